@@ -1,0 +1,1 @@
+"""The compiled traffic path: one noun a file."""

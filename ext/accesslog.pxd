@@ -1,0 +1,36 @@
+# The access log: one JSON object a line, formatted and written without Python; whole lines in one append.
+
+from libc.stdint cimport uint16_t, uint64_t
+
+from fastroute.ext.slice cimport Slice
+
+
+cdef struct Record:             # what one line says; NULL data is JSON null. Slices are only read during the call
+    uint64_t time               # microseconds since 1970, UTC
+    Slice method
+    Slice host
+    Slice path                  # without query
+    uint16_t minor              # protocol HTTP/1.minor
+    uint16_t status             # 0: null (the client went away before an answer)
+    Slice reason                # of a local answer, or of what broke
+    uint64_t bytes_received
+    uint64_t bytes_sent
+    uint64_t duration           # microseconds
+    Slice upstream              # label of the endpoint
+    uint64_t upstream_duration  # microseconds; meaningful with upstream
+    Slice gateway
+    Slice listener
+    Slice route
+    Slice route_kind
+    Slice rule
+    Slice backend
+    Slice client
+    Slice request_id
+
+cdef class AccessLog:           # AccessLog(fd): never blocks traffic for a reader that is slow or gone
+    cdef int fd
+    cdef char *buffer
+    cdef uint64_t used
+    cdef readonly uint64_t dropped      # lines lost because the reader did not keep up
+    cdef void write(self, const Record *record) noexcept nogil
+    cdef void flush(self) noexcept nogil        # the engine calls it at least once a second

@@ -1,0 +1,21 @@
+# What a rule or a backendRef does to a request or response: header modifiers, rewrite, redirect.
+
+from libc.stdint cimport uint16_t, uint32_t
+
+from fastroute.ext.http1 cimport Head
+from fastroute.ext.slice cimport Arena, Slice
+from fastroute.ext.tables cimport FilterChain
+
+
+cdef struct Answer:             # a response we give ourselves
+    uint16_t status
+    uint16_t reason             # LocalReason
+    Slice location              # for redirects; in the arena
+
+# Applies the request side in listed order. Returns 1 when `answer` is filled in (a redirect: do not forward), 0 to go
+# on, -1 when the arena is full. `prefix`: Decision.prefix. `listener_port`: Decision.listener_port.
+cdef int filter_request(const FilterChain *chain, Head *head, uint32_t prefix, uint16_t listener_port, bint tls,
+                        Arena *arena, Answer *answer) noexcept nogil
+# Applies the response side. Returns 0, or -1 when the arena is full.
+cdef int filter_response(const FilterChain *chain, Head *head, Arena *arena) noexcept nogil
+cdef void filters_free(FilterChain *chain) noexcept nogil

@@ -1,0 +1,27 @@
+# Bytes and the scratch memory of one pass.
+#
+# A Slice points at bytes it does not own. It is valid for one pass of the engine over one head: nothing keeps a
+# Slice across events, except immutable tables (router, filters), whose Slices point into memory the table owns.
+# An Arena is the scratch memory of such a pass: reset before each, bounded, and a failed allocation is NULL.
+
+from libc.stdint cimport uint32_t
+
+
+cdef struct Slice:
+    const char *data        # not terminated by a zero
+    uint32_t size           # bytes
+
+
+cdef struct Arena:
+    char *base
+    uint32_t size           # bytes in all
+    uint32_t used           # bytes handed out since the last reset
+
+
+cdef inline void *arena_take(Arena *arena, uint32_t size) noexcept nogil:
+    """`size` bytes, 8-aligned, valid until the arena is reset; NULL when the arena is full."""
+    cdef uint32_t start = (arena.used + 7) & ~<uint32_t> 7
+    if size > arena.size or start > arena.size - size:
+        return NULL
+    arena.used = start + size
+    return arena.base + start

@@ -1,0 +1,125 @@
+"""The graph's nodes: resolved, connected, frozen, with the problems found on the way inside.
+
+GatewayClassNode ─ GatewayNode ─ ListenerNode ─ Attachment ─ RouteNode ─ RuleNode ─ BackendRefNode ─ BackendNode
+
+A problem is a negative condition recorded on the node it is about; a node without problems is fine. Nothing here is
+decided twice: statuses (status.py) and traffic (compiler/) both read these very nodes. A node over unchanged objects
+and unchanged neighbours is the very same object (`is`) in the next graph.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from fastroute.resources.gateway import Gateway, GatewayClass, GRPCRoute, HTTPRoute, Listener, ParentReference
+from fastroute.resources.meta import Key
+from fastroute.snapshot import Endpoint
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """A negative condition. Constructors, one each, in conditions.py."""
+
+    condition: str          # type: "Accepted", "ResolvedRefs", "Programmed", "Conflicted"
+    reason: str             # as the spec names it: "RefNotPermitted"
+    message: str            # what, where, and the way out; never whether a refused target exists
+    field: str | None = None  # "spec.rules[0].backendRefs[1]"
+    fix: str | None = None    # YAML that would mend it, applicable unchanged
+
+
+class BackendNode(msgspec.Struct, frozen=True, kw_only=True):
+    """A Service and a port of it that exist."""
+
+    id: str                 # "ns/name:port", port as in the backendRef
+    endpoints: tuple[Endpoint, ...]  # eligible now: ready, or serving while terminating when none is ready; sorted
+    app_protocol: str | None = None
+
+
+class BackendRefNode(msgspec.Struct, frozen=True, kw_only=True):
+    """One backendRef, resolved or refused. It keeps its weight either way."""
+
+    id: str                 # "ns/name:port" even if refused
+    weight: int
+    backend: BackendNode | None     # None: refused or invalid; `problem` says why
+    problem: Problem | None         # RefNotPermitted, BackendNotFound, InvalidKind, UnsupportedProtocol
+
+
+class RuleNode(msgspec.Struct, frozen=True, kw_only=True):
+    index: int
+    backend_refs: tuple[BackendRefNode, ...]
+
+
+class RouteNode(msgspec.Struct, frozen=True, kw_only=True):
+    """A route with its references resolved, before it meets any parent."""
+
+    kind: str               # "HTTPRoute", "GRPCRoute"
+    source: HTTPRoute | GRPCRoute
+    rules: tuple[RuleNode, ...]
+    problems: tuple[Problem, ...]   # Accepted (UnsupportedValue …) and ResolvedRefs of the route itself, for every parent
+
+    @property
+    def key(self) -> Key:
+        return self.source.key
+
+    @property
+    def accepted(self) -> bool:
+        return not any(problem.condition == "Accepted" for problem in self.problems)
+
+
+class Attachment(msgspec.Struct, frozen=True, kw_only=True):
+    """A route meets one listener that admits it. `hostnames`: the route's own ones that intersect; ("",) for any."""
+
+    route: RouteNode
+    parent_ref: int         # index in spec.parentRefs
+    hostnames: tuple[str, ...]
+
+
+class ListenerNode(msgspec.Struct, frozen=True, kw_only=True):
+    gateway: Key
+    source: Listener
+    hostname: str           # lower case, "" when none
+    supported_kinds: tuple[tuple[str, str], ...]    # (group, kind)
+    attachments: tuple[Attachment, ...]     # Accepted=True routes, sorted by (kind, key); attachedRoutes is their count
+    problems: tuple[Problem, ...]
+
+    @property
+    def serves(self) -> bool:
+        """Listener is bound and routed: no problem with Accepted, Programmed, Conflicted (certificates: ResolvedRefs)."""
+        return not self.problems
+
+
+class GatewayNode(msgspec.Struct, frozen=True, kw_only=True):
+    source: Gateway
+    bind: tuple[str, ...]           # addresses its listeners bind to
+    addresses: tuple[str, ...]      # what status.addresses says
+    listeners: tuple[ListenerNode, ...]     # in spec order, one each
+    problems: tuple[Problem, ...]
+
+    @property
+    def key(self) -> Key:
+        return self.source.key
+
+
+class ParentNode(msgspec.Struct, frozen=True, kw_only=True):
+    """One parentRef of a route that names a Gateway of ours, and what came of it."""
+
+    route: RouteNode
+    index: int
+    parent_ref: ParentReference
+    gateway: Key
+    listeners: tuple[str, ...]      # names of the listeners it attached to
+    problems: tuple[Problem, ...]   # of this parent alone: NotAllowedByListeners, NoMatchingParent, …
+
+
+class GatewayClassNode(msgspec.Struct, frozen=True, kw_only=True):
+    source: GatewayClass
+    problems: tuple[Problem, ...]
+
+
+class Graph(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything of ours, connected."""
+
+    classes: Mapping[Key, GatewayClassNode]
+    gateways: Mapping[Key, GatewayNode]
+    routes: Mapping[tuple[str, Key], RouteNode]             # by (kind, key): those with a parent of ours
+    parents: Mapping[tuple[str, Key], tuple[ParentNode, ...]]  # by (kind, key)
+    backends: Mapping[str, BackendNode]                     # by id: all that rules of served listeners refer to

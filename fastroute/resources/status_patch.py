@@ -1,0 +1,17 @@
+"""StatusPatch: the status one object should have, without a clock. The writer adds only `lastTransitionTime`."""
+
+from typing import Any
+
+import msgspec
+
+from fastroute.resources.meta import Key
+
+
+class StatusPatch(msgspec.Struct, frozen=True):
+    """`status` has the API's own shape (`{"conditions": [...]}`, `{"parents": [...]}`), of ours the whole, of other
+    controllers' entries what was read. `generation` is that of the object that was read."""
+
+    kind: str
+    key: Key
+    generation: int
+    status: dict[str, Any]

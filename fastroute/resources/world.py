@@ -1,0 +1,29 @@
+"""Resources: everything users applied, frozen. The Store (source/store.py) holds the only mutable copy."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+from fastroute.resources.core import ConfigMap, EndpointSlice, Namespace, Secret, Service
+from fastroute.resources.gateway import Gateway, GatewayClass, GRPCRoute, HTTPRoute
+from fastroute.resources.meta import Key
+from fastroute.resources.policy import ReferenceGrant
+
+_NONE: Mapping[Key, Any] = MappingProxyType({})
+
+
+class Resources(msgspec.Struct, frozen=True, kw_only=True):
+    """A mapping per kind by key. An object that did not change is the very same object (`is`) as last time."""
+
+    gateway_classes: Mapping[Key, GatewayClass] = _NONE
+    gateways: Mapping[Key, Gateway] = _NONE
+    http_routes: Mapping[Key, HTTPRoute] = _NONE
+    grpc_routes: Mapping[Key, GRPCRoute] = _NONE
+    reference_grants: Mapping[Key, ReferenceGrant] = _NONE
+    namespaces: Mapping[Key, Namespace] = _NONE
+    services: Mapping[Key, Service] = _NONE
+    endpoint_slices: Mapping[Key, EndpointSlice] = _NONE
+    secrets: Mapping[Key, Secret] = _NONE
+    config_maps: Mapping[Key, ConfigMap] = _NONE

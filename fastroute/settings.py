@@ -1,0 +1,37 @@
+"""Every number and address a user can set, once: defaults, units, and the option that sets it.
+
+`cli.py` makes options of these; nobody else has defaults of their own.
+"""
+
+import msgspec
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds on what peers may send and how long they may take (interface: "Limits"). Times in seconds.
+
+    One table: each field is the option `--NAME` with dashes and the variable `FASTROUTE_NAME`.
+    """
+
+    max_head: int = 64 * 1024          # bytes of start line and fields; above: 431
+    max_fields: int = 200              # header fields; above: 431
+    max_target: int = 8 * 1024         # bytes of the request target; above: 414
+    max_body: int | None = None        # bytes of a request body; above: 413
+    head_timeout: float = 10.0         # from a request's first byte to the end of its head; then 408
+    body_idle_timeout: float = 60.0    # between two pieces of a body; then 408
+    idle_timeout: float = 75.0         # keep-alive connection without a request; then closed
+    connect_timeout: float = 1.0       # to an endpoint; then another endpoint
+    upstream_idle_timeout: float = 30.0  # unused pooled connection; then closed
+    max_connections: int = 65_536      # client connections per worker; at it, no more are accepted
+
+
+class Addressing(msgspec.Struct, frozen=True, kw_only=True):
+    """Where listeners bind, and what Gateways' `status.addresses` say."""
+
+    bind: tuple[str, ...] = ("127.0.0.1",)   # "" never occurs; ("0.0.0.0", "::") is everywhere
+    addresses: tuple[str, ...] = ()          # --address; empty: the concrete `bind`
+    pool: str | None = None                  # --address-pool, a CIDR block
+    port_offset: int = 0
+
+
+CONTROLLER_NAME = "fastroute.dev/gateway"
+CLASS_NAME = "fastroute"

@@ -1,0 +1,54 @@
+"""Builds every ext/*.pyx as fastroute.ext.*; the rest of the metadata stands in pyproject.toml.
+
+Switches, as environment variables (``make build ASAN=1``):
+DEBUG=1  no optimisation, C assertions on        TRACE=1  line tracing, so that coverage sees .pyx
+ASAN=1   AddressSanitizer and UBSan in the compiled modules
+"""
+
+import os
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+
+def switched_on(name: str) -> bool:
+    return os.environ.get(name, "0") not in ("", "0")
+
+
+DEBUG, TRACE, ASAN = (switched_on(name) for name in ("DEBUG", "TRACE", "ASAN"))
+
+COMPILE = ["-Wall", "-Wno-unused-function", "-Wno-cpp", "-fno-strict-aliasing", "-fvisibility=hidden"]
+COMPILE += ["-O0", "-g3", "-UNDEBUG"] if DEBUG else ["-O2", "-g1"]
+LINK: list[str] = []
+if ASAN:
+    SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
+    COMPILE += [*SANITIZE, "-O1"]
+    LINK += SANITIZE
+
+# Modules that are not plain C: RE2 is a C++ library.
+CPLUSPLUS = {"regex": {"language": "c++", "libraries": ["re2"], "extra_compile_args": [*COMPILE, "-std=c++17"]}}
+
+
+def extension(path: Path) -> Extension:
+    options = {"extra_compile_args": COMPILE, "extra_link_args": LINK, **CPLUSPLUS.get(path.stem, {})}
+    if TRACE:
+        options["define_macros"] = [("CYTHON_TRACE_NOGIL", "1")]
+    return Extension(f"fastroute.ext.{path.stem}", [f"fastroute/ext/{path.name}"], **options)
+
+
+setup(
+    ext_modules=cythonize(
+        [extension(path) for path in sorted(Path("ext").glob("*.pyx"))],
+        nthreads=os.cpu_count() or 1,
+        compiler_directives={
+            "language_level": "3",
+            "boundscheck": False,
+            "wraparound": False,
+            "cdivision": True,
+            "initializedcheck": False,
+            "linetrace": TRACE,
+            "binding": True,
+        },
+    ),
+)
