@@ -19,18 +19,44 @@ cdef enum Fixed:                # words of the first page; counters.pyx has the 
     FIXED_WORST_TURN            # gauge: microseconds of the longest turn since the last reset
     FIXED_BYTES_RECEIVED
     FIXED_BYTES_SENT
+    FIXED_LOG_DROPPED           # access log lines lost because their reader did not keep up
     FIXED_LOCAL_RESPONSES = 64  # + LocalReason
     FIXED_COUNT = 256
+
+cdef enum Histogram:            # the first slots of the histograms; the rest is given out by main
+    HISTOGRAM_OTHER = 0
+    HISTOGRAM_CONNECT           # upstream_connect_seconds: the engine observes each connect that succeeded
+    HISTOGRAM_FIRST
 
 cdef struct Counters:
     uint64_t *words             # the mapping
     uint32_t requests           # request series
     uint32_t histograms
 
-cdef void count(Counters *counters, uint32_t fixed, uint64_t by) noexcept nogil
-cdef void gauge_add(Counters *counters, uint32_t fixed, int by) noexcept nogil
+cdef extern from *:
+    """
+    /* Relaxed atomics: one writer, and a reader that must never see half a word. Plain moves on 64-bit machines. */
+    #define fastroute_load(word) __atomic_load_n((word), __ATOMIC_RELAXED)
+    #define fastroute_store(word, value) __atomic_store_n((word), (value), __ATOMIC_RELAXED)
+    """
+    uint64_t load_word "fastroute_load"(const uint64_t *word) noexcept nogil
+    void store_word "fastroute_store"(uint64_t *word, uint64_t value) noexcept nogil
+
+cdef inline void count(Counters *counters, uint32_t fixed, uint64_t by) noexcept nogil:
+    """Adds `by` to the fixed counter `fixed` (a Fixed)."""
+    store_word(&counters.words[fixed], load_word(&counters.words[fixed]) + by)
+
+cdef inline void gauge_add(Counters *counters, uint32_t fixed, int by) noexcept nogil:
+    """Moves the fixed gauge `fixed` (a Fixed) up or down."""
+    store_word(&counters.words[fixed], load_word(&counters.words[fixed]) + <uint64_t> by)
+
+# One answer with `status` in the request series `series`; 0 is a client that went away before any answer.
 cdef void count_request(Counters *counters, uint32_t series, uint16_t status) noexcept nogil
+# One measurement in the histogram slot `histogram`.
 cdef void observe(Counters *counters, uint32_t histogram, uint64_t microseconds) noexcept nogil
 
 cdef class CounterMap:          # maps the memfd; the engine takes `&counters` and holds the object
     cdef Counters counters
+    cdef uint64_t size          # bytes of the mapping
+    cdef void release(self) noexcept
+    cdef uint64_t *request_words(self, object series) except NULL

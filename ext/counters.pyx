@@ -1,0 +1,211 @@
+"""Counters and histograms of one worker slot, in shared memory: written without asking, read without disturbing.
+
+The memory is a memfd that main makes for each worker *slot* and keeps; the worker and its replacement map it, so a
+worker's death loses no count. It has one writer (the worker's one thread) and any number of readers; every word is an
+aligned 64-bit word that is read and written whole.
+
+    0        512 words   fixed counters and gauges (`Fixed`); only the first FIXED_COUNT are in use
+    4096     requests    series of 16 words: status code << 54 | count. The last word takes what found no room
+    ...      histograms  of 24 words: sum in microseconds, then how many fell into each bucket (not cumulative)
+
+Which series has which slot is the snapshot's to say; slot 0 of each family is `other`. A slot that does not exist
+counts as `other`, so a wrong number in a snapshot can never write elsewhere.
+"""
+
+import mmap
+import os
+
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+
+cdef extern from "<sys/mman.h>" nogil:
+    void *mmap_memory "mmap"(void *address, size_t length, int protection, int flags, int fd, int64_t offset)
+    int munmap(void *address, size_t length)
+    int PROT_READ, PROT_WRITE, MAP_SHARED
+    void *MAP_FAILED
+
+cdef extern from *:
+    """
+    #define fastroute_bits(value) (64 - __builtin_clzll((value) | 1))
+    """
+    int bits "fastroute_bits"(uint64_t value) noexcept nogil
+
+cdef enum:
+    PAGE_WORDS = 512
+    SERIES_WORDS = 16           # status words of a request series; the last one is for OVERFLOW
+    CODE_SHIFT = 54             # bits of the count; above it, 10 bits of the status code
+    OVERFLOW = 1023             # the status code of "no room for another status code"
+    BOUNDS_COUNT = 22
+    HISTOGRAM_WORDS = 24        # sum, BOUNDS_COUNT buckets, and one for everything slower
+
+# Upper bounds of the buckets in microseconds: dense where a fast proxy lives (100 us to 5 ms), up to a minute.
+cdef uint64_t[BOUNDS_COUNT] BOUND
+BOUND[:] = [100, 200, 300, 500, 700, 1_000, 2_000, 3_000, 5_000, 10_000, 20_000, 30_000, 50_000, 100_000, 200_000,
+            300_000, 500_000, 1_000_000, 3_000_000, 10_000_000, 30_000_000, 60_000_000]
+
+# First bucket worth looking at for a value of so many bits: no more than three comparisons are left.
+cdef uint32_t[65] FIRST_BUCKET
+
+
+cdef void fill_first_buckets() noexcept:
+    cdef uint32_t size, bucket
+    for size in range(65):
+        bucket = 0
+        while size > 0 and bucket < BOUNDS_COUNT and BOUND[bucket] < (<uint64_t> 1 << (size - 1)):
+            bucket += 1
+        FIRST_BUCKET[size] = bucket
+
+fill_first_buckets()
+
+BOUNDS = tuple(BOUND[i] / 1e6 for i in range(BOUNDS_COUNT))
+
+FIXED_NAMES = {
+    "connections_accepted": FIXED_CONNECTIONS_ACCEPTED,
+    "downstream_active": FIXED_DOWNSTREAM_ACTIVE,
+    "downstream_idle": FIXED_DOWNSTREAM_IDLE,
+    "upstream_active": FIXED_UPSTREAM_ACTIVE,
+    "upstream_idle": FIXED_UPSTREAM_IDLE,
+    "retries_connect": FIXED_RETRIES_CONNECT,
+    "retries_reused": FIXED_RETRIES_REUSED,
+    "turns": FIXED_TURNS,
+    "worst_turn": FIXED_WORST_TURN,
+    "bytes_received": FIXED_BYTES_RECEIVED,
+    "bytes_sent": FIXED_BYTES_SENT,
+    "log_dropped": FIXED_LOG_DROPPED,
+}
+GAUGES = frozenset({"downstream_active", "downstream_idle", "upstream_active", "upstream_idle", "worst_turn"})
+LOCAL_RESPONSES = FIXED_LOCAL_RESPONSES
+LOCAL_RESPONSES_COUNT = FIXED_COUNT - FIXED_LOCAL_RESPONSES
+OTHER_SLOT = HISTOGRAM_OTHER
+CONNECT_SLOT = HISTOGRAM_CONNECT
+FIRST_HISTOGRAM = HISTOGRAM_FIRST
+OVERFLOW_CODE = OVERFLOW
+
+
+cdef void count_request(Counters *counters, uint32_t series, uint16_t status) noexcept nogil:
+    cdef uint64_t *words
+    cdef uint64_t word, code = status if status < OVERFLOW else OVERFLOW
+    cdef uint32_t i
+    if series >= counters.requests:
+        series = 0
+    words = counters.words + PAGE_WORDS + <uint64_t> series * SERIES_WORDS
+    for i in range(SERIES_WORDS - 1):
+        word = load_word(&words[i])
+        if word == 0:
+            store_word(&words[i], (code << CODE_SHIFT) | 1)
+            return
+        if word >> CODE_SHIFT == code:
+            store_word(&words[i], word + 1)
+            return
+    word = load_word(&words[SERIES_WORDS - 1])
+    store_word(&words[SERIES_WORDS - 1], (word | (<uint64_t> OVERFLOW << CODE_SHIFT)) + 1)
+
+
+cdef void observe(Counters *counters, uint32_t histogram, uint64_t microseconds) noexcept nogil:
+    cdef uint64_t *words
+    cdef uint32_t bucket = FIRST_BUCKET[bits(microseconds)]
+    if histogram >= counters.histograms:
+        histogram = 0
+    words = histogram_words(counters, histogram)
+    while bucket < BOUNDS_COUNT and microseconds > BOUND[bucket]:
+        bucket += 1
+    store_word(&words[0], load_word(&words[0]) + microseconds)
+    store_word(&words[1 + bucket], load_word(&words[1 + bucket]) + 1)
+
+
+cdef inline uint64_t *histogram_words(Counters *counters, uint32_t histogram) noexcept nogil:
+    return (counters.words + PAGE_WORDS + <uint64_t> counters.requests * SERIES_WORDS
+            + <uint64_t> histogram * HISTOGRAM_WORDS)
+
+
+def map_size(requests: int, histograms: int) -> int:
+    """Bytes of a map with so many request series and histograms, in whole pages."""
+    words = PAGE_WORDS + requests * SERIES_WORDS + histograms * HISTOGRAM_WORDS
+    return -(-words * 8 // mmap.PAGESIZE) * mmap.PAGESIZE
+
+
+cdef class CounterMap:
+    """Maps `fd` (a memfd of `map_size(requests, histograms)` bytes or more; it may be closed afterwards).
+
+    The worker counts into it from C; main reads the same words, each whole, at any time. ValueError: the memory is
+    too small, or there is not even `other`. OSError: it cannot be mapped.
+    """
+
+    def __init__(self, fd: int, *, requests: int, histograms: int) -> None:
+        if requests < 1 or histograms < FIRST_HISTOGRAM:
+            raise ValueError(f"{requests} request series and {histograms} histograms leave no room for `other`")
+        size = map_size(requests, histograms)
+        if os.fstat(fd).st_size < size:
+            raise ValueError(f"the memory has {os.fstat(fd).st_size} bytes, the counters need {size}")
+        cdef void *memory = mmap_memory(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
+        if memory == MAP_FAILED:
+            raise OSError("the counters cannot be mapped")
+        self.release()
+        self.size = size
+        self.counters.words = <uint64_t *> memory
+        self.counters.requests = requests
+        self.counters.histograms = histograms
+
+    def __dealloc__(self):
+        self.release()
+
+    cdef void release(self) noexcept:
+        if self.counters.words != NULL:
+            munmap(self.counters.words, self.size)
+            self.counters.words = NULL
+
+    @property
+    def requests(self) -> int:
+        return self.counters.requests
+
+    @property
+    def histograms(self) -> int:
+        return self.counters.histograms
+
+    def fixed(self) -> dict[str, int]:
+        """Every fixed counter and gauge by its name."""
+        return {name: load_word(&self.counters.words[<uint32_t> word]) for name, word in FIXED_NAMES.items()}
+
+    def local_responses(self) -> tuple[int, ...]:
+        """How many answers we gave ourselves, by LocalReason."""
+        return tuple(load_word(&self.counters.words[FIXED_LOCAL_RESPONSES + i])
+                     for i in range(FIXED_COUNT - FIXED_LOCAL_RESPONSES))
+
+    def request_counts(self, series: int) -> dict[int, int]:
+        """Answers in this slot by status code; `OVERFLOW_CODE` holds those that found no room."""
+        cdef uint64_t *words = self.request_words(series)
+        cdef uint64_t word
+        counts = {}
+        for i in range(SERIES_WORDS):
+            word = load_word(&words[i])
+            if word:
+                counts[word >> CODE_SHIFT] = word & ((<uint64_t> 1 << CODE_SHIFT) - 1)
+        return counts
+
+    def histogram(self, slot: int) -> tuple[int, ...]:
+        """Sum in microseconds, then how many fell into each bucket of `BOUNDS`, then how many were slower."""
+        if not 0 <= slot < self.counters.histograms:
+            raise IndexError(f"histogram slot {slot}")
+        cdef uint64_t *words = histogram_words(&self.counters, slot)
+        return tuple(load_word(&words[i]) for i in range(HISTOGRAM_WORDS))
+
+    def zero_gauges(self) -> None:
+        """For main, when the slot's worker is gone: what it had open is closed."""
+        for name in GAUGES:
+            store_word(&self.counters.words[<uint32_t> FIXED_NAMES[name]], 0)
+
+    def count(self, name: str, by: int) -> None:
+        """Adds to a fixed counter from Python; only the slot's one writer may."""
+        count(&self.counters, FIXED_NAMES[name], by)
+
+    def count_request(self, series: int, status: int) -> None:
+        """As the engine counts: for tests."""
+        count_request(&self.counters, series, status)
+
+    def observe(self, slot: int, microseconds: int) -> None:
+        """As the engine observes: for tests."""
+        observe(&self.counters, slot, microseconds)
+
+    cdef uint64_t *request_words(self, object series) except NULL:
+        if not 0 <= series < self.counters.requests:
+            raise IndexError(f"request series {series}")
+        return self.counters.words + PAGE_WORDS + <uint64_t> <uint32_t> series * SERIES_WORDS
