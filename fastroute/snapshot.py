@@ -1,7 +1,8 @@
 """The only bridge between the rivers: a Snapshot down, an Outcome back. Plain, frozen, versioned data.
 
 A Snapshot is what the data plane obeys. It has never heard of Kubernetes: names in it are labels for logs and metrics.
-`compile_snapshot` makes it; the supervisor publishes the difference to the workers; a worker builds its tables from it.
+`compile_snapshot` makes it; the supervisor publishes the difference to the workers (publication.py); a worker builds its
+tables from it.
 Equal input gives an equal Snapshot (its `version` is given by the publisher and takes no part in equality).
 """
 

@@ -1,0 +1,246 @@
+"""Differences between Snapshots, and the wire that carries them."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastroute.publication import (
+    FRAGMENT,
+    MESSAGE_LIMIT,
+    Ack,
+    Begin,
+    Commit,
+    Decoder,
+    Downward,
+    EndpointUpdate,
+    Listen,
+    Refused,
+    RemoveEndpoints,
+    RemoveListener,
+    RemoveRule,
+    RuleSlots,
+    SetEndpoints,
+    Start,
+    UpsertListener,
+    UpsertRule,
+    Upward,
+    WireError,
+    apply,
+    difference,
+    encode,
+    publication,
+)
+from fastroute.settings import Limits
+from fastroute.snapshot import (
+    Endpoint,
+    HeaderModifier,
+    HeaderValue,
+    Listener,
+    Match,
+    PathMatch,
+    Redirect,
+    Rewrite,
+    Rule,
+    Snapshot,
+    ValueMatch,
+    WeightedBackend,
+)
+
+
+def listener(name: str, port: int = 8080) -> Listener:
+    return Listener(
+        id=f"infra/web/{name}@127.0.0.1",
+        gateway="infra/web",
+        name=name,
+        address="127.0.0.1",
+        port=port,
+        spec_port=80,
+        hostname="",
+    )
+
+
+def rule(name: str, path: str = "/", weight: int = 1) -> Rule:
+    return Rule(
+        id=f"infra/web/http@127.0.0.1|HTTPRoute|infra/{name}|0",
+        listener="infra/web/http@127.0.0.1",
+        hostnames=("",),
+        gateway="infra/web",
+        listener_name="http",
+        route=f"infra/{name}",
+        route_kind="HTTPRoute",
+        name="0",
+        matches=(
+            Match(
+                path=PathMatch("Exact", path),
+                method="GET",
+                headers=(ValueMatch("x-team", "blue"),),
+                query=(ValueMatch("v", "[0-9]+", "RegularExpression"),),
+                rank=(0, -1, -1, "", f"infra/{name}", 0, 0),
+            ),
+        ),
+        filters=(
+            HeaderModifier(direction="request", set=(HeaderValue("X-A", "1"),), remove=("X-B",)),
+            Rewrite(hostname="internal", prefix=""),
+        ),
+        backends=(
+            WeightedBackend(weight=weight, backend="infra/a:80"),
+            WeightedBackend(weight=0, backend="infra/b:80", status=500, reason="reference_refused"),
+        ),
+        request_timeout_ms=500,
+    )
+
+
+ONE, TWO = (Endpoint("127.0.0.1", 1),), (Endpoint("127.0.0.1", 1), Endpoint("::1", 2))
+NAMES = st.sampled_from("abcdefgh")
+SNAPSHOTS = st.builds(
+    lambda listeners, rules, endpoints: Snapshot(
+        listeners={(made := listener(name, port)).id: made for name, port in sorted(listeners.items())},
+        rules={(made := rule(name, path)).id: made for name, path in sorted(rules.items())},
+        endpoints={f"infra/{name}:80": value for name, value in sorted(endpoints.items())},
+    ),
+    st.dictionaries(NAMES, st.sampled_from([80, 81])),
+    st.dictionaries(NAMES, st.sampled_from(["/", "/x"])),
+    st.dictionaries(NAMES, st.sampled_from([(), ONE, TWO])),
+)
+
+
+@given(SNAPSHOTS, SNAPSHOTS)
+def test_the_difference_applied_gives_the_new_snapshot(old: Snapshot, new: Snapshot) -> None:
+    changed = apply(old, difference(old, new))
+    assert changed == new
+    assert msgspec.msgpack.encode(changed) == msgspec.msgpack.encode(new)
+
+
+@given(SNAPSHOTS)
+def test_the_whole_is_the_difference_from_nothing(snapshot: Snapshot) -> None:
+    assert apply(None, difference(None, snapshot)) == snapshot
+
+
+@given(SNAPSHOTS)
+def test_equal_snapshots_differ_by_nothing(snapshot: Snapshot) -> None:
+    again = msgspec.structs.replace(
+        snapshot, rules={id: msgspec.structs.replace(r) for id, r in snapshot.rules.items()}
+    )
+    assert difference(snapshot, again) == ()
+
+
+def test_a_difference_names_what_changed_and_nothing_else() -> None:
+    old = Snapshot(
+        listeners={x.id: x for x in (listener("a"), listener("b"))},
+        rules={x.id: x for x in (rule("a"), rule("b"), rule("c"))},
+        endpoints={"infra/a:80": ONE, "infra/b:80": ONE, "infra/c:80": ONE},
+    )
+    new = Snapshot(
+        listeners={x.id: x for x in (listener("a", 81), listener("c"))},
+        rules={x.id: x for x in (rule("b"), rule("c", "/new"), rule("d"))},
+        endpoints={"infra/a:80": TWO, "infra/b:80": ONE, "infra/d:80": ()},
+    )
+    assert difference(old, new, lambda rule: RuleSlots((1, 2), 3, 4)) == (
+        SetEndpoints("infra/a:80", TWO),
+        SetEndpoints("infra/d:80", ()),
+        UpsertListener(listener("a", 81)),
+        UpsertListener(listener("c")),
+        UpsertRule(rule("c", "/new"), RuleSlots((1, 2), 3, 4)),
+        UpsertRule(rule("d"), RuleSlots((1, 2), 3, 4)),
+        RemoveRule(rule("a").id),
+        RemoveListener(listener("b").id),
+        RemoveEndpoints("infra/c:80"),
+    )
+
+
+def test_endpoints_alone_are_one_message() -> None:
+    changes = (SetEndpoints("infra/a:80", TWO), SetEndpoints("infra/b:80", ()))
+    assert list(publication(7, 6, changes)) == [EndpointUpdate(7, 6, {"infra/a:80": TWO, "infra/b:80": ()})]
+
+
+@pytest.mark.parametrize(
+    ("base", "changes"),
+    [
+        (6, (SetEndpoints("infra/a:80", ONE), UpsertRule(rule("a")))),
+        (0, (SetEndpoints("infra/a:80", ONE),)),
+        (6, (SetEndpoints("infra/a:80", tuple(Endpoint("10.0.0.1", port) for port in range(4000))),)),
+    ],
+    ids=["with rules", "from nothing", "too many for one message"],
+)
+def test_anything_else_has_a_begin_and_a_commit(base: int, changes: tuple[SetEndpoints | UpsertRule, ...]) -> None:
+    assert list(publication(7, base, changes)) == [Begin(7, base), *changes, Commit(7)]
+
+
+def test_a_publication_may_be_empty() -> None:
+    assert list(publication(1, 0, ())) == [Begin(1, 0), Commit(1)]
+
+
+MESSAGES = [
+    Start(limits=Limits(max_body=10), trusted_proxies=("10.0.0.0/8",)),
+    Begin(1, 0),
+    SetEndpoints("infra/a:80", TWO),
+    UpsertListener(listener("a")),
+    UpsertRule(rule("a"), RuleSlots((1, 2), 3, 4)),
+    UpsertRule(rule("b", "/" + "x" * 3 * FRAGMENT)),
+    UpsertRule(msgspec.structs.replace(rule("c"), filters=(Redirect(status=301, scheme="https", full_path="/"),))),
+    Commit(1),
+    Listen("127.0.0.1", 80, 1),
+    EndpointUpdate(2, 1, {"infra/a:80": ()}),
+]
+
+
+@given(st.lists(st.sampled_from(MESSAGES), max_size=6), st.lists(st.integers(1, 2 * FRAGMENT), min_size=1, max_size=20))
+def test_messages_come_out_as_they_went_in_however_the_bytes_are_cut(
+    messages: list[Downward], sizes: list[int]
+) -> None:
+    data, decoder, received, at = b"".join(map(encode, messages)), Decoder[Downward](Downward), [], 0
+    while at < len(data):
+        size = sizes[at % len(sizes)]
+        decoder.feed(data[at : at + size])
+        at += size
+        received += decoder
+    assert received == messages
+    assert decoder.pending == 0
+
+
+def test_every_fragment_keeps_to_its_size() -> None:
+    data, sizes = encode(MESSAGES[5]), []
+    while data:
+        size = int.from_bytes(data[:4], "big") & 0x7FFFFFFF
+        sizes.append(4 + size)
+        data = data[4 + size :]
+    assert sizes[:3] == [FRAGMENT] * 3
+    assert len(sizes) == 4
+    assert sizes[3] <= FRAGMENT
+
+
+def test_the_way_back() -> None:
+    decoder = Decoder[Upward](Upward)
+    decoder.feed(encode(Ack(3)) + encode(Refused(4, "base 2 is not held")) + b"\0")
+    assert list(decoder) == [Ack(3), Refused(4, "base 2 is not held")]
+    assert decoder.pending == 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        (FRAGMENT + 1).to_bytes(4, "big"),
+        (3).to_bytes(4, "big") + b"abc",
+        encode(Begin(1, 0)),
+        (1).to_bytes(4, "big") + b"\x80",
+    ],
+    ids=["too long", "not msgpack", "the other direction", "no tag"],
+)
+def test_a_broken_stream_is_given_up(data: bytes) -> None:
+    decoder = Decoder[Upward](Upward)
+    decoder.feed(data)
+    with pytest.raises(WireError):
+        decoder.next_message()
+
+
+def test_a_message_cannot_grow_for_ever() -> None:
+    decoder = Decoder[Upward](Upward)
+    piece = (1 << 31 | FRAGMENT - 4).to_bytes(4, "big") + bytes(FRAGMENT - 4)
+
+    def send_for_ever() -> None:
+        while decoder.next_message() is None:
+            decoder.feed(piece)
+
+    with pytest.raises(WireError):
+        send_for_ever()
