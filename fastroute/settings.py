@@ -35,3 +35,12 @@ class Addressing(msgspec.Struct, frozen=True, kw_only=True):
 
 CONTROLLER_NAME = "fastroute.dev/gateway"
 CLASS_NAME = "fastroute"
+
+
+class GraphSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What of the world is ours, and where it is served."""
+
+    controller_name: str = CONTROLLER_NAME
+    class_name: str = CLASS_NAME            # the GatewayClass that is assumed when there is none at all
+    gateways: frozenset[str] = frozenset()  # --gateway, "ns/name"; empty: all of our classes
+    addressing: Addressing = Addressing()
