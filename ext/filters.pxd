@@ -4,18 +4,23 @@ from libc.stdint cimport uint16_t, uint32_t
 
 from fastroute.ext.http1 cimport Head
 from fastroute.ext.slice cimport Arena, Slice
-from fastroute.ext.tables cimport FilterChain
 
+
+cdef struct FilterChain         # filters in listed order; immutable, owned by one rule or target
 
 cdef struct Answer:             # a response we give ourselves
     uint16_t status
     uint16_t reason             # LocalReason
     Slice location              # for redirects; in the arena
 
+# From the filters of a snapshot; NULL when there are none. Raises MemoryError.
+cdef FilterChain *filters_new(tuple filters) except? NULL
+cdef void filters_free(FilterChain *chain) noexcept nogil
 # Applies the request side in listed order. Returns 1 when `answer` is filled in (a redirect: do not forward), 0 to go
-# on, -1 when the arena is full. `prefix`: Decision.prefix. `listener_port`: Decision.listener_port.
+# on, -1 when the arena is full. `prefix`: Decision.prefix. `listener_port`: Decision.listener_port. A rewrite changes
+# the head's path, authority and host. Comes after `forward`, so that what a user sets about forwarded fields holds and
+# X-Forwarded-Host names the host as it came in. `chain` may be NULL.
 cdef int filter_request(const FilterChain *chain, Head *head, uint32_t prefix, uint16_t listener_port, bint tls,
                         Arena *arena, Answer *answer) noexcept nogil
-# Applies the response side. Returns 0, or -1 when the arena is full.
+# Applies the response side. Returns 0, or -1 when the arena is full. `chain` may be NULL.
 cdef int filter_response(const FilterChain *chain, Head *head, Arena *arena) noexcept nogil
-cdef void filters_free(FilterChain *chain) noexcept nogil

@@ -11,11 +11,21 @@ cdef struct TrustedProxies      # a set of CIDR blocks, immutable
 cdef struct Peer:               # who is at the other end of a client connection
     uint16_t family             # AF_INET, AF_INET6; IPv4-mapped IPv6 is stored as AF_INET
     uint16_t port
-    uint8_t address[16]
+    uint8_t address[16]         # network order; 4 bytes used for IPv4
     bint trusted                # inside --trusted-proxies; decided once, at accept
+    uint8_t text_size
+    char text[46]               # the address as written in X-Forwarded-For and the log: "10.0.0.1", "2001:db8::1"
 
+# From "10.0.0.0/8", "::1", ... Raises ValueError naming the one that is no CIDR block, MemoryError.
+cdef TrustedProxies *trusted_proxies_new(object blocks) except NULL
+cdef void trusted_proxies_free(TrustedProxies *trusted) noexcept nogil
 cdef bint is_trusted(const TrustedProxies *trusted, uint16_t family, const uint8_t *address) noexcept nogil
+# Fills in `peer` from what accept4 or a PROXY header gave (family AF_INET or AF_INET6, address in network order, port
+# in host order). Maps IPv4-mapped IPv6 to IPv4. For any other family (AF_UNIX) the peer is "unknown" and not trusted.
+cdef void peer_set(Peer *peer, const TrustedProxies *trusted, uint16_t family, const uint8_t *address,
+                   uint16_t port) noexcept nogil
 # Replaces or appends the forwarded fields of `head`; gives the client's address (first untrusted) and the request id,
-# both in the arena or in the head's bytes. Returns 0, or -1 when the arena is full.
+# both in the arena, in the head's bytes or in `peer`. `random` is the state of random.pxd. Comes before the filters.
+# Returns 0, or -1 when the arena is full.
 cdef int forward(const TrustedProxies *trusted, const Peer *peer, bint tls, uint64_t *random, Head *head, Arena *arena,
                  Slice *client, Slice *request_id) noexcept nogil

@@ -1,0 +1,18 @@
+# Random numbers for spreading load: splitmix64, one uint64 of state. Not for secrets.
+
+from libc.stdint cimport uint32_t, uint64_t
+
+
+cdef inline uint64_t random_next(uint64_t *state) noexcept nogil:
+    """64 even bits; any seed will do."""
+    cdef uint64_t z
+    state[0] += <uint64_t> 0x9E3779B97F4A7C15
+    z = state[0]
+    z = (z ^ (z >> 30)) * <uint64_t> 0xBF58476D1CE4E5B9
+    z = (z ^ (z >> 27)) * <uint64_t> 0x94D049BB133111EB
+    return z ^ (z >> 31)
+
+
+cdef inline uint32_t random_below(uint64_t *state, uint32_t bound) noexcept nogil:
+    """In [0, bound), even to within bound / 2**32; `bound` is not 0."""
+    return <uint32_t> (((random_next(state) >> 32) * bound) >> 32)
