@@ -1,0 +1,58 @@
+# Why a head or body was refused: one member a cause. Status and log word of each stand in refusal.pyx (CAUSES).
+
+
+cdef enum Refusal:
+    REFUSAL_NONE = 0
+    # bytes that may stand nowhere in a head
+    REFUSAL_BARE_LF                     # a line ended by LF without CR
+    REFUSAL_BARE_CR                     # a CR that no LF follows
+    REFUSAL_NUL
+    REFUSAL_CONTROL_BYTE
+    # start line
+    REFUSAL_METHOD_INVALID              # empty, too long, or not a token
+    REFUSAL_METHOD_CONNECT              # a gateway opens no tunnels
+    REFUSAL_TARGET_INVALID              # empty, white space, a byte no URI has, a form that is none of RFC 9112's
+    REFUSAL_TARGET_TOO_LONG
+    REFUSAL_TARGET_FRAGMENT
+    REFUSAL_TARGET_ASTERISK             # OPTIONS *: no resource of a backend
+    REFUSAL_TARGET_SCHEME               # absolute-form with a scheme other than http, https
+    REFUSAL_TARGET_USERINFO
+    REFUSAL_PATH_ESCAPE                 # '%' without two hex digits, %00
+    REFUSAL_PATH_ABOVE_ROOT
+    REFUSAL_VERSION_INVALID             # HTTP/0.9's missing version too
+    REFUSAL_VERSION_UNSUPPORTED         # HTTP/x.y with x other than 1
+    REFUSAL_STATUS_INVALID              # response: not three digits from 100
+    REFUSAL_SWITCH_UNASKED              # response: 101, though no Upgrade was sent
+    # fields
+    REFUSAL_HEAD_TOO_LARGE
+    REFUSAL_FIELDS_TOO_MANY
+    REFUSAL_FIELD_NAME_INVALID
+    REFUSAL_FIELD_WITHOUT_COLON
+    REFUSAL_FIELD_SPACE_BEFORE_COLON
+    REFUSAL_FIELD_FOLDED                # obs-fold
+    REFUSAL_CONNECTION_TOO_LONG         # nominates more fields than anybody needs
+    REFUSAL_HOST_MISSING
+    REFUSAL_HOST_REPEATED
+    REFUSAL_HOST_INVALID
+    REFUSAL_HOST_DISAGREES              # with the authority of an absolute-form target
+    REFUSAL_LENGTH_INVALID              # Content-Length that is not one number that we can count
+    REFUSAL_LENGTH_REPEATED
+    REFUSAL_CODING_UNSUPPORTED          # Transfer-Encoding other than exactly `chunked`
+    REFUSAL_CODING_IN_HTTP10
+    REFUSAL_FRAMING_AMBIGUOUS           # both Content-Length and Transfer-Encoding
+    # body
+    REFUSAL_CHUNK_SIZE_INVALID
+    REFUSAL_CHUNK_SIZE_TOO_LARGE
+    REFUSAL_CHUNK_EXTENSION_INVALID
+    REFUSAL_CHUNK_LINE_TOO_LONG
+    REFUSAL_CHUNK_END_MISSING           # no CRLF where the chunk's data should end
+    REFUSAL_TRAILER_FORBIDDEN           # a field that decides about framing or routing
+    REFUSAL_TRAILERS_TOO_LARGE          # more bytes or fields than a head may have
+    # our side
+    REFUSAL_ARENA_FULL                  # an Arena smaller than head_room() says
+    REFUSAL_COUNT
+
+# The status for a refused request: 400, 414, 431, 501 or 505. A refused response is always answered with 502.
+cdef int refusal_status(int refusal) noexcept nogil
+# The cause in snake_case, for the log and the metrics. Static, terminated by a zero.
+cdef const char *refusal_reason(int refusal) noexcept nogil

@@ -1,0 +1,33 @@
+# Heads to bytes: what goes to the backend, what goes back to the client, and the answers we give ourselves.
+#
+# Every writer returns the bytes written, or 0 when `room` is too small (nothing may be sent then).
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from fastroute.ext.head cimport Head
+from fastroute.ext.slice cimport Slice
+
+
+cdef struct LocalResponse:      # an answer of our own; its body is `text` and a newline
+    uint16_t status
+    uint8_t close               # Connection: close
+    uint8_t to_http10           # without `close`: Connection: keep-alive
+    uint8_t to_head             # answers a HEAD: the body's length without the body
+    Slice text                  # one short line, without line end
+    Slice location              # for redirects; empty: none
+    Slice date                  # 29 bytes (write_date); empty: no Date
+
+# Fields with `dropped` set are left out. Host, framing fields, Connection and TE are written from the Head's own
+# members, never copied, whatever stands in `fields`. Always HTTP/1.1 (RFC 9110 section 2.5), keep-alive towards backends.
+cdef uint32_t write_request(char *out, uint32_t room, const Head *head) noexcept nogil
+# `chunk_it`: the caller writes chunks itself (write_chunk_head) for a body that came without framing.
+# `to_http10`: no Transfer-Encoding, no Trailer; keep-alive is said aloud unless `close`.
+cdef uint32_t write_response(char *out, uint32_t room, const Head *head, bint close, bint to_http10,
+                             bint chunk_it) noexcept nogil
+cdef uint32_t write_local_response(char *out, uint32_t room, const LocalResponse *response) noexcept nogil
+# The line before `size` > 0 bytes of content that CRLF follows; the last chunk is "0\r\n\r\n". Takes CHUNK_HEAD_MOST of room.
+cdef uint32_t write_chunk_head(char *out, uint64_t size) noexcept nogil
+# 29 bytes of IMF-fixdate (RFC 9110 section 5.6.7) for `seconds` since 1970.
+cdef void write_date(char *out, int64_t seconds) noexcept nogil
+# The standard phrase of a status, or "Unknown". Static, terminated by a zero.
+cdef const char *status_phrase(int status) noexcept nogil
