@@ -1,6 +1,6 @@
 # The access log: one JSON object a line, formatted and written without Python; whole lines in one append.
 
-from libc.stdint cimport uint16_t, uint64_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 from fastroute.ext.slice cimport Slice
 
@@ -29,8 +29,14 @@ cdef struct Record:             # what one line says; NULL data is JSON null. Sl
 
 cdef class AccessLog:           # AccessLog(fd): never blocks traffic for a reader that is slow or gone
     cdef int fd
+    cdef bint shared            # a pipe, socket or terminal: other workers write to it too, and its reader may be slow
     cdef char *buffer
-    cdef uint64_t used
-    cdef readonly uint64_t dropped      # lines lost because the reader did not keep up
+    cdef uint32_t used          # bytes in the buffer, whole lines (after a cut write: the rest of one first)
+    cdef uint64_t second        # the second that `stamp` says
+    cdef char stamp[20]         # "2026-01-31T23:59:59"
+    cdef readonly uint64_t dropped      # lines lost because the reader did not keep up, or the disk is full
     cdef void write(self, const Record *record) noexcept nogil
     cdef void flush(self) noexcept nogil        # the engine calls it at least once a second
+    cdef void set_stamp(self, uint64_t second) noexcept nogil
+    cdef uint32_t format(self, char *out, uint32_t room, uint32_t cut, const Record *record) noexcept nogil
+    cdef void drop(self) noexcept nogil

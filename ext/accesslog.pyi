@@ -1,0 +1,32 @@
+class AccessLog:
+    def __init__(self, fd: int) -> None: ...
+    @property
+    def dropped(self) -> int: ...
+    def reopen(self, fd: int) -> None: ...
+    def close(self) -> None: ...
+    def fileno(self) -> int: ...
+    def flush_now(self) -> None: ...
+    def record(
+        self,
+        *,
+        time: int,
+        method: bytes | None,
+        host: bytes | None,
+        path: bytes | None,
+        minor: int,
+        status: int,
+        reason: bytes | None,
+        bytes_received: int,
+        bytes_sent: int,
+        duration: int,
+        upstream: bytes | None,
+        upstream_duration: int,
+        gateway: bytes | None,
+        listener: bytes | None,
+        route: bytes | None,
+        route_kind: bytes | None,
+        rule: bytes | None,
+        backend: bytes | None,
+        client: bytes | None,
+        request_id: bytes | None,
+    ) -> None: ...
