@@ -77,9 +77,13 @@ Change = SetEndpoints | UpsertListener | UpsertRule | RemoveRule | RemoveListene
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True, tag="start"):
-    """The first message: how to serve. What it says never changes while the worker lives."""
+    """The first message: how to serve. What it says never changes while the worker lives. The memory of its counters
+    (a memfd) travels beside it."""
 
     limits: Limits
+    request_series: int  # of the counters
+    histograms: int  # of the counters
+    access_log: str | None = None  # an absolute path, "-" for stdout, None: off
     trusted_proxies: tuple[str, ...] = ()
     proxy_protocol: bool = False
     merge_slashes: bool = False

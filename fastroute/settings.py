@@ -3,6 +3,8 @@
 `cli.py` makes options of these; nobody else has defaults of their own.
 """
 
+from pathlib import Path
+
 import msgspec
 
 
@@ -12,24 +14,24 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     One table: each field is the option `--NAME` with dashes and the variable `FASTROUTE_NAME`.
     """
 
-    max_head: int = 64 * 1024          # bytes of start line and fields; above: 431
-    max_fields: int = 200              # header fields; above: 431
-    max_target: int = 8 * 1024         # bytes of the request target; above: 414
-    max_body: int | None = None        # bytes of a request body; above: 413
-    head_timeout: float = 10.0         # from a request's first byte to the end of its head; then 408
-    body_idle_timeout: float = 60.0    # between two pieces of a body; then 408
-    idle_timeout: float = 75.0         # keep-alive connection without a request; then closed
-    connect_timeout: float = 1.0       # to an endpoint; then another endpoint
+    max_head: int = 64 * 1024  # bytes of start line and fields; above: 431
+    max_fields: int = 200  # header fields; above: 431
+    max_target: int = 8 * 1024  # bytes of the request target; above: 414
+    max_body: int | None = None  # bytes of a request body; above: 413
+    head_timeout: float = 10.0  # from a request's first byte to the end of its head; then 408
+    body_idle_timeout: float = 60.0  # between two pieces of a body; then 408
+    idle_timeout: float = 75.0  # keep-alive connection without a request; then closed
+    connect_timeout: float = 1.0  # to an endpoint; then another endpoint
     upstream_idle_timeout: float = 30.0  # unused pooled connection; then closed
-    max_connections: int = 65_536      # client connections per worker; at it, no more are accepted
+    max_connections: int = 65_536  # client connections per worker; at it, no more are accepted
 
 
 class Addressing(msgspec.Struct, frozen=True, kw_only=True):
     """Where listeners bind, and what Gateways' `status.addresses` say."""
 
-    bind: tuple[str, ...] = ("127.0.0.1",)   # "" never occurs; ("0.0.0.0", "::") is everywhere
-    addresses: tuple[str, ...] = ()          # --address; empty: the concrete `bind`
-    pool: str | None = None                  # --address-pool, a CIDR block
+    bind: tuple[str, ...] = ("127.0.0.1",)  # "" never occurs; ("0.0.0.0", "::") is everywhere
+    addresses: tuple[str, ...] = ()  # --address; empty: the concrete `bind`
+    pool: str | None = None  # --address-pool, a CIDR block
     port_offset: int = 0
 
 
@@ -41,6 +43,31 @@ class GraphSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What of the world is ours, and where it is served."""
 
     controller_name: str = CONTROLLER_NAME
-    class_name: str = CLASS_NAME            # the GatewayClass that is assumed when there is none at all
+    class_name: str = CLASS_NAME  # the GatewayClass that is assumed when there is none at all
     gateways: frozenset[str] = frozenset()  # --gateway, "ns/name"; empty: all of our classes
     addressing: Addressing = Addressing()
+
+
+class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Our own events (not the access log), to stderr."""
+
+    level: str = "info"  # debug, info, warning, error
+    format: str | None = None  # "text", "json"; None: text on a terminal, else JSON
+
+
+class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What `fastroute serve` was told; each field is an option. Addresses are (host, port), times seconds."""
+
+    manifests: tuple[Path, ...]
+    graph: GraphSettings = GraphSettings()
+    workers: int | None = None  # None: the CPUs this process may use
+    limits: Limits = Limits()
+    metrics: tuple[str, int] | None = ("127.0.0.1", 9900)  # /metrics, /healthz, /readyz; None: nowhere
+    metrics_series: int = 2_000  # of each family; what comes later counts as `other`
+    access_log: str | None = None  # a path, "-" for stdout, None: off
+    drain_delay: float = 0.0  # after SIGTERM: still accept, but say `Connection: close`
+    drain_timeout: float = 30.0  # then: finish what is in flight, at most so long
+    trusted_proxies: tuple[str, ...] = ()  # CIDR blocks
+    proxy_protocol: bool = False
+    merge_slashes: bool = False
+    log: LogSettings = LogSettings()

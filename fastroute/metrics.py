@@ -1,0 +1,122 @@
+"""Every metric by its name, and those of them that main counts itself.
+
+What workers count lies in shared memory (ext/counters) and is read by `supervisor/tally.py`; it finds its families here
+too, so that this file is the whole list. Names follow Prometheus: base units, `_total`, prefix `fastroute_`.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+import fastroute
+
+OTHER = "other"  # the label value of what found no series of its own
+
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
+
+
+class Family(NamedTuple):
+    """A metric that workers count: its whole name, what it says, its labels."""
+
+    name: str
+    text: str
+    labels: tuple[str, ...] = ()
+
+
+REQUESTS = Family(
+    "fastroute_http_requests_total",
+    "Answers given to clients, by the backend that was chosen for them",
+    ("gateway", "listener", "route", "route_kind", "rule", "backend", "code"),
+)
+DURATION = Family(
+    "fastroute_http_request_duration_seconds",
+    "From a request's first byte to its answer's last",
+    ("gateway", "route", "route_kind"),
+)
+CONNECT = Family("fastroute_upstream_connect_seconds", "Time to connect to an endpoint")
+CONNECTIONS = Family("fastroute_connections", "Open connections", ("side", "state"))
+ACCEPTED = Family("fastroute_connections_accepted_total", "Client connections accepted")
+LOCAL_RESPONSES = Family("fastroute_local_responses_total", "Answers given without a backend, by cause", ("reason",))
+RETRIES = Family("fastroute_retries_total", "Requests tried again, by cause", ("reason",))
+RECEIVED = Family("fastroute_received_bytes_total", "Bytes received from clients")
+SENT = Family("fastroute_sent_bytes_total", "Bytes sent to clients")
+LOG_DROPPED = Family("fastroute_access_log_dropped_total", "Access log lines lost because nothing took them in time")
+TURN = Family("fastroute_worst_turn_seconds", "Longest turn of a worker's engine so far", ("worker",))
+WORKER_CPU = Family("fastroute_worker_cpu_seconds_total", "CPU time of a worker's process", ("worker",))
+WORKER_MEMORY = Family("fastroute_worker_resident_memory_bytes", "Resident memory of a worker's process", ("worker",))
+WORKER_VERSION = Family("fastroute_worker_config_version", "Version that a worker serves", ("worker",))
+
+# Seconds from a change to its service: dense around the promise of 50 ms.
+_PROPAGATION = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+class RefusedReferences(Collector):
+    """How many references of each route are refused now; a route without any has no series."""
+
+    def __init__(self, series: int) -> None:
+        self._series = series
+        self._counts: Mapping[tuple[str, str], int] = {}
+
+    def set(self, counts: Mapping[tuple[str, str], int]) -> None:
+        """`counts` by (route kind, "ns/name"), the whole of it."""
+        self._counts = counts
+
+    def collect(self) -> Iterable[Metric]:
+        family = GaugeMetricFamily(
+            "fastroute_refused_references", "References of a route that are refused now", labels=("route", "route_kind")
+        )
+        counts = sorted((key, count) for key, count in self._counts.items() if count)
+        for (kind, route), count in counts[: self._series]:
+            family.add_metric((route, kind), count)
+        if rest := sum(count for _, count in counts[self._series :]):
+            family.add_metric((OTHER, OTHER), rest)
+        yield family
+
+
+class Metrics:
+    """What main counts. One of these is made in app.py; who counts is given it, or the one metric it needs."""
+
+    def __init__(self, registry: CollectorRegistry | None = None, *, series: int = 2_000) -> None:
+        self.registry = registry or CollectorRegistry()
+        self.config_version = Gauge(
+            "fastroute_config_version", "Lowest version that every worker serves", registry=self.registry
+        )
+        self.config_apply = Histogram(
+            "fastroute_config_apply_seconds",
+            "From a publication to its acknowledgement by every worker",
+            buckets=_PROPAGATION,
+            registry=self.registry,
+        )
+        self.propagation = Histogram(
+            "fastroute_propagation_seconds",
+            "From a change seen to its service by every worker",
+            buckets=_PROPAGATION,
+            registry=self.registry,
+        )
+        self.endpoint_lag = Histogram(
+            "fastroute_endpoint_lag_seconds",
+            "From a change of endpoints seen to its service by every worker",
+            buckets=_PROPAGATION,
+            registry=self.registry,
+        )
+        self.grant_changes = Counter(
+            "fastroute_reference_grant_changes_total",
+            "ReferenceGrants that appeared, changed or went away",
+            registry=self.registry,
+        )
+        self.status_writes = Counter(
+            "fastroute_status_writes_total", "Statuses of objects that changed and were written", registry=self.registry
+        )
+        self.worker_restarts = Counter(
+            "fastroute_worker_restarts_total", "Workers that ended unasked and were replaced", registry=self.registry
+        )
+        self.refused_references = RefusedReferences(series)
+        self.registry.register(self.refused_references)
+        build = Gauge("fastroute_build_info", "Always 1", ["version"], registry=self.registry)
+        build.labels(fastroute.__version__).set(1)
+        prometheus_client.ProcessCollector(registry=self.registry)
+        prometheus_client.PlatformCollector(registry=self.registry)
