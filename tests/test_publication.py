@@ -172,7 +172,7 @@ def test_a_publication_may_be_empty() -> None:
 
 
 MESSAGES = [
-    Start(limits=Limits(max_body=10), trusted_proxies=("10.0.0.0/8",)),
+    Start(limits=Limits(max_body=10), request_series=9, histograms=3, trusted_proxies=("10.0.0.0/8",)),
     Begin(1, 0),
     SetEndpoints("infra/a:80", TWO),
     UpsertListener(listener("a")),
