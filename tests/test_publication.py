@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from fastroute.publication import (
     FRAGMENT,
-    MESSAGE_LIMIT,
     Ack,
     Begin,
     Commit,

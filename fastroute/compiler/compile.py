@@ -1,0 +1,182 @@
+"""compile_snapshot: everything the graph decided, as everything the data plane obeys.
+
+A pure function of the graph. What it made is kept beside it (Compiled), by the nodes it was made from: nodes are
+frozen, so the same node (`is`) gives the very same rules again, and a mapping of which nothing changed is the very same
+mapping. The rules of a listener depend on its id and on an Attachment, and on nothing else.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import chain
+from typing import NamedTuple
+
+import msgspec
+
+from fastroute.compiler.backends import backends_of
+from fastroute.compiler.duration import milliseconds
+from fastroute.compiler.endpoints import endpoints_of
+from fastroute.compiler.filters import filters_of
+from fastroute.compiler.matches import matches_of
+from fastroute.graph.node import Attachment, BackendNode, GatewayNode, Graph, ListenerNode, RouteNode, RuleNode
+from fastroute.resources.gateway import HTTPRoute, HTTPRouteTimeouts
+from fastroute.snapshot import Filter, Listener, Match, Rule, Snapshot, WeightedBackend
+
+
+class AttachmentRules(NamedTuple):
+    """The rules of one attachment. It is held, so that no other object can get its `id()`."""
+
+    attachment: Attachment
+    rules: tuple[Rule, ...]
+
+
+class ListenerRules(NamedTuple):
+    """What one listener on one address came to."""
+
+    node: ListenerNode
+    listener: Listener
+    attachments: dict[int, AttachmentRules]  # by id() of the attachment
+    rules: dict[str, Rule]  # in the ids' order
+
+
+class Compiled(msgspec.Struct, frozen=True, kw_only=True):
+    """A Snapshot, and what it was made from: to be given to the next compile_snapshot."""
+
+    snapshot: Snapshot
+    parts: dict[str, ListenerRules]  # by Listener.id, in its order
+    backends: Mapping[str, BackendNode]
+    rules_made: int  # rules that were compiled anew for this snapshot
+
+
+NOTHING = Compiled(snapshot=Snapshot(), parts={}, backends={}, rules_made=0)
+
+
+def compile_snapshot(graph: Graph, port_offset: int = 0, previous: Compiled = NOTHING) -> Compiled:
+    """The Snapshot of `graph`, with listeners bound `port_offset` above the ports they name."""
+    compilation = _Compilation(previous.parts)
+    serving = sorted(_serving(graph.gateways.values(), port_offset), key=lambda pair: pair[0].id)
+    parts = {listener.id: compilation.listener_rules(listener, node) for listener, node in serving}
+    before = previous.snapshot
+    unchanged = _same(parts, previous.parts)
+    snapshot = Snapshot(
+        listeners=before.listeners if unchanged else {id: part.listener for id, part in parts.items()},
+        rules=before.rules if unchanged else _merged(parts.values()),
+        endpoints=before.endpoints if graph.backends is previous.backends else endpoints_of(graph.backends),
+    )
+    return Compiled(snapshot=snapshot, parts=parts, backends=graph.backends, rules_made=compilation.rules_made)
+
+
+def _serving(gateways: Iterable[GatewayNode], port_offset: int) -> Iterator[tuple[Listener, ListenerNode]]:
+    """Every listener that serves, once for each address that its Gateway binds."""
+    for gateway in gateways:
+        for node in gateway.listeners:
+            if node.serves:
+                yield from ((_listener(gateway, node, address, port_offset), node) for address in gateway.bind)
+
+
+def _listener(gateway: GatewayNode, node: ListenerNode, address: str, port_offset: int) -> Listener:
+    return Listener(
+        id=f"{gateway.key}/{node.source.name}@{address}",
+        gateway=str(gateway.key),
+        name=node.source.name,
+        address=address,
+        port=node.source.port + port_offset,
+        spec_port=node.source.port,
+        hostname=node.hostname,
+        protocol=node.source.protocol,
+    )
+
+
+def _same(parts: Mapping[str, ListenerRules], before: Mapping[str, ListenerRules]) -> bool:
+    return len(parts) == len(before) and all(before.get(id) is part for id, part in parts.items())
+
+
+def _merged(parts: Collection[ListenerRules]) -> Mapping[str, Rule]:
+    if len(parts) == 1:
+        return next(iter(parts)).rules
+    # not their plain sequence: one listener's id may begin with another's
+    return dict(sorted(chain.from_iterable(part.rules.items() for part in parts)))
+
+
+class _Compilation:
+    """One pass: what was made before, and the bodies of routes that meet several listeners."""
+
+    def __init__(self, before: Mapping[str, ListenerRules]) -> None:
+        self.rules_made = 0
+        self._before = before
+        self._bodies: dict[int, tuple[_Body, ...]] = {}  # by id() of the RouteNode, which the graph holds
+
+    def listener_rules(self, listener: Listener, node: ListenerNode) -> ListenerRules:
+        before = self._before.get(listener.id)
+        if before is None:
+            before = ListenerRules(node, listener, {}, {})
+        elif before.node is node and before.listener == listener:
+            return before
+        attachments: dict[int, AttachmentRules] = {}
+        rules: dict[str, Rule] = {}
+        for attachment in node.attachments:
+            key = id(attachment)
+            made = before.attachments.get(key) or AttachmentRules(attachment, self._rules(listener, attachment))
+            attachments[key] = made
+            for rule in made.rules:
+                rules.setdefault(rule.id, rule)  # a route may meet one listener through two parentRefs
+        return ListenerRules(node, listener, attachments, dict(sorted(rules.items())))
+
+    def _rules(self, listener: Listener, attachment: Attachment) -> tuple[Rule, ...]:
+        route = attachment.route
+        key, kind = str(route.key), route.kind
+        bodies = self._bodies.get(id(route))
+        if bodies is None:
+            bodies = self._bodies[id(route)] = _bodies(route)
+        rules = tuple(
+            Rule(
+                id=f"{listener.id}|{kind}|{key}|{body.index}",
+                listener=listener.id,
+                hostnames=attachment.hostnames,
+                gateway=listener.gateway,
+                listener_name=listener.name,
+                route=key,
+                route_kind=kind,
+                name=body.name,
+                matches=body.matches,
+                filters=body.filters,
+                backends=body.backends,
+                request_timeout_ms=body.request_timeout_ms,
+                backend_timeout_ms=body.backend_timeout_ms,
+            )
+            for body in bodies
+        )
+        self.rules_made += len(rules)
+        return rules
+
+
+class _Body(msgspec.Struct, frozen=True, kw_only=True):
+    """What a rule is, whichever listener it is attached to."""
+
+    index: int
+    name: str
+    matches: tuple[Match, ...]
+    filters: tuple[Filter, ...]
+    backends: tuple[WeightedBackend, ...]
+    request_timeout_ms: int
+    backend_timeout_ms: int
+
+
+def _bodies(route: RouteNode) -> tuple[_Body, ...]:
+    """The rules of an accepted route. A rule without a match that can take a request is none."""
+    source = route.source
+    assert isinstance(source, HTTPRoute), f"a {route.kind} is not served: it is never accepted"
+    bodies = (_body(source, node) for node in route.rules)
+    return tuple(body for body in bodies if body.matches)
+
+
+def _body(route: HTTPRoute, node: RuleNode) -> _Body:
+    written = route.spec.rules[node.index]
+    timeouts = written.timeouts or HTTPRouteTimeouts()
+    return _Body(
+        index=node.index,
+        name=written.name or str(node.index),
+        matches=matches_of(route, node.index),
+        filters=filters_of(written.filters),
+        backends=backends_of(node, written),
+        request_timeout_ms=milliseconds(timeouts.request),
+        backend_timeout_ms=milliseconds(timeouts.backend_request),
+    )

@@ -1,0 +1,87 @@
+"""Filters of rules and backendRefs in the terms of the data plane, in the order written.
+
+Only kinds that are served come here: a route with any other is not accepted (graph). What users write goes into heads
+of messages, so it is made safe here once: RFC 9110 section 5.5 for field values, RFC 3986 section 3.3 for paths.
+"""
+
+from collections.abc import Callable, Iterable
+from urllib.parse import quote
+
+from fastroute.resources.gateway import HTTPHeader, HTTPHeaderFilter, HTTPPathModifier, HTTPRouteFilter
+from fastroute.snapshot import Filter, HeaderModifier, HeaderValue, Redirect, Rewrite
+
+_PATH_CHARACTERS = "/%:@!$&'()*+,;=-._~"  # RFC 3986 `pchar`, "/" and what is escaped already
+_CONTROLS = dict.fromkeys([*range(9), *range(10, 32), 127], " ")  # all but a tab
+
+
+def filters_of(filters: Iterable[HTTPRouteFilter]) -> tuple[Filter, ...]:
+    """KeyError for a type that is not served: the graph should have refused its route."""
+    return tuple(_TRANSLATE[written.type](written) for written in filters)
+
+
+def _request_header_modifier(written: HTTPRouteFilter) -> Filter:
+    return _header_modifier("request", written.request_header_modifier)
+
+
+def _response_header_modifier(written: HTTPRouteFilter) -> Filter:
+    return _header_modifier("response", written.response_header_modifier)
+
+
+def _request_redirect(written: HTTPRouteFilter) -> Filter:
+    redirect = written.request_redirect
+    assert redirect is not None, "CEL: the field must be there for its type"
+    full_path, prefix = _path(redirect.path)
+    return Redirect(
+        status=redirect.status_code,
+        scheme=redirect.scheme,
+        hostname=redirect.hostname,
+        port=redirect.port,
+        full_path=full_path,
+        prefix=prefix,
+    )
+
+
+def _url_rewrite(written: HTTPRouteFilter) -> Filter:
+    rewrite = written.url_rewrite
+    assert rewrite is not None, "CEL: the field must be there for its type"
+    full_path, prefix = _path(rewrite.path)
+    return Rewrite(hostname=rewrite.hostname, full_path=full_path, prefix=prefix)
+
+
+_TRANSLATE: dict[str, Callable[[HTTPRouteFilter], Filter]] = {
+    "RequestHeaderModifier": _request_header_modifier,
+    "ResponseHeaderModifier": _response_header_modifier,
+    "RequestRedirect": _request_redirect,
+    "URLRewrite": _url_rewrite,
+}
+
+
+def _header_modifier(direction: str, modifier: HTTPHeaderFilter | None) -> HeaderModifier:
+    assert modifier is not None, "CEL: the field must be there for its type"
+    return HeaderModifier(
+        direction=direction,
+        set=_values(modifier.set),
+        add=_values(modifier.add),
+        remove=tuple({name.lower(): name for name in reversed(modifier.remove)}.values())[::-1],
+    )
+
+
+def _values(headers: tuple[HTTPHeader, ...]) -> tuple[HeaderValue, ...]:
+    """Names are equal whatever their case; of equal ones the first counts (HTTPHeaderFilter)."""
+    first = {header.name.lower(): header for header in reversed(headers)}
+    return tuple(
+        HeaderValue(header.name, header.value.translate(_CONTROLS).strip(" \t"))
+        for header in headers
+        if first[header.name.lower()] is header
+    )
+
+
+def _path(modifier: HTTPPathModifier | None) -> tuple[str | None, str | None]:
+    """(full path, replacement of the prefix): one of them at most. A full path starts with "/"; a replacement does too,
+    or is empty, and has no final "/" (the spec ignores it)."""
+    if modifier is None:
+        return None, None
+    if modifier.type == "ReplaceFullPath":
+        return "/" + quote(modifier.replace_full_path or "", _PATH_CHARACTERS).removeprefix("/"), None
+    replacement = quote(modifier.replace_prefix_match or "", _PATH_CHARACTERS).strip("/")
+    return None, f"/{replacement}" if replacement else ""

@@ -1,0 +1,52 @@
+"""Matches of a rule in the terms of the data plane: normalised as requests are, and ranked."""
+
+from collections.abc import Iterable
+
+from fastroute.compiler.precedence import place_of, rank
+from fastroute.ext.http1 import normalise_path
+from fastroute.resources.gateway import HeaderMatch, HTTPPathMatch, HTTPRoute, HTTPRouteMatch
+from fastroute.snapshot import Match, PathMatch, ValueMatch
+
+
+def matches_of(route: HTTPRoute, rule: int) -> tuple[Match, ...]:
+    """The matches of `route`'s rule number `rule`. One whose path climbs above the root is left out: no request that
+    is let in can have such a path."""
+    written = route.spec.rules[rule].matches or (HTTPRouteMatch(),)
+    made = (_match(route, rule, index, match) for index, match in enumerate(written))
+    return tuple(match for match in made if match is not None)
+
+
+def _match(route: HTTPRoute, rule: int, index: int, written: HTTPRouteMatch) -> Match | None:
+    path = path_match(written.path)
+    if path is None:
+        return None
+    headers = _first_of_each((match.name.lower(), match) for match in written.headers)
+    query = _first_of_each((match.name, match) for match in written.query_params)
+    place = place_of(route, rule, index)
+    return Match(
+        path=path,
+        method=written.method,
+        headers=headers,
+        query=query,
+        rank=rank(path, written.method, headers, query, place),
+    )
+
+
+def path_match(written: HTTPPathMatch) -> PathMatch | None:
+    """None when the value can match no request. A pattern stays as written: it is matched against normalised paths."""
+    if written.type == "RegularExpression":
+        return PathMatch(written.type, written.value)
+    try:
+        value = normalise_path(written.value).decode("latin-1")
+    except ValueError:
+        return None
+    # "/foo/" and "/foo" are the same prefix, and "/" is that of everything
+    return PathMatch(written.type, value.removesuffix("/") if written.type == "PathPrefix" else value)
+
+
+def _first_of_each(matches: Iterable[tuple[str, HeaderMatch]]) -> tuple[ValueMatch, ...]:
+    """Of several matches of one name the first counts (HTTPRouteMatch.headers, .queryParams)."""
+    first: dict[str, ValueMatch] = {}
+    for name, match in matches:
+        first.setdefault(name, ValueMatch(name, match.value, match.type))
+    return tuple(first.values())

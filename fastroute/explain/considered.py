@@ -1,0 +1,162 @@
+"""The near misses: which matches could have taken a request, and the one thing each that kept them from it.
+
+Three sorts, in this order: matches that take it too but come after the winner; routes that would take it, were they
+served; matches of the same listener that ask for something the request is not.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from fastroute.explain.matching import Found, best_hostname, misses, path_order, precedence, specificity, takers
+from fastroute.explain.request import Request, normalise_path
+from fastroute.graph.node import Graph, ParentNode, Problem
+from fastroute.resources.gateway import HTTPRoute, HTTPRouteMatch
+from fastroute.snapshot import Listener, Match, PathMatch, Rule, Snapshot, ValueMatch
+
+AT_MOST = 20  # near misses that are worth a reader's time
+
+# What a smaller number in the same place of two ranks means (Match.rank).
+_RANKS = (
+    "a longer regular expression comes first",
+    "a match with a method comes first",
+    "the match with more headers comes first",
+    "the match with more query parameters comes first",
+    "the older route comes first",
+    "of equally old routes the one whose namespace/name sorts first comes first",
+    "of one route's rules the one written first comes first",
+    "of one rule's matches the one written first comes first",
+)
+
+
+class Considered(msgspec.Struct, frozen=True, kw_only=True):
+    """A match that did not get the request. Absent parts are None."""
+
+    gateway: str | None
+    listener: str | None
+    route: str | None
+    rule: str | None
+    match: int | None  # index in the rule
+    reason: str
+
+
+def near_misses(
+    snapshot: Snapshot, graph: Graph, listener: Listener, request: Request, winner: Found | None
+) -> tuple[Considered, ...]:
+    """At most AT_MOST of them, the nearest first."""
+    near = [
+        *_outranked(snapshot, listener, request, winner),
+        *_not_served(graph, request),
+        *_not_matching(snapshot, listener, request),
+    ]
+    return tuple(near[:AT_MOST])
+
+
+def _outranked(snapshot: Snapshot, listener: Listener, request: Request, winner: Found | None) -> Iterator[Considered]:
+    for found in sorted(takers(snapshot, listener, request), key=precedence):
+        if winner is not None and precedence(found) != precedence(winner):
+            yield _considered(found.rule, found.index, f"takes it too, but {beaten_by(winner, found)}")
+
+
+def beaten_by(winner: Found, loser: Found) -> str:
+    """The first rule of precedence that tells the two apart."""
+    if specificity(winner.hostname) != specificity(loser.hostname):
+        return f"hostname {winner.hostname} is more specific than {loser.hostname or 'none'}"
+    ours, theirs = winner.match, loser.match
+    if ours.path.type != theirs.path.type:
+        return f"path type {ours.path.type} comes before {theirs.path.type}"
+    if path_order(ours.path) != path_order(theirs.path):
+        return f"the path prefix {ours.path.value} is longer than {theirs.path.value or '/'}"
+    return next(text for text, one, other in zip(_RANKS, ours.rank, theirs.rank, strict=False) if one != other)
+
+
+def _not_matching(snapshot: Snapshot, listener: Listener, request: Request) -> Iterator[Considered]:
+    """The fewer conditions it misses the nearer a match is."""
+    near: list[tuple[int, Considered]] = []
+    for rule in snapshot.rules.values():
+        if rule.listener != listener.id:
+            continue
+        hostname = best_hostname(rule.hostnames, request.host)
+        wrong_host = [] if hostname is not None else [_wrong_host(rule.hostnames, request)]
+        for index, match in enumerate(rule.matches):
+            missing = [*wrong_host, *misses(match, request)]
+            if missing:
+                near.append((len(missing), _considered(rule, index, "; ".join(missing))))
+    near.sort(key=lambda pair: pair[0])
+    return (considered for _, considered in near[:AT_MOST])
+
+
+def _wrong_host(hostnames: tuple[str, ...], request: Request) -> str:
+    return f"hostname {', '.join(hostnames)} does not take {request.host}"
+
+
+def _considered(rule: Rule, index: int, reason: str) -> Considered:
+    return Considered(
+        gateway=rule.gateway,
+        listener=rule.listener_name,
+        route=rule.route,
+        rule=rule.name,
+        match=index,
+        reason=reason,
+    )
+
+
+# --- routes that are not served
+
+
+def _not_served(graph: Graph, request: Request) -> Iterator[Considered]:
+    """Routes refused as a whole or by one of their parents, that would take the request by hostname and match."""
+    for parents in graph.parents.values():
+        for parent in parents:
+            problem = _refusal(parent)
+            if problem is None or not isinstance(parent.route.source, HTTPRoute):
+                continue
+            taking = _first_taking(parent.route.source, request)
+            if taking is not None:
+                yield _unserved(parent, *taking, problem)
+
+
+def _refusal(parent: ParentNode) -> Problem | None:
+    problems = (*parent.problems, *parent.route.problems)
+    return next((problem for problem in problems if problem.condition == "Accepted"), None)
+
+
+def _first_taking(route: HTTPRoute, request: Request) -> tuple[int, int] | None:
+    """(rule, match) of a route's first match that would take the request."""
+    hostnames = tuple(name.lower() for name in route.spec.hostnames) or ("",)
+    if best_hostname(hostnames, request.host) is None:
+        return None
+    for index, rule in enumerate(route.spec.rules):
+        for number, written in enumerate(rule.matches):
+            match = _as_match(written)
+            if match is not None and not any(misses(match, request)):
+                return index, number
+    return None
+
+
+def _as_match(written: HTTPRouteMatch) -> Match | None:
+    """A match of a route that was not compiled, because it is not served."""
+    path, type_ = written.path.value, written.path.type
+    try:
+        normal = path if type_ == "RegularExpression" else normalise_path(path)
+    except ValueError:
+        return None
+    return Match(
+        path=PathMatch(type_, normal.removesuffix("/") if type_ == "PathPrefix" else normal),
+        method=written.method,
+        headers=tuple(ValueMatch(header.name.lower(), header.value, header.type) for header in written.headers),
+        query=tuple(ValueMatch(test.name, test.value, test.type) for test in written.query_params),
+        rank=(),
+    )
+
+
+def _unserved(parent: ParentNode, rule: int, match: int, problem: Problem) -> Considered:
+    name = parent.route.source.spec.rules[rule].name or str(rule)
+    return Considered(
+        gateway=str(parent.gateway),
+        listener=parent.parent_ref.section_name,
+        route=str(parent.route.key),
+        rule=name,
+        match=match,
+        reason=f"not served: {problem.condition}=False/{problem.reason}: {problem.message}",
+    )

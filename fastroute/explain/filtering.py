@@ -1,0 +1,86 @@
+"""What filters make of a request and its response: the plain form of ext/filters, written to be read.
+
+Filters of the rule come before those of the chosen backendRef, each list in the order written (Gateway API,
+HTTPRouteRule.filters). A redirect ends it: what it looks at is the request as it is by then.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from fastroute.explain.request import WELL_KNOWN_PORTS, Request, host_of
+from fastroute.snapshot import Filter, HeaderModifier, Redirect, Rewrite
+
+Headers = tuple[tuple[str, str], ...]
+
+
+class Redirected(msgspec.Struct, frozen=True):
+    """A request that a filter answers."""
+
+    status: int
+    location: str
+
+
+def filter_request(filters: Iterable[Filter], request: Request, prefix: int, port: int) -> Request | Redirected:
+    """The request as the backend gets it, or what answers it. `prefix`: characters of the path that the matched
+    PathPrefix covers; `port`: the listener's."""
+    for step in filters:
+        if isinstance(step, Redirect):
+            return Redirected(step.status, location(step, request, prefix, port))
+        if isinstance(step, Rewrite):
+            request = rewritten(step, request, prefix)
+        elif step.direction == "request":
+            request = msgspec.structs.replace(request, headers=modified(step, request.headers))
+    return request
+
+
+def filter_response(filters: Iterable[Filter], headers: Headers) -> Headers:
+    """The response's fields as the client gets them."""
+    for step in filters:
+        if isinstance(step, HeaderModifier) and step.direction == "response":
+            headers = modified(step, headers)
+    return headers
+
+
+def modified(modifier: HeaderModifier, headers: Headers) -> Headers:
+    """`set` replaces every field of its name, `add` appends to the value there is, `remove` removes."""
+    gone = {name.lower() for name in modifier.remove} | {field.name.lower() for field in modifier.set}
+    kept = [(name, value) for name, value in headers if name.lower() not in gone]
+    kept += [(field.name, field.value) for field in modifier.set]
+    for field in modifier.add:
+        at = next((i for i, (name, _) in enumerate(kept) if name.lower() == field.name.lower()), None)
+        if at is None:
+            kept.append((field.name, field.value))
+        else:
+            kept[at] = (kept[at][0], f"{kept[at][1]},{field.value}")
+    return tuple(kept)
+
+
+def rewritten(rewrite: Rewrite, request: Request, prefix: int) -> Request:
+    authority = request.authority if rewrite.hostname is None else rewrite.hostname
+    path = replaced_path(rewrite, request.path, prefix)
+    headers = tuple((name, authority if name.lower() == "host" else value) for name, value in request.headers)
+    return msgspec.structs.replace(request, authority=authority, path=path, headers=headers)
+
+
+def replaced_path(change: Rewrite | Redirect, path: str, prefix: int) -> str:
+    """The path after ReplaceFullPath or ReplacePrefixMatch, or as it was. Never empty, and never beginning with "//",
+    which some would read as a host."""
+    if change.full_path is not None:
+        return change.full_path
+    if change.prefix is None:
+        return path
+    new, rest = change.prefix.removesuffix("/"), path[prefix:]
+    return new + rest if new else "/" + rest.lstrip("/")
+
+
+def location(redirect: Redirect, request: Request, prefix: int, port: int) -> str:
+    """Where a redirect sends the client. What the filter leaves open comes from the request; the port from the scheme
+    when that is given, else from the listener, and is left out when it is the scheme's own (HTTPRequestRedirectFilter).
+    """
+    scheme = redirect.scheme or request.scheme
+    host = redirect.hostname or host_of(request.authority)
+    number = redirect.port or (WELL_KNOWN_PORTS[scheme] if redirect.scheme else port)
+    authority = host if number == WELL_KNOWN_PORTS[scheme] else f"{host}:{number}"
+    query = "" if request.query is None else f"?{request.query}"
+    return f"{scheme}://{authority}{replaced_path(redirect, request.path, prefix)}{query}"

@@ -1,0 +1,100 @@
+"""Filters as written, and as the data plane gets them."""
+
+import pytest
+
+from fastroute.compiler.filters import filters_of
+from fastroute.resources.gateway import (
+    HTTPHeader,
+    HTTPHeaderFilter,
+    HTTPPathModifier,
+    HTTPRequestRedirectFilter,
+    HTTPRouteFilter,
+    HTTPURLRewriteFilter,
+)
+from fastroute.snapshot import HeaderModifier, HeaderValue, Redirect, Rewrite
+
+MODIFIER = HTTPHeaderFilter(
+    set=(HTTPHeader(name="X-A", value="1"), HTTPHeader(name="x-a", value="2"), HTTPHeader(name="X-B", value="3")),
+    add=(HTTPHeader(name="X-C", value=" a\r\nEvil: yes\0 "),),
+    remove=("X-D", "x-d", "X-E"),
+)
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (
+            HTTPRouteFilter(type="RequestHeaderModifier", request_header_modifier=MODIFIER),
+            HeaderModifier(
+                direction="request",
+                set=(HeaderValue("X-A", "1"), HeaderValue("X-B", "3")),
+                add=(HeaderValue("X-C", "a  Evil: yes"),),
+                remove=("X-D", "X-E"),
+            ),
+        ),
+        (
+            HTTPRouteFilter(type="ResponseHeaderModifier", response_header_modifier=HTTPHeaderFilter(remove=("A",))),
+            HeaderModifier(direction="response", remove=("A",)),
+        ),
+        (
+            HTTPRouteFilter(type="RequestRedirect", request_redirect=HTTPRequestRedirectFilter()),
+            Redirect(status=302),
+        ),
+        (
+            HTTPRouteFilter(
+                type="RequestRedirect",
+                request_redirect=HTTPRequestRedirectFilter(
+                    scheme="https",
+                    hostname="example.org",
+                    port=8443,
+                    status_code=308,
+                    path=HTTPPathModifier(type="ReplaceFullPath", replace_full_path="/new"),
+                ),
+            ),
+            Redirect(status=308, scheme="https", hostname="example.org", port=8443, full_path="/new"),
+        ),
+        (
+            HTTPRouteFilter(type="URLRewrite", url_rewrite=HTTPURLRewriteFilter(hostname="inner")),
+            Rewrite(hostname="inner"),
+        ),
+    ],
+)
+def test_each_kind(written: HTTPRouteFilter, expected: object) -> None:
+    assert filters_of((written,)) == (expected,)
+
+
+@pytest.mark.parametrize(
+    ("replacement", "expected"),
+    [
+        ("", ""),
+        ("/", ""),
+        ("/xyz", "/xyz"),
+        ("/xyz/", "/xyz"),
+        ("xyz", "/xyz"),
+        ("/a b?c#d\r\n", "/a%20b%3Fc%23d%0D%0A"),
+        ("/%41/ä", "/%41/%C3%A4"),
+    ],
+)
+def test_replacements_of_a_prefix_are_made_safe(replacement: str, expected: str) -> None:
+    path = HTTPPathModifier(type="ReplacePrefixMatch", replace_prefix_match=replacement)
+    assert filters_of((HTTPRouteFilter(type="URLRewrite", url_rewrite=HTTPURLRewriteFilter(path=path)),)) == (
+        Rewrite(prefix=expected),
+    )
+
+
+@pytest.mark.parametrize(("replacement", "expected"), [("", "/"), ("/", "/"), ("a", "/a"), ("/a/", "/a/")])
+def test_full_paths_begin_with_a_slash(replacement: str, expected: str) -> None:
+    path = HTTPPathModifier(type="ReplaceFullPath", replace_full_path=replacement)
+    assert filters_of((HTTPRouteFilter(type="URLRewrite", url_rewrite=HTTPURLRewriteFilter(path=path)),)) == (
+        Rewrite(full_path=expected),
+    )
+
+
+def test_order_is_kept_and_what_is_not_served_is_an_error() -> None:
+    written = (
+        HTTPRouteFilter(type="URLRewrite", url_rewrite=HTTPURLRewriteFilter(hostname="inner")),
+        HTTPRouteFilter(type="RequestHeaderModifier", request_header_modifier=HTTPHeaderFilter(remove=("A",))),
+    )
+    assert [type(made) for made in filters_of(written)] == [Rewrite, HeaderModifier]
+    with pytest.raises(KeyError):
+        filters_of((HTTPRouteFilter(type="RequestMirror"),))

@@ -1,0 +1,89 @@
+"""Requests as the matcher sees them."""
+
+import pytest
+
+from fastroute.errors import SettingError
+from fastroute.explain.request import Request, host_of, normalise_path, parse_url
+
+
+@pytest.mark.parametrize(
+    ("written", "normal"),
+    [
+        ("/", "/"),
+        ("/a/b", "/a/b"),
+        ("/%61dmin", "/admin"),
+        ("/%7Euser", "/~user"),
+        ("/a%2fb", "/a%2Fb"),  # an escaped slash is no separator
+        ("/a%3bb;c", "/a%3Bb;c"),
+        ("/a//b", "/a//b"),
+        ("/./a", "/a"),
+        ("/a/./b/.", "/a/b/"),
+        ("/a/../b", "/b"),
+        ("/a/b/..", "/a/"),
+        ("/a/%2e%2E/b", "/b"),
+        ("/a/..", "/"),
+        ("/a//../b", "/a/b"),
+        ("/...", "/..."),
+        ("/a/b/../../c", "/c"),
+        ("/\xc3\xa4", "/\xc3\xa4"),
+    ],
+)
+def test_paths_that_mean_the_same_have_one_form(written: str, normal: str) -> None:
+    assert normalise_path(written) == normal
+    assert normalise_path(normal) == normal
+
+
+@pytest.mark.parametrize("path", ["/..", "/a/../..", "/%2e%2e/a", "/a/../../b", "/%", "/%4", "/%zz"])
+def test_paths_that_are_refused(path: str) -> None:
+    with pytest.raises(ValueError, match="path"):
+        normalise_path(path)
+
+
+@pytest.mark.parametrize(
+    ("authority", "host"),
+    [
+        ("example.com", "example.com"),
+        ("Example.COM:8080", "example.com"),
+        ("example.com.", "example.com"),
+        ("example.com.:80", "example.com"),
+        ("example.com:", "example.com"),
+        ("[::1]:8080", "[::1]"),
+        ("[::1]", "[::1]"),
+        ("127.0.0.1:80", "127.0.0.1"),
+    ],
+)
+def test_the_host_of_an_authority(authority: str, host: str) -> None:
+    assert host_of(authority) == host
+
+
+def test_fields_and_parameters() -> None:
+    request = Request(
+        method="GET",
+        scheme="http",
+        authority="a",
+        path="/",
+        query="v=1&w&v=2&=x&%76=3",
+        headers=(("Host", "a"), ("X-Team", "blue"), ("x-team", "red")),
+    )
+    assert request.header("X-TEAM") == "blue,red"
+    assert request.header("x-other") is None
+    assert [request.parameter(name) for name in ("v", "w", "", "%76", "x")] == ["1", "", "x", "3", None]
+
+
+def test_a_url_becomes_a_request() -> None:
+    request, port = parse_url("GET", "http://Shop.example:8080/a/../b?x=1#f", (("X-A", "1"),))
+    assert (request.scheme, request.host, port) == ("http", "shop.example", 8080)
+    assert (request.path, request.query) == ("/b", "x=1")
+    assert request.headers == (("Host", "Shop.example:8080"), ("X-A", "1"))
+
+
+def test_a_host_header_wins_over_the_url() -> None:
+    request, port = parse_url("GET", "127.0.0.1:8080", (("host", "shop.example"),))
+    assert (request.host, port, request.path, request.query) == ("shop.example", 8080, "/", None)
+    assert request.headers == (("Host", "shop.example"),)
+
+
+@pytest.mark.parametrize("url", ["ftp://a/", "http://", "http://a:port/", "http://a/%zz", "http://a/.."])
+def test_what_is_no_url_is_said(url: str) -> None:
+    with pytest.raises(SettingError):
+        parse_url("GET", url)
