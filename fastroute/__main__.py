@@ -1,0 +1,5 @@
+"""`python -m fastroute`."""
+
+from fastroute.cli import main
+
+main()

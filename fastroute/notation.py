@@ -1,0 +1,117 @@
+"""How users write values on the command line and in FASTROUTE_* variables: times, sizes, addresses, names.
+
+Each function takes the text of one value and gives the value, or raises SettingError with the forms that would do.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable
+
+from fastroute.errors import SettingError
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_BYTES = {"": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_SIZE = re.compile(r"(\d+)(KiB|MiB|GiB|)")
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+
+
+def duration(text: str | float) -> float:
+    """`1m30s` -> 90.0 seconds; a bare `0` is zero too."""
+    if isinstance(text, float):
+        return text
+    parts = list(_DURATION.finditer(text))
+    if text == "0":
+        return 0.0
+    if not parts or "".join(part[0] for part in parts) != text:
+        raise SettingError(f"{text!r} is not a time: write it as 500ms, 30s, 5m or 1m30s")
+    return sum(float(part[1]) * _SECONDS[part[2]] for part in parts)
+
+
+def shown_duration(seconds: float) -> str:
+    """The shortest way to write `seconds`: 75.0 -> `75s`, 0.5 -> `500ms`."""
+    if seconds != int(seconds):
+        return f"{seconds * 1000:g}ms"
+    return f"{int(seconds)}s"
+
+
+def size(text: str | int) -> int:
+    """`64KiB` -> 65536 bytes; a bare number is bytes."""
+    if isinstance(text, int):
+        return text
+    found = _SIZE.fullmatch(text)
+    if found is None or int(found[1]) == 0:
+        raise SettingError(f"{text!r} is not a size: write bytes as 65536, or 64KiB, 1MiB, 1GiB")
+    return int(found[1]) * _BYTES[found[2]]
+
+
+def shown_size(count: int | None) -> str:
+    """65536 -> `64KiB`; None -> `no limit`."""
+    if count is None:
+        return "no limit"
+    for unit, factor in reversed(_BYTES.items()):
+        if count % factor == 0:
+            return f"{count // factor}{unit}"
+    raise AssertionError("1 divides everything")
+
+
+def count(text: str | int) -> int:
+    """A whole number above zero."""
+    if isinstance(text, int):
+        return text
+    if not text.isascii() or not text.isdigit() or int(text) == 0:
+        raise SettingError(f"{text!r} is not a whole number above zero")
+    return int(text)
+
+
+def address(text: str) -> str:
+    """An IPv4 or IPv6 address; brackets around the latter do no harm."""
+    try:
+        return str(ipaddress.ip_address(text.removeprefix("[").removesuffix("]")))
+    except ValueError:
+        raise SettingError(f"{text!r} is not an IP address, such as 127.0.0.1, 0.0.0.0 or ::") from None
+
+
+def socket_address(text: str) -> tuple[str, int] | None:
+    """`127.0.0.1:9900`, `[::]:9900`, `:9900` (everywhere); `off` -> None."""
+    if text == "off":
+        return None
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or not int(port) < 65536 or (":" in host and not host.startswith("[")):
+        raise SettingError(f"{text!r} is not an address with a port: write it as 127.0.0.1:9900, [::]:9900, or off")
+    return address(host or "::"), int(port)
+
+
+def network(text: str) -> str:
+    """A CIDR block; a single address is a block of one."""
+    try:
+        return str(ipaddress.ip_network(text, strict=False))
+    except ValueError:
+        raise SettingError(f"{text!r} is not a CIDR block, such as 10.0.0.0/8 or fd00::/8") from None
+
+
+def object_name(text: str) -> str:
+    """`NAMESPACE/NAME`."""
+    namespace, slash, name = text.partition("/")
+    if not slash or not _NAME.fullmatch(namespace) or not _NAME.fullmatch(name):
+        raise SettingError(f"{text!r} does not name an object: write it as NAMESPACE/NAME")
+    return text
+
+
+def header(text: str) -> tuple[str, str]:
+    """`Name: value`, as curl takes it."""
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip():
+        raise SettingError(f"{text!r} is not a header: write it as 'Name: value'")
+    return name.strip(), value.strip()
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """One of these words."""
+
+    def read(text: str) -> str:
+        if text not in choices:
+            raise SettingError(f"{text!r} is not one of {', '.join(choices)}")
+        return text
+
+    return read

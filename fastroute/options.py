@@ -1,0 +1,246 @@
+"""The options of the commands, as one table: name, meaning, how its text is read. Defaults are those of settings.py.
+
+Every option is also a variable: `--drain-delay` is FASTROUTE_DRAIN_DELAY (several values: separated by spaces,
+paths by colons). `takes` gives a command its options, so that each is written once however many commands take it; the
+functions at the end make settings of what was chosen.
+"""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+import typer
+
+from fastroute import notation
+from fastroute.errors import SettingError
+from fastroute.settings import Addressing, GraphSettings, Limits, LogSettings, ServeSettings
+
+_LIMITS = Limits()
+_GRAPH = GraphSettings()
+_SERVE = ServeSettings(manifests=())
+
+
+class Option(msgspec.Struct, frozen=True, kw_only=True):
+    """One row. Without `read` the type says how its text is read."""
+
+    name: str
+    meaning: str
+    default: Any = ...  # ...: must be given
+    type: Any = str
+    metavar: str | None = None
+    read: Callable[[str], Any] | None = None
+    shown: str | None = None  # the default, as users write it
+    at_least: int | None = None
+
+    @property
+    def parameter(self) -> str:
+        return self.name.strip("-").replace("-", "_")
+
+    def annotation(self) -> Any:
+        more: dict[str, Any] = {"parser": _reader(self.read)} if self.read else {}
+        return Annotated[
+            self.type,
+            typer.Option(
+                self.name,
+                help=self.meaning,
+                metavar=self.metavar,
+                min=self.at_least,
+                envvar="FASTROUTE_" + self.parameter.upper(),
+                show_envvar=False,
+                show_default=self.shown or not (self.default is None or self.default is False),
+                **more,
+            ),
+        ]
+
+
+def _reader(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """`read` for typer: a SettingError is a mistake in usage, exit code 2."""
+
+    def value(text: str) -> Any:
+        try:
+            return read(text)
+        except SettingError as error:
+            raise typer.BadParameter(str(error)) from None
+
+    return value
+
+
+def _time(name: str, meaning: str, default: float) -> Option:
+    shown = notation.shown_duration(default)
+    return Option(
+        name=name, meaning=meaning, default=default, type=float, read=notation.duration, metavar="TIME", shown=shown
+    )
+
+
+def _size(name: str, meaning: str, default: int | None) -> Option:
+    shown = notation.shown_size(default)
+    kind = int if default is not None else int | None
+    return Option(
+        name=name, meaning=meaning, default=default, type=kind, read=notation.size, metavar="BYTES", shown=shown
+    )
+
+
+def _number(name: str, meaning: str, default: int | None, shown: str | None = None) -> Option:
+    kind = int if default is not None else int | None
+    return Option(name=name, meaning=meaning, default=default, type=kind, metavar="N", at_least=1, shown=shown)
+
+
+def _several(name: str, meaning: str, read: Callable[[str], Any], metavar: str) -> Option:
+    return Option(
+        name=name, meaning=f"{meaning} Repeatable.", default=None, type=list[str] | None, read=read, metavar=metavar
+    )
+
+
+def _switch(name: str, meaning: str) -> Option:
+    return Option(name=name, meaning=meaning, default=False, type=bool)
+
+
+MANIFESTS = Option(
+    name="--manifests",
+    meaning="Read every *.yaml, *.yml, *.json below PATH. Repeatable.",
+    type=list[Path],
+    metavar="PATH",
+)
+
+# What serve, check and explain share: which objects are ours, and where they are served.
+WORLD = (
+    Option(
+        name="--controller-name",
+        meaning="Which GatewayClasses are ours.",
+        default=_GRAPH.controller_name,
+        metavar="NAME",
+    ),
+    _several("--gateway", "Only these Gateways.", notation.object_name, "NAMESPACE/NAME"),
+    Option(
+        name="--bind",
+        meaning="Where listeners bind; 0.0.0.0 or :: is everywhere.",
+        default=_GRAPH.addressing.bind[0],
+        read=notation.address,
+        metavar="ADDRESS",
+    ),
+    _several("--address", "What status.addresses says when --bind is a wildcard.", notation.address, "ADDRESS"),
+    Option(
+        name="--address-pool",
+        meaning="Instead of --bind: each Gateway gets an address of its own from here.",
+        default=None,
+        type=str | None,
+        read=notation.network,
+        metavar="CIDR",
+    ),
+)
+
+LIMITS = (
+    _size("--max-head", "Start line and fields of a request; above: 431.", _LIMITS.max_head),
+    _number("--max-fields", "Header fields of a request; above: 431.", _LIMITS.max_fields),
+    _size("--max-target", "Target of a request; above: 414.", _LIMITS.max_target),
+    _size("--max-body", "Body of a request; above: 413.", _LIMITS.max_body),
+    _time("--head-timeout", "For a whole head; then 408.", _LIMITS.head_timeout),
+    _time("--body-idle-timeout", "Between two pieces of a body; then 408.", _LIMITS.body_idle_timeout),
+    _time("--idle-timeout", "Kept alive without a request; then closed.", _LIMITS.idle_timeout),
+    _time("--connect-timeout", "To an endpoint; then another one.", _LIMITS.connect_timeout),
+    _time("--upstream-idle-timeout", "Unused connection to an endpoint; then closed.", _LIMITS.upstream_idle_timeout),
+    _number("--max-connections", "Clients per worker; at it, no more are accepted.", _LIMITS.max_connections),
+)
+
+SERVE = (
+    MANIFESTS,
+    *WORLD,
+    Option(
+        name="--port-offset",
+        meaning="Added to a listener's port when binding, so that port 80 works without root.",
+        default=0,
+        type=int,
+        metavar="N",
+        at_least=0,
+    ),
+    _number("--workers", "Traffic processes.", _SERVE.workers, shown="CPUs this process may use"),
+    Option(
+        name="--metrics",
+        meaning="/metrics, /healthz and /readyz; `off`: nowhere.",
+        default="127.0.0.1:9900",
+        read=notation.socket_address,
+        metavar="ADDRESS:PORT",
+    ),
+    _number("--metrics-series", "Series of a family; what comes later counts as `other`.", _SERVE.metrics_series),
+    Option(
+        name="--access-log",
+        meaning="One JSON object a line, to PATH, to stdout (`-`), or `off`.",
+        default="off",
+        metavar="PATH",
+    ),
+    _time("--drain-delay", "After SIGTERM: still accept, but not ready any more.", _SERVE.drain_delay),
+    _time("--drain-timeout", "Then: finish what is in flight, at most so long.", _SERVE.drain_timeout),
+    _several("--trusted-proxies", "Peers whose X-Forwarded-* are believed.", notation.network, "CIDR"),
+    _switch("--proxy-protocol", "Accept PROXY v1 and v2, from trusted peers only."),
+    _switch("--merge-slashes", "Also merge // in paths."),
+    *LIMITS,
+    Option(
+        name="--log-level",
+        meaning="debug, info, warning or error.",
+        default=_SERVE.log.level,
+        read=notation.one_of("debug", "info", "warning", "error"),
+        metavar="LEVEL",
+    ),
+    Option(
+        name="--log-format",
+        meaning="text or json.",
+        default=None,
+        type=str | None,
+        read=notation.one_of("text", "json"),
+        metavar="FORMAT",
+        shown="text on a terminal, else json",
+    ),
+)
+
+_Command = TypeVar("_Command", bound=Callable[..., None])
+
+
+def takes(*options: Option) -> Callable[[_Command], _Command]:
+    """Gives a command whose last parameter is `**chosen` these options; its own parameters stay in front."""
+
+    def give(command: _Command) -> _Command:
+        own = list(inspect.signature(command).parameters.values())[:-1]
+        added = [
+            inspect.Parameter(
+                option.parameter,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=inspect.Parameter.empty if option.default is ... else option.default,
+                annotation=option.annotation(),
+            )
+            for option in options
+        ]
+        command.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined]
+        command.__annotations__ |= {parameter.name: parameter.annotation for parameter in added}
+        return command
+
+    return give
+
+
+def graph_settings(chosen: dict[str, Any]) -> GraphSettings:
+    """Of the options WORLD, and --port-offset where there is one."""
+    return GraphSettings(
+        controller_name=chosen["controller_name"],
+        gateways=frozenset(chosen["gateway"] or ()),
+        addressing=Addressing(
+            bind=(chosen["bind"],),
+            addresses=tuple(chosen["address"] or ()),
+            pool=chosen["address_pool"],
+            port_offset=chosen.get("port_offset", 0),
+        ),
+    )
+
+
+def serve_settings(chosen: dict[str, Any]) -> ServeSettings:
+    """Of the options SERVE."""
+    same = ("workers", "metrics", "metrics_series", "drain_delay", "drain_timeout", "proxy_protocol", "merge_slashes")
+    return ServeSettings(
+        manifests=tuple(chosen["manifests"]),
+        graph=graph_settings(chosen),
+        limits=Limits(**{option.parameter: chosen[option.parameter] for option in LIMITS}),
+        access_log=None if chosen["access_log"] == "off" else chosen["access_log"],
+        trusted_proxies=tuple(chosen["trusted_proxies"] or ()),
+        log=LogSettings(level=chosen["log_level"], format=chosen["log_format"]),
+        **{name: chosen[name] for name in same},
+    )
