@@ -64,7 +64,9 @@ class RouteNode(msgspec.Struct, frozen=True, kw_only=True):
     kind: str  # "HTTPRoute", "GRPCRoute"
     source: Route
     rules: tuple[RuleNode, ...]
-    problems: tuple[Problem, ...]  # Accepted (UnsupportedValue …) and ResolvedRefs of the route itself, for every parent
+    problems: tuple[
+        Problem, ...
+    ]  # Accepted (UnsupportedValue …) and ResolvedRefs of the route itself, for every parent
 
     @property
     def key(self) -> Key:

@@ -1,0 +1,158 @@
+"""Where each Gateway binds, and what its `status.addresses` says (GatewaySpec.addresses, interface: "serve").
+
+Without a pool every Gateway shares the addresses of `--bind`, and may ask for some of those it is reached by. With
+`--address-pool` each has one of its own: those that hold one keep it as long as they live, then those that ask for one
+by value, then the others, each time oldest first. What a Gateway asks for and cannot have is never replaced by another
+address.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+import msgspec
+
+from fastroute.graph import conditions
+from fastroute.graph.node import Problem
+from fastroute.resources.gateway import Gateway
+from fastroute.resources.meta import Key
+from fastroute.settings import Addressing
+
+Network = IPv4Network | IPv6Network
+SERVED_TYPE = "IPAddress"
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Of one Gateway. No `bind`: it cannot be served, and a problem says why."""
+
+    bind: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+def age(gateway: Gateway) -> tuple[str, Key]:
+    """Sorts oldest first; ties, also of missing timestamps, go to the name."""
+    return (gateway.metadata.creation_timestamp, gateway.key)
+
+
+def place(gateways: Iterable[Gateway], addressing: Addressing, held: Mapping[Key, tuple[str, ...]]) -> dict[Key, Place]:
+    """`held`: what living Gateways were given before."""
+    ordered = sorted(gateways, key=age)
+    if addressing.pool is None:
+        return {gateway.key: _share(gateway, addressing) for gateway in ordered}
+    return _Pool(ip_network(addressing.pool, strict=False), held).place(ordered)
+
+
+def _unsupported_types(gateway: Gateway) -> tuple[Problem, ...]:
+    return tuple(
+        conditions.unsupported_address(str(address.type), f"spec.addresses[{index}]")
+        for index, address in enumerate(gateway.spec.addresses)
+        if address.type not in (SERVED_TYPE, None)
+    )
+
+
+def _asked(gateway: Gateway) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(canonical(address.value) for address in gateway.spec.addresses if address.value))
+
+
+def canonical(address: str) -> str:
+    """One spelling for one IP address; other text unchanged."""
+    try:
+        return str(ip_address(address))
+    except ValueError:
+        return address
+
+
+def is_wildcard(address: str) -> bool:
+    return ip_address(address).is_unspecified
+
+
+# --- Shared addresses
+
+
+def _share(gateway: Gateway, addressing: Addressing) -> Place:
+    if unsupported := _unsupported_types(gateway):
+        return Place(problems=unsupported)
+    everywhere = any(map(is_wildcard, addressing.bind))
+    known = tuple(canonical(a) for a in addressing.addresses if not a.startswith("service/"))
+    known = known or (() if everywhere else tuple(map(canonical, addressing.bind)))
+    asked = _asked(gateway)
+    if missing := [address for address in asked if address not in known]:
+        has = f"this gateway is reached at {', '.join(known)}" if known else "this gateway knows no address of its own"
+        message = f"Address {', '.join(missing)} cannot be used: {has}. Ask for one of those, or leave the value out."
+        return Place(problems=(conditions.address_not_usable(message, "spec.addresses"),))
+    bind = tuple(address for address in addressing.bind if canonical(address) in asked) or addressing.bind
+    if not known:
+        return Place(bind=bind, problems=(conditions.address_not_assigned(_not_assigned(addressing)),))
+    return Place(bind=bind, addresses=asked or known)
+
+
+def _not_assigned(addressing: Addressing) -> str:
+    where = ", ".join(addressing.bind)
+    return (
+        f"Listeners bind to every address ({where}), so nobody can tell by which one clients come: "
+        f"say it with --address, or bind to a concrete address with --bind."
+    )
+
+
+# --- One address each
+
+
+class _Pool:
+    """Gives addresses of one network; owns who has which while `place` runs."""
+
+    def __init__(self, network: Network, held: Mapping[Key, tuple[str, ...]]) -> None:
+        self.network = network
+        self.held = held
+        self.owners: dict[str, Key] = {}
+        self.free = iter(network.hosts())
+
+    def place(self, ordered: Sequence[Gateway]) -> dict[Key, Place]:
+        for gateway in ordered:
+            for address in self._kept(gateway):
+                self.owners.setdefault(address, gateway.key)
+        places = {gateway.key: self._one(gateway) for gateway in ordered if _asked(gateway)}
+        places |= {gateway.key: self._one(gateway) for gateway in ordered if gateway.key not in places}
+        return {gateway.key: places[gateway.key] for gateway in ordered}
+
+    def _kept(self, gateway: Gateway) -> tuple[str, ...]:
+        """What it holds and still wants."""
+        asked = _asked(gateway)
+        held = self.held.get(gateway.key, ())
+        return tuple(address for address in held if address in self and (not asked or address in asked))
+
+    def __contains__(self, address: str) -> bool:
+        try:
+            return ip_address(address) in self.network
+        except ValueError:
+            return False
+
+    def _one(self, gateway: Gateway) -> Place:
+        if unsupported := _unsupported_types(gateway):
+            return Place(problems=unsupported)
+        asked = _asked(gateway)
+        if asked:
+            return self._given(gateway.key, asked)
+        kept = tuple(address for address in self._kept(gateway) if self.owners[address] == gateway.key)[:1]
+        mine = kept or self._next(gateway.key)
+        if not mine:
+            message = f"Every address of the pool {self.network} is taken: widen --address-pool or remove a Gateway."
+            return Place(problems=(conditions.address_not_assigned(message),))
+        return Place(bind=mine, addresses=mine)
+
+    def _given(self, key: Key, asked: tuple[str, ...]) -> Place:
+        outside = [address for address in asked if address not in self]
+        taken = [address for address in asked if self.owners.get(address, key) != key]
+        if outside or taken:
+            reasons = [f"{address} is not in the pool {self.network}" for address in outside]
+            reasons += [f"{address} belongs to Gateway {self.owners[address]}" for address in taken]
+            message = f"Address cannot be used: {'; '.join(reasons)}. Ask for another, or leave the value out."
+            return Place(problems=(conditions.address_not_usable(message, "spec.addresses"),))
+        self.owners.update((address, key) for address in asked)
+        return Place(bind=asked, addresses=asked)
+
+    def _next(self, key: Key) -> tuple[str, ...]:
+        for candidate in map(str, self.free):
+            if candidate not in self.owners:
+                self.owners[candidate] = key
+                return (candidate,)
+        return ()

@@ -1,0 +1,176 @@
+"""backendRefs, resolved or refused; Services and the endpoints that stand behind them now.
+
+The order of decisions is part of the contract: kind, then grant, then existence, then port, then protocol. A reference
+that no grant allows is refused before anyone looks whether its target exists. Endpoints come from EndpointSlices alone:
+labelled with the Service's name, matched by port *name*, several slices merged, IPv4 and IPv6 only.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from fastroute.graph import conditions
+from fastroute.graph.fix import grant_document
+from fastroute.graph.grant import Grants, Reference, permitted, refusal_cause
+from fastroute.graph.node import BackendNode, BackendRefNode, Problem
+from fastroute.resources.core import SERVICE_NAME_LABEL, EndpointSlice, Service, ServicePort, SliceEndpoint
+from fastroute.resources.gateway import BackendObjectReference, HTTPBackendRef
+from fastroute.resources.meta import Key
+from fastroute.snapshot import Endpoint
+
+Services = Mapping[Key, Service]
+Slices = Mapping[Key, tuple[EndpointSlice, ...]]  # by the Service they belong to
+
+ADDRESS_TYPES = frozenset({"IPv4", "IPv6"})
+# appProtocols of KEP-3726 that need more than HTTP/1.1 towards the backend; names that nobody defined are HTTP.
+UNSPOKEN = {
+    "kubernetes.io/h2c": "HTTP/2 without TLS (kubernetes.io/h2c)",
+    "kubernetes.io/ws": "WebSocket (kubernetes.io/ws)",
+    "kubernetes.io/wss": "WebSocket over TLS (kubernetes.io/wss)",
+}
+
+
+class Targets:
+    """What references are resolved against, and a note of what was looked at: the memo's dependencies."""
+
+    def __init__(self, services: Services, grants: Grants) -> None:
+        self.services = services
+        self.grants = grants
+        self.looked_at: set[Key] = set()  # Services
+        self.asked: set[str] = set()  # namespaces whose grants were read
+
+    def service(self, key: Key) -> Service | None:
+        self.looked_at.add(key)
+        return self.services.get(key)
+
+    def refusal(self, reference: Reference, field: str) -> Problem | None:
+        """RefNotPermitted, or None when a grant allows it or none is needed."""
+        if reference.namespace == reference.to_namespace:
+            return None
+        self.asked.update((reference.to_namespace, reference.namespace))
+        if permitted(reference, self.grants):
+            return None
+        cause = refusal_cause(reference, self.grants)
+        return conditions.ref_not_permitted(reference, cause, field, grant_document(reference, self.grants))
+
+
+def resolve_backend_ref(kind: str, namespace: str, ref: HTTPBackendRef, field: str, targets: Targets) -> BackendRefNode:
+    """`kind`, `namespace`: of the route; `field`: where the reference stands in it."""
+    problem = find_problem(kind, namespace, ref, field, targets)
+    return BackendRefNode(id=backend_id(namespace, ref), weight=ref.weight, problem=problem)
+
+
+def backend_id(namespace: str, ref: HTTPBackendRef | BackendObjectReference) -> str:
+    port = "" if ref.port is None else f":{ref.port}"
+    return f"{ref.namespace or namespace}/{ref.name}{port}"
+
+
+def find_problem(
+    kind: str, namespace: str, ref: HTTPBackendRef | BackendObjectReference, field: str, targets: Targets
+) -> Problem | None:
+    """Why this reference gets no traffic, or None."""
+    if (ref.group, ref.kind) != ("", "Service"):
+        return conditions.invalid_kind(ref.group, ref.kind, field)
+    key = Key(ref.namespace or namespace, ref.name)
+    reference = Reference(
+        kind=kind, namespace=namespace, to_group="", to_kind="Service", to_namespace=key.namespace, to_name=key.name
+    )
+    if refused := targets.refusal(reference, field):
+        return refused
+    service = targets.service(key)
+    if service is None:
+        return conditions.service_not_found(key, field)
+    if service.spec.type == "ExternalName":
+        return conditions.external_name(key, field)
+    return _port_problem(kind, service, ref.port, field)
+
+
+def _port_problem(kind: str, service: Service, number: int | None, field: str) -> Problem | None:
+    ports = [port for port in service.spec.ports if port.port == number]
+    if number is None or not ports:
+        known = tuple(port.port for port in service.spec.ports)
+        return conditions.port_not_found(service.key, number, known, field)
+    port = tcp_port(service, number)
+    if port is None:
+        return conditions.unsupported_protocol(service.key, number, ports[0].protocol, field)
+    spoken = UNSPOKEN.get(port.app_protocol or "")
+    if spoken and kind == "HTTPRoute":
+        return conditions.unsupported_protocol(service.key, number, spoken, field)
+    return None
+
+
+def tcp_port(service: Service, number: int) -> ServicePort | None:
+    return next((port for port in service.spec.ports if port.port == number and port.protocol == "TCP"), None)
+
+
+# --- Endpoints
+
+
+def index_slices(slices: Mapping[Key, EndpointSlice]) -> Slices:
+    """Group by the Service they belong to."""
+    grouped: dict[Key, list[EndpointSlice]] = {}
+    for key in sorted(slices):
+        if owner := slice_owner(slices[key]):
+            grouped.setdefault(owner, []).append(slices[key])
+    return {owner: tuple(members) for owner, members in grouped.items()}
+
+
+def move_slices(
+    index: Slices, before: Mapping[Key, EndpointSlice], after: Mapping[Key, EndpointSlice], touched: Iterable[Key]
+) -> Slices:
+    """The index of `after`, made from that of `before` by moving only what was touched."""
+    moved = dict(index)
+    for key in touched:
+        if key in before and (owner := slice_owner(before[key])):
+            moved[owner] = tuple(member for member in moved[owner] if member.key != key)
+        if key in after and (owner := slice_owner(after[key])):
+            moved[owner] = tuple(sorted((*moved.get(owner, ()), after[key]), key=_key))
+        for owner in _owners(before.get(key), after.get(key)):
+            if not moved.get(owner):
+                moved.pop(owner, None)
+    return moved
+
+
+def _key(piece: EndpointSlice) -> Key:
+    return piece.key
+
+
+def _owners(*pieces: EndpointSlice | None) -> set[Key]:
+    return {owner for piece in pieces if piece is not None and (owner := slice_owner(piece))}
+
+
+def slice_owner(piece: EndpointSlice) -> Key | None:
+    """The Service that this slice belongs to."""
+    name = piece.metadata.labels.get(SERVICE_NAME_LABEL)
+    return Key(piece.metadata.namespace, name) if name else None
+
+
+def build_backend(service: Service, port: ServicePort, slices: tuple[EndpointSlice, ...]) -> BackendNode:
+    return BackendNode(
+        id=f"{service.key}:{port.port}",
+        service=service.key,
+        port=port.port,
+        endpoints=eligible(port, slices),
+        app_protocol=port.app_protocol,
+    )
+
+
+def eligible(port: ServicePort, slices: tuple[EndpointSlice, ...]) -> tuple[Endpoint, ...]:
+    """Endpoints that may take requests now, sorted: the ready ones, else those serving while they terminate."""
+    ready: set[Endpoint] = set()
+    draining: set[Endpoint] = set()
+    for piece in slices:
+        if piece.address_type not in ADDRESS_TYPES:
+            continue
+        numbers = [p.port for p in piece.ports if p.port and p.name == port.name and p.protocol == port.protocol]
+        for endpoint in piece.endpoints:
+            chosen = ready if _is_ready(endpoint) else draining if _drains(endpoint) else None
+            if chosen is not None:
+                chosen.update(Endpoint(address, number) for number in numbers for address in endpoint.addresses)
+    return tuple(sorted(ready or draining))
+
+
+def _is_ready(endpoint: SliceEndpoint) -> bool:
+    return endpoint.conditions.ready is not False
+
+
+def _drains(endpoint: SliceEndpoint) -> bool:
+    return endpoint.conditions.serving is True and endpoint.conditions.terminating is True

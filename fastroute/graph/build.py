@@ -1,0 +1,294 @@
+"""build_graph: everything users applied becomes one connected graph. Pure, and a change costs what it touches.
+
+The stages, in order: classes, Gateways with their listeners, grants, then each route by itself (references resolved,
+parents judged), then what follows from all of them: attachments of each listener, backends with their endpoints.
+The Memo of the previous graph holds the parts by what they were made from. The objects that are not the very same as
+last time, and the routes that looked at one of them, are all that is made anew; what comes out equal is kept, so that
+the compiler and the statuses see no change either.
+A graph built from nothing and one built from a previous graph are equal, but for pool addresses: a Gateway keeps its.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from fastroute.graph.backend import Slices, Targets, build_backend, index_slices, move_slices, slice_owner, tcp_port
+from fastroute.graph.change import Touched, changed_keys, find_touched, kept, replaced
+from fastroute.graph.gateway import build_gateways
+from fastroute.graph.gatewayclass import build_classes
+from fastroute.graph.grant import Grants, index_grants
+from fastroute.graph.grpcroute import build_grpc_route
+from fastroute.graph.httproute import build_http_route
+from fastroute.graph.node import (
+    Attachment,
+    BackendNode,
+    GatewayClassNode,
+    GatewayNode,
+    Graph,
+    ListenerNode,
+    Route,
+    RouteId,
+    RouteNode,
+)
+from fastroute.graph.route import Attached, ListenerId, Surroundings, attach, parent_keys
+from fastroute.resources.meta import Key
+from fastroute.resources.world import Resources
+from fastroute.settings import GraphSettings
+
+STAGES: Mapping[str, Callable[[Any, Targets], RouteNode]] = {
+    "HTTPRoute": build_http_route,
+    "GRPCRoute": build_grpc_route,
+}
+
+
+class Unit(msgspec.Struct, frozen=True, eq=False):
+    """All that was made of one route, and what was looked at for it."""
+
+    source: Route
+    gateways: frozenset[Key]  # that its parentRefs name
+    node: RouteNode | None = None  # None: nothing of ours
+    attached: Attached = Attached()
+    services: frozenset[Key] = frozenset()
+    grant_spaces: frozenset[str] = frozenset()
+
+
+class Memo(msgspec.Struct, frozen=True, eq=False):
+    """What the next build starts from. Holds no earlier Memo."""
+
+    settings: GraphSettings
+    resources: Resources = Resources()
+    classes: Mapping[Key, GatewayClassNode] = {}
+    gateways: Mapping[Key, GatewayNode] = {}  # before any route attached
+    grants: Grants = {}
+    slices: Slices = {}
+    units: Mapping[RouteId, Unit] = {}
+    attached: Mapping[ListenerId, Mapping[RouteId, Attachment]] = {}
+    users: Mapping[str, int] = {}  # how many backendRefs resolve to a backend, by id
+
+
+NOTHING = Graph(classes={}, gateways={}, routes={}, parents={}, backends={})
+
+
+def build_graph(resources: Resources, settings: GraphSettings, previous: Graph | None = None) -> Graph:
+    """The graph of `resources`. Parts of `previous`, if it was made with equal settings, are used again."""
+    before = previous if previous is not None and previous.memo.settings == settings else NOTHING
+    last: Memo = before.memo or Memo(settings)
+    touched = find_touched(last.resources, resources)
+
+    classes, gateways = _build_gateways(resources, last, touched)
+    grants = index_grants(resources.reference_grants, touched.grants, last.grants)
+    around = Surroundings(gateways, resources.namespaces, grants)
+    made = {id_: _build_unit(id_, resources, around, last) for id_ in _stale(last, touched, gateways)}
+    attached = _attach_all(last, made)
+    memo = Memo(
+        settings=settings,
+        resources=resources,
+        classes=classes,
+        gateways=gateways,
+        grants=grants,
+        slices=_build_slices(resources, last, touched),
+        units=replaced(last.units, made),
+        attached=attached,
+        users=_count_users(last, made),
+    )
+    return Graph(
+        classes=classes,
+        gateways=_connect_gateways(memo, last, before),
+        routes=replaced(before.routes, {id_: unit.node if unit else None for id_, unit in made.items()}),
+        parents=replaced(before.parents, {id_: _parents(unit) for id_, unit in made.items()}),
+        backends=_build_backends(memo, last, before, touched, made),
+        memo=memo,
+    )
+
+
+# --- Gateways
+
+
+def _build_gateways(
+    resources: Resources, last: Memo, touched: Touched
+) -> tuple[Mapping[Key, GatewayClassNode], Mapping[Key, GatewayNode]]:
+    """Gateways are few and depend on each other (ports, pool addresses): all of them, or none."""
+    if last.classes and not touched.classes and not touched.gateways:
+        return last.classes, last.gateways
+    classes = build_classes(resources.gateway_classes, last.settings)
+    gateways = build_gateways(resources.gateways, classes, last.settings, _held(last, resources))
+    return (
+        {key: kept(last.classes.get(key), node) for key, node in classes.items()},
+        {key: _keep_gateway(last.gateways.get(key), node) for key, node in gateways.items()},
+    )
+
+
+def _held(last: Memo, resources: Resources) -> dict[Key, tuple[str, ...]]:
+    """Addresses of Gateways that still live."""
+    return {
+        key: node.addresses
+        for key, node in last.gateways.items()
+        if key in resources.gateways and resources.gateways[key].metadata.uid == node.source.metadata.uid
+    }
+
+
+def _keep_gateway(old: GatewayNode | None, new: GatewayNode) -> GatewayNode:
+    if old is None or old == new:
+        return old or new
+    listeners = {listener.source.name: listener for listener in old.listeners}
+    same = tuple(kept(listeners.get(listener.source.name), listener) for listener in new.listeners)
+    return msgspec.structs.replace(new, listeners=same)
+
+
+def _connect_gateways(memo: Memo, last: Memo, before: Graph) -> Mapping[Key, GatewayNode]:
+    """Gateways with what attached to their listeners."""
+    return replaced(
+        before.gateways,
+        dict.fromkeys(before.gateways.keys() - memo.gateways.keys())
+        | {key: _connect(node, memo, last, before.gateways.get(key)) for key, node in memo.gateways.items()},
+    )
+
+
+def _connect(node: GatewayNode, memo: Memo, last: Memo, old: GatewayNode | None) -> GatewayNode:
+    known = {listener.source.name: listener for listener in old.listeners} if old else {}
+    bare = {listener.source.name: listener for listener in last.gateways[node.key].listeners} if old else {}
+
+    def connect(listener: ListenerNode) -> ListenerNode:
+        name = listener.source.name
+        attachments = memo.attached.get((node.key, name))
+        if bare.get(name) is listener and last.attached.get((node.key, name)) is attachments:
+            return known[name]
+        return msgspec.structs.replace(listener, attachments=tuple((attachments or {}).values()))
+
+    listeners = tuple(connect(listener) for listener in node.listeners)
+    if old and last.gateways[node.key] is node and all(map(_is, listeners, old.listeners)):
+        return old
+    return msgspec.structs.replace(node, listeners=listeners)
+
+
+def _is(one: object, other: object) -> bool:
+    return one is other
+
+
+# --- Routes
+
+
+def _stale(last: Memo, touched: Touched, gateways: Mapping[Key, GatewayNode]) -> set[RouteId]:
+    """Routes that changed, or that looked at something that did."""
+    moved = changed_keys(last.gateways, gateways)
+    spaces = {key.namespace for key in touched.grants}
+    homes = {key.name for key in touched.namespaces}
+    stale = set(touched.routes)
+    if moved:
+        stale |= {id_ for id_, unit in last.units.items() if not moved.isdisjoint(unit.gateways)}
+    if touched.services:
+        stale |= {id_ for id_, unit in last.units.items() if not touched.services.isdisjoint(unit.services)}
+    if spaces:
+        stale |= {id_ for id_, unit in last.units.items() if not spaces.isdisjoint(unit.grant_spaces)}
+    if homes:
+        stale |= {id_ for id_ in last.units if id_[1].namespace in homes}
+    return stale
+
+
+def _build_unit(id_: RouteId, resources: Resources, around: Surroundings, last: Memo) -> Unit | None:
+    """One route with its parents; None when it is gone. Whatever comes out equal to last time is kept."""
+    kind, key = id_
+    source: Route | None = (resources.http_routes if kind == "HTTPRoute" else resources.grpc_routes).get(key)
+    if source is None:
+        return None
+    named = parent_keys(source)
+    if around.gateways.keys().isdisjoint(named) and not _claimed(source, last.settings.controller_name):
+        return Unit(source, named)
+    old = last.units.get(id_) or Unit(source, named)
+    targets = Targets(resources.services, around.grants)
+    node = kept(old.node, STAGES[kind](source, targets))
+    attached = _keep_attached(old.attached, attach(node, around))
+    refused_by = {parent.gateway.namespace for parent in attached.parents if parent.problems}
+    return Unit(source, named, node, attached, frozenset(targets.looked_at), frozenset(targets.asked | refused_by))
+
+
+def _claimed(source: Route, controller_name: str) -> bool:
+    """Whether the route's status has an entry of ours, which must go when no parent of ours is left."""
+    parents = source.status.get("parents") or ()
+    return any(isinstance(parent, dict) and parent.get("controllerName") == controller_name for parent in parents)
+
+
+def _keep_attached(old: Attached, new: Attached) -> Attached:
+    known = {parent.index: parent for parent in old.parents}
+    parents = tuple(kept(known.get(parent.index), parent) for parent in new.parents)
+    attachments = {id_: kept(old.attachments.get(id_), made) for id_, made in new.attachments.items()}
+    return Attached(old.parents if parents == old.parents else parents, attachments)
+
+
+def _attach_all(last: Memo, made: Mapping[RouteId, Unit | None]) -> Mapping[ListenerId, Mapping[RouteId, Attachment]]:
+    changes: dict[ListenerId, dict[RouteId, Attachment | None]] = {}
+    for id_, unit in made.items():
+        old, new = _attachments(last.units.get(id_)), _attachments(unit)
+        for listener in old.keys() | new.keys():
+            changes.setdefault(listener, {})[id_] = new.get(listener)
+    attached = {listener: replaced(last.attached.get(listener, {}), change) for listener, change in changes.items()}
+    return replaced(last.attached, {listener: routes or None for listener, routes in attached.items()})
+
+
+def _attachments(unit: Unit | None) -> Mapping[ListenerId, Attachment]:
+    return unit.attached.attachments if unit else {}
+
+
+def _parents(unit: Unit | None) -> Any:
+    return unit.attached.parents if unit and unit.node else None
+
+
+# --- Backends
+
+
+def _build_slices(resources: Resources, last: Memo, touched: Touched) -> Slices:
+    if not touched.slices:
+        return last.slices
+    if not last.resources.endpoint_slices:
+        return index_slices(resources.endpoint_slices)
+    return move_slices(last.slices, last.resources.endpoint_slices, resources.endpoint_slices, touched.slices)
+
+
+def _backend_ids(unit: Unit | None) -> Iterator[str]:
+    if unit and unit.node:
+        for rule in unit.node.rules:
+            for ref in rule.backend_refs:
+                if ref.resolved:
+                    yield ref.id
+
+
+def _count_users(last: Memo, made: Mapping[RouteId, Unit | None]) -> Mapping[str, int]:
+    users = dict(last.users)
+    for id_, unit in made.items():
+        for backend in _backend_ids(unit):
+            users[backend] = users.get(backend, 0) + 1
+        for backend in _backend_ids(last.units.get(id_)):
+            users[backend] -= 1
+            if not users[backend]:
+                del users[backend]
+    return users
+
+
+def _build_backends(
+    memo: Memo, last: Memo, before: Graph, touched: Touched, made: Mapping[RouteId, Unit | None]
+) -> Mapping[str, BackendNode]:
+    """Backends that changed hands, ports or endpoints; the others as they were."""
+    ids = {backend for id_, unit in made.items() for u in (unit, last.units.get(id_)) for backend in _backend_ids(u)}
+    services = memo.resources.services
+    for owner in touched.services | _slice_owners(memo, last, touched):
+        if owner in services:
+            ids |= {f"{owner}:{port.port}" for port in services[owner].spec.ports}
+    return replaced(before.backends, {id_: _build_backend(id_, memo, before.backends.get(id_)) for id_ in ids})
+
+
+def _slice_owners(memo: Memo, last: Memo, touched: Touched) -> set[Key]:
+    pieces = [world.endpoint_slices.get(key) for key in touched.slices for world in (memo.resources, last.resources)]
+    return {owner for piece in pieces if piece is not None and (owner := slice_owner(piece))}
+
+
+def _build_backend(id_: str, memo: Memo, old: BackendNode | None) -> BackendNode | None:
+    if id_ not in memo.users:
+        return None
+    namespace, _, rest = id_.partition("/")
+    name, _, number = rest.rpartition(":")
+    service = memo.resources.services[Key(namespace, name)]
+    port = tcp_port(service, int(number))
+    if port is None:
+        return None
+    return kept(old, build_backend(service, port, memo.slices.get(service.key, ())))

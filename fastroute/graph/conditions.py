@@ -1,0 +1,136 @@
+"""Negative conditions: one constructor each, so that a reason and its wording stand in one place.
+
+A message says what, where, and the way out. It never says whether a refused target exists.
+"""
+
+from fastroute.graph.grant import Reference
+from fastroute.graph.node import Problem
+from fastroute.resources.gateway import GROUP
+from fastroute.resources.meta import Key
+
+ACCEPTED = "Accepted"
+PROGRAMMED = "Programmed"
+RESOLVED_REFS = "ResolvedRefs"
+CONFLICTED = "Conflicted"  # negative: True is the bad news
+
+
+# --- Routes: references
+
+
+def ref_not_permitted(reference: Reference, cause: str, field: str, fix: str) -> Problem:
+    message = (
+        f"{reference.to_kind} {reference.to_name} in namespace {reference.to_namespace} may not be referred to: "
+        f"{cause}. Needed there: a ReferenceGrant from group {GROUP}, kind {reference.kind}, namespace "
+        f'{reference.namespace} to group "{reference.to_group}", kind {reference.to_kind}, name {reference.to_name}.'
+    )
+    return Problem(condition=RESOLVED_REFS, reason="RefNotPermitted", message=message, field=field, fix=fix)
+
+
+def invalid_kind(group: str, kind: str, field: str) -> Problem:
+    message = f'{field} refers to kind {kind} of group "{group}": only kind Service of group "" is served.'
+    return Problem(condition=RESOLVED_REFS, reason="InvalidKind", message=message, field=f"{field}.kind")
+
+
+def service_not_found(service: Key, field: str) -> Problem:
+    message = f"Service {service.name} does not exist in namespace {service.namespace}."
+    return Problem(condition=RESOLVED_REFS, reason="BackendNotFound", message=message, field=f"{field}.name")
+
+
+def port_not_found(service: Key, port: int | None, ports: tuple[int, ...], field: str) -> Problem:
+    has = f"it has {', '.join(map(str, ports))}" if ports else "it has no ports"
+    wanted = "no port is named by the reference" if port is None else f"port {port} is not a port of it"
+    message = f"Service {service}: {wanted}; {has}."
+    return Problem(condition=RESOLVED_REFS, reason="BackendNotFound", message=message, field=f"{field}.port")
+
+
+def external_name(service: Key, field: str) -> Problem:
+    message = (
+        f"Service {service} is of type ExternalName: it has no endpoints, and following its name would lead out of "
+        f"the cluster unseen. Use a Service with EndpointSlices of its own."
+    )
+    return Problem(condition=RESOLVED_REFS, reason="BackendNotFound", message=message, field=f"{field}.name")
+
+
+def unsupported_protocol(service: Key, port: int, protocol: str, field: str) -> Problem:
+    message = f"Port {port} of Service {service} speaks {protocol}, which is not served yet: only HTTP/1.1 is."
+    return Problem(condition=RESOLVED_REFS, reason="UnsupportedProtocol", message=message, field=f"{field}.port")
+
+
+# --- Routes: acceptance
+
+
+def unsupported_value(what: str, field: str, way_out: str = "Remove it.") -> Problem:
+    return Problem(condition=ACCEPTED, reason="UnsupportedValue", message=f"{field}: {what} {way_out}", field=field)
+
+
+def incompatible_filters(what: str, field: str) -> Problem:
+    return Problem(condition=ACCEPTED, reason="IncompatibleFilters", message=f"{field}: {what}", field=field)
+
+
+def no_matching_parent(message: str, field: str) -> Problem:
+    return Problem(condition=ACCEPTED, reason="NoMatchingParent", message=message, field=field)
+
+
+def no_matching_listener_hostname(message: str, field: str) -> Problem:
+    return Problem(condition=ACCEPTED, reason="NoMatchingListenerHostname", message=message, field=field)
+
+
+def not_allowed_by_listeners(message: str, field: str, fix: str | None) -> Problem:
+    return Problem(condition=ACCEPTED, reason="NotAllowedByListeners", message=message, field=field, fix=fix)
+
+
+# --- Listeners
+
+
+def protocol_not_served(protocol: str, field: str) -> Problem:
+    message = f"Protocol {protocol} is not served yet: only HTTP is."
+    return Problem(condition=ACCEPTED, reason="UnsupportedProtocol", message=message, field=f"{field}.protocol")
+
+
+def conflict(reason: str, message: str, field: str) -> Problem:
+    """`reason`: HostnameConflict or ProtocolConflict."""
+    return Problem(condition=CONFLICTED, reason=reason, message=message, field=field)
+
+
+def port_unavailable(message: str, field: str) -> Problem:
+    return Problem(condition=ACCEPTED, reason="PortUnavailable", message=message, field=f"{field}.port")
+
+
+def invalid_route_kinds(kinds: list[str], served: list[str], field: str) -> Problem:
+    message = (
+        f"allowedRoutes.kinds names {', '.join(kinds)}, which this listener does not serve: "
+        f"it serves {', '.join(served) or 'none'}."
+    )
+    field = f"{field}.allowedRoutes.kinds"
+    return Problem(condition=RESOLVED_REFS, reason="InvalidRouteKinds", message=message, field=field)
+
+
+def selector_matches_nothing(why: str, field: str) -> Problem:
+    message = f"allowedRoutes.namespaces.selector takes no namespace: {why}. No route can attach until it is mended."
+    field = f"{field}.allowedRoutes.namespaces.selector"
+    return Problem(condition=ACCEPTED, reason="UnsupportedValue", message=message, field=field)
+
+
+# --- Gateways
+
+
+def invalid_parameters(message: str, field: str) -> Problem:
+    return Problem(condition=ACCEPTED, reason="InvalidParameters", message=message, field=field)
+
+
+def class_not_accepted(name: str) -> Problem:
+    message = f"GatewayClass {name} is not accepted; its own status says why."
+    return Problem(condition=ACCEPTED, reason="Invalid", message=message, field="spec.gatewayClassName")
+
+
+def unsupported_address(kind: str, field: str) -> Problem:
+    message = f"{field}.type {kind} is not served: only IPAddress is."
+    return Problem(condition=ACCEPTED, reason="UnsupportedAddress", message=message, field=f"{field}.type")
+
+
+def address_not_usable(message: str, field: str) -> Problem:
+    return Problem(condition=PROGRAMMED, reason="AddressNotUsable", message=message, field=field)
+
+
+def address_not_assigned(message: str) -> Problem:
+    return Problem(condition=PROGRAMMED, reason="AddressNotAssigned", message=message)

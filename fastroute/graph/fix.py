@@ -1,0 +1,116 @@
+"""The way out as YAML: a ReferenceGrant to apply unchanged, an `allowedRoutes` stanza to put into a listener.
+
+Text is made here and not by a YAML library: a cluster may hold thousands of refused references, and these few shapes
+need only their scalars quoted where YAML would read them as something else.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+
+from fastroute.graph.grant import EMPTY, Grants, Reference
+from fastroute.resources.gateway import GROUP, AllowedRoutes, LabelSelector
+from fastroute.resources.meta import Key
+
+NAME_LABEL = "kubernetes.io/metadata.name"
+PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9./-]*")
+WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
+LONGEST_NAME = 253
+
+
+def scalar(text: str) -> str:
+    """A YAML string, quoted unless it is plainly one.
+
+    >>> scalar("apples"), scalar(""), scalar("123"), scalar("on")
+    ('apples', '""', '"123"', '"on"')
+    """
+    return text if PLAIN.fullmatch(text) and text.lower() not in WORDS else json.dumps(text)
+
+
+def grant_document(reference: Reference, grants: Grants) -> str:
+    """The ReferenceGrant that allows exactly `reference`, under a name that is still free."""
+    return f"""\
+# For the owner of namespace {reference.to_namespace}: lets every {reference.kind} of namespace {reference.namespace}
+# refer to {reference.to_kind} {reference.to_name}, and to nothing else.
+apiVersion: {GROUP}/v1beta1
+kind: ReferenceGrant
+metadata:
+  name: {scalar(_free_name(reference, grants))}
+  namespace: {scalar(reference.to_namespace)}
+spec:
+  from:
+  - group: {GROUP}
+    kind: {reference.kind}
+    namespace: {scalar(reference.namespace)}
+  to:
+  - group: {scalar(reference.to_group)}
+    kind: {scalar(reference.to_kind)}
+    name: {scalar(reference.to_name)}
+"""
+
+
+def _free_name(reference: Reference, grants: Grants) -> str:
+    taken = {grant.metadata.name for grant in grants.get(reference.to_namespace, EMPTY).grants}
+    name = f"{reference.namespace}-{reference.kind.lower()}s-to-{reference.to_name}"
+    candidates = (f"{name[: LONGEST_NAME - len(end)]}{end}" for end in ("", *(f"-{n}" for n in range(2, 99))))
+    return next(candidate for candidate in candidates if candidate not in taken)
+
+
+def allowed_routes(
+    gateway: Key, listener: str, allowed: AllowedRoutes, route_namespace: str, kinds: Iterable[str] = ()
+) -> str:
+    """The `allowedRoutes` that admits what the listener admits now, and the route's namespace.
+
+    `kinds`: what `allowedRoutes.kinds` must list, empty when it need not be written. Where the present selector cannot
+    be widened by one namespace, the stanza says so and names the label command instead.
+    """
+    lines = [f"# In Gateway {gateway}, listener {listener}:"]
+    namespaces, labels = _admitted(gateway.namespace, allowed, route_namespace)
+    if labels:
+        lines += [
+            "# This replaces a selector by labels. To keep that one, label the namespace instead:",
+            f"#   kubectl label namespace {route_namespace} {' '.join(labels)}",
+        ]
+    lines += ["allowedRoutes:"]
+    if kinds:
+        lines += ["  kinds:", *(f"  - kind: {kind}" for kind in kinds)]
+    lines += ["  namespaces:"]
+    if allowed.namespaces.from_ == "All":
+        lines += ["    from: All"]
+    elif namespaces == [gateway.namespace]:
+        lines += ["    from: Same"]
+    else:
+        lines += ["    from: Selector", "    selector:", "      matchExpressions:"]
+        lines += [f"      - key: {NAME_LABEL}", "        operator: In", "        values:"]
+        lines += [f"        - {scalar(name)}" for name in namespaces]
+    return "\n".join(lines) + "\n"
+
+
+def _admitted(gateway_namespace: str, allowed: AllowedRoutes, route_namespace: str) -> tuple[list[str], list[str]]:
+    """Namespaces to list by name, and labels (`key=value`) that the present selector wants instead."""
+    selector = allowed.namespaces.selector
+    if allowed.namespaces.from_ != "Selector":
+        return list(dict.fromkeys((gateway_namespace, route_namespace))), []
+    if selector is None:
+        return [route_namespace], []
+    listed = _listed_by_name(selector)
+    if listed is not None:
+        return list(dict.fromkeys((*listed, route_namespace))), []
+    labels = [f"{key}={value}" for key, value in selector.match_labels.items()]
+    for requirement in selector.match_expressions:
+        if requirement.operator == "In" and requirement.values:
+            labels.append(f"{requirement.key}={requirement.values[0]}")
+        elif requirement.operator == "Exists":
+            labels.append(f"{requirement.key}=")
+        else:
+            labels.append(f"{requirement.key}-")
+    return [route_namespace], labels
+
+
+def _listed_by_name(selector: LabelSelector) -> tuple[str, ...] | None:
+    """The names, when the selector is nothing but a list of namespace names."""
+    expressions = selector.match_expressions
+    if selector.match_labels or len(expressions) != 1:
+        return None
+    only = expressions[0]
+    return only.values if only.key == NAME_LABEL and only.operator == "In" else None

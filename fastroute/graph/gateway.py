@@ -1,0 +1,113 @@
+"""Gateways of our classes: what they ask for that is not served, their addresses, and ports that two of them want.
+
+Two Gateways that want the same address and port: the older one has it (creationTimestamp, then namespace/name).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from fastroute.graph import conditions
+from fastroute.graph.address import Place, age, place
+from fastroute.graph.listener import build_listeners
+from fastroute.graph.node import GatewayClassNode, GatewayNode, ListenerNode, Problem
+from fastroute.resources.gateway import Gateway, GatewaySpec
+from fastroute.resources.meta import Key
+from fastroute.settings import GraphSettings
+
+
+def _listener_sets_allowed(spec: GatewaySpec) -> bool:
+    namespaces: dict[str, Any] = (spec.allowed_listeners or {}).get("namespaces") or {}
+    return bool(namespaces.get("from", "None") != "None")
+
+
+# Fields that ask for something we do not do yet: serving the Gateway without it would do less, or be less safe, than
+# its owner reads in it. (infrastructure.labels and .annotations ask nothing of us: we create no objects to carry them.)
+UNSERVED: tuple[tuple[str, Callable[[GatewaySpec], bool], str], ...] = (
+    ("spec.tls", lambda spec: bool(spec.tls), "client certificates are not served yet"),
+    ("spec.allowedListeners", _listener_sets_allowed, "ListenerSets are not served yet"),
+    ("spec.defaultScope", lambda spec: spec.default_scope not in (None, "None"), "default Gateways are not served yet"),
+)
+
+
+def build_gateways(
+    gateways: Mapping[Key, Gateway],
+    classes: Mapping[Key, GatewayClassNode],
+    settings: GraphSettings,
+    held: Mapping[Key, tuple[str, ...]],
+) -> dict[Key, GatewayNode]:
+    """Every Gateway of ours with its listeners, before any route attaches. `held`: addresses given before."""
+    ours = [gateway for gateway in gateways.values() if _is_ours(gateway, classes, settings)]
+    places = place(ours, settings.addressing, held)
+    nodes = [_build(gateway, classes, places[gateway.key], settings) for gateway in sorted(ours, key=age)]
+    return {node.key: node for node in sorted(_share_ports(nodes), key=lambda node: node.key)}
+
+
+def _is_ours(gateway: Gateway, classes: Mapping[Key, GatewayClassNode], settings: GraphSettings) -> bool:
+    chosen = not settings.gateways or str(gateway.key) in settings.gateways
+    return chosen and Key("", gateway.spec.gateway_class_name) in classes
+
+
+def _build(
+    gateway: Gateway, classes: Mapping[Key, GatewayClassNode], where: Place, settings: GraphSettings
+) -> GatewayNode:
+    problems = (*_refusals(gateway, classes), *where.problems)
+    served = bool(where.bind) and not any(problem.condition == conditions.ACCEPTED for problem in problems)
+    listeners = build_listeners(gateway, settings.addressing.port_offset)
+    return GatewayNode(
+        source=gateway,
+        bind=where.bind if served else (),
+        addresses=where.addresses,
+        listeners=listeners if served else tuple(_unserved(listener) for listener in listeners),
+        problems=problems,
+    )
+
+
+def _unserved(listener: ListenerNode) -> ListenerNode:
+    return msgspec.structs.replace(listener, serves=False)
+
+
+def _refusals(gateway: Gateway, classes: Mapping[Key, GatewayClassNode]) -> Iterable[Problem]:
+    name = gateway.spec.gateway_class_name
+    if classes[Key("", name)].problems:
+        yield conditions.class_not_accepted(name)
+    parameters = (gateway.spec.infrastructure or {}).get("parametersRef")
+    if parameters:
+        field = "spec.infrastructure.parametersRef"
+        message = f"{field} names {parameters.get('kind')} {parameters.get('name')}, but fastroute takes no parameters."
+        yield conditions.invalid_parameters(f"{message} Remove it.", field)
+    for field, asks, why in UNSERVED:
+        if asks(gateway.spec):
+            yield conditions.unsupported_value(f"{why}.", field)
+
+
+# --- Ports
+
+
+def _share_ports(oldest_first: list[GatewayNode]) -> list[GatewayNode]:
+    """Takes each (address, port) from all Gateways but the oldest that serves it."""
+    owners: dict[tuple[str, int], Key] = {}
+    return [
+        msgspec.structs.replace(
+            node, listeners=tuple(_claim(node, index, owners) for index in range(len(node.listeners)))
+        )
+        for node in oldest_first
+    ]
+
+
+def _claim(node: GatewayNode, index: int, owners: dict[tuple[str, int], Key]) -> ListenerNode:
+    listener = node.listeners[index]
+    if not listener.serves:
+        return listener
+    wanted = [(address, listener.source.port) for address in node.bind]
+    lost = next((socket for socket in wanted if owners.get(socket, node.key) != node.key), None)
+    if lost is None:
+        owners.update((socket, node.key) for socket in wanted)
+        return listener
+    message = (
+        f"Port {lost[1]} of address {lost[0]} is taken by Gateway {owners[lost]}, which is older. Use another port, "
+        f"attach the routes to that Gateway, or give each Gateway an address of its own with --address-pool."
+    )
+    unavailable = conditions.port_unavailable(message, f"spec.listeners[{index}]")
+    return msgspec.structs.replace(listener, serves=False, problems=(unavailable, *listener.problems))

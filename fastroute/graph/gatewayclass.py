@@ -1,0 +1,34 @@
+"""GatewayClasses: those with our controllerName are ours, and one is assumed where nobody wrote any."""
+
+from collections.abc import Mapping
+
+from fastroute.graph import conditions
+from fastroute.graph.node import GatewayClassNode
+from fastroute.resources.gateway import GatewayClass, GatewayClassSpec
+from fastroute.resources.meta import Key, Metadata
+from fastroute.settings import GraphSettings
+
+
+def build_classes(classes: Mapping[Key, GatewayClass], settings: GraphSettings) -> dict[Key, GatewayClassNode]:
+    if not classes:
+        implied = GatewayClass(
+            metadata=Metadata(name=settings.class_name),
+            spec=GatewayClassSpec(controller_name=settings.controller_name),
+        )
+        return {implied.key: GatewayClassNode(source=implied, implied=True, problems=())}
+    return {
+        key: _build(classes[key])
+        for key in sorted(classes)
+        if classes[key].spec.controller_name == settings.controller_name
+    }
+
+
+def _build(source: GatewayClass) -> GatewayClassNode:
+    parameters = source.spec.parameters_ref
+    if parameters is None:
+        return GatewayClassNode(source=source, problems=())
+    message = (
+        f"spec.parametersRef names {parameters.kind} {parameters.name}, but fastroute takes no parameters there: "
+        f"remove it, and set options where fastroute is started."
+    )
+    return GatewayClassNode(source=source, problems=(conditions.invalid_parameters(message, "spec.parametersRef"),))

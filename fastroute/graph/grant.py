@@ -1,0 +1,125 @@
+"""ReferenceGrants (GEP-709): decided once, for status and traffic alike.
+
+A grant stands in the namespace of the target. It allows every pair of one of its `from` and one of its `to`; several
+grants add up. Nothing is needed inside one namespace, and nothing is ever normalised: a group written "core" is not
+the empty group. Whether the target exists plays no part here, so that a refusal says nothing about it.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from fastroute.resources.gateway import GROUP
+from fastroute.resources.meta import Key
+from fastroute.resources.policy import ReferenceGrant, ReferenceGrantFrom, ReferenceGrantTo
+
+Permit = tuple[str, str, str, str, str, str | None]  # from group, kind, namespace; to group, kind, name (None: all)
+
+
+class Reference(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody refers to something in another namespace."""
+
+    kind: str  # of the one who refers, a kind of gateway.networking.k8s.io
+    namespace: str
+    to_group: str
+    to_kind: str
+    to_namespace: str
+    to_name: str
+
+
+class GrantSpace(msgspec.Struct, frozen=True):
+    """The grants of one namespace, and what they permit together."""
+
+    grants: tuple[ReferenceGrant, ...] = ()  # by name
+    permits: frozenset[Permit] = frozenset()
+
+
+EMPTY = GrantSpace()
+Grants = Mapping[str, GrantSpace]  # by namespace
+
+
+def index_grants(
+    grants: Mapping[Key, ReferenceGrant], touched: Iterable[Key] | None = None, last: Grants | None = None
+) -> Grants:
+    """Index by namespace; with `last`, only the namespaces of `touched` are made anew."""
+    spaces = dict(last or {})
+    keys: Iterable[Key] = grants if last is None or touched is None else touched
+    names = {key.namespace for key in keys}
+    members: dict[str, list[ReferenceGrant]] = {name: [] for name in names}
+    for key in sorted(key for key in grants if key.namespace in names):
+        members[key.namespace].append(grants[key])
+    for name, found in members.items():
+        if found:
+            spaces[name] = GrantSpace(tuple(found), frozenset(_permits(found)))
+        else:
+            spaces.pop(name, None)
+    return spaces
+
+
+def _permits(grants: Iterable[ReferenceGrant]) -> Iterable[Permit]:
+    for grant in grants:
+        for origin in grant.spec.from_:
+            for to in grant.spec.to:
+                yield (origin.group, origin.kind, origin.namespace, to.group, to.kind, to.name)
+
+
+def permitted(reference: Reference, grants: Grants) -> bool:
+    """Whether a ReferenceGrant allows this, or none is needed."""
+    if reference.namespace == reference.to_namespace:
+        return True
+    permits = grants.get(reference.to_namespace, EMPTY).permits
+    pair = (GROUP, reference.kind, reference.namespace, reference.to_group, reference.to_kind)
+    return (*pair, reference.to_name) in permits or (*pair, None) in permits
+
+
+def refusal_cause(reference: Reference, grants: Grants) -> str:
+    """Why a reference that is not `permitted` is refused: one of three causes, in words.
+
+    No grant where it must be, one whose `from` does not fit, or one whose `to` does not fit.
+    """
+    here = grants.get(reference.to_namespace, EMPTY).grants
+    for grant in here:
+        if any(not _from_mismatch(reference, origin) for origin in grant.spec.from_):
+            why = _nearest([_to_mismatch(reference, to) for to in grant.spec.to])
+            return f"`to` mismatch: ReferenceGrant {grant.key} allows this referrer, but {why}"
+    if here:
+        grant = here[0]
+        why = _nearest([_from_mismatch(reference, origin) for grant in here for origin in grant.spec.from_])
+        named = f"ReferenceGrant {grant.key}" if len(here) == 1 else f"none of the {len(here)} ReferenceGrants there"
+        return f"`from` mismatch: {named} {'does not allow' if len(here) == 1 else 'allows'} this referrer ({why})"
+    misplaced = _misplaced(reference, grants)
+    if misplaced:
+        return (
+            f"no ReferenceGrant in namespace {reference.to_namespace}: {misplaced.key} says the right thing in the "
+            f"wrong namespace, for a grant counts only beside its target"
+        )
+    return f"no ReferenceGrant in namespace {reference.to_namespace}"
+
+
+def _misplaced(reference: Reference, grants: Grants) -> ReferenceGrant | None:
+    """A grant that stands in the referrer's namespace instead of the target's (the usual slip)."""
+    for grant in grants.get(reference.namespace, EMPTY).grants:
+        froms = any(not _from_mismatch(reference, origin) for origin in grant.spec.from_)
+        if froms and any(not _to_mismatch(reference, to) for to in grant.spec.to):
+            return grant
+    return None
+
+
+def _from_mismatch(reference: Reference, origin: ReferenceGrantFrom) -> list[str]:
+    wanted = (("group", origin.group, GROUP), ("kind", origin.kind, reference.kind))
+    wrong = [f'from.{name} is "{is_}", not "{should}"' for name, is_, should in wanted if is_ != should]
+    if origin.namespace != reference.namespace:
+        wrong.append(f'from.namespace is "{origin.namespace}", not "{reference.namespace}"')
+    return wrong
+
+
+def _to_mismatch(reference: Reference, to: ReferenceGrantTo) -> list[str]:
+    wanted = (("group", to.group, reference.to_group), ("kind", to.kind, reference.to_kind))
+    wrong = [f'to.{name} is "{is_}", not "{should}"' for name, is_, should in wanted if is_ != should]
+    if to.name is not None and to.name != reference.to_name:
+        wrong.append(f'to.name is not "{reference.to_name}"')
+    return wrong
+
+
+def _nearest(mismatches: list[list[str]]) -> str:
+    return " and ".join(min(mismatches, key=lambda mismatch: len(mismatch), default=[])) or "it lists nothing"

@@ -1,0 +1,24 @@
+"""GRPCRoutes: their references are judged as ever, but none is served yet, and each says so."""
+
+from fastroute.graph import conditions
+from fastroute.graph.backend import Targets
+from fastroute.graph.httproute import build_rule, mirror_problems
+from fastroute.graph.node import Problem, RouteNode
+from fastroute.resources.gateway import GRPCRoute
+
+KIND = "GRPCRoute"
+
+
+def build_grpc_route(source: GRPCRoute, targets: Targets) -> RouteNode:
+    namespace = source.metadata.namespace
+    rules = tuple(
+        build_rule(KIND, namespace, rule.backend_refs, index, targets) for index, rule in enumerate(source.spec.rules)
+    )
+    problems: list[Problem] = [
+        conditions.unsupported_value("GRPCRoutes are not served yet.", "kind", "Use an HTTPRoute, or wait.")
+    ]
+    for index, rule in enumerate(source.spec.rules):
+        problems += mirror_problems(KIND, namespace, rule.filters, f"spec.rules[{index}]", targets)
+    for node in rules:
+        problems += [ref.problem for ref in node.backend_refs if ref.problem is not None]
+    return RouteNode(kind=KIND, source=source, rules=rules, problems=tuple(problems))

@@ -1,0 +1,122 @@
+"""HTTPRoutes: every reference resolved or refused, everything that is asked for and not served named.
+
+A route is served whole or not at all: one that asks for something we do not do would do less, or be less safe, than
+its owner reads in it. What is not served yet stands in the tables below.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from fastroute.graph import conditions
+from fastroute.graph.backend import Targets, find_problem, resolve_backend_ref
+from fastroute.graph.node import Problem, RouteNode, RuleNode
+from fastroute.graph.regex import regex_error
+from fastroute.resources.gateway import (
+    HTTPBackendRef,
+    HTTPRoute,
+    HTTPRouteFilter,
+    HTTPRouteMatch,
+    HTTPRouteRule,
+)
+
+KIND = "HTTPRoute"
+SERVED_FILTERS = frozenset({"RequestHeaderModifier", "ResponseHeaderModifier", "RequestRedirect", "URLRewrite"})
+UNSERVED_FIELDS: tuple[tuple[str, Callable[[HTTPRouteRule], Any]], ...] = (
+    ("retry", lambda rule: rule.retry),
+    ("sessionPersistence", lambda rule: rule.session_persistence),
+)
+# Fields that frame a message or belong to one connection: a route that set them could smuggle requests to others.
+FRAMING_FIELDS = frozenset(
+    {"connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
+)
+
+
+def build_http_route(source: HTTPRoute, targets: Targets) -> RouteNode:
+    rules: list[RuleNode] = []
+    problems: list[Problem] = list(_unserved_spec(source.spec.use_default_gateways))
+    for index, rule in enumerate(source.spec.rules):
+        field = f"spec.rules[{index}]"
+        problems += _rule_problems(rule, field)
+        problems += mirror_problems(KIND, source.metadata.namespace, rule.filters, field, targets)
+        rules.append(build_rule(KIND, source.metadata.namespace, rule.backend_refs, index, targets))
+    for node in rules:
+        problems += [ref.problem for ref in node.backend_refs if ref.problem is not None]
+    return RouteNode(kind=KIND, source=source, rules=tuple(rules), problems=tuple(problems))
+
+
+def build_rule(kind: str, namespace: str, refs: tuple[HTTPBackendRef, ...], index: int, targets: Targets) -> RuleNode:
+    field = f"spec.rules[{index}].backendRefs"
+    nodes = [resolve_backend_ref(kind, namespace, ref, f"{field}[{i}]", targets) for i, ref in enumerate(refs)]
+    return RuleNode(index=index, backend_refs=tuple(nodes))
+
+
+def mirror_problems(
+    kind: str, namespace: str, filters: tuple[HTTPRouteFilter, ...], field: str, targets: Targets
+) -> Iterator[Problem]:
+    """References of mirrors are judged like any other, although mirrors are not served yet."""
+    for index, filter_ in enumerate(filters):
+        if filter_.request_mirror is not None:
+            where = f"{field}.filters[{index}].requestMirror.backendRef"
+            if problem := find_problem(kind, namespace, filter_.request_mirror.backend_ref, where, targets):
+                yield problem
+
+
+def _unserved_spec(use_default_gateways: str | None) -> Iterator[Problem]:
+    if use_default_gateways not in (None, "None"):
+        yield conditions.unsupported_value("default Gateways are not served yet.", "spec.useDefaultGateways")
+
+
+def _rule_problems(rule: HTTPRouteRule, field: str) -> Iterator[Problem]:
+    for name, value in UNSERVED_FIELDS:
+        if value(rule):
+            yield conditions.unsupported_value(f"{name} is not served yet.", f"{field}.{name}")
+    yield from filter_problems(rule.filters, field)
+    for index, ref in enumerate(rule.backend_refs):
+        yield from filter_problems(ref.filters, f"{field}.backendRefs[{index}]")
+        yield from _incompatible(rule, ref, f"{field}.backendRefs[{index}].filters")
+    for index, match in enumerate(rule.matches):
+        yield from _match_problems(match, f"{field}.matches[{index}]")
+
+
+def filter_problems(filters: tuple[HTTPRouteFilter, ...], field: str) -> Iterator[Problem]:
+    for index, filter_ in enumerate(filters):
+        where = f"{field}.filters[{index}]"
+        if filter_.type not in SERVED_FILTERS:
+            yield conditions.unsupported_value(f"filter {filter_.type} is not served yet.", f"{where}.type")
+        for name, modifier in (
+            ("requestHeaderModifier", filter_.request_header_modifier),
+            ("responseHeaderModifier", filter_.response_header_modifier),
+        ):
+            if modifier is None:
+                continue
+            named = [*(header.name for header in (*modifier.set, *modifier.add)), *modifier.remove]
+            if framing := [header for header in named if header.lower() in FRAMING_FIELDS]:
+                what = f"{', '.join(framing)} frames the message or the connection and is not a route's to change."
+                yield conditions.unsupported_value(what, f"{where}.{name}")
+
+
+def _incompatible(rule: HTTPRouteRule, ref: HTTPBackendRef, field: str) -> Iterator[Problem]:
+    """One request is redirected or rewritten, not both (HTTPRouteFilter: URLRewrite)."""
+    types = {filter_.type for filter_ in (*rule.filters, *ref.filters)}
+    if {"RequestRedirect", "URLRewrite"} <= types:
+        yield conditions.incompatible_filters("RequestRedirect and URLRewrite exclude each other.", field)
+    replaces_prefix = any(_replaces_prefix(filter_) for filter_ in ref.filters)
+    if replaces_prefix and any(match.path.type != "PathPrefix" for match in rule.matches):
+        what = "ReplacePrefixMatch needs a path match of type PathPrefix in every match of the rule."
+        yield conditions.incompatible_filters(what, field)
+
+
+def _replaces_prefix(filter_: HTTPRouteFilter) -> bool:
+    return any(
+        part is not None and part.path is not None and part.path.type == "ReplacePrefixMatch"
+        for part in (filter_.request_redirect, filter_.url_rewrite)
+    )
+
+
+def _match_problems(match: HTTPRouteMatch, field: str) -> Iterator[Problem]:
+    patterns = [(f"{field}.path", match.path.type, match.path.value)]
+    patterns += [(f"{field}.headers[{i}]", header.type, header.value) for i, header in enumerate(match.headers)]
+    patterns += [(f"{field}.queryParams[{i}]", param.type, param.value) for i, param in enumerate(match.query_params)]
+    for where, type_, pattern in patterns:
+        if type_ == "RegularExpression" and (error := regex_error(pattern)):
+            yield conditions.unsupported_value(f"pattern {pattern} is refused by RE2: {error}.", f"{where}.value")

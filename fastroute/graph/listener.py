@@ -1,0 +1,166 @@
+"""Listeners of one Gateway: which protocols and route kinds they serve, which of them are indistinct, whom they admit.
+
+Inside one Gateway no indistinct listener wins: all of them are Conflicted and unserved. HTTP, HTTPS and TLS are told
+apart by hostname, TCP and UDP by port alone, and the protocols of one port must go together (PORT_FAMILY). A listener
+whose selector can take nothing is still bound: it answers 404, and its condition says why no route can attach.
+"""
+
+from collections.abc import Iterable, Mapping
+from itertools import groupby
+
+import msgspec
+
+from fastroute.graph import conditions
+from fastroute.graph.hostname import ANY
+from fastroute.graph.node import ListenerNode, Problem
+from fastroute.graph.selector import mistake, selects
+from fastroute.resources.gateway import GROUP, Gateway, Listener, RouteNamespaces
+from fastroute.resources.meta import Key
+
+SERVED_KINDS: Mapping[str, tuple[str, ...]] = {"HTTP": ("HTTPRoute",)}  # by protocol; the others are not served yet
+ROUTE_KINDS: Mapping[str, tuple[str, ...]] = {  # what the API lets attach to a protocol, served or not
+    "HTTP": ("HTTPRoute", "GRPCRoute"),
+}
+PORT_FAMILY = {"HTTP": "HTTP", "HTTPS": "TLS", "TLS": "TLS", "TCP": "TCP", "UDP": "UDP"}
+TRANSPORT = {"HTTP": "tcp", "HTTPS": "tcp", "TLS": "tcp", "TCP": "tcp", "UDP": "udp"}
+HIGHEST_PORT = 65_535
+
+
+def build_listeners(gateway: Gateway, port_offset: int) -> tuple[ListenerNode, ...]:
+    """One node for each listener, in spec order, before any route attaches."""
+    conflicts = find_conflicts(gateway.spec.listeners)
+    return tuple(
+        _build(gateway.key, listener, index, conflicts.get(index), port_offset)
+        for index, listener in enumerate(gateway.spec.listeners)
+    )
+
+
+def _build(gateway: Key, listener: Listener, index: int, conflict: Problem | None, port_offset: int) -> ListenerNode:
+    field = f"spec.listeners[{index}]"
+    served = SERVED_KINDS.get(listener.protocol)
+    fatal: list[Problem] = []
+    if served is None:
+        fatal.append(conditions.protocol_not_served(listener.protocol, field))
+    elif listener.port + port_offset > HIGHEST_PORT:
+        message = (
+            f"Port {listener.port} cannot be bound: with the port offset {port_offset} it is above {HIGHEST_PORT}."
+        )
+        fatal.append(conditions.port_unavailable(message, field))
+    if conflict is not None:
+        fatal.append(conflict)
+    kinds, invalid_kinds = _kinds(listener, served or (), field)
+    return ListenerNode(
+        gateway=gateway,
+        source=listener,
+        hostname=(listener.hostname or ANY).lower(),
+        supported_kinds=tuple((GROUP, kind) for kind in kinds),
+        attachments=(),
+        serves=not fatal,
+        problems=(*fatal, *(_selector_problems(listener, field) if served else ()), *(invalid_kinds if served else ())),
+    )
+
+
+def _kinds(listener: Listener, served: tuple[str, ...], field: str) -> tuple[list[str], list[Problem]]:
+    """The served kinds that the listener allows, and InvalidRouteKinds for those it names in vain."""
+    named = listener.allowed_routes.kinds
+    if not named:
+        return list(served), []
+    kinds = list(dict.fromkeys(kind.kind for kind in named if kind.group == GROUP and kind.kind in served))
+    vain = [kind.kind if kind.group == GROUP else f"{kind.group}/{kind.kind}" for kind in named]
+    vain = [name for name in vain if name not in served]
+    return kinds, [conditions.invalid_route_kinds(vain, list(served), field)] if vain else []
+
+
+def _selector_problems(listener: Listener, field: str) -> list[Problem]:
+    why = selector_mistake(listener.allowed_routes.namespaces)
+    return [conditions.selector_matches_nothing(why, field)] if why else []
+
+
+def selector_mistake(namespaces: RouteNamespaces) -> str | None:
+    if namespaces.from_ != "Selector":
+        return None
+    if namespaces.selector is None:
+        return "`from: Selector` stands there without a selector"
+    return mistake(namespaces.selector)
+
+
+# --- Conflicts
+
+
+def find_conflicts(listeners: tuple[Listener, ...]) -> dict[int, Problem]:
+    """Conflicted, by index, for every listener that another one of the same Gateway cannot be told from."""
+    found: dict[int, Problem] = {}
+    known = [(index, listener) for index, listener in enumerate(listeners) if listener.protocol in PORT_FAMILY]
+    known.sort(key=_socket)
+    for _, members in groupby(known, key=_socket):
+        group = list(members)
+        families = {PORT_FAMILY[listener.protocol] for _, listener in group}
+        for index, listener in group:
+            others = [other for i, other in group if i != index]
+            if len(families) > 1:
+                others = [o for o in others if PORT_FAMILY[o.protocol] != PORT_FAMILY[listener.protocol]]
+                found[index] = _conflict("ProtocolConflict", listener, others, index)
+            elif same := [other for other in others if _indistinct(listener, other)]:
+                found[index] = _conflict("HostnameConflict", listener, same, index)
+    return found
+
+
+def _socket(entry: tuple[int, Listener]) -> tuple[int, str]:
+    listener = entry[1]
+    return (listener.port, TRANSPORT[listener.protocol])
+
+
+def _indistinct(one: Listener, other: Listener) -> bool:
+    if one.protocol in ("TCP", "UDP"):
+        return True
+    return (one.hostname or ANY).lower() == (other.hostname or ANY).lower()
+
+
+def _conflict(reason: str, listener: Listener, others: list[Listener], index: int) -> Problem:
+    names = ", ".join(f"{other.name} ({other.protocol})" for other in others)
+    what = (
+        f"Protocol {listener.protocol} cannot share port {listener.port} with listener {names}."
+        if reason == "ProtocolConflict"
+        else f"Port {listener.port} with hostname {listener.hostname or '(any)'} is also claimed by listener {names}."
+    )
+    message = f"{what} None of them is served: give each its own port{'' if reason[0] == 'P' else ' or hostname'}."
+    return conditions.conflict(reason, message, f"spec.listeners[{index}]")
+
+
+# --- Admission
+
+
+class Admission(msgspec.Struct, frozen=True):
+    kind: bool
+    namespace: bool
+
+    @property
+    def granted(self) -> bool:
+        return self.kind and self.namespace
+
+
+def admits(listener: ListenerNode, kind: str, namespace: str, labels: Mapping[str, str]) -> Admission:
+    """Whether `allowedRoutes` admits a route of this kind from a namespace with these labels."""
+    return Admission(
+        kind in admitted_kinds(listener.source),
+        _admits_namespace(listener.source.allowed_routes.namespaces, listener.gateway.namespace, namespace, labels),
+    )
+
+
+def admitted_kinds(listener: Listener) -> Iterable[str]:
+    possible = ROUTE_KINDS.get(listener.protocol, ())
+    named = [kind.kind for kind in listener.allowed_routes.kinds if kind.group == GROUP]
+    return [kind for kind in possible if kind in named] if listener.allowed_routes.kinds else possible
+
+
+def _admits_namespace(allowed: RouteNamespaces, own: str, namespace: str, labels: Mapping[str, str]) -> bool:
+    match allowed.from_:
+        case "All":
+            return True
+        case "Same":
+            return namespace == own
+        case "Selector":
+            selector = allowed.selector
+            return selector is not None and mistake(selector) is None and selects(selector, labels)
+        case _:
+            return False

@@ -1,0 +1,74 @@
+"""Label selectors over Namespaces, as Kubernetes' labels.Selector evaluates them.
+
+Parts are ANDed, an empty selector takes everything, NotIn and DoesNotExist also take what lacks the key. A selector
+that Kubernetes would refuse takes nothing, and `mistake` says why.
+"""
+
+import re
+from collections.abc import Mapping
+
+from fastroute.resources.gateway import LabelSelector, LabelSelectorRequirement
+
+NAME = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)")
+PREFIX = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+VALUED = {"In": True, "NotIn": True, "Exists": False, "DoesNotExist": False}  # operator -> must have values
+
+
+def is_label_key(key: str) -> bool:
+    prefix, slash, name = key.rpartition("/")
+    if slash and not (len(prefix) <= 253 and PREFIX.fullmatch(prefix)):
+        return False
+    return NAME.fullmatch(name) is not None
+
+
+def is_label_value(value: str) -> bool:
+    return value == "" or NAME.fullmatch(value) is not None
+
+
+def mistake(selector: LabelSelector) -> str | None:
+    """Why Kubernetes would refuse this selector, or None."""
+    for key, value in selector.match_labels.items():
+        if not is_label_key(key):
+            return f'"{key}" in matchLabels is not a label key'
+        if not is_label_value(value):
+            return f'"{value}" in matchLabels is not a label value'
+    for requirement in selector.match_expressions:
+        if wrong := _mistake(requirement):
+            return wrong
+    return None
+
+
+def _mistake(requirement: LabelSelectorRequirement) -> str | None:
+    operator = requirement.operator
+    if operator not in VALUED:
+        return f'"{operator}" is not an operator: it must be In, NotIn, Exists or DoesNotExist'
+    if not is_label_key(requirement.key):
+        return f'"{requirement.key}" in matchExpressions is not a label key'
+    if VALUED[operator] and not requirement.values:
+        return f"operator {operator} needs values"
+    if not VALUED[operator] and requirement.values:
+        return f"operator {operator} takes no values"
+    for value in requirement.values:
+        if not is_label_value(value):
+            return f'"{value}" in matchExpressions is not a label value'
+    return None
+
+
+def selects(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
+    """Whether a selector without `mistake` takes an object with these labels."""
+    return all(labels.get(key) == value for key, value in selector.match_labels.items()) and all(
+        _satisfied(requirement, labels) for requirement in selector.match_expressions
+    )
+
+
+def _satisfied(requirement: LabelSelectorRequirement, labels: Mapping[str, str]) -> bool:
+    present = requirement.key in labels
+    match requirement.operator:
+        case "In":
+            return present and labels[requirement.key] in requirement.values
+        case "NotIn":
+            return not present or labels[requirement.key] not in requirement.values
+        case "Exists":
+            return present
+        case _:
+            return not present
