@@ -5,53 +5,53 @@ from fastroute.resources.meta import Resource, Typed
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 
 
-class Namespace(Resource, kw_only=True):
+class Namespace(Resource, frozen=True, kw_only=True):
     pass
 
 
-class ServicePort(Typed):
+class ServicePort(Typed, frozen=True):
     port: int
     name: str = ""
     protocol: str = "TCP"
     app_protocol: str | None = None
 
 
-class ServiceSpec(Typed):
+class ServiceSpec(Typed, frozen=True):
     ports: tuple[ServicePort, ...] = ()
     type: str = "ClusterIP"
 
 
-class Service(Resource, kw_only=True):
+class Service(Resource, frozen=True, kw_only=True):
     spec: ServiceSpec = ServiceSpec()
 
 
-class EndpointConditions(Typed):
+class EndpointConditions(Typed, frozen=True):
     ready: bool | None = None           # absent counts as true
     serving: bool | None = None         # absent counts as `ready`
     terminating: bool | None = None     # absent counts as false
 
 
-class SliceEndpoint(Typed):
+class SliceEndpoint(Typed, frozen=True):
     addresses: tuple[str, ...]
     conditions: EndpointConditions = EndpointConditions()
 
 
-class EndpointPort(Typed):
+class EndpointPort(Typed, frozen=True):
     port: int | None = None
     name: str = ""
     protocol: str = "TCP"
 
 
-class EndpointSlice(Resource, kw_only=True):
+class EndpointSlice(Resource, frozen=True, kw_only=True):
     address_type: str = "IPv4"
     endpoints: tuple[SliceEndpoint, ...] = ()
     ports: tuple[EndpointPort, ...] = ()
 
 
-class Secret(Resource, kw_only=True):
+class Secret(Resource, frozen=True, kw_only=True):
     type: str = "Opaque"
     data: dict[str, str] = {}           # base64; `string_data` is folded in by the decoder
 
 
-class ConfigMap(Resource, kw_only=True):
+class ConfigMap(Resource, frozen=True, kw_only=True):
     data: dict[str, str] = {}

@@ -11,7 +11,7 @@ from fastroute.resources.meta import Resource, Typed
 GROUP = "gateway.networking.k8s.io"
 
 
-class Condition(Typed):
+class Condition(Typed, frozen=True):
     type: str
     status: str
     reason: str = ""
@@ -20,13 +20,13 @@ class Condition(Typed):
     last_transition_time: str = ""
 
 
-class LabelSelectorRequirement(Typed):
+class LabelSelectorRequirement(Typed, frozen=True):
     key: str
     operator: str                       # In, NotIn, Exists, DoesNotExist
     values: tuple[str, ...] = ()
 
 
-class LabelSelector(Typed):
+class LabelSelector(Typed, frozen=True):
     match_labels: dict[str, str] = {}
     match_expressions: tuple[LabelSelectorRequirement, ...] = ()
 
@@ -34,20 +34,20 @@ class LabelSelector(Typed):
 # --- GatewayClass
 
 
-class ParametersReference(Typed):
+class ParametersReference(Typed, frozen=True):
     group: str
     kind: str
     name: str
     namespace: str | None = None
 
 
-class GatewayClassSpec(Typed):
+class GatewayClassSpec(Typed, frozen=True):
     controller_name: str
     parameters_ref: ParametersReference | None = None
     description: str | None = None
 
 
-class GatewayClass(Resource, kw_only=True):
+class GatewayClass(Resource, frozen=True, kw_only=True):
     spec: GatewayClassSpec
     status: dict[str, Any] = {}
 
@@ -55,35 +55,35 @@ class GatewayClass(Resource, kw_only=True):
 # --- Gateway
 
 
-class RouteNamespaces(Typed, rename={"from_": "from"}):
+class RouteNamespaces(Typed, frozen=True, rename={"from_": "from"}):
     from_: str = "Same"                 # "from": All, Selector, Same
     selector: LabelSelector | None = None
 
 
-class RouteGroupKind(Typed):
+class RouteGroupKind(Typed, frozen=True):
     kind: str
     group: str = GROUP
 
 
-class AllowedRoutes(Typed):
+class AllowedRoutes(Typed, frozen=True):
     namespaces: RouteNamespaces = RouteNamespaces()
     kinds: tuple[RouteGroupKind, ...] = ()
 
 
-class SecretObjectReference(Typed):
+class SecretObjectReference(Typed, frozen=True):
     name: str
     namespace: str | None = None
     group: str = ""
     kind: str = "Secret"
 
 
-class ListenerTLSConfig(Typed):
+class ListenerTLSConfig(Typed, frozen=True):
     mode: str = "Terminate"
     certificate_refs: tuple[SecretObjectReference, ...] = ()
     options: dict[str, str] = {}
 
 
-class Listener(Typed):
+class Listener(Typed, frozen=True):
     name: str
     port: int
     protocol: str
@@ -92,12 +92,12 @@ class Listener(Typed):
     allowed_routes: AllowedRoutes = AllowedRoutes()
 
 
-class GatewayAddress(Typed):
+class GatewayAddress(Typed, frozen=True):
     type: str | None = "IPAddress"
     value: str | None = None
 
 
-class GatewaySpec(Typed):
+class GatewaySpec(Typed, frozen=True):
     gateway_class_name: str
     listeners: tuple[Listener, ...]
     addresses: tuple[GatewayAddress, ...] = ()
@@ -107,7 +107,7 @@ class GatewaySpec(Typed):
     default_scope: str | None = None
 
 
-class Gateway(Resource, kw_only=True):
+class Gateway(Resource, frozen=True, kw_only=True):
     spec: GatewaySpec
     status: dict[str, Any] = {}
 
@@ -115,7 +115,7 @@ class Gateway(Resource, kw_only=True):
 # --- Routes
 
 
-class ParentReference(Typed):
+class ParentReference(Typed, frozen=True):
     name: str
     namespace: str | None = None
     section_name: str | None = None
@@ -124,42 +124,42 @@ class ParentReference(Typed):
     kind: str = "Gateway"
 
 
-class HeaderMatch(Typed):
+class HeaderMatch(Typed, frozen=True):
     name: str
     value: str
     type: str = "Exact"
 
 
-class HTTPPathMatch(Typed):
+class HTTPPathMatch(Typed, frozen=True):
     type: str = "PathPrefix"
     value: str = "/"
 
 
-class HTTPRouteMatch(Typed):
+class HTTPRouteMatch(Typed, frozen=True):
     path: HTTPPathMatch = HTTPPathMatch()
     headers: tuple[HeaderMatch, ...] = ()
     query_params: tuple[HeaderMatch, ...] = ()
     method: str | None = None
 
 
-class HTTPHeader(Typed):
+class HTTPHeader(Typed, frozen=True):
     name: str
     value: str
 
 
-class HTTPHeaderFilter(Typed):
+class HTTPHeaderFilter(Typed, frozen=True):
     set: tuple[HTTPHeader, ...] = ()
     add: tuple[HTTPHeader, ...] = ()
     remove: tuple[str, ...] = ()
 
 
-class HTTPPathModifier(Typed):
+class HTTPPathModifier(Typed, frozen=True):
     type: str
     replace_full_path: str | None = None
     replace_prefix_match: str | None = None
 
 
-class HTTPRequestRedirectFilter(Typed):
+class HTTPRequestRedirectFilter(Typed, frozen=True):
     scheme: str | None = None
     hostname: str | None = None
     path: HTTPPathModifier | None = None
@@ -167,12 +167,12 @@ class HTTPRequestRedirectFilter(Typed):
     status_code: int = 302
 
 
-class HTTPURLRewriteFilter(Typed):
+class HTTPURLRewriteFilter(Typed, frozen=True):
     hostname: str | None = None
     path: HTTPPathModifier | None = None
 
 
-class BackendObjectReference(Typed):
+class BackendObjectReference(Typed, frozen=True):
     name: str
     namespace: str | None = None
     port: int | None = None
@@ -180,19 +180,24 @@ class BackendObjectReference(Typed):
     kind: str = "Service"
 
 
-class HTTPRequestMirrorFilter(Typed):
+class Fraction(Typed, frozen=True):
+    numerator: int
+    denominator: int = 100
+
+
+class HTTPRequestMirrorFilter(Typed, frozen=True):
     backend_ref: BackendObjectReference
     percent: int | None = None
-    fraction: dict[str, int] | None = None
+    fraction: Fraction | None = None
 
 
-class LocalObjectReference(Typed):
+class LocalObjectReference(Typed, frozen=True):
     group: str
     kind: str
     name: str
 
 
-class HTTPRouteFilter(Typed):
+class HTTPRouteFilter(Typed, frozen=True):
     """Also GRPCRoute's: the same types, fewer of them."""
 
     type: str
@@ -206,7 +211,7 @@ class HTTPRouteFilter(Typed):
     extension_ref: LocalObjectReference | None = None
 
 
-class HTTPBackendRef(Typed):
+class HTTPBackendRef(Typed, frozen=True):
     name: str
     namespace: str | None = None
     port: int | None = None
@@ -216,12 +221,12 @@ class HTTPBackendRef(Typed):
     filters: tuple[HTTPRouteFilter, ...] = ()
 
 
-class HTTPRouteTimeouts(Typed):
+class HTTPRouteTimeouts(Typed, frozen=True):
     request: str | None = None          # GEP-2257 durations
     backend_request: str | None = None
 
 
-class HTTPRouteRule(Typed):
+class HTTPRouteRule(Typed, frozen=True):
     name: str | None = None
     matches: tuple[HTTPRouteMatch, ...] = (HTTPRouteMatch(),)
     filters: tuple[HTTPRouteFilter, ...] = ()
@@ -231,30 +236,30 @@ class HTTPRouteRule(Typed):
     session_persistence: dict[str, Any] | None = None
 
 
-class HTTPRouteSpec(Typed):
+class HTTPRouteSpec(Typed, frozen=True):
     parent_refs: tuple[ParentReference, ...] = ()
     hostnames: tuple[str, ...] = ()
     rules: tuple[HTTPRouteRule, ...] = (HTTPRouteRule(),)
     use_default_gateways: str | None = None
 
 
-class HTTPRoute(Resource, kw_only=True):
+class HTTPRoute(Resource, frozen=True, kw_only=True):
     spec: HTTPRouteSpec
     status: dict[str, Any] = {}
 
 
-class GRPCMethodMatch(Typed):
+class GRPCMethodMatch(Typed, frozen=True):
     type: str = "Exact"
     service: str | None = None
     method: str | None = None
 
 
-class GRPCRouteMatch(Typed):
+class GRPCRouteMatch(Typed, frozen=True):
     method: GRPCMethodMatch | None = None
     headers: tuple[HeaderMatch, ...] = ()
 
 
-class GRPCRouteRule(Typed):
+class GRPCRouteRule(Typed, frozen=True):
     name: str | None = None
     matches: tuple[GRPCRouteMatch, ...] = ()
     filters: tuple[HTTPRouteFilter, ...] = ()
@@ -262,13 +267,13 @@ class GRPCRouteRule(Typed):
     session_persistence: dict[str, Any] | None = None
 
 
-class GRPCRouteSpec(Typed):
+class GRPCRouteSpec(Typed, frozen=True):
     parent_refs: tuple[ParentReference, ...] = ()
     hostnames: tuple[str, ...] = ()
     rules: tuple[GRPCRouteRule, ...] = ()
     use_default_gateways: str | None = None
 
 
-class GRPCRoute(Resource, kw_only=True):
+class GRPCRoute(Resource, frozen=True, kw_only=True):
     spec: GRPCRouteSpec
     status: dict[str, Any] = {}

@@ -26,7 +26,7 @@ class Typed(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Base of every struct that users write: fields are the API's in snake_case; unknown ones are ignored."""
 
 
-class Metadata(Typed):
+class Metadata(Typed, frozen=True):
     name: str
     namespace: str = ""
     generation: int = 1
@@ -38,7 +38,7 @@ class Metadata(Typed):
     deletion_timestamp: str | None = None
 
 
-class Resource(Typed):
+class Resource(Typed, frozen=True):
     """Base of the kinds we read."""
 
     metadata: Metadata

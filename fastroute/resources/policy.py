@@ -3,22 +3,22 @@
 from fastroute.resources.meta import Resource, Typed
 
 
-class ReferenceGrantFrom(Typed):
+class ReferenceGrantFrom(Typed, frozen=True):
     group: str
     kind: str
     namespace: str
 
 
-class ReferenceGrantTo(Typed):
+class ReferenceGrantTo(Typed, frozen=True):
     group: str
     kind: str
     name: str | None = None             # None: every object of that kind in the grant's namespace
 
 
-class ReferenceGrantSpec(Typed, rename={"from_": "from"}):
+class ReferenceGrantSpec(Typed, frozen=True, rename={"from_": "from"}):
     from_: tuple[ReferenceGrantFrom, ...]
     to: tuple[ReferenceGrantTo, ...]
 
 
-class ReferenceGrant(Resource, kw_only=True):
+class ReferenceGrant(Resource, frozen=True, kw_only=True):
     spec: ReferenceGrantSpec

@@ -1,0 +1,430 @@
+"""The rules that look at several fields: the CRDs' CEL rules for what we read, and their like for core kinds.
+
+They judge typed objects, so defaults are already in, as they are when the API server evaluates CEL. Each is one line of
+`PLACES`: where, what must hold, and what to say if it does not. The table is made into a tree of fields once, so that an
+object is walked once however many rules there are.
+
+Source: x-kubernetes-validations of Gateway API v1.6.3, experimental channel. Left out are rules over old objects
+(GatewayClass.spec.controllerName is immutable: a file has no old object) and those that a schema rule already covers.
+"""
+
+import base64
+import functools
+import ipaddress
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from fastroute.resources.duration import milliseconds
+from fastroute.resources.problem import Fault, Path
+
+MOST_MATCHES = 128                      # in all rules of a route
+_HOSTNAME = re.compile(r"(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_PATH = re.compile(r"(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|%[0-9a-fA-F]{2})+")
+_GRPC_SERVICE = re.compile(r"\.?[a-z_][a-z_0-9]*(\.[a-z_][a-z_0-9]*)*", re.IGNORECASE)
+_GRPC_METHOD = re.compile(r"[A-Za-z_][A-Za-z_0-9]*")
+_WITHOUT_TLS = ("HTTP", "TCP", "UDP")
+_WITHOUT_HOSTNAME = ("TCP", "UDP")
+_FAMILIES = {"IPv4": ipaddress.IPv4Address, "IPv6": ipaddress.IPv6Address}
+
+Offenders = Iterable[Path]              # the places, below the judged value, that break a rule
+
+
+class Rule(NamedTuple):
+    """`judge` returns where the rule is broken; nothing when it holds."""
+
+    message: str
+    judge: Callable[[Any], Offenders]
+
+
+class Place(NamedTuple):
+    """Rules for every value at `where` in objects of `kinds`; `[]` stands for each item of a list."""
+
+    kinds: tuple[str, ...]
+    where: str
+    rules: tuple[Rule, ...]
+
+
+def faults(kind: str, resource: Any) -> Iterator[Fault]:
+    """What is wrong with a typed object by the rules over several fields."""
+    return _TREES[kind].faults(resource)
+
+
+def _must(message: str, holds: Callable[[Any], bool]) -> Rule:
+    """A rule about the value as a whole."""
+    return Rule(message, lambda value: () if holds(value) else ((),))
+
+
+def _unique(message: str, identity: Callable[[Any], Any]) -> Rule:
+    """A rule about a list: no two items have one identity (None: not compared)."""
+
+    def judge(items: Sequence[Any]) -> Offenders:
+        seen = set()
+        for index, item in enumerate(items):
+            name = identity(item)
+            if name in seen:
+                yield (index,)
+            elif name is not None:
+                seen.add(name)
+
+    return Rule(message, judge)
+
+
+def _identity(*fields: str) -> Callable[[Any], Any]:
+    return lambda item: tuple(getattr(item, field) for field in fields)
+
+
+# --- Gateways
+
+
+def _is_ip_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return "%" not in text              # the API has no zones
+
+
+def _prefix_is_short(key: str) -> bool:
+    return len(key.split("/")[0]) < 253
+
+
+def _long_prefixes(mapping: dict[str, str]) -> Offenders:
+    return ((key,) for key in mapping if not _prefix_is_short(key))
+
+
+def _terminates(listener: Any) -> bool:
+    return listener.protocol != "HTTPS" or listener.tls is None or listener.tls.mode == "Terminate"
+
+
+_ADDRESSES = (
+    _unique("an IP address must occur once", lambda address: address.value if address.type == "IPAddress" else None),
+    _unique("a host name must occur once", lambda address: address.value if address.type == "Hostname" else None),
+)
+_ADDRESS = (
+    _must("value must be an IPv4 or IPv6 address, as type is IPAddress",
+          lambda address: address.type != "IPAddress" or address.value is None or _is_ip_address(address.value)),
+    _must("value must be a host name in lower case, as type is Hostname",
+          lambda address: address.type != "Hostname" or address.value is None or bool(_HOSTNAME.fullmatch(address.value))),
+)
+_LISTENERS = (
+    _unique("port, protocol and hostname together are those of an earlier listener of this Gateway",
+            _identity("port", "protocol", "hostname")),
+)
+_LISTENER = (
+    _must("tls must be left out, as protocol is HTTP, TCP or UDP",
+          lambda listener: listener.protocol not in _WITHOUT_TLS or listener.tls is None),
+    _must("tls.mode must be Terminate, as protocol is HTTPS", _terminates),
+    _must("tls with its mode must be set, as protocol is TLS",
+          lambda listener: listener.protocol != "TLS" or listener.tls is not None),
+    _must("hostname must be left out, as protocol is TCP or UDP",
+          lambda listener: listener.protocol not in _WITHOUT_HOSTNAME or not listener.hostname),
+)
+_LISTENER_TLS = (
+    _must("certificateRefs or options must be set, as mode is Terminate",
+          lambda tls: tls.mode != "Terminate" or bool(tls.certificate_refs) or bool(tls.options)),
+)
+_PREFIX = (Rule("the prefix of the key must be shorter than 253 characters", _long_prefixes),)
+
+# --- Parents
+
+
+def _parent(ref: Any) -> tuple[str, ...]:
+    return ref.group, ref.kind, ref.name, ref.namespace or ""
+
+
+def _unlike_parents(refs: Sequence[Any]) -> Offenders:
+    """References to one parent must all have a sectionName or none, and all a port or none."""
+    forms: dict[tuple[str, ...], tuple[bool, bool]] = {}
+    for index, ref in enumerate(refs):
+        form = (bool(ref.section_name), bool(ref.port))
+        if forms.setdefault(_parent(ref), form) != form:
+            yield (index,)
+
+
+_PARENT_REFS = (
+    Rule("refers to the same parent as an earlier one: sectionName (or port) must be set in all of them", _unlike_parents),
+    _unique("is an earlier one again: sectionName or port must differ",
+            lambda ref: (*_parent(ref), ref.section_name or "", ref.port or 0)),
+)
+
+# --- Rules, matches
+
+
+def _matches_in_all(rules: Sequence[Any]) -> bool:
+    return sum(len(rule.matches) for rule in rules) <= MOST_MATCHES
+
+
+def _replaces_prefix(path: Any) -> bool:
+    return path is not None and path.type == "ReplacePrefixMatch" and path.replace_prefix_match is not None
+
+
+def _has_one_prefix(rule: Any) -> bool:
+    return len(rule.matches) == 1 and rule.matches[0].path.type == "PathPrefix"
+
+
+def _prefix_rule(payload: str) -> Callable[[Any], Offenders]:
+    """A filter that replaces the matched prefix needs exactly one match, with a PathPrefix."""
+
+    def offends(item: Any) -> bool:
+        modifier = getattr(item, payload)
+        return modifier is not None and _replaces_prefix(modifier.path)
+
+    def judge(rule: Any) -> Offenders:
+        if _has_one_prefix(rule):
+            return
+        for index, item in enumerate(rule.filters):
+            if offends(item):
+                yield ("filters", index)
+        for number, ref in enumerate(rule.backend_refs):
+            for index, item in enumerate(ref.filters):
+                if offends(item):
+                    yield ("backendRefs", number, "filters", index)
+
+    return judge
+
+
+def _literal(path: Any) -> bool:
+    return path.type in ("Exact", "PathPrefix")
+
+
+def _within_request(timeouts: Any) -> bool:
+    if timeouts.request is None or timeouts.backend_request is None:
+        return True
+    request = milliseconds(timeouts.request)
+    return request == 0 or milliseconds(timeouts.backend_request) <= request
+
+
+_RULES = (
+    _must(f"all rules together must have at most {MOST_MATCHES} matches", _matches_in_all),
+    _unique("name is that of an earlier rule of this route: it must be unique", lambda rule: rule.name),
+)
+_RULE = (
+    _must("backendRefs must be left out, as there is a RequestRedirect filter",
+          lambda rule: not rule.backend_refs or not any(item.request_redirect is not None for item in rule.filters)),
+    *(
+        Rule("replacePrefixMatch needs exactly one match in the rule, of type PathPrefix", _prefix_rule(payload))
+        for payload in ("request_redirect", "url_rewrite")
+    ),
+)
+_NOT_IN_PATH = ("//", "/./", "/../", "%2f", "%2F", "#")
+_NOT_AT_END = ("/..", "/.")
+_PATH_MATCH = (
+    _must("value must begin with '/'", lambda path: not _literal(path) or path.value.startswith("/")),
+    *(
+        _must(f"value must not contain {part!r}", lambda path, part=part: not _literal(path) or part not in path.value)
+        for part in _NOT_IN_PATH
+    ),
+    *(
+        _must(f"value must not end with {part!r}", lambda path, part=part: not _literal(path) or not path.value.endswith(part))
+        for part in _NOT_AT_END
+    ),
+    _must("value must have only the characters of a path; others are written as %XX",
+          lambda path: not _literal(path) or bool(_PATH.fullmatch(path.value))),
+)
+_TIMEOUTS = (_must("backendRequest must not be longer than request", _within_request),)
+_GRPC_METHOD_MATCH = (
+    _must("service or method must be set", lambda match: match.service is not None or match.method is not None),
+    _must("service must be a gRPC service name such as package.Service",
+          lambda match: match.type != "Exact" or match.service is None or bool(_GRPC_SERVICE.fullmatch(match.service))),
+    _must("method must be a gRPC method name such as Method",
+          lambda match: match.type != "Exact" or match.method is None or bool(_GRPC_METHOD.fullmatch(match.method))),
+)
+
+# --- Backends, filters
+
+
+def _has_port(ref: Any) -> bool:
+    if isinstance(ref, dict):
+        group, kind, port = ref.get("group", ""), ref.get("kind", "Service"), ref.get("port")
+    else:
+        group, kind, port = ref.group, ref.kind, ref.port
+    return bool(group) or kind != "Service" or port is not None
+
+
+_BACKEND_REF = (_must("port must be set, as this refers to a Service", _has_port),)
+
+_PAYLOADS = {
+    "RequestHeaderModifier": "requestHeaderModifier", "ResponseHeaderModifier": "responseHeaderModifier",
+    "RequestMirror": "requestMirror", "RequestRedirect": "requestRedirect", "URLRewrite": "urlRewrite",
+    "ExtensionRef": "extensionRef", "CORS": "cors", "ExternalAuth": "externalAuth",
+}
+_ONCE = ("CORS", "RequestHeaderModifier", "ResponseHeaderModifier", "RequestRedirect", "URLRewrite")
+
+
+def _payload_is_there(kind: str, payload: str) -> Iterator[Rule]:
+    attribute = _attribute(payload)
+    yield _must(f"{payload} must be left out unless type is {kind}",
+                lambda item: item.type == kind or getattr(item, attribute) is None)
+    yield _must(f"{payload} must be set, as type is {kind}",
+                lambda item: item.type != kind or getattr(item, attribute) is not None)
+
+
+@functools.cache
+def _attribute(name: str) -> str:
+    """The attribute of an API field: backendRefs is backend_refs, from is from_."""
+    return "from_" if name == "from" else re.sub(r"[A-Z]", lambda letter: "_" + letter[0].lower(), name)
+
+
+def _single(kind: str) -> Rule:
+    return _unique(f"{kind} must occur once in a list of filters", lambda item: kind if item.type == kind else None)
+
+
+def _redirects_or_rewrites(items: Sequence[Any]) -> bool:
+    return not {"RequestRedirect", "URLRewrite"} <= {item.type for item in items}
+
+
+_FILTERS = (
+    _must("RequestRedirect and URLRewrite must not stand in one list of filters", _redirects_or_rewrites),
+    *map(_single, _ONCE),
+)
+_FILTER = tuple(rule for kind, payload in _PAYLOADS.items() for rule in _payload_is_there(kind, payload))
+_PATH_MODIFIER = tuple(
+    rule
+    for kind, field in (("ReplaceFullPath", "replaceFullPath"), ("ReplacePrefixMatch", "replacePrefixMatch"))
+    for rule in _payload_is_there(kind, field)
+)
+_MIRROR = (
+    _must("percent and fraction must not both be set", lambda mirror: mirror.percent is None or mirror.fraction is None),
+)
+_FRACTION = (
+    _must("numerator must not be greater than denominator", lambda fraction: fraction.numerator <= fraction.denominator),
+)
+_WILDCARD = (_must("'*' must stand alone", lambda items: "*" not in items or len(items) == 1),)
+_EXTERNAL_AUTH = tuple(
+    rule
+    for protocol, field in (("GRPC", "grpc"), ("HTTP", "http"))
+    for rule in (
+        _must(f"{field} must be set, as protocol is {protocol}",
+              lambda auth, protocol=protocol, field=field: auth["protocol"] != protocol or field in auth),
+        _must(f"{field} must be left out unless protocol is {protocol}",
+              lambda auth, protocol=protocol, field=field: field not in auth or auth["protocol"] == protocol),
+    )
+)
+_SESSION = (
+    _must("absoluteTimeout must be set, as the cookie's lifetimeType is Permanent",
+          lambda session: session.get("cookieConfig", {}).get("lifetimeType") != "Permanent" or "absoluteTimeout" in session),
+    _must("cookieConfig must be left out unless type is Cookie",
+          lambda session: "cookieConfig" not in session or session.get("type", "Cookie") == "Cookie"),
+)
+
+# --- Core kinds
+
+
+def _foreign_addresses(endpoint_slice: Any) -> Offenders:
+    family = _FAMILIES.get(endpoint_slice.address_type)
+    for index, endpoint in enumerate(endpoint_slice.endpoints if family else ()):
+        for number, address in enumerate(endpoint.addresses):
+            try:
+                family(address)
+            except ValueError:
+                yield ("endpoints", index, "addresses", number)
+
+
+def _not_base64(data: dict[str, str]) -> Offenders:
+    for name, value in data.items():
+        try:
+            base64.b64decode("".join(value.split()), validate=True)
+        except ValueError:
+            yield (name,)
+
+
+_SERVICE_PORTS = (
+    _unique("port and protocol are those of an earlier port", _identity("port", "protocol")),
+    _unique("name is that of an earlier port: it must be unique", lambda port: port.name or None),
+    Rule("name must be set when a Service has several ports",
+         lambda ports: ((index,) for index, port in enumerate(ports) if len(ports) > 1 and not port.name)),
+)
+_SLICE_PORTS = (_unique("name is that of an earlier port: it must be unique", lambda port: port.name),)
+_SECRET_DATA = (Rule("must be base64 (text goes into stringData)", _not_base64),)
+_SLICE = (Rule("must be an address of the slice's addressType", _foreign_addresses),)
+
+# --- The table
+
+_ROUTES = ("HTTPRoute", "GRPCRoute")
+_FILTER_LISTS = ("spec.rules[].filters", "spec.rules[].backendRefs[].filters")
+
+PLACES = (
+    Place(("Gateway",), "spec.addresses", _ADDRESSES),
+    Place(("Gateway",), "spec.addresses[]", _ADDRESS),
+    Place(("Gateway",), "spec.listeners", _LISTENERS),
+    Place(("Gateway",), "spec.listeners[]", _LISTENER),
+    Place(("Gateway",), "spec.listeners[].tls", _LISTENER_TLS),
+    Place(("Gateway",), "spec.infrastructure.labels", _PREFIX),
+    Place(("Gateway",), "spec.infrastructure.annotations", _PREFIX),
+    Place(_ROUTES, "spec.parentRefs", _PARENT_REFS),
+    Place(_ROUTES, "spec.rules", _RULES),
+    Place(("HTTPRoute",), "spec.rules[]", _RULE),
+    Place(("HTTPRoute",), "spec.rules[].matches[].path", _PATH_MATCH),
+    Place(("GRPCRoute",), "spec.rules[].matches[].method", _GRPC_METHOD_MATCH),
+    Place(("HTTPRoute",), "spec.rules[].timeouts", _TIMEOUTS),
+    Place(_ROUTES, "spec.rules[].sessionPersistence", _SESSION),
+    Place(_ROUTES, "spec.rules[].backendRefs[]", _BACKEND_REF),
+    *(
+        place
+        for filters in _FILTER_LISTS
+        for place in (
+            Place(_ROUTES, filters, _FILTERS),
+            Place(_ROUTES, f"{filters}[]", _FILTER),
+            Place(_ROUTES, f"{filters}[].requestMirror", _MIRROR),
+            Place(_ROUTES, f"{filters}[].requestMirror.fraction", _FRACTION),
+            Place(_ROUTES, f"{filters}[].requestMirror.backendRef", _BACKEND_REF),
+            Place(("HTTPRoute",), f"{filters}[].requestRedirect.path", _PATH_MODIFIER),
+            Place(("HTTPRoute",), f"{filters}[].urlRewrite.path", _PATH_MODIFIER),
+            Place(("HTTPRoute",), f"{filters}[].externalAuth", _EXTERNAL_AUTH),
+            Place(("HTTPRoute",), f"{filters}[].externalAuth.backendRef", _BACKEND_REF),
+            *(
+                Place(("HTTPRoute",), f"{filters}[].cors.{field}", _WILDCARD)
+                for field in ("allowOrigins", "allowMethods", "allowHeaders")
+            ),
+        )
+    ),
+    Place(("Service",), "spec.ports", _SERVICE_PORTS),
+    Place(("Secret",), "data", _SECRET_DATA),
+    Place(("EndpointSlice",), "", _SLICE),
+    Place(("EndpointSlice",), "ports", _SLICE_PORTS),
+)
+
+
+class _Branch:
+    """A field, its rules, and the fields below it that have rules. `None` as a step is each item of a list."""
+
+    def __init__(self) -> None:
+        self.rules: tuple[Rule, ...] = ()
+        self.below: dict[str | None, _Branch] = {}
+
+    def grow(self, steps: Sequence[str | None]) -> "_Branch":
+        return self.below.setdefault(steps[0], _Branch()).grow(steps[1:]) if steps else self
+
+    def faults(self, value: Any, path: Path = ()) -> Iterator[Fault]:
+        for rule in self.rules:
+            for offender in rule.judge(value):
+                yield Fault((*path, *offender), rule.message)
+        for step, branch in self.below.items():
+            if step is None:
+                for index, item in enumerate(value):
+                    yield from branch.faults(item, (*path, index))
+                continue
+            inner = value.get(step) if isinstance(value, dict) else getattr(value, _attribute(step))
+            if inner is not None and inner != ():
+                yield from branch.faults(inner, (*path, step))
+
+
+def _steps(where: str) -> list[str | None]:
+    steps: list[str | None] = []
+    for name in filter(None, where.split(".")):
+        steps += [name.removesuffix("[]"), *([None] if name.endswith("[]") else [])]
+    return steps
+
+
+def _trees() -> dict[str, _Branch]:
+    kinds = (kind for place in PLACES for kind in place.kinds)
+    trees = {kind: _Branch() for kind in (*kinds, "GatewayClass", "ReferenceGrant", "Namespace", "ConfigMap")}
+    for place in PLACES:
+        for kind in place.kinds:
+            branch = trees[kind].grow(_steps(place.where))
+            branch.rules += place.rules
+    return trees
+
+
+_TREES = _trees()

@@ -1,0 +1,181 @@
+"""Decode: the text of a document → typed objects, or what is wrong with them.
+
+Text → plain values (document.py) → judged by the schema (shapes.py) → defaults → typed object → judged by the rules over
+several fields (cel.py). An object with any fault is not made. Other kinds than ours are skipped. Positions are looked up
+only when there is something to say.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from fastroute.resources import cel
+from fastroute.resources.core import ConfigMap, EndpointSlice, Namespace, Secret, Service
+from fastroute.resources.defaults import NAMESPACE, with_defaults
+from fastroute.resources.document import Malformed, locate, parse, parse_json
+from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, GRPCRoute, HTTPRoute
+from fastroute.resources.meta import Key, Origin, Resource
+from fastroute.resources.policy import ReferenceGrant
+from fastroute.resources.problem import Fault, ManifestProblem, Path, field_name
+from fastroute.resources.schema import unknown_fields
+from fastroute.resources.shapes import SHAPES
+
+logger = logging.getLogger(__name__)
+
+MOST_FAULTS = 20                        # reported of one object
+
+
+class Kind(NamedTuple):
+    """A kind we read: how it is named and typed."""
+
+    type: type[Resource]
+    versions: tuple[str, ...]
+    cluster: bool = False               # has no namespace
+
+
+KINDS: dict[tuple[str, str], Kind] = {
+    (GROUP, "GatewayClass"): Kind(GatewayClass, ("v1", "v1beta1"), cluster=True),
+    (GROUP, "Gateway"): Kind(Gateway, ("v1", "v1beta1")),
+    (GROUP, "HTTPRoute"): Kind(HTTPRoute, ("v1", "v1beta1")),
+    (GROUP, "GRPCRoute"): Kind(GRPCRoute, ("v1",)),
+    (GROUP, "ReferenceGrant"): Kind(ReferenceGrant, ("v1", "v1beta1")),
+    ("", "Namespace"): Kind(Namespace, ("v1",), cluster=True),
+    ("", "Service"): Kind(Service, ("v1",)),
+    ("", "Secret"): Kind(Secret, ("v1",)),
+    ("", "ConfigMap"): Kind(ConfigMap, ("v1",)),
+    ("discovery.k8s.io", "EndpointSlice"): Kind(EndpointSlice, ("v1",)),
+}
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """What one object of a manifest came to."""
+
+    kind: str | None = None             # with `key`: which object this is; None when that could not be read
+    key: Key | None = None
+    resource: Resource | None = None    # None: broken, `problems` say why
+    problems: tuple[ManifestProblem, ...] = ()
+    warnings: tuple[ManifestProblem, ...] = ()  # unknown fields: without effect, so not as the user thinks
+    line: int = 1                       # in the file
+
+
+def decode(text: str, file: str, line: int = 1, *, json: bool = False) -> tuple[Entry, ...]:
+    """The objects of ours in a document that begins at `line` of `file`. Never raises: faults are in the entries."""
+    try:
+        values = parse_json(text) if json else parse(text)
+    except Malformed as error:
+        at = None if error.line is None else error.line + line - 1
+        problem = ManifestProblem(file=file, line=at, column=error.column, message=error.message)
+        return (Entry(problems=(problem,), line=line),)
+    source = _Source(text, file, line)
+    return tuple(
+        entry
+        for number, value in enumerate(values)
+        for path, item in _unpacked(value, ())
+        if (entry := _entry(item, source.at(number, path))) is not None
+    )
+
+
+class _Source(NamedTuple):
+    """Where an object stands: document `number` of a text at `line` of a file, at `path` in it."""
+
+    text: str
+    file: str
+    line: int
+    number: int = 0
+    path: Path = ()
+
+    def at(self, number: int, path: Path) -> "_Source":
+        return self._replace(number=number, path=path)
+
+    def position(self, path: Path) -> tuple[int, int | None]:
+        found = locate(self.text, self.number, self.path + path)
+        return (found[0] + self.line - 1, found[1]) if found else (self.line, None)
+
+
+def _unpacked(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+    """The objects of a document: itself, or those of a List (v1 List, or a kind's own such as HTTPRouteList)."""
+    if isinstance(value, dict) and str(value.get("kind", "")).endswith("List") and isinstance(value.get("items"), list):
+        inherited = {"apiVersion": value.get("apiVersion"), "kind": value["kind"].removesuffix("List")}
+        for index, item in enumerate(value["items"]):
+            whole = {**inherited, **item} if isinstance(item, dict) and inherited["kind"] else item
+            yield from _unpacked(whole, (*path, "items", index))
+    elif value is not None:
+        yield path, value
+
+
+def _entry(value: Any, source: _Source) -> Entry | None:
+    """None: of a kind that we do not read."""
+    if fault := _unnamed(value):
+        return Entry(problems=_problems((fault,), source, None, None), line=source.position(())[0])
+    group, _, version = value["apiVersion"].rpartition("/")
+    kind = KINDS.get((group, value["kind"]))
+    if kind is None:
+        logger.debug("%s:%d: skipped %s %s", source.file, source.line, value["apiVersion"], value["kind"])
+        return None
+    key = _key(value, kind)
+    if version not in kind.versions:
+        fix = f"{group}/{kind.versions[0]}".lstrip("/")
+        fault = Fault(("apiVersion",), f"must be {fix} for {value['kind']}, got {value['apiVersion']}", fix)
+        return _broken((fault,), source, value["kind"], key)
+    shape = SHAPES[group, value["kind"]]
+    faults = tuple(shape.faults(value))
+    if not faults:
+        resource, faults = _typed(kind, value, source)
+        if resource is not None:
+            unknown = tuple(unknown_fields(shape, value))
+            warnings = _problems(unknown, source, value["kind"], key) if unknown else ()
+            return Entry(kind=value["kind"], key=key, resource=resource, warnings=warnings, line=_line(resource))
+    return _broken(faults, source, value["kind"], key)
+
+
+def _unnamed(value: Any) -> Fault | None:
+    if not isinstance(value, dict):
+        return Fault((), "must be a mapping with apiVersion, kind and metadata")
+    for name in ("apiVersion", "kind"):
+        if name not in value:
+            return Fault((name,), "is required")
+        if not isinstance(value[name], str):
+            return Fault((name,), "must be a string")
+    return None
+
+
+def _key(value: dict[str, Any], kind: Kind) -> Key | None:
+    metadata = value.get("metadata")
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
+        return None
+    namespace = "" if kind.cluster else metadata.get("namespace", NAMESPACE)
+    return Key(namespace, metadata["name"]) if isinstance(namespace, str) else None
+
+
+def _typed(kind: Kind, value: dict[str, Any], source: _Source) -> tuple[Resource | None, tuple[Fault, ...]]:
+    filled = with_defaults(value["kind"], value, cluster=kind.cluster)
+    line = source.position(())[0] if source.path or source.number else source.line
+    filled["origin"] = {"file": source.file, "line": line}
+    try:
+        resource = msgspec.convert(filled, kind.type)
+    except msgspec.ValidationError as error:    # what no shape foresaw
+        return None, (Fault((), str(error)),)
+    faults = tuple(cel.faults(value["kind"], resource))
+    return (None, faults) if faults else (resource, ())
+
+
+def _line(resource: Resource) -> int:
+    return resource.origin.line if resource.origin else 1
+
+
+def _broken(faults: Iterable[Fault], source: _Source, kind: str, key: Key | None) -> Entry:
+    problems = _problems(faults, source, kind, key)
+    return Entry(kind=kind if key else None, key=key, problems=problems, line=source.position(())[0])
+
+
+def _problems(faults: Iterable[Fault], source: _Source, kind: str | None, key: Key | None) -> tuple[ManifestProblem, ...]:
+    problems = []
+    for fault in list(faults)[:MOST_FAULTS]:
+        line, column = source.position(fault.path)
+        problems.append(ManifestProblem(
+            file=source.file, line=line, column=column, message=fault.message, fix=fault.fix, field=field_name(fault.path),
+            kind=kind if key else None, namespace=key.namespace if key else None, name=key.name if key else None,
+        ))
+    return tuple(problems)

@@ -1,0 +1,284 @@
+"""Document: one YAML or JSON document of a manifest, as plain values; and where in the file each of them stands.
+
+A file is cut into documents by its text first (`split`), so that an edit parses only the documents that changed. The
+values are built here from libyaml's events rather than by a PyYAML loader, because
+- it is 2.5 times as fast (45 µs for a route of 20 lines);
+- scalars mean what they mean to kubectl: yes and on are booleans, a date is text, `1:30` is not 90;
+- a repeated key, an alias bomb and a tower of brackets are refused instead of swallowed;
+- a null is as good as absent: the API server prunes it before it sets defaults.
+Positions are found by parsing a second time, and only for documents that are wrong.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import yaml
+
+Path = tuple[str | int, ...]            # ("spec", "rules", 0): a place in a document
+MAX_DEPTH = 64                          # levels of nesting; what we read has 12
+MAX_NODES = 500_000                     # values of one document, aliases written out
+
+_PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, or the same in Python where it was built without
+_SEPARATOR = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
+_DIRECTIVE = re.compile(r"^%", re.MULTILINE)
+_BLANK = re.compile(r"(?:---)?(?:\s|#[^\n]*)*\Z")
+_INTEGER = re.compile(r"[-+]?(?:0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|0|[1-9][0-9_]*)\Z")
+_NUMBER = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
+_BYTE = re.compile(r" \(byte (\d+)\)\Z")
+_TAG = "tag:yaml.org,2002:"
+_MERGE = "<<"
+
+_WORDS: dict[str, bool | float | None] = {}
+for _value, _spellings in (
+    (True, "y yes true on"), (False, "n no false off"), (None, "~ null"), (float("inf"), ".inf +.inf"),
+    (float("-inf"), "-.inf"), (float("nan"), ".nan"),
+):
+    for _word in _spellings.split():
+        _WORDS |= dict.fromkeys((_word, _word.capitalize(), _word.upper()), _value)
+_WORDS[""] = None
+
+
+class Malformed(Exception):
+    """A text that is no YAML or JSON. `line` and `column` count from 1, within the document."""
+
+    def __init__(self, message: str, line: int | None = None, column: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.line = line
+        self.column = column
+
+
+class Chunk(msgspec.Struct, frozen=True):
+    """The text of (as a rule) one document and the line, from 1, at which it begins in its file."""
+
+    text: str
+    line: int
+
+
+def split(text: str) -> tuple[Chunk, ...]:
+    """Cuts a YAML file at its `---` lines; documents without content are left out.
+
+    In column 0 a `---` cannot be part of any scalar (YAML 1.2 §9.1.2), so this is safe. Texts with directives stay whole.
+    """
+    if _DIRECTIVE.search(text):
+        return (Chunk(text, 1),)
+    starts = [match.start() for match in _SEPARATOR.finditer(text)]
+    if not starts or starts[0] > 0:
+        starts.insert(0, 0)
+    chunks = []
+    line = 1
+    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
+        part = text[start:end]
+        if not _BLANK.match(part):
+            chunks.append(Chunk(part, line))
+        line += part.count("\n")
+    return tuple(chunks)
+
+
+def parse(text: str) -> list[Any]:
+    """The documents of a YAML text (more than one only if they are ended with `...`). Raises Malformed."""
+    return list(_documents(text, None))
+
+
+def parse_json(text: str) -> list[Any]:
+    """The one document of a JSON text. Raises Malformed."""
+    try:
+        return [_without_nulls(msgspec.json.decode(text))]
+    except msgspec.DecodeError as error:
+        message = str(error)
+        at = _BYTE.search(message)
+        if at is None:
+            raise Malformed(message) from None
+        before = text.encode()[: int(at[1])].decode(errors="ignore")
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        raise Malformed(message[: at.start()], line, column) from None
+
+
+def locate(text: str, number: int, path: Path) -> tuple[int, int] | None:
+    """Line and column, from 1, of the key or list item at `path` in document `number` of a text that parses.
+
+    Where it is absent, those of the nearest thing that would contain it.
+    """
+    marks: dict[Path, tuple[int, int]] = {}
+    try:
+        for index, _ in enumerate(_documents(text, marks)):
+            if index == number:
+                break
+    except Malformed:                   # JSON that is no YAML: the file is all we can name
+        return None
+    while path and path not in marks:
+        path = path[:-1]
+    return marks.get(path)
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_nulls(item) for name, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    return value
+
+
+def _documents(text: str, marks: dict[Path, tuple[int, int]] | None) -> Iterator[Any]:
+    """Yields each document; `marks`, if given, holds the places of the document yielded last."""
+    try:
+        loader = _PARSER(text)
+        try:
+            while True:
+                event = loader.get_event()
+                if isinstance(event, yaml.StreamEndEvent):
+                    return
+                if isinstance(event, yaml.DocumentStartEvent):
+                    if marks is not None:
+                        marks.clear()
+                    yield _Builder(loader.get_event, marks).value(loader.get_event(), 0, ())
+        finally:
+            loader.dispose()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        message = ", ".join(part for part in (error.context, error.problem) if part)
+        raise Malformed(message, *((mark.line + 1, mark.column + 1) if mark else ())) from None
+    except yaml.YAMLError as error:     # a control character; libyaml tells no line
+        raise Malformed(" ".join(str(error).split()[:6]).rstrip(":")) from None
+
+
+class _Builder:
+    """Makes the values of one document from its events, recursively; one level of nesting is one call."""
+
+    def __init__(self, get: Callable[[], Any], marks: dict[Path, tuple[int, int]] | None) -> None:
+        self._get = get
+        self._marks = marks
+        self._anchors: dict[str, Any] = {}
+        self._left = MAX_NODES
+
+    def value(self, event: Any, depth: int, path: Path) -> Any:
+        kind = event.__class__
+        self._left -= 1
+        if kind is yaml.ScalarEvent:
+            value = _scalar(event)
+        elif depth >= MAX_DEPTH:
+            raise _malformed(event, f"nested deeper than {MAX_DEPTH} levels")
+        elif kind is yaml.MappingStartEvent:
+            value = self._mapping(event, depth, path)
+        elif kind is yaml.SequenceStartEvent:
+            value = self._sequence(event, depth, path)
+        else:
+            return self._alias(event)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = value
+        return value
+
+    def _mapping(self, start: Any, depth: int, path: Path) -> dict[str, Any]:
+        _require_tag(start, "map")
+        get, marks = self._get, self._marks
+        result: dict[str, Any] = {}
+        merged: list[dict[str, Any]] = []
+        seen: set[str] = set()
+        if marks is not None:
+            marks.setdefault(path, (start.start_mark.line + 1, start.start_mark.column + 1))
+        while (event := get()).__class__ is not yaml.MappingEndEvent:
+            if event.__class__ is not yaml.ScalarEvent:
+                raise _malformed(event, "a key must be plain text")
+            name = event.value
+            if name in seen:
+                raise _malformed(event, f"key {name!r} occurs twice in one mapping")
+            seen.add(name)
+            inner = (*path, name) if marks is not None else ()
+            if marks is not None:
+                marks[inner] = (event.start_mark.line + 1, event.start_mark.column + 1)
+            value = self.value(get(), depth + 1, inner)
+            if name == _MERGE and not event.style:
+                merged += _merged(event, value)
+            elif value is not None:
+                result[name] = value
+        for other in merged:
+            for name, value in other.items():
+                if name not in seen:
+                    result.setdefault(name, value)
+        return result
+
+    def _sequence(self, start: Any, depth: int, path: Path) -> list[Any]:
+        _require_tag(start, "seq")
+        get, marks = self._get, self._marks
+        result: list[Any] = []
+        if marks is not None:
+            marks.setdefault(path, (start.start_mark.line + 1, start.start_mark.column + 1))
+        while (event := get()).__class__ is not yaml.SequenceEndEvent:
+            inner = (*path, len(result)) if marks is not None else ()
+            if marks is not None:
+                marks[inner] = (event.start_mark.line + 1, event.start_mark.column + 1)
+            result.append(self.value(event, depth + 1, inner))
+        return result
+
+    def _alias(self, event: Any) -> Any:
+        if event.anchor not in self._anchors:
+            raise _malformed(event, f"alias *{event.anchor} has no anchor before it")
+        value = self._anchors[event.anchor]
+        self._left -= _size(value, self._left)
+        if self._left <= 0:
+            raise _malformed(event, f"more than {MAX_NODES} values once aliases are written out")
+        return value
+
+
+def _size(value: Any, limit: int) -> int:
+    """How many values are in `value`, counted no further than `limit`."""
+    count = 0
+    rest = [value]
+    while rest and count <= limit:
+        item = rest.pop()
+        count += 1
+        if isinstance(item, dict):
+            rest += item.values()
+        elif isinstance(item, list):
+            rest += item
+    return count
+
+
+def _scalar(event: Any) -> Any:
+    tag = event.tag
+    text = event.value
+    if tag is None:
+        return text if event.style else _plain(text)
+    if tag in ("!", _TAG + "str"):
+        return text
+    value = _plain(text)
+    name = {bool: "bool", int: "int", float: "float", type(None): "null"}.get(type(value))
+    if tag == _TAG + "float" and isinstance(value, int):
+        return float(value)
+    if name is None or tag != _TAG + name:
+        raise _malformed(event, f"{text!r} cannot have the tag {tag}")
+    return value
+
+
+def _plain(text: str) -> Any:
+    """What a scalar without quotes means, as kubectl reads it (YAML 1.1 words, no dates, no base 60)."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if text[0] not in "0123456789+-.":
+        return text
+    if _INTEGER.match(text):
+        digits = text.replace("_", "")
+        return int(re.sub(r"^([-+]?)0(?=[0-7])", r"\g<1>0o", digits), 0)
+    if _NUMBER.match(text):
+        number = float(text)
+        return int(number) if number.is_integer() and abs(number) < 2**53 else number
+    return text
+
+
+def _require_tag(event: Any, name: str) -> None:
+    if event.tag not in (None, "!", _TAG + name):
+        raise _malformed(event, f"the tag {event.tag} is not known here")
+
+
+def _merged(event: Any, value: Any) -> list[dict[str, Any]]:
+    sources = value if isinstance(value, list) else [value]
+    if not all(isinstance(source, dict) for source in sources):
+        raise _malformed(event, "<< takes a mapping or a list of mappings")
+    return sources
+
+
+def _malformed(event: Any, message: str) -> Malformed:
+    mark = event.start_mark
+    return Malformed(message, mark.line + 1, mark.column + 1)

@@ -1,0 +1,219 @@
+"""Schema: what a field may hold, as values: Text, Whole, Flag, List, Map, Record, Anything. `shapes.py` says which field is which.
+
+`faults(value)` checks a plain value as YAML gave it and yields what is wrong, deepest place first known; nothing on the way
+costs anything while all is well. It knows types, lengths, ranges, patterns, choices, required fields and unique keys
+(OpenAPI v3 as CRDs use it); rules that look at several fields are in `cel.py`. Fields that a Record does not name are
+none of its business: the API server prunes them.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from fastroute.resources.problem import Fault
+
+_SHOWN = 60                             # characters of a wrong value that a message shows
+_PLURAL = {"item": "items", "entry": "entries", "character": "characters"}
+
+
+class Schema(Protocol):
+    """What one value may be."""
+
+    def faults(self, value: Any) -> Iterable[Fault]: ...
+
+
+class Text(msgspec.Struct, frozen=True, kw_only=True):
+    """A string: its length in characters, its form (searched, so anchor it), or a choice."""
+
+    least: int = 0
+    most: int | None = None
+    form: str | None = None             # regular expression
+    like: str | None = None             # the form in words: "a DNS name (lower case)"
+    choices: tuple[str, ...] = ()
+
+    def faults(self, value: Any) -> Iterable[Fault]:
+        if not isinstance(value, str):
+            fix = f'"{_shown(value)}"' if isinstance(value, bool | int | float) else None
+            yield Fault((), f"must be {self.words}, got {_shown(value)}" + (" (put it in quotes)" if fix else ""), fix)
+        elif self.choices:
+            if value not in self.choices:
+                yield Fault((), f"must be {self.words}, got {_shown(value)}", _nearest(value, self.choices))
+        elif not self.least <= len(value) <= (len(value) if self.most is None else self.most):
+            yield Fault((), f"must have {_amount(self.least, self.most, 'character')}, got {len(value)}")
+        elif self.form is not None and not re.search(self.form, value):
+            yield Fault((), f"must be {self.words}, got {_shown(value)}")
+
+    @property
+    def words(self) -> str:
+        if self.choices:
+            return "one of " + ", ".join(self.choices) if len(self.choices) > 1 else self.choices[0]
+        return self.like or (f"a string that matches {self.form}" if self.form else "a string")
+
+
+class Whole(msgspec.Struct, frozen=True, kw_only=True):
+    """An integer."""
+
+    least: int | None = None
+    most: int | None = None
+    choices: tuple[int, ...] = ()
+
+    def faults(self, value: Any) -> Iterable[Fault]:
+        if type(value) is not int or not self._allows(value):
+            quoted = isinstance(value, str) and value.isdecimal() and self._allows(int(value))
+            fix = value if quoted else None
+            yield Fault((), f"must be {self.words}, got {_shown(value)}" + (" (take the quotes away)" if quoted else ""), fix)
+
+    def _allows(self, value: int) -> bool:
+        if self.choices:
+            return value in self.choices
+        return (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
+
+    @property
+    def words(self) -> str:
+        if self.choices:
+            return "one of " + ", ".join(map(str, self.choices))
+        if self.least is not None and self.most is not None:
+            return f"an integer from {self.least} to {self.most}"
+        return "an integer" if self.least is None else f"an integer of at least {self.least}"
+
+
+class Flag(msgspec.Struct, frozen=True):
+    """A boolean."""
+
+    def faults(self, value: Any) -> Iterable[Fault]:
+        if not isinstance(value, bool):
+            yield Fault((), f"must be true or false, got {_shown(value)}")
+
+
+class List(msgspec.Struct, frozen=True, kw_only=True):
+    """A list; of items with `keys`, no two may agree in all of them (a list-map)."""
+
+    of: Any                             # Schema
+    least: int = 0
+    most: int | None = None
+    keys: tuple[str, ...] = ()
+
+    def faults(self, value: Any) -> Iterable[Fault]:
+        if not isinstance(value, list):
+            yield Fault((), f"must be a list, got {_shown(value)}" + (" (begin it with '- ')" if value != {} else ""))
+            return
+        if len(value) < self.least or (self.most is not None and len(value) > self.most):
+            yield Fault((), f"must have {_amount(self.least, self.most, 'item')}, got {len(value)}")
+        check = self.of.faults
+        for index, item in enumerate(value):
+            for fault in check(item):
+                yield fault._replace(path=(index, *fault.path))
+        if self.keys and len(value) > 1:
+            yield from self._repeated(value)
+
+    def _repeated(self, value: list[Any]) -> Iterator[Fault]:
+        first: dict[tuple[str, ...], int] = {}
+        for index, item in enumerate(value):
+            if isinstance(item, dict) and all(name in item for name in self.keys):
+                key = tuple(repr(item[name]) for name in self.keys)
+                other = first.setdefault(key, index)
+                if other != index:
+                    names = " and ".join(f"{name} {_shown(item[name])}" for name in self.keys)
+                    yield Fault((index,), f"{names} is already at [{other}] of this list: it must be unique")
+
+
+class Map(msgspec.Struct, frozen=True, kw_only=True):
+    """A mapping from any key to values of one kind."""
+
+    of: Any = None                      # Schema of the values; None: anything
+    keys: Any = None                    # Schema of the keys; None: any text
+    most: int | None = None
+
+    def faults(self, value: Any) -> Iterable[Fault]:
+        if not isinstance(value, dict):
+            yield Fault((), f"must be a mapping, got {_shown(value)}")
+            return
+        if self.most is not None and len(value) > self.most:
+            yield Fault((), f"must have {_amount(0, self.most, 'entry')}, got {len(value)}")
+        for name, item in value.items():
+            if self.keys is not None:
+                for fault in self.keys.faults(name):
+                    yield Fault((name,), f"the key {fault.message}")
+            if self.of is not None:
+                for fault in self.of.faults(item):
+                    yield fault._replace(path=(name, *fault.path))
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """An object with the fields it names."""
+
+    fields: Mapping[str, Any]           # Schema by field
+    required: tuple[str, ...] = ()
+
+    def faults(self, value: Any) -> Iterable[Fault]:
+        if not isinstance(value, dict):
+            yield Fault((), f"must be a mapping, got {_shown(value)}")
+            return
+        for name in self.required:
+            if name not in value:
+                yield Fault((name,), "is required")
+        fields = self.fields
+        for name, item in value.items():
+            if (schema := fields.get(name)) is not None:
+                for fault in schema.faults(item):
+                    yield fault._replace(path=(name, *fault.path))
+
+
+class Anything(msgspec.Struct, frozen=True):
+    """Not judged."""
+
+    def faults(self, value: Any) -> Iterable[Fault]:
+        return ()
+
+
+def unknown_fields(schema: Any, value: Any) -> Iterator[Fault]:
+    """The fields of `value` that no schema knows, which the API server would drop without a word."""
+    if isinstance(schema, Record) and isinstance(value, dict):
+        for name, item in value.items():
+            if name in schema.fields:
+                inner: Iterator[Fault] = unknown_fields(schema.fields[name], item)
+            else:
+                near = _nearest(name, tuple(schema.fields))
+                hint = f": did you mean {near}?" if near else ""
+                inner = iter((Fault((), f"is not a field of this API and has no effect{hint}", near),))
+            for fault in inner:
+                yield fault._replace(path=(name, *fault.path))
+    elif isinstance(schema, List) and isinstance(value, list):
+        for index, item in enumerate(value):
+            for fault in unknown_fields(schema.of, item):
+                yield fault._replace(path=(index, *fault.path))
+
+
+def _amount(least: int, most: int | None, noun: str) -> str:
+    if most is None:
+        return f"at least {least} {noun if least == 1 else _PLURAL[noun]}"
+    return f"{least} to {most} {_PLURAL[noun]}" if least else f"at most {most} {_PLURAL[noun]}"
+
+
+def _nearest(value: str, choices: tuple[str, ...]) -> str | None:
+    """The choice that is meant, if only case, an s at the end or one letter is wrong."""
+    folded = value.lower().rstrip("s")
+    for choice in choices:
+        other = choice.lower().rstrip("s")
+        if folded == other or (len(folded) > 3 and _one_letter_off(folded, other)):
+            return choice
+    return None
+
+
+def _one_letter_off(one: str, other: str) -> bool:
+    if abs(len(one) - len(other)) > 1:
+        return False
+    at = next((index for index, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), None)
+    if at is None:
+        return True
+    return one[at + 1 :] in (other[at + 1 :], other[at:]) or one[at:] == other[at + 1 :]
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, str) and value and (value != value.strip() or not value.isprintable()):
+        text = json.dumps(value)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

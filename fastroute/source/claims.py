@@ -1,0 +1,101 @@
+"""Claims: which manifest defines an object, where several do; and the Namespaces that are only mentioned.
+
+The first definition in the order of the files is used, the others are problems that name both places. A Namespace that some
+object lives in exists, whether or not a manifest has it.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from fastroute.resources.core import Namespace
+from fastroute.resources.decode import KINDS
+from fastroute.resources.defaults import NAME_LABEL
+from fastroute.resources.meta import Key, Metadata, Resource
+from fastroute.resources.problem import ManifestProblem
+from fastroute.source.manifest import Definition, Id, Manifest
+from fastroute.source.store import Apply, Delete, WatchEvent
+
+_TYPES = {kind: entry.type for (_, kind), entry in KINDS.items()}
+
+
+class Claims:
+    """Definitions by object and file; the object that is in force for each."""
+
+    def __init__(self) -> None:
+        self._definitions: dict[Id, dict[str, tuple[Definition, ...]]] = {}
+        self._used: dict[Id, Resource] = {}
+        self._inhabitants: Counter[str] = Counter()     # objects in force by namespace
+        self._implied: dict[str, Namespace] = {}
+        self._contested: set[Id] = set()
+
+    def update(self, path: str, old: Manifest | None, new: Manifest | None) -> set[Id]:
+        """A file changed, came (no `old`) or went (no `new`). Returns the objects that `settle` must look at again."""
+        before = old.definitions if old else {}
+        after = new.definitions if new else {}
+        touched = {name for name in before if name not in after}
+        touched |= {name for name, items in after.items() if before.get(name) != items}
+        for name in touched:
+            places = self._definitions.setdefault(name, {})
+            if name in after:
+                places[path] = after[name]
+            else:
+                places.pop(path, None)
+            if not places:
+                del self._definitions[name]
+            several = sum(map(len, places.values())) > 1
+            (self._contested.add if several else self._contested.discard)(name)
+        return touched
+
+    def settle(self, touched: Iterable[Id], order: dict[str, int]) -> Iterator[WatchEvent]:
+        """What changes for the Store, now that every file of this pass is in; `order` is the files' rank."""
+        homes = set()
+        for name in touched:
+            kind, key = name
+            old, new = self._used.get(name), self._first(name, order)
+            if new is old:
+                continue
+            if new is None:
+                del self._used[name]
+                yield Delete(_TYPES[kind], key)
+            else:
+                self._used[name] = new
+                yield Apply(new)
+            if (old is None) != (new is None):
+                self._inhabitants[key.namespace] += 1 if old is None else -1
+            homes |= {key.namespace, key.name if kind == "Namespace" else ""}
+        yield from self._namespaces(homes - {""})
+
+    def duplicates(self, order: dict[str, int]) -> Iterator[ManifestProblem]:
+        """One problem for each definition that is not used because another one is."""
+        for name in sorted(self._contested):
+            kind, key = name
+            first, *others = sorted(
+                ((order[path], path, item) for path, items in self._definitions[name].items() for item in items),
+                key=lambda place: (place[0], place[2].line),
+            )
+            for _, path, item in others:
+                place = f"{first[1]}:{first[2].line}"
+                yield ManifestProblem(
+                    file=path, line=item.line, kind=kind, namespace=key.namespace, name=key.name,
+                    message=f"is defined twice: the one at {place} comes first and is used, this one is not",
+                )
+
+    def _first(self, name: Id, order: dict[str, int]) -> Resource | None:
+        places = self._definitions.get(name, {})
+        for path in sorted(places, key=order.__getitem__) if len(places) > 1 else places:
+            for item in places[path]:
+                if item.resource is not None:
+                    return item.resource
+        return None
+
+    def _namespaces(self, names: Iterable[str]) -> Iterator[WatchEvent]:
+        for name in sorted(names):
+            key = Key("", name)
+            if ("Namespace", key) in self._used:
+                self._implied.pop(name, None)       # replaced by the Apply before
+            elif self._inhabitants[name] > 0:
+                if name not in self._implied:
+                    self._implied[name] = Namespace(metadata=Metadata(name=name, labels={NAME_LABEL: name}), api_version="v1")
+                    yield Apply(self._implied[name])
+            elif self._implied.pop(name, None) is not None:
+                yield Delete(Namespace, key)
