@@ -1,0 +1,238 @@
+"""Where a body ends, and what of it is content (RFC 9112 sections 6 and 7): a state machine over bytes.
+
+Content passes untouched and unseen; only the framing of chunks is looked at, octet by octet, and strictly: a size is
+hex digits alone, an extension follows a ';' at once and holds no control bytes, every line ends in CRLF, content is
+followed by CRLF, trailers are fields as strict as a head's. What passes is passed on verbatim, so nothing may be in it
+that another parser could read in another way. No trailer may be a field that decides about framing, routing or the
+connection, or that we state ourselves (RFC 9110 section 6.5.1): some servers merge trailers into the head.
+
+States are named for what is expected next. `line` and `trailers` bound what a peer may send without sending content.
+"""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+from fastroute.ext.field cimport field_name, refuse_byte
+from fastroute.ext.head cimport (
+    FIELD_DATE, FIELD_LOCATION, FIELD_OTHER, FIELD_SERVER, FRAMING_CHUNKED, FRAMING_CLOSE, FRAMING_LENGTH,
+    FRAMING_NONE, HeadLimits,
+)
+from fastroute.ext.octet cimport OCTET_TOKEN, hex_value, is_octet, run_over_field
+from fastroute.ext.refusal cimport (
+    REFUSAL_BARE_CR, REFUSAL_CHUNK_END_MISSING, REFUSAL_CHUNK_EXTENSION_INVALID, REFUSAL_CHUNK_LINE_TOO_LONG,
+    REFUSAL_CHUNK_SIZE_INVALID, REFUSAL_CHUNK_SIZE_TOO_LARGE, REFUSAL_CONTROL_BYTE, REFUSAL_FIELD_FOLDED,
+    REFUSAL_FIELD_NAME_INVALID, REFUSAL_FIELD_SPACE_BEFORE_COLON, REFUSAL_FIELD_WITHOUT_COLON,
+    REFUSAL_TRAILER_FORBIDDEN, REFUSAL_TRAILERS_TOO_LARGE,
+)
+
+cdef enum State:
+    STATE_SIZE = 0              # first digit of a chunk's size
+    STATE_SIZE_MORE             # another digit, ';' or CR
+    STATE_EXTENSION             # anything up to CR
+    STATE_SIZE_LF
+    STATE_DATA                  # `left` bytes of content
+    STATE_DATA_CR
+    STATE_DATA_LF
+    STATE_TRAILER               # a trailer's first octet, or the CR of the last line
+    STATE_TRAILER_NAME
+    STATE_TRAILER_VALUE
+    STATE_TRAILER_LF
+    STATE_LAST_LF
+
+cdef enum:
+    CHUNK_SIZE_MOST_SHIFTED = 0x00ffffffffffffff    # a size above this takes no further digit: 2**60 - 1 is the most
+
+
+cdef void body_start(Body *body, int framing, uint64_t content_length) noexcept nogil:
+    memset(body, 0, sizeof(Body))
+    body.framing = <uint8_t> framing
+    body.left = content_length if framing == FRAMING_LENGTH else 0
+    body.complete = framing == FRAMING_NONE or (framing == FRAMING_LENGTH and content_length == 0)
+
+
+cdef int refuse_line(char octet, int otherwise) noexcept nogil:
+    """-Refusal for an octet that cannot stand here; `otherwise` for one that may stand elsewhere."""
+    cdef char[2] pair = [octet, 0]
+    return refuse_byte(pair, pair + 2, otherwise)
+
+
+# -------------------------------------------------------------------------------------------------------- chunk lines
+
+cdef int take_size(Body *body, char octet) noexcept nogil:
+    """STATE_SIZE and STATE_SIZE_MORE."""
+    cdef int digit = hex_value(octet)
+    if digit >= 0:
+        if body.left > CHUNK_SIZE_MOST_SHIFTED:
+            return -REFUSAL_CHUNK_SIZE_TOO_LARGE
+        body.left = body.left * 16 + <uint64_t> digit
+        body.state = STATE_SIZE_MORE
+        return 0
+    if body.state == STATE_SIZE:
+        return refuse_line(octet, REFUSAL_CHUNK_SIZE_INVALID)
+    if octet == c'\r':
+        body.state = STATE_SIZE_LF
+        return 0
+    if octet == c';':
+        body.state = STATE_EXTENSION
+        return 0
+    return refuse_line(octet, REFUSAL_CHUNK_SIZE_INVALID)
+
+
+cdef int take_extension(Body *body, char octet) noexcept nogil:
+    if octet == c'\r':
+        body.state = STATE_SIZE_LF
+        return 0
+    if octet == c'\t' or 0x20 <= <uint8_t> octet < 0x7f:
+        return 0
+    return refuse_line(octet, REFUSAL_CHUNK_EXTENSION_INVALID)
+
+
+cdef int take_size_lf(Body *body, char octet) noexcept nogil:
+    if octet != c'\n':
+        return -REFUSAL_BARE_CR
+    body.line = 0
+    body.state = STATE_DATA if body.left else STATE_TRAILER
+    return 0
+
+
+cdef int take_data_end(Body *body, char octet) noexcept nogil:
+    """STATE_DATA_CR and STATE_DATA_LF."""
+    if octet != (c'\r' if body.state == STATE_DATA_CR else c'\n'):
+        return -REFUSAL_CHUNK_END_MISSING
+    body.state = STATE_DATA_LF if body.state == STATE_DATA_CR else STATE_SIZE
+    return 0
+
+
+# ----------------------------------------------------------------------------------------------------------- trailers
+
+cdef int take_trailer_name(Body *body, char octet) noexcept nogil:
+    """STATE_TRAILER and STATE_TRAILER_NAME: the name is kept as far as a forbidden one may reach."""
+    cdef uint8_t known
+    if is_octet(octet, OCTET_TOKEN):
+        body.state = STATE_TRAILER_NAME
+        if body.name_size < sizeof(body.name):
+            body.name[body.name_size] = octet
+            body.name_size += 1
+        return 0
+    if body.state == STATE_TRAILER:
+        if octet == c'\r':
+            body.state = STATE_LAST_LF
+            return 0
+        return refuse_line(octet, REFUSAL_FIELD_FOLDED if octet in (c' ', c'\t') else REFUSAL_FIELD_NAME_INVALID)
+    if octet in (c' ', c'\t'):
+        return -REFUSAL_FIELD_SPACE_BEFORE_COLON
+    if octet == c'\r':
+        return -REFUSAL_FIELD_WITHOUT_COLON
+    if octet != c':':
+        return refuse_line(octet, REFUSAL_FIELD_NAME_INVALID)
+    known = field_name(body.name, body.name_size)
+    if known not in (FIELD_OTHER, FIELD_DATE, FIELD_SERVER, FIELD_LOCATION):
+        return -REFUSAL_TRAILER_FORBIDDEN
+    body.state = STATE_TRAILER_VALUE
+    return 0
+
+
+cdef int take_trailer_value(Body *body, char octet) noexcept nogil:
+    """One octet that is none of a value's."""
+    if octet != c'\r':
+        return refuse_line(octet, REFUSAL_CONTROL_BYTE)
+    body.state = STATE_TRAILER_LF
+    return 0
+
+
+cdef int take_trailer_lf(Body *body, char octet, const HeadLimits *limits) noexcept nogil:
+    """STATE_TRAILER_LF and STATE_LAST_LF."""
+    if octet != c'\n':
+        return -REFUSAL_BARE_CR
+    if body.state == STATE_LAST_LF:
+        body.complete = 1
+        return 0
+    body.trailer_fields += 1
+    if body.trailer_fields > limits.fields:
+        return -REFUSAL_TRAILERS_TOO_LARGE
+    body.name_size = 0
+    body.state = STATE_TRAILER
+    return 0
+
+
+# --------------------------------------------------------------------------------------------------------- all of it
+
+cdef int take_octet(Body *body, char octet, const HeadLimits *limits) noexcept nogil:
+    """One octet of framing, in any state but STATE_DATA. Returns 0 or -Refusal."""
+    if body.state <= STATE_SIZE_LF:
+        body.line += 1
+        if body.line > CHUNK_LINE_MOST:
+            return -REFUSAL_CHUNK_LINE_TOO_LONG
+        if body.state <= STATE_SIZE_MORE:
+            return take_size(body, octet)
+        return take_extension(body, octet) if body.state == STATE_EXTENSION else take_size_lf(body, octet)
+    if body.state <= STATE_DATA_LF:
+        return take_data_end(body, octet)
+    body.trailers += 1
+    if body.trailers > limits.head:
+        return -REFUSAL_TRAILERS_TOO_LARGE
+    if body.state <= STATE_TRAILER_NAME:
+        return take_trailer_name(body, octet)
+    return take_trailer_value(body, octet) if body.state == STATE_TRAILER_VALUE \
+        else take_trailer_lf(body, octet, limits)
+
+
+cdef uint32_t take_content(Body *body, uint32_t size) noexcept nogil:
+    """Counts off up to `size` bytes of content; returns how many."""
+    cdef uint32_t taken = size if body.framing == FRAMING_CLOSE or body.left > size else <uint32_t> body.left
+    body.decoded += taken
+    if body.framing == FRAMING_CLOSE:
+        return taken
+    body.left -= taken
+    if body.left == 0:
+        if body.framing == FRAMING_CHUNKED:
+            body.state = STATE_DATA_CR
+        else:
+            body.complete = 1
+    return taken
+
+
+cdef uint32_t skip_value(Body *body, const char *at, const char *end, const HeadLimits *limits) noexcept nogil:
+    """Passes over a trailer's value; returns how many bytes it left behind, within the limit."""
+    cdef uint32_t room = limits.head - body.trailers
+    cdef uint32_t size
+    if <size_t> (end - at) > room:
+        end = at + room
+    size = <uint32_t> (run_over_field(at, end) - at)
+    body.trailers += size
+    return size
+
+
+cdef long body_decode(Body *body, const char *data, uint32_t size, const HeadLimits *limits,
+                      const char **content, uint32_t *content_size) noexcept nogil:
+    cdef const char *at = data
+    cdef const char *end = data + size
+    cdef int refusal
+    content_size[0] = 0
+    while at < end and not body.complete:
+        if body.framing != FRAMING_CHUNKED or body.state == STATE_DATA:
+            content[0] = at
+            content_size[0] = take_content(body, <uint32_t> (end - at))
+            return at + content_size[0] - data
+        if body.state == STATE_TRAILER_VALUE:
+            at += skip_value(body, at, end, limits)
+            if at == end:
+                break
+        refusal = take_octet(body, at[0], limits)
+        if refusal:
+            return refusal
+        at += 1
+    return at - data
+
+
+cdef long body_take(Body *body, const char *data, uint32_t size, const HeadLimits *limits) noexcept nogil:
+    cdef const char *content
+    cdef uint32_t content_size
+    cdef uint32_t taken = 0
+    cdef long step
+    while taken < size and not body.complete:
+        step = body_decode(body, data + taken, size - taken, limits, &content, &content_size)
+        if step < 0:
+            return step
+        taken += <uint32_t> step
+    return taken

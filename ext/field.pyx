@@ -1,0 +1,344 @@
+"""Field lines to Fields (RFC 9112 section 5), and what they mean for framing (6.3) and for the connection (9.3, 9.6).
+
+Strict: a name is a token, a colon follows at once, a value has no control bytes but HTAB, a line ends in CRLF, no line
+is folded. Each line is decided by its bytes in order, so a head that comes in pieces ends in the same answer.
+
+Fields that rule one hop only are marked `dropped` (RFC 9110 section 7.6.1): those of DROPPED, and those that
+Connection nominates. What a proxy must understand itself is found by a perfect hash over length, first and last octet.
+
+TE goes no further as it came: what it lists was said to us. But we do pass trailers on, so `trailers` in it is noted
+and said again by the writer. Proxy-Authenticate and Proxy-Authorization are between a client and its own proxy.
+"""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+from fastroute.ext.head cimport (
+    FIELD_CONNECTION, FIELD_CONTENT_LENGTH, FIELD_COUNT, FIELD_DATE, FIELD_EXPECT, FIELD_HOST, FIELD_KEEP_ALIVE,
+    FIELD_LOCATION, FIELD_OTHER, FIELD_PROXY_AUTHENTICATE, FIELD_PROXY_AUTHORIZATION, FIELD_PROXY_CONNECTION,
+    FIELD_SERVER, FIELD_TE, FIELD_TRAILER, FIELD_TRANSFER_ENCODING, FIELD_UPGRADE, FIELD_X_FORWARDED_FOR,
+    FIELD_X_FORWARDED_HOST, FIELD_X_FORWARDED_PROTO, FIELD_X_REQUEST_ID, FIELDS_SPARE, FRAMING_CHUNKED,
+    FRAMING_LENGTH, FRAMING_NONE, Field, Head, HeadLimits,
+)
+from fastroute.ext.octet cimport OCTET_TOKEN, lower, run_over, run_over_field
+from fastroute.ext.refusal cimport (
+    REFUSAL_ARENA_FULL, REFUSAL_BARE_CR, REFUSAL_BARE_LF, REFUSAL_CODING_IN_HTTP10, REFUSAL_CODING_UNSUPPORTED,
+    REFUSAL_CONNECTION_TOO_LONG, REFUSAL_CONTROL_BYTE, REFUSAL_FIELD_FOLDED, REFUSAL_FIELD_NAME_INVALID,
+    REFUSAL_FIELD_SPACE_BEFORE_COLON, REFUSAL_FIELD_WITHOUT_COLON, REFUSAL_FIELDS_TOO_MANY, REFUSAL_FRAMING_AMBIGUOUS,
+    REFUSAL_LENGTH_INVALID, REFUSAL_LENGTH_REPEATED, REFUSAL_NUL,
+)
+from fastroute.ext.slice cimport Arena, Slice, arena_take
+
+NAMES = {
+    FIELD_HOST: b"host",
+    FIELD_CONTENT_LENGTH: b"content-length",
+    FIELD_TRANSFER_ENCODING: b"transfer-encoding",
+    FIELD_CONNECTION: b"connection",
+    FIELD_KEEP_ALIVE: b"keep-alive",
+    FIELD_PROXY_CONNECTION: b"proxy-connection",
+    FIELD_TE: b"te",
+    FIELD_TRAILER: b"trailer",
+    FIELD_UPGRADE: b"upgrade",
+    FIELD_EXPECT: b"expect",
+    FIELD_PROXY_AUTHENTICATE: b"proxy-authenticate",
+    FIELD_PROXY_AUTHORIZATION: b"proxy-authorization",
+    FIELD_X_FORWARDED_FOR: b"x-forwarded-for",
+    FIELD_X_FORWARDED_PROTO: b"x-forwarded-proto",
+    FIELD_X_FORWARDED_HOST: b"x-forwarded-host",
+    FIELD_X_REQUEST_ID: b"x-request-id",
+    FIELD_DATE: b"date",
+    FIELD_SERVER: b"server",
+    FIELD_LOCATION: b"location",
+}
+
+# Host and the framing fields are written anew from the Head's own members; the others rule one hop.
+DROPPED = (
+    FIELD_HOST, FIELD_CONTENT_LENGTH, FIELD_TRANSFER_ENCODING, FIELD_CONNECTION, FIELD_KEEP_ALIVE,
+    FIELD_PROXY_CONNECTION, FIELD_TE, FIELD_UPGRADE, FIELD_PROXY_AUTHENTICATE, FIELD_PROXY_AUTHORIZATION,
+)
+
+cdef enum:
+    NAME_MOST = 19              # bytes of the longest known name
+    PLACES = 128                # of the perfect hash: 32 - 25 bits
+    LENGTH_DIGITS_MOST = 18     # 10**18 - 1 bytes: more than anybody sends, and it fits
+
+cdef Slice names[FIELD_COUNT]
+cdef uint8_t dropped[FIELD_COUNT]
+cdef uint8_t places[PLACES]     # FieldName by hash
+cdef uint32_t factor            # makes the hash perfect
+
+
+# ------------------------------------------------------------------------------------------------------------ names
+
+cdef inline uint32_t place_of(const char *name, uint32_t size) noexcept nogil:
+    """`size` > 0. Letters count in lower case (tokens have no octet that the 0x20 would make ambiguous)."""
+    return ((size << 16 | <uint32_t> (name[0] | 0x20) << 8 | <uint32_t> (name[size - 1] | 0x20)) * factor) >> 25
+
+
+cdef inline bint is_same(const char *data, uint32_t size, const char *text, uint32_t text_size) noexcept nogil:
+    """Whether `data` is `text` (lower case) in any case."""
+    cdef uint32_t i
+    if size != text_size:
+        return False
+    for i in range(size):
+        if lower(data[i]) != text[i]:
+            return False
+    return True
+
+
+cdef uint8_t field_name(const char *name, uint32_t size) noexcept nogil:
+    cdef uint8_t known
+    if size == 0 or size > NAME_MOST:
+        return FIELD_OTHER
+    known = places[place_of(name, size)]
+    return known if known and is_same(name, size, names[known].data, names[known].size) else FIELD_OTHER
+
+
+def _lay_out():
+    """Fills the tables, and finds the factor under which no two names share a place."""
+    global factor
+    for known, name in NAMES.items():
+        names[known] = Slice(<const char *> name, <uint32_t> len(name))
+    for known in DROPPED:
+        dropped[known] = 1
+    for factor in range(0x9e3779b1, 0x9e3779b1 + 2000, 2):
+        memset(places, 0, sizeof(places))
+        for known, name in NAMES.items():
+            if places[place_of(name, len(name))]:
+                break
+            places[place_of(name, len(name))] = known
+        else:
+            return
+    raise AssertionError("no factor makes the hash of field names perfect: more PLACES are needed")
+
+
+_lay_out()
+
+
+# ------------------------------------------------------------------------------------------------------------ lines
+
+cdef int refuse_byte(const char *at, const char *end, int otherwise) noexcept nogil:
+    """-Refusal, or 0 when more bytes must decide; `otherwise` is the refusal for bytes that may stand elsewhere."""
+    if at == end:
+        return 0
+    if at[0] == c'\r':
+        if end - at == 1:
+            return 0
+        return -otherwise if at[1] == c'\n' else -REFUSAL_BARE_CR
+    if at[0] == c'\n':
+        return -REFUSAL_BARE_LF
+    if at[0] == 0:
+        return -REFUSAL_NUL
+    if at[0] == c'\t' or at[0] == c' ' or <uint8_t> at[0] >= 0x80:
+        return -otherwise
+    return -REFUSAL_CONTROL_BYTE if <uint8_t> at[0] < 0x20 or at[0] == 0x7f else -otherwise
+
+
+cdef inline bint is_space(char octet) noexcept nogil:
+    return octet == c' ' or octet == c'\t'
+
+
+cdef int take_name(Field *field, const char **at, const char *end, bint tolerant) noexcept nogil:
+    """field-name and colon. Returns 1, 0 (more bytes) or -Refusal."""
+    cdef const char *start = at[0]
+    cdef const char *stop = run_over(start, end, OCTET_TOKEN)
+    field.name = Slice(start, <uint32_t> (stop - start))
+    if stop == end:
+        return 0
+    if is_space(stop[0]):
+        if stop == start:
+            return -REFUSAL_FIELD_FOLDED
+        if not tolerant:
+            return -REFUSAL_FIELD_SPACE_BEFORE_COLON
+        while stop < end and is_space(stop[0]):
+            stop += 1
+        if stop == end:
+            return 0
+    if stop[0] != c':':
+        return refuse_byte(stop, end, REFUSAL_FIELD_WITHOUT_COLON if stop[0] == c'\r' else REFUSAL_FIELD_NAME_INVALID)
+    if field.name.size == 0:
+        return -REFUSAL_FIELD_NAME_INVALID
+    at[0] = stop + 1
+    return 1
+
+
+cdef int take_value(Field *field, const char **at, const char *end) noexcept nogil:
+    """OWS field-value OWS CRLF. Returns 1, 0 (more bytes) or -Refusal."""
+    cdef const char *start = at[0]
+    cdef const char *stop
+    while start < end and is_space(start[0]):
+        start += 1
+    stop = run_over_field(start, end)
+    if end - stop < 2 or stop[0] != c'\r' or stop[1] != c'\n':
+        return refuse_byte(stop, end, REFUSAL_CONTROL_BYTE)
+    at[0] = stop + 2
+    field.received = start == field.name.data + field.name.size + 2 and (start - 1)[0] == c' '
+    while stop > start and is_space((stop - 1)[0]):
+        stop -= 1
+        field.received = 0
+    field.value = Slice(start, <uint32_t> (stop - start))
+    return 1
+
+
+cdef void note(Noted *noted, const Field *field) noexcept nogil:
+    """Remembers what `field`, a known one, says about the head."""
+    if field.known == FIELD_HOST:
+        noted.hosts += 1
+        noted.host = field.value
+    elif field.known == FIELD_CONTENT_LENGTH:
+        noted.lengths += 1
+        noted.length = field.value
+    elif field.known == FIELD_TRANSFER_ENCODING:
+        noted.codings += 1
+        noted.coding = field.value
+    elif field.known == FIELD_CONNECTION:
+        noted.connections += 1
+    elif field.known == FIELD_UPGRADE:
+        noted.upgrades = 1
+    elif field.known == FIELD_TE:
+        noted.te_trailers |= lists(field.value, b"trailers", 8)
+    elif field.known == FIELD_EXPECT:
+        noted.expects_continue |= is_same(field.value.data, field.value.size, b"100-continue", 12)
+
+
+cdef int take_fields(Head *head, Noted *noted, const char **at, const char *end, bint tolerant,
+                     const HeadLimits *limits, Arena *arena) noexcept nogil:
+    cdef Field *field
+    cdef int outcome
+    head.fields_count = 0
+    head.fields_room = limits.fields + FIELDS_SPARE
+    head.fields = <Field *> arena_take(arena, head.fields_room * <uint32_t> sizeof(Field))
+    if head.fields == NULL:
+        return -REFUSAL_ARENA_FULL
+    field = head.fields
+    while at[0] < end:
+        if at[0][0] == c'\r':
+            if end - at[0] == 1 or at[0][1] != c'\n':
+                return refuse_byte(at[0], end, REFUSAL_BARE_CR)
+            at[0] += 2
+            return 1
+        if head.fields_count == limits.fields:
+            return -REFUSAL_FIELDS_TOO_MANY
+        outcome = take_name(field, at, end, tolerant)
+        if outcome > 0:
+            outcome = take_value(field, at, end)
+        if outcome <= 0:
+            return outcome
+        field.known = field_name(field.name.data, field.name.size)
+        field.dropped = dropped[field.known]
+        if field.known:
+            note(noted, field)
+        head.fields_count += 1
+        field += 1
+    return 0
+
+
+# ---------------------------------------------------------------------------------------------------------- meaning
+
+cdef bint next_item(Slice *rest, Slice *item) noexcept nogil:
+    """The next item of a comma-separated list, without the space around it; empty items are skipped. False: none."""
+    cdef const char *at = rest.data
+    cdef const char *end = at + rest.size
+    cdef const char *start
+    while at < end and (is_space(at[0]) or at[0] == c','):
+        at += 1
+    start = at
+    while at < end and at[0] != c',':
+        at += 1
+    rest[0] = Slice(at, <uint32_t> (end - at))
+    while at > start and is_space((at - 1)[0]):
+        at -= 1
+    item[0] = Slice(start, <uint32_t> (at - start))
+    return at > start
+
+
+cdef bint lists(Slice value, const char *text, uint32_t size) noexcept nogil:
+    """Whether the comma-separated `value` lists exactly `text` (lower case), in any case."""
+    cdef Slice item
+    while next_item(&value, &item):
+        if is_same(item.data, item.size, text, size):
+            return True
+    return False
+
+
+cdef void nominate(Head *head, Slice name) noexcept nogil:
+    """Marks the fields of this name: they go no further (RFC 9110 section 7.6.1)."""
+    cdef uint32_t i, j
+    for i in range(head.fields_count):
+        if head.fields[i].name.size != name.size:
+            continue
+        for j in range(name.size):
+            if lower(head.fields[i].name.data[j]) != lower(name.data[j]):
+                break
+        else:
+            head.fields[i].dropped = 1
+
+
+cdef int obey_options(Head *head, Slice options, uint32_t *count, bint *close, bint *stay) noexcept nogil:
+    """One Connection field. Returns 0 or -Refusal."""
+    cdef Slice option
+    while next_item(&options, &option):
+        count[0] += 1
+        if count[0] > NOMINATED_MOST:
+            return -REFUSAL_CONNECTION_TOO_LONG
+        if is_same(option.data, option.size, b"close", 5):
+            close[0] = True
+        elif is_same(option.data, option.size, b"keep-alive", 10):
+            stay[0] = True
+        elif is_same(option.data, option.size, b"upgrade", 7):
+            head.upgrade = 1
+        else:
+            nominate(head, option)
+    return 0
+
+
+cdef int obey_connection(Head *head, const Noted *noted) noexcept nogil:
+    """RFC 9112 section 9.3: `close` wins; else 1.1 stays open, 1.0 only when it says keep-alive."""
+    cdef bint close = False
+    cdef bint stay = False
+    cdef uint32_t i
+    cdef uint32_t count = 0
+    cdef int refusal
+    head.te_trailers = noted.te_trailers
+    if noted.connections:
+        for i in range(head.fields_count):
+            if head.fields[i].known != FIELD_CONNECTION:
+                continue
+            refusal = obey_options(head, head.fields[i].value, &count, &close, &stay)
+            if refusal:
+                return refusal
+    head.upgrade &= noted.upgrades
+    head.keep_alive = not close and (head.minor == 1 or stay)
+    return 0
+
+
+cdef int count_bytes(Slice value, uint64_t *length) noexcept nogil:
+    """Content-Length = 1*DIGIT. Returns 0 or -Refusal."""
+    cdef uint32_t i
+    if value.size == 0 or value.size > LENGTH_DIGITS_MOST:
+        return -REFUSAL_LENGTH_INVALID
+    length[0] = 0
+    for i in range(value.size):
+        if value.data[i] < c'0' or value.data[i] > c'9':
+            return -REFUSAL_LENGTH_INVALID
+        length[0] = length[0] * 10 + <uint64_t> (value.data[i] - c'0')
+    return 0
+
+
+cdef int state_framing(Head *head, const Noted *noted) noexcept nogil:
+    """What RFC 9112 section 6.3 lets a receiver guess or repair is refused: our guess need not be the backend's."""
+    head.stated = FRAMING_NONE
+    if noted.codings:
+        if head.minor == 0:
+            return -REFUSAL_CODING_IN_HTTP10
+        if noted.lengths:
+            return -REFUSAL_FRAMING_AMBIGUOUS
+        if noted.codings > 1 or not is_same(noted.coding.data, noted.coding.size, b"chunked", 7):
+            return -REFUSAL_CODING_UNSUPPORTED
+        head.stated = FRAMING_CHUNKED
+    elif noted.lengths:
+        if noted.lengths > 1:
+            return -REFUSAL_LENGTH_REPEATED
+        head.stated = FRAMING_LENGTH
+        return count_bytes(noted.length, &head.content_length)
+    return 0

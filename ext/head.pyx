@@ -1,0 +1,266 @@
+"""Heads from bytes (RFC 9112 sections 2 to 6): requests from clients, responses from backends.
+
+A head that is whole when it is first seen, which is nearly every head, is read in one pass. One that comes in pieces
+is read again only when it may have become whole: new bytes are searched for its end (an empty line), and the rest is
+left alone. It is also read again when its start line is whole, when its size passes a power of two, so that what can be
+refused early is, and when a bare LF turns up, for then no end will come; all in all that is O(new bytes).
+
+Bytes are judged in their order and limits by their place, so the answer does not depend on how the bytes were split.
+
+A response's head is read as strictly, but for what real servers need: a status line without its last space, a space
+before a colon, and framing fields where there is no body (204, 1xx).
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.string cimport memchr, memcmp, memset
+
+from fastroute.ext.field cimport (
+    Noted, obey_connection, refuse_byte, state_framing, take_fields,
+)
+from fastroute.ext.octet cimport OCTET_TOKEN, run_over, run_over_field, run_over_visible
+from fastroute.ext.refusal cimport (
+    REFUSAL_CONTROL_BYTE, REFUSAL_HEAD_TOO_LARGE, REFUSAL_HOST_MISSING, REFUSAL_HOST_REPEATED,
+    REFUSAL_METHOD_INVALID, REFUSAL_STATUS_INVALID, REFUSAL_SWITCH_UNASKED, REFUSAL_TARGET_INVALID,
+    REFUSAL_TARGET_TOO_LONG, REFUSAL_VERSION_INVALID, REFUSAL_VERSION_UNSUPPORTED,
+)
+from fastroute.ext.slice cimport Arena, Slice
+from fastroute.ext.target cimport compare_host, take_host, take_target
+
+cdef struct Method:
+    const char *text
+    uint8_t size
+    uint8_t name
+
+cdef Method[9] METHODS = [
+    Method(b"GET", 3, METHOD_GET), Method(b"POST", 4, METHOD_POST), Method(b"HEAD", 4, METHOD_HEAD),
+    Method(b"PUT", 3, METHOD_PUT), Method(b"DELETE", 6, METHOD_DELETE), Method(b"PATCH", 5, METHOD_PATCH),
+    Method(b"OPTIONS", 7, METHOD_OPTIONS), Method(b"CONNECT", 7, METHOD_CONNECT), Method(b"TRACE", 5, METHOD_TRACE),
+]
+
+cdef enum:
+    VERSION_SIZE = 8            # HTTP/1.1
+    LEADING_MOST = 16           # bytes of empty lines before a request line
+
+
+# ------------------------------------------------------------------------------------------------------- start lines
+
+cdef uint8_t method_of(Slice method) noexcept nogil:
+    cdef uint32_t i
+    for i in range(sizeof(METHODS) // sizeof(Method)):
+        if METHODS[i].size == method.size and memcmp(METHODS[i].text, method.data, method.size) == 0:
+            return METHODS[i].name
+    return METHOD_OTHER
+
+
+cdef int take_version(Head *head, const char **at, const char *end) noexcept nogil:
+    """`HTTP/` DIGIT `.` DIGIT, and nothing visible behind it. Returns 1, 0 (more bytes) or -Refusal."""
+    cdef const char *start = at[0]
+    cdef const char *most = start + VERSION_SIZE + 1
+    cdef const char *stop = run_over_visible(start, end if end < most else most)
+    if stop == end and stop < most:
+        return 0
+    if stop - start != VERSION_SIZE or memcmp(start, b"HTTP/", 5) != 0 or start[6] != c'.' \
+            or not c'0' <= start[5] <= c'9' or not c'0' <= start[7] <= c'9':
+        return -REFUSAL_VERSION_INVALID if stop == most else refuse_byte(stop, end, REFUSAL_VERSION_INVALID)
+    if start[5] != c'1':
+        return -REFUSAL_VERSION_UNSUPPORTED
+    head.minor = start[7] != c'0'
+    at[0] = stop
+    return 1
+
+
+cdef int take_line_end(const char **at, const char *end, int otherwise) noexcept nogil:
+    """CRLF. Returns 1, 0 (more bytes) or -Refusal."""
+    if end - at[0] < 2 or at[0][0] != c'\r' or at[0][1] != c'\n':
+        return refuse_byte(at[0], end, otherwise)
+    at[0] += 2
+    return 1
+
+
+cdef int take_method(Head *head, const char **at, const char *end) noexcept nogil:
+    """token SP. Returns 1, 0 (more bytes) or -Refusal."""
+    cdef const char *start = at[0]
+    cdef const char *most = start + METHOD_MOST + 1
+    cdef const char *stop = run_over(start, end if end < most else most, OCTET_TOKEN)
+    if stop == most:
+        return -REFUSAL_METHOD_INVALID
+    if stop == end:
+        return 0
+    if stop == start or stop[0] != c' ':
+        return refuse_byte(stop, end, REFUSAL_METHOD_INVALID)
+    head.method = Slice(start, <uint32_t> (stop - start))
+    head.method_name = method_of(head.method)
+    at[0] = stop + 1
+    return 1
+
+
+cdef int take_request_line(Head *head, const char **at, const char *end, const HeadLimits *limits) noexcept nogil:
+    """method SP request-target SP HTTP-version CRLF. Returns 1, 0 (more bytes) or -Refusal."""
+    cdef const char *start
+    cdef const char *stop
+    cdef const char *last
+    cdef int outcome = take_method(head, at, end)
+    if outcome <= 0:
+        return outcome
+    start = at[0]
+    last = end if <size_t> (end - start) <= limits.target else start + limits.target + 1
+    stop = run_over_visible(start, last)
+    if stop - start > limits.target:
+        return -REFUSAL_TARGET_TOO_LONG
+    if stop == end:
+        return 0
+    if stop[0] != c' ':
+        return refuse_byte(stop, end, REFUSAL_VERSION_INVALID if stop[0] == c'\r' else REFUSAL_TARGET_INVALID)
+    if stop == start:
+        return -REFUSAL_TARGET_INVALID
+    head.target = Slice(start, <uint32_t> (stop - start))
+    at[0] = stop + 1
+    outcome = take_version(head, at, end)
+    return take_line_end(at, end, REFUSAL_VERSION_INVALID) if outcome > 0 else outcome
+
+
+cdef int take_status_line(Head *head, const char **at, const char *end) noexcept nogil:
+    """HTTP-version SP status-code [ SP reason-phrase ] CRLF. Returns 1, 0 (more bytes) or -Refusal."""
+    cdef const char *stop
+    cdef int i
+    cdef int outcome = take_version(head, at, end)
+    if outcome <= 0:
+        return outcome
+    if at[0][0] != c' ':
+        return refuse_byte(at[0], end, REFUSAL_STATUS_INVALID)
+    at[0] += 1
+    for i in range(3):
+        if at[0] == end or not c'0' <= at[0][0] <= c'9':
+            return refuse_byte(at[0], end, REFUSAL_STATUS_INVALID)
+        head.status = head.status * 10 + <uint16_t> (at[0][0] - c'0')
+        at[0] += 1
+    if head.status < 100:
+        return -REFUSAL_STATUS_INVALID
+    head.reason = Slice(at[0], 0)
+    if at[0] < end and at[0][0] == c' ':
+        stop = run_over_field(at[0] + 1, end)
+        head.reason = Slice(at[0] + 1, <uint32_t> (stop - at[0] - 1))
+        at[0] = stop
+        return take_line_end(at, end, REFUSAL_CONTROL_BYTE)
+    return take_line_end(at, end, REFUSAL_STATUS_INVALID)
+
+
+# ------------------------------------------------------------------------------------------------------------ heads
+
+cdef bint may_be_whole(const char *data, uint32_t size, uint32_t scanned) noexcept nogil:
+    """Whether the bytes from `scanned` on are a reason to read the head (again)."""
+    cdef const char *at = data + scanned
+    cdef const char *end = data + size
+    if scanned == 0 or size ^ scanned > scanned:        # first seen, or past a power of two
+        return True
+    while True:
+        at = <const char *> memchr(at, c'\n', end - at)
+        if at == NULL:
+            return False
+        if at - data < 3 or (at - 1)[0] != c'\r' or (at - 2)[0] == c'\n':
+            return True                                 # a bare LF, or the empty line
+        if memchr(data, c'\n', at - data) == NULL:      # the start line: HTTP/0.9 sends no more
+            return True
+        at += 1
+
+
+cdef int more_or_too_large(uint32_t size, uint32_t *scanned, const HeadLimits *limits) noexcept nogil:
+    if size >= limits.head:
+        return -REFUSAL_HEAD_TOO_LARGE
+    scanned[0] = size
+    return 0
+
+
+cdef int conclude_request(Head *head, const Noted *noted, const HeadLimits *limits, Arena *arena) noexcept nogil:
+    """What can be judged only now that all of the head is there. Returns 0 or -Refusal."""
+    cdef int refusal = state_framing(head, noted) or obey_connection(head, noted)
+    if refusal:
+        return refusal
+    head.framing = head.stated
+    if head.framing == FRAMING_LENGTH and head.content_length == 0:
+        head.framing = FRAMING_NONE
+    head.expect_continue = noted.expects_continue and head.minor == 1
+    if noted.hosts > 1:
+        return -REFUSAL_HOST_REPEATED
+    if noted.hosts == 0 and head.minor == 1:
+        return -REFUSAL_HOST_MISSING
+    if head.authority.data == NULL:
+        if noted.hosts == 0:
+            return 0                                    # HTTP/1.0 without Host: only listeners without a hostname
+        head.authority = noted.host
+        return take_host(head, arena)
+    refusal = take_host(head, arena)
+    return compare_host(head, noted.host) if noted.hosts and not refusal else refusal
+
+
+cdef int parse_request(Head *head, const char *data, uint32_t size, uint32_t *scanned,
+                       const HeadLimits *limits, Arena *arena) noexcept nogil:
+    cdef const char *at = data
+    cdef const char *end = data + (size if size < limits.head else limits.head)
+    cdef Noted noted
+    cdef int outcome
+    if not may_be_whole(data, size, scanned[0]) and size < limits.head:
+        scanned[0] = size
+        return 0
+    memset(head, 0, sizeof(Head))
+    memset(&noted, 0, sizeof(Noted))
+    while end - at >= 2 and at[0] == c'\r' and at[1] == c'\n' and at - data < LEADING_MOST:
+        at += 2
+    if at < end and at[0] == c'\r':
+        outcome = refuse_byte(at, end, REFUSAL_METHOD_INVALID)
+    else:
+        outcome = take_request_line(head, &at, end, limits)
+    if outcome > 0:
+        outcome = take_target(head, limits, arena)
+        if outcome == 0:
+            outcome = take_fields(head, &noted, &at, end, False, limits, arena)
+    if outcome == 0:
+        return more_or_too_large(size, scanned, limits)
+    if outcome > 0:
+        outcome = conclude_request(head, &noted, limits, arena)
+    return outcome if outcome else <int> (at - data)
+
+
+cdef int conclude_response(Head *head, const Noted *noted, uint8_t request_method) noexcept nogil:
+    """How the body ends (RFC 9112 section 6.3), and whether the connection can be used again. Returns 0 or -Refusal."""
+    cdef int refusal = state_framing(head, noted) or obey_connection(head, noted)
+    if refusal:
+        return refusal
+    head.upgrade = 0
+    head.framing = head.stated
+    if head.status == 101:
+        return -REFUSAL_SWITCH_UNASKED
+    if head.status < 200 or head.status == 204:
+        # Such a message has no framing (RFC 9112 section 6.1 and 6.2). A 204 that announces content may send it.
+        if head.stated == FRAMING_CHUNKED or head.content_length > 0:
+            head.keep_alive = 0
+        head.framing = head.stated = FRAMING_NONE
+    elif head.status == 304 or request_method == METHOD_HEAD:
+        head.framing = FRAMING_NONE
+    elif head.stated == FRAMING_NONE:
+        head.framing = FRAMING_CLOSE
+        head.keep_alive = 0
+    elif head.stated == FRAMING_LENGTH and head.content_length == 0:
+        head.framing = FRAMING_NONE
+    return 0
+
+
+cdef int parse_response(Head *head, const char *data, uint32_t size, uint32_t *scanned, uint8_t request_method,
+                        const HeadLimits *limits, Arena *arena) noexcept nogil:
+    cdef const char *at = data
+    cdef const char *end = data + (size if size < limits.head else limits.head)
+    cdef Noted noted
+    cdef int outcome
+    if not may_be_whole(data, size, scanned[0]) and size < limits.head:
+        scanned[0] = size
+        return 0
+    memset(head, 0, sizeof(Head))
+    memset(&noted, 0, sizeof(Noted))
+    outcome = take_status_line(head, &at, end)
+    if outcome > 0:
+        outcome = take_fields(head, &noted, &at, end, True, limits, arena)
+    if outcome == 0:
+        return more_or_too_large(size, scanned, limits)
+    if outcome > 0:
+        outcome = conclude_response(head, &noted, request_method)
+    return outcome if outcome else <int> (at - data)
