@@ -1,0 +1,154 @@
+"""The loop of the control river: wait, build, compile, publish, write; then wait again.
+
+It owns the last good pass, and nothing else. A pass is made of pure stages; what they made before is given to the next
+one, so that a change costs what it touches. Changes that come during a pass are one change for the next. A pass that
+fails is logged and made once more from nothing; if that fails too, the configuration before it goes on serving until
+the next change.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import trio
+
+from fastroute.compiler.compile import NOTHING, Compiled, compile_snapshot
+from fastroute.graph.build import build_graph
+from fastroute.graph.node import Graph, Problem
+from fastroute.metrics import Metrics
+from fastroute.resources.status_patch import StatusPatch
+from fastroute.resources.world import Resources
+from fastroute.settings import GraphSettings
+from fastroute.snapshot import Outcome, Snapshot
+from fastroute.status import ObjectId, Statuses, build_statuses
+
+_log = logging.getLogger(__name__)
+
+
+class Source(Protocol):
+    """Where Resources come from. `snapshot()` is what there is now, loaded before the loop starts."""
+
+    def snapshot(self) -> Resources: ...
+
+    async def watch(self, changed: Callable[[], None]) -> None:
+        """Calls `changed` after each change of what `snapshot()` gives."""
+
+
+class DataPlane(Protocol):
+    async def publish(self, snapshot: Snapshot) -> Outcome:
+        """Gives the workers what changed; comes back when every living one has acknowledged, or was waited for long
+        enough (`version` of the Outcome says how far they are)."""
+
+
+class StatusWriter(Protocol):
+    def post(self, patches: Mapping[ObjectId, StatusPatch]) -> None:
+        """Takes the status of every object of ours, by (kind, key); writes those that changed, in its own time."""
+
+
+class Changes:
+    """Changes since the last pass: any number of them are one."""
+
+    def __init__(self) -> None:
+        self._first = 0.0
+        self._any = trio.Event()
+
+    def note(self) -> None:
+        """Something changed."""
+        if not self._any.is_set():
+            self._first = trio.current_time()
+            self._any.set()
+
+    async def wait(self) -> float:
+        """Waits for a change, takes all there are, and gives the time at which the first of them was noted."""
+        await self._any.wait()
+        self._any = trio.Event()
+        return self._first
+
+
+class Pass(NamedTuple):
+    """One state of the world, and what the stages made of it."""
+
+    resources: Resources
+    graph: Graph | None
+    compiled: Compiled
+    statuses: Statuses | None
+
+
+FIRST = Pass(Resources(), None, NOTHING, None)
+
+
+async def reconcile(
+    source: Source, data_plane: DataPlane, writer: StatusWriter, settings: GraphSettings, metrics: Metrics
+) -> None:
+    """Serves what `source` says, for ever."""
+    changes = Changes()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(source.watch, changes.note)
+        changes.note()  # what was there before the watch
+        last = FIRST
+        while True:
+            noted = await changes.wait()
+            try:
+                made = build(source.snapshot(), settings, last)
+                outcome = await data_plane.publish(made.compiled.snapshot)
+                observe(metrics, last, made, trio.current_time() - noted)
+                last = show(made, outcome, writer, settings.controller_name)
+            except Exception:
+                _log.exception("a change cannot be served; what was served before goes on")
+
+
+def build(resources: Resources, settings: GraphSettings, last: Pass) -> Pass:
+    """The pure stages, from what they made last time; should that fail, from nothing."""
+    try:
+        return _built(resources, settings, last)
+    except Exception:
+        if last is FIRST:
+            raise
+        _log.exception("a change could not be worked in; everything is built anew")
+        return _built(resources, settings, FIRST)
+
+
+def _built(resources: Resources, settings: GraphSettings, last: Pass) -> Pass:
+    graph = build_graph(resources, settings, last.graph)
+    compiled = compile_snapshot(graph, settings.addressing.port_offset, last.compiled)
+    return Pass(resources, graph, compiled, last.statuses)
+
+
+def show(made: Pass, outcome: Outcome, writer: StatusWriter, controller_name: str) -> Pass:
+    """Statuses after the data plane has spoken: only then is anything Programmed."""
+    assert made.graph is not None
+    statuses = build_statuses(made.graph, outcome, made.statuses, controller_name)
+    writer.post(statuses.patches)
+    return made._replace(statuses=statuses)
+
+
+# --- what is counted
+
+
+def observe(metrics: Metrics, last: Pass, made: Pass, seconds: float) -> None:
+    """`seconds`: from the first change of this pass to its service by every worker."""
+    before, now = last.compiled.snapshot, made.compiled.snapshot
+    if last is not FIRST and now is not before:
+        metrics.propagation.observe(seconds)
+        if now.endpoints is not before.endpoints:
+            metrics.endpoint_lag.observe(seconds)
+    metrics.grant_changes.inc(_differences(last.resources.reference_grants, made.resources.reference_grants))
+    assert made.graph is not None
+    if last.graph is None or made.graph.routes is not last.graph.routes:
+        metrics.refused_references.set(refused_references(made.graph))
+
+
+def _differences(old: Mapping[Any, Any], new: Mapping[Any, Any]) -> int:
+    if old is new:
+        return 0
+    return sum(old.get(key) is not new.get(key) for key in {*old, *new})
+
+
+def refused_references(graph: Graph) -> dict[tuple[str, str], int]:
+    """By (route kind, "ns/name"): how many backendRefs no ReferenceGrant allows. Routes without any are left out."""
+    counts = ((node, sum(map(_is_refused, node.problems))) for node in graph.routes.values() if node.problems)
+    return {(node.kind, str(node.key)): count for node, count in counts if count}
+
+
+def _is_refused(problem: Problem) -> bool:
+    return problem.reason == "RefNotPermitted"

@@ -1,0 +1,69 @@
+"""StatusLog: where statuses go when no API server is there to take them. They are kept, and what turns is logged.
+
+An object that is new is only spoken of when something is wrong with it; later every condition that turns is, either
+way.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from fastroute.resources.meta import Key
+from fastroute.resources.status_patch import StatusPatch
+
+_log = logging.getLogger(__name__)
+_BAD = {"Conflicted": "True"}  # of other types "False" is what is wrong
+
+Patches = Mapping[tuple[str, Key], StatusPatch]
+Turn = tuple[str, str, str]  # status, reason, message
+
+
+class StatusLog:
+    """`written` is called with the number of statuses that changed."""
+
+    def __init__(self, written: Callable[[int], None]) -> None:
+        self._written = written
+        self._patches: Patches = {}
+
+    @property
+    def patches(self) -> Patches:
+        """The statuses last posted, by (kind, key)."""
+        return self._patches
+
+    def post(self, patches: Patches) -> None:
+        before, self._patches = self._patches, patches
+        changed = [id_ for id_, patch in patches.items() if before.get(id_) is not patch]
+        anew = [id_ for id_ in changed if before.get(id_) != patches[id_]]
+        for id_ in anew:
+            _log_turns(f"{id_[0]} {id_[1]}", before.get(id_), patches[id_])
+        if anew:
+            self._written(len(anew))
+
+
+def _log_turns(name: str, before: StatusPatch | None, patch: StatusPatch) -> None:
+    known = dict(_conditions(before.status)) if before else {}
+    for place, (status, reason, message) in _conditions(patch.status):
+        type_ = place[-1]
+        bad = status == _BAD.get(type_, "False")
+        if known.get(place) == (status, reason, message) or (before is None and not bad):
+            continue
+        where = f"{name} {place[0]}".rstrip()
+        _log.log(logging.WARNING if bad else logging.INFO, "%s: %s=%s/%s: %s", where, type_, status, reason, message)
+
+
+def _conditions(status: dict[str, Any]) -> Iterator[tuple[tuple[str, str], Turn]]:
+    """Every condition by (where in the object it stands, its type)."""
+    holders = [("", status)]
+    holders += [(f"listener {listener['name']}", listener) for listener in status.get("listeners", ())]
+    holders += [(f"at {_parent(entry['parentRef'])}", entry) for entry in status.get("parents", ())]
+    for place, holder in holders:
+        for condition in holder.get("conditions", ()):
+            turn = (condition["status"], condition["reason"], condition.get("message", ""))
+            yield (place, condition["type"]), turn
+
+
+def _parent(ref: dict[str, Any]) -> str:
+    """As a reader names a parentRef: "Gateway infra/web", with what it narrows down to."""
+    name = "/".join(part for part in (ref.get("namespace"), ref["name"]) if part)
+    details = [f"{key} {ref[key]}" for key in ("sectionName", "port") if ref.get(key) is not None]
+    return " ".join((ref.get("kind", "Gateway"), name, *details))

@@ -1,0 +1,241 @@
+"""Increments against a rebuild from nothing: after any sequence of edits both give equal snapshots and equal statuses.
+
+The worlds are small and full of traps: names that collide, references that need grants, routes that meet several
+listeners, listeners that come and go. Each edit puts one object into another of its forms, or takes it away.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from fastroute.graph.build import build_graph
+from fastroute.status import build_statuses
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fastroute.compiler.compile import NOTHING, compile_snapshot
+from fastroute.publication import Decoder, Downward, apply, difference, encode
+from fastroute.resources.core import (
+    EndpointConditions,
+    EndpointPort,
+    EndpointSlice,
+    Namespace,
+    Service,
+    ServicePort,
+    ServiceSpec,
+    SliceEndpoint,
+)
+from fastroute.resources.gateway import (
+    AllowedRoutes,
+    Gateway,
+    GatewaySpec,
+    HTTPBackendRef,
+    HTTPHeader,
+    HTTPHeaderFilter,
+    HTTPPathMatch,
+    HTTPRequestRedirectFilter,
+    HTTPRoute,
+    HTTPRouteFilter,
+    HTTPRouteMatch,
+    HTTPRouteRule,
+    HTTPRouteSpec,
+    LabelSelector,
+    Listener,
+    ParentReference,
+    RouteNamespaces,
+)
+from fastroute.resources.meta import Key, Metadata, Resource
+from fastroute.resources.policy import ReferenceGrant, ReferenceGrantFrom, ReferenceGrantSpec, ReferenceGrantTo
+from fastroute.resources.world import Resources
+from fastroute.settings import Addressing, GraphSettings
+from fastroute.snapshot import Bound, Failed, Outcome, Snapshot
+
+GROUP = "gateway.networking.k8s.io"
+SETTINGS = GraphSettings(addressing=Addressing(bind=("127.0.0.1", "::1"), port_offset=8000))
+
+
+def metadata(namespace: str, name: str, **others: Any) -> Metadata:
+    return Metadata(namespace=namespace, name=name, **others)
+
+
+def http(name: str, port: int = 80, hostname: str | None = None, **namespaces: Any) -> Listener:
+    allowed = AllowedRoutes(namespaces=RouteNamespaces(**(namespaces or {"from_": "All"})))
+    return Listener(name=name, port=port, protocol="HTTP", hostname=hostname, allowed_routes=allowed)
+
+
+def gateway(name: str, *listeners: Listener) -> Gateway:
+    return Gateway(
+        metadata=metadata("infra", name), spec=GatewaySpec(gateway_class_name="fastroute", listeners=listeners)
+    )
+
+
+BLUE = {"from_": "Selector", "selector": LabelSelector(match_labels={"team": "blue"})}
+GATEWAYS = [
+    gateway("web", http("main")),
+    gateway("web", http("main"), http("wild", hostname="*.example.com")),
+    gateway("web", http("main", **BLUE), http("other", port=81)),
+    gateway("web", http("main", from_="Same"), http("tls", hostname="a.example.com")),
+    gateway("web", http("main"), http("twin")),  # conflicted
+]
+SECOND_GATEWAYS = [gateway("api", http("main", port=81)), gateway("api", http("main", port=82, hostname="*.com"))]
+
+
+def rule(*backends: HTTPBackendRef, path: str = "/", **others: Any) -> HTTPRouteRule:
+    return HTTPRouteRule(
+        matches=(HTTPRouteMatch(path=HTTPPathMatch(value=path)),), backend_refs=tuple(backends), **others
+    )
+
+
+def to(namespace: str, name: str, weight: int = 1, **others: Any) -> HTTPBackendRef:
+    return HTTPBackendRef(namespace=namespace, name=name, port=80, weight=weight, **others)
+
+
+HEADERS = HTTPRouteFilter(
+    type="RequestHeaderModifier", request_header_modifier=HTTPHeaderFilter(set=(HTTPHeader(name="X-A", value="1"),))
+)
+REDIRECT = HTTPRouteFilter(type="RequestRedirect", request_redirect=HTTPRequestRedirectFilter(scheme="https"))
+RULES = [
+    (rule(to("apples", "echo", 30), to("bananas", "echo", 70)),),
+    (rule(to("apples", "echo"), path="/a"), rule(to("bananas", "none"), path="/b")),
+    (rule(filters=(REDIRECT,)),),
+    (rule(to("apples", "echo", filters=(HEADERS,)), filters=(HEADERS,), name="named"),),
+    (rule(to("bananas", "echo", 0)), rule(path="/none")),
+    (rule(to("apples", "echo"), filters=(HTTPRouteFilter(type="CORS"),)),),  # not served
+]
+PARENTS = [
+    (ParentReference(namespace="infra", name="web"),),
+    (
+        ParentReference(namespace="infra", name="web", section_name="main"),
+        ParentReference(namespace="infra", name="api"),
+    ),
+    (
+        ParentReference(namespace="infra", name="web"),
+        ParentReference(namespace="infra", name="web", section_name="main"),
+    ),
+    (ParentReference(namespace="infra", name="elsewhere"),),
+]
+HOSTNAMES = [(), ("a.example.com",), ("*.example.com", "b.org"), ("c.net",)]
+
+
+def routes(namespace: str, name: str) -> list[HTTPRoute]:
+    return [
+        HTTPRoute(
+            metadata=metadata(namespace, name),
+            spec=HTTPRouteSpec(parent_refs=parents, hostnames=hostnames, rules=rules),
+        )
+        for parents in PARENTS
+        for hostnames in HOSTNAMES
+        for rules in RULES
+    ]
+
+
+def grant(name: str, origin: str, service: str | None) -> ReferenceGrant:
+    return ReferenceGrant(
+        metadata=metadata("bananas", name),
+        spec=ReferenceGrantSpec(
+            from_=(ReferenceGrantFrom(group=GROUP, kind="HTTPRoute", namespace=origin),),
+            to=(ReferenceGrantTo(group="", kind="Service", name=service),),
+        ),
+    )
+
+
+def service(namespace: str, *ports: int) -> Service:
+    return Service(
+        metadata=metadata(namespace, "echo"),
+        spec=ServiceSpec(ports=tuple(ServicePort(port=port, name=f"p{port}") for port in ports)),
+    )
+
+
+def endpoints(namespace: str, name: str, *ready: bool | None) -> EndpointSlice:
+    labels = {"kubernetes.io/service-name": "echo"}
+    return EndpointSlice(
+        metadata=metadata(namespace, name, labels=labels),
+        endpoints=tuple(
+            SliceEndpoint(addresses=(f"127.0.0.{index + 2}",), conditions=EndpointConditions(ready=each))
+            for index, each in enumerate(ready)
+        ),
+        ports=(EndpointPort(port=9000, name="p80"),),
+    )
+
+
+# field of Resources -> the forms each of its objects can take
+FORMS: dict[str, list[Sequence[Resource]]] = {
+    "gateways": [GATEWAYS, SECOND_GATEWAYS],
+    "http_routes": [routes("apples", "r"), routes("bananas", "r"), routes("apples", "s"), routes("infra", "t")],
+    "reference_grants": [
+        [grant("one", "apples", "echo"), grant("one", "apples", None), grant("one", "infra", "echo")],
+        [grant("two", "apples", "echo"), grant("two", "bananas", None)],
+    ],
+    "namespaces": [
+        [Namespace(metadata=metadata("", name, labels=labels)) for labels in ({}, {"team": "blue"})]
+        for name in ("apples", "bananas")
+    ],
+    "services": [
+        [service(namespace, 80), service(namespace, 80, 81), service(namespace, 81)]
+        for namespace in ("apples", "bananas")
+    ],
+    "endpoint_slices": [
+        [endpoints(namespace, name, *ready) for ready in ((), (True,), (None, False), (True, True, None))]
+        for namespace in ("apples", "bananas")
+        for name in ("x", "y")
+    ],
+}
+
+EDITS = st.one_of(
+    [
+        st.tuples(st.just(field), st.sampled_from(forms), st.integers(0, 200), st.integers(0, 4).map(bool))
+        for field, objects in FORMS.items()
+        for forms in objects
+    ]
+)
+Edit = tuple[str, Sequence[Resource], int, bool]
+
+
+def edited(resources: Resources, edit: Edit) -> Resources:
+    """One object in another form, or gone; every other object the very same."""
+    field, forms, number, stays = edit
+    form = forms[number % len(forms)]
+    objects: dict[Key, Resource] = dict(getattr(resources, field))
+    objects.pop(form.key, None)
+    if stays:
+        objects[form.key] = form
+    return msgspec.structs.replace(resources, **{field: dict(sorted(objects.items()))})
+
+
+def outcome_of(snapshot: Snapshot, version: int) -> Outcome:
+    """Every third listener cannot bind."""
+    return Outcome(
+        version=version,
+        listeners={id: Failed("no") if len(id) % 3 == 0 else Bound() for id in snapshot.listeners},
+    )
+
+
+def through_the_wire(frames: Sequence[Any]) -> list[Any]:
+    decoder = Decoder[Downward](Downward)
+    decoder.feed(b"".join(map(encode, frames)))
+    return list(decoder)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(EDITS, min_size=1, max_size=40))
+def test_increments_equal_a_rebuild_from_nothing(edits: list[Edit]) -> None:
+    resources, graph, compiled, statuses, worker = Resources(), None, NOTHING, None, Snapshot()
+    for version, edit in enumerate(edits, 1):
+        resources = edited(resources, edit)
+        before = compiled.snapshot
+        graph = build_graph(resources, SETTINGS, graph)
+        compiled = compile_snapshot(graph, SETTINGS.addressing.port_offset, compiled)
+        worker = apply(worker, through_the_wire(difference(before, compiled.snapshot)))
+        whole_graph = build_graph(resources, SETTINGS)
+        whole = compile_snapshot(whole_graph, SETTINGS.addressing.port_offset)
+
+        assert worker == compiled.snapshot == whole.snapshot
+        for one, other in zip(parts(compiled.snapshot), parts(whole.snapshot), strict=True):
+            assert list(one) == list(other) == sorted(one)
+        outcome = outcome_of(whole.snapshot, version)
+        statuses = build_statuses(graph, outcome, statuses)
+        assert statuses == build_statuses(whole_graph, outcome, None)
+
+
+def parts(snapshot: Snapshot) -> list[Mapping[str, Any]]:
+    return [snapshot.listeners, snapshot.rules, snapshot.endpoints]
