@@ -126,7 +126,7 @@ class Bound(msgspec.Struct, frozen=True, tag="bound"):
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
-    reason: str             # for the user: "port 80 needs root: ..." 
+    reason: str             # for the user: "port 80 needs root: ..."
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,7 +26,6 @@ from fastroute.graph.node import (
 from fastroute.resources.gateway import ParentReference
 from fastroute.resources.meta import Key
 from fastroute.resources.status_patch import StatusPatch
-from fastroute.settings import CONTROLLER_NAME
 from fastroute.snapshot import Bound, Failed, Outcome
 
 ObjectId = tuple[str, Key]  # (kind, key)
@@ -44,17 +43,15 @@ class Statuses(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     patches: Mapping[ObjectId, StatusPatch]
     graph: Graph
     outcome: Outcome | None
-    controller_name: str
 
 
 def build_statuses(
     graph: Graph,
     outcome: Outcome | None = None,
     previous: Statuses | None = None,
-    controller_name: str = CONTROLLER_NAME,
 ) -> Statuses:
     """`outcome` is that of `graph`'s snapshot; None: not acknowledged yet. `previous` only saves work."""
-    last = previous if previous is not None and previous.controller_name == controller_name else None
+    last = previous if previous is not None and previous.graph.controller_name == graph.controller_name else None
     patches: dict[ObjectId, StatusPatch] = {}
     known: Mapping[ObjectId, StatusPatch] = last.patches if last else {}
     for key, gateway_class in graph.classes.items():
@@ -64,13 +61,11 @@ def build_statuses(
     for key, gateway in graph.gateways.items():
         id_ = ("Gateway", key)
         patches[id_] = _kept(known.get(id_), gateway_status(gateway, outcome))
-    _add_routes(patches, graph, last, controller_name)
-    return Statuses(patches=patches, graph=graph, outcome=outcome, controller_name=controller_name)
+    _add_routes(patches, graph, last)
+    return Statuses(patches=patches, graph=graph, outcome=outcome)
 
 
-def _add_routes(
-    patches: dict[ObjectId, StatusPatch], graph: Graph, last: Statuses | None, controller_name: str
-) -> None:
+def _add_routes(patches: dict[ObjectId, StatusPatch], graph: Graph, last: Statuses | None) -> None:
     """Routes are many: those whose nodes are the very same ones are not looked into."""
     nodes = last.graph.routes if last else {}
     parents = last.graph.parents if last else {}
@@ -79,7 +74,7 @@ def _add_routes(
         if nodes.get(id_) is node and parents[id_] is graph.parents[id_]:
             patches[id_] = known[id_]
         else:
-            patches[id_] = _kept(known.get(id_), route_status(node, graph.parents[id_], controller_name))
+            patches[id_] = _kept(known.get(id_), route_status(node, graph.parents[id_], graph.controller_name))
 
 
 def _kept(old: StatusPatch | None, new: StatusPatch) -> StatusPatch:

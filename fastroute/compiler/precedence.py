@@ -5,9 +5,7 @@ expressions). Among matches of one hostname and one path the smaller *rank* wins
 regular expressions, whose order the spec leaves open, "one path" is all of them: the longer pattern comes first.
 """
 
-from datetime import datetime
-from functools import lru_cache
-
+from fastroute.graph.age import age
 from fastroute.resources.gateway import HTTPRoute
 from fastroute.snapshot import PathMatch, ValueMatch
 
@@ -28,13 +26,4 @@ def rank(
 
 def place_of(route: HTTPRoute, rule: int, match: int) -> Rank:
     """What decides when the matches themselves are level: the older route, then "ns/name", then the order written."""
-    return (created(route.metadata.creation_timestamp), str(route.key), rule, match)
-
-
-@lru_cache(maxsize=16_384)
-def created(timestamp: str) -> int:
-    """An RFC 3339 time in seconds, so that times written in different zones compare; absent ones are all 0."""
-    try:
-        return int(datetime.fromisoformat(timestamp).timestamp())
-    except ValueError:
-        return 0
+    return (*age(route), rule, match)

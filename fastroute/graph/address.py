@@ -12,6 +12,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 import msgspec
 
 from fastroute.graph import conditions
+from fastroute.graph.age import age
 from fastroute.graph.node import Problem
 from fastroute.resources.gateway import Gateway
 from fastroute.resources.meta import Key
@@ -27,11 +28,6 @@ class Place(msgspec.Struct, frozen=True):
     bind: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
-
-
-def age(gateway: Gateway) -> tuple[str, Key]:
-    """Sorts oldest first; ties, also of missing timestamps, go to the name."""
-    return (gateway.metadata.creation_timestamp, gateway.key)
 
 
 def place(gateways: Iterable[Gateway], addressing: Addressing, held: Mapping[Key, tuple[str, ...]]) -> dict[Key, Place]:

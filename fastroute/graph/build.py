@@ -93,6 +93,7 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
         users=_count_users(last, made),
     )
     return Graph(
+        controller_name=settings.controller_name,
         classes=classes,
         gateways=_connect_gateways(memo, last, before),
         routes=replaced(before.routes, {id_: unit.node if unit else None for id_, unit in made.items()}),

@@ -6,7 +6,7 @@ need only their scalars quoted where YAML would read them as something else.
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from fastroute.graph.grant import EMPTY, Grants, Reference
 from fastroute.resources.gateway import GROUP, AllowedRoutes, LabelSelector
@@ -57,19 +57,19 @@ def _free_name(reference: Reference, grants: Grants) -> str:
 
 
 def allowed_routes(
-    gateway: Key, listener: str, allowed: AllowedRoutes, route_namespace: str, kinds: Iterable[str] = ()
+    gateway: Key, listener: str, allowed: AllowedRoutes, wanted: Sequence[str], kinds: Iterable[str] = ()
 ) -> str:
-    """The `allowedRoutes` that admits what the listener admits now, and the route's namespace.
+    """The `allowedRoutes` that admits what the listener admits now, and routes of the namespaces `wanted`.
 
     `kinds`: what `allowedRoutes.kinds` must list, empty when it need not be written. Where the present selector cannot
-    be widened by one namespace, the stanza says so and names the label command instead.
+    be widened by names, the stanza says so and names the label command instead.
     """
     lines = [f"# In Gateway {gateway}, listener {listener}:"]
-    namespaces, labels = _admitted(gateway.namespace, allowed, route_namespace)
+    namespaces, labels = _admitted(gateway.namespace, allowed, wanted)
     if labels:
         lines += [
             "# This replaces a selector by labels. To keep that one, label the namespace instead:",
-            f"#   kubectl label namespace {route_namespace} {' '.join(labels)}",
+            f"#   kubectl label namespace {' '.join((*wanted, *labels))}",
         ]
     lines += ["allowedRoutes:"]
     if kinds:
@@ -86,16 +86,16 @@ def allowed_routes(
     return "\n".join(lines) + "\n"
 
 
-def _admitted(gateway_namespace: str, allowed: AllowedRoutes, route_namespace: str) -> tuple[list[str], list[str]]:
+def _admitted(gateway_namespace: str, allowed: AllowedRoutes, wanted: Sequence[str]) -> tuple[list[str], list[str]]:
     """Namespaces to list by name, and labels (`key=value`) that the present selector wants instead."""
     selector = allowed.namespaces.selector
     if allowed.namespaces.from_ != "Selector":
-        return list(dict.fromkeys((gateway_namespace, route_namespace))), []
+        return list(dict.fromkeys((gateway_namespace, *wanted))), []
     if selector is None:
-        return [route_namespace], []
+        return list(wanted), []
     listed = _listed_by_name(selector)
     if listed is not None:
-        return list(dict.fromkeys((*listed, route_namespace))), []
+        return list(dict.fromkeys((*listed, *wanted))), []
     labels = [f"{key}={value}" for key, value in selector.match_labels.items()]
     for requirement in selector.match_expressions:
         if requirement.operator == "In" and requirement.values:
@@ -104,7 +104,7 @@ def _admitted(gateway_namespace: str, allowed: AllowedRoutes, route_namespace: s
             labels.append(f"{requirement.key}=")
         else:
             labels.append(f"{requirement.key}-")
-    return [route_namespace], labels
+    return list(wanted), labels
 
 
 def _listed_by_name(selector: LabelSelector) -> tuple[str, ...] | None:

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from fastroute.graph import conditions
-from fastroute.graph.address import Place, age, place
+from fastroute.graph.address import Place, place
+from fastroute.graph.age import age
 from fastroute.graph.listener import build_listeners
 from fastroute.graph.node import GatewayClassNode, GatewayNode, ListenerNode, Problem
 from fastroute.resources.gateway import Gateway, GatewaySpec

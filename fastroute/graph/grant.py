@@ -122,4 +122,5 @@ def _to_mismatch(reference: Reference, to: ReferenceGrantTo) -> list[str]:
 
 
 def _nearest(mismatches: list[list[str]]) -> str:
-    return " and ".join(min(mismatches, key=lambda mismatch: len(mismatch), default=[])) or "it lists nothing"
+    nearest: list[str] = min(mismatches, key=len, default=[])
+    return " and ".join(nearest) or "it lists nothing"

@@ -15,6 +15,7 @@ import msgspec
 
 from fastroute.resources.gateway import Gateway, GatewayClass, GRPCRoute, HTTPRoute, Listener, ParentReference
 from fastroute.resources.meta import Key
+from fastroute.settings import CONTROLLER_NAME
 from fastroute.snapshot import Endpoint
 
 Route = HTTPRoute | GRPCRoute
@@ -131,6 +132,7 @@ class GatewayClassNode(msgspec.Struct, frozen=True, kw_only=True):
 class Graph(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Everything of ours, connected."""
 
+    controller_name: str = CONTROLLER_NAME  # under which statuses are written
     classes: Mapping[Key, GatewayClassNode]
     gateways: Mapping[Key, GatewayNode]
     routes: Mapping[RouteId, RouteNode]  # those with a parent of ours, or with a status that still says so

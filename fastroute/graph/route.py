@@ -142,7 +142,7 @@ def _not_allowed(
         listener, admission = widest
         kinds = () if admission.kind else (*(kind for _, kind in listener.supported_kinds), route.kind)
         allowed = listener.source.allowed_routes
-        fix = allowed_routes(gateway.key, listener.source.name, allowed, route.key.namespace, kinds)
+        fix = allowed_routes(gateway.key, listener.source.name, allowed, (route.key.namespace,), kinds)
         message += f" {_stanza(listener, admission, route)}"
     if useless := _grant_to_gateway(route, gateway.key, grants):
         message += (

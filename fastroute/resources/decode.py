@@ -16,7 +16,7 @@ from fastroute.resources.core import ConfigMap, EndpointSlice, Namespace, Secret
 from fastroute.resources.defaults import NAMESPACE, with_defaults
 from fastroute.resources.document import Malformed, locate, parse, parse_json
 from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, GRPCRoute, HTTPRoute
-from fastroute.resources.meta import Key, Origin, Resource
+from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import ReferenceGrant
 from fastroute.resources.problem import Fault, ManifestProblem, Path, field_name
 from fastroute.resources.schema import unknown_fields

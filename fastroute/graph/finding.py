@@ -1,0 +1,62 @@
+"""Findings: what there is to say to users about their objects, problems and warnings in one shape."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from fastroute.graph.node import Graph, Problem
+from fastroute.resources.meta import Key, Origin, Resource
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    kind: str
+    key: Key
+    condition: str | None = None  # None: a warning, which no status carries
+    reason: str
+    message: str
+    field: str | None = None
+    fix: str | None = None
+    origin: Origin | None = None  # file and line of the object
+
+
+def find_problems(graph: Graph) -> tuple[Finding, ...]:
+    """Every problem of every node, each once: one for each refused reference, whatever number of parents sees it."""
+    return tuple(_problems(graph))
+
+
+def _problems(graph: Graph) -> Iterator[Finding]:
+    for gateway_class in graph.classes.values():
+        yield from _of("GatewayClass", gateway_class.source, gateway_class.problems)
+    for gateway in graph.gateways.values():
+        yield from _of("Gateway", gateway.source, gateway.problems)
+        for listener in gateway.listeners:
+            yield from _of("Gateway", gateway.source, listener.problems)
+    for id_, route in graph.routes.items():
+        parents = graph.parents[id_]
+        for parent in parents:
+            yield from _of(route.kind, route.source, parent.problems)
+        if parents:
+            yield from _of(route.kind, route.source, route.problems)
+
+
+def _of(kind: str, source: Resource, problems: tuple[Problem, ...]) -> Iterator[Finding]:
+    for problem in problems:
+        yield Finding(
+            kind=kind,
+            key=source.key,
+            condition=problem.condition,
+            reason=problem.reason,
+            message=problem.message,
+            field=problem.field,
+            fix=problem.fix,
+            origin=source.origin,
+        )
+
+
+def warning(
+    kind: str, source: Resource, reason: str, message: str, field: str | None = None, fix: str | None = None
+) -> Finding:
+    """A Finding that no status carries."""
+    return Finding(
+        kind=kind, key=source.key, reason=reason, message=message, field=field, fix=fix, origin=source.origin
+    )

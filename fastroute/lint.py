@@ -1,0 +1,230 @@
+"""Warnings: manifests that are valid and yet surely not what was meant. Pure; the table CHECKS has them one by one.
+
+A warning stands in no status. `fastroute check` shows them, and fails for them with `--strict`.
+"""
+
+from collections.abc import Callable, Iterator
+
+from fastroute.graph.backend import backend_id
+from fastroute.graph.finding import Finding, warning
+from fastroute.graph.fix import allowed_routes
+from fastroute.graph.grant import Permit
+from fastroute.graph.hostname import meeting
+from fastroute.graph.node import Graph, ParentNode, RouteNode
+from fastroute.graph.shadow import Place, find_shadows
+from fastroute.resources.gateway import GROUP, BackendObjectReference, HTTPBackendRef, HTTPRoute, HTTPRouteRule
+from fastroute.resources.meta import Key
+from fastroute.resources.policy import ReferenceGrant
+from fastroute.resources.world import Resources
+
+Check = Callable[[Resources, Graph], Iterator[Finding]]
+ROUTE_KINDS = ("HTTPRoute", "GRPCRoute")  # whose references we see
+CORE = frozenset({"core", "v1"})  # written by mistake for the empty group
+
+
+def lint(resources: Resources, graph: Graph) -> tuple[Finding, ...]:
+    """Every warning, by check and object."""
+    return tuple(finding for check in CHECKS for finding in check(resources, graph))
+
+
+# --- ReferenceGrants
+
+
+def grants_to_gateway(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    for grant in resources.reference_grants.values():
+        for index, to in enumerate(grant.spec.to):
+            if (to.group, to.kind) == (GROUP, "Gateway"):
+                message = (
+                    "A grant to kind Gateway has no effect: which routes may attach is said by allowedRoutes of the "
+                    "Gateway's listeners."
+                )
+                fix = _stanza(grant, to.name, graph)
+                yield warning("ReferenceGrant", grant, "GrantToGateway", message, f"spec.to[{index}].kind", fix)
+
+
+def _stanza(grant: ReferenceGrant, name: str | None, graph: Graph) -> str | None:
+    """The `allowedRoutes` that does what was meant, in the first listener that the grant might have been about."""
+    wanted = tuple(dict.fromkeys(origin.namespace for origin in grant.spec.from_))
+    for key, gateway in graph.gateways.items():
+        if key.namespace == grant.metadata.namespace and name in (None, key.name):
+            listener = gateway.listeners[0].source
+            return allowed_routes(key, listener.name, listener.allowed_routes, wanted)
+    return None
+
+
+def grants_with_core_group(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    for grant in resources.reference_grants.values():
+        groups = [(f"spec.from[{i}].group", origin.group) for i, origin in enumerate(grant.spec.from_)]
+        groups += [(f"spec.to[{i}].group", to.group) for i, to in enumerate(grant.spec.to)]
+        for field, group in groups:
+            if group in CORE:
+                message = f'"{group}" is not the core group: that one is written "", so this allows nothing.'
+                yield warning("ReferenceGrant", grant, "GrantGroupNotCore", message, field)
+
+
+def unused_grants(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    used = set(_references(resources))
+    for grant in resources.reference_grants.values():
+        if all((to.group, to.kind) == (GROUP, "Gateway") for to in grant.spec.to):
+            continue
+        if not any(_may_be_used(permit, grant, used) for permit in _permits(grant)):
+            yield warning("ReferenceGrant", grant, "GrantUnused", "No reference of any route needs this grant.", "spec")
+
+
+def _permits(grant: ReferenceGrant) -> Iterator[Permit]:
+    for origin in grant.spec.from_:
+        for to in grant.spec.to:
+            yield (origin.group, origin.kind, origin.namespace, to.group, to.kind, to.name)
+
+
+def _may_be_used(permit: Permit, grant: ReferenceGrant, used: set[tuple[str, str, str, str, str]]) -> bool:
+    """Also True where we cannot know: referrers of kinds that are not read here."""
+    group, kind, namespace, to_group, to_kind, to_name = permit
+    if group == GROUP and kind not in ROUTE_KINDS and (to_group, to_kind) != (GROUP, "Gateway"):
+        return True
+    if group != GROUP or to_group != "":
+        return False
+    home = grant.metadata.namespace
+    return any(
+        (kind, namespace, home, to_kind) == reference[:4] and to_name in (None, reference[4]) for reference in used
+    )
+
+
+def _references(resources: Resources) -> Iterator[tuple[str, str, str, str, str]]:
+    """(kind, namespace) of the route, (namespace, kind, name) of what it refers to elsewhere."""
+    for kind, routes in (("HTTPRoute", resources.http_routes), ("GRPCRoute", resources.grpc_routes)):
+        for route in routes.values():
+            home = route.metadata.namespace
+            for rule in route.spec.rules:
+                mirrors = (filter_.request_mirror for filter_ in rule.filters if filter_.request_mirror)
+                refs: list[HTTPBackendRef | BackendObjectReference] = list(rule.backend_refs)
+                refs += [mirror.backend_ref for mirror in mirrors]
+                for ref in refs:
+                    if ref.namespace not in (None, home):
+                        yield (kind, home, ref.namespace or home, ref.kind, ref.name)
+
+
+# --- Gateways
+
+
+def unknown_classes(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    for gateway in resources.gateways.values():
+        name = Key("", gateway.spec.gateway_class_name)
+        if name not in resources.gateway_classes and name not in graph.classes:
+            message = f"No GatewayClass is named {name}: nobody serves this Gateway."
+            yield warning("Gateway", gateway, "UnknownGatewayClass", message, "spec.gatewayClassName")
+
+
+def infrastructure_without_objects(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    for gateway in graph.gateways.values():
+        asked = [name for name in ("labels", "annotations") if (gateway.source.spec.infrastructure or {}).get(name)]
+        if asked:
+            message = f"{' and '.join(asked)} have no effect: no objects are created for a Gateway."
+            yield warning("Gateway", gateway.source, "InfrastructureUnused", message, "spec.infrastructure")
+
+
+# --- Routes and their parents
+
+
+def missing_parents(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    for kind, routes in (("HTTPRoute", resources.http_routes), ("GRPCRoute", resources.grpc_routes)):
+        for route in routes.values():
+            if not route.spec.parent_refs:
+                message = "The route has no parentRefs: it is attached to nothing."
+                yield warning(kind, route, "NoParents", message, "spec.parentRefs")
+            for index, ref in enumerate(route.spec.parent_refs):
+                key = Key(ref.namespace or route.metadata.namespace, ref.name)
+                if (ref.group, ref.kind) == (GROUP, "Gateway") and key not in resources.gateways:
+                    message = f"Gateway {key} does not exist: the route is not attached by this parentRef."
+                    yield warning(kind, route, "ParentNotFound", message, f"spec.parentRefs[{index}]")
+
+
+def hostnames_outside_listeners(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    """A hostname that no listener takes, beside others that one does."""
+    for id_, parents in graph.parents.items():
+        attached = [parent for parent in parents if parent.listeners]
+        names = graph.routes[id_].source.spec.hostnames
+        if not attached:
+            continue
+        met = {name for parent in attached for name in _met(parent, graph, names)}
+        for index, name in enumerate(names):
+            if name.lower() not in met:
+                message = f"No listener that the route is attached to takes {name}: it gets no request for it."
+                route = graph.routes[id_]
+                yield warning(route.kind, route.source, "HostnameUnused", message, f"spec.hostnames[{index}]")
+
+
+def _met(parent: ParentNode, graph: Graph, names: tuple[str, ...]) -> Iterator[str]:
+    for listener in graph.gateways[parent.gateway].listeners:
+        if listener.source.name in parent.listeners:
+            yield from meeting(listener.hostname, names)
+
+
+def shadowed_matches(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    found: dict[tuple[Place, Place], list[str]] = {}
+    for gateway in graph.gateways.values():
+        for listener in gateway.listeners:
+            for shadow in find_shadows(listener):
+                where = f"{shadow.hostname or 'any host'} on listener {listener.source.name} of Gateway {gateway.key}"
+                found.setdefault((shadow.loser, shadow.winner), []).append(where)
+    for (loser, winner), places in sorted(found.items()):
+        route = resources.http_routes[loser[1]]
+        field = f"spec.rules[{loser[2]}].matches[{loser[3]}]"
+        message = (
+            f"It takes no request for {', '.join(places)}: rule {winner[2]} of HTTPRoute {winner[1]} "
+            f"(matches[{winner[3]}]) takes all of them first."
+        )
+        yield warning("HTTPRoute", route, "Shadowed", message, field)
+
+
+# --- Rules and their backends
+
+
+def rules_without_backends(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    for route, index, rule in _rules(graph):
+        redirects = any(filter_.type == "RequestRedirect" for filter_ in rule.filters)
+        if not rule.backend_refs and not redirects:
+            message = "The rule has no backendRefs and does not redirect: it answers 500."
+            yield warning(route.kind, route.source, "NoBackendRefs", message, f"spec.rules[{index}]")
+
+
+def zero_weights(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    for route, index, rule in _rules(graph):
+        field = f"spec.rules[{index}].backendRefs"
+        if rule.backend_refs and not any(ref.weight for ref in rule.backend_refs):
+            message = "Every weight of the rule is 0: it answers 500."
+            yield warning(route.kind, route.source, "AllWeightsZero", message, field)
+            continue
+        for number, ref in enumerate(rule.backend_refs):
+            if not ref.weight:
+                message = f"Weight 0: {backend_id(route.key.namespace, ref)} gets no request."
+                yield warning(route.kind, route.source, "WeightZero", message, f"{field}[{number}].weight")
+
+
+def _rules(graph: Graph) -> Iterator[tuple[RouteNode, int, HTTPRouteRule]]:
+    for route in graph.routes.values():
+        if isinstance(route.source, HTTPRoute):
+            for index, rule in enumerate(route.source.spec.rules):
+                yield route, index, rule
+
+
+def backends_without_endpoints(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    for backend in graph.backends.values():
+        if not backend.endpoints:
+            message = f"Port {backend.port} has no ready endpoint: its share answers 503."
+            yield warning("Service", resources.services[backend.service], "NoEndpoints", message, "spec.ports")
+
+
+CHECKS: tuple[Check, ...] = (
+    grants_to_gateway,
+    grants_with_core_group,
+    unused_grants,
+    unknown_classes,
+    infrastructure_without_objects,
+    missing_parents,
+    hostnames_outside_listeners,
+    shadowed_matches,
+    rules_without_backends,
+    zero_weights,
+    backends_without_endpoints,
+)
