@@ -20,18 +20,20 @@ from fastroute.resources.status_patch import StatusPatch
 from fastroute.resources.world import Resources
 from fastroute.settings import GraphSettings
 from fastroute.snapshot import Outcome, Snapshot
+from fastroute.source.store import Store
 from fastroute.status import ObjectId, Statuses, build_statuses
 
 _log = logging.getLogger(__name__)
 
 
 class Source(Protocol):
-    """Where Resources come from. `snapshot()` is what there is now, loaded before the loop starts."""
+    """Where Resources come from: `store` has what there is now, loaded before the loop starts."""
 
-    def snapshot(self) -> Resources: ...
+    @property
+    def store(self) -> Store: ...
 
     async def watch(self, changed: Callable[[], None]) -> None:
-        """Calls `changed` after each change of what `snapshot()` gives."""
+        """Calls `changed` after each change of what the store has."""
 
 
 class DataPlane(Protocol):
@@ -89,10 +91,10 @@ async def reconcile(
         while True:
             noted = await changes.wait()
             try:
-                made = build(source.snapshot(), settings, last)
+                made = build(source.store.snapshot(), settings, last)
                 outcome = await data_plane.publish(made.compiled.snapshot)
                 observe(metrics, last, made, trio.current_time() - noted)
-                last = show(made, outcome, writer, settings.controller_name)
+                last = show(made, outcome, writer)
             except Exception:
                 _log.exception("a change cannot be served; what was served before goes on")
 
@@ -114,10 +116,10 @@ def _built(resources: Resources, settings: GraphSettings, last: Pass) -> Pass:
     return Pass(resources, graph, compiled, last.statuses)
 
 
-def show(made: Pass, outcome: Outcome, writer: StatusWriter, controller_name: str) -> Pass:
+def show(made: Pass, outcome: Outcome, writer: StatusWriter) -> Pass:
     """Statuses after the data plane has spoken: only then is anything Programmed."""
     assert made.graph is not None
-    statuses = build_statuses(made.graph, outcome, made.statuses, controller_name)
+    statuses = build_statuses(made.graph, outcome, made.statuses)
     writer.post(statuses.patches)
     return made._replace(statuses=statuses)
 

@@ -1,8 +1,8 @@
 """The only bridge between the rivers: a Snapshot down, an Outcome back. Plain, frozen, versioned data.
 
 A Snapshot is what the data plane obeys. It has never heard of Kubernetes: names in it are labels for logs and metrics.
-`compile_snapshot` makes it; the supervisor publishes the difference to the workers (publication.py); a worker builds its
-tables from it.
+`compile_snapshot` makes it; the supervisor publishes the difference to the workers (publication.py); a worker builds
+its tables from it.
 Equal input gives an equal Snapshot (its `version` is given by the publisher and takes no part in equality).
 """
 
@@ -16,19 +16,19 @@ import msgspec
 class Listener(msgspec.Struct, frozen=True, kw_only=True):
     """One listener of one Gateway on one address."""
 
-    id: str                 # "ns/gateway/listener@address"
-    gateway: str            # "ns/name"
+    id: str  # "ns/gateway/listener@address"
+    gateway: str  # "ns/name"
     name: str
-    address: str            # to bind: "127.0.0.1", "0.0.0.0", "::"
-    port: int               # to bind, offset included
-    spec_port: int          # as in the Gateway: what redirects name
-    hostname: str           # lower case; "" takes every host, "*.example.com" every name below
+    address: str  # to bind: "127.0.0.1", "0.0.0.0", "::"
+    port: int  # to bind, offset included
+    spec_port: int  # as in the Gateway: what redirects name
+    hostname: str  # lower case; "" takes every host, "*.example.com" every name below
     protocol: str = "HTTP"
 
 
 class PathMatch(msgspec.Struct, frozen=True):
-    type: str               # "Exact" | "PathPrefix" | "RegularExpression"
-    value: str              # normalised as requests are; a PathPrefix without its final slash ("" is everything)
+    type: str  # "Exact" | "PathPrefix" | "RegularExpression"
+    value: str  # normalised as requests are; a PathPrefix without its final slash ("" is everything)
 
 
 class ValueMatch(msgspec.Struct, frozen=True):
@@ -36,7 +36,7 @@ class ValueMatch(msgspec.Struct, frozen=True):
 
     name: str
     value: str
-    type: str = "Exact"     # or "RegularExpression"
+    type: str = "Exact"  # or "RegularExpression"
 
 
 class Match(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +53,7 @@ class HeaderValue(msgspec.Struct, frozen=True):
 
 
 class HeaderModifier(msgspec.Struct, frozen=True, kw_only=True, tag="header_modifier"):
-    direction: str          # "request" | "response"
+    direction: str  # "request" | "response"
     set: tuple[HeaderValue, ...] = ()
     add: tuple[HeaderValue, ...] = ()
     remove: tuple[str, ...] = ()
@@ -64,8 +64,8 @@ class Redirect(msgspec.Struct, frozen=True, kw_only=True, tag="redirect"):
     scheme: str | None = None
     hostname: str | None = None
     port: int | None = None
-    full_path: str | None = None        # ReplaceFullPath
-    prefix: str | None = None           # ReplacePrefixMatch
+    full_path: str | None = None  # ReplaceFullPath
+    prefix: str | None = None  # ReplacePrefixMatch
 
 
 class Rewrite(msgspec.Struct, frozen=True, kw_only=True, tag="rewrite"):
@@ -81,27 +81,27 @@ class WeightedBackend(msgspec.Struct, frozen=True, kw_only=True):
     """One backendRef: its share goes to `backend`, or is answered with `status` for `reason` (never redistributed)."""
 
     weight: int
-    backend: str                        # "ns/name:port", also of a refused one, for logs
-    status: int | None = None           # None: forward
-    reason: str | None = None           # "reference_refused", "backend_not_found", ...: a name of ext/tables REASONS
+    backend: str  # "ns/name:port", also of a refused one, for logs
+    status: int | None = None  # None: forward
+    reason: str | None = None  # "reference_refused", "backend_not_found", ...: a name of ext/tables REASONS
     filters: tuple[Filter, ...] = ()
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """One rule of one route as attached to one listener."""
 
-    id: str                             # "LISTENER ID|KIND|ns/route|index"
-    listener: str                       # Listener.id
-    hostnames: tuple[str, ...]          # the route's own that intersect the listener's; ("",) when it has none
-    gateway: str                        # labels from here on
+    id: str  # "LISTENER ID|KIND|ns/route|index"
+    listener: str  # Listener.id
+    hostnames: tuple[str, ...]  # the route's own that intersect the listener's; ("",) when it has none
+    gateway: str  # labels from here on
     listener_name: str
     route: str
     route_kind: str
-    name: str                           # the rule's name or its index
+    name: str  # the rule's name or its index
     matches: tuple[Match, ...]
     filters: tuple[Filter, ...] = ()
     backends: tuple[WeightedBackend, ...] = ()
-    request_timeout_ms: int = 0         # 0: none
+    request_timeout_ms: int = 0  # 0: none
     backend_timeout_ms: int = 0
 
 
@@ -126,7 +126,7 @@ class Bound(msgspec.Struct, frozen=True, tag="bound"):
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
-    reason: str             # for the user: "port 80 needs root: ..."
+    reason: str  # for the user: "port 80 needs root: ..."
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

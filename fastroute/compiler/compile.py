@@ -12,11 +12,11 @@ from typing import NamedTuple
 import msgspec
 
 from fastroute.compiler.backends import backends_of
-from fastroute.compiler.duration import milliseconds
 from fastroute.compiler.endpoints import endpoints_of
 from fastroute.compiler.filters import filters_of
 from fastroute.compiler.matches import matches_of
 from fastroute.graph.node import Attachment, BackendNode, GatewayNode, Graph, ListenerNode, RouteNode, RuleNode
+from fastroute.resources.duration import milliseconds
 from fastroute.resources.gateway import HTTPRoute, HTTPRouteTimeouts
 from fastroute.snapshot import Filter, Listener, Match, Rule, Snapshot, WeightedBackend
 
@@ -177,6 +177,6 @@ def _body(route: HTTPRoute, node: RuleNode) -> _Body:
         matches=matches_of(route, node.index),
         filters=filters_of(written.filters),
         backends=backends_of(node, written),
-        request_timeout_ms=milliseconds(timeouts.request),
-        backend_timeout_ms=milliseconds(timeouts.backend_request),
+        request_timeout_ms=milliseconds(timeouts.request or "0s"),
+        backend_timeout_ms=milliseconds(timeouts.backend_request or "0s"),
     )

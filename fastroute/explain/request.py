@@ -55,7 +55,7 @@ def host_of(authority: str) -> str:
 
 
 def normalise_path(path: str) -> str:
-    """The one form of all paths that mean the same. ValueError: a broken escape, or a path that climbs above the root.
+    """The one form of all paths that mean the same. ValueError: a broken escape, %00, one that climbs above the root.
 
     `path` starts with "/"; characters are bytes (latin-1).
     """
@@ -75,8 +75,8 @@ def normalise_path(path: str) -> str:
 
 
 def _normal_escape(escape: re.Match[bytes]) -> bytes:
-    if escape[1] is None:
-        raise ValueError(f"'%' at byte {escape.start()} of a path begins no escape")
+    if escape[1] is None or escape[1] == b"00":
+        raise ValueError(f"'%' at byte {escape.start()} of a path begins no escape that is allowed")
     byte = bytes.fromhex(escape[1].decode())
     return byte if byte[0] in _UNRESERVED else b"%" + escape[1].upper()
 

@@ -1,9 +1,12 @@
 """Requests as the matcher sees them."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fastroute.errors import SettingError
 from fastroute.explain.request import Request, host_of, normalise_path, parse_url
+from fastroute.ext.http1 import normalise_path as compiled_normalise_path
 
 
 @pytest.mark.parametrize(
@@ -33,7 +36,7 @@ def test_paths_that_mean_the_same_have_one_form(written: str, normal: str) -> No
     assert normalise_path(normal) == normal
 
 
-@pytest.mark.parametrize("path", ["/..", "/a/../..", "/%2e%2e/a", "/a/../../b", "/%", "/%4", "/%zz"])
+@pytest.mark.parametrize("path", ["/..", "/a/../..", "/%2e%2e/a", "/a/../../b", "/%", "/%4", "/%zz", "/%00"])
 def test_paths_that_are_refused(path: str) -> None:
     with pytest.raises(ValueError, match="path"):
         normalise_path(path)
@@ -54,6 +57,20 @@ def test_paths_that_are_refused(path: str) -> None:
 )
 def test_the_host_of_an_authority(authority: str, host: str) -> None:
     assert host_of(authority) == host
+
+
+PIECES = ["/", "a", "%61", ".", "..", "%2e", "%2F", "%2f", "%zz", "%", "b;c", "~", "%7e", "\xe4", "%C3%a4", "%00", "?"]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=10).map(lambda pieces: "/" + "".join(pieces)))
+def test_the_compiled_form_is_the_same(path: str) -> None:
+    try:
+        plain = normalise_path(path).encode("latin-1")
+    except ValueError:
+        with pytest.raises(ValueError, match="path"):
+            compiled_normalise_path(path.encode("latin-1"))
+    else:
+        assert compiled_normalise_path(path.encode("latin-1")) == plain
 
 
 def test_fields_and_parameters() -> None:
