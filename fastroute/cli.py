@@ -5,13 +5,33 @@ gets plain text. Heavy imports stand inside the commands, so that `--help` and c
 """
 
 import sys
-from typing import Annotated, Any
+from collections.abc import Iterable
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import typer
 
-from fastroute import __version__
+from fastroute import __version__, notation
 from fastroute.errors import FastrouteError
-from fastroute.options import SERVE, serve_settings, takes
+from fastroute.options import MANIFESTS, SERVE, WORLD, graph_settings, serve_settings, takes
+from fastroute.text import write_page
+
+if TYPE_CHECKING:
+    from fastroute.source.directory import Directory
+
+
+class Output(Enum):
+    text = "text"
+    json = "json"
+    yaml = "yaml"
+
+
+class ShortOutput(Enum):
+    text = "text"
+    json = "json"
+
 
 app = typer.Typer(
     name="fastroute",
@@ -31,6 +51,86 @@ def serve(**chosen: Any) -> None:
     from fastroute.app import serve as run
 
     raise typer.Exit(run(serve_settings(chosen)))
+
+
+@app.command()
+@takes(*WORLD)
+def check(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Manifests, or folders of them.")],
+    output: Annotated[Output, typer.Option("--output", "-o", help="How to say it.")] = Output.text,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings count as problems too.")] = False,
+    **chosen: Any,
+) -> None:
+    """Say, offline, every status that manifests would get, what is wrong with them, and the way out."""
+    from fastroute.check import check as examine
+    from fastroute.pages import check_page
+
+    store = _load(paths).store
+    report = examine(store.snapshot(), graph_settings(chosen), store.problems, store.warnings)
+    if output is Output.json:
+        _print_json(report)
+    elif output is Output.yaml:
+        _print_yaml(report.objects)
+    else:
+        write_page(check_page(report))
+    raise typer.Exit(bool(report.problems or (strict and report.warnings)))
+
+
+@app.command()
+@takes(MANIFESTS, *WORLD)
+def explain(
+    method: Annotated[str, typer.Argument(help="GET, POST, ...")],
+    url: Annotated[str, typer.Argument(help="As a client would write it: http://host[:port]/path?query")],
+    header: Annotated[
+        list[str] | None, typer.Option("--header", "-H", help="'Name: value', as for curl. Repeatable.")
+    ] = None,
+    output: Annotated[ShortOutput, typer.Option("--output", "-o", help="How to say it.")] = ShortOutput.text,
+    **chosen: Any,
+) -> None:
+    """Say which rule takes a request and what becomes of it, and why the near misses do not."""
+    from fastroute.compiler.compile import compile_snapshot
+    from fastroute.explain.explanation import explain as tell
+    from fastroute.explain.request import parse_url
+    from fastroute.graph.build import build_graph
+    from fastroute.pages import explain_page
+
+    request, port = parse_url(method.upper(), url, tuple(map(notation.header, header or ())))
+    resources = _load(chosen["manifests"]).store.snapshot()
+    settings = graph_settings({**chosen, "gateway": None})
+    graph = build_graph(resources, settings)
+    narrowed = (chosen["gateway"] or [None])[0]
+    told = tell(compile_snapshot(graph).snapshot, graph, request, port, narrowed)
+    if output is ShortOutput.json:
+        _print_json(told)
+    else:
+        write_page(explain_page(request, told))
+
+
+@app.command()
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="End by itself; exit 0 only if every number is right.")] = False,
+) -> None:
+    """Two teams share a Gateway 70/30; one grant is taken away, and exactly its share turns 500."""
+    from fastroute.demo.tour import tour
+
+    raise typer.Exit(tour(once=once))
+
+
+def _load(paths: list[Path]) -> "Directory":
+    """Reads the manifests; SourceError (exit code 2) when a path is missing or unreadable."""
+    from fastroute.source.directory import Directory
+
+    source = Directory(paths)
+    source.load()
+    return source
+
+
+def _print_json(value: object) -> None:
+    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def _print_yaml(documents: Iterable[object]) -> None:
+    print("---\n".join(msgspec.yaml.encode(document).decode() for document in documents), end="")
 
 
 def _version(wanted: bool) -> None:

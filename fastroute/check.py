@@ -1,0 +1,105 @@
+"""check(): every status the controller would write, every problem behind them, and warnings, as one Report.
+
+The same graph and statuses as in serving, with an Outcome in which every bind succeeds. A Report has the shape of
+`fastroute check -o json`; equal input gives an equal Report (no clock, no order but the objects').
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from fastroute.graph.build import build_graph
+from fastroute.graph.finding import Finding, find_problems
+from fastroute.lint import lint
+from fastroute.resources.problem import ManifestProblem
+from fastroute.resources.status_patch import StatusPatch
+from fastroute.resources.world import Resources
+from fastroute.settings import GraphSettings
+from fastroute.status import build_statuses, everything_bound
+
+GATEWAY_API = "gateway.networking.k8s.io/v1"
+
+
+class ObjectName(msgspec.Struct, frozen=True, order=True):
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """A problem or a warning. Absent parts are None."""
+
+    object: ObjectName | None
+    condition: str | None  # None: an object that could not be read
+    reason: str | None
+    message: str
+    field: str | None = None
+    file: str | None = None
+    line: int | None = None
+    fix: str | None = None
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    objects: tuple[dict[str, Any], ...]  # {"apiVersion", "kind", "metadata", "status"}
+    problems: tuple[Said, ...]
+    warnings: tuple[Said, ...]
+
+
+def check(
+    resources: Resources,
+    settings: GraphSettings,
+    unread: Iterable[ManifestProblem] = (),
+    doubts: Iterable[ManifestProblem] = (),
+) -> Report:
+    """`unread`: what the source could not use, `doubts`: what it warns of."""
+    graph = build_graph(resources, settings)
+    statuses = build_statuses(graph, everything_bound(graph))
+    return Report(
+        objects=tuple(_object(patch) for patch in statuses.patches.values()),
+        problems=(*map(_of_manifest, unread), *map(_of_finding, find_problems(graph))),
+        warnings=(*map(_of_manifest, doubts), *map(_of_finding, lint(resources, graph))),
+    )
+
+
+def _object(patch: StatusPatch) -> dict[str, Any]:
+    metadata = {"namespace": patch.key.namespace, "name": patch.key.name}
+    return {
+        "apiVersion": GATEWAY_API,
+        "kind": patch.kind,
+        "metadata": {name: value for name, value in metadata.items() if value},
+        "status": patch.status,
+    }
+
+
+# --- Said
+
+
+def _of_manifest(problem: ManifestProblem) -> Said:
+    named = problem.kind is not None and problem.name is not None
+    return Said(
+        object=ObjectName(problem.kind or "", problem.namespace or "", problem.name or "") if named else None,
+        condition=None,
+        reason=None,
+        message=problem.message,
+        field=problem.field,
+        file=problem.file,
+        line=problem.line,
+        fix=problem.fix,
+    )
+
+
+def _of_finding(finding: Finding) -> Said:
+    return Said(
+        object=ObjectName(finding.kind, finding.key.namespace, finding.key.name),
+        condition=finding.condition,
+        reason=finding.reason,
+        message=finding.message,
+        field=finding.field,
+        file=finding.origin.file if finding.origin else None,
+        line=finding.origin.line if finding.origin else None,
+        fix=finding.fix,
+    )

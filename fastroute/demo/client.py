@@ -1,0 +1,108 @@
+"""A small HTTP/1.1 client on one kept-alive connection: what the tour and the tests ask with.
+
+One connection stays with one worker, whose weighted choice is exact over every window of sum/gcd requests.
+"""
+
+import json
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Self
+
+import h11
+import msgspec
+import trio
+
+_PIECE = 64 * 1024  # bytes read at once
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """Status, fields (names in lower case) and body of one response."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        return next((value for field, value in self.headers if field == name), None)
+
+    @property
+    def echo(self) -> dict[str, Any]:
+        """What an echo backend said of the request; {} when the gateway answered by itself."""
+        if self.header("content-type") != "application/json":
+            return {}
+        document: dict[str, Any] = json.loads(self.body)
+        return document
+
+    @property
+    def source(self) -> str:
+        """`namespace/service` of the backend that answered, else the status."""
+        echo = self.echo
+        return f"{echo['namespace']}/{echo['service']}" if echo else str(self.status)
+
+
+class Client:
+    """`async with Client(address, port) as client: await client.ask("/path")`. Reconnects when it was closed."""
+
+    def __init__(self, address: str, port: int) -> None:
+        self._address = address
+        self._port = port
+        self._stream: trio.SocketStream | None = None
+        self._protocol = h11.Connection(h11.CLIENT)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        if self._stream is not None:
+            await self._stream.aclose()
+            self._stream = None
+
+    async def ask(
+        self,
+        path: str,
+        *,
+        host: str = "",
+        method: str = "GET",
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+    ) -> Answer:
+        """One request, one answer. OSError, trio.BrokenResourceError, h11.RemoteProtocolError: none came."""
+        if self._stream is None:
+            self._stream = await trio.open_tcp_stream(self._address, self._port)
+            self._protocol = h11.Connection(h11.CLIENT)
+        fields = [("Host", host or f"{self._address}:{self._port}"), *headers]
+        if body:
+            fields.append(("Content-Length", str(len(body))))
+        request = h11.Request(method=method, target=path, headers=fields)
+        protocol = self._protocol
+        pieces = [protocol.send(request), protocol.send(h11.Data(data=body)) if body else b""]
+        pieces.append(protocol.send(h11.EndOfMessage()))
+        await self._stream.send_all(b"".join(piece or b"" for piece in pieces))
+        answer = await self._answer(self._stream)
+        if protocol.our_state is h11.DONE and protocol.their_state is h11.DONE:
+            protocol.start_next_cycle()
+        else:
+            await self.close()
+        return answer
+
+    async def _answer(self, stream: trio.SocketStream) -> Answer:
+        head: h11.Response | None = None
+        body = b""
+        while True:
+            event = self._protocol.next_event()
+            if event is h11.NEED_DATA:
+                self._protocol.receive_data(await stream.receive_some(_PIECE))
+            elif isinstance(event, h11.Response):
+                head = event
+            elif isinstance(event, h11.Data):
+                body += event.data
+            elif isinstance(event, h11.EndOfMessage):
+                break
+        assert head is not None, "h11 gives the head before the end"
+        fields = tuple((name.decode("ascii"), value.decode("latin-1")) for name, value in head.headers)
+        return Answer(head.status_code, fields, body)

@@ -1,0 +1,131 @@
+"""The guided tour: two teams' Services share a Gateway 70/30, a grant is taken away, exactly its share turns 500.
+
+Everything is real: echo backends, a `fastroute serve` of its own over a copy of examples/cross-namespace, requests over
+sockets, and the table that `fastroute check` prints. Requests go over one kept-alive connection, and so to one worker,
+whose weighted choice is exact over any 10 requests; so every number here must be right, and is checked.
+"""
+
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import trio
+
+from fastroute.check import Report, check
+from fastroute.demo.client import Client
+from fastroute.demo.echo import serve_echo
+from fastroute.demo.gateway import Gateway, running_gateway
+from fastroute.demo.pods import Pod, copy_manifests, pods
+from fastroute.pages import check_page
+from fastroute.settings import GraphSettings
+from fastroute.source.directory import Directory
+from fastroute.text import Block, Line, Table, write_page
+
+EXAMPLE = Path(__file__).parent / "examples" / "cross-namespace"
+GRANT = "grants/bananas.yaml"  # the one that is taken away
+REQUESTS = 100
+BANANAS, APPLES, REFUSED = "bananas/banana-echo", "apples/apple-echo", "500"
+
+_TURNS_WITHIN = 5.0  # seconds from a file's change to the first answer that shows it
+
+
+class Act(msgspec.Struct, frozen=True):
+    """What is asked, and what must come back: answers by who gave them."""
+
+    title: str
+    expected: dict[str, int]
+
+
+WHOLE = Act("Both teams have granted it: /fruits is split 70/30", {BANANAS: 70, APPLES: 30})
+BROKEN = Act("Without the bananas team's grant: its share, and only its share, is refused", {REFUSED: 70, APPLES: 30})
+MENDED = Act("The grant is back", {BANANAS: 70, APPLES: 30})
+
+
+def tour(*, once: bool) -> int:
+    """Shows it all; without `once` stays up until Ctrl-C. The exit code: 0 only if every number was right."""
+    try:
+        return trio.run(_tour, once)
+    except KeyboardInterrupt:
+        return 130 if once else 0
+
+
+async def _tour(once: bool) -> int:
+    with tempfile.TemporaryDirectory(prefix="fastroute-demo-") as folder:
+        manifests = Path(folder)
+        copy_manifests(EXAMPLE, manifests)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(serve_echo, _pods(manifests))
+            async with running_gateway(manifests, "--log-level", "warning") as gateway, gateway.client() as client:
+                right = await _acts(client, manifests)
+                if not once:
+                    write_page(_to_try(gateway, manifests))
+                    await trio.sleep_forever()
+            nursery.cancel_scope.cancel()
+    write_page([Line("Every number is as it should be." if right else "Some number is wrong.", "bold")])
+    return 0 if right else 1
+
+
+def _pods(manifests: Path) -> tuple[Pod, ...]:
+    return pods(_read(manifests).store.snapshot().endpoint_slices.values())
+
+
+def _read(manifests: Path) -> Directory:
+    source = Directory([manifests])
+    source.load()
+    return source
+
+
+async def _acts(client: Client, manifests: Path) -> bool:
+    grant = manifests / GRANT
+    text = grant.read_text()
+    right = await _act(WHOLE, client)
+
+    grant.unlink()
+    took = await _wait_for(REFUSED, client)
+    right &= await _act(BROKEN, client, f"The first refusal came {took * 1000:.0f} ms after the grant was removed.")
+    report = _report(manifests)
+    write_page([Line("What `fastroute check` says:", "bold"), *check_page(report)])
+    right &= [problem.reason for problem in report.problems] == ["RefNotPermitted"]
+
+    grant.write_text(text)
+    took = await _wait_for(BANANAS, client)
+    right &= await _act(MENDED, client, f"The first banana came {took * 1000:.0f} ms after the grant was written.")
+    return right
+
+
+async def _wait_for(source: str, client: Client) -> float:
+    """Asks until an answer comes from `source`; gives the seconds that took."""
+    begin = trio.current_time()
+    while (await client.ask("/fruits")).source != source:
+        if trio.current_time() - begin > _TURNS_WITHIN:
+            break
+    return trio.current_time() - begin
+
+
+async def _act(act: Act, client: Client, remark: str | None = None) -> bool:
+    counted = Counter([(await client.ask("/fruits")).source for _ in range(REQUESTS)])
+    rows = sorted({*counted, *act.expected}, reverse=True)
+    table = Table(
+        ("ANSWERED BY", "REQUESTS", "EXPECTED"),
+        tuple((name, str(counted[name]), str(act.expected.get(name, 0))) for name in rows),
+        tuple("red" if counted[name] != act.expected.get(name, 0) else "" for name in rows),
+    )
+    write_page([Line(act.title, "bold"), *([Line(remark)] if remark else []), table, Line("")])
+    return counted == act.expected
+
+
+def _report(manifests: Path) -> Report:
+    store = _read(manifests).store
+    return check(store.snapshot(), GraphSettings(), store.problems, store.warnings)
+
+
+def _to_try(gateway: Gateway, manifests: Path) -> Iterator[Block]:
+    command = f"{sys.executable} -m fastroute"
+    yield Line("It stays up until Ctrl-C. To try:", "bold")
+    yield Line(f"  curl http://{gateway.address}:{gateway.port()}/fruits")
+    yield Line(f"  curl http://127.0.0.1:{gateway.metrics}/metrics")
+    yield Line(f"  {command} explain GET http://{gateway.address}/fruits --manifests {manifests}")
+    yield Line(f"  rm {manifests / GRANT}     # and ask again")

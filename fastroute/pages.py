@@ -1,0 +1,147 @@
+"""What `check` and `explain` say to people, as blocks of text.py.
+
+A check: the conditions as a table, then what to do about each problem (YAML that would mend it, to hand to its owner),
+then warnings. An explanation: the decision, its filters and shares, then why the near misses do not.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from fastroute.check import Report, Said
+from fastroute.explain.considered import Considered
+from fastroute.explain.explanation import Explanation, Share
+from fastroute.explain.request import Request
+from fastroute.text import Block, Line, Table, Yaml
+
+_STATUS_STYLES = {"True": "", "False": "red"}
+_NEGATIVE = {"Conflicted"}  # condition types of which True is the bad news
+
+
+# --- check
+
+
+def check_page(report: Report) -> Iterator[Block]:
+    if report.objects:
+        yield _conditions(report.objects)
+    for problem in report.problems:
+        if problem.condition is None or problem.fix is not None:
+            yield Line(f"{_place(problem)}: {problem.message}", "red")
+            if problem.fix is not None:
+                yield Yaml(problem.fix)
+    for warning in report.warnings:
+        yield Line(f"warning: {_place(warning)}: {warning.message}", "yellow")
+        if warning.fix is not None:
+            yield Yaml(warning.fix)
+    yield Line(_verdict(report), "bold")
+
+
+def _verdict(report: Report) -> str:
+    counts = ((len(report.objects), "object"), (len(report.problems), "problem"), (len(report.warnings), "warning"))
+    return ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
+
+
+def _place(said: Said) -> str:
+    where = ":".join(str(part) for part in (said.file, said.line) if part is not None)
+    return ": ".join(str(part) for part in (where or None, said.object, said.field) if part is not None)
+
+
+def _conditions(objects: Iterable[dict[str, Any]]) -> Table:
+    rows = []
+    styles = []
+    for document in objects:
+        for name, conditions in _conditioned(document):
+            for entry in conditions:
+                rows.append((name, f"{entry['type']}={entry['status']}", entry["reason"], entry["message"]))
+                bad = (entry["status"] == "True") is (entry["type"] in _NEGATIVE)
+                styles.append("red" if bad else "")
+    return Table(("OBJECT", "CONDITION", "REASON", "MESSAGE"), tuple(rows), tuple(styles))
+
+
+def _conditioned(document: dict[str, Any]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Everything of one object that has conditions, with a name for it."""
+    status = document["status"]
+    metadata = document["metadata"]
+    name = f"{document['kind']} " + "/".join(metadata[part] for part in ("namespace", "name") if part in metadata)
+    yield name, status.get("conditions", [])
+    for listener in status.get("listeners", []):
+        yield f"{name} listener {listener['name']} ({listener['attachedRoutes']} routes)", listener["conditions"]
+    for parent in status.get("parents", []):
+        yield f"{name} at {_parent(parent['parentRef'], metadata)}", parent.get("conditions", [])
+
+
+def _parent(ref: dict[str, Any], metadata: dict[str, Any]) -> str:
+    narrowed = ref.get("sectionName") or ref.get("port")
+    name = f"{ref.get('namespace', metadata.get('namespace', ''))}/{ref['name']}"
+    return f"{name}:{narrowed}" if narrowed else name
+
+
+# --- explain
+
+
+def explain_page(request: Request, told: Explanation) -> Iterator[Block]:
+    query = "" if request.query is None else f"?{request.query}"
+    yield Line(f"{request.method} {request.scheme}://{request.authority}{request.path}{query}", "bold")
+    yield Line(_decision(told), "green" if told.decision == "forward" else "yellow")
+    if told.gateway is not None:
+        yield Table(("PART", "WHICH"), tuple(_parts(told)))
+    if told.filters:
+        yield Table(("FILTER", "DOES"), tuple(map(_filter_row, told.filters)))
+    if told.backends:
+        yield Table(
+            ("BACKEND", "WEIGHT", "SHARE", "GOES TO"),
+            tuple(map(_share_row, told.backends)),
+            tuple("" if share.status is None else "red" for share in told.backends),
+        )
+    if told.considered:
+        yield Table(("NOT", "BECAUSE"), tuple((_rule_name(near), near.reason) for near in told.considered))
+
+
+def _decision(told: Explanation) -> str:
+    answer = " ".join(str(part) for part in (told.status, told.reason) if part is not None)
+    return f"{told.decision}: {answer}" if answer else told.decision
+
+
+def _parts(told: Explanation) -> Iterator[tuple[str, str]]:
+    parts = (("gateway", told.gateway), ("listener", told.listener), ("route", told.route), ("rule", told.rule))
+    yield from ((name, value) for name, value in parts if value is not None)
+    if told.match is not None:
+        yield "match", _match_text(told.match)
+
+
+def _match_text(match: dict[str, Any]) -> str:
+    tests = [f"{match['path']['type']} {match['path']['value']}"]
+    tests += [f"hostname {match['hostname']}"] if match["hostname"] else []
+    tests += [f"method {match['method']}"] if match["method"] else []
+    tests += [f"header {test['name']} {_equals(test)}" for test in match["headers"]]
+    tests += [f"query {test['name']} {_equals(test)}" for test in match["queryParams"]]
+    return f"{match['index']}: {', '.join(tests)}"
+
+
+def _equals(test: dict[str, Any]) -> str:
+    return f"= {test['value']}" if test["type"] == "Exact" else f"matches {test['value']}"
+
+
+def _filter_row(step: dict[str, Any]) -> tuple[str, str]:
+    effects = []
+    for name, value in step.items():
+        if name == "type" or value in (None, []):
+            continue
+        if isinstance(value, list):
+            value = ", ".join(f"{item['name']}: {item['value']}" if isinstance(item, dict) else item for item in value)
+        effects.append(f"{name} {value}")
+    return step["type"], "; ".join(effects)
+
+
+def _share_row(share: Share) -> tuple[str, str, str, str]:
+    if share.status is not None:
+        goes = f"answered with {share.status} ({share.reason})"
+    else:
+        goes = ", ".join(share.endpoints or ())
+    filtered = "".join(f"; {kind}: {does}" for kind, does in map(_filter_row, share.filters))
+    return share.backend, str(share.weight), f"{share.fraction} ({share.share:.2%})", goes + filtered
+
+
+def _rule_name(near: Considered) -> str:
+    if near.route is None:
+        return f"{near.gateway} listener {near.listener}"
+    return f"{near.route} rule {near.rule}" + (f" match {near.match}" if near.match is not None else "")

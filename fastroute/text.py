@@ -1,0 +1,84 @@
+"""What commands print: a page of blocks, for people at a terminal (Rich: colours, tables) or for a pipe (plain text).
+
+In a pipe nothing is wrapped, cut or coloured, so that a line can be searched and a YAML block can be piped on.
+"""
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TextIO
+
+import msgspec
+
+
+class Line(msgspec.Struct, frozen=True):
+    """A paragraph. `style` is Rich's: "bold", "red"."""
+
+    text: str
+    style: str = ""
+
+
+class Table(msgspec.Struct, frozen=True):
+    """Rows under headings; the last column is the one that wraps on a terminal."""
+
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    styles: tuple[str, ...] = ()  # one for each row
+
+
+class Yaml(msgspec.Struct, frozen=True):
+    """A document to be copied: indented on a terminal too by nothing, so that it can be."""
+
+    text: str
+
+
+Block = Line | Table | Yaml
+
+
+def write_page(blocks: Iterable[Block], stream: TextIO | None = None) -> None:
+    """Prints the blocks, with an empty line between two of them, unless both are lines."""
+    stream = stream or sys.stdout
+    writer = _write_rich if stream.isatty() else _write_plain
+    before: Block | None = None
+    for block in blocks:
+        if before is not None and not (isinstance(before, Line) and isinstance(block, Line)):
+            print(file=stream)
+        writer(block, stream)
+        before = block
+    stream.flush()
+
+
+def _write_plain(block: Block, stream: TextIO) -> None:
+    if isinstance(block, Table):
+        stream.writelines(f"{line}\n" for line in _columns(block))
+    else:
+        print(block.text.rstrip("\n"), file=stream)
+
+
+def _columns(table: Table) -> Iterable[str]:
+    """Columns as wide as their widest cell; a cell is one line."""
+    rows: list[Sequence[str]] = [table.headings, *(tuple(" ".join(cell.split()) for cell in row) for row in table.rows)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(table.headings))]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _write_rich(block: Block, stream: TextIO) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.syntax import Syntax
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    console = Console(file=stream)
+    if isinstance(block, Line):
+        console.print(Text(block.text, style=block.style))
+    elif isinstance(block, Yaml):
+        console.print(Syntax(block.text.rstrip("\n"), "yaml", background_color="default"))
+    else:
+        shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+        for heading in block.headings:
+            last = heading == block.headings[-1]
+            shown.add_column(heading, overflow="fold", no_wrap=not last and len(block.headings) < 4)
+        for index, row in enumerate(block.rows):
+            shown.add_row(*map(Text, row), style=block.styles[index] if block.styles else "")
+        console.print(shown)
