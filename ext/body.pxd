@@ -1,6 +1,6 @@
 # A body on its way: which bytes belong to it, and where it ends (RFC 9112 sections 6 and 7).
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from fastroute.ext.head cimport HeadLimits
 
@@ -10,7 +10,7 @@ cdef struct Body:               # one struct for all framings; filled in by body
     uint8_t state               # body.pyx's own
     uint8_t complete            # the whole body, trailers included, has passed
     uint8_t name_size           # of the current trailer's name, as far as it is kept
-    uint16_t trailer_fields
+    uint32_t trailer_fields
     uint32_t line               # bytes of the current chunk-size or trailer line
     uint32_t trailers           # bytes of the trailer section
     uint64_t left               # bytes of the body or of the current chunk still to come

@@ -21,7 +21,8 @@ cdef struct Noted:              # what the fields of one head said about itself
 cdef enum:
     NOMINATED_MOST = 64         # options that one head's Connection fields may list
 
-# The FieldName of `size` bytes at `name`, in any case; FIELD_OTHER when it is none of them.
+# The FieldName of `size` bytes at `name`, in any case; FIELD_OTHER when it is none of them, FIELD_MIMIC when it is one
+# but for a '_' in place of a '-'.
 cdef uint8_t field_name(const char *name, uint32_t size) noexcept nogil
 # Reads field lines from `at` up to and including the empty line, into head.fields, and notes what they mean. `at` is
 # moved behind what was read. `tolerant`: of a space before the colon (RFC 9112 section 5.1 wants it removed from

@@ -7,7 +7,9 @@ Fields that rule one hop only are marked `dropped` (RFC 9110 section 7.6.1): tho
 Connection nominates. What a proxy must understand itself is found by a perfect hash over length, first and last octet.
 
 TE goes no further as it came: what it lists was said to us. But we do pass trailers on, so `trailers` in it is noted
-and said again by the writer. Proxy-Authenticate and Proxy-Authorization are between a client and its own proxy.
+and said again by the writer. Proxy-Authenticate and Proxy-Authorization are between a client and its own proxy. A name
+that differs from a known one only by '_' for '-' goes no further either: CGI and WSGI cannot tell them apart, so
+`X_Forwarded_For` would be believed there.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -15,10 +17,10 @@ from libc.string cimport memset
 
 from fastroute.ext.head cimport (
     FIELD_CONNECTION, FIELD_CONTENT_LENGTH, FIELD_COUNT, FIELD_DATE, FIELD_EXPECT, FIELD_HOST, FIELD_KEEP_ALIVE,
-    FIELD_LOCATION, FIELD_OTHER, FIELD_PROXY_AUTHENTICATE, FIELD_PROXY_AUTHORIZATION, FIELD_PROXY_CONNECTION,
-    FIELD_SERVER, FIELD_TE, FIELD_TRAILER, FIELD_TRANSFER_ENCODING, FIELD_UPGRADE, FIELD_X_FORWARDED_FOR,
-    FIELD_X_FORWARDED_HOST, FIELD_X_FORWARDED_PROTO, FIELD_X_REQUEST_ID, FIELDS_SPARE, FRAMING_CHUNKED,
-    FRAMING_LENGTH, FRAMING_NONE, Field, Head, HeadLimits,
+    FIELD_LOCATION, FIELD_MIMIC, FIELD_OTHER, FIELD_PROXY_AUTHENTICATE, FIELD_PROXY_AUTHORIZATION,
+    FIELD_PROXY_CONNECTION, FIELD_SERVER, FIELD_TE, FIELD_TRAILER, FIELD_TRANSFER_ENCODING, FIELD_UPGRADE,
+    FIELD_X_FORWARDED_FOR, FIELD_X_FORWARDED_HOST, FIELD_X_FORWARDED_PROTO, FIELD_X_REQUEST_ID, FIELDS_SPARE,
+    FRAMING_CHUNKED, FRAMING_LENGTH, FRAMING_NONE, Field, Head, HeadLimits,
 )
 from fastroute.ext.octet cimport OCTET_TOKEN, lower, run_over, run_over_field
 from fastroute.ext.refusal cimport (
@@ -54,7 +56,7 @@ NAMES = {
 # Host and the framing fields are written anew from the Head's own members; the others rule one hop.
 DROPPED = (
     FIELD_HOST, FIELD_CONTENT_LENGTH, FIELD_TRANSFER_ENCODING, FIELD_CONNECTION, FIELD_KEEP_ALIVE,
-    FIELD_PROXY_CONNECTION, FIELD_TE, FIELD_UPGRADE, FIELD_PROXY_AUTHENTICATE, FIELD_PROXY_AUTHORIZATION,
+    FIELD_PROXY_CONNECTION, FIELD_TE, FIELD_UPGRADE, FIELD_PROXY_AUTHENTICATE, FIELD_PROXY_AUTHORIZATION, FIELD_MIMIC,
 )
 
 cdef enum:
@@ -86,12 +88,25 @@ cdef inline bint is_same(const char *data, uint32_t size, const char *text, uint
     return True
 
 
+cdef bint is_mimicked(const char *name, const char *known, uint32_t size) noexcept nogil:
+    """Whether `name` is `known` but for '_' in place of '-'."""
+    cdef uint32_t i
+    for i in range(size):
+        if lower(name[i]) != known[i] and not (name[i] == c'_' and known[i] == c'-'):
+            return False
+    return True
+
+
 cdef uint8_t field_name(const char *name, uint32_t size) noexcept nogil:
     cdef uint8_t known
     if size == 0 or size > NAME_MOST:
         return FIELD_OTHER
     known = places[place_of(name, size)]
-    return known if known and is_same(name, size, names[known].data, names[known].size) else FIELD_OTHER
+    if known == FIELD_OTHER or names[known].size != size:
+        return FIELD_OTHER
+    if is_same(name, size, names[known].data, size):
+        return known
+    return FIELD_MIMIC if is_mimicked(name, names[known].data, size) else FIELD_OTHER
 
 
 def _lay_out():
@@ -101,7 +116,8 @@ def _lay_out():
         names[known] = Slice(<const char *> name, <uint32_t> len(name))
     for known in DROPPED:
         dropped[known] = 1
-    for factor in range(0x9e3779b1, 0x9e3779b1 + 2000, 2):
+    for candidate in range(0x9e3779b1, 0x9e3779b1 + 2000, 2):
+        factor = candidate
         memset(places, 0, sizeof(places))
         for known, name in NAMES.items():
             if places[place_of(name, len(name))]:

@@ -28,6 +28,7 @@ cdef enum FieldName:            # the fields a proxy must understand itself; eve
     FIELD_DATE
     FIELD_SERVER
     FIELD_LOCATION
+    FIELD_MIMIC                 # one of the above spelt with '_': CGI and WSGI take it for the real one
     FIELD_COUNT
 
 cdef enum MethodName:           # methods are case-sensitive; METHOD_OTHER is any other token

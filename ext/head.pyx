@@ -122,14 +122,14 @@ cdef int take_request_line(Head *head, const char **at, const char *end, const H
 cdef int take_status_line(Head *head, const char **at, const char *end) noexcept nogil:
     """HTTP-version SP status-code [ SP reason-phrase ] CRLF. Returns 1, 0 (more bytes) or -Refusal."""
     cdef const char *stop
-    cdef int i
+    cdef int _digit
     cdef int outcome = take_version(head, at, end)
     if outcome <= 0:
         return outcome
     if at[0][0] != c' ':
         return refuse_byte(at[0], end, REFUSAL_STATUS_INVALID)
     at[0] += 1
-    for i in range(3):
+    for _digit in range(3):
         if at[0] == end or not c'0' <= at[0][0] <= c'9':
             return refuse_byte(at[0], end, REFUSAL_STATUS_INVALID)
         head.status = head.status * 10 + <uint16_t> (at[0][0] - c'0')
@@ -171,6 +171,13 @@ cdef int more_or_too_large(uint32_t size, uint32_t *scanned, const HeadLimits *l
     return 0
 
 
+cdef void drop_field(Head *head, uint8_t known) noexcept nogil:
+    cdef uint32_t i
+    for i in range(head.fields_count):
+        if head.fields[i].known == known:
+            head.fields[i].dropped = 1
+
+
 cdef int conclude_request(Head *head, const Noted *noted, const HeadLimits *limits, Arena *arena) noexcept nogil:
     """What can be judged only now that all of the head is there. Returns 0 or -Refusal."""
     cdef int refusal = state_framing(head, noted) or obey_connection(head, noted)
@@ -180,6 +187,8 @@ cdef int conclude_request(Head *head, const Noted *noted, const HeadLimits *limi
     if head.framing == FRAMING_LENGTH and head.content_length == 0:
         head.framing = FRAMING_NONE
     head.expect_continue = noted.expects_continue and head.minor == 1
+    if noted.expects_continue and head.minor == 0:
+        drop_field(head, FIELD_EXPECT)                  # RFC 9110 section 10.1.1: to be ignored
     if noted.hosts > 1:
         return -REFUSAL_HOST_REPEATED
     if noted.hosts == 0 and head.minor == 1:

@@ -1,7 +1,8 @@
 """HTTP/1 from Python: one message at a time, for tests and tools; see http1.pyx."""
 
-from collections.abc import Buffer
 from typing import NamedTuple
+
+Buffer = bytes | bytearray | memoryview[int]
 
 class Refused(NamedTuple):
     status: int

@@ -163,11 +163,11 @@ cdef class HeadReader:
     def seconds(self, const uint8_t[::1] data, uint32_t count, *, bint write=True):
         """Processor time of `count` rounds of parsing and writing the head in `data`."""
         cdef char out[65536]
-        cdef uint32_t i
+        cdef uint32_t _round
         cdef uint32_t sum_ = 0
         cdef long start = clock()
         with nogil:
-            for i in range(count):
+            for _round in range(count):
                 self.scanned = 0
                 sum_ += self.parse(<const char *> &data[0], <uint32_t> data.shape[0])
                 if write and self.response:
@@ -231,7 +231,7 @@ cdef class BodyReader:
 
 
 def normalise_path(path, *, bint merge_slashes=False):
-    """The normal form of `path`, which starts with '/', as requests' paths are brought into it. ValueError: it has none."""
+    """The normal form of `path`, as requests get theirs. ValueError: it has none, or lacks its first '/'."""
     cdef bytes given = path.encode() if isinstance(path, str) else bytes(path)
     cdef bytes out = bytes(len(given))
     cdef int size

@@ -34,7 +34,8 @@ cdef extern from *:
         ['0' ... '9'] = ALNUM | OCTET_HEX,
         [':' ... '>'] = SEEN | OCTET_PATH, ['?'] = SEEN, ['@'] = SEEN | OCTET_PATH,
         ['A' ... 'F'] = ALNUM | OCTET_UPPER | OCTET_HEX, ['G' ... 'Z'] = ALNUM | OCTET_UPPER,
-        ['['] = SEEN | OCTET_PATH, ['\\\\'] = SEEN, [']'] = SEEN | OCTET_PATH, ['^'] = MARK, ['_'] = ALNUM, ['`'] = MARK,
+        ['['] = SEEN | OCTET_PATH, ['\\\\'] = SEEN, [']'] = SEEN | OCTET_PATH, ['^'] = MARK, ['_'] = ALNUM,
+        ['`'] = MARK,
         ['a' ... 'f'] = ALNUM | OCTET_HEX, ['g' ... 'z'] = ALNUM,
         ['{'] = SEEN | OCTET_PATH, ['|'] = MARK, ['}'] = SEEN | OCTET_PATH, ['~'] = MARK | OCTET_UNRESERVED,
     };

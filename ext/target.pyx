@@ -11,8 +11,8 @@ A host is a name of letters, digits, `-`, `_` and `.`, an IPv4 address, or an IP
 that RFC 3986 would allow in a name is a host that anybody serves, and parsers differ over it.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
-from libc.string cimport memchr, memcmp, memcpy
+from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memchr, memcpy
 
 from fastroute.ext.head cimport HOST_MOST, METHOD_CONNECT, Head, HeadLimits
 from fastroute.ext.octet cimport (

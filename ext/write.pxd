@@ -18,14 +18,16 @@ cdef struct LocalResponse:      # an answer of our own; its body is `text` and a
     Slice date                  # 29 bytes (write_date); empty: no Date
 
 # Fields with `dropped` set are left out. Host, framing fields, Connection and TE are written from the Head's own
-# members, never copied, whatever stands in `fields`. Always HTTP/1.1 (RFC 9110 section 2.5), keep-alive towards backends.
+# members, never copied, whatever stands in `fields`. Always HTTP/1.1 (RFC 9110 section 2.5), and towards backends the
+# connection is kept.
 cdef uint32_t write_request(char *out, uint32_t room, const Head *head) noexcept nogil
 # `chunk_it`: the caller writes chunks itself (write_chunk_head) for a body that came without framing.
 # `to_http10`: no Transfer-Encoding, no Trailer; keep-alive is said aloud unless `close`.
 cdef uint32_t write_response(char *out, uint32_t room, const Head *head, bint close, bint to_http10,
                              bint chunk_it) noexcept nogil
 cdef uint32_t write_local_response(char *out, uint32_t room, const LocalResponse *response) noexcept nogil
-# The line before `size` > 0 bytes of content that CRLF follows; the last chunk is "0\r\n\r\n". Takes CHUNK_HEAD_MOST of room.
+# The line before `size` > 0 bytes of content that CRLF follows; the last chunk is "0\r\n\r\n". Needs CHUNK_HEAD_MOST
+# bytes of room.
 cdef uint32_t write_chunk_head(char *out, uint64_t size) noexcept nogil
 # 29 bytes of IMF-fixdate (RFC 9110 section 5.6.7) for `seconds` since 1970.
 cdef void write_date(char *out, int64_t seconds) noexcept nogil

@@ -9,7 +9,7 @@ Towards a backend we always speak HTTP/1.1 and keep the connection: 1.1's defaul
 has the framing it came with, but that HTTP/1.0 gets no chunks, and that the caller may chunk what came without.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, strlen
 
 from fastroute.ext.head cimport (

@@ -12,7 +12,10 @@ EXT = Path(__file__).parent.parent / "ext"
 SOURCES = sorted([*EXT.glob("*.pyx"), *EXT.glob("*.pxd")])
 
 ALLOWED = ("fastroute.ext", "libc", "libcpp", "posix", "cpython", "cython")
-ALSO = {"counters.pyx": ("mmap", "os")}  # its Python faces map the file that main hands over
+ALSO = {
+    "counters.pyx": ("mmap", "os"),  # its Python faces map the file that main hands over
+    "http1.pyx": ("typing",),  # its Python face gives NamedTuples
+}
 LINE = re.compile(r"^\s*(?:from\s+([\w.]+)\s+c?import\b|c?import\s+([\w.]+(?:\s*,\s*[\w.]+)*))")
 
 
