@@ -1,0 +1,344 @@
+"""explain() over manifests: the scenarios' requests, with the decision, shares and near misses they should show."""
+
+import json
+
+import msgspec
+import pytest
+from worlds import APPLES, BANANAS, FRUITS, GATEWAY, grant, graph_of, route, service
+
+from fastroute.compiler.compile import compile_snapshot
+from fastroute.explain.explanation import Explanation, explain
+from fastroute.explain.request import parse_url
+from fastroute.settings import Addressing, GraphSettings
+
+TO_APPLES, TO_BANANAS = grant("apples", "infra", "apple-echo"), grant("bananas", "infra", "banana-echo")
+WORLD = (GATEWAY, FRUITS, APPLES, BANANAS)
+
+
+def ask(
+    url: str,
+    *manifests: str,
+    method: str = "GET",
+    headers: tuple[tuple[str, str], ...] = (),
+    gateway: str | None = None,
+    settings: GraphSettings | None = None,
+) -> Explanation:
+    graph = graph_of(*manifests, settings=settings)
+    request, port = parse_url(method, url, headers)
+    return explain(compile_snapshot(graph).snapshot, graph, request, port, gateway)
+
+
+def shares(explanation: Explanation) -> dict[str, tuple[str, int | None, str | None]]:
+    assert explanation.backends is not None
+    return {share.backend: (share.fraction, share.status, share.reason) for share in explanation.backends}
+
+
+REFUSED = (500, "reference_refused")
+
+
+@pytest.mark.parametrize(
+    ("grants", "decision", "bananas", "apples"),
+    [
+        ((), ("respond", *REFUSED), REFUSED, REFUSED),  # A1
+        ((TO_APPLES,), ("forward", None, None), REFUSED, (None, None)),  # A2
+        ((TO_BANANAS,), ("forward", None, None), (None, None), REFUSED),  # A3
+        ((TO_APPLES, TO_BANANAS), ("forward", None, None), (None, None), (None, None)),  # A4
+        ((TO_APPLES, grant("bananas", "infra", "other")), ("forward", None, None), REFUSED, (None, None)),  # A5
+        ((grant("apples", "infra"), grant("bananas", "infra")), ("forward", None, None), (None, None), (None, None)),
+    ],
+    ids=["A1", "A2", "A3", "A4", "A5", "A6"],
+)
+def test_a_refused_share_is_shown_with_what_it_is_answered(
+    grants: tuple[str, ...],
+    decision: tuple[str, int | None, str | None],
+    bananas: tuple[int | None, str | None],
+    apples: tuple[int | None, str | None],
+) -> None:
+    explanation = ask("http://web.example:8080/fruits", *WORLD, *grants)
+    assert (explanation.decision, explanation.status, explanation.reason) == decision
+    assert shares(explanation) == {
+        "bananas/banana-echo:80": ("7/10", *bananas),
+        "apples/apple-echo:80": ("3/10", *apples),
+    }
+
+
+def test_the_whole_shape() -> None:
+    explanation = ask("http://web.example:8080/fruits/1?x=1", *WORLD, TO_APPLES)
+    assert json.loads(msgspec.json.encode(explanation)) == {
+        "decision": "forward",
+        "status": None,
+        "reason": None,
+        "gateway": "infra/web",
+        "listener": "proxy",
+        "route": "infra/fruits",
+        "rule": "0",
+        "match": {
+            "index": 0,
+            "hostname": None,
+            "path": {"type": "PathPrefix", "value": "/fruits"},
+            "method": None,
+            "headers": [],
+            "queryParams": [],
+        },
+        "backends": [
+            {
+                "backend": "bananas/banana-echo:80",
+                "weight": 70,
+                "share": 0.7,
+                "fraction": "7/10",
+                "endpoints": None,
+                "status": 500,
+                "reason": "reference_refused",
+                "filters": [],
+            },
+            {
+                "backend": "apples/apple-echo:80",
+                "weight": 30,
+                "share": 0.3,
+                "fraction": "3/10",
+                "endpoints": ["127.0.0.1:18001"],
+                "status": None,
+                "reason": None,
+                "filters": [],
+            },
+        ],
+        "filters": [],
+        "considered": [],
+    }
+
+
+def test_other_paths_are_not_found_and_the_near_miss_says_why() -> None:
+    explanation = ask("http://web.example:8080/fruitsalad", *WORLD)
+    assert (explanation.decision, explanation.status, explanation.reason) == ("respond", 404, "no_rule")
+    assert (explanation.gateway, explanation.listener, explanation.route) == ("infra/web", "proxy", None)
+    [miss] = explanation.considered
+    assert (miss.route, miss.rule, miss.match) == ("infra/fruits", "0", 0)
+    assert miss.reason == "path PathPrefix /fruits does not match /fruitsalad"
+
+
+# A20: the seed's own route.
+SHOP = route(
+    "frontend/shop",
+    """
+  - matches: [{path: {value: /auth}}]
+    backendRefs: [{name: auth-service, namespace: shared, port: 8080}]
+  - backendRefs: [{name: frontend-service, port: 80}]
+""",
+    hostnames="[app.example.com]",
+)
+SHOP_WORLD = (
+    GATEWAY,
+    SHOP,
+    service("shared/auth-service", 18003, 18004, port=8080),
+    service("frontend/frontend-service", 18005),
+    grant("shared", "frontend"),
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "rule", "endpoints"),
+    [
+        ("/auth", "0", ("127.0.0.1:18003", "127.0.0.1:18004")),
+        ("/auth/x", "0", ("127.0.0.1:18003", "127.0.0.1:18004")),
+        ("/authx", "1", ("127.0.0.1:18005",)),
+        ("/", "1", ("127.0.0.1:18005",)),
+    ],
+)
+def test_a_route_of_two_rules(path: str, rule: str, endpoints: tuple[str, ...]) -> None:
+    explanation = ask(f"http://app.example.com:8080{path}", *SHOP_WORLD)
+    assert (explanation.decision, explanation.rule) == ("forward", rule)
+    assert explanation.backends is not None
+    assert [share.endpoints for share in explanation.backends] == [endpoints]
+
+
+def test_another_host_is_not_found() -> None:
+    explanation = ask("http://other.example.com:8080/", *SHOP_WORLD)
+    assert (explanation.status, explanation.reason) == (404, "no_rule")
+    assert explanation.considered[0].reason == "hostname app.example.com does not take other.example.com"
+
+
+def test_a_winner_tells_what_it_beat_and_why() -> None:
+    more = """
+  - matches: [{path: {value: /auth}, headers: [{name: x-a, value: "1"}]}]
+"""
+    explanation = ask(
+        "http://app.example.com:8080/auth", *SHOP_WORLD, route("frontend/more", more), headers=(("X-A", "1"),)
+    )
+    assert explanation.route == "frontend/shop"
+    assert [(miss.route, miss.rule, miss.reason) for miss in explanation.considered] == [
+        ("frontend/shop", "1", "takes it too, but the path prefix /auth is longer than /"),
+        ("frontend/more", "0", "takes it too, but hostname app.example.com is more specific than none"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("winner", "loser", "reason"),
+    [
+        ("path: {value: /a, type: Exact}", "path: {value: /a}", "path type Exact comes before PathPrefix"),
+        ("path: {value: /a}, method: GET", "path: {value: /a}", "a match with a method comes first"),
+        (
+            "headers: [{name: a, value: '1'}]",
+            "queryParams: [{name: q, value: '1'}]",
+            "the match with more headers comes first",
+        ),
+        ("path: {value: /}", "path: {value: /}", "of equally old routes the one whose namespace/name sorts first"),
+    ],
+)
+def test_each_rule_of_precedence_has_its_words(winner: str, loser: str, reason: str) -> None:
+    manifests = [route(f"infra/{name}", f"\n  - matches: [{{{it}}}]") for name, it in (("a", winner), ("b", loser))]
+    explanation = ask("http://web:8080/a?q=1", GATEWAY, *manifests, headers=(("A", "1"),))
+    assert explanation.route == "infra/a"
+    assert explanation.considered[0].route == "infra/b"
+    assert reason in explanation.considered[0].reason
+
+
+def test_a_route_that_no_listener_admits_is_named_with_its_condition() -> None:  # B1
+    gateway = GATEWAY.replace("{namespaces: {from: All}}", "{namespaces: {from: Same}}")
+    explanation = ask("http://web:8080/x", gateway, route("apples/r", "\n  - {}"))
+    assert (explanation.decision, explanation.status, explanation.reason) == ("respond", 404, "no_rule")
+    [miss] = explanation.considered
+    assert miss.route == "apples/r"
+    assert miss.reason.startswith("not served: Accepted=False/NotAllowedByListeners: ")
+
+
+def test_a_route_that_is_refused_itself_is_named_if_it_would_take_the_request() -> None:
+    refused = route(
+        "infra/r",
+        "\n  - matches: [{path: {value: /a}}, {path: {value: /b}}]\n    filters: [{type: CORS, cors: {}}]",
+    )
+    [miss] = ask("http://web:8080/b", GATEWAY, refused).considered
+    assert (miss.route, miss.rule, miss.match) == ("infra/r", "0", 1)
+    assert "Accepted=False/UnsupportedValue" in miss.reason
+    assert ask("http://web:8080/c", GATEWAY, refused).considered == ()
+
+
+@pytest.mark.parametrize(
+    ("url", "reason", "words"),
+    [
+        ("http://web:9999/", "not_listening", "does not take http on port 9999"),
+        ("https://web/", "not_listening", "does not take https on port 443"),
+        ("http://other.org:8080/", "no_listener", "hostname does not take other.org"),
+    ],
+)
+def test_nobody_listens(url: str, reason: str, words: str) -> None:
+    gateway = GATEWAY.replace("name: proxy,", "name: proxy, hostname: '*.example.com',")
+    explanation = ask(url, gateway)
+    assert (explanation.decision, explanation.reason) == ("respond", reason)
+    assert explanation.status == (None if reason == "not_listening" else 404)
+    assert explanation.gateway is None
+    [miss] = explanation.considered
+    assert (miss.gateway, miss.listener, miss.route) == ("infra/web", "proxy", None)
+    assert words in miss.reason
+
+
+def test_a_url_without_a_port_means_the_only_port_there_is() -> None:
+    assert ask("http://web/fruits", *WORLD, TO_APPLES).route == "infra/fruits"
+
+
+def test_a_port_may_be_named_as_it_is_bound() -> None:
+    graph = graph_of(*WORLD)
+    snapshot = compile_snapshot(graph, 1000).snapshot
+    request, _ = parse_url("GET", "http://web/fruits")
+    assert explain(snapshot, graph, request, 8080).route == "infra/fruits"
+    assert explain(snapshot, graph, request, 9080).route == "infra/fruits"
+    assert explain(snapshot, graph, request, 9081).reason == "not_listening"
+
+
+OTHER_GATEWAY = GATEWAY.replace("name: web", "name: api")
+POOL = GraphSettings(addressing=Addressing(pool="127.0.1.0/28"))
+
+
+def test_gateways_with_addresses_of_their_own() -> None:
+    manifests = (GATEWAY, OTHER_GATEWAY, route("infra/r", "\n  - {}", parent="{name: web}"))
+    assert ask("http://web:8080/", *manifests, settings=POOL).gateway == "infra/web"
+    narrowed = ask("http://web:8080/", *manifests, settings=POOL, gateway="infra/api")
+    assert (narrowed.gateway, narrowed.reason) == ("infra/api", "no_rule")
+    addresses = {
+        gateway: ask(f"http://{address}:8080/", *manifests, settings=POOL).gateway
+        for gateway, address in _addresses(*manifests).items()
+    }
+    assert addresses == {"infra/web": "infra/web", "infra/api": "infra/api"}
+
+
+def _addresses(*manifests: str) -> dict[str, str]:
+    graph = graph_of(*manifests, settings=POOL)
+    return {str(key): gateway.bind[0] for key, gateway in graph.gateways.items()}
+
+
+def test_a_redirect_says_where_it_leads() -> None:
+    redirect = route(
+        "infra/r",
+        """
+  - matches: [{path: {value: /old}}]
+    filters:
+    - type: RequestRedirect
+      requestRedirect: {scheme: https, statusCode: 301, path: {type: ReplacePrefixMatch, replacePrefixMatch: /new}}
+""",
+    )
+    explanation = ask("http://web:8080/old/page?x=1", GATEWAY, redirect)
+    assert (explanation.decision, explanation.status, explanation.reason) == ("redirect", 301, "redirect")
+    assert explanation.backends is None
+    assert explanation.filters == (
+        {"type": "RequestRedirect", "statusCode": 301, "location": "https://web/new/page?x=1"},
+    )
+
+
+def test_filters_are_shown_in_order_with_what_they_do() -> None:
+    changed = route(
+        "apples/r",
+        """
+  - matches: [{path: {value: /old}}]
+    filters:
+    - type: RequestHeaderModifier
+      requestHeaderModifier: {set: [{name: X-A, value: "1"}], remove: [X-B]}
+    - type: URLRewrite
+      urlRewrite: {hostname: inner, path: {type: ReplacePrefixMatch, replacePrefixMatch: /new}}
+    backendRefs:
+    - name: apple-echo
+      port: 80
+      filters:
+      - type: ResponseHeaderModifier
+        responseHeaderModifier: {add: [{name: X-C, value: "2"}]}
+""",
+    )
+    explanation = ask("http://web:8080/old/page", GATEWAY, APPLES, changed)
+    assert explanation.filters == (
+        {"type": "RequestHeaderModifier", "set": [{"name": "X-A", "value": "1"}], "add": [], "remove": ["X-B"]},
+        {"type": "URLRewrite", "hostname": "inner", "path": "/new/page"},
+    )
+    assert explanation.backends is not None
+    assert explanation.backends[0].filters == (
+        {"type": "ResponseHeaderModifier", "set": [], "add": [{"name": "X-C", "value": "2"}], "remove": []},
+    )
+
+
+@pytest.mark.parametrize(
+    ("rule", "status", "reason"),
+    [
+        ("\n  - {}", 500, "no_backend_refs"),
+        ("\n  - backendRefs: [{name: apple-echo, port: 80, weight: 0}]", 500, "zero_weights"),  # A14
+        ("\n  - backendRefs: [{name: none, port: 80}]", 500, "backend_not_found"),  # A12, in its own namespace
+        ("\n  - backendRefs: [{name: empty, port: 80}]", 503, "no_endpoint"),  # A13
+        ("\n  - backendRefs: [{name: empty, port: 80}, {name: none, port: 80, weight: 2}]", 500, "no_backend"),
+    ],
+)
+def test_what_the_gateway_answers_itself(rule: str, status: int, reason: str) -> None:
+    explanation = ask("http://web:8080/", GATEWAY, APPLES, service("apples/empty"), route("apples/r", rule))
+    assert (explanation.decision, explanation.status, explanation.reason) == ("respond", status, reason)
+    assert explanation.route == "apples/r"
+
+
+def test_exact_shares_of_odd_weights() -> None:
+    weights = (1, 1, 1, 0, 4)
+    refs = ", ".join(f"{{name: apple-echo, port: 80, weight: {weight}}}" for weight in weights)
+    explanation = ask("http://web:8080/", GATEWAY, APPLES, route("apples/r", f"\n  - backendRefs: [{refs}]"))
+    assert explanation.backends is not None
+    assert [share.fraction for share in explanation.backends] == ["1/7", "1/7", "1/7", "0", "4/7"]
+    assert sum(share.share for share in explanation.backends) == pytest.approx(1)
+
+
+def test_near_misses_are_not_endless() -> None:
+    rules = "".join(f"\n  - matches: [{{path: {{value: /{number}}}}}]" for number in range(16))
+    routes = [route(f"infra/r{number}", rules) for number in range(4)]
+    explanation = ask("http://web:8080/99", GATEWAY, *routes)
+    assert len(explanation.considered) == 20
