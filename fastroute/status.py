@@ -224,7 +224,7 @@ def _gateway_accepted(node: GatewayNode, listeners: list[dict[str, Any]], genera
     if own["status"] == "False" or not bad:
         return own
     message = f"Not accepted: listener {', '.join(bad)}; the status of each says why."
-    some = "True" if len(bad) < len(listeners) else "False"
+    some = "True" if any(listener.serves for listener in node.listeners) else "False"
     return condition(ACCEPTED, some, "ListenersNotValid", message, generation)
 
 
