@@ -2,7 +2,8 @@
 
 A pure function of the graph. What it made is kept beside it (Compiled), by the nodes it was made from: nodes are
 frozen, so the same node (`is`) gives the very same rules again, and a mapping of which nothing changed is the very same
-mapping. The rules of a listener depend on its id and on an Attachment, and on nothing else.
+mapping. The rules of a listener depend on its id and on an Attachment, and on nothing else; a listener and a route meet
+in one Attachment at most.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -31,10 +32,13 @@ class AttachmentRules(NamedTuple):
 class ListenerRules(NamedTuple):
     """What one listener on one address came to."""
 
-    node: ListenerNode
-    listener: Listener
+    node: ListenerNode | None
+    listener: Listener | None
     attachments: dict[int, AttachmentRules]  # by id() of the attachment
     rules: dict[str, Rule]  # in the ids' order
+
+
+_NO_RULES = ListenerRules(None, None, {}, {})
 
 
 class Compiled(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +61,7 @@ def compile_snapshot(graph: Graph, port_offset: int = 0, previous: Compiled = NO
     before = previous.snapshot
     unchanged = _same(parts, previous.parts)
     snapshot = Snapshot(
-        listeners=before.listeners if unchanged else {id: part.listener for id, part in parts.items()},
+        listeners=before.listeners if unchanged else {listener.id: listener for listener, _ in serving},
         rules=before.rules if unchanged else _merged(parts.values()),
         endpoints=before.endpoints if graph.backends is previous.backends else endpoints_of(graph.backends),
     )
@@ -96,6 +100,19 @@ def _merged(parts: Collection[ListenerRules]) -> Mapping[str, Rule]:
     return dict(sorted(chain.from_iterable(part.rules.items() for part in parts)))
 
 
+def _replaced(
+    rules: dict[str, Rule], gone: Iterable[AttachmentRules], anew: Iterable[AttachmentRules]
+) -> dict[str, Rule]:
+    """`rules` without those that are gone, with those made anew, in the ids' order: a rule made again has its place."""
+    made = {rule.id: rule for attachment in anew for rule in attachment.rules}
+    merged = rules | made
+    for attachment in gone:
+        for rule in attachment.rules:
+            if rule.id not in made:
+                del merged[rule.id]
+    return merged if made.keys() <= rules.keys() else dict(sorted(merged.items()))
+
+
 class _Compilation:
     """One pass: what was made before, and the bodies of routes that meet several listeners."""
 
@@ -105,20 +122,17 @@ class _Compilation:
         self._bodies: dict[int, tuple[_Body, ...]] = {}  # by id() of the RouteNode, which the graph holds
 
     def listener_rules(self, listener: Listener, node: ListenerNode) -> ListenerRules:
-        before = self._before.get(listener.id)
-        if before is None:
-            before = ListenerRules(node, listener, {}, {})
-        elif before.node is node and before.listener == listener:
+        before = self._before.get(listener.id, _NO_RULES)
+        if before.node is node and before.listener == listener:
             return before
-        attachments: dict[int, AttachmentRules] = {}
-        rules: dict[str, Rule] = {}
-        for attachment in node.attachments:
-            key = id(attachment)
-            made = before.attachments.get(key) or AttachmentRules(attachment, self._rules(listener, attachment))
-            attachments[key] = made
-            for rule in made.rules:
-                rules.setdefault(rule.id, rule)  # a route may meet one listener through two parentRefs
-        return ListenerRules(node, listener, attachments, dict(sorted(rules.items())))
+        met = {id(attachment): attachment for attachment in node.attachments}
+        gone = [before.attachments[key] for key in before.attachments.keys() - met.keys()]
+        anew = {
+            key: AttachmentRules(met[key], self._rules(listener, met[key]))
+            for key in met.keys() - before.attachments.keys()
+        }
+        attachments = {key: made for key, made in before.attachments.items() if key in met} | anew
+        return ListenerRules(node, listener, attachments, _replaced(before.rules, gone, anew.values()))
 
     def _rules(self, listener: Listener, attachment: Attachment) -> tuple[Rule, ...]:
         route = attachment.route
