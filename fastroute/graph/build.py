@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from fastroute.graph.backend import Slices, Targets, build_backend, index_slices, move_slices, slice_owner, tcp_port
-from fastroute.graph.change import Touched, changed_keys, find_touched, kept, replaced
+from fastroute.graph.change import Touched, changed_keys, find_touched, kept, kept_all, replaced
 from fastroute.graph.gateway import build_gateways
 from fastroute.graph.gatewayclass import build_classes
 from fastroute.graph.grant import Grants, index_grants
@@ -114,10 +114,7 @@ def _build_gateways(
         return last.classes, last.gateways
     classes = build_classes(resources.gateway_classes, last.settings)
     gateways = build_gateways(resources.gateways, classes, last.settings, _held(last, resources))
-    return (
-        {key: kept(last.classes.get(key), node) for key, node in classes.items()},
-        {key: _keep_gateway(last.gateways.get(key), node) for key, node in gateways.items()},
-    )
+    return kept_all(last.classes, classes, kept), kept_all(last.gateways, gateways, _keep_gateway)
 
 
 def _held(last: Memo, resources: Resources) -> dict[Key, tuple[str, ...]]:

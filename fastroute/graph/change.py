@@ -1,7 +1,7 @@
 """What differs between two worlds, by identity: everything that flows is frozen, so "unchanged" is `is`."""
 
 from bisect import insort
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from operator import is_not
 from typing import Any, TypeVar
 
@@ -101,6 +101,12 @@ def _merged(old: dict[K, V], added: dict[K, V]) -> dict[K, V]:
             insort(keys, key)
     old.update(added)
     return {key: old[key] for key in keys}
+
+
+def kept_all(old: Mapping[K, V], new: Mapping[K, V], keep: Callable[[V | None, V], V]) -> Mapping[K, V]:
+    """`keep` for each value, and `old` itself where nothing differs."""
+    merged = {key: keep(old.get(key), value) for key, value in new.items()}
+    return merged if changed_keys(old, merged) else old
 
 
 def kept(old: V | None, new: V) -> V:

@@ -1,0 +1,235 @@
+"""A change costs what it touches, and nothing more comes of it than of a rebuild from nothing."""
+
+from typing import Any
+
+import msgspec
+from graph.world import (
+    endpoint_slice,
+    gateway,
+    grant,
+    listener,
+    make,
+    namespace,
+    ref,
+    removed,
+    replaced,
+    route,
+    service,
+    world,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fastroute.graph.build import build_graph
+from fastroute.graph.node import Graph
+from fastroute.resources.core import EndpointSlice, Namespace, Service
+from fastroute.resources.gateway import Gateway, GatewayClass, GRPCRoute, HTTPRoute
+from fastroute.resources.meta import Key
+from fastroute.resources.policy import ReferenceGrant
+from fastroute.resources.world import Resources
+from fastroute.settings import Addressing, GraphSettings
+from fastroute.snapshot import Endpoint
+from fastroute.status import Statuses, build_statuses, everything_bound
+
+SETTINGS = GraphSettings()
+TEAMS = ("infra", "red", "blue")
+team = st.sampled_from(TEAMS)
+number = st.sampled_from((0, 1))
+BY_LABEL = {"from": "Selector", "selector": {"matchLabels": {"open": "yes"}}}
+OTHER = "example.com/other"
+
+
+def parents(draw: Any) -> list[Any]:
+    name = st.sampled_from(("gw0", "gw1"))
+    section = st.sampled_from((None, "one", "two"))
+    refs = st.fixed_dictionaries({"namespace": st.just("infra"), "name": name, "sectionName": section})
+    return draw(st.lists(refs, min_size=0, max_size=2))
+
+
+@st.composite
+def edits(draw: Any) -> Any:
+    """An object to put in, or the (type, key) of one to remove."""
+    kind = draw(
+        st.sampled_from(
+            (Gateway, HTTPRoute, HTTPRoute, GRPCRoute, Service, EndpointSlice, ReferenceGrant, Namespace, GatewayClass)
+        )
+    )
+    home, index = draw(team), draw(number)
+    remove = draw(st.integers(0, 3)) == 0
+    match kind:
+        case _ if kind is Gateway:
+            thing = some_gateway(draw, index)
+        case _ if kind in (HTTPRoute, GRPCRoute):
+            refs = [
+                ref(f"s{draw(number)}", draw(team), port=draw(st.sampled_from((80, 81))))
+                for _ in range(draw(number) + 1)
+            ]
+            hosts = draw(
+                st.lists(st.sampled_from(("a.example.com", "*.example.com", "b.org")), unique=True, max_size=2)
+            )
+            thing = route(f"r{index}", home, *refs, type_=kind, parents=parents(draw), hostnames=hosts)
+        case _ if kind is Service:
+            thing = service(f"s{index}", home, *draw(st.sampled_from(((80,), (80, 81)))))
+        case _ if kind is EndpointSlice:
+            owner = draw(st.sampled_from((None, "s0", "s1")))
+            thing = endpoint_slice(
+                f"e{index}", home, owner, *draw(st.sampled_from((("10.0.0.1",), ("10.0.0.1", "10.0.0.2"), ())))
+            )
+        case _ if kind is ReferenceGrant:
+            to = draw(st.sampled_from((None, "s0")))
+            thing = grant(
+                f"g{index}", home, draw(team), to, from_kind=draw(st.sampled_from(("HTTPRoute", "GRPCRoute")))
+            )
+        case _ if kind is Namespace:
+            thing = namespace(home, **draw(st.sampled_from(({}, {"open": "yes"}, {"open": "no"}))))
+        case _:
+            name = draw(st.sampled_from(("fastroute", "other")))
+            controller = SETTINGS.controller_name if draw(number) else OTHER
+            thing = make(GatewayClass, "", name, {"controllerName": controller})
+    return (type(thing), thing.key) if remove else thing
+
+
+def some_gateway(draw: Any, index: int) -> Gateway:
+    allow = st.sampled_from(("All", "Same", BY_LABEL))
+    port = st.sampled_from((80, 8080))
+    listeners = [listener(name, draw(port), allow=draw(allow)) for name in ("one", "two")[: 1 + draw(number)]]
+    listeners[0]["hostname"] = draw(st.sampled_from((None, "*.example.com")))
+    created = f"2026-01-0{draw(number) + 1}T00:00:00Z"
+    return gateway(f"gw{index}", "infra", *listeners, meta={"creationTimestamp": created})
+
+
+def applied(resources: Resources, edit: Any) -> Resources:
+    return removed(resources, *edit) if isinstance(edit, tuple) else replaced(resources, edit)
+
+
+def shown(graph: Graph) -> dict[str, Any]:
+    return {name: getattr(graph, name) for name in ("classes", "gateways", "routes", "parents", "backends")}
+
+
+def statuses(graph: Graph, previous: Statuses | None = None) -> Statuses:
+    return build_statuses(graph, everything_bound(graph), previous)
+
+
+START = world(
+    gateway("gw0", "infra", listener("one")),
+    route("r0", "red", ref("s0")),
+    route("r1", "blue", ref("s0", "red"), ref("s1", "blue"), parents=[{"namespace": "infra", "name": "gw0"}]),
+    service("s0", "red"),
+    service("s1", "blue"),
+    endpoint_slice("e0", "red", "s0", "10.0.0.1"),
+    grant("g0", "red", "blue"),
+)
+
+
+@given(steps=st.lists(st.lists(edits(), min_size=1, max_size=3), max_size=12))
+@settings(max_examples=80, deadline=None)
+def test_increments_equal_a_rebuild_from_nothing(steps: list[list[Any]]) -> None:
+    resources = START
+    graph = build_graph(resources, SETTINGS)
+    said = statuses(graph)
+    for step in steps:
+        for edit in step:
+            resources = applied(resources, edit)
+        before, was = graph, said
+        graph = build_graph(resources, SETTINGS, before)
+        said = statuses(graph, was)
+        anew = build_graph(resources, SETTINGS)
+        assert shown(graph) == shown(anew)
+        assert said.patches == statuses(anew).patches
+        assert_kept(before, graph)
+        assert all(patch is was.patches[id_] for id_, patch in said.patches.items() if was.patches.get(id_) == patch)
+
+
+def assert_kept(before: Graph, graph: Graph) -> None:
+    """What says the same is the very same object: that is how the compiler sees that nothing changed."""
+    for name, nodes in shown(graph).items():
+        old = getattr(before, name)
+        assert all(node is old[id_] for id_, node in nodes.items() if old.get(id_) == node), name
+        assert nodes is old or nodes != old, name
+    for key, node in graph.gateways.items():
+        known = (
+            {listener.source.name: listener for listener in before.gateways[key].listeners}
+            if key in before.gateways
+            else {}
+        )
+        for found in node.listeners:
+            old = known.get(found.source.name)
+            assert found is old or found != old
+            attached = {attachment.route.id: attachment for attachment in old.attachments} if old else {}
+            for attachment in found.attachments:
+                assert attachment is attached.get(attachment.route.id) or attachment != attached.get(
+                    attachment.route.id
+                )
+
+
+def many_routes(count: int) -> Resources:
+    things: list[Any] = [gateway()]
+    for index in range(count):
+        home = f"team-{index % 20}"
+        things += [
+            route(f"r{index}", home, ref(f"s{index}"), hostnames=[f"h{index}.example.com"]),
+            service(f"s{index}", home),
+            endpoint_slice(f"s{index}-1", home, f"s{index}", "127.0.0.1"),
+        ]
+    return world(*things)
+
+
+def test_an_edited_route_makes_one_node() -> None:
+    resources = many_routes(300)
+    before = build_graph(resources, SETTINGS)
+    edited = route("r7", "team-7", ref("s7"), hostnames=["new.example.com"])
+    after = build_graph(replaced(resources, edited), SETTINGS, before)
+    assert [id_ for id_, node in after.routes.items() if node is not before.routes[id_]] == [("HTTPRoute", edited.key)]
+    assert after.backends is before.backends
+    gateway_key = Key("infra", "gw")
+    pairs = zip(
+        after.gateways[gateway_key].listeners[0].attachments,
+        before.gateways[gateway_key].listeners[0].attachments,
+        strict=True,
+    )
+    assert sum(new is not old for new, old in pairs) == 1
+    was, said = statuses(before), statuses(after, statuses(before))
+    assert said.patches == was.patches
+    anew = statuses(after, was)
+    assert all(patch is was.patches[id_] for id_, patch in anew.patches.items())
+
+
+def test_a_changed_slice_makes_no_route() -> None:
+    resources = many_routes(300)
+    before = build_graph(resources, SETTINGS)
+    after = build_graph(replaced(resources, endpoint_slice("s7-1", "team-7", "s7", "127.0.0.9")), SETTINGS, before)
+    assert after.routes is before.routes
+    assert after.gateways is before.gateways
+    assert [id_ for id_, node in after.backends.items() if node is not before.backends[id_]] == ["team-7/s7:80"]
+    assert after.backends["team-7/s7:80"].endpoints == (Endpoint("127.0.0.9", 8080),)
+
+
+def test_nothing_new_is_the_very_same() -> None:
+    resources = many_routes(5)
+    before = build_graph(resources, SETTINGS)
+    after = build_graph(resources, SETTINGS, before)
+    assert all(new is old for new, old in zip(shown(after).values(), shown(before).values(), strict=True))
+
+
+def test_an_irrelevant_edit_of_a_service_or_namespace_touches_nothing() -> None:
+    resources = many_routes(5)
+    before = build_graph(resources, SETTINGS)
+    same = resources.services[Key("team-1", "s1")]
+    renewed = msgspec.structs.replace(same, metadata=msgspec.structs.replace(same.metadata, resource_version="2"))
+    after = build_graph(replaced(resources, renewed), SETTINGS, before)
+    assert after.routes is before.routes
+    assert after.backends is before.backends
+
+
+def test_other_settings_start_from_nothing() -> None:
+    resources = many_routes(2)
+    before = build_graph(resources, SETTINGS)
+    elsewhere = GraphSettings(addressing=Addressing(bind=("127.0.0.2",)))
+    after = build_graph(resources, elsewhere, before)
+    assert shown(after) == shown(build_graph(resources, elsewhere))
+
+
+def test_no_graph_holds_an_earlier_one() -> None:
+    resources = many_routes(2)
+    graph = build_graph(resources, SETTINGS)
+    assert not any(isinstance(getattr(graph.memo, name), Graph) for name in graph.memo.__struct_fields__)

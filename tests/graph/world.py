@@ -1,0 +1,102 @@
+"""Small worlds for tests: objects from plain values, and Resources of them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from fastroute.resources.core import EndpointSlice, Namespace, Service
+from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, GRPCRoute, HTTPRoute
+from fastroute.resources.meta import Key, Resource
+from fastroute.resources.policy import ReferenceGrant
+from fastroute.resources.world import Resources
+
+MAPPINGS: Mapping[type[Resource], str] = {
+    GatewayClass: "gateway_classes",
+    Gateway: "gateways",
+    HTTPRoute: "http_routes",
+    GRPCRoute: "grpc_routes",
+    ReferenceGrant: "reference_grants",
+    Namespace: "namespaces",
+    Service: "services",
+    EndpointSlice: "endpoint_slices",
+}
+
+
+def world(*objects: Resource) -> Resources:
+    """Resources with these objects."""
+    kinds: dict[str, dict[Key, Any]] = {}
+    for thing in objects:
+        kinds.setdefault(MAPPINGS[type(thing)], {})[thing.key] = thing
+    return Resources(**{kind: dict(sorted(members.items())) for kind, members in kinds.items()})
+
+
+def replaced(resources: Resources, thing: Resource) -> Resources:
+    """The same world with one object put in; what it does not concern stays the very same."""
+    kind = MAPPINGS[type(thing)]
+    members = {**getattr(resources, kind), thing.key: thing}
+    return msgspec.structs.replace(resources, **{kind: dict(sorted(members.items()))})
+
+
+def removed(resources: Resources, type_: type[Resource], key: Key) -> Resources:
+    kind = MAPPINGS[type_]
+    members = {k: thing for k, thing in getattr(resources, kind).items() if k != key}
+    return msgspec.structs.replace(resources, **{kind: members})
+
+
+def make(type_: type[Any], namespace: str, name: str, spec: Any = None, **more: Any) -> Any:
+    """An object of `type_` from plain values, as the decoder would make it. Metadata in `meta`."""
+    metadata = {"namespace": namespace, "name": name, **more.pop("meta", {})}
+    value = {"metadata": metadata, **({} if spec is None else {"spec": spec}), **more}
+    return msgspec.convert(value, type_)
+
+
+def gateway(name: str = "gw", namespace: str = "infra", *listeners: Any, **more: Any) -> Gateway:
+    spec = {"gatewayClassName": more.pop("class_name", "fastroute"), **more.pop("spec", {})}
+    return make(Gateway, namespace, name, {**spec, "listeners": listeners or [listener()]}, **more)
+
+
+def listener(name: str = "proxy", port: int = 80, protocol: str = "HTTP", allow: Any = "All", **more: Any) -> Any:
+    """`allow`: allowedRoutes.namespaces, or its `from`."""
+    namespaces = {"from": allow} if isinstance(allow, str) else allow
+    allowed = {"namespaces": namespaces, **({"kinds": more.pop("kinds")} if "kinds" in more else {})}
+    return {"name": name, "port": port, "protocol": protocol, "allowedRoutes": allowed, **more}
+
+
+def route(name: str, namespace: str, *refs: Any, type_: type[Any] = HTTPRoute, **more: Any) -> Any:
+    """One rule with these backendRefs (`ref`), or `rules`; attached to infra/gw, or `parents`."""
+    spec = {
+        "parentRefs": more.pop("parents", [{"namespace": "infra", "name": "gw"}]),
+        "hostnames": more.pop("hostnames", []),
+        "rules": more.pop("rules", [{"backendRefs": refs}]),
+        **more.pop("spec", {}),
+    }
+    return make(type_, namespace, name, spec, **more)
+
+
+def ref(name: str, namespace: str | None = None, port: int | None = 80, **more: Any) -> Any:
+    return {"name": name, "namespace": namespace, "port": port, **more}
+
+
+def service(name: str, namespace: str, *ports: Any, **spec: Any) -> Service:
+    """Each port a number, or plain values."""
+    values = [{"port": port} if isinstance(port, int) else port for port in ports or (80,)]
+    return make(Service, namespace, name, {"ports": values, **spec})
+
+
+def endpoint_slice(name: str, namespace: str, owner: str | None, *endpoints: Any, **more: Any) -> EndpointSlice:
+    """Each endpoint an address, or plain values; one unnamed port 8080, or `ports`."""
+    values = [{"addresses": [e]} if isinstance(e, str) else e for e in endpoints]
+    labels = {"kubernetes.io/service-name": owner} if owner else {}
+    ports = more.pop("ports", [{"port": 8080}])
+    return make(EndpointSlice, namespace, name, endpoints=values, ports=ports, meta={"labels": labels}, **more)
+
+
+def grant(name: str, namespace: str, from_namespace: str, to: str | None = None, **more: Any) -> ReferenceGrant:
+    origin = {"group": GROUP, "kind": more.pop("from_kind", "HTTPRoute"), "namespace": from_namespace}
+    target = {"group": more.pop("to_group", ""), "kind": more.pop("to_kind", "Service"), "name": to}
+    return make(ReferenceGrant, namespace, name, {"from": [{**origin, **more.pop("origin", {})}], "to": [target]})
+
+
+def namespace(name: str, **labels: str) -> Namespace:
+    return make(Namespace, "", name, meta={"labels": labels})
