@@ -181,12 +181,39 @@ cdef class CounterMap:
                 counts[word >> CODE_SHIFT] = word & ((<uint64_t> 1 << CODE_SHIFT) - 1)
         return counts
 
+    def used_requests(self) -> list[tuple[int, int, int]]:
+        """(slot, status code, count) of everything that counted, over all slots."""
+        cdef uint64_t *words = self.counters.words + PAGE_WORDS
+        cdef uint64_t word
+        cdef uint32_t i
+        used = []
+        for i in range(self.counters.requests * <uint32_t> SERIES_WORDS):
+            word = load_word(&words[i])
+            if word:
+                used.append((i // SERIES_WORDS, word >> CODE_SHIFT, word & ((<uint64_t> 1 << CODE_SHIFT) - 1)))
+        return used
+
     def histogram(self, slot: int) -> tuple[int, ...]:
         """Sum in microseconds, then how many fell into each bucket of `BOUNDS`, then how many were slower."""
         if not 0 <= slot < self.counters.histograms:
             raise IndexError(f"histogram slot {slot}")
         cdef uint64_t *words = histogram_words(&self.counters, slot)
         return tuple(load_word(&words[i]) for i in range(HISTOGRAM_WORDS))
+
+    def used_histograms(self) -> list[tuple[int, tuple[int, ...]]]:
+        """(slot, as `histogram` gives it) of everything that measured."""
+        cdef uint64_t *words
+        cdef uint64_t seen
+        cdef uint32_t slot, i
+        used = []
+        for slot in range(self.counters.histograms):
+            words = histogram_words(&self.counters, slot)
+            seen = 0
+            for i in range(1, <uint32_t> HISTOGRAM_WORDS):
+                seen |= load_word(&words[i])
+            if seen:
+                used.append((slot, self.histogram(slot)))
+        return used
 
     def zero_gauges(self) -> None:
         """For main, when the slot's worker is gone: what it had open is closed."""

@@ -84,6 +84,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, tag="start"):
     request_series: int  # of the counters
     histograms: int  # of the counters
     access_log: str | None = None  # an absolute path, "-" for stdout, None: off
+    drain_timeout: float = 30.0  # seconds that a drain takes at most
     trusted_proxies: tuple[str, ...] = ()
     proxy_protocol: bool = False
     merge_slashes: bool = False
@@ -173,7 +174,13 @@ class Drained(msgspec.Struct, frozen=True, tag="drained"):
     """No exchange is in flight any more; the worker ends."""
 
 
-Upward = Ack | Refused | Drained
+class Trouble(msgspec.Struct, frozen=True, tag="trouble"):
+    """Something a person should know; nothing ends by it."""
+
+    text: str
+
+
+Upward = Ack | Refused | Drained | Trouble
 
 # --- differences
 

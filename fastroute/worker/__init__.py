@@ -1,0 +1,1 @@
+"""A worker: one process, one thread, one trio program around one engine. See serve.py."""

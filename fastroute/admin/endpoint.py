@@ -1,0 +1,49 @@
+"""Serves an ASGI application on one address, with Hypercorn on trio. Everything it logs goes to our own log."""
+
+import errno
+import logging
+import os
+import socket
+from typing import Any
+
+import hypercorn.trio
+import trio
+from hypercorn.config import Config
+
+from fastroute.errors import SettingError
+
+_GRACE = 1.0  # seconds that a request in flight gets when the endpoint closes
+
+
+def bind_endpoint(host: str, port: int, option: str) -> socket.socket:
+    """A listening socket; "::" takes IPv4 too. SettingError names `option`, where it was set."""
+    shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        info = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = info[0]
+        one = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise SettingError(f"{option} {shown}: {error.strerror}") from error
+    try:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        one.bind(address)
+        one.listen(128)
+    except OSError as error:
+        one.close()
+        taken = "is in use by another process: stop that one, or choose another address"
+        why = taken if error.errno == errno.EADDRINUSE else os.strerror(error.errno or 0)
+        raise SettingError(f"{option} {shown}: {why}") from error
+    return one
+
+
+async def serve_endpoint(application: Any, one: socket.socket) -> None:
+    """Serves until it is cancelled. Takes the socket over."""
+    config = Config()
+    config.bind = [f"fd://{one.detach()}"]
+    config.errorlog = logging.getLogger(__name__)
+    config.loglevel = "WARNING"
+    config.graceful_timeout = _GRACE
+    config.include_server_header = False
+    await hypercorn.trio.serve(application, config, shutdown_trigger=trio.sleep_forever)

@@ -1,0 +1,91 @@
+"""serve(): the composition root. Everybody is made here, given who they need, and ended in the right order.
+
+    manifests -> Directory -> reconcile -> Supervisor -> workers
+                                 |             |
+                             StatusLog      Tally -> /metrics
+
+SIGTERM or SIGINT drains, the second one ends at once; SIGHUP opens the access log anew.
+"""
+
+import logging
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import trio
+
+from fastroute import __version__
+from fastroute.admin.endpoint import bind_endpoint, serve_endpoint
+from fastroute.admin.health import health_app
+from fastroute.eventlog import start_log
+from fastroute.metrics import Metrics
+from fastroute.reconcile import reconcile
+from fastroute.settings import ServeSettings
+from fastroute.source.directory import Directory
+from fastroute.source.statuslog import StatusLog
+from fastroute.supervisor import Supervisor, usable_cpus
+
+_log = logging.getLogger(__name__)
+_ENDINGS = (signal.SIGTERM, signal.SIGINT)
+
+
+def serve(settings: ServeSettings) -> int:
+    """Serves until it is told to end; the exit code: 0, or 130 when it was told twice. Raises FastrouteError."""
+    start_log(settings.log)
+    source = Directory(settings.manifests)
+    source.load()
+    health = bind_endpoint(*settings.metrics, "--metrics") if settings.metrics else None
+    return trio.run(_serve, _made_absolute(settings), source, health)
+
+
+async def _serve(settings: ServeSettings, source: Directory, health: socket.socket | None) -> int:
+    metrics = Metrics(series=settings.metrics_series)
+    supervisor = Supervisor(settings, metrics, settings.workers or usable_cpus())
+    writer = StatusLog(metrics.status_writes.inc)
+    with trio.open_signal_receiver(*_ENDINGS, signal.SIGHUP) as signals:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(supervisor.run)
+            nursery.start_soon(reconcile, source, supervisor, writer, settings.graph, metrics)
+            if health is not None:
+                nursery.start_soon(serve_endpoint, health_app(metrics.registry, lambda: supervisor.ready), health)
+            _log.info("fastroute %s (process %d) serves %s", __version__, os.getpid(), _named(settings))
+            code = await _live(signals, supervisor)
+            nursery.cancel_scope.cancel()
+    return code
+
+
+async def _live(signals: AsyncIterator[int], supervisor: Supervisor) -> int:
+    """Obeys signals until everything has ended; the exit code."""
+    ended = 0
+    async with trio.open_nursery() as nursery:
+
+        async def drain() -> None:
+            await supervisor.drain()
+            nursery.cancel_scope.cancel()
+
+        async for number in signals:
+            if number == signal.SIGHUP:
+                await supervisor.reopen_logs()
+                continue
+            ended += 1
+            if ended > 1:
+                _log.warning("told twice: ending at once")
+                nursery.cancel_scope.cancel()
+                break
+            _log.info("%s: draining", signal.Signals(number).name)
+            nursery.start_soon(drain)
+    return 0 if ended == 1 else 130
+
+
+def _named(settings: ServeSettings) -> str:
+    return ", ".join(str(path) for path in settings.manifests)
+
+
+def _made_absolute(settings: ServeSettings) -> ServeSettings:
+    """Workers open the access log by its path: it must not depend on where they are."""
+    if settings.access_log in (None, "-"):
+        return settings
+    return msgspec.structs.replace(settings, access_log=str(Path(settings.access_log or "").absolute()))

@@ -1,0 +1,47 @@
+"""Our own events, to stderr, in one of two shapes: text for people, or one JSON object a line."""
+
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.logging import RichHandler
+
+from fastroute.settings import LogSettings
+
+_ENCODE = msgspec.json.Encoder().encode
+
+
+class JsonFormatter(logging.Formatter):
+    """`{"time", "level", "logger", "message"[, "exception"]}`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        event: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            event["exception"] = self.formatException(record.exc_info)
+        return _ENCODE(event).decode()
+
+
+def start_log(settings: LogSettings) -> None:
+    """From now on events of `settings.level` and above are written."""
+    shape = settings.format or ("text" if sys.stderr.isatty() else "json")
+    logging.basicConfig(handlers=[_handler(shape)], level=logging.WARNING, force=True)
+    logging.getLogger("fastroute").setLevel(settings.level.upper())
+
+
+def _handler(shape: str) -> logging.Handler:
+    if shape == "text" and sys.stderr.isatty():
+        return RichHandler(console=Console(stderr=True), show_path=False, log_time_format="[%X]")
+    handler = logging.StreamHandler()
+    if shape == "text":
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+    else:
+        handler.setFormatter(JsonFormatter())
+    return handler

@@ -1,0 +1,31 @@
+"""The memory that a worker slot counts in: a memfd that outlives the slot's workers."""
+
+import fcntl
+import os
+from typing import NamedTuple
+
+from fastroute.ext.counters import CounterMap, map_size
+
+# More slots than series: most rules never count anything, and memory that nobody touches costs nothing.
+_REQUEST_SLOTS = 16_384
+_HISTOGRAMS = 8_192
+
+
+class CounterMemory(NamedTuple):
+    """The memfd, for the slot's workers, and main's own map of it."""
+
+    fd: int
+    counters: CounterMap
+
+    def close(self) -> None:
+        """Closes the memfd; who has mapped it keeps it."""
+        os.close(self.fd)
+
+
+def counter_memory(series: int) -> CounterMemory:
+    """Memory with slots for at least `series` series of each family. Nobody can shrink it under a reader."""
+    requests, histograms = max(_REQUEST_SLOTS, 2 * series), max(_HISTOGRAMS, 2 * series)
+    fd = os.memfd_create("fastroute-counters", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(fd, map_size(requests, histograms))
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+    return CounterMemory(fd, CounterMap(fd, requests=requests, histograms=histograms))

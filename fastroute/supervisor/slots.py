@@ -1,0 +1,151 @@
+"""Which series counts in which slot of the workers' counters.
+
+Main alone gives slots out, so every worker counts one series in the same slot, and its replacement goes on there. The
+same rule on two addresses is one series. A series that no rule uses any more keeps its slot: if it comes back, it
+counts on. Only when no slot is left is the one that has rested longest given to another series; by then (REST) no
+exchange still counts for the old one, and what was counted before is the new one's zero.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping
+from typing import Generic, NamedTuple, TypeVar
+
+from fastroute.ext.counters import FIRST_HISTOGRAM, OTHER_SLOT
+from fastroute.publication import RuleSlots
+from fastroute.snapshot import Rule
+
+REST = 600.0  # seconds that a slot rests before another series gets it
+
+
+class RequestSeries(NamedTuple):
+    """The labels of http_requests_total, `code` left out."""
+
+    gateway: str
+    listener: str
+    route: str
+    route_kind: str
+    rule: str
+    backend: str  # "" for answers before a backend was chosen
+
+
+class DurationSeries(NamedTuple):
+    """The labels of http_request_duration_seconds."""
+
+    gateway: str
+    route: str
+    route_kind: str
+
+
+Series = TypeVar("Series", bound=Hashable)
+
+
+class Shelf(Generic[Series]):
+    """The slots of one family, from `first` up to `end`.
+
+    `reused(slot)` is called when a slot is about to change its owner.
+    """
+
+    def __init__(
+        self, first: int, end: int, reused: Callable[[int], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._next, self._end = first, end
+        self._reused, self._clock = reused, clock
+        self._slots: dict[Series, int] = {}
+        self._owners: dict[int, Series] = {}
+        self._users: Counter[Series] = Counter()
+        self._resting: dict[Series, float] = {}  # since when, the longest first
+
+    @property
+    def owners(self) -> Mapping[int, Series]:
+        """Whose each slot is, resting ones included."""
+        return self._owners
+
+    def take(self, series: Series) -> int:
+        """The slot of `series`, with one more user; OTHER_SLOT, without, when there is none."""
+        slot = self._slots.get(series)
+        if slot is None:
+            slot = self._free_slot()
+            if slot is None:
+                return OTHER_SLOT
+            self._slots[series], self._owners[slot] = slot, series
+        self._users[series] += 1
+        self._resting.pop(series, None)
+        return slot
+
+    def give_back(self, series: Series) -> None:
+        """One user less, who had been given a slot."""
+        self._users[series] -= 1
+        if not self._users[series]:
+            del self._users[series]
+            self._resting[series] = self._clock()
+
+    def _free_slot(self) -> int | None:
+        if self._next < self._end:
+            self._next += 1
+            return self._next - 1
+        oldest = next(iter(self._resting), None)
+        if oldest is None or self._clock() - self._resting[oldest] < REST:
+            return None
+        del self._resting[oldest]
+        slot = self._slots.pop(oldest)
+        self._reused(slot)
+        return slot
+
+
+class _Holding(NamedTuple):
+    """What one rule was given."""
+
+    slots: RuleSlots
+    requests: tuple[RequestSeries, ...]  # those that have a slot
+    duration: DurationSeries | None
+
+
+class SlotBook:
+    """Who counts where: the slots of every rule that is published."""
+
+    def __init__(
+        self,
+        request_slots: int,
+        histograms: int,
+        requests_reused: Callable[[int], None],
+        histogram_reused: Callable[[int], None],
+    ) -> None:
+        self.requests = Shelf[RequestSeries](OTHER_SLOT + 1, request_slots, requests_reused)
+        self.durations = Shelf[DurationSeries](FIRST_HISTOGRAM, histograms, histogram_reused)
+        self._holdings: dict[str, _Holding] = {}
+
+    def assign(self, rule: Rule) -> RuleSlots:
+        """The slots of `rule`, which replaces the rule of its id, if there was one."""
+        before = self._holdings.get(rule.id)
+        held = self._holdings[rule.id] = self._hold(rule)
+        if before is not None:
+            self._give_back(before)
+        return held.slots
+
+    def release(self, id: str) -> None:
+        """No such rule is published any more."""
+        if (held := self._holdings.pop(id, None)) is not None:
+            self._give_back(held)
+
+    def slots(self, rule: Rule) -> RuleSlots:
+        """What `rule` was given last."""
+        return self._holdings[rule.id].slots
+
+    def _hold(self, rule: Rule) -> _Holding:
+        of_rule = (rule.gateway, rule.listener_name, rule.route, rule.route_kind, rule.name)
+        wanted = [RequestSeries(*of_rule, backend) for backend in ("", *(ref.backend for ref in rule.backends))]
+        local, *targets = [self.requests.take(series) for series in wanted]
+        duration = DurationSeries(rule.gateway, rule.route, rule.route_kind)
+        slot = self.durations.take(duration)
+        return _Holding(
+            RuleSlots(targets=tuple(targets), local=local, duration=slot),
+            tuple(series for series, taken in zip(wanted, (local, *targets), strict=True) if taken != OTHER_SLOT),
+            duration if slot != OTHER_SLOT else None,
+        )
+
+    def _give_back(self, held: _Holding) -> None:
+        for series in held.requests:
+            self.requests.give_back(series)
+        if held.duration is not None:
+            self.durations.give_back(held.duration)

@@ -1,0 +1,190 @@
+"""Listening sockets: for each place one a worker slot, all of them kept open in main.
+
+SO_REUSEPORT spreads new connections over the sockets of a place, whoever accepts from them; because main keeps its copy
+of each, a dead worker's queue is not lost. SO_REUSEPORT also hides conflicts, so a place is first tried without it.
+
+A place that goes away, and every place before a drain, is closed to new connections first: a filter in the kernel drops
+their first packet, so a client tries again instead of standing in a queue that is about to vanish.
+"""
+
+import contextlib
+import ctypes
+import errno
+import os
+import socket
+import struct
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from fastroute.errors import FastrouteError
+
+BACKLOG = 4096  # connections that wait in each socket's queue; the kernel's somaxconn bounds it
+
+_ATTACH_FILTER, _DETACH_FILTER = 26, 27  # SO_ATTACH_FILTER, SO_DETACH_FILTER: not in Python's socket module
+_NO_SYN = (  # classic BPF over the TCP header: (code, jump if true, jump if false, constant)
+    (0x30, 0, 0, 13),  # load the flags
+    (0x54, 0, 0, 0x12),  # keep SYN and ACK
+    (0x15, 0, 1, 0x02),  # SYN alone?
+    (0x06, 0, 0, 0),  # then drop it
+    (0x06, 0, 0, 0xFFFFFFFF),  # everything else passes
+)
+
+
+class Place(NamedTuple):
+    """Where a listener is bound."""
+
+    address: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{host}:{self.port}"
+
+
+class BindError(FastrouteError):
+    """A place where nothing can listen; `str()` says why, and the way out."""
+
+
+class ListeningSockets:
+    """The sockets of every place that the snapshot names, and why some places have none."""
+
+    def __init__(self, slots: int) -> None:
+        self._slots = slots
+        self._bound: dict[Place, tuple[socket.socket, ...]] = {}
+        self._failed: dict[Place, str] = {}
+        self._retired: dict[Place, tuple[socket.socket, ...]] = {}
+
+    @property
+    def bound(self) -> Mapping[Place, tuple[socket.socket, ...]]:
+        """The sockets of each place, one a slot."""
+        return self._bound
+
+    @property
+    def failed(self) -> Mapping[Place, str]:
+        """Why nothing listens at a place."""
+        return self._failed
+
+    def follow(self, places: Iterable[Place]) -> None:
+        """Binds the places that are new and retires those that are not named any more."""
+        wanted = set(places)
+        for place in [place for place in self._bound if place not in wanted]:
+            self._retire(place)
+        self._failed = {place: reason for place, reason in self._failed.items() if place in wanted}
+        for place in sorted(wanted - self._bound.keys() - self._failed.keys()):
+            self._bind(place)
+
+    def try_again(self) -> bool:
+        """Tries the places where nothing could listen; True when that changed anything."""
+        before = dict(self._failed)
+        for place in before:
+            self._bind(place)
+        return before != self._failed
+
+    def close_to_new(self) -> None:
+        """New connections are dropped from now on; those in the queues can still be accepted."""
+        for sockets in self._bound.values():
+            for one in sockets:
+                _drop_new(one)
+
+    def close_retired(self) -> None:
+        """Closes main's copies of what was retired; to be called when no worker accepts from it any more."""
+        for sockets in self._retired.values():
+            _close(sockets)
+        self._retired = {}
+
+    def close(self) -> None:
+        """Closes main's copies of everything."""
+        self.close_retired()
+        for sockets in self._bound.values():
+            _close(sockets)
+        self._bound = {}
+
+    def _bind(self, place: Place) -> None:
+        if place in self._retired:
+            self._bound[place] = self._retired.pop(place)
+            for one in self._bound[place]:
+                _admit_new(one)
+            return
+        try:
+            self._bound[place] = bind(place, self._slots)
+            self._failed.pop(place, None)
+        except BindError as error:
+            self._failed[place] = str(error)
+
+    def _retire(self, place: Place) -> None:
+        self._retired[place] = self._bound.pop(place)
+        for one in self._retired[place]:
+            _drop_new(one)
+
+
+def bind(place: Place, count: int) -> tuple[socket.socket, ...]:
+    """`count` listening sockets at `place`. Raises BindError."""
+    sockets: list[socket.socket] = []
+    try:
+        _bound_socket(place, shared=False).close()
+        sockets.extend(_bound_socket(place, shared=True) for _ in range(count))
+        for one in sockets:
+            one.listen(BACKLOG)
+    except (OSError, ValueError) as error:
+        _close(sockets)
+        raise BindError(_reason(place, error)) from error
+    return tuple(sockets)
+
+
+def _bound_socket(place: Place, *, shared: bool) -> socket.socket:
+    one = socket.socket(socket.AF_INET6 if ":" in place.address else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if one.family == socket.AF_INET6:
+            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        one.setblocking(False)
+        one.bind(tuple(place))
+    except BaseException:
+        one.close()
+        raise
+    return one
+
+
+def _close(sockets: Iterable[socket.socket]) -> None:
+    for one in sockets:
+        one.close()
+
+
+def _reason(place: Place, error: OSError | ValueError) -> str:
+    match error:
+        case OSError(errno=errno.EADDRINUSE):
+            return (
+                f"{place} is in use by another process: stop that one, or choose another port for the listener or "
+                "another --port-offset"
+            )
+        case OSError(errno=errno.EACCES | errno.EPERM):
+            return (
+                f"port {place.port} needs root or CAP_NET_BIND_SERVICE: serve with --port-offset 8000, "
+                "or let unprivileged programs bind it (sysctl net.ipv4.ip_unprivileged_port_start)"
+            )
+        case OSError(errno=errno.EADDRNOTAVAIL):
+            return f"{place.address} is no address of this machine: choose another --bind"
+        case OSError(errno=errno.EAFNOSUPPORT):
+            return f"{place.address}: this machine has no IPv6; serve with --bind 0.0.0.0"
+        case OSError(errno=errno.EMFILE | errno.ENFILE):
+            return f"{place} needs more open files than this process may have: raise its limit (ulimit -n)"
+        case OSError(errno=number) if number is not None:
+            return f"{place} cannot be bound: {os.strerror(number)}"
+        case _:
+            return f"{place} cannot be bound: {error}"
+
+
+def _drop_new(one: socket.socket) -> None:
+    """Drops the first packet of every new connection. Where the system has no such filter, nothing changes."""
+    steps = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in _NO_SYN))
+    program = struct.pack("HL", len(_NO_SYN), ctypes.addressof(steps))  # struct sock_fprog
+    with contextlib.suppress(OSError):
+        one.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, program)
+
+
+def _admit_new(one: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        one.setsockopt(socket.SOL_SOCKET, _DETACH_FILTER, 0)

@@ -1,0 +1,331 @@
+"""The Supervisor: worker processes kept alive, and every one of them brought to the snapshot that was published.
+
+One task a slot keeps a worker there; inside, one task feeds the worker and one hears it. The feeder compares what its
+worker holds with what is wanted (the target, the sockets) and sends the difference, one publication at a time. So a
+worker that is slow or stuck delays nobody but itself, however many publications it has missed, and a new one is merely
+one that holds nothing.
+
+    publish -> target, sockets -> feeders -> Ack -> Outcome
+"""
+
+import logging
+import socket
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import trio
+
+from fastroute.metrics import Metrics
+from fastroute.publication import (
+    Ack,
+    AnnounceDrain,
+    Downward,
+    Drain,
+    Drained,
+    Listen,
+    Refused,
+    RemoveRule,
+    ReopenLog,
+    Start,
+    Trouble,
+    Unlisten,
+    WireError,
+    difference,
+    encode,
+    publication,
+)
+from fastroute.settings import ServeSettings
+from fastroute.snapshot import Bound, Failed, Outcome, Snapshot
+from fastroute.supervisor.lending import lend
+from fastroute.supervisor.memory import counter_memory
+from fastroute.supervisor.process import Owed, Worker, worker_process
+from fastroute.supervisor.reasons import reason
+from fastroute.supervisor.sockets import ListeningSockets, Place
+from fastroute.supervisor.tally import Tally, WorkerSample
+
+PATIENCE = 2.0  # seconds that `publish` waits for a worker; then it is late, and nobody waits for it
+STUCK = 30.0  # seconds without an acknowledgement after which a worker is replaced
+RETRY = 2.0  # seconds between two tries to bind a place that was taken
+STEADY = 10.0  # seconds a worker has to live for its death to count as the first
+BACK_OFF = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds before the next start, by deaths in a row
+SETTLE = 0.02  # seconds for handshakes in flight, when sockets are closed to new connections
+
+_log = logging.getLogger(__name__)
+
+
+class Target(NamedTuple):
+    """What every worker is to hold."""
+
+    version: int
+    snapshot: Snapshot
+
+
+class Parcel(NamedTuple):
+    """A publication on the wire: sockets travel between the two parts."""
+
+    opening: bytes
+    closing: bytes  # the Commit, or the EndpointUpdate that is all of it
+
+
+class Supervisor:
+    """Workers, their sockets and their counters. They live while `run` runs."""
+
+    def __init__(self, settings: ServeSettings, metrics: Metrics, workers: int) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._slots = workers
+        self._sockets = ListeningSockets(workers)
+        self._workers: dict[int, Worker] = {}  # by slot: the processes that run
+        self._served: set[int] = set()  # slots whose worker has once acknowledged
+        self._lent: dict[int, int] = {}
+        self._target: Target | None = None
+        self._parcels: dict[int, Parcel] = {}  # of the target, by the version they start from
+        self._changed = trio.Event()  # set, and replaced, whenever anything here changes
+        self._announced = self._ending = False
+        self._memory = [counter_memory(settings.metrics_series) for _ in range(workers)]
+        self._counters = [memory.counters for memory in self._memory]
+        self._tally = Tally(self._counters, reason, self._samples, settings.metrics_series)
+        self._book = self._tally.book
+        metrics.registry.register(self._tally)
+
+    # --- what others see
+
+    @property
+    def ready(self) -> bool:
+        """Every slot has served a complete configuration, somebody does now, and nobody is asked to leave."""
+        return len(self._served) == self._slots and bool(self._serving()) and not self._announced
+
+    @property
+    def outcome(self) -> Outcome:
+        """What came of the target so far."""
+        listeners = self._target.snapshot.listeners if self._target else {}
+        failed = self._sockets.failed
+        results = {id: Place(one.address, one.port) for id, one in listeners.items()}
+        return Outcome(
+            version=min((worker.version for worker in self._serving()), default=0),
+            listeners={id: Failed(failed[place]) if place in failed else Bound() for id, place in results.items()},
+        )
+
+    async def watch(self, changed: Callable[[], None]) -> None:
+        """Calls `changed` whenever the outcome is another than before: a port became free, a worker caught up."""
+        seen = self.outcome
+        while True:
+            await self._changed.wait()
+            before, seen = seen, self.outcome
+            if seen != before:
+                changed()
+
+    async def publish(self, snapshot: Snapshot) -> Outcome:
+        """Brings every worker to `snapshot`. Waits for those that are in time; returns what came of it."""
+        began = trio.current_time()
+        before = self._target.snapshot if self._target else None
+        changes = difference(before, snapshot, self._book.assign)
+        if self._target is not None and not changes:
+            return self.outcome
+        for change in changes:
+            if isinstance(change, RemoveRule):
+                self._book.release(change.id)
+        self._target = Target(self._target.version + 1 if self._target else 1, snapshot)
+        self._parcels.clear()
+        self._sockets.follow(Place(one.address, one.port) for one in snapshot.listeners.values())
+        self._announce_change()
+        if await self._wait_acknowledged(self._target.version):
+            self._metrics.config_apply.observe(trio.current_time() - began)
+        self._sockets.close_retired()
+        return self.outcome
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Keeps the workers alive until they were drained, or it is cancelled, which kills them."""
+        try:
+            async with trio.open_nursery() as retrying:
+                retrying.start_soon(self._try_binding)
+                async with trio.open_nursery() as nursery:
+                    for slot in range(self._slots):
+                        nursery.start_soon(self._keep, slot)
+                    task_status.started()
+                retrying.cancel_scope.cancel()
+        finally:
+            self._sockets.close()
+            for memory in self._memory:
+                memory.close()
+
+    async def drain(self) -> None:
+        """Announces the end for `drain_delay`, then has every worker finish what is in flight; then `run` returns."""
+        self._announced = True
+        await self._tell_all(AnnounceDrain())
+        await trio.sleep(self._settings.drain_delay)
+        self._ending = True
+        self._sockets.close_to_new()
+        await trio.sleep(SETTLE)
+        self._sockets.close()
+        with trio.move_on_after(self._settings.drain_timeout + 1):
+            await self._tell_all(Drain())
+            while self._workers:
+                await self._changed.wait()
+        for worker in self._workers.values():
+            worker.kill()
+
+    async def reopen_logs(self) -> None:
+        """Has every worker open the access log's path again."""
+        await self._tell_all(ReopenLog())
+
+    # --- one worker
+
+    async def _keep(self, slot: int) -> None:
+        deaths = 0
+        while not self._ending:
+            began = trio.current_time()
+            async with worker_process(slot) as worker:
+                await self._attend(worker)
+            if self._ending:
+                break
+            deaths = 1 if trio.current_time() - began >= STEADY else deaths + 1
+            pause = BACK_OFF[min(deaths, len(BACK_OFF)) - 1]
+            _log.error("worker %d (process %d) ended: %s; replaced in %g s", slot, worker.pid, worker.ending, pause)
+            self._metrics.worker_restarts.inc()
+            await trio.sleep(pause)
+        self._announce_change()
+
+    async def _attend(self, worker: Worker) -> None:
+        """Everything between main and one worker, until the stream ends."""
+        self._workers[worker.slot] = worker
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._feed, worker)
+                await self._hear(worker)
+                nursery.cancel_scope.cancel()
+        finally:
+            del self._workers[worker.slot]
+            self._counters[worker.slot].zero_gauges()
+            self._announce_change()
+
+    async def _hear(self, worker: Worker) -> None:
+        try:
+            async for message in worker.messages():
+                match message:
+                    case Ack():
+                        worker.acknowledge()
+                        self._served.add(worker.slot)
+                        self._announce_change()
+                    case Refused():
+                        _log.error("worker %d refused version %d: %s", worker.slot, message.version, message.reason)
+                        worker.refuse()
+                        self._announce_change()
+                    case Trouble():
+                        _log.warning("worker %d: %s", worker.slot, message.text)
+                    case Drained():
+                        return
+        except WireError as error:
+            _log.error("worker %d cannot be understood: %s", worker.slot, error)
+
+    async def _feed(self, worker: Worker) -> None:
+        await worker.send(self._start(), self._memory[worker.slot].fd)
+        if self._announced:
+            await worker.send(AnnounceDrain())
+        while True:
+            changed, target = self._changed, self._target
+            if target is None or self._ending:
+                await changed.wait()
+            elif target.version not in (worker.version, worker.refused):
+                await self._bring(worker, target)
+            elif not await self._bring_sockets(worker):
+                await changed.wait()
+
+    async def _bring(self, worker: Worker, target: Target) -> None:
+        """Sends what takes the worker to the target, and waits for its answer."""
+        base = worker.version if worker.held is not None else 0
+        parcel = self._parcel(base, worker.held, target)
+        worker.owed = Owed(target.version, base, target.snapshot)
+        await worker.send_encoded(parcel.opening)
+        await self._bring_sockets(worker)
+        await worker.send_encoded(parcel.closing)
+        with trio.move_on_after(STUCK):
+            while worker.owed is not None:
+                await self._changed.wait()
+        if worker.owed is not None and not self._ending:
+            _log.error("worker %d has not answered for %d s: it is replaced", worker.slot, STUCK)
+            worker.kill()
+
+    def _parcel(self, base: int, held: Snapshot | None, target: Target) -> Parcel:
+        """The publication from `base` to the target; made once for all workers that hold the same."""
+        if base not in self._parcels:
+            changes = difference(held, target.snapshot, self._book.slots)
+            *opening, closing = [encode(message) for message in publication(target.version, base, changes)]
+            self._parcels[base] = Parcel(b"".join(opening), closing)
+        return self._parcels[base]
+
+    async def _bring_sockets(self, worker: Worker) -> bool:
+        """Sends which sockets to accept from, and which to give back; whether there was anything to send."""
+        wanted = dict(self._sockets_of(worker.slot))
+        held, worker.sockets = worker.sockets, wanted
+        gone = [key for key, one in held.items() if wanted.get(key) is not one]
+        new = [(key, one) for key, one in wanted.items() if held.get(key) is not one]
+        for place, slot in gone:
+            await worker.send(Unlisten(place.address, place.port, slot))
+        for (place, slot), one in new:
+            await worker.send(Listen(place.address, place.port, slot), one.fileno())
+        return bool(gone or new)
+
+    def _sockets_of(self, by: int) -> Iterator[tuple[tuple[Place, int], socket.socket]]:
+        """What the worker of slot `by` accepts from: its own sockets, and those it looks after."""
+        slots = [by, *(slot for slot, borrower in self._lent.items() if borrower == by)]
+        for place, sockets in self._sockets.bound.items():
+            for slot in slots:
+                yield (place, slot), sockets[slot]
+
+    # --- all of them
+
+    def _serving(self) -> list[Worker]:
+        return [worker for worker in self._workers.values() if worker.serving]
+
+    def _announce_change(self) -> None:
+        """Wakes everybody who waits for something here."""
+        self._lent = lend(self._slots, {worker.slot for worker in self._serving()}, self._lent)
+        self._metrics.config_version.set(self.outcome.version)
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def _wait_acknowledged(self, version: int) -> bool:
+        """Waits until every worker that is not late serves `version`, and there is one; False when some did not."""
+        with trio.move_on_after(PATIENCE):
+            while not self._acknowledged(version):
+                await self._changed.wait()
+            return True
+        for worker in self._workers.values():
+            if worker.version != version:
+                worker.late = True
+                _log.warning("worker %d still serves version %d, not %d", worker.slot, worker.version, version)
+        return False
+
+    def _acknowledged(self, version: int) -> bool:
+        waited_for = [worker for worker in self._workers.values() if not worker.late]
+        return bool(self._serving()) and all(version in (worker.version, worker.refused) for worker in waited_for)
+
+    async def _tell_all(self, message: Downward) -> None:
+        async with trio.open_nursery() as nursery:
+            for worker in list(self._workers.values()):
+                nursery.start_soon(worker.send, message)
+
+    async def _try_binding(self) -> None:
+        """Ports that were taken may become free."""
+        while True:
+            await trio.sleep(RETRY)
+            if self._sockets.failed and self._sockets.try_again():
+                self._announce_change()
+
+    def _start(self) -> Start:
+        settings = self._settings
+        return Start(
+            limits=settings.limits,
+            request_series=self._counters[0].requests,
+            histograms=self._counters[0].histograms,
+            access_log=settings.access_log,
+            drain_timeout=settings.drain_timeout,
+            trusted_proxies=settings.trusted_proxies,
+            proxy_protocol=settings.proxy_protocol,
+            merge_slashes=settings.merge_slashes,
+        )
+
+    def _samples(self) -> Iterator[WorkerSample]:
+        for slot, worker in sorted(self._workers.items()):
+            yield WorkerSample(slot, worker.version, *worker.usage())

@@ -1,0 +1,269 @@
+"""The workers' counters as Prometheus sees them: the sum over all slots' memory, read without asking a worker.
+
+A worker's memory outlives it, so sums only grow. A series exists once it counted something. The first `bound` series of
+a family exist by themselves; what later ones count goes to `other`, and stays there: none ever falls. (A histogram
+counts as one.) When a slot changes its owner, what it had counted is where the new owner begins.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Generic, NamedTuple, TypeVar
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from fastroute import metrics
+from fastroute.ext.counters import BOUNDS, CONNECT_SLOT, OTHER_SLOT, OVERFLOW_CODE, CounterMap
+from fastroute.metrics import OTHER
+from fastroute.supervisor.slots import SlotBook
+
+Cell = TypeVar("Cell")
+Sums = tuple[int, ...]  # a histogram: microseconds in all, then how many in each bucket
+
+
+class Admission(Generic[Cell]):
+    """Which series of a family exist by themselves: the first so many that counted something."""
+
+    def __init__(self, bound: int) -> None:
+        self._bound = bound
+        self._admitted: set[Cell] = set()
+
+    def __call__(self, cell: Cell) -> bool:
+        """Whether `cell`, which counted something, is a series of its own."""
+        if cell not in self._admitted and len(self._admitted) < self._bound:
+            self._admitted.add(cell)
+        return cell in self._admitted
+
+    def expel(self, cell: Cell) -> bool:
+        """The series of `cell` ends; whether it was one."""
+        admitted = cell in self._admitted
+        self._admitted.discard(cell)
+        return admitted
+
+
+class RequestTally:
+    """http_requests_total: by (slot, status code)."""
+
+    def __init__(self, maps: Sequence[CounterMap], bound: int) -> None:
+        self._maps = maps
+        self._admission = Admission[tuple[int, int]](bound)
+        self._baseline: Counter[tuple[int, int]] = Counter()
+        self._left: Counter[int] = Counter()  # by code: what series without a place of their own had counted
+
+    def counts(self) -> tuple[dict[tuple[int, int], int], Counter[int]]:
+        """What each series counted by (slot, code), and what `other` did by code."""
+        named: dict[tuple[int, int], int] = {}
+        other = Counter(self._left)
+        for cell, count in self._sums().items():
+            slot, code = cell
+            if slot != OTHER_SLOT and self._admission(cell):
+                named[cell] = count
+            else:
+                other[code] += count
+        return named, other
+
+    def rebase(self, slot: int) -> None:
+        """The slot is about to count for another series."""
+        for cell, count in self._sums().items():
+            if cell[0] == slot:
+                self._baseline[cell] += count
+                if not self._admission.expel(cell):
+                    self._left[cell[1]] += count
+
+    def _sums(self) -> Counter[tuple[int, int]]:
+        sums: Counter[tuple[int, int]] = Counter()
+        for one in self._maps:
+            for slot, code, count in one.used_requests():
+                sums[slot, code] += count
+        sums.subtract(self._baseline)
+        return +sums
+
+
+class HistogramTally:
+    """http_request_duration_seconds: by slot."""
+
+    def __init__(self, maps: Sequence[CounterMap], bound: int) -> None:
+        self._maps = maps
+        self._admission = Admission[int](bound)
+        self._baseline: dict[int, Sums] = {}
+        self._left: Sums = _NOTHING
+
+    def sums(self) -> tuple[dict[int, Sums], Sums]:
+        """What each slot that measured anything holds, and what `other` does."""
+        named: dict[int, Sums] = {}
+        other = self._left
+        for slot, held in self._all().items():
+            if slot != OTHER_SLOT and self._admission(slot):
+                named[slot] = held
+            else:
+                other = _added(other, held)
+        return named, other
+
+    def _all(self) -> dict[int, Sums]:
+        sums: dict[int, Sums] = {}
+        for one in self._maps:
+            for slot, held in one.used_histograms():
+                if slot != CONNECT_SLOT:
+                    sums[slot] = _added(sums.get(slot, _NOTHING), held)
+        for slot, baseline in self._baseline.items():
+            sums[slot] = tuple(a - b for a, b in zip(sums[slot], baseline, strict=True))
+        return {slot: held for slot, held in sums.items() if any(held)}
+
+    def one(self, slot: int) -> Sums:
+        """What one slot holds, over all workers."""
+        held = _NOTHING
+        for one in self._maps:
+            held = _added(held, one.histogram(slot))
+        return tuple(a - b for a, b in zip(held, self._baseline.get(slot, _NOTHING), strict=True))
+
+    def rebase(self, slot: int) -> None:
+        """The slot is about to count for another series."""
+        held = self.one(slot)
+        if not self._admission.expel(slot):
+            self._left = _added(self._left, held)
+        if any(held):
+            self._baseline[slot] = _added(self._baseline.get(slot, _NOTHING), held)
+
+
+_NOTHING: Sums = (0,) * (len(BOUNDS) + 2)
+
+
+def _added(one: Sums, other: Sums) -> Sums:
+    return tuple(a + b for a, b in zip(one, other, strict=True))
+
+
+class WorkerSample(NamedTuple):
+    """How one worker's process stands."""
+
+    slot: int
+    version: int
+    cpu: float  # seconds
+    memory: int  # bytes
+
+
+class Tally(Collector):
+    """All that workers count, for prometheus-client. `maps`: one a worker slot. `reasons`: LocalReasons by number.
+
+    `workers` says how the processes stand, at each scrape.
+    """
+
+    def __init__(
+        self,
+        maps: Sequence[CounterMap],
+        reasons: Callable[[int], str],
+        workers: Callable[[], Iterable[WorkerSample]],
+        series: int,
+    ) -> None:
+        self._maps, self._reasons, self._workers = maps, reasons, workers
+        self._requests = RequestTally(maps, series)
+        self._durations = HistogramTally(maps, series)
+        self.book = SlotBook(maps[0].requests, maps[0].histograms, self._requests.rebase, self._durations.rebase)
+
+    def collect(self) -> Iterator[Metric]:
+        yield self._request_family()
+        yield self._duration_family()
+        yield self._connect_family()
+        yield from self._fixed_families()
+        yield self._local_family()
+        yield from self._worker_families()
+
+    def _request_family(self) -> Metric:
+        family = _counter(metrics.REQUESTS)
+        named, other = self._requests.counts()
+        owners = self.book.requests.owners
+        for (slot, code), count in named.items():
+            family.add_metric((*owners[slot], _code(code)), count)
+        for code, count in other.items():
+            family.add_metric((*(OTHER,) * 6, _code(code)), count)
+        return family
+
+    def _duration_family(self) -> Metric:
+        family = _histogram(metrics.DURATION)
+        owners = self.book.durations.owners
+        named, other = self._durations.sums()
+        for slot, held in named.items():
+            family.add_metric(owners[slot], *_buckets(held))
+        if any(other):
+            family.add_metric((OTHER,) * 3, *_buckets(other))
+        return family
+
+    def _connect_family(self) -> Metric:
+        family = _histogram(metrics.CONNECT)
+        family.add_metric((), *_buckets(self._durations.one(CONNECT_SLOT)))
+        return family
+
+    def _fixed_families(self) -> Iterator[Metric]:
+        each = [one.fixed() for one in self._maps]
+        total: Mapping[str, int] = {name: sum(fixed[name] for fixed in each) for name in each[0]}
+        for family, name in _COUNTERS:
+            counter = _counter(family)
+            counter.add_metric((), total[name])
+            yield counter
+        retries = _counter(metrics.RETRIES)
+        for reason, name in (("connect", "retries_connect"), ("reused", "retries_reused")):
+            if total[name]:
+                retries.add_metric((reason,), total[name])
+        yield retries
+        connections = _gauge(metrics.CONNECTIONS)
+        for side in ("downstream", "upstream"):
+            for state in ("active", "idle"):
+                connections.add_metric((side, state), total[f"{side}_{state}"])
+        yield connections
+        turn = _gauge(metrics.TURN)
+        for slot, fixed in enumerate(each):
+            turn.add_metric((str(slot),), fixed["worst_turn"] / 1e6)
+        yield turn
+
+    def _local_family(self) -> Metric:
+        family = _counter(metrics.LOCAL_RESPONSES)
+        for number, counts in enumerate(zip(*(one.local_responses() for one in self._maps), strict=True)):
+            if any(counts):
+                family.add_metric((self._reasons(number),), sum(counts))
+        return family
+
+    def _worker_families(self) -> Iterator[Metric]:
+        cpu, memory, version = (
+            _counter(metrics.WORKER_CPU),
+            _gauge(metrics.WORKER_MEMORY),
+            _gauge(metrics.WORKER_VERSION),
+        )
+        for sample in self._workers():
+            cpu.add_metric((str(sample.slot),), sample.cpu)
+            memory.add_metric((str(sample.slot),), sample.memory)
+            version.add_metric((str(sample.slot),), sample.version)
+        yield from (cpu, memory, version)
+
+
+_COUNTERS = (
+    (metrics.ACCEPTED, "connections_accepted"),
+    (metrics.RECEIVED, "bytes_received"),
+    (metrics.SENT, "bytes_sent"),
+    (metrics.LOG_DROPPED, "log_dropped"),
+)
+
+
+def _code(code: int) -> str:
+    return OTHER if code == OVERFLOW_CODE else str(code)
+
+
+def _buckets(held: Sums) -> tuple[list[tuple[str, float]], float]:
+    """Cumulative buckets and the sum, as prometheus-client takes them."""
+    total, *counts = held
+    buckets: list[tuple[str, float]] = []
+    below = 0
+    for bound, count in zip((*map(str, BOUNDS), "+Inf"), counts, strict=True):
+        below += count
+        buckets.append((bound, below))
+    return buckets, total / 1e6
+
+
+def _counter(family: metrics.Family) -> CounterMetricFamily:
+    return CounterMetricFamily(family.name, family.text, labels=family.labels)
+
+
+def _gauge(family: metrics.Family) -> GaugeMetricFamily:
+    return GaugeMetricFamily(family.name, family.text, labels=family.labels)
+
+
+def _histogram(family: metrics.Family) -> HistogramMetricFamily:
+    return HistogramMetricFamily(family.name, family.text, labels=family.labels)

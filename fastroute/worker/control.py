@@ -1,0 +1,72 @@
+"""The stream to main: messages, and descriptors beside them.
+
+A descriptor arrives with (or before) the bytes of the message it belongs to, and descriptors keep the order of their
+messages; so whoever obeys such a message takes the oldest one (SCM_RIGHTS, unix(7)).
+"""
+
+import array
+import os
+import socket
+from collections import deque
+
+import trio
+
+from fastroute.publication import Decoder, Downward, Upward, encode
+
+_PIECE = 64 * 1024
+_DESCRIPTORS = 64  # at most so many arrive with one piece
+
+
+class ControlStream:
+    """The worker's end. Closing it closes the descriptors that nobody took."""
+
+    def __init__(self, sock: trio.socket.SocketType) -> None:
+        self._socket = sock
+        self._decoder = Decoder[Downward](Downward)
+        self._descriptors: deque[int] = deque()
+
+    def __enter__(self) -> "ControlStream":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._socket.close()
+        while self._descriptors:
+            os.close(self._descriptors.popleft())
+
+    def receive_nowait(self) -> Downward | None:
+        """The next message that has arrived whole, decoded just now; None when there is none. Raises WireError."""
+        return self._decoder.next_message()
+
+    async def receive(self) -> Downward | None:
+        """The next message; None when main is gone. Raises WireError."""
+        while (message := self._decoder.next_message()) is None:
+            if not await self._receive_piece():
+                return None
+        return message
+
+    async def _receive_piece(self) -> bool:
+        space = socket.CMSG_SPACE(_DESCRIPTORS * 4)
+        try:
+            data, ancillary, _, _ = await self._socket.recvmsg(_PIECE, space, socket.MSG_CMSG_CLOEXEC)
+        except ConnectionError:
+            return False
+        for level, kind, payload in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                descriptors = array.array("i")
+                descriptors.frombytes(payload[: len(payload) - len(payload) % descriptors.itemsize])
+                self._descriptors.extend(descriptors)
+        self._decoder.feed(data)
+        return bool(data)
+
+    def take_descriptor(self) -> int:
+        """The descriptor beside the message that was just received. It is the caller's to close."""
+        return self._descriptors.popleft()
+
+    async def send(self, message: Upward) -> None:
+        """Tells main; when main is gone, nobody needs to know."""
+        data = memoryview(encode(message))
+        try:
+            while data:
+                data = data[await self._socket.send(data) :]
+        except (ConnectionError, OSError):
+            return

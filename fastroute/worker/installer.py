@@ -1,0 +1,192 @@
+"""Publications made into tables, a slice at a time, beside traffic.
+
+Endpoints are live and change at once. Listeners, rules and sockets of a publication wait for its Commit: the tables are
+finished, sockets that go are emptied and closed, the tables are swapped, new sockets are accepted from, and only then
+is what no rule refers to any more let go. Between slices the engine gets its turn.
+"""
+
+import time
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import trio
+
+from fastroute.ext.engine import Engine
+from fastroute.ext.tables import TableBuilder, Tables, Upstreams
+from fastroute.publication import (
+    Ack,
+    Begin,
+    Change,
+    Commit,
+    EndpointUpdate,
+    Listen,
+    Refused,
+    RemoveEndpoints,
+    RemoveListener,
+    RemoveRule,
+    SetEndpoints,
+    Unlisten,
+    UpsertListener,
+    UpsertRule,
+)
+from fastroute.snapshot import Endpoint
+
+SLICE = 300  # microseconds of work between two turns of the engine
+
+
+class Place(NamedTuple):
+    """A listening socket: where it is bound, and for which worker slot."""
+
+    address: str
+    port: int
+    slot: int
+
+
+class Slices:
+    """Says when a piece of background work has to step aside for traffic."""
+
+    def __init__(self) -> None:
+        self._until = 0.0
+
+    async def step_aside(self) -> None:
+        """Returns at once while the slice lasts; else lets everything else run, and begins the next slice."""
+        if time.monotonic() >= self._until:
+            await trio.lowlevel.checkpoint()
+            self._until = time.monotonic() + SLICE / 1e6
+
+
+class Installer:
+    """What this worker holds: the tables, the endpoints and the sockets of one version."""
+
+    def __init__(self, engine: Engine, upstreams: Upstreams) -> None:
+        self._engine = engine
+        self._upstreams = upstreams
+        self._slices = Slices()
+        self._tables: Tables | None = None
+        self._version = 0
+        self._backends: set[str] = set()
+        self._sockets: dict[Place, int] = {}
+        self._begun: Begin | None = None
+        self._builder: TableBuilder | None = None  # of the publication that was begun; None: it is refused
+        self._trouble = ""
+        self._listens: list[tuple[Place, int]] = []
+        self._unlistens: list[Place] = []
+        self._leaving: list[str] = []
+
+    async def obey(self, message: Change | Begin | Commit | EndpointUpdate) -> Ack | Refused | None:
+        """Does what `message` says; what main has to hear of it, if anything."""
+        await self._slices.step_aside()
+        match message:
+            case EndpointUpdate():
+                return self._update(message)
+            case Begin():
+                self._begin(message)
+            case Commit():
+                return await self._commit(message.version)
+            case _ if self._builder is not None:
+                try:
+                    self._change(self._builder, message)
+                except (ValueError, MemoryError) as error:
+                    self._refuse(f"{type(error).__name__}: {error}")
+        return None
+
+    def listen(self, message: Listen, fd: int) -> None:
+        """Accepts from `fd`: at once, or when the publication it came with is installed."""
+        place = Place(message.address, message.port, message.slot)
+        if self._begun is not None:
+            self._listens.append((place, fd))
+        else:
+            self._open(place, fd)
+
+    def unlisten(self, message: Unlisten) -> None:
+        """Gives a socket back: at once, or when the publication is installed."""
+        place = Place(message.address, message.port, message.slot)
+        if self._begun is not None:
+            self._unlistens.append(place)
+        else:
+            self._shut(place)
+
+    def _begin(self, message: Begin) -> None:
+        self._begun = message
+        self._trouble = ""
+        if message.base not in (0, self._version):
+            self._refuse(f"it starts from version {message.base}, version {self._version} is installed")
+            return
+        previous = self._tables if message.base else None
+        self._builder = TableBuilder(self._upstreams, previous, message.version)
+        self._leaving = [] if message.base else sorted(self._backends)
+
+    def _change(self, builder: TableBuilder, change: Change) -> None:
+        match change:
+            case UpsertRule():
+                builder.put_rule(change.rule, change.slots)
+            case SetEndpoints():
+                self._set_endpoints(change.backend, change.endpoints)
+            case UpsertListener():
+                builder.put_listener(change.listener)
+            case RemoveRule():
+                builder.remove_rule(change.id)
+            case RemoveListener():
+                builder.remove_listener(change.id)
+            case RemoveEndpoints():
+                self._leaving.append(change.backend)
+
+    def _set_endpoints(self, backend: str, endpoints: Iterable[Endpoint]) -> None:
+        self._upstreams.update(backend, [(endpoint.address, endpoint.port) for endpoint in endpoints])
+        self._backends.add(backend)
+        if backend in self._leaving:
+            self._leaving.remove(backend)
+
+    def _update(self, message: EndpointUpdate) -> Ack | Refused:
+        if message.base != self._version:
+            return Refused(message.version, f"version {self._version} is installed, not {message.base}")
+        for backend, endpoints in message.endpoints.items():
+            self._set_endpoints(backend, endpoints)
+        self._version = message.version
+        return Ack(message.version)
+
+    def _refuse(self, trouble: str) -> None:
+        self._builder = None
+        self._trouble = trouble
+
+    async def _commit(self, version: int) -> Ack | Refused:
+        tables = await self._finish()
+        self._begun = None
+        for place in self._unlistens:
+            self._shut(place)
+        if tables is not None:
+            self._engine.install(tables)
+            self._tables, self._version = tables, version
+            self._let_go()
+        for place, fd in self._listens:
+            self._open(place, fd)
+        self._listens, self._unlistens = [], []
+        return Ack(version) if tables is not None else Refused(version, self._trouble)
+
+    async def _finish(self) -> Tables | None:
+        """The tables of the publication, built in slices; None when it is refused."""
+        if self._builder is None:
+            return None
+        try:
+            while self._builder.step(SLICE):
+                await trio.lowlevel.checkpoint()
+            return self._builder.finish()
+        except (ValueError, MemoryError) as error:
+            self._refuse(f"{type(error).__name__}: {error}")
+            return None
+        finally:
+            self._builder = None
+
+    def _let_go(self) -> None:
+        for backend in self._leaving:
+            self._upstreams.remove(backend)
+            self._backends.discard(backend)
+        self._leaving = []
+
+    def _open(self, place: Place, fd: int) -> None:
+        self._engine.listen(fd, place.address, place.port)
+        self._sockets[place] = fd
+
+    def _shut(self, place: Place) -> None:
+        if (fd := self._sockets.pop(place, None)) is not None:
+            self._engine.unlisten(place.address, place.port, fd)

@@ -1,0 +1,163 @@
+"""serve(): a worker's whole life. trio says what happens next, the engine moves the bytes.
+
+    Start            an engine with these limits
+    messages         tables, endpoints, sockets            installer.py
+    Drain, or        accept queues are emptied, what is in flight is finished, then the process ends
+    main is gone
+
+One hot task turns the engine whenever its descriptor is readable. Everything else is small, or cut into slices.
+"""
+
+import gc
+import os
+from functools import partial
+
+import trio
+
+from fastroute.ext.accesslog import AccessLog
+from fastroute.ext.counters import CounterMap
+from fastroute.ext.engine import Engine
+from fastroute.ext.tables import Upstreams
+from fastroute.publication import (
+    Ack,
+    AnnounceDrain,
+    Downward,
+    Drain,
+    Drained,
+    Listen,
+    ReopenLog,
+    Start,
+    Trouble,
+    Unlisten,
+    WireError,
+)
+from fastroute.worker.control import ControlStream
+from fastroute.worker.installer import Installer
+
+_LOOK = 0.01  # seconds between two looks at whether everything in flight is finished
+_REPORT = 1.0  # seconds between two reports of lost log lines
+
+
+async def serve(control: ControlStream) -> None:
+    """Obeys main until it says Drain, or is gone; then finishes what is in flight. Returns when that is done."""
+    start = await control.receive()
+    if not isinstance(start, Start):
+        return
+    counters = _counters(start, control.take_descriptor())
+    log = AccessLog(open_log(start.access_log)) if start.access_log else None
+    upstreams = Upstreams()
+    engine = Engine(
+        limits=start.limits,
+        upstreams=upstreams,
+        counters=counters,
+        log=log,
+        trusted_proxies=start.trusted_proxies,
+        proxy_protocol=start.proxy_protocol,
+        merge_slashes=start.merge_slashes,
+    )
+    gc.freeze()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(turn_for_ever, engine)
+        if log is not None:
+            nursery.start_soon(report_lost_lines, log, counters)
+        installer = Installer(engine, upstreams)
+        await _obey_until_drain(control, engine, installer, partial(_reopen, log, start.access_log))
+        engine.drain()
+        with trio.move_on_after(start.drain_timeout):
+            await _finished(engine)
+        nursery.cancel_scope.cancel()
+    engine.close()
+    if log is not None:
+        log.close()
+    await control.send(Drained())
+
+
+def _counters(start: Start, fd: int) -> CounterMap:
+    try:
+        return CounterMap(fd, requests=start.request_series, histograms=start.histograms)
+    finally:
+        os.close(fd)
+
+
+async def turn_for_ever(engine: Engine) -> None:
+    """The hot task: turns the engine when a descriptor is ready, and as long as work is left that none announces."""
+    fd = engine.fileno()
+    while True:
+        await trio.lowlevel.wait_readable(fd)
+        while engine.turn():
+            await trio.lowlevel.checkpoint()
+
+
+async def _obey_until_drain(
+    control: ControlStream, engine: Engine, installer: Installer, reopen: "partial[str | None]"
+) -> None:
+    while True:
+        try:
+            message = await control.receive()
+        except WireError:
+            return
+        match message:
+            case None | Drain():
+                return
+            case AnnounceDrain():
+                engine.announce_drain()
+            case ReopenLog():
+                if trouble := reopen():
+                    await control.send(Trouble(trouble))
+            case Listen():
+                installer.listen(message, control.take_descriptor())
+            case Unlisten():
+                installer.unlisten(message)
+            case Start():
+                await control.send(Trouble("a worker starts once"))
+            case _:
+                await _obey_publication(control, installer, message)
+
+
+async def _obey_publication(control: ControlStream, installer: Installer, message: Downward) -> None:
+    answer = await installer.obey(message)  # type: ignore[arg-type]
+    if answer is None:
+        return
+    if isinstance(answer, Ack):
+        gc.freeze()
+    await control.send(answer)
+
+
+async def _finished(engine: Engine) -> None:
+    while not engine.statistics().drained:  # noqa: ASYNC110  (the engine has no one to tell)
+        await trio.sleep(_LOOK)
+
+
+# --- the access log
+
+
+def open_log(path: str) -> int:
+    """A descriptor to append to. "-" is stdout, by a description of our own where the system allows it: non-blocking is
+    a property of the description, and others write to this pipe or terminal too. Raises OSError."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
+    if path != "-":
+        return os.open(path, flags | os.O_CREAT, 0o644)
+    try:
+        return os.open("/proc/self/fd/1", flags | os.O_NONBLOCK)
+    except OSError:  # a socket, or somebody else's terminal
+        return os.dup(1)
+
+
+def _reopen(log: AccessLog | None, path: str | None) -> str | None:
+    """Opens the log's path anew; on failure goes on with the old file and says why."""
+    if log is None or path is None:
+        return None
+    try:
+        log.reopen(open_log(path))
+    except OSError as error:
+        return f"the access log {path} cannot be opened again: {error.strerror}; lines go on to the old file"
+    return None
+
+
+async def report_lost_lines(log: AccessLog, counters: CounterMap) -> None:
+    """Counts the lines that nobody took."""
+    reported = 0
+    while True:
+        await trio.sleep(_REPORT)
+        counters.count("log_dropped", log.dropped - reported)
+        reported = log.dropped
