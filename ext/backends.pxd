@@ -22,6 +22,7 @@ cdef struct Endpoint:           # one address
     uint32_t idle_count
     uint32_t failures           # connect failures in a row; see balancer
     uint64_t avoided_until      # engine milliseconds; before that it is picked only when there is nothing else
+    bint probed                 # one request tries whether it is well again
     bint gone                   # no backend lists it any more: idle connections are closed, others not reused
     Endpoint *next_gone         # list of those that take_gone has not given out yet
 
@@ -38,7 +39,7 @@ cdef void endpoint_unref(Endpoint *endpoint) noexcept nogil     # frees at zero
 
 cdef class Upstreams:
     cdef dict backends          # id -> Listed, which holds a reference
-    cdef dict endpoints         # (address, port) -> Known, which holds none: an endpoint lives by those who list it
+    cdef dict endpoints         # address and port as bytes -> Known, which holds a reference while some backend lists it
     cdef Endpoint *gone         # list by next_gone; the list holds a reference to each
     # The backend of this id, made without endpoints if there is none yet. Borrowed: take a reference to keep it.
     cdef Backend *backend(self, str id) except NULL

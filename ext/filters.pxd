@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint16_t, uint32_t
 
-from fastroute.ext.http1 cimport Head
+from fastroute.ext.head cimport Head
 from fastroute.ext.slice cimport Arena, Slice
 
 
@@ -18,8 +18,8 @@ cdef FilterChain *filters_new(tuple filters) except? NULL
 cdef void filters_free(FilterChain *chain) noexcept nogil
 # Applies the request side in listed order. Returns 1 when `answer` is filled in (a redirect: do not forward), 0 to go
 # on, -1 when the arena is full. `prefix`: Decision.prefix. `listener_port`: Decision.listener_port. A rewrite changes
-# the head's path, authority and host. Comes after `forward`, so that what a user sets about forwarded fields holds and
-# X-Forwarded-Host names the host as it came in. `chain` may be NULL.
+# the head's path and authority (not its host), so keep the path for the log before. Comes after `forward`, so that what
+# a user sets about forwarded fields holds and X-Forwarded-Host names the host as it came in. `chain` may be NULL.
 cdef int filter_request(const FilterChain *chain, Head *head, uint32_t prefix, uint16_t listener_port, bint tls,
                         Arena *arena, Answer *answer) noexcept nogil
 # Applies the response side. Returns 0, or -1 when the arena is full. `chain` may be NULL.

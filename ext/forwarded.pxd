@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from fastroute.ext.http1 cimport Head
+from fastroute.ext.head cimport Head
 from fastroute.ext.slice cimport Arena, Slice
 
 

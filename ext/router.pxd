@@ -2,12 +2,25 @@
 
 from libc.stdint cimport uint16_t, uint32_t
 
-from fastroute.ext.http1 cimport Head
+from fastroute.ext.graveyard cimport Grave
+from fastroute.ext.group cimport Group
+from fastroute.ext.head cimport Head
+from fastroute.ext.hosts cimport HostTable
 from fastroute.ext.rule cimport Rule
-from fastroute.ext.slice cimport Arena
+from fastroute.ext.slice cimport Arena, Slice
 
 
-cdef struct Routes              # the flat lookup structure: sockets, their listeners, these' hostname groups
+cdef struct Listener:           # one block of memory with its strings
+    Grave grave
+    Slice id
+    Slice hostname              # "" takes every host
+    uint16_t spec_port          # as in the Gateway
+    HostTable groups            # by the routes' own hostnames; -> Group, each with a reference
+
+cdef struct Routes:             # the flat lookup structure of one version
+    Grave grave
+    uint32_t count              # sockets
+    HostTable *sockets          # each by hostname; -> Listener, each with a reference
 
 cdef struct Decision:
     Rule *rule                  # NULL: nothing takes it. Borrowed: rule_ref it to keep it past the next install
@@ -21,3 +34,13 @@ cdef struct Decision:
 # and for 5,000; allocates nothing but in the arena; never fails.
 cdef void find_rule(const Routes *routes, uint32_t socket, const Head *head, Arena *arena,
                     Decision *decision) noexcept nogil
+
+# An empty listener, with one reference. MemoryError.
+cdef Listener *listener_new(Slice id, Slice hostname, uint16_t spec_port) except NULL
+cdef int listener_put(Listener *listener, Group *group) except -1               # takes a reference
+cdef void listener_unref(Listener *listener) noexcept nogil
+# Sockets without listeners, with one reference. MemoryError.
+cdef Routes *routes_new(uint32_t count) except NULL
+# Takes a reference; not when the socket has a listener of this hostname already.
+cdef int routes_put(Routes *routes, uint32_t socket, Listener *listener) except -1
+cdef void routes_unref(Routes *routes) noexcept nogil

@@ -5,10 +5,11 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from fastroute.ext.backends cimport Backend
+from fastroute.ext.backends cimport Backend, Upstreams
 from fastroute.ext.balancer cimport Choice
 from fastroute.ext.filters cimport FilterChain
-from fastroute.ext.graveyard cimport Grave
+from fastroute.ext.graveyard cimport Grave, bury
+from fastroute.ext.pool cimport Pool
 from fastroute.ext.regex cimport Pattern
 from fastroute.ext.slice cimport Slice
 
@@ -17,6 +18,8 @@ cdef enum PathType:             # in the order in which they are tried
     PATH_EXACT = 0
     PATH_PREFIX
     PATH_REGEX
+
+cdef struct Rule
 
 cdef struct ValueTest:          # of a header (name in lower case) or query parameter
     Slice name
@@ -64,7 +67,10 @@ cdef struct Rule:
     uint32_t duration_series    # slot of http_request_duration_seconds
     Match *matches
     uint32_t matches_count
-    uint64_t fingerprint        # of what it was made from: equal means unchanged
+    Pool pool                   # where all of it lies
 
+# From a snapshot.Rule and its RuleSlots, with one reference and without a choice: tables give it that.
+# Raises ValueError for a regular expression that RE2 refuses, MemoryError.
+cdef Rule *rule_new(source, slots, Upstreams upstreams) except NULL
 cdef void rule_ref(Rule *rule) noexcept nogil
 cdef void rule_unref(Rule *rule) noexcept nogil         # to the graveyard at zero

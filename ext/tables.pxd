@@ -16,3 +16,7 @@ from fastroute.ext.rule cimport Rule, Target, rule_ref, rule_unref
 cdef class Tables:              # one installed version; made by TableBuilder, in slices
     cdef Routes *routes
     cdef readonly object version
+    cdef dict rules             # id -> RuleHandle
+    cdef dict listeners         # id -> ListenerHandle
+    cdef dict sockets           # (address, port) -> index; never shrinks
+    cdef dict choices           # "KIND|ns/route|index" -> ChoiceHandle; one dictionary, shared by all versions

@@ -1,0 +1,230 @@
+# Who can be forwarded to, and its one holder, Upstreams. Every change comes from Python, one thread, between turns.
+
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy
+
+
+cdef extern from "<arpa/inet.h>" nogil:
+    enum:
+        AF_INET
+        AF_INET6
+    int inet_pton(int family, const char *text, void *address)
+    const char *inet_ntop(int family, const void *address, char *text, unsigned int size)
+
+
+cdef extern from "<stdio.h>" nogil:
+    int snprintf(char *out, size_t size, const char *format, ...)
+
+
+# --- counts
+
+
+cdef void endpoint_ref(Endpoint *endpoint) noexcept nogil:
+    endpoint.refs += 1
+
+
+cdef void endpoint_unref(Endpoint *endpoint) noexcept nogil:
+    endpoint.refs -= 1
+    if endpoint.refs == 0:
+        free(endpoint)
+
+
+cdef void backend_ref(Backend *backend) noexcept nogil:
+    backend.refs += 1
+
+
+cdef void backend_unref(Backend *backend) noexcept nogil:
+    cdef uint32_t i
+    backend.refs -= 1
+    if backend.refs == 0:
+        for i in range(backend.count):      # only when Upstreams itself is gone: it holds a backend that has endpoints
+            endpoint_unref(backend.endpoints[i])
+        free(backend.endpoints)
+        free(backend)
+
+
+# --- making
+
+
+cdef bytes _place(str address, int port):
+    """Address and port as bytes, network order. Raises ValueError when they are none."""
+    cdef bytes encoded = address.encode()
+    cdef uint8_t raw[18]
+    cdef int size = 16 if ":" in address else 4
+    if not 0 < port < 65536 or inet_pton(AF_INET6 if size == 16 else AF_INET, encoded, raw) != 1:
+        raise ValueError(f"{address!r} port {port} is no endpoint")
+    raw[size] = port >> 8
+    raw[size + 1] = port & 0xFF
+    return (<const char *> raw)[:size + 2]
+
+
+cdef Endpoint *_endpoint_new(bytes place) except NULL:
+    """With one reference, listed by nobody."""
+    cdef const uint8_t *raw = <const uint8_t *> <const char *> place
+    cdef int size = <int> len(place) - 2
+    cdef char text[46]
+    cdef Endpoint *endpoint = <Endpoint *> calloc(1, sizeof(Endpoint))
+    if endpoint == NULL:
+        raise MemoryError
+    endpoint.refs = 1
+    endpoint.family = AF_INET6 if size == 16 else AF_INET
+    endpoint.port = (raw[size] << 8) | raw[size + 1]
+    memcpy(endpoint.address, raw, size)
+    inet_ntop(endpoint.family, raw, text, sizeof(text))
+    snprintf(endpoint.label, sizeof(endpoint.label), b"[%s]:%d" if size == 16 else b"%s:%d", text, endpoint.port)
+    return endpoint
+
+
+cdef Backend *_backend_new(str id) except NULL:
+    """With one reference, without endpoints."""
+    cdef bytes encoded = id.encode()
+    cdef size_t size = len(encoded)
+    cdef Backend *backend = <Backend *> calloc(1, sizeof(Backend) + size)
+    if backend == NULL:
+        raise MemoryError
+    memcpy(<char *> (backend + 1), <const char *> encoded, size)
+    backend.refs = 1
+    backend.name.data = <const char *> (backend + 1)
+    backend.name.size = <uint32_t> size
+    return backend
+
+
+cdef class Listed:
+    """A backend that Upstreams knows: holds a reference."""
+
+    cdef Backend *backend
+
+    def __dealloc__(self):
+        if self.backend != NULL:
+            backend_unref(self.backend)
+
+
+cdef class Known:
+    """An endpoint that some backend lists: holds a reference."""
+
+    cdef Endpoint *endpoint
+
+    def __dealloc__(self):
+        if self.endpoint != NULL:
+            endpoint_unref(self.endpoint)
+
+
+cdef class Upstreams:
+    """Backends and endpoints: live, shared by all versions of the tables and every rule that names them."""
+
+    def __cinit__(self):
+        self.backends = {}
+        self.endpoints = {}
+        self.gone = NULL
+
+    def __dealloc__(self):
+        cdef Endpoint *endpoint = self.take_gone()
+        while endpoint != NULL:
+            endpoint_unref(endpoint)
+            endpoint = self.take_gone()
+
+    cdef Backend *backend(self, str id) except NULL:
+        cdef Listed listed = self.backends.get(id)
+        if listed is None:
+            listed = Listed()
+            listed.backend = _backend_new(id)
+            self.backends[id] = listed
+        return listed.backend
+
+    cdef Endpoint *take_gone(self) noexcept nogil:
+        cdef Endpoint *endpoint = self.gone
+        if endpoint != NULL:
+            self.gone = endpoint.next_gone
+            endpoint.next_gone = NULL
+        return endpoint
+
+    def update(self, str backend not None, endpoints) -> None:
+        """Replaces the eligible endpoints of a backend ("ns/name:port"): pairs of IP address and port.
+
+        Raises ValueError for what is no endpoint, and then changes nothing.
+        """
+        cdef list places = list(dict.fromkeys([_place(address, port) for address, port in endpoints]))
+        cdef Backend *changed = self.backend(backend)
+        cdef uint32_t old_count = changed.count
+        cdef Endpoint **old = changed.endpoints
+        cdef Endpoint **new = NULL
+        cdef uint32_t i
+        if places:
+            new = <Endpoint **> malloc(len(places) * sizeof(Endpoint *))
+            if new == NULL:
+                raise MemoryError
+        for i in range(len(places)):
+            new[i] = _known(self, places[i]).endpoint
+            new[i].listed += 1
+            endpoint_ref(new[i])
+        changed.endpoints = new
+        changed.count = <uint32_t> len(places)
+        for i in range(old_count):
+            _leave(self, old[i])
+            endpoint_unref(old[i])
+        free(old)
+
+    def remove(self, str backend not None) -> None:
+        """No version lists endpoints for it any more; rules in flight may still name it."""
+        cdef Listed listed = self.backends.get(backend)
+        if listed is None:
+            return
+        self.update(backend, ())
+        if listed.backend.refs == 1:
+            del self.backends[backend]
+
+    def sweep(self) -> None:
+        """Forgets backends without endpoints that no rule names."""
+        cdef Listed listed
+        cdef list idle = []
+        for id, listed in self.backends.items():
+            if listed.backend.refs == 1 and listed.backend.count == 0:
+                idle.append(id)
+        for id in idle:
+            del self.backends[id]
+
+    def statistics(self) -> dict[str, tuple[tuple[str, int, int], ...]]:
+        """By backend: label, requests in flight and connect failures in a row of each endpoint."""
+        cdef Backend *backend
+        cdef uint32_t i
+        found = {}
+        for id, listed in self.backends.items():
+            backend = (<Listed> listed).backend
+            found[id] = tuple([
+                (
+                    backend.endpoints[i].label.decode(),
+                    backend.endpoints[i].in_flight,
+                    backend.endpoints[i].failures,
+                )
+                for i in range(backend.count)
+            ])
+        return found
+
+
+cdef Known _known(Upstreams upstreams, bytes place):
+    """The endpoint at this place, made if nobody lists it."""
+    cdef Known known = upstreams.endpoints.get(place)
+    if known is None:
+        known = Known()
+        known.endpoint = _endpoint_new(place)
+        upstreams.endpoints[place] = known
+    return known
+
+
+cdef int _leave(Upstreams upstreams, Endpoint *endpoint) except -1:
+    """One backend lists it no more; the last one to do so makes it gone."""
+    cdef uint8_t raw[18]
+    cdef int size = 16 if endpoint.family == AF_INET6 else 4
+    cdef Known known
+    endpoint.listed -= 1
+    if endpoint.listed:
+        return 0
+    memcpy(raw, endpoint.address, size)
+    raw[size] = endpoint.port >> 8
+    raw[size + 1] = endpoint.port & 0xFF
+    known = upstreams.endpoints.pop((<const char *> raw)[:size + 2])
+    known.endpoint = NULL           # its reference is the list's now
+    endpoint.gone = True
+    endpoint.next_gone = upstreams.gone
+    upstreams.gone = endpoint
+    return 0

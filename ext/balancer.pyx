@@ -1,0 +1,244 @@
+# Who gets the request. Two choices follow each other:
+#
+# 1. A backendRef by weight, exactly. With weights w (divided by their gcd), the k-th pick of backend i (k from 0) has its
+#    place at (2k + 1) / (2 * w_i) in a period of sum(w) picks; the next pick is the smallest place that is left, ties to
+#    the lower index. After sum(w) picks all begins again, so every window of sum(w) picks holds exactly w_i of each,
+#    and small weights come evenly between large ones. All the state is one number of picks per backend. A random phase
+#    is a random cut theta in [0, 1): what has its place before theta counts as picked.
+# 2. An endpoint: of two random ones the one with fewer requests in flight.
+
+from libc.stdlib cimport free, malloc
+
+from fastroute.ext.backends cimport Upstreams, backend_ref, backend_unref
+from fastroute.ext.random cimport random_below, random_next
+
+cdef enum:
+    AVOID_FIRST = 1_000         # milliseconds an endpoint is avoided after its first failure in a row
+    AVOID_MOST = 30_000
+    PROBE_INTERVAL = 1_000      # milliseconds between tries of an endpoint that has not yet succeeded again
+    DRAWS = 4                   # pairs drawn before all endpoints are looked at
+    CUT_BITS = 32
+
+
+cdef uint32_t _common_divisor(uint32_t a, uint32_t b) noexcept nogil:
+    while b:
+        a, b = b, a % b
+    return a
+
+
+cdef Choice *choice_new(const uint32_t *weights, uint32_t count, uint64_t random) noexcept nogil:
+    cdef Choice *choice = <Choice *> malloc(sizeof(Choice) + 2 * count * sizeof(uint32_t))
+    cdef uint64_t cut = random >> (64 - CUT_BITS)
+    cdef uint32_t divisor = 0
+    cdef uint32_t i
+    if choice == NULL:
+        return NULL
+    choice.refs = 1
+    choice.count = count
+    choice.left = 0
+    choice.weights = <uint32_t *> (choice + 1)
+    choice.taken = choice.weights + count
+    for i in range(count):
+        divisor = _common_divisor(weights[i], divisor)
+    for i in range(count):
+        choice.weights[i] = weights[i] // divisor if divisor else 0
+        # The number of k with (2k + 1) / (2w) < cut / 2**CUT_BITS, which is half of the latter times 2w, rounded up.
+        choice.taken[i] = <uint32_t> (((2 * cut * choice.weights[i] + (<uint64_t> 1 << CUT_BITS) - 1) >> CUT_BITS) >> 1)
+        choice.left += choice.weights[i] - choice.taken[i]
+    return choice
+
+
+cdef void choice_unref(Choice *choice) noexcept nogil:
+    choice.refs -= 1
+    if choice.refs == 0:
+        free(choice)
+
+
+cdef int choose_target(Choice *choice) noexcept nogil:
+    cdef uint64_t place, best_place = 0     # numerators (2k + 1): below 2**21, times a weight below 2**41
+    cdef uint32_t i
+    cdef int best = -1
+    if choice.left == 0:
+        for i in range(choice.count):
+            choice.taken[i] = 0
+            choice.left += choice.weights[i]
+    for i in range(choice.count):
+        if choice.taken[i] == choice.weights[i]:
+            continue
+        place = 2 * <uint64_t> choice.taken[i] + 1
+        if best < 0 or place * choice.weights[best] < best_place * choice.weights[i]:
+            best = <int> i
+            best_place = place
+    if best >= 0:
+        choice.taken[best] += 1
+        choice.left -= 1
+    return best
+
+
+cdef bint _tried(const Endpoint *endpoint, Endpoint **tried, uint32_t tried_count) noexcept nogil:
+    cdef uint32_t i
+    for i in range(tried_count):
+        if tried[i] == endpoint:
+            return True
+    return False
+
+
+cdef Endpoint *_less_busy(Endpoint *a, Endpoint *b) noexcept nogil:
+    return b if b.in_flight < a.in_flight else a
+
+
+cdef Endpoint *_choose_among_all(Backend *backend, Endpoint **tried, uint32_t tried_count, uint64_t now,
+                                 bint avoided_too, uint64_t *random) noexcept nogil:
+    """Two even draws without replacement from those that may be used (reservoir sampling), the less busy of them."""
+    cdef Endpoint *first = NULL
+    cdef Endpoint *second = NULL
+    cdef Endpoint *endpoint
+    cdef uint32_t seen = 0
+    cdef uint32_t draw, i
+    for i in range(backend.count):
+        endpoint = backend.endpoints[i]
+        if (endpoint.avoided_until > now and not avoided_too) or _tried(endpoint, tried, tried_count):
+            continue
+        seen += 1
+        if first == NULL:
+            first = endpoint
+        elif second == NULL:
+            second = endpoint
+        else:
+            draw = random_below(random, seen)
+            if draw == 0:
+                first = endpoint
+            elif draw == 1:
+                second = endpoint
+    if second == NULL:
+        return first
+    if random_next(random) & 1:
+        first, second = second, first
+    return _less_busy(first, second)
+
+
+cdef Endpoint *_draw(Backend *backend, Endpoint **tried, uint32_t tried_count, uint64_t now,
+                     uint64_t *random) noexcept nogil:
+    cdef Endpoint *a
+    cdef Endpoint *b
+    cdef uint32_t i, j
+    if backend.count == 0:
+        return NULL
+    if backend.count > 1:
+        for _ in range(DRAWS):
+            i = random_below(random, backend.count)
+            j = random_below(random, backend.count - 1)
+            a = backend.endpoints[i]
+            b = backend.endpoints[j + 1 if j >= i else j]
+            if a.avoided_until <= now and b.avoided_until <= now and (
+                tried_count == 0 or not (_tried(a, tried, tried_count) or _tried(b, tried, tried_count))
+            ):
+                return _less_busy(a, b)
+    a = _choose_among_all(backend, tried, tried_count, now, False, random)
+    return a if a != NULL else _choose_among_all(backend, tried, tried_count, now, True, random)
+
+
+cdef Endpoint *choose_endpoint(Backend *backend, Endpoint **tried, uint32_t tried_count, uint64_t now,
+                               uint64_t *random) noexcept nogil:
+    cdef Endpoint *endpoint = _draw(backend, tried, tried_count, now, random)
+    if endpoint != NULL and endpoint.failures and endpoint.avoided_until <= now:
+        endpoint.avoided_until = now + PROBE_INTERVAL      # this request is the probe; others wait for what it finds
+        endpoint.probed = True
+    return endpoint
+
+
+cdef void endpoint_failed(Endpoint *endpoint, uint64_t now, uint64_t *random) noexcept nogil:
+    cdef uint64_t pause = AVOID_MOST
+    if endpoint.failures and not endpoint.probed:
+        return          # one of many that were on their way when the first failed: it says nothing new
+    endpoint.probed = False
+    if endpoint.failures < 5:
+        pause = min(<uint64_t> AVOID_FIRST << endpoint.failures, pause)
+    endpoint.failures += 1
+    endpoint.avoided_until = now + pause * 3 // 4 + random_below(random, <uint32_t> (pause // 2))   # jitter: 75 to 125 %
+
+
+cdef void endpoint_succeeded(Endpoint *endpoint) noexcept nogil:
+    endpoint.failures = 0
+    endpoint.probed = False
+    endpoint.avoided_until = 0
+
+
+# --- for Python
+
+
+cdef class WeightedChoice:
+    """The choice among backendRefs of these weights; the upper 32 of `random`'s 64 bits decide the phase."""
+
+    cdef Choice *_choice
+
+    def __cinit__(self, weights, uint64_t random=0):
+        cdef uint32_t count = <uint32_t> len(weights)
+        cdef uint32_t *numbers = <uint32_t *> malloc((count + 1) * sizeof(uint32_t))
+        if numbers == NULL:
+            raise MemoryError
+        for i, weight in enumerate(weights):
+            numbers[<uint32_t> i] = weight
+        self._choice = choice_new(numbers, count, random)
+        free(numbers)
+        if self._choice == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        if self._choice != NULL:
+            choice_unref(self._choice)
+
+    def pick(self) -> int:
+        """The index of the backendRef for the next request; -1 when no weight is above 0."""
+        return choose_target(self._choice)
+
+    def picks(self, uint32_t count) -> list[int]:
+        """The next `count` picks."""
+        return [choose_target(self._choice) for _ in range(count)]
+
+
+cdef class Selector:
+    """The endpoints of one backend of `upstreams`, as chosen for requests one after the other."""
+
+    cdef Upstreams _upstreams
+    cdef Backend *_backend
+    cdef uint64_t _random
+
+    def __cinit__(self, Upstreams upstreams not None, str backend not None, uint64_t seed=0):
+        self._upstreams = upstreams
+        self._backend = upstreams.backend(backend)
+        backend_ref(self._backend)
+        self._random = seed
+
+    def __dealloc__(self):
+        if self._backend != NULL:
+            backend_unref(self._backend)
+
+    cdef Endpoint *_endpoint(self, str label) except NULL:
+        cdef uint32_t i
+        for i in range(self._backend.count):
+            if self._backend.endpoints[i].label.decode() == label:
+                return self._backend.endpoints[i]
+        raise KeyError(label)
+
+    def choose(self, tried=(), uint64_t now=0):
+        """The label of the endpoint for a request at `now` (milliseconds) that was `tried` at these; None: none left."""
+        cdef Endpoint *among[16]
+        cdef Endpoint *chosen
+        for i, label in enumerate(tried[:16]):
+            among[<uint32_t> i] = self._endpoint(label)
+        chosen = choose_endpoint(self._backend, among, <uint32_t> min(len(tried), 16), now, &self._random)
+        return None if chosen == NULL else chosen.label.decode()
+
+    def occupy(self, str label not None, int requests) -> None:
+        """So many more requests are in flight at it."""
+        self._endpoint(label).in_flight += requests
+
+    def fail(self, str label not None, uint64_t now) -> int:
+        """A connection failed at `now`; until when it is avoided."""
+        endpoint_failed(self._endpoint(label), now, &self._random)
+        return self._endpoint(label).avoided_until
+
+    def succeed(self, str label not None) -> None:
+        """A connection was established."""
+        endpoint_succeeded(self._endpoint(label))

@@ -1,0 +1,71 @@
+# A hash map from bytes to pointers: filled once, then read by every request.
+#
+# Open addressing, at most half full, so a look-up is one or two cache lines. The keys' bytes belong to the values.
+# Every key also has an owner number: one map can hold many small namespaces (the children of each node of a tree).
+# The hash is seeded per process: whoever writes routes cannot know which ones collide.
+
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcmp, memcpy
+
+
+cdef struct Place:
+    void *value                 # NULL: free
+    const char *data
+    uint32_t size
+    uint32_t owner
+    uint64_t hash
+
+cdef struct ByteMap:
+    Place *places               # NULL: nothing is in it
+    uint32_t mask               # places - 1: a power of two, less one
+    uint32_t used
+    uint64_t seed
+
+
+cdef inline uint64_t bytes_hash(const char *data, uint32_t size, uint64_t seed) noexcept nogil:
+    """Multiply and fold, eight bytes at a time."""
+    cdef uint64_t hash = seed ^ (size * <uint64_t> 0x9E3779B97F4A7C15)
+    cdef uint64_t word
+    while size >= 8:
+        memcpy(&word, data, 8)
+        hash = (hash ^ word) * <uint64_t> 0xD6E8FEB86659FD93
+        hash ^= hash >> 32
+        data += 8
+        size -= 8
+    if size:
+        word = 0
+        memcpy(&word, data, size)
+        hash = (hash ^ word) * <uint64_t> 0xD6E8FEB86659FD93
+        hash ^= hash >> 32
+    hash *= <uint64_t> 0xD6E8FEB86659FD93
+    return hash ^ (hash >> 32)
+
+
+cdef inline Place *bytemap_place(const ByteMap *map, uint32_t owner, const char *data, uint32_t size) noexcept nogil:
+    """The place of this key, or the free one where it would stand; NULL only while the map has no places."""
+    cdef uint64_t hash
+    cdef uint32_t index
+    cdef Place *place
+    if map.places == NULL:
+        return NULL
+    hash = bytes_hash(data, size, map.seed + owner)
+    index = <uint32_t> hash & map.mask
+    while True:
+        place = &map.places[index]
+        if place.value == NULL or (
+            place.hash == hash and place.owner == owner and place.size == size and memcmp(place.data, data, size) == 0
+        ):
+            return place
+        index = (index + 1) & map.mask
+
+
+cdef inline void *bytemap_find(const ByteMap *map, uint32_t owner, const char *data, uint32_t size) noexcept nogil:
+    """NULL when the key is not in it."""
+    cdef Place *place = bytemap_place(map, owner, data, size)
+    return NULL if place == NULL else place.value
+
+
+cdef void bytemap_start(ByteMap *map) noexcept nogil                # empty
+# Puts a key that is not in it yet. The bytes must live as long as the map. MemoryError.
+cdef int bytemap_put(ByteMap *map, uint32_t owner, const char *data, uint32_t size, void *value) except -1 nogil
+cdef void bytemap_free(ByteMap *map) noexcept nogil                 # the places, not what they point at

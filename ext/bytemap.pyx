@@ -1,0 +1,58 @@
+# Filling the map: it grows to twice its size when half full.
+
+from libc.stdlib cimport calloc, free
+
+
+cdef extern from "<sys/random.h>" nogil:
+    ssize_t getrandom(void *buffer, size_t size, unsigned int flags)
+
+cdef uint64_t _seed = 0
+if getrandom(&_seed, sizeof(_seed), 0) != sizeof(_seed):
+    raise OSError("the kernel gives no random bytes")
+
+
+cdef void bytemap_start(ByteMap *map) noexcept nogil:
+    map.places = NULL
+    map.mask = 0
+    map.used = 0
+    map.seed = _seed
+
+
+cdef int _resize(ByteMap *map, uint32_t size) except -1 nogil:
+    cdef Place *places = <Place *> calloc(size, sizeof(Place))
+    cdef uint32_t index, new
+    if places == NULL:
+        with gil:
+            raise MemoryError
+    if map.places != NULL:
+        for index in range(map.mask + 1):
+            if map.places[index].value != NULL:
+                new = <uint32_t> map.places[index].hash & (size - 1)
+                while places[new].value != NULL:
+                    new = (new + 1) & (size - 1)
+                places[new] = map.places[index]
+        free(map.places)
+    map.places = places
+    map.mask = size - 1
+    return 0
+
+
+cdef int bytemap_put(ByteMap *map, uint32_t owner, const char *data, uint32_t size, void *value) except -1 nogil:
+    cdef Place *place
+    if map.places == NULL:
+        _resize(map, 2)
+    elif 2 * (map.used + 1) > map.mask + 1:
+        _resize(map, 2 * (map.mask + 1))
+    place = bytemap_place(map, owner, data, size)
+    place.value = value
+    place.data = data
+    place.size = size
+    place.owner = owner
+    place.hash = bytes_hash(data, size, map.seed + owner)
+    map.used += 1
+    return 0
+
+
+cdef void bytemap_free(ByteMap *map) noexcept nogil:
+    free(map.places)
+    map.places = NULL

@@ -1,0 +1,21 @@
+from collections.abc import Sequence
+
+from typing import TypeAlias
+
+_Fields: TypeAlias = Sequence[tuple[str, str | bytes]]
+
+class Filters:
+    def __init__(self, filters: tuple[object, ...]) -> None: ...
+    def request(
+        self,
+        fields: _Fields = (),
+        *,
+        path: str = "/",
+        query: str | None = None,
+        host: str = "",
+        prefix: int = 0,
+        port: int = 80,
+        tls: bool = False,
+        arena: int = 65536,
+    ) -> tuple[list[tuple[str, str]], str, str, tuple[int, str] | None]: ...
+    def response(self, fields: _Fields = (), *, arena: int = 65536) -> list[tuple[str, str]]: ...

@@ -1,0 +1,15 @@
+from collections.abc import Iterable, Sequence
+
+class Forwarding:
+    def __init__(self, trusted_proxies: Iterable[str] = ()) -> None: ...
+    def trusts(self, address: str) -> bool: ...
+    def apply(
+        self,
+        peer: str,
+        fields: Sequence[tuple[str, str | bytes]],
+        *,
+        host: str = "",
+        tls: bool = False,
+        seed: int = 0,
+        arena: int = 65536,
+    ) -> tuple[list[tuple[str, str]], str, str]: ...

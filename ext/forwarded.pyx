@@ -1,0 +1,366 @@
+# X-Forwarded-For, -Proto, -Host and X-Request-ID towards the backend, and whose word we take for them.
+#
+# A peer outside the trusted blocks: what came in under these names goes, and ours stand instead. A trusted peer: For
+# gets its address at the end, the others are kept and only made when they are missing. The client (for the log) is the
+# last address in the chain For + peer that is not trusted; the walk ends early at something that is no address, and at
+# the first one when all are trusted.
+
+from libc.stdint cimport uint8_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memchr, memcmp, memcpy, memset
+
+from fastroute.ext.fieldlist cimport append_field, join_slices
+from fastroute.ext.head cimport (
+    FIELD_X_FORWARDED_FOR, FIELD_X_FORWARDED_HOST, FIELD_X_FORWARDED_PROTO, FIELD_X_REQUEST_ID, Field,
+)
+from fastroute.ext.random cimport random_next
+from fastroute.ext.scratch cimport Scratch, slice_bytes
+from fastroute.ext.slice cimport arena_take
+
+
+cdef extern from "<arpa/inet.h>" nogil:
+    enum:
+        AF_INET
+        AF_INET6
+    int inet_pton(int family, const char *text, void *address)
+    const char *inet_ntop(int family, const void *address, char *text, unsigned int size)
+
+cdef enum:
+    ADDRESS_TEXT = 46           # bytes of an address's text at most, its final zero included
+    REQUEST_ID_SIZE = 36
+    REQUEST_ID_MOST = 128       # bytes of a trusted peer's X-Request-ID; a longer one is replaced
+
+cdef struct Block:
+    uint16_t family
+    uint8_t bits                # of the prefix
+    uint8_t address[16]
+
+cdef struct TrustedProxies:
+    uint32_t count
+    Block *blocks
+
+cdef struct Chain:              # the four fields of one head, as far as they may be believed
+    Field *last_for             # the last line
+    Field *proto
+    Field *host
+    Field *request_id
+
+
+# --- addresses
+
+
+cdef uint16_t _unmap(uint16_t family, const uint8_t *address, uint8_t *out) noexcept nogil:
+    """Copies an address, IPv4-mapped ones as IPv4 (RFC 4291 section 2.5.5.2); its family."""
+    if family == AF_INET6 and memcmp(address, b"\0\0\0\0\0\0\0\0\0\0\xff\xff", 12) == 0:
+        memcpy(out, address + 12, 4)
+        return AF_INET
+    memcpy(out, address, 4 if family == AF_INET else 16)
+    return family
+
+
+cdef uint16_t _parse_address(const char *text, uint32_t size, uint8_t *address) noexcept nogil:
+    """Family of "10.0.0.1", "::1", with port "10.0.0.1:80", "[::1]:80"; 0 when it is none of these."""
+    cdef char copy[ADDRESS_TEXT]
+    cdef uint8_t raw[16]
+    cdef const char *end
+    if size and text[0] == c'[':
+        end = <const char *> memchr(text, c']', size)
+        if end == NULL or (end + 1 < text + size and end[1] != c':'):
+            return 0
+        text, size = text + 1, <uint32_t> (end - text - 1)
+    else:
+        end = <const char *> memchr(text, c':', size)
+        if end != NULL and memchr(text, c'.', <size_t> (end - text)) != NULL:
+            size = <uint32_t> (end - text)
+    if size == 0 or size >= ADDRESS_TEXT or memchr(text, 0, size) != NULL:
+        return 0
+    memcpy(copy, text, size)
+    copy[size] = 0
+    if inet_pton(AF_INET, copy, raw) == 1:
+        return _unmap(AF_INET, raw, address)
+    if inet_pton(AF_INET6, copy, raw) == 1:
+        return _unmap(AF_INET6, raw, address)
+    return 0
+
+
+cdef int _parse_block(str text, Block *block) except -1:
+    """Of "10.0.0.0/8", "::1": host bits may be set."""
+    cdef uint8_t raw[16]
+    cdef str length
+    address, slash, length = text.partition("/")
+    cdef bytes encoded = address.encode()
+    cdef int family = AF_INET6 if ":" in address else AF_INET
+    cdef int most = 128 if family == AF_INET6 else 32
+    if inet_pton(family, encoded, raw) != 1:
+        raise ValueError(f"{text!r} is no address or CIDR block")
+    if slash and not (length.isascii() and length.isdecimal() and len(length) <= 3 and int(length) <= most):
+        raise ValueError(f"{text!r}: the prefix length must be a number from 0 to {most}")
+    block.bits = int(length) if slash else most
+    block.family = family
+    memcpy(block.address, raw, 16 if family == AF_INET6 else 4)
+    if block.bits >= 96 and _unmap(family, raw, block.address) == AF_INET and family == AF_INET6:
+        block.family = AF_INET
+        block.bits -= 96
+    return 0
+
+
+cdef TrustedProxies *trusted_proxies_new(object blocks) except NULL:
+    cdef list texts = [str(text) for text in blocks]
+    cdef TrustedProxies *trusted = <TrustedProxies *> malloc(sizeof(TrustedProxies) + len(texts) * sizeof(Block))
+    cdef uint32_t i
+    if trusted == NULL:
+        raise MemoryError
+    trusted.count = <uint32_t> len(texts)
+    trusted.blocks = <Block *> (trusted + 1)
+    try:
+        for i in range(trusted.count):
+            _parse_block(texts[i], &trusted.blocks[i])
+    except ValueError:
+        free(trusted)
+        raise
+    return trusted
+
+
+cdef void trusted_proxies_free(TrustedProxies *trusted) noexcept nogil:
+    free(trusted)
+
+
+cdef bint _in_block(const Block *block, const uint8_t *address) noexcept nogil:
+    cdef uint32_t whole = block.bits >> 3
+    cdef uint8_t mask = <uint8_t> (0xFF00 >> (block.bits & 7))
+    if memcmp(block.address, address, whole) != 0:
+        return False
+    return mask == 0 or ((block.address[whole] ^ address[whole]) & mask) == 0
+
+
+cdef bint is_trusted(const TrustedProxies *trusted, uint16_t family, const uint8_t *address) noexcept nogil:
+    cdef uint8_t plain[16]
+    cdef uint32_t i
+    if trusted == NULL or trusted.count == 0 or (family != AF_INET and family != AF_INET6):
+        return False
+    family = _unmap(family, address, plain)
+    for i in range(trusted.count):
+        if trusted.blocks[i].family == family and _in_block(&trusted.blocks[i], plain):
+            return True
+    return False
+
+
+cdef void peer_set(Peer *peer, const TrustedProxies *trusted, uint16_t family, const uint8_t *address,
+                   uint16_t port) noexcept nogil:
+    memset(peer, 0, sizeof(Peer))
+    peer.port = port
+    if family != AF_INET and family != AF_INET6:
+        peer.text_size = 7
+        memcpy(peer.text, b"unknown", 7)
+        return
+    peer.family = _unmap(family, address, peer.address)
+    peer.trusted = is_trusted(trusted, peer.family, peer.address)
+    inet_ntop(peer.family, peer.address, peer.text, sizeof(peer.text))
+    while peer.text[peer.text_size]:
+        peer.text_size += 1
+
+
+# --- the client
+
+
+cdef Slice _last_word(const char *start, const char **end) noexcept nogil:
+    """The last of a comma-separated list, trimmed; `end` moves before its comma, or to NULL after the first word."""
+    cdef Slice word
+    cdef const char *from_ = end[0]
+    cdef const char *to = end[0]
+    while from_ > start and (from_ - 1)[0] != c',':
+        from_ -= 1
+    end[0] = from_ - 1 if from_ > start else NULL
+    while from_ < to and (from_[0] == c' ' or from_[0] == c'\t'):
+        from_ += 1
+    while to > from_ and ((to - 1)[0] == c' ' or (to - 1)[0] == c'\t'):
+        to -= 1
+    word.data = from_
+    word.size = <uint32_t> (to - from_)
+    return word
+
+
+cdef bint _walk_line(const TrustedProxies *trusted, const Slice *line, Slice *client) noexcept nogil:
+    """Walks one line of For from its end; `client` becomes the last address seen. True: go on with the line before."""
+    cdef const char *end = line.data + line.size
+    cdef uint8_t address[16]
+    cdef uint16_t family
+    cdef Slice word
+    while end != NULL:
+        word = _last_word(line.data, &end)
+        if word.size == 0:
+            continue            # an empty list element is none (RFC 9110 section 5.6.1)
+        family = _parse_address(word.data, word.size, address)
+        if family == 0:
+            return False
+        client[0] = word
+        if not is_trusted(trusted, family, address):
+            return False
+    return True
+
+
+cdef void _strip_port(Slice *client) noexcept nogil:
+    """The address alone: "10.0.0.1:80" and "[::1]:80" without port and brackets."""
+    cdef const char *end
+    if client.size and client.data[0] == c'[':
+        end = <const char *> memchr(client.data, c']', client.size)
+        client.data += 1
+        client.size = <uint32_t> (end - client.data)
+        return
+    end = <const char *> memchr(client.data, c':', client.size)
+    if end != NULL and memchr(client.data, c'.', <size_t> (end - client.data)) != NULL:
+        client.size = <uint32_t> (end - client.data)
+
+
+cdef void _find_client(const TrustedProxies *trusted, const Peer *peer, const Head *head, Slice *client) noexcept nogil:
+    cdef uint32_t i = head.fields_count
+    cdef const Field *field
+    client.data = <const char *> peer.text
+    client.size = peer.text_size
+    if not peer.trusted:
+        return
+    while i > 0:
+        i -= 1
+        field = &head.fields[i]
+        if field.known == FIELD_X_FORWARDED_FOR and not field.dropped and not _walk_line(trusted, &field.value, client):
+            break
+    if client.data != peer.text:
+        _strip_port(client)
+
+
+# --- the fields
+
+
+cdef void _write_request_id(uint64_t *random, char *out) noexcept nogil:
+    """A random UUID (RFC 9562 version 4)."""
+    cdef const char *digits = b"0123456789abcdef"
+    cdef uint64_t bits[2]
+    cdef uint32_t i, at = 0
+    bits[0] = (random_next(random) & ~<uint64_t> 0xF000) | 0x4000
+    bits[1] = (random_next(random) & ~(<uint64_t> 0xC << 60)) | (<uint64_t> 0x8 << 60)
+    for i in range(32):
+        if i == 8 or i == 12 or i == 16 or i == 20:
+            out[at] = c'-'
+            at += 1
+        out[at] = digits[(bits[i >> 4] >> (60 - 4 * (i & 15))) & 15]
+        at += 1
+
+
+cdef Chain _believed(Head *head, bint trusted) noexcept nogil:
+    """The forwarded fields that are kept; those that are not believed are dropped."""
+    cdef Chain chain
+    cdef Field *field
+    cdef uint32_t i
+    memset(&chain, 0, sizeof(chain))
+    for i in range(head.fields_count):
+        field = &head.fields[i]
+        if field.known < FIELD_X_FORWARDED_FOR or field.known > FIELD_X_REQUEST_ID or field.dropped:
+            continue
+        if not trusted or (field.known == FIELD_X_REQUEST_ID and not 0 < field.value.size <= REQUEST_ID_MOST):
+            field.dropped = 1
+        elif field.known == FIELD_X_FORWARDED_FOR:
+            chain.last_for = field
+        elif field.known == FIELD_X_FORWARDED_PROTO:
+            chain.proto = field
+        elif field.known == FIELD_X_FORWARDED_HOST:
+            chain.host = field
+        elif chain.request_id == NULL:
+            chain.request_id = field
+        else:
+            field.dropped = 1   # one id per request
+    return chain
+
+
+cdef int _append(Head *head, Arena *arena, const char *name, uint32_t name_size, Slice value) noexcept nogil:
+    cdef Slice name_slice
+    name_slice.data = name
+    name_slice.size = name_size
+    return 0 if append_field(head, arena, name_slice, value) != NULL else -1
+
+
+cdef int _extend_for(Field *last, const Slice *address, Arena *arena) noexcept nogil:
+    cdef Slice parts[3]
+    parts[0], parts[2] = last.value, address[0]
+    parts[1].data = b", "
+    parts[1].size = 2 if last.value.size else 0
+    last.received = 0
+    return join_slices(&last.value, arena, parts, 3)
+
+
+cdef int forward(const TrustedProxies *trusted, const Peer *peer, bint tls, uint64_t *random, Head *head, Arena *arena,
+                 Slice *client, Slice *request_id) noexcept nogil:
+    cdef Chain chain
+    cdef Slice address, proto
+    cdef char *id_text
+    _find_client(trusted, peer, head, client)
+    chain = _believed(head, peer.trusted)
+    address.data = <const char *> peer.text
+    address.size = peer.text_size
+    if chain.last_for != NULL:
+        if _extend_for(chain.last_for, &address, arena) < 0:
+            return -1
+    elif _append(head, arena, b"X-Forwarded-For", 15, address) < 0:
+        return -1
+    if chain.request_id != NULL:        # in the arena still, even if appending moved the fields
+        request_id[0] = chain.request_id.value
+    else:
+        id_text = <char *> arena_take(arena, REQUEST_ID_SIZE)
+        if id_text == NULL:
+            return -1
+        _write_request_id(random, id_text)
+        request_id.data = id_text
+        request_id.size = REQUEST_ID_SIZE
+        if _append(head, arena, b"X-Request-ID", 12, request_id[0]) < 0:
+            return -1
+    if chain.proto == NULL:
+        proto.data = b"https" if tls else b"http"
+        proto.size = 5 if tls else 4
+        if _append(head, arena, b"X-Forwarded-Proto", 17, proto) < 0:
+            return -1
+    if chain.host == NULL and head.authority.size:
+        return _append(head, arena, b"X-Forwarded-Host", 16, head.authority)
+    return 0
+
+
+# --- for Python
+
+
+cdef class Forwarding:
+    """The forwarded fields as a gateway with these trusted proxies writes them.
+
+    Raises ValueError when one of `trusted_proxies` is no address or CIDR block.
+    """
+
+    cdef TrustedProxies *_trusted
+
+    def __cinit__(self, trusted_proxies=()):
+        self._trusted = trusted_proxies_new(trusted_proxies)
+
+    def __dealloc__(self):
+        trusted_proxies_free(self._trusted)
+
+    cdef int _peer(self, str address, Peer *peer) except -1:
+        cdef uint8_t raw[16]
+        cdef bytes encoded = address.encode()
+        cdef uint16_t family = AF_INET6 if ":" in address else AF_INET
+        if inet_pton(family, encoded, raw) != 1:
+            raise ValueError(f"{address!r} is no address")
+        peer_set(peer, self._trusted, family, raw, 1)
+        return 0
+
+    def trusts(self, str address not None) -> bool:
+        """Whether a peer with this address is believed."""
+        cdef Peer peer
+        self._peer(address, &peer)
+        return peer.trusted
+
+    def apply(self, str peer not None, fields, *, str host="", bint tls=False, uint64_t seed=0, uint32_t arena=65536):
+        """(fields, client, request id) of a request from `peer`. MemoryError when it does not fit into the arena."""
+        cdef Scratch scratch = Scratch(arena)
+        cdef Slice client, request_id
+        cdef Peer who
+        self._peer(peer, &who)
+        scratch.request("GET", "/", None, host, fields)
+        if forward(self._trusted, &who, tls, &seed, &scratch.head, &scratch.arena, &client, &request_id) < 0:
+            raise MemoryError
+        return scratch.fields(), slice_bytes(&client).decode("latin-1"), slice_bytes(&request_id).decode("latin-1")

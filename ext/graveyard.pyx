@@ -1,0 +1,50 @@
+# Where dead parts wait. A stack: what a part buries while it is taken apart comes before it, so no list grows long.
+
+from libc.stdint cimport uint64_t
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+
+cdef Grave *_top = NULL
+cdef unsigned long _buried = 0
+
+
+cdef uint64_t _now() noexcept nogil:
+    """Microseconds of the monotonic clock."""
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return <uint64_t> now.tv_sec * 1_000_000 + now.tv_nsec // 1000
+
+
+cdef void bury(Grave *grave) noexcept nogil:
+    global _top, _buried
+    grave.next = _top
+    grave.cursor = 0
+    _top = grave
+    _buried += 1
+
+
+cdef bint collect_for(uint32_t microseconds) noexcept nogil:
+    global _top, _buried
+    cdef uint64_t end
+    cdef Grave *grave
+    if _top == NULL:
+        return False
+    end = _now() + microseconds
+    while _top != NULL and _now() < end:
+        grave = _top
+        _top = grave.next           # off the list while it may bury others
+        if grave.dismantle(grave):
+            _buried -= 1
+        else:
+            grave.next = _top
+            _top = grave
+    return _top != NULL
+
+
+def collect(microseconds: int) -> bool:
+    """Frees old parts for about that long; True while some are left. To be called after an install until it says no."""
+    return collect_for(microseconds)
+
+
+def buried() -> int:
+    """How many parts wait to be freed."""
+    return _buried

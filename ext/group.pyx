@@ -1,0 +1,223 @@
+# Filling a group and looking up in it.
+
+from libc.stdlib cimport calloc, free
+from libc.string cimport memchr, memcmp, memcpy, memmove
+
+from fastroute.ext.bytemap cimport bytemap_find, bytemap_free, bytemap_put, bytemap_start
+from fastroute.ext.graveyard cimport bury
+from fastroute.ext.match cimport match_takes
+from fastroute.ext.pool cimport pool_free_one, pool_start, pool_take
+from fastroute.ext.regex cimport pattern_matches
+from fastroute.ext.rule cimport PATH_EXACT, PATH_PREFIX, rule_ref, rule_unref
+
+cdef enum:
+    PIECE = 32                  # rules given up in one go
+    POOL_PER_RULE = sizeof(Node) + 24
+    POOL_FIRST = 16 * 1024      # bytes of the first chunk at most
+
+
+# --- life
+
+
+cdef Group *group_new(Slice hostname, uint32_t rules) except NULL:
+    cdef Group *group = <Group *> calloc(1, sizeof(Group))
+    cdef char *name
+    if group == NULL:
+        raise MemoryError
+    group.grave.refs = 1
+    group.grave.dismantle = _dismantle
+    bytemap_start(&group.exact)
+    bytemap_start(&group.tree)
+    pool_start(&group.pool, min(rules * POOL_PER_RULE + hostname.size, <uint32_t> POOL_FIRST))
+    group.rules_room = rules
+    group.rules = <Rule **> calloc(max(rules, <uint32_t> 1), sizeof(Rule *))
+    if group.rules == NULL:
+        free(group)
+        raise MemoryError
+    try:
+        name = <char *> pool_take(&group.pool, hostname.size + 1)
+    except MemoryError:
+        group_unref(group)
+        raise
+    memcpy(name, hostname.data, hostname.size)
+    group.hostname.data = name
+    group.hostname.size = hostname.size
+    return group
+
+
+cdef void group_unref(Group *group) noexcept nogil:
+    group.grave.refs -= 1
+    if group.grave.refs == 0:
+        bury(&group.grave)
+
+
+cdef bint _dismantle(Grave *grave) noexcept nogil:
+    cdef Group *group = <Group *> grave
+    for _ in range(PIECE):
+        if group.rules_count == 0:
+            break
+        group.rules_count -= 1
+        rule_unref(group.rules[group.rules_count])
+    if group.rules_count or not pool_free_one(&group.pool):
+        return False
+    bytemap_free(&group.exact)
+    bytemap_free(&group.tree)
+    free(group.rules)
+    free(group)
+    return True
+
+
+# --- filling
+
+
+cdef int _compare(const Slice *a, const Slice *b) noexcept nogil:
+    cdef int order = memcmp(a.data, b.data, min(a.size, b.size))
+    return order if order else (a.size > b.size) - (a.size < b.size)
+
+
+cdef bint _before(const Match *a, const Match *b) noexcept nogil:
+    """Whether `a` is tried first; ranks are distinct, but for those who would make them otherwise: then by id."""
+    cdef int order = _compare(&a.rank, &b.rank)
+    return order < 0 or (order == 0 and _compare(&a.rule.id, &b.rule.id) < 0)
+
+
+cdef int _insert(Group *group, Node *node, const Match *match) except -1:
+    """Into the node's list, in the order of rank."""
+    cdef const Match **matches
+    cdef uint32_t low = 0
+    cdef uint32_t high = node.count
+    cdef uint32_t middle
+    if node.count == node.room:
+        node.room = 2 * node.room if node.room else 1
+        matches = <const Match **> pool_take(&group.pool, node.room * <uint32_t> sizeof(Match *))
+        if node.count:
+            memcpy(matches, node.matches, node.count * sizeof(Match *))
+        node.matches = matches
+    while low < high:
+        middle = (low + high) // 2
+        if _before(match, node.matches[middle]):
+            high = middle
+        else:
+            low = middle + 1
+    memmove(&node.matches[low + 1], &node.matches[low], (node.count - low) * sizeof(Match *))
+    node.matches[low] = match
+    node.count += 1
+    return 0
+
+
+cdef Node *_exact_node(Group *group, const Slice *path) except NULL:
+    cdef Node *node = <Node *> bytemap_find(&group.exact, 0, path.data, path.size)
+    if node == NULL:
+        node = <Node *> pool_take(&group.pool, sizeof(Node))
+        bytemap_put(&group.exact, 0, path.data, path.size, node)
+    return node
+
+
+cdef Node *_child(Group *group, Node *parent, const char *element, uint32_t size) except NULL:
+    cdef Node *node = <Node *> bytemap_find(&group.tree, parent.number, element, size)
+    if node == NULL:
+        node = <Node *> pool_take(&group.pool, sizeof(Node))
+        node.parent = parent
+        group.nodes += 1
+        node.number = group.nodes
+        bytemap_put(&group.tree, parent.number, element, size, node)
+    return node
+
+
+cdef Node *_prefix_node(Group *group, const Slice *path) except NULL:
+    """Of "/a/b"; the root for ""."""
+    cdef Node *node = &group.root
+    cdef const char *at = path.data
+    cdef const char *end = path.data + path.size
+    cdef const char *stop
+    while at < end:
+        at += 1                             # the slash before the element
+        stop = <const char *> memchr(at, c'/', end - at)
+        if stop == NULL:
+            stop = end
+        node = _child(group, node, at, <uint32_t> (stop - at))
+        at = stop
+    return node
+
+
+cdef int group_add(Group *group, Rule *rule) except -1:
+    cdef Match *match
+    cdef Node *node
+    cdef uint32_t i
+    if group.rules_count == group.rules_room:
+        raise AssertionError("a group has room for its rules")
+    rule_ref(rule)
+    group.rules[group.rules_count] = rule
+    group.rules_count += 1
+    for i in range(rule.matches_count):
+        match = &rule.matches[i]
+        if match.path_type == PATH_EXACT:
+            node = _exact_node(group, &match.path)
+        elif match.path_type == PATH_PREFIX:
+            node = _prefix_node(group, &match.path)
+        else:
+            node = &group.expressions
+        _insert(group, node, match)
+    return 0
+
+
+# --- looking up
+
+
+cdef const Match *_taking(const Node *node, const Head *head, Arena *arena) noexcept nogil:
+    cdef uint32_t i
+    for i in range(node.count):
+        if match_takes(node.matches[i], head, arena):
+            return node.matches[i]
+    return NULL
+
+
+cdef const Node *_deepest(const Group *group, const Slice *path) noexcept nogil:
+    """The node of the longest prefix, by whole elements, that the tree has."""
+    cdef const Node *node = &group.root
+    cdef const Node *child
+    cdef const char *at = path.data
+    cdef const char *end = path.data + path.size
+    cdef const char *stop
+    if group.tree.used == 0:
+        return node
+    while at < end:
+        at += 1
+        stop = <const char *> memchr(at, c'/', end - at)
+        if stop == NULL:
+            stop = end
+        child = <const Node *> bytemap_find(&group.tree, node.number, at, <uint32_t> (stop - at))
+        if child == NULL:
+            return node
+        node = child
+        at = stop
+    return node
+
+
+cdef const Match *_matching_expression(const Node *node, const Head *head, Arena *arena) noexcept nogil:
+    cdef const Match *match
+    cdef uint32_t i
+    for i in range(node.count):
+        match = node.matches[i]
+        if match_takes(match, head, arena) and pattern_matches(match.pattern, head.path.data, head.path.size):
+            return match
+    return NULL
+
+
+cdef const Match *group_find(const Group *group, const Head *head, Arena *arena) noexcept nogil:
+    cdef const Match *match
+    cdef const Node *node
+    if group.exact.used:
+        node = <const Node *> bytemap_find(&group.exact, 0, head.path.data, head.path.size)
+        if node != NULL:
+            match = _taking(node, head, arena)
+            if match != NULL:
+                return match
+    node = _deepest(group, &head.path)
+    while node != NULL:
+        if node.count:
+            match = _taking(node, head, arena)
+            if match != NULL:
+                return match
+        node = node.parent
+    return _matching_expression(&group.expressions, head, arena)

@@ -1,0 +1,67 @@
+# A table by hostname: exact ones, wildcards ("*.example.com": any depth below, not itself), and "" for every host.
+#
+# Walked from the most specific entry that fits a host to the least: exact, wildcards by length, "". The same table finds
+# a port's listener and a listener's hostname groups. It knows nothing of what its values are; they own the names.
+
+from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memchr
+
+from fastroute.ext.bytemap cimport ByteMap, bytemap_find
+from fastroute.ext.slice cimport Slice
+
+
+cdef struct HostTable:
+    ByteMap exact
+    ByteMap wildcards           # by what follows "*."
+    uint32_t longest            # bytes of the longest key of `wildcards`: longer suffixes are not looked up
+    void *any                   # of ""
+
+cdef enum WalkStage:
+    WALK_EXACT = 0
+    WALK_WILDCARDS
+    WALK_ANY
+    WALK_END
+
+cdef struct HostWalk:           # starts zeroed, but for the first two
+    const HostTable *table
+    Slice host                  # lower case, without port
+    uint32_t at                 # where the suffix looked up last begins
+    uint8_t stage               # WalkStage
+
+
+cdef inline void *host_next(HostWalk *walk) noexcept nogil:
+    """The next less specific entry that fits the host; NULL when there is none left."""
+    cdef const HostTable *table = walk.table
+    cdef const char *dot
+    cdef void *found
+    if walk.stage == WALK_EXACT:
+        walk.stage = WALK_WILDCARDS
+        if table.exact.used:
+            found = bytemap_find(&table.exact, 0, walk.host.data, walk.host.size)
+            if found != NULL:
+                return found
+    while walk.stage == WALK_WILDCARDS:
+        dot = NULL
+        if table.wildcards.used and walk.at < walk.host.size:
+            dot = <const char *> memchr(walk.host.data + walk.at, c'.', walk.host.size - walk.at)
+        if dot == NULL:
+            walk.stage = WALK_ANY
+            break
+        walk.at = <uint32_t> (dot + 1 - walk.host.data)
+        if walk.host.size - walk.at <= table.longest:
+            found = bytemap_find(&table.wildcards, 0, dot + 1, walk.host.size - walk.at)
+            if found != NULL:
+                return found
+    if walk.stage == WALK_ANY:
+        walk.stage = WALK_END
+        return table.any
+    return NULL
+
+
+cdef void hosts_start(HostTable *table) noexcept nogil
+# The place of a hostname that is not in the table yet. MemoryError.
+cdef int hosts_put(HostTable *table, Slice hostname, void *value) except -1 nogil
+cdef void *hosts_get(const HostTable *table, Slice hostname) noexcept nogil     # of this very hostname; NULL: none
+# Goes over all values: `cursor` starts at 0; NULL when there are no more.
+cdef void *hosts_value(const HostTable *table, uint32_t *cursor) noexcept nogil
+cdef void hosts_free(HostTable *table) noexcept nogil

@@ -1,0 +1,31 @@
+# The names of reasons, for the access log and metrics; and how the control plane's names for a refused share map.
+
+from fastroute.ext.refusal cimport REFUSAL_COUNT, refusal_reason
+
+cdef const char *NAMES[22]
+NAMES[:] = [
+    b"none", b"no_listener", b"no_rule", b"redirect", b"reference_refused", b"backend_not_found", b"backend_invalid",
+    b"no_backend_refs", b"zero_weights", b"no_endpoint", b"connect_failed", b"connect_timeout", b"upstream_closed",
+    b"upstream_malformed", b"upstream_truncated", b"request_timeout", b"backend_timeout", b"head_timeout",
+    b"body_timeout", b"body_too_large", b"client_closed", b"overloaded",
+]
+if len(NAMES) != REASON_COUNT or REASON_COUNT > REASON_REFUSED:
+    raise AssertionError("every LocalReason has one name, and a number below those of refusals")
+
+
+cdef const char *reason_name(int reason) noexcept nogil:
+    if REASON_REFUSED < reason < <int> REASON_REFUSED + <int> REFUSAL_COUNT:
+        return refusal_reason(reason - <int> REASON_REFUSED)
+    return NAMES[reason] if 0 <= reason < REASON_COUNT else NAMES[0]
+
+
+cdef int reason_number(str name) except -1:
+    return NUMBERS.get(name, REASON_BACKEND_INVALID)
+
+
+cdef dict NUMBERS = {reason_name(number).decode(): number for number in range(REASON_COUNT)}
+# By number; "" where there is none. Several refusals may have one name.
+REASONS = tuple(
+    "" if REASON_COUNT <= number <= REASON_REFUSED else reason_name(number).decode()
+    for number in range(<int> REASON_REFUSED + <int> REFUSAL_COUNT)
+)

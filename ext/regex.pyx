@@ -1,0 +1,83 @@
+# Regular expressions of routes, by RE2. A bad pattern is refused when it is compiled, never while it matches: RE2 needs
+# time linear in the text, and here at most MEMORY bytes a pattern; a pattern that would need more for its program is
+# refused as too large, one that needs more while matching is matched more slowly.
+#
+# RE2's text type changed from its own StringPiece to std::string_view; brace initialisation fits both.
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+
+cdef enum:
+    MEMORY = 1 << 20
+
+
+cdef extern from * nogil:
+    """
+    #include <re2/re2.h>
+    #include <new>
+
+    static re2::RE2 *fastroute_re2_new(const char *pattern, size_t size, int64_t memory) {
+        re2::RE2::Options options;
+        options.set_log_errors(false);
+        options.set_max_mem(memory);
+        return new (std::nothrow) re2::RE2({pattern, size}, options);
+    }
+    static bool fastroute_re2_matches(const re2::RE2 *expression, const char *text, size_t size) {
+        return expression->Match({text, size}, 0, size, re2::RE2::ANCHOR_BOTH, nullptr, 0);
+    }
+    """
+    cppclass RE2 "re2::RE2":
+        bint ok()
+        const char *error "error().c_str"()
+    RE2 *re2_new "fastroute_re2_new"(const char *pattern, size_t size, long memory)
+    bint re2_matches "fastroute_re2_matches"(const RE2 *expression, const char *text, size_t size)
+
+
+cdef struct Pattern:            # never defined: a Pattern * is a RE2 *
+    int unused
+
+
+cdef Pattern *pattern_new(const char *pattern, uint32_t size) except NULL:
+    cdef RE2 *expression = re2_new(pattern, size, MEMORY)
+    if expression == NULL:
+        raise MemoryError
+    if not expression.ok():
+        message = expression.error().decode("utf-8", "replace")
+        del expression
+        raise ValueError(message)
+    return <Pattern *> expression
+
+
+cdef void pattern_free(Pattern *pattern) noexcept nogil:
+    cdef RE2 *expression = <RE2 *> pattern
+    del expression
+
+
+cdef bint pattern_matches(const Pattern *pattern, const char *text, uint32_t size) noexcept nogil:
+    return re2_matches(<const RE2 *> pattern, text, size)
+
+
+cdef class Regex:
+    """A compiled expression.
+
+    Raises ValueError with RE2's message when `pattern` is none of RE2's, or needs too much memory.
+    """
+
+    cdef Pattern *_pattern
+    cdef readonly str pattern
+
+    def __cinit__(self, str pattern):
+        cdef bytes encoded = pattern.encode()
+        self._pattern = NULL
+        self.pattern = pattern
+        self._pattern = pattern_new(PyBytes_AS_STRING(encoded), <uint32_t> PyBytes_GET_SIZE(encoded))
+
+    def __dealloc__(self):
+        pattern_free(self._pattern)
+
+    def __repr__(self):
+        return f"Regex({self.pattern!r})"
+
+    def fullmatch(self, text: bytes | str) -> bool:
+        """Whether all of `text` matches."""
+        cdef bytes encoded = text.encode() if isinstance(text, str) else bytes(text)
+        return pattern_matches(self._pattern, PyBytes_AS_STRING(encoded), <uint32_t> PyBytes_GET_SIZE(encoded))

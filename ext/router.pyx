@@ -1,0 +1,141 @@
+# Which rule takes a request: a request belongs to the most specific listener of its port, and to no other; in it, the
+# most specific hostname group whose rules take it decides.
+
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+
+from fastroute.ext.graveyard cimport bury
+from fastroute.ext.group cimport group_find, group_unref
+from fastroute.ext.hosts cimport HostWalk, host_next, hosts_free, hosts_get, hosts_put, hosts_start, hosts_value
+from fastroute.ext.reason cimport REASON_NO_LISTENER, REASON_NO_RULE, REASON_NONE
+from fastroute.ext.rule cimport PATH_PREFIX, Match
+
+cdef enum:
+    PIECE = 64                  # references given up in one go
+
+
+# --- life
+
+
+cdef Listener *listener_new(Slice id, Slice hostname, uint16_t spec_port) except NULL:
+    cdef Listener *listener = <Listener *> calloc(1, sizeof(Listener) + id.size + hostname.size)
+    cdef char *text = <char *> (listener + 1)
+    if listener == NULL:
+        raise MemoryError
+    listener.grave.refs = 1
+    listener.grave.dismantle = _dismantle_listener
+    listener.spec_port = spec_port
+    memcpy(text, id.data, id.size)
+    listener.id.data, listener.id.size = text, id.size
+    memcpy(text + id.size, hostname.data, hostname.size)
+    listener.hostname.data, listener.hostname.size = text + id.size, hostname.size
+    hosts_start(&listener.groups)
+    return listener
+
+
+cdef int listener_put(Listener *listener, Group *group) except -1:
+    hosts_put(&listener.groups, group.hostname, group)
+    group.grave.refs += 1
+    return 0
+
+
+cdef void listener_unref(Listener *listener) noexcept nogil:
+    listener.grave.refs -= 1
+    if listener.grave.refs == 0:
+        bury(&listener.grave)
+
+
+cdef bint _dismantle_listener(Grave *grave) noexcept nogil:
+    cdef Listener *listener = <Listener *> grave
+    cdef Group *group
+    for _ in range(PIECE):
+        group = <Group *> hosts_value(&listener.groups, &grave.cursor)
+        if group == NULL:
+            hosts_free(&listener.groups)
+            free(listener)
+            return True
+        group_unref(group)
+    return False
+
+
+cdef Routes *routes_new(uint32_t count) except NULL:
+    cdef Routes *routes = <Routes *> calloc(1, sizeof(Routes) + count * sizeof(HostTable))
+    cdef uint32_t i
+    if routes == NULL:
+        raise MemoryError
+    routes.grave.refs = 1
+    routes.grave.dismantle = _dismantle_routes
+    routes.sockets = <HostTable *> (routes + 1)
+    routes.count = count
+    for i in range(count):
+        hosts_start(&routes.sockets[i])
+    return routes
+
+
+cdef int routes_put(Routes *routes, uint32_t socket, Listener *listener) except -1:
+    cdef HostTable *table = &routes.sockets[socket]
+    if hosts_get(table, listener.hostname) != NULL:
+        return 0
+    hosts_put(table, listener.hostname, listener)
+    listener.grave.refs += 1
+    return 0
+
+
+cdef void routes_unref(Routes *routes) noexcept nogil:
+    routes.grave.refs -= 1
+    if routes.grave.refs == 0:
+        bury(&routes.grave)
+
+
+cdef bint _dismantle_routes(Grave *grave) noexcept nogil:
+    """From the last socket to the first; the cursor is the one inside a socket."""
+    cdef Routes *routes = <Routes *> grave
+    cdef Listener *listener
+    for _ in range(PIECE):
+        if routes.count == 0:
+            free(routes)
+            return True
+        listener = <Listener *> hosts_value(&routes.sockets[routes.count - 1], &grave.cursor)
+        if listener != NULL:
+            listener_unref(listener)
+            continue
+        routes.count -= 1
+        grave.cursor = 0
+        hosts_free(&routes.sockets[routes.count])
+    return False
+
+
+# --- finding
+
+
+cdef void find_rule(const Routes *routes, uint32_t socket, const Head *head, Arena *arena,
+                    Decision *decision) noexcept nogil:
+    cdef HostWalk walk
+    cdef const Listener *listener = NULL
+    cdef const Group *group
+    cdef const Match *match = NULL
+    decision.rule = NULL
+    decision.reason = REASON_NO_LISTENER
+    decision.listener_port = 0
+    decision.prefix = decision.match = 0
+    walk.host = head.host
+    walk.at = walk.stage = 0
+    if socket < routes.count:
+        walk.table = &routes.sockets[socket]
+        listener = <const Listener *> host_next(&walk)
+    if listener == NULL:
+        return
+    decision.reason = REASON_NO_RULE
+    decision.listener_port = listener.spec_port
+    walk.table = &listener.groups
+    walk.at = walk.stage = 0
+    while match == NULL:
+        group = <const Group *> host_next(&walk)
+        if group == NULL:
+            return
+        match = group_find(group, head, arena)
+    decision.rule = match.rule
+    decision.reason = REASON_NONE
+    decision.match = match.index
+    if match.path_type == PATH_PREFIX:
+        decision.prefix = match.path.size

@@ -1,0 +1,420 @@
+# Making tables: from the version before, in slices, sharing all that a change did not touch.
+#
+# What is shared: a Rule that was put again unchanged (or not at all); a Choice as long as the weights of its rule stay,
+# by route and rule, so the listeners a route is attached to share it; a Group (listener and hostname) none of whose
+# rules changed; a Listener none of whose groups changed. `put_` and `remove_` only note what is to be done, and make
+# the rules; `step` does it: drop rules of listeners that left, rebuild touched groups, then touched listeners, then the
+# table of sockets. The slices are the steps of one generator, each some microseconds.
+
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize
+from libc.stdint cimport uint32_t, uint64_t, uintptr_t
+from libc.string cimport memcmp
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+
+from fastroute.ext.balancer cimport Choice, choice_new, choice_unref
+from fastroute.ext.graveyard cimport collect_for
+from fastroute.ext.group cimport Group, group_add, group_new, group_unref
+from fastroute.ext.hosts cimport hosts_get, hosts_value
+from fastroute.ext.random cimport random_next
+from fastroute.ext.router cimport (
+    Decision, Listener, find_rule, listener_new, listener_put, listener_unref, routes_new, routes_put, routes_unref,
+)
+from fastroute.ext.rule cimport rule_new
+from fastroute.ext.scratch cimport Scratch, slice_bytes
+from fastroute.ext.slice cimport Slice
+
+from fastroute.ext.reason import REASONS
+
+globals()["Upstreams"] = Upstreams      # what is cimported is no attribute of the module by itself
+
+__all__ = ["REASONS", "TableBuilder", "Tables", "Upstreams"]
+
+cdef extern from "<sys/random.h>" nogil:
+    ssize_t getrandom(void *buffer, size_t size, unsigned int flags)
+
+cdef enum:
+    SPAN = 8                    # small things done between two looks at the clock
+
+cdef uint64_t _random = 0
+getrandom(&_random, sizeof(_random), 0)
+
+
+cdef uint64_t _now() noexcept nogil:
+    """Microseconds of the monotonic clock."""
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return <uint64_t> now.tv_sec * 1_000_000 + now.tv_nsec // 1000
+
+
+# --- references that Python's dictionaries hold
+
+
+cdef class RuleHandle:
+    cdef Rule *rule
+    cdef Py_hash_t fingerprint  # of what it was made from: equal means unchanged
+    cdef str listener           # id
+    cdef str hostnames          # joined with ","
+
+    def __dealloc__(self):
+        if self.rule != NULL:
+            rule_unref(self.rule)
+
+
+cdef class GroupHandle:
+    cdef Group *group           # NULL: no rules are left
+
+    def __dealloc__(self):
+        if self.group != NULL:
+            group_unref(self.group)
+
+
+cdef class ListenerHandle:
+    cdef Listener *listener
+    cdef uint32_t socket        # index
+
+    def __dealloc__(self):
+        if self.listener != NULL:
+            listener_unref(self.listener)
+
+
+cdef class ChoiceHandle:
+    cdef Choice *choice
+
+    def __dealloc__(self):
+        if self.choice != NULL:
+            choice_unref(self.choice)
+
+
+cdef class Tables:
+    """One version of what a worker routes by. Made by a TableBuilder."""
+
+    def __init__(self):
+        raise TypeError("Tables are made by a TableBuilder")
+
+    def __dealloc__(self):
+        if self.routes != NULL:
+            routes_unref(self.routes)
+
+    def socket_index(self, str address not None, int port) -> int:
+        """Of the listeners bound to this address and port; -1 when there were never any. Stays in later versions."""
+        return self.sockets.get((address, port), -1)
+
+    def __len__(self):
+        return len(self.rules)
+
+    def find(self, int socket, str method not None, str path not None, str host not None, headers=(), query=None):
+        """What the engine would decide: (rule id or None, index of the match, bytes of the matched prefix, spec port of
+        the listener, reason). `path` is normalised, `query` without "?".
+        """
+        cdef Scratch scratch = Scratch(64 * 1024)
+        cdef Decision decision
+        scratch.request(method, path, query, host, headers)
+        find_rule(self.routes, <uint32_t> socket, &scratch.head, &scratch.arena, &decision)
+        id = None if decision.rule == NULL else slice_bytes(&decision.rule.id).decode()
+        return id, decision.match, decision.prefix, decision.listener_port, reason_name(decision.reason).decode()
+
+
+cdef class TableBuilder:
+    """Makes the next version. One at a time; to be dropped after `finish` or an exception.
+
+    `previous` is the version to start from (None: nothing), which stays as it is.
+    """
+
+    cdef Upstreams upstreams
+    cdef Tables previous
+    cdef object version
+    cdef dict rules             # id -> RuleHandle, as they will be
+    cdef dict listeners         # id -> ListenerHandle, as they were, then as they will be
+    cdef dict sockets           # (address, port) -> index
+    cdef dict choices           # see Tables
+    cdef dict put               # id -> snapshot.Listener, those put
+    cdef dict orphaned          # id -> ListenerHandle, those removed
+    cdef dict touched           # listener id -> {hostname: [(rule id, RuleHandle put)]}
+    cdef set removed            # addresses of Rules of `previous` that go
+    cdef dict groups            # listener id -> {hostname: GroupHandle}, those rebuilt
+    cdef object work            # the generator, once begun
+    cdef Routes *routes         # the result of the work
+
+    def __init__(self, Upstreams upstreams not None, Tables previous, version):
+        self.upstreams = upstreams
+        self.previous = previous
+        self.version = version
+        self.rules = {} if previous is None else previous.rules.copy()
+        self.listeners = {} if previous is None else previous.listeners.copy()
+        self.sockets = {} if previous is None else previous.sockets.copy()
+        self.choices = {} if previous is None else previous.choices
+        self.put, self.orphaned, self.touched, self.removed, self.groups = {}, {}, {}, set(), {}
+
+    def __dealloc__(self):
+        if self.routes != NULL:
+            routes_unref(self.routes)
+
+    # --- noting
+
+    def put_listener(self, listener) -> None:
+        """A snapshot.Listener, new or changed; its rules stay."""
+        self.put[listener.id] = listener
+
+    def remove_listener(self, str id not None) -> None:
+        """With all its rules."""
+        self.put.pop(id, None)
+        handle = self.listeners.pop(id, None)
+        if handle is not None:
+            self.orphaned[id] = handle
+
+    def put_rule(self, rule, slots) -> None:
+        """A snapshot.Rule, new or changed, and its RuleSlots.
+
+        Raises ValueError for a regular expression that RE2 refuses, and then changes nothing.
+        """
+        cdef RuleHandle old = self.rules.get(rule.id)
+        cdef RuleHandle handle
+        cdef Py_hash_t fingerprint = hash((rule, tuple(slots.targets), slots.local, slots.duration))
+        if old is not None and old.fingerprint == fingerprint and rule.listener not in self.orphaned:
+            return
+        handle = RuleHandle()
+        handle.rule = rule_new(rule, slots, self.upstreams)
+        handle.rule.choice = self._choice(rule, handle.rule)
+        handle.fingerprint = fingerprint
+        handle.listener = rule.listener
+        handle.hostnames = ",".join(rule.hostnames)
+        if old is not None:
+            self._forget(old)
+        self.rules[rule.id] = handle
+        for hostname in rule.hostnames:
+            self._touch(rule.listener, hostname).append((rule.id, handle))
+
+    def remove_rule(self, str id not None) -> None:
+        cdef RuleHandle old = self.rules.pop(id, None)
+        if old is not None:
+            self._forget(old)
+
+    cdef list _touch(self, str listener, str hostname):
+        """Notes that a group is to be rebuilt; the rules that come into it."""
+        return self.touched.setdefault(listener, {}).setdefault(hostname, [])
+
+    cdef int _forget(self, RuleHandle old) except -1:
+        self.removed.add(<uintptr_t> old.rule)
+        for hostname in old.hostnames.split(","):
+            self._touch(old.listener, hostname)
+        return 0
+
+    cdef Choice *_choice(self, source, Rule *rule) except NULL:
+        """The one of this route's rule, if its weights stayed; with a reference."""
+        cdef list weights = [backend.weight for backend in source.backends]
+        cdef Choice *choice = _choice_of(weights)
+        cdef ChoiceHandle handle
+        key = f"{source.route_kind}|{source.route}|{source.id.rpartition('|')[2]}"
+        handle = self.choices.get(key)
+        if handle is not None and _same_weights(handle.choice, choice):
+            choice_unref(choice)
+            handle.choice.refs += 1
+            return handle.choice
+        handle = ChoiceHandle()
+        handle.choice = choice
+        choice.refs += 1
+        self.choices[key] = handle
+        return choice
+
+    # --- working
+
+    def step(self, int microseconds) -> bool:
+        """Works for about that long; True while work is left.
+
+        Raises ValueError when a rule's listener was never put.
+        """
+        cdef uint64_t end = _now() + microseconds
+        collect_for(microseconds // 2)
+        return self._work_until(end)
+
+    def finish(self) -> Tables:
+        """Does what work is left, and gives the tables."""
+        cdef Tables tables
+        self._work_until(<uint64_t> -1)
+        tables = Tables.__new__(Tables)
+        tables.routes, self.routes = self.routes, NULL
+        tables.version = self.version
+        tables.rules, tables.listeners, tables.sockets = self.rules, self.listeners, self.sockets
+        tables.choices = self.choices
+        _prune(self.choices, 2 * len(self.rules) + 64)
+        self.upstreams.sweep()
+        return tables
+
+    cdef bint _work_until(self, uint64_t end) except -1:
+        if self.work is None:
+            self.work = self._work()
+        for _ in self.work:
+            if _now() >= end:
+                return True
+        return False
+
+    def _work(self):
+        yield from self._drop_orphans()
+        yield from self._build_groups()
+        yield from self._build_listeners()
+        yield from self._build_routes()
+
+    def _drop_orphans(self):
+        """Rules of listeners that were removed, and not put again in this version."""
+        cdef ListenerHandle orphan
+        cdef uint32_t cursor, i
+        cdef Group *group
+        for orphan in self.orphaned.values():
+            cursor = 0
+            group = <Group *> hosts_value(&orphan.listener.groups, &cursor)
+            while group != NULL:
+                for i in range(group.rules_count):
+                    self._drop(group.rules[i])
+                    if i % SPAN == SPAN - 1:
+                        yield
+                group = <Group *> hosts_value(&orphan.listener.groups, &cursor)
+                yield
+
+    cdef int _drop(self, Rule *rule) except -1:
+        cdef str id = rule.id.data[:rule.id.size].decode()
+        cdef RuleHandle handle = self.rules.get(id)
+        if handle is not None and handle.rule == rule:
+            del self.rules[id]
+        return 0
+
+    def _build_groups(self):
+        cdef GroupHandle handle
+        for listener, hostnames in self.touched.items():
+            if listener not in self.put and listener not in self.listeners:
+                self._refuse_homeless(hostnames)
+                continue
+            for hostname, added in hostnames.items():
+                handle = GroupHandle()
+                self.groups.setdefault(listener, {})[hostname] = handle
+                yield from self._fill_group(handle, self._old_listener(listener), hostname, added)
+
+    cdef int _refuse_homeless(self, dict hostnames) except -1:
+        """Raises ValueError when a rule was put for a listener that is not there."""
+        for added in hostnames.values():
+            for id, handle in added:
+                if self.rules.get(id) is handle:
+                    raise ValueError(f"rule {id!r} is for a listener that was never put")
+        return 0
+
+    cdef ListenerHandle _old_listener(self, str id):
+        """As it was in `previous`, unless it was removed."""
+        return None if self.previous is None or id in self.orphaned else self.previous.listeners.get(id)
+
+    def _fill_group(self, GroupHandle handle, ListenerHandle old_listener, str hostname, list added):
+        cdef Group *old = NULL
+        cdef RuleHandle rule
+        cdef uint32_t i
+        if old_listener is not None:
+            old = _group_of(old_listener.listener, hostname)
+        handle.group = _group_for(hostname, (0 if old == NULL else old.rules_count) + <uint32_t> len(added))
+        for i in range(0 if old == NULL else old.rules_count):
+            if not self.removed or <uintptr_t> old.rules[i] not in self.removed:
+                group_add(handle.group, old.rules[i])
+            if i % SPAN == SPAN - 1:
+                yield
+        for id, rule in added:
+            if self.rules.get(id) is rule:
+                group_add(handle.group, rule.rule)
+            yield
+        if handle.group.rules_count == 0:
+            group_unref(handle.group)
+            handle.group = NULL
+
+    def _build_listeners(self):
+        for id in {**self.put, **self.groups}:
+            yield from self._build_listener(id, self.put.get(id), self._old_listener(id), self.groups.get(id, {}))
+
+    def _build_listener(self, str id, source, ListenerHandle old, dict rebuilt):
+        cdef ListenerHandle listener = _listener_for(id, source, old)
+        cdef GroupHandle handle
+        cdef Group *group
+        cdef uint32_t cursor = 0
+        cdef set replaced = set()
+        if source is not None:
+            listener.socket = self.sockets.setdefault((source.address, source.port), len(self.sockets))
+        for hostname, handle in rebuilt.items():
+            if old is not None:
+                replaced.add(<uintptr_t> _group_of(old.listener, hostname))
+            if handle.group != NULL:
+                listener_put(listener.listener, handle.group)
+            yield
+        while old is not None:
+            group = <Group *> hosts_value(&old.listener.groups, &cursor)
+            if group == NULL:
+                break
+            if <uintptr_t> group not in replaced:
+                listener_put(listener.listener, group)
+            if cursor % SPAN == 0:
+                yield
+        self.listeners[id] = listener
+
+    def _build_routes(self):
+        cdef ListenerHandle handle
+        self.routes = routes_new(<uint32_t> len(self.sockets))
+        for id in sorted(self.listeners):
+            handle = self.listeners[id]
+            routes_put(self.routes, handle.socket, handle.listener)
+            yield
+
+
+# --- small steps
+
+
+cdef Choice *_choice_of(list weights) except NULL:
+    cdef uint32_t numbers[64]
+    cdef Choice *choice
+    cdef uint32_t i
+    if len(weights) > 64:
+        raise ValueError(f"{len(weights)} backendRefs in one rule are too many")
+    for i in range(len(weights)):
+        numbers[i] = weights[i]
+    choice = choice_new(numbers, <uint32_t> len(weights), random_next(&_random))
+    if choice == NULL:
+        raise MemoryError
+    return choice
+
+
+cdef bint _same_weights(const Choice *a, const Choice *b) noexcept nogil:
+    return a.count == b.count and memcmp(a.weights, b.weights, a.count * sizeof(uint32_t)) == 0
+
+
+cdef int _prune(dict choices, Py_ssize_t most) except -1:
+    """Forgets the choices that no rule has, once there may be many."""
+    cdef list idle = []
+    if len(choices) <= most:
+        return 0
+    for key, handle in choices.items():
+        if (<ChoiceHandle> handle).choice.refs == 1:
+            idle.append(key)
+    for key in idle:
+        del choices[key]
+    return 0
+
+
+cdef Slice _slice(str text) except *:
+    """Valid as long as `text`."""
+    cdef Py_ssize_t size
+    cdef Slice slice
+    slice.data = PyUnicode_AsUTF8AndSize(text, &size)
+    slice.size = <uint32_t> size
+    return slice
+
+
+cdef Group *_group_of(const Listener *listener, str hostname) except? NULL:
+    """NULL when the listener has no rules for it."""
+    return <Group *> hosts_get(&listener.groups, _slice(hostname))
+
+
+cdef Group *_group_for(str hostname, uint32_t rules) except NULL:
+    return group_new(_slice(hostname), rules)
+
+
+cdef ListenerHandle _listener_for(str id, source, ListenerHandle old):
+    """As put, or else as it was; without groups yet."""
+    cdef ListenerHandle handle = ListenerHandle()
+    if source is not None:
+        handle.listener = listener_new(_slice(id), _slice(source.hostname), source.spec_port)
+    else:
+        handle.listener = listener_new(old.listener.id, old.listener.hostname, old.listener.spec_port)
+        handle.socket = old.socket
+    return handle
