@@ -1,0 +1,240 @@
+"""The loop: what reaches the data plane and the statuses after a change, a burst, and a failure."""
+
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from worlds import APPLES, BANANAS, FRUITS, GATEWAY, grant, service, world
+
+from fastroute import reconcile as loop
+from fastroute.metrics import Metrics
+from fastroute.publication import Decoder, Downward, EndpointUpdate, apply, difference, encode, publication
+from fastroute.resources.core import EndpointSlice
+from fastroute.resources.gateway import HTTPRoute
+from fastroute.resources.meta import Key
+from fastroute.resources.policy import ReferenceGrant
+from fastroute.resources.world import Resources
+from fastroute.settings import GraphSettings
+from fastroute.snapshot import Bound, Outcome, Snapshot
+from fastroute.source.statuslog import StatusLog
+from fastroute.source.store import FIELDS, Apply, Delete, Store
+
+TO_APPLES, TO_BANANAS = grant("apples", "infra", "apple-echo"), grant("bananas", "infra", "banana-echo")
+
+
+class Shelf:
+    """A source whose objects the test puts there."""
+
+    def __init__(self, *manifests: str) -> None:
+        self.store = Store()
+        self._changed: Callable[[], None] = lambda: None
+        self.put(*manifests)
+
+    def put(self, *manifests: str) -> None:
+        resources = world(*manifests)
+        objects = [each for field in FIELDS.values() for each in getattr(resources, field).values()]
+        self.store.apply([Apply(each) for each in objects])
+        self._changed()
+
+    def take(self, kind: type[Any], namespace: str, name: str) -> None:
+        self.store.apply([Delete(kind, Key(namespace, name))])
+        self._changed()
+
+    async def watch(self, changed: Callable[[], None]) -> None:
+        self._changed = changed
+        await trio.sleep_forever()
+
+
+class Workers:
+    """A data plane that obeys what it reads from the wire, and counts. `gate` holds acknowledgements back."""
+
+    def __init__(self) -> None:
+        self.snapshots: list[Snapshot] = []
+        self.messages: list[list[Downward]] = []
+        self.gate: trio.Event | None = None
+        self.failure: Exception | None = None
+
+    @property
+    def serving(self) -> Snapshot:
+        return self.snapshots[-1] if self.snapshots else Snapshot()
+
+    async def publish(self, snapshot: Snapshot) -> Outcome:
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
+            raise failure
+        version = len(self.snapshots) + 1
+        changes = difference(self.serving, snapshot)
+        decoder = Decoder[Downward](Downward)
+        decoder.feed(b"".join(map(encode, publication(version, version - 1, changes))))
+        self.messages.append(list(decoder))
+        self.snapshots.append(apply(self.serving, changes))
+        assert self.serving == snapshot
+        if self.gate is not None:
+            await self.gate.wait()
+        await trio.lowlevel.checkpoint()
+        return Outcome(version=version, listeners={id: Bound() for id in snapshot.listeners})
+
+
+class Running:
+    """A loop that runs, and what it works on."""
+
+    def __init__(self, *manifests: str) -> None:
+        self.source = Shelf(*manifests)
+        self.workers = Workers()
+        self.metrics = Metrics()
+        self.log = StatusLog(self.metrics.status_writes.inc)
+
+    async def settle(self, passes: int) -> None:
+        """Waits until all there is to do is done; so many passes were served by then."""
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(self.workers.snapshots) == passes
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.metrics.registry.get_sample_value(f"fastroute_{name}", labels)
+
+    def condition(self, kind: str, key: Key, type_: str) -> tuple[str, str]:
+        status = self.log.patches[kind, key].status
+        holder = status["parents"][0] if "parents" in status else status
+        [condition] = [each for each in holder["conditions"] if each["type"] == type_]
+        return condition["status"], condition["reason"]
+
+    def shares(self) -> list[int | None]:
+        [rule] = self.workers.serving.rules.values()
+        return [backend.status for backend in rule.backends]
+
+
+@asynccontextmanager
+async def running(*manifests: str) -> AsyncIterator[Running]:
+    one = Running(*manifests)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(loop.reconcile, one.source, one.workers, one.log, GraphSettings(), one.metrics)
+        await one.settle(1)
+        yield one
+        nursery.cancel_scope.cancel()
+
+
+ROUTE = ("HTTPRoute", Key("infra", "fruits"))
+
+
+async def test_what_was_there_before_is_served_first() -> None:
+    async with running(GATEWAY, FRUITS, APPLES, BANANAS, TO_APPLES, TO_BANANAS) as one:
+        assert one.shares() == [None, None]
+        assert one.condition("Gateway", Key("infra", "web"), "Programmed") == ("True", "Programmed")
+        assert one.condition(*ROUTE, "ResolvedRefs") == ("True", "ResolvedRefs")
+
+
+async def test_a_grant_that_goes_and_comes_back() -> None:  # A15
+    async with running(GATEWAY, FRUITS, APPLES, BANANAS, TO_APPLES, TO_BANANAS) as one:
+        one.source.take(ReferenceGrant, "bananas", "from-infra-banana-echo")
+        await one.settle(2)
+        assert one.shares() == [500, None]
+        assert one.condition(*ROUTE, "ResolvedRefs") == ("False", "RefNotPermitted")
+        assert one.value("refused_references", route="infra/fruits", route_kind="HTTPRoute") == 1
+        one.source.put(TO_BANANAS)
+        await one.settle(3)
+        assert one.shares() == [None, None]
+        assert one.condition(*ROUTE, "ResolvedRefs") == ("True", "ResolvedRefs")
+        assert one.value("refused_references", route="infra/fruits", route_kind="HTTPRoute") is None
+        assert one.value("reference_grant_changes_total") == 4  # two at the start
+        assert one.value("propagation_seconds_count") == 2
+        assert one.value("endpoint_lag_seconds_count") == 2  # bananas are no backend while they are refused
+
+
+async def test_endpoints_alone_travel_alone() -> None:
+    async with running(GATEWAY, FRUITS, APPLES, BANANAS, TO_APPLES, TO_BANANAS) as one:
+        one.source.put(service("apples/apple-echo", 18009))
+        await one.settle(2)
+        [message] = one.workers.messages[-1]
+        assert isinstance(message, EndpointUpdate)
+        assert list(message.endpoints) == ["apples/apple-echo:80"]
+        assert one.value("endpoint_lag_seconds_count") == 1
+
+
+async def test_a_burst_is_one_pass() -> None:
+    async with running(GATEWAY, FRUITS, APPLES) as one:
+        one.workers.gate = trio.Event()
+        one.source.put(TO_APPLES)
+        await one.settle(2)
+        for port in range(18010, 18020):
+            one.source.put(service("apples/apple-echo", port))
+        one.source.take(EndpointSlice, "apples", "apple-echo-18001")
+        await one.settle(2)
+        one.workers.gate.set()
+        await one.settle(3)
+        [endpoints] = one.workers.serving.endpoints.values()
+        assert [endpoint.port for endpoint in endpoints] == list(range(18010, 18020))
+
+
+async def test_nothing_is_programmed_before_it_is_acknowledged() -> None:
+    async with running(GATEWAY) as one:
+        one.workers.gate = trio.Event()
+        one.source.put(GATEWAY.replace("web", "api").replace("8080", "8081"))
+        await one.settle(2)
+        assert ("Gateway", Key("infra", "api")) not in one.log.patches
+        one.workers.gate.set()
+        await trio.testing.wait_all_tasks_blocked()
+        assert one.condition("Gateway", Key("infra", "api"), "Programmed") == ("True", "Programmed")
+
+
+async def test_a_failure_leaves_what_was_served(caplog: pytest.LogCaptureFixture) -> None:
+    async with running(GATEWAY, FRUITS, APPLES, TO_APPLES) as one:
+        one.workers.failure = RuntimeError("the workers cannot be reached")
+        one.source.put(BANANAS)
+        await trio.testing.wait_all_tasks_blocked()
+        assert one.shares() == [500, None]
+        assert "what was served before goes on" in caplog.text
+        assert "the workers cannot be reached" in caplog.text
+        one.source.put(TO_BANANAS)
+        await one.settle(2)
+        assert one.shares() == [None, None]
+
+
+async def test_a_change_that_cannot_be_worked_in_is_built_from_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    build_graph = loop.build_graph
+
+    def broken(resources: Resources, settings: GraphSettings, previous: Any) -> Any:
+        if previous is not None:
+            raise AssertionError("a defect that only an increment has")
+        return build_graph(resources, settings)
+
+    async with running(GATEWAY, FRUITS, APPLES, TO_APPLES, BANANAS) as one:
+        monkeypatch.setattr(loop, "build_graph", broken)
+        one.source.put(TO_BANANAS)
+        await one.settle(2)
+        assert one.shares() == [None, None]
+        assert "everything is built anew" in caplog.text
+
+
+async def test_an_object_that_goes_is_forgotten() -> None:
+    async with running(GATEWAY, FRUITS, APPLES) as one:
+        one.source.take(HTTPRoute, "infra", "fruits")
+        await one.settle(2)
+        assert one.workers.serving.rules == {}
+        assert ROUTE not in one.log.patches
+
+
+# --- what the log says
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == "fastroute.source.statuslog"]
+
+
+async def test_only_what_is_wrong_is_logged_of_what_is_new(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with running(GATEWAY, FRUITS, APPLES, BANANAS, TO_APPLES) as one:
+        [line] = lines(caplog)
+        assert line.startswith("HTTPRoute infra/fruits at Gateway infra/web: ResolvedRefs=False/RefNotPermitted: ")
+        caplog.clear()
+        one.source.put(TO_BANANAS)
+        await one.settle(2)
+        [line] = lines(caplog)
+        assert line.startswith("HTTPRoute infra/fruits at Gateway infra/web: ResolvedRefs=True/ResolvedRefs: ")
+        written: Mapping[Any, Any] = one.log.patches
+        assert one.value("status_writes_total") == len(written) + 1
