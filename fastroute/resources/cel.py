@@ -1,24 +1,24 @@
 """The rules that look at several fields: the CRDs' CEL rules for what we read, and their like for core kinds.
 
 They judge typed objects, so defaults are already in, as they are when the API server evaluates CEL. Each is one line of
-`PLACES`: where, what must hold, and what to say if it does not. The table is made into a tree of fields once, so that an
-object is walked once however many rules there are.
+`PLACES`: where, what must hold, and what to say if it does not. The table is made into a tree of fields once, so that
+an object is walked once however many rules there are.
 
 Source: x-kubernetes-validations of Gateway API v1.6.3, experimental channel. Left out are rules over old objects
 (GatewayClass.spec.controllerName is immutable: a file has no old object) and those that a schema rule already covers.
 """
 
 import base64
-import functools
 import ipaddress
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from fastroute.resources.duration import milliseconds
-from fastroute.resources.problem import Fault, Path
+from fastroute.resources.problem import Fault
+from fastroute.resources.rule import Offenders, Place, Rule, attribute, identity, must, trees, unique
 
-MOST_MATCHES = 128                      # in all rules of a route
+MOST_MATCHES = 128  # in all rules of a route
 _HOSTNAME = re.compile(r"(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _PATH = re.compile(r"(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|%[0-9a-fA-F]{2})+")
 _GRPC_SERVICE = re.compile(r"\.?[a-z_][a-z_0-9]*(\.[a-z_][a-z_0-9]*)*", re.IGNORECASE)
@@ -26,53 +26,6 @@ _GRPC_METHOD = re.compile(r"[A-Za-z_][A-Za-z_0-9]*")
 _WITHOUT_TLS = ("HTTP", "TCP", "UDP")
 _WITHOUT_HOSTNAME = ("TCP", "UDP")
 _FAMILIES = {"IPv4": ipaddress.IPv4Address, "IPv6": ipaddress.IPv6Address}
-
-Offenders = Iterable[Path]              # the places, below the judged value, that break a rule
-
-
-class Rule(NamedTuple):
-    """`judge` returns where the rule is broken; nothing when it holds."""
-
-    message: str
-    judge: Callable[[Any], Offenders]
-
-
-class Place(NamedTuple):
-    """Rules for every value at `where` in objects of `kinds`; `[]` stands for each item of a list."""
-
-    kinds: tuple[str, ...]
-    where: str
-    rules: tuple[Rule, ...]
-
-
-def faults(kind: str, resource: Any) -> Iterator[Fault]:
-    """What is wrong with a typed object by the rules over several fields."""
-    return _TREES[kind].faults(resource)
-
-
-def _must(message: str, holds: Callable[[Any], bool]) -> Rule:
-    """A rule about the value as a whole."""
-    return Rule(message, lambda value: () if holds(value) else ((),))
-
-
-def _unique(message: str, identity: Callable[[Any], Any]) -> Rule:
-    """A rule about a list: no two items have one identity (None: not compared)."""
-
-    def judge(items: Sequence[Any]) -> Offenders:
-        seen = set()
-        for index, item in enumerate(items):
-            name = identity(item)
-            if name in seen:
-                yield (index,)
-            elif name is not None:
-                seen.add(name)
-
-    return Rule(message, judge)
-
-
-def _identity(*fields: str) -> Callable[[Any], Any]:
-    return lambda item: tuple(getattr(item, field) for field in fields)
-
 
 # --- Gateways
 
@@ -82,7 +35,7 @@ def _is_ip_address(text: str) -> bool:
         ipaddress.ip_address(text)
     except ValueError:
         return False
-    return "%" not in text              # the API has no zones
+    return "%" not in text  # the API has no zones
 
 
 def _prefix_is_short(key: str) -> bool:
@@ -98,31 +51,45 @@ def _terminates(listener: Any) -> bool:
 
 
 _ADDRESSES = (
-    _unique("an IP address must occur once", lambda address: address.value if address.type == "IPAddress" else None),
-    _unique("a host name must occur once", lambda address: address.value if address.type == "Hostname" else None),
+    unique("an IP address must occur once", lambda address: address.value if address.type == "IPAddress" else None),
+    unique("a host name must occur once", lambda address: address.value if address.type == "Hostname" else None),
 )
 _ADDRESS = (
-    _must("value must be an IPv4 or IPv6 address, as type is IPAddress",
-          lambda address: address.type != "IPAddress" or address.value is None or _is_ip_address(address.value)),
-    _must("value must be a host name in lower case, as type is Hostname",
-          lambda address: address.type != "Hostname" or address.value is None or bool(_HOSTNAME.fullmatch(address.value))),
+    must(
+        "value must be an IPv4 or IPv6 address, as type is IPAddress",
+        lambda address: address.type != "IPAddress" or address.value is None or _is_ip_address(address.value),
+    ),
+    must(
+        "value must be a host name in lower case, as type is Hostname",
+        lambda address: address.type != "Hostname" or address.value is None or bool(_HOSTNAME.fullmatch(address.value)),
+    ),
 )
 _LISTENERS = (
-    _unique("port, protocol and hostname together are those of an earlier listener of this Gateway",
-            _identity("port", "protocol", "hostname")),
+    unique(
+        "port, protocol and hostname together are those of an earlier listener of this Gateway",
+        identity("port", "protocol", "hostname"),
+    ),
 )
 _LISTENER = (
-    _must("tls must be left out, as protocol is HTTP, TCP or UDP",
-          lambda listener: listener.protocol not in _WITHOUT_TLS or listener.tls is None),
-    _must("tls.mode must be Terminate, as protocol is HTTPS", _terminates),
-    _must("tls with its mode must be set, as protocol is TLS",
-          lambda listener: listener.protocol != "TLS" or listener.tls is not None),
-    _must("hostname must be left out, as protocol is TCP or UDP",
-          lambda listener: listener.protocol not in _WITHOUT_HOSTNAME or not listener.hostname),
+    must(
+        "tls must be left out, as protocol is HTTP, TCP or UDP",
+        lambda listener: listener.protocol not in _WITHOUT_TLS or listener.tls is None,
+    ),
+    must("tls.mode must be Terminate, as protocol is HTTPS", _terminates),
+    must(
+        "tls with its mode must be set, as protocol is TLS",
+        lambda listener: listener.protocol != "TLS" or listener.tls is not None,
+    ),
+    must(
+        "hostname must be left out, as protocol is TCP or UDP",
+        lambda listener: listener.protocol not in _WITHOUT_HOSTNAME or not listener.hostname,
+    ),
 )
 _LISTENER_TLS = (
-    _must("certificateRefs or options must be set, as mode is Terminate",
-          lambda tls: tls.mode != "Terminate" or bool(tls.certificate_refs) or bool(tls.options)),
+    must(
+        "certificateRefs or options must be set, as mode is Terminate",
+        lambda tls: tls.mode != "Terminate" or bool(tls.certificate_refs) or bool(tls.options),
+    ),
 )
 _PREFIX = (Rule("the prefix of the key must be shorter than 253 characters", _long_prefixes),)
 
@@ -143,9 +110,13 @@ def _unlike_parents(refs: Sequence[Any]) -> Offenders:
 
 
 _PARENT_REFS = (
-    Rule("refers to the same parent as an earlier one: sectionName (or port) must be set in all of them", _unlike_parents),
-    _unique("is an earlier one again: sectionName or port must differ",
-            lambda ref: (*_parent(ref), ref.section_name or "", ref.port or 0)),
+    Rule(
+        "refers to the same parent as an earlier one: sectionName (or port) must be set in all of them", _unlike_parents
+    ),
+    unique(
+        "is an earlier one again: sectionName or port must differ",
+        lambda ref: (*_parent(ref), ref.section_name or "", ref.port or 0),
+    ),
 )
 
 # --- Rules, matches
@@ -196,39 +167,49 @@ def _within_request(timeouts: Any) -> bool:
 
 
 _RULES = (
-    _must(f"all rules together must have at most {MOST_MATCHES} matches", _matches_in_all),
-    _unique("name is that of an earlier rule of this route: it must be unique", lambda rule: rule.name),
+    must(f"all rules together must have at most {MOST_MATCHES} matches", _matches_in_all),
+    unique("name is that of an earlier rule of this route: it must be unique", lambda rule: rule.name),
 )
 _RULE = (
-    _must("backendRefs must be left out, as there is a RequestRedirect filter",
-          lambda rule: not rule.backend_refs or not any(item.request_redirect is not None for item in rule.filters)),
+    must(
+        "backendRefs must be left out, as there is a RequestRedirect filter",
+        lambda rule: not rule.backend_refs or not any(item.request_redirect is not None for item in rule.filters),
+    ),
     *(
         Rule("replacePrefixMatch needs exactly one match in the rule, of type PathPrefix", _prefix_rule(payload))
         for payload in ("request_redirect", "url_rewrite")
     ),
 )
-_NOT_IN_PATH = ("//", "/./", "/../", "%2f", "%2F", "#")
-_NOT_AT_END = ("/..", "/.")
+
+
+def _without(part: str) -> Rule:
+    return must(f"value must not contain {part!r}", lambda path: not _literal(path) or part not in path.value)
+
+
+def _not_ending(part: str) -> Rule:
+    return must(f"value must not end with {part!r}", lambda path: not _literal(path) or not path.value.endswith(part))
+
+
 _PATH_MATCH = (
-    _must("value must begin with '/'", lambda path: not _literal(path) or path.value.startswith("/")),
-    *(
-        _must(f"value must not contain {part!r}", lambda path, part=part: not _literal(path) or part not in path.value)
-        for part in _NOT_IN_PATH
+    must("value must begin with '/'", lambda path: not _literal(path) or path.value.startswith("/")),
+    *map(_without, ("//", "/./", "/../", "%2f", "%2F", "#")),
+    *map(_not_ending, ("/..", "/.")),
+    must(
+        "value must have only the characters of a path; others are written as %XX",
+        lambda path: not _literal(path) or bool(_PATH.fullmatch(path.value)),
     ),
-    *(
-        _must(f"value must not end with {part!r}", lambda path, part=part: not _literal(path) or not path.value.endswith(part))
-        for part in _NOT_AT_END
-    ),
-    _must("value must have only the characters of a path; others are written as %XX",
-          lambda path: not _literal(path) or bool(_PATH.fullmatch(path.value))),
 )
-_TIMEOUTS = (_must("backendRequest must not be longer than request", _within_request),)
+_TIMEOUTS = (must("backendRequest must not be longer than request", _within_request),)
 _GRPC_METHOD_MATCH = (
-    _must("service or method must be set", lambda match: match.service is not None or match.method is not None),
-    _must("service must be a gRPC service name such as package.Service",
-          lambda match: match.type != "Exact" or match.service is None or bool(_GRPC_SERVICE.fullmatch(match.service))),
-    _must("method must be a gRPC method name such as Method",
-          lambda match: match.type != "Exact" or match.method is None or bool(_GRPC_METHOD.fullmatch(match.method))),
+    must("service or method must be set", lambda match: match.service is not None or match.method is not None),
+    must(
+        "service must be a gRPC service name such as package.Service",
+        lambda match: match.type != "Exact" or match.service is None or bool(_GRPC_SERVICE.fullmatch(match.service)),
+    ),
+    must(
+        "method must be a gRPC method name such as Method",
+        lambda match: match.type != "Exact" or match.method is None or bool(_GRPC_METHOD.fullmatch(match.method)),
+    ),
 )
 
 # --- Backends, filters
@@ -242,32 +223,45 @@ def _has_port(ref: Any) -> bool:
     return bool(group) or kind != "Service" or port is not None
 
 
-_BACKEND_REF = (_must("port must be set, as this refers to a Service", _has_port),)
+_BACKEND_REF = (must("port must be set, as this refers to a Service", _has_port),)
 
 _PAYLOADS = {
-    "RequestHeaderModifier": "requestHeaderModifier", "ResponseHeaderModifier": "responseHeaderModifier",
-    "RequestMirror": "requestMirror", "RequestRedirect": "requestRedirect", "URLRewrite": "urlRewrite",
-    "ExtensionRef": "extensionRef", "CORS": "cors", "ExternalAuth": "externalAuth",
+    "RequestHeaderModifier": "requestHeaderModifier",
+    "ResponseHeaderModifier": "responseHeaderModifier",
+    "RequestMirror": "requestMirror",
+    "RequestRedirect": "requestRedirect",
+    "URLRewrite": "urlRewrite",
+    "ExtensionRef": "extensionRef",
+    "CORS": "cors",
+    "ExternalAuth": "externalAuth",
 }
 _ONCE = ("CORS", "RequestHeaderModifier", "ResponseHeaderModifier", "RequestRedirect", "URLRewrite")
 
 
 def _payload_is_there(kind: str, payload: str) -> Iterator[Rule]:
-    attribute = _attribute(payload)
-    yield _must(f"{payload} must be left out unless type is {kind}",
-                lambda item: item.type == kind or getattr(item, attribute) is None)
-    yield _must(f"{payload} must be set, as type is {kind}",
-                lambda item: item.type != kind or getattr(item, attribute) is not None)
+    name = attribute(payload)
+    yield must(
+        f"{payload} must be left out unless type is {kind}",
+        lambda item: item.type == kind or getattr(item, name) is None,
+    )
+    yield must(
+        f"{payload} must be set, as type is {kind}",
+        lambda item: item.type != kind or getattr(item, name) is not None,
+    )
 
 
-@functools.cache
-def _attribute(name: str) -> str:
-    """The attribute of an API field: backendRefs is backend_refs, from is from_."""
-    return "from_" if name == "from" else re.sub(r"[A-Z]", lambda letter: "_" + letter[0].lower(), name)
+def _protocol_is_there(protocol: str, field: str) -> Iterator[Rule]:
+    yield must(
+        f"{field} must be set, as protocol is {protocol}", lambda auth: auth["protocol"] != protocol or field in auth
+    )
+    yield must(
+        f"{field} must be left out unless protocol is {protocol}",
+        lambda auth: field not in auth or auth["protocol"] == protocol,
+    )
 
 
 def _single(kind: str) -> Rule:
-    return _unique(f"{kind} must occur once in a list of filters", lambda item: kind if item.type == kind else None)
+    return unique(f"{kind} must occur once in a list of filters", lambda item: kind if item.type == kind else None)
 
 
 def _redirects_or_rewrites(items: Sequence[Any]) -> bool:
@@ -275,7 +269,7 @@ def _redirects_or_rewrites(items: Sequence[Any]) -> bool:
 
 
 _FILTERS = (
-    _must("RequestRedirect and URLRewrite must not stand in one list of filters", _redirects_or_rewrites),
+    must("RequestRedirect and URLRewrite must not stand in one list of filters", _redirects_or_rewrites),
     *map(_single, _ONCE),
 )
 _FILTER = tuple(rule for kind, payload in _PAYLOADS.items() for rule in _payload_is_there(kind, payload))
@@ -285,27 +279,24 @@ _PATH_MODIFIER = tuple(
     for rule in _payload_is_there(kind, field)
 )
 _MIRROR = (
-    _must("percent and fraction must not both be set", lambda mirror: mirror.percent is None or mirror.fraction is None),
+    must("percent and fraction must not both be set", lambda mirror: mirror.percent is None or mirror.fraction is None),
 )
 _FRACTION = (
-    _must("numerator must not be greater than denominator", lambda fraction: fraction.numerator <= fraction.denominator),
+    must("numerator must not be greater than denominator", lambda fraction: fraction.numerator <= fraction.denominator),
 )
-_WILDCARD = (_must("'*' must stand alone", lambda items: "*" not in items or len(items) == 1),)
-_EXTERNAL_AUTH = tuple(
-    rule
-    for protocol, field in (("GRPC", "grpc"), ("HTTP", "http"))
-    for rule in (
-        _must(f"{field} must be set, as protocol is {protocol}",
-              lambda auth, protocol=protocol, field=field: auth["protocol"] != protocol or field in auth),
-        _must(f"{field} must be left out unless protocol is {protocol}",
-              lambda auth, protocol=protocol, field=field: field not in auth or auth["protocol"] == protocol),
-    )
-)
+_WILDCARD = (must("'*' must stand alone", lambda items: "*" not in items or len(items) == 1),)
+_EXTERNAL_AUTH = (*_protocol_is_there("GRPC", "grpc"), *_protocol_is_there("HTTP", "http"))
 _SESSION = (
-    _must("absoluteTimeout must be set, as the cookie's lifetimeType is Permanent",
-          lambda session: session.get("cookieConfig", {}).get("lifetimeType") != "Permanent" or "absoluteTimeout" in session),
-    _must("cookieConfig must be left out unless type is Cookie",
-          lambda session: "cookieConfig" not in session or session.get("type", "Cookie") == "Cookie"),
+    must(
+        "absoluteTimeout must be set, as the cookie's lifetimeType is Permanent",
+        lambda session: (
+            session.get("cookieConfig", {}).get("lifetimeType") != "Permanent" or "absoluteTimeout" in session
+        ),
+    ),
+    must(
+        "cookieConfig must be left out unless type is Cookie",
+        lambda session: "cookieConfig" not in session or session.get("type", "Cookie") == "Cookie",
+    ),
 )
 
 # --- Core kinds
@@ -313,7 +304,9 @@ _SESSION = (
 
 def _foreign_addresses(endpoint_slice: Any) -> Offenders:
     family = _FAMILIES.get(endpoint_slice.address_type)
-    for index, endpoint in enumerate(endpoint_slice.endpoints if family else ()):
+    if family is None:  # FQDN
+        return
+    for index, endpoint in enumerate(endpoint_slice.endpoints):
         for number, address in enumerate(endpoint.addresses):
             try:
                 family(address)
@@ -330,12 +323,14 @@ def _not_base64(data: dict[str, str]) -> Offenders:
 
 
 _SERVICE_PORTS = (
-    _unique("port and protocol are those of an earlier port", _identity("port", "protocol")),
-    _unique("name is that of an earlier port: it must be unique", lambda port: port.name or None),
-    Rule("name must be set when a Service has several ports",
-         lambda ports: ((index,) for index, port in enumerate(ports) if len(ports) > 1 and not port.name)),
+    unique("port and protocol are those of an earlier port", identity("port", "protocol")),
+    unique("name is that of an earlier port: it must be unique", lambda port: port.name or None),
+    Rule(
+        "name must be set when a Service has several ports",
+        lambda ports: ((index,) for index, port in enumerate(ports) if len(ports) > 1 and not port.name),
+    ),
 )
-_SLICE_PORTS = (_unique("name is that of an earlier port: it must be unique", lambda port: port.name),)
+_SLICE_PORTS = (unique("name is that of an earlier port: it must be unique", lambda port: port.name),)
 _SECRET_DATA = (Rule("must be base64 (text goes into stringData)", _not_base64),)
 _SLICE = (Rule("must be an address of the slice's addressType", _foreign_addresses),)
 
@@ -386,45 +381,10 @@ PLACES = (
 )
 
 
-class _Branch:
-    """A field, its rules, and the fields below it that have rules. `None` as a step is each item of a list."""
-
-    def __init__(self) -> None:
-        self.rules: tuple[Rule, ...] = ()
-        self.below: dict[str | None, _Branch] = {}
-
-    def grow(self, steps: Sequence[str | None]) -> "_Branch":
-        return self.below.setdefault(steps[0], _Branch()).grow(steps[1:]) if steps else self
-
-    def faults(self, value: Any, path: Path = ()) -> Iterator[Fault]:
-        for rule in self.rules:
-            for offender in rule.judge(value):
-                yield Fault((*path, *offender), rule.message)
-        for step, branch in self.below.items():
-            if step is None:
-                for index, item in enumerate(value):
-                    yield from branch.faults(item, (*path, index))
-                continue
-            inner = value.get(step) if isinstance(value, dict) else getattr(value, _attribute(step))
-            if inner is not None and inner != ():
-                yield from branch.faults(inner, (*path, step))
+_TREES = trees(PLACES)
 
 
-def _steps(where: str) -> list[str | None]:
-    steps: list[str | None] = []
-    for name in filter(None, where.split(".")):
-        steps += [name.removesuffix("[]"), *([None] if name.endswith("[]") else [])]
-    return steps
-
-
-def _trees() -> dict[str, _Branch]:
-    kinds = (kind for place in PLACES for kind in place.kinds)
-    trees = {kind: _Branch() for kind in (*kinds, "GatewayClass", "ReferenceGrant", "Namespace", "ConfigMap")}
-    for place in PLACES:
-        for kind in place.kinds:
-            branch = trees[kind].grow(_steps(place.where))
-            branch.rules += place.rules
-    return trees
-
-
-_TREES = _trees()
+def faults(kind: str, resource: Any) -> Iterator[Fault]:
+    """What is wrong with a typed object by the rules over several fields."""
+    if kind in _TREES:
+        yield from _TREES[kind].faults(resource)

@@ -26,9 +26,9 @@ class Service(Resource, frozen=True, kw_only=True):
 
 
 class EndpointConditions(Typed, frozen=True):
-    ready: bool | None = None           # absent counts as true
-    serving: bool | None = None         # absent counts as `ready`
-    terminating: bool | None = None     # absent counts as false
+    ready: bool | None = None  # absent counts as true
+    serving: bool | None = None  # absent counts as `ready`
+    terminating: bool | None = None  # absent counts as false
 
 
 class SliceEndpoint(Typed, frozen=True):
@@ -50,7 +50,7 @@ class EndpointSlice(Resource, frozen=True, kw_only=True):
 
 class Secret(Resource, frozen=True, kw_only=True):
     type: str = "Opaque"
-    data: dict[str, str] = {}           # base64; `string_data` is folded in by the decoder
+    data: dict[str, str] = {}  # base64; `string_data` is folded in by the decoder
 
 
 class ConfigMap(Resource, frozen=True, kw_only=True):

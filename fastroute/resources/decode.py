@@ -1,8 +1,8 @@
 """Decode: the text of a document → typed objects, or what is wrong with them.
 
-Text → plain values (document.py) → judged by the schema (shapes.py) → defaults → typed object → judged by the rules over
-several fields (cel.py). An object with any fault is not made. Other kinds than ours are skipped. Positions are looked up
-only when there is something to say.
+Text → plain values (document.py) → judged by the schema (shapes.py) → defaults → typed object → judged by the rules
+over several fields (cel.py). An object with any fault is not made. Other kinds than ours are skipped. Positions are
+looked up only when there is something to say.
 """
 
 import logging
@@ -14,7 +14,7 @@ import msgspec
 from fastroute.resources import cel
 from fastroute.resources.core import ConfigMap, EndpointSlice, Namespace, Secret, Service
 from fastroute.resources.defaults import NAMESPACE, with_defaults
-from fastroute.resources.document import Malformed, locate, parse, parse_json
+from fastroute.resources.document import MalformedError, locate, parse, parse_json
 from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, GRPCRoute, HTTPRoute
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import ReferenceGrant
@@ -24,7 +24,9 @@ from fastroute.resources.shapes import SHAPES
 
 logger = logging.getLogger(__name__)
 
-MOST_FAULTS = 20                        # reported of one object
+Id = tuple[str, Key]  # kind and key: names an object among all
+
+MOST_FAULTS = 20  # reported of one object
 
 
 class Kind(NamedTuple):
@@ -32,7 +34,7 @@ class Kind(NamedTuple):
 
     type: type[Resource]
     versions: tuple[str, ...]
-    cluster: bool = False               # has no namespace
+    cluster: bool = False  # has no namespace
 
 
 KINDS: dict[tuple[str, str], Kind] = {
@@ -52,19 +54,18 @@ KINDS: dict[tuple[str, str], Kind] = {
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """What one object of a manifest came to."""
 
-    kind: str | None = None             # with `key`: which object this is; None when that could not be read
-    key: Key | None = None
-    resource: Resource | None = None    # None: broken, `problems` say why
+    id: Id | None = None  # which object this is; None when that could not be read
+    resource: Resource | None = None  # None: broken, `problems` say why
     problems: tuple[ManifestProblem, ...] = ()
     warnings: tuple[ManifestProblem, ...] = ()  # unknown fields: without effect, so not as the user thinks
-    line: int = 1                       # in the file
+    line: int = 1  # in the file
 
 
 def decode(text: str, file: str, line: int = 1, *, json: bool = False) -> tuple[Entry, ...]:
     """The objects of ours in a document that begins at `line` of `file`. Never raises: faults are in the entries."""
     try:
         values = parse_json(text) if json else parse(text)
-    except Malformed as error:
+    except MalformedError as error:
         at = None if error.line is None else error.line + line - 1
         problem = ManifestProblem(file=file, line=at, column=error.column, message=error.message)
         return (Entry(problems=(problem,), line=line),)
@@ -126,7 +127,8 @@ def _entry(value: Any, source: _Source) -> Entry | None:
         if resource is not None:
             unknown = tuple(unknown_fields(shape, value))
             warnings = _problems(unknown, source, value["kind"], key) if unknown else ()
-            return Entry(kind=value["kind"], key=key, resource=resource, warnings=warnings, line=_line(resource))
+            line = resource.origin.line if resource.origin else source.line
+            return Entry(id=(value["kind"], resource.key), resource=resource, warnings=warnings, line=line)
     return _broken(faults, source, value["kind"], key)
 
 
@@ -155,27 +157,34 @@ def _typed(kind: Kind, value: dict[str, Any], source: _Source) -> tuple[Resource
     filled["origin"] = {"file": source.file, "line": line}
     try:
         resource = msgspec.convert(filled, kind.type)
-    except msgspec.ValidationError as error:    # what no shape foresaw
+    except msgspec.ValidationError as error:  # what no shape foresaw
         return None, (Fault((), str(error)),)
     faults = tuple(cel.faults(value["kind"], resource))
     return (None, faults) if faults else (resource, ())
 
 
-def _line(resource: Resource) -> int:
-    return resource.origin.line if resource.origin else 1
-
-
 def _broken(faults: Iterable[Fault], source: _Source, kind: str, key: Key | None) -> Entry:
     problems = _problems(faults, source, kind, key)
-    return Entry(kind=kind if key else None, key=key, problems=problems, line=source.position(())[0])
+    return Entry(id=(kind, key) if key else None, problems=problems, line=source.position(())[0])
 
 
-def _problems(faults: Iterable[Fault], source: _Source, kind: str | None, key: Key | None) -> tuple[ManifestProblem, ...]:
+def _problems(
+    faults: Iterable[Fault], source: _Source, kind: str | None, key: Key | None
+) -> tuple[ManifestProblem, ...]:
     problems = []
     for fault in list(faults)[:MOST_FAULTS]:
         line, column = source.position(fault.path)
-        problems.append(ManifestProblem(
-            file=source.file, line=line, column=column, message=fault.message, fix=fault.fix, field=field_name(fault.path),
-            kind=kind if key else None, namespace=key.namespace if key else None, name=key.name if key else None,
-        ))
+        problems.append(
+            ManifestProblem(
+                file=source.file,
+                line=line,
+                column=column,
+                message=fault.message,
+                fix=fault.fix,
+                field=field_name(fault.path),
+                kind=kind if key else None,
+                namespace=key.namespace if key else None,
+                name=key.name if key else None,
+            )
+        )
     return tuple(problems)

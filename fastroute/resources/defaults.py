@@ -1,8 +1,8 @@
 """Defaults that a struct's own cannot express, put into a plain object between its schema and its type.
 
-The CRDs' defaults are the structs' defaults (gateway.py, policy.py, core.py). Here are the rest: what a directory leaves out
-and an API server would have filled in (namespace, generation, a Namespace's own label), a Secret's `stringData`, and the
-fields that we keep as plain mappings because we do not serve them yet.
+The CRDs' defaults are the structs' defaults (gateway.py, policy.py, core.py). Here are the rest: what a directory
+leaves out and an API server would have filled in (namespace, generation, a Namespace's own label), a Secret's
+`stringData`, and the fields that we keep as plain mappings because we do not serve them yet.
 """
 
 import base64
@@ -14,7 +14,7 @@ NAME_LABEL = "kubernetes.io/metadata.name"
 
 _FILTERS = ("spec.rules[].filters[]", "spec.rules[].backendRefs[].filters[]")
 _FRONTEND = ("spec.tls.frontend.default", "spec.tls.frontend.perPort[].tls")
-_PLAIN: dict[str, dict[str, Any]] = {   # by kind: default by field
+_PLAIN: dict[str, dict[str, Any]] = {  # by kind: default by field
     "Gateway": {
         "spec.allowedListeners.namespaces": {"from": "None"},
         "spec.allowedListeners.namespaces.from": "None",
@@ -35,7 +35,9 @@ _SESSION = {
 _PATHS = {
     kind: tuple((tuple(where.replace("[]", ".[]").split(".")), value) for where, value in fields.items())
     for kind, fields in {
-        "Gateway": _PLAIN["Gateway"], "HTTPRoute": _PLAIN["HTTPRoute"] | _SESSION, "GRPCRoute": _SESSION,
+        "Gateway": _PLAIN["Gateway"],
+        "HTTPRoute": _PLAIN["HTTPRoute"] | _SESSION,
+        "GRPCRoute": _SESSION,
     }.items()
 }
 
@@ -44,7 +46,7 @@ def with_defaults(kind: str, value: dict[str, Any], *, cluster: bool) -> dict[st
     """`value`, which its schema accepts, with what was left out. Mappings inside it are filled in place."""
     value = {**value, "metadata": _metadata(kind, value["metadata"], cluster=cluster)}
     if not isinstance(value.get("status", {}), dict):
-        del value["status"]             # not judged, but then nothing of it can be kept
+        del value["status"]  # not judged, but then nothing of it can be kept
     if kind == "Secret" and "stringData" in value:
         folded = {name: base64.b64encode(text.encode()).decode() for name, text in value["stringData"].items()}
         value["data"] = value.get("data", {}) | folded

@@ -16,14 +16,15 @@ from typing import Any
 import msgspec
 import yaml
 
-Path = tuple[str | int, ...]            # ("spec", "rules", 0): a place in a document
-MAX_DEPTH = 64                          # levels of nesting; what we read has 12
-MAX_NODES = 500_000                     # values of one document, aliases written out
+Path = tuple[str | int, ...]  # ("spec", "rules", 0): a place in a document
+MAX_DEPTH = 64  # levels of nesting; what we read has 12
+MAX_NODES = 500_000  # values of one document, aliases written out
 
-_PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, or the same in Python where it was built without
-_SEPARATOR = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
-_DIRECTIVE = re.compile(r"^%", re.MULTILINE)
-_BLANK = re.compile(r"(?:---)?(?:\s|#[^\n]*)*\Z")
+_PARSER: Any = getattr(
+    yaml, "CSafeLoader", yaml.SafeLoader
+)  # libyaml, or the same in Python where it was built without
+_SEPARATOR = "\n---"
+_AFTER_SEPARATOR = ("", " ", "\t", "\n")
 _INTEGER = re.compile(r"[-+]?(?:0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|0|[1-9][0-9_]*)\Z")
 _NUMBER = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
 _BYTE = re.compile(r" \(byte (\d+)\)\Z")
@@ -32,15 +33,19 @@ _MERGE = "<<"
 
 _WORDS: dict[str, bool | float | None] = {}
 for _value, _spellings in (
-    (True, "y yes true on"), (False, "n no false off"), (None, "~ null"), (float("inf"), ".inf +.inf"),
-    (float("-inf"), "-.inf"), (float("nan"), ".nan"),
+    (True, "y yes true on"),
+    (False, "n no false off"),
+    (None, "~ null"),
+    (float("inf"), ".inf +.inf"),
+    (float("-inf"), "-.inf"),
+    (float("nan"), ".nan"),
 ):
     for _word in _spellings.split():
         _WORDS |= dict.fromkeys((_word, _word.capitalize(), _word.upper()), _value)
 _WORDS[""] = None
 
 
-class Malformed(Exception):
+class MalformedError(Exception):
     """A text that is no YAML or JSON. `line` and `column` count from 1, within the document."""
 
     def __init__(self, message: str, line: int | None = None, column: int | None = None) -> None:
@@ -50,50 +55,41 @@ class Malformed(Exception):
         self.column = column
 
 
-class Chunk(msgspec.Struct, frozen=True):
-    """The text of (as a rule) one document and the line, from 1, at which it begins in its file."""
+def split(text: str) -> list[str]:
+    """Cuts a YAML file (its lines end with \\n) at its `---` lines: joined with newlines, the parts are the file again.
 
-    text: str
-    line: int
-
-
-def split(text: str) -> tuple[Chunk, ...]:
-    """Cuts a YAML file at its `---` lines; documents without content are left out.
-
-    In column 0 a `---` cannot be part of any scalar (YAML 1.2 §9.1.2), so this is safe. Texts with directives stay whole.
+    In column 0 a `---` cannot be part of any scalar (YAML 1.2 §9.1.2), so this is safe. Texts with directives stay
+    whole.
     """
-    if _DIRECTIVE.search(text):
-        return (Chunk(text, 1),)
-    starts = [match.start() for match in _SEPARATOR.finditer(text)]
-    if not starts or starts[0] > 0:
-        starts.insert(0, 0)
-    chunks = []
-    line = 1
-    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
-        part = text[start:end]
-        if not _BLANK.match(part):
-            chunks.append(Chunk(part, line))
-        line += part.count("\n")
-    return tuple(chunks)
+    if text.startswith("%") or "\n%" in text:
+        return [text]
+    first, *rest = text.split(_SEPARATOR)
+    parts = [first]
+    for part in rest:
+        if part[:1] in _AFTER_SEPARATOR:
+            parts.append("---" + part)
+        else:  # a line that only begins with ---
+            parts[-1] += _SEPARATOR + part
+    return parts
 
 
 def parse(text: str) -> list[Any]:
-    """The documents of a YAML text (more than one only if they are ended with `...`). Raises Malformed."""
+    """The documents of a YAML text (more than one only if they are ended with `...`). Raises MalformedError."""
     return list(_documents(text, None))
 
 
 def parse_json(text: str) -> list[Any]:
-    """The one document of a JSON text. Raises Malformed."""
+    """The one document of a JSON text. Raises MalformedError."""
     try:
         return [_without_nulls(msgspec.json.decode(text))]
     except msgspec.DecodeError as error:
         message = str(error)
         at = _BYTE.search(message)
         if at is None:
-            raise Malformed(message) from None
+            raise MalformedError(message) from None
         before = text.encode()[: int(at[1])].decode(errors="ignore")
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-        raise Malformed(message[: at.start()], line, column) from None
+        raise MalformedError(message[: at.start()], line, column) from None
 
 
 def locate(text: str, number: int, path: Path) -> tuple[int, int] | None:
@@ -106,7 +102,7 @@ def locate(text: str, number: int, path: Path) -> tuple[int, int] | None:
         for index, _ in enumerate(_documents(text, marks)):
             if index == number:
                 break
-    except Malformed:                   # JSON that is no YAML: the file is all we can name
+    except MalformedError:  # JSON that is no YAML: the file is all we can name
         return None
     while path and path not in marks:
         path = path[:-1]
@@ -137,11 +133,11 @@ def _documents(text: str, marks: dict[Path, tuple[int, int]] | None) -> Iterator
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
         message = ", ".join(part for part in (error.context, error.problem) if part)
-        raise Malformed(message, *((mark.line + 1, mark.column + 1) if mark else ())) from None
-    except yaml.YAMLError as error:     # a control character; libyaml tells no line
-        raise Malformed(" ".join(str(error).split()[:6]).rstrip(":")) from None
+        mark: Any = error.problem_mark or error.context_mark
+        raise MalformedError(message, *((mark.line + 1, mark.column + 1) if mark else ())) from None
+    except yaml.YAMLError as error:  # a control character; libyaml tells no line
+        raise MalformedError(" ".join(str(error).split()[:6]).rstrip(":")) from None
 
 
 class _Builder:
@@ -177,7 +173,7 @@ class _Builder:
         merged: list[dict[str, Any]] = []
         seen: set[str] = set()
         if marks is not None:
-            marks.setdefault(path, (start.start_mark.line + 1, start.start_mark.column + 1))
+            marks.setdefault(path, _place(start))
         while (event := get()).__class__ is not yaml.MappingEndEvent:
             if event.__class__ is not yaml.ScalarEvent:
                 raise _malformed(event, "a key must be plain text")
@@ -187,7 +183,7 @@ class _Builder:
             seen.add(name)
             inner = (*path, name) if marks is not None else ()
             if marks is not None:
-                marks[inner] = (event.start_mark.line + 1, event.start_mark.column + 1)
+                marks[inner] = _place(event)
             value = self.value(get(), depth + 1, inner)
             if name == _MERGE and not event.style:
                 merged += _merged(event, value)
@@ -204,11 +200,11 @@ class _Builder:
         get, marks = self._get, self._marks
         result: list[Any] = []
         if marks is not None:
-            marks.setdefault(path, (start.start_mark.line + 1, start.start_mark.column + 1))
+            marks.setdefault(path, _place(start))
         while (event := get()).__class__ is not yaml.SequenceEndEvent:
             inner = (*path, len(result)) if marks is not None else ()
             if marks is not None:
-                marks[inner] = (event.start_mark.line + 1, event.start_mark.column + 1)
+                marks[inner] = _place(event)
             result.append(self.value(event, depth + 1, inner))
         return result
 
@@ -279,6 +275,10 @@ def _merged(event: Any, value: Any) -> list[dict[str, Any]]:
     return sources
 
 
-def _malformed(event: Any, message: str) -> Malformed:
-    mark = event.start_mark
-    return Malformed(message, mark.line + 1, mark.column + 1)
+def _malformed(event: Any, message: str) -> MalformedError:
+    return MalformedError(message, *_place(event))
+
+
+def _place(event: Any) -> tuple[int, int]:
+    """Line and column, from 1."""
+    return event.start_mark.line + 1, event.start_mark.column + 1

@@ -22,7 +22,7 @@ class Condition(Typed, frozen=True):
 
 class LabelSelectorRequirement(Typed, frozen=True):
     key: str
-    operator: str                       # In, NotIn, Exists, DoesNotExist
+    operator: str  # In, NotIn, Exists, DoesNotExist
     values: tuple[str, ...] = ()
 
 
@@ -56,7 +56,7 @@ class GatewayClass(Resource, frozen=True, kw_only=True):
 
 
 class RouteNamespaces(Typed, frozen=True, rename={"from_": "from"}):
-    from_: str = "Same"                 # "from": All, Selector, Same
+    from_: str = "Same"  # "from": All, Selector, Same
     selector: LabelSelector | None = None
 
 
@@ -222,7 +222,7 @@ class HTTPBackendRef(Typed, frozen=True):
 
 
 class HTTPRouteTimeouts(Typed, frozen=True):
-    request: str | None = None          # GEP-2257 durations
+    request: str | None = None  # GEP-2257 durations
     backend_request: str | None = None
 
 

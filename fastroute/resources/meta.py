@@ -30,7 +30,7 @@ class Metadata(Typed, frozen=True):
     name: str
     namespace: str = ""
     generation: int = 1
-    creation_timestamp: str = ""        # RFC 3339; "" counts as equal to every other ""
+    creation_timestamp: str = ""  # RFC 3339; "" counts as equal to every other ""
     resource_version: str = ""
     uid: str = ""
     labels: dict[str, str] = {}
@@ -43,7 +43,7 @@ class Resource(Typed, frozen=True):
 
     metadata: Metadata
     api_version: str = ""
-    origin: Origin | None = None        # set by the source, never read from a document
+    origin: Origin | None = None  # set by the source, never read from a document
 
     @property
     def key(self) -> Key:

@@ -12,7 +12,7 @@ class ReferenceGrantFrom(Typed, frozen=True):
 class ReferenceGrantTo(Typed, frozen=True):
     group: str
     kind: str
-    name: str | None = None             # None: every object of that kind in the grant's namespace
+    name: str | None = None  # None: every object of that kind in the grant's namespace
 
 
 class ReferenceGrantSpec(Typed, frozen=True, rename={"from_": "from"}):

@@ -7,15 +7,15 @@ from typing import NamedTuple
 
 import msgspec
 
-Path = tuple[str | int, ...]            # ("spec", "rules", 0, "name"): from the object's root
+Path = tuple[str | int, ...]  # ("spec", "rules", 0, "name"): from the object's root
 
 
 class Fault(NamedTuple):
     """One broken rule inside one object."""
 
     path: Path
-    message: str                        # "must be an integer from 0 to 1000000, got -1"
-    fix: str | None = None              # what to write instead, if there is one answer
+    message: str  # "must be an integer from 0 to 1000000, got -1"
+    fix: str | None = None  # what to write instead, if there is one answer
 
 
 class ManifestProblem(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,12 +23,12 @@ class ManifestProblem(msgspec.Struct, frozen=True, kw_only=True):
 
     file: str
     message: str
-    line: int | None = None             # from 1
-    column: int | None = None           # from 1
-    kind: str | None = None             # None with namespace and name: it is not known which object this is
-    namespace: str | None = None        # "" for a cluster-scoped kind
+    line: int | None = None  # from 1
+    column: int | None = None  # from 1
+    kind: str | None = None  # None with namespace and name: it is not known which object this is
+    namespace: str | None = None  # "" for a cluster-scoped kind
     name: str | None = None
-    field: str | None = None            # "spec.rules[0].backendRefs[0].weight"
+    field: str | None = None  # "spec.rules[0].backendRefs[0].weight"
     fix: str | None = None
 
     def __str__(self) -> str:

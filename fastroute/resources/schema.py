@@ -1,9 +1,9 @@
-"""Schema: what a field may hold, as values: Text, Whole, Flag, List, Map, Record, Anything. `shapes.py` says which field is which.
+"""Schema: what a field may hold, as values: Text, Whole, Flag, List, Map, Record, Anything.
 
-`faults(value)` checks a plain value as YAML gave it and yields what is wrong, deepest place first known; nothing on the way
-costs anything while all is well. It knows types, lengths, ranges, patterns, choices, required fields and unique keys
-(OpenAPI v3 as CRDs use it); rules that look at several fields are in `cel.py`. Fields that a Record does not name are
-none of its business: the API server prunes them.
+`faults(value)` checks a plain value as YAML gave it and yields what is wrong; paths are made only then. It knows types,
+lengths, ranges, patterns, choices, required fields and unique keys (OpenAPI v3 as CRDs use it); rules that look at
+several fields are in `cel.py`, and which field is which in `shapes.py`. Fields that a Record does not name are none of
+its business: the API server drops them, and `unknown_fields` tells.
 """
 
 import json
@@ -15,7 +15,7 @@ import msgspec
 
 from fastroute.resources.problem import Fault
 
-_SHOWN = 60                             # characters of a wrong value that a message shows
+_SHOWN = 60  # characters of a wrong value that a message shows
 _PLURAL = {"item": "items", "entry": "entries", "character": "characters"}
 
 
@@ -30,8 +30,8 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
 
     least: int = 0
     most: int | None = None
-    form: str | None = None             # regular expression
-    like: str | None = None             # the form in words: "a DNS name (lower case)"
+    form: str | None = None  # regular expression
+    like: str | None = None  # the form in words: "a DNS name (lower case)"
     choices: tuple[str, ...] = ()
 
     def faults(self, value: Any) -> Iterable[Fault]:
@@ -64,7 +64,8 @@ class Whole(msgspec.Struct, frozen=True, kw_only=True):
         if type(value) is not int or not self._allows(value):
             quoted = isinstance(value, str) and value.isdecimal() and self._allows(int(value))
             fix = value if quoted else None
-            yield Fault((), f"must be {self.words}, got {_shown(value)}" + (" (take the quotes away)" if quoted else ""), fix)
+            got = f'"{value}" (take the quotes away)' if quoted else _shown(value)
+            yield Fault((), f"must be {self.words}, got {got}", fix)
 
     def _allows(self, value: int) -> bool:
         if self.choices:
@@ -91,7 +92,7 @@ class Flag(msgspec.Struct, frozen=True):
 class List(msgspec.Struct, frozen=True, kw_only=True):
     """A list; of items with `keys`, no two may agree in all of them (a list-map)."""
 
-    of: Any                             # Schema
+    of: Any  # Schema
     least: int = 0
     most: int | None = None
     keys: tuple[str, ...] = ()
@@ -123,8 +124,8 @@ class List(msgspec.Struct, frozen=True, kw_only=True):
 class Map(msgspec.Struct, frozen=True, kw_only=True):
     """A mapping from any key to values of one kind."""
 
-    of: Any = None                      # Schema of the values; None: anything
-    keys: Any = None                    # Schema of the keys; None: any text
+    of: Any = None  # Schema of the values; None: anything
+    keys: Any = None  # Schema of the keys; None: any text
     most: int | None = None
 
     def faults(self, value: Any) -> Iterable[Fault]:
@@ -145,7 +146,7 @@ class Map(msgspec.Struct, frozen=True, kw_only=True):
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """An object with the fields it names."""
 
-    fields: Mapping[str, Any]           # Schema by field
+    fields: Mapping[str, Any]  # Schema by field
     required: tuple[str, ...] = ()
 
     def faults(self, value: Any) -> Iterable[Fault]:

@@ -1,18 +1,19 @@
 """Claims: which manifest defines an object, where several do; and the Namespaces that are only mentioned.
 
-The first definition in the order of the files is used, the others are problems that name both places. A Namespace that some
-object lives in exists, whether or not a manifest has it.
+The first definition in the order of the files is used, the others are problems that name both places. A Namespace
+that some object lives in exists, whether or not a manifest has it.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 
 from fastroute.resources.core import Namespace
-from fastroute.resources.decode import KINDS
+from fastroute.resources.decode import KINDS, Id
 from fastroute.resources.defaults import NAME_LABEL
 from fastroute.resources.meta import Key, Metadata, Resource
 from fastroute.resources.problem import ManifestProblem
-from fastroute.source.manifest import Definition, Id, Manifest
+from fastroute.source.folder import Rank
+from fastroute.source.manifest import Definition, Manifest
 from fastroute.source.store import Apply, Delete, WatchEvent
 
 _TYPES = {kind: entry.type for (_, kind), entry in KINDS.items()}
@@ -24,7 +25,7 @@ class Claims:
     def __init__(self) -> None:
         self._definitions: dict[Id, dict[str, tuple[Definition, ...]]] = {}
         self._used: dict[Id, Resource] = {}
-        self._inhabitants: Counter[str] = Counter()     # objects in force by namespace
+        self._inhabitants: Counter[str] = Counter()  # objects in force by namespace
         self._implied: dict[str, Namespace] = {}
         self._contested: set[Id] = set()
 
@@ -33,7 +34,9 @@ class Claims:
         before = old.definitions if old else {}
         after = new.definitions if new else {}
         touched = {name for name in before if name not in after}
-        touched |= {name for name, items in after.items() if before.get(name) != items}
+        touched |= {
+            name for name, items in after.items() if (old_items := before.get(name)) is not items and old_items != items
+        }
         for name in touched:
             places = self._definitions.setdefault(name, {})
             if name in after:
@@ -46,8 +49,8 @@ class Claims:
             (self._contested.add if several else self._contested.discard)(name)
         return touched
 
-    def settle(self, touched: Iterable[Id], order: dict[str, int]) -> Iterator[WatchEvent]:
-        """What changes for the Store, now that every file of this pass is in; `order` is the files' rank."""
+    def settle(self, touched: Iterable[Id], order: Mapping[str, Rank]) -> Iterator[WatchEvent]:
+        """What changes for the Store, now that every file of this pass is in."""
         homes = set()
         for name in touched:
             kind, key = name
@@ -65,22 +68,23 @@ class Claims:
             homes |= {key.namespace, key.name if kind == "Namespace" else ""}
         yield from self._namespaces(homes - {""})
 
-    def duplicates(self, order: dict[str, int]) -> Iterator[ManifestProblem]:
-        """One problem for each definition that is not used because another one is."""
+    def duplicates(self, order: Mapping[str, Rank], leaving: Container[str]) -> Iterator[ManifestProblem]:
+        """One problem for each definition that is not used because another one is. `leaving` files do not count."""
         for name in sorted(self._contested):
             kind, key = name
-            first, *others = sorted(
-                ((order[path], path, item) for path, items in self._definitions[name].items() for item in items),
-                key=lambda place: (place[0], place[2].line),
-            )
-            for _, path, item in others:
-                place = f"{first[1]}:{first[2].line}"
+            places = sorted((path for path in self._definitions[name] if path not in leaving), key=order.__getitem__)
+            several = [(path, item.line) for path in places for item in self._definitions[name][path]]
+            for path, line in several[1:]:
                 yield ManifestProblem(
-                    file=path, line=item.line, kind=kind, namespace=key.namespace, name=key.name,
-                    message=f"is defined twice: the one at {place} comes first and is used, this one is not",
+                    file=path,
+                    line=line,
+                    kind=kind,
+                    namespace=key.namespace,
+                    name=key.name,
+                    message=f"is also defined at {several[0][0]}:{several[0][1]}, which comes first and is used",
                 )
 
-    def _first(self, name: Id, order: dict[str, int]) -> Resource | None:
+    def _first(self, name: Id, order: Mapping[str, Rank]) -> Resource | None:
         places = self._definitions.get(name, {})
         for path in sorted(places, key=order.__getitem__) if len(places) > 1 else places:
             for item in places[path]:
@@ -92,10 +96,12 @@ class Claims:
         for name in sorted(names):
             key = Key("", name)
             if ("Namespace", key) in self._used:
-                self._implied.pop(name, None)       # replaced by the Apply before
+                self._implied.pop(name, None)  # replaced by the Apply before
             elif self._inhabitants[name] > 0:
                 if name not in self._implied:
-                    self._implied[name] = Namespace(metadata=Metadata(name=name, labels={NAME_LABEL: name}), api_version="v1")
+                    self._implied[name] = Namespace(
+                        metadata=Metadata(name=name, labels={NAME_LABEL: name}), api_version="v1"
+                    )
                     yield Apply(self._implied[name])
             elif self._implied.pop(name, None) is not None:
                 yield Delete(Namespace, key)

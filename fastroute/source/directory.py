@@ -1,18 +1,47 @@
 """Directory: manifests below some paths as a source. It owns the Store and keeps it as the files are.
 
-A pass reads the files that changed, decodes in them the documents that changed, and gives the Store the difference at once:
-whoever takes a snapshot sees all of a pass or nothing of it.
+A pass reads the files that changed, decodes in them the documents that changed, and gives the Store the difference at
+once: whoever takes a snapshot sees all of a pass or nothing of it.
+
+What is believed at once, and what is not (content.py says why):
+- content that is whole, at once;
+- a file that is being written: when it is closed, or has not changed for `HELD_OPEN` although somebody holds it open;
+- a file that is gone, or has become empty: when it is still so after `GRACE`, since editors and git remove a file
+  before they write it anew. Nothing else waits for it;
+- a given path that is gone as a whole: never; what it held stays, with a problem that says so.
+Notices can be lost (network file systems have none), so everything is looked over every `RESCAN` as well.
 """
 
 import os
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple, NoReturn
 
-from fastroute.resources.problem import ManifestProblem
+import trio
+
+from fastroute.resources.decode import Id
+from fastroute.source import content, manifest
 from fastroute.source.claims import Claims
-from fastroute.source.folder import Scan, Stamp, require, scan
-from fastroute.source.manifest import Id, Manifest, read, unreadable
+from fastroute.source.content import Content, Missing, Unfinished, Unreadable, Whole
+from fastroute.source.folder import Rank, Scan, Stamp, is_manifest, require, scan
+from fastroute.source.manifest import Manifest
 from fastroute.source.store import Store
+from fastroute.source.watch import Notice, Watch
+
+GRACE = 0.01  # s
+RETRY = 0.003  # s until a file that is being written is looked at again
+HELD_OPEN = 10.0  # s
+RESCAN = 5.0  # s
+SLICE = 0.005  # s of work in a pass between two checkpoints
+
+
+class Doubt(NamedTuple):
+    """Why a file is not taken as it is."""
+
+    due: float  # when to look again, on trio's clock
+    since: float  # when it was first seen like this
+    stamp: Stamp | None  # of unfinished content; None: it seems to be gone, or empty
 
 
 class Directory:
@@ -22,43 +51,162 @@ class Directory:
         self.store = Store()
         self._paths = tuple(paths)
         self._claims = Claims()
-        self._stamps: dict[str, Stamp] = {}
+        self._given = frozenset(map(str, self._paths))
+        self._scan = Scan()
+        self._ranks: dict[str, Rank] = {}  # of every manifest that is or was
+        self._next_scan = 0.0  # on trio's clock
         self._manifests: dict[str, Manifest] = {}
-        self._order: dict[str, int] = {}
+        self._stamps: dict[str, Stamp] = {}  # of what was last read
+        self._faulty: set[str] = set()  # manifests with something to report
+        self._doubts: dict[str, Doubt] = {}
 
     def load(self) -> None:
         """Reads everything. Raises SourceError if a path is missing or unreadable."""
         require(self._paths)
-        found = scan(self._paths)
-        self._take(found, found.files)
-
-    def _take(self, found: Scan, changed: Iterable[str]) -> bool:
-        gone = [path for path in self._manifests if path not in found.files]
-        self._order = {path: rank for rank, path in enumerate(found.files)}
+        self._scan = scan(self._paths)
+        self._ranks |= self._scan.ranks
         touched: set[Id] = set()
-        for path in (*gone, *changed):
-            old = self._manifests.get(path)
-            new = _manifest(path, old) if path in found.files else None
-            touched |= self._claims.update(path, old, new)
-            if new is None:
-                self._manifests.pop(path, None)
+        for path in self._scan.files:
+            touched |= self._take(path, content.read(path, patient=False))
+        self._publish(touched)
+
+    async def watch(self, changed: Callable[[float], object]) -> NoReturn:
+        """Follows the files, after `load`, until cancelled.
+
+        Calls `changed(noticed)` after each pass that made the Store different or has something else to report;
+        `noticed` is when the first of it was noticed, on trio's clock. Raises SourceError if the kernel will not tell
+        of changes.
+        """
+        with Watch() as watch:
+            notices: tuple[Notice | None, ...] = ()
+            while True:
+                now = trio.current_time()
+                agenda = self._agenda(watch, notices, now)
+                noticed = min([now, *(self._doubts[path].since for path in agenda if path in self._doubts)])
+                if agenda and await self._pass(agenda, now):
+                    changed(noticed)
+                due = min([self._next_scan, *(doubt.due for doubt in self._doubts.values())])
+                with trio.move_on_at(due):
+                    await watch.wait()
+                notices = tuple(watch.take_nowait())
+
+    # --- What to look at
+
+    def _agenda(self, watch: Watch, notices: Iterable[Notice | None], now: float) -> dict[str, bool]:
+        """The files to look at, and of each whether its writer is known to have closed it."""
+        agenda = {path: False for path, doubt in self._doubts.items() if doubt.due <= now}
+        everything = now >= self._next_scan
+        for notice in notices:
+            paths = None if notice is None else self._paths_of(notice)
+            if notice is None or paths is None:
+                everything = True
             else:
-                self._manifests[path] = new
-        self._stamps = dict(found.files)
+                agenda |= {path: notice.whole or agenda.get(path, False) for path in paths}
+        if everything:
+            agenda = dict.fromkeys(self._look_over(watch), False) | agenda
+            self._next_scan = now + RESCAN
+        return agenda
+
+    def _paths_of(self, notice: Notice) -> Iterable[str] | None:
+        """The manifests that a notice is about; None: it takes a look at everything to know."""
+        path = os.path.join(notice.folder, notice.name)
+        paths = self._scan.targets.get(path, set())
+        if path in self._given:
+            return None
+        if notice.folder not in self._scan.folders:
+            return paths
+        if notice.is_folder or not notice.name or notice.name.startswith(".."):  # "..data" of a mounted ConfigMap
+            return None
+        if is_manifest(notice.name):
+            if os.path.islink(path):
+                return None
+            self._ranks.setdefault(path, (*self._scan.folders[notice.folder], notice.name))
+            return {path, *paths}
+        return None if path in self._scan.folders or os.path.isdir(path) else paths
+
+    def _look_over(self, watch: Watch) -> set[str]:
+        """Reads the folders anew. Returns the files that came, went, or are not as they were read."""
+        found = scan(self._paths)
+        while watch.follow(self._places(found)):
+            found = scan(self._paths)  # for what came between the first look and the watch
+        self._scan = found
+        self._ranks |= found.ranks
+        gone = {path for path in self._manifests if path not in found.files}
+        return gone | {path for path, stamp in found.files.items() if self._stamps.get(path) != stamp}
+
+    def _places(self, found: Scan) -> set[str]:
+        """The folders to follow: those read, those of the given paths, and those of what links lead to."""
+        parents = {os.path.dirname(path) for path in (*self._given, *found.targets)}
+        return parents | set(found.folders)
+
+    # --- What to believe
+
+    async def _pass(self, agenda: dict[str, bool], now: float) -> bool:
+        """Takes in the files that can be believed. True if the Store, or what is reported, is now different."""
+        touched: set[Id] = set()
+        started = time.perf_counter()
+        for path, closed in agenda.items():
+            if time.perf_counter() - started > SLICE:
+                await trio.lowlevel.checkpoint()
+                started = time.perf_counter()
+            doubt = self._doubts.get(path)
+            patient = doubt is None or doubt.stamp is None or now - doubt.since < HELD_OPEN
+            seen = content.read(path, closed=closed, patient=patient)
+            if self._believe(path, seen, now):
+                touched |= self._take(path, seen)
         return self._publish(touched)
 
+    def _believe(self, path: str, seen: Content, now: float) -> bool:
+        before = self._doubts.pop(path, None)
+        match seen:
+            case Unfinished(stamp):
+                since = before.since if before and before.stamp == stamp else now
+                self._doubts[path] = Doubt(now + RETRY, since, stamp)
+                return False
+            case Missing() | Whole(content=b"") if self._defines(path):
+                doubt = before if before and before.stamp is None else Doubt(now + GRACE, now, None)
+                if doubt.due > now:
+                    self._doubts[path] = doubt
+                    return False
+        return True
+
+    def _defines(self, path: str) -> bool:
+        old = self._manifests.get(path)
+        return old is not None and bool(old.definitions)
+
+    # --- What becomes of it
+
+    def _take(self, path: str, seen: Content) -> set[Id]:
+        """The file is now as seen. Returns the objects that it may change."""
+        old = self._manifests.get(path)
+        new: Manifest | None = None
+        self._stamps.pop(path, None)
+        match seen:
+            case Whole(data, stamp):
+                new = manifest.read(path, data, old)
+                self._stamps[path] = stamp
+            case Unreadable(reason):
+                new = manifest.unreadable(path, f"cannot be read: {reason}", old)
+            case _ if self._is_given_and_gone(path):
+                new = manifest.unreadable(path, "is gone; what it held is still used", old)
+        if new is None:
+            self._manifests.pop(path, None)
+        else:
+            self._manifests[path] = new
+        (self._faulty.add if new and (new.problems or new.warnings) else self._faulty.discard)(path)
+        return self._claims.update(path, old, new)
+
+    def _is_given_and_gone(self, path: str) -> bool:
+        """Whether `path`, or the given path that it was below, is not there any more."""
+        number = self._ranks[path][0]
+        return not os.path.exists(self._paths[int(number)])
+
     def _publish(self, touched: set[Id]) -> bool:
-        changed = self.store.apply(self._claims.settle(touched, self._order))
-        manifests = [self._manifests[path] for path in self._order if path in self._manifests]
-        problems = [problem for manifest in manifests for problem in manifest.problems]
-        warnings = [warning for manifest in manifests for warning in manifest.warnings]
-        return self.store.report((*problems, *self._claims.duplicates(self._order)), warnings) or changed
-
-
-def _manifest(path: str, previous: Manifest | None) -> Manifest:
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        problem = ManifestProblem(file=path, message=f"cannot be read: {os.strerror(error.errno or 0)}")
-        return unreadable(path, problem, previous)
-    return read(path, content, previous)
+        different = self.store.apply(self._claims.settle(touched, self._ranks))
+        faulty = [self._manifests[path] for path in sorted(self._faulty, key=self._ranks.__getitem__)]
+        problems = [problem for item in faulty for problem in item.problems]
+        leaving = {path for path, doubt in self._doubts.items() if doubt.stamp is None}
+        duplicates = self._claims.duplicates(self._ranks, leaving)
+        return (
+            self.store.report((*problems, *duplicates), [item for one in faulty for item in one.warnings]) or different
+        )

@@ -1,13 +1,14 @@
 """Folders: which files below the given paths are manifests, in which order, and what tells that one has changed.
 
-Every `*.yaml`, `*.yml` and `*.json`, in sorted order of their names, folders within them where their names stand; a path
-that names a file is taken whatever its name. Hidden files and folders are skipped. Links are followed, also those to folders
-(a mounted ConfigMap is full of them), but never into a folder that is being read already.
+Every `*.yaml`, `*.yml` and `*.json`, path by path as given, within a path in order of names, a folder's content where
+its name stands. A path that names a file is taken whatever its name. Hidden files and folders are skipped. Links are
+followed, also those to folders (a mounted ConfigMap is full of them), but never into a folder that is being read
+already.
 """
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -16,13 +17,15 @@ from fastroute.errors import SourceError
 
 SUFFIXES = (".yaml", ".yml", ".json")
 
+Rank = tuple[int | str, ...]  # of a file among all: (number of its path, name, name, ...)
+
 
 class Stamp(msgspec.Struct, frozen=True):
     """What changes when a file's content does."""
 
-    inode: tuple[int, int]              # device, number
-    size: int                           # bytes
-    modified: int                       # ns
+    inode: tuple[int, int]  # device, number
+    size: int  # bytes
+    modified: int  # ns
 
     @classmethod
     def of(cls, status: os.stat_result) -> "Stamp":
@@ -30,10 +33,13 @@ class Stamp(msgspec.Struct, frozen=True):
 
 
 class Scan(msgspec.Struct, frozen=True):
-    """What is below the paths now."""
+    """What is below the paths."""
 
-    files: dict[str, Stamp]             # by path as the user would write it, in order
-    folders: frozenset[str]             # those that were read
+    files: dict[str, Stamp] = {}  # by path, as the user would write it
+    ranks: dict[str, Rank] = {}  # of the files
+    folders: dict[str, Rank] = {}  # that were read
+    targets: dict[str, set[str]] = {}  # the files that are links, by what they are in the end links to
+    missing: list[str] = []  # given paths that are not there
 
 
 def is_manifest(name: str) -> bool:
@@ -54,35 +60,53 @@ def require(paths: Iterable[Path]) -> None:
 
 def scan(paths: Iterable[Path]) -> Scan:
     """Reads the folders. What vanishes or cannot be read meanwhile is left out."""
-    files: dict[str, Stamp] = {}
-    folders: set[str] = set()
-    for path in paths:
-        for name, status in _below(str(path), folders, ()):
-            files.setdefault(name, Stamp.of(status))
-    return Scan(files, frozenset(folders))
+    found = Scan()
+    for number, path in enumerate(paths):
+        status = _status(str(path))
+        if status is None:
+            found.missing.append(str(path))
+        elif stat.S_ISDIR(status.st_mode):
+            _read(found, str(path), (number,), (_inode(status),))
+        else:
+            _add(found, str(path), (number,), status, is_link=path.is_symlink())
+    return found
 
 
-def _below(path: str, folders: set[str], outer: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, os.stat_result]]:
-    status = _status(path)
-    if status is None:
-        return
-    if not stat.S_ISDIR(status.st_mode):
-        yield path, status
-        return
-    inode = (status.st_dev, status.st_ino)
-    if inode in outer:                  # a link back to a folder that we are in
-        return
-    folders.add(path)
+def _read(found: Scan, folder: str, rank: Rank, inside: tuple[tuple[int, int], ...]) -> None:
+    """`inside`: the folder and those around it, as inodes."""
+    found.folders.setdefault(folder, rank)
     try:
-        with os.scandir(path) as entries:
-            visible = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+        with os.scandir(folder) as entries:
+            visible = [entry for entry in entries if not entry.name.startswith(".")]
     except OSError:
         return
     for entry in visible:
-        if entry.is_dir():
-            yield from _below(entry.path, folders, (*outer, inode))
-        elif is_manifest(entry.name) and (found := _status(entry.path)) is not None and stat.S_ISREG(found.st_mode):
-            yield entry.path, found
+        is_link = entry.is_symlink()
+        is_folder = entry.is_dir()
+        if not is_folder and not is_manifest(entry.name):
+            continue
+        status = _status(entry.path)
+        if status is None:
+            continue
+        if is_folder:
+            inode = _inode(status)
+            if inode not in inside:
+                _read(found, entry.path, (*rank, entry.name), (*inside, inode))
+        elif stat.S_ISREG(status.st_mode):
+            _add(found, entry.path, (*rank, entry.name), status, is_link=is_link)
+
+
+def _add(found: Scan, path: str, rank: Rank, status: os.stat_result, *, is_link: bool) -> None:
+    if path in found.files:  # below two of the given paths
+        return
+    found.files[path] = Stamp.of(status)
+    found.ranks[path] = rank
+    if is_link:
+        found.targets.setdefault(os.path.realpath(path), set()).add(path)
+
+
+def _inode(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def _status(path: str) -> os.stat_result | None:

@@ -1,19 +1,19 @@
 """Manifest: one file as last read, its documents decoded, and what it contributes.
 
-A document whose text is as before keeps its very same object, so an edit in a file of thousands decodes one. What an object
-was when it was last whole stays in force while it is broken; all of them while a document of the file cannot be told apart,
-for then nobody knows which object it was. (An object's `origin.line` is the one at which it was decoded; documents that
-only moved are not decoded again.)
+A document whose text is as before keeps its very same object, so an edit in a file of thousands decodes one. What an
+object was when it was last whole stays in force while it is broken; all of them while a document of the file cannot
+be told apart, for then nobody knows which object it was. (An object's `origin.line` is the one at which it was
+decoded; documents that only moved are not decoded again.)
 """
+
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from fastroute.resources.decode import Entry, decode
-from fastroute.resources.document import Chunk, split
-from fastroute.resources.meta import Key, Resource
+from fastroute.resources.decode import Entry, Id, decode
+from fastroute.resources.document import split
+from fastroute.resources.meta import Resource
 from fastroute.resources.problem import ManifestProblem
-
-Id = tuple[str, Key]                    # kind and key
 
 
 class Definition(msgspec.Struct, frozen=True):
@@ -23,12 +23,21 @@ class Definition(msgspec.Struct, frozen=True):
     line: int
 
 
+class Document(msgspec.Struct, frozen=True):
+    """One document as decoded at `line`."""
+
+    line: int
+    entries: tuple[Entry, ...]
+    definitions: tuple[tuple[Id, tuple[Definition]], ...]  # of the entries that are whole
+    is_faulty: bool
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """A file."""
 
     path: str
-    decoded: dict[Chunk, tuple[Entry, ...]] = {}
-    definitions: dict[Id, tuple[Definition, ...]] = {}  # more than one: the same object twice in this file
+    documents: Mapping[str, Document] = {}  # by text
+    definitions: Mapping[Id, tuple[Definition, ...]] = {}  # more than one: the same object twice in this file
     problems: tuple[ManifestProblem, ...] = ()
     warnings: tuple[ManifestProblem, ...] = ()
 
@@ -39,58 +48,66 @@ def read(path: str, content: bytes, previous: Manifest | None) -> Manifest:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        return unreadable(path, ManifestProblem(file=path, line=line, message="is not UTF-8 text"), previous)
+        return unreadable(path, "is not UTF-8 text", previous, line)
     if "\r" in text:
-        text = text.replace("\r\n", "\n")
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
     json = path.endswith(".json")
-    chunks = (Chunk(text, 1),) if json else split(text)
-    decoded = _decoded(chunks, path, previous, json=json)
-    entries = [entry for found in decoded.values() for entry in found]
+    known = previous.documents if previous else {}
+    parts = [text] if json else split(text)
+    documents = list(_documents(parts, known, path, json=json))
+    faulty = [entry for document in documents if document.is_faulty for entry in document.entries]
     return Manifest(
         path=path,
-        decoded=decoded,
-        definitions=_definitions(entries, previous),
-        problems=tuple(problem for entry in entries for problem in entry.problems),
-        warnings=tuple(warning for entry in entries for warning in entry.warnings),
+        documents=dict(zip(parts, documents, strict=True)),
+        definitions=_definitions(documents, previous.definitions if previous else {}),
+        problems=tuple(problem for entry in faulty for problem in entry.problems),
+        warnings=tuple(warning for entry in faulty for warning in entry.warnings),
     )
 
 
-def unreadable(path: str, problem: ManifestProblem, previous: Manifest | None) -> Manifest:
+def unreadable(path: str, message: str, previous: Manifest | None, line: int | None = None) -> Manifest:
     """The manifest of a file whose content cannot be had: all that it last defined."""
     definitions = previous.definitions if previous else {}
+    problem = ManifestProblem(file=path, line=line, message=message)
     return Manifest(path=path, definitions=definitions, problems=(problem,))
 
 
-def _decoded(
-    chunks: tuple[Chunk, ...], path: str, previous: Manifest | None, *, json: bool
-) -> dict[Chunk, tuple[Entry, ...]]:
-    before = previous.decoded if previous else {}
-    moved: dict[str, tuple[Entry, ...]] | None = None
-    decoded = {}
-    for chunk in chunks:
-        found = before.get(chunk)
-        if found is None:
-            if moved is None:
-                moved = {other.text: entries for other, entries in before.items()}
-            found = moved.get(chunk.text)
-            if found is None or any(entry.problems or entry.warnings for entry in found):
-                found = decode(chunk.text, path, chunk.line, json=json)
-        decoded[chunk] = found
-    return decoded
+def _documents(parts: Sequence[str], known: Mapping[str, Document], path: str, *, json: bool) -> Iterator[Document]:
+    """Each part's document: the known one, or decoded. Lines are counted no further than somebody wants to know one."""
+    line, counted = 1, 0
+    for index, part in enumerate(parts):
+        document = known.get(part)
+        if document is None or document.is_faulty:
+            line += sum(parts[number].count("\n") + 1 for number in range(counted, index))
+            counted = index
+            if document is None or document.line != line:
+                document = _decoded(part, path, line, json=json)
+        yield document
 
 
-def _definitions(entries: list[Entry], previous: Manifest | None) -> dict[Id, tuple[Definition, ...]]:
-    before = previous.definitions if previous else {}
+def _decoded(text: str, path: str, line: int, *, json: bool) -> Document:
+    entries = decode(text, path, line, json=json)
+    definitions = tuple(
+        (entry.id, (Definition(entry.resource, entry.line),)) for entry in entries if entry.id and entry.resource
+    )
+    return Document(line, entries, definitions, any(entry.problems or entry.warnings for entry in entries))
+
+
+def _definitions(
+    documents: Sequence[Document], before: Mapping[Id, tuple[Definition, ...]]
+) -> dict[Id, tuple[Definition, ...]]:
     definitions: dict[Id, tuple[Definition, ...]] = {}
     unknown = False
-    for entry in entries:
-        if entry.kind is None or entry.key is None:
-            unknown = True
-            continue
-        name = (entry.kind, entry.key)
-        resource = entry.resource or next((item.resource for item in before.get(name, ()) if item.resource), None)
-        definition = Definition(resource, entry.line)
-        definitions[name] = (*definitions[name], definition) if name in definitions else (definition,)
+    for document in documents:
+        for name, found in document.definitions:
+            definitions[name] = (*definitions[name], *found) if name in definitions else found
+        if document.is_faulty:
+            for entry in document.entries:
+                if entry.id is None:
+                    unknown = True
+                elif entry.resource is None:
+                    kept = next((item.resource for item in before.get(entry.id, ()) if item.resource), None)
+                    definitions[entry.id] = (*definitions.get(entry.id, ()), Definition(kept, entry.line))
     if unknown:
-        definitions = {**definitions, **{name: items for name, items in before.items() if name not in definitions}}
+        definitions |= {name: items for name, items in before.items() if name not in definitions}
     return definitions

@@ -1,11 +1,12 @@
 """Store: the only mutable copy of what users applied. WatchEvents go in, frozen Resources come out.
 
-A list-and-watch is `Init(kind)`, `InitApply(object)` for each listed one, `InitDone(kind)`, then `Apply` and `Delete`. What
-was there before `Init` and was not listed is gone after `InitDone`: correct by construction, also after a lost connection.
-Between the two nothing is removed, so that a restarted watch takes no traffic away.
+A list-and-watch is `Init(kind)`, `InitApply(object)` for each listed one, `InitDone(kind)`, then `Apply` and
+`Delete`. What was there before `Init` and was not listed is gone after `InitDone`: correct by construction, also
+after a lost connection. Between the two nothing is removed, so that a restarted watch takes no traffic away.
 
-An object that did not change is the very same object in the next Resources, a kind that did not change the very same mapping,
-and Resources themselves are the very same while nothing changed: "unchanged" is `is`. Mappings are in order of keys.
+An object that did not change is the very same object in the next Resources, a kind that did not change the very same
+mapping, and Resources themselves are the very same while nothing changed: "unchanged" is `is`. Mappings are in order
+of keys.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,7 +22,7 @@ from fastroute.resources.policy import ReferenceGrant
 from fastroute.resources.problem import ManifestProblem
 from fastroute.resources.world import Resources
 
-FIELDS: dict[type[Resource], str] = {   # the field of Resources that holds a kind
+FIELDS: dict[type[Resource], str] = {  # the field of Resources that holds a kind
     GatewayClass: "gateway_classes",
     Gateway: "gateways",
     HTTPRoute: "http_routes",
@@ -73,12 +74,12 @@ class Store:
     """Objects by kind and key, as the events so far made them."""
 
     def __init__(self) -> None:
-        self.problems: tuple[ManifestProblem, ...] = ()     # objects that are not used as they stand
-        self.warnings: tuple[ManifestProblem, ...] = ()     # fields without effect
+        self.problems: tuple[ManifestProblem, ...] = ()  # objects that are not used as they stand
+        self.warnings: tuple[ManifestProblem, ...] = ()  # fields without effect
         self._objects: dict[type[Resource], dict[Key, Resource]] = {kind: {} for kind in FIELDS}
         self._listed: dict[type[Resource], set[Key]] = {}
         self._unsorted: set[type[Resource]] = set()
-        self._mappings: dict[str, Mapping[Key, Any]] = {}   # those of the last snapshot that still hold
+        self._mappings: dict[str, Mapping[Key, Any]] = {}  # those of the last snapshot that still hold
         self._resources: Resources | None = None
 
     def apply(self, events: Iterable[WatchEvent]) -> bool:

@@ -1,0 +1,63 @@
+"""Shapes of Service, EndpointSlice, Secret and ConfigMap: the basics of what the API server demands of them."""
+
+from fastroute.resources.schema import Anything, Flag, List, Map, Record, Text, Whole
+from fastroute.resources.shape import ANY, PORT
+
+_PROTOCOL = Text(choices=("TCP", "UDP", "SCTP"))
+_PORT_NAME = Text(most=63, form=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?\Z", like="a port name in lower case")
+SERVICE = Record(
+    fields={
+        "ports": List(
+            of=Record(
+                required=("port",),
+                fields={
+                    "name": _PORT_NAME,
+                    "port": PORT,
+                    "protocol": _PROTOCOL,
+                    "appProtocol": ANY,
+                    "targetPort": Anything(),
+                    "nodePort": Whole(),
+                },
+            )
+        ),
+        "type": Text(choices=("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")),
+        "selector": Map(of=ANY),
+        **dict.fromkeys(
+            (
+                "clusterIP",
+                "clusterIPs",
+                "ipFamilies",
+                "ipFamilyPolicy",
+                "sessionAffinity",
+                "sessionAffinityConfig",
+                "externalIPs",
+                "externalName",
+                "externalTrafficPolicy",
+                "internalTrafficPolicy",
+                "healthCheckNodePort",
+                "loadBalancerClass",
+                "loadBalancerIP",
+                "loadBalancerSourceRanges",
+                "allocateLoadBalancerNodePorts",
+                "publishNotReadyAddresses",
+                "trafficDistribution",
+            ),
+            Anything(),
+        ),
+    }
+)
+ENDPOINTS = List(
+    most=1000,
+    of=Record(
+        required=("addresses",),
+        fields={
+            "addresses": List(least=1, most=100, of=Text(least=1)),
+            "conditions": Record(fields={"ready": Flag(), "serving": Flag(), "terminating": Flag()}),
+            **dict.fromkeys(("hostname", "targetRef", "deprecatedTopology", "nodeName", "zone", "hints"), Anything()),
+        },
+    ),
+)
+ENDPOINT_PORTS = List(
+    most=20_000, of=Record(fields={"name": _PORT_NAME, "port": PORT, "protocol": _PROTOCOL, "appProtocol": ANY})
+)
+DATA = Map(of=ANY)

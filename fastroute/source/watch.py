@@ -1,0 +1,103 @@
+"""Watch: hears from the kernel (inotify) what happens in folders, as trio waits: no thread, no polling.
+
+Chosen over a portable watcher for two things it cannot tell: that a file which was open for writing has been closed, so
+its content is whole; and nothing, at no cost, while nothing happens. Which folders, and what a notice means, is
+`directory.py`'s to know.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, Self
+
+import inotify_simple
+import trio
+
+from fastroute.errors import SourceError
+
+_FLAGS = inotify_simple.flags
+_CHANGES = (
+    _FLAGS.CLOSE_WRITE | _FLAGS.CREATE | _FLAGS.DELETE | _FLAGS.MOVED_FROM | _FLAGS.MOVED_TO | _FLAGS.ATTRIB
+    | _FLAGS.DELETE_SELF | _FLAGS.MOVE_SELF | _FLAGS.ONLYDIR
+)  # fmt: skip
+_LOST = _FLAGS.Q_OVERFLOW | _FLAGS.IGNORED | _FLAGS.DELETE_SELF | _FLAGS.MOVE_SELF | _FLAGS.UNMOUNT
+_WHOLE = _FLAGS.CLOSE_WRITE | _FLAGS.MOVED_TO
+
+
+class Notice(NamedTuple):
+    """Something happened to `name` in `folder`, or to the folder itself when `name` is empty."""
+
+    folder: str
+    name: str
+    whole: bool = False  # its writer has closed it, or it was moved here
+    is_folder: bool = False
+
+
+class Watch:
+    """A set of folders and the notices from them."""
+
+    def __init__(self) -> None:
+        self._inotify = inotify_simple.INotify(nonblocking=True)
+        self._folders: dict[int, set[str]] = {}  # by watch descriptor; several paths may name one folder
+        self._descriptors: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._inotify.close()
+
+    def follow(self, folders: Iterable[str]) -> bool:
+        """Follows these from now on, and no others. True if any is new: what happened in it before now is not known.
+
+        Folders that are gone again are left out. Raises SourceError when the kernel's limit is reached.
+        """
+        wanted = set(folders)
+        for folder in self._descriptors.keys() - wanted:
+            self._forget(folder)
+        added = False
+        for folder in wanted - self._descriptors.keys():
+            added |= self._add(folder)
+        return added
+
+    async def wait(self) -> None:
+        """Returns when there are notices to take."""
+        await trio.lowlevel.wait_readable(self._inotify.fileno())
+
+    def take_nowait(self) -> Iterator[Notice | None]:
+        """The notices so far; None: some were lost, or a folder is no longer where it was."""
+        for event in self._inotify.read(timeout=0):
+            if event.mask & _LOST:
+                self._lose(event.wd if event.mask & (_FLAGS.IGNORED | _FLAGS.MOVE_SELF) else -1)
+                yield None
+                continue
+            for folder in self._folders.get(event.wd, ()):
+                yield Notice(folder, event.name, bool(event.mask & _WHOLE), bool(event.mask & _FLAGS.ISDIR))
+
+    def _add(self, folder: str) -> bool:
+        try:
+            descriptor = self._inotify.add_watch(folder or ".", _CHANGES)
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            return False
+        except OSError as error:
+            raise SourceError(
+                f"cannot follow changes in {folder}: {os.strerror(error.errno or 0)}; "
+                "raise the limit with: sysctl fs.inotify.max_user_watches=524288"
+            ) from None
+        self._folders.setdefault(descriptor, set()).add(folder)
+        self._descriptors[folder] = descriptor
+        return True
+
+    def _forget(self, folder: str) -> None:
+        descriptor = self._descriptors.pop(folder)
+        names = self._folders.get(descriptor, set())
+        names.discard(folder)
+        if not names and self._folders.pop(descriptor, None) is not None:
+            try:
+                self._inotify.rm_watch(descriptor)
+            except OSError:  # the kernel dropped it with its folder
+                return
+
+    def _lose(self, descriptor: int) -> None:
+        """Its folder is no longer where its path says; `follow` will look again."""
+        for folder in self._folders.pop(descriptor, ()):
+            self._descriptors.pop(folder, None)
