@@ -67,14 +67,11 @@ cdef int take_size(Body *body, char octet) noexcept nogil:
         body.left = body.left * 16 + <uint64_t> digit
         body.state = STATE_SIZE_MORE
         return 0
-    if body.state == STATE_SIZE:
-        return refuse_line(octet, REFUSAL_CHUNK_SIZE_INVALID)
+    if body.state == STATE_SIZE_MORE and (octet == c'\r' or octet == c';'):
+        body.state = STATE_SIZE_LF if octet == c'\r' else STATE_EXTENSION
+        return 0
     if octet == c'\r':
-        body.state = STATE_SIZE_LF
-        return 0
-    if octet == c';':
-        body.state = STATE_EXTENSION
-        return 0
+        return -REFUSAL_CHUNK_SIZE_INVALID
     return refuse_line(octet, REFUSAL_CHUNK_SIZE_INVALID)
 
 

@@ -1,0 +1,184 @@
+"""Bodies: where they end, what of them is content, and which chunk framing is refused under which name."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastroute.ext.http1 import BodyReader, Refused, chunk_head
+
+BEHIND = b"GET /next HTTP/1.1\r\n"
+
+
+def content_of(reader: BodyReader, *pieces: bytes) -> tuple[int, bytes] | Refused:
+    """As `decode` of all the pieces one after the other; stops where the body does."""
+    taken, content = 0, b""
+    for piece in pieces:
+        answer = reader.decode(piece)
+        if isinstance(answer, Refused):
+            return answer
+        taken, content = taken + answer[0], content + answer[1]
+    return taken, content
+
+
+# --------------------------------------------------------------------------------------------------- without chunks
+
+
+@pytest.mark.parametrize("framing", ["none", "length"])
+def test_nothing_is_complete_at_once(framing: str) -> None:
+    reader = BodyReader(framing)
+    assert reader.complete
+    assert reader.take(b"abc") == 0
+    assert reader.decode(b"abc") == (0, b"")
+
+
+def test_a_length_ends_where_it_says() -> None:
+    reader = BodyReader("length", 5)
+    assert [reader.take(b""), reader.take(b"ab"), reader.complete] == [0, 2, False]
+    assert [reader.take(b"cdef"), reader.complete, reader.decoded] == [3, True, 5]
+    assert reader.take(b"f") == 0
+
+
+def test_a_length_decodes_to_itself() -> None:
+    assert content_of(BodyReader("length", 5), b"ab", b"cdef") == (5, b"abcde")
+
+
+def test_only_the_peer_ends_a_body_without_framing() -> None:
+    reader = BodyReader("close")
+    assert [reader.take(b"abc"), reader.decode(b"de"), reader.complete, reader.decoded] == [3, (2, b"de"), False, 5]
+
+
+def test_a_length_beyond_32_bits_counts_down() -> None:
+    reader = BodyReader("length", 2**32 + 1)
+    assert [reader.take(b"abc"), reader.complete] == [3, False]
+
+
+# ---------------------------------------------------------------------------------------------------------- chunked
+
+CHUNKED = {
+    "empty": (b"0\r\n\r\n", b""),
+    "one chunk": (b"3\r\nabc\r\n0\r\n\r\n", b"abc"),
+    "two chunks": (b"3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n", b"abcd"),
+    "hex in both cases": (b"a\r\n0123456789\r\n0B\r\n0123456789a\r\n0\r\n\r\n", b"01234567890123456789a"),
+    "leading zeros": (b"00003\r\nabc\r\n000\r\n\r\n", b"abc"),
+    "CRLF is content": (b"4\r\n\r\n\r\n\r\n0\r\n\r\n", b"\r\n\r\n"),
+    "extension": (b'3;a\r\nabc\r\n0;b=c;d="e f; \t\r\n\r\n', b"abc"),
+    "empty extension": (b"3;\r\nabc\r\n0\r\n\r\n", b"abc"),
+    "trailers": (b"3\r\nabc\r\n0\r\nX-Sum: 1\r\nb:\t\xff \r\n\r\n", b"abc"),
+    "trailers that servers send": (b"0\r\nServer-Timing: a\r\nDate: x\r\nServer: y\r\nLocation: z\r\n\r\n", b""),
+    "trailer like a forbidden one": (b"0\r\nX-Forwarded-Form: a\r\nHosts: b\r\n\r\n", b""),
+    "long trailer": (b"0\r\n" + b"N" * 300 + b":" + b"v" * 3000 + b"\r\n\r\n", b""),
+}
+
+
+@pytest.mark.parametrize(("data", "content"), CHUNKED.values(), ids=CHUNKED.keys())
+def test_chunks_are_taken_whole(data: bytes, content: bytes) -> None:
+    taker, decoder = BodyReader("chunked"), BodyReader("chunked")
+    assert taker.take(data + BEHIND) == len(data)
+    assert content_of(decoder, data + BEHIND) == (len(data), content)
+    assert taker.complete
+    assert decoder.complete
+    assert taker.decoded == decoder.decoded == len(content)
+
+
+@pytest.mark.parametrize(("data", "content"), CHUNKED.values(), ids=CHUNKED.keys())
+def test_chunks_come_in_any_pieces(data: bytes, content: bytes) -> None:
+    for cut in range(min(len(data), 60)):
+        taker, decoder = BodyReader("chunked"), BodyReader("chunked")
+        assert taker.take(data[:cut]) == cut
+        assert not taker.complete
+        assert taker.take(data[cut:] + BEHIND) == len(data) - cut
+        assert taker.complete
+        assert content_of(decoder, data[:cut], data[cut:] + BEHIND) == (len(data), content)
+    single = [data[place : place + 1] for place in range(len(data))]
+    assert content_of(BodyReader("chunked"), *single) == (len(data), content)
+
+
+REFUSED = {
+    "nothing": (b"\r\n", 400, "chunk_size_invalid"),
+    "extension alone": (b";a\r\n", 400, "chunk_size_invalid"),
+    "no digit": (b"g\r\n", 400, "chunk_size_invalid"),
+    "minus": (b"-1\r\n", 400, "chunk_size_invalid"),
+    "plus": (b"+1\r\n", 400, "chunk_size_invalid"),
+    "0x": (b"0x3\r\nabc\r\n", 400, "chunk_size_invalid"),
+    "underscore": (b"1_0\r\n", 400, "chunk_size_invalid"),
+    "space before a size": (b" 3\r\nabc\r\n", 400, "chunk_size_invalid"),
+    "space behind a size": (b"3 \r\nabc\r\n", 400, "chunk_size_invalid"),
+    "space before an extension": (b"3 ;a\r\nabc\r\n", 400, "chunk_size_invalid"),
+    "UTF-8 in a size": (b"3\xc2\xa0\r\nabc\r\n", 400, "chunk_size_invalid"),
+    "bare LF behind a size": (b"3\nabc\r\n", 400, "bare_lf"),
+    "bare CR behind a size": (b"3\rabc\r\n", 400, "bare_cr"),
+    "NUL behind a size": (b"3\0\r\nabc\r\n", 400, "nul_byte"),
+    "size beyond 60 bits": (b"1000000000000000\r\n", 400, "chunk_size_too_large"),
+    "size beyond 64 bits": (b"10000000000000003\r\nabc\r\n", 400, "chunk_size_too_large"),
+    "bare LF in an extension": (b"3;a\nabc\r\n", 400, "bare_lf"),
+    "bare CR in an extension": (b"3;a\rb\r\nabc\r\n", 400, "bare_cr"),
+    "NUL in an extension": (b"3;a\0\r\nabc\r\n", 400, "nul_byte"),
+    "control byte in an extension": (b"3;a\x0b\r\nabc\r\n", 400, "control_byte"),
+    "UTF-8 in an extension": (b"3;\xc3\xa4\r\nabc\r\n", 400, "chunk_extension_invalid"),
+    "endless zeros": (b"0" * 1025, 400, "chunk_line_too_long"),
+    "endless extension": (b"3;" + b"a" * 1023, 400, "chunk_line_too_long"),
+    "content longer than its size": (b"3\r\nabcd\r\n", 400, "chunk_end_missing"),
+    "bare LF behind content": (b"3\r\nabc\n0\r\n\r\n", 400, "chunk_end_missing"),
+    "bare CR behind content": (b"3\r\nabc\r0\r\n\r\n", 400, "chunk_end_missing"),
+    "two bytes that are no CRLF": (b"3\r\nabcXX0\r\n\r\n", 400, "chunk_end_missing"),
+    "bare LF in place of the last CRLF": (b"0\r\n\n", 400, "bare_lf"),
+    "bare CR in place of the last CRLF": (b"0\r\n\rX", 400, "bare_cr"),
+    "trailer without a name": (b"0\r\n: a\r\n", 400, "field_name_invalid"),
+    "trailer with a bracket": (b"0\r\na[: a\r\n", 400, "field_name_invalid"),
+    "trailer without a colon": (b"0\r\na\r\n\r\n", 400, "field_without_colon"),
+    "space before a trailer's colon": (b"0\r\na : b\r\n\r\n", 400, "field_space_before_colon"),
+    "folded trailer": (b"0\r\na: b\r\n c\r\n", 400, "field_folded"),
+    "NUL in a trailer": (b"0\r\na: b\0\r\n", 400, "nul_byte"),
+    "control byte in a trailer": (b"0\r\na: b\x01\r\n", 400, "control_byte"),
+    "bare LF behind a trailer": (b"0\r\na: b\n\r\n", 400, "bare_lf"),
+    "bare CR in a trailer": (b"0\r\na: b\rc\r\n", 400, "bare_cr"),
+}  # fmt: skip
+
+REFUSED |= {
+    f"trailer {name.decode()}": (b"0\r\nA: b\r\n" + name + b": 1\r\n\r\n", 400, "trailer_forbidden")
+    for name in (b"Host", b"content-length", b"TRANSFER-ENCODING", b"Connection", b"Trailer", b"X-Forwarded-For", b"TE",
+                 b"Content_Length")
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("data", "status", "reason"), REFUSED.values(), ids=REFUSED.keys())
+def test_chunk_framing_is_refused(data: bytes, status: int, reason: str) -> None:
+    refused = Refused(status, reason)
+    single = [data[place : place + 1] for place in range(len(data))]
+    assert BodyReader("chunked").take(data) == refused
+    assert content_of(BodyReader("chunked"), data) == refused
+    assert content_of(BodyReader("chunked"), *single) == refused
+
+
+@pytest.mark.parametrize("size", [1, 9, 10, 15, 16, 255, 2**60 - 1])
+def test_the_largest_chunks_count(size: int) -> None:
+    reader = BodyReader("chunked")
+    assert reader.take(f"{size:x}\r\n".encode() + b"a") == len(f"{size:x}\r\n") + 1
+    assert not reader.complete
+
+
+def test_trailers_are_bounded_like_a_head() -> None:
+    lines = b"a: b\r\n" * 3
+    assert BodyReader("chunked", fields=3).take(b"0\r\n" + lines + b"\r\n") == len(lines) + 5
+    assert BodyReader("chunked", fields=2).take(b"0\r\n" + lines) == Refused(431, "trailers_too_large")
+    assert BodyReader("chunked", head=20).take(b"0\r\n" + lines + b"\r\n") == len(lines) + 5
+    assert BodyReader("chunked", head=19).take(b"0\r\n" + lines + b"\r\n") == Refused(431, "trailers_too_large")
+    assert BodyReader("chunked", head=10).take(b"0\r\na: " + b"b" * 8) == Refused(431, "trailers_too_large")
+
+
+# ----------------------------------------------------------------------------------------------------------- written
+
+
+@pytest.mark.parametrize("size", [1, 9, 10, 15, 16, 17, 255, 256, 65536, 2**32, 2**60 - 1, 2**64 - 1])
+def test_a_chunk_head_is_its_size_in_hex(size: int) -> None:
+    assert chunk_head(size) == f"{size:x}\r\n".encode()
+
+
+@given(pieces=st.lists(st.binary(min_size=1, max_size=300), max_size=5), data=st.data())
+def test_what_we_chunk_we_decode(pieces: list[bytes], data: st.DataObject) -> None:
+    body = b"".join(chunk_head(len(piece)) + piece + b"\r\n" for piece in pieces) + b"0\r\n\r\n"
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(body)), max_size=5)))
+    parts = [body[start:end] for start, end in zip([0, *cuts], [*cuts, len(body)], strict=True)]
+    reader = BodyReader("chunked")
+    assert content_of(reader, *parts) == (len(body), b"".join(pieces))
+    assert reader.complete
