@@ -32,8 +32,8 @@ class Source(Protocol):
     @property
     def store(self) -> Store: ...
 
-    async def watch(self, changed: Callable[[], None]) -> None:
-        """Calls `changed` after each change of what the store has."""
+    async def watch(self, changed: Callable[[float], None]) -> None:
+        """Calls `changed(noticed)` after each change of what the store has; `noticed` is when, on trio's clock."""
 
 
 class DataPlane(Protocol):
@@ -54,10 +54,10 @@ class Changes:
         self._first = 0.0
         self._any = trio.Event()
 
-    def note(self) -> None:
-        """Something changed."""
+    def note(self, noticed: float | None = None) -> None:
+        """Something changed, and was `noticed` then (now, if not given)."""
         if not self._any.is_set():
-            self._first = trio.current_time()
+            self._first = trio.current_time() if noticed is None else noticed
             self._any.set()
 
     async def wait(self) -> float:

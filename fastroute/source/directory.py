@@ -70,7 +70,7 @@ class Directory:
             touched |= self._take(path, content.read(path, patient=False))
         self._publish(touched)
 
-    async def watch(self, changed: Callable[[float], object]) -> NoReturn:
+    async def watch(self, changed: Callable[[float], None]) -> NoReturn:
         """Follows the files, after `load`, until cancelled.
 
         Calls `changed(noticed)` after each pass that made the Store different or has something else to report;
