@@ -37,6 +37,13 @@ class Source(Protocol):
 
 
 class DataPlane(Protocol):
+    @property
+    def outcome(self) -> Outcome:
+        """What came so far of what was published."""
+
+    async def watch(self, changed: Callable[[], None]) -> None:
+        """Calls `changed` after each change of the outcome: a port became free, a late worker caught up."""
+
     async def publish(self, snapshot: Snapshot) -> Outcome:
         """Gives the workers what changed; comes back when every living one has acknowledged, or was waited for long
         enough (`version` of the Outcome says how far they are)."""
@@ -73,10 +80,12 @@ class Pass(NamedTuple):
     resources: Resources
     graph: Graph | None
     compiled: Compiled
-    statuses: Statuses | None
+    outcome: Outcome | None = None
+    acknowledged: Outcome | None = None  # the last one that was complete
+    statuses: Statuses | None = None
 
 
-FIRST = Pass(Resources(), None, NOTHING, None)
+FIRST = Pass(Resources(), None, NOTHING)
 
 
 async def reconcile(
@@ -86,12 +95,16 @@ async def reconcile(
     changes = Changes()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(source.watch, changes.note)
+        nursery.start_soon(data_plane.watch, changes.note)
         changes.note()  # what was there before the watch
         last = FIRST
         while True:
             noted = await changes.wait()
+            resources = source.store.snapshot()
+            if resources is last.resources and data_plane.outcome == last.outcome:
+                continue
             try:
-                made = build(source.store.snapshot(), settings, last)
+                made = build(resources, settings, last)
                 outcome = await data_plane.publish(made.compiled.snapshot)
                 observe(metrics, last, made, trio.current_time() - noted)
                 last = show(made, outcome, writer)
@@ -107,21 +120,23 @@ def build(resources: Resources, settings: GraphSettings, last: Pass) -> Pass:
         if last is FIRST:
             raise
         _log.exception("a change could not be worked in; everything is built anew")
-        return _built(resources, settings, FIRST)
+        return _built(resources, settings, FIRST._replace(acknowledged=last.acknowledged))
 
 
 def _built(resources: Resources, settings: GraphSettings, last: Pass) -> Pass:
     graph = build_graph(resources, settings, last.graph)
     compiled = compile_snapshot(graph, settings.addressing.port_offset, last.compiled)
-    return Pass(resources, graph, compiled, last.statuses)
+    return last._replace(resources=resources, graph=graph, compiled=compiled)
 
 
 def show(made: Pass, outcome: Outcome, writer: StatusWriter) -> Pass:
-    """Statuses after the data plane has spoken: only then is anything Programmed."""
+    """Statuses after the data plane has spoken: only then is anything Programmed. While some worker is late, nothing
+    is that was not before."""
     assert made.graph is not None
-    statuses = build_statuses(made.graph, outcome, made.statuses)
+    acknowledged = outcome if outcome.complete else made.acknowledged
+    statuses = build_statuses(made.graph, acknowledged, made.statuses)
     writer.post(statuses.patches)
-    return made._replace(statuses=statuses)
+    return made._replace(outcome=outcome, acknowledged=acknowledged, statuses=statuses)
 
 
 # --- what is counted

@@ -130,7 +130,14 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What the data plane did. `version`: the lowest that every living worker has acknowledged."""
+    """What the data plane did. `version`: the lowest that every living worker has acknowledged; `target`: the one that
+    was published last."""
 
     version: int
+    target: int = 0
     listeners: Mapping[str, Bound | Failed] = _NONE  # by Listener.id
+
+    @property
+    def complete(self) -> bool:
+        """Every living worker serves what was published last."""
+        return self.version >= self.target

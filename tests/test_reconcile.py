@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 import trio.testing
@@ -19,7 +20,7 @@ from fastroute.resources.meta import Key
 from fastroute.resources.policy import ReferenceGrant
 from fastroute.resources.world import Resources
 from fastroute.settings import GraphSettings
-from fastroute.snapshot import Bound, Outcome, Snapshot
+from fastroute.snapshot import Bound, Failed, Outcome, Snapshot
 from fastroute.source.statuslog import StatusLog
 from fastroute.source.store import FIELDS, Apply, Delete, Store
 
@@ -50,12 +51,16 @@ class Shelf:
 
 
 class Workers:
-    """A data plane that obeys what it reads from the wire, and counts. `gate` holds acknowledgements back."""
+    """A data plane that obeys what it reads from the wire, and counts. `gate` holds acknowledgements back;
+    with `late` they do not come in time."""
 
     def __init__(self) -> None:
         self.snapshots: list[Snapshot] = []
         self.messages: list[list[Downward]] = []
+        self.outcome = Outcome(version=0)
         self.gate: trio.Event | None = None
+        self._changed: Callable[[], None] = lambda: None
+        self.late = False
         self.failure: Exception | None = None
 
     @property
@@ -68,6 +73,8 @@ class Workers:
             raise failure
         version = len(self.snapshots) + 1
         changes = difference(self.serving, snapshot)
+        if self.snapshots and not changes:
+            return self.outcome
         decoder = Decoder[Downward](Downward)
         decoder.feed(b"".join(map(encode, publication(version, version - 1, changes))))
         self.messages.append(list(decoder))
@@ -76,7 +83,17 @@ class Workers:
         if self.gate is not None:
             await self.gate.wait()
         await trio.lowlevel.checkpoint()
-        return Outcome(version=version, listeners={id: Bound() for id in snapshot.listeners})
+        listeners = {id: Bound() for id in snapshot.listeners}
+        self.turn(Outcome(version=0 if self.late else version, target=version, listeners=listeners))
+        return self.outcome
+
+    def turn(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+        self._changed()
+
+    async def watch(self, changed: Callable[[], None]) -> None:
+        self._changed = changed
+        await trio.sleep_forever()
 
 
 class Running:
@@ -178,6 +195,30 @@ async def test_nothing_is_programmed_before_it_is_acknowledged() -> None:
         one.workers.gate.set()
         await trio.testing.wait_all_tasks_blocked()
         assert one.condition("Gateway", Key("infra", "api"), "Programmed") == ("True", "Programmed")
+
+
+async def test_a_late_worker_holds_programmed_back_until_it_has_caught_up() -> None:
+    async with running(GATEWAY) as one:
+        one.workers.late = True
+        one.source.put(GATEWAY.replace("web", "api").replace("8080", "8081"), FRUITS)
+        await one.settle(2)
+        assert one.condition("Gateway", Key("infra", "web"), "Programmed") == ("True", "Programmed")
+        assert one.condition("Gateway", Key("infra", "api"), "Programmed") == ("False", "Pending")
+        assert one.condition(*ROUTE, "ResolvedRefs")[0] == "False"
+        one.workers.turn(msgspec.structs.replace(one.workers.outcome, version=2))
+        await one.settle(2)
+        assert one.condition("Gateway", Key("infra", "api"), "Programmed") == ("True", "Programmed")
+
+
+async def test_a_listener_that_cannot_bind_until_it_can() -> None:
+    async with running(GATEWAY) as one:
+        [listener] = one.workers.serving.listeners
+        one.workers.turn(Outcome(version=1, target=1, listeners={listener: Failed("port 8080 is taken")}))
+        await one.settle(1)
+        assert one.condition("Gateway", Key("infra", "web"), "Programmed")[0] == "False"
+        one.workers.turn(Outcome(version=1, target=1, listeners={listener: Bound()}))
+        await one.settle(1)
+        assert one.condition("Gateway", Key("infra", "web"), "Programmed") == ("True", "Programmed")
 
 
 async def test_a_failure_leaves_what_was_served(caplog: pytest.LogCaptureFixture) -> None:

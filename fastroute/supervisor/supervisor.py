@@ -103,6 +103,7 @@ class Supervisor:
         results = {id: Place(one.address, one.port) for id, one in listeners.items()}
         return Outcome(
             version=min((worker.version for worker in self._serving()), default=0),
+            target=self._target.version if self._target else 0,
             listeners={id: Failed(failed[place]) if place in failed else Bound() for id, place in results.items()},
         )
 
