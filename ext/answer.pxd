@@ -1,0 +1,19 @@
+# Answers that we give ourselves.
+
+from libc.stdint cimport uint16_t
+
+from fastroute.ext.connection cimport Connection
+from fastroute.ext.exchange cimport Exchange
+from fastroute.ext.reactor cimport Reactor
+from fastroute.ext.slice cimport Slice
+
+
+# Answers the exchange with `status` for `reason` (a LocalReason), and lets go of its upstream connection. When a head
+# went to the client already there is nothing to answer: the exchange is broken off. `location`: of a redirect, or empty.
+# Returns a Verdict: VERDICT_ON, or what becomes of the broken connection.
+cdef int answer(Reactor r, Connection *c, Exchange *x, uint16_t status, uint16_t reason, Slice location) noexcept nogil
+# The same without a location.
+cdef int answer_plainly(Reactor r, Connection *c, Exchange *x, uint16_t status, uint16_t reason) noexcept nogil
+# The client is gone, or must not be spoken to any more: ends the exchange, upstream included. Returns VERDICT_CLOSE, or
+# VERDICT_RESET when a plain close would make a cut answer look whole.
+cdef int break_off(Reactor r, Connection *c, Exchange *x, uint16_t reason) noexcept nogil

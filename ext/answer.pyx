@@ -1,0 +1,95 @@
+"""Answers that we give ourselves; see answer.pxd. When which status is given: the interface, section 4."""
+
+from libc.stdint cimport int64_t, uint16_t
+from libc.stdio cimport snprintf
+from libc.string cimport memset
+
+from fastroute.ext.attempt cimport attempt_end
+from fastroute.ext.exchange cimport STAGE_FLUSHING, VERDICT_CLOSE, VERDICT_ON, VERDICT_RESET
+from fastroute.ext.head cimport FRAMING_CLOSE, FRAMING_LENGTH, METHOD_HEAD
+from fastroute.ext.reactor cimport DISCARD_BYTES, iovec, transmit
+from fastroute.ext.reason cimport REASON_CLIENT_CLOSED
+from fastroute.ext.record cimport record_end
+from fastroute.ext.tables cimport reason_name
+from fastroute.ext.write cimport LocalResponse, status_phrase, write_date, write_local_response
+
+cdef enum:
+    LINE = 128      # bytes of an answer's one line
+
+
+cdef bint ends_connection(uint16_t status) noexcept nogil:
+    """The statuses after which nothing on the connection can be trusted."""
+    return (status == 400 or status == 408 or status == 413 or status == 414 or status == 431 or status == 501
+            or status == 505)
+
+
+cdef bint can_be_discarded(const Exchange *x) noexcept nogil:
+    """Whether the rest of the request's body may be read away. After Expect nobody knows if it comes at all."""
+    if x.request_body.complete:
+        return True
+    if x.expects and x.request_body.decoded == 0:
+        return False
+    return x.request_body.framing != FRAMING_LENGTH or x.request_body.left <= DISCARD_BYTES
+
+
+cdef Slice today(Reactor r) noexcept nogil:
+    """The Date of now, made once a second."""
+    cdef Slice date
+    cdef int64_t second = (<int64_t> r.now + r.wall) // 1000000
+    if second != r.date_second:
+        r.date_second = second
+        write_date(r.date, second)
+    date.data = r.date
+    date.size = 29
+    return date
+
+
+cdef int answer(Reactor r, Connection *c, Exchange *x, uint16_t status, uint16_t reason, Slice location) noexcept nogil:
+    cdef LocalResponse response
+    cdef iovec part
+    cdef char line[LINE]
+    if x.answered:
+        return break_off(r, c, x, reason)
+    attempt_end(r, x, False)
+    if x.upstream_started:
+        x.upstream_ended = r.now
+    x.local = x.answered = True
+    x.status = status
+    x.reason = reason
+    x.stage = STAGE_FLUSHING
+    x.close = (not x.keep_alive or r.announcing or ends_connection(status) or not can_be_discarded(x))
+    memset(&response, 0, sizeof(LocalResponse))
+    response.status = status
+    response.close = x.close
+    response.to_http10 = x.minor == 0
+    response.to_head = x.method == METHOD_HEAD
+    response.text.data = line
+    response.text.size = snprintf(line, LINE, "%d %s: %s", <int> status, status_phrase(status), reason_name(reason))
+    response.location = location
+    response.date = today(r)
+    part.iov_base = r.outgoing
+    part.iov_len = write_local_response(r.outgoing, r.outgoing_size, &response)
+    x.sent += part.iov_len
+    x.progress = r.milliseconds
+    if part.iov_len == 0 or transmit(r, c, &part, 1) < 0:
+        return break_off(r, c, x, REASON_CLIENT_CLOSED)
+    return VERDICT_ON
+
+
+cdef int answer_plainly(Reactor r, Connection *c, Exchange *x, uint16_t status, uint16_t reason) noexcept nogil:
+    cdef Slice nowhere
+    nowhere.data = NULL
+    nowhere.size = 0
+    return answer(r, c, x, status, reason, nowhere)
+
+
+cdef int break_off(Reactor r, Connection *c, Exchange *x, uint16_t reason) noexcept nogil:
+    attempt_end(r, x, False)
+    if x.upstream_started and x.upstream_ended == 0:
+        x.upstream_ended = r.now
+    if not x.local:
+        x.reason = reason
+    record_end(r, c, x)
+    if x.answered and x.response_body.framing == FRAMING_CLOSE and not x.response_body.complete:
+        return VERDICT_RESET
+    return VERDICT_CLOSE

@@ -1,0 +1,23 @@
+# One try to have a request answered: an endpoint is chosen, and a connection to it reused or made.
+
+from libc.stdint cimport uint16_t, uint32_t
+
+from fastroute.ext.connection cimport Connection
+from fastroute.ext.exchange cimport Exchange
+from fastroute.ext.reactor cimport Reactor
+
+
+# Chooses an endpoint that was not tried yet and attaches a connection to it: a pooled one (x.reused), or a new one,
+# which may still be connecting (STAGE_CONNECTING); nothing is sent yet. Returns 0, or the LocalReason why there is none: always a 503.
+cdef uint16_t attempt_begin(Reactor r, Connection *c, Exchange *x) noexcept nogil
+# The connection that was being made is refused, or took too long (`late`): notes that against the endpoint, and goes
+# on with another one, sending what is held. Returns as attempt_begin.
+cdef uint16_t attempt_refused(Reactor r, Connection *c, Exchange *x, bint late) noexcept nogil
+# A reused connection died before it said a byte: makes a fresh one to the same endpoint. Returns as attempt_begin.
+cdef uint16_t attempt_afresh(Reactor r, Connection *c, Exchange *x) noexcept nogil
+# The connection that was being made stands: notes that, and sends what was held.
+cdef void attempt_connected(Reactor r, Connection *c, Exchange *x, Connection *u) noexcept nogil
+# Sends the request and the body bytes held. If that fails, the upstream may have said why before: it is read then.
+cdef void attempt_send(Reactor r, Connection *c, Exchange *x, const char *body, uint32_t size) noexcept nogil
+# Lets go of the upstream connection, if there is one: into its pool with `reusable`, else closed.
+cdef void attempt_end(Reactor r, Exchange *x, bint reusable) noexcept nogil

@@ -1,0 +1,59 @@
+"""Bytes kept between two events; see buffer.pxd."""
+
+from libc.stdint cimport uint32_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memmove
+
+cdef enum:
+    ROOM_LEAST = 1024       # bytes of the smallest buffer; then doubled
+
+
+cdef int buffer_reserve(Buffer *buffer, uint32_t size) noexcept nogil:
+    """Makes room for `size` more bytes: by moving what is held to the front, else by doubling the memory."""
+    cdef uint32_t held = buffer.end - buffer.start
+    cdef uint32_t room = ROOM_LEAST
+    cdef char *data
+    if buffer.room - buffer.end >= size:
+        return 0
+    if buffer.room - held >= size:
+        memmove(buffer.data, buffer.data + buffer.start, held)
+        buffer.start = 0
+        buffer.end = held
+        return 0
+    while room - held < size or room < held:
+        if room > (<uint32_t> 1 << 30):
+            return -1
+        room *= 2
+    data = <char *> malloc(room)
+    if data is NULL:
+        return -1
+    if held:
+        memcpy(data, buffer.data + buffer.start, held)
+    free(buffer.data)
+    buffer.data = data
+    buffer.start = 0
+    buffer.end = held
+    buffer.room = room
+    return 0
+
+
+cdef int buffer_append(Buffer *buffer, const char *data, uint32_t size) noexcept nogil:
+    if size == 0:
+        return 0
+    if buffer_reserve(buffer, size) < 0:
+        return -1
+    memcpy(buffer.data + buffer.end, data, size)
+    buffer.end += size
+    return 0
+
+
+cdef void buffer_consume(Buffer *buffer, uint32_t size) noexcept nogil:
+    buffer.start += size
+    if buffer.start >= buffer.end:
+        buffer_free(buffer)
+
+
+cdef void buffer_free(Buffer *buffer) noexcept nogil:
+    free(buffer.data)
+    buffer.data = NULL
+    buffer.start = buffer.end = buffer.room = 0

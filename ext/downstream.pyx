@@ -1,0 +1,258 @@
+"""Client connections; see downstream.pxd.
+
+One head is read and one exchange begun per visit; a connection with more in hand is queued behind the others, so a
+pipelining client gets no more than its turn. A closing answer is followed by a half-close, and what the client still
+sends is read away for a while: a plain close with bytes unread would be a reset, which can destroy the answer.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from posix.unistd cimport close
+
+from fastroute.ext.answer cimport answer_plainly, break_off
+from fastroute.ext.body cimport body_start
+from fastroute.ext.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_reserve, buffer_size
+from fastroute.ext.connection cimport (
+    SIDE_DOWNSTREAM, STATE_EXCHANGE, STATE_HEAD, STATE_IDLE, STATE_LINGER, STATE_PREFACE, slab_take,
+)
+from fastroute.ext.counters cimport FIXED_CONNECTIONS_ACCEPTED, FIXED_DOWNSTREAM_ACTIVE, FIXED_DOWNSTREAM_IDLE, count, gauge_add
+from fastroute.ext.exchange cimport (
+    Exchange, VERDICT_DONE, VERDICT_LINGER, VERDICT_ON, VERDICT_RESET, exchange_give, exchange_take,
+)
+from fastroute.ext.forwarded cimport peer_set
+from fastroute.ext.head cimport FRAMING_NONE, parse_request
+from fastroute.ext.reactor cimport (
+    LINGER_BYTES, LINGER_TIME, SCRATCH, close_connection, queue, receive, set_deadline, watch,
+)
+from fastroute.ext.reason cimport REASON_CLIENT_CLOSED, REASON_HEAD_TIMEOUT
+from fastroute.ext.relay cimport exchange_advance, exchange_expired
+from fastroute.ext.request cimport request_begin, request_refused
+
+cdef extern from "<sys/socket.h>" nogil:
+    cdef struct linger:
+        int l_onoff
+        int l_linger
+    int SHUT_WR, SOL_SOCKET, SO_LINGER
+    int shutdown(int fd, int how)
+    int setsockopt(int fd, int level, int name, const void *value, uint32_t size)
+
+cdef enum:
+    DRAIN_IDLE = 1000       # milliseconds that an idle connection keeps while the engine drains (interface section 2)
+
+
+cdef void downstream_adopt(Reactor r, Connection *listener, int fd, uint16_t family, const uint8_t *address,
+                           uint16_t port) noexcept nogil:
+    cdef Connection *c = slab_take(&r.slab)
+    if c is NULL:
+        close(fd)
+        return
+    c.fd = fd
+    c.side = SIDE_DOWNSTREAM
+    c.listener = listener.listener
+    c.writable = c.readable = True
+    peer_set(&c.peer, r.trusted, family, address, port)
+    if watch(r, c) < 0 or (r.proxy_protocol and not c.peer.trusted):
+        close_connection(r, c)
+        return
+    count(r.counters, FIXED_CONNECTIONS_ACCEPTED, 1)
+    gauge_add(r.counters, FIXED_DOWNSTREAM_IDLE, 1)
+    r.downstreams += 1
+    rest(r, c)
+    if r.proxy_protocol:
+        c.state = STATE_PREFACE
+    downstream_advance(r, c)
+
+
+cdef void rest(Reactor r, Connection *c) noexcept nogil:
+    """The connection waits for its next request."""
+    c.state = STATE_IDLE
+    c.scanned = 0
+    set_deadline(r, c, r.milliseconds + (DRAIN_IDLE if r.draining else r.times.idle))
+
+
+cdef void downstream_advance(Reactor r, Connection *c) noexcept nogil:
+    cdef int verdict
+    if c.state == STATE_EXCHANGE:
+        verdict = exchange_advance(r, c)
+        if verdict != VERDICT_ON:
+            conclude(r, c, verdict)
+    elif c.state == STATE_LINGER:
+        linger_on(r, c)
+    elif c.state == STATE_PREFACE:
+        read_preface(r, c)
+    else:
+        read_request(r, c)
+
+
+cdef void read_request(Reactor r, Connection *c) noexcept nogil:
+    """Reads once and looks for a head; bytes of a pipelined request may be here already."""
+    cdef long size = 0
+    if c.failed:
+        downstream_close(r, c)
+        return
+    if buffer_size(&c.input) == 0:
+        if c.readable:
+            size = receive(r, c, r.scratch, SCRATCH)
+        if size > 0:
+            take_head(r, c, r.scratch, size)
+        elif size < 0:
+            downstream_close(r, c)
+        return
+    if c.readable and c.state == STATE_HEAD:
+        if buffer_reserve(&c.input, 4096) < 0:
+            downstream_close(r, c)
+            return
+        size = receive(r, c, c.input.data + c.input.end, c.input.room - c.input.end)
+        if size < 0:
+            downstream_close(r, c)
+            return
+        c.input.end += size
+    if size > 0 or c.state == STATE_IDLE:
+        take_head(r, c, buffer_bytes(&c.input), buffer_size(&c.input))
+
+
+cdef void take_head(Reactor r, Connection *c, char *data, uint32_t size) noexcept nogil:
+    """Begins an exchange with the head at `data` (in the scratch or in `c.input`), or waits for the rest of it."""
+    cdef int taken
+    r.arena.used = 0
+    taken = parse_request(&r.head, data, size, &c.scanned, &r.head_limits, &r.arena)
+    if taken == 0:
+        if data == r.scratch and buffer_append(&c.input, data, size) < 0:
+            downstream_close(r, c)
+            return
+        if c.state != STATE_HEAD:
+            c.state = STATE_HEAD
+            set_deadline(r, c, r.milliseconds + r.times.head)
+        if c.readable:
+            queue(r, c)
+        return
+    c.scanned = 0
+    begin(r, c, data, size, taken)
+
+
+cdef void begin(Reactor r, Connection *c, char *data, uint32_t size, int taken) noexcept nogil:
+    """Begins the exchange of the head in `r.head`, or of one that was refused (`taken` < 0)."""
+    cdef uint32_t body = 0
+    cdef int verdict
+    cdef Exchange *x = open_exchange(r, c)
+    if x is NULL:
+        downstream_close(r, c)
+        return
+    if taken < 0:
+        x.received = size
+        verdict = refuse(r, c, x, -taken)
+        body = size
+        taken = 0
+    else:
+        x.received = taken
+        verdict = request_begin(r, c, x, data + taken, size - taken, &body)
+    if data != r.scratch:
+        buffer_consume(&c.input, taken + body)
+    elif buffer_append(&c.input, data + taken + body, size - taken - body) < 0:
+        verdict = break_off(r, c, x, REASON_CLIENT_CLOSED)
+    if verdict == VERDICT_ON:
+        verdict = exchange_advance(r, c)
+    if verdict != VERDICT_ON:
+        conclude(r, c, verdict)
+
+
+cdef Exchange *open_exchange(Reactor r, Connection *c) noexcept nogil:
+    cdef Exchange *x = exchange_take(&r.spare)
+    if x is NULL:
+        return NULL
+    x.started = r.now
+    x.minor = 1
+    c.exchange = x
+    c.state = STATE_EXCHANGE
+    c.requests += 1
+    r.exchanges += 1
+    gauge_add(r.counters, FIXED_DOWNSTREAM_IDLE, -1)
+    gauge_add(r.counters, FIXED_DOWNSTREAM_ACTIVE, 1)
+    return x
+
+
+cdef void close_exchange(Reactor r, Connection *c) noexcept nogil:
+    exchange_give(&r.spare, c.exchange)
+    c.exchange = NULL
+    r.exchanges -= 1
+    gauge_add(r.counters, FIXED_DOWNSTREAM_ACTIVE, -1)
+    gauge_add(r.counters, FIXED_DOWNSTREAM_IDLE, 1)
+
+
+cdef int refuse(Reactor r, Connection *c, Exchange *x, int refusal) noexcept nogil:
+    """Answers what is no request. Where the next one would begin is unknown: the connection ends, but not at once."""
+    x.keep_alive = True
+    body_start(&x.request_body, FRAMING_NONE, 0)
+    return request_refused(r, c, x, refusal)
+
+
+cdef void conclude(Reactor r, Connection *c, int verdict) noexcept nogil:
+    """The exchange is over: the connection waits for another request, lingers or closes."""
+    cdef linger abruptly
+    close_exchange(r, c)
+    if verdict == VERDICT_DONE:
+        rest(r, c)
+        if c.readable or buffer_size(&c.input):
+            queue(r, c)
+    elif verdict == VERDICT_LINGER:
+        shutdown(c.fd, SHUT_WR)
+        c.state = STATE_LINGER
+        buffer_free(&c.input)
+        set_deadline(r, c, r.milliseconds + LINGER_TIME)
+        if c.readable:
+            queue(r, c)
+    else:
+        if verdict == VERDICT_RESET:
+            abruptly.l_onoff = 1
+            abruptly.l_linger = 0
+            setsockopt(c.fd, SOL_SOCKET, SO_LINGER, &abruptly, sizeof(linger))
+        downstream_close(r, c)
+
+
+cdef void linger_on(Reactor r, Connection *c) noexcept nogil:
+    cdef long size = 0
+    if c.readable and not c.failed:
+        size = receive(r, c, r.scratch, SCRATCH)
+        if size > 0:
+            c.drained += size
+    if c.failed or size < 0 or c.drained > LINGER_BYTES:
+        downstream_close(r, c)
+    elif c.readable:
+        queue(r, c)
+
+
+cdef void read_preface(Reactor r, Connection *c) noexcept nogil:
+    downstream_close(r, c)
+
+
+cdef void downstream_expired(Reactor r, Connection *c, Connection *u) noexcept nogil:
+    cdef int verdict
+    cdef Exchange *x
+    if c.state == STATE_EXCHANGE:
+        verdict = exchange_expired(r, c, u)
+        if verdict != VERDICT_ON:
+            conclude(r, c, verdict)
+        return
+    if c.state != STATE_HEAD:
+        downstream_close(r, c)
+        return
+    x = open_exchange(r, c)
+    if x is NULL:
+        downstream_close(r, c)
+        return
+    x.received = buffer_size(&c.input)
+    x.keep_alive = True
+    body_start(&x.request_body, FRAMING_NONE, 0)
+    verdict = answer_plainly(r, c, x, 408, REASON_HEAD_TIMEOUT)
+    if verdict == VERDICT_ON:
+        verdict = exchange_advance(r, c)
+    if verdict != VERDICT_ON:
+        conclude(r, c, verdict)
+
+
+cdef void downstream_close(Reactor r, Connection *c) noexcept nogil:
+    if c.exchange is not NULL:
+        break_off(r, c, c.exchange, REASON_CLIENT_CLOSED)
+        close_exchange(r, c)
+    gauge_add(r.counters, FIXED_DOWNSTREAM_IDLE, -1)
+    r.downstreams -= 1
+    close_connection(r, c)

@@ -1,0 +1,98 @@
+# One request and its answer, from the request's head to the last byte of the answer.
+#
+# An Exchange belongs to exactly one client connection (Connection.exchange), which alone frees it; towards its
+# upstream connection it holds a handle. Everything that must outlive the pass over the request's head is copied here.
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from fastroute.ext.body cimport Body
+from fastroute.ext.buffer cimport Buffer
+from fastroute.ext.slice cimport Slice
+from fastroute.ext.tables cimport Endpoint, Rule, Target
+
+
+cdef enum Stage:
+    STAGE_CONNECTING = 0        # no upstream connection yet; request and first body bytes are held
+    STAGE_WAITING               # the request is going out; no final response head yet
+    STAGE_RELAYING              # the response's head went on, its body is on its way
+    STAGE_FLUSHING              # nothing more comes; the client has not taken all of it
+    STAGE_DISCARDING            # answered; the rest of the request's body is read away
+
+cdef enum Recode:               # how the response's body must be changed on its way
+    RECODE_NONE = 0
+    RECODE_CHUNK                # came without framing; the client gets chunks
+    RECODE_DECODE               # came in chunks; the client knows only HTTP/1.0
+
+cdef enum Verdict:              # what becomes of the client's connection
+    VERDICT_ON = 0              # the exchange goes on
+    VERDICT_DONE                # it is over; the connection takes another request
+    VERDICT_LINGER              # it is over; half-close, read away what still comes, close
+    VERDICT_CLOSE               # it is over; close
+    VERDICT_RESET               # the same, but so that the client cannot take what it has for the whole
+
+cdef enum:
+    TRIES_MOST = 3              # endpoints that are asked to accept a connection
+    REQUEST_ROOM = 2048         # bytes of a request head kept without an allocation
+    TEXT_ROOM = 512             # bytes of log text kept without an allocation
+
+cdef struct Exchange:
+    Exchange *next              # free list
+    uint64_t upstream           # handle of the upstream connection; 0: none
+    uint8_t stage               # Stage
+    uint8_t method              # MethodName
+    uint8_t minor               # HTTP/1.minor of the client
+    uint8_t keep_alive          # the client wants to keep its connection
+    uint8_t expects             # the client sent Expect: 100-continue
+    uint8_t close               # the client's connection closes after the answer
+    uint8_t repeatable          # idempotent and without a body: may be sent twice
+    uint8_t reused              # this try uses a connection from the pool
+    uint8_t retried             # the one fresh try after a reused connection died is used up
+    uint8_t heard               # the upstream sent at least one byte in this try
+    uint8_t local               # the answer is our own
+    uint8_t answered            # the head of a final answer went to the client
+    uint8_t recorded            # counted and logged
+    uint8_t upload_over         # the upstream takes no more of the request
+    uint8_t upstream_keeps      # the upstream will keep its connection
+    uint8_t recode              # Recode
+    uint8_t tries               # endpoints in `tried`
+    uint8_t in_flight           # counted in the last tried endpoint's in_flight
+    Body request_body
+    Body response_body
+    Rule *rule                  # counted; NULL: none took it
+    Target *target              # in `rule`; NULL: none was chosen
+    Endpoint *tried[TRIES_MOST]  # counted; the last one is the one in use
+    char *request               # the head as sent upstream: kept until the first byte of an answer
+    uint32_t request_size
+    Buffer held                 # body bytes that arrived before the upstream connection
+    uint16_t status             # of the answer; 0 while there is none
+    uint16_t reason             # LocalReason
+    const char *cause           # a more exact word than the reason's, for the log; static, or NULL
+    uint64_t started            # microseconds, engine time
+    uint64_t upstream_started   # of the first try; 0: none
+    uint64_t upstream_ended     # 0 while it goes on
+    uint64_t received           # bytes from the client
+    uint64_t sent               # bytes for the client
+    uint64_t deadline           # milliseconds: the rule's request timeout; 0: none
+    uint64_t try_deadline       # milliseconds: the rule's backendRequest timeout, of this try; 0: none
+    uint64_t progress           # milliseconds: when the client last gave or took a byte
+    uint64_t discarded          # bytes read away after the answer
+    Slice log_method            # these five only with an access log; in `text`
+    Slice log_host
+    Slice log_path
+    Slice log_client
+    Slice log_request_id
+    char *text                  # of the five
+    char request_inline[REQUEST_ROOM]
+    char text_inline[TEXT_ROOM]
+
+cdef struct ExchangeList:
+    Exchange *first             # free ones
+    uint32_t count
+
+# A fresh exchange in STAGE_CONNECTING; NULL without memory.
+cdef Exchange *exchange_take(ExchangeList *spare) noexcept nogil
+# Drops what it counted and owns. The caller has detached its upstream connection.
+cdef void exchange_give(ExchangeList *spare, Exchange *exchange) noexcept nogil
+cdef void exchanges_free(ExchangeList *spare) noexcept nogil
+# Memory for a request head of `size` bytes in `exchange.request`; NULL without memory.
+cdef char *exchange_request_room(Exchange *exchange, uint32_t size) noexcept nogil

@@ -1,0 +1,63 @@
+"""One request and its answer: the memory of it. What happens to it stands in request, response and relay."""
+
+from libc.stdint cimport uint32_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memset
+
+from fastroute.ext.buffer cimport buffer_free
+from fastroute.ext.tables cimport endpoint_unref, rule_unref
+
+cdef enum:
+    SPARE_MOST = 1024       # exchanges kept for reuse: about 3 MiB
+
+
+cdef Exchange *exchange_take(ExchangeList *spare) noexcept nogil:
+    cdef Exchange *exchange = spare.first
+    if exchange is not NULL:
+        spare.first = exchange.next
+        spare.count -= 1
+    else:
+        exchange = <Exchange *> malloc(sizeof(Exchange))
+        if exchange is NULL:
+            return NULL
+    memset(exchange, 0, <char *> exchange.request_inline - <char *> exchange)
+    exchange.request = exchange.request_inline
+    exchange.text = exchange.text_inline
+    return exchange
+
+
+cdef void exchange_give(ExchangeList *spare, Exchange *exchange) noexcept nogil:
+    cdef uint32_t i
+    for i in range(exchange.tries):
+        endpoint_unref(exchange.tried[i])
+    if exchange.rule is not NULL:
+        rule_unref(exchange.rule)
+    if exchange.request is not <char *> exchange.request_inline:
+        free(exchange.request)
+    if exchange.text is not <char *> exchange.text_inline:
+        free(exchange.text)
+    buffer_free(&exchange.held)
+    if spare.count >= SPARE_MOST:
+        free(exchange)
+        return
+    exchange.next = spare.first
+    spare.first = exchange
+    spare.count += 1
+
+
+cdef void exchanges_free(ExchangeList *spare) noexcept nogil:
+    cdef Exchange *exchange
+    while spare.first is not NULL:
+        exchange = spare.first
+        spare.first = exchange.next
+        free(exchange)
+    spare.count = 0
+
+
+cdef char *exchange_request_room(Exchange *exchange, uint32_t size) noexcept nogil:
+    if exchange.request is not <char *> exchange.request_inline:
+        free(exchange.request)
+    exchange.request = exchange.request_inline
+    if size > REQUEST_ROOM:
+        exchange.request = <char *> malloc(size)
+    return exchange.request

@@ -1,0 +1,204 @@
+"""The state of one engine, its clock, and its sockets; see reactor.pxd.
+
+Sockets are watched edge-triggered for their whole life: one epoll_ctl per connection, none per request. `readable` and
+`writable` of a Connection say what the edges said; a short read or write says that the edge is used up. A short read
+is the end only if no FIN was announced: then one more read finds it.
+"""
+
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdlib cimport free
+from libc.string cimport memset
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+from posix.unistd cimport close
+
+from fastroute.ext.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_size
+from fastroute.ext.connection cimport handle_of, slab_at, slab_bury, slab_free
+from fastroute.ext.exchange cimport exchanges_free
+from fastroute.ext.forwarded cimport trusted_proxies_free
+from fastroute.ext.timer cimport timer_remove, timer_set
+
+cdef extern from "<sys/socket.h>" nogil:
+    cdef struct msghdr:
+        iovec *msg_iov
+        size_t msg_iovlen
+    ssize_t recv(int fd, void *buffer, size_t size, int flags)
+    ssize_t send(int fd, const void *buffer, size_t size, int flags)
+    ssize_t sendmsg(int fd, const msghdr *message, int flags)
+    int MSG_NOSIGNAL
+
+cdef extern from "<sys/epoll.h>" nogil:
+    ctypedef union epoll_data_t:
+        uint64_t u64
+    cdef struct epoll_event:
+        uint32_t events
+        epoll_data_t data
+    int epoll_ctl(int epoll, int operation, int fd, epoll_event *event)
+    int EPOLL_CTL_ADD
+    uint32_t EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLET
+
+
+cdef class Reactor:
+
+    def __cinit__(self):
+        self.epoll = -1
+        self.timer = -1
+        self.date_second = -1
+
+    def __dealloc__(self):
+        if self.timer >= 0:
+            close(self.timer)
+        if self.epoll >= 0:
+            close(self.epoll)
+        slab_free(&self.slab)
+        exchanges_free(&self.spare)
+        trusted_proxies_free(self.trusted)
+        free(self.scratch)
+        free(self.outgoing)
+        free(self.arena.base)
+        free(self.sockets)
+        free(self.listeners)
+
+
+cdef void read_clock(Reactor r) noexcept nogil:
+    cdef timespec time
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    r.now = <uint64_t> time.tv_sec * 1000000 + <uint64_t> time.tv_nsec // 1000
+    r.milliseconds = r.now // MILLISECOND
+
+
+cdef long receive(Reactor r, Connection *c, char *into, uint32_t room) noexcept nogil:
+    cdef ssize_t size
+    while True:
+        size = recv(c.fd, into, room, 0)
+        if size > 0:
+            if size < room and not c.ended and not c.failed:
+                c.readable = False
+            return size
+        if size == 0:
+            c.ended = True
+            c.readable = False
+            return -1
+        if errno == EINTR:
+            continue
+        c.readable = False
+        if errno == EAGAIN:
+            return 0
+        c.failed = True
+        return -2
+
+
+cdef ssize_t send_parts(Connection *c, iovec *parts, int count) noexcept nogil:
+    """One system call. Returns the bytes taken (0: none now), or -1 when the connection is broken."""
+    cdef msghdr message
+    cdef ssize_t size
+    while True:
+        if count == 1:
+            size = send(c.fd, parts[0].iov_base, parts[0].iov_len, MSG_NOSIGNAL)
+        else:
+            memset(&message, 0, sizeof(msghdr))
+            message.msg_iov = parts
+            message.msg_iovlen = count
+            size = sendmsg(c.fd, &message, MSG_NOSIGNAL)
+        if size >= 0:
+            return size
+        if errno == EINTR:
+            continue
+        if errno == EAGAIN:
+            return 0
+        c.failed = True
+        return -1
+
+
+cdef int transmit(Reactor r, Connection *c, iovec *parts, int count) noexcept nogil:
+    cdef ssize_t size = 0
+    cdef int i
+    if c.writable and buffer_size(&c.output) == 0:
+        size = send_parts(c, parts, count)
+        if size < 0:
+            return -1
+    for i in range(count):
+        if <size_t> size >= parts[i].iov_len:
+            size -= parts[i].iov_len
+            continue
+        c.writable = False
+        if buffer_append(&c.output, <char *> parts[i].iov_base + size, parts[i].iov_len - size) < 0:
+            return -1
+        size = 0
+    return 0
+
+
+cdef int flush(Reactor r, Connection *c) noexcept nogil:
+    cdef iovec part
+    cdef ssize_t size
+    part.iov_base = buffer_bytes(&c.output)
+    part.iov_len = buffer_size(&c.output)
+    if part.iov_len == 0:
+        return 0
+    size = send_parts(c, &part, 1)
+    if size < 0:
+        return -1
+    if <size_t> size < part.iov_len:
+        c.writable = False
+    buffer_consume(&c.output, size)
+    return 0
+
+
+cdef void queue(Reactor r, Connection *c) noexcept nogil:
+    if c.queued:
+        return
+    c.queued = True
+    c.next = 0
+    c.previous = r.ready_last
+    if r.ready_last != 0:
+        slab_at(&r.slab, r.ready_last).next = c.index
+    else:
+        r.ready_first = c.index
+    r.ready_last = c.index
+
+
+cdef void take_out(Reactor r, Connection *c) noexcept nogil:
+    """Takes a queued connection out of the ready list."""
+    if c.previous != 0:
+        slab_at(&r.slab, c.previous).next = c.next
+    else:
+        r.ready_first = c.next
+    if c.next != 0:
+        slab_at(&r.slab, c.next).previous = c.previous
+    else:
+        r.ready_last = c.previous
+    c.next = c.previous = 0
+    c.queued = False
+
+
+cdef Connection *unqueue(Reactor r) noexcept nogil:
+    """The first of the ready list, taken out of it; NULL when it is empty."""
+    cdef Connection *c
+    if r.ready_first == 0:
+        return NULL
+    c = slab_at(&r.slab, r.ready_first)
+    take_out(r, c)
+    return c
+
+
+cdef int watch(Reactor r, Connection *c) noexcept nogil:
+    cdef epoll_event event
+    event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET
+    event.data.u64 = handle_of(c)
+    return epoll_ctl(r.epoll, EPOLL_CTL_ADD, c.fd, &event)
+
+
+cdef void set_deadline(Reactor r, Connection *c, uint64_t milliseconds) noexcept nogil:
+    timer_set(&r.wheel, &r.slab, c, milliseconds)
+
+
+cdef void close_connection(Reactor r, Connection *c) noexcept nogil:
+    if c.queued:
+        take_out(r, c)
+    timer_remove(&r.wheel, &r.slab, c)
+    buffer_free(&c.input)
+    buffer_free(&c.output)
+    if c.fd >= 0:
+        close(c.fd)
+        c.fd = -1
+    slab_bury(&r.slab, c)

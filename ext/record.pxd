@@ -1,0 +1,13 @@
+# What remains of an exchange: its counters and its line in the access log.
+
+from fastroute.ext.connection cimport Connection
+from fastroute.ext.exchange cimport Exchange
+from fastroute.ext.head cimport Head
+from fastroute.ext.reactor cimport Reactor
+from fastroute.ext.slice cimport Slice
+
+
+# Copies what the log will say about the request out of its head, before filters change it. Does nothing without a log.
+cdef void record_request(Reactor r, Exchange *x, const Head *head, Slice client, Slice request_id) noexcept nogil
+# Counts and logs the exchange, once: after its last byte was given to the client, or when it broke.
+cdef void record_end(Reactor r, Connection *c, Exchange *x) noexcept nogil

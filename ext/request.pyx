@@ -1,0 +1,200 @@
+"""A request on its way to an endpoint; see request.pxd.
+
+In one pass over the head, while its Slices are valid: find_rule, forward, the rule's filters, choose_target, the
+target's filters, write_request. Forwarding comes after matching, which is about what was received, and before the
+filters, so that what a user sets holds.
+"""
+
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from fastroute.ext.answer cimport answer, answer_plainly, break_off
+from fastroute.ext.attempt cimport attempt_begin, attempt_send
+from fastroute.ext.balancer cimport choose_target
+from fastroute.ext.body cimport body_start, body_take
+from fastroute.ext.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_size
+from fastroute.ext.exchange cimport (
+    REQUEST_ROOM, STAGE_CONNECTING, VERDICT_ON, exchange_request_room,
+)
+from fastroute.ext.filters cimport Answer, filter_request
+from fastroute.ext.forwarded cimport forward
+from fastroute.ext.head cimport (
+    FRAMING_LENGTH, FRAMING_NONE, Head, METHOD_DELETE, METHOD_GET, METHOD_HEAD, METHOD_OPTIONS, METHOD_PUT, METHOD_TRACE,
+)
+from fastroute.ext.reactor cimport SCRATCH, iovec, receive, transmit
+from fastroute.ext.reason cimport (
+    REASON_BODY_TOO_LARGE, REASON_CLIENT_CLOSED, REASON_NO_LISTENER, REASON_OVERLOADED, REASON_REFUSED,
+)
+from fastroute.ext.record cimport record_request
+from fastroute.ext.refusal cimport refusal_status
+from fastroute.ext.router cimport Decision, find_rule
+from fastroute.ext.slice cimport Slice
+from fastroute.ext.tables cimport Rule, rule_ref
+from fastroute.ext.write cimport write_request
+
+cdef enum:
+    # RFC 9110 section 9.2.2
+    IDEMPOTENT = (1 << METHOD_GET | 1 << METHOD_HEAD | 1 << METHOD_PUT | 1 << METHOD_DELETE | 1 << METHOD_OPTIONS
+                  | 1 << METHOD_TRACE)
+
+
+cdef void note(Reactor r, Exchange *x, const Head *head) noexcept nogil:
+    """Copies what must be known about the request after its head is gone."""
+    x.method = head.method_name
+    x.minor = head.minor
+    x.keep_alive = head.keep_alive
+    x.expects = head.expect_continue
+    x.repeatable = head.framing == FRAMING_NONE and (IDEMPOTENT >> head.method_name) & 1
+    x.progress = r.milliseconds
+    body_start(&x.request_body, head.framing, head.content_length)
+
+
+cdef int decide(Reactor r, Connection *c, Exchange *x, Head *head) noexcept nogil:
+    """Finds out where the request goes, and makes its head what goes there. Sets `x.target`, or answers."""
+    cdef Decision decision
+    cdef Answer own
+    cdef Slice client, request_id
+    cdef int chosen
+    cdef Rule *rule
+    memset(&decision, 0, sizeof(Decision))
+    decision.reason = REASON_NO_LISTENER
+    if r.tables is not None:
+        find_rule(r.tables.routes, r.sockets[c.listener], head, &r.arena, &decision)
+    if forward(r.trusted, &c.peer, False, &r.random, head, &r.arena, &client, &request_id) < 0:
+        return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
+    record_request(r, x, head, client, request_id)
+    rule = decision.rule
+    if rule is NULL:
+        return answer_plainly(r, c, x, 404, decision.reason)
+    rule_ref(rule)
+    x.rule = rule
+    if rule.request_timeout:
+        x.deadline = r.milliseconds + rule.request_timeout
+    if rule.filters is not NULL:
+        chosen = filter_request(rule.filters, head, decision.prefix, decision.listener_port, False, &r.arena, &own)
+        if chosen != 0:
+            return filtered(r, c, x, chosen, &own)
+    chosen = choose_target(rule.choice)
+    if chosen < 0:
+        return answer_plainly(r, c, x, 500, rule.reason)
+    x.target = &rule.targets[chosen]
+    if x.target.filters is not NULL:
+        chosen = filter_request(x.target.filters, head, decision.prefix, decision.listener_port, False, &r.arena, &own)
+        if chosen != 0:
+            return filtered(r, c, x, chosen, &own)
+    if x.target.backend is NULL:
+        return answer_plainly(r, c, x, x.target.status, x.target.reason)
+    return VERDICT_ON
+
+
+cdef int filtered(Reactor r, Connection *c, Exchange *x, int outcome, const Answer *own) noexcept nogil:
+    """A filter answered (1), or found no room (-1)."""
+    if outcome < 0:
+        return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
+    return answer(r, c, x, own.status, own.reason, own.location)
+
+
+cdef bint keep_request(Reactor r, Exchange *x, const Head *head) noexcept nogil:
+    """Writes the head into the exchange, where it stays until the endpoint says something. False: no room."""
+    cdef char *room
+    x.request_size = write_request(x.request, REQUEST_ROOM, head)
+    if x.request_size != 0:
+        return True
+    x.request_size = write_request(r.outgoing, r.outgoing_size, head)
+    if x.request_size == 0:
+        return False
+    room = exchange_request_room(x, x.request_size)
+    if room is NULL:
+        return False
+    memcpy(room, r.outgoing, x.request_size)
+    return True
+
+
+cdef bint is_too_large(Reactor r, const Exchange *x) noexcept nogil:
+    """By what the head said, or by what came so far."""
+    cdef uint64_t size = x.request_body.decoded
+    if x.request_body.framing == FRAMING_LENGTH:
+        size += x.request_body.left
+    return size > r.max_body
+
+
+cdef int send(Reactor r, Connection *c, Exchange *x, const char *body, uint32_t size) noexcept nogil:
+    """Sends the head and the `size` bytes of body that came with it, or holds them until there is a connection."""
+    cdef uint16_t reason = attempt_begin(r, c, x)
+    if reason != 0:
+        return answer_plainly(r, c, x, 503, reason)
+    if x.stage == STAGE_CONNECTING:
+        if buffer_append(&x.held, body, size) < 0:
+            return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
+        return VERDICT_ON
+    attempt_send(r, c, x, body, size)
+    return VERDICT_ON
+
+
+cdef int request_begin(Reactor r, Connection *c, Exchange *x, const char *rest, uint32_t size,
+                       uint32_t *taken) noexcept nogil:
+    cdef long body = 0
+    cdef int verdict
+    note(r, x, &r.head)
+    taken[0] = 0
+    if is_too_large(r, x):
+        record_request(r, x, &r.head, nothing(), nothing())
+        return answer_plainly(r, c, x, 413, REASON_BODY_TOO_LARGE)
+    verdict = decide(r, c, x, &r.head)
+    if verdict != VERDICT_ON or x.local:
+        return verdict
+    if not x.request_body.complete and size > 0:
+        body = body_take(&x.request_body, rest, size, &r.head_limits)
+        if body < 0:
+            return request_refused(r, c, x, -<int> body)
+        if is_too_large(r, x):
+            return answer_plainly(r, c, x, 413, REASON_BODY_TOO_LARGE)
+        taken[0] = <uint32_t> body
+        x.received += body
+    if not keep_request(r, x, &r.head):
+        return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
+    return send(r, c, x, rest, taken[0])
+
+
+cdef inline Slice nothing() noexcept nogil:
+    cdef Slice slice
+    slice.data = NULL
+    slice.size = 0
+    return slice
+
+
+cdef int request_refused(Reactor r, Connection *c, Exchange *x, int refusal) noexcept nogil:
+    return answer_plainly(r, c, x, refusal_status(refusal), REASON_REFUSED + refusal)
+
+
+cdef int request_relay(Reactor r, Connection *c, Exchange *x, Connection *u) noexcept nogil:
+    cdef iovec part
+    cdef long size, taken
+    cdef char *data
+    if buffer_size(&c.input):
+        data = buffer_bytes(&c.input)
+        size = buffer_size(&c.input)
+    else:
+        data = r.scratch
+        size = receive(r, c, data, SCRATCH)
+        if size == 0:
+            return VERDICT_ON
+        if size < 0:
+            return break_off(r, c, x, REASON_CLIENT_CLOSED)
+    x.progress = r.milliseconds
+    taken = body_take(&x.request_body, data, size, &r.head_limits)
+    if taken < 0:
+        return request_refused(r, c, x, -<int> taken)
+    x.received += taken
+    if is_too_large(r, x):
+        return answer_plainly(r, c, x, 413, REASON_BODY_TOO_LARGE)
+    part.iov_base = data
+    part.iov_len = taken
+    if taken and transmit(r, u, &part, 1) < 0:
+        x.upload_over = u.readable = True
+    if data == r.scratch:
+        if buffer_append(&c.input, data + taken, size - taken) < 0:
+            return break_off(r, c, x, REASON_OVERLOADED)
+    else:
+        buffer_consume(&c.input, taken)
+    return VERDICT_ON

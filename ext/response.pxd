@@ -1,0 +1,9 @@
+# An answer on its way from an endpoint to the client: its heads, filtered, and its body after them.
+
+from fastroute.ext.connection cimport Connection
+from fastroute.ext.exchange cimport Exchange
+from fastroute.ext.reactor cimport Reactor
+
+
+# Reads the upstream connection once, and passes on what came. Returns a Verdict.
+cdef int response_relay(Reactor r, Connection *c, Exchange *x, Connection *u) noexcept nogil

@@ -1,0 +1,232 @@
+"""An answer on its way to the client; see response.pxd.
+
+What came in one read goes out in one write, head and body together. Bodies pass as they are, but for two cases
+(Recode): one without framing becomes chunks, so that the client's connection can stay; chunks for an HTTP/1.0 client
+become plain bytes, ended by the close.
+"""
+
+from libc.stdint cimport uint16_t, uint32_t
+from libc.string cimport memmove
+
+from fastroute.ext.answer cimport answer_plainly, break_off
+from fastroute.ext.attempt cimport attempt_afresh, attempt_end
+from fastroute.ext.body cimport CHUNK_HEAD_MOST, body_decode, body_start, body_take
+from fastroute.ext.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_reserve, buffer_size
+from fastroute.ext.connection cimport slab_find
+from fastroute.ext.exchange cimport (
+    RECODE_CHUNK, RECODE_DECODE, RECODE_NONE, STAGE_FLUSHING, STAGE_RELAYING, STAGE_WAITING,
+    VERDICT_ON,
+)
+from fastroute.ext.filters cimport filter_response
+from fastroute.ext.head cimport FRAMING_CHUNKED, FRAMING_CLOSE, Head, parse_response
+from fastroute.ext.reactor cimport SCRATCH, iovec, receive, transmit
+from fastroute.ext.reason cimport (
+    REASON_CLIENT_CLOSED, REASON_OVERLOADED, REASON_UPSTREAM_CLOSED, REASON_UPSTREAM_MALFORMED,
+    REASON_UPSTREAM_TRUNCATED,
+)
+from fastroute.ext.refusal cimport refusal_reason
+from fastroute.ext.write cimport write_chunk_head, write_response
+
+
+cdef int response_relay(Reactor r, Connection *c, Exchange *x, Connection *u) noexcept nogil:
+    cdef long size
+    if buffer_size(&u.input) == 0:
+        size = receive(r, u, r.scratch, SCRATCH)
+        if size > 0:
+            x.heard = True
+            if x.stage == STAGE_WAITING:
+                return take_heads(r, c, x, u, r.scratch, size)
+            return take_body(r, c, x, u, 0, r.scratch, size)
+    else:
+        # The beginning of a head is here: what comes now belongs behind it.
+        if buffer_reserve(&u.input, 4096) < 0:
+            return answer_plainly(r, c, x, 502, REASON_OVERLOADED)
+        size = receive(r, u, u.input.data + u.input.end, u.input.room - u.input.end)
+        if size > 0:
+            u.input.end += size
+            return take_heads(r, c, x, u, buffer_bytes(&u.input), buffer_size(&u.input))
+    if size == 0:
+        return VERDICT_ON
+    return ended(r, c, x, clean=size == -1)
+
+
+cdef int ended(Reactor r, Connection *c, Exchange *x, bint clean) noexcept nogil:
+    """The upstream has closed: the end of a body without framing, or too early."""
+    cdef uint16_t reason
+    if x.stage == STAGE_RELAYING:
+        if clean and x.response_body.framing == FRAMING_CLOSE:
+            return finish_unframed(r, c, x)
+        return break_off(r, c, x, REASON_UPSTREAM_TRUNCATED)
+    if x.reused and x.repeatable and not x.heard and not x.retried:
+        reason = attempt_afresh(r, c, x)
+        return VERDICT_ON if reason == 0 else answer_plainly(r, c, x, 503, reason)
+    return answer_plainly(r, c, x, 502, REASON_UPSTREAM_CLOSED)
+
+
+cdef int malformed(Reactor r, Connection *c, Exchange *x, int refusal) noexcept nogil:
+    x.cause = refusal_reason(refusal)
+    return answer_plainly(r, c, x, 502, REASON_UPSTREAM_MALFORMED)
+
+
+cdef int take_heads(Reactor r, Connection *c, Exchange *x, Connection *u, char *data, uint32_t size) noexcept nogil:
+    """Takes interim heads (passed on at once) and the final one out of `data`: in the scratch or in `u.input`."""
+    cdef bint kept = data != r.scratch
+    cdef int taken, verdict
+    while True:
+        r.arena.used = 0
+        taken = parse_response(&r.head, data, size, &u.scanned, x.method, &r.head_limits, &r.arena)
+        if taken < 0:
+            return malformed(r, c, x, -taken)
+        if taken == 0:
+            if kept:
+                buffer_consume(&u.input, buffer_size(&u.input) - size)
+            elif buffer_append(&u.input, data, size) < 0:
+                return answer_plainly(r, c, x, 502, REASON_OVERLOADED)
+            return VERDICT_ON
+        u.scanned = 0
+        data += taken
+        size -= taken
+        if r.head.status >= 200:
+            break
+        verdict = pass_interim(r, c, x)
+        if verdict != VERDICT_ON or x.local:
+            return verdict
+        if size == 0:
+            buffer_free(&u.input)
+            return VERDICT_ON
+    verdict = take_final(r, c, x, u, data, size)
+    u = slab_find(&r.slab, x.upstream)
+    if kept and u is not NULL:
+        buffer_free(&u.input)
+    return verdict
+
+
+cdef int pass_interim(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    """Passes a 1xx head on; not to HTTP/1.0 clients, which know none (RFC 9110 section 15.2)."""
+    cdef iovec part
+    if x.minor == 0:
+        return VERDICT_ON
+    part.iov_base = r.outgoing
+    part.iov_len = write_response(r.outgoing, r.outgoing_size, &r.head, False, False, False)
+    if part.iov_len == 0:
+        return answer_plainly(r, c, x, 502, REASON_OVERLOADED)
+    x.sent += part.iov_len
+    if transmit(r, c, &part, 1) < 0:
+        return break_off(r, c, x, REASON_CLIENT_CLOSED)
+    return VERDICT_ON
+
+
+cdef int take_final(Reactor r, Connection *c, Exchange *x, Connection *u, char *data, uint32_t size) noexcept nogil:
+    """Filters the final head and writes it; it goes out with the first bytes of the body."""
+    cdef Head *head = &r.head
+    cdef uint32_t written
+    if (filter_response(x.target.filters, head, &r.arena) < 0 or filter_response(x.rule.filters, head, &r.arena) < 0):
+        return answer_plainly(r, c, x, 502, REASON_OVERLOADED)
+    x.upstream_keeps = head.keep_alive
+    x.recode = RECODE_NONE
+    x.close = not x.keep_alive or r.announcing
+    if head.framing == FRAMING_CLOSE:
+        if x.minor == 0:
+            x.close = True
+        else:
+            x.recode = RECODE_CHUNK
+    elif head.framing == FRAMING_CHUNKED and x.minor == 0:
+        x.recode = RECODE_DECODE
+        x.close = True
+    body_start(&x.response_body, head.framing, head.content_length)
+    written = write_response(r.outgoing, r.outgoing_size, head, x.close, x.minor == 0, x.recode == RECODE_CHUNK)
+    if written == 0:
+        return answer_plainly(r, c, x, 502, REASON_OVERLOADED)
+    x.status = head.status
+    x.stage = STAGE_RELAYING
+    return take_body(r, c, x, u, written, data, size)
+
+
+cdef long decode(Reactor r, Exchange *x, char *data, uint32_t size, uint32_t *left) noexcept nogil:
+    """Takes chunk framing out of `data`, in place. Returns the bytes of content, or -Refusal; `left` were not taken."""
+    cdef const char *content
+    cdef uint32_t content_size
+    cdef long taken
+    cdef long decoded = 0
+    cdef uint32_t at = 0
+    while at < size and not x.response_body.complete:
+        taken = body_decode(&x.response_body, data + at, size - at, &r.head_limits, &content, &content_size)
+        if taken < 0:
+            return taken
+        memmove(data + decoded, content, content_size)
+        decoded += content_size
+        at += taken
+    left[0] = size - at
+    return decoded
+
+
+cdef int take_body(Reactor r, Connection *c, Exchange *x, Connection *u, uint32_t head_size, char *data,
+                   uint32_t size) noexcept nogil:
+    """Sends the `head_size` bytes in `r.outgoing`, if any, and what of `data` belongs to the body."""
+    cdef iovec parts[4]
+    cdef int count = 0
+    cdef uint32_t left = 0
+    cdef long taken = size
+    cdef char chunk[CHUNK_HEAD_MOST]
+    if x.recode == RECODE_DECODE:
+        taken = decode(r, x, data, size, &left)
+    elif x.response_body.framing != FRAMING_CLOSE:
+        taken = body_take(&x.response_body, data, size, &r.head_limits) if not x.response_body.complete else 0
+        left = size - <uint32_t> taken
+    if taken < 0:
+        return malformed(r, c, x, -<int> taken)
+    if head_size:
+        count = add_part(parts, count, r.outgoing, head_size)
+    if x.recode == RECODE_CHUNK and taken:
+        count = add_part(parts, count, chunk, write_chunk_head(chunk, taken))
+    count = add_part(parts, count, data, taken)
+    if x.recode == RECODE_CHUNK and taken:
+        count = add_part(parts, count, b"\r\n", 2)
+    x.answered = True
+    if send_to_client(r, c, x, parts, count) < 0:
+        return break_off(r, c, x, REASON_CLIENT_CLOSED)
+    if x.response_body.complete:
+        finish(r, x, u, left == 0)
+    return VERDICT_ON
+
+
+cdef inline int add_part(iovec *parts, int count, const char *data, size_t size) noexcept nogil:
+    if size == 0:
+        return count
+    parts[count].iov_base = <char *> data
+    parts[count].iov_len = size
+    return count + 1
+
+
+cdef int send_to_client(Reactor r, Connection *c, Exchange *x, iovec *parts, int count) noexcept nogil:
+    cdef int i
+    if count == 0:
+        return 0
+    for i in range(count):
+        x.sent += parts[i].iov_len
+    x.progress = r.milliseconds
+    return transmit(r, c, parts, count)
+
+
+cdef void finish(Reactor r, Exchange *x, Connection *u, bint exact) noexcept nogil:
+    """The whole answer is here. The connection is kept if nothing is left in either direction."""
+    x.upstream_ended = r.now
+    x.stage = STAGE_FLUSHING
+    attempt_end(r, x, exact and x.upstream_keeps and x.request_body.complete and not x.upload_over
+                and buffer_size(&u.output) == 0)
+
+
+cdef int finish_unframed(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    """A body without framing ended with its connection."""
+    cdef iovec part
+    x.upstream_ended = r.now
+    x.response_body.complete = True
+    x.stage = STAGE_FLUSHING
+    attempt_end(r, x, False)
+    if x.recode != RECODE_CHUNK:
+        return VERDICT_ON
+    part.iov_base = <char *> b"0\r\n\r\n"
+    part.iov_len = 5
+    if send_to_client(r, c, x, &part, 1) < 0:
+        return break_off(r, c, x, REASON_CLIENT_CLOSED)
+    return VERDICT_ON

@@ -1,0 +1,172 @@
+"""Connections to endpoints and their pools; see upstream.pxd."""
+
+from libc.errno cimport EAGAIN, EINPROGRESS, EINTR, errno
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.string cimport memcpy, memset
+from posix.unistd cimport close
+
+from fastroute.ext.connection cimport SIDE_UPSTREAM, STATE_ACTIVE, STATE_CONNECTING, STATE_POOLED, slab_at, slab_take
+from fastroute.ext.counters cimport FIXED_UPSTREAM_ACTIVE, FIXED_UPSTREAM_IDLE, gauge_add
+from fastroute.ext.reactor cimport close_connection, set_deadline, watch
+from fastroute.ext.tables cimport endpoint_ref, endpoint_unref
+
+cdef extern from "<netinet/in.h>" nogil:
+    cdef struct in_addr:
+        uint32_t s_addr
+    cdef struct in6_addr:
+        uint8_t s6_addr[16]
+    cdef struct sockaddr_in:
+        uint16_t sin_family
+        uint16_t sin_port
+        in_addr sin_addr
+    cdef struct sockaddr_in6:
+        uint16_t sin6_family
+        uint16_t sin6_port
+        in6_addr sin6_addr
+    int IPPROTO_TCP
+    uint16_t htons(uint16_t value)
+
+cdef extern from "<netinet/tcp.h>" nogil:
+    int TCP_NODELAY
+
+cdef extern from "<sys/socket.h>" nogil:
+    cdef struct sockaddr:
+        pass
+    cdef struct sockaddr_storage:
+        pass
+    int AF_INET, AF_INET6, SOCK_STREAM, SOCK_NONBLOCK, SOCK_CLOEXEC, SOL_SOCKET, SO_ERROR, SO_KEEPALIVE
+    int MSG_PEEK, MSG_DONTWAIT
+    int socket(int family, int type, int protocol)
+    int connect(int fd, const sockaddr *address, uint32_t size)
+    int setsockopt(int fd, int level, int name, const void *value, uint32_t size)
+    int getsockopt(int fd, int level, int name, void *value, uint32_t *size)
+    ssize_t recv(int fd, void *buffer, size_t size, int flags)
+
+
+cdef uint32_t socket_address(const Endpoint *endpoint, sockaddr_storage *address) noexcept nogil:
+    """Fills in the socket address of an endpoint; returns its size."""
+    cdef sockaddr_in *four = <sockaddr_in *> address
+    cdef sockaddr_in6 *six = <sockaddr_in6 *> address
+    memset(address, 0, sizeof(sockaddr_storage))
+    if endpoint.family == AF_INET:
+        four.sin_family = AF_INET
+        four.sin_port = htons(endpoint.port)
+        memcpy(&four.sin_addr, endpoint.address, 4)
+        return sizeof(sockaddr_in)
+    six.sin6_family = AF_INET6
+    six.sin6_port = htons(endpoint.port)
+    memcpy(&six.sin6_addr, endpoint.address, 16)
+    return sizeof(sockaddr_in6)
+
+
+cdef Connection *upstream_connect(Reactor r, Endpoint *endpoint) noexcept nogil:
+    cdef sockaddr_storage address
+    cdef uint32_t size = socket_address(endpoint, &address)
+    cdef int on = 1
+    cdef int fd = socket(endpoint.family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+    cdef Connection *u
+    cdef int failed
+    if fd < 0:
+        return NULL
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(int))
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(int))
+    failed = connect(fd, <sockaddr *> &address, size)
+    u = slab_take(&r.slab) if failed == 0 or errno == EINPROGRESS or errno == EINTR else NULL
+    if u is NULL:
+        close(fd)
+        return NULL
+    u.fd = fd
+    u.side = SIDE_UPSTREAM
+    u.state = STATE_CONNECTING if failed else STATE_ACTIVE
+    u.writable = not failed
+    if watch(r, u) < 0:
+        close_connection(r, u)
+        return NULL
+    u.started = r.now
+    u.endpoint = endpoint
+    endpoint_ref(endpoint)
+    endpoint.connections += 1
+    r.upstream_connections += 1
+    gauge_add(r.counters, FIXED_UPSTREAM_ACTIVE, 1)
+    return u
+
+
+cdef int upstream_connected(Reactor r, Connection *u) noexcept nogil:
+    cdef int error = 0
+    cdef uint32_t size = sizeof(int)
+    if not u.writable and not u.failed:
+        return 0
+    if getsockopt(u.fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 or error != 0 or not u.writable:
+        return -1
+    u.state = STATE_ACTIVE
+    return 1
+
+
+cdef void leave_pool(Reactor r, Connection *u) noexcept nogil:
+    cdef Endpoint *endpoint = u.endpoint
+    if u.previous != 0:
+        slab_at(&r.slab, u.previous).next = u.next
+    else:
+        endpoint.idle_head = u.next
+    if u.next != 0:
+        slab_at(&r.slab, u.next).previous = u.previous
+    u.next = u.previous = 0
+    endpoint.idle_count -= 1
+    r.pooled -= 1
+    u.state = STATE_ACTIVE
+    gauge_add(r.counters, FIXED_UPSTREAM_IDLE, -1)
+    gauge_add(r.counters, FIXED_UPSTREAM_ACTIVE, 1)
+
+
+cdef bint upstream_is_quiet(const Connection *u) noexcept nogil:
+    cdef char byte
+    return recv(u.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 and errno == EAGAIN
+
+
+cdef Connection *upstream_reuse(Reactor r, Endpoint *endpoint, bint certainly) noexcept nogil:
+    cdef Connection *u
+    while endpoint.idle_head != 0:
+        u = slab_at(&r.slab, endpoint.idle_head)
+        leave_pool(r, u)
+        if not certainly or upstream_is_quiet(u):
+            return u
+        upstream_close(r, u)
+    return NULL
+
+
+cdef void upstream_release(Reactor r, Connection *u) noexcept nogil:
+    cdef Endpoint *endpoint = u.endpoint
+    if u.readable and upstream_is_quiet(u):
+        u.readable = False
+    if endpoint.gone or r.draining or u.readable or u.ended or u.failed or endpoint.idle_count >= POOL_MOST:
+        upstream_close(r, u)
+        return
+    u.owner = 0
+    u.requests += 1
+    u.state = STATE_POOLED
+    u.previous = 0
+    u.next = endpoint.idle_head
+    if u.next != 0:
+        slab_at(&r.slab, u.next).previous = u.index
+    endpoint.idle_head = u.index
+    endpoint.idle_count += 1
+    r.pooled += 1
+    gauge_add(r.counters, FIXED_UPSTREAM_ACTIVE, -1)
+    gauge_add(r.counters, FIXED_UPSTREAM_IDLE, 1)
+    set_deadline(r, u, r.milliseconds + r.times.upstream_idle)
+
+
+cdef void upstream_close(Reactor r, Connection *u) noexcept nogil:
+    cdef Endpoint *endpoint = u.endpoint
+    if u.state == STATE_POOLED:
+        leave_pool(r, u)
+    endpoint.connections -= 1
+    endpoint_unref(endpoint)
+    r.upstream_connections -= 1
+    gauge_add(r.counters, FIXED_UPSTREAM_ACTIVE, -1)
+    close_connection(r, u)
+
+
+cdef void upstream_forget(Reactor r, Endpoint *endpoint) noexcept nogil:
+    while endpoint.idle_head != 0:
+        upstream_close(r, slab_at(&r.slab, endpoint.idle_head))
