@@ -39,7 +39,7 @@ cdef void endpoint_unref(Endpoint *endpoint) noexcept nogil     # frees at zero
 
 cdef class Upstreams:
     cdef dict backends          # id -> Listed, which holds a reference
-    cdef dict endpoints         # address and port as bytes -> Known, which holds a reference while some backend lists it
+    cdef dict endpoints         # address and port as bytes -> Known, which holds a reference while one lists it
     cdef Endpoint *gone         # list by next_gone; the list holds a reference to each
     # The backend of this id, made without endpoints if there is none yet. Borrowed: take a reference to keep it.
     cdef Backend *backend(self, str id) except NULL

@@ -1,10 +1,10 @@
 # Who gets the request. Two choices follow each other:
 #
-# 1. A backendRef by weight, exactly. With weights w (divided by their gcd), the k-th pick of backend i (k from 0) has its
-#    place at (2k + 1) / (2 * w_i) in a period of sum(w) picks; the next pick is the smallest place that is left, ties to
-#    the lower index. After sum(w) picks all begins again, so every window of sum(w) picks holds exactly w_i of each,
-#    and small weights come evenly between large ones. All the state is one number of picks per backend. A random phase
-#    is a random cut theta in [0, 1): what has its place before theta counts as picked.
+# 1. A backendRef by weight, exactly. With weights w (divided by their gcd), the k-th pick of backend i (k from 0) has
+#    its place at (2k + 1) / (2 * w_i) in a period of sum(w) picks; the next pick is the smallest place that is left,
+#    ties to the lower index. After sum(w) picks all begins again, so every window of sum(w) picks holds exactly w_i of
+#    each, and small weights come evenly between large ones. All the state is one number of picks per backend. A random
+#    phase is a random cut theta in [0, 1): what has its place before theta counts as picked.
 # 2. An endpoint: of two random ones the one with fewer requests in flight.
 
 from libc.stdlib cimport free, malloc
@@ -155,7 +155,7 @@ cdef void endpoint_failed(Endpoint *endpoint, uint64_t now, uint64_t *random) no
     if endpoint.failures < 5:
         pause = min(<uint64_t> AVOID_FIRST << endpoint.failures, pause)
     endpoint.failures += 1
-    endpoint.avoided_until = now + pause * 3 // 4 + random_below(random, <uint32_t> (pause // 2))   # jitter: 75 to 125 %
+    endpoint.avoided_until = now + pause * 3 // 4 + random_below(random, <uint32_t> (pause // 2))   # 75 to 125 %
 
 
 cdef void endpoint_succeeded(Endpoint *endpoint) noexcept nogil:
@@ -222,7 +222,7 @@ cdef class Selector:
         raise KeyError(label)
 
     def choose(self, tried=(), uint64_t now=0):
-        """The label of the endpoint for a request at `now` (milliseconds) that was `tried` at these; None: none left."""
+        """The label of the endpoint for a request at `now` (milliseconds), `tried` at these; None: none is left."""
         cdef Endpoint *among[16]
         cdef Endpoint *chosen
         for i, label in enumerate(tried[:16]):

@@ -1,5 +1,4 @@
 from collections.abc import Sequence
-
 from typing import TypeAlias
 
 _Fields: TypeAlias = Sequence[tuple[str, str | bytes]]

@@ -1,10 +1,10 @@
 # What a rule or a backendRef does to a request or response.
 #
-# A chain is a flat list of steps in listed order, made once and applied to every head. The control plane has checked the
-# values; what could still break a message's framing is made harmless here: control bytes in field values become spaces,
-# bytes that no path has are percent-encoded, and fields that decide about framing or the connection (HOP) are not
-# touched, because the engine writes them itself. To set Host is to rewrite the authority; Host cannot be added to or
-# removed. `add` makes one line of the values ("original,added"), as RFC 9110 section 5.3 allows for lists; but
+# A chain is a flat list of steps in listed order, made once and applied to every head. The control plane has checked
+# the values; what could still break a message's framing is made harmless here: control bytes in field values become
+# spaces, bytes that no path has are percent-encoded, and fields that decide about framing or the connection (HOP) are
+# not touched, because the engine writes them itself. To set Host is to rewrite the authority; Host cannot be added to
+# or removed. `add` makes one line of the values ("original,added"), as RFC 9110 section 5.3 allows for lists; but
 # Set-Cookie gets a line of its own, and cookies are separated as RFC 6265 section 4.2.1 says.
 # Rewrites and redirects follow HTTPPathModifier and HTTPRequestRedirectFilter of the Gateway API.
 
@@ -219,10 +219,11 @@ cdef int _change_field(const Step *step, Head *head, Arena *arena) noexcept nogi
 
 
 cdef int _change_path(const Step *step, const Head *head, uint32_t prefix, Arena *arena, Slice *path) noexcept nogil:
-    """The path that a rewrite or redirect makes; never empty, and no double slash where prefix and rest meet.
+    """The path that a rewrite or redirect makes; never empty.
 
     Neither the prefix nor what replaces it has a final slash, so the rest begins with one or is empty: "/foo" -> "/xyz"
-    makes "/xyz" of "/foo", "/xyz/" of "/foo/"; "/foo" -> "" makes "/" of both.
+    makes "/xyz" of "/foo", "/xyz/" of "/foo/"; "/foo" -> "" makes "/" of both. What begins with "//" some would read
+    as a host: it loses its slashes but one.
     """
     cdef Slice parts[2]
     path[0] = head.path
@@ -233,6 +234,9 @@ cdef int _change_path(const Step *step, const Head *head, uint32_t prefix, Arena
         parts[0] = step.path
         parts[1].data = head.path.data + prefix
         parts[1].size = head.path.size - prefix
+        while step.path.size == 0 and parts[1].size > 1 and parts[1].data[1] == c'/':
+            parts[1].data += 1
+            parts[1].size -= 1
         if join_slices(path, arena, parts, 2) < 0:
             return -1
     if path.size == 0:
@@ -284,7 +288,7 @@ cdef void _text(Slice *slice, const char *text, uint32_t size) noexcept nogil:
 
 cdef int _redirect(const Step *step, const Head *head, uint32_t prefix, uint16_t listener_port, bint tls, Arena *arena,
                    Answer *answer) noexcept nogil:
-    """Fills in `answer`. A request without Host (HTTP/1.0) and a filter without hostname give a Location without them."""
+    """Fills in `answer`. Without a host, of request (HTTP/1.0) or filter, Location begins with the path."""
     cdef Slice parts[7]
     cdef Slice scheme = step.scheme
     cdef Slice host = step.hostname if step.hostname.size else head.host

@@ -1,8 +1,8 @@
 # The rules of one listener whose route names one hostname, found by path in constant time.
 #
 # Exact paths stand in a hash map, prefixes in a tree of path elements (a hash map as well: node and element to node),
-# regular expressions in a list. What stands at one path is in the order of rank. A request is offered to the exact path,
-# then to ever shorter prefixes, then to the expressions, until a match takes it. Filled once, then immutable; counted.
+# regular expressions in a list. What stands at one path is in the order of rank. A request is offered to the exact
+# path, then to ever shorter prefixes, then to the expressions, until a match takes it. Filled once, then immutable.
 
 from libc.stdint cimport uint32_t
 

@@ -1,7 +1,7 @@
 # A table by hostname: exact ones, wildcards ("*.example.com": any depth below, not itself), and "" for every host.
 #
-# Walked from the most specific entry that fits a host to the least: exact, wildcards by length, "". The same table finds
-# a port's listener and a listener's hostname groups. It knows nothing of what its values are; they own the names.
+# Walked from the most specific entry that fits a host to the least: exact, wildcards by length, "". The same table
+# finds a port's listener and a listener's hostname groups. Its values, whatever they are, own the names.
 
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memchr

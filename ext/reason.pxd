@@ -10,7 +10,7 @@ cdef enum LocalReason:
     REASON_REDIRECT             # a RequestRedirect filter
     REASON_REFERENCE_REFUSED    # 500: a backendRef that no ReferenceGrant allows
     REASON_BACKEND_NOT_FOUND    # 500: no such Service, or no such port in it
-    REASON_BACKEND_INVALID      # 500: a kind or protocol that is not served, and whatever else is wrong with a backendRef
+    REASON_BACKEND_INVALID      # 500: a kind or protocol that is not served, or whatever else is wrong
     REASON_NO_BACKEND_REFS      # 500: the rule names none
     REASON_ZERO_WEIGHTS         # 500: all its weights are 0
     REASON_NO_ENDPOINT          # 503: the backend has none that is ready

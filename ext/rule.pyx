@@ -47,7 +47,7 @@ cdef bint _dismantle(Grave *grave) noexcept nogil:
 
 
 cdef bytes rank_key(tuple rank):
-    """Bytes that compare as the ranks do: numbers in 8 bytes, sign flipped; strings with an end below all characters."""
+    """Bytes that compare as ranks do: numbers in 8 bytes, sign flipped; strings with an end below all characters."""
     parts = []
     for part in rank:
         if isinstance(part, str):
@@ -82,7 +82,7 @@ cdef int _put_tests(Pool *pool, tuple tests, ValueTest **out, uint16_t *count, b
 
 cdef int _put_match(Pool *pool, source, Match *match) except -1:
     match.path_type = PATH_TYPES[source.path.type]
-    pool_text(pool, source.path.value.rstrip("/") if match.path_type == PATH_PREFIX else source.path.value, &match.path)
+    pool_text(pool, source.path.value, &match.path)
     if match.path_type == PATH_REGEX:
         match.pattern = pattern_new(match.path.data, match.path.size)
     if source.method is not None:

@@ -18,5 +18,5 @@ cdef class Tables:              # one installed version; made by TableBuilder, i
     cdef readonly object version
     cdef dict rules             # id -> RuleHandle
     cdef dict listeners         # id -> ListenerHandle
-    cdef dict sockets           # (address, port) -> index; never shrinks
+    cdef dict sockets           # (address, port) -> index in Routes.sockets
     cdef dict choices           # "KIND|ns/route|index" -> ChoiceHandle; one dictionary, shared by all versions

@@ -70,7 +70,7 @@ cdef class GroupHandle:
 
 cdef class ListenerHandle:
     cdef Listener *listener
-    cdef uint32_t socket        # index
+    cdef tuple socket           # (address, port)
 
     def __dealloc__(self):
         if self.listener != NULL:
@@ -96,7 +96,7 @@ cdef class Tables:
             routes_unref(self.routes)
 
     def socket_index(self, str address not None, int port) -> int:
-        """Of the listeners bound to this address and port; -1 when there were never any. Stays in later versions."""
+        """Of the listeners bound to this address and port, in this version; -1 when there are none."""
         return self.sockets.get((address, port), -1)
 
     def __len__(self):
@@ -125,7 +125,7 @@ cdef class TableBuilder:
     cdef object version
     cdef dict rules             # id -> RuleHandle, as they will be
     cdef dict listeners         # id -> ListenerHandle, as they were, then as they will be
-    cdef dict sockets           # (address, port) -> index
+    cdef dict sockets           # (address, port) -> index, as they will be
     cdef dict choices           # see Tables
     cdef dict put               # id -> snapshot.Listener, those put
     cdef dict orphaned          # id -> ListenerHandle, those removed
@@ -141,9 +141,8 @@ cdef class TableBuilder:
         self.version = version
         self.rules = {} if previous is None else previous.rules.copy()
         self.listeners = {} if previous is None else previous.listeners.copy()
-        self.sockets = {} if previous is None else previous.sockets.copy()
         self.choices = {} if previous is None else previous.choices
-        self.put, self.orphaned, self.touched, self.removed, self.groups = {}, {}, {}, set(), {}
+        self.put, self.orphaned, self.touched, self.removed, self.groups, self.sockets = {}, {}, {}, set(), {}, {}
 
     def __dealloc__(self):
         if self.routes != NULL:
@@ -330,8 +329,6 @@ cdef class TableBuilder:
         cdef Group *group
         cdef uint32_t cursor = 0
         cdef set replaced = set()
-        if source is not None:
-            listener.socket = self.sockets.setdefault((source.address, source.port), len(self.sockets))
         for hostname, handle in rebuilt.items():
             if old is not None:
                 replaced.add(<uintptr_t> _group_of(old.listener, hostname))
@@ -350,10 +347,12 @@ cdef class TableBuilder:
 
     def _build_routes(self):
         cdef ListenerHandle handle
+        for handle in self.listeners.values():
+            self.sockets.setdefault(handle.socket, len(self.sockets))
         self.routes = routes_new(<uint32_t> len(self.sockets))
         for id in sorted(self.listeners):
             handle = self.listeners[id]
-            routes_put(self.routes, handle.socket, handle.listener)
+            routes_put(self.routes, self.sockets[handle.socket], handle.listener)
             yield
 
 
@@ -414,6 +413,7 @@ cdef ListenerHandle _listener_for(str id, source, ListenerHandle old):
     cdef ListenerHandle handle = ListenerHandle()
     if source is not None:
         handle.listener = listener_new(_slice(id), _slice(source.hostname), source.spec_port)
+        handle.socket = (source.address, source.port)
     else:
         handle.listener = listener_new(old.listener.id, old.listener.hostname, old.listener.spec_port)
         handle.socket = old.socket
