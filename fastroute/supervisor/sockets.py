@@ -125,7 +125,7 @@ def bind(place: Place, count: int) -> tuple[socket.socket, ...]:
         sockets.extend(_bound_socket(place, shared=True) for _ in range(count))
         for one in sockets:
             one.listen(BACKLOG)
-    except (OSError, ValueError) as error:
+    except (OSError, OverflowError) as error:
         _close(sockets)
         raise BindError(_reason(place, error)) from error
     return tuple(sockets)
@@ -153,7 +153,7 @@ def _close(sockets: Iterable[socket.socket]) -> None:
         one.close()
 
 
-def _reason(place: Place, error: OSError | ValueError) -> str:
+def _reason(place: Place, error: OSError | OverflowError) -> str:
     match error:
         case OSError(errno=errno.EADDRINUSE):
             return (
@@ -173,6 +173,8 @@ def _reason(place: Place, error: OSError | ValueError) -> str:
             return f"{place} needs more open files than this process may have: raise its limit (ulimit -n)"
         case OSError(errno=number) if number is not None:
             return f"{place} cannot be bound: {os.strerror(number)}"
+        case OverflowError():
+            return f"port {place.port} is beyond 65535: choose a smaller --port-offset"
         case _:
             return f"{place} cannot be bound: {error}"
 

@@ -1,0 +1,26 @@
+"""What the tests here publish, and a clock that stands still."""
+
+from fastroute.snapshot import Match, PathMatch, Rule, WeightedBackend
+
+
+class Clock:
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def rule(route, *backends, listener="a/gw/http@127.0.0.1", index=0):
+    return Rule(
+        id=f"{listener}|HTTPRoute|{route}|{index}",
+        listener=listener,
+        hostnames=("",),
+        gateway="a/gw",
+        listener_name="http",
+        route=route,
+        route_kind="HTTPRoute",
+        name=str(index),
+        matches=(Match(path=PathMatch("PathPrefix", ""), rank=()),),
+        backends=tuple(WeightedBackend(weight=1, backend=backend) for backend in backends),
+    )

@@ -1,0 +1,144 @@
+"""Listening sockets over real ports."""
+
+import errno
+import socket
+
+import pytest
+
+from fastroute.supervisor import sockets
+from fastroute.supervisor.sockets import BindError, ListeningSockets, Place, bind
+
+
+@pytest.fixture
+def place():
+    """A place that nothing listens at, as far as one can know."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return Place(*probe.getsockname())
+
+
+@pytest.fixture
+def listening():
+    made = ListeningSockets(2)
+    yield made
+    made.close()
+
+
+def connects(place, timeout=0.2):
+    try:
+        socket.create_connection(place, timeout).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_a_place_has_one_socket_a_slot_and_all_are_listening(listening, place):
+    listening.follow([place])
+    assert len(listening.bound[place]) == 2
+    clients = [socket.create_connection(place) for _ in range(40)]
+    accepted = [0, 0]
+    for i, one in enumerate(listening.bound[place]):
+        while True:
+            try:
+                one.accept()[0].close()
+            except BlockingIOError:
+                break
+            accepted[i] += 1
+    assert sum(accepted) == 40
+    assert min(accepted) > 0
+    for client in clients:
+        client.close()
+
+
+def test_a_place_that_is_taken_says_so_even_by_one_who_shares(place, listening):
+    taken = bind(place, 1)
+    listening.follow([place])
+    assert listening.bound == {}
+    assert "in use by another process" in listening.failed[place]
+    assert str(place) in listening.failed[place]
+    assert not listening.try_again()
+    taken[0].close()
+    assert listening.try_again()
+    assert connects(place)
+    assert listening.failed == {}
+
+
+def test_what_failed_and_is_not_wanted_any_more_is_forgotten(place, listening):
+    with socket.create_server(place):
+        listening.follow([place])
+        listening.follow([])
+    assert listening.failed == {}
+
+
+def test_a_place_that_goes_lets_nobody_new_in_but_those_who_wait(place, listening):
+    listening.follow([place])
+    waiting = socket.create_connection(place)
+    gone = listening.bound[place]
+    listening.follow([])
+    assert not connects(place)
+    assert waiting.getpeername() in [(one.accept()[0].getsockname()) for one in gone if _has_queue(one)]
+    listening.close_retired()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(place, 1)
+    waiting.close()
+
+
+def _has_queue(one):
+    with socket.socket(fileno=socket.dup(one.fileno())) as probe:
+        probe.setblocking(False)
+        info = probe.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+    return int.from_bytes(info[24:28], "little") > 0  # tcpi_unacked: of a listening socket, its queue
+
+
+def test_a_place_that_comes_back_before_it_was_closed_is_the_same(place, listening):
+    listening.follow([place])
+    before = listening.bound[place]
+    listening.follow([])
+    listening.follow([place])
+    assert listening.bound[place] is before
+    assert connects(place)
+
+
+def test_closing_to_new_connections(place, listening):
+    listening.follow([place])
+    listening.close_to_new()
+    assert not connects(place)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.EACCES, "--port-offset"),
+        (errno.EADDRNOTAVAIL, "--bind"),
+        (errno.EAFNOSUPPORT, "IPv6"),
+        (errno.EMFILE, "ulimit"),
+        (errno.ENOBUFS, "cannot be bound"),
+    ],
+)
+def test_every_failure_names_the_way_out(monkeypatch, number, words):
+    def refuse(place, *, shared):
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(sockets, "_bound_socket", refuse)
+    with pytest.raises(BindError, match=words):
+        bind(Place("127.0.0.1", 80), 1)
+
+
+@pytest.mark.parametrize(
+    ("place", "words"), [(Place("127.0.0.1", 70_000), "--port-offset"), (Place("nowhere", 80), "cannot be bound")]
+)
+def test_a_place_that_does_not_exist_is_refused(place, words):
+    with pytest.raises(BindError, match=words):
+        bind(place, 1)
+
+
+def test_ipv4_and_ipv6_wildcards_share_a_port(place):
+    both = [bind(Place(address, place.port), 1) for address in ("0.0.0.0", "::")]
+    assert all(connects((address, place.port)) for address in ("127.0.0.1", "::1"))
+    for (one,) in both:
+        one.close()
+
+
+def test_a_place_is_written_as_in_a_url():
+    assert str(Place("::1", 80)) == "[::1]:80"
+    assert str(Place("127.0.0.1", 80)) == "127.0.0.1:80"

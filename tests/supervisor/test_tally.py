@@ -1,0 +1,178 @@
+"""Counters as Prometheus sees them."""
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+from supervisor.published import Clock, rule
+
+from fastroute.ext.counters import BOUNDS, CONNECT_SLOT, OTHER_SLOT
+from fastroute.supervisor.memory import counter_memory
+from fastroute.supervisor.slots import REST
+from fastroute.supervisor.tally import Tally, WorkerSample
+
+
+@pytest.fixture
+def maps():
+    memories = [counter_memory(10) for _ in range(2)]
+    yield [memory.counters for memory in memories]
+    for memory in memories:
+        memory.close()
+
+
+def tally_of(maps, series=100):
+    return Tally(maps, lambda number: f"reason_{number}", lambda: [WorkerSample(1, 7, 2.5, 4096)], series)
+
+
+def scrape(tally):
+    """Every sample by its name and labels, as a scraper reads it."""
+    registry = CollectorRegistry()
+    registry.register(tally)
+    families = text_string_to_metric_families(generate_latest(registry).decode())
+    return {
+        (sample.name, *sorted(sample.labels.items())): sample.value for family in families for sample in family.samples
+    }
+
+
+def requests(samples):
+    name = "fastroute_http_requests_total"
+    found = [(dict(key[1:]), value) for key, value in samples.items() if key[0] == name]
+    return {(labels["route"], labels["backend"], labels["code"]): value for labels, value in found}
+
+
+def test_nothing_counted_is_no_series(maps):
+    tally = tally_of(maps)
+    tally.book.assign(rule("a/one", "a/x:80"))
+    samples = scrape(tally)
+    labelled = {key[0] for key, value in samples.items() if len(key) > 1 and value == 0}
+    assert labelled <= {
+        "fastroute_connections",
+        "fastroute_worst_turn_seconds",
+        "fastroute_upstream_connect_seconds_bucket",
+    }
+    assert samples["fastroute_connections_accepted_total",] == 0
+
+
+def test_workers_are_summed(maps):
+    tally = tally_of(maps)
+    slots = tally.book.assign(rule("a/one", "a/x:80"))
+    for one, times in zip(maps, (2, 3), strict=True):
+        for _ in range(times):
+            one.count_request(slots.targets[0], 200)
+    maps[1].count_request(slots.local, 500)
+    assert requests(scrape(tally)) == {("a/one", "a/x:80", "200"): 5, ("a/one", "", "500"): 1}
+
+
+def test_labels_are_those_of_the_access_log(maps):
+    tally = tally_of(maps)
+    maps[0].count_request(tally.book.assign(rule("a/one", "a/x:80")).targets[0], 204)
+    ((labels, _),) = [
+        (dict(key[1:]), value) for key, value in scrape(tally).items() if key[0] == "fastroute_http_requests_total"
+    ]
+    assert labels == {
+        "gateway": "a/gw",
+        "listener": "http",
+        "route": "a/one",
+        "route_kind": "HTTPRoute",
+        "rule": "0",
+        "backend": "a/x:80",
+        "code": "204",
+    }
+
+
+def test_more_series_than_the_bound_count_as_other_and_never_fall(maps):
+    tally = tally_of(maps, series=3)
+    slots = [tally.book.assign(rule(f"a/{name}", "a/x:80")).targets[0] for name in "vwxyz"]
+    seen = {}
+    for _ in range(3):
+        for slot in slots:
+            maps[0].count_request(slot, 200)
+        samples = requests(scrape(tally))
+        assert all(samples[series] >= value for series, value in seen.items())
+        assert len(samples) == 4
+        seen = samples
+    assert seen["other", "other", "200"] == 6
+    assert sum(seen.values()) == 15
+
+
+def test_a_slot_with_a_new_owner_starts_at_zero_and_other_keeps_what_it_had(maps):
+    clock, tally = Clock(), tally_of(maps, series=1)
+    shelf = tally.book.requests
+    shelf._clock, shelf._end = clock, shelf._next + 4
+    named = tally.book.assign(rule("a/named", "a/x:80")).targets[0]
+    rest = tally.book.assign(rule("a/rest", "a/x:80")).targets[0]
+    maps[0].count_request(named, 200)
+    maps[1].count_request(rest, 200)
+    assert requests(scrape(tally)) == {("a/named", "a/x:80", "200"): 1, ("other", "other", "200"): 1}
+    tally.book.release(rule("a/named").id)
+    tally.book.release(rule("a/rest").id)
+    clock.now = REST
+    slots = tally.book.assign(rule("a/new", "a/x:80", "a/y:80", "a/z:80"))
+    assert {named, rest} <= {slots.local, *slots.targets}
+    assert requests(scrape(tally)) == {("other", "other", "200"): 1}
+    maps[0].count_request(named, 404)
+    assert sorted(requests(scrape(tally)).values()) == [1, 1]
+
+
+def test_durations_are_cumulative_buckets_in_seconds(maps):
+    tally = tally_of(maps)
+    slot = tally.book.assign(rule("a/one", "a/x:80")).duration
+    for microseconds in (50, 100, 450, 70_000_000):
+        maps[0].observe(slot, microseconds)
+    samples = scrape(tally)
+    labels = (("gateway", "a/gw"), ("route", "a/one"), ("route_kind", "HTTPRoute"))
+    name = "fastroute_http_request_duration_seconds"
+
+    def bucket(bound):
+        return samples[(f"{name}_bucket", *sorted((*labels, ("le", bound))))]
+
+    assert [bucket(str(bound)) for bound in BOUNDS[:5]] == [2, 2, 2, 3, 3]
+    assert (bucket("60.0"), bucket("+Inf"), samples[(f"{name}_count", *labels)]) == (3, 4, 4)
+    assert samples[(f"{name}_sum", *labels)] == pytest.approx(70.0006)
+
+
+def test_histograms_beyond_the_bound_are_other_too(maps):
+    tally = tally_of(maps, series=1)
+    for name in "abc":
+        maps[1].observe(tally.book.assign(rule(f"a/{name}", "a/x:80")).duration, 10)
+    maps[0].observe(OTHER_SLOT, 10)
+    counts = {
+        dict(key[1:])["route"]: value
+        for key, value in scrape(tally).items()
+        if key[0] == "fastroute_http_request_duration_seconds_count"
+    }
+    assert counts == {"a/a": 1, "other": 3}
+
+
+def test_a_histogram_with_a_new_owner_starts_at_zero(maps):
+    clock, tally = Clock(), tally_of(maps)
+    shelf = tally.book.durations
+    shelf._clock, shelf._end = clock, shelf._next + 1
+    slot = tally.book.assign(rule("a/old")).duration
+    maps[0].observe(slot, 10)
+    tally.book.release(rule("a/old").id)
+    clock.now = REST
+    assert tally.book.assign(rule("a/new")).duration == slot
+    maps[1].observe(slot, 300)
+    samples = scrape(tally)
+    counts = {
+        dict(key[1:])["route"]: value for key, value in samples.items() if key[0].endswith("duration_seconds_count")
+    }
+    assert counts == {"a/new": 1, "other": 1}
+
+
+def test_fixed_counters_have_their_families(maps):
+    for one in maps:
+        for i, name in enumerate(one.fixed(), 1):
+            one.count(name, i)
+    maps[0].observe(CONNECT_SLOT, 250)
+    samples = scrape(tally_of(maps))
+    fixed = {name: 2 * value for name, value in maps[0].fixed().items()}
+    assert samples["fastroute_received_bytes_total",] == fixed["bytes_received"]
+    assert samples["fastroute_retries_total", ("reason", "reused")] == fixed["retries_reused"]
+    side, state = ("side", "upstream"), ("state", "idle")
+    assert samples["fastroute_connections", side, state] == fixed["upstream_idle"]
+    assert samples["fastroute_worst_turn_seconds", ("worker", "1")] == maps[1].fixed()["worst_turn"] / 1e6
+    assert samples["fastroute_upstream_connect_seconds_count",] == 1
+    worker = ("worker", "1")
+    assert samples["fastroute_worker_config_version", worker] == 7
+    assert samples["fastroute_worker_cpu_seconds_total", worker] == 2.5
