@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import trio
 
+from fastroute.ext.reason import REASONS
 from fastroute.metrics import Metrics
 from fastroute.publication import (
     Ack,
@@ -39,7 +40,6 @@ from fastroute.snapshot import Bound, Failed, Outcome, Snapshot
 from fastroute.supervisor.lending import lend
 from fastroute.supervisor.memory import counter_memory
 from fastroute.supervisor.process import Owed, Worker, worker_process
-from fastroute.supervisor.reasons import reason
 from fastroute.supervisor.sockets import ListeningSockets, Place
 from fastroute.supervisor.tally import Tally, WorkerSample
 
@@ -84,7 +84,7 @@ class Supervisor:
         self._announced = self._ending = False
         self._memory = [counter_memory(settings.metrics_series) for _ in range(workers)]
         self._counters = [memory.counters for memory in self._memory]
-        self._tally = Tally(self._counters, reason, self._samples, settings.metrics_series)
+        self._tally = Tally(self._counters, REASONS, self._samples, settings.metrics_series)
         self._book = self._tally.book
         metrics.registry.register(self._tally)
 

@@ -150,7 +150,7 @@ class Tally(Collector):
     def __init__(
         self,
         maps: Sequence[CounterMap],
-        reasons: Callable[[int], str],
+        reasons: Sequence[str],
         workers: Callable[[], Iterable[WorkerSample]],
         series: int,
     ) -> None:
@@ -218,7 +218,7 @@ class Tally(Collector):
         family = _counter(metrics.LOCAL_RESPONSES)
         for number, counts in enumerate(zip(*(one.local_responses() for one in self._maps), strict=True)):
             if any(counts):
-                family.add_metric((self._reasons(number),), sum(counts))
+                family.add_metric((self._reasons[number],), sum(counts))
         return family
 
     def _worker_families(self) -> Iterator[Metric]:

@@ -19,9 +19,7 @@ from fastroute.ext.counters import CounterMap
 from fastroute.ext.engine import Engine
 from fastroute.ext.tables import Upstreams
 from fastroute.publication import (
-    Ack,
     AnnounceDrain,
-    Downward,
     Drain,
     Drained,
     Listen,
@@ -63,6 +61,7 @@ async def serve(control: ControlStream) -> None:
         installer = Installer(engine, upstreams)
         await _obey_until_drain(control, engine, installer, partial(_reopen, log, start.access_log))
         engine.drain()
+        await settle(engine)
         with trio.move_on_after(start.drain_timeout):
             await _finished(engine)
         nursery.cancel_scope.cancel()
@@ -84,8 +83,13 @@ async def turn_for_ever(engine: Engine) -> None:
     fd = engine.fileno()
     while True:
         await trio.lowlevel.wait_readable(fd)
-        while engine.turn():
-            await trio.lowlevel.checkpoint()
+        await settle(engine)
+
+
+async def settle(engine: Engine) -> None:
+    """Turns the engine until nothing is left to do: what was asked of it from outside a turn, nothing announces."""
+    while engine.turn():
+        await trio.lowlevel.checkpoint()
 
 
 async def _obey_until_drain(
@@ -108,19 +112,14 @@ async def _obey_until_drain(
                 installer.listen(message, control.take_descriptor())
             case Unlisten():
                 installer.unlisten(message)
+                await settle(engine)
             case Start():
                 await control.send(Trouble("a worker starts once"))
             case _:
-                await _obey_publication(control, installer, message)
-
-
-async def _obey_publication(control: ControlStream, installer: Installer, message: Downward) -> None:
-    answer = await installer.obey(message)  # type: ignore[arg-type]
-    if answer is None:
-        return
-    if isinstance(answer, Ack):
-        gc.freeze()
-    await control.send(answer)
+                if answer := await installer.obey(message):
+                    await settle(engine)
+                    gc.freeze()
+                    await control.send(answer)
 
 
 async def _finished(engine: Engine) -> None:

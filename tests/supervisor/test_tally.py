@@ -6,6 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from supervisor.published import Clock, rule
 
 from fastroute.ext.counters import BOUNDS, CONNECT_SLOT, OTHER_SLOT
+from fastroute.ext.reason import REASONS
 from fastroute.supervisor.memory import counter_memory
 from fastroute.supervisor.slots import REST
 from fastroute.supervisor.tally import Tally, WorkerSample
@@ -20,7 +21,7 @@ def maps():
 
 
 def tally_of(maps, series=100):
-    return Tally(maps, lambda number: f"reason_{number}", lambda: [WorkerSample(1, 7, 2.5, 4096)], series)
+    return Tally(maps, REASONS, lambda: [WorkerSample(1, 7, 2.5, 4096)], series)
 
 
 def scrape(tally):
