@@ -134,7 +134,7 @@ def _filter_row(step: dict[str, Any]) -> tuple[str, str]:
 
 def _share_row(share: Share) -> tuple[str, str, str, str]:
     if share.status is not None:
-        goes = f"answered with {share.status} ({share.reason})"
+        goes = f"answered with {share.status} ({share.reason})" + (f": {share.message}" if share.message else "")
     else:
         goes = ", ".join(share.endpoints or ())
     filtered = "".join(f"; {kind}: {does}" for kind, does in map(_filter_row, share.filters))

@@ -5,32 +5,20 @@ taken the request if they were served, and what their status says. The shape is 
 """
 
 from collections.abc import Iterable, Iterator
-from fractions import Fraction
 from typing import Any, NamedTuple
 
 import msgspec
 
 from fastroute.explain.considered import Considered, near_misses
-from fastroute.explain.filtering import Redirected, filter_request, replaced_path
+from fastroute.explain.filtering import Redirected, filter_request
 from fastroute.explain.matching import Found, find_listener, find_rule, takes_host
 from fastroute.explain.request import WELL_KNOWN_PORTS, Request
+from fastroute.explain.share import Share, covered, shares_of
+from fastroute.explain.shown import filters_shown, match_shown
 from fastroute.graph.node import Graph
-from fastroute.snapshot import Endpoint, Filter, HeaderModifier, Listener, Rewrite, Snapshot, WeightedBackend
+from fastroute.snapshot import Listener, Snapshot
 
 _PROTOCOLS = {"http": "HTTP", "https": "HTTPS"}
-
-
-class Share(msgspec.Struct, frozen=True, kw_only=True):
-    """What one backendRef gets of the requests its rule takes."""
-
-    backend: str
-    weight: int
-    share: float  # 0 to 1; exactly `fraction`, as near as a float comes
-    fraction: str  # "7/10"
-    endpoints: tuple[str, ...] | None  # None: it is not forwarded to
-    status: int | None  # what the share is answered with by the gateway itself
-    reason: str | None
-    filters: tuple[dict[str, Any], ...]
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +55,8 @@ def explain(
             listener=arrival.listener.name,
             considered=considered,
         )
-    return _taken(snapshot, arrival.listener, arrival.found, request, considered)
+    taken = _taken(snapshot, graph, arrival.listener, arrival.found, request)
+    return msgspec.structs.replace(taken, considered=considered)
 
 
 # --- where it comes in
@@ -138,14 +127,11 @@ def _passed_over(listeners: Iterable[Listener], reason: str) -> Iterator[Conside
 # --- what its rule does
 
 
-def _taken(
-    snapshot: Snapshot, listener: Listener, found: Found, request: Request, considered: tuple[Considered, ...]
-) -> Explanation:
-    rule = found.rule
-    prefix = covered(found)
-    filtered = filter_request(rule.filters, request, prefix, listener.spec_port)
-    shares = tuple(_shares(snapshot, found, filtered, listener.spec_port))
-    decision, status, reason = _decision(filtered, shares)
+def _taken(snapshot: Snapshot, graph: Graph, listener: Listener, found: Found, request: Request) -> Explanation:
+    rule, port = found.rule, listener.spec_port
+    filtered = filter_request(rule.filters, request, covered(found), port)
+    shares = None if isinstance(filtered, Redirected) else shares_of(snapshot, graph, found, filtered, port)
+    decision, status, reason = _decision(filtered, shares or ())
     return Explanation(
         decision=decision,
         status=status,
@@ -154,16 +140,10 @@ def _taken(
         listener=rule.listener_name,
         route=rule.route,
         rule=rule.name,
-        match=_match_shown(found),
-        backends=None if decision == "redirect" else shares,
-        filters=tuple(_filters_shown(rule.filters, request, prefix, listener.spec_port)),
-        considered=considered,
+        match=match_shown(found),
+        backends=shares,
+        filters=tuple(filters_shown(rule.filters, request, covered(found), port)),
     )
-
-
-def covered(found: Found) -> int:
-    """Characters of the path that the matched PathPrefix covers: what ReplacePrefixMatch replaces."""
-    return len(found.match.path.value) if found.match.path.type == "PathPrefix" else 0
 
 
 def _decision(filtered: Request | Redirected, shares: tuple[Share, ...]) -> tuple[str, int | None, str | None]:
@@ -181,78 +161,3 @@ def _decision(filtered: Request | Redirected, shares: tuple[Share, ...]) -> tupl
         return "respond", max(served, key=lambda share: share.weight).status, "no_backend"
     [(status, reason)] = answers
     return ("redirect" if reason == "redirect" else "respond"), status, reason
-
-
-def _shares(snapshot: Snapshot, found: Found, request: Request | Redirected, port: int) -> Iterator[Share]:
-    whole = sum(backend.weight for backend in found.rule.backends)
-    for backend in found.rule.backends:
-        share = Fraction(backend.weight, whole) if whole else Fraction(0)
-        endpoints = snapshot.endpoints.get(backend.backend, ()) if backend.status is None else None
-        shown: tuple[dict[str, Any], ...] = ()
-        status, reason = _share_answer(backend, endpoints)
-        if isinstance(request, Request):
-            shown = tuple(_filters_shown(backend.filters, request, covered(found), port))
-            filtered = filter_request(backend.filters, request, covered(found), port)
-            if isinstance(filtered, Redirected):
-                status, reason = filtered.status, "redirect"
-        yield Share(
-            backend=backend.backend,
-            weight=backend.weight,
-            share=float(share),
-            fraction=str(share),
-            endpoints=None if endpoints is None else tuple(map(_endpoint_shown, endpoints)),
-            status=status,
-            reason=reason,
-            filters=shown,
-        )
-
-
-def _share_answer(backend: WeightedBackend, endpoints: tuple[Endpoint, ...] | None) -> tuple[int | None, str | None]:
-    return (503, "no_endpoint") if endpoints == () else (backend.status, backend.reason)
-
-
-# --- how parts are shown: names and shapes of the Gateway API
-
-
-def _endpoint_shown(endpoint: Endpoint) -> str:
-    address = f"[{endpoint.address}]" if ":" in endpoint.address else endpoint.address
-    return f"{address}:{endpoint.port}"
-
-
-def _match_shown(found: Found) -> dict[str, Any]:
-    match = found.match
-    return {
-        "index": found.index,
-        "hostname": found.hostname or None,
-        "path": {"type": match.path.type, "value": match.path.value or "/"},
-        "method": match.method,
-        "headers": [msgspec.to_builtins(test) for test in match.headers],
-        "queryParams": [msgspec.to_builtins(test) for test in match.query],
-    }
-
-
-def _filters_shown(filters: Iterable[Filter], request: Request, prefix: int, port: int) -> Iterator[dict[str, Any]]:
-    """Each filter and what it does to this very request, as the ones before it left it."""
-    for step in filters:
-        after = filter_request((step,), request, prefix, port)
-        if isinstance(after, Redirected):
-            yield {"type": "RequestRedirect", "statusCode": after.status, "location": after.location}
-            return
-        if isinstance(step, HeaderModifier):
-            yield _modifier_shown(step)
-        elif isinstance(step, Rewrite):
-            yield {
-                "type": "URLRewrite",
-                "hostname": step.hostname,
-                "path": None if after.path == request.path else replaced_path(step, request.path, prefix),
-            }
-        request = after
-
-
-def _modifier_shown(modifier: HeaderModifier) -> dict[str, Any]:
-    return {
-        "type": "RequestHeaderModifier" if modifier.direction == "request" else "ResponseHeaderModifier",
-        "set": [msgspec.to_builtins(field) for field in modifier.set],
-        "add": [msgspec.to_builtins(field) for field in modifier.add],
-        "remove": list(modifier.remove),
-    }

@@ -9,6 +9,7 @@ from worlds import APPLES, BANANAS, FRUITS, GATEWAY, grant, graph_of, route, ser
 from fastroute.compiler.compile import compile_snapshot
 from fastroute.explain.explanation import Explanation, explain
 from fastroute.explain.request import parse_url
+from fastroute.resources.meta import Key
 from fastroute.settings import Addressing, GraphSettings
 
 TO_APPLES, TO_BANANAS = grant("apples", "infra", "apple-echo"), grant("bananas", "infra", "banana-echo")
@@ -64,6 +65,7 @@ def test_a_refused_share_is_shown_with_what_it_is_answered(
 
 def test_the_whole_shape() -> None:
     explanation = ask("http://web.example:8080/fruits/1?x=1", *WORLD, TO_APPLES)
+    [refused] = graph_of(*WORLD, TO_APPLES).routes["HTTPRoute", Key("infra", "fruits")].problems
     assert json.loads(msgspec.json.encode(explanation)) == {
         "decision": "forward",
         "status": None,
@@ -89,6 +91,8 @@ def test_the_whole_shape() -> None:
                 "endpoints": None,
                 "status": 500,
                 "reason": "reference_refused",
+                "message": refused.message,
+                "fix": refused.fix,
                 "filters": [],
             },
             {
@@ -99,6 +103,8 @@ def test_the_whole_shape() -> None:
                 "endpoints": ["127.0.0.1:18001"],
                 "status": None,
                 "reason": None,
+                "message": None,
+                "fix": None,
                 "filters": [],
             },
         ],
@@ -342,3 +348,19 @@ def test_near_misses_are_not_endless() -> None:
     routes = [route(f"infra/r{number}", rules) for number in range(4)]
     explanation = ask("http://web:8080/99", GATEWAY, *routes)
     assert len(explanation.considered) == 20
+
+
+def test_a_backend_may_redirect_its_own_share() -> None:
+    redirect = "filters: [{type: RequestRedirect, requestRedirect: {hostname: old.example, port: 80}}]"
+    echo, missing = "name: apple-echo, port: 80", "name: missing, port: 80"
+    refs = f"[{{{echo}}}, {{{echo}, {redirect}}}, {{{missing}, {redirect}}}]"
+    explanation = ask("http://web:8080/x", GATEWAY, APPLES, route("apples/r", f"\n  - backendRefs: {refs}"))
+    assert (explanation.decision, explanation.status) == ("forward", None)
+    assert explanation.backends is not None
+    assert [(share.status, share.reason) for share in explanation.backends] == [
+        (None, None),
+        (302, "redirect"),
+        (500, "backend_not_found"),
+    ]
+    assert explanation.backends[1].filters[0]["location"] == "http://old.example/x"
+    assert explanation.backends[1].endpoints is None

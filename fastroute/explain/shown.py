@@ -1,0 +1,55 @@
+"""How an explanation shows what it speaks of: names and shapes of the Gateway API."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from fastroute.explain.filtering import Redirected, filter_request, replaced_path
+from fastroute.explain.matching import Found
+from fastroute.explain.request import Request
+from fastroute.snapshot import Endpoint, Filter, HeaderModifier, Rewrite
+
+
+def endpoint_shown(endpoint: Endpoint) -> str:
+    address = f"[{endpoint.address}]" if ":" in endpoint.address else endpoint.address
+    return f"{address}:{endpoint.port}"
+
+
+def match_shown(found: Found) -> dict[str, Any]:
+    match = found.match
+    return {
+        "index": found.index,
+        "hostname": found.hostname or None,
+        "path": {"type": match.path.type, "value": match.path.value or "/"},
+        "method": match.method,
+        "headers": [msgspec.to_builtins(test) for test in match.headers],
+        "queryParams": [msgspec.to_builtins(test) for test in match.query],
+    }
+
+
+def filters_shown(filters: Iterable[Filter], request: Request, prefix: int, port: int) -> Iterator[dict[str, Any]]:
+    """Each filter and what it does to this very request, as the ones before it left it."""
+    for step in filters:
+        after = filter_request((step,), request, prefix, port)
+        if isinstance(after, Redirected):
+            yield {"type": "RequestRedirect", "statusCode": after.status, "location": after.location}
+            return
+        if isinstance(step, HeaderModifier):
+            yield _modifier_shown(step)
+        elif isinstance(step, Rewrite):
+            yield {
+                "type": "URLRewrite",
+                "hostname": step.hostname,
+                "path": None if after.path == request.path else replaced_path(step, request.path, prefix),
+            }
+        request = after
+
+
+def _modifier_shown(modifier: HeaderModifier) -> dict[str, Any]:
+    return {
+        "type": "RequestHeaderModifier" if modifier.direction == "request" else "ResponseHeaderModifier",
+        "set": [msgspec.to_builtins(field) for field in modifier.set],
+        "add": [msgspec.to_builtins(field) for field in modifier.add],
+        "remove": list(modifier.remove),
+    }
