@@ -5,7 +5,6 @@ any example can be served by hand. An answer is JSON, `path` with the query:
 {"method", "path", "host", "headers": {name: [values]}, "body_bytes", "pod", "namespace", "service"}
 """
 
-import ipaddress
 import json
 import sys
 from collections.abc import Sequence
@@ -88,8 +87,7 @@ def _main(paths: Sequence[str]) -> None:
 
     source = Directory([Path(path) for path in paths])
     source.load()
-    slices = source.store.snapshot().endpoint_slices.values()
-    found = [pod for pod in pods(slices) if ipaddress.ip_address(pod.address).is_loopback]
+    found = pods(source.store.snapshot().endpoint_slices.values())
     for pod in found:
         print(f"{pod.namespace}/{pod.service} {pod.name}: http://{pod.address}:{pod.port}", flush=True)
     trio.run(serve_echo, found)

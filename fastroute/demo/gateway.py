@@ -5,19 +5,19 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-import h11
 import msgspec
-import trio
 
 from fastroute.demo.client import Client
 from fastroute.demo.pods import free_ports
 from fastroute.errors import FastrouteError
 
-_READY_WITHIN = 15.0  # seconds
+_READY_WITHIN = 20.0  # seconds
 _GONE_WITHIN = 10.0
 
 
@@ -27,7 +27,7 @@ class Gateway(msgspec.Struct, frozen=True):
     address: str
     offset: int
     metrics: int
-    process: trio.Process
+    process: subprocess.Popen[bytes]
 
     def port(self, listener: int = 80) -> int:
         return self.offset + listener
@@ -36,29 +36,25 @@ class Gateway(msgspec.Struct, frozen=True):
         return Client(self.address, self.port(listener))
 
 
-@asynccontextmanager
-async def running_gateway(
-    manifests: Path, *options: str, listeners: Iterable[int] = (80,), address: str = "127.0.0.1"
-) -> AsyncIterator[Gateway]:
-    """Ready when entered; asked to drain, and waited for, when left. FastrouteError: it did not get ready."""
+@contextmanager
+def running_gateway(manifests: Path, *options: str, listeners: Iterable[int] = (80,)) -> Iterator[Gateway]:
+    """Ready when entered; told to drain, and waited for, when left. FastrouteError: it did not get ready."""
     offset = _free_offset(sorted(listeners))
     metrics = free_ports(1)[0]
     command = [sys.executable, "-m", "fastroute", "serve", "--manifests", str(manifests)]
-    command += ["--bind", address, "--port-offset", str(offset), "--metrics", f"127.0.0.1:{metrics}"]
-    process = await trio.lowlevel.open_process([*command, *options], stdin=subprocess.DEVNULL)
-    gateway = Gateway(address, offset, metrics, process)
+    command += ["--port-offset", str(offset), "--metrics", f"127.0.0.1:{metrics}", *options]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603  (our own command)
     try:
-        await _wait_ready(gateway)
-        yield gateway
+        _wait_ready(process, metrics)
+        yield Gateway("127.0.0.1", offset, metrics, process)
     finally:
-        with trio.CancelScope(shield=True):
-            await _stop(process)
+        _stop(process)
 
 
 def _free_offset(listeners: list[int]) -> int:
-    """An offset that puts every listener on a free port, below those that systems give out."""
+    """An offset that puts every listener on a free port, below those that systems give out by themselves."""
     for _ in range(100):
-        offset = random.randint(15_000, 30_000)  # noqa: S311  (nothing secret)
+        offset = random.randint(15_000, 23_000)  # noqa: S311  (nothing secret)
         if all(offset + port < 65536 and _is_free(offset + port) for port in listeners):
             return offset
     raise FastrouteError(f"found no free ports for listeners {listeners}; stop some other servers")
@@ -73,25 +69,33 @@ def _is_free(port: int) -> bool:
     return True
 
 
-async def _wait_ready(gateway: Gateway) -> None:
-    with trio.move_on_after(_READY_WITHIN):
-        while gateway.process.poll() is None:
-            try:
-                async with Client("127.0.0.1", gateway.metrics) as client:
-                    if (await client.ask("/readyz")).status == 200:
-                        return
-            except (OSError, trio.BrokenResourceError, h11.RemoteProtocolError):
-                pass
-            await trio.sleep(0.01)
-        raise FastrouteError(f"the gateway ended by itself with exit code {gateway.process.returncode}")
+def _wait_ready(process: subprocess.Popen[bytes], metrics: int) -> None:
+    deadline = time.monotonic() + _READY_WITHIN
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise FastrouteError(f"the gateway ended by itself with exit code {process.returncode}")
+        if _is_ready(metrics):
+            return
+        time.sleep(0.01)
     raise FastrouteError(f"the gateway was not ready after {_READY_WITHIN:g} s")
 
 
-async def _stop(process: trio.Process) -> None:
+def _is_ready(metrics: int) -> bool:
+    asking = HTTPConnection("127.0.0.1", metrics, timeout=1)
+    try:
+        asking.request("GET", "/readyz")
+        return asking.getresponse().status == 200
+    except (OSError, HTTPException):
+        return False
+    finally:
+        asking.close()
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
-        with trio.move_on_after(_GONE_WITHIN):
-            await process.wait()
-    if process.poll() is None:
+    try:
+        process.wait(_GONE_WITHIN)
+    except subprocess.TimeoutExpired:
         process.kill()
-        await process.wait()
+        process.wait()

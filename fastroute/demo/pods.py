@@ -1,12 +1,14 @@
 """The pods that manifests speak of: every endpoint of an EndpointSlice is one, for an echo server to stand in for.
 
 Examples and golden manifests name ports from 18001 on. Nobody promises that these are free, so manifests are copied and
-every such port is replaced by one that is: the same port of several addresses stays one port.
+every such port of every EndpointSlice is replaced by one that is, free on every loopback address.
 """
 
+import ipaddress
 import re
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -14,7 +16,8 @@ import msgspec
 from fastroute.resources.core import SERVICE_NAME_LABEL, EndpointSlice
 
 _PLACEHOLDER = re.compile(r"\bport: (18\d{3})\b")
-_MANIFESTS = (".yaml", ".yml", ".json")
+_BETWEEN = re.compile(r"^---[^\n]*\n", re.MULTILINE)
+_IS_SLICE = re.compile(r"^kind: EndpointSlice\b", re.MULTILINE)
 
 
 class Pod(msgspec.Struct, frozen=True, order=True):
@@ -28,55 +31,54 @@ class Pod(msgspec.Struct, frozen=True, order=True):
 
 
 def pods(slices: Iterable[EndpointSlice]) -> tuple[Pod, ...]:
-    """Every endpoint of the slices, ready or not, sorted; a pod is named after its slice and its place in it."""
-    found = {
-        Pod(
-            namespace=piece.metadata.namespace,
-            service=piece.metadata.labels.get(SERVICE_NAME_LABEL, ""),
-            name=f"{piece.metadata.name}-{index}",
-            address=endpoint.addresses[0],
-            port=port.port,
-        )
-        for piece in slices
-        for index, endpoint in enumerate(piece.endpoints)
-        for port in piece.ports
-        if port.port is not None
-    }
-    return tuple(sorted(found))
+    """Every loopback endpoint of the slices, ready or not, once; a pod is named after its slice and its place in it."""
+    found: dict[tuple[str, int], Pod] = {}
+    for piece in slices:
+        for index, endpoint in enumerate(piece.endpoints):
+            for port in piece.ports:
+                if port.port is not None and _is_loopback(endpoint.addresses[0]):
+                    pod = Pod(
+                        namespace=piece.metadata.namespace,
+                        service=piece.metadata.labels.get(SERVICE_NAME_LABEL, ""),
+                        name=f"{piece.metadata.name}-{index}",
+                        address=endpoint.addresses[0],
+                        port=port.port,
+                    )
+                    found.setdefault((pod.address, pod.port), pod)
+    return tuple(sorted(found.values()))
 
 
-def placeholders(text: str) -> set[int]:
-    """The ports 18001, 18002, ... that a manifest names."""
-    return {int(port) for port in _PLACEHOLDER.findall(text)}
-
-
-def placed(text: str, ports: Mapping[int, int]) -> str:
-    """`text` with every placeholder replaced."""
-    return _PLACEHOLDER.sub(lambda found: f"port: {ports.get(int(found[1]), int(found[1]))}", text)
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 def free_ports(count: int) -> list[int]:
     """Ports that nobody listens on, on any loopback address, at this moment."""
-    held = []
-    try:
-        for _ in range(count):
-            holder = socket.socket()
+    with ExitStack() as held:
+        holders = [held.enter_context(socket.socket()) for _ in range(count)]
+        for holder in holders:
             holder.bind(("", 0))
-            held.append(holder)
-        return [holder.getsockname()[1] for holder in held]
-    finally:
-        for holder in held:
-            holder.close()
+        return [holder.getsockname()[1] for holder in holders]
 
 
-def copy_manifests(source: Path, target: Path, ports: Mapping[int, int] | None = None) -> dict[int, int]:
-    """Copies the manifests below `source` with free ports for placeholders; gives what stands for what."""
-    texts = {path: path.read_text() for path in sorted(source.rglob("*")) if path.suffix in _MANIFESTS}
-    wanted = sorted(set().union(*map(placeholders, texts.values())))
-    if ports is None:
-        ports = dict(zip(wanted, free_ports(len(wanted)), strict=True))
-    for path, text in texts.items():
+def with_free_ports(text: str) -> str:
+    """A stream of YAML documents with the placeholders of each EndpointSlice replaced by free ports."""
+    documents = _BETWEEN.split(text)
+    return "---\n".join(_placed(each) if _IS_SLICE.search(each) else each for each in documents)
+
+
+def _placed(document: str) -> str:
+    wanted = sorted(set(_PLACEHOLDER.findall(document)))
+    ports = dict(zip(wanted, free_ports(len(wanted)), strict=True))
+    return _PLACEHOLDER.sub(lambda found: f"port: {ports[found[1]]}", document)
+
+
+def copy_manifests(source: Path, target: Path) -> None:
+    """Copies the YAML files below `source`, with free ports for placeholders."""
+    for path in sorted(source.rglob("*.yaml")):
         copy = target / path.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_text(placed(text, ports))
-    return dict(ports)
+        copy.write_text(with_free_ports(path.read_text()))

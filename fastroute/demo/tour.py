@@ -47,24 +47,25 @@ MENDED = Act("The grant is back", {BANANAS: 70, APPLES: 30})
 def tour(*, once: bool) -> int:
     """Shows it all; without `once` stays up until Ctrl-C. The exit code: 0 only if every number was right."""
     try:
-        return trio.run(_tour, once)
+        with tempfile.TemporaryDirectory(prefix="fastroute-demo-") as folder:
+            manifests = Path(folder)
+            copy_manifests(EXAMPLE, manifests)
+            with running_gateway(manifests, "--log-level", "warning") as gateway:
+                return trio.run(_tour, gateway, manifests, once)
     except KeyboardInterrupt:
         return 130 if once else 0
 
 
-async def _tour(once: bool) -> int:
-    with tempfile.TemporaryDirectory(prefix="fastroute-demo-") as folder:
-        manifests = Path(folder)
-        copy_manifests(EXAMPLE, manifests)
-        async with trio.open_nursery() as nursery:
-            await nursery.start(serve_echo, _pods(manifests))
-            async with running_gateway(manifests, "--log-level", "warning") as gateway, gateway.client() as client:
-                right = await _acts(client, manifests)
-                if not once:
-                    write_page(_to_try(gateway, manifests))
-                    await trio.sleep_forever()
-            nursery.cancel_scope.cancel()
-    write_page([Line("Every number is as it should be." if right else "Some number is wrong.", "bold")])
+async def _tour(gateway: Gateway, manifests: Path, once: bool) -> int:
+    async with trio.open_nursery() as nursery:
+        await nursery.start(serve_echo, _pods(manifests))
+        async with gateway.client() as client:
+            right = await _acts(client, manifests)
+        write_page([Line("Every number is as it should be." if right else "Some number is wrong.", "bold")])
+        if not once:
+            write_page(_to_try(gateway, manifests))
+            await trio.sleep_forever()
+        nursery.cancel_scope.cancel()
     return 0 if right else 1
 
 

@@ -1,0 +1,96 @@
+"""Load from the other core: wrk for as much as the proxy takes, pace (pace.c) for one fixed rate.
+
+A closed loop says what a request costs; only an open loop, that sends when it is time and not when an answer came,
+says how long requests take.
+"""
+
+import re
+import subprocess
+from pathlib import Path
+
+import msgspec
+
+from bench.peers import Running
+
+HERE = Path(__file__).parent
+PACE = Path(".cache/bench/pace")
+
+
+class Load(msgspec.Struct, frozen=True):
+    """What one spell of load came to."""
+
+    requests: int
+    failures: int
+    seconds: float
+    cpu: float  # of the proxy's process tree, seconds
+    received: int  # bytes, heads included
+
+    @property
+    def cpu_us(self) -> float:
+        """Microseconds of CPU for one request."""
+        return self.cpu / max(self.requests, 1) * 1e6
+
+    @property
+    def cpu_per_gib(self) -> float:
+        """Seconds of CPU for one GiB of answers."""
+        return self.cpu / max(self.received, 1) * (1 << 30)
+
+    @property
+    def rate(self) -> float:
+        return self.requests / self.seconds
+
+
+class Latency(msgspec.Struct, frozen=True):
+    """Milliseconds from the moment a request was due to the end of its answer."""
+
+    p50: float
+    p99: float
+    answered: int
+    failures: int
+
+
+_COUNT = re.compile(r"(\d+) requests in ([\d.]+)(m?s|m), ([\d.]+)([KMG]?)B read")
+_ERRORS = re.compile(
+    r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)|Non-2xx or 3xx responses: (\d+)"
+)
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0}
+
+
+def closed_loop(proxy: Running, path: str, core: int, *, seconds: int, connections: int, fresh: bool = False) -> Load:
+    """wrk with one thread; `fresh`: a new connection for every request."""
+    command = ["taskset", "-c", str(core), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "5s"]
+    command += ["-H", "Connection: close"] if fresh else []
+    before = proxy.cpu()
+    said = subprocess.run(
+        [*command, f"http://127.0.0.1:{proxy.port}{path}"], capture_output=True, text=True, check=True
+    ).stdout
+    cpu = proxy.cpu() - before
+    count = _COUNT.search(said)
+    if count is None:
+        raise RuntimeError(f"wrk said nothing to read:\n{said}")
+    failures = sum(int(number) for found in _ERRORS.findall(said) for number in found if number)
+    return Load(
+        requests=int(count[1]),
+        failures=failures,
+        seconds=float(count[2]) * _SECONDS[count[3]],
+        cpu=cpu,
+        received=int(float(count[4]) * _UNITS[count[5]]),
+    )
+
+
+def build_pace() -> None:
+    """Compiles pace.c, when it changed."""
+    source = HERE / "pace.c"
+    if PACE.exists() and PACE.stat().st_mtime >= source.stat().st_mtime:
+        return
+    PACE.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", str(PACE), str(source)], check=True)
+
+
+def open_loop(proxy: Running, path: str, core: int, *, seconds: float, rate: int, connections: int) -> Latency:
+    """`rate` requests each second over `connections`, for `seconds`."""
+    build_pace()
+    command = ["taskset", "-c", str(core), str(PACE), str(proxy.port), path, str(rate), str(connections), str(seconds)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return msgspec.json.decode(said, type=Latency)

@@ -1,0 +1,282 @@
+"""The proxies that are measured side by side: how each is configured for N routes, and started on one core.
+
+All do the same: HTTP/1.1 both ways, one worker or thread, kept-alive upstream connections, no access log, N routes by
+path prefix (/route-0/ ...) to one backend. None of the others adds forwarded fields unless its name says so; fastroute
+always does.
+"""
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import msgspec
+
+from bench.manifests import write_manifests
+from bench.process import cpu_seconds, tree
+
+READY_WITHIN = 60.0  # seconds; Envoy takes its time over 5,000 routes
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a proxy listens, whom it serves, and the folder for its files."""
+
+    port: int
+    backend: int
+    routes: int
+    folder: Path
+
+
+class Peer(msgspec.Struct, frozen=True):
+    """`command` writes what the proxy needs into `Place.folder` and gives the command line, to run in the foreground."""
+
+    name: str
+    command: Callable[[Place], list[str]]
+    program: Callable[[], str | None]  # where it is installed
+
+
+class Running(msgspec.Struct):
+    name: str
+    port: int
+    process: subprocess.Popen[bytes]
+
+    def cpu(self) -> float:
+        """Seconds of CPU that the whole tree has used so far."""
+        return cpu_seconds(tree(self.process.pid))
+
+
+# --- nginx
+
+_NGINX = """
+worker_processes 1;
+daemon off;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log crit;
+worker_rlimit_nofile 20000;
+events {{ worker_connections 16000; }}
+http {{
+  access_log off;
+  keepalive_requests 1000000000;
+  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/f;
+  uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+  sendfile on; tcp_nopush on; tcp_nodelay on;
+  {body}
+}}
+"""
+
+_NGINX_PROXY = """
+  upstream backend {{ server 127.0.0.1:{backend}; keepalive 256; keepalive_requests 1000000000; }}
+  server {{
+    listen 127.0.0.1:{port} reuseport backlog=4096;
+    proxy_http_version 1.1;
+    proxy_set_header Connection "";
+    proxy_set_header Host $http_host;
+    {fields}
+    proxy_max_temp_file_size 0;
+    {locations}
+  }}
+"""
+
+_NGINX_FIELDS = """
+    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+    proxy_set_header X-Forwarded-Proto $scheme;
+    proxy_set_header X-Forwarded-Host $http_host;
+    proxy_set_header X-Request-ID $request_id;
+"""
+
+_NGINX_BACKEND = """
+  server {{
+    listen 127.0.0.1:{port} backlog=4096;
+    root {folder}/files;
+    location / {{ default_type text/plain; return 200 "hello, world\\n"; }}
+    location ~ /mebibyte$ {{ rewrite ^ /mebibyte break; default_type application/octet-stream; }}
+  }}
+"""
+
+
+def _nginx(place: Place, body: str) -> list[str]:
+    path = place.folder / "nginx.conf"
+    path.write_text(_NGINX.format(folder=place.folder, body=body))
+    return ["nginx", "-p", str(place.folder), "-c", str(path), "-e", str(place.folder / "error.log")]
+
+
+def _nginx_proxy(fields: str) -> Callable[[Place], list[str]]:
+    def command(place: Place) -> list[str]:
+        lines = (f"location /route-{index}/ {{ proxy_pass http://backend; }}" for index in range(place.routes))
+        locations = "\n    ".join(lines)
+        body = _NGINX_PROXY.format(port=place.port, backend=place.backend, fields=fields, locations=locations)
+        return _nginx(place, body)
+
+    return command
+
+
+def backend_command(place: Place) -> list[str]:
+    """A backend that costs little: nginx that answers 13 bytes, and a MiB for paths that end in /mebibyte."""
+    files = place.folder / "files"
+    files.mkdir()
+    (files / "mebibyte").write_bytes(bytes(1 << 20))
+    return _nginx(place, _NGINX_BACKEND.format(port=place.port, folder=place.folder))
+
+
+# --- HAProxy
+
+_HAPROXY = """
+global
+  nbthread 1
+  maxconn 16000
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 60s
+  timeout server 60s
+  timeout http-keep-alive 75s
+frontend edge
+  bind 127.0.0.1:{port}
+{choices}
+backend backend
+  http-reuse always
+  server one 127.0.0.1:{backend} pool-max-conn 256
+"""
+
+
+def _haproxy(place: Place) -> list[str]:
+    choices = "\n".join(f"  use_backend backend if {{ path_beg /route-{index}/ }}" for index in range(place.routes))
+    path = place.folder / "haproxy.cfg"
+    path.write_text(_HAPROXY.format(port=place.port, backend=place.backend, choices=choices))
+    return ["haproxy", "-db", "-q", "-f", str(path)]
+
+
+# --- Envoy
+
+_ENVOY_TYPES = "type.googleapis.com/envoy.extensions.filters"
+
+
+def _envoy_program() -> str | None:
+    return shutil.which("envoy", path=f"{Path(sys.executable).parent}:{Path('.cache/envoy/bin').resolve()}")
+
+
+def _envoy(place: Place) -> list[str]:
+    routes = [
+        {"match": {"prefix": f"/route-{index}/"}, "route": {"cluster": "backend", "timeout": "0s"}}
+        for index in range(place.routes)
+    ]
+    manager = {
+        "@type": f"{_ENVOY_TYPES}.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "edge",
+        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}]},
+        "http_filters": [
+            {
+                "name": "envoy.filters.http.router",
+                "typed_config": {"@type": f"{_ENVOY_TYPES}.http.router.v3.Router"},
+            }
+        ],
+    }
+    chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
+    plenty = {"max_connections": 16000, "max_pending_requests": 16000, "max_requests": 16000}
+    cluster = {
+        "name": "backend",
+        "type": "STATIC",
+        "circuit_breakers": {"thresholds": [plenty]},
+        "load_assignment": {
+            "cluster_name": "backend",
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _envoy_address(place.backend)}}]}],
+        },
+    }
+    listener = {"name": "edge", "address": _envoy_address(place.port), "filter_chains": [chain]}
+    path = place.folder / "envoy.json"
+    document = {"static_resources": {"listeners": [listener], "clusters": [cluster]}}
+    path.write_bytes(msgspec.json.encode(document))
+    program = _envoy_program() or "envoy"
+    return [program, "-c", str(path), "--concurrency", "1", "--disable-hot-restart", "-l", "error"]
+
+
+def _envoy_address(port: int) -> dict[str, object]:
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+
+
+# --- fastroute
+
+
+def _fastroute(place: Place) -> list[str]:
+    manifests = place.folder / "manifests"
+    write_manifests(manifests, place.routes, place.backend)
+    options = ["--workers", "1", "--port-offset", str(place.port - 80), "--metrics", "off", "--log-level", "error"]
+    return [sys.executable, "-m", "fastroute", "serve", "--manifests", str(manifests), *options]
+
+
+PEERS = {
+    peer.name: peer
+    for peer in (
+        Peer("fastroute", _fastroute, lambda: sys.executable),
+        Peer("nginx", _nginx_proxy(""), lambda: shutil.which("nginx")),
+        Peer("nginx+fields", _nginx_proxy(_NGINX_FIELDS), lambda: shutil.which("nginx")),
+        Peer("haproxy", _haproxy, lambda: shutil.which("haproxy")),
+        Peer("envoy", _envoy, _envoy_program),
+    )
+}
+
+
+# --- Running
+
+
+@contextmanager
+def running(name: str, command: list[str], port: int, core: int) -> Iterator[Running]:
+    """A process pinned to `core`; ready when entered, gone when left."""
+    process = subprocess.Popen(["taskset", "-c", str(core), *command], stdin=subprocess.DEVNULL)
+    try:
+        _wait_listening(name, process, port)
+        yield Running(name, port, process)
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def all_running(names: list[str], routes: int, folder: Path, backend: int, core: int) -> Iterator[list[Running]]:
+    """These proxies side by side, all on `core`: idle ones cost next to nothing."""
+    with ExitStack() as stack:
+        started = []
+        for name in names:
+            place = Place(free_port(), backend, routes, folder / f"{name}-{routes}")
+            place.folder.mkdir()
+            started.append(stack.enter_context(running(name, PEERS[name].command(place), place.port, core)))
+        yield started
+
+
+def _wait_listening(name: str, process: subprocess.Popen[bytes], port: int) -> None:
+    deadline = time.monotonic() + READY_WITHIN
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"{name} ended by itself with exit code {process.returncode}")
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return
+    raise RuntimeError(f"{name} did not listen within {READY_WITHIN:g} s")
+
+
+def free_port() -> int:
+    """Below the range that systems give out by themselves, so that a client does not take it meanwhile."""
+    for port in range(21_000, 32_000):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            if port not in _given:
+                _given.add(port)
+                return port
+    raise RuntimeError("no free port between 21000 and 32000")
+
+
+_given: set[int] = set()

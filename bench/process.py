@@ -1,0 +1,50 @@
+"""What the kernel knows of a process and its children: CPU time, memory, where it may run. All from /proc."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+_TICK = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def tree(pid: int) -> list[int]:
+    """A process and everything below it, parents first."""
+    found = [pid]
+    for parent in found:
+        for task in _listed(Path(f"/proc/{parent}/task")):
+            children = _read(f"/proc/{parent}/task/{task}/children")
+            found += [int(child) for child in children.split()]
+    return found
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """User and system time of these processes so far, of their ended children too."""
+    return sum(sum(map(int, _stat(pid)[11:15])) for pid in pids) / _TICK
+
+
+def resident_bytes(pid: int) -> int:
+    return int(_read(f"/proc/{pid}/statm").split()[1]) * _PAGE
+
+
+def cores() -> list[int]:
+    return sorted(os.sched_getaffinity(0))
+
+
+def _stat(pid: int) -> list[str]:
+    """Fields of /proc/PID/stat from the state on: utime, stime, cutime, cstime are 11 to 14."""
+    return _read(f"/proc/{pid}/stat").rpartition(")")[2].split() or ["0"] * 20
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""

@@ -1,0 +1,158 @@
+"""Golden pairs, requests -> answers: every world of tests/golden over real sockets against real echo servers.
+
+One `fastroute serve` for all; its manifests are swapped. ID.req.yaml is a list of requests: `path`, and `host`, `port` (the
+listener's), `method` where they matter; `answers` counts who answered (`namespace/service` of an echo server, a status of
+the gateway itself, or `refused`: nobody listens), in order of no matter, over one connection; `pods`: how many different
+pods did. Steps of one world (A15a, A15b) are played in order, and back.
+
+When a world is served is told by a marker: a listener of its own redirects to the name of the world, in the file that is
+written last.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+import trio
+
+from fastroute.demo.client import Answer, Client
+from fastroute.demo.echo import serve_echo
+from fastroute.demo.gateway import Gateway, running_gateway
+from fastroute.demo.pods import Pod, pods, with_free_ports
+from fastroute.source.directory import Directory
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+MARKER_PORT = 8999
+LISTENERS = (80, 443, *range(8001, 8009), 8080, 8081, 8443, 8444, MARKER_PORT, 9000, 9001, 9443)
+
+MARKER = """\
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {{name: marker, namespace: marker}}
+spec:
+  gatewayClassName: fastroute
+  listeners: [{{name: marker, port: {port}, protocol: HTTP}}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {{name: marker, namespace: marker}}
+spec:
+  parentRefs: [{{name: marker}}]
+  rules: [{{filters: [{{type: RequestRedirect, requestRedirect: {{hostname: "{step}"}}}}]}}]
+"""
+
+
+class Asked(msgspec.Struct, forbid_unknown_fields=True):
+    """One line of ID.req.yaml."""
+
+    path: str
+    answers: dict[str | int, int]
+    host: str = "gateway.example.com"
+    port: int = 80
+    method: str = "GET"
+    pods: int | None = None
+
+
+class Step(msgspec.Struct):
+    """One state of a world: its manifests with real ports, its pods, and what is asked."""
+
+    name: str
+    text: str
+    pods: tuple[Pod, ...]
+    asked: list[Asked]
+
+
+def worlds() -> dict[str, list[str]]:
+    """Names of the golden pairs, steps of one world together: {"A15": ["A15a", "A15b"], "A4": ["A4"]}."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(GOLDEN.glob("*.in.yaml")):
+        name = path.name.removesuffix(".in.yaml")
+        world = re.sub(r"(?<=\d)[a-z]$", "", name)
+        found.setdefault(world, []).append(name)
+    return found
+
+
+def test_every_world_is_asked() -> None:
+    missing = [name for steps in worlds().values() for name in steps if not (GOLDEN / f"{name}.req.yaml").exists()]
+    assert missing == []
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("manifests")
+
+
+@pytest.fixture(scope="module")
+def gateway(folder: Path) -> Iterator[Gateway]:
+    mark(folder, "beginning")
+    with running_gateway(folder, "--workers", "1", "--log-level", "error", listeners=LISTENERS) as running:
+        yield running
+
+
+@pytest.mark.parametrize("world", worlds())
+async def test_world(world: str, folder: Path, gateway: Gateway, tmp_path: Path) -> None:
+    steps = [read_step(name, tmp_path) for name in worlds()[world]]
+    async with trio.open_nursery() as nursery:
+        standing = {pod.port: pod for step in steps for pod in step.pods}
+        await nursery.start(serve_echo, list(standing.values()))
+        for step in [*steps, *steps[-2::-1]]:
+            await put(step, folder, world, gateway)
+            for asked in step.asked:
+                assert await ask(asked, gateway) == expected(asked), f"{step.name}: {asked}"
+        (folder / f"{world}.yaml").unlink()
+        nursery.cancel_scope.cancel()
+
+
+def read_step(name: str, scratch: Path) -> Step:
+    text = with_free_ports((GOLDEN / f"{name}.in.yaml").read_text())
+    path = scratch / f"{name}.yaml"
+    path.write_text(text)
+    source = Directory([path])
+    source.load()
+    slices = source.store.snapshot().endpoint_slices.values()
+    asked = msgspec.yaml.decode((GOLDEN / f"{name}.req.yaml").read_bytes(), type=list[Asked])
+    return Step(name, text, pods(slices), asked)
+
+
+async def put(step: Step, folder: Path, world: str, gateway: Gateway) -> None:
+    """Writes a step's manifests, and waits until the workers serve them."""
+    write(folder / f"{world}.yaml", step.text)
+    mark(folder, step.name.lower())
+    with trio.fail_after(10):
+        async with gateway.client(MARKER_PORT) as client:
+            while f"//{step.name.lower()}" not in ((await client.ask("/")).header("location") or ""):
+                await trio.sleep(0.005)
+
+
+def mark(folder: Path, step: str) -> None:
+    write(folder / "marker.yaml", MARKER.format(port=MARKER_PORT, step=step))
+
+
+def write(path: Path, text: str) -> None:
+    """At once, as editors and kubelets do."""
+    new = path.with_name(f".{path.name}")
+    new.write_text(text)
+    new.rename(path)
+
+
+async def ask(asked: Asked, gateway: Gateway) -> tuple[Counter[str], int | None]:
+    """Who answered how often, and how many pods did, if that is asked for."""
+    async with gateway.client(asked.port) as client:
+        answers = [await one(client, asked) for _ in range(sum(asked.answers.values()))]
+    counted = Counter(answer.source if answer else "refused" for answer in answers)
+    seen = {answer.echo["pod"] for answer in answers if answer and answer.echo}
+    return counted, len(seen) if asked.pods is not None else None
+
+
+async def one(client: Client, asked: Asked) -> Answer | None:
+    try:
+        return await client.ask(asked.path, host=asked.host, method=asked.method)
+    except OSError:
+        return None  # trio: all attempts to connect failed
+
+
+def expected(asked: Asked) -> tuple[Counter[str], int | None]:
+    return Counter({str(who): count for who, count in asked.answers.items()}), asked.pods
