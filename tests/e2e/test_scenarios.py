@@ -1,12 +1,12 @@
 """Golden pairs, requests -> answers: every world of tests/golden over real sockets against real echo servers.
 
-One `fastroute serve` for all; its manifests are swapped. ID.req.yaml is a list of requests: `path`, and `host`, `port` (the
-listener's), `method` where they matter; `answers` counts who answered (`namespace/service` of an echo server, a status of
-the gateway itself, or `refused`: nobody listens), in order of no matter, over one connection; `pods`: how many different
-pods did. Steps of one world (A15a, A15b) are played in order, and back.
+One `fastroute serve` for all; its manifests are swapped. ID.req.yaml is a list of requests: `path`, and `host`, `port`
+(the listener's), `method` where they matter; `answers` counts who answered, over one connection (`namespace/service`
+of an echo server, a status of the gateway itself, or `refused`: nobody listens); `pods`: how many different pods did. Steps
+of one world (A15a, A15b) are played in order, and back.
 
-When a world is served is told by a marker: a listener of its own redirects to the name of the world, in the file that is
-written last.
+When a world is served is told by a marker: a listener of its own redirects to the name of the world, in the file that
+is written last.
 """
 
 import re
@@ -123,7 +123,7 @@ async def put(step: Step, folder: Path, world: str, gateway: Gateway) -> None:
     mark(folder, step.name.lower())
     with trio.fail_after(10):
         async with gateway.client(MARKER_PORT) as client:
-            while f"//{step.name.lower()}" not in ((await client.ask("/")).header("location") or ""):
+            while f"//{step.name.lower()}" not in ((await client.ask("/")).header("location") or ""):  # noqa: ASYNC110
                 await trio.sleep(0.005)
 
 
