@@ -1,0 +1,61 @@
+"""explain() over the golden worlds: it must foretell, exactly, the answers that a running gateway gives.
+
+The requests and answers are those that tests/e2e sends over real sockets (tests/golden/README.md).
+"""
+
+from collections import Counter
+from fractions import Fraction
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from fastroute.compiler.compile import compile_snapshot
+from fastroute.explain.explanation import Explanation, explain
+from fastroute.explain.request import parse_url
+from fastroute.graph.build import build_graph
+from fastroute.settings import GraphSettings
+from fastroute.source.directory import Directory
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+NAMES = sorted(path.name.removesuffix(".req.yaml") for path in GOLDEN.glob("*.req.yaml"))
+
+
+class Asked(msgspec.Struct, forbid_unknown_fields=True):
+    """A request and how often each answer comes: a status, "refused", or the Service that answers."""
+
+    path: str
+    answers: dict[str | int, int]
+    host: str = "gateway.example.com"
+    port: int = 80
+    method: str = "GET"
+    pods: int | None = None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_told_is_what_is_answered(name: str) -> None:
+    source = Directory([GOLDEN / f"{name}.in.yaml"])
+    source.load()
+    graph = build_graph(source.store.snapshot(), GraphSettings())
+    snapshot = compile_snapshot(graph).snapshot
+    for asked in msgspec.yaml.decode((GOLDEN / f"{name}.req.yaml").read_bytes(), type=list[Asked]):
+        request, _ = parse_url(asked.method, f"http://{asked.host}{asked.path}")
+        told = explain(snapshot, graph, request, asked.port)
+        requests = sum(asked.answers.values())
+        assert foretold(told) == {who: Fraction(times, requests) for who, times in asked.answers.items()}, asked
+        if asked.pods is not None:
+            assert told.backends is not None
+            assert sum(len(share.endpoints or ()) for share in told.backends) == asked.pods
+
+
+def foretold(told: Explanation) -> dict[str | int, Fraction]:
+    """The part of all answers that each answer is."""
+    if told.reason == "not_listening":
+        return {"refused": Fraction(1)}
+    if told.decision != "forward":
+        assert told.status is not None
+        return {told.status: Fraction(1)}
+    parts: Counter[str | int] = Counter()
+    for share in told.backends or ():
+        parts[share.status or share.backend.rpartition(":")[0]] += Fraction(share.fraction)  # type: ignore[assignment]
+    return {who: part for who, part in parts.items() if part}  # type: ignore[misc]
