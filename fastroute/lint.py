@@ -5,6 +5,7 @@ A warning stands in no status. `fastroute check` shows them, and fails for them 
 
 from collections.abc import Callable, Iterator
 
+from fastroute.ext.http1 import normalise_path
 from fastroute.graph.backend import backend_id
 from fastroute.graph.finding import Finding, warning
 from fastroute.graph.fix import allowed_routes
@@ -12,7 +13,14 @@ from fastroute.graph.grant import Permit
 from fastroute.graph.hostname import meeting
 from fastroute.graph.node import Graph, ParentNode, RouteNode
 from fastroute.graph.shadow import Place, find_shadows
-from fastroute.resources.gateway import GROUP, BackendObjectReference, HTTPBackendRef, HTTPRoute, HTTPRouteRule
+from fastroute.resources.gateway import (
+    GROUP,
+    BackendObjectReference,
+    HTTPBackendRef,
+    HTTPRoute,
+    HTTPRouteFilter,
+    HTTPRouteRule,
+)
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import ReferenceGrant
 from fastroute.resources.world import Resources
@@ -134,7 +142,10 @@ def missing_parents(resources: Resources, graph: Graph) -> Iterator[Finding]:
                 yield warning(kind, route, "NoParents", message, "spec.parentRefs")
             for index, ref in enumerate(route.spec.parent_refs):
                 key = Key(ref.namespace or route.metadata.namespace, ref.name)
-                if (ref.group, ref.kind) == (GROUP, "Gateway") and key not in resources.gateways:
+                if (ref.group, ref.kind) != (GROUP, "Gateway"):
+                    message = f"Parents of kind {ref.kind} are not served: the route is not attached by this parentRef."
+                    yield warning(kind, route, "ParentKindNotServed", message, f"spec.parentRefs[{index}].kind")
+                elif key not in resources.gateways:
                     message = f"Gateway {key} does not exist: the route is not attached by this parentRef."
                     yield warning(kind, route, "ParentNotFound", message, f"spec.parentRefs[{index}]")
 
@@ -188,6 +199,44 @@ def rules_without_backends(resources: Resources, graph: Graph) -> Iterator[Findi
             yield warning(route.kind, route.source, "NoBackendRefs", message, f"spec.rules[{index}]")
 
 
+def unreachable_paths(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    for route, index, rule in _rules(graph):
+        for number, match in enumerate(rule.matches):
+            if match.path.type != "RegularExpression" and not _is_reachable(match.path.value):
+                message = f"No request has the path {match.path.value}: it climbs above the root."
+                field = f"spec.rules[{index}].matches[{number}].path.value"
+                yield warning(route.kind, route.source, "PathUnreachable", message, field)
+
+
+def _is_reachable(path: str) -> bool:
+    try:
+        normalise_path(path)
+    except ValueError:
+        return False
+    return True
+
+
+def headers_changed_twice(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    for route, index, rule in _rules(graph):
+        lists = [(f"spec.rules[{index}]", rule.filters)]
+        lists += [(f"spec.rules[{index}].backendRefs[{i}]", ref.filters) for i, ref in enumerate(rule.backend_refs)]
+        for field, filters in lists:
+            for number, filter_ in enumerate(filters):
+                if twice := _named_twice(filter_):
+                    message = f"{', '.join(twice)}: changed twice by one filter, which the API leaves undefined."
+                    where = f"{field}.filters[{number}]"
+                    yield warning(route.kind, route.source, "HeaderChangedTwice", message, where)
+
+
+def _named_twice(filter_: HTTPRouteFilter) -> list[str]:
+    modifier = filter_.request_header_modifier or filter_.response_header_modifier
+    if modifier is None:
+        return []
+    names = [header.name.lower() for header in (*modifier.set, *modifier.add)]
+    names += [name.lower() for name in modifier.remove]
+    return sorted({name for name in names if names.count(name) > 1})
+
+
 def zero_weights(resources: Resources, graph: Graph) -> Iterator[Finding]:
     for route, index, rule in _rules(graph):
         field = f"spec.rules[{index}].backendRefs"
@@ -225,6 +274,8 @@ CHECKS: tuple[Check, ...] = (
     hostnames_outside_listeners,
     shadowed_matches,
     rules_without_backends,
+    unreachable_paths,
+    headers_changed_twice,
     zero_weights,
     backends_without_endpoints,
 )

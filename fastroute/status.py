@@ -11,7 +11,9 @@ from typing import Any
 
 import msgspec
 
+from fastroute.graph.address import is_wildcard
 from fastroute.graph.conditions import ACCEPTED, CONFLICTED, PROGRAMMED, RESOLVED_REFS
+from fastroute.graph.entries import entries
 from fastroute.graph.feature import SUPPORTED_FEATURES
 from fastroute.graph.node import (
     GatewayClassNode,
@@ -161,9 +163,7 @@ def _joined(messages: Iterable[str]) -> str:
 
 def _foreign_conditions(status: Mapping[str, Any]) -> list[Condition]:
     """Conditions of types that are not ours, as they were read."""
-    read = status.get("conditions")
-    conditions = read if isinstance(read, list) else []
-    return [entry for entry in conditions if isinstance(entry, dict) and entry.get("type") not in OUR_TYPES]
+    return [entry for entry in entries(status, "conditions", "type") if entry["type"] not in OUR_TYPES]
 
 
 # --- GatewayClass
@@ -189,7 +189,7 @@ def gateway_class_status(node: GatewayClassNode) -> StatusPatch:
 
 def gateway_status(node: GatewayNode, outcome: Outcome | None) -> StatusPatch:
     generation = node.source.metadata.generation
-    read = {entry.get("name"): entry for entry in node.source.status.get("listeners") or () if isinstance(entry, dict)}
+    read = {entry["name"]: entry for entry in entries(node.source.status, "listeners", "name")}
     listeners = [
         _listener_status(node, listener, outcome, read.get(listener.source.name, {})) for listener in node.listeners
     ]
@@ -268,11 +268,17 @@ def _listener_status(
 
 
 def _failure(gateway: GatewayNode, node: ListenerNode, outcome: Outcome | None) -> str | None:
-    """Why the data plane could not bind it, on any of its addresses."""
+    """Why the data plane could not bind it.
+
+    On hosts without one of the two IP families, one of "0.0.0.0" and "::" fails and the other is everywhere.
+    """
     known = outcome.listeners if outcome else {}
-    results = [known.get(listener_id(gateway.key, node.source.name, address)) for address in gateway.bind]
-    failed = [result.reason for result in results if isinstance(result, Failed)]
-    return _joined(failed) or None
+    results = {address: known.get(listener_id(gateway.key, node.source.name, address)) for address in gateway.bind}
+    failed = {address: result.reason for address, result in results.items() if isinstance(result, Failed)}
+    bound = any(isinstance(result, Bound) for result in results.values())
+    if bound and all(map(is_wildcard, failed)):
+        return None
+    return _joined(failed.values()) or None
 
 
 def _listener_accepted(node: ListenerNode, failure: str | None, generation: int) -> Condition:
@@ -322,9 +328,8 @@ def route_status(node: RouteNode, parents: tuple[ParentNode, ...], controller_na
 
 def _foreign_parents(source: Route, controller_name: str) -> list[dict[str, Any]]:
     """Entries of other controllers, as they were read."""
-    read = source.status.get("parents")
-    entries = read if isinstance(read, list) else []
-    return [entry for entry in entries if isinstance(entry, dict) and entry.get("controllerName") != controller_name]
+    read = entries(source.status, "parents", "controllerName")
+    return [entry for entry in read if entry["controllerName"] != controller_name]
 
 
 def _parent_status(parent: ParentNode, controller_name: str) -> dict[str, Any]:

@@ -83,6 +83,8 @@ def _share(gateway: Gateway, addressing: Addressing) -> Place:
 
 
 def _not_assigned(addressing: Addressing) -> str:
+    if addressing.addresses:
+        return f"The addresses of {', '.join(addressing.addresses)} are not known; give them as IP addresses instead."
     where = ", ".join(addressing.bind)
     return (
         f"Listeners bind to every address ({where}), so nobody can tell by which one clients come: "

@@ -15,6 +15,7 @@ import msgspec
 
 from fastroute.graph.backend import Slices, Targets, build_backend, index_slices, move_slices, slice_owner, tcp_port
 from fastroute.graph.change import Touched, changed_keys, find_touched, kept, kept_all, replaced
+from fastroute.graph.entries import entries
 from fastroute.graph.gateway import build_gateways
 from fastroute.graph.gatewayclass import build_classes
 from fastroute.graph.grant import Grants, index_grants
@@ -203,8 +204,8 @@ def _build_unit(id_: RouteId, resources: Resources, around: Surroundings, last: 
 
 def _claimed(source: Route, controller_name: str) -> bool:
     """Whether the route's status has an entry of ours, which must go when no parent of ours is left."""
-    parents = source.status.get("parents") or ()
-    return any(isinstance(parent, dict) and parent.get("controllerName") == controller_name for parent in parents)
+    parents = entries(source.status, "parents", "controllerName")
+    return any(parent["controllerName"] == controller_name for parent in parents)
 
 
 def _keep_attached(old: Attached, new: Attached) -> Attached:

@@ -140,8 +140,8 @@ def _not_allowed(
     fix = None
     if widest is not None:
         listener, admission = widest
-        kinds = () if admission.kind else (*(kind for _, kind in listener.supported_kinds), route.kind)
         allowed = listener.source.allowed_routes
+        kinds = () if admission.kind else (*(named.kind for named in allowed.kinds if named.group == GROUP), route.kind)
         fix = allowed_routes(gateway.key, listener.source.name, allowed, (route.key.namespace,), kinds)
         message += f" {_stanza(listener, admission, route)}"
     if useless := _grant_to_gateway(route, gateway.key, grants):

@@ -1,0 +1,133 @@
+"""Where Gateways bind, and what their addresses say."""
+
+import pytest
+from graph.world import gateway, removed, replaced, route, world
+
+from fastroute.graph.address import canonical
+from fastroute.graph.build import build_graph
+from fastroute.graph.node import GatewayNode, Graph
+from fastroute.resources.gateway import Gateway
+from fastroute.resources.meta import Key, Resource
+from fastroute.settings import Addressing, GraphSettings
+
+EVERYWHERE = ("0.0.0.0", "::")
+
+
+def settings(**addressing: object) -> GraphSettings:
+    return GraphSettings(addressing=Addressing(**addressing))  # type: ignore[arg-type]
+
+
+def asking(name: str, *values: str | None, type_: str = "IPAddress", created: str = "") -> Gateway:
+    addresses = [{"type": type_, **({"value": value} if value else {})} for value in values]
+    return gateway(name, spec={"addresses": addresses}, meta={"creationTimestamp": created, "uid": name})
+
+
+def built(given: GraphSettings, *objects: Resource, previous: Graph | None = None) -> dict[str, GatewayNode]:
+    graph = build_graph(world(*objects), given, previous)
+    return {key.name: node for key, node in graph.gateways.items()}
+
+
+@pytest.mark.parametrize(
+    ("addressing", "asked", "bind", "addresses", "reason"),
+    [
+        ({}, (), ("127.0.0.1",), ("127.0.0.1",), None),
+        ({}, ("127.0.0.1",), ("127.0.0.1",), ("127.0.0.1",), None),
+        ({}, (None,), ("127.0.0.1",), ("127.0.0.1",), None),
+        ({}, ("192.0.2.1",), (), (), "AddressNotUsable"),
+        ({}, ("127.0.0.1", "192.0.2.1"), (), (), "AddressNotUsable"),
+        ({"bind": ("127.0.0.1", "127.0.0.2")}, ("127.0.0.2",), ("127.0.0.2",), ("127.0.0.2",), None),
+        ({"bind": ("::1",)}, ("0:0:0:0:0:0:0:1",), ("::1",), ("::1",), None),
+        ({"bind": EVERYWHERE}, (), EVERYWHERE, (), "AddressNotAssigned"),
+        ({"bind": EVERYWHERE, "addresses": ("192.0.2.1",)}, (), EVERYWHERE, ("192.0.2.1",), None),
+        ({"bind": EVERYWHERE, "addresses": ("192.0.2.1",)}, ("192.0.2.1",), EVERYWHERE, ("192.0.2.1",), None),
+        ({"bind": EVERYWHERE, "addresses": ("192.0.2.1",)}, ("192.0.2.2",), (), (), "AddressNotUsable"),
+        ({"bind": EVERYWHERE, "addresses": ("service/a/b",)}, (), EVERYWHERE, (), "AddressNotAssigned"),
+        ({"bind": ("127.0.0.1",), "addresses": ("gw.example.com",)}, (), ("127.0.0.1",), ("gw.example.com",), None),
+        ({"pool": "127.0.1.0/30"}, (), ("127.0.1.1",), ("127.0.1.1",), None),
+        ({"pool": "127.0.1.0/30"}, ("127.0.1.2",), ("127.0.1.2",), ("127.0.1.2",), None),
+        ({"pool": "127.0.1.0/30"}, ("127.0.2.1",), (), (), "AddressNotUsable"),
+        ({"pool": "127.0.1.0/30"}, (None,), ("127.0.1.1",), ("127.0.1.1",), None),
+    ],
+)
+def test_one_gateway(
+    addressing: dict[str, object],
+    asked: tuple[str | None, ...],
+    bind: tuple[str, ...],
+    addresses: tuple[str, ...],
+    reason: str | None,
+) -> None:
+    node = built(settings(**addressing), asking("gw", *asked))["gw"]
+    assert (node.bind, node.addresses) == (bind, addresses)
+    assert [problem.reason for problem in node.problems] == ([reason] if reason else [])
+    assert node.listeners[0].serves is bool(bind)
+
+
+@pytest.mark.parametrize("pool", [None, "127.0.1.0/30"])
+def test_a_type_that_is_not_served(pool: str | None) -> None:
+    node = built(settings(pool=pool), asking("gw", "gw.example.com", type_="Hostname"))["gw"]
+    assert [(p.condition, p.reason, p.field) for p in node.problems] == [
+        ("Accepted", "UnsupportedAddress", "spec.addresses[0].type")
+    ]
+    assert node.bind == ()
+
+
+POOL = settings(pool="127.0.1.0/30")
+
+
+def test_the_oldest_has_the_first_and_an_exhausted_pool_says_so() -> None:
+    made = built(
+        POOL,
+        asking("a", created="2026-03-01T00:00:00Z"),
+        asking("b", created="2026-01-01T00:00:00Z"),
+        asking("c", created="2026-02-01T00:00:00Z"),
+    )
+    assert {name: node.addresses for name, node in made.items()} == {"a": (), "b": ("127.0.1.1",), "c": ("127.0.1.2",)}
+    assert made["a"].problems[0].reason == "AddressNotAssigned"
+    assert "Every address of the pool 127.0.1.0/30 is taken" in made["a"].problems[0].message
+
+
+def test_who_asks_by_value_is_not_robbed_by_an_older_one() -> None:
+    made = built(POOL, asking("a", created="2026-01-01T00:00:00Z"), asking("b", "127.0.1.1"))
+    assert {name: node.addresses for name, node in made.items()} == {"a": ("127.0.1.2",), "b": ("127.0.1.1",)}
+
+
+def test_two_that_ask_for_one() -> None:
+    made = built(POOL, asking("a", "127.0.1.1"), asking("b", "127.0.1.1"))
+    assert made["a"].addresses == ("127.0.1.1",)
+    assert made["b"].problems[0].message == (
+        "Address cannot be used: 127.0.1.1 belongs to Gateway infra/a. Ask for another, or leave the value out."
+    )
+
+
+def test_an_address_is_kept_as_long_as_its_gateway_lives() -> None:
+    resources = world(asking("b"))
+    first = build_graph(resources, POOL)
+    resources = replaced(resources, asking("a", created=""))  # would come first
+    second = build_graph(resources, POOL, first)
+    assert [node.addresses for node in second.gateways.values()] == [("127.0.1.2",), ("127.0.1.1",)]
+    resources = replaced(resources, route("r", "infra"))
+    third = build_graph(resources, POOL, second)
+    assert third.gateways[Key("infra", "b")].addresses == ("127.0.1.1",)
+    gone = build_graph(removed(resources, Gateway, Key("infra", "b")), POOL, third)
+    again = build_graph(replaced(removed(resources, Gateway, Key("infra", "b")), asking("0")), POOL, gone)
+    assert again.gateways[Key("infra", "0")].addresses == ("127.0.1.1",)
+
+
+def test_a_gateway_made_anew_does_not_inherit() -> None:
+    first = build_graph(world(asking("b"), asking("c")), POOL)
+    assert first.gateways[Key("infra", "c")].addresses == ("127.0.1.2",)
+    renewed = gateway("c", meta={"uid": "another"})
+    second = build_graph(world(renewed), POOL, first)
+    assert second.gateways[Key("infra", "c")].addresses == ("127.0.1.1",)
+
+
+def test_each_of_a_pool_has_its_own_ports() -> None:
+    made = built(POOL, asking("a"), asking("b"))
+    assert [node.listeners[0].problems for node in made.values()] == [(), ()]
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"), [("0:0::1", "::1"), ("127.0.0.1", "127.0.0.1"), ("gw.example.com", "gw.example.com")]
+)
+def test_canonical(written: str, expected: str) -> None:
+    assert canonical(written) == expected

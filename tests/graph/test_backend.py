@@ -1,0 +1,140 @@
+"""backendRefs and endpoints: the order of decisions, and who may take requests now."""
+
+from typing import Any
+
+import pytest
+from graph.world import endpoint_slice, gateway, grant, ref, route, service, world
+
+from fastroute.graph.backend import eligible, index_slices, move_slices
+from fastroute.graph.build import build_graph
+from fastroute.graph.node import BackendRefNode
+from fastroute.resources.core import EndpointSlice, ServicePort
+from fastroute.resources.gateway import GRPCRoute
+from fastroute.resources.meta import Key, Resource
+from fastroute.settings import GraphSettings
+
+
+def resolved(written: Any, *others: Resource, **more: Any) -> BackendRefNode:
+    one = route("r", "infra", written, **more)
+    kind = "GRPCRoute" if isinstance(one, GRPCRoute) else "HTTPRoute"
+    graph = build_graph(world(gateway(), one, *others), GraphSettings())
+    node = graph.routes[kind, one.key].rules[0].backend_refs[0]
+    assert (node.id in graph.backends) is node.resolved
+    return node
+
+
+ECHO = service("echo", "red")
+H2C = service("echo", "red", {"port": 80, "appProtocol": "kubernetes.io/h2c"})
+
+
+@pytest.mark.parametrize(
+    ("written", "others", "reason", "field"),
+    [
+        (ref("echo", "red"), [ECHO, grant("g", "red", "infra")], None, None),
+        (ref("echo", "red"), [ECHO], "RefNotPermitted", ""),
+        (ref("echo", "red"), [], "RefNotPermitted", ""),
+        (ref("echo", "red", port=81), [ECHO], "RefNotPermitted", ""),
+        (ref("echo", "red", kind="Bucket", group="x.io"), [], "InvalidKind", ".kind"),
+        (ref("echo", "red", group="core"), [ECHO, grant("g", "red", "infra")], "InvalidKind", ".kind"),
+        (ref("echo", "red"), [grant("g", "red", "infra")], "BackendNotFound", ".name"),
+        (ref("echo", "red", port=81), [ECHO, grant("g", "red", "infra")], "BackendNotFound", ".port"),
+        (ref("echo", "red", port=None), [ECHO, grant("g", "red", "infra")], "BackendNotFound", ".port"),
+        (ref("echo", "red"), [H2C, grant("g", "red", "infra")], "UnsupportedProtocol", ".port"),
+        (
+            ref("echo", "red"),
+            [service("echo", "red", {"port": 80, "protocol": "UDP"}), grant("g", "red", "infra")],
+            "UnsupportedProtocol",
+            ".port",
+        ),
+        (
+            ref("echo", "red"),
+            [service("echo", "red", type="ExternalName"), grant("g", "red", "infra")],
+            "BackendNotFound",
+            ".name",
+        ),
+        (ref("echo"), [service("echo", "infra")], None, None),
+        (ref("echo", "infra"), [service("echo", "infra", {"port": 80, "appProtocol": "HTTPS"})], None, None),
+    ],
+)
+def test_decisions_in_their_order(written: Any, others: list[Resource], reason: str | None, field: str | None) -> None:
+    node = resolved(written, *others)
+    assert (node.problem.reason if node.problem else None) == reason
+    assert (node.problem.field if node.problem else None) == (
+        None if field is None else f"spec.rules[0].backendRefs[0]{field}"
+    )
+
+
+def test_a_refusal_never_says_whether_the_target_exists() -> None:
+    without, with_ = resolved(ref("echo", "red")), resolved(ref("echo", "red"), ECHO)
+    assert without == with_
+    assert without.problem is not None
+
+
+def test_a_grpc_route_may_speak_h2c_and_needs_its_own_grant() -> None:
+    own, foreign = grant("g", "red", "infra", from_kind="GRPCRoute"), grant("g", "red", "infra")
+    assert resolved(ref("echo", "red"), H2C, own, type_=GRPCRoute).resolved
+    refused = resolved(ref("echo", "red"), H2C, foreign, type_=GRPCRoute).problem
+    assert refused is not None
+    assert refused.reason == "RefNotPermitted"
+
+
+def test_one_number_for_tcp_and_udp_is_the_tcp_port() -> None:
+    both = service("dns", "infra", {"port": 80, "protocol": "UDP"}, {"port": 80, "name": "web"})
+    assert resolved(ref("dns"), both).resolved
+
+
+# --- Endpoints
+
+HTTP = ServicePort(port=80, name="http")
+
+
+def conditions(address: str, **values: bool | None) -> dict[str, Any]:
+    return {"addresses": [address], "conditions": values}
+
+
+def named(*endpoints: Any, **more: Any) -> EndpointSlice:
+    return endpoint_slice("s", "red", "echo", *endpoints, ports=[{"name": "http", "port": 8080}], **more)
+
+
+DRAINING = {"ready": False, "serving": True, "terminating": True}
+
+
+@pytest.mark.parametrize(
+    ("slices", "expected"),
+    [
+        ([], []),
+        ([named()], []),
+        ([named("10.0.0.2", "10.0.0.1")], ["10.0.0.1:8080", "10.0.0.2:8080"]),
+        ([named("10.0.0.1"), named("10.0.0.1", "10.0.0.2")], ["10.0.0.1:8080", "10.0.0.2:8080"]),
+        ([named(conditions("10.0.0.1", ready=None)), named(conditions("10.0.0.2", ready=False))], ["10.0.0.1:8080"]),
+        ([named(conditions("10.0.0.1", ready=True), conditions("10.0.0.2", **DRAINING))], ["10.0.0.1:8080"]),
+        ([named(conditions("10.0.0.1", ready=False), conditions("10.0.0.2", **DRAINING))], ["10.0.0.2:8080"]),
+        ([named(conditions("10.0.0.1", ready=False, serving=True, terminating=False))], []),
+        ([named(conditions("10.0.0.1", ready=False, terminating=True))], []),
+        ([named("fd00::1", addressType="IPv6")], ["fd00::1:8080"]),
+        ([named("echo.example.com", addressType="FQDN")], []),
+        ([endpoint_slice("s", "red", "echo", "10.0.0.1", ports=[{"name": "admin", "port": 9090}])], []),
+        ([endpoint_slice("s", "red", "echo", "10.0.0.1", ports=[{"name": "http", "port": 1, "protocol": "UDP"}])], []),
+        ([endpoint_slice("s", "red", "echo", "10.0.0.1", ports=[{"name": "http"}])], []),
+        ([named({"addresses": ["10.0.0.1", "10.0.0.2"]})], ["10.0.0.1:8080", "10.0.0.2:8080"]),
+    ],
+)
+def test_eligible(slices: list[EndpointSlice], expected: list[str]) -> None:
+    assert [f"{e.address}:{e.port}" for e in eligible(HTTP, tuple(slices))] == expected
+
+
+def test_slices_that_move_are_indexed_as_from_nothing() -> None:
+    before = world(
+        endpoint_slice("a", "red", "echo", "10.0.0.1"),
+        endpoint_slice("b", "red", "echo", "10.0.0.2"),
+        endpoint_slice("c", "red", None, "10.0.0.3"),
+    ).endpoint_slices
+    after = world(
+        endpoint_slice("a", "red", "other", "10.0.0.1"),
+        endpoint_slice("c", "red", "echo", "10.0.0.3"),
+        endpoint_slice("d", "blue", "echo", "10.0.0.4"),
+    ).endpoint_slices
+    touched = [Key("red", "a"), Key("red", "b"), Key("red", "c"), Key("blue", "d")]
+    moved = move_slices(index_slices(before), before, after, touched)
+    assert moved == index_slices(after)
+    assert set(moved) == {Key("red", "other"), Key("red", "echo"), Key("blue", "echo")}

@@ -1,0 +1,143 @@
+"""Every fix mends: a grant as it stands, a stanza in its listener, leave nothing of the problem they came with."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+from graph.world import gateway, grant, listener, make, ref, removed, replaced, route, world
+
+from fastroute.graph.build import build_graph
+from fastroute.graph.finding import Finding, find_problems
+from fastroute.graph.fix import NAME_LABEL, scalar
+from fastroute.resources.decode import decode
+from fastroute.resources.gateway import AllowedRoutes, Gateway, GRPCRoute
+from fastroute.resources.meta import Key
+from fastroute.resources.world import Resources
+from fastroute.settings import GraphSettings
+from fastroute.source.directory import Directory
+
+GOLDEN = sorted((Path(__file__).parent.parent / "golden").glob("*.in.yaml"))
+
+
+def problems(resources: Resources, reason: str) -> list[Finding]:
+    return [found for found in find_problems(build_graph(resources, GraphSettings())) if found.reason == reason]
+
+
+def fixed_grants(resources: Resources) -> Resources:
+    for found in problems(resources, "RefNotPermitted"):
+        assert found.fix is not None
+        (entry,) = decode(found.fix, "fix.yaml")
+        assert not entry.problems
+        assert entry.resource is not None
+        resources = replaced(resources, entry.resource)
+    return resources
+
+
+def fixed_stanzas(resources: Resources) -> Resources:
+    for found in problems(resources, "NotAllowedByListeners"):
+        if found.fix is None:
+            continue
+        where = found.fix.splitlines()[0].removeprefix("# In Gateway ").removesuffix(":")
+        gateway_name, listener_name = where.split(", listener ")
+        resources = with_stanza(resources, Key(*gateway_name.split("/")), listener_name, yaml.safe_load(found.fix))
+    return resources
+
+
+def with_stanza(resources: Resources, key: Key, name: str, fragment: Any) -> Resources:
+    old = resources.gateways[key]
+    allowed = msgspec.convert(fragment["allowedRoutes"], AllowedRoutes)
+    listeners = tuple(
+        msgspec.structs.replace(found, allowed_routes=allowed) if found.name == name else found
+        for found in old.spec.listeners
+    )
+    return replaced(
+        resources, msgspec.structs.replace(old, spec=msgspec.structs.replace(old.spec, listeners=listeners))
+    )
+
+
+@pytest.mark.parametrize("manifests", GOLDEN, ids=lambda path: path.name.removesuffix(".in.yaml"))
+def test_fixes_mend_every_golden_world(manifests: Path) -> None:
+    source = Directory([manifests])
+    source.load()
+    resources = fixed_grants(source.store.snapshot())
+    assert problems(resources, "RefNotPermitted") == []
+    left = problems(fixed_stanzas(resources), "NotAllowedByListeners")
+    assert [found.fix for found in left if found.fix is not None] == []
+
+
+def test_the_name_of_a_grant_is_free() -> None:
+    taken = grant("infra-httproutes-to-echo", "red", "blue", "echo")
+    resources = world(gateway(), route("r", "infra", ref("echo", "red")), taken)
+    (found,) = problems(resources, "RefNotPermitted")
+    (entry,) = decode(found.fix or "", "fix.yaml")
+    assert entry.resource is not None
+    assert entry.resource.key == Key("red", "infra-httproutes-to-echo-2")
+    assert problems(replaced(resources, entry.resource), "RefNotPermitted") == []
+
+
+def test_a_grant_for_the_longest_names_is_one_that_can_be_applied() -> None:
+    name = "s" * 63 + ".x" * 80
+    resources = world(gateway(), route("r", "infra", ref(name, "1e3")))
+    (found,) = problems(resources, "RefNotPermitted")
+    (entry,) = decode(found.fix or "", "fix.yaml")
+    assert not entry.problems
+    assert problems(fixed_grants(resources), "RefNotPermitted") == []
+
+
+EXPRESSIONS = [
+    {"key": "x", "operator": "Exists"},
+    {"key": "tier", "operator": "In", "values": ["a"]},
+    {"key": "closed", "operator": "DoesNotExist"},
+]
+BY_LABEL = {"from": "Selector", "selector": {"matchLabels": {"open": "yes"}, "matchExpressions": EXPRESSIONS}}
+BY_NAME = {
+    "from": "Selector",
+    "selector": {"matchExpressions": [{"key": NAME_LABEL, "operator": "In", "values": ["blue"]}]},
+}
+
+
+@pytest.mark.parametrize(
+    ("allow", "stays"),
+    [("Same", "infra"), (BY_NAME, "blue"), (BY_LABEL, None), ({"from": "Selector"}, None)],
+)
+def test_a_stanza_admits_one_more_and_shuts_nobody_out(allow: Any, stays: str | None) -> None:
+    resources = world(gateway("gw", "infra", listener(allow=allow)), route("r", "red"))
+    mended = fixed_stanzas(resources)
+    assert problems(resources, "NotAllowedByListeners") != []
+    assert problems(mended, "NotAllowedByListeners") == []
+    if stays is not None:
+        both = replaced(mended, route("r", stays))
+        assert problems(both, "NotAllowedByListeners") == []
+
+
+def test_a_stanza_over_labels_names_the_label_command() -> None:
+    resources = world(gateway("gw", "infra", listener(allow=BY_LABEL)), route("r", "red"))
+    (found,) = problems(resources, "NotAllowedByListeners")
+    assert "kubectl label namespace red open=yes x= tier=a closed-" in (found.fix or "")
+
+
+def test_a_stanza_lists_the_kind_too() -> None:
+    only_grpc = gateway("gw", "infra", listener(allow="All", kinds=[{"kind": "GRPCRoute"}]))
+    resources = world(only_grpc, route("r", "red"), route("r", "red", type_=GRPCRoute))
+    assert [found.kind for found in problems(resources, "NotAllowedByListeners")] == ["HTTPRoute"]
+    assert problems(fixed_stanzas(resources), "NotAllowedByListeners") == []
+
+
+def test_no_stanza_helps_a_protocol_that_is_not_served() -> None:
+    tls = make(Gateway, "infra", "gw", {"gatewayClassName": "fastroute", "listeners": [listener(protocol="TLS")]})
+    (found,) = problems(world(tls, route("r", "red")), "NotAllowedByListeners")
+    assert found.fix is None
+    assert "TLS, which is not served yet" in found.message
+
+
+def test_a_grant_taken_away_is_offered_again() -> None:
+    resources = fixed_grants(world(gateway(), route("r", "infra", ref("echo", "red"))))
+    (key,) = resources.reference_grants
+    assert len(problems(removed(resources, type(resources.reference_grants[key]), key), "RefNotPermitted")) == 1
+
+
+@pytest.mark.parametrize("text", ["", "a", "true", "No", "123", "1e3", "a b", "0x1", "-", "~", "é", "null", "a: b"])
+def test_a_scalar_is_read_back_as_the_text_it_was(text: str) -> None:
+    assert yaml.safe_load(f"- {scalar(text)}") == [text]
