@@ -22,11 +22,18 @@ cdef enum WalkStage:
     WALK_ANY
     WALK_END
 
-cdef struct HostWalk:           # starts zeroed, but for the first two
+cdef struct HostWalk:
     const HostTable *table
     Slice host                  # lower case, without port
-    uint32_t at                 # where the suffix looked up last begins
+    uint32_t at                 # where the suffix looked up last begins, or 1: "*" stands for something
     uint8_t stage               # WalkStage
+
+
+cdef inline void walk_start(HostWalk *walk, const HostTable *table, Slice host) noexcept nogil:
+    walk.table = table
+    walk.host = host
+    walk.at = 1
+    walk.stage = WALK_EXACT
 
 
 cdef inline void *host_next(HostWalk *walk) noexcept nogil:

@@ -6,7 +6,7 @@ from libc.string cimport memcpy
 
 from fastroute.ext.graveyard cimport bury
 from fastroute.ext.group cimport group_find, group_unref
-from fastroute.ext.hosts cimport HostWalk, host_next, hosts_free, hosts_get, hosts_put, hosts_start, hosts_value
+from fastroute.ext.hosts cimport HostWalk, host_next, hosts_free, hosts_get, hosts_put, hosts_start, hosts_value, walk_start
 from fastroute.ext.reason cimport REASON_NO_LISTENER, REASON_NO_RULE, REASON_NONE
 from fastroute.ext.rule cimport PATH_PREFIX, Match
 
@@ -118,17 +118,14 @@ cdef void find_rule(const Routes *routes, uint32_t socket, const Head *head, Are
     decision.reason = REASON_NO_LISTENER
     decision.listener_port = 0
     decision.prefix = decision.match = 0
-    walk.host = head.host
-    walk.at = walk.stage = 0
     if socket < routes.count:
-        walk.table = &routes.sockets[socket]
+        walk_start(&walk, &routes.sockets[socket], head.host)
         listener = <const Listener *> host_next(&walk)
     if listener == NULL:
         return
     decision.reason = REASON_NO_RULE
     decision.listener_port = listener.spec_port
-    walk.table = &listener.groups
-    walk.at = walk.stage = 0
+    walk_start(&walk, &listener.groups, head.host)
     while match == NULL:
         group = <const Group *> host_next(&walk)
         if group == NULL:

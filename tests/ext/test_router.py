@@ -1,0 +1,268 @@
+"""Which rule takes a request: against the plain matcher of explain, and case by case where the rules are subtle."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from snapshots import (
+    LISTENER,
+    a_listener,
+    a_match,
+    a_rule,
+    build,
+    look_up,
+    prefix_rule,
+    requests,
+    snapshots,
+)
+
+from fastroute.explain.matching import find_listener, find_rule
+from fastroute.explain.request import Request
+from fastroute.ext.tables import Tables
+from fastroute.snapshot import Listener, PathMatch, Rule, Snapshot, ValueMatch
+
+
+def expected(snapshot: Snapshot, request: Request, at: Listener) -> tuple[str | None, int, int, int, str]:
+    """What `Tables.find` should say, by the plain matcher."""
+    listener = find_listener(snapshot, at.address, at.port, request.host)
+    if listener is None:
+        return (None, 0, 0, 0, "no_listener")
+    found = find_rule(snapshot, listener, request)
+    if found is None:
+        return (None, 0, 0, listener.spec_port, "no_rule")
+    path = found.match.path
+    prefix = len(path.value) if path.type == "PathPrefix" else 0
+    return (found.rule.id, found.index, prefix, listener.spec_port, "none")
+
+
+@settings(max_examples=300, deadline=None)
+@given(snapshots(), st.lists(requests(), min_size=1, max_size=8))
+def test_takes_what_the_plain_matcher_takes(snapshot: Snapshot, asked: list[Request]) -> None:
+    tables = build(snapshot.listeners.values(), snapshot.rules.values())
+    for request in asked:
+        for listener in snapshot.listeners.values():
+            assert look_up(tables, request, listener) == expected(snapshot, request, listener)
+
+
+def winner(rules: list[Rule], path: str = "/", host: str = "example.com", method: str = "GET", **more: object) -> str:
+    """The route that takes the request, "" for none; whatever the order in which the rules came."""
+    request = Request(method=method, scheme="http", authority=host, path=path, **more)  # type: ignore[arg-type]
+    answers = {
+        look_up(build([a_listener()], order), request, a_listener())[0] for order in (rules, list(reversed(rules)))
+    }
+    assert len(answers) == 1
+    return (answers.pop() or "||").split("|")[2]
+
+
+def rule_at(route: str, kind: str, value: str, **more: object) -> Rule:
+    method = more.pop("method", None)
+    headers, query = more.pop("headers", ()), more.pop("query", ())
+    match = a_match(PathMatch(kind, value), method, headers, query, place=(route, 0, 0))  # type: ignore[arg-type]
+    return a_rule(route, match, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "path", "taken"),
+    [
+        ("", "/", True),
+        ("", "/a", True),
+        ("/foo", "/foo", True),
+        ("/foo", "/foo/", True),
+        ("/foo", "/foo/bar", True),
+        ("/foo", "/foobar", False),
+        ("/foo", "/fo", False),
+        ("/foo", "/Foo", False),
+        ("/foo", "//foo", False),
+        ("/foo/bar", "/foo", False),
+        ("/foo/bar", "/foo/bar/baz", True),
+        ("/foo", "/foo%2Fbar", False),
+    ],
+)
+def test_prefixes_cover_whole_elements(prefix: str, path: str, taken: bool) -> None:
+    assert winner([rule_at("ns/a", "PathPrefix", prefix)], path) == ("ns/a" if taken else "")
+
+
+def test_exact_beats_prefix_beats_shorter_prefix_beats_expression() -> None:
+    rules = [
+        rule_at("ns/expression", "RegularExpression", "/match.*"),
+        rule_at("ns/root", "PathPrefix", "/match"),
+        rule_at("ns/long", "PathPrefix", "/match/long"),
+        rule_at("ns/exact", "Exact", "/match/long"),
+    ]
+    assert winner(rules, "/match/long") == "ns/exact"
+    assert winner(rules, "/match/long/") == "ns/long"
+    assert winner(rules, "/match/lon") == "ns/root"
+    assert winner(rules, "/matching") == "ns/expression"
+    assert winner(rules, "/no") == ""
+
+
+def test_longer_expressions_come_first() -> None:
+    rules = [rule_at("ns/a", "RegularExpression", "/.*"), rule_at("ns/b", "RegularExpression", "/[0-9]+")]
+    assert winner(rules, "/12") == "ns/b"
+    assert winner(rules, "/1x") == "ns/a"
+
+
+def test_a_shorter_prefix_takes_what_the_longer_ones_conditions_leave() -> None:
+    rules = [rule_at("ns/short", "PathPrefix", ""), rule_at("ns/long", "PathPrefix", "/a/b", method="POST")]
+    assert winner(rules, "/a/b/c", method="POST") == "ns/long"
+    assert winner(rules, "/a/b/c", method="GET") == "ns/short"
+
+
+def test_conditions_decide_in_the_order_of_rank() -> None:
+    one, two = ValueMatch("x-one", "1"), ValueMatch("x-two", "2")
+    rules = [
+        rule_at("ns/bare", "PathPrefix", ""),
+        rule_at("ns/query", "PathPrefix", "", query=(ValueMatch("q", "1"),)),
+        rule_at("ns/header", "PathPrefix", "", headers=(one,)),
+        rule_at("ns/headers", "PathPrefix", "", headers=(one, two)),
+        rule_at("ns/method", "PathPrefix", "", method="GET"),
+    ]
+    everything = {"query": "q=1", "headers": (("X-One", "1"), ("x-two", "2"))}
+    assert winner(rules, **everything) == "ns/method"
+    assert winner(rules, method="PUT", **everything) == "ns/headers"
+    assert winner(rules, method="PUT", query="q=1", headers=(("x-one", "1"),)) == "ns/header"
+    assert winner(rules, method="PUT", query="q=1") == "ns/query"
+    assert winner(rules, method="PUT", query="q=2") == "ns/bare"
+
+
+@pytest.mark.parametrize(
+    ("test", "fields", "taken"),
+    [
+        (ValueMatch("x", "1,2"), (("X", "1"), ("x", "2")), True),
+        (ValueMatch("x", "1"), (("X", "1"), ("x", "2")), False),
+        (ValueMatch("x", "1,2", "RegularExpression"), (("X", "1"), ("x", "2")), True),
+        (ValueMatch("x", "a+", "RegularExpression"), (("X", "aaa"),), True),
+        (ValueMatch("x", "a+", "RegularExpression"), (("X", "aaab"),), False),
+        (ValueMatch("x", ".*", "RegularExpression"), (), False),
+        (ValueMatch("x", ""), (("X", ""),), True),
+        (ValueMatch("x", "A"), (("X", "a"),), False),
+        (ValueMatch("x", "1"), (("X1", "1"), ("Y", "1")), False),
+    ],
+)
+def test_headers(test: ValueMatch, fields: tuple[tuple[str, str], ...], taken: bool) -> None:
+    assert winner([rule_at("ns/a", "PathPrefix", "", headers=(test,))], headers=fields) == ("ns/a" if taken else "")
+
+
+@pytest.mark.parametrize(
+    ("test", "query", "taken"),
+    [
+        (ValueMatch("a", "1"), "a=1", True),
+        (ValueMatch("a", "1"), "b=2&a=1&a=2", True),
+        (ValueMatch("a", "2"), "b=2&a=1&a=2", False),
+        (ValueMatch("a", ""), "a", True),
+        (ValueMatch("a", ""), "a=", True),
+        (ValueMatch("a", "x=y"), "a=x=y", True),
+        (ValueMatch("a", "%20"), "a=%20", True),
+        (ValueMatch("a", " "), "a=%20", False),
+        (ValueMatch("a", "1"), "%61=1", False),
+        (ValueMatch("a", "1"), "aa=1&&", False),
+        (ValueMatch("a", "1"), None, False),
+        (ValueMatch("a", "[0-9]", "RegularExpression"), "a=7", True),
+    ],
+)
+def test_query_parameters(test: ValueMatch, query: str | None, taken: bool) -> None:
+    assert winner([rule_at("ns/a", "PathPrefix", "", query=(test,))], query=query) == ("ns/a" if taken else "")
+
+
+@pytest.mark.parametrize(
+    ("host", "route"),
+    [
+        ("a.example.com", "ns/exact"),
+        ("A.Example.com:8080", "ns/exact"),
+        ("a.example.com.", "ns/exact"),
+        ("b.example.com", "ns/wildcard"),
+        ("c.b.example.com", "ns/wildcard"),
+        ("c.deep.example.com", "ns/deep"),
+        ("deep.example.com", "ns/wildcard"),
+        ("example.com", "ns/any"),
+        ("notexample.com", "ns/any"),
+        ("", "ns/any"),
+        ("[::1]:80", "ns/any"),
+    ],
+)
+def test_the_most_specific_hostname_wins(host: str, route: str) -> None:
+    rules = [
+        rule_at("ns/any", "Exact", "/", hostnames=("",)),
+        rule_at("ns/wildcard", "PathPrefix", "", hostnames=("*.example.com",)),
+        rule_at("ns/deep", "PathPrefix", "", hostnames=("*.deep.example.com",)),
+        rule_at("ns/exact", "PathPrefix", "", hostnames=("a.example.com",)),
+    ]
+    assert winner(rules, host=host) == route
+
+
+def test_what_no_rule_of_the_best_hostname_takes_falls_through() -> None:
+    rules = [
+        rule_at("ns/exact", "PathPrefix", "/v1", hostnames=("a.example.com",)),
+        rule_at("ns/wildcard", "PathPrefix", "/v2", hostnames=("*.example.com",)),
+        rule_at("ns/any", "PathPrefix", "/v3"),
+        rule_at("ns/shorter", "PathPrefix", "/v2", hostnames=("*.com",)),
+    ]
+    assert [winner(rules, path, "a.example.com") for path in ("/v1", "/v2", "/v3", "/v4")] == [
+        "ns/exact",
+        "ns/wildcard",
+        "ns/any",
+        "",
+    ]
+
+
+def test_a_request_belongs_to_one_listener() -> None:
+    narrow, wide = a_listener("narrow", "a.example.com"), a_listener("wide", "*.example.com")
+    rule = rule_at("ns/wide", "PathPrefix", "", listener=wide.id)
+    tables = build([narrow, wide], [rule])
+    ask = Request(method="GET", scheme="http", authority="a.example.com", path="/")
+    assert look_up(tables, ask, narrow) == (None, 0, 0, 80, "no_rule")
+    other = Request(method="GET", scheme="http", authority="b.example.com", path="/")
+    assert look_up(tables, other, narrow)[0] == rule.id
+
+
+def test_ports_and_addresses_keep_apart() -> None:
+    one, two = a_listener("one", port=8080), a_listener("two", port=8081)
+    third = a_listener("three", address="127.0.0.2")
+    rules = [rule_at(f"ns/{listener.name}", "PathPrefix", "", listener=listener.id) for listener in (one, two, third)]
+    tables = build([one, two, third], rules)
+    ask = Request(method="GET", scheme="http", authority="h", path="/")
+    assert [look_up(tables, ask, listener)[0] for listener in (one, two, third)] == [rule.id for rule in rules]
+    assert tables.socket_index("127.0.0.3", 8080) == -1
+    assert tables.find(7, "GET", "/", "h") == (None, 0, 0, 0, "no_listener")
+
+
+def test_long_hosts_and_paths_cost_no_more_than_their_length() -> None:
+    tables = build([a_listener()], [prefix_rule(1, "/a", hostnames=("*.example.com",)), prefix_rule(2, "/b")])
+    host = "a." * 120 + "example.com"
+    assert look(tables, "/a", host) == "team-1/route"
+    assert look(tables, "/" * 8000, host) == ""
+    assert look(tables, "/b" + "/b" * 4000, "x") == "team-2/route"
+
+
+def look(tables: Tables, path: str, host: str) -> str:
+    request = Request(method="GET", scheme="http", authority=host, path=path)
+    return (look_up(tables, request, a_listener())[0] or "||").split("|")[2]
+
+
+def test_thousands_of_rules_keep_their_places() -> None:
+    rules = [prefix_rule(number, f"/team-{number % 50}/app-{number}") for number in range(3000)]
+    tables = build([a_listener()], rules)
+    assert len(tables) == 3000
+    for number in range(0, 3000, 7):
+        assert look(tables, f"/team-{number % 50}/app-{number}/x", "h") == f"team-{number}/route"
+        assert look(tables, f"/team-{(number + 1) % 50}/app-{number}/x", "h") == ""
+
+
+def test_thousands_of_matches_on_one_path_keep_their_order() -> None:
+    rules = [
+        rule_at(f"ns/{number:04}", "PathPrefix", "/same", headers=(ValueMatch("x", str(number % 500)),))
+        for number in range(1000)
+    ]
+    for number in (0, 250, 499):
+        request = Request(method="GET", scheme="http", authority="h", path="/same", headers=(("x", str(number)),))
+        assert look_up(build([a_listener()], reversed(rules)), request, a_listener())[0] == rules[number].id
+
+
+def test_an_expression_that_re2_refuses_changes_nothing() -> None:
+    good = rule_at("ns/a", "PathPrefix", "")
+    with pytest.raises(ValueError, match="missing"):
+        build([a_listener()], [good, rule_at("ns/a", "RegularExpression", "/(")])
+
+
+def test_a_rule_without_its_listener_is_refused() -> None:
+    with pytest.raises(ValueError, match="never put"):
+        build([], [a_rule(listener=LISTENER)])
