@@ -1,7 +1,7 @@
 """Where a body ends, and what of it is content (RFC 9112 sections 6 and 7): a state machine over bytes.
 
 Content passes untouched and unseen; only the framing of chunks is looked at, octet by octet, and strictly: a size is
-hex digits alone, an extension follows a ';' at once and holds no control bytes, every line ends in CRLF, content is
+hex digits alone, an extension follows at once and is spelt as the grammar says, every line ends in CRLF, content is
 followed by CRLF, trailers are fields as strict as a head's. What passes is passed on verbatim, so nothing may be in it
 that another parser could read in another way. No trailer may be a field that decides about framing, routing or the
 connection, or that we state ourselves (RFC 9110 section 6.5.1): some servers merge trailers into the head.
@@ -28,7 +28,13 @@ from fastroute.ext.refusal cimport (
 cdef enum State:
     STATE_SIZE = 0              # first digit of a chunk's size
     STATE_SIZE_MORE             # another digit, ';' or CR
-    STATE_EXTENSION             # anything up to CR
+    STATE_EXTENSION             # first octet of an extension's name
+    STATE_EXTENSION_NAME        # another, '=', ';' or CR
+    STATE_EXTENSION_VALUE       # first octet of a token, or '"'
+    STATE_EXTENSION_TOKEN       # another, ';' or CR
+    STATE_QUOTED                # any octet of a quoted string
+    STATE_QUOTED_PAIR           # the octet behind a backslash
+    STATE_QUOTED_END            # ';' or CR
     STATE_SIZE_LF
     STATE_DATA                  # `left` bytes of content
     STATE_DATA_CR
@@ -76,12 +82,25 @@ cdef int take_size(Body *body, char octet) noexcept nogil:
 
 
 cdef int take_extension(Body *body, char octet) noexcept nogil:
-    if octet == c'\r':
-        body.state = STATE_SIZE_LF
-        return 0
-    if octet == c'\t' or 0x20 <= <uint8_t> octet < 0x7f:
-        return 0
-    return refuse_line(octet, REFUSAL_CHUNK_EXTENSION_INVALID)
+    """STATE_EXTENSION to STATE_QUOTED_END: chunk-ext of RFC 9112 section 7.1.1, without its bad white space."""
+    cdef uint8_t state = body.state
+    if state == STATE_QUOTED and octet in (c'"', c'\\'):
+        body.state = STATE_QUOTED_END if octet == c'"' else STATE_QUOTED_PAIR
+    elif state in (STATE_QUOTED, STATE_QUOTED_PAIR) and (octet == c'\t' or 0x20 <= <uint8_t> octet < 0x7f):
+        body.state = STATE_QUOTED
+    elif state == STATE_EXTENSION_VALUE and octet == c'"':
+        body.state = STATE_QUOTED
+    elif state <= STATE_EXTENSION_TOKEN and is_octet(octet, OCTET_TOKEN):
+        body.state = STATE_EXTENSION_NAME if state <= STATE_EXTENSION_NAME else STATE_EXTENSION_TOKEN
+    elif state == STATE_EXTENSION_NAME and octet == c'=':
+        body.state = STATE_EXTENSION_VALUE
+    elif state in (STATE_EXTENSION_NAME, STATE_EXTENSION_TOKEN, STATE_QUOTED_END) and octet in (c';', c'\r'):
+        body.state = STATE_EXTENSION if octet == c';' else STATE_SIZE_LF
+    elif octet == c'\r':
+        return -REFUSAL_CHUNK_EXTENSION_INVALID
+    else:
+        return refuse_line(octet, REFUSAL_CHUNK_EXTENSION_INVALID)
+    return 0
 
 
 cdef int take_size_lf(Body *body, char octet) noexcept nogil:
@@ -162,7 +181,7 @@ cdef int take_octet(Body *body, char octet, const HeadLimits *limits) noexcept n
             return -REFUSAL_CHUNK_LINE_TOO_LONG
         if body.state <= STATE_SIZE_MORE:
             return take_size(body, octet)
-        return take_extension(body, octet) if body.state == STATE_EXTENSION else take_size_lf(body, octet)
+        return take_extension(body, octet) if body.state < STATE_SIZE_LF else take_size_lf(body, octet)
     if body.state <= STATE_DATA_LF:
         return take_data_end(body, octet)
     body.trailers += 1

@@ -1,0 +1,397 @@
+"""Our HTTP/1 against two others': h11, and llhttp as httptools wraps it.
+
+Valid messages must read the same in all three. On mutated ones we may be stricter, but only for a reason listed in
+STRICTER; where another refuses what we take, the rule it follows is listed in LOOSER with why ours is another. What
+both take must read the same: method, target, version, fields, body, and where the message ends.
+"""
+
+from typing import NamedTuple
+
+import h11
+import httptools
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fastroute.ext.http1 import BodyReader, HeadReader, Refused, RequestHead, read_request, read_response
+
+
+class Message(NamedTuple):
+    """What a parser understood; `end` is where the message ends, None while more must come."""
+
+    start: tuple[bytes, ...]
+    fields: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+    complete: bool
+
+
+class No(NamedTuple):
+    """A parser's refusal."""
+
+    reason: str
+
+
+# ------------------------------------------------------------------------------------------------------------- readers
+
+
+def ours(data: bytes, *, response: bool = False) -> Message | No | None:
+    head = read_response(data) if response else read_request(data)
+    if head is None:
+        return None
+    if isinstance(head, Refused):
+        return No(head.reason)
+    if isinstance(head, RequestHead):
+        start = (head.method, head.target, b"1.%d" % head.minor)
+    else:
+        start = (b"%d" % head.status, head.reason, b"1.%d" % head.minor)
+    fields = tuple((name.lower(), value) for name, value, _ in head.fields)
+    reader = BodyReader(head.framing, head.content_length)
+    decoded = reader.decode(data[head.size :])
+    if isinstance(decoded, Refused):
+        return No(decoded.reason)
+    return Message(start, fields, decoded[1], reader.complete)
+
+
+def with_h11(data: bytes, *, response: bool = False) -> Message | No | None:
+    connection = h11.Connection(h11.CLIENT if response else h11.SERVER, max_incomplete_event_size=1 << 20)
+    if response:
+        connection.send(h11.Request(method="GET", target="/", headers=[("host", "a")]))
+        connection.send(h11.EndOfMessage())
+    connection.receive_data(data)
+    head: h11.Request | h11.Response | None = None
+    body = b""
+    try:
+        while True:
+            event = connection.next_event()
+            if isinstance(event, h11.Request | h11.Response):
+                head = event
+            elif isinstance(event, h11.Data):
+                body += event.data
+            else:
+                break
+    except h11.RemoteProtocolError as error:
+        return No(str(error))
+    if head is None:
+        return None
+    if isinstance(head, h11.Request):
+        start = (head.method, head.target, head.http_version)
+    else:
+        start = (b"%d" % head.status_code, bytes(head.reason), head.http_version)
+    return Message(
+        start, tuple((bytes(n), bytes(v)) for n, v in head.headers), body, isinstance(event, h11.EndOfMessage)
+    )
+
+
+class Heard:
+    """Collects what httptools calls back with, up to the end of the first message."""
+
+    def __init__(self) -> None:
+        self.target = self.reason = self.body = b""
+        self.fields: list[tuple[bytes, bytes]] = []
+        self.head = self.complete = False
+
+    def on_url(self, url: bytes) -> None:
+        if not self.head:
+            self.target += url
+
+    def on_status(self, status: bytes) -> None:
+        if not self.head:
+            self.reason += status
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.head:
+            self.fields.append((name.lower(), value.rstrip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        if not self.head:
+            self.head = True
+            self.method = self.parser.get_method() if isinstance(self.parser, httptools.HttpRequestParser) else b""
+            self.status = (
+                b"%d" % self.parser.get_status_code() if isinstance(self.parser, httptools.HttpResponseParser) else b""
+            )
+            self.version = self.parser.get_http_version().encode()
+            self.keep_alive = self.parser.should_keep_alive()
+
+    def on_body(self, body: bytes) -> None:
+        if not self.complete:
+            self.body += body
+
+    def on_message_complete(self) -> None:
+        self.complete = True
+
+    parser: httptools.HttpRequestParser | httptools.HttpResponseParser
+
+
+def with_llhttp(data: bytes, *, response: bool = False) -> Message | No | None:
+    heard = Heard()
+    heard.parser = httptools.HttpResponseParser(heard) if response else httptools.HttpRequestParser(heard)
+    try:
+        heard.parser.feed_data(data)
+    except httptools.HttpParserUpgrade:
+        pass
+    except httptools.HttpParserError as error:
+        if not heard.complete:
+            return No(repr(error))
+    if not heard.head:
+        return None
+    start = (heard.status, heard.reason) if response else (heard.method, heard.target)
+    return Message((*start, heard.version), tuple(heard.fields), heard.body, heard.complete)
+
+
+ORACLES = {"h11": with_h11, "llhttp": with_llhttp}
+
+# ------------------------------------------------------------------------------------------------------ disagreements
+
+# Why we refuse (by our reason) what others take.
+BOTH = ("h11", "llhttp")
+STRICTER = {
+    "bare_lf": (BOTH, "RFC 9112 section 2.2 lets it end a line; parsers that do and do not then see different lines"),
+    "bare_cr": (BOTH, "RFC 9112 section 2.2: invalid; h11 takes it in chunk extensions, llhttp before a start line"),
+    "nul_byte": (BOTH, "RFC 9110 section 5.5; h11 takes it in chunk extensions, llhttp in reason phrases"),
+    "control_byte": (BOTH, "RFC 9110 section 5.5 lets it stay where that is safe, which a gateway cannot know"),
+    "field_folded": (("h11",), "RFC 9112 section 5.2: refuse, or replace by spaces"),
+    "version_invalid": (("llhttp",), "it reads no version as HTTP/0.9, and empty lines before a status line"),
+    "version_unsupported": (("h11",), "it leaves the version to its user"),
+    "status_invalid": (("llhttp",), "RFC 9110 section 15: three digits, from 100"),
+    "method_connect": (BOTH, "a gateway opens no tunnels"),
+    "method_invalid": (("llhttp",), "it skips any number of empty lines before a request"),
+    "target_invalid": (
+        BOTH,
+        "forms that RFC 9112 section 3.2 does not have, and backslashes; llhttp skips further spaces",
+    ),
+    "target_asterisk": (BOTH, "no resource of a backend"),
+    "target_fragment": (BOTH, "RFC 9112 section 3.2: a target has none"),
+    "target_scheme": (BOTH, "only http and https are served"),
+    "target_userinfo": (BOTH, "RFC 9110 section 4.2.4"),
+    "path_escape": (BOTH, "RFC 3986 section 2.1; what was matched must be what is forwarded"),
+    "path_above_root": (BOTH, "such a path leaves what was matched"),
+    "host_missing": (("llhttp",), "it does not judge fields"),
+    "host_repeated": (("llhttp",), "it does not judge fields"),
+    "host_invalid": (BOTH, "RFC 9112 section 3.2; neither judges the value"),
+    "host_disagrees": (BOTH, "RFC 9112 section 3.2.2 lets a proxy replace Host; two authorities are meant to confuse"),
+    "content_length_repeated": (("h11",), "RFC 9112 section 6.3 lets equal values pass, and so does it"),
+    "content_length_invalid": (("h11",), "RFC 9112 section 6.3 lets a list of equal values pass, and so does it"),
+    "framing_ambiguous": (("h11",), "RFC 9112 section 6.1 lets Transfer-Encoding win: smuggling's favourite"),
+    "transfer_encoding_unsupported": (("llhttp",), "it takes any list that ends in `chunked`, and any in a response"),
+    "transfer_encoding_in_http10": (BOTH, "RFC 9112 section 6.1: to be treated as faulty"),
+    "chunk_size_invalid": (BOTH, "h11 takes space behind a size; llhttp leaves a body behind an Upgrade unread"),
+    "chunk_extension_invalid": (BOTH, "RFC 9112 section 7.1.1; h11 takes any bytes, llhttp an empty value"),
+    "chunk_end_missing": (("llhttp",), "it leaves a body behind an Upgrade unread"),
+    "trailer_forbidden": (BOTH, "RFC 9110 section 6.5.1; servers that merge trailers would obey it"),
+    "field_name_invalid": (("llhttp",), "it leaves a body behind an Upgrade unread"),
+    "field_without_colon": (("llhttp",), "it leaves a body behind an Upgrade unread"),
+    "field_space_before_colon": (("llhttp",), "it leaves a body behind an Upgrade unread"),
+}
+
+# Why we take what another refuses (by a part of its words).
+LOOSER = {
+    ("h11", "no request line received"): "RFC 9112 section 2.2: an empty line before a request is to be ignored",
+    ("h11", "illegal header line"): "RFC 9112 section 5.1: space before a response's colon is to be removed",
+    ("llhttp", "Invalid method"): "any token is a method (RFC 9110 section 9.1)",
+    ("llhttp", "Expected space after method"): "any token is a method (RFC 9110 section 9.1)",
+    ("llhttp", "Invalid header token"): "RFC 9112 section 5.1: space before a response's colon is to be removed",
+    ("llhttp", "Invalid header field char"): "RFC 9112 section 5.1: space before a response's colon is to be removed",
+    ("llhttp", "Transfer-Encoding"): "HTAB is white space around a value too (RFC 9110 section 5.6.3)",
+    ("llhttp", "Invalid HTTP version"): "a higher minor version is read as our own (RFC 9110 section 2.5)",
+}
+
+
+def explained(name: str, found: Message, other: Message | None, *, response: bool) -> bool:
+    """Whether the two read a message in different ways that we know of."""
+    if other is None:  # h11 waits for the final response behind a 1xx
+        return response and name == "h11" and found.start[0].startswith(b"1")
+    if name == "llhttp":
+        fields = dict(found.fields)
+        if b"upgrade" in fields and b"upgrade" in fields.get(b"connection", b"").lower():
+            return found[:2] == other[:2]  # it stops there: what follows is the new protocol's
+        if b"transfer-encoding" in fields and other.body != found.body:
+            return response and found[:2] == other[:2]  # "chunked" and HTAB is no `chunked` to it
+    return False
+
+
+def compare(data: bytes, *, response: bool) -> None:
+    """Fails on any disagreement that no table explains."""
+    found = ours(data, response=response)
+    for name, oracle in ORACLES.items():
+        other = oracle(data, response=response)
+        if isinstance(found, No):
+            taken = isinstance(other, Message) and other.complete
+            assert not taken or name in STRICTER[found.reason][0], (name, found, other)
+        elif isinstance(found, Message) and isinstance(other, No):
+            assert any(name == whose and words in other.reason for whose, words in LOOSER), (name, found, other)
+        elif isinstance(found, Message):
+            assert found == other or explained(name, found, other, response=response), (name, found, other)
+        else:
+            assert not isinstance(other, Message), (name, other)
+
+
+# ---------------------------------------------------------------------------------------------------------- messages
+
+TOKENS = st.text("!#$%&'*+-.^_`|~09azAZ", min_size=1, max_size=12).map(str.encode)
+METHODS = st.sampled_from([b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"PROPFIND", b"M-SEARCH"])
+TARGETS = st.text("/?a.b~%", max_size=20).map(lambda text: b"/" + text.replace("%", "%41").replace("..", "").encode())
+SPACES = st.sampled_from([b"", b" ", b"\t", b"  ", b" \t"])
+VALUES = st.one_of(
+    st.sampled_from([b"", b"1", b"a, b", b'"q;\\""', b"\xc3\xa4\xff", b"a\tb  c"]),
+    st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=20).map(str.encode),
+)
+OWN = (
+    b"host", b"content-length", b"transfer-encoding", b"connection", b"upgrade", b"keep-alive", b"proxy-connection",
+    b"expect", b"te",
+)  # fmt: skip
+FIELDS = st.lists(st.tuples(TOKENS.filter(lambda name: name.lower() not in OWN), SPACES, VALUES, SPACES), max_size=5)
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> tuple[bytes, bytes]:
+    """A framing field and the body it frames."""
+    kind = draw(st.sampled_from(["none", "length", "chunked"]))
+    content = draw(st.binary(max_size=40))
+    if kind == "none":
+        return b"", b""
+    if kind == "length":
+        return b"Content-Length: %d\r\n" % len(content), content
+    extension = draw(st.sampled_from([b"", b";a", b";a=b", b';a="b c";d']))
+    trailers = draw(st.sampled_from([b"", b"X-Sum: 1\r\n", b"a: \tb \r\nc:\r\n"]))
+    size = draw(st.integers(1, 20))
+    pieces = [content[place : place + size] for place in range(0, len(content), size)]
+    chunks = b"".join(b"%x" % len(piece) + extension + b"\r\n" + piece + b"\r\n" for piece in pieces)
+    return b"Transfer-Encoding: chunked\r\n", chunks + b"0" + extension + b"\r\n" + trailers + b"\r\n"
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> bytes:
+    """A valid request as clients send them, body and all."""
+    framing, body = draw(bodies())
+    lines = [name + b":" + before + value + after + b"\r\n" for name, before, value, after in draw(FIELDS)]
+    lines.insert(draw(st.integers(0, len(lines))), b"Host: a.example\r\n")
+    lines.insert(draw(st.integers(0, len(lines))), framing)
+    lines.append(draw(st.sampled_from([b"", b"Connection: close\r\n", b"connection: Keep-Alive, x\r\n"])))
+    version = (
+        b" HTTP/1.1\r\n" if framing.startswith(b"T") else draw(st.sampled_from([b" HTTP/1.1\r\n", b" HTTP/1.0\r\n"]))
+    )
+    return draw(METHODS) + b" " + draw(TARGETS) + version + b"".join(lines) + b"\r\n" + body
+
+
+@st.composite
+def responses(draw: st.DrawFn) -> bytes:
+    """A valid response to a GET, body and all."""
+    framing, body = draw(bodies())
+    lines = [name + b":" + before + value + after + b"\r\n" for name, before, value, after in draw(FIELDS)]
+    status = draw(st.sampled_from([b"200 OK", b"404 Not Found", b"299 ", b"500 a \tb \x80", b"304 Not Modified"]))
+    body = b"" if status.startswith(b"304") else body
+    return b"HTTP/1.1 " + status + b"\r\n" + framing + b"".join(lines) + b"\r\n" + body
+
+
+PIECES = st.sampled_from([
+    b"\r", b"\n", b"\r\n", b"\0", b" ", b"\t", b":", b";", b",", b"\x80", b"\x7f", b"\x01", b"\x0b", b"%", b"#", b"0",
+    b"1", b"a", b"-", b"+", b"/", b"..", b"\\", b'"', b"=", b"[", b"@", b"*", b"\xc2\x85", b" folded\r\n", b"HTTP/1.1",
+    b"chunked, ",
+    b"Content-Length: 5\r\n", b"Content-Length: 0\r\n", b"Transfer-Encoding: chunked\r\n", b"Host: b\r\n",
+    b"Transfer-Encoding: identity\r\n", b"Upgrade: x\r\nConnection: upgrade\r\n",
+])  # fmt: skip
+MUTATIONS = st.lists(st.tuples(st.integers(0, 400), st.integers(0, 3), PIECES | st.just(b"")), min_size=1, max_size=3)
+
+
+def mutated(data: bytes, mutations: list[tuple[int, int, bytes]]) -> bytes:
+    """`data` with some bytes put in place of others."""
+    for place, size, piece in mutations:
+        place %= len(data) + 1
+        data = (data[:place] + piece + data[place + size :]) or b"G"
+    return data
+
+
+# ------------------------------------------------------------------------------------------------------------- tests
+
+
+@given(requests())
+def test_valid_requests_read_the_same(data: bytes) -> None:
+    found = ours(data)
+    assert isinstance(found, Message)
+    assert found.complete
+    others = {name: oracle(data) for name, oracle in ORACLES.items()}
+    assert others == dict.fromkeys(ORACLES, found)
+
+
+@given(responses())
+def test_valid_responses_read_the_same(data: bytes) -> None:
+    found = ours(data, response=True)
+    assert isinstance(found, Message)
+    others = {name: oracle(data, response=True) for name, oracle in ORACLES.items()}
+    assert others == dict.fromkeys(ORACLES, found)
+
+
+@given(requests())
+def test_connections_stay_as_llhttp_says(data: bytes) -> None:
+    head = read_request(data)
+    assert isinstance(head, RequestHead)
+    heard = Heard()
+    heard.parser = httptools.HttpRequestParser(heard)
+    heard.parser.feed_data(data)
+    assert heard.keep_alive == head.keep_alive
+
+
+@settings(max_examples=400)
+@given(data=requests(), mutations=MUTATIONS)
+def test_broken_requests_differ_only_as_listed(data: bytes, mutations: list[tuple[int, int, bytes]]) -> None:
+    compare(mutated(data, mutations), response=False)
+
+
+@settings(max_examples=400)
+@given(data=responses(), mutations=MUTATIONS)
+def test_broken_responses_differ_only_as_listed(data: bytes, mutations: list[tuple[int, int, bytes]]) -> None:
+    compare(mutated(data, mutations), response=True)
+
+
+@given(data=requests(), mutations=MUTATIONS, cuts=st.lists(st.integers(0, 300), max_size=4))
+def test_broken_requests_read_the_same_in_pieces(
+    data: bytes, mutations: list[tuple[int, int, bytes]], cuts: list[int]
+) -> None:
+    data = mutated(data, mutations)
+    reader = HeadReader()
+    grown = [*sorted(cut for cut in cuts if cut < len(data)), len(data)]
+    answers = [answer for size in grown if (answer := reader.read(data[:size])) is not None]
+    assert (answers or [reader.read(data + b"x" * (len(data) + 1))])[0] == (
+        read_request(data) or read_request(data + b"x" * (len(data) + 1))
+    )
+
+
+@given(requests())
+def test_what_goes_on_reads_the_same(data: bytes) -> None:
+    """A request written anew says what it said, but for what one hop says to the next."""
+    head = read_request(data)
+    assert isinstance(head, RequestHead)
+    again = HeadReader().rewrite(data)
+    assert again is not None
+    forwarded = read_request(again)
+    assert isinstance(forwarded, RequestHead)
+    assert forwarded.size == len(again)
+    assert HeadReader().rewrite(again) == again
+    for name in ("method", "path", "query", "authority", "host", "framing", "stated", "content_length"):
+        assert getattr(forwarded, name) == getattr(head, name)
+    assert [field for field in forwarded.fields if not field[2]] == [field for field in head.fields if not field[2]]
+
+
+# Pairs that once mattered to somebody: each is compared with both, and then for what we say.
+SMUGGLED = {
+    "CL.TE": (b"Content-Length: 6\r\nTransfer-Encoding: chunked\r\n", "framing_ambiguous"),
+    "TE.TE, space": (b"Transfer-Encoding : chunked\r\n", "field_space_before_colon"),
+    "TE.TE, vertical tab": (b"Transfer-Encoding: \x0bchunked\r\n", "control_byte"),
+    "TE.TE, second": (b"Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n", "transfer_encoding_unsupported"),
+    "TE.TE, folded": (b"Transfer-Encoding:\r\n chunked\r\n", "field_folded"),
+    "TE.TE, LF": (b"A: b\nTransfer-Encoding: chunked\r\n", "bare_lf"),
+    "TE.TE, NUL": (b"Transfer-Encoding: chunked\0\r\n", "nul_byte"),
+    "CL.CL": (b"Content-Length: 6\r\nContent-Length: 5\r\n", "content_length_repeated"),
+    "CL, plus": (b"Content-Length: +6\r\n", "content_length_invalid"),
+    "CL, space inside": (b"Content-Length: 6 0\r\n", "content_length_invalid"),
+    "CL, space in the name": (b"Content-Length : 6\r\n", "field_space_before_colon"),
+    "CL, CR in the name": (b"Content-\rLength: 6\r\n", "bare_cr"),
+    "second Host": (b"Host: b\r\n", "host_repeated"),
+}
+
+
+@pytest.mark.parametrize(("fields", "reason"), SMUGGLED.values(), ids=SMUGGLED.keys())
+def test_smuggling_is_refused(fields: bytes, reason: str) -> None:
+    data = b"POST / HTTP/1.1\r\nHost: a\r\n" + fields + b"\r\n0\r\n\r\nG"
+    assert ours(data) == No(reason)
+    compare(data, response=False)
