@@ -11,7 +11,7 @@ from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcmp
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
-from fastroute.ext.balancer cimport Choice, choice_new, choice_unref
+from fastroute.ext.balancer cimport Choice, choice_new, choice_unref, choose_target
 from fastroute.ext.graveyard cimport collect_for
 from fastroute.ext.group cimport Group, group_add, group_new, group_unref
 from fastroute.ext.hosts cimport hosts_get, hosts_value
@@ -112,6 +112,10 @@ cdef class Tables:
         find_rule(self.routes, <uint32_t> socket, &scratch.head, &scratch.arena, &decision)
         id = None if decision.rule == NULL else slice_bytes(&decision.rule.id).decode()
         return id, decision.match, decision.prefix, decision.listener_port, reason_name(decision.reason).decode()
+
+    def pick(self, str rule not None) -> int:
+        """The index of the backendRef of this rule that gets the next request; -1: none. KeyError: no such rule."""
+        return choose_target((<RuleHandle> self.rules[rule]).rule.choice)
 
 
 cdef class TableBuilder:

@@ -1,0 +1,262 @@
+"""Tables made from tables: increments equal a rebuild, what is unchanged is shared, and nothing leaks or holds up."""
+
+import gc
+import resource
+import time
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from snapshots import (
+    a_listener,
+    a_match,
+    a_rule,
+    build,
+    look_up,
+    prefix_rule,
+    requests,
+    snapshots,
+)
+
+from fastroute.explain.request import Request
+from fastroute.ext.graveyard import buried, collect
+from fastroute.ext.tables import REASONS, TableBuilder, Tables, Upstreams
+from fastroute.publication import RuleSlots
+from fastroute.snapshot import PathMatch, Rule, Snapshot, ValueMatch, WeightedBackend
+
+
+@pytest.fixture(autouse=True)
+def _empty_graveyard() -> Iterator[None]:
+    """Every test gives back all it took."""
+    yield
+    gc.collect()
+    while collect(10_000):
+        pass
+    assert buried() == 0
+
+
+def step_to(before: Snapshot, after: Snapshot, tables: Tables, upstreams: Upstreams, slice_: int) -> Tables:
+    """The difference of two snapshots, put into the tables of the first; in slices."""
+    builder = TableBuilder(upstreams, tables, 2)
+    for id in before.rules.keys() - after.rules.keys():
+        builder.remove_rule(id)
+    for id in before.listeners.keys() - after.listeners.keys():
+        builder.remove_listener(id)
+    for id, listener in after.listeners.items():
+        if before.listeners.get(id) != listener:
+            builder.put_listener(listener)
+    for id, rule in after.rules.items():
+        if before.rules.get(id) != rule or rule.listener not in before.listeners:
+            builder.put_rule(rule, RuleSlots())
+    while builder.step(slice_):
+        pass
+    return builder.finish()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(snapshots(), min_size=2, max_size=5), st.lists(requests(), min_size=1, max_size=6), st.integers(0, 50))
+def test_increments_equal_a_rebuild(steps: list[Snapshot], asked: list[Request], slice_: int) -> None:
+    upstreams = Upstreams()
+    tables = build(steps[0].listeners.values(), steps[0].rules.values(), upstreams=upstreams)
+    for before, after in zip(steps, steps[1:], strict=False):
+        tables = step_to(before, after, tables, upstreams, slice_)
+        rebuilt = build(after.listeners.values(), after.rules.values())
+        assert len(tables) == len(rebuilt) == len(after.rules)
+        for request in asked:
+            for listener in after.listeners.values():
+                assert look_up(tables, request, listener) == look_up(rebuilt, request, listener)
+
+
+def taker(tables: Tables, path: str = "/") -> str:
+    request = Request(method="GET", scheme="http", authority="h", path=path)
+    return (look_up(tables, request, a_listener())[0] or "||").split("|")[2]
+
+
+def edited(tables: Tables, *rules: Rule, gone: tuple[str, ...] = ()) -> Tables:
+    builder = TableBuilder(Upstreams(), tables, 2)
+    for id in gone:
+        builder.remove_rule(id)
+    for rule in rules:
+        builder.put_rule(rule, RuleSlots())
+    return builder.finish()
+
+
+def test_old_tables_stay_as_they_were() -> None:
+    one, two = prefix_rule(1, "/a"), prefix_rule(2, "/b")
+    old = build([a_listener()], [one])
+    new = edited(old, two, gone=(one.id,))
+    assert (taker(old, "/a"), taker(old, "/b")) == ("team-1/route", "")
+    assert (taker(new, "/a"), taker(new, "/b")) == ("", "team-2/route")
+
+
+def test_a_rule_put_twice_counts_as_put_last() -> None:
+    old = build([a_listener()], [prefix_rule(1, "/a")])
+    new = edited(old, prefix_rule(1, "/b"), prefix_rule(1, "/c"))
+    assert [taker(new, path) for path in ("/a", "/b", "/c")] == ["", "", "team-1/route"]
+
+
+def test_a_rule_that_moves_to_another_hostname_leaves_the_old_one() -> None:
+    old = build([a_listener()], [prefix_rule(1, "/a")])
+    new = edited(old, prefix_rule(1, "/a", hostnames=("x.org",)))
+    assert taker(new, "/a") == ""
+
+
+def test_a_listener_that_leaves_takes_its_rules_with_it() -> None:
+    old = build([a_listener()], [prefix_rule(1, "/a"), prefix_rule(2, "/b")])
+    builder = TableBuilder(Upstreams(), old, 2)
+    builder.remove_listener(a_listener().id)
+    gone = builder.finish()
+    assert len(gone) == 0
+    assert gone.socket_index("127.0.0.1", 8080) == -1
+    again = build([a_listener()], [prefix_rule(2, "/b")], previous=gone)
+    assert [taker(again, path) for path in ("/a", "/b")] == ["", "team-2/route"]
+
+
+def test_a_listener_removed_and_put_again_has_only_the_rules_put_again() -> None:
+    rules = [prefix_rule(1, "/a"), prefix_rule(2, "/b")]
+    old = build([a_listener()], rules)
+    builder = TableBuilder(Upstreams(), old, 2)
+    builder.remove_listener(a_listener().id)
+    builder.put_listener(a_listener())
+    builder.put_rule(rules[1], RuleSlots())
+    new = builder.finish()
+    assert [taker(new, path) for path in ("/a", "/b")] == ["", "team-2/route"]
+
+
+def test_a_listener_that_changes_keeps_its_rules() -> None:
+    old = build([a_listener()], [prefix_rule(1, "/a")])
+    moved = msgspec.structs.replace(a_listener(), port=9090, spec_port=90)
+    new = build([moved], [], previous=old)
+    assert new.socket_index("127.0.0.1", 8080) == -1
+    assert new.find(new.socket_index("127.0.0.1", 9090), "GET", "/a", "h")[1:] == (0, 2, 90, "none")
+
+
+def test_an_abandoned_builder_leaves_no_trace() -> None:
+    old = build([a_listener()], [prefix_rule(number, f"/{number}") for number in range(500)])
+    builder = TableBuilder(Upstreams(), old, 2)
+    builder.remove_rule(prefix_rule(7, "/7").id)
+    builder.put_rule(prefix_rule(8, "/eight"), RuleSlots())
+    builder.step(0)
+    del builder
+    assert taker(old, "/7") == "team-7/route"
+    assert taker(edited(old, prefix_rule(501, "/501")), "/8") == "team-8/route"
+
+
+def picks(tables: Tables, count: int) -> list[int]:
+    return [tables.pick(a_rule().id) for _ in range(count)]
+
+
+def weighted(*weights: int, path: str = "") -> Rule:
+    backends = tuple(WeightedBackend(weight=weight, backend=f"ns/b{i}:80") for i, weight in enumerate(weights))
+    return a_rule("apples/fruits", a_match(PathMatch("PathPrefix", path)), backends=backends)
+
+
+def test_weights_go_on_where_they_were() -> None:
+    """Picks with an install after every one: each window of the period is exact all the same."""
+    upstreams = Upstreams()
+    tables = build([a_listener()], [weighted(7, 2, 1)], upstreams=upstreams)
+    picked: list[int] = []
+    for number in range(40):
+        picked += picks(tables, 1)
+        changed = [prefix_rule(number, f"/{number}"), weighted(7, 2, 1, path=f"/{number}")]
+        tables = build([], changed, previous=tables, upstreams=upstreams)
+    assert picked[:10] == picked[10:20] == picked[20:30] == picked[30:]
+    assert sorted(picked[3:13]) == [0] * 7 + [1] * 2 + [2]
+
+
+def test_weights_that_mean_the_same_go_on_too() -> None:
+    tables = build([a_listener()], [weighted(1, 1)])
+    first = picks(tables, 1)
+    assert picks(edited(tables, weighted(50, 50)), 1) != first
+
+
+def test_listeners_of_a_route_share_its_weights() -> None:
+    one, two = a_listener("one", port=8080), a_listener("two", port=8081)
+    rules = [
+        msgspec.structs.replace(weighted(1, 1), id=f"{at.id}|HTTPRoute|apples/fruits|0", listener=at.id)
+        for at in (one, two)
+    ]
+    tables = build([one, two], rules)
+    for _ in range(3):
+        assert sorted(tables.pick(rule.id) for rule in rules) == [0, 1]
+
+
+def test_nothing_to_pick_from() -> None:
+    tables = build([a_listener()], [weighted(0, 0)])
+    assert picks(tables, 3) == [-1, -1, -1]
+    assert picks(edited(tables, weighted()), 3) == [-1, -1, -1]
+
+
+def test_a_slice_is_as_long_as_asked_for() -> None:
+    """5,000 rules: no slice takes much longer than it should, in the building and in the freeing."""
+    upstreams = Upstreams()
+    tables = build([a_listener()], [prefix_rule(number, f"/{number}") for number in range(5000)], upstreams=upstreams)
+    builder = TableBuilder(upstreams, tables, 2)
+    builder.put_rule(prefix_rule(7, "/seven"), RuleSlots())
+    slices = []
+    left = True
+    while left:
+        began = time.perf_counter()
+        left = builder.step(100)
+        slices.append(time.perf_counter() - began)
+    assert len(slices) > 3
+    assert sorted(slices)[len(slices) // 2] < 0.001
+    tables = builder.finish()
+    del tables, builder
+    gc.collect()
+    assert buried() > 0
+    count = 0
+    while collect(100):
+        count += 1
+    assert count > 3
+
+
+def test_installs_leak_nothing() -> None:
+    """1,000 installs with churn of rules, listeners, patterns, filters and backends: memory stands still."""
+    upstreams = Upstreams()
+    tables = build([a_listener()], [prefix_rule(number, f"/{number}") for number in range(300)], upstreams=upstreams)
+    middle = 0
+    for number in range(1000):
+        builder = TableBuilder(upstreams, tables, number)
+        match = a_match(
+            PathMatch("RegularExpression", f"/{number % 7}[a-z]*"),
+            headers=(ValueMatch("x", f"{number % 5}.*", "RegularExpression"),),
+        )
+        backend = WeightedBackend(weight=number, backend=f"ns/b{number}:80")
+        builder.put_rule(a_rule(f"churn/{number % 3}", match, backends=(backend,)), RuleSlots())
+        builder.put_listener(a_listener("other", f"h{number % 4}.org"))
+        builder.put_rule(a_rule(f"churn/{number}", listener=a_listener("other").id), RuleSlots())
+        builder.remove_rule(a_rule(f"churn/{number - 1}", listener=a_listener("other").id).id)
+        upstreams.update(backend.backend, [("10.0.0.1", number % 60_000 + 1)])
+        upstreams.remove(f"ns/b{number - 1}:80")
+        tables = builder.finish()
+        while collect(10_000):
+            pass
+        if number == 500:
+            middle = resident()
+    assert resident() - middle < 2 * 1024 * 1024
+    assert len(upstreams.statistics()) < 10
+
+
+def resident() -> int:
+    """Bytes of memory this process occupies."""
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * resource.getpagesize()
+
+
+def test_five_thousand_rules_take_little_memory() -> None:
+    gc.collect()
+    rules = [prefix_rule(number, f"/team-{number % 50}/application-{number}") for number in range(5000)]
+    before = resident()
+    tables = build([a_listener()], rules)
+    assert resident() - before < 10 * 1024 * 1024
+    assert len(tables) == 5000
+
+
+def test_reasons_are_named_once() -> None:
+    assert REASONS[:3] == ("none", "no_listener", "no_rule")
+    assert "host_missing" in REASONS
+    own = [reason for reason in REASONS[:64] if reason]
+    assert len(set(own)) == len(own)
