@@ -175,11 +175,10 @@ class _Body(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _bodies(route: RouteNode) -> tuple[_Body, ...]:
-    """The rules of an accepted route. A rule without a match that can take a request is none."""
+    """The rules of an accepted route."""
     source = route.source
     assert isinstance(source, HTTPRoute), f"a {route.kind} is not served: it is never accepted"
-    bodies = (_body(source, node) for node in route.rules)
-    return tuple(body for body in bodies if body.matches)
+    return tuple(_body(source, node) for node in route.rules)
 
 
 def _body(route: HTTPRoute, node: RuleNode) -> _Body:

@@ -9,17 +9,13 @@ from fastroute.snapshot import Match, PathMatch, ValueMatch
 
 
 def matches_of(route: HTTPRoute, rule: int) -> tuple[Match, ...]:
-    """The matches of `route`'s rule number `rule`. One whose path climbs above the root is left out: no request that
-    is let in can have such a path."""
+    """The matches of `route`'s rule number `rule`; without any it takes every request (HTTPRouteRule.matches)."""
     written = route.spec.rules[rule].matches or (HTTPRouteMatch(),)
-    made = (_match(route, rule, index, match) for index, match in enumerate(written))
-    return tuple(match for match in made if match is not None)
+    return tuple(_match(route, rule, index, match) for index, match in enumerate(written))
 
 
-def _match(route: HTTPRoute, rule: int, index: int, written: HTTPRouteMatch) -> Match | None:
+def _match(route: HTTPRoute, rule: int, index: int, written: HTTPRouteMatch) -> Match:
     path = path_match(written.path)
-    if path is None:
-        return None
     headers = _first_of_each((match.name.lower(), match) for match in written.headers)
     query = _first_of_each((match.name, match) for match in written.query_params)
     place = place_of(route, rule, index)
@@ -32,14 +28,12 @@ def _match(route: HTTPRoute, rule: int, index: int, written: HTTPRouteMatch) -> 
     )
 
 
-def path_match(written: HTTPPathMatch) -> PathMatch | None:
-    """None when the value can match no request. A pattern stays as written: it is matched against normalised paths."""
+def path_match(written: HTTPPathMatch) -> PathMatch:
+    """A pattern stays as written: it is matched against normalised paths. ValueError for a path that no request can
+    have: the graph should have refused its route."""
     if written.type == "RegularExpression":
         return PathMatch(written.type, written.value)
-    try:
-        value = normalise_path(written.value).decode("latin-1")
-    except ValueError:
-        return None
+    value = normalise_path(written.value).decode("latin-1")
     # "/foo/" and "/foo" are the same prefix, and "/" is that of everything
     return PathMatch(written.type, value.removesuffix("/") if written.type == "PathPrefix" else value)
 

@@ -43,17 +43,23 @@ def filter_response(filters: Iterable[Filter], headers: Headers) -> Headers:
 
 
 def modified(modifier: HeaderModifier, headers: Headers) -> Headers:
-    """`set` replaces every field of its name, `add` appends to the value there is, `remove` removes."""
-    gone = {name.lower() for name in modifier.remove} | {field.name.lower() for field in modifier.set}
-    kept = [(name, value) for name, value in headers if name.lower() not in gone]
-    kept += [(field.name, field.value) for field in modifier.set]
+    """`set` leaves one field of its name, where the first one was; `add` appends to the last one; `remove` removes."""
+    kept = [(name, value) for name, value in headers if name.lower() not in map(str.lower, modifier.remove)]
+    for field in modifier.set:
+        first, *others = _places(kept, field.name) or [len(kept)]
+        kept[first : first + 1] = [(kept[first][0] if first < len(kept) else field.name, field.value)]
+        kept = [pair for index, pair in enumerate(kept) if index not in others]
     for field in modifier.add:
-        at = next((i for i, (name, _) in enumerate(kept) if name.lower() == field.name.lower()), None)
-        if at is None:
-            kept.append((field.name, field.value))
+        if places := _places(kept, field.name):
+            name, value = kept[places[-1]]
+            kept[places[-1]] = (name, f"{value},{field.value}")
         else:
-            kept[at] = (kept[at][0], f"{kept[at][1]},{field.value}")
+            kept.append((field.name, field.value))
     return tuple(kept)
+
+
+def _places(headers: list[tuple[str, str]], name: str) -> list[int]:
+    return [index for index, (field, _) in enumerate(headers) if field.lower() == name.lower()]
 
 
 def rewritten(rewrite: Rewrite, request: Request, prefix: int) -> Request:

@@ -10,6 +10,7 @@ from typing import Any
 from fastroute.graph import conditions
 from fastroute.graph.backend import Targets, find_problem, resolve_backend_ref
 from fastroute.graph.node import Problem, RouteNode, RuleNode
+from fastroute.graph.path import path_error
 from fastroute.graph.regex import regex_error
 from fastroute.resources.gateway import (
     HTTPBackendRef,
@@ -100,10 +101,16 @@ def _incompatible(rule: HTTPRouteRule, ref: HTTPBackendRef, field: str) -> Itera
     types = {filter_.type for filter_ in (*rule.filters, *ref.filters)}
     if {"RequestRedirect", "URLRewrite"} <= types:
         yield conditions.incompatible_filters("RequestRedirect and URLRewrite exclude each other.", field)
+    if any(map(_rewrites_path, rule.filters)) and any(map(_rewrites_path, ref.filters)):
+        yield conditions.incompatible_filters("The path is rewritten by the rule and by the backendRef.", field)
     replaces_prefix = any(_replaces_prefix(filter_) for filter_ in ref.filters)
     if replaces_prefix and any(match.path.type != "PathPrefix" for match in rule.matches):
         what = "ReplacePrefixMatch needs a path match of type PathPrefix in every match of the rule."
         yield conditions.incompatible_filters(what, field)
+
+
+def _rewrites_path(filter_: HTTPRouteFilter) -> bool:
+    return filter_.url_rewrite is not None and filter_.url_rewrite.path is not None
 
 
 def _replaces_prefix(filter_: HTTPRouteFilter) -> bool:
@@ -117,6 +124,9 @@ def _match_problems(match: HTTPRouteMatch, field: str) -> Iterator[Problem]:
     patterns = [(f"{field}.path", match.path.type, match.path.value)]
     patterns += [(f"{field}.headers[{i}]", header.type, header.value) for i, header in enumerate(match.headers)]
     patterns += [(f"{field}.queryParams[{i}]", param.type, param.value) for i, param in enumerate(match.query_params)]
+    if match.path.type != "RegularExpression" and (error := path_error(match.path.value)):
+        what = f"path {match.path.value} can be that of no request: {error}."
+        yield conditions.unsupported_value(what, f"{field}.path")
     for where, type_, pattern in patterns:
         if type_ == "RegularExpression" and (error := regex_error(pattern)):
             yield conditions.unsupported_value(f"pattern {pattern} is refused by RE2: {error}.", f"{where}.value")

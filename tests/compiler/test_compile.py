@@ -5,6 +5,7 @@ from worlds import APPLES, BANANAS, FRUITS, GATEWAY, grant, graph_of, route, ser
 from fastroute.compiler.compile import Compiled, compile_snapshot
 from fastroute.graph.build import build_graph
 from fastroute.publication import SetEndpoints, UpsertRule, difference
+from fastroute.resources.meta import Key
 from fastroute.resources.world import Resources
 from fastroute.settings import Addressing, GraphSettings
 from fastroute.snapshot import (
@@ -111,7 +112,6 @@ def test_matches_are_normalised_and_ranked() -> None:
     - path: {type: PathPrefix, value: /a/}
     - path: {type: PathPrefix, value: /}
     - path: {type: RegularExpression, value: "/[a-z]+"}
-    - path: {type: PathPrefix, value: /%2e%2e/a}
 """,
         ),
     )
@@ -173,6 +173,23 @@ def test_rules_that_answer_without_a_backend() -> None:
         ((Redirect(status=301, hostname="example.org"),), ()),
         ((), ()),
     ]
+
+
+def test_a_path_that_no_request_can_have_is_refused() -> None:
+    climbing = route("infra/r", "\n  - matches: [{path: {value: /a/%2e%2e/%2e%2e/b}}]")
+    graph = graph_of(GATEWAY, climbing)
+    assert compile_snapshot(graph).snapshot.rules == {}
+    [problem] = graph.routes["HTTPRoute", Key("infra", "r")].problems
+    assert (problem.reason, problem.field) == ("UnsupportedValue", "spec.rules[0].matches[0].path")
+
+
+def test_a_path_rewritten_twice_is_refused() -> None:
+    rewrite = "filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplaceFullPath, replaceFullPath: /x}}}]"
+    rule = f"\n  - {rewrite}\n    backendRefs: [{{name: apple-echo, port: 80, {rewrite}}}]"
+    graph = graph_of(GATEWAY, APPLES, route("apples/r", rule))
+    assert compile_snapshot(graph).snapshot.rules == {}
+    [problem] = graph.routes["HTTPRoute", Key("apples", "r")].problems
+    assert problem.reason == "IncompatibleFilters"
 
 
 def test_a_refused_route_is_nowhere() -> None:

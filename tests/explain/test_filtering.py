@@ -77,9 +77,9 @@ def test_header_modifiers_set_add_and_remove() -> None:
     assert isinstance(after, Request)
     assert after.headers == (
         ("Host", "shop.example:8080"),
-        ("X-A", "1,more"),
-        ("x-a", "2"),
-        ("x-b", "new"),
+        ("X-A", "1"),
+        ("x-a", "2,more"),
+        ("X-B", "new"),
         ("X-D", "5"),
     )
 
@@ -104,5 +104,5 @@ def test_each_direction_has_its_own_modifiers() -> None:
         HeaderModifier(direction="response", set=(HeaderValue("Server", "x"),)),
         HeaderModifier(direction="request", remove=("Via",)),
     )
-    assert filter_response(steps, (("server", "y"), ("Via", "1.1 a"))) == (("Via", "1.1 a"), ("Server", "x"))
+    assert filter_response(steps, (("server", "y"), ("Via", "1.1 a"))) == (("server", "x"), ("Via", "1.1 a"))
     assert filter_request(steps[:1], request(), 0, 80) == request()
