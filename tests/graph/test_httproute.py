@@ -1,0 +1,147 @@
+"""HTTPRoutes: what is not served is named, and takes the whole route out of service."""
+
+from typing import Any
+
+import pytest
+from graph.world import gateway, grant, ref, route, service, world
+
+from fastroute.graph.build import build_graph
+from fastroute.graph.node import RouteNode
+from fastroute.resources.gateway import GRPCRoute
+from fastroute.resources.meta import Key, Resource
+from fastroute.settings import GraphSettings
+
+ECHO = {"name": "echo", "port": 80}
+
+
+def node(*others: Resource, **written: Any) -> RouteNode:
+    one = route("r", "infra", **written)
+    graph = build_graph(world(gateway(), service("echo", "infra"), one, *others), GraphSettings())
+    found = graph.routes["HTTPRoute", Key("infra", "r")]
+    (listener,) = graph.gateways[Key("infra", "gw")].listeners
+    assert bool(listener.attachments) is found.accepted
+    return found
+
+
+def modifier(type_: str = "RequestHeaderModifier", **lists: Any) -> dict[str, Any]:
+    return {"type": type_, type_[0].lower() + type_[1:]: lists}
+
+
+REWRITE = {"type": "URLRewrite", "urlRewrite": {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/x"}}}
+REDIRECT = {"type": "RequestRedirect", "requestRedirect": {"scheme": "https"}}
+MIRROR = {"type": "RequestMirror", "requestMirror": {"backendRef": ECHO}}
+EXTENSION = {"type": "ExtensionRef", "extensionRef": {"group": "x.io", "kind": "Thing", "name": "t"}}
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ({"backendRefs": [ECHO]}, []),
+        ({"filters": [REDIRECT]}, []),
+        ({"filters": [REWRITE], "backendRefs": [ECHO]}, []),
+        ({"filters": [modifier(set=[{"name": "X-A", "value": "b"}])], "backendRefs": [ECHO]}, []),
+        ({"filters": [MIRROR]}, ["spec.rules[0].filters[0].type"]),
+        ({"filters": [REDIRECT, {"type": "CORS", "cors": {}}]}, ["spec.rules[0].filters[1].type"]),
+        ({"filters": [{"type": "ExternalAuth"}]}, ["spec.rules[0].filters[0].type"]),
+        ({"backendRefs": [{**ECHO, "filters": [EXTENSION]}]}, ["spec.rules[0].backendRefs[0].filters[0].type"]),
+        ({"retry": {"attempts": 2}}, ["spec.rules[0].retry"]),
+        ({"sessionPersistence": {"sessionName": "a"}}, ["spec.rules[0].sessionPersistence"]),
+        ({"retry": {"attempts": 2}, "filters": [MIRROR]}, ["spec.rules[0].retry", "spec.rules[0].filters[0].type"]),
+        ({"filters": [modifier(remove=["Transfer-Encoding"])]}, ["spec.rules[0].filters[0].requestHeaderModifier"]),
+        (
+            {"filters": [modifier("ResponseHeaderModifier", add=[{"name": "CONNECTION", "value": "close"}])]},
+            ["spec.rules[0].filters[0].responseHeaderModifier"],
+        ),
+    ],
+)
+def test_unserved(rule: dict[str, Any], expected: list[str]) -> None:
+    found = node(rules=[rule])
+    assert [problem.field for problem in found.problems] == expected
+    assert all((problem.condition, problem.reason) == ("Accepted", "UnsupportedValue") for problem in found.problems)
+    assert all(problem.message.startswith(f"{problem.field}: ") for problem in found.problems)
+
+
+@pytest.mark.parametrize(
+    ("rule", "compatible"),
+    [
+        ({"filters": [REWRITE], "backendRefs": [{**ECHO, "filters": [REDIRECT]}]}, False),
+        ({"backendRefs": [{**ECHO, "filters": [REWRITE]}]}, True),
+        (
+            {"backendRefs": [{**ECHO, "filters": [REWRITE]}], "matches": [{"path": {"type": "Exact", "value": "/a"}}]},
+            False,
+        ),
+        (
+            {"backendRefs": [{**ECHO, "filters": [REDIRECT]}], "matches": [{"path": {"type": "Exact", "value": "/a"}}]},
+            True,
+        ),
+    ],
+)
+def test_filters_of_a_rule_and_its_backend_refs_together(rule: dict[str, Any], compatible: bool) -> None:
+    found = node(rules=[rule])
+    assert [problem.reason for problem in found.problems] == ([] if compatible else ["IncompatibleFilters"])
+
+
+@pytest.mark.parametrize(("value", "served"), [(None, True), ("None", True), ("All", False)])
+def test_default_gateways(value: str | None, served: bool) -> None:
+    found = node(spec={"useDefaultGateways": value})
+    assert [problem.field for problem in found.problems] == ([] if served else ["spec.useDefaultGateways"])
+
+
+def matching(**match: Any) -> dict[str, Any]:
+    return {"matches": [{"path": {"value": "/"}}, match]}
+
+
+@pytest.mark.parametrize(
+    ("match", "field"),
+    [
+        ({"path": {"type": "RegularExpression", "value": "/[0-9]+"}}, None),
+        ({"path": {"type": "RegularExpression", "value": "/(a"}}, "path"),
+        ({"headers": [{"type": "RegularExpression", "name": "a", "value": "b+"}]}, None),
+        ({"headers": [{"name": "a", "value": "(b"}]}, None),
+        ({"headers": [{"type": "RegularExpression", "name": "a", "value": "(b"}]}, "headers[0]"),
+        (
+            {"queryParams": [{"name": "a", "value": "("}, {"type": "RegularExpression", "name": "b", "value": "("}]},
+            "queryParams[1]",
+        ),
+    ],
+)
+def test_patterns_that_the_engine_refuses(match: dict[str, Any], field: str | None) -> None:
+    found = node(rules=[matching(**match)])
+    expected = [] if field is None else [f"spec.rules[0].matches[1].{field}.value"]
+    assert [problem.field for problem in found.problems] == expected
+    assert all("is refused by RE2: missing )" in problem.message for problem in found.problems)
+
+
+def test_references_are_judged_though_the_route_is_not_accepted() -> None:
+    elsewhere = {"type": "RequestMirror", "requestMirror": {"backendRef": {**ECHO, "namespace": "red"}}}
+    found = node(rules=[{"backendRefs": [ref("none")], "filters": [elsewhere]}])
+    assert [(problem.condition, problem.reason, problem.field) for problem in found.problems] == [
+        ("Accepted", "UnsupportedValue", "spec.rules[0].filters[0].type"),
+        ("ResolvedRefs", "RefNotPermitted", "spec.rules[0].filters[0].requestMirror.backendRef"),
+        ("ResolvedRefs", "BackendNotFound", "spec.rules[0].backendRefs[0].name"),
+    ]
+
+
+def test_every_refused_reference_is_a_problem_of_its_own_and_keeps_its_weight() -> None:
+    refs = [ref("a", "red", weight=70), ref("echo", weight=20), ref("b", "red", weight=10), ref("a", "red", weight=0)]
+    found = node(rules=[{"backendRefs": refs}])
+    assert [(r.id, r.weight, r.resolved) for r in found.rules[0].backend_refs] == [
+        ("red/a:80", 70, False),
+        ("infra/echo:80", 20, True),
+        ("red/b:80", 10, False),
+        ("red/a:80", 0, False),
+    ]
+    assert [problem.field for problem in found.problems] == [f"spec.rules[0].backendRefs[{i}]" for i in (0, 2, 3)]
+    assert found.accepted
+
+
+def test_grpc_routes_say_that_they_are_not_served() -> None:
+    one = route("r", "infra", ref("echo"), ref("echo", "red"), type_=GRPCRoute)
+    graph = build_graph(world(gateway(), service("echo", "infra"), one, grant("g", "red", "infra")), GraphSettings())
+    found = graph.routes["GRPCRoute", one.key]
+    assert [(problem.condition, problem.reason) for problem in found.problems] == [
+        ("Accepted", "UnsupportedValue"),
+        ("ResolvedRefs", "RefNotPermitted"),
+    ]
+    (parent,) = graph.parents["GRPCRoute", one.key]
+    assert (parent.listeners, parent.problems) == ((), ())

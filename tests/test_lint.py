@@ -1,0 +1,216 @@
+"""Warnings: each check by the smallest world that it warns of, and one that it does not."""
+
+from typing import Any
+
+import pytest
+import yaml
+from graph.world import endpoint_slice, gateway, grant, listener, make, ref, route, service, world
+
+from fastroute.graph.build import build_graph
+from fastroute.graph.finding import Finding
+from fastroute.lint import lint
+from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, GRPCRoute
+from fastroute.resources.meta import Resource
+from fastroute.settings import GraphSettings
+
+TO_GATEWAY = {"to_kind": "Gateway", "to_group": GROUP}
+
+
+def warnings(*objects: Resource) -> list[Finding]:
+    resources = world(*objects)
+    return list(lint(resources, build_graph(resources, GraphSettings())))
+
+
+def said(reason: str, *objects: Resource) -> list[tuple[str, str | None]]:
+    found = [one for one in warnings(*objects) if one.reason == reason]
+    assert all(one.condition is None for one in found)
+    return [(f"{one.kind} {one.key}", one.field) for one in found]
+
+
+def matches(*written: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"matches": list(written), "backendRefs": [ref("s")]}]
+
+
+CLEAN = (gateway(), route("r", "red", ref("s")), service("s", "red"), endpoint_slice("s", "red", "s", "127.0.0.1"))
+
+
+def test_nothing_to_say() -> None:
+    assert warnings(*CLEAN) == []
+
+
+def test_a_grant_to_kind_gateway() -> None:
+    same = gateway("gw", "infra", listener(allow="Same"))
+    tenants = grant("tenants", "infra", "red", **TO_GATEWAY)
+    assert said("GrantToGateway", same, tenants) == [("ReferenceGrant infra/tenants", "spec.to[0].kind")]
+    (found,) = warnings(same, tenants)
+    stanza = yaml.safe_load(found.fix or "")["allowedRoutes"]["namespaces"]["selector"]["matchExpressions"][0]
+    assert stanza["values"] == ["infra", "red"]
+    (elsewhere,) = warnings(gateway(), grant("tenants", "red", "red", **TO_GATEWAY))
+    assert (elsewhere.reason, elsewhere.fix) == ("GrantToGateway", None)
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"to_group": "core"}, "spec.to[0].group"),
+        ({"to_group": "v1"}, "spec.to[0].group"),
+        ({"origin": {"group": "core"}}, "spec.from[0].group"),
+    ],
+)
+def test_core_is_not_the_empty_group(more: dict[str, Any], field: str) -> None:
+    found = said("GrantGroupNotCore", *CLEAN, grant("g", "red", "blue", **more))
+    assert found == [("ReferenceGrant red/g", field)]
+
+
+MIRROR = {"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "s", "namespace": "red", "port": 80}}}
+
+
+@pytest.mark.parametrize(
+    ("granted", "user", "unused"),
+    [
+        (grant("g", "red", "blue"), route("r", "blue", ref("s", "red")), False),
+        (grant("g", "red", "blue", "s"), route("r", "blue", ref("s", "red")), False),
+        (grant("g", "red", "blue", "s"), route("r", "blue", rules=[{"filters": [MIRROR]}]), False),
+        (grant("g", "red", "blue", "t"), route("r", "blue", ref("s", "red")), True),
+        (grant("g", "red", "green"), route("r", "blue", ref("s", "red")), True),
+        (grant("g", "red", "red"), route("r", "red", ref("s", "red")), True),
+        (grant("g", "red", "blue"), route("r", "blue", ref("s", "red"), type_=GRPCRoute), True),
+        (grant("g", "red", "blue", from_kind="GRPCRoute"), route("r", "blue", ref("s", "red"), type_=GRPCRoute), False),
+        (grant("g", "red", "blue", from_kind="TCPRoute"), route("r", "blue"), False),
+        (grant("g", "red", "blue", to_kind="Secret", from_kind="Gateway"), route("r", "blue"), False),
+        (grant("g", "red", "blue", origin={"group": "core"}), route("r", "blue", ref("s", "red")), True),
+        (grant("g", "red", "blue", **TO_GATEWAY), route("r", "blue"), False),
+    ],
+)
+def test_a_grant_that_nothing_uses(granted: Resource, user: Resource, unused: bool) -> None:
+    assert said("GrantUnused", gateway(), granted, user) == ([("ReferenceGrant red/g", "spec")] if unused else [])
+
+
+def test_a_class_that_nobody_wrote() -> None:
+    theirs = make(GatewayClass, "", "theirs", {"controllerName": "x.io/other"})
+    given = (gateway("a", class_name="none"), gateway("b", class_name="theirs"), theirs)
+    assert said("UnknownGatewayClass", *given) == [("Gateway infra/a", "spec.gatewayClassName")]
+    assert said("UnknownGatewayClass", gateway()) == []
+
+
+def test_infrastructure_without_objects() -> None:
+    labelled = gateway(spec={"infrastructure": {"labels": {"a": "b"}, "annotations": {}}})
+    assert said("InfrastructureUnused", labelled) == [("Gateway infra/gw", "spec.infrastructure")]
+
+
+def test_parents_that_are_not_there() -> None:
+    parents = [{"namespace": "infra", "name": "gw"}, {"name": "gone"}, {"name": "mesh", "kind": "Service", "group": ""}]
+    given = (gateway(), route("r", "red", ref("s"), parents=parents), route("lost", "red", ref("s"), parents=[]))
+    assert said("ParentNotFound", *given) == [("HTTPRoute red/r", "spec.parentRefs[1]")]
+    assert said("ParentKindNotServed", *given) == [("HTTPRoute red/r", "spec.parentRefs[2].kind")]
+    assert said("NoParents", *given) == [("HTTPRoute red/lost", "spec.parentRefs")]
+
+
+def test_a_hostname_that_no_listener_takes() -> None:
+    given = gateway("gw", "infra", listener("a", hostname="*.example.com"), listener("b", 81, hostname="b.org"))
+    names = ["a.example.com", "b.org", "c.org"]
+    assert said("HostnameUnused", given, route("r", "red", hostnames=names)) == [
+        ("HTTPRoute red/r", "spec.hostnames[2]")
+    ]
+    assert said("HostnameUnused", given, route("r", "red", hostnames=["c.org"])) == []  # NoMatchingListenerHostname
+    assert said("HostnameUnused", given, route("r", "red")) == []
+
+
+PREFIX = {"path": {"value": "/a"}}
+OLD, NEW = {"creationTimestamp": "2026-01-01T00:00:00Z"}, {"creationTimestamp": "2026-01-02T00:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "shadowed"),
+    [
+        ({"path": {"value": "/a"}}, {"path": {"value": "/a"}}, True),
+        ({"path": {"value": "/a/"}}, {"path": {"value": "/a"}}, True),
+        ({"path": {"value": "/%61"}}, {"path": {"value": "/a"}}, True),
+        ({"path": {"value": "/a"}}, {"path": {"value": "/a", "type": "Exact"}}, False),
+        ({"path": {"value": "/a"}}, {"path": {"value": "/b"}}, False),
+        ({"method": "GET"}, {"method": "GET"}, True),
+        ({"method": "GET"}, {}, False),
+        ({"headers": [{"name": "A", "value": "b"}]}, {"headers": [{"name": "a", "value": "b"}]}, True),
+        ({"headers": [{"name": "A", "value": "b"}]}, {"headers": [{"name": "a", "value": "c"}]}, False),
+        (
+            {"headers": [{"name": "a", "value": "b"}, {"name": "c", "value": "d"}]},
+            {"headers": [{"name": "c", "value": "d"}, {"name": "a", "value": "b"}]},
+            True,
+        ),
+        ({"queryParams": [{"name": "A", "value": "b"}]}, {"queryParams": [{"name": "a", "value": "b"}]}, False),
+        ({"queryParams": [{"name": "a", "value": "b"}]}, {"queryParams": [{"name": "a", "value": "b"}]}, True),
+        ({}, {"path": {"type": "RegularExpression", "value": "/.*"}}, True),
+        ({"method": "GET"}, {"path": {"type": "RegularExpression", "value": "/.*"}}, False),
+        ({"path": {"value": "/a"}}, {"path": {"type": "RegularExpression", "value": "/a.*"}}, False),
+    ],
+)
+def test_a_match_that_another_leaves_nothing(one: dict[str, Any], two: dict[str, Any], shadowed: bool) -> None:
+    given = (
+        gateway(),
+        route("z", "red", rules=matches(one), meta=OLD),
+        route("a", "red", rules=matches(two), meta=NEW),
+    )
+    expected = [("HTTPRoute red/a", "spec.rules[0].matches[0]")] if shadowed else []
+    assert said("Shadowed", *given) == expected
+
+
+def test_a_shadowed_match_names_its_winner() -> None:
+    given = (
+        gateway(),
+        route("r", "red", rules=matches(PREFIX) + matches({"path": {"value": "/b"}}, PREFIX), hostnames=["a.com"]),
+    )
+    (found,) = [one for one in warnings(*given) if one.reason == "Shadowed"]
+    assert found.field == "spec.rules[1].matches[1]"
+    assert found.message == (
+        "It takes no request for a.com on listener proxy of Gateway infra/gw: rule 0 of HTTPRoute red/r (matches[0]) "
+        "takes all of them first."
+    )
+
+
+def test_matches_on_other_hostnames_or_listeners_do_not_shadow() -> None:
+    parents = [[{"namespace": "infra", "name": "gw", "sectionName": name}] for name in ("a", "b")]
+    given = gateway("gw", "infra", listener("a"), listener("b", 81))
+    assert said("Shadowed", given, *(route(f"r{i}", "red", parents=parents[i]) for i in (0, 1))) == []
+    hosts = (route("a", "red", hostnames=["a.com"]), route("b", "red", hostnames=["*.com"]), route("c", "red"))
+    assert said("Shadowed", gateway(), *hosts) == []
+
+
+def test_rules_that_answer_500() -> None:
+    redirect = {"filters": [{"type": "RequestRedirect", "requestRedirect": {"scheme": "https"}}]}
+    zero, one = ref("s", weight=0), ref("s", weight=1)
+    rules = [{}, redirect, {"backendRefs": [zero, zero]}, {"backendRefs": [zero, one]}]
+    given = (gateway(), route("r", "red", rules=rules))
+    assert said("NoBackendRefs", *given) == [("HTTPRoute red/r", "spec.rules[0]")]
+    assert said("AllWeightsZero", *given) == [("HTTPRoute red/r", "spec.rules[2].backendRefs")]
+    assert said("WeightZero", *given) == [("HTTPRoute red/r", "spec.rules[3].backendRefs[0].weight")]
+
+
+def test_a_path_that_no_request_has() -> None:
+    given = (gateway(), route("r", "red", rules=matches(PREFIX, {"path": {"value": "/%2e%2e/x"}})))
+    assert said("PathUnreachable", *given) == [("HTTPRoute red/r", "spec.rules[0].matches[1].path.value")]
+
+
+def test_a_header_that_one_filter_changes_twice() -> None:
+    modifier = {"set": [{"name": "X-A", "value": "1"}], "add": [{"name": "X-B", "value": "1"}], "remove": ["x-a"]}
+    twice = {"type": "ResponseHeaderModifier", "responseHeaderModifier": modifier}
+    once = {"type": "RequestHeaderModifier", "requestHeaderModifier": {"remove": ["a", "b"]}}
+    rules = [{"filters": [once, twice], "backendRefs": [{**ref("s"), "filters": [twice]}]}]
+    assert said("HeaderChangedTwice", gateway(), route("r", "red", rules=rules)) == [
+        ("HTTPRoute red/r", "spec.rules[0].filters[1]"),
+        ("HTTPRoute red/r", "spec.rules[0].backendRefs[0].filters[0]"),
+    ]
+
+
+def test_a_backend_without_endpoints() -> None:
+    *others, _ = CLEAN
+    assert said("NoEndpoints", *others) == [("Service red/s", "spec.ports")]
+
+
+def test_gateways_that_are_not_ours_are_left_alone() -> None:
+    theirs = make(
+        Gateway,
+        "infra",
+        "gw",
+        {"gatewayClassName": "x", "listeners": [listener()], "infrastructure": {"labels": {"a": "b"}}},
+    )
+    assert {one.reason for one in warnings(theirs)} == {"UnknownGatewayClass"}

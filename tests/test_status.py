@@ -1,0 +1,326 @@
+"""Statuses: all is well, overlaid by problems, then by what the data plane did."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from graph.world import gateway, grant, listener, make, ref, replaced, route, service, world
+
+from fastroute.graph.build import build_graph
+from fastroute.graph.feature import SUPPORTED_FEATURES
+from fastroute.graph.node import Graph
+from fastroute.resources.gateway import GatewayClass, GRPCRoute
+from fastroute.resources.meta import Key, Resource
+from fastroute.resources.status_patch import StatusPatch
+from fastroute.settings import Addressing, GraphSettings
+from fastroute.snapshot import Bound, Failed, Outcome
+from fastroute.status import LONGEST_MESSAGE, build_statuses, everything_bound
+
+GATEWAY = ("Gateway", Key("infra", "gw"))
+ROUTE = ("HTTPRoute", Key("red", "r"))
+OURS = "fastroute.dev/gateway"
+NOBODY = object()
+
+
+def graph_of(*objects: Resource, **addressing: Any) -> Graph:
+    return build_graph(world(*objects), GraphSettings(addressing=Addressing(**addressing)))
+
+
+def patch(id_: Any, *objects: Resource, outcome: Any = NOBODY, **addressing: Any) -> StatusPatch:
+    """The patch of one object; without `outcome`, of a data plane that bound everything."""
+    graph = graph_of(*objects, **addressing)
+    return build_statuses(graph, everything_bound(graph) if outcome is NOBODY else outcome).patches[id_]
+
+
+def short(conditions: list[dict[str, Any]]) -> dict[str, str]:
+    return {c["type"]: c["status"] + (f"/{c['reason']}" if c["reason"] != c["type"] else "") for c in conditions}
+
+
+def listeners(found: StatusPatch) -> dict[str, dict[str, str]]:
+    return {entry["name"]: short(entry["conditions"]) for entry in found.status["listeners"]}
+
+
+WELL = {"Accepted": "True", "Programmed": "True", "ResolvedRefs": "True"}
+
+
+# --- Outcomes
+
+
+def test_nothing_is_programmed_before_it_is_acknowledged() -> None:
+    found = patch(GATEWAY, gateway(), outcome=None)
+    assert short(found.status["conditions"]) == {"Accepted": "True", "Programmed": "False/Pending"}
+    assert listeners(found) == {"proxy": {**WELL, "Programmed": "False/Pending"}}
+
+
+def test_a_listener_that_the_outcome_does_not_know_is_pending() -> None:
+    outcome = Outcome(version=1, listeners={"infra/gw/a@127.0.0.1": Bound()})
+    found = patch(GATEWAY, gateway("gw", "infra", listener("a"), listener("b", 81)), outcome=outcome)
+    assert short(found.status["conditions"]) == {"Accepted": "True", "Programmed": "True"}
+    assert {name: entry["Programmed"] for name, entry in listeners(found).items()} == {
+        "a": "True",
+        "b": "False/Pending",
+    }
+
+
+def test_a_port_that_cannot_be_bound() -> None:
+    outcome = Outcome(version=1, listeners={"infra/gw/proxy@127.0.0.1": Failed("port 80 needs root")})
+    found = patch(GATEWAY, gateway(), outcome=outcome)
+    assert listeners(found) == {"proxy": {**WELL, "Accepted": "False/PortUnavailable", "Programmed": "False/Invalid"}}
+    (entry,) = found.status["listeners"]
+    assert {c["message"] for c in entry["conditions"] if c["status"] == "False"} == {"port 80 needs root"}
+    assert short(found.status["conditions"])["Programmed"] == "False/Invalid"
+
+
+@pytest.mark.parametrize(
+    ("bind", "failed", "programmed"),
+    [
+        (("0.0.0.0", "::"), {"::"}, "True"),
+        (("0.0.0.0", "::"), {"0.0.0.0", "::"}, "False/Invalid"),
+        (("127.0.0.1", "::1"), {"::1"}, "False/Invalid"),
+        (("127.0.0.1", "::1"), set(), "True"),
+    ],
+)
+def test_one_address_of_two_cannot_be_bound(bind: tuple[str, ...], failed: set[str], programmed: str) -> None:
+    results = {f"infra/gw/proxy@{a}": Failed("no IPv6 here") if a in failed else Bound() for a in bind}
+    outcome = Outcome(version=1, listeners=results)
+    found = patch(GATEWAY, gateway(), outcome=outcome, bind=bind, addresses=("192.0.2.1",))
+    assert listeners(found)["proxy"]["Programmed"] == programmed
+
+
+def test_a_listener_that_is_not_served_does_not_wait_for_an_outcome() -> None:
+    found = patch(GATEWAY, gateway("gw", "infra", listener(protocol="TCP")), outcome=None)
+    assert listeners(found)["proxy"] == {
+        "Accepted": "False/UnsupportedProtocol",
+        "Programmed": "False/Invalid",
+        "ResolvedRefs": "True",
+    }
+    assert short(found.status["conditions"]) == {"Accepted": "False/ListenersNotValid", "Programmed": "False/Invalid"}
+
+
+# --- Gateways
+
+
+@pytest.mark.parametrize(
+    ("written", "accepted"),
+    [
+        ([listener()], "True"),
+        ([listener("a"), listener("b", 81, "TCP")], "True/ListenersNotValid"),
+        ([listener("a", 80, "UDP"), listener("b", 81, "TCP")], "False/ListenersNotValid"),
+        ([listener("a", allow={"from": "Selector"})], "True/ListenersNotValid"),
+        ([listener("a", kinds=[{"kind": "TLSRoute"}])], "True"),
+    ],
+)
+def test_a_gateway_is_accepted_with_one_listener_that_is_served(written: list[Any], accepted: str) -> None:
+    assert short(patch(GATEWAY, gateway("gw", "infra", *written)).status["conditions"])["Accepted"] == accepted
+
+
+def test_a_refused_gateway_says_so_everywhere() -> None:
+    found = patch(GATEWAY, gateway(spec={"defaultScope": "All"}))
+    assert short(found.status["conditions"]) == {"Accepted": "False/UnsupportedValue", "Programmed": "False/Invalid"}
+    assert listeners(found) == {"proxy": {**WELL, "Programmed": "False/Invalid"}}
+    (entry,) = found.status["listeners"]
+    assert entry["conditions"][1]["message"] == "spec.defaultScope: default Gateways are not served yet. Remove it."
+
+
+def test_a_gateway_without_a_known_address_still_serves() -> None:
+    found = patch(GATEWAY, gateway(), bind=("0.0.0.0",))
+    assert short(found.status["conditions"]) == {"Accepted": "True", "Programmed": "False/AddressNotAssigned"}
+    assert found.status["addresses"] == []
+    assert listeners(found) == {"proxy": WELL}
+
+
+def test_addresses_have_types() -> None:
+    found = patch(GATEWAY, gateway(), addresses=("192.0.2.1", "::1", "gw.example.com"))
+    assert found.status["addresses"] == [
+        {"type": "IPAddress", "value": "192.0.2.1"},
+        {"type": "IPAddress", "value": "::1"},
+        {"type": "Hostname", "value": "gw.example.com"},
+    ]
+
+
+def test_every_listener_has_a_status_in_spec_order() -> None:
+    found = patch(GATEWAY, gateway("gw", "infra", listener("b"), listener("a", 81), listener("c", 81)))
+    assert [entry["name"] for entry in found.status["listeners"]] == ["b", "a", "c"]
+    assert listeners(found)["a"] == {
+        "Accepted": "False/HostnameConflict",
+        "Programmed": "False/Invalid",
+        "ResolvedRefs": "True",
+        "Conflicted": "True/HostnameConflict",
+    }
+
+
+def test_conditions_of_others_stay_as_they_were_read() -> None:
+    foreign = {"type": "example.com/Nice", "status": "True", "reason": "R", "message": "", "lastTransitionTime": "t"}
+    stale = {"type": "Accepted", "status": "False", "reason": "Old"}
+    status = {
+        "conditions": [stale, foreign, "nonsense", {"type": 7}],
+        "listeners": [{"name": "proxy", "conditions": [foreign, stale]}, {"name": "gone", "conditions": [foreign]}, 1],
+    }
+    found = patch(GATEWAY, gateway(status=status))
+    assert found.status["conditions"][0] == foreign
+    assert short(found.status["conditions"][1:]) == {"Accepted": "True", "Programmed": "True"}
+    (entry,) = found.status["listeners"]
+    assert entry["conditions"][0] == foreign
+    assert short(entry["conditions"][1:]) == WELL
+
+
+# --- Routes
+
+
+def test_a_parent_ref_is_copied_as_written() -> None:
+    refs = [
+        {"namespace": "infra", "name": "gw", "sectionName": "proxy", "port": 80},
+        {"namespace": "infra", "name": "gw"},
+    ]
+    found = patch(ROUTE, gateway(), route("r", "red", parents=refs))
+    defaults = {"group": "gateway.networking.k8s.io", "kind": "Gateway"}
+    assert [entry["parentRef"] for entry in found.status["parents"]] == [{**defaults, **written} for written in refs]
+    assert {entry["controllerName"] for entry in found.status["parents"]} == {OURS}
+
+
+def test_a_namespace_that_was_not_written_is_not_made_up() -> None:
+    found = patch(ROUTE, gateway("gw", "red"), route("r", "red", parents=[{"name": "gw"}]))
+    assert found.status["parents"][0]["parentRef"] == {
+        "group": "gateway.networking.k8s.io",
+        "kind": "Gateway",
+        "name": "gw",
+    }
+
+
+def test_entries_of_other_controllers_stay_and_ours_are_made_anew() -> None:
+    theirs = {"controllerName": "example.com/other", "parentRef": {"name": "x"}, "conditions": [{"anything": 1}]}
+    mine = {"controllerName": OURS, "parentRef": {"name": "gone"}, "conditions": []}
+    found = patch(ROUTE, gateway(), route("r", "red", status={"parents": [mine, theirs]}))
+    first, second = found.status["parents"]
+    assert first == theirs
+    assert second["parentRef"]["name"] == "gw"
+    without = msgspec.structs.replace(route("r", "red", parents=[]), status={"parents": [mine, theirs]})
+    assert patch(ROUTE, gateway(), without).status == {"parents": [theirs]}
+
+
+def test_the_gravest_reason_comes_first_and_every_message_once() -> None:
+    refs = [ref("none"), ref("secret", "blue"), ref("b", kind="Bucket", group="x.io"), ref("secret", "blue", weight=2)]
+    found = patch(ROUTE, gateway(), route("r", "red", *refs))
+    accepted, resolved = found.status["parents"][0]["conditions"]
+    assert (accepted["status"], resolved["status"], resolved["reason"]) == ("True", "False", "RefNotPermitted")
+    message = resolved["message"]
+    assert message.index("Service secret in namespace blue") < message.index("Service none does not exist")
+    assert message.count("Service secret in namespace blue") == 1
+    assert 'kind Bucket of group "x.io"' in message
+
+
+def test_a_parent_that_refuses_comes_before_what_is_not_served() -> None:
+    found = patch(
+        ROUTE, gateway("gw", "infra", listener(allow="Same")), route("r", "red", rules=[{"retry": {"attempts": 1}}])
+    )
+    accepted = found.status["parents"][0]["conditions"][0]
+    assert accepted["reason"] == "NotAllowedByListeners"
+    assert "retry is not served yet" in accepted["message"]
+
+
+def test_a_grpc_route_has_a_status() -> None:
+    found = patch(
+        ("GRPCRoute", Key("red", "r")), gateway(), route("r", "red", ref("s"), type_=GRPCRoute), service("s", "red")
+    )
+    assert short(found.status["parents"][0]["conditions"]) == {
+        "Accepted": "False/UnsupportedValue",
+        "ResolvedRefs": "True",
+    }
+
+
+def test_a_message_is_cut_at_a_whole_sentence() -> None:
+    rules = [{"backendRefs": [ref(f"s{rule}-{i}", "blue") for i in range(16)]} for rule in range(16)]
+    found = patch(ROUTE, gateway(), route("r", "red", rules=rules))
+    message = found.status["parents"][0]["conditions"][1]["message"]
+    assert LONGEST_MESSAGE - 500 < len(message) <= LONGEST_MESSAGE
+    first, _, rest = message.rpartition(" And ")
+    assert first.endswith(".")
+    assert message.count("may not be referred to") + int(rest.split()[0]) == 256
+
+
+# --- GatewayClasses
+
+
+def test_a_gateway_class() -> None:
+    fastroute = make(GatewayClass, "", "fastroute", {"controllerName": OURS}, meta={"generation": 4})
+    found = patch(("GatewayClass", Key("", "fastroute")), fastroute)
+    assert short(found.status["conditions"]) == {"Accepted": "True", "SupportedVersion": "True"}
+    assert {condition["observedGeneration"] for condition in found.status["conditions"]} == {4}
+    names = [feature["name"] for feature in found.status["supportedFeatures"]]
+    assert names == sorted(names)
+    assert len(names) == len(set(names)) <= 64
+    assert not [name for name in names if name.startswith("Mesh")]
+
+
+def test_features_of_what_is_not_served_are_not_claimed() -> None:
+    unserved = (
+        "TLS",
+        "GRPC",
+        "Mirror",
+        "CORS",
+        "Retry",
+        "WebSocket",
+        "H2C",
+        "ListenerSet",
+        "BackendTLSPolicy",
+        "HTTPS",
+    )
+    assert not [name for name in SUPPORTED_FEATURES if any(word in name for word in unserved)]
+
+
+def test_an_implied_class_is_not_written() -> None:
+    graph = graph_of(gateway())
+    assert [kind for kind, _ in build_statuses(graph).patches] == ["Gateway"]
+
+
+# --- All of them
+
+
+def every_condition(found: StatusPatch) -> list[dict[str, Any]]:
+    owners = [found.status, *found.status.get("listeners", ()), *found.status.get("parents", ())]
+    return [condition for owner in owners for condition in owner.get("conditions", ())]
+
+
+def test_every_condition_has_the_generation_that_was_read() -> None:
+    seven = {"generation": 7}
+    objects = [
+        gateway(
+            "gw", "infra", listener("a"), listener("b", 81, "TCP"), listener("c", 82), listener("d", 82), meta=seven
+        ),
+        gateway("refused", "infra", spec={"defaultScope": "All"}, meta=seven),
+        route("r", "red", ref("s", "blue"), meta=seven),
+        make(GatewayClass, "", "fastroute", {"controllerName": OURS}, meta=seven),
+    ]
+    for outcome in (None, everything_bound(graph_of(*objects))):
+        patches = build_statuses(graph_of(*objects), outcome).patches
+        assert {found.generation for found in patches.values()} == {7}
+        assert {c["observedGeneration"] for found in patches.values() for c in every_condition(found)} == {7}
+
+
+def test_a_generation_that_moves_moves_every_condition() -> None:
+    before = graph_of(gateway(), route("r", "red"))
+    was = build_statuses(before, everything_bound(before))
+    resources = world(gateway(meta={"generation": 2}), route("r", "red", meta={"generation": 2}))
+    graph = build_graph(resources, GraphSettings(), before)
+    said = build_statuses(graph, everything_bound(graph), was)
+    assert {c["observedGeneration"] for found in said.patches.values() for c in every_condition(found)} == {2}
+
+
+def test_an_unchanged_status_is_the_very_same_patch() -> None:
+    resources = world(gateway(), route("r", "red", ref("s")), service("s", "red"))
+    before = build_graph(resources, GraphSettings())
+    was = build_statuses(before, everything_bound(before))
+    graph = build_graph(replaced(resources, grant("g", "red", "blue")), GraphSettings(), before)
+    said = build_statuses(graph, everything_bound(graph), was)
+    assert all(said.patches[id_] is found for id_, found in was.patches.items())
+    pending = build_statuses(graph, None, said)
+    assert pending.patches[GATEWAY] is not said.patches[GATEWAY]
+    assert pending.patches[ROUTE] is said.patches[ROUTE]
+
+
+def test_another_controller_name_starts_from_nothing() -> None:
+    resources = world(gateway(), route("r", "red"))
+    was = build_statuses(build_graph(resources, GraphSettings()))
+    other = build_graph(resources, GraphSettings(controller_name="example.com/ours"))
+    said = build_statuses(other, None, was)
+    assert said.patches[ROUTE].status["parents"][0]["controllerName"] == "example.com/ours"
