@@ -42,7 +42,7 @@ def outcome_of(manifests: Path) -> str:
         {"kind": kind, "metadata": {"namespace": key.namespace, "name": key.name}, "status": patch.status}
         for (kind, key), patch in statuses.patches.items()
     ]
-    broken = [
+    broken: list[dict[str, Any]] = [
         {
             "object": f"{problem.kind} {problem.namespace}/{problem.name}",
             "field": problem.field,
