@@ -25,7 +25,8 @@ _PARSER: Any = getattr(
 )  # libyaml, or the same in Python where it was built without
 _SEPARATOR = "\n---"
 _AFTER_SEPARATOR = ("", " ", "\t", "\n")
-_INTEGER = re.compile(r"[-+]?(?:0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|0|[1-9][0-9_]*)\Z")
+_INTEGER = re.compile(r"[-+]?(?:0b_*[01][01_]*|0o?_*[0-7][0-7_]*|0x_*[0-9a-fA-F][0-9a-fA-F_]*|0_*|[1-9][0-9_]{0,99})\Z")
+_OCTAL = re.compile(r"^([-+]?)0(?=[0-7])")
 _NUMBER = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
 _BYTE = re.compile(r" \(byte (\d+)\)\Z")
 _TAG = "tag:yaml.org,2002:"
@@ -56,21 +57,22 @@ class MalformedError(Exception):
 
 
 def split(text: str) -> list[str]:
-    """Cuts a YAML file (its lines end with \\n) at its `---` lines: joined with newlines, the parts are the file again.
+    """Cuts a YAML file (its lines end with \\n) at its `---` lines; joined, the parts are the file again.
 
     In column 0 a `---` cannot be part of any scalar (YAML 1.2 §9.1.2), so this is safe. Texts with directives stay
     whole.
     """
     if text.startswith("%") or "\n%" in text:
         return [text]
-    first, *rest = text.split(_SEPARATOR)
-    parts = [first]
-    for part in rest:
-        if part[:1] in _AFTER_SEPARATOR:
-            parts.append("---" + part)
-        else:  # a line that only begins with ---
-            parts[-1] += _SEPARATOR + part
-    return parts
+    parts = []
+    start = 0
+    at = text.find(_SEPARATOR)
+    while at >= 0:
+        if text[at + 4 : at + 5] in _AFTER_SEPARATOR:
+            parts.append(text[start : at + 1])
+            start = at + 1
+        at = text.find(_SEPARATOR, at + 4)
+    return [*parts, text[start:]]
 
 
 def parse(text: str) -> list[Any]:
@@ -255,8 +257,7 @@ def _plain(text: str) -> Any:
     if text[0] not in "0123456789+-.":
         return text
     if _INTEGER.match(text):
-        digits = text.replace("_", "")
-        return int(re.sub(r"^([-+]?)0(?=[0-7])", r"\g<1>0o", digits), 0)
+        return int(_OCTAL.sub(r"\g<1>0o", text.replace("_", "")), 0)
     if _NUMBER.match(text):
         number = float(text)
         return int(number) if number.is_integer() and abs(number) < 2**53 else number

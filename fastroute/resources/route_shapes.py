@@ -9,6 +9,7 @@ from fastroute.resources.shape import (
     HEADER_NAME,
     HEADER_VALUE,
     HOSTNAME,
+    INT32,
     LOCAL_REF,
     MATCH_TYPE,
     METHODS,
@@ -41,7 +42,8 @@ _MIRROR = Record(
         "backendRef": BACKEND_OBJECT_REF,
         "percent": Whole(least=0, most=100),
         "fraction": Record(
-            required=("numerator",), fields={"numerator": Whole(least=0), "denominator": Whole(least=1)}
+            required=("numerator",),
+            fields={"numerator": Whole(least=0, most=INT32), "denominator": Whole(least=1, most=INT32)},
         ),
     },
 )
@@ -67,7 +69,7 @@ _CORS = Record(
         "allowMethods": List(most=9, of=Text(choices=(*METHODS, "*"))),
         "allowHeaders": List(most=64, of=HEADER_NAME),
         "exposeHeaders": List(most=64, of=HEADER_NAME),
-        "maxAge": Whole(least=1),
+        "maxAge": Whole(least=1, most=INT32),
     }
 )
 _PATH_CHARACTERS = r"(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|[%][0-9a-fA-F]{2})+"

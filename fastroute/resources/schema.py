@@ -6,6 +6,7 @@ several fields are in `cel.py`, and which field is which in `shapes.py`. Fields 
 its business: the API server drops them, and `unknown_fields` tells.
 """
 
+import difflib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,6 +16,7 @@ import msgspec
 
 from fastroute.resources.problem import Fault
 
+_SIMILAR = 0.75  # of 1, as difflib measures it: what may be a slip of the pen
 _SHOWN = 60  # characters of a wrong value that a message shows
 _PLURAL = {"item": "items", "entry": "entries", "character": "characters"}
 
@@ -40,7 +42,9 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
             yield Fault((), f"must be {self.words}, got {_shown(value)}" + (" (put it in quotes)" if fix else ""), fix)
         elif self.choices:
             if value not in self.choices:
-                yield Fault((), f"must be {self.words}, got {_shown(value)}", _nearest(value, self.choices))
+                near = _nearest(value, self.choices)
+                hint = f" (did you mean {near}?)" if near else ""
+                yield Fault((), f"must be {self.words}, got {_shown(value)}{hint}", near)
         elif not self.least <= len(value) <= (len(value) if self.most is None else self.most):
             yield Fault((), f"must have {_amount(self.least, self.most, 'character')}, got {len(value)}")
         elif self.form is not None and not re.search(self.form, value):
@@ -195,22 +199,10 @@ def _amount(least: int, most: int | None, noun: str) -> str:
 
 
 def _nearest(value: str, choices: tuple[str, ...]) -> str | None:
-    """The choice that is meant, if only case, an s at the end or one letter is wrong."""
-    folded = value.lower().rstrip("s")
-    for choice in choices:
-        other = choice.lower().rstrip("s")
-        if folded == other or (len(folded) > 3 and _one_letter_off(folded, other)):
-            return choice
-    return None
-
-
-def _one_letter_off(one: str, other: str) -> bool:
-    if abs(len(one) - len(other)) > 1:
-        return False
-    at = next((index for index, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), None)
-    if at is None:
-        return True
-    return one[at + 1 :] in (other[at + 1 :], other[at:]) or one[at:] == other[at + 1 :]
+    """The choice that is surely meant, if there is one."""
+    folded = {choice.casefold(): choice for choice in choices}
+    found = difflib.get_close_matches(value.casefold(), folded, 1, _SIMILAR)
+    return folded[found[0]] if found else None
 
 
 def _shown(value: Any) -> str:

@@ -24,6 +24,8 @@ HOSTNAME = Text(
 PRECISE_HOSTNAME = Text(least=1, most=253, form=rf"^{SUBDOMAIN}\Z", like="a host name in lower case, without a port")
 GROUP_NAME = Text(most=253, form=rf"^\Z|^{SUBDOMAIN}\Z", like='an API group, or "" for core')
 KIND_NAME = Text(least=1, most=63, form=r"^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?\Z", like="a kind such as Service")
+INT32 = 2**31 - 1
+INT64 = 2**63 - 1
 PORT = Whole(least=1, most=65535)
 DURATION = Text(form=r"^([0-9]{1,5}(h|m|s|ms)){1,4}\Z", like='a duration such as "500ms" or "1m30s"')
 HEADER_NAME = Text(least=1, most=256, form=rf"^{_FIELD_NAME}\Z", like="an HTTP field name")
@@ -58,7 +60,7 @@ def _metadata(name: Text, *, cluster: bool = False) -> Record:
             "name": name,
             "generateName": ANY,
             "namespace": Anything() if cluster else LABEL_NAME,
-            "generation": Whole(least=0),
+            "generation": Whole(least=0, most=INT64),
             "creationTimestamp": _TIME,
             "deletionTimestamp": _TIME,
             "deletionGracePeriodSeconds": Whole(),

@@ -78,7 +78,7 @@ def _documents(parts: Sequence[str], known: Mapping[str, Document], path: str, *
     for index, part in enumerate(parts):
         document = known.get(part)
         if document is None or document.is_faulty:
-            line += sum(parts[number].count("\n") + 1 for number in range(counted, index))
+            line += sum(parts[number].count("\n") for number in range(counted, index))
             counted = index
             if document is None or document.line != line:
                 document = _decoded(part, path, line, json=json)

@@ -1,0 +1,163 @@
+"""Manifests that are right, to be made wrong in one place; and what is said about them."""
+
+from fastroute.resources.decode import decode
+
+GATEWAY_CLASS = """\
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata:
+  name: fastroute
+spec:
+  controllerName: fastroute.dev/gateway
+"""
+
+GATEWAY = """\
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata:
+  name: edge
+  namespace: infra
+spec:
+  gatewayClassName: fastroute
+  listeners:
+    - name: proxy
+      port: 80
+      protocol: HTTP
+"""
+
+HTTP_ROUTE = """\
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata:
+  name: fruits
+  namespace: infra
+spec:
+  parentRefs:
+    - name: edge
+  rules:
+    - matches:
+        - path: {type: PathPrefix, value: /fruits}
+      backendRefs:
+        - name: apples
+          port: 8080
+"""
+
+GRPC_ROUTE = """\
+apiVersion: gateway.networking.k8s.io/v1
+kind: GRPCRoute
+metadata:
+  name: fruits
+  namespace: infra
+spec:
+  parentRefs:
+    - name: edge
+  rules:
+    - matches:
+        - method: {service: fruits.Basket, method: Pick}
+      backendRefs:
+        - name: apples
+          port: 8080
+"""
+
+REFERENCE_GRANT = """\
+apiVersion: gateway.networking.k8s.io/v1beta1
+kind: ReferenceGrant
+metadata:
+  name: from-infra
+  namespace: apples
+spec:
+  from:
+    - group: gateway.networking.k8s.io
+      kind: HTTPRoute
+      namespace: infra
+  to:
+    - group: ""
+      kind: Service
+"""
+
+SERVICE = """\
+apiVersion: v1
+kind: Service
+metadata:
+  name: apples
+  namespace: apples
+spec:
+  ports:
+    - port: 8080
+"""
+
+ENDPOINT_SLICE = """\
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata:
+  name: apples-1
+  namespace: apples
+  labels:
+    kubernetes.io/service-name: apples
+addressType: IPv4
+endpoints:
+  - addresses: [127.0.0.1]
+ports:
+  - port: 3000
+"""
+
+SECRET = """\
+apiVersion: v1
+kind: Secret
+metadata:
+  name: certificate
+data:
+  tls.crt: aGVsbG8=
+stringData:
+  tls.key: hello
+"""
+
+CONFIG_MAP = """\
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: roots
+data:
+  ca.crt: hello
+"""
+
+NAMESPACE = """\
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: apples
+  labels:
+    team: apples
+"""
+
+EVERY_KIND = {
+    "GatewayClass": GATEWAY_CLASS,
+    "Gateway": GATEWAY,
+    "HTTPRoute": HTTP_ROUTE,
+    "GRPCRoute": GRPC_ROUTE,
+    "ReferenceGrant": REFERENCE_GRANT,
+    "Service": SERVICE,
+    "EndpointSlice": ENDPOINT_SLICE,
+    "Secret": SECRET,
+    "ConfigMap": CONFIG_MAP,
+    "Namespace": NAMESPACE,
+}
+
+
+def said(text: str) -> list[str]:
+    """The problems of a document, as a user reads them."""
+    return [str(problem) for entry in decode(text, "x.yaml") for problem in entry.problems]
+
+
+def resource(text: str):
+    """The object of a document that is right."""
+    [entry] = decode(text, "x.yaml")
+    assert not entry.problems
+    return entry.resource
+
+
+def with_lines(text: str, after: str, *lines: str) -> str:
+    """`text` with `lines` put after the line that is `after`, as deep as it."""
+    depth = next(len(line) - len(line.lstrip()) for line in text.splitlines() if line.strip() == after.strip())
+    more = "".join(f"\n{' ' * depth}{line}" for line in lines)
+    return text.replace(after, after + more, 1)
