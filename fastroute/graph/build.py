@@ -288,6 +288,5 @@ def _build_backend(id_: str, memo: Memo, old: BackendNode | None) -> BackendNode
     name, _, number = rest.rpartition(":")
     service = memo.resources.services[Key(namespace, name)]
     port = tcp_port(service, int(number))
-    if port is None:
-        return None
+    assert port is not None, "a reference resolves only to a TCP port that exists"
     return kept(old, build_backend(service, port, memo.slices.get(service.key, ())))

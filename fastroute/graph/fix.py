@@ -7,6 +7,7 @@ need only their scalars quoted where YAML would read them as something else.
 import json
 import re
 from collections.abc import Iterable, Sequence
+from itertools import chain, count
 
 from fastroute.graph.grant import EMPTY, Grants, Reference
 from fastroute.resources.gateway import GROUP, AllowedRoutes, LabelSelector
@@ -52,7 +53,8 @@ spec:
 def _free_name(reference: Reference, grants: Grants) -> str:
     taken = {grant.metadata.name for grant in grants.get(reference.to_namespace, EMPTY).grants}
     name = f"{reference.namespace}-{reference.kind.lower()}s-to-{reference.to_name}"
-    candidates = (f"{name[: LONGEST_NAME - len(end)]}{end}" for end in ("", *(f"-{n}" for n in range(2, 99))))
+    ends = chain([""], (f"-{number}" for number in count(2)))
+    candidates = (f"{name[: LONGEST_NAME - len(end)]}{end}" for end in ends)
     return next(candidate for candidate in candidates if candidate not in taken)
 
 
