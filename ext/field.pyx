@@ -22,7 +22,7 @@ from fastroute.ext.head cimport (
     FIELD_X_FORWARDED_FOR, FIELD_X_FORWARDED_HOST, FIELD_X_FORWARDED_PROTO, FIELD_X_REQUEST_ID, FIELDS_SPARE,
     FRAMING_CHUNKED, FRAMING_LENGTH, FRAMING_NONE, Field, Head, HeadLimits,
 )
-from fastroute.ext.octet cimport OCTET_TOKEN, lower, run_over, run_over_field
+from fastroute.ext.octet cimport OCTET_TOKEN, is_text, lower, run_over, run_over_field
 from fastroute.ext.refusal cimport (
     REFUSAL_ARENA_FULL, REFUSAL_BARE_CR, REFUSAL_BARE_LF, REFUSAL_CODING_IN_HTTP10, REFUSAL_CODING_UNSUPPORTED,
     REFUSAL_CONNECTION_TOO_LONG, REFUSAL_CONTROL_BYTE, REFUSAL_FIELD_FOLDED, REFUSAL_FIELD_NAME_INVALID,
@@ -77,17 +77,6 @@ cdef inline uint32_t place_of(const char *name, uint32_t size) noexcept nogil:
     return ((size << 16 | <uint32_t> (name[0] | 0x20) << 8 | <uint32_t> (name[size - 1] | 0x20)) * factor) >> 25
 
 
-cdef inline bint is_same(const char *data, uint32_t size, const char *text, uint32_t text_size) noexcept nogil:
-    """Whether `data` is `text` (lower case) in any case."""
-    cdef uint32_t i
-    if size != text_size:
-        return False
-    for i in range(size):
-        if lower(data[i]) != text[i]:
-            return False
-    return True
-
-
 cdef bint is_mimicked(const char *name, const char *known, uint32_t size) noexcept nogil:
     """Whether `name` is `known` but for '_' in place of '-'."""
     cdef uint32_t i
@@ -104,7 +93,7 @@ cdef uint8_t field_name(const char *name, uint32_t size) noexcept nogil:
     known = places[place_of(name, size)]
     if known == FIELD_OTHER or names[known].size != size:
         return FIELD_OTHER
-    if is_same(name, size, names[known].data, size):
+    if is_text(name, size, names[known].data, size):
         return known
     return FIELD_MIMIC if is_mimicked(name, names[known].data, size) else FIELD_OTHER
 
@@ -214,7 +203,7 @@ cdef void note(Noted *noted, const Field *field) noexcept nogil:
     elif field.known == FIELD_TE:
         noted.te_trailers |= lists(field.value, b"trailers", 8)
     elif field.known == FIELD_EXPECT:
-        noted.expects_continue |= is_same(field.value.data, field.value.size, b"100-continue", 12)
+        noted.expects_continue |= is_text(field.value.data, field.value.size, b"100-continue", 12)
 
 
 cdef int take_fields(Head *head, Noted *noted, const char **at, const char *end, bint tolerant,
@@ -272,7 +261,7 @@ cdef bint lists(Slice value, const char *text, uint32_t size) noexcept nogil:
     """Whether the comma-separated `value` lists exactly `text` (lower case), in any case."""
     cdef Slice item
     while next_item(&value, &item):
-        if is_same(item.data, item.size, text, size):
+        if is_text(item.data, item.size, text, size):
             return True
     return False
 
@@ -297,11 +286,11 @@ cdef int obey_options(Head *head, Slice options, uint32_t *count, bint *close, b
         count[0] += 1
         if count[0] > NOMINATED_MOST:
             return -REFUSAL_CONNECTION_TOO_LONG
-        if is_same(option.data, option.size, b"close", 5):
+        if is_text(option.data, option.size, b"close", 5):
             close[0] = True
-        elif is_same(option.data, option.size, b"keep-alive", 10):
+        elif is_text(option.data, option.size, b"keep-alive", 10):
             stay[0] = True
-        elif is_same(option.data, option.size, b"upgrade", 7):
+        elif is_text(option.data, option.size, b"upgrade", 7):
             head.upgrade = 1
         else:
             nominate(head, option)
@@ -349,7 +338,7 @@ cdef int state_framing(Head *head, const Noted *noted) noexcept nogil:
             return -REFUSAL_CODING_IN_HTTP10
         if noted.lengths:
             return -REFUSAL_FRAMING_AMBIGUOUS
-        if noted.codings > 1 or not is_same(noted.coding.data, noted.coding.size, b"chunked", 7):
+        if noted.codings > 1 or not is_text(noted.coding.data, noted.coding.size, b"chunked", 7):
             return -REFUSAL_CODING_UNSUPPORTED
         head.stated = FRAMING_CHUNKED
     elif noted.lengths:

@@ -3,7 +3,7 @@
 # One table of bits, known at compile time, instead of ranges spread over the parsers. The runs look at eight octets a
 # step with plain 64-bit arithmetic, never read at or after `end`, and stop at the first octet outside the class.
 
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 
 cdef extern from *:
@@ -67,6 +67,17 @@ cdef inline bint is_octet(char octet, uint8_t which) noexcept nogil:
 
 cdef inline char lower(char octet) noexcept nogil:
     return octet | <char> ((octets[<uint8_t> octet] & OCTET_UPPER) >> 1)
+
+
+cdef inline bint is_text(const char *data, uint32_t size, const char *text, uint32_t text_size) noexcept nogil:
+    """Whether `data` is `text` (lower case) in any case."""
+    cdef uint32_t i
+    if size != text_size:
+        return False
+    for i in range(size):
+        if lower(data[i]) != text[i]:
+            return False
+    return True
 
 
 cdef inline int hex_value(char digit) noexcept nogil:

@@ -16,7 +16,7 @@ from libc.string cimport memchr, memcpy
 
 from fastroute.ext.head cimport HOST_MOST, METHOD_CONNECT, Head, HeadLimits
 from fastroute.ext.octet cimport (
-    OCTET_HOST, OCTET_PATH, OCTET_UNRESERVED, OCTET_UPPER, hex_value, is_octet, lower, octets, run_over,
+    OCTET_HOST, OCTET_PATH, OCTET_UNRESERVED, OCTET_UPPER, hex_value, is_octet, is_text, lower, octets, run_over,
 )
 from fastroute.ext.refusal cimport (
     REFUSAL_ARENA_FULL, REFUSAL_HOST_DISAGREES, REFUSAL_HOST_INVALID, REFUSAL_METHOD_CONNECT, REFUSAL_PATH_ABOVE_ROOT,
@@ -194,17 +194,6 @@ cdef int take_target(Head *head, const HeadLimits *limits, Arena *arena) noexcep
 
 
 # -------------------------------------------------------------------------------------------------------- authority
-
-cdef bint is_text(const char *data, uint32_t size, const char *text, uint32_t text_size) noexcept nogil:
-    """Whether `data` is `text` (lower case) in any case."""
-    cdef uint32_t i
-    if size != text_size:
-        return False
-    for i in range(size):
-        if lower(data[i]) != text[i]:
-            return False
-    return True
-
 
 cdef int take_port(const char *at, const char *end) noexcept nogil:
     """The number in `:port` or nothing, 0 for none; -Refusal. An empty port is none (RFC 3986 section 3.2.3)."""

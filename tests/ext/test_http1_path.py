@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from fastroute.explain import request as plain
 from fastroute.ext.http1 import Refused, RequestHead, normalise_path, read_request
 
 UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
@@ -169,3 +170,13 @@ def test_paths_agree_with_the_rfc_written_out(path: bytes, merge_slashes: bool) 
     assert found == expected if expected else found in ("path_escape", "path_above_root")
     if expected:
         assert normalise_path(expected, merge_slashes=merge_slashes) == expected
+
+
+@given(path=PATHS)
+def test_explain_normalises_alike(path: bytes) -> None:
+    """`explain` answers for paths as traffic does."""
+    found = requested(path)
+    try:
+        assert plain.normalise_path(path.decode()).encode() == found
+    except ValueError:
+        assert found in ("path_escape", "path_above_root")
