@@ -188,6 +188,12 @@ cdef class WeightedChoice:
         if self._choice != NULL:
             choice_unref(self._choice)
 
+    @property
+    def taken(self) -> tuple[int, ...]:
+        """Picks of each in this period."""
+        cdef uint32_t i
+        return tuple([self._choice.taken[i] for i in range(self._choice.count)])
+
     def pick(self) -> int:
         """The index of the backendRef for the next request; -1 when no weight is above 0."""
         return choose_target(self._choice)

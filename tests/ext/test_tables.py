@@ -4,6 +4,7 @@ import gc
 import resource
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 
 import msgspec
 import pytest
@@ -60,7 +61,7 @@ def step_to(before: Snapshot, after: Snapshot, tables: Tables, upstreams: Upstre
 def test_increments_equal_a_rebuild(steps: list[Snapshot], asked: list[Request], slice_: int) -> None:
     upstreams = Upstreams()
     tables = build(steps[0].listeners.values(), steps[0].rules.values(), upstreams=upstreams)
-    for before, after in zip(steps, steps[1:], strict=False):
+    for before, after in pairwise(steps):
         tables = step_to(before, after, tables, upstreams, slice_)
         rebuilt = build(after.listeners.values(), after.rules.values())
         assert len(tables) == len(rebuilt) == len(after.rules)

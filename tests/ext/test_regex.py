@@ -1,0 +1,64 @@
+"""Regular expressions of routes: RE2's language, whole texts, bounded time and memory."""
+
+import time
+
+import pytest
+
+from fastroute.ext.regex import Regex
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "matches"),
+    [
+        ("/a", "/a", True),
+        ("/a", "/ab", False),
+        ("/a", "x/a", False),
+        ("/a|/ab", "/ab", True),
+        ("^/a$", "/a", True),
+        ("", "", True),
+        ("", "x", False),
+        (".*", "", True),
+        ("(?i)/ABC", "/abc", True),
+        ("/[0-9]{3}", "/123", True),
+        ("/\\d+/\\w*", "/12/ab_c", True),
+        ("/(é|ö)", "/é", True),
+        ("/.", "/é", True),
+        ("/.", b"/\xc3", False),
+        ("/\\C", b"/\xc3", True),
+        (".*", b"a\0b", True),
+        ("a.b", "a\nb", False),
+        ("(?s)a.b", "a\nb", True),
+    ],
+)
+def test_whole_texts(pattern: str, text: str | bytes, matches: bool) -> None:
+    assert Regex(pattern).fullmatch(text) is matches
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("/(", "missing"),
+        ("/a**", "bad repetition"),
+        ("(?=a)b", "invalid perl operator"),
+        ("(a)\\1", "invalid escape"),
+        ("a{2000}", "repetition"),
+        ("((a{100}){100}){100}", "repetition|too large"),
+        ("\\", "trailing"),
+    ],
+)
+def test_what_re2_refuses_is_said(pattern: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Regex(pattern)
+
+
+def test_time_is_linear_in_the_text() -> None:
+    """What makes a backtracking matcher try 2**30 ways."""
+    began = time.perf_counter()
+    assert not Regex("(a|aa|a?)*" * 4 + "b").fullmatch("a" * 8000)
+    assert not Regex("(x+x+)+y").fullmatch("x" * 8000)
+    assert time.perf_counter() - began < 0.5
+
+
+def test_a_pattern_is_kept_and_shown() -> None:
+    assert Regex("/a").pattern == "/a"
+    assert repr(Regex("/a")) == "Regex('/a')"
