@@ -105,10 +105,17 @@ cdef class Engine:
             os.close(fd)
             raise OSError(code, os.strerror(code))
 
-    def unlisten(self, str address not None, int port):
-        """Accepts what is queued at the address's sockets, then closes them. Connections stay."""
-        cdef uint32_t index = self.indexes[address, port]
-        self.leave(index, False)
+    def unlisten(self, str address not None, int port, int fd=-1):
+        """Accepts what is queued at the address's sockets, or at `fd` alone, then closes them. Connections stay."""
+        cdef uint32_t i
+        cdef Connection *one
+        if fd < 0:
+            self.leave(self.indexes[address, port], False)
+            return
+        for i in range(self.r.listeners_count):
+            one = slab_find(&self.r.slab, self.r.listeners[i])
+            if one.fd == fd:
+                listener_leave(self.r, one)
 
     cdef int leave(self, uint32_t index, bint every) except -1:
         """Lets the listeners of one socket index go, or every one."""

@@ -13,7 +13,7 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from posix.unistd cimport close
 
 from fastroute.ext.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_size
-from fastroute.ext.connection cimport handle_of, slab_at, slab_bury, slab_free
+from fastroute.ext.connection cimport SIDE_LISTENER, handle_of, slab_at, slab_bury, slab_free
 from fastroute.ext.exchange cimport exchanges_free
 from fastroute.ext.forwarded cimport trusted_proxies_free
 from fastroute.ext.timer cimport timer_remove, timer_set
@@ -34,7 +34,7 @@ cdef extern from "<sys/epoll.h>" nogil:
         uint32_t events
         epoll_data_t data
     int epoll_ctl(int epoll, int operation, int fd, epoll_event *event)
-    int EPOLL_CTL_ADD
+    int EPOLL_CTL_ADD, EPOLL_CTL_DEL
     uint32_t EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLET
 
 
@@ -199,6 +199,8 @@ cdef void close_connection(Reactor r, Connection *c) noexcept nogil:
     buffer_free(&c.input)
     buffer_free(&c.output)
     if c.fd >= 0:
+        if c.side == SIDE_LISTENER:     # main keeps a copy of the socket, so closing ours does not take it out of epoll
+            epoll_ctl(r.epoll, EPOLL_CTL_DEL, c.fd, NULL)
         close(c.fd)
         c.fd = -1
     slab_bury(&r.slab, c)

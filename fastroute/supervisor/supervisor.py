@@ -43,7 +43,7 @@ from fastroute.supervisor.process import Owed, Worker, worker_process
 from fastroute.supervisor.sockets import ListeningSockets, Place
 from fastroute.supervisor.tally import Tally, WorkerSample
 
-PATIENCE = 2.0  # seconds that `publish` waits for a worker; then it is late, and nobody waits for it
+PATIENCE = 1.0  # seconds that `publish` waits for a worker; then it is late, and nobody waits for it
 STUCK = 30.0  # seconds without an acknowledgement after which a worker is replaced
 RETRY = 2.0  # seconds between two tries to bind a place that was taken
 STEADY = 10.0  # seconds a worker has to live for its death to count as the first

@@ -1,0 +1,172 @@
+"""A world of two teams behind one Gateway, as files, and a real `fastroute serve` over it."""
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import trio
+from load import Backend
+
+from fastroute.demo.client import Client
+from fastroute.demo.pods import free_ports
+
+GATEWAY = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {{namespace: infra, name: edge}}
+spec:
+  gatewayClassName: fastroute
+  listeners:
+    - {{name: proxy, port: 80, protocol: HTTP, allowedRoutes: {{namespaces: {allowed}}}}}
+"""
+SELECTED = "{from: Selector, selector: {matchLabels: {shared: 'yes'}}}"
+NAMESPACE = """
+apiVersion: v1
+kind: Namespace
+metadata: {{name: apples, labels: {labels}}}
+"""
+ROUTE = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {{namespace: apples, name: fruits}}
+spec:
+  parentRefs: [{{namespace: infra, name: edge}}]
+  rules:
+    - matches: [{{path: {{type: PathPrefix, value: {path}}}}}]
+      backendRefs:
+        - {{namespace: bananas, name: bananas, port: 80, weight: 70}}
+        - {{name: apples, port: 80, weight: 30}}
+"""
+GRANT = """
+apiVersion: gateway.networking.k8s.io/v1beta1
+kind: ReferenceGrant
+metadata: {{namespace: bananas, name: fruits}}
+spec:
+  from: [{{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: {namespace}}}]
+  to: [{{group: "", kind: Service, name: {service}}}]
+"""
+SERVICE = """
+apiVersion: v1
+kind: Service
+metadata: {{namespace: {name}, name: {name}}}
+spec: {{ports: [{{port: 80}}]}}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {{namespace: {name}, name: {name}, labels: {{kubernetes.io/service-name: {name}}}}}
+addressType: IPv4
+ports: [{{port: {port}}}]
+endpoints: [{{addresses: [127.0.0.1]}}]
+"""
+
+
+class World:
+    """The files, each rewritten as a whole at once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def write(self, file: str, template: str, **values: object) -> None:
+        path = self.folder / f".{file}"
+        path.write_text(template.format(**values))
+        path.rename(self.folder / f"{file}.yaml")
+
+    def remove(self, name: str) -> None:
+        (self.folder / f"{name}.yaml").unlink()
+
+    def grant(self, name: str = "grant") -> None:
+        """Lets apples' routes refer to bananas' Service."""
+        self.write(name, GRANT, namespace="apples", service="bananas")
+
+    def fill(self, *backends: Backend) -> None:
+        """Everything allowed: /fruits goes 70 to bananas, 30 to apples."""
+        self.write("gateway", GATEWAY, allowed=SELECTED)
+        self.write("namespace", NAMESPACE, labels="{shared: 'yes'}")
+        self.write("route", ROUTE, path="/fruits")
+        self.grant()
+        for backend in backends:
+            self.write(backend.name, SERVICE, name=backend.name, port=backend.port)
+
+
+class Serving(NamedTuple):
+    """What a test works with."""
+
+    process: trio.Process
+    port: int
+    health_port: int
+    world: World
+    backends: dict[str, Backend]
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def workers(self) -> list[int]:
+        """The pids of the workers that run now."""
+        tasks = Path(f"/proc/{self.pid}/task").glob("*/children")
+        return sorted(int(pid) for task in tasks for pid in task.read_text().split())
+
+    async def metrics(self) -> dict[str, float]:
+        """Every sample by its name and labels, as written."""
+        async with Client("127.0.0.1", self.health_port) as client:
+            text = (await client.ask("/metrics")).body.decode()
+        samples = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
+        return {name: float(value) for name, value in samples}
+
+    async def health(self, path: str) -> int:
+        async with Client("127.0.0.1", self.health_port) as client:
+            return (await client.ask(path)).status
+
+    @asynccontextmanager
+    async def applied(self) -> AsyncIterator[None]:
+        """Left when every worker serves what was changed inside."""
+        before = (await self.metrics())["fastroute_config_version"]
+        yield
+        with trio.fail_after(10):
+            while (await self.metrics())["fastroute_config_version"] == before:  # noqa: ASYNC110
+                await trio.sleep(0.005)
+
+
+@asynccontextmanager
+async def serving(folder: Path, *options: str, workers: int = 2, delay: float = 0.0) -> AsyncIterator[Serving]:
+    """Two backends, bananas and apples, behind a gateway with so many workers, ready; told to drain when left."""
+    backends = {name: Backend(name, delay) for name in ("bananas", "apples")}
+    world = World(folder)
+    port, health = free_ports(2)
+    command = [sys.executable, "-m", "fastroute", "serve", "--manifests", str(folder), "--workers", str(workers)]
+    command += ["--port-offset", str(port - 80), "--metrics", f"127.0.0.1:{health}", "--log-level", "error", *options]
+    async with trio.open_nursery() as nursery:
+        for backend in backends.values():
+            await nursery.start(backend.serve)
+        world.fill(*backends.values())
+        process = await trio.lowlevel.open_process(command)
+        served = Serving(process, port, health, world, backends)
+        try:
+            with trio.fail_after(20):
+                await _ready(served)
+            yield served
+        finally:
+            await _stopped(process)
+        nursery.cancel_scope.cancel()
+
+
+async def _ready(served: Serving) -> None:
+    while True:
+        try:
+            if await served.health("/readyz") == 200:
+                return
+        except OSError:
+            assert served.process.poll() is None
+        await trio.sleep(0.01)
+
+
+async def _stopped(process: trio.Process) -> None:
+    with trio.CancelScope(shield=True):
+        if process.poll() is None:
+            process.terminate()
+            with trio.move_on_after(5):
+                await process.wait()
+        process.kill()
+        await process.wait()

@@ -1,0 +1,106 @@
+"""SIGTERM under load, a second one, and the log reopened."""
+
+import json
+import signal
+
+import trio
+from e2e.serving import serving
+from load import Load, loaded
+
+
+async def test_sigterm_under_load_fails_nothing(tmp_path):
+    async with serving(tmp_path, "--drain-delay", "500ms", delay=0.01) as served:
+        process = served.process
+        async with (
+            loaded(Load(served.port, "/fruits"), 8) as load,
+            loaded(Load(served.port, "/fruits", keep=False), 8) as fresh,
+        ):
+            await trio.sleep(0.3)
+            assert await served.health("/readyz") == 200
+            told = trio.current_time()
+            process.send_signal(signal.SIGTERM)
+            await trio.sleep(0.2)
+            assert await served.health("/readyz") == 503
+            assert await served.health("/healthz") == 200
+            load.stop()
+            fresh.stop()
+        assert load.breaks == fresh.breaks == []
+        assert load.closing > 0
+        assert {one.source for one in load.answers if one.asked > told} <= {"bananas", "apples"}
+        with trio.fail_after(5):
+            assert await process.wait() == 0
+
+
+async def test_what_is_in_flight_is_finished_and_then_it_ends(tmp_path):
+    async with serving(tmp_path, delay=1.0) as served:
+        process = served.process
+        async with loaded(Load(served.port, "/fruits"), 8) as load:
+            await trio.sleep(0.3)
+            process.send_signal(signal.SIGTERM)
+            load.stop()
+        ended = trio.current_time()
+        assert load.breaks == []
+        assert {one.status for one in load.answers} == {200}
+        with trio.fail_after(2):
+            assert await process.wait() == 0
+        assert trio.current_time() - ended < 1.5
+
+
+async def test_clients_that_go_on_asking_lose_nothing_but_the_listener(tmp_path):
+    """Everything that was accepted is answered; what comes later is refused as a connection, never broken."""
+    async with serving(tmp_path, "--drain-delay", "300ms") as served:
+        async with (
+            loaded(Load(served.port, "/fruits"), 8) as load,
+            loaded(Load(served.port, "/fruits", keep=False), 8) as fresh,
+        ):
+            await trio.sleep(0.2)
+            served.process.send_signal(signal.SIGTERM)
+            with trio.fail_after(10):
+                await served.process.wait()
+            load.stop()
+            fresh.stop()
+        for one in [*load.breaks, *fresh.breaks]:
+            assert "ConnectionRefusedError" in one.why
+
+
+async def test_the_drain_timeout_bounds_it(tmp_path):
+    async with (
+        serving(tmp_path, "--drain-timeout", "300ms", delay=5.0) as served,
+        loaded(Load(served.port, "/fruits"), 2) as load,
+    ):
+        await trio.sleep(0.2)
+        told = trio.current_time()
+        served.process.send_signal(signal.SIGTERM)
+        load.stop()
+        await served.process.wait()
+        assert 0.3 <= trio.current_time() - told < 2.5
+    assert len(load.breaks) == 2
+
+
+async def test_a_second_signal_ends_it_at_once(tmp_path):
+    async with serving(tmp_path, "--drain-delay", "60s") as served:
+        process = served.process
+        process.send_signal(signal.SIGINT)
+        await trio.sleep(0.2)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        with trio.fail_after(3):
+            assert await process.wait() == 130
+
+
+async def test_the_access_log_is_reopened(tmp_path):
+    log, old = tmp_path / "access.log", tmp_path / "access.log.1"
+    manifests = tmp_path / "manifests"
+    manifests.mkdir()
+    async with serving(manifests, "--access-log", str(log)) as served:
+        async with loaded(Load(served.port, "/fruits"), 4) as load:
+            await trio.sleep(0.3)
+            log.rename(old)
+            served.process.send_signal(signal.SIGHUP)
+            await trio.sleep(0.5)
+        await trio.sleep(1.1)
+        lines = [json.loads(line) for path in (old, log) for line in path.read_bytes().splitlines()]
+    assert load.breaks == []
+    assert len(lines) == len(load.answers)
+    assert log.stat().st_size > 0
+    assert {(line["route"], line["status"]) for line in lines} == {("apples/fruits", 200)}

@@ -1,0 +1,71 @@
+"""Listening sockets that somebody else keeps a copy of, as main does: given to the engine, and given back."""
+
+import socket
+
+import trio
+from rig import running
+
+
+def shared(port=0):
+    one = socket.socket()
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    one.bind(("127.0.0.1", port))
+    one.listen(16)
+    return one
+
+
+async def served(port):
+    with trio.move_on_after(0.5):
+        async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+            await stream.send_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            return bool(await stream.receive_some(100))
+    return False
+
+
+async def settled(rig):
+    while rig.engine.turn():
+        await trio.lowlevel.checkpoint()
+
+
+async def test_one_socket_of_an_address_is_given_back_and_the_others_stay():
+    with shared() as first, shared(first.getsockname()[1]) as second:
+        port = first.getsockname()[1]
+        async with running() as rig:
+            borrowed = socket.dup(second.fileno())
+            rig.engine.listen(socket.dup(first.fileno()), "127.0.0.1", port)
+            rig.engine.listen(borrowed, "127.0.0.1", port)
+            assert rig.engine.statistics().listeners == 3
+            rig.engine.unlisten("127.0.0.1", port, borrowed)
+            await settled(rig)
+            assert rig.engine.statistics().listeners == 2
+            answers = [await served(port) for _ in range(20)]
+            assert True in answers
+            assert False in answers
+
+
+async def test_a_socket_that_was_given_back_is_no_business_of_the_engine_and_may_come_again():
+    with shared() as kept:
+        port = kept.getsockname()[1]
+        async with running() as rig:
+            for _ in range(3):
+                rig.engine.listen(socket.dup(kept.fileno()), "127.0.0.1", port)
+                assert await served(port)
+                rig.engine.unlisten("127.0.0.1", port)
+                await settled(rig)
+                assert rig.engine.statistics().listeners == 1
+            assert not await served(port)
+            before = rig.engine.statistics().turns
+            await trio.sleep(0.2)
+            assert rig.engine.statistics().turns - before < 5
+
+
+async def test_what_waits_in_the_queue_is_served_before_the_socket_is_closed():
+    with shared() as kept:
+        port = kept.getsockname()[1]
+        async with running() as rig, await trio.open_tcp_stream("127.0.0.1", port) as waiting:
+            rig.engine.listen(socket.dup(kept.fileno()), "127.0.0.1", port)
+            rig.engine.unlisten("127.0.0.1", port)
+            await waiting.send_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            await settled(rig)
+            with trio.fail_after(2):
+                assert (await waiting.receive_some(100)).startswith(b"HTTP/1.1 404")

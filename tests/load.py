@@ -1,0 +1,158 @@
+"""Load that counts every answer, and a backend to answer it: raw sockets on trio, bounded, in the test's own process.
+
+A `Load` keeps so many clients busy, each with one request at a time. Whatever comes back is an Answer with the time it
+was asked and the time it came; what does not is a Break. A client never repeats a request, so nothing is hidden.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+import trio
+
+PIECE = 64 * 1024
+
+
+class Answer(NamedTuple):
+    """One answer. `body` is the backend's name; times are trio's."""
+
+    status: int
+    body: str
+    asked: float
+    came: float
+
+    @property
+    def source(self) -> str:
+        return self.body if self.status == 200 else str(self.status)
+
+
+class Break(NamedTuple):
+    """One request without an answer, and why."""
+
+    why: str
+    asked: float
+    came: float
+
+
+class Load:
+    """Clients that ask for `path` all the time. `keep`: as long as the server lets them, on one connection each."""
+
+    def __init__(self, port: int, path: str = "/", host: str = "example.com", *, keep: bool = True) -> None:
+        self.answers: list[Answer] = []
+        self.breaks: list[Break] = []
+        self.closing = 0  # answers that said Connection: close
+        self.pause = 0.002  # seconds between an answer and the next request of a client
+        self._port = port
+        self._keep = keep
+        self._request = _request(path, host, keep)
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Every client stops after the answer it waits for."""
+        self._stopping = True
+
+    async def run(self, clients: int) -> None:
+        async with trio.open_nursery() as nursery:
+            for _ in range(clients):
+                nursery.start_soon(self._client)
+
+    def sources(self, since: float = 0.0, until: float = float("inf")) -> Counter[str]:
+        """Who answered what was asked after `since` and answered before `until`."""
+        return Counter(one.source for one in self.answers if one.asked >= since and one.came < until)
+
+    async def _client(self) -> None:
+        stream: trio.SocketStream | None = None
+        while not self._stopping:
+            asked = trio.current_time()
+            try:
+                if stream is None:
+                    stream = await _connect(self._port)
+                await stream.send_all(self._request)
+                status, body, close = await _read_answer(stream)
+            except (OSError, trio.BrokenResourceError, EOFError) as error:
+                self.breaks.append(Break(f"{type(error).__name__}: {error}", asked, trio.current_time()))
+                close = True
+            else:
+                self.answers.append(Answer(status, body, asked, trio.current_time()))
+                self.closing += close and self._keep
+            if close and stream is not None:
+                await trio.aclose_forcefully(stream)
+                stream = None
+            await trio.sleep(self.pause)
+        if stream is not None:
+            await trio.aclose_forcefully(stream)
+
+
+async def _connect(port: int) -> trio.SocketStream:
+    sock = trio.socket.socket()
+    try:
+        await sock.connect(("127.0.0.1", port))
+    except BaseException:
+        sock.close()
+        raise
+    return trio.SocketStream(sock)
+
+
+def _request(path: str, host: str, keep: bool) -> bytes:
+    close = "" if keep else "Connection: close\r\n"
+    return f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{close}\r\n".encode()
+
+
+async def _read_answer(stream: trio.SocketStream) -> tuple[int, str, bool]:
+    """(status, body, whether the server closes) of an answer with a Content-Length. EOFError: it ended before."""
+    data = b""
+    while (end := data.find(b"\r\n\r\n")) < 0:
+        data += await _receive(stream)
+    head = data[:end].decode("latin-1").lower()
+    size = int(head.partition("content-length:")[2].split("\r\n")[0])
+    while len(data) < end + 4 + size:
+        data += await _receive(stream)
+    return int(head[9:12]), data[end + 4 :].decode(), "connection: close" in head
+
+
+async def _receive(stream: trio.SocketStream) -> bytes:
+    piece = await stream.receive_some(PIECE)
+    if not piece:
+        raise EOFError("closed before the answer was complete")
+    return bytes(piece)
+
+
+@asynccontextmanager
+async def loaded(load: Load, clients: int = 8) -> AsyncIterator[Load]:
+    """The load runs inside; left, every client has had its last answer."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(load.run, clients)
+        yield load
+        load.stop()
+
+
+class Backend:
+    """Answers every GET with its name, after `delay` seconds."""
+
+    def __init__(self, name: str, delay: float = 0.0) -> None:
+        self.name = name
+        self.delay = delay
+        self.requests = 0
+        self.port = 0
+
+    async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        self.port = listeners[0].socket.getsockname()[1]
+        task_status.started()
+        await trio.serve_listeners(self._connection, listeners)
+
+    async def _connection(self, stream: trio.SocketStream) -> None:
+        answer = f"HTTP/1.1 200 OK\r\nContent-Length: {len(self.name)}\r\n\r\n{self.name}".encode()
+        data = b""
+        try:
+            while piece := await stream.receive_some(PIECE):
+                data += piece
+                while (end := data.find(b"\r\n\r\n")) >= 0:
+                    data = data[end + 4 :]
+                    self.requests += 1
+                    if self.delay:
+                        await trio.sleep(self.delay)
+                    await stream.send_all(answer)
+        except (OSError, trio.BrokenResourceError):
+            return
