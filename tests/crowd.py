@@ -1,0 +1,74 @@
+"""A crowd: thousands of routes over a thousand Services, as typed objects, for what changes must not cost."""
+
+from fastroute.resources.core import EndpointPort, EndpointSlice, Service, ServicePort, ServiceSpec, SliceEndpoint
+from fastroute.resources.gateway import (
+    AllowedRoutes,
+    Gateway,
+    GatewaySpec,
+    HTTPBackendRef,
+    HTTPPathMatch,
+    HTTPRoute,
+    HTTPRouteMatch,
+    HTTPRouteRule,
+    HTTPRouteSpec,
+    Listener,
+    ParentReference,
+    RouteNamespaces,
+)
+from fastroute.resources.meta import Metadata, Resource
+from fastroute.source.store import Apply, Store
+
+NAMESPACES, SERVICES, HOSTNAMES = 50, 20, 100  # Services of each namespace
+
+
+def crowd(routes: int) -> Store:
+    """One Gateway, a thousand Services of three endpoints each, and the routes."""
+    allowed = AllowedRoutes(namespaces=RouteNamespaces(from_="All"))
+    listener = Listener(name="http", port=80, protocol="HTTP", allowed_routes=allowed)
+    gateway = Gateway(
+        metadata=Metadata(namespace="infra", name="web"),
+        spec=GatewaySpec(gateway_class_name="fastroute", listeners=(listener,)),
+    )
+    objects: list[Resource] = [gateway]
+    for namespace in range(NAMESPACES):
+        for number in range(SERVICES):
+            objects += [service(namespace, number), endpoints(namespace, number, 3)]
+    objects += [route(number) for number in range(routes)]
+    store = Store()
+    store.apply(map(Apply, objects))
+    return store
+
+
+def route(number: int, path: str = "/") -> HTTPRoute:
+    """Route `number`, for `path` and its number."""
+    return HTTPRoute(
+        metadata=Metadata(namespace=f"n{number % NAMESPACES}", name=f"r{number}"),
+        spec=HTTPRouteSpec(
+            parent_refs=(ParentReference(namespace="infra", name="web"),),
+            hostnames=(f"h{number % HOSTNAMES}.example.com",),
+            rules=(
+                HTTPRouteRule(
+                    matches=(HTTPRouteMatch(path=HTTPPathMatch(value=f"{path}{number}")),),
+                    backend_refs=(HTTPBackendRef(name=f"s{number % SERVICES}", port=80),),
+                ),
+            ),
+        ),
+    )
+
+
+def service(namespace: int, number: int) -> Service:
+    return Service(
+        metadata=Metadata(namespace=f"n{namespace}", name=f"s{number}"),
+        spec=ServiceSpec(ports=(ServicePort(port=80, name="http"),)),
+    )
+
+
+def endpoints(namespace: int, number: int, count: int) -> EndpointSlice:
+    """The slice of a Service, with `count` endpoints."""
+    labels = {"kubernetes.io/service-name": f"s{number}"}
+    addresses = [f"10.{namespace}.{last // 256}.{last % 256}" for last in range(count)]
+    return EndpointSlice(
+        metadata=Metadata(namespace=f"n{namespace}", name=f"s{number}-x", labels=labels),
+        ports=(EndpointPort(port=9000, name="http"),),
+        endpoints=tuple(SliceEndpoint(addresses=(address,)) for address in addresses),
+    )
