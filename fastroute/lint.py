@@ -5,7 +5,6 @@ A warning stands in no status. `fastroute check` shows them, and fails for them 
 
 from collections.abc import Callable, Iterator
 
-from fastroute.ext.http1 import normalise_path
 from fastroute.graph.backend import backend_id
 from fastroute.graph.finding import Finding, warning
 from fastroute.graph.fix import allowed_routes
@@ -199,23 +198,6 @@ def rules_without_backends(resources: Resources, graph: Graph) -> Iterator[Findi
             yield warning(route.kind, route.source, "NoBackendRefs", message, f"spec.rules[{index}]")
 
 
-def unreachable_paths(resources: Resources, graph: Graph) -> Iterator[Finding]:
-    for route, index, rule in _rules(graph):
-        for number, match in enumerate(rule.matches):
-            if match.path.type != "RegularExpression" and not _is_reachable(match.path.value):
-                message = f"No request has the path {match.path.value}: it climbs above the root."
-                field = f"spec.rules[{index}].matches[{number}].path.value"
-                yield warning(route.kind, route.source, "PathUnreachable", message, field)
-
-
-def _is_reachable(path: str) -> bool:
-    try:
-        normalise_path(path)
-    except ValueError:
-        return False
-    return True
-
-
 def headers_changed_twice(resources: Resources, graph: Graph) -> Iterator[Finding]:
     for route, index, rule in _rules(graph):
         lists = [(f"spec.rules[{index}]", rule.filters)]
@@ -274,7 +256,6 @@ CHECKS: tuple[Check, ...] = (
     hostnames_outside_listeners,
     shadowed_matches,
     rules_without_backends,
-    unreachable_paths,
     headers_changed_twice,
     zero_weights,
     backends_without_endpoints,

@@ -72,6 +72,17 @@ def address(text: str) -> str:
         raise SettingError(f"{text!r} is not an IP address, such as 127.0.0.1, 0.0.0.0 or ::") from None
 
 
+def reached_at(text: str) -> str:
+    """By what clients come: an IP address, or `service/NAMESPACE/NAME` for the addresses of that Service."""
+    kind, slash, name = text.partition("/")
+    if kind == "service" and slash:
+        return f"service/{object_name(name)}"
+    try:
+        return address(text)
+    except SettingError:
+        raise SettingError(f"{text!r} is neither an IP address nor service/NAMESPACE/NAME") from None
+
+
 def socket_address(text: str) -> tuple[str, int] | None:
     """`127.0.0.1:9900`, `[::]:9900`, `:9900` (everywhere); `off` -> None."""
     if text == "off":

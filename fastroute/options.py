@@ -120,7 +120,12 @@ WORLD = (
         read=notation.address,
         metavar="ADDRESS",
     ),
-    _several("--address", "What status.addresses says when --bind is a wildcard.", notation.address, "ADDRESS"),
+    _several(
+        "--address",
+        "What status.addresses says when --bind is a wildcard; service/NAMESPACE/NAME: the addresses of that Service.",
+        notation.reached_at,
+        "ADDRESS",
+    ),
     Option(
         name="--address-pool",
         meaning="Instead of --bind: each Gateway gets an address of its own from here.",

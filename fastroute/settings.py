@@ -30,7 +30,7 @@ class Addressing(msgspec.Struct, frozen=True, kw_only=True):
     """Where listeners bind, and what Gateways' `status.addresses` say."""
 
     bind: tuple[str, ...] = ("127.0.0.1",)  # "" never occurs; ("0.0.0.0", "::") is everywhere
-    addresses: tuple[str, ...] = ()  # --address; empty: the concrete `bind`
+    addresses: tuple[str, ...] = ()  # --address, also "service/NAMESPACE/NAME"; empty: the concrete `bind`
     pool: str | None = None  # --address-pool, a CIDR block
     port_offset: int = 0
 

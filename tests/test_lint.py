@@ -185,11 +185,6 @@ def test_rules_that_answer_500() -> None:
     assert said("WeightZero", *given) == [("HTTPRoute red/r", "spec.rules[3].backendRefs[0].weight")]
 
 
-def test_a_path_that_no_request_has() -> None:
-    given = (gateway(), route("r", "red", rules=matches(PREFIX, {"path": {"value": "/%2e%2e/x"}})))
-    assert said("PathUnreachable", *given) == [("HTTPRoute red/r", "spec.rules[0].matches[1].path.value")]
-
-
 def test_a_header_that_one_filter_changes_twice() -> None:
     modifier = {"set": [{"name": "X-A", "value": "1"}], "add": [{"name": "X-B", "value": "1"}], "remove": ["x-a"]}
     twice = {"type": "ResponseHeaderModifier", "responseHeaderModifier": modifier}

@@ -14,12 +14,14 @@ import msgspec
 from fastroute.graph import conditions
 from fastroute.graph.age import age
 from fastroute.graph.node import Problem
+from fastroute.resources.core import Service
 from fastroute.resources.gateway import Gateway
 from fastroute.resources.meta import Key
 from fastroute.settings import Addressing
 
 Network = IPv4Network | IPv6Network
 SERVED_TYPE = "IPAddress"
+SERVICE = "service/"  # begins an --address that names a Service
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -28,6 +30,32 @@ class Place(msgspec.Struct, frozen=True):
     bind: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
+
+
+def reached_at(addressing: Addressing, services: Mapping[Key, Service]) -> Addressing:
+    """With the addresses of the Services that are named; one without any stays as it was written."""
+    addresses = (found for written in addressing.addresses for found in _addresses(written, services))
+    return msgspec.structs.replace(addressing, addresses=tuple(dict.fromkeys(addresses)))
+
+
+def _addresses(written: str, services: Mapping[Key, Service]) -> tuple[str, ...]:
+    service = services.get(named_service(written) or Key("", ""))
+    if service is None:
+        return (written,)
+    balancer = service.status.get("loadBalancer")
+    ingress = balancer.get("ingress") if isinstance(balancer, dict) else None
+    points = [point for point in ingress if isinstance(point, dict)] if isinstance(ingress, list) else []
+    found = tuple(str(point.get("ip") or point.get("hostname") or "") for point in points)
+    own = (service.spec.cluster_ip,) if service.spec.cluster_ip not in (None, "", "None") else ()
+    return tuple(filter(None, found)) or tuple(filter(None, own)) or (written,)
+
+
+def named_service(written: str) -> Key | None:
+    """The Service of `service/NAMESPACE/NAME`."""
+    if not written.startswith(SERVICE):
+        return None
+    namespace, _, name = written.removeprefix(SERVICE).partition("/")
+    return Key(namespace, name)
 
 
 def place(gateways: Iterable[Gateway], addressing: Addressing, held: Mapping[Key, tuple[str, ...]]) -> dict[Key, Place]:
@@ -69,7 +97,7 @@ def _share(gateway: Gateway, addressing: Addressing) -> Place:
     if unsupported := _unsupported_types(gateway):
         return Place(problems=unsupported)
     everywhere = any(map(is_wildcard, addressing.bind))
-    known = tuple(canonical(a) for a in addressing.addresses if not a.startswith("service/"))
+    known = tuple(canonical(a) for a in addressing.addresses if not a.startswith(SERVICE))
     known = known or (() if everywhere else tuple(map(canonical, addressing.bind)))
     asked = _asked(gateway)
     if missing := [address for address in asked if address not in known]:
@@ -84,7 +112,8 @@ def _share(gateway: Gateway, addressing: Addressing) -> Place:
 
 def _not_assigned(addressing: Addressing) -> str:
     if addressing.addresses:
-        return f"The addresses of {', '.join(addressing.addresses)} are not known; give them as IP addresses instead."
+        names = ", ".join(addressing.addresses)
+        return f"No address of {names} is known: it must exist and have one, or be given as an IP address."
     where = ", ".join(addressing.bind)
     return (
         f"Listeners bind to every address ({where}), so nobody can tell by which one clients come: "

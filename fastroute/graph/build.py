@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from fastroute.graph.address import named_service, reached_at
 from fastroute.graph.backend import Slices, Targets, build_backend, index_slices, move_slices, slice_owner, tcp_port
 from fastroute.graph.change import Touched, changed_keys, find_touched, kept, kept_all, replaced
 from fastroute.graph.entries import entries
@@ -111,11 +112,20 @@ def _build_gateways(
     resources: Resources, last: Memo, touched: Touched
 ) -> tuple[Mapping[Key, GatewayClassNode], Mapping[Key, GatewayNode]]:
     """Gateways are few and depend on each other (ports, pool addresses): all of them, or none."""
-    if last.classes and not touched.classes and not touched.gateways:
+    settings = _reached(last.settings, resources)
+    unmoved = settings == _reached(last.settings, last.resources)
+    if last.classes and not touched.classes and not touched.gateways and unmoved:
         return last.classes, last.gateways
-    classes = build_classes(resources.gateway_classes, last.settings)
-    gateways = build_gateways(resources.gateways, classes, last.settings, _held(last, resources))
+    classes = build_classes(resources.gateway_classes, settings)
+    gateways = build_gateways(resources.gateways, classes, settings, _held(last, resources))
     return kept_all(last.classes, classes, kept), kept_all(last.gateways, gateways, _keep_gateway)
+
+
+def _reached(settings: GraphSettings, resources: Resources) -> GraphSettings:
+    """Settings with the addresses of the Services that they name."""
+    if not any(map(named_service, settings.addressing.addresses)):
+        return settings
+    return msgspec.structs.replace(settings, addressing=reached_at(settings.addressing, resources.services))
 
 
 def _held(last: Memo, resources: Resources) -> dict[Key, tuple[str, ...]]:

@@ -1,5 +1,7 @@
 """The core kinds we read: Namespace, Service, EndpointSlice, Secret, ConfigMap."""
 
+from typing import Any
+
 from fastroute.resources.meta import Resource, Typed
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
@@ -16,13 +18,15 @@ class ServicePort(Typed, frozen=True):
     app_protocol: str | None = None
 
 
-class ServiceSpec(Typed, frozen=True):
+class ServiceSpec(Typed, frozen=True, rename={"cluster_ip": "clusterIP"}):
     ports: tuple[ServicePort, ...] = ()
     type: str = "ClusterIP"
+    cluster_ip: str | None = None  # "None" for a headless Service
 
 
 class Service(Resource, frozen=True, kw_only=True):
     spec: ServiceSpec = ServiceSpec()
+    status: dict[str, Any] = {}
 
 
 class EndpointConditions(Typed, frozen=True):

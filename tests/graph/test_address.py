@@ -1,11 +1,12 @@
 """Where Gateways bind, and what their addresses say."""
 
 import pytest
-from graph.world import gateway, removed, replaced, route, world
+from graph.world import gateway, make, removed, replaced, route, world
 
 from fastroute.graph.address import canonical
 from fastroute.graph.build import build_graph
 from fastroute.graph.node import GatewayNode, Graph
+from fastroute.resources.core import Service
 from fastroute.resources.gateway import Gateway
 from fastroute.resources.meta import Key, Resource
 from fastroute.settings import Addressing, GraphSettings
@@ -119,6 +120,37 @@ def test_a_gateway_made_anew_does_not_inherit() -> None:
     renewed = gateway("c", meta={"uid": "another"})
     second = build_graph(world(renewed), POOL, first)
     assert second.gateways[Key("infra", "c")].addresses == ("127.0.1.1",)
+
+
+INGRESS = {"loadBalancer": {"ingress": [{"ip": "192.0.2.7"}, {"hostname": "gw.example.com"}]}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "status", "expected"),
+    [
+        ({}, INGRESS, ("192.0.2.7", "gw.example.com")),
+        ({"clusterIP": "10.96.0.1"}, INGRESS, ("192.0.2.7", "gw.example.com")),
+        ({"clusterIP": "10.96.0.1"}, {}, ("10.96.0.1",)),
+        ({"clusterIP": "10.96.0.1"}, {"loadBalancer": {"ingress": [{}, "x"]}}, ("10.96.0.1",)),
+        ({"clusterIP": "None"}, {"loadBalancer": "x"}, ()),
+    ],
+)
+def test_reached_at_a_service(spec: dict[str, object], status: dict[str, object], expected: tuple[str, ...]) -> None:
+    given = settings(bind=EVERYWHERE, addresses=("service/edge/gw", "192.0.2.7"))
+    named = make(Service, "edge", "gw", spec, status=status)
+    before = build_graph(world(asking("gw")), given)
+    assert before.gateways[Key("infra", "gw")].addresses == ("192.0.2.7",)
+    after = build_graph(world(asking("gw"), named), given, before)
+    assert after.gateways[Key("infra", "gw")].addresses == tuple(dict.fromkeys((*expected, "192.0.2.7")))
+    assert after.gateways == build_graph(world(asking("gw"), named), given).gateways
+
+
+def test_a_service_that_moves_elsewhere_moves_no_gateway() -> None:
+    given = settings(bind=EVERYWHERE, addresses=("service/edge/gw",))
+    resources = world(asking("gw"), make(Service, "edge", "gw", {"clusterIP": "10.96.0.1"}))
+    before = build_graph(resources, given)
+    after = build_graph(replaced(resources, make(Service, "edge", "other", {"clusterIP": "10.96.0.2"})), given, before)
+    assert after.gateways is before.gateways
 
 
 def test_each_of_a_pool_has_its_own_ports() -> None:
