@@ -12,6 +12,7 @@ from typing import NamedTuple
 import trio
 
 from fastroute.ext.engine import Engine
+from fastroute.ext.graveyard import collect
 from fastroute.ext.tables import TableBuilder, Tables, Upstreams
 from fastroute.publication import (
     Ack,
@@ -53,6 +54,12 @@ class Slices:
         if time.monotonic() >= self._until:
             await trio.lowlevel.checkpoint()
             self._until = time.monotonic() + SLICE / 1e6
+
+
+async def collect_old_tables() -> None:
+    """Frees what the tables before held and nobody uses any more, in slices."""
+    while collect(SLICE):
+        await trio.lowlevel.checkpoint()
 
 
 class Installer:

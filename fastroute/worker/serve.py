@@ -30,7 +30,7 @@ from fastroute.publication import (
     WireError,
 )
 from fastroute.worker.control import ControlStream
-from fastroute.worker.installer import Installer
+from fastroute.worker.installer import Installer, collect_old_tables
 
 _LOOK = 0.01  # seconds between two looks at whether everything in flight is finished
 _REPORT = 1.0  # seconds between two reports of lost log lines
@@ -120,6 +120,7 @@ async def _obey_until_drain(
                     await settle(engine)
                     gc.freeze()
                     await control.send(answer)
+                    await collect_old_tables()
 
 
 async def _finished(engine: Engine) -> None:
