@@ -1,11 +1,12 @@
 """Proxies side by side: what a request costs each of them, and how long it takes, as ratios within one run.
 
-Every measure goes round the proxies again and again, so that a slow spell of the machine hits all of them; ratios are taken
-within a round, and the median over rounds is what stands in the table.
+Every measure goes round the proxies again and again, so that a slow spell of the machine hits all of them; a ratio is
+taken within a round, and the median over the rounds is what stands in the table.
 """
 
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
@@ -13,26 +14,73 @@ import msgspec
 
 from bench.load import Latency, Load, closed_loop, open_loop
 from bench.peers import Place, Running, all_running, backend_command, free_port, running
-from bench.process import cores
+from bench.process import proxy_and_load_core
 
-ROUNDS = 7
-SECONDS = 3
 CONNECTIONS = 64
 RATE = 2_000  # requests a second of the open loop; every proxy here can do that
+OURS = "fastroute"
+
+
+class Effort(msgspec.Struct, frozen=True):
+    """How much of everything: more rounds are surer, shorter spells noisier."""
+
+    rounds: int = 7
+    seconds: int = 3
+    many: int = 5_000  # routes
 
 
 class Measure(msgspec.Struct, frozen=True):
-    """One row of load: what is asked of every proxy, and which number of it counts."""
+    """One thing that is asked of every proxy; `cost` is the number of a spell of load that counts."""
 
     name: str
     unit: str
+    routes: int
     path: str
     cost: Callable[[Load], float]
     connections: int = CONNECTIONS
     fresh: bool = False
 
 
-def _us(load: Load) -> float:
+class Cost(msgspec.Struct, frozen=True):
+    """What one measure came to for one proxy. `ours`: fastroute's cost divided by this one's."""
+
+    measure: str
+    unit: str
+    proxy: str
+    cost: float
+    ours: float
+    rate: float  # requests a second
+    failures: int
+
+
+class Slowness(msgspec.Struct, frozen=True):
+    """Latency of one proxy at one fixed rate, ms."""
+
+    measure: str
+    proxy: str
+    p50: float
+    p99: float
+    failures: int
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    costs: list[Cost]
+    latencies: list[Slowness]
+    many_to_one: dict[str, float]  # by proxy: cost with many routes divided by cost with one
+
+
+def measures(many: int) -> list[Measure]:
+    """The path of the middle route is asked for."""
+    one, middle = "/route-0", f"/route-{many // 2}"
+    return [
+        Measure("keep-alive", "µs CPU/request", 1, f"{one}/x", _per_request),
+        Measure("new connection", "µs CPU/request", 1, f"{one}/x", _per_request, fresh=True),
+        Measure("1 MiB answers", "s CPU/GiB", 1, f"{one}/mebibyte", _per_gib, connections=8),
+        Measure(f"{many} routes", "µs CPU/request", many, f"{middle}/x", _per_request),
+    ]
+
+
+def _per_request(load: Load) -> float:
     return load.cpu_us
 
 
@@ -40,43 +88,77 @@ def _per_gib(load: Load) -> float:
     return load.cpu_per_gib
 
 
-def measures(routes: int) -> tuple[Measure, ...]:
-    """What is asked of proxies with that many routes; the path asked for is the middle one's."""
-    path = f"/route-{routes // 2}"
-    keep_alive = Measure(f"keep-alive, {routes} routes", "µs CPU/request", f"{path}/x", _us)
-    if routes > 1:
-        return (keep_alive,)
-    fresh = Measure("new connection per request", "µs CPU/request", f"{path}/x", _us, fresh=True)
-    return keep_alive, fresh, Measure("1 MiB answers", "s CPU/GiB", f"{path}/mebibyte", _per_gib, connections=8)
-
-
-class Row(msgspec.Struct, frozen=True):
-    """One measure of one proxy: the median, and the median ratio to the one it is compared with."""
-
-    measure: str
-    unit: str
-    proxy: str
-    value: float
-    ratio: dict[str, float]  # fastroute's number divided by that proxy's is `fastroute`'s row, by proxy
-    failures: int
-
-
-def compare(names: list[str], many: int = 5_000, rounds: int = ROUNDS, seconds: int = SECONDS) -> list[Row]:
-    """Everything about load: 1 route, then `many`; then one fixed rate."""
+def compare(names: list[str], effort: Effort) -> Comparison:
+    """Load on one core, the proxies on the other, with one route and with many."""
     core, load_core = proxy_and_load_core()
-    rows: list[Row] = []
-    with tempfile.TemporaryDirectory(prefix="fastroute-bench-") as name:
-        folder = Path(name)
-        backend = _backend_place(folder)
-        with running("backend", backend_command(backend), backend.port, load_core):
-            few = [each for each in names]
-            loads: dict[str, dict[str, list[Load]]] = {}
-            with all_running(few, 1, folder, backend.port, core) as one, all_running(
-                names, many, folder, backend.port, core
-            ) as thousands:
-                for measure, proxies in [(m, one) for m in measures(1)] + [(m, thousands) for m in measures(many)]:
-                    loads[measure.name] = _rounds(measure, proxies, load_core, rounds, seconds)
-                    rows += _rows(measure, loads[measure.name])
-                rows += _routes_rows(loads, many)
-                rows += _latency_rows(one, load_core, rounds, seconds)
-    return rows
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fastroute-bench-")))
+        backend = Place(free_port(), 0, 0, folder / "backend")
+        backend.folder.mkdir()
+        stack.enter_context(running("backend", backend_command(backend), backend.port, load_core))
+        started = {
+            routes: stack.enter_context(all_running(names, routes, folder, backend.port, core))
+            for routes in (1, effort.many)
+        }
+        asked = measures(effort.many)
+        loads = {measure.name: _rounds(measure, started[measure.routes], load_core, effort) for measure in asked}
+        latencies = _latencies(started[1], load_core, effort)
+    costs = [cost for measure in asked for cost in _costs(measure, loads[measure.name])]
+    ratios = {name: _ratio(loads[asked[-1].name][name], loads[asked[0].name][name], _per_request) for name in names}
+    return Comparison(costs, latencies, ratios)
+
+
+def _rounds(measure: Measure, proxies: list[Running], core: int, effort: Effort) -> dict[str, list[Load]]:
+    """Loads by proxy, one for each round; a first round that nobody counts fills pools and caches."""
+    loads: dict[str, list[Load]] = {proxy.name: [] for proxy in proxies}
+    for round_ in range(-1, effort.rounds):
+        for proxy in proxies:
+            load = closed_loop(
+                proxy,
+                measure.path,
+                core,
+                seconds=effort.seconds if round_ >= 0 else 1,
+                connections=measure.connections,
+                fresh=measure.fresh,
+            )
+            if round_ >= 0:
+                loads[proxy.name].append(load)
+    return loads
+
+
+def _costs(measure: Measure, loads: dict[str, list[Load]]) -> list[Cost]:
+    return [
+        Cost(
+            measure=measure.name,
+            unit=measure.unit,
+            proxy=name,
+            cost=median(map(measure.cost, its)),
+            ours=_ratio(loads[OURS], its, measure.cost),
+            rate=median(load.rate for load in its),
+            failures=sum(load.failures for load in its),
+        )
+        for name, its in loads.items()
+    ]
+
+
+def _ratio(ours: list[Load], theirs: list[Load], cost: Callable[[Load], float]) -> float:
+    """The median of what stands side by side in each round."""
+    return median(cost(one) / cost(other) for one, other in zip(ours, theirs, strict=True))
+
+
+def _latencies(proxies: list[Running], core: int, effort: Effort) -> list[Slowness]:
+    spells: dict[str, list[Latency]] = {proxy.name: [] for proxy in proxies}
+    for _ in range(effort.rounds):
+        for proxy in proxies:
+            spell = open_loop(proxy, "/route-0/x", core, seconds=effort.seconds, rate=RATE, connections=CONNECTIONS)
+            spells[proxy.name].append(spell)
+    return [
+        Slowness(
+            measure=f"at {RATE} requests/s",
+            proxy=name,
+            p50=median(spell.p50 for spell in its),
+            p99=median(spell.p99 for spell in its),
+            failures=sum(spell.failures for spell in its),
+        )
+        for name, its in spells.items()
+    ]

@@ -5,6 +5,7 @@ path prefix (/route-0/ ...) to one backend. None of the others adds forwarded fi
 always does.
 """
 
+import os
 import shutil
 import socket
 import subprocess
@@ -32,7 +33,7 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Peer(msgspec.Struct, frozen=True):
-    """`command` writes what the proxy needs into `Place.folder` and gives the command line, to run in the foreground."""
+    """`command` writes what the proxy needs into `Place.folder` and gives its command line, in the foreground."""
 
     name: str
     command: Callable[[Place], list[str]]
@@ -52,6 +53,7 @@ class Running(msgspec.Struct):
 # --- nginx
 
 _NGINX = """
+{user}
 worker_processes 1;
 daemon off;
 pid {folder}/nginx.pid;
@@ -100,7 +102,8 @@ _NGINX_BACKEND = """
 
 def _nginx(place: Place, body: str) -> list[str]:
     path = place.folder / "nginx.conf"
-    path.write_text(_NGINX.format(folder=place.folder, body=body))
+    user = "user root;" if os.geteuid() == 0 else ""  # else its worker may not read our folder
+    path.write_text(_NGINX.format(user=user, folder=place.folder, body=body))
     return ["nginx", "-p", str(place.folder), "-c", str(path), "-e", str(place.folder / "error.log")]
 
 
@@ -127,7 +130,7 @@ def backend_command(place: Place) -> list[str]:
 _HAPROXY = """
 global
   nbthread 1
-  maxconn 16000
+  maxconn 4000
 defaults
   mode http
   timeout connect 5s

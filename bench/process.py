@@ -48,3 +48,11 @@ def _read(path: str) -> str:
         return Path(path).read_text()
     except (FileNotFoundError, ProcessLookupError):
         return ""
+
+
+def proxy_and_load_core() -> tuple[int, int]:
+    """Two cores: one for the proxy, the other for load and backend. RuntimeError when there is only one."""
+    usable = cores()
+    if len(usable) < 2:
+        raise RuntimeError("these measurements want two cores: one for the proxy, one for the load")
+    return usable[0], usable[1]

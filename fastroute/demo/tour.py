@@ -50,7 +50,7 @@ def tour(*, once: bool) -> int:
         with tempfile.TemporaryDirectory(prefix="fastroute-demo-") as folder:
             manifests = Path(folder)
             copy_manifests(EXAMPLE, manifests)
-            with running_gateway(manifests, "--log-level", "warning") as gateway:
+            with running_gateway(manifests, "--log-level", "error") as gateway:
                 return trio.run(_tour, gateway, manifests, once)
     except KeyboardInterrupt:
         return 130 if once else 0

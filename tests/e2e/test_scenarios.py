@@ -1,8 +1,8 @@
 """Golden pairs, requests -> answers: every world of tests/golden over real sockets against real echo servers.
 
 One `fastroute serve` for all; its manifests are swapped. ID.req.yaml is a list of requests: `path`, and `host`, `port`
-(the listener's), `method` where they matter; `answers` counts who answered, over one connection (`namespace/service`
-of an echo server, a status of the gateway itself, or `refused`: nobody listens); `pods`: how many different pods did. Steps
+(the listener's), `method` where they matter; `answers` counts who answered, over one connection: an echo server by its
+`namespace/service`, a status of the gateway itself, or `refused` when nobody listens; `pods`: how many pods did. Steps
 of one world (A15a, A15b) are played in order, and back.
 
 When a world is served is told by a marker beside it: a listener of its own that redirects to the name of the world.
@@ -122,8 +122,10 @@ async def put(file: Path, name: str, text: str, gateway: Gateway) -> None:
     write(file, name, text)
     with trio.fail_after(10):
         async with gateway.client(MARKER_PORT) as client:
-            while f"//{name.lower()}" not in ((await client.ask("/")).header("location") or ""):
-                await trio.sleep(0.005)  # noqa: ASYNC110  (what another process does)
+            served = False
+            while not served:
+                location = (await client.ask("/")).header("location") or ""
+                served = f"//{name.lower()}" in location
 
 
 def write(file: Path, name: str, text: str) -> None:

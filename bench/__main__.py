@@ -1,0 +1,80 @@
+"""`make bench`, or `python -m bench [PART...]`: results as a table on stdout, and as JSON in .cache/bench/.
+
+PART: micro (parts, by pytest-benchmark), peers (beside nginx, HAProxy, Envoy), scale (memory, start), churn (changes).
+"""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bench.churn import measure_churn
+from bench.compare import Effort, compare
+from bench.install import install_peers
+from bench.peers import PEERS
+from bench.report import churn_tables, comparison_tables, scale_tables
+from bench.scale import measure_scale
+from fastroute.text import write_page
+
+RESULTS = Path(".cache/bench")
+
+
+def main() -> int:
+    words = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    words.add_argument("parts", nargs="*", choices=[[], *PARTS], help="all of them when none is named")
+    words.add_argument("--rounds", type=int, default=Effort().rounds, help="of load, round all proxies")
+    words.add_argument("--seconds", type=int, default=Effort().seconds, help="of load, for one proxy in one round")
+    words.add_argument("--routes", type=int, default=Effort().many, help="where many are asked for")
+    words.add_argument("--without", action="append", default=[], choices=list(PEERS), help="leave a proxy out")
+    chosen = words.parse_args()
+    effort = Effort(rounds=chosen.rounds, seconds=chosen.seconds, many=chosen.routes)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    for name in chosen.parts or PARTS:
+        PARTS[name](effort, chosen.without)
+    return 0
+
+
+def _micro(effort: Effort, without: list[str]) -> None:
+    command = [sys.executable, "-m", "pytest", "bench/micro", "--benchmark-json", str(RESULTS / "micro.json")]
+    subprocess.run(
+        [*command, "--benchmark-columns", "min,median,ops", "--override-ini", "python_files=*.py"], check=True
+    )
+
+
+def _peers(effort: Effort, without: list[str]) -> None:
+    install_peers()
+    names = [name for name, peer in PEERS.items() if name not in without and peer.program()]
+    found = compare(names, effort)
+    _keep("peers", found)
+    write_page(comparison_tables(found))
+
+
+def _scale(effort: Effort, without: list[str]) -> None:
+    found = measure_scale(effort.many)
+    _keep("scale", found)
+    write_page(scale_tables(found))
+
+
+def _churn(effort: Effort, without: list[str]) -> None:
+    found = measure_churn()
+    _keep("churn", found)
+    write_page(churn_tables(found))
+
+
+def _keep(name: str, found: Any) -> None:
+    (RESULTS / f"{name}.json").write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2))
+
+
+PARTS: dict[str, Callable[[Effort, list[str]], None]] = {
+    "micro": _micro,
+    "peers": _peers,
+    "scale": _scale,
+    "churn": _churn,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

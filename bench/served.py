@@ -1,0 +1,82 @@
+"""A `fastroute serve` to be measured from within: its worker's process and its own metrics."""
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+
+import msgspec
+
+from bench.peers import free_port
+from bench.process import tree
+
+_READY_WITHIN = 60.0  # seconds
+_SAMPLE = re.compile(r"^(\w+)(?:\{([^}]*)\})? (\S+)$", re.MULTILINE)
+
+
+class Served(msgspec.Struct):
+    process: subprocess.Popen[bytes]
+    port: int
+    metrics_port: int
+    ready_after: float  # seconds from its start until it said that it is ready
+
+    @property
+    def worker(self) -> int:
+        """The process of its one worker: the last of the tree that runs our worker module."""
+        return next(pid for pid in tree(self.process.pid) if b"fastroute.worker" in _command_line(pid))
+
+    def metric(self, name: str) -> float:
+        """The sum of all series of one name."""
+        text = self.read("/metrics").decode()
+        return sum(float(value) for found, _, value in _SAMPLE.findall(text) if found == name)
+
+    def read(self, path: str) -> bytes:
+        asking = HTTPConnection("127.0.0.1", self.metrics_port, timeout=5)
+        try:
+            asking.request("GET", path)
+            return asking.getresponse().read()
+        finally:
+            asking.close()
+
+
+@contextmanager
+def serving(manifests: Path) -> Iterator[Served]:
+    """One worker over `manifests`; ready when entered."""
+    port, metrics = free_port(), free_port()
+    options = ["--workers", "1", "--port-offset", str(port - 80), "--metrics", f"127.0.0.1:{metrics}"]
+    command = [sys.executable, "-m", "fastroute", "serve", "--manifests", str(manifests), *options]
+    begin = time.monotonic()
+    process = subprocess.Popen([*command, "--log-level", "error"], stdin=subprocess.DEVNULL)
+    served = Served(process, port, metrics, 0.0)
+    try:
+        while not _is_ready(served):
+            if process.poll() is not None or time.monotonic() - begin > _READY_WITHIN:
+                raise RuntimeError("fastroute did not get ready")
+            time.sleep(0.005)
+        served.ready_after = time.monotonic() - begin
+        yield served
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _is_ready(served: Served) -> bool:
+    asking = HTTPConnection("127.0.0.1", served.metrics_port, timeout=5)
+    try:
+        asking.request("GET", "/readyz")
+        return asking.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        asking.close()
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
