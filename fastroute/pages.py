@@ -9,8 +9,9 @@ from typing import Any
 
 from fastroute.check import Report, Said
 from fastroute.explain.considered import Considered
-from fastroute.explain.explanation import Explanation, Share
+from fastroute.explain.explanation import Explanation
 from fastroute.explain.request import Request
+from fastroute.explain.share import Share
 from fastroute.text import Block, Line, Table, Yaml
 
 _STATUS_STYLES = {"True": "", "False": "red"}

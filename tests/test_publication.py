@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastroute.publication import (
@@ -184,6 +184,7 @@ MESSAGES = [
 ]
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(MESSAGES), max_size=6), st.lists(st.integers(1, 2 * FRAGMENT), min_size=1, max_size=20))
 def test_messages_come_out_as_they_went_in_however_the_bytes_are_cut(
     messages: list[Downward], sizes: list[int]

@@ -128,19 +128,23 @@ def _first_taking(route: HTTPRoute, request: Request) -> tuple[int, int] | None:
         return None
     for index, rule in enumerate(route.spec.rules):
         for number, written in enumerate(rule.matches):
-            match = _as_match(written)
-            if match is not None and not any(misses(match, request)):
+            if _would_take(written, request):
                 return index, number
     return None
 
 
-def _as_match(written: HTTPRouteMatch) -> Match | None:
+def _would_take(written: HTTPRouteMatch, request: Request) -> bool:
+    """False also for what may be the very reason not to serve the route: a path that none can have, a bad pattern."""
+    try:
+        return not any(misses(_as_match(written), request))
+    except ValueError:
+        return False
+
+
+def _as_match(written: HTTPRouteMatch) -> Match:
     """A match of a route that was not compiled, because it is not served."""
     path, type_ = written.path.value, written.path.type
-    try:
-        normal = path if type_ == "RegularExpression" else normalise_path(path)
-    except ValueError:
-        return None
+    normal = path if type_ == "RegularExpression" else normalise_path(path)
     return Match(
         path=PathMatch(type_, normal.removesuffix("/") if type_ == "PathPrefix" else normal),
         method=written.method,

@@ -69,9 +69,7 @@ def _refused(share: Share, backend: WeightedBackend, problem: Problem | None) ->
 def _problems(graph: Graph, rule: Rule) -> list[Problem | None]:
     """What is wrong with each backendRef of a rule: one entry each, None for a good one."""
     namespace, _, name = rule.route.partition("/")
-    node = graph.routes.get((rule.route_kind, Key(namespace, name)))
-    if node is None:
-        return [None] * len(rule.backends)
+    node = graph.routes[rule.route_kind, Key(namespace, name)]
     index = int(rule.id.rpartition("|")[2])
     return [ref.problem for ref in node.rules[index].backend_refs]
 

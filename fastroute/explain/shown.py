@@ -5,10 +5,10 @@ from typing import Any
 
 import msgspec
 
-from fastroute.explain.filtering import Redirected, filter_request, replaced_path
+from fastroute.explain.filtering import Redirected, filter_request
 from fastroute.explain.matching import Found
 from fastroute.explain.request import Request
-from fastroute.snapshot import Endpoint, Filter, HeaderModifier, Rewrite
+from fastroute.snapshot import Endpoint, Filter, HeaderModifier
 
 
 def endpoint_shown(endpoint: Endpoint) -> str:
@@ -37,12 +37,9 @@ def filters_shown(filters: Iterable[Filter], request: Request, prefix: int, port
             return
         if isinstance(step, HeaderModifier):
             yield _modifier_shown(step)
-        elif isinstance(step, Rewrite):
-            yield {
-                "type": "URLRewrite",
-                "hostname": step.hostname,
-                "path": None if after.path == request.path else replaced_path(step, request.path, prefix),
-            }
+        else:
+            path = None if after.path == request.path else after.path
+            yield {"type": "URLRewrite", "hostname": step.hostname, "path": path}
         request = after
 
 

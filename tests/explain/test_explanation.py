@@ -219,6 +219,17 @@ def test_a_route_that_is_refused_itself_is_named_if_it_would_take_the_request() 
 
 
 @pytest.mark.parametrize(
+    "path",
+    ["{value: /a/%2e%2e/%2e%2e}", "{type: RegularExpression, value: '('}"],
+    ids=["a path of none", "a bad pattern"],
+)
+def test_a_match_that_nothing_can_meet_is_no_near_miss(path: str) -> None:
+    refused = route("infra/r", f"\n  - matches: [{{path: {path}}}, {{path: {{value: /b}}}}]")
+    [miss] = ask("http://web:8080/b", GATEWAY, refused).considered
+    assert (miss.match, "Accepted=False/UnsupportedValue" in miss.reason) == (1, True)
+
+
+@pytest.mark.parametrize(
     ("url", "reason", "words"),
     [
         ("http://web:9999/", "not_listening", "does not take http on port 9999"),
