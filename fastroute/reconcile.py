@@ -87,7 +87,6 @@ class Pass(NamedTuple):
     graph: Graph | None
     compiled: Compiled
     outcome: Outcome | None = None
-    acknowledged: Outcome | None = None  # the last one that was complete
     statuses: Statuses | None = None
 
 
@@ -128,7 +127,7 @@ def build(resources: Resources, settings: GraphSettings, last: Pass) -> Pass:
         if last is FIRST:
             raise
         _log.exception("a change could not be worked in; everything is built anew")
-        return _built(resources, settings, FIRST._replace(acknowledged=last.acknowledged))
+        return _built(resources, settings, FIRST._replace(statuses=last.statuses))
 
 
 def _built(resources: Resources, settings: GraphSettings, last: Pass) -> Pass:
@@ -139,12 +138,11 @@ def _built(resources: Resources, settings: GraphSettings, last: Pass) -> Pass:
 
 def show(made: Pass, outcome: Outcome, writer: StatusWriter) -> Pass:
     """Statuses after the data plane has spoken: only then is anything Programmed. While some worker is late, nothing
-    is that was not before."""
+    is that changed, or was not before."""
     assert made.graph is not None
-    acknowledged = outcome if outcome.complete else made.acknowledged
-    statuses = build_statuses(made.graph, acknowledged, made.statuses)
+    statuses = build_statuses(made.graph, outcome, made.statuses)
     writer.post(statuses.patches)
-    return made._replace(outcome=outcome, acknowledged=acknowledged, statuses=statuses)
+    return made._replace(outcome=outcome, statuses=statuses)
 
 
 # --- what is counted

@@ -52,7 +52,8 @@ def build_statuses(
     outcome: Outcome | None = None,
     previous: Statuses | None = None,
 ) -> Statuses:
-    """`outcome` is that of `graph`'s snapshot; None: not acknowledged yet. `previous` only saves work."""
+    """`outcome`: of `graph`'s snapshot; None: none came yet. While it is not complete, only what `previous` said of
+    Gateways that did not change since stays Programmed; otherwise `previous` only saves work."""
     last = previous if previous is not None and previous.graph.controller_name == graph.controller_name else None
     patches: dict[ObjectId, StatusPatch] = {}
     known: Mapping[ObjectId, StatusPatch] = last.patches if last else {}
@@ -62,7 +63,8 @@ def build_statuses(
             patches[id_] = _kept(known.get(id_), gateway_class_status(gateway_class))
     for key, gateway in graph.gateways.items():
         id_ = ("Gateway", key)
-        patches[id_] = _kept(known.get(id_), gateway_status(gateway, outcome))
+        standing = _programmed(known[id_]) if last and _unchanged(gateway, last.graph) else frozenset()
+        patches[id_] = _kept(known.get(id_), gateway_status(gateway, outcome, standing))
     _add_routes(patches, graph, last)
     return Statuses(patches=patches, graph=graph, outcome=outcome)
 
@@ -77,6 +79,16 @@ def _add_routes(patches: dict[ObjectId, StatusPatch], graph: Graph, last: Status
             patches[id_] = known[id_]
         else:
             patches[id_] = _kept(known.get(id_), route_status(node, graph.parents[id_], graph.controller_name))
+
+
+def _unchanged(gateway: GatewayNode, before: Graph) -> bool:
+    return gateway.key in before.gateways and before.gateways[gateway.key].source is gateway.source
+
+
+def _programmed(patch: StatusPatch) -> frozenset[str]:
+    """Names of the listeners that are Programmed by this status."""
+    listeners = patch.status["listeners"]
+    return frozenset(entry["name"] for entry in listeners if _state(entry, PROGRAMMED)["status"] == "True")
 
 
 def _kept(old: StatusPatch | None, new: StatusPatch) -> StatusPatch:
@@ -187,11 +199,13 @@ def gateway_class_status(node: GatewayClassNode) -> StatusPatch:
 # --- Gateway
 
 
-def gateway_status(node: GatewayNode, outcome: Outcome | None) -> StatusPatch:
+def gateway_status(node: GatewayNode, outcome: Outcome | None, standing: frozenset[str]) -> StatusPatch:
+    """`standing`: listeners that stay Programmed while the outcome is not complete."""
     generation = node.source.metadata.generation
     read = {entry["name"]: entry for entry in entries(node.source.status, "listeners", "name")}
     listeners = [
-        _listener_status(node, listener, outcome, read.get(listener.source.name, {})) for listener in node.listeners
+        _listener_status(node, listener, outcome, standing, read.get(listener.source.name, {}))
+        for listener in node.listeners
     ]
     return StatusPatch(
         kind="Gateway",
@@ -247,14 +261,18 @@ def _gateway_programmed(node: GatewayNode, listeners: list[dict[str, Any]], gene
 
 
 def _listener_status(
-    gateway: GatewayNode, node: ListenerNode, outcome: Outcome | None, read: Mapping[str, Any]
+    gateway: GatewayNode,
+    node: ListenerNode,
+    outcome: Outcome | None,
+    standing: frozenset[str],
+    read: Mapping[str, Any],
 ) -> dict[str, Any]:
     generation = gateway.source.metadata.generation
     failure = _failure(gateway, node, outcome) if node.serves else None
     conditions = [
         *_foreign_conditions(read),
         _listener_accepted(node, failure, generation),
-        _listener_programmed(gateway, node, outcome, failure),
+        _listener_programmed(gateway, node, failure, _is_served(gateway, node, outcome, standing)),
         _judged(RESOLVED_REFS, node.problems, "Every reference of the listener is resolved.", generation),
     ]
     if clash := next((problem for problem in node.problems if problem.condition == CONFLICTED), None):
@@ -293,9 +311,15 @@ def _listener_accepted(node: ListenerNode, failure: str | None, generation: int)
     return own
 
 
-def _listener_programmed(
-    gateway: GatewayNode, node: ListenerNode, outcome: Outcome | None, failure: str | None
-) -> Condition:
+def _is_served(gateway: GatewayNode, node: ListenerNode, outcome: Outcome | None, standing: frozenset[str]) -> bool:
+    """Every worker has acknowledged what the Gateway says now of this listener."""
+    if outcome is None or not outcome.complete:
+        return node.source.name in standing
+    ids = (listener_id(gateway.key, node.source.name, address) for address in gateway.bind)
+    return all(id_ in outcome.listeners for id_ in ids)
+
+
+def _listener_programmed(gateway: GatewayNode, node: ListenerNode, failure: str | None, served: bool) -> Condition:
     generation = gateway.source.metadata.generation
     if not node.serves:
         why = [problem.message for problem in node.problems if problem.condition in (ACCEPTED, CONFLICTED)]
@@ -303,8 +327,7 @@ def _listener_programmed(
         return condition(PROGRAMMED, "False", "Invalid", _joined(why), generation)
     if failure is not None:
         return condition(PROGRAMMED, "False", "Invalid", failure, generation)
-    known = outcome.listeners if outcome else {}
-    if all(listener_id(gateway.key, node.source.name, address) in known for address in gateway.bind):
+    if served:
         return condition(PROGRAMMED, "True", PROGRAMMED, "Every worker serves it.", generation)
     return condition(PROGRAMMED, "False", "Pending", PENDING, generation)
 
