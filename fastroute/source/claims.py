@@ -13,7 +13,7 @@ from fastroute.resources.defaults import NAME_LABEL
 from fastroute.resources.meta import Key, Metadata, Resource
 from fastroute.resources.problem import ManifestProblem
 from fastroute.source.folder import Rank
-from fastroute.source.manifest import Definition, Manifest
+from fastroute.source.manifest import Manifest
 from fastroute.source.store import Apply, Delete, WatchEvent
 
 _TYPES = {kind: entry.type for (_, kind), entry in KINDS.items()}
@@ -23,7 +23,7 @@ class Claims:
     """Definitions by object and file; the object that is in force for each."""
 
     def __init__(self) -> None:
-        self._definitions: dict[Id, dict[str, tuple[Definition, ...]]] = {}
+        self._definitions: dict[Id, dict[str, tuple[Resource | None, ...]]] = {}
         self._used: dict[Id, Resource] = {}
         self._inhabitants: Counter[str] = Counter()  # objects in force by namespace
         self._implied: dict[str, Namespace] = {}
@@ -68,28 +68,30 @@ class Claims:
             homes |= {key.namespace, key.name if kind == "Namespace" else ""}
         yield from self._namespaces(homes - {""})
 
-    def duplicates(self, order: Mapping[str, Rank], leaving: Container[str]) -> Iterator[ManifestProblem]:
-        """One problem for each definition that is not used because another one is. `leaving` files do not count."""
+    def duplicates(
+        self, manifests: Mapping[str, Manifest], leaving: Container[str], order: Mapping[str, Rank]
+    ) -> Iterator[ManifestProblem]:
+        """One problem for each place that defines what an earlier one defines; `leaving` manifests do not count."""
         for name in sorted(self._contested):
             kind, key = name
-            places = sorted((path for path in self._definitions[name] if path not in leaving), key=order.__getitem__)
-            several = [(path, item.line) for path in places for item in self._definitions[name][path]]
-            for path, line in several[1:]:
+            paths = sorted((path for path in self._definitions[name] if path not in leaving), key=order.__getitem__)
+            places = [(path, line) for path in paths for line in manifests[path].lines(name)]
+            for path, line in places[1:]:
                 yield ManifestProblem(
                     file=path,
                     line=line,
                     kind=kind,
                     namespace=key.namespace,
                     name=key.name,
-                    message=f"is also defined at {several[0][0]}:{several[0][1]}, which comes first and is used",
+                    message=f"is also defined at {places[0][0]}:{places[0][1]}, which comes first and is used",
                 )
 
     def _first(self, name: Id, order: Mapping[str, Rank]) -> Resource | None:
         places = self._definitions.get(name, {})
         for path in sorted(places, key=order.__getitem__) if len(places) > 1 else places:
-            for item in places[path]:
-                if item.resource is not None:
-                    return item.resource
+            for resource in places[path]:
+                if resource is not None:
+                    return resource
         return None
 
     def _namespaces(self, names: Iterable[str]) -> Iterator[WatchEvent]:

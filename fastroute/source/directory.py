@@ -204,9 +204,8 @@ class Directory:
     def _publish(self, touched: set[Id]) -> bool:
         different = self.store.apply(self._claims.settle(touched, self._ranks))
         faulty = [self._manifests[path] for path in sorted(self._faulty, key=self._ranks.__getitem__)]
-        problems = [problem for item in faulty for problem in item.problems]
         leaving = {path for path, doubt in self._doubts.items() if doubt.stamp is None}
-        duplicates = self._claims.duplicates(self._ranks, leaving)
-        return (
-            self.store.report((*problems, *duplicates), [item for one in faulty for item in one.warnings]) or different
-        )
+        problems = [problem for item in faulty for problem in item.problems]
+        problems += self._claims.duplicates(self._manifests, leaving, self._ranks)
+        warnings = [warning for item in faulty for warning in item.warnings]
+        return self.store.report(problems, warnings) or different

@@ -15,12 +15,7 @@ from fastroute.resources.document import split
 from fastroute.resources.meta import Resource
 from fastroute.resources.problem import ManifestProblem
 
-
-class Definition(msgspec.Struct, frozen=True):
-    """A place that defines an object; `resource` is None where it is broken and never was whole."""
-
-    resource: Resource | None
-    line: int
+Definitions = Mapping[Id, tuple[Resource | None, ...]]  # None: broken, and never was whole
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -28,7 +23,7 @@ class Document(msgspec.Struct, frozen=True):
 
     line: int
     entries: tuple[Entry, ...]
-    definitions: tuple[tuple[Id, tuple[Definition]], ...]  # of the entries that are whole
+    definitions: tuple[tuple[Id, tuple[Resource]], ...]  # of the entries that are whole
     is_faulty: bool
 
 
@@ -36,10 +31,19 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """A file."""
 
     path: str
+    parts: Sequence[str] = ()  # the texts of its documents, in order
     documents: Mapping[str, Document] = {}  # by text
-    definitions: Mapping[Id, tuple[Definition, ...]] = {}  # more than one: the same object twice in this file
+    definitions: Definitions = {}  # of one object more than one: the same object twice in this file
     problems: tuple[ManifestProblem, ...] = ()
     warnings: tuple[ManifestProblem, ...] = ()
+
+    def lines(self, name: Id) -> Iterator[int]:
+        """Where its documents define an object."""
+        line = 1
+        for part in self.parts:
+            document = self.documents[part]
+            yield from (line + entry.line - document.line for entry in document.entries if entry.id == name)
+            line += part.count("\n")
 
 
 def read(path: str, content: bytes, previous: Manifest | None) -> Manifest:
@@ -58,6 +62,7 @@ def read(path: str, content: bytes, previous: Manifest | None) -> Manifest:
     faulty = [entry for document in documents if document.is_faulty for entry in document.entries]
     return Manifest(
         path=path,
+        parts=parts,
         documents=dict(zip(parts, documents, strict=True)),
         definitions=_definitions(documents, previous.definitions if previous else {}),
         problems=tuple(problem for entry in faulty for problem in entry.problems),
@@ -87,16 +92,12 @@ def _documents(parts: Sequence[str], known: Mapping[str, Document], path: str, *
 
 def _decoded(text: str, path: str, line: int, *, json: bool) -> Document:
     entries = decode(text, path, line, json=json)
-    definitions = tuple(
-        (entry.id, (Definition(entry.resource, entry.line),)) for entry in entries if entry.id and entry.resource
-    )
+    definitions = tuple((entry.id, (entry.resource,)) for entry in entries if entry.id and entry.resource)
     return Document(line, entries, definitions, any(entry.problems or entry.warnings for entry in entries))
 
 
-def _definitions(
-    documents: Sequence[Document], before: Mapping[Id, tuple[Definition, ...]]
-) -> dict[Id, tuple[Definition, ...]]:
-    definitions: dict[Id, tuple[Definition, ...]] = {}
+def _definitions(documents: Sequence[Document], before: Definitions) -> Definitions:
+    definitions: dict[Id, tuple[Resource | None, ...]] = {}
     unknown = False
     for document in documents:
         for name, found in document.definitions:
@@ -106,8 +107,8 @@ def _definitions(
                 if entry.id is None:
                     unknown = True
                 elif entry.resource is None:
-                    kept = next((item.resource for item in before.get(entry.id, ()) if item.resource), None)
-                    definitions[entry.id] = (*definitions.get(entry.id, ()), Definition(kept, entry.line))
+                    kept = next(filter(None, before.get(entry.id, ())), None)
+                    definitions[entry.id] = (*definitions.get(entry.id, ()), kept)
     if unknown:
         definitions |= {name: items for name, items in before.items() if name not in definitions}
     return definitions

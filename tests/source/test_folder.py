@@ -1,0 +1,88 @@
+"""Which files are manifests, and in which order."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from fastroute.errors import SourceError
+from fastroute.source.folder import is_manifest, require, scan
+
+
+def make(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(name)
+
+
+def names(root: Path, *paths: Path) -> list[str]:
+    found = scan(paths or (root,))
+    order = sorted(found.files, key=found.ranks.__getitem__)
+    return [os.path.relpath(path, root) for path in order]
+
+
+def test_manifests_in_order_hidden_ones_skipped(tmp_path):
+    make(
+        tmp_path,
+        "b.yaml",
+        "a/z.yml",
+        "a/b/c.json",
+        "a.yaml",
+        "c/.x.yaml",
+        ".git/y.yaml",
+        "..d/e.yaml",
+        "README.md",
+        "x.yaml~",
+    )
+    assert names(tmp_path) == ["a/b/c.json", "a/z.yml", "a.yaml", "b.yaml"]
+
+
+def test_the_paths_are_taken_in_the_order_given_and_a_file_whatever_its_name(tmp_path):
+    make(tmp_path, "a/x.yaml", "b/y.yaml", "b/plain")
+    paths = (tmp_path / "b" / "plain", tmp_path / "b", tmp_path / "a", tmp_path / "b" / "y.yaml")
+    assert names(tmp_path, *paths) == ["b/plain", "b/y.yaml", "a/x.yaml"]
+
+
+def test_links_are_followed(tmp_path):
+    make(tmp_path, "outside/one.yaml", "outside/two/three.yaml", "in/plain.yaml")
+    (tmp_path / "in" / "link.yaml").symlink_to("../outside/one.yaml")
+    (tmp_path / "in" / "folder").symlink_to("../outside/two")
+    (tmp_path / "in" / "dangling.yaml").symlink_to("nowhere")
+    found = scan([tmp_path / "in"])
+    assert names(tmp_path / "in", tmp_path / "in") == ["folder/three.yaml", "link.yaml", "plain.yaml"]
+    assert found.targets == {str(tmp_path / "outside/one.yaml"): {str(tmp_path / "in/link.yaml")}}
+
+
+def test_a_link_to_a_folder_around_it_is_not_followed(tmp_path):
+    make(tmp_path, "a/x.yaml")
+    (tmp_path / "a" / "again").symlink_to("..")
+    (tmp_path / "a" / "self").symlink_to(".")
+    assert names(tmp_path) == ["a/x.yaml"]
+
+
+def test_what_is_no_file_is_left_out(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "folder.yaml").mkdir()
+    make(tmp_path, "folder.yaml/x.yaml")
+    assert names(tmp_path) == ["folder.yaml/x.yaml"]
+
+
+def test_a_missing_path_is_told(tmp_path):
+    assert scan([tmp_path / "no"]).missing == [str(tmp_path / "no")]
+    with pytest.raises(SourceError, match=r"cannot read .*/no: No such file or directory; give a file or folder"):
+        require([tmp_path, tmp_path / "no"])
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_an_unreadable_path_is_told(tmp_path):
+    make(tmp_path, "x.yaml")
+    (tmp_path / "x.yaml").chmod(0)
+    with pytest.raises(SourceError, match="Permission denied"):
+        require([tmp_path / "x.yaml"])
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict"), [("a.yaml", True), ("a.json", True), (".a.yml", False), ("a.yaml.bak", False)]
+)
+def test_names(name, verdict):
+    assert is_manifest(name) is verdict
