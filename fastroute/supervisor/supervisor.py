@@ -10,7 +10,7 @@ one that holds nothing.
 
 import logging
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import trio
@@ -20,6 +20,7 @@ from fastroute.metrics import Metrics
 from fastroute.publication import (
     Ack,
     AnnounceDrain,
+    Change,
     Downward,
     Drain,
     Drained,
@@ -65,6 +66,12 @@ class Parcel(NamedTuple):
 
     opening: bytes
     closing: bytes  # the Commit, or the EndpointUpdate that is all of it
+
+
+def parcel(base: int, target: Target, changes: Sequence[Change]) -> Parcel:
+    """The publication that makes the target of `base` by `changes`."""
+    *opening, closing = [encode(message) for message in publication(target.version, base, changes)]
+    return Parcel(b"".join(opening), closing)
 
 
 class Supervisor:
@@ -126,8 +133,9 @@ class Supervisor:
         for change in changes:
             if isinstance(change, RemoveRule):
                 self._book.release(change.id)
-        self._target = Target(self._target.version + 1 if self._target else 1, snapshot)
-        self._parcels.clear()
+        base = self._target.version if self._target else 0
+        self._target = Target(base + 1, snapshot)
+        self._parcels = {base: parcel(base, self._target, changes)}
         self._sockets.follow(Place(one.address, one.port) for one in snapshot.listeners.values())
         self._announce_change()
         if await self._wait_acknowledged(self._target.version):
@@ -250,9 +258,7 @@ class Supervisor:
     def _parcel(self, base: int, held: Snapshot | None, target: Target) -> Parcel:
         """The publication from `base` to the target; made once for all workers that hold the same."""
         if base not in self._parcels:
-            changes = difference(held, target.snapshot, self._book.slots)
-            *opening, closing = [encode(message) for message in publication(target.version, base, changes)]
-            self._parcels[base] = Parcel(b"".join(opening), closing)
+            self._parcels[base] = parcel(base, target, difference(held, target.snapshot, self._book.slots))
         return self._parcels[base]
 
     async def _bring_sockets(self, worker: Worker) -> bool:

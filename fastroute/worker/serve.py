@@ -117,9 +117,9 @@ async def _obey_until_drain(
                 await control.send(Trouble("a worker starts once"))
             case _:
                 if answer := await installer.obey(message):
+                    await control.send(answer)
                     await settle(engine)
                     gc.freeze()
-                    await control.send(answer)
                     await collect_old_tables()
 
 
