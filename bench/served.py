@@ -29,10 +29,10 @@ class Served(msgspec.Struct):
         """The process of its one worker: the last of the tree that runs our worker module."""
         return next(pid for pid in tree(self.process.pid) if b"fastroute.worker" in _command_line(pid))
 
-    def metric(self, name: str) -> float:
-        """The sum of all series of one name."""
-        text = self.read("/metrics").decode()
-        return sum(float(value) for found, _, value in _SAMPLE.findall(text) if found == name)
+    def metrics(self, *names: str) -> list[float]:
+        """Of each name the sum of all its series, from one scrape."""
+        samples = _SAMPLE.findall(self.read("/metrics").decode())
+        return [sum(float(value) for found, _, value in samples if found == name) for name in names]
 
     def read(self, path: str) -> bytes:
         asking = HTTPConnection("127.0.0.1", self.metrics_port, timeout=5)
