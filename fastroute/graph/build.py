@@ -138,8 +138,10 @@ def _held(last: Memo, resources: Resources) -> dict[Key, tuple[str, ...]]:
 
 
 def _keep_gateway(old: GatewayNode | None, new: GatewayNode) -> GatewayNode:
-    if old is None or old == new:
-        return old or new
+    if old is None:
+        return new
+    if old == new:
+        return old
     listeners = {listener.source.name: listener for listener in old.listeners}
     same = tuple(kept(listeners.get(listener.source.name), listener) for listener in new.listeners)
     return msgspec.structs.replace(new, listeners=same)

@@ -3,9 +3,11 @@
 A message says what, where, and the way out. It never says whether a refused target exists.
 """
 
+from collections.abc import Iterable
+
 from fastroute.graph.grant import Reference
 from fastroute.graph.node import Problem
-from fastroute.resources.gateway import GROUP
+from fastroute.resources.gateway import GROUP, Listener
 from fastroute.resources.meta import Key
 
 ACCEPTED = "Accepted"
@@ -87,9 +89,24 @@ def protocol_not_served(protocol: str, field: str) -> Problem:
     return Problem(condition=ACCEPTED, reason="UnsupportedProtocol", message=message, field=f"{field}.protocol")
 
 
-def conflict(reason: str, message: str, field: str) -> Problem:
-    """`reason`: HostnameConflict or ProtocolConflict."""
-    return Problem(condition=CONFLICTED, reason=reason, message=message, field=field)
+def protocol_conflict(listener: Listener, others: Iterable[Listener], field: str) -> Problem:
+    message = (
+        f"Protocol {listener.protocol} cannot share port {listener.port} with listener {_named(others)}. "
+        f"None of them is served: give each protocol a port of its own."
+    )
+    return Problem(condition=CONFLICTED, reason="ProtocolConflict", message=message, field=field)
+
+
+def hostname_conflict(listener: Listener, others: Iterable[Listener], field: str) -> Problem:
+    message = (
+        f"Port {listener.port} with {listener.hostname or 'any hostname'} is also claimed by listener "
+        f"{_named(others)}. None of them is served: give each a port or hostname of its own."
+    )
+    return Problem(condition=CONFLICTED, reason="HostnameConflict", message=message, field=field)
+
+
+def _named(listeners: Iterable[Listener]) -> str:
+    return ", ".join(f"{listener.name} ({listener.protocol})" for listener in listeners)
 
 
 def port_unavailable(message: str, field: str) -> Problem:

@@ -98,10 +98,10 @@ def find_conflicts(listeners: tuple[Listener, ...]) -> dict[int, Problem]:
         for index, listener in group:
             others = [other for i, other in group if i != index]
             if len(families) > 1:
-                others = [o for o in others if PORT_FAMILY[o.protocol] != PORT_FAMILY[listener.protocol]]
-                found[index] = _conflict("ProtocolConflict", listener, others, index)
+                strange = [o for o in others if PORT_FAMILY[o.protocol] != PORT_FAMILY[listener.protocol]]
+                found[index] = conditions.protocol_conflict(listener, strange, f"spec.listeners[{index}]")
             elif same := [other for other in others if _indistinct(listener, other)]:
-                found[index] = _conflict("HostnameConflict", listener, same, index)
+                found[index] = conditions.hostname_conflict(listener, same, f"spec.listeners[{index}]")
     return found
 
 
@@ -114,17 +114,6 @@ def _indistinct(one: Listener, other: Listener) -> bool:
     if one.protocol in ("TCP", "UDP"):
         return True
     return (one.hostname or ANY).lower() == (other.hostname or ANY).lower()
-
-
-def _conflict(reason: str, listener: Listener, others: list[Listener], index: int) -> Problem:
-    names = ", ".join(f"{other.name} ({other.protocol})" for other in others)
-    what = (
-        f"Protocol {listener.protocol} cannot share port {listener.port} with listener {names}."
-        if reason == "ProtocolConflict"
-        else f"Port {listener.port} with hostname {listener.hostname or '(any)'} is also claimed by listener {names}."
-    )
-    message = f"{what} None of them is served: give each its own port{'' if reason[0] == 'P' else ' or hostname'}."
-    return conditions.conflict(reason, message, f"spec.listeners[{index}]")
 
 
 # --- Admission
