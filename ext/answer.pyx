@@ -24,7 +24,8 @@ cdef bint ends_connection(uint16_t status) noexcept nogil:
 
 
 cdef bint can_be_discarded(const Exchange *x) noexcept nogil:
-    """Whether the rest of the request's body may be read away. After Expect nobody knows if it comes at all."""
+    if x.discarded > DISCARD_BYTES:
+        return False
     if x.request_body.complete:
         return True
     if x.expects and x.request_body.decoded == 0:

@@ -8,10 +8,11 @@ from fastroute.ext.reactor cimport Reactor
 
 
 # Chooses an endpoint that was not tried yet and attaches a connection to it: a pooled one (x.reused), or a new one,
-# which may still be connecting (STAGE_CONNECTING); nothing is sent yet. Returns 0, or the LocalReason why there is none: always a 503.
+# which may still be connecting (STAGE_CONNECTING); nothing is sent yet. Returns 0, or the LocalReason why there is
+# none: always a 503.
 cdef uint16_t attempt_begin(Reactor r, Connection *c, Exchange *x) noexcept nogil
-# The connection that was being made is refused, or took too long (`late`): notes that against the endpoint, and goes
-# on with another one, sending what is held. Returns as attempt_begin.
+# The connection that was being made is refused, or took too long (`late`): notes that against the endpoint, goes on
+# with another one, and sends what is held. Returns as attempt_begin.
 cdef uint16_t attempt_refused(Reactor r, Connection *c, Exchange *x, bint late) noexcept nogil
 # A reused connection died before it said a byte: makes a fresh one to the same endpoint. Returns as attempt_begin.
 cdef uint16_t attempt_afresh(Reactor r, Connection *c, Exchange *x) noexcept nogil

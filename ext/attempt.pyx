@@ -49,7 +49,6 @@ cdef bint connect_to(Reactor r, Connection *c, Exchange *x, Endpoint *endpoint) 
     cdef Connection *u = upstream_connect(r, endpoint)
     x.reused = False
     if u is NULL:
-        endpoint_failed(endpoint, r.milliseconds, &r.random)
         return False
     attach(r, c, x, u)
     if x.stage == STAGE_WAITING:

@@ -46,7 +46,6 @@ cdef struct Connection:
     uint8_t ended               # the peer's FIN is among what can be read
     uint8_t failed              # reset, or closed both ways
     uint8_t queued              # in the ready list
-    uint8_t probed              # the one question "are you still there?" was asked
     uint32_t next               # in the one list its state puts it in: free, graves, ready, an endpoint's pool
     uint32_t previous
     # timer (timer.pyx)

@@ -14,12 +14,15 @@ from fastroute.ext.buffer cimport buffer_append, buffer_bytes, buffer_consume, b
 from fastroute.ext.connection cimport (
     SIDE_DOWNSTREAM, STATE_EXCHANGE, STATE_HEAD, STATE_IDLE, STATE_LINGER, STATE_PREFACE, slab_take,
 )
-from fastroute.ext.counters cimport FIXED_CONNECTIONS_ACCEPTED, FIXED_DOWNSTREAM_ACTIVE, FIXED_DOWNSTREAM_IDLE, count, gauge_add
+from fastroute.ext.counters cimport (
+    FIXED_CONNECTIONS_ACCEPTED, FIXED_DOWNSTREAM_ACTIVE, FIXED_DOWNSTREAM_IDLE, count, gauge_add,
+)
 from fastroute.ext.exchange cimport (
     Exchange, VERDICT_DONE, VERDICT_LINGER, VERDICT_ON, VERDICT_RESET, exchange_give, exchange_take,
 )
 from fastroute.ext.forwarded cimport peer_set
 from fastroute.ext.head cimport FRAMING_NONE, parse_request
+from fastroute.ext.proxy_protocol cimport PREFACE_MOST, Preface, parse_preface
 from fastroute.ext.reactor cimport (
     LINGER_BYTES, LINGER_TIME, SCRATCH, close_connection, queue, receive, set_deadline, watch,
 )
@@ -59,6 +62,7 @@ cdef void downstream_adopt(Reactor r, Connection *listener, int fd, uint16_t fam
     rest(r, c)
     if r.proxy_protocol:
         c.state = STATE_PREFACE
+        set_deadline(r, c, r.milliseconds + r.times.head)
     downstream_advance(r, c)
 
 
@@ -221,7 +225,28 @@ cdef void linger_on(Reactor r, Connection *c) noexcept nogil:
 
 
 cdef void read_preface(Reactor r, Connection *c) noexcept nogil:
-    downstream_close(r, c)
+    """Reads the PROXY header, which says who the client is; without a good one there is nobody to speak with."""
+    cdef Preface preface
+    cdef int taken = -1
+    cdef long size = -1
+    if not c.failed and buffer_reserve(&c.input, PREFACE_MOST) == 0:
+        size = receive(r, c, c.input.data + c.input.end, PREFACE_MOST)
+    if size > 0:
+        c.input.end += size
+    if size >= 0:
+        taken = parse_preface(&preface, buffer_bytes(&c.input), buffer_size(&c.input))
+    if taken < 0:
+        downstream_close(r, c)
+        return
+    if taken > 0:
+        if preface.told:
+            peer_set(&c.peer, r.trusted, preface.family, preface.address, preface.port)
+        buffer_consume(&c.input, taken)
+        rest(r, c)
+    elif size == 0 and buffer_size(&c.input) == 0:
+        buffer_free(&c.input)
+    if c.readable or (c.state == STATE_IDLE and buffer_size(&c.input)):
+        queue(r, c)
 
 
 cdef void downstream_expired(Reactor r, Connection *c, Connection *u) noexcept nogil:

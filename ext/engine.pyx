@@ -20,12 +20,11 @@ from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, itimersp
 
 import os
 import random
-import socket
 
 from fastroute.ext.accesslog cimport AccessLog
 from fastroute.ext.connection cimport (
-    SIDE_DOWNSTREAM, SIDE_LISTENER, SIDE_TIMER, SIDE_UPSTREAM, STATE_IDLE, STATE_LEAVING, STATE_LISTENING,
-    STATE_POOLED, Connection, handle_of, slab_at, slab_exhume, slab_find, slab_take,
+    SIDE_DOWNSTREAM, SIDE_LISTENER, SIDE_TIMER, SIDE_UPSTREAM, STATE_IDLE, STATE_LEAVING, STATE_POOLED,
+    Connection, handle_of, slab_at, slab_exhume, slab_find, slab_take,
 )
 from fastroute.ext.counters cimport FIXED_TURNS, FIXED_WORST_TURN, CounterMap, count, store_word, load_word
 from fastroute.ext.downstream cimport downstream_advance, downstream_close, downstream_expired
@@ -120,11 +119,11 @@ cdef class Engine:
     cdef int leave(self, uint32_t index, bint every) except -1:
         """Lets the listeners of one socket index go, or every one."""
         cdef uint32_t i
-        cdef Connection *l
+        cdef Connection *listener
         for i in range(self.r.listeners_count):
-            l = slab_find(&self.r.slab, self.r.listeners[i])
-            if every or l.listener == index:
-                listener_leave(self.r, l)
+            listener = slab_find(&self.r.slab, self.r.listeners[i])
+            if every or listener.listener == index:
+                listener_leave(self.r, listener)
         return 0
 
     def install(self, Tables tables not None):
@@ -138,6 +137,12 @@ cdef class Engine:
             found = -1 if self.r.tables is None else self.r.tables.socket_index(address, port)
             self.r.sockets[<uint32_t> index] = UNKNOWN if found < 0 else <uint32_t> found
         return 0
+
+    def wake(self):
+        """Makes `fileno` readable: after Upstreams.update, so that what led to endpoints that left is closed."""
+        cdef Reactor r = self.r
+        r.armed = 0
+        ring(r, 1)
 
     def announce_drain(self):
         """Every answer says `Connection: close` from now on; connections are still accepted."""
@@ -209,7 +214,7 @@ cdef bint run(Engine engine, Reactor r) noexcept nogil:
     start = r.now
     slab_exhume(&r.slab)
     if r.upstreams.gone is not NULL:
-        forget_endpoints(r)
+        forget_endpoint(r)
     while True:
         more = visit(engine, r, start)
         if more or r.now - start > LINGER or not fetch(engine, r, WAIT):
@@ -217,6 +222,7 @@ cdef bint run(Engine engine, Reactor r) noexcept nogil:
     flush_log(r)
     arm(r)
     read_clock(r)
+    more = more or r.upstreams.gone is not NULL
     engine.turns += 1
     count(r.counters, FIXED_TURNS, 1)
     note_worst(r, &engine.worst, r.now - start)
@@ -241,8 +247,9 @@ cdef bint visit(Engine engine, Reactor r, uint64_t start) noexcept nogil:
                 return True
             handle_event(r, &engine.events[engine.event])
             engine.event += 1
-        expire(r)
-        if r.full and r.downstreams < r.max_connections:
+        if not expire(r, start):
+            return True
+        if r.full and r.downstreams < r.max_connections and r.milliseconds >= r.paused_until:
             listeners_resume(r)
         if r.ready_first == 0 and engine.events_count < EVENTS:
             return False
@@ -307,36 +314,44 @@ cdef void check_pooled(Reactor r, Connection *u) noexcept nogil:
             u.readable = False
 
 
-cdef void expire(Reactor r) noexcept nogil:
-    cdef Connection *c = timer_expired(&r.wheel, &r.slab, r.milliseconds)
-    while c is not NULL:
+cdef bint expire(Reactor r, uint64_t start) noexcept nogil:
+    """Handles the deadlines that have passed. False: the time was up before."""
+    cdef Connection *c
+    while r.now - start <= BUDGET:
+        c = timer_expired(&r.wheel, &r.slab, r.milliseconds)
+        if c is NULL:
+            return True
         if c.side == SIDE_DOWNSTREAM:
             downstream_expired(r, c, NULL)
         elif c.side == SIDE_LISTENER:
             if c.state == STATE_LEAVING:
                 listener_accept(r, c)
-            elif r.full:
-                listeners_resume(r)
         elif c.state == STATE_POOLED:
             upstream_close(r, c)
         elif slab_find(&r.slab, c.owner) is not NULL:
             downstream_expired(r, slab_find(&r.slab, c.owner), c)
-        c = timer_expired(&r.wheel, &r.slab, r.milliseconds)
+        read_clock(r)
+    return False
 
 
 cdef void arm(Reactor r) noexcept nogil:
     """Has the timerfd ring at the next deadline, unless it rings before it anyway."""
     cdef uint64_t next = timer_next(&r.wheel)
     cdef uint64_t log = r.flushed + LOG_AGE if r.logs and r.log.used else 0
-    cdef itimerspec value
     if next == 0 or (log != 0 and log < next):
         next = log
     if next == 0 or (r.armed != 0 and r.armed <= next):
         return
-    r.armed = next
+    ring(r, next)
+
+
+cdef void ring(Reactor r, uint64_t when) noexcept nogil:
+    """Sets the timerfd (milliseconds; never 0)."""
+    cdef itimerspec value
+    r.armed = when
     value.it_interval.tv_sec = value.it_interval.tv_nsec = 0
-    value.it_value.tv_sec = next // 1000
-    value.it_value.tv_nsec = (next % 1000) * 1000000
+    value.it_value.tv_sec = when // 1000
+    value.it_value.tv_nsec = (when % 1000) * 1000000
     timerfd_settime(r.timer, TFD_TIMER_ABSTIME, &value, NULL)
 
 
@@ -353,13 +368,12 @@ cdef void note_worst(Reactor r, uint64_t *worst, uint64_t took) noexcept nogil:
         store_word(&r.counters.words[<uint32_t> FIXED_WORST_TURN], took)
 
 
-cdef void forget_endpoints(Reactor r) noexcept nogil:
-    """Closes the idle connections of endpoints that left every backend."""
+cdef void forget_endpoint(Reactor r) noexcept nogil:
+    """Closes the idle connections of one endpoint that left every backend."""
     cdef Endpoint *endpoint = r.upstreams.take_gone()
-    while endpoint is not NULL:
+    if endpoint.gone:
         upstream_forget(r, endpoint)
-        endpoint_unref(endpoint)
-        endpoint = r.upstreams.take_gone()
+    endpoint_unref(endpoint)
 
 
 cdef uint64_t drain_deadline(Reactor r, const Connection *c) noexcept nogil:
@@ -418,10 +432,10 @@ cdef int open_descriptors(Reactor r) except -1:
     return 0
 
 
-cdef int grow_sockets(Reactor r, uint32_t count) except -1:
-    cdef uint32_t *sockets = <uint32_t *> realloc(r.sockets, count * sizeof(uint32_t))
+cdef int grow_sockets(Reactor r, uint32_t size) except -1:
+    cdef uint32_t *sockets = <uint32_t *> realloc(r.sockets, size * sizeof(uint32_t))
     if sockets is NULL:
         raise MemoryError
     r.sockets = sockets
-    r.sockets_count = count
+    r.sockets_count = size
     return 0

@@ -50,6 +50,7 @@ cdef struct Exchange:
     uint8_t heard               # the upstream sent at least one byte in this try
     uint8_t local               # the answer is our own
     uint8_t answered            # the head of a final answer went to the client
+    uint8_t probed              # the client was asked whether it is there, or will be
     uint8_t recorded            # counted and logged
     uint8_t upload_over         # the upstream takes no more of the request
     uint8_t upstream_keeps      # the upstream will keep its connection
@@ -74,8 +75,9 @@ cdef struct Exchange:
     uint64_t sent               # bytes for the client
     uint64_t deadline           # milliseconds: the rule's request timeout; 0: none
     uint64_t try_deadline       # milliseconds: the rule's backendRequest timeout, of this try; 0: none
+    uint64_t probe              # milliseconds: when to ask a client that closed its side if it is there; 0: never
     uint64_t progress           # milliseconds: when the client last gave or took a byte
-    uint64_t discarded          # bytes read away after the answer
+    uint64_t discarded          # bytes of the request's body that were read for nothing
     Slice log_method            # these five only with an access log; in `text`
     Slice log_host
     Slice log_path

@@ -47,41 +47,41 @@ cdef extern from "<sys/epoll.h>" nogil:
     uint32_t EPOLLIN
 
 cdef enum:
-    ACCEPT_MOST = 64        # connections taken in one visit
+    ACCEPT_MOST = 16        # connections taken in one visit
     PAUSE = 100             # milliseconds without accepting after descriptors ran out
 
 
-cdef int set_interest(Reactor r, Connection *l, int operation, uint32_t events) noexcept nogil:
+cdef int set_interest(Reactor r, Connection *listener, int operation, uint32_t events) noexcept nogil:
     cdef epoll_event event
     event.events = events
-    event.data.u64 = handle_of(l)
-    return epoll_ctl(r.epoll, operation, l.fd, &event)
+    event.data.u64 = handle_of(listener)
+    return epoll_ctl(r.epoll, operation, listener.fd, &event)
 
 
 cdef int listener_open(Reactor r, int fd, uint32_t index) noexcept nogil:
     cdef int on = 1
     cdef uint64_t *listeners
-    cdef Connection *l
+    cdef Connection *listener
     listeners = <uint64_t *> realloc(r.listeners, (r.listeners_count + 1) * sizeof(uint64_t))
     if listeners is NULL:
         return -1
     r.listeners = listeners
-    l = slab_take(&r.slab)
-    if l is NULL:
+    listener = slab_take(&r.slab)
+    if listener is NULL:
         return -1
-    l.side = SIDE_LISTENER
-    l.state = STATE_LISTENING
-    l.listener = index
-    l.requests = 1
-    l.fd = fd
+    listener.side = SIDE_LISTENER
+    listener.state = STATE_LISTENING
+    listener.listener = index
+    listener.requests = 1
+    listener.fd = fd
     # Accepted sockets inherit these: two system calls less for each.
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(int))
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(int))
-    if set_interest(r, l, EPOLL_CTL_ADD, 0 if r.full else EPOLLIN) < 0:
-        l.fd = -1
-        close_connection(r, l)
+    if set_interest(r, listener, EPOLL_CTL_ADD, 0 if r.full else EPOLLIN) < 0:
+        listener.fd = -1
+        close_connection(r, listener)
         return -1
-    r.listeners[r.listeners_count] = handle_of(l)
+    r.listeners[r.listeners_count] = handle_of(listener)
     r.listeners_count += 1
     return 0
 
@@ -89,80 +89,81 @@ cdef int listener_open(Reactor r, int fd, uint32_t index) noexcept nogil:
 cdef void pause(Reactor r) noexcept nogil:
     """No listener announces anything until listeners_resume."""
     cdef uint32_t i
-    cdef Connection *l
+    cdef Connection *listener
     r.full = True
     for i in range(r.listeners_count):
-        l = slab_find(&r.slab, r.listeners[i])
-        if l is not NULL:
-            set_interest(r, l, EPOLL_CTL_MOD, 0)
+        listener = slab_find(&r.slab, r.listeners[i])
+        if listener is not NULL:
+            set_interest(r, listener, EPOLL_CTL_MOD, 0)
 
 
 cdef void listeners_resume(Reactor r) noexcept nogil:
     cdef uint32_t i
-    cdef Connection *l
+    cdef Connection *listener
     r.full = False
     for i in range(r.listeners_count):
-        l = slab_find(&r.slab, r.listeners[i])
-        if l is not NULL:
-            set_interest(r, l, EPOLL_CTL_MOD, EPOLLIN)
-            if l.state == STATE_LEAVING:
-                queue(r, l)
+        listener = slab_find(&r.slab, r.listeners[i])
+        if listener is not NULL:
+            set_interest(r, listener, EPOLL_CTL_MOD, EPOLLIN)
+            if listener.state == STATE_LEAVING:
+                queue(r, listener)
 
 
-cdef void listener_accept(Reactor r, Connection *l) noexcept nogil:
+cdef void listener_accept(Reactor r, Connection *listener) noexcept nogil:
     cdef sockaddr_storage address
     cdef uint32_t size
     cdef int fd, i
-    cdef int most = ACCEPT_MOST if l.state == STATE_LEAVING else <int> l.requests
+    cdef int most = ACCEPT_MOST if listener.state == STATE_LEAVING else <int> listener.requests
     for i in range(most):
-        if r.downstreams >= r.max_connections and l.state != STATE_LEAVING:
+        if r.downstreams >= r.max_connections and listener.state != STATE_LEAVING:
             pause(r)
             return
         size = sizeof(sockaddr_storage)
-        fd = accept4(l.fd, <sockaddr *> &address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
+        fd = accept4(listener.fd, <sockaddr *> &address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
         if fd < 0:
-            refused(r, l, i)
+            refused(r, listener, i)
             return
-        adopt(r, l, fd, &address)
-    l.requests = ACCEPT_MOST if most * 2 > ACCEPT_MOST else most * 2
-    if l.state == STATE_LEAVING:
-        queue(r, l)
+        adopt(r, listener, fd, &address)
+    listener.requests = ACCEPT_MOST if most * 2 > ACCEPT_MOST else most * 2
+    if listener.state == STATE_LEAVING:
+        queue(r, listener)
 
 
-cdef void refused(Reactor r, Connection *l, int accepted) noexcept nogil:
+cdef void refused(Reactor r, Connection *listener, int accepted) noexcept nogil:
     """accept4 gave none: the queue is empty, or there is no room for another descriptor."""
     if errno == EAGAIN:
-        l.requests = accepted if accepted > 1 else 1
-        if l.state == STATE_LEAVING:
-            forget(r, l)
+        listener.requests = accepted if accepted > 1 else 1
+        if listener.state == STATE_LEAVING:
+            forget(r, listener)
     elif errno == EMFILE or errno == ENFILE or errno == ENOBUFS or errno == ENOMEM:
-        if l.state != STATE_LEAVING:
+        if listener.state != STATE_LEAVING:
             pause(r)
-        set_deadline(r, l, r.milliseconds + PAUSE)
-    elif l.state == STATE_LEAVING:
-        queue(r, l)
+        r.paused_until = r.milliseconds + PAUSE
+        set_deadline(r, listener, r.paused_until)
+    elif listener.state == STATE_LEAVING:
+        queue(r, listener)
 
 
-cdef void adopt(Reactor r, Connection *l, int fd, const sockaddr_storage *address) noexcept nogil:
+cdef void adopt(Reactor r, Connection *listener, int fd, const sockaddr_storage *address) noexcept nogil:
     cdef const sockaddr_in *four = <const sockaddr_in *> address
     cdef const sockaddr_in6 *six = <const sockaddr_in6 *> address
     if address.ss_family == AF_INET6:
-        downstream_adopt(r, l, fd, AF_INET6, <const uint8_t *> &six.sin6_addr, ntohs(six.sin6_port))
+        downstream_adopt(r, listener, fd, AF_INET6, <const uint8_t *> &six.sin6_addr, ntohs(six.sin6_port))
     else:
-        downstream_adopt(r, l, fd, address.ss_family, <const uint8_t *> &four.sin_addr, ntohs(four.sin_port))
+        downstream_adopt(r, listener, fd, address.ss_family, <const uint8_t *> &four.sin_addr, ntohs(four.sin_port))
 
 
-cdef void listener_leave(Reactor r, Connection *l) noexcept nogil:
-    l.state = STATE_LEAVING
-    queue(r, l)
+cdef void listener_leave(Reactor r, Connection *listener) noexcept nogil:
+    listener.state = STATE_LEAVING
+    queue(r, listener)
 
 
-cdef void forget(Reactor r, Connection *l) noexcept nogil:
+cdef void forget(Reactor r, Connection *listener) noexcept nogil:
     """Closes the listener and takes it off the list."""
     cdef uint32_t i
     for i in range(r.listeners_count):
-        if r.listeners[i] == handle_of(l):
+        if r.listeners[i] == handle_of(listener):
             r.listeners_count -= 1
             r.listeners[i] = r.listeners[r.listeners_count]
             break
-    close_connection(r, l)
+    close_connection(r, listener)

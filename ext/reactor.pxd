@@ -75,6 +75,7 @@ cdef class Reactor:
     cdef bint announcing        # every answer says Connection: close
     cdef bint draining          # no request is begun on an idle connection
     cdef bint full              # at max_connections: the listeners are out of epoll
+    cdef uint64_t paused_until  # milliseconds: descriptors ran out, nothing is accepted before
     cdef uint64_t *listeners    # their handles
     cdef uint32_t listeners_count
     cdef uint32_t downstreams
@@ -100,5 +101,5 @@ cdef Connection *unqueue(Reactor r) noexcept nogil
 # Adds the connection to epoll, edge-triggered, both ways. Returns 0 or -1.
 cdef int watch(Reactor r, Connection *c) noexcept nogil
 cdef void set_deadline(Reactor r, Connection *c, uint64_t milliseconds) noexcept nogil
-# Closes the socket and ends the connection; everything that knows its handle will not find it. The one place that closes.
+# Closes the socket and ends the connection: nobody finds it by its handle any more. The one place that closes.
 cdef void close_connection(Reactor r, Connection *c) noexcept nogil

@@ -6,7 +6,7 @@ Back-pressure: a side is read only while the other side's output is empty, so on
 
 from libc.stdint cimport uint16_t, uint64_t
 
-from fastroute.ext.answer cimport answer_plainly, break_off
+from fastroute.ext.answer cimport answer_plainly, break_off, can_be_discarded
 from fastroute.ext.attempt cimport attempt_connected, attempt_refused
 from fastroute.ext.body cimport body_take
 from fastroute.ext.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_size
@@ -15,14 +15,20 @@ from fastroute.ext.exchange cimport (
     Exchange, STAGE_CONNECTING, STAGE_DISCARDING, STAGE_FLUSHING, STAGE_RELAYING, STAGE_WAITING, VERDICT_CLOSE,
     VERDICT_DONE, VERDICT_LINGER, VERDICT_ON,
 )
-from fastroute.ext.reactor cimport DISCARD_BYTES, SCRATCH, flush, queue, receive, set_deadline
+from fastroute.ext.reactor cimport DISCARD_BYTES, SCRATCH, flush, iovec, queue, receive, set_deadline, transmit
 from fastroute.ext.reason cimport (
-    REASON_BACKEND_TIMEOUT, REASON_BODY_TIMEOUT, REASON_CLIENT_CLOSED, REASON_OVERLOADED, REASON_REQUEST_TIMEOUT,
+    REASON_BACKEND_TIMEOUT, REASON_BODY_TIMEOUT, REASON_CLIENT_CLOSED, REASON_REQUEST_TIMEOUT,
 )
 from fastroute.ext.record cimport record_end
 from fastroute.ext.request cimport request_relay
 from fastroute.ext.response cimport response_relay
 from fastroute.ext.upstream cimport upstream_connected
+
+cdef enum:
+    PROBE_AFTER = 500       # milliseconds: answers that come sooner are their own probe
+
+cdef const char *PROBE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
 
 cdef inline bint wants_body(const Connection *c, const Exchange *x, const Connection *u) noexcept nogil:
     """Whether a piece of the request's body could go on now."""
@@ -105,7 +111,7 @@ cdef int settle(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     if x.request_body.complete:
         return VERDICT_DONE
     x.stage = STAGE_DISCARDING
-    return VERDICT_ON
+    return VERDICT_ON if can_be_discarded(x) else VERDICT_LINGER
 
 
 cdef int discard(Reactor r, Connection *c, Exchange *x) noexcept nogil:
@@ -123,8 +129,8 @@ cdef int discard(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     else:
         return VERDICT_ON
     taken = body_take(&x.request_body, data, size, &r.head_limits)
-    x.discarded += size
-    if taken < 0 or (x.discarded > DISCARD_BYTES and not x.request_body.complete):
+    x.discarded += taken
+    if taken < 0 or x.discarded > DISCARD_BYTES:
         return VERDICT_LINGER
     x.progress = r.milliseconds
     if data != r.scratch:
@@ -138,39 +144,76 @@ cdef int discard(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     return VERDICT_ON
 
 
-cdef void watch_progress(Reactor r, Connection *c, Exchange *x) noexcept nogil:
-    """Sets the deadline of the client's connection: the rule's, or for the client's next move if it is its turn."""
-    cdef uint64_t deadline = x.deadline
+cdef uint64_t patience(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    """Until when the client has to make its next move, in milliseconds; 0 while it is not its turn."""
     cdef Connection *u
     cdef bint awaited = buffer_size(&c.output) != 0 or x.stage == STAGE_DISCARDING
     if not awaited and not x.request_body.complete and not x.upload_over and x.stage != STAGE_CONNECTING:
         u = slab_find(&r.slab, x.upstream)
         awaited = u is not NULL and buffer_size(&u.output) == 0
-    if awaited and (deadline == 0 or x.progress + r.times.body < deadline):
-        deadline = x.progress + r.times.body
+    return x.progress + r.times.body if awaited else 0
+
+
+cdef void watch_progress(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    """Sets the deadline of the client's connection to the first of those that there are."""
+    cdef uint64_t deadline = x.deadline
+    cdef uint64_t other = patience(r, c, x)
+    if other and (deadline == 0 or other < deadline):
+        deadline = other
+    if c.ended:
+        schedule_probe(r, x)
+        if x.probe and (deadline == 0 or x.probe < deadline):
+            deadline = x.probe
     set_deadline(r, c, deadline)
+
+
+cdef void schedule_probe(Reactor r, Exchange *x) noexcept nogil:
+    """A client that closed its side may still read, or be gone: only something sent to it can tell.
+
+    An interim response does no harm to one that reads (RFC 9110 section 15.2); one that is gone answers with a reset.
+    """
+    if x.minor and not x.probed and not x.answered and x.request_body.complete:
+        x.probed = True
+        x.probe = r.milliseconds + PROBE_AFTER
+
+
+cdef int probe(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    cdef iovec part
+    x.probe = 0
+    if x.answered:
+        return VERDICT_ON
+    part.iov_base = <char *> PROBE
+    part.iov_len = 25
+    x.sent += part.iov_len
+    if transmit(r, c, &part, 1) < 0:
+        return break_off(r, c, x, REASON_CLIENT_CLOSED)
+    return VERDICT_ON
 
 
 cdef int exchange_expired(Reactor r, Connection *c, Connection *u) noexcept nogil:
     cdef Exchange *x = c.exchange
+    cdef int verdict
     if x.deadline and r.milliseconds >= x.deadline and not x.recorded:
-        return answer_in_time(r, c, x, 504, REASON_REQUEST_TIMEOUT)
-    if u is NULL:
-        if r.milliseconds < x.progress + r.times.body:
-            watch_progress(r, c, x)
-            return VERDICT_ON
-        if x.stage == STAGE_DISCARDING:
-            return VERDICT_CLOSE
-        return answer_in_time(r, c, x, 408, REASON_BODY_TIMEOUT)
-    if x.try_deadline and r.milliseconds >= x.try_deadline:
-        return answer_in_time(r, c, x, 504, REASON_BACKEND_TIMEOUT)
-    if x.stage == STAGE_CONNECTING:
-        return refused(r, c, x, True)
-    return VERDICT_ON
-
-
-cdef int answer_in_time(Reactor r, Connection *c, Exchange *x, uint16_t status, uint16_t reason) noexcept nogil:
-    """Answers after a timeout, if there is still something to answer; and goes on from there."""
-    cdef int verdict = answer_plainly(r, c, x, status, reason)
-    x.deadline = 0
+        x.deadline = 0
+        verdict = answer_plainly(r, c, x, 504, REASON_REQUEST_TIMEOUT)
+    elif u is NULL:
+        verdict = client_expired(r, c, x)
+    elif x.try_deadline and r.milliseconds >= x.try_deadline:
+        verdict = answer_plainly(r, c, x, 504, REASON_BACKEND_TIMEOUT)
+    elif x.stage == STAGE_CONNECTING:
+        verdict = refused(r, c, x, True)
+    else:
+        verdict = VERDICT_ON
     return exchange_advance(r, c) if verdict == VERDICT_ON else verdict
+
+
+cdef int client_expired(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    """The client did not make its move in time, or is to be asked if it is still there."""
+    cdef uint64_t until = patience(r, c, x)
+    if x.probe and r.milliseconds >= x.probe:
+        return probe(r, c, x)
+    if until == 0 or r.milliseconds < until:
+        return VERDICT_ON
+    if x.stage == STAGE_DISCARDING:
+        return VERDICT_CLOSE
+    return answer_plainly(r, c, x, 408, REASON_BODY_TIMEOUT)

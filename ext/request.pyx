@@ -19,7 +19,8 @@ from fastroute.ext.exchange cimport (
 from fastroute.ext.filters cimport Answer, filter_request
 from fastroute.ext.forwarded cimport forward
 from fastroute.ext.head cimport (
-    FRAMING_LENGTH, FRAMING_NONE, Head, METHOD_DELETE, METHOD_GET, METHOD_HEAD, METHOD_OPTIONS, METHOD_PUT, METHOD_TRACE,
+    FRAMING_LENGTH, FRAMING_NONE, METHOD_DELETE, METHOD_GET, METHOD_HEAD, METHOD_OPTIONS, METHOD_PUT, METHOD_TRACE,
+    Head,
 )
 from fastroute.ext.reactor cimport SCRATCH, iovec, receive, transmit
 from fastroute.ext.reason cimport (
@@ -122,6 +123,7 @@ cdef int send(Reactor r, Connection *c, Exchange *x, const char *body, uint32_t 
     """Sends the head and the `size` bytes of body that came with it, or holds them until there is a connection."""
     cdef uint16_t reason = attempt_begin(r, c, x)
     if reason != 0:
+        x.discarded = size
         return answer_plainly(r, c, x, 503, reason)
     if x.stage == STAGE_CONNECTING:
         if buffer_append(&x.held, body, size) < 0:

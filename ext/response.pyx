@@ -211,6 +211,7 @@ cdef int send_to_client(Reactor r, Connection *c, Exchange *x, iovec *parts, int
 cdef void finish(Reactor r, Exchange *x, Connection *u, bint exact) noexcept nogil:
     """The whole answer is here. The connection is kept if nothing is left in either direction."""
     x.upstream_ended = r.now
+    x.deadline = 0
     x.stage = STAGE_FLUSHING
     attempt_end(r, x, exact and x.upstream_keeps and x.request_body.complete and not x.upload_over
                 and buffer_size(&u.output) == 0)
@@ -221,6 +222,7 @@ cdef int finish_unframed(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     cdef iovec part
     x.upstream_ended = r.now
     x.response_body.complete = True
+    x.deadline = 0
     x.stage = STAGE_FLUSHING
     attempt_end(r, x, False)
     if x.recode != RECODE_CHUNK:

@@ -90,12 +90,11 @@ cdef uint64_t timer_next(const Wheel *wheel) noexcept nogil:
     """Looks at 64 slots at a time, from the wheel's own place once round."""
     cdef uint32_t start = wheel.tick % SLOTS
     cdef uint32_t word = start // 64
-    cdef uint32_t i
     cdef uint64_t bits
     if wheel.count == 0:
         return 0
     bits = wheel.filled[word] & (~<uint64_t> 0 << (start % 64))
-    for i in range(SLOTS // 64 + 1):
+    for _ in range(SLOTS // 64 + 1):
         if bits != 0:
             return place(wheel, word * 64 + lowest(bits)) * TICK
         word = (word + 1) % (SLOTS // 64)

@@ -14,7 +14,8 @@ cdef enum:
 # An idle connection of the pool, in STATE_ACTIVE; NULL when there is none. With `certainly` one that is not known to be
 # dead: its socket is asked (for requests that must not be sent twice).
 cdef Connection *upstream_reuse(Reactor r, Endpoint *endpoint, bint certainly) noexcept nogil
-# Starts a connection: STATE_CONNECTING, or STATE_ACTIVE when it stood at once. NULL when it cannot even be tried.
+# Starts a connection: STATE_CONNECTING, or STATE_ACTIVE when it stood at once. NULL when it cannot
+# even be tried (if that is the endpoint's fault, it is noted against it).
 cdef Connection *upstream_connect(Reactor r, Endpoint *endpoint) noexcept nogil
 # Whether a connection that was being made stands now: 1 (it is STATE_ACTIVE from here), 0 not yet, -1 it failed.
 cdef int upstream_connected(Reactor r, Connection *u) noexcept nogil

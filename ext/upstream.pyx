@@ -5,6 +5,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 from posix.unistd cimport close
 
+from fastroute.ext.balancer cimport endpoint_failed
 from fastroute.ext.connection cimport SIDE_UPSTREAM, STATE_ACTIVE, STATE_CONNECTING, STATE_POOLED, slab_at, slab_take
 from fastroute.ext.counters cimport FIXED_UPSTREAM_ACTIVE, FIXED_UPSTREAM_IDLE, gauge_add
 from fastroute.ext.reactor cimport close_connection, set_deadline, watch
@@ -71,7 +72,11 @@ cdef Connection *upstream_connect(Reactor r, Endpoint *endpoint) noexcept nogil:
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(int))
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(int))
     failed = connect(fd, <sockaddr *> &address, size)
-    u = slab_take(&r.slab) if failed == 0 or errno == EINPROGRESS or errno == EINTR else NULL
+    if failed and errno != EINPROGRESS and errno != EINTR:
+        endpoint_failed(endpoint, r.milliseconds, &r.random)
+        close(fd)
+        return NULL
+    u = slab_take(&r.slab)
     if u is NULL:
         close(fd)
         return NULL

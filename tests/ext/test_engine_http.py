@@ -1,0 +1,631 @@
+"""What the engine makes of requests and answers on real sockets: framing, connections, interim heads, early answers."""
+
+import contextlib
+from collections.abc import Callable, Sequence
+
+import pytest
+import trio
+import trio.lowlevel
+from rig import OK, Peer, Script, answering, backends, connect, rule, running
+
+from fastroute import snapshot
+
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+BIG = bytes(range(256)) * 4096  # 1 MiB
+
+
+def saying(*pieces: bytes, close: bool = False) -> Script:
+    """A script: reads one request at a time, answers each with the pieces, one write each."""
+
+    async def script(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            for piece in pieces:
+                await peer.send(piece)
+                await trio.sleep(0.002)
+            if close:
+                return
+
+    return script
+
+
+def reporting(report: list[bytes]) -> Script:
+    """A script: writes down what it got, byte by byte, and answers OK."""
+
+    async def script(peer: Peer) -> None:
+        while True:
+            head, body = await peer.request()
+            report.append(head)
+            report.append(body)
+            await peer.send(OK)
+
+    return script
+
+
+def chunked(*chunks: bytes, trailer: bytes = b"") -> bytes:
+    return b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n" + trailer + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "close", "status", "body"),
+    [
+        (OK, False, 200, b"ok"),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", False, 204, b""),
+        (b'HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\nETag: "a"\r\n\r\n', False, 304, b""),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", False, 200, b""),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(b"one", b"two"), False, 200, b"onetwo"),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(b"x", trailer=b"A: b\r\n"),
+            False,
+            200,
+            b"x",
+        ),
+        (b"HTTP/1.1 200 OK\r\n\r\nuntil the end", True, 200, b"until the end"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", True, 200, b""),
+        (b"HTTP/1.0 200 OK\r\n\r\nold", True, 200, b"old"),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 3\r\nConnection: keep-alive\r\n\r\nold", False, 200, b"old"),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", True, 200, b"ok"),
+        (b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + OK, False, 200, b"ok"),
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nnone", False, 404, b"none"),
+    ],
+)
+@pytest.mark.parametrize("cut", [0, 1, 7])
+async def test_answers_pass(answer: bytes, close: bool, status: int, body: bytes, cut: int) -> None:
+    """Whole, byte by byte, and in pieces of 7; the client's connection is good for another request in every case."""
+    pieces = [answer] if cut == 0 else [answer[i : i + cut] for i in range(0, len(answer), cut)]
+    async with backends(saying(*pieces, close=close)) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        for _ in range(2):
+            await client.send(GET)
+            got_status, _, got_body = await client.response()
+            assert (got_status, got_body) == (status, body)
+        assert client.buffer == b""
+
+
+@pytest.mark.parametrize(
+    ("answer", "close", "body"),
+    [
+        (OK, False, b"ok"),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(b"one", b"two" * 9),
+            False,
+            b"one" + b"two" * 9,
+        ),
+        (b"HTTP/1.1 200 OK\r\n\r\nuntil the end", True, b"until the end"),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" + OK, False, b"ok"),
+    ],
+)
+@pytest.mark.parametrize("cut", [0, 1, 7])
+async def test_answers_pass_to_http10(answer: bytes, close: bool, body: bytes, cut: int) -> None:
+    """No chunks, no interim heads, and the close is the end of what has no length."""
+    pieces = [answer] if cut == 0 else [answer[i : i + cut] for i in range(0, len(answer), cut)]
+    async with backends(saying(*pieces, close=close)) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        await client.send(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n")
+        everything = await client.rest()
+        head, _, got = everything.partition(b"\r\n\r\n")
+        assert got == body
+        assert head.startswith(b"HTTP/1.1 200 OK")
+        assert b"chunked" not in head.lower()
+
+
+async def test_http10_keep_alive() -> None:
+    async with backends(answering) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        for _ in range(2):
+            await client.send(b"GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n")
+            status, fields, body = await client.response()
+            assert (status, fields["connection"].lower(), body) == (200, "keep-alive", b"ok")
+
+
+async def test_head_answers_have_no_body() -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
+    async with backends(saying(answer)) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        for _ in range(2):
+            await client.send(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n")
+            status, fields, _ = await client.response(to_head=True)
+            assert (status, fields["content-length"]) == (200, "1000")
+        assert backend.connections == 1
+
+
+@pytest.mark.parametrize("cut", [0, 1, 5])
+@pytest.mark.parametrize(
+    ("framing", "sent", "got"),
+    [
+        (b"", b"", b""),
+        (b"Content-Length: 0\r\n", b"", b""),
+        (b"Content-Length: 11\r\n", b"hello world", b"hello world"),
+        (b"Transfer-Encoding: chunked\r\n", chunked(b"hello", b" ", b"world"), b"hello world"),
+        (b"Transfer-Encoding: chunked\r\n", chunked(b"x" * 300, trailer=b"Checksum: 1\r\n"), b"x" * 300),
+    ],
+)
+async def test_request_bodies_pass(framing: bytes, sent: bytes, got: bytes, cut: int) -> None:
+    report: list[bytes] = []
+    request = b"POST / HTTP/1.1\r\nHost: a\r\n" + framing + b"\r\n" + sent
+    async with backends(reporting(report)) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        for _ in range(2):
+            for i in range(0, len(request), cut or len(request)):
+                await client.send(request[i : i + (cut or len(request))])
+                if cut:
+                    await trio.lowlevel.checkpoint()
+            assert (await client.response())[2] == b"ok"
+        assert [report[1], report[3]] == [got, got]
+        assert backend.connections == 1
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+async def test_big_bodies_both_ways(framing: str) -> None:
+    async def echo(peer: Peer) -> None:
+        while True:
+            _, body = await peer.request()
+            await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+    head = b"POST / HTTP/1.1\r\nHost: a\r\n"
+    if framing == "length":
+        request = head + b"Content-Length: %d\r\n\r\n" % len(BIG) + BIG
+    else:
+        pieces = [BIG[i : i + 77_777] for i in range(0, len(BIG), 77_777)]
+        request = head + b"Transfer-Encoding: chunked\r\n\r\n" + chunked(*pieces)
+    async with backends(echo) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        for _ in range(3):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(client.send, request)
+                status, _, body = await client.response()
+            assert status == 200
+            assert body == BIG
+        assert backend.connections == 1
+
+
+async def test_pipelined_requests_are_answered_in_order() -> None:
+    async def naming(peer: Peer) -> None:
+        while True:
+            head, body = await peer.request()
+            path = head.split(b" ")[1] + body
+            await trio.sleep(0.005 if path == b"/0" else 0)
+            await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(path), path))
+
+    requests = b"".join(
+        b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % i
+        if i % 3
+        else b"POST /%d HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc" % i
+        for i in range(50)
+    )
+    async with backends(naming) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        for cut in (len(requests), 13):
+            client = await connect(rig.port)
+            for i in range(0, len(requests), cut):
+                await client.send(requests[i : i + cut])
+            got = [(await client.response())[2] for _ in range(50)]
+            assert got == [b"/%d" % i + (b"" if i % 3 else b"abc") for i in range(50)]
+
+
+async def test_pipelining_and_closing_at_once() -> None:
+    """A client that sends all it has, closes its side, and only then reads."""
+    async with backends(answering) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        await client.send(GET * 5)
+        await client.end_of_writing()
+        assert (await client.rest()).count(b"HTTP/1.1 200 OK") == 5
+
+
+@pytest.mark.parametrize("request_head", [b"Connection: close\r\n", b"Connection: keep-alive, Close\r\n"])
+async def test_the_client_says_close(request_head: bytes) -> None:
+    async with backends(answering) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        for _ in range(3):
+            client = await connect(rig.port)
+            await client.send(b"GET / HTTP/1.1\r\nHost: a\r\n" + request_head + b"\r\n")
+            _, fields, _ = await client.response()
+            assert fields["connection"] == "close"
+            assert await client.rest() == b""
+        assert backend.connections == 1
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.05])
+async def test_a_half_closed_client_gets_its_answer(delay: float) -> None:
+    async def slowly(peer: Peer) -> None:
+        await peer.request()
+        await trio.sleep(delay)
+        await peer.send(OK)
+
+    async with backends(slowly) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        await client.send(GET)
+        await client.end_of_writing()
+        assert (await client.rest()).endswith(b"\r\n\r\nok")
+
+
+async def test_a_half_closed_client_is_asked_if_it_reads() -> None:
+    async def slowly(peer: Peer) -> None:
+        await peer.request()
+        await trio.sleep(0.8)
+        await peer.send(OK)
+
+    async with backends(slowly) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        await client.send(GET)
+        await client.end_of_writing()
+        everything = await client.rest()
+        assert everything.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
+
+
+@pytest.mark.parametrize("how", ["reset", "close"])
+async def test_a_client_that_is_gone_frees_its_backend(how: str) -> None:
+    gone = trio.Event()
+
+    async def never(peer: Peer) -> None:
+        await peer.request()
+        with contextlib.suppress(trio.BrokenResourceError):
+            assert not await peer.more()
+        gone.set()
+
+    async with backends(never) as [backend], running(rule("b"), log=True) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        await client.send(GET)
+        await trio.sleep(0.05)
+        await (client.reset() if how == "reset" else client.close())
+        with trio.fail_after(2):
+            await gone.wait()
+        assert rig.engine.statistics()[:5] == (0, 0, 0, 0, 0)
+        [line] = rig.lines()
+        assert (line["status"], line["reason"]) == (None, "client_closed")
+
+
+async def test_expect_continue() -> None:
+    async def careful(peer: Peer) -> None:
+        while True:
+            head = await peer.head()
+            assert b"expect: 100-continue" in head.lower()
+            await peer.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+            assert await peer.exactly(5) == b"hello"
+            await peer.send(OK)
+
+    async with backends(careful) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        for _ in range(2):
+            await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+            assert await client.head() == b"HTTP/1.1 100 Continue\r\n\r\n"
+            await client.send(b"hello")
+            assert (await client.response())[2] == b"ok"
+
+
+async def test_expectation_refused() -> None:
+    """The backend answers at once: whether the body comes is unknown, so the connection ends after the answer."""
+    answer = b"HTTP/1.1 417 No\r\nContent-Length: 2\r\n\r\nno"
+
+    async def refusing(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(answer)
+        await peer.more()
+
+    async with backends(refusing) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+        assert (await client.response())[0] == 417
+        assert await client.rest() == b""
+
+
+@pytest.mark.parametrize(
+    ("size", "sent", "stays"),
+    [(10, 10, True), (60_000, 30_000, True), (200_000, 100, False), (10_000_000, 3_000_000, False)],
+)
+async def test_an_early_answer(size: int, sent: int, stays: bool) -> None:
+    """The backend answers from the head alone and closes. A small rest of the body is read away, a large one is not."""
+
+    async def early(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(b"HTTP/1.1 413 Too much\r\nContent-Length: 2\r\n\r\nno")
+        await peer.end_of_writing()
+        while await peer.more():
+            peer.buffer = b""
+
+    async with backends(early) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size)
+        async with trio.open_nursery() as nursery:
+
+            async def upload() -> None:
+                try:
+                    await client.send(b"x" * sent)
+                    if stays:
+                        await client.send(b"x" * (size - sent))
+                except trio.BrokenResourceError:
+                    assert not stays
+
+            nursery.start_soon(upload)
+            status, _, body = await client.response()
+            assert (status, body) == (413, b"no")
+        if stays:
+            await client.send(GET)
+            assert (await client.response())[0] == 413
+        else:
+            assert await client.rest() == b""
+
+
+async def test_a_body_that_goes_on_while_the_answer_comes() -> None:
+    """Both directions at once: an answer that began early does not stop the request's body."""
+
+    async def both(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(20):
+            piece = await peer.exactly(1000)
+            await peer.send(b"3e8\r\n" + piece + b"\r\n")
+        await peer.send(b"0\r\n\r\n")
+        await peer.more()
+
+    async with backends(both) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20000\r\n\r\n")
+        await client.head()
+        for i in range(20):
+            await client.send(bytes([65 + i]) * 1000)
+            assert await client.until(b"\r\n") == b"3e8\r\n"
+            assert await client.exactly(1002) == bytes([65 + i]) * 1000 + b"\r\n"
+        assert await client.exactly(5) == b"0\r\n\r\n"
+        await client.send(GET)
+        await client.head()
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status", "reason"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", 400, "host_missing"),
+        (b"GET / HTTP/1.1\nHost: a\n\n", 400, "bare_lf"),
+        (b"GET /../x HTTP/1.1\r\nHost: a\r\n\r\n", 400, "path_above_root"),
+        (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505, "version_unsupported"),
+        (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414, "target_too_long"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", 431, "head_too_large"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 250 + b"\r\n", 431, "fields_too_many"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501, "transfer_encoding_unsupported"),
+        (
+            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+            400,
+            "framing_ambiguous",
+        ),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", 400, "chunk_size_invalid"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, None),
+    ],
+)
+async def test_refused_requests(request_bytes: bytes, status: int, reason: str | None) -> None:
+    """Answered, closed so that the answer arrives, logged and counted; what follows is not looked at."""
+    report: list[bytes] = []
+    async with backends(reporting(report)) as [backend], running(rule("b"), log=True) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        await client.send(request_bytes + GET)
+        got, fields, _ = await client.response()
+        assert got == status
+        assert fields["connection"] == "close"
+        assert await client.rest() == b""
+        [line] = rig.lines()
+        assert line["status"] == status
+        if reason is not None:
+            assert line["reason"] == reason
+            assert rig.local(reason) == 1
+        assert b"GET" not in b"".join(report)
+
+
+NO_BACKEND = snapshot.WeightedBackend(weight=1, backend="x/y:1", status=500, reason="reference_refused")
+
+
+@pytest.mark.parametrize(
+    ("rules", "path", "status", "reason"),
+    [
+        ((), b"/", 404, "no_rule"),
+        ((rule("b", path="/a"),), b"/b", 404, "no_rule"),
+        ((rule(),), b"/", 500, "no_backend_refs"),
+        ((rule(NO_BACKEND),), b"/", 500, "reference_refused"),
+        ((rule(snapshot.WeightedBackend(weight=0, backend="b")),), b"/", 500, "zero_weights"),
+        ((rule("empty"),), b"/", 503, "no_endpoint"),
+        ((rule(filters=[snapshot.Redirect(status=301, hostname="b.example")]),), b"/", 301, "redirect"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("body", "stays"),
+    [
+        (b"\r\n", True),
+        (b"Content-Length: 5\r\n\r\nhello", True),
+        (b"Content-Length: 65536\r\n\r\n" + b"x" * 65536, True),
+        (b"Content-Length: 65537\r\n\r\n", False),
+        (b"Transfer-Encoding: chunked\r\n\r\n" + chunked(b"hello", b"x" * 5000), True),
+        (b"Transfer-Encoding: chunked\r\n\r\n" + chunked(b"x" * 70_000), False),
+        (b"Expect: 100-continue\r\nContent-Length: 5\r\n\r\n", False),
+    ],
+)
+async def test_own_answers_keep_the_connection(
+    rules: Sequence[snapshot.Rule], path: bytes, status: int, reason: str, body: bytes, stays: bool
+) -> None:
+    """Once the body is read, if that is little; and the next request is not mistaken for a part of it."""
+    async with running(*rules, log=True) as rig:
+        rig.put("b", 1)
+        client = await connect(rig.port)
+        request = b"POST " + path + b" HTTP/1.1\r\nHost: a\r\n" + body
+        await client.send(request)
+        got, fields, _ = await client.response()
+        assert got == status
+        assert rig.local(reason) == 1
+        if stays:
+            assert "connection" not in fields
+            await client.send(request)
+            assert (await client.response())[0] == status
+            assert [line["reason"] for line in rig.lines()] == [reason, reason]
+        else:
+            assert await client.rest() == b""
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"", "upstream_closed"),
+        (b"HTTP/1.1 200 OK\r\nContent-", "upstream_closed"),
+        (b"HTTP/1.1 100 Continue\r\n\r\n", "upstream_closed"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "upstream_malformed"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", "upstream_malformed"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "upstream_malformed"),
+        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "upstream_malformed"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", "upstream_malformed"),
+    ],
+)
+async def test_broken_backends_are_502(answer: bytes, reason: str) -> None:
+    async with backends(saying(answer, close=True)) as [backend], running(rule("b"), log=True) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        for _ in range(2):
+            await client.send(GET)
+            status, fields, _ = await client.response()
+            assert status == 502
+            assert "connection" not in fields
+        assert rig.local(reason) == 2
+        line = rig.lines()[0]
+        assert line["upstream"] == f"127.0.0.1:{backend.port}"
+        assert line["backend"] == "b"
+
+
+@pytest.mark.parametrize(
+    ("answer", "minor", "truncated"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345", 1, True),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n", 1, True),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345\r\nzz\r\n", 1, True),
+        (b"HTTP/1.1 200 OK\r\n\r\n12345", 1, False),
+    ],
+)
+async def test_cut_answers_look_cut(answer: bytes, minor: int, truncated: bool) -> None:
+    async with (
+        backends(saying(*answer.partition(b"12345"), close=True)) as [backend],
+        running(rule("b"), log=True) as rig,
+    ):
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        await client.send(b"GET / HTTP/1.%d\r\nHost: a\r\n\r\n" % minor)
+        if truncated:
+            with pytest.raises(EOFError):
+                await client.response()
+            [line] = rig.lines()
+            assert line["reason"] in ("upstream_truncated", "chunk_size_invalid")
+            assert line["status"] == 200
+        else:
+            assert (await client.response())[2] == b"12345"
+
+
+async def test_a_reset_of_an_unframed_answer_is_a_reset() -> None:
+    """An HTTP/1.0 client knows the end by the close alone: a cut answer must not look whole."""
+
+    async def cut(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\n\r\n12345")
+        await trio.sleep(0.05)
+        await peer.reset()
+
+    async with backends(cut) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        await client.send(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n")
+        with pytest.raises(trio.BrokenResourceError):
+            await client.rest()
+
+
+async def test_max_body() -> None:
+    from fastroute.settings import Limits
+
+    async with backends(answering) as [backend], running(rule("b"), limits=Limits(max_body=1000)) as rig:
+        rig.put("b", backend.port)
+        for body, status in [
+            (b"Content-Length: 1000\r\n\r\n" + b"x" * 1000, 200),
+            (b"Content-Length: 1001\r\n\r\n", 413),
+            (b"Transfer-Encoding: chunked\r\n\r\n" + chunked(b"x" * 500, b"x" * 500), 200),
+            (b"Transfer-Encoding: chunked\r\n\r\n" + chunked(b"x" * 500, b"x" * 501), 413),
+        ]:
+            client = await connect(rig.port)
+            await client.send(b"POST / HTTP/1.1\r\nHost: a\r\n" + body)
+            assert (await client.response())[0] == status
+
+
+async def test_what_the_backend_gets() -> None:
+    report: list[bytes] = []
+    async with backends(reporting(report)) as [backend], running(rule("b"), log=True) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        await client.send(
+            b"GET /%7Ea/./b/../c?q=%7E HTTP/1.1\r\nHost: Shop.Example:8080\r\nConnection: x-gone\r\nX-Gone: 1\r\n"
+            b"Keep-Alive: 5\r\nX-Stays: 2\r\ntraceparent: 00-1-2-03\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n"
+        )
+        await client.response()
+        start, *lines = report[0].decode().split("\r\n")
+        fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
+        assert start == "GET /~a/c?q=%7E HTTP/1.1"
+        assert fields.pop("x-request-id")
+        assert fields == {
+            "host": "Shop.Example:8080",
+            "x-stays": "2",
+            "traceparent": "00-1-2-03",
+            "x-forwarded-for": "127.0.0.1",
+            "x-forwarded-proto": "http",
+            "x-forwarded-host": "Shop.Example:8080",
+        }
+        [line] = rig.lines()
+        assert {name: line[name] for name in line if name not in ("time", "duration_us", "upstream_duration_us")} == {
+            "method": "GET",
+            "host": "shop.example",
+            "path": "/~a/c",
+            "protocol": "HTTP/1.1",
+            "status": 200,
+            "reason": None,
+            "bytes_received": 170,
+            "bytes_sent": len(OK),
+            "upstream": f"127.0.0.1:{backend.port}",
+            "gateway": "infra/gateway",
+            "listener": "http",
+            "route": "apps/route",
+            "rule": "0",
+            "backend": "b",
+            "client": "127.0.0.1",
+            "request_id": line["request_id"],
+            "route_kind": "HTTPRoute",
+        }
+        assert line["request_id"].encode() in report[0]
+
+
+@pytest.mark.parametrize("make", [lambda name: name], ids=["each"])
+async def test_filters_change_requests_and_answers(make: Callable[[str], str]) -> None:
+    report: list[bytes] = []
+    one = rule(
+        snapshot.WeightedBackend(
+            weight=1,
+            backend="b",
+            filters=(snapshot.HeaderModifier(direction="response", set=(snapshot.HeaderValue("X-Target", "1"),)),),
+        ),
+        path="/old",
+        filters=(
+            snapshot.HeaderModifier(direction="request", set=(snapshot.HeaderValue("X-Rule", make("2")),)),
+            snapshot.Rewrite(hostname="inner.example", prefix="/new"),
+        ),
+    )
+    async with backends(reporting(report)) as [backend], running(one) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        await client.send(b"GET /old/x HTTP/1.1\r\nHost: outer.example\r\n\r\n")
+        _, fields, _ = await client.response()
+        assert fields["x-target"] == "1"
+        assert report[0].startswith(b"GET /new/x HTTP/1.1\r\n")
+        assert b"Host: inner.example\r\n" in report[0]
+        assert b"X-Rule: 2\r\n" in report[0]
