@@ -24,6 +24,7 @@ from fastroute.resources.status_patch import StatusPatch
 from fastroute.resources.world import Resources
 from fastroute.settings import GraphSettings
 from fastroute.snapshot import Outcome, Snapshot
+from fastroute.source.problemlog import ProblemLog
 from fastroute.source.store import Store
 from fastroute.status import ObjectId, Statuses, build_statuses
 
@@ -33,13 +34,14 @@ _log = logging.getLogger(__name__)
 
 
 class Source(Protocol):
-    """Where Resources come from: `store` has what there is now, loaded before the loop starts."""
+    """Where Resources come from: `store` has what there is now, loaded before the loop starts, and what is wrong
+    with it."""
 
     @property
     def store(self) -> Store: ...
 
     async def watch(self, changed: Callable[[float], None]) -> None:
-        """Calls `changed(noticed)` after each change of what the store has; `noticed` is when, on trio's clock."""
+        """Calls `changed(noticed)` after each change of what the store says; `noticed` is when, on trio's clock."""
 
 
 class DataPlane(Protocol):
@@ -97,7 +99,7 @@ async def reconcile(
     source: Source, data_plane: DataPlane, writer: StatusWriter, settings: GraphSettings, metrics: Metrics
 ) -> None:
     """Serves what `source` says, for ever."""
-    changes = Changes()
+    changes, problems = Changes(), ProblemLog()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(source.watch, changes.note)
         nursery.start_soon(data_plane.watch, changes.note)
@@ -105,6 +107,7 @@ async def reconcile(
         last = FIRST
         while True:
             noted = await changes.wait()
+            problems.show((*source.store.problems, *source.store.warnings))
             resources = source.store.snapshot()
             if resources is last.resources and data_plane.outcome == last.outcome:
                 continue

@@ -18,6 +18,7 @@ from fastroute.resources.core import EndpointSlice
 from fastroute.resources.gateway import HTTPRoute
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import ReferenceGrant
+from fastroute.resources.problem import ManifestProblem
 from fastroute.resources.world import Resources
 from fastroute.settings import GraphSettings
 from fastroute.snapshot import Bound, Failed, Outcome, Snapshot
@@ -45,8 +46,12 @@ class Shelf:
         self.store.apply([Delete(kind, Key(namespace, name))])
         self._changed()
 
-    async def watch(self, changed: Callable[[], None]) -> None:
-        self._changed = changed
+    def report(self, problems: list[ManifestProblem]) -> None:
+        self.store.report(problems)
+        self._changed()
+
+    async def watch(self, changed: Callable[[float], None]) -> None:
+        self._changed = lambda: changed(trio.current_time())
         await trio.sleep_forever()
 
 
@@ -261,6 +266,36 @@ async def test_an_object_that_goes_is_forgotten() -> None:
 
 
 # --- what the log says
+
+
+def problem(line: int, message: str = "must be a string") -> ManifestProblem:
+    return ManifestProblem(
+        file="a.yaml", line=line, message=message, kind="Service", namespace="n", name="s", field="spec", fix='"x"'
+    )
+
+
+async def test_a_problem_of_a_manifest_is_said_once_and_when_it_is_mended(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+    def said() -> list[tuple[str, str]]:
+        records = [(r.levelname, r.getMessage()) for r in caplog.records if r.name == "fastroute.source.problemlog"]
+        caplog.clear()
+        return records
+
+    async with running(GATEWAY) as one:
+        for now, expected in (
+            ([problem(3)], [("WARNING", 'a.yaml:3: Service n/s: spec: must be a string (write "x")')]),
+            ([problem(4)], []),  # it only moved
+            ([], [("INFO", "mended: a.yaml:4: Service n/s: spec: must be a string")]),
+        ):
+            one.source.report(now)
+            await one.settle(1)
+            assert said() == expected
+        one.source.report([problem(1, f"no {number}") for number in range(102)])
+        await one.settle(1)
+        lines = said()
+        assert len(lines) == 101
+        assert lines[-1][1].startswith("2 more problems")
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -5,7 +5,7 @@ in upper case, dot segments removed. Queries stay as received.
 """
 
 import re
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
@@ -13,6 +13,7 @@ from fastroute.errors import SettingError
 
 WELL_KNOWN_PORTS = {"http": 80, "https": 443}
 
+_VISIBLE = "".join(map(chr, range(33, 127)))  # what clients send as it is; the rest they escape
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})?")
 _AUTHORITY = re.compile(r"(\[[^\]]*\]|[^:]*)(?::[0-9]*)?")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -94,7 +95,7 @@ def parse_url(method: str, url: str, headers: tuple[tuple[str, str], ...] = ()) 
     authority = next((value for name, value in headers if name.lower() == "host"), parts.netloc.rpartition("@")[2])
     others = tuple((name, value) for name, value in headers if name.lower() != "host")
     try:
-        path = normalise_path(parts.path.encode().decode("latin-1") or "/")
+        path = normalise_path(quote(parts.path, _VISIBLE) or "/")
     except ValueError as error:
         raise SettingError(f"{url!r} is answered with 400: {error}") from error
     request = Request(
@@ -102,7 +103,7 @@ def parse_url(method: str, url: str, headers: tuple[tuple[str, str], ...] = ()) 
         scheme=parts.scheme,
         authority=authority,
         path=path,
-        query=parts.query if "?" in url else None,
+        query=quote(parts.query, _VISIBLE) if "?" in url.partition("#")[0] else None,
         headers=(("Host", authority), *others),
     )
     return request, port

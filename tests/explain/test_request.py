@@ -94,6 +94,21 @@ def test_a_url_becomes_a_request() -> None:
     assert request.headers == (("Host", "Shop.example:8080"), ("X-A", "1"))
 
 
+@pytest.mark.parametrize(
+    ("url", "path", "query"),
+    [
+        ("http://a", "/", None),
+        ("http://a/?", "/", ""),
+        ("http://a/#?", "/", None),
+        ("http://a/ä b?ö=%20", "/%C3%A4%20b", "%C3%B6=%20"),
+        ("http://user@a/%7e|", "/~|", None),
+    ],
+)
+def test_what_clients_make_of_a_url(url: str, path: str, query: str | None) -> None:
+    request, _ = parse_url("GET", url)
+    assert (request.authority, request.path, request.query) == ("a", path, query)
+
+
 def test_a_host_header_wins_over_the_url() -> None:
     request, port = parse_url("GET", "127.0.0.1:8080", (("host", "shop.example"),))
     assert (request.host, port, request.path, request.query) == ("shop.example", 8080, "/", None)

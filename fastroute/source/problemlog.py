@@ -1,0 +1,39 @@
+"""ProblemLog: says what is wrong with the manifests while they are served, each thing once, and when it is mended.
+
+A problem is the same one while its file, object, field and message are; its line moves with every edit above it.
+"""
+
+import logging
+from collections.abc import Sequence
+
+from fastroute.resources.problem import ManifestProblem
+
+AT_MOST = 100  # lines at a time
+
+_log = logging.getLogger(__name__)
+
+Identity = tuple[str | None, ...]
+
+
+class ProblemLog:
+    """What was said, and has not been mended since."""
+
+    def __init__(self) -> None:
+        self._said: dict[Identity, ManifestProblem] = {}
+
+    def show(self, problems: Sequence[ManifestProblem]) -> None:
+        """`problems` are all there are now."""
+        now = {_identity(problem): problem for problem in problems}
+        new = [problem for key, problem in now.items() if key not in self._said]
+        mended = [problem for key, problem in self._said.items() if key not in now]
+        for problem in new[:AT_MOST]:
+            _log.warning("%s%s", problem, f" (write {problem.fix})" if problem.fix else "")
+        for problem in mended[:AT_MOST]:
+            _log.info("mended: %s", problem)
+        if (more := len(new[AT_MOST:])) > 0:
+            _log.warning("%d more problems in the manifests; `fastroute check` shows them all", more)
+        self._said = now
+
+
+def _identity(problem: ManifestProblem) -> Identity:
+    return (problem.file, problem.kind, problem.namespace, problem.name, problem.field, problem.message)
