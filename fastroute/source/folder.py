@@ -81,19 +81,15 @@ def _read(found: Scan, folder: str, rank: Rank, inside: tuple[tuple[int, int], .
     except OSError:
         return
     for entry in visible:
-        is_link = entry.is_symlink()
-        is_folder = entry.is_dir()
-        if not is_folder and not is_manifest(entry.name):
-            continue
         status = _status(entry.path)
         if status is None:
             continue
-        if is_folder:
+        if stat.S_ISDIR(status.st_mode):
             inode = _inode(status)
             if inode not in inside:
                 _read(found, entry.path, (*rank, entry.name), (*inside, inode))
-        elif stat.S_ISREG(status.st_mode):
-            _add(found, entry.path, (*rank, entry.name), status, is_link=is_link)
+        elif is_manifest(entry.name) and stat.S_ISREG(status.st_mode):
+            _add(found, entry.path, (*rank, entry.name), status, is_link=entry.is_symlink())
 
 
 def _add(found: Scan, path: str, rank: Rank, status: os.stat_result, *, is_link: bool) -> None:

@@ -55,7 +55,7 @@ class Watch:
         for folder in self._descriptors.keys() - wanted:
             self._forget(folder)
         added = False
-        for folder in wanted - self._descriptors.keys():
+        for folder in wanted:
             added |= self._add(folder)
         return added
 
@@ -74,6 +74,7 @@ class Watch:
                 yield Notice(folder, event.name, bool(event.mask & _WHOLE), bool(event.mask & _FLAGS.ISDIR))
 
     def _add(self, folder: str) -> bool:
+        """True if it was not followed before. (One folder has one descriptor, however often it is added.)"""
         try:
             descriptor = self._inotify.add_watch(folder or ".", _CHANGES)
         except (FileNotFoundError, NotADirectoryError, PermissionError):
@@ -83,6 +84,10 @@ class Watch:
                 f"cannot follow changes in {folder}: {os.strerror(error.errno or 0)}; "
                 "raise the limit with: sysctl fs.inotify.max_user_watches=524288"
             ) from None
+        if self._descriptors.get(folder) == descriptor:
+            return False
+        if folder in self._descriptors:  # another folder has its name now
+            self._forget(folder)
         self._folders.setdefault(descriptor, set()).add(folder)
         self._descriptors[folder] = descriptor
         return True

@@ -1,0 +1,442 @@
+"""A folder's life, on real folders with the real kernel: what is created, edited, renamed, removed, torn, mended."""
+
+import contextlib
+import os
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+from resources.manifests import GATEWAY, HTTP_ROUTE, SERVICE
+
+from fastroute.errors import SourceError
+from fastroute.resources.meta import Key
+from fastroute.source import directory as timing
+from fastroute.source.directory import Directory
+
+FRUITS = Key("infra", "fruits")
+PATIENCE = 5.0  # s until a test gives up on something that takes milliseconds
+QUIET = 0.1  # s without a pass that count as "nothing happens": several times GRACE and RETRY
+
+
+def route(name: str = "fruits", port: int = 8080) -> str:
+    return HTTP_ROUTE.replace("name: fruits", f"name: {name}").replace("8080", str(port))
+
+
+def put(name: str, text: str, *, into: str | None = None) -> None:
+    """Writes a file in the current folder; `into` another name by renaming, if given."""
+    Path(name).write_text(text)
+    if into:
+        Path(name).rename(into)
+
+
+class Following:
+    """A directory being watched, and the passes it made."""
+
+    def __init__(self, directory: Directory) -> None:
+        self.directory = directory
+        self.passes = 0
+        self.states: list[dict[str, int]] = []  # `ports` after each pass
+        self._passed = trio.Event()
+
+    def note(self, noticed: float) -> None:
+        assert noticed <= trio.current_time()
+        self.passes += 1
+        self.states.append(self.ports)
+        self._passed.set()
+
+    async def until(self, condition) -> None:
+        """Waits until a state that passes left behind fulfils `condition`."""
+        with trio.fail_after(PATIENCE):
+            while not condition(self):
+                self._passed = trio.Event()
+                await self._passed.wait()
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The backend's port of each route."""
+        routes = self.directory.store.snapshot().http_routes
+        return {key.name: item.spec.rules[0].backend_refs[0].port for key, item in routes.items()}
+
+    @property
+    def said(self) -> list[str]:
+        return [str(problem) for problem in self.directory.store.problems]
+
+
+@contextlib.asynccontextmanager
+async def follow(*paths: Path) -> AsyncIterator[Following]:
+    directory = Directory(paths)
+    directory.load()
+    following = Following(directory)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(directory.watch, following.note)
+        await trio.testing.wait_all_tasks_blocked()
+        yield following
+        nursery.cancel_scope.cancel()
+
+
+async def test_create_edit_rename_remove(tmp_path):
+    async with follow(tmp_path) as seen:
+        (tmp_path / "a.yaml").write_text(route())
+        await seen.until(lambda seen: seen.ports == {"fruits": 8080})
+        (tmp_path / "a.yaml").write_text(route(port=8081))
+        await seen.until(lambda seen: seen.ports == {"fruits": 8081})
+        (tmp_path / "a.yaml").rename(tmp_path / "b.yaml")
+        await seen.until(
+            lambda seen: seen.directory.store.snapshot().http_routes[FRUITS].origin.file.endswith("b.yaml")
+        )
+        (tmp_path / "b.yaml").unlink()
+        await seen.until(lambda seen: seen.ports == {})
+        assert not seen.said
+
+
+async def test_unchanged_objects_are_the_very_same(tmp_path):
+    (tmp_path / "a.yaml").write_text(route("a") + "---\n" + route("b"))
+    (tmp_path / "c.yaml").write_text(route("c"))
+    async with follow(tmp_path) as seen:
+        before = seen.directory.store.snapshot()
+        (tmp_path / "a.yaml").write_text(route("a", 1) + "---\n" + route("b"))
+        await seen.until(lambda seen: seen.ports["a"] == 1)
+        after = seen.directory.store.snapshot()
+        for name in "bc":
+            assert after.http_routes[Key("infra", name)] is before.http_routes[Key("infra", name)]
+        assert after.namespaces is before.namespaces
+
+
+async def test_nested_folders_come_and_go(tmp_path):
+    async with follow(tmp_path) as seen:
+        (tmp_path / "x" / "y").mkdir(parents=True)
+        (tmp_path / "x" / "y" / "a.yaml").write_text(route("a"))
+        await seen.until(lambda seen: seen.ports == {"a": 8080})
+        (tmp_path / "x" / "y" / "b.yml").write_text(route("b"))
+        await seen.until(lambda seen: set(seen.ports) == {"a", "b"})
+        (tmp_path / "x").rename(tmp_path / "z")
+        (tmp_path / "z" / "y" / "b.yml").write_text(route("b", 1))
+        await seen.until(lambda seen: seen.ports == {"a": 8080, "b": 1})
+        shutil.rmtree(tmp_path / "z")
+        await seen.until(lambda seen: seen.ports == {})
+
+
+async def test_a_moved_folder_arrives_whole(tmp_path):
+    outside, inside = tmp_path / "outside", tmp_path / "inside"
+    (outside / "deep").mkdir(parents=True)
+    inside.mkdir()
+    (outside / "deep" / "a.yaml").write_text(route("a"))
+    async with follow(inside) as seen:
+        outside.rename(inside / "here")
+        await seen.until(lambda seen: seen.ports == {"a": 8080})
+
+
+def mount(root: Path, version: str, **files: str) -> None:
+    """Writes files as a kubelet's ConfigMap volume does: into a hidden folder, then swaps `..data` to it."""
+    folder = root / f"..{version}"
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / f"{name}.yaml").write_text(text)
+    old = (root / "..data").resolve() if (root / "..data").exists() else None
+    (root / "..data_tmp").symlink_to(folder.name)
+    (root / "..data_tmp").rename(root / "..data")
+    for name in files:
+        if not (root / f"{name}.yaml").is_symlink():
+            (root / f"{name}.yaml").symlink_to(f"..data/{name}.yaml")
+    for link in root.glob("*.yaml"):
+        if link.stem not in files:
+            link.unlink()
+    if old:
+        shutil.rmtree(old)
+
+
+async def test_a_mounted_config_map_reloads(tmp_path):
+    mount(tmp_path, "1", a=route("a"), b=route("b"))
+    async with follow(tmp_path) as seen:
+        assert seen.ports == {"a": 8080, "b": 8080}
+        mount(tmp_path, "2", a=route("a", 1), b=route("b"))
+        await seen.until(lambda seen: seen.ports == {"a": 1, "b": 8080})
+        mount(tmp_path, "3", a=route("a", 2), c=route("c"))
+        await seen.until(lambda seen: seen.ports == {"a": 2, "c": 8080})
+        assert not seen.said
+
+
+async def test_the_target_of_a_link_is_followed(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "real").write_text(route())
+    (tmp_path / "in" / "link.yaml").symlink_to("../out/real")
+    async with follow(tmp_path / "in") as seen:
+        (tmp_path / "out" / "real").write_text(route(port=1))
+        await seen.until(lambda seen: seen.ports == {"fruits": 1})
+        (tmp_path / "out" / "other").write_text(route(port=2))
+        (tmp_path / "in" / "new.yaml").symlink_to("../out/other")
+        (tmp_path / "in" / "link.yaml").unlink()
+        await seen.until(lambda seen: seen.ports == {"fruits": 2})
+        (tmp_path / "out" / "other").write_text(route(port=3))
+        await seen.until(lambda seen: seen.ports == {"fruits": 3})
+
+
+async def test_a_path_that_is_a_link_to_a_folder_may_be_swapped(tmp_path):
+    for version in ("1", "2"):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "a.yaml").write_text(route(port=int(version)))
+    (tmp_path / "current").symlink_to("1")
+    async with follow(tmp_path / "current") as seen:
+        assert seen.ports == {"fruits": 1}
+        (tmp_path / "next").symlink_to("2")
+        (tmp_path / "next").rename(tmp_path / "current")
+        await seen.until(lambda seen: seen.ports == {"fruits": 2})
+        (tmp_path / "2" / "a.yaml").write_text(route(port=3))
+        await seen.until(lambda seen: seen.ports == {"fruits": 3})
+
+
+async def test_a_path_that_is_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    put("a", route())
+    async with follow(Path("a")) as seen:
+        put("a", route(port=1))
+        await seen.until(lambda seen: seen.ports == {"fruits": 1})
+        put("b", route(port=2), into="a")
+        await seen.until(lambda seen: seen.ports == {"fruits": 2})
+
+
+async def test_a_given_path_that_vanishes_keeps_what_it_held(tmp_path):
+    folder, file = tmp_path / "folder", tmp_path / "file.yaml"
+    folder.mkdir()
+    (folder / "a.yaml").write_text(route("a"))
+    file.write_text(route("b"))
+    async with follow(folder, file) as seen:
+        folder.rename(tmp_path / "away")
+        await seen.until(lambda seen: seen.said == [f"{folder}/a.yaml: is gone; what it held is still used"])
+        file.unlink()
+        await seen.until(lambda seen: len(seen.said) == 2)
+        assert seen.ports == {"a": 8080, "b": 8080}
+        (tmp_path / "away").rename(folder)
+        file.write_text(route("b", 1))
+        await seen.until(lambda seen: not seen.said and seen.ports == {"a": 8080, "b": 1})
+
+
+async def test_a_burst_of_edits_is_one_pass(tmp_path):
+    async with follow(tmp_path) as seen:
+        for number in range(200):
+            (tmp_path / f"{number}.yaml").write_text(route(f"r{number}"))
+        await seen.until(lambda seen: len(seen.ports) == 200)
+        assert seen.passes == 1
+        for number in range(200):
+            (tmp_path / f"{number}.yaml").write_text(route(f"r{number}", 1))
+        await seen.until(lambda seen: set(seen.ports.values()) == {1})
+        assert seen.passes == 2
+
+
+async def test_an_edit_that_changes_nothing_is_no_pass(tmp_path):
+    (tmp_path / "a.yaml").write_text(route())
+    async with follow(tmp_path) as seen:
+        (tmp_path / "a.yaml").write_text(
+            "# words\n---\n" + route().replace("kind", "'kind'", 1).replace("'kind'", "kind")
+        )
+        (tmp_path / "b.txt").write_text(route("b"))
+        (tmp_path / ".c.yaml").write_text(route("c"))
+        await trio.sleep(QUIET)
+        assert seen.passes <= 1
+        assert seen.ports == {"fruits": 8080}
+
+
+async def test_a_file_being_written_is_not_read_until_it_is_closed(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text(route("a") + "---\n" + route("b"))
+    async with follow(tmp_path) as seen:
+        with path.open("w") as file:
+            await trio.sleep(QUIET)
+            file.write(route("a", 1))
+            file.flush()
+            await trio.sleep(QUIET)
+            assert seen.ports == {"a": 8080, "b": 8080}
+            assert seen.passes == 0
+            file.write("---\n" + route("b", 1))
+        await seen.until(lambda seen: seen.ports == {"a": 1, "b": 1})
+        assert seen.passes == 1
+
+
+async def test_a_new_file_being_written_waits_too_and_holds_up_nobody(tmp_path):
+    async with follow(tmp_path) as seen:
+        with (tmp_path / "a.yaml").open("w") as file:
+            file.write(route("a"))
+            file.flush()
+            (tmp_path / "b.yaml").write_text(route("b"))
+            await seen.until(lambda seen: seen.ports == {"b": 8080})
+        await seen.until(lambda seen: set(seen.ports) == {"a", "b"})
+
+
+async def test_a_file_held_open_for_long_is_read_when_it_rests(tmp_path, monkeypatch):
+    monkeypatch.setattr(timing, "HELD_OPEN", 0.05)
+    async with follow(tmp_path) as seen:
+        with (tmp_path / "a.yaml").open("w") as file:
+            file.write(route())
+            file.flush()
+            await seen.until(lambda seen: seen.ports == {"fruits": 8080})
+
+
+WRITER = """
+import sys
+path, pause = sys.argv[1], float(sys.argv[2])
+text = sys.stdin.read()
+import time
+for version in range(9000, 9040):
+    with open(path, "w", buffering=1) as file:
+        for line in text.replace("8080", str(version)).splitlines(keepends=True):
+            file.write(line)
+    time.sleep(pause)
+"""
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.004])
+async def test_no_state_between_two_versions_is_ever_seen(tmp_path, pause):
+    """Another process rewrites two routes line by line: each pass shows both routes, of one version."""
+    path = tmp_path / "a.yaml"
+    text = route("a") + "---\n" + route("b")
+    path.write_text(text)
+    async with follow(tmp_path) as seen:
+        process = await trio.run_process([sys.executable, "-c", WRITER, path, str(pause)], stdin=text.encode())
+        assert process.returncode == 0
+        await seen.until(lambda seen: seen.ports == {"a": 9039, "b": 9039})
+        versions = [state["a"] for state in seen.states]
+        assert seen.states == [{"a": version, "b": version} for version in versions]
+        assert versions == sorted(versions)
+
+
+async def test_a_file_removed_and_written_anew_never_takes_its_routes_away(tmp_path):
+    """As vim (moves the old file away first), git and `sed -i` without rename do it."""
+    path = tmp_path / "a.yaml"
+    path.write_text(route())
+    async with follow(tmp_path) as seen:
+        for port in range(1, 30):
+            path.rename(tmp_path / "a.yaml~")
+            await trio.sleep(0.001)
+            path.write_text(route(port=port))
+            await trio.sleep(0.002)
+            assert set(seen.ports) == {"fruits"}
+        await seen.until(lambda seen: seen.ports == {"fruits": 29})
+        path.write_text("")
+        await trio.sleep(0.001)
+        path.write_text(route(port=1))
+        await seen.until(lambda seen: seen.ports == {"fruits": 1})
+
+
+async def test_an_emptied_file_is_believed_after_a_moment(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text(route())
+    async with follow(tmp_path) as seen:
+        path.write_text("")
+        await seen.until(lambda seen: seen.ports == {})
+
+
+async def test_broken_then_mended(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text(route("a") + "---\n" + route("b"))
+    async with follow(tmp_path) as seen:
+        path.write_text(route("a", 0) + "---\n" + route("b", 1))
+        await seen.until(lambda seen: seen.ports == {"a": 8080, "b": 1})
+        place = f"{path}:14:11: HTTPRoute infra/a: spec.rules[0].backendRefs[0].port"
+        assert seen.said == [f"{place}: must be an integer from 1 to 65535, got 0"]
+        path.write_text("spec: [\n---\n" + route("b", 2))
+        await seen.until(lambda seen: seen.ports == {"a": 8080, "b": 2})
+        assert len(seen.said) == 1
+        path.write_text(route("a", 3))
+        await seen.until(lambda seen: seen.ports == {"a": 3})
+        assert not seen.said
+
+
+async def test_a_broken_object_at_the_start_is_left_out(tmp_path):
+    (tmp_path / "a.yaml").write_text(route("a", 0) + "---\n" + route("b"))
+    async with follow(tmp_path) as seen:
+        assert seen.ports == {"b": 8080}
+        assert len(seen.said) == 1
+
+
+async def test_the_same_object_twice(tmp_path):
+    one, two = tmp_path / "1.yaml", tmp_path / "2.yaml"
+    two.write_text("# words\n" + route(port=2))
+    async with follow(tmp_path) as seen:
+        one.write_text(GATEWAY + "---\n" + route(port=1))
+        await seen.until(lambda seen: seen.ports == {"fruits": 1})
+        assert seen.said == [
+            f"{two}:1: HTTPRoute infra/fruits: is also defined at {one}:12, which comes first and is used"
+        ]
+        one.write_text(GATEWAY + "---\n" + route(port=0))
+        await seen.until(lambda seen: len(seen.said) == 2)
+        assert seen.ports == {"fruits": 1}
+        one.unlink()
+        await seen.until(lambda seen: seen.ports == {"fruits": 2})
+        assert not seen.said
+
+
+async def test_the_same_object_twice_in_one_file_and_in_the_second_path(tmp_path):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    (tmp_path / "a" / "z.yaml").write_text(route(port=2))
+    (tmp_path / "b" / "a.yaml").write_text(route(port=1) + "---\n" + route(port=3))
+    async with follow(tmp_path / "b", tmp_path / "a") as seen:
+        assert seen.ports == {"fruits": 1}
+        assert [line.partition(": ")[0].removeprefix(str(tmp_path)) for line in seen.said] == [
+            "/b/a.yaml:15",
+            "/a/z.yaml:1",
+        ]
+
+
+async def test_namespaces_that_are_only_mentioned(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text(route())
+    explicit = "apiVersion: v1\nkind: Namespace\nmetadata: {name: infra, labels: {team: x}}\n"
+    async with follow(tmp_path) as seen:
+        infra = Key("", "infra")
+        implied = seen.directory.store.snapshot().namespaces
+        assert implied[infra].metadata.labels == {"kubernetes.io/metadata.name": "infra"}
+        assert list(implied) == [infra]
+        (tmp_path / "n.yaml").write_text(explicit)
+        await seen.until(lambda seen: "team" in seen.directory.store.snapshot().namespaces[infra].metadata.labels)
+        path.write_text(SERVICE)
+        await seen.until(lambda seen: not seen.ports)
+        assert list(seen.directory.store.snapshot().namespaces) == [Key("", "apples"), infra]
+        (tmp_path / "n.yaml").unlink()
+        await seen.until(lambda seen: list(seen.directory.store.snapshot().namespaces) == [Key("", "apples")])
+
+
+async def test_a_file_that_becomes_unreadable_keeps_everything(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text(route())
+    async with follow(tmp_path) as seen:
+        path.write_bytes(b"\xff" + route().encode())
+        await seen.until(lambda seen: seen.said == [f"{path}:1: is not UTF-8 text"])
+        assert seen.ports == {"fruits": 8080}
+        path.unlink()
+        path.symlink_to("a.yaml")  # a link to itself
+        await seen.until(lambda seen: seen.said == [f"{path}: cannot be read: Too many levels of symbolic links"])
+        assert seen.ports == {"fruits": 8080}
+
+
+async def test_what_no_notice_tells_is_found_by_looking(tmp_path, monkeypatch):
+    """A write under another name of the file, in a folder that is not watched, raises no notice."""
+    monkeypatch.setattr(timing, "RESCAN", 0.05)
+    (tmp_path / "in").mkdir()
+    path = tmp_path / "in" / "a.yaml"
+    path.write_text(route())
+    async with follow(tmp_path / "in") as seen:
+        os.link(path, tmp_path / "other")
+        (tmp_path / "other").write_text(route(port=1))
+        await seen.until(lambda seen: seen.ports == {"fruits": 1})
+
+
+def test_a_missing_path_cannot_be_started_with(tmp_path):
+    with pytest.raises(SourceError, match="No such file or directory"):
+        Directory([tmp_path / "no"]).load()
+
+
+async def test_a_command_of_the_shell_that_is_slow_to_begin(tmp_path):
+    """`(sleep 0.1; cat) > file`: the shell truncates the file long before anything is written."""
+    path = tmp_path / "a.yaml"
+    path.write_text(route())
+    async with follow(tmp_path) as seen:
+        command = ["sh", "-c", f"(sleep 0.1; printf '%s' \"$TEXT\") > {path}"]
+        await trio.run_process(command, env={**os.environ, "TEXT": route(port=1)})
+        await seen.until(lambda seen: seen.ports == {"fruits": 1})
+        assert seen.states == [{"fruits": 1}]
