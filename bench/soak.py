@@ -332,7 +332,7 @@ async def load(clients: Clients, count: int, seconds: float, edit_world, server:
 async def soak(seconds: float, count: int, server_command: list[str]) -> dict[str, object]:
     folder = Path(tempfile.mkdtemp(prefix="fastroute-soak-"))
     server_log, access_log = folder.with_suffix(".log"), folder.with_suffix(".jsonl")
-    backend_port, port, metrics, admin = (free_port() for _ in range(4))
+    backend_port, port, metrics = (free_port() for _ in range(3))
 
     def edit_world(edit: int) -> None:
         fresh = folder / ".world.new"
@@ -341,7 +341,7 @@ async def soak(seconds: float, count: int, server_command: list[str]) -> dict[st
 
     edit_world(0)
     command = [*server_command, "serve", "--manifests", str(folder), "--port-offset", str(port - 80), "--workers", "2"]
-    command += ["--metrics", f"127.0.0.1:{metrics}", "--admin", f"127.0.0.1:{admin}", "--access-log", str(access_log)]
+    command += ["--metrics", f"127.0.0.1:{metrics}", "--access-log", str(access_log)]
     clients = Clients(port)
     async with trio.open_nursery() as nursery:
         for address in ADDRESSES:
