@@ -88,7 +88,8 @@ class WeightedBackend(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """One rule of one route as attached to one listener."""
+    """One rule of one route as attached to one listener. What it takes and no filter answers goes to its backends by
+    weight; without any ("no_backend_refs"), or when all weights are 0 ("zero_weights"), the answer is 500."""
 
     id: str  # "LISTENER ID|KIND|ns/route|index"
     listener: str  # Listener.id

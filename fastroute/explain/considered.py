@@ -4,7 +4,7 @@ Three sorts, in this order: matches that take it too but come after the winner; 
 served; matches of the same listener that ask for something the request is not.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -162,5 +162,41 @@ def _unserved(parent: ParentNode, rule: int, match: int, problem: Problem) -> Co
         route=str(parent.route.key),
         rule=name,
         match=match,
-        reason=f"not served: {problem.condition}=False/{problem.reason}: {problem.message}",
+        reason=_not_served_because(problem),
     )
+
+
+def _not_served_because(problem: Problem) -> str:
+    status = "True" if problem.condition == "Conflicted" else "False"
+    return f"not served: {problem.condition}={status}/{problem.reason}: {problem.message}"
+
+
+# --- listeners
+
+
+def passed_over(listeners: Iterable[Listener], reason: str) -> tuple[Considered, ...]:
+    """Listeners that serve, but not this request."""
+    return tuple(
+        _listener_considered(
+            listener.gateway,
+            listener.name,
+            f"the listener, {listener.protocol} {listener.hostname or '*'}:{listener.spec_port}, {reason}",
+        )
+        for listener in listeners
+    )
+
+
+def unserved_listeners(graph: Graph, port: int, gateway: str | None) -> tuple[Considered, ...]:
+    """Listeners of that port that do not serve, with what their status says."""
+    return tuple(
+        _listener_considered(str(key), listener.source.name, _not_served_because(problem))
+        for key, node in graph.gateways.items()
+        if gateway in (None, str(key))
+        for listener in node.listeners
+        if listener.source.port == port and not listener.serves
+        for problem in (*listener.problems, *node.problems)[:1]
+    )
+
+
+def _listener_considered(gateway: str, listener: str, reason: str) -> Considered:
+    return Considered(gateway=gateway, listener=listener, route=None, rule=None, match=None, reason=reason)

@@ -234,7 +234,7 @@ def test_a_match_that_nothing_can_meet_is_no_near_miss(path: str) -> None:
     [
         ("http://web:9999/", "not_listening", "does not take http on port 9999"),
         ("https://web/", "not_listening", "does not take https on port 443"),
-        ("http://other.org:8080/", "no_listener", "hostname does not take other.org"),
+        ("http://other.org:8080/", "no_listener", "does not take the host other.org"),
     ],
 )
 def test_nobody_listens(url: str, reason: str, words: str) -> None:
@@ -246,6 +246,26 @@ def test_nobody_listens(url: str, reason: str, words: str) -> None:
     [miss] = explanation.considered
     assert (miss.gateway, miss.listener, miss.route) == ("infra/web", "proxy", None)
     assert words in miss.reason
+
+
+TLS = "protocol: HTTPS, tls: {certificateRefs: [{name: c}]}"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("protocol: HTTP", TLS), "Accepted=False/UnsupportedProtocol"),
+        (
+            ("- {name: proxy", f"- {{name: twin, port: 8080, {TLS}}}\n  - {{name: proxy"),
+            "Conflicted=True/ProtocolConflict",
+        ),
+    ],
+)
+def test_a_listener_that_is_not_served_says_so(change: tuple[str, str], words: str) -> None:
+    explanation = ask("http://web:8080/", GATEWAY.replace(*change))
+    assert explanation.reason == "not_listening"
+    reasons = [miss.reason for miss in explanation.considered if miss.gateway == "infra/web"]
+    assert any(words in reason for reason in reasons), reasons
 
 
 def test_a_url_without_a_port_means_the_only_port_there_is() -> None:
