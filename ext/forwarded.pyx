@@ -8,6 +8,7 @@
 from libc.stdint cimport uint8_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memchr, memcmp, memcpy, memset
+from libc.time cimport clock, clock_t
 
 from fastroute.ext.fieldlist cimport append_field, join_slices
 from fastroute.ext.head cimport (
@@ -364,3 +365,25 @@ cdef class Forwarding:
         if forward(self._trusted, &who, tls, &seed, &scratch.head, &scratch.arena, &client, &request_id) < 0:
             raise MemoryError
         return scratch.fields(), slice_bytes(&client).decode("latin-1"), slice_bytes(&request_id).decode("latin-1")
+
+    def seconds(self, str peer, fields, uint32_t rounds) -> float:
+        """Processor time of `rounds` heads with these fields from `peer`."""
+        cdef Scratch scratch = Scratch(65536)
+        cdef Slice client, request_id
+        cdef uint64_t random = 1
+        cdef clock_t began
+        cdef Head head
+        cdef uint32_t used, size, _round
+        cdef Field received[16]
+        cdef Peer who
+        self._peer(peer, &who)
+        scratch.request("GET", "/", None, "example.com", fields[:16])
+        head, used = scratch.head, scratch.arena.used
+        size = head.fields_count * <uint32_t> sizeof(Field)
+        memcpy(received, head.fields, size)
+        began = clock()
+        for _round in range(rounds):
+            scratch.head, scratch.arena.used = head, used
+            memcpy(head.fields, received, size)
+            forward(self._trusted, &who, False, &random, &scratch.head, &scratch.arena, &client, &request_id)
+        return (clock() - began) / 1e6

@@ -6,7 +6,9 @@ from libc.string cimport memcpy
 
 from fastroute.ext.graveyard cimport bury
 from fastroute.ext.group cimport group_find, group_unref
-from fastroute.ext.hosts cimport HostWalk, host_next, hosts_free, hosts_get, hosts_put, hosts_start, hosts_value, walk_start
+from fastroute.ext.hosts cimport (
+    HostWalk, host_next, hosts_free, hosts_get, hosts_put, hosts_start, hosts_value, walk_start,
+)
 from fastroute.ext.reason cimport REASON_NO_LISTENER, REASON_NO_RULE, REASON_NONE
 from fastroute.ext.rule cimport PATH_PREFIX, Match
 
