@@ -1,0 +1,351 @@
+"""Endpoints: choice, pools, and what is tried again (interface, section 4, "Endpoints")."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import trio
+from rig import OK, Peer, Rig, Script, answering, backends, connect, rule, running
+
+from fastroute.settings import Limits
+
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"
+
+
+@contextmanager
+def refusing() -> Iterator[int]:
+    """A port that refuses connections: bound, not listening."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
+
+
+@contextmanager
+def silent() -> Iterator[int]:
+    """A port whose SYNs are not answered: its accept queue is full."""
+    with socket.socket() as listening, socket.socket() as first, socket.socket() as second:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        for filler in (first, second):
+            filler.setblocking(False)
+            filler.connect_ex(listening.getsockname())
+        yield listening.getsockname()[1]
+
+
+def naming(name: bytes) -> Script:
+    async def script(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(name), name))
+
+    return script
+
+
+async def get(rig: Rig, request: bytes = GET) -> tuple[int, bytes]:
+    """One request on a connection of its own."""
+    client = await connect(rig.port)
+    await client.send(request)
+    status, _, body = await client.response()
+    await client.close()
+    return status, body
+
+
+async def test_connections_are_reused_last_in_first_out() -> None:
+    async with backends(answering) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        clients = [await connect(rig.port) for _ in range(8)]
+        for _ in range(5):
+            for client in clients:
+                await client.send(GET)
+            for client in clients:
+                assert (await client.response())[2] == b"ok"
+        assert backend.connections <= 8
+        used = backend.connections
+        for _ in range(10):
+            assert await get(rig) == (200, b"ok")
+        assert backend.connections == used
+        assert rig.engine.statistics().upstream_idle == used
+
+
+@pytest.mark.parametrize("request_bytes", [GET, POST])
+async def test_a_refused_connection_goes_to_another_endpoint(request_bytes: bytes) -> None:
+    async with backends(naming(b"alive")) as [backend], running(rule("b")) as rig:
+        with refusing() as one, refusing() as two:
+            rig.put("b", one, two, backend.port)
+            for _ in range(20):
+                assert await get(rig, request_bytes) == (200, b"alive")
+        assert rig.counters.fixed()["retries_connect"] >= 1
+
+
+async def test_a_silent_endpoint_costs_one_connect_timeout() -> None:
+    async with backends(naming(b"alive")) as [backend], running(rule("b"), limits=Limits(connect_timeout=0.1)) as rig:
+        with silent() as port:
+            rig.put("b", port, backend.port)
+            start = trio.current_time()
+            for _ in range(10):
+                assert await get(rig, POST) == (200, b"alive")
+            assert trio.current_time() - start < 0.5
+
+
+@pytest.mark.parametrize(("dead", "reason"), [(refusing, "connect_failed"), (silent, "connect_timeout")])
+async def test_no_endpoint_accepts(dead: object, reason: str) -> None:
+    """Three tries at most; then 503, and the connection stays."""
+    async with running(rule("b"), limits=Limits(connect_timeout=0.05), log=True) as rig:
+        with dead() as a, dead() as b, dead() as c, dead() as d:  # type: ignore[operator]
+            rig.put("b", a, b, c, d)
+            client = await connect(rig.port)
+            for _ in range(2):
+                await client.send(GET)
+                assert (await client.response())[0] == 503
+            assert rig.local(reason) == 2
+            assert rig.counters.fixed()["retries_connect"] == 4
+            assert rig.lines()[0]["reason"] == reason
+
+
+async def test_a_failing_endpoint_is_avoided_and_comes_back() -> None:
+    async with backends(naming(b"alive")) as [alive], running(rule("b")) as rig:
+        dead = socket.socket()
+        dead.bind(("127.0.0.1", 0))
+        rig.put("b", alive.port, dead.getsockname()[1])
+        for _ in range(100):
+            assert await get(rig) == (200, b"alive")
+        assert rig.counters.fixed()["retries_connect"] <= 3
+        dead.listen()
+        dead.setblocking(False)
+        listener = trio.SocketListener(trio.socket.from_stdlib_socket(dead))
+        async with trio.open_nursery() as nursery:
+
+            async def handle(stream: trio.SocketStream) -> None:
+                peer = Peer(stream)
+                try:
+                    await naming(b"back")(peer)
+                except (EOFError, trio.BrokenResourceError):
+                    await peer.close()
+
+            nursery.start_soon(trio.serve_listeners, handle, [listener])
+            with trio.fail_after(5):
+                while await get(rig) != (200, b"back"):  # noqa: ASYNC110 (each try is what is tested)
+                    await trio.sleep(0.02)
+            nursery.cancel_scope.cancel()
+
+
+def dying_after(requests: int, how: str) -> Script:
+    """A script: answers `requests` requests well, then reads one more and closes or resets without a byte."""
+
+    async def script(peer: Peer) -> None:
+        for _ in range(requests):
+            await peer.request()
+            await peer.send(OK)
+        await peer.request()
+        if how == "reset":
+            await peer.reset()
+
+    return script
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (GET, 200),
+        (b"PUT / HTTP/1.1\r\nHost: a\r\n\r\n", 200),
+        (b"DELETE / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", 200),
+        (b"POST / HTTP/1.1\r\nHost: a\r\n\r\n", 502),
+        (b"PATCH / HTTP/1.1\r\nHost: a\r\n\r\n", 502),
+        (b"MAGIC / HTTP/1.1\r\nHost: a\r\n\r\n", 502),
+        (POST, 502),
+        (b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi", 502),
+    ],
+)
+async def test_a_reused_connection_dies_before_a_byte(how: str, request_bytes: bytes, status: int) -> None:
+    async with backends(dying_after(1, how)) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        await client.send(GET)
+        assert (await client.response())[0] == 200
+        await client.send(request_bytes)
+        assert (await client.response())[0] == status
+        assert rig.counters.fixed()["retries_reused"] == (1 if status == 200 else 0)
+        assert backend.connections == (2 if status == 200 else 1)
+
+
+async def test_a_fresh_connection_is_not_tried_again() -> None:
+    async with backends(dying_after(0, "close")) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        assert (await get(rig))[0] == 502
+        assert backend.connections == 1
+
+
+async def test_only_one_fresh_try() -> None:
+    """The reused connection dies, the fresh one too: 502."""
+    answered = 0
+
+    async def once(peer: Peer) -> None:
+        nonlocal answered
+        await peer.request()
+        if answered == 0:
+            answered += 1
+            await peer.send(OK)
+            await peer.request()
+
+    async with backends(once) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        assert (await get(rig))[0] == 200
+        assert (await get(rig))[0] == 502
+        assert backend.connections == 2
+
+
+@pytest.mark.parametrize("byte", [b"H", b"HTTP/1.1 100 Continue\r\n\r\n"])
+async def test_nothing_is_repeated_after_the_first_byte(byte: bytes) -> None:
+    async def half(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(OK)
+        await peer.request()
+        await peer.send(byte)
+
+    async with backends(half) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        await client.send(GET * 2)
+        assert (await client.response())[0] == 200
+        assert (await client.response())[0] == 502
+        assert backend.connections == 1
+
+
+@pytest.mark.parametrize("request_bytes", [GET, POST])
+async def test_idle_connections_that_died_are_not_used(request_bytes: bytes) -> None:
+    """The backend closes after each answer without saying so: whoever comes next notices, POST included."""
+
+    async def closing(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(OK)
+
+    async with backends(closing) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        for _ in range(10):
+            assert await get(rig, request_bytes) == (200, b"ok")
+            await trio.sleep(0.01)
+        assert rig.engine.statistics().upstream_idle == 0
+        assert backend.connections == 10
+
+
+@pytest.mark.parametrize("extra", [b"x", b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"])
+@pytest.mark.parametrize("delay", [0.0, 0.02])
+async def test_bytes_nobody_asked_for_end_the_connection(extra: bytes, delay: float) -> None:
+    """Behind an answer, or on an idle connection: they are nobody's answer."""
+
+    async def talkative(peer: Peer) -> None:
+        await peer.request()
+        if delay:
+            await peer.send(OK)
+            await trio.sleep(delay)
+            await peer.send(extra)
+        else:
+            await peer.send(OK + extra)
+        await peer.more()
+
+    async with backends(talkative) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        for i in range(3):
+            await client.send(GET)
+            assert (await client.response())[2] == b"ok"
+            await trio.sleep(0.05)
+            assert backend.connections == i + 1
+            assert backend.open == 0
+        assert client.buffer == b""
+
+
+async def test_idle_connections_grow_old() -> None:
+    async with backends(answering) as [backend], running(rule("b"), limits=Limits(upstream_idle_timeout=0.1)) as rig:
+        rig.put("b", backend.port)
+        await get(rig)
+        assert backend.open == 1
+        await trio.sleep(0.25)
+        assert backend.open == 0
+        await get(rig)
+        assert backend.connections == 2
+
+
+async def test_an_endpoint_that_leaves_keeps_only_what_is_in_flight() -> None:
+    go = trio.Event()
+
+    async def slowly(peer: Peer) -> None:
+        while True:
+            head, _ = await peer.request()
+            if b"/slow" in head:
+                await go.wait()
+            await peer.send(OK)
+
+    async with backends(slowly, naming(b"new")) as [old, new], running(rule("b")) as rig:
+        rig.put("b", old.port)
+        slow = await connect(rig.port)
+        await slow.send(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+        await trio.sleep(0.02)
+        await get(rig)
+        assert old.open == 2
+        rig.put("b", new.port)
+        rig.engine.wake()
+        await trio.sleep(0.05)
+        assert old.open == 1
+        assert await get(rig) == (200, b"new")
+        go.set()
+        assert (await slow.response())[2] == b"ok"
+        await trio.sleep(0.02)
+        assert old.open == 0
+
+
+async def test_the_less_busy_endpoint_is_chosen() -> None:
+    """Of two endpoints, one holds its requests: the others go to the free one."""
+    go = trio.Event()
+
+    async def holding(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await go.wait()
+            await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nheld")
+
+    async with backends(holding, naming(b"free")) as [held, free], running(rule("b")) as rig:
+        rig.put("b", held.port, free.port)
+        clients = [await connect(rig.port) for _ in range(20)]
+        for client in clients:
+            await client.send(GET)
+            await trio.sleep(0.005)
+        go.set()
+        answers = [(await client.response())[2] for client in clients]
+        assert answers.count(b"held") <= 2
+
+
+async def test_weights_are_exact() -> None:
+    from fastroute.snapshot import WeightedBackend
+
+    one = rule(WeightedBackend(weight=70, backend="a"), WeightedBackend(weight=30, backend="b"))
+    async with backends(naming(b"a"), naming(b"b")) as [a, b], running(one) as rig:
+        rig.put("a", a.port)
+        rig.put("b", b.port)
+        client = await connect(rig.port)
+        answers = []
+        for _ in range(100):
+            await client.send(GET)
+            answers.append((await client.response())[2])
+        for start in range(91):
+            assert answers[start : start + 10].count(b"a") == 7
+
+
+async def test_ipv6_endpoints() -> None:
+    listeners = await trio.open_tcp_listeners(0, host="::1")
+    port = listeners[0].socket.getsockname()[1]
+    async with trio.open_nursery() as nursery, running(rule("b"), log=True) as rig:
+
+        async def handle(stream: trio.SocketStream) -> None:
+            peer = Peer(stream)
+            await peer.request()
+            await peer.send(OK)
+
+        nursery.start_soon(trio.serve_listeners, handle, listeners)
+        rig.upstreams.update("b", [("::1", port)])
+        assert await get(rig) == (200, b"ok")
+        assert rig.lines()[0]["upstream"] == f"[::1]:{port}"
+        nursery.cancel_scope.cancel()
