@@ -33,10 +33,6 @@ class ControlStream:
         while self._descriptors:
             os.close(self._descriptors.popleft())
 
-    def receive_nowait(self) -> Downward | None:
-        """The next message that has arrived whole, decoded just now; None when there is none. Raises WireError."""
-        return self._decoder.next_message()
-
     async def receive(self) -> Downward | None:
         """The next message; None when main is gone. Raises WireError."""
         while (message := self._decoder.next_message()) is None:

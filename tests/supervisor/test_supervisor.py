@@ -1,0 +1,220 @@
+"""The Supervisor with real worker processes, and snapshots made by hand."""
+
+import os
+import signal
+import socket
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+from load import Backend, Load, loaded
+from supervisor.published import rule
+
+from fastroute.metrics import Metrics
+from fastroute.settings import ServeSettings
+from fastroute.snapshot import Bound, Endpoint, Failed, Listener, Match, PathMatch, Rule, Snapshot
+from fastroute.supervisor import Supervisor, process
+from fastroute.supervisor import supervisor as module
+
+RULE = rule("a/one", "a/x:80", listener="L")
+
+
+class Rig:
+    """A supervisor that runs, and a backend for it."""
+
+    def __init__(self, supervisor, metrics, backend):
+        self.supervisor, self.metrics, self.backend = supervisor, metrics, backend
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self.port = probe.getsockname()[1]
+
+    def snapshot(self, *rules, port=None):
+        listener = Listener(
+            id="L", gateway="a/gw", name="http", address="127.0.0.1", port=port or self.port, spec_port=80, hostname=""
+        )
+        return Snapshot(
+            listeners={"L": listener},
+            rules={one.id: one for one in rules or (RULE,)},
+            endpoints={"a/x:80": (Endpoint("127.0.0.1", self.backend.port),)},
+        )
+
+    def value(self, name):
+        return self.metrics.registry.get_sample_value(name)
+
+    async def until(self, condition, within=8):
+        with trio.fail_after(within):
+            while not condition():  # noqa: ASYNC110
+                await trio.sleep(0.01)
+
+    async def sources(self, port=None):
+        async with loaded(Load(port or self.port, keep=False), 2) as load:
+            await trio.sleep(0.2)
+        assert load.breaks == []
+        return set(load.sources())
+
+
+@asynccontextmanager
+async def supervised(workers=2, **settings):
+    metrics = Metrics()
+    backend = Backend("x")
+    supervisor = Supervisor(ServeSettings(manifests=(), **settings), metrics, workers)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(backend.serve)
+        await nursery.start(supervisor.run)
+        yield Rig(supervisor, metrics, backend)
+        nursery.cancel_scope.cancel()
+
+
+def pids(rig):
+    return [worker.pid for worker in rig.supervisor._workers.values()]
+
+
+async def test_what_is_published_is_served_by_every_worker_before_it_is_said():
+    async with supervised() as rig:
+        assert not rig.supervisor.ready
+        with trio.fail_after(10):
+            while not (outcome := await rig.supervisor.publish(rig.snapshot())).version:
+                pass
+        assert outcome.listeners == {"L": Bound()}
+        await rig.until(lambda: rig.supervisor.ready)
+        assert await rig.sources() == {"x"}
+        outcome = await rig.supervisor.publish(rig.snapshot(rule("a/one", "a/gone:80", listener="L")))
+        assert (outcome.version, outcome.target, outcome.complete) == (2, 2, True)
+        assert await rig.sources() == {"503"}
+
+
+async def test_an_equal_snapshot_is_no_new_version():
+    async with supervised(1) as rig:
+        await rig.supervisor.publish(rig.snapshot())
+        await rig.until(lambda: rig.supervisor.ready)
+        assert (await rig.supervisor.publish(rig.snapshot())).target == 1
+        assert rig.value("fastroute_config_version") == 1
+
+
+async def test_an_empty_snapshot_is_a_complete_configuration():
+    async with supervised(1) as rig:
+        await rig.supervisor.publish(Snapshot())
+        await rig.until(lambda: rig.supervisor.ready)
+
+
+async def test_a_port_that_is_taken_is_said_and_bound_as_soon_as_it_is_free(monkeypatch):
+    monkeypatch.setattr(module, "RETRY", 0.1)
+    async with supervised(1) as rig:
+        changes = []
+        with socket.create_server(("127.0.0.1", rig.port)):
+            outcome = await rig.supervisor.publish(rig.snapshot())
+            assert isinstance(outcome.listeners["L"], Failed)
+            assert "in use" in outcome.listeners["L"].reason
+            await rig.until(lambda: rig.supervisor.ready)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(rig.supervisor.watch, lambda: changes.append(rig.supervisor.outcome))
+                await trio.sleep(0.3)
+                assert changes == []
+                nursery.cancel_scope.cancel()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(rig.supervisor.watch, lambda: changes.append(rig.supervisor.outcome))
+            await rig.until(lambda: changes)
+            nursery.cancel_scope.cancel()
+        assert changes[0].listeners == {"L": Bound()}
+        await rig.until(lambda: rig.supervisor._workers[0].sockets)
+        assert await rig.sources() == {"x"}
+
+
+async def test_a_listener_that_moves_is_served_at_its_new_port_and_nowhere_else():
+    async with supervised() as rig:
+        await rig.supervisor.publish(rig.snapshot())
+        await rig.until(lambda: rig.supervisor.ready)
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            other = probe.getsockname()[1]
+        async with loaded(Load(rig.port), 4) as kept:
+            await trio.sleep(0.1)
+            await rig.supervisor.publish(rig.snapshot(port=other))
+            assert await rig.sources(other) == {"x"}
+        assert kept.breaks == []
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection(("127.0.0.1", rig.port), 2)
+        await rig.supervisor.publish(rig.snapshot())
+        assert await rig.sources() == {"x"}
+
+
+async def test_what_workers_refuse_leaves_the_version_before_and_the_next_one_is_whole(caplog):
+    async with supervised(1) as rig:
+        await rig.supervisor.publish(rig.snapshot())
+        await rig.until(lambda: rig.supervisor.ready)
+        match = Match(path=PathMatch("RegularExpression", "("), rank=(0,))
+        broken = Rule(**{name: getattr(RULE, name) for name in RULE.__struct_fields__} | {"matches": (match,)})
+        outcome = await rig.supervisor.publish(rig.snapshot(broken))
+        assert (outcome.version, outcome.target) == (1, 2)
+        assert await rig.sources() == {"x"}
+        assert sum("refused version 2" in record.message for record in caplog.records) == 2
+        outcome = await rig.supervisor.publish(rig.snapshot(rule("a/one", "a/gone:80", listener="L")))
+        assert outcome.version == 3
+        assert await rig.sources() == {"503"}
+
+
+async def test_a_worker_that_never_starts_is_tried_again_and_again_but_not_in_a_rush(monkeypatch):
+    monkeypatch.setattr(process.sys, "executable", "/bin/false")
+    monkeypatch.setattr(module, "PATIENCE", 0.1)
+    async with supervised(1) as rig:
+        assert (await rig.supervisor.publish(rig.snapshot())).version == 0
+        await trio.sleep(0.6)
+        assert not rig.supervisor.ready
+        assert 2 <= rig.value("fastroute_worker_restarts_total") <= 5
+
+
+async def test_a_worker_that_does_not_answer_is_late_and_then_replaced(monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE", 0.1)
+    monkeypatch.setattr(module, "STUCK", 0.6)
+    async with supervised() as rig:
+        await rig.supervisor.publish(rig.snapshot())
+        await rig.until(lambda: rig.supervisor.ready)
+        before = pids(rig)
+        os.kill(before[0], signal.SIGSTOP)
+        outcome = await rig.supervisor.publish(rig.snapshot(rule("a/one", "a/gone:80", listener="L")))
+        assert (outcome.version, outcome.target) == (1, 2)
+        began = trio.current_time()
+        await rig.supervisor.publish(rig.snapshot())
+        assert trio.current_time() - began < 0.1
+        await rig.until(lambda: rig.supervisor.outcome.version == 3 and before[0] not in pids(rig))
+        await rig.until(lambda: len(rig.supervisor._serving()) == 2)
+        assert rig.value("fastroute_worker_restarts_total") == 1
+        assert await rig.sources() == {"x"}
+
+
+async def test_a_stream_that_makes_no_sense_ends_the_worker(caplog):
+    async with supervised(1) as rig:
+        await rig.supervisor.publish(rig.snapshot())
+        await rig.until(lambda: rig.supervisor.ready)
+        (before,) = pids(rig)
+        await rig.supervisor._workers[0].send_encoded(b"\xff\xff\xff\xff")
+        await rig.until(lambda: rig.value("fastroute_worker_restarts_total") == 1 and rig.supervisor._serving())
+        assert before not in pids(rig)
+        assert await rig.sources() == {"x"}
+
+
+async def test_the_only_workers_queue_waits_for_its_replacement():
+    async with supervised(1) as rig:
+        await rig.supervisor.publish(rig.snapshot())
+        await rig.until(lambda: rig.supervisor.ready)
+        os.kill(pids(rig)[0], signal.SIGKILL)
+        async with loaded(Load(rig.port, keep=False), 4) as load:
+            await rig.until(lambda: len(load.answers) > 8)
+        assert set(load.sources()) == {"x"}
+        assert len(load.breaks) <= 4
+
+
+async def test_a_drain_ends_every_worker_and_run_returns():
+    metrics, backend = Metrics(), Backend("x")
+    supervisor = Supervisor(ServeSettings(manifests=()), metrics, 2)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(backend.serve)
+        async with trio.open_nursery() as running:
+            await running.start(supervisor.run)
+            rig = Rig(supervisor, metrics, backend)
+            await supervisor.publish(rig.snapshot())
+            await rig.until(lambda: supervisor.ready)
+            with trio.fail_after(5):
+                await supervisor.drain()
+            assert not supervisor.ready
+        assert pids(rig) == []
+        assert metrics.registry.get_sample_value("fastroute_worker_restarts_total") == 0
+        nursery.cancel_scope.cancel()

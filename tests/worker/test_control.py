@@ -1,0 +1,85 @@
+"""The stream to main: messages, and descriptors beside them, however the bytes are cut."""
+
+import array
+import os
+import socket
+
+import pytest
+import trio
+
+from fastroute.publication import Ack, Begin, Commit, Decoder, Drain, Listen, Upward, WireError, encode
+from fastroute.worker.control import ControlStream
+
+
+@pytest.fixture
+async def ends():
+    main, worker = socket.socketpair()
+    with main, ControlStream(trio.socket.from_stdlib_socket(worker)) as control:
+        yield main, control
+
+
+def send_beside(main, message, fd):
+    main.sendmsg([encode(message)], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])
+
+
+def same_file(fd, other):
+    return os.fstat(fd).st_ino == os.fstat(other).st_ino
+
+
+async def test_messages_come_in_order_however_they_were_sent(ends):
+    main, control = ends
+    data = b"".join(encode(message) for message in (Begin(1, 0), Commit(1), Drain()))
+    main.sendall(data[:3])
+    main.sendall(data[3:])
+    assert [await control.receive() for _ in range(3)] == [Begin(1, 0), Commit(1), Drain()]
+
+
+async def test_descriptors_keep_the_order_of_their_messages(ends):
+    main, control = ends
+    files = [os.memfd_create(f"file {i}") for i in range(5)]
+    for i, fd in enumerate(files):
+        main.sendall(encode(Begin(i + 1, 0)))
+        send_beside(main, Listen("127.0.0.1", 80, i), fd)
+    for fd in files:
+        assert isinstance(await control.receive(), Begin)
+        assert isinstance(await control.receive(), Listen)
+        got = control.take_descriptor()
+        assert same_file(got, fd)
+        assert not os.get_inheritable(got)
+        os.close(got)
+        os.close(fd)
+
+
+async def test_the_end_of_the_stream_is_none(ends):
+    main, control = ends
+    main.sendall(encode(Drain())[:2])
+    main.close()
+    assert await control.receive() is None
+
+
+async def test_a_stream_that_makes_no_sense_is_said_so(ends):
+    main, control = ends
+    main.sendall(b"\x00\x00\x00\x01\xc1")
+    with pytest.raises(WireError):
+        await control.receive()
+
+
+async def test_what_is_sent_arrives_and_a_main_that_is_gone_is_nobodys_business(ends):
+    main, control = ends
+    await control.send(Ack(3))
+    decoder = Decoder[Upward](Upward)
+    decoder.feed(main.recv(100))
+    assert decoder.next_message() == Ack(3)
+    main.close()
+    await control.send(Ack(4))
+
+
+async def test_closing_closes_what_nobody_took(ends):
+    main, control = ends
+    reader, writer = os.pipe()
+    send_beside(main, Listen("127.0.0.1", 80, 0), writer)
+    os.close(writer)
+    await control.receive()
+    control.__exit__(None, None, None)
+    assert os.read(reader, 1) == b""
+    os.close(reader)

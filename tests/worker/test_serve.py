@@ -1,0 +1,349 @@
+"""A worker's whole program in the test's own process; the test is main."""
+
+import array
+import json
+import os
+import socket
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+import msgspec
+import pytest
+import trio
+from load import Backend, Load
+
+from fastroute.publication import (
+    Ack,
+    AnnounceDrain,
+    Begin,
+    Commit,
+    Decoder,
+    Drain,
+    Drained,
+    EndpointUpdate,
+    Listen,
+    Refused,
+    RemoveEndpoints,
+    RemoveListener,
+    RemoveRule,
+    ReopenLog,
+    SetEndpoints,
+    Start,
+    Trouble,
+    Unlisten,
+    UpsertListener,
+    UpsertRule,
+    Upward,
+    encode,
+)
+from fastroute.settings import Limits
+from fastroute.snapshot import Endpoint, Listener, Match, PathMatch, Rule, WeightedBackend
+from fastroute.supervisor.memory import counter_memory
+from fastroute.worker import serve as serve_module
+from fastroute.worker.control import ControlStream
+from fastroute.worker.serve import open_log, serve
+
+
+def listener(port):
+    return Listener(id="L", gateway="a/gw", name="http", address="127.0.0.1", port=port, spec_port=80, hostname="")
+
+
+def rule(path="", backend="a/x:80", kind="PathPrefix"):
+    return Rule(
+        id="L|HTTPRoute|a/r|0",
+        listener="L",
+        hostnames=("",),
+        gateway="a/gw",
+        listener_name="http",
+        route="a/r",
+        route_kind="HTTPRoute",
+        name="0",
+        matches=(Match(path=PathMatch(kind, path), rank=(0,)),),
+        backends=(WeightedBackend(weight=1, backend=backend),),
+    )
+
+
+class Main(NamedTuple):
+    """Main's end of the stream."""
+
+    socket: trio.socket.SocketType
+    decoder: Decoder[Upward]
+    listening: socket.socket
+    backend: Backend
+    counters: object
+
+    @property
+    def port(self):
+        return self.listening.getsockname()[1]
+
+    async def say(self, *messages):
+        for message in messages:
+            fd = self.listening.fileno() if isinstance(message, Listen) else None
+            await self.send(message, fd)
+
+    async def send(self, message, fd=None):
+        beside = [] if fd is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))]
+        await self.socket.sendmsg([encode(message)], beside)
+
+    async def hear(self):
+        with trio.fail_after(5):
+            while (message := self.decoder.next_message()) is None:
+                data = await self.socket.recv(4096)
+                if not data:
+                    return None
+                self.decoder.feed(data)
+            return message
+
+    async def ask(self, *messages):
+        await self.say(*messages)
+        return await self.hear()
+
+    def whole(self, version=1, base=0, *more):
+        """Everything it takes to serve, and `more`."""
+        endpoints = SetEndpoints("a/x:80", (Endpoint("127.0.0.1", self.backend.port),))
+        listen = Listen("127.0.0.1", self.port, 0)
+        return (
+            Begin(version, base),
+            endpoints,
+            UpsertListener(listener(self.port)),
+            UpsertRule(rule()),
+            listen,
+            *more,
+            Commit(version),
+        )
+
+    async def answers(self, count=3, path="/"):
+        """The sources of so many answers, each over a connection of its own."""
+        load = Load(self.port, path, keep=False)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(load.run, 1)
+            with trio.fail_after(5):
+                while len(load.answers) + len(load.breaks) < count:  # noqa: ASYNC110
+                    await trio.sleep(0.005)
+            load.stop()
+        assert load.breaks == []
+        return set(load.sources())
+
+
+@asynccontextmanager
+async def started(**settings):
+    ours, theirs = socket.socketpair()
+    memory = counter_memory(10)
+    backend = Backend("x")
+    listening = socket.create_server(("127.0.0.1", 0))
+    main = Main(trio.socket.from_stdlib_socket(ours), Decoder[Upward](Upward), listening, backend, memory.counters)
+    start = Start(
+        limits=Limits(), request_series=memory.counters.requests, histograms=memory.counters.histograms, **settings
+    )
+    with ours, listening, ControlStream(trio.socket.from_stdlib_socket(theirs)) as control:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(backend.serve)
+            await main.send(start, memory.fd)
+            memory.close()
+            nursery.start_soon(serve, control)
+            yield main
+            nursery.cancel_scope.cancel()
+
+
+async def test_it_serves_what_is_published_and_acknowledges_it():
+    async with started() as main:
+        assert await main.ask(*main.whole()) == Ack(1)
+        assert await main.answers() == {"x"}
+        assert main.counters.fixed()["connections_accepted"] >= 3
+
+
+async def test_new_endpoints_touch_nothing_else():
+    async with started() as main:
+        await main.ask(*main.whole())
+        assert await main.ask(EndpointUpdate(2, 1, {"a/x:80": ()})) == Ack(2)
+        assert await main.answers() == {"503"}
+        assert await main.ask(EndpointUpdate(3, 1, {})) == Refused(3, "version 2 is installed, not 1")
+
+
+async def test_a_publication_on_a_version_it_does_not_hold_is_refused_and_the_old_one_serves():
+    async with started() as main:
+        await main.ask(*main.whole())
+        refused = await main.ask(Begin(9, 8), RemoveRule(rule().id), Commit(9))
+        assert refused == Refused(9, "it starts from version 8, version 1 is installed")
+        assert await main.answers() == {"x"}
+
+
+async def test_what_cannot_be_made_into_tables_is_refused_and_the_whole_mends_it():
+    async with started() as main:
+        await main.ask(*main.whole())
+        broken = await main.ask(Begin(2, 1), UpsertRule(rule("(", kind="RegularExpression")), Commit(2))
+        assert isinstance(broken, Refused)
+        assert broken.version == 2
+        assert await main.answers() == {"x"}
+        endpoints = SetEndpoints("a/y:80", (Endpoint("127.0.0.1", main.backend.port),))
+        whole = (Begin(3, 0), endpoints, UpsertListener(listener(main.port)), UpsertRule(rule(backend="a/y:80")))
+        assert await main.ask(*whole, Commit(3)) == Ack(3)
+        assert await main.answers() == {"x"}
+        assert await main.ask(Begin(4, 3), UpsertRule(rule(backend="a/x:80")), Commit(4)) == Ack(4)
+        assert await main.answers() == {"503"}
+
+
+async def test_what_is_removed_is_let_go():
+    async with started() as main:
+        await main.ask(*main.whole())
+        gone = (RemoveRule(rule().id), RemoveListener("L"), RemoveEndpoints("a/x:80"))
+        assert await main.ask(Begin(2, 1), *gone, Commit(2)) == Ack(2)
+        assert await main.answers() == {"404"}
+
+
+async def test_a_backend_that_leaves_and_is_set_again_stays():
+    async with started() as main:
+        await main.ask(*main.whole())
+        endpoints = SetEndpoints("a/x:80", (Endpoint("127.0.0.1", main.backend.port),))
+        assert await main.ask(Begin(2, 1), RemoveEndpoints("a/x:80"), endpoints, Commit(2)) == Ack(2)
+        assert await main.answers() == {"x"}
+
+
+async def test_a_socket_is_given_back_at_once_outside_a_publication_and_may_come_again():
+    async with started() as main:
+        await main.ask(*main.whole())
+        place = ("127.0.0.1", main.port, 0)
+        for version in (2, 3):
+            assert await main.ask(Unlisten(*place), EndpointUpdate(version, version - 1, {})) == Ack(version)
+            with trio.move_on_after(0.2) as unanswered:
+                await main.answers(1)
+            assert unanswered.cancelled_caught
+            await main.say(Listen(*place))
+        assert await main.answers() == {"x"}
+        await main.say(Unlisten("127.0.0.1", main.port, 7))
+        assert await main.answers() == {"x"}
+
+
+async def test_a_socket_is_given_back_when_its_publication_is_installed():
+    async with started() as main:
+        await main.ask(*main.whole())
+        await main.say(Begin(2, 1), Unlisten("127.0.0.1", main.port, 0))
+        assert await main.answers() == {"x"}
+        assert await main.ask(Commit(2)) == Ack(2)
+        with trio.move_on_after(0.2) as unanswered:
+            await main.answers(1)
+        assert unanswered.cancelled_caught
+
+
+async def test_it_drains_when_told_and_when_main_is_gone():
+    async with started() as main:
+        await main.ask(*main.whole())
+        await main.say(AnnounceDrain())
+        load = Load(main.port)
+        with trio.move_on_after(0.2):
+            await load.run(1)
+        assert load.closing == len(load.answers) > 0
+        assert await main.ask(Drain()) == Drained()
+    async with started() as main:
+        await main.ask(*main.whole())
+        main.socket.shutdown(socket.SHUT_WR)
+        assert await main.hear() == Drained()
+
+
+async def test_a_stream_that_makes_no_sense_drains_too():
+    async with started() as main:
+        await main.ask(*main.whole())
+        await main.socket.send(b"\xff\xff\xff\xff")
+        assert await main.hear() == Drained()
+
+
+async def test_a_second_start_is_trouble():
+    async with started() as main:
+        answer = await main.ask(Start(limits=Limits(), request_series=1, histograms=2))
+        assert answer == Trouble("a worker starts once")
+
+
+async def test_without_a_start_it_does_not_begin():
+    ours, theirs = socket.socketpair()
+    with ours, ControlStream(trio.socket.from_stdlib_socket(theirs)) as control:
+        ours.sendall(encode(Drain()))
+        with trio.fail_after(1):
+            await serve(control)
+
+
+async def test_the_log_is_written_reopened_and_closed(tmp_path):
+    path = tmp_path / "access.log"
+    async with started(access_log=str(path)) as main:
+        await main.ask(*main.whole())
+        await main.answers(1)
+        path.rename(tmp_path / "old")
+        await main.say(ReopenLog())
+        await main.answers(1)
+        assert await main.ask(Drain()) == Drained()
+    for file in (tmp_path / "old", path):
+        assert {json.loads(line)["backend"] for line in file.read_bytes().splitlines()} == {"a/x:80"}
+
+
+async def test_a_log_that_cannot_be_opened_again_is_told_and_goes_on(tmp_path):
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    async with started(access_log=str(folder / "access.log")) as main:
+        await main.ask(*main.whole())
+        folder.rename(tmp_path / "moved")
+        trouble = await main.ask(ReopenLog())
+        assert isinstance(trouble, Trouble)
+        assert "No such file or directory" in trouble.text
+        await main.answers(1)
+        assert await main.ask(Drain()) == Drained()
+    assert (tmp_path / "moved" / "access.log").stat().st_size > 0
+
+
+async def test_without_a_log_reopening_is_nothing():
+    async with started() as main:
+        assert await main.ask(ReopenLog(), *main.whole()) == Ack(1)
+
+
+async def test_lost_lines_are_counted(monkeypatch):
+    monkeypatch.setattr(serve_module, "_REPORT", 0.05)
+    async with started(access_log="/dev/full") as main:
+        await main.ask(*main.whole())
+        await main.answers(3)
+        with trio.fail_after(3):
+            while main.counters.fixed()["log_dropped"] < 3:  # noqa: ASYNC110
+                await trio.sleep(0.02)
+
+
+def test_stdout_is_opened_by_a_description_of_our_own(monkeypatch):
+    reader, writer = os.pipe()
+    saved = os.dup(1)
+    try:
+        os.dup2(writer, 1)
+        fd = open_log("-")
+        assert not os.get_blocking(fd)
+        assert os.get_blocking(1)
+        monkeypatch.setattr(serve_module.os, "open", _refuse)
+        copy = open_log("-")
+    finally:
+        os.dup2(saved, 1)
+    for each in (fd, copy):
+        os.write(each, b"x")
+        os.close(each)
+    assert os.read(reader, 2) == b"xx"
+    for each in (reader, writer, saved):
+        os.close(each)
+
+
+def _refuse(*args):
+    raise OSError
+
+
+@pytest.mark.parametrize("size", [1, 400])
+async def test_traffic_goes_on_while_tables_are_built(size):
+    """Publications of many rules, one after the other: nobody waits for more than a slice."""
+    async with started() as main:
+        await main.ask(*main.whole())
+        load = Load(main.port)
+        load.pause = 0.0
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(load.run, 2)
+            for version in range(2, 12):
+                rules = [
+                    msgspec.structs.replace(rule(f"/{version}/{i}"), id=f"L|HTTPRoute|a/r{i}|0", route=f"a/r{i}")
+                    for i in range(size)
+                ]
+                assert await main.ask(Begin(version, version - 1), *map(UpsertRule, rules), Commit(version)) == Ack(
+                    version
+                )
+            load.stop()
+        assert load.breaks == []
+        assert set(load.sources()) == {"x"}
