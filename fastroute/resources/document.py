@@ -62,7 +62,7 @@ def split(text: str) -> list[str]:
     In column 0 a `---` cannot be part of any scalar (YAML 1.2 §9.1.2), so this is safe. Texts with directives stay
     whole.
     """
-    if text.startswith("%") or "\n%" in text:
+    if "%" in text and (text.startswith("%") or "\n%" in text):
         return [text]
     parts = []
     start = 0

@@ -9,7 +9,8 @@ What is believed at once, and what is not (content.py says why):
 - a file that is gone, or has become empty: when it is still so after `GRACE`, since editors and git remove a file
   before they write it anew. Nothing else waits for it;
 - a given path that is gone as a whole: never; what it held stays, with a problem that says so.
-Notices can be lost (network file systems have none), so everything is looked over every `RESCAN` as well.
+Edits that follow each other closely are one pass. Notices can be lost (network file systems have none), so everything
+is looked over every `RESCAN` as well.
 """
 
 import os
@@ -29,6 +30,8 @@ from fastroute.source.manifest import Manifest
 from fastroute.source.store import Store
 from fastroute.source.watch import Notice, Watch
 
+QUIET = 0.001  # s without a notice that end a burst of edits
+BURST = 0.015  # s that a burst may last before a pass is made of what there is
 GRACE = 0.01  # s
 RETRY = 0.003  # s until a file that is being written is looked at again
 HELD_OPEN = 10.0  # s
@@ -78,17 +81,31 @@ class Directory:
         of changes.
         """
         with Watch() as watch:
-            notices: tuple[Notice | None, ...] = ()
+            noticed = trio.current_time()
+            notices: list[Notice | None] = [None]
             while True:
                 now = trio.current_time()
                 agenda = self._agenda(watch, notices, now)
-                noticed = min([now, *(self._doubts[path].since for path in agenda if path in self._doubts)])
+                first = min([noticed, *(self._doubts[path].since for path in agenda if path in self._doubts)])
                 if agenda and await self._pass(agenda, now):
-                    changed(noticed)
-                due = min([self._next_scan, *(doubt.due for doubt in self._doubts.values())])
-                with trio.move_on_at(due):
-                    await watch.wait()
-                notices = tuple(watch.take_nowait())
+                    changed(first)
+                noticed, notices = await self._wait(watch)
+
+    # --- When to look
+
+    async def _wait(self, watch: Watch) -> tuple[float, list[Notice | None]]:
+        """Sleeps until there is something to do. The notices, up to a moment of quiet, and when the first one came."""
+        with trio.move_on_at(min([self._next_scan, *(doubt.due for doubt in self._doubts.values())])):
+            await watch.wait()
+        noticed = trio.current_time()
+        notices = list(watch.take_nowait())
+        while notices and trio.current_time() < noticed + BURST:
+            with trio.move_on_after(QUIET) as quiet:
+                await watch.wait()
+            if quiet.cancelled_caught:
+                break
+            notices += watch.take_nowait()
+        return noticed, notices
 
     # --- What to look at
 

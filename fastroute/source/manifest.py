@@ -32,16 +32,16 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     path: str
     parts: Sequence[str] = ()  # the texts of its documents, in order
-    documents: Mapping[str, Document] = {}  # by text
+    documents: Sequence[Document] = ()  # one for each part
     definitions: Definitions = {}  # of one object more than one: the same object twice in this file
+    is_simple: bool = True  # each document is right, each object is defined once
     problems: tuple[ManifestProblem, ...] = ()
     warnings: tuple[ManifestProblem, ...] = ()
 
     def lines(self, name: Id) -> Iterator[int]:
         """Where its documents define an object."""
         line = 1
-        for part in self.parts:
-            document = self.documents[part]
+        for part, document in zip(self.parts, self.documents, strict=True):
             yield from (line + entry.line - document.line for entry in document.entries if entry.id == name)
             line += part.count("\n")
 
@@ -55,32 +55,50 @@ def read(path: str, content: bytes, previous: Manifest | None) -> Manifest:
         return unreadable(path, "is not UTF-8 text", previous, line)
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    json = path.endswith(".json")
-    known = previous.documents if previous else {}
-    parts = [text] if json else split(text)
-    documents = list(_documents(parts, known, path, json=json))
-    faulty = [entry for document in documents if document.is_faulty for entry in document.entries]
+    parts = [text] if path.endswith(".json") else split(text)
+    return _edited(previous or Manifest(path=path), parts)
+
+
+def unreadable(path: str, message: str, previous: Manifest | None, line: int | None = None) -> Manifest:
+    """The manifest of a file whose content cannot be had: all that it last defined."""
+    problem = ManifestProblem(file=path, line=line, message=message)
+    return msgspec.structs.replace(previous or Manifest(path=path), problems=(problem,), warnings=())
+
+
+def _edited(before: Manifest, parts: Sequence[str]) -> Manifest:
+    """`before` with other parts. Costs what was edited, unless something is wrong with the file before or after."""
+    head, tail = _unchanged(before.parts, parts) if before.is_simple else (0, 0)
+    removed = slice(head, len(before.parts) - tail)
+    known = dict(zip(before.parts[removed], before.documents[removed], strict=True))
+    added = list(_documents(parts, slice(head, len(parts) - tail), known, before.path))
+    documents = [*before.documents[:head], *added, *before.documents[len(before.documents) - tail :]]
+    definitions = _replaced(before.definitions, before.documents[removed], added) if before.is_simple else None
+    faulty = [entry for document in added if document.is_faulty for entry in document.entries]
     return Manifest(
-        path=path,
+        path=before.path,
         parts=parts,
-        documents=dict(zip(parts, documents, strict=True)),
-        definitions=_definitions(documents, previous.definitions if previous else {}),
+        documents=documents,
+        definitions=_definitions(documents, before.definitions) if definitions is None else definitions,
+        is_simple=definitions is not None,
         problems=tuple(problem for entry in faulty for problem in entry.problems),
         warnings=tuple(warning for entry in faulty for warning in entry.warnings),
     )
 
 
-def unreadable(path: str, message: str, previous: Manifest | None, line: int | None = None) -> Manifest:
-    """The manifest of a file whose content cannot be had: all that it last defined."""
-    definitions = previous.definitions if previous else {}
-    problem = ManifestProblem(file=path, line=line, message=message)
-    return Manifest(path=path, definitions=definitions, problems=(problem,))
+def _unchanged(before: Sequence[str], after: Sequence[str]) -> tuple[int, int]:
+    """How many parts at the beginning and at the end are as before."""
+    most = min(len(before), len(after))
+    head = next((index for index in range(most) if before[index] != after[index]), most)
+    most -= head
+    tail = next((index for index in range(most) if before[-1 - index] != after[-1 - index]), most)
+    return head, tail
 
 
-def _documents(parts: Sequence[str], known: Mapping[str, Document], path: str, *, json: bool) -> Iterator[Document]:
-    """Each part's document: the known one, or decoded. Lines are counted no further than somebody wants to know one."""
+def _documents(parts: Sequence[str], which: slice, known: Mapping[str, Document], path: str) -> Iterator[Document]:
+    """The documents of some parts: the known one, or decoded. Lines are counted no further than one is asked for."""
+    json = path.endswith(".json")
     line, counted = 1, 0
-    for index, part in enumerate(parts):
+    for index, part in enumerate(parts[which], which.start):
         document = known.get(part)
         if document is None or document.is_faulty:
             line += sum(parts[number].count("\n") for number in range(counted, index))
@@ -94,6 +112,20 @@ def _decoded(text: str, path: str, line: int, *, json: bool) -> Document:
     entries = decode(text, path, line, json=json)
     definitions = tuple((entry.id, (entry.resource,)) for entry in entries if entry.id and entry.resource)
     return Document(line, entries, definitions, any(entry.problems or entry.warnings for entry in entries))
+
+
+def _replaced(before: Definitions, removed: Sequence[Document], added: Sequence[Document]) -> Definitions | None:
+    """The definitions after an edit of a simple manifest; None if it is not simple any more."""
+    definitions = dict(before)
+    for document in removed:
+        for name, _ in document.definitions:
+            del definitions[name]
+    for document in added:
+        for name, found in document.definitions:
+            if name in definitions:
+                return None
+            definitions[name] = found
+    return None if any(document.is_faulty for document in added) else definitions
 
 
 def _definitions(documents: Sequence[Document], before: Definitions) -> Definitions:
