@@ -1,10 +1,11 @@
 """A world of two teams behind one Gateway, as files, and a real `fastroute serve` over it."""
 
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import trio
 from load import Backend
@@ -12,6 +13,8 @@ from load import Backend
 from fastroute.demo.client import Client
 from fastroute.demo.pods import free_ports
 
+# The same fastroute as the test's, wherever the process is started.
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 GATEWAY = """
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
@@ -130,7 +133,9 @@ class Serving(NamedTuple):
 
 
 @asynccontextmanager
-async def serving(folder: Path, *options: str, workers: int = 2, delay: float = 0.0) -> AsyncIterator[Serving]:
+async def serving(
+    folder: Path, *options: str, workers: int = 2, delay: float = 0.0, **process_options: Any
+) -> AsyncIterator[Serving]:
     """Two backends, bananas and apples, behind a gateway with so many workers, ready; told to drain when left."""
     backends = {name: Backend(name, delay) for name in ("bananas", "apples")}
     world = World(folder)
@@ -141,7 +146,7 @@ async def serving(folder: Path, *options: str, workers: int = 2, delay: float = 
         for backend in backends.values():
             await nursery.start(backend.serve)
         world.fill(*backends.values())
-        process = await trio.lowlevel.open_process(command)
+        process = await trio.lowlevel.open_process(command, env=ENVIRONMENT, **process_options)
         served = Serving(process, port, health, world, backends)
         try:
             with trio.fail_after(20):

@@ -1,0 +1,89 @@
+"""/metrics, /healthz and /readyz over a real socket."""
+
+import socket
+
+import pytest
+import trio
+
+from fastroute.admin.endpoint import bind_endpoint, serve_endpoint
+from fastroute.admin.health import health_app
+from fastroute.demo.client import Client
+from fastroute.errors import SettingError
+from fastroute.metrics import Metrics
+
+
+class State:
+    ready = False
+
+
+async def served(check, host="127.0.0.1", ask="127.0.0.1"):
+    """Runs `check(client, metrics, state)` against an endpoint on a free port."""
+    metrics, state = Metrics(), State()
+    one = bind_endpoint(host, 0, "--metrics")
+    port = one.getsockname()[1]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve_endpoint, health_app(metrics.registry, lambda: state.ready), one)
+        async with Client(ask, port) as client:
+            await check(client, metrics, state)
+        nursery.cancel_scope.cancel()
+
+
+async def test_healthz_is_alive_and_readyz_follows_what_it_is_told():
+    async def check(client, metrics, state):
+        assert (await client.ask("/healthz")).status == 200
+        for ready, status in ((False, 503), (True, 200), (False, 503)):
+            state.ready = ready
+            assert (await client.ask("/readyz")).status == status
+
+    await served(check)
+
+
+async def test_metrics_are_text_that_prometheus_reads():
+    async def check(client, metrics, state):
+        metrics.propagation.observe(0.004)
+        metrics.refused_references.set({("HTTPRoute", "a/one"): 2, ("HTTPRoute", "a/two"): 0})
+        answer = await client.ask("/metrics")
+        assert answer.header("content-type").startswith("text/plain; version=0.0.4")
+        lines = answer.body.decode().splitlines()
+        assert "fastroute_propagation_seconds_count 1.0" in lines
+        assert 'fastroute_refused_references{route="a/one",route_kind="HTTPRoute"} 2.0' in lines
+        assert not any("a/two" in line or "_created" in line for line in lines)
+        assert any(line.startswith("fastroute_build_info{") for line in lines)
+        assert any(line.startswith("process_cpu_seconds_total ") for line in lines)
+
+    await served(check)
+
+
+async def test_anything_else_is_not_found():
+    async def check(client, metrics, state):
+        assert (await client.ask("/")).status == 404
+        assert (await client.ask("/metrics", method="POST")).status == 405
+
+    await served(check)
+
+
+async def test_the_ipv6_wildcard_takes_ipv4_too():
+    async def check(client, metrics, state):
+        assert (await client.ask("/healthz")).status == 200
+
+    await served(check, host="::", ask="127.0.0.1")
+
+
+def test_an_address_that_is_taken_names_its_option():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(SettingError, match=rf"--metrics 127.0.0.1:{port}: is in use by another process"):
+            bind_endpoint("127.0.0.1", port, "--metrics")
+
+
+@pytest.mark.parametrize(("host", "shown"), [("10.255.255.1", "10.255.255.1:9900"), ("no.such.host.invalid", "9900")])
+def test_an_address_that_is_none_of_ours_is_refused(host, shown):
+    with pytest.raises(SettingError, match=shown):
+        bind_endpoint(host, 9900, "--metrics")
+
+
+def test_refused_references_are_bounded():
+    metrics = Metrics(series=2)
+    metrics.refused_references.set({("HTTPRoute", f"a/{name}"): 1 for name in "dcba"})
+    (family,) = metrics.refused_references.collect()
+    assert {sample.labels["route"]: sample.value for sample in family.samples} == {"a/a": 1, "a/b": 1, "other": 2}

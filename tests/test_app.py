@@ -1,0 +1,71 @@
+"""What serve does besides serving: exit codes, mistakes in its settings, workers by default."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+
+import trio
+from e2e.serving import serving
+from load import Load, loaded
+
+
+def command(*options):
+    return subprocess.run(
+        [sys.executable, "-m", "fastroute", "serve", *options], capture_output=True, text=True, timeout=20, check=False
+    )
+
+
+def test_manifests_that_are_missing_end_it_with_2(tmp_path):
+    ended = command("--manifests", str(tmp_path / "absent"))
+    assert ended.returncode == 2
+    assert "absent" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_metrics_address_that_is_taken_ends_it_with_2(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        ended = command("--manifests", str(tmp_path), "--metrics", address)
+    assert ended.returncode == 2
+    assert f"--metrics {address}" in ended.stderr.replace("\n", " ")
+    assert "Traceback" not in ended.stderr
+
+
+async def test_broken_manifests_and_taken_ports_do_not_keep_it_from_being_ready(tmp_path):
+    (tmp_path / "broken.yaml").write_text("kind: [")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        async with serving(tmp_path, "--port-offset", str(taken.getsockname()[1] - 80)) as served:
+            assert await served.health("/readyz") == 200
+
+
+async def test_ctrl_c_drains(tmp_path):
+    async with serving(tmp_path) as served:
+        served.process.send_signal(signal.SIGINT)
+        with trio.fail_after(5):
+            assert await served.process.wait() == 0
+
+
+async def test_the_access_log_on_stdout_is_whole_lines_of_both_workers(tmp_path):
+    folder = tmp_path / "manifests"
+    folder.mkdir()
+    lines = tmp_path / "lines"
+    with lines.open("wb") as out:
+        async with serving(folder, "--access-log", "-", stdout=out) as served:
+            async with loaded(Load(served.port, "/fruits"), 8) as load:
+                await trio.sleep(0.5)
+            await trio.sleep(1.1)
+            entries = [json.loads(line) for line in lines.read_bytes().splitlines()]
+    assert len(entries) == len(load.answers)
+    assert {entry["path"] for entry in entries} == {"/fruits"}
+
+
+async def test_a_relative_access_log_is_where_serve_was_started(tmp_path, monkeypatch):
+    folder = tmp_path / "manifests"
+    folder.mkdir()
+    async with serving(folder, "--access-log", "access.log", cwd=tmp_path) as served:
+        async with loaded(Load(served.port, "/fruits"), 1) as load:
+            await trio.sleep(0.1)
+        await trio.sleep(1.1)
+        assert len((tmp_path / "access.log").read_bytes().splitlines()) == len(load.answers)
