@@ -127,7 +127,7 @@ def _first_taking(route: HTTPRoute, request: Request) -> tuple[int, int] | None:
     if best_hostname(hostnames, request.host) is None:
         return None
     for index, rule in enumerate(route.spec.rules):
-        for number, written in enumerate(rule.matches):
+        for number, written in enumerate(rule.matches or (HTTPRouteMatch(),)):
             if _would_take(written, request):
                 return index, number
     return None

@@ -30,8 +30,25 @@ def filter_request(filters: Iterable[Filter], request: Request, prefix: int, por
         if isinstance(step, Rewrite):
             request = rewritten(step, request, prefix)
         elif step.direction == "request":
-            request = msgspec.structs.replace(request, headers=modified(step, request.headers))
+            request = _modified_request(step, request)
     return request
+
+
+def _modified_request(modifier: HeaderModifier, request: Request) -> Request:
+    """To set Host is to rewrite where the request goes; it is not added to, and not removed."""
+    hosts = [field.value for field in modifier.set if _is_host(field.name)]
+    others = HeaderModifier(
+        direction=modifier.direction,
+        set=tuple(field for field in modifier.set if not _is_host(field.name)),
+        add=tuple(field for field in modifier.add if not _is_host(field.name)),
+        remove=tuple(name for name in modifier.remove if not _is_host(name)),
+    )
+    request = msgspec.structs.replace(request, headers=modified(others, request.headers))
+    return rewritten(Rewrite(hostname=hosts[0]), request, 0) if hosts else request
+
+
+def _is_host(name: str) -> bool:
+    return name.lower() == "host"
 
 
 def filter_response(filters: Iterable[Filter], headers: Headers) -> Headers:
@@ -65,7 +82,7 @@ def _places(headers: list[tuple[str, str]], name: str) -> list[int]:
 def rewritten(rewrite: Rewrite, request: Request, prefix: int) -> Request:
     authority = request.authority if rewrite.hostname is None else rewrite.hostname
     path = replaced_path(rewrite, request.path, prefix)
-    headers = tuple((name, authority if name.lower() == "host" else value) for name, value in request.headers)
+    headers = tuple((name, authority if _is_host(name) else value) for name, value in request.headers)
     return msgspec.structs.replace(request, authority=authority, path=path, headers=headers)
 
 

@@ -99,6 +99,15 @@ def test_filters_run_in_the_order_written() -> None:
     assert filter_request(steps, request(query=""), 0, 80) == Redirected(301, "http://inner/all?")
 
 
+def test_host_can_be_set_and_nothing_else() -> None:
+    modifier = HeaderModifier(
+        direction="request", set=(HeaderValue("host", "inner:81"),), add=(HeaderValue("Host", "no"),), remove=("HOST",)
+    )
+    after = filter_request((modifier,), request(), 0, 80)
+    assert isinstance(after, Request)
+    assert (after.authority, after.header("Host")) == ("inner:81", "inner:81")
+
+
 def test_each_direction_has_its_own_modifiers() -> None:
     steps = (
         HeaderModifier(direction="response", set=(HeaderValue("Server", "x"),)),
