@@ -78,7 +78,7 @@ class Installer:
         self._trouble = ""
         self._listens: list[tuple[Place, int]] = []
         self._unlistens: list[Place] = []
-        self._leaving: list[str] = []
+        self._leaving: set[str] = set()  # backends that no rule of the new version refers to
 
     async def obey(self, message: Change | Begin | Commit | EndpointUpdate) -> Ack | Refused | None:
         """Does what `message` says; what main has to hear of it, if anything."""
@@ -121,7 +121,7 @@ class Installer:
             return
         previous = self._tables if message.base else None
         self._builder = TableBuilder(self._upstreams, previous, message.version)
-        self._leaving = [] if message.base else sorted(self._backends)
+        self._leaving = set() if message.base else set(self._backends)
 
     def _change(self, builder: TableBuilder, change: Change) -> None:
         match change:
@@ -136,13 +136,12 @@ class Installer:
             case RemoveListener():
                 builder.remove_listener(change.id)
             case RemoveEndpoints():
-                self._leaving.append(change.backend)
+                self._leaving.add(change.backend)
 
     def _set_endpoints(self, backend: str, endpoints: Iterable[Endpoint]) -> None:
         self._upstreams.update(backend, [(endpoint.address, endpoint.port) for endpoint in endpoints])
         self._backends.add(backend)
-        if backend in self._leaving:
-            self._leaving.remove(backend)
+        self._leaving.discard(backend)
 
     def _update(self, message: EndpointUpdate) -> Ack | Refused:
         if message.base != self._version:
@@ -188,7 +187,7 @@ class Installer:
         for backend in self._leaving:
             self._upstreams.remove(backend)
             self._backends.discard(backend)
-        self._leaving = []
+        self._leaving = set()
 
     def _open(self, place: Place, fd: int) -> None:
         self._engine.listen(fd, place.address, place.port)

@@ -1,14 +1,16 @@
 """A worker's whole program in the test's own process; the test is main."""
 
 import array
+import gc
 import json
 import os
 import socket
+import time
+from collections import Counter
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 import msgspec
-import pytest
 import trio
 from load import Backend, Load
 
@@ -327,23 +329,57 @@ def _refuse(*args):
     raise OSError
 
 
-@pytest.mark.parametrize("size", [1, 400])
-async def test_traffic_goes_on_while_tables_are_built(size):
-    """Publications of many rules, one after the other: nobody waits for more than a slice."""
+def rules(version, size):
+    """So many rules, other ones in each version."""
+    for i in range(size):
+        yield msgspec.structs.replace(rule(f"/{version}/{i}"), id=f"L|HTTPRoute|a/r{i}|0", route=f"a/r{i}")
+
+
+class Steps(trio.abc.Instrument):
+    """The longest step of each task, in seconds of CPU: how long it kept everything else from running."""
+
+    def __init__(self):
+        self.worst = Counter()
+        self._began = time.thread_time()
+
+    def before_task_step(self, task):
+        self._began = time.thread_time()
+
+    def after_task_step(self, task):
+        self.worst[task.name] = max(self.worst[task.name], time.thread_time() - self._began)
+
+
+async def test_a_stream_of_installs_holds_traffic_up_for_slices_only():
+    steps = Steps()
     async with started() as main:
         await main.ask(*main.whole())
         load = Load(main.port)
         load.pause = 0.0
         async with trio.open_nursery() as nursery:
             nursery.start_soon(load.run, 2)
-            for version in range(2, 12):
-                rules = [
-                    msgspec.structs.replace(rule(f"/{version}/{i}"), id=f"L|HTTPRoute|a/r{i}|0", route=f"a/r{i}")
-                    for i in range(size)
-                ]
-                assert await main.ask(Begin(version, version - 1), *map(UpsertRule, rules), Commit(version)) == Ack(
-                    version
-                )
+            trio.lowlevel.add_instrument(steps)
+            for version in range(2, 7):
+                messages = [encode(UpsertRule(one)) for one in rules(version, 2000)]
+                stream = b"".join([encode(Begin(version, version - 1)), *messages, encode(Commit(version))])
+                await trio.SocketStream(main.socket).send_all(stream)
+                assert await main.hear() == Ack(version)
+            trio.lowlevel.remove_instrument(steps)
             load.stop()
-        assert load.breaks == []
-        assert set(load.sources()) == {"x"}
+    assert load.breaks == []
+    assert set(load.sources()) == {"x"}
+    assert 0 < steps.worst["fastroute.worker.serve.serve"] < 0.003
+
+
+async def test_serving_makes_nothing_that_only_a_garbage_collection_would_free():
+    """So a worker can do without: a collection would stop traffic."""
+    async with started() as main:
+        await main.ask(*main.whole())
+        gc.collect()
+        gc.disable()
+        try:
+            for version in range(2, 6):
+                await main.ask(Begin(version, version - 1), *map(UpsertRule, rules(version, 20)), Commit(version))
+            await main.ask(EndpointUpdate(6, 5, {"a/x:80": (Endpoint("127.0.0.1", main.backend.port),)}))
+            assert gc.collect() == 0
+        finally:
+            gc.enable()
