@@ -279,10 +279,13 @@ def _count_users(last: Memo, made: Mapping[RouteId, Unit | None]) -> Mapping[str
 def _build_backends(
     memo: Memo, last: Memo, before: Graph, touched: Touched, made: Mapping[RouteId, Unit | None]
 ) -> Mapping[str, BackendNode]:
-    """Backends that changed hands, ports or endpoints; the others as they were."""
+    """Backends that routes took up or left, and whose endpoints changed; the others as they were.
+
+    A Service that changed is no case of its own: routes that looked at it are among `made`.
+    """
     ids = {backend for id_, unit in made.items() for u in (unit, last.units.get(id_)) for backend in _backend_ids(u)}
     services = memo.resources.services
-    for owner in touched.services | _slice_owners(memo, last, touched):
+    for owner in _slice_owners(memo, last, touched):
         if owner in services:
             ids |= {f"{owner}:{port.port}" for port in services[owner].spec.ports}
     return replaced(before.backends, {id_: _build_backend(id_, memo, before.backends.get(id_)) for id_ in ids})

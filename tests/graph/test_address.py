@@ -88,7 +88,9 @@ def test_the_oldest_has_the_first_and_an_exhausted_pool_says_so() -> None:
 
 
 def test_who_asks_by_value_is_not_robbed_by_an_older_one() -> None:
-    made = built(POOL, asking("a", created="2026-01-01T00:00:00Z"), asking("b", "127.0.1.1"))
+    made = built(
+        POOL, asking("a", created="2026-01-01T00:00:00Z"), asking("b", "127.0.1.1", created="2026-02-01T00:00:00Z")
+    )
     assert {name: node.addresses for name, node in made.items()} == {"a": ("127.0.1.2",), "b": ("127.0.1.1",)}
 
 

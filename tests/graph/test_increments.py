@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+import pytest
 from graph.world import (
     endpoint_slice,
     gateway,
@@ -21,9 +22,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastroute.graph.build import build_graph
+from fastroute.graph.change import changed_keys, find_touched
+from fastroute.graph.change import replaced as replaced_values
 from fastroute.graph.node import Graph
 from fastroute.resources.core import EndpointSlice, Namespace, Service
-from fastroute.resources.gateway import Gateway, GatewayClass, GRPCRoute, HTTPRoute
+from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, GRPCRoute, HTTPRoute
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import ReferenceGrant
 from fastroute.resources.world import Resources
@@ -160,6 +163,81 @@ def assert_kept(before: Graph, graph: Graph) -> None:
                 assert attachment is attached.get(attachment.route.id) or attachment != attached.get(
                     attachment.route.id
                 )
+
+
+REACHING = world(
+    gateway("gw", "infra", listener("by-label", allow=BY_LABEL), listener("same", 81, allow="Same")),
+    namespace("red", open="yes"),
+    route("in", "red", ref("s0"), ref("s2"), ref("s0", "blue"), ref("s1", "blue")),
+    route("out", "blue", ref("s0", "red"), type_=GRPCRoute),
+    service("s0", "red"),
+    service("s0", "blue"),
+    endpoint_slice("e0", "red", "s0", "10.0.0.1"),
+    grant("g0", "blue", "red", "s0"),
+)
+EDITS = {
+    "a namespace's label": namespace("red"),
+    "a namespace that comes": namespace("blue", open="yes"),
+    "a listener": gateway("gw", "infra", listener("by-label", allow="All")),
+    "a Gateway of another class": gateway("gw", "infra", class_name="other"),
+    "an older Gateway that takes the port": gateway("a", "infra", listener("one")),
+    "a GatewayClass": make(GatewayClass, "", "fastroute", {"controllerName": OTHER}),
+    "a grant that allows": grant("g1", "blue", "red"),
+    "a grant of the name that a fix would have": grant("red-httproutes-to-s1", "blue", "green"),
+    "a grant in the wrong namespace": grant("g1", "blue", "blue", "s0", from_kind="GRPCRoute"),
+    "a grant to the Gateway": grant("g1", "infra", "blue", to_kind="Gateway", to_group=GROUP, from_kind="GRPCRoute"),
+    "a Service's port": service("s0", "blue", 81),
+    "a Service's port name": service("s0", "red", {"port": 80, "name": "http"}),
+    "a Service's protocol": service("s0", "red", {"port": 80, "appProtocol": "kubernetes.io/h2c"}),
+    "a Service that comes": service("s2", "red"),
+    "a slice's endpoints": endpoint_slice("e0", "red", "s0", "10.0.0.2"),
+    "a slice's owner": endpoint_slice("e0", "red", "s1", "10.0.0.1"),
+    "a slice that comes": endpoint_slice("e1", "blue", "s0", "10.0.0.1"),
+    "a route's references": route("in", "red", ref("s0")),
+    "a route's parents": route("in", "red", ref("s0"), parents=[]),
+}
+REMOVALS = {
+    "the Gateway": (Gateway, Key("infra", "gw")),
+    "the namespace's labels": (Namespace, Key("", "red")),
+    "a route": (HTTPRoute, Key("red", "in")),
+    "a grant": (ReferenceGrant, Key("blue", "g0")),
+    "a Service": (Service, Key("red", "s0")),
+    "a slice": (EndpointSlice, Key("red", "e0")),
+}
+
+
+@pytest.mark.parametrize("edit", [*EDITS.values(), *REMOVALS.values()], ids=[*EDITS, *REMOVALS])
+def test_each_dependency_is_followed(edit: Any) -> None:
+    before = build_graph(REACHING, SETTINGS)
+    resources = applied(REACHING, edit)
+    after = build_graph(resources, SETTINGS, before)
+    assert shown(after) == shown(build_graph(resources, SETTINGS))
+    assert shown(after) != shown(before)
+    back = build_graph(REACHING, SETTINGS, after)
+    assert shown(back) == shown(before)
+
+
+def test_what_is_touched() -> None:
+    old = world(gateway(), route("r", "red"), route("g", "red", type_=GRPCRoute), service("s", "red"), namespace("red"))
+    relabelled = make(Service, "red", "s", {"ports": [{"port": 80}]}, meta={"labels": {"a": "b"}})
+    assert find_touched(old, replaced(old, relabelled)).services == set()
+    annotated = make(Namespace, "", "red", meta={"annotations": {"a": "b"}})
+    assert find_touched(old, replaced(old, annotated)).namespaces == set()
+    assert find_touched(old, replaced(old, namespace("red", a="b"))).namespaces == {Key("", "red")}
+    assert find_touched(old, removed(old, Service, Key("red", "s"))).services == {Key("red", "s")}
+    both = replaced(replaced(old, route("r", "red")), route("g", "red", type_=GRPCRoute))
+    assert find_touched(old, both).routes == {("HTTPRoute", Key("red", "r")), ("GRPCRoute", Key("red", "g"))}
+
+
+@given(old=st.dictionaries(st.integers(0, 60), number), new=st.dictionaries(st.integers(0, 60), number))
+@settings(max_examples=100, deadline=None)
+def test_changed_keys_and_replaced_are_inverse(old: dict[int, int], new: dict[int, int]) -> None:
+    before = {key: [old[key]] for key in sorted(old)}
+    after = {key: before[key] if old.get(key) == value else [value] for key, value in sorted(new.items())}
+    keys = changed_keys(before, after)
+    assert keys == {key for key in before.keys() | after.keys() if before.get(key) is not after.get(key)}
+    merged = replaced_values(before, {key: after.get(key) for key in keys})
+    assert list(merged.items()) == list(after.items())
 
 
 def many_routes(count: int) -> Resources:

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from graph.world import gateway, grant, listener, ref, removed, route, service, world
+from graph.world import gateway, grant, listener, ref, removed, replaced, route, service, world
 
 from fastroute.graph.build import build_graph
 from fastroute.graph.node import Graph, ParentNode
@@ -194,8 +194,9 @@ GRANT = {"to_kind": "Gateway", "to_group": GROUP}
 )
 def test_a_grant_to_the_gateway_has_no_effect_and_is_named(granted: Resource, mentioned: bool) -> None:
     same = gateway("gw", "infra", listener(allow="Same"))
-    before = build_graph(world(same, route("r", "red")), GraphSettings())
-    after = build_graph(world(same, route("r", "red"), granted), GraphSettings(), before)
+    resources = world(same, route("r", "red"))
+    before = build_graph(resources, GraphSettings())
+    after = build_graph(replaced(resources, granted), GraphSettings(), before)
     (problem,) = only(after).problems
     assert problem.reason == "NotAllowedByListeners"
     assert ("ReferenceGrant infra/g to kind Gateway has no effect" in problem.message) is mentioned
