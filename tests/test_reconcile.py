@@ -1,7 +1,7 @@
 """The loop: what reaches the data plane and the statuses after a change, a burst, and a failure."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import trio
 import trio.testing
-from worlds import APPLES, BANANAS, FRUITS, GATEWAY, grant, service, world
+from worlds import APPLES, BANANAS, FRUITS, GATEWAY, grant, route, service, world
 
 from fastroute import reconcile as loop
 from fastroute.metrics import Metrics
@@ -312,5 +312,12 @@ async def test_only_what_is_wrong_is_logged_of_what_is_new(caplog: pytest.LogCap
         await one.settle(2)
         [line] = lines(caplog)
         assert line.startswith("HTTPRoute infra/fruits at Gateway infra/web: ResolvedRefs=True/ResolvedRefs: ")
-        written: Mapping[Any, Any] = one.log.patches
-        assert one.value("status_writes_total") == len(written) + 1
+        assert one.value("status_writes_total") == len(one.log.patches) + 1
+
+
+async def test_of_very_many_conditions_the_first_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    refused = [route(f"apples/r{number}", "\n  - {}") for number in range(101)]
+    async with running(GATEWAY.replace("from: All", "from: Same"), *refused):
+        said = lines(caplog)
+        assert len(said) == 101
+        assert said[-1] == "1 more conditions turned"

@@ -11,6 +11,8 @@ from typing import Any
 from fastroute.resources.meta import Key
 from fastroute.resources.status_patch import StatusPatch
 
+AT_MOST = 100  # lines at a time
+
 _log = logging.getLogger(__name__)
 _BAD = {"Conflicted": "True"}  # of other types "False" is what is wrong
 
@@ -34,13 +36,17 @@ class StatusLog:
         before, self._patches = self._patches, patches
         changed = [id_ for id_, patch in patches.items() if before.get(id_) is not patch]
         anew = [id_ for id_ in changed if before.get(id_) != patches[id_]]
-        for id_ in anew:
-            _log_turns(f"{id_[0]} {id_[1]}", before.get(id_), patches[id_])
+        turns = [turn for id_ in anew for turn in _turns(f"{id_[0]} {id_[1]}", before.get(id_), patches[id_])]
+        for level, text in turns[:AT_MOST]:
+            _log.log(level, "%s", text)
+        if len(turns) > AT_MOST:
+            _log.warning("%d more conditions turned", len(turns) - AT_MOST)
         if anew:
             self._written(len(anew))
 
 
-def _log_turns(name: str, before: StatusPatch | None, patch: StatusPatch) -> None:
+def _turns(name: str, before: StatusPatch | None, patch: StatusPatch) -> Iterator[tuple[int, str]]:
+    """Log level and line of each condition of an object that turned."""
     known = dict(_conditions(before.status)) if before else {}
     for place, (status, reason, message) in _conditions(patch.status):
         type_ = place[-1]
@@ -48,7 +54,7 @@ def _log_turns(name: str, before: StatusPatch | None, patch: StatusPatch) -> Non
         if known.get(place) == (status, reason, message) or (before is None and not bad):
             continue
         where = f"{name} {place[0]}".rstrip()
-        _log.log(logging.WARNING if bad else logging.INFO, "%s: %s=%s/%s: %s", where, type_, status, reason, message)
+        yield logging.WARNING if bad else logging.INFO, f"{where}: {type_}={status}/{reason}: {message}"
 
 
 def _conditions(status: dict[str, Any]) -> Iterator[tuple[tuple[str, str], Turn]]:
