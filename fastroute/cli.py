@@ -73,7 +73,7 @@ def check(
         _print_yaml(report.objects)
     else:
         write_page(check_page(report))
-    raise typer.Exit(bool(report.problems or (strict and report.warnings)))
+    raise typer.Exit(1 if report.problems or (strict and report.warnings) else 0)
 
 
 @app.command()

@@ -31,7 +31,7 @@ def duration(text: str | float) -> float:
 def shown_duration(seconds: float) -> str:
     """The shortest way to write `seconds`: 75.0 -> `75s`, 0.5 -> `500ms`."""
     if seconds != int(seconds):
-        return f"{seconds * 1000:g}ms"
+        return f"{round(seconds * 1000)}ms"
     return f"{int(seconds)}s"
 
 
@@ -53,15 +53,6 @@ def shown_size(count: int | None) -> str:
         if count % factor == 0:
             return f"{count // factor}{unit}"
     raise AssertionError("1 divides everything")
-
-
-def count(text: str | int) -> int:
-    """A whole number above zero."""
-    if isinstance(text, int):
-        return text
-    if not text.isascii() or not text.isdigit() or int(text) == 0:
-        raise SettingError(f"{text!r} is not a whole number above zero")
-    return int(text)
 
 
 def address(text: str) -> str:

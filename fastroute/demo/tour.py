@@ -5,6 +5,7 @@ sockets, and the table that `fastroute check` prints. Requests go over one kept-
 whose weighted choice is exact over any 10 requests; so every number here must be right, and is checked.
 """
 
+import signal
 import sys
 import tempfile
 from collections import Counter
@@ -46,18 +47,17 @@ MENDED = Act("The grant is back", {BANANAS: 70, APPLES: 30})
 
 def tour(*, once: bool) -> int:
     """Shows it all; without `once` stays up until Ctrl-C. The exit code: 0 only if every number was right."""
-    try:
-        with tempfile.TemporaryDirectory(prefix="fastroute-demo-") as folder:
-            manifests = Path(folder)
-            copy_manifests(EXAMPLE, manifests)
-            with running_gateway(manifests, "--log-level", "error") as gateway:
-                return trio.run(_tour, gateway, manifests, once)
-    except KeyboardInterrupt:
-        return 130 if once else 0
+    with tempfile.TemporaryDirectory(prefix="fastroute-demo-") as folder:
+        manifests = Path(folder)
+        copy_manifests(EXAMPLE, manifests)
+        with running_gateway(manifests, "--log-level", "error") as gateway:
+            return trio.run(_tour, gateway, manifests, once)
 
 
 async def _tour(gateway: Gateway, manifests: Path, once: bool) -> int:
+    right = False
     async with trio.open_nursery() as nursery:
+        await nursery.start(_wait_interrupt, nursery.cancel_scope)
         await nursery.start(serve_echo, _pods(manifests))
         async with gateway.client() as client:
             right = await _acts(client, manifests)
@@ -67,6 +67,16 @@ async def _tour(gateway: Gateway, manifests: Path, once: bool) -> int:
             await trio.sleep_forever()
         nursery.cancel_scope.cancel()
     return 0 if right else 1
+
+
+async def _wait_interrupt(
+    work: trio.CancelScope, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Ends `work` at Ctrl-C, so that everything is put away in order."""
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
+        async for _ in signals:
+            work.cancel()
 
 
 def _pods(manifests: Path) -> tuple[Pod, ...]:
@@ -82,18 +92,18 @@ def _read(manifests: Path) -> Directory:
 async def _acts(client: Client, manifests: Path) -> bool:
     grant = manifests / GRANT
     text = grant.read_text()
-    right = await _act(WHOLE, client)
+    right = await show_act(WHOLE, client)
 
     grant.unlink()
     took = await _wait_for(REFUSED, client)
-    right &= await _act(BROKEN, client, f"The first refusal came {took * 1000:.0f} ms after the grant was removed.")
+    right &= await show_act(BROKEN, client, f"The first refusal came {took * 1000:.0f} ms after the grant was removed.")
     report = _report(manifests)
     write_page([Line("What `fastroute check` says:", "bold"), *check_page(report)])
     right &= [problem.reason for problem in report.problems] == ["RefNotPermitted"]
 
     grant.write_text(text)
     took = await _wait_for(BANANAS, client)
-    right &= await _act(MENDED, client, f"The first banana came {took * 1000:.0f} ms after the grant was written.")
+    right &= await show_act(MENDED, client, f"The first banana came {took * 1000:.0f} ms after the grant was written.")
     return right
 
 
@@ -106,7 +116,8 @@ async def _wait_for(source: str, client: Client) -> float:
     return trio.current_time() - begin
 
 
-async def _act(act: Act, client: Client, remark: str | None = None) -> bool:
+async def show_act(act: Act, client: Client, remark: str | None = None) -> bool:
+    """Asks, and prints who answered beside who should have; True if the two are the same."""
     counted = Counter([(await client.ask("/fruits")).source for _ in range(REQUESTS)])
     rows = sorted({*counted, *act.expected}, reverse=True)
     table = Table(

@@ -1,0 +1,102 @@
+"""Echo backends and the small client, against each other and over raw sockets."""
+
+import json
+
+import pytest
+import trio
+
+from fastroute.demo.client import Client
+from fastroute.demo.echo import serve_echo
+from fastroute.demo.pods import Pod, free_ports
+
+
+@pytest.fixture
+async def pod(nursery: trio.Nursery) -> Pod:
+    pod = Pod(
+        namespace="apples", service="apple-echo", name="apple-echo-1-0", address="127.0.0.1", port=free_ports(1)[0]
+    )
+    await nursery.start(serve_echo, [pod])
+    return pod
+
+
+async def raw(pod: Pod, request: bytes) -> bytes:
+    """Everything that comes back until the server closes."""
+    stream = await trio.open_tcp_stream(pod.address, pod.port)
+    async with stream:
+        await stream.send_all(request)
+        return b"".join([piece async for piece in stream])
+
+
+async def test_an_echo_says_what_arrived_and_who_it_is(pod: Pod) -> None:
+    async with Client(pod.address, pod.port) as client:
+        answer = await client.ask(
+            "/a?b=c", host="h.example", method="POST", headers=[("X-A", "1"), ("X-A", "2")], body=b"abc"
+        )
+    assert answer.status == 200
+    assert answer.source == "apples/apple-echo"
+    echo = answer.echo
+    headers = echo.pop("headers")
+    assert headers["x-a"] == ["1", "2"]
+    assert echo == {
+        "method": "POST",
+        "path": "/a?b=c",
+        "host": "h.example",
+        "body_bytes": 3,
+        "pod": "apple-echo-1-0",
+        "namespace": "apples",
+        "service": "apple-echo",
+    }
+
+
+async def test_one_connection_serves_many_requests(pod: Pod) -> None:
+    async with Client(pod.address, pod.port) as client:
+        paths = [(await client.ask(f"/{number}")).echo["path"] for number in range(5)]
+    assert paths == ["/0", "/1", "/2", "/3", "/4"]
+
+
+async def test_a_client_comes_back_after_it_was_sent_away(pod: Pod) -> None:
+    async with Client(pod.address, pod.port) as client:
+        assert (await client.ask("/", headers=[("Connection", "close")])).status == 200
+        assert (await client.ask("/")).status == 200
+
+
+async def test_a_client_that_waits_is_told_to_go_on(pod: Pod) -> None:
+    head = b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n"
+    stream = await trio.open_tcp_stream(pod.address, pod.port)
+    async with stream:
+        await stream.send_all(head)
+        assert (await stream.receive_some()).startswith(b"HTTP/1.1 100")
+        await stream.send_all(b"ab")
+        rest = b"".join([piece async for piece in stream])
+    assert json.loads(rest.partition(b"\r\n\r\n")[2])["body_bytes"] == 2
+
+
+async def test_head_has_no_body(pod: Pod) -> None:
+    answer = await raw(pod, b"HEAD / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert answer.endswith(b"\r\n\r\n")
+
+
+async def test_nonsense_closes_the_connection_and_nothing_else(pod: Pod) -> None:
+    assert b"200" not in await raw(pod, b"nonsense\r\n\r\n")
+    async with Client(pod.address, pod.port) as client:
+        assert (await client.ask("/")).status == 200
+
+
+async def test_a_client_that_leaves_in_the_middle_is_forgotten(pod: Pod) -> None:
+    stream = await trio.open_tcp_stream(pod.address, pod.port)
+    await stream.send_all(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nabc")
+    await stream.aclose()
+    async with Client(pod.address, pod.port) as client:
+        assert (await client.ask("/")).status == 200
+
+
+async def test_many_pods_stand_at_once(nursery: trio.Nursery) -> None:
+    port = free_ports(1)[0]
+    some = [Pod("apples", "echo", f"pod-{n}", f"127.0.0.{n}", port) for n in range(1, 4)]
+    await nursery.start(serve_echo, some)
+    names = []
+    for pod in some:
+        async with Client(pod.address, pod.port) as client:
+            names.append((await client.ask("/")).echo["pod"])
+    assert names == ["pod-1", "pod-2", "pod-3"]

@@ -1,0 +1,84 @@
+"""Every command in the examples' READMEs is run, as it stands there, and says what the README shows.
+
+The commands of one README are one shell script, in a copy of examples/ whose ports are free. Every line of a `text`
+block must stand in what was printed; spaces do not matter.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from fastroute.demo.pods import copy_manifests, free_ports
+
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+READMES = sorted(EXAMPLES.glob("*/README.md"))
+BLOCK = re.compile(r"^```(sh|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+WITHIN = 60  # seconds for one README
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    copy_manifests(EXAMPLES, tmp_path / "examples")
+    return tmp_path
+
+
+def blocks(readme: Path, kind: str) -> list[str]:
+    return [text for found, text in BLOCK.findall(readme.read_text()) if found == kind]
+
+
+def run(script: str, place: Path) -> str:
+    """What a script printed; everything it started is ended with it."""
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "FASTROUTE_METRICS": "off",
+        "FASTROUTE_LOG_LEVEL": "error",
+    }
+    with (place / "printed").open("w+") as printed:
+        process = subprocess.Popen(
+            ["bash", "-euc", script],
+            cwd=place,
+            env=environment,
+            stdout=printed,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            process.wait(WITHIN)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+        printed.seek(0)
+        said = printed.read()
+    assert process.returncode == 0, said
+    return said
+
+
+def test_every_example_has_a_readme() -> None:
+    folders = sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir())
+    assert folders == ["cross-namespace", "fine-grained", "multi-tenant", "shared-gateway"]
+    assert [readme.parent.name for readme in READMES] == folders
+
+
+@pytest.mark.parametrize("readme", READMES, ids=lambda path: path.parent.name)
+def test_commands(readme: Path, place: Path) -> None:
+    script = "\n".join(blocks(readme, "sh"))
+    if "curl" in script and shutil.which("curl") is None:
+        script = script.partition("python -m fastroute.demo.echo")[0]
+    port = free_ports(1)[0]
+    script = script.replace("--port-offset 8000", f"--port-offset {port - 80}").replace(":8080", f":{port}")
+    script = script.replace("/tmp/", f"{place}/")
+    printed = [" ".join(line.split()) for line in run(script, place).splitlines()]
+    wanted = [" ".join(line.split()) for text in blocks(readme, "text") for line in text.splitlines()]
+    assert wanted
+    assert [line for line in wanted if not any(line in each for each in printed)] == []
+    if ":8080" in readme.read_text() and "curl" in script:
+        assert {'70 "service": "banana-echo"', '30 "service": "apple-echo"'} <= set(printed)
+        assert {"7 500", "3 200"} <= set(printed)

@@ -1,0 +1,315 @@
+"""The commands as users type them: exit codes, what goes to stdout, options and their variables."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from typer.testing import CliRunner, Result
+
+from fastroute import __version__, options
+from fastroute.cli import app
+from fastroute.settings import Limits, ServeSettings
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+REFUSED = EXAMPLES / "fine-grained"
+FINE = EXAMPLES / "cross-namespace"
+
+
+def fastroute(*words: object, **environment: str) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words], env=environment)
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[ServeSettings]]:
+    """What `serve` would have been told; nothing is served."""
+    told: list[ServeSettings] = []
+    monkeypatch.setattr("fastroute.app.serve", lambda settings: told.append(settings) or 0)
+    return told  # type: ignore[return-value]
+
+
+# --- serve: options
+
+
+def test_defaults_are_those_of_the_settings(served: list[ServeSettings]) -> None:
+    assert fastroute("serve", "--manifests", "m").exit_code == 0
+    assert served == [ServeSettings(manifests=(Path("m"),))]
+
+
+@pytest.mark.parametrize(
+    ("words", "field", "value"),
+    [
+        (["--manifests", "n"], "manifests", (Path("m"), Path("n"))),
+        (["--workers", "3"], "workers", 3),
+        (["--metrics", "[::1]:9000"], "metrics", ("::1", 9000)),
+        (["--metrics", "off"], "metrics", None),
+        (["--metrics-series", "10"], "metrics_series", 10),
+        (["--access-log", "-"], "access_log", "-"),
+        (["--access-log", "off"], "access_log", None),
+        (["--drain-delay", "5s"], "drain_delay", 5.0),
+        (["--drain-timeout", "1m"], "drain_timeout", 60.0),
+        (["--trusted-proxies", "10.0.0.0/8", "--trusted-proxies", "::1"], "trusted_proxies", ("10.0.0.0/8", "::1/128")),
+        (["--proxy-protocol"], "proxy_protocol", True),
+        (["--merge-slashes"], "merge_slashes", True),
+        (["--controller-name", "a/b"], "graph.controller_name", "a/b"),
+        (["--gateway", "infra/edge"], "graph.gateways", frozenset({"infra/edge"})),
+        (["--bind", "0.0.0.0"], "graph.addressing.bind", ("0.0.0.0",)),
+        (["--address", "192.0.2.1"], "graph.addressing.addresses", ("192.0.2.1",)),
+        (["--address-pool", "192.0.2.0/24"], "graph.addressing.pool", "192.0.2.0/24"),
+        (["--port-offset", "8000"], "graph.addressing.port_offset", 8000),
+        (["--log-level", "debug"], "log.level", "debug"),
+        (["--log-format", "json"], "log.format", "json"),
+        (["--max-head", "16KiB"], "limits.max_head", 16384),
+        (["--max-fields", "50"], "limits.max_fields", 50),
+        (["--max-target", "1KiB"], "limits.max_target", 1024),
+        (["--max-body", "1MiB"], "limits.max_body", 1 << 20),
+        (["--head-timeout", "2s"], "limits.head_timeout", 2.0),
+        (["--body-idle-timeout", "500ms"], "limits.body_idle_timeout", 0.5),
+        (["--idle-timeout", "5m"], "limits.idle_timeout", 300.0),
+        (["--connect-timeout", "250ms"], "limits.connect_timeout", 0.25),
+        (["--upstream-idle-timeout", "1m30s"], "limits.upstream_idle_timeout", 90.0),
+        (["--max-connections", "100"], "limits.max_connections", 100),
+    ],
+)
+def test_every_option_sets_its_field_by_word_and_by_variable(
+    served: list[ServeSettings], words: list[str], field: str, value: object
+) -> None:
+    assert fastroute("serve", "--manifests", "m", *words).exit_code == 0
+    name, given = words[0], words[1::2] or ["true"]
+    if name != "--manifests":
+        variable = "FASTROUTE_" + name.strip("-").upper().replace("-", "_")
+        assert fastroute("serve", "--manifests", "m", **{variable: " ".join(given)}).exit_code == 0
+        assert served[1] == served[0]
+    found: Any = served[0]
+    for part in field.split("."):
+        found = getattr(found, part)
+    assert found == value
+
+
+def test_paths_in_a_variable_stand_between_colons(served: list[ServeSettings]) -> None:
+    assert fastroute("serve", FASTROUTE_MANIFESTS="a:b c").exit_code == 0
+    assert served[0].manifests == (Path("a"), Path("b c"))
+
+
+def test_every_limit_is_an_option() -> None:
+    assert [option.parameter for option in options.LIMITS] == list(Limits.__struct_fields__)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["--manifests", "m", "--workers", "0"],
+        ["--manifests", "m", "--head-timeout", "5"],
+        ["--manifests", "m", "--bind", "localhost"],
+        ["--manifests", "m", "--nonsense"],
+    ],
+)
+def test_wrong_usage_is_exit_code_2(words: list[str]) -> None:
+    result = fastroute("serve", *words)
+    assert result.exit_code == 2
+    assert "Error" in result.output
+
+
+# --- check
+
+
+def test_check_of_good_manifests() -> None:
+    result = fastroute("check", FINE)
+    assert result.exit_code == 0
+    assert result.stdout.endswith("3 objects, 0 problems, 0 warnings\n")
+    assert "ResolvedRefs=True" in result.stdout
+
+
+def test_check_shows_the_missing_grant_ready_to_apply() -> None:
+    result = fastroute("check", REFUSED)
+    assert result.exit_code == 1
+    assert "ResolvedRefs=False" in result.stdout
+    [grant] = re.findall(r"(?s)apiVersion: \S+\nkind: ReferenceGrant\n.*?name: refunds\n", result.stdout)
+    assert msgspec.yaml.decode(grant)["spec"]["to"] == [{"group": "", "kind": "Service", "name": "refunds"}]
+
+
+def test_the_grant_that_check_shows_is_the_one_that_was_missing(tmp_path: Path) -> None:
+    [problem] = json.loads(fastroute("check", REFUSED, "-o", "json").stdout)["problems"]
+    (tmp_path / "grant.yaml").write_text(problem["fix"])
+    assert fastroute("check", REFUSED, tmp_path).exit_code == 0
+
+
+def test_the_stanza_that_check_shows_admits_the_route() -> None:
+    [problem] = json.loads(fastroute("check", EXAMPLES / "shared-gateway", "-o", "json").stdout)["problems"]
+    assert problem["reason"] == "NotAllowedByListeners"
+    assert "allowedRoutes" in msgspec.yaml.decode(problem["fix"])
+
+
+def test_check_as_json_has_the_shape_that_is_promised() -> None:
+    report = json.loads(fastroute("check", REFUSED, "-o", "json").stdout)
+    assert list(report) == ["objects", "problems", "warnings"]
+    assert [set(each) for each in report["objects"]] == [{"apiVersion", "kind", "metadata", "status"}] * 2
+    [problem] = report["problems"]
+    assert list(problem) == ["object", "condition", "reason", "message", "field", "file", "line", "fix"]
+    assert problem["object"] == {"kind": "HTTPRoute", "namespace": "infra", "name": "payments"}
+    assert problem["field"] == "spec.rules[1].backendRefs[0]"
+    assert problem["file"] == str(REFUSED / "infra.yaml")
+    conditions = report["objects"][1]["status"]["parents"][0]["conditions"]
+    assert set(conditions[0]) == {"type", "status", "reason", "message", "observedGeneration"}
+
+
+def test_check_as_yaml_is_a_stream_of_the_objects() -> None:
+    from yaml import safe_load_all
+
+    stream = fastroute("check", REFUSED, "-o", "yaml").stdout
+    assert list(safe_load_all(stream)) == json.loads(fastroute("check", REFUSED, "-o", "json").stdout)["objects"]
+
+
+def test_check_gives_equal_output_for_equal_input() -> None:
+    assert fastroute("check", EXAMPLES, "-o", "json").stdout == fastroute("check", EXAMPLES, "-o", "json").stdout
+
+
+def test_a_file_that_does_not_parse_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "broken.yaml").write_text("kind: [\n")
+    result = fastroute("check", tmp_path, "-o", "json")
+    assert result.exit_code == 1
+    [problem] = json.loads(result.stdout)["problems"]
+    assert problem["object"] is None
+    assert problem["condition"] is None
+    assert problem["file"].endswith("broken.yaml")
+    assert problem["line"] in (1, 2)
+
+
+def test_a_path_that_is_missing_is_exit_code_2() -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "fastroute", "check", "/nowhere/at-all"], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("fastroute: ")
+    assert "/nowhere/at-all" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_strict_makes_warnings_count(tmp_path: Path) -> None:
+    shutil.copytree(FINE, tmp_path, dirs_exist_ok=True)
+    infra = tmp_path / "infra.yaml"
+    infra.write_text(infra.read_text().replace("weight: 30", "weight: 0"))
+    assert fastroute("check", tmp_path).exit_code == 0
+    assert "warning" in fastroute("check", tmp_path).stdout
+    assert fastroute("check", tmp_path, "--strict").exit_code == 1
+
+
+def test_check_takes_what_serve_takes() -> None:
+    foreign = json.loads(fastroute("check", FINE, "-o", "json", "--controller-name", "example.com/other").stdout)
+    assert foreign["objects"] == []
+    pooled = json.loads(fastroute("check", FINE, "-o", "json", "--address-pool", "192.0.2.0/29").stdout)
+    [gateway] = [each for each in pooled["objects"] if each["kind"] == "Gateway"]
+    assert gateway["status"]["addresses"][0]["value"].startswith("192.0.2.")
+
+
+def test_messages_are_whole_in_a_pipe() -> None:
+    [problem] = json.loads(fastroute("check", REFUSED, "-o", "json").stdout)["problems"]
+    assert problem["message"] in fastroute("check", REFUSED).stdout
+    assert "\x1b" not in fastroute("check", REFUSED).stdout
+
+
+# --- explain
+
+
+def test_explain_tells_shares_and_near_misses() -> None:
+    result = fastroute("explain", "GET", "http://x/fruits", "--manifests", FINE)
+    assert result.exit_code == 0
+    assert "forward" in result.stdout
+    assert re.search(r"bananas/banana-echo:80 +70 +7/10 \(70.00%\) +127.0.0.1:18002, 127.0.0.2:18002", result.stdout)
+
+
+def test_explain_as_json_has_the_shape_that_is_promised() -> None:
+    result = fastroute("explain", "get", "http://x/refunds", "--manifests", REFUSED, "-o", "json", "-H", "X-A: b")
+    told = json.loads(result.stdout)
+    assert " ".join(told) == ("decision status reason gateway listener route rule match backends filters considered")
+    assert (told["decision"], told["status"], told["reason"]) == ("respond", 500, "reference_refused")
+    assert told["backends"][0]["share"] == 1
+    assert {"backend", "weight", "share", "endpoints", "status", "reason"} <= set(told["backends"][0])
+
+
+def test_explain_shows_filters_and_redirects(tmp_path: Path) -> None:
+    (tmp_path / "world.yaml").write_text(
+        """
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: gw, namespace: infra}
+spec:
+  gatewayClassName: fastroute
+  listeners: [{name: http, port: 80, protocol: HTTP, hostname: "*.example.com"}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: r, namespace: infra}
+spec:
+  parentRefs: [{name: gw}]
+  rules:
+  - matches:
+    - path: {type: PathPrefix, value: /a}
+      method: GET
+      headers: [{name: x-a, value: b}]
+      queryParams: [{name: q, value: v}]
+    filters:
+    - type: RequestHeaderModifier
+      requestHeaderModifier: {set: [{name: x-b, value: c}], remove: [x-c]}
+    - {type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /b}}}
+    backendRefs: [{name: missing, port: 80}]
+  - matches: [{path: {type: Exact, value: /old}}]
+    filters: [{type: RequestRedirect, requestRedirect: {scheme: https, statusCode: 301}}]
+"""
+    )
+    asked = ("--manifests", tmp_path, "-H", "X-A: b")
+    rewritten = fastroute("explain", "GET", "http://a.example.com/a/x?q=v", *asked).stdout
+    assert "set x-b: c; remove x-c" in rewritten
+    assert "path /b/x" in rewritten
+    assert "header x-a = b" in rewritten
+    assert "query q = v" in rewritten
+    assert "method GET" in rewritten
+    redirected = fastroute("explain", "GET", "http://a.example.com/old", *asked).stdout
+    assert "redirect: 301" in redirected
+    assert "location https://a.example.com/old" in redirected
+    lost = fastroute("explain", "GET", "http://example.org/", *asked).stdout
+    assert "respond: 404 no_listener" in lost
+    assert "infra/gw listener http" in lost
+
+
+def test_explain_of_one_gateway() -> None:
+    told = fastroute("explain", "GET", "http://x/fruits", "--manifests", FINE, "--gateway", "infra/other", "-o", "json")
+    assert json.loads(told.stdout)["decision"] == "respond"
+
+
+# --- the rest
+
+
+def test_version_and_help() -> None:
+    assert fastroute("--version").stdout == f"fastroute {__version__}\n"
+    for command in ("serve", "check", "explain", "demo"):
+        assert fastroute(command, "--help").exit_code == 0
+    words = fastroute("serve", "--help").stdout
+    assert all(option.name in words for option in options.SERVE)
+
+
+def test_the_module_is_the_command() -> None:
+    found = subprocess.run([sys.executable, "-m", "fastroute", "--version"], capture_output=True, text=True, check=True)
+    assert found.stdout == f"fastroute {__version__}\n"
+
+
+def test_the_shell_completes() -> None:
+    asking = {"_FASTROUTE_COMPLETE": "complete_bash", "COMP_WORDS": "fastroute che", "COMP_CWORD": "1"}
+    command = [sys.executable, "-m", "fastroute"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **asking})
+    assert found.stdout.split() == ["check"]
+
+
+def test_demo_gives_the_exit_code_of_the_tour(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastroute.demo.tour.tour", lambda *, once: 1 if once else 0)
+    assert fastroute("demo", "--once").exit_code == 1
+    assert fastroute("demo").exit_code == 0
