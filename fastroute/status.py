@@ -61,12 +61,29 @@ def build_statuses(
         if not gateway_class.implied:
             id_ = ("GatewayClass", key)
             patches[id_] = _kept(known.get(id_), gateway_class_status(gateway_class))
-    for key, gateway in graph.gateways.items():
-        id_ = ("Gateway", key)
-        standing = _programmed(known[id_]) if last and _unchanged(gateway, last.graph) else frozenset()
-        patches[id_] = _kept(known.get(id_), gateway_status(gateway, outcome, standing))
+    _add_gateways(patches, graph, outcome, last)
     _add_routes(patches, graph, last)
     return Statuses(patches=patches, graph=graph, outcome=outcome)
+
+
+def _add_gateways(
+    patches: dict[ObjectId, StatusPatch], graph: Graph, outcome: Outcome | None, last: Statuses | None
+) -> None:
+    nodes = last.graph.gateways if last and _says_the_same(last.outcome, outcome) else {}
+    known: Mapping[ObjectId, StatusPatch] = last.patches if last else {}
+    for key, gateway in graph.gateways.items():
+        id_ = ("Gateway", key)
+        if nodes.get(key) is gateway:
+            patches[id_] = known[id_]
+        else:
+            standing = _programmed(known[id_]) if last and _unchanged(gateway, last.graph) else frozenset()
+            patches[id_] = _kept(known.get(id_), gateway_status(gateway, outcome, standing))
+
+
+def _says_the_same(old: Outcome | None, new: Outcome | None) -> bool:
+    if old is None or new is None:
+        return old is new
+    return (old.complete, old.listeners) == (new.complete, new.listeners)
 
 
 def _add_routes(patches: dict[ObjectId, StatusPatch], graph: Graph, last: Statuses | None) -> None:

@@ -148,33 +148,30 @@ def _keep_gateway(old: GatewayNode | None, new: GatewayNode) -> GatewayNode:
 
 
 def _connect_gateways(memo: Memo, last: Memo, before: Graph) -> Mapping[Key, GatewayNode]:
-    """Gateways with what attached to their listeners."""
+    """Gateways with what attached to their listeners; those of which neither changed as they were."""
+    changed = changed_keys(last.gateways, memo.gateways)
+    changed |= {key for key, _ in changed_keys(last.attached, memo.attached)}
     return replaced(
         before.gateways,
-        dict.fromkeys(before.gateways.keys() - memo.gateways.keys())
-        | {key: _connect(node, memo, last, before.gateways.get(key)) for key, node in memo.gateways.items()},
+        {key: _connect(memo.gateways[key], memo, last, before) if key in memo.gateways else None for key in changed},
     )
 
 
-def _connect(node: GatewayNode, memo: Memo, last: Memo, old: GatewayNode | None) -> GatewayNode:
-    known = {listener.source.name: listener for listener in old.listeners} if old else {}
-    bare = {listener.source.name: listener for listener in last.gateways[node.key].listeners} if old else {}
+def _connect(node: GatewayNode, memo: Memo, last: Memo, before: Graph) -> GatewayNode:
+    key = node.key
+    bare = (
+        {listener.source.name: listener for listener in last.gateways[key].listeners} if key in before.gateways else {}
+    )
+    known = {listener.source.name: listener for listener in before.gateways[key].listeners} if bare else {}
 
     def connect(listener: ListenerNode) -> ListenerNode:
         name = listener.source.name
-        attachments = memo.attached.get((node.key, name))
-        if bare.get(name) is listener and last.attached.get((node.key, name)) is attachments:
+        attachments = memo.attached.get((key, name))
+        if bare.get(name) is listener and last.attached.get((key, name)) is attachments:
             return known[name]
         return msgspec.structs.replace(listener, attachments=tuple((attachments or {}).values()))
 
-    listeners = tuple(connect(listener) for listener in node.listeners)
-    if old and last.gateways[node.key] is node and all(map(_is, listeners, old.listeners)):
-        return old
-    return msgspec.structs.replace(node, listeners=listeners)
-
-
-def _is(one: object, other: object) -> bool:
-    return one is other
+    return msgspec.structs.replace(node, listeners=tuple(map(connect, node.listeners)))
 
 
 # --- Routes

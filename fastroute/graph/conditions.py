@@ -113,6 +113,15 @@ def port_unavailable(message: str, field: str) -> Problem:
     return Problem(condition=ACCEPTED, reason="PortUnavailable", message=message, field=f"{field}.port")
 
 
+def port_taken(socket: tuple[str, int], owner: Key, field: str) -> Problem:
+    """`socket`: the address and port that another Gateway, `owner`, serves."""
+    message = (
+        f"Port {socket[1]} of address {socket[0]} is taken by Gateway {owner}, which is older. Use another port, "
+        f"attach the routes to that Gateway, or give each Gateway an address of its own with --address-pool."
+    )
+    return port_unavailable(message, field)
+
+
 def invalid_route_kinds(kinds: list[str], served: list[str], field: str) -> Problem:
     message = (
         f"allowedRoutes.kinds names {', '.join(kinds)}, which this listener does not serve: "

@@ -89,26 +89,28 @@ def _refusals(gateway: Gateway, classes: Mapping[Key, GatewayClassNode]) -> Iter
 def _share_ports(oldest_first: list[GatewayNode]) -> list[GatewayNode]:
     """Takes each (address, port) from all Gateways but the oldest that serves it."""
     owners: dict[tuple[str, int], Key] = {}
-    return [
-        msgspec.structs.replace(
-            node, listeners=tuple(_claim(node, index, owners) for index in range(len(node.listeners)))
-        )
-        for node in oldest_first
-    ]
+    return [_claim(node, owners) for node in oldest_first]
 
 
-def _claim(node: GatewayNode, index: int, owners: dict[tuple[str, int], Key]) -> ListenerNode:
-    listener = node.listeners[index]
-    if not listener.serves:
-        return listener
-    wanted = [(address, listener.source.port) for address in node.bind]
-    lost = next((socket for socket in wanted if owners.get(socket, node.key) != node.key), None)
-    if lost is None:
-        owners.update((socket, node.key) for socket in wanted)
-        return listener
-    message = (
-        f"Port {lost[1]} of address {lost[0]} is taken by Gateway {owners[lost]}, which is older. Use another port, "
-        f"attach the routes to that Gateway, or give each Gateway an address of its own with --address-pool."
+def _claim(node: GatewayNode, owners: dict[tuple[str, int], Key]) -> GatewayNode:
+    """The Gateway without the ports that others own; what it serves, it owns from now on."""
+    key = node.key
+    lost: dict[int, Problem] = {}
+    for index, listener in enumerate(node.listeners):
+        if not listener.serves:
+            continue
+        wanted = [(address, listener.source.port) for address in node.bind]
+        taken = next((socket for socket in wanted if owners.get(socket, key) != key), None)
+        if taken is None:
+            owners.update(dict.fromkeys(wanted, key))
+        else:
+            lost[index] = conditions.port_taken(taken, owners[taken], f"spec.listeners[{index}]")
+    if not lost:
+        return node
+    listeners = tuple(
+        msgspec.structs.replace(listener, serves=False, problems=(lost[index], *listener.problems))
+        if index in lost
+        else listener
+        for index, listener in enumerate(node.listeners)
     )
-    unavailable = conditions.port_unavailable(message, f"spec.listeners[{index}]")
-    return msgspec.structs.replace(listener, serves=False, problems=(unavailable, *listener.problems))
+    return msgspec.structs.replace(node, listeners=listeners)
