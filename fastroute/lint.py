@@ -10,7 +10,7 @@ from fastroute.graph.finding import Finding, warning
 from fastroute.graph.fix import allowed_routes
 from fastroute.graph.grant import Permit
 from fastroute.graph.hostname import meeting
-from fastroute.graph.node import Graph, ParentNode, RouteNode
+from fastroute.graph.node import Graph, ParentNode, Route, RouteNode
 from fastroute.graph.shadow import Place, find_shadows
 from fastroute.resources.gateway import (
     GROUP,
@@ -74,7 +74,7 @@ def unused_grants(resources: Resources, graph: Graph) -> Iterator[Finding]:
     for grant in resources.reference_grants.values():
         if all((to.group, to.kind) == (GROUP, "Gateway") for to in grant.spec.to):
             continue
-        if not any(_may_be_used(permit, grant, used) for permit in _permits(grant)):
+        if not any(_may_be_used(permit, grant.metadata.namespace, used) for permit in _permits(grant)):
             yield warning("ReferenceGrant", grant, "GrantUnused", "No reference of any route needs this grant.", "spec")
 
 
@@ -84,31 +84,28 @@ def _permits(grant: ReferenceGrant) -> Iterator[Permit]:
             yield (origin.group, origin.kind, origin.namespace, to.group, to.kind, to.name)
 
 
-def _may_be_used(permit: Permit, grant: ReferenceGrant, used: set[tuple[str, str, str, str, str]]) -> bool:
-    """Also True where we cannot know: referrers of kinds that are not read here."""
-    group, kind, namespace, to_group, to_kind, to_name = permit
-    if group == GROUP and kind not in ROUTE_KINDS and (to_group, to_kind) != (GROUP, "Gateway"):
-        return True
-    if group != GROUP or to_group != "":
-        return False
-    home = grant.metadata.namespace
-    return any(
-        (kind, namespace, home, to_kind) == reference[:4] and to_name in (None, reference[4]) for reference in used
-    )
+def _may_be_used(permit: Permit, home: str, used: set[tuple[str, Permit]]) -> bool:
+    """Also True where we cannot know: for referrers of kinds that are not read here."""
+    group, kind, _, *target = permit
+    known = kind in ROUTE_KINDS or target[:2] == [GROUP, "Gateway"]
+    return (home, permit) in used or (group == GROUP and not known)
 
 
-def _references(resources: Resources) -> Iterator[tuple[str, str, str, str, str]]:
-    """(kind, namespace) of the route, (namespace, kind, name) of what it refers to elsewhere."""
+def _references(resources: Resources) -> Iterator[tuple[str, Permit]]:
+    """What routes refer to elsewhere: the namespace, and each permit that would allow it there."""
     for kind, routes in (("HTTPRoute", resources.http_routes), ("GRPCRoute", resources.grpc_routes)):
         for route in routes.values():
             home = route.metadata.namespace
-            for rule in route.spec.rules:
-                mirrors = (filter_.request_mirror for filter_ in rule.filters if filter_.request_mirror)
-                refs: list[HTTPBackendRef | BackendObjectReference] = list(rule.backend_refs)
-                refs += [mirror.backend_ref for mirror in mirrors]
-                for ref in refs:
-                    if ref.namespace not in (None, home):
-                        yield (kind, home, ref.namespace or home, ref.kind, ref.name)
+            for ref in _refs(route):
+                if ref.namespace not in (None, home):
+                    for name in (ref.name, None):
+                        yield ref.namespace or home, (GROUP, kind, home, ref.group, ref.kind, name)
+
+
+def _refs(route: Route) -> Iterator[HTTPBackendRef | BackendObjectReference]:
+    for rule in route.spec.rules:
+        yield from rule.backend_refs
+        yield from (filter_.request_mirror.backend_ref for filter_ in rule.filters if filter_.request_mirror)
 
 
 # --- Gateways
