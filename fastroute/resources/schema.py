@@ -193,9 +193,10 @@ def unknown_fields(schema: Any, value: Any) -> Iterator[Fault]:
 
 
 def _amount(least: int, most: int | None, noun: str) -> str:
+    nouns = noun if (least if most is None else most) == 1 else _PLURAL[noun]
     if most is None:
-        return f"at least {least} {noun if least == 1 else _PLURAL[noun]}"
-    return f"{least} to {most} {_PLURAL[noun]}" if least else f"at most {most} {_PLURAL[noun]}"
+        return f"at least {least} {nouns}"
+    return f"{least} to {most} {nouns}" if least else f"at most {most} {nouns}"
 
 
 def _nearest(value: str, choices: tuple[str, ...]) -> str | None:

@@ -1,10 +1,13 @@
 """Watch: hears from the kernel (inotify) what happens in folders, as trio waits: no thread, no polling.
 
-Chosen over a portable watcher for two things it cannot tell: that a file which was open for writing has been closed, so
-its content is whole; and nothing, at no cost, while nothing happens. Which folders, and what a notice means, is
-`directory.py`'s to know.
+Chosen over a portable watcher for two things that one cannot do: tell that a file which was open for writing has been
+closed, so its content is whole; and cost nothing while nothing happens. Which folders, and what a notice means, is
+`directory.py`'s to know. Where the kernel refuses (its limits are per user, and others use them up) a warning says so,
+and `is_deaf` that looking is the only way to know.
 """
 
+import contextlib
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Self
@@ -12,8 +15,7 @@ from typing import NamedTuple, Self
 import inotify_simple
 import trio
 
-from fastroute.errors import SourceError
-
+_log = logging.getLogger(__name__)
 _FLAGS = inotify_simple.flags
 _CHANGES = (
     _FLAGS.CLOSE_WRITE | _FLAGS.CREATE | _FLAGS.DELETE | _FLAGS.MOVED_FROM | _FLAGS.MOVED_TO | _FLAGS.ATTRIB
@@ -36,7 +38,8 @@ class Watch:
     """A set of folders and the notices from them."""
 
     def __init__(self) -> None:
-        self._inotify = inotify_simple.INotify(nonblocking=True)
+        self.is_deaf = False
+        self._inotify = self._opened()
         self._folders: dict[int, set[str]] = {}  # by watch descriptor; several paths may name one folder
         self._descriptors: dict[str, int] = {}
 
@@ -44,12 +47,13 @@ class Watch:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._inotify.close()
+        if self._inotify is not None:
+            self._inotify.close()
 
     def follow(self, folders: Iterable[str]) -> bool:
         """Follows these from now on, and no others. True if any is new: what happened in it before now is not known.
 
-        Folders that are gone again are left out. Raises SourceError when the kernel's limit is reached.
+        Folders that are gone again are left out.
         """
         wanted = set(folders)
         for folder in self._descriptors.keys() - wanted:
@@ -61,11 +65,14 @@ class Watch:
 
     async def wait(self) -> None:
         """Returns when there are notices to take."""
-        await trio.lowlevel.wait_readable(self._inotify.fileno())
+        if self._inotify is None:
+            await trio.sleep_forever()
+        else:
+            await trio.lowlevel.wait_readable(self._inotify.fileno())
 
     def take_nowait(self) -> Iterator[Notice | None]:
         """The notices so far; None: some were lost, or a folder is no longer where it was."""
-        for event in self._inotify.read(timeout=0):
+        for event in self._inotify.read(timeout=0) if self._inotify else ():
             if event.mask & _LOST:
                 self._lose(event.wd if event.mask & (_FLAGS.IGNORED | _FLAGS.MOVE_SELF) else -1)
                 yield None
@@ -73,17 +80,30 @@ class Watch:
             for folder in self._folders.get(event.wd, ()):
                 yield Notice(folder, event.name, bool(event.mask & _WHOLE), bool(event.mask & _FLAGS.ISDIR))
 
+    def _opened(self) -> inotify_simple.INotify | None:
+        try:
+            return inotify_simple.INotify(nonblocking=True)
+        except OSError as error:
+            self._be_deaf("changes of files", error, "max_user_instances")
+            return None
+
+    def _be_deaf(self, what: str, error: OSError, limit: str) -> None:
+        if not self.is_deaf:
+            reason = os.strerror(error.errno or 0)
+            _log.warning("%s are found late: %s; raise the limit with: sysctl fs.inotify.%s=8192", what, reason, limit)
+        self.is_deaf = True
+
     def _add(self, folder: str) -> bool:
         """True if it was not followed before. (One folder has one descriptor, however often it is added.)"""
+        if self._inotify is None:
+            return False
         try:
             descriptor = self._inotify.add_watch(folder or ".", _CHANGES)
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             return False
         except OSError as error:
-            raise SourceError(
-                f"cannot follow changes in {folder}: {os.strerror(error.errno or 0)}; "
-                "raise the limit with: sysctl fs.inotify.max_user_watches=524288"
-            ) from None
+            self._be_deaf(f"changes in {folder}", error, "max_user_watches")
+            return False
         if self._descriptors.get(folder) == descriptor:
             return False
         if folder in self._descriptors:  # another folder has its name now
@@ -96,11 +116,9 @@ class Watch:
         descriptor = self._descriptors.pop(folder)
         names = self._folders.get(descriptor, set())
         names.discard(folder)
-        if not names and self._folders.pop(descriptor, None) is not None:
-            try:
+        if not names and self._folders.pop(descriptor, None) is not None and self._inotify is not None:
+            with contextlib.suppress(OSError):  # the kernel dropped it with its folder
                 self._inotify.rm_watch(descriptor)
-            except OSError:  # the kernel dropped it with its folder
-                return
 
     def _lose(self, descriptor: int) -> None:
         """Its folder is no longer where its path says; `follow` will look again."""

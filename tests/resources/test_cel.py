@@ -187,6 +187,8 @@ RULES = [
     ("spec.rules[0].timeouts: backendRequest must not be longer than request",
      rule("timeouts: {request: 1m, backendRequest: 60s}"), rule("timeouts: {request: 1m, backendRequest: 60s1ms}")),
     ("spec.rules[0].timeouts: backendRequest must not be longer than request",
+     rule("timeouts: {backendRequest: 1s}"), rule("timeouts: {request: 1s, backendRequest: 2s}")),
+    ("spec.rules[0].timeouts: backendRequest must not be longer than request",
      rule("timeouts: {request: 0s, backendRequest: 1s}"), rule("timeouts: {request: 1ms, backendRequest: 1s}")),
     ("spec.rules[0].sessionPersistence: absoluteTimeout must be set, as the cookie's lifetimeType is Permanent",
      rule("sessionPersistence: {absoluteTimeout: 1h, cookieConfig: {lifetimeType: Permanent}}"),

@@ -1,12 +1,14 @@
 """A folder's life, on real folders with the real kernel: what is created, edited, renamed, removed, torn, mended."""
 
 import contextlib
+import errno
 import os
 import shutil
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import inotify_simple
 import pytest
 import trio
 import trio.testing
@@ -430,6 +432,24 @@ async def test_what_no_notice_tells_is_found_by_looking(tmp_path, monkeypatch):
         os.link(path, tmp_path / "other")
         (tmp_path / "other").write_text(route(port=1))
         await seen.until(lambda seen: seen.ports == {"fruits": 1})
+
+
+@pytest.mark.parametrize("refused", ["__init__", "add_watch"])
+async def test_where_the_kernel_will_not_tell_looking_does(tmp_path, monkeypatch, caplog, refused):
+    """The kernel's limits count for all processes of a user, so a test does not use them up."""
+
+    def refuse(*_, **__):
+        raise OSError(errno.ENOSPC, "limit")
+
+    monkeypatch.setattr(inotify_simple.INotify, refused, refuse)
+    monkeypatch.setattr(timing, "DEAF_RESCAN", 0.02)
+    path = tmp_path / "a.yaml"
+    path.write_text(route())
+    async with follow(tmp_path) as seen:
+        path.write_text(route(port=1))
+        await seen.until(lambda seen: seen.ports == {"fruits": 1})
+    [warning] = caplog.messages
+    assert "No space left on device; raise the limit with: sysctl fs.inotify.max_user_" in warning
 
 
 def test_a_missing_path_cannot_be_started_with(tmp_path):
