@@ -1,6 +1,6 @@
 # The engine: everything that handles traffic, turned by one trio task.
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from fastroute.ext.reactor cimport Reactor
 
@@ -24,5 +24,5 @@ cdef class Engine:
     cdef epoll_event events[EVENTS]     # fetched; those from `event` to `events_count` are still to be handled
     cdef int event
     cdef int events_count
-    cdef int leave(self, uint32_t index, bint every) except -1
+    cdef int leave(self, int64_t index, int fd) except -1
     cdef int find_sockets(self) except -1

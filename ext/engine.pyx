@@ -106,23 +106,16 @@ cdef class Engine:
 
     def unlisten(self, str address not None, int port, int fd=-1):
         """Accepts what is queued at the address's sockets, or at `fd` alone, then closes them. Connections stay."""
-        cdef uint32_t i
-        cdef Connection *one
-        if fd < 0:
-            self.leave(self.indexes[address, port], False)
-            return
-        for i in range(self.r.listeners_count):
-            one = slab_find(&self.r.slab, self.r.listeners[i])
-            if one.fd == fd:
-                listener_leave(self.r, one)
+        self.leave(self.indexes[address, port], fd)
+        self.wake()
 
-    cdef int leave(self, uint32_t index, bint every) except -1:
-        """Lets the listeners of one socket index go, or every one."""
+    cdef int leave(self, int64_t index, int fd) except -1:
+        """Lets the listeners of one socket index go, or the one that has `fd`, or every one (`index` < 0)."""
         cdef uint32_t i
         cdef Connection *listener
         for i in range(self.r.listeners_count):
             listener = slab_find(&self.r.slab, self.r.listeners[i])
-            if every or listener.listener == index:
+            if index < 0 or (listener.listener == index and (fd < 0 or listener.fd == fd)):
                 listener_leave(self.r, listener)
         return 0
 
@@ -154,7 +147,7 @@ cdef class Engine:
         cdef Connection *c
         cdef Reactor r = self.r
         r.announcing = r.draining = True
-        self.leave(0, True)
+        self.leave(-1, -1)
         read_clock(r)
         for i in range(1, r.slab.chunks_count * 256):
             c = slab_at(&r.slab, i)
@@ -162,7 +155,7 @@ cdef class Engine:
                 upstream_close(r, c)
             elif c.side == SIDE_DOWNSTREAM and c.state == STATE_IDLE:
                 set_deadline(r, c, drain_deadline(r, c))
-        arm(r)
+        self.wake()
 
     def statistics(self):
         """An EngineStatistics."""

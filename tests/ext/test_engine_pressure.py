@@ -1,0 +1,378 @@
+"""The engine under pressure: slow peers, giant bodies, resets at every point, fairness, bounded turns and memory."""
+
+import os
+import random
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+import trio.lowlevel
+from rig import OK, Peer, Rig, answering, backends, connect, rule, running
+
+from fastroute.settings import Limits
+
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n01234567890123456789"
+
+
+def resident() -> int:
+    """Bytes of this process in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+async def gone(rig: Rig) -> None:
+    """Waits until no exchange and no client is left."""
+    with trio.fail_after(5):
+        while sum(rig.engine.statistics()[:2]):  # noqa: ASYNC110
+            await trio.sleep(0.005)
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+async def test_a_slow_reader_slows_its_backend(framing: str) -> None:
+    """100 MiB for clients that do not read: what is held is bounded, whatever is left to send."""
+    sent = 0
+
+    async def generous(peer: Peer) -> None:
+        nonlocal sent
+        await peer.request()
+        piece = b"x" * 65536
+        if framing == "length":
+            await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (1600 * 65536))
+        else:
+            await peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            piece = b"10000\r\n" + piece + b"\r\n"
+        for _ in range(1600):
+            await peer.stream.send_all(piece)
+            sent += 65536
+
+    async with backends(generous) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        clients = [await connect(rig.port) for _ in range(10)]
+        before = resident()
+        for client in clients:
+            await client.send(GET)
+        await trio.sleep(0.5)
+        assert resident() - before < 10 * 400_000 + 4_000_000
+        stalled = sent
+        await trio.sleep(0.2)
+        assert sent - stalled < 2_000_000
+        for client in clients[1:]:
+            await client.close()
+        await clients[0].head()
+        total = len(clients[0].buffer)
+        while total < 20_000_000:
+            with trio.fail_after(5):
+                total += len(await clients[0].stream.receive_some(1 << 20))
+        await clients[0].close()
+        await gone(rig)
+
+
+async def test_a_slow_backend_slows_its_client() -> None:
+    async def lazy(peer: Peer) -> None:
+        await peer.head()
+        await trio.sleep_forever()
+
+    sent = 0
+
+    async def upload(port: int) -> None:
+        nonlocal sent
+        client = await connect(port)
+        await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (1 << 40))
+        while True:
+            await client.stream.send_all(b"x" * 65536)
+            sent += 65536
+
+    async with backends(lazy) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        before = resident()
+        async with trio.open_nursery() as nursery:
+            for _ in range(10):
+                nursery.start_soon(upload, rig.port)
+            await trio.sleep(0.5)
+            stalled = sent
+            await trio.sleep(0.2)
+            assert sent - stalled < 2_000_000
+            assert resident() - before < 10 * 400_000 + 4_000_000
+            nursery.cancel_scope.cancel()
+
+
+async def test_one_byte_at_a_time_both_ways() -> None:
+    async def trickle(peer: Peer) -> None:
+        await peer.request()
+        for byte in b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nA: b\r\n\r\n":
+            await peer.send(bytes([byte]))
+            await trio.lowlevel.checkpoint()
+
+    async with backends(trickle) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        for byte in POST:
+            await client.send(bytes([byte]))
+            await trio.lowlevel.checkpoint()
+        assert (await client.response())[2] == b"abc"
+
+
+@pytest.mark.parametrize("request_bytes", [GET, POST], ids=["get", "post"])
+@pytest.mark.parametrize("how", ["reset", "close", "half"])
+async def test_clients_that_break_off_anywhere(request_bytes: bytes, how: str) -> None:
+    """After any number of bytes, before and during the answer: the engine forgets them and serves the next one."""
+    async with backends(answering) as [backend], running(rule("b"), log=True) as rig:
+        rig.put("b", backend.port)
+        for size in range(len(request_bytes) + 1):
+            client = await connect(rig.port)
+            await client.send(request_bytes[:size])
+            if size % 3:
+                await trio.sleep(0.001)
+            if how == "half":
+                await client.end_of_writing()
+                await client.rest()
+            await (client.reset() if how == "reset" else client.close())
+        await gone(rig)
+        client = await connect(rig.port)
+        await client.send(GET)
+        assert (await client.response())[2] == b"ok"
+
+
+@pytest.mark.parametrize("how", ["reset", "close"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
+    ],
+    ids=["length", "chunked"],
+)
+async def test_backends_that_break_off_anywhere(answer: bytes, how: str) -> None:
+    """A whole answer or a 502 or a cut: never half of one for the whole, never the engine's end."""
+    size = 0
+
+    async def cut(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(answer[:size])
+        await trio.sleep(0.002)
+        if how == "reset":
+            await peer.reset()
+
+    async with backends(cut) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        final = answer.index(b"HTTP/1.1 200")
+        end_of_head = answer.index(b"\r\n\r\n", final) + 4
+        for size in range(len(answer) + 1):
+            client = await connect(rig.port)
+            await client.send(GET)
+            try:
+                status, _, body = await client.response()
+            except EOFError:
+                assert end_of_head <= size < len(answer)
+            else:
+                assert (status == 200) == (size == len(answer))
+                assert status == 502 or body == b"body"
+            await client.close()
+        await gone(rig)
+
+
+async def test_chaos() -> None:
+    """Everything at once, at random, for a second: peers that stop, break off, trickle; then all is in order."""
+    dice = random.Random(4)
+
+    async def wild(peer: Peer) -> None:
+        while True:
+            _, body = await peer.request()
+            mood = dice.random()
+            if mood < 0.1:
+                return await peer.reset()
+            if mood < 0.2:
+                return None
+            await trio.sleep(dice.choice([0, 0, 0.001, 0.01]))
+            text = body or b"x" * dice.choice([0, 10, 100_000])
+            if mood < 0.6:
+                await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text))
+            elif mood < 0.9:
+                await peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+                await peer.send(b"%x\r\n%s\r\n0\r\n\r\n" % (len(text) or 1, text or b"y"))
+            else:
+                await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort")
+                return None
+
+    async def client(rig: Rig) -> None:
+        while True:
+            peer = await connect(rig.port)
+            try:
+                for _ in range(dice.randrange(1, 6)):
+                    body = b"b" * dice.choice([0, 5, 200_000])
+                    request = (
+                        b"POST /%d HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (len(body), len(body)) + body
+                    )
+                    await peer.send((request if body else GET) * dice.choice([1, 1, 3]))
+                    if dice.random() < 0.1:
+                        return await peer.reset()
+                    await peer.response()
+            except (EOFError, trio.BrokenResourceError):
+                pass
+            await peer.close()
+
+    rules = rule("a", "b", request_timeout_ms=300), rule("a", name="1", path="/5", backend_timeout_ms=20)
+    async with backends(wild, wild) as [one, two], running(*rules, log=True, limits=Limits(max_connections=20)) as rig:
+        rig.put("a", one.port, two.port)
+        rig.put("b", two.port, 1)
+        async with trio.open_nursery() as nursery:
+            for _ in range(30):
+                nursery.start_soon(client, rig)
+            for _ in range(20):
+                await trio.sleep(0.05)
+                rig.install(*rules)
+                rig.put("a", *dice.sample([one.port, two.port], dice.randrange(1, 3)))
+                rig.engine.wake()
+            nursery.cancel_scope.cancel()
+        await gone(rig)
+        assert rig.engine.statistics().exchanges == 0
+        assert rig.engine.statistics().upstream_active == 0
+        assert {line["status"] for line in rig.lines()} <= {None, 200, 502, 503, 504}
+        rig.put("a", one.port)
+        assert rig.counters.fixed()["downstream_active"] == 0
+
+
+async def timed_turns(rig: Rig, longest: list[float]) -> None:
+    """Turns the engine, noting the longest turn by CPU time of this thread: waits and other processes do not count."""
+    while True:
+        await trio.lowlevel.wait_readable(rig.engine.fileno())
+        while True:
+            start = time.thread_time()
+            more = rig.engine.turn()
+            longest[0] = max(longest[0], time.thread_time() - start)
+            if not more:
+                break
+            await trio.lowlevel.checkpoint()
+
+
+async def test_nobody_starves_and_turns_are_short() -> None:
+    """Two giant downloads, two giant uploads and pipelines without end: a small request still gets its turn soon."""
+
+    async def endless(peer: Peer) -> None:
+        head = await peer.head()
+        if b"POST" in head:
+            while await peer.more():
+                peer.buffer = b""
+        if b"/big" in head:
+            await peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            while True:
+                await peer.stream.send_all(b"40000\r\n" + b"x" * 0x40000 + b"\r\n")
+        while True:
+            await peer.send(OK)
+            await peer.head()
+
+    async def download(port: int) -> None:
+        client = await connect(port)
+        await client.send(b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n")
+        while await client.stream.receive_some(1 << 20):
+            pass
+
+    async def upload(port: int) -> None:
+        client = await connect(port)
+        await client.send(b"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (1 << 40))
+        while True:
+            await client.stream.send_all(b"x" * (1 << 18))
+
+    async def pipeline(port: int) -> None:
+        client = await connect(port)
+        async with trio.open_nursery() as both:
+
+            async def ask() -> None:
+                while True:
+                    await client.stream.send_all(GET * 1000)
+
+            both.start_soon(ask)
+            while await client.stream.receive_some(1 << 20):
+                pass
+
+    rig = Rig()
+    rig.listen()
+    rig.install(rule("b"))
+    longest = [0.0]
+    async with backends(endless) as [backend], trio.open_nursery() as nursery:
+        rig.put("b", backend.port)
+        nursery.start_soon(timed_turns, rig, longest)
+        for one in (download, download, upload, upload, pipeline, pipeline):
+            nursery.start_soon(one, rig.port)
+        await trio.sleep(0.2)
+        client = await connect(rig.port)
+        waits = []
+        for _ in range(30):
+            start = trio.current_time()
+            await client.send(GET)
+            assert (await client.response())[2] == b"ok"
+            waits.append(trio.current_time() - start)
+        nursery.cancel_scope.cancel()
+    rig.close()
+    assert sorted(waits)[15] < 0.25
+    assert longest[0] < 0.005
+
+
+async def test_a_turn_is_short_when_everything_comes_at_once() -> None:
+    """500 connections, 500 requests, 500 deadlines in one moment: still many short turns."""
+    rig = Rig(Limits(idle_timeout=0.3))
+    rig.listen()
+    rig.install(rule("b"))
+    longest = [0.0]
+    async with backends(answering) as [backend]:
+        rig.put("b", backend.port)
+        clients = [await connect(rig.port) for _ in range(500)]
+        for client in clients:
+            await client.send(GET)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(timed_turns, rig, longest)
+            for client in clients:
+                assert (await client.response())[0] == 200
+            for client in clients:
+                assert await client.rest() == b""
+            nursery.cancel_scope.cancel()
+    rig.close()
+    assert longest[0] < 0.005
+
+
+CLIENTS = r"""
+import socket, sys
+port, count = int(sys.argv[1]), int(sys.argv[2])
+clients = []
+for _ in range(count):
+    client = socket.create_connection(("127.0.0.1", port))
+    client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert client.recv(1000).startswith(b"HTTP/1.1 404")
+    clients.append(client)
+sys.stdin.read()
+"""
+
+
+async def test_idle_connections_are_cheap() -> None:
+    """At most 1 KiB of this process each (the bench allows 8); the clients live in a process of their own."""
+    count = 800
+    async with running() as rig, trio.open_nursery() as nursery:
+        before = resident()
+        command = [sys.executable, "-c", CLIENTS, str(rig.port), str(count)]
+        process = await nursery.start(partial(trio.run_process, command, stdin=subprocess.PIPE))
+        assert process.stdin
+        with trio.fail_after(20):
+            while rig.engine.statistics().downstream_idle < count:  # noqa: ASYNC110
+                await trio.sleep(0.02)
+        assert (resident() - before) / count < 1024
+        await process.stdin.aclose()
+
+
+def test_an_idle_engine_does_nothing() -> None:
+    rig = Rig()
+    rig.listen()
+    for _ in range(3):
+        rig.engine.turn()
+    turns = rig.engine.statistics().turns
+
+    async def main() -> None:
+        with trio.move_on_after(0.3):
+            await rig.turn_forever()
+
+    trio.run(main)
+    assert rig.engine.statistics().turns - turns <= 2
+    rig.close()
