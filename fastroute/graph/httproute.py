@@ -9,6 +9,7 @@ from typing import Any
 
 from fastroute.graph import conditions
 from fastroute.graph.backend import Targets, find_problem, resolve_backend_ref
+from fastroute.graph.header import header_problems
 from fastroute.graph.node import Problem, RouteNode, RuleNode
 from fastroute.graph.path import path_error
 from fastroute.graph.regex import regex_error
@@ -25,10 +26,6 @@ SERVED_FILTERS = frozenset({"RequestHeaderModifier", "ResponseHeaderModifier", "
 UNSERVED_FIELDS: tuple[tuple[str, Callable[[HTTPRouteRule], Any]], ...] = (
     ("retry", lambda rule: rule.retry),
     ("sessionPersistence", lambda rule: rule.session_persistence),
-)
-# Fields that frame a message or belong to one connection: a route that set them could smuggle requests to others.
-FRAMING_FIELDS = frozenset(
-    {"connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
 )
 
 
@@ -73,8 +70,9 @@ def _rule_problems(rule: HTTPRouteRule, field: str) -> Iterator[Problem]:
             yield conditions.unsupported_value(f"{name} is not served yet.", f"{field}.{name}")
     yield from filter_problems(rule.filters, field)
     for index, ref in enumerate(rule.backend_refs):
-        yield from filter_problems(ref.filters, f"{field}.backendRefs[{index}]")
-        yield from _incompatible(rule, ref, f"{field}.backendRefs[{index}].filters")
+        if ref.filters:
+            yield from filter_problems(ref.filters, f"{field}.backendRefs[{index}]")
+            yield from _incompatible(rule, ref, f"{field}.backendRefs[{index}].filters")
     for index, match in enumerate(rule.matches):
         yield from _match_problems(match, f"{field}.matches[{index}]")
 
@@ -84,16 +82,7 @@ def filter_problems(filters: tuple[HTTPRouteFilter, ...], field: str) -> Iterato
         where = f"{field}.filters[{index}]"
         if filter_.type not in SERVED_FILTERS:
             yield conditions.unsupported_value(f"filter {filter_.type} is not served yet.", f"{where}.type")
-        for name, modifier in (
-            ("requestHeaderModifier", filter_.request_header_modifier),
-            ("responseHeaderModifier", filter_.response_header_modifier),
-        ):
-            if modifier is None:
-                continue
-            named = [*(header.name for header in (*modifier.set, *modifier.add)), *modifier.remove]
-            if framing := [header for header in named if header.lower() in FRAMING_FIELDS]:
-                what = f"{', '.join(framing)} frames the message or the connection and is not a route's to change."
-                yield conditions.unsupported_value(what, f"{where}.{name}")
+        yield from header_problems(filter_, where)
 
 
 def _incompatible(rule: HTTPRouteRule, ref: HTTPBackendRef, field: str) -> Iterator[Problem]:

@@ -33,6 +33,9 @@ MIRROR = {"type": "RequestMirror", "requestMirror": {"backendRef": ECHO}}
 EXTENSION = {"type": "ExtensionRef", "extensionRef": {"group": "x.io", "kind": "Thing", "name": "t"}}
 
 
+REQUEST = "spec.rules[0].filters[0].requestHeaderModifier"
+
+
 @pytest.mark.parametrize(
     ("rule", "expected"),
     [
@@ -51,6 +54,15 @@ EXTENSION = {"type": "ExtensionRef", "extensionRef": {"group": "x.io", "kind": "
         (
             {"filters": [modifier("ResponseHeaderModifier", add=[{"name": "CONNECTION", "value": "close"}])]},
             ["spec.rules[0].filters[0].responseHeaderModifier"],
+        ),
+        ({"filters": [modifier(set=[{"name": "host", "value": "a.example.com:8080"}])]}, []),
+        ({"filters": [modifier(set=[{"name": "Host", "value": "a b"}])]}, [REQUEST]),
+        ({"filters": [modifier(add=[{"name": "Host", "value": "a"}])]}, [REQUEST]),
+        ({"filters": [modifier(remove=["Host"])]}, [REQUEST]),
+        ({"filters": [modifier("ResponseHeaderModifier", remove=["Host"])]}, []),
+        (
+            {"backendRefs": [{**ECHO, "filters": [modifier(remove=["Expect"])]}]},
+            [REQUEST.replace("0].", "0].backendRefs[0].", 1)],
         ),
     ],
 )

@@ -1,0 +1,53 @@
+"""Header modifiers: what a route may not do to a message's fields.
+
+Fields that frame a message or rule one hop are the gateway's own to write: a route that changed them could smuggle
+requests to others. Host is the authority of the request: it can be set, and is never absent or two.
+"""
+
+import re
+from collections.abc import Iterator
+
+from fastroute.graph import conditions
+from fastroute.graph.node import Problem
+from fastroute.resources.gateway import HTTPHeaderFilter, HTTPRouteFilter
+
+FRAMING_FIELDS = frozenset(
+    {
+        "connection",
+        "content-length",
+        "expect",
+        "http2-settings",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+AUTHORITY = re.compile(r"[-._:\[\]0-9A-Za-z]+")
+
+
+def header_problems(filter_: HTTPRouteFilter, field: str) -> Iterator[Problem]:
+    """`field`: where the filter stands."""
+    if (request := filter_.request_header_modifier) is not None:
+        yield from _framing(request, f"{field}.requestHeaderModifier")
+        yield from _host(request, f"{field}.requestHeaderModifier")
+    if (response := filter_.response_header_modifier) is not None:
+        yield from _framing(response, f"{field}.responseHeaderModifier")
+
+
+def _framing(modifier: HTTPHeaderFilter, field: str) -> Iterator[Problem]:
+    named = [*(header.name for header in (*modifier.set, *modifier.add)), *modifier.remove]
+    if framing := [name for name in named if name.lower() in FRAMING_FIELDS]:
+        what = f"{', '.join(framing)} frames the message or the connection and is not a route's to change."
+        yield conditions.unsupported_value(what, field)
+
+
+def _host(modifier: HTTPHeaderFilter, field: str) -> Iterator[Problem]:
+    changed = [*(header.name for header in modifier.add), *modifier.remove]
+    if any(name.lower() == "host" for name in changed):
+        yield conditions.unsupported_value("Host cannot be added to or removed.", field, "Use set, or a URLRewrite.")
+    for header in modifier.set:
+        if header.name.lower() == "host" and not AUTHORITY.fullmatch(header.value):
+            yield conditions.unsupported_value(f"{header.value} is no host.", field, "Set one, or use a URLRewrite.")
