@@ -115,7 +115,7 @@ def _match_problems(match: HTTPRouteMatch, field: str) -> Iterator[Problem]:
     patterns += [(f"{field}.queryParams[{i}]", param.type, param.value) for i, param in enumerate(match.query_params)]
     if match.path.type != "RegularExpression" and (error := path_error(match.path.value)):
         what = f"path {match.path.value} can be that of no request: {error}."
-        yield conditions.unsupported_value(what, f"{field}.path")
+        yield conditions.unsupported_value(what, f"{field}.path.value")
     for where, type_, pattern in patterns:
         if type_ == "RegularExpression" and (error := regex_error(pattern)):
             yield conditions.unsupported_value(f"pattern {pattern} is refused by RE2: {error}.", f"{where}.value")

@@ -63,13 +63,11 @@ def _shadows_among(matches: list[tuple[Place, HTTPRouteMatch]], hostname: str) -
 
 
 def _path(match: HTTPRouteMatch) -> str:
-    """As requests are matched: normalised, and a prefix without its final slash."""
+    """As requests are matched: normalised, and a prefix without its final slash. (A route with a path that cannot be
+    normalised is not accepted.)"""
     if match.path.type == "RegularExpression":
         return match.path.value
-    try:
-        value: str = normalise_path(match.path.value).decode("latin-1")
-    except ValueError:
-        return match.path.value
+    value: str = normalise_path(match.path.value).decode("latin-1")
     return value.removesuffix("/") if match.path.type == "PathPrefix" else value
 
 

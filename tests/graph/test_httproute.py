@@ -29,6 +29,7 @@ def modifier(type_: str = "RequestHeaderModifier", **lists: Any) -> dict[str, An
 
 REWRITE = {"type": "URLRewrite", "urlRewrite": {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/x"}}}
 REDIRECT = {"type": "RequestRedirect", "requestRedirect": {"scheme": "https"}}
+RENAME = {"type": "URLRewrite", "urlRewrite": {"hostname": "a.example.com"}}
 MIRROR = {"type": "RequestMirror", "requestMirror": {"backendRef": ECHO}}
 EXTENSION = {"type": "ExtensionRef", "extensionRef": {"group": "x.io", "kind": "Thing", "name": "t"}}
 
@@ -78,6 +79,8 @@ def test_unserved(rule: dict[str, Any], expected: list[str]) -> None:
     [
         ({"filters": [REWRITE], "backendRefs": [{**ECHO, "filters": [REDIRECT]}]}, False),
         ({"backendRefs": [{**ECHO, "filters": [REWRITE]}]}, True),
+        ({"filters": [REWRITE], "backendRefs": [{**ECHO, "filters": [REWRITE]}]}, False),
+        ({"filters": [RENAME], "backendRefs": [{**ECHO, "filters": [REWRITE]}]}, True),
         (
             {"backendRefs": [{**ECHO, "filters": [REWRITE]}], "matches": [{"path": {"type": "Exact", "value": "/a"}}]},
             False,
@@ -97,6 +100,15 @@ def test_filters_of_a_rule_and_its_backend_refs_together(rule: dict[str, Any], c
 def test_default_gateways(value: str | None, served: bool) -> None:
     found = node(spec={"useDefaultGateways": value})
     assert [problem.field for problem in found.problems] == ([] if served else ["spec.useDefaultGateways"])
+
+
+@pytest.mark.parametrize(
+    ("path", "served"),
+    [("/a", True), ("/a/../b", True), ("/%2e%2e/a", False), ("/a/../../b", False), ("/a%zz", False)],
+)
+def test_a_path_that_no_request_has(path: str, served: bool) -> None:
+    found = node(rules=[{"matches": [{"path": {"type": "Exact", "value": path}}]}])
+    assert [problem.field for problem in found.problems] == ([] if served else ["spec.rules[0].matches[0].path.value"])
 
 
 def matching(**match: Any) -> dict[str, Any]:

@@ -84,6 +84,7 @@ def selector(*expressions: Any, **labels: str) -> Any:
         ),
         (selector({"key": "team", "operator": "Matches", "values": ["red"]}), "red", False),
         ({"from": "Selector"}, "red", False),
+        ("None", "infra", False),
     ],
 )
 def test_admission_by_namespace(allow: Any, home: str, expected: bool) -> None:
