@@ -137,6 +137,8 @@ def _documents(text: str, marks: dict[Path, tuple[int, int]] | None) -> Iterator
     except yaml.MarkedYAMLError as error:
         message = ", ".join(part for part in (error.context, error.problem) if part)
         mark: Any = error.problem_mark or error.context_mark
+        if mark and "\t" in "".join(text.split("\n")[mark.line : mark.line + 1])[: mark.column + 1]:
+            message += " (a tab: YAML is indented with spaces)"
         raise MalformedError(message, *((mark.line + 1, mark.column + 1) if mark else ())) from None
     except yaml.YAMLError as error:  # a control character; libyaml tells no line
         raise MalformedError(" ".join(str(error).split()[:6]).rstrip(":")) from None

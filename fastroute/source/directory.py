@@ -33,7 +33,8 @@ from fastroute.source.watch import Notice, Watch
 QUIET = 0.001  # s without a notice that end a burst of edits
 BURST = 0.015  # s that a burst may last before a pass is made of what there is
 GRACE = 0.01  # s
-RETRY = 0.003  # s until a file that is being written is looked at again
+RETRY = 0.01  # s until a file that is being written is looked at again
+FIRST_WAIT = 1.0  # s for files that are being written when the first pass is made
 HELD_OPEN = 10.0  # s
 RESCAN = 10.0  # s
 DEAF_RESCAN = 0.5  # s
@@ -63,6 +64,7 @@ class Directory:
         self._stamps: dict[str, Stamp] = {}  # of what was last read
         self._faulty: set[str] = set()  # manifests with something to report
         self._doubts: dict[str, Doubt] = {}
+        self._written: set[str] = set()  # files that somebody writes, as far as notices tell
 
     def load(self) -> None:
         """Reads everything. Raises SourceError if a path is missing or unreadable."""
@@ -70,8 +72,15 @@ class Directory:
         self._scan = scan(self._paths)
         self._ranks |= self._scan.ranks
         touched: set[Id] = set()
-        for path in self._scan.files:
-            touched |= self._take(path, content.read(path, patient=False))
+        unfinished = list(self._scan.files)
+        deadline = time.monotonic() + FIRST_WAIT
+        while unfinished:
+            patient = time.monotonic() < deadline
+            seen = {path: content.read(path, patient=patient) for path in unfinished}
+            unfinished = [path for path in unfinished if isinstance(seen[path], Unfinished)]
+            for path in seen.keys() - unfinished:
+                touched |= self._take(path, seen[path])
+            time.sleep(RETRY if unfinished else 0)
         self._publish(touched)
 
     async def watch(self, changed: Callable[[float], None]) -> NoReturn:
@@ -113,11 +122,16 @@ class Directory:
         """The files to look at, and of each whether its writer is known to have closed it."""
         agenda = {path: False for path, doubt in self._doubts.items() if doubt.due <= now}
         everything = now >= self._next_scan
+        if None in notices:  # some were lost: perhaps those that tell of closing
+            self._written.clear()
         for notice in notices:
             paths = None if notice is None else self._paths_of(notice)
             if notice is None or paths is None:
                 everything = True
+            elif notice.is_written:
+                self._written.update(paths)
             else:
+                self._written.difference_update(paths)
                 agenda |= {path: notice.whole or agenda.get(path, False) for path in paths}
         if everything:
             found = scan(self._paths) if notices else await trio.to_thread.run_sync(scan, self._paths)
@@ -169,6 +183,8 @@ class Directory:
             doubt = self._doubts.get(path)
             patient = doubt is None or doubt.stamp is None or now - doubt.since < HELD_OPEN
             seen = content.read(path, closed=closed, patient=patient)
+            if patient and path in self._written and isinstance(seen, Whole):
+                seen = Unfinished(seen.stamp)
             if self._believe(path, seen, now):
                 touched |= self._take(path, seen)
         return self._publish(touched)

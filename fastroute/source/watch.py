@@ -18,7 +18,8 @@ import trio
 _log = logging.getLogger(__name__)
 _FLAGS = inotify_simple.flags
 _CHANGES = (
-    _FLAGS.CLOSE_WRITE | _FLAGS.CREATE | _FLAGS.DELETE | _FLAGS.MOVED_FROM | _FLAGS.MOVED_TO | _FLAGS.ATTRIB
+    _FLAGS.MODIFY
+    | _FLAGS.CLOSE_WRITE | _FLAGS.CREATE | _FLAGS.DELETE | _FLAGS.MOVED_FROM | _FLAGS.MOVED_TO | _FLAGS.ATTRIB
     | _FLAGS.DELETE_SELF | _FLAGS.MOVE_SELF | _FLAGS.ONLYDIR
 )  # fmt: skip
 _LOST = _FLAGS.Q_OVERFLOW | _FLAGS.IGNORED | _FLAGS.DELETE_SELF | _FLAGS.MOVE_SELF | _FLAGS.UNMOUNT
@@ -31,6 +32,7 @@ class Notice(NamedTuple):
     folder: str
     name: str
     whole: bool = False  # its writer has closed it, or it was moved here
+    is_written: bool = False  # somebody is writing it, and will close it
     is_folder: bool = False
 
 
@@ -78,7 +80,13 @@ class Watch:
                 yield None
                 continue
             for folder in self._folders.get(event.wd, ()):
-                yield Notice(folder, event.name, bool(event.mask & _WHOLE), bool(event.mask & _FLAGS.ISDIR))
+                yield Notice(
+                    folder,
+                    event.name,
+                    whole=bool(event.mask & _WHOLE),
+                    is_written=bool(event.mask & _FLAGS.MODIFY),
+                    is_folder=bool(event.mask & _FLAGS.ISDIR),
+                )
 
     def _opened(self) -> inotify_simple.INotify | None:
         try:

@@ -70,6 +70,13 @@ MALFORMED = [
     ("a: [", "while parsing a flow node, did not find expected node content", 2, 1),
     ("a: 1\n b: 2", "mapping values are not allowed in this context", 2, 3),
     ("a: 1\nb: {x: 1, x: 2}", "key 'x' occurs twice in one mapping", 2, 11),
+    (
+        "a:\n\tb: 2",
+        "while scanning for the next token, found character that cannot start any token"
+        " (a tab: YAML is indented with spaces)",
+        2,
+        1,
+    ),
     ("a: *nobody", "alias *nobody has no anchor before it", 1, 4),
     ("a: &a [*a]", "alias *a has no anchor before it", 1, 8),
     ("? [a]\n: b", "a key must be plain text", 1, 3),

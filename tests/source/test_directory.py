@@ -2,8 +2,10 @@
 
 import contextlib
 import errno
+import fcntl
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -273,6 +275,55 @@ async def test_a_new_file_being_written_waits_too_and_holds_up_nobody(tmp_path):
             (tmp_path / "b.yaml").write_text(route("b"))
             await seen.until(lambda seen: seen.ports == {"b": 8080})
         await seen.until(lambda seen: set(seen.ports) == {"a", "b"})
+
+
+def refuse_leases(descriptor: int, command: int, argument: int = 0) -> int:
+    if command == fcntl.F_SETLEASE:
+        raise PermissionError(errno.EACCES, "no lease")
+    return 0
+
+
+async def test_without_leases_notices_tell_who_writes(tmp_path, monkeypatch):
+    """Another user's file cannot be leased, and another notice makes us look at it while it is being written."""
+    monkeypatch.setattr(fcntl, "fcntl", refuse_leases)
+    path = tmp_path / "a.yaml"
+    path.write_text(route("a") + "---\n" + route("b"))
+    async with follow(tmp_path) as seen:
+        with path.open("w") as file:
+            file.write(route("a", 1))
+            file.flush()
+            await trio.sleep(QUIET)
+            (tmp_path / "folder").mkdir()
+            await trio.sleep(QUIET)
+            assert seen.ports == {"a": 8080, "b": 8080}
+            file.write("---\n" + route("b", 1))
+        await seen.until(lambda seen: seen.ports == {"a": 1, "b": 1})
+        assert seen.states == [{"a": 1, "b": 1}]
+
+
+def test_the_first_pass_waits_for_what_is_being_written(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text(route("a"))
+    command = "import sys, time; file = open(sys.argv[1], 'a'); time.sleep(0.2); file.write(sys.stdin.read())"
+    writer = subprocess.Popen([sys.executable, "-S", "-c", command, path], stdin=subprocess.PIPE)
+    writer.stdin.write(("---\n" + route("b")).encode())
+    writer.stdin.close()
+    while not isinstance(timing.content.read(str(path)), timing.Unfinished):
+        assert writer.poll() is None
+    directory = Directory([tmp_path])
+    directory.load()
+    assert set(Following(directory).ports) == {"a", "b"}
+    assert writer.wait() == 0
+
+
+def test_the_first_pass_does_not_wait_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(timing, "FIRST_WAIT", 0.02)
+    with (tmp_path / "a.yaml").open("w") as file:
+        file.write(route())
+        file.flush()
+        directory = Directory([tmp_path])
+        directory.load()
+    assert Following(directory).ports == {"fruits": 8080}
 
 
 async def test_a_file_held_open_for_long_is_read_when_it_rests(tmp_path, monkeypatch):
