@@ -23,6 +23,11 @@ cdef enum Fixed:                # words of the first page; counters.pyx has the 
     FIXED_LOCAL_RESPONSES = 64  # + LocalReason
     FIXED_COUNT = 256
 
+cdef enum RequestSeries:        # the first request series; the rest is given out by main
+    REQUESTS_OTHER = 0
+    REQUESTS_UNROUTED           # answers to requests that no rule took
+    REQUESTS_FIRST
+
 cdef enum Histogram:            # the first slots of the histograms; the rest is given out by main
     HISTOGRAM_OTHER = 0
     HISTOGRAM_CONNECT           # upstream_connect_seconds: the engine observes each connect that succeeded

@@ -6,6 +6,8 @@ LOCAL_RESPONSES_COUNT: int
 OTHER_SLOT: int
 CONNECT_SLOT: int
 FIRST_HISTOGRAM: int
+UNROUTED_SLOT: int
+FIRST_REQUESTS: int
 OVERFLOW_CODE: int
 
 def map_size(requests: int, histograms: int) -> int: ...

@@ -78,6 +78,8 @@ LOCAL_RESPONSES_COUNT = FIXED_COUNT - FIXED_LOCAL_RESPONSES
 OTHER_SLOT = HISTOGRAM_OTHER
 CONNECT_SLOT = HISTOGRAM_CONNECT
 FIRST_HISTOGRAM = HISTOGRAM_FIRST
+UNROUTED_SLOT = REQUESTS_UNROUTED
+FIRST_REQUESTS = REQUESTS_FIRST
 OVERFLOW_CODE = OVERFLOW
 
 
@@ -131,7 +133,7 @@ cdef class CounterMap:
     """
 
     def __init__(self, fd: int, *, requests: int, histograms: int) -> None:
-        if requests < 1 or histograms < FIRST_HISTOGRAM:
+        if requests < FIRST_REQUESTS or histograms < FIRST_HISTOGRAM:
             raise ValueError(f"{requests} request series and {histograms} histograms leave no room for `other`")
         size = map_size(requests, histograms)
         if os.fstat(fd).st_size < size:

@@ -1,6 +1,6 @@
 """Counters and log lines of exchanges; see record.pxd.
 
-Bytes are those of the wire, heads included. A request that no rule took counts in the request series `other`.
+Bytes are those of the wire, heads included. A request that no rule took counts in a request series of its own.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -9,7 +9,7 @@ from libc.string cimport memcpy, memset, strlen
 
 from fastroute.ext.accesslog cimport Record
 from fastroute.ext.counters cimport (
-    FIXED_BYTES_RECEIVED, FIXED_BYTES_SENT, FIXED_LOCAL_RESPONSES, count, count_request, observe,
+    FIXED_BYTES_RECEIVED, FIXED_BYTES_SENT, FIXED_LOCAL_RESPONSES, REQUESTS_UNROUTED, count, count_request, observe,
 )
 from fastroute.ext.exchange cimport TEXT_ROOM
 from fastroute.ext.tables cimport reason_name
@@ -86,7 +86,7 @@ cdef void write_line(Reactor r, Connection *c, Exchange *x) noexcept nogil:
 
 
 cdef void record_end(Reactor r, Connection *c, Exchange *x) noexcept nogil:
-    cdef uint32_t series = 0
+    cdef uint32_t series = REQUESTS_UNROUTED
     if x.recorded:
         return
     x.recorded = True

@@ -9,6 +9,7 @@ SIGTERM or SIGINT drains, the second one ends at once; SIGHUP opens the access l
 
 import logging
 import os
+import resource
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -20,6 +21,7 @@ import trio
 from fastroute import __version__
 from fastroute.admin.endpoint import bind_endpoint, serve_endpoint
 from fastroute.admin.health import health_app
+from fastroute.errors import SettingError
 from fastroute.eventlog import start_log
 from fastroute.metrics import Metrics
 from fastroute.reconcile import reconcile
@@ -35,10 +37,12 @@ _ENDINGS = (signal.SIGTERM, signal.SIGINT)
 def serve(settings: ServeSettings) -> int:
     """Serves until it is told to end; the exit code: 0, or 130 when it was told twice. Raises FastrouteError."""
     start_log(settings.log)
+    _allow_many_files()
+    settings = _made_absolute(settings)
     source = Directory(settings.manifests)
     source.load()
     health = bind_endpoint(*settings.metrics, "--metrics") if settings.metrics else None
-    return trio.run(_serve, _made_absolute(settings), source, health)
+    return trio.run(_serve, settings, source, health)
 
 
 async def _serve(settings: ServeSettings, source: Directory, health: socket.socket | None) -> int:
@@ -68,7 +72,7 @@ async def _live(signals: AsyncIterator[int], supervisor: Supervisor) -> int:
 
         async for number in signals:
             if number == signal.SIGHUP:
-                await supervisor.reopen_logs()
+                nursery.start_soon(supervisor.reopen_logs)
                 continue
             ended += 1
             if ended > 1:
@@ -84,8 +88,19 @@ def _named(settings: ServeSettings) -> str:
     return ", ".join(str(path) for path in settings.manifests)
 
 
+def _allow_many_files() -> None:
+    """As many descriptors as we may have, for us and our workers: each connection is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def _made_absolute(settings: ServeSettings) -> ServeSettings:
-    """Workers open the access log by its path: it must not depend on where they are."""
+    """Workers open the access log by its path: it must not depend on where they are. SettingError: it cannot be."""
     if settings.access_log in (None, "-"):
         return settings
-    return msgspec.structs.replace(settings, access_log=str(Path(settings.access_log or "").absolute()))
+    path = Path(settings.access_log or "").absolute()
+    try:
+        path.open("ab").close()
+    except OSError as error:
+        raise SettingError(f"--access-log {path}: {error.strerror}") from error
+    return msgspec.structs.replace(settings, access_log=str(path))

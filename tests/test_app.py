@@ -33,6 +33,13 @@ def test_a_metrics_address_that_is_taken_ends_it_with_2(tmp_path):
     assert "Traceback" not in ended.stderr
 
 
+def test_an_access_log_that_cannot_be_written_ends_it_with_2(tmp_path):
+    ended = command("--manifests", str(tmp_path), "--access-log", str(tmp_path / "absent" / "log"))
+    assert ended.returncode == 2
+    assert "--access-log" in ended.stderr
+    assert "No such file or directory" in ended.stderr.replace("\n", " ")
+
+
 async def test_broken_manifests_and_taken_ports_do_not_keep_it_from_being_ready(tmp_path):
     (tmp_path / "broken.yaml").write_text("kind: [")
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -12,6 +12,7 @@ from hypercorn.config import Config
 
 from fastroute.errors import SettingError
 
+_log = logging.getLogger(__name__)
 _GRACE = 1.0  # seconds that a request in flight gets when the endpoint closes
 
 
@@ -42,8 +43,8 @@ async def serve_endpoint(application: Any, one: socket.socket) -> None:
     """Serves until it is cancelled. Takes the socket over."""
     config = Config()
     config.bind = [f"fd://{one.detach()}"]
-    config.errorlog = logging.getLogger(__name__)
-    config.loglevel = "WARNING"
+    config.errorlog = _log
+    _log.setLevel(logging.WARNING)  # Hypercorn has much to say, and little that anybody must know
     config.graceful_timeout = _GRACE
     config.include_server_header = False
     await hypercorn.trio.serve(application, config, shutdown_trigger=trio.sleep_forever)

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
 from typing import Generic, NamedTuple, TypeVar
 
-from fastroute.ext.counters import FIRST_HISTOGRAM, OTHER_SLOT
+from fastroute.ext.counters import FIRST_HISTOGRAM, FIRST_REQUESTS, OTHER_SLOT
 from fastroute.publication import RuleSlots
 from fastroute.snapshot import Rule
 
@@ -27,6 +27,9 @@ class RequestSeries(NamedTuple):
     route_kind: str
     rule: str
     backend: str  # "" for answers before a backend was chosen
+
+
+UNROUTED = RequestSeries("", "", "", "", "", "")  # no rule took the request
 
 
 class DurationSeries(NamedTuple):
@@ -111,7 +114,7 @@ class SlotBook:
         requests_reused: Callable[[int], None],
         histogram_reused: Callable[[int], None],
     ) -> None:
-        self.requests = Shelf[RequestSeries](OTHER_SLOT + 1, request_slots, requests_reused)
+        self.requests = Shelf[RequestSeries](FIRST_REQUESTS, request_slots, requests_reused)
         self.durations = Shelf[DurationSeries](FIRST_HISTOGRAM, histograms, histogram_reused)
         self._holdings: dict[str, _Holding] = {}
 

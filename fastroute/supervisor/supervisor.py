@@ -45,10 +45,12 @@ from fastroute.supervisor.sockets import ListeningSockets, Place
 from fastroute.supervisor.tally import Tally, WorkerSample
 
 PATIENCE = 1.0  # seconds that `publish` waits for a worker; then it is late, and nobody waits for it
+FIRST_PATIENCE = 15.0  # the same at the very first, when workers are still starting
 STUCK = 30.0  # seconds without an acknowledgement after which a worker is replaced
 RETRY = 2.0  # seconds between two tries to bind a place that was taken
 STEADY = 10.0  # seconds a worker has to live for its death to count as the first
 BACK_OFF = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds before the next start, by deaths in a row
+SLACK = 1.0  # seconds that workers, who bound the drain themselves, may be later
 SETTLE = 0.02  # seconds for handshakes in flight, when sockets are closed to new connections
 
 _log = logging.getLogger(__name__)
@@ -128,18 +130,20 @@ class Supervisor:
         began = trio.current_time()
         before = self._target.snapshot if self._target else None
         changes = difference(before, snapshot, self._book.assign)
-        if self._target is not None and not changes:
+        if self._ending or (self._target is not None and not changes):
             return self.outcome
         for change in changes:
             if isinstance(change, RemoveRule):
                 self._book.release(change.id)
         base = self._target.version if self._target else 0
-        self._target = Target(base + 1, snapshot)
-        self._parcels = {base: parcel(base, self._target, changes)}
+        target = Target(base + 1, snapshot)
+        self._parcels = {base: parcel(base, target, changes)}
+        self._target = target
         self._sockets.follow(Place(one.address, one.port) for one in snapshot.listeners.values())
         self._announce_change()
-        if await self._wait_acknowledged(self._target.version):
+        if await self._wait_acknowledged(target.version):
             self._metrics.config_apply.observe(trio.current_time() - began)
+            self._parcels.clear()
         self._sockets.close_retired()
         return self.outcome
 
@@ -161,18 +165,20 @@ class Supervisor:
     async def drain(self) -> None:
         """Announces the end for `drain_delay`, then has every worker finish what is in flight; then `run` returns."""
         self._announced = True
-        await self._tell_all(AnnounceDrain())
-        await trio.sleep(self._settings.drain_delay)
-        self._ending = True
-        self._sockets.close_to_new()
-        await trio.sleep(SETTLE)
-        self._sockets.close()
-        with trio.move_on_after(self._settings.drain_timeout + 1):
-            await self._tell_all(Drain())
-            while self._workers:
-                await self._changed.wait()
-        for worker in self._workers.values():
-            worker.kill()
+        async with trio.open_nursery() as telling:
+            telling.start_soon(self._tell_all, AnnounceDrain())
+            await trio.sleep(self._settings.drain_delay)
+            self._ending = True
+            self._sockets.close_to_new()
+            await trio.sleep(SETTLE)
+            self._sockets.close()
+            telling.start_soon(self._tell_all, Drain())
+            with trio.move_on_after(self._settings.drain_timeout + SLACK):
+                while self._workers:
+                    await self._changed.wait()
+            for worker in self._workers.values():
+                worker.kill()
+            telling.cancel_scope.cancel()
 
     async def reopen_logs(self) -> None:
         """Has every worker open the access log's path again."""
@@ -184,19 +190,29 @@ class Supervisor:
         deaths = 0
         while not self._ending:
             began = trio.current_time()
-            async with worker_process(slot) as worker:
-                await self._attend(worker)
+            ending = await self._one_life(slot)
             if self._ending:
                 break
             deaths = 1 if trio.current_time() - began >= STEADY else deaths + 1
             pause = BACK_OFF[min(deaths, len(BACK_OFF)) - 1]
-            _log.error("worker %d (process %d) ended: %s; replaced in %g s", slot, worker.pid, worker.ending, pause)
+            _log.error("worker %d ended: %s; replaced in %g s", slot, ending, pause)
             self._metrics.worker_restarts.inc()
             await trio.sleep(pause)
-        self._announce_change()
+
+    async def _one_life(self, slot: int) -> str:
+        """Starts a worker, and attends to it until it ends; how it did, in words."""
+        try:
+            async with worker_process(slot) as worker:
+                await self._attend(worker)
+        except OSError as error:
+            return f"it cannot be started: {error.strerror}"
+        return f"process {worker.pid}, {worker.ending}"
 
     async def _attend(self, worker: Worker) -> None:
         """Everything between main and one worker, until the stream ends."""
+        if self._ending:
+            worker.kill()
+            return
         self._workers[worker.slot] = worker
         try:
             async with trio.open_nursery() as nursery:
@@ -243,16 +259,16 @@ class Supervisor:
     async def _bring(self, worker: Worker, target: Target) -> None:
         """Sends what takes the worker to the target, and waits for its answer."""
         base = worker.version if worker.held is not None else 0
-        parcel = self._parcel(base, worker.held, target)
+        opening, closing = self._parcel(base, worker.held, target)
         worker.owed = Owed(target.version, base, target.snapshot)
-        await worker.send_encoded(parcel.opening)
-        await self._bring_sockets(worker)
-        await worker.send_encoded(parcel.closing)
         with trio.move_on_after(STUCK):
+            await worker.send_encoded(opening)
+            await self._bring_sockets(worker)
+            await worker.send_encoded(closing)
             while worker.owed is not None:
                 await self._changed.wait()
         if worker.owed is not None and not self._ending:
-            _log.error("worker %d has not answered for %d s: it is replaced", worker.slot, STUCK)
+            _log.error("worker %d has not answered for %g s: it is replaced", worker.slot, STUCK)
             worker.kill()
 
     def _parcel(self, base: int, held: Snapshot | None, target: Target) -> Parcel:
@@ -293,20 +309,24 @@ class Supervisor:
         self._changed = trio.Event()
 
     async def _wait_acknowledged(self, version: int) -> bool:
-        """Waits until every worker that is not late serves `version`, and there is one; False when some did not."""
-        with trio.move_on_after(PATIENCE):
+        """Waits until every worker that is in time serves `version`, and there is one; False when some did not."""
+        with trio.move_on_after(PATIENCE if self._served else FIRST_PATIENCE):
             while not self._acknowledged(version):
                 await self._changed.wait()
             return True
-        for worker in self._workers.values():
+        for worker in self._in_time():
             if worker.version != version:
                 worker.late = True
                 _log.warning("worker %d still serves version %d, not %d", worker.slot, worker.version, version)
         return False
 
     def _acknowledged(self, version: int) -> bool:
-        waited_for = [worker for worker in self._workers.values() if not worker.late]
-        return bool(self._serving()) and all(version in (worker.version, worker.refused) for worker in waited_for)
+        return bool(self._serving()) and all(version in (one.version, one.refused) for one in self._in_time())
+
+    def _in_time(self) -> list[Worker]:
+        """Those that are waited for: not who is late, nor who only just replaces another."""
+        serving_or_first = [one for one in self._workers.values() if one.serving or one.slot not in self._served]
+        return [one for one in serving_or_first if not one.late]
 
     async def _tell_all(self, message: Downward) -> None:
         async with trio.open_nursery() as nursery:
@@ -317,7 +337,7 @@ class Supervisor:
         """Ports that were taken may become free."""
         while True:
             await trio.sleep(RETRY)
-            if self._sockets.failed and self._sockets.try_again():
+            if self._sockets.failed and not self._ending and self._sockets.try_again():
                 self._announce_change()
 
     def _start(self) -> Start:

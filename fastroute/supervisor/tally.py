@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from fastroute import metrics
 from fastroute.ext.counters import BOUNDS, CONNECT_SLOT, OTHER_SLOT, OVERFLOW_CODE, CounterMap
 from fastroute.metrics import OTHER
-from fastroute.supervisor.slots import SlotBook
+from fastroute.supervisor.slots import UNROUTED, SlotBook
 
 Cell = TypeVar("Cell")
 Sums = tuple[int, ...]  # a histogram: microseconds in all, then how many in each bucket
@@ -172,7 +172,7 @@ class Tally(Collector):
         named, other = self._requests.counts()
         owners = self.book.requests.owners
         for (slot, code), count in named.items():
-            family.add_metric((*owners[slot], _code(code)), count)
+            family.add_metric((*owners.get(slot, UNROUTED), _code(code)), count)
         for code, count in other.items():
             family.add_metric((*(OTHER,) * 6, _code(code)), count)
         return family

@@ -42,7 +42,7 @@ async def serve(control: ControlStream) -> None:
     if not isinstance(start, Start):
         return
     counters = _counters(start, control.take_descriptor())
-    log = AccessLog(open_log(start.access_log)) if start.access_log else None
+    log = await _first_log(start, control)
     upstreams = Upstreams()
     engine = Engine(
         limits=start.limits,
@@ -141,6 +141,18 @@ def open_log(path: str) -> int:
         return os.open("/proc/self/fd/1", flags | os.O_NONBLOCK)
     except OSError:  # a socket, or somebody else's terminal
         return os.dup(1)
+
+
+async def _first_log(start: Start, control: ControlStream) -> AccessLog | None:
+    """The log that main asked for. One that cannot be opened must not keep traffic from being served."""
+    if start.access_log is None:
+        return None
+    try:
+        return AccessLog(open_log(start.access_log))
+    except OSError as error:
+        lost = f"the access log {start.access_log} cannot be opened: {error.strerror}; lines are lost until it can"
+        await control.send(Trouble(lost))
+        return AccessLog(open_log(os.devnull))
 
 
 def _reopen(log: AccessLog | None, path: str | None) -> str | None:

@@ -11,6 +11,7 @@ from fastroute.ext.counters import (
     BOUNDS,
     CONNECT_SLOT,
     FIRST_HISTOGRAM,
+    FIRST_REQUESTS,
     GAUGES,
     LOCAL_RESPONSES_COUNT,
     OVERFLOW_CODE,
@@ -68,8 +69,8 @@ def test_what_has_no_slot_counts_as_other(counters):
 @given(st.integers(0, 2**40))
 def test_a_measurement_falls_into_the_first_bucket_that_holds_it(microseconds):
     fd = os.memfd_create("counters")
-    os.ftruncate(fd, map_size(1, FIRST_HISTOGRAM))
-    counters = CounterMap(fd, requests=1, histograms=FIRST_HISTOGRAM)
+    os.ftruncate(fd, map_size(FIRST_REQUESTS, FIRST_HISTOGRAM))
+    counters = CounterMap(fd, requests=FIRST_REQUESTS, histograms=FIRST_HISTOGRAM)
     os.close(fd)
     counters.observe(CONNECT_SLOT, microseconds)
     total, *buckets = counters.histogram(CONNECT_SLOT)
@@ -106,7 +107,7 @@ def test_memory_that_is_too_small_is_refused(memory):
     with pytest.raises(ValueError, match="the counters need"):
         CounterMap(memory, requests=10_000, histograms=HISTOGRAMS)
     with pytest.raises(ValueError, match="no room for `other`"):
-        CounterMap(memory, requests=0, histograms=HISTOGRAMS)
+        CounterMap(memory, requests=FIRST_REQUESTS - 1, histograms=HISTOGRAMS)
 
 
 @pytest.mark.parametrize("slot", [-1, REQUESTS])

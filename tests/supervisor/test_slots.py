@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from supervisor.published import Clock, rule
 
-from fastroute.ext.counters import FIRST_HISTOGRAM, OTHER_SLOT
+from fastroute.ext.counters import FIRST_HISTOGRAM, FIRST_REQUESTS, OTHER_SLOT
 from fastroute.supervisor.slots import REST, DurationSeries, RequestSeries, Shelf, SlotBook
 
 
@@ -66,7 +66,7 @@ def test_releasing_what_is_not_there_is_nothing():
 
 
 def test_without_a_slot_left_a_series_is_other():
-    pages = book(requests=3, histograms=FIRST_HISTOGRAM + 1)
+    pages = book(requests=FIRST_REQUESTS + 2, histograms=FIRST_HISTOGRAM + 1)
     assert OTHER_SLOT not in pages.assign(rule("a/one", "a/x:80")).targets
     slots = pages.assign(rule("a/two", "a/x:80", "a/y:80"))
     assert (slots.local, slots.targets, slots.duration) == (OTHER_SLOT, (OTHER_SLOT, OTHER_SLOT), OTHER_SLOT)

@@ -71,11 +71,10 @@ def pids(rig):
 async def test_what_is_published_is_served_by_every_worker_before_it_is_said():
     async with supervised() as rig:
         assert not rig.supervisor.ready
-        with trio.fail_after(10):
-            while not (outcome := await rig.supervisor.publish(rig.snapshot())).version:
-                pass
+        outcome = await rig.supervisor.publish(rig.snapshot())
+        assert outcome.complete
+        assert rig.supervisor.ready
         assert outcome.listeners == {"L": Bound()}
-        await rig.until(lambda: rig.supervisor.ready)
         assert await rig.sources() == {"x"}
         outcome = await rig.supervisor.publish(rig.snapshot(rule("a/one", "a/gone:80", listener="L")))
         assert (outcome.version, outcome.target, outcome.complete) == (2, 2, True)
@@ -85,7 +84,6 @@ async def test_what_is_published_is_served_by_every_worker_before_it_is_said():
 async def test_an_equal_snapshot_is_no_new_version():
     async with supervised(1) as rig:
         await rig.supervisor.publish(rig.snapshot())
-        await rig.until(lambda: rig.supervisor.ready)
         assert (await rig.supervisor.publish(rig.snapshot())).target == 1
         assert rig.value("fastroute_config_version") == 1
 
@@ -122,7 +120,6 @@ async def test_a_port_that_is_taken_is_said_and_bound_as_soon_as_it_is_free(monk
 async def test_a_listener_that_moves_is_served_at_its_new_port_and_nowhere_else():
     async with supervised() as rig:
         await rig.supervisor.publish(rig.snapshot())
-        await rig.until(lambda: rig.supervisor.ready)
         with socket.create_server(("127.0.0.1", 0)) as probe:
             other = probe.getsockname()[1]
         async with loaded(Load(rig.port), 4) as kept:
@@ -139,7 +136,6 @@ async def test_a_listener_that_moves_is_served_at_its_new_port_and_nowhere_else(
 async def test_what_workers_refuse_leaves_the_version_before_and_the_next_one_is_whole(caplog):
     async with supervised(1) as rig:
         await rig.supervisor.publish(rig.snapshot())
-        await rig.until(lambda: rig.supervisor.ready)
         match = Match(path=PathMatch("RegularExpression", "("), rank=(0,))
         broken = Rule(**{name: getattr(RULE, name) for name in RULE.__struct_fields__} | {"matches": (match,)})
         outcome = await rig.supervisor.publish(rig.snapshot(broken))
@@ -153,7 +149,7 @@ async def test_what_workers_refuse_leaves_the_version_before_and_the_next_one_is
 
 async def test_a_worker_that_never_starts_is_tried_again_and_again_but_not_in_a_rush(monkeypatch):
     monkeypatch.setattr(process.sys, "executable", "/bin/false")
-    monkeypatch.setattr(module, "PATIENCE", 0.1)
+    monkeypatch.setattr(module, "FIRST_PATIENCE", 0.1)
     async with supervised(1) as rig:
         assert (await rig.supervisor.publish(rig.snapshot())).version == 0
         await trio.sleep(0.6)
@@ -166,7 +162,6 @@ async def test_a_worker_that_does_not_answer_is_late_and_then_replaced(monkeypat
     monkeypatch.setattr(module, "STUCK", 0.6)
     async with supervised() as rig:
         await rig.supervisor.publish(rig.snapshot())
-        await rig.until(lambda: rig.supervisor.ready)
         before = pids(rig)
         os.kill(before[0], signal.SIGSTOP)
         outcome = await rig.supervisor.publish(rig.snapshot(rule("a/one", "a/gone:80", listener="L")))
@@ -183,7 +178,6 @@ async def test_a_worker_that_does_not_answer_is_late_and_then_replaced(monkeypat
 async def test_a_stream_that_makes_no_sense_ends_the_worker(caplog):
     async with supervised(1) as rig:
         await rig.supervisor.publish(rig.snapshot())
-        await rig.until(lambda: rig.supervisor.ready)
         (before,) = pids(rig)
         await rig.supervisor._workers[0].send_encoded(b"\xff\xff\xff\xff")
         await rig.until(lambda: rig.value("fastroute_worker_restarts_total") == 1 and rig.supervisor._serving())
@@ -194,7 +188,6 @@ async def test_a_stream_that_makes_no_sense_ends_the_worker(caplog):
 async def test_the_only_workers_queue_waits_for_its_replacement():
     async with supervised(1) as rig:
         await rig.supervisor.publish(rig.snapshot())
-        await rig.until(lambda: rig.supervisor.ready)
         os.kill(pids(rig)[0], signal.SIGKILL)
         async with loaded(Load(rig.port, keep=False), 4) as load:
             await rig.until(lambda: len(load.answers) > 8)
@@ -211,10 +204,34 @@ async def test_a_drain_ends_every_worker_and_run_returns():
             await running.start(supervisor.run)
             rig = Rig(supervisor, metrics, backend)
             await supervisor.publish(rig.snapshot())
-            await rig.until(lambda: supervisor.ready)
             with trio.fail_after(5):
                 await supervisor.drain()
             assert not supervisor.ready
         assert pids(rig) == []
         assert metrics.registry.get_sample_value("fastroute_worker_restarts_total") == 0
         nursery.cancel_scope.cancel()
+
+
+async def test_a_process_that_cannot_be_started_is_tried_again(monkeypatch, caplog):
+    monkeypatch.setattr(process.sys, "executable", "/no/such/python")
+    monkeypatch.setattr(module, "FIRST_PATIENCE", 0.1)
+    async with supervised(1) as rig:
+        await rig.supervisor.publish(rig.snapshot())
+        assert not rig.supervisor.ready
+        monkeypatch.undo()
+        await rig.until(lambda: rig.supervisor.ready)
+    assert "it cannot be started: No such file or directory" in caplog.text
+
+
+async def test_a_drain_is_not_held_up_by_a_worker_that_stands_still_and_publishes_nothing_more():
+    async with supervised(2, drain_timeout=0.2) as rig:
+        await rig.supervisor.publish(rig.snapshot())
+        os.kill(pids(rig)[0], signal.SIGSTOP)
+        with trio.fail_after(4):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(rig.supervisor.drain)
+                await trio.sleep(0.1)
+                outcome = await rig.supervisor.publish(rig.snapshot(port=1))
+        assert outcome.target == 1
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection(("127.0.0.1", rig.port), 2)

@@ -5,7 +5,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from supervisor.published import Clock, rule
 
-from fastroute.ext.counters import BOUNDS, CONNECT_SLOT, OTHER_SLOT
+from fastroute.ext.counters import BOUNDS, CONNECT_SLOT, OTHER_SLOT, UNROUTED_SLOT
 from fastroute.ext.reason import REASONS
 from fastroute.supervisor.memory import counter_memory
 from fastroute.supervisor.slots import REST
@@ -61,6 +61,11 @@ def test_workers_are_summed(maps):
             one.count_request(slots.targets[0], 200)
     maps[1].count_request(slots.local, 500)
     assert requests(scrape(tally)) == {("a/one", "a/x:80", "200"): 5, ("a/one", "", "500"): 1}
+
+
+def test_what_no_rule_took_has_empty_names(maps):
+    maps[1].count_request(UNROUTED_SLOT, 404)
+    assert requests(scrape(tally_of(maps))) == {("", "", "404"): 1}
 
 
 def test_labels_are_those_of_the_access_log(maps):

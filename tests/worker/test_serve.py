@@ -290,6 +290,21 @@ async def test_a_log_that_cannot_be_opened_again_is_told_and_goes_on(tmp_path):
     assert (tmp_path / "moved" / "access.log").stat().st_size > 0
 
 
+async def test_a_log_that_cannot_be_opened_at_first_does_not_keep_it_from_serving(tmp_path):
+    path = tmp_path / "later" / "access.log"
+    async with started(access_log=str(path)) as main:
+        trouble = await main.hear()
+        assert isinstance(trouble, Trouble)
+        assert "lines are lost until it can" in trouble.text
+        assert await main.ask(*main.whole()) == Ack(1)
+        assert await main.answers(1) == {"x"}
+        path.parent.mkdir()
+        await main.say(ReopenLog())
+        await main.answers(1)
+        assert await main.ask(Drain()) == Drained()
+    assert path.read_bytes().splitlines()
+
+
 async def test_without_a_log_reopening_is_nothing():
     async with started() as main:
         assert await main.ask(ReopenLog(), *main.whole()) == Ack(1)
