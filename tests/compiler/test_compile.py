@@ -180,7 +180,7 @@ def test_a_path_that_no_request_can_have_is_refused() -> None:
     graph = graph_of(GATEWAY, climbing)
     assert compile_snapshot(graph).snapshot.rules == {}
     [problem] = graph.routes["HTTPRoute", Key("infra", "r")].problems
-    assert (problem.reason, problem.field) == ("UnsupportedValue", "spec.rules[0].matches[0].path")
+    assert (problem.reason, problem.field) == ("UnsupportedValue", "spec.rules[0].matches[0].path.value")
 
 
 def test_a_path_rewritten_twice_is_refused() -> None:
