@@ -9,21 +9,14 @@ from libc.stdint cimport uint32_t
 from fastroute.ext.bytemap cimport ByteMap
 from fastroute.ext.graveyard cimport Grave
 from fastroute.ext.head cimport Head
-from fastroute.ext.pool cimport Pool
+from fastroute.ext.node cimport Index, Node
 from fastroute.ext.rule cimport Match, Rule
 from fastroute.ext.slice cimport Arena, Slice
 
 
-cdef struct Node:               # one path
-    Node *parent                # in the tree; NULL elsewhere and at the root
-    const Match **matches       # smallest rank first
-    uint32_t count
-    uint32_t room
-    uint32_t number             # owns its children in the tree
-
 cdef struct Group:
     Grave grave
-    Pool pool                   # nodes, lists of matches, the hostname
+    Index index                 # its pool holds the nodes and the hostname, too
     Slice hostname              # of the routes; "" for those without
     Rule **rules                # each with a reference
     uint32_t rules_count

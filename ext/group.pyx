@@ -1,13 +1,12 @@
 # Filling a group and looking up in it.
 
 from libc.stdlib cimport calloc, free
-from libc.string cimport memchr, memcmp, memcpy, memmove
+from libc.string cimport memchr, memcpy
 
 from fastroute.ext.bytemap cimport bytemap_find, bytemap_free, bytemap_put, bytemap_start
 from fastroute.ext.graveyard cimport bury
-from fastroute.ext.match cimport match_takes
+from fastroute.ext.node cimport node_find, node_put
 from fastroute.ext.pool cimport pool_free_one, pool_start, pool_take
-from fastroute.ext.regex cimport pattern_matches
 from fastroute.ext.rule cimport PATH_EXACT, PATH_PREFIX, rule_ref, rule_unref
 
 cdef enum:
@@ -28,14 +27,15 @@ cdef Group *group_new(Slice hostname, uint32_t rules) except NULL:
     group.grave.dismantle = _dismantle
     bytemap_start(&group.exact)
     bytemap_start(&group.tree)
-    pool_start(&group.pool, min(rules * POOL_PER_RULE + hostname.size, <uint32_t> POOL_FIRST))
+    bytemap_start(&group.index.buckets)
+    pool_start(&group.index.pool, min(rules * POOL_PER_RULE + hostname.size, <uint32_t> POOL_FIRST))
     group.rules_room = rules
     group.rules = <Rule **> calloc(max(rules, <uint32_t> 1), sizeof(Rule *))
     if group.rules == NULL:
         free(group)
         raise MemoryError
     try:
-        name = <char *> pool_take(&group.pool, hostname.size + 1)
+        name = <char *> pool_take(&group.index.pool, hostname.size + 1)
     except MemoryError:
         group_unref(group)
         raise
@@ -58,10 +58,11 @@ cdef bint _dismantle(Grave *grave) noexcept nogil:
             break
         group.rules_count -= 1
         rule_unref(group.rules[group.rules_count])
-    if group.rules_count or not pool_free_one(&group.pool):
+    if group.rules_count or not pool_free_one(&group.index.pool):
         return False
     bytemap_free(&group.exact)
     bytemap_free(&group.tree)
+    bytemap_free(&group.index.buckets)
     free(group.rules)
     free(group)
     return True
@@ -70,45 +71,10 @@ cdef bint _dismantle(Grave *grave) noexcept nogil:
 # --- filling
 
 
-cdef int _compare(const Slice *a, const Slice *b) noexcept nogil:
-    cdef int order = memcmp(a.data, b.data, min(a.size, b.size))
-    return order if order else (a.size > b.size) - (a.size < b.size)
-
-
-cdef bint _before(const Match *a, const Match *b) noexcept nogil:
-    """Whether `a` is tried first; ranks are distinct, but for those who would make them otherwise: then by id."""
-    cdef int order = _compare(&a.rank, &b.rank)
-    return order < 0 or (order == 0 and _compare(&a.rule.id, &b.rule.id) < 0)
-
-
-cdef int _insert(Group *group, Node *node, const Match *match) except -1:
-    """Into the node's list, in the order of rank."""
-    cdef const Match **matches
-    cdef uint32_t low = 0
-    cdef uint32_t high = node.count
-    cdef uint32_t middle
-    if node.count == node.room:
-        node.room = 2 * node.room if node.room else 1
-        matches = <const Match **> pool_take(&group.pool, node.room * <uint32_t> sizeof(Match *))
-        if node.count:
-            memcpy(matches, node.matches, node.count * sizeof(Match *))
-        node.matches = matches
-    while low < high:
-        middle = (low + high) // 2
-        if _before(match, node.matches[middle]):
-            high = middle
-        else:
-            low = middle + 1
-    memmove(&node.matches[low + 1], &node.matches[low], (node.count - low) * sizeof(Match *))
-    node.matches[low] = match
-    node.count += 1
-    return 0
-
-
 cdef Node *_exact_node(Group *group, const Slice *path) except NULL:
     cdef Node *node = <Node *> bytemap_find(&group.exact, 0, path.data, path.size)
     if node == NULL:
-        node = <Node *> pool_take(&group.pool, sizeof(Node))
+        node = <Node *> pool_take(&group.index.pool, sizeof(Node))
         bytemap_put(&group.exact, 0, path.data, path.size, node)
     return node
 
@@ -116,7 +82,7 @@ cdef Node *_exact_node(Group *group, const Slice *path) except NULL:
 cdef Node *_child(Group *group, Node *parent, const char *element, uint32_t size) except NULL:
     cdef Node *node = <Node *> bytemap_find(&group.tree, parent.number, element, size)
     if node == NULL:
-        node = <Node *> pool_take(&group.pool, sizeof(Node))
+        node = <Node *> pool_take(&group.index.pool, sizeof(Node))
         node.parent = parent
         group.nodes += 1
         node.number = group.nodes
@@ -157,19 +123,11 @@ cdef int group_add(Group *group, Rule *rule) except -1:
             node = _prefix_node(group, &match.path)
         else:
             node = &group.expressions
-        _insert(group, node, match)
+        node_put(&group.index, node, match)
     return 0
 
 
 # --- looking up
-
-
-cdef const Match *_taking(const Node *node, const Head *head, Arena *arena) noexcept nogil:
-    cdef uint32_t i
-    for i in range(node.count):
-        if match_takes(node.matches[i], head, arena):
-            return node.matches[i]
-    return NULL
 
 
 cdef const Node *_deepest(const Group *group, const Slice *path) noexcept nogil:
@@ -194,30 +152,22 @@ cdef const Node *_deepest(const Group *group, const Slice *path) noexcept nogil:
     return node
 
 
-cdef const Match *_matching_expression(const Node *node, const Head *head, Arena *arena) noexcept nogil:
-    cdef const Match *match
-    cdef uint32_t i
-    for i in range(node.count):
-        match = node.matches[i]
-        if match_takes(match, head, arena) and pattern_matches(match.pattern, head.path.data, head.path.size):
-            return match
-    return NULL
-
-
 cdef const Match *group_find(const Group *group, const Head *head, Arena *arena) noexcept nogil:
     cdef const Match *match
     cdef const Node *node
     if group.exact.used:
         node = <const Node *> bytemap_find(&group.exact, 0, head.path.data, head.path.size)
         if node != NULL:
-            match = _taking(node, head, arena)
+            match = node_find(&group.index, node, head, arena)
             if match != NULL:
                 return match
     node = _deepest(group, &head.path)
     while node != NULL:
-        if node.count:
-            match = _taking(node, head, arena)
+        if node.plain.count:
+            match = node_find(&group.index, node, head, arena)
             if match != NULL:
                 return match
         node = node.parent
-    return _matching_expression(&group.expressions, head, arena)
+    if group.expressions.plain.count == 0:
+        return NULL
+    return node_find(&group.index, &group.expressions, head, arena)

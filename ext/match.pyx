@@ -3,12 +3,13 @@
 # one counts, as received (escapes are not decoded); one without "=" has an empty value.
 
 from libc.stdint cimport uint32_t
-from libc.string cimport memchr, memcmp
+from libc.string cimport memchr, memcmp, memcpy
 
-from fastroute.ext.fieldlist cimport join_slices, same_name
+from fastroute.ext.fieldlist cimport same_name
+from fastroute.ext.head cimport Field
 from fastroute.ext.regex cimport pattern_matches
 from fastroute.ext.rule cimport ValueTest
-from fastroute.ext.slice cimport Slice
+from fastroute.ext.slice cimport arena_take
 
 
 cdef bint _equal(const Slice *a, const Slice *b) noexcept nogil:
@@ -21,56 +22,84 @@ cdef bint _passes(const ValueTest *test, const Slice *value) noexcept nogil:
     return _equal(&test.value, value)
 
 
-cdef bint _header(const ValueTest *test, const Head *head, Arena *arena) noexcept nogil:
-    """Whether the header passes; one that is absent does not, and neither does a list that the arena cannot hold."""
-    cdef Slice value
-    cdef Slice parts[3]
-    cdef bint found = False
+cdef bint _joined(const Slice *name, const Head *head, uint32_t size, Arena *arena, Slice *value) noexcept nogil:
+    """The values of several lines, `size` bytes with the commas between them."""
+    cdef char *out = <char *> arena_take(arena, size)
+    cdef bint first = True
+    cdef const Field *field
     cdef uint32_t i
+    if out == NULL:
+        return False
+    value.data = out
+    value.size = size
     for i in range(head.fields_count):
-        if not same_name(&test.name, &head.fields[i].name):
-            continue
-        if not found:
-            value = head.fields[i].value
-            found = True
-            continue
-        parts[0], parts[2] = value, head.fields[i].value
-        parts[1].data = b","
-        parts[1].size = 1
-        if join_slices(&value, arena, parts, 3) < 0:
-            return False
-    return found and _passes(test, &value)
+        field = &head.fields[i]
+        if same_name(name, &field.name):
+            if not first:
+                out[0] = c','
+                out += 1
+            first = False
+            memcpy(out, field.value.data, field.value.size)
+            out += field.value.size
+    return True
 
 
-cdef bint _parameter(const ValueTest *test, const Head *head) noexcept nogil:
+cdef bint header_value(const Slice *name, const Head *head, Arena *arena, Slice *value) noexcept nogil:
+    cdef uint32_t i, lines = 0, size = 0
+    for i in range(head.fields_count):
+        if same_name(name, &head.fields[i].name):
+            value[0] = head.fields[i].value
+            size += value.size + 1
+            lines += 1
+    return lines == 1 or (lines > 1 and _joined(name, head, size - 1, arena, value))
+
+
+cdef bint parameter_value(const Slice *name, const Head *head, Slice *value) noexcept nogil:
     cdef const char *at = head.query.data
     cdef const char *end = at + head.query.size
     cdef const char *stop
     cdef const char *equals
-    cdef Slice name, value
+    cdef Slice found
     while at < end:
         stop = <const char *> memchr(at, c'&', end - at)
         if stop == NULL:
             stop = end
         equals = <const char *> memchr(at, c'=', stop - at)
-        name.data = at
-        name.size = <uint32_t> ((equals if equals != NULL else stop) - at)
-        if _equal(&test.name, &name):
+        found.data = at
+        found.size = <uint32_t> ((equals if equals != NULL else stop) - at)
+        if _equal(name, &found):
             value.data = equals + 1 if equals != NULL else stop
             value.size = <uint32_t> (stop - value.data)
-            return _passes(test, &value)
+            return True
         at = stop + 1
     return False
 
 
-cdef bint match_takes(const Match *match, const Head *head, Arena *arena) noexcept nogil:
+cdef bint _headers_pass(const Match *match, const Head *head, Arena *arena) noexcept nogil:
+    cdef uint32_t used = arena.used         # what is joined is needed for one test only
+    cdef Slice value
+    cdef bint passed
     cdef uint32_t i
-    if match.method.size and not _equal(&match.method, &head.method):
-        return False
     for i in range(match.headers_count):
-        if not _header(&match.headers[i], head, arena):
-            return False
-    for i in range(match.query_count):
-        if not _parameter(&match.query[i], head):
+        passed = header_value(&match.headers[i].name, head, arena, &value) and _passes(&match.headers[i], &value)
+        arena.used = used
+        if not passed:
             return False
     return True
+
+
+cdef bint _query_passes(const Match *match, const Head *head) noexcept nogil:
+    cdef Slice value
+    cdef uint32_t i
+    for i in range(match.query_count):
+        if not (parameter_value(&match.query[i].name, head, &value) and _passes(&match.query[i], &value)):
+            return False
+    return True
+
+
+cdef bint match_takes(const Match *match, const Head *head, Arena *arena) noexcept nogil:
+    if match.method.size and not _equal(&match.method, &head.method):
+        return False
+    if not _headers_pass(match, head, arena) or not _query_passes(match, head):
+        return False
+    return match.pattern == NULL or pattern_matches(match.pattern, head.path.data, head.path.size)

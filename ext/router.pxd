@@ -30,8 +30,8 @@ cdef struct Decision:
     uint32_t match              # index of the match in the rule
 
 # `socket` is the index that these tables gave the (address, port) the request came in on (Tables.socket_index); one
-# that is out of range has no listeners. Costs the same for one rule and for 5,000; allocates nothing but in the arena;
-# never fails.
+# that is out of range has no listeners. Costs the same for one rule and for 5,000; allocates nothing but in the arena,
+# which it leaves as it was; never fails.
 cdef void find_rule(const Routes *routes, uint32_t socket, const Head *head, Arena *arena,
                     Decision *decision) noexcept nogil
 

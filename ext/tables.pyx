@@ -114,15 +114,16 @@ cdef class Tables:
         id = None if decision.rule == NULL else slice_bytes(&decision.rule.id).decode()
         return id, decision.match, decision.prefix, decision.listener_port, reason_name(decision.reason).decode()
 
-    def seconds(self, int socket, str host not None, list paths not None, uint32_t rounds) -> float:
+    def seconds(self, int socket, str host not None, list paths not None, uint32_t rounds, list headers not None) -> float:
         """Processor time of `rounds` look-ups of GET requests, for each of `paths` in turn."""
         cdef list scratches = [Scratch(64 * 1024) for _ in paths]
         cdef Scratch scratch
         cdef Decision decision
         cdef uint32_t i
         cdef clock_t began
+        headers = [("Host", host), ("User-Agent", "x"), ("Accept", "*/*"), *headers]
         for scratch, path in zip(scratches, paths):
-            scratch.request("GET", path, None, host, (("Host", host), ("User-Agent", "bench"), ("Accept", "*/*")))
+            scratch.request("GET", path, None, host, headers)
         began = clock()
         for i in range(rounds):
             scratch = <Scratch> scratches[i % <uint32_t> len(scratches)]

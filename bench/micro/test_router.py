@@ -16,7 +16,7 @@ from fastroute.ext.forwarded import Forwarding
 from fastroute.ext.graveyard import collect
 from fastroute.ext.tables import TableBuilder, Tables, Upstreams
 from fastroute.publication import RuleSlots
-from fastroute.snapshot import PathMatch, Rule
+from fastroute.snapshot import PathMatch, Rule, ValueMatch
 
 ROUNDS = 100_000
 MANY = 5_000
@@ -36,25 +36,33 @@ def hostname(number: int) -> Rule:
     return prefix_rule(number, "", hostnames=(f"app-{number}.team-{number % 50}.example.com",))
 
 
-def tables_of(kind: str, count: int) -> Tables:
-    return build(
-        [a_listener()], [{"prefix": prefix, "exact": exact, "hostname": hostname}[kind](i) for i in range(count)]
+def header(number: int) -> Rule:
+    route = f"team-{number}/route"
+    return a_rule(
+        route, a_match(PathMatch("PathPrefix", ""), headers=(ValueMatch("x-app", str(number)),), place=(route, 0, 0))
     )
 
 
+KINDS = {"prefix": prefix, "exact": exact, "hostname": hostname, "header": header}
+
+
+def tables_of(kind: str, count: int) -> Tables:
+    return build([a_listener()], [KINDS[kind](number) for number in range(count)])
+
+
 def best(tables: Tables, paths: list[str], host: str = "app-17.team-17.example.com") -> float:
-    return min(tables.seconds(0, host, paths, ROUNDS) for _ in range(7)) / ROUNDS
+    return min(tables.seconds(0, host, paths, ROUNDS, [("X-App", "17")]) for _ in range(7)) / ROUNDS
 
 
-@pytest.mark.parametrize("kind", ["prefix", "exact", "hostname"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("count", [18, MANY])
 def test_match(benchmark: BenchmarkFixture, kind: str, count: int) -> None:
     """One path, again and again."""
     tables = tables_of(kind, count)
-    benchmark(tables.seconds, 0, "app-17.team-17.example.com", ["/team-17/app-17"], ROUNDS)
+    benchmark(tables.seconds, 0, "app-17.team-17.example.com", ["/team-17/app-17"], ROUNDS, [("X-App", "17")])
 
 
-@pytest.mark.parametrize("kind", ["prefix", "exact", "hostname"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_many_routes_cost_what_few_do(kind: str) -> None:
     few, many = tables_of(kind, 18), tables_of(kind, MANY)
     path = ["/team-17/app-17"]

@@ -1,5 +1,7 @@
 """Which rule takes a request: against the plain matcher of explain, and case by case where the rules are subtle."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +15,7 @@ from snapshots import (
     prefix_rule,
     requests,
     snapshots,
+    value_matches,
 )
 
 from fastroute.explain.matching import find_listener, find_rule
@@ -34,7 +37,7 @@ def expected(snapshot: Snapshot, request: Request, at: Listener) -> tuple[str | 
     return (found.rule.id, found.index, prefix, listener.spec_port, "none")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(snapshots(), st.lists(requests(), min_size=1, max_size=8))
 def test_takes_what_the_plain_matcher_takes(snapshot: Snapshot, asked: list[Request]) -> None:
     tables = build(snapshot.listeners.values(), snapshot.rules.values())
@@ -255,6 +258,59 @@ def test_thousands_of_matches_on_one_path_keep_their_order() -> None:
     for number in (0, 250, 499):
         request = Request(method="GET", scheme="http", authority="h", path="/same", headers=(("x", str(number)),))
         assert look_up(build([a_listener()], reversed(rules)), request, a_listener())[0] == rules[number].id
+
+
+CROWD = st.lists(
+    st.tuples(
+        st.sampled_from((None, "GET", "POST")),
+        value_matches(("x-one", "x-two", "x-three")),
+        value_matches(("one", "two")),
+        st.sampled_from(("PathPrefix", "RegularExpression")),
+    ),
+    min_size=5,
+    max_size=40,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(CROWD, st.lists(requests(), min_size=1, max_size=8))
+def test_a_crowd_on_one_path_is_told_apart(crowd: list[Any], asked: list[Request]) -> None:
+    """Dozens of matches of one path, which differ by headers, query parameters and method only."""
+    rules = [
+        a_rule(
+            f"ns/{number:02}",
+            a_match(
+                PathMatch(kind, "" if kind == "PathPrefix" else ".*"), method, headers, query, place=(f"{number:02}",)
+            ),
+        )
+        for number, (method, headers, query, kind) in enumerate(crowd)
+    ]
+    snapshot = Snapshot(listeners={LISTENER: a_listener()}, rules={rule.id: rule for rule in rules})
+    tables = build([a_listener()], rules)
+    for request in asked:
+        assert look_up(tables, request, a_listener()) == expected(snapshot, request, a_listener())
+
+
+def test_more_headers_than_can_be_told_apart_at_once() -> None:
+    rules = [
+        rule_at(f"ns/{number:02}", "PathPrefix", "", headers=(ValueMatch(f"x-{number}", "1"),)) for number in range(30)
+    ]
+    for number in (0, 5, 12, 29):
+        assert winner(rules, headers=((f"X-{number}", "1"),)) == f"ns/{number:02}"
+    assert winner(rules, headers=(("X-7", "1"), ("X-9", "1"))) == "ns/07"
+    assert winner(rules, headers=(("X-7", "2"),)) == ""
+
+
+def test_a_header_of_many_lines_is_one_value() -> None:
+    lines = tuple(("X", str(number)) for number in range(150))
+    value = ",".join(value for _, value in lines)
+    rules = [
+        rule_at(f"ns/{number}", "PathPrefix", "", headers=(ValueMatch("x", f"{value}{number or ''}"),))
+        for number in range(9)
+    ]
+    assert winner(rules, headers=lines) == "ns/0"
+    expression = [rule_at("ns/a", "PathPrefix", "", headers=(ValueMatch("x", "0,.*,149", "RegularExpression"),))]
+    assert winner(expression, headers=lines) == "ns/a"
 
 
 def test_an_expression_that_re2_refuses_changes_nothing() -> None:
