@@ -11,6 +11,7 @@ from itertools import chain
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from fastroute.compiler.backends import backends_of
 from fastroute.compiler.endpoints import endpoints_of
@@ -58,13 +59,12 @@ def compile_snapshot(graph: Graph, port_offset: int = 0, previous: Compiled = NO
     compilation = _Compilation(previous.parts)
     serving = sorted(_serving(graph.gateways.values(), port_offset), key=lambda pair: pair[0].id)
     parts = {listener.id: compilation.listener_rules(listener, node) for listener, node in serving}
-    before = previous.snapshot
-    unchanged = _same(parts, previous.parts)
-    snapshot = Snapshot(
-        listeners=before.listeners if unchanged else {listener.id: listener for listener, _ in serving},
-        rules=before.rules if unchanged else _merged(parts.values()),
-        endpoints=before.endpoints if graph.backends is previous.backends else endpoints_of(graph.backends),
-    )
+    snapshot = previous.snapshot
+    if not _same(parts, previous.parts):
+        listeners = {listener.id: listener for listener, _ in serving}
+        snapshot = replace(snapshot, listeners=listeners, rules=_merged(parts.values()))
+    if graph.backends is not previous.backends:
+        snapshot = replace(snapshot, endpoints=endpoints_of(graph.backends))
     return Compiled(snapshot=snapshot, parts=parts, backends=graph.backends, rules_made=compilation.rules_made)
 
 

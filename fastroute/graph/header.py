@@ -5,7 +5,9 @@ requests to others. Host is the authority of the request: it can be set, and is 
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 
 from fastroute.graph import conditions
 from fastroute.graph.node import Problem
@@ -32,9 +34,11 @@ def header_problems(filter_: HTTPRouteFilter, field: str) -> Iterator[Problem]:
     """`field`: where the filter stands."""
     if (request := filter_.request_header_modifier) is not None:
         yield from _framing(request, f"{field}.requestHeaderModifier")
+        yield from _at_once(request, f"{field}.requestHeaderModifier")
         yield from _host(request, f"{field}.requestHeaderModifier")
     if (response := filter_.response_header_modifier) is not None:
         yield from _framing(response, f"{field}.responseHeaderModifier")
+        yield from _at_once(response, f"{field}.responseHeaderModifier")
 
 
 def _framing(modifier: HTTPHeaderFilter, field: str) -> Iterator[Problem]:
@@ -42,6 +46,19 @@ def _framing(modifier: HTTPHeaderFilter, field: str) -> Iterator[Problem]:
     if framing := [name for name in named if name.lower() in FRAMING_FIELDS]:
         what = f"{', '.join(framing)} frames the message or the connection and is not a route's to change."
         yield conditions.unsupported_value(what, field)
+
+
+def _at_once(modifier: HTTPHeaderFilter, field: str) -> Iterator[Problem]:
+    """One action a name: what several of them would mean is not said anywhere (GEP-1323)."""
+    actions = (
+        {header.name.lower() for header in modifier.set},
+        {header.name.lower() for header in modifier.add},
+        {name.lower() for name in modifier.remove},
+    )
+    counts = Counter(chain.from_iterable(actions))
+    if twice := sorted(name for name, count in counts.items() if count > 1):
+        what = f"{', '.join(twice)} can be set, added to or removed, one of them."
+        yield conditions.unsupported_value(what, field, "Keep one action, or use a second filter on the backendRef.")
 
 
 def _host(modifier: HTTPHeaderFilter, field: str) -> Iterator[Problem]:
