@@ -38,6 +38,7 @@ def extension(path: Path) -> Extension:
 
 
 setup(
+    options={"build_ext": {"parallel": os.cpu_count() or 1}},
     ext_modules=cythonize(
         [extension(path) for path in sorted(Path("ext").glob("*.pyx"))],
         nthreads=os.cpu_count() or 1,
