@@ -67,7 +67,8 @@ def decode(text: str, file: str, line: int = 1, *, json: bool = False) -> tuple[
         values = parse_json(text) if json else parse(text)
     except MalformedError as error:
         at = None if error.line is None else error.line + line - 1
-        problem = ManifestProblem(file=file, line=at, column=error.column, message=error.message)
+        message = f"is not valid {'JSON' if json else 'YAML'}: {error.message}"
+        problem = ManifestProblem(file=file, line=at, column=error.column, message=message)
         return (Entry(problems=(problem,), line=line),)
     source = _Source(text, file, line)
     return tuple(
@@ -180,7 +181,7 @@ def _problems(
                 line=line,
                 column=column,
                 message=fault.message,
-                fix=fault.fix,
+                fix=_fix(fault),
                 field=field_name(fault.path),
                 kind=kind if key else None,
                 namespace=key.namespace if key else None,
@@ -188,3 +189,10 @@ def _problems(
             )
         )
     return tuple(problems)
+
+
+def _fix(fault: Fault) -> str | None:
+    if fault.fix is None:
+        return None
+    name = fault.path[-1] if fault.path else 0
+    return f"{name}: {fault.fix}" if isinstance(name, str) else f"- {fault.fix}"

@@ -85,7 +85,7 @@ def parse_json(text: str) -> list[Any]:
     try:
         return [_without_nulls(msgspec.json.decode(text))]
     except msgspec.DecodeError as error:
-        message = str(error)
+        message = str(error).removeprefix("JSON is malformed: ")
         at = _BYTE.search(message)
         if at is None:
             raise MalformedError(message) from None

@@ -15,7 +15,7 @@ class Fault(NamedTuple):
 
     path: Path
     message: str  # "must be an integer from 0 to 1000000, got -1"
-    fix: str | None = None  # what to write instead, if there is one answer
+    fix: str | None = None  # the value to write instead, if there is one answer
 
 
 class ManifestProblem(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +29,7 @@ class ManifestProblem(msgspec.Struct, frozen=True, kw_only=True):
     namespace: str | None = None  # "" for a cluster-scoped kind
     name: str | None = None
     field: str | None = None  # "spec.rules[0].backendRefs[0].weight"
-    fix: str | None = None
+    fix: str | None = None  # the field as it should be, in YAML
 
     def __str__(self) -> str:
         parts = [":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)]

@@ -183,7 +183,7 @@ def unknown_fields(schema: Any, value: Any) -> Iterator[Fault]:
             else:
                 near = _nearest(name, tuple(schema.fields))
                 hint = f": did you mean {near}?" if near else ""
-                inner = iter((Fault((), f"is not a field of this API and has no effect{hint}", near),))
+                inner = iter((Fault((), f"is not a field of this API and has no effect{hint}"),))
             for fault in inner:
                 yield fault._replace(path=(name, *fault.path))
     elif isinstance(schema, List) and isinstance(value, list):

@@ -122,7 +122,8 @@ BROKEN = [
     (HTTP_ROUTE, "kind: HTTPRoute", "kind: [HTTPRoute]", "x.yaml:2:1: kind: must be a string"),
     (HTTP_ROUTE, "metadata:\n  name: fruits\n  namespace: infra\n", "", "x.yaml:1:1: metadata: is required"),
     (HTTP_ROUTE, HTTP_ROUTE, "- a\n- b\n", "x.yaml:1:1: must be a mapping with apiVersion, kind and metadata"),
-    (HTTP_ROUTE, "spec:\n", "spec: [\n", "x.yaml:8:5: while parsing a flow node, did not find expected node content"),
+    (HTTP_ROUTE, "spec:\n", "spec: [\n",
+     "x.yaml:8:5: is not valid YAML: while parsing a flow node, did not find expected node content"),
 ]  # fmt: skip
 
 
@@ -210,7 +211,7 @@ def test_json_is_read_and_its_faults_are_found():
     [entry] = decode(text.replace("\\ud83d\\ude00", "_"), "x.json", json=True)
     assert (entry.problems[0].line, entry.problems[0].column) == (2, 15)
     [entry] = decode(text[:-1], "x.json", json=True)
-    assert str(entry.problems[0]) == "x.json: Input data was truncated"
+    assert str(entry.problems[0]) == "x.json: is not valid JSON: Input data was truncated"
 
 
 def test_nothing_is_nothing():
@@ -218,10 +219,11 @@ def test_nothing_is_nothing():
 
 
 FIXES = [
-    ("port: 8080", 'port: "8080"', "8080"),
-    ("name: apples", "name: yes", '"true"'),
-    ("type: PathPrefix", "type: pathprefix", "PathPrefix"),
-    ("k8s.io/v1", "k8s.io/v1alpha2", "gateway.networking.k8s.io/v1"),
+    ("port: 8080", 'port: "8080"', "port: 8080"),
+    ("name: apples", "name: yes", 'name: "true"'),
+    ("type: PathPrefix", "type: pathprefix", "type: PathPrefix"),
+    ("k8s.io/v1", "k8s.io/v1alpha2", "apiVersion: gateway.networking.k8s.io/v1"),
+    ("  rules:", "  hostnames: [7]\n  rules:", '- "7"'),
     ("port: 8080", "port: 0", None),
 ]
 
