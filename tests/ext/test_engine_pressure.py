@@ -19,8 +19,14 @@ GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n01234567890123456789"
 
 
+# A sanitizer keeps freed memory for a while: what is in memory says nothing then.
+SANITIZED = "libasan" in os.environ.get("LD_PRELOAD", "")
+
+
 def resident() -> int:
-    """Bytes of this process in memory."""
+    """Bytes of this process in memory; 0 under a sanitizer."""
+    if SANITIZED:
+        return 0
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
