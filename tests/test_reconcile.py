@@ -1,5 +1,6 @@
 """The loop: what reaches the data plane and the statuses after a change, a burst, and a failure."""
 
+import gc
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ import trio.testing
 from worlds import APPLES, BANANAS, FRUITS, GATEWAY, grant, route, service, world
 
 from fastroute import reconcile as loop
+from fastroute.graph.node import Graph
 from fastroute.metrics import Metrics
 from fastroute.publication import Decoder, Downward, EndpointUpdate, apply, difference, encode, publication
 from fastroute.resources.core import EndpointSlice
@@ -255,6 +257,37 @@ async def test_a_change_that_cannot_be_worked_in_is_built_from_nothing(
         await one.settle(2)
         assert one.shares() == [None, None]
         assert "everything is built anew" in caplog.text
+
+
+async def test_a_first_pass_that_fails_leaves_the_next_to_serve(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    compile_snapshot = loop.compile_snapshot
+
+    def broken(graph: Graph, *others: Any) -> Any:
+        assert len(graph.gateways) > 1, "a defect that one Gateway alone has"
+        return compile_snapshot(graph, *others)
+
+    monkeypatch.setattr(loop, "compile_snapshot", broken)
+    one = Running(GATEWAY)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(loop.reconcile, one.source, one.workers, one.log, GraphSettings(), one.metrics)
+        await one.settle(0)
+        assert "a defect that one Gateway alone has" in caplog.text
+        one.source.put(GATEWAY.replace("web", "api").replace("8080", "8081"))
+        await one.settle(1)
+        assert len(one.workers.serving.listeners) == 2
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_is_kept_is_left_alone_by_the_collector(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "MANY", 1)
+    gc.unfreeze()
+    async with running(GATEWAY):
+        assert gc.get_freeze_count() == 0
+    async with running(GATEWAY, FRUITS):
+        assert gc.get_freeze_count() > 0
+    gc.unfreeze()
 
 
 async def test_an_object_that_goes_is_forgotten() -> None:
