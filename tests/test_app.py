@@ -47,6 +47,19 @@ async def test_broken_manifests_and_taken_ports_do_not_keep_it_from_being_ready(
             assert await served.health("/readyz") == 200
 
 
+async def test_a_port_that_becomes_free_is_served(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        async with serving(tmp_path, "--port-offset", str(port - 80)):
+            taken.close()
+            load = Load(port, "/fruits", keep=False)
+            with trio.fail_after(8):
+                while not load.answers:
+                    with trio.move_on_after(0.2):
+                        await load.run(1)
+            assert load.answers[0].status == 200
+
+
 async def test_ctrl_c_drains(tmp_path):
     async with serving(tmp_path) as served:
         served.process.send_signal(signal.SIGINT)

@@ -1,0 +1,94 @@
+"""/metrics of a gateway that has been through something: every family that is promised, and the right numbers."""
+
+import re
+import socket
+
+import trio
+from e2e.serving import GRANT, SERVICE, serving
+from load import Load, loaded
+
+PROMISED = """
+http_requests_total http_request_duration_seconds upstream_connect_seconds connections local_responses_total
+retries_total config_version config_apply_seconds propagation_seconds endpoint_lag_seconds refused_references
+reference_grant_changes_total status_writes_total worker_restarts_total build_info
+""".split()  # noqa: SIM905
+
+
+def families(samples):
+    """Names without labels and without what histograms add."""
+    return {re.sub(r"(_bucket|_count|_sum)?(\{.*)?$", "", name) for name in samples}
+
+
+def labelled(samples, name):
+    """Values of a family by its labels."""
+    found = {}
+    for sample, value in samples.items():
+        if sample.startswith(f"fastroute_{name}{{"):
+            found[frozenset(re.findall(r'(\w+)="([^"]*)"', sample))] = value
+    return found
+
+
+async def test_every_promised_family_counts(tmp_path):
+    async with serving(tmp_path) as served:
+        before = await served.metrics()
+        async with loaded(Load(served.port, "/fruits"), 4):
+            await trio.sleep(0.2)
+            async with served.applied():
+                served.world.remove("grant")
+            await trio.sleep(0.1)
+            with socket.create_server(("127.0.0.1", 0)) as probe:
+                dead = probe.getsockname()[1]
+            async with served.applied():
+                served.world.write("apples", SERVICE, name="apples", port=dead)
+            await trio.sleep(0.1)
+        async with loaded(Load(served.port, "/nowhere"), 1):
+            await trio.sleep(0.1)
+        samples = await served.metrics()
+    # No other endpoint was there to retry at, so retries_total has no series yet.
+    assert {f"fastroute_{name}" for name in PROMISED} - families(samples) == {"fastroute_retries_total"}
+
+    def grown(name):
+        return samples[f"fastroute_{name}"] - before[f"fastroute_{name}"]
+
+    assert grown("propagation_seconds_count") == 2
+    assert grown("endpoint_lag_seconds_count") >= 1
+    assert grown("reference_grant_changes_total") == 1
+    assert grown("status_writes_total") == 1
+    route = {("route", "apples/fruits"), ("route_kind", "HTTPRoute")}
+    assert labelled(samples, "refused_references") == {frozenset(route): 1}
+    assert labelled(before, "refused_references") == {}
+    rule = route | {("gateway", "infra/edge"), ("listener", "proxy"), ("rule", "0")}
+    counts = labelled(samples, "http_requests_total")
+    bananas, apples = ({*rule, ("backend", f"{name}/{name}:80")} for name in ("bananas", "apples"))
+    assert {frozenset(labels) for labels in counts} == {
+        frozenset({*bananas, ("code", "200")}),
+        frozenset({*bananas, ("code", "500")}),
+        frozenset({*apples, ("code", "200")}),
+        frozenset({*apples, ("code", "503")}),
+        frozenset({*((name, "") for name, _ in bananas), ("code", "404")}),
+    }
+    reasons = {value for labels in labelled(samples, "local_responses_total") for _, value in labels}
+    assert reasons == {"reference_refused", "connect_failed", "no_rule"}
+
+
+async def test_more_series_than_allowed_count_as_other(tmp_path):
+    async with serving(tmp_path, "--metrics-series", "1") as served:
+        async with loaded(Load(served.port, "/fruits"), 4) as load:
+            await trio.sleep(0.2)
+        samples = await served.metrics()
+    counts = labelled(samples, "http_requests_total")
+    assert sum(counts.values()) == len(load.answers)
+    assert len(counts) == 2
+    assert any(("route", "other") in labels for labels in counts)
+
+
+async def test_edits_of_a_grant_that_change_nothing_are_still_seen(tmp_path):
+    async with serving(tmp_path) as served:
+        served.world.write("grant", GRANT + "---\n", namespace="apples", service="bananas")
+        served.world.write(
+            "other", GRANT.replace("name: fruits", "name: other"), namespace="elsewhere", service="bananas"
+        )
+        with trio.fail_after(5):
+            while (await served.metrics())["fastroute_reference_grant_changes_total"] != 2:  # noqa: ASYNC110
+                await trio.sleep(0.02)
+        assert (await served.metrics())["fastroute_config_version"] == 1
