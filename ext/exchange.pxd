@@ -7,6 +7,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastroute.ext.body cimport Body
 from fastroute.ext.buffer cimport Buffer
+from fastroute.ext.router cimport Listener
 from fastroute.ext.slice cimport Slice
 from fastroute.ext.tables cimport Endpoint, Rule, Target
 
@@ -60,6 +61,7 @@ cdef struct Exchange:
     Body request_body
     Body response_body
     Rule *rule                  # counted; NULL: none took it
+    Listener *listener          # counted; only where it took the request and no rule did
     Target *target              # in `rule`; NULL: none was chosen
     Endpoint *tried[TRIES_MOST]  # counted; the last one is the one in use
     char *request               # the head as sent upstream: kept until the first byte of an answer

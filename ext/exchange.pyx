@@ -5,6 +5,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 from fastroute.ext.buffer cimport buffer_free
+from fastroute.ext.router cimport listener_unref
 from fastroute.ext.tables cimport endpoint_unref, rule_unref
 
 cdef enum:
@@ -32,6 +33,8 @@ cdef void exchange_give(ExchangeList *spare, Exchange *exchange) noexcept nogil:
         endpoint_unref(exchange.tried[i])
     if exchange.rule is not NULL:
         rule_unref(exchange.rule)
+    if exchange.listener is not NULL:
+        listener_unref(exchange.listener)
     if exchange.request is not <char *> exchange.request_inline:
         free(exchange.request)
     if exchange.text is not <char *> exchange.text_inline:

@@ -75,6 +75,9 @@ cdef void write_line(Reactor r, Connection *c, Exchange *x) noexcept nogil:
         line.route = x.rule.route
         line.route_kind = x.rule.route_kind
         line.rule = x.rule.name
+    elif x.listener is not NULL:
+        line.gateway = x.listener.gateway
+        line.listener = x.listener.name
     if x.target is not NULL:
         line.backend = x.target.name
     line.client = x.log_client

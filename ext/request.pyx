@@ -28,7 +28,7 @@ from fastroute.ext.reason cimport (
 )
 from fastroute.ext.record cimport record_request
 from fastroute.ext.refusal cimport refusal_status
-from fastroute.ext.router cimport Decision, find_rule
+from fastroute.ext.router cimport Decision, find_rule, listener_ref
 from fastroute.ext.slice cimport Slice
 from fastroute.ext.tables cimport Rule, rule_ref
 from fastroute.ext.write cimport write_request
@@ -66,6 +66,9 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Head *head) noexcept nogi
     record_request(r, x, head, client, request_id)
     rule = decision.rule
     if rule is NULL:
+        if decision.listener is not NULL:
+            listener_ref(decision.listener)
+            x.listener = decision.listener
         return answer_plainly(r, c, x, 404, decision.reason)
     rule_ref(rule)
     x.rule = rule

@@ -12,7 +12,8 @@ from fastroute.ext.slice cimport Arena, Slice
 
 cdef struct Listener:           # one block of memory with its strings
     Grave grave
-    Slice id
+    Slice gateway               # "ns/name"
+    Slice name
     Slice hostname              # "" takes every host
     uint16_t spec_port          # as in the Gateway
     HostTable groups            # by the routes' own hostnames; -> Group, each with a reference
@@ -24,6 +25,7 @@ cdef struct Routes:             # the flat lookup structure of one version
 
 cdef struct Decision:
     Rule *rule                  # NULL: nothing takes it. Borrowed: rule_ref it to keep it past the next install
+    Listener *listener          # NULL: none takes it. Borrowed, too
     uint16_t reason             # LocalReason when rule is NULL
     uint16_t listener_port      # spec port of the chosen listener (a redirect names it), 0 when none
     uint32_t prefix             # bytes of the path that the matched PathPrefix covers (for ReplacePrefixMatch)
@@ -35,10 +37,11 @@ cdef struct Decision:
 cdef void find_rule(const Routes *routes, uint32_t socket, const Head *head, Arena *arena,
                     Decision *decision) noexcept nogil
 
-# An empty listener, with one reference. MemoryError.
-cdef Listener *listener_new(Slice id, Slice hostname, uint16_t spec_port) except NULL
+# A listener without groups, with one reference. MemoryError.
+cdef Listener *listener_new(Slice gateway, Slice name, Slice hostname, uint16_t spec_port) except NULL
 cdef int listener_put(Listener *listener, Group *group) except -1               # takes a reference
-cdef void listener_unref(Listener *listener) noexcept nogil
+cdef void listener_ref(Listener *listener) noexcept nogil
+cdef void listener_unref(Listener *listener) noexcept nogil                     # to the graveyard at zero
 # Sockets without listeners, with one reference. MemoryError.
 cdef Routes *routes_new(uint32_t count) except NULL
 # Takes a reference; not when the socket has a listener of this hostname already.

@@ -19,18 +19,24 @@ cdef enum:
 # --- life
 
 
-cdef Listener *listener_new(Slice id, Slice hostname, uint16_t spec_port) except NULL:
-    cdef Listener *listener = <Listener *> calloc(1, sizeof(Listener) + id.size + hostname.size)
-    cdef char *text = <char *> (listener + 1)
+cdef char *_keep(Slice *kept, Slice text, char *into) noexcept nogil:
+    """Copies `text` to `into`; returns where the next one goes."""
+    memcpy(into, text.data, text.size)
+    kept.data, kept.size = into, text.size
+    return into + text.size
+
+
+cdef Listener *listener_new(Slice gateway, Slice name, Slice hostname, uint16_t spec_port) except NULL:
+    cdef Listener *listener = <Listener *> calloc(1, sizeof(Listener) + gateway.size + name.size + hostname.size)
+    cdef char *into = <char *> (listener + 1)
     if listener == NULL:
         raise MemoryError
     listener.grave.refs = 1
     listener.grave.dismantle = _dismantle_listener
     listener.spec_port = spec_port
-    memcpy(text, id.data, id.size)
-    listener.id.data, listener.id.size = text, id.size
-    memcpy(text + id.size, hostname.data, hostname.size)
-    listener.hostname.data, listener.hostname.size = text + id.size, hostname.size
+    into = _keep(&listener.gateway, gateway, into)
+    into = _keep(&listener.name, name, into)
+    _keep(&listener.hostname, hostname, into)
     hosts_start(&listener.groups)
     return listener
 
@@ -39,6 +45,10 @@ cdef int listener_put(Listener *listener, Group *group) except -1:
     hosts_put(&listener.groups, group.hostname, group)
     group.grave.refs += 1
     return 0
+
+
+cdef void listener_ref(Listener *listener) noexcept nogil:
+    listener.grave.refs += 1
 
 
 cdef void listener_unref(Listener *listener) noexcept nogil:
@@ -79,7 +89,7 @@ cdef int routes_put(Routes *routes, uint32_t socket, Listener *listener) except 
     if hosts_get(table, listener.hostname) != NULL:
         return 0
     hosts_put(table, listener.hostname, listener)
-    listener.grave.refs += 1
+    listener_ref(listener)
     return 0
 
 
@@ -113,18 +123,20 @@ cdef bint _dismantle_routes(Grave *grave) noexcept nogil:
 cdef void find_rule(const Routes *routes, uint32_t socket, const Head *head, Arena *arena,
                     Decision *decision) noexcept nogil:
     cdef HostWalk walk
-    cdef const Listener *listener = NULL
+    cdef Listener *listener = NULL
     cdef const Group *group
     cdef const Match *match = NULL
     decision.rule = NULL
+    decision.listener = NULL
     decision.reason = REASON_NO_LISTENER
     decision.listener_port = 0
     decision.prefix = decision.match = 0
     if socket < routes.count:
         walk_start(&walk, &routes.sockets[socket], head.host)
-        listener = <const Listener *> host_next(&walk)
+        listener = <Listener *> host_next(&walk)
     if listener == NULL:
         return
+    decision.listener = listener
     decision.reason = REASON_NO_RULE
     decision.listener_port = listener.spec_port
     walk_start(&walk, &listener.groups, head.host)

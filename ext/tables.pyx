@@ -345,7 +345,7 @@ cdef class TableBuilder:
             yield from self._build_listener(id, self.put.get(id), self._old_listener(id), self.groups.get(id, {}))
 
     def _build_listener(self, str id, source, ListenerHandle old, dict rebuilt):
-        cdef ListenerHandle listener = _listener_for(id, source, old)
+        cdef ListenerHandle listener = _listener_for(source, old)
         cdef GroupHandle handle
         cdef Group *group
         cdef uint32_t cursor = 0
@@ -429,13 +429,17 @@ cdef Group *_group_for(str hostname, uint32_t rules) except NULL:
     return group_new(_slice(hostname), rules)
 
 
-cdef ListenerHandle _listener_for(str id, source, ListenerHandle old):
+cdef ListenerHandle _listener_for(source, ListenerHandle old):
     """As put, or else as it was; without groups yet."""
     cdef ListenerHandle handle = ListenerHandle()
     if source is not None:
-        handle.listener = listener_new(_slice(id), _slice(source.hostname), source.spec_port)
+        handle.listener = listener_new(
+            _slice(source.gateway), _slice(source.name), _slice(source.hostname), source.spec_port
+        )
         handle.socket = (source.address, source.port)
     else:
-        handle.listener = listener_new(old.listener.id, old.listener.hostname, old.listener.spec_port)
+        handle.listener = listener_new(
+            old.listener.gateway, old.listener.name, old.listener.hostname, old.listener.spec_port
+        )
         handle.socket = old.socket
     return handle

@@ -467,7 +467,9 @@ async def test_own_answers_keep_the_connection(
             assert "connection" not in fields
             await client.send(request)
             assert (await client.response())[0] == status
-            assert [line["reason"] for line in rig.lines()] == [reason, reason]
+            lines = rig.lines()
+            assert [line["reason"] for line in lines] == [reason, reason]
+            assert all(line["gateway"] and line["listener"] for line in lines)
         else:
             assert await client.rest() == b""
 
