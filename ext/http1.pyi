@@ -47,6 +47,7 @@ class HeadReader:
         target: int = 8192,
         fields: int = 200,
         merge_slashes: bool = False,
+        arena: int | None = None,
     ) -> None: ...
     def read(self, data: Buffer) -> RequestHead | ResponseHead | Refused | None: ...
     def rewrite(

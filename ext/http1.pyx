@@ -101,7 +101,8 @@ cdef object as_response(const Head *head, int size):
 cdef class HeadReader:
     """Reads one head from a buffer that grows, as the engine does: `read` gives None while bytes are missing.
 
-    `response_to`: the method of the request that is answered; without it, requests are read.
+    `response_to`: the method of the request that is answered; without it, requests are read. `arena`: bytes of scratch
+    memory, instead of those that head_room asks for.
     """
 
     cdef Head head
@@ -112,11 +113,12 @@ cdef class HeadReader:
     cdef uint8_t method
 
     def __cinit__(self, response_to=None, *, uint32_t head=65536, uint32_t target=8192, uint32_t fields=200,
-                  bint merge_slashes=False):
+                  bint merge_slashes=False, arena=None):
         self.limits = HeadLimits(head, target, fields, merge_slashes)
+        cdef uint32_t size = head_room(&self.limits) if arena is None else arena
         self.response = response_to is not None
         self.method = METHODS.get(response_to, METHOD_OTHER)
-        self.arena = Arena(<char *> malloc(head_room(&self.limits)), head_room(&self.limits), 0)
+        self.arena = Arena(<char *> malloc(size), size, 0)
         if self.arena.base == NULL:
             raise MemoryError
 
