@@ -4,7 +4,7 @@ The same graph and statuses as in serving, with an Outcome in which every bind s
 `fastroute check -o json`; equal input gives an equal Report (no clock, no order but the objects').
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -12,6 +12,7 @@ import msgspec
 from fastroute.graph.build import build_graph
 from fastroute.graph.finding import Finding, find_problems
 from fastroute.lint import lint
+from fastroute.resources.decode import Id
 from fastroute.resources.problem import ManifestProblem
 from fastroute.resources.status_patch import StatusPatch
 from fastroute.resources.world import Resources
@@ -49,19 +50,27 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[Said, ...]
 
 
+LineOf = Callable[[str, Id, str], int | None]  # of a field of an object in a file, from 1; None: not known
+
+
+def _unknown(file: str, name: Id, field: str) -> int | None:
+    return None
+
+
 def check(
     resources: Resources,
     settings: GraphSettings,
     unread: Iterable[ManifestProblem] = (),
     doubts: Iterable[ManifestProblem] = (),
+    line: LineOf = _unknown,
 ) -> Report:
-    """`unread`: what the source could not use, `doubts`: what it warns of."""
+    """`unread`: what the source could not use, `doubts`: what it warns of, `line`: where it read what."""
     graph = build_graph(resources, settings)
     statuses = build_statuses(graph, everything_bound(graph))
     return Report(
         objects=tuple(_object(patch) for patch in statuses.patches.values()),
-        problems=(*map(_of_manifest, unread), *map(_of_finding, find_problems(graph))),
-        warnings=(*map(_of_manifest, doubts), *map(_of_finding, lint(resources, graph))),
+        problems=(*map(_of_manifest, unread), *(_of_finding(found, line) for found in find_problems(graph))),
+        warnings=(*map(_of_manifest, doubts), *(_of_finding(found, line) for found in lint(resources, graph))),
     )
 
 
@@ -92,14 +101,16 @@ def _of_manifest(problem: ManifestProblem) -> Said:
     )
 
 
-def _of_finding(finding: Finding) -> Said:
+def _of_finding(finding: Finding, line: LineOf) -> Said:
+    origin = finding.origin
+    found = line(origin.file, (finding.kind, finding.key), finding.field) if origin and finding.field else None
     return Said(
         object=ObjectName(finding.kind, finding.key.namespace, finding.key.name),
         condition=finding.condition,
         reason=finding.reason,
         message=finding.message,
         field=finding.field,
-        file=finding.origin.file if finding.origin else None,
-        line=finding.origin.line if finding.origin else None,
+        file=origin.file if origin else None,
+        line=found or (origin.line if origin else None),
         fix=finding.fix,
     )

@@ -65,8 +65,10 @@ def check(
     from fastroute.check import check as examine
     from fastroute.pages import check_page
 
-    store = _load(paths).store
-    report = examine(store.snapshot(), graph_settings(chosen), store.problems, store.warnings)
+    source = _load(paths)
+    store = source.store
+    settings = graph_settings(chosen)
+    report = examine(store.snapshot(), settings, store.problems, store.warnings, source.lines().find)
     if output is Output.json:
         _print_json(report)
     elif output is Output.yaml:

@@ -1,6 +1,6 @@
 """What `check` and `explain` say to people, as blocks of text.py.
 
-A check: the conditions as a table, then what to do about each problem (YAML that would mend it, to hand to its owner),
+A check: the conditions as a table, then each problem with its place and the YAML that would mend it (for its owner),
 then warnings. An explanation: the decision, its filters and shares, then why the near misses do not.
 """
 
@@ -25,10 +25,9 @@ def check_page(report: Report) -> Iterator[Block]:
     if report.objects:
         yield _conditions(report.objects)
     for problem in report.problems:
-        if problem.condition is None or problem.fix is not None:
-            yield Line(f"{_place(problem)}: {problem.message}", "red")
-            if problem.fix is not None:
-                yield Yaml(problem.fix)
+        yield Line(f"{_place(problem)}: {problem.message}", "red")
+        if problem.fix is not None:
+            yield Yaml(problem.fix)
     for warning in report.warnings:
         yield Line(f"warning: {_place(warning)}: {warning.message}", "yellow")
         if warning.fix is not None:

@@ -157,6 +157,7 @@ def test_check_as_json_has_the_shape_that_is_promised() -> None:
     assert problem["object"] == {"kind": "HTTPRoute", "namespace": "infra", "name": "payments"}
     assert problem["field"] == "spec.rules[1].backendRefs[0]"
     assert problem["file"] == str(REFUSED / "infra.yaml")
+    assert "name: refunds" in (REFUSED / "infra.yaml").read_text().splitlines()[problem["line"] - 1]
     conditions = report["objects"][1]["status"]["parents"][0]["conditions"]
     assert set(conditions[0]) == {"type", "status", "reason", "message", "observedGeneration"}
 

@@ -5,8 +5,11 @@ over several fields (cel.py). An object with any fault is not made. Other kinds 
 looked up only when there is something to say.
 """
 
+import copy
+import functools
 import logging
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
@@ -14,7 +17,7 @@ import msgspec
 from fastroute.resources import cel
 from fastroute.resources.core import ConfigMap, EndpointSlice, Namespace, Secret, Service
 from fastroute.resources.defaults import NAMESPACE, with_defaults
-from fastroute.resources.document import MalformedError, locate, parse, parse_json
+from fastroute.resources.document import MalformedError, Places, nearest, parse, parse_json, places
 from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, GRPCRoute, HTTPRoute
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import ReferenceGrant
@@ -59,6 +62,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[ManifestProblem, ...] = ()
     warnings: tuple[ManifestProblem, ...] = ()  # unknown fields: without effect, so not as the user thinks
     line: int = 1  # in the file
+    number: int = 0  # of the document in the text that was decoded, and where the object stands in that document
+    path: Path = ()
 
 
 def decode(text: str, file: str, line: int = 1, *, json: bool = False) -> tuple[Entry, ...]:
@@ -70,21 +75,32 @@ def decode(text: str, file: str, line: int = 1, *, json: bool = False) -> tuple[
         message = f"is not valid {'JSON' if json else 'YAML'}: {error.message}"
         problem = ManifestProblem(file=file, line=at, column=error.column, message=message)
         return (Entry(problems=(problem,), line=line),)
-    source = _Source(text, file, line)
+    source = _Source(file, line, _Text(text))
     return tuple(
-        entry
+        msgspec.structs.replace(entry, number=number, path=path)
         for number, value in enumerate(values)
         for path, item in _unpacked(value, ())
         if (entry := _entry(item, source.at(number, path))) is not None
     )
 
 
+class _Text:
+    """A text, and where its values stand: found out when it is first asked for, once for all objects of a List."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    @functools.cached_property
+    def places(self) -> list[Places]:
+        return places(self._text)
+
+
 class _Source(NamedTuple):
     """Where an object stands: document `number` of a text at `line` of a file, at `path` in it."""
 
-    text: str
     file: str
     line: int
+    text: _Text
     number: int = 0
     path: Path = ()
 
@@ -92,7 +108,8 @@ class _Source(NamedTuple):
         return self._replace(number=number, path=path)
 
     def position(self, path: Path) -> tuple[int, int | None]:
-        found = locate(self.text, self.number, self.path + path)
+        documents = self.text.places
+        found = nearest(documents[self.number], self.path + path) if documents else None
         return (found[0] + self.line - 1, found[1]) if found else (self.line, None)
 
 
@@ -130,7 +147,8 @@ def _entry(value: Any, source: _Source) -> Entry | None:
             warnings = _problems(unknown, source, value["kind"], key) if unknown else ()
             line = resource.origin.line if resource.origin else source.line
             return Entry(id=(value["kind"], resource.key), resource=resource, warnings=warnings, line=line)
-    return _broken(faults, source, value["kind"], key)
+        return _broken(faults, source, value["kind"], key)
+    return _broken((*faults, *_further(kind, value, faults, source)), source, value["kind"], key)
 
 
 def _unnamed(value: Any) -> Fault | None:
@@ -164,6 +182,28 @@ def _typed(kind: Kind, value: dict[str, Any], source: _Source) -> tuple[Resource
     return (None, faults) if faults else (resource, ())
 
 
+def _further(kind: Kind, value: dict[str, Any], faults: tuple[Fault, ...], source: _Source) -> Iterator[Fault]:
+    """What the rules over several fields say of an object with `faults`, as far as these leave them to be judged: the
+    faulty fields are taken out, and nothing is said about whatever holds one of them."""
+    rest = copy.deepcopy(value)
+    for fault in faults:
+        _take_out(rest, fault.path)
+    try:
+        _, further = _typed(kind, rest, source)
+    except (TypeError, ValueError, LookupError, AttributeError):  # what is left is not fit to be judged
+        return
+    for fault in further:
+        if fault.path and not any(known.path[: len(fault.path)] == fault.path for known in faults):
+            yield fault
+
+
+def _take_out(value: Any, path: Path) -> None:
+    for step in path[:-1]:
+        value = value[step]
+    if path and isinstance(value, dict):
+        value.pop(path[-1], None)
+
+
 def _broken(faults: Iterable[Fault], source: _Source, kind: str, key: Key | None) -> Entry:
     problems = _problems(faults, source, kind, key)
     return Entry(id=(kind, key) if key else None, problems=problems, line=source.position(())[0])
@@ -173,8 +213,8 @@ def _problems(
     faults: Iterable[Fault], source: _Source, kind: str | None, key: Key | None
 ) -> tuple[ManifestProblem, ...]:
     problems = []
-    for fault in list(faults)[:MOST_FAULTS]:
-        line, column = source.position(fault.path)
+    found = sorted(((source.position(fault.path), fault) for fault in islice(faults, MOST_FAULTS)), key=_in_the_file)
+    for (line, column), fault in found:
         problems.append(
             ManifestProblem(
                 file=source.file,
@@ -189,6 +229,11 @@ def _problems(
             )
         )
     return tuple(problems)
+
+
+def _in_the_file(found: tuple[tuple[int, int | None], Fault]) -> tuple[int, int]:
+    line, column = found[0]
+    return line, column or 0
 
 
 def _fix(fault: Fault) -> str | None:

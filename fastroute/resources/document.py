@@ -6,7 +6,7 @@ values are built here from libyaml's events rather than by a PyYAML loader, beca
 - scalars mean what they mean to kubectl: yes and on are booleans, a date is text, `1:30` is not 90;
 - a repeated key, an alias bomb and a tower of brackets are refused instead of swallowed;
 - a null is as good as absent: the API server prunes it before it sets defaults.
-Positions are found by parsing a second time, and only for documents that are wrong.
+Positions are found by parsing a second time (`places`), and only when something is to be said about a document.
 """
 
 import re
@@ -17,6 +17,7 @@ import msgspec
 import yaml
 
 Path = tuple[str | int, ...]  # ("spec", "rules", 0): a place in a document
+Places = dict[Path, tuple[int, int]]  # line and column, from 1, of each key and list item of one document
 MAX_DEPTH = 64  # levels of nesting; what we read has 12
 MAX_NODES = 500_000  # values of one document, aliases written out
 
@@ -94,21 +95,20 @@ def parse_json(text: str) -> list[Any]:
         raise MalformedError(message[: at.start()], line, column) from None
 
 
-def locate(text: str, number: int, path: Path) -> tuple[int, int] | None:
-    """Line and column, from 1, of the key or list item at `path` in document `number` of a text that parses.
-
-    Where it is absent, those of the nearest thing that would contain it.
-    """
-    marks: dict[Path, tuple[int, int]] = {}
+def places(text: str) -> list[Places]:
+    """Of each document of a text that parses. Empty for JSON that is no YAML: then the file is all we can name."""
+    marks: Places = {}
     try:
-        for index, _ in enumerate(_documents(text, marks)):
-            if index == number:
-                break
-    except MalformedError:  # JSON that is no YAML: the file is all we can name
-        return None
-    while path and path not in marks:
+        return [marks.copy() for _ in _documents(text, marks)]
+    except MalformedError:
+        return []
+
+
+def nearest(found: Places, path: Path) -> tuple[int, int] | None:
+    """The place of what stands at `path`; where it is absent, of the nearest thing that would contain it."""
+    while path and path not in found:
         path = path[:-1]
-    return marks.get(path)
+    return found.get(path)
 
 
 def _without_nulls(value: Any) -> Any:
@@ -119,7 +119,7 @@ def _without_nulls(value: Any) -> Any:
     return value
 
 
-def _documents(text: str, marks: dict[Path, tuple[int, int]] | None) -> Iterator[Any]:
+def _documents(text: str, marks: Places | None) -> Iterator[Any]:
     """Yields each document; `marks`, if given, holds the places of the document yielded last."""
     try:
         loader = _PARSER(text)
@@ -147,7 +147,7 @@ def _documents(text: str, marks: dict[Path, tuple[int, int]] | None) -> Iterator
 class _Builder:
     """Makes the values of one document from its events, recursively; one level of nesting is one call."""
 
-    def __init__(self, get: Callable[[], Any], marks: dict[Path, tuple[int, int]] | None) -> None:
+    def __init__(self, get: Callable[[], Any], marks: Places | None) -> None:
         self._get = get
         self._marks = marks
         self._anchors: dict[str, Any] = {}

@@ -3,11 +3,13 @@
 A Fault is the same thing before it is known which object and which file it stands in.
 """
 
+import re
 from typing import NamedTuple
 
 import msgspec
 
 Path = tuple[str | int, ...]  # ("spec", "rules", 0, "name"): from the object's root
+_STEP = re.compile(r"\[([^]]*)\]|[^.\[]+")
 
 
 class Fault(NamedTuple):
@@ -47,3 +49,9 @@ def field_name(path: Path) -> str | None:
         plain = isinstance(step, str) and step.isidentifier()
         text += (f".{step}" if text else str(step)) if plain else f"[{step}]"
     return text or None
+
+
+def field_path(name: str) -> Path:
+    """What `field_name` made a name of. (A key that is a number in brackets is taken for the place in a list.)"""
+    steps = (step[0] if step[1] is None else step[1] for step in _STEP.finditer(name))
+    return tuple(int(step) if step.isdecimal() else step for step in steps)

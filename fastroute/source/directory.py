@@ -26,6 +26,7 @@ from fastroute.source import content, manifest
 from fastroute.source.claims import Claims
 from fastroute.source.content import Content, Missing, Unfinished, Unreadable, Whole
 from fastroute.source.folder import Rank, Scan, Stamp, is_manifest, require, scan
+from fastroute.source.lines import Lines
 from fastroute.source.manifest import Manifest
 from fastroute.source.store import Store
 from fastroute.source.watch import Notice, Watch
@@ -82,6 +83,10 @@ class Directory:
                 touched |= self._take(path, seen[path])
             time.sleep(RETRY if unfinished else 0)
         self._publish(touched)
+
+    def lines(self) -> Lines:
+        """Where the fields of the objects stand in what was last read."""
+        return Lines(self._manifests)
 
     async def watch(self, changed: Callable[[float], None]) -> NoReturn:
         """Follows the files, after `load`, until cancelled.

@@ -146,6 +146,33 @@ def test_what_is_right_is_read(kind):
     assert entry.id == (kind, entry.resource.key)
 
 
+SEVERAL = """\
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: fruits, namespace: infra}
+spec:
+  rules:
+  - timeouts: {request: 1s, backendRequest: 2s}
+    filters:
+    - {type: URLRewrite}
+    backendRefs:
+    - {name: a, port: http}
+    - {name: b}
+  hostnames: [UPPER]
+"""
+
+
+def test_rules_over_several_fields_are_told_beside_wrong_fields():
+    [entry] = decode(SEVERAL, "x.yaml")
+    assert [(problem.line, problem.field) for problem in entry.problems] == [
+        (6, "spec.rules[0].timeouts"),
+        (8, "spec.rules[0].filters[0]"),
+        (10, "spec.rules[0].backendRefs[0].port"),  # and not that it is missing
+        (11, "spec.rules[0].backendRefs[1]"),
+        (12, "spec.hostnames[0]"),
+    ]
+
+
 def test_all_faults_of_an_object_are_told_but_not_without_end():
     refs = "".join(f"\n        - {{name: b, port: {port}}}" for port in range(65536, 65552))
     many = HTTP_ROUTE.replace("\n        - name: apples\n          port: 8080", refs)

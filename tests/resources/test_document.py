@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastroute.resources.document import MAX_DEPTH, MalformedError, locate, parse, parse_json, split
+from fastroute.resources.document import MAX_DEPTH, MalformedError, nearest, parse, parse_json, places, split
 
 SCALARS = [
     ("yes", True),
@@ -188,9 +188,9 @@ POSITIONS = [
 @pytest.mark.parametrize(("path", "place"), POSITIONS)
 def test_a_field_is_found_at_its_key_and_an_absent_one_at_what_would_contain_it(path, place):
     text = 'kind: X\nspec:\n  rules: [{"name": a},\n    {\n      name: b}]\n'
-    assert locate(text, 0, path) == place
+    assert nearest(places(text)[0], path) == place
 
 
 def test_fields_of_later_documents_are_found():
-    assert locate("a: 1\n...\n---\nb: 1\n", 1, ("b",)) == (4, 1)
-    assert locate("a: [", 0, ("a",)) is None
+    assert nearest(places("a: 1\n...\n---\nb: 1\n")[1], ("b",)) == (4, 1)
+    assert places("a: [") == []

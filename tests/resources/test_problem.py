@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastroute.resources.problem import ManifestProblem, field_name
+from fastroute.resources.problem import ManifestProblem, field_name, field_path
 
 NAMES = [
     ((), None),
@@ -17,6 +17,7 @@ NAMES = [
 @pytest.mark.parametrize(("path", "name"), NAMES)
 def test_fields(path, name):
     assert field_name(path) == name
+    assert field_path(name or "") == path
 
 
 LINES = [
