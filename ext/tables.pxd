@@ -7,6 +7,7 @@
 from fastroute.ext.backends cimport (  # the one door
     Backend, Endpoint, Upstreams, backend_ref, backend_unref, endpoint_ref, endpoint_unref,
 )
+from fastroute.ext.choices cimport Choices
 from fastroute.ext.filters cimport FilterChain
 from fastroute.ext.reason cimport LocalReason, reason_name
 from fastroute.ext.router cimport Routes
@@ -19,4 +20,4 @@ cdef class Tables:              # one installed version; made by TableBuilder, i
     cdef dict rules             # id -> RuleHandle
     cdef dict listeners         # id -> ListenerHandle
     cdef dict sockets           # (address, port) -> index in Routes.sockets
-    cdef dict choices           # "KIND|ns/route|index" -> ChoiceHandle; one dictionary, shared by all versions
+    cdef Choices choices        # shared by all versions

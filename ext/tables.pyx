@@ -8,15 +8,14 @@
 
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport uint32_t, uint64_t, uintptr_t
-from libc.string cimport memcmp
 from libc.time cimport clock, clock_t
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
-from fastroute.ext.balancer cimport Choice, choice_new, choice_unref, choose_target
+from fastroute.ext.balancer cimport Choice, choose_target
+from fastroute.ext.choices cimport Choices
 from fastroute.ext.graveyard cimport collect_for
 from fastroute.ext.group cimport Group, group_add, group_new, group_unref
 from fastroute.ext.hosts cimport hosts_get, hosts_value
-from fastroute.ext.random cimport random_next
 from fastroute.ext.router cimport (
     Decision, Listener, find_rule, listener_new, listener_put, listener_unref, routes_new, routes_put, routes_unref,
 )
@@ -30,14 +29,8 @@ globals()["Upstreams"] = Upstreams      # what is cimported is no attribute of t
 
 __all__ = ["REASONS", "TableBuilder", "Tables", "Upstreams"]
 
-cdef extern from "<sys/random.h>" nogil:
-    ssize_t getrandom(void *buffer, size_t size, unsigned int flags)
-
 cdef enum:
     SPAN = 8                    # small things done between two looks at the clock
-
-cdef uint64_t _random = 0
-getrandom(&_random, sizeof(_random), 0)
 
 
 cdef uint64_t _now() noexcept nogil:
@@ -78,14 +71,6 @@ cdef class ListenerHandle:
             listener_unref(self.listener)
 
 
-cdef class ChoiceHandle:
-    cdef Choice *choice
-
-    def __dealloc__(self):
-        if self.choice != NULL:
-            choice_unref(self.choice)
-
-
 cdef class Tables:
     """One version of what a worker routes by. Made by a TableBuilder."""
 
@@ -114,7 +99,7 @@ cdef class Tables:
         id = None if decision.rule == NULL else slice_bytes(&decision.rule.id).decode()
         return id, decision.match, decision.prefix, decision.listener_port, reason_name(decision.reason).decode()
 
-    def seconds(self, int socket, str host not None, list paths not None, uint32_t rounds, list headers not None) -> float:
+    def seconds(self, int socket, str host not None, list paths not None, uint32_t rounds, list headers not None):
         """Processor time of `rounds` look-ups of GET requests, for each of `paths` in turn."""
         cdef list scratches = [Scratch(64 * 1024) for _ in paths]
         cdef Scratch scratch
@@ -147,7 +132,7 @@ cdef class TableBuilder:
     cdef dict rules             # id -> RuleHandle, as they will be
     cdef dict listeners         # id -> ListenerHandle, as they were, then as they will be
     cdef dict sockets           # (address, port) -> index, as they will be
-    cdef dict choices           # see Tables
+    cdef Choices choices
     cdef dict put               # id -> snapshot.Listener, those put
     cdef dict orphaned          # id -> ListenerHandle, those removed
     cdef dict touched           # listener id -> {hostname: [(rule id, RuleHandle put)]}
@@ -162,7 +147,7 @@ cdef class TableBuilder:
         self.version = version
         self.rules = {} if previous is None else previous.rules.copy()
         self.listeners = {} if previous is None else previous.listeners.copy()
-        self.choices = {} if previous is None else previous.choices
+        self.choices = Choices() if previous is None else previous.choices
         self.put, self.orphaned, self.touched, self.removed, self.groups, self.sockets = {}, {}, {}, set(), {}, {}
 
     def __dealloc__(self):
@@ -194,7 +179,7 @@ cdef class TableBuilder:
             return
         handle = RuleHandle()
         handle.rule = rule_new(rule, slots, self.upstreams)
-        handle.rule.choice = self._choice(rule, handle.rule)
+        handle.rule.choice = self._choice(rule)
         handle.fingerprint = fingerprint
         handle.listener = rule.listener
         handle.hostnames = ",".join(rule.hostnames)
@@ -219,22 +204,10 @@ cdef class TableBuilder:
             self._touch(old.listener, hostname)
         return 0
 
-    cdef Choice *_choice(self, source, Rule *rule) except NULL:
-        """The one of this route's rule, if its weights stayed; with a reference."""
-        cdef list weights = [backend.weight for backend in source.backends]
-        cdef Choice *choice = _choice_of(weights)
-        cdef ChoiceHandle handle
+    cdef Choice *_choice(self, source) except NULL:
+        """The one of this route's rule, with a reference."""
         key = f"{source.route_kind}|{source.route}|{source.id.rpartition('|')[2]}"
-        handle = self.choices.get(key)
-        if handle is not None and _same_weights(handle.choice, choice):
-            choice_unref(choice)
-            handle.choice.refs += 1
-            return handle.choice
-        handle = ChoiceHandle()
-        handle.choice = choice
-        choice.refs += 1
-        self.choices[key] = handle
-        return choice
+        return self.choices.choice(key, [backend.weight for backend in source.backends])
 
     # --- working
 
@@ -256,7 +229,7 @@ cdef class TableBuilder:
         tables.version = self.version
         tables.rules, tables.listeners, tables.sockets = self.rules, self.listeners, self.sockets
         tables.choices = self.choices
-        _prune(self.choices, 2 * len(self.rules) + 64)
+        self.choices.prune(2 * len(self.rules) + 64)
         self.upstreams.sweep()
         return tables
 
@@ -378,37 +351,6 @@ cdef class TableBuilder:
 
 
 # --- small steps
-
-
-cdef Choice *_choice_of(list weights) except NULL:
-    cdef uint32_t numbers[64]
-    cdef Choice *choice
-    cdef uint32_t i
-    if len(weights) > 64:
-        raise ValueError(f"{len(weights)} backendRefs in one rule are too many")
-    for i in range(len(weights)):
-        numbers[i] = weights[i]
-    choice = choice_new(numbers, <uint32_t> len(weights), random_next(&_random))
-    if choice == NULL:
-        raise MemoryError
-    return choice
-
-
-cdef bint _same_weights(const Choice *a, const Choice *b) noexcept nogil:
-    return a.count == b.count and memcmp(a.weights, b.weights, a.count * sizeof(uint32_t)) == 0
-
-
-cdef int _prune(dict choices, Py_ssize_t most) except -1:
-    """Forgets the choices that no rule has, once there may be many."""
-    cdef list idle = []
-    if len(choices) <= most:
-        return 0
-    for key, handle in choices.items():
-        if (<ChoiceHandle> handle).choice.refs == 1:
-            idle.append(key)
-    for key in idle:
-        del choices[key]
-    return 0
 
 
 cdef Slice _slice(str text) except *:
