@@ -40,9 +40,11 @@ cdef void endpoint_unref(Endpoint *endpoint) noexcept nogil     # frees at zero
 cdef class Upstreams:
     cdef dict backends          # id -> Listed, which holds a reference
     cdef dict endpoints         # address and port as bytes -> Known, which holds a reference while one lists it
+    cdef Py_ssize_t enough      # backends in the book before it is looked through for those nobody names
     cdef Endpoint *gone         # list by next_gone; the list holds a reference to each
     # The backend of this id, made without endpoints if there is none yet. Borrowed: take a reference to keep it.
     cdef Backend *backend(self, str id) except NULL
+    cdef int tidy(self) except -1       # sweeps when it may be worth it: a constant cost per backend that came
     # One endpoint that left every backend, with a reference that is now the caller's: close its idle connections, then
     # endpoint_unref. NULL when there is none. To be emptied after every call into Upstreams (`gone` says whether).
     cdef Endpoint *take_gone(self) noexcept nogil

@@ -16,6 +16,10 @@ cdef extern from "<stdio.h>" nogil:
     int snprintf(char *out, size_t size, const char *format, ...)
 
 
+cdef enum:
+    LEAST = 128                 # backends of which so many may be idle
+
+
 # --- counts
 
 
@@ -113,6 +117,7 @@ cdef class Upstreams:
     """Backends and endpoints: live, shared by all versions of the tables and every rule that names them."""
 
     def __cinit__(self):
+        self.enough = LEAST
         self.backends = {}
         self.endpoints = {}
         self.gone = NULL
@@ -130,6 +135,12 @@ cdef class Upstreams:
             listed.backend = _backend_new(id)
             self.backends[id] = listed
         return listed.backend
+
+    cdef int tidy(self) except -1:
+        if len(self.backends) > self.enough:
+            self.sweep()
+            self.enough = max(2 * len(self.backends), LEAST)
+        return 0
 
     cdef Endpoint *take_gone(self) noexcept nogil:
         cdef Endpoint *endpoint = self.gone

@@ -66,6 +66,7 @@ cdef inline void *bytemap_find(const ByteMap *map, uint32_t owner, const char *d
 
 
 cdef void bytemap_start(ByteMap *map) noexcept nogil                # empty
+cdef int bytemap_expect(ByteMap *map, uint32_t count) except -1 nogil   # room at once for so many keys; MemoryError
 # Puts a key that is not in it yet. The bytes must live as long as the map. MemoryError.
 cdef int bytemap_put(ByteMap *map, uint32_t owner, const char *data, uint32_t size, void *value) except -1 nogil
 cdef void bytemap_free(ByteMap *map) noexcept nogil                 # the places, not what they point at

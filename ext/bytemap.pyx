@@ -37,6 +37,15 @@ cdef int _resize(ByteMap *map, uint32_t size) except -1 nogil:
     return 0
 
 
+cdef int bytemap_expect(ByteMap *map, uint32_t count) except -1 nogil:
+    cdef uint32_t size = 2
+    if count == 0 or map.places != NULL:
+        return 0
+    while size < 2 * count:
+        size *= 2
+    return _resize(map, size)
+
+
 cdef int bytemap_put(ByteMap *map, uint32_t owner, const char *data, uint32_t size, void *value) except -1 nogil:
     cdef Place *place
     if map.places == NULL:

@@ -11,4 +11,4 @@ cdef class Choices:
     cdef dict choices           # key -> ChoiceHandle, which holds a reference
     # The choice of this key for these weights, with a reference. Raises MemoryError.
     cdef Choice *choice(self, str key, list weights) except NULL
-    cdef int prune(self, Py_ssize_t most) except -1     # forgets those that no rule has, once there are more than `most`
+    cdef int prune(self, Py_ssize_t most) except -1     # forgets those that no rule has, once there are more than that

@@ -29,6 +29,7 @@ cdef struct Group:
 
 # Room for `rules` rules. MemoryError.
 cdef Group *group_new(Slice hostname, uint32_t rules) except NULL
+cdef int group_expect(Group *group, const Group *like) except -1     # room at once for about what `like` holds
 cdef int group_add(Group *group, Rule *rule) except -1      # within that room; takes a reference
 cdef void group_unref(Group *group) noexcept nogil          # to the graveyard at zero
 # The match that takes the request; NULL: none.

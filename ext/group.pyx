@@ -3,7 +3,7 @@
 from libc.stdlib cimport calloc, free
 from libc.string cimport memchr, memcpy
 
-from fastroute.ext.bytemap cimport bytemap_find, bytemap_free, bytemap_put, bytemap_start
+from fastroute.ext.bytemap cimport bytemap_expect, bytemap_find, bytemap_free, bytemap_put, bytemap_start
 from fastroute.ext.graveyard cimport bury
 from fastroute.ext.node cimport node_find, node_put
 from fastroute.ext.pool cimport pool_free_one, pool_start, pool_take
@@ -43,6 +43,13 @@ cdef Group *group_new(Slice hostname, uint32_t rules) except NULL:
     group.hostname.data = name
     group.hostname.size = hostname.size
     return group
+
+
+cdef int group_expect(Group *group, const Group *like) except -1:
+    """Or its maps would grow step by step, and the last steps take long."""
+    bytemap_expect(&group.exact, like.exact.used)
+    bytemap_expect(&group.tree, like.tree.used)
+    return bytemap_expect(&group.index.buckets, like.index.buckets.used)
 
 
 cdef void group_unref(Group *group) noexcept nogil:

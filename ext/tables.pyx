@@ -14,7 +14,7 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from fastroute.ext.balancer cimport Choice, choose_target
 from fastroute.ext.choices cimport Choices
 from fastroute.ext.graveyard cimport collect_for
-from fastroute.ext.group cimport Group, group_add, group_new, group_unref
+from fastroute.ext.group cimport Group, group_add, group_expect, group_new, group_unref
 from fastroute.ext.hosts cimport hosts_get, hosts_value
 from fastroute.ext.router cimport (
     Decision, Listener, find_rule, listener_new, listener_put, listener_unref, routes_new, routes_put, routes_unref,
@@ -230,7 +230,7 @@ cdef class TableBuilder:
         tables.rules, tables.listeners, tables.sockets = self.rules, self.listeners, self.sockets
         tables.choices = self.choices
         self.choices.prune(2 * len(self.rules) + 64)
-        self.upstreams.sweep()
+        self.upstreams.tidy()
         return tables
 
     cdef bint _work_until(self, uint64_t end) except -1:
@@ -299,7 +299,9 @@ cdef class TableBuilder:
         cdef uint32_t i
         if old_listener is not None:
             old = _group_of(old_listener.listener, hostname)
-        handle.group = _group_for(hostname, (0 if old == NULL else old.rules_count) + <uint32_t> len(added))
+        handle.group = group_new(_slice(hostname), (0 if old == NULL else old.rules_count) + <uint32_t> len(added))
+        if old != NULL:
+            group_expect(handle.group, old)
         for i in range(0 if old == NULL else old.rules_count):
             if not self.removed or <uintptr_t> old.rules[i] not in self.removed:
                 group_add(handle.group, old.rules[i])
@@ -365,10 +367,6 @@ cdef Slice _slice(str text) except *:
 cdef Group *_group_of(const Listener *listener, str hostname) except? NULL:
     """NULL when the listener has no rules for it."""
     return <Group *> hosts_get(&listener.groups, _slice(hostname))
-
-
-cdef Group *_group_for(str hostname, uint32_t rules) except NULL:
-    return group_new(_slice(hostname), rules)
 
 
 cdef ListenerHandle _listener_for(source, ListenerHandle old):
