@@ -25,7 +25,7 @@ FROM debian:12-slim
 RUN apt-get update \
     && apt-get install -y --no-install-recommends libre2-9 python3 \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin fastroute
+    && useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin fastroute
 COPY --from=build /opt/fastroute /opt/fastroute
 ENV PATH=/opt/fastroute/bin:$PATH
 USER 10001:10001
