@@ -86,6 +86,8 @@ cdef class Reactor:
     cdef int64_t date_second
 
 cdef void read_clock(Reactor r) noexcept nogil
+# Once a turn: the wall clock may be set at any time.
+cdef void read_wall_clock(Reactor r) noexcept nogil
 
 # Reads once, at most `room` bytes. Returns their number (> 0), 0 when there is nothing now, -1 when the peer has closed
 # its side, -2 when the connection is broken. Clears `readable` when nothing more can be there.

@@ -6,10 +6,10 @@ is the end only if no FIN was announced: then one more read finds it.
 """
 
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 from posix.unistd cimport close
 
 from fastroute.ext.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_size
@@ -65,6 +65,12 @@ cdef void read_clock(Reactor r) noexcept nogil:
     clock_gettime(CLOCK_MONOTONIC, &time)
     r.now = <uint64_t> time.tv_sec * 1000000 + <uint64_t> time.tv_nsec // 1000
     r.milliseconds = r.now // MILLISECOND
+
+
+cdef void read_wall_clock(Reactor r) noexcept nogil:
+    cdef timespec time
+    clock_gettime(CLOCK_REALTIME, &time)
+    r.wall = <int64_t> time.tv_sec * 1000000 + time.tv_nsec // 1000 - <int64_t> r.now
 
 
 cdef long receive(Reactor r, Connection *c, char *into, uint32_t room) noexcept nogil:

@@ -306,3 +306,38 @@ async def answering(peer: Peer) -> None:
     while True:
         await peer.request()
         await peer.send(OK)
+
+
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+def saying(*pieces: bytes, close: bool = False) -> Script:
+    """A script: reads one request at a time, answers each with the pieces, one write each."""
+
+    async def script(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            for piece in pieces:
+                await peer.send(piece)
+                await trio.sleep(0.002)
+            if close:
+                return
+
+    return script
+
+
+def reporting(report: list[bytes]) -> Script:
+    """A script: writes down what it got, byte by byte, and answers OK."""
+
+    async def script(peer: Peer) -> None:
+        while True:
+            head, body = await peer.request()
+            report.append(head)
+            report.append(body)
+            await peer.send(OK)
+
+    return script
+
+
+def chunked(*chunks: bytes, trailer: bytes = b"") -> bytes:
+    return b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n" + trailer + b"\r\n"

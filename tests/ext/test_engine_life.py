@@ -8,12 +8,11 @@ import struct
 
 import pytest
 import trio
-from rig import OK, Peer, Rig, answering, backends, connect, rule, running
+from rig import GET, OK, Peer, Rig, answering, backends, connect, rule, running
 
 from fastroute import snapshot
 from fastroute.settings import Limits
 
-GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 NOTHING = (0, 0, 0, 0, 0)
 
 

@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 import trio
 import trio.lowlevel
-from rig import OK, Peer, Rig, answering, backends, connect, rule, running
+from rig import GET, OK, Peer, Rig, answering, backends, connect, rule, running
 
 from fastroute.settings import Limits
 
-GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n01234567890123456789"
 
 

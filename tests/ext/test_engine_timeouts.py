@@ -2,11 +2,9 @@
 
 import pytest
 import trio
-from rig import OK, Peer, answering, backends, connect, rule, running
+from rig import GET, OK, Peer, answering, backends, connect, rule, running
 
 from fastroute.settings import Limits
-
-GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 async def never(peer: Peer) -> None:

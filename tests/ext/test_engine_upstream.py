@@ -6,11 +6,10 @@ from contextlib import contextmanager
 
 import pytest
 import trio
-from rig import OK, Peer, Rig, Script, answering, backends, connect, rule, running
+from rig import GET, OK, Peer, Rig, Script, answering, backends, connect, rule, running
 
 from fastroute.settings import Limits
 
-GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"
 
 

@@ -1,0 +1,28 @@
+# Turns: what an engine does with what epoll tells it, in pieces that are short.
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from fastroute.ext.reactor cimport Reactor
+
+
+cdef extern from "<sys/epoll.h>" nogil:
+    ctypedef union epoll_data_t:
+        uint64_t u64
+    cdef struct epoll_event:
+        uint32_t events
+        epoll_data_t data
+
+cdef enum:
+    EVENTS = 256                # fetched at once
+
+cdef struct Turns:
+    epoll_event events[EVENTS]
+    int next                    # first of `events` that is still to be handled
+    int count                   # of `events` (less than 1: none)
+    uint64_t made               # turns so far
+    uint64_t worst              # microseconds of the longest
+
+# Handles what is ready, about 2 ms at most. True: work is left that no descriptor announces.
+cdef bint turn(Reactor r, Turns *turns) noexcept nogil
+# Has the engine's descriptor become readable at `when` (milliseconds, not 0), or at once if that is past.
+cdef void ring(Reactor r, uint64_t when) noexcept nogil

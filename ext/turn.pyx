@@ -1,0 +1,205 @@
+"""One turn of the engine; see turn.pxd.
+
+It fetches events, handles them, then gives each connection that had more to do another visit, and looks at the wheel;
+it ends when nothing is left or its time is up. As long as traffic is dense it also waits inside, up to LINGER in all:
+coming back through Python for every handful of events would cost more than the events.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+from posix.time cimport itimerspec
+
+from fastroute.ext.connection cimport (
+    SIDE_DOWNSTREAM, SIDE_LISTENER, SIDE_TIMER, SIDE_UPSTREAM, STATE_LEAVING, STATE_POOLED, Connection, slab_exhume,
+    slab_find,
+)
+from fastroute.ext.counters cimport FIXED_TURNS, FIXED_WORST_TURN, count, load_word, store_word
+from fastroute.ext.downstream cimport downstream_advance, downstream_expired
+from fastroute.ext.listener cimport listener_accept, listeners_resume
+from fastroute.ext.reactor cimport read_clock, read_wall_clock, unqueue
+from fastroute.ext.tables cimport Endpoint, endpoint_unref
+from fastroute.ext.timer cimport timer_expired, timer_next
+from fastroute.ext.upstream cimport upstream_close, upstream_forget, upstream_is_quiet
+
+cdef extern from "<sys/epoll.h>" nogil:
+    int epoll_wait(int epoll, epoll_event *events, int most, int timeout)
+    uint32_t EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLHUP, EPOLLERR
+
+cdef extern from "<sys/timerfd.h>" nogil:
+    int timerfd_settime(int fd, int flags, const itimerspec *value, itimerspec *old)
+    int TFD_TIMER_ABSTIME
+
+cdef enum:
+    BUDGET = 2000           # microseconds after which a turn handles nothing more
+    LINGER = 1000           # microseconds after which a turn waits for nothing more
+    WAIT = 1                # milliseconds of such a wait
+    LOG_AGE = 500           # milliseconds that a log line waits at most
+
+
+cdef bint turn(Reactor r, Turns *turns) noexcept nogil:
+    cdef uint64_t start
+    cdef bint more
+    read_clock(r)
+    read_wall_clock(r)
+    start = r.now
+    slab_exhume(&r.slab)
+    if r.upstreams.gone is not NULL:
+        forget_endpoint(r)
+    while True:
+        more = visit(r, turns, start)
+        if more or r.now - start > LINGER or not fetch(r, turns, WAIT):
+            break
+    flush_log(r)
+    arm(r)
+    read_clock(r)
+    more = more or r.upstreams.gone is not NULL
+    turns.made += 1
+    count(r.counters, FIXED_TURNS, 1)
+    note_worst(r, &turns.worst, r.now - start)
+    return more
+
+
+cdef bint fetch(Reactor r, Turns *turns, int timeout) noexcept nogil:
+    """Fetches events, waiting at most `timeout` milliseconds. True when there are some."""
+    turns.next = 0
+    turns.count = epoll_wait(r.epoll, turns.events, EVENTS, timeout)
+    read_clock(r)
+    return turns.count > 0
+
+
+cdef bint visit(Reactor r, Turns *turns, uint64_t start) noexcept nogil:
+    """Handles events, deadlines and the ready list until all are empty. True: the time was up before."""
+    while True:
+        if turns.next >= turns.count:
+            fetch(r, turns, 0)
+        while turns.next < turns.count:
+            if r.now - start > BUDGET:
+                return True
+            handle_event(r, &turns.events[turns.next])
+            turns.next += 1
+        if not expire(r, start):
+            return True
+        if r.full and r.downstreams < r.max_connections and r.milliseconds >= r.paused_until:
+            listeners_resume(r)
+        if r.ready_first == 0 and turns.count < EVENTS:
+            return False
+        if not visit_ready(r, start):
+            return True
+
+
+cdef bint visit_ready(Reactor r, uint64_t start) noexcept nogil:
+    """Visits each connection that is in the ready list now, once. False: the time was up before."""
+    cdef uint32_t last = r.ready_last
+    cdef uint32_t index = 0
+    cdef Connection *c
+    while r.ready_first != 0 and index != last:
+        if r.now - start > BUDGET:
+            return False
+        c = unqueue(r)
+        index = c.index
+        read_clock(r)
+        if c.side == SIDE_LISTENER:
+            listener_accept(r, c)
+        else:
+            downstream_advance(r, c)
+    return True
+
+
+cdef void handle_event(Reactor r, const epoll_event *event) noexcept nogil:
+    cdef Connection *c = slab_find(&r.slab, event.data.u64)
+    cdef uint32_t events = event.events
+    if c is NULL:
+        return
+    read_clock(r)
+    if c.side == SIDE_TIMER:
+        r.armed = 0
+        return
+    if c.side == SIDE_LISTENER:
+        listener_accept(r, c)
+        return
+    if events & EPOLLOUT:
+        c.writable = True
+    if events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR):
+        c.readable = True
+        if events & EPOLLRDHUP:
+            c.ended = True
+        if events & (EPOLLHUP | EPOLLERR):
+            c.failed = True
+    if c.side == SIDE_UPSTREAM:
+        if c.state == STATE_POOLED:
+            check_pooled(r, c)
+            return
+        c = slab_find(&r.slab, c.owner)
+        if c is NULL:
+            return
+    downstream_advance(r, c)
+
+
+cdef void check_pooled(Reactor r, Connection *u) noexcept nogil:
+    """An idle connection has nothing to say: if it does, or ends, it goes. (The edge may also be out of date.)"""
+    if u.readable:
+        if u.ended or u.failed or not upstream_is_quiet(u):
+            upstream_close(r, u)
+        else:
+            u.readable = False
+
+
+cdef bint expire(Reactor r, uint64_t start) noexcept nogil:
+    """Handles the deadlines that have passed. False: the time was up before."""
+    cdef Connection *c
+    while r.now - start <= BUDGET:
+        c = timer_expired(&r.wheel, &r.slab, r.milliseconds)
+        if c is NULL:
+            return True
+        if c.side == SIDE_DOWNSTREAM:
+            downstream_expired(r, c, NULL)
+        elif c.side == SIDE_LISTENER:
+            if c.state == STATE_LEAVING:
+                listener_accept(r, c)
+        elif c.state == STATE_POOLED:
+            upstream_close(r, c)
+        elif slab_find(&r.slab, c.owner) is not NULL:
+            downstream_expired(r, slab_find(&r.slab, c.owner), c)
+        read_clock(r)
+    return False
+
+
+cdef void arm(Reactor r) noexcept nogil:
+    """Has the timerfd ring at the next deadline, unless it rings before it anyway."""
+    cdef uint64_t next = timer_next(&r.wheel)
+    cdef uint64_t log = r.flushed + LOG_AGE if r.logs and r.log.used else 0
+    if next == 0 or (log != 0 and log < next):
+        next = log
+    if next == 0 or (r.armed != 0 and r.armed <= next):
+        return
+    ring(r, next)
+
+
+cdef void ring(Reactor r, uint64_t when) noexcept nogil:
+    """Sets the timerfd (milliseconds; never 0)."""
+    cdef itimerspec value
+    r.armed = when
+    value.it_interval.tv_sec = value.it_interval.tv_nsec = 0
+    value.it_value.tv_sec = when // 1000
+    value.it_value.tv_nsec = (when % 1000) * 1000000
+    timerfd_settime(r.timer, TFD_TIMER_ABSTIME, &value, NULL)
+
+
+cdef void flush_log(Reactor r) noexcept nogil:
+    if r.logs and r.log.used and r.milliseconds >= r.flushed + LOG_AGE:
+        r.flushed = r.milliseconds
+        r.log.flush()
+
+
+cdef void note_worst(Reactor r, uint64_t *worst, uint64_t took) noexcept nogil:
+    if took > worst[0]:
+        worst[0] = took
+    if took > load_word(&r.counters.words[<uint32_t> FIXED_WORST_TURN]):
+        store_word(&r.counters.words[<uint32_t> FIXED_WORST_TURN], took)
+
+
+cdef void forget_endpoint(Reactor r) noexcept nogil:
+    """Closes the idle connections of one endpoint that left every backend."""
+    cdef Endpoint *endpoint = r.upstreams.take_gone()
+    if endpoint.gone:
+        upstream_forget(r, endpoint)
+    endpoint_unref(endpoint)

@@ -1,0 +1,186 @@
+"""Answers that the engine gives itself, and what it makes of backends that break the rules (interface, section 4)."""
+
+from collections.abc import Sequence
+
+import pytest
+import trio
+from rig import GET, Peer, answering, backends, chunked, connect, reporting, rule, running, saying
+
+from fastroute import snapshot
+from fastroute.settings import Limits
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status", "reason"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", 400, "host_missing"),
+        (b"GET / HTTP/1.1\nHost: a\n\n", 400, "bare_lf"),
+        (b"GET /../x HTTP/1.1\r\nHost: a\r\n\r\n", 400, "path_above_root"),
+        (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505, "version_unsupported"),
+        (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414, "target_too_long"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", 431, "head_too_large"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 250 + b"\r\n", 431, "fields_too_many"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501, "transfer_encoding_unsupported"),
+        (
+            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+            400,
+            "framing_ambiguous",
+        ),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", 400, "chunk_size_invalid"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, None),
+    ],
+)
+async def test_refused_requests(request_bytes: bytes, status: int, reason: str | None) -> None:
+    """Answered, closed so that the answer arrives, logged and counted; what follows is not looked at."""
+    report: list[bytes] = []
+    async with backends(reporting(report)) as [backend], running(rule("b"), log=True) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        await client.send(request_bytes + GET)
+        got, fields, _ = await client.response()
+        assert got == status
+        assert fields["connection"] == "close"
+        assert await client.rest() == b""
+        [line] = rig.lines()
+        assert line["status"] == status
+        if reason is not None:
+            assert line["reason"] == reason
+            assert rig.local(reason) == 1
+        assert b"GET" not in b"".join(report)
+
+
+NO_BACKEND = snapshot.WeightedBackend(weight=1, backend="x/y:1", status=500, reason="reference_refused")
+
+
+@pytest.mark.parametrize(
+    ("rules", "path", "status", "reason"),
+    [
+        ((), b"/", 404, "no_rule"),
+        ((rule("b", path="/a"),), b"/b", 404, "no_rule"),
+        ((rule(),), b"/", 500, "no_backend_refs"),
+        ((rule(NO_BACKEND),), b"/", 500, "reference_refused"),
+        ((rule(snapshot.WeightedBackend(weight=0, backend="b")),), b"/", 500, "zero_weights"),
+        ((rule("empty"),), b"/", 503, "no_endpoint"),
+        ((rule(filters=[snapshot.Redirect(status=301, hostname="b.example")]),), b"/", 301, "redirect"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("body", "stays"),
+    [
+        (b"\r\n", True),
+        (b"Content-Length: 5\r\n\r\nhello", True),
+        (b"Content-Length: 65536\r\n\r\n" + b"x" * 65536, True),
+        (b"Content-Length: 65537\r\n\r\n", False),
+        (b"Transfer-Encoding: chunked\r\n\r\n" + chunked(b"hello", b"x" * 5000), True),
+        (b"Transfer-Encoding: chunked\r\n\r\n" + chunked(b"x" * 70_000), False),
+        (b"Expect: 100-continue\r\nContent-Length: 5\r\n\r\n", False),
+    ],
+)
+async def test_own_answers_keep_the_connection(
+    rules: Sequence[snapshot.Rule], path: bytes, status: int, reason: str, body: bytes, stays: bool
+) -> None:
+    """Once the body is read, if that is little; and the next request is not mistaken for a part of it."""
+    async with running(*rules, log=True) as rig:
+        rig.put("b", 1)
+        client = await connect(rig.port)
+        request = b"POST " + path + b" HTTP/1.1\r\nHost: a\r\n" + body
+        await client.send(request)
+        got, fields, _ = await client.response()
+        assert got == status
+        assert rig.local(reason) == 1
+        if stays:
+            assert "connection" not in fields
+            await client.send(request)
+            assert (await client.response())[0] == status
+            lines = rig.lines()
+            assert [line["reason"] for line in lines] == [reason, reason]
+            assert all(line["gateway"] and line["listener"] for line in lines)
+        else:
+            assert await client.rest() == b""
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"", "upstream_closed"),
+        (b"HTTP/1.1 200 OK\r\nContent-", "upstream_closed"),
+        (b"HTTP/1.1 100 Continue\r\n\r\n", "upstream_closed"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "upstream_malformed"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", "upstream_malformed"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "upstream_malformed"),
+        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "upstream_malformed"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", "upstream_malformed"),
+    ],
+)
+async def test_broken_backends_are_502(answer: bytes, reason: str) -> None:
+    async with backends(saying(answer, close=True)) as [backend], running(rule("b"), log=True) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        for _ in range(2):
+            await client.send(GET)
+            status, fields, _ = await client.response()
+            assert status == 502
+            assert "connection" not in fields
+        assert rig.local(reason) == 2
+        line = rig.lines()[0]
+        assert line["upstream"] == f"127.0.0.1:{backend.port}"
+        assert line["backend"] == "b"
+
+
+@pytest.mark.parametrize(
+    ("answer", "minor", "truncated"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345", 1, True),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n", 1, True),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345\r\nzz\r\n", 1, True),
+        (b"HTTP/1.1 200 OK\r\n\r\n12345", 1, False),
+    ],
+)
+async def test_cut_answers_look_cut(answer: bytes, minor: int, truncated: bool) -> None:
+    async with (
+        backends(saying(*answer.partition(b"12345"), close=True)) as [backend],
+        running(rule("b"), log=True) as rig,
+    ):
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        await client.send(b"GET / HTTP/1.%d\r\nHost: a\r\n\r\n" % minor)
+        if truncated:
+            with pytest.raises(EOFError):
+                await client.response()
+            [line] = rig.lines()
+            assert line["reason"] in ("upstream_truncated", "chunk_size_invalid")
+            assert line["status"] == 200
+        else:
+            assert (await client.response())[2] == b"12345"
+
+
+async def test_a_reset_of_an_unframed_answer_is_a_reset() -> None:
+    """An HTTP/1.0 client knows the end by the close alone: a cut answer must not look whole."""
+
+    async def cut(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\n\r\n12345")
+        await trio.sleep(0.05)
+        await peer.reset()
+
+    async with backends(cut) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        await client.send(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n")
+        with pytest.raises(trio.BrokenResourceError):
+            await client.rest()
+
+
+async def test_max_body() -> None:
+
+    async with backends(answering) as [backend], running(rule("b"), limits=Limits(max_body=1000)) as rig:
+        rig.put("b", backend.port)
+        for body, status in [
+            (b"Content-Length: 1000\r\n\r\n" + b"x" * 1000, 200),
+            (b"Content-Length: 1001\r\n\r\n", 413),
+            (b"Transfer-Encoding: chunked\r\n\r\n" + chunked(b"x" * 500, b"x" * 500), 200),
+            (b"Transfer-Encoding: chunked\r\n\r\n" + chunked(b"x" * 500, b"x" * 501), 413),
+        ]:
+            client = await connect(rig.port)
+            await client.send(b"POST / HTTP/1.1\r\nHost: a\r\n" + body)
+            assert (await client.response())[0] == status
