@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 import trio
 
 from fastroute.compiler.compile import NOTHING, Compiled, compile_snapshot
-from fastroute.graph.build import build_graph
+from fastroute.graph.build import build_graph, forgotten
 from fastroute.graph.node import Graph, Problem
 from fastroute.metrics import Metrics
 from fastroute.resources.status_patch import StatusPatch
@@ -123,14 +123,14 @@ async def reconcile(
 
 
 def build(resources: Resources, settings: GraphSettings, last: Pass) -> Pass:
-    """The pure stages, from what they made last time; should that fail, from nothing."""
+    """The pure stages, from what they made last time; should that fail, from nothing but the addresses given."""
     try:
         return _built(resources, settings, last)
     except Exception:
-        if last is FIRST:
+        if last.graph is None:
             raise
         _log.exception("a change could not be worked in; everything is built anew")
-        return _built(resources, settings, FIRST._replace(statuses=last.statuses))
+        return _built(resources, settings, FIRST._replace(graph=forgotten(last.graph), statuses=last.statuses))
 
 
 def _built(resources: Resources, settings: GraphSettings, last: Pass) -> Pass:

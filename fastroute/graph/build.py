@@ -5,7 +5,8 @@ parents judged), then what follows from all of them: attachments of each listene
 The Memo of the previous graph holds the parts by what they were made from. The objects that are not the very same as
 last time, and the routes that looked at one of them, are all that is made anew; what comes out equal is kept, so that
 the compiler and the statuses see no change either.
-A graph built from nothing and one built from a previous graph are equal, but for pool addresses: a Gateway keeps its.
+A graph built from nothing and one built from a previous graph are equal, but for pool addresses: a Gateway keeps its,
+also when everything else is built anew (`forgotten`).
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -67,6 +68,7 @@ class Memo(msgspec.Struct, frozen=True, eq=False):
     units: Mapping[RouteId, Unit] = {}
     attached: Mapping[ListenerId, Mapping[RouteId, Attachment]] = {}
     users: Mapping[str, int] = {}  # how many backendRefs resolve to a backend, by id
+    former: Mapping[Key, GatewayNode] = {}  # of a graph that is forgotten: only their addresses still count
 
 
 NOTHING = Graph(classes={}, gateways={}, routes={}, parents={}, backends={})
@@ -105,6 +107,12 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
     )
 
 
+def forgotten(graph: Graph) -> Graph:
+    """Nothing to start from but the addresses that `graph` gave to Gateways."""
+    memo: Memo = graph.memo
+    return msgspec.structs.replace(NOTHING, memo=Memo(memo.settings, former=memo.gateways))
+
+
 # --- Gateways
 
 
@@ -132,7 +140,7 @@ def _held(last: Memo, resources: Resources) -> dict[Key, tuple[str, ...]]:
     """Addresses of Gateways that still live."""
     return {
         key: node.addresses
-        for key, node in last.gateways.items()
+        for key, node in (last.gateways or last.former).items()
         if key in resources.gateways and resources.gateways[key].metadata.uid == node.source.metadata.uid
     }
 

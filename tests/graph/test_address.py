@@ -4,7 +4,7 @@ import pytest
 from graph.world import gateway, make, removed, replaced, route, world
 
 from fastroute.graph.address import canonical
-from fastroute.graph.build import build_graph
+from fastroute.graph.build import build_graph, forgotten
 from fastroute.graph.node import GatewayNode, Graph
 from fastroute.resources.core import Service
 from fastroute.resources.gateway import Gateway
@@ -165,3 +165,17 @@ def test_each_of_a_pool_has_its_own_ports() -> None:
 )
 def test_canonical(written: str, expected: str) -> None:
     assert canonical(written) == expected
+
+
+def test_an_address_is_kept_also_when_everything_is_built_anew() -> None:
+    graph = build_graph(world(asking("b", created="2026-01-02T00:00:00Z")), POOL)
+    older = world(asking("a", created="2026-01-01T00:00:00Z"), asking("b", created="2026-01-02T00:00:00Z"))
+    anew = build_graph(older, POOL, forgotten(graph))
+    assert {node.key.name: node.addresses for node in anew.gateways.values()} == {
+        "a": ("127.0.1.2",),
+        "b": ("127.0.1.1",),
+    }
+    assert {node.key.name: node.addresses for node in build_graph(older, POOL).gateways.values()} == {
+        "a": ("127.0.1.1",),
+        "b": ("127.0.1.2",),
+    }
