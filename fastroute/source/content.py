@@ -55,7 +55,7 @@ def read(path: str, *, closed: bool = False, patient: bool = True) -> Content:
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return Missing()
     except OSError as error:
         return Unreadable(os.strerror(error.errno or 0))

@@ -36,9 +36,9 @@ class Scan(msgspec.Struct, frozen=True):
     """What is below the paths."""
 
     files: dict[str, Stamp] = {}  # by path, as the user would write it
-    ranks: dict[str, Rank] = {}  # of the files
+    ranks: dict[str, Rank] = {}  # of the files, and of links to what is not there yet
     folders: dict[str, Rank] = {}  # that were read
-    targets: dict[str, set[str]] = {}  # the files that are links, by what they are in the end links to
+    targets: dict[str, set[str]] = {}  # those that are links, by what they in the end lead to
     missing: list[str] = []  # given paths that are not there
 
 
@@ -82,23 +82,23 @@ def _read(found: Scan, folder: str, rank: Rank, inside: tuple[tuple[int, int], .
         return
     for entry in visible:
         status = _status(entry.path)
-        if status is None:
-            continue
-        if stat.S_ISDIR(status.st_mode):
+        if status is not None and stat.S_ISDIR(status.st_mode):
             inode = _inode(status)
             if inode not in inside:
                 _read(found, entry.path, (*rank, entry.name), (*inside, inode))
-        elif is_manifest(entry.name) and stat.S_ISREG(status.st_mode):
+        elif is_manifest(entry.name):
             _add(found, entry.path, (*rank, entry.name), status, is_link=entry.is_symlink())
 
 
-def _add(found: Scan, path: str, rank: Rank, status: os.stat_result, *, is_link: bool) -> None:
-    if path in found.files:  # below two of the given paths
+def _add(found: Scan, path: str, rank: Rank, status: os.stat_result | None, *, is_link: bool) -> None:
+    if path in found.ranks:  # below two of the given paths
         return
-    found.files[path] = Stamp.of(status)
-    found.ranks[path] = rank
     if is_link:
         found.targets.setdefault(os.path.realpath(path), set()).add(path)
+    if status is not None and stat.S_ISREG(status.st_mode):
+        found.files[path] = Stamp.of(status)
+    if is_link or path in found.files:
+        found.ranks[path] = rank
 
 
 def _inode(status: os.stat_result) -> tuple[int, int]:
