@@ -50,7 +50,10 @@ def test_links_are_followed(tmp_path):
     (tmp_path / "in" / "dangling.yaml").symlink_to("nowhere")
     found = scan([tmp_path / "in"])
     assert names(tmp_path / "in", tmp_path / "in") == ["folder/three.yaml", "link.yaml", "plain.yaml"]
-    assert found.targets == {str(tmp_path / "outside/one.yaml"): {str(tmp_path / "in/link.yaml")}}
+    assert found.targets == {
+        str(tmp_path / "outside/one.yaml"): {str(tmp_path / "in/link.yaml")},
+        str(tmp_path / "in/nowhere"): {str(tmp_path / "in/dangling.yaml")},
+    }
 
 
 def test_a_link_to_a_folder_around_it_is_not_followed(tmp_path):
