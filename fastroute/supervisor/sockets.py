@@ -3,6 +3,8 @@
 SO_REUSEPORT spreads new connections over the sockets of a place, whoever accepts from them; because main keeps its copy
 of each, a dead worker's queue is not lost. SO_REUSEPORT also hides conflicts, so a place is first tried without it.
 
+The wildcard "::" takes IPv4 too, unless 0.0.0.0 is named besides it.
+
 A place that goes away, and every place before a drain, is closed to new connections first: a filter in the kernel drops
 their first packet, so a client tries again instead of standing in a queue that is about to vanish.
 """
@@ -53,6 +55,7 @@ class ListeningSockets:
         self._bound: dict[Place, tuple[socket.socket, ...]] = {}
         self._failed: dict[Place, str] = {}
         self._retired: dict[Place, tuple[socket.socket, ...]] = {}
+        self._wanted: frozenset[Place] = frozenset()
 
     @property
     def bound(self) -> Mapping[Place, tuple[socket.socket, ...]]:
@@ -66,7 +69,7 @@ class ListeningSockets:
 
     def follow(self, places: Iterable[Place]) -> None:
         """Binds the places that are new and retires those that are not named any more."""
-        wanted = set(places)
+        wanted = self._wanted = frozenset(places)
         for place in [place for place in self._bound if place not in wanted]:
             self._retire(place)
         self._failed = {place: reason for place, reason in self._failed.items() if place in wanted}
@@ -106,7 +109,8 @@ class ListeningSockets:
                 _admit_new(one)
             return
         try:
-            self._bound[place] = bind(place, self._slots)
+            alone = Place("0.0.0.0", place.port) not in self._wanted  # noqa: S104  (compared, not bound)
+            self._bound[place] = bind(place, self._slots, dual=place.address == "::" and alone)
             self._failed.pop(place, None)
         except BindError as error:
             self._failed[place] = str(error)
@@ -117,12 +121,12 @@ class ListeningSockets:
             _drop_new(one)
 
 
-def bind(place: Place, count: int) -> tuple[socket.socket, ...]:
-    """`count` listening sockets at `place`. Raises BindError."""
+def bind(place: Place, count: int, *, dual: bool = False) -> tuple[socket.socket, ...]:
+    """`count` listening sockets at `place`; `dual`: an IPv6 one takes IPv4 too. Raises BindError."""
     sockets: list[socket.socket] = []
     try:
-        _bound_socket(place, shared=False).close()
-        sockets.extend(_bound_socket(place, shared=True) for _ in range(count))
+        _bound_socket(place, shared=False, dual=dual).close()
+        sockets.extend(_bound_socket(place, shared=True, dual=dual) for _ in range(count))
         for one in sockets:
             one.listen(BACKLOG)
     except (OSError, OverflowError) as error:
@@ -131,14 +135,14 @@ def bind(place: Place, count: int) -> tuple[socket.socket, ...]:
     return tuple(sockets)
 
 
-def _bound_socket(place: Place, *, shared: bool) -> socket.socket:
+def _bound_socket(place: Place, *, shared: bool, dual: bool) -> socket.socket:
     one = socket.socket(socket.AF_INET6 if ":" in place.address else socket.AF_INET, socket.SOCK_STREAM)
     try:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if one.family == socket.AF_INET6:
-            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not dual)
         one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         one.setblocking(False)
         one.bind(tuple(place))

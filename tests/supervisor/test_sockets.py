@@ -116,7 +116,7 @@ def test_closing_to_new_connections(place, listening):
     ],
 )
 def test_every_failure_names_the_way_out(monkeypatch, number, words):
-    def refuse(place, *, shared):
+    def refuse(place, **options):
         raise OSError(number, "no")
 
     monkeypatch.setattr(sockets, "_bound_socket", refuse)
@@ -132,11 +132,19 @@ def test_a_place_that_does_not_exist_is_refused(place, words):
         bind(place, 1)
 
 
-def test_ipv4_and_ipv6_wildcards_share_a_port(place):
-    both = [bind(Place(address, place.port), 1) for address in ("0.0.0.0", "::")]
-    assert all(connects((address, place.port)) for address in ("127.0.0.1", "::1"))
-    for (one,) in both:
-        one.close()
+@pytest.mark.parametrize(
+    ("addresses", "reached"),
+    [
+        (["::"], [True, True]),
+        (["0.0.0.0"], [True, False]),
+        (["0.0.0.0", "::"], [True, True]),
+        (["::1"], [False, True]),
+    ],
+)
+def test_wildcards(place, listening, addresses, reached):
+    listening.follow(Place(address, place.port) for address in addresses)
+    assert listening.failed == {}
+    assert [connects((address, place.port)) for address in ("127.0.0.1", "::1")] == reached
 
 
 def test_a_place_is_written_as_in_a_url():
