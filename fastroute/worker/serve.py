@@ -61,7 +61,6 @@ async def serve(control: ControlStream) -> None:
         installer = Installer(engine, upstreams)
         await _obey_until_drain(control, engine, installer, partial(_reopen, log, start.access_log))
         engine.drain()
-        await settle(engine)
         with trio.move_on_after(start.drain_timeout):
             await _finished(engine)
         nursery.cancel_scope.cancel()
@@ -83,13 +82,8 @@ async def turn_for_ever(engine: Engine) -> None:
     fd = engine.fileno()
     while True:
         await trio.lowlevel.wait_readable(fd)
-        await settle(engine)
-
-
-async def settle(engine: Engine) -> None:
-    """Turns the engine until nothing is left to do: what was asked of it from outside a turn, nothing announces."""
-    while engine.turn():
-        await trio.lowlevel.checkpoint()
+        while engine.turn():
+            await trio.lowlevel.checkpoint()
 
 
 async def _obey_until_drain(
@@ -112,13 +106,12 @@ async def _obey_until_drain(
                 installer.listen(message, control.take_descriptor())
             case Unlisten():
                 installer.unlisten(message)
-                await settle(engine)
             case Start():
                 await control.send(Trouble("a worker starts once"))
             case _:
                 if answer := await installer.obey(message):
                     await control.send(answer)
-                    await settle(engine)
+                    engine.wake()
                     gc.freeze()
                     await collect_old_tables()
 
