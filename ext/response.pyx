@@ -120,7 +120,7 @@ cdef int take_final(Reactor r, Connection *c, Exchange *x, Connection *u, char *
     """Filters the final head and writes it; it goes out with the first bytes of the body."""
     cdef Head *head = &r.head
     cdef uint32_t written
-    if (filter_response(x.target.filters, head, &r.arena) < 0 or filter_response(x.rule.filters, head, &r.arena) < 0):
+    if (filter_response(x.rule.filters, head, &r.arena) < 0 or filter_response(x.target.filters, head, &r.arena) < 0):
         return answer_plainly(r, c, x, 502, REASON_OVERLOADED)
     x.upstream_keeps = head.keep_alive
     x.recode = RECODE_NONE

@@ -421,3 +421,20 @@ async def test_filters_change_requests_and_answers(make: Callable[[str], str]) -
         assert report[0].startswith(b"GET /new/x HTTP/1.1\r\n")
         assert b"Host: inner.example\r\n" in report[0]
         assert b"X-Rule: 2\r\n" in report[0]
+
+
+async def test_filters_of_the_rule_come_before_those_of_the_backend() -> None:
+    def both(level: str) -> tuple[snapshot.HeaderModifier, ...]:
+        fields = {"set": (snapshot.HeaderValue("X-Set", level),), "add": (snapshot.HeaderValue("X-Add", level),)}
+        return tuple(snapshot.HeaderModifier(direction=direction, **fields) for direction in ("request", "response"))
+
+    report: list[bytes] = []
+    target = snapshot.WeightedBackend(weight=1, backend="b", filters=both("backend"))
+    async with backends(reporting(report)) as [backend], running(rule(target, filters=both("rule"))) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        await client.send(b"GET / HTTP/1.1\r\nHost: a\r\nX-Add: client\r\n\r\n")
+        _, fields, _ = await client.response()
+        assert (fields["x-set"], fields["x-add"]) == ("backend", "rule,backend")
+        assert b"X-Set: backend\r\n" in report[0]
+        assert b"X-Add: client,rule,backend\r\n" in report[0]
