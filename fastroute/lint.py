@@ -9,8 +9,8 @@ from fastroute.graph.backend import backend_id
 from fastroute.graph.finding import Finding, warning
 from fastroute.graph.fix import allowed_routes
 from fastroute.graph.grant import Permit
-from fastroute.graph.hostname import meeting
-from fastroute.graph.node import Graph, ParentNode, Route, RouteNode
+from fastroute.graph.hostname import common, covers, meet
+from fastroute.graph.node import Graph, ListenerNode, ParentNode, Route, RouteNode
 from fastroute.graph.shadow import Place, find_shadows
 from fastroute.resources.gateway import (
     GROUP,
@@ -147,24 +147,38 @@ def missing_parents(resources: Resources, graph: Graph) -> Iterator[Finding]:
 
 
 def hostnames_outside_listeners(resources: Resources, graph: Graph) -> Iterator[Finding]:
-    """A hostname that no listener takes, beside others that one does."""
+    """A hostname of which no listener that the route is attached to gets a request, beside others that one does."""
     for id_, parents in graph.parents.items():
-        attached = [parent for parent in parents if parent.listeners]
-        names = graph.routes[id_].source.spec.hostnames
-        if not attached:
-            continue
-        met = {name for parent in attached for name in _met(parent, graph, names)}
-        for index, name in enumerate(names):
-            if name.lower() not in met:
+        route = graph.routes[id_]
+        attached = [listener for parent in parents for listener in _attached(parent, graph)]
+        for index, name in enumerate(route.source.spec.hostnames if attached else ()):
+            meeting = [listener for listener in attached if meet(listener.hostname, name.lower())]
+            taken = [_taken_by(listener, name.lower(), graph) for listener in meeting]
+            if all(taken):
                 message = f"No listener that the route is attached to takes {name}: it gets no request for it."
-                route = graph.routes[id_]
+                if other := next(iter(taken), None):
+                    message = (
+                        f"Requests for {name} belong to listener {other.source.name} of Gateway {other.gateway}, which "
+                        f"is more specific and which the route is not attached to: it gets none of them."
+                    )
                 yield warning(route.kind, route.source, "HostnameUnused", message, f"spec.hostnames[{index}]")
 
 
-def _met(parent: ParentNode, graph: Graph, names: tuple[str, ...]) -> Iterator[str]:
+def _attached(parent: ParentNode, graph: Graph) -> Iterator[ListenerNode]:
     for listener in graph.gateways[parent.gateway].listeners:
         if listener.source.name in parent.listeners:
-            yield from meeting(listener.hostname, names)
+            yield listener
+
+
+def _taken_by(listener: ListenerNode, name: str, graph: Graph) -> ListenerNode | None:
+    """The listener of the same port that has all of what `name` means on this one (a request belongs to the most
+    specific listener alone)."""
+    hosts = common(listener.hostname, name)
+    for other in graph.gateways[listener.gateway].listeners:
+        closer = other.hostname != listener.hostname and covers(listener.hostname, other.hostname)
+        if other.serves and other.source.port == listener.source.port and closer and covers(other.hostname, hosts):
+            return other
+    return None
 
 
 def shadowed_matches(resources: Resources, graph: Graph) -> Iterator[Finding]:

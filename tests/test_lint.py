@@ -175,6 +175,63 @@ def test_matches_on_other_hostnames_or_listeners_do_not_shadow() -> None:
     assert said("Shadowed", gateway(), *hosts) == []
 
 
+ON_ONE_HOST = [
+    # listener, hostname and match of the older route, of the newer one, which of them is shadowed
+    ("a.b.com", "*.b.com", {}, "a.b.com", {}, "old"),
+    ("a.b.com", "a.b.com", {}, "*.com", {"path": {"value": "/deep/er"}, "method": "GET"}, "new"),
+    ("a.b.com", "a.b.com", {"path": {"value": "/a"}}, "*.b.com", {"path": {"value": "/a/b", "type": "Exact"}}, "new"),
+    ("a.b.com", "a.b.com", {"path": {"value": "/a"}}, "*.b.com", {"path": {"value": "/ab"}}, None),
+    ("a.b.com", "a.b.com", {"path": {"value": "/a"}}, "*.b.com", {}, None),
+    ("a.b.com", "a.b.com", {"method": "GET"}, "*.b.com", {"method": "GET"}, "new"),
+    ("a.b.com", "a.b.com", {"method": "GET"}, "*.b.com", {}, None),
+    ("a.b.com", "a.b.com", {}, "*.b.com", {"path": {"type": "RegularExpression", "value": "/x.*"}}, "new"),
+    ("a.b.com", "*.b.com", {}, None, {}, "new"),
+    ("*.b.com", "*.b.com", {}, "*.com", {"method": "GET"}, "new"),
+    ("*.com", "*.b.com", {}, "*.com", {}, None),
+    ("", "a.b.com", {}, "*.b.com", {}, None),
+]
+
+
+@pytest.mark.parametrize(("hostname", "older", "one", "newer", "two", "shadowed"), ON_ONE_HOST)
+def test_hostnames_that_a_narrow_listener_makes_the_same(
+    hostname: str, older: str, one: dict[str, Any], newer: str | None, two: dict[str, Any], shadowed: str | None
+) -> None:
+    given = (
+        gateway("gw", "infra", listener(**({"hostname": hostname} if hostname else {}))),
+        route("old", "red", rules=matches(one), meta=OLD, hostnames=[older]),
+        route("new", "red", rules=matches(two), meta=NEW, hostnames=[newer] if newer else []),
+    )
+    assert said("Shadowed", *given) == ([(f"HTTPRoute red/{shadowed}", "spec.rules[0].matches[0]")] if shadowed else [])
+
+
+def test_a_route_does_not_shadow_itself_by_another_of_its_hostnames() -> None:
+    narrow = gateway("gw", "infra", listener(hostname="a.b.com"))
+    assert said("Shadowed", narrow, route("r", "red", rules=matches({}), hostnames=["*.b.com", "a.b.com"])) == []
+
+
+@pytest.mark.parametrize(
+    ("hostnames", "names", "unused"),
+    [
+        (("", "a.com"), ["a.com", "b.com"], [0]),
+        (("", "*.com"), ["a.com", "com", "x.a.com", "*.a.com", "*.com"], [0, 2, 3, 4]),
+        (("*.com", "*.a.com"), ["*.com", "a.com", "b.a.com"], [2]),
+        (("", "a.com"), ["*.com"], []),
+    ],
+)
+def test_hostnames_that_belong_to_a_more_specific_listener(
+    hostnames: tuple[str, str], names: list[str], unused: list[int]
+) -> None:
+    broad, narrow = ({"hostname": name} if name else {} for name in hostnames)
+    parents = [{"namespace": "infra", "name": "gw", "sectionName": "broad"}]
+    listeners = listener("broad", **broad), listener("narrow", **narrow)
+    given = gateway("gw", "infra", *listeners), route("r", "red", parents=parents, hostnames=names)
+    assert said("HostnameUnused", *given) == [("HTTPRoute red/r", f"spec.hostnames[{index}]") for index in unused]
+    other_port = gateway("gw", "infra", listeners[0], {**listeners[1], "port": 81})
+    assert said("HostnameUnused", other_port, *given[1:]) == []
+    both = route("r", "red", hostnames=names)
+    assert said("HostnameUnused", given[0], both) == []
+
+
 def test_rules_that_answer_500() -> None:
     redirect = {"filters": [{"type": "RequestRedirect", "requestRedirect": {"scheme": "https"}}]}
     zero, one = ref("s", weight=0), ref("s", weight=1)

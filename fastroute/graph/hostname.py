@@ -32,3 +32,22 @@ def meeting(listener: str, hostnames: tuple[str, ...]) -> tuple[str, ...]:
     if not hostnames:
         return (ANY,)
     return tuple(dict.fromkeys(name for name in map(str.lower, hostnames) if meet(listener, name)))
+
+
+def common(one: str, other: str) -> str:
+    """The hosts that two patterns which meet both take.
+
+    >>> common("*.example.com", "a.example.com"), common("", "*.com")
+    ('a.example.com', '*.com')
+    """
+    return other if covers(one, other) else one
+
+
+def specificity(pattern: str) -> tuple[int, int]:
+    """Sorts patterns that meet: an exact name first, then the longest wildcard, then any host.
+
+    >>> sorted(["", "*.com", "a.example.com", "*.example.com"], key=specificity)
+    ['a.example.com', '*.example.com', '*.com', '']
+    """
+    kind = 2 if pattern == ANY else 1 if pattern.startswith(WILDCARD) else 0
+    return kind, -len(pattern)

@@ -3,20 +3,29 @@
 On one listener and one hostname of the routes, two matches with the same path and the same conditions want the very
 same requests: the older route has them, then the smaller namespace/name, then the earlier rule and match. And a
 regular expression comes after every prefix, so that an unconditional prefix `/` leaves it nothing.
+
+Several hostnames of routes can stand for the same hosts, when the listener's own is narrower: then the most specific of
+them comes first with all its matches, so that also a shorter prefix without conditions leaves nothing to the others.
+(Otherwise a wildcard always has hosts that no more specific hostname takes, and its matches cannot be shadowed by it.)
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from fastroute.ext.http1 import normalise_path
 from fastroute.graph.age import Age, age
+from fastroute.graph.hostname import common, specificity
 from fastroute.graph.node import ListenerNode
 from fastroute.resources.gateway import HeaderMatch, HTTPRoute, HTTPRouteMatch
 from fastroute.resources.meta import Key
 
 Place = tuple[Age, Key, int, int]  # age and key of the route, rule, match: the smaller wins
 Conditions = tuple[str | None, frozenset[tuple[str, str, str]], frozenset[tuple[str, str, str]]]
+Wanted = tuple[str, str, Conditions]  # type and value of the path; what else a request must have
+Entry = tuple[Place, Wanted]
+Winners = dict[Wanted, Place]
 ANYTHING: Conditions = (None, frozenset(), frozenset())
+CATCH_ALL: Wanted = ("PathPrefix", "", ANYTHING)
 
 
 class Shadow(NamedTuple):
@@ -26,40 +35,76 @@ class Shadow(NamedTuple):
 
 
 def find_shadows(listener: ListenerNode) -> Iterator[Shadow]:
-    """Every match of the listener that another one leaves no request to, for each hostname it is shadowed on."""
-    groups: dict[str, list[tuple[Place, HTTPRouteMatch]]] = {}
+    """Every match of the listener that others leave no request to, for each hostname it is shadowed on."""
+    scopes: dict[str, dict[str, list[Entry]]] = {}  # by the hosts that can come, by hostname of the routes
     for attachment in listener.attachments:
         if isinstance(attachment.route.source, HTTPRoute):
             for hostname in attachment.hostnames:
-                groups.setdefault(hostname, []).extend(_matches(attachment.route.source))
-    for hostname, matches in groups.items():
-        yield from _shadows_among(sorted(matches, key=_place), hostname)
+                groups = scopes.setdefault(common(listener.hostname, hostname), {})
+                groups.setdefault(hostname, []).extend(_entries(attachment.route.source))
+    for groups in scopes.values():
+        yield from _shadows_in(groups)
 
 
-def _place(entry: tuple[Place, HTTPRouteMatch]) -> Place:
+def _entries(route: HTTPRoute) -> Iterator[Entry]:
+    for index, rule in enumerate(route.spec.rules):
+        for number, match in enumerate(rule.matches):
+            wanted = match.path.type, _path(match), _conditions(match)
+            yield (age(route), route.key, index, number), wanted
+
+
+def _shadows_in(groups: Mapping[str, list[Entry]]) -> Iterator[Shadow]:
+    """`groups`: of hostnames that stand for the very same hosts on this listener."""
+    before: list[Winners] = []  # of the more specific hostnames
+    alive: set[Place] = set()  # matches that take requests by a more specific hostname of their route
+    for hostname in sorted(groups, key=specificity):
+        entries = sorted((entry for entry in groups[hostname] if entry[0] not in alive), key=_place)
+        first = _winners(entries)
+        for place, wanted in entries:
+            above = next((winner for winners in before if (winner := _takes_all(winners, wanted))), None)
+            winner = above or _takes_as_much(first, wanted)
+            if winner not in (None, place):
+                yield Shadow(place, winner, hostname)
+            else:
+                alive.add(place)
+        before.append(first)
+
+
+def _place(entry: Entry) -> Place:
     return entry[0]
 
 
-def _matches(route: HTTPRoute) -> Iterator[tuple[Place, HTTPRouteMatch]]:
-    for index, rule in enumerate(route.spec.rules):
-        for number, match in enumerate(rule.matches):
-            yield (age(route), route.key, index, number), match
+def _winners(entries: Iterable[Entry]) -> Winners:
+    """`entries` in the order in which they win."""
+    first: Winners = {}
+    for place, wanted in entries:
+        first.setdefault(wanted, place)
+    return first
 
 
-def _shadows_among(matches: list[tuple[Place, HTTPRouteMatch]], hostname: str) -> Iterator[Shadow]:
-    """`matches` in the order in which they win."""
-    first: dict[tuple[str, str, Conditions], Place] = {}
-    for place, match in matches:
-        wanted = (match.path.type, _path(match), _conditions(match))
-        if wanted in first:
-            yield Shadow(place, first[wanted], hostname)
-        else:
-            first[wanted] = place
-    catch_all = first.get(("PathPrefix", "", ANYTHING))
-    if catch_all is not None:
-        for (type_, _, _), place in first.items():
-            if type_ == "RegularExpression":
-                yield Shadow(place, catch_all, hostname)
+def _takes_as_much(group: Winners, wanted: Wanted) -> Place | None:
+    """Who comes first for `wanted` within its own hostname: the same match, or any prefix for a regular expression."""
+    catch_all = group.get(CATCH_ALL) if wanted[0] == "RegularExpression" else None
+    return catch_all or group.get(wanted)
+
+
+def _takes_all(group: Winners, wanted: Wanted) -> Place | None:
+    """Who of a more specific hostname takes all that is `wanted`: there, a shorter path comes first too."""
+    type_, path, _ = wanted
+    paths = [""] if type_ == "RegularExpression" else _prefixes(path)
+    taken = (group.get(("PathPrefix", prefix, ANYTHING)) for prefix in paths)
+    return group.get(wanted) or next(filter(None, taken), None)
+
+
+def _prefixes(path: str) -> Iterator[str]:
+    """
+    >>> list(_prefixes("/a/b"))
+    ['/a/b', '/a', '']
+    """
+    yield path
+    while path:
+        path = path.rpartition("/")[0]
+        yield path
 
 
 def _path(match: HTTPRouteMatch) -> str:
