@@ -128,7 +128,7 @@ class Store:
         kind = type(resource)
         objects = self._objects[kind]
         previous = objects.get(resource.key)
-        if previous is resource or previous == resource:
+        if previous is resource or (previous is not None and _is_only_moved(previous, resource)):
             return False
         if previous is None:
             self._unsorted.add(kind)
@@ -145,3 +145,10 @@ class Store:
     def _touch(self, kind: type[Resource]) -> None:
         self._mappings.pop(FIELDS[kind], None)
         self._resources = None
+
+
+def _is_only_moved(old: Resource, new: Resource) -> bool:
+    """Whether they are equal, but for the line of one file at which they stand."""
+    if old.origin is not None and new.origin is not None and old.origin.file == new.origin.file:
+        new = msgspec.structs.replace(new, origin=old.origin)
+    return old == new

@@ -110,6 +110,24 @@ async def test_unchanged_objects_are_the_very_same(tmp_path):
         assert after.namespaces is before.namespaces
 
 
+def listed(*items: str) -> str:
+    return "kind: List\napiVersion: v1\nitems:\n" + "".join(
+        "- " + item.replace("\n", "\n  ").rstrip() + "\n" for item in items
+    )
+
+
+async def test_the_other_objects_of_a_list_are_the_very_same(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text(listed(route("a"), route("b"), route("c")))
+    async with follow(tmp_path) as seen:
+        before = seen.directory.store.snapshot().http_routes
+        path.write_text(listed(route("a"), "# words\n" + route("b", 1), route("c")))
+        await seen.until(lambda seen: seen.ports["b"] == 1)
+        after = seen.directory.store.snapshot().http_routes
+        for name in "ac":
+            assert after[Key("infra", name)] is before[Key("infra", name)]
+
+
 async def test_nested_folders_come_and_go(tmp_path):
     async with follow(tmp_path) as seen:
         (tmp_path / "x" / "y").mkdir(parents=True)

@@ -1,10 +1,11 @@
 """Events → Resources, with unchanged things the very same."""
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fastroute.resources.core import Namespace, Service
-from fastroute.resources.meta import Key, Metadata
+from fastroute.resources.meta import Key, Metadata, Origin
 from fastroute.source.store import FIELDS, Apply, Delete, Init, InitApply, InitDone, Store
 
 
@@ -47,6 +48,20 @@ def test_unchanged_is_the_very_same():
     assert after.services[Key("n", "b")] is before.services[Key("n", "b")]
     assert after.services[Key("n", "a")].metadata.generation == 2
     assert before.services[Key("n", "a")].metadata.generation == 1
+
+
+def test_an_object_that_only_moved_within_its_file_is_the_very_same():
+    store = Store()
+    store.apply([Apply(placed("a.yaml", 1))])
+    before = store.snapshot()
+    assert not store.apply([Apply(placed("a.yaml", 7))])
+    assert store.snapshot() is before
+    assert store.apply([Apply(placed("b.yaml", 7))])
+    assert store.snapshot().services[Key("n", "a")].origin == Origin("b.yaml", 7)
+
+
+def placed(file: str, line: int) -> Service:
+    return msgspec.structs.replace(service("a"), origin=Origin(file, line))
 
 
 def test_reports_replace_each_other():
