@@ -1,8 +1,8 @@
 """Answers that we give ourselves; see answer.pxd. When which status is given: the interface, section 4."""
 
-from libc.stdint cimport int64_t, uint16_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t
 from libc.stdio cimport snprintf
-from libc.string cimport memset
+from libc.string cimport memset, strlen
 
 from fastroute.ext.attempt cimport attempt_end
 from fastroute.ext.exchange cimport STAGE_FLUSHING, VERDICT_CLOSE, VERDICT_ON, VERDICT_RESET
@@ -65,7 +65,8 @@ cdef int answer(Reactor r, Connection *c, Exchange *x, uint16_t status, uint16_t
     response.to_http10 = x.minor == 0
     response.to_head = x.method == METHOD_HEAD
     response.text.data = line
-    response.text.size = snprintf(line, LINE, "%d %s: %s", <int> status, status_phrase(status), reason_name(reason))
+    snprintf(line, LINE, "%d %s: %s", <int> status, status_phrase(status), reason_name(reason))
+    response.text.size = <uint32_t> strlen(line)
     response.location = location
     response.date = today(r)
     part.iov_base = r.outgoing

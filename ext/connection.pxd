@@ -53,6 +53,7 @@ cdef struct Connection:
     uint32_t timer_next
     uint32_t timer_previous
     uint32_t timer_slot         # where it is in the wheel
+    uint64_t started            # microseconds: upstream, when it was asked for; downstream, a head's first byte
     # bytes
     uint32_t scanned            # parse_x's memory of a head that is still growing
     uint32_t requests           # exchanges it had
@@ -64,7 +65,6 @@ cdef struct Connection:
     uint32_t drained            # bytes read away while it lingers
     Peer peer
     # upstream
-    uint64_t started            # microseconds: when the connection was asked for
     uint64_t owner              # handle of the downstream connection it works for; 0: none
     Endpoint *endpoint          # counted
 

@@ -125,6 +125,7 @@ cdef void take_head(Reactor r, Connection *c, char *data, uint32_t size) noexcep
             return
         if c.state != STATE_HEAD:
             c.state = STATE_HEAD
+            c.started = r.now
             set_deadline(r, c, r.milliseconds + r.times.head)
         if c.readable:
             queue(r, c)
@@ -163,7 +164,7 @@ cdef Exchange *open_exchange(Reactor r, Connection *c) noexcept nogil:
     cdef Exchange *x = exchange_take(&r.spare)
     if x is NULL:
         return NULL
-    x.started = r.now
+    x.started = c.started if c.state == STATE_HEAD else r.now
     x.minor = 1
     c.exchange = x
     c.state = STATE_EXCHANGE

@@ -1,6 +1,6 @@
 """Listening sockets; see listener.pxd."""
 
-from libc.errno cimport EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM, errno
+from libc.errno cimport EAGAIN, EBADF, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOTSOCK, errno
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport realloc
 
@@ -32,8 +32,9 @@ cdef extern from "<sys/socket.h>" nogil:
         pass
     cdef struct sockaddr_storage:
         uint16_t ss_family
-    int AF_INET, AF_INET6, SOCK_NONBLOCK, SOCK_CLOEXEC, SOL_SOCKET, SO_KEEPALIVE
+    int AF_INET, AF_INET6, SOCK_NONBLOCK, SOCK_CLOEXEC, SOL_SOCKET, SO_ACCEPTCONN, SO_KEEPALIVE
     int accept4(int fd, sockaddr *address, uint32_t *size, int flags)
+    int getsockopt(int fd, int level, int name, void *value, uint32_t *size)
     int setsockopt(int fd, int level, int name, const void *value, uint32_t size)
 
 cdef extern from "<sys/epoll.h>" nogil:
@@ -45,6 +46,12 @@ cdef extern from "<sys/epoll.h>" nogil:
     int epoll_ctl(int epoll, int operation, int fd, epoll_event *event)
     int EPOLL_CTL_ADD, EPOLL_CTL_MOD
     uint32_t EPOLLIN
+
+cdef extern from *:
+    """
+    #define fastroute_set_errno(value) (errno = (value))
+    """
+    void set_errno "fastroute_set_errno"(int value) noexcept nogil
 
 cdef enum:
     ACCEPT_MOST = 16        # connections taken in one visit
@@ -58,10 +65,22 @@ cdef int set_interest(Reactor r, Connection *listener, int operation, uint32_t e
     return epoll_ctl(r.epoll, operation, listener.fd, &event)
 
 
+cdef bint is_listening(int fd) noexcept nogil:
+    """Whether the socket can be accepted from: any other would announce itself for ever. False with errno."""
+    cdef int listening = 0
+    cdef uint32_t size = sizeof(int)
+    if getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) < 0:
+        return False
+    set_errno(EINVAL)
+    return listening != 0
+
+
 cdef int listener_open(Reactor r, int fd, uint32_t index) noexcept nogil:
     cdef int on = 1
     cdef uint64_t *listeners
     cdef Connection *listener
+    if not is_listening(fd):
+        return -1
     listeners = <uint64_t *> realloc(r.listeners, (r.listeners_count + 1) * sizeof(uint64_t))
     if listeners is NULL:
         return -1
@@ -140,8 +159,10 @@ cdef void refused(Reactor r, Connection *listener, int accepted) noexcept nogil:
             pause(r)
         r.paused_until = r.milliseconds + PAUSE
         set_deadline(r, listener, r.paused_until)
+    elif errno == EBADF or errno == EINVAL or errno == ENOTSOCK:
+        forget(r, listener)     # shut down by whoever else has the socket
     elif listener.state == STATE_LEAVING:
-        queue(r, listener)
+        queue(r, listener)      # that one connection is gone, others may be there
 
 
 cdef void adopt(Reactor r, Connection *listener, int fd, const sockaddr_storage *address) noexcept nogil:

@@ -6,7 +6,7 @@ become plain bytes, ended by the close.
 """
 
 from libc.stdint cimport uint16_t, uint32_t
-from libc.string cimport memmove
+from libc.string cimport memcpy, memmove
 
 from fastroute.ext.answer cimport answer_plainly, break_off
 from fastroute.ext.attempt cimport attempt_afresh, attempt_end
@@ -26,6 +26,10 @@ from fastroute.ext.reason cimport (
 )
 from fastroute.ext.refusal cimport refusal_reason
 from fastroute.ext.write cimport write_chunk_head, write_response
+
+
+cdef enum:
+    SMALL = 4096            # bytes of a body that are copied behind their head
 
 
 cdef int response_relay(Reactor r, Connection *c, Exchange *x, Connection *u) noexcept nogil:
@@ -175,8 +179,13 @@ cdef int take_body(Reactor r, Connection *c, Exchange *x, Connection *u, uint32_
         left = size - <uint32_t> taken
     if taken < 0:
         return malformed(r, c, x, -<int> taken)
-    if head_size:
-        count = add_part(parts, count, r.outgoing, head_size)
+    if head_size and x.recode != RECODE_CHUNK and taken <= SMALL and head_size + taken <= r.outgoing_size:
+        # One part costs less than two, and a copy of a few bytes next to nothing.
+        memcpy(r.outgoing + head_size, data, taken)
+        head_size += taken
+        data += taken
+        taken = 0
+    count = add_part(parts, count, r.outgoing, head_size)
     if x.recode == RECODE_CHUNK and taken:
         count = add_part(parts, count, chunk, write_chunk_head(chunk, taken))
     count = add_part(parts, count, data, taken)

@@ -129,6 +129,22 @@ async def test_two_sockets_of_one_address() -> None:
         assert (await sockets[0].response())[0] == 200
 
 
+async def test_a_listening_socket_shut_down_elsewhere() -> None:
+    """Whoever else has the socket may shut it down: it is dropped, and announces nothing any more."""
+    async with running(rule("b")) as rig:
+        with socket.socket() as shared:
+            shared.bind(("127.0.0.1", 0))
+            shared.listen()
+            rig.engine.listen(os.dup(shared.fileno()), "127.0.0.1", shared.getsockname()[1])
+            assert rig.engine.statistics().listeners == 2
+            shared.shutdown(socket.SHUT_RDWR)
+            await trio.sleep(0.05)
+            turns = rig.engine.statistics().turns
+            await trio.sleep(0.1)
+            assert rig.engine.statistics().turns - turns < 5
+            assert rig.engine.statistics().listeners == 1
+
+
 async def test_listening_before_the_tables_know() -> None:
     """A socket whose listener comes with a later install answers 404 until then, on the same connection."""
     async with backends(answering) as [backend], running() as rig:
@@ -385,8 +401,10 @@ def test_what_cannot_be_used_is_refused() -> None:
     with pytest.raises(ValueError, match="nonsense"):
         Rig(trusted_proxies=["nonsense"])
     rig = Rig()
-    with pytest.raises(OSError, match="not permitted"):
+    with pytest.raises(OSError, match="non-socket"):
         rig.engine.listen(os.open("/dev/null", os.O_RDONLY), "127.0.0.1", 1)
+    with pytest.raises(OSError, match="Invalid argument"):
+        rig.engine.listen(socket.socket().detach(), "127.0.0.1", 1)
     with pytest.raises(KeyError):
         rig.engine.unlisten("127.0.0.1", 2)
     rig.close()

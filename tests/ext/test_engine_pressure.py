@@ -241,6 +241,48 @@ async def test_chaos() -> None:
         assert rig.counters.fixed()["downstream_active"] == 0
 
 
+async def test_nothing_is_lost_in_memory() -> None:
+    """The same mixed load over and over: once everything has its place, no more memory is taken."""
+
+    async def mixed(peer: Peer) -> None:
+        while True:
+            head, _ = await peer.request()
+            if b"/reset" in head:
+                return await peer.reset()
+            size = 200_000 if b"/big" in head else 10
+            await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
+
+    long = b"GET /%s HTTP/1.1\r\nHost: a\r\nX: %s\r\n\r\n" % (b"a" * 700, b"b" * 5000)
+    requests = [
+        GET,
+        POST,
+        GET * 3,
+        long,
+        b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"nonsense\r\n\r\n",
+        POST[:-3],
+        GET[:9],
+    ]
+    requests += [
+        b"POST /reset HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi",
+        b"GET /none HTTP/1.1\r\nHost: a\r\n\r\n",
+    ]
+    rules = rule("b"), rule("empty", name="1", path="/none")
+    async with backends(mixed) as [backend], running(*rules, log=True) as rig:
+        rig.put("b", backend.port)
+        sizes = []
+        for _ in range(6):
+            for request in requests * 60:
+                client = await connect(rig.port)
+                await client.send(request)
+                await client.end_of_writing()
+                await client.rest()
+                await client.close()
+            rig.install(*rules)
+            sizes.append(resident())
+        assert sizes[-1] - sizes[2] < 600_000, sizes
+
+
 async def timed_turns(rig: Rig, longest: list[float]) -> None:
     """Turns the engine, noting the longest turn by CPU time of this thread: waits and other processes do not count."""
     while True:
