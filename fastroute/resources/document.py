@@ -6,6 +6,8 @@ values are built here from libyaml's events rather than by a PyYAML loader, beca
 - scalars mean what they mean to kubectl: yes and on are booleans, a date is text, `1:30` is not 90;
 - a repeated key, an alias bomb and a tower of brackets are refused instead of swallowed;
 - a null is as good as absent: the API server prunes it before it sets defaults.
+(The parsers in Rust are three times as fast again. They tell no positions and read another version of YAML than kubectl
+does, and of the second that 5,000 routes take from file to object, parsing is a third.)
 Positions are found by parsing a second time (`places`), and only when something is to be said about a document.
 """
 
@@ -16,7 +18,8 @@ from typing import Any
 import msgspec
 import yaml
 
-Path = tuple[str | int, ...]  # ("spec", "rules", 0): a place in a document
+from fastroute.resources.problem import Path
+
 Places = dict[Path, tuple[int, int]]  # line and column, from 1, of each key and list item of one document
 MAX_DEPTH = 64  # levels of nesting; what we read has 12
 MAX_NODES = 500_000  # values of one document, aliases written out

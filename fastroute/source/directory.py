@@ -108,18 +108,21 @@ class Directory:
     # --- When to look
 
     async def _wait(self, watch: Watch) -> tuple[float, list[Notice | None]]:
-        """Sleeps until there is something to do. The notices, up to a moment of quiet, and when the first one came."""
+        """Sleeps until there may be something to do. The notices, up to a moment of quiet, and when the first came."""
         with trio.move_on_at(min([self._next_scan, *(doubt.due for doubt in self._doubts.values())])):
             await watch.wait()
         noticed = trio.current_time()
-        notices = list(watch.take_nowait())
-        while notices and trio.current_time() < noticed + BURST:
-            with trio.move_on_after(QUIET) as quiet:
+        notices = more = self._told(watch)
+        while more and trio.current_time() < noticed + BURST:
+            with trio.move_on_after(QUIET):
                 await watch.wait()
-            if quiet.cancelled_caught:
-                break
-            notices += watch.take_nowait()
+            more = self._told(watch)
+            notices = notices + more
         return noticed, notices
+
+    def _told(self, watch: Watch) -> list[Notice | None]:
+        """The notices of interest: a folder around the manifests, or a log among them, may be a noisy place."""
+        return [notice for notice in watch.take_nowait() if notice is None or self._paths_of(notice) != set()]
 
     # --- What to look at
 
@@ -144,12 +147,12 @@ class Directory:
             self._next_scan = now + (DEAF_RESCAN if watch.is_deaf else RESCAN)
         return agenda
 
-    def _paths_of(self, notice: Notice) -> Iterable[str] | None:
+    def _paths_of(self, notice: Notice) -> set[str] | None:
         """The manifests that a notice is about; None: it takes a look at everything to know."""
         path = os.path.join(notice.folder, notice.name)
         paths = self._scan.targets.get(path, set())
         if path in self._given:
-            return None
+            return {path, *paths} if path in self._scan.files and not os.path.islink(path) else None
         if notice.folder not in self._scan.folders:
             return paths
         if notice.is_folder or not notice.name or notice.name.startswith(".."):  # "..data" of a mounted ConfigMap

@@ -256,6 +256,29 @@ async def test_a_burst_of_edits_is_one_pass(tmp_path):
             assert len(seen.states) <= 10  # one, on a machine that does nothing else
 
 
+NOISE = """
+import sys, time
+end = time.monotonic() + 2
+while time.monotonic() < end:
+    open(sys.argv[1], "a").close()
+"""
+
+
+async def test_noise_around_the_manifests_delays_nothing(tmp_path, monkeypatch):
+    """A process opens and closes another file beside the folder, and in it, without pause."""
+    monkeypatch.setattr(timing, "BURST", 10 * PATIENCE)
+    monkeypatch.setattr(timing, "QUIET", 0.05)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    async with follow(folder) as seen, trio.open_nursery() as nursery:
+        for noise in (tmp_path / "log", folder / "log"):
+            nursery.start_soon(trio.run_process, [sys.executable, "-S", "-c", NOISE, noise])
+        await trio.sleep(QUIET)
+        (folder / "a.yaml").write_text(route())
+        await seen.until(lambda seen: seen.ports == {"fruits": 8080})
+        nursery.cancel_scope.cancel()
+
+
 async def test_an_edit_that_changes_nothing_is_no_pass(tmp_path):
     (tmp_path / "a.yaml").write_text(route())
     async with follow(tmp_path) as seen:
