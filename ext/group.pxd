@@ -1,12 +1,13 @@
 # The rules of one listener whose route names one hostname, found by path in constant time.
 #
 # Exact paths stand in a hash map, prefixes in a tree of path elements (a hash map as well: node and element to node),
-# regular expressions in a list. What stands at one path is in the order of rank. A request is offered to the exact
-# path, then to ever shorter prefixes, then to the expressions, until a match takes it. Filled once, then immutable.
+# regular expressions by how they begin. What stands at one path is in the order of rank. A request is offered to the
+# exact path, then to ever shorter prefixes, then to the expressions, until a match takes it. Filled once, immutable.
 
 from libc.stdint cimport uint32_t
 
 from fastroute.ext.bytemap cimport ByteMap
+from fastroute.ext.expressions cimport Expressions
 from fastroute.ext.graveyard cimport Grave
 from fastroute.ext.head cimport Head
 from fastroute.ext.node cimport Index, Node
@@ -25,7 +26,7 @@ cdef struct Group:
     ByteMap exact               # path -> Node
     ByteMap tree                # (number of a node, element) -> Node
     Node root                   # the prefix "": every path
-    Node expressions
+    Expressions expressions
 
 # Room for `rules` rules. MemoryError.
 cdef Group *group_new(Slice hostname, uint32_t rules) except NULL

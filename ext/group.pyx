@@ -4,6 +4,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memchr, memcpy
 
 from fastroute.ext.bytemap cimport bytemap_expect, bytemap_find, bytemap_free, bytemap_put, bytemap_start
+from fastroute.ext.expressions cimport expressions_find, expressions_put
 from fastroute.ext.graveyard cimport bury
 from fastroute.ext.node cimport node_find, node_put
 from fastroute.ext.pool cimport pool_free_one, pool_start, pool_take
@@ -28,6 +29,7 @@ cdef Group *group_new(Slice hostname, uint32_t rules) except NULL:
     bytemap_start(&group.exact)
     bytemap_start(&group.tree)
     bytemap_start(&group.index.buckets)
+    bytemap_start(&group.expressions.beginnings)
     pool_start(&group.index.pool, min(rules * POOL_PER_RULE + hostname.size, <uint32_t> POOL_FIRST))
     group.rules_room = rules
     group.rules = <Rule **> calloc(max(rules, <uint32_t> 1), sizeof(Rule *))
@@ -49,6 +51,7 @@ cdef int group_expect(Group *group, const Group *like) except -1:
     """Or its maps would grow step by step, and the last steps take long."""
     bytemap_expect(&group.exact, like.exact.used)
     bytemap_expect(&group.tree, like.tree.used)
+    bytemap_expect(&group.expressions.beginnings, like.expressions.beginnings.used)
     return bytemap_expect(&group.index.buckets, like.index.buckets.used)
 
 
@@ -70,6 +73,7 @@ cdef bint _dismantle(Grave *grave) noexcept nogil:
     bytemap_free(&group.exact)
     bytemap_free(&group.tree)
     bytemap_free(&group.index.buckets)
+    bytemap_free(&group.expressions.beginnings)
     free(group.rules)
     free(group)
     return True
@@ -129,7 +133,8 @@ cdef int group_add(Group *group, Rule *rule) except -1:
         elif match.path_type == PATH_PREFIX:
             node = _prefix_node(group, &match.path)
         else:
-            node = &group.expressions
+            expressions_put(&group.index, &group.expressions, match)
+            continue
         node_put(&group.index, node, match)
     return 0
 
@@ -175,6 +180,4 @@ cdef const Match *group_find(const Group *group, const Head *head, Arena *arena)
             if match != NULL:
                 return match
         node = node.parent
-    if group.expressions.plain.count == 0:
-        return NULL
-    return node_find(&group.index, &group.expressions, head, arena)
+    return expressions_find(&group.index, &group.expressions, head, arena)

@@ -38,5 +38,7 @@ cdef struct Index:              # what the nodes of one owner share
     uint32_t axes               # numbers given to axes
 
 cdef int node_put(Index *index, Node *node, const Match *match) except -1       # MemoryError
+# Whether `a` is tried before `b`.
+cdef bint match_before(const Match *a, const Match *b) noexcept nogil
 # The first match by rank that takes the request; NULL: none.
 cdef const Match *node_find(const Index *index, const Node *node, const Head *head, Arena *arena) noexcept nogil

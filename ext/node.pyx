@@ -20,8 +20,8 @@ cdef int _compare(const Slice *a, const Slice *b) noexcept nogil:
     return order if order else (a.size > b.size) - (a.size < b.size)
 
 
-cdef bint _before(const Match *a, const Match *b) noexcept nogil:
-    """Whether `a` is tried first; ranks are distinct, but for those who would make them otherwise: then by id."""
+cdef bint match_before(const Match *a, const Match *b) noexcept nogil:
+    """Ranks are distinct, but for those who would make them otherwise: then the rule's id decides."""
     cdef int order = _compare(&a.rank, &b.rank)
     return order < 0 or (order == 0 and _compare(&a.rule.id, &b.rule.id) < 0)
 
@@ -39,7 +39,7 @@ cdef int _insert(Index *index, Ranked *ranked, const Match *match) except -1:
         ranked.matches = matches
     while low < high:
         middle = (low + high) // 2
-        if _before(match, ranked.matches[middle]):
+        if match_before(match, ranked.matches[middle]):
             high = middle
         else:
             low = middle + 1
@@ -143,7 +143,7 @@ cdef const Match *node_find(const Index *index, const Node *node, const Head *he
     while True:
         match = NULL
         for i in range(count):
-            if at[i] < lists[i].count and (match == NULL or _before(lists[i].matches[at[i]], match)):
+            if at[i] < lists[i].count and (match == NULL or match_before(lists[i].matches[at[i]], match)):
                 match = lists[i].matches[at[i]]
                 best = i
         if match == NULL or match_takes(match, head, arena):

@@ -14,6 +14,7 @@ cdef extern from * nogil:
     """
     #include <re2/re2.h>
     #include <new>
+    #include <string>
 
     static re2::RE2 *fastroute_re2_new(const char *pattern, size_t size, int64_t memory) {
         re2::RE2::Options options;
@@ -24,11 +25,23 @@ cdef extern from * nogil:
     static bool fastroute_re2_matches(const re2::RE2 *expression, const char *text, size_t size) {
         return expression->Match({text, size}, 0, size, re2::RE2::ANCHOR_BOTH, nullptr, 0);
     }
+    // All texts that match lie between two texts; what these have in common at their beginning, all have.
+    static uint32_t fastroute_re2_beginning(const re2::RE2 *expression, char *beginning, uint32_t room) {
+        std::string least, most;
+        uint32_t size = 0;
+        if (!expression->PossibleMatchRange(&least, &most, room + 1)) return 0;
+        while (size < room && size < least.size() && size < most.size() && least[size] == most[size]) {
+            beginning[size] = least[size];
+            size++;
+        }
+        return size;
+    }
     """
     cppclass RE2 "re2::RE2":
         bint ok()
         const char *error "error().c_str"()
     RE2 *re2_new "fastroute_re2_new"(const char *pattern, size_t size, long memory)
+    uint32_t re2_beginning "fastroute_re2_beginning"(const RE2 *expression, char *beginning, uint32_t room)
     bint re2_matches "fastroute_re2_matches"(const RE2 *expression, const char *text, size_t size)
 
 
@@ -50,6 +63,10 @@ cdef Pattern *pattern_new(const char *pattern, uint32_t size) except NULL:
 cdef void pattern_free(Pattern *pattern) noexcept nogil:
     cdef RE2 *expression = <RE2 *> pattern
     del expression
+
+
+cdef uint32_t pattern_beginning(const Pattern *pattern, char *beginning, uint32_t room) noexcept nogil:
+    return re2_beginning(<const RE2 *> pattern, beginning, room)
 
 
 cdef bint pattern_matches(const Pattern *pattern, const char *text, uint32_t size) noexcept nogil:
@@ -76,6 +93,12 @@ cdef class Regex:
 
     def __repr__(self):
         return f"Regex({self.pattern!r})"
+
+    @property
+    def beginning(self) -> bytes:
+        """What every text that matches begins with, as far as is known: at most 63 bytes."""
+        cdef char beginning[63]
+        return beginning[:pattern_beginning(self._pattern, beginning, sizeof(beginning))]
 
     def fullmatch(self, text: bytes | str) -> bool:
         """Whether all of `text` matches."""

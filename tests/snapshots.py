@@ -102,7 +102,7 @@ def look_up(tables: Tables, request: Request, listener: Listener) -> tuple[str |
 ELEMENTS = ("a", "b", "ab", "", "%2F")
 HOSTS = ("example.com", "a.example.com", "b.a.example.com", "com", "x.org", "127.0.0.1", "[::1]", ".example.com", "")
 HOSTNAMES = ("", "*.com", "*.example.com", "*.a.example.com", "example.com", "a.example.com", "x.org", "*.0.0.1")
-PATTERNS = ("/a.*", "/[ab]+(/b)?", "/a|/b", ".*", "/a/b/?", "", "(?i)/A")
+PATTERNS = ("/a.*", "/ab/.*", "/a/.*b", "/[ab]+(/b)?", "/a|/b", ".*", "/a/b/?", "", "(?i)/A")
 VALUES = ("1", "2", "1,2", "", "x y")
 VALUE_PATTERNS = ("1|2", "[0-9,]*", ".+", "(1,)?2")
 NAMES = ("x-one", "x-two", "host")

@@ -43,7 +43,15 @@ def header(number: int) -> Rule:
     )
 
 
-KINDS = {"prefix": prefix, "exact": exact, "hostname": hostname, "header": header}
+def expression(number: int) -> Rule:
+    route = f"team-{number}/route"
+    return a_rule(
+        route,
+        a_match(PathMatch("RegularExpression", f"/team-{number % 50}/app-{number}(/.*)?"), place=(route, 0, 0)),
+    )
+
+
+KINDS = {"prefix": prefix, "exact": exact, "hostname": hostname, "header": header, "expression": expression}
 
 
 def tables_of(kind: str, count: int) -> Tables:

@@ -3,6 +3,8 @@
 import time
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from fastroute.ext.regex import Regex
 
@@ -57,6 +59,44 @@ def test_time_is_linear_in_the_text() -> None:
     assert not Regex("(a|aa|a?)*" * 4 + "b").fullmatch("a" * 8000)
     assert not Regex("(x+x+)+y").fullmatch("x" * 8000)
     assert time.perf_counter() - began < 0.5
+
+
+@pytest.mark.parametrize(
+    ("pattern", "beginning"),
+    [
+        ("/abc/[a-z]+", b"/abc/"),
+        ("^/abc/.*$", b"/abc/"),
+        ("/abc|/abd", b"/ab"),
+        ("(?i)/abc", b"/"),
+        ("/a\\.b(c|d)", b"/a.b"),
+        ("/a{3}b", b"/aaab"),
+        ("/é.", "/é".encode()),
+        (".*/a", b""),
+        ("", b""),
+        ("/" + "x" * 100, b"/" + b"x" * 62),
+    ],
+)
+def test_what_all_matches_begin_with(pattern: str, beginning: bytes) -> None:
+    assert Regex(pattern).beginning == beginning
+
+
+PIECES = st.recursive(
+    st.sampled_from(("/", "a", "b", "/a", "\\.", "[ab]", "[^/]", ".", "é", "(?:)", "(?i:a)")),
+    lambda piece: st.one_of(
+        st.lists(piece, min_size=1, max_size=3).map("".join),
+        st.lists(piece, min_size=1, max_size=3).map(lambda pieces: f"(?:{'|'.join(pieces)})"),
+        st.tuples(piece, st.sampled_from(("*", "+", "?", "{2}", "{0,2}"))).map(lambda pair: f"(?:{pair[0]}){pair[1]}"),
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(PIECES, st.data())
+def test_every_match_begins_so(pattern: str, data: st.DataObject) -> None:
+    text = data.draw(st.from_regex(pattern, fullmatch=True))
+    assume(Regex(pattern).fullmatch(text))
+    assert text.encode().startswith(Regex(pattern).beginning)
 
 
 def test_a_pattern_is_kept_and_shown() -> None:

@@ -104,6 +104,17 @@ def test_longer_expressions_come_first() -> None:
     assert winner(rules, "/1x") == "ns/a"
 
 
+def test_hundreds_of_expressions_are_told_apart_by_how_they_begin() -> None:
+    rules = [rule_at(f"ns/{number}", "RegularExpression", f"/app-{number}/v[0-9]+") for number in range(300)]
+    rules += [rule_at("ns/any", "RegularExpression", ".*/v1"), rule_at("ns/case", "RegularExpression", "(?i)/APP-7/.*")]
+    assert winner(rules, "/app-7/v12") == "ns/7"
+    assert winner(rules, "/app-70/v1") == "ns/70"
+    assert winner(rules, "/App-7/x") == "ns/case"
+    assert winner(rules, "/none/v1") == "ns/any"
+    assert winner(rules, "/app-300/v2") == ""
+    assert winner(rules, "/") == ""
+
+
 def test_a_shorter_prefix_takes_what_the_longer_ones_conditions_leave() -> None:
     rules = [rule_at("ns/short", "PathPrefix", ""), rule_at("ns/long", "PathPrefix", "/a/b", method="POST")]
     assert winner(rules, "/a/b/c", method="POST") == "ns/long"

@@ -1,0 +1,50 @@
+# Filling and looking up.
+
+from libc.stdint cimport uint32_t
+from libc.string cimport memcpy
+
+from fastroute.ext.bytemap cimport bytemap_find, bytemap_put
+from fastroute.ext.node cimport Node, match_before, node_find, node_put
+from fastroute.ext.pool cimport pool_take
+from fastroute.ext.regex cimport pattern_beginning
+
+cdef extern from * nogil:
+    int lowest_bit "__builtin_ctzll"(unsigned long long bits)
+
+cdef enum:
+    PREFIX_MOST = 63
+
+
+cdef int expressions_put(Index *index, Expressions *expressions, const Match *match) except -1:
+    cdef char beginning[PREFIX_MOST]
+    cdef uint32_t size = pattern_beginning(match.pattern, beginning, PREFIX_MOST)
+    cdef Node *node = <Node *> bytemap_find(&expressions.beginnings, 0, beginning, size)
+    cdef char *key
+    if node == NULL:
+        node = <Node *> pool_take(&index.pool, sizeof(Node))
+        key = <char *> pool_take(&index.pool, size + 1)
+        memcpy(key, beginning, size)
+        bytemap_put(&expressions.beginnings, 0, key, size, node)
+        expressions.lengths |= <uint64_t> 1 << size
+    return node_put(index, node, match)
+
+
+cdef const Match *expressions_find(const Index *index, const Expressions *expressions, const Head *head,
+                                   Arena *arena) noexcept nogil:
+    cdef uint64_t lengths = expressions.lengths
+    cdef const Match *best = NULL
+    cdef const Match *match
+    cdef const Node *node
+    cdef uint32_t size
+    while lengths:
+        size = <uint32_t> lowest_bit(lengths)
+        lengths &= lengths - 1
+        if size > head.path.size:
+            break
+        node = <const Node *> bytemap_find(&expressions.beginnings, 0, head.path.data, size)
+        if node == NULL:
+            continue
+        match = node_find(index, node, head, arena)
+        if match != NULL and (best == NULL or match_before(match, best)):
+            best = match
+    return best
