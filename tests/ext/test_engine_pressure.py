@@ -271,8 +271,8 @@ async def test_nothing_is_lost_in_memory() -> None:
     async with backends(mixed) as [backend], running(*rules, log=True) as rig:
         rig.put("b", backend.port)
         sizes = []
-        for _ in range(6):
-            for request in requests * 60:
+        for _ in range(5):
+            for request in requests * 20:
                 client = await connect(rig.port)
                 await client.send(request)
                 await client.end_of_writing()
