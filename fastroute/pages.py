@@ -25,11 +25,11 @@ def check_page(report: Report) -> Iterator[Block]:
     if report.objects:
         yield _conditions(report.objects)
     for problem in report.problems:
-        yield Line(f"{_place(problem)}: {problem.message}", "red")
+        yield Line(_said(problem), "red")
         if problem.fix is not None:
             yield Yaml(problem.fix)
     for warning in report.warnings:
-        yield Line(f"warning: {_place(warning)}: {warning.message}", "yellow")
+        yield Line(f"warning: {_said(warning)}", "yellow")
         if warning.fix is not None:
             yield Yaml(warning.fix)
     yield Line(_verdict(report), "bold")
@@ -40,9 +40,11 @@ def _verdict(report: Report) -> str:
     return ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
 
 
-def _place(said: Said) -> str:
+def _said(said: Said) -> str:
+    """Its place and what it is about, then the message: some of these name the field themselves."""
     where = ":".join(str(part) for part in (said.file, said.line) if part is not None)
-    return ": ".join(str(part) for part in (where or None, said.object, said.field) if part is not None)
+    field = None if said.field is None or said.message.startswith(said.field) else said.field
+    return ": ".join(str(part) for part in (where or None, said.object, field, said.message) if part is not None)
 
 
 def _conditions(objects: Iterable[dict[str, Any]]) -> Table:

@@ -290,7 +290,7 @@ def _listener_status(
         *_foreign_conditions(read),
         _listener_accepted(node, failure, generation),
         _listener_programmed(gateway, node, failure, _is_served(gateway, node, outcome, standing)),
-        _judged(RESOLVED_REFS, node.problems, "Every reference of the listener is resolved.", generation),
+        _judged(RESOLVED_REFS, node.problems, _references(node), generation),
     ]
     if clash := next((problem for problem in node.problems if problem.condition == CONFLICTED), None):
         conditions.append(condition(CONFLICTED, "True", clash.reason, clash.message, generation))
@@ -300,6 +300,12 @@ def _listener_status(
         "attachedRoutes": len(node.attachments),
         "conditions": conditions,
     }
+
+
+def _references(node: ListenerNode) -> str:
+    if node.source.tls is None:
+        return "Every reference of the listener is resolved."
+    return f"References for {node.source.protocol} are not looked at, as it is not served yet."
 
 
 def _failure(gateway: GatewayNode, node: ListenerNode, outcome: Outcome | None) -> str | None:

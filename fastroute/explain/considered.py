@@ -46,7 +46,7 @@ def near_misses(
     """At most AT_MOST of them, the nearest first."""
     near = [
         *_outranked(snapshot, listener, request, winner),
-        *_not_served(graph, request),
+        *_not_served(snapshot, graph, listener, request),
         *_not_matching(snapshot, listener, request),
     ]
     return tuple(near[:AT_MOST])
@@ -104,12 +104,14 @@ def _considered(rule: Rule, index: int, reason: str) -> Considered:
 # --- routes that are not served
 
 
-def _not_served(graph: Graph, request: Request) -> Iterator[Considered]:
-    """Routes refused as a whole or by one of their parents, that would take the request by hostname and match."""
+def _not_served(snapshot: Snapshot, graph: Graph, listener: Listener, request: Request) -> Iterator[Considered]:
+    """Routes refused as a whole or by one of their parents, that would take the request by hostname and match. Those
+    that another of their parents brings to this listener are not among them."""
+    served = {rule.route for rule in snapshot.rules.values() if rule.listener == listener.id}
     for parents in graph.parents.values():
         for parent in parents:
             problem = _refusal(parent)
-            if problem is None or not isinstance(parent.route.source, HTTPRoute):
+            if problem is None or not isinstance(parent.route.source, HTTPRoute) or str(parent.route.key) in served:
                 continue
             taking = _first_taking(parent.route.source, request)
             if taking is not None:

@@ -207,6 +207,16 @@ def test_a_route_that_no_listener_admits_is_named_with_its_condition() -> None: 
     assert miss.reason.startswith("not served: Accepted=False/NotAllowedByListeners: ")
 
 
+def test_a_route_that_takes_the_request_is_no_near_miss_by_another_of_its_parents() -> None:
+    web = "{name: web, namespace: infra}"
+    twice = f"{web[:-1]}, sectionName: WHICH}}, {web[:-1]}, sectionName: other}}"
+    taken = route("infra/r", "\n  - {}").replace(web, twice)
+    explanation = ask("http://web:8080/x", GATEWAY, taken.replace("WHICH", "proxy"))
+    assert (explanation.route, explanation.considered) == ("infra/r", ())
+    misses = ask("http://web:8080/x", GATEWAY, taken.replace("WHICH", "nor")).considered
+    assert [miss.listener for miss in misses] == ["nor", "other"]
+
+
 def test_a_route_that_is_refused_itself_is_named_if_it_would_take_the_request() -> None:
     refused = route(
         "infra/r",
