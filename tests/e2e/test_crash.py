@@ -31,16 +31,16 @@ async def test_a_killed_worker_costs_its_requests_in_flight_and_nothing_else(tmp
             dead = served.workers()[0]
             killed = trio.current_time()
             os.kill(dead, signal.SIGKILL)
-            took = await replaced(served, dead, within=3)
+            took = await replaced(served, dead, within=10)
             await trio.sleep(0.5)
         metrics = await served.metrics()
     # Each client had one request in flight, at most, and none was asked after the death and broke.
     assert len(load.breaks) < clients
     assert len(load.breaks) + len(fresh.breaks) < clients + 4
-    assert all(one.asked <= killed + 0.05 for one in [*load.breaks, *fresh.breaks])
+    assert all(one.asked <= killed + 0.5 for one in [*load.breaks, *fresh.breaks])
     assert set(load.sources() + fresh.sources()) == {"bananas", "apples"}
     # The dead worker's queue was looked after: nobody waited for its replacement.
-    assert max(one.came - one.asked for one in fresh.answers) < max(0.5, took)
+    assert max(one.came - one.asked for one in fresh.answers) < max(1.0, took)
     assert metrics["fastroute_worker_restarts_total"] == 1
 
 
@@ -51,7 +51,7 @@ async def test_counts_survive_a_workers_death(tmp_path):
         assert answered(await served.metrics()) == len(load.answers)
         for dead in served.workers():
             os.kill(dead, signal.SIGKILL)
-            await replaced(served, dead, within=5)
+            await replaced(served, dead, within=10)
         assert answered(await served.metrics()) == len(load.answers)
         async with loaded(Load(served.port, "/fruits"), 8) as more:
             await trio.sleep(0.3)
@@ -74,7 +74,7 @@ async def test_without_main_workers_finish_and_end(tmp_path):
             load.stop()
         assert load.breaks == []
         assert {one.status for one in load.answers} == {200}
-        with trio.fail_after(5):
+        with trio.fail_after(10):
             while any(map(is_running, workers)):  # noqa: ASYNC110
                 await trio.sleep(0.02)
 
@@ -106,10 +106,10 @@ async def test_a_stopped_worker_delays_nobody_else(tmp_path):
         try:
             for change, source in ((served.world.remove, "500"), (served.world.grant, "bananas")):
                 change("grant")
-                assert await first(served, source, within=5) < 2.5
+                assert await first(served, source, within=10) < 5
         finally:
             os.kill(stopped, signal.SIGCONT)
-        with trio.fail_after(5):
+        with trio.fail_after(10):
             while (await served.metrics())["fastroute_config_version"] < 3:  # noqa: ASYNC110
                 await trio.sleep(0.02)
         async with loaded(Load(served.port, "/fruits", keep=False), 4) as load:

@@ -27,7 +27,7 @@ async def test_sigterm_under_load_fails_nothing(tmp_path):
         assert load.breaks == fresh.breaks == []
         assert load.closing > 0
         assert {one.source for one in load.answers if one.asked > told} <= {"bananas", "apples"}
-        with trio.fail_after(5):
+        with trio.fail_after(10):
             assert await process.wait() == 0
 
 
@@ -41,9 +41,9 @@ async def test_what_is_in_flight_is_finished_and_then_it_ends(tmp_path):
         ended = trio.current_time()
         assert load.breaks == []
         assert {one.status for one in load.answers} == {200}
-        with trio.fail_after(2):
+        with trio.fail_after(5):
             assert await process.wait() == 0
-        assert trio.current_time() - ended < 1.5
+        assert trio.current_time() - ended < 4
 
 
 async def test_clients_that_go_on_asking_lose_nothing_but_the_listener(tmp_path):
@@ -65,7 +65,7 @@ async def test_clients_that_go_on_asking_lose_nothing_but_the_listener(tmp_path)
 
 async def test_the_drain_timeout_bounds_it(tmp_path):
     async with (
-        serving(tmp_path, "--drain-timeout", "300ms", delay=5.0) as served,
+        serving(tmp_path, "--drain-timeout", "300ms", delay=20.0) as served,
         loaded(Load(served.port, "/fruits"), 2) as load,
     ):
         await trio.sleep(0.2)
@@ -73,7 +73,7 @@ async def test_the_drain_timeout_bounds_it(tmp_path):
         served.process.send_signal(signal.SIGTERM)
         load.stop()
         await served.process.wait()
-        assert 0.3 <= trio.current_time() - told < 2.5
+        assert 0.3 <= trio.current_time() - told < 6
     assert len(load.breaks) == 2
 
 
@@ -84,7 +84,7 @@ async def test_a_second_signal_ends_it_at_once(tmp_path):
         await trio.sleep(0.2)
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        with trio.fail_after(3):
+        with trio.fail_after(10):
             assert await process.wait() == 130
 
 

@@ -40,7 +40,7 @@ class Rig:
     def value(self, name):
         return self.metrics.registry.get_sample_value(name)
 
-    async def until(self, condition, within=8):
+    async def until(self, condition, within=15):
         with trio.fail_after(within):
             while not condition():  # noqa: ASYNC110
                 await trio.sleep(0.01)
@@ -151,15 +151,16 @@ async def test_a_worker_that_never_starts_is_tried_again_and_again_but_not_in_a_
     monkeypatch.setattr(process.sys, "executable", "/bin/false")
     monkeypatch.setattr(module, "FIRST_PATIENCE", 0.1)
     async with supervised(1) as rig:
+        began = trio.current_time()
         assert (await rig.supervisor.publish(rig.snapshot())).version == 0
-        await trio.sleep(0.6)
+        await rig.until(lambda: rig.value("fastroute_worker_restarts_total") >= 4)
+        assert trio.current_time() - began >= sum(module.BACK_OFF[:3])
         assert not rig.supervisor.ready
-        assert 2 <= rig.value("fastroute_worker_restarts_total") <= 5
 
 
 async def test_a_worker_that_does_not_answer_is_late_and_then_replaced(monkeypatch):
-    monkeypatch.setattr(module, "PATIENCE", 0.1)
-    monkeypatch.setattr(module, "STUCK", 0.6)
+    monkeypatch.setattr(module, "PATIENCE", 0.5)
+    monkeypatch.setattr(module, "STUCK", 1.5)
     async with supervised() as rig:
         await rig.supervisor.publish(rig.snapshot())
         before = pids(rig)
@@ -168,7 +169,7 @@ async def test_a_worker_that_does_not_answer_is_late_and_then_replaced(monkeypat
         assert (outcome.version, outcome.target) == (1, 2)
         began = trio.current_time()
         await rig.supervisor.publish(rig.snapshot())
-        assert trio.current_time() - began < 0.1
+        assert trio.current_time() - began < 0.4
         await rig.until(lambda: before[0] not in pids(rig))
         monkeypatch.setattr(module, "STUCK", 30.0)  # the replacement may take its time to start
         await rig.until(lambda: rig.supervisor.outcome.version == 3)
@@ -206,7 +207,7 @@ async def test_a_drain_ends_every_worker_and_run_returns():
             await running.start(supervisor.run)
             rig = Rig(supervisor, metrics, backend)
             await supervisor.publish(rig.snapshot())
-            with trio.fail_after(5):
+            with trio.fail_after(10):
                 await supervisor.drain()
             assert not supervisor.ready
         assert pids(rig) == []
@@ -229,7 +230,7 @@ async def test_a_drain_is_not_held_up_by_a_worker_that_stands_still_and_publishe
     async with supervised(2, drain_timeout=0.2) as rig:
         await rig.supervisor.publish(rig.snapshot())
         os.kill(pids(rig)[0], signal.SIGSTOP)
-        with trio.fail_after(4):
+        with trio.fail_after(8):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(rig.supervisor.drain)
                 await trio.sleep(0.1)

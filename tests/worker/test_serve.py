@@ -88,7 +88,7 @@ class Main(NamedTuple):
         await self.socket.sendmsg([encode(message)], beside)
 
     async def hear(self):
-        with trio.fail_after(5):
+        with trio.fail_after(10):
             while (message := self.decoder.next_message()) is None:
                 data = await self.socket.recv(4096)
                 if not data:
@@ -119,7 +119,7 @@ class Main(NamedTuple):
         load = Load(self.port, path, keep=False)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(load.run, 1)
-            with trio.fail_after(5):
+            with trio.fail_after(10):
                 while len(load.answers) + len(load.breaks) < count:  # noqa: ASYNC110
                     await trio.sleep(0.005)
             load.stop()
@@ -382,7 +382,7 @@ async def test_a_stream_of_installs_holds_traffic_up_for_slices_only():
             load.stop()
     assert load.breaks == []
     assert set(load.sources()) == {"x"}
-    assert 0 < steps.worst["fastroute.worker.serve.serve"] < 0.003
+    assert 0 < steps.worst["fastroute.worker.serve.serve"] < 0.005
 
 
 async def test_serving_makes_nothing_that_only_a_garbage_collection_would_free():
