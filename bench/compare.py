@@ -12,7 +12,7 @@ from statistics import median
 
 import msgspec
 
-from bench.load import Latency, Load, closed_loop, open_loop
+from bench.load import Latency, Load, Style, closed_loop, open_loop
 from bench.peers import Place, Running, all_running, backend_command, free_port, running
 from bench.process import proxy_and_load_core
 
@@ -38,7 +38,7 @@ class Measure(msgspec.Struct, frozen=True):
     path: str
     cost: Callable[[Load], float]
     connections: int = CONNECTIONS
-    fresh: bool = False
+    style: Style = Style.KEEP_ALIVE
 
 
 class Cost(msgspec.Struct, frozen=True):
@@ -74,8 +74,9 @@ def measures(many: int) -> list[Measure]:
     one, middle = "/route-0", f"/route-{many // 2}"
     return [
         Measure("keep-alive", "µs CPU/request", 1, f"{one}/x", _per_request),
-        Measure("new connection", "µs CPU/request", 1, f"{one}/x", _per_request, fresh=True),
+        Measure("new connection", "µs CPU/request", 1, f"{one}/x", _per_request, style=Style.FRESH),
         Measure("1 MiB answers", "s CPU/GiB", 1, f"{one}/mebibyte", _per_gib, connections=8),
+        Measure("1 MiB uploads", "s CPU/GiB", 1, f"{one}/upload", _per_gib, connections=8, style=Style.UPLOAD),
         Measure(f"{many} routes", "µs CPU/request", many, f"{middle}/x", _per_request),
     ]
 
@@ -119,7 +120,7 @@ def _rounds(measure: Measure, proxies: list[Running], core: int, effort: Effort)
                 core,
                 seconds=effort.seconds if round_ >= 0 else 1,
                 connections=measure.connections,
-                fresh=measure.fresh,
+                style=measure.style,
             )
             if round_ >= 0:
                 loads[proxy.name].append(load)

@@ -6,6 +6,7 @@ says how long requests take.
 
 import re
 import subprocess
+from enum import Enum
 from pathlib import Path
 
 import msgspec
@@ -23,7 +24,6 @@ class Load(msgspec.Struct, frozen=True):
     failures: int
     seconds: float
     cpu: float  # of the proxy's process tree, seconds
-    received: int  # bytes, heads included
 
     @property
     def cpu_us(self) -> float:
@@ -32,8 +32,8 @@ class Load(msgspec.Struct, frozen=True):
 
     @property
     def cpu_per_gib(self) -> float:
-        """Seconds of CPU for one GiB of answers."""
-        return self.cpu / max(self.received, 1) * (1 << 30)
+        """Seconds of CPU for one GiB, when every request or every answer is a MiB."""
+        return self.cpu / max(self.requests, 1) * 1024
 
     @property
     def rate(self) -> float:
@@ -49,34 +49,36 @@ class Latency(msgspec.Struct, frozen=True):
     failures: int
 
 
-_COUNT = re.compile(r"(\d+) requests in ([\d.]+)(m?s|m), ([\d.]+)([KMG]?)B read")
+_COUNT = re.compile(r"(\d+) requests in ([\d.]+)(m?s|m), [\d.]+[KMG]?B read")
 _ERRORS = re.compile(
     r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)|Non-2xx or 3xx responses: (\d+)"
 )
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 
 
-def closed_loop(proxy: Running, path: str, core: int, *, seconds: int, connections: int, fresh: bool = False) -> Load:
-    """wrk with one thread; `fresh`: a new connection for every request."""
+class Style(Enum):
+    """How wrk asks."""
+
+    KEEP_ALIVE = ()
+    FRESH = ("-H", "Connection: close")  # a new connection for every request
+    UPLOAD = ("-s", str(HERE / "upload.lua"))  # a MiB with every request
+
+
+def closed_loop(
+    proxy: Running, path: str, core: int, *, seconds: int, connections: int, style: Style = Style.KEEP_ALIVE
+) -> Load:
+    """wrk with one thread."""
     command = ["taskset", "-c", str(core), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "5s"]
-    command += ["-H", "Connection: close"] if fresh else []
     before = proxy.cpu()
     said = subprocess.run(
-        [*command, f"http://127.0.0.1:{proxy.port}{path}"], capture_output=True, text=True, check=True
+        [*command, *style.value, f"http://127.0.0.1:{proxy.port}{path}"], capture_output=True, text=True, check=True
     ).stdout
     cpu = proxy.cpu() - before
     count = _COUNT.search(said)
     if count is None:
         raise RuntimeError(f"wrk said nothing to read:\n{said}")
     failures = sum(int(number) for found in _ERRORS.findall(said) for number in found if number)
-    return Load(
-        requests=int(count[1]),
-        failures=failures,
-        seconds=float(count[2]) * _SECONDS[count[3]],
-        cpu=cpu,
-        received=int(float(count[4]) * _UNITS[count[5]]),
-    )
+    return Load(requests=int(count[1]), failures=failures, seconds=float(count[2]) * _SECONDS[count[3]], cpu=cpu)
 
 
 def build_pace() -> None:

@@ -63,6 +63,7 @@ events {{ worker_connections 16000; }}
 http {{
   access_log off;
   keepalive_requests 1000000000;
+  client_max_body_size 2m;
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/f;
   uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
   sendfile on; tcp_nopush on; tcp_nodelay on;
@@ -79,6 +80,7 @@ _NGINX_PROXY = """
     proxy_set_header Host $http_host;
     {fields}
     proxy_max_temp_file_size 0;
+    proxy_request_buffering off;
     {locations}
   }}
 """
@@ -95,6 +97,13 @@ _NGINX_BACKEND = """
     listen 127.0.0.1:{port} backlog=4096;
     root {folder}/files;
     location / {{ default_type text/plain; return 200 "hello, world\\n"; }}
+    location ~ /upload$ {{  # reads the whole body before it answers
+      client_body_buffer_size 2m;
+      proxy_pass_request_body off;
+      proxy_set_header Content-Length "";
+      rewrite ^ / break;
+      proxy_pass http://127.0.0.1:{port};
+    }}
     location ~ /mebibyte$ {{ rewrite ^ /mebibyte break; default_type application/octet-stream; }}
   }}
 """
