@@ -2,13 +2,9 @@
 
 from libc.stdlib cimport calloc, free
 
+from fastroute.ext.random cimport random_seed
 
-cdef extern from "<sys/random.h>" nogil:
-    ssize_t getrandom(void *buffer, size_t size, unsigned int flags)
-
-cdef uint64_t _seed = 0
-if getrandom(&_seed, sizeof(_seed), 0) != sizeof(_seed):
-    raise OSError("the kernel gives no random bytes")
+cdef uint64_t _seed = random_seed()
 
 
 cdef void bytemap_start(ByteMap *map) noexcept nogil:

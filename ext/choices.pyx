@@ -5,15 +5,9 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp
 
 from fastroute.ext.balancer cimport choice_new, choice_unref
-from fastroute.ext.random cimport random_next
+from fastroute.ext.random cimport random_next, random_seed
 
-
-cdef extern from "<sys/random.h>" nogil:
-    ssize_t getrandom(void *buffer, size_t size, unsigned int flags)
-
-cdef uint64_t _random = 0
-if getrandom(&_random, sizeof(_random), 0) != sizeof(_random):
-    raise OSError("the kernel gives no random bytes")
+cdef uint64_t _random = random_seed()
 
 
 cdef class ChoiceHandle:

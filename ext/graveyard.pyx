@@ -1,17 +1,11 @@
 # Where dead parts wait. A stack: what a part buries while it is taken apart comes before it, so no list grows long.
 
 from libc.stdint cimport uint64_t
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+
+from fastroute.ext.clock cimport microseconds_now
 
 cdef Grave *_top = NULL
 cdef unsigned long _buried = 0
-
-
-cdef uint64_t _now() noexcept nogil:
-    """Microseconds of the monotonic clock."""
-    cdef timespec now
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    return <uint64_t> now.tv_sec * 1_000_000 + now.tv_nsec // 1000
 
 
 cdef void bury(Grave *grave) noexcept nogil:
@@ -28,8 +22,8 @@ cdef bint collect_for(uint32_t microseconds) noexcept nogil:
     cdef Grave *grave
     if _top == NULL:
         return False
-    end = _now() + microseconds
-    while _top != NULL and _now() < end:
+    end = microseconds_now() + microseconds
+    while _top != NULL and microseconds_now() < end:
         grave = _top
         _top = grave.next           # off the list while it may bury others
         if grave.dismantle(grave):

@@ -1,6 +1,18 @@
-# Random numbers for spreading load: splitmix64, one uint64 of state. Not for secrets.
+# Random numbers for spreading load: splitmix64, one uint64 of state. Not for secrets; but the kernel's, for seeds.
 
 from libc.stdint cimport uint32_t, uint64_t
+
+
+cdef extern from "<sys/random.h>" nogil:
+    ssize_t getrandom(void *buffer, size_t size, unsigned int flags)
+
+
+cdef inline uint64_t random_seed() except? 0:
+    """64 bits that nobody can guess."""
+    cdef uint64_t seed = 0
+    if getrandom(&seed, sizeof(seed), 0) != sizeof(seed):
+        raise OSError("the kernel gives no random bytes")
+    return seed
 
 
 cdef inline uint64_t random_next(uint64_t *state) noexcept nogil:

@@ -9,10 +9,10 @@
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 from libc.time cimport clock, clock_t
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from fastroute.ext.balancer cimport Choice, choose_target
 from fastroute.ext.choices cimport Choices
+from fastroute.ext.clock cimport microseconds_now
 from fastroute.ext.graveyard cimport collect_for
 from fastroute.ext.group cimport Group, group_add, group_expect, group_new, group_unref
 from fastroute.ext.hosts cimport hosts_get, hosts_value
@@ -31,13 +31,6 @@ __all__ = ["REASONS", "TableBuilder", "Tables", "Upstreams"]
 
 cdef enum:
     SPAN = 8                    # small things done between two looks at the clock
-
-
-cdef uint64_t _now() noexcept nogil:
-    """Microseconds of the monotonic clock."""
-    cdef timespec now
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    return <uint64_t> now.tv_sec * 1_000_000 + now.tv_nsec // 1000
 
 
 # --- references that Python's dictionaries hold
@@ -186,7 +179,7 @@ cdef class TableBuilder:
         if old is not None:
             self._forget(old)
         self.rules[rule.id] = handle
-        for hostname in rule.hostnames:
+        for hostname in dict.fromkeys(rule.hostnames):
             self._touch(rule.listener, hostname).append((rule.id, handle))
 
     def remove_rule(self, str id not None) -> None:
@@ -216,7 +209,7 @@ cdef class TableBuilder:
 
         Raises ValueError when a rule's listener was never put.
         """
-        cdef uint64_t end = _now() + microseconds
+        cdef uint64_t end = microseconds_now() + microseconds
         collect_for(microseconds // 2)
         return self._work_until(end)
 
@@ -224,6 +217,8 @@ cdef class TableBuilder:
         """Does what work is left, and gives the tables."""
         cdef Tables tables
         self._work_until(<uint64_t> -1)
+        if self.routes == NULL:
+            raise RuntimeError("a TableBuilder makes tables once, and none after an exception")
         tables = Tables.__new__(Tables)
         tables.routes, self.routes = self.routes, NULL
         tables.version = self.version
@@ -237,7 +232,7 @@ cdef class TableBuilder:
         if self.work is None:
             self.work = self._work()
         for _ in self.work:
-            if _now() >= end:
+            if microseconds_now() >= end:
                 return True
         return False
 
@@ -324,6 +319,7 @@ cdef class TableBuilder:
         cdef GroupHandle handle
         cdef Group *group
         cdef uint32_t cursor = 0
+        cdef uint32_t kept = 0
         cdef set replaced = set()
         for hostname, handle in rebuilt.items():
             if old is not None:
@@ -337,7 +333,8 @@ cdef class TableBuilder:
                 break
             if <uintptr_t> group not in replaced:
                 listener_put(listener.listener, group)
-            if cursor % SPAN == 0:
+            kept += 1
+            if kept % SPAN == 0:
                 yield
         self.listeners[id] = listener
 

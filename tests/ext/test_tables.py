@@ -26,7 +26,16 @@ from fastroute.explain.request import Request
 from fastroute.ext.graveyard import buried, collect
 from fastroute.ext.tables import REASONS, TableBuilder, Tables, Upstreams
 from fastroute.publication import RuleSlots
-from fastroute.snapshot import PathMatch, Rule, Snapshot, ValueMatch, WeightedBackend
+from fastroute.snapshot import (
+    HeaderModifier,
+    HeaderValue,
+    PathMatch,
+    Rewrite,
+    Rule,
+    Snapshot,
+    ValueMatch,
+    WeightedBackend,
+)
 
 # AddressSanitizer keeps what was freed for a while, and makes everything larger.
 measures_memory = pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="a sanitizer holds memory back")
@@ -138,6 +147,18 @@ def test_a_listener_that_changes_keeps_its_rules() -> None:
     assert new.find(new.socket_index("127.0.0.1", 9090), "GET", "/a", "h")[1:] == (0, 2, 90, "none")
 
 
+def test_a_builder_makes_tables_once() -> None:
+    builder = TableBuilder(Upstreams(), None, 1)
+    assert len(builder.finish()) == 0
+    with pytest.raises(RuntimeError, match="once"):
+        builder.finish()
+    broken = TableBuilder(Upstreams(), None, 1)
+    broken.put_rule(prefix_rule(1, "/a"), RuleSlots())
+    for _ in range(2):
+        with pytest.raises((ValueError, RuntimeError)):
+            broken.finish()
+
+
 def test_an_abandoned_builder_leaves_no_trace() -> None:
     old = build([a_listener()], [prefix_rule(number, f"/{number}") for number in range(500)])
     builder = TableBuilder(Upstreams(), old, 2)
@@ -230,8 +251,19 @@ def test_installs_leak_nothing() -> None:
             PathMatch("RegularExpression", f"/{number % 7}[a-z]*"),
             headers=(ValueMatch("x", f"{number % 5}.*", "RegularExpression"),),
         )
-        backend = WeightedBackend(weight=number, backend=f"ns/b{number}:80")
-        builder.put_rule(a_rule(f"churn/{number % 3}", match, backends=(backend,)), RuleSlots())
+        filters = (
+            HeaderModifier(direction="request", set=(HeaderValue("X", str(number)),), remove=("Y",)),
+            Rewrite(hostname=f"h{number}.org", prefix=f"/{number}"),
+        )
+        backend = WeightedBackend(weight=number, backend=f"ns/b{number}:80", filters=filters)
+        rule = a_rule(
+            f"churn/{number % 3}",
+            match,
+            backends=(backend, backend),
+            filters=filters,
+            hostnames=(f"*.h{number % 9}.org", f"h{number % 5}.org"),
+        )
+        builder.put_rule(rule, RuleSlots())
         builder.put_listener(a_listener("other", f"h{number % 4}.org"))
         builder.put_rule(a_rule(f"churn/{number}", listener=a_listener("other").id), RuleSlots())
         builder.remove_rule(a_rule(f"churn/{number - 1}", listener=a_listener("other").id).id)
