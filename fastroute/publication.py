@@ -132,6 +132,10 @@ class Drain(msgspec.Struct, frozen=True, tag="drain"):
     """Stop accepting, finish what is in flight, say `Drained`, end."""
 
 
+class Ping(msgspec.Struct, frozen=True, tag="ping"):
+    """Say `Pong`: are you still obeying?"""
+
+
 class ReopenLog(msgspec.Struct, frozen=True, tag="reopen_log"):
     """Open the access log's path again (SIGHUP)."""
 
@@ -152,6 +156,7 @@ Downward = (
     | AnnounceDrain
     | Drain
     | ReopenLog
+    | Ping
 )
 
 # --- messages: worker to main
@@ -174,13 +179,17 @@ class Drained(msgspec.Struct, frozen=True, tag="drained"):
     """No exchange is in flight any more; the worker ends."""
 
 
+class Pong(msgspec.Struct, frozen=True, tag="pong"):
+    """The answer to `Ping`."""
+
+
 class Trouble(msgspec.Struct, frozen=True, tag="trouble"):
     """Something a person should know; nothing ends by it."""
 
     text: str
 
 
-Upward = Ack | Refused | Drained | Trouble
+Upward = Ack | Refused | Drained | Pong | Trouble
 
 # --- differences
 

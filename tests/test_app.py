@@ -7,8 +7,10 @@ import subprocess
 import sys
 
 import trio
-from e2e.serving import serving
-from load import Load, loaded
+from e2e.serving import World, serving
+from load import Backend, Load, loaded
+
+from fastroute.demo.pods import free_ports
 
 
 def command(*options):
@@ -58,6 +60,24 @@ async def test_a_port_that_becomes_free_is_served(tmp_path):
                     with trio.move_on_after(0.2):
                         await load.run(1)
             assert load.answers[0].status == 200
+
+
+async def test_without_an_endpoint_for_metrics_it_serves_too(tmp_path):
+    backend = Backend("bananas")
+    (port,) = free_ports(1)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(backend.serve)
+        World(tmp_path).fill(backend)
+        options = ["--manifests", str(tmp_path), "--port-offset", str(port - 80), "--metrics", "off", "--workers", "1"]
+        process = await trio.lowlevel.open_process([sys.executable, "-m", "fastroute", "serve", *options])
+        load = Load(port, "/fruits", keep=False)
+        with trio.fail_after(15):
+            while not load.answers:
+                with trio.move_on_after(0.2):
+                    await load.run(1)
+        process.terminate()
+        assert await process.wait() == 0
+        nursery.cancel_scope.cancel()
 
 
 async def test_ctrl_c_drains(tmp_path):

@@ -49,6 +49,7 @@ class Worker:
         self.held: Snapshot | None = None  # of that version; None: it has to be given the whole
         self.sockets: Mapping[tuple[Place, int], socket.socket] = {}  # it was told to accept from, by place and slot
         self.owed: Owed | None = None
+        self.pinged = False  # it owes a Pong
         self.late = False  # it owes an answer for longer than anybody is made to wait
         self.refused = 0  # the version that it refused even as a whole
         self._process = process

@@ -10,7 +10,8 @@ one that holds nothing.
 
 import logging
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 import trio
@@ -25,6 +26,8 @@ from fastroute.publication import (
     Drain,
     Drained,
     Listen,
+    Ping,
+    Pong,
     Refused,
     RemoveRule,
     ReopenLog,
@@ -46,7 +49,8 @@ from fastroute.supervisor.tally import Tally, WorkerSample
 
 PATIENCE = 1.0  # seconds that `publish` waits for a worker; then it is late, and nobody waits for it
 FIRST_PATIENCE = 15.0  # the same at the very first, when workers are still starting
-STUCK = 30.0  # seconds without an acknowledgement after which a worker is replaced
+HEARTBEAT = 10.0  # seconds without anything to say after which a worker is asked whether it still obeys
+STUCK = 30.0  # seconds without an answer after which a worker is replaced
 RETRY = 2.0  # seconds between two tries to bind a place that was taken
 STEADY = 10.0  # seconds a worker has to live for its death to count as the first
 BACK_OFF = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds before the next start, by deaths in a row
@@ -236,6 +240,9 @@ class Supervisor:
                         _log.error("worker %d refused version %d: %s", worker.slot, message.version, message.reason)
                         worker.refuse()
                         self._announce_change()
+                    case Pong():
+                        worker.pinged = False
+                        self._announce_change()
                     case Trouble():
                         _log.warning("worker %d: %s", worker.slot, message.text)
                     case Drained():
@@ -254,20 +261,37 @@ class Supervisor:
             elif target.version not in (worker.version, worker.refused):
                 await self._bring(worker, target)
             elif not await self._bring_sockets(worker):
-                await changed.wait()
+                with trio.move_on_after(HEARTBEAT) as silence:
+                    await changed.wait()
+                if silence.cancelled_caught:
+                    await self._check(worker)
 
     async def _bring(self, worker: Worker, target: Target) -> None:
         """Sends what takes the worker to the target, and waits for its answer."""
         base = worker.version if worker.held is not None else 0
         opening, closing = self._parcel(base, worker.held, target)
         worker.owed = Owed(target.version, base, target.snapshot)
-        with trio.move_on_after(STUCK):
+        async with self._replaced_when_stuck(worker):
             await worker.send_encoded(opening)
             await self._bring_sockets(worker)
             await worker.send_encoded(closing)
             while worker.owed is not None:
                 await self._changed.wait()
-        if worker.owed is not None and not self._ending:
+
+    async def _check(self, worker: Worker) -> None:
+        """Asks the worker whether it still obeys."""
+        worker.pinged = True
+        async with self._replaced_when_stuck(worker):
+            await worker.send(Ping())
+            while worker.pinged:
+                await self._changed.wait()
+
+    @asynccontextmanager
+    async def _replaced_when_stuck(self, worker: Worker) -> AsyncIterator[None]:
+        """The block sends something and waits for the answer; a worker that does not give it in time is killed."""
+        with trio.move_on_after(STUCK) as scope:
+            yield
+        if scope.cancelled_caught and not self._ending:
             _log.error("worker %d has not answered for %g s: it is replaced", worker.slot, STUCK)
             worker.kill()
 

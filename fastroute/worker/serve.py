@@ -23,6 +23,8 @@ from fastroute.publication import (
     Drain,
     Drained,
     Listen,
+    Ping,
+    Pong,
     ReopenLog,
     Start,
     Trouble,
@@ -106,6 +108,8 @@ async def _obey_until_drain(
                 installer.listen(message, control.take_descriptor())
             case Unlisten():
                 installer.unlisten(message)
+            case Ping():
+                await control.send(Pong())
             case Start():
                 await control.send(Trouble("a worker starts once"))
             case _:

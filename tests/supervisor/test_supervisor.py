@@ -178,6 +178,21 @@ async def test_a_worker_that_does_not_answer_is_late_and_then_replaced(monkeypat
         assert await rig.sources() == {"x"}
 
 
+async def test_a_worker_that_stands_still_is_found_without_a_publication_and_others_are_left_alone(monkeypatch):
+    monkeypatch.setattr(module, "HEARTBEAT", 0.1)
+    async with supervised() as rig:
+        await rig.supervisor.publish(rig.snapshot())
+        await trio.sleep(0.5)
+        stopped, other = pids(rig)
+        monkeypatch.setattr(module, "STUCK", 1.0)
+        os.kill(stopped, signal.SIGSTOP)
+        await rig.until(lambda: stopped not in pids(rig))
+        monkeypatch.setattr(module, "STUCK", 30.0)
+        await rig.until(lambda: len(rig.supervisor._serving()) == 2)
+        assert other in pids(rig)
+        assert rig.value("fastroute_worker_restarts_total") == 1
+
+
 async def test_a_stream_that_makes_no_sense_ends_the_worker(caplog):
     async with supervised(1) as rig:
         await rig.supervisor.publish(rig.snapshot())

@@ -24,6 +24,8 @@ from fastroute.publication import (
     Drained,
     EndpointUpdate,
     Listen,
+    Ping,
+    Pong,
     Refused,
     RemoveEndpoints,
     RemoveListener,
@@ -247,6 +249,11 @@ async def test_a_stream_that_makes_no_sense_drains_too():
         await main.ask(*main.whole())
         await main.socket.send(b"\xff\xff\xff\xff")
         assert await main.hear() == Drained()
+
+
+async def test_it_says_that_it_still_obeys():
+    async with started() as main:
+        assert await main.ask(Ping()) == Pong()
 
 
 async def test_a_second_start_is_trouble():
