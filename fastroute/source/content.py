@@ -36,7 +36,7 @@ class Unfinished(msgspec.Struct, frozen=True):
 
 
 class Missing(msgspec.Struct, frozen=True):
-    """There is no such file."""
+    """There is no such file; perhaps a folder."""
 
 
 class Unreadable(msgspec.Struct, frozen=True):
@@ -69,6 +69,8 @@ def read(path: str, *, closed: bool = False, patient: bool = True) -> Content:
 
 def _read(descriptor: int, *, closed: bool, patient: bool) -> Content:
     status = os.fstat(descriptor)
+    if stat.S_ISDIR(status.st_mode):
+        return Missing()
     if not stat.S_ISREG(status.st_mode):
         return Unreadable("not a regular file")
     before = Stamp.of(status)

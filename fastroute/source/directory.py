@@ -154,7 +154,7 @@ class Directory:
         if path in self._given:
             return {path, *paths} if path in self._scan.files and not os.path.islink(path) else None
         if notice.folder not in self._scan.folders:
-            return paths
+            return None if paths and notice.is_folder else paths
         if notice.is_folder or not notice.name or notice.name.startswith(".."):  # "..data" of a mounted ConfigMap
             return None
         if is_manifest(notice.name):
