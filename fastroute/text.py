@@ -26,7 +26,7 @@ class Table(msgspec.Struct, frozen=True):
 
 
 class Yaml(msgspec.Struct, frozen=True):
-    """A document to be copied: indented on a terminal too by nothing, so that it can be."""
+    """A document to be copied: never wrapped or indented, on a terminal neither."""
 
     text: str
 
@@ -65,7 +65,6 @@ def _columns(table: Table) -> Iterable[str]:
 def _write_rich(block: Block, stream: TextIO) -> None:
     from rich import box
     from rich.console import Console
-    from rich.syntax import Syntax
     from rich.table import Table as RichTable
     from rich.text import Text
 
@@ -73,7 +72,8 @@ def _write_rich(block: Block, stream: TextIO) -> None:
     if isinstance(block, Line):
         console.print(Text(block.text, style=block.style))
     elif isinstance(block, Yaml):
-        console.print(Syntax(block.text.rstrip("\n"), "yaml", background_color="default"))
+        for line in block.text.rstrip("\n").split("\n"):
+            console.print(Text(line, style="dim" if line.lstrip().startswith("#") else "cyan"), soft_wrap=True)
     else:
         shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
         for heading in block.headings:
