@@ -5,7 +5,7 @@ from libc.stdio cimport snprintf
 from libc.string cimport memset, strlen
 
 from fastroute.ext.attempt cimport attempt_end
-from fastroute.ext.exchange cimport STAGE_FLUSHING, VERDICT_CLOSE, VERDICT_ON, VERDICT_RESET
+from fastroute.ext.exchange cimport RECODE_DECODE, STAGE_FLUSHING, VERDICT_CLOSE, VERDICT_ON, VERDICT_RESET
 from fastroute.ext.head cimport FRAMING_CLOSE, FRAMING_LENGTH, METHOD_HEAD
 from fastroute.ext.reactor cimport DISCARD_BYTES, iovec, transmit
 from fastroute.ext.reason cimport REASON_CLIENT_CLOSED
@@ -85,6 +85,11 @@ cdef int answer_plainly(Reactor r, Connection *c, Exchange *x, uint16_t status, 
     return answer(r, c, x, status, reason, nowhere)
 
 
+cdef inline bint ends_with_close(const Exchange *x) noexcept nogil:
+    """Whether the client can tell the answer's end only by the close: a plain one would make a part look whole."""
+    return x.response_body.framing == FRAMING_CLOSE or x.recode == RECODE_DECODE
+
+
 cdef int break_off(Reactor r, Connection *c, Exchange *x, uint16_t reason) noexcept nogil:
     attempt_end(r, x, False)
     if x.upstream_started and x.upstream_ended == 0:
@@ -92,6 +97,6 @@ cdef int break_off(Reactor r, Connection *c, Exchange *x, uint16_t reason) noexc
     if not x.local:
         x.reason = reason
     record_end(r, c, x)
-    if x.answered and x.response_body.framing == FRAMING_CLOSE and not x.response_body.complete:
+    if x.answered and not x.response_body.complete and ends_with_close(x):
         return VERDICT_RESET
     return VERDICT_CLOSE

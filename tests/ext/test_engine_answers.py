@@ -1,6 +1,6 @@
 """Answers that the engine gives itself, and what it makes of backends that break the rules (interface, section 4)."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 import trio
@@ -154,14 +154,22 @@ async def test_cut_answers_look_cut(answer: bytes, minor: int, truncated: bool) 
             assert (await client.response())[2] == b"12345"
 
 
-async def test_a_reset_of_an_unframed_answer_is_a_reset() -> None:
+@pytest.mark.parametrize(
+    ("answer", "how"),
+    [
+        (b"HTTP/1.1 200 OK\r\n\r\n12345", Peer.reset),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n", Peer.close),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n", Peer.reset),
+    ],
+)
+async def test_a_cut_answer_to_http10_is_a_reset(answer: bytes, how: Callable[[Peer], Awaitable[None]]) -> None:
     """An HTTP/1.0 client knows the end by the close alone: a cut answer must not look whole."""
 
     async def cut(peer: Peer) -> None:
         await peer.request()
-        await peer.send(b"HTTP/1.1 200 OK\r\n\r\n12345")
+        await peer.send(answer)
         await trio.sleep(0.05)
-        await peer.reset()
+        await how(peer)
 
     async with backends(cut) as [backend], running(rule("b")) as rig:
         rig.put("b", backend.port)
