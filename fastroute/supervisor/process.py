@@ -134,7 +134,11 @@ async def worker_process(slot: int) -> AsyncIterator[Worker]:
         with theirs:
             command = [sys.executable, "-m", "fastroute.worker", str(theirs.fileno())]
             process = await trio.lowlevel.open_process(
-                command, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL, env=_environment()
+                command,
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                env=_environment(),
+                process_group=0,  # Ctrl-C is main's to obey, also while the worker is starting
             )
         try:
             yield Worker(slot, process, stream)

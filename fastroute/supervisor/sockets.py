@@ -89,11 +89,12 @@ class ListeningSockets:
             for one in sockets:
                 _drop_new(one)
 
-    def close_retired(self) -> None:
-        """Closes main's copies of what was retired; to be called when no worker accepts from it any more."""
-        for sockets in self._retired.values():
+    def close_retired(self) -> bool:
+        """Closes main's copies of what was retired, if anything was; to be called when no worker needs it any more."""
+        retired, self._retired = self._retired, {}
+        for sockets in retired.values():
             _close(sockets)
-        self._retired = {}
+        return bool(retired)
 
     def close(self) -> None:
         """Closes main's copies of everything."""

@@ -51,9 +51,10 @@ PATIENCE = 1.0  # seconds that `publish` waits for a worker; then it is late, an
 FIRST_PATIENCE = 15.0  # the same at the very first, when workers are still starting
 HEARTBEAT = 10.0  # seconds without anything to say after which a worker is asked whether it still obeys
 STUCK = 30.0  # seconds without an answer after which a worker is replaced
-RETRY = 2.0  # seconds between two tries to bind a place that was taken
+RETRY = 0.5  # seconds between two tries to bind a place that was taken
 STEADY = 10.0  # seconds a worker has to live for its death to count as the first
 BACK_OFF = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds before the next start, by deaths in a row
+BEHIND = 0.2  # seconds that sockets we gave up may take to be closed everywhere
 SLACK = 1.0  # seconds that workers, who bound the drain themselves, may be later
 SETTLE = 0.02  # seconds for handshakes in flight, when sockets are closed to new connections
 
@@ -148,8 +149,16 @@ class Supervisor:
         if await self._wait_acknowledged(target.version):
             self._metrics.config_apply.observe(trio.current_time() - began)
             self._parcels.clear()
-        self._sockets.close_retired()
+        if self._sockets.close_retired():
+            await self._bind_behind()
         return self.outcome
+
+    async def _bind_behind(self) -> None:
+        """What was in the way of a place may have been ours; a worker closes its copy a moment after its answer."""
+        with trio.move_on_after(BEHIND):
+            while self._sockets.failed and not self._sockets.try_again():  # noqa: ASYNC110  (nobody tells)
+                await trio.sleep(BEHIND / 20)
+        self._announce_change()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keeps the workers alive until they were drained, or it is cancelled, which kills them."""

@@ -5,6 +5,7 @@ import signal
 import socket
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 import trio
 from load import Backend, Load, loaded
@@ -131,6 +132,16 @@ async def test_a_listener_that_moves_is_served_at_its_new_port_and_nowhere_else(
             socket.create_connection(("127.0.0.1", rig.port), 2)
         await rig.supervisor.publish(rig.snapshot())
         assert await rig.sources() == {"x"}
+
+
+async def test_a_listener_that_moves_between_addresses_of_one_port_is_not_in_its_own_way():
+    async with supervised() as rig:
+        one = rig.snapshot()
+        for address in ("0.0.0.0", "127.0.0.1", "0.0.0.0"):
+            listener = msgspec.structs.replace(one.listeners["L"], address=address)
+            outcome = await rig.supervisor.publish(msgspec.structs.replace(one, listeners={"L": listener}))
+            assert outcome.listeners == {"L": Bound()}
+            assert await rig.sources() == {"x"}
 
 
 async def test_what_workers_refuse_leaves_the_version_before_and_the_next_one_is_whole(caplog):
