@@ -158,7 +158,8 @@ def observe(metrics: Metrics, last: Pass, made: Pass, seconds: float) -> None:
         metrics.propagation.observe(seconds)
         if now.endpoints is not before.endpoints:
             metrics.endpoint_lag.observe(seconds)
-    metrics.grant_changes.inc(_differences(last.resources.reference_grants, made.resources.reference_grants))
+    if last is not FIRST:
+        metrics.grant_changes.inc(_differences(last.resources.reference_grants, made.resources.reference_grants))
     assert made.graph is not None
     if last.graph is None or made.graph.routes is not last.graph.routes:
         metrics.refused_references.set(refused_references(made.graph))

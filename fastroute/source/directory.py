@@ -22,6 +22,7 @@ from typing import NamedTuple, NoReturn
 import trio
 
 from fastroute.resources.decode import Id
+from fastroute.resources.problem import ManifestProblem
 from fastroute.source import content, manifest
 from fastroute.source.claims import Claims
 from fastroute.source.content import Content, Missing, Unfinished, Unreadable, Whole
@@ -246,7 +247,11 @@ class Directory:
         different = self.store.apply(self._claims.settle(touched, self._ranks))
         faulty = [self._manifests[path] for path in sorted(self._faulty, key=self._ranks.__getitem__)]
         leaving = {path for path, doubt in self._doubts.items() if doubt.stamp is None}
-        problems = [problem for item in faulty for problem in item.problems]
+        problems = [
+            ManifestProblem(file=folder, message=f"cannot be read: {reason}; what is in it is not known")
+            for folder, reason in self._scan.closed.items()
+        ]
+        problems += [problem for item in faulty for problem in item.problems]
         problems += self._claims.duplicates(self._manifests, leaving, self._ranks)
         warnings = [warning for item in faulty for warning in item.warnings]
         return self.store.report(problems, warnings) or different

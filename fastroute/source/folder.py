@@ -40,6 +40,7 @@ class Scan(msgspec.Struct, frozen=True):
     folders: dict[str, Rank] = {}  # that were read
     targets: dict[str, set[str]] = {}  # those that are links, by what they in the end lead to
     missing: list[str] = []  # given paths that are not there
+    closed: dict[str, str] = {}  # folders that could not be read, and why
 
 
 def is_manifest(name: str) -> bool:
@@ -52,8 +53,12 @@ def require(paths: Iterable[Path]) -> None:
         try:
             if path.is_dir():
                 os.scandir(path).close()
-            else:
+            elif path.is_file():
                 path.open("rb").close()
+            elif path.exists():  # a pipe can be read once only, and we read again and again
+                raise SourceError(f"cannot read {path}: neither a file nor a folder; write it to a file first")
+            else:
+                path.stat()
         except OSError as error:
             raise SourceError(f"cannot read {path}: {error.strerror}; give a file or folder of manifests") from None
 
@@ -78,7 +83,10 @@ def _read(found: Scan, folder: str, rank: Rank, inside: tuple[tuple[int, int], .
     try:
         with os.scandir(folder) as entries:
             visible = [entry for entry in entries if not entry.name.startswith(".")]
-    except OSError:
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        found.closed[folder] = os.strerror(error.errno or 0)
         return
     for entry in visible:
         status = _status(entry.path)

@@ -1,11 +1,13 @@
 """Which files are manifests, and in which order."""
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
 from fastroute.errors import SourceError
+from fastroute.source.directory import Directory
 from fastroute.source.folder import is_manifest, require, scan
 
 
@@ -74,6 +76,30 @@ def test_a_missing_path_is_told(tmp_path):
     assert scan([tmp_path / "no"]).missing == [str(tmp_path / "no")]
     with pytest.raises(SourceError, match=r"cannot read .*/no: No such file or directory; give a file or folder"):
         require([tmp_path, tmp_path / "no"])
+
+
+def test_what_can_be_read_once_only_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(SourceError, match=r"cannot read .*/pipe.yaml: neither a file nor a folder"):
+        require([tmp_path / "pipe.yaml"])
+
+
+def test_a_folder_that_cannot_be_read_is_told(tmp_path, monkeypatch):
+    make(tmp_path, "a/x.yaml", "b/y.yaml")
+    scandir = os.scandir
+
+    def refusing(folder):
+        if folder == str(tmp_path / "a"):
+            raise PermissionError(errno.EACCES, "no")
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    assert scan([tmp_path]).closed == {str(tmp_path / "a"): "Permission denied"}
+    assert names(tmp_path) == ["b/y.yaml"]
+    source = Directory([tmp_path])
+    source.load()
+    [problem, _] = source.store.problems
+    assert str(problem) == f"{tmp_path}/a: cannot be read: Permission denied; what is in it is not known"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
