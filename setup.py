@@ -42,6 +42,8 @@ setup(
     ext_modules=cythonize(
         [extension(path) for path in sorted(Path("ext").glob("*.pyx"))],
         nthreads=os.cpu_count() or 1,
+        quiet=True,
+        build_dir="build/trace" if TRACE else None,  # their C is not that of the others
         compiler_directives={
             "language_level": "3",
             "boundscheck": False,

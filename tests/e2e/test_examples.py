@@ -70,8 +70,8 @@ def test_every_example_has_a_readme() -> None:
 @pytest.mark.parametrize("readme", READMES, ids=lambda path: path.parent.name)
 def test_commands(readme: Path, place: Path) -> None:
     script = "\n".join(blocks(readme, "sh"))
-    if "curl" in script and shutil.which("curl") is None:
-        script = script.partition("python -m fastroute.demo.echo")[0]
+    if shutil.which("curl") is None:
+        script = "\n".join(line for line in script.splitlines() if "curl" not in line)
     port = free_ports(1)[0]
     script = script.replace("--port-offset 8000", f"--port-offset {port - 80}").replace(":8080", f":{port}")
     script = script.replace("/tmp/", f"{place}/")
@@ -79,6 +79,6 @@ def test_commands(readme: Path, place: Path) -> None:
     wanted = [" ".join(line.split()) for text in blocks(readme, "text") for line in text.splitlines()]
     assert wanted
     assert [line for line in wanted if not any(line in each for each in printed)] == []
-    if ":8080" in readme.read_text() and "curl" in script:
+    if "curl" in script:
         assert {'70 "service": "banana-echo"', '30 "service": "apple-echo"'} <= set(printed)
         assert {"7 500", "3 200"} <= set(printed)
