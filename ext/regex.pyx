@@ -1,13 +1,17 @@
-# Regular expressions of routes, by RE2. A bad pattern is refused when it is compiled, never while it matches: RE2 needs
-# time linear in the text, and here at most MEMORY bytes a pattern; a pattern that would need more for its program is
-# refused as too large, one that needs more while matching is matched more slowly.
+# Regular expressions of routes, by RE2: time linear in the text, whatever the pattern.
 #
+# Linear is not enough where one tenant's pattern runs in every tenant's gateway: in the worst case RE2 looks at each
+# instruction of the pattern's program for each byte of the text. So programs have at most PROGRAM_MOST instructions
+# (tens of milliseconds for a path of 8 KiB, when pattern and path are made to hurt; else microseconds), and what RE2
+# remembers while matching has at most MEMORY bytes a pattern. A pattern beyond that is refused when it is compiled.
+
 # RE2's text type changed from its own StringPiece to std::string_view; brace initialisation fits both.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 cdef enum:
-    MEMORY = 1 << 20
+    MEMORY = 256 * 1024
+    PROGRAM_MOST = 1500
 
 
 cdef extern from * nogil:
@@ -40,6 +44,7 @@ cdef extern from * nogil:
     cppclass RE2 "re2::RE2":
         bint ok()
         const char *error "error().c_str"()
+        int size "ProgramSize"()
     RE2 *re2_new "fastroute_re2_new"(const char *pattern, size_t size, long memory)
     uint32_t re2_beginning "fastroute_re2_beginning"(const RE2 *expression, char *beginning, uint32_t room)
     bint re2_matches "fastroute_re2_matches"(const RE2 *expression, const char *text, size_t size)
@@ -53,8 +58,12 @@ cdef Pattern *pattern_new(const char *pattern, uint32_t size) except NULL:
     cdef RE2 *expression = re2_new(pattern, size, MEMORY)
     if expression == NULL:
         raise MemoryError
+    message = None
     if not expression.ok():
         message = expression.error().decode("utf-8", "replace")
+    elif expression.size() > PROGRAM_MOST:
+        message = f"pattern too large: {expression.size()} instructions, {PROGRAM_MOST} are allowed"
+    if message is not None:
         del expression
         raise ValueError(message)
     return <Pattern *> expression

@@ -46,11 +46,19 @@ def test_whole_texts(pattern: str, text: str | bytes, matches: bool) -> None:
         ("a{2000}", "repetition"),
         ("((a{100}){100}){100}", "repetition|too large"),
         ("\\", "trailing"),
+        ("[a-z]*a[a-z]{1000}", "too large"),
     ],
 )
 def test_what_re2_refuses_is_said(pattern: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Regex(pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["/[a-zA-Z0-9_-]{1,255}", "/[^/]{1,100}/[0-9a-f]{8}-[0-9a-f]{4}", "/(a|b|c){1,200}"]
+)
+def test_what_people_write_is_not_too_large(pattern: str) -> None:
+    assert Regex(pattern).pattern == pattern
 
 
 def test_time_is_linear_in_the_text() -> None:
