@@ -9,7 +9,7 @@ from fastroute.ext.slice cimport Slice
 
 
 # Answers the exchange with `status` for `reason` (a LocalReason), and lets go of its upstream connection. When a
-# head went to the client already there is nothing to answer: the exchange is broken off. `location`: of a redirect.
+# head went to the client already there is nothing to answer: cut_short. `location`: of a redirect.
 # Returns a Verdict: VERDICT_ON, or what becomes of the broken connection.
 cdef int answer(Reactor r, Connection *c, Exchange *x, uint16_t status, uint16_t reason, Slice location) noexcept nogil
 # The same without a location.
@@ -17,6 +17,9 @@ cdef int answer_plainly(Reactor r, Connection *c, Exchange *x, uint16_t status, 
 # Whether the rest of the request's body may be read away, so that the connection stays: not when it is known to be too
 # much, nor when the client waited for a 100 (Continue), for then nobody knows if it sends the body at all.
 cdef bint can_be_discarded(const Exchange *x) noexcept nogil
+# An answer that went out in part cannot be completed: the client gets what there is, then the end where none should be;
+# a plain close could take complete answers before it along. Returns a Verdict.
+cdef int cut_short(Reactor r, Connection *c, Exchange *x, uint16_t reason) noexcept nogil
 # The client is gone, or must not be spoken to any more: ends the exchange, upstream included. Returns VERDICT_CLOSE, or
 # VERDICT_RESET when a plain close would make a cut answer look whole.
 cdef int break_off(Reactor r, Connection *c, Exchange *x, uint16_t reason) noexcept nogil

@@ -5,10 +5,12 @@ from libc.stdio cimport snprintf
 from libc.string cimport memset, strlen
 
 from fastroute.ext.attempt cimport attempt_end
-from fastroute.ext.exchange cimport RECODE_DECODE, STAGE_FLUSHING, VERDICT_CLOSE, VERDICT_ON, VERDICT_RESET
+from fastroute.ext.exchange cimport (
+    RECODE_CHUNK, RECODE_DECODE, STAGE_FLUSHING, VERDICT_CLOSE, VERDICT_ON, VERDICT_RESET,
+)
 from fastroute.ext.head cimport FRAMING_CLOSE, FRAMING_LENGTH, METHOD_HEAD
 from fastroute.ext.reactor cimport DISCARD_BYTES, iovec, transmit
-from fastroute.ext.reason cimport REASON_CLIENT_CLOSED
+from fastroute.ext.reason cimport REASON_BODY_TIMEOUT, REASON_CLIENT_CLOSED
 from fastroute.ext.record cimport record_end
 from fastroute.ext.tables cimport reason_name
 from fastroute.ext.write cimport LocalResponse, status_phrase, write_date, write_local_response
@@ -50,7 +52,7 @@ cdef int answer(Reactor r, Connection *c, Exchange *x, uint16_t status, uint16_t
     cdef iovec part
     cdef char line[LINE]
     if x.answered:
-        return break_off(r, c, x, reason)
+        return cut_short(r, c, x, reason)
     attempt_end(r, x, False)
     if x.upstream_started:
         x.upstream_ended = r.now
@@ -85,9 +87,11 @@ cdef int answer_plainly(Reactor r, Connection *c, Exchange *x, uint16_t status, 
     return answer(r, c, x, status, reason, nowhere)
 
 
-cdef inline bint ends_with_close(const Exchange *x) noexcept nogil:
+cdef bint ends_with_close(const Exchange *x) noexcept nogil:
     """Whether the client can tell the answer's end only by the close: a plain one would make a part look whole."""
-    return x.response_body.framing == FRAMING_CLOSE or x.recode == RECODE_DECODE
+    if x.response_body.complete:
+        return False
+    return x.recode == RECODE_DECODE or (x.response_body.framing == FRAMING_CLOSE and x.recode != RECODE_CHUNK)
 
 
 cdef int break_off(Reactor r, Connection *c, Exchange *x, uint16_t reason) noexcept nogil:
@@ -97,6 +101,17 @@ cdef int break_off(Reactor r, Connection *c, Exchange *x, uint16_t reason) noexc
     if not x.local:
         x.reason = reason
     record_end(r, c, x)
-    if x.answered and not x.response_body.complete and ends_with_close(x):
-        return VERDICT_RESET
-    return VERDICT_CLOSE
+    return VERDICT_RESET if x.answered and ends_with_close(x) else VERDICT_CLOSE
+
+
+cdef int cut_short(Reactor r, Connection *c, Exchange *x, uint16_t reason) noexcept nogil:
+    if reason == REASON_BODY_TIMEOUT or x.local or ends_with_close(x):
+        return break_off(r, c, x, reason)
+    attempt_end(r, x, False)
+    if x.upstream_ended == 0:
+        x.upstream_ended = r.now
+    x.reason = reason
+    x.deadline = 0
+    x.stage = STAGE_FLUSHING
+    x.close = True
+    return VERDICT_ON

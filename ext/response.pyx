@@ -8,7 +8,7 @@ become plain bytes, ended by the close.
 from libc.stdint cimport uint16_t, uint32_t
 from libc.string cimport memcpy, memmove
 
-from fastroute.ext.answer cimport answer_plainly, break_off
+from fastroute.ext.answer cimport answer_plainly, break_off, cut_short
 from fastroute.ext.attempt cimport attempt_afresh, attempt_end
 from fastroute.ext.body cimport CHUNK_HEAD_MOST, body_decode, body_start, body_take
 from fastroute.ext.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_reserve, buffer_size
@@ -60,7 +60,7 @@ cdef int ended(Reactor r, Connection *c, Exchange *x, bint clean) noexcept nogil
     if x.stage == STAGE_RELAYING:
         if clean and x.response_body.framing == FRAMING_CLOSE:
             return finish_unframed(r, c, x)
-        return break_off(r, c, x, REASON_UPSTREAM_TRUNCATED)
+        return cut_short(r, c, x, REASON_UPSTREAM_TRUNCATED)
     if x.reused and x.repeatable and not x.heard and not x.retried:
         reason = attempt_afresh(r, c, x)
         return VERDICT_ON if reason == 0 else answer_plainly(r, c, x, 503, reason)

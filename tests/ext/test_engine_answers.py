@@ -154,6 +154,26 @@ async def test_cut_answers_look_cut(answer: bytes, minor: int, truncated: bool) 
             assert (await client.response())[2] == b"12345"
 
 
+async def test_what_came_before_a_cut_arrives() -> None:
+    """Complete answers and the beginning of a cut one reach a client that has more on its way and reads late."""
+    big = b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n" + b"x" * 300_000
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(big)
+        await peer.request()
+        await peer.send(big[:200_000])
+
+    async with backends(script) as [backend], running(rule("b"), log=True) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        await client.send(GET * 2 + b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n" + b"y" * 200_000)
+        await trio.sleep(0.2)
+        assert len((await client.response())[2]) == 300_000
+        assert len(await client.rest()) > 190_000
+        assert [line["reason"] for line in rig.lines()] == [None, "upstream_truncated"]
+
+
 @pytest.mark.parametrize(
     ("answer", "how"),
     [
@@ -180,7 +200,6 @@ async def test_a_cut_answer_to_http10_is_a_reset(answer: bytes, how: Callable[[P
 
 
 async def test_max_body() -> None:
-
     async with backends(answering) as [backend], running(rule("b"), limits=Limits(max_body=1000)) as rig:
         rig.put("b", backend.port)
         for body, status in [
