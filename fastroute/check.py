@@ -13,6 +13,7 @@ from fastroute.graph.build import build_graph
 from fastroute.graph.finding import Finding, find_problems
 from fastroute.lint import lint
 from fastroute.resources.decode import Id
+from fastroute.resources.meta import Key
 from fastroute.resources.problem import ManifestProblem
 from fastroute.resources.status_patch import StatusPatch
 from fastroute.resources.world import Resources
@@ -70,7 +71,11 @@ def check(
     return Report(
         objects=tuple(_object(patch) for patch in statuses.patches.values()),
         problems=(*map(_of_manifest, unread), *(_of_finding(found, line) for found in find_problems(graph))),
-        warnings=(*map(_of_manifest, doubts), *(_of_finding(found, line) for found in lint(resources, graph))),
+        warnings=(
+            *map(_of_manifest, doubts),
+            *(_not_there(name) for name in settings.gateways if _key(name) not in graph.gateways),
+            *(_of_finding(found, line) for found in lint(resources, graph)),
+        ),
     )
 
 
@@ -85,6 +90,19 @@ def _object(patch: StatusPatch) -> dict[str, Any]:
 
 
 # --- Said
+
+
+def _not_there(gateway: str) -> Said:
+    return Said(
+        object=ObjectName("Gateway", *_key(gateway)),
+        condition=None,
+        reason="GatewayNotFound",
+        message="--gateway names it, but the manifests have no such Gateway of our classes: nothing of it is checked.",
+    )
+
+
+def _key(name: str) -> Key:
+    return Key(*name.split("/", 1))
 
 
 def _of_manifest(problem: ManifestProblem) -> Said:

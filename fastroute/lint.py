@@ -10,6 +10,7 @@ from fastroute.graph.finding import Finding, warning
 from fastroute.graph.fix import allowed_routes
 from fastroute.graph.grant import Permit
 from fastroute.graph.hostname import common, covers, meet
+from fastroute.graph.httproute import filter_references
 from fastroute.graph.node import Graph, ListenerNode, ParentNode, Route, RouteNode
 from fastroute.graph.shadow import Place, find_shadows
 from fastroute.resources.gateway import (
@@ -105,7 +106,7 @@ def _references(resources: Resources) -> Iterator[tuple[str, Permit]]:
 def _refs(route: Route) -> Iterator[HTTPBackendRef | BackendObjectReference]:
     for rule in route.spec.rules:
         yield from rule.backend_refs
-        yield from (filter_.request_mirror.backend_ref for filter_ in rule.filters if filter_.request_mirror)
+        yield from (ref for _, ref in filter_references(rule, ""))
 
 
 # --- Gateways

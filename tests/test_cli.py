@@ -195,6 +195,14 @@ def test_a_path_that_is_missing_is_exit_code_2() -> None:
     assert result.stderr.count("\n") == 1
 
 
+def test_a_gateway_that_is_not_there_is_told() -> None:
+    [warning] = json.loads(fastroute("check", FINE, "--gateway", "infra/egde", "-o", "json").stdout)["warnings"]
+    assert warning["reason"] == "GatewayNotFound"
+    assert warning["object"] == {"kind": "Gateway", "namespace": "infra", "name": "egde"}
+    assert fastroute("check", FINE, "--gateway", "infra/egde", "--strict").exit_code == 1
+    assert fastroute("check", FINE, "--gateway", "infra/edge", "--strict").exit_code == 0
+
+
 def test_strict_makes_warnings_count(tmp_path: Path) -> None:
     shutil.copytree(FINE, tmp_path, dirs_exist_ok=True)
     infra = tmp_path / "infra.yaml"

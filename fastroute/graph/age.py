@@ -17,6 +17,6 @@ def age(resource: Resource) -> Age:
 def created(timestamp: str) -> int:
     """An RFC 3339 time in seconds, so that times written in different zones compare; absent ones are all 0."""
     try:
-        return int(datetime.fromisoformat(timestamp).timestamp())
+        return int(datetime.fromisoformat(timestamp.upper()).timestamp())
     except ValueError:
         return 0

@@ -116,8 +116,8 @@ def port_unavailable(message: str, field: str) -> Problem:
 def port_taken(socket: tuple[str, int], owner: Key, field: str) -> Problem:
     """`socket`: the address and port that another Gateway, `owner`, serves."""
     message = (
-        f"Port {socket[1]} of address {socket[0]} is taken by Gateway {owner}, which is older. Use another port, "
-        f"attach the routes to that Gateway, or give each Gateway an address of its own with --address-pool."
+        f"Port {socket[1]} of address {socket[0]} is taken by Gateway {owner}, which is first by age and name. "
+        f"Use another port, attach the routes to that Gateway, or give each Gateway an address of its own with --address-pool."
     )
     return port_unavailable(message, field)
 

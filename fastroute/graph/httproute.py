@@ -7,6 +7,8 @@ its owner reads in it. What is not served yet stands in the tables below.
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
+
 from fastroute.graph import conditions
 from fastroute.graph.backend import Targets, find_problem, resolve_backend_ref
 from fastroute.graph.header import header_problems
@@ -14,6 +16,8 @@ from fastroute.graph.node import Problem, RouteNode, RuleNode
 from fastroute.graph.path import path_error
 from fastroute.graph.regex import regex_error
 from fastroute.resources.gateway import (
+    BackendObjectReference,
+    GRPCRouteRule,
     HTTPBackendRef,
     HTTPRoute,
     HTTPRouteFilter,
@@ -35,7 +39,7 @@ def build_http_route(source: HTTPRoute, targets: Targets) -> RouteNode:
     for index, rule in enumerate(source.spec.rules):
         field = f"spec.rules[{index}]"
         problems += _rule_problems(rule, field)
-        problems += mirror_problems(KIND, source.metadata.namespace, rule.filters, field, targets)
+        problems += filter_reference_problems(KIND, source.metadata.namespace, rule, field, targets)
         rules.append(build_rule(KIND, source.metadata.namespace, rule.backend_refs, index, targets))
     for node in rules:
         problems += [ref.problem for ref in node.backend_refs if ref.problem is not None]
@@ -48,15 +52,27 @@ def build_rule(kind: str, namespace: str, refs: tuple[HTTPBackendRef, ...], inde
     return RuleNode(index=index, backend_refs=tuple(nodes))
 
 
-def mirror_problems(
-    kind: str, namespace: str, filters: tuple[HTTPRouteFilter, ...], field: str, targets: Targets
+def filter_reference_problems(
+    kind: str, namespace: str, rule: HTTPRouteRule | GRPCRouteRule, field: str, targets: Targets
 ) -> Iterator[Problem]:
-    """References of mirrors are judged like any other, although mirrors are not served yet."""
-    for index, filter_ in enumerate(filters):
-        if filter_.request_mirror is not None:
-            where = f"{field}.filters[{index}].requestMirror.backendRef"
-            if problem := find_problem(kind, namespace, filter_.request_mirror.backend_ref, where, targets):
-                yield problem
+    """References of filters are judged like any other, although these filters are not served yet."""
+    for where, ref in filter_references(rule, field):
+        if problem := find_problem(kind, namespace, ref, where, targets):
+            yield problem
+
+
+def filter_references(rule: HTTPRouteRule | GRPCRouteRule, field: str) -> Iterator[tuple[str, BackendObjectReference]]:
+    """What the filters of a rule and of its backendRefs refer to, each with its place."""
+    lists = [(field, rule.filters)]
+    lists += [(f"{field}.backendRefs[{index}]", ref.filters) for index, ref in enumerate(rule.backend_refs)]
+    for place, filters in lists:
+        for index, filter_ in enumerate(filters):
+            where = f"{place}.filters[{index}]"
+            if filter_.request_mirror is not None:
+                yield f"{where}.requestMirror.backendRef", filter_.request_mirror.backend_ref
+            if filter_.external_auth is not None:
+                ref = msgspec.convert(filter_.external_auth["backendRef"], BackendObjectReference)
+                yield f"{where}.externalAuth.backendRef", ref
 
 
 def _unserved_spec(use_default_gateways: str | None) -> Iterator[Problem]:
@@ -66,7 +82,7 @@ def _unserved_spec(use_default_gateways: str | None) -> Iterator[Problem]:
 
 def _rule_problems(rule: HTTPRouteRule, field: str) -> Iterator[Problem]:
     for name, value in UNSERVED_FIELDS:
-        if value(rule):
+        if value(rule) is not None:  # `retry: {}` asks for its defaults
             yield conditions.unsupported_value(f"{name} is not served yet.", f"{field}.{name}")
     yield from filter_problems(rule.filters, field)
     for index, ref in enumerate(rule.backend_refs):

@@ -49,6 +49,7 @@ REQUEST = "spec.rules[0].filters[0].requestHeaderModifier"
         ({"filters": [{"type": "ExternalAuth"}]}, ["spec.rules[0].filters[0].type"]),
         ({"backendRefs": [{**ECHO, "filters": [EXTENSION]}]}, ["spec.rules[0].backendRefs[0].filters[0].type"]),
         ({"retry": {"attempts": 2}}, ["spec.rules[0].retry"]),
+        ({"retry": {}, "sessionPersistence": {}}, ["spec.rules[0].retry", "spec.rules[0].sessionPersistence"]),
         ({"sessionPersistence": {"sessionName": "a"}}, ["spec.rules[0].sessionPersistence"]),
         ({"retry": {"attempts": 2}, "filters": [MIRROR]}, ["spec.rules[0].retry", "spec.rules[0].filters[0].type"]),
         ({"filters": [modifier(remove=["Transfer-Encoding"])]}, ["spec.rules[0].filters[0].requestHeaderModifier"]),
@@ -169,3 +170,26 @@ def test_grpc_routes_say_that_they_are_not_served() -> None:
     ]
     (parent,) = graph.parents["GRPCRoute", one.key]
     assert (parent.listeners, parent.problems) == ((), ())
+
+
+ELSEWHERE = {"name": "echo", "namespace": "red", "port": 80}
+AUTH = {"type": "ExternalAuth", "externalAuth": {"protocol": "GRPC", "backendRef": ELSEWHERE}}
+COPY = {"type": "RequestMirror", "requestMirror": {"backendRef": ELSEWHERE}}
+
+
+@pytest.mark.parametrize(
+    ("rule", "field"),
+    [
+        ({"filters": [COPY]}, "spec.rules[0].filters[0].requestMirror.backendRef"),
+        ({"filters": [REDIRECT, AUTH]}, "spec.rules[0].filters[1].externalAuth.backendRef"),
+        (
+            {"backendRefs": [{**ECHO, "filters": [COPY]}]},
+            "spec.rules[0].backendRefs[0].filters[0].requestMirror.backendRef",
+        ),
+    ],
+)
+def test_references_of_filters_that_are_not_served_need_grants_too(rule: dict[str, Any], field: str) -> None:
+    refused = [problem for problem in node(rules=[rule]).problems if problem.condition == "ResolvedRefs"]
+    assert [(problem.reason, problem.field) for problem in refused] == [("RefNotPermitted", field)]
+    allowed = node(grant("g", "red", "infra", "echo"), service("echo", "red"), rules=[rule])
+    assert [problem for problem in allowed.problems if problem.condition == "ResolvedRefs"] == []
