@@ -117,7 +117,8 @@ def port_taken(socket: tuple[str, int], owner: Key, field: str) -> Problem:
     """`socket`: the address and port that another Gateway, `owner`, serves."""
     message = (
         f"Port {socket[1]} of address {socket[0]} is taken by Gateway {owner}, which is first by age and name. "
-        f"Use another port, attach the routes to that Gateway, or give each Gateway an address of its own with --address-pool."
+        f"Use another port, attach the routes to that Gateway, or give each Gateway an address of its own with "
+        f"--address-pool."
     )
     return port_unavailable(message, field)
 
