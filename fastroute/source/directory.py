@@ -155,7 +155,8 @@ class Directory:
         if path in self._given:
             return {path, *paths} if path in self._scan.files and not os.path.islink(path) else None
         if notice.folder not in self._scan.folders:
-            return None if paths and notice.is_folder else paths
+            leads_here = notice.is_folder and any(f"{target}/".startswith(f"{path}/") for target in self._scan.targets)
+            return None if leads_here else paths
         if notice.is_folder or not notice.name or notice.name.startswith(".."):  # "..data" of a mounted ConfigMap
             return None
         if is_manifest(notice.name):
@@ -176,8 +177,7 @@ class Directory:
 
     def _places(self, found: Scan) -> set[str]:
         """The folders to follow: those read, those of the given paths, and those of what links lead to."""
-        parents = {os.path.dirname(path) for path in (*self._given, *found.targets)}
-        return parents | set(found.folders)
+        return {_folder_of(path) for path in (*self._given, *found.targets)} | set(found.folders)
 
     # --- What to believe
 
@@ -255,3 +255,9 @@ class Directory:
         problems += self._claims.duplicates(self._manifests, leaving, self._ranks)
         warnings = [warning for item in faulty for warning in item.warnings]
         return self.store.report(problems, warnings) or different
+
+
+def _folder_of(path: str) -> str:
+    """The folder of `path`, or of its folder, and so on, until one is there."""
+    folder = os.path.dirname(path)
+    return folder if not folder or os.path.isdir(folder) else _folder_of(folder)

@@ -38,7 +38,7 @@ class Scan(msgspec.Struct, frozen=True):
     files: dict[str, Stamp] = {}  # by path, as the user would write it
     ranks: dict[str, Rank] = {}  # of the files, and of links to what is not there yet
     folders: dict[str, Rank] = {}  # that were read
-    targets: dict[str, set[str]] = {}  # those that are links, by what they in the end lead to
+    targets: dict[str, set[str]] = {}  # those that are links, by what they lead to
     missing: list[str] = []  # given paths that are not there
     closed: dict[str, str] = {}  # folders that could not be read, and why
 
@@ -101,12 +101,24 @@ def _read(found: Scan, folder: str, rank: Rank, inside: tuple[tuple[int, int], .
 def _add(found: Scan, path: str, rank: Rank, status: os.stat_result | None, *, is_link: bool) -> None:
     if path in found.ranks:  # below two of the given paths
         return
-    if is_link:
-        found.targets.setdefault(os.path.realpath(path), set()).add(path)
+    for target in _targets(path) if is_link else ():
+        found.targets.setdefault(target, set()).add(path)
     if status is not None and stat.S_ISREG(status.st_mode):
         found.files[path] = Stamp.of(status)
     if is_link or path in found.files:
         found.ranks[path] = rank
+
+
+def _targets(link: str) -> set[str]:
+    """What a link leads to, and the links in between."""
+    found: set[str] = set()
+    try:
+        while (target := os.path.join(os.path.dirname(link), os.readlink(link))) not in found:
+            link = os.path.join(os.path.realpath(os.path.dirname(target)), os.path.basename(target))
+            found.add(link)
+    except OSError:  # no link any more: the end
+        return found
+    return found
 
 
 def _inode(status: os.stat_result) -> tuple[int, int]:
