@@ -119,6 +119,8 @@ cdef ssize_t send_parts(Connection *c, iovec *parts, int count) noexcept nogil:
 cdef int transmit(Reactor r, Connection *c, iovec *parts, int count) noexcept nogil:
     cdef ssize_t size = 0
     cdef int i
+    if c.writable and buffer_size(&c.output) != 0 and flush(r, c) < 0:
+        return -1
     if c.writable and buffer_size(&c.output) == 0:
         size = send_parts(c, parts, count)
         if size < 0:

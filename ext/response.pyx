@@ -19,7 +19,7 @@ from fastroute.ext.exchange cimport (
 )
 from fastroute.ext.filters cimport filter_response
 from fastroute.ext.head cimport FRAMING_CHUNKED, FRAMING_CLOSE, Head, parse_response
-from fastroute.ext.reactor cimport SCRATCH, iovec, receive, transmit
+from fastroute.ext.reactor cimport SCRATCH, flush, iovec, receive, transmit
 from fastroute.ext.reason cimport (
     REASON_CLIENT_CLOSED, REASON_OVERLOADED, REASON_UPSTREAM_CLOSED, REASON_UPSTREAM_MALFORMED,
     REASON_UPSTREAM_TRUNCATED,
@@ -86,7 +86,7 @@ cdef int take_heads(Reactor r, Connection *c, Exchange *x, Connection *u, char *
                 buffer_consume(&u.input, buffer_size(&u.input) - size)
             elif buffer_append(&u.input, data, size) < 0:
                 return answer_plainly(r, c, x, 502, REASON_OVERLOADED)
-            return VERDICT_ON
+            return send_interim(r, c, x)
         u.scanned = 0
         data += taken
         size -= taken
@@ -97,7 +97,7 @@ cdef int take_heads(Reactor r, Connection *c, Exchange *x, Connection *u, char *
             return verdict
         if size == 0:
             buffer_free(&u.input)
-            return VERDICT_ON
+            return send_interim(r, c, x)
     verdict = take_final(r, c, x, u, data, size)
     u = slab_find(&r.slab, x.upstream)
     if kept and u is not NULL:
@@ -106,16 +106,25 @@ cdef int take_heads(Reactor r, Connection *c, Exchange *x, Connection *u, char *
 
 
 cdef int pass_interim(Reactor r, Connection *c, Exchange *x) noexcept nogil:
-    """Passes a 1xx head on; not to HTTP/1.0 clients, which know none (RFC 9110 section 15.2)."""
-    cdef iovec part
+    """Puts a 1xx head into the output; not for HTTP/1.0 clients, which know none (RFC 9110 section 15.2).
+
+    One read may bring thousands: a system call for each would be a long turn.
+    """
+    cdef uint32_t size
     if x.minor == 0:
         return VERDICT_ON
-    part.iov_base = r.outgoing
-    part.iov_len = write_response(r.outgoing, r.outgoing_size, &r.head, False, False, False)
-    if part.iov_len == 0:
+    size = write_response(r.outgoing, r.outgoing_size, &r.head, False, False, False)
+    if size == 0:
         return answer_plainly(r, c, x, 502, REASON_OVERLOADED)
-    x.sent += part.iov_len
-    if transmit(r, c, &part, 1) < 0:
+    x.sent += size
+    if buffer_append(&c.output, r.outgoing, size) < 0:
+        return break_off(r, c, x, REASON_CLIENT_CLOSED)
+    return VERDICT_ON
+
+
+cdef int send_interim(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    """Sends the 1xx heads of one read: no final one came with them."""
+    if c.writable and flush(r, c) < 0:
         return break_off(r, c, x, REASON_CLIENT_CLOSED)
     return VERDICT_ON
 

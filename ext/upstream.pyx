@@ -6,6 +6,7 @@ from libc.string cimport memcpy, memset
 from posix.unistd cimport close
 
 from fastroute.ext.balancer cimport endpoint_failed
+from fastroute.ext.buffer cimport buffer_free
 from fastroute.ext.connection cimport SIDE_UPSTREAM, STATE_ACTIVE, STATE_CONNECTING, STATE_POOLED, slab_at, slab_take
 from fastroute.ext.counters cimport FIXED_UPSTREAM_ACTIVE, FIXED_UPSTREAM_IDLE, gauge_add
 from fastroute.ext.reactor cimport close_connection, set_deadline, watch
@@ -146,6 +147,7 @@ cdef void upstream_release(Reactor r, Connection *u) noexcept nogil:
     if endpoint.gone or r.draining or u.readable or u.ended or u.failed or endpoint.idle_count >= POOL_MOST:
         upstream_close(r, u)
         return
+    buffer_free(&u.input)       # the answer was all of it: the next one must not begin with its bytes
     u.owner = 0
     u.requests += 1
     u.state = STATE_POOLED

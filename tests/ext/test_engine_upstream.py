@@ -68,6 +68,30 @@ async def test_connections_are_reused_last_in_first_out() -> None:
         assert rig.engine.statistics().upstream_idle == used
 
 
+def numbering(cut: int, interim: bytes) -> Script:
+    """Answers each request with its number on the connection; `cut` bytes of the answer come first, the rest later."""
+
+    async def script(peer: Peer) -> None:
+        for number in range(9):
+            await peer.request()
+            answer = interim + b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d" % number
+            await peer.send(answer[:cut])
+            await trio.sleep(0.01)
+            await peer.send(answer[cut:])
+
+    return script
+
+
+@pytest.mark.parametrize("interim", [b"", b"HTTP/1.1 102 Processing\r\n\r\n" * 3])
+@pytest.mark.parametrize("cut", [1, 17, 36, 37, 38])
+async def test_no_answer_comes_twice(cut: int, interim: bytes) -> None:
+    """A head that came in pieces leaves nothing behind on the connection that the next request gets."""
+    async with backends(numbering(cut, interim)) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        assert [await get(rig) for _ in range(3)] == [(200, b"%d" % number) for number in range(3)]
+        assert backend.connections == 1
+
+
 @pytest.mark.parametrize("request_bytes", [GET, POST])
 async def test_a_refused_connection_goes_to_another_endpoint(request_bytes: bytes) -> None:
     async with backends(naming(b"alive")) as [backend], running(rule("b")) as rig:
