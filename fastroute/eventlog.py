@@ -38,10 +38,10 @@ def start_log(settings: LogSettings) -> None:
 
 def _handler(shape: str) -> logging.Handler:
     if shape == "text" and sys.stderr.isatty():
-        return RichHandler(console=Console(stderr=True), show_path=False, log_time_format="[%X]")
+        handler: logging.Handler = RichHandler(console=Console(stderr=True), show_path=False, log_time_format="[%X]")
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        return handler
     handler = logging.StreamHandler()
-    if shape == "text":
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
-    else:
-        handler.setFormatter(JsonFormatter())
+    plain = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s")
+    handler.setFormatter(plain if shape == "text" else JsonFormatter())
     return handler

@@ -70,4 +70,5 @@ def test_a_terminal_gets_colours_and_no_paths(monkeypatch):
     assert "red" in text
     assert "\x1b[" in text
     assert "test_eventlog" not in text
+    assert "fastroute.test" not in text
     os.close(primary)

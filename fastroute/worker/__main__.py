@@ -1,6 +1,7 @@
 """`python -m fastroute.worker FD`: started by the supervisor; FD is the socket to main.
 
-Signals of the process group (Ctrl-C, a container's stop) are main's to obey: it tells its workers what to do.
+Signals that end programs (Ctrl-C, a container's stop) are main's to obey: it tells its workers what to do. SIGTTOU is
+ignored because the access log may go to a terminal that we are in the background of.
 """
 
 import gc
@@ -15,7 +16,7 @@ from fastroute.worker.serve import serve
 
 
 def main() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTTOU):
         signal.signal(number, signal.SIG_IGN)
     # Collections would stop traffic. What has been made so far lives for ever; what serving makes is freed by counts.
     gc.disable()

@@ -26,7 +26,7 @@ async def test_only_requests_in_flight_at_a_kill_break_and_every_answer_is_right
                 await step(chance, served, kills)
                 await trio.sleep(chance.random() * 0.3)
         with trio.fail_after(10):
-            while (samples := await served.metrics())["fastroute_worker_restarts_total"] < len(kills):
+            while (samples := await served.metrics())["fastroute_worker_restarts_total"] < len(kills):  # noqa: ASYNC110
                 await trio.sleep(0.05)
     answers = load.sources() + fresh.sources()
     assert set(answers) == {"bananas", "apples"}
