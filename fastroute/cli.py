@@ -33,6 +33,11 @@ class ShortOutput(Enum):
     json = "json"
 
 
+def _variable(name: str) -> dict[str, Any]:
+    """The variable that stands for an option which only one command has (those of several: options.py)."""
+    return {"envvar": f"FASTROUTE_{name}", "show_envvar": False}
+
+
 app = typer.Typer(
     name="fastroute",
     help="A Kubernetes Gateway API gateway. Start with `fastroute demo`, or `fastroute check` over your manifests.\n\n"
@@ -57,8 +62,12 @@ def serve(**chosen: Any) -> None:
 @takes(*WORLD)
 def check(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Manifests, or folders of them.")],
-    output: Annotated[Output, typer.Option("--output", "-o", help="How to say it.")] = Output.text,
-    strict: Annotated[bool, typer.Option("--strict", help="Warnings count as problems too.")] = False,
+    output: Annotated[
+        Output, typer.Option("--output", "-o", **_variable("OUTPUT"), help="How to say it.")
+    ] = Output.text,
+    strict: Annotated[
+        bool, typer.Option("--strict", **_variable("STRICT"), help="Warnings count as problems too.")
+    ] = False,
     **chosen: Any,
 ) -> None:
     """Say, offline, every status that manifests would get, what is wrong with them, and the way out."""
@@ -84,9 +93,12 @@ def explain(
     method: Annotated[str, typer.Argument(help="GET, POST, ...")],
     url: Annotated[str, typer.Argument(help="As a client would write it: http://host[:port]/path?query")],
     header: Annotated[
-        list[str] | None, typer.Option("--header", "-H", help="'Name: value', as for curl. Repeatable.")
+        list[str] | None,
+        typer.Option("--header", "-H", **_variable("HEADER"), help="'Name: value', as for curl. Repeatable."),
     ] = None,
-    output: Annotated[ShortOutput, typer.Option("--output", "-o", help="How to say it.")] = ShortOutput.text,
+    output: Annotated[
+        ShortOutput, typer.Option("--output", "-o", **_variable("OUTPUT"), help="How to say it.")
+    ] = ShortOutput.text,
     **chosen: Any,
 ) -> None:
     """Say which rule takes a request and what becomes of it, and why the near misses do not."""
@@ -110,7 +122,9 @@ def explain(
 
 @app.command()
 def demo(
-    once: Annotated[bool, typer.Option("--once", help="End by itself; exit 0 only if every number is right.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", **_variable("ONCE"), help="End by itself; exit 0 only if every number is right.")
+    ] = False,
 ) -> None:
     """Two teams share a Gateway 70/30; one grant is taken away, and exactly its share turns 500."""
     from fastroute.demo.tour import tour

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from fastroute import __version__, options
@@ -193,6 +194,14 @@ def test_a_path_that_is_missing_is_exit_code_2() -> None:
     assert result.stderr.startswith("fastroute: ")
     assert "/nowhere/at-all" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_every_option_is_a_variable() -> None:
+    for command in get_command(app).commands.values():  # type: ignore[attr-defined]
+        for option in command.params:
+            if option.param_type_name == "option" and option.name != "help":
+                assert option.envvar == "FASTROUTE_" + option.opts[0].removeprefix("--").replace("-", "_").upper()
+    assert json.loads(fastroute("check", FINE, FASTROUTE_OUTPUT="json").stdout)["problems"] == []
 
 
 def test_a_gateway_that_is_not_there_is_told() -> None:
