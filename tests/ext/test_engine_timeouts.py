@@ -196,8 +196,8 @@ async def test_timers_of_many_connections() -> None:
 
         async def one(delay: float) -> None:
             await trio.sleep(delay)
-            client = await connect(rig.port)
             start = trio.current_time()
+            client = await connect(rig.port)
             assert await client.rest() == b""
             late.append(trio.current_time() - start - 0.3)
 
