@@ -112,8 +112,7 @@ def explain(
     resources = _load(chosen["manifests"]).store.snapshot()
     settings = graph_settings({**chosen, "gateway": None})
     graph = build_graph(resources, settings)
-    narrowed = (chosen["gateway"] or [None])[0]
-    told = tell(compile_snapshot(graph).snapshot, graph, request, port, narrowed)
+    told = tell(compile_snapshot(graph).snapshot, graph, request, port, chosen["gateway"] or ())
     if output is ShortOutput.json:
         _print_json(told)
     else:

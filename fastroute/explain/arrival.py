@@ -5,7 +5,7 @@ listens there, the only one there is. Gateways with addresses of their own may s
 which a rule takes the request is meant, unless the URL's host is the address of one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from fastroute.explain.matching import Found, find_listener, find_rule
@@ -33,12 +33,17 @@ def speaks(listener: Listener, scheme: str) -> bool:
     return listener.protocol == _PROTOCOLS[scheme]
 
 
-def listening(snapshot: Snapshot, request: Request, port: int, gateway: str | None) -> list[Listener]:
+def is_meant(gateway: str, gateways: Collection[str]) -> bool:
+    """Whether a Gateway is one of those asked about; none means all."""
+    return not gateways or gateway in gateways
+
+
+def listening(snapshot: Snapshot, request: Request, port: int, gateways: Collection[str]) -> list[Listener]:
     """The listeners of all sockets that the request may come in on."""
     spoken = [
         listener
         for listener in snapshot.listeners.values()
-        if gateway in (None, listener.gateway) and speaks(listener, request.scheme)
+        if is_meant(listener.gateway, gateways) and speaks(listener, request.scheme)
     ]
     here = [listener for listener in spoken if listener.spec_port == port]
     here = here or [listener for listener in spoken if listener.port == port]

@@ -4,10 +4,11 @@ Three sorts, in this order: matches that take it too but come after the winner; 
 served; matches of the same listener that ask for something the request is not.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import msgspec
 
+from fastroute.explain.arrival import is_meant
 from fastroute.explain.matching import Found, best_hostname, misses, path_order, precedence, specificity, takers
 from fastroute.explain.request import Request, normalise_path
 from fastroute.graph.node import Graph, ParentNode, Problem
@@ -188,12 +189,12 @@ def passed_over(listeners: Iterable[Listener], reason: str) -> tuple[Considered,
     )
 
 
-def unserved_listeners(graph: Graph, port: int, gateway: str | None) -> tuple[Considered, ...]:
+def unserved_listeners(graph: Graph, port: int, gateways: Collection[str]) -> tuple[Considered, ...]:
     """Listeners of that port that do not serve, with what their status says."""
     return tuple(
         _listener_considered(str(key), listener.source.name, _not_served_because(problem))
         for key, node in graph.gateways.items()
-        if gateway in (None, str(key))
+        if is_meant(str(key), gateways)
         for listener in node.listeners
         if listener.source.port == port and not listener.serves
         for problem in (*listener.problems, *node.problems)[:1]

@@ -4,11 +4,12 @@ It answers from the Snapshot, which is what the workers obey, and takes reasons 
 taken the request if they were served, and what their status says. The shape is that of `fastroute explain -o json`.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
 
-from fastroute.explain.arrival import Arrival, arrive, listening, usual_port
+from fastroute.explain.arrival import Arrival, arrive, is_meant, listening, usual_port
 from fastroute.explain.considered import Considered, near_misses, passed_over, unserved_listeners
 from fastroute.explain.filtering import Redirected, filter_request
 from fastroute.explain.matching import Found
@@ -36,18 +37,18 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def explain(
-    snapshot: Snapshot, graph: Graph, request: Request, port: int | None = None, gateway: str | None = None
+    snapshot: Snapshot, graph: Graph, request: Request, port: int | None = None, gateways: Collection[str] = ()
 ) -> Explanation:
-    """What becomes of `request`, sent to `port` (None: the usual one), of any Gateway or of one, "ns/name"."""
+    """What becomes of `request`, sent to `port` (None: the usual one), of any Gateway or of some, "ns/name"."""
     port = port or usual_port(snapshot, request.scheme)
-    here = listening(snapshot, request, port, gateway)
+    here = listening(snapshot, request, port, gateways)
     arrival = arrive(snapshot, here, request)
     if arrival is None:
-        near = unserved_listeners(graph, port, gateway)
+        near = unserved_listeners(graph, port, gateways)
         if here:
             near = (*passed_over(here, f"does not take the host {request.host}"), *near)
             return Explanation(decision="respond", status=404, reason="no_listener", considered=near)
-        others = [listener for listener in snapshot.listeners.values() if gateway in (None, listener.gateway)]
+        others = [listener for listener in snapshot.listeners.values() if is_meant(listener.gateway, gateways)]
         near = (*near, *passed_over(others, f"does not take {request.scheme} on port {port}"))
         return Explanation(decision="respond", status=None, reason="not_listening", considered=near)
     told = _told(snapshot, graph, arrival, request)

@@ -21,12 +21,12 @@ def ask(
     *manifests: str,
     method: str = "GET",
     headers: tuple[tuple[str, str], ...] = (),
-    gateway: str | None = None,
+    gateways: tuple[str, ...] = (),
     settings: GraphSettings | None = None,
 ) -> Explanation:
     graph = graph_of(*manifests, settings=settings)
     request, port = parse_url(method, url, headers)
-    return explain(compile_snapshot(graph).snapshot, graph, request, port, gateway)
+    return explain(compile_snapshot(graph).snapshot, graph, request, port, gateways)
 
 
 def shares(explanation: Explanation) -> dict[str, tuple[str, int | None, str | None]]:
@@ -298,8 +298,10 @@ POOL = GraphSettings(addressing=Addressing(pool="127.0.1.0/28"))
 def test_gateways_with_addresses_of_their_own() -> None:
     manifests = (GATEWAY, OTHER_GATEWAY, route("infra/r", "\n  - {}", parent="{name: web}"))
     assert ask("http://web:8080/", *manifests, settings=POOL).gateway == "infra/web"
-    narrowed = ask("http://web:8080/", *manifests, settings=POOL, gateway="infra/api")
+    narrowed = ask("http://web:8080/", *manifests, settings=POOL, gateways=("infra/api",))
     assert (narrowed.gateway, narrowed.reason) == ("infra/api", "no_rule")
+    both = ask("http://web:8080/", *manifests, settings=POOL, gateways=("infra/api", "infra/web"))
+    assert (both.gateway, both.route) == ("infra/web", "infra/r")
     addresses = {
         gateway: ask(f"http://{address}:8080/", *manifests, settings=POOL).gateway
         for gateway, address in _addresses(*manifests).items()
