@@ -12,12 +12,12 @@ from filterings import Fields, fields, joined, modifiers, redirects, rewrites
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rig import Peer, running
-from snapshots import METHODS, rules
+from snapshots import METHODS, a_match, a_rule, prefixes, rules
 
 from fastroute.explain.filtering import Redirected, filter_request, filter_response
 from fastroute.explain.matching import find_rule
 from fastroute.explain.request import Request, normalise_path
-from fastroute.snapshot import Filter, Listener, Rule, Snapshot, WeightedBackend
+from fastroute.snapshot import Filter, Listener, PathMatch, Rule, Snapshot, WeightedBackend
 
 LISTENER = Listener(
     id="listener", gateway="infra/gateway", name="http", address="127.0.0.1", port=1, spec_port=80, hostname=""
@@ -25,8 +25,8 @@ LISTENER = Listener(
 ANSWER = (("X-A", "backend"), ("x-b", "1"), ("X-B", "2"), ("Content-Length", "2"))
 OURS = ("host", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-request-id")
 
-SEGMENTS = st.sampled_from(("a", "b", "ab", "%61", ".", "..", "%2e%2E", "%2f", "", "c%20d"))
-RAW_PATHS = st.lists(SEGMENTS, min_size=1, max_size=5).map(lambda parts: "".join(f"/{part}" for part in parts))
+SEGMENTS = st.sampled_from(("a", "b", "ab", "%61", "", "%2f", "a/.", "b/..", "ab/%2e%2E", "b/../..", "c%20d"))
+RAW_PATHS = st.lists(SEGMENTS, min_size=1, max_size=4).map(lambda parts: "".join(f"/{part}" for part in parts))
 AUTHORITIES = st.sampled_from(
     ("example.com", "A.example.com:8080", "b.a.example.com", "x.org.", "127.0.0.1", "[::1]:81")
 )
@@ -73,19 +73,25 @@ asked = st.builds(
 header_filters = st.lists(modifiers("request") | modifiers("response"), max_size=2)
 
 
+def broad_rules(route: str) -> st.SearchStrategy[Rule]:
+    """For every host, and a path only."""
+    found = prefixes.map(lambda path: a_match(PathMatch("PathPrefix", path), place=(0, route, 0, 0)))
+    return found.map(lambda match: a_rule(route, match, listener="listener"))
+
+
 @st.composite
 def served_rules(draw: st.DrawFn) -> list[Rule]:
     """Rules with filters at both levels; each answers itself, refuses, or forwards to "b"."""
     drawn = []
     for number in range(draw(st.integers(1, 5))):
-        last = draw(st.sampled_from(("forward", "forward", "rewrite", "redirect", "refused", "none")))
+        last = draw(st.sampled_from(("forward", "rewrite", "redirect", "redirect", "refused", "none")))
         chain: list[Filter] = list(draw(header_filters))
         if last in ("rewrite", "redirect"):
             chain.append(draw(rewrites if last == "rewrite" else redirects))
         backend = WeightedBackend(weight=3, backend="b", filters=tuple(draw(header_filters)))
         if last == "refused":
             backend = WeightedBackend(weight=1, backend="b", status=500, reason="reference_refused")
-        rule = draw(rules("listener", f"ns/route{number}"))
+        rule = draw(st.one_of(rules("listener", f"ns/route{number}"), broad_rules(f"ns/route{number}")))
         backends = () if last == "none" else (backend,)
         drawn.append(msgspec.structs.replace(rule, filters=tuple(chain), backends=backends))
     return drawn
@@ -181,7 +187,7 @@ async def play(served: Sequence[Rule], requests: Sequence[Asked]) -> None:
         nursery.cancel_scope.cancel()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(served_rules(), st.lists(asked, min_size=1, max_size=6))
 def test_bytes_come_out_as_explain_says(served: list[Rule], requests: list[Asked]) -> None:
     trio.run(play, served, requests)
