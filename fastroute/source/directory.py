@@ -160,7 +160,7 @@ class Directory:
         if notice.is_folder or not notice.name or notice.name.startswith(".."):  # "..data" of a mounted ConfigMap
             return None
         if is_manifest(notice.name):
-            if os.path.islink(path):
+            if path in self._scan.folders or os.path.islink(path):
                 return None
             self._ranks.setdefault(path, (*self._scan.folders[notice.folder], notice.name))
             return {path, *paths}
