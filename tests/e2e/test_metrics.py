@@ -82,7 +82,7 @@ async def test_more_series_than_allowed_count_as_other(tmp_path):
     assert any(("route", "other") in labels for labels in counts)
 
 
-async def test_edits_of_a_grant_that_change_nothing_are_still_seen(tmp_path):
+async def test_a_grant_that_changes_no_route_is_counted_and_publishes_nothing(tmp_path):
     async with serving(tmp_path) as served:
         served.world.write("grant", GRANT + "---\n", namespace="apples", service="bananas")
         served.world.write(
