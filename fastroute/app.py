@@ -29,6 +29,7 @@ from fastroute.settings import ServeSettings
 from fastroute.source.directory import Directory
 from fastroute.source.statuslog import StatusLog
 from fastroute.supervisor import Supervisor, usable_cpus
+from fastroute.worker.logfile import open_log
 
 _log = logging.getLogger(__name__)
 _ENDINGS = (signal.SIGTERM, signal.SIGINT)
@@ -100,7 +101,7 @@ def _made_absolute(settings: ServeSettings) -> ServeSettings:
         return settings
     path = Path(settings.access_log or "").absolute()
     try:
-        path.open("ab").close()
+        os.close(open_log(str(path)))
     except OSError as error:
         raise SettingError(f"--access-log {path}: {error.strerror}") from error
     return msgspec.structs.replace(settings, access_log=str(path))

@@ -132,7 +132,8 @@ async def worker_process(slot: int) -> AsyncIterator[Worker]:
     ours, theirs = socket.socketpair()
     with trio.socket.from_stdlib_socket(ours) as stream:
         with theirs:
-            command = [sys.executable, "-m", "fastroute.worker", str(theirs.fileno())]
+            # -P: what lies in the current folder is no module of ours.
+            command = [sys.executable, "-P", "-m", "fastroute.worker", str(theirs.fileno())]
             process = await trio.lowlevel.open_process(
                 command,
                 pass_fds=(theirs.fileno(),),

@@ -33,6 +33,7 @@ from fastroute.publication import (
 )
 from fastroute.worker.control import ControlStream
 from fastroute.worker.installer import Installer, collect_old_tables
+from fastroute.worker.logfile import open_log
 
 _LOOK = 0.01  # seconds between two looks at whether everything in flight is finished
 _REPORT = 1.0  # seconds between two reports of lost log lines
@@ -126,18 +127,6 @@ async def _finished(engine: Engine) -> None:
 
 
 # --- the access log
-
-
-def open_log(path: str) -> int:
-    """A descriptor to append to. "-" is stdout, by a description of our own where the system allows it: non-blocking is
-    a property of the description, and others write to this pipe or terminal too. Raises OSError."""
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
-    if path != "-":
-        return os.open(path, flags | os.O_CREAT, 0o644)
-    try:
-        return os.open("/proc/self/fd/1", flags | os.O_NONBLOCK)
-    except OSError:  # a socket, or somebody else's terminal
-        return os.dup(1)
 
 
 async def _first_log(start: Start, control: ControlStream) -> AccessLog | None:

@@ -158,6 +158,13 @@ async def test_what_workers_refuse_leaves_the_version_before_and_the_next_one_is
         assert await rig.sources() == {"503"}
 
 
+async def test_the_current_folder_has_no_modules_for_workers(tmp_path, monkeypatch):
+    (tmp_path / "trio.py").write_text("raise SystemExit('not the real one')")
+    monkeypatch.chdir(tmp_path)
+    async with supervised(1) as rig:
+        assert (await rig.supervisor.publish(rig.snapshot())).version == 1
+
+
 async def test_a_worker_that_never_starts_is_tried_again_and_again_but_not_in_a_rush(monkeypatch):
     monkeypatch.setattr(process.sys, "executable", "/bin/false")
     monkeypatch.setattr(module, "FIRST_PATIENCE", 0.1)

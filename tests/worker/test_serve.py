@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 import msgspec
+import pytest
 import trio
 from load import Backend, Load
 
@@ -45,7 +46,8 @@ from fastroute.snapshot import Endpoint, Listener, Match, PathMatch, Rule, Weigh
 from fastroute.supervisor.memory import counter_memory
 from fastroute.worker import serve as serve_module
 from fastroute.worker.control import ControlStream
-from fastroute.worker.serve import open_log, serve
+from fastroute.worker.logfile import open_log
+from fastroute.worker.serve import serve
 
 
 def listener(port):
@@ -405,3 +407,15 @@ async def test_serving_makes_nothing_that_only_a_garbage_collection_would_free()
             assert gc.collect() == 0
         finally:
             gc.enable()
+
+
+def test_a_named_pipe_that_nobody_reads_is_an_error_and_no_wait(tmp_path):
+    pipe = tmp_path / "log"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="No such device or address"):
+        open_log(str(pipe))
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    fd = open_log(str(pipe))
+    assert not os.get_blocking(fd)
+    os.close(fd)
+    os.close(reader)
