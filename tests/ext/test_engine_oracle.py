@@ -70,6 +70,7 @@ asked = st.builds(
     AUTHORITIES,
     fields.map(lambda drawn: [*drawn, *(("X-One", value) for _, value in drawn[:2])]),
 )
+OUTCOMES = ("forward", "forward", "forward", "rewrite", "rewrite", "redirect", "refused", "none")
 header_filters = st.lists(modifiers("request") | modifiers("response"), max_size=2)
 
 
@@ -84,14 +85,15 @@ def served_rules(draw: st.DrawFn) -> list[Rule]:
     """Rules with filters at both levels; each answers itself, refuses, or forwards to "b"."""
     drawn = []
     for number in range(draw(st.integers(1, 5))):
-        last = draw(st.sampled_from(("forward", "rewrite", "redirect", "redirect", "refused", "none")))
+        last = draw(st.sampled_from(OUTCOMES))
         chain: list[Filter] = list(draw(header_filters))
         if last in ("rewrite", "redirect"):
             chain.append(draw(rewrites if last == "rewrite" else redirects))
         backend = WeightedBackend(weight=3, backend="b", filters=tuple(draw(header_filters)))
         if last == "refused":
             backend = WeightedBackend(weight=1, backend="b", status=500, reason="reference_refused")
-        rule = draw(st.one_of(rules("listener", f"ns/route{number}"), broad_rules(f"ns/route{number}")))
+        route = f"ns/route{number}"
+        rule = draw(st.one_of(rules("listener", route), broad_rules(route), broad_rules(route)))
         backends = () if last == "none" else (backend,)
         drawn.append(msgspec.structs.replace(rule, filters=tuple(chain), backends=backends))
     return drawn
