@@ -15,6 +15,7 @@ from fastroute.ext.tables cimport Endpoint
 cdef enum Side:
     SIDE_NONE = 0
     SIDE_TIMER                  # the engine's timerfd
+    SIDE_HEEDED                 # a descriptor of trio's, see Engine.heed; not ours to close
     SIDE_LISTENER
     SIDE_DOWNSTREAM
     SIDE_UPSTREAM

@@ -5,7 +5,7 @@
         while engine.turn():
             await trio.lowlevel.checkpoint()
 
-What a turn is stands in turn.pyx; trio's other tasks wait for one about 2 ms at most. An engine is the one user of its
+What a turn is stands in turn.pyx; trio's other tasks wait for one 4 ms at most. An engine is the one user of its
 Upstreams: the pools in them are lists through the engine's own slab.
 """
 
@@ -21,8 +21,8 @@ import random
 
 from fastroute.ext.accesslog cimport AccessLog
 from fastroute.ext.connection cimport (
-    SIDE_DOWNSTREAM, SIDE_LISTENER, SIDE_TIMER, SIDE_UPSTREAM, STATE_IDLE, STATE_POOLED, Connection, handle_of, slab_at,
-    slab_find, slab_take,
+    SIDE_DOWNSTREAM, SIDE_HEEDED, SIDE_LISTENER, SIDE_TIMER, SIDE_UPSTREAM, STATE_IDLE, STATE_POOLED, Connection,
+    handle_of, slab_at, slab_find, slab_take,
 )
 from fastroute.ext.counters cimport CounterMap
 from fastroute.ext.downstream cimport downstream_close
@@ -122,6 +122,15 @@ cdef class Engine:
             found = -1 if self.r.tables is None else self.r.tables.socket_index(address, port)
             self.r.sockets[<uint32_t> index] = UNKNOWN if found < 0 else <uint32_t> found
         return 0
+
+    def heed(self, int fd):
+        """Turns shortly after `fd` became readable wait for no traffic: trio has something to do then. `fd` stays the
+        caller's, and may be closed. Raises OSError."""
+        cdef Connection *heeded = slab_take(&self.r.slab)
+        if heeded is NULL:
+            raise MemoryError
+        heeded.side = SIDE_HEEDED
+        add_readable(self.r, heeded, fd)
 
     def wake(self):
         """Makes `fileno` readable: after Upstreams.update, so that what led to endpoints that left is closed."""
@@ -227,7 +236,6 @@ def milliseconds_of(seconds):
 
 cdef int open_descriptors(Reactor r) except -1:
     """The epoll descriptor, and in it the timer. Raises OSError."""
-    cdef epoll_event event
     cdef Connection *timer
     read_clock(r)
     read_wall_clock(r)
@@ -238,9 +246,15 @@ cdef int open_descriptors(Reactor r) except -1:
     if r.epoll < 0 or r.timer < 0 or timer is NULL:
         raise OSError(errno, os.strerror(errno))
     timer.side = SIDE_TIMER
+    return add_readable(r, timer, r.timer)
+
+
+cdef int add_readable(Reactor r, const Connection *c, int fd) except -1:
+    """Has epoll say once, each time, that `fd` became readable, in the name of `c`. Raises OSError."""
+    cdef epoll_event event
     event.events = EPOLLIN | EPOLLET
-    event.data.u64 = handle_of(timer)
-    if epoll_ctl(r.epoll, EPOLL_CTL_ADD, r.timer, &event) < 0:
+    event.data.u64 = handle_of(c)
+    if epoll_ctl(r.epoll, EPOLL_CTL_ADD, fd, &event) < 0:
         raise OSError(errno, os.strerror(errno))
     return 0
 

@@ -70,6 +70,7 @@ cdef class Reactor:
     cdef Counters *counters
     cdef AccessLog log
     cdef bint logs              # there is a log
+    cdef uint64_t hurried       # milliseconds: until then turns wait for nothing, trio has something to do
     cdef uint64_t flushed       # milliseconds: when the log was last flushed
     # how it stands
     cdef bint announcing        # every answer says Connection: close

@@ -9,10 +9,11 @@ from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
-from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
+from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 from posix.unistd cimport close
 
 from fastroute.ext.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_size
+from fastroute.ext.clock cimport microseconds_now
 from fastroute.ext.connection cimport SIDE_LISTENER, handle_of, slab_at, slab_bury, slab_free
 from fastroute.ext.exchange cimport exchanges_free
 from fastroute.ext.forwarded cimport trusted_proxies_free
@@ -61,9 +62,7 @@ cdef class Reactor:
 
 
 cdef void read_clock(Reactor r) noexcept nogil:
-    cdef timespec time
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    r.now = <uint64_t> time.tv_sec * 1000000 + <uint64_t> time.tv_nsec // 1000
+    r.now = microseconds_now()
     r.milliseconds = r.now // MILLISECOND
 
 

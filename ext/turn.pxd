@@ -22,7 +22,7 @@ cdef struct Turns:
     uint64_t made               # turns so far
     uint64_t worst              # microseconds of the longest
 
-# Handles what is ready, about 2 ms at most. True: work is left that no descriptor announces.
+# Handles what is ready, about 3.5 ms at most. True: work is left that no descriptor announces.
 cdef bint turn(Reactor r, Turns *turns) noexcept nogil
 # Has the engine's descriptor become readable at `when` (milliseconds, not 0), or at once if that is past.
 cdef void ring(Reactor r, uint64_t when) noexcept nogil

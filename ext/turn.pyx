@@ -2,15 +2,16 @@
 
 It fetches events, handles them, then gives each connection that had more to do another visit, and looks at the wheel;
 it ends when nothing is left or its time is up. As long as traffic is dense it also waits inside, up to LINGER in all:
-coming back through Python for every handful of events would cost more than the events.
+coming back through Python for every handful of events would cost more than the events. It does not wait while trio has
+something to do that the engine was told to heed.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
 from posix.time cimport itimerspec
 
 from fastroute.ext.connection cimport (
-    SIDE_DOWNSTREAM, SIDE_LISTENER, SIDE_TIMER, SIDE_UPSTREAM, STATE_LEAVING, STATE_POOLED, Connection, slab_exhume,
-    slab_find,
+    SIDE_DOWNSTREAM, SIDE_HEEDED, SIDE_LISTENER, SIDE_TIMER, SIDE_UPSTREAM, STATE_LEAVING, STATE_POOLED, Connection,
+    slab_exhume, slab_find,
 )
 from fastroute.ext.counters cimport FIXED_TURNS, FIXED_WORST_TURN, count, load_word, store_word
 from fastroute.ext.downstream cimport downstream_advance, downstream_expired
@@ -29,9 +30,10 @@ cdef extern from "<sys/timerfd.h>" nogil:
     int TFD_TIMER_ABSTIME
 
 cdef enum:
-    BUDGET = 2000           # microseconds after which a turn handles nothing more
-    LINGER = 1000           # microseconds after which a turn waits for nothing more
+    BUDGET = 3500           # microseconds after which a turn handles nothing more
+    LINGER = 2500           # microseconds after which a turn waits for nothing more
     WAIT = 1                # milliseconds of such a wait
+    HURRY = 100             # milliseconds without such waits after a heeded descriptor spoke
     LOG_AGE = 500           # milliseconds that a log line waits at most
 
 
@@ -46,7 +48,7 @@ cdef bint turn(Reactor r, Turns *turns) noexcept nogil:
         forget_endpoint(r)
     while True:
         more = visit(r, turns, start)
-        if more or r.now - start > LINGER or not fetch(r, turns, WAIT):
+        if more or r.now - start > LINGER or r.milliseconds < r.hurried or not fetch(r, turns, WAIT):
             break
     flush_log(r)
     arm(r)
@@ -112,6 +114,9 @@ cdef void handle_event(Reactor r, const epoll_event *event) noexcept nogil:
     read_clock(r)
     if c.side == SIDE_TIMER:
         r.armed = 0
+        return
+    if c.side == SIDE_HEEDED:
+        r.hurried = r.milliseconds + HURRY
         return
     if c.side == SIDE_LISTENER:
         listener_accept(r, c)

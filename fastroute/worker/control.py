@@ -54,6 +54,10 @@ class ControlStream:
         self._decoder.feed(data)
         return bool(data)
 
+    def fileno(self) -> int:
+        """Readable when main has said something."""
+        return self._socket.fileno()
+
     def take_descriptor(self) -> int:
         """The descriptor beside the message that was just received. It is the caller's to close."""
         return self._descriptors.popleft()

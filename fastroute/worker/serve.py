@@ -56,6 +56,7 @@ async def serve(control: ControlStream) -> None:
         proxy_protocol=start.proxy_protocol,
         merge_slashes=start.merge_slashes,
     )
+    engine.heed(control.fileno())
     gc.freeze()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(turn_for_ever, engine)

@@ -2,6 +2,7 @@
 
 import os
 import random
+import socket
 import subprocess
 import sys
 import time
@@ -407,6 +408,35 @@ async def test_idle_connections_are_cheap() -> None:
                 await trio.sleep(0.02)
         assert (resident() - before) / count < 1024
         await process.stdin.aclose()
+
+
+def test_turns_do_not_wait_while_trio_has_something_to_do() -> None:
+    """A turn waits for more to come; not after a heeded descriptor spoke, and again when that is over."""
+    rig = Rig()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        rig.engine.heed(ours.fileno())
+        while rig.engine.turn():
+            pass
+
+        def shortest() -> float:
+            took = []
+            for _ in range(5):
+                start = time.perf_counter()
+                rig.engine.turn()
+                took.append(time.perf_counter() - start)
+            return min(took)
+
+        assert shortest() > 0.0009
+        theirs.send(b"x")
+        rig.engine.turn()
+        assert shortest() < 0.0005
+        time.sleep(0.11)
+        assert shortest() > 0.0009
+    rig.engine.turn()
+    with pytest.raises(OSError, match="Bad file"):
+        rig.engine.heed(ours.fileno())
+    rig.close()
 
 
 def test_an_idle_engine_does_nothing() -> None:
