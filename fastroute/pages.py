@@ -12,6 +12,7 @@ from fastroute.explain.considered import Considered
 from fastroute.explain.explanation import Explanation
 from fastroute.explain.request import Request
 from fastroute.explain.share import Share
+from fastroute.graph.entries import full_conditions, named_parents
 from fastroute.text import Block, Line, Table, Yaml
 
 _STATUS_STYLES = {"True": "", "False": "red"}
@@ -64,11 +65,11 @@ def _conditioned(document: dict[str, Any]) -> Iterator[tuple[str, list[dict[str,
     status = document["status"]
     metadata = document["metadata"]
     name = f"{document['kind']} " + "/".join(metadata[part] for part in ("namespace", "name") if part in metadata)
-    yield name, status.get("conditions", [])
+    yield name, full_conditions(status)
     for listener in status.get("listeners", []):
-        yield f"{name} listener {listener['name']} ({listener['attachedRoutes']} routes)", listener["conditions"]
-    for parent in status.get("parents", []):
-        yield f"{name} at {_parent(parent['parentRef'], metadata)}", parent.get("conditions", [])
+        yield f"{name} listener {listener['name']} ({listener['attachedRoutes']} routes)", full_conditions(listener)
+    for parent in named_parents(status):
+        yield f"{name} at {_parent(parent['parentRef'], metadata)}", full_conditions(parent)
 
 
 def _parent(ref: dict[str, Any], metadata: dict[str, Any]) -> str:

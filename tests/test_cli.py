@@ -331,3 +331,38 @@ def test_demo_gives_the_exit_code_of_the_tour(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("fastroute.demo.tour.tour", lambda *, once: 1 if once else 0)
     assert fastroute("demo", "--once").exit_code == 1
     assert fastroute("demo").exit_code == 0
+
+
+SPOILT = """\
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: gw}
+spec: {gatewayClassName: fastroute, listeners: [{name: h, port: 80, protocol: HTTP}]}
+status:
+  conditions: [{type: Foo}, {type: Bar, status: 3}, 7]
+  listeners: [{name: h, conditions: [{type: Mine}]}, {name: z}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: r}
+spec: {parentRefs: [{name: gw}]}
+status:
+  parents:
+  - {controllerName: other.io/x}
+  - {controllerName: other.io/y, parentRef: {name: gw}, conditions: [{type: Accepted}]}
+  - {controllerName: other.io/z, parentRef: 3, conditions: 4}
+"""
+
+
+def test_what_others_wrote_into_a_status_is_kept_and_spoils_nothing(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(SPOILT)
+    result = fastroute("check", tmp_path)
+    assert (result.exit_code, result.exception) == (0, None) or isinstance(result.exception, SystemExit)
+    assert "HTTPRoute default/r at default/gw" in result.stdout
+    gateway, route = json.loads(fastroute("check", tmp_path, "-o", "json").stdout)["objects"]
+    assert {"type": "Foo"} in gateway["status"]["conditions"]
+    assert [entry["controllerName"] for entry in route["status"]["parents"]][:3] == [
+        "other.io/x",
+        "other.io/y",
+        "other.io/z",
+    ]

@@ -4,9 +4,24 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def entries(status: Mapping[str, Any], field: str, name: str) -> list[dict[str, Any]]:
-    """The mappings in the list `field` that have a text under `name`, as they were read."""
+def entries(status: Mapping[str, Any], field: str, *names: str) -> list[dict[str, Any]]:
+    """The mappings in the list `field` that have a text under each of `names`, as they were read."""
     read = status.get(field)
     if not isinstance(read, list):
         return []
-    return [entry for entry in read if isinstance(entry, dict) and isinstance(entry.get(name), str)]
+    return [
+        entry for entry in read if isinstance(entry, dict) and all(isinstance(entry.get(name), str) for name in names)
+    ]
+
+
+def full_conditions(holder: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The conditions that say all that a condition says; among ours may stand others' that do not."""
+    return entries(holder, "conditions", "type", "status", "reason", "message")
+
+
+def named_parents(status: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The entries of a route's status that say which parent they are about."""
+    known = entries(status, "parents", "controllerName")
+    return [
+        entry for entry in known if isinstance(ref := entry.get("parentRef"), dict) and isinstance(ref.get("name"), str)
+    ]

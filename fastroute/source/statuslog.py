@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from fastroute.graph.entries import full_conditions, named_parents
 from fastroute.resources.meta import Key
 from fastroute.resources.status_patch import StatusPatch
 
@@ -61,10 +62,10 @@ def _conditions(status: dict[str, Any]) -> Iterator[tuple[tuple[str, str], Turn]
     """Every condition by (where in the object it stands, its type)."""
     holders = [("", status)]
     holders += [(f"listener {listener['name']}", listener) for listener in status.get("listeners", ())]
-    holders += [(f"at {_parent(entry['parentRef'])}", entry) for entry in status.get("parents", ())]
+    holders += [(f"at {_parent(entry['parentRef'])}", entry) for entry in named_parents(status)]
     for place, holder in holders:
-        for condition in holder.get("conditions", ()):
-            turn = (condition["status"], condition["reason"], condition.get("message", ""))
+        for condition in full_conditions(holder):
+            turn = (condition["status"], condition["reason"], condition["message"])
             yield (place, condition["type"]), turn
 
 

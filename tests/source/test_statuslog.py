@@ -1,0 +1,62 @@
+"""Which turns of conditions are logged, and in which words."""
+
+import logging
+
+from fastroute.resources.meta import Key
+from fastroute.resources.status_patch import StatusPatch
+from fastroute.source.statuslog import StatusLog
+
+GW = ("Gateway", Key("infra", "web"))
+ROUTE = ("HTTPRoute", Key("infra", "r"))
+
+
+def patch(id_, **status):
+    return {id_: StatusPatch(kind=id_[0], key=id_[1], generation=1, status=status)}
+
+
+def accepted(status, reason="Accepted", message="m"):
+    return {"type": "Accepted", "status": status, "reason": reason, "message": message}
+
+
+def at(*conditions, **others):
+    return [{"controllerName": "c", "parentRef": {"name": "web", **others}, "conditions": list(conditions)}]
+
+
+def test_what_turns_is_logged_and_what_begins_well_is_not(caplog):
+    caplog.set_level(logging.INFO)
+    written = []
+    log = StatusLog(written.append)
+    log.post(patch(GW, conditions=[accepted("True")]))
+    assert caplog.messages == []
+    log.post(patch(GW, conditions=[accepted("True")]))
+    log.post(patch(GW, conditions=[accepted("False", "Invalid")], listeners=[{"name": "h", "conditions": []}]))
+    log.post(patch(GW, conditions=[accepted("True")]))
+    assert caplog.messages == [
+        "Gateway infra/web: Accepted=False/Invalid: m",
+        "Gateway infra/web: Accepted=True/Accepted: m",
+    ]
+    assert [record.levelno for record in caplog.records] == [logging.WARNING, logging.INFO]
+    assert written == [1, 1, 1]
+
+
+def test_parents_are_named_with_what_they_narrow_down_to(caplog):
+    log = StatusLog(lambda count: None)
+    log.post(patch(ROUTE, parents=at(accepted("False", "NoMatchingParent"), sectionName="h", port=80)))
+    assert caplog.messages == [
+        "HTTPRoute infra/r at Gateway web sectionName h port 80: Accepted=False/NoMatchingParent: m"
+    ]
+
+
+def test_what_others_wrote_badly_is_not_there(caplog):
+    spoilt = [{"controllerName": "x"}, {"controllerName": "y", "parentRef": 3}, *at({"type": "Accepted"}, 7)]
+    StatusLog(lambda count: None).post(patch(ROUTE, parents=[*spoilt, *at(accepted("False", "NotAllowedByListeners"))]))
+    assert caplog.messages == ["HTTPRoute infra/r at Gateway web: Accepted=False/NotAllowedByListeners: m"]
+
+
+def test_many_turns_are_counted(caplog):
+    patches = {}
+    for number in range(150):
+        patches |= patch(("HTTPRoute", Key("a", f"r{number}")), parents=at(accepted("False")))
+    StatusLog(lambda count: None).post(patches)
+    assert len(caplog.messages) == 101
+    assert caplog.messages[-1] == "50 more conditions turned"
