@@ -14,7 +14,7 @@ from fastroute.supervisor.sockets import BindError, ListeningSockets, Place, bin
 def place():
     """A place that nothing listens at, as far as one can know."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind(("", 0))
         return Place(*probe.getsockname())
 
 
