@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import trio
@@ -288,14 +289,17 @@ class Clients:
 # --- the run
 
 
-def resident_kib(pid: int) -> int:
-    """Resident memory of a process and its children, in KiB."""
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        own = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
-    except OSError:
-        return 0
-    return (int(own[1]) if own else 0) + sum(resident_kib(int(child)) for child in children)
+def resident_kib(pid: int) -> list[int]:
+    """Resident memory of a process, then of its children, in KiB."""
+    children = [child for task in Path(f"/proc/{pid}/task").glob("*/children") for child in task.read_text().split()]
+    sizes = []
+    for each in [str(pid), *sorted(children, key=int)]:
+        try:
+            own = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{each}/status").read_text())
+        except OSError:
+            continue
+        sizes.append(int(own[1]) if own else 0)
+    return sizes
 
 
 async def wait_ready(metrics: int, server: subprocess.Popen[bytes]) -> None:
@@ -312,10 +316,12 @@ async def wait_ready(metrics: int, server: subprocess.Popen[bytes]) -> None:
     raise SystemExit("the server ended before it was ready")
 
 
-async def load(clients: Clients, count: int, seconds: float, edit_world, server: subprocess.Popen[bytes]) -> list[int]:
+async def load(
+    clients: Clients, count: int, seconds: float, edit_world: Callable[[int], None], server: subprocess.Popen[bytes]
+) -> list[list[int]]:
     """Runs `count` clients for `seconds` while the world is edited twice a second; gives resident memory over time."""
     until = trio.current_time() + seconds
-    memory: list[int] = []
+    memory: list[list[int]] = []
     edit = 0
     async with trio.open_nursery() as nursery:
         for _ in range(count):
@@ -368,7 +374,7 @@ async def soak(seconds: float, count: int, server_command: list[str]) -> dict[st
         "exit code": exit_code,
         "sanitizer": bool(SANITIZER.search(server_log.read_bytes())),
         "access log lines": len(lines),
-        "resident KiB over time": memory[:: max(1, len(memory) // 12)],
+        "resident KiB over time (main, workers)": memory[:: max(1, len(memory) // 12)],
         "server log": str(server_log),
     }
 
