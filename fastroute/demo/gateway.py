@@ -2,7 +2,6 @@
 
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from fastroute.demo.client import Client
-from fastroute.demo.pods import free_ports
+from fastroute.demo.pods import free_ports, is_free
 from fastroute.errors import FastrouteError
 
 _READY_WITHIN = 20.0  # seconds
@@ -54,19 +53,10 @@ def running_gateway(manifests: Path, *options: str, listeners: Iterable[int] = (
 def _free_offset(listeners: list[int]) -> int:
     """An offset that puts every listener on a free port, below those that systems give out by themselves."""
     for _ in range(100):
-        offset = random.randint(15_000, 23_000)  # noqa: S311  (nothing secret)
-        if all(offset + port < 65536 and _is_free(offset + port) for port in listeners):
+        offset = random.randint(14_000, 23_000)  # noqa: S311  (nothing secret)
+        if all(offset + port < 65536 and is_free(offset + port) for port in listeners):
             return offset
     raise FastrouteError(f"found no free ports for listeners {listeners}; stop some other servers")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("", port))
-        except OSError:
-            return False
-    return True
 
 
 def _wait_ready(process: subprocess.Popen[bytes], metrics: int) -> None:

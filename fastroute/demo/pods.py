@@ -5,17 +5,20 @@ every such port of every EndpointSlice is replaced by one that is, free on every
 """
 
 import ipaddress
+import random
 import re
 import socket
 from collections.abc import Iterable
-from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 
 import msgspec
 
+from fastroute.errors import FastrouteError
 from fastroute.resources.core import SERVICE_NAME_LABEL, EndpointSlice
 
 _PLACEHOLDER = re.compile(r"\bport: (18\d{3})\b")
+_PORTS = range(24_000, 32_000)
 _BETWEEN = re.compile(r"^---[^\n]*\n", re.MULTILINE)
 _IS_SLICE = re.compile(r"^kind: EndpointSlice\b", re.MULTILINE)
 
@@ -56,12 +59,21 @@ def _is_loopback(address: str) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, on any loopback address, at this moment."""
-    with ExitStack() as held:
-        holders = [held.enter_context(socket.socket()) for _ in range(count)]
-        for holder in holders:
-            holder.bind(("", 0))
-        return [holder.getsockname()[1] for holder in holders]
+    """Ports that nobody uses, on any loopback address, at this moment; below those that systems give to clients."""
+    tried = random.sample(_PORTS, len(_PORTS))
+    found = list(islice(filter(is_free, tried), count))
+    if len(found) < count:
+        raise FastrouteError(f"found no {count} free ports from {_PORTS.start} on; stop some other servers")
+    return found
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+    return True
 
 
 def with_free_ports(text: str) -> str:
