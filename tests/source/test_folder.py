@@ -1,7 +1,7 @@
 """Which files are manifests, and in which order."""
 
-import errno
 import contextlib
+import errno
 import os
 from pathlib import Path
 
