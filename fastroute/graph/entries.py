@@ -3,6 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
+from fastroute.resources.gateway import ParentReference
+
 
 def entries(status: Mapping[str, Any], field: str, *names: str) -> list[dict[str, Any]]:
     """The mappings in the list `field` that have a text under each of `names`, as they were read."""
@@ -21,7 +25,12 @@ def full_conditions(holder: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def named_parents(status: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The entries of a route's status that say which parent they are about."""
-    known = entries(status, "parents", "controllerName")
-    return [
-        entry for entry in known if isinstance(ref := entry.get("parentRef"), dict) and isinstance(ref.get("name"), str)
-    ]
+    return [entry for entry in entries(status, "parents", "controllerName") if _names_parent(entry.get("parentRef"))]
+
+
+def _names_parent(ref: Any) -> bool:
+    try:
+        msgspec.convert(ref, ParentReference)
+    except msgspec.ValidationError:
+        return False
+    return True

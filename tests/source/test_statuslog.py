@@ -48,7 +48,12 @@ def test_parents_are_named_with_what_they_narrow_down_to(caplog):
 
 
 def test_what_others_wrote_badly_is_not_there(caplog):
-    spoilt = [{"controllerName": "x"}, {"controllerName": "y", "parentRef": 3}, *at({"type": "Accepted"}, 7)]
+    spoilt = [
+        {"controllerName": "x"},
+        {"controllerName": "y", "parentRef": 3},
+        *at(namespace={}),
+        *at({"type": "Accepted"}, 7),
+    ]
     StatusLog(lambda count: None).post(patch(ROUTE, parents=[*spoilt, *at(accepted("False", "NotAllowedByListeners"))]))
     assert caplog.messages == ["HTTPRoute infra/r at Gateway web: Accepted=False/NotAllowedByListeners: m"]
 
