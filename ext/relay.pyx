@@ -129,8 +129,10 @@ cdef int discard(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     else:
         return VERDICT_ON
     taken = body_take(&x.request_body, data, size, &r.head_limits)
+    if taken < 0:
+        return VERDICT_LINGER
     x.discarded += taken
-    if taken < 0 or x.discarded > DISCARD_BYTES:
+    if x.discarded > DISCARD_BYTES:
         return VERDICT_LINGER
     x.progress = r.milliseconds
     if data != r.scratch:
