@@ -102,7 +102,7 @@ class Directory:
                 now = trio.current_time()
                 agenda = await self._agenda(watch, notices, now)
                 first = min([noticed, *(self._doubts[path].since for path in agenda if path in self._doubts)])
-                if agenda and await self._pass(agenda, now):
+                if await self._pass(agenda, now):
                     changed(first)
                 noticed, notices = await self._wait(watch)
 
@@ -153,7 +153,8 @@ class Directory:
         path = os.path.join(notice.folder, notice.name)
         paths = self._scan.targets.get(path, set())
         if path in self._given:
-            return {path, *paths} if path in self._scan.files and not os.path.islink(path) else None
+            as_before = path not in self._scan.unreadable and os.path.isfile(path) and not os.path.islink(path)
+            return {path, *paths} if as_before else None
         if notice.folder not in self._scan.folders:
             leads_here = notice.is_folder and any(f"{target}/".startswith(f"{path}/") for target in self._scan.targets)
             return None if leads_here else paths
@@ -230,7 +231,7 @@ class Directory:
             case Unreadable(reason):
                 new = manifest.unreadable(path, f"cannot be read: {reason}", old)
             case _ if self._is_given_and_gone(path):
-                new = manifest.unreadable(path, "is gone; what it held is still used", old)
+                new = old
         if new is None:
             self._manifests.pop(path, None)
         else:
@@ -247,10 +248,8 @@ class Directory:
         different = self.store.apply(self._claims.settle(touched, self._ranks))
         faulty = [self._manifests[path] for path in sorted(self._faulty, key=self._ranks.__getitem__)]
         leaving = {path for path, doubt in self._doubts.items() if doubt.stamp is None}
-        problems = [
-            ManifestProblem(file=folder, message=f"cannot be read: {reason}; what is in it is not known")
-            for folder, reason in self._scan.closed.items()
-        ]
+        unreadable = self._scan.unreadable.items()
+        problems = [ManifestProblem(file=path, message=reason) for path, reason in unreadable if path not in leaving]
         problems += [problem for item in faulty for problem in item.problems]
         problems += self._claims.duplicates(self._manifests, leaving, self._ranks)
         warnings = [warning for item in faulty for warning in item.warnings]

@@ -39,8 +39,7 @@ class Scan(msgspec.Struct, frozen=True):
     ranks: dict[str, Rank] = {}  # of the files, and of links to what is not there yet
     folders: dict[str, Rank] = {}  # that were read
     targets: dict[str, set[str]] = {}  # those that are links, by what they lead to
-    missing: list[str] = []  # given paths that are not there
-    closed: dict[str, str] = {}  # folders that could not be read, and why
+    unreadable: dict[str, str] = {}  # why, by folder or given path
 
 
 def is_manifest(name: str) -> bool:
@@ -64,12 +63,12 @@ def require(paths: Iterable[Path]) -> None:
 
 
 def scan(paths: Iterable[Path]) -> Scan:
-    """Reads the folders. What vanishes or cannot be read meanwhile is left out."""
+    """Reads the folders. What vanishes meanwhile is left out."""
     found = Scan()
     for number, path in enumerate(paths):
         status = _status(str(path))
         if status is None:
-            found.missing.append(str(path))
+            found.unreadable[str(path)] = "is gone; what it held is still used"
         elif stat.S_ISDIR(status.st_mode):
             _read(found, str(path), (number,), (_inode(status),))
         else:
@@ -86,7 +85,7 @@ def _read(found: Scan, folder: str, rank: Rank, inside: tuple[tuple[int, int], .
     except FileNotFoundError:
         return
     except OSError as error:
-        found.closed[folder] = os.strerror(error.errno or 0)
+        found.unreadable[folder] = f"cannot be read: {os.strerror(error.errno or 0)}; what is in it is not known"
         return
     for entry in visible:
         status = _status(entry.path)

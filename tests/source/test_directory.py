@@ -220,6 +220,14 @@ async def test_a_path_that_is_a_file(tmp_path, monkeypatch):
         await seen.until(lambda seen: seen.ports == {"fruits": 1})
         put("b", route(port=2), into="a")
         await seen.until(lambda seen: seen.ports == {"fruits": 2})
+        for port in range(3, 9):
+            put("a", route(), into="a~")
+            await trio.sleep(0.002)
+            put("a", route(port=port))
+            await trio.sleep(0.002)
+            assert not seen.said
+        await seen.until(lambda seen: seen.ports == {"fruits": 8})
+        assert not seen.said
 
 
 async def test_a_given_path_that_vanishes_keeps_what_it_held(tmp_path):
@@ -229,9 +237,10 @@ async def test_a_given_path_that_vanishes_keeps_what_it_held(tmp_path):
     file.write_text(route("b"))
     async with follow(folder, file) as seen:
         folder.rename(tmp_path / "away")
-        await seen.until(lambda seen: seen.said == [f"{folder}/a.yaml: is gone; what it held is still used"])
+        await seen.until(lambda seen: seen.said == [f"{folder}: is gone; what it held is still used"])
         file.unlink()
         await seen.until(lambda seen: len(seen.said) == 2)
+        await trio.sleep(QUIET)
         assert seen.ports == {"a": 8080, "b": 8080}
         (tmp_path / "away").rename(folder)
         file.write_text(route("b", 1))

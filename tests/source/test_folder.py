@@ -74,7 +74,7 @@ def test_what_is_no_file_is_left_out(tmp_path):
 
 
 def test_a_missing_path_is_told(tmp_path):
-    assert scan([tmp_path / "no"]).missing == [str(tmp_path / "no")]
+    assert scan([tmp_path / "no"]).unreadable == {str(tmp_path / "no"): "is gone; what it held is still used"}
     with pytest.raises(SourceError, match=r"cannot read .*/no: No such file or directory; give a file or folder"):
         require([tmp_path, tmp_path / "no"])
 
@@ -95,12 +95,13 @@ def test_a_folder_that_cannot_be_read_is_told(tmp_path, monkeypatch):
         return scandir(folder)
 
     monkeypatch.setattr(os, "scandir", refusing)
-    assert scan([tmp_path]).closed == {str(tmp_path / "a"): "Permission denied"}
+    reason = "cannot be read: Permission denied; what is in it is not known"
+    assert scan([tmp_path]).unreadable == {str(tmp_path / "a"): reason}
     assert names(tmp_path) == ["b/y.yaml"]
     source = Directory([tmp_path])
     source.load()
     [problem, _] = source.store.problems
-    assert str(problem) == f"{tmp_path}/a: cannot be read: Permission denied; what is in it is not known"
+    assert str(problem) == f"{tmp_path}/a: {reason}"
 
 
 NOBODY = 65534
@@ -123,15 +124,6 @@ def test_an_unreadable_path_is_told(tmp_path):
     (tmp_path / "x.yaml").chmod(0)
     with as_nobody(), pytest.raises(SourceError, match="Permission denied"):
         require([tmp_path / "x.yaml"])
-
-
-def test_folders_that_cannot_be_read_are_left_out(tmp_path):
-    make(tmp_path, "a/x.yaml")
-    (tmp_path / "a").chmod(0)
-    with as_nobody():
-        assert names(tmp_path) == []
-    (tmp_path / "a").chmod(0o755)
-    assert names(tmp_path) == ["a/x.yaml"]
 
 
 @pytest.mark.parametrize(
