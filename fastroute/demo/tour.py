@@ -58,7 +58,9 @@ async def _tour(gateway: Gateway, manifests: Path, once: bool) -> int:
     right = False
     async with trio.open_nursery() as nursery:
         await nursery.start(_wait_interrupt, nursery.cancel_scope)
-        await nursery.start(serve_echo, _pods(manifests))
+        standing = _pods(manifests)
+        await nursery.start(serve_echo, standing)
+        write_page(_cast(gateway, standing))
         async with gateway.client() as client:
             right = await _acts(client, manifests)
         write_page([Line("Every number is as it should be." if right else "Some number is wrong.", "bold")])
@@ -77,6 +79,15 @@ async def _wait_interrupt(
         task_status.started()
         async for _ in signals:
             work.cancel()
+
+
+def _cast(gateway: Gateway, standing: tuple[Pod, ...]) -> Iterator[Block]:
+    """Who takes part."""
+    yield Line("Real echo backends stand in for two teams' pods, behind one Gateway:")
+    for pod in standing:
+        yield Line(f"  {pod.namespace}/{pod.service}: {pod.name} at {pod.address}:{pod.port}")
+    yield Line(f"  Gateway infra/edge at http://{gateway.address}:{gateway.port()}")
+    yield Line("")
 
 
 def _pods(manifests: Path) -> tuple[Pod, ...]:

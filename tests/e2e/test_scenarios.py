@@ -1,9 +1,10 @@
 """Golden pairs, requests -> answers: every world of tests/golden over real sockets against real echo servers.
 
 One `fastroute serve` for all; its manifests are swapped. ID.req.yaml is a list of requests: `path`, and `host`, `port`
-(the listener's), `method` where they matter; `answers` counts who answered, over one connection: an echo server by its
-`namespace/service`, a status of the gateway itself, or `refused` when nobody listens; `pods`: how many pods did. Steps
-of one world (A15a, A15b) are played in order, and back.
+(the listener's), `method`, `headers` where they matter; `answers` counts who answered, over one connection: an echo
+server by its `namespace/service`, a status of the gateway itself, or `refused` when nobody listens; `pods`: how many
+pods did. `echo` is what the backend must have seen (`path`, `host`, or a header's values, null for none), `response`
+what fields the answer must have. Steps of one world (A15a, A15b) are played in order, and back.
 
 When a world is served is told by a marker beside it: a listener of its own that redirects to the name of the world.
 """
@@ -12,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -54,6 +56,9 @@ class Asked(msgspec.Struct, forbid_unknown_fields=True):
     port: int = 80
     method: str = "GET"
     pods: int | None = None
+    headers: dict[str, str] = {}
+    echo: dict[str, Any] = {}
+    response: dict[str, str] = {}
 
 
 class Step(msgspec.Struct):
@@ -102,7 +107,12 @@ async def test_world(world: str, file: Path, gateway: Gateway, tmp_path: Path) -
         for step in [*steps, *steps[-2::-1]]:
             await put(file, step.name, step.text, gateway)
             for asked in step.asked:
-                assert await ask(asked, gateway) == expected(asked), f"{step.name}: {asked}"
+                answers = await ask(asked, gateway)
+                assert counted(answers) == Counter({str(who): n for who, n in asked.answers.items()}), (
+                    step.name,
+                    asked,
+                )
+                check_details(asked, answers)
         nursery.cancel_scope.cancel()
 
 
@@ -135,21 +145,30 @@ def write(file: Path, name: str, text: str) -> None:
     new.rename(file)
 
 
-async def ask(asked: Asked, gateway: Gateway) -> tuple[Counter[str], int | None]:
-    """Who answered how often, and how many pods did, if that is asked for."""
+async def ask(asked: Asked, gateway: Gateway) -> list[Answer | None]:
+    """As many answers as are expected; None: nobody listens."""
     async with gateway.client(asked.port) as client:
-        answers = [await one(client, asked) for _ in range(sum(asked.answers.values()))]
-    counted = Counter(answer.source if answer else "refused" for answer in answers)
-    seen = {answer.echo["pod"] for answer in answers if answer and answer.echo}
-    return counted, len(seen) if asked.pods is not None else None
+        return [await one(client, asked) for _ in range(sum(asked.answers.values()))]
 
 
 async def one(client: Client, asked: Asked) -> Answer | None:
     try:
-        return await client.ask(asked.path, host=asked.host, method=asked.method)
+        return await client.ask(asked.path, host=asked.host, method=asked.method, headers=asked.headers.items())
     except OSError:
         return None  # trio: all attempts to connect failed
 
 
-def expected(asked: Asked) -> tuple[Counter[str], int | None]:
-    return Counter({str(who): count for who, count in asked.answers.items()}), asked.pods
+def counted(answers: list[Answer | None]) -> Counter[str]:
+    """Who answered how often."""
+    return Counter(answer.source if answer else "refused" for answer in answers)
+
+
+def check_details(asked: Asked, answers: list[Answer | None]) -> None:
+    echoes = [answer.echo for answer in answers if answer and answer.echo]
+    if asked.pods is not None:
+        assert len({echo["pod"] for echo in echoes}) == asked.pods, asked
+    for echo in echoes:
+        seen = {name: echo[name] if name in echo else echo["headers"].get(name) for name in asked.echo}
+        assert seen == asked.echo, asked
+    for answer in filter(None, answers):
+        assert {name: answer.header(name) for name in asked.response} == asked.response, asked
