@@ -1,19 +1,22 @@
 """Content: the bytes of a file, if they are whole.
 
 A writer that truncates and writes again shows, between its first and its last system call, texts that may well parse:
-an empty one, or the first documents of many. Whoever served them would take routes away. So a file is only read while
-- nobody has it open for writing. Linux says so: a read lease is granted only then. Where leases are not (no permission,
-  network file systems), the caller may know it (inotify saw it closed, or moved into place), or it has to be
-  unchanged for `SETTLED_NS`;
-- it is the same before and after reading.
+an empty one, or the first documents of many. Whoever served them would take routes away. So a file is read
+- under a lease, which Linux grants only while nobody has the file open for writing, and which makes a writer that comes
+  wait until we have read;
+- where leases are not to be had (another user's file, network file systems), if its writer is known to have closed it
+  (inotify says so, or that it was moved into place), or else when it has been unchanged for `SETTLED_NS`; and if it is
+  the same before and after reading.
 Renames into place, as editors, `kubectl` and mounted ConfigMaps do them, are whole at once.
 """
 
+import contextlib
 import fcntl
 import os
 import signal
 import stat
 import time
+from collections.abc import Iterator
 
 import msgspec
 
@@ -73,26 +76,44 @@ def _read(descriptor: int, *, closed: bool, patient: bool) -> Content:
         return Missing()
     if not stat.S_ISREG(status.st_mode):
         return Unreadable("not a regular file")
-    before = Stamp.of(status)
-    if patient and _is_written(descriptor, before, closed=closed):
-        return Unfinished(before)
-    with os.fdopen(os.dup(descriptor), "rb") as file:
-        content = file.read()
-    after = Stamp.of(os.fstat(descriptor))
-    if patient and (after != before or _is_written(descriptor, after, closed=True)):
-        return Unfinished(after)
-    return Whole(content, after)
+    if not patient:
+        return _whole(descriptor)
+    with _lease(descriptor) as writers:
+        if writers is None:
+            return _unchanged(descriptor, closed=closed)
+        return Unfinished(Stamp.of(status)) if writers else _whole(descriptor)
 
 
-def _is_written(descriptor: int, stamp: Stamp, *, closed: bool) -> bool:
-    """Whether somebody has the file open for writing; a guess by its age where the system will not tell."""
+@contextlib.contextmanager
+def _lease(descriptor: int) -> Iterator[bool | None]:
+    """Whether somebody has the file open for writing; None if the system will not tell. While this lasts, a writer that
+    comes has to wait (a few microseconds), so that nothing changes under a reader."""
     try:
-        # A writer that comes meanwhile makes the kernel signal us: with SIGURG, which is ignored by default.
+        # The kernel tells us of such a writer by a signal: SIGURG, which is ignored by default.
         fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     except BlockingIOError:
-        return True
+        yield True
+        return
     except OSError:
-        return not closed and time.time_ns() - stamp.modified < SETTLED_NS
-    return False
+        yield None
+        return
+    try:
+        yield False
+    finally:
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+
+
+def _unchanged(descriptor: int, *, closed: bool) -> Content:
+    """The content of a file that cannot be leased: whole as far as its age, its size and its stamp tell."""
+    before = Stamp.of(os.fstat(descriptor))
+    if not closed and time.time_ns() - before.modified < SETTLED_NS:
+        return Unfinished(before)
+    seen = _whole(descriptor)
+    return seen if seen.stamp == before and len(seen.content) == before.size else Unfinished(seen.stamp)
+
+
+def _whole(descriptor: int) -> Whole:
+    with os.fdopen(os.dup(descriptor), "rb") as file:
+        content = file.read()
+    return Whole(content, Stamp.of(os.fstat(descriptor)))

@@ -213,6 +213,7 @@ async def test_a_path_that_is_a_link_to_a_folder_may_be_swapped(tmp_path):
 
 
 async def test_a_path_that_is_a_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(timing, "GRACE", PATIENCE)
     monkeypatch.chdir(tmp_path)
     put("a", route())
     async with follow(Path("a")) as seen:
@@ -255,14 +256,16 @@ for number in range(100):
 """
 
 
-async def test_a_burst_of_edits_is_one_pass(tmp_path):
-    """Another process writes a hundred files, which takes some ten milliseconds."""
+async def test_a_burst_of_edits_is_one_pass(tmp_path, monkeypatch):
+    """Another process writes a hundred files: some ten milliseconds, on a machine that does nothing else."""
+    monkeypatch.setattr(timing, "QUIET", 0.2)
+    monkeypatch.setattr(timing, "BURST", PATIENCE)
     async with follow(tmp_path) as seen:
         for port in (8080, 1):
             seen.states.clear()
             await trio.run_process([sys.executable, "-S", "-c", BURST, tmp_path], stdin=route(port=port).encode())
             await seen.until(lambda seen, port=port: list(seen.ports.values()) == [port] * 100)
-            assert len(seen.states) <= 10  # one, on a machine that does nothing else
+            assert len(seen.states) <= 3  # one, unless the other process is held up for QUIET
 
 
 NOISE = """
@@ -351,7 +354,8 @@ async def test_without_leases_notices_tell_who_writes(tmp_path, monkeypatch):
         assert seen.states == [{"a": 1, "b": 1}]
 
 
-def test_the_first_pass_waits_for_what_is_being_written(tmp_path):
+def test_the_first_pass_waits_for_what_is_being_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(timing, "FIRST_WAIT", PATIENCE)
     path = tmp_path / "a.yaml"
     path.write_text(route("a"))
     command = "import sys, time; file = open(sys.argv[1], 'a'); time.sleep(0.2); file.write(sys.stdin.read())"
@@ -413,8 +417,9 @@ async def test_no_state_between_two_versions_is_ever_seen(tmp_path, pause):
         assert versions == sorted(versions)
 
 
-async def test_a_file_removed_and_written_anew_never_takes_its_routes_away(tmp_path):
-    """As vim (moves the old file away first), git and `sed -i` without rename do it."""
+async def test_a_file_removed_and_written_anew_never_takes_its_routes_away(tmp_path, monkeypatch):
+    """As vim (moves the old file away first), git and `sed -i` without rename do it. (A busy machine is slower.)"""
+    monkeypatch.setattr(timing, "GRACE", PATIENCE)
     path = tmp_path / "a.yaml"
     path.write_text(route())
     async with follow(tmp_path) as seen:
