@@ -19,6 +19,8 @@ ROOT = Path(__file__).parent.parent.parent
 PARTS = ("fastroute", "ext", "examples", "setup.py", "pyproject.toml", "README.md", "LICENSE")
 BUILT = ("*.so", "*.c", "*.cpp", "__pycache__")
 
+pytestmark = pytest.mark.timeout(900)  # all modules are compiled
+
 
 def run(*command: str | Path, cwd: Path | None = None) -> str:
     ended = subprocess.run([str(word) for word in command], cwd=cwd, capture_output=True, text=True, check=False)
