@@ -38,7 +38,11 @@ def check_page(report: Report) -> Iterator[Block]:
 
 def _verdict(report: Report) -> str:
     counts = ((len(report.objects), "object"), (len(report.problems), "problem"), (len(report.warnings), "warning"))
-    return ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
+    return ", ".join(_counted(count, noun) for count, noun in counts)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _said(said: Said) -> str:
@@ -67,7 +71,8 @@ def _conditioned(document: dict[str, Any]) -> Iterator[tuple[str, list[dict[str,
     name = f"{document['kind']} " + "/".join(metadata[part] for part in ("namespace", "name") if part in metadata)
     yield name, full_conditions(status)
     for listener in status.get("listeners", []):
-        yield f"{name} listener {listener['name']} ({listener['attachedRoutes']} routes)", full_conditions(listener)
+        routes = _counted(listener["attachedRoutes"], "route")
+        yield f"{name} listener {listener['name']} ({routes})", full_conditions(listener)
     for parent in named_parents(status):
         yield f"{name} at {_parent(parent['parentRef'], metadata)}", full_conditions(parent)
 

@@ -16,6 +16,7 @@ WELL_KNOWN_PORTS = {"http": 80, "https": 443}
 _VISIBLE = "".join(map(chr, range(33, 127)))  # what clients send as it is; the rest they escape
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})?")
 _AUTHORITY = re.compile(r"(\[[^\]]*\]|[^:]*)(?::[0-9]*)?")
+_TOKEN = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
@@ -92,6 +93,8 @@ def parse_url(method: str, url: str, headers: tuple[tuple[str, str], ...] = ()) 
         raise SettingError(f"{url!r} is not a URL: {error}") from error
     if parts.scheme not in WELL_KNOWN_PORTS or not parts.hostname:
         raise SettingError(f"{url!r} is not a URL as http://host[:port]/path[?query]")
+    if not _TOKEN.fullmatch(method):
+        raise SettingError(f"{method!r} is no method: such a request is answered with 400")
     authority = next((value for name, value in headers if name.lower() == "host"), parts.netloc.rpartition("@")[2])
     others = tuple((name, value) for name, value in headers if name.lower() != "host")
     try:

@@ -119,3 +119,9 @@ def test_a_host_header_wins_over_the_url() -> None:
 def test_what_is_no_url_is_said(url: str) -> None:
     with pytest.raises(SettingError):
         parse_url("GET", url)
+
+
+@pytest.mark.parametrize("method", ["", "G T", "GET/", "GÉT"])
+def test_what_is_no_method_is_said(method: str) -> None:
+    with pytest.raises(SettingError, match="is no method"):
+        parse_url(method, "http://a/")
