@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from fastroute.demo.pods import free_ports
 from fastroute.supervisor import sockets
 from fastroute.supervisor.sockets import BindError, ListeningSockets, Place, bind
 
@@ -13,9 +14,8 @@ from fastroute.supervisor.sockets import BindError, ListeningSockets, Place, bin
 @pytest.fixture
 def place():
     """A place that nothing listens at, as far as one can know."""
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        return Place("127.0.0.1", probe.getsockname()[1])
+    (port,) = free_ports(1)
+    return Place("127.0.0.1", port)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import trio
 from load import Backend, Load, loaded
 from supervisor.published import rule
 
+from fastroute.demo.pods import free_ports
 from fastroute.metrics import Metrics
 from fastroute.settings import ServeSettings
 from fastroute.snapshot import Bound, Endpoint, Failed, Listener, Match, PathMatch, Rule, Snapshot
@@ -25,8 +26,7 @@ class Rig:
 
     def __init__(self, supervisor, metrics, backend):
         self.supervisor, self.metrics, self.backend = supervisor, metrics, backend
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
+        (self.port,) = free_ports(1)
 
     def snapshot(self, *rules, port=None):
         listener = Listener(
@@ -121,8 +121,7 @@ async def test_a_port_that_is_taken_is_said_and_bound_as_soon_as_it_is_free(monk
 async def test_a_listener_that_moves_is_served_at_its_new_port_and_nowhere_else():
     async with supervised() as rig:
         await rig.supervisor.publish(rig.snapshot())
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            other = probe.getsockname()[1]
+        (other,) = free_ports(1)
         async with loaded(Load(rig.port), 4) as kept:
             await trio.sleep(0.1)
             await rig.supervisor.publish(rig.snapshot(port=other))
