@@ -9,7 +9,8 @@ from fastroute.ext.exchange cimport (
     RECODE_CHUNK, RECODE_DECODE, STAGE_FLUSHING, VERDICT_CLOSE, VERDICT_ON, VERDICT_RESET,
 )
 from fastroute.ext.head cimport FRAMING_CLOSE, FRAMING_LENGTH, METHOD_HEAD
-from fastroute.ext.reactor cimport DISCARD_BYTES, iovec, transmit
+from fastroute.ext.inet cimport iovec
+from fastroute.ext.reactor cimport DISCARD_BYTES, transmit
 from fastroute.ext.reason cimport REASON_BODY_TIMEOUT, REASON_CLIENT_CLOSED
 from fastroute.ext.record cimport record_end
 from fastroute.ext.tables cimport reason_name

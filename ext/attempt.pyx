@@ -13,7 +13,8 @@ from fastroute.ext.counters cimport (
     FIXED_RETRIES_CONNECT, FIXED_RETRIES_REUSED, HISTOGRAM_CONNECT, count, observe,
 )
 from fastroute.ext.exchange cimport STAGE_CONNECTING, STAGE_WAITING, TRIES_MOST
-from fastroute.ext.reactor cimport iovec, queue, set_deadline, transmit
+from fastroute.ext.inet cimport iovec
+from fastroute.ext.reactor cimport queue, set_deadline, transmit
 from fastroute.ext.reason cimport REASON_CONNECT_FAILED, REASON_CONNECT_TIMEOUT, REASON_NO_ENDPOINT
 from fastroute.ext.tables cimport Endpoint, endpoint_ref
 from fastroute.ext.upstream cimport upstream_close, upstream_connect, upstream_release, upstream_reuse

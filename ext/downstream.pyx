@@ -22,6 +22,7 @@ from fastroute.ext.exchange cimport (
 )
 from fastroute.ext.forwarded cimport peer_set
 from fastroute.ext.head cimport FRAMING_NONE, parse_request
+from fastroute.ext.inet cimport SHUT_WR, SO_LINGER, SOL_SOCKET, linger, setsockopt, shutdown
 from fastroute.ext.proxy_protocol cimport PREFACE_MOST, Preface, parse_preface
 from fastroute.ext.reactor cimport (
     LINGER_BYTES, LINGER_TIME, SCRATCH, close_connection, queue, receive, set_deadline, watch,
@@ -29,14 +30,6 @@ from fastroute.ext.reactor cimport (
 from fastroute.ext.reason cimport REASON_CLIENT_CLOSED, REASON_HEAD_TIMEOUT
 from fastroute.ext.relay cimport exchange_advance, exchange_expired
 from fastroute.ext.request cimport request_begin, request_refused
-
-cdef extern from "<sys/socket.h>" nogil:
-    cdef struct linger:
-        int l_onoff
-        int l_linger
-    int SHUT_WR, SOL_SOCKET, SO_LINGER
-    int shutdown(int fd, int how)
-    int setsockopt(int fd, int level, int name, const void *value, uint32_t size)
 
 cdef enum:
     DRAIN_IDLE = 1000       # milliseconds that an idle connection keeps while the engine drains (interface section 2)

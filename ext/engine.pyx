@@ -26,19 +26,14 @@ from fastroute.ext.connection cimport (
 )
 from fastroute.ext.counters cimport CounterMap
 from fastroute.ext.downstream cimport downstream_close
+from fastroute.ext.epoll cimport EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLLET, EPOLLIN, epoll_create1, epoll_ctl, epoll_event
 from fastroute.ext.forwarded cimport trusted_proxies_new
 from fastroute.ext.head cimport head_room
 from fastroute.ext.listener cimport listener_leave, listener_open
 from fastroute.ext.reactor cimport SCRATCH, Reactor, read_clock, read_wall_clock, set_deadline
 from fastroute.ext.tables cimport Tables, Upstreams
-from fastroute.ext.turn cimport epoll_event, ring, turn
+from fastroute.ext.turn cimport ring, turn
 from fastroute.ext.upstream cimport upstream_close
-
-cdef extern from "<sys/epoll.h>" nogil:
-    int epoll_create1(int flags)
-    int epoll_ctl(int epoll, int operation, int fd, epoll_event *event)
-    int EPOLL_CTL_ADD, EPOLL_CLOEXEC
-    uint32_t EPOLLIN, EPOLLET
 
 cdef extern from "<sys/timerfd.h>" nogil:
     int timerfd_create(int clock, int flags)

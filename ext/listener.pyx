@@ -1,51 +1,19 @@
 """Listening sockets; see listener.pxd."""
 
 from libc.errno cimport EAGAIN, EBADF, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOTSOCK, errno
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport realloc
 
 from fastroute.ext.connection cimport (
     SIDE_LISTENER, STATE_LEAVING, STATE_LISTENING, handle_of, slab_find, slab_take,
 )
 from fastroute.ext.downstream cimport downstream_adopt
+from fastroute.ext.epoll cimport EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLLIN, epoll_ctl, epoll_event
+from fastroute.ext.inet cimport (
+    AF_INET6, IPPROTO_TCP, SO_ACCEPTCONN, SO_KEEPALIVE, SOCK_CLOEXEC, SOCK_NONBLOCK, SOL_SOCKET, TCP_NODELAY, accept4,
+    getsockopt, ntohs, setsockopt, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage,
+)
 from fastroute.ext.reactor cimport close_connection, queue, set_deadline
-
-cdef extern from "<netinet/in.h>" nogil:
-    cdef struct in_addr:
-        uint32_t s_addr
-    cdef struct in6_addr:
-        uint8_t s6_addr[16]
-    cdef struct sockaddr_in:
-        uint16_t sin_port
-        in_addr sin_addr
-    cdef struct sockaddr_in6:
-        uint16_t sin6_port
-        in6_addr sin6_addr
-    int IPPROTO_TCP
-    uint16_t ntohs(uint16_t value)
-
-cdef extern from "<netinet/tcp.h>" nogil:
-    int TCP_NODELAY
-
-cdef extern from "<sys/socket.h>" nogil:
-    cdef struct sockaddr:
-        pass
-    cdef struct sockaddr_storage:
-        uint16_t ss_family
-    int AF_INET, AF_INET6, SOCK_NONBLOCK, SOCK_CLOEXEC, SOL_SOCKET, SO_ACCEPTCONN, SO_KEEPALIVE
-    int accept4(int fd, sockaddr *address, uint32_t *size, int flags)
-    int getsockopt(int fd, int level, int name, void *value, uint32_t *size)
-    int setsockopt(int fd, int level, int name, const void *value, uint32_t size)
-
-cdef extern from "<sys/epoll.h>" nogil:
-    ctypedef union epoll_data_t:
-        uint64_t u64
-    cdef struct epoll_event:
-        uint32_t events
-        epoll_data_t data
-    int epoll_ctl(int epoll, int operation, int fd, epoll_event *event)
-    int EPOLL_CTL_ADD, EPOLL_CTL_MOD
-    uint32_t EPOLLIN
 
 cdef extern from *:
     """

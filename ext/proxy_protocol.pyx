@@ -6,11 +6,7 @@ Strict: a connection that should begin with a header and does not is nobody's we
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memchr, memcmp, memcpy, memset, strcspn
 
-cdef extern from "<arpa/inet.h>" nogil:
-    int inet_pton(int family, const char *text, void *address)
-
-cdef extern from "<sys/socket.h>" nogil:
-    int AF_INET, AF_INET6
+from fastroute.ext.inet cimport AF_INET, AF_INET6, inet_pton
 
 cdef enum:
     LINE_MOST = 107         # bytes of a header of version 1, its CRLF included

@@ -11,15 +11,11 @@ from fastroute.ext.counters cimport Counters, CounterMap
 from fastroute.ext.exchange cimport ExchangeList
 from fastroute.ext.forwarded cimport TrustedProxies
 from fastroute.ext.head cimport Head, HeadLimits
+from fastroute.ext.inet cimport iovec
 from fastroute.ext.slice cimport Arena
 from fastroute.ext.tables cimport Tables, Upstreams
 from fastroute.ext.timer cimport Wheel
 
-
-cdef extern from "<sys/uio.h>" nogil:
-    cdef struct iovec:
-        void *iov_base
-        size_t iov_len
 
 cdef enum:
     SCRATCH = 131072            # bytes read at once

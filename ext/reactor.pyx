@@ -15,28 +15,13 @@ from posix.unistd cimport close
 from fastroute.ext.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_size
 from fastroute.ext.clock cimport microseconds_now
 from fastroute.ext.connection cimport SIDE_LISTENER, handle_of, slab_at, slab_bury, slab_free
+from fastroute.ext.epoll cimport (
+    EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLLET, EPOLLIN, EPOLLOUT, EPOLLRDHUP, epoll_ctl, epoll_event,
+)
 from fastroute.ext.exchange cimport exchanges_free
 from fastroute.ext.forwarded cimport trusted_proxies_free
+from fastroute.ext.inet cimport MSG_NOSIGNAL, msghdr, recv, send, sendmsg
 from fastroute.ext.timer cimport timer_remove, timer_set
-
-cdef extern from "<sys/socket.h>" nogil:
-    cdef struct msghdr:
-        iovec *msg_iov
-        size_t msg_iovlen
-    ssize_t recv(int fd, void *buffer, size_t size, int flags)
-    ssize_t send(int fd, const void *buffer, size_t size, int flags)
-    ssize_t sendmsg(int fd, const msghdr *message, int flags)
-    int MSG_NOSIGNAL
-
-cdef extern from "<sys/epoll.h>" nogil:
-    ctypedef union epoll_data_t:
-        uint64_t u64
-    cdef struct epoll_event:
-        uint32_t events
-        epoll_data_t data
-    int epoll_ctl(int epoll, int operation, int fd, epoll_event *event)
-    int EPOLL_CTL_ADD, EPOLL_CTL_DEL
-    uint32_t EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLET
 
 
 cdef class Reactor:

@@ -15,7 +15,8 @@ from fastroute.ext.exchange cimport (
     Exchange, STAGE_CONNECTING, STAGE_DISCARDING, STAGE_FLUSHING, STAGE_RELAYING, STAGE_WAITING, VERDICT_CLOSE,
     VERDICT_DONE, VERDICT_LINGER, VERDICT_ON,
 )
-from fastroute.ext.reactor cimport DISCARD_BYTES, SCRATCH, flush, iovec, queue, receive, set_deadline, transmit
+from fastroute.ext.inet cimport iovec
+from fastroute.ext.reactor cimport DISCARD_BYTES, SCRATCH, flush, queue, receive, set_deadline, transmit
 from fastroute.ext.reason cimport (
     REASON_BACKEND_TIMEOUT, REASON_BODY_TIMEOUT, REASON_CLIENT_CLOSED, REASON_REQUEST_TIMEOUT,
 )

@@ -22,7 +22,8 @@ from fastroute.ext.head cimport (
     FRAMING_LENGTH, FRAMING_NONE, METHOD_DELETE, METHOD_GET, METHOD_HEAD, METHOD_OPTIONS, METHOD_PUT, METHOD_TRACE,
     Head,
 )
-from fastroute.ext.reactor cimport SCRATCH, iovec, receive, transmit
+from fastroute.ext.inet cimport iovec
+from fastroute.ext.reactor cimport SCRATCH, receive, transmit
 from fastroute.ext.reason cimport (
     REASON_BODY_TOO_LARGE, REASON_CLIENT_CLOSED, REASON_NO_LISTENER, REASON_OVERLOADED, REASON_REFUSED,
 )

@@ -19,7 +19,8 @@ from fastroute.ext.exchange cimport (
 )
 from fastroute.ext.filters cimport filter_response
 from fastroute.ext.head cimport FRAMING_CHUNKED, FRAMING_CLOSE, Head, parse_response
-from fastroute.ext.reactor cimport SCRATCH, flush, iovec, receive, transmit
+from fastroute.ext.inet cimport iovec
+from fastroute.ext.reactor cimport SCRATCH, flush, receive, transmit
 from fastroute.ext.reason cimport (
     REASON_CLIENT_CLOSED, REASON_OVERLOADED, REASON_UPSTREAM_CLOSED, REASON_UPSTREAM_MALFORMED,
     REASON_UPSTREAM_TRUNCATED,

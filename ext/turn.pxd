@@ -1,16 +1,10 @@
 # Turns: what an engine does with what epoll tells it, in pieces that are short.
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint64_t
 
+from fastroute.ext.epoll cimport epoll_event
 from fastroute.ext.reactor cimport Reactor
 
-
-cdef extern from "<sys/epoll.h>" nogil:
-    ctypedef union epoll_data_t:
-        uint64_t u64
-    cdef struct epoll_event:
-        uint32_t events
-        epoll_data_t data
 
 cdef enum:
     EVENTS = 256                # fetched at once

@@ -15,15 +15,12 @@ from fastroute.ext.connection cimport (
 )
 from fastroute.ext.counters cimport FIXED_TURNS, FIXED_WORST_TURN, count, load_word, store_word
 from fastroute.ext.downstream cimport downstream_advance, downstream_expired
+from fastroute.ext.epoll cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, epoll_event, epoll_wait
 from fastroute.ext.listener cimport listener_accept, listeners_resume
 from fastroute.ext.reactor cimport read_clock, read_wall_clock, unqueue
 from fastroute.ext.tables cimport Endpoint, endpoint_unref
 from fastroute.ext.timer cimport timer_expired, timer_next
 from fastroute.ext.upstream cimport upstream_close, upstream_forget, upstream_is_quiet
-
-cdef extern from "<sys/epoll.h>" nogil:
-    int epoll_wait(int epoll, epoll_event *events, int most, int timeout)
-    uint32_t EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLHUP, EPOLLERR
 
 cdef extern from "<sys/timerfd.h>" nogil:
     int timerfd_settime(int fd, int flags, const itimerspec *value, itimerspec *old)

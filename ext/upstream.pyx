@@ -1,7 +1,7 @@
 """Connections to endpoints and their pools; see upstream.pxd."""
 
 from libc.errno cimport EAGAIN, EINPROGRESS, EINTR, errno
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint32_t
 from libc.string cimport memcpy, memset
 from posix.unistd cimport close
 
@@ -9,40 +9,13 @@ from fastroute.ext.balancer cimport endpoint_failed
 from fastroute.ext.buffer cimport buffer_free
 from fastroute.ext.connection cimport SIDE_UPSTREAM, STATE_ACTIVE, STATE_CONNECTING, STATE_POOLED, slab_at, slab_take
 from fastroute.ext.counters cimport FIXED_UPSTREAM_ACTIVE, FIXED_UPSTREAM_IDLE, gauge_add
+from fastroute.ext.inet cimport (
+    AF_INET, IPPROTO_TCP, MSG_DONTWAIT, MSG_PEEK, SO_ERROR, SO_KEEPALIVE, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM,
+    SOL_SOCKET, TCP_NODELAY, connect, getsockopt, htons, recv, setsockopt, sockaddr, sockaddr_in, sockaddr_in6,
+    sockaddr_storage, socket,
+)
 from fastroute.ext.reactor cimport close_connection, set_deadline, watch
 from fastroute.ext.tables cimport endpoint_ref, endpoint_unref
-
-cdef extern from "<netinet/in.h>" nogil:
-    cdef struct in_addr:
-        uint32_t s_addr
-    cdef struct in6_addr:
-        uint8_t s6_addr[16]
-    cdef struct sockaddr_in:
-        uint16_t sin_family
-        uint16_t sin_port
-        in_addr sin_addr
-    cdef struct sockaddr_in6:
-        uint16_t sin6_family
-        uint16_t sin6_port
-        in6_addr sin6_addr
-    int IPPROTO_TCP
-    uint16_t htons(uint16_t value)
-
-cdef extern from "<netinet/tcp.h>" nogil:
-    int TCP_NODELAY
-
-cdef extern from "<sys/socket.h>" nogil:
-    cdef struct sockaddr:
-        pass
-    cdef struct sockaddr_storage:
-        pass
-    int AF_INET, AF_INET6, SOCK_STREAM, SOCK_NONBLOCK, SOCK_CLOEXEC, SOL_SOCKET, SO_ERROR, SO_KEEPALIVE
-    int MSG_PEEK, MSG_DONTWAIT
-    int socket(int family, int type, int protocol)
-    int connect(int fd, const sockaddr *address, uint32_t size)
-    int setsockopt(int fd, int level, int name, const void *value, uint32_t size)
-    int getsockopt(int fd, int level, int name, void *value, uint32_t *size)
-    ssize_t recv(int fd, void *buffer, size_t size, int flags)
 
 
 cdef uint32_t socket_address(const Endpoint *endpoint, sockaddr_storage *address) noexcept nogil:
@@ -51,11 +24,11 @@ cdef uint32_t socket_address(const Endpoint *endpoint, sockaddr_storage *address
     cdef sockaddr_in6 *six = <sockaddr_in6 *> address
     memset(address, 0, sizeof(sockaddr_storage))
     if endpoint.family == AF_INET:
-        four.sin_family = AF_INET
+        four.sin_family = endpoint.family
         four.sin_port = htons(endpoint.port)
         memcpy(&four.sin_addr, endpoint.address, 4)
         return sizeof(sockaddr_in)
-    six.sin6_family = AF_INET6
+    six.sin6_family = endpoint.family
     six.sin6_port = htons(endpoint.port)
     memcpy(&six.sin6_addr, endpoint.address, 16)
     return sizeof(sockaddr_in6)

@@ -1,0 +1,56 @@
+# TCP sockets, as the system's headers have them.
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+
+
+cdef extern from "<sys/uio.h>" nogil:
+    cdef struct iovec:
+        void *iov_base
+        size_t iov_len
+
+cdef extern from "<netinet/in.h>" nogil:
+    cdef struct in_addr:
+        uint32_t s_addr
+    cdef struct in6_addr:
+        uint8_t s6_addr[16]
+    cdef struct sockaddr_in:
+        uint16_t sin_family
+        uint16_t sin_port
+        in_addr sin_addr
+    cdef struct sockaddr_in6:
+        uint16_t sin6_family
+        uint16_t sin6_port
+        in6_addr sin6_addr
+    int IPPROTO_TCP
+    uint16_t htons(uint16_t value)
+    uint16_t ntohs(uint16_t value)
+
+cdef extern from "<netinet/tcp.h>" nogil:
+    int TCP_NODELAY
+
+cdef extern from "<sys/socket.h>" nogil:
+    cdef struct sockaddr:
+        pass
+    cdef struct sockaddr_storage:
+        uint16_t ss_family
+    cdef struct linger:
+        int l_onoff
+        int l_linger
+    cdef struct msghdr:
+        iovec *msg_iov
+        size_t msg_iovlen
+    int AF_INET, AF_INET6, SOCK_STREAM, SOCK_NONBLOCK, SOCK_CLOEXEC, SHUT_WR
+    int SOL_SOCKET, SO_ACCEPTCONN, SO_ERROR, SO_KEEPALIVE, SO_LINGER
+    int MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK
+    int socket(int family, int type, int protocol)
+    int connect(int fd, const sockaddr *address, uint32_t size)
+    int accept4(int fd, sockaddr *address, uint32_t *size, int flags)
+    int shutdown(int fd, int how)
+    int setsockopt(int fd, int level, int name, const void *value, uint32_t size)
+    int getsockopt(int fd, int level, int name, void *value, uint32_t *size)
+    ssize_t recv(int fd, void *buffer, size_t size, int flags)
+    ssize_t send(int fd, const void *buffer, size_t size, int flags)
+    ssize_t sendmsg(int fd, const msghdr *message, int flags)
+
+cdef extern from "<arpa/inet.h>" nogil:
+    int inet_pton(int family, const char *text, void *address)
