@@ -198,8 +198,11 @@ def _further(kind: Kind, value: dict[str, Any], faults: tuple[Fault, ...], sourc
 
 
 def _take_out(value: Any, path: Path) -> None:
-    for step in path[:-1]:
-        value = value[step]
+    try:
+        for step in path[:-1]:
+            value = value[step]
+    except (LookupError, TypeError):  # what holds it is out already, or is no mapping
+        return
     if path and isinstance(value, dict):
         value.pop(path[-1], None)
 

@@ -334,6 +334,22 @@ def test_no_junk_is_an_error_of_ours(data, kind, value):
         assert not any(problem.message.startswith(("Expected", "Object", "Invalid")) for problem in entry.problems)
 
 
+@given(st.data(), st.sampled_from(sorted(EVERY_KIND)), st.lists(junk, min_size=2, max_size=4))
+def test_no_junk_in_several_places_is_an_error_of_ours(data, kind, values):
+    whole = WHOLE[kind]
+    for value in values:
+        whole = _replaced(whole, data.draw(st.sampled_from(list(_places(whole)))), value)
+    for entry in decode(msgspec.json.encode(whole).decode(), "x.json", json=True):
+        assert (entry.resource is None) == bool(entry.problems)
+
+
+def test_a_fault_inside_of_a_fault():
+    rule = HTTP_ROUTE[HTTP_ROUTE.index("    - matches:") :].replace("8080", "0")
+    problems = said(HTTP_ROUTE[: HTTP_ROUTE.index("    - matches:")] + rule * 17)
+    assert len(problems) == 18
+    assert problems[0].endswith("spec.rules: must have 1 to 16 items, got 17")
+
+
 def test_the_defaults_of_the_api_are_in():
     route = resource(f"apiVersion: {GROUP}/v1\nkind: HTTPRoute\nmetadata: {{name: a}}\nspec: {{}}\n")
     assert isinstance(route, HTTPRoute)
