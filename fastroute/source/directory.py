@@ -13,6 +13,7 @@ Edits that follow each other closely are one pass. Notices can be lost (network 
 is looked over every `RESCAN` as well (in a thread: thousands of files take 20 ms), or `DEAF_RESCAN` without any.
 """
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -31,6 +32,8 @@ from fastroute.source.lines import Lines
 from fastroute.source.manifest import Manifest
 from fastroute.source.store import Store
 from fastroute.source.watch import Notice, Watch
+
+_log = logging.getLogger(__name__)
 
 QUIET = 0.001  # s without a notice that end a burst of edits
 BURST = 0.015  # s that a burst may last before a pass is made of what there is
@@ -226,7 +229,7 @@ class Directory:
         self._stamps.pop(path, None)
         match seen:
             case Whole(data, stamp):
-                new = manifest.read(path, data, old)
+                new = _read(path, data, old)
                 self._stamps[path] = stamp
             case Unreadable(reason):
                 new = manifest.unreadable(path, f"cannot be read: {reason}", old)
@@ -260,3 +263,12 @@ def _folder_of(path: str) -> str:
     """The folder of `path`, or of its folder, and so on, until one is there."""
     folder = os.path.dirname(path)
     return folder if not folder or os.path.isdir(folder) else _folder_of(folder)
+
+
+def _read(path: str, data: bytes, old: Manifest | None) -> Manifest:
+    """Reads a manifest. An error of ours takes away nothing that is served."""
+    try:
+        return manifest.read(path, data, old)
+    except Exception:
+        _log.exception("%s cannot be read because of an error in fastroute", path)
+        return manifest.unreadable(path, "cannot be read because of an error in fastroute (see its log)", old)

@@ -528,6 +528,21 @@ async def test_a_file_that_becomes_unreadable_keeps_everything(tmp_path):
         assert seen.ports == {"fruits": 8080}
 
 
+async def test_an_error_of_ours_takes_nothing_away(tmp_path, monkeypatch, caplog):
+    path = tmp_path / "a.yaml"
+    path.write_text(route())
+    async with follow(tmp_path) as seen:
+        with monkeypatch.context() as broken:
+            broken.setattr(timing.manifest, "read", lambda *_: 1 / 0)
+            path.write_text(route(port=1))
+            said = f"{path}: cannot be read because of an error in fastroute (see its log)"
+            await seen.until(lambda seen: seen.said == [said])
+        assert seen.ports == {"fruits": 8080}
+        assert "ZeroDivisionError" in caplog.text
+        path.write_text(route(port=2))
+        await seen.until(lambda seen: seen.ports == {"fruits": 2} and not seen.said)
+
+
 async def test_what_no_notice_tells_is_found_by_looking(tmp_path, monkeypatch):
     """A write under another name of the file, in a folder that is not watched, raises no notice."""
     monkeypatch.setattr(timing, "RESCAN", 0.05)
