@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from fastroute.ext.connection cimport NO_SLOT, slab_at
+from fastroute.ext.connection cimport NO_SLOT, slab_at, slab_free, slab_take
 
 cdef extern from *:
     """
@@ -100,3 +100,42 @@ cdef uint64_t timer_next(const Wheel *wheel) noexcept nogil:
         word = (word + 1) % (SLOTS // 64)
         bits = wheel.filled[word]
     return 0
+
+
+cdef class Deadlines:
+    """A wheel over connections without sockets, for Python: what the tests of the wheel see of it."""
+
+    cdef Wheel wheel
+    cdef Slab slab
+
+    def __cinit__(self, uint64_t now):
+        self.wheel.tick = now // TICK
+
+    def __dealloc__(self):
+        slab_free(&self.slab)
+
+    def add(self):
+        """A new connection, without a deadline; its index."""
+        cdef Connection *connection = slab_take(&self.slab)
+        if connection is NULL:
+            raise MemoryError
+        return connection.index
+
+    def set(self, uint32_t index, uint64_t deadline):
+        timer_set(&self.wheel, &self.slab, slab_at(&self.slab, index), deadline)
+
+    def remove(self, uint32_t index):
+        timer_remove(&self.wheel, &self.slab, slab_at(&self.slab, index))
+
+    def expired(self, uint64_t now):
+        """The indexes of all whose deadline has passed."""
+        found = []
+        cdef Connection *connection = timer_expired(&self.wheel, &self.slab, now)
+        while connection is not NULL:
+            found.append(connection.index)
+            connection = timer_expired(&self.wheel, &self.slab, now)
+        return found
+
+    def next(self):
+        """When to look again; 0: never."""
+        return timer_next(&self.wheel)
