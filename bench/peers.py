@@ -217,7 +217,7 @@ def _fastroute(place: Place) -> list[str]:
     manifests = place.folder / "manifests"
     write_manifests(manifests, place.routes, place.backend)
     options = ["--workers", "1", "--port-offset", str(place.port - 80), "--metrics", "off", "--log-level", "error"]
-    return [sys.executable, "-m", "fastroute", "serve", "--manifests", str(manifests), *options]
+    return [sys.executable, "-P", "-m", "fastroute", "serve", "--manifests", str(manifests), *options]
 
 
 PEERS = {

@@ -48,7 +48,7 @@ def serving(manifests: Path) -> Iterator[Served]:
     """One worker over `manifests`; ready when entered."""
     port, metrics = free_port(), free_port()
     options = ["--workers", "1", "--port-offset", str(port - 80), "--metrics", f"127.0.0.1:{metrics}"]
-    command = [sys.executable, "-m", "fastroute", "serve", "--manifests", str(manifests), *options]
+    command = [sys.executable, "-P", "-m", "fastroute", "serve", "--manifests", str(manifests), *options]
     begin = time.monotonic()
     process = subprocess.Popen([*command, "--log-level", "error"], stdin=subprocess.DEVNULL)
     served = Served(process, port, metrics, 0.0)

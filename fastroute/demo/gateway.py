@@ -40,7 +40,7 @@ def running_gateway(manifests: Path, *options: str, listeners: Iterable[int] = (
     """Ready when entered; told to drain, and waited for, when left. FastrouteError: it did not get ready."""
     offset = _free_offset(sorted(listeners))
     metrics = free_ports(1)[0]
-    command = [sys.executable, "-m", "fastroute", "serve", "--manifests", str(manifests)]
+    command = [sys.executable, "-P", "-m", "fastroute", "serve", "--manifests", str(manifests)]
     command += ["--port-offset", str(offset), "--metrics", f"127.0.0.1:{metrics}", *options]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603  (our own command)
     try:

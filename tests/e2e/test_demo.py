@@ -1,5 +1,6 @@
 """`fastroute demo` as a user runs it, and its verdict when a number is wrong."""
 
+import os
 import re
 import signal
 import subprocess
@@ -29,7 +30,7 @@ def test_once_ends_by_itself_with_every_number_right() -> None:
 
 
 def test_it_stays_up_until_it_is_interrupted() -> None:
-    staying = subprocess.Popen(DEMO, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    staying = subprocess.Popen(DEMO, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
     assert staying.stdout is not None
     try:
         urls = []
@@ -40,7 +41,7 @@ def test_it_stays_up_until_it_is_interrupted() -> None:
         time.sleep(0.2)
         assert staying.poll() is None
         assert len(urls) == 2
-        staying.send_signal(signal.SIGINT)
+        os.killpg(staying.pid, signal.SIGINT)  # as a terminal does: its gateway gets it too
         assert staying.wait(20) == 0
         assert staying.stderr is not None
         assert staying.stderr.read() == ""
