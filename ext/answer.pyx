@@ -60,6 +60,7 @@ cdef int answer(Reactor r, Connection *c, Exchange *x, uint16_t status, uint16_t
     x.local = x.answered = True
     x.status = status
     x.reason = reason
+    x.deadline = 0
     x.stage = STAGE_FLUSHING
     x.close = (not x.keep_alive or r.announcing or ends_connection(status) or not can_be_discarded(x))
     memset(&response, 0, sizeof(LocalResponse))

@@ -176,6 +176,29 @@ async def test_the_request_timeout_covers_a_slow_upload() -> None:
         await took(0.2, start)
 
 
+@pytest.mark.parametrize("early", [False, True])
+async def test_an_answered_request_has_no_timeout(early: bool) -> None:
+    """The rest of a body may come later than the rule's timeout: nothing is cut, and nothing spins meanwhile."""
+
+    async def answering_early(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(OK)
+        await peer.end_of_writing()
+        await never(peer)
+
+    one = rule("b" if early else "empty", request_timeout_ms=50)
+    async with backends(answering_early) as [backend], running(one) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        for _ in range(2):
+            await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n")
+            assert (await client.response())[0] == (200 if early else 503)
+            turns = rig.engine.statistics().turns
+            await trio.sleep(0.2)
+            assert rig.engine.statistics().turns - turns < 10
+            await client.send(b"hello")
+
+
 async def test_fast_answers_know_no_timeout() -> None:
     """Deadlines end with what they were for: many exchanges on one connection, longer in all than any timeout."""
     both = rule("b", request_timeout_ms=100, backend_timeout_ms=100)
