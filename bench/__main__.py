@@ -15,10 +15,12 @@ import msgspec
 from bench.churn import measure_churn
 from bench.compare import Effort, compare
 from bench.install import install_peers
+from bench.micro_report import micro_table
 from bench.peers import PEERS
 from bench.report import churn_tables, comparison_tables, scale_tables
 from bench.scale import measure_scale
-from fastroute.text import write_page
+from bench.written import write_results
+from fastroute.text import Block, write_page
 
 RESULTS = Path(".cache/bench")
 
@@ -30,44 +32,52 @@ def main() -> int:
     words.add_argument("--seconds", type=int, default=Effort().seconds, help="of load, for one proxy in one round")
     words.add_argument("--routes", type=int, default=Effort().many, help="where many are asked for")
     words.add_argument("--without", action="append", default=[], choices=list(PEERS), help="leave a proxy out")
+    words.add_argument("--write", action="store_true", help="put the results into bench/README.md too")
     chosen = words.parse_args()
     effort = Effort(rounds=chosen.rounds, seconds=chosen.seconds, many=chosen.routes)
     RESULTS.mkdir(parents=True, exist_ok=True)
+    said: list[Block] = []
     for name in chosen.parts or PARTS:
-        PARTS[name](effort, chosen.without)
+        blocks = PARTS[name](effort, chosen.without)
+        write_page(blocks)
+        said += blocks
+    if chosen.write:
+        write_results(said)
     return 0
 
 
-def _micro(effort: Effort, without: list[str]) -> None:
-    results = ["--benchmark-json", str(RESULTS / "micro.json"), "--benchmark-columns", "min,median,ops"]
-    subprocess.run([sys.executable, "-m", "pytest", "bench/micro", "--benchmark-only", *results], check=True)
+def _micro(effort: Effort, without: list[str]) -> list[Block]:
+    results = RESULTS / "micro.json"
+    command = [sys.executable, "-m", "pytest", "bench/micro", "--benchmark-only", "--benchmark-json", str(results)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return [micro_table(results)]
 
 
-def _peers(effort: Effort, without: list[str]) -> None:
+def _peers(effort: Effort, without: list[str]) -> list[Block]:
     install_peers()
     names = [name for name, peer in PEERS.items() if name not in without and peer.program()]
     found = compare(names, effort)
     _keep("peers", found)
-    write_page(comparison_tables(found))
+    return list(comparison_tables(found))
 
 
-def _scale(effort: Effort, without: list[str]) -> None:
+def _scale(effort: Effort, without: list[str]) -> list[Block]:
     found = measure_scale(effort.many)
     _keep("scale", found)
-    write_page(scale_tables(found))
+    return list(scale_tables(found))
 
 
-def _churn(effort: Effort, without: list[str]) -> None:
+def _churn(effort: Effort, without: list[str]) -> list[Block]:
     found = measure_churn()
     _keep("churn", found)
-    write_page(churn_tables(found))
+    return list(churn_tables(found))
 
 
 def _keep(name: str, found: Any) -> None:
     (RESULTS / f"{name}.json").write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2))
 
 
-PARTS: dict[str, Callable[[Effort, list[str]], None]] = {
+PARTS: dict[str, Callable[[Effort, list[str]], list[Block]]] = {
     "micro": _micro,
     "peers": _peers,
     "scale": _scale,
