@@ -302,16 +302,33 @@ _SESSION = (
 # --- Core kinds
 
 
-def _foreign_addresses(endpoint_slice: Any) -> Offenders:
-    family = _FAMILIES.get(endpoint_slice.address_type)
-    if family is None:  # FQDN
-        return
-    for index, endpoint in enumerate(endpoint_slice.endpoints):
-        for number, address in enumerate(endpoint.addresses):
-            try:
-                family(address)
-            except ValueError:
-                yield ("endpoints", index, "addresses", number)
+def _addresses_where(judge: Callable[[Any, str], bool]) -> Callable[[Any], Offenders]:
+    """The addresses of a slice for which `judge(class of the addressType, address)` is true; none of FQDN slices."""
+
+    def offenders(endpoint_slice: Any) -> Offenders:
+        family = _FAMILIES.get(endpoint_slice.address_type)
+        for index, endpoint in enumerate(endpoint_slice.endpoints if family else ()):
+            for number, address in enumerate(endpoint.addresses):
+                if judge(family, address):
+                    yield ("endpoints", index, "addresses", number)
+
+    return offenders
+
+
+def _is_foreign(family: Any, address: str) -> bool:
+    try:
+        family(address)
+    except ValueError:
+        return True
+    return False
+
+
+def _is_no_pods(family: Any, address: str) -> bool:
+    """As an API server judges, but for loopback: link-local addresses may be a cloud's metadata service."""
+    if _is_foreign(family, address):
+        return False  # said already
+    parsed = family(address)
+    return bool(parsed.is_unspecified or parsed.is_link_local or parsed.is_multicast)
 
 
 def _not_base64(data: dict[str, str]) -> Offenders:
@@ -332,7 +349,10 @@ _SERVICE_PORTS = (
 )
 _SLICE_PORTS = (unique("name is that of an earlier port: it must be unique", lambda port: port.name),)
 _SECRET_DATA = (Rule("must be base64 (text goes into stringData)", _not_base64),)
-_SLICE = (Rule("must be an address of the slice's addressType", _foreign_addresses),)
+_SLICE = (
+    Rule("must be an address of the slice's addressType", _addresses_where(_is_foreign)),
+    Rule("must not be an unspecified, link-local or multicast address", _addresses_where(_is_no_pods)),
+)
 
 # --- The table
 

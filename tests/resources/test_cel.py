@@ -278,6 +278,9 @@ RULES = [
      (ENDPOINT_SLICE, "addressType: IPv4\nendpoints:\n  - addresses: [127.0.0.1]",
       "addressType: FQDN\nendpoints:\n  - addresses: [a.example]"),
      (ENDPOINT_SLICE, "[127.0.0.1]", "[127.0.0.1, '::1']")),
+    *(("endpoints[0].addresses[0]: must not be an unspecified, link-local or multicast address",
+       (ENDPOINT_SLICE, "[127.0.0.1]", "[10.0.0.1]"), (ENDPOINT_SLICE, "[127.0.0.1]", f"[{address}]"))
+      for address in ("169.254.169.254", "0.0.0.0", "224.0.0.1")),
     ("data[tls.crt]: must be base64 (text goes into stringData)",
      (SECRET, "aGVsbG8=", '"aGVs\\nbG8="'), (SECRET, "aGVsbG8=", "aGVsbG8")),
 ]  # fmt: skip
