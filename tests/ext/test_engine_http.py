@@ -78,6 +78,39 @@ async def test_answers_pass_to_http10(answer: bytes, close: bool, body: bytes, c
         assert b"chunked" not in head.lower()
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n%03d",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n%03d\r\n0\r\n\r\n",
+        b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n%03d",
+    ],
+    ids=["length", "chunked", "interim"],
+)
+async def test_answers_in_two_pieces_cut_anywhere(answer: bytes) -> None:
+    """Each request gets its own answer, over one kept connection: nothing of the one before is left in it."""
+    number = 0
+
+    async def counting(peer: Peer) -> None:
+        nonlocal number
+        while True:
+            await peer.request()
+            whole = answer % number
+            cut = number % len(whole)
+            await peer.send(whole[:cut]) if cut else None
+            await trio.sleep(0.002)
+            await peer.send(whole[cut:])
+            number += 1
+
+    async with backends(counting) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        for expected in range(len(answer % 0) + 2):
+            await client.send(GET)
+            assert (await client.response())[2] == b"%03d" % expected
+        assert backend.connections == 1
+
+
 async def test_http10_keep_alive() -> None:
     async with backends(answering) as [backend], running(rule("b")) as rig:
         rig.put("b", backend.port)
