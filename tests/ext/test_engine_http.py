@@ -111,6 +111,29 @@ async def test_answers_in_two_pieces_cut_anywhere(answer: bytes) -> None:
         assert backend.connections == 1
 
 
+async def test_requests_in_two_pieces_cut_anywhere() -> None:
+    """The backend gets each as it was sent, the client as many answers."""
+    report: list[bytes] = []
+    async with backends(reporting(report)) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        size = 200
+        for cut in range(size):
+            body = b"%05d" % cut
+            first = b"POST /%s HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n%s" % (body, body)
+            second = b"PUT /%s HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" % body + chunked(body, body)
+            both = first + second
+            await client.send(both[:cut])
+            await trio.sleep(0.001)
+            await client.send(both[cut:])
+            for _ in range(2):
+                assert (await client.response())[2] == b"ok"
+            assert report[-3:] == [body, report[-2], body + body]
+            assert report[-4].startswith(b"POST /" + body)
+            assert report[-2].startswith(b"PUT /" + body)
+        assert backend.connections == 1
+
+
 async def test_http10_keep_alive() -> None:
     async with backends(answering) as [backend], running(rule("b")) as rig:
         rig.put("b", backend.port)

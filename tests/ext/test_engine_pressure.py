@@ -1,7 +1,6 @@
 """The engine under pressure: slow peers, giant bodies, resets at every point, fairness, bounded turns and memory."""
 
 import os
-import random
 import socket
 import subprocess
 import sys
@@ -179,67 +178,6 @@ async def test_backends_that_break_off_anywhere(answer: bytes, how: str) -> None
                 assert status == 502 or body == b"body"
             await client.close()
         await gone(rig)
-
-
-async def test_chaos() -> None:
-    """Everything at once, at random, for a second: peers that stop, break off, trickle; then all is in order."""
-    dice = random.Random(4)
-
-    async def wild(peer: Peer) -> None:
-        while True:
-            _, body = await peer.request()
-            mood = dice.random()
-            if mood < 0.1:
-                return await peer.reset()
-            if mood < 0.2:
-                return None
-            await trio.sleep(dice.choice([0, 0, 0.001, 0.01]))
-            text = body or b"x" * dice.choice([0, 10, 100_000])
-            if mood < 0.6:
-                await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text))
-            elif mood < 0.9:
-                await peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-                await peer.send(b"%x\r\n%s\r\n0\r\n\r\n" % (len(text) or 1, text or b"y"))
-            else:
-                await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort")
-                return None
-
-    async def client(rig: Rig) -> None:
-        while True:
-            peer = await connect(rig.port)
-            try:
-                for _ in range(dice.randrange(1, 6)):
-                    body = b"b" * dice.choice([0, 5, 200_000])
-                    request = (
-                        b"POST /%d HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (len(body), len(body)) + body
-                    )
-                    await peer.send((request if body else GET) * dice.choice([1, 1, 3]))
-                    if dice.random() < 0.1:
-                        return await peer.reset()
-                    await peer.response()
-            except (EOFError, trio.BrokenResourceError):
-                pass
-            await peer.close()
-
-    rules = rule("a", "b", request_timeout_ms=300), rule("a", name="1", path="/5", backend_timeout_ms=20)
-    async with backends(wild, wild) as [one, two], running(*rules, log=True, limits=Limits(max_connections=20)) as rig:
-        rig.put("a", one.port, two.port)
-        rig.put("b", two.port, 1)
-        async with trio.open_nursery() as nursery:
-            for _ in range(30):
-                nursery.start_soon(client, rig)
-            for _ in range(20):
-                await trio.sleep(0.05)
-                rig.install(*rules)
-                rig.put("a", *dice.sample([one.port, two.port], dice.randrange(1, 3)))
-                rig.engine.wake()
-            nursery.cancel_scope.cancel()
-        await gone(rig)
-        assert rig.engine.statistics().exchanges == 0
-        assert rig.engine.statistics().upstream_active == 0
-        assert {line["status"] for line in rig.lines()} <= {None, 200, 502, 503, 504}
-        rig.put("a", one.port)
-        assert rig.counters.fixed()["downstream_active"] == 0
 
 
 async def test_nothing_is_lost_in_memory() -> None:
