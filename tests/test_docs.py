@@ -1,0 +1,25 @@
+"""What the documents list is what there is: every metric, every field of the access log, every reason."""
+
+from pathlib import Path
+
+from fastroute import metrics
+from fastroute.ext.reason import REASONS
+from fastroute.metrics import Family, Metrics
+
+TEXT = (Path(__file__).parent.parent / "docs" / "behaviour.md").read_text()
+
+
+def test_every_metric_is_listed():
+    counted_by_workers = {family.name for family in vars(metrics).values() if isinstance(family, Family)}
+    counted_by_main = {
+        family.name + ("_total" if family.type == "counter" else "")
+        for family in Metrics().registry.collect()
+        if family.name.startswith("fastroute_")
+    }
+    assert {name for name in counted_by_workers | counted_by_main if f"`{name}`" not in TEXT} == set()
+
+
+def test_every_reason_of_our_own_is_listed():
+    ours = [name for name in REASONS[1:64] if name]
+    assert len(ours) > 15
+    assert [name for name in ours if f"`{name}`" not in TEXT] == []
