@@ -62,7 +62,20 @@ cdef bint fetch(Reactor r, Turns *turns, int timeout) noexcept nogil:
     turns.next = 0
     turns.count = epoll_wait(r.epoll, turns.events, EVENTS, timeout)
     read_clock(r)
+    look_at_pools(r, turns)
     return turns.count > 0
+
+
+cdef void look_at_pools(Reactor r, Turns *turns) noexcept nogil:
+    """Handles what was fetched about idle upstream connections first: a request in the same lot must not get one of
+    them that has ended, or that spoke unasked."""
+    cdef Connection *c
+    cdef int i
+    for i in range(turns.count):
+        c = slab_find(&r.slab, turns.events[i].data.u64)
+        if c is not NULL and c.side == SIDE_UPSTREAM and c.state == STATE_POOLED:
+            handle_event(r, &turns.events[i])
+            turns.events[i].data.u64 = 0
 
 
 cdef bint visit(Reactor r, Turns *turns, uint64_t start) noexcept nogil:

@@ -281,6 +281,45 @@ async def test_bytes_nobody_asked_for_end_the_connection(extra: bytes, delay: fl
         assert client.buffer == b""
 
 
+@pytest.mark.parametrize("extra", [b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", b""])
+async def test_what_an_idle_connection_says_is_heard_before_it_is_used(extra: bytes) -> None:
+    """A request and the end (or an unasked answer) of the connection it would go to arrive in the same moment."""
+    go = trio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(OK)
+        if go.is_set():
+            return await answering(peer)
+        await go.wait()
+        await peer.send(extra)
+        return None
+
+    rig = Rig()
+    rig.listen()
+    rig.install(rule("b"))
+    async with backends(script) as [backend]:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        for request in (GET, POST):
+            await client.send(request)
+            await trio.sleep(0.05)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(rig.turn_forever)
+                assert (await client.response())[2] == b"ok"
+                nursery.cancel_scope.cancel()
+            await client.send(GET)
+            go.set()
+            await trio.sleep(0.05)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(rig.turn_forever)
+                assert (await client.response())[2] == b"ok"
+                nursery.cancel_scope.cancel()
+        assert backend.connections == 2
+        assert rig.counters.fixed()["retries_reused"] == 0
+    rig.close()
+
+
 async def test_idle_connections_grow_old() -> None:
     async with backends(answering) as [backend], running(rule("b"), limits=Limits(upstream_idle_timeout=0.1)) as rig:
         rig.put("b", backend.port)
