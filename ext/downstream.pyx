@@ -10,7 +10,9 @@ from posix.unistd cimport close
 
 from fastroute.ext.answer cimport answer_plainly, break_off
 from fastroute.ext.body cimport body_start
-from fastroute.ext.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_reserve, buffer_size
+from fastroute.ext.buffer cimport (
+    Buffer, buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_reserve, buffer_size,
+)
 from fastroute.ext.connection cimport (
     SIDE_DOWNSTREAM, STATE_EXCHANGE, STATE_HEAD, STATE_IDLE, STATE_LINGER, STATE_PREFACE, slab_take,
 )
@@ -243,6 +245,15 @@ cdef void read_preface(Reactor r, Connection *c) noexcept nogil:
         queue(r, c)
 
 
+cdef bint is_blank(const Buffer *buffer) noexcept nogil:
+    """Whether nothing but line ends was sent: some clients end a body with one too many, and ask for nothing."""
+    cdef uint32_t i
+    for i in range(buffer.start, buffer.end):
+        if buffer.data[i] != b"\r" and buffer.data[i] != b"\n":
+            return False
+    return True
+
+
 cdef void downstream_expired(Reactor r, Connection *c, Connection *u) noexcept nogil:
     cdef int verdict
     cdef Exchange *x
@@ -251,7 +262,7 @@ cdef void downstream_expired(Reactor r, Connection *c, Connection *u) noexcept n
         if verdict != VERDICT_ON:
             conclude(r, c, verdict)
         return
-    if c.state != STATE_HEAD:
+    if c.state != STATE_HEAD or is_blank(&c.input):
         downstream_close(r, c)
         return
     x = open_exchange(r, c)

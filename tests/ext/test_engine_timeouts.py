@@ -17,7 +17,7 @@ async def took(seconds: float, start: float) -> None:
     assert seconds * 0.95 <= trio.current_time() - start < seconds + 0.4
 
 
-@pytest.mark.parametrize("sent", [b"G", b"GET / HTTP/1.1\r\n", b"\r\n", b"GET / HTTP/1.1\r\nHost: a\r\n\r"])
+@pytest.mark.parametrize("sent", [b"G", b"GET / HTTP/1.1\r\n", b"\r\nG", b"GET / HTTP/1.1\r\nHost: a\r\n\r"])
 async def test_a_slow_head_is_408(sent: bytes) -> None:
     async with running(rule("b"), limits=Limits(head_timeout=0.15), log=True) as rig:
         client = await connect(rig.port)
@@ -31,6 +31,19 @@ async def test_a_slow_head_is_408(sent: bytes) -> None:
         [line] = rig.lines()
         assert line["reason"] == "head_timeout"
         assert line["duration_us"] >= 149_000
+
+
+async def test_line_ends_alone_are_no_request() -> None:
+    """Some clients send one too many after a body: nobody is told that his request was slow."""
+    async with running(rule(), limits=Limits(head_timeout=0.15)) as rig:
+        client = await connect(rig.port)
+        await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi\r\n")
+        assert (await client.response())[0] == 500
+        await trio.sleep(0.05)
+        await client.send(GET)
+        assert (await client.response())[0] == 500
+        await client.send(b"\r\n")
+        assert await client.rest() == b""
 
 
 async def test_a_trickled_head_has_one_timeout_in_all() -> None:
