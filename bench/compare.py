@@ -74,10 +74,10 @@ def measures(many: int) -> list[Measure]:
     one, middle = "/route-0", f"/route-{many // 2}"
     return [
         Measure("keep-alive", "µs CPU/request", 1, f"{one}/x", _per_request),
+        Measure(f"{many} routes", "µs CPU/request", many, f"{middle}/x", _per_request),
         Measure("new connection", "µs CPU/request", 1, f"{one}/x", _per_request, style=Style.FRESH),
         Measure("1 MiB answers", "s CPU/GiB", 1, f"{one}/mebibyte", _per_gib, connections=8),
         Measure("1 MiB uploads", "s CPU/GiB", 1, f"{one}/upload", _per_gib, connections=8, style=Style.UPLOAD),
-        Measure(f"{many} routes", "µs CPU/request", many, f"{middle}/x", _per_request),
     ]
 
 
@@ -102,29 +102,30 @@ def compare(names: list[str], effort: Effort) -> Comparison:
             for routes in (1, effort.many)
         }
         asked = measures(effort.many)
-        loads = {measure.name: _rounds(measure, started[measure.routes], load_core, effort) for measure in asked}
+        loads = _all_rounds(asked, started, load_core, effort)
         latencies = _latencies(started[1], load_core, effort)
     costs = [cost for measure in asked for cost in _costs(measure, loads[measure.name])]
-    ratios = {name: _ratio(loads[asked[-1].name][name], loads[asked[0].name][name], _per_request) for name in names}
+    ratios = {name: _ratio(loads[asked[1].name][name], loads[asked[0].name][name], _per_request) for name in names}
     return Comparison(costs, latencies, ratios)
 
 
-def _rounds(measure: Measure, proxies: list[Running], core: int, effort: Effort) -> dict[str, list[Load]]:
-    """Loads by proxy, one for each round; a first round that nobody counts fills pools and caches."""
-    loads: dict[str, list[Load]] = {proxy.name: [] for proxy in proxies}
+def _all_rounds(
+    asked: list[Measure], started: dict[int, list[Running]], core: int, effort: Effort
+) -> dict[str, dict[str, list[Load]]]:
+    """Loads by measure and proxy, one for each round; a first round that nobody counts fills pools and caches. All
+    measures have their turn in each round, so that ratios between measures are of one time too."""
+    loads: dict[str, dict[str, list[Load]]] = {measure.name: {} for measure in asked}
     for round_ in range(-1, effort.rounds):
-        for proxy in proxies:
-            load = closed_loop(
-                proxy,
-                measure.path,
-                core,
-                seconds=effort.seconds if round_ >= 0 else 1,
-                connections=measure.connections,
-                style=measure.style,
-            )
-            if round_ >= 0:
-                loads[proxy.name].append(load)
+        for measure in asked:
+            for proxy in started[measure.routes]:
+                load = _spell(measure, proxy, core, effort.seconds if round_ >= 0 else 1)
+                if round_ >= 0:
+                    loads[measure.name].setdefault(proxy.name, []).append(load)
     return loads
+
+
+def _spell(measure: Measure, proxy: Running, core: int, seconds: int) -> Load:
+    return closed_loop(proxy, measure.path, core, seconds=seconds, connections=measure.connections, style=measure.style)
 
 
 def _costs(measure: Measure, loads: dict[str, list[Load]]) -> list[Cost]:

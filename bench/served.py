@@ -34,6 +34,13 @@ class Served(msgspec.Struct):
         samples = _SAMPLE.findall(self.read("/metrics").decode())
         return [sum(float(value) for found, _, value in samples if found == name) for name in names]
 
+    def buckets(self, name: str) -> dict[float, float]:
+        """The cumulative counts of a histogram without labels, by the upper edges of its buckets, in seconds."""
+        samples = _SAMPLE.findall(self.read("/metrics").decode())
+        return {
+            float(re.sub(r'.*le="([^"]+)".*', r"\1", labels)): float(n) for found, labels, n in samples if found == name
+        }
+
     def read(self, path: str) -> bytes:
         asking = HTTPConnection("127.0.0.1", self.metrics_port, timeout=5)
         try:
