@@ -290,12 +290,14 @@ _SESSION = (
     must(
         "absoluteTimeout must be set, as the cookie's lifetimeType is Permanent",
         lambda session: (
-            session.get("cookieConfig", {}).get("lifetimeType") != "Permanent" or "absoluteTimeout" in session
+            session.cookie_config is None
+            or session.cookie_config.lifetime_type != "Permanent"
+            or session.absolute_timeout is not None
         ),
     ),
     must(
         "cookieConfig must be left out unless type is Cookie",
-        lambda session: "cookieConfig" not in session or session.get("type", "Cookie") == "Cookie",
+        lambda session: session.cookie_config is None or session.type == "Cookie",
     ),
 )
 

@@ -23,22 +23,13 @@ _PLAIN: dict[str, dict[str, Any]] = {  # by kind: default by field
         "spec.tls.backend.clientCertificateRef.kind": "Secret",
     },
     "HTTPRoute": {
-        **{f"{place}.cors.maxAge": 5 for place in _FILTERS},
         **{f"{place}.externalAuth.backendRef.group": "" for place in _FILTERS},
         **{f"{place}.externalAuth.backendRef.kind": "Service" for place in _FILTERS},
     },
 }
-_SESSION = {
-    "spec.rules[].sessionPersistence.type": "Cookie",
-    "spec.rules[].sessionPersistence.cookieConfig.lifetimeType": "Session",
-}
 _PATHS = {
     kind: tuple((tuple(where.replace("[]", ".[]").split(".")), value) for where, value in fields.items())
-    for kind, fields in {
-        "Gateway": _PLAIN["Gateway"],
-        "HTTPRoute": _PLAIN["HTTPRoute"] | _SESSION,
-        "GRPCRoute": _SESSION,
-    }.items()
+    for kind, fields in _PLAIN.items()
 }
 
 

@@ -191,6 +191,15 @@ class HTTPRequestMirrorFilter(Typed, frozen=True):
     fraction: Fraction | None = None
 
 
+class HTTPCORSFilter(Typed, frozen=True):
+    allow_origins: tuple[str, ...] = ()
+    allow_credentials: bool = False
+    allow_methods: tuple[str, ...] = ()
+    allow_headers: tuple[str, ...] = ()
+    expose_headers: tuple[str, ...] = ()
+    max_age: int = 5  # seconds
+
+
 class LocalObjectReference(Typed, frozen=True):
     group: str
     kind: str
@@ -206,7 +215,7 @@ class HTTPRouteFilter(Typed, frozen=True):
     request_mirror: HTTPRequestMirrorFilter | None = None
     request_redirect: HTTPRequestRedirectFilter | None = None
     url_rewrite: HTTPURLRewriteFilter | None = None
-    cors: dict[str, Any] | None = None
+    cors: HTTPCORSFilter | None = None
     external_auth: dict[str, Any] | None = None
     extension_ref: LocalObjectReference | None = None
 
@@ -221,6 +230,17 @@ class HTTPBackendRef(Typed, frozen=True):
     filters: tuple[HTTPRouteFilter, ...] = ()
 
 
+class CookieConfig(Typed, frozen=True):
+    lifetime_type: str = "Session"  # or "Permanent"
+
+
+class SessionPersistence(Typed, frozen=True):
+    session_name: str | None = None
+    absolute_timeout: str | None = None  # GEP-2257 duration
+    type: str = "Cookie"  # or "Header"
+    cookie_config: CookieConfig | None = None
+
+
 class HTTPRouteTimeouts(Typed, frozen=True):
     request: str | None = None  # GEP-2257 durations
     backend_request: str | None = None
@@ -233,7 +253,7 @@ class HTTPRouteRule(Typed, frozen=True):
     backend_refs: tuple[HTTPBackendRef, ...] = ()
     timeouts: HTTPRouteTimeouts | None = None
     retry: dict[str, Any] | None = None
-    session_persistence: dict[str, Any] | None = None
+    session_persistence: SessionPersistence | None = None
 
 
 class HTTPRouteSpec(Typed, frozen=True):
@@ -264,7 +284,7 @@ class GRPCRouteRule(Typed, frozen=True):
     matches: tuple[GRPCRouteMatch, ...] = ()
     filters: tuple[HTTPRouteFilter, ...] = ()
     backend_refs: tuple[HTTPBackendRef, ...] = ()
-    session_persistence: dict[str, Any] | None = None
+    session_persistence: SessionPersistence | None = None
 
 
 class GRPCRouteSpec(Typed, frozen=True):

@@ -36,8 +36,8 @@ def filters(text: str):
 
 
 FIELDS = [
-    ("{type: CORS, cors: {}}", lambda item: item.cors, {"maxAge": 5}),
-    ("{type: CORS, cors: {maxAge: 7}}", lambda item: item.cors, {"maxAge": 7}),
+    ("{type: CORS, cors: {}}", lambda item: item.cors.max_age, 5),
+    ("{type: CORS, cors: {maxAge: 7}}", lambda item: item.cors.max_age, 7),
     ("{type: ExternalAuth, externalAuth: {protocol: HTTP, http: {}, backendRef: {name: a, port: 1}}}",
      lambda item: item.external_auth["backendRef"], {"name": "a", "port": 1, "group": "", "kind": "Service"}),
     ("{type: URLRewrite, urlRewrite: {}}", lambda item: item.url_rewrite.path, None),
