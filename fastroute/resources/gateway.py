@@ -246,13 +246,21 @@ class HTTPRouteTimeouts(Typed, frozen=True):
     backend_request: str | None = None
 
 
+class HTTPRouteRetry(Typed, frozen=True):
+    """What a rule asks for when a try fails; a stanza without `attempts` means one more try."""
+
+    codes: tuple[int, ...] = ()  # of the backend's answers: 400 to 599
+    attempts: int = 1  # tries after the first; 0 switches off
+    backoff: str | None = None  # GEP-2257 duration; None: the gateway's own
+
+
 class HTTPRouteRule(Typed, frozen=True):
     name: str | None = None
     matches: tuple[HTTPRouteMatch, ...] = (HTTPRouteMatch(),)
     filters: tuple[HTTPRouteFilter, ...] = ()
     backend_refs: tuple[HTTPBackendRef, ...] = ()
     timeouts: HTTPRouteTimeouts | None = None
-    retry: dict[str, Any] | None = None
+    retry: HTTPRouteRetry | None = None
     session_persistence: SessionPersistence | None = None
 
 

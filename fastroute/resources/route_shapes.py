@@ -197,7 +197,7 @@ HTTP_ROUTE = _route(
                 "retry": Record(
                     fields={
                         "codes": List(of=Whole(least=400, most=599)),
-                        "attempts": Whole(least=1),
+                        "attempts": Whole(least=0),  # v1.6.3: from 1 on; v1.7.0's 0 says that nothing is tried again
                         "backoff": DURATION,
                     }
                 ),
