@@ -5,8 +5,8 @@ when it starts from nothing; a worker that does not hold `base` answers `Refused
 endpoints alone is one `EndpointUpdate`, because it touches no table. Either is answered by `Ack(version)`.
 
 The order inside a publication is such that obeying it frame by frame never leaves a rule without its listener or its
-endpoints: endpoints, listeners, rules come before what goes away. What goes away (`RemoveEndpoints` included) is still
-in use by the tables of `base` until the swap, so a worker lets go of it after `Commit`.
+endpoints: endpoints, certificates, listeners, rules come before what goes away. What goes away (`RemoveEndpoints`
+included) is still in use by the tables of `base` until the swap, so a worker lets go of it after `Commit`.
 
 On the wire (a byte stream) a message is msgpack, cut into fragments of at most 64 KiB. A fragment starts with four
 bytes, big-endian: the upper bit says that the message goes on in the next one, the rest is the length of the piece.
@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar, get_args
 import msgspec
 
 from fastroute.settings import Limits
-from fastroute.snapshot import Endpoint, Listener, Rule, Snapshot
+from fastroute.snapshot import Certificate, Endpoint, Listener, Rule, Snapshot
 
 FRAGMENT = 64 * 1024  # bytes of a fragment, its four bytes of prefix included
 MESSAGE_LIMIT = 64 * 1024 * 1024  # bytes of a message; more means that the stream is broken
@@ -54,6 +54,17 @@ class RemoveEndpoints(msgspec.Struct, frozen=True, tag="remove_endpoints"):
     backend: str
 
 
+class UpsertCertificate(msgspec.Struct, frozen=True, tag="upsert_certificate"):
+    id: str
+    certificate: Certificate
+
+
+class RemoveCertificate(msgspec.Struct, frozen=True, tag="remove_certificate"):
+    """No listener of the new version names it."""
+
+    id: str
+
+
 class UpsertListener(msgspec.Struct, frozen=True, tag="upsert_listener"):
     listener: Listener
 
@@ -71,7 +82,16 @@ class RemoveRule(msgspec.Struct, frozen=True, tag="remove_rule"):
     id: str
 
 
-Change = SetEndpoints | UpsertListener | UpsertRule | RemoveRule | RemoveListener | RemoveEndpoints
+Change = (
+    SetEndpoints
+    | UpsertCertificate
+    | UpsertListener
+    | UpsertRule
+    | RemoveRule
+    | RemoveListener
+    | RemoveCertificate
+    | RemoveEndpoints
+)
 
 # --- messages: main to worker
 
@@ -144,10 +164,12 @@ Downward = (
     Start
     | Begin
     | SetEndpoints
+    | UpsertCertificate
     | UpsertListener
     | UpsertRule
     | RemoveRule
     | RemoveListener
+    | RemoveCertificate
     | RemoveEndpoints
     | Commit
     | EndpointUpdate
@@ -203,10 +225,12 @@ def difference(
     slots_of = slots or (lambda rule: RuleSlots())
     return (
         *(SetEndpoints(backend, now) for backend, now in _changed(old.endpoints, new.endpoints)),
+        *(UpsertCertificate(id, one) for id, one in _changed(old.certificates, new.certificates)),
         *(UpsertListener(listener) for _, listener in _changed(old.listeners, new.listeners)),
         *(UpsertRule(rule, slots_of(rule)) for _, rule in _changed(old.rules, new.rules)),
         *(RemoveRule(id) for id in _gone(old.rules, new.rules)),
         *(RemoveListener(id) for id in _gone(old.listeners, new.listeners)),
+        *(RemoveCertificate(id) for id in _gone(old.certificates, new.certificates)),
         *(RemoveEndpoints(backend) for backend in _gone(old.endpoints, new.endpoints)),
     )
 
@@ -230,10 +254,13 @@ def apply(snapshot: Snapshot | None, changes: Iterable[Change]) -> Snapshot:
     """What `changes` make of `snapshot` (None: nothing), which is what a worker holds after `Commit`."""
     snapshot = Snapshot() if snapshot is None else snapshot
     listeners, rules, endpoints = dict(snapshot.listeners), dict(snapshot.rules), dict(snapshot.endpoints)
+    certificates = dict(snapshot.certificates)
     for change in changes:
         match change:
             case SetEndpoints():
                 endpoints[change.backend] = change.endpoints
+            case UpsertCertificate():
+                certificates[change.id] = change.certificate
             case UpsertListener():
                 listeners[change.listener.id] = change.listener
             case UpsertRule():
@@ -242,9 +269,16 @@ def apply(snapshot: Snapshot | None, changes: Iterable[Change]) -> Snapshot:
                 del rules[change.id]
             case RemoveListener():
                 del listeners[change.id]
+            case RemoveCertificate():
+                del certificates[change.id]
             case RemoveEndpoints():
                 del endpoints[change.backend]
-    return Snapshot(listeners=_sorted(listeners), rules=_sorted(rules), endpoints=_sorted(endpoints))
+    return Snapshot(
+        listeners=_sorted(listeners),
+        rules=_sorted(rules),
+        endpoints=_sorted(endpoints),
+        certificates=_sorted(certificates),
+    )
 
 
 Value = TypeVar("Value")

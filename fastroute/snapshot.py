@@ -13,6 +13,30 @@ from typing import Any
 import msgspec
 
 
+class Certificate(msgspec.Struct, frozen=True):
+    """A certificate with its private key, as PEM. Its repr shows neither, and no log, answer or file may."""
+
+    chain: bytes  # the leaf first, then those that sign it
+    key: bytes
+
+    def __repr__(self) -> str:
+        return "Certificate(...)"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return []
+
+
+class ListenerTLS(msgspec.Struct, frozen=True, kw_only=True):
+    """How a listener ends its clients' TLS. Of certificates with one kind of key, the first that has the client's
+    name is shown, else the first."""
+
+    certificates: tuple[str, ...]  # ids in Snapshot.certificates, in order
+    min_version: str = "1.2"  # or "1.3"
+    max_version: str = "1.3"
+    ciphers: str = ""  # OpenSSL's names, joined with ":", the first preferred; "": the default list
+    alpn: tuple[str, ...] = ("http/1.1",)  # the first preferred
+
+
 class Listener(msgspec.Struct, frozen=True, kw_only=True):
     """One listener of one Gateway on one address."""
 
@@ -23,7 +47,8 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
     port: int  # to bind, offset included
     spec_port: int  # as in the Gateway: what redirects name
     hostname: str  # lower case; "" takes every host, "*.example.com" every name below
-    protocol: str = "HTTP"
+    protocol: str = "HTTP"  # or "HTTPS"
+    tls: ListenerTLS | None = None  # of an HTTPS listener
 
 
 class PathMatch(msgspec.Struct, frozen=True):
@@ -120,6 +145,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     listeners: Mapping[str, Listener] = _NONE
     rules: Mapping[str, Rule] = _NONE
     endpoints: Mapping[str, tuple[Endpoint, ...]] = _NONE  # by backend "ns/name:port": those eligible now, sorted
+    certificates: Mapping[str, Certificate] = _NONE  # by Secret "ns/name": those that listeners name
 
 
 class Bound(msgspec.Struct, frozen=True, tag="bound"):

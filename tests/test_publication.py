@@ -4,6 +4,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.pretty import pretty_repr
 
 from fastroute.publication import (
     FRAGMENT,
@@ -21,6 +22,7 @@ from fastroute.publication import (
     RuleSlots,
     SetEndpoints,
     Start,
+    UpsertCertificate,
     UpsertListener,
     UpsertRule,
     Upward,
@@ -32,6 +34,7 @@ from fastroute.publication import (
 )
 from fastroute.settings import Limits
 from fastroute.snapshot import (
+    Certificate,
     Endpoint,
     HeaderModifier,
     HeaderValue,
@@ -93,14 +96,16 @@ def rule(name: str, path: str = "/", weight: int = 1) -> Rule:
 ONE, TWO = (Endpoint("127.0.0.1", 1),), (Endpoint("127.0.0.1", 1), Endpoint("::1", 2))
 NAMES = st.sampled_from("abcdefgh")
 SNAPSHOTS = st.builds(
-    lambda listeners, rules, endpoints: Snapshot(
+    lambda listeners, rules, endpoints, certificates: Snapshot(
         listeners={(made := listener(name, port)).id: made for name, port in sorted(listeners.items())},
         rules={(made := rule(name, path)).id: made for name, path in sorted(rules.items())},
         endpoints={f"infra/{name}:80": value for name, value in sorted(endpoints.items())},
+        certificates={f"certs/{name}": Certificate(b"chain", key) for name, key in sorted(certificates.items())},
     ),
     st.dictionaries(NAMES, st.sampled_from([80, 81])),
     st.dictionaries(NAMES, st.sampled_from(["/", "/x"])),
     st.dictionaries(NAMES, st.sampled_from([(), ONE, TWO])),
+    st.dictionaries(NAMES, st.sampled_from([b"key one", b"key two"])),
 )
 
 
@@ -174,6 +179,7 @@ MESSAGES = [
     Start(limits=Limits(max_body=10), request_series=9, histograms=3, trusted_proxies=("10.0.0.0/8",)),
     Begin(1, 0),
     SetEndpoints("infra/a:80", TWO),
+    UpsertCertificate("certs/a", Certificate(b"chain", b"key")),
     UpsertListener(listener("a")),
     UpsertRule(rule("a"), RuleSlots((1, 2), 3, 4)),
     UpsertRule(rule("b", "/" + "x" * 3 * FRAGMENT)),
@@ -200,7 +206,7 @@ def test_messages_come_out_as_they_went_in_however_the_bytes_are_cut(
 
 
 def test_every_fragment_keeps_to_its_size() -> None:
-    data, sizes = encode(MESSAGES[5]), []
+    data, sizes = encode(UpsertRule(rule("b", "/" + "x" * 3 * FRAGMENT))), []
     while data:
         size = int.from_bytes(data[:4], "big") & 0x7FFFFFFF
         sizes.append(4 + size)
@@ -244,3 +250,13 @@ def test_a_message_cannot_grow_for_ever() -> None:
 
     with pytest.raises(WireError):
         send_for_ever()
+
+
+def test_keys_are_not_shown() -> None:
+    """Whatever prints a message or a Snapshot, for a log or for a person."""
+    secret = Certificate(b"CHAIN", b"SECRET")
+    shown = [secret, Snapshot(certificates={"certs/a": secret}), UpsertCertificate("certs/a", secret)]
+    for one in shown:
+        text = f"{one!r} {one!s} {pretty_repr(one)}"
+        assert "SECRET" not in text
+        assert "CHAIN" not in text
