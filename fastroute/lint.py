@@ -16,6 +16,7 @@ from fastroute.graph.shadow import Place, find_shadows
 from fastroute.resources.gateway import (
     GROUP,
     BackendObjectReference,
+    GatewayInfrastructure,
     HTTPBackendRef,
     HTTPRoute,
     HTTPRouteFilter,
@@ -122,7 +123,8 @@ def unknown_classes(resources: Resources, graph: Graph) -> Iterator[Finding]:
 
 def infrastructure_without_objects(resources: Resources, graph: Graph) -> Iterator[Finding]:
     for gateway in graph.gateways.values():
-        asked = [name for name in ("labels", "annotations") if (gateway.source.spec.infrastructure or {}).get(name)]
+        infrastructure = gateway.source.spec.infrastructure or GatewayInfrastructure()
+        asked = [name for name in ("labels", "annotations") if getattr(infrastructure, name)]
         if asked:
             message = f"{' and '.join(asked)} have no effect: no objects are created for a Gateway."
             yield warning("Gateway", gateway.source, "InfrastructureUnused", message, "spec.infrastructure")

@@ -4,7 +4,6 @@ Two Gateways that want the same address and port: the older one has it (creation
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 import msgspec
 
@@ -19,8 +18,7 @@ from fastroute.settings import GraphSettings
 
 
 def _listener_sets_allowed(spec: GatewaySpec) -> bool:
-    namespaces: dict[str, Any] = (spec.allowed_listeners or {}).get("namespaces") or {}
-    return bool(namespaces.get("from", "None") != "None")
+    return spec.allowed_listeners is not None and spec.allowed_listeners.namespaces.from_ != "None"
 
 
 # Fields that ask for something we do not do yet: serving the Gateway without it would do less, or be less safe, than
@@ -73,10 +71,10 @@ def _refusals(gateway: Gateway, classes: Mapping[Key, GatewayClassNode]) -> Iter
     name = gateway.spec.gateway_class_name
     if classes[Key("", name)].problems:
         yield conditions.class_not_accepted(name)
-    parameters = (gateway.spec.infrastructure or {}).get("parametersRef")
+    parameters = gateway.spec.infrastructure and gateway.spec.infrastructure.parameters_ref
     if parameters:
         field = "spec.infrastructure.parametersRef"
-        message = f"{field} names {parameters.get('kind')} {parameters.get('name')}, but fastroute takes no parameters."
+        message = f"{field} names {parameters.kind} {parameters.name}, but fastroute takes no parameters."
         yield conditions.invalid_parameters(f"{message} Remove it.", field)
     for field, asks, why in UNSERVED:
         if asks(gateway.spec):

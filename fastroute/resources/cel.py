@@ -66,7 +66,7 @@ _ADDRESS = (
 )
 _LISTENERS = (
     unique(
-        "port, protocol and hostname together are those of an earlier listener of this Gateway",
+        "port, protocol and hostname together are those of an earlier listener of this object",
         identity("port", "protocol", "hostname"),
     ),
 )
@@ -359,14 +359,15 @@ _SLICE = (
 # --- The table
 
 _ROUTES = ("HTTPRoute", "GRPCRoute")
+_WITH_LISTENERS = ("Gateway", "ListenerSet")
 _FILTER_LISTS = ("spec.rules[].filters", "spec.rules[].backendRefs[].filters")
 
 PLACES = (
     Place(("Gateway",), "spec.addresses", _ADDRESSES),
     Place(("Gateway",), "spec.addresses[]", _ADDRESS),
-    Place(("Gateway",), "spec.listeners", _LISTENERS),
-    Place(("Gateway",), "spec.listeners[]", _LISTENER),
-    Place(("Gateway",), "spec.listeners[].tls", _LISTENER_TLS),
+    Place(_WITH_LISTENERS, "spec.listeners", _LISTENERS),
+    Place(_WITH_LISTENERS, "spec.listeners[]", _LISTENER),
+    Place(_WITH_LISTENERS, "spec.listeners[].tls", _LISTENER_TLS),
     Place(("Gateway",), "spec.infrastructure.labels", _PREFIX),
     Place(("Gateway",), "spec.infrastructure.annotations", _PREFIX),
     Place(_ROUTES, "spec.parentRefs", _PARENT_REFS),

@@ -18,7 +18,7 @@ from fastroute.resources import cel
 from fastroute.resources.core import ConfigMap, EndpointSlice, Namespace, Secret, Service
 from fastroute.resources.defaults import NAMESPACE, with_defaults
 from fastroute.resources.document import MalformedError, Places, nearest, parse, parse_json, places
-from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, GRPCRoute, HTTPRoute
+from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, GRPCRoute, HTTPRoute, ListenerSet
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import ReferenceGrant
 from fastroute.resources.problem import Fault, ManifestProblem, Path, field_name
@@ -43,6 +43,7 @@ class Kind(NamedTuple):
 KINDS: dict[tuple[str, str], Kind] = {
     (GROUP, "GatewayClass"): Kind(GatewayClass, ("v1", "v1beta1"), cluster=True),
     (GROUP, "Gateway"): Kind(Gateway, ("v1", "v1beta1")),
+    (GROUP, "ListenerSet"): Kind(ListenerSet, ("v1",)),
     (GROUP, "HTTPRoute"): Kind(HTTPRoute, ("v1", "v1beta1")),
     (GROUP, "GRPCRoute"): Kind(GRPCRoute, ("v1",)),
     (GROUP, "ReferenceGrant"): Kind(ReferenceGrant, ("v1", "v1beta1")),

@@ -16,8 +16,6 @@ _FILTERS = ("spec.rules[].filters[]", "spec.rules[].backendRefs[].filters[]")
 _FRONTEND = ("spec.tls.frontend.default", "spec.tls.frontend.perPort[].tls")
 _PLAIN: dict[str, dict[str, Any]] = {  # by kind: default by field
     "Gateway": {
-        "spec.allowedListeners.namespaces": {"from": "None"},
-        "spec.allowedListeners.namespaces.from": "None",
         **{f"{place}.validation.mode": "AllowValidOnly" for place in _FRONTEND},
         "spec.tls.backend.clientCertificateRef.group": "",
         "spec.tls.backend.clientCertificateRef.kind": "Secret",

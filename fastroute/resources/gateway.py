@@ -97,18 +97,61 @@ class GatewayAddress(Typed, frozen=True):
     value: str | None = None
 
 
+class ListenerNamespaces(Typed, frozen=True, rename={"from_": "from"}):
+    """Whose ListenerSets a Gateway takes."""
+
+    from_: str = "None"  # "from": All, Selector, Same, None
+    selector: LabelSelector | None = None
+
+
+class AllowedListeners(Typed, frozen=True):
+    namespaces: ListenerNamespaces = ListenerNamespaces()
+
+
+class LocalParametersReference(Typed, frozen=True):
+    group: str
+    kind: str
+    name: str
+
+
+class GatewayInfrastructure(Typed, frozen=True):
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    parameters_ref: LocalParametersReference | None = None
+
+
 class GatewaySpec(Typed, frozen=True):
     gateway_class_name: str
     listeners: tuple[Listener, ...]
     addresses: tuple[GatewayAddress, ...] = ()
-    infrastructure: dict[str, Any] | None = None
-    allowed_listeners: dict[str, Any] | None = None
+    infrastructure: GatewayInfrastructure | None = None
+    allowed_listeners: AllowedListeners | None = None
     tls: dict[str, Any] | None = None
     default_scope: str | None = None
 
 
 class Gateway(Resource, frozen=True, kw_only=True):
     spec: GatewaySpec
+    status: dict[str, Any] = {}
+
+
+# --- ListenerSet
+
+
+class ParentGatewayReference(Typed, frozen=True):
+    name: str
+    namespace: str | None = None
+    group: str = GROUP
+    kind: str = "Gateway"
+
+
+class ListenerSetSpec(Typed, frozen=True):
+    parent_ref: ParentGatewayReference
+    listeners: tuple[Listener, ...]
+
+
+class ListenerSet(Resource, frozen=True, kw_only=True):
+    spec: ListenerSetSpec
     status: dict[str, Any] = {}
 
 

@@ -1,4 +1,4 @@
-"""Shapes of GatewayClass, Gateway and ReferenceGrant."""
+"""Shapes of GatewayClass, Gateway, ListenerSet and ReferenceGrant."""
 
 from fastroute.resources.schema import List, Map, Record, Text
 from fastroute.resources.shape import (
@@ -132,7 +132,16 @@ GATEWAY = Record(
     },
 )
 
-
+LISTENER_SET = Record(
+    required=("parentRef", "listeners"),
+    fields={
+        "parentRef": Record(
+            required=("name",),
+            fields={"group": GROUP_NAME, "kind": KIND_NAME, "name": NAME, "namespace": LABEL_NAME},
+        ),
+        "listeners": List(least=1, most=64, keys=("name",), of=_LISTENER),
+    },
+)
 REFERENCE_GRANT = Record(
     required=("from", "to"),
     fields={

@@ -9,7 +9,7 @@ those of `defaults.py`; rules over several fields are in `cel.py`. The order of 
 
 from fastroute.resources.core_shapes import DATA, ENDPOINT_PORTS, ENDPOINTS, SERVICE
 from fastroute.resources.gateway import GROUP
-from fastroute.resources.gateway_shapes import GATEWAY, GATEWAY_CLASS, REFERENCE_GRANT
+from fastroute.resources.gateway_shapes import GATEWAY, GATEWAY_CLASS, LISTENER_SET, REFERENCE_GRANT
 from fastroute.resources.route_shapes import GRPC_ROUTE, HTTP_ROUTE
 from fastroute.resources.schema import Anything, Flag, Record, Text
 from fastroute.resources.shape import ANY, LABEL_NAME, SERVICE_NAME, kind
@@ -17,6 +17,7 @@ from fastroute.resources.shape import ANY, LABEL_NAME, SERVICE_NAME, kind
 SHAPES: dict[tuple[str, str], Record] = {
     (GROUP, "GatewayClass"): kind("spec", cluster=True, spec=GATEWAY_CLASS),
     (GROUP, "Gateway"): kind("spec", spec=GATEWAY),
+    (GROUP, "ListenerSet"): kind("spec", spec=LISTENER_SET),
     (GROUP, "HTTPRoute"): kind("spec", spec=HTTP_ROUTE),
     (GROUP, "GRPCRoute"): kind("spec", spec=GRPC_ROUTE),
     (GROUP, "ReferenceGrant"): kind("spec", spec=REFERENCE_GRANT),

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from fastroute.resources.core import ConfigMap, EndpointSlice, Namespace, Secret, Service
-from fastroute.resources.gateway import Gateway, GatewayClass, GRPCRoute, HTTPRoute
+from fastroute.resources.gateway import Gateway, GatewayClass, GRPCRoute, HTTPRoute, ListenerSet
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import ReferenceGrant
 
@@ -19,6 +19,7 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
 
     gateway_classes: Mapping[Key, GatewayClass] = _NONE
     gateways: Mapping[Key, Gateway] = _NONE
+    listener_sets: Mapping[Key, ListenerSet] = _NONE
     http_routes: Mapping[Key, HTTPRoute] = _NONE
     grpc_routes: Mapping[Key, GRPCRoute] = _NONE
     reference_grants: Mapping[Key, ReferenceGrant] = _NONE

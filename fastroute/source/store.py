@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from fastroute.resources.core import ConfigMap, EndpointSlice, Namespace, Secret, Service
-from fastroute.resources.gateway import Gateway, GatewayClass, GRPCRoute, HTTPRoute
+from fastroute.resources.gateway import Gateway, GatewayClass, GRPCRoute, HTTPRoute, ListenerSet
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import ReferenceGrant
 from fastroute.resources.problem import ManifestProblem
@@ -25,6 +25,7 @@ from fastroute.resources.world import Resources
 FIELDS: dict[type[Resource], str] = {  # the field of Resources that holds a kind
     GatewayClass: "gateway_classes",
     Gateway: "gateways",
+    ListenerSet: "listener_sets",
     HTTPRoute: "http_routes",
     GRPCRoute: "grpc_routes",
     ReferenceGrant: "reference_grants",

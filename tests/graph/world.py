@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from fastroute.resources.core import EndpointSlice, Namespace, Service
-from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, GRPCRoute, HTTPRoute
+from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, GRPCRoute, HTTPRoute, ListenerSet
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import ReferenceGrant
 from fastroute.resources.world import Resources
@@ -14,6 +14,7 @@ from fastroute.resources.world import Resources
 MAPPINGS: Mapping[type[Resource], str] = {
     GatewayClass: "gateway_classes",
     Gateway: "gateways",
+    ListenerSet: "listener_sets",
     HTTPRoute: "http_routes",
     GRPCRoute: "grpc_routes",
     ReferenceGrant: "reference_grants",

@@ -25,6 +25,22 @@ spec:
       protocol: HTTP
 """
 
+LISTENER_SET = """\
+apiVersion: gateway.networking.k8s.io/v1
+kind: ListenerSet
+metadata:
+  name: more
+  namespace: apples
+spec:
+  parentRef:
+    name: edge
+    namespace: infra
+  listeners:
+    - name: own
+      port: 80
+      protocol: HTTP
+"""
+
 HTTP_ROUTE = """\
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
@@ -133,6 +149,7 @@ metadata:
 EVERY_KIND = {
     "GatewayClass": GATEWAY_CLASS,
     "Gateway": GATEWAY,
+    "ListenerSet": LISTENER_SET,
     "HTTPRoute": HTTP_ROUTE,
     "GRPCRoute": GRPC_ROUTE,
     "ReferenceGrant": REFERENCE_GRANT,

@@ -1,7 +1,17 @@
 """Each rule over several fields: something that fulfils it, and something that does not."""
 
 import pytest
-from resources.manifests import ENDPOINT_SLICE, GATEWAY, GRPC_ROUTE, HTTP_ROUTE, SECRET, SERVICE, resource, said
+from resources.manifests import (
+    ENDPOINT_SLICE,
+    GATEWAY,
+    GRPC_ROUTE,
+    HTTP_ROUTE,
+    LISTENER_SET,
+    SECRET,
+    SERVICE,
+    resource,
+    said,
+)
 
 from fastroute.resources.cel import PLACES
 from fastroute.resources.decode import decode
@@ -17,6 +27,10 @@ PORT = "    - port: 8080\n"
 
 def listener(more: str) -> tuple[str, str, str]:
     return GATEWAY, LISTENER, f"{more}"
+
+
+def entry(more: str) -> tuple[str, str, str]:
+    return LISTENER_SET, LISTENER, f"{more}"
 
 
 def gateway(more: str) -> tuple[str, str, str]:
@@ -120,12 +134,19 @@ RULES = [
      listener("protocol: TCP"), listener("protocol: TCP\n      hostname: a.example")),
     ("spec.listeners[0].tls: certificateRefs or options must be set, as mode is Terminate",
      listener("protocol: HTTPS\n      tls: {options: {a: b}}"), listener("protocol: HTTPS\n      tls: {}")),
-    ("spec.listeners[1]: port, protocol and hostname together are those of an earlier listener of this Gateway",
+    ("spec.listeners[1]: port, protocol and hostname together are those of an earlier listener of this object",
      listener("protocol: HTTP\n    - {name: b, port: 80, protocol: HTTP, hostname: a.example}"),
      listener("protocol: HTTP\n    - {name: b, port: 80, protocol: HTTP}")),
-    ("spec.listeners[1]: port, protocol and hostname together are those of an earlier listener of this Gateway",
+    ("spec.listeners[1]: port, protocol and hostname together are those of an earlier listener of this object",
      listener("protocol: HTTP\n    - {name: b, port: 80, protocol: HTTPS}"),
      listener("protocol: HTTP\n      hostname: a.b\n    - {name: b, port: 80, protocol: HTTP, hostname: a.b}")),
+    ("spec.listeners[0]: tls.mode must be Terminate, as protocol is HTTPS",
+     entry("protocol: HTTPS"), entry("protocol: HTTPS\n      tls: {mode: Passthrough}")),
+    ("spec.listeners[0].tls: certificateRefs or options must be set, as mode is Terminate",
+     entry("protocol: HTTPS\n      tls: {options: {a: b}}"), entry("protocol: HTTPS\n      tls: {}")),
+    ("spec.listeners[1]: port, protocol and hostname together are those of an earlier listener of this object",
+     entry("protocol: HTTP\n    - {name: b, port: 81, protocol: HTTP}"),
+     entry("protocol: HTTP\n    - {name: b, port: 80, protocol: HTTP}")),
     ("spec.addresses[1]: an IP address must occur once",
      gateway("addresses: [{value: 1.2.3.4}, {value: 1.2.3.5}, {}, {}]"),
      gateway("addresses: [{value: 1.2.3.4}, {type: IPAddress, value: 1.2.3.4}]")),

@@ -1,7 +1,7 @@
 """What a manifest leaves out and an API server would have filled in."""
 
 import pytest
-from resources.manifests import GATEWAY, HTTP_ROUTE, NAMESPACE, SECRET, SERVICE, resource
+from resources.manifests import GATEWAY, HTTP_ROUTE, LISTENER_SET, NAMESPACE, SECRET, SERVICE, resource
 
 from fastroute.resources.defaults import with_defaults
 
@@ -82,10 +82,16 @@ def test_gateways():
     tls = f"{{frontend: {frontend}, backend: {{clientCertificateRef: {{name: a}}}}}}"
     more = f"  allowedListeners: {{}}\n  addresses: [{{}}]\n  tls: {tls}\n"
     spec = resource(GATEWAY + more).spec
-    assert spec.allowed_listeners == {"namespaces": {"from": "None"}}
+    assert spec.allowed_listeners.namespaces.from_ == "None"
     assert spec.addresses[0].type == "IPAddress"
     assert spec.tls["frontend"]["perPort"][0]["tls"]["validation"]["mode"] == "AllowValidOnly"
     assert spec.tls["backend"]["clientCertificateRef"] == {"name": "a", "group": "", "kind": "Secret"}
+
+
+def test_listener_sets():
+    spec = resource(LISTENER_SET).spec
+    assert (spec.parent_ref.group, spec.parent_ref.kind) == ("gateway.networking.k8s.io", "Gateway")
+    assert spec.listeners[0].allowed_routes.namespaces.from_ == "Same"
 
 
 def test_ports():
