@@ -1,0 +1,105 @@
+"""Account: how we reach an API server and as whom, read by the official client from a pod's service account or from a
+kubeconfig.
+
+Tokens are read again as the official client does it (a pod's every minute, those of exec plugins when they expire);
+whatever else is renewed on disk is found by `reload`, which a refusal (401) asks for. Nothing is ever written back
+into a user's kubeconfig.
+"""
+
+import os
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+import urllib3
+import yaml
+from kubernetes import config
+from kubernetes.client.configuration import Configuration
+from kubernetes.client.rest import RESTClientObject
+from urllib3.connection import HTTPConnection
+
+from fastroute.errors import SettingError
+
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")  # what a pod is given
+SERVICE_HOST = "KUBERNETES_SERVICE_HOST"  # is set in every pod
+CONNECTIONS = 64  # that are kept open for the next request
+SOCKET_OPTIONS = (  # a connection on which nobody answers is dead after 30 s
+    *HTTPConnection.default_socket_options,
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15),  # s of silence until the kernel asks
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),  # s between its questions
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000),  # ms that what we sent may stay unacknowledged
+)
+
+
+def in_pod() -> bool:
+    """Whether this process was started in a pod that may speak with its API server."""
+    return bool(os.environ.get(SERVICE_HOST)) and (SERVICE_ACCOUNT / "token").exists()
+
+
+class Account:
+    """The connections to one API server, and the header that says who we are. For any thread."""
+
+    def __init__(self, kubeconfig: Path | None = None, context: str | None = None) -> None:
+        """`kubeconfig` None: in a pod its service account, elsewhere the user's (KUBECONFIG, ~/.kube/config).
+
+        Raises SettingError when there is none, or it cannot be read.
+        """
+        self._kubeconfig, self._context = kubeconfig, context
+        self._lock = threading.Lock()  # exec plugins run once, however many requests wait for them
+        self._configuration, self.namespace = self._read()
+        self._pool = _pool(self._configuration)
+
+    @property
+    def host(self) -> str:
+        """ "https://10.96.0.1:443"."""
+        return str(self._configuration.host)
+
+    @property
+    def pool(self) -> urllib3.PoolManager:
+        return self._pool
+
+    def authorization(self) -> str | None:
+        """The Authorization header; None where certificates (or nobody) speak for us. May block (exec plugins)."""
+        with self._lock:
+            value = self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+        return value.strip() if value else None
+
+    def reload(self) -> None:
+        """Reads everything anew. Raises SettingError; then what there was stays."""
+        with self._lock:
+            self._configuration, self.namespace = self._read()
+            self._pool = _pool(self._configuration)
+
+    def _read(self) -> tuple[Configuration, str]:
+        """The official client's configuration, and the namespace that is ours."""
+        configuration = Configuration()
+        try:
+            if self._kubeconfig is None and self._context is None and in_pod():
+                config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
+                return configuration, (SERVICE_ACCOUNT / "namespace").read_text().strip() or "default"
+            file = str(self._kubeconfig) if self._kubeconfig else None
+            config.load_kube_config(file, self._context, configuration, persist_config=False)  # type: ignore[no-untyped-call]
+            contexts, current = config.list_kube_config_contexts(file)  # type: ignore[no-untyped-call]
+        except (config.ConfigException, OSError, yaml.YAMLError, ValueError, TypeError) as error:
+            raise SettingError(f"{self._told()}: {error}") from error
+        wanted = self._context or current.get("name")
+        chosen: dict[str, Any] = next((each for each in contexts if each.get("name") == wanted), {})
+        return configuration, chosen.get("context", {}).get("namespace") or "default"
+
+    def _told(self) -> str:
+        if self._kubeconfig is None and self._context is None:
+            return "--kubernetes needs a kubeconfig (--kubeconfig PATH) outside of a pod"
+        parts = [f"--kubeconfig {self._kubeconfig}"] if self._kubeconfig else []
+        return " ".join([*parts, *([f"--context {self._context}"] if self._context else [])])
+
+
+def _pool(configuration: Configuration) -> urllib3.PoolManager:
+    """With the official client's handling of certificates and proxies, and our patience with dead connections."""
+    configuration.connection_pool_maxsize = CONNECTIONS
+    configuration.socket_options = list(SOCKET_OPTIONS)
+    pool = RESTClientObject(configuration).pool_manager
+    assert isinstance(pool, urllib3.PoolManager)
+    return pool

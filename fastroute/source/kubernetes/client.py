@@ -1,0 +1,299 @@
+"""Client: requests to an API server and streams from it, for trio, in bytes.
+
+The official client's configuration, authentication and connections (account.py) over urllib3, which blocks: each
+request has a thread of `REQUESTS`, each stream one of its own, so that neither waits for the other. Whoever is
+cancelled goes on at once; its thread ends by itself, within its timeout, or because its socket is shut down.
+
+An answer other than 2xx is an ApiError; no answer is one with status 0. Nothing is tried again here but a read on a
+connection that the server had closed, and once anything with a token that was renewed.
+"""
+
+import contextlib
+import logging
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+import trio
+import urllib3
+from urllib3.exceptions import HTTPError, ProtocolError
+
+from fastroute import __version__
+from fastroute.errors import FastrouteError, SettingError
+from fastroute.source.kubernetes.account import Account
+
+REQUESTS = 16  # at a time
+CONNECT_TIMEOUT = 5.0  # s
+REQUEST_TIMEOUT = 10.0  # s
+SILENCE = 100.0  # s without a byte after which a stream is dead: bookmarks come every minute
+PIECE = 256 * 1024  # bytes, the most that one read of a stream gives
+AHEAD = 4 * 1024 * 1024  # bytes that a stream reads ahead of who takes its lines
+LONGEST_LINE = 16 * 1024 * 1024  # bytes; etcd takes 1.5 MiB
+JSON = "application/json"
+
+_log = logging.getLogger(__name__)
+
+
+class ApiError(FastrouteError):
+    """The API server refused, or was not reached (`status` 0). `reason` as in metav1.Status: Conflict, NotFound..."""
+
+    def __init__(self, status: int, reason: str, message: str, retry_after: float | None = None) -> None:
+        super().__init__(f"{status} {reason}: {message}" if status else message)
+        self.status, self.reason, self.message = status, reason, message
+        self.retry_after = retry_after  # s that the server asks us to wait
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """metav1.Status, as far as we read it."""
+
+    reason: str = ""
+    message: str = ""
+    code: int = 0
+
+
+class Client:
+    """One API server. `namespace` is our own."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._requests = trio.CapacityLimiter(REQUESTS)
+
+    @property
+    def host(self) -> str:
+        return self._account.host
+
+    @property
+    def namespace(self) -> str:
+        return self._account.namespace
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | Any = None,
+        *,
+        content_type: str = JSON,
+        accept: str = JSON,
+        query: Mapping[str, str] | None = None,
+        timeout: float = REQUEST_TIMEOUT,  # noqa: ASYNC109 (of the socket in its thread too)
+    ) -> bytes:
+        """The answer's body. `body`: bytes as they are, anything else as JSON; `timeout` in seconds, for all of it.
+
+        Raises ApiError.
+        """
+        content = body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
+        headers = {"Accept": accept} | ({"Content-Type": content_type} if content is not None else {})
+        request = _Request(method, path, dict(query or {}), headers, content, timeout)
+        with trio.move_on_after(timeout):
+            return await trio.to_thread.run_sync(self._answer, request, abandon_on_cancel=True, limiter=self._requests)
+        raise ApiError(0, "Timeout", f"{method} {self.host}{path}: no answer within {timeout:g} s")
+
+    @contextlib.contextmanager
+    def stream(self, path: str, query: Mapping[str, str], accept: str = JSON) -> Iterator["Stream"]:
+        """The lines of an answer that goes on. Leaving the context ends it. ApiErrors come out of `Stream.lines`."""
+        stream = Stream(trio.lowlevel.current_trio_token())
+        request = _Request("GET", path, dict(query), {"Accept": accept}, None, SILENCE)
+        trio.lowlevel.start_thread_soon(lambda: stream.pump(self, request), lambda _: None)
+        try:
+            yield stream
+        finally:
+            stream.close()
+
+    def _answer(self, request: "_Request") -> bytes:
+        """Blocks."""
+        with self.opened(request) as response:
+            try:
+                return response.read()
+            except HTTPError as error:
+                raise _unreached(self.host, request, error) from error
+
+    @contextlib.contextmanager
+    def opened(self, request: "_Request") -> Iterator[urllib3.BaseHTTPResponse]:
+        """The head of a 2xx answer, its body to be read. Blocks; raises ApiError."""
+        response = self._ask(request)
+        if response.status == 401 and self._renewed():
+            response.close()
+            response = self._ask(request)
+        try:
+            if not 200 <= response.status < 300:
+                raise _refused(response)
+            yield response
+        finally:
+            if response.closed:
+                response.release_conn()
+            else:
+                response.close()
+
+    def _ask(self, request: "_Request") -> urllib3.BaseHTTPResponse:
+        try:
+            return self._ask_once(request)
+        except ProtocolError as error:
+            if request.method != "GET":
+                raise _unreached(self.host, request, error) from error
+        except (HTTPError, OSError) as error:
+            raise _unreached(self.host, request, error) from error
+        try:  # a kept connection that was closed while nobody looked
+            return self._ask_once(request)
+        except (HTTPError, OSError) as error:
+            raise _unreached(self.host, request, error) from error
+
+    def _ask_once(self, request: "_Request") -> urllib3.BaseHTTPResponse:
+        headers = {**request.headers, "User-Agent": f"fastroute/{__version__}"}
+        try:
+            authorization = self._account.authorization()
+        except Exception as error:  # exec plugins and token files: whatever they raise
+            raise ApiError(0, "Unauthenticated", f"no token for {self.host}: {error}") from error
+        if authorization:
+            headers["Authorization"] = authorization
+        query = f"?{urlencode(request.query)}" if request.query else ""
+        return self._account.pool.request(
+            request.method,
+            f"{self.host}{request.path}{query}",
+            body=request.body,
+            headers=headers,
+            timeout=urllib3.Timeout(connect=min(CONNECT_TIMEOUT, request.timeout), read=request.timeout),
+            retries=False,
+            redirect=False,
+            preload_content=False,
+        )
+
+    def _renewed(self) -> bool:
+        """After a 401: whether there may be other credentials now."""
+        try:
+            self._account.reload()
+        except SettingError as error:
+            _log.warning("the API server refuses our credentials, and they cannot be read anew: %s", error)
+            return False
+        return True
+
+
+class Stream:
+    """Lines of a body as they come. A thread reads (`pump`), the task takes all that there is (`lines`)."""
+
+    def __init__(self, token: trio.lowlevel.TrioToken) -> None:
+        self._token = token
+        self._came = trio.Event()
+        self._lock = threading.Lock()  # holds _lines, _size, _ended, _error, _response
+        self._room = threading.Event()
+        self._room.set()
+        self._lines: list[bytes] = []
+        self._size = 0
+        self._ended = False
+        self._error: ApiError | None = None
+        self._response: urllib3.BaseHTTPResponse | None = None
+
+    async def lines(self) -> list[bytes]:
+        """All whole lines that came, at least one; none: the answer has ended. Raises ApiError."""
+        while True:
+            await self._came.wait()
+            self._came = trio.Event()
+            with self._lock:
+                lines, self._lines, self._size = self._lines, [], 0
+                ended, error = self._ended, self._error
+                self._room.set()
+            if ended:
+                self._came.set()
+            if lines or (ended and error is None):
+                return lines
+            if error is not None:
+                raise error
+
+    def close(self) -> None:
+        """No more of it: the thread, wherever it waits, ends."""
+        with self._lock:
+            self._ended, response = True, self._response
+            self._room.set()
+        if response is not None:
+            with contextlib.suppress(OSError, ValueError, RuntimeError):  # it may just have ended
+                response.shutdown()
+
+    def pump(self, client: Client, request: "_Request") -> None:
+        """Reads until the end. Runs in a thread."""
+        error: ApiError | None = None
+        try:
+            with client.opened(request) as response:
+                if self._begin(response):
+                    self._read(response)
+        except ApiError as refused:
+            error = refused
+        except (
+            HTTPError,
+            OSError,
+            ValueError,
+            AttributeError,
+        ) as broken:  # what a socket shut down under urllib3 gives
+            error = _unreached(client.host, request, broken)
+        with self._lock:
+            self._error = None if self._ended else error
+            self._ended = True
+        self._tell()
+
+    def _begin(self, response: urllib3.BaseHTTPResponse) -> bool:
+        with self._lock:
+            self._response = response
+            return not self._ended
+
+    def _read(self, response: urllib3.BaseHTTPResponse) -> None:
+        rest = bytearray()
+        while piece := response.read1(PIECE):
+            cut = piece.rfind(b"\n")
+            if cut < 0:
+                rest += piece
+                if len(rest) > LONGEST_LINE:
+                    raise ValueError(f"a line of more than {LONGEST_LINE} bytes")
+                continue
+            lines = (bytes(rest) + piece[:cut]).split(b"\n")
+            rest = bytearray(piece[cut + 1 :])
+            if not self._give(lines, len(piece)):
+                return
+
+    def _give(self, lines: list[bytes], size: int) -> bool:
+        """False: nobody wants more."""
+        self._room.wait()
+        with self._lock:
+            if self._ended:
+                return False
+            self._lines += lines
+            self._size += size
+            if self._size > AHEAD:
+                self._room.clear()
+        self._tell()
+        return True
+
+    def _tell(self) -> None:
+        with contextlib.suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(self._wake, idempotent=True)
+
+    def _wake(self) -> None:
+        self._came.set()
+
+
+class _Request(msgspec.Struct, frozen=True):
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: bytes | None
+    timeout: float  # s without a byte
+
+
+def _refused(response: urllib3.BaseHTTPResponse) -> ApiError:
+    """What the server said, as an error."""
+    try:
+        content = response.read()
+    except HTTPError:
+        content = b""
+    try:
+        status = msgspec.json.decode(content, type=Refusal)
+    except msgspec.DecodeError:
+        status = Refusal(message=content[:200].decode(errors="replace").strip())
+    after = response.headers.get("Retry-After", "")
+    reason = status.reason or response.reason or "Unknown"
+    return ApiError(response.status, reason, status.message or reason, float(after) if after.isdecimal() else None)
+
+
+def _unreached(host: str, request: _Request, error: Exception) -> ApiError:
+    cause = str(getattr(error, "reason", None) or error) or type(error).__name__
+    return ApiError(0, "Unreached", f"{request.method} {host}{request.path}: {cause}")
