@@ -6,11 +6,11 @@ A warning stands in no status. `fastroute check` shows them, and fails for them 
 from collections.abc import Callable, Iterator
 
 from fastroute.graph.backend import backend_id
+from fastroute.graph.filter_reference import filter_references
 from fastroute.graph.finding import Finding, warning
 from fastroute.graph.fix import allowed_routes
 from fastroute.graph.grant import Permit
 from fastroute.graph.hostname import common, covers, meet
-from fastroute.graph.httproute import filter_references
 from fastroute.graph.node import Graph, ListenerNode, ParentNode, Route, RouteNode
 from fastroute.graph.shadow import Place, find_shadows
 from fastroute.resources.gateway import (
@@ -107,7 +107,7 @@ def _references(resources: Resources) -> Iterator[tuple[str, Permit]]:
 def _refs(route: Route) -> Iterator[HTTPBackendRef | BackendObjectReference]:
     for rule in route.spec.rules:
         yield from rule.backend_refs
-        yield from (ref for _, ref in filter_references(rule, ""))
+        yield from (reference.ref for reference in filter_references(rule))
 
 
 # --- Gateways

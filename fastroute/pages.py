@@ -114,6 +114,8 @@ def _parts(told: Explanation) -> Iterator[tuple[str, str]]:
     yield from ((name, value) for name, value in parts if value is not None)
     if told.match is not None:
         yield "match", _match_text(told.match)
+    if told.retry is not None:
+        yield "retry", _retry_text(told.retry)
 
 
 def _match_text(match: dict[str, Any]) -> str:
@@ -123,6 +125,11 @@ def _match_text(match: dict[str, Any]) -> str:
     tests += [f"header {test['name']} {_equals(test)}" for test in match["headers"]]
     tests += [f"query {test['name']} {_equals(test)}" for test in match["queryParams"]]
     return f"{match['index']}: {', '.join(tests)}"
+
+
+def _retry_text(retry: dict[str, Any]) -> str:
+    codes = ", ".join(map(str, retry["codes"])) or "none"
+    return f"up to {retry['attempts']} more tries, first after {retry['backoff']}; codes: {codes}"
 
 
 def _equals(test: dict[str, Any]) -> str:

@@ -99,7 +99,15 @@ class Rewrite(msgspec.Struct, frozen=True, kw_only=True, tag="rewrite"):
     prefix: str | None = None
 
 
-Filter = HeaderModifier | Redirect | Rewrite
+class Mirror(msgspec.Struct, frozen=True, kw_only=True, tag="mirror"):
+    """A copy of `numerator` in `denominator` requests goes to one endpoint of `backend`; its answer is not read out."""
+
+    backend: str  # "ns/name:port"
+    numerator: int = 1
+    denominator: int = 1
+
+
+Filter = HeaderModifier | Redirect | Rewrite | Mirror
 
 
 class WeightedBackend(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,6 +118,14 @@ class WeightedBackend(msgspec.Struct, frozen=True, kw_only=True):
     status: int | None = None  # None: forward
     reason: str | None = None  # "reference_refused", "backend_not_found", ...: a name of ext/tables REASONS
     filters: tuple[Filter, ...] = ()
+
+
+class Retry(msgspec.Struct, frozen=True, kw_only=True):
+    """When a try that failed is followed by another one; ext/retry has the classes of failures."""
+
+    attempts: int  # tries after the first; 0: none
+    codes: tuple[int, ...] = ()  # answers of the backend that are not passed on while a try is left: 400 to 599
+    backoff_ms: int = 25  # the first pause; ext/retry says how they grow
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,6 +145,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     backends: tuple[WeightedBackend, ...] = ()
     request_timeout_ms: int = 0  # 0: none
     backend_timeout_ms: int = 0
+    retry: Retry | None = None  # None: only what no backend can have noticed is tried again
 
 
 class Endpoint(msgspec.Struct, frozen=True, order=True):

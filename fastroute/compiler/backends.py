@@ -3,7 +3,7 @@
 from fastroute.compiler.filters import filters_of
 from fastroute.graph.node import BackendRefNode, RuleNode
 from fastroute.resources.gateway import HTTPBackendRef, HTTPRouteRule
-from fastroute.snapshot import WeightedBackend
+from fastroute.snapshot import Filter, WeightedBackend
 
 REFUSED_STATUS = 500
 
@@ -19,13 +19,17 @@ REASONS = {
 def backends_of(rule: RuleNode, written: HTTPRouteRule) -> tuple[WeightedBackend, ...]:
     """One for each backendRef, in its order."""
     return tuple(
-        _weighted_backend(node, backend_ref)
-        for node, backend_ref in zip(rule.backend_refs, written.backend_refs, strict=True)
+        _weighted_backend(node, backend_ref, filters_of(backend_ref.filters, mirrors_at(rule, index)))
+        for index, (node, backend_ref) in enumerate(zip(rule.backend_refs, written.backend_refs, strict=True))
     )
 
 
-def _weighted_backend(node: BackendRefNode, written: HTTPBackendRef) -> WeightedBackend:
-    filters = filters_of(written.filters)
+def mirrors_at(rule: RuleNode, backend_ref: int | None) -> dict[int, str]:
+    """The backends that filters of one list mirror to, by the filter's index; `backend_ref` None: the rule's own."""
+    return {node.filter: node.id for node in rule.mirrors if node.backend_ref == backend_ref and node.resolved}
+
+
+def _weighted_backend(node: BackendRefNode, written: HTTPBackendRef, filters: tuple[Filter, ...]) -> WeightedBackend:
     if node.problem is None:
         return WeightedBackend(weight=node.weight, backend=node.id, filters=filters)
     return WeightedBackend(

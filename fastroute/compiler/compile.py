@@ -13,14 +13,15 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from fastroute.compiler.backends import backends_of
+from fastroute.compiler.backends import backends_of, mirrors_at
 from fastroute.compiler.endpoints import endpoints_of
 from fastroute.compiler.filters import filters_of
 from fastroute.compiler.matches import matches_of
+from fastroute.compiler.retry import retry_of
 from fastroute.graph.node import Attachment, BackendNode, GatewayNode, Graph, ListenerNode, RouteNode, RuleNode
 from fastroute.resources.duration import milliseconds
 from fastroute.resources.gateway import HTTPRoute, HTTPRouteTimeouts
-from fastroute.snapshot import Filter, Listener, Match, Rule, Snapshot, WeightedBackend
+from fastroute.snapshot import Filter, Listener, Match, Retry, Rule, Snapshot, WeightedBackend
 
 
 class AttachmentRules(NamedTuple):
@@ -155,6 +156,7 @@ class _Compilation:
                 backends=body.backends,
                 request_timeout_ms=body.request_timeout_ms,
                 backend_timeout_ms=body.backend_timeout_ms,
+                retry=body.retry,
             )
             for body in bodies
         )
@@ -172,6 +174,7 @@ class _Body(msgspec.Struct, frozen=True, kw_only=True):
     backends: tuple[WeightedBackend, ...]
     request_timeout_ms: int
     backend_timeout_ms: int
+    retry: Retry | None
 
 
 def _bodies(route: RouteNode) -> tuple[_Body, ...]:
@@ -188,8 +191,9 @@ def _body(route: HTTPRoute, node: RuleNode) -> _Body:
         index=node.index,
         name=written.name or str(node.index),
         matches=matches_of(route, node.index),
-        filters=filters_of(written.filters),
+        filters=filters_of(written.filters, mirrors_at(node, None)),
         backends=backends_of(node, written),
         request_timeout_ms=milliseconds(timeouts.request or "0s"),
         backend_timeout_ms=milliseconds(timeouts.backend_request or "0s"),
+        retry=retry_of(written.retry),
     )

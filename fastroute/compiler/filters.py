@@ -4,19 +4,48 @@ Only kinds that are served come here: a route with any other is not accepted (gr
 of messages, so it is made safe here once: RFC 9110 section 5.5 for field values, RFC 3986 section 3.3 for paths.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from fractions import Fraction
+from types import MappingProxyType
 from urllib.parse import quote
 
-from fastroute.resources.gateway import HTTPHeader, HTTPHeaderFilter, HTTPPathModifier, HTTPRouteFilter
-from fastroute.snapshot import Filter, HeaderModifier, HeaderValue, Redirect, Rewrite
+from fastroute.resources.gateway import (
+    HTTPHeader,
+    HTTPHeaderFilter,
+    HTTPPathModifier,
+    HTTPRequestMirrorFilter,
+    HTTPRouteFilter,
+)
+from fastroute.snapshot import Filter, HeaderModifier, HeaderValue, Mirror, Redirect, Rewrite
 
 _PATH_CHARACTERS = "/%:@!$&'()*+,;=-._~"  # RFC 3986 `pchar`, "/" and what is escaped already
 _CONTROLS = dict.fromkeys([*range(9), *range(10, 32), 127], " ")  # all but a tab
 
+_NO_MIRRORS: Mapping[int, str] = MappingProxyType({})
 
-def filters_of(filters: Iterable[HTTPRouteFilter]) -> tuple[Filter, ...]:
-    """KeyError for a type that is not served: the graph should have refused its route."""
-    return tuple(_TRANSLATE[written.type](written) for written in filters)
+
+def filters_of(filters: Iterable[HTTPRouteFilter], mirrors: Mapping[int, str] = _NO_MIRRORS) -> tuple[Filter, ...]:
+    """`mirrors`: the backends of RequestMirror filters, by index; one that is not there is refused, and left out.
+
+    KeyError for a type that is not served: the graph should have refused its route.
+    """
+    made = []
+    for index, written in enumerate(filters):
+        if written.request_mirror is None:
+            made.append(_TRANSLATE[written.type](written))
+        elif index in mirrors and (mirror := _mirror(mirrors[index], written.request_mirror)):
+            made.append(mirror)
+    return tuple(made)
+
+
+def _mirror(backend: str, written: HTTPRequestMirrorFilter) -> Mirror | None:
+    """All requests unless a percentage or a fraction is given; None: none."""
+    share = Fraction(1)
+    if written.percent is not None:
+        share = Fraction(written.percent, 100)
+    elif written.fraction is not None:
+        share = Fraction(written.fraction.numerator, written.fraction.denominator)
+    return Mirror(backend=backend, numerator=share.numerator, denominator=share.denominator) if share else None
 
 
 def _request_header_modifier(written: HTTPRouteFilter) -> Filter:

@@ -15,7 +15,7 @@ from fastroute.explain.filtering import Redirected, filter_request
 from fastroute.explain.matching import Found
 from fastroute.explain.request import Request
 from fastroute.explain.share import Share, covered, shares_of
-from fastroute.explain.shown import filters_shown, match_shown
+from fastroute.explain.shown import filters_shown, match_shown, retry_shown
 from fastroute.graph.node import Graph
 from fastroute.snapshot import Listener, Snapshot
 
@@ -33,6 +33,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     match: dict[str, Any] | None = None
     backends: tuple[Share, ...] | None = None
     filters: tuple[dict[str, Any], ...] | None = None
+    retry: dict[str, Any] | None = None
     considered: tuple[Considered, ...] = ()
 
 
@@ -81,6 +82,7 @@ def _taken(snapshot: Snapshot, graph: Graph, listener: Listener, found: Found, r
         match=match_shown(found),
         backends=shares,
         filters=tuple(filters_shown(rule.filters, request, covered(found), port)),
+        retry=retry_shown(rule.retry),
     )
 
 

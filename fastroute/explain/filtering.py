@@ -29,7 +29,7 @@ def filter_request(filters: Iterable[Filter], request: Request, prefix: int, por
             return Redirected(step.status, location(step, request, prefix, port))
         if isinstance(step, Rewrite):
             request = rewritten(step, request, prefix)
-        elif step.direction == "request":
+        elif isinstance(step, HeaderModifier) and step.direction == "request":
             request = _modified_request(step, request)
     return request
 

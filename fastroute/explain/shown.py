@@ -8,7 +8,7 @@ import msgspec
 from fastroute.explain.filtering import Redirected, filter_request
 from fastroute.explain.matching import Found
 from fastroute.explain.request import Request
-from fastroute.snapshot import Endpoint, Filter, HeaderModifier
+from fastroute.snapshot import Endpoint, Filter, HeaderModifier, Mirror, Retry
 
 
 def endpoint_shown(endpoint: Endpoint) -> str:
@@ -28,6 +28,13 @@ def match_shown(found: Found) -> dict[str, Any]:
     }
 
 
+def retry_shown(retry: Retry | None) -> dict[str, Any] | None:
+    """`backoff`: the first pause."""
+    if retry is None:
+        return None
+    return {"attempts": retry.attempts, "codes": list(retry.codes), "backoff": f"{retry.backoff_ms}ms"}
+
+
 def filters_shown(filters: Iterable[Filter], request: Request, prefix: int, port: int) -> Iterator[dict[str, Any]]:
     """Each filter and what it does to this very request, as the ones before it left it."""
     for step in filters:
@@ -37,6 +44,8 @@ def filters_shown(filters: Iterable[Filter], request: Request, prefix: int, port
             return
         if isinstance(step, HeaderModifier):
             yield _modifier_shown(step)
+        elif isinstance(step, Mirror):
+            yield {"type": "RequestMirror", "backend": step.backend, "share": f"{step.numerator}/{step.denominator}"}
         else:
             path = None if after.path == request.path else after.path
             yield {"type": "URLRewrite", "hostname": step.hostname, "path": path}

@@ -264,9 +264,8 @@ def _build_slices(resources: Resources, last: Memo, touched: Touched) -> Slices:
 def _backend_ids(unit: Unit | None) -> Iterator[str]:
     if unit and unit.node:
         for rule in unit.node.rules:
-            for ref in rule.backend_refs:
-                if ref.resolved:
-                    yield ref.id
+            yield from (ref.id for ref in rule.backend_refs if ref.resolved)
+            yield from (mirror.id for mirror in rule.mirrors if mirror.resolved)
 
 
 def _count_users(last: Memo, made: Mapping[RouteId, Unit | None]) -> Mapping[str, int]:

@@ -2,7 +2,8 @@
 
 from fastroute.graph import conditions
 from fastroute.graph.backend import Targets
-from fastroute.graph.httproute import build_rule, filter_reference_problems
+from fastroute.graph.filter_reference import judge_filters
+from fastroute.graph.httproute import build_rule
 from fastroute.graph.node import Problem, RouteNode
 from fastroute.resources.gateway import GRPCRoute
 
@@ -18,7 +19,8 @@ def build_grpc_route(source: GRPCRoute, targets: Targets) -> RouteNode:
         conditions.unsupported_value("GRPCRoutes are not served yet.", "kind", "Use an HTTPRoute, or wait.")
     ]
     for index, rule in enumerate(source.spec.rules):
-        problems += filter_reference_problems(KIND, namespace, rule, f"spec.rules[{index}]", targets)
+        judged = judge_filters(KIND, namespace, rule, f"spec.rules[{index}]", targets)
+        problems += [problem for _, problem in judged if problem is not None]
     for node in rules:
         problems += [ref.problem for ref in node.backend_refs if ref.problem is not None]
     return RouteNode(kind=KIND, source=source, rules=rules, problems=tuple(problems))

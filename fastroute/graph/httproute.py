@@ -10,14 +10,13 @@ from typing import Any
 import msgspec
 
 from fastroute.graph import conditions
-from fastroute.graph.backend import Targets, find_problem, resolve_backend_ref
+from fastroute.graph.backend import Targets, resolve_backend_ref
+from fastroute.graph.filter_reference import judge_filters, mirrors_of
 from fastroute.graph.header import header_problems
 from fastroute.graph.node import Problem, RouteNode, RuleNode
 from fastroute.graph.path import path_error
 from fastroute.graph.regex import regex_error
 from fastroute.resources.gateway import (
-    BackendObjectReference,
-    GRPCRouteRule,
     HTTPBackendRef,
     HTTPRoute,
     HTTPRouteFilter,
@@ -39,8 +38,10 @@ def build_http_route(source: HTTPRoute, targets: Targets) -> RouteNode:
     for index, rule in enumerate(source.spec.rules):
         field = f"spec.rules[{index}]"
         problems += _rule_problems(rule, field)
-        problems += filter_reference_problems(KIND, source.metadata.namespace, rule, field, targets)
-        rules.append(build_rule(KIND, source.metadata.namespace, rule.backend_refs, index, targets))
+        judged = judge_filters(KIND, source.metadata.namespace, rule, field, targets)
+        problems += [problem for _, problem in judged if problem is not None]
+        node = build_rule(KIND, source.metadata.namespace, rule.backend_refs, index, targets)
+        rules.append(msgspec.structs.replace(node, mirrors=mirrors_of(source.metadata.namespace, judged)))
     for node in rules:
         problems += [ref.problem for ref in node.backend_refs if ref.problem is not None]
     return RouteNode(kind=KIND, source=source, rules=tuple(rules), problems=tuple(problems))
@@ -50,29 +51,6 @@ def build_rule(kind: str, namespace: str, refs: tuple[HTTPBackendRef, ...], inde
     field = f"spec.rules[{index}].backendRefs"
     nodes = [resolve_backend_ref(kind, namespace, ref, f"{field}[{i}]", targets) for i, ref in enumerate(refs)]
     return RuleNode(index=index, backend_refs=tuple(nodes))
-
-
-def filter_reference_problems(
-    kind: str, namespace: str, rule: HTTPRouteRule | GRPCRouteRule, field: str, targets: Targets
-) -> Iterator[Problem]:
-    """References of filters are judged like any other, although these filters are not served yet."""
-    for where, ref in filter_references(rule, field):
-        if problem := find_problem(kind, namespace, ref, where, targets):
-            yield problem
-
-
-def filter_references(rule: HTTPRouteRule | GRPCRouteRule, field: str) -> Iterator[tuple[str, BackendObjectReference]]:
-    """What the filters of a rule and of its backendRefs refer to, each with its place."""
-    lists = [(field, rule.filters)]
-    lists += [(f"{field}.backendRefs[{index}]", ref.filters) for index, ref in enumerate(rule.backend_refs)]
-    for place, filters in lists:
-        for index, filter_ in enumerate(filters):
-            where = f"{place}.filters[{index}]"
-            if filter_.request_mirror is not None:
-                yield f"{where}.requestMirror.backendRef", filter_.request_mirror.backend_ref
-            if filter_.external_auth is not None:
-                ref = msgspec.convert(filter_.external_auth["backendRef"], BackendObjectReference)
-                yield f"{where}.externalAuth.backendRef", ref
 
 
 def _unserved_spec(use_default_gateways: str | None) -> Iterator[Problem]:

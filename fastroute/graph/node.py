@@ -54,9 +54,23 @@ class BackendRefNode(msgspec.Struct, frozen=True, kw_only=True):
         return self.problem is None
 
 
+class MirrorNode(msgspec.Struct, frozen=True, kw_only=True):
+    """The backendRef of a RequestMirror filter, resolved or refused. Refused, nothing is mirrored there."""
+
+    backend_ref: int | None  # index of the backendRef whose filter it is; None: the rule's own
+    filter: int  # index in that list of filters
+    id: str  # as of a BackendRefNode
+    problem: Problem | None = None
+
+    @property
+    def resolved(self) -> bool:
+        return self.problem is None
+
+
 class RuleNode(msgspec.Struct, frozen=True, kw_only=True):
     index: int
     backend_refs: tuple[BackendRefNode, ...]  # one for each of the rule's backendRefs, in their order
+    mirrors: tuple[MirrorNode, ...] = ()  # one for each RequestMirror filter of the rule and its backendRefs
 
 
 class RouteNode(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,5 +151,5 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     gateways: Mapping[Key, GatewayNode]
     routes: Mapping[RouteId, RouteNode]  # those with a parent of ours, or with a status that still says so
     parents: Mapping[RouteId, tuple[ParentNode, ...]]  # the same keys as `routes`
-    backends: Mapping[str, BackendNode]  # by id: all that the routes' resolved backendRefs name
+    backends: Mapping[str, BackendNode]  # by id: all that the routes' resolved backendRefs and mirrors name
     memo: Any = None  # build.py's own: what the next build starts from

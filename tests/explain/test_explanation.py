@@ -109,6 +109,7 @@ def test_the_whole_shape() -> None:
             },
         ],
         "filters": [],
+        "retry": None,
         "considered": [],
     }
 

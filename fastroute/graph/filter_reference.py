@@ -1,0 +1,69 @@
+"""What filters refer to: backends, judged like those of backendRefs, by the same grants.
+
+A mirror whose reference is refused or leads nowhere is left out, and the route says so (ResolvedRefs); the request
+itself is served as if the filter were not there.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from fastroute.graph.backend import Targets, backend_id, find_problem
+from fastroute.graph.node import MirrorNode, Problem
+from fastroute.resources.gateway import BackendObjectReference, GRPCRouteRule, HTTPRouteRule
+
+MIRROR = "requestMirror"
+EXTERNAL_AUTH = "externalAuth"
+
+
+class FilterReference(NamedTuple):
+    """One filter's reference to a backend."""
+
+    backend_ref: int | None  # index of the backendRef whose filter it is; None: the rule's own
+    filter: int  # index in that list of filters
+    part: str  # of the filter: MIRROR or EXTERNAL_AUTH
+    ref: BackendObjectReference
+
+    def place(self, rule: str) -> str:
+        """Where it stands, in the rule at `rule`."""
+        holder = rule if self.backend_ref is None else f"{rule}.backendRefs[{self.backend_ref}]"
+        return f"{holder}.filters[{self.filter}].{self.part}.backendRef"
+
+
+Judged = tuple[FilterReference, Problem | None]
+
+
+def filter_references(rule: HTTPRouteRule | GRPCRouteRule) -> Iterator[FilterReference]:
+    """Those of the rule's own filters, then those of its backendRefs'."""
+    lists = [(None, rule.filters), *((index, ref.filters) for index, ref in enumerate(rule.backend_refs))]
+    for backend_ref, filters in lists:
+        for index, filter_ in enumerate(filters):
+            if filter_.request_mirror is not None:
+                yield FilterReference(backend_ref, index, MIRROR, filter_.request_mirror.backend_ref)
+            if filter_.external_auth is not None:
+                ref = msgspec.convert(filter_.external_auth["backendRef"], BackendObjectReference)
+                yield FilterReference(backend_ref, index, EXTERNAL_AUTH, ref)
+
+
+def judge_filters(
+    kind: str, namespace: str, rule: HTTPRouteRule | GRPCRouteRule, field: str, targets: Targets
+) -> tuple[Judged, ...]:
+    """`kind`, `namespace`: of the route; `field`: the rule's place in it. Filters not served are judged too."""
+    return tuple(
+        (reference, find_problem(kind, namespace, reference.ref, reference.place(field), targets))
+        for reference in filter_references(rule)
+    )
+
+
+def mirrors_of(namespace: str, judged: Iterable[Judged]) -> tuple[MirrorNode, ...]:
+    return tuple(
+        MirrorNode(
+            backend_ref=reference.backend_ref,
+            filter=reference.filter,
+            id=backend_id(namespace, reference.ref),
+            problem=problem,
+        )
+        for reference, problem in judged
+        if reference.part == MIRROR
+    )
