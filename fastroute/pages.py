@@ -7,6 +7,8 @@ then warnings. An explanation: the decision, its filters and shares, then why th
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import msgspec
+
 from fastroute.check import Report, Said
 from fastroute.explain.considered import Considered
 from fastroute.explain.explanation import Explanation
@@ -114,7 +116,7 @@ def _parts(told: Explanation) -> Iterator[tuple[str, str]]:
     yield from ((name, value) for name, value in parts if value is not None)
     if told.match is not None:
         yield "match", _match_text(told.match)
-    if told.retry is not None:
+    if not isinstance(told.retry, msgspec.UnsetType):
         yield "retry", _retry_text(told.retry)
 
 

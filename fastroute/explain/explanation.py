@@ -33,8 +33,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     match: dict[str, Any] | None = None
     backends: tuple[Share, ...] | None = None
     filters: tuple[dict[str, Any], ...] | None = None
-    retry: dict[str, Any] | None = None
     considered: tuple[Considered, ...] = ()
+    retry: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET  # only of a rule that has such a stanza
 
 
 def explain(
@@ -82,7 +82,7 @@ def _taken(snapshot: Snapshot, graph: Graph, listener: Listener, found: Found, r
         match=match_shown(found),
         backends=shares,
         filters=tuple(filters_shown(rule.filters, request, covered(found), port)),
-        retry=retry_shown(rule.retry),
+        retry=msgspec.UNSET if rule.retry is None else retry_shown(rule.retry),
     )
 
 

@@ -28,10 +28,8 @@ def match_shown(found: Found) -> dict[str, Any]:
     }
 
 
-def retry_shown(retry: Retry | None) -> dict[str, Any] | None:
+def retry_shown(retry: Retry) -> dict[str, Any]:
     """`backoff`: the first pause."""
-    if retry is None:
-        return None
     return {"attempts": retry.attempts, "codes": list(retry.codes), "backoff": f"{retry.backoff_ms}ms"}
 
 

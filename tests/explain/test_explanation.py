@@ -109,7 +109,6 @@ def test_the_whole_shape() -> None:
             },
         ],
         "filters": [],
-        "retry": None,
         "considered": [],
     }
 
