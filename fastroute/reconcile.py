@@ -20,13 +20,12 @@ from fastroute.compiler.compile import NOTHING, Compiled, compile_snapshot
 from fastroute.graph.build import build_graph, forgotten
 from fastroute.graph.node import Graph, Problem
 from fastroute.metrics import Metrics
-from fastroute.resources.status_patch import StatusPatch
 from fastroute.resources.world import Resources
 from fastroute.settings import GraphSettings
 from fastroute.snapshot import Outcome, Snapshot
 from fastroute.source.problemlog import ProblemLog
 from fastroute.source.store import Store
-from fastroute.status import ObjectId, Statuses, build_statuses
+from fastroute.status import Statuses, build_statuses
 
 MANY = 256  # rules made in one pass, after which the collector is told to leave alone what there is
 
@@ -58,8 +57,8 @@ class DataPlane(Protocol):
 
 
 class StatusWriter(Protocol):
-    def post(self, patches: Mapping[ObjectId, StatusPatch]) -> None:
-        """Takes the status of every object of ours, by (kind, key); writes those that changed, in its own time."""
+    def post(self, statuses: Statuses) -> None:
+        """Takes the status of every object of ours; writes those that changed, in its own time."""
 
 
 class Changes:
@@ -144,7 +143,7 @@ def show(made: Pass, outcome: Outcome, writer: StatusWriter) -> Pass:
     is that changed, or was not before."""
     assert made.graph is not None
     statuses = build_statuses(made.graph, outcome, made.statuses)
-    writer.post(statuses.patches)
+    writer.post(statuses)
     return made._replace(outcome=outcome, statuses=statuses)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from fastroute.graph.entries import full_conditions, named_parents
 from fastroute.resources.meta import Key
 from fastroute.resources.status_patch import StatusPatch
+from fastroute.status import Statuses
 
 AT_MOST = 100  # lines at a time
 
@@ -33,8 +34,9 @@ class StatusLog:
         """The statuses last posted, by (kind, key)."""
         return self._patches
 
-    def post(self, patches: Patches) -> None:
-        before, self._patches = self._patches, patches
+    def post(self, statuses: Statuses) -> None:
+        before, patches = self._patches, statuses.patches
+        self._patches = patches
         changed = [id_ for id_, patch in patches.items() if before.get(id_) is not patch]
         anew = [id_ for id_ in changed if before.get(id_) != patches[id_]]
         turns = [turn for id_ in anew for turn in _turns(f"{id_[0]} {id_[1]}", before.get(id_), patches[id_])]

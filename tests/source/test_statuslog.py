@@ -2,9 +2,11 @@
 
 import logging
 
+from fastroute.graph.build import NOTHING
 from fastroute.resources.meta import Key
 from fastroute.resources.status_patch import StatusPatch
 from fastroute.source.statuslog import StatusLog
+from fastroute.status import Statuses
 
 GW = ("Gateway", Key("infra", "web"))
 ROUTE = ("HTTPRoute", Key("infra", "r"))
@@ -12,6 +14,10 @@ ROUTE = ("HTTPRoute", Key("infra", "r"))
 
 def patch(id_, **status):
     return {id_: StatusPatch(kind=id_[0], key=id_[1], generation=1, status=status)}
+
+
+def stated(patches):
+    return Statuses(patches=patches, graph=NOTHING, outcome=None)
 
 
 def accepted(status, reason="Accepted", message="m"):
@@ -26,11 +32,11 @@ def test_what_turns_is_logged_and_what_begins_well_is_not(caplog):
     caplog.set_level(logging.INFO)
     written = []
     log = StatusLog(written.append)
-    log.post(patch(GW, conditions=[accepted("True")]))
+    log.post(stated(patch(GW, conditions=[accepted("True")])))
     assert caplog.messages == []
-    log.post(patch(GW, conditions=[accepted("True")]))
-    log.post(patch(GW, conditions=[accepted("False", "Invalid")], listeners=[{"name": "h", "conditions": []}]))
-    log.post(patch(GW, conditions=[accepted("True")]))
+    log.post(stated(patch(GW, conditions=[accepted("True")])))
+    log.post(stated(patch(GW, conditions=[accepted("False", "Invalid")], listeners=[{"name": "h", "conditions": []}])))
+    log.post(stated(patch(GW, conditions=[accepted("True")])))
     assert caplog.messages == [
         "Gateway infra/web: Accepted=False/Invalid: m",
         "Gateway infra/web: Accepted=True/Accepted: m",
@@ -41,7 +47,7 @@ def test_what_turns_is_logged_and_what_begins_well_is_not(caplog):
 
 def test_parents_are_named_with_what_they_narrow_down_to(caplog):
     log = StatusLog(lambda count: None)
-    log.post(patch(ROUTE, parents=at(accepted("False", "NoMatchingParent"), sectionName="h", port=80)))
+    log.post(stated(patch(ROUTE, parents=at(accepted("False", "NoMatchingParent"), sectionName="h", port=80))))
     assert caplog.messages == [
         "HTTPRoute infra/r at Gateway web sectionName h port 80: Accepted=False/NoMatchingParent: m"
     ]
@@ -54,7 +60,9 @@ def test_what_others_wrote_badly_is_not_there(caplog):
         *at(namespace={}),
         *at({"type": "Accepted"}, 7),
     ]
-    StatusLog(lambda count: None).post(patch(ROUTE, parents=[*spoilt, *at(accepted("False", "NotAllowedByListeners"))]))
+    StatusLog(lambda count: None).post(
+        stated(patch(ROUTE, parents=[*spoilt, *at(accepted("False", "NotAllowedByListeners"))]))
+    )
     assert caplog.messages == ["HTTPRoute infra/r at Gateway web: Accepted=False/NotAllowedByListeners: m"]
 
 
@@ -62,6 +70,6 @@ def test_many_turns_are_counted(caplog):
     patches = {}
     for number in range(150):
         patches |= patch(("HTTPRoute", Key("a", f"r{number}")), parents=at(accepted("False")))
-    StatusLog(lambda count: None).post(patches)
+    StatusLog(lambda count: None).post(stated(patches))
     assert len(caplog.messages) == 101
     assert caplog.messages[-1] == "50 more conditions turned"
