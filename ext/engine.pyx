@@ -32,7 +32,7 @@ from fastroute.ext.head cimport head_room
 from fastroute.ext.listener cimport listener_leave, listener_open
 from fastroute.ext.reactor cimport SCRATCH, Reactor, read_clock, read_wall_clock, set_deadline
 from fastroute.ext.tables cimport Tables, Upstreams
-from fastroute.ext.turn cimport ring, turn
+from fastroute.ext.turn cimport hurry, ring, turn
 from fastroute.ext.upstream cimport upstream_close
 
 cdef extern from "<sys/timerfd.h>" nogil:
@@ -126,6 +126,11 @@ cdef class Engine:
             raise MemoryError
         heeded.side = SIDE_HEEDED
         add_readable(self.r, heeded, fd)
+
+    def hurry(self):
+        """The turns of the next moment wait for no traffic: trio has something to do. What `heed` does when nobody has
+        read the descriptor yet; whoever reads it first says so with this."""
+        hurry(self.r)
 
     def wake(self):
         """Makes `fileno` readable: after Upstreams.update, so that what led to endpoints that left is closed."""

@@ -16,7 +16,9 @@ cdef struct Turns:
     uint64_t made               # turns so far
     uint64_t worst              # microseconds of the longest
 
-# Handles what is ready, about 3.5 ms at most. True: work is left that no descriptor announces.
+# Handles what is ready, about 3 ms at most. True: work is left that no descriptor announces.
 cdef bint turn(Reactor r, Turns *turns) noexcept nogil
+# No turn of the next moment waits for traffic: trio has something to do.
+cdef void hurry(Reactor r) noexcept nogil
 # Has the engine's descriptor become readable at `when` (milliseconds, not 0), or at once if that is past.
 cdef void ring(Reactor r, uint64_t when) noexcept nogil

@@ -18,6 +18,7 @@ from typing import Any, Generic, TypeVar, get_args
 
 import msgspec
 
+from fastroute.difference import changed_keys, same_keys
 from fastroute.settings import Limits
 from fastroute.snapshot import Certificate, Endpoint, Listener, Rule, Snapshot
 
@@ -236,16 +237,13 @@ def difference(
 
 
 def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    if old is new:
-        return []
-    before = old.get
-    # `is` decides for almost all; `!=` only looks at those that were made anew
-    anew = [(key, value, then) for key, value in new.items() if (then := before(key)) is not value]
-    return [(key, value) for key, value, then in anew if then is None or then != value]
+    """What is new, or another than before, in the order of `new`."""
+    keys = changed_keys(old, new)  # `is` decides for almost all; `!=` only looks at those that were made anew
+    return [(key, new[key]) for key in sorted(keys) if key in new and (key not in old or old[key] != new[key])]
 
 
 def _gone(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    if old is new:
+    if old is new or same_keys(old, new):
         return []
     return [key for key in old if key not in new]
 

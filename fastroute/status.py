@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from fastroute.difference import changed_keys, replaced
 from fastroute.graph.address import is_wildcard
 from fastroute.graph.conditions import ACCEPTED, CONFLICTED, PROGRAMMED, RESOLVED_REFS
 from fastroute.graph.entries import entries
@@ -43,6 +44,7 @@ class Statuses(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The status every object of ours should have, and what it was made from."""
 
     patches: Mapping[ObjectId, StatusPatch]
+    routes: Mapping[ObjectId, StatusPatch]  # those of `patches` that are routes'
     graph: Graph
     outcome: Outcome | None
 
@@ -55,15 +57,15 @@ def build_statuses(
     """`outcome`: of `graph`'s snapshot; None: none came yet. While it is not complete, only what `previous` said of
     Gateways that did not change since stays Programmed; otherwise `previous` only saves work."""
     last = previous if previous is not None and previous.graph.controller_name == graph.controller_name else None
-    patches: dict[ObjectId, StatusPatch] = {}
     known: Mapping[ObjectId, StatusPatch] = last.patches if last else {}
+    routes = _route_patches(graph, last, known)
+    patches: dict[ObjectId, StatusPatch] = {}
     for key, gateway_class in graph.classes.items():
         if not gateway_class.implied:
             id_ = ("GatewayClass", key)
             patches[id_] = _kept(known.get(id_), gateway_class_status(gateway_class))
     _add_gateways(patches, graph, outcome, last)
-    _add_routes(patches, graph, last)
-    return Statuses(patches=patches, graph=graph, outcome=outcome)
+    return Statuses(patches={**patches, **routes}, routes=routes, graph=graph, outcome=outcome)
 
 
 def _add_gateways(
@@ -86,16 +88,20 @@ def _says_the_same(old: Outcome | None, new: Outcome | None) -> bool:
     return (old.complete, old.listeners) == (new.complete, new.listeners)
 
 
-def _add_routes(patches: dict[ObjectId, StatusPatch], graph: Graph, last: Statuses | None) -> None:
+def _route_patches(
+    graph: Graph, last: Statuses | None, known: Mapping[ObjectId, StatusPatch]
+) -> Mapping[ObjectId, StatusPatch]:
     """Routes are many: those whose nodes are the very same ones are not looked into."""
-    nodes = last.graph.routes if last else {}
-    parents = last.graph.parents if last else {}
-    known: Mapping[ObjectId, StatusPatch] = last.patches if last else {}
-    for id_, node in graph.routes.items():
-        if nodes.get(id_) is node and parents[id_] is graph.parents[id_]:
-            patches[id_] = known[id_]
-        else:
-            patches[id_] = _kept(known.get(id_), route_status(node, graph.parents[id_], graph.controller_name))
+    before = last.graph if last else None
+    stale = changed_keys(before.routes if before else {}, graph.routes)
+    stale |= changed_keys(before.parents if before else {}, graph.parents)
+
+    def patch(id_: ObjectId) -> StatusPatch | None:
+        if id_ not in graph.routes:
+            return None
+        return _kept(known.get(id_), route_status(graph.routes[id_], graph.parents[id_], graph.controller_name))
+
+    return replaced(last.routes if last else {}, {id_: patch(id_) for id_ in stale})
 
 
 def _unchanged(gateway: GatewayNode, before: Graph) -> bool:

@@ -7,7 +7,8 @@ in one Attachment at most.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from itertools import chain
+from itertools import chain, compress
+from operator import is_not
 from typing import NamedTuple
 
 import msgspec
@@ -18,6 +19,7 @@ from fastroute.compiler.endpoints import endpoints_of
 from fastroute.compiler.filters import filters_of
 from fastroute.compiler.matches import matches_of
 from fastroute.compiler.retry import retry_of
+from fastroute.difference import FEW
 from fastroute.graph.node import Attachment, BackendNode, GatewayNode, Graph, ListenerNode, RouteNode, RuleNode
 from fastroute.resources.duration import milliseconds
 from fastroute.resources.gateway import HTTPRoute, HTTPRouteTimeouts
@@ -114,6 +116,27 @@ def _replaced(
     return merged if made.keys() <= rules.keys() else dict(sorted(merged.items()))
 
 
+def _exchanged(
+    old: tuple[Attachment, ...], new: tuple[Attachment, ...]
+) -> tuple[Collection[Attachment], Collection[Attachment]]:
+    """Those of `old` that left, and those that came. One route among thousands that changed is found fast."""
+    if len(old) == len(new):
+        differs = tuple(map(is_not, old, new))
+        if sum(differs) <= FEW:
+            return _others(compress(old, differs), compress(new, differs))
+    return _others(old, new)
+
+
+def _others(
+    old: Iterable[Attachment], new: Iterable[Attachment]
+) -> tuple[Collection[Attachment], Collection[Attachment]]:
+    left, came = {id(one): one for one in old}, {id(one): one for one in new}
+    both = left.keys() & came.keys()
+    for key in both:
+        del left[key], came[key]
+    return left.values(), came.values()
+
+
 class _Compilation:
     """One pass: what was made before, and the bodies of routes that meet several listeners."""
 
@@ -126,14 +149,12 @@ class _Compilation:
         before = self._before.get(listener.id, _NO_RULES)
         if before.node is node and before.listener == listener:
             return before
-        met = {id(attachment): attachment for attachment in node.attachments}
-        gone = [before.attachments[key] for key in before.attachments.keys() - met.keys()]
-        anew = {
-            key: AttachmentRules(met[key], self._rules(listener, met[key]))
-            for key in met.keys() - before.attachments.keys()
-        }
-        attachments = {key: made for key, made in before.attachments.items() if key in met} | anew
-        return ListenerRules(node, listener, attachments, _replaced(before.rules, gone, anew.values()))
+        left, came = _exchanged(before.node.attachments if before.node else (), node.attachments)
+        attachments = dict(before.attachments)
+        gone = [attachments.pop(id(attachment)) for attachment in left]
+        anew = [AttachmentRules(attachment, self._rules(listener, attachment)) for attachment in came]
+        attachments |= {id(made.attachment): made for made in anew}
+        return ListenerRules(node, listener, attachments, _replaced(before.rules, gone, anew))
 
     def _rules(self, listener: Listener, attachment: Attachment) -> tuple[Rule, ...]:
         route = attachment.route

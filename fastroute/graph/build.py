@@ -14,9 +14,10 @@ from typing import Any
 
 import msgspec
 
+from fastroute.difference import changed_keys, replaced
 from fastroute.graph.address import named_service, reached_at
 from fastroute.graph.backend import Slices, Targets, build_backend, index_slices, move_slices, slice_owner, tcp_port
-from fastroute.graph.change import Touched, changed_keys, find_touched, kept, kept_all, replaced
+from fastroute.graph.change import Touched, find_touched, kept, kept_all
 from fastroute.graph.entries import entries
 from fastroute.graph.gateway import build_gateways
 from fastroute.graph.gatewayclass import build_classes

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from fastroute.difference import changed_keys
 from fastroute.graph.entries import full_conditions, named_parents
 from fastroute.resources.meta import Key
 from fastroute.resources.status_patch import StatusPatch
@@ -37,8 +38,8 @@ class StatusLog:
     def post(self, statuses: Statuses) -> None:
         before, patches = self._patches, statuses.patches
         self._patches = patches
-        changed = [id_ for id_, patch in patches.items() if before.get(id_) is not patch]
-        anew = [id_ for id_ in changed if before.get(id_) != patches[id_]]
+        changed = changed_keys(before, patches)
+        anew = sorted(id_ for id_ in changed if id_ in patches and before.get(id_) != patches[id_])
         turns = [turn for id_ in anew for turn in _turns(f"{id_[0]} {id_[1]}", before.get(id_), patches[id_])]
         for level, text in turns[:AT_MOST]:
             _log.log(level, "%s", text)

@@ -44,16 +44,22 @@ class Place(NamedTuple):
 
 
 class Slices:
-    """Says when a piece of background work has to step aside for traffic."""
+    """Says when a piece of background work has to step aside for traffic: for what is ready, not for what may come."""
 
-    def __init__(self) -> None:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
         self._until = 0.0
 
     async def step_aside(self) -> None:
         """Returns at once while the slice lasts; else lets everything else run, and begins the next slice."""
         if time.monotonic() >= self._until:
-            await trio.lowlevel.checkpoint()
+            await self.let_traffic_by()
             self._until = time.monotonic() + SLICE / 1e6
+
+    async def let_traffic_by(self) -> None:
+        """One turn of the engine, which waits for nothing; then back to work."""
+        self._engine.hurry()
+        await trio.lowlevel.checkpoint()
 
 
 async def collect_old_tables() -> None:
@@ -68,7 +74,7 @@ class Installer:
     def __init__(self, engine: Engine, upstreams: Upstreams) -> None:
         self._engine = engine
         self._upstreams = upstreams
-        self._slices = Slices()
+        self._slices = Slices(engine)
         self._tables: Tables | None = None
         self._version = 0
         self._backends: set[str] = set()
@@ -175,7 +181,7 @@ class Installer:
             return None
         try:
             while self._builder.step(SLICE):
-                await trio.lowlevel.checkpoint()
+                await self._slices.let_traffic_by()
             return self._builder.finish()
         except (ValueError, MemoryError) as error:
             self._refuse(f"{type(error).__name__}: {error}")

@@ -21,9 +21,10 @@ from graph.world import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fastroute.difference import changed_keys
+from fastroute.difference import replaced as replaced_values
 from fastroute.graph.build import build_graph
-from fastroute.graph.change import changed_keys, find_touched
-from fastroute.graph.change import replaced as replaced_values
+from fastroute.graph.change import find_touched
 from fastroute.graph.node import Graph
 from fastroute.resources.core import EndpointSlice, Namespace, Service
 from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, GRPCRoute, HTTPRoute
