@@ -44,7 +44,7 @@ class Statuses(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The status every object of ours should have, and what it was made from."""
 
     patches: Mapping[ObjectId, StatusPatch]
-    routes: Mapping[ObjectId, StatusPatch]  # those of `patches` that are routes'
+    routes: Mapping[ObjectId, StatusPatch] = {}  # those of `patches` that are of routes
     graph: Graph
     outcome: Outcome | None
 
