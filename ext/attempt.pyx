@@ -1,23 +1,31 @@
 """Tries of an exchange; see attempt.pxd. The rules are those of the interface, section 4, "Endpoints".
 
 Not connected: other endpoints at once, up to TRIES_MOST, whatever the method, for the request was not sent. A reused
-connection that dies silently: one fresh one, for requests that may be repeated. Nothing more.
+connection that dies silently: one fresh one, for requests that may be repeated. Nothing more, unless the rule asks for
+retries (retry.pxd): each of these comes after a pause, is such a round again, and begins with an endpoint that was not
+tried before, if there is one.
 """
 
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memmove
 
 from fastroute.ext.balancer cimport choose_endpoint, endpoint_failed, endpoint_succeeded
 from fastroute.ext.buffer cimport buffer_bytes, buffer_free, buffer_size
 from fastroute.ext.connection cimport STATE_ACTIVE, handle_of, slab_find
 from fastroute.ext.counters cimport (
-    FIXED_RETRIES_CONNECT, FIXED_RETRIES_REUSED, HISTOGRAM_CONNECT, count, observe,
+    FIXED_RETRIES_CLOSED, FIXED_RETRIES_CONNECT, FIXED_RETRIES_REUSED, FIXED_RETRIES_STATUS, FIXED_RETRIES_TIMEOUT,
+    HISTOGRAM_CONNECT, count, observe,
 )
-from fastroute.ext.exchange cimport STAGE_CONNECTING, STAGE_WAITING, TRIES_MOST
+from fastroute.ext.exchange cimport STAGE_CONNECTING, STAGE_PAUSING, STAGE_WAITING, TRIED_MOST, TRIES_MOST
 from fastroute.ext.inet cimport iovec
 from fastroute.ext.reactor cimport queue, set_deadline, transmit
 from fastroute.ext.reason cimport REASON_CONNECT_FAILED, REASON_CONNECT_TIMEOUT, REASON_NO_ENDPOINT
-from fastroute.ext.tables cimport Endpoint, endpoint_ref
+from fastroute.ext.retry cimport FAILURE_NOT_CONNECTED, retry_follows, retry_pause
+from fastroute.ext.tables cimport Endpoint, endpoint_ref, endpoint_unref
 from fastroute.ext.upstream cimport upstream_close, upstream_connect, upstream_release, upstream_reuse
+
+cdef uint32_t[5] COUNTED        # by Failure of the try before
+COUNTED[:] = [0, FIXED_RETRIES_CONNECT, FIXED_RETRIES_STATUS, FIXED_RETRIES_TIMEOUT, FIXED_RETRIES_CLOSED]
 
 
 cdef void attach(Reactor r, Connection *c, Exchange *x, Connection *u) noexcept nogil:
@@ -57,19 +65,39 @@ cdef bint connect_to(Reactor r, Connection *c, Exchange *x, Endpoint *endpoint) 
     return True
 
 
-cdef uint16_t attempt_begin(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+cdef Endpoint *next_endpoint(Reactor r, Exchange *x) noexcept nogil:
+    """One not tried before; in a retry, when all were, one that this round did not try, best not the one before."""
+    cdef uint32_t recent = x.asked if x.asked else 1
+    cdef Endpoint *endpoint = choose_endpoint(x.target.backend, x.tried, x.tries, r.milliseconds, &r.random)
+    if endpoint is NULL and x.tries > recent:
+        endpoint = choose_endpoint(x.target.backend, &x.tried[x.tries - recent], recent, r.milliseconds, &r.random)
+    if endpoint is NULL and x.asked == 0 and x.tries:
+        endpoint = choose_endpoint(x.target.backend, x.tried, 0, r.milliseconds, &r.random)
+    return endpoint
+
+
+cdef void remember(Exchange *x, Endpoint *endpoint) noexcept nogil:
+    """Makes `endpoint` the one in use; the oldest is forgotten when there are too many."""
+    if x.tries == TRIED_MOST:
+        endpoint_unref(x.tried[0])
+        x.tries -= 1
+        memmove(&x.tried[0], &x.tried[1], x.tries * sizeof(Endpoint *))
+    endpoint_ref(endpoint)
+    x.tried[x.tries] = endpoint
+    x.tries += 1
+    x.asked += 1
+
+
+cdef uint16_t ask(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    """Goes on with this round's next endpoint. Returns as attempt_begin."""
     cdef Endpoint *endpoint
     cdef Connection *u
-    if x.upstream_started == 0:
-        x.upstream_started = r.now
-    while x.tries < TRIES_MOST:
-        endpoint = choose_endpoint(x.target.backend, x.tried, x.tries, r.milliseconds, &r.random)
+    while x.asked < TRIES_MOST:
+        endpoint = next_endpoint(r, x)
         if endpoint is NULL:
             break
-        endpoint_ref(endpoint)
-        x.tried[x.tries] = endpoint
-        x.tries += 1
-        if x.tries > 1:
+        remember(x, endpoint)
+        if x.asked > 1:
             count(r.counters, FIXED_RETRIES_CONNECT, 1)
         u = upstream_reuse(r, endpoint, not x.repeatable)
         if u is not NULL:
@@ -78,14 +106,40 @@ cdef uint16_t attempt_begin(Reactor r, Connection *c, Exchange *x) noexcept nogi
             return 0
         if connect_to(r, c, x, endpoint):
             return 0
-    return REASON_CONNECT_FAILED if x.tries else REASON_NO_ENDPOINT
+    if x.asked == 0:
+        return REASON_NO_ENDPOINT
+    return 0 if attempt_again(r, x, FAILURE_NOT_CONNECTED, 0, False) else REASON_CONNECT_FAILED
+
+
+cdef uint16_t attempt_begin(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    x.upstream_started = r.now
+    return ask(r, c, x)
+
+
+cdef bint attempt_again(Reactor r, Exchange *x, uint8_t failure, uint16_t status, bint reusable) noexcept nogil:
+    if not x.keeps or x.answered or not retry_follows(x.rule.retry, x.retries, failure, status, x.method):
+        return False
+    attempt_end(r, x, reusable)
+    x.failure = failure
+    x.resume = r.milliseconds + retry_pause(x.rule.retry, x.retries, &r.random)
+    x.stage = STAGE_PAUSING
+    return True
+
+
+cdef uint16_t attempt_resume(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    x.retries += 1
+    count(r.counters, COUNTED[x.failure], 1)
+    x.asked = 0
+    x.heard = x.retried = x.upload_over = False
+    return go_on(r, c, x, ask(r, c, x))
 
 
 cdef uint16_t go_on(Reactor r, Connection *c, Exchange *x, uint16_t reason) noexcept nogil:
     """Sends what is held if the next try has its connection already."""
     if reason == 0 and x.stage == STAGE_WAITING:
         attempt_send(r, c, x, buffer_bytes(&x.held), buffer_size(&x.held))
-        buffer_free(&x.held)
+        if not x.keeps:
+            buffer_free(&x.held)
     return reason
 
 
@@ -93,7 +147,7 @@ cdef uint16_t attempt_refused(Reactor r, Connection *c, Exchange *x, bint late) 
     cdef uint16_t reason
     endpoint_failed(x.tried[x.tries - 1], r.milliseconds, &r.random)
     attempt_end(r, x, False)
-    reason = go_on(r, c, x, attempt_begin(r, c, x))
+    reason = go_on(r, c, x, ask(r, c, x))
     return REASON_CONNECT_TIMEOUT if late and reason == REASON_CONNECT_FAILED else reason
 
 
@@ -104,7 +158,7 @@ cdef uint16_t attempt_afresh(Reactor r, Connection *c, Exchange *x) noexcept nog
     attempt_end(r, x, False)
     if connect_to(r, c, x, x.tried[x.tries - 1]):
         return go_on(r, c, x, 0)
-    return go_on(r, c, x, attempt_begin(r, c, x))
+    return go_on(r, c, x, ask(r, c, x))
 
 
 cdef void attempt_connected(Reactor r, Connection *c, Exchange *x, Connection *u) noexcept nogil:

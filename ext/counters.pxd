@@ -20,6 +20,9 @@ cdef enum Fixed:                # words of the first page; counters.pyx has the 
     FIXED_BYTES_RECEIVED
     FIXED_BYTES_SENT
     FIXED_LOG_DROPPED           # access log lines lost because their reader did not keep up
+    FIXED_RETRIES_STATUS        # these three: retries that a route asked for, by what failed before
+    FIXED_RETRIES_TIMEOUT
+    FIXED_RETRIES_CLOSED
     FIXED_LOCAL_RESPONSES = 64  # + LocalReason
     FIXED_COUNT = 256
 

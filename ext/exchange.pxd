@@ -14,6 +14,7 @@ from fastroute.ext.tables cimport Endpoint, Rule, Target
 
 cdef enum Stage:
     STAGE_CONNECTING = 0        # no upstream connection yet; request and first body bytes are held
+    STAGE_PAUSING               # a try failed, no upstream connection; another one begins at `resume`
     STAGE_WAITING               # the request is going out; no final response head yet
     STAGE_RELAYING              # the response's head went on, its body is on its way
     STAGE_FLUSHING              # nothing more comes; the client has not taken all of it
@@ -32,7 +33,8 @@ cdef enum Verdict:              # what becomes of the client's connection
     VERDICT_RESET               # the same, but so that the client cannot take what it has for the whole
 
 cdef enum:
-    TRIES_MOST = 3              # endpoints that are asked to accept a connection
+    TRIES_MOST = 3              # endpoints that are asked to accept a connection, without a pause between them
+    TRIED_MOST = 6              # endpoints remembered, so that a retry goes to another one
     REQUEST_ROOM = 2048         # bytes of a request head kept without an allocation
     TEXT_ROOM = 512             # bytes of log text kept without an allocation
 
@@ -57,16 +59,21 @@ cdef struct Exchange:
     uint8_t upstream_keeps      # the upstream will keep its connection
     uint8_t recode              # Recode
     uint8_t tries               # endpoints in `tried`
+    uint8_t asked               # of these since the last pause
+    uint8_t keeps               # `held` keeps what was sent of the body: the request could be sent again
+    uint8_t failure             # Failure of the try before, while pausing
+    uint32_t retries            # tries after a pause (rule.retry)
+    uint64_t resume             # milliseconds: when the pause ends
     uint8_t in_flight           # counted in the last tried endpoint's in_flight
     Body request_body
     Body response_body
     Rule *rule                  # counted; NULL: none took it
     Listener *listener          # counted; only where it took the request and no rule did
     Target *target              # in `rule`; NULL: none was chosen
-    Endpoint *tried[TRIES_MOST]  # counted; the last one is the one in use
+    Endpoint *tried[TRIED_MOST]  # counted, oldest first; the last one is the one in use
     char *request               # the head as sent upstream: kept until the first byte of an answer
     uint32_t request_size
-    Buffer held                 # body bytes that arrived before the upstream connection
+    Buffer held                 # body bytes not sent yet, or kept to be sent again
     uint16_t status             # of the answer; 0 while there is none
     uint16_t reason             # LocalReason
     const char *cause           # a more exact word than the reason's, for the log; static, or NULL

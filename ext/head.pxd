@@ -43,6 +43,11 @@ cdef enum MethodName:           # methods are case-sensitive; METHOD_OTHER is an
     METHOD_TRACE
     METHOD_PATCH
 
+cdef inline bint is_idempotent(uint8_t method) noexcept nogil:
+    """Whether a request of this MethodName means the same when it comes twice (RFC 9110 section 9.2.2)."""
+    return ((1 << METHOD_GET | 1 << METHOD_HEAD | 1 << METHOD_PUT | 1 << METHOD_DELETE | 1 << METHOD_OPTIONS
+             | 1 << METHOD_TRACE) >> method) & 1
+
 cdef enum Framing:              # how the body ends (RFC 9112 section 6)
     FRAMING_NONE = 0            # no body
     FRAMING_LENGTH              # content_length bytes

@@ -7,13 +7,13 @@ Back-pressure: a side is read only while the other side's output is empty, so on
 from libc.stdint cimport uint16_t, uint64_t
 
 from fastroute.ext.answer cimport answer_plainly, break_off, can_be_discarded
-from fastroute.ext.attempt cimport attempt_connected, attempt_refused
+from fastroute.ext.attempt cimport attempt_again, attempt_connected, attempt_refused, attempt_resume
 from fastroute.ext.body cimport body_take
 from fastroute.ext.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_size
 from fastroute.ext.connection cimport slab_find
 from fastroute.ext.exchange cimport (
-    Exchange, STAGE_CONNECTING, STAGE_DISCARDING, STAGE_FLUSHING, STAGE_RELAYING, STAGE_WAITING, VERDICT_CLOSE,
-    VERDICT_DONE, VERDICT_LINGER, VERDICT_ON,
+    Exchange, STAGE_CONNECTING, STAGE_DISCARDING, STAGE_FLUSHING, STAGE_PAUSING, STAGE_RELAYING, STAGE_WAITING,
+    VERDICT_CLOSE, VERDICT_DONE, VERDICT_LINGER, VERDICT_ON,
 )
 from fastroute.ext.inet cimport iovec
 from fastroute.ext.reactor cimport DISCARD_BYTES, SCRATCH, flush, queue, receive, set_deadline, transmit
@@ -22,6 +22,7 @@ from fastroute.ext.reason cimport (
 )
 from fastroute.ext.record cimport record_end
 from fastroute.ext.request cimport request_relay
+from fastroute.ext.retry cimport FAILURE_NOT_CONNECTED, FAILURE_TIMEOUT
 from fastroute.ext.response cimport response_relay
 from fastroute.ext.upstream cimport upstream_connected
 
@@ -163,6 +164,8 @@ cdef void watch_progress(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     cdef uint64_t other = patience(r, c, x)
     if other and (deadline == 0 or other < deadline):
         deadline = other
+    if x.stage == STAGE_PAUSING and (deadline == 0 or x.resume < deadline):
+        deadline = x.resume
     if c.ended:
         schedule_probe(r, x)
         if x.probe and (deadline == 0 or x.probe < deadline):
@@ -202,7 +205,7 @@ cdef int exchange_expired(Reactor r, Connection *c, Connection *u) noexcept nogi
     elif u is NULL:
         verdict = client_expired(r, c, x)
     elif x.try_deadline and r.milliseconds >= x.try_deadline:
-        verdict = answer_plainly(r, c, x, 504, REASON_BACKEND_TIMEOUT)
+        verdict = try_expired(r, c, x)
     elif x.stage == STAGE_CONNECTING:
         verdict = refused(r, c, x, True)
     else:
@@ -210,9 +213,24 @@ cdef int exchange_expired(Reactor r, Connection *c, Connection *u) noexcept nogi
     return exchange_advance(r, c) if verdict == VERDICT_ON else verdict
 
 
+cdef int try_expired(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    """The rule's backendRequest timeout has passed: another try, or 504."""
+    if attempt_again(r, x, FAILURE_NOT_CONNECTED if x.stage == STAGE_CONNECTING else FAILURE_TIMEOUT, 0, False):
+        return VERDICT_ON
+    return answer_plainly(r, c, x, 504, REASON_BACKEND_TIMEOUT)
+
+
+cdef int resume(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    """The pause is over: the next try, or 503."""
+    cdef uint16_t reason = attempt_resume(r, c, x)
+    return VERDICT_ON if reason == 0 else answer_plainly(r, c, x, 503, reason)
+
+
 cdef int client_expired(Reactor r, Connection *c, Exchange *x) noexcept nogil:
-    """The client did not make its move in time, or is to be asked if it is still there."""
+    """The client did not make its move in time, or is to be asked if it is still there; or a pause is over."""
     cdef uint64_t until = patience(r, c, x)
+    if x.stage == STAGE_PAUSING and r.milliseconds >= x.resume:
+        return resume(r, c, x)
     if x.probe and r.milliseconds >= x.probe:
         return probe(r, c, x)
     if until == 0 or r.milliseconds < until:

@@ -12,32 +12,25 @@ from fastroute.ext.answer cimport answer, answer_plainly, break_off
 from fastroute.ext.attempt cimport attempt_begin, attempt_send
 from fastroute.ext.balancer cimport choose_target
 from fastroute.ext.body cimport body_start, body_take
-from fastroute.ext.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_size
+from fastroute.ext.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_size
 from fastroute.ext.exchange cimport (
-    REQUEST_ROOM, STAGE_CONNECTING, VERDICT_ON, exchange_request_room,
+    REQUEST_ROOM, STAGE_WAITING, VERDICT_ON, exchange_request_room,
 )
 from fastroute.ext.filters cimport Answer, filter_request
 from fastroute.ext.forwarded cimport forward
-from fastroute.ext.head cimport (
-    FRAMING_LENGTH, FRAMING_NONE, METHOD_DELETE, METHOD_GET, METHOD_HEAD, METHOD_OPTIONS, METHOD_PUT, METHOD_TRACE,
-    Head,
-)
+from fastroute.ext.head cimport FRAMING_LENGTH, FRAMING_NONE, Head, is_idempotent
 from fastroute.ext.inet cimport iovec
 from fastroute.ext.reactor cimport SCRATCH, receive, transmit
 from fastroute.ext.reason cimport (
     REASON_BODY_TOO_LARGE, REASON_CLIENT_CLOSED, REASON_NO_LISTENER, REASON_OVERLOADED, REASON_REFUSED,
 )
 from fastroute.ext.record cimport record_request
+from fastroute.ext.retry cimport KEPT_MOST
 from fastroute.ext.refusal cimport refusal_status
 from fastroute.ext.router cimport Decision, find_rule, listener_ref
 from fastroute.ext.slice cimport Slice
 from fastroute.ext.tables cimport Rule, rule_ref
 from fastroute.ext.write cimport write_request
-
-cdef enum:
-    # RFC 9110 section 9.2.2
-    IDEMPOTENT = (1 << METHOD_GET | 1 << METHOD_HEAD | 1 << METHOD_PUT | 1 << METHOD_DELETE | 1 << METHOD_OPTIONS
-                  | 1 << METHOD_TRACE)
 
 
 cdef void note(Reactor r, Exchange *x, const Head *head) noexcept nogil:
@@ -46,7 +39,7 @@ cdef void note(Reactor r, Exchange *x, const Head *head) noexcept nogil:
     x.minor = head.minor
     x.keep_alive = head.keep_alive
     x.expects = head.expect_continue
-    x.repeatable = head.framing == FRAMING_NONE and (IDEMPOTENT >> head.method_name) & 1
+    x.repeatable = head.framing == FRAMING_NONE and is_idempotent(head.method_name)
     x.progress = r.milliseconds
     body_start(&x.request_body, head.framing, head.content_length)
 
@@ -125,16 +118,28 @@ cdef bint is_too_large(Reactor r, const Exchange *x) noexcept nogil:
 
 cdef int send(Reactor r, Connection *c, Exchange *x, const char *body, uint32_t size) noexcept nogil:
     """Sends the head and the `size` bytes of body that came with it, or holds them until there is a connection."""
-    cdef uint16_t reason = attempt_begin(r, c, x)
+    cdef uint16_t reason
+    x.keeps = x.rule.retry is not NULL
+    reason = attempt_begin(r, c, x)
     if reason != 0:
         x.discarded = size
         return answer_plainly(r, c, x, 503, reason)
-    if x.stage == STAGE_CONNECTING:
+    if x.stage != STAGE_WAITING:
+        x.keeps = x.keeps and size <= KEPT_MOST
         if buffer_append(&x.held, body, size) < 0:
             return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
         return VERDICT_ON
+    if x.keeps:
+        keep(x, body, size)
     attempt_send(r, c, x, body, size)
     return VERDICT_ON
+
+
+cdef void keep(Exchange *x, const char *body, uint32_t size) noexcept nogil:
+    """Keeps a piece of the body that is about to be sent, or gives up on sending the request again."""
+    if buffer_size(&x.held) + size > KEPT_MOST or buffer_append(&x.held, body, size) < 0:
+        x.keeps = False
+        buffer_free(&x.held)
 
 
 cdef int request_begin(Reactor r, Connection *c, Exchange *x, const char *rest, uint32_t size,
@@ -194,6 +199,8 @@ cdef int request_relay(Reactor r, Connection *c, Exchange *x, Connection *u) noe
     x.received += taken
     if is_too_large(r, x):
         return answer_plainly(r, c, x, 413, REASON_BODY_TOO_LARGE)
+    if x.keeps:
+        keep(x, data, taken)
     part.iov_base = data
     part.iov_len = taken
     if taken and transmit(r, u, &part, 1) < 0:

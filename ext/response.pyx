@@ -9,8 +9,8 @@ from libc.stdint cimport uint16_t, uint32_t
 from libc.string cimport memcpy, memmove
 
 from fastroute.ext.answer cimport answer_plainly, break_off, cut_short
-from fastroute.ext.attempt cimport attempt_afresh, attempt_end
-from fastroute.ext.body cimport CHUNK_HEAD_MOST, body_decode, body_start, body_take
+from fastroute.ext.attempt cimport attempt_afresh, attempt_again, attempt_end
+from fastroute.ext.body cimport CHUNK_HEAD_MOST, Body, body_decode, body_start, body_take
 from fastroute.ext.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_reserve, buffer_size
 from fastroute.ext.connection cimport slab_find
 from fastroute.ext.exchange cimport (
@@ -26,6 +26,7 @@ from fastroute.ext.reason cimport (
     REASON_UPSTREAM_TRUNCATED,
 )
 from fastroute.ext.refusal cimport refusal_reason
+from fastroute.ext.retry cimport FAILURE_CLOSED, FAILURE_STATUS
 from fastroute.ext.write cimport write_chunk_head, write_response
 
 
@@ -65,6 +66,8 @@ cdef int ended(Reactor r, Connection *c, Exchange *x, bint clean) noexcept nogil
     if x.reused and x.repeatable and not x.heard and not x.retried:
         reason = attempt_afresh(r, c, x)
         return VERDICT_ON if reason == 0 else answer_plainly(r, c, x, 503, reason)
+    if attempt_again(r, x, FAILURE_CLOSED, 0, False):
+        return VERDICT_ON
     return answer_plainly(r, c, x, 502, REASON_UPSTREAM_CLOSED)
 
 
@@ -134,6 +137,11 @@ cdef int take_final(Reactor r, Connection *c, Exchange *x, Connection *u, char *
     """Filters the final head and writes it; it goes out with the first bytes of the body."""
     cdef Head *head = &r.head
     cdef uint32_t written
+    if x.keeps:
+        if is_refused(r, x, u, data, size):
+            return VERDICT_ON
+        x.keeps = False
+        buffer_free(&x.held)
     if (filter_response(x.rule.filters, head, &r.arena) < 0 or filter_response(x.target.filters, head, &r.arena) < 0):
         return answer_plainly(r, c, x, 502, REASON_OVERLOADED)
     x.upstream_keeps = head.keep_alive
@@ -154,6 +162,21 @@ cdef int take_final(Reactor r, Connection *c, Exchange *x, Connection *u, char *
     x.status = head.status
     x.stage = STAGE_RELAYING
     return take_body(r, c, x, u, written, data, size)
+
+
+cdef bint is_refused(Reactor r, Exchange *x, Connection *u, char *data, uint32_t size) noexcept nogil:
+    """Whether the rule has the request tried again for this status: then nothing of the answer goes to the client.
+
+    The connection is kept if the answer's body came whole with its head; no other is waited for.
+    """
+    cdef Body body
+    cdef long taken = 0
+    body_start(&body, r.head.framing, r.head.content_length)
+    if not body.complete and body.framing != FRAMING_CLOSE and size:
+        taken = body_take(&body, data, size, &r.head_limits)
+    return attempt_again(r, x, FAILURE_STATUS, r.head.status, (
+        body.complete and taken == size and r.head.keep_alive and x.request_body.complete and not x.upload_over
+        and buffer_size(&u.output) == 0))
 
 
 cdef long decode(Reactor r, Exchange *x, char *data, uint32_t size, uint32_t *left) noexcept nogil:

@@ -11,6 +11,7 @@ from fastroute.ext.filters cimport FilterChain
 from fastroute.ext.graveyard cimport Grave, bury
 from fastroute.ext.pool cimport Pool
 from fastroute.ext.regex cimport Pattern
+from fastroute.ext.retry cimport Retry
 from fastroute.ext.slice cimport Slice
 
 
@@ -59,6 +60,7 @@ cdef struct Rule:
     FilterChain *filters        # NULL when none
     uint32_t request_timeout    # milliseconds, 0: none
     uint32_t backend_timeout    # milliseconds, 0: none
+    Retry *retry                # NULL: nothing is retried but what no backend can have noticed
     Choice *choice
     Target *targets
     uint32_t targets_count

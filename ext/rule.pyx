@@ -10,6 +10,7 @@ from fastroute.ext.filters cimport filters_free, filters_new
 from fastroute.ext.pool cimport pool_free, pool_start, pool_take, pool_text
 from fastroute.ext.reason cimport REASON_NO_BACKEND_REFS, REASON_ZERO_WEIGHTS, reason_number
 from fastroute.ext.regex cimport pattern_free, pattern_new
+from fastroute.ext.retry cimport retry_fill
 
 cdef dict PATH_TYPES = {"Exact": PATH_EXACT, "PathPrefix": PATH_PREFIX, "RegularExpression": PATH_REGEX}
 
@@ -158,6 +159,9 @@ cdef Rule *rule_new(source, slots, Upstreams upstreams) except NULL:
         rule.filters = filters_new(source.filters)
         rule.request_timeout = min(source.request_timeout_ms, UINT32_MAX)
         rule.backend_timeout = min(source.backend_timeout_ms, UINT32_MAX)
+        if source.retry is not None and source.retry.attempts > 0:
+            rule.retry = <Retry *> pool_take(&rule.pool, sizeof(Retry))
+            retry_fill(rule.retry, source.retry)
         rule.reason = REASON_ZERO_WEIGHTS if rule.targets_count else REASON_NO_BACKEND_REFS
         rule.local_series = slots.local
         rule.duration_series = slots.duration

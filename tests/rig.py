@@ -34,6 +34,7 @@ def rule(
     request_timeout_ms: int = 0,
     backend_timeout_ms: int = 0,
     filters: Sequence[snapshot.Filter] = (),
+    retry: snapshot.Retry | None = None,
 ) -> snapshot.Rule:
     """A rule for everything below `path`, split evenly over `backends`."""
     return snapshot.Rule(
@@ -53,6 +54,7 @@ def rule(
         ),
         request_timeout_ms=request_timeout_ms,
         backend_timeout_ms=backend_timeout_ms,
+        retry=retry,
     )
 
 

@@ -3,8 +3,11 @@
 from pathlib import Path
 
 from fastroute import metrics
+from fastroute.compiler.retry import BACKOFF
 from fastroute.ext.reason import REASONS
+from fastroute.ext.retry import KEPT as KEPT_MOST
 from fastroute.metrics import Family, Metrics
+from fastroute.supervisor.tally import RETRY_REASONS
 
 TEXT = (Path(__file__).parent.parent / "docs" / "behaviour.md").read_text()
 
@@ -23,3 +26,13 @@ def test_every_reason_of_our_own_is_listed():
     ours = [name for name in REASONS[1:64] if name]
     assert len(ours) > 15
     assert [name for name in ours if f"`{name}`" not in TEXT] == []
+
+
+def test_every_reason_of_a_retry_is_listed() -> None:
+    [line] = [line for line in TEXT.splitlines() if f"`{metrics.RETRIES.name}`" in line]
+    assert [reason for reason in RETRY_REASONS if f"`{reason}`" not in line] == []
+
+
+def test_the_bounds_of_retries_are_those_of_the_code() -> None:
+    assert f"({BACKOFF} ms if it is left out)" in TEXT
+    assert f"kept up to {KEPT_MOST // 1024} KiB" in TEXT

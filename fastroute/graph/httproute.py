@@ -27,7 +27,6 @@ from fastroute.resources.gateway import (
 KIND = "HTTPRoute"
 SERVED_FILTERS = frozenset({"RequestHeaderModifier", "ResponseHeaderModifier", "RequestRedirect", "URLRewrite"})
 UNSERVED_FIELDS: tuple[tuple[str, Callable[[HTTPRouteRule], Any]], ...] = (
-    ("retry", lambda rule: rule.retry),
     ("sessionPersistence", lambda rule: rule.session_persistence),
 )
 
@@ -60,7 +59,7 @@ def _unserved_spec(use_default_gateways: str | None) -> Iterator[Problem]:
 
 def _rule_problems(rule: HTTPRouteRule, field: str) -> Iterator[Problem]:
     for name, value in UNSERVED_FIELDS:
-        if value(rule) is not None:  # `retry: {}` asks for its defaults
+        if value(rule) is not None:  # `{}` asks for its defaults
             yield conditions.unsupported_value(f"{name} is not served yet.", f"{field}.{name}")
     yield from filter_problems(rule.filters, field)
     for index, ref in enumerate(rule.backend_refs):

@@ -20,6 +20,8 @@ from fastroute.supervisor.slots import UNROUTED, SlotBook
 Cell = TypeVar("Cell")
 Sums = tuple[int, ...]  # a histogram: microseconds in all, then how many in each bucket
 
+RETRY_REASONS = ("connect", "reused", "status", "timeout", "closed")  # of retries_total
+
 
 class Admission(Generic[Cell]):
     """Which series of a family exist by themselves: the first so many that counted something."""
@@ -200,9 +202,9 @@ class Tally(Collector):
             counter.add_metric((), total[name])
             yield counter
         retries = _counter(metrics.RETRIES)
-        for reason, name in (("connect", "retries_connect"), ("reused", "retries_reused")):
-            if total[name]:
-                retries.add_metric((reason,), total[name])
+        for reason in RETRY_REASONS:
+            if total[f"retries_{reason}"]:
+                retries.add_metric((reason,), total[f"retries_{reason}"])
         yield retries
         connections = _gauge(metrics.CONNECTIONS)
         for side in ("downstream", "upstream"):

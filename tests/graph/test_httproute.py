@@ -48,10 +48,9 @@ REQUEST = "spec.rules[0].filters[0].requestHeaderModifier"
         ({"filters": [REDIRECT, {"type": "CORS", "cors": {}}]}, ["spec.rules[0].filters[1].type"]),
         ({"filters": [{"type": "ExternalAuth"}]}, ["spec.rules[0].filters[0].type"]),
         ({"backendRefs": [{**ECHO, "filters": [EXTENSION]}]}, ["spec.rules[0].backendRefs[0].filters[0].type"]),
-        ({"retry": {"attempts": 2}}, ["spec.rules[0].retry"]),
-        ({"retry": {}, "sessionPersistence": {}}, ["spec.rules[0].retry", "spec.rules[0].sessionPersistence"]),
+        ({"retry": {"attempts": 2, "codes": [500], "backoff": "1s"}}, []),
+        ({"retry": {}, "sessionPersistence": {}}, ["spec.rules[0].sessionPersistence"]),
         ({"sessionPersistence": {"sessionName": "a"}}, ["spec.rules[0].sessionPersistence"]),
-        ({"retry": {"attempts": 2}, "filters": [MIRROR]}, ["spec.rules[0].retry", "spec.rules[0].filters[0].type"]),
         ({"filters": [modifier(remove=["Transfer-Encoding"])]}, ["spec.rules[0].filters[0].requestHeaderModifier"]),
         (
             {"filters": [modifier("ResponseHeaderModifier", add=[{"name": "CONNECTION", "value": "close"}])]},

@@ -1,0 +1,399 @@
+"""Retries that a rule asks for, on real sockets: what is tried again, where, with which bytes; what the client gets."""
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+import pytest
+import trio
+from rig import GET, OK, Peer, Script, answering, backends, chunked, connect, rule, running
+
+from fastroute.settings import Limits
+from fastroute.snapshot import Retry
+
+BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy"
+TWICE = Retry(attempts=2, codes=(500, 503), backoff_ms=20)
+
+
+def failing(times: int, report: list[bytes], answer: bytes = BUSY) -> Script:
+    """A script: answers the first requests, over all its connections, with `answer`, the others with OK."""
+    left = [times]
+
+    async def script(peer: Peer) -> None:
+        while True:
+            head, body = await peer.request()
+            report.append(head + body)
+            left[0] -= 1
+            await peer.send(answer if left[0] >= 0 else OK)
+
+    return script
+
+
+async def soon(holds: Callable[[], bool], seconds: float = 3) -> None:
+    """Waits until it holds."""
+    with trio.fail_after(seconds):
+        while not holds():  # noqa: ASYNC110  nobody tells
+            await trio.sleep(0.005)
+
+
+@pytest.mark.parametrize(
+    ("failures", "status", "tries"), [(0, 200, 1), (1, 200, 2), (2, 200, 3), (3, 503, 3), (9, 503, 3)]
+)
+async def test_listed_codes_are_tried_again(failures: int, status: int, tries: int) -> None:
+    """Pauses of 20 to 40 and 40 to 80 ms; the connection is used again, for the answer came whole."""
+    report: list[bytes] = []
+    async with backends(failing(failures, report)) as [backend], running(rule("b", retry=TWICE), log=True) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        start = trio.current_time()
+        await client.send(GET)
+        assert (await client.response())[::2] == (status, b"ok" if status == 200 else b"busy")
+        took = trio.current_time() - start
+        assert (0, 0.02, 0.06)[tries - 1] <= took < (0.1, 0.14, 0.22)[tries - 1]
+        assert len(report) == tries
+        assert len(set(report)) == 1
+        assert backend.connections == 1
+        assert rig.counters.fixed()["retries_status"] == tries - 1
+        [line] = rig.lines()
+        assert (line["status"], line["upstream"]) == (status, f"127.0.0.1:{backend.port}")
+        assert line["upstream_duration_us"] >= (0, 20_000, 60_000)[tries - 1]
+        await client.send(GET)
+        await client.response()
+
+
+@pytest.mark.parametrize("retry", [None, Retry(attempts=0, codes=(503,)), Retry(attempts=3, codes=(500, 502, 504))])
+async def test_other_codes_pass(retry: Retry | None) -> None:
+    report: list[bytes] = []
+    async with backends(failing(1, report)) as [backend], running(rule("b", retry=retry)) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        await client.send(GET)
+        assert (await client.response())[::2] == (503, b"busy")
+        assert len(report) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 503 Busy\r\n\r\nuntil the end",
+        b"HTTP/1.1 503 Busy\r\nContent-Length: 100\r\n\r\nnot all",
+        b"HTTP/1.1 503 Busy\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+        b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\nx",
+    ],
+)
+async def test_what_is_left_of_a_refused_answer_reaches_nobody(answer: bytes) -> None:
+    """The connection it came on is closed."""
+    report: list[bytes] = []
+    async with backends(failing(1, report, answer)) as [backend], running(rule("b", retry=TWICE)) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        for _ in range(2):
+            await client.send(GET)
+            assert (await client.response())[::2] == (200, b"ok")
+        assert backend.connections == 2
+        assert (len(report), backend.open) == (3, 1)
+
+
+async def test_each_try_goes_to_another_endpoint() -> None:
+    seen: list[int] = []
+
+    def numbered(number: int) -> Script:
+        async def script(peer: Peer) -> None:
+            while True:
+                await peer.request()
+                seen.append(number)
+                await peer.send(BUSY)
+
+        return script
+
+    retry = Retry(attempts=5, codes=(503,), backoff_ms=1)
+    async with backends(*map(numbered, range(3))) as started, running(rule("b", retry=retry)) as rig:
+        rig.put("b", *(backend.port for backend in started))
+        client = await connect(rig.port)
+        for _ in range(8):
+            seen.clear()
+            await client.send(GET)
+            assert (await client.response())[0] == 503
+            assert sorted(seen[:3]) == [0, 1, 2]
+            assert len(seen) == 6
+            assert all(one != other for one, other in pairwise(seen))
+
+
+BODIES: list[tuple[bytes, bytes]] = [
+    (b"Content-Length: 5\r\n\r\nhello", b"hello"),
+    (b"Content-Length: 65536\r\n\r\n" + b"x" * 65536, b"x" * 65536),
+    (b"Transfer-Encoding: chunked\r\n\r\n" + chunked(b"one", b"two" * 9), b"one" + b"two" * 9),
+]
+
+
+@pytest.mark.parametrize(("sent", "body"), BODIES)
+@pytest.mark.parametrize("pieces", [1, 7])
+async def test_the_body_is_sent_again(sent: bytes, body: bytes, pieces: int) -> None:
+    report: list[bytes] = []
+    async with backends(failing(2, report)) as [backend], running(rule("b", retry=TWICE)) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        request = b"POST / HTTP/1.1\r\nHost: a\r\n" + sent
+        step = -(-len(request) // pieces)
+        for start in range(0, len(request), step):
+            await client.send(request[start : start + step])
+            await trio.sleep(0.003)
+        assert (await client.response())[0] == 200
+        assert len(report) == 3
+        assert len(set(report)) == 1
+        assert report[0].endswith(b"\r\n\r\n" + body)
+
+
+async def test_a_body_that_still_comes_goes_on_after_what_was_kept() -> None:
+    """The backend refuses at the head; the rest of the body reaches the next try behind what came before."""
+    report: list[bytes] = []
+    tries = [0]
+
+    async def early(peer: Peer) -> None:
+        tries[0] += 1
+        if tries[0] == 1:
+            await peer.until(b"first,")
+            await peer.send(BUSY)
+            await peer.rest()
+            return
+        report.append((await peer.request())[1])
+        await peer.send(OK)
+
+    async with backends(early) as [backend], running(rule("b", retry=TWICE)) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 12\r\n\r\nfirst,")
+        await trio.sleep(0.15)
+        await client.send(b"second")
+        assert (await client.response())[0] == 200
+        assert report == [b"first,second"]
+
+
+async def test_a_body_over_the_bound_is_sent_once() -> None:
+    report: list[bytes] = []
+    size = 65537
+    async with backends(failing(1, report)) as [backend], running(rule("b", retry=TWICE)) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        await client.send(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
+        assert (await client.response())[::2] == (503, b"busy")
+        assert len(report) == 1
+
+
+POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"
+
+
+def breaking(*ends: str) -> Script:
+    """A script over all its connections: at each, one of `ends` happens, after the last one requests are answered."""
+    left: Iterator[str] = iter(ends)
+
+    async def script(peer: Peer) -> None:
+        end = next(left, "")
+        if end == "at once":
+            await peer.reset()
+            return
+        await peer.request()
+        if end == "silence":
+            await peer.rest()
+        elif end == "in the head":
+            await peer.send(OK[:20])
+        elif end == "in the body":
+            await peer.send(OK[:-1])
+        elif end == "after an interim head":
+            await peer.send(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+        elif not end:
+            await peer.send(OK)
+            await answering(peer)
+        await trio.sleep(0.005)
+        await peer.reset()
+
+    return script
+
+
+@pytest.mark.parametrize("request_", [GET, POST])
+@pytest.mark.parametrize("end", ["silence", "in the head", "after an interim head", "closed"])
+async def test_what_may_have_been_processed_is_repeated_if_that_does_no_harm(request_: bytes, end: str) -> None:
+    retry = Retry(attempts=1, backoff_ms=10)
+    served = rule("b", retry=retry, backend_timeout_ms=100)
+    async with backends(breaking(end)) as [backend], running(served) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        await client.send(request_)
+        status = (await client.response())[0]
+        assert status == (200 if request_ is GET else 504 if end == "silence" else 502)
+        reason = "retries_timeout" if end == "silence" else "retries_closed"
+        assert rig.counters.fixed()[reason] == (request_ is GET)
+
+
+async def test_an_answer_that_has_begun_is_not_repeated() -> None:
+    async with backends(breaking("in the body")) as [backend], running(rule("b", retry=TWICE)) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        await client.send(GET)
+        with pytest.raises(EOFError):
+            await client.response()
+        assert backend.connections == 1
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 where nobody listens."""
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+async def test_a_refused_connection_is_tried_again_whatever_the_method() -> None:
+    """Two pauses, and three rounds of all endpoints; then 503."""
+    retry = Retry(attempts=2, backoff_ms=20)
+    async with running(rule("b", retry=retry)) as rig:
+        rig.put("b", free_port(), free_port())
+        client = await connect(rig.port)
+        start = trio.current_time()
+        await client.send(POST)
+        assert (await client.response())[0] == 503
+        assert 0.06 <= trio.current_time() - start < 0.25
+        assert rig.local("connect_failed") == 1
+        assert rig.counters.fixed()["retries_connect"] == 5
+
+
+async def test_a_backend_that_comes_up_during_a_pause_is_found() -> None:
+    retry = Retry(attempts=3, backoff_ms=40)
+    async with running(rule("b", retry=retry)) as rig, backends(answering) as [backend]:
+        rig.put("b", free_port())
+        client = await connect(rig.port)
+        await client.send(POST)
+        await trio.sleep(0.02)
+        rig.put("b", backend.port)
+        rig.engine.wake()
+        assert (await client.response())[0] == 200
+
+
+async def test_no_endpoint_is_no_reason_to_wait() -> None:
+    async with running(rule("b", retry=Retry(attempts=9, codes=(503,), backoff_ms=1000))) as rig:
+        client = await connect(rig.port)
+        await client.send(GET)
+        assert (await client.response())[0] == 503
+        assert rig.local("no_endpoint") == 1
+
+
+async def test_one_healthy_pod_of_two_is_enough() -> None:
+    """HTTPRouteRetryConnectionError of the conformance suite."""
+    async with backends(answering) as [backend], running(rule("b", retry=Retry(attempts=100))) as rig:
+        rig.put("b", backend.port, free_port())
+        for _ in range(10):
+            client = await connect(rig.port)
+            await client.send(GET)
+            assert (await client.response())[0] == 200
+
+
+@pytest.mark.parametrize("backoff", [30, 60_000])
+async def test_the_request_timeout_is_above_all(backoff: int) -> None:
+    """While a try is on its way as well as during a pause."""
+    report: list[bytes] = []
+    retry = Retry(attempts=1000, codes=(503,), backoff_ms=backoff)
+    served = rule("b", retry=retry, request_timeout_ms=250)
+    async with backends(failing(9999, report)) as [backend], running(served, log=True) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        start = trio.current_time()
+        await client.send(GET)
+        assert (await client.response())[0] == 504
+        assert 0.24 <= trio.current_time() - start < 0.5
+        assert rig.lines()[0]["reason"] == "request_timeout"
+        assert len(report) == 1 if backoff > 1000 else len(report) > 2
+        await client.send(GET)
+        assert (await client.response())[0] == 504
+
+
+@pytest.mark.parametrize("gone", ["reset", "closed"])
+async def test_a_client_that_leaves_ends_the_pause(gone: str) -> None:
+    report: list[bytes] = []
+    retry = Retry(attempts=3, codes=(503,), backoff_ms=2000)
+    async with backends(failing(9, report)) as [backend], running(rule("b", retry=retry), log=True) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        await client.send(GET)
+        await trio.sleep(0.05)
+        assert rig.engine.statistics().exchanges == 1
+        await (client.reset() if gone == "reset" else client.close())
+        await soon(lambda: rig.engine.statistics().exchanges == 0)
+        assert len(report) == 1
+        [line] = rig.lines()
+        assert (line["status"], line["reason"]) == (None, "client_closed")
+
+
+async def test_pauses_hold_nobody_up_and_end_with_the_engine() -> None:
+    """500 requests pause at once: other requests are served meanwhile; closing the engine in the middle frees all."""
+    report: list[bytes] = []
+    retry = Retry(attempts=1, codes=(503,), backoff_ms=60_000)
+    paused, fine = rule("b", retry=retry, path="/p"), rule("c", name="1")
+    async with backends(failing(9999, report), answering) as [busy, good], running(paused, fine) as rig:
+        rig.put("b", busy.port)
+        rig.put("c", good.port)
+        clients = [await connect(rig.port) for _ in range(500)]
+        for client in clients:
+            await client.send(b"GET /p HTTP/1.1\r\nHost: a\r\n\r\n")
+        await soon(lambda: len(report) == 500)
+        client = await connect(rig.port)
+        start = trio.current_time()
+        await client.send(GET)
+        assert (await client.response())[0] == 200
+        assert trio.current_time() - start < 0.2
+        assert rig.engine.statistics().exchanges == 500
+
+
+@pytest.mark.parametrize("connect_timeout", [0.1])
+async def test_a_backend_timeout_while_connecting_is_a_connection_not_made(connect_timeout: float) -> None:
+    """A listener whose queue is full takes no connection: a POST may be tried again, for nobody has seen it."""
+    import socket
+
+    with socket.socket() as stuck:
+        stuck.bind(("127.0.0.1", 0))
+        stuck.listen(0)
+        fill = [socket.create_connection(stuck.getsockname()) for _ in range(1)]
+        retry = Retry(attempts=1, backoff_ms=10)
+        limits = Limits(connect_timeout=10)
+        served = rule("b", retry=retry, backend_timeout_ms=int(connect_timeout * 1000))
+        async with backends(answering) as [good], running(served, limits=limits) as rig:
+            rig.put("b", stuck.getsockname()[1])
+            client = await connect(rig.port)
+            await client.send(POST)
+            await trio.sleep(0.03)
+            rig.put("b", stuck.getsockname()[1], good.port)
+            assert (await client.response())[0] == 200
+            assert rig.counters.fixed()["retries_connect"] == 1
+        for one in fill:
+            one.close()
+
+
+async def test_chaos() -> None:
+    """Backends that end at every point, clients with and without bodies: every answer is one the rules allow."""
+    ends = ("at once", "silence", "in the head", "after an interim head", "closed")
+    retry = Retry(attempts=4, codes=(503,), backoff_ms=2)
+    served = rule("b", retry=retry, backend_timeout_ms=60)
+    statuses: dict[int, int] = {}
+
+    async with (
+        backends(breaking(*ends * 12), breaking(*ends[::-1] * 12), failing(60, [])) as started,
+        running(served) as rig,
+    ):
+        rig.put("b", *(backend.port for backend in started))
+
+        async def visit(number: int) -> None:
+            client = await connect(rig.port)
+            for _ in range(6):
+                await client.send(POST if number % 3 == 0 else GET)
+                status, _, body = await client.response()
+                assert body == b"ok" or status in (502, 503, 504)
+                statuses[status] = statuses.get(status, 0) + 1
+
+        async with trio.open_nursery() as nursery:
+            for number in range(30):
+                nursery.start_soon(visit, number)
+        assert sum(statuses.values()) == 180
+        assert statuses[200] > 90
+        assert rig.engine.statistics().exchanges == 0

@@ -1,0 +1,57 @@
+"""The decision about a retry against a plain model of it; and how long the pauses are."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastroute.ext.retry import FAILURES, METHODS, Retries
+from fastroute.snapshot import Retry
+
+IDEMPOTENT = {"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"}  # RFC 9110 section 9.2.2
+CODES = st.integers(400, 599)
+retries = st.builds(
+    Retry,
+    attempts=st.integers(0, 5) | st.just(2**63 - 1),
+    codes=st.lists(CODES, max_size=5).map(tuple),
+    backoff_ms=st.integers(0, 2000) | st.just(99_999 * 3_600_000),
+)
+
+
+def follows(retry: Retry, made: int, failure: str, status: int, method: str) -> bool:
+    """The model."""
+    if made >= retry.attempts:
+        return False
+    match failure:
+        case "not_connected":
+            return True
+        case "status":
+            return status in retry.codes
+        case _:
+            return method in IDEMPOTENT
+
+
+@given(
+    retries,
+    st.integers(0, 6),
+    st.sampled_from(sorted(FAILURES)),
+    CODES | st.integers(100, 999),
+    st.sampled_from([*METHODS, "PURGE"]),
+)
+def test_it_decides_as_the_model_does(retry: Retry, made: int, failure: str, status: int, method: str) -> None:
+    decided = Retries(retry).follows(made, failure, status, method)
+    assert decided == follows(retry, made, failure, status, method)
+    listed = next(iter(retry.codes), 500)
+    assert Retries(retry).follows(made, "status", listed, method) == follows(retry, made, "status", listed, method)
+
+
+@given(retries, st.integers(0, 40) | st.just(2**32 - 1), st.integers(0, 2**64 - 1))
+def test_pauses_double_up_to_a_cap(retry: Retry, made: int, seed: int) -> None:
+    backoff = min(retry.backoff_ms, 2**32 - 1)
+    least = min(backoff << min(made, 40), 5 * backoff)
+    pause = Retries(retry).pause(made, seed)
+    assert max(least, 1) <= pause < max(2 * least, 2)
+
+
+def test_pauses_of_a_crowd_are_spread() -> None:
+    pauses = [Retries(Retry(attempts=1, backoff_ms=25)).pause(0, seed) for seed in range(2500)]
+    assert set(pauses) == set(range(25, 50))
+    assert all(50 < pauses.count(pause) < 160 for pause in range(25, 50))
