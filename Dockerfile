@@ -5,7 +5,7 @@
 FROM debian:12-slim AS build
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends g++ libre2-dev python3-dev python3-venv \
+    && apt-get install -y --no-install-recommends g++ libre2-dev libssl-dev python3-dev python3-venv \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
 COPY .ci/run.lock .ci/run.lock
@@ -23,7 +23,7 @@ RUN /opt/fastroute/bin/pip install --no-cache-dir --no-deps --no-build-isolation
 FROM debian:12-slim
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends libre2-9 python3 \
+    && apt-get install -y --no-install-recommends libre2-9 libssl3 python3 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin fastroute
 COPY --from=build /opt/fastroute /opt/fastroute

@@ -1,0 +1,44 @@
+{{- /* Names and labels that several objects share. */ -}}
+{{- define "fastroute.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- /* The release's name, with the chart's unless it says it already. */ -}}
+{{- define "fastroute.fullname" -}}
+{{- $name := include "fastroute.name" . -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}
+{{- else if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 63 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "fastroute.selector" -}}
+app.kubernetes.io/name: {{ include "fastroute.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "fastroute.labels" -}}
+{{ include "fastroute.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- /* Name of a cluster-wide object: two releases in two namespaces may live side by side. */ -}}
+{{- define "fastroute.clustername" -}}
+{{- if eq .Release.Namespace (include "fastroute.fullname" .) -}}
+{{- include "fastroute.fullname" . -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Namespace (include "fastroute.fullname" .) | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* A duration (30s, 5m, 500ms, 1.5h) in whole seconds, rounded up. */ -}}
+{{- define "fastroute.seconds" -}}
+{{- $unit := regexFind "[a-z]+$" . -}}
+{{- $factor := get (dict "ms" 0.001 "s" 1.0 "m" 60.0 "h" 3600.0) $unit -}}
+{{- ceil (mulf (float64 (trimSuffix $unit .)) $factor) -}}
+{{- end -}}

@@ -1,0 +1,79 @@
+"""What the chart and the kustomize base give, as objects that can be compared."""
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from deploy import programs
+
+DEPLOY = programs.ROOT / "deploy"
+CHART = DEPLOY / "helm" / "fastroute"
+KUSTOMIZE = DEPLOY / "kustomize"
+
+# Only helm writes these, about itself.
+HELMS_OWN = ("helm.sh/chart", "app.kubernetes.io/managed-by")
+
+
+class Name(NamedTuple):
+    kind: str
+    namespace: str | None
+    name: str
+
+
+Objects = dict[Name, dict[str, Any]]
+
+
+class RenderError(Exception):
+    """What helm or kustomize said."""
+
+
+def chart(*arguments: str, namespace: str = "fastroute", release: str = "fastroute") -> Objects:
+    """The chart's objects; `arguments` are helm's, as `--set=replicas=3`.
+
+    Raises:
+        RenderError: values that the schema refuses.
+    """
+    return _objects(_output("helm", "template", release, str(CHART), f"--namespace={namespace}", *arguments))
+
+
+def base() -> Objects:
+    return _objects(_output("kubectl", "kustomize", str(KUSTOMIZE / "base")))
+
+
+def whole() -> Objects:
+    """What `kubectl apply -k deploy/kustomize` applies."""
+    return _objects(_output("kubectl", "kustomize", str(KUSTOMIZE)))
+
+
+def with_components(folder: Path, *components: str) -> Objects:
+    """The base with components of deploy/kustomize, from a kustomization in `folder` (empty, of this call's own)."""
+    (folder / "deploy").symlink_to(KUSTOMIZE)
+    kustomization: Mapping[str, list[str]] = {
+        "resources": ["deploy/base"],
+        "components": [f"deploy/{component}" for component in components],
+    }
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    return _objects(_output("kubectl", "kustomize", "--load-restrictor=LoadRestrictionsNone", str(folder)))
+
+
+def _output(program: str, *arguments: str) -> str:
+    ended = subprocess.run([programs.folder() / program, *arguments], capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise RenderError(ended.stderr)
+    return ended.stdout
+
+
+def _objects(text: str) -> Objects:
+    found: Objects = {}
+    for one in yaml.safe_load_all(text):
+        if one is None:
+            continue
+        metadata = one["metadata"]
+        metadata["labels"] = {k: v for k, v in metadata.get("labels", {}).items() if k not in HELMS_OWN}
+        name = Name(one["kind"], metadata.get("namespace"), metadata["name"])
+        assert name not in found, f"{name} twice"
+        found[name] = one
+    return found

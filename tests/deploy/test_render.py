@@ -1,0 +1,160 @@
+"""The chart and the kustomize base are the same objects, switch by switch; and these say what deploy.md promises."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from deploy.rendering import Name, RenderError, base, chart, with_components
+
+from deploy import programs, rendering
+
+pytestmark = pytest.mark.timeout(900)  # helm and kubectl are built first
+
+SWITCHES = {
+    "autoscaling.enabled": "autoscaling",
+    "serviceMonitor.enabled": "monitoring",
+    "grantPolicy.enabled": "grant-policy",
+    "infrastructure.enabled": "infrastructure",
+}
+DEPLOYMENT = Name("Deployment", "fastroute", "fastroute")
+
+
+def arguments(objects: rendering.Objects, deployment: Name = DEPLOYMENT) -> list[str]:
+    return objects[deployment]["spec"]["template"]["spec"]["containers"][0]["args"]
+
+
+def seconds(shown: str) -> float:
+    return float(shown.removesuffix("s"))
+
+
+def test_chart_and_base_are_the_same_objects():
+    assert chart() == base()
+
+
+@pytest.mark.parametrize(("value", "component"), SWITCHES.items())
+def test_each_component_is_what_a_value_of_the_chart_gives(value, component, tmp_path):
+    switched = chart(f"--set={value}=true")
+    assert switched != chart()
+    assert switched == with_components(tmp_path, component)
+
+
+def test_all_components_together(tmp_path):
+    everything = chart(*(f"--set={value}=true" for value in SWITCHES))
+    assert everything == with_components(tmp_path, *SWITCHES.values())
+
+
+def test_kustomize_adds_only_a_namespace_held_to_the_restricted_standard():
+    added = rendering.whole()
+    namespace = added.pop(Name("Namespace", None, "fastroute"))
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert added == base()
+
+
+def test_two_releases_share_no_cluster_wide_name():
+    def cluster_wide(objects):
+        return {name for name in objects if name.namespace is None}
+
+    one = chart("--set=gatewayClass.name=one", "--set=grantPolicy.enabled=true", namespace="one")
+    two = chart("--set=gatewayClass.name=two", "--set=grantPolicy.enabled=true", namespace="two")
+    assert len(cluster_wide(one)) == 5
+    assert cluster_wide(one) & cluster_wide(two) == set()
+
+
+def test_a_pod_has_time_to_drain():
+    given = dict(argument.removeprefix("--").split("=") for argument in arguments(base()) if "=" in argument)
+    pod = base()[DEPLOYMENT]["spec"]["template"]["spec"]
+    assert seconds(given["drain-delay"]) == 5
+    assert pod["terminationGracePeriodSeconds"] > seconds(given["drain-delay"]) + seconds(given["drain-timeout"])
+
+
+def test_a_grace_period_that_cuts_the_drain_short_is_refused():
+    with pytest.raises(RenderError, match="terminationGracePeriodSeconds"):
+        chart("--set=drainTimeout=10m")
+    chart("--set=drainTimeout=10m", "--set=terminationGracePeriodSeconds=610")
+
+
+def test_every_port_of_the_service_is_one_of_the_pod():
+    for offset in (0, 8000):
+        objects = chart(f"--set=portOffset={offset}")
+        ports = objects[DEPLOYMENT]["spec"]["template"]["spec"]["containers"][0]["ports"]
+        pod = {port["name"]: port["containerPort"] for port in ports}
+        for port in objects[Name("Service", "fastroute", "fastroute")]["spec"]["ports"]:
+            assert pod[port["targetPort"]] == port["port"] + offset
+
+
+def test_low_ports_need_neither_root_nor_a_capability():
+    pod = base()[DEPLOYMENT]["spec"]["template"]["spec"]
+    assert pod["securityContext"]["sysctls"] == [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["containers"][0]["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    shifted = chart("--set=portOffset=8000", "--set=hostNetwork=true")[DEPLOYMENT]["spec"]["template"]["spec"]
+    assert "sysctls" not in shifted["securityContext"]  # a pod on the host's network may set none
+
+
+def test_the_lease_is_the_one_the_role_is_for():
+    objects = chart(release="edge", namespace="ingress")
+    role = objects[Name("Role", "ingress", "edge-fastroute")]
+    [named] = [rule["resourceNames"] for rule in role["rules"] if "resourceNames" in rule]
+    lease = next(a for a in arguments(objects, Name("Deployment", "ingress", "edge-fastroute")) if "lease" in a)
+    assert lease == f"--status-lease=$(POD_NAMESPACE)/{named[0]}"
+
+
+def test_an_autoscaler_takes_the_place_of_a_number():
+    objects = chart("--set=autoscaling.enabled=true")
+    assert "replicas" not in objects[DEPLOYMENT]["spec"]
+    target = objects[Name("HorizontalPodAutoscaler", "fastroute", "fastroute")]["spec"]["scaleTargetRef"]
+    assert (target["kind"], target["name"]) == ("Deployment", "fastroute")
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("replicas=two", "replicas"),
+        ("replica=3", "replica"),
+        ("drainDelay=5", "drainDelay"),
+        ("service.ports[0].port=70000", "port"),
+        ("service.type=Loadbalancer", "type"),
+        ("controllerName=fastroute", "controllerName"),
+        ("gateways[0]=infra", "gateways"),
+        ("hostNetwork=true", "portOffset"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_its_name(setting, said):
+    with pytest.raises(RenderError, match=said):
+        chart(f"--set={setting}")
+
+
+def test_every_value_has_a_schema_and_a_line_that_explains_it():
+    schema = json.loads((rendering.CHART / "values.schema.json").read_text())
+    text = (rendering.CHART / "values.yaml").read_text()
+
+    def unknown(values, schema, path):
+        for name, value in values.items():
+            if name not in schema.get("properties", {}):
+                yield f"{path}{name}"
+            elif isinstance(value, dict) and schema["properties"][name].get("properties"):
+                yield from unknown(value, schema["properties"][name], f"{path}{name}.")
+
+    values = yaml.safe_load(text)
+    assert list(unknown(values, schema, "")) == []
+    documented = (programs.ROOT / "docs" / "deploy.md").read_text()
+    assert [name for name in values if f"`{name}" not in documented] == []
+
+
+def test_the_versions_are_those_of_the_package():
+    project = (programs.ROOT / "pyproject.toml").read_text()
+    version = re.search(r'^version = "(.*)"$', project, re.MULTILINE)[1]
+    about = yaml.safe_load((rendering.CHART / "Chart.yaml").read_text())
+    assert (about["version"], about["appVersion"]) == (version, version)
+    assert f"image: fastroute:{version}" in (rendering.KUSTOMIZE / "base" / "deployment.yaml").read_text()
+
+
+def test_no_file_of_the_chart_is_unused():
+    """A template that gives nothing under any value is a mistake."""
+    everything = chart(*(f"--set={value}=true" for value in SWITCHES))
+    kinds = {name.kind.lower() for name in everything}
+    for template in Path(rendering.CHART / "templates").glob("*.yaml"):
+        stem = template.stem
+        assert stem in kinds or stem in ("rbac", "grantpolicy"), template
