@@ -1,0 +1,121 @@
+"""`make cluster`: a cluster to try things in, with a fastroute that serves it, until Ctrl-C.
+
+All of it lives in a namespace of its own. Doors lead into it from this machine: to the API server, for kubectl, and to
+the ports 80 and 443 of the first Gateway.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from cluster import isolation
+from cluster.account import account_kubeconfig
+from cluster.cluster import API_PORT, Cluster
+from cluster.gateway import CLASS, POOL, start_gateway
+from cluster.process import Program
+from cluster.programs import CLUSTER, ECHO, built, suite
+from cluster.relay import Place, Relay
+
+DOORS: Mapping[str, Place] = {
+    "api": ("127.0.0.1", API_PORT),
+    "http": ("127.0.1.1", 80),
+    "https": ("127.0.1.1", 443),
+}
+
+
+def main() -> int:
+    arguments = _arguments()
+    for module in (CLUSTER, ECHO, suite(arguments.api)):
+        built(module)
+    if isolation.is_inside():
+        isolation.enter()
+        return _serve(arguments, Path(arguments.folder))
+    with tempfile.TemporaryDirectory(prefix="fastroute-cluster-") as folder:
+        return _open(arguments, Path(folder))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make cluster", description=__doc__)
+    parser.add_argument("--api", default="v1.6.3", help="release of the Gateway API's CRDs")
+    parser.add_argument("--port", type=int, default=16443, help="of the API server on 127.0.0.1")
+    parser.add_argument("--http", type=int, default=8080, help="leads to the first Gateway's port 80")
+    parser.add_argument("--https", type=int, default=8443, help="leads to the first Gateway's port 443")
+    parser.add_argument("--bare", action="store_true", help="without fastroute: start your own inside")
+    parser.add_argument("--folder", default="", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _open(arguments: argparse.Namespace, folder: Path) -> int:
+    """Outside: starts the inside, and keeps the doors."""
+    words = isolation.way_in()
+    if words is None:
+        isolation.enter()  # says why not
+        return isolation.NOT_POSSIBLE
+    environment = {**os.environ, isolation.MARK: "1"}
+    command = [*words, sys.executable, "-m", "cluster", *sys.argv[1:], "--folder", str(folder)]
+    with ExitStack() as stack:
+        inside = Program(command, folder / "cluster.log", environment)
+        stack.callback(inside.kill)
+        inside.wait_for(inside.says("ready"), 120)
+        for name, port in (("api", arguments.port), ("http", arguments.http), ("https", arguments.https)):
+            stack.enter_context(Relay(("127.0.0.1", port), str(folder / name)))
+        kubeconfig = folder / "outside.kubeconfig"
+        text = (folder / "kubeconfig").read_text()
+        kubeconfig.write_text(text.replace(f":{API_PORT}", f":{arguments.port}"))
+        print(_welcome(arguments, kubeconfig, _first_inside(inside)), flush=True)
+        _wait(inside.popen)
+    return 0
+
+
+def _welcome(arguments: argparse.Namespace, kubeconfig: Path, pid: int) -> str:
+    return f"""A cluster (Gateway API {arguments.api}, experimental) is up:
+
+  export KUBECONFIG={kubeconfig}
+  kubectl get gatewayclass
+
+The first Gateway's ports 80 and 443 are http://127.0.0.1:{arguments.http} and https://127.0.0.1:{arguments.https}.
+A shell inside, where all Gateways ({POOL}) and pods can be reached: nsenter -t {pid} -a
+Logs: {kubeconfig.parent}/*.log. Ctrl-C ends it all."""
+
+
+def _first_inside(inside: Program) -> int:
+    """The first process of the namespace, as this machine numbers it."""
+    said = subprocess.run(["pgrep", "-P", str(inside.pid)], capture_output=True, text=True, check=False).stdout
+    return int(said.split()[0]) if said else inside.pid
+
+
+def _wait(process: subprocess.Popen[bytes]) -> None:
+    """Until Ctrl-C, SIGTERM, or the end of the inside."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        process.wait()
+    except KeyboardInterrupt:
+        print()
+
+
+def _serve(arguments: argparse.Namespace, folder: Path) -> int:
+    """Inside: all the programs, and the doors' other ends."""
+    cluster = Cluster(folder, arguments.api)
+    cluster.start()
+    cluster.start_pods()
+    with ExitStack() as stack:
+        for name, there in DOORS.items():
+            stack.enter_context(Relay(str(folder / name), there))
+        if not arguments.bare:
+            cluster.api.apply_text(CLASS)
+            lease = ("--status-lease", "fastroute-system/fastroute")
+            start_gateway(account_kubeconfig(cluster), folder / "fastroute.log", ("--address-pool", POOL, *lease))
+        print("ready", flush=True)
+        while True:
+            time.sleep(3600)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

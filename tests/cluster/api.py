@@ -1,0 +1,170 @@
+"""A small client of an API server for tests: objects in and out as plain dictionaries.
+
+Not the code under test, nor the official client, whose discovery takes longer than most tests here.
+"""
+
+import base64
+import json
+import re
+import ssl
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import urllib3
+import yaml
+
+Object = dict[str, Any]
+
+CLUSTER_SCOPED = frozenset(
+    (
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "CustomResourceDefinition",
+        "GatewayClass",
+        "Namespace",
+        "Node",
+        "PriorityClass",
+        "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionPolicyBinding",
+    )
+)
+VERSIONS = {
+    "GatewayClass": "gateway.networking.k8s.io/v1",
+    "Gateway": "gateway.networking.k8s.io/v1",
+    "HTTPRoute": "gateway.networking.k8s.io/v1",
+    "ListenerSet": "gateway.networking.k8s.io/v1",
+    "ReferenceGrant": "gateway.networking.k8s.io/v1",
+    "Namespace": "v1",
+    "Service": "v1",
+    "Secret": "v1",
+    "ConfigMap": "v1",
+    "Pod": "v1",
+    "Node": "v1",
+    "Event": "v1",
+    "ServiceAccount": "v1",
+    "EndpointSlice": "discovery.k8s.io/v1",
+    "Deployment": "apps/v1",
+    "Lease": "coordination.k8s.io/v1",
+    "CustomResourceDefinition": "apiextensions.k8s.io/v1",
+}
+
+
+class ApiError(Exception):
+    """The API server's refusal: HTTP status, reason and message in it."""
+
+    def __init__(self, status: int, text: str) -> None:
+        self.status = status
+        super().__init__(f"{status}: {text}")
+
+
+class Api:
+    """Requests to the server that a kubeconfig names, with its token."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        config = yaml.safe_load(kubeconfig.read_text())
+        cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+        self.server: str = cluster["server"]
+        self.authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
+        trust = ssl.create_default_context(cadata=self.authority)
+        self._fields = {"Authorization": f"Bearer {user['token']}"}
+        self._pool = urllib3.PoolManager(maxsize=32, ssl_context=trust, retries=False, timeout=30.0)
+
+    def request(self, method: str, path: str, body: object = None, kind: str = "application/json") -> Any:
+        """The decoded answer. Raises ApiError, or urllib3's errors where nobody answers."""
+        data = None if body is None else json.dumps(body).encode()
+        answer = self._pool.request(
+            method, self.server + path, body=data, headers={**self._fields, "Content-Type": kind}
+        )
+        if answer.status >= 400:
+            raise ApiError(answer.status, answer.data.decode(errors="replace")[:500])
+        return json.loads(answer.data) if answer.data[:1] in (b"{", b"[") else answer.data.decode()
+
+    def get(self, kind: str, namespace: str, name: str) -> Object:
+        return self.request("GET", path(kind, namespace, name))
+
+    def list(self, kind: str, namespace: str = "") -> list[Object]:
+        return self.request("GET", path(kind, namespace))["items"]
+
+    def create(self, one: Object) -> Object:
+        return self.request("POST", _collection(one), one)
+
+    def apply(self, *objects: Object) -> None:
+        """Creates them, or makes them so, as `kubectl apply --server-side --force-conflicts` does."""
+        for one in objects:
+            where = f"{_collection(one)}/{one['metadata']['name']}?fieldManager=test&force=true"
+            self.request("PATCH", where, one, "application/apply-patch+yaml")
+
+    def apply_text(self, text: str) -> None:
+        self.apply(*documents(text))
+
+    def patch(self, kind: str, namespace: str, name: str, patch: Mapping[str, Any], below: str = "") -> Object:
+        """A merge patch; `below`: "/status" for a status."""
+        return self.request("PATCH", path(kind, namespace, name) + below, patch, "application/merge-patch+json")
+
+    def delete(self, kind: str, namespace: str, name: str) -> None:
+        """Deletes it; nothing happens when it is not there."""
+        try:
+            self.request("DELETE", path(kind, namespace, name), {"propagationPolicy": "Background"})
+        except ApiError as error:
+            if error.status != 404:
+                raise
+
+    def token(self, namespace: str, account: str) -> str:
+        """A token of a ServiceAccount, good for an hour."""
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
+        where = f"{path('ServiceAccount', namespace, account)}/token"
+        return str(self.request("POST", where, body)["status"]["token"])
+
+    def kubeconfig_of(self, token: str, server: str = "") -> str:
+        """The text of a kubeconfig for another user, or by way of another address (of 127.0.0.1)."""
+        authority = base64.b64encode(self.authority.encode()).decode()
+        cluster = {"server": server or self.server, "certificate-authority-data": authority}
+        return yaml.safe_dump(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "current-context": "test",
+                "contexts": [{"name": "test", "context": {"cluster": "test", "user": "user"}}],
+                "users": [{"name": "user", "user": {"token": token}}],
+                "clusters": [{"name": "test", "cluster": cluster}],
+            }
+        )
+
+    @property
+    def admin_token(self) -> str:
+        return self._fields["Authorization"].removeprefix("Bearer ")
+
+
+def documents(text: str) -> Iterator[Object]:
+    """The objects of a stream of YAML documents, Lists unpacked."""
+    found: Iterable[Object] = (one for one in yaml.safe_load_all(text) if one)
+    for one in found:
+        if one["kind"] == "List":
+            yield from one["items"]
+        else:
+            yield one
+
+
+def path(kind: str, namespace: str = "", name: str = "") -> str:
+    """The URL path of an object, or of all of a kind (in all namespaces, when none is named)."""
+    within = f"/namespaces/{namespace}" if namespace and kind not in CLUSTER_SCOPED else ""
+    return f"{_root(VERSIONS[kind])}{within}/{_plural(kind)}" + (f"/{name}" if name else "")
+
+
+def _collection(one: Object) -> str:
+    kind = one["kind"]
+    namespace = one["metadata"].get("namespace", "default")
+    within = "" if kind in CLUSTER_SCOPED else f"/namespaces/{namespace}"
+    return f"{_root(one['apiVersion'])}{within}/{_plural(kind)}"
+
+
+def _root(version: str) -> str:
+    return f"/apis/{version}" if "/" in version else f"/api/{version}"
+
+
+def _plural(kind: str) -> str:
+    word = kind.lower()
+    if re.search(r"[^aeiou]y$", word):
+        return word[:-1] + "ies"
+    return word + ("es" if word.endswith("s") else "s")

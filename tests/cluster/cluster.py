@@ -1,0 +1,91 @@
+"""A cluster: the API server (with etcd and controllers inside), and the stand-in kubelet that runs its pods.
+
+Ports are fixed, for every cluster has a network namespace of its own (isolation.py). All it keeps is in one folder.
+"""
+
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import urllib3
+
+from cluster.api import Api
+from cluster.process import Program
+from cluster.programs import CLUSTER, ECHO, built, suite
+
+API_PORT = 16443
+ETCD_PORT = 23790
+
+
+class Cluster:
+    """A cluster on `folder`, with the CRDs of release `version`: nothing runs until `start`."""
+
+    def __init__(
+        self, folder: Path, version: str = "v1.6.3", *, etcd_through: str = "", flags: Sequence[str] = ()
+    ) -> None:
+        self.folder = folder
+        self.programs = built(CLUSTER)
+        self.crds = built(suite(version)) / "experimental"
+        self.flags = list(flags)
+        self.etcd_through = etcd_through
+        self._api: Program | None = None
+        self._kubelet: Program | None = None
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's; good for as long as the folder lives."""
+        return self.folder / "kubeconfig"
+
+    @property
+    def api(self) -> Api:
+        """A client with the administrator's rights."""
+        return Api(self.kubeconfig)
+
+    def start(self, *, crds: bool = True) -> None:
+        """Starts the API server; comes back when it is ready and, with `crds`, its CRDs are established."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        words = [str(self.programs / "apiserver"), "-dir", str(self.folder)]
+        words += ["-port", str(API_PORT), "-etcd-port", str(ETCD_PORT)]
+        words += ["-crds", str(self.crds)] if crds else []
+        words += ["-etcd-through", self.etcd_through] if self.etcd_through else []
+        self._api = Program([*words, "--", *self.flags], self.folder / "apiserver.log")
+        self._api.wait_for(self._api.says("ready"))
+
+    def start_pods(self, images: Sequence[str] = ()) -> None:
+        """Starts the kubelet. `images`: PART-OF-IMAGE=COMMAND, beside the suite's echo server."""
+        known = [f"/echo-basic:={built(ECHO) / 'echo-basic'}", *images]
+        words = [str(self.programs / "kubelet"), "-kubeconfig", str(self.kubeconfig), "-dir", str(self.folder)]
+        words += [word for image in known for word in ("-image", image)]
+        self._kubelet = Program(words, self.folder / "kubelet.log")
+        self._kubelet.wait_for(self._kubelet.says("ready"))
+
+    def kill(self) -> None:
+        """The API server and etcd vanish, as in a power cut. `start` brings them back with all objects."""
+        assert self._api is not None
+        self._api.kill()
+
+    def compact(self) -> None:
+        """etcd forgets all revisions but the last: a watch that begins at an older one is answered 410."""
+        address = f"http://127.0.0.1:{ETCD_PORT}/v3"
+        said = _post(f"{address}/kv/range", {"key": "AA=="})
+        _post(f"{address}/kv/compaction", {"revision": said["header"]["revision"], "physical": True})
+
+    def stop(self) -> None:
+        """Ends all of it."""
+        for program in (self._kubelet, self._api):
+            if program is not None:
+                program.end(5)
+
+
+def _post(url: str, body: object) -> Any:
+    answer = urllib3.request("POST", url, json=body, timeout=10.0)
+    assert answer.status == 200, answer.data
+    return answer.json()
+
+
+def run(words: Sequence[str], kubeconfig: Path) -> str:
+    """What a command says that knows the cluster by KUBECONFIG. Raises CalledProcessError."""
+    environment = {**os.environ, "KUBECONFIG": str(kubeconfig)}
+    return subprocess.run(list(words), env=environment, check=True, capture_output=True, text=True).stdout

@@ -1,0 +1,47 @@
+"""Tests with a real API server: run as `pytest tests/cluster`, which starts itself again in a namespace of its own."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster import isolation
+from cluster.api import Api
+from cluster.cluster import Cluster
+from cluster.programs import CLUSTER, ECHO, built, suite
+
+
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Called before anything is collected, when this folder was named on the command line."""
+    if not isolation.is_inside() and not hasattr(config, "workerinput"):
+        for module in (CLUSTER, ECHO, suite("v1.6.3")):
+            built(module)
+        isolation.enter()
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="fastroute-cluster-") as name:
+        yield Path(name)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """One cluster for all tests that do no harm to it: each works in namespaces of its own."""
+    if not isolation.is_inside():
+        pytest.skip("wants a namespace of its own: pytest tests/cluster")
+    isolation.enter()
+    with tempfile.TemporaryDirectory(prefix="fastroute-cluster-") as name:
+        one = Cluster(Path(name))
+        try:
+            one.start()
+            one.start_pods()
+            yield one
+        finally:
+            one.stop()
+
+
+@pytest.fixture(scope="session")
+def api(cluster: Cluster) -> Api:
+    return cluster.api

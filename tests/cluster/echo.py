@@ -1,0 +1,55 @@
+"""Namespaces with real pods: the suite's echo server, as many as wanted, behind a Service."""
+
+import time
+from collections.abc import Callable
+
+from cluster.api import Api, Object
+
+PORT = 8080
+
+
+def echo(namespace: str, name: str = "echo", replicas: int = 1) -> list[Object]:
+    """A namespace, a Deployment of echo servers, and a Service on port 8080 before them."""
+    labels = {"app": name}
+    fields = {"POD_NAME": "metadata.name", "NAMESPACE": "metadata.namespace"}
+    variables = [{"name": one, "valueFrom": {"fieldRef": {"fieldPath": field}}} for one, field in fields.items()]
+    container = {"name": "echo", "image": "test/echo-basic:v1", "env": variables}
+    template = {
+        "metadata": {"labels": labels},
+        "spec": {"containers": [container], "terminationGracePeriodSeconds": 1},
+    }
+    meta = {"name": name, "namespace": namespace}
+    return [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": meta,
+            "spec": {"selector": labels, "ports": [{"port": PORT, "targetPort": 3000}]},
+        },
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": meta,
+            "spec": {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template},
+        },
+    ]
+
+
+def ready_addresses(api: Api, namespace: str) -> list[str]:
+    """The addresses of the ready pods of a namespace, as EndpointSlices say."""
+    return sorted(
+        address
+        for one in api.list("EndpointSlice", namespace)
+        for endpoint in one["endpoints"] or ()
+        if endpoint["conditions"]["ready"]
+        for address in endpoint["addresses"]
+    )
+
+
+def eventually(true: Callable[[], bool], seconds: float = 20.0, pause: float = 0.05) -> None:
+    """Comes back when it is true. AssertionError: it was not in time."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"not true within {seconds:.0f} s"
+        time.sleep(pause)

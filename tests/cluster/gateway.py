@@ -1,0 +1,38 @@
+"""A fastroute that follows a cluster: the program under test, started as users start it."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import urllib3
+
+from cluster.process import Program
+from cluster.programs import ROOT
+
+METRICS = "127.0.0.1:9900"
+POOL = "127.0.1.0/24"
+CLASS = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: fastroute}
+spec: {controllerName: fastroute.dev/gateway}
+"""
+
+
+def start_gateway(
+    kubeconfig: Path, log: Path, options: Sequence[str] = (), *, metrics: str = METRICS, ready: bool = True
+) -> Program:
+    """Starts `fastroute serve --kubernetes`; with `ready`, comes back when /readyz says so."""
+    words = [sys.executable, "-m", "fastroute", "serve", "--kubernetes", "--kubeconfig", str(kubeconfig)]
+    words += ["--metrics", metrics, "--log-format", "text", *options]
+    program = Program(words, log, {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"})
+    if ready:
+        program.wait_for(lambda: is_ready(metrics), 30)
+    return program
+
+
+def is_ready(metrics: str = METRICS) -> bool:
+    try:
+        return urllib3.request("GET", f"http://{metrics}/readyz", timeout=1.0, retries=False).status == 200
+    except urllib3.exceptions.HTTPError:
+        return False

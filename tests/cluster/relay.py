@@ -1,0 +1,88 @@
+"""A TCP relay that can misbehave. It stands before an API server or an etcd, or at a namespace's edge.
+
+It runs in a thread of its own with its own loop, so a test may block; its switches may be turned at any time.
+"""
+
+import asyncio
+import contextlib
+import threading
+from types import TracebackType
+
+PIECE = 64 * 1024
+
+# Where a relay listens or leads: (host, port), or the path of a Unix socket.
+Place = tuple[str, int] | str
+
+
+class Relay:
+    """Leads connections from `here` to `there`. `delay`: seconds that each piece waits."""
+
+    def __init__(self, here: Place, there: Place) -> None:
+        self.here, self.there = here, there
+        self.delay = 0.0
+        self.connections = 0  # so far
+        self._open: set[asyncio.StreamWriter] = set()
+        self._loop = asyncio.new_event_loop()
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> "Relay":
+        self._thread.start()
+        if not self._started.wait(10):
+            raise OSError(f"cannot listen at {self.here}")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+
+    def cut(self) -> None:
+        """Resets all connections that are open now."""
+        self._loop.call_soon_threadsafe(self._cut)
+
+    def _cut(self) -> None:
+        for writer in self._open:
+            writer.transport.abort()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._listen())
+        self._started.set()
+        self._loop.run_forever()
+
+    async def _listen(self) -> None:
+        if isinstance(self.here, str):
+            await asyncio.start_unix_server(self._connection, self.here)
+        else:
+            await asyncio.start_server(self._connection, *self.here)
+
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self._open.add(writer)
+        other: asyncio.StreamWriter | None = None
+        try:
+            back, other = await self._connect()
+            self._open.add(other)
+            await asyncio.gather(self._lead(reader, other), self._lead(back, writer))
+        except OSError:
+            pass
+        finally:
+            for one in filter(None, (writer, other)):
+                self._open.discard(one)
+                one.close()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if isinstance(self.there, str):
+            return await asyncio.open_unix_connection(self.there)
+        return await asyncio.open_connection(*self.there)
+
+    async def _lead(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while piece := await reader.read(PIECE):
+            if self.delay:
+                await asyncio.sleep(self.delay)
+            writer.write(piece)
+            await writer.drain()
+        with contextlib.suppress(OSError, NotImplementedError):
+            writer.write_eof()

@@ -1,0 +1,126 @@
+"""`make conformance`: builds the suite of a release, runs it against fastroute, says what failed and why.
+
+An unfiltered run writes the suite's own report, unedited, to docs/conformance/RELEASE-PROFILES.yaml. The suite runs
+in its default mode: what it tests beyond core is what our GatewayClass says in `status.supportedFeatures`.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from cluster import isolation
+from cluster.account import account_kubeconfig
+from cluster.cluster import Cluster
+from cluster.gateway import CLASS, POOL, start_gateway
+from cluster.programs import CACHE, CLUSTER, ECHO, ROOT, built, suite
+
+import fastroute
+from conformance.summary import outcomes, text
+
+RELEASES = ("v1.6.3", "v1.7.0")
+PROFILES = "GATEWAY-HTTP"
+# Addresses of the pool for GatewayStaticAddresses: one that we have, one that nobody has (RFC 5737).
+USABLE, UNUSABLE = "127.0.1.200", "192.0.2.9"
+TIMEOUT = "40m"
+
+
+def main() -> int:
+    """The exit code: 0 when every test passed."""
+    arguments = _arguments()
+    for module in (CLUSTER, ECHO, suite(arguments.api)):
+        built(module)  # outside of the namespace, from which nothing can be downloaded
+    isolation.enter()
+    logs = CACHE / "conformance" / time.strftime(f"{arguments.api}-%Y%m%d-%H%M%S")
+    logs.mkdir(parents=True)
+    with tempfile.TemporaryDirectory(prefix="fastroute-conformance-") as folder:
+        cluster = Cluster(Path(folder), arguments.api, flags=_audit(logs) if arguments.audit else ())
+        try:
+            cluster.start()
+            cluster.start_pods()
+            code = _judge(cluster, arguments, logs)
+        finally:
+            cluster.stop()
+            for name in ("apiserver.log", "kubelet.log"):
+                (logs / name).write_bytes((Path(folder) / name).read_bytes())
+    print(f"logs: {logs.relative_to(ROOT)}")
+    return code
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make conformance", description=__doc__)
+    parser.add_argument("--api", default=RELEASES[0], choices=RELEASES)
+    parser.add_argument("--profiles", default=PROFILES, help="comma-separated")
+    parser.add_argument("--test", default="", help="only these tests, comma-separated; no report")
+    parser.add_argument("--parallel", type=int, default=4, help="tests at a time, of those that the suite lets")
+    parser.add_argument("--report", type=Path, default=ROOT / "docs/conformance", help="folder of the report")
+    parser.add_argument("--audit", action="store_true", help="keep the API server's audit log beside the others")
+    parser.add_argument("--log-level", default="info", help="fastroute's")
+    return parser.parse_args()
+
+
+def _judge(cluster: Cluster, arguments: argparse.Namespace, logs: Path) -> int:
+    cluster.api.apply_text(CLASS)
+    kubeconfig = account_kubeconfig(cluster)
+    options = ("--address-pool", POOL, "--log-level", arguments.log_level, "--access-log", str(logs / "access.log"))
+    gateway = start_gateway(
+        kubeconfig, logs / "fastroute.log", (*options, "--status-lease", "fastroute-system/fastroute")
+    )
+    try:
+        suite_log = logs / "suite.log"
+        code = _run_suite(cluster, arguments, suite_log)
+    finally:
+        gateway.end()
+    with suite_log.open(errors="replace") as lines:
+        found = outcomes(lines)
+    said = text(found)
+    (logs / "summary.txt").write_text(said + "\n")
+    print(said)
+    if not found:
+        print("\n".join(suite_log.read_text(errors="replace").splitlines()[-20:]))
+    return code
+
+
+def _run_suite(cluster: Cluster, arguments: argparse.Namespace, log: Path) -> int:
+    words = [str(built(suite(arguments.api)) / "suite"), "-test.v", f"-test.timeout={TIMEOUT}"]
+    words += [f"-test.parallel={arguments.parallel}", "-gateway-class=fastroute"]
+    words += [f"-conformance-profiles={arguments.profiles}"]
+    words += [f"-usable-address={USABLE}", f"-unusable-address={UNUSABLE}"]
+    if arguments.test:
+        names = "|".join(arguments.test.split(","))
+        words += ["-test.run", f"TestConformance/^({names})$"]
+    else:
+        words += _report(arguments)
+    with log.open("wb") as output:
+        environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
+        return subprocess.run(words, env=environment, stdout=output, stderr=subprocess.STDOUT, check=False).returncode
+
+
+def _report(arguments: argparse.Namespace) -> list[str]:
+    """The suite refuses to write a report unless all of these are said."""
+    arguments.report.mkdir(parents=True, exist_ok=True)
+    name = f"{arguments.api}-{arguments.profiles.replace(',', '-').lower()}.yaml"
+    return [
+        f"-report-output={arguments.report / name}",
+        "-organization=fastroute",
+        "-project=fastroute",
+        "-url=https://github.com/fastroute/fastroute",
+        f"-version=v{fastroute.__version__}",
+        "-contact=https://github.com/fastroute/fastroute/issues",
+    ]
+
+
+def _audit(logs: Path) -> list[str]:
+    """Flags of the API server that keep one line a request, without bodies."""
+    policy = logs / "audit-policy.yaml"
+    policy.write_text(
+        "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules: [{level: Metadata}]\n"
+    )
+    return [f"--audit-policy-file={policy}", f"--audit-log-path={logs / 'audit.log'}"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
