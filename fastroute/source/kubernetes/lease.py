@@ -1,0 +1,207 @@
+"""Leader: which of several replicas writes statuses, by a Lease (coordination.k8s.io/v1). All of them serve.
+
+The holder renews every RENEW seconds. The others look every RETRY seconds, and take a Lease that its holder gave back,
+or that did not change for as long as it says it is good. Only our own clock counts: how long ago we *saw* it change,
+never the times written in it. A holder that could not renew for DEADLINE seconds stops before the others may begin, so
+there are never two; and one that ends says so, which the others see at their next look.
+
+Death of the holder to writes of another: DURATION + RETRY, 12 s at most. It costs statuses that time, traffic nothing.
+"""
+
+import logging
+import os
+import random
+import secrets
+import socket
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import msgspec
+import trio
+
+from fastroute.resources.meta import Key
+from fastroute.source.kubernetes.client import ApiError, Client
+
+DURATION = 10  # s that a Lease is good without being renewed
+DEADLINE = 7.0  # s after which a holder that cannot renew stops
+RENEW = 3.0  # s
+RETRY = 1.0  # s between two looks of those who wait
+PATIENCE = 3.0  # s for one request; within DEADLINE there is time for a second one
+
+_log = logging.getLogger(__name__)
+
+
+class LeaseSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    holder_identity: str | None = None
+    lease_duration_seconds: int | None = None
+    acquire_time: str | None = None
+    renew_time: str | None = None
+    lease_transitions: int | None = None
+
+
+class LeaseMetadata(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    name: str
+    namespace: str
+    resource_version: str = ""
+
+
+class LeaseObject(msgspec.Struct, frozen=True, rename="camel"):
+    metadata: LeaseMetadata
+    spec: LeaseSpec = LeaseSpec()
+    api_version: str = "coordination.k8s.io/v1"
+    kind: str = "Lease"
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """A Lease as it was read, and since when (our clock) it has not changed."""
+
+    lease: LeaseObject
+    since: float
+
+
+def see(last: Seen | None, lease: LeaseObject, now: float) -> Seen:
+    """`lease` was read just now."""
+    return last if last is not None and last.lease == lease else Seen(lease, now)
+
+
+def may_take(seen: Seen, identity: str, now: float) -> bool:
+    """Whether `identity` may make the Lease its own: nobody holds it, it does, or its holder was silent too long."""
+    spec = seen.lease.spec
+    if spec.holder_identity in (None, "", identity):
+        return True
+    return now >= seen.since + (spec.lease_duration_seconds or DURATION)
+
+
+def taken(lease: LeaseObject, identity: str, clock: str) -> LeaseObject:
+    """The Lease as its new or old holder writes it; `clock`: RFC 3339, for people alone."""
+    spec = lease.spec
+    mine = spec.holder_identity == identity
+    return msgspec.structs.replace(
+        lease,
+        spec=LeaseSpec(
+            holder_identity=identity,
+            lease_duration_seconds=DURATION,
+            acquire_time=spec.acquire_time if mine else clock,
+            renew_time=clock,
+            lease_transitions=(spec.lease_transitions or 0) + (0 if mine else 1),
+        ),
+    )
+
+
+def given_back(lease: LeaseObject, clock: str) -> LeaseObject:
+    spec = msgspec.structs.replace(lease.spec, holder_identity="", lease_duration_seconds=1, renew_time=clock)
+    return msgspec.structs.replace(lease, spec=spec)
+
+
+class Leader:
+    """Ours to hold or not. `turned(holds)` is called when that changes."""
+
+    def __init__(self, client: Client, key: Key, turned: Callable[[bool], None], identity: str | None = None) -> None:
+        self.identity = identity or f"{socket.gethostname()}_{os.getpid()}_{secrets.token_hex(4)}"
+        self._client, self._key, self._turned = client, key, turned
+        self._path = f"/apis/coordination.k8s.io/v1/namespaces/{key.namespace}/leases"
+        self._seen: Seen | None = None
+        self._renewed = -DEADLINE  # when we asked for what was granted last, on trio's clock
+        self._held = False
+        self._complaint = ""
+        self._ended = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether statuses are ours to write, now."""
+        return self._held and trio.current_time() < self._renewed + DEADLINE
+
+    async def run(self) -> None:
+        """Takes the Lease when it may be had, and keeps it, for ever."""
+        while not self._ended:
+            await self._step()
+            await trio.sleep(RENEW if self._held else RETRY * random.uniform(0.8, 1.2))  # noqa: S311
+
+    async def release(self) -> None:
+        """Gives the Lease back if it is ours, and takes it no more. Never raises: it runs out by itself."""
+        self._ended, held, seen = True, self._held, self._seen
+        self._turn(False)
+        if not held or seen is None:
+            return
+        try:
+            await self._write(given_back(seen.lease, _clock()))
+        except ApiError as error:
+            _log.warning("lease %s could not be given back: %s", self._key, error)
+
+    async def _step(self) -> None:
+        try:
+            await self._renew() if self._held else await self._look()
+            self._complaint = ""
+        except ApiError as error:
+            if error.status == 409:  # somebody wrote it meanwhile: look again
+                self._turn(False)
+            else:
+                self._complain(error)
+        if self._held and not self.holds:
+            self._turn(False)
+
+    async def _renew(self) -> None:
+        assert self._seen is not None
+        await self._take(self._seen.lease)
+
+    async def _look(self) -> None:
+        try:
+            raw = await self._client.request("GET", f"{self._path}/{self._key.name}", timeout=PATIENCE)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            await self._take(LeaseObject(LeaseMetadata(self._key.name, self._key.namespace)))
+            return
+        now = trio.current_time()
+        self._seen = see(self._seen, _decode(raw), now)
+        if may_take(self._seen, self.identity, now):
+            await self._take(self._seen.lease)
+
+    async def _take(self, lease: LeaseObject) -> None:
+        asked = trio.current_time()
+        await self._write(taken(lease, self.identity, _clock()))
+        if not self._ended:
+            self._renewed = asked
+            self._turn(True)
+
+    async def _write(self, lease: LeaseObject) -> None:
+        """With the version that was read: of several who try one succeeds."""
+        new = not lease.metadata.resource_version
+        method, path = ("POST", self._path) if new else ("PUT", f"{self._path}/{self._key.name}")
+        raw = await self._client.request(method, path, lease, timeout=PATIENCE)
+        self._seen = Seen(_decode(raw), trio.current_time())
+
+    def _turn(self, held: bool) -> None:
+        if held == self._held:
+            return
+        self._held = held
+        _log.info("lease %s: %s", self._key, "we write statuses" if held else "statuses are not ours to write any more")
+        self._turned(held)
+
+    def _complain(self, error: ApiError) -> None:
+        """Once for each cause."""
+        cause = f"{error.status} {error.reason}"
+        if cause != self._complaint:
+            self._complaint = cause
+            _log.warning("lease %s: %s%s", self._key, error, _way_out(error, self._key))
+
+
+def _way_out(error: ApiError, key: Key) -> str:
+    ways = {
+        403: f". Allow get, create and update on leases in namespace {key.namespace}; until then no status is written",
+        404: f". Create namespace {key.namespace}, or name another with --status-lease; until then no status is written",
+    }
+    return ways.get(error.status, "")
+
+
+def _decode(raw: bytes) -> LeaseObject:
+    """Raises ApiError: what was read is no Lease."""
+    try:
+        return msgspec.json.decode(raw, type=LeaseObject)
+    except msgspec.DecodeError as error:
+        raise ApiError(0, "Unreadable", f"no Lease: {error}") from error
+
+
+def _clock() -> str:
+    """metav1.MicroTime."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

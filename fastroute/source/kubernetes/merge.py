@@ -1,0 +1,155 @@
+"""merge(): the status an object shall have, from the one it has and our part of it. Pure.
+
+A status belongs to several controllers. Ours are: conditions of the types in OUR_TYPES, a Gateway's listeners but for
+others' conditions inside them, the parents that carry our controllerName, and the fields in OWNED. The rest is kept as
+it was read, each entry where it stood. What turns gets a new `lastTransitionTime`, everything else keeps its own; so
+a status that says the same already comes out equal, and is not written.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from fastroute.graph.entries import entries
+from fastroute.resources.meta import Key
+from fastroute.status import OUR_TYPES
+
+Status = Mapping[str, Any]
+Entry = dict[str, Any]
+
+OWNED = {  # fields that only we write, whole: what our part does not name must go
+    "GatewayClass": frozenset({"supportedFeatures"}),
+    "Gateway": frozenset({"addresses", "attachedListenerSets"}),
+}
+MOST_PARENTS = 32  # RouteStatus.parents
+_REFERENCE = {"parents": "parentRef", "ancestors": "ancestorRef"}  # by the list that holds it
+
+
+class Ours(msgspec.Struct, frozen=True):
+    """Whose entries are ours: several fastroutes of one name may serve different Gateways."""
+
+    controller_name: str
+    gateways: frozenset[str] = frozenset()  # "ns/name"; empty: all
+
+    def has(self, entry: Entry, reference: str, namespace: str) -> bool:
+        """`entry` of an object in `namespace`, about the parent under `reference`."""
+        if entry.get("controllerName") != self.controller_name:
+            return False
+        return not self.gateways or _parent_key(entry.get(reference), namespace) in self.gateways
+
+
+class Change(NamedTuple):
+    """What is merged, and the time to write beside what turns."""
+
+    key: Key
+    ours: Ours
+    now: str  # RFC 3339
+
+
+def merge(kind: str, held: Status, wanted: Status, change: Change) -> dict[str, Any] | None:
+    """`held` with our part as in `wanted`; None: it says so already. What is not ours in `wanted` is not looked at."""
+    owned = OWNED.get(kind, frozenset())
+    merged: dict[str, Any] = {}
+    for name in dict.fromkeys((*held, *wanted)):
+        if name in _REFERENCE:
+            merged[name] = _merge_parents(name, held.get(name) or (), wanted.get(name, ()), change)
+        elif name == "conditions":
+            merged[name] = merge_conditions(held.get(name) or (), wanted.get(name, ()), change.now)
+        elif name == "listeners":
+            merged[name] = _merge_listeners(held.get(name) or (), wanted.get(name, ()), change.now)
+        elif name in wanted:
+            merged[name] = wanted[name]
+        elif name not in owned:
+            merged[name] = held[name]
+    return None if merged == held else merged
+
+
+def without_ours(held: Status, change: Change) -> dict[str, Any] | None:
+    """`held` of a route that names no parent of ours any more, without our entries; None: there are none."""
+    return merge("", held, {name: () for name in _REFERENCE if name in held}, change)
+
+
+def has_ours(status: Status, key: Key, ours: Ours) -> bool:
+    """Whether a list of parents has an entry of ours."""
+    return any(
+        ours.has(entry, reference, key.namespace)
+        for name, reference in _REFERENCE.items()
+        for entry in entries(status, name, "controllerName")
+    )
+
+
+# --- Conditions
+
+
+def merge_conditions(held: Iterable[Entry], wanted: Iterable[Entry], now: str) -> list[Entry]:
+    new = {entry["type"]: entry for entry in wanted if entry["type"] in OUR_TYPES}
+    merged: list[Entry] = []
+    for entry in held:
+        if entry["type"] not in OUR_TYPES:
+            merged.append(entry)
+        elif entry["type"] in new:
+            merged.append(_timed(new.pop(entry["type"]), entry, now))
+    return [*merged, *(_timed(entry, None, now) for entry in new.values())]
+
+
+def _timed(entry: Entry, held: Entry | None, now: str) -> Entry:
+    """metav1.Condition.lastTransitionTime moves with `status`, not with reason or message."""
+    stands = held is not None and held.get("status") == entry["status"] and "lastTransitionTime" in held
+    return {**entry, "lastTransitionTime": held["lastTransitionTime"] if held and stands else now}
+
+
+# --- Lists of entries
+
+
+def _merge_listeners(held: Iterable[Entry], wanted: Iterable[Entry], now: str) -> list[Entry]:
+    """In the order of the spec; of a listener that is gone nothing stays."""
+    known = {entry["name"]: entry for entry in held}
+    return [
+        {**entry, "conditions": merge_conditions(_conditions_of(known.get(entry["name"])), entry["conditions"], now)}
+        for entry in wanted
+    ]
+
+
+def _merge_parents(name: str, held: Iterable[Entry], wanted: Iterable[Entry], change: Change) -> list[Entry]:
+    reference = _REFERENCE[name]
+    new = {
+        _identity(entry[reference]): entry
+        for entry in wanted
+        if entry.get("controllerName") == change.ours.controller_name
+    }
+    merged: list[Entry] = []
+    for entry in held:
+        if not change.ours.has(entry, reference, change.key.namespace):
+            merged.append(entry)
+        elif (identity := _identity(entry[reference])) in new:
+            merged.append(_entry(new.pop(identity), entry, change.now))
+    merged += (_entry(entry, None, change.now) for entry in new.values())
+    return _fitting(merged, reference, change)
+
+
+def _entry(entry: Entry, held: Entry | None, now: str) -> Entry:
+    return {**entry, "conditions": merge_conditions(_conditions_of(held), entry["conditions"], now)}
+
+
+def _conditions_of(held: Entry | None) -> list[Entry]:
+    return (held or {}).get("conditions") or []
+
+
+def _fitting(merged: list[Entry], reference: str, change: Change) -> list[Entry]:
+    """No more than the API takes: rather without one of ours than without one of others."""
+    excess = len(merged) - MOST_PARENTS
+    if excess <= 0:
+        return merged
+    mine = [index for index, entry in enumerate(merged) if change.ours.has(entry, reference, change.key.namespace)]
+    dropped = frozenset(mine[-excess:])
+    return [entry for index, entry in enumerate(merged) if index not in dropped]
+
+
+def _identity(ref: Any) -> tuple[tuple[str, Any], ...]:
+    """A reference to a parent without what it does not say; the schema fills in group and kind."""
+    return tuple(sorted((name, value) for name, value in ref.items() if value is not None))
+
+
+def _parent_key(ref: Any, namespace: str) -> str:
+    return f"{ref.get('namespace') or namespace}/{ref.get('name')}" if isinstance(ref, dict) else ""

@@ -1,0 +1,187 @@
+"""What is written of a status, and what is left as others wrote it."""
+
+import copy
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastroute.resources.meta import Key
+from fastroute.source.kubernetes.merge import MOST_PARENTS, Change, Ours, has_ours, merge, without_ours
+from fastroute.status import OUR_TYPES
+
+THEN, NOW = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
+CHANGE = Change(Key("infra", "r"), Ours("fastroute.dev/gateway"), NOW)
+
+
+def condition(type_="Accepted", status="True", reason=None, time=None, generation=1):
+    written = {
+        "type": type_,
+        "status": status,
+        "reason": reason or type_,
+        "message": "m",
+        "observedGeneration": generation,
+    }
+    return written | ({"lastTransitionTime": time} if time else {})
+
+
+def parent(*conditions, by="fastroute.dev/gateway", **ref):
+    return {"controllerName": by, "parentRef": {"name": "web", **ref}, "conditions": list(conditions)}
+
+
+def route(*parents):
+    return {"parents": list(parents)}
+
+
+def written(held, wanted, kind="HTTPRoute", change=CHANGE):
+    return merge(kind, held, wanted, change)
+
+
+def test_a_new_status_is_written_whole():
+    assert written({}, route(parent(condition()))) == route(parent(condition(time=NOW)))
+
+
+@pytest.mark.parametrize(
+    ("new", "time"),
+    [
+        (condition(status="False", reason="NoMatchingParent"), NOW),
+        (condition(reason="Other"), THEN),  # the status did not turn
+        (condition(generation=2), THEN),
+    ],
+)
+def test_the_time_moves_with_the_status_alone(new, time):
+    held = route(parent(condition(time=THEN)))
+    assert written(held, route(parent(new))) == route(parent({**new, "lastTransitionTime": time}))
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        route(parent(condition(time=THEN))),
+        route(parent(condition(time=THEN), by="x"), parent(condition(time=THEN)), parent(by="y")),
+        route(parent(condition("x.dev/Other", time=THEN), condition(time=THEN))),
+    ],
+)
+def test_what_says_the_same_is_not_written(held):
+    assert written(held, route(parent(condition()))) is None
+
+
+def test_our_parents_come_and_go_between_those_of_others():
+    other = parent(condition(status="False", time=THEN), by="x", sectionName="a")
+    held = route(parent(condition(time=THEN), sectionName="gone"), other, parent(condition(time=THEN)))
+    wanted = route(parent(condition()), parent(condition(), port=80))
+    assert written(held, wanted) == route(other, parent(condition(time=THEN)), parent(condition(time=NOW), port=80))
+
+
+def test_others_entries_in_what_is_wanted_are_not_believed():
+    stale = parent(condition("Accepted", "False", time=THEN), by="x")
+    fresh = parent(condition("Accepted", "True", time=NOW), by="x")
+    assert written(route(fresh), route(stale, parent(condition()))) == route(fresh, parent(condition(time=NOW)))
+
+
+def test_a_type_of_ours_that_is_not_said_any_more_goes():
+    held = {"conditions": [condition(time=THEN), condition("Conflicted", time=THEN), condition("Mine", time=THEN)]}
+    assert written(held, {"conditions": [condition()]}, "Gateway") == {
+        "conditions": [condition(time=THEN), condition("Mine", time=THEN)]
+    }
+
+
+def test_conditions_of_others_inside_a_listener_stay():
+    foreign = condition("x.dev/Seen", time=THEN)
+    held = {"listeners": [{"name": "a", "conditions": [foreign]}, {"name": "gone", "conditions": [foreign]}]}
+    wanted = {"listeners": [{"name": "b", "conditions": []}, {"name": "a", "conditions": [condition()]}]}
+    assert written(held, wanted, "Gateway") == {
+        "listeners": [{"name": "b", "conditions": []}, {"name": "a", "conditions": [foreign, condition(time=NOW)]}]
+    }
+
+
+def test_fields_of_ours_are_replaced_and_unknown_ones_kept():
+    held = {"addresses": [{"value": "1.2.3.4"}], "attachedListenerSets": 2, "later": {"x": 1}}
+    assert written(held, {"addresses": []}, "Gateway") == {"addresses": [], "later": {"x": 1}}
+
+
+def test_the_default_conditions_of_the_schema_are_replaced():
+    waiting = condition(status="Unknown", reason="Pending", time="1970-01-01T00:00:00Z")
+    assert written({"conditions": [waiting]}, {"conditions": [condition()]}, "Gateway") == {
+        "conditions": [condition(time=NOW)]
+    }
+
+
+def test_a_route_that_left_us_loses_our_entries_alone():
+    other = parent(condition(time=THEN), by="x")
+    held = route(parent(condition(time=THEN)), other)
+    assert without_ours(held, CHANGE) == route(other)
+    assert without_ours(route(other), CHANGE) is None
+    assert without_ours({}, CHANGE) is None
+    assert (has_ours(held, CHANGE.key, CHANGE.ours), has_ours(route(other), CHANGE.key, CHANGE.ours)) == (True, False)
+
+
+def test_two_of_our_name_that_serve_different_gateways_leave_each_other_alone():
+    change = CHANGE._replace(ours=Ours("fastroute.dev/gateway", frozenset({"infra/web"})))
+    theirs = parent(condition(time=THEN), name="api")
+    near, far = parent(condition(time=THEN)), parent(condition(time=THEN), namespace="other")
+    assert without_ours(route(theirs, near, far), change) == route(theirs, far)
+
+
+def test_more_parents_than_the_api_takes_cost_ours():
+    others = [parent(by="x", sectionName=f"s{number}") for number in range(MOST_PARENTS - 1)]
+    merged = written(route(*others), route(parent(condition()), parent(condition(), port=80)))
+    assert merged == route(*others, parent(condition(time=NOW)))
+
+
+TYPES = st.sampled_from([*sorted(OUR_TYPES), "x.dev/A", "x.dev/B"])
+CONDITIONS = st.lists(
+    st.builds(condition, TYPES, st.sampled_from(["True", "False"]), time=st.just(THEN)),
+    max_size=4,
+    unique_by=lambda entry: entry["type"],
+)
+PARENTS = st.lists(
+    st.builds(
+        lambda conditions, by, section: parent(*conditions, by=by, sectionName=section),
+        CONDITIONS,
+        st.sampled_from(["fastroute.dev/gateway", "x.dev/c"]),
+        st.sampled_from("abc"),
+    ),
+    max_size=6,
+    unique_by=lambda entry: (entry["controllerName"], entry["parentRef"]["sectionName"]),
+)
+STATUS = st.fixed_dictionaries(
+    {},
+    optional={
+        "parents": PARENTS,
+        "conditions": CONDITIONS,
+        "listeners": st.lists(
+            st.fixed_dictionaries({"name": st.sampled_from("abc"), "conditions": CONDITIONS}),
+            max_size=3,
+            unique_by=lambda entry: entry["name"],
+        ),
+        "later": st.integers(),
+    },
+)
+
+
+def foreign(status, listeners):
+    """All of a status that is not ours, of those `listeners` that live on."""
+    return {
+        "parents": [entry for entry in status.get("parents", ()) if entry["controllerName"] == "x.dev/c"],
+        "conditions": [entry for entry in status.get("conditions", ()) if entry["type"] not in OUR_TYPES],
+        "listeners": {
+            entry["name"]: [one for one in entry["conditions"] if one["type"] not in OUR_TYPES]
+            for entry in status.get("listeners", ())
+            if entry["name"] in listeners
+        },
+    }
+
+
+@given(STATUS, st.lists(STATUS, min_size=1, max_size=4))
+def test_what_is_not_ours_survives_any_sequence(held, sequence):
+    for wanted in sequence:
+        before, names = copy.deepcopy(held), {entry["name"] for entry in wanted.get("listeners", ())}
+        merged = merge("Gateway", held, wanted, CHANGE)
+        assert held == before
+        held = held if merged is None else merged
+        kept, was = foreign(held, names), foreign(before, names)
+        assert kept["parents"] == was["parents"]
+        assert kept["conditions"] == was["conditions"]
+        assert {name: kept["listeners"][name] for name in was["listeners"]} == was["listeners"]
+        assert merge("Gateway", held, wanted, CHANGE) is None
