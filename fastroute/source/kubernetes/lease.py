@@ -15,6 +15,7 @@ import secrets
 import socket
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import trio
@@ -39,14 +40,8 @@ class LeaseSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True)
     lease_transitions: int | None = None
 
 
-class LeaseMetadata(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    name: str
-    namespace: str
-    resource_version: str = ""
-
-
 class LeaseObject(msgspec.Struct, frozen=True, rename="camel"):
-    metadata: LeaseMetadata
+    metadata: dict[str, Any]  # as it was read, with the version that it is written with
     spec: LeaseSpec = LeaseSpec()
     api_version: str = "coordination.k8s.io/v1"
     kind: str = "Lease"
@@ -105,6 +100,7 @@ class Leader:
         self._held = False
         self._complaint = ""
         self._ended = False
+        self._one = trio.Lock()  # one request at a time, or the last of them would be in conflict with the one before
 
     @property
     def holds(self) -> bool:
@@ -114,31 +110,39 @@ class Leader:
     async def run(self) -> None:
         """Takes the Lease when it may be had, and keeps it, for ever."""
         while not self._ended:
-            await self._step()
-            await trio.sleep(RENEW if self._held else RETRY * random.uniform(0.8, 1.2))  # noqa: S311
+            async with self._one:
+                fine = await self._step()
+            await trio.sleep(RENEW if self._held and fine else RETRY * random.uniform(0.8, 1.2))  # noqa: S311
 
     async def release(self) -> None:
         """Gives the Lease back if it is ours, and takes it no more. Never raises: it runs out by itself."""
-        self._ended, held, seen = True, self._held, self._seen
-        self._turn(False)
-        if not held or seen is None:
-            return
-        try:
-            await self._write(given_back(seen.lease, _clock()))
-        except ApiError as error:
-            _log.warning("lease %s could not be given back: %s", self._key, error)
+        self._ended = True
+        async with self._one:
+            held, seen = self._held, self._seen
+            self._turn(False)
+            if not held or seen is None:
+                return
+            try:
+                await self._write(given_back(seen.lease, _clock()))
+            except ApiError as error:
+                _log.warning("lease %s could not be given back: %s", self._key, error)
 
-    async def _step(self) -> None:
+    async def _step(self) -> bool:
+        """Whether the API server did what it was asked for."""
+        if self._ended:
+            return True
         try:
             await self._renew() if self._held else await self._look()
-            self._complaint = ""
         except ApiError as error:
-            if error.status == 409:  # somebody wrote it meanwhile: look again
-                self._turn(False)
+            if error.status == 409 or (self._held and error.status == 404):
+                self._turn(False)  # somebody wrote or deleted it meanwhile: look again
             else:
                 self._complain(error)
-        if self._held and not self.holds:
-            self._turn(False)
+            if self._held and not self.holds:
+                self._turn(False)
+            return False
+        self._complaint = ""
+        return True
 
     async def _renew(self) -> None:
         assert self._seen is not None
@@ -150,7 +154,7 @@ class Leader:
         except ApiError as error:
             if error.status != 404:
                 raise
-            await self._take(LeaseObject(LeaseMetadata(self._key.name, self._key.namespace)))
+            await self._take(LeaseObject({"name": self._key.name, "namespace": self._key.namespace}))
             return
         now = trio.current_time()
         self._seen = see(self._seen, _decode(raw), now)
@@ -160,13 +164,12 @@ class Leader:
     async def _take(self, lease: LeaseObject) -> None:
         asked = trio.current_time()
         await self._write(taken(lease, self.identity, _clock()))
-        if not self._ended:
-            self._renewed = asked
-            self._turn(True)
+        self._renewed = asked
+        self._turn(True)
 
     async def _write(self, lease: LeaseObject) -> None:
         """With the version that was read: of several who try one succeeds."""
-        new = not lease.metadata.resource_version
+        new = "resourceVersion" not in lease.metadata
         method, path = ("POST", self._path) if new else ("PUT", f"{self._path}/{self._key.name}")
         raw = await self._client.request(method, path, lease, timeout=PATIENCE)
         self._seen = Seen(_decode(raw), trio.current_time())
@@ -188,18 +191,20 @@ class Leader:
 
 def _way_out(error: ApiError, key: Key) -> str:
     ways = {
-        403: f". Allow get, create and update on leases in namespace {key.namespace}; until then no status is written",
-        404: f". Create namespace {key.namespace}, or name another with --status-lease; until then no status is written",
+        403: f"allow get, create and update on leases in namespace {key.namespace}",
+        404: f"create namespace {key.namespace}, or name another one with --status-lease",
     }
-    return ways.get(error.status, "")
+    return f". No status is written until you {ways[error.status]}." if error.status in ways else ""
 
 
 def _decode(raw: bytes) -> LeaseObject:
     """Raises ApiError: what was read is no Lease."""
     try:
-        return msgspec.json.decode(raw, type=LeaseObject)
+        lease = msgspec.json.decode(raw, type=LeaseObject)
     except msgspec.DecodeError as error:
         raise ApiError(0, "Unreadable", f"no Lease: {error}") from error
+    lease.metadata.pop("managedFields", None)
+    return lease
 
 
 def _clock() -> str:
