@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from cluster import isolation
-from cluster.account import account_kubeconfig
+from cluster.account import LEASE, account_kubeconfig
 from cluster.cluster import API_PORT, Cluster
 from cluster.gateway import CLASS, POOL, start_gateway
 from cluster.process import Program
@@ -110,7 +110,7 @@ def _serve(arguments: argparse.Namespace, folder: Path) -> int:
             stack.enter_context(Relay(str(folder / name), there))
         if not arguments.bare:
             cluster.api.apply_text(CLASS)
-            lease = ("--status-lease", "fastroute-system/fastroute")
+            lease = ("--status-lease", LEASE)
             start_gateway(account_kubeconfig(cluster), folder / "fastroute.log", ("--address-pool", POOL, *lease))
         print("ready", flush=True)
         while True:

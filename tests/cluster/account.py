@@ -6,32 +6,24 @@ from cluster.api import Object, documents
 from cluster.cluster import Cluster
 from cluster.programs import ROOT
 
-NAMESPACE = "fastroute-system"
+NAMESPACE = "fastroute"
 NAME = "fastroute"
-RIGHTS = ROOT / "deploy/kustomize/rbac.yaml"
+LEASE = f"{NAMESPACE}/{NAME}"  # the one that its Role is for
+RIGHTS = ROOT / "deploy/kustomize/base/rbac.yaml"
+INFRASTRUCTURE = ROOT / "deploy/kustomize/infrastructure/rbac.yaml"  # with --infrastructure
 
 
-def account_kubeconfig(cluster: Cluster) -> Path:
+def account_kubeconfig(cluster: Cluster, *, infrastructure: bool = False) -> Path:
     """A kubeconfig of fastroute's ServiceAccount, which has what deploy/kustomize grants and nothing else."""
     api = cluster.api
-    if not RIGHTS.exists():
-        return cluster.kubeconfig
     api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-    api.apply(*rights())
+    api.apply(*rights(infrastructure=infrastructure))
     path = cluster.folder / "fastroute.kubeconfig"
     path.write_text(api.kubeconfig_of(api.token(NAMESPACE, NAME)))
     return path
 
 
-def rights() -> list[Object]:
+def rights(*, infrastructure: bool = False) -> list[Object]:
     """ServiceAccount, roles and bindings."""
-    return [_placed(one) for one in documents(RIGHTS.read_text())]
-
-
-def _placed(one: Object) -> Object:
-    """kustomize sets the namespace; here we do."""
-    if not one["kind"].startswith("Cluster"):
-        one["metadata"]["namespace"] = NAMESPACE
-    for subject in one.get("subjects", ()):
-        subject["namespace"] = NAMESPACE
-    return one
+    files = (RIGHTS, INFRASTRUCTURE) if infrastructure else (RIGHTS,)
+    return [one for file in files for one in documents(file.read_text())]

@@ -9,13 +9,13 @@ import pytest
 from cluster import isolation
 from cluster.api import Api
 from cluster.cluster import Cluster
-from cluster.programs import CLUSTER, ECHO, built, suite
+from cluster.programs import CLUSTER, ECHO, TOOLS, built, suite
 
 
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Called before anything is collected, when this folder was named on the command line."""
     if not isolation.is_inside() and not hasattr(config, "workerinput"):
-        for module in (CLUSTER, ECHO, suite("v1.6.3")):
+        for module in (CLUSTER, ECHO, TOOLS, suite("v1.6.3")):
             built(module)
         isolation.enter()
 

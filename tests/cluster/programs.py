@@ -54,6 +54,13 @@ ECHO = Module(
     (Program("echo-basic", "sigs.k8s.io/gateway-api/conformance/echo-basic"),),
 )
 
+# What users type.
+TOOLS = Module(
+    "tools",
+    ROOT / "tests/deploy/tools",
+    (Program("helm", "helm.sh/helm/v3/cmd/helm"), Program("kubectl", "./kubectl")),
+)
+
 
 def suite(version: str) -> Module:
     """The official suite of a release, and the CRDs that it wants."""

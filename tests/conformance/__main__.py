@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from cluster import isolation
-from cluster.account import account_kubeconfig
+from cluster.account import LEASE, account_kubeconfig
 from cluster.cluster import Cluster
 from cluster.gateway import CLASS, POOL, start_gateway
 from cluster.programs import CACHE, CLUSTER, ECHO, ROOT, built, suite
@@ -66,9 +66,7 @@ def _judge(cluster: Cluster, arguments: argparse.Namespace, logs: Path) -> int:
     cluster.api.apply_text(CLASS)
     kubeconfig = account_kubeconfig(cluster)
     options = ("--address-pool", POOL, "--log-level", arguments.log_level, "--access-log", str(logs / "access.log"))
-    gateway = start_gateway(
-        kubeconfig, logs / "fastroute.log", (*options, "--status-lease", "fastroute-system/fastroute")
-    )
+    gateway = start_gateway(kubeconfig, logs / "fastroute.log", (*options, "--status-lease", LEASE))
     try:
         suite_log = logs / "suite.log"
         code = _run_suite(cluster, arguments, suite_log)

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
+from cluster.programs import ROOT, TOOLS, built
 
-from deploy import programs
-
-DEPLOY = programs.ROOT / "deploy"
+DEPLOY = ROOT / "deploy"
 CHART = DEPLOY / "helm" / "fastroute"
 KUSTOMIZE = DEPLOY / "kustomize"
 
@@ -60,7 +59,7 @@ def with_components(folder: Path, *components: str) -> Objects:
 
 
 def _output(program: str, *arguments: str) -> str:
-    ended = subprocess.run([programs.folder() / program, *arguments], capture_output=True, text=True, check=False)
+    ended = subprocess.run([built(TOOLS) / program, *arguments], capture_output=True, text=True, check=False)
     if ended.returncode:
         raise RenderError(ended.stderr)
     return ended.stdout

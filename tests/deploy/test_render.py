@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from cluster.programs import ROOT
 from deploy.rendering import Name, RenderError, base, chart, with_components
 
-from deploy import programs, rendering
+from deploy import rendering
 
 pytestmark = pytest.mark.timeout(900)  # helm and kubectl are built first
 
@@ -139,12 +140,12 @@ def test_every_value_has_a_schema_and_a_line_that_explains_it():
 
     values = yaml.safe_load(text)
     assert list(unknown(values, schema, "")) == []
-    documented = (programs.ROOT / "docs" / "deploy.md").read_text()
+    documented = (ROOT / "docs" / "deploy.md").read_text()
     assert [name for name in values if f"`{name}" not in documented] == []
 
 
 def test_the_versions_are_those_of_the_package():
-    project = (programs.ROOT / "pyproject.toml").read_text()
+    project = (ROOT / "pyproject.toml").read_text()
     version = re.search(r'^version = "(.*)"$', project, re.MULTILINE)[1]
     about = yaml.safe_load((rendering.CHART / "Chart.yaml").read_text())
     assert (about["version"], about["appVersion"]) == (version, version)
