@@ -114,6 +114,21 @@ class Metrics:
         self.worker_restarts = Counter(
             "fastroute_worker_restarts_total", "Workers that ended unasked and were replaced", registry=self.registry
         )
+        self.kubernetes_errors = Counter(
+            "fastroute_kubernetes_watch_errors_total",
+            "Watches of the API server that ended in an error, by cause",
+            ["kind", "reason"],
+            registry=self.registry,
+        )
+        self.kubernetes_reached = Gauge(
+            "fastroute_kubernetes_reached", "1 while the API server is reached", registry=self.registry
+        )
+        self.kubernetes_last_heard = Gauge(
+            "fastroute_kubernetes_last_heard_timestamp_seconds",
+            "When the API server last said something about a kind; bookmarks come every minute",
+            ["kind"],
+            registry=self.registry,
+        )
         self.refused_references = RefusedReferences(series)
         self.registry.register(self.refused_references)
         build = Gauge("fastroute_build_info", "Always 1", ["version"], registry=self.registry)

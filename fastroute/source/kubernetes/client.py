@@ -184,21 +184,27 @@ class Stream:
         self._error: ApiError | None = None
         self._response: urllib3.BaseHTTPResponse | None = None
 
+    async def opened(self) -> None:
+        """Returns when the server has begun to answer. Raises ApiError."""
+        while self._response is None and not self._ended:
+            await self._wait()
+        if self._response is None and self._error is not None:
+            raise self._error
+
     async def lines(self) -> list[bytes]:
         """All whole lines that came, at least one; none: the answer has ended. Raises ApiError."""
         while True:
-            await self._came.wait()
-            self._came = trio.Event()
             with self._lock:
                 lines, self._lines, self._size = self._lines, [], 0
                 ended, error = self._ended, self._error
                 self._room.set()
-            if ended:
-                self._came.set()
-            if lines or (ended and error is None):
+            if lines:
                 return lines
             if error is not None:
                 raise error
+            if ended:
+                return []
+            await self._wait()
 
     def close(self) -> None:
         """No more of it: the thread, wherever it waits, ends."""
@@ -233,7 +239,9 @@ class Stream:
     def _begin(self, response: urllib3.BaseHTTPResponse) -> bool:
         with self._lock:
             self._response = response
-            return not self._ended
+            wanted = not self._ended
+        self._tell()
+        return wanted
 
     def _read(self, response: urllib3.BaseHTTPResponse) -> None:
         rest = bytearray()
@@ -268,6 +276,11 @@ class Stream:
 
     def _wake(self) -> None:
         self._came.set()
+
+    async def _wait(self) -> None:
+        """Until the thread has told of something since the last time."""
+        await self._came.wait()
+        self._came = trio.Event()
 
 
 class _Request(msgspec.Struct, frozen=True):

@@ -1,0 +1,88 @@
+"""Collection: what one watch holds, and what its notices mean for the Store.
+
+Several watches may hold objects of one kind (Secrets by type, and by name). What is gone after a listing is what this
+one held and was not listed; whether the object is gone from the Store, only who knows the others can say (source.py).
+"""
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from fastroute.resources.meta import Key
+from fastroute.resources.problem import ManifestProblem
+from fastroute.source.kubernetes.kinds import Followed
+from fastroute.source.kubernetes.objects import Held, Named, named, problem, typed
+from fastroute.source.kubernetes.watch import Notice
+from fastroute.source.store import Apply, Delete
+
+NOBODY = Key("", "")
+
+
+class Collection:
+    """Objects of one kind in one served version."""
+
+    def __init__(self, row: Followed, version: str, host: str) -> None:
+        self.row, self.version = row, version
+        self.held: dict[Key, Held] = {}
+        self.problems: dict[Key, ManifestProblem] = {}  # objects whose last good version stays
+        self.is_listed = False  # once whole
+        self._host = host
+        self._listed: set[Key] | None = None  # while a listing goes on
+
+    def take(self, notices: Iterable[Notice]) -> Iterator[Apply | Delete]:
+        """What changes for the Store."""
+        for notice in notices:
+            match notice.what:
+                case "Begun":
+                    self._listed = set()
+                    self.problems.pop(NOBODY, None)
+                case "Complete":
+                    yield from self._complete()
+                case "Gone":
+                    if (gone := self._named(notice.content)) is not None:
+                        yield from self._drop(gone.key)
+                case _:
+                    if (here := self._named(notice.content)) is not None:
+                        yield from self._put(here, notice.content)
+
+    def dropped(self) -> list[Delete]:
+        """Everything, when this watch is no more."""
+        return [event for key in list(self.held) for event in self._drop(key)]
+
+    def _named(self, content: msgspec.Raw) -> Named | None:
+        """None: it has no name that can be read; a problem says so until the next listing."""
+        try:
+            return named(self.row, content)
+        except msgspec.DecodeError as error:
+            message = f"a {self.row.kind} is left out, as its metadata cannot be read: {error}"
+            self.problems[NOBODY] = ManifestProblem(file=self._host, message=message)
+            return None
+
+    def _put(self, here: Named, content: msgspec.Raw) -> Iterator[Apply]:
+        key, held = here
+        before = self.held.get(key)
+        self.held[key] = held
+        if self._listed is not None:
+            self._listed.add(key)
+        if before is not None and self.row.is_custom and held.has_same_spec(before):
+            return
+        try:
+            resource = typed(self.row, self.version, content)
+        except msgspec.ValidationError as error:
+            self.problems[key] = problem(self.row, key, error, self._host)
+            return
+        self.problems.pop(key, None)
+        yield Apply(resource)
+
+    def _complete(self) -> Iterator[Delete]:
+        listed, self._listed = self._listed or set(), None
+        self.is_listed = True
+        for key in [key for key in self.held if key not in listed]:
+            yield from self._drop(key)
+
+    def _drop(self, key: Key) -> Iterator[Delete]:
+        self.problems.pop(key, None)
+        if self._listed is not None:
+            self._listed.discard(key)
+        if self.held.pop(key, None) is not None:
+            yield Delete(self.row.type, key)

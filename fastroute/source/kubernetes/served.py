@@ -1,0 +1,84 @@
+"""Served: which of our kinds an API server has, in which version, and what is missing.
+
+Discovery says what it serves, the CRDs what is installed; both move while we run. A kind that is followed is given up
+only when its CRD is gone: a server that has just started may not have found all it serves yet.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from fastroute.resources.gateway import GROUP
+from fastroute.source.kubernetes.client import ApiError, Client
+from fastroute.source.kubernetes.kinds import FOLLOWED, Followed
+
+Found = Mapping[str, tuple[str, ...]]  # by plural: the versions that are served
+Installed = Mapping[str, str]  # by the CRD's name: its bundle version, "" without
+
+
+class Served(msgspec.Struct, frozen=True):
+    """What to follow."""
+
+    versions: Mapping[str, str]  # by kind
+    missing: Mapping[str, str]  # by kind: why, and the way out
+    is_settled: bool = True  # discovery and CRDs say the same
+
+
+class _GroupVersion(msgspec.Struct, frozen=True):
+    version: str
+
+
+class _Group(msgspec.Struct, frozen=True):
+    versions: list[_GroupVersion] = []
+
+
+class _Resource(msgspec.Struct, frozen=True):
+    name: str
+
+
+class _Resources(msgspec.Struct, frozen=True):
+    resources: list[_Resource] | None = None
+
+
+async def discover(client: Client) -> Found:
+    """The versions of each resource of our group. Raises ApiError."""
+    try:
+        group = msgspec.json.decode(await client.request("GET", f"/apis/{GROUP}"), type=_Group)
+    except ApiError as error:
+        if error.status == 404:
+            return {}
+        raise
+    found: dict[str, tuple[str, ...]] = {}
+    for version in (each.version for each in group.versions):
+        content = await client.request("GET", f"/apis/{GROUP}/{version}")
+        for resource in msgspec.json.decode(content, type=_Resources).resources or ():
+            found[resource.name] = (*found.get(resource.name, ()), version)
+    return found
+
+
+def judge(found: Found, installed: Installed | None) -> Served:
+    """`installed` None: not known, discovery alone says it."""
+    versions: dict[str, str] = {}
+    missing: dict[str, str] = {}
+    settled = True
+    for row in FOLLOWED:
+        if not row.is_custom:
+            versions[row.kind] = row.versions[0]
+            continue
+        offered = found.get(row.plural, ())
+        is_installed = bool(offered) if installed is None else row.crd in installed
+        version = next((each for each in row.versions if each in offered), None)
+        settled &= is_installed == bool(offered)
+        if version is not None and is_installed:
+            versions[row.kind] = version
+        else:
+            missing[row.kind] = _why(row, offered if is_installed else None)
+    return Served(versions, missing, settled)
+
+
+def _why(row: Followed, offered: tuple[str, ...] | None) -> str:
+    if offered is None:
+        return f"the CRD {row.crd} is not installed"
+    if not offered:
+        return f"the CRD {row.crd} is installed, but the API server does not serve it yet"
+    return f"the API server serves {row.crd} as {', '.join(offered)}; fastroute reads {' and '.join(row.versions)}"

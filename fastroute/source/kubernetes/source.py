@@ -1,0 +1,304 @@
+"""KubernetesSource: an API server as a source. It owns the Store and keeps it as the API server says.
+
+One watch for each kind that is served (served.py), begun when its CRD comes and ended when it goes, and one for each
+Secret that only its name tells of (named.py). What they say becomes events for the Store (collection.py). An object
+is in the Store while some watch holds it; nothing goes because contact was lost.
+
+Nothing is told (`watch`) before every kind has been listed once: the first configuration is a whole one. A kind that
+we are not allowed to read (403) is waited for if nothing can be served without it, else it is as good as empty.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, NoReturn
+
+import msgspec
+import trio
+
+from fastroute.metrics import Metrics
+from fastroute.resources.core import Secret
+from fastroute.resources.gateway import Gateway, GatewayClass, ListenerSet
+from fastroute.resources.meta import Key, Resource
+from fastroute.resources.problem import ManifestProblem
+from fastroute.source.kubernetes.client import ApiError, Client
+from fastroute.source.kubernetes.collection import Collection
+from fastroute.source.kubernetes.contact import Contact
+from fastroute.source.kubernetes.crds import Crds
+from fastroute.source.kubernetes.kinds import BY_KIND, CRD_GROUP, CRDS, Followed, collection
+from fastroute.source.kubernetes.named import named_secrets, to_follow
+from fastroute.source.kubernetes.objects import Held
+from fastroute.source.kubernetes.served import Served, discover, judge
+from fastroute.source.kubernetes.watch import Notice, Watch, delay
+from fastroute.source.store import Apply, Delete, Store, WatchEvent
+
+REDISCOVER = 600.0  # s; CRDs tell of themselves, so this is for servers that do not let us see them
+BLIND_REDISCOVER = 15.0  # s, if they do not
+NAMING = (GatewayClass, Gateway, ListenerSet, Secret)  # kinds that decide which Secrets are followed by name
+
+_log = logging.getLogger(__name__)
+
+
+class Life(NamedTuple):
+    """A collection that is followed, and how to end that."""
+
+    collection: Collection
+    scope: trio.CancelScope
+
+
+class KubernetesSource:
+    """`controller_name` says whose Gateways name Secrets. `run` must run for anything to happen."""
+
+    def __init__(self, client: Client, metrics: Metrics, controller_name: str) -> None:
+        self.store = Store()
+        self.loaded = trio.Event()  # everything was listed once
+        self.missing: dict[str, str] = {}  # kinds that are not served: why
+        self._client, self._controller_name = client, controller_name
+        self._contact = Contact(client.host, metrics)
+        self._lives: dict[str, Life] = {}  # by the name of the watch: "HTTPRoute", "Secret ns/name"
+        self._refused: set[str] = set()  # watches that we may not have
+        self._crds = Crds()
+        self._crds_asked = trio.Event()  # the CRDs were listed, or refused
+        self._stale = trio.Event()  # what is served is to be looked at again
+        self._names = trio.Event()  # which Secrets are named is to be looked at again
+        self._names_known = False
+        self._excess: tuple[ManifestProblem, ...] = ()  # Secrets beyond those that are followed
+        self._problems: tuple[ManifestProblem, ...] = ()
+        self._changed: Callable[[float], None] | None = None
+
+    @property
+    def bundle_version(self) -> str | None:
+        """Of the CRDs that are installed: "v1.6.3"."""
+        return self._crds.bundle_version
+
+    @property
+    def served(self) -> dict[str, str]:
+        """The version in which each kind is followed, by kind."""
+        return {life.collection.row.kind: life.collection.version for life in self._lives.values()}
+
+    def held(self, kind: str, key: Key) -> Held | None:
+        """What the API server last said of an object; None: there is none."""
+        life = self._lives.get(kind)
+        return life.collection.held.get(key) if life else None
+
+    def all_held(self, kind: str) -> dict[Key, Held]:
+        """Of every object of a kind."""
+        life = self._lives.get(kind)
+        return life.collection.held if life else {}
+
+    async def watch(self, changed: Callable[[float], None]) -> NoReturn:
+        """Calls `changed(noticed)` after each batch that made the Store different; `noticed` on trio's clock."""
+        self._changed = changed
+        changed(trio.current_time())  # whatever came before
+        await trio.sleep_forever()
+
+    async def run(self) -> NoReturn:
+        """Follows everything, until cancelled."""
+        watch = Watch(
+            self._client,
+            self._contact,
+            "CustomResourceDefinition",
+            collection(CRD_GROUP, "v1", CRDS),
+            metadata_only=True,
+        )
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch.run, self._take_crds, self._crds_refused)
+            nursery.start_soon(self._follow_served, nursery)
+            nursery.start_soon(self._follow_named, nursery)
+            await trio.sleep_forever()
+        raise AssertionError("unreachable")
+
+    # --- What is served
+
+    def _take_crds(self, notices: list[Notice]) -> None:
+        self._crds.take(notices)
+        if self._crds.is_known:
+            self._crds_asked.set()
+        self._stale.set()
+
+    def _crds_refused(self, error: ApiError) -> None:
+        if not self._crds_asked.is_set():
+            _log.warning("CustomResourceDefinitions cannot be read (%s): versions are found late", error)
+        self._crds_asked.set()
+        self._stale.set()
+
+    async def _follow_served(self, nursery: trio.Nursery) -> NoReturn:
+        await self._crds_asked.wait()
+        tries = 0
+        while True:
+            self._stale = trio.Event()
+            settled = False
+            try:
+                served = judge(await discover(self._client), self._crds.installed)
+            except (ApiError, msgspec.DecodeError) as error:
+                refusal = error if isinstance(error, ApiError) else ApiError(0, "Malformed", str(error))
+                self._contact.failed("discovery", refusal)
+            else:
+                self._contact.heard("discovery")
+                settled = served.is_settled
+                self._settle(served, nursery)
+            tries = 0 if settled else tries + 1
+            patience = REDISCOVER if self._crds.is_known else BLIND_REDISCOVER
+            with trio.move_on_after(patience if settled else 0.1 + delay(tries)):
+                await self._stale.wait()
+
+    def _settle(self, served: Served, nursery: trio.Nursery) -> None:
+        """Follows what is served and ends what is not."""
+        for kind, row in BY_KIND.items():
+            version = served.versions.get(kind)
+            life = self._lives.get(kind)
+            if life is not None and life.collection.version != version:
+                if version is None:
+                    self._end(kind)
+                else:  # what is known stays until the other version is listed
+                    life.scope.cancel()
+            if version is not None and (life is None or life.collection.version != version):
+                self._begin(kind, row, version, row.selector, "", nursery, life)
+        self._tell_missing(served)
+        self._advance()
+
+    def _tell_missing(self, served: Served) -> None:
+        for kind, why in served.missing.items():
+            if self.missing.get(kind) != why:
+                _log.warning("%ss are not read: %s", kind, why)
+        for kind in self.missing.keys() - served.missing.keys():
+            _log.info("%ss are read now, as %s", kind, served.versions[kind])
+        if self.missing != served.missing:
+            self.missing = dict(served.missing)
+            self._tell(trio.current_time())
+
+    # --- Watches
+
+    def _begin(
+        self,
+        name: str,
+        row: Followed,
+        version: str,
+        selector: str,
+        namespace: str,
+        nursery: trio.Nursery,
+        former: Life | None = None,
+    ) -> None:
+        """`former`: the same kind in another version; its objects are there until this one has listed its own."""
+        followed = Collection(row, version, self._client.host)
+        if former is not None:
+            followed.held.update(former.collection.held)
+        path = collection(row.group, version, row.plural, namespace)
+        watch = Watch(self._client, self._contact, name, path, selector=selector)
+        life = self._lives[name] = Life(followed, trio.CancelScope())
+
+        async def run() -> None:
+            with life.scope:
+                await watch.run(lambda notices: self._take(name, followed, notices), self._refusal(name, row))
+
+        nursery.start_soon(run)
+
+    def _end(self, name: str) -> None:
+        life = self._lives.pop(name)
+        life.scope.cancel()
+        self._contact.forget(name)
+        self._refused.discard(name)
+        self._apply(life.collection.dropped())
+
+    def _refusal(self, name: str, row: Followed) -> Callable[[ApiError], None]:
+        def refused(error: ApiError) -> None:
+            if error.status == 404:
+                self._stale.set()
+            elif name not in self._refused:
+                self._refused.add(name)
+                way = f"; our ClusterRole needs list and watch on {row.plural}" if error.status == 403 else ""
+                _log.error("%ss cannot be read: %s%s", row.kind, error, way)
+                self._advance()
+
+        return refused
+
+    def _take(self, name: str, followed: Collection, notices: list[Notice]) -> None:
+        if name in self._refused:
+            self._refused.discard(name)
+            _log.info("%s can be read again", name)
+        was_listed = followed.is_listed
+        self._apply(followed.take(notices))
+        if followed.is_listed and not was_listed:
+            self._advance()
+
+    def _apply(self, events: Iterable[Apply | Delete]) -> None:
+        """Gives events to the Store, but not the end of what another watch still holds."""
+        noticed = trio.current_time()
+        touched: set[type[Resource]] = set()
+        changed = self.store.apply(self._kept(events, touched))
+        problems = self._all_problems()
+        if problems != self._problems:
+            self._problems = problems
+            changed |= self.store.report(problems)
+        if not touched.isdisjoint(NAMING):
+            self._names.set()
+        if changed:
+            self._tell(noticed)
+
+    def _kept(self, events: Iterable[Apply | Delete], touched: set[type[Resource]]) -> Iterator[WatchEvent]:
+        for event in events:
+            kind = type(event.resource) if isinstance(event, Apply) else event.kind
+            touched.add(kind)
+            if isinstance(event, Apply) or not self._is_held(kind, event.key):
+                yield event
+
+    def _is_held(self, kind: type[Resource], key: Key) -> bool:
+        return any(life.collection.row.type is kind and key in life.collection.held for life in self._lives.values())
+
+    def _all_problems(self) -> tuple[ManifestProblem, ...]:
+        found = [problem for life in self._lives.values() for problem in life.collection.problems.values()]
+        return (*found, *self._excess)
+
+    # --- Secrets by name
+
+    async def _follow_named(self, nursery: trio.Nursery) -> NoReturn:
+        row = BY_KIND["Secret"]
+        while True:
+            await self._names.wait()
+            self._names = trio.Event()
+            by_type = self._lives["Secret"].collection.held if "Secret" in self._lives else {}
+            names = named_secrets(self.store.snapshot(), self._controller_name)
+            wanted, excess = to_follow(names, by_type)
+            follow = {f"Secret {key}": key for key in wanted}
+            for name in [name for name in self._lives if name.startswith("Secret ") and name not in follow]:
+                self._end(name)
+            for name, key in follow.items():
+                if name not in self._lives and "Secret" not in self._refused:
+                    selector = f"metadata.name={key.name}"
+                    self._begin(name, row, row.versions[0], selector, key.namespace, nursery)
+            self._excess = tuple(map(self._too_many, excess))
+            self._names_known = True
+            self._apply(())
+            self._advance()
+
+    def _too_many(self, key: Key) -> ManifestProblem:
+        return ManifestProblem(
+            file=self._client.host,
+            kind="Secret",
+            namespace=key.namespace,
+            name=key.name,
+            message="is not followed: too many Secrets that are named are missing or of another type; "
+            "give it the type kubernetes.io/tls",
+        )
+
+    # --- The first configuration
+
+    def _advance(self) -> None:
+        """Sees whether everything is known now."""
+        if (
+            self.loaded.is_set()
+            or not {kind for kind, row in BY_KIND.items() if not row.is_custom} <= self._lives.keys()
+        ):
+            return
+        if any(self._is_awaited(name, life.collection) for name, life in self._lives.items()):
+            return
+        if not self._names_known:
+            self._names.set()
+            return
+        self.loaded.set()
+
+    def _is_awaited(self, name: str, followed: Collection) -> bool:
+        return not followed.is_listed and (followed.row.needed or name not in self._refused)
+
+    def _tell(self, noticed: float) -> None:
+        if self.loaded.is_set() and self._changed is not None:
+            self._changed(noticed)
