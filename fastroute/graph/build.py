@@ -104,6 +104,7 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
         routes=replaced(before.routes, {id_: unit.node if unit else None for id_, unit in made.items()}),
         parents=replaced(before.parents, {id_: _parents(unit) for id_, unit in made.items()}),
         backends=_build_backends(memo, last, before, touched, made),
+        grants=grants,
         memo=memo,
     )
 

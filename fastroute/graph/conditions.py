@@ -25,7 +25,9 @@ def ref_not_permitted(reference: Reference, cause: str, field: str, fix: str) ->
         f"{cause}. Needed there: a ReferenceGrant from group {GROUP}, kind {reference.kind}, namespace "
         f'{reference.namespace} to group "{reference.to_group}", kind {reference.to_kind}, name {reference.to_name}.'
     )
-    return Problem(condition=RESOLVED_REFS, reason="RefNotPermitted", message=message, field=field, fix=fix)
+    return Problem(
+        condition=RESOLVED_REFS, reason="RefNotPermitted", message=message, field=field, fix=fix, reference=reference
+    )
 
 
 def invalid_kind(group: str, kind: str, field: str) -> Problem:

@@ -33,6 +33,11 @@ class GrantSpace(msgspec.Struct, frozen=True):
     grants: tuple[ReferenceGrant, ...] = ()  # by name
     permits: frozenset[Permit] = frozenset()
 
+    @classmethod
+    def of(cls, grants: Iterable[ReferenceGrant]) -> "GrantSpace":
+        members = tuple(grants)
+        return cls(members, frozenset(_permits(members)))
+
 
 EMPTY = GrantSpace()
 Grants = Mapping[str, GrantSpace]  # by namespace
@@ -50,7 +55,7 @@ def index_grants(
         members[key.namespace].append(grants[key])
     for name, found in members.items():
         if found:
-            spaces[name] = GrantSpace(tuple(found), frozenset(_permits(found)))
+            spaces[name] = GrantSpace.of(found)
         else:
             spaces.pop(name, None)
     return spaces

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from fastroute.graph.grant import Grants, Reference
 from fastroute.resources.gateway import Gateway, GatewayClass, GRPCRoute, HTTPRoute, Listener, ParentReference
 from fastroute.resources.meta import Key
 from fastroute.settings import CONTROLLER_NAME
@@ -30,6 +31,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     message: str  # what, where, and the way out; never whether a refused target exists
     field: str | None = None  # "spec.rules[0].backendRefs[1]"
     fix: str | None = None  # YAML that would mend it, applicable unchanged
+    reference: Reference | None = None  # of RefNotPermitted: what no grant allows
 
 
 class BackendNode(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,4 +154,5 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     routes: Mapping[RouteId, RouteNode]  # those with a parent of ours, or with a status that still says so
     parents: Mapping[RouteId, tuple[ParentNode, ...]]  # the same keys as `routes`
     backends: Mapping[str, BackendNode]  # by id: all that the routes' resolved backendRefs and mirrors name
+    grants: Grants = {}
     memo: Any = None  # build.py's own: what the next build starts from

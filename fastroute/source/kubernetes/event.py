@@ -1,0 +1,161 @@
+"""Events (events.k8s.io/v1): what turned, for `kubectl describe` and `kubectl get events`.
+
+They are told in passing: never waited for, never tried again, and dropped rather than too many (per object, and in
+all, where what is wrong comes before what went well). What is said again within WINDOW is counted in the Event that
+says it, not written anew. A note names what must be allowed, never whether a refused target exists.
+"""
+
+import logging
+import secrets
+from collections import OrderedDict
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import trio
+
+from fastroute.source.kubernetes.bucket import Bucket
+from fastroute.source.kubernetes.client import ApiError, Client
+
+MOST_WAITING = 500  # Events; what comes beyond is dropped
+WINDOW = 600.0  # s
+REMEMBERED = 2_000  # Events that may be counted up, and objects with a bucket of their own
+OBJECT_RATE, OBJECT_BURST = 1 / 30, 12.0  # Events of one object: tokens a second, and at once
+RATE, BURST = 10.0, 200.0  # of all objects
+SPARE = 100.0  # tokens of BURST that are kept for warnings
+LONGEST_NOTE = 1_024  # bytes
+LONGEST_NAME = 200  # characters of the object's name within the Event's
+
+_log = logging.getLogger(__name__)
+
+
+class Regarding(msgspec.Struct, frozen=True, rename="camel"):
+    """corev1.ObjectReference of whom it is about."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+
+    @property
+    def event_namespace(self) -> str:
+        return self.namespace or "default"
+
+
+class Happening(msgspec.Struct, frozen=True):
+    regarding: Regarding
+    is_warning: bool
+    reason: str
+    action: str
+    note: str
+
+
+class _Written(msgspec.Struct):
+    """An Event of ours that may be counted up."""
+
+    path: str
+    since: float
+    count: int = 1
+
+
+class Events:
+    """Takes what happens (`tell`) and writes it while `run` runs. `reporter`: our controllerName, and our identity."""
+
+    def __init__(self, client: Client, reporter: tuple[str, str]) -> None:
+        self._client = client
+        self._controller, self._instance = reporter
+        self._send, self._receive = trio.open_memory_channel[Happening](MOST_WAITING)
+        self._all = Bucket(RATE, BURST)
+        self._objects: OrderedDict[str, Bucket] = OrderedDict()
+        self._written: OrderedDict[tuple[str, str, str], _Written] = OrderedDict()
+        self._complained = False
+
+    def tell(self, happening: Happening) -> bool:
+        """Whether it will be written."""
+        now = trio.current_time()
+        uid = happening.regarding.uid
+        bucket = self._objects.pop(uid, None) or Bucket(OBJECT_RATE, OBJECT_BURST)
+        self._objects[uid] = bucket
+        if len(self._objects) > REMEMBERED:
+            self._objects.popitem(last=False)
+        if not bucket.take(now) or not self._all.take(now, 0.0 if happening.is_warning else SPARE):
+            return False
+        try:
+            self._send.send_nowait(happening)
+        except trio.WouldBlock:
+            return False
+        return True
+
+    async def run(self) -> None:
+        """Writes, one after the other, for ever."""
+        async for happening in self._receive:
+            try:
+                await self._write(happening)
+            except ApiError as error:
+                if not self._complained:
+                    self._complained = True
+                    way_out = ": allow create and patch on events.k8s.io events" if error.status == 403 else ""
+                    _log.warning("events cannot be written: %s%s", error, way_out)
+            else:
+                self._complained = False
+
+    async def _write(self, happening: Happening) -> None:
+        now = trio.current_time()
+        key = (happening.regarding.uid, happening.reason, happening.note)
+        written = self._written.pop(key, None)
+        if written is not None and now - written.since < WINDOW:
+            written.count += 1
+            try:
+                await self._client.request(
+                    "PATCH", written.path, _series(written.count), content_type="application/merge-patch+json"
+                )
+            except ApiError as error:
+                if error.status != 404:  # it was deleted meanwhile: written anew below
+                    raise
+            else:
+                self._written[key] = written
+                return
+        event = self._event(happening)
+        path = f"/apis/events.k8s.io/v1/namespaces/{happening.regarding.event_namespace}/events"
+        await self._client.request("POST", path, event)
+        self._written[key] = _Written(f"{path}/{event['metadata']['name']}", now)
+        if len(self._written) > REMEMBERED:
+            self._written.popitem(last=False)
+
+    def _event(self, happening: Happening) -> dict[str, Any]:
+        regarding = happening.regarding
+        name = f"{regarding.name[:LONGEST_NAME].rstrip('.-')}.{secrets.token_hex(8)}"
+        return {
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {"name": name, "namespace": regarding.event_namespace},
+            "eventTime": clock(),
+            "reportingController": self._controller,
+            "reportingInstance": self._instance[:128],
+            "type": "Warning" if happening.is_warning else "Normal",
+            "reason": happening.reason,
+            "action": happening.action,
+            "note": _cut(happening.note),
+            "regarding": regarding,
+        }
+
+
+def _series(count: int) -> dict[str, Any]:
+    return {"series": {"count": count, "lastObservedTime": clock()}}
+
+
+def _cut(note: str) -> str:
+    """
+    >>> _cut("short"), len(_cut("x" * 2000))
+    ('short', 1024)
+    """
+    encoded = note.encode()
+    if len(encoded) <= LONGEST_NOTE:
+        return note
+    return encoded[: LONGEST_NOTE - 3].decode(errors="ignore") + "…"
+
+
+def clock() -> str:
+    """metav1.MicroTime."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

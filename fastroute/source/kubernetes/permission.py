@@ -1,0 +1,85 @@
+"""Permissions: what ReferenceGrants came to allow, or allow no longer. Pure.
+
+For the owners of grants: whoever refers is told by the status of the route, the grant's own namespace is told here.
+Both come from one decision, the refusals in the graph (Problem.reference). Whether the target exists is not said.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from fastroute.graph.grant import EMPTY, Grants, GrantSpace, Reference, permitted
+from fastroute.graph.node import GatewayNode, Graph, Problem
+from fastroute.resources.meta import Key
+from fastroute.resources.policy import ReferenceGrant
+
+
+class Permission(NamedTuple):
+    """A reference that `grant` allows from now on, or no longer."""
+
+    grant: ReferenceGrant
+    reference: Reference
+    referrer: Key
+    is_given: bool
+
+    @property
+    def note(self) -> str:
+        ref = self.reference
+        now = "is permitted now" if self.is_given else "is refused now"
+        return (
+            f"{ref.kind} {self.referrer}: its reference to {ref.to_kind} {ref.to_namespace}/{ref.to_name} {now} "
+            f'(from kind {ref.kind}, namespace {ref.namespace} to group "{ref.to_group}", kind {ref.to_kind}, '
+            f"name {ref.to_name})."
+        )
+
+
+def changed_permissions(before: Graph, after: Graph) -> Iterator[Permission]:
+    """Nothing while no grant changed: a reference that its route dropped is none of the grants' business."""
+    if before.grants is after.grants or before.grants == after.grants:
+        return
+    for referrer, old, new in _pairs(before, after):
+        was, is_ = set(_refused(old)), set(_refused(new))
+        for reference in sorted(was - is_, key=_order):
+            if permitted(reference, after.grants):
+                yield from _by(reference, referrer, after.grants, before.grants, True)
+        for reference in sorted(is_ - was, key=_order):
+            if permitted(reference, before.grants):
+                yield from _by(reference, referrer, before.grants, after.grants, False)
+
+
+def _pairs(before: Graph, after: Graph) -> Iterator[tuple[Key, Iterable[Problem], Iterable[Problem]]]:
+    """Of each object that refers, is in both graphs and not the very same there: its problems then and now."""
+    if before.routes is not after.routes:
+        for id_, route in after.routes.items():
+            old = before.routes.get(id_)
+            if old is not None and old is not route:
+                yield route.key, old.problems, route.problems
+    if before.gateways is not after.gateways:
+        for key, gateway in after.gateways.items():
+            known = before.gateways.get(key)
+            if known is not None and known is not gateway:
+                yield key, _all_problems(known), _all_problems(gateway)
+
+
+def _all_problems(node: GatewayNode) -> list[Problem]:
+    return [*node.problems, *(problem for listener in node.listeners for problem in listener.problems)]
+
+
+def _refused(problems: Iterable[Problem]) -> Iterator[Reference]:
+    return (problem.reference for problem in problems if problem.reference is not None)
+
+
+def _by(reference: Reference, referrer: Key, where: Grants, elsewhere: Grants, is_given: bool) -> Iterator[Permission]:
+    """The grants that allow it `where`, and are not the same `elsewhere`."""
+    others: Mapping[Key, ReferenceGrant] = {
+        grant.key: grant for grant in elsewhere.get(reference.to_namespace, EMPTY).grants
+    }
+    for grant in where.get(reference.to_namespace, EMPTY).grants:
+        alone = GrantSpace.of((grant,))
+        if others.get(grant.key) != grant and permitted(reference, {reference.to_namespace: alone}):
+            yield Permission(grant, reference, referrer, is_given)
+
+
+def _order(reference: Reference) -> tuple[str, str, str, str]:
+    return (reference.to_namespace, reference.to_kind, reference.to_name, reference.kind)
+
+
