@@ -51,8 +51,8 @@ class StatusLog:
 
 def _turns(name: str, before: StatusPatch | None, patch: StatusPatch) -> Iterator[tuple[int, str]]:
     """Log level and line of each condition of an object that turned."""
-    known = dict(_conditions(before.status)) if before else {}
-    for place, (status, reason, message) in _conditions(patch.status):
+    known = dict(stated_conditions(before.status)) if before else {}
+    for place, (status, reason, message) in stated_conditions(patch.status):
         type_ = place[-1]
         bad = status == _BAD.get(type_, "False")
         if known.get(place) == (status, reason, message) or (before is None and not bad):
@@ -61,7 +61,7 @@ def _turns(name: str, before: StatusPatch | None, patch: StatusPatch) -> Iterato
         yield logging.WARNING if bad else logging.INFO, f"{where}: {type_}={status}/{reason}: {message}"
 
 
-def _conditions(status: dict[str, Any]) -> Iterator[tuple[tuple[str, str], Turn]]:
+def stated_conditions(status: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Turn]]:
     """Every condition by (where in the object it stands, its type)."""
     holders = [("", status)]
     holders += [(f"listener {listener['name']}", listener) for listener in status.get("listeners", ())]

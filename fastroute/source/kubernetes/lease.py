@@ -14,7 +14,6 @@ import random
 import secrets
 import socket
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -22,6 +21,7 @@ import trio
 
 from fastroute.resources.meta import Key
 from fastroute.source.kubernetes.client import ApiError, Client
+from fastroute.source.kubernetes.event import clock
 
 DURATION = 10  # s that a Lease is good without being renewed
 DEADLINE = 7.0  # s after which a holder that cannot renew stops
@@ -67,8 +67,8 @@ def may_take(seen: Seen, identity: str, now: float) -> bool:
     return now >= seen.since + (spec.lease_duration_seconds or DURATION)
 
 
-def taken(lease: LeaseObject, identity: str, clock: str) -> LeaseObject:
-    """The Lease as its new or old holder writes it; `clock`: RFC 3339, for people alone."""
+def taken(lease: LeaseObject, identity: str, now: str) -> LeaseObject:
+    """The Lease as its new or old holder writes it; `now`: RFC 3339, for people alone."""
     spec = lease.spec
     mine = spec.holder_identity == identity
     return msgspec.structs.replace(
@@ -76,15 +76,15 @@ def taken(lease: LeaseObject, identity: str, clock: str) -> LeaseObject:
         spec=LeaseSpec(
             holder_identity=identity,
             lease_duration_seconds=DURATION,
-            acquire_time=spec.acquire_time if mine else clock,
-            renew_time=clock,
+            acquire_time=spec.acquire_time if mine else now,
+            renew_time=now,
             lease_transitions=(spec.lease_transitions or 0) + (0 if mine else 1),
         ),
     )
 
 
-def given_back(lease: LeaseObject, clock: str) -> LeaseObject:
-    spec = msgspec.structs.replace(lease.spec, holder_identity="", lease_duration_seconds=1, renew_time=clock)
+def given_back(lease: LeaseObject, now: str) -> LeaseObject:
+    spec = msgspec.structs.replace(lease.spec, holder_identity="", lease_duration_seconds=1, renew_time=now)
     return msgspec.structs.replace(lease, spec=spec)
 
 
@@ -123,7 +123,7 @@ class Leader:
             if not held or seen is None:
                 return
             try:
-                await self._write(given_back(seen.lease, _clock()))
+                await self._write(given_back(seen.lease, clock()))
             except ApiError as error:
                 _log.warning("lease %s could not be given back: %s", self._key, error)
 
@@ -163,7 +163,7 @@ class Leader:
 
     async def _take(self, lease: LeaseObject) -> None:
         asked = trio.current_time()
-        await self._write(taken(lease, self.identity, _clock()))
+        await self._write(taken(lease, self.identity, clock()))
         self._renewed = asked
         self._turn(True)
 
@@ -205,8 +205,3 @@ def _decode(raw: bytes) -> LeaseObject:
         raise ApiError(0, "Unreadable", f"no Lease: {error}") from error
     lease.metadata.pop("managedFields", None)
     return lease
-
-
-def _clock() -> str:
-    """metav1.MicroTime."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -81,5 +81,3 @@ def _by(reference: Reference, referrer: Key, where: Grants, elsewhere: Grants, i
 
 def _order(reference: Reference) -> tuple[str, str, str, str]:
     return (reference.to_namespace, reference.to_kind, reference.to_name, reference.kind)
-
-
