@@ -4,15 +4,15 @@ from libc.stdint cimport uint16_t
 
 from fastroute.ext.connection cimport Connection
 from fastroute.ext.exchange cimport Exchange
+from fastroute.ext.filters cimport Answer
 from fastroute.ext.reactor cimport Reactor
-from fastroute.ext.slice cimport Slice
 
 
 # Answers the exchange with `status` for `reason` (a LocalReason), and lets go of its upstream connection. When a
-# head went to the client already there is nothing to answer: cut_short. `location`: of a redirect.
+# head went to the client already there is nothing to answer: cut_short. `own`: its status, reason, location and fields.
 # Returns a Verdict: VERDICT_ON, or what becomes of the broken connection.
-cdef int answer(Reactor r, Connection *c, Exchange *x, uint16_t status, uint16_t reason, Slice location) noexcept nogil
-# The same without a location.
+cdef int answer(Reactor r, Connection *c, Exchange *x, const Answer *own) noexcept nogil
+# The same without location and fields.
 cdef int answer_plainly(Reactor r, Connection *c, Exchange *x, uint16_t status, uint16_t reason) noexcept nogil
 # Whether the rest of the request's body may be read away, so that the connection stays: not when it is known to be too
 # much, nor when the client waited for a 100 (Continue), for then nobody knows if it sends the body at all.

@@ -5,14 +5,16 @@ from libc.stdio cimport snprintf
 from libc.string cimport memset, strlen
 
 from fastroute.ext.attempt cimport attempt_end
+from fastroute.ext.cors cimport CORS_FIELDS, cors_fields
 from fastroute.ext.exchange cimport (
-    RECODE_CHUNK, RECODE_DECODE, STAGE_FLUSHING, VERDICT_CLOSE, VERDICT_ON, VERDICT_RESET,
+    RECODE_CHUNK, RECODE_DECODE, STAGE_FLUSHING, VERDICT_CLOSE, VERDICT_ON, VERDICT_RESET, exchange_origin,
 )
-from fastroute.ext.head cimport FRAMING_CLOSE, FRAMING_LENGTH, METHOD_HEAD
+from fastroute.ext.head cimport FRAMING_CLOSE, FRAMING_LENGTH, METHOD_HEAD, Field
 from fastroute.ext.inet cimport iovec
 from fastroute.ext.reactor cimport DISCARD_BYTES, transmit
 from fastroute.ext.reason cimport REASON_BODY_TIMEOUT, REASON_CLIENT_CLOSED
 from fastroute.ext.record cimport record_end
+from fastroute.ext.slice cimport Slice
 from fastroute.ext.tables cimport reason_name
 from fastroute.ext.write cimport LocalResponse, status_phrase, write_date, write_local_response
 
@@ -48,18 +50,20 @@ cdef Slice today(Reactor r) noexcept nogil:
     return date
 
 
-cdef int answer(Reactor r, Connection *c, Exchange *x, uint16_t status, uint16_t reason, Slice location) noexcept nogil:
+cdef int answer(Reactor r, Connection *c, Exchange *x, const Answer *own) noexcept nogil:
+    cdef Field fields[CORS_FIELDS]
+    cdef uint16_t status = own.status
     cdef LocalResponse response
     cdef iovec part
     cdef char line[LINE]
     if x.answered:
-        return cut_short(r, c, x, reason)
+        return cut_short(r, c, x, own.reason)
     attempt_end(r, x, False)
     if x.upstream_started:
         x.upstream_ended = r.now
     x.local = x.answered = True
     x.status = status
-    x.reason = reason
+    x.reason = own.reason
     x.deadline = 0
     x.stage = STAGE_FLUSHING
     x.close = (not x.keep_alive or r.announcing or ends_connection(status) or not can_be_discarded(x))
@@ -69,9 +73,14 @@ cdef int answer(Reactor r, Connection *c, Exchange *x, uint16_t status, uint16_t
     response.to_http10 = x.minor == 0
     response.to_head = x.method == METHOD_HEAD
     response.text.data = line
-    snprintf(line, LINE, "%d %s: %s", <int> status, status_phrase(status), reason_name(reason))
+    snprintf(line, LINE, "%d %s: %s", <int> status, status_phrase(status), reason_name(own.reason))
     response.text.size = <uint32_t> strlen(line)
-    response.location = location
+    response.location = own.location
+    response.fields = own.fields
+    response.fields_count = own.fields_count
+    if x.cors is not NULL and own.fields is NULL:
+        response.fields = fields
+        response.fields_count = cors_fields(x.cors, exchange_origin(x), fields)
     response.date = today(r)
     part.iov_base = r.outgoing
     part.iov_len = write_local_response(r.outgoing, r.outgoing_size, &response)
@@ -83,10 +92,11 @@ cdef int answer(Reactor r, Connection *c, Exchange *x, uint16_t status, uint16_t
 
 
 cdef int answer_plainly(Reactor r, Connection *c, Exchange *x, uint16_t status, uint16_t reason) noexcept nogil:
-    cdef Slice nowhere
-    nowhere.data = NULL
-    nowhere.size = 0
-    return answer(r, c, x, status, reason, nowhere)
+    cdef Answer own
+    memset(&own, 0, sizeof(Answer))
+    own.status = status
+    own.reason = reason
+    return answer(r, c, x, &own)
 
 
 cdef bint ends_with_close(const Exchange *x) noexcept nogil:

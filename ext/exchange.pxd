@@ -7,6 +7,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastroute.ext.body cimport Body
 from fastroute.ext.buffer cimport Buffer
+from fastroute.ext.cors cimport Cors
 from fastroute.ext.router cimport Listener
 from fastroute.ext.slice cimport Slice
 from fastroute.ext.tables cimport Endpoint, Rule, Target
@@ -77,6 +78,9 @@ cdef struct Exchange:
     uint16_t status             # of the answer; 0 while there is none
     uint16_t reason             # LocalReason
     const char *cause           # a more exact word than the reason's, for the log; static, or NULL
+    const Cors *cors            # of the CORS filter of rule or target that it met; NULL: none
+    char *origin                # the request's, `origin_size` bytes, if `cors` admits it; owned
+    uint32_t origin_size
     uint64_t started            # microseconds, engine time
     uint64_t upstream_started   # of the first try; 0: none
     uint64_t upstream_ended     # 0 while it goes on
@@ -100,6 +104,15 @@ cdef struct ExchangeList:
     Exchange *first             # free ones
     uint32_t count
 
+cdef inline Slice exchange_origin(const Exchange *exchange) noexcept nogil:
+    """The request's Origin, if its CORS filter admits it; else empty."""
+    cdef Slice origin
+    origin.data = exchange.origin
+    origin.size = exchange.origin_size
+    return origin
+
+# Keeps a copy of it. False: no memory.
+cdef bint exchange_keep_origin(Exchange *exchange, Slice origin) noexcept nogil
 # A fresh exchange in STAGE_CONNECTING; NULL without memory.
 cdef Exchange *exchange_take(ExchangeList *spare) noexcept nogil
 # Drops what it counted and owns. The caller has detached its upstream connection.

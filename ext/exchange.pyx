@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint32_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from fastroute.ext.buffer cimport buffer_free
 from fastroute.ext.router cimport listener_unref
@@ -39,6 +39,8 @@ cdef void exchange_give(ExchangeList *spare, Exchange *exchange) noexcept nogil:
         free(exchange.request)
     if exchange.text is not <char *> exchange.text_inline:
         free(exchange.text)
+    if exchange.origin is not NULL:
+        free(exchange.origin)
     buffer_free(&exchange.held)
     if spare.count >= SPARE_MOST:
         free(exchange)
@@ -55,6 +57,21 @@ cdef void exchanges_free(ExchangeList *spare) noexcept nogil:
         spare.first = exchange.next
         free(exchange)
     spare.count = 0
+
+
+cdef bint exchange_keep_origin(Exchange *exchange, Slice origin) noexcept nogil:
+    if exchange.origin is not NULL:
+        free(exchange.origin)
+    exchange.origin = NULL
+    exchange.origin_size = 0
+    if origin.size == 0:
+        return True
+    exchange.origin = <char *> malloc(origin.size)
+    if exchange.origin is NULL:
+        return False
+    memcpy(exchange.origin, origin.data, origin.size)
+    exchange.origin_size = origin.size
+    return True
 
 
 cdef char *exchange_request_room(Exchange *exchange, uint32_t size) noexcept nogil:

@@ -29,6 +29,8 @@ cdef uint8_t field_name(const char *name, uint32_t size) noexcept nogil
 # responses). Returns 1, 0 when `end` came first, or -Refusal.
 cdef int take_fields(Head *head, Noted *noted, const char **at, const char *end, bint tolerant,
                      const HeadLimits *limits, Arena *arena) noexcept nogil
+# The next item of a comma-separated list, without the space around it; empty items are skipped. False: none is left.
+cdef bint next_item(Slice *rest, Slice *item) noexcept nogil
 # What Connection says: keep_alive, upgrade, te_trailers; marks what it nominates. Returns 0 or -Refusal.
 cdef int obey_connection(Head *head, const Noted *noted) noexcept nogil
 # `stated` and `content_length` from what was noted (RFC 9112 section 6.3). Returns 0 or -Refusal.

@@ -241,7 +241,6 @@ cdef int take_fields(Head *head, Noted *noted, const char **at, const char *end,
 # ---------------------------------------------------------------------------------------------------------- meaning
 
 cdef bint next_item(Slice *rest, Slice *item) noexcept nogil:
-    """The next item of a comma-separated list, without the space around it; empty items are skipped. False: none."""
     cdef const char *at = rest.data
     cdef const char *end = at + rest.size
     cdef const char *start

@@ -2,25 +2,31 @@
 
 from libc.stdint cimport uint16_t, uint32_t
 
-from fastroute.ext.head cimport Head
+from fastroute.ext.cors cimport Cors
+from fastroute.ext.head cimport Field, Head
 from fastroute.ext.slice cimport Arena, Slice
 
 
 cdef struct FilterChain         # filters in listed order; immutable, owned by one rule or target
 
-cdef struct Answer:             # a response we give ourselves
+cdef struct Answer:             # a response we give ourselves, and what every response to the request must say
     uint16_t status
     uint16_t reason             # LocalReason
     Slice location              # for redirects; in the arena
+    Field *fields               # for preflights; in the arena
+    uint32_t fields_count
+    const Cors *cors            # of the CORS filter that was met; NULL: none
+    Slice origin                # the request's, if `cors` admits it; in the head
 
 # From the filters of a snapshot; NULL when there are none. Raises MemoryError.
 cdef FilterChain *filters_new(tuple filters) except? NULL
 cdef void filters_free(FilterChain *chain) noexcept nogil
-# Applies the request side in listed order. Returns 1 when `answer` is filled in (a redirect: do not forward), 0 to go
-# on, -1 when the arena is full. `prefix`: Decision.prefix. `listener_port`: Decision.listener_port. A rewrite changes
+# Applies the request side in listed order. Returns 1 when `answer` is filled in (a redirect or a preflight: do not
+# forward), 0 to go on (only `cors` and `origin` of `answer` may be set), -1 when the arena is full. `prefix`: Decision.prefix. `listener_port`: Decision.listener_port. A rewrite changes
 # the head's path and authority (not its host), so keep the path for the log before. Comes after `forward`, so that what
 # a user sets about forwarded fields holds and X-Forwarded-Host names the host as it came in. `chain` may be NULL.
 cdef int filter_request(const FilterChain *chain, Head *head, uint32_t prefix, uint16_t listener_port, bint tls,
                         Arena *arena, Answer *answer) noexcept nogil
-# Applies the response side. Returns 0, or -1 when the arena is full. `chain` may be NULL.
-cdef int filter_response(const FilterChain *chain, Head *head, Arena *arena) noexcept nogil
+# Applies the response side; `origin`: as the request's Answer said. Returns 0, or -1 when the arena is full. `chain` may
+# be NULL.
+cdef int filter_response(const FilterChain *chain, Slice origin, Head *head, Arena *arena) noexcept nogil

@@ -9,6 +9,7 @@ class Filters:
         self,
         fields: _Fields = (),
         *,
+        method: str = "GET",
         path: str = "/",
         query: str | None = None,
         host: str = "",
@@ -16,5 +17,5 @@ class Filters:
         port: int = 80,
         tls: bool = False,
         arena: int = 65536,
-    ) -> tuple[list[tuple[str, str]], str, str, tuple[int, str] | None]: ...
-    def response(self, fields: _Fields = (), *, arena: int = 65536) -> list[tuple[str, str]]: ...
+    ) -> tuple[list[tuple[str, str]], str, str, tuple[int, str | list[tuple[str, str]]] | None]: ...
+    def response(self, fields: _Fields = (), *, origin: str = "", arena: int = 65536) -> list[tuple[str, str]]: ...

@@ -10,12 +10,17 @@
 
 from libc.stdlib cimport calloc, free
 from libc.stdint cimport uint8_t
+from libc.string cimport memset
 
+from fastroute.ext.cors cimport (
+    PREFLIGHT_FIELDS, Cors, cors_admits, cors_is_preflight, cors_new, cors_origin, cors_preflight, cors_respond,
+)
 from fastroute.ext.fieldlist cimport append_field, join_slices, same_name
 from fastroute.ext.head cimport Field
 from fastroute.ext.pool cimport Pool, pool_free, pool_start, pool_take, pool_text
-from fastroute.ext.reason cimport REASON_REDIRECT
+from fastroute.ext.reason cimport REASON_PREFLIGHT, REASON_REDIRECT
 from fastroute.ext.scratch cimport Scratch, slice_bytes
+from fastroute.ext.slice cimport arena_take
 
 cdef enum StepType:
     STEP_SET = 0
@@ -24,6 +29,7 @@ cdef enum StepType:
     STEP_REMOVE
     STEP_REWRITE
     STEP_REDIRECT
+    STEP_CORS
 
 cdef enum PathChange:
     PATH_KEPT = 0
@@ -33,6 +39,7 @@ cdef enum PathChange:
 cdef struct Step:
     uint8_t type                # StepType
     uint8_t response            # of a header step: it changes responses
+    Cors *cors                  # of STEP_CORS; in the chain's pool
     uint8_t path_change         # PathChange
     uint16_t status             # of a redirect
     uint16_t port               # of a redirect; 0: not given
@@ -130,6 +137,9 @@ cdef int _fill(FilterChain *chain, list described) except -1:
         step = &chain.steps[chain.count]
         if kind == "HeaderModifier":
             _put_header_step(&chain.pool, step, parts, filter.direction == "response")
+        elif kind == "Cors":
+            step.type = STEP_CORS
+            step.cors = cors_new(&chain.pool, filter)
         else:
             _put_path_step(&chain.pool, step, filter, kind == "Redirect")
         chain.count += 1
@@ -316,15 +326,37 @@ cdef int _redirect(const Step *step, const Head *head, uint32_t prefix, uint16_t
 # --- applying
 
 
+cdef int _begin_cors(const Cors *cors, const Head *head, Arena *arena, Answer *answer) noexcept nogil:
+    """Notes from where the request comes; answers a preflight."""
+    cdef Slice origin = cors_origin(head)
+    _text(&answer.origin, origin.data, origin.size if cors_admits(cors, origin) else 0)
+    answer.cors = cors
+    if not cors_is_preflight(head):
+        return 0
+    answer.fields = <Field *> arena_take(arena, PREFLIGHT_FIELDS * sizeof(Field))
+    if answer.fields == NULL:
+        return -1
+    answer.fields_count = cors_preflight(cors, answer.origin, head, answer.fields)
+    answer.status = 204
+    answer.reason = REASON_PREFLIGHT
+    return 1
+
+
 cdef int filter_request(const FilterChain *chain, Head *head, uint32_t prefix, uint16_t listener_port, bint tls,
                         Arena *arena, Answer *answer) noexcept nogil:
     cdef const Step *step
     cdef uint32_t i
+    cdef int outcome
     if chain == NULL:
         return 0
     for i in range(chain.count):
         step = &chain.steps[i]
         if step.response:
+            continue
+        if step.type == STEP_CORS:
+            outcome = _begin_cors(step.cors, head, arena, answer)
+            if outcome:
+                return outcome
             continue
         if step.type == STEP_REDIRECT:
             return _redirect(step, head, prefix, listener_port, tls, arena, answer)
@@ -339,12 +371,16 @@ cdef int filter_request(const FilterChain *chain, Head *head, uint32_t prefix, u
     return 0
 
 
-cdef int filter_response(const FilterChain *chain, Head *head, Arena *arena) noexcept nogil:
+cdef int filter_response(const FilterChain *chain, Slice origin, Head *head, Arena *arena) noexcept nogil:
+    cdef const Step *step
     cdef uint32_t i
     if chain == NULL:
         return 0
     for i in range(chain.count):
-        if chain.steps[i].response and _change_field(&chain.steps[i], head, arena) < 0:
+        step = &chain.steps[i]
+        if step.response and _change_field(step, head, arena) < 0:
+            return -1
+        if step.type == STEP_CORS and cors_respond(step.cors, origin, head, arena) < 0:
             return -1
     return 0
 
@@ -363,26 +399,37 @@ cdef class Filters:
     def __dealloc__(self):
         filters_free(self._chain)
 
-    def request(self, fields=(), *, str path="/", query=None, str host="", uint32_t prefix=0, uint16_t port=80,
-                bint tls=False, uint32_t arena=65536):
-        """(fields, path, authority, redirect) of a request; redirect is (status, Location) or None. `prefix`: bytes of
-        the path that the matched PathPrefix covers; `port`: the listener's. MemoryError when the arena is full.
+    def request(self, fields=(), *, str method="GET", str path="/", query=None, str host="", uint32_t prefix=0,
+                uint16_t port=80, bint tls=False, uint32_t arena=65536):
+        """(fields, path, authority, answer) of a request; `answer` is (status, Location or fields) or None. `prefix`:
+        bytes of the path that the matched PathPrefix covers; `port`: the listener's. MemoryError when the arena is
+        full.
         """
         cdef Scratch scratch = Scratch(arena)
         cdef Answer answer
         cdef int done
-        scratch.request("GET", path, query, host, fields)
+        memset(&answer, 0, sizeof(Answer))
+        scratch.request(method, path, query, host, fields)
         done = filter_request(self._chain, &scratch.head, prefix, port, tls, &scratch.arena, &answer)
         if done < 0:
             raise MemoryError
-        redirect = (answer.status, slice_bytes(&answer.location).decode()) if done else None
         authority = slice_bytes(&scratch.head.authority).decode()
-        return scratch.fields(), slice_bytes(&scratch.head.path).decode(), authority, redirect
+        return scratch.fields(), slice_bytes(&scratch.head.path).decode(), authority, _answered(&answer) if done else None
 
-    def response(self, fields=(), *, uint32_t arena=65536):
-        """The fields of a response. MemoryError when the arena is full."""
+    def response(self, fields=(), *, str origin="", uint32_t arena=65536):
+        """The fields of a response to a request from `origin`, an admitted one. MemoryError when the arena is full."""
         cdef Scratch scratch = Scratch(arena)
         scratch.fill(fields)
-        if filter_response(self._chain, &scratch.head, &scratch.arena) < 0:
+        if filter_response(self._chain, scratch.keep(origin), &scratch.head, &scratch.arena) < 0:
             raise MemoryError
         return scratch.fields()
+
+
+cdef tuple _answered(const Answer *answer):
+    cdef uint32_t i
+    if answer.reason == REASON_REDIRECT:
+        return answer.status, slice_bytes(&answer.location).decode()
+    return answer.status, [
+        (slice_bytes(&answer.fields[i].name).decode(), slice_bytes(&answer.fields[i].value).decode("latin-1"))
+        for i in range(answer.fields_count)
+    ]

@@ -253,7 +253,7 @@ def local_response(int status, bytes text, *, bytes location=b"", bytes date=b""
     cdef char out[4096]
     cdef LocalResponse response = LocalResponse(
         status, close, to_http10, to_head, Slice(text, <uint32_t> len(text)),
-        Slice(location, <uint32_t> len(location)), Slice(date, <uint32_t> len(date)),
+        Slice(location, <uint32_t> len(location)), NULL, 0, Slice(date, <uint32_t> len(date)),
     )
     cdef uint32_t size = write_local_response(out, min(room, <uint32_t> 4096), &response)
     return out[:size] if size else None

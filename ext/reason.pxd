@@ -25,6 +25,8 @@ cdef enum LocalReason:
     REASON_BODY_TIMEOUT         # 408: the body stood still for too long
     REASON_BODY_TOO_LARGE       # 413
     REASON_CLIENT_CLOSED        # the client went away; status null when that was before an answer
+    REASON_PREFLIGHT            # 204: a CORS preflight
+    REASON_TUNNEL_IDLE          # nothing went through an upgraded connection for too long
     REASON_OVERLOADED           # 503: no memory, descriptor or slot to serve it with
     REASON_COUNT                # how many are named here
     REASON_REFUSED = 64         # + Refusal: the request's head or body was refused by http1

@@ -14,9 +14,9 @@ from fastroute.ext.balancer cimport choose_target
 from fastroute.ext.body cimport body_start, body_take
 from fastroute.ext.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_size
 from fastroute.ext.exchange cimport (
-    REQUEST_ROOM, STAGE_WAITING, VERDICT_ON, exchange_request_room,
+    REQUEST_ROOM, STAGE_WAITING, VERDICT_ON, exchange_keep_origin, exchange_request_room,
 )
-from fastroute.ext.filters cimport Answer, filter_request
+from fastroute.ext.filters cimport Answer, FilterChain, filter_request
 from fastroute.ext.forwarded cimport forward
 from fastroute.ext.head cimport FRAMING_LENGTH, FRAMING_NONE, Head, is_idempotent
 from fastroute.ext.inet cimport iovec
@@ -69,27 +69,40 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Head *head) noexcept nogi
     if rule.request_timeout:
         x.deadline = r.milliseconds + rule.request_timeout
     if rule.filters is not NULL:
-        chosen = filter_request(rule.filters, head, decision.prefix, decision.listener_port, False, &r.arena, &own)
+        chosen = filtered(r, x, rule.filters, head, &decision, &own)
         if chosen != 0:
-            return filtered(r, c, x, chosen, &own)
+            return answer_filtered(r, c, x, chosen, &own)
     chosen = choose_target(rule.choice)
     if chosen < 0:
         return answer_plainly(r, c, x, 500, rule.reason)
     x.target = &rule.targets[chosen]
-    if x.target.filters is not NULL:
-        chosen = filter_request(x.target.filters, head, decision.prefix, decision.listener_port, False, &r.arena, &own)
-        if chosen != 0:
-            return filtered(r, c, x, chosen, &own)
     if x.target.backend is NULL:
         return answer_plainly(r, c, x, x.target.status, x.target.reason)
+    if x.target.filters is not NULL:
+        chosen = filtered(r, x, x.target.filters, head, &decision, &own)
+        if chosen != 0:
+            return answer_filtered(r, c, x, chosen, &own)
     return VERDICT_ON
 
 
-cdef int filtered(Reactor r, Connection *c, Exchange *x, int outcome, const Answer *own) noexcept nogil:
+cdef int filtered(Reactor r, Exchange *x, const FilterChain *chain, Head *head, const Decision *decision,
+                  Answer *own) noexcept nogil:
+    """As filter_request; what a CORS filter will say of the response is kept."""
+    cdef int outcome
+    memset(own, 0, sizeof(Answer))
+    outcome = filter_request(chain, head, decision.prefix, decision.listener_port, False, &r.arena, own)
+    if own.cors is not NULL:
+        x.cors = own.cors
+        if not exchange_keep_origin(x, own.origin):
+            return -1
+    return outcome
+
+
+cdef int answer_filtered(Reactor r, Connection *c, Exchange *x, int outcome, const Answer *own) noexcept nogil:
     """A filter answered (1), or found no room (-1)."""
     if outcome < 0:
         return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
-    return answer(r, c, x, own.status, own.reason, own.location)
+    return answer(r, c, x, own)
 
 
 cdef bint keep_request(Reactor r, Exchange *x, const Head *head) noexcept nogil:

@@ -15,7 +15,7 @@ from fastroute.ext.buffer cimport buffer_append, buffer_bytes, buffer_consume, b
 from fastroute.ext.connection cimport slab_find
 from fastroute.ext.exchange cimport (
     RECODE_CHUNK, RECODE_DECODE, RECODE_NONE, STAGE_FLUSHING, STAGE_RELAYING, STAGE_WAITING,
-    VERDICT_ON,
+    VERDICT_ON, exchange_origin,
 )
 from fastroute.ext.filters cimport filter_response
 from fastroute.ext.head cimport FRAMING_CHUNKED, FRAMING_CLOSE, Head, parse_response
@@ -142,7 +142,8 @@ cdef int take_final(Reactor r, Connection *c, Exchange *x, Connection *u, char *
             return VERDICT_ON
         x.keeps = False
         buffer_free(&x.held)
-    if (filter_response(x.rule.filters, head, &r.arena) < 0 or filter_response(x.target.filters, head, &r.arena) < 0):
+    if (filter_response(x.rule.filters, exchange_origin(x), head, &r.arena) < 0
+            or filter_response(x.target.filters, exchange_origin(x), head, &r.arena) < 0):
         return answer_plainly(r, c, x, 502, REASON_OVERLOADED)
     x.upstream_keeps = head.keep_alive
     x.recode = RECODE_NONE

@@ -4,17 +4,19 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from fastroute.ext.head cimport Head
+from fastroute.ext.head cimport Field, Head
 from fastroute.ext.slice cimport Slice
 
 
-cdef struct LocalResponse:      # an answer of our own; its body is `text` and a newline
+cdef struct LocalResponse:      # an answer of our own; its body is `text` and a newline, of a 204 nothing
     uint16_t status
     uint8_t close               # Connection: close
     uint8_t to_http10           # without `close`: Connection: keep-alive
     uint8_t to_head             # answers a HEAD: the body's length without the body
     Slice text                  # one short line, without line end
     Slice location              # for redirects; empty: none
+    const Field *fields         # more fields
+    uint32_t fields_count
     Slice date                  # 29 bytes (write_date); empty: no Date
 
 # Fields with `dropped` set are left out. Host, framing fields, Connection and TE are written from the Head's own

@@ -189,6 +189,15 @@ cdef uint32_t write_response(char *out, uint32_t room, const Head *head, bint cl
     return written(&pen, out)
 
 
+cdef void put_all(Pen *pen, const Field *fields, uint32_t count) noexcept nogil:
+    cdef uint32_t i
+    for i in range(count):
+        put_slice(pen, fields[i].name)
+        put(pen, b": ", 2)
+        put_slice(pen, fields[i].value)
+        put(pen, b"\r\n", 2)
+
+
 cdef uint32_t write_local_response(char *out, uint32_t room, const LocalResponse *response) noexcept nogil:
     cdef Pen pen = Pen(out, out + room, False)
     cdef const char *phrase = status_phrase(response.status)
@@ -201,11 +210,13 @@ cdef uint32_t write_local_response(char *out, uint32_t room, const LocalResponse
         put(&pen, b"Location: ", 10)
         put_slice(&pen, response.location)
         put(&pen, b"\r\n", 2)
-    put(&pen, b"Content-Type: text/plain; charset=utf-8\r\n", 41)
-    put_framing(&pen, FRAMING_LENGTH, response.text.size + 1)
+    put_all(&pen, response.fields, response.fields_count)
+    if response.status != 204:
+        put(&pen, b"Content-Type: text/plain; charset=utf-8\r\n", 41)
+        put_framing(&pen, FRAMING_LENGTH, response.text.size + 1)
     put_connection(&pen, response.close, response.to_http10)
     put(&pen, b"\r\n", 2)
-    if not response.to_head:
+    if not response.to_head and response.status != 204:
         put_slice(&pen, response.text)
         put(&pen, b"\n", 1)
     return written(&pen, out)

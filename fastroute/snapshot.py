@@ -107,7 +107,18 @@ class Mirror(msgspec.Struct, frozen=True, kw_only=True, tag="mirror"):
     denominator: int = 1
 
 
-Filter = HeaderModifier | Redirect | Rewrite | Mirror
+class Cors(msgspec.Struct, frozen=True, kw_only=True, tag="cors"):
+    """Who may read responses from a page of another origin. "*" stands alone in its list."""
+
+    origins: tuple[str, ...]  # "*", or as browsers write them, in lower case; "https://*.bar.com": one or more labels
+    credentials: bool = False
+    methods: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
+    expose: tuple[str, ...] = ()
+    max_age: int = 5  # seconds a preflight's answer holds
+
+
+Filter = HeaderModifier | Redirect | Rewrite | Mirror | Cors
 
 
 class WeightedBackend(msgspec.Struct, frozen=True, kw_only=True):

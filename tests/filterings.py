@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
-from fastroute.snapshot import HeaderModifier, HeaderValue, Redirect, Rewrite
+from fastroute.snapshot import Cors, HeaderModifier, HeaderValue, Redirect, Rewrite
 
 Fields = Sequence[tuple[str, str]]
 NAMES = ("X-A", "x-b", "X-C")
@@ -57,4 +57,40 @@ redirects = st.builds(
     st.sampled_from((301, 302, 303, 307, 308)),
     st.sampled_from((None, "http", "https")),
     st.sampled_from((None, 80, 443, 8080)),
+)
+
+origins = st.sampled_from(
+    (
+        "https://www.foo.com",
+        "https://www.bar.com",
+        "https://a.b.bar.com",
+        "https://bar.com",
+        "https://www.bar.com:8443",
+        "http://www.bar.com",
+        "HTTPS://WWW.FOO.COM",
+        "https://www.foo.com.evil.org",
+        "https://evil.org/.bar.com",
+        "null",
+        "",
+    )
+)
+_patterns = st.sampled_from(
+    (
+        "https://www.foo.com",
+        "https://*.bar.com",
+        "http://*",
+        "https://*:8443",
+        "https://*.bar.com:8443",
+        "https://bar.com",
+    )
+)
+_lists = st.lists(st.sampled_from(("GET", "X-A", "x-b")), max_size=2, unique=True).map(tuple) | st.just(("*",))
+cors_filters = st.builds(
+    Cors,
+    origins=st.lists(_patterns, max_size=3, unique=True).map(tuple) | st.just(("*",)),
+    credentials=st.booleans(),
+    methods=_lists,
+    headers=_lists,
+    expose=_lists,
+    max_age=st.sampled_from((1, 5, 3600)),
 )

@@ -278,7 +278,6 @@ def test_features_of_what_is_not_served_are_not_claimed() -> None:
         "TLS",
         "GRPC",
         "Mirror",
-        "CORS",
         "Retry",
         "WebSocket",
         "H2C",

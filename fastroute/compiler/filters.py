@@ -16,9 +16,10 @@ from fastroute.resources.gateway import (
     HTTPRequestMirrorFilter,
     HTTPRouteFilter,
 )
-from fastroute.snapshot import Filter, HeaderModifier, HeaderValue, Mirror, Redirect, Rewrite
+from fastroute.snapshot import Cors, Filter, HeaderModifier, HeaderValue, Mirror, Redirect, Rewrite
 
 _PATH_CHARACTERS = "/%:@!$&'()*+,;=-._~"  # RFC 3986 `pchar`, "/" and what is escaped already
+_OWN_PORTS = {"http": ":80", "https": ":443"}
 _CONTROLS = dict.fromkeys([*range(9), *range(10, 32), 127], " ")  # all but a tab
 
 _NO_MIRRORS: Mapping[int, str] = MappingProxyType({})
@@ -77,11 +78,31 @@ def _url_rewrite(written: HTTPRouteFilter) -> Filter:
     return Rewrite(hostname=rewrite.hostname, full_path=full_path, prefix=prefix)
 
 
+def _cors(written: HTTPRouteFilter) -> Filter:
+    cors = written.cors
+    assert cors is not None, "CEL: the field must be there for its type"
+    return Cors(
+        origins=tuple(map(_origin, cors.allow_origins)),
+        credentials=cors.allow_credentials,
+        methods=cors.allow_methods,
+        headers=cors.allow_headers,
+        expose=cors.expose_headers,
+        max_age=cors.max_age,
+    )
+
+
+def _origin(written: str) -> str:
+    """As browsers write theirs: in lower case, and without a port that is the scheme's own (WHATWG URL, "origin")."""
+    scheme, _, rest = written.lower().partition("://")
+    return f"{scheme}://{rest.removesuffix(_OWN_PORTS[scheme])}" if scheme in _OWN_PORTS else scheme
+
+
 _TRANSLATE: dict[str, Callable[[HTTPRouteFilter], Filter]] = {
     "RequestHeaderModifier": _request_header_modifier,
     "ResponseHeaderModifier": _response_header_modifier,
     "RequestRedirect": _request_redirect,
     "URLRewrite": _url_rewrite,
+    "CORS": _cors,
 }
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from fastroute.explain.arrival import Arrival, arrive, is_meant, listening, usual_port
 from fastroute.explain.considered import Considered, near_misses, passed_over, unserved_listeners
-from fastroute.explain.filtering import Redirected, filter_request
+from fastroute.explain.filtering import Answered, Preflighted, Redirected, filter_request
 from fastroute.explain.matching import Found
 from fastroute.explain.request import Request
 from fastroute.explain.share import Share, covered, shares_of
@@ -69,7 +69,7 @@ def _told(snapshot: Snapshot, graph: Graph, arrival: Arrival, request: Request) 
 def _taken(snapshot: Snapshot, graph: Graph, listener: Listener, found: Found, request: Request) -> Explanation:
     rule, port = found.rule, listener.spec_port
     filtered = filter_request(rule.filters, request, covered(found), port)
-    shares = None if isinstance(filtered, Redirected) else shares_of(snapshot, graph, found, filtered, port)
+    shares = None if not isinstance(filtered, Request) else shares_of(snapshot, graph, found, filtered, port)
     decision, status, reason = _decision(filtered, shares or ())
     return Explanation(
         decision=decision,
@@ -86,9 +86,11 @@ def _taken(snapshot: Snapshot, graph: Graph, listener: Listener, found: Found, r
     )
 
 
-def _decision(filtered: Request | Redirected, shares: tuple[Share, ...]) -> tuple[str, int | None, str | None]:
+def _decision(filtered: Request | Answered, shares: tuple[Share, ...]) -> tuple[str, int | None, str | None]:
     if isinstance(filtered, Redirected):
         return "redirect", filtered.status, "redirect"
+    if isinstance(filtered, Preflighted):
+        return "respond", filtered.status, "preflight"
     if not shares:
         return "respond", 500, "no_backend_refs"
     served = [share for share in shares if share.weight]

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 
 import msgspec
 
+from fastroute.explain.cors import admits, is_preflight, preflight_headers, response_headers
 from fastroute.explain.request import WELL_KNOWN_PORTS, Request, host_of
-from fastroute.snapshot import Filter, HeaderModifier, Redirect, Rewrite
+from fastroute.snapshot import Cors, Filter, HeaderModifier, Redirect, Rewrite
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -21,13 +22,26 @@ class Redirected(msgspec.Struct, frozen=True):
     location: str
 
 
-def filter_request(filters: Iterable[Filter], request: Request, prefix: int, port: int) -> Request | Redirected:
+class Preflighted(msgspec.Struct, frozen=True):
+    """A CORS preflight, which a filter answers."""
+
+    headers: Headers
+    status: int = 204
+
+
+Answered = Redirected | Preflighted
+
+
+def filter_request(filters: Iterable[Filter], request: Request, prefix: int, port: int) -> Request | Answered:
     """The request as the backend gets it, or what answers it. `prefix`: characters of the path that the matched
     PathPrefix covers; `port`: the listener's."""
     for step in filters:
         if isinstance(step, Redirect):
             return Redirected(step.status, location(step, request, prefix, port))
-        if isinstance(step, Rewrite):
+        if isinstance(step, Cors):
+            if is_preflight(request):
+                return Preflighted(preflight_headers(step, request))
+        elif isinstance(step, Rewrite):
             request = rewritten(step, request, prefix)
         elif isinstance(step, HeaderModifier) and step.direction == "request":
             request = _modified_request(step, request)
@@ -51,12 +65,24 @@ def _is_host(name: str) -> bool:
     return name.lower() == "host"
 
 
-def filter_response(filters: Iterable[Filter], headers: Headers) -> Headers:
-    """The response's fields as the client gets them."""
+def filter_response(filters: Iterable[Filter], headers: Headers, request: Request | None = None) -> Headers:
+    """The response's fields as the client gets them. `request`: what a CORS filter must know."""
     for step in filters:
+        if isinstance(step, Cors) and request is not None:
+            headers = _cors_response(step, headers, request)
         if isinstance(step, HeaderModifier) and step.direction == "response":
             headers = modified(step, headers)
     return headers
+
+
+def _cors_response(cors: Cors, headers: Headers, request: Request) -> Headers:
+    """Our Access-Control-* fields in place of the backend's."""
+    kept = tuple((name, value) for name, value in headers if not name.lower().startswith("access-control-"))
+    said = response_headers(cors, request)
+    if cors.credentials and cors.expose == ("*",) and admits(cors, request.header("Origin")) and kept:
+        said = (("Access-Control-Expose-Headers", ", ".join(name for name, _ in kept)), *said)
+    listed = {item.strip().lower() for name, value in kept if name.lower() == "vary" for item in value.split(",")}
+    return (*kept, *(field for field in said if field[0] != "Vary" or not listed & {"*", "origin"}))
 
 
 def modified(modifier: HeaderModifier, headers: Headers) -> Headers:

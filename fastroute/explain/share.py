@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from fastroute.explain.filtering import Redirected, filter_request
+from fastroute.explain.filtering import Answered, Preflighted, Redirected, filter_request
 from fastroute.explain.matching import Found
 from fastroute.explain.request import Request
 from fastroute.explain.shown import endpoint_shown, filters_shown
@@ -52,10 +52,12 @@ def shares_of(snapshot: Snapshot, graph: Graph, found: Found, request: Request, 
     )
 
 
-def _forwarded(share: Share, endpoints: tuple[Endpoint, ...], filtered: Request | Redirected) -> Share:
+def _forwarded(share: Share, endpoints: tuple[Endpoint, ...], filtered: Request | Answered) -> Share:
     """The share of a good reference; its own filters may have answered it."""
     if isinstance(filtered, Redirected):
         return replace(share, status=filtered.status, reason="redirect")
+    if isinstance(filtered, Preflighted):
+        return replace(share, status=filtered.status, reason="preflight")
     if not endpoints:
         return replace(share, endpoints=(), status=503, reason="no_endpoint")
     return replace(share, endpoints=tuple(map(endpoint_shown, endpoints)))

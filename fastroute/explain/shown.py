@@ -5,10 +5,11 @@ from typing import Any
 
 import msgspec
 
-from fastroute.explain.filtering import Redirected, filter_request
+from fastroute.explain.cors import Headers, response_headers
+from fastroute.explain.filtering import Preflighted, Redirected, filter_request
 from fastroute.explain.matching import Found
 from fastroute.explain.request import Request
-from fastroute.snapshot import Endpoint, Filter, HeaderModifier, Mirror, Retry
+from fastroute.snapshot import Cors, Endpoint, Filter, HeaderModifier, Mirror, Retry
 
 
 def endpoint_shown(endpoint: Endpoint) -> str:
@@ -40,7 +41,12 @@ def filters_shown(filters: Iterable[Filter], request: Request, prefix: int, port
         if isinstance(after, Redirected):
             yield {"type": "RequestRedirect", "statusCode": after.status, "location": after.location}
             return
-        if isinstance(step, HeaderModifier):
+        if isinstance(after, Preflighted):
+            yield _cors_shown(step, after.headers)
+            return
+        if isinstance(step, Cors):
+            yield _cors_shown(step, response_headers(step, request))
+        elif isinstance(step, HeaderModifier):
             yield _modifier_shown(step)
         elif isinstance(step, Mirror):
             yield {"type": "RequestMirror", "backend": step.backend, "share": f"{step.numerator}/{step.denominator}"}
@@ -48,6 +54,12 @@ def filters_shown(filters: Iterable[Filter], request: Request, prefix: int, port
             path = None if after.path == request.path else after.path
             yield {"type": "URLRewrite", "hostname": step.hostname, "path": path}
         request = after
+
+
+def _cors_shown(cors: Filter, headers: Headers) -> dict[str, Any]:
+    """`responseHeaders`: what the response to this request will say of CORS."""
+    settings = {name: value for name, value in msgspec.to_builtins(cors).items() if name != "type"}
+    return {"type": "CORS", **settings, "responseHeaders": [{"name": name, "value": value} for name, value in headers]}
 
 
 def _modifier_shown(modifier: HeaderModifier) -> dict[str, Any]:

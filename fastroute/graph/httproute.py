@@ -25,7 +25,7 @@ from fastroute.resources.gateway import (
 )
 
 KIND = "HTTPRoute"
-SERVED_FILTERS = frozenset({"RequestHeaderModifier", "ResponseHeaderModifier", "RequestRedirect", "URLRewrite"})
+SERVED_FILTERS = frozenset({"RequestHeaderModifier", "ResponseHeaderModifier", "RequestRedirect", "URLRewrite", "CORS"})
 UNSERVED_FIELDS: tuple[tuple[str, Callable[[HTTPRouteRule], Any]], ...] = (
     ("sessionPersistence", lambda rule: rule.session_persistence),
 )
@@ -85,6 +85,8 @@ def _incompatible(rule: HTTPRouteRule, ref: HTTPBackendRef, field: str) -> Itera
         yield conditions.incompatible_filters("RequestRedirect and URLRewrite exclude each other.", field)
     if any(map(_rewrites_path, rule.filters)) and any(map(_rewrites_path, ref.filters)):
         yield conditions.incompatible_filters("The path is rewritten by the rule and by the backendRef.", field)
+    if all(any(filter_.cors is not None for filter_ in filters) for filters in (rule.filters, ref.filters)):
+        yield conditions.incompatible_filters("CORS is asked for by the rule and by the backendRef.", field)
     replaces_prefix = any(_replaces_prefix(filter_) for filter_ in ref.filters)
     if replaces_prefix and any(match.path.type != "PathPrefix" for match in rule.matches):
         what = "ReplacePrefixMatch needs a path match of type PathPrefix in every match of the rule."

@@ -206,7 +206,7 @@ def test_a_field_that_is_set_and_removed_at_once_is_refused() -> None:
 
 
 def test_a_refused_route_is_nowhere() -> None:
-    refused = route("infra/r", "\n  - filters: [{type: CORS, cors: {}}]")
+    refused = route("infra/r", "\n  - filters: [{type: ExtensionRef, extensionRef: {group: a.b, kind: C, name: d}}]")
     elsewhere = route("infra/r", "\n  - {}", parent="{name: web, namespace: infra, sectionName: other}")
     assert compiled(GATEWAY, refused).rules == {}
     assert compiled(GATEWAY, elsewhere).rules == {}

@@ -100,7 +100,7 @@ RULES = [
     (rule(filters=(REDIRECT,)),),
     (rule(to("apples", "echo", filters=(HEADERS,)), filters=(HEADERS,), name="named"),),
     (rule(to("bananas", "echo", 0)), rule(path="/none")),
-    (rule(to("apples", "echo"), filters=(HTTPRouteFilter(type="CORS"),)),),  # not served
+    (rule(to("apples", "echo"), filters=(HTTPRouteFilter(type="ExtensionRef"),)),),  # not served
 ]
 WEB, API, ELSEWHERE = (ParentReference(namespace="infra", name=name) for name in ("web", "api", "elsewhere"))
 WEB_MAIN = ParentReference(namespace="infra", name="web", section_name="main")

@@ -220,7 +220,8 @@ def test_a_route_that_takes_the_request_is_no_near_miss_by_another_of_its_parent
 def test_a_route_that_is_refused_itself_is_named_if_it_would_take_the_request() -> None:
     refused = route(
         "infra/r",
-        "\n  - matches: [{path: {value: /a}}, {path: {value: /b}}]\n    filters: [{type: CORS, cors: {}}]",
+        "\n  - matches: [{path: {value: /a}}, {path: {value: /b}}]\n    filters: [{type: ExtensionRef, "
+        "extensionRef: {group: x.io, kind: Thing, name: t}}]",
     )
     [miss] = ask("http://web:8080/b", GATEWAY, refused).considered
     assert (miss.route, miss.rule, miss.match) == ("infra/r", "0", 1)

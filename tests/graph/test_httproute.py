@@ -30,6 +30,7 @@ def modifier(type_: str = "RequestHeaderModifier", **lists: Any) -> dict[str, An
 REWRITE = {"type": "URLRewrite", "urlRewrite": {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/x"}}}
 REDIRECT = {"type": "RequestRedirect", "requestRedirect": {"scheme": "https"}}
 RENAME = {"type": "URLRewrite", "urlRewrite": {"hostname": "a.example.com"}}
+CORS = {"type": "CORS", "cors": {"allowOrigins": ["https://*.example.com"]}}
 MIRROR = {"type": "RequestMirror", "requestMirror": {"backendRef": ECHO}}
 EXTENSION = {"type": "ExtensionRef", "extensionRef": {"group": "x.io", "kind": "Thing", "name": "t"}}
 
@@ -42,10 +43,12 @@ REQUEST = "spec.rules[0].filters[0].requestHeaderModifier"
     [
         ({"backendRefs": [ECHO]}, []),
         ({"filters": [REDIRECT]}, []),
+        ({"filters": [CORS], "backendRefs": [ECHO]}, []),
+        ({"backendRefs": [{**ECHO, "filters": [CORS]}, ECHO]}, []),
         ({"filters": [REWRITE], "backendRefs": [ECHO]}, []),
         ({"filters": [modifier(set=[{"name": "X-A", "value": "b"}])], "backendRefs": [ECHO]}, []),
         ({"filters": [MIRROR]}, ["spec.rules[0].filters[0].type"]),
-        ({"filters": [REDIRECT, {"type": "CORS", "cors": {}}]}, ["spec.rules[0].filters[1].type"]),
+        ({"filters": [REDIRECT, EXTENSION]}, ["spec.rules[0].filters[1].type"]),
         ({"filters": [{"type": "ExternalAuth"}]}, ["spec.rules[0].filters[0].type"]),
         ({"backendRefs": [{**ECHO, "filters": [EXTENSION]}]}, ["spec.rules[0].backendRefs[0].filters[0].type"]),
         ({"retry": {"attempts": 2, "codes": [500], "backoff": "1s"}}, []),
@@ -80,6 +83,7 @@ def test_unserved(rule: dict[str, Any], expected: list[str]) -> None:
         ({"filters": [REWRITE], "backendRefs": [{**ECHO, "filters": [REDIRECT]}]}, False),
         ({"backendRefs": [{**ECHO, "filters": [REWRITE]}]}, True),
         ({"filters": [REWRITE], "backendRefs": [{**ECHO, "filters": [REWRITE]}]}, False),
+        ({"filters": [CORS], "backendRefs": [{**ECHO, "filters": [CORS]}]}, False),
         ({"filters": [RENAME], "backendRefs": [{**ECHO, "filters": [REWRITE]}]}, True),
         (
             {"backendRefs": [{**ECHO, "filters": [REWRITE]}], "matches": [{"path": {"type": "Exact", "value": "/a"}}]},
