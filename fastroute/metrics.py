@@ -111,6 +111,20 @@ class Metrics:
         self.status_writes = Counter(
             "fastroute_status_writes_total", "Statuses of objects that changed and were written", registry=self.registry
         )
+        self.status_conflicts = Counter(
+            "fastroute_status_conflicts_total",
+            "Statuses that somebody else had written meanwhile, and that were read again",
+            registry=self.registry,
+        )
+        self.status_queue_length = Gauge(
+            "fastroute_status_queue_length", "Objects whose status is yet to be looked at", registry=self.registry
+        )
+        self.status_queue_oldest = Gauge(
+            "fastroute_status_queue_oldest_seconds", "How long the first of them has waited", registry=self.registry
+        )
+        self.status_leader = Gauge(
+            "fastroute_status_leader", "1 while this replica writes statuses", registry=self.registry
+        )
         self.worker_restarts = Counter(
             "fastroute_worker_restarts_total", "Workers that ended unasked and were replaced", registry=self.registry
         )

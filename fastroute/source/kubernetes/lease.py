@@ -131,6 +131,8 @@ class Leader:
         """Whether the API server did what it was asked for."""
         if self._ended:
             return True
+        if self._held and not self.holds:
+            self._turn(False)
         try:
             await self._renew() if self._held else await self._look()
         except ApiError as error:
@@ -171,7 +173,8 @@ class Leader:
         """With the version that was read: of several who try one succeeds."""
         new = "resourceVersion" not in lease.metadata
         method, path = ("POST", self._path) if new else ("PUT", f"{self._path}/{self._key.name}")
-        raw = await self._client.request(method, path, lease, timeout=PATIENCE)
+        left = self._renewed + DEADLINE - trio.current_time() if self._held else PATIENCE
+        raw = await self._client.request(method, path, lease, timeout=min(PATIENCE, max(left, 0.5)))
         self._seen = Seen(_decode(raw), trio.current_time())
 
     def _turn(self, held: bool) -> None:

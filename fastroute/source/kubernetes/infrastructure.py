@@ -1,0 +1,156 @@
+"""Infrastructure: keeps one Service for each Gateway, which carries its `spec.infrastructure` (--infrastructure).
+
+graph/infrastructure.py says what it looks like. It is headless and selects nothing: it costs no address, and no traffic
+goes by it. The Gateway owns it, so the cluster's garbage collector takes it away with the Gateway. A Service of that
+name that somebody else made is left alone.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import msgspec
+import trio
+
+from fastroute.graph.infrastructure import InfrastructureService, infrastructure_service
+from fastroute.graph.node import GatewayNode, Graph
+from fastroute.resources.gateway import GROUP
+from fastroute.resources.meta import Key
+from fastroute.source.kubernetes.client import ApiError, Client
+
+RETRY = 5.0  # s after something went wrong
+
+_log = logging.getLogger(__name__)
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """A Service, and the Gateway that owns it."""
+
+    service: InfrastructureService
+    gateway: str
+    uid: str
+
+    @property
+    def key(self) -> Key:
+        return Key(self.service.namespace, self.service.name)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        owner = {
+            "apiVersion": f"{GROUP}/v1",
+            "kind": "Gateway",
+            "name": self.gateway,
+            "uid": self.uid,
+        }
+        return {
+            "name": self.service.name,
+            "labels": dict(self.service.labels),
+            "annotations": dict(self.service.annotations),
+            "ownerReferences": [owner],
+        }
+
+
+def wanted_services(gateways: Mapping[Key, GatewayNode]) -> dict[Key, Wanted]:
+    """By the Service's key."""
+    wanted = (
+        Wanted(infrastructure_service(node.source), node.source.metadata.name, node.source.metadata.uid)
+        for node in gateways.values()
+    )
+    return {each.key: each for each in wanted}
+
+
+class Infrastructure:
+    """What is wanted is `post`ed; `run` makes it so while it `leads`."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._wanted: dict[Key, Wanted] = {}
+        self._made: dict[Key, Wanted] = {}
+        self._leads = False
+        self._news = trio.Event()
+        self._complaints: dict[Key, str] = {}
+
+    def post(self, graph: Graph) -> None:
+        self._wanted = wanted_services(graph.gateways)
+        if self._leads and self._wanted != self._made:
+            self._news.set()
+
+    def lead(self, leads: bool) -> None:
+        """A new leader looks at every Service."""
+        self._leads = leads
+        self._made = {}
+        self._news.set()
+
+    async def run(self) -> NoReturn:
+        while True:
+            await self._news.wait()
+            self._news = trio.Event()
+            if self._leads and not await self._settle():
+                await trio.sleep(RETRY)
+                self._news.set()
+
+    async def _settle(self) -> bool:
+        """Whether everything is as wanted."""
+        wanted = dict(self._wanted)
+        fine = True
+        for key in [key for key in self._made if key not in wanted]:
+            fine &= await self._try(key, None)
+        for key, each in wanted.items():
+            if self._made.get(key) != each:
+                fine &= await self._try(key, each)
+        return fine
+
+    async def _try(self, key: Key, wanted: Wanted | None) -> bool:
+        try:
+            if wanted is None:
+                await self._delete(self._made.pop(key))
+            else:
+                await self._make(wanted)
+                self._made[key] = wanted
+        except ApiError as error:
+            if error.status == 404:  # its namespace is gone, or going
+                return True
+            if self._complaints.get(key) != error.reason:
+                _log.warning("Service %s of a Gateway's infrastructure: %s", key, error)
+            self._complaints[key] = error.reason
+            return False
+        self._complaints.pop(key, None)
+        return True
+
+    async def _make(self, wanted: Wanted) -> None:
+        path = f"/api/v1/namespaces/{wanted.key.namespace}/services"
+        service = {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": wanted.metadata,
+            "spec": {"clusterIP": "None"},
+        }
+        try:
+            await self._client.request("POST", path, service)
+        except ApiError as error:
+            if error.reason != "AlreadyExists":
+                raise
+            await self._mend(f"{path}/{wanted.key.name}", wanted)
+
+    async def _mend(self, path: str, wanted: Wanted) -> None:
+        read = msgspec.json.decode(await self._client.request("GET", path))
+        if not _owned(read, wanted.uid):
+            _log.warning("Service %s is not ours, so Gateway %s has none", wanted.key, wanted.gateway)
+            return
+        metadata = read["metadata"]
+        asked = (dict(wanted.service.labels), dict(wanted.service.annotations))
+        if (metadata.get("labels", {}), metadata.get("annotations", {})) == asked:
+            return
+        metadata["labels"], metadata["annotations"] = asked
+        await self._client.request("PUT", path, read)
+
+    async def _delete(self, made: Wanted) -> None:
+        path = f"/api/v1/namespaces/{made.key.namespace}/services/{made.key.name}"
+        read = msgspec.json.decode(await self._client.request("GET", path))
+        if _owned(read, made.uid):
+            precondition = {"preconditions": {"uid": read["metadata"]["uid"]}}
+            await self._client.request("DELETE", path, precondition)
+
+
+def _owned(service: Mapping[str, Any], uid: str) -> bool:
+    return any(owner.get("uid") == uid for owner in service["metadata"].get("ownerReferences") or ())

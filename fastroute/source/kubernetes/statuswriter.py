@@ -1,0 +1,323 @@
+"""StatusWriter: makes the API server say of our objects what we found. Level-triggered.
+
+It knows what is wanted (the last Statuses) and looks up what is held when an object's turn comes; what does not differ
+is not written, so that looking too often costs nothing, and our own writes come to rest. One object is in the queue
+once, and what is wanted last is what is written. A write carries the version that was read: after a conflict the
+object is read again. A status is never written for another generation than the one it was made from; the one made
+from the newer generation is on its way then.
+
+Only who `leads` writes. A new leader looks at everything, and writes what differs.
+"""
+
+import logging
+import random
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, NoReturn, Protocol
+
+import msgspec
+import trio
+
+from fastroute.metrics import Metrics
+from fastroute.resources.gateway import GROUP
+from fastroute.resources.meta import Key
+from fastroute.resources.status_patch import StatusPatch
+from fastroute.source.kubernetes.bucket import Bucket
+from fastroute.source.kubernetes.client import ApiError, Client
+from fastroute.source.kubernetes.kinds import BY_KIND, member
+from fastroute.source.kubernetes.merge import Change, Ours, has_ours, merge, without_ours
+from fastroute.source.kubernetes.objects import Held, named
+from fastroute.status import ObjectId, Statuses
+
+WRITERS = 12  # requests at a time
+RATE, BURST = 500.0, 400.0  # writes of all objects: a second, and at once
+BETWEEN = 0.25  # s between two writes of one object: a Gateway counts its routes, but not each by itself
+LONGEST_PAUSE = 15.0  # s, while the API server does not take them
+FORBIDDEN = 60.0  # s until what is forbidden is tried again
+WITH_PARENTS = ("HTTPRoute", "GRPCRoute")  # kinds whose status has entries of ours among those of others
+
+_log = logging.getLogger(__name__)
+
+
+class Objects(Protocol):
+    """What the API server said last of each object."""
+
+    @property
+    def served(self) -> Mapping[str, str]:
+        """The version in which each kind is followed."""
+
+    def held(self, kind: str, key: Key) -> Held | None: ...
+
+    def all_held(self, kind: str) -> Mapping[Key, Held]: ...
+
+
+class Write(NamedTuple):
+    """What to give the API server for one object, and over what."""
+
+    id: ObjectId
+    path: str
+    held: Held
+    before: dict[str, Any]  # the status it has
+    status: dict[str, Any]
+
+    @property
+    def api_version(self) -> str:
+        """As in the path: /apis/GROUP/VERSION/..."""
+        return "/".join(self.path.split("/")[2:4])
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """For PUT of the subresource: of the metadata and the spec it changes nothing."""
+        kind, key = self.id
+        return {
+            "apiVersion": self.api_version,
+            "kind": kind,
+            "metadata": {
+                "name": key.name,
+                **({"namespace": key.namespace} if key.namespace else {}),
+                "resourceVersion": self.held.resource_version,
+                "uid": self.held.uid,
+            },
+            "status": self.status,
+        }
+
+
+class Rest(NamedTuple):
+    """How long an object is left alone, and whether it is looked at after that in any case."""
+
+    seconds: float
+    again: bool
+
+
+NONE = Rest(0.0, again=False)
+AGAIN = Rest(0.0, again=True)
+
+
+class StatusWriter:
+    """`written` is called after each write that the API server took."""
+
+    def __init__(
+        self, client: Client, objects: Objects, ours: Ours, metrics: Metrics, written: Callable[[Write], None]
+    ) -> None:
+        self._client, self._objects, self._ours, self._written = client, objects, ours, written
+        self._metrics = metrics
+        self._wanted: Mapping[ObjectId, StatusPatch] | None = None  # None: nothing is known yet
+        self._leads = False
+        self._queue: dict[ObjectId, float] = {}  # since when, in order
+        self._resting: dict[ObjectId, bool] = {}  # written just now; whether to be looked at again
+        self._busy: set[ObjectId] = set()
+        self._newer: dict[ObjectId, Held] = {}  # what our writes brought, until the watch has it too
+        self._news = trio.Event()
+        self._bucket = Bucket(RATE, BURST)
+        self._failures = 0  # in a row
+        self._not_before = 0.0
+        self._forbidden: set[str] = set()  # kinds
+        metrics.status_queue_length.set_function(lambda: len(self._queue))
+        metrics.status_queue_oldest.set_function(self._oldest)
+
+    def post(self, statuses: Statuses) -> None:
+        """Takes the status of every object of ours."""
+        before, self._wanted = self._wanted, statuses.patches
+        if not self._leads:
+            return
+        if before is None:
+            self._look_at_all()
+            return
+        for id_, patch in self._wanted.items():
+            if before.get(id_) is not patch:
+                self._look_at(id_)
+        for id_ in before.keys() - self._wanted.keys():
+            self._look_at(id_)
+
+    def lead(self, leads: bool) -> None:
+        self._leads = leads
+        self._metrics.status_leader.set(leads)
+        if leads:
+            self._look_at_all()
+        else:
+            self._queue.clear()
+
+    def restated(self, kind: str, key: Key) -> None:
+        """Somebody wrote the status of an object, or it came to be: sees that ours is still what is wanted."""
+        id_ = (kind, key)
+        if self._leads and self._wanted is not None and (id_ in self._wanted or kind in WITH_PARENTS):
+            newer, held = self._newer.get(id_), self._objects.held(kind, key)
+            if newer is None or held is None or newer.resource_version != held.resource_version:
+                self._look_at(id_)
+
+    async def run(self) -> NoReturn:
+        """Writes, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            for _ in range(WRITERS):
+                nursery.start_soon(self._work, nursery)
+            await trio.sleep_forever()
+        raise AssertionError("unreachable")
+
+    # --- The queue
+
+    def _look_at_all(self) -> None:
+        for id_ in (*(self._wanted or ()), *self._stale()):
+            self._look_at(id_)
+
+    def _stale(self) -> Iterator[ObjectId]:
+        """Routes that have entries of ours, as we served them once, and are none of ours any more."""
+        if self._wanted is None:
+            return
+        name = self._ours.controller_name.encode()
+        for kind in WITH_PARENTS:
+            for key, held in self._objects.all_held(kind).items():
+                if (kind, key) not in self._wanted and name in held.raw_status:
+                    yield (kind, key)
+
+    def _look_at(self, id_: ObjectId) -> None:
+        if id_ in self._resting:
+            self._resting[id_] = True
+        else:
+            self._queue.setdefault(id_, trio.current_time())
+            self._news.set()
+
+    async def _next(self) -> ObjectId:
+        while True:
+            if (pause := self._not_before - trio.current_time()) > 0:
+                await trio.sleep(pause)
+            for id_ in self._queue:
+                if id_ not in self._busy:
+                    del self._queue[id_]
+                    return id_
+            self._news = trio.Event()
+            await self._news.wait()
+
+    async def _rest(self, id_: ObjectId, seconds: float) -> None:
+        await trio.sleep(seconds)
+        if self._resting.pop(id_) and self._leads:
+            self._look_at(id_)
+
+    def _oldest(self) -> float:
+        """Seconds that the object first in the queue has waited."""
+        return trio.current_time() - min(self._queue.values()) if self._queue else 0.0
+
+    # --- One object
+
+    async def _work(self, nursery: trio.Nursery) -> NoReturn:
+        while True:
+            id_ = await self._next()
+            self._busy.add(id_)
+            rest = NONE
+            try:
+                rest = await self._settle(id_)
+            except Exception:
+                _log.exception("the status of %s %s is left as it is", *id_)
+            self._busy.discard(id_)
+            if rest.seconds:
+                asked = self._queue.pop(id_, None) is not None
+                self._resting[id_] = asked or rest.again
+                nursery.start_soon(self._rest, id_, rest.seconds)
+            elif rest.again:
+                self._look_at(id_)
+            self._news.set()  # whoever was left in the queue because it was busy
+
+    async def _settle(self, id_: ObjectId) -> Rest:
+        """Writes the object's status if it differs."""
+        if self._plan(id_) is None:
+            await trio.lowlevel.checkpoint()
+            return NONE
+        await trio.sleep(self._bucket.reserve(trio.current_time()))
+        write = self._plan(id_)
+        if write is None or not self._leads:
+            return NONE
+        try:
+            answer = await self._client.request("PUT", f"{write.path}/status", write.body)
+        except ApiError as error:
+            return await self._failed(write, error)
+        self._done(write, answer)
+        return Rest(BETWEEN, again=False)
+
+    def _plan(self, id_: ObjectId) -> Write | None:
+        """Decides what is to be written of an object; None: nothing."""
+        kind, key = id_
+        held, version = self._current(id_), self._objects.served.get(kind)
+        if held is None or version is None or self._wanted is None:
+            return None
+        before, patch = held.status, self._wanted.get(id_)
+        change = Change(key, self._ours, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+        if patch is not None:
+            if patch.generation != held.generation:
+                return None
+            status = merge(kind, before, patch.status, change)
+        elif kind in WITH_PARENTS and has_ours(before, key, self._ours):
+            status = without_ours(before, change)
+        else:
+            return None
+        return None if status is None else Write(id_, member(kind, version, key), held, before, status)
+
+    def _current(self, id_: ObjectId) -> Held | None:
+        """The newest that is known of an object, by watch or by our own write."""
+        held, newer = self._objects.held(*id_), self._newer.get(id_)
+        if newer is None or held is None or held.uid != newer.uid:
+            self._newer.pop(id_, None)
+            return held
+        if _revision(held) >= _revision(newer):
+            del self._newer[id_]
+            return held
+        return newer
+
+    def _done(self, write: Write, answer: bytes) -> None:
+        if self._failures:
+            _log.info("statuses are written again")
+        self._failures = 0
+        self._forbidden.discard(write.id[0])
+        self._metrics.status_writes.inc()
+        self._remember(write.id, answer)
+        self._written(write)
+
+    def _remember(self, id_: ObjectId, answer: bytes) -> None:
+        try:
+            self._newer[id_] = named(BY_KIND[id_[0]], msgspec.Raw(answer)).held
+        except msgspec.DecodeError as error:
+            _log.warning("%s %s: an answer that is no object: %s", *id_, error)
+
+    # --- What the API server refused
+
+    async def _failed(self, write: Write, error: ApiError) -> Rest:
+        kind, key = write.id
+        if error.status == 404:  # gone, or its CRD is; the watch will say so
+            return NONE
+        if error.status == 409:
+            self._metrics.status_conflicts.inc()
+            return await self._read_again(write)
+        if error.status == 403:
+            if kind not in self._forbidden:
+                self._forbidden.add(kind)
+                _log.error("%s: allow update on %s.%s/status", error, BY_KIND[kind].plural, GROUP)
+            return Rest(FORBIDDEN, again=True)
+        if 400 <= error.status < 500 and error.status != 429:
+            _log.error("%s %s: the API server does not take its status: %s", kind, key, error)
+            return Rest(BETWEEN, again=False)
+        self._pause(error)
+        return AGAIN
+
+    async def _read_again(self, write: Write) -> Rest:
+        """After a conflict: what is there now, unless the watch has told already."""
+        current = self._current(write.id)
+        if current is not None and current.resource_version == write.held.resource_version:
+            try:
+                self._remember(write.id, await self._client.request("GET", write.path))
+            except ApiError as error:
+                if error.status == 404:
+                    return NONE
+                self._pause(error)
+        return AGAIN
+
+    def _pause(self, error: ApiError) -> None:
+        """Nobody writes for a while: twice as long each time, and each replica differently."""
+        self._failures += 1
+        if self._failures == 1:
+            _log.warning("statuses cannot be written, and wait: %s", error)
+        longest = min(LONGEST_PAUSE, 0.25 * 2 ** min(self._failures, 10))
+        pause = error.retry_after or random.uniform(longest / 2, longest)  # noqa: S311
+        self._not_before = max(self._not_before, trio.current_time() + pause)
+
+
+def _revision(held: Held) -> int:
+    """Resource versions of one object grow (KEP-5504)."""
+    return int(held.resource_version) if held.resource_version.isdecimal() else 0

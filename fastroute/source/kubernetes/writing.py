@@ -1,0 +1,101 @@
+"""Writing: everything we write to an API server, by the one replica that leads: statuses, Events, infrastructure.
+
+    Statuses -> StatusWriter -> PUT status, then Events of what turned by it
+             -> changed_permissions -> Events of ReferenceGrants
+             -> Infrastructure -> Services (with --infrastructure)
+
+GatewayClasses get no finalizer while Gateways use them (gateway-exists-finalizer): that would need the right to change
+GatewayClasses, and a fastroute that is taken away would leave classes behind that nobody can delete.
+"""
+
+from typing import NoReturn
+
+import trio
+
+from fastroute.graph.node import Graph
+from fastroute.metrics import Metrics
+from fastroute.resources.gateway import GROUP
+from fastroute.resources.meta import Key
+from fastroute.settings import GraphSettings
+from fastroute.source.kubernetes.client import Client
+from fastroute.source.kubernetes.event import Events, Happening, Regarding
+from fastroute.source.kubernetes.infrastructure import Infrastructure
+from fastroute.source.kubernetes.lease import Leader
+from fastroute.source.kubernetes.merge import Ours
+from fastroute.source.kubernetes.permission import Permission, changed_permissions
+from fastroute.source.kubernetes.statuswriter import Objects, StatusWriter, Write
+from fastroute.source.kubernetes.turn import turns
+from fastroute.status import Statuses
+
+LEASE = "fastroute"  # its name, in our own namespace, where --status-lease names none
+PATIENCE = 3.0  # s to give the Lease back
+
+
+class Writing:
+    """`lease`: of which replica writes; None: ours by default. `run` must run for anything to be written."""
+
+    def __init__(
+        self,
+        client: Client,
+        objects: Objects,
+        settings: GraphSettings,
+        metrics: Metrics,
+        lease: Key | None = None,
+        infrastructure: bool = False,
+    ) -> None:
+        self._ours = Ours(settings.controller_name, settings.gateways)
+        self._leader = Leader(client, lease or Key(client.namespace, LEASE), self._lead)
+        self._statuses = StatusWriter(client, objects, self._ours, metrics, self._tell)
+        self._events = Events(client, (settings.controller_name, self._leader.identity))
+        self._infrastructure = Infrastructure(client) if infrastructure else None
+        self._graph: Graph | None = None  # that permissions are compared with
+        self._leads = False
+
+    def post(self, statuses: Statuses) -> None:
+        """Takes the status of every object of ours, and what they were made from."""
+        before, self._graph = self._graph, statuses.graph
+        self._statuses.post(statuses)
+        if self._infrastructure is not None:
+            self._infrastructure.post(statuses.graph)
+        if self._leads and before is not None:
+            for permission in changed_permissions(before, statuses.graph):
+                self._events.tell(_happening(permission))
+
+    def restated(self, kind: str, key: Key) -> None:
+        """The status of an object is not what it was, or it came to be."""
+        self._statuses.restated(kind, key)
+
+    async def run(self) -> NoReturn:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._leader.run)
+            nursery.start_soon(self._statuses.run)
+            nursery.start_soon(self._events.run)
+            if self._infrastructure is not None:
+                nursery.start_soon(self._infrastructure.run)
+        raise AssertionError("unreachable")
+
+    async def release(self) -> None:
+        """Lets another replica write, at once."""
+        with trio.move_on_after(PATIENCE, shield=True):
+            await self._leader.release()
+
+    def _lead(self, leads: bool) -> None:
+        self._leads = leads
+        self._statuses.lead(leads)
+        if self._infrastructure is not None:
+            self._infrastructure.lead(leads)
+
+    def _tell(self, write: Write) -> None:
+        kind, key = write.id
+        regarding = Regarding(write.api_version, kind, key.namespace, key.name, write.held.uid)
+        for turn in turns(kind, write.before, write.status, self._ours):
+            self._events.tell(Happening(regarding, turn.is_warning, turn.reason, turn.action, turn.note))
+
+
+def _happening(permission: Permission) -> Happening:
+    grant = permission.grant
+    metadata = grant.metadata
+    version = grant.api_version or f"{GROUP}/v1"
+    regarding = Regarding(version, "ReferenceGrant", metadata.namespace, metadata.name, metadata.uid)
+    reason = "ReferencePermitted" if permission.is_given else "ReferenceRefused"
+    return Happening(regarding, False, reason, "Grant", permission.note)
