@@ -95,11 +95,13 @@ func (p *pod) runOnce(ctx context.Context, mounts map[string]string) error {
 		<-p.ending
 		return nil
 	}
+	variables := p.environment(mounts)
 	for _, argument := range container.Args {
-		words = append(words, placed(argument, mounts))
+		words = append(words, expanded(placed(argument, mounts), variables))
 	}
+	words = append(confinement(container), words...)
 	command := exec.Command(words[0], words[1:]...)
-	command.Env = p.environment(mounts)
+	command.Env = variables
 	command.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	output, err := command.StdoutPipe()
 	if err != nil {
@@ -118,7 +120,11 @@ func (p *pod) runOnce(ctx context.Context, mounts map[string]string) error {
 		_ = command.Wait()
 		close(ended)
 	}()
-	if err := plug(command.Process.Pid, p.cable(), p.address); err != nil {
+	err = setSysctls(command.Process.Pid, p.object)
+	if err == nil {
+		err = plug(command.Process.Pid, p.cable(), p.address)
+	}
+	if err != nil {
 		p.signal(syscall.SIGKILL)
 		<-ended
 		return err

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// confinement gives the words before a program that take every capability from it, where the container drops ALL.
+func confinement(container v1.Container) []string {
+	context := container.SecurityContext
+	if context == nil || context.Capabilities == nil || !slices.Contains(context.Capabilities.Drop, "ALL") {
+		return nil
+	}
+	return []string{"setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"}
+}
+
+// setSysctls sets a pod's sysctls (those of networking) in the network namespace of a process.
+func setSysctls(pid int, pod *v1.Pod) error {
+	if pod.Spec.SecurityContext == nil {
+		return nil
+	}
+	for _, one := range pod.Spec.SecurityContext.Sysctls {
+		path := "/proc/sys/" + strings.ReplaceAll(one.Name, ".", "/")
+		command := exec.Command("nsenter", "-t", fmt.Sprint(pid), "-n", "tee", path)
+		command.Stdin = strings.NewReader(one.Value)
+		if said, err := command.CombinedOutput(); err != nil {
+			return fmt.Errorf("sysctl %s: %w: %s", one.Name, err, said)
+		}
+	}
+	return nil
+}
+
+// expanded writes the container's variables into a text for $(NAME).
+func expanded(text string, variables []string) string {
+	for _, variable := range variables {
+		name, value, _ := strings.Cut(variable, "=")
+		text = strings.ReplaceAll(text, "$("+name+")", value)
+	}
+	return text
+}

@@ -1,0 +1,29 @@
+"""Tests of an installed release: `pytest tests/installed` starts itself again in a namespace of its own."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cluster import isolation
+from cluster.programs import CLUSTER, ECHO, TOOLS, built, suite
+
+from installed.release import Release, released
+
+
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Called before anything is collected, when this folder was named on the command line."""
+    if not isolation.is_inside() and not hasattr(config, "workerinput"):
+        for module in (CLUSTER, ECHO, TOOLS, suite("v1.6.3")):
+            built(module)
+        isolation.enter()
+
+
+@pytest.fixture(scope="session")
+def release() -> Iterator[Release]:
+    """One cluster for all tests; what a test installs it takes away again."""
+    if not isolation.is_inside():
+        pytest.skip("wants a namespace of its own: pytest tests/installed")
+    isolation.enter()
+    with tempfile.TemporaryDirectory(prefix="fastroute-installed-") as folder, released(Path(folder)) as one:
+        yield one
