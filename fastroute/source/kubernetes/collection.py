@@ -4,7 +4,7 @@ Several watches may hold objects of one kind (Secrets by type, and by name). Wha
 one held and was not listed; whether the object is gone from the Store, only who knows the others can say (source.py).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
@@ -19,14 +19,14 @@ NOBODY = Key("", "")
 
 
 class Collection:
-    """Objects of one kind in one served version."""
+    """Objects of one kind in one served version. `restated` is called when the status of one is not what it was."""
 
-    def __init__(self, row: Followed, version: str, host: str) -> None:
+    def __init__(self, row: Followed, version: str, host: str, restated: Callable[[Key], None]) -> None:
         self.row, self.version = row, version
         self.held: dict[Key, Held] = {}
         self.problems: dict[Key, ManifestProblem] = {}  # objects whose last good version stays
         self.is_listed = False  # once whole
-        self._host = host
+        self._host, self._restated = host, restated
         self._listed: set[Key] | None = None  # while a listing goes on
 
     def take(self, notices: Iterable[Notice]) -> Iterator[Apply | Delete]:
@@ -62,6 +62,8 @@ class Collection:
         key, held = here
         before = self.held.get(key)
         self.held[key] = held
+        if self.row.has_status and (before is None or before.raw_status != held.raw_status):
+            self._restated(key)
         if self._listed is not None:
             self._listed.add(key)
         if before is not None and self.row.is_custom and held.has_same_spec(before):

@@ -64,6 +64,7 @@ class KubernetesSource:
         self._excess: tuple[ManifestProblem, ...] = ()  # Secrets beyond those that are followed
         self._problems: tuple[ManifestProblem, ...] = ()
         self._changed: Callable[[float], None] | None = None
+        self.restated: Callable[[str, Key], None] = lambda kind, key: None  # the status of an object is another one
 
     @property
     def bundle_version(self) -> str | None:
@@ -179,7 +180,7 @@ class KubernetesSource:
         former: Life | None = None,
     ) -> None:
         """`former`: the same kind in another version; its objects are there until this one has listed its own."""
-        followed = Collection(row, version, self._client.host)
+        followed = Collection(row, version, self._client.host, lambda key: self.restated(row.kind, key))
         if former is not None:
             followed.held.update(former.collection.held)
         path = collection(row.group, version, row.plural, namespace)
