@@ -1,8 +1,9 @@
 """serve(): the composition root. Everybody is made here, given who they need, and ended in the right order.
 
-    manifests -> Directory -> reconcile -> Supervisor -> workers
-                                 |             |
-                             StatusLog      Tally -> /metrics
+    manifests  -> Directory ------+
+    API server -> KubernetesSource+-> reconcile -> Supervisor -> workers
+                                          |             |
+                                      StatusLog      Tally -> /metrics
 
 SIGTERM or SIGINT drains, the second one ends at once; SIGHUP opens the access log anew.
 """
@@ -12,7 +13,7 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -32,6 +33,7 @@ from fastroute.supervisor import Supervisor, usable_cpus
 from fastroute.worker.logfile import open_log
 
 _log = logging.getLogger(__name__)
+Follow = Callable[[Supervisor, Metrics], Awaitable[None]]  # gives the data plane what a source says, for ever
 _ENDINGS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -40,20 +42,49 @@ def serve(settings: ServeSettings) -> int:
     start_log(settings.log)
     _allow_many_files()
     settings = _made_absolute(settings)
+    follow = _follow_cluster(settings) if settings.kubernetes else _follow_manifests(settings)
+    health = bind_endpoint(*settings.metrics, "--metrics") if settings.metrics else None
+    return trio.run(_serve, settings, follow, health)
+
+
+def _follow_manifests(settings: ServeSettings) -> Follow:
+    """Raises SourceError: a path is missing or unreadable."""
     source = Directory(settings.manifests)
     source.load()
-    health = bind_endpoint(*settings.metrics, "--metrics") if settings.metrics else None
-    return trio.run(_serve, settings, source, health)
+
+    async def follow(supervisor: Supervisor, metrics: Metrics) -> None:
+        await reconcile(source, supervisor, StatusLog(metrics.status_writes.inc), settings.graph, metrics)
+
+    return follow
 
 
-async def _serve(settings: ServeSettings, source: Directory, health: socket.socket | None) -> int:
+def _follow_cluster(settings: ServeSettings) -> Follow:
+    """Raises SettingError: it cannot be told which API server. Whether that answers is another question."""
+    from fastroute.source.kubernetes.account import Account
+    from fastroute.source.kubernetes.client import Client
+    from fastroute.source.kubernetes.source import KubernetesSource
+
+    assert settings.kubernetes is not None
+    account = Account(settings.kubernetes.kubeconfig, settings.kubernetes.context)
+
+    async def follow(supervisor: Supervisor, metrics: Metrics) -> None:
+        source = KubernetesSource(Client(account), metrics, settings.graph.controller_name)
+        writer = StatusLog(metrics.status_writes.inc)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(source.run)
+            await source.loaded.wait()
+            await reconcile(source, supervisor, writer, settings.graph, metrics)
+
+    return follow
+
+
+async def _serve(settings: ServeSettings, follow: Follow, health: socket.socket | None) -> int:
     metrics = Metrics(series=settings.metrics_series)
     supervisor = Supervisor(settings, metrics, settings.workers or usable_cpus())
-    writer = StatusLog(metrics.status_writes.inc)
     with trio.open_signal_receiver(*_ENDINGS, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
             await nursery.start(supervisor.run)
-            nursery.start_soon(reconcile, source, supervisor, writer, settings.graph, metrics)
+            nursery.start_soon(follow, supervisor, metrics)
             if health is not None:
                 nursery.start_soon(serve_endpoint, health_app(metrics.registry, lambda: supervisor.ready), health)
             _log.info("fastroute %s (process %d) serves %s", __version__, os.getpid(), _named(settings))
@@ -86,7 +117,7 @@ async def _live(signals: AsyncIterator[int], supervisor: Supervisor) -> int:
 
 
 def _named(settings: ServeSettings) -> str:
-    return ", ".join(str(path) for path in settings.manifests)
+    return ", ".join(map(str, settings.manifests)) or "a cluster"
 
 
 def _allow_many_files() -> None:

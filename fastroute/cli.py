@@ -52,7 +52,7 @@ app = typer.Typer(
 @app.command()
 @takes(*SERVE)
 def serve(**chosen: Any) -> None:
-    """Serve the Gateways and routes of a directory of manifests, and follow its changes."""
+    """Serve the Gateways and routes of a directory of manifests, or of a cluster, and follow their changes."""
     from fastroute.app import serve as run
 
     raise typer.Exit(run(serve_settings(chosen)))

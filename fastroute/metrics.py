@@ -135,7 +135,7 @@ class Metrics:
             registry=self.registry,
         )
         self.kubernetes_reached = Gauge(
-            "fastroute_kubernetes_reached", "1 while the API server is reached", registry=self.registry
+            "fastroute_kubernetes_reached", "1 while the API server is reached", ["server"], registry=self.registry
         )
         self.kubernetes_last_heard = Gauge(
             "fastroute_kubernetes_last_heard_timestamp_seconds",

@@ -15,11 +15,21 @@ import typer
 
 from fastroute import notation
 from fastroute.errors import SettingError
-from fastroute.settings import Addressing, GraphSettings, Limits, LogSettings, ServeSettings
+from fastroute.settings import (
+    EVERYWHERE,
+    Addressing,
+    GraphSettings,
+    KubernetesSettings,
+    Limits,
+    LogSettings,
+    ServeSettings,
+)
 
 _LIMITS = Limits()
 _GRAPH = GraphSettings()
-_SERVE = ServeSettings(manifests=())
+_SERVE = ServeSettings()
+_METRICS = {False: _SERVE.metrics, True: ("::", 9900)}  # by whether it is a cluster
+UNSAID = ""  # of an option that may be off, or has different defaults
 
 
 class Option(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +107,10 @@ def _switch(name: str, meaning: str) -> Option:
     return Option(name=name, meaning=meaning, default=False, type=bool)
 
 
+def _metrics_address(text: str) -> tuple[str, int] | str | None:
+    return UNSAID if text == UNSAID else notation.socket_address(text)
+
+
 MANIFESTS = Option(
     name="--manifests",
     meaning="Read every *.yaml, *.yml, *.json below PATH. Repeatable.",
@@ -116,9 +130,11 @@ WORLD = (
     Option(
         name="--bind",
         meaning="Where listeners bind; 0.0.0.0 or :: is everywhere.",
-        default=_GRAPH.addressing.bind[0],
+        default=None,
+        type=str | None,
         read=notation.address,
         metavar="ADDRESS",
+        shown=f"{_GRAPH.addressing.bind[0]}; in a cluster everywhere",
     ),
     _several(
         "--address",
@@ -150,7 +166,24 @@ LIMITS = (
 )
 
 SERVE = (
-    MANIFESTS,
+    msgspec.structs.replace(MANIFESTS, default=None, type=list[Path] | None),
+    _switch("--kubernetes", "Read from an API server instead; the default in a pod."),
+    Option(
+        name="--kubeconfig",
+        meaning="How to reach the API server from outside of a pod.",
+        default=None,
+        type=Path | None,
+        metavar="PATH",
+        shown="KUBECONFIG, or ~/.kube/config",
+    ),
+    Option(
+        name="--context",
+        meaning="Which context of the kubeconfig.",
+        default=None,
+        type=str | None,
+        metavar="NAME",
+        shown="its current one",
+    ),
     *WORLD,
     Option(
         name="--port-offset",
@@ -164,9 +197,10 @@ SERVE = (
     Option(
         name="--metrics",
         meaning="/metrics, /healthz and /readyz; `off`: nowhere.",
-        default="127.0.0.1:9900",
-        read=notation.socket_address,
+        default=UNSAID,
+        read=_metrics_address,
         metavar="ADDRESS:PORT",
+        shown="127.0.0.1:9900; in a cluster [::]:9900",
     ),
     _number("--metrics-series", "Series of a family; what comes later counts as `other`.", _SERVE.metrics_series),
     Option(
@@ -223,13 +257,16 @@ def takes(*options: Option) -> Callable[[_Command], _Command]:
     return give
 
 
-def graph_settings(chosen: dict[str, Any]) -> GraphSettings:
-    """Of the options WORLD, and --port-offset where there is one."""
+def graph_settings(chosen: dict[str, Any], *, cluster: bool = False) -> GraphSettings:
+    """Of the options WORLD, and --port-offset where there is one. In a `cluster` nothing is assumed that is not
+    there, and listeners are for everybody."""
+    bind = (chosen["bind"],) if chosen["bind"] else EVERYWHERE if cluster else _GRAPH.addressing.bind
     return GraphSettings(
+        class_name=None if cluster else _GRAPH.class_name,
         controller_name=chosen["controller_name"],
         gateways=frozenset(chosen["gateway"] or ()),
         addressing=Addressing(
-            bind=(chosen["bind"],),
+            bind=bind,
             addresses=tuple(chosen["address"] or ()),
             pool=chosen["address_pool"],
             port_offset=chosen.get("port_offset", 0),
@@ -238,14 +275,36 @@ def graph_settings(chosen: dict[str, Any]) -> GraphSettings:
 
 
 def serve_settings(chosen: dict[str, Any]) -> ServeSettings:
-    """Of the options SERVE."""
-    same = ("workers", "metrics", "metrics_series", "drain_delay", "drain_timeout", "proxy_protocol", "merge_slashes")
+    """Of the options SERVE. Raises SettingError."""
+    kubernetes = _kubernetes_settings(chosen)
+    metrics = _METRICS[kubernetes is not None] if chosen["metrics"] == UNSAID else chosen["metrics"]
+    same = ("workers", "metrics_series", "drain_delay", "drain_timeout", "proxy_protocol", "merge_slashes")
     return ServeSettings(
-        manifests=tuple(chosen["manifests"]),
-        graph=graph_settings(chosen),
+        manifests=tuple(chosen["manifests"] or ()),
+        kubernetes=kubernetes,
+        metrics=metrics,
+        graph=graph_settings(chosen, cluster=kubernetes is not None),
         limits=Limits(**{option.parameter: chosen[option.parameter] for option in LIMITS}),
         access_log=None if chosen["access_log"] == "off" else chosen["access_log"],
         trusted_proxies=tuple(chosen["trusted_proxies"] or ()),
         log=LogSettings(level=chosen["log_level"], format=chosen["log_format"]),
         **{name: chosen[name] for name in same},
     )
+
+
+def _kubernetes_settings(chosen: dict[str, Any]) -> KubernetesSettings | None:
+    """None: manifests. Raises SettingError unless it is exactly one of both."""
+    asked = chosen["kubernetes"] or chosen["kubeconfig"] is not None or chosen["context"] is not None
+    if chosen["manifests"]:
+        if asked:
+            raise SettingError("--manifests and --kubernetes cannot both be followed: give one of them")
+        return None
+    if not asked and not _in_pod():
+        raise SettingError("say what to serve: --manifests PATH, or --kubernetes with a kubeconfig for a cluster")
+    return KubernetesSettings(kubeconfig=chosen["kubeconfig"], context=chosen["context"])
+
+
+def _in_pod() -> bool:
+    from fastroute.source.kubernetes.account import in_pod
+
+    return in_pod()

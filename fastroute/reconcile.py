@@ -14,6 +14,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
 import trio
 
 from fastroute.compiler.compile import NOTHING, Compiled, compile_snapshot
@@ -107,11 +108,12 @@ async def reconcile(
         while True:
             noted = await changes.wait()
             problems.show((*source.store.problems, *source.store.warnings))
-            resources = source.store.snapshot()
-            if resources is last.resources and data_plane.outcome == last.outcome:
+            resources, world = source.store.snapshot(), served_world(settings, source.store)
+            same = resources is last.resources and (last.graph is None or last.graph.memo.settings == world)
+            if same and data_plane.outcome == last.outcome:
                 continue
             try:
-                made = build(resources, settings, last)
+                made = build(resources, world, last)
                 outcome = await data_plane.publish(made.compiled.snapshot)
                 observe(metrics, last, made, trio.current_time() - noted)
                 last = show(made, outcome, writer)
@@ -121,8 +123,17 @@ async def reconcile(
                 _log.exception("a change cannot be served; what was served before goes on")
 
 
+def served_world(settings: GraphSettings, store: Store) -> GraphSettings:
+    """Settings with what the API server has of the Gateway API."""
+    if store.bundle_version is None and not store.missing:
+        return settings
+    return msgspec.structs.replace(settings, bundle_version=store.bundle_version, missing=store.missing)
+
+
 def build(resources: Resources, settings: GraphSettings, last: Pass) -> Pass:
     """The pure stages, from what they made last time; should that fail, from nothing but the addresses given."""
+    if last.graph is not None and last.graph.memo.settings != settings:
+        last = FIRST._replace(graph=forgotten(last.graph, settings), statuses=last.statuses)
     try:
         return _built(resources, settings, last)
     except Exception:

@@ -3,6 +3,7 @@
 `cli.py` makes options of these; nobody else has defaults of their own.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -35,6 +36,7 @@ class Addressing(msgspec.Struct, frozen=True, kw_only=True):
     port_offset: int = 0
 
 
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104
 CONTROLLER_NAME = "fastroute.dev/gateway"
 CLASS_NAME = "fastroute"
 
@@ -43,9 +45,11 @@ class GraphSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What of the world is ours, and where it is served."""
 
     controller_name: str = CONTROLLER_NAME
-    class_name: str = CLASS_NAME  # the GatewayClass that is assumed when there is none at all
+    class_name: str | None = CLASS_NAME  # the GatewayClass that is assumed when there is none at all; None: none is
     gateways: frozenset[str] = frozenset()  # --gateway, "ns/name"; empty: all of our classes
     addressing: Addressing = Addressing()
+    bundle_version: str | None = None  # of the CRDs that are installed, "v1.6.3"; None: manifests, or not known
+    missing: Mapping[str, str] = {}  # kinds that the API server does not serve: why
 
 
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,10 +59,18 @@ class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
     format: str | None = None  # "text", "json"; None: text on a terminal, else JSON
 
 
+class KubernetesSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Which API server to follow, and as whom."""
+
+    kubeconfig: Path | None = None  # None: a pod's service account, elsewhere KUBECONFIG or ~/.kube/config
+    context: str | None = None  # of the kubeconfig; None: its current one
+
+
 class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What `fastroute serve` was told; each field is an option. Addresses are (host, port), times seconds."""
 
-    manifests: tuple[Path, ...]
+    manifests: tuple[Path, ...] = ()  # either these, or
+    kubernetes: KubernetesSettings | None = None
     graph: GraphSettings = GraphSettings()
     workers: int | None = None  # None: the CPUs this process may use
     limits: Limits = Limits()

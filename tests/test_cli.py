@@ -17,7 +17,8 @@ from typer.testing import CliRunner, Result
 
 from fastroute import __version__, options
 from fastroute.cli import app
-from fastroute.settings import Limits, ServeSettings
+from fastroute.errors import SettingError
+from fastroute.settings import Addressing, GraphSettings, KubernetesSettings, Limits, ServeSettings
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 REFUSED = EXAMPLES / "fine-grained"
@@ -49,6 +50,7 @@ def test_defaults_are_those_of_the_settings(served: list[ServeSettings]) -> None
     [
         (["--manifests", "n"], "manifests", (Path("m"), Path("n"))),
         (["--workers", "3"], "workers", 3),
+        (["--bind", "::1"], "graph.addressing.bind", ("::1",)),
         (["--metrics", "[::1]:9000"], "metrics", ("::1", 9000)),
         (["--metrics", "off"], "metrics", None),
         (["--metrics-series", "10"], "metrics_series", 10),
@@ -111,12 +113,42 @@ def test_every_limit_is_an_option() -> None:
         ["--manifests", "m", "--head-timeout", "5"],
         ["--manifests", "m", "--bind", "localhost"],
         ["--manifests", "m", "--nonsense"],
+        ["--manifests", "m", "--kubernetes"],
+        ["--manifests", "m", "--kubeconfig", "k"],
     ],
 )
 def test_wrong_usage_is_exit_code_2(words: list[str]) -> None:
     result = fastroute("serve", *words)
-    assert result.exit_code == 2
-    assert "Error" in result.output
+    assert result.exit_code == 2 or isinstance(result.exception, SettingError)
+
+
+@pytest.mark.parametrize(
+    "words", [["--kubernetes"], ["--kubernetes", "--context", "c"], ["--kubeconfig", "k", "--context", "c"]]
+)
+def test_in_a_cluster_everybody_is_served_and_nothing_is_assumed(served: list[ServeSettings], words: list[str]) -> None:
+    assert fastroute("serve", *words).exit_code == 0
+    graph = GraphSettings(class_name=None, addressing=Addressing(bind=("0.0.0.0", "::")))
+    file, context = Path("k") if "k" in words else None, "c" if "c" in words else None
+    kubernetes = KubernetesSettings(kubeconfig=file, context=context)
+    assert served == [ServeSettings(kubernetes=kubernetes, graph=graph, metrics=("::", 9900))]
+    variables = {"FASTROUTE_KUBERNETES": "1", "FASTROUTE_METRICS": "127.0.0.1:1", "FASTROUTE_BIND": "::1"}
+    assert fastroute("serve", **variables).exit_code == 0
+    assert served[1].kubernetes == KubernetesSettings()
+    assert (served[1].metrics, served[1].graph.addressing.bind) == (("127.0.0.1", 1), ("::1",))
+
+
+def test_a_pod_follows_its_cluster_unless_it_is_given_manifests(
+    served: list[ServeSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastroute.source.kubernetes.account.in_pod", lambda: True)
+    assert fastroute("serve").exit_code == 0
+    assert fastroute("serve", "--manifests", "m").exit_code == 0
+    assert [told.kubernetes for told in served] == [KubernetesSettings(), None]
+
+
+def test_nothing_to_serve_names_both_ways_out() -> None:
+    with pytest.raises(SettingError, match="--manifests PATH, or --kubernetes"):
+        CliRunner().invoke(app, ["serve"], catch_exceptions=False)
 
 
 # --- check

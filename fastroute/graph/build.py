@@ -109,10 +109,10 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
     )
 
 
-def forgotten(graph: Graph) -> Graph:
-    """Nothing to start from but the addresses that `graph` gave to Gateways."""
+def forgotten(graph: Graph, settings: GraphSettings | None = None) -> Graph:
+    """Nothing to start from but the addresses that `graph` gave to Gateways, perhaps with other settings."""
     memo: Memo = graph.memo
-    return msgspec.structs.replace(NOTHING, memo=Memo(memo.settings, former=memo.gateways))
+    return msgspec.structs.replace(NOTHING, memo=Memo(settings or memo.settings, former=memo.gateways or memo.former))
 
 
 # --- Gateways

@@ -10,7 +10,7 @@ from fastroute.settings import GraphSettings
 
 
 def build_classes(classes: Mapping[Key, GatewayClass], settings: GraphSettings) -> dict[Key, GatewayClassNode]:
-    if not classes:
+    if not classes and settings.class_name is not None:
         implied = GatewayClass(
             metadata=Metadata(name=settings.class_name),
             spec=GatewayClassSpec(controller_name=settings.controller_name),

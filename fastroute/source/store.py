@@ -77,6 +77,8 @@ class Store:
     def __init__(self) -> None:
         self.problems: tuple[ManifestProblem, ...] = ()  # objects that are not used as they stand
         self.warnings: tuple[ManifestProblem, ...] = ()  # fields without effect
+        self.bundle_version: str | None = None  # of the CRDs, where an API server has some
+        self.missing: Mapping[str, str] = {}  # kinds that it does not serve: why
         self._objects: dict[type[Resource], dict[Key, Resource]] = {kind: {} for kind in FIELDS}
         self._listed: dict[type[Resource], set[Key]] = {}
         self._unsorted: set[type[Resource]] = set()

@@ -19,6 +19,7 @@ class Contact:
 
     def __init__(self, host: str, metrics: Metrics) -> None:
         self._host, self._metrics = host, metrics
+        self._reached = metrics.kubernetes_reached.labels(host)
         self._failing: dict[str, float] = {}  # since when
         self._lost: float | None = None  # since when
         self._ever = False
@@ -32,7 +33,7 @@ class Contact:
         self._metrics.kubernetes_last_heard.labels(_kind(name)).set_to_current_time()
         if not self._ever:
             self._ever = True
-            self._metrics.kubernetes_reached.set(1)
+            self._reached.set(1)
         self._mend(name)
 
     def failed(self, name: str, error: ApiError) -> None:
@@ -45,8 +46,9 @@ class Contact:
         since = self._failing.setdefault(name, now)
         if self._lost is None and now - since >= PATIENCE:
             self._lost = since
-            self._metrics.kubernetes_reached.set(0)
-            _log.warning("the API server %s is not reached: %s. What is known goes on being served", self._host, error)
+            self._reached.set(0)
+            meanwhile = "what is known goes on being served" if self._ever else "nothing is served before it is"
+            _log.warning("the API server %s is not reached: %s; %s", self._host, error, meanwhile)
 
     def forget(self, name: str) -> None:
         """This watch is no more."""
@@ -55,7 +57,7 @@ class Contact:
     def _mend(self, name: str) -> None:
         if self._failing.pop(name, None) is None or self._failing:
             return
-        self._metrics.kubernetes_reached.set(1)
+        self._reached.set(1)
         if self._lost is not None:
             _log.info("the API server %s is reached again, after %.0f s", self._host, time.monotonic() - self._lost)
         self._lost = None

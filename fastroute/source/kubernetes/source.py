@@ -51,7 +51,6 @@ class KubernetesSource:
     def __init__(self, client: Client, metrics: Metrics, controller_name: str) -> None:
         self.store = Store()
         self.loaded = trio.Event()  # everything was listed once
-        self.missing: dict[str, str] = {}  # kinds that are not served: why
         self._client, self._controller_name = client, controller_name
         self._contact = Contact(client.host, metrics)
         self._lives: dict[str, Life] = {}  # by the name of the watch: "HTTPRoute", "Secret ns/name"
@@ -158,13 +157,14 @@ class KubernetesSource:
         self._advance()
 
     def _tell_missing(self, served: Served) -> None:
+        before = self.store.missing
         for kind, why in served.missing.items():
-            if self.missing.get(kind) != why:
+            if before.get(kind) != why:
                 _log.warning("%ss are not read: %s", kind, why)
-        for kind in self.missing.keys() - served.missing.keys():
+        for kind in before.keys() - served.missing.keys():
             _log.info("%ss are read now, as %s", kind, served.versions[kind])
-        if self.missing != served.missing:
-            self.missing = dict(served.missing)
+        if (before, self.store.bundle_version) != (served.missing, self.bundle_version):
+            self.store.missing, self.store.bundle_version = served.missing, self.bundle_version
             self._tell(trio.current_time())
 
     # --- Watches
