@@ -1,0 +1,86 @@
+"""Which rights an account used, and which it was refused, as an API server's audit log says.
+
+    python -m deploy.audit AUDIT_LOG     says what was refused, and what our manifests grant that was never used
+
+Rights are compared as (group, resource or resource/subresource, verb). Reviews of discovery and of one's own rights are
+everybody's and not counted.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cluster.account import NAME, NAMESPACE, rights
+
+USER = f"system:serviceaccount:{NAMESPACE}:{NAME}"
+
+
+class Right(NamedTuple):
+    group: str
+    resource: str
+    verb: str
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.resource}{'.' if self.group else ''}{self.group}"
+
+
+class Asked(NamedTuple):
+    """One request of the account's, and whether it was allowed."""
+
+    right: Right
+    is_allowed: bool
+
+
+def asked(lines: Iterable[str], user: str = USER) -> Iterator[Asked]:
+    """What `user` asked for, by the lines of an audit log (policy level Metadata or more)."""
+    for line in lines:
+        event = json.loads(line)
+        reference = event.get("objectRef")
+        if event["user"]["username"] != user or not reference or "resource" not in reference:
+            continue
+        name = "/".join(filter(None, (reference["resource"], reference.get("subresource"))))
+        allowed = event.get("annotations", {}).get("authorization.k8s.io/decision") == "allow"
+        yield Asked(Right(reference.get("apiGroup", ""), name, event["verb"]), allowed)
+
+
+def granted(objects: Iterable[dict[str, Any]]) -> frozenset[Right]:
+    """All that the roles among `objects` allow."""
+    return frozenset(
+        Right(group, resource, verb)
+        for one in objects
+        for rule in one.get("rules", ())
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    )
+
+
+class Verdict(NamedTuple):
+    refused: frozenset[Right]
+    unused: frozenset[Right]
+    used: frozenset[Right]
+
+
+def judged(requests: Iterable[Asked], given: frozenset[Right]) -> Verdict:
+    """What of `given` was used, what was not, and what was refused."""
+    seen = list(requests)
+    used = frozenset(one.right for one in seen if one.is_allowed)
+    return Verdict(frozenset(one.right for one in seen if not one.is_allowed), given - used, used & given)
+
+
+def main(arguments: Sequence[str]) -> int:
+    log, *switches = arguments
+    with Path(log).open() as lines:
+        verdict = judged(asked(lines), granted(rights(infrastructure="--infrastructure" in switches)))
+    for right in sorted(verdict.refused):
+        print(f"refused: {right}")
+    for right in sorted(verdict.unused):
+        print(f"never used: {right}")
+    print(f"{len(verdict.used)} rights used, {len(verdict.refused)} refused, {len(verdict.unused)} never used")
+    return 1 if verdict.refused or verdict.unused else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
