@@ -57,7 +57,7 @@ def _stanza(grant: ReferenceGrant, name: str | None, graph: Graph) -> str | None
     for key, gateway in graph.gateways.items():
         if key.namespace == grant.metadata.namespace and name in (None, key.name):
             listener = gateway.listeners[0].source
-            return allowed_routes(key, listener.name, listener.allowed_routes, wanted)
+            return allowed_routes(gateway.id, listener.name, listener.allowed_routes, wanted)
     return None
 
 
@@ -161,14 +161,14 @@ def hostnames_outside_listeners(resources: Resources, graph: Graph) -> Iterator[
                 message = f"No listener that the route is attached to takes {name}: it gets no request for it."
                 if other := next(iter(taken), None):
                     message = (
-                        f"Requests for {name} belong to listener {other.source.name} of Gateway {other.gateway}, which "
+                        f"Requests for {name} belong to listener {other.label} of Gateway {other.gateway}, which "
                         f"is more specific and which the route is not attached to: it gets none of them."
                     )
                 yield warning(route.kind, route.source, "HostnameUnused", message, f"spec.hostnames[{index}]")
 
 
 def _attached(parent: ParentNode, graph: Graph) -> Iterator[ListenerNode]:
-    for listener in graph.gateways[parent.gateway].listeners:
+    for listener in graph.holder(parent.holder).listeners:
         if listener.source.name in parent.listeners:
             yield listener
 
@@ -177,7 +177,7 @@ def _taken_by(listener: ListenerNode, name: str, graph: Graph) -> ListenerNode |
     """The listener of the same port that has all of what `name` means on this one (a request belongs to the most
     specific listener alone)."""
     hosts = common(listener.hostname, name)
-    for other in graph.gateways[listener.gateway].listeners:
+    for other in graph.listeners_of(listener.gateway):
         closer = other.hostname != listener.hostname and covers(listener.hostname, other.hostname)
         if other.serves and other.source.port == listener.source.port and closer and covers(other.hostname, hosts):
             return other
@@ -186,10 +186,10 @@ def _taken_by(listener: ListenerNode, name: str, graph: Graph) -> ListenerNode |
 
 def shadowed_matches(resources: Resources, graph: Graph) -> Iterator[Finding]:
     found: dict[tuple[Place, Place], list[str]] = {}
-    for gateway in graph.gateways.values():
-        for listener in gateway.listeners:
+    for holder in graph.holders:
+        for listener in holder.listeners:
             for shadow in find_shadows(listener):
-                where = f"{shadow.hostname or 'any host'} on listener {listener.source.name} of Gateway {gateway.key}"
+                where = f"{shadow.hostname or 'any host'} on listener {listener.label} of Gateway {listener.gateway}"
                 found.setdefault((shadow.loser, shadow.winner), []).append(where)
     for (loser, winner), places in sorted(found.items()):
         route = resources.http_routes[loser[1]]

@@ -232,11 +232,11 @@ def test_the_gravest_reason_comes_first_and_every_message_once() -> None:
 
 def test_a_parent_that_refuses_comes_before_what_is_not_served() -> None:
     found = patch(
-        ROUTE, gateway("gw", "infra", listener(allow="Same")), route("r", "red", rules=[{"retry": {"attempts": 1}}])
+        ROUTE, gateway("gw", "infra", listener(allow="Same")), route("r", "red", spec={"useDefaultGateways": "All"})
     )
     accepted = found.status["parents"][0]["conditions"][0]
     assert accepted["reason"] == "NotAllowedByListeners"
-    assert "retry is not served yet" in accepted["message"]
+    assert "default Gateways are not served yet" in accepted["message"]
 
 
 def test_a_grpc_route_has_a_status() -> None:
@@ -278,12 +278,10 @@ def test_features_of_what_is_not_served_are_not_claimed() -> None:
         "TLS",
         "GRPC",
         "Mirror",
-        "Retry",
         "WebSocket",
         "H2C",
-        "ListenerSet",
         "BackendTLSPolicy",
-        "HTTPS",
+        "Misdirected",
     )
     assert not [name for name in SUPPORTED_FEATURES if any(word in name for word in unserved)]
 

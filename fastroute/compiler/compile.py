@@ -20,10 +20,11 @@ from fastroute.compiler.filters import filters_of
 from fastroute.compiler.matches import matches_of
 from fastroute.compiler.retry import retry_of
 from fastroute.difference import FEW
-from fastroute.graph.node import Attachment, BackendNode, GatewayNode, Graph, ListenerNode, RouteNode, RuleNode
+from fastroute.graph.certificate import CertificateNode
+from fastroute.graph.node import Attachment, BackendNode, Graph, Holder, ListenerNode, RouteNode, RuleNode
 from fastroute.resources.duration import milliseconds
 from fastroute.resources.gateway import HTTPRoute, HTTPRouteTimeouts
-from fastroute.snapshot import Filter, Listener, Match, Retry, Rule, Snapshot, WeightedBackend
+from fastroute.snapshot import Certificate, Filter, Listener, Match, Retry, Rule, Snapshot, WeightedBackend
 
 
 class AttachmentRules(NamedTuple):
@@ -51,16 +52,17 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     snapshot: Snapshot
     parts: dict[str, ListenerRules]  # by Listener.id, in its order
     backends: Mapping[str, BackendNode]
+    certificates: Mapping[str, CertificateNode]
     rules_made: int  # rules that were compiled anew for this snapshot
 
 
-NOTHING = Compiled(snapshot=Snapshot(), parts={}, backends={}, rules_made=0)
+NOTHING = Compiled(snapshot=Snapshot(), parts={}, backends={}, certificates={}, rules_made=0)
 
 
 def compile_snapshot(graph: Graph, port_offset: int = 0, previous: Compiled = NOTHING) -> Compiled:
     """The Snapshot of `graph`, with listeners bound `port_offset` above the ports they name."""
     compilation = _Compilation(previous.parts)
-    serving = sorted(_serving(graph.gateways.values(), port_offset), key=lambda pair: pair[0].id)
+    serving = sorted(_serving(graph.holders, port_offset), key=lambda pair: pair[0].id)
     parts = {listener.id: compilation.listener_rules(listener, node) for listener, node in serving}
     snapshot = previous.snapshot
     if not _same(parts, previous.parts):
@@ -68,27 +70,41 @@ def compile_snapshot(graph: Graph, port_offset: int = 0, previous: Compiled = NO
         snapshot = replace(snapshot, listeners=listeners, rules=_merged(parts.values()))
     if graph.backends is not previous.backends:
         snapshot = replace(snapshot, endpoints=endpoints_of(graph.backends))
-    return Compiled(snapshot=snapshot, parts=parts, backends=graph.backends, rules_made=compilation.rules_made)
+    if graph.certificates is not previous.certificates:
+        snapshot = replace(snapshot, certificates=_certificates(graph.certificates))
+    return Compiled(
+        snapshot=snapshot,
+        parts=parts,
+        backends=graph.backends,
+        certificates=graph.certificates,
+        rules_made=compilation.rules_made,
+    )
 
 
-def _serving(gateways: Iterable[GatewayNode], port_offset: int) -> Iterator[tuple[Listener, ListenerNode]]:
+def _certificates(nodes: Mapping[str, CertificateNode]) -> Mapping[str, Certificate]:
+    """The PEM of each, in the ids' order."""
+    return {id_: node.certificate for id_, node in nodes.items() if node.certificate is not None}
+
+
+def _serving(holders: Iterable[Holder], port_offset: int) -> Iterator[tuple[Listener, ListenerNode]]:
     """Every listener that serves, once for each address that its Gateway binds."""
-    for gateway in gateways:
-        for node in gateway.listeners:
+    for holder in holders:
+        for node in holder.listeners:
             if node.serves:
-                yield from ((_listener(gateway, node, address, port_offset), node) for address in gateway.bind)
+                yield from ((_listener(node, address, port_offset), node) for address in holder.bind)
 
 
-def _listener(gateway: GatewayNode, node: ListenerNode, address: str, port_offset: int) -> Listener:
+def _listener(node: ListenerNode, address: str, port_offset: int) -> Listener:
     return Listener(
-        id=f"{gateway.key}/{node.source.name}@{address}",
-        gateway=str(gateway.key),
-        name=node.source.name,
+        id=f"{node.id}@{address}",
+        gateway=str(node.gateway),
+        name=node.label,
         address=address,
         port=node.source.port + port_offset,
         spec_port=node.source.port,
         hostname=node.hostname,
         protocol=node.source.protocol,
+        tls=node.tls,
     )
 
 

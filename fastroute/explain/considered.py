@@ -116,7 +116,7 @@ def _not_served(snapshot: Snapshot, graph: Graph, listener: Listener, request: R
                 continue
             taking = _first_taking(parent.route.source, request)
             if taking is not None:
-                yield _unserved(parent, *taking, problem)
+                yield _unserved(graph, parent, taking, problem)
 
 
 def _refusal(parent: ParentNode) -> Problem | None:
@@ -157,11 +157,14 @@ def _as_match(written: HTTPRouteMatch) -> Match:
     )
 
 
-def _unserved(parent: ParentNode, rule: int, match: int, problem: Problem) -> Considered:
+def _unserved(graph: Graph, parent: ParentNode, taking: tuple[int, int], problem: Problem) -> Considered:
+    rule, match = taking
+    kind, key = parent.holder
+    section = parent.parent_ref.section_name
     name = parent.route.source.spec.rules[rule].name or str(rule)
     return Considered(
-        gateway=str(parent.gateway),
-        listener=parent.parent_ref.section_name,
+        gateway=str(graph.holder(parent.holder).gateway),
+        listener=section if section is None or kind == "Gateway" else f"{key}/{section}",
         route=str(parent.route.key),
         rule=name,
         match=match,
@@ -192,9 +195,9 @@ def passed_over(listeners: Iterable[Listener], reason: str) -> tuple[Considered,
 def unserved_listeners(graph: Graph, port: int, gateways: Collection[str]) -> tuple[Considered, ...]:
     """Listeners of that port that do not serve, with what their status says."""
     return tuple(
-        _listener_considered(str(key), listener.source.name, _not_served_because(problem))
-        for key, node in graph.gateways.items()
-        if is_meant(str(key), gateways)
+        _listener_considered(str(node.gateway), listener.label, _not_served_because(problem))
+        for node in graph.holders
+        if is_meant(str(node.gateway), gateways)
         for listener in node.listeners
         if listener.source.port == port and not listener.serves
         for problem in (*listener.problems, *node.problems)[:1]

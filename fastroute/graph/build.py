@@ -1,7 +1,8 @@
 """build_graph: everything users applied becomes one connected graph. Pure, and a change costs what it touches.
 
-The stages, in order: classes, Gateways with their listeners, grants, then each route by itself (references resolved,
-parents judged), then what follows from all of them: attachments of each listener, backends with their endpoints.
+The stages, in order: classes, grants, certificates, Gateways and ListenerSets with their listeners, then each route by
+itself (references resolved, parents judged), then what follows from all of them: attachments of each listener, backends
+with their endpoints.
 The Memo of the previous graph holds the parts by what they were made from. The objects that are not the very same as
 last time, and the routes that looked at one of them, are all that is made anew; what comes out equal is kept, so that
 the compiler and the statuses see no change either.
@@ -10,16 +11,17 @@ also when everything else is built anew (`forgotten`).
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from fastroute.difference import changed_keys, replaced
 from fastroute.graph.address import named_service, reached_at
 from fastroute.graph.backend import Slices, Targets, build_backend, index_slices, move_slices, slice_owner, tcp_port
+from fastroute.graph.certificate import CertificateNode
 from fastroute.graph.change import Touched, find_touched, kept, kept_all
 from fastroute.graph.entries import entries
-from fastroute.graph.gateway import build_gateways
+from fastroute.graph.gateway import Built, Wanted, build_gateways, our_gateways
 from fastroute.graph.gatewayclass import build_classes
 from fastroute.graph.grant import Grants, index_grants
 from fastroute.graph.grpcroute import build_grpc_route
@@ -30,12 +32,17 @@ from fastroute.graph.node import (
     GatewayClassNode,
     GatewayNode,
     Graph,
+    Holder,
+    HolderId,
     ListenerNode,
+    ListenerSetNode,
     Route,
     RouteId,
     RouteNode,
 )
-from fastroute.graph.route import Attached, ListenerId, Surroundings, attach, parent_keys
+from fastroute.graph.route import Attached, ListenerId, Surroundings, attach, parent_ids
+from fastroute.graph.secured import Secured, holding, secure
+from fastroute.graph.tls import ResolvedTLS
 from fastroute.resources.meta import Key
 from fastroute.resources.world import Resources
 from fastroute.settings import GraphSettings
@@ -50,7 +57,7 @@ class Unit(msgspec.Struct, frozen=True, eq=False):
     """All that was made of one route, and what was looked at for it."""
 
     source: Route
-    gateways: frozenset[Key]  # that its parentRefs name
+    parents: frozenset[HolderId]  # that its parentRefs name
     node: RouteNode | None = None  # None: nothing of ours
     attached: Attached = Attached()
     services: frozenset[Key] = frozenset()
@@ -64,6 +71,8 @@ class Memo(msgspec.Struct, frozen=True, eq=False):
     resources: Resources = Resources()
     classes: Mapping[Key, GatewayClassNode] = {}
     gateways: Mapping[Key, GatewayNode] = {}  # before any route attached
+    listener_sets: Mapping[Key, ListenerSetNode] = {}  # likewise
+    secured: Secured = Secured()
     grants: Grants = {}
     slices: Slices = {}
     units: Mapping[RouteId, Unit] = {}
@@ -71,6 +80,8 @@ class Memo(msgspec.Struct, frozen=True, eq=False):
     users: Mapping[str, int] = {}  # how many backendRefs resolve to a backend, by id
     former: Mapping[Key, GatewayNode] = {}  # of a graph that is forgotten: only their addresses still count
 
+
+HolderT = TypeVar("HolderT", GatewayNode, ListenerSetNode)
 
 NOTHING = Graph(classes={}, gateways={}, routes={}, parents={}, backends={})
 
@@ -81,16 +92,21 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
     last: Memo = before.memo or Memo(settings)
     touched = find_touched(last.resources, resources)
 
-    classes, gateways = _build_gateways(resources, last, touched)
+    classes = _build_classes(resources, last, touched)
     grants = index_grants(resources.reference_grants, touched.grants, last.grants)
-    around = Surroundings(gateways, resources.namespaces, grants)
-    made = {id_: _build_unit(id_, resources, around, last) for id_ in _stale(last, touched, gateways)}
+    secured = _secure(resources, classes, grants, last, touched)
+    holders = _build_gateways(resources, classes, secured.resolved, last, touched)
+    moved = _moved(last, holders)
+    around = Surroundings(_by_id(holders), resources.namespaces, grants)
+    made = {id_: _build_unit(id_, resources, around, last) for id_ in _stale(last, touched, moved)}
     attached = _attach_all(last, made)
     memo = Memo(
         settings=settings,
         resources=resources,
         classes=classes,
-        gateways=gateways,
+        gateways=holders.gateways,
+        listener_sets=holders.listener_sets,
+        secured=secured,
         grants=grants,
         slices=_build_slices(resources, last, touched),
         units=replaced(last.units, made),
@@ -100,11 +116,13 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
     return Graph(
         controller_name=settings.controller_name,
         classes=classes,
-        gateways=_connect_gateways(memo, last, before),
+        gateways=_connect_all(memo.gateways, last.gateways, before.gateways, memo, last),
+        listener_sets=_connect_all(memo.listener_sets, last.listener_sets, before.listener_sets, memo, last),
         routes=replaced(before.routes, {id_: unit.node if unit else None for id_, unit in made.items()}),
         parents=replaced(before.parents, {id_: _parents(unit) for id_, unit in made.items()}),
         backends=_build_backends(memo, last, before, touched, made),
         grants=grants,
+        certificates=_certificates(memo, last, before),
         memo=memo,
     )
 
@@ -118,17 +136,33 @@ def forgotten(graph: Graph, settings: GraphSettings | None = None) -> Graph:
 # --- Gateways
 
 
+def _build_classes(resources: Resources, last: Memo, touched: Touched) -> Mapping[Key, GatewayClassNode]:
+    if last.classes and not touched.classes:
+        return last.classes
+    return kept_all(last.classes, build_classes(resources.gateway_classes, last.settings), kept)
+
+
 def _build_gateways(
-    resources: Resources, last: Memo, touched: Touched
-) -> tuple[Mapping[Key, GatewayClassNode], Mapping[Key, GatewayNode]]:
+    resources: Resources,
+    classes: Mapping[Key, GatewayClassNode],
+    tls: Mapping[HolderId, tuple[ResolvedTLS, ...]],
+    last: Memo,
+    touched: Touched,
+) -> Built:
     """Gateways are few and depend on each other (ports, pool addresses): all of them, or none."""
     settings = _reached(last.settings, resources)
-    unmoved = settings == _reached(last.settings, last.resources)
-    if last.classes and not touched.classes and not touched.gateways and unmoved:
-        return last.classes, last.gateways
-    classes = build_classes(resources.gateway_classes, settings)
-    gateways = build_gateways(resources.gateways, classes, settings, _held(last, resources))
-    return kept_all(last.classes, classes, kept), kept_all(last.gateways, gateways, _keep_gateway)
+    unmoved = settings == _reached(last.settings, last.resources) and not (
+        resources.listener_sets and touched.namespaces
+    )
+    written = touched.gateways or touched.listener_sets or tls is not last.secured.resolved
+    if last.classes and classes is last.classes and not written and unmoved:
+        return Built(last.gateways, last.listener_sets)
+    wanted = Wanted(resources.gateways, resources.listener_sets, resources.namespaces, tls)
+    built = build_gateways(wanted, classes, settings, _held(last, resources))
+    return Built(
+        kept_all(last.gateways, built.gateways, _keep_holder),
+        kept_all(last.listener_sets, built.listener_sets, _keep_holder),
+    )
 
 
 def _reached(settings: GraphSettings, resources: Resources) -> GraphSettings:
@@ -147,7 +181,7 @@ def _held(last: Memo, resources: Resources) -> dict[Key, tuple[str, ...]]:
     }
 
 
-def _keep_gateway(old: GatewayNode | None, new: GatewayNode) -> GatewayNode:
+def _keep_holder(old: HolderT | None, new: HolderT) -> HolderT:
     if old is None:
         return new
     if old == new:
@@ -157,44 +191,87 @@ def _keep_gateway(old: GatewayNode | None, new: GatewayNode) -> GatewayNode:
     return msgspec.structs.replace(new, listeners=same)
 
 
-def _connect_gateways(memo: Memo, last: Memo, before: Graph) -> Mapping[Key, GatewayNode]:
-    """Gateways with what attached to their listeners; those of which neither changed as they were."""
-    changed = changed_keys(last.gateways, memo.gateways)
-    changed |= {key for key, _ in changed_keys(last.attached, memo.attached)}
+def _by_id(holders: Built) -> Mapping[HolderId, Holder]:
+    found: dict[HolderId, Holder] = {("Gateway", key): node for key, node in holders.gateways.items()}
+    found.update((("ListenerSet", key), node) for key, node in holders.listener_sets.items())
+    return found
+
+
+def _moved(last: Memo, holders: Built) -> frozenset[HolderId]:
+    """Gateways and ListenerSets that are not as they were."""
+    gateways = changed_keys(last.gateways, holders.gateways)
+    sets = changed_keys(last.listener_sets, holders.listener_sets)
+    return frozenset({("Gateway", key) for key in gateways} | {("ListenerSet", key) for key in sets})
+
+
+def _connect_all(
+    bare: Mapping[Key, HolderT],
+    last_bare: Mapping[Key, HolderT],
+    before: Mapping[Key, HolderT],
+    memo: Memo,
+    last: Memo,
+) -> Mapping[Key, HolderT]:
+    """Holders with what attached to their listeners; those of which neither changed as they were.
+
+    `bare`: without routes; `last_bare`, `before`: those of the last build without and with them."""
+    changed = changed_keys(last_bare, bare)
+    moved = {holder for holder, _ in changed_keys(last.attached, memo.attached)}
+    changed |= {key for _, key in moved if key in bare and bare[key].id in moved}
     return replaced(
-        before.gateways,
-        {key: _connect(memo.gateways[key], memo, last, before) if key in memo.gateways else None for key in changed},
+        before,
+        {
+            key: _connect(bare[key], last_bare.get(key), before.get(key), memo, last) if key in bare else None
+            for key in changed
+        },
     )
 
 
-def _connect(node: GatewayNode, memo: Memo, last: Memo, before: Graph) -> GatewayNode:
-    key = node.key
-    bare = (
-        {listener.source.name: listener for listener in last.gateways[key].listeners} if key in before.gateways else {}
-    )
-    known = {listener.source.name: listener for listener in before.gateways[key].listeners} if bare else {}
+def _connect(node: HolderT, last_bare: HolderT | None, before: HolderT | None, memo: Memo, last: Memo) -> HolderT:
+    bare = {listener.source.name: listener for listener in last_bare.listeners} if last_bare and before else {}
+    known = {listener.source.name: listener for listener in before.listeners} if before else {}
 
     def connect(listener: ListenerNode) -> ListenerNode:
         name = listener.source.name
-        attachments = memo.attached.get((key, name))
-        if bare.get(name) is listener and last.attached.get((key, name)) is attachments:
+        attachments = memo.attached.get((node.id, name))
+        if bare.get(name) is listener and last.attached.get((node.id, name)) is attachments:
             return known[name]
         return msgspec.structs.replace(listener, attachments=tuple((attachments or {}).values()))
 
     return msgspec.structs.replace(node, listeners=tuple(map(connect, node.listeners)))
 
 
+# --- Certificates
+
+
+def _secure(
+    resources: Resources, classes: Mapping[Key, GatewayClassNode], grants: Grants, last: Memo, touched: Touched
+) -> Secured:
+    looked_at = touched.gateways or touched.listener_sets or touched.grants or touched.secrets
+    if classes is last.classes and not looked_at:
+        return last.secured
+    ours = our_gateways(resources.gateways, classes, last.settings)
+    return secure(holding(ours, resources.listener_sets), resources, grants, last.secured, touched)
+
+
+def _certificates(memo: Memo, last: Memo, before: Graph) -> Mapping[str, CertificateNode]:
+    """Those that can be served, by id."""
+    changes: dict[str, CertificateNode | None] = {}
+    for key in changed_keys(last.secured.certificates, memo.secured.certificates):
+        node = memo.secured.certificates.get(key)
+        changes[str(key)] = node if node and node.certificate else None
+    return replaced(before.certificates, changes)
+
+
 # --- Routes
 
 
-def _stale(last: Memo, touched: Touched, gateways: Mapping[Key, GatewayNode]) -> set[RouteId]:
-    """Routes that changed, or that looked at something that did."""
-    moved = changed_keys(last.gateways, gateways)
+def _stale(last: Memo, touched: Touched, moved: frozenset[HolderId]) -> set[RouteId]:
+    """Routes that changed, or that looked at something that did. `moved`: what holds listeners and is not as it was."""
     spaces = {key.namespace for key in touched.grants}
     homes = {key.name for key in touched.namespaces}
     stale = set(touched.routes)
     if moved:
-        stale |= {id_ for id_, unit in last.units.items() if not moved.isdisjoint(unit.gateways)}
+        stale |= {id_ for id_, unit in last.units.items() if not moved.isdisjoint(unit.parents)}
     if touched.services:
         stale |= {id_ for id_, unit in last.units.items() if not touched.services.isdisjoint(unit.services)}
     if spaces:
@@ -210,14 +287,14 @@ def _build_unit(id_: RouteId, resources: Resources, around: Surroundings, last: 
     source: Route | None = (resources.http_routes if kind == "HTTPRoute" else resources.grpc_routes).get(key)
     if source is None:
         return None
-    named = parent_keys(source)
-    if around.gateways.keys().isdisjoint(named) and not _claimed(source, last.settings.controller_name):
+    named = parent_ids(source)
+    if around.holders.keys().isdisjoint(named) and not _claimed(source, last.settings.controller_name):
         return Unit(source, named)
     old = last.units.get(id_) or Unit(source, named)
     targets = Targets(resources.services, around.grants)
     node = kept(old.node, STAGES[kind](source, targets))
     attached = _keep_attached(old.attached, attach(node, around))
-    refused_by = {parent.gateway.namespace for parent in attached.parents if parent.problems}
+    refused_by = {parent.holder[1].namespace for parent in attached.parents if parent.problems}
     return Unit(source, named, node, attached, frozenset(targets.looked_at), frozenset(targets.asked | refused_by))
 
 

@@ -7,7 +7,7 @@ import msgspec
 
 from fastroute.difference import changed_keys
 from fastroute.graph.node import RouteId
-from fastroute.resources.core import Namespace, Service
+from fastroute.resources.core import Namespace, Secret, Service
 from fastroute.resources.meta import Key
 from fastroute.resources.world import Resources
 
@@ -21,9 +21,11 @@ class Touched(msgspec.Struct, frozen=True):
     routes: frozenset[RouteId]
     classes: frozenset[Key]
     gateways: frozenset[Key]
+    listener_sets: frozenset[Key]
     grants: frozenset[Key]
     namespaces: frozenset[Key]  # whose labels differ
     services: frozenset[Key]  # whose spec differs
+    secrets: frozenset[Key]  # whose content differs
     slices: frozenset[Key]
 
 
@@ -34,9 +36,11 @@ def find_touched(old: Resources, new: Resources) -> Touched:
         routes=frozenset({("HTTPRoute", key) for key in http} | {("GRPCRoute", key) for key in grpc}),
         classes=changed_keys(old.gateway_classes, new.gateway_classes),
         gateways=changed_keys(old.gateways, new.gateways),
+        listener_sets=changed_keys(old.listener_sets, new.listener_sets),
         grants=changed_keys(old.reference_grants, new.reference_grants),
         namespaces=_differing(old.namespaces, new.namespaces, _labels),
         services=_differing(old.services, new.services, _spec),
+        secrets=_differing(old.secrets, new.secrets, _data),
         slices=changed_keys(old.endpoint_slices, new.endpoint_slices),
     )
 
@@ -48,6 +52,10 @@ def _differing(old: Mapping[Key, V], new: Mapping[Key, V], part: Any) -> frozens
 
 def _labels(namespace: Namespace) -> dict[str, str]:
     return namespace.metadata.labels
+
+
+def _data(secret: Secret) -> dict[str, str]:
+    return secret.data
 
 
 def _spec(service: Service) -> Any:

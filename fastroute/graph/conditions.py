@@ -14,6 +14,7 @@ ACCEPTED = "Accepted"
 PROGRAMMED = "Programmed"
 RESOLVED_REFS = "ResolvedRefs"
 CONFLICTED = "Conflicted"  # negative: True is the bad news
+OVERLAPPING = "OverlappingTLSConfig"  # likewise
 
 
 # --- Routes: references
@@ -87,7 +88,7 @@ def not_allowed_by_listeners(message: str, field: str, fix: str | None) -> Probl
 
 
 def protocol_not_served(protocol: str, field: str) -> Problem:
-    message = f"Protocol {protocol} is not served yet: only HTTP is."
+    message = f"Protocol {protocol} is not served yet: only HTTP and HTTPS are."
     return Problem(condition=ACCEPTED, reason="UnsupportedProtocol", message=message, field=f"{field}.protocol")
 
 
@@ -138,6 +139,65 @@ def selector_matches_nothing(why: str, field: str) -> Problem:
     message = f"allowedRoutes.namespaces.selector takes no namespace: {why}. No route can attach until it is mended."
     field = f"{field}.allowedRoutes.namespaces.selector"
     return Problem(condition=ACCEPTED, reason="UnsupportedValue", message=message, field=field)
+
+
+def later_protocol_conflict(listener: Listener, first: str, field: str) -> Problem:
+    """Of a ListenerSet's entry; `first`: the listener that was there before it, in words."""
+    message = (
+        f"Protocol {listener.protocol} cannot share port {listener.port} with listener {first}, which comes first. "
+        f"Give it a port of its own."
+    )
+    return Problem(condition=CONFLICTED, reason="ProtocolConflict", message=message, field=field)
+
+
+def later_hostname_conflict(listener: Listener, first: str, field: str) -> Problem:
+    message = (
+        f"Port {listener.port} with {listener.hostname or 'any hostname'} is claimed by listener {first}, which comes "
+        f"first. Give it a port or hostname of its own."
+    )
+    return Problem(condition=CONFLICTED, reason="HostnameConflict", message=message, field=field)
+
+
+# --- ListenerSets
+
+
+def listener_set_not_allowed(gateway: Key, why: str) -> Problem:
+    message = f"Gateway {gateway} does not take this ListenerSet: {why}."
+    return Problem(condition=ACCEPTED, reason="NotAllowed", message=message, field="spec.parentRef")
+
+
+def parent_not_accepted(gateway: Key) -> Problem:
+    message = f"Gateway {gateway} is not accepted; its own status says why."
+    return Problem(condition=ACCEPTED, reason="ParentNotAccepted", message=message, field="spec.parentRef")
+
+
+def parent_not_programmed(gateway: Key) -> Problem:
+    message = f"Gateway {gateway} is not programmed; its own status says why."
+    return Problem(condition=PROGRAMMED, reason="ParentNotProgrammed", message=message, field="spec.parentRef")
+
+
+# --- Listeners: certificates
+
+
+def no_certificate_refs(field: str) -> Problem:
+    message = f"{field} is empty: an HTTPS listener needs a Secret with tls.crt and tls.key."
+    return Problem(condition=RESOLVED_REFS, reason="InvalidCertificateRef", message=message, field=field)
+
+
+def certificate_of_other_kind(group: str, kind: str, field: str) -> Problem:
+    message = f'{field} refers to kind {kind} of group "{group}": only kind Secret of group "" is served.'
+    return Problem(condition=RESOLVED_REFS, reason="InvalidCertificateRef", message=message, field=f"{field}.kind")
+
+
+def secret_not_found(secret: Key, field: str) -> Problem:
+    message = f"Secret {secret.name} does not exist in namespace {secret.namespace}."
+    return Problem(condition=RESOLVED_REFS, reason="InvalidCertificateRef", message=message, field=f"{field}.name")
+
+
+def invalid_certificate(secret: Key, mistake: str, field: str) -> Problem:
+    """`mistake`: in words that follow the Secret's name."""
+    message = f"Secret {secret} {mistake}."
+    return Problem(condition=RESOLVED_REFS, reason="InvalidCertificateRef", message=message, field=field)
 
 
 # --- Gateways

@@ -27,10 +27,11 @@ def find_problems(graph: Graph) -> tuple[Finding, ...]:
 def _problems(graph: Graph) -> Iterator[Finding]:
     for gateway_class in graph.classes.values():
         yield from _of("GatewayClass", gateway_class.source, gateway_class.problems)
-    for gateway in graph.gateways.values():
-        yield from _of("Gateway", gateway.source, gateway.problems)
-        for listener in gateway.listeners:
-            yield from _of("Gateway", gateway.source, listener.problems)
+    for holder in graph.holders:
+        kind, _ = holder.id
+        yield from _of(kind, holder.source, holder.problems)
+        for listener in holder.listeners:
+            yield from _of(kind, holder.source, listener.problems)
     for id_, route in graph.routes.items():
         parents = graph.parents[id_]
         for parent in parents:

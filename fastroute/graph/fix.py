@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from itertools import chain, count
 
 from fastroute.graph.grant import EMPTY, Grants, Reference
+from fastroute.graph.node import HolderId
 from fastroute.resources.gateway import GROUP, AllowedRoutes, LabelSelector
-from fastroute.resources.meta import Key
 
 NAME_LABEL = "kubernetes.io/metadata.name"
 PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9./-]*")
@@ -59,15 +59,16 @@ def _free_name(reference: Reference, grants: Grants) -> str:
 
 
 def allowed_routes(
-    gateway: Key, listener: str, allowed: AllowedRoutes, wanted: Sequence[str], kinds: Iterable[str] = ()
+    holder: HolderId, listener: str, allowed: AllowedRoutes, wanted: Sequence[str], kinds: Iterable[str] = ()
 ) -> str:
     """The `allowedRoutes` that admits what the listener admits now, and routes of the namespaces `wanted`.
 
     `kinds`: what `allowedRoutes.kinds` must list, empty when it need not be written. Where the present selector cannot
     be widened by names, the stanza says so and names the label command instead.
     """
-    lines = [f"# In Gateway {gateway}, listener {listener}:"]
-    namespaces, labels = _admitted(gateway.namespace, allowed, wanted)
+    kind, key = holder
+    lines = [f"# In {kind} {key}, listener {listener}:"]
+    namespaces, labels = _admitted(key.namespace, allowed, wanted)
     if labels:
         lines += [
             "# This replaces a selector by labels. To keep that one, label the namespace instead:",
@@ -79,7 +80,7 @@ def allowed_routes(
     lines += ["  namespaces:"]
     if allowed.namespaces.from_ == "All":
         lines += ["    from: All"]
-    elif namespaces == [gateway.namespace]:
+    elif namespaces == [key.namespace]:
         lines += ["    from: Same"]
     else:
         lines += ["    from: Selector", "    selector:", "      matchExpressions:"]
@@ -88,11 +89,11 @@ def allowed_routes(
     return "\n".join(lines) + "\n"
 
 
-def _admitted(gateway_namespace: str, allowed: AllowedRoutes, wanted: Sequence[str]) -> tuple[list[str], list[str]]:
+def _admitted(own: str, allowed: AllowedRoutes, wanted: Sequence[str]) -> tuple[list[str], list[str]]:
     """Namespaces to list by name, and labels (`key=value`) that the present selector wants instead."""
     selector = allowed.namespaces.selector
     if allowed.namespaces.from_ != "Selector":
-        return list(dict.fromkeys((gateway_namespace, *wanted))), []
+        return list(dict.fromkeys((own, *wanted))), []
     if selector is None:
         return list(wanted), []
     listed = _listed_by_name(selector)

@@ -1,9 +1,11 @@
 """Gateways of our classes: what they ask for that is not served, their addresses, and ports that two of them want.
 
-Two Gateways that want the same address and port: the older one has it (creationTimestamp, then namespace/name).
+Two Gateways that want the same address and port: the older one has it (creationTimestamp, then namespace/name), its
+ListenerSets included.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -11,36 +13,66 @@ from fastroute.graph import conditions
 from fastroute.graph.address import Place, place
 from fastroute.graph.age import age
 from fastroute.graph.listener import build_listeners
-from fastroute.graph.node import GatewayClassNode, GatewayNode, ListenerNode, Problem
-from fastroute.resources.gateway import Gateway, GatewaySpec
+from fastroute.graph.listenerset import build_sets, group_sets
+from fastroute.graph.node import GatewayClassNode, GatewayNode, HolderId, ListenerNode, ListenerSetNode, Problem
+from fastroute.graph.tls import ResolvedTLS
+from fastroute.resources.core import Namespace
+from fastroute.resources.gateway import Gateway, GatewaySpec, ListenerSet
 from fastroute.resources.meta import Key
 from fastroute.settings import GraphSettings
-
-
-def _listener_sets_allowed(spec: GatewaySpec) -> bool:
-    return spec.allowed_listeners is not None and spec.allowed_listeners.namespaces.from_ != "None"
-
 
 # Fields that ask for something we do not do yet: serving the Gateway without it would do less, or be less safe, than
 # its owner reads in it. (infrastructure.labels and .annotations ask nothing of us: we create no objects to carry them.)
 UNSERVED: tuple[tuple[str, Callable[[GatewaySpec], bool], str], ...] = (
     ("spec.tls", lambda spec: bool(spec.tls), "client certificates are not served yet"),
-    ("spec.allowedListeners", _listener_sets_allowed, "ListenerSets are not served yet"),
     ("spec.defaultScope", lambda spec: spec.default_scope not in (None, "None"), "default Gateways are not served yet"),
 )
 
 
+class Wanted(NamedTuple):
+    """What users wrote, with the TLS of each listener as it was resolved."""
+
+    gateways: Mapping[Key, Gateway]
+    listener_sets: Mapping[Key, ListenerSet]
+    namespaces: Mapping[Key, Namespace]
+    tls: Mapping[HolderId, tuple[ResolvedTLS, ...]]
+
+
+class Built(NamedTuple):
+    gateways: Mapping[Key, GatewayNode]
+    listener_sets: Mapping[Key, ListenerSetNode]
+
+
 def build_gateways(
-    gateways: Mapping[Key, Gateway],
+    wanted: Wanted,
     classes: Mapping[Key, GatewayClassNode],
     settings: GraphSettings,
     held: Mapping[Key, tuple[str, ...]],
-) -> dict[Key, GatewayNode]:
-    """Every Gateway of ours with its listeners, before any route attaches. `held`: addresses given before."""
-    ours = [gateway for gateway in gateways.values() if _is_ours(gateway, classes, settings)]
+) -> Built:
+    """Every Gateway of ours with its ListenerSets, before any route attaches. `held`: addresses given before."""
+    ours = our_gateways(wanted.gateways, classes, settings)
     places = place(ours, settings.addressing, held)
-    nodes = [_build(gateway, classes, places[gateway.key], settings) for gateway in sorted(ours, key=age)]
-    return {node.key: node for node in sorted(_share_ports(nodes), key=lambda node: node.key)}
+    offset = settings.addressing.port_offset
+    sets = group_sets(wanted.listener_sets)
+    tls = {key: resolved for (kind, key), resolved in wanted.tls.items() if kind == "ListenerSet"}
+    owners: Owners = {}
+    nodes: dict[Key, GatewayNode] = {}
+    set_nodes: dict[Key, ListenerSetNode] = {}
+    for gateway in sorted(ours, key=age):
+        node = _build(gateway, classes, places[gateway.key], wanted.tls["Gateway", gateway.key], offset)
+        attached = build_sets(node, sets.get(gateway.key, ()), tls, wanted.namespaces, offset)
+        node = _claim(node, node.key, owners)
+        attached = [_claim(one, node.key, owners) for one in attached]
+        count = sum(any(listener.serves for listener in one.listeners) for one in attached)
+        nodes[node.key] = msgspec.structs.replace(node, attached_sets=count)
+        set_nodes.update((one.key, one) for one in attached)
+    return Built(dict(sorted(nodes.items())), dict(sorted(set_nodes.items())))
+
+
+def our_gateways(
+    gateways: Mapping[Key, Gateway], classes: Mapping[Key, GatewayClassNode], settings: GraphSettings
+) -> list[Gateway]:
+    return [gateway for gateway in gateways.values() if _is_ours(gateway, classes, settings)]
 
 
 def _is_ours(gateway: Gateway, classes: Mapping[Key, GatewayClassNode], settings: GraphSettings) -> bool:
@@ -49,11 +81,15 @@ def _is_ours(gateway: Gateway, classes: Mapping[Key, GatewayClassNode], settings
 
 
 def _build(
-    gateway: Gateway, classes: Mapping[Key, GatewayClassNode], where: Place, settings: GraphSettings
+    gateway: Gateway,
+    classes: Mapping[Key, GatewayClassNode],
+    where: Place,
+    tls: tuple[ResolvedTLS, ...],
+    port_offset: int,
 ) -> GatewayNode:
     problems = (*_refusals(gateway, classes), *where.problems)
     served = bool(where.bind) and not any(problem.condition == conditions.ACCEPTED for problem in problems)
-    listeners = build_listeners(gateway, settings.addressing.port_offset)
+    listeners = build_listeners(gateway, tls, port_offset)
     return GatewayNode(
         source=gateway,
         bind=where.bind if served else (),
@@ -84,17 +120,15 @@ def _refusals(gateway: Gateway, classes: Mapping[Key, GatewayClassNode]) -> Iter
 # --- Ports
 
 
-def _share_ports(oldest_first: list[GatewayNode]) -> list[GatewayNode]:
-    """Takes each (address, port) from all Gateways but the oldest that serves it."""
-    owners: dict[tuple[str, int], Key] = {}
-    return [_claim(node, owners) for node in oldest_first]
+Owners = dict[tuple[str, int], Key]  # by address and port: the Gateway that serves it
+HolderT = TypeVar("HolderT", GatewayNode, ListenerSetNode)
 
 
-def _claim(node: GatewayNode, owners: dict[tuple[str, int], Key]) -> GatewayNode:
-    """The Gateway without the ports that others own; what it serves, it owns from now on."""
-    key = node.key
+def _claim(node: HolderT, key: Key, owners: Owners) -> HolderT:
+    """Gateway `key`, or a ListenerSet of it, without the ports that others own; what it serves, it owns from now on."""
     lost: dict[int, Problem] = {}
-    for index, listener in enumerate(node.listeners):
+    listeners: tuple[ListenerNode, ...] = node.listeners
+    for index, listener in enumerate(listeners):
         if not listener.serves:
             continue
         wanted = [(address, listener.source.port) for address in node.bind]
@@ -105,10 +139,12 @@ def _claim(node: GatewayNode, owners: dict[tuple[str, int], Key]) -> GatewayNode
             lost[index] = conditions.port_taken(taken, owners[taken], f"spec.listeners[{index}]")
     if not lost:
         return node
-    listeners = tuple(
-        msgspec.structs.replace(listener, serves=False, problems=(lost[index], *listener.problems))
-        if index in lost
-        else listener
-        for index, listener in enumerate(node.listeners)
-    )
-    return msgspec.structs.replace(node, listeners=listeners)
+    kept = [_without_port(listener, lost.get(index)) for index, listener in enumerate(listeners)]
+    return msgspec.structs.replace(node, listeners=tuple(kept))
+
+
+def _without_port(listener: ListenerNode, problem: Problem | None) -> ListenerNode:
+    """`listener`, or what is left of it when it lost its port."""
+    if problem is None:
+        return listener
+    return msgspec.structs.replace(listener, serves=False, problems=(problem, *listener.problems))

@@ -1,47 +1,66 @@
-"""Listeners of one Gateway: which protocols and route kinds they serve, which of them are indistinct, whom they admit.
+"""Listeners: which protocols and route kinds they serve, which are indistinct, whom they admit.
 
 Inside one Gateway no indistinct listener wins: all of them are Conflicted and unserved. HTTP, HTTPS and TLS are told
 apart by hostname, TCP and UDP by port alone, and the protocols of one port must go together (PORT_FAMILY). A listener
 whose selector can take nothing is still bound: it answers 404, and its condition says why no route can attach.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
+from typing import NamedTuple
 
 import msgspec
 
 from fastroute.graph import conditions
 from fastroute.graph.hostname import ANY
-from fastroute.graph.node import ListenerNode, Problem
+from fastroute.graph.node import HolderId, ListenerNode, Problem
 from fastroute.graph.selector import mistake, selects
-from fastroute.resources.gateway import GROUP, Gateway, Listener, RouteNamespaces
+from fastroute.graph.tls import TERMINATED, ResolvedTLS
+from fastroute.resources.gateway import GROUP, Gateway, Listener, ListenerNamespaces, RouteNamespaces
 from fastroute.resources.meta import Key
 
-SERVED_KINDS: Mapping[str, tuple[str, ...]] = {"HTTP": ("HTTPRoute",)}  # by protocol; the others are not served yet
+SERVED_KINDS: Mapping[str, tuple[str, ...]] = {  # by protocol; the others are not served yet
+    "HTTP": ("HTTPRoute",),
+    "HTTPS": ("HTTPRoute",),
+}
 ROUTE_KINDS: Mapping[str, tuple[str, ...]] = {  # what the API lets attach to a protocol, served or not
     "HTTP": ("HTTPRoute", "GRPCRoute"),
+    "HTTPS": ("HTTPRoute", "GRPCRoute"),
 }
 PORT_FAMILY = {"HTTP": "HTTP", "HTTPS": "TLS", "TLS": "TLS", "TCP": "TCP", "UDP": "UDP"}
 TRANSPORT = {"HTTP": "tcp", "HTTPS": "tcp", "TLS": "tcp", "TCP": "tcp", "UDP": "udp"}
 HIGHEST_PORT = 65_535
 
 
-def build_listeners(gateway: Gateway, port_offset: int) -> tuple[ListenerNode, ...]:
-    """One node for each listener, in spec order, before any route attaches."""
+def build_listeners(gateway: Gateway, resolved: Sequence[ResolvedTLS], port_offset: int) -> tuple[ListenerNode, ...]:
+    """One node for each listener, in spec order, before any route attaches. `resolved`: the TLS of each."""
     conflicts = find_conflicts(gateway.spec.listeners)
+    place = Standing(gateway.key, ("Gateway", gateway.key), port_offset)
     return tuple(
-        _build(gateway.key, listener, index, conflicts.get(index), port_offset)
+        build_listener(place, listener, index, resolved[index], conflicts.get(index))
         for index, listener in enumerate(gateway.spec.listeners)
     )
 
 
-def _build(gateway: Key, listener: Listener, index: int, conflict: Problem | None, port_offset: int) -> ListenerNode:
+class Standing(NamedTuple):
+    """Where a listener is written, and where it is bound."""
+
+    gateway: Key
+    holder: HolderId
+    port_offset: int
+
+
+def build_listener(
+    place: Standing, listener: Listener, index: int, resolved: ResolvedTLS, conflict: Problem | None
+) -> ListenerNode:
+    """`index`: of the listener in its object."""
     field = f"spec.listeners[{index}]"
     served = SERVED_KINDS.get(listener.protocol)
+    port_offset = place.port_offset
     fatal: list[Problem] = []
-    if served is None:
+    if served is None and (conflict is None or place.holder[0] == "Gateway"):
         fatal.append(conditions.protocol_not_served(listener.protocol, field))
-    elif listener.port + port_offset > HIGHEST_PORT:
+    elif served is not None and listener.port + port_offset > HIGHEST_PORT:
         message = (
             f"Port {listener.port} cannot be bound: with the port offset {port_offset} it is above {HIGHEST_PORT}."
         )
@@ -50,13 +69,20 @@ def _build(gateway: Key, listener: Listener, index: int, conflict: Problem | Non
         fatal.append(conflict)
     kinds, invalid_kinds = _kinds(listener, served or (), field)
     return ListenerNode(
-        gateway=gateway,
+        gateway=place.gateway,
+        holder=place.holder,
         source=listener,
         hostname=(listener.hostname or ANY).lower(),
         supported_kinds=tuple((GROUP, kind) for kind in kinds),
         attachments=(),
-        serves=not fatal,
-        problems=(*fatal, *(_selector_problems(listener, field) if served else ()), *(invalid_kinds if served else ())),
+        serves=not fatal and (resolved.tls is not None or listener.protocol != TERMINATED),
+        problems=(
+            *fatal,
+            *resolved.problems,
+            *(_selector_problems(listener, field) if served else ()),
+            *(invalid_kinds if served else ()),
+        ),
+        tls=resolved.tls,
     )
 
 
@@ -76,7 +102,7 @@ def _selector_problems(listener: Listener, field: str) -> list[Problem]:
     return [conditions.selector_matches_nothing(why, field)] if why else []
 
 
-def selector_mistake(namespaces: RouteNamespaces) -> str | None:
+def selector_mistake(namespaces: RouteNamespaces | ListenerNamespaces) -> str | None:
     if namespaces.from_ != "Selector":
         return None
     if namespaces.selector is None:
@@ -132,7 +158,7 @@ def admits(listener: ListenerNode, kind: str, namespace: str, labels: Mapping[st
     """Whether `allowedRoutes` admits a route of this kind from a namespace with these labels."""
     return Admission(
         kind in admitted_kinds(listener.source),
-        _admits_namespace(listener.source.allowed_routes.namespaces, listener.gateway.namespace, namespace, labels),
+        admits_namespace(listener.source.allowed_routes.namespaces, listener.holder[1].namespace, namespace, labels),
     )
 
 
@@ -142,7 +168,9 @@ def admitted_kinds(listener: Listener) -> Iterable[str]:
     return [kind for kind in possible if kind in named] if listener.allowed_routes.kinds else possible
 
 
-def _admits_namespace(allowed: RouteNamespaces, own: str, namespace: str, labels: Mapping[str, str]) -> bool:
+def admits_namespace(
+    allowed: RouteNamespaces | ListenerNamespaces, own: str, namespace: str, labels: Mapping[str, str]
+) -> bool:
     match allowed.from_:
         case "All":
             return True

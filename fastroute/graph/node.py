@@ -1,26 +1,38 @@
 """The graph's nodes: resolved, connected, frozen, with the problems found on the way inside.
 
 GatewayClassNode ─ GatewayNode ─ ListenerNode ─ Attachment ─ RouteNode ─ RuleNode ─ BackendRefNode ─ BackendNode
+             ListenerSetNode ─┘ └─ CertificateNode
 
 A problem is a negative condition recorded on the node it is about; a node without problems is fine. Nothing here is
 decided twice: statuses (status.py) and traffic (compiler/) both read these very nodes. A node over unchanged objects
 and unchanged neighbours is the very same object (`is`) in the next graph. Routes name their backends by id, so that
-endpoints may come and go without a new RouteNode: `Graph.backends` holds them.
+endpoints may come and go without a new RouteNode: `Graph.backends` holds them. So do listeners with their certificates:
+`Graph.certificates` holds those.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
+from fastroute.graph.certificate import CertificateNode
 from fastroute.graph.grant import Grants, Reference
-from fastroute.resources.gateway import Gateway, GatewayClass, GRPCRoute, HTTPRoute, Listener, ParentReference
+from fastroute.resources.gateway import (
+    Gateway,
+    GatewayClass,
+    GRPCRoute,
+    HTTPRoute,
+    Listener,
+    ListenerSet,
+    ParentReference,
+)
 from fastroute.resources.meta import Key
 from fastroute.settings import CONTROLLER_NAME
-from fastroute.snapshot import Endpoint
+from fastroute.snapshot import Endpoint, ListenerTLS
 
 Route = HTTPRoute | GRPCRoute
 RouteId = tuple[str, Key]  # (kind, key)
+HolderId = tuple[str, Key]  # (kind, key) of a Gateway or ListenerSet: what holds listeners
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,34 +119,81 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ListenerNode(msgspec.Struct, frozen=True, kw_only=True):
-    gateway: Key
+    """A Gateway's own listener, or an entry of one of its ListenerSets."""
+
+    gateway: Key  # on whose addresses it is
+    holder: HolderId  # where it is written
     source: Listener
     hostname: str  # lower case, "" when none
     supported_kinds: tuple[tuple[str, str], ...]  # (group, kind)
     attachments: tuple[Attachment, ...]  # Accepted=True routes, sorted by (kind, key); attachedRoutes is their count
     serves: bool  # bound and routed; a listener with a problem may still serve (a route kind it does not know)
     problems: tuple[Problem, ...]
+    tls: ListenerTLS | None = None  # of an HTTPS listener whose references are resolved
+    overlap: Problem | None = None  # OverlappingTLSConfig: no fault, but to be said
+
+    @property
+    def label(self) -> str:
+        """As logs and metrics name it: by its name, an entry of a ListenerSet by "ns/set/name"."""
+        kind, key = self.holder
+        return self.source.name if kind == "Gateway" else f"{key}/{self.source.name}"
+
+    @property
+    def id(self) -> str:
+        """Names it among all listeners: "ns/gateway/name", "ns/gateway/ns/set/name"."""
+        return f"{self.gateway}/{self.label}"
 
 
 class GatewayNode(msgspec.Struct, frozen=True, kw_only=True):
     source: Gateway
     bind: tuple[str, ...]  # addresses its listeners bind to
     addresses: tuple[str, ...]  # what status.addresses says
-    listeners: tuple[ListenerNode, ...]  # in spec order, one each
+    listeners: tuple[ListenerNode, ...]  # its own, in spec order, one each
+    problems: tuple[Problem, ...]
+    attached_sets: int = 0  # ListenerSets of which a listener serves
+
+    @property
+    def key(self) -> Key:
+        return self.source.key
+
+    @property
+    def id(self) -> HolderId:
+        return ("Gateway", self.source.key)
+
+    @property
+    def gateway(self) -> Key:
+        """Itself: what is asked of everything that holds listeners."""
+        return self.source.key
+
+
+class ListenerSetNode(msgspec.Struct, frozen=True, kw_only=True):
+    """A ListenerSet whose parentRef names a Gateway of ours."""
+
+    source: ListenerSet
+    gateway: Key
+    bind: tuple[str, ...]  # as its Gateway's
+    listeners: tuple[ListenerNode, ...]  # in spec order, one each; none when the Gateway does not take the set
     problems: tuple[Problem, ...]
 
     @property
     def key(self) -> Key:
         return self.source.key
 
+    @property
+    def id(self) -> HolderId:
+        return ("ListenerSet", self.source.key)
+
+
+Holder = GatewayNode | ListenerSetNode
+
 
 class ParentNode(msgspec.Struct, frozen=True, kw_only=True):
-    """One parentRef of a route that names a Gateway of ours, and what came of it."""
+    """One parentRef of a route that names a Gateway of ours, or a ListenerSet of one, and what came of it."""
 
     route: RouteNode
     index: int
     parent_ref: ParentReference
-    gateway: Key
+    holder: HolderId
     listeners: tuple[str, ...]  # names of the listeners it attached to
     problems: tuple[Problem, ...]  # of this parent alone: NotAllowedByListeners, NoMatchingParent, …
 
@@ -151,8 +210,26 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     controller_name: str = CONTROLLER_NAME  # under which statuses are written
     classes: Mapping[Key, GatewayClassNode]
     gateways: Mapping[Key, GatewayNode]
+    listener_sets: Mapping[Key, ListenerSetNode] = {}
     routes: Mapping[RouteId, RouteNode]  # those with a parent of ours, or with a status that still says so
     parents: Mapping[RouteId, tuple[ParentNode, ...]]  # the same keys as `routes`
     backends: Mapping[str, BackendNode]  # by id: all that the routes' resolved backendRefs and mirrors name
     grants: Grants = {}
+    certificates: Mapping[str, CertificateNode] = {}  # by id: all that the listeners' resolved certificateRefs name
     memo: Any = None  # build.py's own: what the next build starts from
+
+    @property
+    def holders(self) -> Iterator[Holder]:
+        """Everything that holds listeners: Gateways, then ListenerSets."""
+        yield from self.gateways.values()
+        yield from self.listener_sets.values()
+
+    def listeners_of(self, gateway: Key) -> Iterator[ListenerNode]:
+        """A Gateway's own listeners, then those of its ListenerSets."""
+        for holder in self.holders:
+            if holder.gateway == gateway:
+                yield from holder.listeners
+
+    def holder(self, id_: HolderId) -> Holder:
+        kind, key = id_
+        return self.gateways[key] if kind == "Gateway" else self.listener_sets[key]

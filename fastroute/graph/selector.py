@@ -7,11 +7,20 @@ that Kubernetes would refuse takes nothing, and `mistake` says why.
 import re
 from collections.abc import Mapping
 
+from fastroute.resources.core import Namespace
+from fastroute.resources.defaults import NAME_LABEL
 from fastroute.resources.gateway import LabelSelector, LabelSelectorRequirement
+from fastroute.resources.meta import Key
 
 NAME = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)")
 PREFIX = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 VALUED = {"In": True, "NotIn": True, "Exists": False, "DoesNotExist": False}  # operator -> must have values
+
+
+def labels_of(namespaces: Mapping[Key, Namespace], name: str) -> Mapping[str, str]:
+    """Those of a Namespace; one that is only mentioned exists, with its name as a label."""
+    known = namespaces.get(Key("", name))
+    return {**(known.metadata.labels if known else {}), NAME_LABEL: name}
 
 
 def is_label_key(key: str) -> bool:

@@ -56,6 +56,13 @@ class Secret(Resource, frozen=True, kw_only=True):
     type: str = "Opaque"
     data: dict[str, str] = {}  # base64; `string_data` is folded in by the decoder
 
+    def __repr__(self) -> str:
+        """Nothing of what it holds."""
+        return f"Secret({self.key})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("key", str(self.key))]
+
 
 class ConfigMap(Resource, frozen=True, kw_only=True):
     data: dict[str, str] = {}

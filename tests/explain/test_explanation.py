@@ -265,7 +265,7 @@ TLS = "protocol: HTTPS, tls: {certificateRefs: [{name: c}]}"
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (("protocol: HTTP", TLS), "Accepted=False/UnsupportedProtocol"),
+        (("protocol: HTTP", TLS), "ResolvedRefs=False/InvalidCertificateRef"),
         (
             ("- {name: proxy", f"- {{name: twin, port: 8080, {TLS}}}\n  - {{name: proxy"),
             "Conflicted=True/ProtocolConflict",

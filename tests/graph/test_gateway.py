@@ -99,9 +99,6 @@ def test_the_loser_is_told_by_whom_and_what_to_do() -> None:
     [
         ({"tls": {"backend": {"clientCertificateRef": {"name": "c"}}}}, "UnsupportedValue", "spec.tls"),
         ({"tls": {}}, None, None),
-        ({"allowedListeners": {"namespaces": {"from": "Same"}}}, "UnsupportedValue", "spec.allowedListeners"),
-        ({"allowedListeners": {"namespaces": {"from": "None"}}}, None, None),
-        ({"allowedListeners": {}}, None, None),
         ({"defaultScope": "All"}, "UnsupportedValue", "spec.defaultScope"),
         ({"defaultScope": "None"}, None, None),
         ({"infrastructure": {"labels": {"a": "b"}}}, None, None),

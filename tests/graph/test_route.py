@@ -91,7 +91,7 @@ def test_parents_of_other_kinds_are_not_ours(foreign: dict[str, Any]) -> None:
 
 def test_the_namespace_of_a_parent_is_the_routes_by_default() -> None:
     graph = built(gateway("gw", "red"), route("r", "red", parents=[{"name": "gw"}]))
-    assert only(graph).gateway == Key("red", "gw")
+    assert only(graph).holder == ("Gateway", Key("red", "gw"))
 
 
 def test_an_attachment_keeps_the_routes_own_hostnames() -> None:

@@ -1,0 +1,140 @@
+"""Certificates: what a Secret holds, judged once. Parsed with `cryptography`; the parts go on as PEM.
+
+A Secret of any type will do, with a chain in `tls.crt` (the server's own certificate first) and its private key in
+`tls.key`. Nothing of a key is ever said, and a certificate whose time is over or has not come is served all the same:
+what to do about it is its owner's decision, and `check` warns. What OpenSSL would refuse later is refused here.
+"""
+
+import base64
+from collections.abc import Mapping
+
+import msgspec
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+from fastroute.resources.core import Secret
+from fastroute.resources.meta import Key
+from fastroute.snapshot import Certificate
+
+CHAIN, KEY = "tls.crt", "tls.key"
+LEAST_RSA = 2048  # bits; OpenSSL's security level 2 takes no fewer
+CURVES = ("secp256r1", "secp384r1", "secp521r1")
+WEAK = (hashes.MD5, hashes.SHA1)
+
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+
+
+class CertificateNode(msgspec.Struct, frozen=True, kw_only=True):
+    """A Secret that a listener may show to its clients, or what is wrong with it."""
+
+    source: Secret
+    certificate: Certificate | None = None
+    mistake: str | None = None  # "has no tls.key"
+    names: tuple[str, ...] = ()  # DNS names it is for, in lower case
+    not_before: int = 0  # seconds since the epoch
+    not_after: int = 0
+
+    @property
+    def id(self) -> str:
+        return str(self.source.key)
+
+
+class _MistakeError(Exception):
+    """What is wrong, in words that follow "Secret ns/name"."""
+
+
+class Vault:
+    """The Secrets that references are resolved against, and a note of what was looked at: the memo's dependencies."""
+
+    def __init__(self, secrets: Mapping[Key, Secret], known: Mapping[Key, CertificateNode]) -> None:
+        self.looked_at: set[Key] = set()
+        self.judged: dict[Key, CertificateNode] = {}  # anew
+        self._secrets = secrets
+        self._known = known
+
+    def certificate(self, key: Key) -> CertificateNode | None:
+        """None: there is no such Secret."""
+        self.looked_at.add(key)
+        secret = self._secrets.get(key)
+        if secret is None:
+            return None
+        known = self.judged.get(key) or self._known.get(key)
+        if known is not None and known.source.data == secret.data:
+            return known
+        self.judged[key] = judge(secret)
+        return self.judged[key]
+
+
+def judge(secret: Secret) -> CertificateNode:
+    try:
+        chain, key = _part(secret, CHAIN), _part(secret, KEY)
+        leaf = _leaf(chain)
+        _fit(leaf, _private_key(key))
+    except _MistakeError as error:
+        return CertificateNode(source=secret, mistake=str(error))
+    return CertificateNode(
+        source=secret,
+        certificate=Certificate(chain=chain, key=key),
+        names=_names(leaf),
+        not_before=int(leaf.not_valid_before_utc.timestamp()),
+        not_after=int(leaf.not_valid_after_utc.timestamp()),
+    )
+
+
+def _part(secret: Secret, name: str) -> bytes:
+    if name not in secret.data:
+        raise _MistakeError(f"has no {name}")
+    content = base64.b64decode(secret.data[name])
+    if not content.strip():
+        raise _MistakeError(f"has nothing in {name}")
+    return content
+
+
+def _leaf(chain: bytes) -> x509.Certificate:
+    try:
+        leaf, *_ = x509.load_pem_x509_certificates(chain)
+        algorithm = leaf.signature_hash_algorithm
+    except (ValueError, UnsupportedAlgorithm):
+        raise _MistakeError(f"has no readable chain of PEM certificates in {CHAIN}") from None
+    if isinstance(algorithm, WEAK) and leaf.issuer != leaf.subject:
+        raise _MistakeError(
+            f"has a certificate signed with {algorithm.name.upper()} in {CHAIN}, which no client trusts"
+        )
+    return leaf
+
+
+def _private_key(text: bytes) -> PrivateKey:
+    try:
+        key = load_pem_private_key(text, None, unsafe_skip_rsa_key_validation=True)
+    except TypeError:
+        raise _MistakeError(f"has an encrypted private key in {KEY}: it must not need a password") from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise _MistakeError(f"has no readable PEM private key in {KEY}") from None
+    if not isinstance(key, PrivateKey):
+        raise _MistakeError(f"has a private key in {KEY} of a kind that is not served: RSA, ECDSA and Ed25519 are")
+    if isinstance(key, rsa.RSAPrivateKey) and key.key_size < LEAST_RSA:
+        raise _MistakeError(f"has an RSA key of {key.key_size} bits in {KEY}: {LEAST_RSA} are the least")
+    if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name not in CURVES:
+        raise _MistakeError(f"has a private key in {KEY} on a curve that is not served: P-256, P-384 and P-521 are")
+    return key
+
+
+def _fit(leaf: x509.Certificate, key: PrivateKey) -> None:
+    try:
+        theirs = leaf.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except (ValueError, UnsupportedAlgorithm):
+        raise _MistakeError(f"has a certificate in {CHAIN} whose public key cannot be read") from None
+    if theirs != key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo):
+        raise _MistakeError(f"has a private key in {KEY} that does not belong to the first certificate of {CHAIN}")
+
+
+def _names(leaf: x509.Certificate) -> tuple[str, ...]:
+    """Its subjectAltNames; the common name counts for no client of today."""
+    try:
+        extension = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except (x509.ExtensionNotFound, ValueError):
+        return ()
+    return tuple(name.lower() for name in extension.value.get_values_for_type(x509.DNSName))

@@ -1,0 +1,182 @@
+"""TLS of a listener: its certificateRefs resolved or refused, its options read.
+
+The order of decisions is that of backendRefs: kind, then grant, then existence, then content; a Secret that no grant
+allows is refused before anyone looks whether it exists. A Gateway's listeners need grants from kind Gateway, a
+ListenerSet's from kind ListenerSet, never each other's. Of several references those that resolve are served, and the
+condition names the others; without any, the listener is not served.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from fastroute.graph import conditions
+from fastroute.graph.certificate import Vault
+from fastroute.graph.fix import grant_document
+from fastroute.graph.grant import Grants, Reference, permitted, refusal_cause
+from fastroute.graph.node import HolderId, Problem
+from fastroute.resources.gateway import Gateway, Listener, ListenerSet, ListenerTLSConfig, SecretObjectReference
+from fastroute.resources.meta import Key
+from fastroute.snapshot import ListenerTLS
+
+PREFIX = "fastroute.dev/"  # of the keys in tls.options that are ours
+TERMINATED = "HTTPS"  # the protocol whose TLS ends here
+VERSIONS = ("1.2", "1.3")
+CIPHERS = frozenset(  # of TLS 1.2, by OpenSSL's names: forward secret and authenticated, as RFC 9325 has it
+    {
+        "ECDHE-ECDSA-AES128-GCM-SHA256",
+        "ECDHE-RSA-AES128-GCM-SHA256",
+        "ECDHE-ECDSA-AES256-GCM-SHA384",
+        "ECDHE-RSA-AES256-GCM-SHA384",
+        "ECDHE-ECDSA-CHACHA20-POLY1305",
+        "ECDHE-RSA-CHACHA20-POLY1305",
+    }
+)
+
+
+class ResolvedTLS(msgspec.Struct, frozen=True):
+    """What came of a listener's `tls`. No `tls`: it cannot be served, and a problem says why."""
+
+    tls: ListenerTLS | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+NONE = ResolvedTLS()
+
+
+class References:
+    """What certificateRefs are resolved against, and a note of whose grants were read."""
+
+    def __init__(self, vault: Vault, grants: Grants) -> None:
+        self.vault = vault
+        self.grants = grants
+        self.asked: set[str] = set()  # namespaces
+
+    def refusal(self, reference: Reference, field: str) -> Problem | None:
+        """RefNotPermitted, or None when a grant allows it or none is needed."""
+        if reference.namespace == reference.to_namespace:
+            return None
+        self.asked.update((reference.to_namespace, reference.namespace))
+        if permitted(reference, self.grants):
+            return None
+        cause = refusal_cause(reference, self.grants)
+        return conditions.ref_not_permitted(reference, cause, field, grant_document(reference, self.grants))
+
+
+def resolve_tls(holder: HolderId, listener: Listener, index: int, references: References) -> ResolvedTLS:
+    """`holder`: whose listener it is, and number `index` of it."""
+    field = f"spec.listeners[{index}].tls"
+    if listener.protocol != TERMINATED:
+        return NONE
+    config = listener.tls or ListenerTLSConfig()
+    if not config.certificate_refs:
+        return ResolvedTLS(problems=(conditions.no_certificate_refs(f"{field}.certificateRefs"),))
+    problems: list[Problem] = []
+    served: list[str] = []
+    for number, ref in enumerate(config.certificate_refs):
+        found = _resolve(holder, ref, f"{field}.certificateRefs[{number}]", references)
+        if isinstance(found, Problem):
+            problems.append(found)
+        elif found not in served:
+            served.append(found)
+    mistakes = list(_option_problems(config.options, field))
+    options: dict[str, Any] = _options(config.options) if not mistakes else {}
+    tls = ListenerTLS(certificates=tuple(served), **options) if served and not mistakes else None
+    return ResolvedTLS(tls, (*mistakes, *problems))
+
+
+def _resolve(holder: HolderId, ref: SecretObjectReference, field: str, references: References) -> str | Problem:
+    """The id of the certificate, or why it is not served."""
+    if (ref.group, ref.kind) != ("", "Secret"):
+        return conditions.certificate_of_other_kind(ref.group, ref.kind, field)
+    kind, owner = holder
+    key = Key(ref.namespace or owner.namespace, ref.name)
+    reference = Reference(
+        kind=kind,
+        namespace=owner.namespace,
+        to_group="",
+        to_kind="Secret",
+        to_namespace=key.namespace,
+        to_name=key.name,
+    )
+    if refused := references.refusal(reference, field):
+        return refused
+    found = references.vault.certificate(key)
+    if found is None:
+        return conditions.secret_not_found(key, field)
+    return found.id if found.mistake is None else conditions.invalid_certificate(key, found.mistake, field)
+
+
+# --- Options
+
+
+def _is_version(value: str) -> str | None:
+    return None if value in VERSIONS else f"must be one of {', '.join(VERSIONS)}"
+
+
+def _cipher_names(value: str) -> list[str]:
+    return [name for name in re.split(r"[\s:,]+", value) if name]
+
+
+def _are_ciphers(value: str) -> str | None:
+    names = _cipher_names(value)
+    if strange := [name for name in names if name not in CIPHERS]:
+        return f"{', '.join(strange)} is not served; the ciphers are {', '.join(sorted(CIPHERS))}"
+    return None if names else "must name at least one cipher"
+
+
+# By key: what is wrong with a value (None: nothing), the field of ListenerTLS, and the value it gets.
+OPTIONS: Mapping[str, tuple[Callable[[str], str | None], str, Callable[[str], str]]] = {
+    "min-version": (_is_version, "min_version", str),
+    "max-version": (_is_version, "max_version", str),
+    "ciphers": (_are_ciphers, "ciphers", lambda value: ":".join(dict.fromkeys(_cipher_names(value)))),
+}
+
+
+def _option_problems(options: Mapping[str, str], field: str) -> Iterator[Problem]:
+    """Keys of other domains are for other implementations: they ask nothing of us."""
+    for key, value in options.items():
+        domain, slash, _ = key.rpartition("/")
+        name = key.removeprefix(PREFIX)
+        where = f"{field}.options[{key}]"
+        if not slash:
+            yield conditions.unsupported_value(f"a key needs a domain, such as {PREFIX}{name}.", where)
+        elif f"{domain}/" != PREFIX:
+            continue
+        elif name not in OPTIONS:
+            known = ", ".join(PREFIX + option for option in OPTIONS)
+            yield conditions.unsupported_value(f"there is no such option; those of fastroute are {known}.", where)
+        elif wrong := OPTIONS[name][0](value):
+            yield conditions.unsupported_value(f"{wrong}.", where, "Correct or remove it.")
+    least, most = (options.get(f"{PREFIX}{end}-version") for end in ("min", "max"))
+    if least in VERSIONS and most in VERSIONS and VERSIONS.index(least) > VERSIONS.index(most):
+        what = f"{least} is above {PREFIX}max-version {most}."
+        yield conditions.unsupported_value(what, f"{field}.options[{PREFIX}min-version]", "Correct or remove it.")
+
+
+def _options(options: Mapping[str, str]) -> dict[str, Any]:
+    ours = {key.removeprefix(PREFIX): value for key, value in options.items() if key.startswith(PREFIX)}
+    return {OPTIONS[name][1]: OPTIONS[name][2](value) for name, value in ours.items()}
+
+
+# --- Whole holders
+
+
+class TLSUnit(msgspec.Struct, frozen=True, eq=False):
+    """The TLS of every listener of a Gateway or ListenerSet, and what was looked at for it."""
+
+    source: Gateway | ListenerSet
+    resolved: tuple[ResolvedTLS, ...]
+    secrets: frozenset[Key]
+    grant_spaces: frozenset[str]
+
+
+def resolve_holder(holder: HolderId, source: Gateway | ListenerSet, vault: Vault, grants: Grants) -> TLSUnit:
+    vault.looked_at.clear()
+    references = References(vault, grants)
+    resolved = tuple(
+        resolve_tls(holder, listener, index, references) for index, listener in enumerate(source.spec.listeners)
+    )
+    return TLSUnit(source, resolved, frozenset(vault.looked_at), frozenset(references.asked))

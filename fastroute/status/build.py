@@ -1,0 +1,120 @@
+"""build_statuses: what each object's status should say. Pure, without a clock.
+
+Conditions start from "all is well" and are overlaid by each node's problems, then by the Outcome: nothing is Programmed
+before every worker has acknowledged it. Only what is ours is written: entries of other controllers in a route's
+`parents`, and condition types that are not ours, stay as they were read. An unchanged node over an unchanged Outcome
+gives the very same StatusPatch again.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from fastroute.difference import changed_keys, replaced
+from fastroute.graph.conditions import PROGRAMMED
+from fastroute.graph.node import Graph, Holder
+from fastroute.resources.meta import Key
+from fastroute.resources.status_patch import StatusPatch
+from fastroute.snapshot import Bound, Outcome
+from fastroute.status.condition import state
+from fastroute.status.gatewayclass import gateway_class_status
+from fastroute.status.holder import holder_status
+from fastroute.status.route import route_status
+
+ObjectId = tuple[str, Key]  # (kind, key)
+
+
+class Statuses(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """The status every object of ours should have, and what it was made from."""
+
+    patches: Mapping[ObjectId, StatusPatch]
+    routes: Mapping[ObjectId, StatusPatch] = {}  # those of `patches` that are of routes
+    graph: Graph
+    outcome: Outcome | None
+
+
+def build_statuses(
+    graph: Graph,
+    outcome: Outcome | None = None,
+    previous: Statuses | None = None,
+) -> Statuses:
+    """`outcome`: of `graph`'s snapshot; None: none came yet. While it is not complete, only what `previous` said of
+    Gateways that did not change since stays Programmed; otherwise `previous` only saves work."""
+    last = previous if previous is not None and previous.graph.controller_name == graph.controller_name else None
+    known: Mapping[ObjectId, StatusPatch] = last.patches if last else {}
+    routes = _route_patches(graph, last, known)
+    patches: dict[ObjectId, StatusPatch] = {}
+    for key, gateway_class in graph.classes.items():
+        if not gateway_class.implied:
+            id_ = ("GatewayClass", key)
+            patches[id_] = _kept(known.get(id_), gateway_class_status(gateway_class))
+    _add_holders(patches, graph, outcome, last)
+    return Statuses(patches={**patches, **routes}, routes=routes, graph=graph, outcome=outcome)
+
+
+def _add_holders(
+    patches: dict[ObjectId, StatusPatch], graph: Graph, outcome: Outcome | None, last: Statuses | None
+) -> None:
+    """Gateways, then ListenerSets."""
+    before = last.graph if last else None
+    same = bool(last and _says_the_same(last.outcome, outcome))
+    known: Mapping[ObjectId, StatusPatch] = last.patches if last else {}
+    for holder in graph.holders:
+        old = _former(holder, before)
+        if same and old is holder:
+            patches[holder.id] = known[holder.id]
+        else:
+            standing = _programmed(known[holder.id]) if old and old.source is holder.source else frozenset()
+            patches[holder.id] = _kept(known.get(holder.id), holder_status(holder, outcome, standing))
+
+
+def _former(holder: Holder, before: Graph | None) -> Holder | None:
+    if before is None:
+        return None
+    kind, key = holder.id
+    return before.gateways.get(key) if kind == "Gateway" else before.listener_sets.get(key)
+
+
+def _says_the_same(old: Outcome | None, new: Outcome | None) -> bool:
+    if old is None or new is None:
+        return old is new
+    return (old.complete, old.listeners) == (new.complete, new.listeners)
+
+
+def _route_patches(
+    graph: Graph, last: Statuses | None, known: Mapping[ObjectId, StatusPatch]
+) -> Mapping[ObjectId, StatusPatch]:
+    """Routes are many: those whose nodes are the very same ones are not looked into."""
+    before = last.graph if last else None
+    stale = changed_keys(before.routes if before else {}, graph.routes)
+    stale |= changed_keys(before.parents if before else {}, graph.parents)
+
+    def patch(id_: ObjectId) -> StatusPatch | None:
+        if id_ not in graph.routes:
+            return None
+        return _kept(known.get(id_), route_status(graph.routes[id_], graph.parents[id_], graph.controller_name))
+
+    return replaced(last.routes if last else {}, {id_: patch(id_) for id_ in stale})
+
+
+def _programmed(patch: StatusPatch) -> frozenset[str]:
+    """Names of the listeners that are Programmed by this status."""
+    listeners = patch.status["listeners"]
+    return frozenset(entry["name"] for entry in listeners if state(entry, PROGRAMMED)["status"] == "True")
+
+
+def _kept(old: StatusPatch | None, new: StatusPatch) -> StatusPatch:
+    return old if old is not None and old == new else new
+
+
+def everything_bound(graph: Graph) -> Outcome:
+    """The Outcome of a data plane that could bind all: what `check` assumes."""
+    return Outcome(
+        version=0,
+        listeners={
+            f"{listener.id}@{address}": Bound()
+            for holder in graph.holders
+            for listener in holder.listeners
+            for address in holder.bind
+        },
+    )

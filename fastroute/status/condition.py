@@ -1,0 +1,82 @@
+"""One condition: True, or False with the gravest reason and every message once; and those of others, kept as read."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fastroute.graph.conditions import ACCEPTED, CONFLICTED, OVERLAPPING, PROGRAMMED, RESOLVED_REFS
+from fastroute.graph.entries import entries
+from fastroute.graph.node import Problem
+
+Condition = dict[str, Any]
+
+SUPPORTED_VERSION = "SupportedVersion"
+LONGEST_MESSAGE = 32_768  # metav1.Condition.message
+OUR_TYPES = frozenset({ACCEPTED, PROGRAMMED, RESOLVED_REFS, CONFLICTED, OVERLAPPING, SUPPORTED_VERSION})
+
+
+def condition(type_: str, status: str, reason: str, message: str, generation: int) -> Condition:
+    return {
+        "type": type_,
+        "status": status,
+        "reason": reason,
+        "message": message[:LONGEST_MESSAGE],
+        "observedGeneration": generation,
+    }
+
+
+def judged(type_: str, problems: Iterable[Problem], well: str, generation: int) -> Condition:
+    """True, or False with the gravest reason and every message once."""
+    negative = [problem for problem in problems if problem.condition == type_]
+    if not negative:
+        return condition(type_, "True", type_, well, generation)
+    reason = min((problem.reason for problem in negative), key=_gravity)
+    negative.sort(key=lambda problem: problem.reason != reason)
+    return condition(type_, "False", reason, joined(problem.message for problem in negative), generation)
+
+
+# Of several reasons for one condition the first here is shown; those of a parent come before those of its route.
+GRAVITY = {
+    reason: rank
+    for rank, reason in enumerate(
+        (
+            "NoMatchingParent",
+            "NotAllowedByListeners",
+            "NoMatchingListenerHostname",
+            "IncompatibleFilters",
+            "UnsupportedValue",
+            "RefNotPermitted",
+            "InvalidKind",
+            "BackendNotFound",
+            "UnsupportedProtocol",
+        )
+    )
+}
+
+
+def _gravity(reason: str) -> int:
+    return GRAVITY.get(reason, len(GRAVITY))
+
+
+def joined(messages: Iterable[str]) -> str:
+    """Each once, in order; cut at a whole sentence when there are too many for a condition."""
+    joined: list[str] = []
+    length = 0
+    unique = list(dict.fromkeys(messages))
+    for count, message in enumerate(unique):
+        length += len(message) + 1
+        if length > LONGEST_MESSAGE - 40 and joined:
+            joined.append(f"And {len(unique) - count} more.")
+            break
+        joined.append(message)
+    return " ".join(joined)
+
+
+def foreign_conditions(status: Mapping[str, Any]) -> list[Condition]:
+    """Conditions of types that are not ours, as they were read."""
+    return [entry for entry in entries(status, "conditions", "type") if entry["type"] not in OUR_TYPES]
+
+
+def state(entry: Mapping[str, Any], type_: str) -> Condition:
+    """The condition of this type, which `entry` has."""
+    found: Condition = next(c for c in entry["conditions"] if c["type"] == type_)
+    return found

@@ -1,0 +1,129 @@
+"""The statuses of Gateways and ListenerSets: what their listeners came to, taken together."""
+
+from typing import Any
+
+from fastroute.graph.conditions import ACCEPTED, PROGRAMMED
+from fastroute.graph.entries import entries
+from fastroute.graph.node import GatewayNode, Holder, ListenerNode, ListenerSetNode
+from fastroute.graph.tls import TERMINATED
+from fastroute.resources.status_patch import StatusPatch
+from fastroute.snapshot import Outcome
+from fastroute.status.condition import Condition, condition, foreign_conditions, joined, judged, state
+from fastroute.status.listener import PENDING, listener_status
+
+
+def holder_status(node: Holder, outcome: Outcome | None, standing: frozenset[str]) -> StatusPatch:
+    """`standing`: listeners that stay Programmed while the outcome is not complete."""
+    if isinstance(node, GatewayNode):
+        return gateway_status(node, outcome, standing)
+    return listener_set_status(node, outcome, standing)
+
+
+def _listeners(node: Holder, outcome: Outcome | None, standing: frozenset[str]) -> list[dict[str, Any]]:
+    read = {entry["name"]: entry for entry in entries(node.source.status, "listeners", "name")}
+    return [
+        listener_status(node, listener, outcome, standing, read.get(listener.source.name, {}))
+        for listener in node.listeners
+    ]
+
+
+def gateway_status(node: GatewayNode, outcome: Outcome | None, standing: frozenset[str]) -> StatusPatch:
+    generation = node.source.metadata.generation
+    listeners = _listeners(node, outcome, standing)
+    sets = {"attachedListenerSets": node.attached_sets} if node.source.spec.allowed_listeners else {}
+    return StatusPatch(
+        kind="Gateway",
+        key=node.key,
+        generation=generation,
+        status={
+            "addresses": [{"type": _address_type(address), "value": address} for address in node.addresses],
+            "conditions": [
+                *foreign_conditions(node.source.status),
+                _gateway_accepted(node, listeners, generation),
+                _gateway_programmed(node, listeners, generation),
+            ],
+            "listeners": listeners,
+            **sets,
+        },
+    )
+
+
+def _address_type(address: str) -> str:
+    return "IPAddress" if ":" in address or address.replace(".", "").isdigit() else "Hostname"
+
+
+def _gateway_accepted(node: GatewayNode, listeners: list[dict[str, Any]], generation: int) -> Condition:
+    bad = [entry["name"] for entry in listeners if state(entry, ACCEPTED)["status"] == "False"]
+    own = judged(ACCEPTED, node.problems, "The Gateway is served.", generation)
+    if own["status"] == "False" or not bad:
+        return own
+    message = f"Not accepted: listener {', '.join(bad)}; the status of each says why."
+    some = "True" if node.attached_sets or any(listener.serves for listener in node.listeners) else "False"
+    return condition(ACCEPTED, some, "ListenersNotValid", message, generation)
+
+
+def _gateway_programmed(node: GatewayNode, listeners: list[dict[str, Any]], generation: int) -> Condition:
+    refused = [problem.message for problem in node.problems if problem.condition == ACCEPTED]
+    if refused:
+        return condition(PROGRAMMED, "False", "Invalid", joined(refused), generation)
+    own = judged(PROGRAMMED, node.problems, "Every worker serves it.", generation)
+    if own["status"] == "False":
+        return own
+    return _served_by_some(listeners, own, generation)
+
+
+def _served_by_some(listeners: list[dict[str, Any]], own: Condition, generation: int) -> Condition:
+    """`own` while one listener is Programmed."""
+    states = [state(entry, PROGRAMMED) for entry in listeners]
+    if any(state["status"] == "True" for state in states):
+        return own
+    pending = any(state["reason"] == "Pending" for state in states)
+    message = PENDING if pending else "No listener can be served; the status of each says why."
+    return condition(PROGRAMMED, "False", "Pending" if pending else "Invalid", message, generation)
+
+
+# --- ListenerSets
+
+
+def listener_set_status(node: ListenerSetNode, outcome: Outcome | None, standing: frozenset[str]) -> StatusPatch:
+    generation = node.source.metadata.generation
+    listeners = _listeners(node, outcome, standing)
+    accepted = _set_accepted(node, listeners, generation)
+    return StatusPatch(
+        kind="ListenerSet",
+        key=node.key,
+        generation=generation,
+        status={
+            "conditions": [
+                *foreign_conditions(node.source.status),
+                accepted,
+                _set_programmed(node, listeners, accepted),
+            ],
+            "listeners": listeners,
+        },
+    )
+
+
+def _set_accepted(node: ListenerSetNode, listeners: list[dict[str, Any]], generation: int) -> Condition:
+    own = judged(ACCEPTED, node.problems, "The ListenerSet is served.", generation)
+    valid = [_is_valid(entry, listener) for entry, listener in zip(listeners, node.listeners, strict=True)]
+    if own["status"] == "False" or all(valid):
+        return own
+    bad = [entry["name"] for entry, well in zip(listeners, valid, strict=True) if not well]
+    message = f"Not served: listener {', '.join(bad)}; the status of each says why."
+    return condition(ACCEPTED, "True" if any(valid) else "False", "ListenersNotValid", message, generation)
+
+
+def _is_valid(entry: dict[str, Any], listener: ListenerNode) -> bool:
+    has_certificate = listener.tls is not None or listener.source.protocol != TERMINATED
+    return has_certificate and bool(state(entry, ACCEPTED)["status"] == "True")
+
+
+def _set_programmed(node: ListenerSetNode, listeners: list[dict[str, Any]], accepted: Condition) -> Condition:
+    generation = node.source.metadata.generation
+    own = judged(PROGRAMMED, node.problems, "Every worker serves it.", generation)
+    if own["status"] == "False":
+        return own
+    if accepted["status"] == "False":
+        return condition(PROGRAMMED, "False", accepted["reason"], accepted["message"], generation)
+    return _served_by_some(listeners, own, generation)
