@@ -3,7 +3,7 @@
     manifests  -> Directory ------+
     API server -> KubernetesSource+-> reconcile -> Supervisor -> workers
                                           |             |
-                                      StatusLog      Tally -> /metrics
+                          StatusLog | Writing        Tally -> /metrics
 
 SIGTERM or SIGINT drains, the second one ends at once; SIGHUP opens the access log anew.
 """
@@ -26,6 +26,7 @@ from fastroute.errors import SettingError
 from fastroute.eventlog import start_log
 from fastroute.metrics import Metrics
 from fastroute.reconcile import reconcile
+from fastroute.resources.meta import Key
 from fastroute.settings import ServeSettings
 from fastroute.source.directory import Directory
 from fastroute.source.statuslog import StatusLog
@@ -33,7 +34,7 @@ from fastroute.supervisor import Supervisor, usable_cpus
 from fastroute.worker.logfile import open_log
 
 _log = logging.getLogger(__name__)
-Follow = Callable[[Supervisor, Metrics], Awaitable[None]]  # gives the data plane what a source says, for ever
+Follow = Callable[[Supervisor, Metrics, trio.Event], Awaitable[None]]  # gives the data plane what a source says
 _ENDINGS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -52,7 +53,7 @@ def _follow_manifests(settings: ServeSettings) -> Follow:
     source = Directory(settings.manifests)
     source.load()
 
-    async def follow(supervisor: Supervisor, metrics: Metrics) -> None:
+    async def follow(supervisor: Supervisor, metrics: Metrics, leaving: trio.Event) -> None:
         await reconcile(source, supervisor, StatusLog(metrics.status_writes.inc), settings.graph, metrics)
 
     return follow
@@ -63,17 +64,25 @@ def _follow_cluster(settings: ServeSettings) -> Follow:
     from fastroute.source.kubernetes.account import Account
     from fastroute.source.kubernetes.client import Client
     from fastroute.source.kubernetes.source import KubernetesSource
+    from fastroute.source.kubernetes.writing import Writing
 
-    assert settings.kubernetes is not None
-    account = Account(settings.kubernetes.kubeconfig, settings.kubernetes.context)
+    wanted = settings.kubernetes
+    assert wanted is not None
+    account = Account(wanted.kubeconfig, wanted.context)
+    lease = Key(*wanted.status_lease.split("/")) if wanted.status_lease else None
 
-    async def follow(supervisor: Supervisor, metrics: Metrics) -> None:
-        source = KubernetesSource(Client(account), metrics, settings.graph.controller_name)
-        writer = StatusLog(metrics.status_writes.inc)
+    async def follow(supervisor: Supervisor, metrics: Metrics, leaving: trio.Event) -> None:
+        client = Client(account)
+        source = KubernetesSource(client, metrics, settings.graph.controller_name)
+        writing = Writing(client, source, settings.graph, metrics, lease, wanted.infrastructure)
+        source.restated = writing.restated
         async with trio.open_nursery() as nursery:
             nursery.start_soon(source.run)
             await source.loaded.wait()
-            await reconcile(source, supervisor, writer, settings.graph, metrics)
+            nursery.start_soon(writing.run)
+            nursery.start_soon(reconcile, source, supervisor, writing, settings.graph, metrics)
+            await leaving.wait()
+            await writing.release()  # what is served meanwhile, another replica may tell
 
     return follow
 
@@ -84,17 +93,18 @@ async def _serve(settings: ServeSettings, follow: Follow, health: socket.socket 
     with trio.open_signal_receiver(*_ENDINGS, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
             await nursery.start(supervisor.run)
-            nursery.start_soon(follow, supervisor, metrics)
+            leaving = trio.Event()
+            nursery.start_soon(follow, supervisor, metrics, leaving)
             if health is not None:
                 nursery.start_soon(serve_endpoint, health_app(metrics.registry, lambda: supervisor.ready), health)
             _log.info("fastroute %s (process %d) serves %s", __version__, os.getpid(), _named(settings))
-            code = await _live(signals, supervisor)
+            code = await _live(signals, supervisor, leaving)
             nursery.cancel_scope.cancel()
     return code
 
 
-async def _live(signals: AsyncIterator[int], supervisor: Supervisor) -> int:
-    """Obeys signals until everything has ended; the exit code."""
+async def _live(signals: AsyncIterator[int], supervisor: Supervisor, leaving: trio.Event) -> int:
+    """Obeys signals until everything has ended; the exit code. Sets `leaving` when the end begins."""
     ended = 0
     async with trio.open_nursery() as nursery:
 
@@ -112,6 +122,7 @@ async def _live(signals: AsyncIterator[int], supervisor: Supervisor) -> int:
                 nursery.cancel_scope.cancel()
                 break
             _log.info("%s: draining", signal.Signals(number).name)
+            leaving.set()
             nursery.start_soon(drain)
     return 0 if ended == 1 else 130
 

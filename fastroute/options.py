@@ -184,6 +184,16 @@ SERVE = (
         metavar="NAME",
         shown="its current one",
     ),
+    Option(
+        name="--status-lease",
+        meaning="Of all replicas, only the holder of this Lease writes statuses.",
+        default=None,
+        type=str | None,
+        read=notation.object_name,
+        metavar="NAMESPACE/NAME",
+        shown="fastroute in our own namespace",
+    ),
+    _switch("--infrastructure", "Keep a Service beside each Gateway that carries spec.infrastructure."),
     *WORLD,
     Option(
         name="--port-offset",
@@ -301,7 +311,9 @@ def _kubernetes_settings(chosen: dict[str, Any]) -> KubernetesSettings | None:
         return None
     if not asked and not _in_pod():
         raise SettingError("say what to serve: --manifests PATH, or --kubernetes with a kubeconfig for a cluster")
-    return KubernetesSettings(kubeconfig=chosen["kubeconfig"], context=chosen["context"])
+    return KubernetesSettings(
+        **{name: chosen[name] for name in ("kubeconfig", "context", "status_lease", "infrastructure")}
+    )
 
 
 def _in_pod() -> bool:

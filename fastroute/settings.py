@@ -64,6 +64,8 @@ class KubernetesSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     kubeconfig: Path | None = None  # None: a pod's service account, elsewhere KUBECONFIG or ~/.kube/config
     context: str | None = None  # of the kubeconfig; None: its current one
+    status_lease: str | None = None  # "ns/name": only its holder writes; None: `fastroute` in our own namespace
+    infrastructure: bool = False  # keep a Service beside each Gateway that has spec.infrastructure
 
 
 class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
