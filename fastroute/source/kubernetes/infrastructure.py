@@ -114,6 +114,9 @@ class Infrastructure:
                 _log.warning("Service %s of a Gateway's infrastructure: %s", key, error)
             self._complaints[key] = error.reason
             return False
+        except Exception:
+            _log.exception("Service %s of a Gateway's infrastructure is tried again", key)
+            return False
         self._complaints.pop(key, None)
         return True
 

@@ -143,6 +143,9 @@ class Leader:
             if self._held and not self.holds:
                 self._turn(False)
             return False
+        except Exception:
+            _log.exception("lease %s: looked at again", self._key)
+            return False
         self._complaint = ""
         return True
 
