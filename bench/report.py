@@ -52,7 +52,7 @@ def comparison_tables(found: Comparison) -> Iterator[Block]:
     yield Table(
         ("PROXY", "MANY ROUTES / ONE"), tuple((name, f"{ratio:.2f}") for name, ratio in found.many_to_one.items())
     )
-    yield from _verdicts(_comparison_musts(found))
+    yield from verdicts(_comparison_musts(found))
 
 
 def _comparison_musts(found: Comparison) -> Iterator[Must]:
@@ -80,7 +80,7 @@ def scale_tables(found: Scale) -> Iterator[Block]:
             (f"{found.routes} routes", f"{found.start_s:.2f}", f"{found.worker_bytes / MIB:.1f}"),
         ),
     )
-    yield from _verdicts(
+    yield from verdicts(
         (
             Must(f"start to ready, {found.routes} routes", found.start_s, 6, 3, " s"),
             Must(f"RSS of a worker, {found.routes} routes", found.worker_bytes / 1e6, 60, 40, " MB"),
@@ -95,7 +95,7 @@ def churn_tables(found: Churn) -> Iterator[Block]:
         ((str(found.edits), str(found.routes), f"{found.p50:.1f}", f"{found.p99:.1f}", f"{found.own_p50:.1f}",
           f"{found.own_p99:.1f}", f"{found.worst_turn:.2f}"),),
     )  # fmt: skip
-    yield from _verdicts(
+    yield from verdicts(
         (
             Must(f"file written to served, {found.routes} routes, p99", found.p99, 50, 50, " ms"),
             Must("our own part of it, p99", found.own_p99, 20, 10, " ms"),
@@ -104,7 +104,7 @@ def churn_tables(found: Churn) -> Iterator[Block]:
     )
 
 
-def _verdicts(musts: Iterator[Must] | tuple[Must, ...]) -> Iterator[Block]:
+def verdicts(musts: Iterator[Must] | tuple[Must, ...]) -> Iterator[Block]:
     rows = tuple(must.row for must in musts)
     yield Table(
         ("PROMISED", "MEASURED", "MUST", "AIM", "MET"), rows, tuple("red" if "MISSED" in row else "" for row in rows)

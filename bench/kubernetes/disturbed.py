@@ -1,0 +1,119 @@
+"""Requests at a fixed rate while everything changes: endpoints 100 times a second, routes 10 times, a certificate once.
+
+Quiet spells and disturbed ones take turns, on what none of the changes touches; the ratio is that of their medians.
+What the changes do touch is asked for as well, and every answer must be one of the right ones.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from statistics import median
+from typing import Any
+
+import msgspec
+from cluster.api import Api
+
+from bench.kubernetes.certificate import secret
+from bench.kubernetes.client import Answer, Client
+from bench.kubernetes.world import HOSTS, NAMESPACE, endpoints, route
+from bench.load import Latency, open_loop
+from bench.peers import Running
+
+ROUNDS = 5
+SECONDS = 6.0  # of load, in one spell
+RATE = 1_000  # requests a second
+CONNECTIONS = 32
+
+
+class Disturbed(msgspec.Struct, frozen=True):
+    quiet: tuple[Latency, ...]  # one a round
+    disturbed: tuple[Latency, ...]
+    changes: float  # a second, as many as the API server took
+    asked: int  # requests for what was changing
+    wrong: int  # of all requests
+
+    @property
+    def ratio(self) -> float:
+        """p99 with changes against p99 without."""
+        return median(each.p99 for each in self.disturbed) / median(each.p99 for each in self.quiet)
+
+
+def measure_disturbed(api: Api, gateway: Running, core: int) -> Disturbed:
+    """`gateway`: on port 80; the load runs on `core`."""
+
+    def load() -> Latency:
+        return open_loop(gateway, "/still/x", core, seconds=SECONDS, rate=RATE, connections=CONNECTIONS)
+
+    load()
+    quiet, disturbed, made, answers = [], [], 0, []
+    for _ in range(ROUNDS):
+        quiet.append(load())
+        with _changing(api) as changes:
+            disturbed.append(load())
+        made += changes.made
+        answers += changes.answers
+    wrong = sum(map(_is_wrong, answers)) + sum(each.failures for each in (*quiet, *disturbed))
+    return Disturbed(tuple(quiet), tuple(disturbed), made / (ROUNDS * SECONDS), len(answers), wrong)
+
+
+def _is_wrong(answer: Answer) -> bool:
+    return answer.status != 200 or answer.body not in HOSTS
+
+
+class _Changes:
+    """Everything that changes at once, each thing in a thread of its own."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._over = threading.Event()
+        self.made = 0
+        self.answers: list[Answer] = []
+
+    def endpoints(self, number: int) -> None:
+        self._api.patch("EndpointSlice", NAMESPACE, "moving", {"endpoints": endpoints("ab"[number % 2])})
+
+    def routes(self, number: int) -> None:
+        self._api.apply(route(f"edited-{number % 5}", f"/edited-{number % 5}", "still", mark=number))
+
+    def certificate(self, number: int) -> None:
+        self._api.apply(secret("turning"))
+
+    def repeat(self, change: Callable[[int], None], pause: float) -> None:
+        number = 0
+        due = time.monotonic()
+        while not self._over.wait(max(due - time.monotonic(), 0)):
+            change(number)
+            self.made += 1
+            number += 1
+            due = max(due + pause, time.monotonic() - pause)
+
+    def ask(self) -> None:
+        with Client() as client:
+            while not self._over.wait(0.01):
+                self.answers += [client.ask("/moving/x"), client.ask("/edited-0/x")]
+
+    def end(self) -> None:
+        self._over.set()
+
+
+@contextmanager
+def _changing(api: Api) -> Iterator[_Changes]:
+    changes = _Changes(api)
+    changes.routes(0)
+    time.sleep(0.2)
+    work: list[tuple[Callable[..., None], tuple[Any, ...]]] = [
+        (changes.repeat, (changes.endpoints, 0.01)),
+        (changes.repeat, (changes.routes, 0.1)),
+        (changes.repeat, (changes.certificate, 1.0)),
+        (changes.ask, ()),
+    ]
+    threads = [threading.Thread(target=target, args=arguments) for target, arguments in work]
+    for thread in threads:
+        thread.start()
+    try:
+        yield changes
+    finally:
+        changes.end()
+        for thread in threads:
+            thread.join()

@@ -1,0 +1,78 @@
+"""The fastroute that is measured: one worker on 127.0.0.1, following the cluster with the rights of its chart."""
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import urllib3
+from cluster.account import LEASE
+from cluster.gateway import METRICS, is_ready
+from cluster.process import Program
+from cluster.programs import ROOT
+
+from bench.process import cpu_seconds, resident_bytes, tree
+
+_WRITES = re.compile(r"^fastroute_status_writes_total(?:{[^}]*})? (\S+)$", re.MULTILINE)
+QUIET = 1.0  # seconds without a status written that count as "settled"
+
+
+class Gateway:
+    def __init__(self, program: Program, ready_after: float) -> None:
+        self._program = program
+        self.ready_after = ready_after  # seconds from its start to /readyz
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        return self._program.popen
+
+    @property
+    def main(self) -> int:
+        """The process of the control river."""
+        return self._program.pid
+
+    @property
+    def worker(self) -> int:
+        return next(pid for pid in tree(self.main) if b"fastroute.worker" in _command_line(pid))
+
+    def cpu(self) -> float:
+        """Seconds that all its processes have used so far."""
+        return cpu_seconds(tree(self.main))
+
+    def memory(self) -> tuple[int, int]:
+        """Resident bytes of main and of the worker."""
+        return resident_bytes(self.main), resident_bytes(self.worker)
+
+    def writes(self) -> float:
+        """Statuses written so far."""
+        text = urllib3.request("GET", f"http://{METRICS}/metrics", timeout=5.0).data.decode()
+        return sum(map(float, _WRITES.findall(text)))
+
+    def settle(self) -> None:
+        """Waits until no status was written for a while."""
+        before, since = self.writes(), time.monotonic()
+        while time.monotonic() - since < QUIET:
+            time.sleep(QUIET / 4)
+            if (now := self.writes()) != before:
+                before, since = now, time.monotonic()
+
+
+def _command_line(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+@contextmanager
+def serving(kubeconfig: Path, log: Path) -> Iterator[Gateway]:
+    """Ready when entered, gone when left."""
+    words = [sys.executable, "-m", "fastroute", "serve", "--kubernetes", "--kubeconfig", str(kubeconfig)]
+    words += ["--bind", "127.0.0.1", "--workers", "1", "--metrics", METRICS, "--status-lease", LEASE]
+    begin = time.monotonic()
+    program = Program([*words, "--log-level", "warning"], log, {"PYTHONPATH": str(ROOT)})
+    try:
+        program.wait_for(is_ready, 60)
+        yield Gateway(program, time.monotonic() - begin)
+    finally:
+        program.end(10)
