@@ -37,8 +37,8 @@ def pods(slices: Iterable[EndpointSlice]) -> tuple[Pod, ...]:
     """Every loopback endpoint of the slices, ready or not, once; a pod is named after its slice and its place in it."""
     found: dict[tuple[str, int], Pod] = {}
     for piece in slices:
-        for index, endpoint in enumerate(piece.endpoints):
-            for port in piece.ports:
+        for index, endpoint in enumerate(piece.endpoints or ()):
+            for port in piece.ports or ():
                 if port.port is not None and _is_loopback(endpoint.addresses[0]):
                     pod = Pod(
                         namespace=piece.metadata.namespace,

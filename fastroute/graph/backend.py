@@ -160,8 +160,8 @@ def eligible(port: ServicePort, slices: tuple[EndpointSlice, ...]) -> tuple[Endp
     for piece in slices:
         if piece.address_type not in ADDRESS_TYPES:
             continue
-        numbers = [p.port for p in piece.ports if p.port and p.name == port.name and p.protocol == port.protocol]
-        for endpoint in piece.endpoints:
+        numbers = [p.port for p in piece.ports or () if p.port and p.name == port.name and p.protocol == port.protocol]
+        for endpoint in piece.endpoints or ():
             chosen = ready if _is_ready(endpoint) else draining if _drains(endpoint) else None
             if chosen is not None:
                 chosen.update(Endpoint(address, number) for number in numbers for address in endpoint.addresses)

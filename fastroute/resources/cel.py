@@ -309,7 +309,7 @@ def _addresses_where(judge: Callable[[Any, str], bool]) -> Callable[[Any], Offen
 
     def offenders(endpoint_slice: Any) -> Offenders:
         family = _FAMILIES.get(endpoint_slice.address_type)
-        for index, endpoint in enumerate(endpoint_slice.endpoints if family else ()):
+        for index, endpoint in enumerate((endpoint_slice.endpoints or ()) if family else ()):
             for number, address in enumerate(endpoint.addresses):
                 if judge(family, address):
                     yield ("endpoints", index, "addresses", number)

@@ -48,8 +48,8 @@ class EndpointPort(Typed, frozen=True):
 
 class EndpointSlice(Resource, frozen=True, kw_only=True):
     address_type: str = "IPv4"
-    endpoints: tuple[SliceEndpoint, ...] = ()
-    ports: tuple[EndpointPort, ...] = ()
+    endpoints: tuple[SliceEndpoint, ...] | None = ()  # an API server writes null where there is none, as of a Service
+    ports: tuple[EndpointPort, ...] | None = ()  # that was scaled to nothing
 
 
 class Secret(Resource, frozen=True, kw_only=True):

@@ -51,6 +51,7 @@ class Relay:
         self._loop.run_until_complete(self._listen())
         self._started.set()
         self._loop.run_forever()
+        end_tasks(self._loop)
 
     async def _listen(self) -> None:
         if isinstance(self.here, str):
@@ -66,7 +67,7 @@ class Relay:
             back, other = await self._connect()
             self._open.add(other)
             await asyncio.gather(self._lead(reader, other), self._lead(back, writer))
-        except OSError:
+        except (OSError, asyncio.CancelledError):
             pass
         finally:
             for one in filter(None, (writer, other)):
@@ -86,3 +87,12 @@ class Relay:
             await writer.drain()
         with contextlib.suppress(OSError, NotImplementedError):
             writer.write_eof()
+
+
+def end_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancels whatever is left on a loop that was stopped, and closes it."""
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    loop.close()

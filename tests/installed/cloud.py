@@ -11,6 +11,7 @@ import threading
 import time
 
 from cluster.api import Api, ApiError, Object
+from cluster.relay import end_tasks
 
 PAUSE = 1.0  # seconds between two looks at the endpoints
 PIECE = 64 * 1024
@@ -56,6 +57,7 @@ class LoadBalancer:
         for port in self._service["spec"]["ports"]:
             self._loop.run_until_complete(self._listen(port["port"], self._target(port["targetPort"])))
         self._loop.run_forever()
+        end_tasks(self._loop)
 
     async def _listen(self, port: int, target: int) -> None:
         async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -79,7 +81,7 @@ class LoadBalancer:
         try:
             back, other = await asyncio.open_connection(pods[next(self._turn) % len(pods)], target)
             await asyncio.gather(_lead(reader, other), _lead(back, writer))
-        except OSError:
+        except (OSError, asyncio.CancelledError):
             writer.transport.abort()  # the client sees what happened
         finally:
             for one in filter(None, (writer, other)):

@@ -1,0 +1,21 @@
+"""From the JSON of an API server to the typed object."""
+
+import msgspec
+
+from fastroute.source.kubernetes.kinds import BY_KIND
+from fastroute.source.kubernetes.objects import typed
+
+
+def test_a_slice_without_endpoints_has_null_where_lists_are():
+    """As the API server writes it for a Service whose pods are gone: an object like another, not a broken one."""
+    content = msgspec.json.encode(
+        {
+            "metadata": {"name": "echo-1", "namespace": "apples", "labels": {"kubernetes.io/service-name": "echo"}},
+            "addressType": "IPv4",
+            "endpoints": None,
+            "ports": None,
+        }
+    )
+    piece = typed(BY_KIND["EndpointSlice"], "v1", msgspec.Raw(content))
+    assert not piece.endpoints
+    assert not piece.ports
