@@ -1,0 +1,268 @@
+"""What fastroute writes to a real API server: statuses beside other controllers', by one replica of several; Events;
+the Service of a Gateway."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+
+from cluster.account import account_kubeconfig
+from cluster.api import Api, ApiError, Object
+from cluster.cluster import Cluster
+from cluster.echo import eventually
+from cluster.gateway import CLASS, start_gateway
+from cluster.process import Program
+
+OURS = "fastroute.dev/gateway"
+GROUP = "gateway.networking.k8s.io"
+FOLLOWED_WITHIN = 15.0  # s, from the death of the replica that writes
+
+
+def gateway(namespace: str, port: int, **spec: Any) -> list[Object]:
+    """With its namespace; Gateways of one replica share its address, so each has a `port` of its own."""
+    listeners = [{"name": "proxy", "port": port, "protocol": "HTTP"}]
+    return [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
+        {
+            "apiVersion": f"{GROUP}/v1",
+            "kind": "Gateway",
+            "metadata": {"name": "web", "namespace": namespace},
+            "spec": {"gatewayClassName": "fastroute", "listeners": listeners, **spec},
+        },
+    ]
+
+
+def route(namespace: str, name: str, *parents: str, backend: str = "") -> Object:
+    refs = [{"name": "echo", "namespace": backend, "port": 80}] if backend else []
+    return {
+        "apiVersion": f"{GROUP}/v1",
+        "kind": "HTTPRoute",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"parentRefs": [{"name": parent} for parent in parents], "rules": [{"backendRefs": refs}]},
+    }
+
+
+def grant(namespace: str, origin: str) -> Object:
+    return {
+        "apiVersion": f"{GROUP}/v1",
+        "kind": "ReferenceGrant",
+        "metadata": {"name": "allow", "namespace": namespace},
+        "spec": {
+            "from": [{"group": GROUP, "kind": "HTTPRoute", "namespace": origin}],
+            "to": [{"group": "", "kind": "Service"}],
+        },
+    }
+
+
+def entry(api: Api, namespace: str, name: str, by: str = OURS) -> Object | None:
+    parents = api.get("HTTPRoute", namespace, name).get("status", {}).get("parents", [])
+    return next((parent for parent in parents if parent["controllerName"] == by), None)
+
+
+def states(api: Api, namespace: str, name: str) -> dict[str, str]:
+    found = entry(api, namespace, name)
+    return {one["type"]: one["reason"] for one in found["conditions"]} if found else {}
+
+
+def put(api: Api, path: str, one: Object) -> bool:
+    """Writes what was read and changed; False: somebody wrote it in between."""
+    try:
+        api.request("PUT", path, one)
+    except ApiError as error:
+        if error.status != 409:
+            raise
+        return False
+    return True
+
+
+def reasons(api: Api, namespace: str, kind: str) -> set[str]:
+    """Of the Events about objects of a kind."""
+    return {event["reason"] for event in api.list("Event", namespace) if event["involvedObject"]["kind"] == kind}
+
+
+def counted(metrics: str, name: str) -> float:
+    text = urllib3.request("GET", f"http://{metrics}/metrics", timeout=5.0).data.decode()
+    return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} "))
+
+
+@contextmanager
+def replica(cluster: Cluster, folder: Path, number: int, *options: str) -> Iterator[tuple[Program, str]]:
+    """A fastroute with the rights of our manifests, and where its metrics are; each binds an address of its own."""
+    metrics = f"127.0.0.1:{9910 + number}"
+    infrastructure = "--infrastructure" in options
+    kubeconfig = account_kubeconfig(cluster, infrastructure=infrastructure)
+    words = ["--bind", f"127.0.2.{number}", "--status-lease", "fastroute/fastroute", "--workers", "1", *options]
+    program = start_gateway(kubeconfig, folder / f"replica{number}.log", words, metrics=metrics)
+    try:
+        yield program, metrics
+    finally:
+        program.end(10)
+
+
+@pytest.fixture
+def one(cluster: Cluster, api: Api, folder: Path) -> Iterator[str]:
+    """One replica that writes; its metrics."""
+    api.apply_text(CLASS)
+    with replica(cluster, folder, 1) as (_, metrics):
+        eventually(lambda: counted(metrics, "fastroute_status_leader") == 1, 20)
+        yield metrics
+
+
+def test_entries_of_another_controller_survive_while_both_write(api: Api, one: str) -> None:
+    api.apply(*gateway("both", 81), route("both", "r", "web", "theirs"))
+    eventually(lambda: states(api, "both", "r") == {"Accepted": "Accepted", "ResolvedRefs": "ResolvedRefs"})
+    theirs = {"parentRef": {"group": GROUP, "kind": "Gateway", "name": "theirs"}, "controllerName": "x.dev/c"}
+    written = 0
+    edits = threading.Thread(target=lambda: [_relabel(api, number) for number in range(40)])
+    edits.start()
+    while edits.is_alive():
+        written += _write_theirs(api, theirs, written)
+    edits.join()
+    last = api.get("HTTPRoute", "both", "r")["metadata"]["generation"]
+    eventually(lambda: entry(api, "both", "r")["conditions"][0]["observedGeneration"] == last)
+    found = entry(api, "both", "r", "x.dev/c")
+    assert written > 20
+    assert found is not None
+    assert found["conditions"][0]["message"] == f"{written - 1}"
+    assert [condition["type"] for condition in found["conditions"]] == ["x.dev/Seen"]
+
+
+def _relabel(api: Api, number: int) -> None:
+    api.patch("HTTPRoute", "both", "r", {"spec": {"hostnames": [f"h{number}.example.com"]}})
+    time.sleep(0.05)
+
+
+def _write_theirs(api: Api, theirs: Object, number: int) -> bool:
+    """As a controller does that reads, changes its own entry and writes; whether nobody came between."""
+    read = api.get("HTTPRoute", "both", "r")
+    seen = {
+        "type": "x.dev/Seen",
+        "status": "True",
+        "reason": "Seen",
+        "message": f"{number}",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+    others = [parent for parent in read["status"]["parents"] if parent["controllerName"] == OURS]
+    read["status"]["parents"] = [{**theirs, "conditions": [seen]}, *others]
+    return put(api, f"/apis/{GROUP}/v1/namespaces/both/httproutes/r/status", read)
+
+
+def test_what_somebody_takes_out_of_a_status_comes_back(api: Api, one: str) -> None:
+    api.apply(*gateway("repair", 82), route("repair", "r", "web"))
+    eventually(lambda: bool(states(api, "repair", "r")))
+    api.patch("HTTPRoute", "repair", "r", {"status": {"parents": []}}, "/status")
+    eventually(lambda: bool(states(api, "repair", "r")))
+
+
+def test_a_condition_of_others_on_a_gateway_and_its_listeners_stays(api: Api, one: str) -> None:
+    api.apply(*gateway("foreign", 83))
+    path = f"/apis/{GROUP}/v1/namespaces/foreign/gateways/web"
+    eventually(lambda: len(api.request("GET", path).get("status", {}).get("listeners", [])) == 1)
+    seen = {
+        "type": "x.dev/Seen",
+        "status": "True",
+        "reason": "Seen",
+        "message": "",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+    for _ in range(50):
+        read = api.request("GET", path)
+        read["status"]["conditions"].append(seen)
+        read["status"]["listeners"][0]["conditions"].append(seen)
+        if put(api, f"{path}/status", read):
+            break
+    api.apply(route("foreign", "r", "web"))
+    eventually(lambda: api.request("GET", path)["status"]["listeners"][0]["attachedRoutes"] == 1)
+    status = api.request("GET", path)["status"]
+    assert seen in status["conditions"]
+    assert seen in status["listeners"][0]["conditions"]
+
+
+def test_a_route_that_leaves_loses_our_entry_alone(api: Api, one: str) -> None:
+    api.apply(*gateway("leaving", 84), route("leaving", "r", "web"))
+    eventually(lambda: bool(states(api, "leaving", "r")))
+    api.patch("HTTPRoute", "leaving", "r", {"spec": {"parentRefs": [{"name": "elsewhere"}]}})
+    eventually(lambda: entry(api, "leaving", "r") is None)
+
+
+def test_events_tell_route_and_grant_what_turned(api: Api, one: str) -> None:
+    api.apply(*gateway("infra", 85), {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "bananas"}})
+    api.apply(route("infra", "fruits", "web", backend="bananas"))
+    eventually(lambda: states(api, "infra", "fruits").get("ResolvedRefs") == "RefNotPermitted")
+    eventually(lambda: reasons(api, "infra", "HTTPRoute") == {"Accepted", "RefNotPermitted"})
+    api.apply(grant("bananas", "infra"))
+    eventually(lambda: reasons(api, "bananas", "ReferenceGrant") == {"ReferencePermitted"})
+    api.delete("ReferenceGrant", "bananas", "allow")
+    eventually(lambda: reasons(api, "bananas", "ReferenceGrant") == {"ReferencePermitted", "ReferenceRefused"})
+    eventually(lambda: reasons(api, "infra", "Gateway") == {"Programmed"})
+    refusals = [event for event in api.list("Event", "infra") if event["reason"] == "RefNotPermitted"]
+    assert 'namespace infra to group "", kind Service, name echo' in refusals[0]["message"]
+
+
+def test_the_death_of_who_writes_is_followed_and_nothing_flaps(cluster: Cluster, api: Api, folder: Path) -> None:
+    """Killed, then ended as asked: the second time the Lease is given back, and taken at once."""
+    api.apply_text(CLASS)
+    shared = ("--address", "192.0.2.7")
+    with ExitStack() as stack:
+        replicas = {
+            number: stack.enter_context(
+                replica(cluster, folder, number, "--bind", "0.0.0.0", *shared, "--port-offset", str(1000 * number))
+            )
+            for number in (2, 3, 4)
+        }
+        api.apply(*gateway("ha", 86), route("ha", "before", "web"))
+        eventually(lambda: bool(states(api, "ha", "before")), 20)
+        eventually(lambda: programmed(api, "ha"), 20)
+        for ending, within in (("kill", FOLLOWED_WITHIN), ("end", 4.0)):
+            (leader,) = [number for number, (_, at) in replicas.items() if counted(at, "fastroute_status_leader")]
+            program, _ = replicas.pop(leader)
+            versions = [api.get("HTTPRoute", "ha", "before"), api.get("Gateway", "ha", "web")]
+            started = time.monotonic()
+            thread = threading.Thread(target=getattr(program, ending))
+            thread.start()
+            api.apply(route("ha", ending, "elsewhere"))
+            api.patch("HTTPRoute", "ha", ending, {"spec": {"parentRefs": [{"name": "web"}]}})
+            eventually(lambda: bool(states(api, "ha", ending)), within)  # noqa: B023
+            assert time.monotonic() - started < within
+            thread.join()
+            assert api.get("HTTPRoute", "ha", "before")["status"] == versions[0]["status"]
+            assert _turned(versions[1]) == _turned(api.get("Gateway", "ha", "web"))
+
+
+def programmed(api: Api, namespace: str) -> bool:
+    conditions = api.get("Gateway", namespace, "web").get("status", {}).get("conditions", [])
+    return {"Programmed": "True"}.items() <= {one["type"]: one["status"] for one in conditions}.items()
+
+
+def _turned(one: Object) -> list[tuple[str, str, str]]:
+    """Of each condition of a Gateway when it turned last."""
+    status = one["status"]
+    holders = [status, *status["listeners"]]
+    return [(c["type"], c["status"], c["lastTransitionTime"]) for holder in holders for c in holder["conditions"]]
+
+
+def test_the_service_of_a_gateway_carries_its_infrastructure(cluster: Cluster, api: Api, folder: Path) -> None:
+    api.apply_text(CLASS)
+    api.apply(*gateway("built", 87, infrastructure={"labels": {"team": "a"}, "annotations": {"cost": "1"}}))
+    with replica(cluster, folder, 5, "--infrastructure"):
+        eventually(lambda: labels(api, "built").get("team") == "a", 20)
+        assert labels(api, "built")[f"{GROUP}/gateway-name"] == "web"
+        api.patch("Gateway", "built", "web", {"spec": {"infrastructure": {"labels": {"team": "b"}}}})
+        eventually(lambda: labels(api, "built").get("team") == "b")
+        api.delete("Gateway", "built", "web")
+        eventually(lambda: not api.list("Service", "built"), 20)
+        theirs = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web-fastroute", "namespace": "built"}}
+        api.apply({**theirs, "spec": {"ports": [{"port": 80}]}}, *gateway("built", 87))
+        eventually(lambda: programmed(api, "built"))
+        assert labels(api, "built") == {}
+
+
+def labels(api: Api, namespace: str) -> dict[str, str]:
+    """Of the only Service of a namespace."""
+    services = api.list("Service", namespace)
+    return services[0]["metadata"].get("labels", {}) if services else {}
