@@ -9,6 +9,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from fastroute.ext.buffer cimport Buffer
 from fastroute.ext.exchange cimport Exchange
 from fastroute.ext.forwarded cimport Peer
+from fastroute.ext.mirror cimport Mirror
 from fastroute.ext.tables cimport Endpoint
 
 
@@ -66,8 +67,9 @@ cdef struct Connection:
     uint32_t drained            # bytes read away while it lingers
     Peer peer
     # upstream
-    uint64_t owner              # handle of the downstream connection it works for; 0: none
+    uint64_t owner              # handle of the downstream connection it works for; 0: none, or a mirror
     Endpoint *endpoint          # counted
+    Mirror *mirror              # owned; NULL: it is none
 
 cdef enum:
     CHUNK = 256                 # connections of one allocation

@@ -23,6 +23,8 @@ cdef enum Fixed:                # words of the first page; counters.pyx has the 
     FIXED_RETRIES_STATUS        # these three: retries that a route asked for, by what failed before
     FIXED_RETRIES_TIMEOUT
     FIXED_RETRIES_CLOSED
+    FIXED_MIRRORED              # copies of requests that a mirror got whole
+    FIXED_MIRROR_FAILURES = 48  # + MirrorFailure
     FIXED_LOCAL_RESPONSES = 64  # + LocalReason
     FIXED_COUNT = 256
 

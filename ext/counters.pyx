@@ -17,6 +17,8 @@ import os
 
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
+from fastroute.ext.mirror cimport MIRROR_FAILURES
+
 cdef extern from "<sys/mman.h>" nogil:
     void *mmap_memory "mmap"(void *address, size_t length, int protection, int flags, int fd, int64_t offset)
     int munmap(void *address, size_t length)
@@ -66,6 +68,7 @@ FIXED_NAMES = {
     "upstream_idle": FIXED_UPSTREAM_IDLE,
     "retries_connect": FIXED_RETRIES_CONNECT,
     "retries_reused": FIXED_RETRIES_REUSED,
+    "mirrored": FIXED_MIRRORED,
     "retries_status": FIXED_RETRIES_STATUS,
     "retries_timeout": FIXED_RETRIES_TIMEOUT,
     "retries_closed": FIXED_RETRIES_CLOSED,
@@ -75,6 +78,10 @@ FIXED_NAMES = {
     "bytes_sent": FIXED_BYTES_SENT,
     "log_dropped": FIXED_LOG_DROPPED,
 }
+MIRROR_REASONS = ("overloaded", "no_endpoint", "not_connected", "slow", "closed", "timeout", "incomplete")
+if len(MIRROR_REASONS) != MIRROR_FAILURES:
+    raise AssertionError("every MirrorFailure has one name")
+FIXED_NAMES |= {f"mirror_{reason}": FIXED_MIRROR_FAILURES + number for number, reason in enumerate(MIRROR_REASONS)}
 GAUGES = frozenset({"downstream_active", "downstream_idle", "upstream_active", "upstream_idle", "worst_turn"})
 LOCAL_RESPONSES = FIXED_LOCAL_RESPONSES
 LOCAL_RESPONSES_COUNT = FIXED_COUNT - FIXED_LOCAL_RESPONSES

@@ -25,6 +25,7 @@ from fastroute.ext.exchange cimport (
 from fastroute.ext.forwarded cimport peer_set
 from fastroute.ext.head cimport FRAMING_NONE, parse_request
 from fastroute.ext.inet cimport SHUT_WR, SO_LINGER, SOL_SOCKET, linger, setsockopt, shutdown
+from fastroute.ext.mirroring cimport mirrors_leave
 from fastroute.ext.proxy_protocol cimport PREFACE_MOST, Preface, parse_preface
 from fastroute.ext.reactor cimport (
     LINGER_BYTES, LINGER_TIME, SCRATCH, close_connection, queue, receive, set_deadline, watch,
@@ -171,6 +172,8 @@ cdef Exchange *open_exchange(Reactor r, Connection *c) noexcept nogil:
 
 
 cdef void close_exchange(Reactor r, Connection *c) noexcept nogil:
+    if c.exchange.mirrors_count:
+        mirrors_leave(r, c.exchange)
     exchange_give(&r.spare, c.exchange)
     c.exchange = NULL
     r.exchanges -= 1

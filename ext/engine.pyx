@@ -24,12 +24,14 @@ from fastroute.ext.connection cimport (
     SIDE_DOWNSTREAM, SIDE_HEEDED, SIDE_LISTENER, SIDE_TIMER, SIDE_UPSTREAM, STATE_IDLE, STATE_POOLED, Connection,
     handle_of, slab_at, slab_find, slab_take,
 )
+from fastroute.ext.copies cimport COPIES_SIZE
 from fastroute.ext.counters cimport CounterMap
 from fastroute.ext.downstream cimport downstream_close
 from fastroute.ext.epoll cimport EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLLET, EPOLLIN, epoll_create1, epoll_ctl, epoll_event
 from fastroute.ext.forwarded cimport trusted_proxies_new
 from fastroute.ext.head cimport head_room
 from fastroute.ext.listener cimport listener_leave, listener_open
+from fastroute.ext.mirroring cimport mirror_close
 from fastroute.ext.reactor cimport SCRATCH, Reactor, read_clock, read_wall_clock, set_deadline
 from fastroute.ext.tables cimport Tables, Upstreams
 from fastroute.ext.turn cimport hurry, ring, turn
@@ -186,7 +188,9 @@ cdef class Engine:
                 c.side = 0
         for i in range(1, r.slab.chunks_count * 256):
             c = slab_at(&r.slab, i)
-            if c.side == SIDE_UPSTREAM:
+            if c.side == SIDE_UPSTREAM and c.mirror is not NULL:
+                mirror_close(r, c)
+            elif c.side == SIDE_UPSTREAM:
                 upstream_close(r, c)
         r.listeners_count = 0
         if r.logs:
@@ -224,7 +228,10 @@ cdef int set_limits(Reactor r, limits, bint merge_slashes) except -1:
     r.arena.base = <char *> malloc(r.arena.size)
     r.outgoing = <char *> malloc(r.outgoing_size)
     r.scratch = <char *> malloc(SCRATCH)
-    if r.arena.base is NULL or r.outgoing is NULL or r.scratch is NULL:
+    r.copies.arena.size = COPIES_SIZE
+    r.copies.arena.base = <char *> malloc(COPIES_SIZE)
+    r.copies.random = &r.random
+    if r.arena.base is NULL or r.outgoing is NULL or r.scratch is NULL or r.copies.arena.base is NULL:
         raise MemoryError
     return 0
 

@@ -63,6 +63,8 @@ cdef struct Exchange:
     uint8_t asked               # of these since the last pause
     uint8_t keeps               # `held` keeps what was sent of the body: the request could be sent again
     uint8_t failure             # Failure of the try before, while pausing
+    uint64_t *mirrors           # handles, until the request's body is complete (mirror.pxd); NULL: none
+    uint32_t mirrors_count
     uint32_t retries            # tries after a pause (rule.retry)
     uint64_t resume             # milliseconds: when the pause ends
     uint8_t in_flight           # counted in the last tried endpoint's in_flight

@@ -41,6 +41,7 @@ cdef void exchange_give(ExchangeList *spare, Exchange *exchange) noexcept nogil:
         free(exchange.text)
     if exchange.origin is not NULL:
         free(exchange.origin)
+    free(exchange.mirrors)
     buffer_free(&exchange.held)
     if spare.count >= SPARE_MOST:
         free(exchange)

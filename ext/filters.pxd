@@ -2,6 +2,8 @@
 
 from libc.stdint cimport uint16_t, uint32_t
 
+from fastroute.ext.backends cimport Upstreams
+from fastroute.ext.copies cimport Copies
 from fastroute.ext.cors cimport Cors
 from fastroute.ext.head cimport Field, Head
 from fastroute.ext.slice cimport Arena, Slice
@@ -17,9 +19,10 @@ cdef struct Answer:             # a response we give ourselves, and what every r
     uint32_t fields_count
     const Cors *cors            # of the CORS filter that was met; NULL: none
     Slice origin                # the request's, if `cors` admits it; in the head
+    Copies *copies              # given: where mirrors' copies of the request go; NULL: nobody wants them
 
-# From the filters of a snapshot; NULL when there are none. Raises MemoryError.
-cdef FilterChain *filters_new(tuple filters) except? NULL
+# From the filters of a snapshot; NULL when there are none. `upstreams`: where mirrors find their backends. MemoryError.
+cdef FilterChain *filters_new(tuple filters, Upstreams upstreams) except? NULL
 cdef void filters_free(FilterChain *chain) noexcept nogil
 # Applies the request side in listed order. Returns 1 when `answer` is filled in (a redirect or a preflight: do not
 # forward), 0 to go on (only `cors` and `origin` of `answer` may be set), -1 when the arena is full. `prefix`: Decision.prefix. `listener_port`: Decision.listener_port. A rewrite changes

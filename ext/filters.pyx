@@ -6,12 +6,15 @@
 # not touched, because the engine writes them itself. To set Host is to rewrite the authority; Host cannot be added to
 # or removed. `add` makes one line of the values ("original,added"), as RFC 9110 section 5.3 allows for lists; but
 # Set-Cookie gets a line of its own, and cookies are separated as RFC 6265 section 4.2.1 says.
+# A mirror gets the request as the filters listed before it left it.
 # Rewrites and redirects follow HTTPPathModifier and HTTPRequestRedirectFilter of the Gateway API.
 
 from libc.stdlib cimport calloc, free
 from libc.stdint cimport uint8_t
 from libc.string cimport memset
 
+from fastroute.ext.backends cimport Backend, Upstreams, backend_ref, backend_unref
+from fastroute.ext.copies cimport copies_add
 from fastroute.ext.cors cimport (
     PREFLIGHT_FIELDS, Cors, cors_admits, cors_is_preflight, cors_new, cors_origin, cors_preflight, cors_respond,
 )
@@ -20,6 +23,7 @@ from fastroute.ext.head cimport Field
 from fastroute.ext.pool cimport Pool, pool_free, pool_start, pool_take, pool_text
 from fastroute.ext.reason cimport REASON_PREFLIGHT, REASON_REDIRECT
 from fastroute.ext.scratch cimport Scratch, slice_bytes
+from fastroute.ext.write cimport write_port
 from fastroute.ext.slice cimport arena_take
 
 cdef enum StepType:
@@ -30,6 +34,7 @@ cdef enum StepType:
     STEP_REWRITE
     STEP_REDIRECT
     STEP_CORS
+    STEP_MIRROR
 
 cdef enum PathChange:
     PATH_KEPT = 0
@@ -43,6 +48,9 @@ cdef struct Step:
     uint8_t path_change         # PathChange
     uint16_t status             # of a redirect
     uint16_t port               # of a redirect; 0: not given
+    Backend *backend            # of a mirror; counted
+    uint32_t numerator          # of a mirror: its share of the requests
+    uint32_t denominator
     Slice name                  # of a header step, as written
     Slice lower                 # the same in lower case
     Slice value                 # of a header step
@@ -130,12 +138,17 @@ cdef int _put_path_step(Pool *pool, Step *step, filter, bint redirect) except -1
     return 0
 
 
-cdef int _fill(FilterChain *chain, list described) except -1:
+cdef int _fill(FilterChain *chain, list described, Upstreams upstreams) except -1:
     cdef Step *step
     chain.steps = <Step *> pool_take(&chain.pool, len(described) * sizeof(Step))
     for kind, filter, parts in described:
         step = &chain.steps[chain.count]
-        if kind == "HeaderModifier":
+        if kind == "Mirror":
+            step.type = STEP_MIRROR
+            step.numerator, step.denominator = filter.numerator, filter.denominator
+            step.backend = upstreams.backend(filter.backend)
+            backend_ref(step.backend)
+        elif kind == "HeaderModifier":
             _put_header_step(&chain.pool, step, parts, filter.direction == "response")
         elif kind == "Cors":
             step.type = STEP_CORS
@@ -146,7 +159,7 @@ cdef int _fill(FilterChain *chain, list described) except -1:
     return 0
 
 
-cdef FilterChain *filters_new(tuple filters) except? NULL:
+cdef FilterChain *filters_new(tuple filters, Upstreams upstreams) except? NULL:
     cdef FilterChain *chain
     cdef list described = []
     for filter in filters:
@@ -162,7 +175,7 @@ cdef FilterChain *filters_new(tuple filters) except? NULL:
         raise MemoryError
     pool_start(&chain.pool, <uint32_t> (len(described) * (sizeof(Step) + 64)))
     try:
-        _fill(chain, described)
+        _fill(chain, described, upstreams)
     except BaseException:
         filters_free(chain)
         raise
@@ -170,7 +183,11 @@ cdef FilterChain *filters_new(tuple filters) except? NULL:
 
 
 cdef void filters_free(FilterChain *chain) noexcept nogil:
+    cdef uint32_t i
     if chain != NULL:
+        for i in range(chain.count):
+            if chain.steps[i].backend != NULL:
+                backend_unref(chain.steps[i].backend)
         pool_free(&chain.pool)
         free(chain)
 
@@ -247,6 +264,8 @@ cdef int _change_path(const Step *step, const Head *head, uint32_t prefix, Arena
         while step.path.size == 0 and parts[1].size > 1 and parts[1].data[1] == c'/':
             parts[1].data += 1
             parts[1].size -= 1
+        if step.path.size == 0 and parts[1].size and parts[1].data[0] != c'/':      # another rewrite came before
+            _text(&parts[0], b"/", 1)
         if join_slices(path, arena, parts, 2) < 0:
             return -1
     if path.size == 0:
@@ -274,23 +293,6 @@ cdef uint16_t _redirect_port(const Step *step, const Slice *scheme, uint16_t lis
     return 0 if port == own else port
 
 
-cdef uint32_t _write_port(char *out, uint16_t port) noexcept nogil:
-    """":8080"; nothing for 0."""
-    cdef char digits[5]
-    cdef uint32_t count = 0
-    cdef uint32_t i
-    if port == 0:
-        return 0
-    while port:
-        digits[count] = c'0' + port % 10
-        port //= 10
-        count += 1
-    out[0] = c':'
-    for i in range(count):
-        out[1 + i] = digits[count - 1 - i]
-    return count + 1
-
-
 cdef void _text(Slice *slice, const char *text, uint32_t size) noexcept nogil:
     slice.data = text
     slice.size = size
@@ -311,7 +313,7 @@ cdef int _redirect(const Step *step, const Head *head, uint32_t prefix, uint16_t
         _text(&parts[4], b"/", 1)
     parts[0], parts[2] = scheme, host
     _text(&parts[1], b"://", 3)
-    _text(&parts[3], port, _write_port(port, _redirect_port(step, &scheme, listener_port)))
+    _text(&parts[3], port, write_port(port, _redirect_port(step, &scheme, listener_port)))
     _text(&parts[5], b"?", 1 if head.has_query else 0)
     _text(&parts[6], head.query.data, head.query.size if head.has_query else 0)
     if host.size == 0:
@@ -360,6 +362,10 @@ cdef int filter_request(const FilterChain *chain, Head *head, uint32_t prefix, u
             continue
         if step.type == STEP_REDIRECT:
             return _redirect(step, head, prefix, listener_port, tls, arena, answer)
+        if step.type == STEP_MIRROR:
+            if answer.copies != NULL:
+                copies_add(answer.copies, step.backend, step.numerator, step.denominator, head)
+            continue
         if step.type != STEP_REWRITE:
             if _change_field(step, head, arena) < 0:
                 return -1
@@ -394,7 +400,7 @@ cdef class Filters:
     cdef FilterChain *_chain
 
     def __cinit__(self, tuple filters not None):
-        self._chain = filters_new(filters)
+        self._chain = filters_new(filters, Upstreams())
 
     def __dealloc__(self):
         filters_free(self._chain)

@@ -7,6 +7,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from fastroute.ext.accesslog cimport AccessLog
 from fastroute.ext.connection cimport Connection, Slab
+from fastroute.ext.copies cimport Copies
 from fastroute.ext.counters cimport Counters, CounterMap
 from fastroute.ext.exchange cimport ExchangeList
 from fastroute.ext.forwarded cimport TrustedProxies
@@ -50,6 +51,7 @@ cdef class Reactor:
     cdef uint32_t outgoing_size
     cdef Arena arena
     cdef Head head
+    cdef Copies copies          # of the request that is being begun
     # settings
     cdef Times times
     cdef HeadLimits head_limits
@@ -79,6 +81,7 @@ cdef class Reactor:
     cdef uint32_t upstream_connections
     cdef uint32_t pooled
     cdef uint32_t exchanges
+    cdef uint32_t mirrors       # on their way
     cdef char date[29]
     cdef int64_t date_second
 

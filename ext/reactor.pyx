@@ -42,6 +42,7 @@ cdef class Reactor:
         free(self.scratch)
         free(self.outgoing)
         free(self.arena.base)
+        free(self.copies.arena.base)
         free(self.sockets)
         free(self.listeners)
 

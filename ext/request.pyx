@@ -13,6 +13,7 @@ from fastroute.ext.attempt cimport attempt_begin, attempt_send
 from fastroute.ext.balancer cimport choose_target
 from fastroute.ext.body cimport body_start, body_take
 from fastroute.ext.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_size
+from fastroute.ext.copies cimport copies_reset
 from fastroute.ext.exchange cimport (
     REQUEST_ROOM, STAGE_WAITING, VERDICT_ON, exchange_keep_origin, exchange_request_room,
 )
@@ -20,6 +21,7 @@ from fastroute.ext.filters cimport Answer, FilterChain, filter_request
 from fastroute.ext.forwarded cimport forward
 from fastroute.ext.head cimport FRAMING_LENGTH, FRAMING_NONE, Head, is_idempotent
 from fastroute.ext.inet cimport iovec
+from fastroute.ext.mirroring cimport mirrors_begin, mirrors_feed
 from fastroute.ext.reactor cimport SCRATCH, receive, transmit
 from fastroute.ext.reason cimport (
     REASON_BODY_TOO_LARGE, REASON_CLIENT_CLOSED, REASON_NO_LISTENER, REASON_OVERLOADED, REASON_REFUSED,
@@ -90,6 +92,7 @@ cdef int filtered(Reactor r, Exchange *x, const FilterChain *chain, Head *head, 
     """As filter_request; what a CORS filter will say of the response is kept."""
     cdef int outcome
     memset(own, 0, sizeof(Answer))
+    own.copies = &r.copies
     outcome = filter_request(chain, head, decision.prefix, decision.listener_port, False, &r.arena, own)
     if own.cors is not NULL:
         x.cors = own.cors
@@ -164,6 +167,7 @@ cdef int request_begin(Reactor r, Connection *c, Exchange *x, const char *rest, 
     if is_too_large(r, x):
         record_request(r, x, &r.head, nothing(), nothing())
         return answer_plainly(r, c, x, 413, REASON_BODY_TOO_LARGE)
+    copies_reset(&r.copies)
     verdict = decide(r, c, x, &r.head)
     if verdict != VERDICT_ON or x.local:
         return verdict
@@ -177,7 +181,10 @@ cdef int request_begin(Reactor r, Connection *c, Exchange *x, const char *rest, 
         x.received += body
     if not keep_request(r, x, &r.head):
         return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
-    return send(r, c, x, rest, taken[0])
+    verdict = send(r, c, x, rest, taken[0])
+    if (r.copies.first is not NULL or r.copies.lost) and not x.local:
+        mirrors_begin(r, x, rest, taken[0])
+    return verdict
 
 
 cdef inline Slice nothing() noexcept nogil:
@@ -218,6 +225,8 @@ cdef int request_relay(Reactor r, Connection *c, Exchange *x, Connection *u) noe
     part.iov_len = taken
     if taken and transmit(r, u, &part, 1) < 0:
         x.upload_over = u.readable = True
+    if x.mirrors_count:
+        mirrors_feed(r, x, data, taken)
     if data == r.scratch:
         if buffer_append(&c.input, data + taken, size - taken) < 0:
             return break_off(r, c, x, REASON_OVERLOADED)

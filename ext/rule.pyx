@@ -115,7 +115,7 @@ cdef int _put_targets(Rule *rule, tuple backends, tuple series, Upstreams upstre
         pool_text(&rule.pool, source.backend, &target.name)
         target.weight = source.weight
         target.series = series[i] if i < len(series) else 0
-        target.filters = filters_new(source.filters)
+        target.filters = filters_new(source.filters, upstreams)
         if source.status is None:
             target.backend = upstreams.backend(source.backend)
             backend_ref(target.backend)
@@ -156,7 +156,7 @@ cdef Rule *rule_new(source, slots, Upstreams upstreams) except NULL:
         _put_labels(rule, source)
         _put_matches(rule, source.matches)
         _put_targets(rule, source.backends, slots.targets, upstreams)
-        rule.filters = filters_new(source.filters)
+        rule.filters = filters_new(source.filters, upstreams)
         rule.request_timeout = min(source.request_timeout_ms, UINT32_MAX)
         rule.backend_timeout = min(source.backend_timeout_ms, UINT32_MAX)
         if source.retry is not None and source.retry.attempts > 0:

@@ -17,6 +17,7 @@ from fastroute.ext.counters cimport FIXED_TURNS, FIXED_WORST_TURN, count, load_w
 from fastroute.ext.downstream cimport downstream_advance, downstream_expired
 from fastroute.ext.epoll cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, epoll_event, epoll_wait
 from fastroute.ext.listener cimport listener_accept, listeners_resume
+from fastroute.ext.mirroring cimport mirror_advance, mirror_expired
 from fastroute.ext.reactor cimport read_clock, read_wall_clock, unqueue
 from fastroute.ext.tables cimport Endpoint, endpoint_unref
 from fastroute.ext.timer cimport timer_expired, timer_next
@@ -148,6 +149,9 @@ cdef void handle_event(Reactor r, const epoll_event *event) noexcept nogil:
         if c.state == STATE_POOLED:
             check_pooled(r, c)
             return
+        if c.mirror is not NULL:
+            mirror_advance(r, c)
+            return
         c = slab_find(&r.slab, c.owner)
         if c is NULL:
             return
@@ -177,6 +181,8 @@ cdef bint expire(Reactor r, uint64_t start) noexcept nogil:
                 listener_accept(r, c)
         elif c.state == STATE_POOLED:
             upstream_close(r, c)
+        elif c.mirror is not NULL:
+            mirror_expired(r, c)
         elif slab_find(&r.slab, c.owner) is not NULL:
             downstream_expired(r, slab_find(&r.slab, c.owner), c)
         read_clock(r)

@@ -35,3 +35,5 @@ cdef uint32_t write_chunk_head(char *out, uint64_t size) noexcept nogil
 cdef void write_date(char *out, int64_t seconds) noexcept nogil
 # The standard phrase of a status, or "Unknown". Static, terminated by a zero.
 cdef const char *status_phrase(int status) noexcept nogil
+# ":8080", at most 6 bytes; nothing for 0.
+cdef uint32_t write_port(char *out, uint16_t port) noexcept nogil

@@ -263,3 +263,19 @@ cdef void write_date(char *out, int64_t seconds) noexcept nogil:
     put_two(out + 17, of_day // 3600)
     put_two(out + 20, of_day // 60 % 60)
     put_two(out + 23, of_day % 60)
+
+
+cdef uint32_t write_port(char *out, uint16_t port) noexcept nogil:
+    cdef char digits[5]
+    cdef uint32_t count = 0
+    cdef uint32_t i
+    if port == 0:
+        return 0
+    while port:
+        digits[count] = c'0' + port % 10
+        port //= 10
+        count += 1
+    out[0] = c':'
+    for i in range(count):
+        out[1 + i] = digits[count - 1 - i]
+    return count + 1

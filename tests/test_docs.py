@@ -4,6 +4,8 @@ from pathlib import Path
 
 from fastroute import metrics
 from fastroute.compiler.retry import BACKOFF
+from fastroute.ext.counters import MIRROR_REASONS
+from fastroute.ext.mirroring import MIRROR_BEHIND, MIRRORS_AT_ONCE
 from fastroute.ext.reason import REASONS
 from fastroute.ext.retry import KEPT as KEPT_MOST
 from fastroute.metrics import Family, Metrics
@@ -36,3 +38,9 @@ def test_every_reason_of_a_retry_is_listed() -> None:
 def test_the_bounds_of_retries_are_those_of_the_code() -> None:
     assert f"({BACKOFF} ms if it is left out)" in TEXT
     assert f"kept up to {KEPT_MOST // 1024} KiB" in TEXT
+
+
+def test_mirrors_are_bounded_and_counted_as_listed() -> None:
+    assert [reason for reason in MIRROR_REASONS if f"`{reason}`" not in TEXT] == []
+    assert f"One that is {MIRROR_BEHIND // 1024} KiB behind" in TEXT
+    assert f"At most {MIRRORS_AT_ONCE} are on their way" in TEXT

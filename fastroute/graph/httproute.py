@@ -25,7 +25,9 @@ from fastroute.resources.gateway import (
 )
 
 KIND = "HTTPRoute"
-SERVED_FILTERS = frozenset({"RequestHeaderModifier", "ResponseHeaderModifier", "RequestRedirect", "URLRewrite", "CORS"})
+SERVED_FILTERS = frozenset(
+    {"CORS", "RequestHeaderModifier", "RequestMirror", "RequestRedirect", "ResponseHeaderModifier", "URLRewrite"}
+)
 UNSERVED_FIELDS: tuple[tuple[str, Callable[[HTTPRouteRule], Any]], ...] = (
     ("sessionPersistence", lambda rule: rule.session_persistence),
 )

@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from fastroute import metrics
-from fastroute.ext.counters import BOUNDS, CONNECT_SLOT, OTHER_SLOT, OVERFLOW_CODE, CounterMap
+from fastroute.ext.counters import BOUNDS, CONNECT_SLOT, MIRROR_REASONS, OTHER_SLOT, OVERFLOW_CODE, CounterMap
 from fastroute.metrics import OTHER
 from fastroute.supervisor.slots import UNROUTED, SlotBook
 
@@ -206,6 +206,11 @@ class Tally(Collector):
             if total[f"retries_{reason}"]:
                 retries.add_metric((reason,), total[f"retries_{reason}"])
         yield retries
+        failures = _counter(metrics.MIRROR_FAILURES)
+        for reason in MIRROR_REASONS:
+            if total[f"mirror_{reason}"]:
+                failures.add_metric((reason,), total[f"mirror_{reason}"])
+        yield failures
         connections = _gauge(metrics.CONNECTIONS)
         for side in ("downstream", "upstream"):
             for state in ("active", "idle"):
@@ -237,6 +242,7 @@ class Tally(Collector):
 
 
 _COUNTERS = (
+    (metrics.MIRRORED, "mirrored"),
     (metrics.ACCEPTED, "connections_accepted"),
     (metrics.RECEIVED, "bytes_received"),
     (metrics.SENT, "bytes_sent"),

@@ -47,7 +47,7 @@ REQUEST = "spec.rules[0].filters[0].requestHeaderModifier"
         ({"backendRefs": [{**ECHO, "filters": [CORS]}, ECHO]}, []),
         ({"filters": [REWRITE], "backendRefs": [ECHO]}, []),
         ({"filters": [modifier(set=[{"name": "X-A", "value": "b"}])], "backendRefs": [ECHO]}, []),
-        ({"filters": [MIRROR]}, ["spec.rules[0].filters[0].type"]),
+        ({"filters": [MIRROR, MIRROR], "backendRefs": [{**ECHO, "filters": [MIRROR]}]}, []),
         ({"filters": [REDIRECT, EXTENSION]}, ["spec.rules[0].filters[1].type"]),
         ({"filters": [{"type": "ExternalAuth"}]}, ["spec.rules[0].filters[0].type"]),
         ({"backendRefs": [{**ECHO, "filters": [EXTENSION]}]}, ["spec.rules[0].backendRefs[0].filters[0].type"]),
@@ -142,10 +142,10 @@ def test_patterns_that_the_engine_refuses(match: dict[str, Any], field: str | No
 
 def test_references_are_judged_though_the_route_is_not_accepted() -> None:
     elsewhere = {"type": "RequestMirror", "requestMirror": {"backendRef": {**ECHO, "namespace": "red"}}}
-    found = node(rules=[{"backendRefs": [ref("none")], "filters": [elsewhere]}])
+    found = node(rules=[{"backendRefs": [ref("none")], "filters": [EXTENSION, elsewhere]}])
     assert [(problem.condition, problem.reason, problem.field) for problem in found.problems] == [
         ("Accepted", "UnsupportedValue", "spec.rules[0].filters[0].type"),
-        ("ResolvedRefs", "RefNotPermitted", "spec.rules[0].filters[0].requestMirror.backendRef"),
+        ("ResolvedRefs", "RefNotPermitted", "spec.rules[0].filters[1].requestMirror.backendRef"),
         ("ResolvedRefs", "BackendNotFound", "spec.rules[0].backendRefs[0].name"),
     ]
 

@@ -105,12 +105,12 @@ def test_an_attachment_keeps_the_routes_own_hostnames() -> None:
 
 
 def test_attached_routes_are_those_accepted_whatever_becomes_of_their_references() -> None:
-    mirror = {"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "s", "port": 80}}}
+    thing = {"type": "ExtensionRef", "extensionRef": {"group": "x.io", "kind": "Thing", "name": "t"}}
     graph = built(
         gateway(),
         route("good", "red", ref("s"), hostnames=["x.org"]),
         route("refused", "red", ref("s", "blue")),
-        route("unserved", "red", rules=[{"filters": [mirror]}]),
+        route("unserved", "red", rules=[{"filters": [thing]}]),
         route("grpc", "red", ref("s"), type_=GRPCRoute),
         service("s", "red"),
     )

@@ -1,0 +1,2 @@
+MIRROR_BEHIND: int
+MIRRORS_AT_ONCE: int
