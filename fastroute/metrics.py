@@ -110,6 +110,19 @@ class Metrics:
             "ReferenceGrants that appeared, changed or went away",
             registry=self.registry,
         )
+        self.worker_restarts = Counter(
+            "fastroute_worker_restarts_total", "Workers that ended unasked and were replaced", registry=self.registry
+        )
+        self.refused_references = RefusedReferences(series)
+        self.registry.register(self.refused_references)
+        build = Gauge("fastroute_build_info", "Always 1", ["version"], registry=self.registry)
+        build.labels(fastroute.__version__).set(1)
+        prometheus_client.ProcessCollector(registry=self.registry)
+        prometheus_client.PlatformCollector(registry=self.registry)
+        self._count_statuses()
+        self._count_api_server()
+
+    def _count_statuses(self) -> None:
         self.status_writes = Counter(
             "fastroute_status_writes_total", "Statuses of objects that changed and were written", registry=self.registry
         )
@@ -127,9 +140,8 @@ class Metrics:
         self.status_leader = Gauge(
             "fastroute_status_leader", "1 while this replica writes statuses", registry=self.registry
         )
-        self.worker_restarts = Counter(
-            "fastroute_worker_restarts_total", "Workers that ended unasked and were replaced", registry=self.registry
-        )
+
+    def _count_api_server(self) -> None:
         self.kubernetes_errors = Counter(
             "fastroute_kubernetes_watch_errors_total",
             "Watches of the API server that ended in an error, by cause",
@@ -145,9 +157,3 @@ class Metrics:
             ["kind"],
             registry=self.registry,
         )
-        self.refused_references = RefusedReferences(series)
-        self.registry.register(self.refused_references)
-        build = Gauge("fastroute_build_info", "Always 1", ["version"], registry=self.registry)
-        build.labels(fastroute.__version__).set(1)
-        prometheus_client.ProcessCollector(registry=self.registry)
-        prometheus_client.PlatformCollector(registry=self.registry)
