@@ -273,11 +273,28 @@ def test_a_gateway_class() -> None:
     assert not [name for name in names if name.startswith("Mesh")]
 
 
+@pytest.mark.parametrize(
+    ("version", "expected", "word"),
+    [
+        ("v1.6.3", ("True", "SupportedVersion"), "v1.6"),
+        ("v1.7.0", ("True", "SupportedVersion"), "v1.7"),
+        ("v1.9.0", ("False", "UnsupportedVersion"), "served as v1.7"),
+        ("v1.4.1", ("False", "UnsupportedVersion"), "served as v1.6"),
+    ],
+)
+def test_versions_of_the_crds(version: str, expected: tuple[str, str], word: str) -> None:
+    fastroute = make(GatewayClass, "", "fastroute", {"controllerName": OURS})
+    graph = build_graph(world(fastroute), GraphSettings(bundle_version=version))
+    accepted, said = build_statuses(graph).patches["GatewayClass", Key("", "fastroute")].status["conditions"]
+    assert accepted["status"] == "True"
+    assert (said["status"], said["reason"]) == expected
+    assert word in said["message"]
+
+
 def test_features_of_what_is_not_served_are_not_claimed() -> None:
     unserved = (
         "TLS",
         "GRPC",
-        "Mirror",
         "WebSocket",
         "H2C",
         "BackendTLSPolicy",

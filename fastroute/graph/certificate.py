@@ -22,6 +22,7 @@ from fastroute.snapshot import Certificate
 CHAIN, KEY = "tls.crt", "tls.key"
 LEAST_RSA = 2048  # bits; OpenSSL's security level 2 takes no fewer
 CURVES = ("secp256r1", "secp384r1", "secp521r1")
+BEGIN = b"-----BEGIN CERTIFICATE-----"
 WEAK = (hashes.MD5, hashes.SHA1)
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
@@ -95,10 +96,12 @@ def _part(secret: Secret, name: str) -> bytes:
 
 def _leaf(chain: bytes) -> x509.Certificate:
     try:
-        leaf, *_ = x509.load_pem_x509_certificates(chain)
+        leaf, *others = x509.load_pem_x509_certificates(chain)
         algorithm = leaf.signature_hash_algorithm
     except (ValueError, UnsupportedAlgorithm):
         raise _MistakeError(f"has no readable chain of PEM certificates in {CHAIN}") from None
+    if chain.count(BEGIN) != 1 + len(others):
+        raise _MistakeError(f"has a chain of PEM certificates in {CHAIN} that is cut off")
     if isinstance(algorithm, WEAK) and leaf.issuer != leaf.subject:
         raise _MistakeError(
             f"has a certificate signed with {algorithm.name.upper()} in {CHAIN}, which no client trusts"

@@ -1,13 +1,22 @@
-"""GatewayClass.status.supportedFeatures: what is served now, by the names of Gateway API's conformance suite.
+"""What is served of which version of the Gateway API: features by their names, and the edition that is installed.
 
-A name stands here once its behaviour does. Sorted, as the API demands; names of v1.6 and v1.7 side by side, since the
-suite ignores those it does not know.
+GatewayClass.status.supportedFeatures has the names of Gateway API's conformance suite; a name stands here once its
+behaviour does. Sorted, as the API demands. Which names, and how we behave where two versions contradict each other, is
+chosen by the bundle version of the installed CRDs; names of both where there is none (the suite ignores those it does
+not know).
 """
+
+import re
+from collections.abc import Mapping
+
+import msgspec
 
 SUPPORTED_FEATURES = (
     "Gateway",
     "GatewayAddressEmpty",
     "GatewayHTTPListenerIsolation",
+    "GatewayInfrastructure",
+    "GatewayInfrastructurePropagation",
     "GatewayPort8080",
     "GatewayRouteHostnameIntersectionPrecedence",
     "GatewayStaticAddresses",
@@ -38,5 +47,65 @@ SUPPORTED_FEATURES = (
     "HTTPRouteRetryCodes",
     "HTTPRouteRetryConnectionError",
     "HTTPRouteSchemeRedirect",
+    "ListenerSet",
     "ReferenceGrant",
 )
+ONLY_IN: Mapping[str, str] = {  # names that one edition alone has
+    "GatewayInfrastructurePropagation": "v1.6",  # up to v1.6.2
+    "GatewayRouteHostnameIntersectionPrecedence": "v1.7",
+    "HTTPRouteBackendURLRewrite": "v1.7",
+    "HTTPRouteRetry": "v1.6",
+    "HTTPRouteRetryBackendTimeout": "v1.6",
+    "HTTPRouteRetryCodes": "v1.7",
+}
+_VERSION = re.compile(r"v(\d+)\.(\d+)\.")
+
+
+class Edition(msgspec.Struct, frozen=True, kw_only=True):
+    """One minor version of the Gateway API, as far as it contradicts another."""
+
+    name: str  # "v1.6"
+    session_holds_backend: bool  # a session keeps its backend against the weights (GEP-1619 before v1.7)
+
+
+EDITIONS = (  # oldest first
+    Edition(name="v1.6", session_holds_backend=True),
+    Edition(name="v1.7", session_holds_backend=False),
+)
+KNOWN = tuple(edition.name for edition in EDITIONS)
+
+
+def edition_of(bundle_version: str | None) -> Edition:
+    """The edition to behave by: the installed one, or the nearest that is known; the oldest where none is installed.
+
+    >>> edition_of("v1.7.0").name, edition_of("v1.4.1").name, edition_of("v0.0.0-dev").name, edition_of(None).name
+    ('v1.7', 'v1.6', 'v1.7', 'v1.6')
+    """
+    minor = minor_version(bundle_version)
+    if minor in KNOWN:
+        return EDITIONS[KNOWN.index(minor)]
+    older = minor is None or (minor != DEVELOPMENT and _number(minor) < _number(KNOWN[0]))
+    return EDITIONS[0 if older else -1]
+
+
+DEVELOPMENT = "v0.0"  # what unreleased CRDs say
+
+
+def minor_version(bundle_version: str | None) -> str | None:
+    """
+    >>> minor_version("v1.6.3"), minor_version("odd")
+    ('v1.6', None)
+    """
+    found = _VERSION.match(bundle_version or "")
+    return f"v{found[1]}.{found[2]}" if found else None
+
+
+def _number(minor: str) -> tuple[int, ...]:
+    return tuple(map(int, minor.removeprefix("v").split(".")))
+
+
+def supported_features(bundle_version: str | None) -> tuple[str, ...]:
+    if bundle_version is None:
+        return SUPPORTED_FEATURES
+    edition = edition_of(bundle_version).name
+    return tuple(name for name in SUPPORTED_FEATURES if ONLY_IN.get(name, edition) == edition)

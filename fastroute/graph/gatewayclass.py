@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from fastroute.graph import conditions
-from fastroute.graph.node import GatewayClassNode
+from fastroute.graph.node import GatewayClassNode, Problem
 from fastroute.resources.gateway import GatewayClass, GatewayClassSpec
 from fastroute.resources.meta import Key, Metadata
 from fastroute.settings import GraphSettings
@@ -15,20 +15,23 @@ def build_classes(classes: Mapping[Key, GatewayClass], settings: GraphSettings) 
             metadata=Metadata(name=settings.class_name),
             spec=GatewayClassSpec(controller_name=settings.controller_name),
         )
-        return {implied.key: GatewayClassNode(source=implied, implied=True, problems=())}
+        node = GatewayClassNode(source=implied, implied=True, bundle_version=settings.bundle_version, problems=())
+        return {implied.key: node}
     return {
-        key: _build(classes[key])
+        key: GatewayClassNode(
+            source=classes[key], bundle_version=settings.bundle_version, problems=_problems(classes[key])
+        )
         for key in sorted(classes)
         if classes[key].spec.controller_name == settings.controller_name
     }
 
 
-def _build(source: GatewayClass) -> GatewayClassNode:
+def _problems(source: GatewayClass) -> tuple[Problem, ...]:
     parameters = source.spec.parameters_ref
     if parameters is None:
-        return GatewayClassNode(source=source, problems=())
+        return ()
     message = (
         f"spec.parametersRef names {parameters.kind} {parameters.name}, but fastroute takes no parameters there: "
         f"remove it, and set options where fastroute is started."
     )
-    return GatewayClassNode(source=source, problems=(conditions.invalid_parameters(message, "spec.parametersRef"),))
+    return (conditions.invalid_parameters(message, "spec.parametersRef"),)

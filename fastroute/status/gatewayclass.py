@@ -1,22 +1,37 @@
-"""The status of a GatewayClass: accepted or not, and what its Gateways can do."""
+"""The status of a GatewayClass: accepted or not, and what its Gateways can do.
+
+CRDs of a version that we do not know are served as well as can be, by the nearest one that we do: the class stays
+accepted, and SupportedVersion says so.
+"""
 
 from fastroute.graph.conditions import ACCEPTED
-from fastroute.graph.feature import SUPPORTED_FEATURES
+from fastroute.graph.feature import KNOWN, edition_of, minor_version, supported_features
 from fastroute.graph.node import GatewayClassNode
 from fastroute.resources.status_patch import StatusPatch
-from fastroute.status.condition import SUPPORTED_VERSION, condition, foreign_conditions, judged
+from fastroute.status.condition import SUPPORTED_VERSION, Condition, condition, foreign_conditions, judged
 
 
 def gateway_class_status(node: GatewayClassNode) -> StatusPatch:
     generation = node.source.metadata.generation
     accepted = judged(ACCEPTED, node.problems, "Handled by fastroute.", generation)
-    version = condition(SUPPORTED_VERSION, "True", SUPPORTED_VERSION, "Gateway API v1.6 is served.", generation)
     return StatusPatch(
         kind="GatewayClass",
         key=node.source.key,
         generation=generation,
         status={
-            "conditions": [*foreign_conditions(node.source.status), accepted, version],
-            "supportedFeatures": [{"name": name} for name in SUPPORTED_FEATURES],
+            "conditions": [*foreign_conditions(node.source.status), accepted, _version(node, generation)],
+            "supportedFeatures": [{"name": name} for name in supported_features(node.bundle_version)],
         },
     )
+
+
+def _version(node: GatewayClassNode, generation: int) -> Condition:
+    edition = edition_of(node.bundle_version).name
+    if node.bundle_version is None or minor_version(node.bundle_version) in KNOWN:
+        message = f"Gateway API {edition} is served."
+        return condition(SUPPORTED_VERSION, "True", SUPPORTED_VERSION, message, generation)
+    message = (
+        f"The CRDs installed are of Gateway API {node.bundle_version}; known are {' and '.join(KNOWN)}. "
+        f"They are served as {edition}: what is new in theirs has no effect."
+    )
+    return condition(SUPPORTED_VERSION, "False", "UnsupportedVersion", message, generation)

@@ -1,14 +1,18 @@
 """A change costs what it touches, and nothing more comes of it than of a rebuild from nothing."""
 
+import functools
 from typing import Any
 
 import msgspec
 import pytest
+from certificates import plain_secret, secret
 from graph.world import (
     endpoint_slice,
     gateway,
     grant,
+    https,
     listener,
+    listener_set,
     make,
     namespace,
     ref,
@@ -26,8 +30,8 @@ from fastroute.difference import replaced as replaced_values
 from fastroute.graph.build import build_graph
 from fastroute.graph.change import find_touched
 from fastroute.graph.node import Graph
-from fastroute.resources.core import EndpointSlice, Namespace, Service
-from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, GRPCRoute, HTTPRoute
+from fastroute.resources.core import EndpointSlice, Namespace, Secret, Service
+from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, GRPCRoute, HTTPRoute, ListenerSet
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import ReferenceGrant
 from fastroute.resources.world import Resources
@@ -44,9 +48,10 @@ OTHER = "example.com/other"
 
 
 def parents(draw: Any) -> list[Any]:
-    name = st.sampled_from(("gw0", "gw1"))
     section = st.sampled_from((None, "one", "two"))
-    refs = st.fixed_dictionaries({"namespace": st.just("infra"), "name": name, "sectionName": section})
+    gateways = {"namespace": st.just("infra"), "name": st.sampled_from(("gw0", "gw1")), "sectionName": section}
+    sets = {"kind": st.just("ListenerSet"), "namespace": team, "name": st.just("ls0"), "sectionName": section}
+    refs = st.one_of(st.fixed_dictionaries(gateways), st.fixed_dictionaries(sets))
     return draw(st.lists(refs, min_size=0, max_size=2))
 
 
@@ -55,7 +60,10 @@ def edits(draw: Any) -> Any:
     """An object to put in, or the (type, key) of one to remove."""
     kind = draw(
         st.sampled_from(
-            (Gateway, HTTPRoute, HTTPRoute, GRPCRoute, Service, EndpointSlice, ReferenceGrant, Namespace, GatewayClass)
+            (
+                *(Gateway, ListenerSet, HTTPRoute, HTTPRoute, GRPCRoute, Service, EndpointSlice),
+                *(ReferenceGrant, Namespace, GatewayClass, Secret),
+            )
         )
     )
     home, index = draw(team), draw(number)
@@ -63,6 +71,10 @@ def edits(draw: Any) -> Any:
     match kind:
         case _ if kind is Gateway:
             thing = some_gateway(draw, index)
+        case _ if kind is ListenerSet:
+            thing = some_set(draw, home)
+        case _ if kind is Secret:
+            thing = draw(st.sampled_from(SECRETS))(f"c{index}", home)
         case _ if kind in (HTTPRoute, GRPCRoute):
             refs = [
                 ref(f"s{draw(number)}", draw(team), port=draw(st.sampled_from((80, 81))))
@@ -80,10 +92,10 @@ def edits(draw: Any) -> Any:
                 f"e{index}", home, owner, *draw(st.sampled_from((("10.0.0.1",), ("10.0.0.1", "10.0.0.2"), ())))
             )
         case _ if kind is ReferenceGrant:
-            to = draw(st.sampled_from((None, "s0")))
-            thing = grant(
-                f"g{index}", home, draw(team), to, from_kind=draw(st.sampled_from(("HTTPRoute", "GRPCRoute")))
-            )
+            to = draw(st.sampled_from((None, "s0", "c0")))
+            referrer = draw(st.sampled_from(("HTTPRoute", "GRPCRoute", "Gateway", "ListenerSet")))
+            target = "Service" if referrer.endswith("Route") else "Secret"
+            thing = grant(f"g{index}", home, draw(team), to, from_kind=referrer, to_kind=target)
         case _ if kind is Namespace:
             thing = namespace(home, **draw(st.sampled_from(({}, {"open": "yes"}, {"open": "no"}))))
         case _:
@@ -98,16 +110,38 @@ def some_gateway(draw: Any, index: int) -> Gateway:
     port = st.sampled_from((80, 8080))
     listeners = [listener(name, draw(port), allow=draw(allow)) for name in ("one", "two")[: 1 + draw(number)]]
     listeners[0]["hostname"] = draw(st.sampled_from((None, "*.example.com")))
+    listeners += some_https(draw)
     created = f"2026-01-0{draw(number) + 1}T00:00:00Z"
-    return gateway(f"gw{index}", "infra", *listeners, meta={"creationTimestamp": created})
+    spec = {"allowedListeners": {"namespaces": draw(st.sampled_from(({"from": "All"}, {"from": "None"}, BY_LABEL)))}}
+    return gateway(f"gw{index}", "infra", *listeners, meta={"creationTimestamp": created}, spec=spec)
+
+
+def some_set(draw: Any, home: str) -> ListenerSet:
+    listeners = [listener("one", draw(st.sampled_from((80, 81))), hostname=draw(st.sampled_from((None, "b.org"))))]
+    return listener_set("ls0", home, *listeners, *some_https(draw), parent=f"gw{draw(number)}")
+
+
+def some_https(draw: Any) -> list[Any]:
+    names = draw(st.lists(st.sampled_from(("c0", "c1", "red/c0", "blue/c0")), max_size=2))
+    return [https("tls", *names, port=draw(st.sampled_from((443, 8443))))] if names else []
+
+
+def nothing(name: str, home: str) -> Secret:
+    return plain_secret(name, home, {"tls.crt": b"x"})
+
+
+SECRETS = (secret, functools.partial(secret, number=1), nothing)
 
 
 def applied(resources: Resources, edit: Any) -> Resources:
     return removed(resources, *edit) if isinstance(edit, tuple) else replaced(resources, edit)
 
 
+PARTS = ("classes", "gateways", "listener_sets", "routes", "parents", "backends", "certificates")
+
+
 def shown(graph: Graph) -> dict[str, Any]:
-    return {name: getattr(graph, name) for name in ("classes", "gateways", "routes", "parents", "backends")}
+    return {name: getattr(graph, name) for name in PARTS}
 
 
 def statuses(graph: Graph, previous: Statuses | None = None) -> Statuses:
@@ -150,12 +184,10 @@ def assert_kept(before: Graph, graph: Graph) -> None:
         old = getattr(before, name)
         assert all(node is old[id_] for id_, node in nodes.items() if old.get(id_) == node), name
         assert nodes is old or nodes != old, name
-    for key, node in graph.gateways.items():
-        known = (
-            {listener.source.name: listener for listener in before.gateways[key].listeners}
-            if key in before.gateways
-            else {}
-        )
+    old_holders = {holder.id: holder for holder in before.holders}
+    for node in graph.holders:
+        old_holder = old_holders.get(node.id)
+        known = {listener.source.name: listener for listener in old_holder.listeners} if old_holder else {}
         for found in node.listeners:
             old = known.get(found.source.name)
             assert found is old or found != old
@@ -166,8 +198,15 @@ def assert_kept(before: Graph, graph: Graph) -> None:
                 )
 
 
+ALLOWING = {"allowedListeners": {"namespaces": BY_LABEL}}
+PROXIES = (listener("by-label", allow=BY_LABEL), listener("same", 81, allow="Same"))
+SECURE = https("secure", "blue/c0", "own", allow="Same")
 REACHING = world(
-    gateway("gw", "infra", listener("by-label", allow=BY_LABEL), listener("same", 81, allow="Same")),
+    gateway("gw", "infra", *PROXIES, SECURE, spec=ALLOWING),
+    listener_set("ls", "red", listener("more", 82), https("tls", "own", port=8443)),
+    secret("own", "red"),
+    secret("own", "infra"),
+    route("by-set", "red", ref("s0"), parents=[{"kind": "ListenerSet", "name": "ls"}]),
     namespace("red", open="yes"),
     route("in", "red", ref("s0"), ref("s2"), ref("s0", "blue"), ref("s1", "blue")),
     route("out", "blue", ref("s0", "red"), type_=GRPCRoute),
@@ -177,6 +216,14 @@ REACHING = world(
     grant("g0", "blue", "red", "s0"),
 )
 EDITS = {
+    "a ListenerSet": listener_set("ls", "red", listener("more", 83)),
+    "a ListenerSet that comes": listener_set("a", "red", listener("more", 82)),
+    "a ListenerSet that is taken no more": listener_set("ls", "red", parent="other"),
+    "whom a Gateway takes": gateway("gw", "infra", *PROXIES, SECURE),
+    "a certificate": secret("own", "infra", number=1),
+    "a certificate that is spoilt": plain_secret("own", "infra", {}),
+    "a certificate of a ListenerSet": secret("own", "red", number=1),
+    "a grant to a Secret": grant("c", "blue", "infra", from_kind="Gateway", to_kind="Secret"),
     "a namespace's label": namespace("red"),
     "a namespace that comes": namespace("blue", open="yes"),
     "a listener": gateway("gw", "infra", listener("by-label", allow="All")),
@@ -198,6 +245,8 @@ EDITS = {
     "a route's parents": route("in", "red", ref("s0"), parents=[]),
 }
 REMOVALS = {
+    "the ListenerSet": (ListenerSet, Key("red", "ls")),
+    "a Secret": (Secret, Key("red", "own")),
     "the Gateway": (Gateway, Key("infra", "gw")),
     "the namespace's labels": (Namespace, Key("", "red")),
     "a route": (HTTPRoute, Key("red", "in")),
@@ -271,6 +320,24 @@ def test_an_edited_route_makes_one_node() -> None:
     assert said.patches == was.patches
     anew = statuses(after, was)
     assert all(patch is was.patches[id_] for id_, patch in anew.patches.items())
+
+
+def test_a_renewed_certificate_makes_no_listener() -> None:
+    resources = world(gateway("gw", "infra", *(https(f"l{n}", f"c{n}", port=443 + n) for n in range(20))))
+    for number_ in range(20):
+        resources = replaced(resources, secret(f"c{number_}", "infra"))
+    before = build_graph(resources, SETTINGS)
+    assert len(before.certificates) == 20
+    after = build_graph(replaced(resources, secret("c7", "infra", number=1)), SETTINGS, before)
+    assert after.gateways is before.gateways
+    assert [id_ for id_, node in after.certificates.items() if node is not before.certificates[id_]] == ["infra/c7"]
+
+
+def test_a_secret_that_nobody_names_is_not_read() -> None:
+    resources = world(gateway("gw", "infra", https("a", "red/c")), secret("c", "red"), secret("d", "infra"))
+    graph = build_graph(resources, SETTINGS)
+    assert graph.certificates == {}
+    assert graph.memo.secured.certificates == {}
 
 
 def test_a_changed_slice_makes_no_route() -> None:

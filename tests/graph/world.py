@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from fastroute.resources.core import EndpointSlice, Namespace, Service
+from fastroute.resources.core import EndpointSlice, Namespace, Secret, Service
 from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, GRPCRoute, HTTPRoute, ListenerSet
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import ReferenceGrant
@@ -21,6 +21,7 @@ MAPPINGS: Mapping[type[Resource], str] = {
     Namespace: "namespaces",
     Service: "services",
     EndpointSlice: "endpoint_slices",
+    Secret: "secrets",
 }
 
 
@@ -55,6 +56,20 @@ def make(type_: type[Any], namespace: str, name: str, spec: Any = None, **more: 
 def gateway(name: str = "gw", namespace: str = "infra", *listeners: Any, **more: Any) -> Gateway:
     spec = {"gatewayClassName": more.pop("class_name", "fastroute"), **more.pop("spec", {})}
     return make(Gateway, namespace, name, {**spec, "listeners": listeners or [listener()]}, **more)
+
+
+def listener_set(name: str, namespace: str, *listeners: Any, parent: str = "gw", **more: Any) -> ListenerSet:
+    """Of Gateway `parent` in infra."""
+    ref = {"namespace": "infra", "name": parent}
+    spec = {"parentRef": ref, "listeners": listeners or [listener(name)]}
+    return make(ListenerSet, namespace, name, spec, **more)
+
+
+def https(name: str = "secure", *secrets: str, port: int = 443, options: Any = None, **more: Any) -> Any:
+    """A listener with certificateRefs "name" or "namespace/name"."""
+    refs = [dict(zip(("name", "namespace"), reversed(secret.split("/")), strict=False)) for secret in secrets]
+    tls = {"certificateRefs": refs, "options": options or {}}
+    return listener(name, port, "HTTPS", tls=tls, **more)
 
 
 def listener(name: str = "proxy", port: int = 80, protocol: str = "HTTP", allow: Any = "All", **more: Any) -> Any:

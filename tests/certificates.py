@@ -1,0 +1,76 @@
+"""Certificates to test with, signed by themselves: made once per kind of key, for any names and times."""
+
+import base64
+import functools
+from datetime import UTC, datetime, timedelta
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from fastroute.resources.core import Secret
+from fastroute.resources.meta import Metadata
+
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
+START = datetime(2026, 1, 1, tzinfo=UTC)
+YEAR = timedelta(days=365)
+
+
+@functools.cache
+def private_key(kind: str, number: int = 0) -> PrivateKey:
+    """A key of `kind`: rsa-2048, p256, … ; another one for each number."""
+    match kind.split("-"):
+        case ["rsa", bits]:
+            return rsa.generate_private_key(65537, int(bits))
+        case ["ed25519"]:
+            return ed25519.Ed25519PrivateKey.generate()
+        case ["ed448"]:
+            return ed448.Ed448PrivateKey.generate()
+        case [name]:
+            curves = {"p256": ec.SECP256R1(), "p384": ec.SECP384R1(), "p521": ec.SECP521R1(), "k256": ec.SECP256K1()}
+            return ec.generate_private_key(curves[name])
+    raise ValueError(kind)
+
+
+@functools.cache
+def chain(
+    *names: str, kind: str = "p256", number: int = 0, start: datetime = START, end: datetime | None = None
+) -> bytes:
+    """PEM of a certificate for DNS `names`."""
+    key = private_key(kind, number)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(start)
+        .not_valid_after(end or start + 10 * YEAR)
+    )
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(list(map(x509.DNSName, names))), critical=False)
+    signed = builder.sign(key, None if kind.startswith("ed") else hashes.SHA256())
+    return signed.public_bytes(Encoding.PEM)
+
+
+def key_pem(kind: str = "p256", number: int = 0, form: str = "PKCS8", password: bytes | None = None) -> bytes:
+    """`form`: PKCS8, TraditionalOpenSSL."""
+    encryption = BestAvailableEncryption(password) if password else NoEncryption()
+    return private_key(kind, number).private_bytes(Encoding.PEM, getattr(PrivateFormat, form), encryption)
+
+
+def secret(name: str, namespace: str, *names: str, kind: str = "p256", number: int = 0, **times: datetime) -> Secret:
+    """A Secret with a certificate for `names` (any: a.example.com) and its key."""
+    parts = {
+        "tls.crt": chain(*(names or ("a.example.com",)), kind=kind, number=number, **times),
+        "tls.key": key_pem(kind, number),
+    }
+    return plain_secret(name, namespace, parts)
+
+
+def plain_secret(name: str, namespace: str, parts: dict[str, bytes]) -> Secret:
+    data = {part: base64.b64encode(content).decode() for part, content in parts.items()}
+    return Secret(metadata=Metadata(name=name, namespace=namespace), type="kubernetes.io/tls", data=data)

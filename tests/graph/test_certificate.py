@@ -1,0 +1,90 @@
+"""What a Secret holds: served, or what is wrong with it, and never a word of the key."""
+
+import pytest
+from certificates import chain, key_pem, plain_secret, secret
+
+from fastroute.graph.certificate import Vault, judge
+from fastroute.resources.core import Secret
+from fastroute.resources.meta import Key
+from fastroute.source.store import Apply
+
+GOOD, KEY = chain("a.example.com"), key_pem()
+
+
+@pytest.mark.parametrize("kind", ["rsa-2048", "rsa-4096", "p256", "p384", "p521", "ed25519"])
+@pytest.mark.parametrize("form", ["PKCS8", "TraditionalOpenSSL"])
+def test_kinds_of_keys(kind: str, form: str) -> None:
+    if kind == "ed25519":
+        form = "PKCS8"
+    parts = {"tls.crt": chain("a.example.com", kind=kind), "tls.key": key_pem(kind, form=form)}
+    node = judge(plain_secret("s", "certs", parts))
+    assert node.mistake is None
+    assert node.certificate is not None
+    assert (node.certificate.chain, node.certificate.key) == (parts["tls.crt"], parts["tls.key"])
+
+
+def test_names_and_times() -> None:
+    node = judge(secret("s", "certs", "A.example.com", "*.example.com"))
+    assert node.id == "certs/s"
+    assert node.names == ("a.example.com", "*.example.com")
+    assert (node.not_before, node.not_after) == (1767225600, 2082585600)
+    assert judge(plain_secret("s", "certs", {"tls.crt": chain(), "tls.key": KEY})).names == ()
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ({}, "has no tls.crt"),
+        ({"tls.crt": GOOD}, "has no tls.key"),
+        ({"tls.key": KEY}, "has no tls.crt"),
+        ({"tls.crt": b" \n", "tls.key": KEY}, "has nothing in tls.crt"),
+        ({"tls.crt": GOOD, "tls.key": b""}, "has nothing in tls.key"),
+        ({"tls.crt": b"Hello world", "tls.key": KEY}, "no readable chain of PEM certificates in tls.crt"),
+        ({"tls.crt": GOOD + GOOD[:200], "tls.key": KEY}, "a chain of PEM certificates in tls.crt that is cut off"),
+        ({"tls.crt": KEY, "tls.key": KEY}, "no readable chain of PEM certificates in tls.crt"),
+        ({"tls.crt": GOOD, "tls.key": GOOD}, "no readable PEM private key in tls.key"),
+        ({"tls.crt": GOOD, "tls.key": b"Hello world"}, "no readable PEM private key in tls.key"),
+        ({"tls.crt": GOOD, "tls.key": key_pem(password=b"x")}, "an encrypted private key in tls.key"),
+        ({"tls.crt": GOOD, "tls.key": key_pem(number=1)}, "does not belong to the first certificate of tls.crt"),
+        ({"tls.crt": chain(number=1) + GOOD, "tls.key": KEY}, "does not belong to the first certificate of tls.crt"),
+        ({"tls.crt": GOOD, "tls.key": key_pem("rsa-2048")}, "does not belong to the first certificate of tls.crt"),
+        ({"tls.crt": chain(kind="rsa-1024"), "tls.key": key_pem("rsa-1024")}, "an RSA key of 1024 bits"),
+        ({"tls.crt": chain(kind="k256"), "tls.key": key_pem("k256")}, "on a curve that is not served"),
+        ({"tls.crt": chain(kind="ed448"), "tls.key": key_pem("ed448")}, "of a kind that is not served"),
+    ],
+)
+def test_mistakes(parts: dict[str, bytes], words: str) -> None:
+    node = judge(plain_secret("s", "certs", parts))
+    assert node.certificate is None
+    assert node.mistake is not None
+    assert words in node.mistake
+
+
+def test_a_chain_is_served_whole() -> None:
+    whole = GOOD + chain("b.example.com", number=1)
+    node = judge(plain_secret("s", "certs", {"tls.crt": whole, "tls.key": KEY}))
+    assert node.certificate is not None
+    assert node.certificate.chain == whole
+
+
+def test_no_repr_says_a_word_of_a_key() -> None:
+    shown = secret("s", "certs")
+    node = judge(shown)
+    for text in (repr(shown), repr(node), repr(node.certificate), repr(Apply(shown)), str({"a": [node]})):
+        assert shown.data["tls.key"][:40] not in text
+        assert "PRIVATE" not in text
+
+
+def test_a_secret_is_judged_once_and_again_when_its_content_changes() -> None:
+    key = Key("certs", "s")
+    first = secret("s", "certs")
+    vault = Vault({key: first}, {})
+    known = vault.certificate(key)
+    assert known is not None
+    assert vault.certificate(key) is known
+    relabelled = Secret(metadata=first.metadata, type="Opaque", data=dict(first.data))
+    assert Vault({key: relabelled}, {key: known}).certificate(key) is known
+    renewed = Vault({key: secret("s", "certs", number=1)}, {key: known}).certificate(key)
+    assert renewed is not None
+    assert renewed.certificate != known.certificate
+    assert Vault({}, {key: known}).certificate(key) is None
