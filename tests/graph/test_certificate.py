@@ -1,7 +1,7 @@
 """What a Secret holds: served, or what is wrong with it, and never a word of the key."""
 
 import pytest
-from certificates import chain, key_pem, plain_secret, secret
+from graph.secrets import chain, key_pem, plain_secret, secret
 
 from fastroute.graph.certificate import Vault, judge
 from fastroute.resources.core import Secret

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from certificates import plain_secret, secret
+from graph.secrets import plain_secret, secret
 from graph.world import (
     endpoint_slice,
     gateway,

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from certificates import plain_secret, secret
+from graph.secrets import plain_secret, secret
 from graph.world import gateway, grant, https, listener_set, world
 
 from fastroute.graph.build import build_graph
