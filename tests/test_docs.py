@@ -9,6 +9,7 @@ from fastroute.ext.mirroring import MIRROR_BEHIND, MIRRORS_AT_ONCE
 from fastroute.ext.reason import REASONS
 from fastroute.ext.retry import KEPT as KEPT_MOST
 from fastroute.metrics import Family, Metrics
+from fastroute.source.kubernetes import event, lease, merge, statuswriter
 from fastroute.supervisor.tally import RETRY_REASONS
 
 TEXT = (Path(__file__).parent.parent / "docs" / "behaviour.md").read_text()
@@ -44,3 +45,21 @@ def test_mirrors_are_bounded_and_counted_as_listed() -> None:
     assert [reason for reason in MIRROR_REASONS if f"`{reason}`" not in TEXT] == []
     assert f"One that is {MIRROR_BEHIND // 1024} KiB behind" in TEXT
     assert f"At most {MIRRORS_AT_ONCE} are on their way" in TEXT
+
+
+def test_the_pace_of_writing_is_as_it_says():
+    said = TEXT.partition("### What it writes")[2].partition("\n## ")[0]
+    numbers = (
+        f"renews every {lease.RENEW:g} s",
+        f"did\nnot change for {lease.DURATION} s",
+        f"{lease.DURATION + 3 * lease.RETRY:g} s at most",
+        f"not renew for {lease.DEADLINE:g} s",
+        f"more than {merge.MOST_PARENTS} parents",
+        f"at most {1 / statuswriter.BETWEEN:g} a second; {statuswriter.RATE:g} a second in all "
+        f"({statuswriter.BURST:g} at once), on {statuswriter.WRITERS} connections",
+        f"up to {statuswriter.LONGEST_PAUSE:g} s",
+        f"At most {event.OBJECT_BURST:g} at once of one object",
+        f"one in {1 / event.OBJECT_RATE:g} s; {event.RATE:g} a second in all",
+        f"within {event.WINDOW / 60:g} minutes",
+    )
+    assert [number for number in numbers if " ".join(number.split()) not in " ".join(said.split())] == []
