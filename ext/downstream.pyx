@@ -24,11 +24,11 @@ from fastroute.ext.exchange cimport (
 )
 from fastroute.ext.forwarded cimport peer_set
 from fastroute.ext.head cimport FRAMING_NONE, parse_request
-from fastroute.ext.inet cimport SHUT_WR, SO_LINGER, SOL_SOCKET, linger, setsockopt, shutdown
+from fastroute.ext.inet cimport SO_LINGER, SOL_SOCKET, linger, setsockopt
 from fastroute.ext.mirroring cimport mirrors_leave
 from fastroute.ext.proxy_protocol cimport PREFACE_MOST, Preface, parse_preface
 from fastroute.ext.reactor cimport (
-    LINGER_BYTES, LINGER_TIME, SCRATCH, close_connection, queue, receive, set_deadline, watch,
+    LINGER_BYTES, LINGER_TIME, SCRATCH, close_connection, end_writing, queue, receive, set_deadline, watch,
 )
 from fastroute.ext.reason cimport REASON_CLIENT_CLOSED, REASON_HEAD_TIMEOUT
 from fastroute.ext.relay cimport exchange_advance, exchange_expired
@@ -197,7 +197,7 @@ cdef void conclude(Reactor r, Connection *c, int verdict) noexcept nogil:
         if c.readable or buffer_size(&c.input):
             queue(r, c)
     elif verdict == VERDICT_LINGER:
-        shutdown(c.fd, SHUT_WR)
+        end_writing(c)
         c.state = STATE_LINGER
         buffer_free(&c.input)
         set_deadline(r, c, r.milliseconds + LINGER_TIME)

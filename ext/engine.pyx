@@ -221,6 +221,7 @@ cdef int set_limits(Reactor r, limits, bint merge_slashes) except -1:
     r.times.idle = milliseconds_of(limits.idle_timeout)
     r.times.connect = milliseconds_of(limits.connect_timeout)
     r.times.upstream_idle = milliseconds_of(limits.upstream_idle_timeout)
+    r.times.tunnel_idle = milliseconds_of(limits.tunnel_idle_timeout)
     r.max_body = <uint64_t> -1 if limits.max_body is None else limits.max_body
     r.max_connections = limits.max_connections
     r.outgoing_size = 2 * r.head_limits.head + EXTRA

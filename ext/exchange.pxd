@@ -19,6 +19,7 @@ cdef enum Stage:
     STAGE_WAITING               # the request is going out; no final response head yet
     STAGE_RELAYING              # the response's head went on, its body is on its way
     STAGE_FLUSHING              # nothing more comes; the client has not taken all of it
+    STAGE_TUNNEL                # the upstream switched protocols: bytes both ways
     STAGE_DISCARDING            # answered; the rest of the request's body is read away
 
 cdef enum Recode:               # how the response's body must be changed on its way
@@ -56,6 +57,9 @@ cdef struct Exchange:
     uint8_t answered            # the head of a final answer went to the client
     uint8_t probed              # the client was asked whether it is there, or will be
     uint8_t recorded            # counted and logged
+    uint8_t upgrades            # the request asks for another protocol, and goes on so
+    uint8_t client_over         # in a tunnel: the client will send nothing more
+    uint8_t upstream_over       # in a tunnel: the upstream will send nothing more
     uint8_t upload_over         # the upstream takes no more of the request
     uint8_t upstream_keeps      # the upstream will keep its connection
     uint8_t recode              # Recode

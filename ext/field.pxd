@@ -11,12 +11,13 @@ cdef struct Noted:              # what the fields of one head said about itself
     uint32_t lengths
     uint32_t codings
     uint32_t connections
-    uint8_t upgrades
+    uint32_t upgrades
     uint8_t te_trailers
     uint8_t expects_continue
     Slice host                  # the value of the last
     Slice length
     Slice coding
+    Slice protocols             # of Upgrade
 
 cdef enum:
     NOMINATED_MOST = 64         # options that one head's Connection fields may list
@@ -31,7 +32,7 @@ cdef int take_fields(Head *head, Noted *noted, const char **at, const char *end,
                      const HeadLimits *limits, Arena *arena) noexcept nogil
 # The next item of a comma-separated list, without the space around it; empty items are skipped. False: none is left.
 cdef bint next_item(Slice *rest, Slice *item) noexcept nogil
-# What Connection says: keep_alive, upgrade, te_trailers; marks what it nominates. Returns 0 or -Refusal.
+# What Connection says: keep_alive, upgrade and protocols, te_trailers; marks what it nominates. Returns 0 or -Refusal.
 cdef int obey_connection(Head *head, const Noted *noted) noexcept nogil
 # `stated` and `content_length` from what was noted (RFC 9112 section 6.3). Returns 0 or -Refusal.
 cdef int state_framing(Head *head, const Noted *noted) noexcept nogil

@@ -6,6 +6,9 @@ is folded. Each line is decided by its bytes in order, so a head that comes in p
 Fields that rule one hop only are marked `dropped` (RFC 9110 section 7.6.1): those of DROPPED, and those that
 Connection nominates. What a proxy must understand itself is found by a perfect hash over length, first and last octet.
 
+An Upgrade counts if Connection nominates it and there is one such field, from HTTP/1.1 (RFC 9110 section 7.8); `h2c` does
+not, for what follows it is requests that nobody would match with a rule.
+
 TE goes no further as it came: what it lists was said to us. But we do pass trailers on, so `trailers` in it is noted
 and said again by the writer. Proxy-Authenticate and Proxy-Authorization are between a client and its own proxy. A name
 that differs from a known one only by '_' for '-' goes no further either: CGI and WSGI cannot tell them apart, so
@@ -199,7 +202,8 @@ cdef void note(Noted *noted, const Field *field) noexcept nogil:
     elif field.known == FIELD_CONNECTION:
         noted.connections += 1
     elif field.known == FIELD_UPGRADE:
-        noted.upgrades = 1
+        noted.upgrades += 1
+        noted.protocols = field.value
     elif field.known == FIELD_TE:
         noted.te_trailers |= lists(field.value, b"trailers", 8)
     elif field.known == FIELD_EXPECT:
@@ -311,7 +315,9 @@ cdef int obey_connection(Head *head, const Noted *noted) noexcept nogil:
             refusal = obey_options(head, head.fields[i].value, &count, &close, &stay)
             if refusal:
                 return refusal
-    head.upgrade &= noted.upgrades
+    head.upgrade &= noted.upgrades == 1 and head.minor == 1 and not lists(noted.protocols, b"h2c", 3)
+    if head.upgrade:
+        head.protocols = noted.protocols
     head.keep_alive = not close and (head.minor == 1 or stay)
     return 0
 

@@ -80,7 +80,8 @@ cdef struct Head:
     uint8_t stated              # Framing the fields state, also where no body follows (0 bytes, HEAD, 304)
     uint8_t keep_alive          # the sender will keep the connection (RFC 9112 section 9.3)
     uint8_t expect_continue     # request: Expect: 100-continue from a 1.1 client
-    uint8_t upgrade             # Connection nominated upgrade, and Upgrade is present
+    uint8_t upgrade             # another protocol is asked for or switched to; see field.pyx
+    Slice protocols             # with `upgrade`: the value of Upgrade
     uint8_t te_trailers         # request: TE says trailers; the writer states it anew
     uint64_t content_length     # with `stated` FRAMING_LENGTH
     Field *fields               # in the arena; room for `fields_room`, so that filters can append
@@ -109,6 +110,7 @@ cdef inline uint32_t head_room(const HeadLimits *limits) noexcept nogil:
 cdef int parse_request(Head *head, const char *data, uint32_t size, uint32_t *scanned,
                        const HeadLimits *limits, Arena *arena) noexcept nogil
 # `request_method` is the MethodName of the request it answers: HEAD decides the framing. 1xx heads are heads of
-# their own, without body: the final one follows. A 101 is refused, for no Upgrade is ever forwarded.
+# their own, without body: the final one follows. A 101 is refused unless `asked`, an Upgrade having been forwarded, and
+# unless it names the protocol it switches to; what follows its head is not HTTP.
 cdef int parse_response(Head *head, const char *data, uint32_t size, uint32_t *scanned, uint8_t request_method,
-                        const HeadLimits *limits, Arena *arena) noexcept nogil
+                        bint asked, const HeadLimits *limits, Arena *arena) noexcept nogil

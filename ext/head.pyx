@@ -230,14 +230,15 @@ cdef int parse_request(Head *head, const char *data, uint32_t size, uint32_t *sc
     return outcome if outcome else <int> (at - data)
 
 
-cdef int conclude_response(Head *head, const Noted *noted, uint8_t request_method) noexcept nogil:
+cdef int conclude_response(Head *head, const Noted *noted, uint8_t request_method,
+                           bint asked) noexcept nogil:
     """How the body ends (RFC 9112 section 6.3), and whether the connection can be used again. Returns 0 or -Refusal."""
     cdef int refusal = state_framing(head, noted) or obey_connection(head, noted)
     if refusal:
         return refusal
-    head.upgrade = 0
+    head.upgrade &= head.status == 101 or head.status == 426       # RFC 9110 section 15.5.22
     head.framing = head.stated
-    if head.status == 101:
+    if head.status == 101 and not (asked and head.upgrade):
         return -REFUSAL_SWITCH_UNASKED
     if head.status < 200 or head.status == 204:
         # Such a message has no framing (RFC 9112 section 6.1 and 6.2). A 204 that announces content may send it.
@@ -255,7 +256,7 @@ cdef int conclude_response(Head *head, const Noted *noted, uint8_t request_metho
 
 
 cdef int parse_response(Head *head, const char *data, uint32_t size, uint32_t *scanned, uint8_t request_method,
-                        const HeadLimits *limits, Arena *arena) noexcept nogil:
+                        bint asked, const HeadLimits *limits, Arena *arena) noexcept nogil:
     cdef const char *at = data
     cdef const char *end = data + (size if size < limits.head else limits.head)
     cdef Noted noted
@@ -271,5 +272,5 @@ cdef int parse_response(Head *head, const char *data, uint32_t size, uint32_t *s
     if outcome == 0:
         return more_or_too_large(size, scanned, limits)
     if outcome > 0:
-        outcome = conclude_response(head, &noted, request_method)
+        outcome = conclude_response(head, &noted, request_method, asked)
     return outcome if outcome else <int> (at - data)

@@ -43,6 +43,7 @@ class HeadReader:
         self,
         response_to: bytes | None = None,
         *,
+        asked: bool = False,
         head: int = 65536,
         target: int = 8192,
         fields: int = 200,

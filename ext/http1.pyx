@@ -101,7 +101,8 @@ cdef object as_response(const Head *head, int size):
 cdef class HeadReader:
     """Reads one head from a buffer that grows, as the engine does: `read` gives None while bytes are missing.
 
-    `response_to`: the method of the request that is answered; without it, requests are read. `arena`: bytes of scratch
+    `response_to`: the method of the request that is answered; without it, requests are read. `asked`: the request asked
+    for an upgrade. `arena`: bytes of scratch
     memory, instead of those that head_room asks for.
     """
 
@@ -111,13 +112,15 @@ cdef class HeadReader:
     cdef readonly uint32_t scanned
     cdef bint response
     cdef uint8_t method
+    cdef bint asked
 
-    def __cinit__(self, response_to=None, *, uint32_t head=65536, uint32_t target=8192, uint32_t fields=200,
+    def __cinit__(self, response_to=None, *, bint asked=False, uint32_t head=65536, uint32_t target=8192, uint32_t fields=200,
                   bint merge_slashes=False, arena=None):
         self.limits = HeadLimits(head, target, fields, merge_slashes)
         cdef uint32_t size = head_room(&self.limits) if arena is None else arena
         self.response = response_to is not None
         self.method = METHODS.get(response_to, METHOD_OTHER)
+        self.asked = asked
         self.arena = Arena(<char *> malloc(size), size, 0)
         if self.arena.base == NULL:
             raise MemoryError
@@ -128,7 +131,8 @@ cdef class HeadReader:
     cdef int parse(self, const char *data, uint32_t size) noexcept nogil:
         self.arena.used = 0
         if self.response:
-            return parse_response(&self.head, data, size, &self.scanned, self.method, &self.limits, &self.arena)
+            return parse_response(&self.head, data, size, &self.scanned, self.method, self.asked, &self.limits,
+                                  &self.arena)
         return parse_request(&self.head, data, size, &self.scanned, &self.limits, &self.arena)
 
     def read(self, const uint8_t[::1] data):

@@ -176,7 +176,8 @@ cdef int take_head(Reactor r, Connection *u, char **data, uint32_t *size) noexce
     cdef int taken
     while True:
         r.arena.used = 0
-        taken = parse_response(&r.head, data[0], size[0], &u.scanned, m.method, &r.head_limits, &r.arena)
+        taken = parse_response(&r.head, data[0], size[0], &u.scanned, m.method, False, &r.head_limits,
+                               &r.arena)
         if taken <= 0:
             return taken
         u.scanned = 0

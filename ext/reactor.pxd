@@ -31,6 +31,7 @@ cdef struct Times:              # settings.Limits in milliseconds
     uint64_t idle
     uint64_t connect
     uint64_t upstream_idle
+    uint64_t tunnel_idle
 
 cdef class Reactor:
     cdef int epoll
@@ -103,5 +104,7 @@ cdef Connection *unqueue(Reactor r) noexcept nogil
 # Adds the connection to epoll, edge-triggered, both ways. Returns 0 or -1.
 cdef int watch(Reactor r, Connection *c) noexcept nogil
 cdef void set_deadline(Reactor r, Connection *c, uint64_t milliseconds) noexcept nogil
+# Says to the peer that nothing more comes; `c.output` must be empty.
+cdef void end_writing(Connection *c) noexcept nogil
 # Closes the socket and ends the connection: nobody finds it by its handle any more. The one place that closes.
 cdef void close_connection(Reactor r, Connection *c) noexcept nogil

@@ -20,7 +20,7 @@ from fastroute.ext.epoll cimport (
 )
 from fastroute.ext.exchange cimport exchanges_free
 from fastroute.ext.forwarded cimport trusted_proxies_free
-from fastroute.ext.inet cimport MSG_NOSIGNAL, msghdr, recv, send, sendmsg
+from fastroute.ext.inet cimport MSG_NOSIGNAL, SHUT_WR, msghdr, recv, send, sendmsg, shutdown
 from fastroute.ext.timer cimport timer_remove, timer_set
 
 
@@ -135,6 +135,10 @@ cdef int flush(Reactor r, Connection *c) noexcept nogil:
         c.writable = False
     buffer_consume(&c.output, size)
     return 0
+
+
+cdef void end_writing(Connection *c) noexcept nogil:
+    shutdown(c.fd, SHUT_WR)
 
 
 cdef void queue(Reactor r, Connection *c) noexcept nogil:

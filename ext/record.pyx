@@ -11,7 +11,7 @@ from fastroute.ext.accesslog cimport Record
 from fastroute.ext.counters cimport (
     FIXED_BYTES_RECEIVED, FIXED_BYTES_SENT, FIXED_LOCAL_RESPONSES, REQUESTS_UNROUTED, count, count_request, observe,
 )
-from fastroute.ext.exchange cimport TEXT_ROOM
+from fastroute.ext.exchange cimport STAGE_TUNNEL, TEXT_ROOM
 from fastroute.ext.tables cimport reason_name
 
 
@@ -98,7 +98,7 @@ cdef void record_end(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     elif x.rule is not NULL:
         series = x.rule.local_series
     count_request(r.counters, series, x.status)
-    if x.rule is not NULL:
+    if x.rule is not NULL and x.stage != STAGE_TUNNEL:      # a tunnel's life is no time for an answer
         observe(r.counters, x.rule.duration_series, r.now - x.started)
     if x.local:
         count(r.counters, FIXED_LOCAL_RESPONSES + x.reason, 1)

@@ -12,7 +12,7 @@ from fastroute.ext.body cimport body_take
 from fastroute.ext.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_size
 from fastroute.ext.connection cimport slab_find
 from fastroute.ext.exchange cimport (
-    Exchange, STAGE_CONNECTING, STAGE_DISCARDING, STAGE_FLUSHING, STAGE_PAUSING, STAGE_RELAYING, STAGE_WAITING,
+    Exchange, STAGE_CONNECTING, STAGE_DISCARDING, STAGE_FLUSHING, STAGE_PAUSING, STAGE_RELAYING, STAGE_TUNNEL, STAGE_WAITING,
     VERDICT_CLOSE, VERDICT_DONE, VERDICT_LINGER, VERDICT_ON,
 )
 from fastroute.ext.inet cimport iovec
@@ -24,6 +24,7 @@ from fastroute.ext.record cimport record_end
 from fastroute.ext.request cimport request_relay
 from fastroute.ext.retry cimport FAILURE_NOT_CONNECTED, FAILURE_TIMEOUT
 from fastroute.ext.response cimport response_relay
+from fastroute.ext.tunnel cimport tunnel_advance, tunnel_expired
 from fastroute.ext.upstream cimport upstream_connected
 
 cdef enum:
@@ -41,6 +42,8 @@ cdef inline bint wants_body(const Connection *c, const Exchange *x, const Connec
 cdef int exchange_advance(Reactor r, Connection *c) noexcept nogil:
     cdef Exchange *x = c.exchange
     cdef int verdict = VERDICT_ON
+    if x.stage == STAGE_TUNNEL:
+        return tunnel_advance(r, c, x)
     if c.failed:
         return break_off(r, c, x, REASON_CLIENT_CLOSED)
     if c.writable and buffer_size(&c.output):
@@ -51,6 +54,8 @@ cdef int exchange_advance(Reactor r, Connection *c) noexcept nogil:
         verdict = advance_connect(r, c, x)
     if verdict == VERDICT_ON and (x.stage == STAGE_WAITING or x.stage == STAGE_RELAYING):
         verdict = advance_both(r, c, x)
+    if verdict == VERDICT_ON and x.stage == STAGE_TUNNEL:
+        return tunnel_advance(r, c, x)
     if verdict == VERDICT_ON and x.stage == STAGE_FLUSHING and buffer_size(&c.output) == 0:
         verdict = settle(r, c, x)
     if verdict == VERDICT_ON and x.stage == STAGE_DISCARDING:
@@ -199,6 +204,8 @@ cdef int probe(Reactor r, Connection *c, Exchange *x) noexcept nogil:
 cdef int exchange_expired(Reactor r, Connection *c, Connection *u) noexcept nogil:
     cdef Exchange *x = c.exchange
     cdef int verdict
+    if x.stage == STAGE_TUNNEL:
+        return tunnel_expired(r, c, x)
     if x.deadline and r.milliseconds >= x.deadline and not x.recorded:
         x.deadline = 0
         verdict = answer_plainly(r, c, x, 504, REASON_REQUEST_TIMEOUT)

@@ -41,6 +41,7 @@ cdef void note(Reactor r, Exchange *x, const Head *head) noexcept nogil:
     x.minor = head.minor
     x.keep_alive = head.keep_alive
     x.expects = head.expect_continue
+    x.upgrades = head.upgrade
     x.repeatable = head.framing == FRAMING_NONE and is_idempotent(head.method_name)
     x.progress = r.milliseconds
     body_start(&x.request_body, head.framing, head.content_length)

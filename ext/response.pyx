@@ -27,6 +27,7 @@ from fastroute.ext.reason cimport (
 )
 from fastroute.ext.refusal cimport refusal_reason
 from fastroute.ext.retry cimport FAILURE_CLOSED, FAILURE_STATUS
+from fastroute.ext.tunnel cimport tunnel_begin
 from fastroute.ext.write cimport write_chunk_head, write_response
 
 
@@ -82,7 +83,7 @@ cdef int take_heads(Reactor r, Connection *c, Exchange *x, Connection *u, char *
     cdef int taken, verdict
     while True:
         r.arena.used = 0
-        taken = parse_response(&r.head, data, size, &u.scanned, x.method, &r.head_limits, &r.arena)
+        taken = parse_response(&r.head, data, size, &u.scanned, x.method, x.upgrades, &r.head_limits, &r.arena)
         if taken < 0:
             return malformed(r, c, x, -taken)
         if taken == 0:
@@ -94,7 +95,7 @@ cdef int take_heads(Reactor r, Connection *c, Exchange *x, Connection *u, char *
         u.scanned = 0
         data += taken
         size -= taken
-        if r.head.status >= 200:
+        if r.head.status >= 200 or r.head.status == 101:
             break
         verdict = pass_interim(r, c, x)
         if verdict != VERDICT_ON or x.local:
@@ -145,6 +146,8 @@ cdef int take_final(Reactor r, Connection *c, Exchange *x, Connection *u, char *
     if (filter_response(x.rule.filters, exchange_origin(x), head, &r.arena) < 0
             or filter_response(x.target.filters, exchange_origin(x), head, &r.arena) < 0):
         return answer_plainly(r, c, x, 502, REASON_OVERLOADED)
+    if head.status == 101:
+        return tunnel_begin(r, c, x, u, data, size)
     x.upstream_keeps = head.keep_alive
     x.recode = RECODE_NONE
     x.close = not x.keep_alive or r.announcing

@@ -19,7 +19,7 @@ cdef struct LocalResponse:      # an answer of our own; its body is `text` and a
     uint32_t fields_count
     Slice date                  # 29 bytes (write_date); empty: no Date
 
-# Fields with `dropped` set are left out. Host, framing fields, Connection and TE are written from the Head's own
+# Fields with `dropped` set are left out. Host, framing fields, Connection, Upgrade and TE are written from the Head's own
 # members, never copied, whatever stands in `fields`. Always HTTP/1.1 (RFC 9110 section 2.5), and towards backends the
 # connection is kept.
 cdef uint32_t write_request(char *out, uint32_t room, const Head *head) noexcept nogil

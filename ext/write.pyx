@@ -1,6 +1,6 @@
 """Heads to bytes (RFC 9112): requests to backends, responses to clients, and answers of our own.
 
-What one hop says to the next is never copied: Host, framing, Connection and TE are written from the Head's members, so
+What one hop says to the next is never copied: Host, framing, Connection, Upgrade and TE are written from the Head's members, so
 whatever a client or a filter put into `fields` cannot change them. Everything else goes on in its order and spelling.
 Field lines that stand side by side in the received bytes, as most do, go over in one copy.
 
@@ -142,6 +142,13 @@ cdef void put_connection(Pen *pen, bint close, bint to_http10) noexcept nogil:
         put(pen, b"Connection: keep-alive\r\n", 24)
 
 
+cdef void put_upgrade(Pen *pen, const Head *head) noexcept nogil:
+    if head.upgrade:
+        put(pen, b"Connection: Upgrade\r\nUpgrade: ", 30)
+        put_slice(pen, head.protocols)
+        put(pen, b"\r\n", 2)
+
+
 cdef inline uint32_t written(const Pen *pen, const char *out) noexcept nogil:
     return 0 if pen.full else <uint32_t> (pen.at - out)
 
@@ -163,6 +170,7 @@ cdef uint32_t write_request(char *out, uint32_t room, const Head *head) noexcept
     put_framing(&pen, head.stated, head.content_length)
     if head.te_trailers and head.minor == 1:
         put(&pen, b"TE: trailers\r\nConnection: TE\r\n", 30)
+    put_upgrade(&pen, head)
     put(&pen, b"\r\n", 2)
     return written(&pen, out)
 
@@ -185,6 +193,8 @@ cdef uint32_t write_response(char *out, uint32_t room, const Head *head, bint cl
         put_framing(&pen, stated, head.content_length)
     if head.status >= 200:
         put_connection(&pen, close, to_http10)
+    if not to_http10:
+        put_upgrade(&pen, head)
     put(&pen, b"\r\n", 2)
     return written(&pen, out)
 

@@ -162,6 +162,7 @@ LIMITS = (
     _time("--idle-timeout", "Kept alive without a request; then closed.", _LIMITS.idle_timeout),
     _time("--connect-timeout", "To an endpoint; then another one.", _LIMITS.connect_timeout),
     _time("--upstream-idle-timeout", "Unused connection to an endpoint; then closed.", _LIMITS.upstream_idle_timeout),
+    _time("--tunnel-idle-timeout", "Upgraded connection without a byte; then closed.", _LIMITS.tunnel_idle_timeout),
     _number("--max-connections", "Clients per worker; at it, no more are accepted.", _LIMITS.max_connections),
 )
 

@@ -24,6 +24,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     idle_timeout: float = 75.0  # keep-alive connection without a request; then closed
     connect_timeout: float = 1.0  # to an endpoint; then another endpoint
     upstream_idle_timeout: float = 30.0  # unused pooled connection; then closed
+    tunnel_idle_timeout: float = 3600.0  # upgraded connection through which nothing goes; then closed
     max_connections: int = 65_536  # client connections per worker; at it, no more are accepted
 
 

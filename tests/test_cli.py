@@ -78,6 +78,7 @@ def test_defaults_are_those_of_the_settings(served: list[ServeSettings]) -> None
         (["--idle-timeout", "5m"], "limits.idle_timeout", 300.0),
         (["--connect-timeout", "250ms"], "limits.connect_timeout", 0.25),
         (["--upstream-idle-timeout", "1m30s"], "limits.upstream_idle_timeout", 90.0),
+        (["--tunnel-idle-timeout", "2h"], "limits.tunnel_idle_timeout", 7200.0),
         (["--max-connections", "100"], "limits.max_connections", 100),
     ],
 )

@@ -20,10 +20,10 @@ Services = Mapping[Key, Service]
 Slices = Mapping[Key, tuple[EndpointSlice, ...]]  # by the Service they belong to
 
 ADDRESS_TYPES = frozenset({"IPv4", "IPv6"})
-# appProtocols of KEP-3726 that need more than HTTP/1.1 towards the backend; names that nobody defined are HTTP.
+# appProtocols of KEP-3726 that need more than HTTP/1.1 towards the backend. A WebSocket (kubernetes.io/ws) begins as an
+# HTTP/1.1 request, and names that nobody defined are HTTP.
 UNSPOKEN = {
     "kubernetes.io/h2c": "HTTP/2 without TLS (kubernetes.io/h2c)",
-    "kubernetes.io/ws": "WebSocket (kubernetes.io/ws)",
     "kubernetes.io/wss": "WebSocket over TLS (kubernetes.io/wss)",
 }
 

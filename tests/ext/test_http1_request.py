@@ -56,6 +56,15 @@ ACCEPTED = {
     "expect": (get(fields=b"Expect: 100-Continue\r\n"), {"expect_continue": True}),
     "another expectation": (get(fields=b"Expect: 100-continue, x\r\n"), {"expect_continue": False}),
     "upgrade": (get(fields=b"Connection: upgrade\r\nUpgrade: websocket\r\n"), {"upgrade": True}),
+    "upgrade of 1.0": (
+        get(version=b"HTTP/1.0", fields=b"Connection: upgrade\r\nUpgrade: websocket\r\n"),
+        {"upgrade": False},
+    ),
+    "upgrade repeated": (
+        get(fields=b"Connection: upgrade\r\nUpgrade: a\r\nUpgrade: b\r\n"),
+        {"upgrade": False},
+    ),
+    "upgrade to h2c": (get(fields=b"Connection: upgrade\r\nUpgrade: foo, H2C\r\n"), {"upgrade": False}),
     "upgrade not nominated": (get(fields=b"Upgrade: websocket\r\n"), {"upgrade": False}),
     "upgrade nominated only": (get(fields=b"Connection: upgrade\r\n"), {"upgrade": False}),
     "trailers welcome": (get(fields=b"TE: gzip;q=0.5, Trailers\r\n"), {"te_trailers": True}),

@@ -131,6 +131,23 @@ def test_byte_by_byte_gives_the_same_answer(data: bytes) -> None:
     assert next((found for found in answers if found is not None), reader.read(doubled)) == read_response(data)
 
 
+@pytest.mark.parametrize(
+    ("fields", "switches"),
+    [
+        (b"Upgrade: x\r\nConnection: upgrade\r\n", True),
+        (b"Upgrade: x\r\n", False),
+        (b"Connection: upgrade\r\n", False),
+        (b"Upgrade: h2c\r\nConnection: upgrade\r\n", False),
+    ],
+)
+def test_a_101_that_was_asked_for_says_what_it_switches_to(fields: bytes, switches: bool) -> None:
+    data = answer(b"101 Switching Protocols", fields)
+    found = HeadReader(b"GET", asked=True).read(data)
+    assert found == Refused(502, "switch_unasked") if not switches else not isinstance(found, Refused)
+    if switches:
+        assert HeadReader(b"GET", asked=True).rewrite(data).endswith(b"\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+
+
 def test_limits_hold_for_responses() -> None:
     assert read_response(answer(fields=b"A: b\r\n" * 3), fields=2) == Refused(431, "fields_too_many")
     assert read_response(answer(b"200 " + b"x" * 100), head=50) == Refused(431, "head_too_large")

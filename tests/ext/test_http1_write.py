@@ -79,9 +79,14 @@ REQUESTS = {
         b"GET / HTTP/1.0\r\nHost: a\r\nTE: trailers\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
     ),
-    "an upgrade is an ordinary request": (
-        b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Key: x\r\n\r\n",
+    "an upgrade goes on": (
+        b"GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nA: b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nA: b\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+    ),
+    "one to h2c does not": (
+        b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+        b"HTTP2-Settings: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
     ),
     "spelling and order stay, space around values goes": (
         b"GET / HTTP/1.1\r\nhost: a\r\nX-oNE:1\r\nx-TWO:  2 2 \r\nX: \r\nY: y\r\n\r\n",

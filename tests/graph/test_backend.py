@@ -54,6 +54,13 @@ H2C = service("echo", "red", {"port": 80, "appProtocol": "kubernetes.io/h2c"})
         ),
         (ref("echo"), [service("echo", "infra")], None, None),
         (ref("echo", "infra"), [service("echo", "infra", {"port": 80, "appProtocol": "HTTPS"})], None, None),
+        (ref("echo"), [service("echo", "infra", {"port": 80, "appProtocol": "kubernetes.io/ws"})], None, None),
+        (
+            ref("echo"),
+            [service("echo", "infra", {"port": 80, "appProtocol": "kubernetes.io/wss"})],
+            "UnsupportedProtocol",
+            ".port",
+        ),
     ],
 )
 def test_decisions_in_their_order(written: Any, others: list[Resource], reason: str | None, field: str | None) -> None:
