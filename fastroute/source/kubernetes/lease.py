@@ -5,7 +5,8 @@ or that did not change for as long as it says it is good. Only our own clock cou
 never the times written in it. A holder that could not renew for DEADLINE seconds stops before the others may begin, so
 there are never two; and one that ends says so, which the others see at their next look.
 
-Death of the holder to writes of another: DURATION and two looks, 13 s at most. It costs statuses that time, traffic nothing.
+Death of the holder to writes of another: DURATION and two looks, 13 s at most. It costs statuses that time, traffic
+nothing.
 """
 
 import logging
