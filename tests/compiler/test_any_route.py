@@ -61,6 +61,13 @@ NEW_PATHS = st.one_of(
     st.builds(lambda value: {"type": "ReplacePrefixMatch", "replacePrefixMatch": value}, PATHS),
 )
 HOSTS = st.sampled_from(["a.example", "b.a.example", "other.org"])
+MIRRORS = st.fixed_dictionaries(
+    {"backendRef": st.builds(lambda name: {"name": name, "port": 80}, st.sampled_from(["apple-echo", "missing"]))},
+    optional={
+        "percent": st.sampled_from([0, 1, 100]),
+        "fraction": st.sampled_from([{"numerator": 0}, {"numerator": 2**31 - 1, "denominator": 2**31 - 1}]),
+    },
+)
 FILTERS = st.lists(
     st.one_of(
         MODIFIERS.map(lambda value: {"type": "RequestHeaderModifier", "requestHeaderModifier": value}),
@@ -68,6 +75,7 @@ FILTERS = st.lists(
         st.fixed_dictionaries({}, optional={"hostname": HOSTS, "path": NEW_PATHS}).map(
             lambda value: {"type": "URLRewrite", "urlRewrite": value}
         ),
+        MIRRORS.map(lambda value: {"type": "RequestMirror", "requestMirror": value}),
         st.fixed_dictionaries({}, optional={"hostname": HOSTS, "path": NEW_PATHS, "port": st.integers(1, 65_535)}).map(
             lambda value: {"type": "RequestRedirect", "requestRedirect": value}
         ),
@@ -87,6 +95,14 @@ RULES = st.fixed_dictionaries(
         "matches": st.lists(MATCHES, max_size=3),
         "filters": FILTERS,
         "backendRefs": BACKENDS,
+        "retry": st.fixed_dictionaries(
+            {},
+            optional={
+                "attempts": st.sampled_from([0, 1, 10**30]),
+                "codes": st.lists(st.integers(400, 599), max_size=3),
+                "backoff": st.sampled_from(["0s", "1ms", "99999h"]),
+            },
+        ),
         "timeouts": st.fixed_dictionaries({}, optional={"request": st.sampled_from(["0s", "1h2m3s4ms", "99999h"])}),
     },
 )

@@ -1,17 +1,22 @@
 """Filters as written, and as the data plane gets them."""
 
+from typing import Any
+
 import pytest
 
 from fastroute.compiler.filters import filters_of
 from fastroute.resources.gateway import (
+    BackendObjectReference,
+    Fraction,
     HTTPHeader,
     HTTPHeaderFilter,
     HTTPPathModifier,
+    HTTPRequestMirrorFilter,
     HTTPRequestRedirectFilter,
     HTTPRouteFilter,
     HTTPURLRewriteFilter,
 )
-from fastroute.snapshot import HeaderModifier, HeaderValue, Redirect, Rewrite
+from fastroute.snapshot import HeaderModifier, HeaderValue, Mirror, Redirect, Rewrite
 
 MODIFIER = HTTPHeaderFilter(
     set=(HTTPHeader(name="X-A", value="1"), HTTPHeader(name="x-a", value="2"), HTTPHeader(name="X-B", value="3")),
@@ -98,3 +103,23 @@ def test_order_is_kept_and_what_is_not_served_is_an_error() -> None:
     assert [type(made) for made in filters_of(written)] == [Rewrite, HeaderModifier]
     with pytest.raises(KeyError):
         filters_of((HTTPRouteFilter(type="RequestMirror"),))
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"),
+    [
+        ({}, (1, 1)),
+        ({"percent": 100}, (1, 1)),
+        ({"percent": 20}, (1, 5)),
+        ({"percent": 0}, None),
+        ({"fraction": Fraction(numerator=5)}, (1, 20)),
+        ({"fraction": Fraction(numerator=2, denominator=3)}, (2, 3)),
+        ({"fraction": Fraction(numerator=0, denominator=3)}, None),
+    ],
+)
+def test_mirrors_have_a_share(share: dict[str, Any], expected: tuple[int, int] | None) -> None:
+    ref = BackendObjectReference(name="m", port=80)
+    mirror = HTTPRouteFilter(type="RequestMirror", request_mirror=HTTPRequestMirrorFilter(backend_ref=ref, **share))
+    compiled = () if expected is None else (Mirror(backend="a/m:80", numerator=expected[0], denominator=expected[1]),)
+    assert filters_of((mirror,), {0: "a/m:80"}) == compiled
+    assert filters_of((mirror,), {1: "a/m:80"}) == (), "a refused one is left out"

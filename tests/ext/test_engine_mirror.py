@@ -192,10 +192,10 @@ BAD: list[Script] = [deaf, silent, resetting, resetting_later, early, babbling, 
 
 
 @pytest.mark.parametrize("script", BAD)
-@pytest.mark.parametrize("size", [0, 10, 3_000_000])
+@pytest.mark.parametrize("size", [0, 10, 1_000_000])
 async def test_no_mirror_is_felt(script: Script, size: int) -> None:
-    """The answers are right, at once, and in the end nothing is left of the mirrors."""
-    limits = Limits(body_idle_timeout=0.4)
+    """The answers are right, none waits until its mirror is given up, and in the end nothing is left of the mirrors."""
+    limits = Limits(body_idle_timeout=1)
     body = b"x" * size
     request = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size + body
     async with (
@@ -209,7 +209,7 @@ async def test_no_mirror_is_felt(script: Script, size: int) -> None:
         for _ in range(4):
             await client.send(request)
             assert (await client.response())[::2] == (200, b"ok")
-        assert trio.current_time() - start < 2
+        assert trio.current_time() - start < 3.5
         await soon(lambda: mirrored(rig) + sum(failures(rig).values()) == 4)
         await soon(lambda: rig.engine.statistics().upstream_active == 0)
         if script is deaf and size > 1000:

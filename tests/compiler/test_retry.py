@@ -1,0 +1,24 @@
+"""Retry stanzas as the data plane gets them."""
+
+import pytest
+
+from fastroute.compiler.retry import retry_of
+from fastroute.resources.gateway import HTTPRouteRetry
+from fastroute.snapshot import Retry
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (None, None),
+        (HTTPRouteRetry(), Retry(attempts=1, codes=(), backoff_ms=25)),
+        (HTTPRouteRetry(attempts=0, codes=(500,)), Retry(attempts=0, codes=(500,), backoff_ms=25)),
+        (
+            HTTPRouteRetry(attempts=3, codes=(503, 500, 503), backoff="1m2s3ms"),
+            Retry(attempts=3, codes=(500, 503), backoff_ms=62_003),
+        ),
+        (HTTPRouteRetry(attempts=10**30, backoff="0s"), Retry(attempts=2**31 - 1, codes=(), backoff_ms=0)),
+    ],
+)
+def test_retry_of(written: HTTPRouteRetry | None, expected: Retry | None) -> None:
+    assert retry_of(written) == expected
