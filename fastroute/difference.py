@@ -5,6 +5,7 @@ One edit among thousands is the usual case, and keys are in order: such a pair i
 
 from bisect import insort
 from collections.abc import Mapping
+from itertools import compress
 from operator import is_not
 from typing import Any, TypeVar
 
@@ -19,11 +20,9 @@ def changed_keys(old: Mapping[K, V], new: Mapping[K, V]) -> frozenset[K]:
     if old is new:
         return frozenset()
     if same_keys(old, new):
-        differs = map(is_not, old.values(), new.values())
-        return frozenset(key for key, differing in zip(new, differs, strict=True) if differing)
-    get = old.get
-    changed = {key for key, value in new.items() if get(key) is not value}
-    return frozenset(changed | (old.keys() - new.keys()))
+        return frozenset(compress(new, map(is_not, old.values(), new.values())))
+    changed = compress(new, map(is_not, map(old.get, new), new.values()))
+    return frozenset(changed) | (old.keys() - new.keys())
 
 
 def same_keys(old: Mapping[K, Any], new: Mapping[K, Any]) -> bool:
@@ -59,4 +58,4 @@ def _merged(old: dict[K, V], added: dict[K, V]) -> dict[K, V]:
         for key in added:
             insort(keys, key)
     old.update(added)
-    return {key: old[key] for key in keys}
+    return dict(zip(keys, map(old.__getitem__, keys), strict=True))

@@ -6,8 +6,8 @@ mapping. The rules of a listener depend on its id and on an Attachment, and on n
 in one Attachment at most.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from itertools import chain, compress
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, compress, count, islice
 from operator import is_not
 from typing import NamedTuple
 
@@ -19,7 +19,6 @@ from fastroute.compiler.endpoints import endpoints_of
 from fastroute.compiler.filters import filters_of
 from fastroute.compiler.matches import matches_of
 from fastroute.compiler.retry import retry_of
-from fastroute.difference import FEW
 from fastroute.graph.certificate import CertificateNode
 from fastroute.graph.node import Attachment, BackendNode, Graph, Holder, ListenerNode, RouteNode, RuleNode
 from fastroute.resources.duration import milliseconds
@@ -134,23 +133,14 @@ def _replaced(
 
 def _exchanged(
     old: tuple[Attachment, ...], new: tuple[Attachment, ...]
-) -> tuple[Collection[Attachment], Collection[Attachment]]:
-    """Those of `old` that left, and those that came. One route among thousands that changed is found fast."""
-    if len(old) == len(new):
-        differs = tuple(map(is_not, old, new))
-        if sum(differs) <= FEW:
-            return _others(compress(old, differs), compress(new, differs))
-    return _others(old, new)
-
-
-def _others(
-    old: Iterable[Attachment], new: Iterable[Attachment]
-) -> tuple[Collection[Attachment], Collection[Attachment]]:
-    left, came = {id(one): one for one in old}, {id(one): one for one in new}
-    both = left.keys() & came.keys()
-    for key in both:
-        del left[key], came[key]
-    return left.values(), came.values()
+) -> tuple[Sequence[Attachment], Sequence[Attachment]]:
+    """Those of `old` that left, and those that came. What both begin and end with is passed by."""
+    shorter = min(len(old), len(new))
+    front = next(compress(count(), map(is_not, old, new)), shorter)
+    back = next(compress(count(), map(is_not, reversed(old), reversed(new))), shorter)
+    back = min(back, shorter - front)
+    before, now = ({id(one): one for one in islice(side, front, len(side) - back)} for side in (old, new))
+    return [before[key] for key in before.keys() - now.keys()], [now[key] for key in now.keys() - before.keys()]
 
 
 class _Compilation:
