@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, NoReturn, Protocol
 import msgspec
 import trio
 
+from fastroute.difference import changed_keys
 from fastroute.metrics import Metrics
 from fastroute.resources.gateway import GROUP
 from fastroute.resources.meta import Key
@@ -123,10 +124,7 @@ class StatusWriter:
         if before is None:
             self._look_at_all()
             return
-        for id_, patch in self._wanted.items():
-            if before.get(id_) is not patch:
-                self._look_at(id_)
-        for id_ in before.keys() - self._wanted.keys():
+        for id_ in sorted(changed_keys(before, self._wanted)):
             self._look_at(id_)
 
     def lead(self, leads: bool) -> None:
