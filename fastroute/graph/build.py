@@ -23,7 +23,7 @@ from fastroute.graph.change import Touched, find_touched, kept, kept_all
 from fastroute.graph.entries import entries
 from fastroute.graph.gateway import Built, Wanted, build_gateways, our_gateways
 from fastroute.graph.gatewayclass import build_classes
-from fastroute.graph.grant import Grants, index_grants
+from fastroute.graph.grant import Grants, UnreadGrants, index_grants
 from fastroute.graph.grpcroute import build_grpc_route
 from fastroute.graph.httproute import build_http_route
 from fastroute.graph.node import (
@@ -94,6 +94,8 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
 
     classes = _build_classes(resources, last, touched)
     grants = index_grants(resources.reference_grants, touched.grants, last.grants)
+    if why := settings.missing.get("ReferenceGrant"):
+        grants = UnreadGrants(why)
     secured = _secure(resources, classes, grants, last, touched)
     holders = _build_gateways(resources, classes, secured.resolved, last, touched)
     moved = _moved(last, holders)

@@ -43,6 +43,14 @@ EMPTY = GrantSpace()
 Grants = Mapping[str, GrantSpace]  # by namespace
 
 
+class UnreadGrants(dict[str, GrantSpace]):
+    """None, because the API server does not serve ReferenceGrants: `why` in words."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__()
+        self.why = why
+
+
 def index_grants(
     grants: Mapping[Key, ReferenceGrant], touched: Iterable[Key] | None = None, last: Grants | None = None
 ) -> Grants:
@@ -78,10 +86,12 @@ def permitted(reference: Reference, grants: Grants) -> bool:
 
 
 def refusal_cause(reference: Reference, grants: Grants) -> str:
-    """Why a reference that is not `permitted` is refused: one of three causes, in words.
+    """Why a reference that is not `permitted` is refused: a cause, in words.
 
-    No grant where it must be, one whose `from` does not fit, or one whose `to` does not fit.
+    No grant where it must be, one whose `from` does not fit, or one whose `to` does not fit. Or no grant can be read.
     """
+    if isinstance(grants, UnreadGrants):
+        return f"no ReferenceGrant can be read: {grants.why}"
     here = grants.get(reference.to_namespace, EMPTY).grants
     for grant in here:
         if any(not _from_mismatch(reference, origin) for origin in grant.spec.from_):

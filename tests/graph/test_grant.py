@@ -8,7 +8,7 @@ from graph.world import grant, make, world
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastroute.graph.grant import Grants, Reference, index_grants, permitted, refusal_cause
+from fastroute.graph.grant import Grants, Reference, UnreadGrants, index_grants, permitted, refusal_cause
 from fastroute.resources.gateway import GROUP
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import ReferenceGrant
@@ -45,6 +45,14 @@ def test_permitted(given_: list[ReferenceGrant], expected: bool) -> None:
 
 def test_nothing_is_needed_in_one_namespace() -> None:
     assert permitted(msgspec.structs.replace(REFERENCE, to_namespace="infra"), {})
+
+
+def test_grants_that_cannot_be_read_permit_nothing_and_say_why() -> None:
+    unread = UnreadGrants("the CRD referencegrants.gateway.networking.k8s.io is not installed")
+    assert not permitted(REFERENCE, unread)
+    assert refusal_cause(REFERENCE, unread) == (
+        "no ReferenceGrant can be read: the CRD referencegrants.gateway.networking.k8s.io is not installed"
+    )
 
 
 @pytest.mark.parametrize(

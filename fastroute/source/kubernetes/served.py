@@ -1,7 +1,8 @@
 """Served: which of our kinds an API server has, in which version, and what is missing.
 
 Discovery says what it serves, the CRDs what is installed; both move while we run. A kind that is followed is given up
-only when its CRD is gone: a server that has just started may not have found all it serves yet.
+only when its CRD is gone, or no version of it is left that we read: a server that has just started may not have found
+all it serves yet. Where CRDs may not be read, it is given up when discovery has not had it for a while (source.py).
 """
 
 from collections.abc import Mapping
@@ -20,7 +21,8 @@ class Served(msgspec.Struct, frozen=True):
     """What to follow."""
 
     versions: Mapping[str, str]  # by kind
-    missing: Mapping[str, str]  # by kind: why, and the way out
+    missing: Mapping[str, str]  # by kind: why
+    doubted: frozenset[str] = frozenset()  # of these, those that may only not have been found yet
     is_settled: bool = True  # discovery and CRDs say the same
 
 
@@ -60,6 +62,7 @@ def judge(found: Found, installed: Installed | None) -> Served:
     """`installed` None: not known, discovery alone says it."""
     versions: dict[str, str] = {}
     missing: dict[str, str] = {}
+    doubted: set[str] = set()
     settled = True
     for row in FOLLOWED:
         if not row.is_custom:
@@ -73,7 +76,9 @@ def judge(found: Found, installed: Installed | None) -> Served:
             versions[row.kind] = version
         else:
             missing[row.kind] = _why(row, offered if is_installed else None)
-    return Served(versions, missing, settled)
+            if not offered and (is_installed or installed is None):
+                doubted.add(row.kind)
+    return Served(versions, missing, frozenset(doubted), settled)
 
 
 def _why(row: Followed, offered: tuple[str, ...] | None) -> str:

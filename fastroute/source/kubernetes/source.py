@@ -9,6 +9,7 @@ we are not allowed to read (403) is waited for if nothing can be served without 
 """
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, NoReturn
 
@@ -33,6 +34,7 @@ from fastroute.source.store import Apply, Delete, Store, WatchEvent
 
 REDISCOVER = 600.0  # s; CRDs tell of themselves, so this is for servers that do not let us see them
 BLIND_REDISCOVER = 15.0  # s, if they do not
+BLIND_PATIENCE = 40.0  # s that a kind must then be absent from discovery to count as gone
 NAMING = (GatewayClass, Gateway, ListenerSet, Secret)  # kinds that decide which Secrets are followed by name
 
 _log = logging.getLogger(__name__)
@@ -57,6 +59,7 @@ class KubernetesSource:
         self._refused: set[str] = set()  # watches that we may not have
         self._crds = Crds()
         self._crds_asked = trio.Event()  # the CRDs were listed, or refused
+        self._doubts: dict[str, float] = {}  # kinds that are followed, but not found by discovery: since when
         self._stale = trio.Event()  # what is served is to be looked at again
         self._names = trio.Event()  # which Secrets are named is to be looked at again
         self._names_known = False
@@ -143,6 +146,7 @@ class KubernetesSource:
 
     def _settle(self, served: Served, nursery: trio.Nursery) -> None:
         """Follows what is served and ends what is not."""
+        served = self._trusted(served)
         for kind, row in BY_KIND.items():
             version = served.versions.get(kind)
             life = self._lives.get(kind)
@@ -155,6 +159,16 @@ class KubernetesSource:
                 self._begin(kind, row, version, row.selector, "", nursery, life)
         self._tell_missing(served)
         self._advance()
+
+    def _trusted(self, served: Served) -> Served:
+        """Without what is only not found at the moment, as far as it is followed."""
+        now = trio.current_time()
+        self._doubts = {kind: self._doubts.get(kind, now) for kind in served.doubted if kind in self._lives}
+        patience = math.inf if self._crds.is_known else BLIND_PATIENCE
+        kept = {kind for kind, since in self._doubts.items() if now - since < patience}
+        versions = {kind: self._lives[kind].collection.version for kind in kept}
+        missing = {kind: why for kind, why in served.missing.items() if kind not in kept}
+        return msgspec.structs.replace(served, versions={**served.versions, **versions}, missing=missing)
 
     def _tell_missing(self, served: Served) -> None:
         before = self.store.missing

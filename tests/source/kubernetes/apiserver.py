@@ -1,0 +1,246 @@
+"""A small API server in this process, for what a real one cannot be made to do: cut connections at a given byte, answer
+nonsense, refuse on demand, list slowly, know no WatchList.
+
+It keeps objects by path of their collection, as plain dictionaries, and speaks list and watch. Each test scripts what
+goes wrong; what goes right is as of a real server (tests/cluster holds the source to one).
+"""
+
+import contextlib
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+Object = dict[str, Any]
+GROUP = "gateway.networking.k8s.io"
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+CUSTOM = {
+    "gatewayclasses": "GatewayClass",
+    "gateways": "Gateway",
+    "listenersets": "ListenerSet",
+    "httproutes": "HTTPRoute",
+    "grpcroutes": "GRPCRoute",
+    "referencegrants": "ReferenceGrant",
+}
+
+
+class ApiServer:
+    """Serves at `url` until `close`."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, dict[str, Object]] = {}  # by collection, then "ns/name"
+        self.log: list[tuple[str, Object]] = []  # (collection, event) in order; an event's version is its place + 1
+        self.served: dict[str, tuple[str, ...]] = dict.fromkeys(CUSTOM, ("v1",))
+        self.has_watchlist = True
+        self.refusals: dict[str, int] = {}  # by collection: the status to answer with
+        self.oldest = 0  # versions below are 410
+        self.requests: list[tuple[str, dict[str, str]]] = []  # (collection, query) of each list and watch
+        self.before_event: Callable[[str, Object], bytes | None] = lambda collection, event: None
+        self.delay = 0.0  # s before each event of a listing
+        self._moved = threading.Condition()
+        self._sockets: set[socket.socket] = set()
+        for plural in CUSTOM:
+            self.put_crd(plural)
+        self._server = _Server(("127.0.0.1", 0), self)
+        self.port = self._server.server_port
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self.cut()
+
+    def reopen(self) -> None:
+        """After `close`, at the same port."""
+        self._server = _Server(("127.0.0.1", self.port), self)
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def cut(self) -> None:
+        """Breaks every connection."""
+        with self._moved:
+            for one in list(self._sockets):
+                with contextlib.suppress(OSError):  # it has ended already
+                    one.shutdown(socket.SHUT_RDWR)
+            self._sockets.clear()
+            self._moved.notify_all()
+
+    # --- objects
+
+    def put(self, collection: str, name: str, namespace: str = "default", **parts: Any) -> Object:
+        """Creates an object or replaces it; `parts` are its spec, status and so on."""
+        with self._moved:
+            here = self.objects.setdefault(collection, {})
+            key = f"{namespace}/{name}"
+            version = len(self.log) + 1
+            metadata = {"name": name, "namespace": namespace, "uid": f"uid-{key}", **parts.pop("metadata", {})}
+            kept = here.get(key)
+            same = kept is not None and kept.get("spec") == parts.get("spec")
+            generation = kept["metadata"]["generation"] + (not same) if kept else 1
+            metadata |= {"resourceVersion": str(version), "generation": generation}
+            here[key] = {**parts, "metadata": metadata}
+            self.log.append((collection, {"type": "MODIFIED" if kept else "ADDED", "object": here[key]}))
+            self._moved.notify_all()
+            return here[key]
+
+    def delete(self, collection: str, name: str, namespace: str = "default") -> None:
+        with self._moved:
+            gone = self.objects[collection].pop(f"{namespace}/{name}")
+            gone = {**gone, "metadata": {**gone["metadata"], "resourceVersion": str(len(self.log) + 1)}}
+            self.log.append((collection, {"type": "DELETED", "object": gone}))
+            self._moved.notify_all()
+
+    def put_crd(self, plural: str, release: str = "v1.6.3") -> None:
+        annotations = {f"{GROUP}/bundle-version": release}
+        self.put(CRDS, f"{plural}.{GROUP}", "", metadata={"annotations": annotations})
+
+    def forget(self) -> None:
+        """Every version so far is too old to go on from."""
+        with self._moved:
+            self.log.append(("", {}))
+            self.oldest = len(self.log)
+
+    # --- what handlers ask
+
+    def events(self, collection: str, since: int, patience: float) -> tuple[list[Object], int]:
+        """Those after `since`, waited for; and the version reached."""
+        with self._moved:
+            self._moved.wait_for(lambda: any(where == collection for where, _ in self.log[since:]), patience)
+            return [event for where, event in self.log[since:] if where == collection], len(self.log)
+
+    def enter(self, connection: socket.socket) -> None:
+        with self._moved:
+            self._sockets.add(connection)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], api: ApiServer) -> None:
+        super().__init__(address, _Requests)
+        self.api = api
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Broken connections are the point."""
+
+
+class _Requests(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def log_message(self, *words: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        api = self.server.api
+        api.enter(self.connection)
+        url = urlsplit(self.path)
+        query = {name: values[0] for name, values in parse_qs(url.query).items()}
+        if url.path == f"/apis/{GROUP}":
+            versions = sorted({version for offered in api.served.values() for version in offered})
+            self._json(200 if versions else 404, {"versions": [{"version": version} for version in versions]})
+        elif url.path.startswith(f"/apis/{GROUP}/") and url.path.count("/") == 3:
+            version = url.path.rpartition("/")[2]
+            self._json(200, {"resources": [{"name": p} for p, offered in api.served.items() if version in offered]})
+        else:
+            api.requests.append((url.path, query))
+            self._collection(url.path, query)
+
+    def _collection(self, path: str, query: dict[str, str]) -> None:
+        api = self.server.api
+        plural, version = path.rpartition("/")[2], path.split("/")[3] if path.startswith(f"/apis/{GROUP}") else ""
+        if path in api.refusals:
+            self._refuse(api.refusals[path])
+        elif version and version not in api.served.get(plural, ()):
+            self._refuse(404)
+        elif query.get("watch") != "1":
+            self._page(path, query)
+        elif "sendInitialEvents" in query and not api.has_watchlist:
+            self._refuse(422)
+        elif "resourceVersion" in query and int(query["resourceVersion"]) < api.oldest:
+            self._begin()
+            self._event({"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired"}})
+            self._chunk(b"")
+        else:
+            self._watch(path, query)
+
+    def _selected(self, path: str, query: dict[str, str]) -> list[Object]:
+        field, _, value = query.get("fieldSelector", "").partition("=")
+        collection, namespace = _split(path)
+        found = [
+            one
+            for one in list(self.server.api.objects.get(collection, {}).values())
+            if namespace in ("", one["metadata"]["namespace"])
+        ]
+        if field == "type":
+            return [one for one in found if one.get("type") == value]
+        return [one for one in found if field != "metadata.name" or one["metadata"]["name"] == value]
+
+    def _page(self, path: str, query: dict[str, str]) -> None:
+        api = self.server.api
+        start, found = int(query.get("continue", "0")), self._selected(path, query)
+        most = min(int(query["limit"]), 2)  # more than one page, also of few
+        more = {"continue": str(start + most)} if start + most < len(found) else {}
+        time.sleep(api.delay)
+        metadata = {"resourceVersion": str(len(api.log)), **more}
+        self._json(200, {"metadata": metadata, "items": found[start : start + most]})
+
+    def _watch(self, path: str, query: dict[str, str]) -> None:
+        api = self.server.api
+        self._begin()
+        if "resourceVersion" in query:
+            since = int(query["resourceVersion"])
+        else:
+            since = len(api.log)
+            for one in self._selected(path, query):
+                time.sleep(api.delay)
+                self._event({"type": "ADDED", "object": one}, path)
+            end = {"resourceVersion": str(since), "annotations": {"k8s.io/initial-events-end": "true"}}
+            self._event({"type": "BOOKMARK", "object": {"metadata": end}})
+        while True:
+            events, since = api.events(_split(path)[0], since, 0.5)
+            for event in events:
+                if event["object"] in self._selected(path, query) or event["type"] == "DELETED":
+                    self._event(event, path)
+            self._event({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": str(since)}}})
+
+    # --- bytes
+
+    def _begin(self) -> None:
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.flush()
+
+    def _event(self, event: Object, path: str = "") -> None:
+        instead = self.server.api.before_event(path, event)
+        self._chunk(json.dumps(event).encode() + b"\n" if instead is None else instead)
+
+    def _chunk(self, content: bytes) -> None:
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(content), content))
+        self.wfile.flush()
+
+    def _refuse(self, status: int) -> None:
+        reason = {403: "Forbidden", 404: "NotFound", 422: "Invalid"}.get(status, "Unavailable")
+        self._json(status, {"kind": "Status", "code": status, "reason": reason, "message": f"{reason} on demand"})
+
+    def _json(self, status: int, value: object) -> None:
+        content = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+def _split(path: str) -> tuple[str, str]:
+    """The collection of all namespaces, and the namespace that a path names."""
+    root, found, rest = path.partition("/namespaces/")
+    namespace, _, plural = rest.partition("/")
+    return (f"{root}/{plural}", namespace) if found and plural else (path, "")

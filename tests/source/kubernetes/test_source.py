@@ -1,0 +1,425 @@
+"""An API server as a source: what the Store says, whatever becomes of connections, versions, CRDs and rights.
+
+Against a small server in this process that misbehaves as each test wants; tests/cluster has the real one.
+"""
+
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from prometheus_client import CollectorRegistry
+from source.kubernetes.apiserver import GROUP, ApiServer
+
+from fastroute.metrics import Metrics
+from fastroute.resources.gateway import HTTPRoute
+from fastroute.resources.meta import Key
+from fastroute.settings import CONTROLLER_NAME
+from fastroute.source.kubernetes import contact, watch
+from fastroute.source.kubernetes.account import Account
+from fastroute.source.kubernetes.client import Client
+from fastroute.source.kubernetes.source import KubernetesSource
+
+ROUTES = f"/apis/{GROUP}/v1/httproutes"
+GRANTS = f"/apis/{GROUP}/v1/referencegrants"
+GATEWAYS = f"/apis/{GROUP}/v1/gateways"
+CLASSES = f"/apis/{GROUP}/v1/gatewayclasses"
+SECRETS = "/api/v1/secrets"
+SERVICES = "/api/v1/services"
+CERTIFICATE = {"type": "kubernetes.io/tls", "data": {"tls.crt": "AA==", "tls.key": "AA=="}}
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiServer]:
+    monkeypatch.setattr(watch, "LONGEST_DELAY", 0.2)
+    monkeypatch.setattr(contact, "PATIENCE", 0.1)
+    monkeypatch.setenv("NO_PROXY", "*")
+    server = ApiServer()
+    yield server
+    server.close()
+
+
+def account(api: ApiServer, folder: Path) -> Account:
+    file = folder / "kubeconfig"
+    cluster = {"name": "c", "cluster": {"server": api.url}}
+    context = {"name": "c", "context": {"cluster": "c", "user": "u", "namespace": "ours"}}
+    user = {"name": "u", "user": {"token": "secret"}}
+    file.write_text(json.dumps({"current-context": "c", "clusters": [cluster], "contexts": [context], "users": [user]}))
+    return Account(file)
+
+
+class Followed:
+    """A source that runs, and how often it told of a change."""
+
+    def __init__(self, source: KubernetesSource) -> None:
+        self.source = source
+        self.changes = 0
+
+    def changed(self, noticed: float) -> None:
+        assert noticed <= trio.current_time()
+        self.changes += 1
+
+    @property
+    def routes(self) -> list[str]:
+        return [key.name for key in self.source.store.snapshot().http_routes]
+
+    def route(self, name: str) -> HTTPRoute:
+        return self.source.store.snapshot().http_routes[Key("default", name)]
+
+    def held(self, name: str) -> Any:
+        held = self.source.held("HTTPRoute", Key("default", name))
+        assert held is not None
+        return held
+
+
+async def until(condition: Callable[[], object]) -> None:
+    with trio.fail_after(5):
+        while not condition():  # noqa: ASYNC110 (of a server in another thread)
+            await trio.sleep(0.005)
+
+
+@asynccontextmanager
+async def starting(api: ApiServer, folder: Path) -> AsyncIterator[Followed]:
+    source = KubernetesSource(Client(account(api, folder)), Metrics(CollectorRegistry()), CONTROLLER_NAME)
+    followed = Followed(source)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(source.run)
+        nursery.start_soon(source.watch, followed.changed)
+        yield followed
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def following(api: ApiServer, folder: Path) -> AsyncIterator[Followed]:
+    async with starting(api, folder) as followed:
+        with trio.fail_after(5):
+            await followed.source.loaded.wait()
+        yield followed
+
+
+def put_route(api: ApiServer, name: str, host: str = "a.example.com", **parts: Any) -> None:
+    api.put(ROUTES, name, spec={"hostnames": [host], "rules": [{}]}, **parts)
+
+
+def listings(api: ApiServer, collection: str) -> int:
+    """How often it was listed, in a watch or in pages."""
+    return sum(
+        path == collection and "resourceVersion" not in query and "continue" not in query
+        for path, query in api.requests
+    )
+
+
+@pytest.mark.parametrize("has_watchlist", [True, False])
+async def test_everything_is_there_before_the_first_change_is_told(
+    api: ApiServer, tmp_path: Path, has_watchlist: bool
+) -> None:
+    api.has_watchlist = has_watchlist
+    for number in range(5):
+        put_route(api, f"r{number}")
+    api.put(SERVICES, "web", spec={"ports": [{"port": 80}]}, status={"loadBalancer": {}, "conditions": []})
+    api.put(SECRETS, "tls", **CERTIFICATE)
+    api.put(SECRETS, "other", type="Opaque", data={})
+    async with following(api, tmp_path) as seen:
+        resources = seen.source.store.snapshot()
+        assert seen.routes == ["r0", "r1", "r2", "r3", "r4"]
+        assert list(resources.services) == [Key("default", "web")]
+        assert list(resources.secrets) == [Key("default", "tls")]
+        assert seen.route("r0").api_version == f"{GROUP}/v1"
+        assert seen.source.bundle_version == seen.source.store.bundle_version == "v1.6.3"
+        assert seen.source.store.missing == {}
+        put_route(api, "r5")
+        api.delete(ROUTES, "r0")
+        await until(lambda: seen.routes == ["r1", "r2", "r3", "r4", "r5"])
+        assert listings(api, ROUTES) == (1 if has_watchlist else 2)  # the first was refused
+
+
+async def test_what_does_not_concern_us_changes_nothing_but_what_is_held(api: ApiServer, tmp_path: Path) -> None:
+    put_route(api, "r")
+    api.put(SERVICES, "web", spec={"ports": [{"port": 80}]})
+    async with following(api, tmp_path) as seen:
+        route, changes = seen.route("r"), seen.changes
+        restated: list[Key] = []
+        seen.source.restated = lambda kind, key: restated.append(key)
+        entry = {"controllerName": "else.example/x", "parentRef": {"name": "g"}, "conditions": []}
+        put_route(api, "r", status={"parents": [entry]}, metadata={"annotations": {"a": "b"}})
+        api.put(SERVICES, "web", spec={"ports": [{"port": 80}]}, status={"conditions": [{"type": "T"}]})
+        await until(lambda: seen.held("r").status == {"parents": [entry]})
+        await until(lambda: seen.source.held("Service", Key("default", "web")).resource_version == str(len(api.log)))
+        assert seen.route("r") is route
+        assert seen.changes == changes
+        assert restated == [route.key]
+        assert seen.held("r").generation == 1
+        put_route(api, "r", "b.example.com", status={"parents": [entry]})
+        await until(lambda: seen.changes > changes)
+        assert seen.route("r").spec.hostnames == ("b.example.com",)
+        assert (seen.held("r").generation, seen.route("r").metadata.generation) == (2, 2)
+
+
+async def test_a_watch_that_is_cut_goes_on_where_it_was(api: ApiServer, tmp_path: Path) -> None:
+    async with following(api, tmp_path) as seen:
+        for number in range(5):
+            api.cut()
+            put_route(api, f"r{number}")
+            await until(lambda: len(seen.routes) == number + 1)  # noqa: B023
+        assert listings(api, ROUTES) == 1
+
+
+async def test_a_version_that_is_too_old_is_a_new_listing_that_takes_nothing_away(
+    api: ApiServer, tmp_path: Path
+) -> None:
+    for name in ("stays", "goes"):
+        put_route(api, name)
+    async with following(api, tmp_path) as seen:
+        stays = seen.route("stays")
+        lost: list[int] = []
+        api.close()
+        api.delete(ROUTES, "goes")
+        put_route(api, "comes")
+        api.forget()
+        api.delay = 0.1
+        api.reopen()
+        with trio.fail_after(10):
+            while seen.routes != ["comes", "stays"]:
+                lost.append("stays" not in seen.routes)
+                await trio.sleep(0.01)
+        assert not any(lost)
+        assert seen.route("stays") is stays
+
+
+@pytest.mark.parametrize("has_watchlist", [True, False])
+async def test_a_listing_that_is_cut_takes_nothing_away(api: ApiServer, tmp_path: Path, has_watchlist: bool) -> None:
+    api.has_watchlist = has_watchlist
+    for number in range(6):
+        put_route(api, f"r{number}")
+    async with following(api, tmp_path) as seen:
+        api.close()
+        api.forget()
+        api.delay = 0.1
+        api.reopen()
+        before = listings(api, ROUTES)
+        await until(lambda: listings(api, ROUTES) > before)
+        for _ in range(4):  # no listing lives long enough to be whole
+            await trio.sleep(0.15)
+            api.cut()
+            assert len(seen.routes) == 6
+        api.delay = 0.0
+        api.delete(ROUTES, "r0")
+        await until(lambda: len(seen.routes) == 5)
+
+
+async def test_a_server_that_says_nothing_in_a_listing_is_asked_for_pages(
+    api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "LISTING_SILENCE", 0.2)
+    put_route(api, "r")
+    # As servers do that do not know the question: the objects, and never an end.
+    api.before_event = lambda path, event: b"\n" if b"initial-events-end" in json.dumps(event).encode() else None
+    async with following(api, tmp_path) as seen:
+        assert seen.routes == ["r"]
+        put_route(api, "s")
+        await until(lambda: seen.routes == ["r", "s"])
+
+
+async def test_nonsense_on_the_wire_is_a_watch_that_failed(api: ApiServer, tmp_path: Path) -> None:
+    spoilt = [b"{not json}\n", b'{"type":"ADDED"}\n', b"[1]\n"]
+    async with following(api, tmp_path) as seen:
+        api.before_event = lambda path, event: spoilt.pop() if spoilt and path == ROUTES else None
+        put_route(api, "r")
+        put_route(api, "s")
+        await until(lambda: seen.routes == ["r", "s"])
+        assert not spoilt
+
+
+async def test_an_object_that_cannot_be_read_keeps_its_last_good_version(api: ApiServer, tmp_path: Path) -> None:
+    put_route(api, "r")
+    async with following(api, tmp_path) as seen:
+        good = seen.route("r")
+        api.put(ROUTES, "r", spec={"hostnames": 7})
+        await until(lambda: seen.source.store.problems)
+        [problem] = seen.source.store.problems
+        assert (problem.kind, problem.namespace, problem.name) == ("HTTPRoute", "default", "r")
+        assert problem.field == "spec.hostnames"
+        assert "last good version stays" in problem.message
+        assert seen.route("r") is good
+        put_route(api, "r", "b.example.com")
+        await until(lambda: seen.route("r").spec.hostnames == ("b.example.com",))
+        assert seen.source.store.problems == ()
+
+
+async def test_an_object_without_a_name_is_left_out(api: ApiServer, tmp_path: Path) -> None:
+    put_route(api, "r")
+    api.objects[ROUTES]["default/x"] = {"metadata": {"resourceVersion": "1"}, "spec": {}}
+    async with starting(api, tmp_path) as seen:
+        api.objects[ROUTES]["default/x"]["metadata"]["namespace"] = "default"
+        await until(lambda: seen.source.loaded.is_set() and seen.source.store.problems)
+        assert seen.routes == ["r"]
+        assert "metadata cannot be read" in seen.source.store.problems[0].message
+
+
+async def test_a_server_that_is_away_is_told_once_each_way(
+    api: ApiServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "fastroute")
+    put_route(api, "r")
+    async with following(api, tmp_path) as seen:
+        api.close()
+        await until(lambda: "is not reached" in caplog.text)
+        await trio.sleep(0.5)
+        assert seen.routes == ["r"]
+        put_route(api, "s")
+        api.reopen()
+        await until(lambda: seen.routes == ["r", "s"])
+        await until(lambda: "is reached again" in caplog.text)
+    assert caplog.text.count("is not reached") == caplog.text.count("is reached again") == 1
+    assert "what is known goes on being served" in caplog.text
+
+
+async def test_a_server_that_is_not_there_yet_is_waited_for(
+    api: ApiServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    put_route(api, "r")
+    api.close()
+    async with starting(api, tmp_path) as seen:
+        await until(lambda: "nothing is served before it is" in caplog.text)
+        assert not seen.source.loaded.is_set()
+        api.reopen()
+        await until(seen.source.loaded.is_set)
+        assert seen.routes == ["r"]
+
+
+async def test_kinds_come_change_their_version_and_go(
+    api: ApiServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "fastroute")
+    spec = {"from": [{"group": GROUP, "kind": "HTTPRoute", "namespace": "a"}], "to": [{"group": "", "kind": "Service"}]}
+    beta = GRANTS.replace("/v1/", "/v1beta1/")
+    del api.served["referencegrants"]
+    api.delete("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", f"referencegrants.{GROUP}", "")
+    async with following(api, tmp_path) as seen:
+        store = seen.source.store
+        assert store.missing == {"ReferenceGrant": f"the CRD referencegrants.{GROUP} is not installed"}
+        changes = seen.changes
+
+        api.served["referencegrants"] = ("v1alpha2",)
+        api.put_crd("referencegrants")
+        await until(lambda: "as v1alpha2; fastroute reads v1 and v1beta1" in store.missing["ReferenceGrant"])
+
+        api.put(beta, "g", spec=spec)
+        api.served["referencegrants"] = ("v1beta1",)
+        api.put_crd("referencegrants")
+        await until(lambda: len(store.snapshot().reference_grants) == 1)
+        assert seen.source.served["ReferenceGrant"] == "v1beta1"
+        assert store.missing == {}
+        assert seen.changes > changes
+
+        api.put(GRANTS, "g", spec=spec)
+        api.served["referencegrants"] = ("v1", "v1beta1")
+        api.put_crd("referencegrants")
+        await until(lambda: seen.source.served["ReferenceGrant"] == "v1")
+        api.put(GRANTS, "h", spec=spec)
+        await until(lambda: len(store.snapshot().reference_grants) == 2)
+
+        del api.served["referencegrants"]
+        api.delete("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", f"referencegrants.{GROUP}", "")
+        await until(lambda: not store.snapshot().reference_grants)
+        assert "not installed" in store.missing["ReferenceGrant"]
+    assert caplog.text.count("ReferenceGrants are read now, as v1beta1") == 1
+
+
+async def test_a_kind_that_discovery_forgot_for_a_moment_is_kept(api: ApiServer, tmp_path: Path) -> None:
+    put_route(api, "r")
+    async with following(api, tmp_path) as seen:
+        api.served["httproutes"] = ()
+        api.put_crd("gateways")  # discovery is asked anew
+        api.cut()
+        await trio.sleep(0.5)
+        assert seen.routes == ["r"]
+        api.served["httproutes"] = ("v1",)
+        put_route(api, "s")
+        await until(lambda: seen.routes == ["r", "s"])
+
+
+@pytest.mark.parametrize(("collection", "is_needed"), [(SERVICES, True), (SECRETS, False)])
+async def test_a_kind_that_may_not_be_read(
+    api: ApiServer, tmp_path: Path, caplog: pytest.LogCaptureFixture, collection: str, is_needed: bool
+) -> None:
+    api.refusals[collection] = 403
+    async with starting(api, tmp_path) as seen:
+        plural = collection.rpartition("/")[2]
+        await until(lambda: f"our ClusterRole needs list and watch on {plural}" in caplog.text)
+        if is_needed:
+            await trio.sleep(0.5)
+            assert not seen.source.loaded.is_set()
+        else:
+            await until(seen.source.loaded.is_set)
+        assert caplog.text.count("our ClusterRole needs") == 1
+        del api.refusals[collection]
+        await until(seen.source.loaded.is_set)
+        api.put(collection, "web", spec={"ports": [{"port": 80}]}, type="kubernetes.io/tls")
+        field = "services" if is_needed else "secrets"
+        await until(lambda: getattr(seen.source.store.snapshot(), field))
+
+
+async def test_rights_that_are_taken_away_take_nothing_away(api: ApiServer, tmp_path: Path) -> None:
+    put_route(api, "r")
+    async with following(api, tmp_path) as seen:
+        api.refusals[ROUTES] = 403
+        api.cut()
+        await trio.sleep(0.5)
+        assert seen.routes == ["r"]
+
+
+async def test_secrets_of_other_types_are_followed_while_they_are_named(api: ApiServer, tmp_path: Path) -> None:
+    listener = {"name": "s", "port": 443, "protocol": "HTTPS", "tls": {"certificateRefs": [{"name": "odd"}]}}
+    api.put(CLASSES, "ours", "", spec={"controllerName": CONTROLLER_NAME})
+    api.put(GATEWAYS, "g", spec={"gatewayClassName": "ours", "listeners": [listener]})
+    api.put(GATEWAYS, "foreign", "elsewhere", spec={"gatewayClassName": "theirs", "listeners": [listener]})
+    api.put(SECRETS, "odd", type="Opaque", data={"tls.crt": "AA=="})
+    api.put(SECRETS, "odd", "elsewhere", type="Opaque", data={})
+    api.put(SECRETS, "unnamed", type="Opaque", data={})
+    key = Key("default", "odd")
+    async with following(api, tmp_path) as seen:
+        secrets = seen.source.store.snapshot().secrets
+        assert list(secrets) == [key]
+        api.put(SECRETS, "odd", type="Opaque", data={"tls.crt": "BBBB"})
+        await until(lambda: seen.source.store.snapshot().secrets[key].data == {"tls.crt": "BBBB"})
+
+        api.forget()  # a listing of those of type tls does not take it away
+        api.cut()
+        await trio.sleep(0.5)
+        assert list(seen.source.store.snapshot().secrets) == [key]
+
+        api.delete(SECRETS, "odd")  # a Secret's type cannot be changed
+        api.put(SECRETS, "odd", **CERTIFICATE)
+        await until(lambda: seen.source.store.snapshot().secrets.get(key, None) is not None)
+        await until(lambda: seen.source.store.snapshot().secrets[key].data == CERTIFICATE["data"])
+        before = len(seen.source.served)
+        api.delete(GATEWAYS, "g")
+        await until(lambda: not any("/namespaces/" in name for name in seen.source.served))
+        assert list(seen.source.store.snapshot().secrets) == [key]
+        assert len(seen.source.served) == before
+
+
+async def test_too_many_secrets_by_name_are_a_problem(
+    api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastroute.source.kubernetes.named.MOST", 2)
+    tls = {"certificateRefs": [{"name": f"s{number}"} for number in range(3)]}
+    listener = {"name": "s", "port": 443, "protocol": "HTTPS", "tls": tls}
+    api.put(CLASSES, "ours", "", spec={"controllerName": CONTROLLER_NAME})
+    api.put(GATEWAYS, "g", spec={"gatewayClassName": "ours", "listeners": [listener]})
+    async with following(api, tmp_path) as seen:
+        [problem] = seen.source.store.problems
+        assert (problem.kind, problem.name) == ("Secret", "s2")
+        assert "give it the type kubernetes.io/tls" in problem.message
+
+
+async def test_ending_waits_for_nobody(api: ApiServer, tmp_path: Path) -> None:
+    async with following(api, tmp_path):
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 0.5
