@@ -38,12 +38,14 @@ class Break(NamedTuple):
 class Load:
     """Clients that ask for `path` all the time. `keep`: as long as the server lets them, on one connection each."""
 
-    def __init__(self, port: int, path: str = "/", host: str = "example.com", *, keep: bool = True) -> None:
+    def __init__(
+        self, port: int, path: str = "/", host: str = "example.com", *, keep: bool = True, address: str = "127.0.0.1"
+    ) -> None:
         self.answers: list[Answer] = []
         self.breaks: list[Break] = []
         self.closing = 0  # answers that said Connection: close
         self.pause = 0.002  # seconds between an answer and the next request of a client
-        self._port = port
+        self._place = (address, port)
         self._keep = keep
         self._request = _request(path, host, keep)
         self._stopping = False
@@ -67,7 +69,7 @@ class Load:
             asked = trio.current_time()
             try:
                 if stream is None:
-                    stream = await _connect(self._port)
+                    stream = await _connect(self._place)
                 await stream.send_all(self._request)
                 status, body, close = await _read_answer(stream)
             except (OSError, trio.BrokenResourceError, EOFError) as error:
@@ -84,10 +86,10 @@ class Load:
             await trio.aclose_forcefully(stream)
 
 
-async def _connect(port: int) -> trio.SocketStream:
+async def _connect(place: tuple[str, int]) -> trio.SocketStream:
     sock = trio.socket.socket()
     try:
-        await sock.connect(("127.0.0.1", port))
+        await sock.connect(place)
     except BaseException:
         sock.close()
         raise

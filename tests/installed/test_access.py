@@ -1,11 +1,9 @@
 """Who may write grants, and what a grant may say: the Role of docs/deploy.md, our own rights, the admission policy."""
 
-import re
 import subprocess
 
 import pytest
 from cluster.echo import eventually
-from cluster.programs import ROOT
 
 from installed.release import Release
 
@@ -34,12 +32,10 @@ def can(release: Release, verb: str, what: str, namespace: str, *who: str) -> bo
 
 @pytest.fixture(scope="module")
 def platform_team(release: Release):
-    """The Role of the document, as it stands there."""
+    """The Role of the documents, bound to their group."""
     for name in ("shared-services", "apples"):
         release.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    text = (ROOT / "docs" / "deploy.md").read_text()
-    [role] = re.findall(r"<<EOF\n(.*?)^EOF$", text, re.DOTALL | re.MULTILINE)
-    release.kubectl("apply", "-f", "-", text=role)
+    release.kubectl("apply", "-f", "docs/shared-services/referencegrant-admin.yaml")
     return ("--as=ada", "--as-group=platform-team")
 
 
