@@ -64,8 +64,10 @@ def check(
     unread: Iterable[ManifestProblem] = (),
     doubts: Iterable[ManifestProblem] = (),
     line: LineOf = _unknown,
+    now: float | None = None,
 ) -> Report:
-    """`unread`: what the source could not use, `doubts`: what it warns of, `line`: where it read what."""
+    """`unread`: what the source could not use, `doubts`: what it warns of, `line`: where it read what; `now`: seconds
+    since the epoch, by which certificates are judged."""
     graph = build_graph(resources, settings)
     statuses = build_statuses(graph, everything_bound(graph))
     return Report(
@@ -74,7 +76,7 @@ def check(
         warnings=(
             *map(_of_manifest, doubts),
             *(_not_there(name) for name in settings.gateways if _key(name) not in graph.gateways),
-            *(_of_finding(found, line) for found in lint(resources, graph)),
+            *(_of_finding(found, line) for found in lint(resources, graph, now)),
         ),
     )
 

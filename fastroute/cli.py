@@ -5,6 +5,7 @@ gets plain text. Heavy imports stand inside the commands, so that `--help` and c
 """
 
 import sys
+import time
 from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
@@ -77,7 +78,7 @@ def check(
     source = _load(paths)
     store = source.store
     settings = graph_settings(chosen)
-    report = examine(store.snapshot(), settings, store.problems, store.warnings, source.lines().find)
+    report = examine(store.snapshot(), settings, store.problems, store.warnings, source.lines().find, now=time.time())
     if output is Output.json:
         _print_json(report)
     elif output is Output.yaml:

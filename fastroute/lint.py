@@ -6,12 +6,15 @@ A warning stands in no status. `fastroute check` shows them, and fails for them 
 from collections.abc import Callable, Iterator
 
 from fastroute.graph.backend import backend_id
+from fastroute.graph.certificate import certifies, out_of_time
 from fastroute.graph.filter_reference import filter_references
 from fastroute.graph.finding import Finding, warning
 from fastroute.graph.fix import allowed_routes
 from fastroute.graph.grant import Permit
-from fastroute.graph.hostname import common, covers, meet
-from fastroute.graph.node import Graph, ListenerNode, ParentNode, Route, RouteNode
+from fastroute.graph.hostname import ANY, common, covers, meet
+from fastroute.graph.listenerset import parent_of
+from fastroute.graph.node import Graph, HolderId, ListenerNode, ParentNode, Route, RouteNode
+from fastroute.graph.route import parent_id
 from fastroute.graph.shadow import Place, find_shadows
 from fastroute.resources.gateway import (
     GROUP,
@@ -21,19 +24,22 @@ from fastroute.resources.gateway import (
     HTTPRoute,
     HTTPRouteFilter,
     HTTPRouteRule,
+    Listener,
+    SecretObjectReference,
 )
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import ReferenceGrant
 from fastroute.resources.world import Resources
 
 Check = Callable[[Resources, Graph], Iterator[Finding]]
-ROUTE_KINDS = ("HTTPRoute", "GRPCRoute")  # whose references we see
+REFERRERS = ("HTTPRoute", "GRPCRoute", "Gateway", "ListenerSet")  # whose references we see
 CORE = frozenset({"core", "v1"})  # written by mistake for the empty group
 
 
-def lint(resources: Resources, graph: Graph) -> tuple[Finding, ...]:
-    """Every warning, by check and object."""
-    return tuple(finding for check in CHECKS for finding in check(resources, graph))
+def lint(resources: Resources, graph: Graph, now: float | None = None) -> tuple[Finding, ...]:
+    """Every warning, by check and object. `now`: seconds since the epoch; None: certificates' times are not judged."""
+    found = tuple(finding for check in CHECKS for finding in check(resources, graph))
+    return found if now is None else (*found, *certificates_out_of_time(graph, now))
 
 
 # --- ReferenceGrants
@@ -77,7 +83,7 @@ def unused_grants(resources: Resources, graph: Graph) -> Iterator[Finding]:
         if all((to.group, to.kind) == (GROUP, "Gateway") for to in grant.spec.to):
             continue
         if not any(_may_be_used(permit, grant.metadata.namespace, used) for permit in _permits(grant)):
-            yield warning("ReferenceGrant", grant, "GrantUnused", "No reference of any route needs this grant.", "spec")
+            yield warning("ReferenceGrant", grant, "GrantUnused", "No reference needs this grant.", "spec")
 
 
 def _permits(grant: ReferenceGrant) -> Iterator[Permit]:
@@ -89,12 +95,12 @@ def _permits(grant: ReferenceGrant) -> Iterator[Permit]:
 def _may_be_used(permit: Permit, home: str, used: set[tuple[str, Permit]]) -> bool:
     """Also True where we cannot know: for referrers of kinds that are not read here."""
     group, kind, _, *target = permit
-    known = kind in ROUTE_KINDS or target[:2] == [GROUP, "Gateway"]
+    known = kind in REFERRERS or target[:2] == [GROUP, "Gateway"]
     return (home, permit) in used or (group == GROUP and not known)
 
 
 def _references(resources: Resources) -> Iterator[tuple[str, Permit]]:
-    """What routes refer to elsewhere: the namespace, and each permit that would allow it there."""
+    """What is referred to elsewhere: the namespace, and each permit that would allow it there."""
     for kind, routes in (("HTTPRoute", resources.http_routes), ("GRPCRoute", resources.grpc_routes)):
         for route in routes.values():
             home = route.metadata.namespace
@@ -102,6 +108,18 @@ def _references(resources: Resources) -> Iterator[tuple[str, Permit]]:
                 if ref.namespace not in (None, home):
                     for name in (ref.name, None):
                         yield ref.namespace or home, (GROUP, kind, home, ref.group, ref.kind, name)
+
+    for kind, holders in (("Gateway", resources.gateways), ("ListenerSet", resources.listener_sets)):
+        for holder in holders.values():
+            home = holder.metadata.namespace
+            for secret in (ref for listener in holder.spec.listeners for ref in _certificate_refs(listener)):
+                if secret.namespace not in (None, home):
+                    for name in (secret.name, None):
+                        yield secret.namespace or home, (GROUP, kind, home, secret.group, secret.kind, name)
+
+
+def _certificate_refs(listener: Listener) -> tuple[SecretObjectReference, ...]:
+    return listener.tls.certificate_refs if listener.tls else ()
 
 
 def _refs(route: Route) -> Iterator[HTTPBackendRef | BackendObjectReference]:
@@ -121,12 +139,48 @@ def unknown_classes(resources: Resources, graph: Graph) -> Iterator[Finding]:
             yield warning("Gateway", gateway, "UnknownGatewayClass", message, "spec.gatewayClassName")
 
 
+def sets_without_gateways(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    for source in resources.listener_sets.values():
+        parent = parent_of(source)
+        if parent is None:
+            message = f"Parents of kind {source.spec.parent_ref.kind} are not served: the ListenerSet has no effect."
+            yield warning("ListenerSet", source, "ParentKindNotServed", message, "spec.parentRef.kind")
+        elif parent not in resources.gateways:
+            message = f"Gateway {parent} does not exist: the ListenerSet has no effect."
+            yield warning("ListenerSet", source, "ParentNotFound", message, "spec.parentRef")
+
+
+def certificates_for_other_names(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    """HTTPS listeners for a hostname that none of their certificates is for: clients will refuse them."""
+    for holder in graph.holders:
+        for index, listener in enumerate(holder.listeners):
+            if listener.tls is None or listener.hostname == ANY:
+                continue
+            names = {name for id_ in listener.tls.certificates for name in graph.certificates[id_].names}
+            if not any(certifies(name, listener.hostname) for name in names):
+                has = ", ".join(sorted(names)) or "no name"
+                message = f"No certificate of it is for {listener.hostname}, only for {has}: clients will refuse it."
+                field = f"spec.listeners[{index}].tls.certificateRefs"
+                yield warning(holder.id[0], holder.source, "CertificateForOtherNames", message, field)
+
+
+def certificates_out_of_time(graph: Graph, now: float) -> Iterator[Finding]:
+    """`now`: seconds since the epoch."""
+    for holder in graph.holders:
+        for index, listener in enumerate(holder.listeners):
+            for id_ in listener.tls.certificates if listener.tls else ():
+                if why := out_of_time(graph.certificates[id_], now):
+                    message = f"The certificate of Secret {id_} {why}. It is served, and clients will refuse it."
+                    field = f"spec.listeners[{index}].tls.certificateRefs"
+                    yield warning(holder.id[0], holder.source, "CertificateOutOfTime", message, field)
+
+
 def infrastructure_without_objects(resources: Resources, graph: Graph) -> Iterator[Finding]:
     for gateway in graph.gateways.values():
         infrastructure = gateway.source.spec.infrastructure or GatewayInfrastructure()
         asked = [name for name in ("labels", "annotations") if getattr(infrastructure, name)]
         if asked:
-            message = f"{' and '.join(asked)} have no effect: no objects are created for a Gateway."
+            message = f"{' and '.join(asked)} stand on objects of a cluster only, made with --infrastructure."
             yield warning("Gateway", gateway.source, "InfrastructureUnused", message, "spec.infrastructure")
 
 
@@ -140,13 +194,18 @@ def missing_parents(resources: Resources, graph: Graph) -> Iterator[Finding]:
                 message = "The route has no parentRefs: it is attached to nothing."
                 yield warning(kind, route, "NoParents", message, "spec.parentRefs")
             for index, ref in enumerate(route.spec.parent_refs):
-                key = Key(ref.namespace or route.metadata.namespace, ref.name)
-                if (ref.group, ref.kind) != (GROUP, "Gateway"):
+                id_ = parent_id(route, ref)
+                if id_ is None:
                     message = f"Parents of kind {ref.kind} are not served: the route is not attached by this parentRef."
                     yield warning(kind, route, "ParentKindNotServed", message, f"spec.parentRefs[{index}].kind")
-                elif key not in resources.gateways:
-                    message = f"Gateway {key} does not exist: the route is not attached by this parentRef."
+                elif not _exists(id_, resources):
+                    message = f"{ref.kind} {id_[1]} does not exist: the route is not attached by this parentRef."
                     yield warning(kind, route, "ParentNotFound", message, f"spec.parentRefs[{index}]")
+
+
+def _exists(id_: HolderId, resources: Resources) -> bool:
+    kind, key = id_
+    return key in (resources.gateways if kind == "Gateway" else resources.listener_sets)
 
 
 def hostnames_outside_listeners(resources: Resources, graph: Graph) -> Iterator[Finding]:
@@ -265,6 +324,8 @@ CHECKS: tuple[Check, ...] = (
     grants_with_core_group,
     unused_grants,
     unknown_classes,
+    sets_without_gateways,
+    certificates_for_other_names,
     infrastructure_without_objects,
     missing_parents,
     hostnames_outside_listeners,

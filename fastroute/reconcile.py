@@ -11,6 +11,7 @@ routes a collection of all objects takes longer than a change may take to be ser
 
 import gc
 import logging
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -18,7 +19,9 @@ import msgspec
 import trio
 
 from fastroute.compiler.compile import NOTHING, Compiled, compile_snapshot
+from fastroute.difference import changed_keys
 from fastroute.graph.build import build_graph, forgotten
+from fastroute.graph.certificate import out_of_time
 from fastroute.graph.node import Graph, Problem
 from fastroute.metrics import Metrics
 from fastroute.resources.world import Resources
@@ -173,6 +176,14 @@ def observe(metrics: Metrics, last: Pass, made: Pass, seconds: float) -> None:
     assert made.graph is not None
     if last.graph is None or made.graph.routes is not last.graph.routes:
         metrics.refused_references.set(refused_references(made.graph))
+    warn_of_certificates(last.graph, made.graph)
+
+
+def warn_of_certificates(last: Graph | None, now: Graph) -> None:
+    """Of those that are new: the time of one that is served is its owner's to mind, but it should be said."""
+    for id_ in changed_keys(last.certificates if last else {}, now.certificates):
+        if id_ in now.certificates and (why := out_of_time(now.certificates[id_], time.time())):
+            _log.warning("the certificate of Secret %s %s: it is served, and clients will refuse it", id_, why)
 
 
 def _differences(old: Mapping[Any, Any], new: Mapping[Any, Any]) -> int:

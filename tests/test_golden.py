@@ -79,6 +79,6 @@ def test_golden(given: Path) -> None:
 
 def test_every_scenario_has_a_pair() -> None:
     ids = {path.name.removesuffix(".in.yaml") for path in INPUTS}
-    scenarios = [f"A{n}" for n in range(1, 22) if n != 18] + [f"B{n}" for n in range(1, 17)] + ["C1", "F1"]
+    scenarios = [f"A{n}" for n in range(1, 22) if n != 18] + [f"B{n}" for n in range(1, 17)] + ["C1", "C2", "F1"]
     scenarios += [f"D{n}" for n in range(1, 5)]
     assert [name for name in scenarios if not {name, f"{name}a"} & ids] == []

@@ -4,7 +4,20 @@ from typing import Any
 
 import pytest
 import yaml
-from graph.world import endpoint_slice, gateway, grant, listener, make, ref, route, service, world
+from graph.secrets import START, YEAR, secret
+from graph.world import (
+    endpoint_slice,
+    gateway,
+    grant,
+    https,
+    listener,
+    listener_set,
+    make,
+    ref,
+    route,
+    service,
+    world,
+)
 
 from fastroute.graph.build import build_graph
 from fastroute.graph.finding import Finding
@@ -62,6 +75,7 @@ def test_core_is_not_the_empty_group(more: dict[str, Any], field: str) -> None:
     assert found == [("ReferenceGrant red/g", field)]
 
 
+SECURE = https("s", "red/c")
 MIRROR = {"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "s", "namespace": "red", "port": 80}}}
 
 
@@ -77,7 +91,17 @@ MIRROR = {"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "s",
         (grant("g", "red", "blue"), route("r", "blue", ref("s", "red"), type_=GRPCRoute), True),
         (grant("g", "red", "blue", from_kind="GRPCRoute"), route("r", "blue", ref("s", "red"), type_=GRPCRoute), False),
         (grant("g", "red", "blue", from_kind="TCPRoute"), route("r", "blue"), False),
-        (grant("g", "red", "blue", to_kind="Secret", from_kind="Gateway"), route("r", "blue"), False),
+        (
+            grant("g", "red", "infra", to_kind="Secret", from_kind="Gateway"),
+            gateway("s", "infra", SECURE),
+            False,
+        ),
+        (grant("g", "red", "blue", to_kind="Secret", from_kind="Gateway"), route("r", "blue"), True),
+        (
+            grant("g", "red", "infra", to_kind="Secret", from_kind="ListenerSet"),
+            listener_set("l", "infra", SECURE),
+            False,
+        ),
         (grant("g", "red", "blue", origin={"group": "core"}), route("r", "blue", ref("s", "red")), True),
         (grant("g", "red", "blue", **TO_GATEWAY), route("r", "blue"), False),
     ],
@@ -96,6 +120,43 @@ def test_a_class_that_nobody_wrote() -> None:
 def test_infrastructure_without_objects() -> None:
     labelled = gateway(spec={"infrastructure": {"labels": {"a": "b"}, "annotations": {}}})
     assert said("InfrastructureUnused", labelled) == [("Gateway infra/gw", "spec.infrastructure")]
+
+
+def test_listener_sets_without_a_gateway() -> None:
+    assert said("ParentNotFound", gateway(), listener_set("l", "red", parent="none")) == [
+        ("ListenerSet red/l", "spec.parentRef")
+    ]
+    assert said("ParentNotFound", gateway(), listener_set("l", "red")) == []
+
+
+@pytest.mark.parametrize(
+    ("hostname", "names", "expected"),
+    [
+        ("a.example.com", ["a.example.com"], True),
+        ("a.example.com", ["b.example.com", "*.example.com"], True),
+        ("a.example.com", ["*.com"], False),
+        ("*.example.com", ["*.example.com"], True),
+        ("*.example.com", ["a.example.com"], False),
+        (None, ["a.example.com"], True),
+    ],
+)
+def test_certificates_for_other_names(hostname: str | None, names: list[str], expected: bool) -> None:
+    found = said(
+        "CertificateForOtherNames",
+        gateway("gw", "infra", https("a", "c", hostname=hostname)),
+        secret("c", "infra", *names),
+    )
+    assert found == ([] if expected else [("Gateway infra/gw", "spec.listeners[0].tls.certificateRefs")])
+
+
+@pytest.mark.parametrize(
+    ("years", "words"), [(-1, "is not valid before 2026-01-01"), (1, None), (11, "expired on 2035-12-30")]
+)
+def test_certificates_out_of_time(years: int, words: str | None) -> None:
+    resources = world(gateway("gw", "infra", https("a", "c")), secret("c", "infra"))
+    now = (START + years * YEAR).timestamp()
+    found = [one.message for one in lint(resources, build_graph(resources, GraphSettings()), now)]
+    assert [words in message for message in found] == ([True] if words else [])
 
 
 def test_parents_that_are_not_there() -> None:

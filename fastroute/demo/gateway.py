@@ -31,8 +31,9 @@ class Gateway(msgspec.Struct, frozen=True):
     def port(self, listener: int = 80) -> int:
         return self.offset + listener
 
-    def client(self, listener: int = 80) -> Client:
-        return Client(self.address, self.port(listener))
+    def client(self, listener: int = 80, server_name: str | None = None) -> Client:
+        """`server_name`: of an HTTPS listener."""
+        return Client(self.address, self.port(listener), server_name)
 
 
 @contextmanager

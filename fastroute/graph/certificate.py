@@ -7,6 +7,7 @@ what to do about it is its owner's decision, and `check` warns. What OpenSSL wou
 
 import base64
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import msgspec
 from cryptography import x509
@@ -96,17 +97,24 @@ def _part(secret: Secret, name: str) -> bytes:
 
 def _leaf(chain: bytes) -> x509.Certificate:
     try:
-        leaf, *others = x509.load_pem_x509_certificates(chain)
-        algorithm = leaf.signature_hash_algorithm
+        certificates = x509.load_pem_x509_certificates(chain)
+        weak = next(filter(None, map(_weakness, certificates)), None)
     except (ValueError, UnsupportedAlgorithm):
         raise _MistakeError(f"has no readable chain of PEM certificates in {CHAIN}") from None
-    if chain.count(BEGIN) != 1 + len(others):
+    if chain.count(BEGIN) != len(certificates):
         raise _MistakeError(f"has a chain of PEM certificates in {CHAIN} that is cut off")
-    if isinstance(algorithm, WEAK) and leaf.issuer != leaf.subject:
-        raise _MistakeError(
-            f"has a certificate signed with {algorithm.name.upper()} in {CHAIN}, which no client trusts"
-        )
-    return leaf
+    if weak:
+        raise _MistakeError(f"has a certificate {weak} in {CHAIN}")
+    return certificates[0]
+
+
+def _weakness(certificate: x509.Certificate) -> str | None:
+    algorithm, key = certificate.signature_hash_algorithm, certificate.public_key()
+    if isinstance(algorithm, WEAK) and certificate.issuer != certificate.subject:
+        return f"signed with {algorithm.name.upper()}, which no client trusts,"
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size < LEAST_RSA:
+        return f"for an RSA key of {key.key_size} bits ({LEAST_RSA} are the least)"
+    return None
 
 
 def _private_key(text: bytes) -> PrivateKey:
@@ -118,8 +126,6 @@ def _private_key(text: bytes) -> PrivateKey:
         raise _MistakeError(f"has no readable PEM private key in {KEY}") from None
     if not isinstance(key, PrivateKey):
         raise _MistakeError(f"has a private key in {KEY} of a kind that is not served: RSA, ECDSA and Ed25519 are")
-    if isinstance(key, rsa.RSAPrivateKey) and key.key_size < LEAST_RSA:
-        raise _MistakeError(f"has an RSA key of {key.key_size} bits in {KEY}: {LEAST_RSA} are the least")
     if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name not in CURVES:
         raise _MistakeError(f"has a private key in {KEY} on a curve that is not served: P-256, P-384 and P-521 are")
     return key
@@ -141,3 +147,29 @@ def _names(leaf: x509.Certificate) -> tuple[str, ...]:
     except (x509.ExtensionNotFound, ValueError):
         return ()
     return tuple(name.lower() for name in extension.value.get_values_for_type(x509.DNSName))
+
+
+# --- Names and times
+
+
+def certifies(name: str, hostname: str) -> bool:
+    """Whether a certificate for `name` will do for every host that a listener's `hostname` takes, as far as one can: a
+    wildcard stands for one label (RFC 9525, section 6.3), a listener's for any number.
+
+    >>> certifies("*.example.com", "a.example.com"), certifies("*.example.com", "a.b.example.com")
+    (True, False)
+    """
+    if name == hostname:
+        return True
+    return name.startswith("*.") and not hostname.startswith("*") and hostname.partition(".")[2] == name[2:]
+
+
+def out_of_time(node: CertificateNode, now: float) -> str | None:
+    """In words that follow the certificate, why clients will refuse it at `now`, in seconds since the epoch."""
+    if now > node.not_after:
+        return f"expired on {_day(node.not_after)}"
+    return f"is not valid before {_day(node.not_before)}" if now < node.not_before else None
+
+
+def _day(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).date().isoformat()

@@ -24,15 +24,20 @@ from fastroute.snapshot import ListenerTLS
 PREFIX = "fastroute.dev/"  # of the keys in tls.options that are ours
 TERMINATED = "HTTPS"  # the protocol whose TLS ends here
 VERSIONS = ("1.2", "1.3")
-CIPHERS = frozenset(  # of TLS 1.2, by OpenSSL's names: forward secret and authenticated, as RFC 9325 has it
-    {
-        "ECDHE-ECDSA-AES128-GCM-SHA256",
-        "ECDHE-RSA-AES128-GCM-SHA256",
-        "ECDHE-ECDSA-AES256-GCM-SHA384",
-        "ECDHE-RSA-AES256-GCM-SHA384",
-        "ECDHE-ECDSA-CHACHA20-POLY1305",
-        "ECDHE-RSA-CHACHA20-POLY1305",
-    }
+CIPHERS = (
+    frozenset(  # by OpenSSL's names, forward secret and authenticated (RFC 9325); those of TLS 1.3 begin with TLS_
+        {
+            "TLS_AES_128_GCM_SHA256",
+            "TLS_AES_256_GCM_SHA384",
+            "TLS_CHACHA20_POLY1305_SHA256",
+            "ECDHE-ECDSA-AES128-GCM-SHA256",
+            "ECDHE-RSA-AES128-GCM-SHA256",
+            "ECDHE-ECDSA-AES256-GCM-SHA384",
+            "ECDHE-RSA-AES256-GCM-SHA384",
+            "ECDHE-ECDSA-CHACHA20-POLY1305",
+            "ECDHE-RSA-CHACHA20-POLY1305",
+        }
+    )
 )
 
 

@@ -1,10 +1,10 @@
 """Golden pairs, requests -> answers: every world of tests/golden over real sockets against real echo servers.
 
 One `fastroute serve` for all; its manifests are swapped. ID.req.yaml is a list of requests: `path`, and `host`, `port`
-(the listener's), `method`, `headers` where they matter; `answers` counts who answered, over one connection: an echo
-server by its `namespace/service`, a status of the gateway itself, or `refused` when nobody listens; `pods`: how many
-pods did. `echo` is what the backend must have seen (`path`, `host`, or a header's values, null for none), `response`
-what fields the answer must have. Steps of one world (A15a, A15b) are played in order, and back.
+(the listener's), `tls`, `method`, `headers` where they matter; `answers` counts who answered, over one connection: an
+echo server by its `namespace/service`, a status of the gateway itself, or `refused` when nobody listens; `pods`: how
+many pods did. `echo` is what the backend must have seen (`path`, `host`, or a header's values, null for none),
+`response` what fields the answer must have. Steps of one world (A15a, A15b) are played in order, and back.
 
 When a world is served is told by a marker beside it: a listener of its own that redirects to the name of the world.
 """
@@ -55,6 +55,7 @@ class Asked(msgspec.Struct, forbid_unknown_fields=True):
     host: str = "gateway.example.com"
     port: int = 80
     method: str = "GET"
+    tls: bool = False
     pods: int | None = None
     headers: dict[str, str] = {}
     echo: dict[str, Any] = {}
@@ -147,7 +148,7 @@ def write(file: Path, name: str, text: str) -> None:
 
 async def ask(asked: Asked, gateway: Gateway) -> list[Answer | None]:
     """As many answers as are expected; None: nobody listens."""
-    async with gateway.client(asked.port) as client:
+    async with gateway.client(asked.port, asked.host if asked.tls else None) as client:
         return [await one(client, asked) for _ in range(sum(asked.answers.values()))]
 
 

@@ -31,6 +31,7 @@ class Asked(msgspec.Struct):
     host: str = "gateway.example.com"
     port: int = 80
     method: str = "GET"
+    tls: bool = False
     pods: int | None = None
     headers: dict[str, str] = {}
 
@@ -47,7 +48,8 @@ def test_what_is_told_is_what_is_answered(name: str) -> None:
             with pytest.raises(SettingError, match="400"):
                 parse_url(asked.method, f"http://{asked.host}{asked.path}")
             continue
-        request, _ = parse_url(asked.method, f"http://{asked.host}{asked.path}", tuple(asked.headers.items()))
+        url = f"{'https' if asked.tls else 'http'}://{asked.host}{asked.path}"
+        request, _ = parse_url(asked.method, url, tuple(asked.headers.items()))
         told = explain(snapshot, graph, request, asked.port)
         foretold = parts_foretold(told)
         if 200 in answered:  # a backend's answer that a filter made unrecognisable

@@ -48,7 +48,7 @@ def test_names_and_times() -> None:
         ({"tls.crt": GOOD, "tls.key": key_pem(number=1)}, "does not belong to the first certificate of tls.crt"),
         ({"tls.crt": chain(number=1) + GOOD, "tls.key": KEY}, "does not belong to the first certificate of tls.crt"),
         ({"tls.crt": GOOD, "tls.key": key_pem("rsa-2048")}, "does not belong to the first certificate of tls.crt"),
-        ({"tls.crt": chain(kind="rsa-1024"), "tls.key": key_pem("rsa-1024")}, "an RSA key of 1024 bits"),
+        ({"tls.crt": chain(kind="rsa-1024"), "tls.key": key_pem("rsa-1024")}, "for an RSA key of 1024 bits"),
         ({"tls.crt": chain(kind="k256"), "tls.key": key_pem("k256")}, "on a curve that is not served"),
         ({"tls.crt": chain(kind="ed448"), "tls.key": key_pem("ed448")}, "of a kind that is not served"),
     ],

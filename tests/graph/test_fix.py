@@ -12,7 +12,7 @@ from fastroute.graph.build import build_graph
 from fastroute.graph.finding import Finding, find_problems
 from fastroute.graph.fix import NAME_LABEL, scalar
 from fastroute.resources.decode import decode
-from fastroute.resources.gateway import AllowedRoutes, Gateway, GRPCRoute
+from fastroute.resources.gateway import AllowedRoutes, Gateway, GRPCRoute, ListenerSet
 from fastroute.resources.meta import Key
 from fastroute.resources.world import Resources
 from fastroute.settings import GraphSettings
@@ -39,14 +39,15 @@ def fixed_stanzas(resources: Resources) -> Resources:
     for found in problems(resources, "NotAllowedByListeners"):
         if found.fix is None:
             continue
-        where = found.fix.splitlines()[0].removeprefix("# In Gateway ").removesuffix(":")
-        gateway_name, listener_name = where.split(", listener ")
-        resources = with_stanza(resources, Key(*gateway_name.split("/")), listener_name, yaml.safe_load(found.fix))
+        where = found.fix.splitlines()[0].removeprefix("# In ").removesuffix(":")
+        holder, listener_name = where.split(", listener ")
+        kind, _, key = holder.partition(" ")
+        holders: Any = resources.gateways if kind == "Gateway" else resources.listener_sets
+        resources = with_stanza(resources, holders[Key(*key.split("/"))], listener_name, yaml.safe_load(found.fix))
     return resources
 
 
-def with_stanza(resources: Resources, key: Key, name: str, fragment: Any) -> Resources:
-    old = resources.gateways[key]
+def with_stanza(resources: Resources, old: Gateway | ListenerSet, name: str, fragment: Any) -> Resources:
     allowed = msgspec.convert(fragment["allowedRoutes"], AllowedRoutes)
     listeners = tuple(
         msgspec.structs.replace(found, allowed_routes=allowed) if found.name == name else found
