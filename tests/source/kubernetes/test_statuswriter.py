@@ -1,0 +1,246 @@
+"""When and how often statuses are written, and what becomes of those that the API server does not take."""
+
+import logging
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+from source.kubernetes.standin import Objects, Server
+
+from fastroute.graph.build import NOTHING
+from fastroute.metrics import Metrics
+from fastroute.resources.meta import Key
+from fastroute.resources.status_patch import StatusPatch
+from fastroute.source.kubernetes.client import ApiError
+from fastroute.source.kubernetes.kinds import member
+from fastroute.source.kubernetes.merge import Ours
+from fastroute.source.kubernetes.statuswriter import BETWEEN, FORBIDDEN, StatusWriter
+from fastroute.status.build import Statuses
+
+NAME = "fastroute.dev/gateway"
+LONG = 20.0  # s, after which everything is at rest
+
+
+def path(name):
+    return member("HTTPRoute", "v1", Key("infra", name))
+
+
+def condition(status="True", reason="Accepted", generation=1):
+    return {
+        "type": "Accepted",
+        "status": status,
+        "reason": reason,
+        "message": "m",
+        "observedGeneration": generation,
+    }
+
+
+def parent(*conditions, by=NAME):
+    return {"controllerName": by, "parentRef": {"name": "web"}, "conditions": list(conditions)}
+
+
+def wanted(*names, reason="Accepted", generation=1):
+    patches = {}
+    for name in names:
+        key = Key("infra", name)
+        status = {"parents": [parent(condition(reason=reason, generation=generation))]}
+        patches["HTTPRoute", key] = StatusPatch("HTTPRoute", key, generation, status)
+    return Statuses(patches=patches, graph=NOTHING, outcome=None)
+
+
+class Scene:
+    def __init__(self, *names):
+        self.server = Server()
+        for name in names:
+            self.create(name)
+        self.objects, self.metrics, self.told = Objects(self.server), Metrics(), []
+        self.writer = StatusWriter(self.server, self.objects, Ours(NAME), self.metrics, self.told.append)
+
+    def create(self, name, generation=1, status=None):
+        metadata = {"namespace": "infra", "name": name, "generation": generation, "uid": f"uid-{name}"}
+        one = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": metadata}
+        self.server.put(path(name), {**one, "status": status or {}})
+
+    def reason(self, name):
+        parents = self.server.objects[path(name)]["status"].get("parents", [])
+        return [c["reason"] for one in parents if one["controllerName"] == NAME for c in one["conditions"]]
+
+    @property
+    def puts(self):
+        return sum(method == "PUT" for method, _ in self.server.asked)
+
+    @asynccontextmanager
+    async def running(self):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.writer.run)
+            yield
+            await trio.sleep(LONG)
+            nursery.cancel_scope.cancel()
+
+
+async def test_each_is_written_once(autojump_clock):
+    names = [f"r{number}" for number in range(300)]
+    scene = Scene(*names)
+    async with scene.running():
+        scene.writer.lead(True)
+        scene.writer.post(wanted(*names))
+        scene.writer.post(wanted(*names))
+    assert {tuple(scene.reason(name)) for name in names} == {("Accepted",)}
+    assert scene.puts == len(scene.told) == 300
+
+
+async def test_the_newest_is_what_is_written_and_not_too_often(autojump_clock):
+    scene = Scene("r")
+    async with scene.running():
+        scene.writer.lead(True)
+        begin = trio.current_time()
+        for number in range(100):
+            scene.writer.post(wanted("r", reason=f"R{number}"))
+            await trio.sleep(0.02)
+        took = trio.current_time() - begin
+    assert scene.reason("r") == ["R99"]
+    assert 2 <= scene.puts <= took / BETWEEN + 2
+
+
+async def test_only_who_leads_writes_and_a_new_leader_writes_what_differs(autojump_clock):
+    scene = Scene("old", "new")
+    scene.create("same", status={"parents": [parent({**condition(), "lastTransitionTime": "t"})]})
+    scene.create("gone", status={"parents": [parent(condition(), by="x"), parent(condition())]})
+    async with scene.running():
+        scene.writer.post(wanted("old", "new", "same"))
+        await trio.sleep(1)
+        assert scene.puts == 0
+        scene.writer.lead(True)
+        await trio.sleep(5)
+        assert scene.puts == 3
+        scene.writer.lead(False)
+        scene.writer.post(wanted("old", reason="Late"))
+    assert scene.puts == 3
+    assert [scene.reason(name) for name in ("old", "new", "same", "gone")] == [["Accepted"]] * 3 + [[]]
+    assert len(scene.server.objects[path("gone")]["status"]["parents"]) == 1
+
+
+async def test_a_route_that_is_none_of_ours_any_more_loses_our_entry(autojump_clock):
+    scene = Scene("r", "s")
+    async with scene.running():
+        scene.writer.lead(True)
+        scene.writer.post(wanted("r", "s"))
+        await trio.sleep(1)
+        scene.writer.post(wanted("s"))
+    assert (scene.reason("r"), scene.reason("s")) == ([], ["Accepted"])
+
+
+async def test_nothing_is_written_for_another_generation(autojump_clock):
+    scene = Scene()
+    scene.create("r", generation=2)
+    async with scene.running():
+        scene.writer.lead(True)
+        scene.writer.post(wanted("r", generation=1))
+        await trio.sleep(1)
+        assert scene.puts == 0
+        scene.writer.post(wanted("r", generation=2))
+    assert scene.reason("r") == ["Accepted"]
+
+
+async def test_after_a_conflict_it_is_read_again(autojump_clock):
+    scene = Scene("r")
+    scene.objects.frozen[path("r")] = scene.objects.held("HTTPRoute", Key("infra", "r"))
+    scene.create("r", status={"parents": [parent(condition(), by="x")]})  # and the watch has not told
+    async with scene.running():
+        scene.writer.lead(True)
+        scene.writer.post(wanted("r"))
+    assert [one["controllerName"] for one in scene.server.objects[path("r")]["status"]["parents"]] == ["x", NAME]
+    assert scene.metrics.status_conflicts._value.get() == 1
+    assert [method for method, _ in scene.server.asked] == ["PUT", "GET", "PUT"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ApiError(0, "Unreached", "nobody there"),
+        ApiError(500, "InternalError", "etcd is away"),
+        ApiError(503, "ServiceUnavailable", "later"),
+        ApiError(429, "TooManyRequests", "slowly", retry_after=3.0),
+    ],
+    ids=lambda error: error.reason,
+)
+async def test_what_fails_waits_and_is_said_once(autojump_clock, caplog, error):
+    caplog.set_level(logging.INFO)
+    names = [f"r{number}" for number in range(50)]
+    scene = Scene(*names)
+
+    def refuse(method, path):
+        if trio.current_time() < 60:
+            raise error
+
+    scene.server.refuse = refuse
+    async with scene.running():
+        scene.writer.lead(True)
+        scene.writer.post(wanted(*names))
+        await trio.sleep(60)
+        tried = scene.puts
+    assert tried < 12 * 40  # requests at a time, and pauses
+    assert all(scene.reason(name) == ["Accepted"] for name in names)
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
+async def test_what_is_forbidden_is_said_once_with_the_way_out(autojump_clock, caplog):
+    scene = Scene("r", "s")
+    allowed = False
+
+    def refuse(method, path):
+        if not allowed:
+            raise ApiError(403, "Forbidden", "no")
+
+    scene.server.refuse = refuse
+    async with scene.running():
+        scene.writer.lead(True)
+        scene.writer.post(wanted("r", "s"))
+        await trio.sleep(FORBIDDEN / 2)
+        assert caplog.messages == ["403 Forbidden: no: allow update on httproutes.gateway.networking.k8s.io/status"]
+        assert scene.puts == 2
+        allowed = True
+        await trio.sleep(FORBIDDEN)
+    assert (scene.reason("r"), scene.reason("s")) == (["Accepted"], ["Accepted"])
+
+
+async def test_what_is_not_taken_waits_for_another_status(autojump_clock, caplog):
+    scene = Scene("r")
+
+    def refuse(method, path):
+        raise ApiError(422, "Invalid", "too long")
+
+    scene.server.refuse = refuse
+    async with scene.running():
+        scene.writer.lead(True)
+        scene.writer.post(wanted("r"))
+        await trio.sleep(60)
+        assert scene.puts == 1
+        scene.server.refuse = lambda method, path: None
+        scene.writer.post(wanted("r", reason="Short"))
+    assert scene.reason("r") == ["Short"]
+    assert "does not take its status" in caplog.text
+
+
+async def test_who_takes_our_entry_out_sees_it_again(autojump_clock):
+    scene = Scene("r")
+    async with scene.running():
+        scene.writer.lead(True)
+        scene.writer.post(wanted("r"))
+        await trio.sleep(1)
+        scene.writer.restated("HTTPRoute", Key("infra", "r"))  # our own write, told by the watch
+        await trio.sleep(1)
+        assert scene.puts == 1
+        scene.create("r", status={"parents": []})
+        scene.writer.restated("HTTPRoute", Key("infra", "r"))
+    assert scene.reason("r") == ["Accepted"]
+
+
+async def test_an_object_that_is_gone_is_left(autojump_clock):
+    scene = Scene("r")
+    scene.objects.frozen[path("r")] = scene.objects.held("HTTPRoute", Key("infra", "r"))
+    del scene.server.objects[path("r")]
+    async with scene.running():
+        scene.writer.lead(True)
+        scene.writer.post(wanted("r"))
+    assert scene.puts == 1
