@@ -29,9 +29,13 @@ if ASAN:
 # Modules that are not plain C: RE2 is a C++ library.
 CPLUSPLUS = {"regex": {"language": "c++", "libraries": ["re2"], "extra_compile_args": [*COMPILE, "-std=c++17"]}}
 
+# Modules that call OpenSSL.
+TLS = {"libraries": ["ssl", "crypto"]}
+LIBRARIES = {**CPLUSPLUS, **dict.fromkeys(("certificate", "context", "secure", "ticket", "tls"), TLS)}
+
 
 def extension(path: Path) -> Extension:
-    options = {"extra_compile_args": COMPILE, "extra_link_args": LINK, **CPLUSPLUS.get(path.stem, {})}
+    options = {"extra_compile_args": COMPILE, "extra_link_args": LINK, **LIBRARIES.get(path.stem, {})}
     if TRACE:
         options["define_macros"] = [("CYTHON_TRACE_NOGIL", "1")]
     return Extension(f"fastroute.ext.{path.stem}", [f"fastroute/ext/{path.name}"], **options)

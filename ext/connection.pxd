@@ -11,6 +11,7 @@ from fastroute.ext.exchange cimport Exchange
 from fastroute.ext.forwarded cimport Peer
 from fastroute.ext.mirror cimport Mirror
 from fastroute.ext.tables cimport Endpoint
+from fastroute.ext.tls cimport Tls
 
 
 cdef enum Side:
@@ -26,6 +27,8 @@ cdef enum State:
     STATE_LISTENING             # listener
     STATE_LEAVING               # listener: takes what is queued, then closes
     STATE_PREFACE               # downstream: a PROXY protocol header must come first
+    STATE_HELLO                 # downstream: a TLS client must say which name it wants
+    STATE_HANDSHAKE             # downstream: TLS is being agreed
     STATE_IDLE                  # downstream: between requests
     STATE_HEAD                  # downstream: a part of a request's head is here
     STATE_EXCHANGE              # downstream: has an exchange
@@ -62,6 +65,7 @@ cdef struct Connection:
     Buffer input                # read, not used yet
     Buffer output               # for the peer, not taken yet
     # downstream
+    Tls *tls                    # owned; NULL: plain, or the name was not heard yet
     Exchange *exchange          # owned; NULL: none
     uint32_t listener           # index in Reactor.sockets; of a listener too
     uint32_t drained            # bytes read away while it lingers

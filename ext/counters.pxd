@@ -24,9 +24,22 @@ cdef enum Fixed:                # words of the first page; counters.pyx has the 
     FIXED_RETRIES_TIMEOUT
     FIXED_RETRIES_CLOSED
     FIXED_MIRRORED              # copies of requests that a mirror got whole
+    FIXED_TLS_FULL              # handshakes that were done, by how
+    FIXED_TLS_RESUMED
+    FIXED_TLS_FAILED = 40       # + TlsFailure
     FIXED_MIRROR_FAILURES = 48  # + MirrorFailure
     FIXED_LOCAL_RESPONSES = 64  # + LocalReason
     FIXED_COUNT = 256
+
+cdef enum TlsFailure:           # why a client got no TLS
+    TLS_NO_CLIENT_HELLO = 0     # what it sent first is none
+    TLS_NO_LISTENER             # no listener of the port has the name it asked for
+    TLS_NO_CERTIFICATE          # the listener has nothing to show
+    TLS_NOT_AGREED              # no version, cipher or protocol in common, or it refused the certificate
+    TLS_CLOSED                  # it went away
+    TLS_TIMEOUT                 # it took too long
+    TLS_CROWDED                 # the oldest of too many at once
+    TLS_FAILURES                # how many are named here
 
 cdef enum RequestSeries:        # the first request series; the rest is given out by main
     REQUESTS_OTHER = 0
@@ -36,6 +49,7 @@ cdef enum RequestSeries:        # the first request series; the rest is given ou
 cdef enum Histogram:            # the first slots of the histograms; the rest is given out by main
     HISTOGRAM_OTHER = 0
     HISTOGRAM_CONNECT           # upstream_connect_seconds: the engine observes each connect that succeeded
+    HISTOGRAM_HANDSHAKE         # tls_handshake_seconds: the engine observes each that was done
     HISTOGRAM_FIRST
 
 cdef struct Counters:

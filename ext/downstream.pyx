@@ -14,25 +14,28 @@ from fastroute.ext.buffer cimport (
     Buffer, buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_reserve, buffer_size,
 )
 from fastroute.ext.connection cimport (
-    SIDE_DOWNSTREAM, STATE_EXCHANGE, STATE_HEAD, STATE_IDLE, STATE_LINGER, STATE_PREFACE, slab_take,
+    SIDE_DOWNSTREAM, STATE_EXCHANGE, STATE_HANDSHAKE, STATE_HEAD, STATE_HELLO, STATE_IDLE, STATE_LINGER, STATE_PREFACE,
+    slab_take,
 )
 from fastroute.ext.counters cimport (
-    FIXED_CONNECTIONS_ACCEPTED, FIXED_DOWNSTREAM_ACTIVE, FIXED_DOWNSTREAM_IDLE, count, gauge_add,
+    FIXED_CONNECTIONS_ACCEPTED, FIXED_DOWNSTREAM_ACTIVE, FIXED_DOWNSTREAM_IDLE, TLS_TIMEOUT, count, gauge_add,
 )
 from fastroute.ext.exchange cimport (
     Exchange, VERDICT_DONE, VERDICT_LINGER, VERDICT_ON, VERDICT_RESET, exchange_give, exchange_take,
 )
 from fastroute.ext.forwarded cimport peer_set
+from fastroute.ext.handshake cimport handshake_advance, handshake_begin, handshake_fail
 from fastroute.ext.head cimport FRAMING_NONE, parse_request
 from fastroute.ext.inet cimport SO_LINGER, SOL_SOCKET, linger, setsockopt
 from fastroute.ext.mirroring cimport mirrors_leave
 from fastroute.ext.proxy_protocol cimport PREFACE_MOST, Preface, parse_preface
 from fastroute.ext.reactor cimport (
-    LINGER_BYTES, LINGER_TIME, SCRATCH, close_connection, end_writing, queue, receive, set_deadline, watch,
+    LINGER_BYTES, LINGER_TIME, SCRATCH, close_connection, end_tls, end_writing, queue, receive, set_deadline, watch,
 )
 from fastroute.ext.reason cimport REASON_CLIENT_CLOSED, REASON_HEAD_TIMEOUT
 from fastroute.ext.relay cimport exchange_advance, exchange_expired
 from fastroute.ext.request cimport request_begin, request_refused
+from fastroute.ext.router cimport is_secure
 
 cdef enum:
     DRAIN_IDLE = 1000       # milliseconds that an idle connection keeps while the engine drains (interface section 2)
@@ -55,11 +58,20 @@ cdef void downstream_adopt(Reactor r, Connection *listener, int fd, uint16_t fam
     count(r.counters, FIXED_CONNECTIONS_ACCEPTED, 1)
     gauge_add(r.counters, FIXED_DOWNSTREAM_IDLE, 1)
     r.downstreams += 1
-    rest(r, c)
     if r.proxy_protocol:
         c.state = STATE_PREFACE
         set_deadline(r, c, r.milliseconds + r.times.head)
+    else:
+        greet(r, c)
     downstream_advance(r, c)
+
+
+cdef void greet(Reactor r, Connection *c) noexcept nogil:
+    """The client may speak: TLS first, where the port's listeners want it."""
+    if r.tables is not None and is_secure(r.tables.routes, r.sockets[c.listener]):
+        handshake_begin(r, c)
+    else:
+        rest(r, c)
 
 
 cdef void rest(Reactor r, Connection *c) noexcept nogil:
@@ -79,6 +91,10 @@ cdef void downstream_advance(Reactor r, Connection *c) noexcept nogil:
         linger_on(r, c)
     elif c.state == STATE_PREFACE:
         read_preface(r, c)
+    elif c.state == STATE_HELLO or c.state == STATE_HANDSHAKE:
+        if handshake_advance(r, c):
+            rest(r, c)
+            read_request(r, c)
     else:
         read_request(r, c)
 
@@ -197,7 +213,7 @@ cdef void conclude(Reactor r, Connection *c, int verdict) noexcept nogil:
         if c.readable or buffer_size(&c.input):
             queue(r, c)
     elif verdict == VERDICT_LINGER:
-        end_writing(c)
+        end_writing(r, c)
         c.state = STATE_LINGER
         buffer_free(&c.input)
         set_deadline(r, c, r.milliseconds + LINGER_TIME)
@@ -208,6 +224,7 @@ cdef void conclude(Reactor r, Connection *c, int verdict) noexcept nogil:
             abruptly.l_onoff = 1
             abruptly.l_linger = 0
             setsockopt(c.fd, SOL_SOCKET, SO_LINGER, &abruptly, sizeof(linger))
+            c.failed = True
         downstream_close(r, c)
 
 
@@ -241,10 +258,10 @@ cdef void read_preface(Reactor r, Connection *c) noexcept nogil:
         if preface.told:
             peer_set(&c.peer, r.trusted, preface.family, preface.address, preface.port)
         buffer_consume(&c.input, taken)
-        rest(r, c)
+        greet(r, c)
     elif size == 0 and buffer_size(&c.input) == 0:
         buffer_free(&c.input)
-    if c.readable or (c.state == STATE_IDLE and buffer_size(&c.input)):
+    if c.readable or (c.state != STATE_PREFACE and buffer_size(&c.input)):
         queue(r, c)
 
 
@@ -264,6 +281,9 @@ cdef void downstream_expired(Reactor r, Connection *c, Connection *u) noexcept n
         verdict = exchange_expired(r, c, u)
         if verdict != VERDICT_ON:
             conclude(r, c, verdict)
+        return
+    if c.state == STATE_HELLO or c.state == STATE_HANDSHAKE:
+        handshake_fail(r, c, TLS_TIMEOUT)
         return
     if c.state != STATE_HEAD or is_blank(&c.input):
         downstream_close(r, c)
@@ -286,6 +306,8 @@ cdef void downstream_close(Reactor r, Connection *c) noexcept nogil:
     if c.exchange is not NULL:
         break_off(r, c, c.exchange, REASON_CLIENT_CLOSED)
         close_exchange(r, c)
+    else:
+        end_tls(r, c)
     gauge_add(r.counters, FIXED_DOWNSTREAM_IDLE, -1)
     r.downstreams -= 1
     close_connection(r, c)

@@ -20,8 +20,10 @@ import os
 import random
 
 from fastroute.ext.accesslog cimport AccessLog
+from fastroute.ext.buffer cimport buffer_size
 from fastroute.ext.connection cimport (
-    SIDE_DOWNSTREAM, SIDE_HEEDED, SIDE_LISTENER, SIDE_TIMER, SIDE_UPSTREAM, STATE_IDLE, STATE_POOLED, Connection,
+    SIDE_DOWNSTREAM, SIDE_HEEDED, SIDE_LISTENER, SIDE_TIMER, SIDE_UPSTREAM, STATE_HELLO, STATE_IDLE, STATE_POOLED,
+    Connection,
     handle_of, slab_at, slab_find, slab_take,
 )
 from fastroute.ext.copies cimport COPIES_SIZE
@@ -34,6 +36,7 @@ from fastroute.ext.listener cimport listener_leave, listener_open
 from fastroute.ext.mirroring cimport mirror_close
 from fastroute.ext.reactor cimport SCRATCH, Reactor, read_clock, read_wall_clock, set_deadline
 from fastroute.ext.tables cimport Tables, Upstreams
+from fastroute.ext.tls cimport RECORD, pipe_open
 from fastroute.ext.turn cimport hurry, ring, turn
 from fastroute.ext.upstream cimport upstream_close
 
@@ -156,7 +159,7 @@ cdef class Engine:
             c = slab_at(&r.slab, i)
             if c.side == SIDE_UPSTREAM and c.state == STATE_POOLED:
                 upstream_close(r, c)
-            elif c.side == SIDE_DOWNSTREAM and c.state == STATE_IDLE:
+            elif c.side == SIDE_DOWNSTREAM and is_idle(c):
                 set_deadline(r, c, drain_deadline(r, c))
         self.wake()
 
@@ -204,9 +207,14 @@ cdef class Engine:
         return more
 
 
+cdef bint is_idle(const Connection *c) noexcept nogil:
+    """Between requests, or silent since it came."""
+    return c.state == STATE_IDLE or (c.state == STATE_HELLO and buffer_size(&c.input) == 0)
+
+
 cdef uint64_t drain_deadline(Reactor r, const Connection *c) noexcept nogil:
     """A second after the connection became idle, or now."""
-    cdef uint64_t since = c.deadline - r.times.idle
+    cdef uint64_t since = c.deadline - (r.times.idle if c.state == STATE_IDLE else r.times.head)
     return since + 1000 if since + 1000 > r.milliseconds else r.milliseconds
 
 
@@ -224,6 +232,7 @@ cdef int set_limits(Reactor r, limits, bint merge_slashes) except -1:
     r.times.tunnel_idle = milliseconds_of(limits.tunnel_idle_timeout)
     r.max_body = <uint64_t> -1 if limits.max_body is None else limits.max_body
     r.max_connections = limits.max_connections
+    r.max_handshakes = limits.max_handshakes
     r.outgoing_size = 2 * r.head_limits.head + EXTRA
     r.arena.size = head_room(&r.head_limits) + r.outgoing_size
     r.arena.base = <char *> malloc(r.arena.size)
@@ -232,7 +241,11 @@ cdef int set_limits(Reactor r, limits, bint merge_slashes) except -1:
     r.copies.arena.size = COPIES_SIZE
     r.copies.arena.base = <char *> malloc(COPIES_SIZE)
     r.copies.random = &r.random
-    if r.arena.base is NULL or r.outgoing is NULL or r.scratch is NULL or r.copies.arena.base is NULL:
+    r.sealed = <char *> malloc(SCRATCH)
+    r.record = <char *> malloc(RECORD)
+    pipe_open(&r.pipe)
+    if (r.arena.base is NULL or r.outgoing is NULL or r.scratch is NULL or r.copies.arena.base is NULL
+            or r.sealed is NULL or r.record is NULL):
         raise MemoryError
     return 0
 

@@ -16,6 +16,7 @@ from fastroute.ext.inet cimport iovec
 from fastroute.ext.slice cimport Arena
 from fastroute.ext.tables cimport Tables, Upstreams
 from fastroute.ext.timer cimport Wheel
+from fastroute.ext.tls cimport Pipe
 
 
 cdef enum:
@@ -53,11 +54,15 @@ cdef class Reactor:
     cdef Arena arena
     cdef Head head
     cdef Copies copies          # of the request that is being begun
+    cdef char *sealed           # SCRATCH bytes to read TLS records into
+    cdef char *record           # the next record's plaintext, when it is put together of several parts
+    cdef Pipe pipe              # what libssl takes for a socket
     # settings
     cdef Times times
     cdef HeadLimits head_limits
     cdef uint64_t max_body      # bytes
     cdef uint32_t max_connections
+    cdef uint32_t max_handshakes
     cdef TrustedProxies *trusted
     cdef bint proxy_protocol
     # what it works with
@@ -79,6 +84,9 @@ cdef class Reactor:
     cdef uint64_t *listeners    # their handles
     cdef uint32_t listeners_count
     cdef uint32_t downstreams
+    cdef uint32_t handshakes    # in progress: a list through Tls, the oldest first
+    cdef uint32_t handshakes_first
+    cdef uint32_t handshakes_last
     cdef uint32_t upstream_connections
     cdef uint32_t pooled
     cdef uint32_t exchanges
@@ -90,14 +98,26 @@ cdef void read_clock(Reactor r) noexcept nogil
 # Once a turn: the wall clock may be set at any time.
 cdef void read_wall_clock(Reactor r) noexcept nogil
 
-# Reads once, at most `room` bytes. Returns their number (> 0), 0 when there is nothing now, -1 when the peer has closed
+# Reads once, at most `room` bytes, and opens what TLS sealed. Returns their number (> 0), 0 when there is nothing now, -1 when the peer has closed
 # its side, -2 when the connection is broken. Clears `readable` when nothing more can be there.
 cdef long receive(Reactor r, Connection *c, char *into, uint32_t room) noexcept nogil
-# Sends `parts` behind what `c.output` still holds; what the socket does not take now is kept there. Changes `parts`.
+# The same without TLS, whatever the connection has.
+cdef long receive_sealed(Reactor r, Connection *c, char *into, uint32_t room) noexcept nogil
+# Sends `parts`, sealed if there is TLS, behind what `c.output` still holds; what the socket does not take now is kept there. Changes `parts`.
 # Returns 0, or -1 when the connection is broken (or there is no memory).
 cdef int transmit(Reactor r, Connection *c, iovec *parts, int count) noexcept nogil
+# Puts the bytes behind what `c.output` holds, sealed if there is TLS, for the next transmit or flush to
+# take along. Returns 0, or -1 without memory.
+cdef int put(Reactor r, Connection *c, const char *data, uint32_t size) noexcept nogil
 # Sends what `c.output` holds. Returns 0 (something may be left), or -1 when the connection is broken.
 cdef int flush(Reactor r, Connection *c) noexcept nogil
+# Sends what libssl left in the pipe. Returns 0, or -1 when the connection is broken.
+cdef int ship(Reactor r, Connection *c) noexcept nogil
+# Ends TLS towards a client that nothing more is sent to: says so, and forgets it. What still comes is not opened.
+cdef void end_tls(Reactor r, Connection *c) noexcept nogil
+# A handshake begins or is over: keeps the list of those in progress.
+cdef void handshake_enter(Reactor r, Connection *c) noexcept nogil
+cdef void handshake_leave(Reactor r, Connection *c) noexcept nogil
 # Has the connection looked at again, in this turn or the next, though no event will come.
 cdef void queue(Reactor r, Connection *c) noexcept nogil
 cdef Connection *unqueue(Reactor r) noexcept nogil
@@ -105,6 +125,6 @@ cdef Connection *unqueue(Reactor r) noexcept nogil
 cdef int watch(Reactor r, Connection *c) noexcept nogil
 cdef void set_deadline(Reactor r, Connection *c, uint64_t milliseconds) noexcept nogil
 # Says to the peer that nothing more comes; `c.output` must be empty.
-cdef void end_writing(Connection *c) noexcept nogil
+cdef void end_writing(Reactor r, Connection *c) noexcept nogil
 # Closes the socket and ends the connection: nobody finds it by its handle any more. The one place that closes.
 cdef void close_connection(Reactor r, Connection *c) noexcept nogil

@@ -3,12 +3,15 @@
 Sockets are watched edge-triggered for their whole life: one epoll_ctl per connection, none per request. `readable` and
 `writable` of a Connection say what the edges said; a short read or write says that the edge is used up. A short read
 is the end only if no FIN was announced: then one more read finds it.
+
+TLS lies under `receive` and `transmit`: whoever calls them deals in plaintext, while `output` holds what was sealed.
+`readable` also says that bytes are in hand which were received and not used yet.
 """
 
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 from posix.unistd cimport close
 
@@ -22,6 +25,9 @@ from fastroute.ext.exchange cimport exchanges_free
 from fastroute.ext.forwarded cimport trusted_proxies_free
 from fastroute.ext.inet cimport MSG_NOSIGNAL, SHUT_WR, msghdr, recv, send, sendmsg, shutdown
 from fastroute.ext.timer cimport timer_remove, timer_set
+from fastroute.ext.tls cimport (
+    PIPE_ROOM, PROGRESS_CLOSED, RECORD, RECORD_ROOM, Tls, pipe_free, tls_close, tls_free, tls_read, tls_write,
+)
 
 
 cdef class Reactor:
@@ -39,6 +45,9 @@ cdef class Reactor:
         slab_free(&self.slab)
         exchanges_free(&self.spare)
         trusted_proxies_free(self.trusted)
+        pipe_free(&self.pipe)
+        free(self.sealed)
+        free(self.record)
         free(self.scratch)
         free(self.outgoing)
         free(self.arena.base)
@@ -59,6 +68,10 @@ cdef void read_wall_clock(Reactor r) noexcept nogil:
 
 
 cdef long receive(Reactor r, Connection *c, char *into, uint32_t room) noexcept nogil:
+    return receive_sealed(r, c, into, room) if c.tls is NULL else receive_opened(r, c, into, room)
+
+
+cdef long receive_sealed(Reactor r, Connection *c, char *into, uint32_t room) noexcept nogil:
     cdef ssize_t size
     while True:
         size = recv(c.fd, into, room, 0)
@@ -77,6 +90,47 @@ cdef long receive(Reactor r, Connection *c, char *into, uint32_t room) noexcept 
             return 0
         c.failed = True
         return -2
+
+
+cdef long receive_opened(Reactor r, Connection *c, char *into, uint32_t room) noexcept nogil:
+    """`receive` with TLS: goes on until there is plaintext, or nothing to make any of."""
+    cdef Tls *tls = c.tls
+    cdef long size
+    cdef uint32_t held
+    while tls.over == 0:
+        held = buffer_size(&tls.input)
+        r.pipe.input = buffer_bytes(&tls.input)
+        r.pipe.input_size = held
+        if held == 0 and not tls.more:
+            size = receive_sealed(r, c, r.sealed, room if room < SCRATCH else SCRATCH)
+            if size <= 0:
+                return size
+            r.pipe.input = r.sealed
+            r.pipe.input_size = <uint32_t> size
+        size = tls_read(tls, &r.pipe, into, room)
+        if not keep_input(r, tls, held) or ship(r, c) < 0:
+            c.failed = True
+            return -2
+        if size > 0:
+            if buffer_size(&tls.input) or tls.more or tls.over:
+                c.readable = True
+            return size
+        if tls.over == 0 and not c.readable and buffer_size(&tls.input) == 0:
+            return 0
+    c.readable = False
+    if tls.over == PROGRESS_CLOSED:
+        c.ended = True
+    else:
+        c.failed = True
+    return tls.over
+
+
+cdef bint keep_input(Reactor r, Tls *tls, uint32_t held) noexcept nogil:
+    """What libssl did not take of the pipe waits for the next read. False: no memory. `held`: bytes it had there."""
+    if held:
+        buffer_consume(&tls.input, held - r.pipe.input_size)
+        return True
+    return buffer_append(&tls.input, r.pipe.input, r.pipe.input_size) == 0
 
 
 cdef ssize_t send_parts(Connection *c, iovec *parts, int count) noexcept nogil:
@@ -102,6 +156,114 @@ cdef ssize_t send_parts(Connection *c, iovec *parts, int count) noexcept nogil:
 
 
 cdef int transmit(Reactor r, Connection *c, iovec *parts, int count) noexcept nogil:
+    return transmit_sealed(r, c, parts, count) if c.tls is NULL else transmit_opened(r, c, parts, count)
+
+
+cdef int transmit_opened(Reactor r, Connection *c, iovec *parts, int count) noexcept nogil:
+    """`transmit` with TLS: records as large as they may be, whatever the parts are."""
+    cdef uint32_t used = 0
+    cdef size_t left, piece
+    cdef const char *at
+    cdef int i
+    for i in range(count):
+        at = <const char *> parts[i].iov_base
+        left = parts[i].iov_len
+        while left:
+            piece = RECORD - used if left > RECORD - used else left
+            if used == 0 and (piece == RECORD or i + 1 == count):
+                if seal(r, c, at, <uint32_t> piece) < 0:    # alone in its record: as it stands
+                    return -1
+            else:
+                memcpy(r.record + used, at, piece)
+                used += <uint32_t> piece
+            if used == RECORD:
+                if seal(r, c, r.record, used) < 0:
+                    return -1
+                used = 0
+            at += piece
+            left -= piece
+    if used and seal(r, c, r.record, used) < 0:
+        return -1
+    return ship(r, c)
+
+
+cdef int seal(Reactor r, Connection *c, const char *data, uint32_t size) noexcept nogil:
+    """One more record for the pipe. Returns 0, or -1 when the connection is broken."""
+    if PIPE_ROOM - r.pipe.output_size < RECORD_ROOM and ship(r, c) < 0:
+        return -1
+    if tls_write(c.tls, data, size) < 0:
+        r.pipe.output_size = 0
+        c.failed = True
+        return -1
+    return 0
+
+
+cdef int put(Reactor r, Connection *c, const char *data, uint32_t size) noexcept nogil:
+    cdef uint32_t piece
+    cdef int kept = 0
+    if c.tls is NULL:
+        return buffer_append(&c.output, data, size)
+    while size and kept == 0:
+        piece = size if size < RECORD else RECORD
+        kept = tls_write(c.tls, data, piece)
+        if kept == 0:
+            kept = buffer_append(&c.output, r.pipe.output, r.pipe.output_size)
+        r.pipe.output_size = 0
+        data += piece
+        size -= piece
+    return kept
+
+
+cdef int ship(Reactor r, Connection *c) noexcept nogil:
+    cdef iovec part
+    part.iov_base = r.pipe.output
+    part.iov_len = r.pipe.output_size
+    r.pipe.output_size = 0
+    return transmit_sealed(r, c, &part, 1) if part.iov_len else 0
+
+
+cdef void end_tls(Reactor r, Connection *c) noexcept nogil:
+    if c.tls is NULL:
+        return
+    if not c.tls.handshaking and not c.failed:
+        tls_close(c.tls)
+        ship(r, c)
+    forget_tls(r, c)
+
+
+cdef void forget_tls(Reactor r, Connection *c) noexcept nogil:
+    if c.tls is not NULL:
+        if c.tls.handshaking:
+            handshake_leave(r, c)
+        tls_free(c.tls)
+        c.tls = NULL
+
+
+cdef void handshake_enter(Reactor r, Connection *c) noexcept nogil:
+    c.tls.handshaking = True
+    c.tls.before = r.handshakes_last
+    if r.handshakes_last:
+        slab_at(&r.slab, r.handshakes_last).tls.after = c.index
+    else:
+        r.handshakes_first = c.index
+    r.handshakes_last = c.index
+    r.handshakes += 1
+
+
+cdef void handshake_leave(Reactor r, Connection *c) noexcept nogil:
+    if c.tls.before:
+        slab_at(&r.slab, c.tls.before).tls.after = c.tls.after
+    else:
+        r.handshakes_first = c.tls.after
+    if c.tls.after:
+        slab_at(&r.slab, c.tls.after).tls.before = c.tls.before
+    else:
+        r.handshakes_last = c.tls.before
+    c.tls.handshaking = False
+    r.handshakes -= 1
+
+
+cdef int transmit_sealed(Reactor r, Connection *c, iovec *parts, int count) noexcept nogil:
     cdef ssize_t size = 0
     cdef int i
     if c.writable and buffer_size(&c.output) != 0 and flush(r, c) < 0:
@@ -137,7 +299,10 @@ cdef int flush(Reactor r, Connection *c) noexcept nogil:
     return 0
 
 
-cdef void end_writing(Connection *c) noexcept nogil:
+cdef void end_writing(Reactor r, Connection *c) noexcept nogil:
+    if c.tls is not NULL:
+        tls_close(c.tls)
+        ship(r, c)
     shutdown(c.fd, SHUT_WR)
 
 
@@ -193,6 +358,7 @@ cdef void close_connection(Reactor r, Connection *c) noexcept nogil:
     if c.queued:
         take_out(r, c)
     timer_remove(&r.wheel, &r.slab, c)
+    forget_tls(r, c)
     buffer_free(&c.input)
     buffer_free(&c.output)
     if c.fd >= 0:

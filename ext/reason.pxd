@@ -28,6 +28,7 @@ cdef enum LocalReason:
     REASON_PREFLIGHT            # 204: a CORS preflight
     REASON_TUNNEL_IDLE          # nothing went through an upgraded connection for too long
     REASON_OVERLOADED           # 503: no memory, descriptor or slot to serve it with
+    REASON_MISDIRECTED          # 421: the host belongs to another listener than the name the client's TLS asked for
     REASON_COUNT                # how many are named here
     REASON_REFUSED = 64         # + Refusal: the request's head or body was refused by http1
 

@@ -24,7 +24,8 @@ from fastroute.ext.inet cimport iovec
 from fastroute.ext.mirroring cimport mirrors_begin, mirrors_feed
 from fastroute.ext.reactor cimport SCRATCH, receive, transmit
 from fastroute.ext.reason cimport (
-    REASON_BODY_TOO_LARGE, REASON_CLIENT_CLOSED, REASON_NO_LISTENER, REASON_OVERLOADED, REASON_REFUSED,
+    REASON_BODY_TOO_LARGE, REASON_CLIENT_CLOSED, REASON_MISDIRECTED, REASON_NO_LISTENER, REASON_OVERLOADED,
+    REASON_REFUSED,
 )
 from fastroute.ext.record cimport record_request
 from fastroute.ext.retry cimport KEPT_MOST
@@ -54,11 +55,16 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Head *head) noexcept nogi
     cdef Slice client, request_id
     cdef int chosen
     cdef Rule *rule
+    cdef bint secure = c.tls is not NULL
+    cdef Slice asked
+    if secure:
+        asked.data = c.tls.name
+        asked.size = c.tls.name_size
     memset(&decision, 0, sizeof(Decision))
     decision.reason = REASON_NO_LISTENER
     if r.tables is not None:
-        find_rule(r.tables.routes, r.sockets[c.listener], head, &r.arena, &decision)
-    if forward(r.trusted, &c.peer, False, &r.random, head, &r.arena, &client, &request_id) < 0:
+        find_rule(r.tables.routes, r.sockets[c.listener], &asked if secure else NULL, head, &r.arena, &decision)
+    if forward(r.trusted, &c.peer, secure, &r.random, head, &r.arena, &client, &request_id) < 0:
         return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
     record_request(r, x, head, client, request_id)
     rule = decision.rule
@@ -66,13 +72,13 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Head *head) noexcept nogi
         if decision.listener is not NULL:
             listener_ref(decision.listener)
             x.listener = decision.listener
-        return answer_plainly(r, c, x, 404, decision.reason)
+        return answer_plainly(r, c, x, 421 if decision.reason == REASON_MISDIRECTED else 404, decision.reason)
     rule_ref(rule)
     x.rule = rule
     if rule.request_timeout:
         x.deadline = r.milliseconds + rule.request_timeout
     if rule.filters is not NULL:
-        chosen = filtered(r, x, rule.filters, head, &decision, &own)
+        chosen = filtered(r, x, rule.filters, head, &decision, secure, &own)
         if chosen != 0:
             return answer_filtered(r, c, x, chosen, &own)
     chosen = choose_target(rule.choice)
@@ -82,19 +88,19 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Head *head) noexcept nogi
     if x.target.backend is NULL:
         return answer_plainly(r, c, x, x.target.status, x.target.reason)
     if x.target.filters is not NULL:
-        chosen = filtered(r, x, x.target.filters, head, &decision, &own)
+        chosen = filtered(r, x, x.target.filters, head, &decision, secure, &own)
         if chosen != 0:
             return answer_filtered(r, c, x, chosen, &own)
     return VERDICT_ON
 
 
 cdef int filtered(Reactor r, Exchange *x, const FilterChain *chain, Head *head, const Decision *decision,
-                  Answer *own) noexcept nogil:
+                  bint secure, Answer *own) noexcept nogil:
     """As filter_request; what a CORS filter will say of the response is kept."""
     cdef int outcome
     memset(own, 0, sizeof(Answer))
     own.copies = &r.copies
-    outcome = filter_request(chain, head, decision.prefix, decision.listener_port, False, &r.arena, own)
+    outcome = filter_request(chain, head, decision.prefix, decision.listener_port, secure, &r.arena, own)
     if own.cors is not NULL:
         x.cors = own.cors
         if not exchange_keep_origin(x, own.origin):

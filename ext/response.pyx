@@ -20,7 +20,7 @@ from fastroute.ext.exchange cimport (
 from fastroute.ext.filters cimport filter_response
 from fastroute.ext.head cimport FRAMING_CHUNKED, FRAMING_CLOSE, Head, parse_response
 from fastroute.ext.inet cimport iovec
-from fastroute.ext.reactor cimport SCRATCH, flush, receive, transmit
+from fastroute.ext.reactor cimport SCRATCH, flush, put, receive, transmit
 from fastroute.ext.reason cimport (
     REASON_CLIENT_CLOSED, REASON_OVERLOADED, REASON_UPSTREAM_CLOSED, REASON_UPSTREAM_MALFORMED,
     REASON_UPSTREAM_TRUNCATED,
@@ -122,7 +122,7 @@ cdef int pass_interim(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     if size == 0:
         return answer_plainly(r, c, x, 502, REASON_OVERLOADED)
     x.sent += size
-    if buffer_append(&c.output, r.outgoing, size) < 0:
+    if put(r, c, r.outgoing, size) < 0:
         return break_off(r, c, x, REASON_CLIENT_CLOSED)
     return VERDICT_ON
 

@@ -1,12 +1,13 @@
 # Which rule takes a request: port, then hostname, then path, then method, headers and query, in the spec's order.
 
-from libc.stdint cimport uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from fastroute.ext.graveyard cimport Grave
 from fastroute.ext.group cimport Group
 from fastroute.ext.head cimport Head
 from fastroute.ext.hosts cimport HostTable
 from fastroute.ext.rule cimport Rule
+from fastroute.ext.secure cimport Secure
 from fastroute.ext.slice cimport Arena, Slice
 
 
@@ -16,12 +17,14 @@ cdef struct Listener:           # one block of memory with its strings
     Slice name
     Slice hostname              # "" takes every host
     uint16_t spec_port          # as in the Gateway
+    Secure *secure              # of HTTPS, with a reference; NULL: of HTTP
     HostTable groups            # by the routes' own hostnames; -> Group, each with a reference
 
 cdef struct Routes:             # the flat lookup structure of one version
     Grave grave
     uint32_t count              # sockets
     HostTable *sockets          # each by hostname; -> Listener, each with a reference
+    uint8_t *secure             # of each socket: whether its clients begin with TLS
 
 cdef struct Decision:
     Rule *rule                  # NULL: nothing takes it. Borrowed: rule_ref it to keep it past the next install
@@ -34,11 +37,16 @@ cdef struct Decision:
 # `socket` is the index that these tables gave the (address, port) the request came in on (Tables.socket_index); one
 # that is out of range has no listeners. Costs the same for one rule and for 5,000; allocates nothing but in the arena,
 # which it leaves as it was; never fails.
-cdef void find_rule(const Routes *routes, uint32_t socket, const Head *head, Arena *arena,
+# `asked`: the name that the client's TLS asked for; NULL without TLS. A request belongs to no listener of the other
+# kind, and one whose Host belongs to another listener than its TLS does is misdirected (RFC 9110 section 15.5.20).
+cdef void find_rule(const Routes *routes, uint32_t socket, const Slice *asked, const Head *head, Arena *arena,
                     Decision *decision) noexcept nogil
+# The listener of a host on a socket; NULL: none has it.
+cdef Listener *find_listener(const Routes *routes, uint32_t socket, Slice host) noexcept nogil
+cdef bint is_secure(const Routes *routes, uint32_t socket) noexcept nogil
 
-# A listener without groups, with one reference. MemoryError.
-cdef Listener *listener_new(Slice gateway, Slice name, Slice hostname, uint16_t spec_port) except NULL
+# A listener without groups, with one reference; takes over the reference to `secure`, but not when it fails. MemoryError.
+cdef Listener *listener_new(Slice gateway, Slice name, Slice hostname, uint16_t spec_port, Secure *secure) except NULL
 cdef int listener_put(Listener *listener, Group *group) except -1               # takes a reference
 cdef void listener_ref(Listener *listener) noexcept nogil
 cdef void listener_unref(Listener *listener) noexcept nogil                     # to the graveyard at zero

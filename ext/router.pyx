@@ -1,16 +1,18 @@
 # Which rule takes a request: a request belongs to the most specific listener of its port, and to no other; in it, the
 # most specific hostname group whose rules take it decides.
 
+from libc.stdint cimport uint8_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 
 from fastroute.ext.graveyard cimport bury
 from fastroute.ext.group cimport group_find, group_unref
 from fastroute.ext.hosts cimport (
     HostWalk, host_next, hosts_free, hosts_get, hosts_put, hosts_start, hosts_value, walk_start,
 )
-from fastroute.ext.reason cimport REASON_NO_LISTENER, REASON_NO_RULE, REASON_NONE
+from fastroute.ext.reason cimport REASON_MISDIRECTED, REASON_NO_LISTENER, REASON_NO_RULE, REASON_NONE
 from fastroute.ext.rule cimport PATH_PREFIX, Match
+from fastroute.ext.secure cimport secure_unref
 
 cdef enum:
     PIECE = 64                  # references given up in one go
@@ -26,7 +28,7 @@ cdef char *_keep(Slice *kept, Slice text, char *into) noexcept nogil:
     return into + text.size
 
 
-cdef Listener *listener_new(Slice gateway, Slice name, Slice hostname, uint16_t spec_port) except NULL:
+cdef Listener *listener_new(Slice gateway, Slice name, Slice hostname, uint16_t spec_port, Secure *secure) except NULL:
     cdef Listener *listener = <Listener *> calloc(1, sizeof(Listener) + gateway.size + name.size + hostname.size)
     cdef char *into = <char *> (listener + 1)
     if listener == NULL:
@@ -34,6 +36,7 @@ cdef Listener *listener_new(Slice gateway, Slice name, Slice hostname, uint16_t 
     listener.grave.refs = 1
     listener.grave.dismantle = _dismantle_listener
     listener.spec_port = spec_port
+    listener.secure = secure
     into = _keep(&listener.gateway, gateway, into)
     into = _keep(&listener.name, name, into)
     _keep(&listener.hostname, hostname, into)
@@ -64,6 +67,8 @@ cdef bint _dismantle_listener(Grave *grave) noexcept nogil:
         group = <Group *> hosts_value(&listener.groups, &grave.cursor)
         if group == NULL:
             hosts_free(&listener.groups)
+            if listener.secure != NULL:
+                secure_unref(listener.secure)
             free(listener)
             return True
         group_unref(group)
@@ -71,13 +76,14 @@ cdef bint _dismantle_listener(Grave *grave) noexcept nogil:
 
 
 cdef Routes *routes_new(uint32_t count) except NULL:
-    cdef Routes *routes = <Routes *> calloc(1, sizeof(Routes) + count * sizeof(HostTable))
+    cdef Routes *routes = <Routes *> calloc(1, sizeof(Routes) + count * (sizeof(HostTable) + 1))
     cdef uint32_t i
     if routes == NULL:
         raise MemoryError
     routes.grave.refs = 1
     routes.grave.dismantle = _dismantle_routes
     routes.sockets = <HostTable *> (routes + 1)
+    routes.secure = <uint8_t *> (routes.sockets + count)
     routes.count = count
     for i in range(count):
         hosts_start(&routes.sockets[i])
@@ -90,6 +96,8 @@ cdef int routes_put(Routes *routes, uint32_t socket, Listener *listener) except 
         return 0
     hosts_put(table, listener.hostname, listener)
     listener_ref(listener)
+    if listener.secure != NULL:
+        routes.secure[socket] = True
     return 0
 
 
@@ -120,10 +128,27 @@ cdef bint _dismantle_routes(Grave *grave) noexcept nogil:
 # --- finding
 
 
-cdef void find_rule(const Routes *routes, uint32_t socket, const Head *head, Arena *arena,
+cdef Listener *find_listener(const Routes *routes, uint32_t socket, Slice host) noexcept nogil:
+    cdef HostWalk walk
+    if socket >= routes.count:
+        return NULL
+    walk_start(&walk, &routes.sockets[socket], host)
+    return <Listener *> host_next(&walk)
+
+
+cdef bint is_secure(const Routes *routes, uint32_t socket) noexcept nogil:
+    return socket < routes.count and routes.secure[socket]
+
+
+cdef inline bint is_same(const Slice *one, const Slice *other) noexcept nogil:
+    return one.size == other.size and memcmp(one.data, other.data, one.size) == 0
+
+
+cdef void find_rule(const Routes *routes, uint32_t socket, const Slice *asked, const Head *head, Arena *arena,
                     Decision *decision) noexcept nogil:
     cdef HostWalk walk
-    cdef Listener *listener = NULL
+    cdef Listener *listener = find_listener(routes, socket, head.host)
+    cdef Listener *meant
     cdef const Group *group
     cdef const Match *match = NULL
     decision.rule = NULL
@@ -131,11 +156,14 @@ cdef void find_rule(const Routes *routes, uint32_t socket, const Head *head, Are
     decision.reason = REASON_NO_LISTENER
     decision.listener_port = 0
     decision.prefix = decision.match = 0
-    if socket < routes.count:
-        walk_start(&walk, &routes.sockets[socket], head.host)
-        listener = <Listener *> host_next(&walk)
-    if listener == NULL:
+    if listener == NULL or (listener.secure != NULL) != (asked != NULL):
         return
+    if asked != NULL and not is_same(asked, &head.host):
+        meant = find_listener(routes, socket, asked[0])
+        if meant != listener:
+            decision.listener = meant
+            decision.reason = REASON_MISDIRECTED
+            return
     decision.listener = listener
     decision.reason = REASON_NO_RULE
     decision.listener_port = listener.spec_port

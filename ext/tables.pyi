@@ -2,6 +2,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from fastroute.ext.backends import Upstreams as Upstreams
+from fastroute.ext.certificate import Certificates
 from fastroute.ext.reason import REASONS as REASONS
 
 class _Listener(Protocol):
@@ -33,6 +34,7 @@ class Tables:
         host: str,
         headers: Sequence[tuple[str, str | bytes]] = (),
         query: str | None = None,
+        asked: str | None = None,
     ) -> tuple[str | None, int, int, int, str]: ...
     def seconds(
         self, socket: int, host: str, paths: list[str], rounds: int, headers: list[tuple[str, str]]
@@ -40,7 +42,9 @@ class Tables:
     def pick(self, rule: str) -> int: ...
 
 class TableBuilder:
-    def __init__(self, upstreams: Upstreams, previous: Tables | None, version: int) -> None: ...
+    def __init__(
+        self, upstreams: Upstreams, previous: Tables | None, version: int, certificates: Certificates | None = None
+    ) -> None: ...
     def put_listener(self, listener: _Listener) -> None: ...
     def remove_listener(self, id: str) -> None: ...
     def put_rule(self, rule: _Rule, slots: _Slots) -> None: ...

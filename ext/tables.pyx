@@ -11,6 +11,7 @@ from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 from libc.time cimport clock, clock_t
 
 from fastroute.ext.balancer cimport Choice, choose_target
+from fastroute.ext.certificate cimport Certificates
 from fastroute.ext.choices cimport Choices
 from fastroute.ext.clock cimport microseconds_now
 from fastroute.ext.graveyard cimport collect_for
@@ -20,6 +21,7 @@ from fastroute.ext.router cimport (
     Decision, Listener, find_rule, listener_new, listener_put, listener_unref, routes_new, routes_put, routes_unref,
 )
 from fastroute.ext.rule cimport rule_new
+from fastroute.ext.secure cimport Secure, secure_new, secure_unref
 from fastroute.ext.scratch cimport Scratch, slice_bytes
 from fastroute.ext.slice cimport Slice
 
@@ -81,14 +83,19 @@ cdef class Tables:
     def __len__(self):
         return len(self.rules)
 
-    def find(self, int socket, str method not None, str path not None, str host not None, headers=(), query=None):
+    def find(self, int socket, str method not None, str path not None, str host not None, headers=(), query=None,
+             str asked=None):
         """What the engine would decide: (rule id or None, index of the match, bytes of the matched prefix, spec port of
-        the listener, reason). `path` is normalised, `query` without "?".
+        the listener, reason). `path` is normalised, `query` without "?". `asked`: the name that TLS asked for; None
+        without TLS.
         """
         cdef Scratch scratch = Scratch(64 * 1024)
         cdef Decision decision
+        cdef Slice name
+        if asked is not None:
+            name = _slice(asked)
         scratch.request(method, path, query, host, headers)
-        find_rule(self.routes, <uint32_t> socket, &scratch.head, &scratch.arena, &decision)
+        find_rule(self.routes, <uint32_t> socket, NULL if asked is None else &name, &scratch.head, &scratch.arena, &decision)
         id = None if decision.rule == NULL else slice_bytes(&decision.rule.id).decode()
         return id, decision.match, decision.prefix, decision.listener_port, reason_name(decision.reason).decode()
 
@@ -105,7 +112,7 @@ cdef class Tables:
         began = clock()
         for i in range(rounds):
             scratch = <Scratch> scratches[i % <uint32_t> len(scratches)]
-            find_rule(self.routes, <uint32_t> socket, &scratch.head, &scratch.arena, &decision)
+            find_rule(self.routes, <uint32_t> socket, NULL, &scratch.head, &scratch.arena, &decision)
         return (clock() - began) / 1e6
 
     def pick(self, str rule not None) -> int:
@@ -116,10 +123,12 @@ cdef class Tables:
 cdef class TableBuilder:
     """Makes the next version. One at a time; to be dropped after `finish` or an exception.
 
-    `previous` is the version to start from (None: nothing), which stays as it is.
+    `previous` is the version to start from (None: nothing), which stays as it is. HTTPS listeners show `certificates`
+    by their ids, also those that are put later.
     """
 
     cdef Upstreams upstreams
+    cdef Certificates certificates
     cdef Tables previous
     cdef object version
     cdef dict rules             # id -> RuleHandle, as they will be
@@ -134,8 +143,9 @@ cdef class TableBuilder:
     cdef object work            # the generator, once begun
     cdef Routes *routes         # the result of the work
 
-    def __init__(self, Upstreams upstreams not None, Tables previous, version):
+    def __init__(self, Upstreams upstreams not None, Tables previous, version, Certificates certificates=None):
         self.upstreams = upstreams
+        self.certificates = Certificates() if certificates is None else certificates
         self.previous = previous
         self.version = version
         self.rules = {} if previous is None else previous.rules.copy()
@@ -315,7 +325,7 @@ cdef class TableBuilder:
             yield from self._build_listener(id, self.put.get(id), self._old_listener(id), self.groups.get(id, {}))
 
     def _build_listener(self, str id, source, ListenerHandle old, dict rebuilt):
-        cdef ListenerHandle listener = _listener_for(source, old)
+        cdef ListenerHandle listener = _listener_for(source, old, self.certificates)
         cdef GroupHandle handle
         cdef Group *group
         cdef uint32_t cursor = 0
@@ -366,17 +376,27 @@ cdef Group *_group_of(const Listener *listener, str hostname) except? NULL:
     return <Group *> hosts_get(&listener.groups, _slice(hostname))
 
 
-cdef ListenerHandle _listener_for(source, ListenerHandle old):
+cdef ListenerHandle _listener_for(source, ListenerHandle old, Certificates certificates):
     """As put, or else as it was; without groups yet."""
     cdef ListenerHandle handle = ListenerHandle()
+    cdef Secure *secure = NULL
     if source is not None:
-        handle.listener = listener_new(
-            _slice(source.gateway), _slice(source.name), _slice(source.hostname), source.spec_port
-        )
+        if source.protocol == "HTTPS":
+            secure = secure_new(source, certificates)
+        try:
+            handle.listener = listener_new(
+                _slice(source.gateway), _slice(source.name), _slice(source.hostname), source.spec_port, secure
+            )
+        except MemoryError:
+            if secure != NULL:
+                secure_unref(secure)
+            raise
         handle.socket = (source.address, source.port)
     else:
         handle.listener = listener_new(
-            old.listener.gateway, old.listener.name, old.listener.hostname, old.listener.spec_port
+            old.listener.gateway, old.listener.name, old.listener.hostname, old.listener.spec_port, old.listener.secure
         )
+        if old.listener.secure != NULL:
+            old.listener.secure.refs += 1
         handle.socket = old.socket
     return handle

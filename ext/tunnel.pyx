@@ -75,7 +75,7 @@ cdef int carry(Reactor r, Connection *sender, Connection *receiver, Exchange *x,
     else:
         return FLOW_ON
     if size == -1:
-        end_writing(receiver)
+        end_writing(r, receiver)
         return FLOW_ENDED
     if size < 0:
         return FLOW_RESET

@@ -46,6 +46,11 @@ MIRRORED = Family("fastroute_mirrored_requests_total", "Copies of requests that 
 MIRROR_FAILURES = Family("fastroute_mirror_failures_total", "Copies of requests that no mirror got whole", ("reason",))
 RECEIVED = Family("fastroute_received_bytes_total", "Bytes received from clients")
 SENT = Family("fastroute_sent_bytes_total", "Bytes sent to clients")
+HANDSHAKES = Family("fastroute_tls_handshakes_total", "TLS handshakes done: full or resumed", ("kind",))
+HANDSHAKE = Family("fastroute_tls_handshake_seconds", "Time from a TLS client's name to the end of its handshake")
+HANDSHAKE_FAILURES = Family(
+    "fastroute_tls_handshake_failures_total", "Clients that were not given TLS, by cause", ("reason",)
+)
 LOG_DROPPED = Family("fastroute_access_log_dropped_total", "Access log lines lost because nothing took them in time")
 TURN = Family("fastroute_worst_turn_seconds", "Longest turn of a worker's engine so far", ("worker",))
 WORKER_CPU = Family("fastroute_worker_cpu_seconds_total", "CPU time of a worker's process", ("worker",))

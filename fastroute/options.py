@@ -164,6 +164,7 @@ LIMITS = (
     _time("--upstream-idle-timeout", "Unused connection to an endpoint; then closed.", _LIMITS.upstream_idle_timeout),
     _time("--tunnel-idle-timeout", "Upgraded connection without a byte; then closed.", _LIMITS.tunnel_idle_timeout),
     _number("--max-connections", "Clients per worker; at it, no more are accepted.", _LIMITS.max_connections),
+    _number("--max-handshakes", "TLS handshakes per worker; at it, the oldest gives way.", _LIMITS.max_handshakes),
 )
 
 SERVE = (

@@ -128,6 +128,18 @@ class EndpointUpdate(msgspec.Struct, frozen=True, tag="endpoint_update"):
     endpoints: dict[str, tuple[Endpoint, ...]]
 
 
+class TicketKeys(msgspec.Struct, frozen=True, tag="ticket_keys"):
+    """The keys of TLS session tickets, from now on: new tickets are made with the first, those of all are accepted."""
+
+    keys: tuple[bytes, ...]  # of ext/ticket KEY_SIZE bytes each
+
+    def __repr__(self) -> str:
+        return f"TicketKeys({len(self.keys)} keys)"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return []
+
+
 class Listen(msgspec.Struct, frozen=True, tag="listen"):
     """Accept from the socket that travels beside this message. `slot`: the worker slot it was bound for; another
     slot's socket is looked after until that slot's new worker has acknowledged."""
@@ -173,6 +185,7 @@ Downward = (
     | RemoveCertificate
     | RemoveEndpoints
     | Commit
+    | TicketKeys
     | EndpointUpdate
     | Listen
     | Unlisten

@@ -26,6 +26,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     upstream_idle_timeout: float = 30.0  # unused pooled connection; then closed
     tunnel_idle_timeout: float = 3600.0  # upgraded connection through which nothing goes; then closed
     max_connections: int = 65_536  # client connections per worker; at it, no more are accepted
+    max_handshakes: int = 1_024  # TLS handshakes in progress per worker; at it, the oldest gives way
 
 
 class Addressing(msgspec.Struct, frozen=True, kw_only=True):

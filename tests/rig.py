@@ -6,18 +6,27 @@
 
 import os
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
+import pytest
 import trio
+from certificates import certificate, trusting
 
 from fastroute import snapshot
 from fastroute.ext.accesslog import AccessLog
+from fastroute.ext.certificate import Certificates
 from fastroute.ext.counters import CounterMap, map_size
 from fastroute.ext.engine import Engine
 from fastroute.ext.tables import TableBuilder, Tables, Upstreams
 from fastroute.settings import Limits
+
+# A test for which TLS makes no sense, or which has one of its own, in a file whose tests go both ways.
+PLAIN = pytest.mark.parametrize("transport", ["plain"], indirect=True)
+TRANSPORT: ContextVar[str] = ContextVar("transport", default="plain")  # or "tls": how clients and listeners speak
 
 
 class Slots(NamedTuple):
@@ -58,6 +67,22 @@ def rule(
     )
 
 
+def listener(
+    port: int, name: str = "listener", hostname: str = "", tls: snapshot.ListenerTLS | None = None
+) -> snapshot.Listener:
+    return snapshot.Listener(
+        id=name,
+        gateway="infra/gateway",
+        name="http",
+        address="127.0.0.1",
+        port=port,
+        spec_port=80,
+        hostname=hostname,
+        protocol="HTTP" if tls is None else "HTTPS",
+        tls=tls,
+    )
+
+
 class Rig:
     """One engine and what it needs."""
 
@@ -68,6 +93,7 @@ class Rig:
         self.log_fd = os.memfd_create("log") if log else -1
         self.log = AccessLog(os.dup(self.log_fd)) if log else None
         self.upstreams = Upstreams()
+        self.certificates = Certificates()
         self.tables: Tables | None = None
         self.engine = Engine(
             limits=limits or Limits(),
@@ -92,19 +118,20 @@ class Rig:
         return port
 
     def install(self, *rules: snapshot.Rule) -> None:
-        """Replaces everything by these rules. Each gets the slots 1 (backends), 2 (own answers), 3 (duration)."""
-        builder = TableBuilder(self.upstreams, None, 1)
-        builder.put_listener(
-            snapshot.Listener(
-                id="listener",
-                gateway="infra/gateway",
-                name="http",
-                address="127.0.0.1",
-                port=self.port,
-                spec_port=80,
-                hostname="",
-            )
-        )
+        """Replaces everything by these rules, of one listener. With TLS if that is how it goes (`transport`)."""
+        if TRANSPORT.get() == "plain":
+            self.install_all([listener(self.port)], *rules)
+            return
+        self.certificates.put("certs/a", certificate("a", "*.example.com"))
+        tls = snapshot.ListenerTLS(certificates=("certs/a",))
+        self.install_all([listener(self.port, tls=tls)], *rules)
+        self.certificates.commit()
+
+    def install_all(self, listeners: Sequence[snapshot.Listener], *rules: snapshot.Rule) -> None:
+        """Each rule gets the slots 1 (backends), 2 (own answers), 3 (duration)."""
+        builder = TableBuilder(self.upstreams, None, 1, self.certificates)
+        for one in listeners:
+            builder.put_listener(one)
         for one in rules:
             builder.put_rule(one, Slots(tuple(1 for _ in one.backends), 2, 3))
         while builder.step(1_000_000):
@@ -160,10 +187,20 @@ async def running(*rules: snapshot.Rule, limits: Limits | None = None, **options
             rig.close()
 
 
+class SecureStream:
+    """A client's TLS, with the methods of a SocketStream. What ends without a close_notify is broken off, no end."""
+
+    def __init__(self, stream: trio.SocketStream, context: ssl.SSLContext, name: str) -> None:
+        self.tls = trio.SSLStream(stream, context, server_hostname=name)
+        self.socket = stream.socket
+        self.send_all, self.receive_some, self.aclose = self.tls.send_all, self.tls.receive_some, self.tls.aclose
+        self.send_eof = stream.send_eof
+
+
 class Peer:
     """One connection, client or backend side; every wait is bounded."""
 
-    def __init__(self, stream: trio.SocketStream) -> None:
+    def __init__(self, stream: trio.SocketStream | SecureStream) -> None:
         self.stream = stream
         self.buffer = b""
 
@@ -296,8 +333,15 @@ async def backends(*scripts: Script) -> AsyncIterator[list[Backend]]:
             nursery.cancel_scope.cancel()
 
 
-async def connect(port: int) -> Peer:
-    return Peer(await trio.open_tcp_stream("127.0.0.1", port))
+async def connect(port: int, name: str = "a", context: ssl.SSLContext | None = None) -> Peer:
+    """A client; with TLS if that is how it goes, or if it brings a context."""
+    stream = await trio.open_tcp_stream("127.0.0.1", port)
+    if context is None and TRANSPORT.get() == "plain":
+        return Peer(stream)
+    secure = SecureStream(stream, context or trusting(), name)
+    with trio.fail_after(10):
+        await secure.tls.do_handshake()
+    return Peer(secure)
 
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -22,6 +22,7 @@ from fastroute.publication import (
     RuleSlots,
     SetEndpoints,
     Start,
+    TicketKeys,
     UpsertCertificate,
     UpsertListener,
     UpsertRule,
@@ -181,6 +182,7 @@ MESSAGES = [
     SetEndpoints("infra/a:80", TWO),
     UpsertCertificate("certs/a", Certificate(b"chain", b"key")),
     UpsertListener(listener("a")),
+    TicketKeys((b"x" * 80, b"y" * 80)),
     UpsertRule(rule("a"), RuleSlots((1, 2), 3, 4)),
     UpsertRule(rule("b", "/" + "x" * 3 * FRAGMENT)),
     UpsertRule(msgspec.structs.replace(rule("c"), filters=(Redirect(status=301, scheme="https", full_path="/"),))),
@@ -256,7 +258,8 @@ def test_keys_are_not_shown() -> None:
     """Whatever prints a message or a Snapshot, for a log or for a person."""
     secret = Certificate(b"CHAIN", b"SECRET")
     shown = [secret, Snapshot(certificates={"certs/a": secret}), UpsertCertificate("certs/a", secret)]
-    for one in shown:
+    keys = TicketKeys((b"SECRET" * 16,))
+    for one in (*shown, keys):
         text = f"{one!r} {one!s} {pretty_repr(one)}"
         assert "SECRET" not in text
         assert "CHAIN" not in text

@@ -32,6 +32,7 @@ from fastroute.publication import (
     RemoveRule,
     ReopenLog,
     Start,
+    TicketKeys,
     Trouble,
     Unlisten,
     WireError,
@@ -46,6 +47,7 @@ from fastroute.supervisor.memory import counter_memory
 from fastroute.supervisor.process import Owed, Worker, worker_process
 from fastroute.supervisor.sockets import ListeningSockets, Place
 from fastroute.supervisor.tally import Tally, WorkerSample
+from fastroute.supervisor.tickets import ROTATION, Tickets
 
 PATIENCE = 1.0  # seconds that `publish` waits for a worker; then it is late, and nobody waits for it
 FIRST_PATIENCE = 15.0  # the same at the very first, when workers are still starting
@@ -96,6 +98,7 @@ class Supervisor:
         self._parcels: dict[int, Parcel] = {}  # of the target, by the version they start from
         self._changed = trio.Event()  # set, and replaced, whenever anything here changes
         self._announced = self._ending = False
+        self._tickets = Tickets()
         self._memory = [counter_memory(settings.metrics_series) for _ in range(workers)]
         self._counters = [memory.counters for memory in self._memory]
         self._tally = Tally(self._counters, REASONS, self._samples, settings.metrics_series)
@@ -165,6 +168,7 @@ class Supervisor:
         try:
             async with trio.open_nursery() as retrying:
                 retrying.start_soon(self._try_binding)
+                retrying.start_soon(self._rotate_tickets)
                 async with trio.open_nursery() as nursery:
                     for slot in range(self._slots):
                         nursery.start_soon(self._keep, slot)
@@ -261,6 +265,7 @@ class Supervisor:
 
     async def _feed(self, worker: Worker) -> None:
         await worker.send(self._start(), self._memory[worker.slot].fd)
+        await worker.send(TicketKeys(self._tickets.keys))
         if self._announced:
             await worker.send(AnnounceDrain())
         while True:
@@ -372,6 +377,12 @@ class Supervisor:
             await trio.sleep(RETRY)
             if self._sockets.failed and not self._ending and self._sockets.try_again():
                 self._announce_change()
+
+    async def _rotate_tickets(self) -> None:
+        while True:
+            await trio.sleep(ROTATION)
+            self._tickets.rotate()
+            await self._tell_all(TicketKeys(self._tickets.keys))
 
     def _start(self) -> Start:
         settings = self._settings

@@ -13,7 +13,15 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from fastroute import metrics
-from fastroute.ext.counters import BOUNDS, CONNECT_SLOT, MIRROR_REASONS, OTHER_SLOT, OVERFLOW_CODE, CounterMap
+from fastroute.ext.counters import (
+    BOUNDS,
+    CONNECT_SLOT,
+    HANDSHAKE_SLOT,
+    MIRROR_REASONS,
+    OTHER_SLOT,
+    OVERFLOW_CODE,
+    CounterMap,
+)
 from fastroute.metrics import OTHER
 from fastroute.supervisor.slots import UNROUTED, SlotBook
 
@@ -105,7 +113,7 @@ class HistogramTally:
         sums: dict[int, Sums] = {}
         for one in self._maps:
             for slot, held in one.used_histograms():
-                if slot != CONNECT_SLOT:
+                if slot not in (CONNECT_SLOT, HANDSHAKE_SLOT):
                     sums[slot] = _added(sums.get(slot, _NOTHING), held)
         for slot, baseline in self._baseline.items():
             sums[slot] = tuple(a - b for a, b in zip(sums[slot], baseline, strict=True))
@@ -164,7 +172,8 @@ class Tally(Collector):
     def collect(self) -> Iterator[Metric]:
         yield self._request_family()
         yield self._duration_family()
-        yield self._connect_family()
+        yield self._own_family(metrics.CONNECT, CONNECT_SLOT)
+        yield self._own_family(metrics.HANDSHAKE, HANDSHAKE_SLOT)
         yield from self._fixed_families()
         yield self._local_family()
         yield from self._worker_families()
@@ -189,9 +198,10 @@ class Tally(Collector):
             family.add_metric((OTHER,) * 3, *_buckets(other))
         return family
 
-    def _connect_family(self) -> Metric:
-        family = _histogram(metrics.CONNECT)
-        family.add_metric((), *_buckets(self._durations.one(CONNECT_SLOT)))
+    def _own_family(self, what: metrics.Family, slot: int) -> Metric:
+        """A histogram with a slot to itself."""
+        family = _histogram(what)
+        family.add_metric((), *_buckets(self._durations.one(slot)))
         return family
 
     def _fixed_families(self) -> Iterator[Metric]:
@@ -201,16 +211,12 @@ class Tally(Collector):
             counter = _counter(family)
             counter.add_metric((), total[name])
             yield counter
-        retries = _counter(metrics.RETRIES)
-        for reason in RETRY_REASONS:
-            if total[f"retries_{reason}"]:
-                retries.add_metric((reason,), total[f"retries_{reason}"])
-        yield retries
-        failures = _counter(metrics.MIRROR_FAILURES)
-        for reason in MIRROR_REASONS:
-            if total[f"mirror_{reason}"]:
-                failures.add_metric((reason,), total[f"mirror_{reason}"])
-        yield failures
+        for family, names in _LABELLED:
+            counter = _counter(family)
+            for label, name in names.items():
+                if total[name]:
+                    counter.add_metric((label,), total[name])
+            yield counter
         connections = _gauge(metrics.CONNECTIONS)
         for side in ("downstream", "upstream"):
             for state in ("active", "idle"):
@@ -247,6 +253,24 @@ _COUNTERS = (
     (metrics.RECEIVED, "bytes_received"),
     (metrics.SENT, "bytes_sent"),
     (metrics.LOG_DROPPED, "log_dropped"),
+)
+
+_LABELLED = (
+    (metrics.RETRIES, {reason: f"retries_{reason}" for reason in RETRY_REASONS}),
+    (metrics.MIRROR_FAILURES, {reason: f"mirror_{reason}" for reason in MIRROR_REASONS}),
+    (metrics.HANDSHAKES, {"full": "tls_full", "resumed": "tls_resumed"}),
+    (
+        metrics.HANDSHAKE_FAILURES,
+        {
+            "no_client_hello": "tls_no_client_hello",
+            "no_listener": "tls_no_listener",
+            "no_certificate": "tls_no_certificate",
+            "not_agreed": "tls_not_agreed",
+            "client_closed": "tls_closed",
+            "timeout": "tls_timeout",
+            "crowded": "tls_crowded",
+        },
+    ),
 )
 
 

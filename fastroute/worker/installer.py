@@ -1,8 +1,8 @@
 """Publications made into tables, a slice at a time, beside traffic.
 
 Endpoints are live and change at once. Listeners, rules and sockets of a publication wait for its Commit: the tables are
-finished, sockets that go are emptied and closed, the tables are swapped, new sockets are accepted from, and only then
-is what no rule refers to any more let go. Between slices the engine gets its turn.
+finished, sockets that go are emptied and closed, the tables and certificates are swapped, new sockets are accepted
+from, and only then is what no rule refers to any more let go. Between slices the engine gets its turn.
 """
 
 import time
@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import trio
 
+from fastroute.ext.certificate import Certificates
 from fastroute.ext.engine import Engine
 from fastroute.ext.graveyard import collect
 from fastroute.ext.tables import TableBuilder, Tables, Upstreams
@@ -22,11 +23,14 @@ from fastroute.publication import (
     EndpointUpdate,
     Listen,
     Refused,
+    RemoveCertificate,
     RemoveEndpoints,
     RemoveListener,
     RemoveRule,
     SetEndpoints,
+    Trouble,
     Unlisten,
+    UpsertCertificate,
     UpsertListener,
     UpsertRule,
 )
@@ -75,6 +79,8 @@ class Installer:
         self._engine = engine
         self._upstreams = upstreams
         self._slices = Slices(engine)
+        self._certificates = Certificates()
+        self._shown: set[str] = set()  # ids of certificates
         self._tables: Tables | None = None
         self._version = 0
         self._backends: set[str] = set()
@@ -86,7 +92,7 @@ class Installer:
         self._unlistens: list[Place] = []
         self._leaving: set[str] = set()  # backends that no rule of the new version refers to
 
-    async def obey(self, message: Change | Begin | Commit | EndpointUpdate) -> Ack | Refused | None:
+    async def obey(self, message: Change | Begin | Commit | EndpointUpdate) -> Ack | Refused | Trouble | None:
         """Does what `message` says; what main has to hear of it, if anything."""
         await self._slices.step_aside()
         match message:
@@ -98,7 +104,7 @@ class Installer:
                 return await self._commit(message.version)
             case _ if self._builder is not None:
                 try:
-                    self._change(self._builder, message)
+                    return self._change(self._builder, message)
                 except (ValueError, MemoryError) as error:
                     self._refuse(f"{type(error).__name__}: {error}")
         return None
@@ -126,11 +132,17 @@ class Installer:
             self._refuse(f"it starts from version {message.base}, version {self._version} is installed")
             return
         previous = self._tables if message.base else None
-        self._builder = TableBuilder(self._upstreams, previous, message.version)
+        self._builder = TableBuilder(self._upstreams, previous, message.version, self._certificates)
         self._leaving = set() if message.base else set(self._backends)
+        for id in () if message.base else tuple(self._shown):
+            self._remove_certificate(id)
 
-    def _change(self, builder: TableBuilder, change: Change) -> None:
+    def _change(self, builder: TableBuilder, change: Change) -> Trouble | None:
         match change:
+            case UpsertCertificate():
+                return self._put_certificate(change)
+            case RemoveCertificate():
+                self._remove_certificate(change.id)
             case UpsertRule():
                 builder.put_rule(change.rule, change.slots)
             case SetEndpoints():
@@ -143,6 +155,20 @@ class Installer:
                 builder.remove_listener(change.id)
             case RemoveEndpoints():
                 self._leaving.add(change.backend)
+        return None
+
+    def _put_certificate(self, change: UpsertCertificate) -> Trouble | None:
+        """One that cannot be shown keeps nothing else from being installed: its listeners refuse their clients."""
+        self._shown.add(change.id)
+        try:
+            self._certificates.put(change.id, change.certificate)
+        except ValueError as error:
+            return Trouble(f"certificate {change.id} cannot be shown: {error}")
+        return None
+
+    def _remove_certificate(self, id: str) -> None:
+        self._certificates.remove(id)
+        self._shown.discard(id)
 
     def _set_endpoints(self, backend: str, endpoints: Iterable[Endpoint]) -> None:
         self._upstreams.update(backend, [(endpoint.address, endpoint.port) for endpoint in endpoints])
@@ -160,6 +186,7 @@ class Installer:
     def _refuse(self, trouble: str) -> None:
         self._builder = None
         self._trouble = trouble
+        self._certificates.forget()
 
     async def _commit(self, version: int) -> Ack | Refused:
         tables = await self._finish()
@@ -168,6 +195,7 @@ class Installer:
             self._shut(place)
         if tables is not None:
             self._engine.install(tables)
+            self._certificates.commit()
             self._tables, self._version = tables, version
             self._let_go()
         for place, fd in self._listens:

@@ -18,6 +18,7 @@ from fastroute.ext.accesslog import AccessLog
 from fastroute.ext.counters import CounterMap
 from fastroute.ext.engine import Engine
 from fastroute.ext.tables import Upstreams
+from fastroute.ext.ticket import set_keys
 from fastroute.publication import (
     AnnounceDrain,
     Drain,
@@ -27,6 +28,7 @@ from fastroute.publication import (
     Pong,
     ReopenLog,
     Start,
+    TicketKeys,
     Trouble,
     Unlisten,
     WireError,
@@ -110,6 +112,8 @@ async def _obey_until_drain(
                 installer.listen(message, control.take_descriptor())
             case Unlisten():
                 installer.unlisten(message)
+            case TicketKeys():
+                set_keys(message.keys)
             case Ping():
                 await control.send(Pong())
             case Start():

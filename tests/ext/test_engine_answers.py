@@ -9,6 +9,8 @@ from rig import GET, Peer, answering, backends, chunked, connect, reporting, rul
 from fastroute import snapshot
 from fastroute.settings import Limits
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 
 @pytest.mark.parametrize(
     ("request_bytes", "status", "reason"),

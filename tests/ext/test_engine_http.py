@@ -10,6 +10,8 @@ from rig import GET, OK, Peer, answering, backends, chunked, connect, reporting,
 
 from fastroute import snapshot
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 BIG = bytes(range(256)) * 4096  # 1 MiB
 
 
@@ -348,7 +350,7 @@ async def test_expectation_refused() -> None:
     ("size", "sent", "stays"),
     [(10, 10, True), (60_000, 30_000, True), (200_000, 100, False), (10_000_000, 3_000_000, False)],
 )
-async def test_an_early_answer(size: int, sent: int, stays: bool) -> None:
+async def test_an_early_answer(size: int, sent: int, stays: bool, transport: str) -> None:
     """The backend answers from the head alone and closes. A small rest of the body is read away, a large one is not."""
 
     async def early(peer: Peer) -> None:
@@ -378,7 +380,7 @@ async def test_an_early_answer(size: int, sent: int, stays: bool) -> None:
         if stays:
             await client.send(GET)
             assert (await client.response())[0] == 413
-        else:
+        elif transport == "plain":  # a client's TLS that could not send takes no part in anything more
             assert await client.rest() == b""
 
 
@@ -408,7 +410,7 @@ async def test_a_body_that_goes_on_while_the_answer_comes() -> None:
         await client.head()
 
 
-async def test_what_the_backend_gets() -> None:
+async def test_what_the_backend_gets(transport: str) -> None:
     report: list[bytes] = []
     async with backends(reporting(report)) as [backend], running(rule("b"), log=True) as rig:
         rig.put("b", backend.port)
@@ -427,7 +429,7 @@ async def test_what_the_backend_gets() -> None:
             "x-stays": "2",
             "traceparent": "00-1-2-03",
             "x-forwarded-for": "127.0.0.1",
-            "x-forwarded-proto": "http",
+            "x-forwarded-proto": "http" if transport == "plain" else "https",
             "x-forwarded-host": "Shop.Example:8080",
         }
         [line] = rig.lines()

@@ -8,10 +8,12 @@ import struct
 
 import pytest
 import trio
-from rig import GET, OK, Peer, Rig, answering, backends, connect, rule, running
+from rig import GET, OK, PLAIN, Peer, Rig, answering, backends, connect, rule, running
 
 from fastroute import snapshot
 from fastroute.settings import Limits
+
+pytestmark = pytest.mark.usefixtures("transport")
 
 NOTHING = (0, 0, 0, 0, 0)
 
@@ -45,6 +47,7 @@ async def test_many_connections_at_once() -> None:
         assert rig.counters.request_counts(1) == {200: 1000}
 
 
+@PLAIN
 async def test_max_connections() -> None:
     """At the limit nobody is accepted; who waits gets his turn when another leaves."""
     async with backends(answering) as [backend], running(rule("b"), limits=Limits(max_connections=3)) as rig:
@@ -61,6 +64,7 @@ async def test_max_connections() -> None:
             assert (await clients[3 + i].response())[0] == 200
 
 
+@PLAIN
 async def test_no_descriptor_left() -> None:
     """Clients wait in the queue until there are descriptors again; nothing spins, nobody is lost."""
     async with backends(answering) as [backend], running(rule("b"), log=True) as rig:
@@ -145,6 +149,7 @@ async def test_a_listening_socket_shut_down_elsewhere() -> None:
             assert rig.engine.statistics().listeners == 1
 
 
+@PLAIN
 async def test_listening_before_the_tables_know() -> None:
     """A socket whose listener comes with a later install answers 404 until then, on the same connection."""
     async with backends(answering) as [backend], running() as rig:
@@ -158,6 +163,7 @@ async def test_listening_before_the_tables_know() -> None:
         assert (await client.response())[0] == 200
 
 
+@PLAIN
 async def test_no_tables_at_all() -> None:
     rig = Rig()
     rig.listen()
@@ -170,6 +176,7 @@ async def test_no_tables_at_all() -> None:
     rig.close()
 
 
+@PLAIN
 async def test_unlisten_serves_what_is_queued() -> None:
     async with backends(answering) as [backend], running(rule("b")) as rig:
         rig.put("b", backend.port)
@@ -201,6 +208,7 @@ async def test_announced_drain() -> None:
             assert await client.rest() == b""
 
 
+@PLAIN
 async def test_drain() -> None:
     """Queued ones are served, in flight finishes, idle ones get their second, then all is gone."""
     go = trio.Event()
@@ -311,6 +319,7 @@ V6 = socket.inet_pton(socket.AF_INET6, "2001:db8::9") * 2 + struct.pack("!HH", 1
     ],
 )
 @pytest.mark.parametrize("cut", [0, 1])
+@PLAIN
 async def test_proxy_protocol(preface: bytes, client: str, cut: int) -> None:
     options = {"proxy_protocol": True, "trusted_proxies": ["127.0.0.0/8"], "log": True}
     async with backends(answering) as [backend], running(rule("b"), **options) as rig:
@@ -349,6 +358,7 @@ async def test_proxy_protocol(preface: bytes, client: str, cut: int) -> None:
         b"\r\n\r\nGET",
     ],
 )
+@PLAIN
 async def test_no_proxy_header_no_service(preface: bytes) -> None:
     async with running(rule("b"), proxy_protocol=True, trusted_proxies=["127.0.0.1/32"]) as rig:
         client = await connect(rig.port)
@@ -358,6 +368,7 @@ async def test_no_proxy_header_no_service(preface: bytes) -> None:
         await settle(rig)
 
 
+@PLAIN
 async def test_proxy_protocol_from_strangers() -> None:
     async with running(rule("b"), proxy_protocol=True, trusted_proxies=["10.0.0.0/8"]) as rig:
         client = await connect(rig.port)
@@ -388,6 +399,7 @@ async def test_trusted_proxies() -> None:
         assert (line["client"], line["request_id"]) == ("1.2.3.4", "abc")
 
 
+@PLAIN
 async def test_redirect_names_the_spec_port() -> None:
     redirect = rule(filters=[snapshot.Redirect(status=302, full_path="/there")])
     async with running(redirect) as rig:

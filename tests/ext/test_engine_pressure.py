@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 import trio
 import trio.lowlevel
-from rig import GET, OK, Peer, Rig, answering, backends, connect, rule, running
+from rig import GET, OK, PLAIN, Peer, Rig, answering, backends, connect, rule, running
 
 from fastroute.settings import Limits
+
+pytestmark = pytest.mark.usefixtures("transport")
 
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n01234567890123456789"
 
@@ -298,6 +300,7 @@ async def test_nobody_starves_and_turns_are_short() -> None:
     assert longest[0] < 0.005
 
 
+@PLAIN
 async def test_a_turn_is_short_when_everything_comes_at_once() -> None:
     """500 connections, 500 requests, 500 deadlines in one moment: still many short turns."""
     rig = Rig(Limits(idle_timeout=0.3))
@@ -333,6 +336,7 @@ sys.stdin.read()
 """
 
 
+@PLAIN
 async def test_idle_connections_are_cheap() -> None:
     """At most 1 KiB of this process each (the bench allows 8); the clients live in a process of their own."""
     count = 800

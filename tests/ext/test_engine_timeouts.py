@@ -6,6 +6,8 @@ from rig import GET, OK, Peer, answering, backends, connect, rule, running
 
 from fastroute.settings import Limits
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 
 async def never(peer: Peer) -> None:
     """A script: takes everything, says nothing."""

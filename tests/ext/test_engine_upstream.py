@@ -6,9 +6,11 @@ from contextlib import contextmanager
 
 import pytest
 import trio
-from rig import GET, OK, Peer, Rig, Script, answering, backends, connect, rule, running
+from rig import GET, OK, PLAIN, Peer, Rig, Script, answering, backends, connect, rule, running
 
 from fastroute.settings import Limits
+
+pytestmark = pytest.mark.usefixtures("transport")
 
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"
 
@@ -282,6 +284,7 @@ async def test_bytes_nobody_asked_for_end_the_connection(extra: bytes, delay: fl
 
 
 @pytest.mark.parametrize("extra", [b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", b""])
+@PLAIN
 async def test_what_an_idle_connection_says_is_heard_before_it_is_used(extra: bytes) -> None:
     """A request and the end (or an unasked answer) of the connection it would go to arrive in the same moment."""
     go = trio.Event()

@@ -49,6 +49,7 @@ def test_nothing_counted_is_no_series(maps):
         "fastroute_connections",
         "fastroute_worst_turn_seconds",
         "fastroute_upstream_connect_seconds_bucket",
+        "fastroute_tls_handshake_seconds_bucket",
     }
     assert samples["fastroute_connections_accepted_total",] == 0
 

@@ -1,0 +1,120 @@
+"""Handshakes; see handshake.pxd."""
+
+from libc.stdint cimport uint32_t
+
+from fastroute.ext.buffer cimport buffer_append, buffer_bytes, buffer_free, buffer_size
+from fastroute.ext.connection cimport STATE_HANDSHAKE, STATE_HELLO, slab_at
+from fastroute.ext.counters cimport (
+    FIXED_DOWNSTREAM_IDLE, FIXED_TLS_FAILED, FIXED_TLS_FULL, FIXED_TLS_RESUMED, HISTOGRAM_HANDSHAKE, TLS_CLOSED,
+    TLS_CROWDED, TLS_NO_CERTIFICATE, TLS_NO_CLIENT_HELLO, TLS_NO_LISTENER, TLS_NOT_AGREED, count, gauge_add, observe,
+)
+from fastroute.ext.hello cimport Hello, hello_read
+from fastroute.ext.reactor cimport (
+    SCRATCH, close_connection, handshake_enter, handshake_leave, receive_sealed, set_deadline, ship,
+)
+from fastroute.ext.router cimport Listener, find_listener
+from fastroute.ext.slice cimport Slice
+from fastroute.ext.tls cimport PROGRESS_DONE, PROGRESS_FULL, PROGRESS_WAIT, tls_handshake, tls_new, tls_resumed
+
+
+cdef void handshake_begin(Reactor r, Connection *c) noexcept nogil:
+    c.state = STATE_HELLO
+    set_deadline(r, c, r.milliseconds + r.times.head)
+
+
+cdef bint handshake_advance(Reactor r, Connection *c) noexcept nogil:
+    cdef long size = 0
+    if c.readable and not c.failed:
+        size = receive_sealed(r, c, r.sealed, SCRATCH)
+    if c.failed or size < 0:
+        handshake_fail(r, c, TLS_CLOSED)
+        return False
+    if c.state == STATE_HANDSHAKE:
+        return size > 0 and shake(r, c, r.sealed, <uint32_t> size)
+    if size == 0 and buffer_size(&c.input) == 0:
+        return False
+    return read_name(r, c, <uint32_t> size)
+
+
+cdef bint read_name(Reactor r, Connection *c, uint32_t size) noexcept nogil:
+    """With `size` more bytes of a ClientHello in the scratch: who serves the name in it?"""
+    cdef Hello hello
+    cdef const char *data = r.sealed
+    cdef bint kept = buffer_size(&c.input) != 0
+    cdef bint goes_on
+    cdef int found
+    if kept:
+        if buffer_append(&c.input, r.sealed, size) < 0:
+            handshake_fail(r, c, TLS_CROWDED)
+            return False
+        data = buffer_bytes(&c.input)
+        size = buffer_size(&c.input)
+    found = hello_read(&hello, data, size, r.scratch)
+    if found < 0:
+        handshake_fail(r, c, TLS_NO_CLIENT_HELLO)
+        return False
+    if found == 0:
+        if not kept and buffer_append(&c.input, data, size) < 0:
+            handshake_fail(r, c, TLS_CROWDED)
+        return False
+    if not open_tls(r, c, &hello):
+        return False
+    goes_on = shake(r, c, data, size)
+    if kept:
+        buffer_free(&c.input)
+    return goes_on
+
+
+cdef bint open_tls(Reactor r, Connection *c, Hello *hello) noexcept nogil:
+    """Finds the listener and begins its handshake. False: the connection was closed."""
+    cdef Slice name
+    cdef Listener *listener
+    name.data = hello.name
+    name.size = hello.size
+    listener = find_listener(r.tables.routes, r.sockets[c.listener], name) if r.tables is not None else NULL
+    if listener is NULL or listener.secure is NULL:
+        handshake_fail(r, c, TLS_NO_LISTENER)
+        return False
+    c.tls = tls_new(listener.secure, &r.pipe, hello.name, hello.size)
+    if c.tls is NULL:
+        handshake_fail(r, c, TLS_NO_CERTIFICATE)
+        return False
+    if r.handshakes >= r.max_handshakes:
+        handshake_fail(r, slab_at(&r.slab, r.handshakes_first), TLS_CROWDED)
+    handshake_enter(r, c)
+    c.tls.started = r.now
+    c.state = STATE_HANDSHAKE
+    return True
+
+
+cdef bint shake(Reactor r, Connection *c, const char *data, uint32_t size) noexcept nogil:
+    """Gives libssl the bytes, and the client what it says to them. Returns as handshake_advance."""
+    cdef int progress = PROGRESS_FULL
+    r.pipe.input = data
+    r.pipe.input_size = size
+    while progress == PROGRESS_FULL:
+        progress = tls_handshake(c.tls)
+        if ship(r, c) < 0:
+            handshake_fail(r, c, TLS_CLOSED)
+            return False
+    if progress == PROGRESS_WAIT:
+        return False
+    if progress != PROGRESS_DONE:
+        handshake_fail(r, c, TLS_NOT_AGREED)
+        return False
+    if buffer_append(&c.tls.input, r.pipe.input, r.pipe.input_size) < 0:
+        handshake_fail(r, c, TLS_CROWDED)
+        return False
+    if r.pipe.input_size:
+        c.readable = True       # of what came with the end of the handshake
+    handshake_leave(r, c)
+    count(r.counters, FIXED_TLS_RESUMED if tls_resumed(c.tls) else FIXED_TLS_FULL, 1)
+    observe(r.counters, HISTOGRAM_HANDSHAKE, r.now - c.tls.started)
+    return True
+
+
+cdef void handshake_fail(Reactor r, Connection *c, int failure) noexcept nogil:
+    count(r.counters, FIXED_TLS_FAILED + failure, 1)
+    gauge_add(r.counters, FIXED_DOWNSTREAM_IDLE, -1)
+    r.downstreams -= 1
+    close_connection(r, c)

@@ -1,0 +1,142 @@
+# OpenSSL's libssl and libcrypto, as their headers have them: only what we call.
+
+from libc.stdint cimport uint64_t
+
+
+cdef extern from "<openssl/types.h>" nogil:
+    ctypedef struct BIO
+    ctypedef struct BIO_METHOD
+    ctypedef struct EVP_CIPHER
+    ctypedef struct EVP_CIPHER_CTX
+    ctypedef struct EVP_MAC_CTX
+    ctypedef struct EVP_MD
+    ctypedef struct EVP_PKEY
+    ctypedef struct OSSL_PARAM:
+        pass
+    ctypedef struct SSL
+    ctypedef struct SSL_CTX
+    ctypedef struct X509
+
+cdef extern from "<openssl/crypto.h>" nogil:
+    int CRYPTO_memcmp(const void *a, const void *b, size_t size)
+    void OPENSSL_cleanse(void *memory, size_t size)
+
+cdef extern from "<openssl/err.h>" nogil:
+    unsigned long ERR_peek_error()
+    void ERR_clear_error()
+    const char *ERR_reason_error_string(unsigned long error)
+
+cdef extern from "<openssl/rand.h>" nogil:
+    int RAND_bytes(unsigned char *into, int size)
+
+cdef extern from "<openssl/bio.h>" nogil:
+    int BIO_TYPE_SOURCE_SINK, BIO_CTRL_FLUSH
+    BIO *BIO_new(const BIO_METHOD *method)
+    BIO *BIO_new_mem_buf(const void *data, int size)
+    int BIO_free(BIO *bio)
+    void BIO_set_data(BIO *bio, void *data)
+    void *BIO_get_data(BIO *bio)
+    void BIO_set_init(BIO *bio, int init)
+    void BIO_set_retry_read(BIO *bio)
+    void BIO_set_retry_write(BIO *bio)
+    void BIO_clear_retry_flags(BIO *bio)
+    int BIO_get_new_index()
+    BIO_METHOD *BIO_meth_new(int type, const char *name)
+    int BIO_meth_set_read(BIO_METHOD *method, int (*read)(BIO *, char *, int) noexcept nogil)
+    int BIO_meth_set_write(BIO_METHOD *method, int (*write)(BIO *, const char *, int) noexcept nogil)
+    int BIO_meth_set_ctrl(BIO_METHOD *method, long (*ctrl)(BIO *, int, long, void *) noexcept nogil)
+
+cdef extern from "<openssl/evp.h>" nogil:
+    int EVP_PKEY_get_base_id(const EVP_PKEY *key)
+    void EVP_PKEY_free(EVP_PKEY *key)
+    EVP_CIPHER *EVP_CIPHER_fetch(void *library, const char *name, const char *properties)
+    int EVP_EncryptInit_ex(EVP_CIPHER_CTX *context, const EVP_CIPHER *cipher, void *engine,
+                           const unsigned char *key, const unsigned char *iv)
+    int EVP_DecryptInit_ex(EVP_CIPHER_CTX *context, const EVP_CIPHER *cipher, void *engine,
+                           const unsigned char *key, const unsigned char *iv)
+    int EVP_MAC_CTX_set_params(EVP_MAC_CTX *context, const OSSL_PARAM *params)
+    const EVP_MD *EVP_sha256()
+    int EVP_Digest(const void *data, size_t size, unsigned char *into, unsigned int *written, const EVP_MD *digest,
+                   void *engine)
+
+cdef extern from "<openssl/params.h>" nogil:
+    OSSL_PARAM OSSL_PARAM_construct_octet_string(const char *name, void *data, size_t size)
+    OSSL_PARAM OSSL_PARAM_construct_utf8_string(const char *name, char *text, size_t size)
+    OSSL_PARAM OSSL_PARAM_construct_end()
+
+cdef extern from "<openssl/x509v3.h>" nogil:
+    int X509_check_host(X509 *certificate, const char *name, size_t size, unsigned int flags, char **peer)
+
+cdef extern from "<openssl/x509.h>" nogil:
+    ctypedef struct X509_STACK "STACK_OF(X509)"
+    void X509_free(X509 *certificate)
+    int X509_up_ref(X509 *certificate)
+    EVP_PKEY *X509_get0_pubkey(const X509 *certificate)
+    int X509_check_private_key(const X509 *certificate, const EVP_PKEY *key)
+    X509_STACK *sk_X509_new_null()
+    int sk_X509_push(X509_STACK *stack, X509 *certificate)
+    int sk_X509_num(const X509_STACK *stack)
+    void sk_X509_pop_free(X509_STACK *stack, void (*release)(X509 *))
+
+cdef extern from "<openssl/pem.h>" nogil:
+    ctypedef int (*Password)(char *into, int size, int writing, void *data) noexcept nogil
+    X509 *PEM_read_bio_X509(BIO *bio, X509 **into, Password password, void *data)
+    EVP_PKEY *PEM_read_bio_PrivateKey(BIO *bio, EVP_PKEY **into, Password password, void *data)
+
+cdef extern from "<openssl/ssl.h>" nogil:
+    enum:
+        SSL_ERROR_WANT_READ
+        SSL_ERROR_WANT_WRITE
+        SSL_ERROR_ZERO_RETURN
+        SSL_MODE_AUTO_RETRY
+        SSL_MODE_ENABLE_PARTIAL_WRITE
+        SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER
+        SSL_MODE_RELEASE_BUFFERS
+        SSL_SESS_CACHE_OFF
+        SSL_TLSEXT_ERR_OK
+        SSL_TLSEXT_ERR_NOACK
+        SSL_TLSEXT_ERR_ALERT_FATAL
+        TLS1_2_VERSION
+        TLS1_3_VERSION
+    uint64_t SSL_OP_NO_COMPRESSION, SSL_OP_NO_RENEGOTIATION, SSL_OP_CIPHER_SERVER_PREFERENCE
+    uint64_t SSL_OP_PRIORITIZE_CHACHA
+    const void *TLS_server_method()
+    SSL_CTX *SSL_CTX_new(const void *method)
+    void SSL_CTX_free(SSL_CTX *context)
+    int SSL_CTX_up_ref(SSL_CTX *context)
+    uint64_t SSL_CTX_set_options(SSL_CTX *context, uint64_t options)
+    long SSL_CTX_set_mode(SSL_CTX *context, long mode)
+    long SSL_CTX_clear_mode(SSL_CTX *context, long mode)
+    int SSL_CTX_set_min_proto_version(SSL_CTX *context, int version)
+    int SSL_CTX_set_max_proto_version(SSL_CTX *context, int version)
+    int SSL_CTX_set_cipher_list(SSL_CTX *context, const char *ciphers)
+    int SSL_CTX_set_ciphersuites(SSL_CTX *context, const char *ciphers)
+    int SSL_CTX_set1_groups_list(SSL_CTX *context, const char *groups)
+    long SSL_CTX_set_session_cache_mode(SSL_CTX *context, long mode)
+    long SSL_CTX_set_timeout(SSL_CTX *context, long seconds)
+    int SSL_CTX_set_num_tickets(SSL_CTX *context, size_t count)
+    int SSL_CTX_set_max_early_data(SSL_CTX *context, unsigned int size)
+    void SSL_CTX_set_security_level(SSL_CTX *context, int level)
+    void SSL_CTX_set_alpn_select_cb(
+        SSL_CTX *context,
+        int (*select)(SSL *, const unsigned char **, unsigned char *, const unsigned char *, unsigned int, void *)
+        noexcept nogil,
+        void *data)
+    int SSL_CTX_set_tlsext_ticket_key_evp_cb(
+        SSL_CTX *context,
+        int (*find)(SSL *, unsigned char *, unsigned char *, EVP_CIPHER_CTX *, EVP_MAC_CTX *, int) noexcept nogil)
+    int SSL_CTX_use_cert_and_key(SSL_CTX *context, X509 *leaf, EVP_PKEY *key, X509_STACK *chain, int override)
+    SSL *SSL_new(SSL_CTX *context)
+    void SSL_free(SSL *ssl)
+    void SSL_set_bio(SSL *ssl, BIO *read, BIO *write)
+    void SSL_set_accept_state(SSL *ssl)
+    int SSL_set_session_id_context(SSL *ssl, const unsigned char *context, unsigned int size)
+    int SSL_use_cert_and_key(SSL *ssl, X509 *leaf, EVP_PKEY *key, X509_STACK *chain, int override)
+    int SSL_do_handshake(SSL *ssl)
+    int SSL_session_reused(const SSL *ssl)
+    int SSL_read(SSL *ssl, void *into, int room)
+    int SSL_write(SSL *ssl, const void *data, int size)
+    int SSL_pending(const SSL *ssl)
+    int SSL_shutdown(SSL *ssl)
+    int SSL_get_error(const SSL *ssl, int outcome)
+    void SSL_get0_alpn_selected(const SSL *ssl, const unsigned char **name, unsigned int *size)

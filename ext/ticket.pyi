@@ -1,0 +1,5 @@
+from collections.abc import Sequence
+
+KEY_SIZE: int
+
+def set_keys(keys: Sequence[bytes]) -> None: ...
