@@ -150,6 +150,9 @@ spec:
       requestHeaderModifier: {{set: [{{name: X-Edit, value: "{edit}"}}], add: [{{name: X-A, value: b}}], remove: [x-c]}}
     - type: ResponseHeaderModifier
       responseHeaderModifier: {{set: [{{name: X-Edit, value: "{edit}"}}]}}
+    - type: RequestMirror
+      requestMirror: {{backendRef: {{name: s, namespace: bananas, port: 80}}, percent: {edit % 101}}}
+    retry: {{attempts: {edit % 4}, codes: [500, 503], backoff: 5ms}}
     backendRefs:
     - {{name: s, namespace: apples, port: 80, weight: {1 + edit % 7}}}
     - {{name: s, namespace: bananas, port: 80, weight: 3}}

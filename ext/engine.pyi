@@ -16,6 +16,7 @@ class EngineStatistics(NamedTuple):
     turns: int
     worst_turn: int
     drained: bool
+    mirrors_behind: int
 
 class Engine:
     def __init__(

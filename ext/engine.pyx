@@ -61,6 +61,7 @@ class EngineStatistics(NamedTuple):
     turns: int
     worst_turn: int
     drained: bool
+    mirrors_behind: int     # bytes that wait for mirrors
 
 
 cdef class Engine:
@@ -169,7 +170,7 @@ cdef class Engine:
         return EngineStatistics(
             r.exchanges, r.downstreams - r.exchanges, r.upstream_connections - r.pooled, r.pooled, r.exchanges,
             r.listeners_count, self.turns.made, self.turns.worst,
-            r.draining and r.listeners_count == 0 and r.downstreams == 0,
+            r.draining and r.listeners_count == 0 and r.downstreams == 0, r.behind,
         )
 
     def close(self):

@@ -21,7 +21,8 @@ cdef struct Mirror:             # owned by its connection
 
 cdef enum:
     MIRRORS_MOST = 512          # on their way at once, in one worker
-    BEHIND_MOST = 262144        # bytes that wait for one mirror: more, and it is cut off
+    BEHIND_MOST = 1048576       # bytes that wait for one mirror: more, and it is cut off
+    BEHIND_ALL = 67108864       # bytes that wait for all mirrors of a worker
     ANSWER_MOST = 1048576       # bytes of an answer that are read away to keep the connection
 
 cdef enum MirrorFailure:        # why a backend did not get the whole copy; counted from FIXED_MIRROR_FAILURES on

@@ -1,7 +1,7 @@
 """Mirrors on their way; see mirroring.pxd.
 
 A mirror never holds up its request: it is begun after the request has gone out, what its socket does not take waits in
-the connection's output, and one that falls BEHIND_MOST behind is cut off. It gets one endpoint and one connection. Each
+the connection's output, and one that falls too far behind is cut off. It gets one endpoint and one connection. Each
 ends as mirrored (every byte was given to the socket) or as one failure.
 """
 
@@ -17,7 +17,7 @@ from fastroute.ext.counters cimport FIXED_MIRROR_FAILURES, FIXED_MIRRORED, HISTO
 from fastroute.ext.head cimport FRAMING_CLOSE, parse_response
 from fastroute.ext.inet cimport iovec
 from fastroute.ext.mirror cimport (
-    ANSWER_MOST, BEHIND_MOST, MIRROR_CLOSED, MIRROR_INCOMPLETE, MIRROR_NO_ENDPOINT, MIRROR_NOT_CONNECTED,
+    ANSWER_MOST, BEHIND_ALL, BEHIND_MOST, MIRROR_CLOSED, MIRROR_INCOMPLETE, MIRROR_NO_ENDPOINT, MIRROR_NOT_CONNECTED,
     MIRROR_OVERLOADED, MIRROR_SLOW, MIRROR_TIMEOUT, MIRRORS_MOST, Mirror,
 )
 from fastroute.ext.reactor cimport SCRATCH, flush, receive, set_deadline, transmit
@@ -27,6 +27,7 @@ from fastroute.ext.upstream cimport (
 )
 
 MIRROR_BEHIND = BEHIND_MOST     # for the documents
+MIRRORS_BEHIND = BEHIND_ALL
 MIRRORS_AT_ONCE = MIRRORS_MOST
 
 
@@ -68,6 +69,7 @@ cdef void open_mirror(Reactor r, Exchange *x, const Copy *copy) noexcept nogil:
         u.mirror = NULL
         upstream_close(r, u)
         return
+    r.behind += copy.size
     u.mirror.method = x.method
     u.owner = 0
     u.endpoint.in_flight += 1
@@ -79,6 +81,7 @@ cdef void open_mirror(Reactor r, Exchange *x, const Copy *copy) noexcept nogil:
 
 cdef void end(Reactor r, Connection *u, bint reusable) noexcept nogil:
     """It is over, and counted."""
+    r.behind -= buffer_size(&u.output)
     free(u.mirror)
     u.mirror = NULL
     u.endpoint.in_flight -= 1
@@ -119,12 +122,16 @@ cdef void give(Reactor r, Connection *u, const char *data, uint32_t size, bint c
     """Sends a piece of the body, and what waits before it; or holds it."""
     cdef iovec part
     cdef uint32_t behind = buffer_size(&u.output)
+    cdef bint broken
     part.iov_base = <char *> data
     part.iov_len = size
-    if size and behind + size > BEHIND_MOST:
+    if size and (behind + size > BEHIND_MOST or r.behind + size > BEHIND_ALL):
         fail(r, u, MIRROR_SLOW)
         return
-    if transmit(r, u, &part, 1 if size else 0) < 0:
+    broken = transmit(r, u, &part, 1 if size else 0) < 0
+    r.behind += buffer_size(&u.output)
+    r.behind -= behind
+    if broken:
         fail(r, u, MIRROR_CLOSED)
         return
     if u.state == STATE_ACTIVE and buffer_size(&u.output) < behind + size:
@@ -252,6 +259,8 @@ cdef void listen(Reactor r, Connection *u) noexcept nogil:
 
 cdef void mirror_advance(Reactor r, Connection *u) noexcept nogil:
     cdef int outcome
+    cdef uint32_t behind
+    cdef bint broken
     if u.state == STATE_CONNECTING:
         outcome = upstream_connected(r, u)
         if outcome == 0:
@@ -264,7 +273,10 @@ cdef void mirror_advance(Reactor r, Connection *u) noexcept nogil:
         observe(r.counters, HISTOGRAM_CONNECT, r.now - u.started)
         set_deadline(r, u, r.milliseconds + r.times.body)
     if u.writable and buffer_size(&u.output):
-        if flush(r, u) < 0:
+        behind = buffer_size(&u.output)
+        broken = flush(r, u) < 0
+        r.behind -= behind - buffer_size(&u.output)
+        if broken:
             fail(r, u, MIRROR_CLOSED)
             return
         set_deadline(r, u, r.milliseconds + r.times.body)

@@ -91,6 +91,7 @@ cdef class Reactor:
     cdef uint32_t pooled
     cdef uint32_t exchanges
     cdef uint32_t mirrors       # on their way
+    cdef uint64_t behind        # bytes that wait for them
     cdef char date[29]
     cdef int64_t date_second
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from fastroute import metrics
 from fastroute.compiler.retry import BACKOFF
 from fastroute.ext.counters import MIRROR_REASONS
-from fastroute.ext.mirroring import MIRROR_BEHIND, MIRRORS_AT_ONCE
+from fastroute.ext.mirroring import MIRROR_BEHIND, MIRRORS_AT_ONCE, MIRRORS_BEHIND
 from fastroute.ext.reason import REASONS
 from fastroute.ext.retry import KEPT as KEPT_MOST
 from fastroute.metrics import Family, Metrics
@@ -43,8 +43,9 @@ def test_the_bounds_of_retries_are_those_of_the_code() -> None:
 
 def test_mirrors_are_bounded_and_counted_as_listed() -> None:
     assert [reason for reason in MIRROR_REASONS if f"`{reason}`" not in TEXT] == []
-    assert f"One that is {MIRROR_BEHIND // 1024} KiB behind" in TEXT
-    assert f"At most {MIRRORS_AT_ONCE} are on their way" in TEXT
+    assert f"One that is {MIRROR_BEHIND >> 20} MiB behind" in TEXT
+    assert f"when {MIRRORS_BEHIND >> 20} MiB wait" in TEXT
+    assert f"At most {MIRRORS_AT_ONCE} are on their way" in " ".join(TEXT.split())
 
 
 def test_the_pace_of_writing_is_as_it_says():
