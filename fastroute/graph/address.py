@@ -66,12 +66,18 @@ def place(gateways: Iterable[Gateway], addressing: Addressing, held: Mapping[Key
     return _Pool(ip_network(addressing.pool, strict=False), held).place(ordered)
 
 
-def _unsupported_types(gateway: Gateway) -> tuple[Problem, ...]:
-    return tuple(
-        conditions.unsupported_address(str(address.type), f"spec.addresses[{index}]")
-        for index, address in enumerate(gateway.spec.addresses)
-        if address.type not in (SERVED_TYPE, None)
-    )
+def _unsupported(gateway: Gateway) -> tuple[Problem, ...]:
+    """What is wrong with the kind of the addresses asked for."""
+    found = []
+    for index, address in enumerate(gateway.spec.addresses):
+        field = f"spec.addresses[{index}]"
+        if address.type not in (SERVED_TYPE, None):
+            found.append(
+                conditions.unsupported_address(f"{field}.type", f"{address.type} is not served: only IPAddress is")
+            )
+        if address.routability:
+            found.append(conditions.unsupported_address(f"{field}.routability", "is not served yet: leave it out"))
+    return tuple(found)
 
 
 def _asked(gateway: Gateway) -> tuple[str, ...]:
@@ -94,7 +100,7 @@ def is_wildcard(address: str) -> bool:
 
 
 def _share(gateway: Gateway, addressing: Addressing) -> Place:
-    if unsupported := _unsupported_types(gateway):
+    if unsupported := _unsupported(gateway):
         return Place(problems=unsupported)
     everywhere = any(map(is_wildcard, addressing.bind))
     known = tuple(canonical(a) for a in addressing.addresses if not a.startswith(SERVICE))
@@ -154,7 +160,7 @@ class _Pool:
             return False
 
     def _one(self, gateway: Gateway) -> Place:
-        if unsupported := _unsupported_types(gateway):
+        if unsupported := _unsupported(gateway):
             return Place(problems=unsupported)
         asked = _asked(gateway)
         if asked:

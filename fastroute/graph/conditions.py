@@ -212,9 +212,8 @@ def class_not_accepted(name: str) -> Problem:
     return Problem(condition=ACCEPTED, reason="Invalid", message=message, field="spec.gatewayClassName")
 
 
-def unsupported_address(kind: str, field: str) -> Problem:
-    message = f"{field}.type {kind} is not served: only IPAddress is."
-    return Problem(condition=ACCEPTED, reason="UnsupportedAddress", message=message, field=f"{field}.type")
+def unsupported_address(field: str, why: str) -> Problem:
+    return Problem(condition=ACCEPTED, reason="UnsupportedAddress", message=f"{field} {why}.", field=field)
 
 
 def address_not_usable(message: str, field: str) -> Problem:

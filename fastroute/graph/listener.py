@@ -67,6 +67,8 @@ def build_listener(
         fatal.append(conditions.port_unavailable(message, field))
     if conflict is not None:
         fatal.append(conflict)
+    if listener.filters:
+        fatal.append(conditions.unsupported_value("filters of listeners are not served yet.", f"{field}.filters"))
     kinds, invalid_kinds = _kinds(listener, served or (), field)
     return ListenerNode(
         gateway=place.gateway,

@@ -90,11 +90,13 @@ class Listener(Typed, frozen=True):
     hostname: str | None = None
     tls: ListenerTLSConfig | None = None
     allowed_routes: AllowedRoutes = AllowedRoutes()
+    filters: dict[str, Any] | None = None  # of v1.7
 
 
 class GatewayAddress(Typed, frozen=True):
     type: str | None = "IPAddress"
     value: str | None = None
+    routability: str | None = None  # of v1.7
 
 
 class ListenerNamespaces(Typed, frozen=True, rename={"from_": "from"}):

@@ -1,6 +1,6 @@
 """Shapes of GatewayClass, Gateway, ListenerSet and ReferenceGrant."""
 
-from fastroute.resources.schema import List, Map, Record, Text
+from fastroute.resources.schema import Anything, List, Map, Record, Text
 from fastroute.resources.shape import (
     ANY,
     GROUP_NAME,
@@ -71,6 +71,7 @@ _LISTENER = Record(
                 "options": Map(most=16, of=Text(most=4096)),
             }
         ),
+        "filters": Anything(),  # of v1.7
         "allowedRoutes": Record(
             fields={
                 "namespaces": Record(fields={"from": Text(choices=("All", "Selector", "Same")), "selector": _SELECTOR}),
@@ -95,6 +96,7 @@ GATEWAY = Record(
                         like="IPAddress, Hostname, NamedAddress, or a type with its domain",
                     ),
                     "value": Text(most=253),
+                    "routability": Text(most=253),  # of v1.7
                 }
             ),
         ),
