@@ -4,12 +4,16 @@ What is known goes on being served while it is not; this only tells.
 """
 
 import logging
+import random
 import time
+
+import trio
 
 from fastroute.metrics import Metrics
 from fastroute.source.kubernetes.client import ApiError
 
 PATIENCE = 2.0  # s that a watch fails until contact counts as lost: one that is cut and made anew is nothing to tell
+SPREAD = 1.0  # s over which watches come back when one of them got through
 
 _log = logging.getLogger(__name__)
 
@@ -23,6 +27,7 @@ class Contact:
         self._failing: dict[str, float] = {}  # since when
         self._lost: float | None = None  # since when
         self._ever = False
+        self._answered = trio.Event()  # a watch that had failed works again
 
     @property
     def is_lost(self) -> bool:
@@ -50,12 +55,24 @@ class Contact:
             meanwhile = "what is known goes on being served" if self._ever else "nothing is served before it is"
             _log.warning("the API server %s is not reached: %s; %s", self._host, error, meanwhile)
 
+    async def pause(self, seconds: float) -> None:
+        """Sleeps so long, or until the API server answers again some watch that it had not: then the others come
+        soon, but not at once."""
+        with trio.move_on_after(seconds) as patience:
+            await self._answered.wait()
+        if not patience.cancelled_caught:
+            await trio.sleep(random.uniform(0, min(seconds, SPREAD)))  # noqa: S311
+
     def forget(self, name: str) -> None:
         """This watch is no more."""
         self._mend(name)
 
     def _mend(self, name: str) -> None:
-        if self._failing.pop(name, None) is None or self._failing:
+        if self._failing.pop(name, None) is None:
+            return
+        self._answered.set()
+        self._answered = trio.Event()
+        if self._failing:
             return
         self._reached.set(1)
         if self._lost is not None:

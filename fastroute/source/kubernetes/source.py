@@ -155,6 +155,7 @@ class KubernetesSource:
                     self._end(kind)
                 else:  # what is known stays until the other version is listed
                     life.scope.cancel()
+                    _log.info("%ss are read as %s now", kind, version)
             if version is not None and (life is None or life.collection.version != version):
                 self._begin(kind, row, version, row.selector, "", nursery, life)
         self._tell_missing(served)

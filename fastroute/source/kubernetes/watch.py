@@ -5,7 +5,8 @@ the server has WatchList (`sendInitialEvents`), else in pages. Whatever happens,
 - a stream that ends or is cut is taken up at the version last seen (bookmarks keep that fresh, also in quiet);
 - a version that the server no longer has (410), and a listing that was cut, are a new listing, from `Begun`. Only
   `Complete` says what is gone, so a listing that was cut short takes nothing away;
-- errors wait, longer each time, by a random share: a hundred replicas do not come back at once.
+- errors wait, longer each time, by a random share: a hundred replicas do not come back at once. When one watch gets
+  through again, the others of this replica follow within a second.
 A connection on which nobody answers is given up: bookmarks come every minute, and the kernel asks (account.py).
 """
 
@@ -24,7 +25,7 @@ LIST_TIMEOUT = 60.0  # s, of a page
 OPEN_TIMEOUT = 60.0  # s until a stream's head is there: the server may first have to build its cache
 LISTING_SILENCE = 15.0  # s; a server that says nothing for so long in a listing does not know WatchList
 LIFE = (300, 600)  # s, after which the server ends a stream; a random one between
-FIRST_DELAY, LONGEST_DELAY = 0.02, 8.0  # s between two tries
+FIRST_DELAY, LONGEST_DELAY = 0.02, 5.0  # s between two tries
 STEADY = 0.5  # s that a stream must have lived to count as one that works
 SLICE = 64  # events between two checkpoints
 GONE = 410
@@ -95,6 +96,7 @@ class Watch:
         self._in_stream = True  # listings come in the watch
         self._opened: float | None = None  # when the last stream was
         self._tries = 0  # that failed, one after the other
+        self._is_silent = False  # the last of them had no answer at all
 
     async def run(self, take: Take, refused: Callable[[ApiError], None]) -> NoReturn:
         """`take` is called with what came; `refused` with what will be tried again but does not mend by itself: 403,
@@ -110,12 +112,18 @@ class Watch:
                 self._fail(ApiError(0, "Malformed", f"{self._path}: what came is no event: {broken}"), refused)
             works = self._opened is not None and trio.current_time() - self._opened >= STEADY
             self._tries = 0 if works else self._tries + 1
-            await trio.sleep(delay(self._tries, asked))
+            if asked is None:
+                await self._contact.pause(delay(self._tries))
+            else:
+                await trio.sleep(random.uniform(asked, 1.5 * asked))  # noqa: S311
 
     def _fail(self, error: ApiError, refused: Callable[[ApiError], None]) -> None:
         if error.status == GONE:
             self._version = None
             return
+        if self._is_silent and error.status:  # it is there again, and says when
+            self._tries = 0
+        self._is_silent = not error.status
         self._contact.failed(self.name, error)
         if 400 <= error.status < 500 and error.status != 429:
             refused(error)
@@ -217,7 +225,7 @@ class Watch:
         return notices
 
 
-def delay(tries: int, asked: float | None = None) -> float:
-    """Seconds to wait after so many tries that failed; `asked`: what the server wants."""
+def delay(tries: int) -> float:
+    """Seconds to wait after so many tries that failed."""
     longest = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(tries, 16)) if tries else FIRST_DELAY
-    return max(random.uniform(longest / 2, longest), asked or 0.0)  # noqa: S311
+    return random.uniform(longest / 2, longest)  # noqa: S311
