@@ -13,13 +13,16 @@ RIGHTS = ROOT / "deploy/kustomize/base/rbac.yaml"
 INFRASTRUCTURE = ROOT / "deploy/kustomize/infrastructure/rbac.yaml"  # with --infrastructure
 
 
-def account_kubeconfig(cluster: Cluster, *, infrastructure: bool = False) -> Path:
-    """A kubeconfig of fastroute's ServiceAccount, which has what deploy/kustomize grants and nothing else."""
+def account_kubeconfig(cluster: Cluster, *, infrastructure: bool = False, server: str = "") -> Path:
+    """A kubeconfig of fastroute's ServiceAccount, which has what deploy/kustomize grants and nothing else.
+
+    `server`: the API server is reached at this URL.
+    """
     api = cluster.api
     api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
     api.apply(*rights(infrastructure=infrastructure))
     path = cluster.folder / "fastroute.kubeconfig"
-    path.write_text(api.kubeconfig_of(api.token(NAMESPACE, NAME)))
+    path.write_text(api.kubeconfig_of(api.token(NAMESPACE, NAME), server))
     return path
 
 

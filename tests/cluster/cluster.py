@@ -13,7 +13,7 @@ import urllib3
 
 from cluster.api import Api
 from cluster.process import Program
-from cluster.programs import CLUSTER, ECHO, built, suite
+from cluster.programs import CACHE, CLUSTER, ECHO, built, suite
 
 API_PORT = 16443
 ETCD_PORT = 23790
@@ -71,6 +71,13 @@ class Cluster:
         address = f"http://127.0.0.1:{ETCD_PORT}/v3"
         said = _post(f"{address}/kv/range", {"key": "AA=="})
         _post(f"{address}/kv/compaction", {"revision": said["header"]["revision"], "physical": True})
+
+    def keep_logs(self, name: str) -> None:
+        """Copies what the programs wrote to .cache/logs/NAME, for those who want to know why."""
+        kept = CACHE / "logs" / name
+        kept.mkdir(parents=True, exist_ok=True)
+        for path in self.folder.glob("*.log"):
+            (kept / path.name).write_bytes(path.read_bytes())
 
     def stop(self) -> None:
         """Ends all of it."""

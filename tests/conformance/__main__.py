@@ -64,9 +64,10 @@ def _arguments() -> argparse.Namespace:
 
 def _judge(cluster: Cluster, arguments: argparse.Namespace, logs: Path) -> int:
     cluster.api.apply_text(CLASS)
-    kubeconfig = account_kubeconfig(cluster)
-    options = ("--address-pool", POOL, "--log-level", arguments.log_level, "--access-log", str(logs / "access.log"))
-    gateway = start_gateway(kubeconfig, logs / "fastroute.log", (*options, "--status-lease", LEASE))
+    kubeconfig = account_kubeconfig(cluster, infrastructure=True)
+    options = ["--address-pool", POOL, "--status-lease", LEASE, "--infrastructure", "--log-level", arguments.log_level]
+    options += ["--access-log", str(logs / "access.log")]
+    gateway = start_gateway(kubeconfig, logs / "fastroute.log", options)
     try:
         suite_log = logs / "suite.log"
         code = _run_suite(cluster, arguments, suite_log)

@@ -11,13 +11,14 @@ from typing import NamedTuple
 _RESULT = re.compile(r"^\s*--- (PASS|FAIL|SKIP): TestConformance/([^\s/]+)((?:/\S+)?) \(([\d.]+)s\)")
 _RUN = re.compile(r"^=== (?:RUN|CONT|NAME)\s+TestConformance/(\S+)")
 _PLACE = re.compile(r"^\s+\S+\.go:\d+: ")
+_NUMBER = re.compile(r"\d+")
 _TIME = re.compile(r"^\s*(?:\S+\.go:\d+: )?\d{4}-\d\d-\d\dT[\d:.]+Z: ")
 # What says why; all else is progress.
 _TELLING = re.compile(
-    r"Error:|[Ee]rror |expected|Expected|Messages:|did not|didn't|[Tt]imed? ?out|[Uu]nexpected|fail|not as|panic:",
-    re.ASCII,
+    r"Error:|[Ee]rror (?!Trace)|[Ee]xpected|Messages:|did not|didn't|[Tt]imed? ?out|[Uu]nexpected|fail|not as|panic:"
 )
-LINES = 6  # of a failure that are shown
+LINES = 3  # of a failed part that are shown
+PARTS = 3  # of a failed test that are shown
 
 
 class Outcome(NamedTuple):
@@ -54,10 +55,10 @@ def _shown(line: str) -> str:
 
 
 def _first(parts: Iterable[str], said: dict[str, list[str]]) -> tuple[str, ...]:
-    """The last different lines that each failed part said: the suite repeats itself until it gives up."""
+    """The last lines that failed parts said, each once whatever numbers it has: the suite repeats itself for long."""
     lines: list[str] = []
-    for part in parts:
-        different = list(dict.fromkeys(said.get(part, ())))[-LINES:]
+    for part in list(parts)[:PARTS]:
+        different = list({_NUMBER.sub("", line): line for line in said.get(part, ())}.values())[-LINES:]
         if different:
             lines.append(f"[{part.partition('/')[2]}]" if "/" in part else "[test]")
             lines.extend(different)

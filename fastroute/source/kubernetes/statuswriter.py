@@ -35,6 +35,8 @@ RATE, BURST = 500.0, 400.0  # writes of all objects: a second, and at once
 BETWEEN = 0.25  # s between two writes of one object: a Gateway counts its routes, but not each by itself
 LONGEST_PAUSE = 15.0  # s, while the API server does not take them
 FORBIDDEN = 60.0  # s until what is forbidden is tried again
+YOUNG_FORBIDDEN = 2.0  # s, while it is so since less than SETTLING
+SETTLING = 20.0  # s; an API server that has just started forbids everything until it has read its own roles
 WITH_PARENTS = ("HTTPRoute", "GRPCRoute")  # kinds whose status has entries of ours among those of others
 
 _log = logging.getLogger(__name__)
@@ -112,7 +114,7 @@ class StatusWriter:
         self._bucket = Bucket(RATE, BURST)
         self._failures = 0  # in a row
         self._not_before = 0.0
-        self._forbidden: set[str] = set()  # kinds
+        self._forbidden: dict[str, float] = {}  # kinds, and since when
         metrics.status_queue_length.set_function(lambda: len(self._queue))
         metrics.status_queue_oldest.set_function(self._oldest)
 
@@ -263,7 +265,7 @@ class StatusWriter:
         if self._failures:
             _log.info("statuses are written again")
         self._failures = 0
-        self._forbidden.discard(write.id[0])
+        self._forbidden.pop(write.id[0], None)
         self._metrics.status_writes.inc()
         self._remember(write.id, answer)
         self._written(write)
@@ -284,15 +286,20 @@ class StatusWriter:
             self._metrics.status_conflicts.inc()
             return await self._read_again(write)
         if error.status == 403:
-            if kind not in self._forbidden:
-                self._forbidden.add(kind)
-                _log.error("%s: allow update on %s.%s/status", error, BY_KIND[kind].plural, GROUP)
-            return Rest(FORBIDDEN, again=True)
+            return self._forbid(kind, error)
         if 400 <= error.status < 500 and error.status != 429:
             _log.error("%s %s: the API server does not take its status: %s", kind, key, error)
             return Rest(BETWEEN, again=False)
         self._pause(error)
         return AGAIN
+
+    def _forbid(self, kind: str, error: ApiError) -> Rest:
+        """Said once for a kind, until one of it is taken."""
+        now = trio.current_time()
+        if kind not in self._forbidden:
+            self._forbidden[kind] = now
+            _log.error("%s: allow update on %s.%s/status", error, BY_KIND[kind].plural, GROUP)
+        return Rest(YOUNG_FORBIDDEN if now - self._forbidden[kind] < SETTLING else FORBIDDEN, again=True)
 
     async def _read_again(self, write: Write) -> Rest:
         """After a conflict: what is there now, unless the watch has told already."""

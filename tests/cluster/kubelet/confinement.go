@@ -9,13 +9,18 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// confinement gives the words before a program that take every capability from it, where the container drops ALL.
+// confinement gives the words before a program that take every capability from it but those that the container adds,
+// where it drops ALL.
 func confinement(container v1.Container) []string {
 	context := container.SecurityContext
 	if context == nil || context.Capabilities == nil || !slices.Contains(context.Capabilities.Drop, "ALL") {
 		return nil
 	}
-	return []string{"setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"}
+	kept := "-all"
+	for _, name := range context.Capabilities.Add {
+		kept += ",+" + strings.ToLower(string(name))
+	}
+	return []string{"setpriv", "--bounding-set=" + kept, "--inh-caps=-all", "--no-new-privs"}
 }
 
 // setSysctls sets a pod's sysctls (those of networking) in the network namespace of a process.

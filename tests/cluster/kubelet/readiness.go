@@ -24,11 +24,11 @@ const (
 // all the time; else the pod is ready as soon as its port accepts.
 func (p *pod) watchReadiness(ctx context.Context) {
 	container := p.object.Spec.Containers[0]
-	if probe := container.ReadinessProbe; probe != nil && probe.HTTPGet != nil {
+	port, wanted := readyPort(container)
+	if probe := container.ReadinessProbe; wanted && probe != nil && probe.HTTPGet != nil {
 		p.followProbe(ctx, p.probeURL(container, probe.HTTPGet))
 		return
 	}
-	port, wanted := readyPort(container)
 	for wanted {
 		connection, err := net.DialTimeout("tcp", net.JoinHostPort(p.address, port), time.Second)
 		if err == nil {
@@ -44,7 +44,7 @@ func (p *pod) watchReadiness(ctx context.Context) {
 	p.report(ctx, true)
 }
 
-// readyPort is the port that the suite's echo server opens first; none where it speaks UDP only.
+// readyPort is the port that the suite's echo server opens first; nothing is waited for where it speaks UDP only.
 func readyPort(container v1.Container) (string, bool) {
 	port := "3000"
 	for _, variable := range container.Env {

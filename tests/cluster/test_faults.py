@@ -1,0 +1,328 @@
+"""What goes wrong around a gateway, done to it under load: no answer is wrong meanwhile, and afterwards all is as if
+everything had been computed from nothing.
+
+FAULT_SECONDS in the environment says how long each fault lasts (60 for a full run).
+"""
+
+import os
+import random
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from cluster import fruits, isolation
+from cluster.account import LEASE, account_kubeconfig
+from cluster.api import Api, ApiError, path
+from cluster.cluster import API_PORT, ETCD_PORT, Cluster
+from cluster.echo import echo, eventually, ready_addresses
+from cluster.fruits import ADDRESS, ASKS, grant, route
+from cluster.gateway import POOL, is_ready, start_gateway
+from cluster.process import Program
+from cluster.relay import Relay
+from cluster.traffic import Ask, Client, Traffic
+from cluster.truth import answers, answers_from_nothing, differences
+
+SECONDS = float(os.environ.get("FAULT_SECONDS", "6"))
+API_DOOR, ETCD_DOOR = API_PORT + 1, ETCD_PORT + 5
+OPTIONS = ("--address-pool", POOL, "--workers", "2", "--status-lease", LEASE)
+
+pytestmark = pytest.mark.timeout(120 + 4 * SECONDS)
+
+
+class Scene:
+    """A cluster with the fruits, a gateway that serves them, and the relays that may be turned against it."""
+
+    def __init__(self, cluster: Cluster, doors: ExitStack) -> None:
+        self.cluster, self.folder = cluster, cluster.folder
+        self.etcd_door = doors.enter_context(Relay(("127.0.0.1", ETCD_DOOR), ("127.0.0.1", ETCD_PORT)))
+        self.cluster.start()
+        self.cluster.start_pods()
+        self.api_door = doors.enter_context(Relay(("127.0.0.1", API_DOOR), ("127.0.0.1", API_PORT)))
+        self.api = cluster.api
+        fruits.plant(self.api)
+        self.kubeconfig = account_kubeconfig(cluster, server=f"https://127.0.0.1:{API_DOOR}")
+        self.gateway = self.start_gateway()
+
+    def start_gateway(self, options: tuple[str, ...] = (), metrics: str = "127.0.0.1:9900") -> Program:
+        log = self.folder / f"fastroute-{metrics.rpartition(':')[2]}.log"
+        return start_gateway(self.kubeconfig, log, (*OPTIONS, *options), metrics=metrics)
+
+    def served(self, ask: Ask) -> bool:
+        """Whether a question is answered rightly now."""
+        client = Client(ADDRESS)
+        got = client.ask(ask.host, ask.path)
+        client.close()
+        return got in ask.right
+
+    def follows(self) -> None:
+        """A new route is served, and one taken away is not: changes come through."""
+        name = f"new-{time.monotonic_ns()}"
+        self.api.apply(route(name, "apples", ("apples", 1)))
+        eventually(lambda: self.served(Ask(f"{name}.test", "/", frozenset({"apples"}))), 30)
+        self.api.delete("HTTPRoute", "apples", name)
+        eventually(lambda: self.served(Ask(f"{name}.test", "/", frozenset({"404"}))), 30)
+
+    def is_as_from_nothing(self, *more: Ask) -> None:
+        """Statuses and answers are those that fresh processes compute."""
+        asks = [*ASKS, *more]
+        assert differences(self.api, self.folder) == []
+        assert answers(ADDRESS, asks, 8) == answers_from_nothing(self.kubeconfig, self.folder, ADDRESS, asks, 8)
+
+
+@pytest.fixture(scope="module")
+def scene() -> Iterator[Scene]:
+    if not isolation.is_inside():
+        pytest.skip("wants a namespace of its own: pytest tests/cluster")
+    isolation.enter()
+    with tempfile.TemporaryDirectory(prefix="fastroute-faults-") as name, ExitStack() as doors:
+        cluster = Cluster(Path(name), etcd_through=f"127.0.0.1:{ETCD_DOOR}")
+        try:
+            one = Scene(cluster, doors)
+            eventually(lambda: all(map(one.served, ASKS)))
+            yield one
+            one.gateway.end(10)
+        finally:
+            cluster.stop()
+            cluster.keep_logs("faults")
+
+
+@contextmanager
+def every(pause: float, act: Callable[[], object]) -> Iterator[None]:
+    """Does something again and again in a thread, until the end of the block; raises what it raised."""
+    ended, failures = threading.Event(), []
+
+    def again() -> None:
+        while not ended.wait(pause):
+            try:
+                act()
+            except Exception as error:
+                failures.append(error)
+                return
+
+    thread = threading.Thread(target=again)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(30)
+    assert not failures, failures
+
+
+def test_the_api_server_is_killed_and_comes_back(scene: Scene) -> None:
+    with Traffic(ADDRESS, ASKS) as traffic:
+        scene.cluster.kill()
+        scene.cluster.start()
+        scene.follows()
+    traffic.check()
+    scene.is_as_from_nothing()
+
+
+def test_the_api_server_is_away(scene: Scene) -> None:
+    with Traffic(ADDRESS, ASKS) as traffic:
+        scene.cluster.kill()
+        time.sleep(SECONDS)
+        assert is_ready()
+        scene.cluster.start()
+        scene.follows()
+    traffic.check()
+    scene.is_as_from_nothing()
+
+
+def test_watches_are_cut_every_second(scene: Scene) -> None:
+    with Traffic(ADDRESS, ASKS) as traffic, every(1.0, scene.api_door.cut):
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            scene.follows()
+    traffic.check()
+    scene.is_as_from_nothing()
+
+
+def test_every_kind_is_gone_from_the_servers_memory(scene: Scene) -> None:
+    """A restarted server remembers no revision before its start: each watch that goes on from one is answered 410."""
+    with Traffic(ADDRESS, ASKS) as traffic:
+        scene.cluster.kill()
+        scene.cluster.start()
+        scene.cluster.compact()
+        scene.api.apply(route("late", "apples", ("apples", 1)))
+        scene.api_door.cut()
+        eventually(lambda: scene.served(Ask("late.test", "/", frozenset({"apples"}))), 30)
+        scene.api.delete("HTTPRoute", "apples", "late")
+        scene.follows()
+    traffic.check()
+    scene.is_as_from_nothing()
+
+
+def test_a_second_controller_writes_its_own_entries(scene: Scene) -> None:
+    """It edits the same statuses all the time; each keeps its own entries."""
+    theirs = {
+        "parentRef": {"name": "other", "namespace": "elsewhere"},
+        "controllerName": "example.com/other",
+        "conditions": [],
+    }
+    turn = 0
+
+    def write() -> None:
+        nonlocal turn
+        turn += 1
+        object_ = scene.api.get("HTTPRoute", "infra", "split")
+        parents = [one for one in object_["status"]["parents"] if one["controllerName"] != theirs["controllerName"]]
+        condition = {
+            "type": "Seen",
+            "status": "True",
+            "reason": "Seen",
+            "message": str(turn),
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }
+        object_["status"]["parents"] = [*parents, {**theirs, "conditions": [condition]}]
+        try:
+            scene.api.request("PUT", f"{path('HTTPRoute', 'infra', 'split')}/status", object_)
+        except ApiError as error:
+            if error.status != 409:
+                raise
+
+    with Traffic(ADDRESS, ASKS) as traffic, every(0.02, write):
+        end = time.monotonic() + SECONDS
+        weight = 1
+        while time.monotonic() < end:
+            weight = 3 - weight
+            scene.api.apply(route("split", "infra", ("apples", weight), ("bananas", 1)))
+            time.sleep(0.2)
+        scene.api.apply(route("split", "infra", ("apples", 1), ("bananas", 1)))
+        written = scene.api.get("HTTPRoute", "infra", "split")["metadata"]["generation"]
+        eventually(lambda: _observed(scene.api, "infra", "split") == written)
+    traffic.check()
+    assert any(one["controllerName"] == "example.com/other" for one in _parents(scene.api, "infra", "split"))
+    scene.is_as_from_nothing()
+
+
+def _parents(api: Api, namespace: str, name: str) -> list[dict]:
+    return api.get("HTTPRoute", namespace, name)["status"]["parents"]
+
+
+def _observed(api: Api, namespace: str, name: str) -> int:
+    ours = [one for one in _parents(api, namespace, name) if one["controllerName"] == "fastroute.dev/gateway"]
+    return min(one["observedGeneration"] for one in ours[0]["conditions"]) if ours else 0
+
+
+def test_a_hundred_edits_a_second(scene: Scene) -> None:
+    """Grants, labels, Secrets, pods and routes change all the time beside routes that do not."""
+    api, chance = scene.api, random.Random(5)
+    api.apply(*echo("cherries"), grant("cherries"))
+    eventually(lambda: ready_addresses(api, "cherries") != [])
+    churned = [Ask(f"churn-{number}.test", "/", frozenset({"apples", "cherries", "500", "404"})) for number in range(5)]
+    edits = _edits(api, chance)
+    with Traffic(ADDRESS, [*ASKS, *churned]) as traffic:
+        begin, done = time.monotonic(), 0
+        while time.monotonic() < begin + SECONDS:
+            next(edits)
+            done += 1
+            time.sleep(max(0.0, begin + done / 100 - time.monotonic()))
+        assert done >= 50 * SECONDS
+        scene.follows()
+    traffic.check()
+    scene.is_as_from_nothing(*churned)
+
+
+def _edits(api: Api, chance: random.Random) -> Iterator[None]:
+    """One edit each time it is asked."""
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "some", "namespace": "cherries"}}
+    while True:
+        number = chance.randrange(5)
+        name, weight = f"churn-{number}", chance.randrange(1, 5)
+        match chance.randrange(7):
+            case 0 | 1:
+                api.apply(route(name, "infra", ("apples", weight), ("cherries", 5 - weight)))
+            case 2:
+                api.delete("HTTPRoute", "infra", name)
+            case 3:
+                api.apply(grant("cherries"))
+            case 4:
+                api.delete("ReferenceGrant", "cherries", "routes")
+            case 5:
+                labels = {"tenant": str(chance.randrange(9))}
+                api.patch("Namespace", "", "cherries", {"metadata": {"labels": labels}})
+            case 6:
+                api.apply({**secret, "stringData": {"some": str(chance.random())}})
+        yield
+
+
+def test_the_leader_is_killed(scene: Scene) -> None:
+    """Another replica writes within 15 s; what was written before keeps its times."""
+    before = _parents(scene.api, "infra", "shared")
+    with Traffic(ADDRESS, ASKS) as traffic:
+        second = scene.start_gateway(("--port-offset", "1000"), "127.0.0.1:9901")
+    traffic.check()
+    try:
+        scene.gateway.kill()
+        begin = time.monotonic()
+        scene.api.apply(route("heir", "apples", ("apples", 1)))
+        eventually(lambda: bool(scene.api.get("HTTPRoute", "apples", "heir").get("status", {}).get("parents")), 20)
+        assert time.monotonic() - begin < 15
+        assert _parents(scene.api, "infra", "shared") == before
+    finally:
+        second.popen.send_signal(signal.SIGTERM)
+        second.end(40)
+        scene.gateway = scene.start_gateway()
+    scene.api.delete("HTTPRoute", "apples", "heir")
+    scene.is_as_from_nothing()
+
+
+def test_a_crd_is_deleted_and_comes_back(scene: Scene) -> None:
+    """With the kind ReferenceGrant all grants go: what needs one is refused, all else goes on."""
+    untouched = [ask for ask in ASKS if ask.host in ("calm.test", "missing.test")]
+    name = "referencegrants.gateway.networking.k8s.io"
+    kept = scene.api.get("CustomResourceDefinition", "", name)
+    refused = Ask("shared.test", "/", frozenset({"500"}))
+    with Traffic(ADDRESS, untouched) as traffic:
+        scene.api.delete("CustomResourceDefinition", "", name)
+        eventually(lambda: scene.served(refused), 30)
+        meta = {"name": name, "annotations": kept["metadata"]["annotations"]}
+        eventually(lambda: _is_gone(scene.api, name), 30)
+        scene.api.create({**kept, "metadata": meta, "status": {}})
+        eventually(lambda: _is_established(scene.api, name), 30)
+        eventually(lambda: _applied(scene.api, grant("apples")) and _applied(scene.api, grant("bananas")), 30)
+        eventually(lambda: all(map(scene.served, ASKS)), 30)
+    traffic.check()
+    scene.is_as_from_nothing()
+
+
+def _is_gone(api: Api, name: str) -> bool:
+    try:
+        api.get("CustomResourceDefinition", "", name)
+    except ApiError as error:
+        return error.status == 404
+    return False
+
+
+def _is_established(api: Api, name: str) -> bool:
+    conditions = api.get("CustomResourceDefinition", "", name).get("status", {}).get("conditions", ())
+    return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
+
+
+def _applied(api: Api, one: dict) -> bool:
+    try:
+        api.apply(one)
+    except ApiError:
+        return False
+    return True
+
+
+def test_etcd_is_slow(scene: Scene) -> None:
+    with Traffic(ADDRESS, ASKS) as traffic:
+        scene.etcd_door.delay = 0.2
+        try:
+            end = time.monotonic() + SECONDS
+            while time.monotonic() < end:
+                scene.follows()
+        finally:
+            scene.etcd_door.delay = 0.0
+        scene.follows()
+    traffic.check()
+    scene.is_as_from_nothing()
