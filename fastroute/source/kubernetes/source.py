@@ -307,7 +307,7 @@ class KubernetesSource:
             return
         if any(self._is_awaited(name, life.collection) for name, life in self._lives.items()):
             return
-        if not self._names_known:
+        if not self._names_known or self._names.is_set():
             self._names.set()
             return
         self.loaded.set()
