@@ -31,7 +31,7 @@ CPLUSPLUS = {"regex": {"language": "c++", "libraries": ["re2"], "extra_compile_a
 
 # Modules that call OpenSSL.
 TLS = {"libraries": ["ssl", "crypto"]}
-LIBRARIES = {**CPLUSPLUS, **dict.fromkeys(("certificate", "context", "secure", "ticket", "tls"), TLS)}
+LIBRARIES = {**CPLUSPLUS, **dict.fromkeys(("certificate", "context", "secure", "session", "ticket", "tls"), TLS)}
 
 
 def extension(path: Path) -> Extension:

@@ -9,7 +9,7 @@ tried before, if there is one.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memmove
 
-from fastroute.ext.balancer cimport choose_endpoint, endpoint_failed, endpoint_succeeded
+from fastroute.ext.balancer cimport choose_endpoint, endpoint_failed, endpoint_succeeded, hold_endpoint
 from fastroute.ext.buffer cimport buffer_bytes, buffer_free, buffer_size
 from fastroute.ext.connection cimport STATE_ACTIVE, handle_of, slab_find
 from fastroute.ext.counters cimport (
@@ -68,7 +68,11 @@ cdef bint connect_to(Reactor r, Connection *c, Exchange *x, Endpoint *endpoint) 
 cdef Endpoint *next_endpoint(Reactor r, Exchange *x) noexcept nogil:
     """One not tried before; in a retry, when all were, one that this round did not try, best not the one before."""
     cdef uint32_t recent = x.asked if x.asked else 1
-    cdef Endpoint *endpoint = choose_endpoint(x.target.backend, x.tried, x.tries, r.milliseconds, &r.random)
+    cdef Endpoint *endpoint = x.held_endpoint
+    x.held_endpoint = NULL
+    if endpoint is not NULL and hold_endpoint(endpoint, r.milliseconds):
+        return endpoint
+    endpoint = choose_endpoint(x.target.backend, x.tried, x.tries, r.milliseconds, &r.random)
     if endpoint is NULL and x.tries > recent:
         endpoint = choose_endpoint(x.target.backend, &x.tried[x.tries - recent], recent, r.milliseconds, &r.random)
     if endpoint is NULL and x.asked == 0 and x.tries:

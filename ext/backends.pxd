@@ -15,6 +15,7 @@ cdef struct Endpoint:           # one address
     uint16_t family             # AF_INET or AF_INET6
     uint16_t port
     uint8_t address[16]         # network order; 4 bytes used for IPv4
+    uint64_t identity           # the same for this address and port in every process
     char label[56]              # "10.0.0.1:8080" or "[::1]:8080", zero-terminated: for the log
     uint32_t in_flight          # requests being served by it, from this worker
     uint32_t connections        # sockets open to it, idle ones included
@@ -30,12 +31,17 @@ cdef struct Backend:            # Service + port
     uint32_t refs
     uint32_t count
     Slice name                  # "ns/name:port"; in this block
+    uint32_t mask               # of `places`, less than a power of two by one
+    uint32_t *places            # hash table of `endpoints` by identity: index + 1, 0 is free; NULL without endpoints
     Endpoint **endpoints        # those eligible now (ready, or serving while terminating when none is ready)
 
 cdef void backend_ref(Backend *backend) noexcept nogil
 cdef void backend_unref(Backend *backend) noexcept nogil        # frees at zero
 cdef void endpoint_ref(Endpoint *endpoint) noexcept nogil
 cdef void endpoint_unref(Endpoint *endpoint) noexcept nogil     # frees at zero
+
+# The eligible endpoint of this identity, in constant time; NULL when there is none.
+cdef Endpoint *backend_find(const Backend *backend, uint64_t identity) noexcept nogil
 
 cdef class Upstreams:
     cdef dict backends          # id -> Listed, which holds a reference

@@ -3,6 +3,8 @@
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
+from fastroute.ext.bytemap cimport bytes_hash
+
 
 cdef extern from "<arpa/inet.h>" nogil:
     enum:
@@ -17,6 +19,7 @@ cdef extern from "<stdio.h>" nogil:
 
 
 cdef enum:
+    IDENTITY_SEED = 0x66617374  # one for all: tokens made by one process are read by others
     LEAST = 128                 # backends of which so many may be idle
 
 
@@ -44,7 +47,32 @@ cdef void backend_unref(Backend *backend) noexcept nogil:
         for i in range(backend.count):      # only when Upstreams itself is gone: it holds a backend that has endpoints
             endpoint_unref(backend.endpoints[i])
         free(backend.endpoints)
+        free(backend.places)
         free(backend)
+
+
+# --- finding
+
+
+cdef void _put_place(uint32_t *places, uint32_t mask, uint64_t identity, uint32_t index) noexcept nogil:
+    """Open addressing, at most half full."""
+    cdef uint32_t place = <uint32_t> identity & mask
+    while places[place]:
+        place = (place + 1) & mask
+    places[place] = index + 1
+
+
+cdef Endpoint *backend_find(const Backend *backend, uint64_t identity) noexcept nogil:
+    cdef uint32_t place = <uint32_t> identity & backend.mask
+    cdef Endpoint *endpoint
+    if backend.places == NULL:
+        return NULL
+    while backend.places[place]:
+        endpoint = backend.endpoints[backend.places[place] - 1]
+        if endpoint.identity == identity:
+            return endpoint
+        place = (place + 1) & backend.mask
+    return NULL
 
 
 # --- making
@@ -73,6 +101,7 @@ cdef Endpoint *_endpoint_new(bytes place) except NULL:
     endpoint.refs = 1
     endpoint.family = AF_INET6 if size == 16 else AF_INET
     endpoint.port = (raw[size] << 8) | raw[size + 1]
+    endpoint.identity = bytes_hash(<const char *> raw, size + 2, IDENTITY_SEED)
     memcpy(endpoint.address, raw, size)
     inet_ntop(endpoint.family, raw, text, sizeof(text))
     snprintf(endpoint.label, sizeof(endpoint.label), b"[%s]:%d" if size == 16 else b"%s:%d", text, endpoint.port)
@@ -159,15 +188,26 @@ cdef class Upstreams:
         cdef uint32_t old_count = changed.count
         cdef Endpoint **old = changed.endpoints
         cdef Endpoint **new = NULL
+        cdef uint32_t *table = NULL
+        cdef uint32_t mask = 0
         cdef uint32_t i
         if places:
+            while mask + 1 < 2 * <uint32_t> len(places):
+                mask = 2 * mask + 1
             new = <Endpoint **> malloc(len(places) * sizeof(Endpoint *))
-            if new == NULL:
+            table = <uint32_t *> calloc(mask + 1, sizeof(uint32_t))
+            if new == NULL or table == NULL:
+                free(new)
+                free(table)
                 raise MemoryError
         for i in range(len(places)):
             new[i] = _known(self, places[i]).endpoint
             new[i].listed += 1
             endpoint_ref(new[i])
+            _put_place(table, mask, new[i].identity, i)
+        free(changed.places)
+        changed.places = table
+        changed.mask = mask
         changed.endpoints = new
         changed.count = <uint32_t> len(places)
         for i in range(old_count):

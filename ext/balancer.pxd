@@ -21,6 +21,8 @@ cdef int choose_target(Choice *choice) noexcept nogil
 # the state of random.pxd.
 cdef Endpoint *choose_endpoint(Backend *backend, Endpoint **tried, uint32_t tried_count, uint64_t now,
                                uint64_t *random) noexcept nogil
+# Whether a session's endpoint may be asked: not while it is avoided.
+cdef bint hold_endpoint(Endpoint *endpoint, uint64_t now) noexcept nogil
 # Passive health. Failed: a connection to it was refused or timed out; it is avoided for 1 s, then 2, 4 ... 30 s (with
 # jitter), and then tried by one request a second until one gets through. Succeeded: a connection was established.
 cdef void endpoint_failed(Endpoint *endpoint, uint64_t now, uint64_t *random) noexcept nogil

@@ -141,10 +141,22 @@ cdef Endpoint *_draw(Backend *backend, Endpoint **tried, uint32_t tried_count, u
 cdef Endpoint *choose_endpoint(Backend *backend, Endpoint **tried, uint32_t tried_count, uint64_t now,
                                uint64_t *random) noexcept nogil:
     cdef Endpoint *endpoint = _draw(backend, tried, tried_count, now, random)
-    if endpoint != NULL and endpoint.failures and endpoint.avoided_until <= now:
+    if endpoint != NULL:
+        _note_probe(endpoint, now)
+    return endpoint
+
+
+cdef void _note_probe(Endpoint *endpoint, uint64_t now) noexcept nogil:
+    if endpoint.failures and endpoint.avoided_until <= now:
         endpoint.avoided_until = now + PROBE_INTERVAL      # this request is the probe; others wait for what it finds
         endpoint.probed = True
-    return endpoint
+
+
+cdef bint hold_endpoint(Endpoint *endpoint, uint64_t now) noexcept nogil:
+    if endpoint.avoided_until > now:
+        return False
+    _note_probe(endpoint, now)
+    return True
 
 
 cdef void endpoint_failed(Endpoint *endpoint, uint64_t now, uint64_t *random) noexcept nogil:

@@ -84,6 +84,9 @@ cdef struct Exchange:
     uint16_t status             # of the answer; 0 while there is none
     uint16_t reason             # LocalReason
     const char *cause           # a more exact word than the reason's, for the log; static, or NULL
+    Endpoint *held_endpoint     # for the first try, by the session's token; not counted: NULL once that begins
+    uint64_t session_endpoint   # what the token names, if it was taken up
+    uint32_t session_backend
     const Cors *cors            # of the CORS filter of rule or target that it met; NULL: none
     char *origin                # the request's, `origin_size` bytes, if `cors` admits it; owned
     uint32_t origin_size

@@ -8,6 +8,7 @@ filters, so that what a user sets holds.
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
+from fastroute.ext.affinity cimport affinity_choose
 from fastroute.ext.answer cimport answer, answer_plainly, break_off
 from fastroute.ext.attempt cimport attempt_begin, attempt_send
 from fastroute.ext.balancer cimport choose_target
@@ -81,7 +82,7 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Head *head) noexcept nogi
         chosen = filtered(r, x, rule.filters, head, &decision, secure, &own)
         if chosen != 0:
             return answer_filtered(r, c, x, chosen, &own)
-    chosen = choose_target(rule.choice)
+    chosen = choose_target(rule.choice) if rule.session is NULL else affinity_choose(r, x, head)
     if chosen < 0:
         return answer_plainly(r, c, x, 500, rule.reason)
     x.target = &rule.targets[chosen]

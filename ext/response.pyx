@@ -8,6 +8,7 @@ become plain bytes, ended by the close.
 from libc.stdint cimport uint16_t, uint32_t
 from libc.string cimport memcpy, memmove
 
+from fastroute.ext.affinity cimport affinity_respond
 from fastroute.ext.answer cimport answer_plainly, break_off, cut_short
 from fastroute.ext.attempt cimport attempt_afresh, attempt_again, attempt_end
 from fastroute.ext.body cimport CHUNK_HEAD_MOST, Body, body_decode, body_start, body_take
@@ -144,7 +145,8 @@ cdef int take_final(Reactor r, Connection *c, Exchange *x, Connection *u, char *
         x.keeps = False
         buffer_free(&x.held)
     if (filter_response(x.rule.filters, exchange_origin(x), head, &r.arena) < 0
-            or filter_response(x.target.filters, exchange_origin(x), head, &r.arena) < 0):
+            or filter_response(x.target.filters, exchange_origin(x), head, &r.arena) < 0
+            or (x.rule.session is not NULL and affinity_respond(r, x, head) < 0)):
         return answer_plainly(r, c, x, 502, REASON_OVERLOADED)
     if head.status == 101:
         return tunnel_begin(r, c, x, u, data, size)

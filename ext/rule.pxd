@@ -12,6 +12,7 @@ from fastroute.ext.graveyard cimport Grave, bury
 from fastroute.ext.pool cimport Pool
 from fastroute.ext.regex cimport Pattern
 from fastroute.ext.retry cimport Retry
+from fastroute.ext.session cimport Session
 from fastroute.ext.slice cimport Slice
 
 
@@ -46,6 +47,7 @@ cdef struct Target:             # one backendRef of a rule
     uint16_t status             # with NULL: 500
     uint16_t reason             # LocalReason, with NULL
     uint32_t weight
+    uint32_t mark               # how session tokens name it
     FilterChain *filters        # of the backendRef; NULL when none
     uint32_t series             # slot of http_requests_total in the counters
 
@@ -60,6 +62,7 @@ cdef struct Rule:
     FilterChain *filters        # NULL when none
     uint32_t request_timeout    # milliseconds, 0: none
     uint32_t backend_timeout    # milliseconds, 0: none
+    Session *session            # NULL: none
     Retry *retry                # NULL: nothing is retried but what no backend can have noticed
     Choice *choice
     Target *targets

@@ -11,6 +11,7 @@ from fastroute.ext.pool cimport pool_free, pool_start, pool_take, pool_text
 from fastroute.ext.reason cimport REASON_NO_BACKEND_REFS, REASON_ZERO_WEIGHTS, reason_number
 from fastroute.ext.regex cimport pattern_free, pattern_new
 from fastroute.ext.retry cimport retry_fill
+from fastroute.ext.session cimport session_free, session_mark, session_new
 
 cdef dict PATH_TYPES = {"Exact": PATH_EXACT, "PathPrefix": PATH_PREFIX, "RegularExpression": PATH_REGEX}
 
@@ -41,6 +42,7 @@ cdef bint _dismantle(Grave *grave) noexcept nogil:
         for k in range(rule.matches[i].query_count):
             pattern_free(rule.matches[i].query[k].pattern)
     filters_free(rule.filters)
+    session_free(rule.session)
     if rule.choice != NULL:
         choice_unref(rule.choice)
     pool_free(&pool)            # the rule itself lies in it
@@ -114,6 +116,7 @@ cdef int _put_targets(Rule *rule, tuple backends, tuple series, Upstreams upstre
         rule.targets_count += 1
         pool_text(&rule.pool, source.backend, &target.name)
         target.weight = source.weight
+        target.mark = session_mark(target.name)
         target.series = series[i] if i < len(series) else 0
         target.filters = filters_new(source.filters, upstreams)
         if source.status is None:
@@ -159,6 +162,8 @@ cdef Rule *rule_new(source, slots, Upstreams upstreams) except NULL:
         rule.filters = filters_new(source.filters, upstreams)
         rule.request_timeout = min(source.request_timeout_ms, UINT32_MAX)
         rule.backend_timeout = min(source.backend_timeout_ms, UINT32_MAX)
+        if source.session is not None:
+            rule.session = session_new(&rule.pool, source.session)
         if source.retry is not None and source.retry.attempts > 0:
             rule.retry = <Retry *> pool_take(&rule.pool, sizeof(Retry))
             retry_fill(rule.retry, source.retry)

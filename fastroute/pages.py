@@ -118,6 +118,8 @@ def _parts(told: Explanation) -> Iterator[tuple[str, str]]:
         yield "match", _match_text(told.match)
     if not isinstance(told.retry, msgspec.UnsetType):
         yield "retry", _retry_text(told.retry)
+    if not isinstance(told.session, msgspec.UnsetType):
+        yield "session", _session_text(told.session)
 
 
 def _match_text(match: dict[str, Any]) -> str:
@@ -132,6 +134,12 @@ def _match_text(match: dict[str, Any]) -> str:
 def _retry_text(retry: dict[str, Any]) -> str:
     codes = ", ".join(map(str, retry["codes"])) or "none"
     return f"up to {retry['attempts']} more tries, first after {retry['backoff']}; codes: {codes}"
+
+
+def _session_text(session: dict[str, Any]) -> str:
+    where = session["type"] if session["path"] is None else f"{session['type']}, path {session['path']}"
+    lifetime = f"{session['lifetime']} s" if session["lifetime"] else "no limit"
+    return f"{session['name']} ({where}) holds {session['holds']}; lifetime: {lifetime}"
 
 
 def _equals(test: dict[str, Any]) -> str:

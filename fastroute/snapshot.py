@@ -139,6 +139,18 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     backoff_ms: int = 25  # the first pause; ext/retry says how they grow
 
 
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """Requests that bring the token of an answer go to the endpoint that gave it, while it is eligible."""
+
+    name: str  # of the cookie, or of the header field
+    key: bytes  # 16, under which the tokens are encrypted: of this rule alone, the same wherever it is served
+    header: bool = False  # the token goes in a header field, not in a cookie
+    path: str = "/"  # of the cookie
+    lifetime_s: int = 0  # a token older than this is none; 0: no limit
+    permanent: bool = False  # the cookie says its lifetime, and so outlives the browser
+    holds_backend: bool = True  # whatever the weights; else they choose, and a token only the endpoint
+
+
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """One rule of one route as attached to one listener. What it takes and no filter answers goes to its backends by
     weight; without any ("no_backend_refs"), or when all weights are 0 ("zero_weights"), the answer is 500."""
@@ -156,6 +168,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     backends: tuple[WeightedBackend, ...] = ()
     request_timeout_ms: int = 0  # 0: none
     backend_timeout_ms: int = 0
+    session: Session | None = None
     retry: Retry | None = None  # None: only what no backend can have noticed is tried again
 
 

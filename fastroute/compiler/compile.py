@@ -19,11 +19,12 @@ from fastroute.compiler.endpoints import endpoints_of
 from fastroute.compiler.filters import filters_of
 from fastroute.compiler.matches import matches_of
 from fastroute.compiler.retry import retry_of
+from fastroute.compiler.session import session_of
 from fastroute.graph.certificate import CertificateNode
 from fastroute.graph.node import Attachment, BackendNode, Graph, Holder, ListenerNode, RouteNode, RuleNode
 from fastroute.resources.duration import milliseconds
 from fastroute.resources.gateway import HTTPRoute, HTTPRouteTimeouts
-from fastroute.snapshot import Certificate, Filter, Listener, Match, Retry, Rule, Snapshot, WeightedBackend
+from fastroute.snapshot import Certificate, Filter, Listener, Match, Retry, Rule, Session, Snapshot, WeightedBackend
 
 
 class AttachmentRules(NamedTuple):
@@ -184,6 +185,7 @@ class _Compilation:
                 request_timeout_ms=body.request_timeout_ms,
                 backend_timeout_ms=body.backend_timeout_ms,
                 retry=body.retry,
+                session=body.session,
             )
             for body in bodies
         )
@@ -202,6 +204,7 @@ class _Body(msgspec.Struct, frozen=True, kw_only=True):
     request_timeout_ms: int
     backend_timeout_ms: int
     retry: Retry | None
+    session: Session | None
 
 
 def _bodies(route: RouteNode) -> tuple[_Body, ...]:
@@ -214,13 +217,15 @@ def _bodies(route: RouteNode) -> tuple[_Body, ...]:
 def _body(route: HTTPRoute, node: RuleNode) -> _Body:
     written = route.spec.rules[node.index]
     timeouts = written.timeouts or HTTPRouteTimeouts()
+    matches = matches_of(route, node.index)
     return _Body(
         index=node.index,
         name=written.name or str(node.index),
-        matches=matches_of(route, node.index),
+        matches=matches,
         filters=filters_of(written.filters, mirrors_at(node, None)),
         backends=backends_of(node, written),
         request_timeout_ms=milliseconds(timeouts.request or "0s"),
         backend_timeout_ms=milliseconds(timeouts.backend_request or "0s"),
         retry=retry_of(written.retry),
+        session=session_of(route, node, matches),
     )

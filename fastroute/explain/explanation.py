@@ -15,7 +15,7 @@ from fastroute.explain.filtering import Answered, Preflighted, Redirected, filte
 from fastroute.explain.matching import Found
 from fastroute.explain.request import Request
 from fastroute.explain.share import Share, covered, shares_of
-from fastroute.explain.shown import filters_shown, match_shown, retry_shown
+from fastroute.explain.shown import filters_shown, match_shown, retry_shown, session_shown
 from fastroute.graph.node import Graph
 from fastroute.snapshot import Listener, Snapshot
 
@@ -34,6 +34,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     backends: tuple[Share, ...] | None = None
     filters: tuple[dict[str, Any], ...] | None = None
     considered: tuple[Considered, ...] = ()
+    session: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET  # the same
     retry: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET  # only of a rule that has such a stanza
 
 
@@ -82,6 +83,7 @@ def _taken(snapshot: Snapshot, graph: Graph, listener: Listener, found: Found, r
         match=match_shown(found),
         backends=shares,
         filters=tuple(filters_shown(rule.filters, request, covered(found), port)),
+        session=msgspec.UNSET if rule.session is None else session_shown(rule.session),
         retry=msgspec.UNSET if rule.retry is None else retry_shown(rule.retry),
     )
 

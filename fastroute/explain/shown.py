@@ -9,7 +9,7 @@ from fastroute.explain.cors import Headers, response_headers
 from fastroute.explain.filtering import Preflighted, Redirected, filter_request
 from fastroute.explain.matching import Found
 from fastroute.explain.request import Request
-from fastroute.snapshot import Cors, Endpoint, Filter, HeaderModifier, Mirror, Retry
+from fastroute.snapshot import Cors, Endpoint, Filter, HeaderModifier, Mirror, Retry, Session
 
 
 def endpoint_shown(endpoint: Endpoint) -> str:
@@ -32,6 +32,18 @@ def match_shown(found: Found) -> dict[str, Any]:
 def retry_shown(retry: Retry) -> dict[str, Any]:
     """`backoff`: the first pause."""
     return {"attempts": retry.attempts, "codes": list(retry.codes), "backoff": f"{retry.backoff_ms}ms"}
+
+
+def session_shown(session: Session) -> dict[str, Any]:
+    """`path`: of the cookie; `lifetime`: in seconds, None without a limit; `holds`: what a token is stronger than."""
+    return {
+        "type": "Header" if session.header else "Cookie",
+        "name": session.name,
+        "path": None if session.header else session.path,
+        "lifetime": session.lifetime_s or None,
+        "permanent": session.permanent,
+        "holds": "backend and endpoint" if session.holds_backend else "endpoint",
+    }
 
 
 def filters_shown(filters: Iterable[Filter], request: Request, prefix: int, port: int) -> Iterator[dict[str, Any]]:

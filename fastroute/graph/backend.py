@@ -8,6 +8,7 @@ labelled with the Service's name, matched by port *name*, several slices merged,
 from collections.abc import Iterable, Mapping
 
 from fastroute.graph import conditions
+from fastroute.graph.feature import EDITIONS, Edition
 from fastroute.graph.fix import grant_document
 from fastroute.graph.grant import Grants, Reference, permitted, refusal_cause
 from fastroute.graph.node import BackendNode, BackendRefNode, Problem
@@ -31,9 +32,10 @@ UNSPOKEN = {
 class Targets:
     """What references are resolved against, and a note of what was looked at: the memo's dependencies."""
 
-    def __init__(self, services: Services, grants: Grants) -> None:
+    def __init__(self, services: Services, grants: Grants, edition: Edition = EDITIONS[0]) -> None:
         self.services = services
         self.grants = grants
+        self.edition = edition
         self.looked_at: set[Key] = set()  # Services
         self.asked: set[str] = set()  # namespaces whose grants were read
 

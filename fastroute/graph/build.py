@@ -21,6 +21,7 @@ from fastroute.graph.backend import Slices, Targets, build_backend, index_slices
 from fastroute.graph.certificate import CertificateNode
 from fastroute.graph.change import Touched, find_touched, kept, kept_all
 from fastroute.graph.entries import entries
+from fastroute.graph.feature import edition_of
 from fastroute.graph.gateway import Built, Wanted, build_gateways, our_gateways
 from fastroute.graph.gatewayclass import build_classes
 from fastroute.graph.grant import Grants, UnreadGrants, index_grants
@@ -293,7 +294,7 @@ def _build_unit(id_: RouteId, resources: Resources, around: Surroundings, last: 
     if around.holders.keys().isdisjoint(named) and not _claimed(source, last.settings.controller_name):
         return Unit(source, named)
     old = last.units.get(id_) or Unit(source, named)
-    targets = Targets(resources.services, around.grants)
+    targets = Targets(resources.services, around.grants, edition_of(last.settings.bundle_version))
     node = kept(old.node, STAGES[kind](source, targets))
     attached = _keep_attached(old.attached, attach(node, around))
     refused_by = {parent.holder[1].namespace for parent in attached.parents if parent.problems}

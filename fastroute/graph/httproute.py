@@ -4,8 +4,7 @@ A route is served whole or not at all: one that asks for something we do not do 
 its owner reads in it. What is not served yet stands in the tables below.
 """
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import msgspec
 
@@ -16,6 +15,7 @@ from fastroute.graph.header import header_problems
 from fastroute.graph.node import Problem, RouteNode, RuleNode
 from fastroute.graph.path import path_error
 from fastroute.graph.regex import regex_error
+from fastroute.graph.session import session_problems
 from fastroute.resources.gateway import (
     HTTPBackendRef,
     HTTPRoute,
@@ -28,9 +28,6 @@ KIND = "HTTPRoute"
 SERVED_FILTERS = frozenset(
     {"CORS", "RequestHeaderModifier", "RequestMirror", "RequestRedirect", "ResponseHeaderModifier", "URLRewrite"}
 )
-UNSERVED_FIELDS: tuple[tuple[str, Callable[[HTTPRouteRule], Any]], ...] = (
-    ("sessionPersistence", lambda rule: rule.session_persistence),
-)
 
 
 def build_http_route(source: HTTPRoute, targets: Targets) -> RouteNode:
@@ -42,7 +39,13 @@ def build_http_route(source: HTTPRoute, targets: Targets) -> RouteNode:
         judged = judge_filters(KIND, source.metadata.namespace, rule, field, targets)
         problems += [problem for _, problem in judged if problem is not None]
         node = build_rule(KIND, source.metadata.namespace, rule.backend_refs, index, targets)
-        rules.append(msgspec.structs.replace(node, mirrors=mirrors_of(source.metadata.namespace, judged)))
+        rules.append(
+            msgspec.structs.replace(
+                node,
+                session_holds_backend=targets.edition.session_holds_backend,
+                mirrors=mirrors_of(source.metadata.namespace, judged),
+            )
+        )
     for node in rules:
         problems += [ref.problem for ref in node.backend_refs if ref.problem is not None]
     return RouteNode(kind=KIND, source=source, rules=tuple(rules), problems=tuple(problems))
@@ -60,9 +63,8 @@ def _unserved_spec(use_default_gateways: str | None) -> Iterator[Problem]:
 
 
 def _rule_problems(rule: HTTPRouteRule, field: str) -> Iterator[Problem]:
-    for name, value in UNSERVED_FIELDS:
-        if value(rule) is not None:  # `{}` asks for its defaults
-            yield conditions.unsupported_value(f"{name} is not served yet.", f"{field}.{name}")
+    if rule.session_persistence is not None:
+        yield from session_problems(rule.session_persistence, f"{field}.sessionPersistence")
     yield from filter_problems(rule.filters, field)
     for index, ref in enumerate(rule.backend_refs):
         if ref.filters:

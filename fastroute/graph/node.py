@@ -84,6 +84,7 @@ class MirrorNode(msgspec.Struct, frozen=True, kw_only=True):
 class RuleNode(msgspec.Struct, frozen=True, kw_only=True):
     index: int
     backend_refs: tuple[BackendRefNode, ...]  # one for each of the rule's backendRefs, in their order
+    session_holds_backend: bool = True  # see feature.Edition
     mirrors: tuple[MirrorNode, ...] = ()  # one for each RequestMirror filter of the rule and its backendRefs
 
 

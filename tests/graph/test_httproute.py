@@ -52,8 +52,16 @@ REQUEST = "spec.rules[0].filters[0].requestHeaderModifier"
         ({"filters": [{"type": "ExternalAuth"}]}, ["spec.rules[0].filters[0].type"]),
         ({"backendRefs": [{**ECHO, "filters": [EXTENSION]}]}, ["spec.rules[0].backendRefs[0].filters[0].type"]),
         ({"retry": {"attempts": 2, "codes": [500], "backoff": "1s"}}, []),
-        ({"retry": {}, "sessionPersistence": {}}, ["spec.rules[0].sessionPersistence"]),
-        ({"sessionPersistence": {"sessionName": "a"}}, ["spec.rules[0].sessionPersistence"]),
+        ({"retry": {}, "sessionPersistence": {}}, []),
+        ({"sessionPersistence": {"sessionName": "a", "absoluteTimeout": "1ms"}}, []),
+        ({"sessionPersistence": {"sessionName": "a b"}}, ["spec.rules[0].sessionPersistence.sessionName"]),
+        ({"sessionPersistence": {"sessionName": ""}}, ["spec.rules[0].sessionPersistence.sessionName"]),
+        (
+            {"sessionPersistence": {"sessionName": "Content-Length", "type": "Header"}},
+            ["spec.rules[0].sessionPersistence.sessionName"],
+        ),
+        ({"sessionPersistence": {"sessionName": "X-Session", "type": "Header"}}, []),
+        ({"sessionPersistence": {"absoluteTimeout": "0s"}}, ["spec.rules[0].sessionPersistence.absoluteTimeout"]),
         ({"filters": [modifier(remove=["Transfer-Encoding"])]}, ["spec.rules[0].filters[0].requestHeaderModifier"]),
         (
             {"filters": [modifier("ResponseHeaderModifier", add=[{"name": "CONNECTION", "value": "close"}])]},

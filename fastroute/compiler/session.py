@@ -1,0 +1,53 @@
+"""Session persistence of a rule in the terms of the data plane (GEP-1619).
+
+A session is of one rule: tokens are encrypted under a key that follows from the route's UID and the rule's name, or its
+place among the rules. Every worker of every replica makes the same key, nobody keeps anything, and no rule reads the
+tokens of another. Who knows the UID could make a token; all it can do is choose among the rule's eligible endpoints.
+"""
+
+from hashlib import sha256
+
+from fastroute.graph.node import RuleNode
+from fastroute.resources.duration import milliseconds
+from fastroute.resources.gateway import HTTPRoute, SessionPersistence
+from fastroute.snapshot import Match, Session
+
+_NOT_IN_A_COOKIE = frozenset(";, \t")  # RFC 6265 section 4.1.1: path-value
+
+
+def session_of(route: HTTPRoute, node: RuleNode, matches: tuple[Match, ...]) -> Session | None:
+    """Of the rule `node` of `route`, which has these matches; None: it asks for none."""
+    rule = route.spec.rules[node.index]
+    written = rule.session_persistence
+    if written is None:
+        return None
+    identity = _identity(route, rule.name or str(node.index))
+    return Session(
+        name=written.session_name or f"fastroute-{identity[16:20].hex()}",
+        key=identity[:16],
+        header=written.type == "Header",
+        path=_cookie_path(matches, holds_backend=node.session_holds_backend),
+        lifetime_s=-(-milliseconds(written.absolute_timeout or "0s") // 1000),
+        permanent=_is_permanent(written),
+        holds_backend=node.session_holds_backend,
+    )
+
+
+def _identity(route: HTTPRoute, rule: str) -> bytes:
+    of = "\0".join(("session", route.metadata.uid, str(route.key), rule))
+    return sha256(of.encode()).digest()
+
+
+def _is_permanent(written: SessionPersistence) -> bool:
+    return written.cookie_config is not None and written.cookie_config.lifetime_type == "Permanent"
+
+
+def _cookie_path(matches: tuple[Match, ...], *, holds_backend: bool) -> str:
+    """The path that all requests of the rule are below, so that browsers keep rules' sessions apart; v1.7 leaves it at
+    the root."""
+    paths = {match.path for match in matches}
+    if not holds_backend or len(paths) != 1:
+        return "/"
+    [path] = paths
+    plain = path.type != "RegularExpression" and path.value.isascii() and not _NOT_IN_A_COOKIE & set(path.value)
+    return path.value if plain and path.value else "/"
