@@ -1,19 +1,22 @@
 """Mixed load with mutated requests against a real `fastroute serve`, for minutes: does anything break, leak or lie?
 
-Meant for a sanitizer build: backends that misbehave in every way a socket allows, clients that send valid, mutated, cut
-and reset requests, and manifests that change all the while. It fails when the server dies, a sanitizer speaks, a valid
-request gets a wrong answer, or the server does not end with exit code 0. Memory over time is reported.
+Meant for a sanitizer build: backends that misbehave in every way a socket allows, clients that send valid, mutated,
+cut and reset requests, half of them over TLS, and manifests and certificates that change all the while. It fails when
+the server dies, a sanitizer speaks, a valid request gets a wrong answer, or the server does not end with exit code 0.
+Memory over time is reported.
 
 Everything stays on 127.0.0.0/8, is bounded in rate and time, and ends by itself.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -22,6 +25,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import trio
+
+from bench.kubernetes.certificate import HOST, secret
 
 RIGHT = ("plain", "chunked", "until-close", "hints", "large", "slow")  # these answer 200, always
 WRONG = ("early", "reset", "half", "garbage", "mute")
@@ -136,7 +141,18 @@ def manifests(backend_port: int, edit: int) -> str:
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
 metadata: {{name: gw, namespace: infra}}
-spec: {{gatewayClassName: fastroute, listeners: [{{name: proxy, port: 80, protocol: HTTP}}]}}
+spec:
+  gatewayClassName: fastroute
+  listeners:
+  - {{name: proxy, port: 80, protocol: HTTP}}
+  - {{name: secure, port: 443, protocol: HTTPS, tls: {{certificateRefs: [{{name: turning, namespace: bench}}]}}}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: ReferenceGrant
+metadata: {{name: g, namespace: bench}}
+spec:
+  from: [{{group: gateway.networking.k8s.io, kind: Gateway, namespace: infra}}]
+  to: [{{group: "", kind: Secret}}]
 {team("apples", backend_port, edit)}{team("bananas", backend_port, edit + 1)}---
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
@@ -150,6 +166,8 @@ spec:
       requestHeaderModifier: {{set: [{{name: X-Edit, value: "{edit}"}}], add: [{{name: X-A, value: b}}], remove: [x-c]}}
     - type: ResponseHeaderModifier
       responseHeaderModifier: {{set: [{{name: X-Edit, value: "{edit}"}}]}}
+    - type: CORS
+      cors: {{allowOrigins: ["https://*.example.com"], allowMethods: ["*"], maxAge: {1 + edit}}}
     - type: RequestMirror
       requestMirror: {{backendRef: {{name: s, namespace: bananas, port: 80}}, percent: {edit % 101}}}
     retry: {{attempts: {edit % 4}, codes: [500, 503], backoff: 5ms}}
@@ -212,7 +230,7 @@ def mutated(request: bytes) -> bytes:
     return bytes(data)
 
 
-async def read_status(stream: trio.SocketStream) -> int:
+async def read_status(stream: trio.abc.ReceiveStream) -> int:
     """The final status of the first answer; 0 when the connection ended without one."""
     data = b""
     while True:
@@ -230,13 +248,18 @@ async def read_status(stream: trio.SocketStream) -> int:
 class Clients:
     """Bounded concurrent clients; `counts` says what they saw, `wrong` what they should not have seen."""
 
-    def __init__(self, port: int) -> None:
-        self.port = port
+    def __init__(self, port: int, secure_port: int) -> None:
+        self.port, self.secure_port = port, secure_port
+        self._tls = ssl.create_default_context()
+        self._tls.check_hostname, self._tls.verify_mode = False, ssl.CERT_NONE  # it turns all the while
         self.counts: Counter[str] = Counter()
         self.wrong: list[str] = []
 
     async def run(self, until: float) -> None:
-        kinds = (self._right, self._right, self._mutant, self._mutant, self._pipeline, self._leaver)
+        kinds = (
+            *(self._right, self._right, self._right, self._mutant, self._mutant, self._mutant),
+            *(self._pipeline, self._pipeline, self._leaver, self._leaver, self._scrambler),
+        )
         while trio.current_time() < until:
             with trio.move_on_after(8) as scope:
                 try:
@@ -247,11 +270,36 @@ class Clients:
                 self.counts["gave up"] += 1
             await trio.sleep(0.002)
 
+    async def _open(self) -> "trio.SocketStream | trio.SSLStream[trio.SocketStream]":
+        """Plain or TLS, one as often as the other."""
+        if random.random() < 0.5:
+            return await trio.open_tcp_stream("127.0.0.1", self.port)
+        stream = await trio.open_tcp_stream("127.0.0.1", self.secure_port)
+        secure = trio.SSLStream(stream, self._tls, server_hostname=HOST, https_compatible=True)
+        await secure.do_handshake()
+        self.counts["handshakes"] += 1
+        return secure
+
+    async def _scrambler(self) -> None:
+        """A handshake whose bytes are changed or cut on their way, in any of its flights."""
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        peer = self._tls.wrap_bio(incoming, outgoing, server_hostname=HOST)
+        with trio.move_on_after(1.0):
+            async with await trio.open_tcp_stream("127.0.0.1", self.secure_port) as stream:
+                for _ in range(4):
+                    with contextlib.suppress(ssl.SSLError):
+                        peer.do_handshake()
+                        peer.write(b"GET /plain/1 HTTP/1.1\r\nHost: a\r\n\r\n")
+                    data = outgoing.read()
+                    await stream.send_all(mutated(data) if data and random.random() < 0.5 else data)
+                    incoming.write(await stream.receive_some(65536))
+        self.counts["scrambled handshakes"] += 1
+
     async def _right(self) -> None:
         behaviour = random.choice(RIGHT)
         request = valid_request(behaviour)
         try:
-            async with await trio.open_tcp_stream("127.0.0.1", self.port) as stream:
+            async with await self._open() as stream:
                 await stream.send_all(request)
                 status = await read_status(stream)
         except (OSError, trio.BrokenResourceError) as error:
@@ -266,7 +314,7 @@ class Clients:
         data = mutated(valid_request(random.choice(RIGHT + WRONG)))
         step = random.choice((1, 7, 1000, len(data) + 1))
         with trio.move_on_after(1.0):
-            async with await trio.open_tcp_stream("127.0.0.1", self.port) as stream:
+            async with await self._open() as stream:
                 for start in range(0, min(len(data), 3000 if step == 1 else len(data)), step):
                     await stream.send_all(data[start : start + step])
                 self.counts[f"mutated {await read_status(stream)}"] += 1
@@ -274,19 +322,20 @@ class Clients:
     async def _pipeline(self) -> None:
         requests = [valid_request(random.choice(RIGHT + WRONG)) for _ in range(random.randrange(2, 9))]
         with trio.move_on_after(1.0):
-            async with await trio.open_tcp_stream("127.0.0.1", self.port) as stream:
+            async with await self._open() as stream:
                 await stream.send_all(b"".join(requests))
                 while await stream.receive_some(65536):
                     pass
         self.counts["pipelines"] += 1
 
     async def _leaver(self) -> None:
-        stream = await trio.open_tcp_stream("127.0.0.1", self.port)
+        stream = await self._open()
         data = valid_request(random.choice(RIGHT + WRONG))
         await stream.send_all(data[: random.randrange(len(data) + 1)])
         await trio.sleep(random.random() * 0.02)
         if random.random() < 0.5:
-            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            raw = stream if isinstance(stream, trio.SocketStream) else stream.transport_stream
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         await trio.aclose_forcefully(stream)
         self.counts["leavers"] += 1
 
@@ -343,17 +392,22 @@ async def load(
 async def soak(seconds: float, count: int, server_command: list[str]) -> dict[str, object]:
     folder = Path(tempfile.mkdtemp(prefix="fastroute-soak-"))
     server_log, access_log = folder.with_suffix(".log"), folder.with_suffix(".jsonl")
-    backend_port, port, metrics = (free_port() for _ in range(3))
+    backend_port, metrics = (free_port() for _ in range(2))
+    offset = 20_000 + random.randrange(10_000)
 
     def edit_world(edit: int) -> None:
+        if edit % 4 == 0:
+            fresh = folder / ".secret.new"
+            fresh.write_text(json.dumps(secret("turning")))
+            fresh.rename(folder / "secret.json")
         fresh = folder / ".world.new"
         fresh.write_text(manifests(backend_port, edit))
         fresh.rename(folder / "world.yaml")
 
     edit_world(0)
-    command = [*server_command, "serve", "--manifests", str(folder), "--port-offset", str(port - 80), "--workers", "2"]
+    command = [*server_command, "serve", "--manifests", str(folder), "--port-offset", str(offset), "--workers", "2"]
     command += ["--metrics", f"127.0.0.1:{metrics}", "--access-log", str(access_log)]
-    clients = Clients(port)
+    clients = Clients(80 + offset, 443 + offset)
     async with trio.open_nursery() as nursery:
         for address in ADDRESSES:
             listeners = await trio.open_tcp_listeners(backend_port, host=address, backlog=512)
