@@ -1,6 +1,7 @@
 """`make bench`, or `python -m bench [PART...]`: results as a table on stdout, and as JSON in .cache/bench/.
 
-PART: micro (parts, by pytest-benchmark), peers (beside nginx, HAProxy, Envoy), scale (memory, start), churn (changes).
+PART: micro (parts, by pytest-benchmark), peers (beside nginx, HAProxy, Envoy), secure (HTTPS beside nginx), scale
+(memory, start), churn (changes).
 """
 
 import argparse
@@ -17,8 +18,9 @@ from bench.compare import Effort, compare
 from bench.install import install_peers
 from bench.micro_report import micro_table
 from bench.peers import PEERS
-from bench.report import churn_tables, comparison_tables, scale_tables
+from bench.report import churn_tables, comparison_tables, scale_tables, secure_tables
 from bench.scale import measure_scale
+from bench.secure import measure_secure
 from bench.written import write_results
 from fastroute.text import Block, write_page
 
@@ -61,6 +63,13 @@ def _peers(effort: Effort, without: list[str]) -> list[Block]:
     return list(comparison_tables(found))
 
 
+def _secure(effort: Effort, without: list[str]) -> list[Block]:
+    install_peers()
+    found = measure_secure(effort)
+    _keep("secure", found)
+    return list(secure_tables(found))
+
+
 def _scale(effort: Effort, without: list[str]) -> list[Block]:
     found = measure_scale(effort.many)
     _keep("scale", found)
@@ -80,6 +89,7 @@ def _keep(name: str, found: Any) -> None:
 PARTS: dict[str, Callable[[Effort, list[str]], list[Block]]] = {
     "micro": _micro,
     "peers": _peers,
+    "secure": _secure,
     "scale": _scale,
     "churn": _churn,
 }

@@ -65,13 +65,20 @@ class Style(Enum):
 
 
 def closed_loop(
-    proxy: Running, path: str, core: int, *, seconds: int, connections: int, style: Style = Style.KEEP_ALIVE
+    proxy: Running,
+    path: str,
+    core: int,
+    *,
+    seconds: int,
+    connections: int,
+    style: Style = Style.KEEP_ALIVE,
+    scheme: str = "http",
 ) -> Load:
     """wrk with one thread."""
     command = ["taskset", "-c", str(core), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "5s"]
     before = proxy.cpu()
     said = subprocess.run(
-        [*command, *style.value, f"http://127.0.0.1:{proxy.port}{path}"], capture_output=True, text=True, check=True
+        [*command, *style.value, f"{scheme}://127.0.0.1:{proxy.port}{path}"], capture_output=True, text=True, check=True
     ).stdout
     cpu = proxy.cpu() - before
     count = _COUNT.search(said)

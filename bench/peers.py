@@ -109,7 +109,8 @@ _NGINX_BACKEND = """
 """
 
 
-def _nginx(place: Place, body: str) -> list[str]:
+def nginx_command(place: Place, body: str) -> list[str]:
+    """nginx with one worker; `body` says what is in its http block."""
     path = place.folder / "nginx.conf"
     user = "user root;" if os.geteuid() == 0 else ""  # else its worker may not read our folder
     path.write_text(_NGINX.format(user=user, folder=place.folder, body=body))
@@ -121,7 +122,7 @@ def _nginx_proxy(fields: str) -> Callable[[Place], list[str]]:
         lines = (f"location /route-{index}/ {{ proxy_pass http://backend; }}" for index in range(place.routes))
         locations = "\n    ".join(lines)
         body = _NGINX_PROXY.format(port=place.port, backend=place.backend, fields=fields, locations=locations)
-        return _nginx(place, body)
+        return nginx_command(place, body)
 
     return command
 
@@ -131,7 +132,7 @@ def backend_command(place: Place) -> list[str]:
     files = place.folder / "files"
     files.mkdir()
     (files / "mebibyte").write_bytes(bytes(1 << 20))
-    return _nginx(place, _NGINX_BACKEND.format(port=place.port, folder=place.folder))
+    return nginx_command(place, _NGINX_BACKEND.format(port=place.port, folder=place.folder))
 
 
 # --- HAProxy

@@ -7,6 +7,7 @@ import msgspec
 from bench.churn import Churn
 from bench.compare import OURS, Comparison
 from bench.scale import Scale
+from bench.secure import Secure
 from fastroute.text import Block, Line, Table
 
 MIB = 1 << 20
@@ -70,6 +71,32 @@ def _comparison_musts(found: Comparison) -> Iterator[Must]:
     yield Must("many routes vs one", found.many_to_one[OURS], 1.05, 1.0)
     failed = sum(cost.failures for cost in found.costs) + sum(each.failures for each in found.latencies)
     yield Must("failed requests, of all proxies", failed, 0, 0)
+
+
+def secure_tables(found: Secure) -> Iterator[Block]:
+    yield Table(
+        ("MEASURE", "FASTROUTE", "NGINX", "UNIT", "OURS/NGINX", "FAILED"),
+        tuple(
+            (each.measure, f"{each.fastroute:.3g}", f"{each.nginx:.3g}", each.unit, f"{each.ours:.2f}",
+             str(each.failures))
+            for each in found.costs
+        ),
+    )  # fmt: skip
+    yield from verdicts(_secure_musts(found))
+
+
+def _secure_musts(found: Secure) -> Iterator[Must]:
+    promised = {
+        "HTTPS keep-alive": (1.0, 0.85),
+        "full handshake": (1 / 0.95, 1 / 1.1),
+        "resumed handshake": (1 / 0.95, 1 / 1.1),
+        "1 MiB over TLS": (1.1, 1.0),
+    }
+    for each in found.costs:
+        must, aim = promised[each.measure]
+        yield Must(f"{each.measure}, CPU vs nginx", each.ours, round(must, 2), round(aim, 2))
+    yield Must("memory of an idle HTTPS connection", found.idle_bytes / 1024, 40, 24, " KiB")
+    yield Must("failed requests, of both", sum(each.failures for each in found.costs), 0, 0)
 
 
 def scale_tables(found: Scale) -> Iterator[Block]:

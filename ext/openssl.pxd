@@ -133,6 +133,7 @@ cdef extern from "<openssl/ssl.h>" nogil:
     int SSL_set_session_id_context(SSL *ssl, const unsigned char *context, unsigned int size)
     int SSL_use_cert_and_key(SSL *ssl, X509 *leaf, EVP_PKEY *key, X509_STACK *chain, int override)
     int SSL_do_handshake(SSL *ssl)
+    int SSL_version(const SSL *ssl)
     int SSL_session_reused(const SSL *ssl)
     int SSL_read(SSL *ssl, void *into, int room)
     int SSL_write(SSL *ssl, const void *data, int size)

@@ -6,7 +6,7 @@ from libc.string cimport memcmp, memcpy
 from fastroute.ext.openssl cimport (
     OSSL_PARAM, EVP_CIPHER, EVP_CIPHER_fetch, EVP_DecryptInit_ex, EVP_EncryptInit_ex, EVP_MAC_CTX_set_params,
     OPENSSL_cleanse, OSSL_PARAM_construct_end, OSSL_PARAM_construct_octet_string, OSSL_PARAM_construct_utf8_string,
-    RAND_bytes,
+    RAND_bytes, SSL_version, TLS1_3_VERSION,
 )
 
 cdef enum:
@@ -55,7 +55,8 @@ cdef int ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER
         if memcmp(name, _keys[i].name, NAME) == 0:
             if EVP_DecryptInit_ex(cipher, _cipher, NULL, _keys[i].cipher, iv) != 1 or not authenticate(mac, &_keys[i]):
                 return -1
-            return 1 if i == 0 else 2       # 2: the client gets a ticket of the key in use
+            # 2: the client gets a new ticket. With TLS 1.3 it uses each once (RFC 8446 appendix C.4).
+            return 2 if i != 0 or SSL_version(ssl) == TLS1_3_VERSION else 1
     return 0
 
 

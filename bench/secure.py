@@ -1,0 +1,268 @@
+"""HTTPS beside nginx: what a request, a handshake and a MiB cost both, as ratios within one run.
+
+Both show an ECDSA P-256 certificate and seal with TLS_AES_128_GCM_SHA256 over TLS 1.3; nginx keeps its other defaults,
+its tickets too. A handshake here is a whole connection of `shake.c`: TCP, TLS, one request, the close. The rounds are
+those of compare.py. The memory of an idle connection is that of a worker with many, which have asked once.
+"""
+
+import datetime
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+from base64 import b64encode
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from bench.compare import CONNECTIONS, OURS, Effort
+from bench.load import HERE, closed_loop
+from bench.manifests import write_manifests
+from bench.peers import Place, Running, backend_command, free_port, nginx_command, running
+from bench.process import proxy_and_load_core, resident_bytes, tree
+
+NAME = "bench.example.com"
+SHAKE = Path(".cache/bench/shake")
+IDLE = 2_000  # connections
+_DAYS = datetime.timedelta(days=30)
+
+_NGINX_SECURE = """
+  upstream backend {{ server 127.0.0.1:{backend}; keepalive 256; keepalive_requests 1000000000; }}
+  server {{
+    listen 127.0.0.1:{port} ssl reuseport backlog=4096;
+    ssl_certificate {folder}/chain.pem;
+    ssl_certificate_key {folder}/key.pem;
+    ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
+    proxy_http_version 1.1;
+    proxy_set_header Connection "";
+    proxy_set_header Host $http_host;
+    proxy_max_temp_file_size 0;
+    proxy_request_buffering off;
+    location /route-0/ {{ proxy_pass http://backend; }}
+  }}
+"""
+
+_LISTENER = """\
+    - name: proxy
+      port: 443
+      protocol: HTTPS
+      tls: {certificateRefs: [{name: edge}]}
+"""
+
+_SECRET = """\
+---
+apiVersion: v1
+kind: Secret
+metadata: {{namespace: bench, name: edge}}
+type: kubernetes.io/tls
+data: {{tls.crt: {chain}, tls.key: {key}}}
+"""
+
+
+class SecureCost(msgspec.Struct, frozen=True):
+    """One measure of both. `ours`: fastroute's cost divided by nginx's."""
+
+    measure: str
+    unit: str
+    fastroute: float
+    nginx: float
+    ours: float
+    failures: int
+
+
+class Secure(msgspec.Struct, frozen=True):
+    costs: list[SecureCost]
+    idle_bytes: float  # resident memory of a worker for each idle HTTPS connection
+
+
+class Handshakes(msgspec.Struct, frozen=True):
+    handshakes: int
+    resumed: int
+    failures: int
+    seconds: float
+
+
+class Spell(NamedTuple):
+    cost: float
+    failures: int
+
+
+Measure = Callable[[Running, int, float], Spell]
+
+
+def measure_secure(effort: Effort) -> Secure:
+    """Load on one core, both on the other."""
+    core, load_core = proxy_and_load_core()
+    _build_shake()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fastroute-bench-")))
+        backend = Place(free_port(), 0, 0, folder / "backend")
+        backend.folder.mkdir()
+        stack.enter_context(running("backend", backend_command(backend), backend.port, load_core))
+        proxies = []
+        for name, command in ((OURS, _fastroute), ("nginx", _nginx)):
+            place = Place(free_port(), backend.port, 1, folder / name)
+            place.folder.mkdir()
+            _write_certificate(place.folder)
+            proxies.append(stack.enter_context(running(name, command(place), place.port, core)))
+        for proxy in proxies:
+            _wait_served(proxy.port)
+        costs = _rounds(proxies, load_core, effort)
+        return Secure(costs, _idle(proxies[0]))
+
+
+def _rounds(proxies: list[Running], core: int, effort: Effort) -> list[SecureCost]:
+    spells: dict[str, list[list[Spell]]] = {name: [] for name in MEASURES}
+    for round_ in range(-1, effort.rounds):
+        for name, (_, measure) in MEASURES.items():
+            both = [measure(proxy, core, effort.seconds if round_ >= 0 else 1) for proxy in proxies]
+            if round_ >= 0:
+                spells[name].append(both)
+    return [
+        SecureCost(
+            name,
+            unit,
+            median(ours.cost for ours, _ in spells[name]),
+            median(its.cost for _, its in spells[name]),
+            median(ours.cost / its.cost for ours, its in spells[name]),
+            sum(spell.failures for both in spells[name] for spell in both),
+        )
+        for name, (unit, _) in MEASURES.items()
+    ]
+
+
+def _keep_alive(proxy: Running, core: int, seconds: float) -> Spell:
+    load = closed_loop(proxy, "/route-0/x", core, seconds=int(seconds), connections=CONNECTIONS, scheme="https")
+    return Spell(load.cpu_us, load.failures)
+
+
+def _mebibytes(proxy: Running, core: int, seconds: float) -> Spell:
+    load = closed_loop(proxy, "/route-0/mebibyte", core, seconds=int(seconds), connections=8, scheme="https")
+    return Spell(load.cpu_per_gib, load.failures)
+
+
+def _handshakes(how: str) -> Measure:
+    def measure(proxy: Running, core: int, seconds: float) -> Spell:
+        words = [str(SHAKE), str(proxy.port), NAME, "/route-0/x", str(seconds), how]
+        before = proxy.cpu()
+        said = subprocess.run(["taskset", "-c", str(core), *words], capture_output=True, check=True).stdout
+        cpu = proxy.cpu() - before
+        done = msgspec.json.decode(said, type=Handshakes)
+        if how == "resumed" and done.resumed < done.handshakes - 1:
+            raise RuntimeError(f"{proxy.name} resumed only {done.resumed} of {done.handshakes} sessions")
+        return Spell(cpu / max(done.handshakes, 1) * 1e6, done.failures)
+
+    return measure
+
+
+MEASURES: dict[str, tuple[str, Measure]] = {
+    "HTTPS keep-alive": ("µs CPU/request", _keep_alive),
+    "full handshake": ("µs CPU", _handshakes("full")),
+    "resumed handshake": ("µs CPU", _handshakes("resumed")),
+    "1 MiB over TLS": ("s CPU/GiB", _mebibytes),
+}
+
+
+# --- the two
+
+
+def _fastroute(place: Place) -> list[str]:
+    manifests = place.folder / "manifests"
+    write_manifests(manifests, place.routes, place.backend)
+    world = manifests / "world.yaml"
+    text = world.read_text().replace("    - {name: proxy, port: 80, protocol: HTTP}\n", _LISTENER)
+    pems = {name: b64encode((place.folder / f"{name}.pem").read_bytes()).decode() for name in ("chain", "key")}
+    world.write_text(text + _SECRET.format(**pems))
+    options = ["--workers", "1", "--port-offset", str(place.port - 443), "--metrics", "off", "--log-level", "error"]
+    return [sys.executable, "-P", "-m", "fastroute", "serve", "--manifests", str(manifests), *options]
+
+
+def _nginx(place: Place) -> list[str]:
+    return nginx_command(place, _NGINX_SECURE.format(port=place.port, backend=place.backend, folder=place.folder))
+
+
+def _write_certificate(folder: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
+    now = datetime.datetime.now(datetime.UTC)
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _DAYS)
+        .not_valid_after(now + _DAYS)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), False)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "chain.pem").write_bytes(built.public_bytes(serialization.Encoding.PEM))
+    plain = serialization.NoEncryption()
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    )
+
+
+def _build_shake() -> None:
+    """Compiles shake.c, when it changed."""
+    source = HERE / "shake.c"
+    if SHAKE.exists() and SHAKE.stat().st_mtime >= source.stat().st_mtime:
+        return
+    SHAKE.parent.mkdir(parents=True, exist_ok=True)
+    command = [shutil.which("cc") or "cc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", str(SHAKE), str(source)]
+    subprocess.run([*command, "-lssl", "-lcrypto"], check=True)
+
+
+# --- idle connections
+
+
+def _client() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def _ask(port: int, context: ssl.SSLContext) -> ssl.SSLSocket:
+    held = context.wrap_socket(socket.create_connection(("127.0.0.1", port), 5), server_hostname=NAME)
+    held.sendall(b"GET /nowhere HTTP/1.1\r\nHost: %s\r\n\r\n" % NAME.encode())
+    held.recv(4096)
+    return held
+
+
+def _wait_served(port: int) -> None:
+    """A port may listen before its certificate is there."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            _ask(port, _client()).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise RuntimeError(f"port {port} gives no TLS")
+
+
+def _idle(proxy: Running) -> float:
+    """Resident memory for each of many idle connections; the first hundred, not counted, warm up what is not theirs."""
+    context, held = _client(), []
+    worker = tree(proxy.process.pid)[-1]
+    try:
+        held += [_ask(proxy.port, context) for _ in range(100)]
+        before = resident_bytes(worker)
+        held += [_ask(proxy.port, context) for _ in range(IDLE)]
+        return (resident_bytes(worker) - before) / IDLE
+    finally:
+        for each in held:
+            each.close()
