@@ -21,8 +21,8 @@ MOST_WAITING = 500  # Events; what comes beyond is dropped
 WINDOW = 600.0  # s
 REMEMBERED = 2_000  # Events that may be counted up, and objects with a bucket of their own
 OBJECT_RATE, OBJECT_BURST = 1 / 30, 12.0  # Events of one object: tokens a second, and at once
-RATE, BURST = 10.0, 200.0  # of all objects
-SPARE = 100.0  # tokens of BURST that are kept for warnings
+RATE, BURST = 10.0, 100.0  # of all objects
+SPARE = 50.0  # tokens of BURST that are kept for warnings
 LONGEST_NOTE = 1_024  # bytes
 LONGEST_NAME = 200  # characters of the object's name within the Event's
 

@@ -218,12 +218,12 @@ class StatusWriter:
 
     async def _settle(self, id_: ObjectId) -> Rest:
         """Writes the object's status if it differs."""
-        if self._plan(id_) is None:
-            await trio.lowlevel.checkpoint()
-            return NONE
-        await trio.sleep(self._bucket.reserve(trio.current_time()))
         write = self._plan(id_)
+        if write is not None and (wait := self._bucket.reserve(trio.current_time())):
+            await trio.sleep(wait)
+            write = self._plan(id_)
         if write is None or not self._leads:
+            await trio.lowlevel.checkpoint()
             return NONE
         try:
             answer = await self._client.request("PUT", f"{write.path}/status", write.body)
