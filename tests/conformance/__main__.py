@@ -17,6 +17,7 @@ from cluster.account import LEASE, account_kubeconfig
 from cluster.cluster import Cluster
 from cluster.gateway import CLASS, POOL, start_gateway
 from cluster.programs import CACHE, CLUSTER, ECHO, ROOT, built, suite
+from deploy.audit import AUDIT_LOG, audit_flags, rights_used
 
 import fastroute
 from conformance.summary import outcomes, text
@@ -37,7 +38,7 @@ def main() -> int:
     logs = CACHE / "conformance" / time.strftime(f"{arguments.api}-%Y%m%d-%H%M%S")
     logs.mkdir(parents=True)
     with tempfile.TemporaryDirectory(prefix="fastroute-conformance-") as folder:
-        cluster = Cluster(Path(folder), arguments.api, flags=_audit(logs) if arguments.audit else ())
+        cluster = Cluster(Path(folder), arguments.api, flags=audit_flags(logs))
         try:
             cluster.start()
             cluster.start_pods()
@@ -57,7 +58,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--test", default="", help="only these tests, comma-separated; no report")
     parser.add_argument("--parallel", type=int, default=4, help="tests at a time, of those that the suite lets")
     parser.add_argument("--report", type=Path, default=ROOT / "docs/conformance", help="folder of the report")
-    parser.add_argument("--audit", action="store_true", help="keep the API server's audit log beside the others")
     parser.add_argument("--log-level", default="info", help="fastroute's")
     return parser.parse_args()
 
@@ -75,7 +75,8 @@ def _judge(cluster: Cluster, arguments: argparse.Namespace, logs: Path) -> int:
         gateway.end()
     with suite_log.open(errors="replace") as lines:
         found = outcomes(lines)
-    said = text(found)
+    rights = rights_used(logs / AUDIT_LOG)
+    said = f"{text(found)}\n{rights}"
     (logs / "summary.txt").write_text(said + "\n")
     print(said)
     if not found:
@@ -110,15 +111,6 @@ def _report(arguments: argparse.Namespace) -> list[str]:
         f"-version=v{fastroute.__version__}",
         "-contact=https://github.com/fastroute/fastroute/issues",
     ]
-
-
-def _audit(logs: Path) -> list[str]:
-    """Flags of the API server that keep one line a request, without bodies."""
-    policy = logs / "audit-policy.yaml"
-    policy.write_text(
-        "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules: [{level: Metadata}]\n"
-    )
-    return [f"--audit-policy-file={policy}", f"--audit-log-path={logs / 'audit.log'}"]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Which rights an account used, and which it was refused, as an API server's audit log says.
 
-    python -m deploy.audit AUDIT_LOG     says what was refused, and what our manifests grant that was never used
+    python -m deploy.audit LOG     says what was refused, and what our manifests grant that was never used
 
 Rights are compared as (group, resource or resource/subresource, verb). Reviews of discovery and of one's own rights are
 everybody's and not counted.
@@ -8,12 +8,13 @@ everybody's and not counted.
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from cluster.account import NAME, NAMESPACE, rights
 
+AUDIT_LOG = "audit.log"
 USER = f"system:serviceaccount:{NAMESPACE}:{NAME}"
 
 
@@ -70,17 +71,25 @@ def judged(requests: Iterable[Asked], given: frozenset[Right]) -> Verdict:
     return Verdict(frozenset(one.right for one in seen if not one.is_allowed), given - used, used & given)
 
 
-def main(arguments: Sequence[str]) -> int:
-    log, *switches = arguments
-    with Path(log).open() as lines:
-        verdict = judged(asked(lines), granted(rights(infrastructure="--infrastructure" in switches)))
-    for right in sorted(verdict.refused):
-        print(f"refused: {right}")
-    for right in sorted(verdict.unused):
-        print(f"never used: {right}")
-    print(f"{len(verdict.used)} rights used, {len(verdict.refused)} refused, {len(verdict.unused)} never used")
-    return 1 if verdict.refused or verdict.unused else 0
+def audit_flags(folder: Path) -> list[str]:
+    """Flags of an API server that writes a line into AUDIT_LOG of `folder` for each request of ours, without bodies."""
+    policy = folder / "audit-policy.yaml"
+    policy.write_text(
+        "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\n"
+        f"rules: [{{level: Metadata, users: ['{USER}']}}, {{level: None}}]\n"
+    )
+    return [f"--audit-policy-file={policy}", f"--audit-log-path={folder / AUDIT_LOG}"]
+
+
+def rights_used(log: Path, *, infrastructure: bool = False) -> str:
+    """In words: what was refused, what our manifests grant that was never used, and how many rights were."""
+    with log.open() as lines:
+        verdict = judged(asked(lines), granted(rights(infrastructure=infrastructure)))
+    said = [f"refused: {right}" for right in sorted(verdict.refused)]
+    said += [f"never used: {right}" for right in sorted(verdict.unused)]
+    numbers = f"{len(verdict.used)} used, {len(verdict.refused)} refused, {len(verdict.unused)} never used"
+    return "\n".join([*said, f"rights: {numbers}"])
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    print(rights_used(Path(sys.argv[1]), infrastructure="--infrastructure" in sys.argv))

@@ -16,7 +16,6 @@ Right = tuple[str, str, str]  # group, resource, verb
 WITH_STATUS = tuple(row.plural for row in FOLLOWED if row.has_status)
 WRITING: frozenset[Right] = frozenset(
     [(GROUP, f"{plural}/status", "update") for plural in WITH_STATUS]
-    + [(GROUP, plural, "get") for plural in WITH_STATUS]  # the newest, after a conflict
     + [("events.k8s.io", "events", verb) for verb in ("create", "patch")]
 )
 INFRASTRUCTURE: frozenset[Right] = frozenset(("", "services", verb) for verb in ("get", "create", "update", "delete"))

@@ -25,5 +25,6 @@ def release() -> Iterator[Release]:
     if not isolation.is_inside():
         pytest.skip("wants a namespace of its own: pytest tests/installed")
     isolation.enter()
-    with tempfile.TemporaryDirectory(prefix="fastroute-installed-") as folder, released(Path(folder)) as one:
+    without = ("--feature-gates=WatchList=false",)  # see test_rights.py; the documents run where it is on
+    with tempfile.TemporaryDirectory(prefix="fastroute-installed-") as folder, released(Path(folder), without) as one:
         yield one

@@ -15,6 +15,7 @@ from cluster.cluster import API_PORT, Cluster
 from cluster.echo import eventually
 from cluster.programs import ROOT, TOOLS, built
 from cluster.relay import Relay
+from deploy.audit import AUDIT_LOG, audit_flags
 
 from installed.cloud import LoadBalancer, ready_pods
 
@@ -69,12 +70,17 @@ def pod_kubeconfig(folder: Path) -> Path:
     return folder / "pod.kubeconfig"
 
 
+def audit_log(folder: Path) -> Path:
+    """What the API server says it was asked by the gateway."""
+    return folder / AUDIT_LOG
+
+
 @contextmanager
 def released(folder: Path, flags: Sequence[str] = ()) -> Iterator[Release]:
-    """A cluster that knows what image `fastroute` is; nothing is installed yet. `flags` are kube-apiserver's."""
+    """A cluster that knows what image `fastroute` is; nothing is installed yet. `flags`: more of kube-apiserver's."""
     variables = (f"KUBECONFIG={pod_kubeconfig(folder)}", f"PYTHONPATH={ROOT}", "TMPDIR=/nonexistent")
     image = " ".join(("fastroute:=env", *variables, sys.executable, "-m", "fastroute"))
-    cluster = Cluster(folder, flags=flags)
+    cluster = Cluster(folder, flags=[*audit_flags(folder), *flags])
     try:
         cluster.start()
         cluster.start_pods([image])

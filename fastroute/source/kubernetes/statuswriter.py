@@ -54,6 +54,12 @@ class Objects(Protocol):
     def all_held(self, kind: str) -> Mapping[Key, Held]: ...
 
 
+class _Found(msgspec.Struct, frozen=True):
+    """A list of objects."""
+
+    items: tuple[msgspec.Raw, ...] = ()
+
+
 class Write(NamedTuple):
     """What to give the API server for one object, and over what."""
 
@@ -302,15 +308,25 @@ class StatusWriter:
         return Rest(YOUNG_FORBIDDEN if now - self._forbidden[kind] < SETTLING else FORBIDDEN, again=True)
 
     async def _read_again(self, write: Write) -> Rest:
-        """After a conflict: what is there now, unless the watch has told already."""
+        """After a conflict: what is there now, unless the watch has told already.
+
+        It is listed by its name, for that takes no right (`get`) that is needed for nothing else.
+        """
         current = self._current(write.id)
-        if current is not None and current.resource_version == write.held.resource_version:
-            try:
-                self._remember(write.id, await self._client.request("GET", write.path))
-            except ApiError as error:
-                if error.status == 404:
-                    return NONE
-                self._pause(error)
+        if current is None or current.resource_version != write.held.resource_version:
+            return AGAIN
+        collection, _, name = write.path.rpartition("/")
+        try:
+            answer = await self._client.request("GET", collection, query={"fieldSelector": f"metadata.name={name}"})
+        except ApiError as error:
+            if error.status == 404:
+                return NONE
+            self._pause(error)
+            return AGAIN
+        found = msgspec.json.decode(answer, type=_Found).items
+        if not found:
+            return NONE
+        self._remember(write.id, bytes(found[0]))
         return AGAIN
 
     def _pause(self, error: ApiError) -> None:

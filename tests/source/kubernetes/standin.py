@@ -27,11 +27,13 @@ class Server:
         self.delay = delay
         self._version = 0
 
-    async def request(self, method, path, body=None, *, timeout=10.0, **_):  # noqa: ASYNC109
+    async def request(self, method, path, body=None, *, query=None, timeout=10.0, **_):  # noqa: ASYNC109
         self.asked.append((method, path))
         with trio.move_on_after(timeout):
             await trio.sleep(self.delay)
             self.refuse(method, path)
+            if query:
+                return msgspec.json.encode({"items": self._list(path, **query)})
             return msgspec.json.encode(self._answer(method, path, msgspec.to_builtins(body)))
         raise ApiError(0, "Timeout", "no answer")
 
@@ -41,6 +43,11 @@ class Server:
         one["metadata"]["resourceVersion"] = str(self._version)
         self.objects[path] = one
         return one
+
+    def _list(self, path, fieldSelector):  # noqa: N803
+        """At most one object, by its name."""
+        found = self.objects.get(f"{path}/{fieldSelector.removeprefix('metadata.name=')}")
+        return [found] if found else []
 
     def _answer(self, method, path, body):
         whole = path.removesuffix("/status")

@@ -1,0 +1,103 @@
+"""Least rights, by the API server's own log: whatever the gateway does is allowed, and whatever is allowed it does.
+
+The server is one without WatchList, so that it is asked for lists as well as for watches; where it has WatchList,
+`list` is not needed.
+"""
+
+import pytest
+from cluster.account import rights
+from cluster.echo import echo, eventually, ready_addresses
+from deploy.audit import asked, granted, judged
+
+from installed.release import NAMESPACE, Release, audit_log, balancer
+
+WORLD = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: rights}
+spec:
+  gatewayClassName: fastroute
+  infrastructure: {labels: {team: one}}
+  allowedListeners: {namespaces: {from: All}}
+  listeners: [{name: http, port: 80, protocol: HTTP}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: ListenerSet
+metadata: {name: more, namespace: rights}
+spec:
+  parentRef: {name: edge}
+  listeners: [{name: other, port: 80, protocol: HTTP, hostname: other.example.com}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: echo, namespace: rights}
+spec:
+  parentRefs: [{name: edge}]
+  rules: [{backendRefs: [{name: echo, port: 8080}]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: GRPCRoute
+metadata: {name: echo, namespace: rights}
+spec:
+  parentRefs: [{name: edge}]
+  rules: [{backendRefs: [{name: echo, port: 8080}]}]
+"""
+ROOT = "/apis/gateway.networking.k8s.io/v1/namespaces/rights"
+
+
+@pytest.fixture
+def installed(release: Release):
+    release.install("--set=infrastructure.enabled=true")
+    with balancer(release):
+        release.api.apply(*echo("rights"))
+        eventually(lambda: len(ready_addresses(release.api, "rights")) == 1)
+        release.api.apply_text(WORLD)
+        yield
+    release.kubectl("delete", "namespace", "rights", "--wait=false")
+    release.run("helm", "uninstall", "fastroute", f"--namespace={NAMESPACE}", "--wait")
+
+
+def services(release: Release) -> dict[str, dict]:
+    """Labels of the Services that stand for Gateways, by their names."""
+    found = release.api.list("Service", "rights")
+    return {
+        one["metadata"]["name"]: one["metadata"]["labels"] for one in found if one["metadata"].get("ownerReferences")
+    }
+
+
+def resolves(release: Release) -> str:
+    """What the route's status says of its references, once it is about the route as it is now."""
+    route = release.api.get("HTTPRoute", "rights", "echo")
+    [parent] = route["status"]["parents"]
+    [found] = [one for one in parent["conditions"] if one["type"] == "ResolvedRefs"]
+    return found["reason"] if found["observedGeneration"] == route["metadata"]["generation"] else ""
+
+
+def live(release: Release) -> None:
+    """A life in which everything happens once: objects come, change, are refused and refused again, and go."""
+    for kind in ("gateways", "listenersets", "httproutes", "grpcroutes"):
+        name = {"gateways": "edge", "listenersets": "more"}.get(kind, "echo")
+        eventually(lambda where=f"{ROOT}/{kind}/{name}": release.api.request("GET", where).get("status"))
+    eventually(lambda: len(services(release)) == 1)
+    labels = {"spec": {"infrastructure": {"labels": {"team": "two"}}}}
+    release.api.patch("Gateway", "rights", "edge", labels)
+    eventually(lambda: [one["team"] for one in services(release).values()] == ["two"])
+    for name, reason in (("missing", "BackendNotFound"), ("echo", "ResolvedRefs")) * 2:  # the second time: a series
+        rules = [{"backendRefs": [{"name": name, "port": 8080}]}]
+        release.api.patch("HTTPRoute", "rights", "echo", {"spec": {"rules": rules}})
+        eventually(lambda wanted=reason: resolves(release) == wanted)
+    release.api.patch("Gateway", "rights", "edge", {"spec": {"gatewayClassName": "of-somebody-else"}})
+    eventually(lambda: not services(release))
+
+
+@pytest.mark.timeout(240)
+def test_nothing_is_refused_and_no_right_is_never_used(release: Release, installed) -> None:
+    live(release)
+    given = granted(rights(infrastructure=True))
+
+    def verdict():
+        with audit_log(release.cluster.folder).open() as lines:
+            return judged(asked(lines), given)
+
+    eventually(lambda: verdict().unused == frozenset(), 30)
+    assert verdict().refused == frozenset()
