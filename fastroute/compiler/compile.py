@@ -21,9 +21,20 @@ from fastroute.compiler.matches import matches_of
 from fastroute.compiler.retry import retry_of
 from fastroute.compiler.session import session_of
 from fastroute.graph.certificate import CertificateNode
-from fastroute.graph.node import Attachment, BackendNode, Graph, Holder, ListenerNode, RouteNode, RuleNode
+from fastroute.graph.node import (
+    Attachment,
+    BackendNode,
+    GatewayNode,
+    Graph,
+    Holder,
+    ListenerNode,
+    ListenerSetNode,
+    RouteNode,
+    RuleNode,
+)
 from fastroute.resources.duration import milliseconds
 from fastroute.resources.gateway import HTTPRoute, HTTPRouteTimeouts
+from fastroute.resources.meta import Key
 from fastroute.snapshot import Certificate, Filter, Listener, Match, Retry, Rule, Session, Snapshot, WeightedBackend
 
 
@@ -53,6 +64,8 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     parts: dict[str, ListenerRules]  # by Listener.id, in its order
     backends: Mapping[str, BackendNode]
     certificates: Mapping[str, CertificateNode]
+    gateways: Mapping[Key, GatewayNode] = {}
+    listener_sets: Mapping[Key, ListenerSetNode] = {}
     rules_made: int  # rules that were compiled anew for this snapshot
 
 
@@ -62,12 +75,13 @@ NOTHING = Compiled(snapshot=Snapshot(), parts={}, backends={}, certificates={}, 
 def compile_snapshot(graph: Graph, port_offset: int = 0, previous: Compiled = NOTHING) -> Compiled:
     """The Snapshot of `graph`, with listeners bound `port_offset` above the ports they name."""
     compilation = _Compilation(previous.parts)
-    serving = sorted(_serving(graph.holders, port_offset), key=lambda pair: pair[0].id)
-    parts = {listener.id: compilation.listener_rules(listener, node) for listener, node in serving}
-    snapshot = previous.snapshot
-    if not _same(parts, previous.parts):
-        listeners = {listener.id: listener for listener, _ in serving}
-        snapshot = replace(snapshot, listeners=listeners, rules=_merged(parts.values()))
+    parts, snapshot = previous.parts, previous.snapshot
+    if graph.gateways is not previous.gateways or graph.listener_sets is not previous.listener_sets:
+        serving = sorted(_serving(graph.holders, port_offset), key=lambda pair: pair[0].id)
+        parts = {listener.id: compilation.listener_rules(listener, node) for listener, node in serving}
+        if not _same(parts, previous.parts):
+            listeners = {listener.id: listener for listener, _ in serving}
+            snapshot = replace(snapshot, listeners=listeners, rules=_merged(parts.values()))
     if graph.backends is not previous.backends:
         snapshot = replace(snapshot, endpoints=endpoints_of(graph.backends))
     if graph.certificates is not previous.certificates:
@@ -77,6 +91,8 @@ def compile_snapshot(graph: Graph, port_offset: int = 0, previous: Compiled = NO
         parts=parts,
         backends=graph.backends,
         certificates=graph.certificates,
+        gateways=graph.gateways,
+        listener_sets=graph.listener_sets,
         rules_made=compilation.rules_made,
     )
 

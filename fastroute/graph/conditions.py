@@ -158,6 +158,14 @@ def later_hostname_conflict(listener: Listener, first: str, field: str) -> Probl
     return Problem(condition=CONFLICTED, reason="HostnameConflict", message=message, field=field)
 
 
+def overlapping_hostnames(port: int, others: str) -> Problem:
+    message = (
+        f"On port {port} there are hosts that this listener and listener {others} take: a client that uses one "
+        f"connection for both gets 421."
+    )
+    return Problem(condition=OVERLAPPING, reason="OverlappingHostnames", message=message)
+
+
 # --- ListenerSets
 
 

@@ -5,6 +5,7 @@ ListenerSets included.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -14,7 +15,8 @@ from fastroute.graph.address import Place, place
 from fastroute.graph.age import age
 from fastroute.graph.listener import build_listeners
 from fastroute.graph.listenerset import build_sets, group_sets
-from fastroute.graph.node import GatewayClassNode, GatewayNode, HolderId, ListenerNode, ListenerSetNode, Problem
+from fastroute.graph.node import GatewayClassNode, GatewayNode, Holder, HolderId, ListenerNode, ListenerSetNode, Problem
+from fastroute.graph.overlap import mark_overlaps
 from fastroute.graph.tls import ResolvedTLS
 from fastroute.resources.core import Namespace
 from fastroute.resources.gateway import Gateway, GatewaySpec, ListenerSet
@@ -63,10 +65,21 @@ def build_gateways(
         attached = build_sets(node, sets.get(gateway.key, ()), tls, wanted.namespaces, offset)
         node = _claim(node, node.key, owners)
         attached = [_claim(one, node.key, owners) for one in attached]
+        node, attached = _with_overlaps(node, attached)
         count = sum(any(listener.serves for listener in one.listeners) for one in attached)
         nodes[node.key] = msgspec.structs.replace(node, attached_sets=count)
         set_nodes.update((one.key, one) for one in attached)
     return Built(dict(sorted(nodes.items())), dict(sorted(set_nodes.items())))
+
+
+def _with_overlaps(node: GatewayNode, sets: list[ListenerSetNode]) -> tuple[GatewayNode, list[ListenerSetNode]]:
+    holders: list[Holder] = [node, *sets]
+    listeners = iter(mark_overlaps([listener for holder in holders for listener in holder.listeners]))
+    marked = [tuple(islice(listeners, len(holder.listeners))) for holder in holders]
+    return (
+        msgspec.structs.replace(node, listeners=marked[0]),
+        [msgspec.structs.replace(one, listeners=own) for one, own in zip(sets, marked[1:], strict=True)],
+    )
 
 
 def our_gateways(

@@ -13,6 +13,7 @@ from fastroute.resources.gateway import GROUP, AllowedListeners, ListenerNamespa
 from fastroute.resources.meta import Key, Resource
 from fastroute.settings import GraphSettings
 from fastroute.snapshot import ListenerTLS
+from fastroute.status import build_statuses, everything_bound
 
 GOOD, BAD = secret("good", "infra"), plain_secret("bad", "infra", {"tls.crt": b"x", "tls.key": b"y"})
 
@@ -172,3 +173,26 @@ def test_options_that_are_not_served(options: dict[str, str], words: str) -> Non
     assert problem.field is not None
     assert problem.field.startswith("spec.listeners[0].tls.options[")
     assert not node.serves
+
+
+@pytest.mark.parametrize(
+    ("hostnames", "overlapping"),
+    [
+        (["a.example.com", "b.example.com"], []),
+        (["a.example.com", "*.example.com"], [0, 1]),
+        (["a.b.example.com", "*.com", "x.org"], [0, 1]),
+        (["example.com", "*.example.com"], []),
+        (["*.b.example.com", "*.example.com"], [0, 1]),
+        (["a.org", None], [0, 1]),
+    ],
+)
+def test_hostnames_that_overlap(hostnames: list[str | None], overlapping: list[int]) -> None:
+    written = [https(f"l{n}", "good", hostname=name) for n, name in enumerate(hostnames)]
+    graph = built(gateway("gw", "infra", *written, https("other", "good", port=8443)), GOOD)
+    nodes = graph.gateways[Key("infra", "gw")].listeners
+    assert [n for n, node in enumerate(nodes) if node.overlap] == overlapping
+    status = build_statuses(graph, everything_bound(graph)).patches["Gateway", Key("infra", "gw")].status
+    for number, entry in enumerate(status["listeners"]):
+        found = {c["type"]: (c["status"], c["reason"]) for c in entry["conditions"]}
+        said = ("True", "OverlappingHostnames") if number in overlapping else None
+        assert found.get("OverlappingTLSConfig") == said
