@@ -10,7 +10,7 @@ from graph.world import gateway, listener, listener_set, route, world
 
 from fastroute.graph.build import build_graph
 from fastroute.graph.finding import find_problems
-from fastroute.graph.httproute import SERVED_FILTERS, UNSERVED_FIELDS
+from fastroute.graph.httproute import SERVED_FILTERS
 from fastroute.resources.gateway import GROUP
 from fastroute.resources.meta import Resource
 from fastroute.resources.rule import attribute
@@ -70,7 +70,6 @@ def rule(**more: Any) -> Any:
     return route("r", "infra", rules=[{"backendRefs": [], **more}])
 
 
-SESSION = {"sessionName": "s"}
 FILTERS = {"requests": [{"type": "ExtensionRef"}]}
 AUTH = {
     "type": "ExternalAuth",
@@ -96,7 +95,6 @@ REFUSED: dict[tuple[str, str], tuple[Resource, ...]] = {  # an object that asks 
     ("HTTPRoute", "spec.useDefaultGateways"): (gateway(), route("r", "infra", spec={"useDefaultGateways": "All"})),
     ("HTTPRoute", "spec.rules[].filters[].externalAuth.*"): (gateway(), rule(filters=[AUTH])),
     ("HTTPRoute", "spec.rules[].filters[].extensionRef.*"): (gateway(), rule(filters=[EXTENSION])),
-    ("HTTPRoute", "spec.rules[].sessionPersistence.*"): (gateway(), rule(sessionPersistence=SESSION)),
 }
 REASON = re.compile(r"`(?:Accepted|ResolvedRefs)=False/(\w+)`")
 
@@ -124,5 +122,5 @@ def test_filters_and_fields_of_rules_are_those_of_the_code() -> None:
     for field, verdict in listed.items():
         if found := re.fullmatch(r"spec\.rules\[\]\.filters\[\]\.(\w+)\.\*", field):
             assert (verdict == "served") == (attribute(found[1]) in payloads), field
-    for name, _ in UNSERVED_FIELDS:
-        assert listed[f"spec.rules[].{name}.*"] == "refused"
+    for name in ("sessionPersistence", "retry", "timeouts"):
+        assert listed[f"spec.rules[].{name}.*"] == "served"
