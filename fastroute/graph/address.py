@@ -39,15 +39,17 @@ def reached_at(addressing: Addressing, services: Mapping[Key, Service]) -> Addre
 
 
 def _addresses(written: str, services: Mapping[Key, Service]) -> tuple[str, ...]:
+    """Those of its load balancer and its externalIPs; where it has none, its clusterIP."""
     service = services.get(named_service(written) or Key("", ""))
     if service is None:
         return (written,)
     balancer = service.status.get("loadBalancer")
     ingress = balancer.get("ingress") if isinstance(balancer, dict) else None
     points = [point for point in ingress if isinstance(point, dict)] if isinstance(ingress, list) else []
-    found = tuple(str(point.get("ip") or point.get("hostname") or "") for point in points)
+    balanced = tuple(str(point.get("ip") or point.get("hostname") or "") for point in points)
+    found = tuple(filter(None, (*balanced, *service.spec.external_ips)))
     own = (service.spec.cluster_ip,) if service.spec.cluster_ip not in (None, "", "None") else ()
-    return tuple(filter(None, found)) or tuple(filter(None, own)) or (written,)
+    return found or tuple(filter(None, own)) or (written,)
 
 
 def named_service(written: str) -> Key | None:

@@ -18,10 +18,11 @@ class ServicePort(Typed, frozen=True):
     app_protocol: str | None = None
 
 
-class ServiceSpec(Typed, frozen=True, rename={"cluster_ip": "clusterIP"}):
+class ServiceSpec(Typed, frozen=True, rename={"cluster_ip": "clusterIP", "external_ips": "externalIPs"}):
     ports: tuple[ServicePort, ...] = ()
     type: str = "ClusterIP"
     cluster_ip: str | None = None  # "None" for a headless Service
+    external_ips: tuple[str, ...] = ()
 
 
 class Service(Resource, frozen=True, kw_only=True):

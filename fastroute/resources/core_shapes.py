@@ -22,6 +22,7 @@ SERVICE = Record(
         ),
         "type": Text(choices=("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")),
         "selector": Map(of=ANY),
+        "externalIPs": List(of=ANY),
         **dict.fromkeys(
             (
                 "clusterIP",
@@ -30,7 +31,6 @@ SERVICE = Record(
                 "ipFamilyPolicy",
                 "sessionAffinity",
                 "sessionAffinityConfig",
-                "externalIPs",
                 "externalName",
                 "externalTrafficPolicy",
                 "internalTrafficPolicy",

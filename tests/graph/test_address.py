@@ -133,6 +133,8 @@ INGRESS = {"loadBalancer": {"ingress": [{"ip": "192.0.2.7"}, {"hostname": "gw.ex
         ({}, INGRESS, ("192.0.2.7", "gw.example.com")),
         ({"clusterIP": "10.96.0.1"}, INGRESS, ("192.0.2.7", "gw.example.com")),
         ({"clusterIP": "10.96.0.1"}, {}, ("10.96.0.1",)),
+        ({"clusterIP": "10.96.0.1", "externalIPs": ["192.0.2.8"]}, {}, ("192.0.2.8",)),
+        ({"externalIPs": ["192.0.2.8"]}, INGRESS, ("192.0.2.7", "gw.example.com", "192.0.2.8")),
         ({"clusterIP": "10.96.0.1"}, {"loadBalancer": {"ingress": [{}, "x"]}}, ("10.96.0.1",)),
         ({"clusterIP": "None"}, {"loadBalancer": "x"}, ()),
     ],
