@@ -6,6 +6,8 @@ from rig import OK, Backend, Peer, Rig, answering, backends, connect, rule, runn
 
 from fastroute.settings import Limits
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 ASK = b"GET /chat HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n"
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX-A: 1\r\n\r\n"
 BODY = 3_000_000
