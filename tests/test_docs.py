@@ -8,6 +8,8 @@ from fastroute.ext.counters import MIRROR_REASONS
 from fastroute.ext.mirroring import MIRROR_BEHIND, MIRRORS_AT_ONCE, MIRRORS_BEHIND
 from fastroute.ext.reason import REASONS
 from fastroute.ext.retry import KEPT as KEPT_MOST
+from fastroute.graph import tls
+from fastroute.graph.certificate import LEAST_RSA
 from fastroute.metrics import Family, Metrics
 from fastroute.source.kubernetes import event, lease, merge, statuswriter
 from fastroute.supervisor.tally import RETRY_REASONS
@@ -64,3 +66,9 @@ def test_the_pace_of_writing_is_as_it_says():
         f"within {event.WINDOW / 60:g} minutes",
     )
     assert [number for number in numbers if " ".join(number.split()) not in " ".join(said.split())] == []
+
+
+def test_the_options_of_tls_are_those_of_the_code() -> None:
+    assert [name for name in tls.OPTIONS if f"`{tls.PREFIX}{name}`" not in TEXT] == []
+    assert f"(`{'`, `'.join(tls.VERSIONS)}`)" in TEXT
+    assert f"RSA from {LEAST_RSA} bits" in TEXT

@@ -114,7 +114,7 @@ def test_what_is_refused_is_refused_by_name(kind: str, field: str) -> None:
     assert any(words in problem.message or words.lower() in problem.message.lower() for problem in found), found
 
 
-def test_filters_and_fields_of_rules_are_those_of_the_code() -> None:
+def test_filters_are_those_of_the_code() -> None:
     listed = {row.field: row.verdict for row in rows("HTTPRoute")}
     for name in ("requestHeaderModifier", "responseHeaderModifier", "requestRedirect", "urlRewrite", "requestMirror"):
         assert listed[f"spec.rules[].filters[].{name}.*"] == "served"

@@ -9,7 +9,7 @@ from hashlib import sha256
 
 from fastroute.graph.node import RuleNode
 from fastroute.resources.duration import milliseconds
-from fastroute.resources.gateway import HTTPRoute, SessionPersistence
+from fastroute.resources.gateway import HTTPRoute
 from fastroute.snapshot import Match, Session
 
 _NOT_IN_A_COOKIE = frozenset(";, \t")  # RFC 6265 section 4.1.1: path-value
@@ -23,12 +23,12 @@ def session_of(route: HTTPRoute, node: RuleNode, matches: tuple[Match, ...]) -> 
         return None
     identity = _identity(route, rule.name or str(node.index))
     return Session(
-        name=written.session_name or f"fastroute-{identity[16:20].hex()}",
+        name=written.token[1] or f"fastroute-{identity[16:20].hex()}",
         key=identity[:16],
         header=written.type == "Header",
-        path=_cookie_path(matches, holds_backend=node.session_holds_backend),
+        path=written.cookie.path if written.cookie else _cookie_path(matches, holds_backend=node.session_holds_backend),
         lifetime_s=-(-milliseconds(written.absolute_timeout or "0s") // 1000),
-        permanent=_is_permanent(written),
+        permanent=written.is_permanent,
         holds_backend=node.session_holds_backend,
     )
 
@@ -36,10 +36,6 @@ def session_of(route: HTTPRoute, node: RuleNode, matches: tuple[Match, ...]) -> 
 def _identity(route: HTTPRoute, rule: str) -> bytes:
     of = "\0".join(("session", route.metadata.uid, str(route.key), rule))
     return sha256(of.encode()).digest()
-
-
-def _is_permanent(written: SessionPersistence) -> bool:
-    return written.cookie_config is not None and written.cookie_config.lifetime_type == "Permanent"
 
 
 def _cookie_path(matches: tuple[Match, ...], *, holds_backend: bool) -> str:

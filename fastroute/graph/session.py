@@ -10,19 +10,23 @@ from fastroute.resources.duration import milliseconds
 from fastroute.resources.gateway import SessionPersistence
 
 _TOKEN = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2; RFC 6265 section 4.1.1
+_PATH = re.compile(r"/[!-:<-~]*")  # RFC 6265 section 4.1.1: path-value, without spaces
 # Fields that mean something else: a token in their place would break the message or what others say in it.
 TAKEN_FIELDS = FRAMING_FIELDS | {"host", "cookie", "set-cookie", "content-type", "content-encoding", "location", "vary"}
 
 
 def session_problems(written: SessionPersistence, field: str) -> Iterator[Problem]:
     """`field`: where it stands."""
-    name = written.session_name
+    place, name = written.token
     if name is not None and not _TOKEN.fullmatch(name):
         what = f"{name or 'an empty name'} can be the name of no {written.type.lower()}."
-        yield conditions.unsupported_value(what, f"{field}.sessionName", "Use letters, digits, '-' and '_'.")
+        yield conditions.unsupported_value(what, f"{field}.{place}", "Use letters, digits, '-' and '_'.")
     elif name is not None and written.type == "Header" and name.lower() in TAKEN_FIELDS:
         what = f"{name} has a meaning of its own and cannot carry a session."
-        yield conditions.unsupported_value(what, f"{field}.sessionName", "Use another name.")
+        yield conditions.unsupported_value(what, f"{field}.{place}", "Use another name.")
+    if written.cookie is not None and not _PATH.fullmatch(written.cookie.path):
+        what = f"{written.cookie.path} can be the path of no cookie."
+        yield conditions.unsupported_value(what, f"{field}.cookie.path", "Use one that begins with /.")
     if written.absolute_timeout is not None and milliseconds(written.absolute_timeout) == 0:
         what = "a session that ends at once is none."
         yield conditions.unsupported_value(what, f"{field}.absoluteTimeout", "Use a longer one, or remove it.")

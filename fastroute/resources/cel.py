@@ -289,15 +289,19 @@ _EXTERNAL_AUTH = (*_protocol_is_there("GRPC", "grpc"), *_protocol_is_there("HTTP
 _SESSION = (
     must(
         "absoluteTimeout must be set, as the cookie's lifetimeType is Permanent",
-        lambda session: (
-            session.cookie_config is None
-            or session.cookie_config.lifetime_type != "Permanent"
-            or session.absolute_timeout is not None
-        ),
+        lambda session: not session.is_permanent or session.absolute_timeout is not None,
     ),
     must(
         "cookieConfig must be left out unless type is Cookie",
         lambda session: session.cookie_config is None or session.type == "Cookie",
+    ),
+    must(
+        "cookie must be left out unless type is Cookie",
+        lambda session: session.cookie is None or session.type == "Cookie",
+    ),
+    must(
+        "header must be left out unless type is Header",
+        lambda session: session.header is None or session.type == "Header",
     ),
 )
 

@@ -279,11 +279,41 @@ class CookieConfig(Typed, frozen=True):
     lifetime_type: str = "Session"  # or "Permanent"
 
 
+class SessionCookie(Typed, frozen=True):
+    """Of v1.7, in place of sessionName and cookieConfig."""
+
+    name: str | None = None
+    path: str = "/"
+    lifetime_type: str = "Session"  # or "Permanent"
+
+
+class SessionHeader(Typed, frozen=True):
+    """Of v1.7, in place of sessionName."""
+
+    name: str
+
+
 class SessionPersistence(Typed, frozen=True):
     session_name: str | None = None
     absolute_timeout: str | None = None  # GEP-2257 duration
     type: str = "Cookie"  # or "Header"
     cookie_config: CookieConfig | None = None
+    cookie: SessionCookie | None = None
+    header: SessionHeader | None = None
+
+    @property
+    def token(self) -> tuple[str, str | None]:
+        """The field that names what carries the session, and the name."""
+        if self.header is not None:
+            return "header.name", self.header.name
+        if self.cookie is not None:
+            return "cookie.name", self.cookie.name
+        return "sessionName", self.session_name
+
+    @property
+    def is_permanent(self) -> bool:
+        config = self.cookie or self.cookie_config
+        return config is not None and config.lifetime_type == "Permanent"
 
 
 class HTTPRouteTimeouts(Typed, frozen=True):

@@ -139,6 +139,14 @@ _SESSION = Record(
         "absoluteTimeout": DURATION,
         "type": Text(choices=("Cookie", "Header")),
         "cookieConfig": Record(fields={"lifetimeType": Text(choices=("Permanent", "Session"))}),
+        "cookie": Record(  # of v1.7
+            fields={
+                "name": HEADER_NAME,
+                "path": Text(most=1024),
+                "lifetimeType": Text(choices=("Permanent", "Session")),
+            }
+        ),
+        "header": Record(required=("name",), fields={"name": HEADER_NAME}),  # of v1.7
     }
 )
 

@@ -57,6 +57,9 @@ def test_a_key_is_of_one_rule_wherever_it_is_compiled() -> None:
             {"absoluteTimeout": "1m", "cookieConfig": {"lifetimeType": "Permanent"}},
             {"lifetime_s": 60, "permanent": True},
         ),
+        ({"cookie": {"name": "c", "path": "/a"}}, {"name": "c", "path": "/a", "permanent": False}),
+        ({"cookie": {"lifetimeType": "Permanent"}, "absoluteTimeout": "1m"}, {"path": "/", "permanent": True}),
+        ({"type": "Header", "header": {"name": "h"}}, {"name": "h", "header": True}),
         ({"cookieConfig": {"lifetimeType": "Session"}}, {"lifetime_s": 0, "permanent": False}),
     ],
 )

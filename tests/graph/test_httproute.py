@@ -55,6 +55,11 @@ REQUEST = "spec.rules[0].filters[0].requestHeaderModifier"
         ({"retry": {}, "sessionPersistence": {}}, []),
         ({"sessionPersistence": {"sessionName": "a", "absoluteTimeout": "1ms"}}, []),
         ({"sessionPersistence": {"sessionName": "a b"}}, ["spec.rules[0].sessionPersistence.sessionName"]),
+        ({"sessionPersistence": {"cookie": {"path": "/a b"}}}, ["spec.rules[0].sessionPersistence.cookie.path"]),
+        (
+            {"sessionPersistence": {"type": "Header", "header": {"name": "Host"}}},
+            ["spec.rules[0].sessionPersistence.header.name"],
+        ),
         ({"sessionPersistence": {"sessionName": ""}}, ["spec.rules[0].sessionPersistence.sessionName"]),
         (
             {"sessionPersistence": {"sessionName": "Content-Length", "type": "Header"}},
