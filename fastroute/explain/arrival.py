@@ -20,6 +20,7 @@ class Arrival(NamedTuple):
 
     listener: Listener
     found: Found | None
+    misdirected: bool = False  # the listener is that of the client's TLS; the request's host belongs to another one
 
 
 def usual_port(snapshot: Snapshot, scheme: str) -> int:
@@ -55,6 +56,17 @@ def arrive(snapshot: Snapshot, here: Iterable[Listener], request: Request) -> Ar
     arrivals = []
     for address, port in dict.fromkeys((listener.address, listener.port) for listener in here):
         listener = find_listener(snapshot, address, port, request.host)
-        if listener is not None:
+        if listener is None:
+            continue
+        greeted = listener if request.asked is None else find_listener(snapshot, address, port, request.asked)
+        if greeted is listener:
             arrivals.append(Arrival(listener, find_rule(snapshot, listener, request)))
+        elif greeted is not None:
+            arrivals.append(Arrival(greeted, None, misdirected=True))
     return next((arrival for arrival in arrivals if arrival.found is not None), arrivals[0] if arrivals else None)
+
+
+def gets_tls(snapshot: Snapshot, here: Iterable[Listener], request: Request) -> bool:
+    """Whether a listener has the name that the request's TLS asks for, if it asks: else the connection is closed."""
+    name = request.asked
+    return name is None or any(find_listener(snapshot, one.address, one.port, name) is not None for one in here)

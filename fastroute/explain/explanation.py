@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from fastroute.explain.arrival import Arrival, arrive, is_meant, listening, usual_port
+from fastroute.explain.arrival import Arrival, arrive, gets_tls, is_meant, listening, usual_port
 from fastroute.explain.considered import Considered, near_misses, passed_over, unserved_listeners
 from fastroute.explain.filtering import Answered, Preflighted, Redirected, filter_request
 from fastroute.explain.matching import Found
@@ -49,7 +49,8 @@ def explain(
         near = unserved_listeners(graph, port, gateways)
         if here:
             near = (*passed_over(here, f"does not take the host {request.host}"), *near)
-            return Explanation(decision="respond", status=404, reason="no_listener", considered=near)
+            status = 404 if gets_tls(snapshot, here, request) else None
+            return Explanation(decision="respond", status=status, reason="no_listener", considered=near)
         others = [listener for listener in snapshot.listeners.values() if is_meant(listener.gateway, gateways)]
         near = (*near, *passed_over(others, f"does not take {request.scheme} on port {port}"))
         return Explanation(decision="respond", status=None, reason="not_listening", considered=near)
@@ -59,11 +60,12 @@ def explain(
 
 
 def _told(snapshot: Snapshot, graph: Graph, arrival: Arrival, request: Request) -> Explanation:
-    listener, found = arrival
+    listener, found, misdirected = arrival
     if found is not None:
         return _taken(snapshot, graph, listener, found, request)
+    status, reason = (421, "misdirected") if misdirected else (404, "no_rule")
     return Explanation(
-        decision="respond", status=404, reason="no_rule", gateway=listener.gateway, listener=listener.name
+        decision="respond", status=status, reason=reason, gateway=listener.gateway, listener=listener.name
     )
 
 

@@ -29,6 +29,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     query: str | None = None
     headers: tuple[tuple[str, str], ...] = ()  # Host among them
+    asked: str | None = None  # the name that TLS asks for; None: the host, or no TLS
 
     @property
     def host(self) -> str:
@@ -85,7 +86,8 @@ def _normal_escape(escape: re.Match[bytes]) -> bytes:
 
 def parse_url(method: str, url: str, headers: tuple[tuple[str, str], ...] = ()) -> tuple[Request, int | None]:
     """The request a client makes for `url`, and the port that the URL names, if it does. A Host among `headers`
-    replaces the URL's host. SettingError: no http or https URL, or one that the gateway answers with 400."""
+    replaces the URL's host, but not in the name that TLS asks for. SettingError: no http or https URL, or one that
+    the gateway answers with 400."""
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         port = parts.port
@@ -108,5 +110,6 @@ def parse_url(method: str, url: str, headers: tuple[tuple[str, str], ...] = ()) 
         path=path,
         query=quote(parts.query, _VISIBLE) if "?" in url.partition("#")[0] else None,
         headers=(("Host", authority), *others),
+        asked=host_of(parts.hostname) if parts.scheme == "https" else None,
     )
     return request, port

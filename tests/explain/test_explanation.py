@@ -11,6 +11,7 @@ from fastroute.explain.explanation import Explanation, explain
 from fastroute.explain.request import parse_url
 from fastroute.resources.meta import Key
 from fastroute.settings import Addressing, GraphSettings
+from fastroute.snapshot import Listener, ListenerTLS, Snapshot
 
 TO_APPLES, TO_BANANAS = grant("apples", "infra", "apple-echo"), grant("bananas", "infra", "banana-echo")
 WORLD = (GATEWAY, FRUITS, APPLES, BANANAS)
@@ -277,6 +278,40 @@ def test_a_listener_that_is_not_served_says_so(change: tuple[str, str], words: s
     assert explanation.reason == "not_listening"
     reasons = [miss.reason for miss in explanation.considered if miss.gateway == "infra/web"]
     assert any(words in reason for reason in reasons), reasons
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "status", "reason", "listener"),
+    [
+        ("https://a.example.com/", "a.example.com", 404, "no_rule", "a"),
+        ("https://a.example.com/", "b.example.com", 421, "misdirected", "a"),
+        ("https://b.example.com/", "a.example.com", 421, "misdirected", "wild"),
+        ("https://b.example.com/", "nobody.net", 404, "no_listener", None),
+        ("https://nobody.net/", "nobody.net", None, "no_listener", None),
+        ("https://nobody.net/", "a.example.com", None, "no_listener", None),
+    ],
+)
+def test_the_name_of_a_connection_and_the_host_of_its_request(
+    url: str, host: str, status: int | None, reason: str, listener: str | None
+) -> None:
+    """What TLS asked for chooses the listener; a request for another one's host is misdirected."""
+    made = {
+        name: Listener(
+            id=name,
+            gateway="infra/web",
+            name=name,
+            address="127.0.0.1",
+            port=443,
+            spec_port=443,
+            hostname=hostname,
+            protocol="HTTPS",
+            tls=ListenerTLS(certificates=("certs/a",)),
+        )
+        for name, hostname in (("a", "a.example.com"), ("wild", "*.example.com"))
+    }
+    request, port = parse_url("GET", url, (("Host", host),))
+    explanation = explain(Snapshot(listeners=made), graph_of(), request, port)
+    assert (explanation.status, explanation.reason, explanation.listener) == (status, reason, listener)
 
 
 def test_a_url_without_a_port_means_the_only_port_there_is() -> None:

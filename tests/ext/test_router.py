@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from snapshots import (
+    HOSTS,
     LISTENER,
     a_listener,
     a_match,
@@ -18,8 +20,9 @@ from snapshots import (
     value_matches,
 )
 
+from fastroute.explain.arrival import arrive
 from fastroute.explain.matching import find_listener, find_rule
-from fastroute.explain.request import Request
+from fastroute.explain.request import Request, host_of
 from fastroute.ext.tables import Tables
 from fastroute.snapshot import Listener, PathMatch, Rule, Snapshot, ValueMatch
 
@@ -44,6 +47,36 @@ def test_takes_what_the_plain_matcher_takes(snapshot: Snapshot, asked: list[Requ
     for request in asked:
         for listener in snapshot.listeners.values():
             assert look_up(tables, request, listener) == expected(snapshot, request, listener)
+
+
+@settings(max_examples=100, deadline=None)
+@given(snapshots(), st.lists(st.tuples(requests(), st.sampled_from(HOSTS)), min_size=1, max_size=8))
+def test_over_tls_a_request_belongs_to_the_listener_of_its_connection(
+    snapshot: Snapshot, asked: list[tuple[Request, str]]
+) -> None:
+    """As `explain` has it: the listener of the name that TLS asked for, if the Host is that one's too."""
+    secure = {id: msgspec.structs.replace(one, protocol="HTTPS") for id, one in snapshot.listeners.items()}
+    snapshot = msgspec.structs.replace(snapshot, listeners=secure)
+    tables = build(snapshot.listeners.values(), snapshot.rules.values())
+    for drawn, name in asked:
+        request = msgspec.structs.replace(drawn, scheme="https", asked=host_of(name))
+        for at in secure.values():
+            socket = tables.socket_index(at.address, at.port)
+            found = tables.find(
+                socket,
+                request.method,
+                request.path,
+                request.authority,
+                request.headers,
+                request.query,
+                asked=request.asked,
+            )
+            arrival = arrive(snapshot, [at], request)
+            greeted = find_listener(snapshot, at.address, at.port, host_of(name))
+            if arrival is not None and not arrival.misdirected:
+                assert found == expected(snapshot, request, at)
+            elif greeted is not None:  # else the connection does not come about
+                assert (found[0], found[4]) == (None, "misdirected" if arrival else "no_listener")
 
 
 def winner(rules: list[Rule], path: str = "/", host: str = "example.com", method: str = "GET", **more: object) -> str:

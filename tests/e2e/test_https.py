@@ -1,0 +1,150 @@
+"""HTTPS from manifests: a certificate of another namespace, granted, renewed and revoked; sessions at any worker."""
+
+import socket
+import ssl
+from base64 import b64encode
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import trio
+from certificates import certificate, trusting
+from e2e.serving import GATEWAY, SELECTED, Serving, World, serving
+
+from fastroute.snapshot import Certificate
+
+SECURE = GATEWAY.replace(
+    "    - {{name: proxy,",
+    "    - name: secure\n      port: 443\n      protocol: HTTPS\n"
+    "      tls: {{certificateRefs: [{{namespace: certs, name: edge}}]}}\n"
+    "      allowedRoutes: {{namespaces: {allowed}}}\n    - {{name: proxy,",
+)
+SECRET = """
+apiVersion: v1
+kind: Secret
+metadata: {{namespace: certs, name: edge}}
+type: kubernetes.io/tls
+data: {{tls.crt: {chain}, tls.key: {key}}}
+"""
+SECRET_GRANT = """
+apiVersion: gateway.networking.k8s.io/v1beta1
+kind: ReferenceGrant
+metadata: {{namespace: certs, name: edge}}
+spec:
+  from: [{{group: gateway.networking.k8s.io, kind: Gateway, namespace: infra}}]
+  to: [{{group: "", kind: Secret{name}}}]
+"""
+SETTLE = 0.5  # seconds: for changes that make no new version, or several
+NAME = "shop.example.com"
+
+
+class Asked(NamedTuple):
+    status: int
+    shown: str  # the second name of the certificate, which says which one it is
+    resumed: bool
+    session: ssl.SSLSession | None
+
+
+def ask_now(port: int, context: ssl.SSLContext, session: ssl.SSLSession | None) -> Asked:
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname=NAME, session=session) as client,
+    ):
+        client.sendall(f"GET /fruits HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\n\r\n".encode())
+        answer = b""
+        while data := client.recv(65536):
+            answer += data
+        found = client.getpeercert()
+        assert found
+        names = [str(value) for _, value in found["subjectAltName"]]  # type: ignore[misc]
+        return Asked(int(answer.split()[1]), names[-1], bool(client.session_reused), client.session)
+
+
+async def ask(served: Serving, context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> Asked:
+    port = served.port - 80 + 443
+    return await trio.to_thread.run_sync(ask_now, port, context, session)
+
+
+def put(world: World, one: Certificate) -> None:
+    world.write("secret", SECRET, chain=b64encode(one.chain).decode(), key=b64encode(one.key).decode())
+
+
+async def test_c2_a_certificate_of_another_namespace(tmp_path: Path) -> None:
+    """Served with a grant (by name, or for all), and only with one."""
+    context = trusting()
+    async with serving(tmp_path) as served:
+        world = served.world
+        put(world, certificate(NAME, "first"))
+        async with served.applied():
+            world.write("grant-secret", SECRET_GRANT, name=", name: edge")
+            world.write("gateway", SECURE, allowed=SELECTED)
+        asked = await ask(served, context)
+        assert (asked.status, asked.shown) == (200, "first")
+        world.write("grant-secret", SECRET_GRANT, name="")  # for all of them: the same is served
+        await trio.sleep(SETTLE)
+        assert (await ask(served, context)).status == 200
+        async with served.applied():
+            world.remove("grant-secret")
+        with pytest.raises(OSError):  # noqa: PT011  (nobody listens, or the connection is ended)
+            await ask(served, context)
+
+
+async def test_renewed_again_and_again_nothing_drops(tmp_path: Path) -> None:
+    context = trusting()
+    async with serving(tmp_path) as served:
+        put(served.world, certificate(NAME, "n0"))
+        served.world.write("grant-secret", SECRET_GRANT, name="")
+        async with served.applied():
+            served.world.write("gateway", SECURE, allowed=SELECTED)
+        seen: list[str] = []
+        renewing = trio.Event()
+
+        async def visit() -> None:
+            while not renewing.is_set():
+                asked = await ask(served, context)
+                assert asked.status == 200
+                seen.append(asked.shown)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(2):
+                nursery.start_soon(visit)
+            for number in range(1, 11):
+                async with served.applied():
+                    put(served.world, certificate(NAME, f"n{number}"))
+                assert (await ask(served, context)).shown == f"n{number}"
+            renewing.set()
+        assert len(set(seen)) > 5
+
+
+async def test_a_session_goes_on_at_any_worker(tmp_path: Path) -> None:
+    context = trusting()
+    async with serving(tmp_path, workers=2) as served:
+        put(served.world, certificate(NAME, "first"))
+        served.world.write("grant-secret", SECRET_GRANT, name="")
+        async with served.applied():
+            served.world.write("gateway", SECURE, allowed=SELECTED)
+        asked = await ask(served, context)
+        for _ in range(12):  # all at one of two workers: once in 2,048 runs
+            asked = await ask(served, context, asked.session)
+            assert (asked.status, asked.resumed) == (200, True)
+        metrics = await served.metrics()
+        assert metrics['fastroute_tls_handshakes_total{kind="resumed"}'] == 12
+
+
+async def test_keys_are_shown_nowhere(tmp_path: Path) -> None:
+    secret = certificate(NAME, "first")
+    lines = [line for line in secret.key.decode().splitlines() if "---" not in line]
+    log = tmp_path / "stderr"
+    world = tmp_path / "world"
+    world.mkdir()
+    with log.open("wb") as stderr:
+        async with serving(world, "--log-level", "debug", stderr=stderr) as served:
+            put(served.world, secret)
+            served.world.write("gateway", SECURE, allowed=SELECTED)  # no grant: every message about it
+            await trio.sleep(SETTLE)
+            served.world.write("grant-secret", SECRET_GRANT, name="")
+            await trio.sleep(SETTLE)
+            assert (await ask(served, trusting())).status == 200
+            text = repr(await served.metrics())
+    said = log.read_text() + text
+    assert not [line for line in lines if line in said or b64encode(line.encode()).decode()[:-4] in said]
