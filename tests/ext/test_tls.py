@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -467,3 +468,36 @@ async def test_a_large_answer_and_upload_pass() -> None:
                 nursery.start_soon(client.send, head + big)
                 assert (await client.response())[2] == big
         assert report == [big, big]
+
+
+async def test_mutated_clients_end_nobody_else() -> None:
+    """A client's first flights with some of their bytes changed: each ends by itself, and the next one is served."""
+    chance = random.Random(5)
+    async with backends(answering) as [backend], serving({"": tls("a")}, SHOWN, of("", "b")) as rig:
+        rig.put("b", backend.port)
+        for _ in range(150):
+            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            session = trusting().wrap_bio(incoming, outgoing, server_hostname="a.example.com")
+            client = Peer(await trio.open_tcp_stream("127.0.0.1", rig.port))
+            spoiled = chance.randrange(3)  # which of its flights
+            with contextlib.suppress(ssl.SSLError, trio.BrokenResourceError):
+                for flight in range(3):
+                    with contextlib.suppress(ssl.SSLWantReadError):
+                        session.do_handshake()
+                        session.write(request("a.example.com"))
+                    data = bytearray(outgoing.read())
+                    for _ in range(chance.randrange(1, 4) if flight == spoiled and data else 0):
+                        data[chance.randrange(len(data))] = chance.randrange(256)
+                    await client.send(bytes(data))
+                    with trio.move_on_after(0.05):
+                        await client.more()
+                    incoming.write(client.buffer)
+                    client.buffer = b""
+            await client.close()
+        served = await connect(rig.port, "a.example.com", trusting())
+        await served.send(request("a.example.com"))
+        assert (await served.response())[0] == 200
+        await served.close()
+        with trio.fail_after(5):
+            while rig.engine.statistics().downstream_idle:  # noqa: ASYNC110  (the engine has no one to tell)
+                await trio.sleep(0.01)
