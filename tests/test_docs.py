@@ -72,3 +72,9 @@ def test_the_options_of_tls_are_those_of_the_code() -> None:
     assert [name for name in tls.OPTIONS if f"`{tls.PREFIX}{name}`" not in TEXT] == []
     assert f"(`{'`, `'.join(tls.VERSIONS)}`)" in TEXT
     assert f"RSA from {LEAST_RSA} bits" in TEXT
+
+
+def test_every_tls_option_and_cipher_is_listed():
+    text = (Path(__file__).parent.parent / "docs" / "tls.md").read_text()
+    assert [name for name in tls.CIPHERS if f"`{name}`" not in text] == []
+    assert [name for name in tls.OPTIONS if f"`{tls.PREFIX}{name}`" not in text] == []

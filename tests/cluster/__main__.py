@@ -60,7 +60,18 @@ def _open(arguments: argparse.Namespace, folder: Path) -> int:
         return isolation.NOT_POSSIBLE
     environment = {**os.environ, isolation.MARK: "1"}
     # Whatever ends us ends the inside too.
-    command = ["setpriv", "--pdeathsig", "KILL", *words, sys.executable, "-m", "cluster", *sys.argv[1:], "--folder", str(folder)]
+    command = [
+        "setpriv",
+        "--pdeathsig",
+        "KILL",
+        *words,
+        sys.executable,
+        "-m",
+        "cluster",
+        *sys.argv[1:],
+        "--folder",
+        str(folder),
+    ]
     with ExitStack() as stack:
         inside = Program(command, folder / "cluster.log", environment)
         stack.callback(inside.kill)

@@ -10,6 +10,7 @@ from cluster.programs import ROOT
 from deploy.rendering import Name, RenderError, base, chart, with_components
 
 from deploy import rendering
+from fastroute.options import SERVE
 
 pytestmark = pytest.mark.timeout(900)  # helm and kubectl are built first
 
@@ -150,6 +151,12 @@ def test_the_versions_are_those_of_the_package():
     about = yaml.safe_load((rendering.CHART / "Chart.yaml").read_text())
     assert (about["version"], about["appVersion"]) == (version, version)
     assert f"image: fastroute:{version}" in (rendering.KUSTOMIZE / "base" / "deployment.yaml").read_text()
+
+
+def test_the_pods_arguments_are_options_of_serve():
+    everything = ("--set=infrastructure.enabled=true", "--set=portOffset=1", "--set=gateways[0]=a/b")
+    given = {one.split("=")[0] for one in arguments(chart(*everything)) if one.startswith("--")}
+    assert given - {option.name for option in SERVE} == set()
 
 
 def test_no_file_of_the_chart_is_unused():
