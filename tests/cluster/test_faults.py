@@ -302,7 +302,7 @@ def _is_gone(api: Api, name: str) -> bool:
 
 
 def _is_established(api: Api, name: str) -> bool:
-    conditions = api.get("CustomResourceDefinition", "", name).get("status", {}).get("conditions", ())
+    conditions = api.get("CustomResourceDefinition", "", name)["status"].get("conditions") or ()
     return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
 
 
