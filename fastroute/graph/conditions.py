@@ -169,9 +169,9 @@ def overlapping_hostnames(port: int, others: str) -> Problem:
 # --- ListenerSets
 
 
-def listener_set_not_allowed(gateway: Key, why: str) -> Problem:
+def listener_set_not_allowed(gateway: Key, why: str, fix: str) -> Problem:
     message = f"Gateway {gateway} does not take this ListenerSet: {why}."
-    return Problem(condition=ACCEPTED, reason="NotAllowed", message=message, field="spec.parentRef")
+    return Problem(condition=ACCEPTED, reason="NotAllowed", message=message, field="spec.parentRef", fix=fix)
 
 
 def parent_not_accepted(gateway: Key) -> Problem:

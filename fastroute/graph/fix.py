@@ -11,7 +11,8 @@ from itertools import chain, count
 
 from fastroute.graph.grant import EMPTY, Grants, Reference
 from fastroute.graph.node import HolderId
-from fastroute.resources.gateway import GROUP, AllowedRoutes, LabelSelector
+from fastroute.resources.gateway import GROUP, AllowedRoutes, LabelSelector, ListenerNamespaces, RouteNamespaces
+from fastroute.resources.meta import Key
 
 NAME_LABEL = "kubernetes.io/metadata.name"
 PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9./-]*")
@@ -68,7 +69,7 @@ def allowed_routes(
     """
     kind, key = holder
     lines = [f"# In {kind} {key}, listener {listener}:"]
-    namespaces, labels = _admitted(key.namespace, allowed, wanted)
+    namespaces, labels = _admitted(key.namespace, allowed.namespaces, wanted)
     if labels:
         lines += [
             "# This replaces a selector by labels. To keep that one, label the namespace instead:",
@@ -77,22 +78,46 @@ def allowed_routes(
     lines += ["allowedRoutes:"]
     if kinds:
         lines += ["  kinds:", *(f"  - kind: {kind}" for kind in kinds)]
-    lines += ["  namespaces:"]
-    if allowed.namespaces.from_ == "All":
-        lines += ["    from: All"]
-    elif namespaces == [key.namespace]:
-        lines += ["    from: Same"]
-    else:
-        lines += ["    from: Selector", "    selector:", "      matchExpressions:"]
-        lines += [f"      - key: {NAME_LABEL}", "        operator: In", "        values:"]
-        lines += [f"        - {scalar(name)}" for name in namespaces]
+    lines += _namespaces(["*"] if allowed.namespaces.from_ == "All" else namespaces, key.namespace)
     return "\n".join(lines) + "\n"
 
 
-def _admitted(own: str, allowed: AllowedRoutes, wanted: Sequence[str]) -> tuple[list[str], list[str]]:
+def allowed_listeners(gateway: Key, allowed: ListenerNamespaces, wanted: str) -> str:
+    """The `allowedListeners` that takes what the Gateway takes now, and ListenerSets of namespace `wanted`."""
+    namespaces, labels = [wanted], list[str]()
+    if allowed.from_ != "None":
+        namespaces, labels = _admitted(gateway.namespace, allowed, (wanted,))
+    lines = [f"# In Gateway {gateway}:"]
+    if labels:
+        lines += [
+            "# This replaces a selector by labels. To keep that one, label the namespace instead:",
+            f"#   kubectl label namespace {' '.join((wanted, *labels))}",
+        ]
+    return "\n".join([*lines, "allowedListeners:", *_namespaces(namespaces, gateway.namespace)]) + "\n"
+
+
+def _namespaces(names: Sequence[str], own: str) -> list[str]:
+    """The stanza `namespaces` that takes these by name; "*" is all."""
+    if list(names) in (["*"], [own]):
+        return ["  namespaces:", f"    from: {'All' if names[0] == '*' else 'Same'}"]
+    return [
+        "  namespaces:",
+        "    from: Selector",
+        "    selector:",
+        "      matchExpressions:",
+        f"      - key: {NAME_LABEL}",
+        "        operator: In",
+        "        values:",
+        *(f"        - {scalar(name)}" for name in names),
+    ]
+
+
+def _admitted(
+    own: str, allowed: RouteNamespaces | ListenerNamespaces, wanted: Sequence[str]
+) -> tuple[list[str], list[str]]:
     """Namespaces to list by name, and labels (`key=value`) that the present selector wants instead."""
-    selector = allowed.namespaces.selector
-    if allowed.namespaces.from_ != "Selector":
+    selector = allowed.selector
+    if allowed.from_ != "Selector":
         return list(dict.fromkeys((own, *wanted))), []
     if selector is None:
         return list(wanted), []

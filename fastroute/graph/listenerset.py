@@ -12,6 +12,7 @@ import msgspec
 
 from fastroute.graph import conditions
 from fastroute.graph.age import age
+from fastroute.graph.fix import allowed_listeners
 from fastroute.graph.hostname import ANY
 from fastroute.graph.listener import (
     PORT_FAMILY,
@@ -81,7 +82,7 @@ def _refusal(gateway: Gateway, source: ListenerSet, namespaces: Namespaces) -> P
         why = f"it takes none, since {mistake}"
     else:
         why = f"its allowedListeners.namespaces.selector does not take namespace {home}"
-    return conditions.listener_set_not_allowed(name, why)
+    return conditions.listener_set_not_allowed(name, why, allowed_listeners(name, allowed, home))
 
 
 def _build(

@@ -443,3 +443,8 @@ def test_a_backend_may_redirect_its_own_share() -> None:
     ]
     assert explanation.backends[1].filters[0]["location"] == "http://old.example/x"
     assert explanation.backends[1].endpoints is None
+
+
+def test_a_name_that_no_https_listener_has_gets_no_tls() -> None:
+    explanation = ask("https://b.example.com/", GATEWAY.replace("protocol: HTTP", f"hostname: a.example.com, {TLS}"))
+    assert (explanation.decision, explanation.status) == ("respond", None)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import yaml
 from graph.world import gateway, listener, listener_set, make, namespace, route, world
 
 from fastroute.graph.build import build_graph
@@ -55,6 +56,19 @@ def test_whom_a_gateway_takes(allow: Any, home: str, expected: bool) -> None:
     assert [listener.serves for listener in node.listeners] == [True] * expected
     assert [(p.condition, p.reason) for p in node.problems] == ([] if expected else [("Accepted", "NotAllowed")])
     assert graph.gateways[GATEWAY].attached_sets == int(expected)
+
+
+@pytest.mark.parametrize("allow", ["None", "Same", BY_LABEL])
+@pytest.mark.parametrize("home", ["infra", "blue"])
+def test_a_refusal_says_what_would_take_the_set(allow: Any, home: str) -> None:
+    graph = built(edge(allow=allow), listener_set("more", home, listener(port=81)))
+    for problem in only(graph).problems:
+        assert problem.fix is not None
+        fixed = yaml.safe_load(problem.fix)["allowedListeners"]["namespaces"]
+        mended = built(edge(allow=fixed), listener_set("more", home, listener(port=81)))
+        assert only(mended).problems == ()
+        if allow == "Same":
+            assert only(built(edge(allow=fixed), listener_set("more", "infra", listener(port=81)))).problems == ()
 
 
 def test_none_is_taken_by_default() -> None:
