@@ -106,7 +106,7 @@ class Client:
         with self.opened(request) as response:
             try:
                 return response.read()
-            except HTTPError as error:
+            except (HTTPError, OSError) as error:
                 raise _unreached(self.host, request, error) from error
 
     @contextlib.contextmanager
@@ -224,12 +224,7 @@ class Stream:
                     self._read(response)
         except ApiError as refused:
             error = refused
-        except (
-            HTTPError,
-            OSError,
-            ValueError,
-            AttributeError,
-        ) as broken:  # what a socket shut down under urllib3 gives
+        except Exception as broken:  # whatever a socket that is shut down under urllib3 gives: a stream must end
             error = _unreached(client.host, request, broken)
         with self._lock:
             self._error = None if self._ended else error

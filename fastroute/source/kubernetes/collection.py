@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
-from fastroute.resources.meta import Key
+from fastroute.resources.meta import Key, Resource
 from fastroute.resources.problem import ManifestProblem
 from fastroute.source.kubernetes.kinds import Followed
 from fastroute.source.kubernetes.objects import Held, Named, named, problem, typed
@@ -61,20 +61,25 @@ class Collection:
     def _put(self, here: Named, content: msgspec.Raw) -> Iterator[Apply]:
         key, held = here
         before = self.held.get(key)
+        is_new = before is None or not (self.row.is_custom and held.has_same_spec(before))
+        resource = self._typed(key, content) if is_new else None
         self.held[key] = held
         if self.row.has_status and (before is None or before.raw_status != held.raw_status):
             self._restated(key)
         if self._listed is not None:
             self._listed.add(key)
-        if before is not None and self.row.is_custom and held.has_same_spec(before):
-            return
+        if resource is not None:
+            yield Apply(resource)
+
+    def _typed(self, key: Key, content: msgspec.Raw) -> Resource | None:
+        """None: it cannot be read, and a problem says so."""
         try:
             resource = typed(self.row, self.version, content)
         except msgspec.ValidationError as error:
             self.problems[key] = problem(self.row, key, error, self._host)
-            return
+            return None
         self.problems.pop(key, None)
-        yield Apply(resource)
+        return resource
 
     def _complete(self) -> Iterator[Delete]:
         listed, self._listed = self._listed or set(), None

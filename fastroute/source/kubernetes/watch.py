@@ -10,6 +10,7 @@ the server has WatchList (`sendInitialEvents`), else in pages. Whatever happens,
 A connection on which nobody answers is given up: bookmarks come every minute, and the kernel asks (account.py).
 """
 
+import logging
 import random
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, NoReturn
@@ -40,6 +41,8 @@ class Notice(NamedTuple):
     what: str  # Begun, Listed, Complete, Put, Gone
     content: msgspec.Raw = msgspec.Raw()
 
+
+_log = logging.getLogger(__name__)
 
 BEGUN, COMPLETE = Notice("Begun"), Notice("Complete")
 Take = Callable[[list[Notice]], None]
@@ -110,6 +113,9 @@ class Watch:
                 self._fail(error, refused)
             except msgspec.DecodeError as broken:
                 self._fail(ApiError(0, "Malformed", f"{self._path}: what came is no event: {broken}"), refused)
+            except Exception:  # a mistake of ours in one kind must not end what is served
+                _log.exception("%s: what came cannot be worked in; everything is listed anew", self._path)
+                self._version = None
             works = self._opened is not None and trio.current_time() - self._opened >= STEADY
             self._tries = 0 if works else self._tries + 1
             if asked is None:

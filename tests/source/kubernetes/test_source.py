@@ -20,7 +20,7 @@ from fastroute.metrics import Metrics
 from fastroute.resources.gateway import HTTPRoute
 from fastroute.resources.meta import Key
 from fastroute.settings import CONTROLLER_NAME
-from fastroute.source.kubernetes import contact, watch
+from fastroute.source.kubernetes import contact, objects, watch
 from fastroute.source.kubernetes.account import Account
 from fastroute.source.kubernetes.client import Client
 from fastroute.source.kubernetes.source import KubernetesSource
@@ -249,6 +249,23 @@ async def test_an_object_that_cannot_be_read_keeps_its_last_good_version(api: Ap
         put_route(api, "r", "b.example.com")
         await until(lambda: seen.route("r").spec.hostnames == ("b.example.com",))
         assert seen.source.store.problems == ()
+
+
+async def test_a_mistake_of_ours_in_one_kind_ends_nothing(
+    api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    mistakes = [ZeroDivisionError("of ours")]
+
+    def typed(*given: Any) -> Any:
+        if given[0].kind == "HTTPRoute" and mistakes:
+            raise mistakes.pop()
+        return objects.typed(*given)
+
+    async with following(api, tmp_path) as seen:
+        monkeypatch.setattr("fastroute.source.kubernetes.collection.typed", typed)
+        put_route(api, "r")
+        await until(lambda: seen.routes == ["r"])
+    assert caplog.text.count("everything is listed anew") == 1
 
 
 async def test_an_object_without_a_name_is_left_out(api: ApiServer, tmp_path: Path) -> None:
