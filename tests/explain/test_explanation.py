@@ -9,6 +9,7 @@ from worlds import APPLES, BANANAS, FRUITS, GATEWAY, grant, graph_of, route, ser
 from fastroute.compiler.compile import compile_snapshot
 from fastroute.explain.explanation import Explanation, explain
 from fastroute.explain.request import parse_url
+from fastroute.pages import explain_page
 from fastroute.resources.meta import Key
 from fastroute.settings import Addressing, GraphSettings
 from fastroute.snapshot import Listener, ListenerTLS, Snapshot
@@ -448,3 +449,37 @@ def test_a_backend_may_redirect_its_own_share() -> None:
 def test_a_name_that_no_https_listener_has_gets_no_tls() -> None:
     explanation = ask("https://b.example.com/", GATEWAY.replace("protocol: HTTP", f"hostname: a.example.com, {TLS}"))
     assert (explanation.decision, explanation.status) == ("respond", None)
+
+
+STICKY = (
+    "\n  - backendRefs: [{name: apple-echo, port: 80}]\n    sessionPersistence: {sessionName: s, absoluteTimeout: 1h}"
+)
+
+
+@pytest.mark.parametrize(
+    ("version", "holds"), [(None, "backend and endpoint"), ("v1.6.3", "backend and endpoint"), ("v1.7.0", "endpoint")]
+)
+def test_a_session_is_told_as_the_installed_edition_has_it(version: str | None, holds: str) -> None:
+    told = ask(
+        "http://web:8080/x", GATEWAY, APPLES, route("apples/r", STICKY), settings=GraphSettings(bundle_version=version)
+    )
+    assert told.session == {
+        "type": "Cookie", "name": "s", "path": "/", "lifetime": 3600, "permanent": False, "holds": holds,
+    }  # fmt: skip
+    [page] = [
+        block for block in explain_page(parse_url("GET", "http://web:8080/x")[0], told) if "session" in str(block)
+    ]
+    assert f"s (Cookie, path /) holds {holds}; lifetime: 3600 s" in str(page)
+
+
+def test_a_preflight_is_answered_by_the_gateway() -> None:
+    cors = "\n  - filters: [{type: CORS, cors: {allowOrigins: ['https://*.foo.com'], allowMethods: [PUT]}}]"
+    asked = (("Origin", "https://www.foo.com"), ("Access-Control-Request-Method", "PUT"))
+    world = (GATEWAY, APPLES, route("apples/r", cors + "\n    backendRefs: [{name: apple-echo, port: 80}]"))
+    told = ask("http://web:8080/x", *world, method="OPTIONS", headers=asked)
+    assert (told.decision, told.status, told.reason, told.backends) == ("respond", 204, "preflight", None)
+    assert told.filters is not None
+    assert {"name": "Access-Control-Allow-Methods", "value": "PUT"} in told.filters[0]["responseHeaders"]
+    other = ask("http://web:8080/x", *world, method="PUT", headers=asked)
+    assert other.decision == "forward"
+    assert list(explain_page(parse_url("PUT", "http://web:8080/x")[0], other))
