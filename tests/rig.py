@@ -10,6 +10,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from functools import cache
 from typing import Any, NamedTuple
 
 import pytest
@@ -187,6 +188,9 @@ async def running(*rules: snapshot.Rule, limits: Limits | None = None, **options
             rig.close()
 
 
+trust = cache(trusting)  # a context is dear to make
+
+
 class SecureStream:
     """A client's TLS, with the methods of a SocketStream. What ends without a close_notify is broken off, no end."""
 
@@ -338,7 +342,7 @@ async def connect(port: int, name: str = "a", context: ssl.SSLContext | None = N
     stream = await trio.open_tcp_stream("127.0.0.1", port)
     if context is None and TRANSPORT.get() == "plain":
         return Peer(stream)
-    secure = SecureStream(stream, context or trusting(), name)
+    secure = SecureStream(stream, context or trust(), name)
     with trio.fail_after(10):
         await secure.tls.do_handshake()
     return Peer(secure)

@@ -2,7 +2,7 @@
 
 import pytest
 import trio
-from rig import GET, OK, Peer, answering, backends, connect, rule, running
+from rig import GET, OK, PLAIN, Peer, answering, backends, connect, rule, running
 
 from fastroute.settings import Limits
 
@@ -227,6 +227,7 @@ async def test_fast_answers_know_no_timeout() -> None:
         assert backend.connections == 1
 
 
+@PLAIN
 async def test_timers_of_many_connections() -> None:
     """Each connection has its own deadline; all are kept, none early."""
     async with running(rule("b"), limits=Limits(idle_timeout=0.3)) as rig:

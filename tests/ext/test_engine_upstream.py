@@ -104,6 +104,7 @@ async def test_a_refused_connection_goes_to_another_endpoint(request_bytes: byte
         assert rig.counters.fixed()["retries_connect"] >= 1
 
 
+@PLAIN
 async def test_a_silent_endpoint_costs_one_connect_timeout() -> None:
     async with backends(naming(b"alive")) as [backend], running(rule("b"), limits=Limits(connect_timeout=0.1)) as rig:
         with silent() as port:
