@@ -27,17 +27,12 @@ from pathlib import Path
 import trio
 
 from bench.kubernetes.certificate import HOST, secret
+from bench.peers import free_port
 
 RIGHT = ("plain", "chunked", "until-close", "hints", "large", "slow")  # these answer 200, always
 WRONG = ("early", "reset", "half", "garbage", "mute")
 SANITIZER = re.compile(rb"AddressSanitizer|LeakSanitizer|runtime error:")
 ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 # --- backends: raw HTTP/1.1, what they do is named by the path: /BEHAVIOUR/…
