@@ -95,6 +95,8 @@ cdef void downstream_advance(Reactor r, Connection *c) noexcept nogil:
         if handshake_advance(r, c):
             rest(r, c)
             read_request(r, c)
+        elif c.readable and (c.state == STATE_HELLO or c.state == STATE_HANDSHAKE):
+            queue(r, c)         # no other event will tell of the rest, or of the end
     else:
         read_request(r, c)
 

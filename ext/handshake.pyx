@@ -10,7 +10,7 @@ from fastroute.ext.counters cimport (
 )
 from fastroute.ext.hello cimport Hello, hello_read
 from fastroute.ext.reactor cimport (
-    SCRATCH, close_connection, handshake_enter, handshake_leave, receive_sealed, set_deadline, ship,
+    SCRATCH, close_connection, flush, handshake_enter, handshake_leave, receive_sealed, set_deadline, ship,
 )
 from fastroute.ext.router cimport Listener, find_listener
 from fastroute.ext.slice cimport Slice
@@ -24,6 +24,8 @@ cdef void handshake_begin(Reactor r, Connection *c) noexcept nogil:
 
 cdef bint handshake_advance(Reactor r, Connection *c) noexcept nogil:
     cdef long size = 0
+    if c.writable and buffer_size(&c.output):
+        flush(r, c)             # of a long chain; what goes wrong stands in `failed`
     if c.readable and not c.failed:
         size = receive_sealed(r, c, r.sealed, SCRATCH)
     if c.failed or size < 0:

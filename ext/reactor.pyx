@@ -29,6 +29,9 @@ from fastroute.ext.tls cimport (
     PIPE_ROOM, PROGRESS_CLOSED, RECORD, RECORD_ROOM, Tls, pipe_free, tls_close, tls_free, tls_read, tls_write,
 )
 
+cdef enum:
+    OWED_MOST = 1048576     # bytes that a client may leave untaken and still be read from: more than any answer puts there
+
 
 cdef class Reactor:
 
@@ -108,7 +111,7 @@ cdef long receive_opened(Reactor r, Connection *c, char *into, uint32_t room) no
             r.pipe.input = r.sealed
             r.pipe.input_size = <uint32_t> size
         size = tls_read(tls, &r.pipe, into, room)
-        if not keep_input(r, tls, held) or ship(r, c) < 0:
+        if not keep_input(r, tls, held) or ship(r, c) < 0 or buffer_size(&c.output) > OWED_MOST:
             c.failed = True
             return -2
         if size > 0:

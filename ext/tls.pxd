@@ -13,7 +13,7 @@ from fastroute.ext.secure cimport Secure
 
 cdef enum:
     RECORD = 16384              # bytes of plaintext in a record at most
-    RECORD_ROOM = 16704         # bytes that a sealed record may take
+    RECORD_ROOM = 19456         # bytes that so much takes when it is sealed, also in records of 512 (RFC 6066 section 4)
     PIPE_ROOM = 180224          # bytes that go out at once: ten records and a little
 
 cdef struct Pipe:
@@ -52,7 +52,8 @@ cdef bint tls_resumed(const Tls *tls) noexcept nogil
 # Opens what the pipe has, at most `room` bytes. Returns their number (> 0), or a Progress that is not positive. Sets
 # `more` or leaves input in the pipe when there was no room.
 cdef long tls_read(Tls *tls, Pipe *pipe, char *into, uint32_t room) noexcept nogil
-# Seals one record (at most RECORD bytes) into the pipe, which has RECORD_ROOM. Returns 0, or -1 when it cannot be.
+# Seals at most RECORD bytes into the pipe, which has RECORD_ROOM: one record, unless the client asked for shorter ones.
+# Returns 0, or -1 when it cannot be.
 cdef int tls_write(Tls *tls, const char *data, uint32_t size) noexcept nogil
 # Says that nothing more comes (close_notify), once; into the pipe.
 cdef void tls_close(Tls *tls) noexcept nogil

@@ -158,10 +158,15 @@ cdef long tls_read(Tls *tls, Pipe *pipe, char *into, uint32_t room) noexcept nog
 
 
 cdef int tls_write(Tls *tls, const char *data, uint32_t size) noexcept nogil:
-    if SSL_write(tls.ssl, data, <int> size) == <int> size:
-        return 0
-    ERR_clear_error()
-    return -1
+    cdef int taken
+    while size:
+        taken = SSL_write(tls.ssl, data, <int> size)    # less than all: the client asked for shorter records
+        if taken <= 0:
+            ERR_clear_error()
+            return -1
+        data += taken
+        size -= <uint32_t> taken
+    return 0
 
 
 cdef void tls_close(Tls *tls) noexcept nogil:

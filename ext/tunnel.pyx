@@ -2,8 +2,8 @@
 
 Each direction is by itself: read only while the other side has taken what came before, and when its sender has ended,
 that end is passed on (a half-close), behind all that was sent. The tunnel is over when both directions are. A side that
-takes nothing more ends the direction towards it; what it still says goes on. A reset ends the tunnel, and the client gets
-one too.
+takes nothing more ends the direction towards it; what it still says goes on. A reset ends the tunnel, also one that comes
+after its sender's end, and the client gets one too if bytes could have been lost.
 
 Its rule, tables and counters are those of its request: they are held until its end, whatever is installed meanwhile. Only
 silence has a limit, not time: the rule's timeouts end with the 101.
@@ -94,6 +94,11 @@ cdef inline bint has_more(const Connection *sender, const Connection *receiver, 
     return not over and (sender.readable or buffer_size(&sender.input) != 0) and buffer_size(&receiver.output) == 0
 
 
+cdef inline bint is_lost(const Connection *sender, const Connection *receiver, bint over) noexcept nogil:
+    """Whether one that had ended is gone now, so that nothing can reach it, and the other has what it said."""
+    return over and sender.failed and buffer_size(&receiver.output) == 0
+
+
 cdef int tunnel_advance(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     cdef Connection *u = slab_find(&r.slab, x.upstream)
     cdef int flow = FLOW_ON
@@ -101,6 +106,10 @@ cdef int tunnel_advance(Reactor r, Connection *c, Exchange *x) noexcept nogil:
         c.readable = True
     if u.failed:
         u.readable = True
+    if is_lost(c, u, x.client_over):
+        return break_off(r, c, x, REASON_CLIENT_CLOSED)
+    if is_lost(u, c, x.upstream_over):
+        x.client_over = True
     if not x.client_over:
         flow = carry(r, c, u, x, &x.received)
         if flow == FLOW_RESET:

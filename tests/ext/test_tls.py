@@ -5,59 +5,18 @@ import os
 import random
 import socket
 import ssl
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import trio
 import trio.lowlevel
 from certificates import certificate, trusting
-from rig import GET, Peer, Rig, SecureStream, answering, backends, connect, listener, reporting, rule, saying
+from https import of, request, serving, tls
+from rig import GET, Peer, Rig, SecureStream, answering, backends, connect, listener, reporting, saying
 
 from fastroute.ext.ticket import KEY_SIZE, set_keys
 from fastroute.settings import Limits
-from fastroute.snapshot import Certificate, ListenerTLS, Redirect, Rule
-
-
-def tls(*ids: str, **settings: str) -> ListenerTLS:
-    return ListenerTLS(certificates=ids, **settings)  # type: ignore[arg-type]
-
-
-@contextlib.asynccontextmanager
-async def serving(
-    listeners: dict[str, ListenerTLS],
-    certificates: dict[str, Certificate],
-    *rules: Rule,
-    limits: Limits | None = None,
-    **options: object,
-) -> AsyncIterator[Rig]:
-    """A Rig with HTTPS listeners, by hostname, on one port. The rules are of the listener named by their hostname."""
-    rig = Rig(limits, **options)
-    rig.listen()
-    for id, one in certificates.items():
-        rig.certificates.put(id, one)
-    made = [listener(rig.port, hostname or "any", hostname, settings) for hostname, settings in listeners.items()]
-    rig.install_all(made, *rules)
-    rig.certificates.commit()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(rig.turn_forever)
-        try:
-            yield rig
-        finally:
-            nursery.cancel_scope.cancel()
-            rig.close()
-
-
-def of(hostname: str, backend: str) -> Rule:
-    """The rule for everything of one listener."""
-    import msgspec
-
-    id = hostname or "any"
-    return msgspec.structs.replace(rule(backend), id=f"{id}|HTTPRoute|apps/{id}|0", listener=id, hostnames=(hostname,))
-
-
-def request(host: str, path: str = "/") -> bytes:
-    return f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+from fastroute.snapshot import Certificate, Redirect
 
 
 def agreed_by(client: Peer) -> Any:

@@ -381,3 +381,32 @@ async def test_many_at_once_that_end_in_every_way() -> None:
         await some(rig, backend)
         await gone(rig)
         assert [line["status"] for line in rig.lines()] == [101] * 60
+
+
+@pytest.mark.parametrize("who", ["client", "backend"])
+async def test_a_reset_behind_an_end_ends_the_tunnel(who: str) -> None:
+    leave = trio.Event()
+
+    async def ending(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(SWITCH)
+        if who == "backend":
+            await peer.end_of_writing()
+            await leave.wait()
+            await peer.reset()
+        else:
+            assert await peer.rest() == b""
+            leave.set()
+            await trio.sleep_forever()
+
+    async with backends(ending) as [backend], running(rule("apps/a:80")) as rig:
+        rig.put("apps/a:80", backend.port)
+        client = await switched(rig)
+        if who == "backend":
+            assert await client.rest() == b""
+            leave.set()
+        else:
+            await client.end_of_writing()
+            await leave.wait()
+            await client.reset()
+        await gone(rig)

@@ -1,0 +1,180 @@
+"""TLS clients that use what Python's ssl does not offer, or that do not take what they are sent."""
+
+import ctypes
+import ctypes.util
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import trio
+from certificates import authority, certificate, trusting
+from https import of, request, serving, tls
+from rig import Peer, Rig, SecureStream, answering, backends, saying
+
+from fastroute.settings import Limits
+from fastroute.snapshot import Certificate
+
+NAME = "a.example.com"
+WORLD = {NAME: tls("a")}
+KEY_UPDATE_REQUESTED = 1
+SET_NAME = 55  # SSL_CTRL_SET_TLSEXT_HOSTNAME
+
+
+def _libssl() -> ctypes.CDLL:
+    library = ctypes.CDLL(ctypes.util.find_library("ssl"))
+    pointer, number, size = ctypes.c_void_p, ctypes.c_int, ctypes.c_long
+    for name, result, *arguments in (
+        ("TLS_client_method", pointer),
+        ("SSL_CTX_new", pointer, pointer),
+        ("SSL_CTX_free", None, pointer),
+        ("SSL_CTX_set_tlsext_max_fragment_length", number, pointer, ctypes.c_uint8),
+        ("SSL_new", pointer, pointer),
+        ("SSL_free", None, pointer),
+        ("SSL_ctrl", size, pointer, number, size, ctypes.c_char_p),
+        ("SSL_set_fd", number, pointer, number),
+        ("SSL_connect", number, pointer),
+        ("SSL_read", number, pointer, ctypes.c_char_p, number),
+        ("SSL_write", number, pointer, ctypes.c_char_p, number),
+        ("SSL_key_update", number, pointer, number),
+        ("SSL_do_handshake", number, pointer),
+    ):
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
+
+
+LIBSSL = _libssl()
+
+
+class Bare:
+    """libssl over a blocking socket."""
+
+    def __init__(self, plain: socket.socket, fragments: int) -> None:
+        self.plain = plain
+        self.context = LIBSSL.SSL_CTX_new(LIBSSL.TLS_client_method())
+        LIBSSL.SSL_CTX_set_tlsext_max_fragment_length(self.context, fragments)
+        self.ssl = LIBSSL.SSL_new(self.context)
+        LIBSSL.SSL_ctrl(self.ssl, SET_NAME, 0, NAME.encode())
+        LIBSSL.SSL_set_fd(self.ssl, plain.fileno())
+        assert LIBSSL.SSL_connect(self.ssl) == 1
+
+    def send(self, data: bytes) -> bool:
+        return bool(LIBSSL.SSL_write(self.ssl, data, len(data)) == len(data))
+
+    def rest(self) -> bytes:
+        room = ctypes.create_string_buffer(65536)
+        data = b""
+        while (size := LIBSSL.SSL_read(self.ssl, room, len(room))) > 0:
+            data += room.raw[:size]
+        return data
+
+    def asks_for_a_key_update(self) -> bool:
+        return LIBSSL.SSL_key_update(self.ssl, KEY_UPDATE_REQUESTED) == 1 and LIBSSL.SSL_do_handshake(self.ssl) == 1
+
+
+@contextmanager
+def bare(port: int, fragments: int = 0, room: int = 0) -> Iterator[Bare]:
+    """`fragments`: the code of RFC 6066 section 4, 0 for none. `room`: bytes that the kernel keeps for it."""
+    with socket.socket() as plain:
+        if room:
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+        plain.settimeout(None)
+        plain.connect(("127.0.0.1", port))
+        client = Bare(plain, fragments)
+        try:
+            yield client
+        finally:
+            LIBSSL.SSL_free(client.ssl)
+            LIBSSL.SSL_CTX_free(client.context)
+
+
+def tight(rig: Rig) -> None:
+    """The kernel keeps little for clients that come from now on."""
+    import os
+
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            one = socket.socket(fileno=os.dup(int(name)))
+        except OSError:
+            continue
+        with one:
+            if one.family == socket.AF_INET and one.getsockname()[1] == rig.port:
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+
+
+@pytest.mark.parametrize("fragments", [1, 4])
+@pytest.mark.parametrize("size", [10, 600, 100_000])
+async def test_a_client_may_ask_for_short_records(fragments: int, size: int) -> None:
+    body = b"x" * size
+    answer = saying(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (size, body))
+    async with backends(answer) as [backend], serving(WORLD, {"a": certificate(NAME)}, of(NAME, "b")) as rig:
+        rig.put("b", backend.port)
+
+        def ask() -> bytes:
+            with bare(rig.port, fragments) as client:
+                assert client.send(request(NAME).replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+                return client.rest()
+
+        assert (await trio.to_thread.run_sync(ask)).endswith(b"\r\n\r\n" + body)
+
+
+async def test_a_chain_that_the_client_takes_slowly_arrives() -> None:
+    one = certificate(NAME)
+    long = Certificate(chain=one.chain + authority().pem.encode() * 150, key=one.key)
+    async with backends(answering) as [backend], serving(WORLD, {"a": long}, of(NAME, "b")) as rig:
+        rig.put("b", backend.port)
+        tight(rig)
+        plain = socket.socket()
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        plain.connect(("127.0.0.1", rig.port))
+        plain.setblocking(False)
+        client = SecureStream(trio.SocketStream(trio.socket.from_stdlib_socket(plain)), trusting(), NAME)
+        with trio.fail_after(5):
+            await client.tls.do_handshake()
+        peer = Peer(client)
+        await peer.send(request(NAME))
+        assert (await peer.response())[0] == 200
+
+
+def hello() -> bytes:
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        trusting().wrap_bio(incoming, outgoing, server_hostname=NAME).do_handshake()
+    return outgoing.read()
+
+
+async def test_a_client_that_ends_with_its_hello_is_let_go_at_once() -> None:
+    limits = Limits(head_timeout=60)
+    async with serving(WORLD, {"a": certificate(NAME)}, limits=limits) as rig:
+        stream = await trio.open_tcp_stream("127.0.0.1", rig.port)
+        while rig.engine.statistics().downstream_idle == 0:  # noqa: ASYNC110
+            await trio.sleep(0.002)
+        plain = socket.socket(fileno=stream.socket.detach())
+        with plain:
+            plain.send(hello())
+            plain.shutdown(socket.SHUT_WR)  # before the engine has seen the hello
+            with trio.fail_after(3):
+                while rig.engine.statistics().downstream_idle:  # noqa: ASYNC110
+                    await trio.sleep(0.002)
+
+
+async def test_who_takes_no_answers_to_key_updates_is_cut_off() -> None:
+    async def eating(peer: Peer) -> None:
+        while await peer.more():
+            peer.buffer = b""
+
+    async with backends(eating) as [backend], serving(WORLD, {"a": certificate(NAME)}, of(NAME, "b")) as rig:
+        rig.put("b", backend.port)
+        tight(rig)
+
+        def updates() -> int:
+            with bare(rig.port, room=4096) as client:
+                assert client.send(b"POST / HTTP/1.1\r\nHost: a.example.com\r\nTransfer-Encoding: chunked\r\n\r\n")
+                for number in range(100_000):
+                    if not client.asks_for_a_key_update() or (number % 20 == 0 and not client.send(b"1\r\na\r\n")):
+                        return number
+            return -1
+
+        assert 1000 < await trio.to_thread.run_sync(updates) < 70_000
