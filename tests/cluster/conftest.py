@@ -26,9 +26,9 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """One cluster for all tests that do no harm to it: each works in namespaces of its own."""
+    """One cluster for a file of tests that do no harm to it: each works in namespaces of its own."""
     if not isolation.is_inside():
         pytest.skip("wants a namespace of its own: pytest tests/cluster")
     isolation.enter()
@@ -42,6 +42,6 @@ def cluster() -> Iterator[Cluster]:
             one.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def api(cluster: Cluster) -> Api:
     return cluster.api
