@@ -84,6 +84,8 @@ class Cluster:
         for program in (self._kubelet, self._api):
             if program is not None:
                 program.end(5)
+        if self._kubelet is not None:  # the bridge is its, but outlives it
+            subprocess.run(["ip", "link", "delete", "br0"], check=False)
 
 
 def _post(url: str, body: object) -> Any:
