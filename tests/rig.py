@@ -169,7 +169,8 @@ class Rig:
         self.engine.close()
         self.counters = None  # type: ignore[assignment]
         os.close(self.counter_fd)
-        if self.log_fd >= 0:
+        if self.log is not None:
+            self.log.close()
             os.close(self.log_fd)
 
 
