@@ -125,7 +125,9 @@ cdef Connection *unqueue(Reactor r) noexcept nogil
 # Adds the connection to epoll, edge-triggered, both ways. Returns 0 or -1.
 cdef int watch(Reactor r, Connection *c) noexcept nogil
 cdef void set_deadline(Reactor r, Connection *c, uint64_t milliseconds) noexcept nogil
-# Says to the peer that nothing more comes; `c.output` must be empty.
-cdef void end_writing(Reactor r, Connection *c) noexcept nogil
+# Has TLS, if there is any, say that nothing more comes. False: that waits in `c.output`, which had been empty.
+cdef bint say_end(Reactor r, Connection *c) noexcept nogil
+# The same, and closes our side of the socket. False: not yet; to be called again when `c.output` has gone out.
+cdef bint end_writing(Reactor r, Connection *c) noexcept nogil
 # Closes the socket and ends the connection: nobody finds it by its handle any more. The one place that closes.
 cdef void close_connection(Reactor r, Connection *c) noexcept nogil

@@ -302,11 +302,19 @@ cdef int flush(Reactor r, Connection *c) noexcept nogil:
     return 0
 
 
-cdef void end_writing(Reactor r, Connection *c) noexcept nogil:
-    if c.tls is not NULL:
-        tls_close(c.tls)
-        ship(r, c)
+cdef bint say_end(Reactor r, Connection *c) noexcept nogil:
+    if c.tls is NULL:
+        return True
+    tls_close(c.tls)
+    ship(r, c)
+    return c.failed or buffer_size(&c.output) == 0
+
+
+cdef bint end_writing(Reactor r, Connection *c) noexcept nogil:
+    if not say_end(r, c):
+        return False
     shutdown(c.fd, SHUT_WR)
+    return True
 
 
 cdef void queue(Reactor r, Connection *c) noexcept nogil:

@@ -16,7 +16,7 @@ from fastroute.ext.exchange cimport (
     VERDICT_CLOSE, VERDICT_DONE, VERDICT_LINGER, VERDICT_ON,
 )
 from fastroute.ext.inet cimport iovec
-from fastroute.ext.reactor cimport DISCARD_BYTES, SCRATCH, flush, queue, receive, set_deadline, transmit
+from fastroute.ext.reactor cimport DISCARD_BYTES, SCRATCH, flush, queue, receive, say_end, set_deadline, transmit
 from fastroute.ext.reason cimport (
     REASON_BACKEND_TIMEOUT, REASON_BODY_TIMEOUT, REASON_CLIENT_CLOSED, REASON_REQUEST_TIMEOUT,
 )
@@ -109,6 +109,8 @@ cdef int advance_both(Reactor r, Connection *c, Exchange *x) noexcept nogil:
 
 cdef int settle(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     """The client has the whole answer: what becomes of its connection?"""
+    if x.close and not say_end(r, c):
+        return VERDICT_ON
     record_end(r, c, x)
     if x.close:
         # Whoever said that this is the last request has nothing on its way that a close could turn into a reset.

@@ -75,8 +75,10 @@ cdef int carry(Reactor r, Connection *sender, Connection *receiver, Exchange *x,
     else:
         return FLOW_ON
     if size == -1:
-        end_writing(r, receiver)
-        return FLOW_ENDED
+        if end_writing(r, receiver):
+            return FLOW_ENDED
+        sender.readable = True      # its end is found again when the receiver has taken what waits
+        return FLOW_ON
     if size < 0:
         return FLOW_RESET
     if size == 0:
