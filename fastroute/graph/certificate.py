@@ -25,6 +25,8 @@ LEAST_RSA = 2048  # bits; OpenSSL's security level 2 takes no fewer
 CURVES = ("secp256r1", "secp384r1", "secp521r1")
 BEGIN = b"-----BEGIN CERTIFICATE-----"
 WEAK = (hashes.MD5, hashes.SHA1)
+UNREADABLE = (ValueError, UnsupportedAlgorithm, x509.InvalidVersion)  # what parsing a certificate may raise
+UNREADABLE_EXTENSION = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
@@ -74,13 +76,14 @@ def judge(secret: Secret) -> CertificateNode:
     try:
         chain, key = _part(secret, CHAIN), _part(secret, KEY)
         leaf = _leaf(chain)
+        names = _names(leaf)
         _fit(leaf, _private_key(key))
     except _MistakeError as error:
         return CertificateNode(source=secret, mistake=str(error))
     return CertificateNode(
         source=secret,
         certificate=Certificate(chain=chain, key=key),
-        names=_names(leaf),
+        names=names,
         not_before=int(leaf.not_valid_before_utc.timestamp()),
         not_after=int(leaf.not_valid_after_utc.timestamp()),
     )
@@ -99,7 +102,7 @@ def _leaf(chain: bytes) -> x509.Certificate:
     try:
         certificates = x509.load_pem_x509_certificates(chain)
         weak = next(filter(None, map(_weakness, certificates)), None)
-    except (ValueError, UnsupportedAlgorithm):
+    except UNREADABLE:
         raise _MistakeError(f"has no readable chain of PEM certificates in {CHAIN}") from None
     if chain.count(BEGIN) != len(certificates):
         raise _MistakeError(f"has a chain of PEM certificates in {CHAIN} that is cut off")
@@ -144,8 +147,10 @@ def _names(leaf: x509.Certificate) -> tuple[str, ...]:
     """Its subjectAltNames; the common name counts for no client of today."""
     try:
         extension = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except (x509.ExtensionNotFound, ValueError):
+    except x509.ExtensionNotFound:
         return ()
+    except UNREADABLE_EXTENSION:
+        raise _MistakeError(f"has a certificate in {CHAIN} with an extension that cannot be read") from None
     return tuple(name.lower() for name in extension.value.get_values_for_type(x509.DNSName))
 
 

@@ -40,20 +40,50 @@ def chain(
 ) -> bytes:
     """PEM of a certificate for DNS `names`."""
     key = private_key(kind, number)
+    builder = _builder(key, start, end or start + 10 * YEAR)
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(list(map(x509.DNSName, names))), critical=False)
+    signed = builder.sign(key, None if kind.startswith("ed") else hashes.SHA256())
+    return signed.public_bytes(Encoding.PEM)
+
+
+def _builder(key: PrivateKey, start: datetime, end: datetime) -> x509.CertificateBuilder:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
-    builder = (
+    return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(1)
         .not_valid_before(start)
-        .not_valid_after(end or start + 10 * YEAR)
+        .not_valid_after(end)
     )
-    if names:
-        builder = builder.add_extension(x509.SubjectAlternativeName(list(map(x509.DNSName, names))), critical=False)
-    signed = builder.sign(key, None if kind.startswith("ed") else hashes.SHA256())
-    return signed.public_bytes(Encoding.PEM)
+
+
+def tampered(old: bytes, new: bytes) -> bytes:
+    """PEM of a certificate for a.example.com in which `new` stands for `old`, of the same length; signed all the same.
+
+    It has extensions of nobody's under the identifiers 1.2.3.4 and 1.2.3.5."""
+    key = private_key("p256", 0)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    builder = _builder(key, START, START + 10 * YEAR)
+    extensions = [x509.UnrecognizedExtension(x509.ObjectIdentifier(f"1.2.3.{n}"), b"\5\0") for n in (4, 5)]
+    for extension in (x509.SubjectAlternativeName([x509.DNSName("a.example.com")]), *extensions):
+        builder = builder.add_extension(extension, critical=False)
+    content = builder.sign(key, hashes.SHA256()).tbs_certificate_bytes
+    assert len(old) == len(new)
+    assert content.count(old) == 1
+    content = content.replace(old, new)
+    signature = key.sign(content, ec.ECDSA(hashes.SHA256()))
+    algorithm = bytes.fromhex("300a06082a8648ce3d040302")  # ecdsa-with-SHA256
+    whole = _der(0x30, content + algorithm + _der(0x03, b"\0" + signature))
+    return b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(whole) + b"-----END CERTIFICATE-----\n"
+
+
+def _der(tag: int, content: bytes) -> bytes:
+    size = len(content)
+    length = bytes([size]) if size < 128 else b"\x82" + size.to_bytes(2, "big")
+    return bytes([tag]) + length + content
 
 
 def key_pem(kind: str = "p256", number: int = 0, form: str = "PKCS8", password: bytes | None = None) -> bytes:

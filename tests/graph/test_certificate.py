@@ -1,7 +1,7 @@
 """What a Secret holds: served, or what is wrong with it, and never a word of the key."""
 
 import pytest
-from graph.secrets import chain, key_pem, plain_secret, secret
+from graph.secrets import chain, key_pem, plain_secret, secret, tampered
 
 from fastroute.graph.certificate import Vault, judge
 from fastroute.resources.core import Secret
@@ -9,6 +9,9 @@ from fastroute.resources.meta import Key
 from fastroute.source.store import Apply
 
 GOOD, KEY = chain("a.example.com"), key_pem()
+STRANGE_VERSION = tampered(b"\xa0\3\2\1\2", b"\xa0\3\2\1\x09")
+STRANGE_NAME = tampered(b"\x82\x0da.ex", b"\x83\x0da.ex")
+TWICE = tampered(b"\6\3\x2a\3\5", b"\6\3\x2a\3\4")  # one extension
 
 
 @pytest.mark.parametrize("kind", ["rsa-2048", "rsa-4096", "p256", "p384", "p521", "ed25519"])
@@ -42,6 +45,9 @@ def test_names_and_times() -> None:
         ({"tls.crt": b"Hello world", "tls.key": KEY}, "no readable chain of PEM certificates in tls.crt"),
         ({"tls.crt": GOOD + GOOD[:200], "tls.key": KEY}, "a chain of PEM certificates in tls.crt that is cut off"),
         ({"tls.crt": KEY, "tls.key": KEY}, "no readable chain of PEM certificates in tls.crt"),
+        ({"tls.crt": STRANGE_VERSION, "tls.key": KEY}, "no readable chain of PEM"),
+        ({"tls.crt": STRANGE_NAME, "tls.key": KEY}, "an extension that cannot be read"),
+        ({"tls.crt": TWICE, "tls.key": KEY}, "an extension that cannot be read"),
         ({"tls.crt": GOOD, "tls.key": GOOD}, "no readable PEM private key in tls.key"),
         ({"tls.crt": GOOD, "tls.key": b"Hello world"}, "no readable PEM private key in tls.key"),
         ({"tls.crt": GOOD, "tls.key": key_pem(password=b"x")}, "an encrypted private key in tls.key"),
