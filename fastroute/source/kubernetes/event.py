@@ -15,7 +15,8 @@ import msgspec
 import trio
 
 from fastroute.source.kubernetes.bucket import Bucket
-from fastroute.source.kubernetes.client import ApiError, Client
+from fastroute.source.kubernetes.client import ApiError
+from fastroute.source.kubernetes.pen import Pen
 
 MOST_WAITING = 500  # Events; what comes beyond is dropped
 WINDOW = 600.0  # s
@@ -62,8 +63,8 @@ class _Written(msgspec.Struct):
 class Events:
     """Takes what happens (`tell`) and writes it while `run` runs. `reporter`: our controllerName, and our identity."""
 
-    def __init__(self, client: Client, reporter: tuple[str, str]) -> None:
-        self._client = client
+    def __init__(self, pen: Pen, reporter: tuple[str, str]) -> None:
+        self._pen = pen
         self._controller, self._instance = reporter
         self._send, self._receive = trio.open_memory_channel[Happening](MOST_WAITING)
         self._all = Bucket(RATE, BURST)
@@ -109,7 +110,7 @@ class Events:
         if written is not None and now - written.since < WINDOW:
             written.count += 1
             try:
-                await self._client.request(
+                await self._pen.request(
                     "PATCH", written.path, _series(written.count), content_type="application/merge-patch+json"
                 )
             except ApiError as error:
@@ -120,7 +121,7 @@ class Events:
                 return
         event = self._event(happening)
         path = f"/apis/events.k8s.io/v1/namespaces/{happening.regarding.event_namespace}/events"
-        await self._client.request("POST", path, event)
+        await self._pen.request("POST", path, event)
         self._written[key] = _Written(f"{path}/{event['metadata']['name']}", now)
         if len(self._written) > REMEMBERED:
             self._written.popitem(last=False)

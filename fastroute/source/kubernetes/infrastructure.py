@@ -16,7 +16,8 @@ from fastroute.graph.infrastructure import InfrastructureService, infrastructure
 from fastroute.graph.node import GatewayNode, Graph
 from fastroute.resources.gateway import GROUP
 from fastroute.resources.meta import Key
-from fastroute.source.kubernetes.client import ApiError, Client
+from fastroute.source.kubernetes.client import ApiError
+from fastroute.source.kubernetes.pen import Pen
 
 RETRY = 5.0  # s after something went wrong
 
@@ -62,8 +63,8 @@ def wanted_services(gateways: Mapping[Key, GatewayNode]) -> dict[Key, Wanted]:
 class Infrastructure:
     """What is wanted is `post`ed; `run` makes it so while it `leads`."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, pen: Pen) -> None:
+        self._pen = pen
         self._wanted: dict[Key, Wanted] = {}
         self._made: dict[Key, Wanted] = {}
         self._leads = False
@@ -129,14 +130,14 @@ class Infrastructure:
             "spec": {"clusterIP": "None"},
         }
         try:
-            await self._client.request("POST", path, service)
+            await self._pen.request("POST", path, service)
         except ApiError as error:
             if error.reason != "AlreadyExists":
                 raise
             await self._mend(f"{path}/{wanted.key.name}", wanted)
 
     async def _mend(self, path: str, wanted: Wanted) -> None:
-        read = msgspec.json.decode(await self._client.request("GET", path))
+        read = msgspec.json.decode(await self._pen.request("GET", path))
         if not _owned(read, wanted.uid):
             _log.warning("Service %s is not ours, so Gateway %s has none", wanted.key, wanted.gateway)
             return
@@ -145,14 +146,14 @@ class Infrastructure:
         if (metadata.get("labels", {}), metadata.get("annotations", {})) == asked:
             return
         metadata["labels"], metadata["annotations"] = asked
-        await self._client.request("PUT", path, read)
+        await self._pen.request("PUT", path, read)
 
     async def _delete(self, made: Wanted) -> None:
         path = f"/api/v1/namespaces/{made.key.namespace}/services/{made.key.name}"
-        read = msgspec.json.decode(await self._client.request("GET", path))
+        read = msgspec.json.decode(await self._pen.request("GET", path))
         if _owned(read, made.uid):
             precondition = {"preconditions": {"uid": read["metadata"]["uid"]}}
-            await self._client.request("DELETE", path, precondition)
+            await self._pen.request("DELETE", path, precondition)
 
 
 def _owned(service: Mapping[str, Any], uid: str) -> bool:

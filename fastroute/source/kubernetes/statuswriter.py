@@ -24,10 +24,11 @@ from fastroute.resources.gateway import GROUP
 from fastroute.resources.meta import Key
 from fastroute.resources.status_patch import StatusPatch
 from fastroute.source.kubernetes.bucket import Bucket
-from fastroute.source.kubernetes.client import ApiError, Client
+from fastroute.source.kubernetes.client import ApiError
 from fastroute.source.kubernetes.kinds import BY_KIND, member
 from fastroute.source.kubernetes.merge import Change, Ours, has_ours, merge, without_ours
 from fastroute.source.kubernetes.objects import Held, named
+from fastroute.source.kubernetes.pen import Pen
 from fastroute.status import ObjectId, Statuses
 
 WRITERS = 12  # requests at a time
@@ -106,9 +107,9 @@ class StatusWriter:
     """`written` is called after each write that the API server took."""
 
     def __init__(
-        self, client: Client, objects: Objects, ours: Ours, metrics: Metrics, written: Callable[[Write], None]
+        self, pen: Pen, objects: Objects, ours: Ours, metrics: Metrics, written: Callable[[Write], None]
     ) -> None:
-        self._client, self._objects, self._ours, self._written = client, objects, ours, written
+        self._pen, self._objects, self._ours, self._written = pen, objects, ours, written
         self._metrics = metrics
         self._wanted: Mapping[ObjectId, StatusPatch] | None = None  # None: nothing is known yet
         self._leads = False
@@ -232,7 +233,7 @@ class StatusWriter:
             await trio.lowlevel.checkpoint()
             return NONE
         try:
-            answer = await self._client.request("PUT", f"{write.path}/status", write.body)
+            answer = await self._pen.request("PUT", f"{write.path}/status", write.body)
         except ApiError as error:
             return await self._failed(write, error)
         self._done(write, answer)
@@ -317,7 +318,7 @@ class StatusWriter:
             return AGAIN
         collection, _, name = write.path.rpartition("/")
         try:
-            answer = await self._client.request("GET", collection, query={"fieldSelector": f"metadata.name={name}"})
+            answer = await self._pen.request("GET", collection, query={"fieldSelector": f"metadata.name={name}"})
         except ApiError as error:
             if error.status == 404:
                 return NONE

@@ -22,6 +22,7 @@ from fastroute.source.kubernetes.event import Events, Happening, Regarding
 from fastroute.source.kubernetes.infrastructure import Infrastructure
 from fastroute.source.kubernetes.lease import Leader
 from fastroute.source.kubernetes.merge import Ours
+from fastroute.source.kubernetes.pen import Pen
 from fastroute.source.kubernetes.permission import Permission, changed_permissions
 from fastroute.source.kubernetes.statuswriter import Objects, StatusWriter, Write
 from fastroute.source.kubernetes.turn import turns
@@ -45,9 +46,10 @@ class Writing:
     ) -> None:
         self._ours = Ours(settings.controller_name, settings.gateways)
         self._leader = Leader(client, lease or Key(client.namespace, LEASE), self._lead)
-        self._statuses = StatusWriter(client, objects, self._ours, metrics, self._tell)
-        self._events = Events(client, (settings.controller_name, self._leader.identity))
-        self._infrastructure = Infrastructure(client) if infrastructure else None
+        pen = Pen(client, self._leader)
+        self._statuses = StatusWriter(pen, objects, self._ours, metrics, self._tell)
+        self._events = Events(pen, (settings.controller_name, self._leader.identity))
+        self._infrastructure = Infrastructure(pen) if infrastructure else None
         self._graph: Graph | None = None  # that permissions are compared with
         self._leads = False
 
