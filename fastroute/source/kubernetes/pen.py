@@ -1,8 +1,8 @@
 """Pen: what the leader writes with. It asks just before each request whether we still lead.
 
-To lead is also a matter of time (lease.py). A process that stood still, or a loop that was busy for longer than our Lease
-is good, finds writes that were due before it finds out that the Lease is another's; those must not be made. Reading is
-everybody's.
+To lead is also a matter of time (lease.py). A process that stood still, or a loop that was busy for longer than our
+Lease is good, finds writes that were due before it finds out that the Lease is another's; those must not be made.
+Reading is everybody's.
 """
 
 from typing import Any, Protocol

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from fastroute.graph.grant import EMPTY, Grants, GrantSpace, Reference, permitted
-from fastroute.graph.node import GatewayNode, Graph, Problem
+from fastroute.graph.node import Graph, Holder, HolderId, Problem
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import ReferenceGrant
 
@@ -53,14 +53,14 @@ def _pairs(before: Graph, after: Graph) -> Iterator[tuple[Key, Iterable[Problem]
             old = before.routes.get(id_)
             if old is not None and old is not route:
                 yield route.key, old.problems, route.problems
-    if before.gateways is not after.gateways:
-        for key, gateway in after.gateways.items():
-            known = before.gateways.get(key)
-            if known is not None and known is not gateway:
-                yield key, _all_problems(known), _all_problems(gateway)
+    known: dict[HolderId, Holder] = {holder.id: holder for holder in before.holders}
+    for holder in after.holders:
+        former = known.get(holder.id)
+        if former is not None and former is not holder:
+            yield holder.key, _all_problems(former), _all_problems(holder)
 
 
-def _all_problems(node: GatewayNode) -> list[Problem]:
+def _all_problems(node: Holder) -> list[Problem]:
     return [*node.problems, *(problem for listener in node.listeners for problem in listener.problems)]
 
 

@@ -1,7 +1,7 @@
 """Which changes of grants are told beside the grant, and in which words."""
 
 import pytest
-from graph.world import gateway, make, ref, removed, replaced, route, world
+from graph.world import gateway, https, listener_set, make, ref, removed, replaced, route, world
 
 from fastroute.graph.build import build_graph
 from fastroute.resources.core import Service
@@ -48,6 +48,23 @@ def told(before, after):
 )
 def test_what_grants_turned(before, after, expected):
     assert told(before, after) == expected
+
+
+@pytest.mark.parametrize(
+    ("referrer", "kind"), [("infra/gw", "Gateway"), ("infra/more", "ListenerSet")], ids=["Gateway", "ListenerSet"]
+)
+def test_references_to_certificates_are_told_too(referrer, kind):
+    secure = https("secure", "bananas/tls", hostname="a.test")
+    plain = gateway(spec={"allowedListeners": {"namespaces": {"from": "All"}}})
+    parents = {
+        "Gateway": [gateway("gw", "infra", secure)],
+        "ListenerSet": [plain, listener_set("more", "infra", secure)],
+    }
+    refused = world(*parents[kind])
+    opened = {"group": "gateway.networking.k8s.io", "kind": kind, "namespace": "infra"}
+    granted = make(ReferenceGrant, "bananas", "allow", {"from": [opened], "to": [{"group": "", "kind": "Secret"}]})
+    assert told(refused, replaced(refused, granted)) == [("allow", referrer, True)]
+    assert told(replaced(refused, granted), refused) == [("allow", referrer, False)]
 
 
 def test_a_reference_that_its_route_dropped_is_no_news_of_the_grant():
