@@ -277,6 +277,7 @@ def graph_settings(chosen: dict[str, Any], *, cluster: bool = False) -> GraphSet
         class_name=None if cluster else _GRAPH.class_name,
         controller_name=chosen["controller_name"],
         gateways=frozenset(chosen["gateway"] or ()),
+        infrastructure=cluster and chosen["infrastructure"],
         addressing=Addressing(
             bind=bind,
             addresses=tuple(chosen["address"] or ()),

@@ -51,6 +51,7 @@ class GraphSettings(msgspec.Struct, frozen=True, kw_only=True):
     gateways: frozenset[str] = frozenset()  # --gateway, "ns/name"; empty: all of our classes
     addressing: Addressing = Addressing()
     bundle_version: str | None = None  # of the CRDs that are installed, "v1.6.3"; None: manifests, or not known
+    infrastructure: bool = False  # a Service carries what each Gateway's `spec.infrastructure` says
     missing: Mapping[str, str] = {}  # kinds that the API server does not serve: why
 
 

@@ -134,7 +134,9 @@ def test_in_a_cluster_everybody_is_served_and_nothing_is_assumed(served: list[Se
     kubernetes = KubernetesSettings(kubeconfig=file, context=context)
     assert served == [ServeSettings(kubernetes=kubernetes, graph=graph, metrics=("::", 9900))]
     assert fastroute("serve", "--status-lease", "a/b", "--infrastructure", "--kubernetes").exit_code == 0
-    assert served.pop().kubernetes == KubernetesSettings(status_lease="a/b", infrastructure=True)
+    asked = served.pop()
+    assert asked.kubernetes == KubernetesSettings(status_lease="a/b", infrastructure=True)
+    assert asked.graph.infrastructure
     variables = {"FASTROUTE_KUBERNETES": "1", "FASTROUTE_METRICS": "127.0.0.1:1", "FASTROUTE_BIND": "::1"}
     assert fastroute("serve", **variables).exit_code == 0
     assert served[1].kubernetes == KubernetesSettings()

@@ -59,6 +59,7 @@ ONLY_IN: Mapping[str, str] = {  # names that one edition alone has
     "HTTPRouteRetryBackendTimeout": "v1.6",
     "HTTPRouteRetryCodes": "v1.7",
 }
+WITH_INFRASTRUCTURE = frozenset({"GatewayInfrastructure", "GatewayInfrastructurePropagation"})  # --infrastructure
 _VERSION = re.compile(r"v(\d+)\.(\d+)\.")
 
 
@@ -105,8 +106,12 @@ def _number(minor: str) -> tuple[int, ...]:
     return tuple(map(int, minor.removeprefix("v").split(".")))
 
 
-def supported_features(bundle_version: str | None) -> tuple[str, ...]:
-    if bundle_version is None:
-        return SUPPORTED_FEATURES
+def supported_features(bundle_version: str | None, infrastructure: bool) -> tuple[str, ...]:
+    """`infrastructure`: whether there is a Service that carries what a Gateway's `spec.infrastructure` says."""
     edition = edition_of(bundle_version).name
-    return tuple(name for name in SUPPORTED_FEATURES if ONLY_IN.get(name, edition) == edition)
+    return tuple(
+        name
+        for name in SUPPORTED_FEATURES
+        if (bundle_version is None or ONLY_IN.get(name, edition) == edition)
+        and (infrastructure or name not in WITH_INFRASTRUCTURE)
+    )

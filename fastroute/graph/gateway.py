@@ -24,7 +24,8 @@ from fastroute.resources.meta import Key
 from fastroute.settings import GraphSettings
 
 # Fields that ask for something we do not do yet: serving the Gateway without it would do less, or be less safe, than
-# its owner reads in it. (infrastructure.labels and .annotations ask nothing of us: we create no objects to carry them.)
+# its owner reads in it. (infrastructure.labels and .annotations are for the objects made for a Gateway: without
+# --infrastructure there are none.)
 UNSERVED: tuple[tuple[str, Callable[[GatewaySpec], bool], str], ...] = (
     ("spec.tls", lambda spec: bool(spec.tls), "client certificates are not served yet"),
     ("spec.defaultScope", lambda spec: spec.default_scope not in (None, "None"), "default Gateways are not served yet"),

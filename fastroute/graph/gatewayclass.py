@@ -19,7 +19,10 @@ def build_classes(classes: Mapping[Key, GatewayClass], settings: GraphSettings) 
         return {implied.key: node}
     return {
         key: GatewayClassNode(
-            source=classes[key], bundle_version=settings.bundle_version, problems=_problems(classes[key])
+            source=classes[key],
+            bundle_version=settings.bundle_version,
+            infrastructure=settings.infrastructure,
+            problems=_problems(classes[key]),
         )
         for key in sorted(classes)
         if classes[key].spec.controller_name == settings.controller_name

@@ -202,6 +202,7 @@ class ParentNode(msgspec.Struct, frozen=True, kw_only=True):
 class GatewayClassNode(msgspec.Struct, frozen=True, kw_only=True):
     source: GatewayClass
     bundle_version: str | None = None  # of the CRDs that are installed
+    infrastructure: bool = False  # whether its Gateways' `spec.infrastructure` is carried by anything
     implied: bool = False  # assumed because the resources hold no GatewayClass; it has no status to write
     problems: tuple[Problem, ...]
 

@@ -13,6 +13,7 @@ from fastroute.status.condition import SUPPORTED_VERSION, Condition, condition, 
 
 def gateway_class_status(node: GatewayClassNode) -> StatusPatch:
     generation = node.source.metadata.generation
+    features = supported_features(node.bundle_version, node.infrastructure)
     accepted = judged(ACCEPTED, node.problems, "Handled by fastroute.", generation)
     return StatusPatch(
         kind="GatewayClass",
@@ -20,7 +21,7 @@ def gateway_class_status(node: GatewayClassNode) -> StatusPatch:
         generation=generation,
         status={
             "conditions": [*foreign_conditions(node.source.status), accepted, _version(node, generation)],
-            "supportedFeatures": [{"name": name} for name in supported_features(node.bundle_version)],
+            "supportedFeatures": [{"name": name} for name in features],
         },
     )
 

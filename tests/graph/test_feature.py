@@ -22,15 +22,24 @@ from fastroute.graph.feature import (
     ],
 )
 def test_names_by_version(version: str, has: str, lacks: str) -> None:
-    names = supported_features(version)
+    names = supported_features(version, infrastructure=True)
     assert has in names
     assert lacks not in names
     assert "HTTPRoute" in names
 
 
 def test_manifests_have_the_names_of_all() -> None:
-    assert supported_features(None) == SUPPORTED_FEATURES
+    assert supported_features(None, infrastructure=True) == SUPPORTED_FEATURES
     assert edition_of(None).name == "v1.6"
+
+
+@pytest.mark.parametrize("version", ["v1.6.3", "v1.7.0", None])
+def test_infrastructure_is_claimed_only_where_something_carries_it(version: str | None) -> None:
+    more = set(supported_features(version, infrastructure=True)) - set(
+        supported_features(version, infrastructure=False)
+    )
+    assert "GatewayInfrastructure" in more
+    assert all("Infrastructure" in name for name in more)
 
 
 def test_the_table() -> None:
