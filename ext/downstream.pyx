@@ -32,7 +32,7 @@ from fastroute.ext.proxy_protocol cimport PREFACE_MOST, Preface, parse_preface
 from fastroute.ext.reactor cimport (
     LINGER_BYTES, LINGER_TIME, SCRATCH, close_connection, end_tls, end_writing, queue, receive, set_deadline, watch,
 )
-from fastroute.ext.reason cimport REASON_CLIENT_CLOSED, REASON_HEAD_TIMEOUT
+from fastroute.ext.reason cimport REASON_CLIENT_CLOSED, REASON_DRAINED, REASON_HEAD_TIMEOUT
 from fastroute.ext.relay cimport exchange_advance, exchange_expired
 from fastroute.ext.request cimport request_begin, request_refused
 from fastroute.ext.router cimport is_secure
@@ -206,9 +206,17 @@ cdef int refuse(Reactor r, Connection *c, Exchange *x, int refusal) noexcept nog
     return request_refused(r, c, x, refusal)
 
 
+cdef void break_down(Connection *c) noexcept nogil:
+    """What is closed now ends with a reset, and without TLS's word for an end."""
+    cdef linger abruptly
+    abruptly.l_onoff = 1
+    abruptly.l_linger = 0
+    setsockopt(c.fd, SOL_SOCKET, SO_LINGER, &abruptly, sizeof(linger))
+    c.failed = True
+
+
 cdef void conclude(Reactor r, Connection *c, int verdict) noexcept nogil:
     """The exchange is over: the connection waits for another request, lingers or closes."""
-    cdef linger abruptly
     close_exchange(r, c)
     if verdict == VERDICT_DONE:
         rest(r, c)
@@ -223,10 +231,7 @@ cdef void conclude(Reactor r, Connection *c, int verdict) noexcept nogil:
             queue(r, c)
     else:
         if verdict == VERDICT_RESET:
-            abruptly.l_onoff = 1
-            abruptly.l_linger = 0
-            setsockopt(c.fd, SOL_SOCKET, SO_LINGER, &abruptly, sizeof(linger))
-            c.failed = True
+            break_down(c)
         downstream_close(r, c)
 
 
@@ -305,8 +310,9 @@ cdef void downstream_expired(Reactor r, Connection *c, Connection *u) noexcept n
 
 
 cdef void downstream_close(Reactor r, Connection *c) noexcept nogil:
-    if c.exchange is not NULL:
-        break_off(r, c, c.exchange, REASON_CLIENT_CLOSED)
+    if c.exchange is not NULL:          # the engine closes
+        if break_off(r, c, c.exchange, REASON_DRAINED) == VERDICT_RESET:
+            break_down(c)
         close_exchange(r, c)
     else:
         end_tls(r, c)

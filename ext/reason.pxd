@@ -29,6 +29,7 @@ cdef enum LocalReason:
     REASON_TUNNEL_IDLE          # nothing went through an upgraded connection for too long
     REASON_OVERLOADED           # 503: no memory, descriptor or slot to serve it with
     REASON_MISDIRECTED          # 421: the host belongs to another listener than the name the client's TLS asked for
+    REASON_DRAINED              # it was still going on when the time to drain was over
     REASON_COUNT                # how many are named here
     REASON_REFUSED = 64         # + Refusal: the request's head or body was refused by http1
 

@@ -272,6 +272,23 @@ async def test_install_under_traffic() -> None:
         assert (await client.response())[2] == b"ok"
 
 
+async def test_what_closing_cuts_does_not_look_whole() -> None:
+    async def half(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\n\r\nhalf")  # only the close will end it
+        await trio.sleep_forever()
+
+    async with backends(half) as [backend], running(rule("b"), log=True) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        await client.send(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n")
+        await client.until(b"half")
+        rig.engine.close()
+        with pytest.raises(trio.BrokenResourceError):
+            await client.rest()
+        assert [(line["status"], line["reason"]) for line in rig.lines()] == [(200, "drained")]
+
+
 @pytest.mark.parametrize("log", [False, True])
 async def test_closing_in_the_middle(log: bool) -> None:
     """`close` with every kind of connection open: nothing leaks, nothing is touched afterwards."""
