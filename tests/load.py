@@ -4,6 +4,7 @@ A `Load` keeps so many clients busy, each with one request at a time. Whatever c
 was asked and the time it came; what does not is a Break. A client never repeats a request, so nothing is hidden.
 """
 
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -36,16 +37,24 @@ class Break(NamedTuple):
 
 
 class Load:
-    """Clients that ask for `path` all the time. `keep`: as long as the server lets them, on one connection each."""
+    """Clients that ask for `path` all the time. `keep`: as long as the server lets them, on one connection each.
+    `context`: with TLS, for the name `host`."""
 
     def __init__(
-        self, port: int, path: str = "/", host: str = "example.com", *, keep: bool = True, address: str = "127.0.0.1"
+        self,
+        port: int,
+        path: str = "/",
+        host: str = "example.com",
+        *,
+        keep: bool = True,
+        address: str = "127.0.0.1",
+        context: ssl.SSLContext | None = None,
     ) -> None:
         self.answers: list[Answer] = []
         self.breaks: list[Break] = []
         self.closing = 0  # answers that said Connection: close
         self.pause = 0.002  # seconds between an answer and the next request of a client
-        self._place = (address, port)
+        self._place, self._host, self._context = (address, port), host, context
         self._keep = keep
         self._request = _request(path, host, keep)
         self._stopping = False
@@ -64,12 +73,12 @@ class Load:
         return Counter(one.source for one in self.answers if one.asked >= since and one.came < until)
 
     async def _client(self) -> None:
-        stream: trio.SocketStream | None = None
+        stream: trio.abc.Stream | None = None
         while not self._stopping:
             asked = trio.current_time()
             try:
                 if stream is None:
-                    stream = await _connect(self._place)
+                    stream = await self._connect()
                 await stream.send_all(self._request)
                 status, body, close = await _read_answer(stream)
             except (OSError, trio.BrokenResourceError, EOFError) as error:
@@ -84,6 +93,12 @@ class Load:
             await trio.sleep(self.pause)
         if stream is not None:
             await trio.aclose_forcefully(stream)
+
+    async def _connect(self) -> trio.abc.Stream:
+        stream = await _connect(self._place)
+        if self._context is None:
+            return stream
+        return trio.SSLStream(stream, self._context, server_hostname=self._host, https_compatible=True)
 
 
 async def _connect(place: tuple[str, int]) -> trio.SocketStream:
@@ -101,7 +116,7 @@ def _request(path: str, host: str, keep: bool) -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{close}\r\n".encode()
 
 
-async def _read_answer(stream: trio.SocketStream) -> tuple[int, str, bool]:
+async def _read_answer(stream: trio.abc.Stream) -> tuple[int, str, bool]:
     """(status, body, whether the server closes) of an answer with a Content-Length. EOFError: it ended before."""
     data = b""
     while (end := data.find(b"\r\n\r\n")) < 0:
@@ -113,7 +128,7 @@ async def _read_answer(stream: trio.SocketStream) -> tuple[int, str, bool]:
     return int(head[9:12]), data[end + 4 :].decode(), "connection: close" in head
 
 
-async def _receive(stream: trio.SocketStream) -> bytes:
+async def _receive(stream: trio.abc.Stream) -> bytes:
     piece = await stream.receive_some(PIECE)
     if not piece:
         raise EOFError("closed before the answer was complete")

@@ -1,10 +1,11 @@
 """SIGTERM under load, a second one, and the log reopened."""
 
+import contextlib
 import json
 import signal
 
 import trio
-from e2e.serving import serving
+from e2e.serving import SERVICE, serving
 from load import Load, loaded
 
 
@@ -75,6 +76,54 @@ async def test_the_drain_timeout_bounds_it(tmp_path):
         await served.process.wait()
         assert 0.3 <= trio.current_time() - told < 6
     assert len(load.breaks) == 2
+
+
+async def test_a_tunnel_goes_on_until_the_drain_timeout_and_is_cut(tmp_path):
+    log, manifests = tmp_path / "access.log", tmp_path / "manifests"
+    manifests.mkdir()
+    async with (
+        trio.open_nursery() as nursery,
+        serving(manifests, "--drain-timeout", "1s", "--access-log", str(log)) as served,
+    ):
+        [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(trio.serve_listeners, echoing, [listener])
+        for name in served.backends:
+            served.world.write(name, SERVICE, name=name, port=listener.socket.getsockname()[1])
+        with trio.fail_after(10):
+            while (tunnel := await switched(served.port)) is None:  # noqa: ASYNC110
+                await trio.sleep(0.02)
+        told = trio.current_time()
+        served.process.send_signal(signal.SIGTERM)
+        with trio.fail_after(10):
+            while trio.current_time() < told + 0.8:
+                await tunnel.send_all(b"ping")
+                assert await tunnel.receive_some(4) == b"ping"
+                await trio.sleep(0.05)
+            assert await tunnel.receive_some(4) == b""
+            assert 1 <= trio.current_time() - told < 3
+            assert await served.process.wait() == 0
+        nursery.cancel_scope.cancel()
+    lines = [json.loads(line) for line in log.read_bytes().splitlines()]
+    assert [line["reason"] for line in lines if line["status"] == 101] == ["drained"]
+
+
+async def echoing(stream):
+    """Switches, then sends back what it gets."""
+    with contextlib.suppress(trio.BrokenResourceError):
+        await stream.receive_some()
+        await stream.send_all(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+        async for data in stream:
+            await stream.send_all(data)
+
+
+async def switched(port):
+    """A tunnel; None while nobody switches."""
+    stream = await trio.open_tcp_stream("127.0.0.1", port)
+    await stream.send_all(b"GET /fruits HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+    if (await stream.receive_some()).startswith(b"HTTP/1.1 101"):
+        return stream
+    await stream.aclose()
+    return None
 
 
 async def test_a_second_signal_ends_it_at_once(tmp_path):

@@ -1,5 +1,7 @@
 """HTTPS from manifests: a certificate of another namespace, granted, renewed and revoked; sessions at any worker."""
 
+import os
+import signal
 import socket
 import ssl
 from base64 import b64encode
@@ -10,6 +12,7 @@ import pytest
 import trio
 from certificates import certificate, trusting
 from e2e.serving import GATEWAY, SELECTED, Serving, World, serving
+from load import Load, loaded
 
 from fastroute.snapshot import Certificate
 
@@ -69,6 +72,14 @@ def put(world: World, one: Certificate) -> None:
     world.write("secret", SECRET, chain=b64encode(one.chain).decode(), key=b64encode(one.key).decode())
 
 
+async def secure(served: Serving) -> None:
+    """Serves HTTPS."""
+    put(served.world, certificate(NAME, "first"))
+    served.world.write("grant-secret", SECRET_GRANT, name="")
+    async with served.applied():
+        served.world.write("gateway", SECURE, allowed=SELECTED)
+
+
 async def test_c2_a_certificate_of_another_namespace(tmp_path: Path) -> None:
     """Served with a grant (by name, or for all), and only with one."""
     context = trusting()
@@ -119,16 +130,77 @@ async def test_renewed_again_and_again_nothing_drops(tmp_path: Path) -> None:
 async def test_a_session_goes_on_at_any_worker(tmp_path: Path) -> None:
     context = trusting()
     async with serving(tmp_path, workers=2) as served:
-        put(served.world, certificate(NAME, "first"))
-        served.world.write("grant-secret", SECRET_GRANT, name="")
-        async with served.applied():
-            served.world.write("gateway", SECURE, allowed=SELECTED)
+        await secure(served)
         asked = await ask(served, context)
         for _ in range(12):  # all at one of two workers: once in 2,048 runs
             asked = await ask(served, context, asked.session)
             assert (asked.status, asked.resumed) == (200, True)
         metrics = await served.metrics()
         assert metrics['fastroute_tls_handshakes_total{kind="resumed"}'] == 12
+
+
+async def replaced(served: Serving, workers: int) -> float:
+    """Waits until so many workers serve after one death; seconds that it took."""
+    began = trio.current_time()
+    with trio.fail_after(10):
+        while True:
+            samples = await served.metrics()
+            versions = [value for name, value in samples.items() if name.startswith("fastroute_worker_config_version")]
+            if samples["fastroute_worker_restarts_total"] == 1 and len(versions) == workers and min(versions) > 0:
+                return trio.current_time() - began
+            await trio.sleep(0.01)
+
+
+async def test_a_killed_worker_costs_its_requests_in_flight_and_no_session(tmp_path: Path) -> None:
+    context = trusting()
+    clients = 16
+    async with serving(tmp_path, workers=2, delay=0.01) as served:
+        await secure(served)
+        port = served.port - 80 + 443
+        sessions = [(await ask(served, context)).session for _ in range(12)]  # of both: but once in 2,048 runs
+        async with (
+            loaded(Load(port, "/fruits", NAME, context=context), clients) as load,
+            loaded(Load(port, "/fruits", NAME, context=context, keep=False), 2) as fresh,
+        ):
+            await trio.sleep(0.5)
+            killed = trio.current_time()
+            os.kill(served.workers()[0], signal.SIGKILL)
+            took = await replaced(served, workers=2)
+            await trio.sleep(0.5)
+        for session in sessions:
+            asked = await ask(served, context, session)
+            assert (asked.status, asked.resumed) == (200, True)
+        idle = await no_clients(served)
+    assert 0 < len(load.breaks) < clients
+    assert len(load.breaks) + len(fresh.breaks) < clients + 2
+    assert all(one.asked <= killed + 0.1 for one in [*load.breaks, *fresh.breaks])
+    assert set(load.sources() + fresh.sources()) == {"bananas", "apples"}
+    assert max(one.came - one.asked for one in [*load.answers, *fresh.answers]) < max(1.0, took)
+    assert idle
+
+
+async def no_clients(served: Serving) -> bool:
+    """Waits until no client is counted as connected."""
+    names = [f'fastroute_connections{{side="downstream",state="{state}"}}' for state in ("active", "idle")]
+    with trio.move_on_after(5):
+        while True:
+            samples = await served.metrics()
+            if all(samples[name] == 0 for name in names):
+                return True
+            await trio.sleep(0.02)
+    return False
+
+
+async def test_the_only_worker_is_back_within_a_second_with_its_sessions(tmp_path: Path) -> None:
+    context = trusting()
+    async with serving(tmp_path, workers=1) as served:
+        await secure(served)
+        session = (await ask(served, context)).session
+        killed = trio.current_time()
+        os.kill(served.workers()[0], signal.SIGKILL)
+        asked = await ask(served, context, session)  # waits in main's socket
+        assert (asked.status, asked.resumed) == (200, True)
+        assert trio.current_time() - killed < 2  # 0.5 on a machine with nothing else to do
 
 
 async def test_keys_are_shown_nowhere(tmp_path: Path) -> None:

@@ -132,6 +132,8 @@ def test_a_full_arena_is_no_overrun() -> None:
 
 # --- over sockets
 
+BOTH = pytest.mark.usefixtures("transport")  # plain, and over TLS
+
 PREFLIGHT = (
     b"OPTIONS / HTTP/1.1\r\nHost: a\r\nOrigin: %s\r\nAccess-Control-Request-Method: GET\r\n"
     b"Access-Control-Request-Headers: x-header-1, x-header-2\r\n\r\n"
@@ -139,6 +141,7 @@ PREFLIGHT = (
 SIMPLE = b"GET / HTTP/1.1\r\nHost: a\r\nOrigin: %s\r\n\r\n"
 
 
+@BOTH
 @pytest.mark.parametrize("where", ["rule", "backendRef"])
 async def test_a_preflight_reaches_no_backend(where: str) -> None:
     async with backends(answering) as [backend]:
@@ -168,6 +171,7 @@ async def test_a_preflight_reaches_no_backend(where: str) -> None:
             assert [line["reason"] for line in rig.lines()] == ["preflight", "preflight"]
 
 
+@BOTH
 async def test_a_response_has_our_fields_and_no_others() -> None:
     theirs = (
         b"HTTP/1.1 200 OK\r\nAccess-Control-Allow-Origin: *\r\nAccess-Control-Max-Age: 1\r\nContent-Length: 2\r\n\r\nok"
@@ -184,6 +188,7 @@ async def test_a_response_has_our_fields_and_no_others() -> None:
             assert fields["vary"] == "Origin"
 
 
+@BOTH
 async def test_answers_of_our_own_can_be_read_by_the_page() -> None:
     async with running(rule("apps/a:80", filters=(CORS,))) as rig:
         client = await connect(rig.port)
@@ -192,6 +197,7 @@ async def test_answers_of_our_own_can_be_read_by_the_page() -> None:
         assert (status, fields["access-control-allow-origin"]) == (503, FOO)
 
 
+@BOTH
 async def test_who_serves_all_says_so_to_all() -> None:
     async with backends(answering) as [backend], running(rule("apps/a:80", filters=(ANYONE,))) as rig:
         rig.put("apps/a:80", backend.port)
@@ -203,6 +209,7 @@ async def test_who_serves_all_says_so_to_all() -> None:
             assert not {"vary", "access-control-allow-credentials"} & fields.keys()
 
 
+@BOTH
 async def test_filters_act_in_their_order() -> None:
     later = HeaderModifier(
         direction="response", set=(HeaderValue("Access-Control-Allow-Origin", "https://other.org"),), remove=("Vary",)
@@ -216,6 +223,7 @@ async def test_filters_act_in_their_order() -> None:
         assert "vary" not in fields
 
 
+@BOTH
 async def test_options_without_a_preflight_goes_on() -> None:
     async with backends(answering) as [backend], running(rule("apps/a:80", filters=(CORS,))) as rig:
         rig.put("apps/a:80", backend.port)
@@ -225,6 +233,7 @@ async def test_options_without_a_preflight_goes_on() -> None:
         assert backend.connections == 1
 
 
+@BOTH
 async def test_the_origin_outlives_the_head() -> None:
     """The response comes when the memory of the request's head has long been used for others."""
     release = trio.Event()

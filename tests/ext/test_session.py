@@ -123,6 +123,8 @@ def test_a_key_has_sixteen_bytes() -> None:
 
 # --- over sockets
 
+BOTH = pytest.mark.usefixtures("transport")  # plain, and over TLS
+
 
 def named(name: bytes) -> Script:
     """A script: answers with its name."""
@@ -155,6 +157,7 @@ def put(rig: Rig, name: str, *several: Backend) -> None:
     rig.put(name, *(one.port for one in several))
 
 
+@BOTH
 @pytest.mark.parametrize(("session", "header"), [(COOKIE, None), (HEADER, "X-Session")])
 async def test_a_client_stays_where_it_was(session: Session, header: str | None) -> None:
     async with (
@@ -173,6 +176,7 @@ async def test_a_client_stays_where_it_was(session: Session, header: str | None)
         assert len(who) == 4
 
 
+@BOTH
 async def test_every_engine_reads_every_engines_tokens() -> None:
     """Workers and replicas share nothing but the key."""
     async with (
@@ -188,6 +192,7 @@ async def test_every_engine_reads_every_engines_tokens() -> None:
             assert await ask(second, token) == (who, None)
 
 
+@BOTH
 async def test_a_session_is_stronger_than_weights_and_the_first_choice_follows_them() -> None:
     async with backends(named(b"a"), named(b"b")) as [a, b]:
         first = (WeightedBackend(weight=3, backend="apps/a:80"), WeightedBackend(weight=1, backend="apps/b:80"))
@@ -205,6 +210,7 @@ async def test_a_session_is_stronger_than_weights_and_the_first_choice_follows_t
             assert (await ask(client))[0] == "b"
 
 
+@BOTH
 async def test_in_the_newer_api_the_weights_choose_each_time() -> None:
     session = Session(name="sticky", key=KEY, holds_backend=False)
     async with backends(named(b"a1"), named(b"a2"), named(b"a3"), named(b"b")) as [*of_a, b]:
@@ -222,6 +228,7 @@ async def test_in_the_newer_api_the_weights_choose_each_time() -> None:
             assert {said is None for name, said in asked if name[0] == "a"} == {True}
 
 
+@BOTH
 async def test_a_session_moves_when_its_endpoint_is_gone() -> None:
     async with backends(*(named(b"%d" % n) for n in range(3))) as several, running(sticky("apps/a:80")) as rig:
         put(rig, "apps/a:80", *several)
@@ -238,6 +245,7 @@ async def test_a_session_moves_when_its_endpoint_is_gone() -> None:
         assert await ask(client, token) == (who, None)  # back again, and so is who still has its token
 
 
+@BOTH
 async def test_a_session_moves_when_its_endpoint_takes_no_connection() -> None:
     async with backends(named(b"here")) as [here], running(sticky("apps/a:80")) as rig:
         async with backends(named(b"gone")) as [gone]:
@@ -251,6 +259,7 @@ async def test_a_session_moves_when_its_endpoint_takes_no_connection() -> None:
         assert None not in {said for _, said in answered}
 
 
+@BOTH
 async def test_a_refused_backend_loses_its_sessions() -> None:
     async with backends(named(b"a"), named(b"b")) as [a, b], running(sticky("apps/a:80")) as rig:
         put(rig, "apps/a:80", a)
@@ -262,6 +271,7 @@ async def test_a_refused_backend_loses_its_sessions() -> None:
         assert (await ask(client, token))[0] == "b"
 
 
+@BOTH
 async def test_rules_do_not_share_sessions() -> None:
     other = Session(name="sticky", key=KEY[::-1])
     async with (
@@ -274,6 +284,7 @@ async def test_rules_do_not_share_sessions() -> None:
         assert {(await ask(client, token, path="/b"))[1] is None for _ in range(20)} == {False}
 
 
+@BOTH
 async def test_rules_without_sessions_read_and_say_nothing() -> None:
     async with backends(named(b"a")) as [a], running(rule("apps/a:80")) as rig:
         put(rig, "apps/a:80", a)
