@@ -25,7 +25,7 @@ class Collection:
         self.row, self.version = row, version
         self.held: dict[Key, Held] = {}
         self.problems: dict[Key, ManifestProblem] = {}  # objects whose last good version stays
-        self.is_listed = False  # once whole
+        self.is_listed = False  # once whole; what is held before that is of another version
         self._host, self._restated = host, restated
         self._listed: set[Key] | None = None  # while a listing goes on
 
@@ -61,8 +61,8 @@ class Collection:
     def _put(self, here: Named, content: msgspec.Raw) -> Iterator[Apply]:
         key, held = here
         before = self.held.get(key)
-        is_new = before is None or not (self.row.is_custom and held.has_same_spec(before))
-        resource = self._typed(key, content) if is_new else None
+        is_known = before is not None and self.is_listed and self.row.is_custom and held.has_same_spec(before)
+        resource = None if is_known else self._typed(key, content)
         self.held[key] = held
         if self.row.has_status and (before is None or before.raw_status != held.raw_status):
             self._restated(key)

@@ -2,11 +2,16 @@
 
 A Secret of another type than kubernetes.io/tls may hold a certificate all the same; and one that is missing may come
 as any type. Each such watch is a connection and a thread, so their number is bounded, in order of names: what is left
-out is as good as missing, and a problem says so.
+out is as good as missing, and a problem says so. References that no grant allows come last, so that nobody can use up
+the watches of others by naming what is not theirs; they are followed all the same while there is room, so that a grant
+that comes finds its Secret known. Of them nothing is said: a problem would tell whether such a Secret exists.
 """
 
 from collections.abc import Container, Iterable, Iterator
+from typing import NamedTuple
 
+from fastroute.graph.grant import Reference, index_grants, permitted
+from fastroute.graph.listenerset import parent_of
 from fastroute.resources.gateway import Listener
 from fastroute.resources.meta import Key
 from fastroute.resources.world import Resources
@@ -14,28 +19,51 @@ from fastroute.resources.world import Resources
 MOST = 64  # watches by name
 
 
-def named_secrets(resources: Resources, controller_name: str) -> frozenset[Key]:
+class Names(NamedTuple):
+    """Secrets that certificateRefs name."""
+
+    permitted: frozenset[Key]
+    refused: frozenset[Key]  # by every reference to them
+
+
+def named_secrets(resources: Resources, controller_name: str) -> Names:
     """Secrets that the listeners of our Gateways, and of ListenerSets for these, name."""
+    references = list(_references(resources, controller_name))
+    spaces = {reference.to_namespace for reference in references if reference.namespace != reference.to_namespace}
+    relevant = {key: grant for key, grant in resources.reference_grants.items() if key.namespace in spaces}
+    grants = index_grants(relevant)
+    named: dict[bool, set[Key]] = {True: set(), False: set()}
+    for reference in references:
+        named[permitted(reference, grants)].add(Key(reference.to_namespace, reference.to_name))
+    return Names(frozenset(named[True]), frozenset(named[False] - named[True]))
+
+
+def to_follow(names: Names, known: Container[Key]) -> tuple[list[Key], list[Key]]:
+    """Those to follow by name, and those that are too many. `known`: what the watch by type has."""
+    wanted = sorted(name for name in names.permitted if name not in known)
+    spare = sorted(name for name in names.refused if name not in known)
+    return [*wanted, *spare][:MOST], wanted[MOST:]
+
+
+def _references(resources: Resources, controller_name: str) -> Iterator[Reference]:
     ours = {key.name for key, item in resources.gateway_classes.items() if item.spec.controller_name == controller_name}
     gateways = {key: item for key, item in resources.gateways.items() if item.spec.gateway_class_name in ours}
-    names: set[Key] = set()
     for key, gateway in gateways.items():
-        names |= set(_references(key.namespace, gateway.spec.listeners))
+        yield from _of("Gateway", key.namespace, gateway.spec.listeners)
     for key, listener_set in resources.listener_sets.items():
-        parent = listener_set.spec.parent_ref
-        if Key(parent.namespace or key.namespace, parent.name) in gateways:
-            names |= set(_references(key.namespace, listener_set.spec.listeners))
-    return frozenset(names)
+        if parent_of(listener_set) in gateways:
+            yield from _of("ListenerSet", key.namespace, listener_set.spec.listeners)
 
 
-def to_follow(names: Iterable[Key], known: Container[Key]) -> tuple[list[Key], list[Key]]:
-    """Those to follow by name, and those that are too many. `known`: what the watch by type has."""
-    wanted = sorted(name for name in names if name not in known)
-    return wanted[:MOST], wanted[MOST:]
-
-
-def _references(home: str, listeners: Iterable[Listener]) -> Iterator[Key]:
+def _of(kind: str, home: str, listeners: Iterable[Listener]) -> Iterator[Reference]:
     for listener in listeners:
         for ref in listener.tls.certificate_refs if listener.tls else ():
             if (ref.group, ref.kind) == ("", "Secret"):
-                yield Key(ref.namespace or home, ref.name)
+                yield Reference(
+                    kind=kind,
+                    namespace=home,
+                    to_group="",
+                    to_kind="Secret",
+                    to_namespace=ref.namespace or home,
+                    to_name=ref.name,
+                )

@@ -20,6 +20,7 @@ from fastroute.metrics import Metrics
 from fastroute.resources.core import Secret
 from fastroute.resources.gateway import Gateway, GatewayClass, ListenerSet
 from fastroute.resources.meta import Key, Resource
+from fastroute.resources.policy import ReferenceGrant
 from fastroute.resources.problem import ManifestProblem
 from fastroute.source.kubernetes.client import ApiError, Client
 from fastroute.source.kubernetes.collection import Collection
@@ -35,7 +36,13 @@ from fastroute.source.store import Apply, Delete, Store, WatchEvent
 REDISCOVER = 600.0  # s; CRDs tell of themselves, so this is for servers that do not let us see them
 BLIND_REDISCOVER = 15.0  # s, if they do not
 BLIND_PATIENCE = 40.0  # s that a kind must then be absent from discovery to count as gone
-NAMING = (GatewayClass, Gateway, ListenerSet, Secret)  # kinds that decide which Secrets are followed by name
+NAMING = (
+    GatewayClass,
+    Gateway,
+    ListenerSet,
+    ReferenceGrant,
+    Secret,
+)  # kinds that decide which Secrets are followed by name
 
 _log = logging.getLogger(__name__)
 
@@ -228,13 +235,22 @@ class KubernetesSource:
         return refused
 
     def _take(self, name: str, followed: Collection, notices: list[Notice]) -> None:
+        if not self._is_followed(name, followed):
+            return  # what came with the last word of a watch that has just ended
         if name in self._refused:
             self._refused.discard(name)
+            self._names.set()  # while Secrets were refused, none was followed by name
             _log.info("%s can be read again", name)
         was_listed = followed.is_listed
         self._apply(followed.take(notices))
         if followed.is_listed and not was_listed:
+            if name == "Secret":
+                self._names.set()
             self._advance()
+
+    def _is_followed(self, name: str, collection: Collection) -> bool:
+        life = self._lives.get(name)
+        return life is not None and life.collection is collection
 
     def _apply(self, events: Iterable[Apply | Delete]) -> None:
         """Gives events to the Store, but not the end of what another watch still holds."""
@@ -271,9 +287,11 @@ class KubernetesSource:
         while True:
             await self._names.wait()
             self._names = trio.Event()
-            by_type = self._lives["Secret"].collection.held if "Secret" in self._lives else {}
+            by_type = self._lives["Secret"].collection if "Secret" in self._lives else None
+            if by_type is None or self._is_awaited("Secret", by_type):
+                continue  # looked at again once it is listed: who would be followed by name, it may have
             names = named_secrets(self.store.snapshot(), self._controller_name)
-            wanted, excess = to_follow(names, by_type)
+            wanted, excess = to_follow(names, by_type.held)
             follow = {f"Secret {key}": key for key in wanted}
             for name in [name for name in self._lives if name.startswith("Secret ") and name not in follow]:
                 self._end(name)

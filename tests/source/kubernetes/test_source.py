@@ -6,100 +6,25 @@ Against a small server in this process that misbehaves as each test wants; tests
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
-from prometheus_client import CollectorRegistry
 from source.kubernetes.apiserver import GROUP, ApiServer
+from source.kubernetes.followed import (
+    CERTIFICATE,
+    GRANTS,
+    ROUTES,
+    SECRETS,
+    SERVICES,
+    following,
+    starting,
+    until,
+)
 
-from fastroute.metrics import Metrics
-from fastroute.resources.gateway import HTTPRoute
 from fastroute.resources.meta import Key
-from fastroute.settings import CONTROLLER_NAME
-from fastroute.source.kubernetes import contact, objects, watch
-from fastroute.source.kubernetes.account import Account
-from fastroute.source.kubernetes.client import Client
-from fastroute.source.kubernetes.source import KubernetesSource
-
-ROUTES = f"/apis/{GROUP}/v1/httproutes"
-GRANTS = f"/apis/{GROUP}/v1/referencegrants"
-GATEWAYS = f"/apis/{GROUP}/v1/gateways"
-CLASSES = f"/apis/{GROUP}/v1/gatewayclasses"
-SECRETS = "/api/v1/secrets"
-SERVICES = "/api/v1/services"
-CERTIFICATE = {"type": "kubernetes.io/tls", "data": {"tls.crt": "AA==", "tls.key": "AA=="}}
-
-
-@pytest.fixture
-def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiServer]:
-    monkeypatch.setattr(watch, "LONGEST_DELAY", 0.2)
-    monkeypatch.setattr(contact, "PATIENCE", 0.1)
-    monkeypatch.setenv("NO_PROXY", "*")
-    server = ApiServer()
-    yield server
-    server.close()
-
-
-def account(api: ApiServer, folder: Path) -> Account:
-    file = folder / "kubeconfig"
-    cluster = {"name": "c", "cluster": {"server": api.url}}
-    context = {"name": "c", "context": {"cluster": "c", "user": "u", "namespace": "ours"}}
-    user = {"name": "u", "user": {"token": "secret"}}
-    file.write_text(json.dumps({"current-context": "c", "clusters": [cluster], "contexts": [context], "users": [user]}))
-    return Account(file)
-
-
-class Followed:
-    """A source that runs, and how often it told of a change."""
-
-    def __init__(self, source: KubernetesSource) -> None:
-        self.source = source
-        self.changes = 0
-
-    def changed(self, noticed: float) -> None:
-        assert noticed <= trio.current_time()
-        self.changes += 1
-
-    @property
-    def routes(self) -> list[str]:
-        return [key.name for key in self.source.store.snapshot().http_routes]
-
-    def route(self, name: str) -> HTTPRoute:
-        return self.source.store.snapshot().http_routes[Key("default", name)]
-
-    def held(self, name: str) -> Any:
-        held = self.source.held("HTTPRoute", Key("default", name))
-        assert held is not None
-        return held
-
-
-async def until(condition: Callable[[], object]) -> None:
-    with trio.fail_after(5):
-        while not condition():  # noqa: ASYNC110 (of a server in another thread)
-            await trio.sleep(0.005)
-
-
-@asynccontextmanager
-async def starting(api: ApiServer, folder: Path) -> AsyncIterator[Followed]:
-    source = KubernetesSource(Client(account(api, folder)), Metrics(CollectorRegistry()), CONTROLLER_NAME)
-    followed = Followed(source)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(source.run)
-        nursery.start_soon(source.watch, followed.changed)
-        yield followed
-        nursery.cancel_scope.cancel()
-
-
-@asynccontextmanager
-async def following(api: ApiServer, folder: Path) -> AsyncIterator[Followed]:
-    async with starting(api, folder) as followed:
-        with trio.fail_after(5):
-            await followed.source.loaded.wait()
-        yield followed
+from fastroute.source.kubernetes import objects, watch
 
 
 def put_route(api: ApiServer, name: str, host: str = "a.example.com", **parts: Any) -> None:
@@ -338,6 +263,7 @@ async def test_kinds_come_change_their_version_and_go(
         api.served["referencegrants"] = ("v1", "v1beta1")
         api.put_crd("referencegrants")
         await until(lambda: seen.source.served["ReferenceGrant"] == "v1")
+        await until(lambda: store.snapshot().reference_grants[Key("default", "g")].api_version == f"{GROUP}/v1")
         api.put(GRANTS, "h", spec=spec)
         await until(lambda: len(store.snapshot().reference_grants) == 2)
 
@@ -389,51 +315,6 @@ async def test_rights_that_are_taken_away_take_nothing_away(api: ApiServer, tmp_
         api.cut()
         await trio.sleep(0.5)
         assert seen.routes == ["r"]
-
-
-async def test_secrets_of_other_types_are_followed_while_they_are_named(api: ApiServer, tmp_path: Path) -> None:
-    listener = {"name": "s", "port": 443, "protocol": "HTTPS", "tls": {"certificateRefs": [{"name": "odd"}]}}
-    api.put(CLASSES, "ours", "", spec={"controllerName": CONTROLLER_NAME})
-    api.put(GATEWAYS, "g", spec={"gatewayClassName": "ours", "listeners": [listener]})
-    api.put(GATEWAYS, "foreign", "elsewhere", spec={"gatewayClassName": "theirs", "listeners": [listener]})
-    api.put(SECRETS, "odd", type="Opaque", data={"tls.crt": "AA=="})
-    api.put(SECRETS, "odd", "elsewhere", type="Opaque", data={})
-    api.put(SECRETS, "unnamed", type="Opaque", data={})
-    key = Key("default", "odd")
-    async with following(api, tmp_path) as seen:
-        secrets = seen.source.store.snapshot().secrets
-        assert list(secrets) == [key]
-        api.put(SECRETS, "odd", type="Opaque", data={"tls.crt": "BBBB"})
-        await until(lambda: seen.source.store.snapshot().secrets[key].data == {"tls.crt": "BBBB"})
-
-        api.forget()  # a listing of those of type tls does not take it away
-        api.cut()
-        await trio.sleep(0.5)
-        assert list(seen.source.store.snapshot().secrets) == [key]
-
-        api.delete(SECRETS, "odd")  # a Secret's type cannot be changed
-        api.put(SECRETS, "odd", **CERTIFICATE)
-        await until(lambda: seen.source.store.snapshot().secrets.get(key, None) is not None)
-        await until(lambda: seen.source.store.snapshot().secrets[key].data == CERTIFICATE["data"])
-        before = len(seen.source.served)
-        api.delete(GATEWAYS, "g")
-        await until(lambda: not any("/namespaces/" in name for name in seen.source.served))
-        assert list(seen.source.store.snapshot().secrets) == [key]
-        assert len(seen.source.served) == before
-
-
-async def test_too_many_secrets_by_name_are_a_problem(
-    api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("fastroute.source.kubernetes.named.MOST", 2)
-    tls = {"certificateRefs": [{"name": f"s{number}"} for number in range(3)]}
-    listener = {"name": "s", "port": 443, "protocol": "HTTPS", "tls": tls}
-    api.put(CLASSES, "ours", "", spec={"controllerName": CONTROLLER_NAME})
-    api.put(GATEWAYS, "g", spec={"gatewayClassName": "ours", "listeners": [listener]})
-    async with following(api, tmp_path) as seen:
-        [problem] = seen.source.store.problems
-        assert (problem.kind, problem.name) == ("Secret", "s2")
-        assert "give it the type kubernetes.io/tls" in problem.message
 
 
 async def test_ending_waits_for_nobody(api: ApiServer, tmp_path: Path) -> None:

@@ -1,0 +1,18 @@
+"""An API server in this process, and patience short enough for tests."""
+
+from collections.abc import Iterator
+
+import pytest
+from source.kubernetes.apiserver import ApiServer
+
+from fastroute.source.kubernetes import contact, watch
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiServer]:
+    monkeypatch.setattr(watch, "LONGEST_DELAY", 0.2)
+    monkeypatch.setattr(contact, "PATIENCE", 0.1)
+    monkeypatch.setenv("NO_PROXY", "*")
+    server = ApiServer()
+    yield server
+    server.close()

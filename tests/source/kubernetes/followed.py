@@ -1,0 +1,85 @@
+"""A KubernetesSource that follows the API server of this process, and what it has to tell."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import trio
+from prometheus_client import CollectorRegistry
+from source.kubernetes.apiserver import GROUP, ApiServer
+
+from fastroute.metrics import Metrics
+from fastroute.resources.gateway import HTTPRoute
+from fastroute.resources.meta import Key
+from fastroute.settings import CONTROLLER_NAME
+from fastroute.source.kubernetes.account import Account
+from fastroute.source.kubernetes.client import Client
+from fastroute.source.kubernetes.source import KubernetesSource
+
+ROUTES = f"/apis/{GROUP}/v1/httproutes"
+GRANTS = f"/apis/{GROUP}/v1/referencegrants"
+GATEWAYS = f"/apis/{GROUP}/v1/gateways"
+CLASSES = f"/apis/{GROUP}/v1/gatewayclasses"
+SECRETS = "/api/v1/secrets"
+SERVICES = "/api/v1/services"
+CERTIFICATE = {"type": "kubernetes.io/tls", "data": {"tls.crt": "AA==", "tls.key": "AA=="}}
+
+
+def account(api: ApiServer, folder: Path) -> Account:
+    file = folder / "kubeconfig"
+    cluster = {"name": "c", "cluster": {"server": api.url}}
+    context = {"name": "c", "context": {"cluster": "c", "user": "u", "namespace": "ours"}}
+    user = {"name": "u", "user": {"token": "secret"}}
+    file.write_text(json.dumps({"current-context": "c", "clusters": [cluster], "contexts": [context], "users": [user]}))
+    return Account(file)
+
+
+class Followed:
+    """A source that runs, and how often it told of a change."""
+
+    def __init__(self, source: KubernetesSource) -> None:
+        self.source = source
+        self.changes = 0
+
+    def changed(self, noticed: float) -> None:
+        assert noticed <= trio.current_time()
+        self.changes += 1
+
+    @property
+    def routes(self) -> list[str]:
+        return [key.name for key in self.source.store.snapshot().http_routes]
+
+    def route(self, name: str) -> HTTPRoute:
+        return self.source.store.snapshot().http_routes[Key("default", name)]
+
+    def held(self, name: str) -> Any:
+        held = self.source.held("HTTPRoute", Key("default", name))
+        assert held is not None
+        return held
+
+
+async def until(condition: Callable[[], object]) -> None:
+    with trio.fail_after(5):
+        while not condition():  # noqa: ASYNC110 (of a server in another thread)
+            await trio.sleep(0.005)
+
+
+@asynccontextmanager
+async def starting(api: ApiServer, folder: Path) -> AsyncIterator[Followed]:
+    source = KubernetesSource(Client(account(api, folder)), Metrics(CollectorRegistry()), CONTROLLER_NAME)
+    followed = Followed(source)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(source.run)
+        nursery.start_soon(source.watch, followed.changed)
+        yield followed
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def following(api: ApiServer, folder: Path) -> AsyncIterator[Followed]:
+    async with starting(api, folder) as followed:
+        with trio.fail_after(5):
+            await followed.source.loaded.wait()
+        yield followed

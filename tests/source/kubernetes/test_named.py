@@ -1,0 +1,126 @@
+"""Secrets that are followed by their names: which, when, and how many."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import trio
+from source.kubernetes.apiserver import GROUP, ApiServer
+from source.kubernetes.followed import CERTIFICATE, CLASSES, GATEWAYS, GRANTS, SECRETS, following, until
+
+from fastroute.resources.meta import Key
+from fastroute.settings import CONTROLLER_NAME
+from fastroute.source.kubernetes import watch
+
+
+def secure(*secrets: str) -> dict[str, Any]:
+    """A listener with certificateRefs "name" or "namespace/name"."""
+    refs = [dict(zip(("name", "namespace"), reversed(secret.split("/")), strict=False)) for secret in secrets]
+    return {"name": "s", "port": 443, "protocol": "HTTPS", "tls": {"certificateRefs": refs}}
+
+
+async def test_secrets_of_other_types_are_followed_while_they_are_named(api: ApiServer, tmp_path: Path) -> None:
+    listener = secure("odd")
+    api.put(CLASSES, "ours", "", spec={"controllerName": CONTROLLER_NAME})
+    api.put(GATEWAYS, "g", spec={"gatewayClassName": "ours", "listeners": [listener]})
+    api.put(GATEWAYS, "foreign", "elsewhere", spec={"gatewayClassName": "theirs", "listeners": [listener]})
+    api.put(SECRETS, "odd", type="Opaque", data={"tls.crt": "AA=="})
+    api.put(SECRETS, "odd", "elsewhere", type="Opaque", data={})
+    api.put(SECRETS, "unnamed", type="Opaque", data={})
+    key = Key("default", "odd")
+    async with following(api, tmp_path) as seen:
+        secrets = seen.source.store.snapshot().secrets
+        assert list(secrets) == [key]
+        api.put(SECRETS, "odd", type="Opaque", data={"tls.crt": "BBBB"})
+        await until(lambda: seen.source.store.snapshot().secrets[key].data == {"tls.crt": "BBBB"})
+
+        api.forget()  # a listing of those of type tls does not take it away
+        api.cut()
+        await trio.sleep(0.5)
+        assert list(seen.source.store.snapshot().secrets) == [key]
+
+        api.delete(SECRETS, "odd")  # a Secret's type cannot be changed
+        api.put(SECRETS, "odd", **CERTIFICATE)
+        await until(lambda: seen.source.store.snapshot().secrets.get(key, None) is not None)
+        await until(lambda: seen.source.store.snapshot().secrets[key].data == CERTIFICATE["data"])
+        before = len(seen.source.served)
+        api.delete(GATEWAYS, "g")
+        await until(lambda: not any("/namespaces/" in name for name in seen.source.served))
+        assert list(seen.source.store.snapshot().secrets) == [key]
+        assert len(seen.source.served) == before
+
+
+async def test_too_many_secrets_by_name_are_a_problem(
+    api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastroute.source.kubernetes.named.MOST", 2)
+    api.put(CLASSES, "ours", "", spec={"controllerName": CONTROLLER_NAME})
+    api.put(GATEWAYS, "g", spec={"gatewayClassName": "ours", "listeners": [secure("s0", "s1", "s2")]})
+    async with following(api, tmp_path) as seen:
+        [problem] = seen.source.store.problems
+        assert (problem.kind, problem.name) == ("Secret", "s2")
+        assert "give it the type kubernetes.io/tls" in problem.message
+
+
+async def test_secrets_that_no_grant_opens_take_no_watch_from_others_and_nothing_is_said_of_them(
+    api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of those of other namespaces it must not be told whether they exist, and nobody may be kept from what is theirs
+    by somebody who names many."""
+    monkeypatch.setattr("fastroute.source.kubernetes.named.MOST", 2)
+    api.put(CLASSES, "ours", "", spec={"controllerName": CONTROLLER_NAME})
+    named = secure("s", "aaa/s0", "aaa/s1", "aaa/s2")
+    api.put(GATEWAYS, "g", spec={"gatewayClassName": "ours", "listeners": [named]})
+    for name, namespace in (("s", "default"), ("s0", "aaa"), ("s1", "aaa"), ("s2", "aaa")):
+        api.put(SECRETS, name, namespace, type="Opaque", data={})
+    async with following(api, tmp_path) as seen:
+        store = seen.source.store
+        assert set(map(str, store.snapshot().secrets)) == {"default/s", "aaa/s0"}
+        assert store.problems == ()
+        gateways = {"group": GROUP, "kind": "Gateway", "namespace": "default"}
+        api.put(GRANTS, "g", "aaa", spec={"from": [gateways], "to": [{"group": "", "kind": "Secret", "name": "s2"}]})
+        await until(lambda: set(map(str, store.snapshot().secrets)) == {"default/s", "aaa/s2"})
+        assert store.problems == ()
+
+
+async def test_no_watch_by_name_is_begun_for_what_the_watch_by_type_has(api: ApiServer, tmp_path: Path) -> None:
+    api.put(CLASSES, "ours", "", spec={"controllerName": CONTROLLER_NAME})
+    names = [f"s{number}" for number in range(5)]
+    api.put(GATEWAYS, "g", spec={"gatewayClassName": "ours", "listeners": [secure(*names)]})
+    for name in names:
+        api.put(SECRETS, name, **CERTIFICATE)
+    api.before_event = lambda path, event: time.sleep(0.05) if path == SECRETS else None  # listed last
+    async with following(api, tmp_path) as seen:
+        assert len(seen.source.store.snapshot().secrets) == 5
+    assert not [path for path, _ in api.requests if "/namespaces/" in path]
+
+
+async def test_what_comes_with_the_last_word_of_a_watch_that_was_ended_is_not_taken(
+    api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would ever take it away again."""
+    api.put(CLASSES, "ours", "", spec={"controllerName": CONTROLLER_NAME})
+    api.put(GATEWAYS, "g", spec={"gatewayClassName": "ours", "listeners": [secure("odd")]})
+    api.put(SECRETS, "odd", type="Opaque", data={})
+    async with following(api, tmp_path) as seen:
+        source, name = seen.source, "Secret default/odd"
+        [life] = [life for key, life in source._lives.items() if key == name]
+        source._end(name)
+        late = msgspec.Raw(json.dumps(api.objects[SECRETS]["default/odd"]).encode())
+        source._take(name, life.collection, [watch.Notice("Put", late)])
+        assert not source.store.snapshot().secrets
+
+
+async def test_secrets_are_followed_by_name_once_they_may_be(api: ApiServer, tmp_path: Path) -> None:
+    """Also where the watch by type has nothing to tell."""
+    api.put(CLASSES, "ours", "", spec={"controllerName": CONTROLLER_NAME})
+    api.put(GATEWAYS, "g", spec={"gatewayClassName": "ours", "listeners": [secure("odd")]})
+    api.put(SECRETS, "odd", type="Opaque", data={"tls.crt": "AA=="})
+    api.refusals[SECRETS] = 403
+    async with following(api, tmp_path) as seen:
+        assert not seen.source.store.snapshot().secrets
+        del api.refusals[SECRETS]
+        await until(lambda: seen.source.store.snapshot().secrets)
