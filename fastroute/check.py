@@ -71,7 +71,7 @@ def check(
     graph = build_graph(resources, settings)
     statuses = build_statuses(graph, everything_bound(graph))
     return Report(
-        objects=tuple(_object(patch) for patch in statuses.patches.values()),
+        objects=tuple(_object(patch) for patch in statuses.in_order),
         problems=(*map(_of_manifest, unread), *(_of_finding(found, line) for found in find_problems(graph))),
         warnings=(
             *map(_of_manifest, doubts),

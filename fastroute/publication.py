@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar, get_args
 
 import msgspec
 
-from fastroute.difference import changed_keys, same_keys
+from fastroute.difference import changed_keys
 from fastroute.settings import Limits
 from fastroute.snapshot import Certificate, Endpoint, Listener, Rule, Snapshot
 
@@ -256,9 +256,7 @@ def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, 
 
 
 def _gone(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    if old is new or same_keys(old, new):
-        return []
-    return [key for key in old if key not in new]
+    return sorted(key for key in changed_keys(old, new) if key not in new)
 
 
 def apply(snapshot: Snapshot | None, changes: Iterable[Change]) -> Snapshot:

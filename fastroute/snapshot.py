@@ -7,10 +7,11 @@ Equal input gives an equal Snapshot (its `version` is given by the publisher and
 """
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 import msgspec
+
+from fastroute.difference import Revision
 
 
 class Certificate(msgspec.Struct, frozen=True):
@@ -177,7 +178,7 @@ class Endpoint(msgspec.Struct, frozen=True, order=True):
     port: int
 
 
-_NONE: Mapping[str, Any] = MappingProxyType({})
+_NONE: Mapping[str, Any] = Revision()
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

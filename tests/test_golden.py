@@ -39,8 +39,12 @@ def outcome_of(manifests: Path) -> str:
     graph = build_graph(resources, GraphSettings())
     statuses = build_statuses(graph, everything_bound(graph))
     documents: list[dict[str, Any]] = [
-        {"kind": kind, "metadata": {"namespace": key.namespace, "name": key.name}, "status": patch.status}
-        for (kind, key), patch in statuses.patches.items()
+        {
+            "kind": patch.kind,
+            "metadata": {"namespace": patch.key.namespace, "name": patch.key.name},
+            "status": patch.status,
+        }
+        for patch in statuses.in_order
     ]
     broken: list[dict[str, Any]] = [
         {

@@ -6,9 +6,7 @@ mapping. The rules of a listener depend on its id and on an Attachment, and on n
 in one Attachment at most.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import chain, compress, count, islice
-from operator import is_not
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -20,6 +18,7 @@ from fastroute.compiler.filters import filters_of
 from fastroute.compiler.matches import matches_of
 from fastroute.compiler.retry import retry_of
 from fastroute.compiler.session import session_of
+from fastroute.difference import changed_keys, replaced
 from fastroute.graph.certificate import CertificateNode
 from fastroute.graph.node import (
     Attachment,
@@ -29,6 +28,7 @@ from fastroute.graph.node import (
     Holder,
     ListenerNode,
     ListenerSetNode,
+    RouteId,
     RouteNode,
     RuleNode,
 )
@@ -38,23 +38,15 @@ from fastroute.resources.meta import Key
 from fastroute.snapshot import Certificate, Filter, Listener, Match, Retry, Rule, Session, Snapshot, WeightedBackend
 
 
-class AttachmentRules(NamedTuple):
-    """The rules of one attachment. It is held, so that no other object can get its `id()`."""
-
-    attachment: Attachment
-    rules: tuple[Rule, ...]
-
-
 class ListenerRules(NamedTuple):
     """What one listener on one address came to."""
 
-    node: ListenerNode | None
     listener: Listener | None
-    attachments: dict[int, AttachmentRules]  # by id() of the attachment
-    rules: dict[str, Rule]  # in the ids' order
+    attachments: Mapping[RouteId, Attachment]
+    rules: Mapping[RouteId, tuple[Rule, ...]]  # of each attachment
 
 
-_NO_RULES = ListenerRules(None, None, {}, {})
+_NO_RULES = ListenerRules(None, {}, {})
 
 
 class Compiled(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +73,9 @@ def compile_snapshot(graph: Graph, port_offset: int = 0, previous: Compiled = NO
         parts = {listener.id: compilation.listener_rules(listener, node) for listener, node in serving}
         if not _same(parts, previous.parts):
             listeners = {listener.id: listener for listener, _ in serving}
-            snapshot = replace(snapshot, listeners=listeners, rules=_merged(parts.values()))
+            for id_ in previous.parts.keys() - parts.keys():
+                compilation.leave(id_)
+            snapshot = replace(snapshot, listeners=listeners, rules=replaced(snapshot.rules, compilation.changes))
     if graph.backends is not previous.backends:
         snapshot = replace(snapshot, endpoints=endpoints_of(graph.backends))
     if graph.certificates is not previous.certificates:
@@ -98,7 +92,7 @@ def compile_snapshot(graph: Graph, port_offset: int = 0, previous: Compiled = NO
 
 
 def _certificates(nodes: Mapping[str, CertificateNode]) -> Mapping[str, Certificate]:
-    """The PEM of each, in the ids' order."""
+    """The PEM of each."""
     return {id_: node.certificate for id_, node in nodes.items() if node.certificate is not None}
 
 
@@ -128,56 +122,34 @@ def _same(parts: Mapping[str, ListenerRules], before: Mapping[str, ListenerRules
     return len(parts) == len(before) and all(before.get(id) is part for id, part in parts.items())
 
 
-def _merged(parts: Collection[ListenerRules]) -> Mapping[str, Rule]:
-    if len(parts) == 1:
-        return next(iter(parts)).rules
-    # not their plain sequence: one listener's id may begin with another's
-    return dict(sorted(chain.from_iterable(part.rules.items() for part in parts)))
-
-
-def _replaced(
-    rules: dict[str, Rule], gone: Iterable[AttachmentRules], anew: Iterable[AttachmentRules]
-) -> dict[str, Rule]:
-    """`rules` without those that are gone, with those made anew, in the ids' order: a rule made again has its place."""
-    made = {rule.id: rule for attachment in anew for rule in attachment.rules}
-    merged = rules | made
-    for attachment in gone:
-        for rule in attachment.rules:
-            if rule.id not in made:
-                del merged[rule.id]
-    return merged if made.keys() <= rules.keys() else dict(sorted(merged.items()))
-
-
-def _exchanged(
-    old: tuple[Attachment, ...], new: tuple[Attachment, ...]
-) -> tuple[Sequence[Attachment], Sequence[Attachment]]:
-    """Those of `old` that left, and those that came. What both begin and end with is passed by."""
-    shorter = min(len(old), len(new))
-    front = next(compress(count(), map(is_not, old, new)), shorter)
-    back = next(compress(count(), map(is_not, reversed(old), reversed(new))), shorter)
-    back = min(back, shorter - front)
-    before, now = ({id(one): one for one in islice(side, front, len(side) - back)} for side in (old, new))
-    return [before[key] for key in before.keys() - now.keys()], [now[key] for key in now.keys() - before.keys()]
-
-
 class _Compilation:
-    """One pass: what was made before, and the bodies of routes that meet several listeners."""
+    """One pass: what was made before, what becomes of the rules, bodies of routes that meet several listeners."""
 
     def __init__(self, before: Mapping[str, ListenerRules]) -> None:
         self.rules_made = 0
+        self.changes: dict[str, Rule | None] = {}  # by Rule.id; None: it goes
         self._before = before
         self._bodies: dict[int, tuple[_Body, ...]] = {}  # by id() of the RouteNode, which the graph holds
 
     def listener_rules(self, listener: Listener, node: ListenerNode) -> ListenerRules:
         before = self._before.get(listener.id, _NO_RULES)
-        if before.node is node and before.listener == listener:
+        if before.attachments is node.attachments and before.listener == listener:
             return before
-        left, came = _exchanged(before.node.attachments if before.node else (), node.attachments)
-        attachments = dict(before.attachments)
-        gone = [attachments.pop(id(attachment)) for attachment in left]
-        anew = [AttachmentRules(attachment, self._rules(listener, attachment)) for attachment in came]
-        attachments |= {id(made.attachment): made for made in anew}
-        return ListenerRules(node, listener, attachments, _replaced(before.rules, gone, anew))
+        made: dict[RouteId, tuple[Rule, ...] | None] = {}
+        for id_ in sorted(changed_keys(before.attachments, node.attachments)):
+            attachment = node.attachments.get(id_)
+            made[id_] = self._rules(listener, attachment) if attachment else None
+            self._exchange(before.rules.get(id_, ()), made[id_] or ())
+        return ListenerRules(listener, node.attachments, replaced(before.rules, made))
+
+    def leave(self, listener_id: str) -> None:
+        """A listener that serves no more."""
+        for rules in self._before[listener_id].rules.values():
+            self._exchange(rules, ())
+
+    def _exchange(self, old: tuple[Rule, ...], new: tuple[Rule, ...]) -> None:
+        self.changes.update((rule.id, None) for rule in old)
+        self.changes.update((rule.id, rule) for rule in new)
 
     def _rules(self, listener: Listener, attachment: Attachment) -> tuple[Rule, ...]:
         route = attachment.route

@@ -226,6 +226,7 @@ def _connect_all(
             key: _connect(bare[key], last_bare.get(key), before.get(key), memo, last) if key in bare else None
             for key in changed
         },
+        in_order=True,
     )
 
 
@@ -238,7 +239,7 @@ def _connect(node: HolderT, last_bare: HolderT | None, before: HolderT | None, m
         attachments = memo.attached.get((node.id, name))
         if bare.get(name) is listener and last.attached.get((node.id, name)) is attachments:
             return known[name]
-        return msgspec.structs.replace(listener, attachments=tuple((attachments or {}).values()))
+        return msgspec.structs.replace(listener, attachments=attachments or {})
 
     return msgspec.structs.replace(node, listeners=tuple(map(connect, node.listeners)))
 

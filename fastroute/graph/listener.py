@@ -76,7 +76,7 @@ def build_listener(
         source=listener,
         hostname=(listener.hostname or ANY).lower(),
         supported_kinds=tuple((GROUP, kind) for kind in kinds),
-        attachments=(),
+        attachments={},
         serves=not fatal and (resolved.tls is not None or listener.protocol != TERMINATED),
         problems=(
             *fatal,

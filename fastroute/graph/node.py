@@ -127,7 +127,7 @@ class ListenerNode(msgspec.Struct, frozen=True, kw_only=True):
     source: Listener
     hostname: str  # lower case, "" when none
     supported_kinds: tuple[tuple[str, str], ...]  # (group, kind)
-    attachments: tuple[Attachment, ...]  # Accepted=True routes, sorted by (kind, key); attachedRoutes is their count
+    attachments: Mapping[RouteId, Attachment]  # Accepted=True routes; attachedRoutes is their count
     serves: bool  # bound and routed; a listener with a problem may still serve (a route kind it does not know)
     problems: tuple[Problem, ...]
     tls: ListenerTLS | None = None  # of an HTTPS listener whose references are resolved

@@ -37,7 +37,7 @@ class Shadow(NamedTuple):
 def find_shadows(listener: ListenerNode) -> Iterator[Shadow]:
     """Every match of the listener that others leave no request to, for each hostname it is shadowed on."""
     scopes: dict[str, dict[str, list[Entry]]] = {}  # by the hosts that can come, by hostname of the routes
-    for attachment in listener.attachments:
+    for attachment in listener.attachments.values():
         if isinstance(attachment.route.source, HTTPRoute):
             for hostname in attachment.hostnames:
                 groups = scopes.setdefault(common(listener.hostname, hostname), {})

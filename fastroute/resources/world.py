@@ -1,17 +1,17 @@
 """Resources: everything users applied, frozen. The Store (source/store.py) holds the only mutable copy."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
+from fastroute.difference import Revision
 from fastroute.resources.core import ConfigMap, EndpointSlice, Namespace, Secret, Service
 from fastroute.resources.gateway import Gateway, GatewayClass, GRPCRoute, HTTPRoute, ListenerSet
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import ReferenceGrant
 
-_NONE: Mapping[Key, Any] = MappingProxyType({})
+_NONE: Mapping[Key, Any] = Revision()
 
 
 class Resources(msgspec.Struct, frozen=True, kw_only=True):

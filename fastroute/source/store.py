@@ -6,15 +6,15 @@ after a lost connection. Between the two nothing is removed, so that a restarted
 
 An object that did not change is the very same object in the next Resources, a kind that did not change the very same
 mapping, and Resources themselves are the very same while nothing changed: "unchanged" is `is`. Mappings are in order
-of keys.
+of keys, but for those of UNORDERED.
 """
 
 from collections.abc import Iterable, Mapping
-from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
+from fastroute.difference import replaced
 from fastroute.resources.core import ConfigMap, EndpointSlice, Namespace, Secret, Service
 from fastroute.resources.gateway import Gateway, GatewayClass, GRPCRoute, HTTPRoute, ListenerSet
 from fastroute.resources.meta import Key, Resource
@@ -35,6 +35,8 @@ FIELDS: dict[type[Resource], str] = {  # the field of Resources that holds a kin
     Secret: "secrets",
     ConfigMap: "config_maps",
 }
+
+UNORDERED = frozenset({HTTPRoute, GRPCRoute})  # they are many, and nothing depends on their order: new ones come last
 
 
 class Init(msgspec.Struct, frozen=True):
@@ -81,8 +83,8 @@ class Store:
         self.missing: Mapping[str, str] = {}  # kinds that it does not serve: why
         self._objects: dict[type[Resource], dict[Key, Resource]] = {kind: {} for kind in FIELDS}
         self._listed: dict[type[Resource], set[Key]] = {}
-        self._unsorted: set[type[Resource]] = set()
-        self._mappings: dict[str, Mapping[Key, Any]] = {}  # those of the last snapshot that still hold
+        self._mappings: dict[type[Resource], Mapping[Key, Any]] = {kind: {} for kind in FIELDS}  # last snapshot's
+        self._touched: dict[type[Resource], set[Key]] = {}  # since then
         self._resources: Resources | None = None
 
     def apply(self, events: Iterable[WatchEvent]) -> bool:
@@ -118,13 +120,11 @@ class Store:
     def snapshot(self) -> Resources:
         """Everything, frozen."""
         if self._resources is None:
-            for kind in self._unsorted:
-                self._objects[kind] = dict(sorted(self._objects[kind].items()))
-            self._unsorted.clear()
-            for kind, field in FIELDS.items():
-                if field not in self._mappings:
-                    self._mappings[field] = MappingProxyType(self._objects[kind].copy())
-            self._resources = Resources(**self._mappings)
+            for kind, keys in self._touched.items():
+                changes = {key: self._objects[kind].get(key) for key in keys}
+                self._mappings[kind] = replaced(self._mappings[kind], changes, in_order=kind not in UNORDERED)
+            self._touched.clear()
+            self._resources = Resources(**{field: self._mappings[kind] for kind, field in FIELDS.items()})
         return self._resources
 
     def _put(self, resource: Resource) -> bool:
@@ -133,20 +133,18 @@ class Store:
         previous = objects.get(resource.key)
         if previous is resource or (previous is not None and _is_only_moved(previous, resource)):
             return False
-        if previous is None:
-            self._unsorted.add(kind)
         objects[resource.key] = resource
-        self._touch(kind)
+        self._touch(kind, resource.key)
         return True
 
     def _remove(self, kind: type[Resource], key: Key) -> bool:
         if self._objects[kind].pop(key, None) is None:
             return False
-        self._touch(kind)
+        self._touch(kind, key)
         return True
 
-    def _touch(self, kind: type[Resource]) -> None:
-        self._mappings.pop(FIELDS[kind], None)
+    def _touch(self, kind: type[Resource], key: Key) -> None:
+        self._touched.setdefault(kind, set()).add(key)
         self._resources = None
 
 

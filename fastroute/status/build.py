@@ -6,13 +6,13 @@ before every worker has acknowledged it. Only what is ours is written: entries o
 gives the very same StatusPatch again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
 from fastroute.difference import changed_keys, replaced
 from fastroute.graph.conditions import PROGRAMMED
-from fastroute.graph.node import Graph, Holder
+from fastroute.graph.node import GatewayClassNode, Graph, Holder
 from fastroute.resources.meta import Key
 from fastroute.resources.status_patch import StatusPatch
 from fastroute.snapshot import Bound, Outcome
@@ -22,15 +22,20 @@ from fastroute.status.holder import holder_status
 from fastroute.status.route import route_status
 
 ObjectId = tuple[str, Key]  # (kind, key)
+READ = ("GatewayClass", "Gateway", "ListenerSet", "GRPCRoute", "HTTPRoute")  # the kinds, as people read them
 
 
 class Statuses(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The status every object of ours should have, and what it was made from."""
 
     patches: Mapping[ObjectId, StatusPatch]
-    routes: Mapping[ObjectId, StatusPatch] = {}  # those of `patches` that are of routes
     graph: Graph
     outcome: Outcome | None
+
+    @property
+    def in_order(self) -> list[StatusPatch]:
+        """As people read them: each kind after what it hangs on, by namespace and name."""
+        return sorted(self.patches.values(), key=lambda patch: (READ.index(patch.kind), patch.key))
 
 
 def build_statuses(
@@ -42,18 +47,26 @@ def build_statuses(
     Gateways that did not change since stays Programmed; otherwise `previous` only saves work."""
     last = previous if previous is not None and previous.graph.controller_name == graph.controller_name else None
     known: Mapping[ObjectId, StatusPatch] = last.patches if last else {}
-    routes = _route_patches(graph, last, known)
-    patches: dict[ObjectId, StatusPatch] = {}
-    for key, gateway_class in graph.classes.items():
-        if not gateway_class.implied:
-            id_ = ("GatewayClass", key)
-            patches[id_] = _kept(known.get(id_), gateway_class_status(gateway_class))
-    _add_holders(patches, graph, outcome, last)
-    return Statuses(patches={**patches, **routes}, routes=routes, graph=graph, outcome=outcome)
+    changes: dict[ObjectId, StatusPatch | None] = dict.fromkeys(_few(last.graph) if last else ())
+    for id_, gateway_class in _classes(graph):
+        changes[id_] = _kept(known.get(id_), gateway_class_status(gateway_class))
+    _add_holders(changes, graph, outcome, last)
+    _add_routes(changes, graph, last)
+    return Statuses(patches=replaced(known, changes), graph=graph, outcome=outcome)
+
+
+def _few(graph: Graph) -> Iterator[ObjectId]:
+    """What has a status and is no route: looked at each time."""
+    yield from (id_ for id_, _ in _classes(graph))
+    yield from (holder.id for holder in graph.holders)
+
+
+def _classes(graph: Graph) -> Iterator[tuple[ObjectId, GatewayClassNode]]:
+    return ((("GatewayClass", key), node) for key, node in graph.classes.items() if not node.implied)
 
 
 def _add_holders(
-    patches: dict[ObjectId, StatusPatch], graph: Graph, outcome: Outcome | None, last: Statuses | None
+    changes: dict[ObjectId, StatusPatch | None], graph: Graph, outcome: Outcome | None, last: Statuses | None
 ) -> None:
     """Gateways, then ListenerSets."""
     before = last.graph if last else None
@@ -62,10 +75,10 @@ def _add_holders(
     for holder in graph.holders:
         old = _former(holder, before)
         if same and old is holder:
-            patches[holder.id] = known[holder.id]
+            changes[holder.id] = known[holder.id]
         else:
             standing = _programmed(known[holder.id]) if old and old.source is holder.source else frozenset()
-            patches[holder.id] = _kept(known.get(holder.id), holder_status(holder, outcome, standing))
+            changes[holder.id] = _kept(known.get(holder.id), holder_status(holder, outcome, standing))
 
 
 def _former(holder: Holder, before: Graph | None) -> Holder | None:
@@ -81,20 +94,18 @@ def _says_the_same(old: Outcome | None, new: Outcome | None) -> bool:
     return (old.complete, old.listeners) == (new.complete, new.listeners)
 
 
-def _route_patches(
-    graph: Graph, last: Statuses | None, known: Mapping[ObjectId, StatusPatch]
-) -> Mapping[ObjectId, StatusPatch]:
+def _add_routes(changes: dict[ObjectId, StatusPatch | None], graph: Graph, last: Statuses | None) -> None:
     """Routes are many: those whose nodes are the very same ones are not looked into."""
     before = last.graph if last else None
+    known: Mapping[ObjectId, StatusPatch] = last.patches if last else {}
     stale = changed_keys(before.routes if before else {}, graph.routes)
     stale |= changed_keys(before.parents if before else {}, graph.parents)
-
-    def patch(id_: ObjectId) -> StatusPatch | None:
-        if id_ not in graph.routes:
-            return None
-        return _kept(known.get(id_), route_status(graph.routes[id_], graph.parents[id_], graph.controller_name))
-
-    return replaced(last.routes if last else {}, {id_: patch(id_) for id_ in stale})
+    for id_ in stale:
+        if id_ in graph.routes:
+            status = route_status(graph.routes[id_], graph.parents[id_], graph.controller_name)
+            changes[id_] = _kept(known.get(id_), status)
+        else:
+            changes[id_] = None
 
 
 def _programmed(patch: StatusPatch) -> frozenset[str]:

@@ -20,6 +20,7 @@ from graph.world import (
     replaced,
     route,
     service,
+    turned,
     world,
 )
 from hypothesis import given, settings
@@ -171,7 +172,7 @@ def test_increments_equal_a_rebuild_from_nothing(steps: list[list[Any]]) -> None
         before, was = graph, said
         graph = build_graph(resources, SETTINGS, before)
         said = statuses(graph, was)
-        anew = build_graph(resources, SETTINGS)
+        anew = build_graph(turned(resources), SETTINGS)
         assert shown(graph) == shown(anew)
         assert said.patches == statuses(anew).patches
         assert_kept(before, graph)
@@ -191,11 +192,9 @@ def assert_kept(before: Graph, graph: Graph) -> None:
         for found in node.listeners:
             old = known.get(found.source.name)
             assert found is old or found != old
-            attached = {attachment.route.id: attachment for attachment in old.attachments} if old else {}
-            for attachment in found.attachments:
-                assert attachment is attached.get(attachment.route.id) or attachment != attached.get(
-                    attachment.route.id
-                )
+            attached = old.attachments if old else {}
+            for id_, attachment in found.attachments.items():
+                assert attachment is attached.get(id_) or attachment != attached.get(id_)
 
 
 ALLOWING = {"allowedListeners": {"namespaces": BY_LABEL}}
@@ -286,8 +285,40 @@ def test_changed_keys_and_replaced_are_inverse(old: dict[int, int], new: dict[in
     after = {key: before[key] if old.get(key) == value else [value] for key, value in sorted(new.items())}
     keys = changed_keys(before, after)
     assert keys == {key for key in before.keys() | after.keys() if before.get(key) is not after.get(key)}
-    merged = replaced_values(before, {key: after.get(key) for key in keys})
+    merged = replaced_values(before, {key: after.get(key) for key in keys}, in_order=True)
     assert list(merged.items()) == list(after.items())
+    assert changed_keys(before, merged) == keys
+
+
+@given(
+    first=st.dictionaries(st.integers(0, 9), number, min_size=1),
+    edits=st.lists(st.dictionaries(st.integers(0, 9), st.none() | number), min_size=1, max_size=8),
+)
+@settings(max_examples=100, deadline=None)
+def test_a_revision_knows_what_it_changed(first: dict[int, int], edits: list[dict[int, int | None]]) -> None:
+    mapping = replaced_values({}, {key: [value] for key, value in first.items()})
+    every = [mapping]
+    for edit in edits:
+        mapping = replaced_values(mapping, {key: None if value is None else [value] for key, value in edit.items()})
+        every.append(mapping)
+    for old in every:
+        for new in every:
+            wanted = {key for key in {*old, *new} if old.get(key) is not new.get(key)}
+            assert changed_keys(old, new) == wanted
+
+
+def test_a_revision_never_changes() -> None:
+    revision = replaced_values({}, {1: "a"})
+    for change in (
+        lambda: revision.update({2: "b"}),
+        lambda: revision.pop(1),
+        lambda: revision.__setitem__(1, "b"),
+        lambda: revision.setdefault(2, "b"),
+        lambda: revision.clear(),
+    ):
+        with pytest.raises(TypeError, match="never changes"):
+            change()
+    assert revision == {1: "a"}
 
 
 def many_routes(count: int) -> Resources:
@@ -309,13 +340,8 @@ def test_an_edited_route_makes_one_node() -> None:
     after = build_graph(replaced(resources, edited), SETTINGS, before)
     assert [id_ for id_, node in after.routes.items() if node is not before.routes[id_]] == [("HTTPRoute", edited.key)]
     assert after.backends is before.backends
-    gateway_key = Key("infra", "gw")
-    pairs = zip(
-        after.gateways[gateway_key].listeners[0].attachments,
-        before.gateways[gateway_key].listeners[0].attachments,
-        strict=True,
-    )
-    assert sum(new is not old for new, old in pairs) == 1
+    old, new = (graph.gateways[Key("infra", "gw")].listeners[0].attachments for graph in (before, after))
+    assert [id_ for id_ in new if new[id_] is not old[id_]] == [("HTTPRoute", edited.key)]
     was, said = statuses(before), statuses(after, statuses(before))
     assert said.patches == was.patches
     anew = statuses(after, was)

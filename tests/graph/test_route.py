@@ -75,8 +75,8 @@ def test_parent_refs_are_judged_each_by_itself() -> None:
 def test_a_route_meets_a_listener_once() -> None:
     graph = built(TWO, route("r", "red", parents=[parent(sectionName="all"), parent()]))
     _, through_both, through_one = graph.gateways[Key("infra", "gw")].listeners
-    assert [attachment.parent_ref for attachment in through_both.attachments] == [0]
-    assert [attachment.parent_ref for attachment in through_one.attachments] == [1]
+    assert [attachment.parent_ref for attachment in through_both.attachments.values()] == [0]
+    assert [attachment.parent_ref for attachment in through_one.attachments.values()] == [1]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_an_attachment_keeps_the_routes_own_hostnames() -> None:
         route("s", "red"),
     )
     (found,) = graph.gateways[Key("infra", "gw")].listeners
-    assert [a.hostnames for a in found.attachments] == [("*.example.com", "a.example.com"), ("",)]
+    assert [a.hostnames for a in found.attachments.values()] == [("*.example.com", "a.example.com"), ("",)]
 
 
 def test_attached_routes_are_those_accepted_whatever_becomes_of_their_references() -> None:
@@ -115,7 +115,7 @@ def test_attached_routes_are_those_accepted_whatever_becomes_of_their_references
         service("s", "red"),
     )
     (found,) = graph.gateways[Key("infra", "gw")].listeners
-    assert [a.route.key.name for a in found.attachments] == ["good", "refused"]
+    assert [a.route.key.name for a in found.attachments.values()] == ["good", "refused"]
 
 
 def test_a_conflicted_listener_still_counts_its_routes() -> None:
@@ -131,7 +131,7 @@ def test_many_routes_are_counted_one_by_one() -> None:
     graph = build_graph(resources, GraphSettings())
     (found,) = graph.gateways[Key("infra", "gw")].listeners
     assert len(found.attachments) == 1200
-    assert [a.route.key for a in found.attachments] == sorted(one.key for one in routes)
+    assert [a.route.key for a in found.attachments.values()] == sorted(one.key for one in routes)
     fewer = build_graph(removed(resources, type(routes[0]), routes[0].key), GraphSettings(), graph)
     assert len(fewer.gateways[Key("infra", "gw")].listeners[0].attachments) == 1199
 

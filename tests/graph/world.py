@@ -5,11 +5,13 @@ from typing import Any
 
 import msgspec
 
+from fastroute import difference
 from fastroute.resources.core import EndpointSlice, Namespace, Secret, Service
 from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, GRPCRoute, HTTPRoute, ListenerSet
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import ReferenceGrant
 from fastroute.resources.world import Resources
+from fastroute.source.store import UNORDERED
 
 MAPPINGS: Mapping[type[Resource], str] = {
     GatewayClass: "gateway_classes",
@@ -35,14 +37,23 @@ def world(*objects: Resource) -> Resources:
 
 def replaced(resources: Resources, thing: Resource) -> Resources:
     """The same world with one object put in; what it does not concern stays the very same."""
-    kind = MAPPINGS[type(thing)]
-    members = {**getattr(resources, kind), thing.key: thing}
-    return msgspec.structs.replace(resources, **{kind: dict(sorted(members.items()))})
+    return _changed(resources, type(thing), {thing.key: thing})
 
 
 def removed(resources: Resources, type_: type[Resource], key: Key) -> Resources:
+    return _changed(resources, type_, {key: None})
+
+
+def turned(resources: Resources) -> Resources:
+    """The same world, with the routes in another order."""
+    routes = {kind: dict(reversed(getattr(resources, kind).items())) for kind in ("http_routes", "grpc_routes")}
+    return msgspec.structs.replace(resources, **routes)
+
+
+def _changed(resources: Resources, type_: type[Resource], changes: Mapping[Key, Resource | None]) -> Resources:
+    """As the Store does it."""
     kind = MAPPINGS[type_]
-    members = {k: thing for k, thing in getattr(resources, kind).items() if k != key}
+    members = difference.replaced(getattr(resources, kind), changes, in_order=type_ not in UNORDERED)
     return msgspec.structs.replace(resources, **{kind: members})
 
 

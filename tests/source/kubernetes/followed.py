@@ -49,7 +49,7 @@ class Followed:
 
     @property
     def routes(self) -> list[str]:
-        return [key.name for key in self.source.store.snapshot().http_routes]
+        return [key.name for key in sorted(self.source.store.snapshot().http_routes)]
 
     def route(self, name: str) -> HTTPRoute:
         return self.source.store.snapshot().http_routes[Key("default", name)]
