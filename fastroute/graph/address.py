@@ -61,7 +61,7 @@ def named_service(written: str) -> Key | None:
 
 
 def place(gateways: Iterable[Gateway], addressing: Addressing, held: Mapping[Key, tuple[str, ...]]) -> dict[Key, Place]:
-    """`held`: what living Gateways were given before."""
+    """`held`: what living Gateways were given before, by this process or another."""
     ordered = sorted(gateways, key=age)
     if addressing.pool is None:
         return {gateway.key: _share(gateway, addressing) for gateway in ordered}

@@ -7,7 +7,7 @@ The Memo of the previous graph holds the parts by what they were made from. The 
 last time, and the routes that looked at one of them, are all that is made anew; what comes out equal is kept, so that
 the compiler and the statuses see no change either.
 A graph built from nothing and one built from a previous graph are equal, but for pool addresses: a Gateway keeps its,
-also when everything else is built anew (`forgotten`).
+also when everything else is built anew (`forgotten`), or by another process (`status.addresses`).
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -176,12 +176,17 @@ def _reached(settings: GraphSettings, resources: Resources) -> GraphSettings:
 
 
 def _held(last: Memo, resources: Resources) -> dict[Key, tuple[str, ...]]:
-    """Addresses of Gateways that still live."""
-    return {
-        key: node.addresses
-        for key, node in (last.gateways or last.former).items()
-        if key in resources.gateways and resources.gateways[key].metadata.uid == node.source.metadata.uid
-    }
+    """Addresses of Gateways that still live: as they were given, or, by a process before this one, as their status
+    says (of a pool, that is: nothing else is held)."""
+    known = last.gateways or last.former
+    held: dict[Key, tuple[str, ...]] = {}
+    for key, gateway in resources.gateways.items():
+        node = known.get(key)
+        if node is None:
+            held[key] = tuple(entry["value"] for entry in entries(gateway.status, "addresses", "value"))
+        elif node.source.metadata.uid == gateway.metadata.uid:
+            held[key] = node.addresses
+    return held
 
 
 def _keep_holder(old: HolderT | None, new: HolderT) -> HolderT:

@@ -116,6 +116,29 @@ def test_an_address_is_kept_as_long_as_its_gateway_lives() -> None:
     assert again.gateways[Key("infra", "0")].addresses == ("127.0.1.1",)
 
 
+def test_an_address_is_kept_over_a_restart() -> None:
+    """The next process, or another replica, knows it from the status."""
+    given = settings(pool="127.1.0.0/29")
+    young = gateway("young", meta={"creationTimestamp": "2026-01-02T00:00:00Z"}, status=stated("127.1.0.3"))
+    old = gateway("old", meta={"creationTimestamp": "2026-01-01T00:00:00Z"}, status=stated("192.0.2.1"))
+    mid = gateway("mid", meta={"creationTimestamp": "2026-01-01T12:00:00Z"}, status=stated("127.1.0.1"))
+    nodes = built(given, old, mid, young)
+    assert {name: node.addresses for name, node in nodes.items()} == {
+        "old": ("127.1.0.2",),  # what it had is not of this pool
+        "mid": ("127.1.0.1",),
+        "young": ("127.1.0.3",),
+    }
+
+
+@pytest.mark.parametrize("status", [{"addresses": None}, {"addresses": "127.1.0.3"}, {"addresses": [7, {"value": 7}]}])
+def test_a_status_that_makes_no_sense_holds_nothing(status: dict[str, object]) -> None:
+    assert built(settings(pool="127.1.0.0/29"), gateway("g", status=status))["g"].addresses == ("127.1.0.1",)
+
+
+def stated(*values: str) -> dict[str, object]:
+    return {"addresses": [{"type": "IPAddress", "value": value} for value in values]}
+
+
 def test_a_gateway_made_anew_does_not_inherit() -> None:
     first = build_graph(world(asking("b"), asking("c")), POOL)
     assert first.gateways[Key("infra", "c")].addresses == ("127.0.1.2",)

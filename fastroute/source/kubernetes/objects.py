@@ -1,8 +1,9 @@
 """Objects: from the JSON that an API server sends to the typed object, and to what is held of it.
 
-The typed object has only what we act on: of the metadata what is read, of statuses a Service's addresses. So an object
-is equal to its predecessor when nothing changed that concerns us, whoever wrote what into it; above all, our own
-status writes change nothing. What the status writer needs beyond that is `Held`.
+The typed object has only what we act on: of the metadata what is read, of statuses the addresses of Services and, as
+they were when the Gateway was first read, of Gateways (graph/address.py: who had which). So an object is equal to its
+predecessor when nothing changed that concerns us, whoever wrote what into it; above all, our own status writes change
+nothing. What the status writer needs beyond that is `Held`.
 """
 
 import re
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from fastroute.resources.core import SERVICE_NAME_LABEL, EndpointSlice, Namespace, Service
+from fastroute.resources.gateway import Gateway
 from fastroute.resources.meta import Key, Metadata, Resource
 from fastroute.resources.problem import ManifestProblem
 from fastroute.source.kubernetes.kinds import FOLLOWED, Followed
@@ -87,6 +89,9 @@ def typed(row: Followed, version: str, content: msgspec.Raw) -> Resource:
     if isinstance(resource, Service):
         balancer = resource.status.get("loadBalancer")
         changes["status"] = {"loadBalancer": balancer} if balancer else {}
+    elif isinstance(resource, Gateway):
+        addresses = resource.status.get("addresses")
+        changes["status"] = {"addresses": addresses} if addresses else {}
     elif row.has_status:
         changes["status"] = {}
     return msgspec.structs.replace(resource, **changes)

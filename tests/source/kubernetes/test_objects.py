@@ -19,3 +19,11 @@ def test_a_slice_without_endpoints_has_null_where_lists_are():
     piece = typed(BY_KIND["EndpointSlice"], "v1", msgspec.Raw(content))
     assert not piece.endpoints
     assert not piece.ports
+
+
+def test_of_a_gateways_status_the_addresses_are_read_and_nothing_else():
+    addresses = [{"type": "IPAddress", "value": "127.1.0.3"}]
+    status = {"addresses": addresses, "conditions": [], "listeners": []}
+    spec = {"gatewayClassName": "c", "listeners": []}
+    content = msgspec.json.encode({"metadata": {"name": "g", "namespace": "n"}, "spec": spec, "status": status})
+    assert typed(BY_KIND["Gateway"], "v1", msgspec.Raw(content)).status == {"addresses": addresses}
