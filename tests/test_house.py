@@ -1,6 +1,8 @@
 """House rules that a machine can hold us to (CONTRIBUTING.md, "Style")."""
 
 import ast
+import doctest
+import importlib
 import re
 from pathlib import Path
 
@@ -43,3 +45,16 @@ def test_functions_are_short(path: Path) -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
     assert [node.name for node in functions if (node.end_lineno or 0) - node.lineno + 1 > LONGEST_FUNCTION] == []
+
+
+SHOWN_BY_EXAMPLE = [
+    path for path in PYTHON if shown(path).startswith("fastroute/") and "\n    >>> " in path.read_text()
+]
+
+
+@pytest.mark.parametrize("path", SHOWN_BY_EXAMPLE, ids=shown)
+def test_examples_in_docstrings_are_true(path: Path) -> None:
+    module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    failed, tried = doctest.testmod(module)
+    assert tried
+    assert not failed

@@ -6,6 +6,7 @@ says it, not written anew. A note names what must be allowed, never whether a re
 """
 
 import logging
+import re
 import secrets
 from collections import OrderedDict
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ OBJECT_RATE, OBJECT_BURST = 1 / 30, 12.0  # Events of one object: tokens a secon
 RATE, BURST = 10.0, 100.0  # of all objects
 SPARE = 50.0  # tokens of BURST that are kept for warnings
 LONGEST_NOTE = 1_024  # bytes
+LONGEST_REPORTER = 63  # characters of a reportingController behind its domain
 LONGEST_NAME = 200  # characters of the object's name within the Event's
 
 _log = logging.getLogger(__name__)
@@ -65,7 +67,8 @@ class Events:
 
     def __init__(self, pen: Pen, reporter: tuple[str, str]) -> None:
         self._pen = pen
-        self._controller, self._instance = reporter
+        controller, self._instance = reporter
+        self._controller = qualified(controller)
         self._send, self._receive = trio.open_memory_channel[Happening](MOST_WAITING)
         self._all = Bucket(RATE, BURST)
         self._objects: OrderedDict[str, Bucket] = OrderedDict()
@@ -144,13 +147,24 @@ class Events:
         }
 
 
+def qualified(controller_name: str) -> str:
+    """A controllerName as Events take it, which is more narrow: DOMAIN/NAME, the name of 63 characters at most.
+
+    >>> qualified("fastroute.dev/gateway"), qualified("example.com/team-a/~edge")
+    ('fastroute.dev/gateway', 'example.com/team-a-edge')
+    """
+    domain, _, name = controller_name.partition("/")
+    plain = re.sub(r"[^A-Za-z0-9._]+", "-", name)[:LONGEST_REPORTER].strip("._-")
+    return f"{domain}/{plain or 'gateway'}"
+
+
 def _series(count: int) -> dict[str, Any]:
     return {"series": {"count": count, "lastObservedTime": clock()}}
 
 
 def _cut(note: str) -> str:
     """
-    >>> _cut("short"), len(_cut("x" * 2000))
+    >>> _cut("short"), len(_cut("x" * 2000).encode())
     ('short', 1024)
     """
     encoded = note.encode()
