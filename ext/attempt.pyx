@@ -135,6 +135,7 @@ cdef uint16_t attempt_resume(Reactor r, Connection *c, Exchange *x) noexcept nog
     count(r.counters, COUNTED[x.failure], 1)
     x.asked = 0
     x.heard = x.retried = x.upload_over = False
+    x.progress = r.milliseconds     # nothing was asked of the client in the pause
     return go_on(r, c, x, ask(r, c, x))
 
 

@@ -170,6 +170,33 @@ async def test_a_body_that_still_comes_goes_on_after_what_was_kept() -> None:
         assert report == [b"first,second"]
 
 
+async def test_a_pause_is_none_of_the_clients_time() -> None:
+    """A client that waits for 100 (Continue) is not timed out for a pause that was longer than its own patience."""
+    tries = [0]
+
+    async def second(peer: Peer) -> None:
+        head = await peer.head()
+        tries[0] += 1
+        if tries[0] == 1:
+            await peer.send(BUSY)
+        else:
+            assert b"100-continue" in head.lower()
+            await trio.sleep(0.05)
+            await peer.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+            assert await peer.exactly(5) == b"hello"
+            await peer.send(OK)
+        await peer.rest()
+
+    paused = rule("b", retry=Retry(attempts=1, codes=(503,), backoff_ms=400))
+    async with backends(second) as [backend], running(paused, limits=Limits(body_idle_timeout=0.3)) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+        assert (await client.head()).startswith(b"HTTP/1.1 100 ")
+        await client.send(b"hello")
+        assert (await client.response())[0] == 200
+
+
 async def test_a_body_over_the_bound_is_sent_once() -> None:
     report: list[bytes] = []
     size = 65537
