@@ -63,7 +63,10 @@ cdef void downstream_adopt(Reactor r, Connection *listener, int fd, uint16_t fam
         set_deadline(r, c, r.milliseconds + r.times.head)
     else:
         greet(r, c)
-    downstream_advance(r, c)
+    if c.state == STATE_HELLO:
+        queue(r, c)             # a handshake is dear: not sixteen of them in one visit of the listener
+    else:
+        downstream_advance(r, c)
 
 
 cdef void greet(Reactor r, Connection *c) noexcept nogil:

@@ -10,7 +10,7 @@ from fastroute.ext.counters cimport (
 )
 from fastroute.ext.hello cimport Hello, hello_read
 from fastroute.ext.reactor cimport (
-    SCRATCH, close_connection, flush, handshake_enter, handshake_leave, receive_sealed, set_deadline, ship,
+    SCRATCH, close_connection, flush, handshake_enter, handshake_leave, read_clock, receive_sealed, set_deadline, ship,
 )
 from fastroute.ext.router cimport Listener, find_listener
 from fastroute.ext.slice cimport Slice
@@ -99,6 +99,7 @@ cdef bint shake(Reactor r, Connection *c, const char *data, uint32_t size) noexc
         if ship(r, c) < 0:
             handshake_fail(r, c, TLS_CLOSED)
             return False
+    read_clock(r)               # that may have taken milliseconds, and the turn has to know
     if progress == PROGRESS_WAIT:
         return False
     if progress != PROGRESS_DONE:

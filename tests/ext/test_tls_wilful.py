@@ -176,6 +176,22 @@ def hello() -> bytes:
     return outgoing.read()
 
 
+async def test_a_crowd_that_comes_with_its_hellos_gets_a_turn_for_few_at_a_time() -> None:
+    """A signature with a large key takes milliseconds: trio's other tasks do not wait for a whole visit's."""
+    async with serving(WORLD, {"a": certificate(NAME, kind="rsa", size=4096)}) as rig:
+        crowd = [socket.create_connection(("127.0.0.1", rig.port)) for _ in range(96)]
+        for one in crowd:
+            one.send(hello())
+        before = rig.engine.statistics().turns
+        with trio.fail_after(10):
+            for one in crowd:
+                client = trio.SocketStream(trio.socket.from_stdlib_socket(one))
+                assert await client.receive_some(1) == b"\x16"
+        assert rig.engine.statistics().turns - before > 20
+        for one in crowd:
+            one.close()
+
+
 async def test_a_client_that_ends_with_its_hello_is_let_go_at_once() -> None:
     limits = Limits(head_timeout=60)
     async with serving(WORLD, {"a": certificate(NAME)}, limits=limits) as rig:
