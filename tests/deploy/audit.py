@@ -81,10 +81,14 @@ def audit_flags(folder: Path) -> list[str]:
     return [f"--audit-policy-file={policy}", f"--audit-log-path={folder / AUDIT_LOG}"]
 
 
-def rights_used(log: Path, *, infrastructure: bool = False) -> str:
-    """In words: what was refused, what our manifests grant that was never used, and how many rights were."""
+def verdict_of(log: Path, *, infrastructure: bool = False) -> Verdict:
+    """What an audit log says of the rights in our manifests."""
     with log.open() as lines:
-        verdict = judged(asked(lines), granted(rights(infrastructure=infrastructure)))
+        return judged(asked(lines), granted(rights(infrastructure=infrastructure)))
+
+
+def rights_used(verdict: Verdict) -> str:
+    """In words: what was refused, what our manifests grant that was never used, and how many rights were."""
     said = [f"refused: {right}" for right in sorted(verdict.refused)]
     said += [f"never used: {right}" for right in sorted(verdict.unused)]
     numbers = f"{len(verdict.used)} used, {len(verdict.refused)} refused, {len(verdict.unused)} never used"
@@ -92,4 +96,4 @@ def rights_used(log: Path, *, infrastructure: bool = False) -> str:
 
 
 if __name__ == "__main__":
-    print(rights_used(Path(sys.argv[1]), infrastructure="--infrastructure" in sys.argv))
+    print(rights_used(verdict_of(Path(sys.argv[1]), infrastructure="--infrastructure" in sys.argv)))
