@@ -15,11 +15,12 @@ Place = tuple[str, int] | str
 
 
 class Relay:
-    """Leads connections from `here` to `there`. `delay`: seconds that each piece waits."""
+    """Leads connections from `here` to `there`. `delay`: seconds that each piece waits; `shut`: none is let in."""
 
     def __init__(self, here: Place, there: Place) -> None:
         self.here, self.there = here, there
         self.delay = 0.0
+        self.shut = False
         self.connections = 0  # so far
         self._open: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
@@ -61,6 +62,9 @@ class Relay:
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        if self.shut:
+            writer.transport.abort()
+            return
         self._open.add(writer)
         other: asyncio.StreamWriter | None = None
         try:

@@ -11,25 +11,32 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+import urllib3
+from prometheus_client.parser import text_string_to_metric_families
 
 from cluster import fruits, isolation
 from cluster.account import LEASE, account_kubeconfig
-from cluster.api import Api, ApiError, path
+from cluster.api import Api, ApiError, Object, path
 from cluster.cluster import API_PORT, ETCD_PORT, Cluster
-from cluster.echo import echo, eventually, ready_addresses
+from cluster.echo import PORT, echo, eventually, ready_addresses
 from cluster.fruits import ADDRESS, ASKS, grant, route
-from cluster.gateway import POOL, is_ready, start_gateway
+from cluster.gateway import METRICS, POOL, is_ready, start_gateway
 from cluster.process import Program
 from cluster.relay import Relay
 from cluster.traffic import Ask, Client, Traffic
 from cluster.truth import answers, answers_from_nothing, differences
+from fastroute.source.kubernetes.kinds import BY_KIND
 
 SECONDS = float(os.environ.get("FAULT_SECONDS", "6"))
 API_DOOR, ETCD_DOOR = API_PORT + 1, ETCD_PORT + 5
+OFFSET = 1000  # of the ports of a second replica
+EDITORS, EDITS = 4, 100  # threads, and edits a second of all of them
+KINDS = ("CustomResourceDefinition", *BY_KIND)  # that are followed
 OPTIONS = ("--address-pool", POOL, "--workers", "2", "--status-lease", LEASE)
 
 pytestmark = pytest.mark.timeout(120 + 4 * SECONDS)
@@ -147,16 +154,30 @@ def test_watches_are_cut_every_second(scene: Scene) -> None:
 def test_every_kind_is_gone_from_the_servers_memory(scene: Scene) -> None:
     """A restarted server remembers no revision before its start: each watch that goes on from one is answered 410."""
     with Traffic(ADDRESS, ASKS) as traffic:
+        scene.api_door.shut = True  # or a watch would be taken up before the server forgot
         scene.cluster.kill()
         scene.cluster.start()
-        scene.cluster.compact()
         scene.api.apply(route("late", "apples", ("apples", 1)))
-        scene.api_door.cut()
+        scene.cluster.compact()
+        before = expired()
+        scene.api_door.shut = False
         eventually(lambda: scene.served(Ask("late.test", "/", frozenset({"apples"}))), 30)
         scene.api.delete("HTTPRoute", "apples", "late")
         scene.follows()
+        eventually(lambda: all(expired().get(kind, 0) > before.get(kind, 0) for kind in KINDS), 30)
     traffic.check()
     scene.is_as_from_nothing()
+
+
+def expired() -> dict[str, float]:
+    """How many watches of each kind were answered 410 so far."""
+    said = urllib3.request("GET", f"http://{METRICS}/metrics", timeout=5.0).data.decode()
+    return {
+        sample.labels["kind"]: sample.value
+        for family in text_string_to_metric_families(said)
+        for sample in family.samples
+        if sample.name == "fastroute_kubernetes_watch_errors_total" and sample.labels["reason"] in ("Expired", "Gone")
+    }
 
 
 def test_a_second_controller_writes_its_own_entries(scene: Scene) -> None:
@@ -212,31 +233,60 @@ def _observed(api: Api, namespace: str, name: str) -> int:
 
 
 def test_a_hundred_edits_a_second(scene: Scene) -> None:
-    """Grants, labels, Secrets, pods and routes change all the time beside routes that do not."""
-    api, chance = scene.api, random.Random(5)
-    api.apply(*echo("cherries"), grant("cherries"))
-    eventually(lambda: ready_addresses(api, "cherries") != [])
+    """Grants, labels, Secrets, EndpointSlices, pods and routes change all the time beside routes that do not."""
+    api = scene.api
+    api.apply(*echo("cherries"), grant("cherries"), *by_hand(), route("hand", "cherries", ("cherries", 1)))
+    hand = {"backendRefs": [{"name": "hand", "port": PORT}]}
+    api.patch("HTTPRoute", "cherries", "hand", {"spec": {"rules": [hand]}})
+    eventually(lambda: ready_addresses(api, "cherries") != [], 60)
+    pods = {name: ready_addresses(api, name)[0] for name in ("apples", "cherries")}
     churned = [Ask(f"churn-{number}.test", "/", frozenset({"apples", "cherries", "500", "404"})) for number in range(5)]
-    edits = _edits(api, chance)
-    with Traffic(ADDRESS, [*ASKS, *churned]) as traffic:
-        begin, done = time.monotonic(), 0
+    churned.append(Ask("hand.test", "/", frozenset({"apples", "cherries", "503"})))
+    eventually(lambda: scene.served(churned[-1]))
+    begin, done = time.monotonic(), [0] * EDITORS
+
+    def edit(number: int) -> None:
+        edits = _edits(Api(scene.cluster.kubeconfig), random.Random(number), pods)
         while time.monotonic() < begin + SECONDS:
             next(edits)
-            done += 1
-            time.sleep(max(0.0, begin + done / 100 - time.monotonic()))
-        assert done >= 50 * SECONDS
+            done[number] += 1
+            time.sleep(max(0.0, begin + done[number] * EDITORS / EDITS - time.monotonic()))
+
+    with Traffic(ADDRESS, [*ASKS, *churned]) as traffic:
+        with ThreadPoolExecutor(EDITORS) as threads:
+            list(threads.map(edit, range(EDITORS)))
+        assert sum(done) >= 0.95 * EDITS * SECONDS
+        api.apply(slice_of(pods["cherries"]))
         scene.follows()
     traffic.check()
     scene.is_as_from_nothing(*churned)
 
 
-def _edits(api: Api, chance: random.Random) -> Iterator[None]:
+def by_hand() -> list[Object]:
+    """A Service whose endpoints nobody keeps but us, without any."""
+    meta = {"name": "hand", "namespace": "cherries"}
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": {"ports": [{"port": PORT}]}}
+    return [service, slice_of()]
+
+
+def slice_of(*addresses: str, ready: bool = True) -> Object:
+    labels = {"kubernetes.io/service-name": "hand", "endpointslice.kubernetes.io/managed-by": "us"}
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": "hand", "namespace": "cherries", "labels": labels},
+        "addressType": "IPv4",
+        "ports": [{"port": 3000, "protocol": "TCP", "name": ""}],
+        "endpoints": [{"addresses": [one], "conditions": {"ready": ready}} for one in addresses],
+    }
+
+
+def _edits(api: Api, chance: random.Random, pods: dict[str, str]) -> Iterator[None]:
     """One edit each time it is asked."""
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "some", "namespace": "cherries"}}
     while True:
-        number = chance.randrange(5)
-        name, weight = f"churn-{number}", chance.randrange(1, 5)
-        match chance.randrange(7):
+        name, weight = f"churn-{chance.randrange(5)}", chance.randrange(1, 5)
+        match chance.randrange(9):
             case 0 | 1:
                 api.apply(route(name, "infra", ("apples", weight), ("cherries", 5 - weight)))
             case 2:
@@ -250,21 +300,27 @@ def _edits(api: Api, chance: random.Random) -> Iterator[None]:
                 api.patch("Namespace", "", "cherries", {"metadata": {"labels": labels}})
             case 6:
                 api.apply({**secret, "stringData": {"some": str(chance.random())}})
+            case 7:
+                api.apply(slice_of(*chance.sample(list(pods.values()), weight % 3)))
+            case 8:
+                api.apply(slice_of(pods["apples"], ready=weight > 1))
         yield
 
 
 def test_the_leader_is_killed(scene: Scene) -> None:
-    """Another replica writes within 15 s; what was written before keeps its times."""
+    """Another replica writes within 15 s, and serves as if nothing were; what was written before keeps its times."""
     before = _parents(scene.api, "infra", "shared")
     with Traffic(ADDRESS, ASKS) as traffic:
-        second = scene.start_gateway(("--port-offset", "1000"), "127.0.0.1:9901")
+        second = scene.start_gateway(("--port-offset", str(OFFSET)), "127.0.0.1:9901")
     traffic.check()
     try:
-        scene.gateway.kill()
-        begin = time.monotonic()
-        scene.api.apply(route("heir", "apples", ("apples", 1)))
-        eventually(lambda: bool(scene.api.get("HTTPRoute", "apples", "heir").get("status", {}).get("parents")), 20)
-        assert time.monotonic() - begin < 15
+        with Traffic(ADDRESS, ASKS, port=80 + OFFSET) as traffic:
+            scene.gateway.kill()
+            begin = time.monotonic()
+            scene.api.apply(route("heir", "apples", ("apples", 1)))
+            eventually(lambda: bool(scene.api.get("HTTPRoute", "apples", "heir").get("status", {}).get("parents")), 20)
+            assert time.monotonic() - begin < 15
+        traffic.check()
         assert _parents(scene.api, "infra", "shared") == before
     finally:
         second.popen.send_signal(signal.SIGTERM)

@@ -126,6 +126,7 @@ class Watch:
     def _fail(self, error: ApiError, refused: Callable[[ApiError], None]) -> None:
         if error.status == GONE:
             self._version = None
+            self._contact.failed(self.name, error)  # to be counted: the server answers
             return
         if self._is_silent and error.status:  # it is there again, and says when
             self._tries = 0

@@ -39,8 +39,8 @@ def account(api: ApiServer, folder: Path) -> Account:
 class Followed:
     """A source that runs, and how often it told of a change."""
 
-    def __init__(self, source: KubernetesSource) -> None:
-        self.source = source
+    def __init__(self, source: KubernetesSource, registry: CollectorRegistry) -> None:
+        self.source, self.registry = source, registry
         self.changes = 0
 
     def changed(self, noticed: float) -> None:
@@ -68,8 +68,9 @@ async def until(condition: Callable[[], object]) -> None:
 
 @asynccontextmanager
 async def starting(api: ApiServer, folder: Path) -> AsyncIterator[Followed]:
-    source = KubernetesSource(Client(account(api, folder)), Metrics(CollectorRegistry()), CONTROLLER_NAME)
-    followed = Followed(source)
+    registry = CollectorRegistry()
+    source = KubernetesSource(Client(account(api, folder)), Metrics(registry), CONTROLLER_NAME)
+    followed = Followed(source, registry)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(source.run)
         nursery.start_soon(source.watch, followed.changed)

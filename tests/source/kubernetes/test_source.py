@@ -114,6 +114,8 @@ async def test_a_version_that_is_too_old_is_a_new_listing_that_takes_nothing_awa
                 await trio.sleep(0.01)
         assert not any(lost)
         assert seen.route("stays") is stays
+        expired = {"kind": "HTTPRoute", "reason": "Expired"}
+        assert seen.registry.get_sample_value("fastroute_kubernetes_watch_errors_total", expired) == 1
 
 
 @pytest.mark.parametrize("has_watchlist", [True, False])
