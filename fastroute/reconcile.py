@@ -11,7 +11,6 @@ routes a collection of all objects takes longer than a change may take to be ser
 
 import gc
 import logging
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -19,14 +18,13 @@ import msgspec
 import trio
 
 from fastroute.compiler.compile import NOTHING, Compiled, compile_snapshot
-from fastroute.difference import changed_keys
 from fastroute.graph.build import build_graph, forgotten
-from fastroute.graph.certificate import out_of_time
 from fastroute.graph.node import Graph, Problem
 from fastroute.metrics import Metrics
 from fastroute.resources.world import Resources
 from fastroute.settings import GraphSettings
 from fastroute.snapshot import Outcome, Snapshot
+from fastroute.source.expirylog import ExpiryLog
 from fastroute.source.problemlog import ProblemLog
 from fastroute.source.store import Store
 from fastroute.status import Statuses, build_statuses
@@ -102,10 +100,11 @@ async def reconcile(
     source: Source, data_plane: DataPlane, writer: StatusWriter, settings: GraphSettings, metrics: Metrics
 ) -> None:
     """Serves what `source` says, for ever."""
-    changes, problems = Changes(), ProblemLog()
+    changes, problems, expiry = Changes(), ProblemLog(), ExpiryLog()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(source.watch, changes.note)
         nursery.start_soon(data_plane.watch, changes.note)
+        nursery.start_soon(expiry.run)
         changes.note()  # what was there before the watch
         last = FIRST
         while True:
@@ -120,6 +119,7 @@ async def reconcile(
                 outcome = await data_plane.publish(made.compiled.snapshot)
                 observe(metrics, last, made, trio.current_time() - noted)
                 last = show(made, outcome, writer)
+                expiry.take(made.graph.certificates if made.graph else {})
                 if made.compiled.rules_made >= MANY:
                     gc.freeze()
             except Exception:
@@ -176,14 +176,6 @@ def observe(metrics: Metrics, last: Pass, made: Pass, seconds: float) -> None:
     assert made.graph is not None
     if last.graph is None or made.graph.routes is not last.graph.routes:
         metrics.refused_references.set(refused_references(made.graph))
-    warn_of_certificates(last.graph, made.graph)
-
-
-def warn_of_certificates(last: Graph | None, now: Graph) -> None:
-    """Of those that are new: the time of one that is served is its owner's to mind, but it should be said."""
-    for id_ in changed_keys(last.certificates if last else {}, now.certificates):
-        if id_ in now.certificates and (why := out_of_time(now.certificates[id_], time.time())):
-            _log.warning("the certificate of Secret %s %s: it is served, and clients will refuse it", id_, why)
 
 
 def _differences(old: Mapping[Any, Any], new: Mapping[Any, Any]) -> int:
