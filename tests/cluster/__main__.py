@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -22,6 +21,7 @@ from cluster.gateway import CLASS, POOL, start_gateway
 from cluster.process import Program
 from cluster.programs import CLUSTER, ECHO, built, suite
 from cluster.relay import Place, Relay
+from cluster.scratch import scratch
 
 DOORS: Mapping[str, Place] = {
     "api": ("127.0.0.1", API_PORT),
@@ -37,8 +37,8 @@ def main() -> int:
     if isolation.is_inside():
         isolation.enter()
         return _serve(arguments, Path(arguments.folder))
-    with tempfile.TemporaryDirectory(prefix="fastroute-cluster-") as folder:
-        return _open(arguments, Path(folder))
+    with scratch("cluster") as folder:
+        return _open(arguments, folder)
 
 
 def _arguments() -> argparse.Namespace:

@@ -1,6 +1,5 @@
 """Tests with a real API server: run as `pytest tests/cluster`, which starts itself again in a namespace of its own."""
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from cluster import isolation
 from cluster.api import Api
 from cluster.cluster import Cluster
 from cluster.programs import CLUSTER, ECHO, TOOLS, built, suite
+from cluster.scratch import scratch
 
 
 def pytest_cmdline_main(config: pytest.Config) -> None:
@@ -22,8 +22,8 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="fastroute-cluster-") as name:
-        yield Path(name)
+    with scratch("cluster") as path:
+        yield path
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +32,8 @@ def cluster() -> Iterator[Cluster]:
     if not isolation.is_inside():
         pytest.skip("wants a namespace of its own: pytest tests/cluster")
     isolation.enter()
-    with tempfile.TemporaryDirectory(prefix="fastroute-cluster-") as name:
-        one = Cluster(Path(name))
+    with scratch("cluster") as path:
+        one = Cluster(path)
         try:
             one.start()
             one.start_pods()

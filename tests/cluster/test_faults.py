@@ -7,13 +7,11 @@ FAULT_SECONDS in the environment says how long each fault lasts (60 for a full r
 import os
 import random
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 import pytest
 import urllib3
@@ -28,6 +26,7 @@ from cluster.fruits import ADDRESS, ASKS, grant, route
 from cluster.gateway import METRICS, POOL, is_ready, start_gateway
 from cluster.process import Program
 from cluster.relay import Relay
+from cluster.scratch import scratch
 from cluster.traffic import Ask, Client, Traffic
 from cluster.truth import answers, answers_from_nothing, differences
 from fastroute.source.kubernetes.kinds import BY_KIND
@@ -87,8 +86,8 @@ def scene() -> Iterator[Scene]:
     if not isolation.is_inside():
         pytest.skip("wants a namespace of its own: pytest tests/cluster")
     isolation.enter()
-    with tempfile.TemporaryDirectory(prefix="fastroute-faults-") as name, ExitStack() as doors:
-        cluster = Cluster(Path(name), etcd_through=f"127.0.0.1:{ETCD_DOOR}")
+    with scratch("faults") as folder, ExitStack() as doors:
+        cluster = Cluster(folder, etcd_through=f"127.0.0.1:{ETCD_DOOR}")
         try:
             one = Scene(cluster, doors)
             eventually(lambda: all(map(one.served, ASKS)))

@@ -8,7 +8,6 @@ import argparse
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +20,7 @@ from cluster.echo import eventually
 from cluster.gateway import CLASS, POOL, start_gateway
 from cluster.process import Program
 from cluster.programs import CACHE, CLUSTER, ECHO, ROOT, built, suite
+from cluster.scratch import scratch
 from deploy.audit import AUDIT_LOG, audit_flags, rights_used, verdict_of
 
 import fastroute
@@ -61,9 +61,9 @@ def main() -> int:
     isolation.enter()
     logs = CACHE / "conformance" / time.strftime(f"{arguments.api}-%Y%m%d-%H%M%S")
     logs.mkdir(parents=True)
-    with tempfile.TemporaryDirectory(prefix="fastroute-conformance-") as folder:
+    with scratch("conformance") as folder:
         pages = (WITHOUT_STREAMS,) if arguments.pages else ()
-        cluster = Cluster(Path(folder), arguments.api, flags=(*audit_flags(logs), *pages))
+        cluster = Cluster(folder, arguments.api, flags=(*audit_flags(logs), *pages))
         try:
             cluster.start()
             cluster.start_pods()
@@ -71,7 +71,7 @@ def main() -> int:
         finally:
             cluster.stop()
             for name in ("apiserver.log", "kubelet.log"):
-                (logs / name).write_bytes((Path(folder) / name).read_bytes())
+                (logs / name).write_bytes((folder / name).read_bytes())
     print(f"logs: {logs.relative_to(ROOT)}")
     return code
 

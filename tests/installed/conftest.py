@@ -1,12 +1,11 @@
 """Tests of an installed release: `pytest tests/installed` starts itself again in a namespace of its own."""
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from cluster import isolation
 from cluster.programs import CLUSTER, ECHO, TOOLS, built, suite
+from cluster.scratch import scratch
 
 from installed.release import Release, released
 
@@ -26,5 +25,5 @@ def release() -> Iterator[Release]:
         pytest.skip("wants a namespace of its own: pytest tests/installed")
     isolation.enter()
     without = ("--feature-gates=WatchList=false",)  # see test_rights.py; the documents run where it is on
-    with tempfile.TemporaryDirectory(prefix="fastroute-installed-") as folder, released(Path(folder), without) as one:
+    with scratch("installed") as folder, released(folder, without) as one:
         yield one

@@ -13,7 +13,6 @@ import argparse
 import re
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -25,6 +24,7 @@ from typing import NamedTuple
 from cluster import isolation
 from cluster.api import ApiError
 from cluster.programs import CLUSTER, ECHO, ROOT, TOOLS, built, suite
+from cluster.scratch import scratch
 
 from installed.release import ADDRESS, NAME, NAMESPACE, Release, balancer, released
 
@@ -176,11 +176,11 @@ def main(arguments: Sequence[str]) -> int:
         built(module)
     isolation.enter()
     with (
-        tempfile.TemporaryDirectory(prefix="fastroute-walk-") as name,
-        released(Path(name)) as release,
+        scratch("walk") as folder,
+        released(folder) as release,
         attended(release),
     ):
-        shell = Shell(release.environment, Path(name))
+        shell = Shell(release.environment, folder)
         for path in chosen.documents:
             begin = time.monotonic()
             walk(shell, path, update=chosen.update)
