@@ -144,8 +144,12 @@ async def test_a_chain_that_the_client_takes_slowly_arrives() -> None:
         assert (await peer.response())[0] == 200
 
 
-@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\n\r\n", SWITCH], ids=["answer", "tunnel"])
-async def test_the_end_is_said_to_who_takes_its_bytes_slowly(head: bytes) -> None:
+@pytest.mark.parametrize(
+    ("head", "more"),
+    [(b"HTTP/1.1 200 OK\r\n\r\n", b""), (SWITCH, b""), (SWITCH, b"to nobody")],
+    ids=["answer", "tunnel", "tunnel whose backend is gone"],
+)
+async def test_the_end_is_said_to_who_takes_its_bytes_slowly(head: bytes, more: bytes) -> None:
     """What only the close ends is whole only with a close_notify, which has to wait as the bytes before it do."""
     size = 0
 
@@ -161,6 +165,9 @@ async def test_the_end_is_said_to_who_takes_its_bytes_slowly(head: bytes) -> Non
             client = await narrow(rig)
             await client.send(asked)
             got = 0
+            if more:
+                await trio.sleep(0.02)  # the backend closes meanwhile, and answers with a reset
+                await client.send(more)
             with trio.fail_after(10):
                 while data := await client.stream.receive_some(700):
                     got += len(data)
