@@ -203,6 +203,26 @@ async def test_the_only_worker_is_back_within_a_second_with_its_sessions(tmp_pat
         assert trio.current_time() - killed < 2  # 0.5 on a machine with nothing else to do
 
 
+async def test_sigterm_under_load_costs_nothing_but_the_listener(tmp_path: Path) -> None:
+    context = trusting()
+    async with serving(tmp_path, "--drain-delay", "300ms", delay=0.005) as served:
+        await secure(served)
+        port = served.port - 80 + 443
+        async with (
+            loaded(Load(port, "/fruits", NAME, context=context), 8) as load,
+            loaded(Load(port, "/fruits", NAME, context=context, keep=False), 4) as fresh,
+        ):
+            await trio.sleep(0.3)
+            served.process.send_signal(signal.SIGTERM)
+            with trio.fail_after(10):
+                assert await served.process.wait() == 0
+            load.stop()
+            fresh.stop()
+    assert load.closing > 0
+    assert min(len(load.answers), len(fresh.answers)) > 20
+    assert {one.why.split(":")[0] for one in [*load.breaks, *fresh.breaks]} <= {"ConnectionRefusedError"}
+
+
 async def test_keys_are_shown_nowhere(tmp_path: Path) -> None:
     secret = certificate(NAME, "first")
     lines = [line for line in secret.key.decode().splitlines() if "---" not in line]
