@@ -7,10 +7,27 @@ from contextlib import ExitStack
 
 import pytest
 import trio
-from rig import GET, OK, Backend, Peer, Rig, Script, answering, backends, chunked, connect, reporting, rule, running
+from rig import (
+    GET,
+    OK,
+    PLAIN,
+    Backend,
+    Peer,
+    Rig,
+    Script,
+    answering,
+    backends,
+    chunked,
+    connect,
+    reporting,
+    rule,
+    running,
+)
 
 from fastroute.settings import Limits
 from fastroute.snapshot import HeaderModifier, HeaderValue, Mirror, Redirect, Rewrite, WeightedBackend
+
+pytestmark = pytest.mark.usefixtures("transport")
 
 COPY = Mirror(backend="m")
 
@@ -96,6 +113,7 @@ async def test_filters_before_a_mirror_are_in_its_copy_and_those_after_it_are_no
     assert seen(first) == (b"GET /new HTTP/1.1", b"inside", b"1,2,3,4")
 
 
+@PLAIN
 @pytest.mark.parametrize(("numerator", "denominator"), [(1, 5), (1, 2), (999, 1000)])
 async def test_a_share_of_the_requests(numerator: int, denominator: int) -> None:
     """Within 4 sigma of a binomial: one test in 15,000 is unlucky."""
@@ -238,6 +256,7 @@ async def test_a_mirror_without_endpoints_or_that_refuses() -> None:
         assert failures(rig) == {"no_endpoint": 3, "not_connected": 3}
 
 
+@PLAIN
 async def test_there_are_only_so_many_at_once() -> None:
     """The 513th is lost; it never waits."""
     async with backends(answering, silent) as [backend, mirror], running(rule("b", filters=[COPY] * 16)) as rig:
@@ -342,6 +361,7 @@ async def test_tables_and_endpoints_go_while_mirrors_are_on_their_way() -> None:
         rig.install()
 
 
+@PLAIN
 async def test_all_mirrors_together_are_bounded() -> None:
     """80 mirrors of 900 KB that are never connected: 64 MiB of it wait, some are cut off, and all is given back."""
     body = b"x" * 900_000

@@ -5,10 +5,12 @@ from itertools import pairwise
 
 import pytest
 import trio
-from rig import GET, OK, Peer, Script, answering, backends, chunked, connect, rule, running
+from rig import GET, OK, PLAIN, Peer, Script, answering, backends, chunked, connect, rule, running
 
 from fastroute.settings import Limits
 from fastroute.snapshot import Retry
+
+pytestmark = pytest.mark.usefixtures("transport")
 
 BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy"
 TWICE = Retry(attempts=2, codes=(500, 503), backoff_ms=20)
@@ -353,6 +355,7 @@ async def test_a_client_that_leaves_ends_the_pause(gone: str) -> None:
         assert (line["status"], line["reason"]) == (None, "client_closed")
 
 
+@PLAIN
 async def test_pauses_hold_nobody_up_and_end_with_the_engine() -> None:
     """500 requests pause at once: other requests are served meanwhile; closing the engine in the middle frees all."""
     report: list[bytes] = []
