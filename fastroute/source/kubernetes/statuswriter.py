@@ -191,7 +191,8 @@ class StatusWriter:
                 if id_ not in self._busy:
                     del self._queue[id_]
                     return id_
-            self._news = trio.Event()
+            if self._news.is_set():  # or else others wait for it
+                self._news = trio.Event()
             await self._news.wait()
 
     async def _rest(self, id_: ObjectId, seconds: float) -> None:

@@ -14,7 +14,14 @@ from fastroute.resources.status_patch import StatusPatch
 from fastroute.source.kubernetes.client import ApiError
 from fastroute.source.kubernetes.kinds import member
 from fastroute.source.kubernetes.merge import Ours
-from fastroute.source.kubernetes.statuswriter import BETWEEN, FORBIDDEN, SETTLING, YOUNG_FORBIDDEN, StatusWriter
+from fastroute.source.kubernetes.statuswriter import (
+    BETWEEN,
+    FORBIDDEN,
+    SETTLING,
+    WRITERS,
+    YOUNG_FORBIDDEN,
+    StatusWriter,
+)
 from fastroute.status.build import Statuses
 
 NAME = "fastroute.dev/gateway"
@@ -87,6 +94,22 @@ async def test_each_is_written_once(autojump_clock):
         scene.writer.post(wanted(*names))
     assert {tuple(scene.reason(name)) for name in names} == {("Accepted",)}
     assert scene.puts == len(scene.told) == 300
+
+
+async def test_all_writers_write_also_after_a_rest(autojump_clock):
+    """Writers that wait for news are all woken by it."""
+    names = [f"r{number}" for number in range(WRITERS * 10)]
+    scene = Scene(*names)
+    scene.server.delay = 0.1
+    async with scene.running():
+        scene.writer.lead(True)
+        scene.writer.post(wanted(names[0]))
+        await trio.sleep(LONG)
+        begin = trio.current_time()
+        scene.writer.post(wanted(*names))
+        await trio.sleep(1.05)
+        assert scene.puts >= WRITERS * 9, "in 1.05 s, 0.1 s each"
+        assert trio.current_time() - begin < 1.1
 
 
 async def test_the_newest_is_what_is_written_and_not_too_often(autojump_clock):
