@@ -74,12 +74,18 @@ class Vault:
 
 def judge(secret: Secret) -> CertificateNode:
     try:
-        chain, key = _part(secret, CHAIN), _part(secret, KEY)
-        leaf = _leaf(chain)
-        names = _names(leaf)
-        _fit(leaf, _private_key(key))
+        return _judged(secret)
     except _MistakeError as error:
         return CertificateNode(source=secret, mistake=str(error))
+    except Exception:  # parsers have more errors than they tell of, and one Secret must not stop what all are served
+        return CertificateNode(source=secret, mistake=f"has something in {CHAIN} or {KEY} that cannot be read")
+
+
+def _judged(secret: Secret) -> CertificateNode:
+    chain, key = _part(secret, CHAIN), _part(secret, KEY)
+    leaf = _leaf(chain)
+    names = _names(leaf)
+    _fit(leaf, _private_key(key))
     return CertificateNode(
         source=secret,
         certificate=Certificate(chain=chain, key=key),

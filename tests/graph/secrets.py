@@ -66,7 +66,7 @@ def tampered(old: bytes, new: bytes) -> bytes:
     It has extensions of nobody's under the identifiers 1.2.3.4 and 1.2.3.5."""
     key = private_key("p256", 0)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
-    builder = _builder(key, START, START + 10 * YEAR)
+    builder = _builder(key, START, START + 40 * YEAR)
     extensions = [x509.UnrecognizedExtension(x509.ObjectIdentifier(f"1.2.3.{n}"), b"\5\0") for n in (4, 5)]
     for extension in (x509.SubjectAlternativeName([x509.DNSName("a.example.com")]), *extensions):
         builder = builder.add_extension(extension, critical=False)

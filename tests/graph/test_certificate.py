@@ -11,6 +11,7 @@ from fastroute.source.store import Apply
 GOOD, KEY = chain("a.example.com"), key_pem()
 STRANGE_VERSION = tampered(b"\xa0\3\2\1\2", b"\xa0\3\2\1\x09")
 STRANGE_NAME = tampered(b"\x82\x0da.ex", b"\x83\x0da.ex")
+STRANGE_YEAR = tampered(b"2065", b"0000")
 TWICE = tampered(b"\6\3\x2a\3\5", b"\6\3\x2a\3\4")  # one extension
 
 
@@ -47,6 +48,7 @@ def test_names_and_times() -> None:
         ({"tls.crt": KEY, "tls.key": KEY}, "no readable chain of PEM certificates in tls.crt"),
         ({"tls.crt": STRANGE_VERSION, "tls.key": KEY}, "no readable chain of PEM"),
         ({"tls.crt": STRANGE_NAME, "tls.key": KEY}, "an extension that cannot be read"),
+        ({"tls.crt": STRANGE_YEAR, "tls.key": KEY}, "something in tls.crt or tls.key that cannot be read"),
         ({"tls.crt": TWICE, "tls.key": KEY}, "an extension that cannot be read"),
         ({"tls.crt": GOOD, "tls.key": GOOD}, "no readable PEM private key in tls.key"),
         ({"tls.crt": GOOD, "tls.key": b"Hello world"}, "no readable PEM private key in tls.key"),
