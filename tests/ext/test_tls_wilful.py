@@ -3,11 +3,12 @@
 import ctypes
 import ctypes.util
 import os
+import random
 import socket
 import ssl
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
 import trio
@@ -16,6 +17,7 @@ from certificates import authority, certificate, trusting
 from https import of, request, serving, tls
 from rig import Peer, Rig, SecureStream, answering, backends, saying
 
+from fastroute.ext.graveyard import collect
 from fastroute.settings import Limits
 from fastroute.snapshot import Certificate
 
@@ -197,6 +199,86 @@ async def test_a_crowd_that_comes_with_its_hellos_gets_a_turn_for_few_at_a_time(
         assert rig.engine.statistics().turns - before > 20
         for one in crowd:
             one.close()
+
+
+async def spoiled(rig: Rig, chance: random.Random) -> None:
+    """A client that comes to nothing, in one of several ways."""
+    said = hello()
+    begun = chance.randrange(1, len(said))
+    pieces = chance.choice(
+        (
+            [said[:begun]],
+            [said],
+            [os.urandom(100)],
+            [said + os.urandom(50)],
+            [said[:begun], said[begun:]],
+            [b"\x16\x03\x01\x40\0\x01\0\x3f\xfc" + b"x" * 30_000],
+        )
+    )
+    client = Peer(await trio.open_tcp_stream("127.0.0.1", rig.port))
+    with suppress(trio.BrokenResourceError):
+        for piece in pieces:
+            await client.send(piece)
+            await trio.sleep(chance.random() * 0.02)
+    await (client.reset() if chance.random() < 0.5 else client.close())
+
+
+async def test_a_storm_of_handshakes_leaves_nothing_behind() -> None:
+    """Each client is counted once, whatever became of it, and the next one is served."""
+    chance = random.Random(6)
+    limits = Limits(max_handshakes=10, head_timeout=0.5)
+    async with (
+        backends(answering) as [backend],
+        serving(WORLD, {"a": certificate(NAME)}, of(NAME, "b"), limits=limits) as rig,
+    ):
+        rig.put("b", backend.port)
+        async with trio.open_nursery() as nursery:
+            for _ in range(400):
+                nursery.start_soon(spoiled, rig, chance)
+        with trio.fail_after(5):
+            while rig.engine.statistics().downstream_idle:  # noqa: ASYNC110
+                await trio.sleep(0.01)
+        fixed = rig.counters.fixed()
+        assert (fixed["downstream_active"], fixed["downstream_idle"]) == (0, 0)
+        assert fixed["tls_crowded"] > 0
+        counted = sum(count for name, count in fixed.items() if name.startswith("tls_"))
+        assert counted == fixed["connections_accepted"] == 400
+        peer = await narrow(rig)
+        await peer.send(request(NAME))
+        assert (await peer.response())[0] == 200
+
+
+@pytest.mark.parametrize("most", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("gone", ["certificate", "listener"])
+async def test_a_handshake_ends_with_what_it_began_with(most: ssl.TLSVersion, gone: str) -> None:
+    async with backends(answering) as [backend], serving(WORLD, {"a": certificate(NAME)}, of(NAME, "b")) as rig:
+        rig.put("b", backend.port)
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        session = trusting(most=most).wrap_bio(incoming, outgoing, server_hostname=NAME)
+        client = Peer(await trio.open_tcp_stream("127.0.0.1", rig.port))
+
+        async def spoken(step: Callable[[], object]) -> object:
+            while True:
+                with suppress(ssl.SSLWantReadError):
+                    found = step()
+                    await client.send(outgoing.read())
+                    return found
+                await client.send(outgoing.read())
+                await client.more()
+                if len(rig.certificates):  # it was shown: now all of that goes
+                    rig.certificates.remove("a")
+                    if gone == "listener":
+                        rig.install_all([])
+                        while collect(1000):
+                            pass
+                    rig.certificates.commit()
+                incoming.write(client.buffer)
+                client.buffer = b""
+
+        await spoken(session.do_handshake)
+        await spoken(lambda: session.write(request(NAME)))
+        answer = await spoken(lambda: session.read(1000))
+        assert bytes(answer).startswith(b"HTTP/1.1 404" if gone == "listener" else b"HTTP/1.1 200")  # type: ignore[call-overload]
 
 
 async def test_a_client_that_ends_with_its_hello_is_let_go_at_once() -> None:
