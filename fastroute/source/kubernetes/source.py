@@ -241,11 +241,11 @@ class KubernetesSource:
             self._refused.discard(name)
             self._names.set()  # while Secrets were refused, none was followed by name
             _log.info("%s can be read again", name)
-        was_listed = followed.is_listed
+        was_listed, known = followed.is_listed, len(followed.held)
         self._apply(followed.take(notices))
+        if name == "Secret" and (followed.is_listed, len(followed.held)) != (was_listed, known):
+            self._names.set()
         if followed.is_listed and not was_listed:
-            if name == "Secret":
-                self._names.set()
             self._advance()
 
     def _is_followed(self, name: str, collection: Collection) -> bool:
@@ -269,7 +269,8 @@ class KubernetesSource:
     def _kept(self, events: Iterable[Apply | Delete], touched: set[type[Resource]]) -> Iterator[WatchEvent]:
         for event in events:
             kind = type(event.resource) if isinstance(event, Apply) else event.kind
-            touched.add(kind)
+            if kind is not Secret or isinstance(event, Delete):  # one that changes is followed as it was before
+                touched.add(kind)
             if isinstance(event, Apply) or not self._is_held(kind, event.key):
                 yield event
 

@@ -14,6 +14,7 @@ from source.kubernetes.followed import CERTIFICATE, CLASSES, GATEWAYS, GRANTS, S
 from fastroute.resources.meta import Key
 from fastroute.settings import CONTROLLER_NAME
 from fastroute.source.kubernetes import watch
+from fastroute.source.kubernetes.named import Names, named_secrets
 
 
 def secure(*secrets: str) -> dict[str, Any]:
@@ -124,3 +125,28 @@ async def test_secrets_are_followed_by_name_once_they_may_be(api: ApiServer, tmp
         assert not seen.source.store.snapshot().secrets
         del api.refusals[SECRETS]
         await until(lambda: seen.source.store.snapshot().secrets)
+
+
+async def test_a_certificate_that_changes_is_no_reason_to_look_at_all_names(
+    api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There may be thousands of listeners, and other controllers edit the metadata of Secrets."""
+    looks: list[int] = []
+
+    def counted(*given: Any) -> Names:
+        looks.append(1)
+        return named_secrets(*given)
+
+    monkeypatch.setattr("fastroute.source.kubernetes.source.named_secrets", counted)
+    api.put(SECRETS, "tls", **CERTIFICATE)
+    key = Key("default", "tls")
+    async with following(api, tmp_path) as seen:
+        before = len(looks)
+        for number in range(3):
+            api.put(SECRETS, "tls", **CERTIFICATE, metadata={"annotations": {"a": str(number)}})
+        renewed = {**CERTIFICATE, "data": {"tls.crt": "BBBB", "tls.key": "AA=="}}
+        api.put(SECRETS, "tls", **renewed)
+        await until(lambda: seen.source.store.snapshot().secrets[key].data == renewed["data"])
+        assert len(looks) == before
+        api.delete(SECRETS, "tls")
+        await until(lambda: len(looks) > before)
