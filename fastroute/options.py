@@ -29,6 +29,8 @@ _LIMITS = Limits()
 _GRAPH = GraphSettings()
 _SERVE = ServeSettings()
 _METRICS = {False: _SERVE.metrics, True: ("::", 9900)}  # by whether it is a cluster
+_HEAD_MOST = 16 << 20  # bytes
+_FIELDS_MOST = 100_000
 UNSAID = ""  # of an option that may be off, or has different defaults
 
 
@@ -43,13 +45,14 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
     read: Callable[[str], Any] | None = None
     shown: str | None = None  # the default, as users write it
     at_least: int | None = None
+    at_most: int | None = None
 
     @property
     def parameter(self) -> str:
         return self.name.strip("-").replace("-", "_")
 
     def annotation(self) -> Any:
-        more: dict[str, Any] = {"parser": _reader(self.read)} if self.read else {}
+        more: dict[str, Any] = {"parser": _reader(self.read, self.at_most)} if self.read else {"max": self.at_most}
         return Annotated[
             self.type,
             typer.Option(
@@ -65,14 +68,17 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
 
-def _reader(read: Callable[[str], Any]) -> Callable[[str], Any]:
+def _reader(read: Callable[[str], Any], at_most: int | None) -> Callable[[str], Any]:
     """`read` for typer: a SettingError is a mistake in usage, exit code 2."""
 
     def value(text: str) -> Any:
         try:
-            return read(text)
+            found = read(text)
         except SettingError as error:
             raise typer.BadParameter(str(error)) from None
+        if at_most is not None and found > at_most:
+            raise typer.BadParameter(f"{text!r} is more than {notation.shown_size(at_most)}")
+        return found
 
     return value
 
@@ -84,17 +90,26 @@ def _time(name: str, meaning: str, default: float) -> Option:
     )
 
 
-def _size(name: str, meaning: str, default: int | None) -> Option:
+def _size(name: str, meaning: str, default: int | None, at_most: int | None = None) -> Option:
     shown = notation.shown_size(default)
     kind = int if default is not None else int | None
     return Option(
-        name=name, meaning=meaning, default=default, type=kind, read=notation.size, metavar="BYTES", shown=shown
+        name=name,
+        meaning=meaning,
+        default=default,
+        type=kind,
+        read=notation.size,
+        metavar="BYTES",
+        shown=shown,
+        at_most=at_most,
     )
 
 
-def _number(name: str, meaning: str, default: int | None, shown: str | None = None) -> Option:
+def _number(name: str, meaning: str, default: int | None, shown: str | None = None, at_most: int = 1 << 24) -> Option:
     kind = int if default is not None else int | None
-    return Option(name=name, meaning=meaning, default=default, type=kind, metavar="N", at_least=1, shown=shown)
+    return Option(
+        name=name, meaning=meaning, default=default, type=kind, metavar="N", at_least=1, at_most=at_most, shown=shown
+    )
 
 
 def _several(name: str, meaning: str, read: Callable[[str], Any], metavar: str) -> Option:
@@ -152,10 +167,11 @@ WORLD = (
     ),
 )
 
+# What the engine counts in 32 bits, sums included, has a bound here.
 LIMITS = (
-    _size("--max-head", "Start line and fields of a request; above: 431.", _LIMITS.max_head),
-    _number("--max-fields", "Header fields of a request; above: 431.", _LIMITS.max_fields),
-    _size("--max-target", "Target of a request; above: 414.", _LIMITS.max_target),
+    _size("--max-head", "Start line and fields of a request; above: 431.", _LIMITS.max_head, at_most=_HEAD_MOST),
+    _number("--max-fields", "Header fields of a request; above: 431.", _LIMITS.max_fields, at_most=_FIELDS_MOST),
+    _size("--max-target", "Target of a request; above: 414.", _LIMITS.max_target, at_most=_HEAD_MOST),
     _size("--max-body", "Body of a request; above: 413.", _LIMITS.max_body),
     _time("--head-timeout", "For a whole head; then 408.", _LIMITS.head_timeout),
     _time("--body-idle-timeout", "Between two pieces of a body; then 408.", _LIMITS.body_idle_timeout),

@@ -112,6 +112,11 @@ def test_every_limit_is_an_option() -> None:
     [
         [],
         ["--manifests", "m", "--workers", "0"],
+        ["--manifests", "m", "--max-head", "17MiB"],
+        ["--manifests", "m", "--max-target", "4GiB"],
+        ["--manifests", "m", "--max-fields", "100000000"],
+        ["--manifests", "m", "--max-connections", "4294967296"],
+        ["--manifests", "m", "--max-handshakes", "4294967296"],
         ["--manifests", "m", "--head-timeout", "5"],
         ["--manifests", "m", "--bind", "localhost"],
         ["--manifests", "m", "--nonsense"],
