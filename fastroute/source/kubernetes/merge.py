@@ -34,9 +34,15 @@ class Ours(msgspec.Struct, frozen=True):
 
     def has(self, entry: Entry, reference: str, namespace: str) -> bool:
         """`entry` of an object in `namespace`, about the parent under `reference`."""
-        if entry.get("controllerName") != self.controller_name:
+        if not _written_by(entry, self):
             return False
         return not self.gateways or _parent_key(entry.get(reference), namespace) in self.gateways
+
+
+def _written_by(entry: Entry, ours: Ours) -> bool:
+    """By us, or by another fastroute of our name: which of the two, only what we want written tells of an entry whose
+    parent is a ListenerSet."""
+    return bool(entry.get("controllerName") == ours.controller_name)
 
 
 class Change(NamedTuple):
@@ -120,10 +126,10 @@ def _merge_parents(name: str, held: Iterable[Entry], wanted: Iterable[Entry], ch
     }
     merged: list[Entry] = []
     for entry in held:
-        if not change.ours.has(entry, reference, change.key.namespace):
-            merged.append(entry)
-        elif (identity := _identity(entry[reference])) in new:
+        if _written_by(entry, change.ours) and (identity := _identity(entry.get(reference) or {})) in new:
             merged.append(_entry(new.pop(identity), entry, change.now))
+        elif not change.ours.has(entry, reference, change.key.namespace):
+            merged.append(entry)
     merged += (_entry(entry, None, change.now) for entry in new.values())
     return _fitting(merged, reference, change)
 

@@ -116,6 +116,18 @@ def test_a_route_that_left_us_loses_our_entries_alone():
     assert (has_ours(held, CHANGE.key, CHANGE.ours), has_ours(route(other), CHANGE.key, CHANGE.ours)) == (True, False)
 
 
+def test_an_entry_for_a_listener_set_is_ours_while_we_want_it_also_where_only_some_gateways_are():
+    """Which Gateway the set belongs to, its entry does not say."""
+    change = CHANGE._replace(ours=Ours("fastroute.dev/gateway", frozenset({"infra/web"})))
+    wanted = route(parent(condition(), kind="ListenerSet", name="more"))
+    once = written({}, wanted, change=change)
+    assert written(once, wanted, change=change) is None
+    turned = route(parent(condition(status="False", reason="NoMatchingParent"), kind="ListenerSet", name="more"))
+    assert len(written(once, turned, change=change)["parents"]) == 1
+    foreign = route(parent(condition(time=THEN), kind="ListenerSet", name="theirs"))
+    assert written(foreign, wanted, change=change) == route(*foreign["parents"], *once["parents"])
+
+
 def test_two_of_our_name_that_serve_different_gateways_leave_each_other_alone():
     change = CHANGE._replace(ours=Ours("fastroute.dev/gateway", frozenset({"infra/web"})))
     theirs = parent(condition(time=THEN), name="api")
