@@ -9,12 +9,13 @@ from graph.world import gateway, grant, listener, make, ref, replaced, route, se
 from fastroute.graph.build import build_graph
 from fastroute.graph.feature import SUPPORTED_FEATURES
 from fastroute.graph.node import Graph
-from fastroute.resources.gateway import GatewayClass, GRPCRoute
+from fastroute.resources.gateway import GatewayClass, GRPCRoute, HTTPRoute
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.status_patch import StatusPatch
 from fastroute.settings import Addressing, GraphSettings
 from fastroute.snapshot import Bound, Failed, Outcome
 from fastroute.status import LONGEST_MESSAGE, build_statuses, everything_bound
+from fastroute.status.condition import MOST_SAID
 
 GATEWAY = ("Gateway", Key("infra", "gw"))
 ROUTE = ("HTTPRoute", Key("red", "r"))
@@ -260,6 +261,28 @@ def test_a_message_is_cut_at_a_whole_sentence() -> None:
 
 
 # --- GatewayClasses
+
+
+def test_a_status_fits_into_an_object() -> None:
+    """etcd takes 1.5 MiB. With many parents each message is cut, at all parents alike."""
+    names = [f"listener-{number}" for number in range(32)]
+    parents = [{"name": "gw", "sectionName": name} for name in names]
+    refs = [ref("s" * 200, f"namespace-{number}") for number in range(256)]
+    spec = {"parentRefs": parents, "rules": [{"backendRefs": refs[at : at + 16]} for at in range(0, 256, 16)]}
+    made = make(HTTPRoute, "infra", "r", spec)
+    edge = gateway("gw", "infra", *(listener(name, port) for port, name in enumerate(names, 80)))
+    found = patch(("HTTPRoute", Key("infra", "r")), edge, made).status["parents"]
+    assert len(found) == 32
+    messages = {condition["message"] for entry in found for condition in entry["conditions"]}
+    assert len(msgspec.json.encode(found)) < 300_000
+    [cut] = [message for message in messages if message.endswith("…")]
+    assert len(cut) == MOST_SAID // 64
+
+
+def test_more_addresses_than_a_status_may_have_are_left_out() -> None:
+    addresses = tuple(f"192.0.2.{number}" for number in range(20))
+    status = patch(GATEWAY, gateway(), addresses=addresses).status
+    assert [one["value"] for one in status["addresses"]] == list(addresses[:16])
 
 
 def test_a_gateway_class() -> None:

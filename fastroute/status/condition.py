@@ -11,6 +11,7 @@ Condition = dict[str, Any]
 
 SUPPORTED_VERSION = "SupportedVersion"
 LONGEST_MESSAGE = 32_768  # metav1.Condition.message
+MOST_SAID = 262_144  # characters of all messages in one status: etcd takes 1.5 MiB, spec and managedFields with it
 OUR_TYPES = frozenset({ACCEPTED, PROGRAMMED, RESOLVED_REFS, CONFLICTED, OVERLAPPING, SUPPORTED_VERSION})
 
 
@@ -69,6 +70,21 @@ def joined(messages: Iterable[str]) -> str:
             break
         joined.append(message)
     return " ".join(joined)
+
+
+def fitting(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Parents or listeners of one status, our messages cut alike where all of them are more than an object may hold."""
+    ours = [one for entry in entries for one in entry["conditions"] if one["type"] in OUR_TYPES]
+    if sum(len(one["message"]) for one in ours) <= MOST_SAID:
+        return entries
+    longest = MOST_SAID // len(ours)
+    return [{**entry, "conditions": [_cut(one, longest) for one in entry["conditions"]]} for entry in entries]
+
+
+def _cut(one: Condition, longest: int) -> Condition:
+    if one["type"] not in OUR_TYPES or len(one["message"]) <= longest:
+        return one
+    return {**one, "message": f"{one['message'][: longest - 1]}…"}
 
 
 def foreign_conditions(status: Mapping[str, Any]) -> list[Condition]:

@@ -8,8 +8,10 @@ from fastroute.graph.node import GatewayNode, Holder, ListenerNode, ListenerSetN
 from fastroute.graph.tls import TERMINATED
 from fastroute.resources.status_patch import StatusPatch
 from fastroute.snapshot import Outcome
-from fastroute.status.condition import Condition, condition, foreign_conditions, joined, judged, state
+from fastroute.status.condition import Condition, condition, fitting, foreign_conditions, joined, judged, state
 from fastroute.status.listener import PENDING, listener_status
+
+MOST_ADDRESSES = 16  # GatewayStatus.addresses; a Service may have more
 
 
 def holder_status(node: Holder, outcome: Outcome | None, standing: frozenset[str]) -> StatusPatch:
@@ -21,10 +23,12 @@ def holder_status(node: Holder, outcome: Outcome | None, standing: frozenset[str
 
 def _listeners(node: Holder, outcome: Outcome | None, standing: frozenset[str]) -> list[dict[str, Any]]:
     read = {entry["name"]: entry for entry in entries(node.source.status, "listeners", "name")}
-    return [
-        listener_status(node, listener, outcome, standing, read.get(listener.source.name, {}))
-        for listener in node.listeners
-    ]
+    return fitting(
+        [
+            listener_status(node, listener, outcome, standing, read.get(listener.source.name, {}))
+            for listener in node.listeners
+        ]
+    )
 
 
 def gateway_status(node: GatewayNode, outcome: Outcome | None, standing: frozenset[str]) -> StatusPatch:
@@ -36,7 +40,9 @@ def gateway_status(node: GatewayNode, outcome: Outcome | None, standing: frozens
         key=node.key,
         generation=generation,
         status={
-            "addresses": [{"type": _address_type(address), "value": address} for address in node.addresses],
+            "addresses": [
+                {"type": _address_type(address), "value": address} for address in node.addresses[:MOST_ADDRESSES]
+            ],
             "conditions": [
                 *foreign_conditions(node.source.status),
                 _gateway_accepted(node, listeners, generation),

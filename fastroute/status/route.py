@@ -7,7 +7,7 @@ from fastroute.graph.entries import entries
 from fastroute.graph.node import ParentNode, Route, RouteNode
 from fastroute.resources.gateway import ParentReference
 from fastroute.resources.status_patch import StatusPatch
-from fastroute.status.condition import judged
+from fastroute.status.condition import fitting, judged
 
 
 def route_status(node: RouteNode, parents: tuple[ParentNode, ...], controller_name: str) -> StatusPatch:
@@ -18,7 +18,7 @@ def route_status(node: RouteNode, parents: tuple[ParentNode, ...], controller_na
         status={
             "parents": [
                 *_foreign_parents(node.source, controller_name),
-                *(_parent_status(parent, controller_name) for parent in parents),
+                *fitting([_parent_status(parent, controller_name) for parent in parents]),
             ]
         },
     )

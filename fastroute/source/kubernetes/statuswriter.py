@@ -38,6 +38,7 @@ LONGEST_PAUSE = 15.0  # s, while the API server does not take them
 FORBIDDEN = 60.0  # s until what is forbidden is tried again
 YOUNG_FORBIDDEN = 2.0  # s, while it is so since less than SETTLING
 SETTLING = 20.0  # s; an API server that has just started forbids everything until it has read its own roles
+TOO_LARGE = ("request is too large", "message larger than max")  # etcd's words, and those of its client
 WITH_PARENTS = ("HTTPRoute", "GRPCRoute")  # kinds whose status has entries of ours among those of others
 
 _log = logging.getLogger(__name__)
@@ -295,7 +296,8 @@ class StatusWriter:
             return await self._read_again(write)
         if error.status == 403:
             return self._forbid(kind, error)
-        if 400 <= error.status < 500 and error.status != 429:
+        is_too_large = any(words in error.message for words in TOO_LARGE)  # with status 500, but of this object alone
+        if is_too_large or (400 <= error.status < 500 and error.status != 429):
             _log.error("%s %s: the API server does not take its status: %s", kind, key, error)
             return Rest(BETWEEN, again=False)
         self._pause(error)

@@ -230,11 +230,21 @@ async def test_what_is_forbidden_is_said_once_with_the_way_out(autojump_clock, c
     assert (scene.reason("r"), scene.reason("s")) == (["Accepted"], ["Accepted"])
 
 
-async def test_what_is_not_taken_waits_for_another_status(autojump_clock, caplog):
-    scene = Scene("r")
+@pytest.mark.parametrize(
+    "error",
+    [
+        ApiError(422, "Invalid", "too long"),
+        ApiError(500, "Internal Server Error", "etcdserver: request is too large"),
+        ApiError(500, "Internal Server Error", "trying to send message larger than max (2893244 vs. 2097152)"),
+    ],
+    ids=["invalid", "too-large", "much-too-large"],
+)
+async def test_what_is_not_taken_waits_for_another_status_and_keeps_nobody_waiting(autojump_clock, caplog, error):
+    scene = Scene("r", "s")
 
-    def refuse(method, path):
-        raise ApiError(422, "Invalid", "too long")
+    def refuse(method, refused):
+        if refused == f"{path('r')}/status":
+            raise error
 
     scene.server.refuse = refuse
     async with scene.running():
@@ -242,6 +252,9 @@ async def test_what_is_not_taken_waits_for_another_status(autojump_clock, caplog
         scene.writer.post(wanted("r"))
         await trio.sleep(60)
         assert scene.puts == 1
+        scene.writer.post(wanted("r", "s"))
+        await trio.sleep(0.1)
+        assert scene.reason("s") == ["Accepted"]
         scene.server.refuse = lambda method, path: None
         scene.writer.post(wanted("r", reason="Short"))
     assert scene.reason("r") == ["Short"]
