@@ -30,7 +30,7 @@ from fastroute.ext.inet cimport SO_LINGER, SOL_SOCKET, linger, setsockopt
 from fastroute.ext.mirroring cimport mirrors_leave
 from fastroute.ext.proxy_protocol cimport PREFACE_MOST, Preface, parse_preface
 from fastroute.ext.reactor cimport (
-    LINGER_BYTES, LINGER_TIME, SCRATCH, close_connection, end_tls, end_writing, queue, receive, set_deadline, watch,
+    LINGER_BYTES, LINGER_TIME, SCRATCH, close_connection, end_tls, end_writing, flush, queue, receive, set_deadline, watch,
 )
 from fastroute.ext.reason cimport REASON_CLIENT_CLOSED, REASON_DRAINED, REASON_HEAD_TIMEOUT
 from fastroute.ext.relay cimport exchange_advance, exchange_expired
@@ -240,6 +240,8 @@ cdef void conclude(Reactor r, Connection *c, int verdict) noexcept nogil:
 
 cdef void linger_on(Reactor r, Connection *c) noexcept nogil:
     cdef long size = 0
+    if c.writable and buffer_size(&c.output) and flush(r, c) == 0 and buffer_size(&c.output) == 0:
+        end_writing(r, c)       # TLS's word for the end had to wait
     if c.readable and not c.failed:
         size = receive(r, c, r.scratch, SCRATCH)
         if size > 0:

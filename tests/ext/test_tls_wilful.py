@@ -178,6 +178,27 @@ async def test_the_end_is_said_to_who_takes_its_bytes_slowly(head: bytes, more: 
             await client.close()
 
 
+async def test_the_end_is_said_soon_to_who_was_answered_before_it_had_sent_all() -> None:
+    size = 0
+
+    async def early(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
+        await peer.rest()
+
+    asked = request(NAME).replace(b"\r\n\r\n", b"\r\nContent-Length: 10000000\r\n\r\n")
+    async with backends(early) as [backend], serving(WORLD, {"a": certificate(NAME)}, of(NAME, "b")) as rig:
+        rig.put("b", backend.port)
+        tight(rig)
+        for size in range(60_000, 100_000, 1999):  # noqa: B007  (`early` reads it)
+            client = await narrow(rig)
+            await client.send(asked)
+            with trio.fail_after(1.5):
+                while await client.stream.receive_some(700):
+                    await trio.lowlevel.checkpoint()
+            await client.close()
+
+
 def hello() -> bytes:
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     with pytest.raises(ssl.SSLWantReadError):
