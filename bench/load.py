@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from bench.peers import Running
+from bench.process import URGENCY
 
 HERE = Path(__file__).parent
 PACE = Path(".cache/bench/pace")
@@ -97,9 +98,12 @@ def build_pace() -> None:
     subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", str(PACE), str(source)], check=True)
 
 
-def open_loop(proxy: Running, path: str, core: int, *, seconds: float, rate: int, connections: int) -> Latency:
-    """`rate` requests each second over `connections`, for `seconds`."""
+def open_loop(
+    proxy: Running, path: str, core: int, *, seconds: float, rate: int, connections: int, urgent: bool = False
+) -> Latency:
+    """`rate` requests each second over `connections`, for `seconds`; `urgent`: also if the proxy has the same core."""
     build_pace()
-    command = ["taskset", "-c", str(core), str(PACE), str(proxy.port), path, str(rate), str(connections), str(seconds)]
+    command = ["chrt", "-f", str(URGENCY)] if urgent else []
+    command += ["taskset", "-c", str(core), str(PACE), str(proxy.port), path, str(rate), str(connections), str(seconds)]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return msgspec.json.decode(said, type=Latency)

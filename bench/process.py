@@ -1,10 +1,12 @@
 """What the kernel knows of a process and its children: CPU time, memory, where it may run. All from /proc."""
 
+import contextlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
 _TICK = os.sysconf("SC_CLK_TCK")
+URGENCY = 10  # of SCHED_FIFO
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -29,6 +31,20 @@ def resident_bytes(pid: int) -> int:
 
 def cores() -> list[int]:
     return sorted(os.sched_getaffinity(0))
+
+
+def keep_on(pid: int, allowed: set[int]) -> None:
+    """Every thread of a process, and those it starts later: on these cores."""
+    for task in _listed(Path(f"/proc/{pid}/task")):
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(int(task), allowed)
+
+
+def set_urgent(pid: int, urgent: bool) -> None:
+    """Whether a process runs as soon as it can, before all that are not urgent (SCHED_FIFO). PermissionError."""
+    policy = os.SCHED_FIFO if urgent else os.SCHED_OTHER
+    for task in _listed(Path(f"/proc/{pid}/task")):
+        os.sched_setscheduler(int(task), policy, os.sched_param(URGENCY if urgent else 0))
 
 
 def _stat(pid: int) -> list[str]:

@@ -50,38 +50,38 @@ def main() -> int:
         cluster = Cluster(Path(name) / "cluster")
         cluster.start()
         try:
-            with endpoints_answering(Path(name), cores()[-1]):
-                _measure(cluster, chosen.parts or list(PARTS))
+            with endpoints_answering(Path(name), cores()[-1]) as endpoints:
+                _measure(cluster, endpoints, chosen.parts or list(PARTS))
         finally:
             cluster.stop()
     return 0
 
 
-def _measure(cluster: Cluster, parts: Iterable[str]) -> None:
+def _measure(cluster: Cluster, endpoints: Running, parts: Iterable[str]) -> None:
     create_all(cluster.api, world())
     create_routes(cluster.api, FEW)
     for part in parts:
-        PARTS[part](cluster)
+        PARTS[part](cluster, endpoints)
 
 
 def _gateway(cluster: Cluster) -> AbstractContextManager[Gateway]:
     return serving(account_kubeconfig(cluster), cluster.folder / "fastroute.log")
 
 
-def _served(cluster: Cluster) -> None:
+def _served(cluster: Cluster, _: Running) -> None:
     with _gateway(cluster) as served:
         served.settle()
         found = measure_served(cluster.api)
     _say("served", found, served_tables(found, FEW))
 
 
-def _attached(cluster: Cluster) -> None:
+def _attached(cluster: Cluster, _: Running) -> None:
     with _gateway(cluster) as served:
         found = measure_attached(cluster.api, served)
     _say("attached", found, attached_tables(found))
 
 
-def _idle(cluster: Cluster) -> None:
+def _idle(cluster: Cluster, _: Running) -> None:
     create_routes(cluster.api, MANY - FEW, first=FEW)
     with _gateway(cluster) as served:
         served.settle()
@@ -90,10 +90,10 @@ def _idle(cluster: Cluster) -> None:
     _say("idle", found, idle_tables(found))
 
 
-def _disturbed(cluster: Cluster) -> None:
+def _disturbed(cluster: Cluster, endpoints: Running) -> None:
     with _gateway(cluster) as served:
         served.settle()
-        found = measure_disturbed(cluster.api, _as_running(served), cores()[-1])
+        found = measure_disturbed(cluster.api, _as_running(served), served.worker, endpoints.process.pid)
     _say("disturbed", found, disturbed_tables(found))
 
 
@@ -107,7 +107,7 @@ def _say(name: str, found: object, blocks: Iterable[Block]) -> None:
     sys.stdout.flush()
 
 
-PARTS: dict[str, Callable[[Cluster], None]] = {
+PARTS: dict[str, Callable[[Cluster, Running], None]] = {
     "served": _served,
     "disturbed": _disturbed,
     "attached": _attached,

@@ -2,8 +2,13 @@
 
 Quiet spells and disturbed ones take turns, on what none of the changes touches; the ratio is that of their medians.
 What the changes do touch is asked for as well, and every answer must be one of the right ones.
+
+Of two cores the API server and whoever makes the changes would take most, as they do nowhere else: an API server has a
+machine of its own. So it, the changes and main have one core, the worker has the other, and the load and the endpoints
+on it are urgent: they are not what is measured.
 """
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +24,7 @@ from bench.kubernetes.client import Answer, Client
 from bench.kubernetes.world import HOSTS, NAMESPACE, endpoints, route
 from bench.load import Latency, open_loop
 from bench.peers import Running
+from bench.process import cores, keep_on, proxy_and_load_core, set_urgent, tree
 
 ROUNDS = 5
 SECONDS = 6.0  # of load, in one spell
@@ -39,12 +45,36 @@ class Disturbed(msgspec.Struct, frozen=True):
         return median(each.p99 for each in self.disturbed) / median(each.p99 for each in self.quiet)
 
 
-def measure_disturbed(api: Api, gateway: Running, core: int) -> Disturbed:
-    """`gateway`: on port 80; the load runs on `core`."""
+def measure_disturbed(api: Api, gateway: Running, worker: int, endpoints: int) -> Disturbed:
+    """`gateway`: on port 80; `worker` and `endpoints` are pids, all other processes are below this one."""
+    other, core = proxy_and_load_core()
 
     def load() -> Latency:
-        return open_loop(gateway, "/still/x", core, seconds=SECONDS, rate=RATE, connections=CONNECTIONS)
+        return open_loop(gateway, "/still/x", core, seconds=SECONDS, rate=RATE, connections=CONNECTIONS, urgent=True)
 
+    with _apart(worker, endpoints, other, core):
+        return _measure(api, load)
+
+
+@contextmanager
+def _apart(worker: int, endpoints: int, other: int, core: int) -> Iterator[None]:
+    """The measure is the last one of its gateway; the API server and the endpoints go back to where they were."""
+    answering = tree(endpoints)
+    all_cores = set(cores())
+    for pid in tree(os.getpid()):
+        keep_on(pid, {core} if pid == worker or pid in answering else {other})
+    for pid in answering:
+        set_urgent(pid, True)
+    try:
+        yield
+    finally:
+        for pid in answering:
+            set_urgent(pid, False)
+        for pid in {*tree(os.getpid())} - {*answering}:
+            keep_on(pid, all_cores)
+
+
+def _measure(api: Api, load: Callable[[], Latency]) -> Disturbed:
     load()
     quiet, disturbed, made, answers = [], [], 0, []
     for _ in range(ROUNDS):

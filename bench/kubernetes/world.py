@@ -14,7 +14,7 @@ from typing import Any
 from cluster.api import Api, path
 
 from bench.kubernetes.certificate import NAMESPACE, secret
-from bench.peers import running
+from bench.peers import Running, running
 
 HOSTS = {"a": "10.244.0.1", "b": "10.244.0.2"}  # the endpoints, by what they answer
 PORT = 8080
@@ -34,15 +34,15 @@ _SERVER = 'server {{ listen {host}:{port}; location / {{ return 200 "{name}"; }}
 
 
 @contextmanager
-def endpoints_answering(folder: Path, core: int) -> Iterator[None]:
+def endpoints_answering(folder: Path, core: int) -> Iterator[Running]:
     """nginx on every address of HOSTS."""
     subprocess.run(["ip", "route", "add", "local", "10.244.0.0/16", "dev", "lo"], check=True)
     servers = "\n  ".join(_SERVER.format(host=host, port=PORT, name=name) for name, host in HOSTS.items())
     config = folder / "nginx.conf"
     config.write_text(_NGINX.format(folder=folder, port=PORT, servers=servers))
     command = ["nginx", "-p", str(folder), "-c", str(config), "-e", str(folder / "error.log")]
-    with running("endpoints", command, PORT, core):
-        yield
+    with running("endpoints", command, PORT, core) as endpoints:
+        yield endpoints
 
 
 def world() -> list[dict[str, Any]]:

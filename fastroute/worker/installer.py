@@ -36,7 +36,9 @@ from fastroute.publication import (
 )
 from fastroute.snapshot import Endpoint
 
-SLICE = 300  # microseconds of work between two turns of the engine
+SHORTEST, LONGEST = 50e-6, 1e-3  # seconds of work between two turns of the engine
+SHARE = 0.5  # of the time that a turn took
+OTHERS = 1e-3  # seconds after which trio's other tasks get their turn
 
 
 class Place(NamedTuple):
@@ -48,28 +50,40 @@ class Place(NamedTuple):
 
 
 class Slices:
-    """Says when a piece of background work has to step aside for traffic: for what is ready, not for what may come."""
+    """Background work steps aside for traffic: for what is ready, not for what may come.
+
+    A slice is as long as a share of what traffic took before it, so that work goes on under full load too; where
+    traffic is thin it is short, since whoever comes in it waits for its end.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._until = 0.0
+        self._length = SHORTEST
+        self._until = 0.0  # on the clock of time.monotonic, as the next
+        self._looked_after = 0.0
+
+    @property
+    def length(self) -> int:
+        """Microseconds that this slice lasts."""
+        return int(self._length * 1e6)
 
     async def step_aside(self) -> None:
-        """Returns at once while the slice lasts; else lets everything else run, and begins the next slice."""
+        """Returns at once while the slice lasts; else lets traffic by, and begins the next slice."""
         if time.monotonic() >= self._until:
             await self.let_traffic_by()
-            self._until = time.monotonic() + SLICE / 1e6
 
     async def let_traffic_by(self) -> None:
-        """One turn of the engine, which waits for nothing; then back to work."""
+        """One turn of the engine, which waits for nothing, and from time to time all other tasks."""
         self._engine.hurry()
-        await trio.lowlevel.checkpoint()
-
-
-async def collect_old_tables() -> None:
-    """Frees what the tables before held and nobody uses any more, in slices."""
-    while collect(SLICE):
-        await trio.lowlevel.checkpoint()
+        began = time.monotonic()
+        if self._engine.turn():
+            self._engine.wake()
+        if began >= self._looked_after + OTHERS:
+            await trio.lowlevel.checkpoint()
+            self._looked_after = time.monotonic()
+        now = time.monotonic()
+        self._length = min(max((now - began) * SHARE, SHORTEST), LONGEST)
+        self._until = now + self._length
 
 
 class Installer:
@@ -108,6 +122,11 @@ class Installer:
                 except (ValueError, MemoryError) as error:
                     self._refuse(f"{type(error).__name__}: {error}")
         return None
+
+    async def collect_old_tables(self) -> None:
+        """Frees what the tables before held and nobody uses any more."""
+        while collect(self._slices.length):
+            await self._slices.let_traffic_by()
 
     def listen(self, message: Listen, fd: int) -> None:
         """Accepts from `fd`: at once, or when the publication it came with is installed."""
@@ -208,7 +227,7 @@ class Installer:
         if self._builder is None:
             return None
         try:
-            while self._builder.step(SLICE):
+            while self._builder.step(self._slices.length):
                 await self._slices.let_traffic_by()
             return self._builder.finish()
         except (ValueError, MemoryError) as error:

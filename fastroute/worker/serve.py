@@ -34,7 +34,7 @@ from fastroute.publication import (
     WireError,
 )
 from fastroute.worker.control import ControlStream
-from fastroute.worker.installer import Installer, collect_old_tables
+from fastroute.worker.installer import Installer
 from fastroute.worker.logfile import open_log
 
 _LOOK = 0.01  # seconds between two looks at whether everything in flight is finished
@@ -123,7 +123,7 @@ async def _obey_until_drain(
                     await control.send(answer)
                     engine.wake()
                     gc.freeze()
-                    await collect_old_tables()
+                    await installer.collect_old_tables()
 
 
 async def _finished(engine: Engine) -> None:
