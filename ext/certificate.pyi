@@ -6,6 +6,16 @@ class _Certificate(Protocol):
     @property
     def key(self) -> bytes: ...
 
+CHAIN: str
+KEY: str
+PAIR: str
+STRENGTH: str
+
+class CertificateError(ValueError):
+    part: str
+
+def judge(certificate: _Certificate, *, sign: bool) -> int: ...
+
 class Certificates:
     def __init__(self) -> None: ...
     def __len__(self) -> int: ...

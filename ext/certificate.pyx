@@ -1,17 +1,36 @@
-"""Certificates and their keys; see certificate.pxd. Keys stay in this process's memory: no message here shows any."""
+"""Certificates and their keys; see certificate.pxd. Keys stay in this process's memory: no message here shows any.
+
+What can be shown is decided here for everybody: the control plane asks `judge` before it hands a certificate out, and
+workers load it with the same `parse`. Only `judge` may have the key sign, which costs as much as a handshake.
+"""
 
 from libc.stdlib cimport calloc, free
 
 from fastroute.ext.context cimport context_new
 from fastroute.ext.openssl cimport (
-    BIO, BIO_free, BIO_new_mem_buf, ERR_clear_error, ERR_peek_error, ERR_reason_error_string, EVP_PKEY_free,
-    EVP_PKEY_get_base_id, PEM_read_bio_PrivateKey, PEM_read_bio_X509, SSL_CTX_free, SSL_CTX_up_ref,
-    SSL_CTX_use_cert_and_key, X509_check_private_key, X509_free, sk_X509_new_null, sk_X509_num, sk_X509_pop_free,
-    sk_X509_push,
+    BIO, ERR_GET_LIB, ERR_GET_REASON, ERR_LIB_PEM, EVP_MD_CTX, EVP_PKEY_CTX, EVP_PKEY_RSA_PSS,
+    PEM_R_NO_START_LINE, RSA_PSS_SALTLEN_DIGEST, SSL, BIO_free, BIO_new_mem_buf, ERR_clear_error, ERR_peek_error,
+    ERR_reason_error_string, EVP_DigestSign, EVP_DigestSignInit, EVP_DigestVerify, EVP_DigestVerifyInit,
+    EVP_MD_CTX_free, EVP_MD_CTX_new, EVP_PKEY_CTX_set_rsa_pss_saltlen, EVP_PKEY_free, EVP_PKEY_get_base_id,
+    EVP_PKEY_get_bits, PEM_read_bio_PrivateKey, PEM_read_bio_X509, SSL_CTX_free, SSL_CTX_up_ref,
+    SSL_free, SSL_new, SSL_use_cert_and_key, X509_check_private_key, X509_free, X509_get0_pubkey, sk_X509_new_null,
+    sk_X509_num, sk_X509_pop_free, sk_X509_push,
 )
 
 cdef enum:
     CONTEXTS_MOST = 64          # settings that nobody has, kept for the next listener that does
+    KEY_MOST = 16384            # bits; libcrypto checks no RSA signature of more
+    SIGNATURE_MOST = 2048       # bytes: of such a key
+
+CHAIN, KEY, PAIR, STRENGTH = "chain", "key", "pair", "strength"
+
+
+class CertificateError(ValueError):
+    """What libssl refuses, in its words. `part`: what has to be mended, CHAIN, KEY, PAIR (they do not fit) or STRENGTH."""
+
+    def __init__(self, part: str, text: str) -> None:
+        super().__init__(text)
+        self.part = part
 
 
 cdef int no_password(char *into, int size, int writing, void *data) noexcept nogil:
@@ -143,50 +162,67 @@ cdef int give(Credential *credential, Parsed parsed) except -1:
     return 0
 
 
+def judge(certificate, *, bint sign) -> int:
+    """How many certificates of the chain are shown, the server's own included. CertificateError: none, or, where it has
+    to `sign`, clients would get no signature that they can take."""
+    cdef Parsed parsed = parse(certificate.chain, certificate.key)
+    if (sign or is_pss(parsed.key)) and not signs(parsed):
+        raise refusal(PAIR, "the private key makes no signature that its certificate takes")
+    return 1 + (0 if parsed.chain is NULL else sk_X509_num(parsed.chain))
+
+
 cdef Parsed parse(bytes chain, bytes key):
-    """ValueError when it cannot be shown."""
+    """CertificateError when it cannot be shown."""
     cdef Parsed parsed = Parsed()
-    parsed.leaf = read_chain(chain, &parsed.chain)
-    if parsed.leaf is NULL:
-        raise refusal("the certificate cannot be read")
+    ERR_clear_error()
+    read_chain(parsed, chain)
     parsed.key = read_key(key)
     if parsed.key is NULL:
-        raise refusal("the private key cannot be read")
+        raise refusal(KEY, "the private key cannot be read")
+    if EVP_PKEY_get_bits(parsed.key) > KEY_MOST:
+        raise refusal(STRENGTH, f"the private key has more than {KEY_MOST} bits")
     if X509_check_private_key(parsed.leaf, parsed.key) != 1:
-        raise refusal("the private key is not that of the certificate")
-    return checked(parsed)
+        raise refusal(PAIR, "the private key is not that of the certificate")
+    if not taken(parsed):
+        raise refusal(STRENGTH, "the certificate is refused")
+    return parsed
 
 
-cdef object refusal(str text):
-    """A ValueError with libssl's word for it, which never quotes what it read."""
+cdef object refusal(str part, str text):
+    """With libssl's word for it, which never quotes what it read."""
     cdef const char *word = ERR_reason_error_string(ERR_peek_error())
     ERR_clear_error()
-    return ValueError(text if word is NULL else f"{text}: {word.decode()}")
+    return CertificateError(part, text if word is NULL else f"{text}: {word.decode()}")
 
 
-cdef X509 *read_chain(bytes text, X509_STACK **chain) except? NULL:
-    """The first certificate of the PEM, the others in `chain`. NULL: there is none, or the chain is cut."""
+cdef int read_chain(Parsed parsed, bytes text) except -1:
+    """The first certificate of the PEM, and all others. CertificateError: there is none, or one cannot be read."""
     cdef BIO *bio = BIO_new_mem_buf(<const char *> text, <int> len(text))
-    cdef X509 *leaf
-    cdef X509 *signer
-    chain[0] = sk_X509_new_null()
-    if bio is NULL or chain[0] is NULL:
+    cdef X509 *read
+    cdef unsigned long error
+    cdef int count = 0
+    parsed.chain = sk_X509_new_null()
+    if bio is NULL or parsed.chain is NULL:
         BIO_free(bio)
         raise MemoryError
-    leaf = PEM_read_bio_X509(bio, NULL, no_password, NULL)
-    while leaf is not NULL:
-        signer = PEM_read_bio_X509(bio, NULL, no_password, NULL)
-        if signer is NULL:
-            ERR_clear_error()       # the end of the text
+    read = PEM_read_bio_X509(bio, NULL, no_password, NULL)
+    while read is not NULL:
+        count += 1
+        if parsed.leaf is NULL:
+            parsed.leaf = read
+        elif sk_X509_push(parsed.chain, read) == 0:
+            X509_free(read)
             break
-        if sk_X509_push(chain[0], signer) == 0:
-            X509_free(signer)
-            break
+        read = PEM_read_bio_X509(bio, NULL, no_password, NULL)
     BIO_free(bio)
-    if sk_X509_num(chain[0]) == 0:
-        sk_X509_pop_free(chain[0], X509_free)
-        chain[0] = NULL
-    return leaf
+    error = ERR_peek_error()
+    if count == 0 or ERR_GET_LIB(error) != ERR_LIB_PEM or ERR_GET_REASON(error) != PEM_R_NO_START_LINE:
+        raise refusal(CHAIN, f"certificate {count + 1} of the chain cannot be read")
+    ERR_clear_error()               # the end of the text
+    if count == 1:
+        sk_X509_pop_free(parsed.chain, X509_free)
+        parsed.chain = NULL
+    return 0
 
 
 cdef EVP_PKEY *read_key(bytes text) except? NULL:
@@ -199,11 +235,42 @@ cdef EVP_PKEY *read_key(bytes text) except? NULL:
     return key
 
 
-cdef Parsed checked(Parsed parsed):
-    """ValueError when libssl would not show it: a key too short, a hash too weak."""
-    cdef SSL_CTX *context = context_new("1.2", "1.3", "", ())
-    cdef int fits = SSL_CTX_use_cert_and_key(context, parsed.leaf, parsed.key, parsed.chain, 1)
-    SSL_CTX_free(context)
-    if fits != 1:
-        raise refusal("the certificate is refused")
-    return parsed
+cdef bint taken(Parsed parsed) except -1:
+    """Whether a connection would show it: False for a key too short, a hash too weak, a kind that TLS has not."""
+    cdef SSL *ssl
+    cdef bint fits
+    if _usual.context is NULL:
+        _usual.context = context_new("1.2", "1.3", "", ())
+    ssl = SSL_new(_usual.context)
+    if ssl is NULL:
+        raise MemoryError
+    fits = SSL_use_cert_and_key(ssl, parsed.leaf, parsed.key, parsed.chain, 1) == 1
+    SSL_free(ssl)
+    return fits
+
+cdef ContextHandle _usual = ContextHandle()     # that nobody is served with, made at its first use
+
+
+cdef bint is_pss(EVP_PKEY *key) noexcept:
+    """Such a key may be bound to salts of a length that TLS has not (RFC 8446, section 4.2.3: that of the hash)."""
+    return EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA_PSS
+
+
+cdef bint signs(Parsed parsed) except -1:
+    """Whether the key signs so that the certificate's public key agrees."""
+    cdef unsigned char signature[SIGNATURE_MOST]
+    cdef size_t size = SIGNATURE_MOST
+    cdef const unsigned char *text = b"fastroute"
+    cdef EVP_MD_CTX *signing = EVP_MD_CTX_new()
+    cdef EVP_MD_CTX *checking = EVP_MD_CTX_new()
+    cdef EVP_PKEY_CTX *how = NULL
+    cdef bint agreed = False
+    if signing is not NULL and checking is not NULL:
+        agreed = (EVP_DigestSignInit(signing, &how, NULL, NULL, parsed.key) == 1
+                  and (not is_pss(parsed.key) or EVP_PKEY_CTX_set_rsa_pss_saltlen(how, RSA_PSS_SALTLEN_DIGEST) == 1)
+                  and EVP_DigestSign(signing, signature, &size, text, 9) == 1
+                  and EVP_DigestVerifyInit(checking, NULL, NULL, NULL, X509_get0_pubkey(parsed.leaf)) == 1
+                  and EVP_DigestVerify(checking, signature, size, text, 9) == 1)
+    EVP_MD_CTX_free(signing)
+    EVP_MD_CTX_free(checking)
+    return agreed

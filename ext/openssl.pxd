@@ -10,7 +10,9 @@ cdef extern from "<openssl/types.h>" nogil:
     ctypedef struct EVP_CIPHER_CTX
     ctypedef struct EVP_MAC_CTX
     ctypedef struct EVP_MD
+    ctypedef struct EVP_MD_CTX
     ctypedef struct EVP_PKEY
+    ctypedef struct EVP_PKEY_CTX
     ctypedef struct OSSL_PARAM:
         pass
     ctypedef struct SSL
@@ -25,6 +27,9 @@ cdef extern from "<openssl/err.h>" nogil:
     unsigned long ERR_peek_error()
     void ERR_clear_error()
     const char *ERR_reason_error_string(unsigned long error)
+    int ERR_LIB_PEM
+    int ERR_GET_LIB(unsigned long error)
+    int ERR_GET_REASON(unsigned long error)
 
 cdef extern from "<openssl/rand.h>" nogil:
     int RAND_bytes(unsigned char *into, int size)
@@ -46,8 +51,14 @@ cdef extern from "<openssl/bio.h>" nogil:
     int BIO_meth_set_write(BIO_METHOD *method, int (*write)(BIO *, const char *, int) noexcept nogil)
     int BIO_meth_set_ctrl(BIO_METHOD *method, long (*ctrl)(BIO *, int, long, void *) noexcept nogil)
 
+cdef extern from "<openssl/rsa.h>" nogil:
+    int RSA_PSS_SALTLEN_DIGEST
+    int EVP_PKEY_CTX_set_rsa_pss_saltlen(EVP_PKEY_CTX *how, int size)
+
 cdef extern from "<openssl/evp.h>" nogil:
+    int EVP_PKEY_RSA_PSS
     int EVP_PKEY_get_base_id(const EVP_PKEY *key)
+    int EVP_PKEY_get_bits(const EVP_PKEY *key)
     void EVP_PKEY_free(EVP_PKEY *key)
     EVP_CIPHER *EVP_CIPHER_fetch(void *library, const char *name, const char *properties)
     int EVP_EncryptInit_ex(EVP_CIPHER_CTX *context, const EVP_CIPHER *cipher, void *engine,
@@ -58,6 +69,14 @@ cdef extern from "<openssl/evp.h>" nogil:
     const EVP_MD *EVP_sha256()
     int EVP_Digest(const void *data, size_t size, unsigned char *into, unsigned int *written, const EVP_MD *digest,
                    void *engine)
+    EVP_MD_CTX *EVP_MD_CTX_new()
+    void EVP_MD_CTX_free(EVP_MD_CTX *context)
+    # No `digest`: the one that is the key's default.
+    int EVP_DigestSignInit(EVP_MD_CTX *context, EVP_PKEY_CTX **how, const EVP_MD *digest, void *engine, EVP_PKEY *key)
+    int EVP_DigestSign(EVP_MD_CTX *context, unsigned char *into, size_t *size, const unsigned char *data, size_t count)
+    int EVP_DigestVerifyInit(EVP_MD_CTX *context, EVP_PKEY_CTX **how, const EVP_MD *digest, void *engine, EVP_PKEY *key)
+    int EVP_DigestVerify(EVP_MD_CTX *context, const unsigned char *signature, size_t size, const unsigned char *data,
+                         size_t count)
 
 cdef extern from "<openssl/params.h>" nogil:
     OSSL_PARAM OSSL_PARAM_construct_octet_string(const char *name, void *data, size_t size)
@@ -80,6 +99,7 @@ cdef extern from "<openssl/x509.h>" nogil:
 
 cdef extern from "<openssl/pem.h>" nogil:
     ctypedef int (*Password)(char *into, int size, int writing, void *data) noexcept nogil
+    int PEM_R_NO_START_LINE
     X509 *PEM_read_bio_X509(BIO *bio, X509 **into, Password password, void *data)
     EVP_PKEY *PEM_read_bio_PrivateKey(BIO *bio, EVP_PKEY **into, Password password, void *data)
 
@@ -125,7 +145,6 @@ cdef extern from "<openssl/ssl.h>" nogil:
     int SSL_CTX_set_tlsext_ticket_key_evp_cb(
         SSL_CTX *context,
         int (*find)(SSL *, unsigned char *, unsigned char *, EVP_CIPHER_CTX *, EVP_MAC_CTX *, int) noexcept nogil)
-    int SSL_CTX_use_cert_and_key(SSL_CTX *context, X509 *leaf, EVP_PKEY *key, X509_STACK *chain, int override)
     SSL *SSL_new(SSL_CTX *context)
     void SSL_free(SSL *ssl)
     void SSL_set_bio(SSL *ssl, BIO *read, BIO *write)

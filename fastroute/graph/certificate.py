@@ -1,8 +1,9 @@
-"""Certificates: what a Secret holds, judged once. Parsed with `cryptography`; the parts go on as PEM.
+"""Certificates: what a Secret holds, judged once. Parsed with `cryptography`, which has better words for what is
+wrong and tells names and times, then by what loads them in the workers (ext): what that refuses would serve nobody.
 
 A Secret of any type will do, with a chain in `tls.crt` (the server's own certificate first) and its private key in
 `tls.key`. Nothing of a key is ever said, and a certificate whose time is over or has not come is served all the same:
-what to do about it is its owner's decision, and `check` warns. What OpenSSL would refuse later is refused here.
+what to do about it is its owner's decision, and `check` warns.
 """
 
 import base64
@@ -16,16 +17,28 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
+from fastroute.ext import certificate as loader
 from fastroute.resources.core import Secret
 from fastroute.resources.meta import Key
 from fastroute.snapshot import Certificate
 
 CHAIN, KEY = "tls.crt", "tls.key"
 LEAST_RSA = 2048  # bits; OpenSSL's security level 2 takes no fewer
+MOST_RSA = 16384  # bits; OpenSSL checks no signature of more
 CURVES = ("secp256r1", "secp384r1", "secp521r1")
+USUAL_EXPONENT = 32  # bits
 BEGIN = b"-----BEGIN CERTIFICATE-----"
 WEAK = (hashes.MD5, hashes.SHA1)
 UNREADABLE = (ValueError, UnsupportedAlgorithm, x509.InvalidVersion)  # what parsing a certificate may raise
+LINES = "its BEGIN and END must be lines of their own, with nothing before them"
+SERVED = "RSA from 2048 bits, ECDSA on P-256, P-384 or P-521, or Ed25519"
+MENDS = {  # by what OpenSSL refuses
+    loader.CHAIN: f"write each certificate of {CHAIN} as its issuer gave it, {LINES}",
+    loader.KEY: f"write the private key in {KEY} as it was made, {LINES}",
+    loader.PAIR: f"put the whole private key in {KEY} that the first certificate of {CHAIN} was made with, or have one "
+    f"issued for a new key ({SERVED})",
+    loader.STRENGTH: f"have it issued anew, for {SERVED}, and signed with SHA-256",
+}
 UNREADABLE_EXTENSION = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
@@ -83,12 +96,16 @@ def judge(secret: Secret) -> CertificateNode:
 
 def _judged(secret: Secret) -> CertificateNode:
     chain, key = _part(secret, CHAIN), _part(secret, KEY)
-    leaf = _leaf(chain)
+    certificates = _certificates(chain)
+    leaf = certificates[0]
     names = _names(leaf)
-    _fit(leaf, _private_key(key))
+    private_key = _private_key(key)
+    _fit(leaf, private_key)
+    certificate = Certificate(chain=chain, key=key)
+    _load(certificate, len(certificates), sign=not _is_consistent(private_key))
     return CertificateNode(
         source=secret,
-        certificate=Certificate(chain=chain, key=key),
+        certificate=certificate,
         names=names,
         not_before=int(leaf.not_valid_before_utc.timestamp()),
         not_after=int(leaf.not_valid_after_utc.timestamp()),
@@ -104,7 +121,7 @@ def _part(secret: Secret, name: str) -> bytes:
     return content
 
 
-def _leaf(chain: bytes) -> x509.Certificate:
+def _certificates(chain: bytes) -> list[x509.Certificate]:
     try:
         certificates = x509.load_pem_x509_certificates(chain)
         weak = next(filter(None, map(_weakness, certificates)), None)
@@ -114,15 +131,15 @@ def _leaf(chain: bytes) -> x509.Certificate:
         raise _MistakeError(f"has a chain of PEM certificates in {CHAIN} that is cut off")
     if weak:
         raise _MistakeError(f"has a certificate {weak} in {CHAIN}")
-    return certificates[0]
+    return certificates
 
 
 def _weakness(certificate: x509.Certificate) -> str | None:
     algorithm, key = certificate.signature_hash_algorithm, certificate.public_key()
     if isinstance(algorithm, WEAK) and certificate.issuer != certificate.subject:
         return f"signed with {algorithm.name.upper()}, which no client trusts,"
-    if isinstance(key, rsa.RSAPublicKey) and key.key_size < LEAST_RSA:
-        return f"for an RSA key of {key.key_size} bits ({LEAST_RSA} are the least)"
+    if isinstance(key, rsa.RSAPublicKey) and not LEAST_RSA <= key.key_size <= MOST_RSA:
+        return f"for an RSA key of {key.key_size} bits ({LEAST_RSA} are the least, {MOST_RSA} the most)"
     return None
 
 
@@ -147,6 +164,30 @@ def _fit(leaf: x509.Certificate, key: PrivateKey) -> None:
         raise _MistakeError(f"has a certificate in {CHAIN} whose public key cannot be read") from None
     if theirs != key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo):
         raise _MistakeError(f"has a private key in {KEY} that does not belong to the first certificate of {CHAIN}")
+
+
+def _load(certificate: Certificate, count: int, *, sign: bool) -> None:
+    """As workers do; `count` certificates must come of it, and if asked for a signature."""
+    try:
+        loaded = loader.judge(certificate, sign=sign)
+    except loader.CertificateError as error:
+        raise _MistakeError(f"holds what OpenSSL refuses ({error}): {MENDS[error.part]}") from None
+    if loaded < count:
+        words = f"has {count} certificates in {CHAIN} of which OpenSSL sees {loaded}: {MENDS[loader.CHAIN]}"
+        raise _MistakeError(words)
+
+
+def _is_consistent(key: PrivateKey) -> bool:
+    """Whether an RSA key's parts follow from each other (RFC 8017, section 3.2), so that none needs to see it sign."""
+    if not isinstance(key, rsa.RSAPrivateKey):
+        return False
+    own = key.private_numbers()
+    public = own.public_numbers
+    if own.p < 3 or own.q < 3 or own.p * own.q != public.n or public.e.bit_length() > USUAL_EXPONENT:
+        return False
+    return (own.iqmp * own.q % own.p, own.dmp1, own.dmq1) == (1, own.d % (own.p - 1), own.d % (own.q - 1)) and all(
+        own.d * public.e % (prime - 1) == 1 for prime in (own.p, own.q)
+    )
 
 
 def _names(leaf: x509.Certificate) -> tuple[str, ...]:

@@ -251,7 +251,7 @@ async def test_a_new_certificate_serves_new_handshakes_and_drops_nothing() -> No
 @pytest.mark.parametrize(
     ("broken", "text"),
     [
-        (Certificate(b"", b""), "the certificate cannot be read"),
+        (Certificate(b"", b""), "certificate 1 of the chain cannot be read"),
         (Certificate(certificate("a").chain, b"nothing"), "the private key cannot be read"),
         (Certificate(certificate("a").chain, certificate("b", kind="rsa").key), "not that of the certificate"),
         (certificate("weak", kind="rsa", size=1024), "the certificate is refused"),

@@ -82,8 +82,30 @@ def tampered(old: bytes, new: bytes) -> bytes:
 
 def _der(tag: int, content: bytes) -> bytes:
     size = len(content)
-    length = bytes([size]) if size < 128 else b"\x82" + size.to_bytes(2, "big")
+    count = (size.bit_length() + 7) // 8  # octets of a long length
+    length = bytes([size]) if size < 128 else bytes([0x80 | count]) + size.to_bytes(count, "big")
     return bytes([tag]) + length + content
+
+
+def rsa_pem(**parts: int) -> bytes:
+    """The key `rsa-2048`, with other parts than it has: n, e, d, p, q, dmp1, dmq1, iqmp (RFC 8017, appendix A.1.2)."""
+    own = rsa_numbers()
+    known = {name: getattr(own, name) for name in ("d", "p", "q", "dmp1", "dmq1", "iqmp")}
+    numbers = (0, *({"n": own.public_numbers.n, "e": own.public_numbers.e, **known} | parts).values())
+    body = b"".join(_der(0x02, number.to_bytes(number.bit_length() // 8 + 1, "big")) for number in numbers)
+    text = base64.encodebytes(_der(0x30, body))
+    return b"-----BEGIN RSA PRIVATE KEY-----\n" + text + b"-----END RSA PRIVATE KEY-----\n"
+
+
+def rsa_numbers(number: int = 0) -> rsa.RSAPrivateNumbers:
+    key = private_key("rsa-2048", number)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    return key.private_numbers()
+
+
+def indented(pem: bytes) -> bytes:
+    """As somebody pastes it who does not know YAML."""
+    return b"".join(b"  " + line for line in pem.splitlines(keepends=True))
 
 
 def key_pem(kind: str = "p256", number: int = 0, form: str = "PKCS8", password: bytes | None = None) -> bytes:

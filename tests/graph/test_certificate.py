@@ -1,7 +1,9 @@
 """What a Secret holds: served, or what is wrong with it, and never a word of the key."""
 
+import base64
+
 import pytest
-from graph.secrets import chain, key_pem, plain_secret, secret, tampered
+from graph.secrets import chain, indented, key_pem, plain_secret, rsa_numbers, rsa_pem, secret, tampered
 
 from fastroute.graph.certificate import Vault, judge
 from fastroute.resources.core import Secret
@@ -12,6 +14,10 @@ GOOD, KEY = chain("a.example.com"), key_pem()
 STRANGE_VERSION = tampered(b"\xa0\3\2\1\2", b"\xa0\3\2\1\x09")
 STRANGE_NAME = tampered(b"\x82\x0da.ex", b"\x83\x0da.ex")
 STRANGE_YEAR = tampered(b"2065", b"0000")
+RSA = chain("a.example.com", kind="rsa-2048")
+SIGNER = chain("b.example.com", number=1)
+OWN, OTHER = rsa_numbers(), rsa_numbers(1)
+OF_ANOTHER = {name: getattr(OTHER, name) for name in ("d", "p", "q", "dmp1", "dmq1", "iqmp")}
 TWICE = tampered(b"\6\3\x2a\3\5", b"\6\3\x2a\3\4")  # one extension
 
 
@@ -66,6 +72,49 @@ def test_mistakes(parts: dict[str, bytes], words: str) -> None:
     assert node.certificate is None
     assert node.mistake is not None
     assert words in node.mistake
+
+
+LINES = "BEGIN and END must be lines of their own"
+SIGNATURE = "holds what OpenSSL refuses (the private key makes no signature that its certificate takes"
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ({"tls.crt": GOOD.rstrip() + SIGNER, "tls.key": KEY}, ("(certificate 1 of the chain cannot be read: ", LINES)),
+        ({"tls.crt": indented(GOOD), "tls.key": KEY}, ("(certificate 1 of the chain cannot be read: ", LINES)),
+        ({"tls.crt": GOOD.replace(b"\n", b"\r"), "tls.key": KEY}, ("(certificate 1 of the chain", LINES)),
+        (
+            {"tls.crt": GOOD + indented(SIGNER), "tls.key": KEY},
+            ("2 certificates in tls.crt of which OpenSSL sees 1", LINES),
+        ),
+        ({"tls.crt": GOOD + SIGNER.rstrip() + SIGNER, "tls.key": KEY}, ("(certificate 2 of the chain", LINES)),
+        ({"tls.crt": GOOD, "tls.key": indented(KEY)}, ("(the private key cannot be read", LINES)),
+        ({"tls.crt": RSA, "tls.key": rsa_pem(**OF_ANOTHER)}, (SIGNATURE, "put the whole private key in tls.key")),
+        ({"tls.crt": RSA, "tls.key": rsa_pem(p=0, q=0)}, (SIGNATURE, "put the whole private key in tls.key")),
+    ],
+)
+def test_what_workers_would_not_show_is_refused(parts: dict[str, bytes], words: tuple[str, str]) -> None:
+    node = judge(plain_secret("s", "certs", parts))
+    assert node.certificate is None
+    assert node.mistake is not None
+    assert [word for word in words if word not in node.mistake] == []
+    assert parts["tls.key"].split()[-4].decode() not in node.mistake
+    assert base64.b64encode(parts["tls.key"])[:40].decode() not in node.mistake
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"d": OWN.d + 2},
+        {"dmp1": OWN.dmp1 + 2},
+        {"p": OWN.q, "q": OWN.p, "dmp1": OWN.dmq1, "dmq1": OWN.dmp1, "iqmp": pow(OWN.p, -1, OWN.q)},
+        {"p": OWN.p * OWN.q, "q": 1},
+    ],
+    ids=["d", "dmp1", "turned round", "q is 1"],
+)
+def test_a_key_that_signs_all_the_same_is_served(parts: dict[str, int]) -> None:
+    assert judge(plain_secret("s", "certs", {"tls.crt": RSA, "tls.key": rsa_pem(**parts)})).mistake is None
 
 
 def test_a_chain_is_served_whole() -> None:

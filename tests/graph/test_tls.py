@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from graph.secrets import plain_secret, secret
+from graph.secrets import chain, indented, key_pem, plain_secret, secret
 from graph.world import gateway, grant, https, listener_set, world
 
 from fastroute.graph.build import build_graph
@@ -64,6 +64,14 @@ def test_references_that_are_not_served(ref: dict[str, str], reason: str, field:
     assert not node.serves
     assert node.tls is None
     assert node.supported_kinds == ((GROUP, "HTTPRoute"),)
+
+
+def test_what_openssl_refuses_is_said_and_not_served() -> None:
+    parts = {"tls.crt": indented(chain("a.example.com")), "tls.key": key_pem()}
+    node = listener_of(gateway("gw", "infra", https("secure", "s")), plain_secret("s", "infra", parts))
+    assert told(node) == [("ResolvedRefs", "InvalidCertificateRef", "spec.listeners[0].tls.certificateRefs[0]")]
+    assert node.problems[0].message.startswith("Secret infra/s holds what OpenSSL refuses (certificate 1 of the chain")
+    assert not node.serves
 
 
 def test_whether_a_refused_secret_exists_is_not_said() -> None:
