@@ -82,6 +82,7 @@ cdef int answer(Reactor r, Connection *c, Exchange *x, const Answer *own) noexce
         response.fields = fields
         response.fields_count = cors_fields(x.cors, exchange_origin(x), fields)
     response.date = today(r)
+    c.ending = x.close
     part.iov_base = r.outgoing
     part.iov_len = write_local_response(r.outgoing, r.outgoing_size, &response)
     x.sent += part.iov_len

@@ -51,6 +51,7 @@ cdef struct Connection:
     uint8_t ended               # the peer's FIN is among what can be read
     uint8_t failed              # reset, or closed both ways
     uint8_t queued              # in the ready list
+    uint8_t ending              # what is sent now is the last: its end follows at once, and goes in the same packet
     uint32_t next               # in the one list its state puts it in: free, graves, ready, an endpoint's pool
     uint32_t previous
     # timer (timer.pyx)

@@ -64,7 +64,7 @@ cdef void downstream_adopt(Reactor r, Connection *listener, int fd, uint16_t fam
     else:
         greet(r, c)
     if c.state == STATE_HELLO:
-        queue(r, c)             # a handshake is dear: not sixteen of them in one visit of the listener
+        c.readable = False      # its edge comes; a handshake is dear: not sixteen of them in one visit of the listener
     else:
         downstream_advance(r, c)
 

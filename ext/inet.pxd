@@ -41,7 +41,7 @@ cdef extern from "<sys/socket.h>" nogil:
         size_t msg_iovlen
     int AF_INET, AF_INET6, SOCK_STREAM, SOCK_NONBLOCK, SOCK_CLOEXEC, SHUT_WR
     int SOL_SOCKET, SO_ACCEPTCONN, SO_ERROR, SO_KEEPALIVE, SO_LINGER
-    int MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK
+    int MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, MSG_PEEK
     int socket(int family, int type, int protocol)
     int connect(int fd, const sockaddr *address, uint32_t size)
     int accept4(int fd, sockaddr *address, uint32_t *size, int flags)

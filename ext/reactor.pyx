@@ -23,7 +23,7 @@ from fastroute.ext.epoll cimport (
 )
 from fastroute.ext.exchange cimport exchanges_free
 from fastroute.ext.forwarded cimport trusted_proxies_free
-from fastroute.ext.inet cimport MSG_NOSIGNAL, SHUT_WR, msghdr, recv, send, sendmsg, shutdown
+from fastroute.ext.inet cimport MSG_MORE, MSG_NOSIGNAL, SHUT_WR, msghdr, recv, send, sendmsg, shutdown
 from fastroute.ext.timer cimport timer_remove, timer_set
 from fastroute.ext.tls cimport (
     PIPE_ROOM, PROGRESS_CLOSED, RECORD, RECORD_ROOM, Tls, pipe_free, tls_close, tls_free, tls_read, tls_write,
@@ -140,14 +140,15 @@ cdef ssize_t send_parts(Connection *c, iovec *parts, int count) noexcept nogil:
     """One system call. Returns the bytes taken (0: none now), or -1 when the connection is broken."""
     cdef msghdr message
     cdef ssize_t size
+    cdef int flags = MSG_NOSIGNAL | MSG_MORE if c.ending else MSG_NOSIGNAL
     while True:
         if count == 1:
-            size = send(c.fd, parts[0].iov_base, parts[0].iov_len, MSG_NOSIGNAL)
+            size = send(c.fd, parts[0].iov_base, parts[0].iov_len, flags)
         else:
             memset(&message, 0, sizeof(msghdr))
             message.msg_iov = parts
             message.msg_iovlen = count
-            size = sendmsg(c.fd, &message, MSG_NOSIGNAL)
+            size = sendmsg(c.fd, &message, flags)
         if size >= 0:
             return size
         if errno == EINTR:
@@ -229,6 +230,7 @@ cdef void end_tls(Reactor r, Connection *c) noexcept nogil:
     if c.tls is NULL:
         return
     if not c.tls.handshaking and not c.failed:
+        c.ending = True
         tls_close(c.tls)
         ship(r, c)
     forget_tls(r, c)
@@ -305,6 +307,7 @@ cdef int flush(Reactor r, Connection *c) noexcept nogil:
 cdef bint say_end(Reactor r, Connection *c) noexcept nogil:
     if c.tls is NULL:
         return True
+    c.ending = True
     tls_close(c.tls)
     ship(r, c)
     return c.failed or buffer_size(&c.output) == 0

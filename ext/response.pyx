@@ -231,6 +231,7 @@ cdef int take_body(Reactor r, Connection *c, Exchange *x, Connection *u, uint32_
     if x.recode == RECODE_CHUNK and taken:
         count = add_part(parts, count, b"\r\n", 2)
     x.answered = True
+    c.ending = x.close and x.response_body.complete
     if send_to_client(r, c, x, parts, count) < 0:
         return break_off(r, c, x, REASON_CLIENT_CLOSED)
     if x.response_body.complete:

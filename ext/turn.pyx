@@ -46,7 +46,9 @@ cdef bint turn(Reactor r, Turns *turns) noexcept nogil:
         forget_endpoint(r)
     while True:
         more = visit(r, turns, start)
-        if more or r.now - start > LINGER or r.milliseconds < r.hurried or not fetch(r, turns, WAIT):
+        if r.now - start > LINGER:
+            more = True                     # there may be more soon, and to be called again costs less than to be woken
+        if more or r.milliseconds < r.hurried or not fetch(r, turns, WAIT):
             break
     flush_log(r)
     arm(r)
