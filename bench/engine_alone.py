@@ -1,6 +1,6 @@
 """One Engine beside one nginx, as proxies of the same nginx: CPU of the proxy per request, in interleaved short rounds.
 
-    python bench/engine_alone.py [--rounds 3] [--seconds 2] [keep-alive|close|body ...]
+    python -m bench.engine_alone [--rounds 3] [--seconds 2] [keep-alive|close|body ...]
 
 The proxies run on core 0, backend and load on core 1. Only the ratio within one run means anything. `make bench` has
 the whole comparison; this is the quick look while working on the engine.
@@ -18,8 +18,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench.process import cpu_seconds, tree
+
 HERE = Path(__file__).resolve().parent
-TICKS = os.sysconf("SC_CLK_TCK")
 CASES = {  # path, extra arguments of wrk
     "keep-alive": ("/small", []),
     "close": ("/small", ["-H", "Connection: close"]),
@@ -89,20 +90,6 @@ def pinned(core: int, *command: str) -> list[str]:
     return ["taskset", "-c", str(core), *command]
 
 
-def cpu_seconds(pids: list[int]) -> float:
-    ticks = 0
-    for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / TICKS
-
-
-def children(pid: int) -> list[int]:
-    """The process and what it started (nginx's worker)."""
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [pid, *(int(child) for child in text.split())]
-
-
 def load(port: int, case: str, seconds: float, connections: int) -> tuple[int, float]:
     """Requests answered and requests per second, by wrk."""
     path, extra = CASES[case]
@@ -136,7 +123,7 @@ def measure(proxies: dict[str, tuple[int, int]], case: str, options: argparse.Na
     rates: dict[str, list[float]] = {name: [] for name in proxies}
     for turn in range(options.rounds + 1):
         for name, (pid, port) in proxies.items():
-            pids = children(pid)
+            pids = tree(pid)
             before = cpu_seconds(pids)
             seconds = options.seconds if turn else 1
             count, rate = load(port, case, seconds, options.connections)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -21,8 +22,8 @@ def tree(pid: int) -> list[int]:
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """User and system time of these processes so far, of their ended children too."""
-    return sum(sum(map(int, _stat(pid)[11:15])) for pid in pids) / _TICK
+    """User and system time of these processes: theirs by the scheduler's clock, of their ended children in ticks."""
+    return sum(_own_seconds(pid) + sum(map(int, _stat(pid)[13:15])) / _TICK for pid in pids)
 
 
 def resident_bytes(pid: int) -> int:
@@ -47,8 +48,16 @@ def set_urgent(pid: int, urgent: bool) -> None:
         os.sched_setscheduler(int(task), policy, os.sched_param(URGENCY if urgent else 0))
 
 
+def _own_seconds(pid: int) -> float:
+    """By the process's CPU clock, to the nanosecond (clock_getcpuclockid(3); Python has no name for it)."""
+    try:
+        return time.clock_gettime(~pid << 3 | 2)
+    except OSError:
+        return 0.0
+
+
 def _stat(pid: int) -> list[str]:
-    """Fields of /proc/PID/stat from the state on: utime, stime, cutime, cstime are 11 to 14."""
+    """Fields of /proc/PID/stat from the state on: cutime and cstime are 13 and 14."""
     return _read(f"/proc/{pid}/stat").rpartition(")")[2].split() or ["0"] * 20
 
 

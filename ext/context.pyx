@@ -1,8 +1,9 @@
 """Making libssl contexts; see context.pxd.
 
 What is off: compression, renegotiation, early data, the session cache (tickets instead, ticket.pxd), groups and hashes
-below 112 bits. ALPN: the server's order decides (RFC 7301 section 3.2); a client that names protocols and none of ours
-is refused. PROTOCOLS is the table of those the engine speaks.
+below 112 bits, chains that libssl puts together anew in each handshake (clients get what the Secret holds). ALPN: the
+server's order decides (RFC 7301 section 3.2); a client that names protocols and none of ours is refused. PROTOCOLS is
+the table of those the engine speaks.
 """
 
 from libc.stdint cimport uint64_t, uintptr_t
@@ -14,9 +15,10 @@ from fastroute.ext.openssl cimport (
     SSL_CTX_set_min_proto_version, SSL_CTX_set_mode, SSL_CTX_set_num_tickets, SSL_CTX_set_options,
     SSL_CTX_set_security_level, SSL_CTX_set_session_cache_mode, SSL_CTX_set_timeout,
     SSL_CTX_set_tlsext_ticket_key_evp_cb, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER, SSL_MODE_AUTO_RETRY,
-    SSL_MODE_ENABLE_PARTIAL_WRITE, SSL_MODE_RELEASE_BUFFERS, SSL_OP_CIPHER_SERVER_PREFERENCE, SSL_OP_NO_COMPRESSION,
-    SSL_OP_NO_RENEGOTIATION, SSL_OP_PRIORITIZE_CHACHA, SSL_SESS_CACHE_OFF, SSL_TLSEXT_ERR_ALERT_FATAL,
-    SSL_TLSEXT_ERR_OK, TLS1_2_VERSION, TLS1_3_VERSION, TLS_server_method,
+    SSL_MODE_ENABLE_PARTIAL_WRITE, SSL_MODE_NO_AUTO_CHAIN, SSL_MODE_RELEASE_BUFFERS,
+    SSL_OP_CIPHER_SERVER_PREFERENCE, SSL_OP_NO_COMPRESSION, SSL_OP_NO_RENEGOTIATION, SSL_OP_PRIORITIZE_CHACHA,
+    SSL_SESS_CACHE_OFF, SSL_TLSEXT_ERR_ALERT_FATAL, SSL_TLSEXT_ERR_OK, TLS1_2_VERSION, TLS1_3_VERSION,
+    TLS_server_method,
 )
 from fastroute.ext.ticket cimport ticket_key
 
@@ -75,7 +77,7 @@ cdef SSL_CTX *context_new(str min_version, str max_version, str ciphers, tuple a
                             | SSL_OP_PRIORITIZE_CHACHA)
         SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY)
         SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER
-                         | SSL_MODE_RELEASE_BUFFERS)
+                         | SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN)
         SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF)
         SSL_CTX_set_max_early_data(context, 0)
         SSL_CTX_set_num_tickets(context, 1)

@@ -10,7 +10,8 @@ from fastroute.ext.counters cimport (
 )
 from fastroute.ext.hello cimport Hello, hello_read
 from fastroute.ext.reactor cimport (
-    SCRATCH, close_connection, flush, handshake_enter, handshake_leave, read_clock, receive_sealed, set_deadline, ship,
+    SCRATCH, close_connection, flush, handshake_enter, handshake_leave, lend_readable, read_clock, receive_sealed,
+    set_deadline, ship,
 )
 from fastroute.ext.router cimport Listener, find_listener
 from fastroute.ext.slice cimport Slice
@@ -109,7 +110,7 @@ cdef bint shake(Reactor r, Connection *c, const char *data, uint32_t size) noexc
         handshake_fail(r, c, TLS_CROWDED)
         return False
     if r.pipe.input_size:
-        c.readable = True       # of what came with the end of the handshake
+        lend_readable(c)        # of what came with the end of the handshake
     handshake_leave(r, c)
     count(r.counters, FIXED_TLS_RESUMED if tls_resumed(c.tls) else FIXED_TLS_FULL, 1)
     observe(r.counters, HISTOGRAM_HANDSHAKE, r.now - c.tls.started)

@@ -112,6 +112,7 @@ cdef extern from "<openssl/ssl.h>" nogil:
         SSL_MODE_ENABLE_PARTIAL_WRITE
         SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER
         SSL_MODE_RELEASE_BUFFERS
+        SSL_MODE_NO_AUTO_CHAIN
         SSL_SESS_CACHE_OFF
         SSL_TLSEXT_ERR_OK
         SSL_TLSEXT_ERR_NOACK

@@ -104,6 +104,8 @@ cdef void read_wall_clock(Reactor r) noexcept nogil
 cdef long receive(Reactor r, Connection *c, char *into, uint32_t room) noexcept nogil
 # The same without TLS, whatever the connection has.
 cdef long receive_sealed(Reactor r, Connection *c, char *into, uint32_t room) noexcept nogil
+# Has a connection with TLS read again for what is in hand; once that is used up it is as readable as its socket.
+cdef void lend_readable(Connection *c) noexcept nogil
 # Sends `parts`, sealed if there is TLS, behind what `c.output` still holds; what the socket does not take now is kept there. Changes `parts`.
 # Returns 0, or -1 when the connection is broken (or there is no memory).
 cdef int transmit(Reactor r, Connection *c, iovec *parts, int count) noexcept nogil

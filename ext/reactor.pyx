@@ -114,9 +114,12 @@ cdef long receive_opened(Reactor r, Connection *c, char *into, uint32_t room) no
         if not keep_input(r, tls, held) or ship(r, c) < 0 or buffer_size(&c.output) > OWED_MOST:
             c.failed = True
             return -2
+        if buffer_size(&tls.input) or tls.more or tls.over:
+            lend_readable(c)
+        elif tls.lent:
+            tls.lent = False
+            c.readable = c.ended or c.failed
         if size > 0:
-            if buffer_size(&tls.input) or tls.more or tls.over:
-                c.readable = True
             return size
         if tls.over == 0 and not c.readable and buffer_size(&tls.input) == 0:
             return 0
@@ -126,6 +129,11 @@ cdef long receive_opened(Reactor r, Connection *c, char *into, uint32_t room) no
     else:
         c.failed = True
     return tls.over
+
+
+cdef void lend_readable(Connection *c) noexcept nogil:
+    if not c.readable:
+        c.readable = c.tls.lent = True
 
 
 cdef bint keep_input(Reactor r, Tls *tls, uint32_t held) noexcept nogil:

@@ -38,6 +38,7 @@ cdef struct Tls:                # one block of memory
     uint8_t handshaking         # in that list
     uint8_t closed              # the client was told that nothing more comes
     uint8_t more                # libssl holds plaintext that found no room
+    uint8_t lent                # the connection is `readable` for what is in hand alone, not for its socket
     int8_t over                 # PROGRESS_BROKEN or PROGRESS_CLOSED: what the next read says
     uint16_t idle_records       # records without data, since the last with some
     uint16_t name_size

@@ -143,6 +143,8 @@ cdef void handle_event(Reactor r, const epoll_event *event) noexcept nogil:
         c.writable = True
     if events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR):
         c.readable = True
+        if c.tls is not NULL:
+            c.tls.lent = False
         if events & EPOLLRDHUP:
             c.ended = True
         if events & (EPOLLHUP | EPOLLERR):

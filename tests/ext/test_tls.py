@@ -382,6 +382,54 @@ async def test_a_handshake_in_pieces(cut: int) -> None:
                 client.buffer = session.read(1000)
 
 
+CLOSING = request("a.example.com").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("early", "late", "says_end", "answers"),
+    [
+        (CLOSING, [], False, 1),
+        (CLOSING, [], True, 1),
+        (CLOSING[:20], [CLOSING[20:]], False, 1),
+        (CLOSING[:20], [CLOSING[20:]], True, 1),
+        (request("a.example.com"), [CLOSING], False, 2),
+        (request("a.example.com") + CLOSING[:20], [CLOSING[20:-2], CLOSING[-2:]], False, 2),
+        (request("a.example.com") * 3 + CLOSING, [], True, 4),
+    ],
+)
+async def test_what_comes_with_the_end_of_the_handshake(
+    early: bytes, late: list[bytes], says_end: bool, answers: int
+) -> None:
+    """In the same segment as the client's Finished: all of a request, a part, several, its end as well."""
+    async with serving({"": tls("a")}, SHOWN) as rig:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        session = trusting().wrap_bio(incoming, outgoing, server_hostname="a.example.com")
+        client = Peer(await trio.open_tcp_stream("127.0.0.1", rig.port))
+        with contextlib.suppress(ssl.SSLWantReadError):
+            session.do_handshake()
+        await client.send(outgoing.read())
+        await client.more()
+        incoming.write(client.buffer)
+        client.buffer = b""
+        session.do_handshake()
+        session.write(early)
+        for piece in late:
+            await client.send(outgoing.read())
+            await trio.sleep(0.02)
+            session.write(piece)
+        if says_end:
+            with contextlib.suppress(ssl.SSLWantReadError):
+                session.unwrap()
+        await client.send(outgoing.read())
+        with trio.fail_after(3):
+            incoming.write(await client.rest())
+        got = b""
+        with contextlib.suppress(ssl.SSLZeroReturnError, ssl.SSLSyscallError):
+            while data := session.read(65536):
+                got += data
+        assert got.count(b"HTTP/1.1 404") == answers
+
+
 async def test_the_proxy_header_comes_before_tls() -> None:
     report: list[bytes] = []
     async with (
