@@ -50,6 +50,7 @@ class CertificateNode(msgspec.Struct, frozen=True, kw_only=True):
     source: Secret
     certificate: Certificate | None = None
     mistake: str | None = None  # "has no tls.key"
+    signs: str = ""  # "RSA" or "ECDSA": which ciphers of TLS 1.2 do for its key (Ed25519: those of ECDSA, RFC 8422)
     names: tuple[str, ...] = ()  # DNS names it is for, in lower case
     not_before: int = 0  # seconds since the epoch
     not_after: int = 0
@@ -106,6 +107,7 @@ def _judged(secret: Secret) -> CertificateNode:
     return CertificateNode(
         source=secret,
         certificate=certificate,
+        signs="RSA" if isinstance(private_key, rsa.RSAPrivateKey) else "ECDSA",
         names=names,
         not_before=int(leaf.not_valid_before_utc.timestamp()),
         not_after=int(leaf.not_valid_after_utc.timestamp()),

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from fastroute.graph import conditions
-from fastroute.graph.certificate import Vault
+from fastroute.graph.certificate import CertificateNode, Vault
 from fastroute.graph.fix import grant_document
 from fastroute.graph.grant import Grants, Reference, permitted, refusal_cause
 from fastroute.graph.node import HolderId, Problem
@@ -79,21 +79,24 @@ def resolve_tls(holder: HolderId, listener: Listener, index: int, references: Re
     if not config.certificate_refs:
         return ResolvedTLS(problems=(conditions.no_certificate_refs(f"{field}.certificateRefs"),))
     problems: list[Problem] = []
-    served: list[str] = []
+    served: dict[str, CertificateNode] = {}
     for number, ref in enumerate(config.certificate_refs):
         found = _resolve(holder, ref, f"{field}.certificateRefs[{number}]", references)
         if isinstance(found, Problem):
             problems.append(found)
-        elif found not in served:
-            served.append(found)
+        else:
+            served[found.id] = found
     mistakes = list(_option_problems(config.options, field))
     options: dict[str, Any] = _options(config.options) if not mistakes else {}
+    mistakes.extend(_useless_ciphers(options, {node.signs for node in served.values()}, field))
     tls = ListenerTLS(certificates=tuple(served), **options) if served and not mistakes else None
     return ResolvedTLS(tls, (*mistakes, *problems))
 
 
-def _resolve(holder: HolderId, ref: SecretObjectReference, field: str, references: References) -> str | Problem:
-    """The id of the certificate, or why it is not served."""
+def _resolve(
+    holder: HolderId, ref: SecretObjectReference, field: str, references: References
+) -> CertificateNode | Problem:
+    """The certificate, or why it is not served."""
     if (ref.group, ref.kind) != ("", "Secret"):
         return conditions.certificate_of_other_kind(ref.group, ref.kind, field)
     kind, owner = holder
@@ -111,7 +114,7 @@ def _resolve(holder: HolderId, ref: SecretObjectReference, field: str, reference
     found = references.vault.certificate(key)
     if found is None:
         return conditions.secret_not_found(key, field)
-    return found.id if found.mistake is None else conditions.invalid_certificate(key, found.mistake, field)
+    return found if found.mistake is None else conditions.invalid_certificate(key, found.mistake, field)
 
 
 # --- Options
@@ -159,6 +162,19 @@ def _option_problems(options: Mapping[str, str], field: str) -> Iterator[Problem
     if least in VERSIONS and most in VERSIONS and VERSIONS.index(least) > VERSIONS.index(most):
         what = f"{least} is above {PREFIX}max-version {most}."
         yield conditions.unsupported_value(what, f"{field}.options[{PREFIX}min-version]", "Correct or remove it.")
+
+
+def _useless_ciphers(options: Mapping[str, Any], keys: set[str], field: str) -> Iterator[Problem]:
+    """Nobody could connect: TLS 1.2 alone, and all ciphers named for it are for keys of another kind than `keys`."""
+    older = [name for name in options.get("ciphers", "").split(":") if name.startswith("ECDHE-")]
+    if options.get("max_version") != "1.2" or not older or not keys or keys & {name.split("-")[1] for name in older}:
+        return
+    has = " and ".join(sorted(keys))
+    what = (
+        f"with TLS 1.2 alone no client can connect: the certificates have {has} keys, and no cipher here is for those."
+    )
+    way_out = f"Name one of ECDHE-{min(keys)}-…, or allow TLS 1.3."
+    yield conditions.unsupported_value(what, f"{field}.options[{PREFIX}ciphers]", way_out)
 
 
 def _options(options: Mapping[str, str]) -> dict[str, Any]:

@@ -152,6 +152,15 @@ def test_https_without_certificates_is_not_served(tls: Any) -> None:
             {"ciphers": "ECDHE-RSA-AES256-GCM-SHA384, ECDHE-ECDSA-AES256-GCM-SHA384"},
             {"ciphers": "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES256-GCM-SHA384"},
         ),
+        (
+            {"max-version": "1.2", "ciphers": "ECDHE-ECDSA-AES256-GCM-SHA384"},
+            {"max_version": "1.2", "ciphers": "ECDHE-ECDSA-AES256-GCM-SHA384"},
+        ),
+        (
+            {"max-version": "1.2", "ciphers": "TLS_AES_128_GCM_SHA256"},
+            {"max_version": "1.2", "ciphers": "TLS_AES_128_GCM_SHA256"},
+        ),
+        ({"ciphers": "ECDHE-RSA-AES256-GCM-SHA384"}, {"ciphers": "ECDHE-RSA-AES256-GCM-SHA384"}),
     ],
 )
 def test_options(options: dict[str, str], expected: dict[str, str]) -> None:
@@ -169,6 +178,10 @@ def test_options(options: dict[str, str], expected: dict[str, str]) -> None:
         ({"fastroute.dev/min-version": "1.3", "fastroute.dev/max-version": "1.2"}, "above fastroute.dev/max-version"),
         ({"fastroute.dev/ciphers": "RC4-MD5"}, "RC4-MD5 is not served"),
         ({"fastroute.dev/ciphers": " "}, "must name at least one cipher"),
+        (
+            {"fastroute.dev/max-version": "1.2", "fastroute.dev/ciphers": "ECDHE-RSA-AES128-GCM-SHA256"},
+            "no client can connect: the certificates have ECDSA keys",
+        ),
         ({"fastroute.dev/cipher": "x"}, "there is no such option"),
         ({"min-version": "1.3"}, "a key needs a domain"),
     ],
