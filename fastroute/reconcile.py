@@ -2,8 +2,8 @@
 
 It owns the last good pass, and nothing else. A pass is made of pure stages; what they made before is given to the next
 one, so that a change costs what it touches. Changes that come during a pass are one change for the next. A pass that
-fails is logged and made once more from nothing; if that fails too, the configuration before it goes on serving until
-the next change.
+fails is logged and made once more from nothing; if that fails too, the configuration before it goes on serving, and
+should single objects be to blame, everything else is served without their changes (source/quarantine.py).
 
 What is made is kept until it changes and holds no cycles, so the garbage collector need not look at it: with 5,000
 routes a collection of all objects takes longer than a change may take to be served.
@@ -12,6 +12,7 @@ routes a collection of all objects takes longer than a change may take to be ser
 import gc
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -26,6 +27,7 @@ from fastroute.settings import GraphSettings
 from fastroute.snapshot import Outcome, Snapshot
 from fastroute.source.expirylog import ExpiryLog
 from fastroute.source.problemlog import ProblemLog
+from fastroute.source.quarantine import Quarantine
 from fastroute.source.store import Store
 from fastroute.status import Statuses, build_statuses
 
@@ -100,7 +102,7 @@ async def reconcile(
     source: Source, data_plane: DataPlane, writer: StatusWriter, settings: GraphSettings, metrics: Metrics
 ) -> None:
     """Serves what `source` says, for ever."""
-    changes, problems, expiry = Changes(), ProblemLog(), ExpiryLog()
+    changes, problems, expiry, quarantine = Changes(), ProblemLog(), ExpiryLog(), Quarantine()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(source.watch, changes.note)
         nursery.start_soon(data_plane.watch, changes.note)
@@ -110,7 +112,7 @@ async def reconcile(
         while True:
             noted = await changes.wait()
             problems.show((*source.store.problems, *source.store.warnings))
-            resources, world = source.store.snapshot(), served_world(settings, source.store)
+            resources, world = quarantine.stand_in(source.store.snapshot()), served_world(settings, source.store)
             same = resources is last.resources and (last.graph is None or last.graph.memo.settings == world)
             if same and data_plane.outcome == last.outcome:
                 continue
@@ -124,6 +126,8 @@ async def reconcile(
                     gc.freeze()
             except Exception:
                 _log.exception("a change cannot be served; what was served before goes on")
+                if await quarantine.find(last.resources, resources, rebased(last, world), partial(attempt, world)):
+                    changes.note(noted)
 
 
 def served_world(settings: GraphSettings, store: Store) -> GraphSettings:
@@ -135,8 +139,7 @@ def served_world(settings: GraphSettings, store: Store) -> GraphSettings:
 
 def build(resources: Resources, settings: GraphSettings, last: Pass) -> Pass:
     """The pure stages, from what they made last time; should that fail, from nothing but the addresses given."""
-    if last.graph is not None and last.graph.memo.settings != settings:
-        last = FIRST._replace(graph=forgotten(last.graph, settings), statuses=last.statuses)
+    last = rebased(last, settings)
     try:
         return _built(resources, settings, last)
     except Exception:
@@ -146,10 +149,24 @@ def build(resources: Resources, settings: GraphSettings, last: Pass) -> Pass:
         return _built(resources, settings, FIRST._replace(graph=forgotten(last.graph), statuses=last.statuses))
 
 
+def rebased(last: Pass, settings: GraphSettings) -> Pass:
+    """What of the last pass still counts under these settings."""
+    if last.graph is None or last.graph.memo.settings == settings:
+        return last
+    return FIRST._replace(graph=forgotten(last.graph, settings), statuses=last.statuses)
+
+
 def _built(resources: Resources, settings: GraphSettings, last: Pass) -> Pass:
     graph = build_graph(resources, settings, last.graph)
     compiled = compile_snapshot(graph, settings.addressing.port_offset, last.compiled)
     return last._replace(resources=resources, graph=graph, compiled=compiled)
+
+
+def attempt(settings: GraphSettings, resources: Resources, last: Pass) -> Pass:
+    """Whether the pure stages can work with this, statuses too: what they raise, if not. Nothing is served or said."""
+    made = _built(resources, settings, last)
+    assert made.graph is not None
+    return made._replace(statuses=build_statuses(made.graph, made.outcome or Outcome(version=0), made.statuses))
 
 
 def show(made: Pass, outcome: Outcome, writer: StatusWriter) -> Pass:

@@ -236,6 +236,7 @@ async def test_a_failure_leaves_what_was_served(caplog: pytest.LogCaptureFixture
         assert one.shares() == [500, None]
         assert "what was served before goes on" in caplog.text
         assert "the workers cannot be reached" in caplog.text
+        assert "cannot be worked with" not in caplog.text
         one.source.put(TO_BANANAS)
         await one.settle(2)
         assert one.shares() == [None, None]
@@ -278,6 +279,95 @@ async def test_a_first_pass_that_fails_leaves_the_next_to_serve(
         await one.settle(1)
         assert len(one.workers.serving.listeners) == 2
         nursery.cancel_scope.cancel()
+
+
+BAD = "defect.example.com"
+
+
+def defect(monkeypatch: pytest.MonkeyPatch, stage: str, finds: Callable[[list[HTTPRoute]], bool]) -> None:
+    """From now on a stage raises for worlds in whose HTTPRoutes it `finds` something."""
+    original = getattr(loop, stage)
+
+    def broken(given: Resources | Graph, *others: Any) -> Any:
+        routes = (
+            given.http_routes.values()
+            if isinstance(given, Resources)
+            else [each.source for each in given.routes.values()]
+        )
+        assert not finds(routes), "a defect"
+        return original(given, *others)
+
+    monkeypatch.setattr(loop, stage, broken)
+
+
+def has_bad(routes: list[HTTPRoute]) -> bool:
+    return any(BAD in route.spec.hostnames for route in routes)
+
+
+@pytest.mark.parametrize("stage", ["build_graph", "compile_snapshot", "build_statuses"])
+async def test_a_change_that_cannot_be_worked_with_holds_nobody_up(
+    stage: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(GATEWAY, FRUITS, APPLES, BANANAS, TO_APPLES) as one:
+        defect(monkeypatch, stage, has_bad)
+        others = [route(f"infra/r{number}", " [{}]", f"[{number}.example.com]") for number in range(9)]
+        new = route("infra/new", " [{}]", f"[{BAD}]")
+        one.source.put(others[0], new, FRUITS.replace("hostnames: []", f"hostnames: [{BAD}]"), *others[1:], TO_BANANAS)
+        await trio.testing.wait_all_tasks_blocked()
+        assert "HTTPRoute infra/fruits cannot be worked with" in caplog.text
+        assert "its last good version is served until it changes" in caplog.text
+        assert "HTTPRoute infra/new cannot be worked with, a mistake of fastroute: it is not served" in caplog.text
+        assert caplog.text.count("cannot be worked with") == 2
+        assert len(one.workers.serving.rules) == 1 + len(others)
+        [fruits] = [rule for rule in one.workers.serving.rules.values() if len(rule.backends) == 2]
+        assert [backend.status for backend in fruits.backends] == [None, None]
+        assert one.condition("HTTPRoute", Key("infra", "r8"), "Accepted") == ("True", "Accepted")
+        assert ("HTTPRoute", Key("infra", "new")) not in one.log.patches
+        caplog.clear()
+        one.source.put(route("infra/r9", " [{}]"))
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(one.workers.serving.rules) == 2 + len(others)
+        one.source.put(new.replace(BAD, "mended.example.com"))
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(one.workers.serving.rules) == 3 + len(others)
+        assert caplog.text == ""
+
+
+async def test_a_removal_that_cannot_be_worked_with_is_not_made(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(GATEWAY, FRUITS, APPLES) as one:
+        defect(monkeypatch, "build_graph", lambda routes: not any(each.key.name == "fruits" for each in routes))
+        one.source.take(HTTPRoute, "infra", "fruits")
+        one.source.put(TO_APPLES)
+        await one.settle(2)
+        assert one.shares() == [500, None]
+        assert "HTTPRoute infra/fruits cannot be worked with, a mistake of fastroute: it is served as if" in caplog.text
+        one.source.put(FRUITS)
+        one.source.put(BANANAS, TO_BANANAS)
+        await one.settle(3)
+        assert one.shares() == [None, None]
+
+
+async def test_a_bad_object_of_the_first_pass_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    defect(monkeypatch, "compile_snapshot", has_bad)
+    async with running(GATEWAY, APPLES, TO_APPLES, FRUITS, route("infra/new", " [{}]", f"[{BAD}]")) as one:
+        assert one.shares() == [500, None]
+
+
+async def test_no_object_is_to_blame_for_what_breaks_without_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(GATEWAY, FRUITS, APPLES, TO_APPLES) as one:
+        with monkeypatch.context() as patched:
+            defect(patched, "build_graph", lambda routes: True)
+            one.source.put(BANANAS, TO_BANANAS)
+            await one.settle(1)
+            assert "what was served before goes on" in caplog.text
+            assert "cannot be worked with" not in caplog.text
+        one.source.put(route("infra/new", " [{}]"))
+        await one.settle(2)
+        assert len(one.workers.serving.rules) == 2
 
 
 async def test_what_is_kept_is_left_alone_by_the_collector(monkeypatch: pytest.MonkeyPatch) -> None:
