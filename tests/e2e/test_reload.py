@@ -11,18 +11,22 @@ SETTLE = 0.4  # seconds of load before, between and after changes
 
 
 class Acts:
-    """Changes one after the other; what was asked between two of them must be answered by the later one's sources."""
+    """Changes one after the other. What was asked between two of them is answered by the sources of that time, and what
+    was on its way while one was made by those before it or after it: by nobody else, not for a moment."""
 
     def __init__(self, serving_, load):
         self._serving, self._load = serving_, load
         self._since = trio.current_time()
+        self._before, self._begun = set(), self._since
 
     async def expect(self, sources, change=None):
         """Lets the load run on, then makes `change`; what came before that came from exactly `sources`."""
         await trio.sleep(SETTLE)
         counts = self._load.sources(self._since, trio.current_time())
         assert set(counts) == sources
+        assert {one.source for one in self._load.answers if one.came >= self._begun} <= self._before | sources
         if change is not None:
+            self._before, self._begun = sources, trio.current_time()
             async with self._serving.applied():
                 change()
             self._since = trio.current_time()
