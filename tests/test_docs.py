@@ -1,5 +1,6 @@
 """What the documents list is what there is: every metric, every field of the access log, every reason."""
 
+import re
 from pathlib import Path
 
 from fastroute import metrics
@@ -14,6 +15,7 @@ from fastroute.metrics import Family, Metrics
 from fastroute.source.kubernetes import event, lease, merge, statuswriter
 from fastroute.supervisor.tally import RETRY_REASONS
 
+NAMED = re.compile(r"\b(?:BackendTLS|Gateway|HTTPRoute)\w+")
 TEXT = (Path(__file__).parent.parent / "docs" / "behaviour.md").read_text()
 
 
@@ -78,3 +80,19 @@ def test_every_tls_option_and_cipher_is_listed():
     text = (Path(__file__).parent.parent / "docs" / "tls.md").read_text()
     assert [name for name in tls.CIPHERS if f"`{name}`" not in text] == []
     assert [name for name in tls.OPTIONS if f"`{tls.PREFIX}{name}`" not in text] == []
+
+
+def test_each_conformance_test_that_was_not_run_is_named():
+    """Run and named are all there are: 58 beyond core in v1.6.3, 64 in v1.7.0."""
+    place = Path(__file__).parent.parent / "docs" / "conformance"
+    rows = [line.split("|")[3] for line in (place / "README.md").read_text().splitlines() if line.count("|") == 4]
+    assert rows[:2] == [" tests not run ", "---"]
+    named = len(NAMED.findall(" ".join(rows[2:])))
+    new = sum(len(NAMED.findall(row.partition("v1.7.0 also")[2])) for row in rows[2:])
+    assert passed(place / "v1.6.3-gateway-http.yaml") + named - new == 58
+    assert passed(place / "v1.7.0-gateway-http.yaml") + named == 64
+
+
+def passed(report: Path) -> int:
+    """How many tests beyond core."""
+    return int(report.read_text().partition("extended:")[2].partition("Passed: ")[2].split()[0])
