@@ -31,6 +31,7 @@ _SERVE = ServeSettings()
 _METRICS = {False: _SERVE.metrics, True: ("::", 9900)}  # by whether it is a cluster
 _HEAD_MOST = 16 << 20  # bytes
 _FIELDS_MOST = 100_000
+_IPV6 = Path("/proc/net/if_inet6")  # is there when the kernel speaks it
 UNSAID = ""  # of an option that may be off, or has different defaults
 
 
@@ -288,7 +289,7 @@ def takes(*options: Option) -> Callable[[_Command], _Command]:
 def graph_settings(chosen: dict[str, Any], *, cluster: bool = False) -> GraphSettings:
     """Of the options WORLD, and --port-offset where there is one. In a `cluster` nothing is assumed that is not
     there, and listeners are for everybody."""
-    bind = (chosen["bind"],) if chosen["bind"] else EVERYWHERE if cluster else _GRAPH.addressing.bind
+    bind = (chosen["bind"],) if chosen["bind"] else _everywhere() if cluster else _GRAPH.addressing.bind
     return GraphSettings(
         class_name=None if cluster else _GRAPH.class_name,
         controller_name=chosen["controller_name"],
@@ -301,6 +302,11 @@ def graph_settings(chosen: dict[str, Any], *, cluster: bool = False) -> GraphSet
             port_offset=chosen.get("port_offset", 0),
         ),
     )
+
+
+def _everywhere() -> tuple[str, ...]:
+    """IPv4 alone where the kernel has no IPv6 (ipv6.disable=1)."""
+    return EVERYWHERE if _IPV6.exists() else EVERYWHERE[:1]
 
 
 def serve_settings(chosen: dict[str, Any]) -> ServeSettings:

@@ -132,7 +132,10 @@ def test_wrong_usage_is_exit_code_2(words: list[str]) -> None:
 @pytest.mark.parametrize(
     "words", [["--kubernetes"], ["--kubernetes", "--context", "c"], ["--kubeconfig", "k", "--context", "c"]]
 )
-def test_in_a_cluster_everybody_is_served_and_nothing_is_assumed(served: list[ServeSettings], words: list[str]) -> None:
+def test_in_a_cluster_everybody_is_served_and_nothing_is_assumed(
+    served: list[ServeSettings], words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastroute.options._IPV6", Path(__file__))
     assert fastroute("serve", *words).exit_code == 0
     graph = GraphSettings(class_name=None, addressing=Addressing(bind=("0.0.0.0", "::")))
     file, context = Path("k") if "k" in words else None, "c" if "c" in words else None
@@ -146,6 +149,14 @@ def test_in_a_cluster_everybody_is_served_and_nothing_is_assumed(served: list[Se
     assert fastroute("serve", **variables).exit_code == 0
     assert served[1].kubernetes == KubernetesSettings()
     assert (served[1].metrics, served[1].graph.addressing.bind) == (("127.0.0.1", 1), ("::1",))
+
+
+def test_in_a_cluster_without_ipv6_nobody_asks_for_it(
+    served: list[ServeSettings], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("fastroute.options._IPV6", tmp_path / "none")
+    assert fastroute("serve", "--kubernetes").exit_code == 0
+    assert served[0].graph.addressing.bind == ("0.0.0.0",)
 
 
 def test_a_pod_follows_its_cluster_unless_it_is_given_manifests(

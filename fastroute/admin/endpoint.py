@@ -17,13 +17,16 @@ _GRACE = 1.0  # seconds that a request in flight gets when the endpoint closes
 
 
 def bind_endpoint(host: str, port: int, option: str) -> socket.socket:
-    """A listening socket; "::" takes IPv4 too. SettingError names `option`, where it was set."""
+    """A listening socket; "::" takes IPv4 too, and only that where the kernel has no IPv6. SettingError names
+    `option`, where it was set."""
     shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
         info = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, address = info[0]
         one = socket.socket(family, kind, protocol)
     except OSError as error:
+        if host == "::" and error.errno == errno.EAFNOSUPPORT:
+            return bind_endpoint("0.0.0.0", port, option)  # noqa: S104  (everywhere was asked for)
         raise SettingError(f"{option} {shown}: {error.strerror}") from error
     try:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

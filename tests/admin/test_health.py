@@ -1,5 +1,7 @@
 """/metrics, /healthz and /readyz over a real socket."""
 
+import errno
+import os
 import socket
 
 import pytest
@@ -67,6 +69,20 @@ async def test_the_ipv6_wildcard_takes_ipv4_too():
         assert (await client.ask("/healthz")).status == 200
 
     await served(check, host="::", ask="127.0.0.1")
+
+
+def test_without_ipv6_the_wildcard_is_that_of_ipv4(monkeypatch):
+    class OfAnOldKernel(socket.socket):
+        def __init__(self, family=-1, *more, **named):
+            if family == socket.AF_INET6:
+                raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+            super().__init__(family, *more, **named)
+
+    monkeypatch.setattr(socket, "socket", OfAnOldKernel)
+    with bind_endpoint("::", 0, "--metrics") as one:
+        assert one.getsockname()[0] == "0.0.0.0"
+    with pytest.raises(SettingError, match="not supported"):
+        bind_endpoint("::1", 0, "--metrics")
 
 
 def test_an_address_that_is_taken_names_its_option():
