@@ -1,0 +1,92 @@
+"""Ten thousand certificates: what each takes to be read and kept, and that they are found as fast as a few.
+
+`pytest bench/micro/test_certificates.py --benchmark-only`, on an otherwise idle core. One certificate stands for all of
+them: each is parsed and kept by itself.
+"""
+
+from time import process_time
+from typing import NamedTuple
+
+import pytest
+from certificates import certificate
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from fastroute.ext.certificate import Certificates
+from fastroute.ext.tables import TableBuilder, Tables, Upstreams
+from fastroute.snapshot import Listener, ListenerTLS
+
+FEW, MANY = 18, 10_000
+MOST_EACH = 16 * 1024  # bytes, with its listener
+SHOWN = certificate("a.example.com")
+PLACE = ("127.0.0.1", 443)
+
+
+class World(NamedTuple):
+    tables: Tables
+    certificates: Certificates
+    bytes_each: float
+
+
+def listener(number: int) -> Listener:
+    name, (address, port) = f"l{number}", PLACE
+    return Listener(
+        id=f"infra/gateway/{name}@{address}",
+        gateway="infra/gateway",
+        name=name,
+        address=address,
+        port=port,
+        spec_port=port,
+        hostname=f"h{number}.example.com",
+        protocol="HTTPS",
+        tls=ListenerTLS(certificates=(f"certs/{number}",)),
+    )
+
+
+def resident() -> int:
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * 4096
+
+
+def world(count: int) -> World:
+    """So many listeners of one port, each with a hostname and a certificate of its own."""
+    before, certificates = resident(), Certificates()
+    for number in range(count):
+        certificates.put(f"certs/{number}", SHOWN)
+    certificates.commit()
+    builder = TableBuilder(Upstreams(), None, 1, certificates)
+    for number in range(count):
+        builder.put_listener(listener(number))
+    return World(builder.finish(), certificates, (resident() - before) / count)
+
+
+@pytest.fixture(scope="module")
+def worlds() -> dict[int, World]:
+    return {count: world(count) for count in (FEW, MANY)}
+
+
+def find(tables: Tables, host: str) -> None:
+    """As a client that names `host` in its TLS, and asks for it."""
+    tables.find(tables.socket_index(*PLACE), "GET", "/", host, asked=host)
+
+
+def seconds(tables: Tables, host: str, rounds: int = 20_000) -> float:
+    began = process_time()
+    for _ in range(rounds):
+        find(tables, host)
+    return (process_time() - began) / rounds
+
+
+def test_certificate_put(benchmark: BenchmarkFixture) -> None:
+    benchmark(Certificates().put, "certs/one", SHOWN)
+
+
+@pytest.mark.parametrize("count", [FEW, MANY])
+def test_certificate_found(benchmark: BenchmarkFixture, worlds: dict[int, World], count: int) -> None:
+    benchmark(find, worlds[count].tables, f"h{count - 1}.example.com")
+
+
+def test_ten_thousand_are_found_as_fast_as_a_few_and_fit(worlds: dict[int, World]) -> None:
+    few, many = (min(seconds(worlds[count].tables, f"h{count - 1}.example.com") for _ in range(7)) for count in worlds)
+    assert many < few * 1.5
+    assert len(worlds[MANY].certificates) == MANY
+    assert worlds[MANY].bytes_each < MOST_EACH
