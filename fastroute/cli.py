@@ -42,7 +42,8 @@ def _variable(name: str) -> dict[str, Any]:
 app = typer.Typer(
     name="fastroute",
     help="A Kubernetes Gateway API gateway. Start with `fastroute demo`, or `fastroute check` over your manifests.\n\n"
-    "Every option can also be given in the environment: --drain-delay as FASTROUTE_DRAIN_DELAY.",
+    "Every option can also be given in the environment: --drain-delay as FASTROUTE_DRAIN_DELAY. Several values of one "
+    "stand between spaces, several paths between colons.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich" if sys.stdout.isatty() else None,
