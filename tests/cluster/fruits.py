@@ -5,7 +5,16 @@ calm.test         apples, whatever happens: route and Service in one namespace, 
 shared.test       bananas, by a grant
 split.test        apples and bananas, half each, by grants
 missing.test      404: no route
+
+They answer at port 80, and at 443 by HTTPS, with a certificate of another namespace, by a grant. Port 81 takes routes
+of namespaces that have the label `tenant: "yes"`; apples has it, infra has not. HTTPS has one more listener, for
+spare.test, whose Secret is left to a test.
 """
+
+import base64
+import random
+
+from certificates import certificate
 
 from cluster.api import Api, Object
 from cluster.echo import PORT, echo, eventually, ready_addresses
@@ -19,14 +28,37 @@ kind: Gateway
 metadata: {name: public, namespace: infra}
 spec:
   gatewayClassName: fastroute
-  listeners: [{name: http, port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}}]
+  listeners:
+  - {name: http, port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}}
+  - name: tenants
+    port: 81
+    protocol: HTTP
+    allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {tenant: "yes"}}}}
+  - name: https
+    port: 443
+    protocol: HTTPS
+    tls: {certificateRefs: [{name: edge, namespace: certs}]}
+    allowedRoutes: {namespaces: {from: All}}
+  - name: spare
+    port: 443
+    protocol: HTTPS
+    hostname: spare.test
+    tls: {certificateRefs: [{name: spare, namespace: certs}]}
+    allowedRoutes: {namespaces: {from: All}}
 """
+PASSING = ("passing-0", "passing-1", "passing-2")  # namespaces that a test has come and go
+CHURNED = tuple(f"churn-{number}" for number in range(5))  # routes that a test edits
+HOSTS = tuple(f"{name}.test" for name in ("calm", "shared", "split", "missing", "spare", "hand", *CHURNED, *PASSING))
+DOORS = ((80, False), (81, False), (443, True))  # ports, and whether there is TLS
 
 CALM = Ask("calm.test", "/", frozenset({"apples"}))
 SHARED = Ask("shared.test", "/", frozenset({"bananas"}))
 SPLIT = Ask("split.test", "/", frozenset({"apples", "bananas"}))
 MISSING = Ask("missing.test", "/", frozenset({"404"}))
-ASKS = (CALM, SHARED, SPLIT, MISSING)
+TENANT = Ask("calm.test", "/", frozenset({"apples"}), 81)
+NO_TENANT = Ask("shared.test", "/", frozenset({"404"}), 81)
+SECURE = tuple(one._replace(port=443, secure=True) for one in (CALM, SHARED, SPLIT, MISSING))
+ASKS = (CALM, SHARED, SPLIT, MISSING, TENANT, NO_TENANT, *SECURE)
 
 
 def route(name: str, namespace: str, *backends: tuple[str, int], hostname: str = "") -> Object:
@@ -63,12 +95,48 @@ def grant(namespace: str, origin: str = "infra", name: str = "routes") -> Object
     }
 
 
+def certificate_grant() -> Object:
+    """Gateways of infra may show the certificates of certs."""
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "ReferenceGrant",
+        "metadata": {"name": "gateways", "namespace": "certs"},
+        "spec": {
+            "from": [{"group": "gateway.networking.k8s.io", "kind": "Gateway", "namespace": "infra"}],
+            "to": [{"group": "", "kind": "Secret"}],
+        },
+    }
+
+
+def tls_secret(name: str, *hosts: str) -> Object:
+    """A Secret of certs with a certificate that was never seen before."""
+    made = certificate(*hosts, days=30 + random.random())
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": "certs"},
+        "type": "kubernetes.io/tls",
+        "data": {
+            "tls.crt": base64.b64encode(made.chain).decode(),
+            "tls.key": base64.b64encode(made.key).decode(),
+        },
+    }
+
+
+def namespace(name: str, **labels: str) -> Object:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+
+
 def objects() -> list[Object]:
     """The whole world but its class and Gateway."""
     return [
         *echo("apples", replicas=2),
         *echo("bananas", replicas=2),
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "infra"}},
+        namespace("apples", tenant="yes"),
+        namespace("certs"),
+        tls_secret("edge", *HOSTS),
+        certificate_grant(),
+        namespace("infra"),
         grant("apples"),
         grant("bananas"),
         route("calm", "apples", ("apples", 1)),

@@ -22,13 +22,25 @@ from cluster.account import LEASE, account_kubeconfig
 from cluster.api import Api, ApiError, Object, path
 from cluster.cluster import API_PORT, ETCD_PORT, Cluster
 from cluster.echo import PORT, echo, eventually, ready_addresses
-from cluster.fruits import ADDRESS, ASKS, grant, route
+from cluster.fruits import (
+    ADDRESS,
+    ASKS,
+    CHURNED,
+    DOORS,
+    HOSTS,
+    PASSING,
+    certificate_grant,
+    grant,
+    namespace,
+    route,
+    tls_secret,
+)
 from cluster.gateway import METRICS, POOL, is_ready, start_gateway
 from cluster.process import Program
 from cluster.relay import Relay
 from cluster.scratch import scratch
 from cluster.traffic import Ask, Client, Traffic
-from cluster.truth import answers, answers_from_nothing, differences
+from cluster.truth import answers, answers_from_nothing, differences, questions
 from fastroute.source.kubernetes.kinds import BY_KIND
 
 SECONDS = float(os.environ.get("FAULT_SECONDS", "6"))
@@ -62,7 +74,7 @@ class Scene:
     def served(self, ask: Ask) -> bool:
         """Whether a question is answered rightly now."""
         client = Client(ADDRESS)
-        got = client.ask(ask.host, ask.path)
+        got = client.ask(ask)
         client.close()
         return got in ask.right
 
@@ -74,11 +86,11 @@ class Scene:
         self.api.delete("HTTPRoute", "apples", name)
         eventually(lambda: self.served(Ask(f"{name}.test", "/", frozenset({"404"}))), 30)
 
-    def is_as_from_nothing(self, *more: Ask) -> None:
+    def is_as_from_nothing(self) -> None:
         """Statuses and answers are those that fresh processes compute."""
-        asks = [*ASKS, *more]
+        asks = [*ASKS, *questions(self.api, DOORS)]
         assert differences(self.api, self.folder) == []
-        assert answers(ADDRESS, asks, 8) == answers_from_nothing(self.kubeconfig, self.folder, ADDRESS, asks, 8)
+        assert answers(ADDRESS, asks) == answers_from_nothing(self.kubeconfig, self.folder, ADDRESS, asks)
 
 
 @pytest.fixture(scope="module")
@@ -232,16 +244,21 @@ def _observed(api: Api, namespace: str, name: str) -> int:
 
 
 def test_a_hundred_edits_a_second(scene: Scene) -> None:
-    """Grants, labels, Secrets, EndpointSlices, pods and routes change all the time beside routes that do not."""
+    """Grants, namespaces, labels, Secrets, EndpointSlices and routes change all the time beside routes that do not, the
+    certificate of most questions by HTTPS too."""
     api = scene.api
+    api.apply(spare_route())
     api.apply(*echo("cherries"), grant("cherries"), *by_hand(), route("hand", "cherries", ("cherries", 1)))
     hand = {"backendRefs": [{"name": "hand", "port": PORT}]}
     api.patch("HTTPRoute", "cherries", "hand", {"spec": {"rules": [hand]}})
     eventually(lambda: ready_addresses(api, "cherries") != [], 60)
     pods = {name: ready_addresses(api, name)[0] for name in ("apples", "cherries")}
-    churned = [Ask(f"churn-{number}.test", "/", frozenset({"apples", "cherries", "500", "404"})) for number in range(5)]
+    churned = [Ask(f"{name}.test", "/", frozenset({"apples", "cherries", "500", "404"})) for name in CHURNED]
     churned.append(Ask("hand.test", "/", frozenset({"apples", "cherries", "503"})))
     eventually(lambda: scene.served(churned[-1]))
+    churned.append(Ask("hand.test", "/", frozenset({"apples", "cherries", "503", "404"}), 81))
+    churned.append(Ask("spare.test", "/", frozenset({"apples", "404", "421"}), 443, True))
+    churned.extend(Ask(f"{name}.test", "/", frozenset({"500", "404"}), 81) for name in PASSING)
     begin, done = time.monotonic(), [0] * EDITORS
 
     def edit(number: int) -> None:
@@ -258,7 +275,15 @@ def test_a_hundred_edits_a_second(scene: Scene) -> None:
         api.apply(slice_of(pods["cherries"]))
         scene.follows()
     traffic.check()
-    scene.is_as_from_nothing(*churned)
+    eventually(lambda: not any(one["status"]["phase"] == "Terminating" for one in api.list("Namespace")), 60)
+    scene.is_as_from_nothing()
+
+
+def spare_route() -> Object:
+    """Of the listener whose Secret comes and goes."""
+    made = route("spare", "apples", ("apples", 1))
+    made["spec"]["parentRefs"][0]["sectionName"] = "spare"
+    return made
 
 
 def by_hand() -> list[Object]:
@@ -282,10 +307,11 @@ def slice_of(*addresses: str, ready: bool = True) -> Object:
 
 def _edits(api: Api, chance: random.Random, pods: dict[str, str]) -> Iterator[None]:
     """One edit each time it is asked."""
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "some", "namespace": "cherries"}}
+    unfit = {**tls_secret("spare", "spare.test")["data"], "tls.key": ""}
+    there: set[str] = set()
     while True:
-        name, weight = f"churn-{chance.randrange(5)}", chance.randrange(1, 5)
-        match chance.randrange(9):
+        name, weight = chance.choice(CHURNED), chance.randrange(1, 5)
+        match chance.randrange(13):
             case 0 | 1:
                 api.apply(route(name, "infra", ("apples", weight), ("cherries", 5 - weight)))
             case 2:
@@ -295,15 +321,38 @@ def _edits(api: Api, chance: random.Random, pods: dict[str, str]) -> Iterator[No
             case 4:
                 api.delete("ReferenceGrant", "cherries", "routes")
             case 5:
-                labels = {"tenant": str(chance.randrange(9))}
+                labels = {"tenant": chance.choice(["yes", "no"])}
                 api.patch("Namespace", "", "cherries", {"metadata": {"labels": labels}})
             case 6:
-                api.apply({**secret, "stringData": {"some": str(chance.random())}})
+                api.apply(tls_secret("edge", *HOSTS))
+            case 9:
+                api.apply(tls_secret("spare", "spare.test"))
+            case 10:
+                api.apply({**tls_secret("spare", "spare.test"), "data": unfit})
+            case 11:
+                api.delete("Secret", "certs", "spare")
+            case 12:
+                pass_by(api, chance.choice(PASSING), there)
             case 7:
                 api.apply(slice_of(*chance.sample(list(pods.values()), weight % 3)))
             case 8:
                 api.apply(slice_of(pods["apples"], ready=weight > 1))
         yield
+
+
+def pass_by(api: Api, name: str, there: set[str]) -> None:
+    """A namespace of ours with a route to nowhere comes, or goes, as far as the server has ended the last one."""
+    if name in there:
+        api.delete("Namespace", "", name)
+        there.remove(name)
+        return
+    try:
+        api.apply(namespace(name, tenant="yes"), route(name, name, (name, 1)))
+    except ApiError as error:
+        if error.status not in (403, 404, 409):  # it is still going
+            raise
+    else:
+        there.add(name)
 
 
 def test_the_leader_is_killed(scene: Scene) -> None:
@@ -313,7 +362,7 @@ def test_the_leader_is_killed(scene: Scene) -> None:
         second = scene.start_gateway(("--port-offset", str(OFFSET)), "127.0.0.1:9901")
     traffic.check()
     try:
-        with Traffic(ADDRESS, ASKS, port=80 + OFFSET) as traffic:
+        with Traffic(ADDRESS, ASKS, offset=OFFSET) as traffic:
             scene.gateway.kill()
             begin = time.monotonic()
             scene.api.apply(route("heir", "apples", ("apples", 1)))
@@ -331,7 +380,9 @@ def test_the_leader_is_killed(scene: Scene) -> None:
 
 def test_a_crd_is_deleted_and_comes_back(scene: Scene) -> None:
     """With the kind ReferenceGrant all grants go: what needs one is refused, all else goes on."""
-    untouched = [ask for ask in ASKS if ask.host in ("calm.test", "missing.test")]
+    untouched = [
+        ask for ask in ASKS if (ask.host in ("calm.test", "missing.test") or ask.port == 81) and not ask.secure
+    ]
     name = "referencegrants.gateway.networking.k8s.io"
     kept = scene.api.get("CustomResourceDefinition", "", name)
     refused = Ask("shared.test", "/", frozenset({"500"}))
@@ -342,7 +393,10 @@ def test_a_crd_is_deleted_and_comes_back(scene: Scene) -> None:
         eventually(lambda: _is_gone(scene.api, name), 30)
         scene.api.create({**kept, "metadata": meta, "status": {}})
         eventually(lambda: _is_established(scene.api, name), 30)
-        eventually(lambda: _applied(scene.api, grant("apples")) and _applied(scene.api, grant("bananas")), 30)
+        eventually(
+            lambda: all(_applied(scene.api, one) for one in (grant("apples"), grant("bananas"), certificate_grant())),
+            30,
+        )
         eventually(lambda: all(map(scene.served, ASKS)), 30)
     traffic.check()
     scene.is_as_from_nothing()

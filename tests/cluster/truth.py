@@ -1,12 +1,15 @@
 """What ought to be, computed from nothing: from the objects that the API server holds now, by other processes.
 
-Statuses by `fastroute check` over a dump of the objects; tables by a second gateway, started now and asked the same.
+Statuses by `fastroute check` over a dump of the objects; tables by a second gateway, started now and asked for every
+hostname of every route at every listener, so often that shares show: over TLS it has to show the same certificate too.
 """
 
 import json
 import subprocess
 import sys
 import time
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +29,13 @@ READ = (
     "Namespace",
     "Service",
     "EndpointSlice",
+    "Secret",
 )
 JUDGED = ("Gateway", "HTTPRoute", "ListenerSet")
 CONTROLLER = "fastroute.dev/gateway"
 OFFSET = 2000  # of the ports of the second gateway
 METRICS = "127.0.0.1:9910"
+WINDOW = 20  # requests for each question: a multiple of what the weights of any rule come to
 
 Statuses = dict[tuple[str, str, str], Any]
 
@@ -73,7 +78,9 @@ def _compare(wanted: Statuses, written: Statuses) -> list[str]:
 def _listed(api: Api, kind: str) -> list[Object]:
     """All objects of a kind, each with its kind (lists leave it out)."""
     group = "gateway.networking.k8s.io/v1"
-    version = {"EndpointSlice": "discovery.k8s.io/v1", "Namespace": "v1", "Service": "v1"}.get(kind, group)
+    version = {"EndpointSlice": "discovery.k8s.io/v1", "Namespace": "v1", "Service": "v1", "Secret": "v1"}.get(
+        kind, group
+    )
     return [{"apiVersion": version, "kind": kind, **one} for one in api.list(kind)]
 
 
@@ -101,20 +108,27 @@ def _timeless(value: Any) -> Any:
     return value
 
 
-def answers_from_nothing(kubeconfig: Path, folder: Path, address: str, asks: list[Ask], count: int) -> list[set[str]]:
-    """Who answers each question, of `count` times, when a gateway is asked that was started just now."""
+def questions(api: Api, doors: Iterable[tuple[int, bool]]) -> list[Ask]:
+    """For each hostname of each HTTPRoute at each of `doors`: port, and whether there is TLS."""
+    hosts = sorted({host for one in _listed(api, "HTTPRoute") for host in one["spec"].get("hostnames", ())})
+    return [Ask(host, "/", port=port, secure=secure) for host in hosts for port, secure in doors]
+
+
+def answers_from_nothing(kubeconfig: Path, folder: Path, address: str, asks: list[Ask]) -> dict[Ask, Counter[str]]:
+    """What `answers` are when a gateway is asked that was started just now."""
     options = ("--address-pool", POOL, "--port-offset", str(OFFSET), "--workers", "1")
     second = start_gateway(kubeconfig, folder / "second.log", options, metrics=METRICS)
     try:
         assert is_ready(METRICS)
-        return answers(address, asks, count, 80 + OFFSET)
+        return answers(address, asks, OFFSET)
     finally:
         second.end(5)
 
 
-def answers(address: str, asks: list[Ask], count: int, port: int = 80) -> list[set[str]]:
-    """Who answers each question, of `count` times."""
-    client = Client(address, port)
-    found = [{client.ask(ask.host, ask.path) for _ in range(count)} for ask in asks]
+def answers(address: str, asks: list[Ask], offset: int = 0) -> dict[Ask, Counter[str]]:
+    """Who answers each question how often, and with TLS which certificate is shown. One connection is one worker, whose
+    shares are exact."""
+    client = Client(address, offset)
+    found = {ask: Counter(client.ask(ask) + client.shown(ask) for _ in range(WINDOW)) for ask in asks}
     client.close()
     return found
