@@ -355,6 +355,29 @@ async def test_a_bad_object_of_the_first_pass_is_left_out(monkeypatch: pytest.Mo
         assert one.shares() == [500, None]
 
 
+@pytest.mark.parametrize("is_held", [False, True])
+async def test_what_does_not_change_is_not_worked_in_again(monkeypatch: pytest.MonkeyPatch, is_held: bool) -> None:
+    defect(monkeypatch, "compile_snapshot", has_bad)
+    async with running(GATEWAY, FRUITS, APPLES, TO_APPLES) as one:
+        if is_held:
+            one.source.put(route("infra/new", " [{}]", f"[{BAD}]"))
+            await trio.testing.wait_all_tasks_blocked()
+        passes = 0
+        build_graph = loop.build_graph
+
+        def counted(*given: Any) -> Graph:
+            nonlocal passes
+            passes += 1
+            return build_graph(*given)
+
+        monkeypatch.setattr(loop, "build_graph", counted)
+        one.source.put(BANANAS, TO_BANANAS)
+        await one.settle(2)
+        one.source.report([])
+        await one.settle(2)
+        assert passes == 1
+
+
 async def test_no_object_is_to_blame_for_what_breaks_without_it(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -37,11 +37,15 @@ class Quarantine:
 
     def __init__(self) -> None:
         self._held: list[Change] = []
+        self._stood_in: tuple[Resources, Resources] | None = None  # what `stand_in` was given last, and gave
 
     def stand_in(self, resources: Resources) -> Resources:
-        """`resources` with what stands in for those objects that still are as they were held back."""
-        self._held = [each for each in self._held if getattr(resources, each.field).get(each.key) is each.after]
-        return _with(resources, [each._replace(after=each.before) for each in self._held])
+        """`resources` with what stands in for those objects that still are as they were held back; the very same for
+        the very same."""
+        if self._stood_in is None or self._stood_in[0] is not resources:
+            self._held = [each for each in self._held if getattr(resources, each.field).get(each.key) is each.after]
+            self._stood_in = resources, _with(resources, [each._replace(after=each.before) for each in self._held])
+        return self._stood_in[1]
 
     async def find(self, good: Resources, wanted: Resources, base: T, attempt: Callable[[Resources, T], T]) -> bool:
         """Holds back what of `wanted` makes `attempt(resources, base)` raise, and says whether there was anything.
@@ -74,6 +78,7 @@ class Quarantine:
     def _hold(self, change: Change) -> None:
         """Within the handling of what was raised."""
         self._held.append(change)
+        self._stood_in = None
         what = "its last good version is served" if change.before is not None else "it is not served"
         if change.after is None:
             what = "it is served as if it were still there"
@@ -94,6 +99,8 @@ def _changes(good: Resources, wanted: Resources) -> list[Change]:
 
 
 def _with(resources: Resources, changes: list[Change]) -> Resources:
+    if not changes:
+        return resources
     fields: dict[str, dict[Key, Any]] = {}
     for each in changes:
         fields.setdefault(each.field, {})[each.key] = each.after
