@@ -126,7 +126,8 @@ async def reconcile(
                     gc.freeze()
             except Exception:
                 _log.exception("a change cannot be served; what was served before goes on")
-                if await quarantine.find(last.resources, resources, rebased(last, world), partial(attempt, world)):
+                good = rebased(last, world)
+                if await quarantine.find(good.resources, resources, good, partial(attempt, world)):
                     changes.note(noted)
 
 

@@ -393,6 +393,36 @@ async def test_no_object_is_to_blame_for_what_breaks_without_it(
         assert len(one.workers.serving.rules) == 2
 
 
+async def test_what_other_crds_make_fail_holds_nobody_up(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An object that was served until the CRDs were exchanged, and one that was held back before."""
+    build_graph, worse = loop.build_graph, "worse.example.com"
+
+    def broken(resources: Resources, settings: GraphSettings, *others: Any) -> Graph:
+        names = {name for each in resources.http_routes.values() for name in each.spec.hostnames}
+        assert worse not in names, "a defect"
+        assert BAD not in names or settings.bundle_version is None, "a defect of one release"
+        return build_graph(resources, settings, *others)
+
+    monkeypatch.setattr(loop, "build_graph", broken)
+    old = route("infra/old", " [{}]", f"[{BAD}]")
+    async with running(GATEWAY, FRUITS, APPLES, TO_APPLES, old) as one:
+        one.source.put(old.replace(BAD, worse))
+        await one.settle(1)
+        one.source.store.bundle_version = "v1.7.0"
+        one.source.put(BANANAS, TO_BANANAS)
+        with trio.fail_after(5):
+            await one.settle(2)
+        assert one.shares() == [None, None]
+        assert caplog.text.count("cannot be worked with") == 2
+        caplog.clear()
+        one.source.put(old.replace(BAD, "mended.example.com"))
+        await one.settle(3)
+        assert len(one.workers.serving.rules) == 2
+        assert caplog.text == ""
+
+
 async def test_what_is_kept_is_left_alone_by_the_collector(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "MANY", 1)
     gc.unfreeze()

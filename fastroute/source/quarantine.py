@@ -77,6 +77,10 @@ class Quarantine:
 
     def _hold(self, change: Change) -> None:
         """Within the handling of what was raised."""
+        former = next((each for each in self._held if (each.field, each.key) == (change.field, change.key)), None)
+        if former is not None:  # what stood in for it will not do any more
+            self._held.remove(former)
+            change = change._replace(after=former.after)
         self._held.append(change)
         self._stood_in = None
         what = "its last good version is served" if change.before is not None else "it is not served"
