@@ -19,6 +19,7 @@ def gateway_class_status(node: GatewayClassNode) -> StatusPatch:
         kind="GatewayClass",
         key=node.source.key,
         generation=generation,
+        uid=node.source.metadata.uid,
         status={
             "conditions": [*foreign_conditions(node.source.status), accepted, _version(node, generation)],
             "supportedFeatures": [{"name": name} for name in features],

@@ -39,6 +39,7 @@ def gateway_status(node: GatewayNode, outcome: Outcome | None, standing: frozens
         kind="Gateway",
         key=node.key,
         generation=generation,
+        uid=node.source.metadata.uid,
         status={
             "addresses": [
                 {"type": _address_type(address), "value": address} for address in node.addresses[:MOST_ADDRESSES]
@@ -99,6 +100,7 @@ def listener_set_status(node: ListenerSetNode, outcome: Outcome | None, standing
         kind="ListenerSet",
         key=node.key,
         generation=generation,
+        uid=node.source.metadata.uid,
         status={
             "conditions": [
                 *foreign_conditions(node.source.status),

@@ -15,6 +15,7 @@ def route_status(node: RouteNode, parents: tuple[ParentNode, ...], controller_na
         kind=node.kind,
         key=node.key,
         generation=node.source.metadata.generation,
+        uid=node.source.metadata.uid,
         status={
             "parents": [
                 *_foreign_parents(node.source, controller_name),

@@ -3,8 +3,8 @@
 It knows what is wanted (the last Statuses) and looks up what is held when an object's turn comes; what does not differ
 is not written, so that looking too often costs nothing, and our own writes come to rest. One object is in the queue
 once, and what is wanted last is what is written. A write carries the version that was read: after a conflict the
-object is read again. A status is never written for another generation than the one it was made from; the one made
-from the newer generation is on its way then.
+object is read again. A status is never written for another generation than the one it was made from, nor for another
+object of the same name; the one made from the newer generation is on its way then.
 
 Only who `leads` writes. A new leader looks at everything, and writes what differs.
 """
@@ -250,7 +250,7 @@ class StatusWriter:
         before, patch = held.status, self._wanted.get(id_)
         change = Change(key, self._ours, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
         if patch is not None:
-            if patch.generation != held.generation:
+            if (patch.uid, patch.generation) != (held.uid, held.generation):
                 return None
             status = merge(kind, before, patch.status, change)
         elif kind in WITH_PARENTS and has_ours(before, key, self._ours):

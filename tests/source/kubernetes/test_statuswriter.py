@@ -46,12 +46,12 @@ def parent(*conditions, by=NAME):
     return {"controllerName": by, "parentRef": {"name": "web"}, "conditions": list(conditions)}
 
 
-def wanted(*names, reason="Accepted", generation=1):
+def wanted(*names, reason="Accepted", generation=1, uid="uid"):
     patches = {}
     for name in names:
         key = Key("infra", name)
         status = {"parents": [parent(condition(reason=reason, generation=generation))]}
-        patches["HTTPRoute", key] = StatusPatch("HTTPRoute", key, generation, status)
+        patches["HTTPRoute", key] = StatusPatch("HTTPRoute", key, generation, status, f"{uid}-{name}")
     return Statuses(patches=patches, graph=NOTHING, outcome=None)
 
 
@@ -63,8 +63,8 @@ class Scene:
         self.objects, self.metrics, self.told = Objects(self.server), Metrics(), []
         self.writer = StatusWriter(self.server, self.objects, Ours(NAME), self.metrics, self.told.append)
 
-    def create(self, name, generation=1, status=None):
-        metadata = {"namespace": "infra", "name": name, "generation": generation, "uid": f"uid-{name}"}
+    def create(self, name, generation=1, status=None, uid="uid"):
+        metadata = {"namespace": "infra", "name": name, "generation": generation, "uid": f"{uid}-{name}"}
         one = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": metadata}
         self.server.put(path(name), {**one, "status": status or {}})
 
@@ -163,6 +163,21 @@ async def test_nothing_is_written_for_another_generation(autojump_clock):
         assert scene.puts == 0
         scene.writer.post(wanted("r", generation=2))
     assert scene.reason("r") == ["Accepted"]
+
+
+async def test_nothing_is_written_for_another_object_of_that_name(autojump_clock):
+    """Deleted and made anew (kubectl replace --force): its first generation is not that of the one before."""
+    scene = Scene("r")
+    async with scene.running():
+        scene.writer.lead(True)
+        scene.writer.post(wanted("r"))
+        await trio.sleep(1)
+        scene.create("r", uid="another")
+        scene.writer.restated("HTTPRoute", Key("infra", "r"))
+        await trio.sleep(1)
+        assert (scene.puts, scene.reason("r")) == (1, [])
+        scene.writer.post(wanted("r", reason="NotAllowedByListeners", uid="another"))
+    assert scene.reason("r") == ["NotAllowedByListeners"]
 
 
 async def test_after_a_conflict_it_is_read_again(autojump_clock):

@@ -28,7 +28,7 @@ def create(server):
 def wanted(reason):
     condition = {"type": "Accepted", "status": "True", "reason": reason, "message": "m", "observedGeneration": 1}
     parent = {"controllerName": CONTROLLER_NAME, "parentRef": {"name": "web"}, "conditions": [condition]}
-    patch = StatusPatch("HTTPRoute", ROUTE, 1, {"parents": [parent]})
+    patch = StatusPatch("HTTPRoute", ROUTE, 1, {"parents": [parent]}, "u")
     return Statuses(patches={("HTTPRoute", ROUTE): patch}, graph=NOTHING, outcome=None)
 
 
