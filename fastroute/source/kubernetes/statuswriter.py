@@ -188,6 +188,7 @@ class StatusWriter:
         while True:
             if (pause := self._not_before - trio.current_time()) > 0:
                 await trio.sleep(pause)
+                continue
             for id_ in self._queue:
                 if id_ not in self._busy:
                     del self._queue[id_]
@@ -334,13 +335,15 @@ class StatusWriter:
         return AGAIN
 
     def _pause(self, error: ApiError) -> None:
-        """Nobody writes for a while: twice as long each time, and each replica differently."""
-        self._failures += 1
-        if self._failures == 1:
+        """Nobody writes for a while: twice as long each time, and each replica differently. What others were at when
+        that began is no further time."""
+        now = trio.current_time()
+        self._failures += now >= self._not_before
+        if self._failures == 1 and now >= self._not_before:
             _log.warning("statuses cannot be written, and wait: %s", error)
         longest = min(LONGEST_PAUSE, 0.25 * 2 ** min(self._failures, 10))
         pause = error.retry_after or random.uniform(longest / 2, longest)  # noqa: S311
-        self._not_before = max(self._not_before, trio.current_time() + pause)
+        self._not_before = max(self._not_before, now + pause)
 
 
 def _revision(held: Held) -> int:

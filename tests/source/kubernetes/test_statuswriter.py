@@ -222,6 +222,24 @@ async def test_what_fails_waits_and_is_said_once(autojump_clock, caplog, error):
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
 
+async def test_what_fails_together_is_one_failure(autojump_clock):
+    """All writers were at it when the API server was away for a moment."""
+    names = [f"r{number}" for number in range(50)]
+    scene = Scene(*names)
+
+    def refuse(method, path):
+        if trio.current_time() < begin + 0.3:
+            raise ApiError(0, "Unreached", "nobody there")
+
+    begin = trio.current_time()
+    scene.server.refuse = refuse
+    async with scene.running():
+        scene.writer.lead(True)
+        scene.writer.post(wanted(*names))
+        await trio.sleep(2)
+        assert all(scene.reason(name) == ["Accepted"] for name in names)
+
+
 async def test_what_is_forbidden_is_said_once_with_the_way_out(autojump_clock, caplog):
     scene = Scene("r", "s")
     allowed = False
