@@ -1,8 +1,8 @@
 """Infrastructure: keeps one Service for each Gateway, which carries its `spec.infrastructure` (--infrastructure).
 
 graph/infrastructure.py says what it looks like. It is headless and selects nothing: it costs no address, and no traffic
-goes by it. The Gateway owns it, so the cluster's garbage collector takes it away with the Gateway. A Service of that
-name that somebody else made is left alone.
+goes by it. The Gateway owns it, so the cluster's garbage collector takes it away with the Gateway; for one that is
+made anew under its name, that is waited for. A Service of that name that somebody else made is left alone.
 """
 
 import logging
@@ -104,13 +104,16 @@ class Infrastructure:
     async def _try(self, key: Key, wanted: Wanted | None) -> bool:
         try:
             if wanted is None:
-                await self._delete(self._made.pop(key))
+                if (made := self._made.get(key)) is not None:
+                    await self._delete(made)
+                self._made.pop(key, None)
             else:
                 await self._make(wanted)
                 self._made[key] = wanted
         except ApiError as error:
-            if error.status == 404:  # its namespace is gone, or going
-                return True
+            if error.status == 404:  # it is gone, or its namespace; the Gateway, if there is one still, goes with that
+                self._made.pop(key, None)
+                return wanted is None
             if self._complaints.get(key) != error.reason:
                 _log.warning("Service %s of a Gateway's infrastructure: %s", key, error)
             self._complaints[key] = error.reason
@@ -139,6 +142,8 @@ class Infrastructure:
     async def _mend(self, path: str, wanted: Wanted) -> None:
         read = msgspec.json.decode(await self._pen.request("GET", path))
         if not _owned(read, wanted.uid):
+            if _is_of_predecessor(read, wanted.gateway):
+                raise ApiError(409, "Leaving", f"that of the Gateway {wanted.gateway} before this one is not gone yet")
             _log.warning("Service %s is not ours, so Gateway %s has none", wanted.key, wanted.gateway)
             return
         metadata = read["metadata"]
@@ -158,3 +163,9 @@ class Infrastructure:
 
 def _owned(service: Mapping[str, Any], uid: str) -> bool:
     return any(owner.get("uid") == uid for owner in service["metadata"].get("ownerReferences") or ())
+
+
+def _is_of_predecessor(service: Mapping[str, Any], gateway: str) -> bool:
+    """Whether a Gateway of this name owns it, which is not the one of today."""
+    owners = service["metadata"].get("ownerReferences") or ()
+    return any((owner.get("kind"), owner.get("name")) == ("Gateway", gateway) for owner in owners)

@@ -55,11 +55,13 @@ class Server:
             whole = f"{path}/{body['metadata']['name']}"
             if whole in self.objects:
                 raise ApiError(409, "AlreadyExists", "there is one")
-            return self.put(whole, body)
+            return self.put(whole, {**body, "metadata": {**body["metadata"], "uid": whole}})
         if whole not in self.objects:
             raise ApiError(404, "NotFound", "no such object")
         if method == "GET":
             return self.objects[whole]
+        if method == "DELETE":
+            return self.objects.pop(whole)
         if body["metadata"]["resourceVersion"] != self.objects[whole]["metadata"]["resourceVersion"]:
             raise ApiError(409, "Conflict", "written meanwhile")
         return self.put(whole, {**self.objects[whole], "status": body["status"]} if path != whole else body)
