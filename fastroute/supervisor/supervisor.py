@@ -11,7 +11,7 @@ one that holds nothing.
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
 
 import trio
@@ -323,8 +323,9 @@ class Supervisor:
         new = [(key, one) for key, one in wanted.items() if held.get(key) is not one]
         for place, slot in gone:
             await worker.send(Unlisten(place.address, place.port, slot))
-        for (place, slot), one in new:
-            await worker.send(Listen(place.address, place.port, slot), one.fileno())
+        for (place, slot), one in new:  # ours may be closed meanwhile, and its number be another file's
+            with suppress(OSError), one.dup() as copy:
+                await worker.send(Listen(place.address, place.port, slot), copy.fileno())
         return bool(gone or new)
 
     def _sockets_of(self, by: int) -> Iterator[tuple[tuple[Place, int], socket.socket]]:

@@ -17,6 +17,7 @@ from fastroute.settings import ServeSettings
 from fastroute.snapshot import Bound, Endpoint, Failed, Listener, Match, PathMatch, Rule, Snapshot
 from fastroute.supervisor import Supervisor, process
 from fastroute.supervisor import supervisor as module
+from fastroute.supervisor.sockets import Place
 
 RULE = rule("a/one", "a/x:80", listener="L")
 
@@ -270,3 +271,25 @@ async def test_a_drain_is_not_held_up_by_a_worker_that_stands_still_and_publishe
         assert outcome.target == 1
         with pytest.raises(OSError, match="refused"):
             socket.create_connection(("127.0.0.1", rig.port), 2)
+
+
+async def test_a_worker_never_gets_a_file_that_only_has_the_number_of_its_socket():
+    """While its stream is full, a place may go and its descriptor be another file's."""
+    supervisor = Supervisor(ServeSettings(manifests=()), Metrics(), 1)
+    (port,), sent = free_ports(1), []
+
+    class Slow:
+        slot, sockets = 0, {}
+
+        async def send(self, message, descriptor):
+            supervisor._sockets.follow([])
+            supervisor._sockets.close_retired()
+            anywhere = ("127.0.0.1", 0)
+            with socket.create_server(anywhere), socket.create_server(anywhere):  # take the numbers that are free now
+                await trio.lowlevel.checkpoint()
+                with socket.socket(fileno=os.dup(descriptor)) as given:
+                    sent.append(given.getsockname()[1])
+
+    supervisor._sockets.follow([Place("127.0.0.1", port)])
+    await supervisor._bring_sockets(Slow())
+    assert sent == [port]
