@@ -2,10 +2,15 @@
 
 The order of decisions is part of the contract: kind, then grant, then existence, then port, then protocol. A reference
 that no grant allows is refused before anyone looks whether its target exists. Endpoints come from EndpointSlices alone:
-labelled with the Service's name, matched by port *name*, several slices merged, IPv4 and IPv6 only.
+labelled with the Service's name, matched by port *name*, several slices merged, IPv4 and IPv6 only. API servers take
+port numbers that are none, and IPv4 addresses with zeros in front; workers do not, and no slice may stop what all of
+them serve.
 """
 
+import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from ipaddress import ip_address
 
 from fastroute.graph import conditions
 from fastroute.graph.feature import EDITIONS, Edition
@@ -21,6 +26,8 @@ Services = Mapping[Key, Service]
 Slices = Mapping[Key, tuple[EndpointSlice, ...]]  # by the Service they belong to
 
 ADDRESS_TYPES = frozenset({"IPv4", "IPv6"})
+PORTS = range(1, 65_536)
+ZEROS = re.compile(r"(?<![0-9a-fA-F])0+(?=[0-9]+\.)|(?<=\.)0+(?=[0-9])")  # in front of the numbers of an IPv4 address
 # appProtocols of KEP-3726 that need more than HTTP/1.1 towards the backend. A WebSocket (kubernetes.io/ws) begins as an
 # HTTP/1.1 request, and names that nobody defined are HTTP.
 UNSPOKEN = {
@@ -162,12 +169,28 @@ def eligible(port: ServicePort, slices: tuple[EndpointSlice, ...]) -> tuple[Endp
     for piece in slices:
         if piece.address_type not in ADDRESS_TYPES:
             continue
-        numbers = [p.port for p in piece.ports or () if p.port and p.name == port.name and p.protocol == port.protocol]
+        named = [p for p in piece.ports or () if p.name == port.name and p.protocol == port.protocol]
+        numbers = [p.port for p in named if p.port is not None and p.port in PORTS]
         for endpoint in piece.endpoints or ():
             chosen = ready if _is_ready(endpoint) else draining if _drains(endpoint) else None
             if chosen is not None:
-                chosen.update(Endpoint(address, number) for number in numbers for address in endpoint.addresses)
+                usable = filter(None, map(usable_address, endpoint.addresses))
+                chosen.update(Endpoint(address, number) for address in usable for number in numbers)
     return tuple(sorted(ready or draining))
+
+
+@lru_cache(maxsize=16_384)
+def usable_address(written: str) -> str | None:
+    """An address as everybody reads it, decimal as Kubernetes does; None: it is none.
+
+    >>> usable_address("192.168.001.010"), usable_address("fd00::1"), usable_address("10.0.0.256")
+    ('192.168.1.10', 'fd00::1', None)
+    """
+    address = ZEROS.sub("", written)
+    try:
+        return None if getattr(ip_address(address), "scope_id", None) else address
+    except ValueError:
+        return None
 
 
 def _is_ready(endpoint: SliceEndpoint) -> bool:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from graph.world import endpoint_slice, gateway, grant, ref, route, service, world
 
+from fastroute.ext.tables import Upstreams
 from fastroute.graph.backend import eligible, index_slices, move_slices
 from fastroute.graph.build import build_graph
 from fastroute.graph.node import BackendRefNode
@@ -124,10 +125,29 @@ DRAINING = {"ready": False, "serving": True, "terminating": True}
         ([endpoint_slice("s", "red", "echo", "10.0.0.1", ports=[{"name": "http", "port": 1, "protocol": "UDP"}])], []),
         ([endpoint_slice("s", "red", "echo", "10.0.0.1", ports=[{"name": "http"}])], []),
         ([named({"addresses": ["10.0.0.1", "10.0.0.2"]})], ["10.0.0.1:8080", "10.0.0.2:8080"]),
+        ([named("010.0.000.01", "10.0.0.1")], ["10.0.0.1:8080"]),
+        (
+            [named("::ffff:010.0.0.01", "fd00:0db8::001", addressType="IPv6")],
+            ["::ffff:10.0.0.1:8080", "fd00:0db8::001:8080"],
+        ),
+        ([named("10.0.0.256", "", "x", "fe80::1%eth0", "10.0.0.1")], ["10.0.0.1:8080"]),
+        *(
+            ([endpoint_slice("s", "red", "echo", "10.0.0.1", ports=[{"name": "http", "port": number}])], [])
+            for number in (-1, 0, 65_536, 2**31 - 1)
+        ),
     ],
 )
 def test_eligible(slices: list[EndpointSlice], expected: list[str]) -> None:
     assert [f"{e.address}:{e.port}" for e in eligible(HTTP, tuple(slices))] == expected
+
+
+@pytest.mark.parametrize(
+    "address", ["010.0.0.01", "::ffff:010.0.0.1", "2001:0db8::01", "0.0.0.0", "1.2.3", "fe80::1%1", ""]
+)
+def test_what_is_eligible_is_an_endpoint_for_the_workers(address: str) -> None:
+    for port in (-1, 0, 1, 65_535, 65_536):
+        piece = endpoint_slice("s", "red", "echo", address, ports=[{"name": "http", "port": port}])
+        Upstreams().update("red/echo:80", [(each.address, each.port) for each in eligible(HTTP, (piece,))])
 
 
 def test_slices_that_move_are_indexed_as_from_nothing() -> None:
