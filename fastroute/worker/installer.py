@@ -197,8 +197,11 @@ class Installer:
     def _update(self, message: EndpointUpdate) -> Ack | Refused:
         if message.base != self._version:
             return Refused(message.version, f"version {self._version} is installed, not {message.base}")
-        for backend, endpoints in message.endpoints.items():
-            self._set_endpoints(backend, endpoints)
+        try:
+            for backend, endpoints in message.endpoints.items():
+                self._set_endpoints(backend, endpoints)
+        except (ValueError, MemoryError) as error:
+            return Refused(message.version, f"{type(error).__name__}: {error}")
         self._version = message.version
         return Ack(message.version)
 

@@ -96,6 +96,17 @@ async def test_an_empty_snapshot_is_a_complete_configuration():
         await rig.until(lambda: rig.supervisor.ready)
 
 
+async def test_an_endpoint_that_is_none_ends_no_worker(caplog):
+    async with supervised(1) as rig:
+        await rig.supervisor.publish(rig.snapshot())
+        before, endpoints = pids(rig), (Endpoint("127.0.0.1", rig.backend.port), Endpoint("127.0.0.1", 65_536))
+        outcome = await rig.supervisor.publish(msgspec.structs.replace(rig.snapshot(), endpoints={"a/x:80": endpoints}))
+        assert not outcome.complete
+        assert "65536 is no endpoint" in caplog.text
+        assert (await rig.sources(), pids(rig)) == ({"x"}, before)
+        assert (await rig.supervisor.publish(rig.snapshot())).complete
+
+
 async def test_a_port_that_is_taken_is_said_and_bound_as_soon_as_it_is_free(monkeypatch):
     monkeypatch.setattr(module, "RETRY", 0.1)
     async with supervised(1) as rig:
