@@ -16,7 +16,7 @@ import typer
 
 from fastroute import __version__, notation
 from fastroute.errors import FastrouteError
-from fastroute.options import MANIFESTS, SERVE, WORLD, graph_settings, serve_settings, takes
+from fastroute.options import MANIFESTS, SERVE, WORLD, graph_settings, lines, serve_settings, takes
 from fastroute.text import write_page
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ app = typer.Typer(
     name="fastroute",
     help="A Kubernetes Gateway API gateway. Start with `fastroute demo`, or `fastroute check` over your manifests.\n\n"
     "Every option can also be given in the environment: --drain-delay as FASTROUTE_DRAIN_DELAY. Several values of one "
-    "stand between spaces, several paths between colons.",
+    "stand between spaces, several paths between colons, several headers one a line.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich" if sys.stdout.isatty() else None,
@@ -96,7 +96,13 @@ def explain(
     url: Annotated[str, typer.Argument(help="As a client would write it: http://host[:port]/path?query")],
     header: Annotated[
         list[str] | None,
-        typer.Option("--header", "-H", **_variable("HEADER"), help="'Name: value', as for curl. Repeatable."),
+        typer.Option(
+            "--header",
+            "-H",
+            **_variable("HEADER"),
+            callback=lines,
+            help="'Name: value', as for curl. Repeatable; in the variable one a line.",
+        ),
     ] = None,
     output: Annotated[
         ShortOutput, typer.Option("--output", "-o", **_variable("OUTPUT"), help="How to say it.")

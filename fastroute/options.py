@@ -1,8 +1,8 @@
 """The options of the commands, as one table: name, meaning, how its text is read. Defaults are those of settings.py.
 
 Every option is also a variable: `--drain-delay` is FASTROUTE_DRAIN_DELAY (several values: separated by spaces,
-paths by colons). `takes` gives a command its options, so that each is written once however many commands take it; the
-functions at the end make settings of what was chosen.
+paths by colons, headers one a line). `takes` gives a command its options, so that each is written once however many
+commands take it; the functions at the end make settings of what was chosen.
 """
 
 import inspect
@@ -261,6 +261,17 @@ SERVE = (
         shown="text on a terminal, else json",
     ),
 )
+
+
+def lines(context: typer.Context, parameter: typer.CallbackParam, given: list[str] | None) -> list[str] | None:
+    """Callback of a repeatable option whose values may hold spaces: in its variable they stand one a line (typer would
+    part them at every space). Empty lines are none."""
+    source = context.get_parameter_source(parameter.name or "")
+    if source is None or source.name != "ENVIRONMENT":
+        return given
+    text = parameter.resolve_envvar_value(context) or ""
+    return [line for line in text.splitlines() if line.strip()]
+
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
 

@@ -353,6 +353,26 @@ spec:
     assert "infra/gw listener http" in lost
 
 
+@pytest.mark.parametrize(
+    ("variable", "decision"),
+    [
+        ("X-Team: b and c", "forward"),
+        ("X-Team:b and c", "forward"),
+        ("\nX-Other: a\r\n  X-Team: b and c\n\n", "forward"),
+        ("X-Other: a X-Team: b and c", "respond"),
+        ("X-Team: b", "respond"),
+        ("", "respond"),
+    ],
+)
+def test_headers_in_a_variable_stand_one_a_line(tmp_path: Path, variable: str, decision: str) -> None:
+    shutil.copytree(FINE, tmp_path, dirs_exist_ok=True)
+    infra = tmp_path / "infra.yaml"
+    matched = "headers: [{name: X-Team, value: b and c}]"
+    infra.write_text(infra.read_text().replace("path: {type: PathPrefix, value: /fruits}", matched))
+    words = ("explain", "GET", "http://x/fruits", "--manifests", tmp_path, "-o", "json")
+    assert json.loads(fastroute(*words, FASTROUTE_HEADER=variable).stdout)["decision"] == decision
+
+
 def test_explain_of_one_gateway() -> None:
     told = fastroute("explain", "GET", "http://x/fruits", "--manifests", FINE, "--gateway", "infra/other", "-o", "json")
     assert json.loads(told.stdout)["decision"] == "respond"
