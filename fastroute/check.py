@@ -75,7 +75,7 @@ def check(
         problems=(*map(_of_manifest, unread), *(_of_finding(found, line) for found in find_problems(graph))),
         warnings=(
             *map(_of_manifest, doubts),
-            *(_not_there(name) for name in settings.gateways if _key(name) not in graph.gateways),
+            *(_not_there(name) for name in sorted(settings.gateways) if _key(name) not in graph.gateways),
             *(_of_finding(found, line) for found in lint(resources, graph, now)),
         ),
     )

@@ -3,7 +3,7 @@
 A warning stands in no status. `fastroute check` shows them, and fails for them with `--strict`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from fastroute.graph.backend import backend_id
 from fastroute.graph.certificate import certifies, out_of_time
@@ -29,10 +29,16 @@ from fastroute.resources.gateway import (
 )
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import ReferenceGrant
+from fastroute.resources.unserved import UnservedRoute
 from fastroute.resources.world import Resources
 
 Check = Callable[[Resources, Graph], Iterator[Finding]]
 REFERRERS = ("HTTPRoute", "GRPCRoute", "Gateway", "ListenerSet")  # whose references we see
+UNSERVED: Mapping[str, Callable[[Resources], Mapping[Key, UnservedRoute]]] = {
+    "TCPRoute": lambda resources: resources.tcp_routes,
+    "TLSRoute": lambda resources: resources.tls_routes,
+    "UDPRoute": lambda resources: resources.udp_routes,
+}
 CORE = frozenset({"core", "v1"})  # written by mistake for the empty group
 
 
@@ -203,6 +209,18 @@ def missing_parents(resources: Resources, graph: Graph) -> Iterator[Finding]:
                     yield warning(kind, route, "ParentNotFound", message, f"spec.parentRefs[{index}]")
 
 
+def routes_not_served(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    """Routes of kinds that we do not serve, where they name what is ours; what others serve is none of our business."""
+    ours = {holder.id for holder in graph.holders}
+    for kind, routes in UNSERVED.items():
+        for route in routes(resources).values():
+            for index, ref in enumerate(route.spec.parent_refs):
+                id_ = parent_id(route, ref)
+                if id_ in ours:
+                    message = f"{kind}s are not served: {ref.kind} {id_[1]} sends it nothing, and no status says so."
+                    yield warning(kind, route, "RouteKindNotServed", message, f"spec.parentRefs[{index}]")
+
+
 def _exists(id_: HolderId, resources: Resources) -> bool:
     kind, key = id_
     return key in (resources.gateways if kind == "Gateway" else resources.listener_sets)
@@ -328,6 +346,7 @@ CHECKS: tuple[Check, ...] = (
     certificates_for_other_names,
     infrastructure_without_objects,
     missing_parents,
+    routes_not_served,
     hostnames_outside_listeners,
     shadowed_matches,
     rules_without_backends,

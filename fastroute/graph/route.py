@@ -19,7 +19,7 @@ from fastroute.graph.node import Attachment, Holder, HolderId, ListenerNode, Par
 from fastroute.graph.selector import labels_of
 from fastroute.resources.core import Namespace
 from fastroute.resources.gateway import GROUP, ParentReference
-from fastroute.resources.meta import Key
+from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import ReferenceGrant
 
 ListenerId = tuple[HolderId, str]  # where it is written, and its name
@@ -46,7 +46,7 @@ def parent_ids(source: Route) -> frozenset[HolderId]:
     return frozenset(id_ for ref in source.spec.parent_refs if (id_ := parent_id(source, ref)))
 
 
-def parent_id(source: Route, ref: ParentReference) -> HolderId | None:
+def parent_id(source: Resource, ref: ParentReference) -> HolderId | None:
     """What a parentRef names; None when that holds no listeners."""
     if ref.group != GROUP or ref.kind not in HOLDERS:
         return None

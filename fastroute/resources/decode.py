@@ -24,6 +24,7 @@ from fastroute.resources.policy import ReferenceGrant
 from fastroute.resources.problem import Fault, ManifestProblem, Path, field_name
 from fastroute.resources.schema import unknown_fields
 from fastroute.resources.shapes import SHAPES
+from fastroute.resources.unserved import TCPRoute, TLSRoute, UDPRoute
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,9 @@ KINDS: dict[tuple[str, str], Kind] = {
     (GROUP, "ListenerSet"): Kind(ListenerSet, ("v1",)),
     (GROUP, "HTTPRoute"): Kind(HTTPRoute, ("v1", "v1beta1")),
     (GROUP, "GRPCRoute"): Kind(GRPCRoute, ("v1",)),
+    (GROUP, "TCPRoute"): Kind(TCPRoute, ("v1", "v1alpha2")),
+    (GROUP, "TLSRoute"): Kind(TLSRoute, ("v1", "v1alpha3", "v1alpha2")),
+    (GROUP, "UDPRoute"): Kind(UDPRoute, ("v1", "v1alpha2")),
     (GROUP, "ReferenceGrant"): Kind(ReferenceGrant, ("v1", "v1beta1")),
     ("", "Namespace"): Kind(Namespace, ("v1",), cluster=True),
     ("", "Service"): Kind(Service, ("v1",)),

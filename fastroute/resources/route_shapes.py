@@ -1,6 +1,6 @@
 """Shapes of HTTPRoute and GRPCRoute, with their filters."""
 
-from fastroute.resources.schema import Flag, List, Record, Text, Whole
+from fastroute.resources.schema import Anything, Flag, List, Record, Text, Whole
 from fastroute.resources.shape import (
     ANY,
     BACKEND_OBJECT_REF,
@@ -165,7 +165,7 @@ def _backend_refs(filters: List) -> List:
     return List(most=16, of=Record(required=("name",), fields=fields))
 
 
-def _route(rules: List) -> Record:
+def _route(rules: List | Anything) -> Record:
     return Record(
         fields={
             "parentRefs": List(most=32, of=PARENT_REF),
@@ -238,3 +238,4 @@ GRPC_ROUTE = _route(
         ),
     )
 )
+UNSERVED_ROUTE = _route(Anything())  # of a kind whose rules are not read (unserved.py)

@@ -10,7 +10,7 @@ those of `defaults.py`; rules over several fields are in `cel.py`. The order of 
 from fastroute.resources.core_shapes import DATA, ENDPOINT_PORTS, ENDPOINTS, SERVICE
 from fastroute.resources.gateway import GROUP
 from fastroute.resources.gateway_shapes import GATEWAY, GATEWAY_CLASS, LISTENER_SET, REFERENCE_GRANT
-from fastroute.resources.route_shapes import GRPC_ROUTE, HTTP_ROUTE
+from fastroute.resources.route_shapes import GRPC_ROUTE, HTTP_ROUTE, UNSERVED_ROUTE
 from fastroute.resources.schema import Anything, Flag, Record, Text
 from fastroute.resources.shape import ANY, LABEL_NAME, SERVICE_NAME, kind
 
@@ -20,6 +20,9 @@ SHAPES: dict[tuple[str, str], Record] = {
     (GROUP, "ListenerSet"): kind("spec", spec=LISTENER_SET),
     (GROUP, "HTTPRoute"): kind("spec", spec=HTTP_ROUTE),
     (GROUP, "GRPCRoute"): kind("spec", spec=GRPC_ROUTE),
+    (GROUP, "TCPRoute"): kind("spec", spec=UNSERVED_ROUTE),
+    (GROUP, "TLSRoute"): kind("spec", spec=UNSERVED_ROUTE),
+    (GROUP, "UDPRoute"): kind("spec", spec=UNSERVED_ROUTE),
     (GROUP, "ReferenceGrant"): kind("spec", spec=REFERENCE_GRANT),
     ("", "Namespace"): kind(name=LABEL_NAME, cluster=True, spec=Anything()),
     ("", "Service"): kind(name=SERVICE_NAME, spec=SERVICE),

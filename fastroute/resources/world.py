@@ -10,6 +10,7 @@ from fastroute.resources.core import ConfigMap, EndpointSlice, Namespace, Secret
 from fastroute.resources.gateway import Gateway, GatewayClass, GRPCRoute, HTTPRoute, ListenerSet
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import ReferenceGrant
+from fastroute.resources.unserved import TCPRoute, TLSRoute, UDPRoute
 
 _NONE: Mapping[Key, Any] = Revision()
 
@@ -22,6 +23,9 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
     listener_sets: Mapping[Key, ListenerSet] = _NONE
     http_routes: Mapping[Key, HTTPRoute] = _NONE
     grpc_routes: Mapping[Key, GRPCRoute] = _NONE
+    tcp_routes: Mapping[Key, TCPRoute] = _NONE
+    tls_routes: Mapping[Key, TLSRoute] = _NONE
+    udp_routes: Mapping[Key, UDPRoute] = _NONE
     reference_grants: Mapping[Key, ReferenceGrant] = _NONE
     namespaces: Mapping[Key, Namespace] = _NONE
     services: Mapping[Key, Service] = _NONE

@@ -20,6 +20,7 @@ from fastroute.resources.gateway import Gateway, GatewayClass, GRPCRoute, HTTPRo
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import ReferenceGrant
 from fastroute.resources.problem import ManifestProblem
+from fastroute.resources.unserved import TCPRoute, TLSRoute, UDPRoute
 from fastroute.resources.world import Resources
 
 FIELDS: dict[type[Resource], str] = {  # the field of Resources that holds a kind
@@ -28,6 +29,9 @@ FIELDS: dict[type[Resource], str] = {  # the field of Resources that holds a kin
     ListenerSet: "listener_sets",
     HTTPRoute: "http_routes",
     GRPCRoute: "grpc_routes",
+    TCPRoute: "tcp_routes",
+    TLSRoute: "tls_routes",
+    UDPRoute: "udp_routes",
     ReferenceGrant: "reference_grants",
     Namespace: "namespaces",
     Service: "services",

@@ -10,6 +10,7 @@ from fastroute.resources.core import EndpointSlice, Namespace, Secret, Service
 from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, GRPCRoute, HTTPRoute, ListenerSet
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import ReferenceGrant
+from fastroute.resources.unserved import TCPRoute, TLSRoute, UDPRoute
 from fastroute.resources.world import Resources
 from fastroute.source.store import UNORDERED
 
@@ -19,6 +20,9 @@ MAPPINGS: Mapping[type[Resource], str] = {
     ListenerSet: "listener_sets",
     HTTPRoute: "http_routes",
     GRPCRoute: "grpc_routes",
+    TCPRoute: "tcp_routes",
+    TLSRoute: "tls_routes",
+    UDPRoute: "udp_routes",
     ReferenceGrant: "reference_grants",
     Namespace: "namespaces",
     Service: "services",

@@ -146,12 +146,28 @@ metadata:
     team: apples
 """
 
+UNSERVED = """\
+apiVersion: gateway.networking.k8s.io/v1
+kind: KIND
+metadata:
+  name: fruits
+  namespace: infra
+spec:
+  parentRefs:
+    - name: web
+  rules:
+    - backendRefs:
+        - name: apples
+          port: 8080
+"""
+
 EVERY_KIND = {
     "GatewayClass": GATEWAY_CLASS,
     "Gateway": GATEWAY,
     "ListenerSet": LISTENER_SET,
     "HTTPRoute": HTTP_ROUTE,
     "GRPCRoute": GRPC_ROUTE,
+    **{kind: UNSERVED.replace("KIND", kind) for kind in ("TCPRoute", "TLSRoute", "UDPRoute")},
     "ReferenceGrant": REFERENCE_GRANT,
     "Service": SERVICE,
     "EndpointSlice": ENDPOINT_SLICE,

@@ -196,6 +196,13 @@ def test_other_kinds_are_skipped(version, caplog):
     assert caplog.messages == [f"x.yaml:1: skipped {version} Gateway"]
 
 
+def test_of_a_route_that_is_not_served_only_its_parents_are_read():
+    broken = EVERY_KIND["TCPRoute"].replace("- backendRefs:", "- nobodyKnows:")
+    assert resource(broken).spec.parent_refs[0].name == "web"
+    [fault] = said(broken.replace("- name: web", "- name: 7"))
+    assert fault.startswith("x.yaml:8:7: TCPRoute infra/fruits: spec.parentRefs[0].name: must be a string, got 7")
+
+
 def test_lists_are_unpacked():
     items = "".join(f"- {EVERY_KIND[kind].replace(chr(10), chr(10) + '  ').rstrip()}\n" for kind in EVERY_KIND)
     entries = decode("apiVersion: v1\nkind: List\nitems:\n" + items, "x.yaml", 10)
