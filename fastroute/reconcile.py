@@ -29,6 +29,7 @@ from fastroute.source.expirylog import ExpiryLog
 from fastroute.source.problemlog import ProblemLog
 from fastroute.source.quarantine import Quarantine
 from fastroute.source.store import Store
+from fastroute.source.warninglog import WarningLog
 from fastroute.status import Statuses, build_statuses
 
 MANY = 256  # rules made in one pass, after which the collector is told to leave alone what there is
@@ -102,7 +103,8 @@ async def reconcile(
     source: Source, data_plane: DataPlane, writer: StatusWriter, settings: GraphSettings, metrics: Metrics
 ) -> None:
     """Serves what `source` says, for ever."""
-    changes, problems, expiry, quarantine = Changes(), ProblemLog(), ExpiryLog(), Quarantine()
+    changes, quarantine = Changes(), Quarantine()
+    problems, warnings, expiry = ProblemLog(), WarningLog(settings.gateways), ExpiryLog()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(source.watch, changes.note)
         nursery.start_soon(data_plane.watch, changes.note)
@@ -121,7 +123,9 @@ async def reconcile(
                 outcome = await data_plane.publish(made.compiled.snapshot)
                 observe(metrics, last, made, trio.current_time() - noted)
                 last = show(made, outcome, writer)
-                expiry.take(made.graph.certificates if made.graph else {})
+                if made.graph is not None:
+                    warnings.show(resources, made.graph)
+                    expiry.take(made.graph.certificates)
                 if made.compiled.rules_made >= MANY:
                     gc.freeze()
             except Exception:

@@ -132,10 +132,10 @@ class Running:
 
 
 @asynccontextmanager
-async def running(*manifests: str) -> AsyncIterator[Running]:
+async def running(*manifests: str, settings: GraphSettings | None = None) -> AsyncIterator[Running]:
     one = Running(*manifests)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(loop.reconcile, one.source, one.workers, one.log, GraphSettings(), one.metrics)
+        nursery.start_soon(loop.reconcile, one.source, one.workers, one.log, settings or GraphSettings(), one.metrics)
         await one.settle(1)
         yield one
         nursery.cancel_scope.cancel()
@@ -226,6 +226,20 @@ async def test_a_listener_that_cannot_bind_until_it_can() -> None:
         one.workers.turn(Outcome(version=1, target=1, listeners={listener: Bound()}))
         await one.settle(1)
         assert one.condition("Gateway", Key("infra", "web"), "Programmed") == ("True", "Programmed")
+
+
+async def test_what_no_status_says_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    told = GraphSettings(gateways=frozenset({"infra/web"}))
+    caplog.set_level(logging.INFO, "fastroute.source.warninglog")
+    async with running(FRUITS, settings=told) as one:
+        assert "--gateway names infra/web, which does not exist" in caplog.text
+        caplog.clear()
+        one.source.put(APPLES)
+        await one.settle(1)
+        assert caplog.text == ""
+        one.source.put(GATEWAY)
+        await one.settle(2)
+        assert "Gateway infra/web, which --gateway names, is there now" in caplog.text
 
 
 async def test_a_failure_leaves_what_was_served(caplog: pytest.LogCaptureFixture) -> None:

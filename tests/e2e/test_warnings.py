@@ -1,0 +1,46 @@
+"""What a running gateway says in its log of what no status can say: once each, and when it is mended."""
+
+import json
+import subprocess
+
+import trio
+from e2e.serving import GATEWAY, serving
+
+TCP_ROUTE = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: TCPRoute
+metadata: {{namespace: infra, name: db}}
+spec:
+  parentRefs: [{{name: edge}}]
+"""
+
+
+async def test_a_missing_gateway_and_a_route_that_is_not_served_are_logged_once(tmp_path):
+    log, folder = tmp_path / "log", tmp_path / "manifests"
+    folder.mkdir()
+    options = ("--gateway", "infra/edge", "--gateway", "infra/late", "--log-level", "info", "--log-format", "json")
+    with log.open("wb") as file:
+        async with serving(folder, *options, stderr=file, stdout=subprocess.DEVNULL) as served:
+            served.world.write("tcp", TCP_ROUTE)
+            await _told(log, "TCPRoutes are not served")
+            late = GATEWAY.replace("name: edge", "name: late").replace("port: 80", "port: 81")
+            served.world.write("late", late, allowed="{from: Same}")
+            await _told(log, "is there now")
+            served.world.remove("tcp")
+            await _told(log, "mended")
+    said = [json.loads(line)["message"] for line in log.read_text().splitlines()]
+    place = f"{folder}/tcp.yaml:1: TCPRoute infra/db: spec.parentRefs[0]"
+    unserved = f"{place}: TCPRoutes are not served: Gateway infra/edge sends it nothing, and no status says so."
+    expected = [
+        "--gateway names infra/late, which does not exist: nothing of it is served",
+        unserved,
+        "Gateway infra/late, which --gateway names, is there now",
+        f"mended: {unserved}",
+    ]
+    assert [message for message in said if "--gateway" in message or "TCPRoute" in message] == expected
+
+
+async def _told(log, words):
+    with trio.fail_after(10):
+        while words not in log.read_text():  # noqa: ASYNC110
+            await trio.sleep(0.01)

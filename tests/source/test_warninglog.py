@@ -1,0 +1,77 @@
+"""What is said once of a Gateway that --gateway names, and of routes of kinds that are not served."""
+
+import logging
+
+import pytest
+from worlds import GATEWAY, world
+
+from fastroute.graph.build import build_graph
+from fastroute.settings import GraphSettings
+from fastroute.source.warninglog import WarningLog
+
+TCP = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: TCPRoute
+metadata: {name: db, namespace: infra}
+spec:
+  parentRefs: [{name: web}]
+"""
+THEIRS = GATEWAY.replace("gatewayClassName: fastroute", "gatewayClassName: nginx")
+ABSENT = "--gateway names infra/web, which does not exist: nothing of it is served"
+FOREIGN = "--gateway names infra/web, whose class nginx is not ours: nothing of it is served"
+THERE = "Gateway infra/web, which --gateway names, is there now"
+UNSERVED = (
+    "world.yaml:1: TCPRoute infra/db: spec.parentRefs[0]: TCPRoutes are not served: Gateway infra/web sends it "
+    "nothing, and no status says so."
+)
+WARNING, INFO = logging.WARNING, logging.INFO
+
+
+class Told:
+    """What is logged by one WarningLog, world after world."""
+
+    def __init__(self, caplog: pytest.LogCaptureFixture, *gateways: str) -> None:
+        caplog.set_level(INFO, "fastroute")
+        self._caplog = caplog
+        self._settings = GraphSettings(gateways=frozenset(gateways))
+        self._log = WarningLog(self._settings.gateways)
+
+    def by(self, *manifests: str) -> list[tuple[int, str]]:
+        resources = world(*manifests)
+        self._caplog.clear()
+        self._log.show(resources, build_graph(resources, self._settings))
+        return [(level, message) for _, level, message in self._caplog.record_tuples]
+
+
+def test_a_gateway_that_is_named_is_missed_once_and_found_once(caplog: pytest.LogCaptureFixture) -> None:
+    told = Told(caplog, "infra/web")
+    for manifests, expected in (
+        ([], [(WARNING, ABSENT)]),
+        ([], []),
+        ([THEIRS], [(WARNING, FOREIGN)]),
+        ([THEIRS], []),
+        ([GATEWAY], [(INFO, THERE)]),
+        ([GATEWAY], []),
+        ([], [(WARNING, ABSENT)]),
+    ):
+        assert told.by(*manifests) == expected
+
+
+def test_of_gateways_that_are_there_nothing_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    assert Told(caplog, "infra/web").by(GATEWAY) == []
+    assert Told(caplog).by() == []
+    assert [text.split()[2] for _, text in Told(caplog, "b/b", "a/b", "a/a").by()] == ["a/a,", "a/b,", "b/b,"]
+
+
+def test_a_route_of_a_kind_that_is_not_served_is_told_once_and_when_it_is_gone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    told = Told(caplog)
+    for manifests, expected in (
+        ([TCP], []),
+        ([TCP, GATEWAY], [(WARNING, UNSERVED)]),
+        ([TCP, GATEWAY], []),
+        ([GATEWAY], [(INFO, f"mended: {UNSERVED}")]),
+        ([TCP, THEIRS], []),
+    ):
+        assert told.by(*manifests) == expected
