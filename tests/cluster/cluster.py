@@ -20,14 +20,20 @@ ETCD_PORT = 23790
 
 
 class Cluster:
-    """A cluster on `folder`, with the CRDs of release `version`: nothing runs until `start`."""
+    """A cluster on `folder`, with the CRDs of release `version`, of one channel: nothing runs until `start`."""
 
     def __init__(
-        self, folder: Path, version: str = "v1.6.3", *, etcd_through: str = "", flags: Sequence[str] = ()
+        self,
+        folder: Path,
+        version: str = "v1.6.3",
+        *,
+        channel: str = "experimental",
+        etcd_through: str = "",
+        flags: Sequence[str] = (),
     ) -> None:
         self.folder = folder
         self.programs = built(CLUSTER)
-        self.crds = built(suite(version)) / "experimental"
+        self.crds = built(suite(version)) / channel
         self.flags = list(flags)
         self.etcd_through = etcd_through
         self._api: Program | None = None

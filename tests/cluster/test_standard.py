@@ -1,0 +1,89 @@
+"""A cluster with the CRDs of the standard channel: all that is served there is, all that we write stays.
+
+All other tests run with the experimental channel. The API server drops fields that a CRD does not have: one of ours in
+a status would be taken out and written again for ever.
+"""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+import urllib3
+
+from cluster import fruits, isolation
+from cluster.account import LEASE, account_kubeconfig
+from cluster.api import Api, ApiError
+from cluster.cluster import Cluster
+from cluster.echo import eventually
+from cluster.fruits import ADDRESS, ASKS
+from cluster.gateway import METRICS, POOL, start_gateway
+from cluster.scratch import scratch
+from cluster.traffic import Client
+from cluster.truth import differences
+
+QUIET = 3.0  # s in which a status that is taken out would be written 12 times
+LISTENER_SET = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: ListenerSet
+metadata: {name: more, namespace: infra}
+spec:
+  parentRef: {name: public}
+  listeners: [{name: more, port: 82, protocol: HTTP}]
+"""
+
+
+@pytest.fixture(scope="module")
+def standard() -> Iterator[Cluster]:
+    if not isolation.is_inside():
+        pytest.skip("wants a namespace of its own: pytest tests/cluster")
+    isolation.enter()
+    with scratch("standard") as folder:
+        cluster = Cluster(folder, channel="standard")
+        try:
+            cluster.start()
+            cluster.start_pods()
+            yield cluster
+        finally:
+            cluster.stop()
+
+
+def test_the_standard_channel_is_all_that_is_needed(standard: Cluster) -> None:
+    api, log = standard.api, standard.folder / "fastroute.log"
+    fruits.plant(api)
+    api.apply_text(fruits.GATEWAY.replace("spec:", "spec:\n  allowedListeners: {namespaces: {from: Same}}"))
+    api.apply_text(LISTENER_SET)
+    options = ("--address-pool", POOL, "--workers", "1", "--status-lease", LEASE)
+    program = start_gateway(account_kubeconfig(standard), log, options)
+    try:
+        eventually(lambda: differences(api, standard.folder, 0.0) == [], 30)
+        client = Client(ADDRESS)
+        assert {ask: {client.ask(ask) for _ in range(8)} for ask in ASKS} == {ask: ask.right for ask in ASKS}
+        client.close()
+        [one] = api.list("ListenerSet", "infra")
+        assert {each["type"]: each["status"] for each in one["status"]["conditions"]}["Programmed"] == "True"
+        [its_class] = api.list("GatewayClass")
+        assert its_class["status"]["supportedFeatures"]
+        before = _written(api)
+        time.sleep(QUIET)
+        assert _written(api) == before
+        assert "are not read" not in log.read_text()  # every kind is there
+    finally:
+        program.end(10)
+
+
+@pytest.mark.parametrize("field", ["retry", "sessionPersistence"])
+def test_what_the_channel_does_not_have_is_refused_by_the_api_server(standard: Cluster, field: str) -> None:
+    one = fruits.route("wants-more", "apples", ("apples", 1))
+    one["spec"]["rules"][0][field] = {}
+    with pytest.raises(ApiError, match=rf"\.spec\.rules\[0\]\.{field}: field not declared in schema"):
+        standard.api.apply(one)
+
+
+def _written(api: Api) -> tuple[float, set[str]]:
+    """How many statuses were written, and the versions of what they stand in."""
+    text = urllib3.request("GET", f"http://{METRICS}/metrics", timeout=5.0).data.decode()
+    count = next(
+        float(line.split()[1]) for line in text.splitlines() if line.startswith("fastroute_status_writes_total ")
+    )
+    objects = [one for kind in ("GatewayClass", "Gateway", "ListenerSet", "HTTPRoute") for one in api.list(kind)]
+    return count, {one["metadata"]["resourceVersion"] for one in objects}
