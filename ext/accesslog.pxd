@@ -10,7 +10,7 @@ cdef struct Record:             # what one line says; NULL data is JSON null. Sl
     Slice method
     Slice host
     Slice path                  # without query
-    uint16_t minor              # protocol HTTP/1.minor
+    uint16_t minor              # protocol HTTP/1.minor; MINOR_UNKNOWN: null
     uint16_t status             # 0: null (the client went away before an answer)
     Slice reason                # of a local answer, or of what broke
     uint64_t bytes_received

@@ -13,7 +13,7 @@ class AccessLog:
         method: bytes | None,
         host: bytes | None,
         path: bytes | None,
-        minor: int,
+        minor: int | None,
         status: int,
         reason: bytes | None,
         bytes_received: int,

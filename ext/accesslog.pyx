@@ -18,6 +18,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memchr, memcpy, memmove, strlen
 from libc.time cimport gmtime_r, strftime, time_t, tm
 
+from fastroute.ext.head cimport MINOR_UNKNOWN
 from fastroute.ext.slice cimport Slice
 
 cdef extern from "<unistd.h>" nogil:
@@ -154,6 +155,13 @@ cdef inline void put_member(Line *line, const char *name, const Slice *value) no
     put_string(line, value)
 
 
+cdef inline const char *protocol_of(uint16_t minor) noexcept nogil:
+    """What the line says of HTTP/1.minor, and the name after it."""
+    if minor == MINOR_UNKNOWN:
+        return ',"protocol":null,"status":'
+    return ',"protocol":"HTTP/1.1","status":' if minor else ',"protocol":"HTTP/1.0","status":'
+
+
 cdef class AccessLog:
     """Appends to `fd`, which it takes over and closes. A pipe, socket or terminal should be non-blocking."""
 
@@ -190,15 +198,16 @@ cdef class AccessLog:
     def fileno(self) -> int:
         return self.fd
 
-    def record(self, *, time: int, method: bytes | None, host: bytes | None, path: bytes | None, minor: int,
-               status: int, reason: bytes | None, bytes_received: int, bytes_sent: int, duration: int,
-               upstream: bytes | None, upstream_duration: int, gateway: bytes | None, listener: bytes | None,
-               route: bytes | None, route_kind: bytes | None, rule: bytes | None, backend: bytes | None,
-               client: bytes | None, request_id: bytes | None) -> None:
-        """One line, as the engine writes it: for tests."""
+    def record(self, *, time: int, method: bytes | None, host: bytes | None, path: bytes | None,
+               minor: int | None, status: int, reason: bytes | None, bytes_received: int, bytes_sent: int,
+               duration: int, upstream: bytes | None, upstream_duration: int, gateway: bytes | None,
+               listener: bytes | None, route: bytes | None, route_kind: bytes | None, rule: bytes | None,
+               backend: bytes | None, client: bytes | None, request_id: bytes | None) -> None:
+        """One line, as the engine writes it: for tests. `minor`: None for a version that was not understood."""
         cdef Record record = Record(
-            time=time, method=as_slice(method), host=as_slice(host), path=as_slice(path), minor=minor, status=status,
-            reason=as_slice(reason), bytes_received=bytes_received, bytes_sent=bytes_sent, duration=duration,
+            time=time, method=as_slice(method), host=as_slice(host), path=as_slice(path),
+            minor=MINOR_UNKNOWN if minor is None else minor, status=status, reason=as_slice(reason),
+            bytes_received=bytes_received, bytes_sent=bytes_sent, duration=duration,
             upstream=as_slice(upstream), upstream_duration=upstream_duration, gateway=as_slice(gateway),
             listener=as_slice(listener), route=as_slice(route), route_kind=as_slice(route_kind), rule=as_slice(rule),
             backend=as_slice(backend), client=as_slice(client), request_id=as_slice(request_id))
@@ -234,7 +243,7 @@ cdef class AccessLog:
         put_member(&line, 'Z","method":', &record.method)
         put_member(&line, ',"host":', &record.host)
         put_member(&line, ',"path":', &record.path)
-        put_text(&line, ',"protocol":"HTTP/1.1","status":' if record.minor else ',"protocol":"HTTP/1.0","status":')
+        put_text(&line, protocol_of(record.minor))
         put_optional(&line, record.status, record.status != 0)
         put_member(&line, ',"reason":', &record.reason)
         put_text(&line, ',"bytes_received":')

@@ -43,7 +43,7 @@ cdef enum TlsFailure:           # why a client got no TLS
 
 cdef enum RequestSeries:        # the first request series; the rest is given out by main
     REQUESTS_OTHER = 0
-    REQUESTS_UNROUTED           # answers to requests that no rule took
+    REQUESTS_NAMELESS           # answers for which no listener is known
     REQUESTS_FIRST
 
 cdef enum Histogram:            # the first slots of the histograms; the rest is given out by main

@@ -25,7 +25,7 @@ from fastroute.ext.exchange cimport (
 )
 from fastroute.ext.forwarded cimport peer_set
 from fastroute.ext.handshake cimport handshake_advance, handshake_begin, handshake_fail
-from fastroute.ext.head cimport FRAMING_NONE, parse_request
+from fastroute.ext.head cimport FRAMING_NONE, MINOR_UNKNOWN, parse_request
 from fastroute.ext.inet cimport SO_LINGER, SOL_SOCKET, linger, setsockopt
 from fastroute.ext.mirroring cimport mirrors_leave
 from fastroute.ext.proxy_protocol cimport PREFACE_MOST, Preface, parse_preface
@@ -182,7 +182,7 @@ cdef Exchange *open_exchange(Reactor r, Connection *c) noexcept nogil:
     if x is NULL:
         return NULL
     x.started = c.started if c.state == STATE_HEAD else r.now
-    x.minor = 1
+    x.minor = MINOR_UNKNOWN
     c.exchange = x
     c.state = STATE_EXCHANGE
     c.requests += 1
@@ -204,6 +204,7 @@ cdef void close_exchange(Reactor r, Connection *c) noexcept nogil:
 
 cdef int refuse(Reactor r, Connection *c, Exchange *x, int refusal) noexcept nogil:
     """Answers what is no request. Where the next one would begin is unknown: the connection ends, but not at once."""
+    x.minor = r.head.minor
     x.keep_alive = True
     body_start(&x.request_body, FRAMING_NONE, 0)
     return request_refused(r, c, x, refusal)
@@ -286,6 +287,14 @@ cdef bint is_blank(const Buffer *buffer) noexcept nogil:
     return True
 
 
+cdef uint8_t minor_so_far(Reactor r, Connection *c) noexcept nogil:
+    """HTTP/1.minor of a head that is not whole, or MINOR_UNKNOWN."""
+    c.scanned = 0
+    r.arena.used = 0
+    parse_request(&r.head, buffer_bytes(&c.input), buffer_size(&c.input), &c.scanned, &r.head_limits, &r.arena)
+    return r.head.minor
+
+
 cdef void downstream_expired(Reactor r, Connection *c, Connection *u) noexcept nogil:
     cdef int verdict
     cdef Exchange *x
@@ -305,6 +314,7 @@ cdef void downstream_expired(Reactor r, Connection *c, Connection *u) noexcept n
         downstream_close(r, c)
         return
     x.received = buffer_size(&c.input)
+    x.minor = minor_so_far(r, c)
     x.keep_alive = True
     body_start(&x.request_body, FRAMING_NONE, 0)
     verdict = answer_plainly(r, c, x, 408, REASON_HEAD_TIMEOUT)

@@ -75,7 +75,7 @@ cdef struct Head:
     uint16_t status
     Slice reason
     # both
-    uint8_t minor               # HTTP/1.minor, 0 or 1 (anything above counts as 1)
+    uint8_t minor               # HTTP/1.minor, 0 or 1 (anything above counts as 1); of a request also MINOR_UNKNOWN
     uint8_t framing             # Framing that follows; FRAMING_NONE for Content-Length: 0 too
     uint8_t stated              # Framing the fields state, also where no body follows (0 bytes, HEAD, 304)
     uint8_t keep_alive          # the sender will keep the connection (RFC 9112 section 9.3)
@@ -92,6 +92,7 @@ cdef enum:
     FIELDS_SPARE = 96           # fields that filters and forwarding may append
     METHOD_MOST = 32            # bytes of a method
     HOST_MOST = 255             # bytes of a host name
+    MINOR_UNKNOWN = 255         # no version was understood: of requests that are refused or not whole
 
 cdef struct HeadLimits:
     uint32_t head               # bytes of start line and fields, all in all (431)

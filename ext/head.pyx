@@ -213,6 +213,7 @@ cdef int parse_request(Head *head, const char *data, uint32_t size, uint32_t *sc
         return 0
     memset(head, 0, sizeof(Head))
     memset(&noted, 0, sizeof(Noted))
+    head.minor = MINOR_UNKNOWN
     while end - at >= 2 and at[0] == c'\r' and at[1] == c'\n' and at - data < LEADING_MOST:
         at += 2
     if at < end and at[0] == c'\r':

@@ -1,6 +1,7 @@
 """Counters and log lines of exchanges; see record.pxd.
 
-Bytes are those of the wire, heads included. A request that no rule took counts in a request series of its own.
+Bytes are those of the wire, heads included. An answer counts under the names that its line in the log has: by its
+target, else its rule, else its listener, else in the series without names.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -9,7 +10,7 @@ from libc.string cimport memcpy, memset, strlen
 
 from fastroute.ext.accesslog cimport Record
 from fastroute.ext.counters cimport (
-    FIXED_BYTES_RECEIVED, FIXED_BYTES_SENT, FIXED_LOCAL_RESPONSES, REQUESTS_UNROUTED, count, count_request, observe,
+    FIXED_BYTES_RECEIVED, FIXED_BYTES_SENT, FIXED_LOCAL_RESPONSES, REQUESTS_NAMELESS, count, count_request, observe,
 )
 from fastroute.ext.exchange cimport STAGE_TUNNEL, TEXT_ROOM
 from fastroute.ext.tables cimport reason_name
@@ -89,7 +90,7 @@ cdef void write_line(Reactor r, Connection *c, Exchange *x) noexcept nogil:
 
 
 cdef void record_end(Reactor r, Connection *c, Exchange *x) noexcept nogil:
-    cdef uint32_t series = REQUESTS_UNROUTED
+    cdef uint32_t series = REQUESTS_NAMELESS
     if x.recorded:
         return
     x.recorded = True
@@ -97,6 +98,8 @@ cdef void record_end(Reactor r, Connection *c, Exchange *x) noexcept nogil:
         series = x.target.series
     elif x.rule is not NULL:
         series = x.rule.local_series
+    elif x.listener is not NULL:
+        series = x.listener.series
     count_request(r.counters, series, x.status)
     if x.rule is not NULL and x.stage != STAGE_TUNNEL:      # a tunnel's life is no time for an answer
         observe(r.counters, x.rule.duration_series, r.now - x.started)

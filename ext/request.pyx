@@ -65,17 +65,18 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Head *head) noexcept nogi
     decision.reason = REASON_NO_LISTENER
     if r.tables is not None:
         find_rule(r.tables.routes, r.sockets[c.listener], &asked if secure else NULL, head, &r.arena, &decision)
+    rule = decision.rule
+    if rule is not NULL:
+        rule_ref(rule)
+        x.rule = rule
+    elif decision.listener is not NULL:
+        listener_ref(decision.listener)
+        x.listener = decision.listener
     if forward(r.trusted, &c.peer, secure, &r.random, head, &r.arena, &client, &request_id) < 0:
         return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
     record_request(r, x, head, client, request_id)
-    rule = decision.rule
     if rule is NULL:
-        if decision.listener is not NULL:
-            listener_ref(decision.listener)
-            x.listener = decision.listener
         return answer_plainly(r, c, x, 421 if decision.reason == REASON_MISDIRECTED else 404, decision.reason)
-    rule_ref(rule)
-    x.rule = rule
     if rule.request_timeout:
         x.deadline = r.milliseconds + rule.request_timeout
     if rule.filters is not NULL:

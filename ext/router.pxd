@@ -17,6 +17,7 @@ cdef struct Listener:           # one block of memory with its strings
     Slice name
     Slice hostname              # "" takes every host
     uint16_t spec_port          # as in the Gateway
+    uint32_t series             # slot of http_requests_total, for answers before a rule was chosen; 0 (other) if not set
     Secure *secure              # of HTTPS, with a reference; NULL: of HTTP
     HostTable groups            # by the routes' own hostnames; -> Group, each with a reference
 

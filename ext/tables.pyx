@@ -135,7 +135,7 @@ cdef class TableBuilder:
     cdef dict listeners         # id -> ListenerHandle, as they were, then as they will be
     cdef dict sockets           # (address, port) -> index, as they will be
     cdef Choices choices
-    cdef dict put               # id -> snapshot.Listener, those put
+    cdef dict put               # id -> (snapshot.Listener, its slot), those put
     cdef dict orphaned          # id -> ListenerHandle, those removed
     cdef dict touched           # listener id -> {hostname: [(rule id, RuleHandle put)]}
     cdef set removed            # addresses of Rules of `previous` that go
@@ -159,9 +159,9 @@ cdef class TableBuilder:
 
     # --- noting
 
-    def put_listener(self, listener) -> None:
-        """A snapshot.Listener, new or changed; its rules stay."""
-        self.put[listener.id] = listener
+    def put_listener(self, listener, uint32_t slot=0) -> None:
+        """A snapshot.Listener, new or changed, and its slot in http_requests_total (0: `other`); its rules stay."""
+        self.put[listener.id] = listener, slot
 
     def remove_listener(self, str id not None) -> None:
         """With all its rules."""
@@ -324,8 +324,8 @@ cdef class TableBuilder:
         for id in {**self.put, **self.groups}:
             yield from self._build_listener(id, self.put.get(id), self._old_listener(id), self.groups.get(id, {}))
 
-    def _build_listener(self, str id, source, ListenerHandle old, dict rebuilt):
-        cdef ListenerHandle listener = _listener_for(source, old, self.certificates)
+    def _build_listener(self, str id, tuple put, ListenerHandle old, dict rebuilt):
+        cdef ListenerHandle listener = _listener_for(put, old, self.certificates)
         cdef GroupHandle handle
         cdef Group *group
         cdef uint32_t cursor = 0
@@ -376,11 +376,12 @@ cdef Group *_group_of(const Listener *listener, str hostname) except? NULL:
     return <Group *> hosts_get(&listener.groups, _slice(hostname))
 
 
-cdef ListenerHandle _listener_for(source, ListenerHandle old, Certificates certificates):
-    """As put, or else as it was; without groups yet."""
+cdef ListenerHandle _listener_for(tuple put, ListenerHandle old, Certificates certificates):
+    """As put (None: not), or else as it was; without groups yet."""
     cdef ListenerHandle handle = ListenerHandle()
     cdef Secure *secure = NULL
-    if source is not None:
+    if put is not None:
+        source, slot = put
         if source.protocol == "HTTPS":
             secure = secure_new(source, certificates)
         try:
@@ -391,6 +392,7 @@ cdef ListenerHandle _listener_for(source, ListenerHandle old, Certificates certi
             if secure != NULL:
                 secure_unref(secure)
             raise
+        handle.listener.series = slot
         handle.socket = (source.address, source.port)
     else:
         handle.listener = listener_new(
@@ -398,5 +400,6 @@ cdef ListenerHandle _listener_for(source, ListenerHandle old, Certificates certi
         )
         if old.listener.secure != NULL:
             old.listener.secure.refs += 1
+        handle.listener.series = old.listener.series
         handle.socket = old.socket
     return handle

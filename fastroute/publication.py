@@ -66,8 +66,9 @@ class RemoveCertificate(msgspec.Struct, frozen=True, tag="remove_certificate"):
     id: str
 
 
-class UpsertListener(msgspec.Struct, frozen=True, tag="upsert_listener"):
+class UpsertListener(msgspec.Struct, frozen=True, tag="upsert_listener", omit_defaults=True):
     listener: Listener
+    slot: int = 0  # of http_requests_total, for answers before a rule was chosen; as in RuleSlots
 
 
 class RemoveListener(msgspec.Struct, frozen=True, tag="remove_listener"):
@@ -231,16 +232,20 @@ Upward = Ack | Refused | Drained | Pong | Trouble
 
 
 def difference(
-    old: Snapshot | None, new: Snapshot, slots: Callable[[Rule], RuleSlots] | None = None
+    old: Snapshot | None,
+    new: Snapshot,
+    slots: Callable[[Rule], RuleSlots] | None = None,
+    listener_slot: Callable[[Listener], int] | None = None,
 ) -> tuple[Change, ...]:
     """What turns `old` (None: nothing) into `new`, in the order to obey it. An object that is the same (`is`) in both
-    costs one look."""
+    costs one look. `slots` and `listener_slot` say where a rule and a listener count (None: in `other`)."""
     old = Snapshot() if old is None else old
     slots_of = slots or (lambda rule: RuleSlots())
+    slot_of = listener_slot or (lambda listener: 0)
     return (
         *(SetEndpoints(backend, now) for backend, now in _changed(old.endpoints, new.endpoints)),
         *(UpsertCertificate(id, one) for id, one in _changed(old.certificates, new.certificates)),
-        *(UpsertListener(listener) for _, listener in _changed(old.listeners, new.listeners)),
+        *(UpsertListener(listener, slot_of(listener)) for _, listener in _changed(old.listeners, new.listeners)),
         *(UpsertRule(rule, slots_of(rule)) for _, rule in _changed(old.rules, new.rules)),
         *(RemoveRule(id) for id in _gone(old.rules, new.rules)),
         *(RemoveListener(id) for id in _gone(old.listeners, new.listeners)),

@@ -129,10 +129,10 @@ class Rig:
         self.certificates.commit()
 
     def install_all(self, listeners: Sequence[snapshot.Listener], *rules: snapshot.Rule) -> None:
-        """Each rule gets the slots 1 (backends), 2 (own answers), 3 (duration)."""
+        """Each rule gets the slots 1 (backends), 2 (own answers), 3 (duration); the i-th listener 10 + i."""
         builder = TableBuilder(self.upstreams, None, 1, self.certificates)
-        for one in listeners:
-            builder.put_listener(one)
+        for i, one in enumerate(listeners):
+            builder.put_listener(one, 10 + i)
         for one in rules:
             builder.put_rule(one, Slots(tuple(1 for _ in one.backends), 2, 3))
         while builder.step(1_000_000):

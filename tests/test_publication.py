@@ -141,11 +141,11 @@ def test_a_difference_names_what_changed_and_nothing_else() -> None:
         rules={x.id: x for x in (rule("b"), rule("c", "/new"), rule("d"))},
         endpoints={"infra/a:80": TWO, "infra/b:80": ONE, "infra/d:80": ()},
     )
-    assert difference(old, new, lambda rule: RuleSlots((1, 2), 3, 4)) == (
+    assert difference(old, new, lambda rule: RuleSlots((1, 2), 3, 4), lambda listener: 5) == (
         SetEndpoints("infra/a:80", TWO),
         SetEndpoints("infra/d:80", ()),
-        UpsertListener(listener("a", 81)),
-        UpsertListener(listener("c")),
+        UpsertListener(listener("a", 81), 5),
+        UpsertListener(listener("c"), 5),
         UpsertRule(rule("c", "/new"), RuleSlots((1, 2), 3, 4)),
         UpsertRule(rule("d"), RuleSlots((1, 2), 3, 4)),
         RemoveRule(rule("a").id),
@@ -182,6 +182,7 @@ MESSAGES = [
     SetEndpoints("infra/a:80", TWO),
     UpsertCertificate("certs/a", Certificate(b"chain", b"key")),
     UpsertListener(listener("a")),
+    UpsertListener(listener("b"), 7),
     TicketKeys((b"x" * 80, b"y" * 80)),
     UpsertRule(rule("a"), RuleSlots((1, 2), 3, 4)),
     UpsertRule(rule("b", "/" + "x" * 3 * FRAGMENT)),

@@ -1,9 +1,10 @@
 """Which series counts in which slot of the workers' counters.
 
-Main alone gives slots out, so every worker counts one series in the same slot, and its replacement goes on there. The
-same rule on two addresses is one series. A series that no rule uses any more keeps its slot: if it comes back, it
-counts on. Only when no slot is left is the one that has rested longest given to another series; by then (REST) no
-exchange still counts for the old one, and what was counted before is the new one's zero.
+Main alone gives slots out, so every worker counts one series in the same slot, and its replacement goes on there. A
+listener has one for answers before a rule was chosen; a rule has one for each backend, and one for answers before that
+was chosen. The same rule or listener on two addresses is one series. A series that nobody uses any more keeps its slot:
+if it comes back, it counts on. Only when no slot is left is the one that has rested longest given to another series; by
+then (REST) no exchange still counts for the old one, and what was counted before is the new one's zero.
 """
 
 import time
@@ -13,7 +14,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from fastroute.ext.counters import FIRST_HISTOGRAM, FIRST_REQUESTS, OTHER_SLOT
 from fastroute.publication import RuleSlots
-from fastroute.snapshot import Rule
+from fastroute.snapshot import Listener, Rule
 
 REST = 600.0  # seconds that a slot rests before another series gets it
 
@@ -23,13 +24,13 @@ class RequestSeries(NamedTuple):
 
     gateway: str
     listener: str
-    route: str
+    route: str  # "", as the next two, for answers before a rule was chosen
     route_kind: str
     rule: str
     backend: str  # "" for answers before a backend was chosen
 
 
-UNROUTED = RequestSeries("", "", "", "", "", "")  # no rule took the request
+NAMELESS = RequestSeries("", "", "", "", "", "")  # answers for which no listener is known
 
 
 class DurationSeries(NamedTuple):
@@ -105,7 +106,7 @@ class _Holding(NamedTuple):
 
 
 class SlotBook:
-    """Who counts where: the slots of every rule that is published."""
+    """Who counts where: the slots of every rule and listener that is published."""
 
     def __init__(
         self,
@@ -117,6 +118,7 @@ class SlotBook:
         self.requests = Shelf[RequestSeries](FIRST_REQUESTS, request_slots, requests_reused)
         self.durations = Shelf[DurationSeries](FIRST_HISTOGRAM, histograms, histogram_reused)
         self._holdings: dict[str, _Holding] = {}
+        self._listeners: dict[str, tuple[RequestSeries, int]] = {}  # with their slots
 
     def assign(self, rule: Rule) -> RuleSlots:
         """The slots of `rule`, which replaces the rule of its id, if there was one."""
@@ -134,6 +136,24 @@ class SlotBook:
     def slots(self, rule: Rule) -> RuleSlots:
         """What `rule` was given last."""
         return self._holdings[rule.id].slots
+
+    def assign_listener(self, listener: Listener) -> int:
+        """The slot of `listener`, which replaces the listener of its id, if there was one."""
+        series = RequestSeries(listener.gateway, listener.name, "", "", "", "")
+        slot = self.requests.take(series)
+        self.release_listener(listener.id)
+        self._listeners[listener.id] = series, slot
+        return slot
+
+    def release_listener(self, id: str) -> None:
+        """No such listener is published any more."""
+        series, slot = self._listeners.pop(id, (NAMELESS, OTHER_SLOT))
+        if slot != OTHER_SLOT:
+            self.requests.give_back(series)
+
+    def listener_slot(self, listener: Listener) -> int:
+        """What `listener` was given last."""
+        return self._listeners[listener.id][1]
 
     def _hold(self, rule: Rule) -> _Holding:
         of_rule = (rule.gateway, rule.listener_name, rule.route, rule.route_kind, rule.name)

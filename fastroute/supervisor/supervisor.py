@@ -29,6 +29,7 @@ from fastroute.publication import (
     Ping,
     Pong,
     Refused,
+    RemoveListener,
     RemoveRule,
     ReopenLog,
     Start,
@@ -137,12 +138,14 @@ class Supervisor:
         """Brings every worker to `snapshot`. Waits for those that are in time; returns what came of it."""
         began = trio.current_time()
         before = self._target.snapshot if self._target else None
-        changes = difference(before, snapshot, self._book.assign)
+        changes = difference(before, snapshot, self._book.assign, self._book.assign_listener)
         if self._ending or (self._target is not None and not changes):
             return self.outcome
         for change in changes:
             if isinstance(change, RemoveRule):
                 self._book.release(change.id)
+            elif isinstance(change, RemoveListener):
+                self._book.release_listener(change.id)
         base = self._target.version if self._target else 0
         target = Target(base + 1, snapshot)
         self._parcels = {base: parcel(base, target, changes)}
@@ -312,7 +315,8 @@ class Supervisor:
     def _parcel(self, base: int, held: Snapshot | None, target: Target) -> Parcel:
         """The publication from `base` to the target; made once for all workers that hold the same."""
         if base not in self._parcels:
-            self._parcels[base] = parcel(base, target, difference(held, target.snapshot, self._book.slots))
+            changes = difference(held, target.snapshot, self._book.slots, self._book.listener_slot)
+            self._parcels[base] = parcel(base, target, changes)
         return self._parcels[base]
 
     async def _bring_sockets(self, worker: Worker) -> bool:

@@ -23,7 +23,7 @@ from fastroute.ext.counters import (
     CounterMap,
 )
 from fastroute.metrics import OTHER
-from fastroute.supervisor.slots import UNROUTED, SlotBook
+from fastroute.supervisor.slots import NAMELESS, SlotBook
 
 Cell = TypeVar("Cell")
 Sums = tuple[int, ...]  # a histogram: microseconds in all, then how many in each bucket
@@ -183,7 +183,7 @@ class Tally(Collector):
         named, other = self._requests.counts()
         owners = self.book.requests.owners
         for (slot, code), count in named.items():
-            family.add_metric((*owners.get(slot, UNROUTED), _code(code)), count)
+            family.add_metric((*owners.get(slot, NAMELESS), _code(code)), count)
         for code, count in other.items():
             family.add_metric((*(OTHER,) * 6, _code(code)), count)
         return family

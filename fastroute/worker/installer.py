@@ -167,7 +167,7 @@ class Installer:
             case SetEndpoints():
                 self._set_endpoints(change.backend, change.endpoints)
             case UpsertListener():
-                builder.put_listener(change.listener)
+                builder.put_listener(change.listener, change.slot)
             case RemoveRule():
                 builder.remove_rule(change.id)
             case RemoveListener():

@@ -57,7 +57,8 @@ async def test_every_promised_family_counts(tmp_path):
     route = {("route", "apples/fruits"), ("route_kind", "HTTPRoute")}
     assert labelled(samples, "refused_references") == {frozenset(route): 1}
     assert labelled(before, "refused_references") == {}
-    rule = route | {("gateway", "infra/edge"), ("listener", "proxy"), ("rule", "0")}
+    listener = {("gateway", "infra/edge"), ("listener", "proxy")}
+    rule = route | listener | {("rule", "0")}
     counts = labelled(samples, "http_requests_total")
     bananas, apples = ({*rule, ("backend", f"{name}/{name}:80")} for name in ("bananas", "apples"))
     assert {frozenset(labels) for labels in counts} == {
@@ -65,7 +66,7 @@ async def test_every_promised_family_counts(tmp_path):
         frozenset({*bananas, ("code", "500")}),
         frozenset({*apples, ("code", "200")}),
         frozenset({*apples, ("code", "503")}),
-        frozenset({*((name, "") for name, _ in bananas), ("code", "404")}),
+        frozenset({*((name, "") for name, _ in bananas - listener), *listener, ("code", "404")}),
     }
     reasons = {value for labels in labelled(samples, "local_responses_total") for _, value in labels}
     assert reasons == {"reference_refused", "connect_failed", "no_rule"}

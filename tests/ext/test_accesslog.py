@@ -113,6 +113,14 @@ def test_what_is_absent_is_null(path):
     assert line["protocol"] == "HTTP/1.0"
 
 
+def test_a_version_that_was_not_understood_is_null(path):
+    log = AccessLog(open_file(path))
+    log.record(**REQUEST | {"minor": None})
+    log.close()
+    [line] = lines_of(path)
+    assert (list(line), line["protocol"]) == (FIELDS, None)
+
+
 @given(st.binary(max_size=300))
 def test_any_bytes_give_json_that_reads_back(text):
     fd = os.memfd_create("log")

@@ -7,32 +7,49 @@ import trio
 from rig import GET, Peer, answering, backends, chunked, connect, reporting, rule, running, saying
 
 from fastroute import snapshot
+from fastroute.ext.counters import HANDSHAKE_SLOT, NAMELESS_SLOT
+from fastroute.ext.tables import TableBuilder
+from fastroute.publication import RuleSlots
 from fastroute.settings import Limits
 
 pytestmark = pytest.mark.usefixtures("transport")
 
 
 @pytest.mark.parametrize(
-    ("request_bytes", "status", "reason"),
+    ("request_bytes", "status", "reason", "protocol"),
     [
-        (b"GET / HTTP/1.1\r\n\r\n", 400, "host_missing"),
-        (b"GET / HTTP/1.1\nHost: a\n\n", 400, "bare_lf"),
-        (b"GET /../x HTTP/1.1\r\nHost: a\r\n\r\n", 400, "path_above_root"),
-        (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505, "version_unsupported"),
-        (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414, "target_too_long"),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", 431, "head_too_large"),
-        (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 250 + b"\r\n", 431, "fields_too_many"),
-        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501, "transfer_encoding_unsupported"),
+        (b"GET / HTTP/1.1\r\n\r\n", 400, "host_missing", "HTTP/1.1"),
+        (b"GET / HTTP/1.1\nHost: a\n\n", 400, "bare_lf", "HTTP/1.1"),
+        (b"GET /../x HTTP/1.1\r\nHost: a\r\n\r\n", 400, "path_above_root", "HTTP/1.1"),
+        (b"GET /../x HTTP/1.0\r\n\r\n", 400, "path_above_root", "HTTP/1.0"),
+        (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505, "version_unsupported", None),
+        (b"GET / HTTP/x\r\nHost: a\r\n\r\n", 400, "version_invalid", None),
+        (b"GET /\r\n", 400, "version_invalid", None),
+        (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414, "target_too_long", None),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", 431, "head_too_large", "HTTP/1.1"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 250 + b"\r\n", 431, "fields_too_many", "HTTP/1.1"),
+        (
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n",
+            501,
+            "transfer_encoding_unsupported",
+            "HTTP/1.1",
+        ),
         (
             b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
             400,
             "framing_ambiguous",
+            "HTTP/1.1",
         ),
-        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", 400, "chunk_size_invalid"),
-        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, None),
+        (
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+            400,
+            "chunk_size_invalid",
+            "HTTP/1.1",
+        ),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, None, None),
     ],
 )
-async def test_refused_requests(request_bytes: bytes, status: int, reason: str | None) -> None:
+async def test_refused_requests(request_bytes: bytes, status: int, reason: str | None, protocol: str | None) -> None:
     """Answered, closed so that the answer arrives, logged and counted; what follows is not looked at."""
     report: list[bytes] = []
     async with backends(reporting(report)) as [backend], running(rule("b"), log=True) as rig:
@@ -44,7 +61,7 @@ async def test_refused_requests(request_bytes: bytes, status: int, reason: str |
         assert fields["connection"] == "close"
         assert await client.rest() == b""
         [line] = rig.lines()
-        assert line["status"] == status
+        assert (line["status"], line["protocol"]) == (status, protocol)
         if reason is not None:
             assert line["reason"] == reason
             assert rig.local(reason) == 1
@@ -99,6 +116,42 @@ async def test_own_answers_keep_the_connection(
             assert all(line["gateway"] and line["listener"] for line in lines)
         else:
             assert await client.rest() == b""
+
+
+async def test_what_no_rule_took_counts_for_the_listener_that_the_log_names() -> None:
+    """And what no listener took for nobody."""
+    async with running(rule("b", path="/a"), log=True) as rig:
+        client = await connect(rig.port)
+        for request in (b"GET /b HTTP/1.1\r\nHost: a\r\n\r\n",) * 2 + (b"GET /b HTTP/3.0\r\n\r\n",):
+            await client.send(request)
+            await client.response()
+        named = [(line["gateway"], line["listener"], line["route"]) for line in rig.lines()]
+        assert named == [("infra/gateway", "http", None)] * 2 + [(None, None, None)]
+        assert rig.counters.request_counts(10) == {404: 2}
+        assert rig.counters.request_counts(NAMELESS_SLOT) == {505: 1}
+        assert {slot for slot, _ in rig.counters.used_histograms()} <= {HANDSHAKE_SLOT}
+
+
+async def test_a_listener_that_is_made_anew_for_its_rules_counts_where_it_did() -> None:
+    async with running(rule("b", path="/a"), log=True) as rig:
+        builder = TableBuilder(rig.upstreams, rig.tables, 2, rig.certificates)
+        builder.put_rule(rule("b", path="/c"), RuleSlots())
+        rig.engine.install(builder.finish())
+        client = await connect(rig.port)
+        await client.send(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert (await client.response())[0] == 404
+        assert rig.counters.request_counts(10) == {404: 1}
+
+
+async def test_a_client_that_leaves_before_the_answer_of_its_listener_counts_there() -> None:
+    async with running(log=True) as rig:
+        client = await connect(rig.port)
+        await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n")
+        await client.response()
+        await client.close()
+        while not rig.counters.request_counts(10):  # noqa: ASYNC110
+            await trio.sleep(0.005)
+        assert rig.counters.request_counts(10) == {404: 1}
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,18 @@ async def took(seconds: float, start: float) -> None:
     assert seconds * 0.95 <= trio.current_time() - start < seconds + 0.4
 
 
-@pytest.mark.parametrize("sent", [b"G", b"GET / HTTP/1.1\r\n", b"\r\nG", b"GET / HTTP/1.1\r\nHost: a\r\n\r"])
-async def test_a_slow_head_is_408(sent: bytes) -> None:
+@pytest.mark.parametrize(
+    ("sent", "protocol"),
+    [
+        (b"G", None),
+        (b"GET / HTTP/1.1", None),
+        (b"GET / HTTP/1.1\r\n", "HTTP/1.1"),
+        (b"GET / HTTP/1.0\r\nHost:", "HTTP/1.0"),
+        (b"\r\nG", None),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\r", "HTTP/1.1"),
+    ],
+)
+async def test_a_slow_head_is_408(sent: bytes, protocol: str | None) -> None:
     async with running(rule("b"), limits=Limits(head_timeout=0.15), log=True) as rig:
         client = await connect(rig.port)
         await trio.sleep(0.2)
@@ -31,7 +41,7 @@ async def test_a_slow_head_is_408(sent: bytes) -> None:
         assert (status, fields["connection"]) == (408, "close")
         assert await client.rest() == b""
         [line] = rig.lines()
-        assert line["reason"] == "head_timeout"
+        assert (line["reason"], line["protocol"]) == ("head_timeout", protocol)
         assert line["duration_us"] >= 149_000
 
 

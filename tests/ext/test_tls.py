@@ -14,6 +14,7 @@ from certificates import certificate, trusting
 from https import of, request, serving, tls
 from rig import GET, Peer, Rig, SecureStream, answering, backends, connect, listener, reporting, saying
 
+from fastroute.ext.counters import NAMELESS_SLOT
 from fastroute.ext.ticket import KEY_SIZE, set_keys
 from fastroute.settings import Limits
 from fastroute.snapshot import Certificate, Redirect
@@ -90,6 +91,8 @@ async def test_a_request_for_another_listener_is_misdirected(asked: str, host: s
             assert (await client.response())[0] == status
         if reason:
             assert rig.local(reason) == 2
+            place = ["a.example.com", "b.example.com", "other.org"].index(asked)
+            assert rig.counters.request_counts(10 + place) == {421: 2}  # for the listener of the connection
 
 
 async def test_without_a_listener_for_every_name_nobody_has_a_host() -> None:
@@ -100,6 +103,7 @@ async def test_without_a_listener_for_every_name_nobody_has_a_host() -> None:
         await client.send(request("nobody.net"))
         assert (await client.response())[0] == 404
         assert rig.local("no_listener") == 1
+        assert rig.counters.request_counts(NAMELESS_SLOT) == {404: 1}
 
 
 async def greeting(name: str) -> bytes:

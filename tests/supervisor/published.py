@@ -1,6 +1,6 @@
 """What the tests here publish, and a clock that stands still."""
 
-from fastroute.snapshot import Match, PathMatch, Rule, WeightedBackend
+from fastroute.snapshot import Listener, Match, PathMatch, Rule, WeightedBackend
 
 
 class Clock:
@@ -23,4 +23,16 @@ def rule(route, *backends, listener="a/gw/http@127.0.0.1", index=0):
         name=str(index),
         matches=(Match(path=PathMatch("PathPrefix", ""), rank=()),),
         backends=tuple(WeightedBackend(weight=1, backend=backend) for backend in backends),
+    )
+
+
+def listener(gateway, name, address="127.0.0.1"):
+    return Listener(
+        id=f"{gateway}/{name}@{address}",
+        gateway=gateway,
+        name=name,
+        address=address,
+        port=80,
+        spec_port=80,
+        hostname="",
     )

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from supervisor.published import Clock, rule
+from supervisor.published import Clock, listener, rule
 
 from fastroute.ext.counters import FIRST_HISTOGRAM, FIRST_REQUESTS, OTHER_SLOT
 from fastroute.supervisor.slots import REST, DurationSeries, RequestSeries, Shelf, SlotBook
@@ -99,6 +99,39 @@ def test_a_slot_that_is_used_again_does_not_rest():
     assert shelf.take("a") == slot
     clock.now = 2 * REST
     assert shelf.take("b") == OTHER_SLOT
+
+
+def test_a_listener_has_a_slot_apart_from_those_of_its_rules():
+    pages = book()
+    slot = pages.assign_listener(listener("a/gw", "http"))
+    slots = pages.assign(rule("a/one", "a/x:80"))
+    assert slot not in (OTHER_SLOT, slots.local, *slots.targets)
+    assert pages.requests.owners[slot] == RequestSeries("a/gw", "http", "", "", "", "")
+    assert pages.listener_slot(listener("a/gw", "http")) == slot
+
+
+def test_a_listener_on_two_addresses_is_one_series_as_long_as_one_is_there():
+    clock, pages = Clock(), book(requests=FIRST_REQUESTS + 1)
+    pages.requests._clock = clock
+    slot = pages.assign_listener(listener("a/gw", "http"))
+    assert pages.assign_listener(listener("a/gw", "http", "::1")) == slot
+    pages.release_listener(listener("a/gw", "http").id)
+    clock.now = REST
+    assert pages.assign_listener(listener("b/gw", "http")) == OTHER_SLOT
+    pages.release_listener(listener("b/gw", "http").id)
+    pages.release_listener(listener("a/gw", "http", "::1").id)
+    clock.now = 2 * REST
+    assert pages.assign_listener(listener("b/gw", "http")) == slot
+
+
+def test_a_listener_that_changes_or_comes_back_counts_on():
+    pages = book()
+    slot = pages.assign_listener(listener("a/gw", "http"))
+    assert pages.assign_listener(listener("a/gw", "http")) == slot
+    pages.release_listener(listener("a/gw", "http").id)
+    pages.release_listener(listener("a/gw", "http").id)
+    assert pages.assign_listener(listener("b/gw", "http")) != slot
+    assert pages.assign_listener(listener("a/gw", "http")) == slot
 
 
 names = st.sampled_from("abcdefgh")

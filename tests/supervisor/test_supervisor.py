@@ -242,6 +242,33 @@ async def test_the_only_workers_queue_waits_for_its_replacement():
         assert len(load.breaks) <= 4
 
 
+async def test_what_no_rule_takes_counts_for_its_listener_whatever_worker_or_publication_goes():
+    nowhere = msgspec.structs.replace(RULE, matches=(Match(path=PathMatch("PathPrefix", "/only"), rank=()),))
+    labels = dict.fromkeys(("route", "route_kind", "rule", "backend"), "")
+    labels |= {"gateway": "a/gw", "listener": "http", "code": "404"}
+    answers = 0
+    async with supervised(1) as rig:
+
+        async def ask():
+            nonlocal answers
+            async with loaded(Load(rig.port, keep=False), 1) as load:
+                await rig.until(lambda: load.answers)
+            assert (load.breaks, set(load.sources())) == ([], {"404"})
+            answers += len(load.answers)
+            value = rig.metrics.registry.get_sample_value
+            await rig.until(lambda: value("fastroute_http_requests_total", labels) == answers)
+
+        await rig.supervisor.publish(rig.snapshot(nowhere))
+        await ask()
+        os.kill(pids(rig)[0], signal.SIGKILL)
+        await rig.until(lambda: rig.value("fastroute_worker_restarts_total") == 1 and rig.supervisor._serving())
+        await ask()
+        await rig.supervisor.publish(Snapshot())
+        await rig.supervisor.publish(rig.snapshot(nowhere))
+        await rig.until(lambda: rig.supervisor.outcome.listeners == {"L": Bound()})
+        await ask()
+
+
 async def test_a_drain_ends_every_worker_and_run_returns():
     metrics, backend = Metrics(), Backend("x")
     supervisor = Supervisor(ServeSettings(manifests=()), metrics, 2)

@@ -3,9 +3,9 @@
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
-from supervisor.published import Clock, rule
+from supervisor.published import Clock, listener, rule
 
-from fastroute.ext.counters import BOUNDS, CONNECT_SLOT, OTHER_SLOT, UNROUTED_SLOT
+from fastroute.ext.counters import BOUNDS, CONNECT_SLOT, NAMELESS_SLOT, OTHER_SLOT
 from fastroute.ext.reason import REASONS
 from fastroute.supervisor.memory import counter_memory
 from fastroute.supervisor.slots import REST
@@ -64,17 +64,38 @@ def test_workers_are_summed(maps):
     assert requests(scrape(tally)) == {("a/one", "a/x:80", "200"): 5, ("a/one", "", "500"): 1}
 
 
-def test_what_no_rule_took_has_empty_names(maps):
-    maps[1].count_request(UNROUTED_SLOT, 404)
+def labels_of_requests(tally):
+    return [dict(key[1:]) for key in scrape(tally) if key[0] == "fastroute_http_requests_total"]
+
+
+def test_what_no_listener_took_has_empty_names(maps):
+    maps[1].count_request(NAMELESS_SLOT, 404)
     assert requests(scrape(tally_of(maps))) == {("", "", "404"): 1}
+
+
+def test_what_no_rule_took_has_the_names_of_its_listener(maps):
+    tally = tally_of(maps)
+    maps[1].count_request(tally.book.assign_listener(listener("a/gw", "http")), 404)
+    [labels] = labels_of_requests(tally)
+    empty = dict.fromkeys(("route", "route_kind", "rule", "backend"), "")
+    assert labels == {"gateway": "a/gw", "listener": "http", "code": "404"} | empty
+
+
+def test_a_listener_beyond_the_bound_is_other_and_one_that_is_gone_keeps_its_count(maps):
+    tally = tally_of(maps, series=1)
+    slots = [tally.book.assign_listener(listener("a/gw", name)) for name in ("one", "two")]
+    for slot in slots:
+        maps[0].count_request(slot, 404)
+    assert [labels["listener"] for labels in labels_of_requests(tally)] == ["one", "other"]
+    tally.book.release_listener(listener("a/gw", "one").id)
+    assert [labels["listener"] for labels in labels_of_requests(tally)] == ["one", "other"]
+    assert sum(requests(scrape(tally)).values()) == 2
 
 
 def test_labels_are_those_of_the_access_log(maps):
     tally = tally_of(maps)
     maps[0].count_request(tally.book.assign(rule("a/one", "a/x:80")).targets[0], 204)
-    ((labels, _),) = [
-        (dict(key[1:]), value) for key, value in scrape(tally).items() if key[0] == "fastroute_http_requests_total"
-    ]
+    [labels] = labels_of_requests(tally)
     assert labels == {
         "gateway": "a/gw",
         "listener": "http",
