@@ -31,7 +31,7 @@ cdef enum:
     BUDGET = 3000           # microseconds after which a turn handles nothing more
     LINGER = 2200           # microseconds after which a turn waits for nothing more
     WAIT = 1                # milliseconds of such a wait
-    HURRY = 4               # milliseconds without such waits after a heeded descriptor spoke
+    HURRY = 1               # milliseconds without such waits after a heeded descriptor spoke
     LOG_AGE = 500           # milliseconds that a log line waits at most
 
 
