@@ -13,11 +13,12 @@ from typing import Any
 
 import msgspec
 
+from bench import before
 from bench.churn import measure_churn
 from bench.compare import Effort, compare
 from bench.install import install_peers
 from bench.micro_report import micro_table
-from bench.peers import PEERS
+from bench.peers import PEERS, before_peer
 from bench.report import churn_tables, comparison_tables, scale_tables, secure_tables
 from bench.scale import measure_scale
 from bench.secure import measure_secure
@@ -33,10 +34,12 @@ def main() -> int:
     words.add_argument("--rounds", type=int, default=Effort().rounds, help="of load, round all proxies")
     words.add_argument("--seconds", type=int, default=Effort().seconds, help="of load, for one proxy in one round")
     words.add_argument("--routes", type=int, default=Effort().many, help="where many are asked for")
-    words.add_argument("--without", action="append", default=[], choices=list(PEERS), help="leave a proxy out")
+    words.add_argument("--without", action="append", default=[], choices=list(PEERS), help="leave this proxy out")
+    words.add_argument("--before", metavar="COMMIT", help="measure this commit of fastroute as one more proxy")
     words.add_argument("--write", action="store_true", help="put the results into bench/README.md too")
     chosen = words.parse_args()
-    effort = Effort(rounds=chosen.rounds, seconds=chosen.seconds, many=chosen.routes)
+    folder = before.build(chosen.before) if chosen.before else None
+    effort = Effort(rounds=chosen.rounds, seconds=chosen.seconds, many=chosen.routes, before=folder)
     RESULTS.mkdir(parents=True, exist_ok=True)
     said: list[Block] = []
     for name in chosen.parts or PARTS:
@@ -57,8 +60,10 @@ def _micro(effort: Effort, without: list[str]) -> list[Block]:
 
 def _peers(effort: Effort, without: list[str]) -> list[Block]:
     install_peers()
-    names = [name for name, peer in PEERS.items() if name not in without and peer.program()]
-    found = compare(names, effort)
+    peers = [peer for name, peer in PEERS.items() if name not in without and peer.program()]
+    if effort.before:
+        peers.append(before_peer(effort.before))
+    found = compare(peers, effort)
     _keep("peers", found)
     return list(comparison_tables(found))
 

@@ -1,7 +1,7 @@
 """Proxies side by side: what a request costs each of them, and how long it takes, as ratios within one run.
 
-Every measure goes round the proxies again and again, so that a slow spell of the machine hits all of them; a ratio is
-taken within a round, and the median over the rounds is what stands in the table.
+Each round measures every proxy once, so that a slow period of the machine affects all of them. A ratio is computed
+within a round; the table shows the median over the rounds.
 """
 
 import tempfile
@@ -13,7 +13,7 @@ from statistics import median
 import msgspec
 
 from bench.load import Latency, Load, Style, closed_loop, open_loop
-from bench.peers import Place, Running, all_running, backend_command, free_port, running
+from bench.peers import Peer, Place, Running, all_running, backend_command, free_port, running
 from bench.process import proxy_and_load_core
 
 CONNECTIONS = 64
@@ -22,11 +22,12 @@ OURS = "fastroute"
 
 
 class Effort(msgspec.Struct, frozen=True):
-    """How much of everything: more rounds are surer, shorter spells noisier."""
+    """How long to measure. More rounds give better medians; shorter loads are noisier."""
 
     rounds: int = 7
     seconds: int = 3
     many: int = 5_000  # routes
+    before: Path | None = None  # an earlier commit, compiled (before.py)
 
 
 class Measure(msgspec.Struct, frozen=True):
@@ -89,7 +90,7 @@ def _per_gib(load: Load) -> float:
     return load.cpu_per_gib
 
 
-def compare(names: list[str], effort: Effort) -> Comparison:
+def compare(peers: list[Peer], effort: Effort) -> Comparison:
     """Load on one core, the proxies on the other, with one route and with many."""
     core, load_core = proxy_and_load_core()
     with ExitStack() as stack:
@@ -98,22 +99,23 @@ def compare(names: list[str], effort: Effort) -> Comparison:
         backend.folder.mkdir()
         stack.enter_context(running("backend", backend_command(backend), backend.port, load_core))
         started = {
-            routes: stack.enter_context(all_running(names, routes, folder, backend.port, core))
+            routes: stack.enter_context(all_running(peers, routes, folder, backend.port, core))
             for routes in (1, effort.many)
         }
         asked = measures(effort.many)
         loads = _all_rounds(asked, started, load_core, effort)
         latencies = _latencies(started[1], load_core, effort)
     costs = [cost for measure in asked for cost in _costs(measure, loads[measure.name])]
-    ratios = {name: _ratio(loads[asked[1].name][name], loads[asked[0].name][name], _per_request) for name in names}
+    many, one = loads[asked[1].name], loads[asked[0].name]
+    ratios = {peer.name: _ratio(many[peer.name], one[peer.name], _per_request) for peer in peers}
     return Comparison(costs, latencies, ratios)
 
 
 def _all_rounds(
     asked: list[Measure], started: dict[int, list[Running]], core: int, effort: Effort
 ) -> dict[str, dict[str, list[Load]]]:
-    """Loads by measure and proxy, one for each round; a first round that nobody counts fills pools and caches. All
-    measures have their turn in each round, so that ratios between measures are of one time too."""
+    """Loads by measure and proxy, one for each round. A first round that is not counted fills pools and caches.
+    Each round runs all measures, so that ratios between measures also belong to one period of time."""
     loads: dict[str, dict[str, list[Load]]] = {measure.name: {} for measure in asked}
     for round_ in range(-1, effort.rounds):
         for measure in asked:
@@ -144,7 +146,7 @@ def _costs(measure: Measure, loads: dict[str, list[Load]]) -> list[Cost]:
 
 
 def _ratio(ours: list[Load], theirs: list[Load], cost: Callable[[Load], float]) -> float:
-    """The median of what stands side by side in each round."""
+    """The median over the rounds of the ratio within a round."""
     return median(cost(one) / cost(other) for one, other in zip(ours, theirs, strict=True))
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from bench import before
 from bench.manifests import write_manifests
 from bench.process import cpu_seconds, tree
 
@@ -214,11 +215,25 @@ def _envoy_address(port: int) -> dict[str, object]:
 # --- fastroute
 
 
-def _fastroute(place: Place) -> list[str]:
+def fastroute_options(manifests: Path, offset: int) -> list[str]:
+    """One worker without metrics; `offset` is added to the port of each listener."""
+    quiet = ["--metrics", "off", "--log-level", "error"]
+    return ["--manifests", str(manifests), "--workers", "1", "--port-offset", str(offset), *quiet]
+
+
+def _served(place: Place) -> list[str]:
     manifests = place.folder / "manifests"
     write_manifests(manifests, place.routes, place.backend)
-    options = ["--workers", "1", "--port-offset", str(place.port - 80), "--metrics", "off", "--log-level", "error"]
-    return [sys.executable, "-P", "-m", "fastroute", "serve", "--manifests", str(manifests), *options]
+    return fastroute_options(manifests, place.port - 80)
+
+
+def _fastroute(place: Place) -> list[str]:
+    return [sys.executable, "-P", "-m", "fastroute", "serve", *_served(place)]
+
+
+def before_peer(folder: Path) -> Peer:
+    """An earlier commit of fastroute, compiled in `folder`."""
+    return Peer(before.BEFORE, lambda place: before.command(folder, _served(place)), lambda: sys.executable)
 
 
 PEERS = {
@@ -253,14 +268,14 @@ def running(name: str, command: list[str], port: int, core: int) -> Iterator[Run
 
 
 @contextmanager
-def all_running(names: list[str], routes: int, folder: Path, backend: int, core: int) -> Iterator[list[Running]]:
+def all_running(peers: list[Peer], routes: int, folder: Path, backend: int, core: int) -> Iterator[list[Running]]:
     """These proxies side by side, all on `core`: idle ones cost next to nothing."""
     with ExitStack() as stack:
         started = []
-        for name in names:
-            place = Place(free_port(), backend, routes, folder / f"{name}-{routes}")
+        for peer in peers:
+            place = Place(free_port(), backend, routes, folder / f"{peer.name}-{routes}")
             place.folder.mkdir()
-            started.append(stack.enter_context(running(name, PEERS[name].command(place), place.port, core)))
+            started.append(stack.enter_context(running(peer.name, peer.command(place), place.port, core)))
         yield started
 
 

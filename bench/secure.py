@@ -26,10 +26,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from bench.before import BEFORE, command
 from bench.compare import CONNECTIONS, OURS, Effort
 from bench.load import HERE, closed_loop
 from bench.manifests import write_manifests
-from bench.peers import Place, Running, backend_command, free_port, nginx_command, running
+from bench.peers import Place, Running, backend_command, fastroute_options, free_port, nginx_command, running
 from bench.process import proxy_and_load_core, resident_bytes, tree
 
 NAME = "bench.example.com"
@@ -72,12 +73,12 @@ data: {{tls.crt: {chain}, tls.key: {key}}}
 
 
 class SecureCost(msgspec.Struct, frozen=True):
-    """One measure of both. `ours`: fastroute's cost divided by nginx's."""
+    """One measure of one proxy. `ours`: fastroute's cost divided by this one's."""
 
     measure: str
     unit: str
-    fastroute: float
-    nginx: float
+    proxy: str
+    cost: float
     ours: float
     failures: int
 
@@ -103,7 +104,7 @@ Measure = Callable[[Running, int, float], Spell]
 
 
 def measure_secure(effort: Effort) -> Secure:
-    """Load on one core, both on the other."""
+    """Load on one core, the proxies on the other."""
     core, load_core = proxy_and_load_core()
     _build_shake()
     with ExitStack() as stack:
@@ -112,11 +113,11 @@ def measure_secure(effort: Effort) -> Secure:
         backend.folder.mkdir()
         stack.enter_context(running("backend", backend_command(backend), backend.port, load_core))
         proxies = []
-        for name, command in ((OURS, _fastroute), ("nginx", _nginx)):
+        for name, write in _commands(effort).items():
             place = Place(free_port(), backend.port, 1, folder / name)
             place.folder.mkdir()
             _write_certificate(place.folder)
-            proxies.append(stack.enter_context(running(name, command(place), place.port, core)))
+            proxies.append(stack.enter_context(running(name, write(place), place.port, core)))
         for proxy in proxies:
             _wait_served(proxy.port)
         costs = _rounds(proxies, load_core, effort)
@@ -129,19 +130,20 @@ def _rounds(proxies: list[Running], core: int, effort: Effort) -> list[SecureCos
         for name, (_, pieces, measure) in MEASURES.items():
             seconds = effort.seconds if round_ >= 0 else 1
             for _ in range(pieces):
-                both = [measure(proxy, core, seconds / pieces) for proxy in proxies]
+                row = [measure(proxy, core, seconds / pieces) for proxy in proxies]
                 if round_ >= 0:
-                    spells[name].append(both)
+                    spells[name].append(row)
     return [
         SecureCost(
-            name,
-            unit,
-            median(ours.cost for ours, _ in spells[name]),
-            median(its.cost for _, its in spells[name]),
-            median(ours.cost / its.cost for ours, its in spells[name]),
-            sum(spell.failures for both in spells[name] for spell in both),
+            measure=name,
+            unit=unit,
+            proxy=proxy.name,
+            cost=median(row[index].cost for row in spells[name]),
+            ours=median(row[0].cost / row[index].cost for row in spells[name]),
+            failures=sum(row[index].failures for row in spells[name]),
         )
         for name, (unit, *_) in MEASURES.items()
+        for index, proxy in enumerate(proxies)
     ]
 
 
@@ -178,18 +180,29 @@ MEASURES: dict[str, tuple[str, int, Measure]] = {
 }
 
 
-# --- the two
+# --- the proxies
 
 
-def _fastroute(place: Place) -> list[str]:
+def _commands(effort: Effort) -> dict[str, Callable[[Place], list[str]]]:
+    """By name of the proxy; fastroute is the first."""
+    commands: dict[str, Callable[[Place], list[str]]] = {OURS: _fastroute, "nginx": _nginx}
+    if folder := effort.before:
+        commands[BEFORE] = lambda place: command(folder, _served(place))
+    return commands
+
+
+def _served(place: Place) -> list[str]:
     manifests = place.folder / "manifests"
     write_manifests(manifests, place.routes, place.backend)
     world = manifests / "world.yaml"
     text = world.read_text().replace("    - {name: proxy, port: 80, protocol: HTTP}\n", _LISTENER)
     pems = {name: b64encode((place.folder / f"{name}.pem").read_bytes()).decode() for name in ("chain", "key")}
     world.write_text(text + _SECRET.format(**pems))
-    options = ["--workers", "1", "--port-offset", str(place.port - 443), "--metrics", "off", "--log-level", "error"]
-    return [sys.executable, "-P", "-m", "fastroute", "serve", "--manifests", str(manifests), *options]
+    return fastroute_options(manifests, place.port - 443)
+
+
+def _fastroute(place: Place) -> list[str]:
+    return [sys.executable, "-P", "-m", "fastroute", "serve", *_served(place)]
 
 
 def _nginx(place: Place) -> list[str]:
