@@ -1,4 +1,4 @@
-"""Main's side of the data plane: sockets, worker processes, publications, counters. See supervisor.py."""
+"""The main process's side of the data plane: sockets, worker processes, publications, counters. See supervisor.py."""
 
 from fastroute.supervisor.cpus import usable_cpus
 from fastroute.supervisor.supervisor import Supervisor

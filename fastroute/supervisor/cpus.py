@@ -9,13 +9,14 @@ _OWN = Path("/proc/self/cgroup")
 
 
 def usable_cpus() -> int:
-    """At least 1. A quota of half a CPU counts as one, of 2.5 as two: more workers would only wait for each other."""
+    """At least 1. A quota is rounded down, except that 0.5 CPUs count as 1: more workers would only wait for each
+    other."""
     quota = min(_quotas(_OWN, _CGROUPS), default=math.inf)
     return max(1, int(min(len(os.sched_getaffinity(0)), quota)))
 
 
 def _quotas(own: Path, root: Path) -> list[float]:
-    """The quotas, in CPUs, of our cgroup and of those around it (cgroups(7), version 2 and 1)."""
+    """The quotas, in CPUs, of this process's cgroup and its ancestors (cgroups(7), version 2 and 1)."""
     try:
         lines = own.read_text().splitlines()
     except OSError:

@@ -1,12 +1,14 @@
-"""Who looks after the sockets of a slot that has no serving worker. Pure."""
+"""Which worker accepts from the sockets of a slot that has no serving worker. Pure."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping
 
 
 def lend(slots: int, serving: Collection[int], lent: Mapping[int, int]) -> dict[int, int]:
-    """By slot without a serving worker: the slot of the worker that accepts for it. Who does already goes on; else it
-    is the one that looks after the fewest. Empty when nobody serves."""
+    """Maps each slot without a serving worker to the slot of the worker that accepts for it.
+
+    An existing assignment is kept. A new one goes to the worker with the fewest. Empty if no worker serves.
+    """
     keep = {slot: by for slot, by in lent.items() if slot not in serving and by in serving}
     load = Counter(keep.values())
     for slot in range(slots):

@@ -1,4 +1,4 @@
-"""The memory that a worker slot counts in: a memfd that outlives the slot's workers."""
+"""The memory of the counters of a worker slot: a memfd that outlives the workers of the slot."""
 
 import fcntl
 import os
@@ -6,24 +6,24 @@ from typing import NamedTuple
 
 from fastroute.ext.counters import CounterMap, map_size
 
-# More slots than series: most rules never count anything, and memory that nobody touches costs nothing.
+# More slots than series: most rules never count anything, and memory that is never touched costs nothing.
 _REQUEST_SLOTS = 16_384
 _HISTOGRAMS = 8_192
 
 
 class CounterMemory(NamedTuple):
-    """The memfd, for the slot's workers, and main's own map of it."""
+    """The memfd for the workers of the slot, and the main process's own mapping of it."""
 
     fd: int
     counters: CounterMap
 
     def close(self) -> None:
-        """Closes the memfd; who has mapped it keeps it."""
+        """Closes the memfd; existing mappings stay valid."""
         os.close(self.fd)
 
 
 def counter_memory(series: int) -> CounterMemory:
-    """Memory with slots for at least `series` series of each family. Nobody can shrink it under a reader."""
+    """Memory with slots for at least `series` series of each family. It is sealed and cannot shrink under a reader."""
     requests, histograms = max(_REQUEST_SLOTS, 2 * series), max(_HISTOGRAMS, 2 * series)
     fd = os.memfd_create("fastroute-counters", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.ftruncate(fd, map_size(requests, histograms))

@@ -1,4 +1,4 @@
-"""One worker's process as main sees it: started, spoken with, gone."""
+"""A worker process as seen from the main process: its start, its messages and its end."""
 
 import array
 import os
@@ -19,49 +19,50 @@ from fastroute.snapshot import Snapshot
 from fastroute.supervisor.sockets import Place
 
 _PIECE = 64 * 1024
-_GRACE = 1.0  # seconds that a process may take to end after its stream did
+_GRACE = 1.0  # seconds that a process may take to end after its stream ended
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Usage(NamedTuple):
-    """What a process has used: CPU in seconds, resident memory in bytes."""
+    """Resources that a process has used: CPU in seconds, resident memory in bytes."""
 
     cpu: float
     memory: int
 
 
 class Owed(NamedTuple):
-    """A publication that was sent and not answered yet."""
+    """A publication that was sent and is not yet acknowledged."""
 
     version: int
-    base: int  # the version it starts from; 0: it is the whole
+    base: int  # the version it starts from; 0: a complete publication
     snapshot: Snapshot
 
 
 class Worker:
-    """A process, the stream to it, and what it holds as far as main knows."""
+    """A process, the stream to it, and the state it holds as far as the main process knows."""
 
     def __init__(self, slot: int, process: trio.Process, sock: trio.socket.SocketType) -> None:
         self.slot = slot
         self.pid = process.pid
-        self.version = 0  # acknowledged last; 0: nothing yet
-        self.held: Snapshot | None = None  # of that version; None: it has to be given the whole
-        self.sockets: Mapping[tuple[Place, int], socket.socket] = {}  # it was told to accept from, by place and slot
+        self.version = 0  # the last acknowledged version; 0: none
+        self.held: Snapshot | None = None  # the snapshot of that version; None: the next publication must be complete
+        self.sockets: Mapping[tuple[Place, int], socket.socket] = {}  # sockets it accepts from, by place and slot
         self.owed: Owed | None = None
-        self.pinged = False  # it owes a Pong
-        self.late = False  # it owes an answer for longer than anybody is made to wait
-        self.refused = 0  # the version that it refused even as a whole
+        self.pinged = False  # a Pong is expected
+        self.late = False  # its acknowledgement is overdue, and nothing waits for it any more
+        self.refused = 0  # the version that it refused even as a complete publication
         self._process = process
         self._socket = sock
         self._sending = trio.StrictFIFOLock()
 
     async def send(self, message: Downward, descriptor: int | None = None) -> None:
-        """Sends a message, and a descriptor beside it. A worker that is gone is noticed elsewhere."""
+        """Sends a message, and optionally a file descriptor with it. Ignores a worker that has ended; its stream
+        reports that."""
         await self.send_encoded(encode(message), descriptor)
 
     async def send_encoded(self, data: bytes, descriptor: int | None = None) -> None:
-        """The same, for one or several messages that are encoded already."""
+        """Like `send`, for one or several encoded messages."""
         async with self._sending:
             try:
                 rest = memoryview(data)
@@ -74,7 +75,7 @@ class Worker:
                 return
 
     async def messages(self) -> AsyncIterator[Upward]:
-        """What the worker says, until it is gone. Raises WireError."""
+        """The messages of the worker, until its stream ends. Raises WireError."""
         decoder = Decoder[Upward](Upward)
         while True:
             try:
@@ -89,7 +90,7 @@ class Worker:
 
     @property
     def ending(self) -> str:
-        """How the process ended, in words."""
+        """A description of how the process ended."""
         status = self._process.returncode
         if status is None:
             return "its stream broke"
@@ -97,28 +98,28 @@ class Worker:
 
     @property
     def serving(self) -> bool:
-        """It accepts connections and routes them."""
+        """Whether it accepts connections and routes them."""
         return self.version > 0
 
     def acknowledge(self) -> None:
-        """The worker holds what it was sent last."""
+        """Records that the worker installed the last publication."""
         if self.owed is not None:
             self.version, self.held = self.owed.version, self.owed.snapshot
             self.owed, self.late = None, False
 
     def refuse(self) -> None:
-        """The worker holds what it held before; the next publication has to be the whole."""
+        """Records that the worker refused the last publication; the next one must be complete."""
         if self.owed is not None:
             self.refused = self.refused if self.owed.base else self.owed.version
             self.held = None
             self.owed, self.late = None, False
 
     def kill(self) -> None:
-        """Ends the process at once."""
+        """Kills the process."""
         self._process.kill()
 
     def usage(self) -> Usage:
-        """As /proc says now; nothing for a process that is gone."""
+        """The current figures from /proc; None for a process that has ended."""
         try:
             stat = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         except OSError:
@@ -128,18 +129,18 @@ class Worker:
 
 @asynccontextmanager
 async def worker_process(slot: int) -> AsyncIterator[Worker]:
-    """A new worker process; killed and reaped at the end, if it has not ended by itself."""
+    """A new worker process. On exit it is killed and reaped if it is still running."""
     ours, theirs = socket.socketpair()
     with trio.socket.from_stdlib_socket(ours) as stream:
         with theirs:
-            # -P: what lies in the current folder is no module of ours.
+            # -P: do not import modules from the current folder.
             command = [sys.executable, "-P", "-m", "fastroute.worker", str(theirs.fileno())]
             process = await trio.lowlevel.open_process(
                 command,
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 env=_environment(),
-                process_group=0,  # Ctrl-C is main's to obey, also while the worker is starting
+                process_group=0,  # Ctrl-C must reach the main process only, also while the worker starts
             )
         try:
             yield Worker(slot, process, stream)
@@ -152,7 +153,7 @@ async def worker_process(slot: int) -> AsyncIterator[Worker]:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, with the folder we were imported from in front: the worker is to be the same fastroute."""
+    """This process's environment, with the folder of this package first, so that the worker runs the same fastroute."""
     folder = str(Path(fastroute.__file__).resolve().parent.parent)
     path = os.environ.get("PYTHONPATH")
     return {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{path}" if path else folder}

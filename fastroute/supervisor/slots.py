@@ -1,10 +1,11 @@
 """Which series counts in which slot of the workers' counters.
 
-Main alone gives slots out, so every worker counts one series in the same slot, and its replacement goes on there. A
-listener has one for answers before a rule was chosen; a rule has one for each backend, and one for answers before that
-was chosen. The same rule or listener on two addresses is one series. A series that nobody uses any more keeps its slot:
-if it comes back, it counts on. Only when no slot is left is the one that has rested longest given to another series; by
-then (REST) no exchange still counts for the old one, and what was counted before is the new one's zero.
+Only the main process assigns slots, so every worker counts a series in the same slot, and its replacement continues
+there. A listener has a slot for answers before a rule was chosen. A rule has one for each backend, and one for answers
+before a backend was chosen. The same rule or listener on two addresses is one series. A series that is no longer used
+keeps its slot, and continues if it is used again. Only when no slot is free, the slot that was unused for the longest
+time is assigned to another series. After REST seconds no exchange counts for the old series any more, and the new
+series starts from the count of that moment.
 """
 
 import time
@@ -16,15 +17,15 @@ from fastroute.ext.counters import FIRST_HISTOGRAM, FIRST_REQUESTS, OTHER_SLOT
 from fastroute.publication import RuleSlots
 from fastroute.snapshot import Listener, Rule
 
-REST = 600.0  # seconds that a slot rests before another series gets it
+REST = 600.0  # seconds that a slot stays unused before it may be assigned to another series
 
 
 class RequestSeries(NamedTuple):
-    """The labels of http_requests_total, `code` left out."""
+    """The labels of http_requests_total, without `code`."""
 
     gateway: str
     listener: str
-    route: str  # "", as the next two, for answers before a rule was chosen
+    route: str  # "" (like the next two) for answers before a rule was chosen
     route_kind: str
     rule: str
     backend: str  # "" for answers before a backend was chosen
@@ -47,7 +48,7 @@ Series = TypeVar("Series", bound=Hashable)
 class Shelf(Generic[Series]):
     """The slots of one family, from `first` up to `end`.
 
-    `reused(slot)` is called when a slot is about to change its owner.
+    `reused(slot)` is called before a slot is assigned to another series.
     """
 
     def __init__(
@@ -58,15 +59,15 @@ class Shelf(Generic[Series]):
         self._slots: dict[Series, int] = {}
         self._owners: dict[int, Series] = {}
         self._users: Counter[Series] = Counter()
-        self._resting: dict[Series, float] = {}  # since when, the longest first
+        self._resting: dict[Series, float] = {}  # time since when each is unused, oldest first
 
     @property
     def owners(self) -> Mapping[int, Series]:
-        """Whose each slot is, resting ones included."""
+        """The series of each slot, including unused ones."""
         return self._owners
 
     def take(self, series: Series) -> int:
-        """The slot of `series`, with one more user; OTHER_SLOT, without, when there is none."""
+        """The slot of `series`, with its use count increased; OTHER_SLOT, uncounted, if no slot is free."""
         slot = self._slots.get(series)
         if slot is None:
             slot = self._free_slot()
@@ -78,7 +79,7 @@ class Shelf(Generic[Series]):
         return slot
 
     def give_back(self, series: Series) -> None:
-        """One user less, who had been given a slot."""
+        """Decreases the use count of a series that has a slot."""
         self._users[series] -= 1
         if not self._users[series]:
             del self._users[series]
@@ -98,15 +99,15 @@ class Shelf(Generic[Series]):
 
 
 class _Holding(NamedTuple):
-    """What one rule was given."""
+    """The slots of one rule."""
 
     slots: RuleSlots
-    requests: tuple[RequestSeries, ...]  # those that have a slot
+    requests: tuple[RequestSeries, ...]  # the series that have a slot
     duration: DurationSeries | None
 
 
 class SlotBook:
-    """Who counts where: the slots of every rule and listener that is published."""
+    """The slots of every published rule and listener."""
 
     def __init__(
         self,
@@ -121,7 +122,7 @@ class SlotBook:
         self._listeners: dict[str, tuple[RequestSeries, int]] = {}  # with their slots
 
     def assign(self, rule: Rule) -> RuleSlots:
-        """The slots of `rule`, which replaces the rule of its id, if there was one."""
+        """The slots of `rule`, which replaces an earlier rule with its id."""
         before = self._holdings.get(rule.id)
         held = self._holdings[rule.id] = self._hold(rule)
         if before is not None:
@@ -129,16 +130,16 @@ class SlotBook:
         return held.slots
 
     def release(self, id: str) -> None:
-        """No such rule is published any more."""
+        """Releases the slots of a rule that is no longer published."""
         if (held := self._holdings.pop(id, None)) is not None:
             self._give_back(held)
 
     def slots(self, rule: Rule) -> RuleSlots:
-        """What `rule` was given last."""
+        """The current slots of `rule`."""
         return self._holdings[rule.id].slots
 
     def assign_listener(self, listener: Listener) -> int:
-        """The slot of `listener`, which replaces the listener of its id, if there was one."""
+        """The slot of `listener`, which replaces an earlier listener with its id."""
         series = RequestSeries(listener.gateway, listener.name, "", "", "", "")
         slot = self.requests.take(series)
         self.release_listener(listener.id)
@@ -146,13 +147,13 @@ class SlotBook:
         return slot
 
     def release_listener(self, id: str) -> None:
-        """No such listener is published any more."""
+        """Releases the slot of a listener that is no longer published."""
         series, slot = self._listeners.pop(id, (NAMELESS, OTHER_SLOT))
         if slot != OTHER_SLOT:
             self.requests.give_back(series)
 
     def listener_slot(self, listener: Listener) -> int:
-        """What `listener` was given last."""
+        """The current slot of `listener`."""
         return self._listeners[listener.id][1]
 
     def _hold(self, rule: Rule) -> _Holding:

@@ -1,12 +1,13 @@
-"""Listening sockets: for each place one a worker slot, all of them kept open in main.
+"""Listening sockets: one for each place and worker slot. The main process keeps all of them open.
 
-SO_REUSEPORT spreads new connections over the sockets of a place, whoever accepts from them; because main keeps its copy
-of each, a dead worker's queue is not lost. SO_REUSEPORT also hides conflicts, so a place is first tried without it.
+SO_REUSEPORT distributes new connections over the sockets of a place, whichever process accepts from them. Because the
+main process keeps a copy of each socket, the accept queue of a worker that dies is not lost. SO_REUSEPORT also hides
+conflicts with other programs, so each place is first bound without it.
 
-The wildcard "::" takes IPv4 too, unless 0.0.0.0 is named besides it.
+The wildcard "::" accepts IPv4 too, unless 0.0.0.0 is also a place.
 
-A place that goes away, and every place before a drain, is closed to new connections first: a filter in the kernel drops
-their first packet, so a client tries again instead of standing in a queue that is about to vanish.
+A place that is removed, and every place before a drain, is first closed to new connections: a kernel filter drops their
+first packet. The client retries its SYN, instead of waiting in an accept queue that is about to be closed.
 """
 
 import contextlib
@@ -20,7 +21,7 @@ from typing import NamedTuple
 
 from fastroute.errors import FastrouteError
 
-BACKLOG = 4096  # connections that wait in each socket's queue; the kernel's somaxconn bounds it
+BACKLOG = 4096  # length of each accept queue; net.core.somaxconn limits it
 
 _ATTACH_FILTER, _DETACH_FILTER = 26, 27  # SO_ATTACH_FILTER, SO_DETACH_FILTER: not in Python's socket module
 _NO_SYN = (  # classic BPF over the TCP header: (code, jump if true, jump if false, constant)
@@ -44,11 +45,11 @@ class Place(NamedTuple):
 
 
 class BindError(FastrouteError):
-    """A place where nothing can listen; `str()` says why, and the way out."""
+    """A place cannot be bound. The message contains the cause and a solution."""
 
 
 class ListeningSockets:
-    """The sockets of every place that the snapshot names, and why some places have none."""
+    """The sockets of every place in the snapshot, and the errors of places that could not be bound."""
 
     def __init__(self, slots: int) -> None:
         self._slots = slots
@@ -59,16 +60,16 @@ class ListeningSockets:
 
     @property
     def bound(self) -> Mapping[Place, tuple[socket.socket, ...]]:
-        """The sockets of each place, one a slot."""
+        """The sockets of each place, one per slot."""
         return self._bound
 
     @property
     def failed(self) -> Mapping[Place, str]:
-        """Why nothing listens at a place."""
+        """The error of each place that could not be bound."""
         return self._failed
 
     def follow(self, places: Iterable[Place]) -> None:
-        """Binds the places that are new and retires those that are not named any more."""
+        """Binds new places and retires places that are no longer in the snapshot."""
         wanted = self._wanted = frozenset(places)
         for place in [place for place in self._bound if place not in wanted]:
             self._retire(place)
@@ -77,27 +78,27 @@ class ListeningSockets:
             self._bind(place)
 
     def try_again(self) -> bool:
-        """Tries the places where nothing could listen; True when that changed anything."""
+        """Tries the failed places again; True if that changed anything."""
         before = dict(self._failed)
         for place in before:
             self._bind(place)
         return before != self._failed
 
     def close_to_new(self) -> None:
-        """New connections are dropped from now on; those in the queues can still be accepted."""
+        """Drops new connections from now on; those in the accept queues can still be accepted."""
         for sockets in self._bound.values():
             for one in sockets:
                 _drop_new(one)
 
     def close_retired(self) -> bool:
-        """Closes main's copies of what was retired, if anything was; to be called when no worker needs it any more."""
+        """Closes the main process's copies of retired sockets. Call it when no worker needs them any more."""
         retired, self._retired = self._retired, {}
         for sockets in retired.values():
             _close(sockets)
         return bool(retired)
 
     def close(self) -> None:
-        """Closes main's copies of everything."""
+        """Closes the main process's copies of all sockets."""
         self.close_retired()
         for sockets in self._bound.values():
             _close(sockets)
@@ -123,7 +124,7 @@ class ListeningSockets:
 
 
 def bind(place: Place, count: int, *, dual: bool = False) -> tuple[socket.socket, ...]:
-    """`count` listening sockets at `place`; `dual`: an IPv6 one takes IPv4 too. Raises BindError."""
+    """`count` listening sockets at `place`; with `dual` an IPv6 socket accepts IPv4 too. Raises BindError."""
     sockets: list[socket.socket] = []
     try:
         _bound_socket(place, shared=False, dual=dual).close()
@@ -185,7 +186,7 @@ def _reason(place: Place, error: OSError | OverflowError) -> str:
 
 
 def _drop_new(one: socket.socket) -> None:
-    """Drops the first packet of every new connection. Where the system has no such filter, nothing changes."""
+    """Drops the first packet of every new connection. Does nothing if the system has no such filter."""
     steps = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in _NO_SYN))
     program = struct.pack("HL", len(_NO_SYN), ctypes.addressof(steps))  # struct sock_fprog
     with contextlib.suppress(OSError):

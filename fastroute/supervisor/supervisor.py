@@ -1,9 +1,9 @@
-"""The Supervisor: worker processes kept alive, and every one of them brought to the snapshot that was published.
+"""The Supervisor keeps worker processes running and brings each of them to the published snapshot.
 
-One task a slot keeps a worker there; inside, one task feeds the worker and one hears it. The feeder compares what its
-worker holds with what is wanted (the target, the sockets) and sends the difference, one publication at a time. So a
-worker that is slow or stuck delays nobody but itself, however many publications it has missed, and a new one is merely
-one that holds nothing.
+One task per slot restarts its worker. Within it one task sends to the worker and one receives from it. The sender
+compares the state of the worker with the target (snapshot and sockets) and sends the difference, one publication at a
+time. So a slow or stuck worker delays no other worker, however many publications it has missed, and a new worker is
+simply one with an empty state.
 
     publish -> target, sockets -> feeders -> Ack -> Outcome
 """
@@ -50,54 +50,54 @@ from fastroute.supervisor.sockets import ListeningSockets, Place
 from fastroute.supervisor.tally import Tally, WorkerSample
 from fastroute.supervisor.tickets import ROTATION, Tickets
 
-PATIENCE = 1.0  # seconds that `publish` waits for a worker; then it is late, and nobody waits for it
-FIRST_PATIENCE = 15.0  # the same at the very first, when workers are still starting
-HEARTBEAT = 10.0  # seconds without anything to say after which a worker is asked whether it still obeys
-STUCK = 30.0  # seconds without an answer after which a worker is replaced
-RETRY = 0.5  # seconds between two tries to bind a place that was taken
-STEADY = 10.0  # seconds a worker has to live for its death to count as the first
-BACK_OFF = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds before the next start, by deaths in a row
-BEHIND = 0.2  # seconds that sockets we gave up may take to be closed everywhere
-SLACK = 1.0  # seconds that workers, who bound the drain themselves, may be later
-SETTLE = 0.02  # seconds for handshakes in flight, when sockets are closed to new connections
+PATIENCE = 1.0  # seconds that `publish` waits for a worker; after that the worker is late and not waited for
+FIRST_PATIENCE = 15.0  # the same for the first publication, while workers start
+HEARTBEAT = 10.0  # seconds without a message after which a worker is pinged
+STUCK = 30.0  # seconds without a response after which a worker is replaced
+RETRY = 0.5  # seconds between attempts to bind a place that is in use
+STEADY = 10.0  # seconds after which a worker's death counts as the first one again
+BACK_OFF = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds before the next start, by consecutive deaths
+BEHIND = 0.2  # seconds until retired sockets are closed in all processes
+SLACK = 1.0  # seconds that workers may exceed the drain timeout, which they enforce themselves
+SETTLE = 0.02  # seconds for TCP handshakes in progress when sockets are closed to new connections
 
 _log = logging.getLogger(__name__)
 
 
 class Target(NamedTuple):
-    """What every worker is to hold."""
+    """The state that every worker should have."""
 
     version: int
     snapshot: Snapshot
 
 
 class Parcel(NamedTuple):
-    """A publication on the wire: sockets travel between the two parts."""
+    """An encoded publication: sockets are sent between the two parts."""
 
     opening: bytes
-    closing: bytes  # the Commit, or the EndpointUpdate that is all of it
+    closing: bytes  # the Commit, or a complete EndpointUpdate
 
 
 def parcel(base: int, target: Target, changes: Sequence[Change]) -> Parcel:
-    """The publication that makes the target of `base` by `changes`."""
+    """The publication that turns version `base` into the target by `changes`."""
     *opening, closing = [encode(message) for message in publication(target.version, base, changes)]
     return Parcel(b"".join(opening), closing)
 
 
 class Supervisor:
-    """Workers, their sockets and their counters. They live while `run` runs."""
+    """Workers, their sockets and their counters. They exist while `run` runs."""
 
     def __init__(self, settings: ServeSettings, metrics: Metrics, workers: int) -> None:
         self._settings = settings
         self._metrics = metrics
         self._slots = workers
         self._sockets = ListeningSockets(workers)
-        self._workers: dict[int, Worker] = {}  # by slot: the processes that run
-        self._served: set[int] = set()  # slots whose worker has once acknowledged
+        self._workers: dict[int, Worker] = {}  # the running processes, by slot
+        self._served: set[int] = set()  # slots whose worker has acknowledged at least once
         self._lent: dict[int, int] = {}
         self._target: Target | None = None
-        self._parcels: dict[int, Parcel] = {}  # of the target, by the version they start from
-        self._changed = trio.Event()  # set, and replaced, whenever anything here changes
+        self._parcels: dict[int, Parcel] = {}  # publications of the target, by the version they start from
+        self._changed = trio.Event()  # set and replaced whenever any state here changes
         self._announced = self._ending = False
         self._tickets = Tickets()
         self._memory = [counter_memory(settings.metrics_series) for _ in range(workers)]
@@ -106,16 +106,16 @@ class Supervisor:
         self._book = self._tally.book
         metrics.registry.register(self._tally)
 
-    # --- what others see
+    # --- public state
 
     @property
     def ready(self) -> bool:
-        """Every slot has served a complete configuration, somebody does now, and nobody is asked to leave."""
+        """Whether every slot has served a complete configuration, at least one serves now, and no drain has started."""
         return len(self._served) == self._slots and bool(self._serving()) and not self._announced
 
     @property
     def outcome(self) -> Outcome:
-        """What came of the target so far."""
+        """The outcome of the target so far."""
         listeners = self._target.snapshot.listeners if self._target else {}
         failed = self._sockets.failed
         results = {id: Place(one.address, one.port) for id, one in listeners.items()}
@@ -126,7 +126,7 @@ class Supervisor:
         )
 
     async def watch(self, changed: Callable[[], None]) -> None:
-        """Calls `changed` whenever the outcome is another than before: a port became free, a worker caught up."""
+        """Calls `changed` whenever the outcome changes: a port became free, a worker caught up."""
         seen = self.outcome
         while True:
             await self._changed.wait()
@@ -135,7 +135,7 @@ class Supervisor:
                 changed()
 
     async def publish(self, snapshot: Snapshot) -> Outcome:
-        """Brings every worker to `snapshot`. Waits for those that are in time; returns what came of it."""
+        """Brings every worker to `snapshot`, waits for those that are not late, and returns the outcome."""
         began = trio.current_time()
         before = self._target.snapshot if self._target else None
         changes = difference(before, snapshot, self._book.assign, self._book.assign_listener)
@@ -160,14 +160,15 @@ class Supervisor:
         return self.outcome
 
     async def _bind_behind(self) -> None:
-        """What was in the way of a place may have been ours; a worker closes its copy a moment after its answer."""
+        """Retries failed places: a retired socket may have blocked one, and a worker closes its copy after its
+        acknowledgement."""
         with trio.move_on_after(BEHIND):
-            while self._sockets.failed and not self._sockets.try_again():  # noqa: ASYNC110  (nobody tells)
+            while self._sockets.failed and not self._sockets.try_again():  # noqa: ASYNC110 (no event reports it)
                 await trio.sleep(BEHIND / 20)
         self._announce_change()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Keeps the workers alive until they were drained, or it is cancelled, which kills them."""
+        """Keeps the workers running until they are drained. Cancellation kills them."""
         try:
             async with trio.open_nursery() as retrying:
                 retrying.start_soon(self._try_binding)
@@ -183,7 +184,8 @@ class Supervisor:
                 memory.close()
 
     async def drain(self) -> None:
-        """Announces the end for `drain_delay`, then has every worker finish what is in flight; then `run` returns."""
+        """Announces the drain for `drain_delay`, then lets every worker finish the requests in flight; then `run`
+        returns."""
         self._announced = True
         async with trio.open_nursery() as telling:
             telling.start_soon(self._tell_all, AnnounceDrain())
@@ -201,7 +203,7 @@ class Supervisor:
             telling.cancel_scope.cancel()
 
     async def reopen_logs(self) -> None:
-        """Has every worker open the access log's path again."""
+        """Makes every worker reopen the access log."""
         await self._tell_all(ReopenLog())
 
     # --- one worker
@@ -220,7 +222,7 @@ class Supervisor:
             await trio.sleep(pause)
 
     async def _one_life(self, slot: int) -> str:
-        """Starts a worker, and attends to it until it ends; how it did, in words."""
+        """Starts a worker and serves it until it ends; returns a description of how it ended."""
         try:
             async with worker_process(slot) as worker:
                 await self._attend(worker)
@@ -229,7 +231,7 @@ class Supervisor:
         return f"process {worker.pid}, {worker.ending}"
 
     async def _attend(self, worker: Worker) -> None:
-        """Everything between main and one worker, until the stream ends."""
+        """Exchanges messages with one worker until the stream ends."""
         if self._ending:
             worker.kill()
             return
@@ -264,7 +266,7 @@ class Supervisor:
                     case Drained():
                         return
         except WireError as error:
-            _log.error("worker %d cannot be understood: %s", worker.slot, error)
+            _log.error("worker %d sent an invalid message: %s", worker.slot, error)
 
     async def _feed(self, worker: Worker) -> None:
         await worker.send(self._start(), self._memory[worker.slot].fd)
@@ -284,7 +286,7 @@ class Supervisor:
                     await self._check(worker)
 
     async def _bring(self, worker: Worker, target: Target) -> None:
-        """Sends what takes the worker to the target, and waits for its answer."""
+        """Sends the difference between the worker and the target, and waits for the acknowledgement."""
         base = worker.version if worker.held is not None else 0
         opening, closing = self._parcel(base, worker.held, target)
         worker.owed = Owed(target.version, base, target.snapshot)
@@ -296,7 +298,7 @@ class Supervisor:
                 await self._changed.wait()
 
     async def _check(self, worker: Worker) -> None:
-        """Asks the worker whether it still obeys."""
+        """Pings the worker."""
         worker.pinged = True
         async with self._replaced_when_stuck(worker):
             await worker.send(Ping())
@@ -305,35 +307,35 @@ class Supervisor:
 
     @asynccontextmanager
     async def _replaced_when_stuck(self, worker: Worker) -> AsyncIterator[None]:
-        """The block sends something and waits for the answer; a worker that does not give it in time is killed."""
+        """Kills the worker if the block, which sends a message and waits for the response, takes too long."""
         with trio.move_on_after(STUCK) as scope:
             yield
         if scope.cancelled_caught and not self._ending:
-            _log.error("worker %d has not answered for %g s: it is replaced", worker.slot, STUCK)
+            _log.error("worker %d has not responded for %g s: replacing it", worker.slot, STUCK)
             worker.kill()
 
     def _parcel(self, base: int, held: Snapshot | None, target: Target) -> Parcel:
-        """The publication from `base` to the target; made once for all workers that hold the same."""
+        """The publication from `base` to the target, encoded once for all workers with the same state."""
         if base not in self._parcels:
             changes = difference(held, target.snapshot, self._book.slots, self._book.listener_slot)
             self._parcels[base] = parcel(base, target, changes)
         return self._parcels[base]
 
     async def _bring_sockets(self, worker: Worker) -> bool:
-        """Sends which sockets to accept from, and which to give back; whether there was anything to send."""
+        """Sends the sockets to accept from and those to close; returns whether there were any."""
         wanted = dict(self._sockets_of(worker.slot))
         held, worker.sockets = worker.sockets, wanted
         gone = [key for key, one in held.items() if wanted.get(key) is not one]
         new = [(key, one) for key, one in wanted.items() if held.get(key) is not one]
         for place, slot in gone:
             await worker.send(Unlisten(place.address, place.port, slot))
-        for (place, slot), one in new:  # ours may be closed meanwhile, and its number be another file's
+        for (place, slot), one in new:  # ours may be closed meanwhile, and its number reused by another file
             with suppress(OSError), one.dup() as copy:
                 await worker.send(Listen(place.address, place.port, slot), copy.fileno())
         return bool(gone or new)
 
     def _sockets_of(self, by: int) -> Iterator[tuple[tuple[Place, int], socket.socket]]:
-        """What the worker of slot `by` accepts from: its own sockets, and those it looks after."""
+        """The sockets that the worker of slot `by` accepts from: its own, and those lent to it."""
         slots = [by, *(slot for slot, borrower in self._lent.items() if borrower == by)]
         for place, sockets in self._sockets.bound.items():
             for slot in slots:
@@ -345,14 +347,14 @@ class Supervisor:
         return [worker for worker in self._workers.values() if worker.serving]
 
     def _announce_change(self) -> None:
-        """Wakes everybody who waits for something here."""
+        """Wakes all tasks that wait for a state change."""
         self._lent = lend(self._slots, {worker.slot for worker in self._serving()}, self._lent)
         self._metrics.config_version.set(self.outcome.version)
         self._changed.set()
         self._changed = trio.Event()
 
     async def _wait_acknowledged(self, version: int) -> bool:
-        """Waits until every worker that is in time serves `version`, and there is one; False when some did not."""
+        """Waits until every worker that is not late serves `version`, at least one; False if some did not."""
         with trio.move_on_after(PATIENCE if self._served else FIRST_PATIENCE):
             while not self._acknowledged(version):
                 await self._changed.wait()
@@ -367,7 +369,7 @@ class Supervisor:
         return bool(self._serving()) and all(version in (one.version, one.refused) for one in self._in_time())
 
     def _in_time(self) -> list[Worker]:
-        """Those that are waited for: not who is late, nor who only just replaces another."""
+        """The workers to wait for: neither late ones, nor replacements that are still starting."""
         serving_or_first = [one for one in self._workers.values() if one.serving or one.slot not in self._served]
         return [one for one in serving_or_first if not one.late]
 
@@ -377,7 +379,7 @@ class Supervisor:
                 nursery.start_soon(worker.send, message)
 
     async def _try_binding(self) -> None:
-        """Ports that were taken may become free."""
+        """Retries ports that were in use, because they may become free."""
         while True:
             await trio.sleep(RETRY)
             if self._sockets.failed and not self._ending and self._sockets.try_again():

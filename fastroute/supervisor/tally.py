@@ -1,8 +1,9 @@
-"""The workers' counters as Prometheus sees them: the sum over all slots' memory, read without asking a worker.
+"""The counters of the workers for Prometheus: the sum over the memory of all slots, read without involving a worker.
 
-A worker's memory outlives it, so sums only grow. A series exists once it counted something. The first `bound` series of
-a family exist by themselves; what later ones count goes to `other`, and stays there: none ever falls. (A histogram
-counts as one.) When a slot changes its owner, what it had counted is where the new owner begins.
+The memory outlives the worker, so sums only grow. A series exists after its first count. The first `bound` series of a
+family are exposed separately; the counts of later ones are added to `other` and stay there, so no counter ever
+decreases. (A histogram is one series.) When a slot is assigned to another series, the count of that moment is the zero
+of the new series.
 """
 
 from collections import Counter
@@ -26,26 +27,26 @@ from fastroute.metrics import OTHER
 from fastroute.supervisor.slots import NAMELESS, SlotBook
 
 Cell = TypeVar("Cell")
-Sums = tuple[int, ...]  # a histogram: microseconds in all, then how many in each bucket
+Sums = tuple[int, ...]  # a histogram: the sum in microseconds, then the count of each bucket
 
 RETRY_REASONS = ("connect", "reused", "status", "timeout", "closed")  # of retries_total
 
 
 class Admission(Generic[Cell]):
-    """Which series of a family exist by themselves: the first so many that counted something."""
+    """The series of a family that are exposed separately: the first ones that counted something, up to a bound."""
 
     def __init__(self, bound: int) -> None:
         self._bound = bound
         self._admitted: set[Cell] = set()
 
     def __call__(self, cell: Cell) -> bool:
-        """Whether `cell`, which counted something, is a series of its own."""
+        """Whether `cell`, which has counted something, is exposed separately."""
         if cell not in self._admitted and len(self._admitted) < self._bound:
             self._admitted.add(cell)
         return cell in self._admitted
 
     def expel(self, cell: Cell) -> bool:
-        """The series of `cell` ends; whether it was one."""
+        """Removes the series of `cell`; returns whether it was exposed."""
         admitted = cell in self._admitted
         self._admitted.discard(cell)
         return admitted
@@ -58,10 +59,10 @@ class RequestTally:
         self._maps = maps
         self._admission = Admission[tuple[int, int]](bound)
         self._baseline: Counter[tuple[int, int]] = Counter()
-        self._left: Counter[int] = Counter()  # by code: what series without a place of their own had counted
+        self._left: Counter[int] = Counter()  # by code: counts of ended series that were not exposed
 
     def counts(self) -> tuple[dict[tuple[int, int], int], Counter[int]]:
-        """What each series counted by (slot, code), and what `other` did by code."""
+        """The count of each series by (slot, code), and the counts of `other` by code."""
         named: dict[tuple[int, int], int] = {}
         other = Counter(self._left)
         for cell, count in self._sums().items():
@@ -73,7 +74,7 @@ class RequestTally:
         return named, other
 
     def rebase(self, slot: int) -> None:
-        """The slot is about to count for another series."""
+        """Prepares `slot` for its assignment to another series."""
         for cell, count in self._sums().items():
             if cell[0] == slot:
                 self._baseline[cell] += count
@@ -99,7 +100,7 @@ class HistogramTally:
         self._left: Sums = _NOTHING
 
     def sums(self) -> tuple[dict[int, Sums], Sums]:
-        """What each slot that measured anything holds, and what `other` does."""
+        """The histogram of each slot with measurements, and that of `other`."""
         named: dict[int, Sums] = {}
         other = self._left
         for slot, held in self._all().items():
@@ -120,14 +121,14 @@ class HistogramTally:
         return {slot: held for slot, held in sums.items() if any(held)}
 
     def one(self, slot: int) -> Sums:
-        """What one slot holds, over all workers."""
+        """The sums of one slot over all workers."""
         held = _NOTHING
         for one in self._maps:
             held = _added(held, one.histogram(slot))
         return tuple(a - b for a, b in zip(held, self._baseline.get(slot, _NOTHING), strict=True))
 
     def rebase(self, slot: int) -> None:
-        """The slot is about to count for another series."""
+        """Prepares `slot` for its assignment to another series."""
         held = self.one(slot)
         if not self._admission.expel(slot):
             self._left = _added(self._left, held)
@@ -143,7 +144,7 @@ def _added(one: Sums, other: Sums) -> Sums:
 
 
 class WorkerSample(NamedTuple):
-    """How one worker's process stands."""
+    """The state of one worker process."""
 
     slot: int
     version: int
@@ -152,9 +153,10 @@ class WorkerSample(NamedTuple):
 
 
 class Tally(Collector):
-    """All that workers count, for prometheus-client. `maps`: one a worker slot. `reasons`: LocalReasons by number.
+    """All counters of the workers, as a prometheus-client collector. `maps`: one per worker slot. `reasons`: names by
+    number.
 
-    `workers` says how the processes stand, at each scrape.
+    `workers` returns the states of the processes, at each scrape.
     """
 
     def __init__(
@@ -199,7 +201,7 @@ class Tally(Collector):
         return family
 
     def _own_family(self, what: metrics.Family, slot: int) -> Metric:
-        """A histogram with a slot to itself."""
+        """A histogram with its own slot."""
         family = _histogram(what)
         family.add_metric((), *_buckets(self._durations.one(slot)))
         return family
