@@ -1,17 +1,17 @@
-"""Errors that end a command or a piece of work, with what the user can do about them.
+"""Errors that end a command or a task, with a message that tells the user what to do.
 
-Users' mistakes in manifests are not errors but problems on a node (graph), peers' mistakes are answers (ext); what is
-raised from here says: this cannot be started, read or spoken with, and how to get out of it.
+Mistakes in manifests are problems on a node (graph/), and mistakes of peers are answered (ext/). The errors here mean
+that something cannot be started, read or reached.
 """
 
 
 class FastrouteError(Exception):
-    """Something the user can mend. `str()` is one or two sentences: what, where, the way out."""
+    """An error that the user can fix. `str()` is one or two sentences: what, where, and the solution."""
 
 
 class SettingError(FastrouteError):
-    """An option or environment variable with a value that cannot be used; exit code 2."""
+    """An option or environment variable has an invalid value; exit code 2."""
 
 
 class SourceError(FastrouteError):
-    """Manifests that are missing or unreadable as a whole; exit code 2."""
+    """Manifests are missing or unreadable; exit code 2."""

@@ -1,4 +1,4 @@
-"""Our own events, to stderr, in one of two shapes: text for people, or one JSON object a line."""
+"""The log of fastroute's own events on stderr: text, or one JSON object per line."""
 
 import logging
 import sys
@@ -30,7 +30,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def start_log(settings: LogSettings) -> None:
-    """From now on events of `settings.level` and above are written."""
+    """Starts writing events of `settings.level` and above."""
     shape = settings.format or ("text" if sys.stderr.isatty() else "json")
     logging.basicConfig(handlers=[_handler(shape)], level=logging.WARNING, force=True)
     logging.getLogger("fastroute").setLevel(settings.level.upper())

@@ -1,6 +1,6 @@
 """How users write values on the command line and in FASTROUTE_* variables: times, sizes, addresses, names.
 
-Each function takes the text of one value and gives the value, or raises SettingError with the forms that would do.
+Each function takes the text of one value and returns the value, or raises SettingError with the accepted forms.
 """
 
 import ipaddress
@@ -56,7 +56,7 @@ def shown_size(count: int | None) -> str:
 
 
 def address(text: str) -> str:
-    """An IPv4 or IPv6 address; brackets around the latter do no harm."""
+    """An IPv4 or IPv6 address; brackets around an IPv6 address are accepted."""
     try:
         return str(ipaddress.ip_address(text.removeprefix("[").removesuffix("]")))
     except ValueError:
@@ -64,7 +64,7 @@ def address(text: str) -> str:
 
 
 def reached_at(text: str) -> str:
-    """By what clients come: an IP address, or `service/NAMESPACE/NAME` for the addresses of that Service."""
+    """The address that clients use: an IP address, or `service/NAMESPACE/NAME` for the addresses of that Service."""
     kind, slash, name = text.partition("/")
     if kind == "service" and slash:
         return f"service/{object_name(name)}"
@@ -75,7 +75,7 @@ def reached_at(text: str) -> str:
 
 
 def socket_address(text: str) -> tuple[str, int] | None:
-    """`127.0.0.1:9900`, `[::]:9900`, `:9900` (everywhere); `off` -> None."""
+    """`127.0.0.1:9900`, `[::]:9900`, `:9900` (all addresses); `off` -> None."""
     if text == "off":
         return None
     host, colon, port = text.rpartition(":")
@@ -101,7 +101,7 @@ def object_name(text: str) -> str:
 
 
 def header(text: str) -> tuple[str, str]:
-    """`Name: value`, as curl takes it."""
+    """`Name: value`, in the form that curl accepts."""
     name, colon, value = text.partition(":")
     if not colon or not name.strip():
         raise SettingError(f"{text!r} is not a header: write it as 'Name: value'")
@@ -109,7 +109,7 @@ def header(text: str) -> tuple[str, str]:
 
 
 def one_of(*choices: str) -> Callable[[str], str]:
-    """One of these words."""
+    """Accepts one of these words."""
 
     def read(text: str) -> str:
         if text not in choices:

@@ -1,16 +1,17 @@
-"""What main and a worker say to each other: the difference between two Snapshots as frames, and the way back.
+"""The messages between the main process and a worker: the difference between two Snapshots as frames, and responses.
 
-A publication is `Begin(version, base)`, changes, `Commit(version)`. `base` is the version the difference starts from, 0
-when it starts from nothing; a worker that does not hold `base` answers `Refused`, and gets the whole. A change of
-endpoints alone is one `EndpointUpdate`, because it touches no table. Either is answered by `Ack(version)`.
+A publication is `Begin(version, base)`, changes, `Commit(version)`. `base` is the version that the difference starts
+from; 0 means that the publication is complete. A worker without version `base` answers `Refused`, and gets a complete
+publication. A change of endpoints alone is one `EndpointUpdate`, because it changes no table. The response to both is
+`Ack(version)`.
 
-The order inside a publication is such that obeying it frame by frame never leaves a rule without its listener or its
-endpoints: endpoints, certificates, listeners, rules come before what goes away. What goes away (`RemoveEndpoints`
-included) is still in use by the tables of `base` until the swap, so a worker lets go of it after `Commit`.
+The order of the changes ensures that after each of them every rule has its listener and its endpoints: additions
+(endpoints, certificates, listeners, rules) come before removals. The tables of `base` use the removed objects
+(`RemoveEndpoints` included) until the swap, so a worker frees them after `Commit`.
 
-On the wire (a byte stream) a message is msgpack, cut into fragments of at most 64 KiB. A fragment starts with four
-bytes, big-endian: the upper bit says that the message goes on in the next one, the rest is the length of the piece.
-A listening socket travels beside its `Listen` (SCM_RIGHTS, one descriptor a message, in the order of the messages).
+On the wire (a byte stream) a message is msgpack, split into fragments of at most 64 KiB. A fragment starts with four
+bytes, big-endian: the highest bit means that the message continues in the next fragment, the rest is the length.
+A listening socket is sent with its `Listen` (SCM_RIGHTS, one descriptor per message, in the order of the messages).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,24 +23,24 @@ from fastroute.difference import changed_keys
 from fastroute.settings import Limits
 from fastroute.snapshot import Certificate, Endpoint, Listener, Rule, Snapshot
 
-FRAGMENT = 64 * 1024  # bytes of a fragment, its four bytes of prefix included
-MESSAGE_LIMIT = 64 * 1024 * 1024  # bytes of a message; more means that the stream is broken
+FRAGMENT = 64 * 1024  # bytes of a fragment, including its prefix of four bytes
+MESSAGE_LIMIT = 64 * 1024 * 1024  # bytes of a message; a longer one means that the stream is corrupt
 _PREFIX = 4
 _PIECE = FRAGMENT - _PREFIX
 _MORE = 1 << 31
 
 
 class WireError(Exception):
-    """The stream cannot be understood: broken, or spoken by another version. The connection must be given up."""
+    """The stream is corrupt, or from another version of fastroute. The connection must be closed."""
 
 
-# --- changes: what a difference is made of
+# --- changes: the parts of a difference
 
 
 class RuleSlots(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Where a rule counts, in the slots of the counters; 0 is `other`. Made by the supervisor, unknown to Snapshots."""
+    """The counter slots of a rule; 0 is `other`. Assigned by the supervisor, not part of a Snapshot."""
 
-    targets: tuple[int, ...] = ()  # of http_requests_total, one for each of Rule.backends; missing ones are 0
+    targets: tuple[int, ...] = ()  # of http_requests_total, one for each of Rule.backends; 0 if missing
     local: int = 0  # of http_requests_total, for answers before a backend was chosen
     duration: int = 0  # of http_request_duration_seconds
 
@@ -50,7 +51,7 @@ class SetEndpoints(msgspec.Struct, frozen=True, tag="set_endpoints"):
 
 
 class RemoveEndpoints(msgspec.Struct, frozen=True, tag="remove_endpoints"):
-    """No rule of the new version refers to the backend."""
+    """Removes a backend that no rule of the new version refers to."""
 
     backend: str
 
@@ -61,14 +62,14 @@ class UpsertCertificate(msgspec.Struct, frozen=True, tag="upsert_certificate"):
 
 
 class RemoveCertificate(msgspec.Struct, frozen=True, tag="remove_certificate"):
-    """No listener of the new version names it."""
+    """Removes a certificate that no listener of the new version names."""
 
     id: str
 
 
 class UpsertListener(msgspec.Struct, frozen=True, tag="upsert_listener", omit_defaults=True):
     listener: Listener
-    slot: int = 0  # of http_requests_total, for answers before a rule was chosen; as in RuleSlots
+    slot: int = 0  # of http_requests_total, for answers before a rule was chosen; see RuleSlots
 
 
 class RemoveListener(msgspec.Struct, frozen=True, tag="remove_listener"):
@@ -95,18 +96,18 @@ Change = (
     | RemoveEndpoints
 )
 
-# --- messages: main to worker
+# --- messages: main process to worker
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True, tag="start"):
-    """The first message: how to serve. What it says never changes while the worker lives. The memory of its counters
-    (a memfd) travels beside it."""
+    """The first message: settings that do not change while the worker runs. The memory of its counters (a memfd) is
+    sent with it."""
 
     limits: Limits
     request_series: int  # of the counters
     histograms: int  # of the counters
     access_log: str | None = None  # an absolute path, "-" for stdout, None: off
-    drain_timeout: float = 30.0  # seconds that a drain takes at most
+    drain_timeout: float = 30.0  # maximum duration of a drain, in seconds
     trusted_proxies: tuple[str, ...] = ()
     proxy_protocol: bool = False
     merge_slashes: bool = False
@@ -114,7 +115,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, tag="start"):
 
 class Begin(msgspec.Struct, frozen=True, tag="begin"):
     version: int
-    base: int  # 0: from nothing
+    base: int  # 0: complete
 
 
 class Commit(msgspec.Struct, frozen=True, tag="commit"):
@@ -122,7 +123,7 @@ class Commit(msgspec.Struct, frozen=True, tag="commit"):
 
 
 class EndpointUpdate(msgspec.Struct, frozen=True, tag="endpoint_update"):
-    """A whole publication in one message: nothing but these endpoints changed."""
+    """A publication in one message: only these endpoints changed."""
 
     version: int
     base: int
@@ -130,7 +131,7 @@ class EndpointUpdate(msgspec.Struct, frozen=True, tag="endpoint_update"):
 
 
 class TicketKeys(msgspec.Struct, frozen=True, tag="ticket_keys"):
-    """The keys of TLS session tickets, from now on: new tickets are made with the first, those of all are accepted."""
+    """The new keys of TLS session tickets: the first encrypts new tickets, all of them decrypt."""
 
     keys: tuple[bytes, ...]  # of ext/ticket KEY_SIZE bytes each
 
@@ -142,8 +143,8 @@ class TicketKeys(msgspec.Struct, frozen=True, tag="ticket_keys"):
 
 
 class Listen(msgspec.Struct, frozen=True, tag="listen"):
-    """Accept from the socket that travels beside this message. `slot`: the worker slot it was bound for; another
-    slot's socket is looked after until that slot's new worker has acknowledged."""
+    """Accept from the socket that is sent with this message. `slot`: the worker slot it was bound for. A socket of
+    another slot is lent until the new worker of that slot has acknowledged."""
 
     address: str
     port: int
@@ -159,19 +160,19 @@ class Unlisten(msgspec.Struct, frozen=True, tag="unlisten"):
 
 
 class AnnounceDrain(msgspec.Struct, frozen=True, tag="announce_drain"):
-    """Go on accepting, but let every answer carry `Connection: close`."""
+    """Keep accepting, but send `Connection: close` in every response."""
 
 
 class Drain(msgspec.Struct, frozen=True, tag="drain"):
-    """Stop accepting, finish what is in flight, say `Drained`, end."""
+    """Stop accepting, finish the requests in flight, send `Drained`, exit."""
 
 
 class Ping(msgspec.Struct, frozen=True, tag="ping"):
-    """Say `Pong`: are you still obeying?"""
+    """Send `Pong`."""
 
 
 class ReopenLog(msgspec.Struct, frozen=True, tag="reopen_log"):
-    """Open the access log's path again (SIGHUP)."""
+    """Reopen the access log (SIGHUP)."""
 
 
 Downward = (
@@ -196,11 +197,11 @@ Downward = (
     | Ping
 )
 
-# --- messages: worker to main
+# --- messages: worker to main process
 
 
 class Ack(msgspec.Struct, frozen=True, tag="ack"):
-    """Every message up to the publication of `version` is obeyed: its listeners accept, its rules route."""
+    """All messages up to the publication of `version` are processed: its listeners accept, its rules route."""
 
     version: int
 
@@ -213,15 +214,15 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
 
 
 class Drained(msgspec.Struct, frozen=True, tag="drained"):
-    """No exchange is in flight any more; the worker ends."""
+    """No exchange is in flight any more; the worker exits."""
 
 
 class Pong(msgspec.Struct, frozen=True, tag="pong"):
-    """The answer to `Ping`."""
+    """The response to `Ping`."""
 
 
 class Trouble(msgspec.Struct, frozen=True, tag="trouble"):
-    """Something a person should know; nothing ends by it."""
+    """A warning for the log; the worker continues."""
 
     text: str
 
@@ -237,8 +238,9 @@ def difference(
     slots: Callable[[Rule], RuleSlots] | None = None,
     listener_slot: Callable[[Listener], int] | None = None,
 ) -> tuple[Change, ...]:
-    """What turns `old` (None: nothing) into `new`, in the order to obey it. An object that is the same (`is`) in both
-    costs one look. `slots` and `listener_slot` say where a rule and a listener count (None: in `other`)."""
+    """The changes that turn `old` (None: nothing) into `new`, in the order to apply them. An object that is identical
+    in
+    both costs one comparison. `slots` and `listener_slot` return the counter slots (None: `other`)."""
     old = Snapshot() if old is None else old
     slots_of = slots or (lambda rule: RuleSlots())
     slot_of = listener_slot or (lambda listener: 0)
@@ -255,8 +257,8 @@ def difference(
 
 
 def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """What is new, or another than before, in the order of `new`."""
-    keys = changed_keys(old, new)  # `is` decides for almost all; `!=` only looks at those that were made anew
+    """The entries that are new or changed, in the order of `new`."""
+    keys = changed_keys(old, new)  # `is` decides for almost all; `!=` compares only rebuilt objects
     return [(key, new[key]) for key in sorted(keys) if key in new and (key not in old or old[key] != new[key])]
 
 
@@ -265,7 +267,7 @@ def _gone(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def apply(snapshot: Snapshot | None, changes: Iterable[Change]) -> Snapshot:
-    """What `changes` make of `snapshot` (None: nothing), which is what a worker holds after `Commit`."""
+    """The result of applying `changes` to `snapshot` (None: nothing): the state of a worker after `Commit`."""
     snapshot = Snapshot() if snapshot is None else snapshot
     listeners, rules, endpoints = dict(snapshot.listeners), dict(snapshot.rules), dict(snapshot.endpoints)
     certificates = dict(snapshot.certificates)
@@ -321,13 +323,13 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 def encode(message: Downward | Upward) -> bytes:
-    """A message as it goes over the stream: one fragment or several."""
+    """A message encoded as one or several fragments."""
     return b"".join(_fragments(_encoder.encode(message)))
 
 
 def _fragments(body: bytes) -> Iterator[bytes]:
     if len(body) > MESSAGE_LIMIT:
-        raise WireError(f"a message of {len(body)} bytes is more than the stream carries ({MESSAGE_LIMIT})")
+        raise WireError(f"a message has {len(body)} bytes; the limit is {MESSAGE_LIMIT}")
     for start in range(0, len(body), _PIECE):
         piece = body[start : start + _PIECE]
         more = _MORE if start + _PIECE < len(body) else 0
@@ -338,21 +340,21 @@ Message = TypeVar("Message")
 
 
 class Decoder(Generic[Message]):
-    """Bytes in, in pieces of any size; messages out, one a step. Decodes a message only when it is asked for.
+    """Takes bytes in pieces of any size and returns messages, one per call. A message is decoded only on demand.
 
-    `Decoder(Downward)` is a worker's, `Decoder(Upward)` main's. WireError ends it.
+    A worker uses `Decoder(Downward)`, the main process `Decoder(Upward)`. After a WireError it is unusable.
     """
 
     def __init__(self, messages: type[Message] | Any) -> None:
         assert get_args(messages), "a union of messages"
         self._decode = msgspec.msgpack.Decoder(messages).decode
         self._buffer = bytearray()
-        self._start = 0  # of the first fragment in the buffer that was not taken
-        self._pieces: list[bytes] = []  # of a message whose last fragment has not come
+        self._start = 0  # of the first fragment in the buffer that was not read
+        self._pieces: list[bytes] = []  # of a message whose last fragment has not arrived
         self._size = 0  # bytes in `_pieces`
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
-        """Adds what was received."""
+        """Adds received bytes."""
         if self._start:
             del self._buffer[: self._start]
             self._start = 0
@@ -360,11 +362,11 @@ class Decoder(Generic[Message]):
 
     @property
     def pending(self) -> int:
-        """Bytes that were fed and not yet given as messages."""
+        """The number of bytes that were fed and not yet returned as messages."""
         return len(self._buffer) - self._start + self._size
 
     def next_message(self) -> Message | None:
-        """The next message, or None when more bytes are needed. Raises WireError."""
+        """The next message, or None if more bytes are needed. Raises WireError."""
         while (fragment := self._next_fragment()) is not None:
             more, piece = fragment
             if not more and not self._pieces:
@@ -372,7 +374,7 @@ class Decoder(Generic[Message]):
             self._pieces.append(piece)
             self._size += len(piece)
             if self._size > MESSAGE_LIMIT:
-                raise WireError(f"a message of more than {MESSAGE_LIMIT} bytes")
+                raise WireError(f"a message has more than {MESSAGE_LIMIT} bytes")
             if not more:
                 whole = b"".join(self._pieces)
                 self._pieces.clear()
@@ -391,7 +393,7 @@ class Decoder(Generic[Message]):
         prefix = int.from_bytes(self._buffer[self._start : begin], "big")
         end = begin + (prefix & ~_MORE)
         if end - self._start > FRAGMENT:
-            raise WireError(f"a fragment of {end - begin} bytes, at most {_PIECE} are allowed")
+            raise WireError(f"a fragment has {end - begin} bytes; the limit is {_PIECE}")
         if len(self._buffer) < end:
             return None
         self._start = end
@@ -401,4 +403,4 @@ class Decoder(Generic[Message]):
         try:
             return self._decode(body)  # type: ignore[no-any-return]
         except msgspec.DecodeError as error:
-            raise WireError(f"a message that cannot be understood: {error}") from error
+            raise WireError(f"a message cannot be decoded: {error}") from error

@@ -1,6 +1,6 @@
-"""What commands print: a page of blocks, for people at a terminal (Rich: colours, tables) or for a pipe (plain text).
+"""The output of commands: a page of blocks, for a terminal (Rich: colours, tables) or a pipe (plain text).
 
-In a pipe nothing is wrapped, cut or coloured, so that a line can be searched and a YAML block can be piped on.
+Output to a pipe is not wrapped, shortened or coloured, so that it can be searched and YAML blocks can be piped on.
 """
 
 import sys
@@ -18,7 +18,7 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Table(msgspec.Struct, frozen=True):
-    """Rows under headings; the last column is the one that wraps on a terminal."""
+    """Rows with headings; on a terminal the last column wraps."""
 
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -26,7 +26,7 @@ class Table(msgspec.Struct, frozen=True):
 
 
 class Yaml(msgspec.Struct, frozen=True):
-    """A document to be copied: never wrapped or indented, on a terminal neither."""
+    """A document to copy: never wrapped or indented, not even on a terminal."""
 
     text: str
 
@@ -35,7 +35,7 @@ Block = Line | Table | Yaml
 
 
 def write_page(blocks: Iterable[Block], stream: TextIO | None = None) -> None:
-    """Prints the blocks, with an empty line between two of them, unless both are lines."""
+    """Prints the blocks, with an empty line between any two that are not both lines."""
     stream = stream or sys.stdout
     writer = _write_rich if stream.isatty() else _write_plain
     before: Block | None = None

@@ -1,1 +1,1 @@
-"""What operators ask a running gateway over HTTP."""
+"""The HTTP endpoints for operators of a running gateway."""

@@ -1,4 +1,4 @@
-"""Serves an ASGI application on one address, with Hypercorn on trio. Everything it logs goes to our own log."""
+"""Serves an ASGI application on one address, with Hypercorn on trio. Its messages go to the log of fastroute."""
 
 import errno
 import logging
@@ -17,8 +17,8 @@ _GRACE = 1.0  # seconds that a request in flight gets when the endpoint closes
 
 
 def bind_endpoint(host: str, port: int, option: str) -> socket.socket:
-    """A listening socket; "::" takes IPv4 too, and only that where the kernel has no IPv6. SettingError names
-    `option`, where it was set."""
+    """A listening socket. "::" accepts IPv4 too, and only IPv4 if the kernel has no IPv6. Raises SettingError, which
+    names `option`."""
     shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
         info = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -26,7 +26,7 @@ def bind_endpoint(host: str, port: int, option: str) -> socket.socket:
         one = socket.socket(family, kind, protocol)
     except OSError as error:
         if host == "::" and error.errno == errno.EAFNOSUPPORT:
-            return bind_endpoint("0.0.0.0", port, option)  # noqa: S104  (everywhere was asked for)
+            return bind_endpoint("0.0.0.0", port, option)  # noqa: S104 (all addresses were requested)
         raise SettingError(f"{option} {shown}: {error.strerror}") from error
     try:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -43,11 +43,11 @@ def bind_endpoint(host: str, port: int, option: str) -> socket.socket:
 
 
 async def serve_endpoint(application: Any, one: socket.socket) -> None:
-    """Serves until it is cancelled. Takes the socket over."""
+    """Serves until it is cancelled, and closes the socket."""
     config = Config()
     config.bind = [f"fd://{one.detach()}"]
     config.errorlog = _log
-    _log.setLevel(logging.WARNING)  # Hypercorn has much to say, and little that anybody must know
+    _log.setLevel(logging.WARNING)  # Hypercorn's messages below WARNING are of no use here
     config.graceful_timeout = _GRACE
     config.include_server_header = False
     await hypercorn.trio.serve(application, config, shutdown_trigger=trio.sleep_forever)

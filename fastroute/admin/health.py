@@ -1,4 +1,4 @@
-"""/metrics, /healthz and /readyz: whether it lives, whether to send it traffic, and what it counted."""
+"""/metrics, /healthz (the process runs) and /readyz (it can receive traffic)."""
 
 from collections.abc import Callable, Iterable
 
@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 
 class _Collected:
-    """Families that were collected already, as something that can be rendered."""
+    """Collected families in the form that prometheus-client renders."""
 
     def __init__(self, families: Iterable[Metric]) -> None:
         self._families = tuple(families)
@@ -23,10 +23,10 @@ class _Collected:
 
 
 def health_app(registry: CollectorRegistry, ready: Callable[[], bool]) -> Starlette:
-    """`ready`: every worker serves a complete configuration, and it is not draining."""
+    """`ready`: every worker serves a complete configuration, and no drain has started."""
 
     async def metrics(request: Request) -> Response:
-        # What is read belongs to main's thread; making text of it, which takes longest, must not hold main up.
+        # Collecting must happen in the main thread. Rendering takes longest, so a thread does it.
         collected = _Collected(registry.collect())
         text = await trio.to_thread.run_sync(prometheus_client.generate_latest, collected)
         return Response(text, media_type=prometheus_client.CONTENT_TYPE_PLAIN_0_0_4)

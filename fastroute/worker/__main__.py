@@ -1,7 +1,7 @@
-"""`python -m fastroute.worker FD`: started by the supervisor; FD is the socket to main.
+"""`python -m fastroute.worker FD`: started by the supervisor; FD is the socket to the main process.
 
-Signals that end programs (Ctrl-C, a container's stop) are main's to obey: it tells its workers what to do. SIGTTOU is
-ignored because the access log may go to a terminal that we are in the background of.
+Only the main process reacts to signals that end programs (Ctrl-C, the stop of a container); it sends messages to its
+workers. SIGTTOU is ignored because the access log may be a terminal while this process is in the background.
 """
 
 import gc
@@ -18,7 +18,8 @@ from fastroute.worker.serve import serve
 def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTTOU):
         signal.signal(number, signal.SIG_IGN)
-    # Collections would stop traffic. What has been made so far lives for ever; what serving makes is freed by counts.
+    # Garbage collections would pause traffic. Objects created so far live forever; later ones are freed by reference
+    # counts.
     gc.disable()
     gc.freeze()
     trio.run(_serve, int(sys.argv[1]))

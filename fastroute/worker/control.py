@@ -1,7 +1,7 @@
-"""The stream to main: messages, and descriptors beside them.
+"""The stream to the main process: messages, and file descriptors sent with them.
 
-A descriptor arrives with (or before) the bytes of the message it belongs to, and descriptors keep the order of their
-messages; so whoever obeys such a message takes the oldest one (SCM_RIGHTS, unix(7)).
+A descriptor arrives with (or before) the bytes of its message, and descriptors keep the order of their messages. So the
+code that processes such a message takes the oldest descriptor (SCM_RIGHTS, unix(7)).
 """
 
 import array
@@ -14,11 +14,11 @@ import trio
 from fastroute.publication import Decoder, Downward, Upward, encode
 
 _PIECE = 64 * 1024
-_DESCRIPTORS = 64  # at most so many arrive with one piece
+_DESCRIPTORS = 64  # the maximum number that arrives with one read
 
 
 class ControlStream:
-    """The worker's end. Closing it closes the descriptors that nobody took."""
+    """The worker's end of the stream. Closing it also closes descriptors that were not taken."""
 
     def __init__(self, sock: trio.socket.SocketType) -> None:
         self._socket = sock
@@ -34,7 +34,7 @@ class ControlStream:
             os.close(self._descriptors.popleft())
 
     async def receive(self) -> Downward | None:
-        """The next message; None when main is gone. Raises WireError."""
+        """The next message; None when the main process is gone. Raises WireError."""
         while (message := self._decoder.next_message()) is None:
             if not await self._receive_piece():
                 return None
@@ -55,15 +55,15 @@ class ControlStream:
         return bool(data)
 
     def fileno(self) -> int:
-        """Readable when main has said something."""
+        """Readable when a message has arrived."""
         return self._socket.fileno()
 
     def take_descriptor(self) -> int:
-        """The descriptor beside the message that was just received. It is the caller's to close."""
+        """The descriptor of the message that was just received. The caller must close it."""
         return self._descriptors.popleft()
 
     async def send(self, message: Upward) -> None:
-        """Tells main; when main is gone, nobody needs to know."""
+        """Sends a message; does nothing when the main process is gone."""
         data = memoryview(encode(message))
         try:
             while data:

@@ -1,8 +1,8 @@
-"""Publications made into tables, a slice at a time, beside traffic.
+"""Builds the tables of a publication in slices, between turns of the engine.
 
-Endpoints are live and change at once. Listeners, rules and sockets of a publication wait for its Commit: the tables are
-finished, sockets that go are emptied and closed, the tables and certificates are swapped, new sockets are accepted
-from, and only then is what no rule refers to any more let go. Between slices the engine gets its turn.
+Endpoints change at once. Listeners, rules and sockets of a publication wait for its Commit. Then, in this order: the
+tables are finished, the accept queues of removed sockets are emptied and the sockets closed, tables and certificates
+are swapped, new sockets accept connections, and objects that no rule refers to any more are freed.
 """
 
 import time
@@ -37,12 +37,12 @@ from fastroute.publication import (
 from fastroute.snapshot import Endpoint
 
 SHORTEST, LONGEST = 50e-6, 1e-3  # seconds of work between two turns of the engine
-SHARE = 0.5  # of the time that a turn took
-OTHERS = 1e-3  # seconds after which trio's other tasks get their turn
+SHARE = 0.5  # of the duration of the last turn
+OTHERS = 1e-3  # seconds after which trio's other tasks run
 
 
 class Place(NamedTuple):
-    """A listening socket: where it is bound, and for which worker slot."""
+    """A listening socket: its address, and the worker slot it was bound for."""
 
     address: str
     port: int
@@ -50,30 +50,30 @@ class Place(NamedTuple):
 
 
 class Slices:
-    """Background work steps aside for traffic: for what is ready, not for what may come.
+    """Interleaves background work with traffic that is ready now.
 
-    A slice is as long as a share of what traffic took before it, so that work goes on under full load too; where
-    traffic is thin it is short, since whoever comes in it waits for its end.
+    The duration of a slice is a share of the duration of the turn before it, so that work continues under full load.
+    With little traffic a slice is short, because a request that arrives during it waits for its end.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._length = SHORTEST
-        self._until = 0.0  # on the clock of time.monotonic, as the next
+        self._until = 0.0  # on the clock of time.monotonic, like the next
         self._looked_after = 0.0
 
     @property
     def length(self) -> int:
-        """Microseconds that this slice lasts."""
+        """Duration of this slice, in microseconds."""
         return int(self._length * 1e6)
 
     async def step_aside(self) -> None:
-        """Returns at once while the slice lasts; else lets traffic by, and begins the next slice."""
+        """Returns at once within the slice; at its end runs a turn of the engine and begins the next slice."""
         if time.monotonic() >= self._until:
             await self.let_traffic_by()
 
     async def let_traffic_by(self) -> None:
-        """One turn of the engine, which waits for nothing, and from time to time all other tasks."""
+        """Runs one turn of the engine without waiting, and occasionally all other tasks."""
         self._engine.hurry()
         began = time.monotonic()
         if self._engine.turn():
@@ -87,7 +87,7 @@ class Slices:
 
 
 class Installer:
-    """What this worker holds: the tables, the endpoints and the sockets of one version."""
+    """The state of this worker: the tables, endpoints and sockets of one version."""
 
     def __init__(self, engine: Engine, upstreams: Upstreams) -> None:
         self._engine = engine
@@ -100,14 +100,14 @@ class Installer:
         self._backends: set[str] = set()
         self._sockets: dict[Place, int] = {}
         self._begun: Begin | None = None
-        self._builder: TableBuilder | None = None  # of the publication that was begun; None: it is refused
+        self._builder: TableBuilder | None = None  # of the current publication; None: it is refused
         self._trouble = ""
         self._listens: list[tuple[Place, int]] = []
         self._unlistens: list[Place] = []
         self._leaving: set[str] = set()  # backends that no rule of the new version refers to
 
     async def obey(self, message: Change | Begin | Commit | EndpointUpdate) -> Ack | Refused | Trouble | None:
-        """Does what `message` says; what main has to hear of it, if anything."""
+        """Applies `message`; returns the message to send back, if any."""
         await self._slices.step_aside()
         match message:
             case EndpointUpdate():
@@ -124,12 +124,12 @@ class Installer:
         return None
 
     async def collect_old_tables(self) -> None:
-        """Frees what the tables before held and nobody uses any more."""
+        """Frees what only the previous tables used."""
         while collect(self._slices.length):
             await self._slices.let_traffic_by()
 
     def listen(self, message: Listen, fd: int) -> None:
-        """Accepts from `fd`: at once, or when the publication it came with is installed."""
+        """Accepts from `fd`: at once, or when its publication is installed."""
         place = Place(message.address, message.port, message.slot)
         if self._begun is not None:
             self._listens.append((place, fd))
@@ -137,7 +137,7 @@ class Installer:
             self._open(place, fd)
 
     def unlisten(self, message: Unlisten) -> None:
-        """Gives a socket back: at once, or when the publication is installed."""
+        """Closes a socket: at once, or when its publication is installed."""
         place = Place(message.address, message.port, message.slot)
         if self._begun is not None:
             self._unlistens.append(place)
@@ -177,7 +177,7 @@ class Installer:
         return None
 
     def _put_certificate(self, change: UpsertCertificate) -> Trouble | None:
-        """One that cannot be shown keeps nothing else from being installed: its listeners refuse their clients."""
+        """A certificate that cannot be loaded does not block the publication: its listeners refuse their clients."""
         self._shown.add(change.id)
         try:
             self._certificates.put(change.id, change.certificate)
@@ -226,7 +226,7 @@ class Installer:
         return Ack(version) if tables is not None else Refused(version, self._trouble)
 
     async def _finish(self) -> Tables | None:
-        """The tables of the publication, built in slices; None when it is refused."""
+        """The tables of the publication, built in slices; None if it is refused."""
         if self._builder is None:
             return None
         try:

@@ -1,16 +1,16 @@
-"""The file of the access log: opened by workers to write, and by main to see that it can be."""
+"""The file of the access log: workers open it to write, the main process to check that it can be opened."""
 
 import os
 
 
 def open_log(path: str) -> int:
-    """A descriptor to append to. "-" is stdout, by a description of our own where the system allows it: non-blocking is
-    a property of the description, and others write to this pipe or terminal too. A named pipe that nobody reads is an
-    error, not a reason to wait. Raises OSError."""
+    """A descriptor to append to. "-" is stdout, with a separate open file description where the system allows it:
+    O_NONBLOCK belongs to the description, and other processes write to the same pipe or terminal. A named pipe without
+    a reader is an error; the call does not wait. Raises OSError."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
     if path != "-":
         return os.open(path, flags | os.O_CREAT, 0o644)
     try:
         return os.open("/proc/self/fd/1", flags)
-    except OSError:  # a socket, or somebody else's terminal
+    except OSError:  # a socket, or a terminal of another user
         return os.dup(1)

@@ -1,11 +1,11 @@
-"""serve(): a worker's whole life. trio says what happens next, the engine moves the bytes.
+"""serve(): the life of a worker. trio schedules, the engine moves the bytes.
 
-    Start            an engine with these limits
-    messages         tables, endpoints, sockets            installer.py
-    Drain, or        accept queues are emptied, what is in flight is finished, then the process ends
-    main is gone
+    Start                    creates an engine with these limits
+    messages                 change tables, endpoints, sockets            installer.py
+    Drain, or the main       the accept queues are emptied, requests in flight finish, then the process ends
+    process is gone
 
-One hot task turns the engine whenever its descriptor is readable. Everything else is small, or cut into slices.
+One hot task runs a turn of the engine whenever its descriptor is readable. All other work is short or done in slices.
 """
 
 import gc
@@ -37,12 +37,13 @@ from fastroute.worker.control import ControlStream
 from fastroute.worker.installer import Installer
 from fastroute.worker.logfile import open_log
 
-_LOOK = 0.01  # seconds between two looks at whether everything in flight is finished
-_REPORT = 1.0  # seconds between two reports of lost log lines
+_LOOK = 0.01  # seconds between checks whether all requests in flight are finished
+_REPORT = 1.0  # seconds between reports of lost log lines
 
 
 async def serve(control: ControlStream) -> None:
-    """Obeys main until it says Drain, or is gone; then finishes what is in flight. Returns when that is done."""
+    """Processes messages until Drain, or until the main process is gone; then finishes the requests in flight and
+    returns."""
     start = await control.receive()
     if not isinstance(start, Start):
         return
@@ -84,7 +85,7 @@ def _counters(start: Start, fd: int) -> CounterMap:
 
 
 async def turn_for_ever(engine: Engine) -> None:
-    """The hot task: turns the engine when a descriptor is ready, and as long as work is left that none announces."""
+    """The hot task: runs turns of the engine while descriptors are ready or work is left that no descriptor signals."""
     fd = engine.fileno()
     while True:
         await trio.lowlevel.wait_readable(fd)
@@ -127,7 +128,7 @@ async def _obey_until_drain(
 
 
 async def _finished(engine: Engine) -> None:
-    while not engine.statistics().drained:  # noqa: ASYNC110  (the engine has no one to tell)
+    while not engine.statistics().drained:  # noqa: ASYNC110  (the engine sends no event for it)
         await trio.sleep(_LOOK)
 
 
@@ -135,7 +136,7 @@ async def _finished(engine: Engine) -> None:
 
 
 async def _first_log(start: Start, control: ControlStream) -> AccessLog | None:
-    """The log that main asked for. One that cannot be opened must not keep traffic from being served."""
+    """Opens the access log. A log that cannot be opened does not stop traffic."""
     if start.access_log is None:
         return None
     try:
@@ -147,7 +148,7 @@ async def _first_log(start: Start, control: ControlStream) -> AccessLog | None:
 
 
 def _reopen(log: AccessLog | None, path: str | None) -> str | None:
-    """Opens the log's path anew; on failure goes on with the old file and says why."""
+    """Reopens the path of the log; on failure keeps the old file and reports the error."""
     if log is None or path is None:
         return None
     try:
@@ -158,7 +159,7 @@ def _reopen(log: AccessLog | None, path: str | None) -> str | None:
 
 
 async def report_lost_lines(log: AccessLog, counters: CounterMap) -> None:
-    """Counts the lines that nobody took."""
+    """Counts lost lines."""
     reported = 0
     while True:
         await trio.sleep(_REPORT)
