@@ -1,6 +1,6 @@
 """The kinds of route that are not served: only who they name, so that this can be said where it is a Gateway of ours.
 
-They are read from manifests, not from an API server, get no status, and reach no further than the warnings (lint.py).
+They are read from manifests, not from an API server, get no status, and reach no further than the warnings (lint/).
 """
 
 from fastroute.resources.gateway import ParentReference

@@ -1,0 +1,44 @@
+"""The table of lints, and lint(), which runs them all."""
+
+from collections.abc import Callable, Iterator
+
+from fastroute.graph.finding import Finding
+from fastroute.graph.node import Graph
+from fastroute.lint.gateway import (
+    certificates_for_other_names,
+    certificates_out_of_time,
+    infrastructure_without_objects,
+    sets_without_gateways,
+    unknown_classes,
+)
+from fastroute.lint.grant import grants_to_gateway, grants_with_core_group, unused_grants
+from fastroute.lint.match import hostnames_outside_listeners, shadowed_matches
+from fastroute.lint.parent import missing_parents, routes_not_served
+from fastroute.lint.rule import backends_without_endpoints, headers_changed_twice, rules_without_backends, zero_weights
+from fastroute.resources.world import Resources
+
+Lint = Callable[[Resources, Graph], Iterator[Finding]]
+
+LINTS: tuple[Lint, ...] = (
+    grants_to_gateway,
+    grants_with_core_group,
+    unused_grants,
+    unknown_classes,
+    sets_without_gateways,
+    certificates_for_other_names,
+    infrastructure_without_objects,
+    missing_parents,
+    routes_not_served,
+    hostnames_outside_listeners,
+    shadowed_matches,
+    rules_without_backends,
+    headers_changed_twice,
+    zero_weights,
+    backends_without_endpoints,
+)
+
+
+def lint(resources: Resources, graph: Graph, now: float | None = None) -> tuple[Finding, ...]:
+    """Every warning, by lint and object. `now`: seconds since the epoch; None: certificates' times are not judged."""
+    found = tuple(finding for check in LINTS for finding in check(resources, graph))
+    return found if now is None else (*found, *certificates_out_of_time(graph, now))
