@@ -4,7 +4,8 @@ A lint is a function of the Resources and the Graph; each file holds the lints o
 a warning. `fastroute check` shows warnings, and fails for them with `--strict`.
 """
 
+from fastroute.lint.nothing import nothing_served
 from fastroute.lint.parent import routes_not_served
 from fastroute.lint.table import LINTS, lint
 
-__all__ = ["LINTS", "lint", "routes_not_served"]
+__all__ = ["LINTS", "lint", "nothing_served", "routes_not_served"]
