@@ -7,6 +7,7 @@ from fastroute.graph.finding import Finding, warning
 from fastroute.graph.hostname import ANY
 from fastroute.graph.listenerset import parent_of
 from fastroute.graph.node import Graph
+from fastroute.nearest import nearest
 from fastroute.resources.gateway import (
     GatewayInfrastructure,
 )
@@ -14,12 +15,23 @@ from fastroute.resources.meta import Key
 from fastroute.resources.world import Resources
 
 
-def unknown_classes(resources: Resources, graph: Graph) -> Iterator[Finding]:
+def classes_not_ours(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    """Gateways of a class that does not exist, or that another controller serves."""
     for gateway in resources.gateways.values():
-        name = Key("", gateway.spec.gateway_class_name)
-        if name not in resources.gateway_classes and name not in graph.classes:
-            message = f"No GatewayClass is named {name}: nobody serves this Gateway."
-            yield warning("Gateway", gateway, "UnknownGatewayClass", message, "spec.gatewayClassName")
+        name = gateway.spec.gateway_class_name
+        if Key("", name) in graph.classes:
+            continue
+        found = resources.gateway_classes.get(Key("", name))
+        if found is None:
+            ours = nearest(name, (key.name for key in graph.classes))
+            fix = f"gatewayClassName: {ours}" if ours else None
+            reason, message = "UnknownGatewayClass", f"No GatewayClass is named {name}: nobody serves this Gateway."
+        else:
+            fix = None
+            reason, theirs = "ForeignGatewayClass", found.spec.controller_name
+            near = " (did you mean that one?)" if nearest(theirs, (graph.controller_name,)) else ""
+            message = f"Not served: GatewayClass {name} is of controller {theirs}, not {graph.controller_name}{near}."
+        yield warning("Gateway", gateway, reason, message, "spec.gatewayClassName", fix)
 
 
 def sets_without_gateways(resources: Resources, graph: Graph) -> Iterator[Finding]:

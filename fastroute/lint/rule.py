@@ -14,7 +14,7 @@ from fastroute.resources.world import Resources
 
 
 def rules_without_backends(resources: Resources, graph: Graph) -> Iterator[Finding]:
-    for route, index, rule in _rules(graph):
+    for route, index, rule in rules_of(graph):
         redirects = any(filter_.type == "RequestRedirect" for filter_ in rule.filters)
         if not rule.backend_refs and not redirects:
             message = "The rule has no backendRefs and does not redirect: it answers 500."
@@ -22,7 +22,7 @@ def rules_without_backends(resources: Resources, graph: Graph) -> Iterator[Findi
 
 
 def headers_changed_twice(resources: Resources, graph: Graph) -> Iterator[Finding]:
-    for route, index, rule in _rules(graph):
+    for route, index, rule in rules_of(graph):
         lists = [(f"spec.rules[{index}]", rule.filters)]
         lists += [(f"spec.rules[{index}].backendRefs[{i}]", ref.filters) for i, ref in enumerate(rule.backend_refs)]
         for field, filters in lists:
@@ -43,7 +43,7 @@ def _named_twice(filter_: HTTPRouteFilter) -> list[str]:
 
 
 def zero_weights(resources: Resources, graph: Graph) -> Iterator[Finding]:
-    for route, index, rule in _rules(graph):
+    for route, index, rule in rules_of(graph):
         field = f"spec.rules[{index}].backendRefs"
         if rule.backend_refs and not any(ref.weight for ref in rule.backend_refs):
             message = "Every weight of the rule is 0: it answers 500."
@@ -55,15 +55,9 @@ def zero_weights(resources: Resources, graph: Graph) -> Iterator[Finding]:
                 yield warning(route.kind, route.source, "WeightZero", message, f"{field}[{number}].weight")
 
 
-def _rules(graph: Graph) -> Iterator[tuple[RouteNode, int, HTTPRouteRule]]:
+def rules_of(graph: Graph) -> Iterator[tuple[RouteNode, int, HTTPRouteRule]]:
+    """Every rule of the HTTPRoutes with a parent of ours: its route and index."""
     for route in graph.routes.values():
         if isinstance(route.source, HTTPRoute):
             for index, rule in enumerate(route.source.spec.rules):
                 yield route, index, rule
-
-
-def backends_without_endpoints(resources: Resources, graph: Graph) -> Iterator[Finding]:
-    for backend in graph.backends.values():
-        if not backend.endpoints:
-            message = f"Port {backend.port} has no ready endpoint: its share answers 503."
-            yield warning("Service", resources.services[backend.service], "NoEndpoints", message, "spec.ports")
