@@ -11,7 +11,7 @@ import msgspec
 
 from fastroute.graph.build import build_graph
 from fastroute.graph.finding import Finding, find_problems
-from fastroute.lint import lint
+from fastroute.lint import lint, nothing_served
 from fastroute.resources.decode import Id
 from fastroute.resources.meta import Key
 from fastroute.resources.problem import ManifestProblem
@@ -70,12 +70,15 @@ def check(
     since the epoch, by which certificates are judged."""
     graph = build_graph(resources, settings)
     statuses = build_statuses(graph, everything_bound(graph))
+    absent = [_not_there(name) for name in sorted(settings.gateways) if _key(name) not in graph.gateways]
+    if not statuses.in_order and not absent:
+        absent = [_nothing(nothing_served(resources, graph) or "")]
     return Report(
         objects=tuple(_object(patch) for patch in statuses.in_order),
         problems=(*map(_of_manifest, unread), *(_of_finding(found, line) for found in find_problems(graph))),
         warnings=(
             *map(_of_manifest, doubts),
-            *(_not_there(name) for name in sorted(settings.gateways) if _key(name) not in graph.gateways),
+            *absent,
             *(_of_finding(found, line) for found in lint(resources, graph, now)),
         ),
     )
@@ -92,6 +95,11 @@ def _object(patch: StatusPatch) -> dict[str, Any]:
 
 
 # --- Said
+
+
+def _nothing(why: str) -> Said:
+    message = f"No object was judged: {why}."
+    return Said(object=None, condition=None, reason="NothingJudged", message=message)
 
 
 def _not_there(gateway: str) -> Said:
@@ -112,7 +120,7 @@ def _of_manifest(problem: ManifestProblem) -> Said:
     return Said(
         object=ObjectName(problem.kind or "", problem.namespace or "", problem.name or "") if named else None,
         condition=None,
-        reason=None,
+        reason=problem.reason,
         message=problem.message,
         field=problem.field,
         file=problem.file,

@@ -34,6 +34,9 @@ class ShortOutput(Enum):
     json = "json"
 
 
+_STDIN = Path("-")
+
+
 def _variable(name: str) -> dict[str, Any]:
     """The variable that stands for an option which only one command has (those of several: options.py)."""
     return {"envvar": f"FASTROUTE_{name}", "show_envvar": False}
@@ -63,29 +66,37 @@ def serve(**chosen: Any) -> None:
 @app.command()
 @takes(*WORLD)
 def check(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Manifests, or folders of them.")],
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Manifests, or folders of them; `-`: standard input.")
+    ],
     output: Annotated[
         Output, typer.Option("--output", "-o", **_variable("OUTPUT"), help="How to say it.")
     ] = Output.text,
     strict: Annotated[
         bool, typer.Option("--strict", **_variable("STRICT"), help="Warnings count as problems too.")
     ] = False,
+    summary: Annotated[
+        bool, typer.Option("--summary", **_variable("SUMMARY"), help="One line per Gateway, and only what is wrong.")
+    ] = False,
     **chosen: Any,
 ) -> None:
     """Say, offline, every status that manifests would get, what is wrong with them, and the way out."""
     from fastroute.check import check as examine
-    from fastroute.pages import check_page
+    from fastroute.pages import check_page, summary_page
 
+    if summary and output is not Output.text:
+        raise typer.BadParameter("is text: give it without --output", param_hint="--summary")
     source = _load(paths)
     store = source.store
     settings = graph_settings(chosen)
-    report = examine(store.snapshot(), settings, store.problems, store.warnings, source.lines().find, now=time.time())
+    doubts = (*store.warnings, *source.fruitless())
+    report = examine(store.snapshot(), settings, store.problems, doubts, source.lines().find, now=time.time())
     if output is Output.json:
         _print_json(report)
     elif output is Output.yaml:
         _print_yaml(report.objects)
     else:
-        write_page(check_page(report))
+        write_page(summary_page(report) if summary else check_page(report))
     raise typer.Exit(1 if report.problems or (strict and report.warnings) else 0)
 
 
@@ -143,8 +154,8 @@ def _load(paths: list[Path]) -> "Directory":
     """Reads the manifests; SourceError (exit code 2) when a path is missing or unreadable."""
     from fastroute.source.directory import Directory
 
-    source = Directory(paths)
-    source.load()
+    source = Directory([path for path in paths if path != _STDIN])
+    source.load(sys.stdin.buffer.read() if _STDIN in paths else None)
     return source
 
 

@@ -27,12 +27,58 @@ _NEGATIVE = {"Conflicted"}  # condition types of which True is the bad news
 def check_page(report: Report) -> Iterator[Block]:
     if report.objects:
         yield _conditions(report.objects)
+    yield from _wrong(report)
+
+
+def summary_page(report: Report) -> Iterator[Block]:
+    """One line for each Gateway, and only what is wrong."""
+    for document in report.objects:
+        if document["kind"] == "Gateway":
+            yield _gateway_line(document, report.objects)
+    yield from _wrong(report)
+
+
+def _gateway_line(gateway: dict[str, Any], objects: Iterable[dict[str, Any]]) -> Line:
+    """Its bad conditions and those of its listeners, and how many routes name it."""
+    bad = list(dict.fromkeys(map(_condition, filter(_is_bad, _all_conditions(gateway)))))
+    routes = [any(map(_is_bad, found)) for route in objects if (found := _conditions_at(gateway, route))]
+    counts = f"{_counted(len(gateway['status'].get('listeners', [])), 'listener')}, {_counted(len(routes), 'route')}"
+    counts += f" ({sum(routes)} with problems)" if any(routes) else ""
+    return Line(f"{_object_name(gateway)}: {', '.join(bad) or 'fine'}; {counts}", "red" if bad else "")
+
+
+def _conditions_at(gateway: dict[str, Any], route: dict[str, Any]) -> list[dict[str, Any]]:
+    """The conditions of a route at those of its parents that are `gateway`."""
+    home = route["metadata"].get("namespace")
+    wanted = gateway["metadata"]["namespace"], gateway["metadata"]["name"]
+    found: list[dict[str, Any]] = []
+    for parent in named_parents(route["status"]):
+        ref = parent["parentRef"]
+        if ref.get("kind", "Gateway") == "Gateway" and (ref.get("namespace", home), ref["name"]) == wanted:
+            found += full_conditions(parent)
+    return found
+
+
+def _condition(entry: dict[str, Any]) -> str:
+    return f"{entry['type']}={entry['status']} ({entry['reason']})"
+
+
+def _is_bad(entry: dict[str, Any]) -> bool:
+    return (entry["status"] == "True") is (entry["type"] in _NEGATIVE)
+
+
+def _all_conditions(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for _, conditions in _conditioned(document):
+        yield from conditions
+
+
+def _wrong(report: Report) -> Iterator[Block]:
     for problem in report.problems:
         yield Line(_said(problem), "red")
         if problem.fix is not None:
             yield Yaml(problem.fix)
     for warning in report.warnings:
-        yield Line(f"warning: {_said(warning)}", "yellow")
+        yield Line(f"warning: {_said(warning)}" + (f" [{warning.reason}]" if warning.reason else ""), "yellow")
         if warning.fix is not None:
             yield Yaml(warning.fix)
     yield Line(_verdict(report), "bold")
@@ -61,8 +107,7 @@ def _conditions(objects: Iterable[dict[str, Any]]) -> Table:
         for name, conditions in _conditioned(document):
             for entry in conditions:
                 rows.append((name, f"{entry['type']}={entry['status']}", entry["reason"], entry["message"]))
-                bad = (entry["status"] == "True") is (entry["type"] in _NEGATIVE)
-                styles.append("red" if bad else "")
+                styles.append("red" if _is_bad(entry) else "")
     return Table(("OBJECT", "CONDITION", "REASON", "MESSAGE"), tuple(rows), tuple(styles))
 
 
@@ -70,13 +115,18 @@ def _conditioned(document: dict[str, Any]) -> Iterator[tuple[str, list[dict[str,
     """Everything of one object that has conditions, with a name for it."""
     status = document["status"]
     metadata = document["metadata"]
-    name = f"{document['kind']} " + "/".join(metadata[part] for part in ("namespace", "name") if part in metadata)
+    name = _object_name(document)
     yield name, full_conditions(status)
     for listener in status.get("listeners", []):
         routes = _counted(listener["attachedRoutes"], "route")
         yield f"{name} listener {listener['name']} ({routes})", full_conditions(listener)
     for parent in named_parents(status):
         yield f"{name} at {_parent(parent['parentRef'], metadata)}", full_conditions(parent)
+
+
+def _object_name(document: dict[str, Any]) -> str:
+    metadata = document["metadata"]
+    return f"{document['kind']} " + "/".join(metadata[part] for part in ("namespace", "name") if part in metadata)
 
 
 def _parent(ref: dict[str, Any], metadata: dict[str, Any]) -> str:

@@ -115,6 +115,7 @@ def test_a_class_that_nobody_wrote() -> None:
     theirs = make(GatewayClass, "", "theirs", {"controllerName": "x.io/other"})
     given = (gateway("a", class_name="none"), gateway("b", class_name="theirs"), theirs)
     assert said("UnknownGatewayClass", *given) == [("Gateway infra/a", "spec.gatewayClassName")]
+    assert said("ForeignGatewayClass", *given) == [("Gateway infra/b", "spec.gatewayClassName")]
     assert said("UnknownGatewayClass", gateway()) == []
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from fastroute.compiler.precedence import place_of, rank
-from fastroute.ext.http1 import normalise_path
+from fastroute.graph.path import matched_path
 from fastroute.resources.gateway import HeaderMatch, HTTPPathMatch, HTTPRoute, HTTPRouteMatch
 from fastroute.snapshot import Match, PathMatch, ValueMatch
 
@@ -29,13 +29,8 @@ def _match(route: HTTPRoute, rule: int, index: int, written: HTTPRouteMatch) -> 
 
 
 def path_match(written: HTTPPathMatch) -> PathMatch:
-    """A pattern stays as written: it is matched against normalised paths. ValueError for a path that no request can
-    have: the graph should have refused its route."""
-    if written.type == "RegularExpression":
-        return PathMatch(written.type, written.value)
-    value = normalise_path(written.value).decode("latin-1")
-    # "/foo/" and "/foo" are the same prefix, and "/" is that of everything
-    return PathMatch(written.type, value.removesuffix("/") if written.type == "PathPrefix" else value)
+    """ValueError for a path that no request can have: the graph should have refused its route."""
+    return PathMatch(written.type, matched_path(written))
 
 
 def _first_of_each(matches: Iterable[tuple[str, HeaderMatch]]) -> tuple[ValueMatch, ...]:

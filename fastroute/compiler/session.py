@@ -8,11 +8,10 @@ tokens of another. Who knows the UID could make a token; all it can do is choose
 from hashlib import sha256
 
 from fastroute.graph.node import RuleNode
+from fastroute.graph.session import cookie_path
 from fastroute.resources.duration import milliseconds
 from fastroute.resources.gateway import HTTPRoute
 from fastroute.snapshot import Match, Session
-
-_NOT_IN_A_COOKIE = frozenset(";, \t")  # RFC 6265 section 4.1.1: path-value
 
 
 def session_of(route: HTTPRoute, node: RuleNode, matches: tuple[Match, ...]) -> Session | None:
@@ -26,7 +25,11 @@ def session_of(route: HTTPRoute, node: RuleNode, matches: tuple[Match, ...]) -> 
         name=written.token[1] or f"fastroute-{identity[16:20].hex()}",
         key=identity[:16],
         header=written.type == "Header",
-        path=written.cookie.path if written.cookie else _cookie_path(matches, holds_backend=node.session_holds_backend),
+        path=cookie_path(
+            written,
+            {(match.path.type, match.path.value) for match in matches},
+            holds_backend=node.session_holds_backend,
+        ),
         lifetime_s=-(-milliseconds(written.absolute_timeout or "0s") // 1000),
         permanent=written.is_permanent,
         holds_backend=node.session_holds_backend,
@@ -36,14 +39,3 @@ def session_of(route: HTTPRoute, node: RuleNode, matches: tuple[Match, ...]) -> 
 def _identity(route: HTTPRoute, rule: str) -> bytes:
     of = "\0".join(("session", route.metadata.uid, str(route.key), rule))
     return sha256(of.encode()).digest()
-
-
-def _cookie_path(matches: tuple[Match, ...], *, holds_backend: bool) -> str:
-    """The path that all requests of the rule are below, so that browsers keep rules' sessions apart; v1.7 leaves it at
-    the root."""
-    paths = {match.path for match in matches}
-    if not holds_backend or len(paths) != 1:
-        return "/"
-    [path] = paths
-    plain = path.type != "RegularExpression" and path.value.isascii() and not _NOT_IN_A_COOKIE & set(path.value)
-    return path.value if plain and path.value else "/"

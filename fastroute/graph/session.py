@@ -1,7 +1,7 @@
-"""Session persistence: what a token can be called, and how long it can live."""
+"""Session persistence: what a token can be called, how long it can live, and to which paths a cookie belongs."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from fastroute.graph import conditions
 from fastroute.graph.header import FRAMING_FIELDS
@@ -11,6 +11,7 @@ from fastroute.resources.gateway import SessionPersistence
 
 _TOKEN = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2; RFC 6265 section 4.1.1
 _PATH = re.compile(r"/[!-:<-~]*")  # RFC 6265 section 4.1.1: path-value, without spaces
+_NOT_IN_A_COOKIE = frozenset(";, \t")  # RFC 6265 section 4.1.1: path-value
 # Fields that mean something else: a token in their place would break the message or what others say in it.
 TAKEN_FIELDS = FRAMING_FIELDS | {"host", "cookie", "set-cookie", "content-type", "content-encoding", "location", "vary"}
 
@@ -30,3 +31,18 @@ def session_problems(written: SessionPersistence, field: str) -> Iterator[Proble
     if written.absolute_timeout is not None and milliseconds(written.absolute_timeout) == 0:
         what = "a session that ends at once is none."
         yield conditions.unsupported_value(what, f"{field}.absoluteTimeout", "Use a longer one, or remove it.")
+
+
+def cookie_path(written: SessionPersistence, paths: Set[tuple[str, str]], *, holds_backend: bool) -> str:
+    """The path of the cookie of a rule with these `paths`, each a type and a value as requests are compared with it.
+
+    Unless it is written, all requests of the rule are below it, so that browsers keep the sessions of rules apart; v1.7
+    leaves it at the root.
+    """
+    if written.cookie is not None:
+        return written.cookie.path
+    if not holds_backend or len(paths) != 1:
+        return "/"
+    [(type_, value)] = paths
+    plain = type_ != "RegularExpression" and value.isascii() and not _NOT_IN_A_COOKIE & set(value)
+    return value if plain and value else "/"

@@ -12,10 +12,10 @@ them comes first with all its matches, so that also a shorter prefix without con
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from fastroute.ext.http1 import normalise_path
 from fastroute.graph.age import Age, age
 from fastroute.graph.hostname import common, specificity
 from fastroute.graph.node import ListenerNode
+from fastroute.graph.path import matched_path
 from fastroute.resources.gateway import HeaderMatch, HTTPRoute, HTTPRouteMatch
 from fastroute.resources.meta import Key
 
@@ -49,7 +49,7 @@ def find_shadows(listener: ListenerNode) -> Iterator[Shadow]:
 def _entries(route: HTTPRoute) -> Iterator[Entry]:
     for index, rule in enumerate(route.spec.rules):
         for number, match in enumerate(rule.matches):
-            wanted = match.path.type, _path(match), _conditions(match)
+            wanted = match.path.type, matched_path(match.path), _conditions(match)
             yield (age(route), route.key, index, number), wanted
 
 
@@ -105,15 +105,6 @@ def _prefixes(path: str) -> Iterator[str]:
     while path:
         path = path.rpartition("/")[0]
         yield path
-
-
-def _path(match: HTTPRouteMatch) -> str:
-    """As requests are matched: normalised, and a prefix without its final slash. (A route with a path that cannot be
-    normalised is not accepted.)"""
-    if match.path.type == "RegularExpression":
-        return match.path.value
-    value: str = normalise_path(match.path.value).decode("latin-1")
-    return value.removesuffix("/") if match.path.type == "PathPrefix" else value
 
 
 def _conditions(match: HTTPRouteMatch) -> Conditions:

@@ -1,4 +1,4 @@
-"""Shapes of Service, EndpointSlice, Secret and ConfigMap: the basics of what the API server demands of them."""
+"""Shapes of the core kinds: the basics of what the API server demands of them."""
 
 from fastroute.resources.schema import Anything, Flag, List, Map, Record, Text, Whole
 from fastroute.resources.shape import ANY, PORT
@@ -60,4 +60,13 @@ ENDPOINTS = List(
 ENDPOINT_PORTS = List(
     most=20_000, of=Record(fields={"name": _PORT_NAME, "port": PORT, "protocol": _PROTOCOL, "appProtocol": ANY})
 )
+_ADDRESSES = List(
+    of=Record(
+        required=("ip",),
+        fields={"ip": Text(least=1), **dict.fromkeys(("hostname", "nodeName", "targetRef"), Anything())},
+    )
+)
+SUBSETS = List(
+    of=Record(fields={"addresses": _ADDRESSES, "notReadyAddresses": _ADDRESSES, "ports": ENDPOINT_PORTS})
+)  # of Endpoints
 DATA = Map(of=ANY)

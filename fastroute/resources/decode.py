@@ -1,8 +1,8 @@
 """Decode: the text of a document → typed objects, or what is wrong with them.
 
 Text → plain values (document.py) → judged by the schema (shapes.py) → defaults → typed object → judged by the rules
-over several fields (cel.py). An object with any fault is not made. Other kinds than ours are skipped. Positions are
-looked up only when there is something to say.
+over several fields (cel.py). An object with any fault is not made. Other kinds than ours are skipped, with a warning
+when one was surely meant to be one of ours. Positions are looked up only when there is something to say.
 """
 
 import copy
@@ -19,18 +19,20 @@ from fastroute.resources.core import ConfigMap, EndpointSlice, Namespace, Secret
 from fastroute.resources.defaults import NAMESPACE, with_defaults
 from fastroute.resources.document import MalformedError, Places, nearest, parse, parse_json, places
 from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, GRPCRoute, HTTPRoute, ListenerSet
+from fastroute.resources.lookalike import is_gateway_api, lookalike
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import ReferenceGrant
 from fastroute.resources.problem import Fault, ManifestProblem, Path, field_name
 from fastroute.resources.schema import unknown_fields
 from fastroute.resources.shapes import SHAPES
-from fastroute.resources.unserved import TCPRoute, TLSRoute, UDPRoute
+from fastroute.resources.unserved import Endpoints, TCPRoute, TLSRoute, UDPRoute
 
 logger = logging.getLogger(__name__)
 
 Id = tuple[str, Key]  # kind and key: names an object among all
 
 MOST_FAULTS = 20  # reported of one object
+UNKNOWN_FIELD, UNKNOWN_KIND = "UnknownField", "UnknownKind"  # what warnings are called
 
 
 class Kind(NamedTuple):
@@ -55,6 +57,7 @@ KINDS: dict[tuple[str, str], Kind] = {
     ("", "Service"): Kind(Service, ("v1",)),
     ("", "Secret"): Kind(Secret, ("v1",)),
     ("", "ConfigMap"): Kind(ConfigMap, ("v1",)),
+    ("", "Endpoints"): Kind(Endpoints, ("v1",)),
     ("discovery.k8s.io", "EndpointSlice"): Kind(EndpointSlice, ("v1",)),
 }
 
@@ -62,10 +65,10 @@ KINDS: dict[tuple[str, str], Kind] = {
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """What one object of a manifest came to."""
 
-    id: Id | None = None  # which object this is; None when that could not be read
+    id: Id | None = None  # which object this is; None when that could not be read, or its kind is not read
     resource: Resource | None = None  # None: broken, `problems` say why
     problems: tuple[ManifestProblem, ...] = ()
-    warnings: tuple[ManifestProblem, ...] = ()  # unknown fields: without effect, so not as the user thinks
+    warnings: tuple[ManifestProblem, ...] = ()  # unknown fields and kinds: without effect, so not as the user thinks
     line: int = 1  # in the file
     number: int = 0  # of the document in the text that was decoded, and where the object stands in that document
     path: Path = ()
@@ -137,8 +140,9 @@ def _entry(value: Any, source: _Source) -> Entry | None:
     kind = KINDS.get((group, value["kind"]))
     if kind is None:
         logger.debug("%s:%d: skipped %s %s", source.file, source.line, value["apiVersion"], value["kind"])
-        return None
-    key = _key(value, kind)
+        doubt = _unread(group, value)
+        return _skipped(doubt, source, value) if doubt else None
+    key = _key(value, cluster=kind.cluster)
     if version not in kind.versions:
         fix = f"{group}/{kind.versions[0]}".lstrip("/")
         fault = Fault(("apiVersion",), f"must be {fix} for {value['kind']}, got {value['apiVersion']}", fix)
@@ -149,7 +153,7 @@ def _entry(value: Any, source: _Source) -> Entry | None:
         resource, faults = _typed(kind, value, source)
         if resource is not None:
             unknown = tuple(unknown_fields(shape, value))
-            warnings = _problems(unknown, source, value["kind"], key) if unknown else ()
+            warnings = _problems(unknown, source, value["kind"], key, UNKNOWN_FIELD) if unknown else ()
             line = resource.origin.line if resource.origin else source.line
             return Entry(id=(value["kind"], resource.key), resource=resource, warnings=warnings, line=line)
         return _broken(faults, source, value["kind"], key)
@@ -167,11 +171,37 @@ def _unnamed(value: Any) -> Fault | None:
     return None
 
 
-def _key(value: dict[str, Any], kind: Kind) -> Key | None:
+def _unread(group: str, value: dict[str, Any]) -> Fault | None:
+    """What to say of an object that is skipped: that its kind looks like one of ours, or is of the Gateway API."""
+    written = f"{value['apiVersion']} {value['kind']}"
+    meant = lookalike(group, value["kind"], tuple(KINDS))
+    if meant is None:
+        if not is_gateway_api(group):
+            return None
+        return Fault(("kind",), f"{written} is not read by fastroute: the object has no effect")
+    home, name = meant
+    version = f"{home}/{KINDS[meant].versions[0]}".lstrip("/")
+    if home == group:
+        fields = {"kind": name}
+    else:
+        fields = {"apiVersion": version, **({"kind": name} if name != value["kind"] else {})}
+    fits = not any(SHAPES[meant].faults(value))
+    fix = "\n".join(f"{field}: {text}" for field, text in fields.items()).partition(": ")[2] if fits else None
+    message = f"{written} is not read by fastroute: the object has no effect; did you mean {version} {name}?"
+    return Fault((next(iter(fields)),), message, fix)
+
+
+def _skipped(doubt: Fault, source: _Source, value: dict[str, Any]) -> Entry:
+    """An object of a kind that is not read, with a warning."""
+    warnings = _problems((doubt,), source, value["kind"], _key(value, cluster=False), UNKNOWN_KIND)
+    return Entry(warnings=warnings, line=source.position(())[0])
+
+
+def _key(value: dict[str, Any], *, cluster: bool) -> Key | None:
     metadata = value.get("metadata")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
         return None
-    namespace = "" if kind.cluster else metadata.get("namespace", NAMESPACE)
+    namespace = "" if cluster else metadata.get("namespace", NAMESPACE)
     return Key(namespace, metadata["name"]) if isinstance(namespace, str) else None
 
 
@@ -218,7 +248,7 @@ def _broken(faults: Iterable[Fault], source: _Source, kind: str, key: Key | None
 
 
 def _problems(
-    faults: Iterable[Fault], source: _Source, kind: str | None, key: Key | None
+    faults: Iterable[Fault], source: _Source, kind: str | None, key: Key | None, reason: str | None = None
 ) -> tuple[ManifestProblem, ...]:
     problems = []
     found = sorted(((source.position(fault.path), fault) for fault in islice(faults, MOST_FAULTS)), key=_in_the_file)
@@ -234,6 +264,7 @@ def _problems(
                 kind=kind if key else None,
                 namespace=key.namespace if key else None,
                 name=key.name if key else None,
+                reason=reason,
             )
         )
     return tuple(problems)

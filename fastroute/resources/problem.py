@@ -32,6 +32,7 @@ class ManifestProblem(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None = None
     field: str | None = None  # "spec.rules[0].backendRefs[0].weight"
     fix: str | None = None  # the field as it should be, in YAML
+    reason: str | None = None  # what a warning is called: "UnknownField"
 
     def __str__(self) -> str:
         parts = [":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)]

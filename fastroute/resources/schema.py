@@ -6,7 +6,6 @@ several fields are in `cel.py`, and which field is which in `shapes.py`. Fields 
 its business: the API server drops them, and `unknown_fields` tells.
 """
 
-import difflib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,9 +13,9 @@ from typing import Any, Protocol
 
 import msgspec
 
+from fastroute.nearest import nearest
 from fastroute.resources.problem import Fault
 
-_SIMILAR = 0.75  # of 1, as difflib measures it: what may be a slip of the pen
 _SHOWN = 60  # characters of a wrong value that a message shows
 _PLURAL = {"item": "items", "entry": "entries", "character": "characters"}
 
@@ -42,13 +41,15 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
             yield Fault((), f"must be {self.words}, got {_shown(value)}" + (" (put it in quotes)" if fix else ""), fix)
         elif self.choices:
             if value not in self.choices:
-                near = _nearest(value, self.choices)
+                near = nearest(value, self.choices)
                 hint = f" (did you mean {near}?)" if near else ""
                 yield Fault((), f"must be {self.words}, got {_shown(value)}{hint}", near)
         elif not self.least <= len(value) <= (len(value) if self.most is None else self.most):
             yield Fault((), f"must have {_amount(self.least, self.most, 'character')}, got {len(value)}")
         elif self.form is not None and not re.search(self.form, value):
-            yield Fault((), f"must be {self.words}, got {_shown(value)}")
+            lower = value.strip().lower()
+            fix = lower if re.search(self.form, lower) else None
+            yield Fault((), f"must be {self.words}, got {_shown(value)}", fix)
 
     @property
     def words(self) -> str:
@@ -181,7 +182,7 @@ def unknown_fields(schema: Any, value: Any) -> Iterator[Fault]:
             if name in schema.fields:
                 inner: Iterator[Fault] = unknown_fields(schema.fields[name], item)
             else:
-                near = _nearest(name, tuple(schema.fields))
+                near = nearest(name, tuple(schema.fields))
                 hint = f": did you mean {near}?" if near else ""
                 inner = iter((Fault((), f"is not a field of this API and has no effect{hint}"),))
             for fault in inner:
@@ -197,13 +198,6 @@ def _amount(least: int, most: int | None, noun: str) -> str:
     if most is None:
         return f"at least {least} {nouns}"
     return f"{least} to {most} {nouns}" if least else f"at most {most} {nouns}"
-
-
-def _nearest(value: str, choices: tuple[str, ...]) -> str | None:
-    """The choice that is surely meant, if there is one."""
-    folded = {choice.casefold(): choice for choice in choices}
-    found = difflib.get_close_matches(value.casefold(), folded, 1, _SIMILAR)
-    return folded[found[0]] if found else None
 
 
 def _shown(value: Any) -> str:

@@ -7,7 +7,7 @@ Core kinds have the basics of the API server's own validation. Defaults are the 
 those of `defaults.py`; rules over several fields are in `cel.py`. The order of fields is the API's.
 """
 
-from fastroute.resources.core_shapes import DATA, ENDPOINT_PORTS, ENDPOINTS, SERVICE
+from fastroute.resources.core_shapes import DATA, ENDPOINT_PORTS, ENDPOINTS, SERVICE, SUBSETS
 from fastroute.resources.gateway import GROUP
 from fastroute.resources.gateway_shapes import GATEWAY, GATEWAY_CLASS, LISTENER_SET, REFERENCE_GRANT
 from fastroute.resources.route_shapes import GRPC_ROUTE, HTTP_ROUTE, UNSERVED_ROUTE
@@ -28,6 +28,7 @@ SHAPES: dict[tuple[str, str], Record] = {
     ("", "Service"): kind(name=SERVICE_NAME, spec=SERVICE),
     ("", "Secret"): kind(type=ANY, data=DATA, stringData=DATA, immutable=Flag()),
     ("", "ConfigMap"): kind(data=DATA, binaryData=DATA, immutable=Flag()),
+    ("", "Endpoints"): kind(subsets=SUBSETS),
     ("discovery.k8s.io", "EndpointSlice"): kind(
         "addressType", addressType=Text(choices=("IPv4", "IPv6", "FQDN")), endpoints=ENDPOINTS, ports=ENDPOINT_PORTS
     ),

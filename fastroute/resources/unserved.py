@@ -1,8 +1,10 @@
-"""The kinds of route that are not served: only who they name, so that this can be said where it is a Gateway of ours.
+"""The kinds that are read only to warn about them: kinds of route that are not served, and Endpoints.
 
-They are read from manifests, not from an API server, get no status, and reach no further than the warnings (lint.py).
+They are read from manifests, not from an API server, get no status, and only the warnings (lint/) use them. Of a route
+that is which parents it names; of Endpoints, what the EndpointSlices that are missing would say.
 """
 
+from fastroute.resources.core import EndpointPort
 from fastroute.resources.gateway import ParentReference
 from fastroute.resources.meta import Resource, Typed
 
@@ -25,3 +27,19 @@ class TLSRoute(UnservedRoute, frozen=True):
 
 class UDPRoute(UnservedRoute, frozen=True):
     pass
+
+
+class EndpointAddress(Typed, frozen=True):
+    ip: str
+
+
+class EndpointSubset(Typed, frozen=True):
+    addresses: tuple[EndpointAddress, ...] = ()
+    not_ready_addresses: tuple[EndpointAddress, ...] = ()
+    ports: tuple[EndpointPort, ...] = ()
+
+
+class Endpoints(Resource, frozen=True, kw_only=True):
+    """The predecessor of EndpointSlice. A cluster makes EndpointSlices of it; in manifests nobody does."""
+
+    subsets: tuple[EndpointSubset, ...] = ()

@@ -10,7 +10,7 @@ from fastroute.resources.core import ConfigMap, EndpointSlice, Namespace, Secret
 from fastroute.resources.gateway import Gateway, GatewayClass, GRPCRoute, HTTPRoute, ListenerSet
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import ReferenceGrant
-from fastroute.resources.unserved import TCPRoute, TLSRoute, UDPRoute
+from fastroute.resources.unserved import Endpoints, TCPRoute, TLSRoute, UDPRoute
 
 _NONE: Mapping[Key, Any] = Revision()
 
@@ -30,5 +30,6 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
     namespaces: Mapping[Key, Namespace] = _NONE
     services: Mapping[Key, Service] = _NONE
     endpoint_slices: Mapping[Key, EndpointSlice] = _NONE
+    endpoints: Mapping[Key, Endpoints] = _NONE
     secrets: Mapping[Key, Secret] = _NONE
     config_maps: Mapping[Key, ConfigMap] = _NONE

@@ -16,7 +16,7 @@ is looked over every `RESCAN` as well (in a thread: thousands of files take 20 m
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -27,7 +27,7 @@ from fastroute.resources.problem import ManifestProblem
 from fastroute.source import content, manifest
 from fastroute.source.claims import Claims
 from fastroute.source.content import Content, Missing, Unfinished, Unreadable, Whole
-from fastroute.source.folder import Rank, Scan, Stamp, is_manifest, require, scan
+from fastroute.source.folder import SUFFIXES, Rank, Scan, Stamp, is_manifest, require, scan
 from fastroute.source.lines import Lines
 from fastroute.source.manifest import Manifest
 from fastroute.source.store import Store
@@ -43,6 +43,7 @@ FIRST_WAIT = 1.0  # s for files that are being written when the first pass is ma
 HELD_OPEN = 10.0  # s
 RESCAN = 10.0  # s
 DEAF_RESCAN = 0.5  # s
+STDIN = "<stdin>"  # the file that standard input counts as
 SLICE = 0.005  # s of work in a pass between two checkpoints
 
 
@@ -71,8 +72,9 @@ class Directory:
         self._doubts: dict[str, Doubt] = {}
         self._written: set[str] = set()  # files that somebody writes, as far as notices tell
 
-    def load(self) -> None:
-        """Reads everything. Raises SourceError if a path is missing or unreadable."""
+    def load(self, stdin: bytes | None = None) -> None:
+        """Reads everything, and `stdin` as one more file after the paths. Raises SourceError if a path is missing or
+        unreadable."""
         require(self._paths)
         self._scan = scan(self._paths)
         self._ranks |= self._scan.ranks
@@ -86,11 +88,23 @@ class Directory:
             for path in seen.keys() - unfinished:
                 touched |= self._take(path, seen[path])
             time.sleep(RETRY if unfinished else 0)
+        if stdin is not None:
+            self._ranks[STDIN] = (len(self._paths),)
+            touched |= self._take(STDIN, Whole(stdin, Stamp((0, 0), len(stdin), 0)))
         self._publish(touched)
 
     def lines(self) -> Lines:
         """Where the fields of the objects stand in what was last read."""
         return Lines(self._manifests)
+
+    def fruitless(self) -> Iterator[ManifestProblem]:
+        """Each given path, and standard input, that holds no object of a kind that is read."""
+        for path in (*map(str, self._paths), *(name for name in self._manifests if name == STDIN)):
+            below = [file for name, file in self._manifests.items() if name == path or name.startswith(f"{path}/")]
+            if not any(document.entries for file in below for document in file.documents):
+                files = ", ".join(f"*{suffix}" for suffix in SUFFIXES)
+                message = "holds no object of a kind that fastroute reads" if below else f"holds no file of {files}"
+                yield ManifestProblem(file=path, message=message, reason="NothingRead")
 
     async def watch(self, changed: Callable[[float], None]) -> NoReturn:
         """Follows the files, after `load`, until cancelled.

@@ -137,7 +137,7 @@ def _definitions(documents: Sequence[Document], before: Definitions) -> Definiti
         if document.is_faulty:
             for entry in document.entries:
                 if entry.id is None:
-                    unknown = True
+                    unknown |= bool(entry.problems)
                 elif entry.resource is None:
                     kept = next(filter(None, before.get(entry.id, ())), None)
                     definitions[entry.id] = (*definitions.get(entry.id, ()), kept)

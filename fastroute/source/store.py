@@ -20,7 +20,7 @@ from fastroute.resources.gateway import Gateway, GatewayClass, GRPCRoute, HTTPRo
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import ReferenceGrant
 from fastroute.resources.problem import ManifestProblem
-from fastroute.resources.unserved import TCPRoute, TLSRoute, UDPRoute
+from fastroute.resources.unserved import Endpoints, TCPRoute, TLSRoute, UDPRoute
 from fastroute.resources.world import Resources
 
 FIELDS: dict[type[Resource], str] = {  # the field of Resources that holds a kind
@@ -36,6 +36,7 @@ FIELDS: dict[type[Resource], str] = {  # the field of Resources that holds a kin
     Namespace: "namespaces",
     Service: "services",
     EndpointSlice: "endpoint_slices",
+    Endpoints: "endpoints",
     Secret: "secrets",
     ConfigMap: "config_maps",
 }

@@ -10,7 +10,7 @@ from fastroute.resources.core import EndpointSlice, Namespace, Secret, Service
 from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, GRPCRoute, HTTPRoute, ListenerSet
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import ReferenceGrant
-from fastroute.resources.unserved import TCPRoute, TLSRoute, UDPRoute
+from fastroute.resources.unserved import Endpoints, TCPRoute, TLSRoute, UDPRoute
 from fastroute.resources.world import Resources
 from fastroute.source.store import UNORDERED
 
@@ -27,6 +27,7 @@ MAPPINGS: Mapping[type[Resource], str] = {
     Namespace: "namespaces",
     Service: "services",
     EndpointSlice: "endpoint_slices",
+    Endpoints: "endpoints",
     Secret: "secrets",
 }
 

@@ -161,6 +161,19 @@ spec:
           port: 8080
 """
 
+ENDPOINTS = """\
+apiVersion: v1
+kind: Endpoints
+metadata:
+  name: apple-echo
+  namespace: apples
+subsets:
+  - addresses:
+      - ip: 10.0.0.1
+    ports:
+      - port: 8080
+"""
+
 EVERY_KIND = {
     "GatewayClass": GATEWAY_CLASS,
     "Gateway": GATEWAY,
@@ -171,6 +184,7 @@ EVERY_KIND = {
     "ReferenceGrant": REFERENCE_GRANT,
     "Service": SERVICE,
     "EndpointSlice": ENDPOINT_SLICE,
+    "Endpoints": ENDPOINTS,
     "Secret": SECRET,
     "ConfigMap": CONFIG_MAP,
     "Namespace": NAMESPACE,

@@ -123,3 +123,10 @@ def test_increments_say_what_a_first_reading_says(versions):
                 assert other is None or one.spec == other.spec
         if not fresh.problems:
             assert set(seen.definitions) == set(fresh.definitions)
+
+
+def test_an_object_that_is_skipped_with_a_warning_keeps_nothing_that_is_gone():
+    typo = GATEWAY.replace("kind: Gateway", "kind: Gatway")
+    old = read(HTTP_ROUTE, typo)
+    assert [warning.reason for warning in old.warnings] == ["UnknownKind"]
+    assert set(read(typo, previous=old).definitions) == set()

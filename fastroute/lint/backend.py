@@ -1,0 +1,82 @@
+"""Lints of Services that routes use: no ready endpoint, or endpoints that are written as Endpoints."""
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+from typing import Any
+
+import msgspec
+
+from fastroute.graph.finding import Finding, warning
+from fastroute.graph.node import Graph
+from fastroute.resources.core import SERVICE_NAME_LABEL
+from fastroute.resources.meta import Key
+from fastroute.resources.unserved import EndpointAddress, Endpoints, EndpointSubset
+from fastroute.resources.world import Resources
+
+
+def backends_without_endpoints(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    for backend in graph.backends.values():
+        if not backend.endpoints:
+            message = f"Port {backend.port} has no ready endpoint: its share answers 503."
+            yield warning("Service", resources.services[backend.service], "NoEndpoints", message, "spec.ports")
+
+
+def endpoints_not_read(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    """Endpoints of a Service that a route uses, without an EndpointSlice that says the same."""
+    used = {backend.service for backend in graph.backends.values()}
+    sliced = {
+        Key(key.namespace, slice_.metadata.labels.get(SERVICE_NAME_LABEL, ""))
+        for key, slice_ in resources.endpoint_slices.items()
+    }
+    for key, endpoints in resources.endpoints.items():
+        if key in used - sliced:
+            message = (
+                f"Endpoints are not read: Service {key} needs EndpointSlices with the label {SERVICE_NAME_LABEL}. "
+                f"A cluster makes them of Endpoints; manifests must hold them."
+            )
+            yield warning("Endpoints", endpoints, "EndpointsNotRead", message, "subsets", _slices(endpoints))
+
+
+def _slices(endpoints: Endpoints) -> str | None:
+    """The EndpointSlices that say the same, in YAML."""
+    documents = [
+        _slice(endpoints, subset, f"{endpoints.key.name}-{number}{'-ipv6' if version == 6 else ''}", version)
+        for number, subset in enumerate(endpoints.subsets, 1)
+        for version in (4, 6)
+        if _endpoints(subset, version)
+    ]
+    return "---\n".join(msgspec.yaml.encode(document).decode() for document in documents) or None
+
+
+def _slice(endpoints: Endpoints, subset: EndpointSubset, name: str, version: int) -> dict[str, Any]:
+    home, owner = endpoints.key
+    ports = [
+        {"port": port.port, "protocol": port.protocol, **({"name": port.name} if port.name else {})}
+        for port in subset.ports
+    ]
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": name, "namespace": home, "labels": {SERVICE_NAME_LABEL: owner}},
+        "addressType": f"IPv{version}",
+        "endpoints": _endpoints(subset, version),
+        "ports": ports,
+    }
+
+
+def _endpoints(subset: EndpointSubset, version: int) -> list[dict[str, Any]]:
+    """Those with an address of this version of IP."""
+    ready = [{"addresses": [address.ip]} for address in subset.addresses if _is(version, address)]
+    unready = [
+        {"addresses": [address.ip], "conditions": {"ready": False}}
+        for address in subset.not_ready_addresses
+        if _is(version, address)
+    ]
+    return [*ready, *unready]
+
+
+def _is(version: int, address: EndpointAddress) -> bool:
+    try:
+        return ip_address(address.ip).version == version
+    except ValueError:
+        return False

@@ -1,0 +1,87 @@
+"""Lints of CORS filters: those whose rule gets none of the preflights that they should answer."""
+
+from collections.abc import Iterator
+
+from fastroute.graph.finding import Finding, warning
+from fastroute.graph.hostname import ANY, meet
+from fastroute.graph.node import Graph, RouteNode
+from fastroute.graph.path import matched_path
+from fastroute.lint.rule import rules_of
+from fastroute.resources.gateway import HTTPPathMatch, HTTPRouteMatch, HTTPRouteRule
+from fastroute.resources.world import Resources
+
+# Fields that browsers send with a preflight (Fetch standard, "CORS-preflight fetch"), and those that proxies add.
+_SENT = frozenset(
+    {
+        *("accept", "accept-encoding", "accept-language", "cache-control", "connection", "host", "origin", "pragma"),
+        *("access-control-request-headers", "access-control-request-method", "access-control-request-private-network"),
+        *("referer", "user-agent", "forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port"),
+        *("x-forwarded-proto", "x-real-ip", "x-request-id"),
+    }
+)
+
+
+def preflights_not_taken(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    """Matches of rules with a CORS filter that take no preflight, where no other rule with such a filter takes it."""
+    sharing = [(route, rule) for route, _, rule in rules_of(graph) if route.accepted and _cors_fields(rule)]
+    for route, index, rule in rules_of(graph):
+        fields = _cors_fields(rule) if route.accepted else []
+        for number, match in enumerate(rule.matches if fields else ()):
+            why = _misses_preflights(match)
+            if why and not _taken_elsewhere(route, match, sharing):
+                message = (
+                    f"matches[{number}] names {why}, which no preflight has: browsers get no answer from this filter "
+                    f"before such a request. Add a match with the same path and method OPTIONS."
+                )
+                yield warning(
+                    route.kind, route.source, "PreflightNotTaken", message, f"spec.rules[{index}].{fields[0]}"
+                )
+
+
+def _cors_fields(rule: HTTPRouteRule) -> list[str]:
+    """Where the rule has CORS filters."""
+    lists = [("filters", rule.filters)]
+    lists += [(f"backendRefs[{i}].filters", ref.filters) for i, ref in enumerate(rule.backend_refs)]
+    return [f"{field}[{i}]" for field, filters in lists for i, each in enumerate(filters) if each.type == "CORS"]
+
+
+def _misses_preflights(match: HTTPRouteMatch) -> str | None:
+    """Why it takes no preflight."""
+    if match.method not in (None, "OPTIONS"):
+        return f"method {match.method}"
+    names = [header.name for header in match.headers if not _is_sent(header.name.lower())]
+    return f"header {names[0]}" if names else None
+
+
+def _is_sent(name: str) -> bool:
+    return name in _SENT or name.startswith("sec-")
+
+
+def _taken_elsewhere(route: RouteNode, match: HTTPRouteMatch, sharing: list[tuple[RouteNode, HTTPRouteRule]]) -> bool:
+    """Whether a rule of a host that the route shares answers the preflights of `match`."""
+    return any(
+        _takes_preflights(other_match, match) and _share_a_host(route, other)
+        for other, rule in sharing
+        for other_match in rule.matches
+    )
+
+
+def _share_a_host(one: RouteNode, other: RouteNode) -> bool:
+    names = [route.source.spec.hostnames or (ANY,) for route in (one, other)]
+    return any(meet(a.lower(), b.lower()) for a in names[0] for b in names[1])
+
+
+def _takes_preflights(other: HTTPRouteMatch, match: HTTPRouteMatch) -> bool:
+    """Whether `other` takes the preflights of the requests that `match` takes. In doubt it does."""
+    wanted = {(query.name, query.value) for query in match.query_params}
+    rest = all((query.name, query.value) in wanted for query in other.query_params)
+    return rest and not _misses_preflights(other) and _covers(other.path, match.path)
+
+
+def _covers(other: HTTPPathMatch, path: HTTPPathMatch) -> bool:
+    if "RegularExpression" in (other.type, path.type):
+        return True
+    prefix, value = matched_path(other), matched_path(path)
+    if other.type == "Exact":
+        return (other.type, prefix) == (path.type, value)
+    return value.removesuffix("/") == prefix or value.startswith(f"{prefix}/")

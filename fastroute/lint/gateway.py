@@ -1,0 +1,79 @@
+"""Lints of Gateways and ListenerSets: their classes, parents, certificates and infrastructure."""
+
+from collections.abc import Iterator
+
+from fastroute.graph.certificate import certifies, out_of_time
+from fastroute.graph.finding import Finding, warning
+from fastroute.graph.hostname import ANY
+from fastroute.graph.listenerset import parent_of
+from fastroute.graph.node import Graph
+from fastroute.nearest import nearest
+from fastroute.resources.gateway import (
+    GatewayInfrastructure,
+)
+from fastroute.resources.meta import Key
+from fastroute.resources.world import Resources
+
+
+def classes_not_ours(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    """Gateways of a class that does not exist, or that another controller serves."""
+    for gateway in resources.gateways.values():
+        name = gateway.spec.gateway_class_name
+        if Key("", name) in graph.classes:
+            continue
+        found = resources.gateway_classes.get(Key("", name))
+        if found is None:
+            ours = nearest(name, (key.name for key in graph.classes))
+            fix = f"gatewayClassName: {ours}" if ours else None
+            reason, message = "UnknownGatewayClass", f"No GatewayClass is named {name}: nobody serves this Gateway."
+        else:
+            fix = None
+            reason, theirs = "ForeignGatewayClass", found.spec.controller_name
+            near = " (did you mean that one?)" if nearest(theirs, (graph.controller_name,)) else ""
+            message = f"Not served: GatewayClass {name} is of controller {theirs}, not {graph.controller_name}{near}."
+        yield warning("Gateway", gateway, reason, message, "spec.gatewayClassName", fix)
+
+
+def sets_without_gateways(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    for source in resources.listener_sets.values():
+        parent = parent_of(source)
+        if parent is None:
+            message = f"Parents of kind {source.spec.parent_ref.kind} are not served: the ListenerSet has no effect."
+            yield warning("ListenerSet", source, "ParentKindNotServed", message, "spec.parentRef.kind")
+        elif parent not in resources.gateways:
+            message = f"Gateway {parent} does not exist: the ListenerSet has no effect."
+            yield warning("ListenerSet", source, "ParentNotFound", message, "spec.parentRef")
+
+
+def certificates_for_other_names(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    """HTTPS listeners for a hostname that none of their certificates is for: clients will refuse them."""
+    for holder in graph.holders:
+        for index, listener in enumerate(holder.listeners):
+            if listener.tls is None or listener.hostname == ANY:
+                continue
+            names = {name for id_ in listener.tls.certificates for name in graph.certificates[id_].names}
+            if not any(certifies(name, listener.hostname) for name in names):
+                has = ", ".join(sorted(names)) or "no name"
+                message = f"No certificate of it is for {listener.hostname}, only for {has}: clients will refuse it."
+                field = f"spec.listeners[{index}].tls.certificateRefs"
+                yield warning(holder.id[0], holder.source, "CertificateForOtherNames", message, field)
+
+
+def certificates_out_of_time(graph: Graph, now: float) -> Iterator[Finding]:
+    """`now`: seconds since the epoch."""
+    for holder in graph.holders:
+        for index, listener in enumerate(holder.listeners):
+            for id_ in listener.tls.certificates if listener.tls else ():
+                if why := out_of_time(graph.certificates[id_], now):
+                    message = f"The certificate of Secret {id_} {why}. It is served, and clients will refuse it."
+                    field = f"spec.listeners[{index}].tls.certificateRefs"
+                    yield warning(holder.id[0], holder.source, "CertificateOutOfTime", message, field)
+
+
+def infrastructure_without_objects(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    for gateway in graph.gateways.values():
+        infrastructure = gateway.source.spec.infrastructure or GatewayInfrastructure()
+        asked = [name for name in ("labels", "annotations") if getattr(infrastructure, name)]
+        if asked:
+            message = f"{' and '.join(asked)} stand on objects of a cluster only, made with --infrastructure."
+            yield warning("Gateway", gateway.source, "InfrastructureUnused", message, "spec.infrastructure")

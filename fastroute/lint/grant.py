@@ -1,0 +1,104 @@
+"""Lints of ReferenceGrants: those that allow nothing, or that nothing uses."""
+
+from collections.abc import Iterator
+
+from fastroute.graph.filter_reference import filter_references
+from fastroute.graph.finding import Finding, warning
+from fastroute.graph.fix import allowed_routes
+from fastroute.graph.grant import Permit
+from fastroute.graph.node import Graph, Route
+from fastroute.resources.gateway import (
+    GROUP,
+    BackendObjectReference,
+    HTTPBackendRef,
+    Listener,
+    SecretObjectReference,
+)
+from fastroute.resources.policy import ReferenceGrant
+from fastroute.resources.world import Resources
+
+REFERRERS = ("HTTPRoute", "GRPCRoute", "Gateway", "ListenerSet")  # whose references are read
+CORE = frozenset({"core", "v1"})  # written by mistake for the empty group
+
+
+def grants_to_gateway(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    for grant in resources.reference_grants.values():
+        for index, to in enumerate(grant.spec.to):
+            if (to.group, to.kind) == (GROUP, "Gateway"):
+                message = (
+                    "A grant to kind Gateway has no effect: which routes may attach is said by allowedRoutes of the "
+                    "Gateway's listeners."
+                )
+                fix = _stanza(grant, to.name, graph)
+                yield warning("ReferenceGrant", grant, "GrantToGateway", message, f"spec.to[{index}].kind", fix)
+
+
+def _stanza(grant: ReferenceGrant, name: str | None, graph: Graph) -> str | None:
+    """The `allowedRoutes` that does what was meant, in the first listener that the grant might have been about."""
+    wanted = tuple(dict.fromkeys(origin.namespace for origin in grant.spec.from_))
+    for key, gateway in graph.gateways.items():
+        if key.namespace == grant.metadata.namespace and name in (None, key.name):
+            listener = gateway.listeners[0].source
+            return allowed_routes(gateway.id, listener.name, listener.allowed_routes, wanted)
+    return None
+
+
+def grants_with_core_group(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    for grant in resources.reference_grants.values():
+        groups = [(f"spec.from[{i}].group", origin.group) for i, origin in enumerate(grant.spec.from_)]
+        groups += [(f"spec.to[{i}].group", to.group) for i, to in enumerate(grant.spec.to)]
+        for field, group in groups:
+            if group in CORE:
+                message = f'"{group}" is not the core group: that one is written "", so this allows nothing.'
+                yield warning("ReferenceGrant", grant, "GrantGroupNotCore", message, field)
+
+
+def unused_grants(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    used = set(_references(resources))
+    for grant in resources.reference_grants.values():
+        if all((to.group, to.kind) == (GROUP, "Gateway") for to in grant.spec.to):
+            continue
+        if not any(_may_be_used(permit, grant.metadata.namespace, used) for permit in _permits(grant)):
+            yield warning("ReferenceGrant", grant, "GrantUnused", "No reference needs this grant.", "spec")
+
+
+def _permits(grant: ReferenceGrant) -> Iterator[Permit]:
+    for origin in grant.spec.from_:
+        for to in grant.spec.to:
+            yield (origin.group, origin.kind, origin.namespace, to.group, to.kind, to.name)
+
+
+def _may_be_used(permit: Permit, home: str, used: set[tuple[str, Permit]]) -> bool:
+    """Also True where we cannot know: for referrers of kinds that are not read here."""
+    group, kind, _, *target = permit
+    known = kind in REFERRERS or target[:2] == [GROUP, "Gateway"]
+    return (home, permit) in used or (group == GROUP and not known)
+
+
+def _references(resources: Resources) -> Iterator[tuple[str, Permit]]:
+    """What is referred to elsewhere: the namespace, and each permit that would allow it there."""
+    for kind, routes in (("HTTPRoute", resources.http_routes), ("GRPCRoute", resources.grpc_routes)):
+        for route in routes.values():
+            home = route.metadata.namespace
+            for ref in _refs(route):
+                if ref.namespace not in (None, home):
+                    for name in (ref.name, None):
+                        yield ref.namespace or home, (GROUP, kind, home, ref.group, ref.kind, name)
+
+    for kind, holders in (("Gateway", resources.gateways), ("ListenerSet", resources.listener_sets)):
+        for holder in holders.values():
+            home = holder.metadata.namespace
+            for secret in (ref for listener in holder.spec.listeners for ref in _certificate_refs(listener)):
+                if secret.namespace not in (None, home):
+                    for name in (secret.name, None):
+                        yield secret.namespace or home, (GROUP, kind, home, secret.group, secret.kind, name)
+
+
+def _certificate_refs(listener: Listener) -> tuple[SecretObjectReference, ...]:
+    return listener.tls.certificate_refs if listener.tls else ()
+
+
+def _refs(route: Route) -> Iterator[HTTPBackendRef | BackendObjectReference]:
+    for rule in route.spec.rules:
+        yield from rule.backend_refs
+        yield from (reference.ref for reference in filter_references(rule))

@@ -1,0 +1,155 @@
+"""Lints of hostnames and matches that get no request, or not those that were meant."""
+
+import json
+import re
+from collections.abc import Iterator
+from ipaddress import ip_address
+from urllib.parse import quote
+
+from fastroute.graph.finding import Finding, warning
+from fastroute.graph.hostname import common, covers, meet
+from fastroute.graph.node import Graph, ListenerNode, ParentNode, RouteNode
+from fastroute.graph.shadow import Place, find_shadows
+from fastroute.lint.rule import rules_of
+from fastroute.resources.gateway import HTTPRouteMatch
+from fastroute.resources.meta import Resource
+from fastroute.resources.world import Resources
+
+_ASTERISK = re.compile(r"(^|/)\*+(/|$)|\*$")  # a whole segment, or at the end
+_ASTERISK_AT_END = re.compile(r"/\*+$")
+_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
+_IN_QUERY = "!$'()*+,;=:@/?%[]\\^`{|}~-._"  # browsers escape no more (URL standard, "query percent-encode set")
+
+
+def hostnames_outside_listeners(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    """A hostname of which no listener that the route is attached to gets a request, beside others that one does."""
+    for id_, parents in graph.parents.items():
+        route = graph.routes[id_]
+        attached = [listener for parent in parents for listener in _attached(parent, graph)]
+        for index, name in enumerate(route.source.spec.hostnames if attached else ()):
+            meeting = [listener for listener in attached if meet(listener.hostname, name.lower())]
+            taken = [_taken_by(listener, name.lower(), graph) for listener in meeting]
+            if all(taken):
+                message = f"No listener that the route is attached to takes {name}: it gets no request for it."
+                if other := next(iter(taken), None):
+                    message = (
+                        f"Requests for {name} belong to listener {other.label} of Gateway {other.gateway}, which "
+                        f"is more specific and which the route is not attached to: it gets none of them."
+                    )
+                yield warning(route.kind, route.source, "HostnameUnused", message, f"spec.hostnames[{index}]")
+
+
+def _attached(parent: ParentNode, graph: Graph) -> Iterator[ListenerNode]:
+    for listener in graph.holder(parent.holder).listeners:
+        if listener.source.name in parent.listeners:
+            yield listener
+
+
+def _taken_by(listener: ListenerNode, name: str, graph: Graph) -> ListenerNode | None:
+    """The listener of the same port that has all of what `name` means on this one (a request belongs to the most
+    specific listener alone)."""
+    hosts = common(listener.hostname, name)
+    for other in graph.listeners_of(listener.gateway):
+        closer = other.hostname != listener.hostname and covers(listener.hostname, other.hostname)
+        if other.serves and other.source.port == listener.source.port and closer and covers(other.hostname, hosts):
+            return other
+    return None
+
+
+def shadowed_matches(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    found: dict[tuple[Place, Place], list[str]] = {}
+    for holder in graph.holders:
+        for listener in holder.listeners:
+            for shadow in find_shadows(listener):
+                where = f"{shadow.hostname or 'any host'} on listener {listener.label} of Gateway {listener.gateway}"
+                found.setdefault((shadow.loser, shadow.winner), []).append(where)
+    for (loser, winner), places in sorted(found.items()):
+        route = resources.http_routes[loser[1]]
+        field = f"spec.rules[{loser[2]}].matches[{loser[3]}]"
+        message = (
+            f"It takes no request for {', '.join(places)}: rule {winner[2]} of HTTPRoute {winner[1]} "
+            f"(matches[{winner[3]}]) takes all of them first."
+        )
+        yield warning("HTTPRoute", route, "Shadowed", message, field)
+
+
+def addresses_as_hostnames(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    """Hostnames that are IP addresses, which the API forbids in words, but not in its schema."""
+    for route in graph.routes.values():
+        for index, name in enumerate(route.source.spec.hostnames):
+            if _is_address(name):
+                yield _address_as_hostname(route.kind, route.source, name, f"spec.hostnames[{index}]")
+    for holder in graph.holders:
+        for index, listener in enumerate(holder.listeners):
+            if _is_address(listener.hostname):
+                field = f"spec.listeners[{index}].hostname"
+                yield _address_as_hostname(holder.id[0], holder.source, listener.hostname, field)
+
+
+def _address_as_hostname(kind: str, source: Resource, name: str, field: str) -> Finding:
+    message = (
+        f"{name} is an IP address, and the API allows host names only: it is compared as text with the Host of "
+        f"requests. Leave the hostname out to take requests for any host, addresses included."
+    )
+    return warning(kind, source, "HostnameIsAddress", message, field)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def literal_asterisks(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    """Paths with an asterisk where other systems have a wildcard: only patterns have any here."""
+    for route, index, number, match in _matches(graph):
+        path = match.path
+        if path.type == "RegularExpression" or not _ASTERISK.search(path.value):
+            continue
+        field = f"spec.rules[{index}].matches[{number}].path"
+        prefix = _ASTERISK_AT_END.sub("", path.value) or "/"
+        message = f"{path.value}: an asterisk in a path of type {path.type} takes only an asterisk."
+        if "*" in prefix:
+            message += " Use type RegularExpression for a pattern."
+            yield warning(route.kind, route.source, "LiteralAsterisk", message, f"{field}.value")
+        elif path.type == "Exact":
+            message += f" PathPrefix {prefix} takes everything below."
+            fix = f"path:\n  type: PathPrefix\n  value: {prefix}"
+            yield warning(route.kind, route.source, "LiteralAsterisk", message, field, fix)
+        else:
+            message += f" PathPrefix {prefix} takes everything below without one."
+            fix = f"value: {prefix}"
+            yield warning(route.kind, route.source, "LiteralAsterisk", message, f"{field}.value", fix)
+
+
+def queries_not_sent(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    """Names and values of query parameters that clients write in another way. Both are compared as received."""
+    for route, index, number, match in _matches(graph):
+        for place, query in enumerate(match.query_params):
+            for part, text in (("name", query.name), ("value", query.value)):
+                sent = text if query.type != "Exact" and part == "value" else _as_sent(text, part)
+                if sent != text:
+                    message = f"Query parameters are compared as received, and clients write {text!r} as {sent}"
+                    message += " (forms: + for a space)." if " " in text else "."
+                    field = f"spec.rules[{index}].matches[{number}].queryParams[{place}].{part}"
+                    fix = f"{part}: {json.dumps(sent)}"
+                    yield warning(route.kind, route.source, "QueryNotSent", message, field, fix)
+
+
+def _as_sent(text: str, part: str) -> str:
+    """As clients write it: what cannot stand in a query is escaped, with hex digits in upper case.
+
+    >>> _as_sent("San Jos\u00e9", "value"), _as_sent("%c3%A9", "value"), _as_sent("a=b&c", "value")
+    ('San%20Jos%C3%A9', '%C3%A9', 'a=b%26c')
+    """
+    safe = _IN_QUERY if part == "value" else _IN_QUERY.replace("=", "")
+    return _ESCAPE.sub(lambda found: found[0].upper(), quote(text, safe=safe))
+
+
+def _matches(graph: Graph) -> Iterator[tuple[RouteNode, int, int, HTTPRouteMatch]]:
+    """Every match: its route, rule and index."""
+    for route, index, rule in rules_of(graph):
+        for number, match in enumerate(rule.matches):
+            yield route, index, number, match

@@ -1,0 +1,34 @@
+"""Why nothing is judged or served at all, which must not look like success."""
+
+from collections.abc import Collection
+from itertools import islice
+
+from fastroute.graph.node import Graph
+from fastroute.resources.meta import Key
+from fastroute.resources.world import Resources
+
+_NAMED = 3  # Gateways that are named
+
+
+def nothing_served(resources: Resources, graph: Graph) -> str | None:
+    """Why no listener serves; None if one does."""
+    if any(listener.serves for holder in graph.holders for listener in holder.listeners):
+        return None
+    if graph.gateways:
+        return f"no listener of {_names(graph.gateways)} can serve"
+    if not resources.gateways:
+        return "there is no Gateway"
+    ours = [key for key, gateway in resources.gateways.items() if gateway.spec.gateway_class_name in _classes(graph)]
+    if ours:
+        return f"--gateway does not name {_names(ours)}"
+    return f"no Gateway is of a class of controller {graph.controller_name}: not {_names(resources.gateways)}"
+
+
+def _classes(graph: Graph) -> set[str]:
+    return {key.name for key in graph.classes}
+
+
+def _names(keys: Collection[Key]) -> str:
+    shown = ", ".join(f"Gateway {key}" for key in islice(keys, _NAMED))
+    more = len(keys) - _NAMED
+    return f"{shown} and {more} more" if more > 0 else shown

@@ -1,0 +1,49 @@
+"""Lints of what routes attach to: parents that do not exist or are not served, and kinds of route that are not."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from fastroute.graph.finding import Finding, warning
+from fastroute.graph.node import Graph, HolderId
+from fastroute.graph.route import parent_id
+from fastroute.resources.meta import Key
+from fastroute.resources.unserved import UnservedRoute
+from fastroute.resources.world import Resources
+
+UNSERVED: Mapping[str, Callable[[Resources], Mapping[Key, UnservedRoute]]] = {
+    "TCPRoute": lambda resources: resources.tcp_routes,
+    "TLSRoute": lambda resources: resources.tls_routes,
+    "UDPRoute": lambda resources: resources.udp_routes,
+}
+
+
+def missing_parents(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    for kind, routes in (("HTTPRoute", resources.http_routes), ("GRPCRoute", resources.grpc_routes)):
+        for route in routes.values():
+            if not route.spec.parent_refs:
+                message = "The route has no parentRefs: it is attached to nothing."
+                yield warning(kind, route, "NoParents", message, "spec.parentRefs")
+            for index, ref in enumerate(route.spec.parent_refs):
+                id_ = parent_id(route, ref)
+                if id_ is None:
+                    message = f"Parents of kind {ref.kind} are not served: the route is not attached by this parentRef."
+                    yield warning(kind, route, "ParentKindNotServed", message, f"spec.parentRefs[{index}].kind")
+                elif not _exists(id_, resources):
+                    message = f"{ref.kind} {id_[1]} does not exist: the route is not attached by this parentRef."
+                    yield warning(kind, route, "ParentNotFound", message, f"spec.parentRefs[{index}]")
+
+
+def routes_not_served(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    """Routes of kinds that we do not serve, where they name what is ours; what others serve is none of our business."""
+    ours = {holder.id for holder in graph.holders}
+    for kind, routes in UNSERVED.items():
+        for route in routes(resources).values():
+            for index, ref in enumerate(route.spec.parent_refs):
+                id_ = parent_id(route, ref)
+                if id_ in ours:
+                    message = f"{kind}s are not served: {ref.kind} {id_[1]} sends it nothing, and no status says so."
+                    yield warning(kind, route, "RouteKindNotServed", message, f"spec.parentRefs[{index}]")
+
+
+def _exists(id_: HolderId, resources: Resources) -> bool:
+    kind, key = id_
+    return key in (resources.gateways if kind == "Gateway" else resources.listener_sets)

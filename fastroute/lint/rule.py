@@ -1,0 +1,63 @@
+"""Lints of rules: their backends, weights and filters."""
+
+from collections.abc import Iterator
+
+from fastroute.graph.backend import backend_id
+from fastroute.graph.finding import Finding, warning
+from fastroute.graph.node import Graph, RouteNode
+from fastroute.resources.gateway import (
+    HTTPRoute,
+    HTTPRouteFilter,
+    HTTPRouteRule,
+)
+from fastroute.resources.world import Resources
+
+
+def rules_without_backends(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    for route, index, rule in rules_of(graph):
+        redirects = any(filter_.type == "RequestRedirect" for filter_ in rule.filters)
+        if not rule.backend_refs and not redirects:
+            message = "The rule has no backendRefs and does not redirect: it answers 500."
+            yield warning(route.kind, route.source, "NoBackendRefs", message, f"spec.rules[{index}]")
+
+
+def headers_changed_twice(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    for route, index, rule in rules_of(graph):
+        lists = [(f"spec.rules[{index}]", rule.filters)]
+        lists += [(f"spec.rules[{index}].backendRefs[{i}]", ref.filters) for i, ref in enumerate(rule.backend_refs)]
+        for field, filters in lists:
+            for number, filter_ in enumerate(filters):
+                if twice := _named_twice(filter_):
+                    message = f"{', '.join(twice)}: changed twice by one filter, which the API leaves undefined."
+                    where = f"{field}.filters[{number}]"
+                    yield warning(route.kind, route.source, "HeaderChangedTwice", message, where)
+
+
+def _named_twice(filter_: HTTPRouteFilter) -> list[str]:
+    modifier = filter_.request_header_modifier or filter_.response_header_modifier
+    if modifier is None:
+        return []
+    names = [header.name.lower() for header in (*modifier.set, *modifier.add)]
+    names += [name.lower() for name in modifier.remove]
+    return sorted({name for name in names if names.count(name) > 1})
+
+
+def zero_weights(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    for route, index, rule in rules_of(graph):
+        field = f"spec.rules[{index}].backendRefs"
+        if rule.backend_refs and not any(ref.weight for ref in rule.backend_refs):
+            message = "Every weight of the rule is 0: it answers 500."
+            yield warning(route.kind, route.source, "AllWeightsZero", message, field)
+            continue
+        for number, ref in enumerate(rule.backend_refs):
+            if not ref.weight:
+                message = f"Weight 0: {backend_id(route.key.namespace, ref)} gets no request."
+                yield warning(route.kind, route.source, "WeightZero", message, f"{field}[{number}].weight")
+
+
+def rules_of(graph: Graph) -> Iterator[tuple[RouteNode, int, HTTPRouteRule]]:
+    """Every rule of the HTTPRoutes with a parent of ours: its route and index."""
+    for route in graph.routes.values():
+        if isinstance(route.source, HTTPRoute):
+            for index, rule in enumerate(route.source.spec.rules):
+                yield route, index, rule

@@ -1,0 +1,60 @@
+"""The table of lints, and lint(), which runs them all."""
+
+from collections.abc import Callable, Iterator
+
+from fastroute.graph.finding import Finding
+from fastroute.graph.node import Graph
+from fastroute.lint.backend import backends_without_endpoints, endpoints_not_read
+from fastroute.lint.cors import preflights_not_taken
+from fastroute.lint.gateway import (
+    certificates_for_other_names,
+    certificates_out_of_time,
+    classes_not_ours,
+    infrastructure_without_objects,
+    sets_without_gateways,
+)
+from fastroute.lint.grant import grants_to_gateway, grants_with_core_group, unused_grants
+from fastroute.lint.match import (
+    addresses_as_hostnames,
+    hostnames_outside_listeners,
+    literal_asterisks,
+    queries_not_sent,
+    shadowed_matches,
+)
+from fastroute.lint.parent import missing_parents, routes_not_served
+from fastroute.lint.rule import headers_changed_twice, rules_without_backends, zero_weights
+from fastroute.lint.session import cookies_not_kept, cookies_that_clash
+from fastroute.resources.world import Resources
+
+Lint = Callable[[Resources, Graph], Iterator[Finding]]
+
+LINTS: tuple[Lint, ...] = (
+    grants_to_gateway,
+    grants_with_core_group,
+    unused_grants,
+    classes_not_ours,
+    sets_without_gateways,
+    certificates_for_other_names,
+    infrastructure_without_objects,
+    missing_parents,
+    routes_not_served,
+    hostnames_outside_listeners,
+    shadowed_matches,
+    rules_without_backends,
+    headers_changed_twice,
+    zero_weights,
+    backends_without_endpoints,
+    endpoints_not_read,
+    addresses_as_hostnames,
+    literal_asterisks,
+    queries_not_sent,
+    preflights_not_taken,
+    cookies_not_kept,
+    cookies_that_clash,
+)
+
+
+def lint(resources: Resources, graph: Graph, now: float | None = None) -> tuple[Finding, ...]:
+    """Every warning, by lint and object. `now`: seconds since the epoch; None: certificates' times are not judged."""
+    found = tuple(finding for check in LINTS for finding in check(resources, graph))
+    return found if now is None else (*found, *certificates_out_of_time(graph, now))

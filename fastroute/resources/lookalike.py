@@ -1,0 +1,61 @@
+"""Lookalike: which kind of ours an object was surely meant to be, when its group and kind are not one that is read.
+
+Kinds of other groups may have the very names of ours (`serving.knative.dev` Service, `networking.istio.io` Gateway), so
+a name alone is not enough: the group must be one of Kubernetes' own, an old group of the Gateway API, or close to ours.
+"""
+
+from functools import lru_cache
+
+from fastroute.resources.gateway import GROUP
+
+EXPERIMENTAL = "gateway.networking.x-k8s.io"  # of kinds such as XListenerSet
+OLD_GROUPS = frozenset({"networking.x-k8s.io", EXPERIMENTAL})
+OLD_KINDS = {"ReferencePolicy": "ReferenceGrant", "XListenerSet": "ListenerSet"}  # by what they are called today
+_MOST_EDITS = 2  # in a kind
+_MOST_EDITS_OF_GROUP = 4
+_LEAST_LENGTH = 6  # of a kind: shorter ones are too near to others
+
+Name = tuple[str, str]  # group and kind
+
+
+@lru_cache(maxsize=1024)
+def lookalike(group: str, kind: str, known: tuple[Name, ...]) -> Name | None:
+    """The one of `known` that was meant by `group` and `kind`, which is not among them; None: another kind."""
+    if not _may_be_ours(group):
+        return None
+    wanted = OLD_KINDS.get(kind, kind)
+    ranked = sorted((edits(wanted.lower(), name.lower()), home != group, home, name) for home, name in known)
+    distance, _, home, name = ranked[0]
+    if distance == 0 or (distance <= _MOST_EDITS and len(wanted) >= _LEAST_LENGTH):
+        return home, name
+    return None
+
+
+def is_gateway_api(group: str) -> bool:
+    """Whether every kind of `group` is one of the Gateway API, served or not."""
+    return group in (GROUP, EXPERIMENTAL)
+
+
+def _may_be_ours(group: str) -> bool:
+    if "." not in group:  # core, apps, and what lacks its domain
+        return True
+    own = group.endswith(".k8s.io") and not group.endswith(".x-k8s.io")
+    return own or group in OLD_GROUPS or edits(group, GROUP) <= _MOST_EDITS_OF_GROUP
+
+
+def edits(one: str, other: str) -> int:
+    """How many characters must be added, removed, replaced, or swapped with the next one, to make `other` of `one`.
+
+    >>> edits("httprout", "httproute"), edits("gatweay", "gateway"), edits("pod", "service")
+    (1, 1, 7)
+    """
+    rows = [list(range(len(other) + 1))]
+    for i, character in enumerate(one, 1):
+        row = [i]
+        for j, wanted in enumerate(other, 1):
+            cost = min(rows[-1][j] + 1, row[j - 1] + 1, rows[-1][j - 1] + (character != wanted))
+            if i > 1 and j > 1 and (character, one[i - 2]) == (other[j - 2], wanted):
+                cost = min(cost, rows[-2][j - 2] + 1)
+            row.append(cost)
+        rows = [rows[-1], row]
+    return rows[-1][-1]

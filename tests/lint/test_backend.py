@@ -1,0 +1,65 @@
+"""Endpoints, which are not read, where a route needs EndpointSlices."""
+
+from typing import Any
+
+import pytest
+from graph.world import endpoint_slice, gateway, make, ref, route, service
+from resources.manifests import ENDPOINTS
+
+from fastroute.resources.decode import decode
+from fastroute.resources.unserved import Endpoints
+
+from .judged import fields, found
+
+USED = (gateway(), route("r", "red", ref("s")), service("s", "red"))
+SUBSETS = [
+    {"addresses": [{"ip": "10.0.0.1"}, {"ip": "fd00::1"}], "ports": [{"port": 8080}]},
+    {"notReadyAddresses": [{"ip": "10.0.0.2"}], "ports": [{"port": 8080, "name": "web"}]},
+]
+
+
+def endpoints(name: str = "s", namespace: str = "red", subsets: Any = SUBSETS) -> Endpoints:
+    return make(Endpoints, namespace, name, subsets=subsets)  # type: ignore[no-any-return]
+
+
+def test_endpoints_of_a_service_that_a_route_uses() -> None:
+    assert fields("EndpointsNotRead", *USED, endpoints()) == [("red/s", "subsets")]
+    assert fields("NoEndpoints", *USED, endpoints()) == [("red/s", "spec.ports")]
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [endpoints("other")],
+        [endpoints(namespace="blue")],
+        [endpoints(), endpoint_slice("e", "red", "s", "10.0.0.1")],
+    ],
+)
+def test_endpoints_that_no_route_needs(others: list[Any]) -> None:
+    assert fields("EndpointsNotRead", *USED, *others) == []
+
+
+def test_the_fix_is_the_slices_that_are_missing() -> None:
+    [warning] = found("EndpointsNotRead", *USED, endpoints())
+    parts = (warning.fix or "").split("---\n")
+    slices = [entry.resource for part in parts for entry in decode(part, "fix.yaml")]
+    assert [(each.key.name, each.address_type) for each in slices] == [
+        ("s-1", "IPv4"),
+        ("s-1-ipv6", "IPv6"),
+        ("s-2", "IPv4"),
+    ]
+    assert fields("EndpointsNotRead", *USED, endpoints(), *slices) == []
+    assert fields("NoEndpoints", *USED, endpoints(), *slices) == []
+    assert slices[2].endpoints[0].conditions.ready is False
+    assert slices[2].ports[0].name == "web"
+
+
+@pytest.mark.parametrize("subsets", [[], [{"addresses": [{"ip": "nothing"}]}]])
+def test_no_fix_where_there_is_no_address(subsets: Any) -> None:
+    [warning] = found("EndpointsNotRead", *USED, endpoints(subsets=subsets))
+    assert warning.fix is None
+
+
+def test_endpoints_are_judged_as_the_api_server_judges_them() -> None:
+    [entry] = decode(ENDPOINTS.replace("- ip: 10.0.0.1", "- hostname: a"), "x.yaml")
+    assert [problem.field for problem in entry.problems] == ["subsets[0].addresses[0].ip"]
