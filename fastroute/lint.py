@@ -14,6 +14,7 @@ from fastroute.graph.grant import Permit
 from fastroute.graph.hostname import ANY, common, covers, meet
 from fastroute.graph.listenerset import parent_of
 from fastroute.graph.node import Graph, HolderId, ListenerNode, ParentNode, Route, RouteNode
+from fastroute.graph.protocol import is_unknown
 from fastroute.graph.route import parent_id
 from fastroute.graph.shadow import Place, find_shadows
 from fastroute.resources.gateway import (
@@ -337,6 +338,16 @@ def backends_without_endpoints(resources: Resources, graph: Graph) -> Iterator[F
             yield warning("Service", resources.services[backend.service], "NoEndpoints", message, "spec.ports")
 
 
+def unknown_app_protocols(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    """Of ports that a route uses: appProtocols of some domain's own, which are taken for HTTP/1.1."""
+    for backend in graph.backends.values():
+        service = resources.services[backend.service]
+        for index, port in enumerate(service.spec.ports):
+            if port.port == backend.port and port.protocol == "TCP" and is_unknown(port):
+                message = f"appProtocol {port.app_protocol} is not known here: HTTP/1.1 is sent to port {port.port}."
+                yield warning("Service", service, "UnknownAppProtocol", message, f"spec.ports[{index}].appProtocol")
+
+
 CHECKS: tuple[Check, ...] = (
     grants_to_gateway,
     grants_with_core_group,
@@ -353,4 +364,5 @@ CHECKS: tuple[Check, ...] = (
     headers_changed_twice,
     zero_weights,
     backends_without_endpoints,
+    unknown_app_protocols,
 )
