@@ -351,3 +351,12 @@ def test_gateways_that_are_not_ours_are_left_alone() -> None:
         {"gatewayClassName": "x", "listeners": [listener()], "infrastructure": {"labels": {"a": "b"}}},
     )
     assert {one.reason for one in warnings(theirs)} == {"UnknownGatewayClass"}
+
+
+def test_an_app_protocol_that_nobody_knows() -> None:
+    custom, known = ({"name": "a", "port": 80, "appProtocol": name} for name in ("example.com/x", "kubernetes.io/ws"))
+    objects = (*CLEAN[:2], CLEAN[3], service("s", "red", custom))
+    assert said("UnknownAppProtocol", *objects) == [("Service red/s", "spec.ports[0].appProtocol")]
+    assert said("UnknownAppProtocol", *objects[:3], service("s", "red", known)) == []
+    unused = service("t", "red", custom)
+    assert said("UnknownAppProtocol", *CLEAN, unused) == []

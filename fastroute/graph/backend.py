@@ -17,6 +17,7 @@ from fastroute.graph.feature import EDITIONS, Edition
 from fastroute.graph.fix import grant_document
 from fastroute.graph.grant import Grants, Reference, permitted, refusal_cause
 from fastroute.graph.node import BackendNode, BackendRefNode, Problem
+from fastroute.graph.protocol import Protocol, protocol_of
 from fastroute.resources.core import SERVICE_NAME_LABEL, EndpointSlice, Service, ServicePort, SliceEndpoint
 from fastroute.resources.gateway import BackendObjectReference, HTTPBackendRef
 from fastroute.resources.meta import Key
@@ -28,11 +29,9 @@ Slices = Mapping[Key, tuple[EndpointSlice, ...]]  # by the Service they belong t
 ADDRESS_TYPES = frozenset({"IPv4", "IPv6"})
 PORTS = range(1, 65_536)
 ZEROS = re.compile(r"(?<![0-9a-fA-F])0+(?=[0-9]+\.)|(?<=\.)0+(?=[0-9])")  # in front of the numbers of an IPv4 address
-# appProtocols of KEP-3726 that need more than HTTP/1.1 towards the backend. A WebSocket (kubernetes.io/ws) begins as an
-# HTTP/1.1 request, and names that nobody defined are HTTP.
-UNSPOKEN = {
-    "kubernetes.io/h2c": "HTTP/2 without TLS (kubernetes.io/h2c)",
-    "kubernetes.io/wss": "WebSocket over TLS (kubernetes.io/wss)",
+SPOKEN: Mapping[str, frozenset[Protocol]] = {  # to backends, by the kind of the route
+    "HTTPRoute": frozenset({Protocol.HTTP1}),
+    "GRPCRoute": frozenset({Protocol.HTTP1, Protocol.HTTP2}),  # a GRPCRoute implies HTTP/2, whatever the port's name
 }
 
 
@@ -100,9 +99,9 @@ def _port_problem(kind: str, service: Service, number: int | None, field: str) -
     port = tcp_port(service, number)
     if port is None:
         return conditions.unsupported_protocol(service.key, number, ports[0].protocol, field)
-    spoken = UNSPOKEN.get(port.app_protocol or "")
-    if spoken and kind == "HTTPRoute":
-        return conditions.unsupported_protocol(service.key, number, spoken, field)
+    protocol = protocol_of(port)
+    if protocol not in SPOKEN[kind]:
+        return conditions.unsupported_app_protocol(service.key, port, protocol, field)
     return None
 
 

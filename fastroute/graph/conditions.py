@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 from fastroute.graph.grant import Reference
 from fastroute.graph.node import Problem
+from fastroute.graph.protocol import Protocol
+from fastroute.resources.core import ServicePort
 from fastroute.resources.gateway import GROUP, Listener
 from fastroute.resources.meta import Key
 
@@ -58,6 +60,18 @@ def external_name(service: Key, field: str) -> Problem:
 
 def unsupported_protocol(service: Key, port: int, protocol: str, field: str) -> Problem:
     message = f"Port {port} of Service {service} speaks {protocol}, which is not served yet: only HTTP/1.1 is."
+    return Problem(condition=RESOLVED_REFS, reason="UnsupportedProtocol", message=message, field=f"{field}.port")
+
+
+WHY_NOT_SPOKEN = {
+    Protocol.HTTP2: "which means HTTP/2 without TLS. HTTP/2 to backends is not served yet, only HTTP/1.1 is",
+    Protocol.TLS: "which means TLS. TLS to backends is not served yet, and nothing is sent in cleartext instead",
+    Protocol.OTHER: "which is not HTTP. If the port speaks HTTP/1.1, set appProtocol: http",
+}
+
+
+def unsupported_app_protocol(service: Key, port: ServicePort, protocol: Protocol, field: str) -> Problem:
+    message = f"Port {port.port} of Service {service} has appProtocol {port.app_protocol}, {WHY_NOT_SPOKEN[protocol]}."
     return Problem(condition=RESOLVED_REFS, reason="UnsupportedProtocol", message=message, field=f"{field}.port")
 
 

@@ -1,4 +1,4 @@
-"""Lints of Services that routes use: no ready endpoint, or endpoints that are written as Endpoints."""
+"""Lints of Services that routes use: no ready endpoint, Endpoints without EndpointSlices, an unknown appProtocol."""
 
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -8,6 +8,7 @@ import msgspec
 
 from fastroute.graph.finding import Finding, warning
 from fastroute.graph.node import Graph
+from fastroute.graph.protocol import is_unknown
 from fastroute.resources.core import SERVICE_NAME_LABEL
 from fastroute.resources.meta import Key
 from fastroute.resources.unserved import EndpointAddress, Endpoints, EndpointSubset
@@ -19,6 +20,16 @@ def backends_without_endpoints(resources: Resources, graph: Graph) -> Iterator[F
         if not backend.endpoints:
             message = f"Port {backend.port} has no ready endpoint: its share answers 503."
             yield warning("Service", resources.services[backend.service], "NoEndpoints", message, "spec.ports")
+
+
+def unknown_app_protocols(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    """Ports that a route uses and whose appProtocol is an unknown name with a domain: they are served as HTTP/1.1."""
+    for backend in graph.backends.values():
+        service = resources.services[backend.service]
+        for index, port in enumerate(service.spec.ports):
+            if port.port == backend.port and port.protocol == "TCP" and is_unknown(port):
+                message = f"appProtocol {port.app_protocol} is not known here: HTTP/1.1 is sent to port {port.port}."
+                yield warning("Service", service, "UnknownAppProtocol", message, f"spec.ports[{index}].appProtocol")
 
 
 def endpoints_not_read(resources: Resources, graph: Graph) -> Iterator[Finding]:

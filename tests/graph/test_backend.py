@@ -9,7 +9,8 @@ from fastroute.ext.tables import Upstreams
 from fastroute.graph.backend import eligible, index_slices, move_slices
 from fastroute.graph.build import build_graph
 from fastroute.graph.node import BackendRefNode
-from fastroute.resources.core import EndpointSlice, ServicePort
+from fastroute.graph.protocol import NAMES
+from fastroute.resources.core import EndpointSlice, Service, ServicePort
 from fastroute.resources.gateway import GRPCRoute
 from fastroute.resources.meta import Key, Resource
 from fastroute.settings import GraphSettings
@@ -54,11 +55,9 @@ H2C = service("echo", "red", {"port": 80, "appProtocol": "kubernetes.io/h2c"})
             ".name",
         ),
         (ref("echo"), [service("echo", "infra")], None, None),
-        (ref("echo", "infra"), [service("echo", "infra", {"port": 80, "appProtocol": "HTTPS"})], None, None),
-        (ref("echo"), [service("echo", "infra", {"port": 80, "appProtocol": "kubernetes.io/ws"})], None, None),
         (
-            ref("echo"),
-            [service("echo", "infra", {"port": 80, "appProtocol": "kubernetes.io/wss"})],
+            ref("echo", "infra"),
+            [service("echo", "infra", {"port": 80, "appProtocol": "HTTPS"})],
             "UnsupportedProtocol",
             ".port",
         ),
@@ -84,6 +83,53 @@ def test_a_grpc_route_may_speak_h2c_and_needs_its_own_grant() -> None:
     refused = resolved(ref("echo", "red"), H2C, foreign, type_=GRPCRoute).problem
     assert refused is not None
     assert refused.reason == "RefNotPermitted"
+
+
+def speaking(name: str | None) -> Service:
+    return service("echo", "infra", {"port": 80, "appProtocol": name})
+
+
+PLAIN = (None, "", "http", "HTTP", "http/1.1", "ws", "kubernetes.io/ws", "Kubernetes.io/WS")
+UNKNOWN = ("example.com/custom", "kubernetes.io/unheard-of")  # a domain's own names
+CLEARTEXT_HTTP2 = ("h2c", "H2C", "grpc", "http2", "kubernetes.io/h2c")
+SECURE = ("https", "HTTPS", "tls", "h2", "wss", "kubernetes.io/wss", "KUBERNETES.IO/WSS")
+FOREIGN = ("mysql", "redis", "tcp", "smtp", "htps")
+MIRRORED = [{"type": "RequestMirror", "requestMirror": {"backendRef": ref("echo")}}]
+
+
+@pytest.mark.parametrize("name", [*PLAIN, *UNKNOWN])
+def test_what_is_http_1_1_is_forwarded(name: str | None) -> None:
+    assert resolved(ref("echo"), speaking(name)).resolved
+
+
+@pytest.mark.parametrize("name", [*CLEARTEXT_HTTP2, *SECURE, *FOREIGN])
+def test_no_other_protocol_is_spoken_in_its_place(name: str) -> None:
+    problem = resolved(ref("echo"), speaking(name)).problem
+    assert problem is not None
+    assert (problem.reason, problem.field) == ("UnsupportedProtocol", "spec.rules[0].backendRefs[0].port")
+    assert name in problem.message
+
+
+@pytest.mark.parametrize("name", [*CLEARTEXT_HTTP2, *SECURE, *FOREIGN])
+def test_nor_to_mirrors(name: str) -> None:
+    mirrored = route("r", "infra", rules=[{"filters": MIRRORED}])
+    graph = build_graph(world(gateway(), mirrored, speaking(name)), GraphSettings())
+    (mirror,) = graph.routes["HTTPRoute", mirrored.key].rules[0].mirrors
+    assert mirror.problem is not None
+    assert mirror.problem.reason == "UnsupportedProtocol"
+    assert graph.backends == {}
+
+
+def test_grpc_routes_speak_http_2_and_no_tls() -> None:
+    reasons = {}
+    for name in (*PLAIN, *UNKNOWN, *CLEARTEXT_HTTP2, *SECURE, *FOREIGN):
+        problem = resolved(ref("echo"), speaking(name), type_=GRPCRoute).problem
+        reasons[name] = problem.reason if problem else None
+    assert [name for name, reason in reasons.items() if reason == "UnsupportedProtocol"] == [*SECURE, *FOREIGN]
+
+
+def test_every_name_of_the_table_is_in_lower_case() -> None:
+    assert [name for name in NAMES if name != name.lower()] == []
 
 
 def test_one_number_for_tcp_and_udp_is_the_tcp_port() -> None:

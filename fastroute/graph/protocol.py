@@ -1,0 +1,55 @@
+"""appProtocol: what a port of a Service speaks, by the name that its owner gave it.
+
+NAMES is the whole table. It holds the names of Kubernetes (KEP-3726), the IANA service names of HTTP, and the names
+that service meshes made common; case does not matter. A port without a name speaks HTTP/1.1. A name with a domain that
+is not in the table belongs to whoever owns the domain: it is taken for HTTP/1.1, and `check` warns of it. Any other
+name is that of a protocol which is not HTTP.
+"""
+
+from collections.abc import Mapping
+from enum import Enum
+
+from fastroute.resources.core import ServicePort
+
+
+class Protocol(Enum):
+    HTTP1 = "HTTP/1.1"
+    HTTP2 = "HTTP/2 without TLS"
+    TLS = "TLS"
+    OTHER = "a protocol that is not HTTP"
+
+
+NAMES: Mapping[str, Protocol] = {
+    "": Protocol.HTTP1,
+    "http": Protocol.HTTP1,
+    "http/1.1": Protocol.HTTP1,
+    "http-alt": Protocol.HTTP1,
+    "www": Protocol.HTTP1,
+    "www-http": Protocol.HTTP1,
+    "ws": Protocol.HTTP1,  # a WebSocket begins as an HTTP/1.1 request
+    "kubernetes.io/ws": Protocol.HTTP1,
+    "h2c": Protocol.HTTP2,
+    "kubernetes.io/h2c": Protocol.HTTP2,
+    "http2": Protocol.HTTP2,
+    "grpc": Protocol.HTTP2,
+    "https": Protocol.TLS,
+    "https-alt": Protocol.TLS,
+    "tls": Protocol.TLS,
+    "ssl": Protocol.TLS,
+    "h2": Protocol.TLS,
+    "grpcs": Protocol.TLS,
+    "wss": Protocol.TLS,
+    "kubernetes.io/wss": Protocol.TLS,
+}
+
+
+def protocol_of(port: ServicePort) -> Protocol:
+    """What the port speaks."""
+    name = (port.app_protocol or "").lower()
+    return NAMES.get(name, Protocol.HTTP1 if "/" in name else Protocol.OTHER)
+
+
+def is_unknown(port: ServicePort) -> bool:
+    """Whether the port is taken for HTTP/1.1 although nobody knows its name here."""
+    name = (port.app_protocol or "").lower()
+    return "/" in name and name not in NAMES
