@@ -190,6 +190,27 @@ def test_a_route_that_leaves_loses_our_entry_alone(api: Api, one: str) -> None:
     eventually(lambda: entry(api, "leaving", "r") is None)
 
 
+def test_a_gateway_whose_class_is_deleted_is_unknown_again(api: Api, one: str) -> None:
+    passing = {
+        "apiVersion": f"{GROUP}/v1",
+        "kind": "GatewayClass",
+        "metadata": {"name": "passing"},
+        "spec": {"controllerName": OURS},
+    }
+    api.apply(passing, *gateway("classless", 88, gatewayClassName="passing"), route("classless", "r", "web"))
+    eventually(lambda: programmed(api, "classless") and bool(states(api, "classless", "r")))
+    api.delete("GatewayClass", "", "passing")
+    eventually(lambda: unknown(api, "classless") and entry(api, "classless", "r") is None)
+    assert "addresses" not in api.get("Gateway", "classless", "web")["status"]
+    api.apply(passing)
+    eventually(lambda: programmed(api, "classless") and bool(states(api, "classless", "r")))
+
+
+def unknown(api: Api, namespace: str) -> bool:
+    conditions = api.get("Gateway", namespace, "web")["status"]["conditions"]
+    return all((one["status"], one["reason"]) == ("Unknown", "Pending") for one in conditions)
+
+
 def test_events_tell_route_and_grant_what_turned(api: Api, one: str) -> None:
     api.apply(*gateway("infra", 85), {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "bananas"}})
     api.apply(route("infra", "fruits", "web", backend="bananas"))
