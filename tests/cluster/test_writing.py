@@ -183,6 +183,29 @@ def test_a_condition_of_others_on_a_gateway_and_its_listeners_stays(api: Api, on
     assert seen in status["listeners"][0]["conditions"]
 
 
+def test_where_others_leave_no_room_ours_give_way_and_the_rest_is_written(api: Api, one: str) -> None:
+    """Five conditions of another controller and three of ours are as many as the API takes; Conflicted is one more."""
+    api.apply(*gateway("crowded", 89))
+    path = f"/apis/{GROUP}/v1/namespaces/crowded/gateways/web"
+    eventually(lambda: programmed(api, "crowded"))
+    seen = {"status": "True", "reason": "Seen", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    foreign = [{**seen, "type": f"x.dev/C{number}"} for number in range(5)]
+    for _ in range(50):
+        read = api.request("GET", path)
+        read["status"]["listeners"][0]["conditions"] += foreign
+        if put(api, f"{path}/status", read):
+            break
+    same = [{"name": name, "port": 89, "protocol": "HTTP"} for name in ("proxy", "again")]
+    api.patch("Gateway", "crowded", "web", {"spec": {"listeners": same}})
+    eventually(lambda: len(api.request("GET", path)["status"]["listeners"]) == 2)
+    status = api.request("GET", path)["status"]
+    found = {entry["name"]: [one["type"] for one in entry["conditions"]] for entry in status["listeners"]}
+    theirs = [one["type"] for one in foreign]
+    assert found["proxy"] == ["Accepted", "Programmed", "ResolvedRefs", *theirs]
+    assert "Conflicted" in found["again"]
+    assert {one["observedGeneration"] for one in status["conditions"]} == {2}
+
+
 def test_a_route_that_leaves_loses_our_entry_alone(api: Api, one: str) -> None:
     api.apply(*gateway("leaving", 84), route("leaving", "r", "web"))
     eventually(lambda: bool(states(api, "leaving", "r")))

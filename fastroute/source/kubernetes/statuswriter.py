@@ -32,6 +32,7 @@ from fastroute.source.kubernetes.kinds import BY_KIND, member
 from fastroute.source.kubernetes.merge import Change, Ours, has_ours, merge, without_ours
 from fastroute.source.kubernetes.objects import Held, named
 from fastroute.source.kubernetes.pen import Pen
+from fastroute.source.kubernetes.room import left_out
 from fastroute.status import ObjectId, Statuses
 
 WRITERS = 12  # requests at a time
@@ -129,6 +130,7 @@ class StatusWriter:
         self._failures = 0  # in a row
         self._not_before = 0.0
         self._forbidden: dict[str, float] = {}  # kinds, and since when
+        self._crowded: dict[ObjectId, list[str]] = {}  # what a status has no room for, as it was logged
         metrics.status_queue_length.set_function(lambda: len(self._queue))
         metrics.status_queue_oldest.set_function(self._oldest)
 
@@ -268,6 +270,7 @@ class StatusWriter:
             if (patch.uid, patch.generation) != (held.uid, held.generation):
                 return None
             status = merge(kind, before, patch.status, change)
+            self._tell_left_out(id_, left_out(before, patch.status, status or before, self._ours.controller_name))
         elif id_ in self._left:
             status = retraction.retracted(kind, held, self._left[id_], change)
             if status is None:
@@ -278,6 +281,15 @@ class StatusWriter:
             return None
         path = member(kind, version, key)
         return None if status is None else Write(id_, path, held, before, status, retracts=id_ in self._left)
+
+    def _tell_left_out(self, id_: ObjectId, lost: list[str]) -> None:
+        """Says once what others' entries leave no room for."""
+        if lost and lost != self._crowded.get(id_):
+            what = ", ".join(lost)
+            _log.warning("%s %s: entries of other controllers leave no room in its status for %s", *id_, what)
+        self._crowded.pop(id_, None)
+        if lost:
+            self._crowded[id_] = lost
 
     def _current(self, id_: ObjectId) -> Held | None:
         """The newest that is known of an object, by watch or by our own write."""
