@@ -12,7 +12,7 @@ from fastroute.ext.retry import KEPT as KEPT_MOST
 from fastroute.graph import tls
 from fastroute.graph.certificate import LEAST_RSA
 from fastroute.metrics import Family, Metrics
-from fastroute.source.kubernetes import event, lease, merge, statuswriter
+from fastroute.source.kubernetes import event, lease, room, statuswriter
 from fastroute.supervisor.tally import RETRY_REASONS
 
 NAMED = re.compile(r"\b(?:BackendTLS|Gateway|HTTPRoute)\w+")
@@ -92,7 +92,7 @@ def test_the_pace_of_writing_is_as_it_says() -> None:
         f"has not changed for {lease.DURATION} s",
         f"after {lease.DURATION + 3 * lease.RETRY:g} s at most",
         f"not renew the Lease for {lease.DEADLINE:g} s",
-        f"no more than {merge.MOST_PARENTS} parents",
+        f"more than {room.MOST['parents']} parents",
         f"at most {1 / statuswriter.BETWEEN:g} a second. In total at most {statuswriter.RATE:g} a second "
         f"(a burst of {statuswriter.BURST:g}), on {statuswriter.WRITERS} connections",
         f"after up to {statuswriter.LONGEST_PAUSE:g} s",

@@ -39,7 +39,11 @@ def reached_at(addressing: Addressing, services: Mapping[Key, Service]) -> Addre
 
 
 def _addresses(written: str, services: Mapping[Key, Service]) -> tuple[str, ...]:
-    """Those of its load balancer and its externalIPs; where it has none, its clusterIP."""
+    """Those of its load balancer and its externalIPs; a clusterIP only of type ClusterIP.
+
+    The clusterIP of a LoadBalancer or NodePort Service is not where its clients come from outside, and whoever
+    publishes `status.addresses` (external-dns) must not be given it for an address that is only not assigned yet.
+    """
     service = services.get(named_service(written) or Key("", ""))
     if service is None:
         return (written,)
@@ -48,8 +52,9 @@ def _addresses(written: str, services: Mapping[Key, Service]) -> tuple[str, ...]
     points = [point for point in ingress if isinstance(point, dict)] if isinstance(ingress, list) else []
     balanced = tuple(str(point.get("ip") or point.get("hostname") or "") for point in points)
     found = tuple(filter(None, (*balanced, *service.spec.external_ips)))
-    own = (service.spec.cluster_ip,) if service.spec.cluster_ip not in (None, "", "None") else ()
-    return found or tuple(filter(None, own)) or (written,)
+    own = service.spec.cluster_ip if service.spec.type == "ClusterIP" else None
+    inside = (own,) if own not in (None, "", "None") else ()
+    return found or tuple(filter(None, inside)) or (written,)
 
 
 def named_service(written: str) -> Key | None:
@@ -121,7 +126,11 @@ def _share(gateway: Gateway, addressing: Addressing) -> Place:
 def _not_assigned(addressing: Addressing) -> str:
     if addressing.addresses:
         names = ", ".join(addressing.addresses)
-        return f"No address of {names} is known: it must exist and have one, or be given as an IP address."
+        return (
+            f"No address of {names} is known. A Service of type LoadBalancer or NodePort has those that its load "
+            f"balancer was given and its externalIPs, one of type ClusterIP also its clusterIP. Wait for the load "
+            f"balancer, look at the Service with kubectl describe, or say with --address by which address clients come."
+        )
     where = ", ".join(addressing.bind)
     return (
         f"Listeners bind to every address ({where}), so nobody can tell by which one clients come: "

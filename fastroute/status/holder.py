@@ -9,9 +9,12 @@ from fastroute.graph.tls import TERMINATED
 from fastroute.resources.status_patch import StatusPatch
 from fastroute.snapshot import Outcome
 from fastroute.status.condition import Condition, condition, fitting, foreign_conditions, joined, judged, state
-from fastroute.status.listener import PENDING, listener_status
+from fastroute.status.listener import PENDING, SERVED, listener_status
 
 MOST_ADDRESSES = 16  # GatewayStatus.addresses; a Service may have more
+GATEWAY_SERVED, SET_SERVED = "The Gateway is served.", "The ListenerSet is served."
+GATEWAY_IN_PART, SET_IN_PART = "Not accepted: listener ", "Not served: listener "
+SAYS_SERVED = (GATEWAY_SERVED, SET_SERVED, GATEWAY_IN_PART, SET_IN_PART, SERVED)  # how messages begin that say "True"
 
 
 def holder_status(node: Holder, outcome: Outcome | None, standing: frozenset[str]) -> StatusPatch:
@@ -61,10 +64,10 @@ def _address_type(address: str) -> str:
 
 def _gateway_accepted(node: GatewayNode, listeners: list[dict[str, Any]], generation: int) -> Condition:
     bad = [entry["name"] for entry in listeners if state(entry, ACCEPTED)["status"] == "False"]
-    own = judged(ACCEPTED, node.problems, "The Gateway is served.", generation)
+    own = judged(ACCEPTED, node.problems, GATEWAY_SERVED, generation)
     if own["status"] == "False" or not bad:
         return own
-    message = f"Not accepted: listener {', '.join(bad)}; the status of each says why."
+    message = f"{GATEWAY_IN_PART}{', '.join(bad)}; the status of each says why."
     some = "True" if node.attached_sets or any(listener.serves for listener in node.listeners) else "False"
     return condition(ACCEPTED, some, "ListenersNotValid", message, generation)
 
@@ -73,7 +76,7 @@ def _gateway_programmed(node: GatewayNode, listeners: list[dict[str, Any]], gene
     refused = [problem.message for problem in node.problems if problem.condition == ACCEPTED]
     if refused:
         return condition(PROGRAMMED, "False", "Invalid", joined(refused), generation)
-    own = judged(PROGRAMMED, node.problems, "Every worker serves it.", generation)
+    own = judged(PROGRAMMED, node.problems, SERVED, generation)
     if own["status"] == "False":
         return own
     return _served_by_some(listeners, own, generation)
@@ -113,12 +116,12 @@ def listener_set_status(node: ListenerSetNode, outcome: Outcome | None, standing
 
 
 def _set_accepted(node: ListenerSetNode, listeners: list[dict[str, Any]], generation: int) -> Condition:
-    own = judged(ACCEPTED, node.problems, "The ListenerSet is served.", generation)
+    own = judged(ACCEPTED, node.problems, SET_SERVED, generation)
     valid = [_is_valid(entry, listener) for entry, listener in zip(listeners, node.listeners, strict=True)]
     if own["status"] == "False" or all(valid):
         return own
     bad = [entry["name"] for entry, well in zip(listeners, valid, strict=True) if not well]
-    message = f"Not served: listener {', '.join(bad)}; the status of each says why."
+    message = f"{SET_IN_PART}{', '.join(bad)}; the status of each says why."
     return condition(ACCEPTED, "True" if any(valid) else "False", "ListenersNotValid", message, generation)
 
 
@@ -129,7 +132,7 @@ def _is_valid(entry: dict[str, Any], listener: ListenerNode) -> bool:
 
 def _set_programmed(node: ListenerSetNode, listeners: list[dict[str, Any]], accepted: Condition) -> Condition:
     generation = node.source.metadata.generation
-    own = judged(PROGRAMMED, node.problems, "Every worker serves it.", generation)
+    own = judged(PROGRAMMED, node.problems, SERVED, generation)
     if own["status"] == "False":
         return own
     if accepted["status"] == "False":

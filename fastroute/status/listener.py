@@ -10,6 +10,7 @@ from fastroute.graph.tls import TERMINATED
 from fastroute.snapshot import Bound, Failed, Outcome
 from fastroute.status.condition import Condition, condition, foreign_conditions, joined, judged
 
+SERVED = "Every worker serves it."
 PENDING = "Waiting for the workers to take it over."
 
 
@@ -92,5 +93,5 @@ def _listener_programmed(holder: Holder, node: ListenerNode, failure: str | None
     if failure is not None:
         return condition(PROGRAMMED, "False", "Invalid", failure, generation)
     if served:
-        return condition(PROGRAMMED, "True", PROGRAMMED, "Every worker serves it.", generation)
+        return condition(PROGRAMMED, "True", PROGRAMMED, SERVED, generation)
     return condition(PROGRAMMED, "False", "Pending", PENDING, generation)

@@ -183,11 +183,55 @@ def test_a_condition_of_others_on_a_gateway_and_its_listeners_stays(api: Api, on
     assert seen in status["listeners"][0]["conditions"]
 
 
+def test_where_others_leave_no_room_ours_give_way_and_the_rest_is_written(api: Api, one: str) -> None:
+    """Five conditions of another controller and three of ours are as many as the API takes; Conflicted is one more."""
+    api.apply(*gateway("crowded", 89))
+    path = f"/apis/{GROUP}/v1/namespaces/crowded/gateways/web"
+    eventually(lambda: programmed(api, "crowded"))
+    seen = {"status": "True", "reason": "Seen", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    foreign = [{**seen, "type": f"x.dev/C{number}"} for number in range(5)]
+    for _ in range(50):
+        read = api.request("GET", path)
+        read["status"]["listeners"][0]["conditions"] += foreign
+        if put(api, f"{path}/status", read):
+            break
+    same = [{"name": name, "port": 89, "protocol": "HTTP"} for name in ("proxy", "again")]
+    api.patch("Gateway", "crowded", "web", {"spec": {"listeners": same}})
+    eventually(lambda: len(api.request("GET", path)["status"]["listeners"]) == 2)
+    status = api.request("GET", path)["status"]
+    found = {entry["name"]: [one["type"] for one in entry["conditions"]] for entry in status["listeners"]}
+    theirs = [one["type"] for one in foreign]
+    assert found["proxy"] == ["Accepted", "Programmed", "ResolvedRefs", *theirs]
+    assert "Conflicted" in found["again"]
+    assert {one["observedGeneration"] for one in status["conditions"]} == {2}
+
+
 def test_a_route_that_leaves_loses_our_entry_alone(api: Api, one: str) -> None:
     api.apply(*gateway("leaving", 84), route("leaving", "r", "web"))
     eventually(lambda: bool(states(api, "leaving", "r")))
     api.patch("HTTPRoute", "leaving", "r", {"spec": {"parentRefs": [{"name": "elsewhere"}]}})
     eventually(lambda: entry(api, "leaving", "r") is None)
+
+
+def test_a_gateway_whose_class_is_deleted_is_unknown_again(api: Api, one: str) -> None:
+    passing = {
+        "apiVersion": f"{GROUP}/v1",
+        "kind": "GatewayClass",
+        "metadata": {"name": "passing"},
+        "spec": {"controllerName": OURS},
+    }
+    api.apply(passing, *gateway("classless", 88, gatewayClassName="passing"), route("classless", "r", "web"))
+    eventually(lambda: programmed(api, "classless") and bool(states(api, "classless", "r")))
+    api.delete("GatewayClass", "", "passing")
+    eventually(lambda: unknown(api, "classless") and entry(api, "classless", "r") is None)
+    assert "addresses" not in api.get("Gateway", "classless", "web")["status"]
+    api.apply(passing)
+    eventually(lambda: programmed(api, "classless") and bool(states(api, "classless", "r")))
+
+
+def unknown(api: Api, namespace: str) -> bool:
+    conditions = api.get("Gateway", namespace, "web")["status"]["conditions"]
+    return all((one["status"], one["reason"]) == ("Unknown", "Pending") for one in conditions)
 
 
 def test_events_tell_route_and_grant_what_turned(api: Api, one: str) -> None:

@@ -160,6 +160,14 @@ INGRESS = {"loadBalancer": {"ingress": [{"ip": "192.0.2.7"}, {"hostname": "gw.ex
         ({"externalIPs": ["192.0.2.8"]}, INGRESS, ("192.0.2.7", "gw.example.com", "192.0.2.8")),
         ({"clusterIP": "10.96.0.1"}, {"loadBalancer": {"ingress": [{}, "x"]}}, ("10.96.0.1",)),
         ({"clusterIP": "None"}, {"loadBalancer": "x"}, ()),
+        ({"type": "LoadBalancer", "clusterIP": "10.96.0.1"}, {}, ()),
+        ({"type": "LoadBalancer", "clusterIP": "10.96.0.1"}, {"loadBalancer": {"ingress": []}}, ()),
+        ({"type": "LoadBalancer", "clusterIP": "10.96.0.1"}, {"loadBalancer": {"ingress": [{}]}}, ()),
+        ({"type": "LoadBalancer", "clusterIP": "10.96.0.1"}, INGRESS, ("192.0.2.7", "gw.example.com")),
+        ({"type": "LoadBalancer", "clusterIP": "10.96.0.1", "externalIPs": ["192.0.2.8"]}, {}, ("192.0.2.8",)),
+        ({"type": "NodePort", "clusterIP": "10.96.0.1"}, {}, ()),
+        ({"type": "NodePort", "clusterIP": "10.96.0.1", "externalIPs": ["192.0.2.8"]}, {}, ("192.0.2.8",)),
+        ({"type": "ExternalName", "externalName": "example.com"}, {}, ()),
     ],
 )
 def test_reached_at_a_service(spec: dict[str, object], status: dict[str, object], expected: tuple[str, ...]) -> None:
@@ -170,6 +178,19 @@ def test_reached_at_a_service(spec: dict[str, object], status: dict[str, object]
     after = build_graph(world(asking("gw"), named), given, before)
     assert after.gateways[Key("infra", "gw")].addresses == tuple(dict.fromkeys((*expected, "192.0.2.7")))
     assert after.gateways == build_graph(world(asking("gw"), named), given).gateways
+
+
+def test_a_load_balancer_that_loses_its_address_takes_it_from_the_gateway() -> None:
+    given = settings(bind=EVERYWHERE, addresses=("service/edge/gw",))
+    spec = {"type": "LoadBalancer", "clusterIP": "10.96.0.1"}
+    resources = world(asking("gw"), make(Service, "edge", "gw", spec, status=INGRESS))
+    before = build_graph(resources, given)
+    assert before.gateways[Key("infra", "gw")].addresses == ("192.0.2.7", "gw.example.com")
+    after = build_graph(replaced(resources, make(Service, "edge", "gw", spec)), given, before)
+    node = after.gateways[Key("infra", "gw")]
+    assert (node.addresses, node.bind) == ((), EVERYWHERE), "what is reached otherwise is served still"
+    assert [(p.condition, p.reason) for p in node.problems] == [("Programmed", "AddressNotAssigned")]
+    assert "No address of service/edge/gw is known" in node.problems[0].message
 
 
 def test_a_service_that_moves_elsewhere_moves_no_gateway() -> None:

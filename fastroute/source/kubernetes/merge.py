@@ -3,7 +3,8 @@
 A status belongs to several controllers. Ours are: conditions of the types in OUR_TYPES, a Gateway's listeners but for
 others' conditions inside them, the parents that carry our controllerName, and the fields in OWNED. The rest is kept as
 it was read, each entry where it stood. What turns gets a new `lastTransitionTime`, everything else keeps its own; so
-a status that says the same already comes out equal, and is not written.
+a status that says the same already comes out equal, and is not written. Where a list has no room for all, ours give
+way (room.py).
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,6 +14,7 @@ import msgspec
 
 from fastroute.graph.entries import entries
 from fastroute.resources.meta import Key
+from fastroute.source.kubernetes.room import MOST, REFERENCE, fitting_conditions, identity
 from fastroute.status import OUR_TYPES
 
 Status = Mapping[str, Any]
@@ -22,8 +24,6 @@ OWNED = {  # fields that only we write, whole: what our part does not name must 
     "GatewayClass": frozenset({"supportedFeatures"}),
     "Gateway": frozenset({"addresses", "attachedListenerSets"}),
 }
-MOST_PARENTS = 32  # RouteStatus.parents
-_REFERENCE = {"parents": "parentRef", "ancestors": "ancestorRef"}  # by the list that holds it
 
 
 class Ours(msgspec.Struct, frozen=True):
@@ -58,14 +58,14 @@ def merge(kind: str, held: Status, wanted: Status, change: Change) -> dict[str, 
     owned = OWNED.get(kind, frozenset())
     merged: dict[str, Any] = {}
     for name in dict.fromkeys((*held, *wanted)):
-        if name in _REFERENCE:
+        if name in REFERENCE:
             merged[name] = _merge_parents(name, held.get(name) or (), wanted.get(name, ()), change)
         elif name == "conditions":
             merged[name] = merge_conditions(held.get(name) or (), wanted.get(name, ()), change.now)
         elif name == "listeners":
             merged[name] = _merge_listeners(held.get(name) or (), wanted.get(name, ()), change.now)
         elif name in wanted:
-            merged[name] = wanted[name]
+            merged[name] = wanted[name][: MOST[name]] if name in MOST else wanted[name]
         elif name not in owned:
             merged[name] = held[name]
     return None if merged == held else merged
@@ -73,14 +73,14 @@ def merge(kind: str, held: Status, wanted: Status, change: Change) -> dict[str, 
 
 def without_ours(held: Status, change: Change) -> dict[str, Any] | None:
     """`held` of a route that names no parent of ours any more, without our entries; None: there are none."""
-    return merge("", held, {name: () for name in _REFERENCE if name in held}, change)
+    return merge("", held, {name: () for name in REFERENCE if name in held}, change)
 
 
 def has_ours(status: Status, key: Key, ours: Ours) -> bool:
     """Whether a list of parents has an entry of ours."""
     return any(
         ours.has(entry, reference, key.namespace)
-        for name, reference in _REFERENCE.items()
+        for name, reference in REFERENCE.items()
         for entry in entries(status, name, "controllerName")
     )
 
@@ -88,7 +88,10 @@ def has_ours(status: Status, key: Key, ours: Ours) -> bool:
 # --- Conditions
 
 
-def merge_conditions(held: Iterable[Entry], wanted: Iterable[Entry], now: str) -> list[Entry]:
+def merge_conditions(
+    held: Iterable[Entry], wanted: Iterable[Entry], now: str, *, ours_first: bool = False
+) -> list[Entry]:
+    """`ours_first`: in an entry that is ours, conditions of others give way where there is no room for all."""
     new = {entry["type"]: entry for entry in wanted if entry["type"] in OUR_TYPES}
     merged: list[Entry] = []
     for entry in held:
@@ -96,7 +99,8 @@ def merge_conditions(held: Iterable[Entry], wanted: Iterable[Entry], now: str) -
             merged.append(entry)
         elif entry["type"] in new:
             merged.append(_timed(new.pop(entry["type"]), entry, now))
-    return [*merged, *(_timed(entry, None, now) for entry in new.values())]
+    merged += (_timed(entry, None, now) for entry in new.values())
+    return fitting_conditions(merged, ours_first=ours_first)
 
 
 def _timed(entry: Entry, held: Entry | None, now: str) -> Entry:
@@ -118,43 +122,39 @@ def _merge_listeners(held: Iterable[Entry], wanted: Iterable[Entry], now: str) -
 
 
 def _merge_parents(name: str, held: Iterable[Entry], wanted: Iterable[Entry], change: Change) -> list[Entry]:
-    reference = _REFERENCE[name]
+    reference = REFERENCE[name]
     new = {
-        _identity(entry[reference]): entry
+        identity(entry[reference]): entry
         for entry in wanted
         if entry.get("controllerName") == change.ours.controller_name
     }
     merged: list[Entry] = []
     for entry in held:
-        if _written_by(entry, change.ours) and (identity := _identity(entry.get(reference) or {})) in new:
-            merged.append(_entry(new.pop(identity), entry, change.now))
+        if _written_by(entry, change.ours) and (which := identity(entry.get(reference) or {})) in new:
+            merged.append(_entry(new.pop(which), entry, change.now))
         elif not change.ours.has(entry, reference, change.key.namespace):
             merged.append(entry)
     merged += (_entry(entry, None, change.now) for entry in new.values())
-    return _fitting(merged, reference, change)
+    return _fitting(merged, name, change)
 
 
 def _entry(entry: Entry, held: Entry | None, now: str) -> Entry:
-    return {**entry, "conditions": merge_conditions(_conditions_of(held), entry["conditions"], now)}
+    conditions = merge_conditions(_conditions_of(held), entry["conditions"], now, ours_first=True)
+    return {**entry, "conditions": conditions}
 
 
 def _conditions_of(held: Entry | None) -> list[Entry]:
     return (held or {}).get("conditions") or []
 
 
-def _fitting(merged: list[Entry], reference: str, change: Change) -> list[Entry]:
+def _fitting(merged: list[Entry], name: str, change: Change) -> list[Entry]:
     """No more than the API takes: rather without one of ours than without one of others."""
-    excess = len(merged) - MOST_PARENTS
+    excess, reference = len(merged) - MOST[name], REFERENCE[name]
     if excess <= 0:
         return merged
     mine = [index for index, entry in enumerate(merged) if change.ours.has(entry, reference, change.key.namespace)]
     dropped = frozenset(mine[-excess:])
     return [entry for index, entry in enumerate(merged) if index not in dropped]
-
-
-def _identity(ref: Any) -> tuple[tuple[str, Any], ...]:
-    """A reference to a parent without what it does not say; the schema fills in group and kind."""
-    return tuple(sorted((name, value) for name, value in ref.items() if value is not None))
 
 
 def _parent_key(ref: Any, namespace: str) -> str:

@@ -19,16 +19,20 @@ import msgspec
 import trio
 
 from fastroute.difference import changed_keys
+from fastroute.graph.node import Graph
+from fastroute.graph.orphan import orphans
 from fastroute.metrics import Metrics
 from fastroute.resources.gateway import GROUP
 from fastroute.resources.meta import Key
 from fastroute.resources.status_patch import StatusPatch
+from fastroute.source.kubernetes import retraction
 from fastroute.source.kubernetes.bucket import Bucket
 from fastroute.source.kubernetes.client import ApiError
 from fastroute.source.kubernetes.kinds import BY_KIND, member
 from fastroute.source.kubernetes.merge import Change, Ours, has_ours, merge, without_ours
 from fastroute.source.kubernetes.objects import Held, named
 from fastroute.source.kubernetes.pen import Pen
+from fastroute.source.kubernetes.room import left_out
 from fastroute.status import ObjectId, Statuses
 
 WRITERS = 12  # requests at a time
@@ -70,6 +74,7 @@ class Write(NamedTuple):
     held: Held
     before: dict[str, Any]  # the status it has
     status: dict[str, Any]
+    retracts: bool = False  # says that the object is served no more
 
     @property
     def api_version(self) -> str:
@@ -113,6 +118,8 @@ class StatusWriter:
         self._pen, self._objects, self._ours, self._written = pen, objects, ours, written
         self._metrics = metrics
         self._wanted: Mapping[ObjectId, StatusPatch] | None = None  # None: nothing is known yet
+        self._graph: Graph | None = None  # that `_wanted` was made from
+        self._left: dict[ObjectId, StatusPatch | None] = {}  # served no more: what we wanted last, if we ever did
         self._leads = False
         self._queue: dict[ObjectId, float] = {}  # since when, in order
         self._resting: dict[ObjectId, bool] = {}  # written just now; whether to be looked at again
@@ -123,18 +130,24 @@ class StatusWriter:
         self._failures = 0  # in a row
         self._not_before = 0.0
         self._forbidden: dict[str, float] = {}  # kinds, and since when
+        self._crowded: dict[ObjectId, list[str]] = {}  # what a status has no room for, as it was logged
         metrics.status_queue_length.set_function(lambda: len(self._queue))
         metrics.status_queue_oldest.set_function(self._oldest)
 
     def post(self, statuses: Statuses) -> None:
         """Takes the status of every object of ours."""
-        before, self._wanted = self._wanted, statuses.patches
+        before, self._wanted, self._graph = self._wanted, statuses.patches, statuses.graph
+        changed = sorted(changed_keys(before, self._wanted)) if before is not None else []
+        for id_ in changed:
+            if id_ in self._wanted:
+                self._left.pop(id_, None)
+            elif before is not None and id_[0] in retraction.KINDS:
+                self._left[id_] = before[id_]
         if not self._leads:
             return
         if before is None:
             self._look_at_all()
-            return
-        for id_ in sorted(changed_keys(before, self._wanted)):
+        for id_ in changed:
             self._look_at(id_)
 
     def lead(self, leads: bool) -> None:
@@ -164,7 +177,9 @@ class StatusWriter:
     # --- The queue
 
     def _look_at_all(self) -> None:
-        for id_ in (*(self._wanted or ()), *self._stale()):
+        if self._graph is not None:
+            self._left = {**dict.fromkeys(orphans(self._graph)), **self._left}
+        for id_ in (*(self._wanted or ()), *self._stale(), *self._left):
             self._look_at(id_)
 
     def _stale(self) -> Iterator[ObjectId]:
@@ -247,6 +262,7 @@ class StatusWriter:
         kind, key = id_
         held, version = self._current(id_), self._objects.served.get(kind)
         if held is None or version is None or self._wanted is None:
+            self._left.pop(id_, None)
             return None
         before, patch = held.status, self._wanted.get(id_)
         change = Change(key, self._ours, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
@@ -254,11 +270,26 @@ class StatusWriter:
             if (patch.uid, patch.generation) != (held.uid, held.generation):
                 return None
             status = merge(kind, before, patch.status, change)
+            self._tell_left_out(id_, left_out(before, patch.status, status or before, self._ours.controller_name))
+        elif id_ in self._left:
+            status = retraction.retracted(kind, held, self._left[id_], change)
+            if status is None:
+                del self._left[id_]
         elif kind in WITH_PARENTS and has_ours(before, key, self._ours):
             status = without_ours(before, change)
         else:
             return None
-        return None if status is None else Write(id_, member(kind, version, key), held, before, status)
+        path = member(kind, version, key)
+        return None if status is None else Write(id_, path, held, before, status, retracts=id_ in self._left)
+
+    def _tell_left_out(self, id_: ObjectId, lost: list[str]) -> None:
+        """Says once what others' entries leave no room for."""
+        if lost and lost != self._crowded.get(id_):
+            what = ", ".join(lost)
+            _log.warning("%s %s: entries of other controllers leave no room in its status for %s", *id_, what)
+        self._crowded.pop(id_, None)
+        if lost:
+            self._crowded[id_] = lost
 
     def _current(self, id_: ObjectId) -> Held | None:
         """The newest that is known of an object, by watch or by our own write."""
@@ -276,6 +307,8 @@ class StatusWriter:
             _log.info("statuses are written again")
         self._failures = 0
         self._forbidden.pop(write.id[0], None)
+        if write.retracts:  # once: from now on another controller may say what it finds
+            self._left.pop(write.id, None)
         self._metrics.status_writes.inc()
         self._remember(write.id, answer)
         self._written(write)

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastroute.resources.meta import Key
-from fastroute.source.kubernetes.merge import MOST_PARENTS, Change, Ours, has_ours, merge, without_ours
+from fastroute.source.kubernetes.merge import Change, Ours, has_ours, merge, without_ours
+from fastroute.source.kubernetes.room import GIVING_WAY, MOST, left_out
 from fastroute.status import OUR_TYPES
 
 THEN, NOW = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
@@ -135,10 +136,78 @@ def test_two_of_our_name_that_serve_different_gateways_leave_each_other_alone():
     assert without_ours(route(theirs, near, far), change) == route(theirs, far)
 
 
+def strangers(count):
+    return [condition(f"x.dev/C{number}", time=THEN) for number in range(count)]
+
+
+def lost(held, wanted, kind="HTTPRoute"):
+    merged = written(held, wanted, kind)
+    return left_out(held, wanted, merged or held, "fastroute.dev/gateway")
+
+
+def types(conditions):
+    return [one["type"] for one in conditions]
+
+
 def test_more_parents_than_the_api_takes_cost_ours():
-    others = [parent(by="x", sectionName=f"s{number}") for number in range(MOST_PARENTS - 1)]
-    merged = written(route(*others), route(parent(condition()), parent(condition(), port=80)))
-    assert merged == route(*others, parent(condition(time=NOW)))
+    others = [parent(by="x", sectionName=f"s{number}") for number in range(MOST["parents"] - 1)]
+    wanted = route(parent(condition()), parent(condition(), port=80), parent(condition(), sectionName="a"))
+    assert written(route(*others), wanted) == route(*others, parent(condition(time=NOW)))
+    assert lost(route(*others), wanted) == ["the entry of parent web", "the entry of parent web/a"]
+
+
+@pytest.mark.parametrize("kind", ["Gateway", "ListenerSet", "GatewayClass"])
+@pytest.mark.parametrize("others", range(9))
+def test_conditions_of_others_are_never_removed_and_ours_give_way_optional_ones_first(kind, others):
+    """Of a Gateway, a ListenerSet, a GatewayClass, and of listeners."""
+    room = MOST["conditions"] - others
+    ours = [condition(type_) for type_ in GIVING_WAY]
+    kept = {*GIVING_WAY[-room:]} if room else set()
+    gone = [type_ for type_ in GIVING_WAY if type_ not in kept]
+    held = {
+        "conditions": strangers(others),
+        "listeners": [{"name": "a", "conditions": strangers(others)}],
+    }
+    wanted = {"conditions": ours, "listeners": [{"name": "a", "conditions": ours}]}
+    merged = written(held, wanted, kind) or held
+    for holder in (merged, merged["listeners"][0]):
+        assert holder["conditions"][:others] == strangers(others)
+        assert set(types(holder["conditions"][others:])) == kept
+    places = ("", " of listener a")
+    assert lost(held, wanted, kind) == [f"condition {type_}{place}" for place in places for type_ in gone]
+
+
+def test_accepted_and_programmed_are_the_last_to_give_way():
+    assert GIVING_WAY[-2:] == ("Programmed", "Accepted")
+    assert set(GIVING_WAY) == OUR_TYPES
+
+
+def test_what_has_no_room_any_more_makes_room_again():
+    """Ours that were written first give way to others' that came later, and come back when those go."""
+    ours = [condition("Accepted"), condition("Programmed"), condition("OverlappingTLSConfig")]
+    held = {"conditions": [*[{**one, "lastTransitionTime": THEN} for one in ours], *strangers(5)]}
+    assert written(held, {"conditions": ours}, "Gateway") is None
+    crowded = written(held, {"conditions": [*ours, condition("ResolvedRefs")]}, "Gateway")
+    assert types(crowded["conditions"]) == ["Accepted", "Programmed", *types(strangers(5)), "ResolvedRefs"]
+    again = written({"conditions": crowded["conditions"][:-2]}, {"conditions": ours}, "Gateway")
+    assert types(again["conditions"]) == ["Accepted", "Programmed", *types(strangers(4)), "OverlappingTLSConfig"]
+
+
+def test_in_our_entry_of_a_route_conditions_of_others_give_way():
+    wanted = route(parent(condition("Accepted"), condition("ResolvedRefs")))
+    held = route(parent(*strangers(8)))
+    (entry,) = written(held, wanted)["parents"]
+    assert types(entry["conditions"]) == [*types(strangers(6)), "Accepted", "ResolvedRefs"]
+    assert lost(held, wanted) == ["condition x.dev/C6 of parent web", "condition x.dev/C7 of parent web"]
+    assert written(route(entry), wanted) is None
+    assert lost(route(entry), wanted) == []
+
+
+@pytest.mark.parametrize(("name", "most"), [("addresses", 16), ("supportedFeatures", 64)])
+def test_lists_that_are_ours_alone_are_no_longer_than_the_api_takes(name, most):
+    entries = [{"name": f"{number}"} for number in range(most + 1)]
+    kind = "Gateway" if name == "addresses" else "GatewayClass"
+    assert written({}, {name: entries}, kind) == {name: entries[:most]}
 
 
 TYPES = st.sampled_from([*sorted(OUR_TYPES), "x.dev/A", "x.dev/B"])

@@ -316,3 +316,24 @@ async def test_an_object_that_is_gone_is_left(autojump_clock):
         scene.writer.lead(True)
         scene.writer.post(wanted("r"))
     assert scene.puts == 1
+
+
+async def test_what_others_leave_no_room_for_is_said_once_and_the_rest_is_written(autojump_clock, caplog):
+    scene = Scene()
+    others = [{**parent(by="x"), "parentRef": {"name": f"p{number}"}} for number in range(32)]
+    scene.create("r", status={"parents": others})
+    async with scene.running():
+        scene.writer.lead(True)
+        scene.writer.post(wanted("r"))
+        await trio.sleep(1)
+        scene.writer.restated("HTTPRoute", Key("infra", "r"))
+        await trio.sleep(1)
+        full = "HTTPRoute infra/r: entries of other controllers leave no room in its status for the entry of parent web"
+        assert (caplog.messages, scene.puts) == ([full], 0)
+        scene.create("r", status={"parents": others[:31]})
+        scene.writer.restated("HTTPRoute", Key("infra", "r"))
+        await trio.sleep(1)
+        assert scene.reason("r") == ["Accepted"]
+        scene.create("r", status={"parents": others})
+        scene.writer.restated("HTTPRoute", Key("infra", "r"))
+    assert caplog.messages == [full, full], "it was mended in between"

@@ -1,0 +1,40 @@
+"""Orphans: Gateways and ListenerSets that no controller serves, because the object above them does not exist.
+
+They have no node in the graph. A status that an earlier process wrote may still say that they are served.
+"""
+
+from fastroute.graph.listenerset import parent_of
+from fastroute.graph.node import Graph, HolderId
+from fastroute.resources.gateway import Gateway
+from fastroute.resources.meta import Key
+from fastroute.resources.world import Resources
+
+
+def orphans(graph: Graph) -> frozenset[HolderId]:
+    """Gateways whose GatewayClass does not exist, and ListenerSets whose Gateway is one of these or does not exist.
+
+    With `--gateway`, only those that it names, and their ListenerSets. Looks at every Gateway and ListenerSet.
+    """
+    if graph.memo is None:
+        return frozenset()
+    resources: Resources = graph.memo.resources
+    chosen: frozenset[str] = graph.memo.settings.gateways
+    found: set[HolderId] = set()
+    for key, gateway in resources.gateways.items():
+        if _is_chosen(key, chosen) and _lacks_class(gateway, resources) and key not in graph.gateways:
+            found.add(("Gateway", key))
+    for key, source in resources.listener_sets.items():
+        parent = parent_of(source)
+        if parent is not None and _is_chosen(parent, chosen):
+            above = resources.gateways.get(parent)
+            if above is None or ("Gateway", parent) in found:
+                found.add(("ListenerSet", key))
+    return frozenset(found)
+
+
+def _is_chosen(gateway: Key, chosen: frozenset[str]) -> bool:
+    return not chosen or str(gateway) in chosen
+
+
+def _lacks_class(gateway: Gateway, resources: Resources) -> bool:
+    return Key("", gateway.spec.gateway_class_name) not in resources.gateway_classes

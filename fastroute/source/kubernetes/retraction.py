@@ -1,0 +1,81 @@
+"""Retraction: the status of a Gateway or ListenerSet that fastroute stopped serving without a change of its spec. Pure.
+
+Its GatewayClass was deleted, or the Gateway of a ListenerSet was. The generation is the same as before, so a reader
+takes `Accepted=True` and `Programmed=True` as true still. They become `Unknown` with reason `Pending`, as the CRD's
+default conditions say before a controller has seen the object, and the addresses go.
+
+A status may belong to another controller by now. So a statement is retracted only if it is ours: the very condition
+that we wanted last, or one that is true in the words that only fastroute uses, about the current generation.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastroute.graph.conditions import ACCEPTED, PROGRAMMED
+from fastroute.graph.entries import entries, full_conditions
+from fastroute.resources.status_patch import StatusPatch
+from fastroute.source.kubernetes.merge import Change, merge
+from fastroute.source.kubernetes.objects import Held
+from fastroute.status import OUR_TYPES
+from fastroute.status.holder import SAYS_SERVED
+
+KINDS = ("Gateway", "ListenerSet")
+_WHY = {
+    "Gateway": "Waiting for a controller: fastroute does not serve this Gateway any more, as its GatewayClass is gone "
+    "or belongs to another controller.",
+    "ListenerSet": "Waiting for a controller: fastroute does not serve this ListenerSet any more, as its Gateway is "
+    "gone or belongs to another controller.",
+}
+
+
+def retracted(kind: str, held: Held, said: StatusPatch | None, change: Change) -> dict[str, Any] | None:
+    """The status of an object that is served no more; None: what it says is not ours, or says so already.
+
+    `said`: what we wanted it to say last, if this process served it.
+    """
+    status = held.status
+    if not (_claims(status, held.generation) or (said is not None and _still_says(status, held, said))):
+        return None
+    conditions = [
+        {
+            "type": type_,
+            "status": "Unknown",
+            "reason": "Pending",
+            "message": _WHY[kind],
+            "observedGeneration": held.generation,
+        }
+        for type_ in (ACCEPTED, PROGRAMMED)
+    ]
+    return merge(kind, status, {"conditions": conditions, "listeners": _listeners(status)}, change)
+
+
+def _claims(status: Mapping[str, Any], generation: int) -> bool:
+    """Whether it says in our words that the object is served as it is now."""
+    return any(
+        one["status"] == "True"
+        and one["type"] in (ACCEPTED, PROGRAMMED)
+        and one.get("observedGeneration") == generation
+        and one["message"].startswith(SAYS_SERVED)
+        for one in full_conditions(status)
+    )
+
+
+def _still_says(status: Mapping[str, Any], held: Held, said: StatusPatch) -> bool:
+    """Whether `Accepted` is as we wanted it last, for this object in this generation."""
+    if (said.uid, said.generation) != (held.uid, held.generation):
+        return False
+    return _accepted(status) == _accepted(said.status)
+
+
+def _accepted(status: Mapping[str, Any]) -> dict[str, Any]:
+    found = (one for one in full_conditions(status) if one["type"] == ACCEPTED)
+    return {name: value for name, value in next(found, {}).items() if name != "lastTransitionTime"}
+
+
+def _listeners(status: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Entries of listeners go, unless another controller has a condition in one."""
+    return [
+        {"name": entry["name"], "supportedKinds": [], "attachedRoutes": 0, "conditions": []}
+        for entry in entries(status, "listeners", "name")
+        if any(one["type"] not in OUR_TYPES for one in entries(entry, "conditions", "type"))
+    ]
