@@ -1,12 +1,13 @@
-# Who gets a request of a rule with session persistence: the endpoint that its token names, else as without.
+# Session persistence: a request goes to the endpoint that its token names, or else is balanced as usual.
 
 from fastroute.ext.exchange cimport Exchange
 from fastroute.ext.head cimport Head
 from fastroute.ext.reactor cimport Reactor
 
 
-# Index of the backendRef, as choose_target; a token's endpoint is noted for the first try (Exchange.held_endpoint).
+# The index of the backendRef, like choose_target; the token's endpoint is recorded for the first try
+# (Exchange.held_endpoint).
 cdef int affinity_choose(Reactor r, Exchange *x, const Head *head) noexcept nogil
-# Puts the session's token into the response `head` if the client has none for the endpoint that answered. Returns 0, or -1
-# when the arena is full.
+# Adds the session's token to the response `head` if the client has none for the endpoint that answered. Returns 0, or
+# -1 if the arena is full.
 cdef int affinity_respond(Reactor r, Exchange *x, Head *head) noexcept nogil

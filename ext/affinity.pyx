@@ -1,9 +1,10 @@
 """Session persistence in an exchange; see affinity.pxd.
 
-The first choice follows the weights. From then on the client's token is stronger than they are, also than a weight of 0
-(Gateway API v1.6; in v1.7 the weights choose the backend each time, and the token only the endpoint in it). A token whose
-endpoint is not eligible any more, is avoided for its failures, or stands behind a backendRef that is refused now, is none:
-the choice is made afresh, and the response brings a new token. So does one that a retry took to another endpoint.
+The first choice follows the weights. After that the token of the client takes precedence over the weights, also over a
+weight of 0 (Gateway API v1.6; in v1.7 the weights choose the backend of each request, and the token only the endpoint
+in it). A token is ignored if its endpoint is no longer eligible, is avoided because of failures, or belongs to a
+backendRef that is now refused: then a new choice is made, and the response carries a new token. The same holds for a
+response that a retry got from another endpoint.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -20,14 +21,15 @@ cdef inline int64_t seconds_now(Reactor r) noexcept nogil:
 
 
 cdef Endpoint *named(const Target *target, const Token *token) noexcept nogil:
-    """The endpoint of a token in this target; NULL when it is none of its own."""
+    """The endpoint that a token names in this target; NULL if it is not one of its endpoints."""
     if target.backend is NULL or target.mark != token.backend:
         return NULL
     return backend_find(target.backend, token.endpoint)
 
 
 cdef int take_up(Exchange *x, const Token *token, uint32_t first, uint32_t last) noexcept nogil:
-    """Notes the token's endpoint, if one of the targets from `first` to before `last` has it: its index, else -1."""
+    """Records the token's endpoint if one of the targets in [first, last) has it; returns the index of that target, or
+    -1."""
     cdef Endpoint *endpoint
     cdef uint32_t i
     for i in range(first, last):

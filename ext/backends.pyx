@@ -1,4 +1,4 @@
-# Who can be forwarded to, and its one holder, Upstreams. Every change comes from Python, one thread, between turns.
+# Backends, endpoints and their owner, Upstreams. Every change comes from Python, in one thread, between turns.
 
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
@@ -19,11 +19,11 @@ cdef extern from "<stdio.h>" nogil:
 
 
 cdef enum:
-    IDENTITY_SEED = 0x66617374  # one for all: tokens made by one process are read by others
-    LEAST = 128                 # backends of which so many may be idle
+    IDENTITY_SEED = 0x66617374  # the same in all processes: a token made by one process is read by others
+    LEAST = 128                 # unused backends are not removed below this number
 
 
-# --- counts
+# --- reference counts
 
 
 cdef void endpoint_ref(Endpoint *endpoint) noexcept nogil:
@@ -44,14 +44,14 @@ cdef void backend_unref(Backend *backend) noexcept nogil:
     cdef uint32_t i
     backend.refs -= 1
     if backend.refs == 0:
-        for i in range(backend.count):      # only when Upstreams itself is gone: it holds a backend that has endpoints
+        for i in range(backend.count):      # only when Upstreams itself is freed: it holds backends that have endpoints
             endpoint_unref(backend.endpoints[i])
         free(backend.endpoints)
         free(backend.places)
         free(backend)
 
 
-# --- finding
+# --- look-up
 
 
 cdef void _put_place(uint32_t *places, uint32_t mask, uint64_t identity, uint32_t index) noexcept nogil:
@@ -75,11 +75,11 @@ cdef Endpoint *backend_find(const Backend *backend, uint64_t identity) noexcept 
     return NULL
 
 
-# --- making
+# --- creation
 
 
 cdef bytes _place(str address, int port):
-    """Address and port as bytes, network order. Raises ValueError when they are none."""
+    """Address and port as bytes in network order. Raises ValueError if they are invalid."""
     cdef bytes encoded = address.encode()
     cdef uint8_t raw[18]
     cdef int size = 16 if ":" in address else 4
@@ -91,7 +91,7 @@ cdef bytes _place(str address, int port):
 
 
 cdef Endpoint *_endpoint_new(bytes place) except NULL:
-    """With one reference, listed by nobody."""
+    """A new endpoint with one reference, listed by no backend."""
     cdef const uint8_t *raw = <const uint8_t *> <const char *> place
     cdef int size = <int> len(place) - 2
     cdef char text[46]
@@ -109,7 +109,7 @@ cdef Endpoint *_endpoint_new(bytes place) except NULL:
 
 
 cdef Backend *_backend_new(str id) except NULL:
-    """With one reference, without endpoints."""
+    """A new backend with one reference and no endpoints."""
     cdef bytes encoded = id.encode()
     cdef size_t size = len(encoded)
     cdef Backend *backend = <Backend *> calloc(1, sizeof(Backend) + size)
@@ -123,7 +123,7 @@ cdef Backend *_backend_new(str id) except NULL:
 
 
 cdef class Listed:
-    """A backend that Upstreams knows: holds a reference."""
+    """A backend of Upstreams; holds a reference."""
 
     cdef Backend *backend
 
@@ -133,7 +133,7 @@ cdef class Listed:
 
 
 cdef class Known:
-    """An endpoint that some backend lists: holds a reference."""
+    """An endpoint that a backend lists; holds a reference."""
 
     cdef Endpoint *endpoint
 
@@ -143,7 +143,7 @@ cdef class Known:
 
 
 cdef class Upstreams:
-    """Backends and endpoints: live, shared by all versions of the tables and every rule that names them."""
+    """Backends and endpoints: live, shared by all versions of the tables and all rules that refer to them."""
 
     def __cinit__(self):
         self.enough = LEAST
@@ -181,7 +181,7 @@ cdef class Upstreams:
     def update(self, str backend not None, endpoints) -> None:
         """Replaces the eligible endpoints of a backend ("ns/name:port"): pairs of IP address and port.
 
-        Raises ValueError for what is no endpoint, and then changes nothing.
+        Raises ValueError for an invalid endpoint, and then changes nothing.
         """
         cdef list places = list(dict.fromkeys([_place(address, port) for address, port in endpoints]))
         cdef Backend *changed = self.backend(backend)
@@ -216,7 +216,7 @@ cdef class Upstreams:
         free(old)
 
     def remove(self, str backend not None) -> None:
-        """No version lists endpoints for it any more; rules in flight may still name it."""
+        """Removes the endpoints of a backend that no version lists any more; rules in flight may still refer to it."""
         cdef Listed listed = self.backends.get(backend)
         if listed is None:
             return
@@ -225,7 +225,7 @@ cdef class Upstreams:
             del self.backends[backend]
 
     def sweep(self) -> None:
-        """Forgets backends without endpoints that no rule names."""
+        """Removes backends without endpoints that no rule refers to."""
         cdef Listed listed
         cdef list idle = []
         for id, listed in self.backends.items():
@@ -235,7 +235,7 @@ cdef class Upstreams:
             del self.backends[id]
 
     def statistics(self) -> dict[str, tuple[tuple[str, int, int], ...]]:
-        """By backend: label, requests in flight and connect failures in a row of each endpoint."""
+        """By backend: label, requests in flight and consecutive connect failures of each endpoint."""
         cdef Backend *backend
         cdef uint32_t i
         found = {}
@@ -253,7 +253,7 @@ cdef class Upstreams:
 
 
 cdef Known _known(Upstreams upstreams, bytes place):
-    """The endpoint at this place, made if nobody lists it."""
+    """The endpoint with this address and port, created if no backend lists it."""
     cdef Known known = upstreams.endpoints.get(place)
     if known is None:
         known = Known()
@@ -263,7 +263,7 @@ cdef Known _known(Upstreams upstreams, bytes place):
 
 
 cdef int _leave(Upstreams upstreams, Endpoint *endpoint) except -1:
-    """One backend lists it no more; the last one to do so makes it gone."""
+    """Removes an endpoint from one backend; after the last one it is gone."""
     cdef uint8_t raw[18]
     cdef int size = 16 if endpoint.family == AF_INET6 else 4
     cdef Known known
@@ -274,7 +274,7 @@ cdef int _leave(Upstreams upstreams, Endpoint *endpoint) except -1:
     raw[size] = endpoint.port >> 8
     raw[size + 1] = endpoint.port & 0xFF
     known = upstreams.endpoints.pop((<const char *> raw)[:size + 2])
-    known.endpoint = NULL           # its reference is the list's now
+    known.endpoint = NULL           # its reference now belongs to the list
     endpoint.gone = True
     endpoint.next_gone = upstreams.gone
     upstreams.gone = endpoint

@@ -1,10 +1,11 @@
-# Who gets the request. Two choices follow each other:
+# Load balancing in two steps:
 #
-# 1. A backendRef by weight, exactly. With weights w (divided by their gcd), the k-th pick of backend i (k from 0) has
-#    its place at (2k + 1) / (2 * w_i) in a period of sum(w) picks; the next pick is the smallest place that is left,
-#    ties to the lower index. After sum(w) picks all begins again, so every window of sum(w) picks holds exactly w_i of
-#    each, and small weights come evenly between large ones. All the state is one number of picks per backend. A random
-#    phase is a random cut theta in [0, 1): what has its place before theta counts as picked.
+# 1. A backendRef by exact weight. With weights w (divided by their gcd), the k-th pick of backend i (k from 0) has the
+#    position (2k + 1) / (2 * w_i) in a period of sum(w) picks. The next pick is the one with the smallest remaining
+#    position; ties go to the lower index. After sum(w) picks a new period begins, so every window of sum(w) picks
+#    contains exactly w_i picks of each backend, and picks of small weights are spread evenly. The state is one number
+#    of picks per backend. A random phase is a random cut theta in [0, 1): picks with a position before theta count as
+#    done.
 # 2. An endpoint: of two random ones the one with fewer requests in flight.
 
 from libc.stdlib cimport free, malloc
@@ -15,8 +16,8 @@ from fastroute.ext.random cimport random_below, random_next
 cdef enum:
     AVOID_FIRST = 1_000         # milliseconds an endpoint is avoided after its first failure in a row
     AVOID_MOST = 30_000
-    PROBE_INTERVAL = 1_000      # milliseconds between tries of an endpoint that has not yet succeeded again
-    DRAWS = 4                   # pairs drawn before all endpoints are looked at
+    PROBE_INTERVAL = 1_000      # milliseconds between tests of an endpoint that has not yet succeeded again
+    DRAWS = 4                   # random pairs before all endpoints are examined
     CUT_BITS = 32
 
 
@@ -89,7 +90,7 @@ cdef Endpoint *_less_busy(Endpoint *a, Endpoint *b) noexcept nogil:
 
 cdef Endpoint *_choose_among_all(Backend *backend, Endpoint **tried, uint32_t tried_count, uint64_t now,
                                  bint avoided_too, uint64_t *random) noexcept nogil:
-    """Two even draws without replacement from those that may be used (reservoir sampling), the less busy of them."""
+    """Draws two usable endpoints at random without replacement (reservoir sampling); returns the less busy one."""
     cdef Endpoint *first = NULL
     cdef Endpoint *second = NULL
     cdef Endpoint *endpoint
@@ -148,7 +149,7 @@ cdef Endpoint *choose_endpoint(Backend *backend, Endpoint **tried, uint32_t trie
 
 cdef void _note_probe(Endpoint *endpoint, uint64_t now) noexcept nogil:
     if endpoint.failures and endpoint.avoided_until <= now:
-        endpoint.avoided_until = now + PROBE_INTERVAL      # this request is the probe; others wait for what it finds
+        endpoint.avoided_until = now + PROBE_INTERVAL      # this request is the test; others wait for its result
         endpoint.probed = True
 
 
@@ -162,7 +163,7 @@ cdef bint hold_endpoint(Endpoint *endpoint, uint64_t now) noexcept nogil:
 cdef void endpoint_failed(Endpoint *endpoint, uint64_t now, uint64_t *random) noexcept nogil:
     cdef uint64_t pause = AVOID_MOST
     if endpoint.failures and not endpoint.probed:
-        return          # one of many that were on their way when the first failed: it says nothing new
+        return          # one of several requests that were in flight at the first failure: no new information
     endpoint.probed = False
     if endpoint.failures < 5:
         pause = min(<uint64_t> AVOID_FIRST << endpoint.failures, pause)
@@ -180,7 +181,7 @@ cdef void endpoint_succeeded(Endpoint *endpoint) noexcept nogil:
 
 
 cdef class WeightedChoice:
-    """The choice among backendRefs of these weights; the upper 32 of `random`'s 64 bits decide the phase."""
+    """The choice among backendRefs with these weights; the upper 32 of the 64 bits of `random` determine the phase."""
 
     cdef Choice *_choice
 
@@ -202,12 +203,12 @@ cdef class WeightedChoice:
 
     @property
     def taken(self) -> tuple[int, ...]:
-        """Picks of each in this period."""
+        """Picks of each backendRef in this period."""
         cdef uint32_t i
         return tuple([self._choice.taken[i] for i in range(self._choice.count)])
 
     def pick(self) -> int:
-        """The index of the backendRef for the next request; -1 when no weight is above 0."""
+        """The index of the backendRef for the next request; -1 if no weight is above 0."""
         return choose_target(self._choice)
 
     def picks(self, uint32_t count) -> list[int]:
@@ -216,7 +217,7 @@ cdef class WeightedChoice:
 
 
 cdef class Selector:
-    """The endpoints of one backend of `upstreams`, as chosen for requests one after the other."""
+    """The endpoints of one backend of `upstreams`, chosen for consecutive requests."""
 
     cdef Upstreams _upstreams
     cdef Backend *_backend
@@ -240,7 +241,7 @@ cdef class Selector:
         raise KeyError(label)
 
     def choose(self, tried=(), uint64_t now=0):
-        """The label of the endpoint for a request at `now` (milliseconds), `tried` at these; None: none is left."""
+        """The label of the endpoint for a request at `now` (milliseconds) that tried `tried`; None if none is left."""
         cdef Endpoint *among[16]
         cdef Endpoint *chosen
         for i, label in enumerate(tried[:16]):
@@ -249,14 +250,14 @@ cdef class Selector:
         return None if chosen == NULL else chosen.label.decode()
 
     def occupy(self, str label not None, int requests) -> None:
-        """So many more requests are in flight at it."""
+        """Adds requests in flight to it."""
         self._endpoint(label).in_flight += requests
 
     def fail(self, str label not None, uint64_t now) -> int:
-        """A connection failed at `now`; until when it is avoided."""
+        """Records a failed connection at `now`; returns until when the endpoint is avoided."""
         endpoint_failed(self._endpoint(label), now, &self._random)
         return self._endpoint(label).avoided_until
 
     def succeed(self, str label not None) -> None:
-        """A connection was established."""
+        """Records an established connection."""
         endpoint_succeeded(self._endpoint(label))

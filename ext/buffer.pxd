@@ -1,28 +1,28 @@
-# Bytes that a connection must keep between two events: a head that came in part, an answer its client is slow to take.
+# Bytes that a connection must keep between two events: a partial head, or output that its peer has not read yet.
 #
-# A Buffer owns its memory only while it holds bytes: an idle connection has none. Who appends bounds it.
+# A Buffer owns memory only while it holds bytes: an idle connection has none. The code that appends limits its size.
 
 from libc.stdint cimport uint32_t
 
 
 cdef struct Buffer:
     char *data              # NULL while empty
-    uint32_t start          # first byte held
-    uint32_t end            # one after the last
-    uint32_t room           # bytes of memory at `data`
+    uint32_t start          # offset of the first byte
+    uint32_t end            # offset after the last byte
+    uint32_t room           # size of the memory at `data`
 
 cdef inline uint32_t buffer_size(const Buffer *buffer) noexcept nogil:
-    """Bytes held."""
+    """The number of bytes."""
     return buffer.end - buffer.start
 
 cdef inline char *buffer_bytes(const Buffer *buffer) noexcept nogil:
-    """The first byte held; valid until the buffer changes."""
+    """The first byte; valid until the buffer changes."""
     return buffer.data + buffer.start
 
-# Room for at least `size` more bytes after the last; moves what is held. Returns 0, or -1 without memory.
+# Makes room for at least `size` more bytes at the end; may move the content. Returns 0, or -1 if out of memory.
 cdef int buffer_reserve(Buffer *buffer, uint32_t size) noexcept nogil
-# Copies `size` bytes behind those held. Returns 0, or -1 without memory.
+# Appends a copy of `size` bytes. Returns 0, or -1 if out of memory.
 cdef int buffer_append(Buffer *buffer, const char *data, uint32_t size) noexcept nogil
-# Forgets the first `size` bytes held; gives the memory back when that was all.
+# Removes the first `size` bytes; frees the memory if the buffer is then empty.
 cdef void buffer_consume(Buffer *buffer, uint32_t size) noexcept nogil
 cdef void buffer_free(Buffer *buffer) noexcept nogil

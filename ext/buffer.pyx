@@ -5,11 +5,11 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memmove
 
 cdef enum:
-    ROOM_LEAST = 1024       # bytes of the smallest buffer; then doubled
+    ROOM_LEAST = 1024       # bytes of the smallest buffer; larger ones are doubled
 
 
 cdef int buffer_reserve(Buffer *buffer, uint32_t size) noexcept nogil:
-    """Makes room for `size` more bytes: by moving what is held to the front, else by doubling the memory."""
+    """Makes room for `size` more bytes: moves the content to the front, or else doubles the memory."""
     cdef uint32_t held = buffer.end - buffer.start
     cdef uint32_t room = ROOM_LEAST
     cdef char *data

@@ -1,8 +1,8 @@
 # A hash map from bytes to pointers: filled once, then read by every request.
 #
-# Open addressing, at most half full, so a look-up is one or two cache lines. The keys' bytes belong to the values.
-# Every key also has an owner number: one map can hold many small namespaces (the children of each node of a tree).
-# The hash is seeded per process: whoever writes routes cannot know which ones collide.
+# Open addressing, at most half full, so a look-up touches one or two cache lines. The bytes of the keys belong to the
+# values. Every key also has an owner number, so that one map can hold many small namespaces (the children of each node
+# of a tree). The hash is seeded per process: authors of routes cannot predict collisions.
 
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
@@ -16,8 +16,8 @@ cdef struct Place:
     uint64_t hash
 
 cdef struct ByteMap:
-    Place *places               # NULL: nothing is in it
-    uint32_t mask               # places - 1: a power of two, less one
+    Place *places               # NULL: the map is empty
+    uint32_t mask               # number of places minus 1; the number is a power of two
     uint32_t used
     uint64_t seed
 
@@ -42,7 +42,7 @@ cdef inline uint64_t bytes_hash(const char *data, uint32_t size, uint64_t seed) 
 
 
 cdef inline Place *bytemap_place(const ByteMap *map, uint32_t owner, const char *data, uint32_t size) noexcept nogil:
-    """The place of this key, or the free one where it would stand; NULL only while the map has no places."""
+    """The place of this key, or the free place where it would be added; NULL only while the map has no places."""
     cdef uint64_t hash
     cdef uint32_t index
     cdef Place *place
@@ -60,13 +60,13 @@ cdef inline Place *bytemap_place(const ByteMap *map, uint32_t owner, const char 
 
 
 cdef inline void *bytemap_find(const ByteMap *map, uint32_t owner, const char *data, uint32_t size) noexcept nogil:
-    """NULL when the key is not in it."""
+    """NULL if the key is not in the map."""
     cdef Place *place = bytemap_place(map, owner, data, size)
     return NULL if place == NULL else place.value
 
 
 cdef void bytemap_start(ByteMap *map) noexcept nogil                # empty
-cdef int bytemap_expect(ByteMap *map, uint32_t count) except -1 nogil   # room at once for so many keys; MemoryError
-# Puts a key that is not in it yet. The bytes must live as long as the map. MemoryError.
+cdef int bytemap_expect(ByteMap *map, uint32_t count) except -1 nogil   # reserves room for `count` keys; MemoryError
+# Adds a key that is not in the map. The bytes must live as long as the map. MemoryError.
 cdef int bytemap_put(ByteMap *map, uint32_t owner, const char *data, uint32_t size, void *value) except -1 nogil
-cdef void bytemap_free(ByteMap *map) noexcept nogil                 # the places, not what they point at
+cdef void bytemap_free(ByteMap *map) noexcept nogil                 # frees the places, not the values

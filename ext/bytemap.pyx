@@ -1,4 +1,4 @@
-# Filling the map: it grows to twice its size when half full.
+# Filling the map: it doubles its size when it is half full.
 
 from libc.stdlib cimport calloc, free
 

@@ -1,7 +1,8 @@
-"""Certificates and their keys; see certificate.pxd. Keys stay in this process's memory: no message here shows any.
+"""Certificates and their keys; see certificate.pxd. Keys stay in the memory of this process: no message contains one.
 
-What can be shown is decided here for everybody: the control plane asks `judge` before it hands a certificate out, and
-workers load it with the same `parse`. Only `judge` may have the key sign, which costs as much as a handshake.
+This module alone decides whether a certificate is usable: the control plane calls `judge` before it publishes a
+certificate, and workers load it with the same `parse`. Only `judge` tests a signature of the key, which costs as much
+as a handshake.
 """
 
 from libc.stdlib cimport calloc, free
@@ -18,15 +19,15 @@ from fastroute.ext.openssl cimport (
 )
 
 cdef enum:
-    CONTEXTS_MOST = 64          # settings that nobody has, kept for the next listener that does
-    KEY_MOST = 16384            # bits; libcrypto checks no RSA signature of more
-    SIGNATURE_MOST = 2048       # bytes: of such a key
+    CONTEXTS_MOST = 64          # unused contexts that are kept for the next listener with the same settings
+    KEY_MOST = 16384            # bits; libcrypto verifies no RSA signature of more
+    SIGNATURE_MOST = 2048       # bytes: the size of a signature of such a key
 
 CHAIN, KEY, PAIR, STRENGTH = "chain", "key", "pair", "strength"
 
 
 class CertificateError(ValueError):
-    """What libssl refuses, in its words. `part`: what has to be mended, CHAIN, KEY, PAIR (they do not fit) or STRENGTH."""
+    """An error of libssl, in its words. `part` must be fixed: CHAIN, KEY, PAIR (they do not match) or STRENGTH."""
 
     def __init__(self, part: str, text: str) -> None:
         super().__init__(text)
@@ -34,12 +35,12 @@ class CertificateError(ValueError):
 
 
 cdef int no_password(char *into, int size, int writing, void *data) noexcept nogil:
-    """An encrypted key is refused: nobody is asked for its password."""
+    """Refuses an encrypted key: there is no way to enter a password."""
     return -1
 
 
 cdef class Parsed:
-    """One certificate as libssl has it."""
+    """One certificate as parsed by libssl."""
     cdef X509 *leaf
     cdef X509_STACK *chain
     cdef EVP_PKEY *key
@@ -90,7 +91,7 @@ cdef void credential_unref(Credential *credential) noexcept nogil:
 
 
 cdef class Certificates:
-    """The certificates of a worker by id. What is put or removed holds from `commit` on."""
+    """The certificates of a worker by id. Changes take effect at `commit`."""
 
     def __init__(self):
         self.held, self.pending, self.contexts = {}, {}, {}
@@ -99,16 +100,17 @@ cdef class Certificates:
         return len(self.held)
 
     def put(self, str id not None, certificate) -> None:
-        """A snapshot.Certificate, new or changed. ValueError says what libssl refuses; then there is nothing to show."""
+        """Adds or replaces a snapshot.Certificate. ValueError contains the error of libssl; the certificate is then not
+        usable."""
         self.pending[id] = None
         self.pending[id] = parse(certificate.chain, certificate.key)
 
     def remove(self, str id not None) -> None:
-        """Nobody is to be shown it any more."""
+        """Removes a certificate: it is no longer used in handshakes."""
         self.pending[id] = None
 
     def commit(self) -> None:
-        """From now on handshakes show what was put."""
+        """Makes the changes effective for new handshakes."""
         cdef CredentialHandle handle
         if not self.pending:
             return
@@ -125,7 +127,7 @@ cdef class Certificates:
             self.contexts = {}
 
     def forget(self) -> None:
-        """What was put since the last commit."""
+        """The changes since the last commit."""
         self.pending = {}
 
     cdef Credential *credential(self, str id) except NULL:
@@ -148,12 +150,12 @@ cdef class Certificates:
 
 
 cdef bint is_of_use(CredentialHandle handle) noexcept:
-    """Whether it has something to show, or somebody waits for that."""
+    """Whether the slot has a usable certificate, or a listener waits for one."""
     return handle.credential.leaf is not NULL or handle.credential.refs > 1
 
 
 cdef int give(Credential *credential, Parsed parsed) except -1:
-    """Moves what was parsed into its place."""
+    """Moves the parsed certificate into its slot."""
     credential.leaf, credential.chain, credential.key = parsed.leaf, parsed.chain, parsed.key
     credential.kind = EVP_PKEY_get_base_id(parsed.key)
     parsed.leaf = NULL
@@ -163,8 +165,8 @@ cdef int give(Credential *credential, Parsed parsed) except -1:
 
 
 def judge(certificate, *, bint sign) -> int:
-    """How many certificates of the chain are shown, the server's own included. CertificateError: none, or, where it has
-    to `sign`, clients would get no signature that they can take."""
+    """The number of certificates of the chain that are sent, including the server's own. CertificateError: there is
+    none, or, with `sign`, the key produces no signature that clients accept."""
     cdef Parsed parsed = parse(certificate.chain, certificate.key)
     if (sign or is_pss(parsed.key)) and not signs(parsed):
         raise refusal(PAIR, "the private key makes no signature that its certificate takes")
@@ -172,7 +174,7 @@ def judge(certificate, *, bint sign) -> int:
 
 
 cdef Parsed parse(bytes chain, bytes key):
-    """CertificateError when it cannot be shown."""
+    """Raises CertificateError if the certificate is not usable."""
     cdef Parsed parsed = Parsed()
     ERR_clear_error()
     read_chain(parsed, chain)
@@ -189,14 +191,14 @@ cdef Parsed parse(bytes chain, bytes key):
 
 
 cdef object refusal(str part, str text):
-    """With libssl's word for it, which never quotes what it read."""
+    """Adds the error of libssl, which never contains its input."""
     cdef const char *word = ERR_reason_error_string(ERR_peek_error())
     ERR_clear_error()
     return CertificateError(part, text if word is NULL else f"{text}: {word.decode()}")
 
 
 cdef int read_chain(Parsed parsed, bytes text) except -1:
-    """The first certificate of the PEM, and all others. CertificateError: there is none, or one cannot be read."""
+    """The first certificate of the PEM, and all others. CertificateError: there is none, or one cannot be parsed."""
     cdef BIO *bio = BIO_new_mem_buf(<const char *> text, <int> len(text))
     cdef X509 *read
     cdef unsigned long error
@@ -236,7 +238,7 @@ cdef EVP_PKEY *read_key(bytes text) except? NULL:
 
 
 cdef bint taken(Parsed parsed) except -1:
-    """Whether a connection would show it: False for a key too short, a hash too weak, a kind that TLS has not."""
+    """Whether libssl would use it: False for a short key, a weak hash, or a kind of key that TLS does not have."""
     cdef SSL *ssl
     cdef bint fits
     if _usual.context is NULL:
@@ -248,16 +250,16 @@ cdef bint taken(Parsed parsed) except -1:
     SSL_free(ssl)
     return fits
 
-cdef ContextHandle _usual = ContextHandle()     # that nobody is served with, made at its first use
+cdef ContextHandle _usual = ContextHandle()     # a context that no connection uses, created at its first use
 
 
 cdef bint is_pss(EVP_PKEY *key) noexcept:
-    """Such a key may be bound to salts of a length that TLS has not (RFC 8446, section 4.2.3: that of the hash)."""
+    """Whether the key may be restricted to a salt length that TLS does not use (RFC 8446, section 4.2.3)."""
     return EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA_PSS
 
 
 cdef bint signs(Parsed parsed) except -1:
-    """Whether the key signs so that the certificate's public key agrees."""
+    """Whether the public key of the certificate verifies a signature of the key."""
     cdef unsigned char signature[SIGNATURE_MOST]
     cdef size_t size = SIGNATURE_MOST
     cdef const unsigned char *text = b"fastroute"

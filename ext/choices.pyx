@@ -1,4 +1,4 @@
-# The book of choices.
+# All choices by key.
 
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
@@ -19,7 +19,7 @@ cdef class ChoiceHandle:
 
 
 cdef Choice *_choice_of(list weights) except NULL:
-    """In a random phase."""
+    """A new choice with a random phase."""
     cdef uint32_t count = <uint32_t> len(weights)
     cdef uint32_t *numbers = <uint32_t *> malloc((count + 1) * sizeof(uint32_t))
     cdef Choice *choice = NULL

@@ -1,8 +1,8 @@
-# One socket of the engine, and the slab that all of them live in.
+# One socket of the engine, and the slab that holds all of them.
 #
 # A connection is named by its handle: generation << 32 | index. Nothing keeps a raw Connection pointer across events.
-# Closing raises the generation, so handles (also those in epoll events already fetched) stop finding it at once; the
-# slot itself is used again only in a later turn.
+# Closing increments the generation, so existing handles (also those in fetched epoll events) become invalid at once;
+# the slot itself is reused only in a later turn.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -17,7 +17,7 @@ from fastroute.ext.tls cimport Tls
 cdef enum Side:
     SIDE_NONE = 0
     SIDE_TIMER                  # the engine's timerfd
-    SIDE_HEEDED                 # a descriptor of trio's, see Engine.heed; not ours to close
+    SIDE_HEEDED                 # a descriptor that belongs to trio (Engine.heed); never closed here
     SIDE_LISTENER
     SIDE_DOWNSTREAM
     SIDE_UPSTREAM
@@ -25,17 +25,17 @@ cdef enum Side:
 cdef enum State:
     STATE_CLOSED = 0
     STATE_LISTENING             # listener
-    STATE_LEAVING               # listener: takes what is queued, then closes
+    STATE_LEAVING               # listener: accepts what is queued, then closes
     STATE_PREFACE               # downstream: a PROXY protocol header must come first
-    STATE_HELLO                 # downstream: a TLS client must say which name it wants
-    STATE_HANDSHAKE             # downstream: TLS is being agreed
+    STATE_HELLO                 # downstream: waits for the ClientHello of a TLS client
+    STATE_HANDSHAKE             # downstream: TLS handshake
     STATE_IDLE                  # downstream: between requests
-    STATE_HEAD                  # downstream: a part of a request's head is here
+    STATE_HEAD                  # downstream: a part of a request head has arrived
     STATE_EXCHANGE              # downstream: has an exchange
-    STATE_LINGER                # downstream: answered and half-closed; what still comes is read away
+    STATE_LINGER                # downstream: answered and half-closed; remaining input is discarded
     STATE_CONNECTING            # upstream
     STATE_ACTIVE                # upstream: serves the exchange of `owner`
-    STATE_POOLED                # upstream: waits in its endpoint's pool
+    STATE_POOLED                # upstream: idle in the pool of its endpoint
 
 cdef enum:
     NO_SLOT = 0xFFFFFFFF        # timer_slot of a connection that is not in the wheel
@@ -46,38 +46,38 @@ cdef struct Connection:
     uint32_t generation
     uint8_t side                # Side
     uint8_t state               # State
-    uint8_t readable            # a read may give something (edge seen, not drained)
-    uint8_t writable            # a write may take something
-    uint8_t ended               # the peer's FIN is among what can be read
+    uint8_t readable            # a read may return data (edge seen, not drained)
+    uint8_t writable            # a write may accept data
+    uint8_t ended               # the peer's FIN is part of the readable data
     uint8_t failed              # reset, or closed both ways
     uint8_t queued              # in the ready list
-    uint8_t ending              # what is sent now is the last: its end follows at once, and goes in the same packet
-    uint32_t next               # in the one list its state puts it in: free, graves, ready, an endpoint's pool
+    uint8_t ending              # the data being sent is the last; the FIN goes in the same packet
+    uint32_t next               # in the one list that its state implies: free, graves, ready, an endpoint's pool
     uint32_t previous
     # timer (timer.pyx)
     uint64_t deadline           # milliseconds; 0: none
     uint32_t timer_next
     uint32_t timer_previous
-    uint32_t timer_slot         # where it is in the wheel
-    uint64_t started            # microseconds: upstream, when it was asked for; downstream, a head's first byte
+    uint32_t timer_slot         # index in the wheel
+    uint64_t started            # microseconds: upstream, when it was requested; downstream, first byte of a head
     # bytes
-    uint32_t scanned            # parse_x's memory of a head that is still growing
-    uint32_t requests           # exchanges it had
-    Buffer input                # read, not used yet
-    Buffer output               # for the peer, not taken yet
+    uint32_t scanned            # parser state for a head that is still incomplete
+    uint32_t requests           # number of exchanges it had
+    Buffer input                # received, not processed yet
+    Buffer output               # for the peer, not sent yet
     # downstream
-    Tls *tls                    # owned; NULL: plain, or the name was not heard yet
+    Tls *tls                    # owned; NULL: plain, or before the ClientHello
     Exchange *exchange          # owned; NULL: none
-    uint32_t listener           # index in Reactor.sockets; of a listener too
-    uint32_t drained            # bytes read away while it lingers
+    uint32_t listener           # index in Reactor.sockets; also for a listener
+    uint32_t drained            # bytes discarded while lingering
     Peer peer
     # upstream
-    uint64_t owner              # handle of the downstream connection it works for; 0: none, or a mirror
-    Endpoint *endpoint          # counted
-    Mirror *mirror              # owned; NULL: it is none
+    uint64_t owner              # handle of the downstream connection it serves; 0: none, or a mirror
+    Endpoint *endpoint          # holds a reference
+    Mirror *mirror              # owned; NULL: not a mirror
 
 cdef enum:
-    CHUNK = 256                 # connections of one allocation
+    CHUNK = 256                 # connections per allocation
 
 cdef struct Slab:
     Connection **chunks
@@ -88,24 +88,24 @@ cdef struct Slab:
     uint32_t live
 
 cdef inline Connection *slab_at(const Slab *slab, uint32_t index) noexcept nogil:
-    """The slot `index`, live or not; `index` must have been given out."""
+    """The slot `index`, live or not; `index` must have been allocated."""
     return &slab.chunks[index // CHUNK][index % CHUNK]
 
 cdef inline uint64_t handle_of(const Connection *connection) noexcept nogil:
     return <uint64_t> connection.generation << 32 | connection.index
 
 cdef inline Connection *slab_find(const Slab *slab, uint64_t handle) noexcept nogil:
-    """The live connection of that handle, or NULL when it has been closed."""
+    """The live connection with that handle, or NULL if it has been closed."""
     cdef Connection *connection
     if <uint32_t> handle == 0:
         return NULL
     connection = slab_at(slab, <uint32_t> handle)
     return connection if connection.generation == <uint32_t> (handle >> 32) else NULL
 
-# A fresh connection, zeroed but for index, generation and timer_slot; NULL without memory.
+# A new connection, zeroed except for index, generation and timer_slot; NULL if out of memory.
 cdef Connection *slab_take(Slab *slab) noexcept nogil
-# Ends the life of a connection: its handle finds nothing from now on.
+# Closes a connection: its handle is invalid from now on.
 cdef void slab_bury(Slab *slab, Connection *connection) noexcept nogil
-# Gives the buried slots free; called where no Connection pointer is on the stack.
+# Frees the closed slots; call it only where no Connection pointer is on the stack.
 cdef void slab_exhume(Slab *slab) noexcept nogil
 cdef void slab_free(Slab *slab) noexcept nogil

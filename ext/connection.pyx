@@ -6,7 +6,7 @@ from libc.string cimport memset
 
 
 cdef int grow(Slab *slab) noexcept nogil:
-    """Adds one chunk of free slots. Slot 0 is never given out: handle 0 is none. Returns 0, or -1 without memory."""
+    """Adds one chunk of free slots. Slot 0 is never used: handle 0 means none. Returns 0, or -1 if out of memory."""
     cdef Connection **chunks
     cdef Connection *chunk
     cdef uint32_t i, index, room

@@ -1,9 +1,9 @@
-"""Making libssl contexts; see context.pxd.
+"""Creating libssl contexts; see context.pxd.
 
-What is off: compression, renegotiation, early data, the session cache (tickets instead, ticket.pxd), groups and hashes
-below 112 bits, chains that libssl puts together anew in each handshake (clients get what the Secret holds). ALPN: the
-server's order decides (RFC 7301 section 3.2); a client that names protocols and none of ours is refused. PROTOCOLS is
-the table of those the engine speaks.
+Disabled: compression, renegotiation, early data, the session cache (tickets are used, ticket.pxd), groups and hashes
+below 112 bits, and building chains in each handshake (clients get the content of the Secret). ALPN: the order of the
+server decides (RFC 7301 section 3.2); a client that offers only other protocols is refused. PROTOCOLS is the table of
+the protocols that the engine supports.
 """
 
 from libc.stdint cimport uint64_t, uintptr_t
@@ -24,8 +24,8 @@ from fastroute.ext.ticket cimport ticket_key
 
 cdef enum:
     SECURITY_LEVEL = 2          # 112 bits: RSA from 2048, no SHA-1
-    TICKET_LIFE = 7200          # seconds that a ticket is good for (supervisor/tickets.py keeps its key for so long)
-    PROTOCOLS_MOST = 8          # of one context: a byte each in the pointer that libssl keeps for us
+    TICKET_LIFE = 7200          # seconds that a ticket is valid (supervisor/tickets.py keeps its key that long)
+    PROTOCOLS_MOST = 8          # per context: one byte each in the pointer that libssl keeps for us
 
 cdef const char *PROTOCOLS[1]   # by number, from 1
 PROTOCOLS[:] = [b"http/1.1"]
@@ -38,7 +38,8 @@ SUITES = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SH
 
 cdef int select_protocol(SSL *ssl, const unsigned char **chosen, unsigned char *chosen_size,
                          const unsigned char *offered, unsigned int size, void *data) noexcept nogil:
-    """The first of ours that the client offers too. `data`: our numbers, a byte each, the first in the lowest."""
+    """The first of our protocols that the client offers. `data`: protocol numbers, one byte each, the first in the
+    lowest byte."""
     cdef uint64_t ours = <uint64_t> <uintptr_t> data
     cdef unsigned int at
     cdef const char *name
@@ -56,7 +57,7 @@ cdef int select_protocol(SSL *ssl, const unsigned char **chosen, unsigned char *
 
 
 cdef uint64_t numbers(tuple names) except? 0:
-    """As `select_protocol` takes them."""
+    """The protocols in the format of `select_protocol`."""
     cdef uint64_t packed = 0
     cdef list known = [name.decode() for name in PROTOCOLS]
     if len(names) > PROTOCOLS_MOST:
@@ -104,7 +105,7 @@ cdef int set_versions(SSL_CTX *context, str least, str most) except -1:
 
 
 cdef int set_ciphers(SSL_CTX *context, list names) except -1:
-    """Of TLS 1.3 those named TLS_..., of TLS 1.2 the others; a version none is named for has its default."""
+    """TLS 1.3 gets the names that begin with TLS_, TLS 1.2 the others; a version without a name keeps its default."""
     cdef bytes suites = (":".join(name for name in names if name.startswith("TLS_")) or SUITES).encode()
     cdef bytes older = (":".join(name for name in names if not name.startswith("TLS_")) or CIPHERS).encode()
     if SSL_CTX_set_ciphersuites(context, suites) != 1 or SSL_CTX_set_cipher_list(context, older) != 1:

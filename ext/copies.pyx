@@ -1,4 +1,4 @@
-"""Copies of requests; see copies.pxd. Each request draws for each mirror by itself: the share is a mean, not a sequence."""
+"""Copies of requests; see copies.pxd. Each request draws for each mirror independently: the share is an average."""
 
 from libc.stdint cimport uint32_t
 
