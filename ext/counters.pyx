@@ -1,15 +1,15 @@
-"""Counters and histograms of one worker slot, in shared memory: written without asking, read without disturbing.
+"""Counters and histograms of one worker slot in shared memory: writing and reading need no synchronisation.
 
-The memory is a memfd that main makes for each worker *slot* and keeps; the worker and its replacement map it, so a
-worker's death loses no count. It has one writer (the worker's one thread) and any number of readers; every word is an
-aligned 64-bit word that is read and written whole.
+The memory is a memfd that the main process creates and keeps for each worker *slot*. The worker and its replacement map
+it, so the death of a worker loses no count. There is one writer (the single thread of the worker) and any number of
+readers. Every word is an aligned 64-bit word that is read and written atomically.
 
     0        512 words   fixed counters and gauges (`Fixed`); only the first FIXED_COUNT are in use
-    4096     requests    series of 16 words: status code << 54 | count. The last word takes what found no room
-    ...      histograms  of 24 words: sum in microseconds, then how many fell into each bucket (not cumulative)
+    4096     requests    series of 16 words: status code << 54 | count. The last word counts codes without a word
+    ...      histograms  of 24 words: sum in microseconds, then the count of each bucket (not cumulative)
 
-Which series has which slot is the snapshot's to say; slot 0 of each family is `other`. A slot that does not exist
-counts as `other`, so a wrong number in a snapshot can never write elsewhere.
+The publication assigns the slots of series; slot 0 of each family is `other`. A slot that does not exist counts as
+`other`, so a wrong number in a publication can never write elsewhere.
 """
 
 import mmap
@@ -35,16 +35,17 @@ cdef enum:
     PAGE_WORDS = 512
     SERIES_WORDS = 16           # status words of a request series; the last one is for OVERFLOW
     CODE_SHIFT = 54             # bits of the count; above it, 10 bits of the status code
-    OVERFLOW = 1023             # the status code of "no room for another status code"
+    OVERFLOW = 1023             # the status code that means "no room for another status code"
     BOUNDS_COUNT = 22
-    HISTOGRAM_WORDS = 24        # sum, BOUNDS_COUNT buckets, and one for everything slower
+    HISTOGRAM_WORDS = 24        # sum, BOUNDS_COUNT buckets, and one for all longer durations
 
-# Upper bounds of the buckets in microseconds: dense where a fast proxy lives (100 us to 5 ms), up to a minute.
+# Upper bounds of the buckets in microseconds: dense where most requests of a fast proxy are (100 us to 5 ms), up to a
+# minute.
 cdef uint64_t[BOUNDS_COUNT] BOUND
 BOUND[:] = [100, 200, 300, 500, 700, 1_000, 2_000, 3_000, 5_000, 10_000, 20_000, 30_000, 50_000, 100_000, 200_000,
             300_000, 500_000, 1_000_000, 3_000_000, 10_000_000, 30_000_000, 60_000_000]
 
-# First bucket worth looking at for a value of so many bits: no more than three comparisons are left.
+# The first bucket to compare for a value with that many bits: at most three comparisons remain.
 cdef uint32_t[65] FIRST_BUCKET
 
 
@@ -140,7 +141,7 @@ cdef inline uint64_t *histogram_words(Counters *counters, uint32_t histogram) no
 
 
 def map_size(requests: int, histograms: int) -> int:
-    """Bytes of a map with so many request series and histograms, in whole pages."""
+    """Size in bytes of a mapping with that many request series and histograms, in whole pages."""
     words = PAGE_WORDS + requests * SERIES_WORDS + histograms * HISTOGRAM_WORDS
     return -(-words * 8 // mmap.PAGESIZE) * mmap.PAGESIZE
 
@@ -148,8 +149,8 @@ def map_size(requests: int, histograms: int) -> int:
 cdef class CounterMap:
     """Maps `fd` (a memfd of `map_size(requests, histograms)` bytes or more; it may be closed afterwards).
 
-    The worker counts into it from C; main reads the same words, each whole, at any time. ValueError: the memory is
-    too small, or there is not even `other`. OSError: it cannot be mapped.
+    The worker counts into it from C; the main process reads the same words at any time. ValueError: the memory is too
+    small, or `other` has no slot. OSError: it cannot be mapped.
     """
 
     def __init__(self, fd: int, *, requests: int, histograms: int) -> None:
@@ -188,12 +189,12 @@ cdef class CounterMap:
         return {name: load_word(&self.counters.words[<uint32_t> word]) for name, word in FIXED_NAMES.items()}
 
     def local_responses(self) -> tuple[int, ...]:
-        """How many answers we gave ourselves, by LocalReason."""
+        """The number of answers of the gateway itself, by LocalReason."""
         return tuple(load_word(&self.counters.words[FIXED_LOCAL_RESPONSES + i])
                      for i in range(FIXED_COUNT - FIXED_LOCAL_RESPONSES))
 
     def request_counts(self, series: int) -> dict[int, int]:
-        """Answers in this slot by status code; `OVERFLOW_CODE` holds those that found no room."""
+        """The answers in this slot by status code; `OVERFLOW_CODE` counts codes that found no room."""
         cdef uint64_t *words = self.request_words(series)
         cdef uint64_t word
         counts = {}
@@ -204,7 +205,7 @@ cdef class CounterMap:
         return counts
 
     def used_requests(self) -> list[tuple[int, int, int]]:
-        """(slot, status code, count) of everything that counted, over all slots."""
+        """(slot, status code, count) of everything that was counted, over all slots."""
         cdef uint64_t *words = self.counters.words + PAGE_WORDS
         cdef uint64_t word
         cdef uint32_t i
@@ -216,14 +217,14 @@ cdef class CounterMap:
         return used
 
     def histogram(self, slot: int) -> tuple[int, ...]:
-        """Sum in microseconds, then how many fell into each bucket of `BOUNDS`, then how many were slower."""
+        """The sum in microseconds, then the count of each bucket of `BOUNDS`, then the count of longer durations."""
         if not 0 <= slot < self.counters.histograms:
             raise IndexError(f"histogram slot {slot}")
         cdef uint64_t *words = histogram_words(&self.counters, slot)
         return tuple(load_word(&words[i]) for i in range(HISTOGRAM_WORDS))
 
     def used_histograms(self) -> list[tuple[int, tuple[int, ...]]]:
-        """(slot, as `histogram` gives it) of everything that measured."""
+        """(slot, as returned by `histogram`) of every histogram with measurements."""
         cdef uint64_t *words
         cdef uint64_t seen
         cdef uint32_t slot, i
@@ -238,20 +239,20 @@ cdef class CounterMap:
         return used
 
     def zero_gauges(self) -> None:
-        """For main, when the slot's worker is gone: what it had open is closed."""
+        """For the main process, after the worker of the slot ended: resets the gauges of its open connections."""
         for name in GAUGES:
             store_word(&self.counters.words[<uint32_t> FIXED_NAMES[name]], 0)
 
     def count(self, name: str, by: int) -> None:
-        """Adds to a fixed counter from Python; only the slot's one writer may."""
+        """Adds to a fixed counter from Python; only the one writer of the slot may call it."""
         count(&self.counters, FIXED_NAMES[name], by)
 
     def count_request(self, series: int, status: int) -> None:
-        """As the engine counts: for tests."""
+        """Counts like the engine: for tests."""
         count_request(&self.counters, series, status)
 
     def observe(self, slot: int, microseconds: int) -> None:
-        """As the engine observes: for tests."""
+        """Observes like the engine: for tests."""
         observe(&self.counters, slot, microseconds)
 
     cdef uint64_t *request_words(self, object series) except NULL:

@@ -1,4 +1,4 @@
-# Filling and looking up.
+# Filling and look-up.
 
 from libc.stdint cimport uint32_t
 from libc.string cimport memcpy

@@ -1,4 +1,4 @@
-# Reading and changing the fields of a Head: by name in any case, and appending.
+# Reading and changing the fields of a Head: by name without regard to case, and appending.
 
 from libc.stdint cimport uint32_t
 from libc.string cimport memcpy
@@ -8,11 +8,11 @@ from fastroute.ext.slice cimport Arena, Slice, arena_take
 
 
 cdef enum:
-    FIELDS_MORE = 8             # room made at a time
+    FIELDS_MORE = 8             # fields added per allocation
 
 
 cdef inline bint same_name(const Slice *lower, const Slice *name) noexcept nogil:
-    """Whether `name` is `lower` (a field name in lower case) in any case."""
+    """Whether `name` equals `lower` (a field name in lower case) without regard to case."""
     cdef uint32_t i
     cdef unsigned char byte
     if lower.size != name.size:
@@ -27,7 +27,7 @@ cdef inline bint same_name(const Slice *lower, const Slice *name) noexcept nogil
 
 
 cdef inline Field *append_field(Head *head, Arena *arena, Slice name, Slice value) noexcept nogil:
-    """The new last field; NULL when the arena is full. Pointers to earlier fields are stale after it."""
+    """The new last field; NULL if the arena is full. Pointers to earlier fields are invalid afterwards."""
     cdef Field *fields
     if head.fields_count == head.fields_room:
         fields = <Field *> arena_take(arena, (head.fields_count + FIELDS_MORE) * <uint32_t> sizeof(Field))
@@ -48,7 +48,7 @@ cdef inline Field *append_field(Head *head, Arena *arena, Slice name, Slice valu
 
 
 cdef inline int join_slices(Slice *joined, Arena *arena, const Slice *parts, uint32_t count) noexcept nogil:
-    """The parts one after the other, in the arena; -1 when it is full."""
+    """The concatenation of the parts, in the arena; -1 if it is full."""
     cdef uint32_t i, size = 0
     cdef char *out
     for i in range(count):

@@ -1,17 +1,17 @@
-# Where dead parts of old tables wait to be freed, a little at a time.
+# Parts of old tables that wait to be freed, a little at a time.
 #
-# Freeing thousands of rules at once would hold up traffic. So a part whose last reference goes is only put on a list
-# here; `collect` takes them apart in slices. A part is taken apart by the function it was registered with, which may
-# bury others. One list for the process: one thread uses it.
+# Freeing thousands of rules at once would delay traffic. So when the last reference to a part is dropped, the part is
+# only added to a list here, and `collect` frees the list in slices. The function that was registered with a part frees
+# it, and may add other parts. There is one list per process, used by one thread.
 
 from libc.stdint cimport uint32_t
 
 
-ctypedef bint (*Dismantle)(Grave *grave) noexcept nogil     # does a bounded piece of work; true when all is freed
+ctypedef bint (*Dismantle)(Grave *grave) noexcept nogil     # frees a bounded amount; true if everything is freed
 
-cdef struct Grave:              # the first member of everything that can be buried
+cdef struct Grave:              # the first member of everything that can be added
     uint32_t refs
-    uint32_t cursor             # how far its dismantling has come
+    uint32_t cursor             # progress of the dismantling
     Dismantle dismantle
     Grave *next
 

@@ -1,4 +1,4 @@
-# Where dead parts wait. A stack: what a part buries while it is taken apart comes before it, so no list grows long.
+# The list is a stack: parts that are added while a part is freed come first, so the list stays short.
 
 from libc.stdint cimport uint64_t
 
@@ -25,7 +25,7 @@ cdef bint collect_for(uint32_t microseconds) noexcept nogil:
     end = microseconds_now() + microseconds
     while _top != NULL and microseconds_now() < end:
         grave = _top
-        _top = grave.next           # off the list while it may bury others
+        _top = grave.next           # removed from the list, because it may add others
         if grave.dismantle(grave):
             _buried -= 1
         else:
@@ -35,10 +35,10 @@ cdef bint collect_for(uint32_t microseconds) noexcept nogil:
 
 
 def collect(microseconds: int) -> bool:
-    """Frees old parts for about that long; True while some are left. To be called after an install until it says no."""
+    """Frees old parts for about that long; True if some are left. Call it after an install until it returns False."""
     return collect_for(microseconds)
 
 
 def buried() -> int:
-    """How many parts wait to be freed."""
+    """The number of parts that wait to be freed."""
     return _buried

@@ -1,8 +1,9 @@
-# The rules of one listener whose route names one hostname, found by path in constant time.
+# The rules of one listener whose routes have the same hostname, found by path in constant time.
 #
-# Exact paths stand in a hash map, prefixes in a tree of path elements (a hash map as well: node and element to node),
-# regular expressions by how they begin. What stands at one path is in the order of rank. A request is offered to the
-# exact path, then to ever shorter prefixes, then to the expressions, until a match takes it. Filled once, immutable.
+# Exact paths are in a hash map, prefixes in a tree of path elements (also a hash map: node and element to node),
+# regular expressions are indexed by their literal prefix. The matches of one path are ordered by rank. A request tries
+# the exact path, then shorter and shorter prefixes, then the expressions, until a match takes it. Filled once, then
+# immutable.
 
 from libc.stdint cimport uint32_t
 
@@ -17,21 +18,21 @@ from fastroute.ext.slice cimport Arena, Slice
 
 cdef struct Group:
     Grave grave
-    Index index                 # its pool holds the nodes and the hostname, too
-    Slice hostname              # of the routes; "" for those without
-    Rule **rules                # each with a reference
+    Index index                 # its pool also holds the nodes and the hostname
+    Slice hostname              # of the routes; "" for routes without one
+    Rule **rules                # a reference to each
     uint32_t rules_count
     uint32_t rules_room
-    uint32_t nodes              # numbers given to nodes of the tree
+    uint32_t nodes              # number of nodes in the tree
     ByteMap exact               # path -> Node
     ByteMap tree                # (number of a node, element) -> Node
     Node root                   # the prefix "": every path
     Expressions expressions
 
-# Room for `rules` rules. MemoryError.
+# Allocates room for `rules` rules. MemoryError.
 cdef Group *group_new(Slice hostname, uint32_t rules) except NULL
-cdef int group_expect(Group *group, const Group *like) except -1     # room at once for about what `like` holds
+cdef int group_expect(Group *group, const Group *like) except -1     # reserves room for about as much as `like` holds
 cdef int group_add(Group *group, Rule *rule) except -1      # within that room; takes a reference
-cdef void group_unref(Group *group) noexcept nogil          # to the graveyard at zero
-# The match that takes the request; NULL: none.
+cdef void group_unref(Group *group) noexcept nogil          # added to the graveyard at zero
+# The match that takes the request; NULL if there is none.
 cdef const Match *group_find(const Group *group, const Head *head, Arena *arena) noexcept nogil

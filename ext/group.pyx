@@ -1,4 +1,4 @@
-# Filling a group and looking up in it.
+# Filling a group and look-up in it.
 
 from libc.stdlib cimport calloc, free
 from libc.string cimport memchr, memcpy
@@ -11,9 +11,9 @@ from fastroute.ext.pool cimport pool_free_one, pool_start, pool_take
 from fastroute.ext.rule cimport PATH_EXACT, PATH_PREFIX, rule_ref, rule_unref
 
 cdef enum:
-    PIECE = 32                  # rules given up in one go
+    PIECE = 32                  # rules released per call
     POOL_PER_RULE = sizeof(Node) + 24
-    POOL_FIRST = 16 * 1024      # bytes of the first chunk at most
+    POOL_FIRST = 16 * 1024      # maximum size of the first chunk in bytes
 
 
 # --- life
@@ -48,7 +48,7 @@ cdef Group *group_new(Slice hostname, uint32_t rules) except NULL:
 
 
 cdef int group_expect(Group *group, const Group *like) except -1:
-    """Or its maps would grow step by step, and the last steps take long."""
+    """Without this, its maps would grow step by step, and the last steps take long."""
     bytemap_expect(&group.exact, like.exact.used)
     bytemap_expect(&group.tree, like.tree.used)
     bytemap_expect(&group.expressions.beginnings, like.expressions.beginnings.used)
@@ -102,7 +102,7 @@ cdef Node *_child(Group *group, Node *parent, const char *element, uint32_t size
 
 
 cdef Node *_prefix_node(Group *group, const Slice *path) except NULL:
-    """Of "/a/b"; the root for ""."""
+    """The node of "/a/b"; the root for ""."""
     cdef Node *node = &group.root
     cdef const char *at = path.data
     cdef const char *end = path.data + path.size
@@ -139,11 +139,11 @@ cdef int group_add(Group *group, Rule *rule) except -1:
     return 0
 
 
-# --- looking up
+# --- look-up
 
 
 cdef const Node *_deepest(const Group *group, const Slice *path) noexcept nogil:
-    """The node of the longest prefix, by whole elements, that the tree has."""
+    """The node of the longest prefix in the tree, by whole elements."""
     cdef const Node *node = &group.root
     cdef const Node *child
     cdef const char *at = path.data

@@ -26,7 +26,7 @@ cdef void handshake_begin(Reactor r, Connection *c) noexcept nogil:
 cdef bint handshake_advance(Reactor r, Connection *c) noexcept nogil:
     cdef long size = 0
     if c.writable and buffer_size(&c.output):
-        flush(r, c)             # of a long chain; what goes wrong stands in `failed`
+        flush(r, c)             # part of a long chain; `failed` records errors
     if c.readable and not c.failed:
         size = receive_sealed(r, c, r.sealed, SCRATCH)
     if c.failed or size < 0:
@@ -40,7 +40,7 @@ cdef bint handshake_advance(Reactor r, Connection *c) noexcept nogil:
 
 
 cdef bint read_name(Reactor r, Connection *c, uint32_t size) noexcept nogil:
-    """With `size` more bytes of a ClientHello in the scratch: who serves the name in it?"""
+    """Looks up the listener after `size` more bytes of a ClientHello arrived in the scratch buffer."""
     cdef Hello hello
     cdef const char *data = r.sealed
     cdef bint kept = buffer_size(&c.input) != 0
@@ -91,7 +91,7 @@ cdef bint open_tls(Reactor r, Connection *c, Hello *hello) noexcept nogil:
 
 
 cdef bint shake(Reactor r, Connection *c, const char *data, uint32_t size) noexcept nogil:
-    """Gives libssl the bytes, and the client what it says to them. Returns as handshake_advance."""
+    """Passes the bytes to libssl, and its output to the client. Returns like handshake_advance."""
     cdef int progress = PROGRESS_FULL
     r.pipe.input = data
     r.pipe.input_size = size
@@ -100,7 +100,7 @@ cdef bint shake(Reactor r, Connection *c, const char *data, uint32_t size) noexc
         if ship(r, c) < 0:
             handshake_fail(r, c, TLS_CLOSED)
             return False
-    read_clock(r)               # that may have taken milliseconds, and the turn has to know
+    read_clock(r)               # libssl may have taken milliseconds, and the turn must know
     if progress == PROGRESS_WAIT:
         return False
     if progress != PROGRESS_DONE:
@@ -110,7 +110,7 @@ cdef bint shake(Reactor r, Connection *c, const char *data, uint32_t size) noexc
         handshake_fail(r, c, TLS_CROWDED)
         return False
     if r.pipe.input_size:
-        lend_readable(c)        # of what came with the end of the handshake
+        lend_readable(c)        # data that came with the end of the handshake
     handshake_leave(r, c)
     count(r.counters, FIXED_TLS_RESUMED if tls_resumed(c.tls) else FIXED_TLS_FULL, 1)
     observe(r.counters, HISTOGRAM_HANDSHAKE, r.now - c.tls.started)

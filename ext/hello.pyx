@@ -1,7 +1,7 @@
-"""The name in a ClientHello; see hello.pxd. Layout: RFC 8446 sections 4.1.2 and 5.1, RFC 6066 section 3.
+"""The server name in a ClientHello; see hello.pxd. Layout: RFC 8446 sections 4.1.2 and 5.1, RFC 6066 section 3.
 
-Every length is checked against what holds it, so that nothing is read beyond the bytes given. What is not looked at
-(versions, ciphers, other extensions) is libssl's to judge.
+Every length is checked against the structure that contains it, so nothing is read beyond the given bytes. libssl checks
+the rest (versions, ciphers, other extensions).
 """
 
 from libc.stdint cimport uint8_t, uint32_t
@@ -11,14 +11,14 @@ from libc.string cimport memcpy
 cdef enum:
     RECORD_HEAD = 5             # type, version, length
     RECORD_HANDSHAKE = 22
-    RECORD_MOST = 16384         # bytes in a record of plaintext
+    RECORD_MOST = 16384         # bytes in a plaintext record
     MESSAGE_HEAD = 4            # type, length
     MESSAGE_HELLO = 1
     RANDOM = 34                 # bytes of the legacy version and the random
     EXTENSION_NAME = 0          # server_name
-    NAME_HOST = 0               # its one kind
+    NAME_HOST = 0               # its only type
 
-cdef struct Reader:             # what is left of a structure
+cdef struct Reader:             # the remaining bytes of a structure
     const uint8_t *at
     uint32_t size
 
@@ -32,7 +32,7 @@ cdef bint skip(Reader *reader, uint32_t size) noexcept nogil:
 
 
 cdef bint take(Reader *reader, uint32_t width, Reader *piece) noexcept nogil:
-    """The piece whose length stands before it in `width` bytes. False: it is not all there."""
+    """Reads the piece that is preceded by its length in `width` bytes. False: it is incomplete."""
     cdef uint32_t size = 0
     cdef uint32_t i
     if width > reader.size:
@@ -57,7 +57,7 @@ cdef int hello_read(Hello *hello, const char *data, uint32_t size, char *room) n
 
 
 cdef int gather(const uint8_t *data, uint32_t size, char *room, Reader *message) noexcept nogil:
-    """The message without its records' heads, in `data` or put together in `room`. Returns as hello_read."""
+    """The message without record headers, in `data` or assembled in `room`. Returns like hello_read."""
     cdef uint32_t at = 0, held = 0, length, whole
     while True:
         if size > at and data[at] != RECORD_HANDSHAKE:
@@ -93,7 +93,7 @@ cdef bint find_name(Hello *hello, Reader *message) noexcept nogil:
             and take(message, 1, &piece)):
         return False
     if message.size == 0:
-        return True             # of old, without extensions
+        return True             # an old one, without extensions
     if not take(message, 2, &extensions) or message.size:
         return False
     while extensions.size:
@@ -128,7 +128,8 @@ cdef bint read_name(Hello *hello, Reader *extension) noexcept nogil:
 
 
 def read(data: bytes):
-    """The name that a ClientHello asks for ("": none); None when bytes are missing. ValueError: it is none."""
+    """The server name of a ClientHello ("" if it has none); None if bytes are missing. ValueError: not a ClientHello.
+    """
     cdef Hello hello
     cdef char *room = <char *> malloc(HELLO_MOST)
     cdef int found

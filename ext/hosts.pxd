@@ -1,7 +1,7 @@
-# A table by hostname: exact ones, wildcards ("*.example.com": any depth below, not itself), and "" for every host.
+# A table by hostname: exact names, wildcards ("*.example.com": any depth below it, not itself), and "" for every host.
 #
-# Walked from the most specific entry that fits a host to the least: exact, wildcards by length, "". The same table
-# finds a port's listener and a listener's hostname groups. Its values, whatever they are, own the names.
+# It is walked from the most specific entry that matches a host to the least specific: exact, wildcards by length, "".
+# The same table is used for the listeners of a port and the hostname groups of a listener. The values own the names.
 
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memchr
@@ -12,9 +12,9 @@ from fastroute.ext.slice cimport Slice
 
 cdef struct HostTable:
     ByteMap exact
-    ByteMap wildcards           # by what follows "*."
+    ByteMap wildcards           # by the part after "*."
     uint32_t longest            # bytes of the longest key of `wildcards`: longer suffixes are not looked up
-    void *any                   # of ""
+    void *any                   # the value of ""
 
 cdef enum WalkStage:
     WALK_EXACT = 0
@@ -25,7 +25,7 @@ cdef enum WalkStage:
 cdef struct HostWalk:
     const HostTable *table
     Slice host                  # lower case, without port
-    uint32_t at                 # where the suffix looked up last begins, or 1: "*" stands for something
+    uint32_t at                 # start of the suffix that was looked up last, or 1: "*" must match something
     uint8_t stage               # WalkStage
 
 
@@ -37,7 +37,7 @@ cdef inline void walk_start(HostWalk *walk, const HostTable *table, Slice host) 
 
 
 cdef inline void *host_next(HostWalk *walk) noexcept nogil:
-    """The next less specific entry that fits the host; NULL when there is none left."""
+    """The next less specific entry that matches the host; NULL if there is none left."""
     cdef const HostTable *table = walk.table
     cdef const char *dot
     cdef void *found
@@ -68,7 +68,7 @@ cdef inline void *host_next(HostWalk *walk) noexcept nogil:
 cdef void hosts_start(HostTable *table) noexcept nogil
 # The place of a hostname that is not in the table yet. MemoryError.
 cdef int hosts_put(HostTable *table, Slice hostname, void *value) except -1 nogil
-cdef void *hosts_get(const HostTable *table, Slice hostname) noexcept nogil     # of this very hostname; NULL: none
-# Goes over all values: `cursor` starts at 0; NULL when there are no more.
+cdef void *hosts_get(const HostTable *table, Slice hostname) noexcept nogil     # the value of exactly this hostname; NULL if there is none
+# Iterates over all values: `cursor` starts at 0; NULL at the end.
 cdef void *hosts_value(const HostTable *table, uint32_t *cursor) noexcept nogil
 cdef void hosts_free(HostTable *table) noexcept nogil

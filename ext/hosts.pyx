@@ -1,4 +1,4 @@
-# Filling a table by hostname, and going over it.
+# Filling a table by hostname, and iterating over it.
 
 from fastroute.ext.bytemap cimport bytemap_free, bytemap_put, bytemap_start
 

@@ -1,4 +1,4 @@
-# TCP sockets, as the system's headers have them.
+# TCP sockets: declarations of the system's headers.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 

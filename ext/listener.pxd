@@ -1,7 +1,7 @@
-# Listening sockets: accepting, and knowing when not to.
+# Listening sockets: accepting connections, and pausing when there is no room.
 #
-# Level-triggered, unlike all others: a queue that is not emptied in one visit announces itself again. Each visit takes
-# about as many as the last one found, so that a quiet listener costs no call that only says "none left".
+# Level-triggered, unlike all other descriptors: a queue that is not emptied is reported again. Each visit accepts about
+# as many connections as the one before found, so that a quiet listener avoids the accept4 call that returns EAGAIN.
 
 from libc.stdint cimport uint32_t
 
@@ -9,11 +9,11 @@ from fastroute.ext.connection cimport Connection
 from fastroute.ext.reactor cimport Reactor
 
 
-# Takes over a listening socket; `index` is its place in Reactor.sockets. Returns 0, or -1 with errno.
+# Takes over a listening socket; `index` is its index in Reactor.sockets. Returns 0, or -1 with errno.
 cdef int listener_open(Reactor r, int fd, uint32_t index) noexcept nogil
-# Accepts what is queued, within bounds. A leaving listener closes when its queue is empty.
+# Accepts queued connections, within bounds. A leaving listener closes when its queue is empty.
 cdef void listener_accept(Reactor r, Connection *listener) noexcept nogil
-# Accepts what is still queued, then closes.
+# Accepts the queued connections, then closes.
 cdef void listener_leave(Reactor r, Connection *listener) noexcept nogil
-# Back to accepting, after max_connections was reached or descriptors ran out.
+# Resumes accepting after max_connections was reached or descriptors ran out.
 cdef void listeners_resume(Reactor r) noexcept nogil

@@ -22,7 +22,7 @@ cdef extern from *:
     void set_errno "fastroute_set_errno"(int value) noexcept nogil
 
 cdef enum:
-    ACCEPT_MOST = 16        # connections taken in one visit
+    ACCEPT_MOST = 16        # connections accepted per visit
     PAUSE = 100             # milliseconds without accepting after descriptors ran out
 
 
@@ -34,7 +34,7 @@ cdef int set_interest(Reactor r, Connection *listener, int operation, uint32_t e
 
 
 cdef bint is_listening(int fd) noexcept nogil:
-    """Whether the socket can be accepted from: any other would announce itself for ever. False with errno."""
+    """Whether the socket is a listening socket: epoll would report any other one continuously. False with errno."""
     cdef int listening = 0
     cdef uint32_t size = sizeof(int)
     if getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) < 0:
@@ -61,7 +61,7 @@ cdef int listener_open(Reactor r, int fd, uint32_t index) noexcept nogil:
     listener.listener = index
     listener.requests = 1
     listener.fd = fd
-    # Accepted sockets inherit these: two system calls less for each.
+    # Accepted sockets inherit these options: two system calls less for each.
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(int))
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(int))
     if set_interest(r, listener, EPOLL_CTL_ADD, 0 if r.full else EPOLLIN) < 0:
@@ -74,7 +74,7 @@ cdef int listener_open(Reactor r, int fd, uint32_t index) noexcept nogil:
 
 
 cdef void pause(Reactor r) noexcept nogil:
-    """No listener announces anything until listeners_resume."""
+    """Stops events of all listeners until listeners_resume."""
     cdef uint32_t i
     cdef Connection *listener
     r.full = True
@@ -117,7 +117,7 @@ cdef void listener_accept(Reactor r, Connection *listener) noexcept nogil:
 
 
 cdef void refused(Reactor r, Connection *listener, int accepted) noexcept nogil:
-    """accept4 gave none: the queue is empty, or there is no room for another descriptor."""
+    """accept4 returned an error: the queue is empty, or there is no room for another descriptor."""
     if errno == EAGAIN:
         listener.requests = accepted if accepted > 1 else 1
         if listener.state == STATE_LEAVING:
@@ -128,9 +128,9 @@ cdef void refused(Reactor r, Connection *listener, int accepted) noexcept nogil:
         r.paused_until = r.milliseconds + PAUSE
         set_deadline(r, listener, r.paused_until)
     elif errno == EBADF or errno == EINVAL or errno == ENOTSOCK:
-        forget(r, listener)     # shut down by whoever else has the socket
+        forget(r, listener)     # another process shut the socket down
     elif listener.state == STATE_LEAVING:
-        queue(r, listener)      # that one connection is gone, others may be there
+        queue(r, listener)      # that one connection is gone, there may be others
 
 
 cdef void adopt(Reactor r, Connection *listener, int fd, const sockaddr_storage *address) noexcept nogil:
@@ -148,7 +148,7 @@ cdef void listener_leave(Reactor r, Connection *listener) noexcept nogil:
 
 
 cdef void forget(Reactor r, Connection *listener) noexcept nogil:
-    """Closes the listener and takes it off the list."""
+    """Closes the listener and removes it from the list."""
     cdef uint32_t i
     for i in range(r.listeners_count):
         if r.listeners[i] == handle_of(listener):

@@ -1,6 +1,6 @@
-# The conditions of an HTTPRouteMatch are all to be met. Methods and values are compared to the letter. A header that
-# came on several lines counts as its values joined with ","; of a query parameter that came several times the first
-# one counts, as received (escapes are not decoded); one without "=" has an empty value.
+# All conditions of an HTTPRouteMatch must be met. Methods and values are case-sensitive. The values of a header on
+# several lines are joined with ",". Of a repeated query parameter the first value counts, as received (escapes are not
+# decoded); one without "=" has an empty value.
 
 from libc.stdint cimport uint32_t
 from libc.string cimport memchr, memcmp, memcpy
@@ -23,7 +23,7 @@ cdef bint _passes(const ValueTest *test, const Slice *value) noexcept nogil:
 
 
 cdef bint _joined(const Slice *name, const Head *head, uint32_t size, Arena *arena, Slice *value) noexcept nogil:
-    """The values of several lines, `size` bytes with the commas between them."""
+    """The joined values of several lines, `size` bytes including the commas."""
     cdef char *out = <char *> arena_take(arena, size)
     cdef bint first = True
     cdef const Field *field
@@ -76,7 +76,7 @@ cdef bint parameter_value(const Slice *name, const Head *head, Slice *value) noe
 
 
 cdef bint _headers_pass(const Match *match, const Head *head, Arena *arena) noexcept nogil:
-    cdef uint32_t used = arena.used         # what is joined is needed for one test only
+    cdef uint32_t used = arena.used         # the joined value is needed for one test only
     cdef Slice value
     cdef bint passed
     cdef uint32_t i

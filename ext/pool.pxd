@@ -1,4 +1,4 @@
-# Memory that is given back all at once: pieces cut from a list of chunks.
+# Memory that is freed all at once: pieces cut from a list of chunks.
 
 from libc.stdint cimport uint32_t
 
@@ -17,7 +17,7 @@ cdef struct Pool:
 cdef void pool_start(Pool *pool, uint32_t size) noexcept nogil      # `size`: bytes of the first chunk
 # `size` bytes, zeroed and 8-aligned. MemoryError.
 cdef void *pool_take(Pool *pool, uint32_t size) except NULL nogil
-cdef bint pool_free_one(Pool *pool) noexcept nogil                  # one chunk; true when none is left
+cdef bint pool_free_one(Pool *pool) noexcept nogil                  # frees one chunk; true if none is left
 cdef void pool_free(Pool *pool) noexcept nogil
 # A copy of the text as UTF-8. MemoryError, UnicodeEncodeError.
 cdef int pool_text(Pool *pool, str text, Slice *slice) except -1

@@ -1,4 +1,5 @@
-# Chunks double from the first size on, so that a small owner is small and a large one has few chunks.
+# Each chunk is twice as large as the one before, so that a small owner uses little memory and a large one has few
+# chunks.
 
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdlib cimport calloc, free
@@ -47,7 +48,7 @@ cdef void pool_free(Pool *pool) noexcept nogil:
 cdef int pool_text(Pool *pool, str text, Slice *slice) except -1:
     cdef Py_ssize_t size
     cdef const char *data = PyUnicode_AsUTF8AndSize(text, &size)
-    cdef char *copy = <char *> pool_take(pool, <uint32_t> size + 1)    # never of zero bytes: NULL says an exception
+    cdef char *copy = <char *> pool_take(pool, <uint32_t> size + 1)    # never of zero bytes: NULL means an exception
     memcpy(copy, data, size)
     slice.data = copy
     slice.size = <uint32_t> size

@@ -1,6 +1,6 @@
 """The PROXY protocol (haproxy.org, proxy-protocol.txt, 2020); see proxy_protocol.pxd.
 
-Strict: a connection that should begin with a header and does not is nobody's we can trust.
+Strict: a connection that must begin with a header and does not is not trusted.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
@@ -9,7 +9,7 @@ from libc.string cimport memchr, memcmp, memcpy, memset, strcspn
 from fastroute.ext.inet cimport AF_INET, AF_INET6, inet_pton
 
 cdef enum:
-    LINE_MOST = 107         # bytes of a header of version 1, its CRLF included
+    LINE_MOST = 107         # bytes of a version 1 header, including CRLF
     SIGNATURE = 12
     FIXED = 16              # bytes of version 2 before the addresses
 
@@ -70,7 +70,7 @@ cdef int parse_line(Preface *preface, const char *data, uint32_t size) noexcept 
 
 
 cdef bint parse_addresses(Preface *preface, char *text) noexcept nogil:
-    """`TCP4 source destination source-port destination-port`, ended by a zero."""
+    """`TCP4 source destination source-port destination-port`, zero-terminated."""
     cdef uint8_t destination[16]
     cdef uint16_t port
     cdef char *source
@@ -95,7 +95,7 @@ cdef bint parse_addresses(Preface *preface, char *text) noexcept nogil:
 
 
 cdef char *cut(char *text) noexcept nogil:
-    """Ends `text` at its first space; returns what follows, or NULL when there is no space."""
+    """Terminates `text` at its first space; returns the rest, or NULL if there is no space."""
     cdef size_t size = strcspn(text, b" ")
     if text[size] == 0:
         return NULL

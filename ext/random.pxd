@@ -1,4 +1,4 @@
-# Random numbers for spreading load: splitmix64, one uint64 of state. Not for secrets; but the kernel's, for seeds.
+# Random numbers for load balancing: splitmix64, one uint64 of state. Not for secrets. Seeds come from the kernel.
 
 from libc.stdint cimport uint32_t, uint64_t
 
@@ -8,7 +8,7 @@ cdef extern from "<sys/random.h>" nogil:
 
 
 cdef inline uint64_t random_seed() except? 0:
-    """64 bits that nobody can guess."""
+    """64 unpredictable bits."""
     cdef uint64_t seed = 0
     if getrandom(&seed, sizeof(seed), 0) != sizeof(seed):
         raise OSError("the kernel gives no random bytes")
@@ -16,7 +16,7 @@ cdef inline uint64_t random_seed() except? 0:
 
 
 cdef inline uint64_t random_next(uint64_t *state) noexcept nogil:
-    """64 even bits; any seed will do."""
+    """64 uniformly distributed bits; any seed works."""
     cdef uint64_t z
     state[0] += <uint64_t> 0x9E3779B97F4A7C15
     z = state[0]
@@ -26,5 +26,5 @@ cdef inline uint64_t random_next(uint64_t *state) noexcept nogil:
 
 
 cdef inline uint32_t random_below(uint64_t *state, uint32_t bound) noexcept nogil:
-    """In [0, bound), even to within bound / 2**32; `bound` is not 0."""
+    """A number in [0, bound), uniform to within bound / 2**32; `bound` is not 0."""
     return <uint32_t> (((random_next(state) >> 32) * bound) >> 32)

@@ -1,14 +1,14 @@
-# Whether a try that failed is followed by another one, and after which pause. Decisions only: attempt.pyx acts on them.
+# Whether a failed try is followed by another one, and after which pause. Decisions only: attempt.pyx applies them.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 
 cdef enum Failure:              # how a try ended without an answer for the client
     FAILURE_NONE = 0
-    FAILURE_NOT_CONNECTED       # no connection was made: no backend has seen the request
+    FAILURE_NOT_CONNECTED       # no connection was established: no backend has seen the request
     FAILURE_STATUS              # the backend answered with a status
-    FAILURE_TIMEOUT             # the rule's backendRequest passed: maybe processed
-    FAILURE_CLOSED              # the connection ended before an answer's head: maybe processed
+    FAILURE_TIMEOUT             # the rule's backendRequest timeout expired: the request may have been processed
+    FAILURE_CLOSED              # the connection ended before the answer's head: the request may have been processed
 
 cdef struct Retry:              # of a rule; immutable, in its pool
     uint32_t attempts           # tries after the first
@@ -16,12 +16,12 @@ cdef struct Retry:              # of a rule; immutable, in its pool
     uint64_t codes[4]           # one bit for each status from 400 on
 
 cdef enum:
-    KEPT_MOST = 65536           # bytes of a request's body kept to be sent again; a longer one is sent once
-    PAUSE_CAP = 10              # times the first pause: no pause is longer
+    KEPT_MOST = 65536           # bytes of a request body that are buffered for a retry; a longer one is sent once
+    PAUSE_CAP = 10              # maximum pause, as a multiple of the first pause
 
 # From a snapshot.Retry.
 cdef int retry_fill(Retry *retry, source) except -1
-# Whether one more try follows after `made` retries. `method`: MethodName. `status`: with FAILURE_STATUS.
+# Whether another try follows after `made` retries. `method`: MethodName. `status`: with FAILURE_STATUS.
 cdef bint retry_follows(const Retry *retry, uint32_t made, uint8_t failure, uint16_t status,
                         uint8_t method) noexcept nogil
 # Milliseconds to wait before retry number `made` (from 0); at least 1.

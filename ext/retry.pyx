@@ -1,10 +1,11 @@
-"""Retries that a route asks for; see retry.pxd (HTTPRouteRule.retry of the Gateway API, GEP-1731).
+"""Retries of a `retry` stanza; see retry.pxd (HTTPRouteRule.retry of the Gateway API, GEP-1731).
 
-What a backend cannot have processed is tried again whatever the method: no connection was made, or it answered with a
-code that the route lists. What it may have processed (no answer in time, the connection ended after the request went
-out) only if the method is idempotent: v1.6.3 asks for such retries, v1.7.0 warns of them, and for these methods both
-are content. The pause before retry k is drawn from [b, 2b) with b = backoff * 2^k, but b is PAUSE_CAP / 2 times the backoff
-at most: v1.6.3's "minimum duration" holds, and a crowd of failed requests does not come back at once.
+A request that no backend can have processed is retried whatever the method: no connection was established, or the
+backend answered with a code that the route lists. A request that may have been processed (no answer in time, the
+connection ended after the request was sent) is retried only if the method is idempotent: v1.6.3 asks for such retries
+and v1.7.0 warns of them; for idempotent methods both agree. The pause before retry k is drawn from [b, 2b) with b =
+backoff * 2^k, but b is at most PAUSE_CAP / 2 times the backoff: this respects the "minimum duration" of v1.6.3, and
+failed requests do not return all at once.
 """
 
 from libc.stdint cimport UINT32_MAX, uint8_t, uint16_t, uint32_t, uint64_t
@@ -73,7 +74,7 @@ cdef class Retries:
         retry_fill(&self._retry, retry)
 
     def follows(self, uint32_t made, str failure not None, int status=0, str method="GET") -> bool:
-        """Whether one more try follows after `made` retries and this failure, one of FAILURES."""
+        """Whether another try follows after `made` retries and this failure, one of FAILURES."""
         return retry_follows(&self._retry, made, FAILURES[failure], status, METHODS.get(method, METHOD_OTHER))
 
     def pause(self, uint32_t made, uint64_t seed) -> int:
