@@ -29,6 +29,7 @@ class Engine:
         trusted_proxies: Sequence[str],
         proxy_protocol: bool = False,
         merge_slashes: bool = False,
+        keep_underscores: bool = False,
         seed: int | None = None,
     ) -> None: ...
     def fileno(self) -> int: ...

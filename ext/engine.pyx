@@ -67,7 +67,8 @@ class EngineStatistics(NamedTuple):
 cdef class Engine:
 
     def __init__(self, *, limits, Upstreams upstreams not None, CounterMap counters not None, AccessLog log,
-                 trusted_proxies, bint proxy_protocol=False, bint merge_slashes=False, seed=None):
+                 trusted_proxies, bint proxy_protocol=False, bint merge_slashes=False, bint keep_underscores=False,
+                 seed=None):
         cdef Reactor r = Reactor()
         self.r = r
         self.indexes = {}
@@ -79,7 +80,9 @@ cdef class Engine:
         r.trusted = trusted_proxies_new(trusted_proxies)
         r.proxy_protocol = proxy_protocol
         r.random = random.getrandbits(64) if seed is None else seed
-        set_limits(r, limits, merge_slashes)
+        r.head_limits.merge_slashes = merge_slashes
+        r.head_limits.keep_underscores = keep_underscores
+        set_limits(r, limits)
         open_descriptors(r)
 
     def fileno(self):
@@ -219,12 +222,11 @@ cdef uint64_t drain_deadline(Reactor r, const Connection *c) noexcept nogil:
     return since + 1000 if since + 1000 > r.milliseconds else r.milliseconds
 
 
-cdef int set_limits(Reactor r, limits, bint merge_slashes) except -1:
+cdef int set_limits(Reactor r, limits) except -1:
     """Takes over settings.Limits, and the scratch memory that they ask for. Raises MemoryError."""
     r.head_limits.head = limits.max_head
     r.head_limits.target = limits.max_target
     r.head_limits.fields = limits.max_fields
-    r.head_limits.merge_slashes = merge_slashes
     r.times.head = milliseconds_of(limits.head_timeout)
     r.times.body = milliseconds_of(limits.body_idle_timeout)
     r.times.idle = milliseconds_of(limits.idle_timeout)

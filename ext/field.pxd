@@ -12,12 +12,14 @@ cdef struct Noted:              # what the fields of one head said about itself
     uint32_t codings
     uint32_t connections
     uint32_t upgrades
+    uint32_t max_forwards
     uint8_t te_trailers
     uint8_t expects_continue
     Slice host                  # the value of the last
     Slice length
     Slice coding
     Slice protocols             # of Upgrade
+    Slice forwards              # of Max-Forwards
 
 cdef enum:
     NOMINATED_MOST = 64         # options that one head's Connection fields may list
@@ -36,5 +38,10 @@ cdef bint next_item(Slice *rest, Slice *item) noexcept nogil
 cdef int obey_connection(Head *head, const Noted *noted) noexcept nogil
 # `stated` and `content_length` from what was noted (RFC 9112 section 6.3). Returns 0 or -Refusal.
 cdef int state_framing(Head *head, const Noted *noted) noexcept nogil
+# max_forwards of an OPTIONS or TRACE request that has the field. Returns 0 or -Refusal.
+cdef int take_max_forwards(Head *head, const Noted *noted) noexcept nogil
+# Removes the fields whose names contain '_'. CGI and WSGI read `X_User` as `X-User`, so a filter that sets the one would
+# not stop the other. `end`: of the received head.
+cdef void drop_underscores(Head *head, const char *end) noexcept nogil
 # Why a line cannot stand, judged by the byte at `at` where reading it stopped: 0 when `end` came too early to say.
 cdef int refuse_byte(const char *at, const char *end, int otherwise) noexcept nogil

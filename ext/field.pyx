@@ -15,22 +15,26 @@ that differs from a known one only by '_' for '-' goes no further either: CGI an
 `X_Forwarded_For` would be believed there.
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memset
+from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t, uint64_t
+from libc.string cimport memchr, memset
 
 from fastroute.ext.head cimport (
     FIELD_CONNECTION, FIELD_CONTENT_LENGTH, FIELD_COUNT, FIELD_DATE, FIELD_EXPECT, FIELD_HOST, FIELD_KEEP_ALIVE,
-    FIELD_LOCATION, FIELD_MIMIC, FIELD_OTHER, FIELD_PROXY_AUTHENTICATE, FIELD_PROXY_AUTHORIZATION,
-    FIELD_PROXY_CONNECTION, FIELD_SERVER, FIELD_TE, FIELD_TRAILER, FIELD_TRANSFER_ENCODING, FIELD_UPGRADE,
-    FIELD_X_FORWARDED_FOR, FIELD_X_FORWARDED_HOST, FIELD_X_FORWARDED_PROTO, FIELD_X_REQUEST_ID, FIELDS_SPARE,
-    FRAMING_CHUNKED, FRAMING_LENGTH, FRAMING_NONE, Field, Head, HeadLimits,
+    FIELD_FORWARDED, FIELD_LOCATION, FIELD_MAX_FORWARDS, FIELD_MIMIC, FIELD_OTHER, FIELD_PROXY,
+    FIELD_PROXY_AUTHENTICATE, FIELD_PROXY_AUTHORIZATION, FIELD_PROXY_CONNECTION, FIELD_SERVER, FIELD_TE, FIELD_TRAILER,
+    FIELD_TRANSFER_ENCODING, FIELD_TRUE_CLIENT_IP, FIELD_UPGRADE, FIELD_X_CLIENT_CERT, FIELD_X_CLIENT_IP,
+    FIELD_X_CLUSTER_CLIENT_IP, FIELD_X_FORWARDED_BY, FIELD_X_FORWARDED_CLIENT_CERT, FIELD_X_FORWARDED_FOR,
+    FIELD_X_FORWARDED_HOST, FIELD_X_FORWARDED_PORT, FIELD_X_FORWARDED_PREFIX, FIELD_X_FORWARDED_PROTO,
+    FIELD_X_FORWARDED_SCHEME, FIELD_X_FORWARDED_SERVER, FIELD_X_FORWARDED_SSL, FIELD_X_ORIGINAL_HOST,
+    FIELD_X_ORIGINAL_URL, FIELD_X_REAL_IP, FIELD_X_REQUEST_ID, FIELD_X_REWRITE_URL, FIELD_X_SSL_CLIENT_CERT,
+    FIELDS_SPARE, FRAMING_CHUNKED, FRAMING_LENGTH, FRAMING_NONE, Field, Head, HeadLimits,
 )
 from fastroute.ext.octet cimport OCTET_TOKEN, is_text, lower, run_over, run_over_field
 from fastroute.ext.refusal cimport (
     REFUSAL_ARENA_FULL, REFUSAL_BARE_CR, REFUSAL_BARE_LF, REFUSAL_CODING_IN_HTTP10, REFUSAL_CODING_UNSUPPORTED,
     REFUSAL_CONNECTION_TOO_LONG, REFUSAL_CONTROL_BYTE, REFUSAL_FIELD_FOLDED, REFUSAL_FIELD_NAME_INVALID,
     REFUSAL_FIELD_SPACE_BEFORE_COLON, REFUSAL_FIELD_WITHOUT_COLON, REFUSAL_FIELDS_TOO_MANY, REFUSAL_FRAMING_AMBIGUOUS,
-    REFUSAL_LENGTH_INVALID, REFUSAL_LENGTH_REPEATED, REFUSAL_NUL,
+    REFUSAL_LENGTH_INVALID, REFUSAL_LENGTH_REPEATED, REFUSAL_MAX_FORWARDS_INVALID, REFUSAL_NUL,
 )
 from fastroute.ext.slice cimport Arena, Slice, arena_take
 
@@ -51,20 +55,41 @@ NAMES = {
     FIELD_X_FORWARDED_PROTO: b"x-forwarded-proto",
     FIELD_X_FORWARDED_HOST: b"x-forwarded-host",
     FIELD_X_REQUEST_ID: b"x-request-id",
+    FIELD_FORWARDED: b"forwarded",
+    FIELD_X_FORWARDED_PORT: b"x-forwarded-port",
+    FIELD_X_FORWARDED_PREFIX: b"x-forwarded-prefix",
+    FIELD_X_FORWARDED_SERVER: b"x-forwarded-server",
+    FIELD_X_FORWARDED_SCHEME: b"x-forwarded-scheme",
+    FIELD_X_FORWARDED_SSL: b"x-forwarded-ssl",
+    FIELD_X_FORWARDED_BY: b"x-forwarded-by",
+    FIELD_X_REAL_IP: b"x-real-ip",
+    FIELD_X_CLIENT_IP: b"x-client-ip",
+    FIELD_X_CLUSTER_CLIENT_IP: b"x-cluster-client-ip",
+    FIELD_TRUE_CLIENT_IP: b"true-client-ip",
+    FIELD_X_ORIGINAL_URL: b"x-original-url",
+    FIELD_X_ORIGINAL_HOST: b"x-original-host",
+    FIELD_X_REWRITE_URL: b"x-rewrite-url",
+    FIELD_X_CLIENT_CERT: b"x-client-cert",
+    FIELD_X_SSL_CLIENT_CERT: b"x-ssl-client-cert",
+    FIELD_X_FORWARDED_CLIENT_CERT: b"x-forwarded-client-cert",
+    FIELD_PROXY: b"proxy",
+    FIELD_MAX_FORWARDS: b"max-forwards",
     FIELD_DATE: b"date",
     FIELD_SERVER: b"server",
     FIELD_LOCATION: b"location",
 }
 
-# Host and the framing fields are written anew from the Head's own members; the others rule one hop.
+# Host and the framing fields are written from the Head's own members; the others concern one hop only, or must not be
+# believed from anybody.
 DROPPED = (
     FIELD_HOST, FIELD_CONTENT_LENGTH, FIELD_TRANSFER_ENCODING, FIELD_CONNECTION, FIELD_KEEP_ALIVE,
-    FIELD_PROXY_CONNECTION, FIELD_TE, FIELD_UPGRADE, FIELD_PROXY_AUTHENTICATE, FIELD_PROXY_AUTHORIZATION, FIELD_MIMIC,
+    FIELD_PROXY_CONNECTION, FIELD_TE, FIELD_UPGRADE, FIELD_PROXY_AUTHENTICATE, FIELD_PROXY_AUTHORIZATION,
+    FIELD_X_FORWARDED_CLIENT_CERT, FIELD_PROXY, FIELD_MIMIC,
 )
 
 cdef enum:
-    NAME_MOST = 19              # bytes of the longest known name
-    PLACES = 128                # of the perfect hash: 32 - 25 bits
+    NAME_MOST = 23              # bytes of the longest known name
+    PLACES = 512                # of the perfect hash: 32 - 23 bits
     LENGTH_DIGITS_MOST = 18     # 10**18 - 1 bytes: more than anybody sends, and it fits
 
 cdef Slice names[FIELD_COUNT]
@@ -76,8 +101,9 @@ cdef uint32_t factor            # makes the hash perfect
 # ------------------------------------------------------------------------------------------------------------ names
 
 cdef inline uint32_t place_of(const char *name, uint32_t size) noexcept nogil:
-    """`size` > 0. Letters count in lower case (tokens have no octet that the 0x20 would make ambiguous)."""
-    return ((size << 16 | <uint32_t> (name[0] | 0x20) << 8 | <uint32_t> (name[size - 1] | 0x20)) * factor) >> 25
+    """`size` > 0. Hashes the size and three octets, letters in lower case (0x20 makes no two octets of tokens equal)."""
+    cdef uint32_t ends = <uint32_t> (name[0] | 0x20) << 8 | <uint32_t> (name[size - 1] | 0x20)
+    return ((size << 24 | <uint32_t> (name[size - (2 if size > 1 else 1)] | 0x20) << 16 | ends) * factor) >> 23
 
 
 cdef bint is_mimicked(const char *name, const char *known, uint32_t size) noexcept nogil:
@@ -206,6 +232,9 @@ cdef void note(Noted *noted, const Field *field) noexcept nogil:
         noted.protocols = field.value
     elif field.known == FIELD_TE:
         noted.te_trailers |= lists(field.value, b"trailers", 8)
+    elif field.known == FIELD_MAX_FORWARDS:
+        noted.max_forwards += 1
+        noted.forwards = field.value
     elif field.known == FIELD_EXPECT:
         noted.expects_continue |= is_text(field.value.data, field.value.size, b"100-continue", 12)
 
@@ -333,6 +362,35 @@ cdef int count_bytes(Slice value, uint64_t *length) noexcept nogil:
             return -REFUSAL_LENGTH_INVALID
         length[0] = length[0] * 10 + <uint64_t> (value.data[i] - c'0')
     return 0
+
+
+cdef int take_max_forwards(Head *head, const Noted *noted) noexcept nogil:
+    """RFC 9110 section 7.6.2: only OPTIONS and TRACE are limited. A value too large to count is UINT32_MAX."""
+    cdef uint64_t count = 0
+    cdef uint32_t i
+    if noted.max_forwards > 1 or noted.forwards.size == 0:
+        return -REFUSAL_MAX_FORWARDS_INVALID
+    for i in range(noted.forwards.size):
+        if noted.forwards.data[i] < c'0' or noted.forwards.data[i] > c'9':
+            return -REFUSAL_MAX_FORWARDS_INVALID
+        count = min(count * 10 + <uint64_t> (noted.forwards.data[i] - c'0'), <uint64_t> UINT32_MAX)
+    head.has_max_forwards = 1
+    head.max_forwards = <uint32_t> count
+    return 0
+
+
+cdef void drop_underscores(Head *head, const char *end) noexcept nogil:
+    """Removes the fields whose names contain '_', from the array too: no match may see what a backend does not get."""
+    cdef uint32_t i
+    cdef uint32_t kept = 0
+    if head.fields_count == 0 or memchr(head.fields[0].name.data, c'_', end - head.fields[0].name.data) == NULL:
+        return
+    for i in range(head.fields_count):
+        if memchr(head.fields[i].name.data, c'_', head.fields[i].name.size) == NULL:
+            if kept != i:
+                head.fields[kept] = head.fields[i]
+            kept += 1
+    head.fields_count = kept
 
 
 cdef int state_framing(Head *head, const Noted *noted) noexcept nogil:

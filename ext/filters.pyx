@@ -289,7 +289,7 @@ cdef uint16_t _redirect_port(const Step *step, const Slice *scheme, uint16_t lis
     cdef uint16_t own = 443 if _is_text(scheme, b"https", 5) else 80 if _is_text(scheme, b"http", 4) else 0
     cdef uint16_t port = step.port
     if port == 0:
-        port = own if step.scheme.size else listener_port
+        port = own if step.scheme.size or listener_port == 0 else listener_port
     return 0 if port == own else port
 
 

@@ -1,4 +1,4 @@
-# X-Forwarded-For, -Proto, -Host and X-Request-ID towards the backend, and whose word we take for them.
+# X-Forwarded-For, -Proto, -Host, X-Request-ID and Max-Forwards towards the backend, and which received values are kept.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -24,8 +24,11 @@ cdef bint is_trusted(const TrustedProxies *trusted, uint16_t family, const uint8
 # in host order). Maps IPv4-mapped IPv6 to IPv4. For any other family (AF_UNIX) the peer is "unknown" and not trusted.
 cdef void peer_set(Peer *peer, const TrustedProxies *trusted, uint16_t family, const uint8_t *address,
                    uint16_t port) noexcept nogil
-# Replaces or appends the forwarded fields of `head`; gives the client's address (first untrusted) and the request id,
-# both in the arena, in the head's bytes or in `peer`. `random` is the state of random.pxd. Comes before the filters.
-# Returns 0, or -1 when the arena is full.
-cdef int forward(const TrustedProxies *trusted, const Peer *peer, bint tls, uint64_t *random, Head *head, Arena *arena,
-                 Slice *client, Slice *request_id) noexcept nogil
+# Replaces or appends the forwarding fields of `head`; returns the client's address (the first untrusted one) and the
+# request id, both in the arena, in the head's bytes or in `peer`. `tls`: whether the peer used TLS; becomes whether the
+# client did, as a trusted X-Forwarded-Proto says. `random` is the state of random.pxd. Call it before the filters.
+# Returns 0, or -1 if the arena is full.
+cdef int forward(const TrustedProxies *trusted, const Peer *peer, bint *tls, uint64_t *random, Head *head,
+                 Arena *arena, Slice *client, Slice *request_id) noexcept nogil
+# Decrements Max-Forwards, which `head` has and which is not 0. Returns 0, or -1 if the arena is full.
+cdef int count_forward(Head *head, Arena *arena) noexcept nogil

@@ -1,9 +1,10 @@
-# X-Forwarded-For, -Proto, -Host and X-Request-ID towards the backend, and whose word we take for them.
+# X-Forwarded-For, -Proto, -Host, X-Request-ID and Max-Forwards towards the backend, and which received values are kept.
 #
-# A peer outside the trusted blocks: what came in under these names goes, and ours stand instead. A trusted peer: For
-# gets its address at the end, the others are kept and only made when they are missing. The client (for the log) is the
-# last address in the chain For + peer that is not trusted; the walk ends early at something that is no address, and at
-# the first one when all are trusted.
+# A peer outside the trusted blocks: its values of these fields are replaced, and the other fields that only a proxy may
+# send (X-Real-IP, Forwarded, X-Original-URL, ...; the range of FieldName in head.pxd) are removed. A trusted peer: its
+# address is appended to For, the other fields are kept and only added if they are missing. The client (for the log) is
+# the last address in the chain For + peer that is not trusted. The search ends early at something that is not an
+# address, and at the first address if all are trusted.
 
 from libc.stdint cimport uint8_t
 from libc.stdlib cimport free, malloc
@@ -11,9 +12,12 @@ from libc.string cimport memchr, memcmp, memcpy, memset
 from libc.time cimport clock, clock_t
 
 from fastroute.ext.fieldlist cimport append_field, join_slices
+from fastroute.ext.field cimport next_item
 from fastroute.ext.head cimport (
-    FIELD_X_FORWARDED_FOR, FIELD_X_FORWARDED_HOST, FIELD_X_FORWARDED_PROTO, FIELD_X_REQUEST_ID, Field,
+    FIELD_MAX_FORWARDS, FIELD_X_FORWARDED_FOR, FIELD_X_FORWARDED_HOST, FIELD_X_FORWARDED_PROTO, FIELD_X_REQUEST_ID,
+    FIELD_X_SSL_CLIENT_CERT, Field,
 )
+from fastroute.ext.octet cimport is_text
 from fastroute.ext.random cimport random_next
 from fastroute.ext.scratch cimport Scratch, slice_bytes
 from fastroute.ext.slice cimport arena_take
@@ -248,17 +252,19 @@ cdef void _write_request_id(uint64_t *random, char *out) noexcept nogil:
 
 
 cdef Chain _believed(Head *head, bint trusted) noexcept nogil:
-    """The forwarded fields that are kept; those that are not believed are dropped."""
+    """The forwarding fields that are kept; those that are not trusted are dropped."""
     cdef Chain chain
     cdef Field *field
     cdef uint32_t i
     memset(&chain, 0, sizeof(chain))
     for i in range(head.fields_count):
         field = &head.fields[i]
-        if field.known < FIELD_X_FORWARDED_FOR or field.known > FIELD_X_REQUEST_ID or field.dropped:
+        if field.known < FIELD_X_FORWARDED_FOR or field.known > FIELD_X_SSL_CLIENT_CERT or field.dropped:
             continue
         if not trusted or (field.known == FIELD_X_REQUEST_ID and not 0 < field.value.size <= REQUEST_ID_MOST):
             field.dropped = 1
+        elif field.known > FIELD_X_REQUEST_ID:
+            continue
         elif field.known == FIELD_X_FORWARDED_FOR:
             chain.last_for = field
         elif field.known == FIELD_X_FORWARDED_PROTO:
@@ -288,13 +294,29 @@ cdef int _extend_for(Field *last, const Slice *address, Arena *arena) noexcept n
     return join_slices(&last.value, arena, parts, 3)
 
 
-cdef int forward(const TrustedProxies *trusted, const Peer *peer, bint tls, uint64_t *random, Head *head, Arena *arena,
-                 Slice *client, Slice *request_id) noexcept nogil:
+cdef bint _client_tls(const Field *proto, bint tls) noexcept nogil:
+    """Whether the client used TLS, as the trusted X-Forwarded-Proto says; of a list the first item counts."""
+    cdef Slice rest, item
+    if proto == NULL:
+        return tls
+    rest = proto.value
+    if next_item(&rest, &item):
+        if is_text(item.data, item.size, b"https", 5):
+            return True
+        if is_text(item.data, item.size, b"http", 4):
+            return False
+    return tls
+
+
+cdef int forward(const TrustedProxies *trusted, const Peer *peer, bint *tls, uint64_t *random, Head *head,
+                 Arena *arena, Slice *client, Slice *request_id) noexcept nogil:
     cdef Chain chain
+    cdef bint client_tls
     cdef Slice address, proto
     cdef char *id_text
     _find_client(trusted, peer, head, client)
     chain = _believed(head, peer.trusted)
+    client_tls = _client_tls(chain.proto, tls[0])
     address.data = <const char *> peer.text
     address.size = peer.text_size
     if chain.last_for != NULL:
@@ -314,12 +336,35 @@ cdef int forward(const TrustedProxies *trusted, const Peer *peer, bint tls, uint
         if _append(head, arena, b"X-Request-ID", 12, request_id[0]) < 0:
             return -1
     if chain.proto == NULL:
-        proto.data = b"https" if tls else b"http"
-        proto.size = 5 if tls else 4
+        proto.data = b"https" if tls[0] else b"http"
+        proto.size = 5 if tls[0] else 4
         if _append(head, arena, b"X-Forwarded-Proto", 17, proto) < 0:
             return -1
+    tls[0] = client_tls
     if chain.host == NULL and head.authority.size:
         return _append(head, arena, b"X-Forwarded-Host", 16, head.authority)
+    return 0
+
+
+cdef int count_forward(Head *head, Arena *arena) noexcept nogil:
+    cdef char digits[10]
+    cdef uint32_t number = head.max_forwards - 1
+    cdef uint32_t start = 10
+    cdef uint32_t i
+    cdef char *text
+    while start == 10 or number:
+        start -= 1
+        digits[start] = <char> (c'0' + number % 10)
+        number //= 10
+    text = <char *> arena_take(arena, 10 - start)
+    if text == NULL:
+        return -1
+    memcpy(text, digits + start, 10 - start)
+    for i in range(head.fields_count):
+        if head.fields[i].known == FIELD_MAX_FORWARDS:
+            head.fields[i].value.data = text
+            head.fields[i].value.size = 10 - start
+            head.fields[i].received = 0
     return 0
 
 
@@ -362,7 +407,7 @@ cdef class Forwarding:
         cdef Peer who
         self._peer(peer, &who)
         scratch.request("GET", "/", None, host, fields)
-        if forward(self._trusted, &who, tls, &seed, &scratch.head, &scratch.arena, &client, &request_id) < 0:
+        if forward(self._trusted, &who, &tls, &seed, &scratch.head, &scratch.arena, &client, &request_id) < 0:
             raise MemoryError
         return scratch.fields(), slice_bytes(&client).decode("latin-1"), slice_bytes(&request_id).decode("latin-1")
 
@@ -374,6 +419,7 @@ cdef class Forwarding:
         cdef clock_t began
         cdef Head head
         cdef uint32_t used, size, _round
+        cdef bint tls
         cdef Field received[16]
         cdef Peer who
         self._peer(peer, &who)
@@ -385,5 +431,6 @@ cdef class Forwarding:
         for _round in range(rounds):
             scratch.head, scratch.arena.used = head, used
             memcpy(head.fields, received, size)
-            forward(self._trusted, &who, False, &random, &scratch.head, &scratch.arena, &client, &request_id)
+            tls = False
+            forward(self._trusted, &who, &tls, &random, &scratch.head, &scratch.arena, &client, &request_id)
         return (clock() - began) / 1e6

@@ -21,14 +21,33 @@ cdef enum FieldName:            # the fields a proxy must understand itself; eve
     FIELD_EXPECT
     FIELD_PROXY_AUTHENTICATE
     FIELD_PROXY_AUTHORIZATION
-    FIELD_X_FORWARDED_FOR
+    FIELD_X_FORWARDED_FOR       # from here to FIELD_X_SSL_CLIENT_CERT: only a trusted proxy may send them
     FIELD_X_FORWARDED_PROTO
     FIELD_X_FORWARDED_HOST
     FIELD_X_REQUEST_ID
+    FIELD_FORWARDED
+    FIELD_X_FORWARDED_PORT
+    FIELD_X_FORWARDED_PREFIX
+    FIELD_X_FORWARDED_SERVER
+    FIELD_X_FORWARDED_SCHEME
+    FIELD_X_FORWARDED_SSL
+    FIELD_X_FORWARDED_BY
+    FIELD_X_REAL_IP
+    FIELD_X_CLIENT_IP
+    FIELD_X_CLUSTER_CLIENT_IP
+    FIELD_TRUE_CLIENT_IP
+    FIELD_X_ORIGINAL_URL
+    FIELD_X_ORIGINAL_HOST
+    FIELD_X_REWRITE_URL
+    FIELD_X_CLIENT_CERT
+    FIELD_X_SSL_CLIENT_CERT
+    FIELD_X_FORWARDED_CLIENT_CERT   # nobody may send this one and the next
+    FIELD_PROXY                 # CGI makes HTTP_PROXY of it (CVE-2016-5385)
+    FIELD_MAX_FORWARDS
     FIELD_DATE
     FIELD_SERVER
     FIELD_LOCATION
-    FIELD_MIMIC                 # one of the above spelt with '_': CGI and WSGI take it for the real one
+    FIELD_MIMIC                 # one of the above with '_' in place of '-': CGI and WSGI do not distinguish them
     FIELD_COUNT
 
 cdef enum MethodName:           # methods are case-sensitive; METHOD_OTHER is any other token
@@ -67,10 +86,13 @@ cdef struct Head:
     Slice target                # as received
     Slice path                  # normalised (RFC 3986 section 6.2.2), without query, starts with '/'
     Slice query                 # as received, without '?'
-    Slice authority             # Host's value as received (absolute-form's authority replaces it), with its port
+    Slice authority             # the value of Host as received, or the authority of an absolute-form target; with port
     Slice host                  # authority without port, in lower case, without a final dot; brackets of IPv6 stay
     uint8_t method_name         # MethodName
-    uint8_t has_query           # '?' was there, even if nothing follows it
+    uint8_t has_query           # there is a '?', even if nothing follows it
+    uint8_t asterisk            # OPTIONS about the gateway itself: `OPTIONS *`, or an absolute-form without path
+    uint8_t has_max_forwards    # OPTIONS or TRACE with Max-Forwards
+    uint32_t max_forwards       # its value; larger ones are UINT32_MAX
     # status line
     uint16_t status
     Slice reason
@@ -99,6 +121,7 @@ cdef struct HeadLimits:
     uint32_t target             # bytes of the request target (414)
     uint32_t fields             # number of fields (431)
     uint8_t merge_slashes       # normalisation also merges `//` in paths
+    uint8_t keep_underscores    # fields of requests whose names contain '_' are kept
 
 cdef inline uint32_t head_room(const HeadLimits *limits) noexcept nogil:
     """Bytes that one parsed head takes of an Arena at most; filters and forwarding need theirs on top."""

@@ -15,7 +15,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memchr, memcmp, memset
 
 from fastroute.ext.field cimport (
-    Noted, obey_connection, refuse_byte, state_framing, take_fields,
+    Noted, drop_underscores, obey_connection, refuse_byte, state_framing, take_fields, take_max_forwards,
 )
 from fastroute.ext.octet cimport OCTET_TOKEN, run_over, run_over_field, run_over_visible
 from fastroute.ext.refusal cimport (
@@ -24,7 +24,7 @@ from fastroute.ext.refusal cimport (
     REFUSAL_TARGET_TOO_LONG, REFUSAL_VERSION_INVALID, REFUSAL_VERSION_UNSUPPORTED,
 )
 from fastroute.ext.slice cimport Arena, Slice
-from fastroute.ext.target cimport compare_host, take_host, take_target
+from fastroute.ext.target cimport check_authority, take_host, take_target
 
 cdef struct Method:
     const char *text
@@ -178,7 +178,7 @@ cdef void drop_field(Head *head, uint8_t known) noexcept nogil:
             head.fields[i].dropped = 1
 
 
-cdef int conclude_request(Head *head, const Noted *noted, const HeadLimits *limits, Arena *arena) noexcept nogil:
+cdef int conclude_request(Head *head, const Noted *noted, Arena *arena) noexcept nogil:
     """What can be judged only now that all of the head is there. Returns 0 or -Refusal."""
     cdef int refusal = state_framing(head, noted) or obey_connection(head, noted)
     if refusal:
@@ -189,6 +189,10 @@ cdef int conclude_request(Head *head, const Noted *noted, const HeadLimits *limi
     head.expect_continue = noted.expects_continue and head.minor == 1
     if noted.expects_continue and head.minor == 0:
         drop_field(head, FIELD_EXPECT)                  # RFC 9110 section 10.1.1: to be ignored
+    if noted.max_forwards and (head.method_name == METHOD_OPTIONS or head.method_name == METHOD_TRACE):
+        refusal = take_max_forwards(head, noted)
+        if refusal:
+            return refusal
     if noted.hosts > 1:
         return -REFUSAL_HOST_REPEATED
     if noted.hosts == 0 and head.minor == 1:
@@ -198,8 +202,9 @@ cdef int conclude_request(Head *head, const Noted *noted, const HeadLimits *limi
             return 0                                    # HTTP/1.0 without Host: only listeners without a hostname
         head.authority = noted.host
         return take_host(head, arena)
-    refusal = take_host(head, arena)
-    return compare_host(head, noted.host) if noted.hosts and not refusal else refusal
+    # RFC 9112 section 3.2.2: the target's authority replaces Host. An invalid Host is still refused (section 3.2).
+    refusal = check_authority(noted.host) if noted.hosts else 0
+    return refusal if refusal else take_host(head, arena)
 
 
 cdef int parse_request(Head *head, const char *data, uint32_t size, uint32_t *scanned,
@@ -227,7 +232,9 @@ cdef int parse_request(Head *head, const char *data, uint32_t size, uint32_t *sc
     if outcome == 0:
         return more_or_too_large(size, scanned, limits)
     if outcome > 0:
-        outcome = conclude_request(head, &noted, limits, arena)
+        outcome = conclude_request(head, &noted, arena)
+        if not limits.keep_underscores:
+            drop_underscores(head, at)
     return outcome if outcome else <int> (at - data)
 
 

@@ -24,6 +24,8 @@ class RequestHead(NamedTuple):
     expect_continue: bool
     upgrade: bool
     te_trailers: bool
+    asterisk: bool
+    max_forwards: int | None
     fields: tuple[tuple[bytes, bytes, bool], ...]
 
 class ResponseHead(NamedTuple):
@@ -48,6 +50,7 @@ class HeadReader:
         target: int = 8192,
         fields: int = 200,
         merge_slashes: bool = False,
+        keep_underscores: bool = False,
         arena: int | None = None,
     ) -> None: ...
     def read(self, data: Buffer) -> RequestHead | ResponseHead | Refused | None: ...
@@ -64,7 +67,13 @@ class BodyReader:
     def decode(self, data: Buffer) -> tuple[int, bytes] | Refused: ...
 
 def read_request(
-    data: Buffer, *, head: int = 65536, target: int = 8192, fields: int = 200, merge_slashes: bool = False
+    data: Buffer,
+    *,
+    head: int = 65536,
+    target: int = 8192,
+    fields: int = 200,
+    merge_slashes: bool = False,
+    keep_underscores: bool = False,
 ) -> RequestHead | Refused | None: ...
 def read_response(
     data: Buffer, request_method: bytes = b"GET", *, head: int = 65536, target: int = 8192, fields: int = 200

@@ -51,6 +51,8 @@ class RequestHead(NamedTuple):
     expect_continue: bool
     upgrade: bool
     te_trailers: bool
+    asterisk: bool
+    max_forwards: int | None
     fields: tuple[tuple[bytes, bytes, bool], ...]       # name, value, dropped
 
 
@@ -87,7 +89,8 @@ cdef object as_request(const Head *head, int size):
         size, as_bytes(head.method), as_bytes(head.target), as_bytes(head.path),
         as_bytes(head.query) if head.has_query else None, as_bytes(head.authority), as_bytes(head.host), head.minor,
         FRAMINGS[head.framing], FRAMINGS[head.stated], head.content_length, bool(head.keep_alive),
-        bool(head.expect_continue), bool(head.upgrade), bool(head.te_trailers), as_fields(head),
+        bool(head.expect_continue), bool(head.upgrade), bool(head.te_trailers), bool(head.asterisk),
+        head.max_forwards if head.has_max_forwards else None, as_fields(head),
     )
 
 
@@ -115,8 +118,8 @@ cdef class HeadReader:
     cdef bint asked
 
     def __cinit__(self, response_to=None, *, bint asked=False, uint32_t head=65536, uint32_t target=8192, uint32_t fields=200,
-                  bint merge_slashes=False, arena=None):
-        self.limits = HeadLimits(head, target, fields, merge_slashes)
+                  bint merge_slashes=False, bint keep_underscores=False, arena=None):
+        self.limits = HeadLimits(head, target, fields, merge_slashes, keep_underscores)
         cdef uint32_t size = head_room(&self.limits) if arena is None else arena
         self.response = response_to is not None
         self.method = METHODS.get(response_to, METHOD_OTHER)
@@ -200,7 +203,7 @@ cdef class BodyReader:
     cdef HeadLimits limits
 
     def __cinit__(self, framing, uint64_t content_length=0, *, uint32_t head=65536, uint32_t fields=200):
-        self.limits = HeadLimits(head, 0, fields, False)
+        self.limits = HeadLimits(head, 0, fields, False, False)
         body_start(&self.body, NUMBERS[framing], content_length)
 
     @property

@@ -14,7 +14,7 @@ cdef enum Refusal:
     REFUSAL_TARGET_INVALID              # empty, white space, a byte no URI has, a form that is none of RFC 9112's
     REFUSAL_TARGET_TOO_LONG
     REFUSAL_TARGET_FRAGMENT
-    REFUSAL_TARGET_ASTERISK             # OPTIONS *: no resource of a backend
+    REFUSAL_TARGET_ASTERISK             # "*" with another method than OPTIONS
     REFUSAL_TARGET_SCHEME               # absolute-form with a scheme other than http, https
     REFUSAL_TARGET_USERINFO
     REFUSAL_PATH_ESCAPE                 # '%' without two hex digits, %00
@@ -34,7 +34,7 @@ cdef enum Refusal:
     REFUSAL_HOST_MISSING
     REFUSAL_HOST_REPEATED
     REFUSAL_HOST_INVALID
-    REFUSAL_HOST_DISAGREES              # with the authority of an absolute-form target
+    REFUSAL_MAX_FORWARDS_INVALID        # OPTIONS, TRACE: not one number
     REFUSAL_LENGTH_INVALID              # Content-Length that is not one number that we can count
     REFUSAL_LENGTH_REPEATED
     REFUSAL_CODING_UNSUPPORTED          # Transfer-Encoding other than exactly `chunked`

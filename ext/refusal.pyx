@@ -36,7 +36,7 @@ CAUSES = {
     REFUSAL_HOST_MISSING: (400, b"host_missing"),
     REFUSAL_HOST_REPEATED: (400, b"host_repeated"),
     REFUSAL_HOST_INVALID: (400, b"host_invalid"),
-    REFUSAL_HOST_DISAGREES: (400, b"host_disagrees"),
+    REFUSAL_MAX_FORWARDS_INVALID: (400, b"max_forwards_invalid"),
     REFUSAL_LENGTH_INVALID: (400, b"content_length_invalid"),
     REFUSAL_LENGTH_REPEATED: (400, b"content_length_repeated"),
     REFUSAL_CODING_UNSUPPORTED: (501, b"transfer_encoding_unsupported"),

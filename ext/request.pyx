@@ -19,14 +19,14 @@ from fastroute.ext.exchange cimport (
     REQUEST_ROOM, STAGE_WAITING, VERDICT_ON, exchange_keep_origin, exchange_request_room,
 )
 from fastroute.ext.filters cimport Answer, FilterChain, filter_request
-from fastroute.ext.forwarded cimport forward
-from fastroute.ext.head cimport FRAMING_LENGTH, FRAMING_NONE, Head, is_idempotent
+from fastroute.ext.forwarded cimport count_forward, forward
+from fastroute.ext.head cimport FRAMING_LENGTH, FRAMING_NONE, METHOD_TRACE, Field, Head, is_idempotent
 from fastroute.ext.inet cimport iovec
 from fastroute.ext.mirroring cimport mirrors_begin, mirrors_feed
 from fastroute.ext.reactor cimport SCRATCH, receive, transmit
 from fastroute.ext.reason cimport (
-    REASON_BODY_TOO_LARGE, REASON_CLIENT_CLOSED, REASON_MISDIRECTED, REASON_NO_LISTENER, REASON_OVERLOADED,
-    REASON_REFUSED,
+    REASON_BODY_TOO_LARGE, REASON_CLIENT_CLOSED, REASON_MAX_FORWARDS, REASON_MISDIRECTED, REASON_NO_LISTENER,
+    REASON_OPTIONS_ASTERISK, REASON_OVERLOADED, REASON_REFUSED,
 )
 from fastroute.ext.record cimport record_request
 from fastroute.ext.retry cimport KEPT_MOST
@@ -57,6 +57,7 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Head *head) noexcept nogi
     cdef int chosen
     cdef Rule *rule
     cdef bint secure = c.tls is not NULL
+    cdef bint client_secure = secure
     cdef Slice asked
     if secure:
         asked.data = c.tls.name
@@ -65,22 +66,31 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Head *head) noexcept nogi
     decision.reason = REASON_NO_LISTENER
     if r.tables is not None:
         find_rule(r.tables.routes, r.sockets[c.listener], &asked if secure else NULL, head, &r.arena, &decision)
-    rule = decision.rule
+    rule = NULL if head.asterisk else decision.rule
     if rule is not NULL:
         rule_ref(rule)
         x.rule = rule
     elif decision.listener is not NULL:
         listener_ref(decision.listener)
         x.listener = decision.listener
-    if forward(r.trusted, &c.peer, secure, &r.random, head, &r.arena, &client, &request_id) < 0:
+    if forward(r.trusted, &c.peer, &client_secure, &r.random, head, &r.arena, &client, &request_id) < 0:
         return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
     record_request(r, x, head, client, request_id)
+    if rule is NULL and head.asterisk and decision.listener_port:
+        return answer_plainly(r, c, x, 200, REASON_OPTIONS_ASTERISK)
     if rule is NULL:
         return answer_plainly(r, c, x, 421 if decision.reason == REASON_MISDIRECTED else 404, decision.reason)
+    if head.has_max_forwards:
+        if head.max_forwards == 0:
+            return answer_last(r, c, x)
+        if count_forward(head, &r.arena) < 0:
+            return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
+    if client_secure != secure:
+        decision.listener_port = 0      # a proxy in front of us listens on the port that the client used
     if rule.request_timeout:
         x.deadline = r.milliseconds + rule.request_timeout
     if rule.filters is not NULL:
-        chosen = filtered(r, x, rule.filters, head, &decision, secure, &own)
+        chosen = filtered(r, x, rule.filters, head, &decision, client_secure, &own)
         if chosen != 0:
             return answer_filtered(r, c, x, chosen, &own)
     chosen = choose_target(rule.choice) if rule.session is NULL else affinity_choose(r, x, head)
@@ -90,10 +100,30 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Head *head) noexcept nogi
     if x.target.backend is NULL:
         return answer_plainly(r, c, x, x.target.status, x.target.reason)
     if x.target.filters is not NULL:
-        chosen = filtered(r, x, x.target.filters, head, &decision, secure, &own)
+        chosen = filtered(r, x, x.target.filters, head, &decision, client_secure, &own)
         if chosen != 0:
             return answer_filtered(r, c, x, chosen, &own)
     return VERDICT_ON
+
+
+cdef int answer_last(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    """Answers OPTIONS or TRACE with Max-Forwards: 0 as the last recipient (RFC 9110 section 7.6.2).
+
+    TRACE gets 405: an echo of the request would show scripts fields that browsers hide from them.
+    """
+    cdef Answer own
+    cdef Field allow
+    memset(&own, 0, sizeof(Answer))
+    own.status = 200
+    own.reason = REASON_MAX_FORWARDS
+    if x.method == METHOD_TRACE:
+        memset(&allow, 0, sizeof(Field))
+        allow.name = Slice(b"Allow", 5)
+        allow.value = Slice(b"OPTIONS", 7)
+        own.status = 405
+        own.fields = &allow
+        own.fields_count = 1
+    return answer(r, c, x, &own)
 
 
 cdef int filtered(Reactor r, Exchange *x, const FilterChain *chain, Head *head, const Decision *decision,

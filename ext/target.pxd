@@ -9,7 +9,7 @@ from fastroute.ext.slice cimport Arena, Slice
 # The functions of head.pyx: each returns 0 or -Refusal.
 cdef int take_target(Head *head, const HeadLimits *limits, Arena *arena) noexcept nogil
 cdef int take_host(Head *head, Arena *arena) noexcept nogil
-cdef int compare_host(const Head *head, Slice received) noexcept nogil
+cdef int check_authority(Slice authority) noexcept nogil
 
 # Normalises `path` (which starts with '/') into `out` (at least `size` bytes) as RFC 3986 section 6.2.2 says.
 # Returns the bytes written, or -Refusal.

@@ -1,7 +1,7 @@
 """The request target (RFC 9112 section 3.2) and the authority (RFC 3986 section 3.2), strictly; and the one normaliser.
 
-Two forms are served: origin-form and absolute-form, which is reduced to origin-form. Authority-form is CONNECT's, and
-asterisk-form asks about no resource of a backend: both are refused, for there is nothing to match them against.
+Origin-form is served, and absolute-form, which is reduced to origin-form. Asterisk-form, and an absolute-form without a
+path, ask with OPTIONS about the gateway itself (RFC 9112 section 3.2.4). Authority-form belongs to CONNECT and is refused.
 
 What is matched is what is forwarded, so a path is normalised before it is matched (RFC 3986 section 6.2.2): escapes of
 unreserved characters are decoded, hex digits written in upper case, dot segments (`%2e` too) removed. `%2F`, `;`, `//`,
@@ -14,12 +14,12 @@ that RFC 3986 would allow in a name is a host that anybody serves, and parsers d
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memchr, memcpy
 
-from fastroute.ext.head cimport HOST_MOST, METHOD_CONNECT, Head, HeadLimits
+from fastroute.ext.head cimport HOST_MOST, METHOD_CONNECT, METHOD_OPTIONS, Head, HeadLimits
 from fastroute.ext.octet cimport (
-    OCTET_HOST, OCTET_PATH, OCTET_UNRESERVED, OCTET_UPPER, hex_value, is_octet, is_text, lower, octets, run_over,
+    OCTET_HOST, OCTET_PATH, OCTET_UNRESERVED, OCTET_UPPER, hex_value, is_text, lower, octets, run_over,
 )
 from fastroute.ext.refusal cimport (
-    REFUSAL_ARENA_FULL, REFUSAL_HOST_DISAGREES, REFUSAL_HOST_INVALID, REFUSAL_METHOD_CONNECT, REFUSAL_PATH_ABOVE_ROOT,
+    REFUSAL_ARENA_FULL, REFUSAL_HOST_INVALID, REFUSAL_METHOD_CONNECT, REFUSAL_PATH_ABOVE_ROOT,
     REFUSAL_PATH_ESCAPE, REFUSAL_TARGET_ASTERISK, REFUSAL_TARGET_FRAGMENT, REFUSAL_TARGET_INVALID,
     REFUSAL_TARGET_SCHEME, REFUSAL_TARGET_USERINFO,
 )
@@ -172,6 +172,7 @@ cdef int take_absolute(Head *head, const char *at, const char *end, const HeadLi
     if at < end and at[0] == c'#':
         return -REFUSAL_TARGET_FRAGMENT
     head.path = Slice(b"/", 1)          # RFC 9112 section 3.2.1: an empty path is sent as "/"
+    head.asterisk = at == end and head.method_name == METHOD_OPTIONS
     if at < end:
         head.has_query = 1
         head.query = Slice(at + 1, <uint32_t> (end - at - 1))
@@ -189,7 +190,9 @@ cdef int take_target(Head *head, const HeadLimits *limits, Arena *arena) noexcep
     if at[0] == c'/':
         return take_path(head, at, end, limits, arena)
     if head.target.size == 1 and at[0] == c'*':
-        return -REFUSAL_TARGET_ASTERISK
+        head.path = head.target
+        head.asterisk = 1
+        return 0 if head.method_name == METHOD_OPTIONS else -REFUSAL_TARGET_ASTERISK
     return take_absolute(head, at, end, limits, arena)
 
 
@@ -285,15 +288,8 @@ cdef int take_host(Head *head, Arena *arena) noexcept nogil:
     return 0
 
 
-cdef int compare_host(const Head *head, Slice received) noexcept nogil:
-    """Whether Host says what an absolute-form target says (head.host is taken from that). Returns 0 or -Refusal."""
+cdef int check_authority(Slice authority) noexcept nogil:
+    """Returns 0, or -Refusal for an authority that no Host may have."""
     cdef Slice host
-    cdef Slice own
-    cdef int port = split_authority(received, &host)
-    cdef int own_port = split_authority(head.authority, &own)
-    cdef int usual = 443 if is_octet(head.target.data[4], OCTET_HOST) else 80      # http: or https:
-    if port < 0:
-        return port
-    if (port or usual) != (own_port or usual) or not is_text(host.data, host.size, head.host.data, head.host.size):
-        return -REFUSAL_HOST_DISAGREES
-    return 0
+    cdef int port = split_authority(authority, &host)
+    return port if port < 0 else 0

@@ -243,6 +243,13 @@ SERVE = (
     _several("--trusted-proxies", "Peers whose X-Forwarded-* are believed.", notation.network, "CIDR"),
     _switch("--proxy-protocol", "Accept PROXY v1 and v2, from trusted peers only."),
     _switch("--merge-slashes", "Also merge // in paths."),
+    Option(
+        name="--underscores",
+        meaning="Request header fields with `_` in their names: remove or allow.",
+        default=_SERVE.underscores,
+        read=notation.one_of("remove", "allow"),
+        metavar="WORD",
+    ),
     *LIMITS,
     Option(
         name="--log-level",
@@ -324,7 +331,9 @@ def serve_settings(chosen: dict[str, Any]) -> ServeSettings:
     """Of the options SERVE. Raises SettingError."""
     kubernetes = _kubernetes_settings(chosen)
     metrics = _METRICS[kubernetes is not None] if chosen["metrics"] == UNSAID else chosen["metrics"]
-    same = ("workers", "metrics_series", "drain_delay", "drain_timeout", "proxy_protocol", "merge_slashes")
+    same = (
+        "workers", "metrics_series", "drain_delay", "drain_timeout", "proxy_protocol", "merge_slashes", "underscores"
+    )  # fmt: skip
     return ServeSettings(
         manifests=tuple(chosen["manifests"] or ()),
         kubernetes=kubernetes,

@@ -111,6 +111,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, tag="start"):
     trusted_proxies: tuple[str, ...] = ()
     proxy_protocol: bool = False
     merge_slashes: bool = False
+    keep_underscores: bool = False
 
 
 class Begin(msgspec.Struct, frozen=True, tag="begin"):

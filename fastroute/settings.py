@@ -87,4 +87,5 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     trusted_proxies: tuple[str, ...] = ()  # CIDR blocks
     proxy_protocol: bool = False
     merge_slashes: bool = False
+    underscores: str = "remove"  # or "allow": fields of requests whose names contain "_"
     log: LogSettings = LogSettings()

@@ -402,6 +402,7 @@ class Supervisor:
             trusted_proxies=settings.trusted_proxies,
             proxy_protocol=settings.proxy_protocol,
             merge_slashes=settings.merge_slashes,
+            keep_underscores=settings.underscores == "allow",
         )
 
     def _samples(self) -> Iterator[WorkerSample]:

@@ -58,6 +58,7 @@ async def serve(control: ControlStream) -> None:
         trusted_proxies=start.trusted_proxies,
         proxy_protocol=start.proxy_protocol,
         merge_slashes=start.merge_slashes,
+        keep_underscores=start.keep_underscores,
     )
     engine.heed(control.fileno())
     gc.freeze()

@@ -1,0 +1,143 @@
+"""What the engine makes of a request head before it goes to a backend: its authority, Max-Forwards, spoofed fields."""
+
+import pytest
+from rig import Rig, backends, connect, reporting, rule, running
+
+from fastroute import snapshot
+
+pytestmark = pytest.mark.usefixtures("transport")
+
+ANY = {"trusted_proxies": ("127.0.0.0/8",)}
+
+
+async def sent_on(rig: Rig, report: list[bytes], request: bytes) -> list[str]:
+    """The lines of the request as the backend gets it, field names in lower case."""
+    client = await connect(rig.port)
+    await client.send(request)
+    assert (await client.response())[0] == 200
+    head = report[-2].partition(b"\r\n\r\n")[0].decode()
+    first, *fields = head.split("\r\n")
+    return [first, *(f"{name.lower()}:{value}" for name, _, value in (field.partition(":") for field in fields))]
+
+
+async def test_the_authority_of_the_target_replaces_host() -> None:
+    """RFC 9112 section 3.2.2: in matching, towards the backend and in the log."""
+    report: list[bytes] = []
+    async with backends(reporting(report)) as [backend], running(rule("b", hostname="a"), log=True) as rig:
+        rig.put("b", backend.port)
+        lines = await sent_on(rig, report, b"GET http://a/x HTTP/1.1\r\nHost: elsewhere\r\n\r\n")
+        assert lines[:2] == ["GET /x HTTP/1.1", "host: a"]
+        assert [line["host"] for line in rig.lines()] == ["a"]
+
+
+@pytest.mark.parametrize("target", [b"*", b"http://a"])
+async def test_options_about_the_gateway_itself(target: bytes) -> None:
+    """Answered without a rule, and the connection stays."""
+    async with running(rule("b"), log=True) as rig:
+        client = await connect(rig.port)
+        for _ in range(2):
+            await client.send(b"OPTIONS " + target + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+            status, fields, _ = await client.response()
+            assert (status, fields.get("connection")) == (200, None)
+        lines = rig.lines()
+        assert [(line["status"], line["reason"], line["route"]) for line in lines] == [
+            (200, "options_asterisk", None)
+        ] * 2
+        assert all(line["gateway"] and line["listener"] for line in lines)
+
+
+@pytest.mark.parametrize(("method", "status", "allow"), [(b"OPTIONS", 200, None), (b"TRACE", 405, "OPTIONS")])
+async def test_the_last_forward_is_answered(method: bytes, status: int, allow: str | None) -> None:
+    """RFC 9110 section 7.6.2."""
+    async with running(rule("b"), log=True) as rig:
+        client = await connect(rig.port)
+        await client.send(method + b" / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n")
+        got, fields, _ = await client.response()
+        assert (got, fields.get("allow")) == (status, allow)
+        [line] = rig.lines()
+        assert (line["reason"], line["upstream"]) == ("max_forwards", None)
+        assert line["route"]
+
+
+@pytest.mark.parametrize(
+    ("method", "received", "sent"),
+    [
+        ("OPTIONS", "1", "0"),
+        ("TRACE", "100", "99"),
+        ("OPTIONS", "9" * 30, "4294967294"),
+        ("GET", "5", "5"),
+        ("GET", "x", "x"),
+    ],
+)
+async def test_max_forwards_is_counted_down(method: str, received: str, sent: str) -> None:
+    report: list[bytes] = []
+    async with backends(reporting(report)) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        request = f"{method} / HTTP/1.1\r\nHost: a\r\nMax-Forwards: {received}\r\n\r\n"
+        assert f"max-forwards: {sent}" in await sent_on(rig, report, request.encode())
+
+
+SPOOFED = (
+    "Forwarded", "X-Real-IP", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Server", "X-Forwarded-Scheme",
+    "X-Forwarded-Ssl", "X-Forwarded-By", "X-Client-IP", "X-Cluster-Client-IP", "True-Client-IP", "X-Original-URL",
+    "X-Original-Host", "X-Rewrite-URL", "X-Client-Cert", "X-SSL-Client-Cert",
+)  # fmt: skip
+NEVER = ("Proxy", "X-Forwarded-Client-Cert")
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+async def test_fields_that_only_a_trusted_proxy_may_send(trusted: bool) -> None:
+    report: list[bytes] = []
+    options = ANY if trusted else {}
+    async with backends(reporting(report)) as [backend], running(rule("b"), **options) as rig:
+        rig.put("b", backend.port)
+        fields = "".join(f"{name}: spoofed\r\n" for name in (*SPOOFED, *NEVER))
+        lines = await sent_on(rig, report, f"GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n".encode())
+        assert sorted(line for line in lines if "spoofed" in line) == sorted(
+            f"{name.lower()}: spoofed" for name in (SPOOFED if trusted else ())
+        )
+
+
+@pytest.mark.parametrize("keep", [False, True])
+async def test_a_filter_is_not_evaded_by_an_underscore(keep: bool) -> None:
+    """CGI and WSGI read X_User as X-User."""
+    report: list[bytes] = []
+    setting = snapshot.HeaderModifier(direction="request", set=(snapshot.HeaderValue("X-User", "guest"),))
+    async with (
+        backends(reporting(report)) as [backend],
+        running(rule("b", filters=[setting]), keep_underscores=keep) as rig,
+    ):
+        rig.put("b", backend.port)
+        lines = await sent_on(rig, report, b"GET / HTTP/1.1\r\nHost: a\r\nX_User: root\r\nx-user: root\r\n\r\n")
+        assert "x-user: guest" in lines
+        assert ("x_user: root" in lines) is keep
+        assert "x-user: root" not in lines
+
+
+@pytest.mark.parametrize(
+    ("proto", "location"),
+    [
+        ("https", "https://b.example/x"),
+        ("HTTPS, http", "https://b.example/x"),
+        ("http", "http://b.example/x"),
+    ],
+)
+async def test_a_redirect_keeps_the_scheme_of_the_client(proto: str, location: str, transport: str) -> None:
+    """A redirect without a scheme keeps the scheme that a trusted proxy names, and names no port of ours."""
+    redirect = snapshot.Redirect(status=302, hostname="b.example")
+    async with running(rule(filters=[redirect]), **ANY) as rig:
+        client = await connect(rig.port)
+        await client.send(f"GET /x HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: {proto}\r\n\r\n".encode())
+        _, fields, _ = await client.response()
+        own = transport == "tls" and location.startswith("https")  # the test's HTTPS listener has port 80
+        assert fields["location"] == (location.replace("example/", "example:80/") if own else location)
+
+
+async def test_a_redirect_ignores_the_scheme_that_a_stranger_names(transport: str) -> None:
+    redirect = snapshot.Redirect(status=302, hostname="b.example")
+    async with running(rule(filters=[redirect])) as rig:
+        client = await connect(rig.port)
+        for proto in ("http", "https"):
+            await client.send(f"GET /x HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: {proto}\r\n\r\n".encode())
+            _, fields, _ = await client.response()
+            assert fields["location"].partition(":")[0] == ("http" if transport == "plain" else "https")
