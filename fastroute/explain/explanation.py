@@ -45,6 +45,8 @@ def explain(
     port = port or usual_port(snapshot, request.scheme)
     here = listening(snapshot, request, port, gateways)
     arrival = arrive(snapshot, here, request)
+    if arrival is None and here and request.refused is not None and gets_tls(snapshot, here, request):
+        return _refused(request)
     if arrival is None:
         near = unserved_listeners(graph, port, gateways)
         if here:
@@ -54,9 +56,18 @@ def explain(
         others = [listener for listener in snapshot.listeners.values() if is_meant(listener.gateway, gateways)]
         near = (*near, *passed_over(others, f"does not take {request.scheme} on port {port}"))
         return Explanation(decision="respond", status=None, reason="not_listening", considered=near)
+    if request.refused is not None:
+        return _refused(request)
     told = _told(snapshot, graph, arrival, request)
     near = near_misses(snapshot, graph, arrival.listener, request, arrival.found)
     return msgspec.structs.replace(told, considered=near)
+
+
+def _refused(request: Request) -> Explanation:
+    """A head that is refused before any listener is looked up."""
+    assert request.refused is not None
+    status, reason = request.refused
+    return Explanation(decision="respond", status=status, reason=reason)
 
 
 def _told(snapshot: Snapshot, graph: Graph, arrival: Arrival, request: Request) -> Explanation:
@@ -74,6 +85,8 @@ def _taken(snapshot: Snapshot, graph: Graph, listener: Listener, found: Found, r
     filtered = filter_request(rule.filters, request, covered(found), port)
     shares = None if not isinstance(filtered, Request) else shares_of(snapshot, graph, found, filtered, port)
     decision, status, reason = _decision(filtered, shares or ())
+    if request.max_forwards == 0:  # the gateway answers as the last recipient: RFC 9110 section 7.6.2
+        decision, status, reason, shares = "respond", 405 if request.method == "TRACE" else 200, "max_forwards", None
     return Explanation(
         decision=decision,
         status=status,

@@ -1,22 +1,22 @@
-"""A request as the matcher sees it, and the plain form of the normalisation that ext/http1 does in C.
+"""A request as the matcher sees it, and a plain version of the path normalisation that ext/http1 does in C.
 
 Paths are compared after RFC 3986 section 6.2.2: escapes of unreserved characters decoded, the hex digits of the others
 in upper case, dot segments removed. Queries stay as received.
 """
 
 import re
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 import msgspec
 
 from fastroute.errors import SettingError
+from fastroute.ext.http1 import RequestHead, read_request
 
 WELL_KNOWN_PORTS = {"http": 80, "https": 443}
 
 _VISIBLE = "".join(map(chr, range(33, 127)))  # what clients send as it is; the rest they escape
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})?")
 _AUTHORITY = re.compile(r"(\[[^\]]*\]|[^:]*)(?::[0-9]*)?")
-_TOKEN = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
@@ -29,7 +29,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     query: str | None = None
     headers: tuple[tuple[str, str], ...] = ()  # Host among them
-    asked: str | None = None  # the name that TLS asks for; None: the host, or no TLS
+    asked: str | None = None  # the server name (SNI) of the client's TLS; None: no TLS
+    max_forwards: int | None = None  # of OPTIONS and TRACE
+    refused: tuple[int, str] | None = None  # status and reason of a head that the gateway refuses
 
     @property
     def host(self) -> str:
@@ -85,9 +87,11 @@ def _normal_escape(escape: re.Match[bytes]) -> bytes:
 
 
 def parse_url(method: str, url: str, headers: tuple[tuple[str, str], ...] = ()) -> tuple[Request, int | None]:
-    """The request a client makes for `url`, and the port that the URL names, if it does. A Host among `headers`
-    replaces the URL's host, but not in the name that TLS asks for. SettingError: no http or https URL, or one that
-    the gateway answers with 400."""
+    """The request that a client makes for `url`, and the port in the URL or None. SettingError: no http or https URL.
+
+    The parser of the data plane reads the bytes that the client would send; a request that the gateway refuses has
+    `refused`. A Host among `headers` replaces the host of the URL, but not the name that TLS asks for.
+    """
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         port = parts.port
@@ -95,21 +99,31 @@ def parse_url(method: str, url: str, headers: tuple[tuple[str, str], ...] = ()) 
         raise SettingError(f"{url!r} is not a URL: {error}") from error
     if parts.scheme not in WELL_KNOWN_PORTS or not parts.hostname:
         raise SettingError(f"{url!r} is not a URL as http://host[:port]/path[?query]")
-    if not _TOKEN.fullmatch(method):
-        raise SettingError(f"{method!r} is no method: such a request is answered with 400")
-    authority = next((value for name, value in headers if name.lower() == "host"), parts.netloc.rpartition("@")[2])
-    others = tuple((name, value) for name, value in headers if name.lower() != "host")
-    try:
-        path = normalise_path(quote(parts.path, _VISIBLE) or "/")
-    except ValueError as error:
-        raise SettingError(f"{url!r} is answered with 400: {error}") from error
-    request = Request(
+    asked = host_of(parts.hostname) if parts.scheme == "https" else None
+    return _read(method, parts, headers, has_query="?" in url.partition("#")[0], asked=asked), port
+
+
+def _read(
+    method: str, parts: SplitResult, headers: tuple[tuple[str, str], ...], *, has_query: bool, asked: str | None
+) -> Request:
+    target = quote(parts.path, _VISIBLE) or "/"
+    if has_query:
+        target += "?" + quote(parts.query, _VISIBLE)
+    named = any(name.lower() == "host" for name, _ in headers)
+    host = parts.netloc.rpartition("@")[2]
+    fields = headers if named else (("Host", host), *headers)
+    lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields), "", ""]
+    head = read_request("\r\n".join(lines).encode("utf-8", "surrogateescape"))
+    if not isinstance(head, RequestHead):
+        refused = (400, "host_missing") if head is None else (head.status, head.reason)
+        return Request(method=method, scheme=parts.scheme, authority=host, path=target, asked=asked, refused=refused)
+    return Request(
         method=method,
         scheme=parts.scheme,
-        authority=authority,
-        path=path,
-        query=quote(parts.query, _VISIBLE) if "?" in url.partition("#")[0] else None,
-        headers=(("Host", authority), *others),
-        asked=host_of(parts.hostname) if parts.scheme == "https" else None,
+        authority=head.authority.decode("latin-1"),
+        path=head.path.decode("latin-1"),
+        query=None if head.query is None else head.query.decode("latin-1"),
+        headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value, _ in head.fields),
+        asked=asked,
+        max_forwards=head.max_forwards,
     )
-    return request, port
