@@ -97,7 +97,7 @@ async def decided(rig: Rig, data: bytes) -> tuple[int | None, str | None, str | 
     await client.send(data)
     assert await client.more()
     await client.close()
-    while not (lines := rig.lines()):  # noqa: ASYNC110  (the log sends no event)
+    while not (lines := rig.lines()):
         await trio.lowlevel.checkpoint()
     [line] = lines
     return line["status"], line["reason"], line["route"]
