@@ -15,7 +15,7 @@ from fastroute.explain.filtering import Answered, Preflighted, Redirected, filte
 from fastroute.explain.matching import Found
 from fastroute.explain.request import Request
 from fastroute.explain.share import Share, covered, shares_of
-from fastroute.explain.shown import filters_shown, match_shown, retry_shown, session_shown
+from fastroute.explain.shown import Effect, filters_shown, match_shown, retry_shown, session_shown
 from fastroute.graph.node import Graph
 from fastroute.snapshot import Listener, Snapshot
 
@@ -74,6 +74,8 @@ def _taken(snapshot: Snapshot, graph: Graph, listener: Listener, found: Found, r
     filtered = filter_request(rule.filters, request, covered(found), port)
     shares = None if not isinstance(filtered, Request) else shares_of(snapshot, graph, found, filtered, port)
     decision, status, reason = _decision(filtered, shares or ())
+    effect = Effect(forwarded=decision == "forward")
+    asks = shares is not None
     return Explanation(
         decision=decision,
         status=status,
@@ -84,9 +86,9 @@ def _taken(snapshot: Snapshot, graph: Graph, listener: Listener, found: Found, r
         rule=rule.name,
         match=match_shown(found),
         backends=shares,
-        filters=tuple(filters_shown(rule.filters, request, covered(found), port)),
-        session=msgspec.UNSET if rule.session is None else session_shown(rule.session),
-        retry=msgspec.UNSET if rule.retry is None else retry_shown(rule.retry),
+        filters=tuple(filters_shown(rule.filters, request, covered(found), port, effect)),
+        session=session_shown(rule.session) if rule.session and asks else msgspec.UNSET,
+        retry=retry_shown(rule.retry) if rule.retry and asks else msgspec.UNSET,
     )
 
 
