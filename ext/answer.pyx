@@ -1,4 +1,4 @@
-"""Answers that we give ourselves; see answer.pxd. When which status is given: the interface, section 4."""
+"""Answers that we give ourselves; see answer.pxd. docs/behaviour.md says when which status is given."""
 
 from libc.stdint cimport int64_t, uint16_t, uint32_t
 from libc.stdio cimport snprintf
@@ -9,17 +9,22 @@ from fastroute.ext.cors cimport CORS_FIELDS, cors_fields
 from fastroute.ext.exchange cimport (
     RECODE_CHUNK, RECODE_DECODE, STAGE_FLUSHING, VERDICT_CLOSE, VERDICT_ON, VERDICT_RESET, exchange_origin,
 )
-from fastroute.ext.head cimport FRAMING_CLOSE, FRAMING_LENGTH, METHOD_HEAD, Field
+from fastroute.ext.fieldlist cimport append_field
+from fastroute.ext.filters cimport filter_own_response, filters_change_responses
+from fastroute.ext.head cimport FRAMING_CLOSE, FRAMING_LENGTH, METHOD_HEAD, Field, Head
 from fastroute.ext.inet cimport iovec
 from fastroute.ext.reactor cimport DISCARD_BYTES, transmit
 from fastroute.ext.reason cimport REASON_BODY_TIMEOUT, REASON_CLIENT_CLOSED
 from fastroute.ext.record cimport record_end
-from fastroute.ext.slice cimport Slice
+from fastroute.ext.slice cimport Arena, Slice
 from fastroute.ext.tables cimport reason_name
 from fastroute.ext.write cimport LocalResponse, status_phrase, write_date, write_local_response
 
 cdef enum:
     LINE = 128      # bytes of an answer's one line
+    TEXT_SIZE = 25
+
+cdef const char *TEXT = b"text/plain; charset=utf-8"
 
 
 cdef bint ends_connection(uint16_t status) noexcept nogil:
@@ -38,8 +43,7 @@ cdef bint can_be_discarded(const Exchange *x) noexcept nogil:
     return x.request_body.framing != FRAMING_LENGTH or x.request_body.left <= DISCARD_BYTES
 
 
-cdef Slice today(Reactor r) noexcept nogil:
-    """The Date of now, made once a second."""
+cdef Slice date_now(Reactor r) noexcept nogil:
     cdef Slice date
     cdef int64_t second = (<int64_t> r.now + r.wall) // 1000000
     if second != r.date_second:
@@ -48,6 +52,38 @@ cdef Slice today(Reactor r) noexcept nogil:
     date.data = r.date
     date.size = 29
     return date
+
+
+cdef inline int state(Head *head, Arena *arena, Slice name, Slice value) noexcept nogil:
+    """Adds a field with a value. Returns 0, or -1 when the arena is full."""
+    return 0 if value.size == 0 or append_field(head, arena, name, value) is not NULL else -1
+
+
+cdef int modify(Reactor r, const Exchange *x, LocalResponse *response) noexcept nogil:
+    """Lets the rule's ResponseHeaderModifiers act on an answer that is the rule's: a redirect, a preflight's, and what is
+    said in place of a backend. Returns 0, or -1 when the arena is full.
+
+    What ends the connection is about the request itself, and may come before any rule: no filter acts on it.
+    """
+    cdef Head head
+    cdef uint32_t i
+    if x.rule is NULL or not filters_change_responses(x.rule.filters) or ends_connection(response.status):
+        return 0
+    memset(&head, 0, sizeof(Head))
+    if state(&head, &r.arena, Slice(b"Date", 4), response.date) < 0 \
+            or state(&head, &r.arena, Slice(b"Location", 8), response.location) < 0:
+        return -1
+    for i in range(response.fields_count):
+        if state(&head, &r.arena, response.fields[i].name, response.fields[i].value) < 0:
+            return -1
+    if response.status != 204 and state(&head, &r.arena, Slice(b"Content-Type", 12), Slice(TEXT, TEXT_SIZE)) < 0:
+        return -1
+    if filter_own_response(x.rule.filters, &head, &r.arena) < 0:
+        return -1
+    response.fields = head.fields
+    response.fields_count = head.fields_count
+    response.stated = True
+    return 0
 
 
 cdef int answer(Reactor r, Connection *c, Exchange *x, const Answer *own) noexcept nogil:
@@ -81,10 +117,12 @@ cdef int answer(Reactor r, Connection *c, Exchange *x, const Answer *own) noexce
     if x.cors is not NULL and own.fields is NULL:
         response.fields = fields
         response.fields_count = cors_fields(x.cors, exchange_origin(x), fields)
-    response.date = today(r)
+    response.date = date_now(r)
     c.ending = x.close
     part.iov_base = r.outgoing
-    part.iov_len = write_local_response(r.outgoing, r.outgoing_size, &response)
+    part.iov_len = 0
+    if modify(r, x, &response) == 0:
+        part.iov_len = write_local_response(r.outgoing, r.outgoing_size, &response)
     x.sent += part.iov_len
     x.progress = r.milliseconds
     if part.iov_len == 0 or transmit(r, c, &part, 1) < 0:
@@ -94,6 +132,7 @@ cdef int answer(Reactor r, Connection *c, Exchange *x, const Answer *own) noexce
 
 cdef int answer_plainly(Reactor r, Connection *c, Exchange *x, uint16_t status, uint16_t reason) noexcept nogil:
     cdef Answer own
+    r.arena.used = 0            # nothing in it is of use any more
     memset(&own, 0, sizeof(Answer))
     own.status = status
     own.reason = reason

@@ -103,7 +103,7 @@ cdef uint16_t ask(Reactor r, Connection *c, Exchange *x) noexcept nogil:
         remember(x, endpoint)
         if x.asked > 1:
             count(r.counters, FIXED_RETRIES_CONNECT, 1)
-        u = upstream_reuse(r, endpoint, not x.repeatable)
+        u = upstream_reuse(r, endpoint, x.method, not x.repeatable)
         if u is not NULL:
             x.reused = True
             attach(r, c, x, u)

@@ -1,29 +1,31 @@
 """Where a body ends, and what of it is content (RFC 9112 sections 6 and 7): a state machine over bytes.
 
-Content passes untouched and unseen; only the framing of chunks is looked at, octet by octet, and strictly: a size is
-hex digits alone, an extension follows at once and is spelt as the grammar says, every line ends in CRLF, content is
-followed by CRLF, trailers are fields as strict as a head's. What passes is passed on verbatim, so nothing may be in it
-that another parser could read in another way. No trailer may be a field that decides about framing, routing or the
-connection, or that we state ourselves (RFC 9110 section 6.5.1): some servers merge trailers into the head.
+Content is neither read nor changed. Only the framing of chunks is parsed, octet by octet, and strictly: a size is hex
+digits alone, an extension follows at once and is spelt as the grammar says, every line ends in CRLF, content is followed
+by CRLF, and trailers are fields as strict as a head's. Chunks are passed on verbatim, so they must contain nothing that
+another parser could read differently.
+
+Trailers that have no place in a trailer section (trailer.pyx) are dropped from what is passed on. A name is held back
+until it is complete, or longer than every forbidden one: so a read that ends inside a name passes on less than it took,
+and the next call puts the held octets in front of its data.
 
 States are named for what is expected next. `line` and `trailers` bound what a peer may send without sending content.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memset
+from libc.string cimport memmove, memset
 
-from fastroute.ext.field cimport field_name, refuse_byte
-from fastroute.ext.head cimport (
-    FIELD_DATE, FIELD_LOCATION, FIELD_OTHER, FIELD_SERVER, FRAMING_CHUNKED, FRAMING_CLOSE, FRAMING_LENGTH,
-    FRAMING_NONE, HeadLimits,
-)
+from fastroute.ext.field cimport refuse_byte
+from fastroute.ext.head cimport FRAMING_CHUNKED, FRAMING_CLOSE, FRAMING_LENGTH, FRAMING_NONE, HeadLimits
 from fastroute.ext.octet cimport OCTET_TOKEN, hex_value, is_octet, run_over_field
 from fastroute.ext.refusal cimport (
     REFUSAL_BARE_CR, REFUSAL_CHUNK_END_MISSING, REFUSAL_CHUNK_EXTENSION_INVALID, REFUSAL_CHUNK_LINE_TOO_LONG,
     REFUSAL_CHUNK_SIZE_INVALID, REFUSAL_CHUNK_SIZE_TOO_LARGE, REFUSAL_CONTROL_BYTE, REFUSAL_FIELD_FOLDED,
     REFUSAL_FIELD_NAME_INVALID, REFUSAL_FIELD_SPACE_BEFORE_COLON, REFUSAL_FIELD_WITHOUT_COLON,
-    REFUSAL_TRAILER_FORBIDDEN, REFUSAL_TRAILERS_TOO_LARGE,
+    REFUSAL_TRAILERS_TOO_LARGE,
 )
+from fastroute.ext.slice cimport Slice
+from fastroute.ext.trailer cimport is_forbidden_trailer
 
 cdef enum State:
     STATE_SIZE = 0              # first digit of a chunk's size
@@ -40,7 +42,8 @@ cdef enum State:
     STATE_DATA_CR
     STATE_DATA_LF
     STATE_TRAILER               # a trailer's first octet, or the CR of the last line
-    STATE_TRAILER_NAME
+    STATE_TRAILER_NAME          # another octet of a name that is held back, or ':'
+    STATE_TRAILER_LONG          # the same, of a name that was decided about
     STATE_TRAILER_VALUE
     STATE_TRAILER_LF
     STATE_LAST_LF
@@ -121,17 +124,38 @@ cdef int take_data_end(Body *body, char octet) noexcept nogil:
 
 # ----------------------------------------------------------------------------------------------------------- trailers
 
-cdef int take_trailer_name(Body *body, char octet) noexcept nogil:
-    """STATE_TRAILER and STATE_TRAILER_NAME: the name is kept as far as a forbidden one may reach."""
-    cdef uint8_t known
+cdef inline void pass_on(char **out, const char *data, uint32_t size) noexcept nogil:
+    """Appends octets to what is passed on; without `out` nothing is."""
+    if out is not NULL and size:
+        memmove(out[0], data, size)
+        out[0] += size
+
+
+cdef void decide_name(Body *body, char **out) noexcept nogil:
+    """Passes the held name on, or drops its line."""
+    if body.trailers_dropped or is_forbidden_trailer(body.name, body.name_size):
+        body.dropping = 1
+    else:
+        pass_on(out, body.name, body.name_size)
+    body.name_size = 0
+
+
+cdef int take_trailer_name(Body *body, char octet, char **out) noexcept nogil:
+    """STATE_TRAILER to STATE_TRAILER_LONG."""
     if is_octet(octet, OCTET_TOKEN):
+        if body.state == STATE_TRAILER_LONG:
+            pass_on(NULL if body.dropping else out, &octet, 1)
+            return 0
         body.state = STATE_TRAILER_NAME
-        if body.name_size < sizeof(body.name):
-            body.name[body.name_size] = octet
-            body.name_size += 1
+        body.name[body.name_size] = octet
+        body.name_size += 1
+        if body.name_size == sizeof(body.name):
+            decide_name(body, out)
+            body.state = STATE_TRAILER_LONG
         return 0
     if body.state == STATE_TRAILER:
         if octet == c'\r':
+            pass_on(out, &octet, 1)
             body.state = STATE_LAST_LF
             return 0
         return refuse_line(octet, REFUSAL_FIELD_FOLDED if octet in (c' ', c'\t') else REFUSAL_FIELD_NAME_INVALID)
@@ -141,56 +165,83 @@ cdef int take_trailer_name(Body *body, char octet) noexcept nogil:
         return -REFUSAL_FIELD_WITHOUT_COLON
     if octet != c':':
         return refuse_line(octet, REFUSAL_FIELD_NAME_INVALID)
-    known = field_name(body.name, body.name_size)
-    if known not in (FIELD_OTHER, FIELD_DATE, FIELD_SERVER, FIELD_LOCATION):
-        return -REFUSAL_TRAILER_FORBIDDEN
+    if body.state == STATE_TRAILER_NAME:
+        decide_name(body, out)
+    pass_on(NULL if body.dropping else out, &octet, 1)
     body.state = STATE_TRAILER_VALUE
     return 0
 
 
-cdef int take_trailer_value(Body *body, char octet) noexcept nogil:
-    """One octet that is none of a value's."""
-    if octet != c'\r':
-        return refuse_line(octet, REFUSAL_CONTROL_BYTE)
-    body.state = STATE_TRAILER_LF
-    return 0
-
-
-cdef int take_trailer_lf(Body *body, char octet, const HeadLimits *limits) noexcept nogil:
-    """STATE_TRAILER_LF and STATE_LAST_LF."""
-    if octet != c'\n':
+cdef int take_trailer_end(Body *body, char octet, const HeadLimits *limits, char **out) noexcept nogil:
+    """The CR behind a value, STATE_TRAILER_LF and STATE_LAST_LF."""
+    if body.state == STATE_TRAILER_VALUE:
+        if octet != c'\r':
+            return refuse_line(octet, REFUSAL_CONTROL_BYTE)
+        body.state = STATE_TRAILER_LF
+    elif octet != c'\n':
         return -REFUSAL_BARE_CR
-    if body.state == STATE_LAST_LF:
+    elif body.state == STATE_LAST_LF:
         body.complete = 1
-        return 0
-    body.trailer_fields += 1
-    if body.trailer_fields > limits.fields:
-        return -REFUSAL_TRAILERS_TOO_LARGE
-    body.name_size = 0
-    body.state = STATE_TRAILER
+    else:
+        body.trailer_fields += 1
+        if body.trailer_fields > limits.fields:
+            return -REFUSAL_TRAILERS_TOO_LARGE
+        body.state = STATE_TRAILER
+    pass_on(NULL if body.dropping else out, &octet, 1)
+    if body.state == STATE_TRAILER:
+        body.dropping = 0
     return 0
+
+
+cdef uint32_t take_trailer_value(Body *body, const char *at, const char *end, const HeadLimits *limits,
+                                 char **out) noexcept nogil:
+    """Takes what is there of a trailer's value, within the limit. Returns its bytes."""
+    cdef uint32_t room = limits.head - body.trailers
+    cdef uint32_t size
+    if <size_t> (end - at) > room:
+        end = at + room
+    size = <uint32_t> (run_over_field(at, end) - at)
+    body.trailers += size
+    pass_on(NULL if body.dropping else out, at, size)
+    return size
+
+
+cdef long take_trailers(Body *body, const char *data, uint32_t size, const HeadLimits *limits,
+                        char **out) noexcept nogil:
+    """Takes the trailer section, or the part of it that is there. Returns the bytes taken, or -Refusal."""
+    cdef const char *at = data
+    cdef const char *end = data + size
+    cdef int refusal
+    while at < end and not body.complete:
+        if body.state == STATE_TRAILER_VALUE:
+            at += take_trailer_value(body, at, end, limits, out)
+            if at == end:
+                break
+        body.trailers += 1
+        if body.trailers > limits.head:
+            return -REFUSAL_TRAILERS_TOO_LARGE
+        if body.state <= STATE_TRAILER_LONG:
+            refusal = take_trailer_name(body, at[0], out)
+        else:
+            refusal = take_trailer_end(body, at[0], limits, out)
+        if refusal:
+            return refusal
+        at += 1
+    return at - data
 
 
 # --------------------------------------------------------------------------------------------------------- all of it
 
-cdef int take_octet(Body *body, char octet, const HeadLimits *limits) noexcept nogil:
-    """One octet of framing, in any state but STATE_DATA. Returns 0 or -Refusal."""
-    if body.state <= STATE_SIZE_LF:
-        body.line += 1
-        if body.line > CHUNK_LINE_MOST:
-            return -REFUSAL_CHUNK_LINE_TOO_LONG
-        if body.state <= STATE_SIZE_MORE:
-            return take_size(body, octet)
-        return take_extension(body, octet) if body.state < STATE_SIZE_LF else take_size_lf(body, octet)
-    if body.state <= STATE_DATA_LF:
+cdef int take_octet(Body *body, char octet) noexcept nogil:
+    """One octet of framing, in any state before the trailers but STATE_DATA. Returns 0 or -Refusal."""
+    if body.state > STATE_SIZE_LF:
         return take_data_end(body, octet)
-    body.trailers += 1
-    if body.trailers > limits.head:
-        return -REFUSAL_TRAILERS_TOO_LARGE
-    if body.state <= STATE_TRAILER_NAME:
-        return take_trailer_name(body, octet)
-    return take_trailer_value(body, octet) if body.state == STATE_TRAILER_VALUE \
-        else take_trailer_lf(body, octet, limits)
+    body.line += 1
+    if body.line > CHUNK_LINE_MOST:
+        return -REFUSAL_CHUNK_LINE_TOO_LONG
+    if body.state <= STATE_SIZE_MORE:
+        return take_size(body, octet)
+    return take_extension(body, octet) if body.state < STATE_SIZE_LF else take_size_lf(body, octet)
 
 
 cdef uint32_t take_content(Body *body, uint32_t size) noexcept nogil:
@@ -208,19 +259,13 @@ cdef uint32_t take_content(Body *body, uint32_t size) noexcept nogil:
     return taken
 
 
-cdef uint32_t skip_value(Body *body, const char *at, const char *end, const HeadLimits *limits) noexcept nogil:
-    """Passes over a trailer's value; returns how many bytes it left behind, within the limit."""
-    cdef uint32_t room = limits.head - body.trailers
-    cdef uint32_t size
-    if <size_t> (end - at) > room:
-        end = at + room
-    size = <uint32_t> (run_over_field(at, end) - at)
-    body.trailers += size
-    return size
+cdef inline bint in_trailers(const Body *body) noexcept nogil:
+    return body.framing == FRAMING_CHUNKED and body.state >= STATE_TRAILER
 
 
-cdef long body_decode(Body *body, const char *data, uint32_t size, const HeadLimits *limits,
-                      const char **content, uint32_t *content_size) noexcept nogil:
+cdef long take_span(Body *body, const char *data, uint32_t size, const HeadLimits *limits, const char **content,
+                    uint32_t *content_size) noexcept nogil:
+    """As body_decode, but takes nothing of the trailers."""
     cdef const char *at = data
     cdef const char *end = data + size
     cdef int refusal
@@ -230,25 +275,52 @@ cdef long body_decode(Body *body, const char *data, uint32_t size, const HeadLim
             content[0] = at
             content_size[0] = take_content(body, <uint32_t> (end - at))
             return at + content_size[0] - data
-        if body.state == STATE_TRAILER_VALUE:
-            at += skip_value(body, at, end, limits)
-            if at == end:
-                break
-        refusal = take_octet(body, at[0], limits)
+        if body.state >= STATE_TRAILER:
+            break
+        refusal = take_octet(body, at[0])
         if refusal:
             return refusal
         at += 1
     return at - data
 
 
-cdef long body_take(Body *body, const char *data, uint32_t size, const HeadLimits *limits) noexcept nogil:
+cdef long body_decode(Body *body, const char *data, uint32_t size, const HeadLimits *limits,
+                      const char **content, uint32_t *content_size) noexcept nogil:
+    content_size[0] = 0
+    if in_trailers(body):
+        return take_trailers(body, data, size, limits, NULL)
+    return take_span(body, data, size, limits, content, content_size)
+
+
+cdef long take_all(Body *body, const char *data, uint32_t size, const HeadLimits *limits, char **out) noexcept nogil:
+    """Takes what of `data` belongs to the body. `out`: where a trailer section's octets go; NULL: nowhere."""
     cdef const char *content
     cdef uint32_t content_size
     cdef uint32_t taken = 0
     cdef long step
     while taken < size and not body.complete:
-        step = body_decode(body, data + taken, size - taken, limits, &content, &content_size)
+        if in_trailers(body):
+            if out is not NULL:
+                out[0] += taken
+            step = take_trailers(body, data + taken, size - taken, limits, out)
+            return step if step < 0 else taken + step
+        step = take_span(body, data + taken, size - taken, limits, &content, &content_size)
         if step < 0:
             return step
         taken += <uint32_t> step
+    if out is not NULL:
+        out[0] += taken
+    return taken
+
+
+cdef long body_take(Body *body, const char *data, uint32_t size, const HeadLimits *limits) noexcept nogil:
+    return take_all(body, data, size, limits, NULL)
+
+
+cdef long body_pass(Body *body, char *data, uint32_t size, const HeadLimits *limits, Slice *passed) noexcept nogil:
+    cdef char *out = data - body.name_size
+    cdef long taken
+    passed.data = out
+    taken = take_all(body, data, size, limits, &out)
+    passed.size = <uint32_t> (out - passed.data)
     return taken

@@ -75,6 +75,7 @@ cdef struct Connection:
     uint64_t owner              # handle of the downstream connection it serves; 0: none, or a mirror
     Endpoint *endpoint          # holds a reference
     Mirror *mirror              # owned; NULL: not a mirror
+    uint64_t held               # not 0: its last answer stated a body that must not follow; until then (milliseconds)
 
 cdef enum:
     CHUNK = 256                 # connections per allocation

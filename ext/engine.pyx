@@ -34,7 +34,7 @@ from fastroute.ext.forwarded cimport trusted_proxies_new
 from fastroute.ext.head cimport head_room
 from fastroute.ext.listener cimport listener_leave, listener_open
 from fastroute.ext.mirroring cimport mirror_close
-from fastroute.ext.reactor cimport SCRATCH, Reactor, read_clock, read_wall_clock, set_deadline
+from fastroute.ext.reactor cimport SCRATCH, SCRATCH_BEFORE, Reactor, read_clock, read_wall_clock, set_deadline
 from fastroute.ext.tables cimport Tables, Upstreams
 from fastroute.ext.tls cimport RECORD, pipe_open
 from fastroute.ext.turn cimport hurry, ring, turn
@@ -240,7 +240,9 @@ cdef int set_limits(Reactor r, limits) except -1:
     r.arena.size = head_room(&r.head_limits) + r.outgoing_size
     r.arena.base = <char *> malloc(r.arena.size)
     r.outgoing = <char *> malloc(r.outgoing_size)
-    r.scratch = <char *> malloc(SCRATCH)
+    r.scratch = <char *> malloc(SCRATCH_BEFORE + SCRATCH)
+    if r.scratch is not NULL:
+        r.scratch += SCRATCH_BEFORE
     r.copies.arena.size = COPIES_SIZE
     r.copies.arena.base = <char *> malloc(COPIES_SIZE)
     r.copies.random = &r.random

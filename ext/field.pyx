@@ -326,6 +326,7 @@ cdef int obey_options(Head *head, Slice options, uint32_t *count, bint *close, b
             head.upgrade = 1
         else:
             nominate(head, option)
+            head.nominates |= not is_text(option.data, option.size, b"te", 2)
     return 0
 
 

@@ -33,3 +33,8 @@ cdef int filter_request(const FilterChain *chain, Head *head, uint32_t prefix, u
 # Applies the response side; `origin`: as the request's Answer said. Returns 0, or -1 when the arena is full. `chain` may
 # be NULL.
 cdef int filter_response(const FilterChain *chain, Slice origin, Head *head, Arena *arena) noexcept nogil
+# Whether the chain has header modifiers for responses. `chain` may be NULL.
+cdef bint filters_change_responses(const FilterChain *chain) noexcept nogil
+# Applies these, and nothing else, to an answer of our own: `head` has its fields, those of CORS included. Returns 0, or
+# -1 when the arena is full.
+cdef int filter_own_response(const FilterChain *chain, Head *head, Arena *arena) noexcept nogil

@@ -20,6 +20,7 @@ from fastroute.ext.cors cimport (
 )
 from fastroute.ext.fieldlist cimport append_field, join_slices, same_name
 from fastroute.ext.head cimport Field
+from fastroute.ext.octet cimport is_text
 from fastroute.ext.pool cimport Pool, pool_free, pool_start, pool_take, pool_text
 from fastroute.ext.reason cimport REASON_PREFLIGHT, REASON_REDIRECT
 from fastroute.ext.scratch cimport Scratch, slice_bytes
@@ -63,6 +64,7 @@ cdef struct FilterChain:
     Pool pool
     Step *steps
     uint32_t count
+    bint changes_responses      # some step is a header step for responses
 
 cdef frozenset HOP = frozenset({
     "connection", "content-length", "expect", "http2-settings", "keep-alive", "proxy-connection", "te", "trailer",
@@ -150,6 +152,7 @@ cdef int _fill(FilterChain *chain, list described, Upstreams upstreams) except -
             backend_ref(step.backend)
         elif kind == "HeaderModifier":
             _put_header_step(&chain.pool, step, parts, filter.direction == "response")
+            chain.changes_responses |= step.response
         elif kind == "Cors":
             step.type = STEP_CORS
             step.cors = cors_new(&chain.pool, filter)
@@ -274,19 +277,10 @@ cdef int _change_path(const Step *step, const Head *head, uint32_t prefix, Arena
     return 0
 
 
-cdef bint _is_text(const Slice *slice, const char *text, uint32_t size) noexcept nogil:
-    cdef uint32_t i
-    if slice.size != size:
-        return False
-    for i in range(size):
-        if slice.data[i] != text[i]:
-            return False
-    return True
-
-
 cdef uint16_t _redirect_port(const Step *step, const Slice *scheme, uint16_t listener_port) noexcept nogil:
     """The port that Location names; 0: none, for it is the scheme's own or unknown."""
-    cdef uint16_t own = 443 if _is_text(scheme, b"https", 5) else 80 if _is_text(scheme, b"http", 4) else 0
+    cdef uint16_t own = (443 if is_text(scheme.data, scheme.size, b"https", 5)
+                         else 80 if is_text(scheme.data, scheme.size, b"http", 4) else 0)
     cdef uint16_t port = step.port
     if port == 0:
         port = own if step.scheme.size or listener_port == 0 else listener_port
@@ -387,6 +381,18 @@ cdef int filter_response(const FilterChain *chain, Slice origin, Head *head, Are
         if step.response and _change_field(step, head, arena) < 0:
             return -1
         if step.type == STEP_CORS and cors_respond(step.cors, origin, head, arena) < 0:
+            return -1
+    return 0
+
+
+cdef bint filters_change_responses(const FilterChain *chain) noexcept nogil:
+    return chain != NULL and chain.changes_responses
+
+
+cdef int filter_own_response(const FilterChain *chain, Head *head, Arena *arena) noexcept nogil:
+    cdef uint32_t i
+    for i in range(chain.count):
+        if chain.steps[i].response and _change_field(&chain.steps[i], head, arena) < 0:
             return -1
     return 0
 

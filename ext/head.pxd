@@ -101,6 +101,8 @@ cdef struct Head:
     uint8_t framing             # Framing that follows; FRAMING_NONE for Content-Length: 0 too
     uint8_t stated              # Framing the fields state, also where no body follows (0 bytes, HEAD, 304)
     uint8_t keep_alive          # the sender will keep the connection (RFC 9112 section 9.3)
+    uint8_t nominates           # Connection names fields of this hop, which may be trailers too
+    uint8_t withheld            # response to HEAD, or 304: its fields state a body, which must not follow
     uint8_t expect_continue     # request: Expect: 100-continue from a 1.1 client
     uint8_t upgrade             # another protocol is asked for or switched to; see field.pyx
     Slice protocols             # with `upgrade`: the value of Upgrade

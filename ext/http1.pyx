@@ -8,6 +8,7 @@ Everything takes any contiguous buffer, so that tests can place bytes at the end
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
 from libc.time cimport clock
 
 from typing import NamedTuple
@@ -221,6 +222,22 @@ cdef class BodyReader:
             taken = body_take(&self.body, <const char *> &data[0], <uint32_t> data.shape[0], &self.limits)
         return taken if taken >= 0 else as_refused(<int> -taken)
 
+    def passes(self, const uint8_t[::1] data):
+        """(bytes taken, bytes passed on) of `data`, as body_pass."""
+        cdef Slice passed
+        cdef long taken
+        cdef uint32_t size = <uint32_t> data.shape[0]
+        cdef char *room = <char *> malloc(TRAILER_NAME_MOST + size)
+        if room == NULL:
+            raise MemoryError
+        try:
+            if size:
+                memcpy(room + TRAILER_NAME_MOST, &data[0], size)
+            taken = body_pass(&self.body, room + TRAILER_NAME_MOST, size, &self.limits, &passed)
+            return as_refused(<int> -taken) if taken < 0 else (taken, passed.data[:passed.size])
+        finally:
+            free(room)
+
     def decode(self, const uint8_t[::1] data):
         """(bytes taken, content) of `data`."""
         cdef const char *content
@@ -260,7 +277,7 @@ def local_response(int status, bytes text, *, bytes location=b"", bytes date=b""
     cdef char out[4096]
     cdef LocalResponse response = LocalResponse(
         status, close, to_http10, to_head, Slice(text, <uint32_t> len(text)),
-        Slice(location, <uint32_t> len(location)), NULL, 0, Slice(date, <uint32_t> len(date)),
+        Slice(location, <uint32_t> len(location)), NULL, 0, False, Slice(date, <uint32_t> len(date)),
     )
     cdef uint32_t size = write_local_response(out, min(room, <uint32_t> 4096), &response)
     return out[:size] if size else None

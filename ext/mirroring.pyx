@@ -23,7 +23,7 @@ from fastroute.ext.mirror cimport (
 from fastroute.ext.reactor cimport SCRATCH, flush, receive, set_deadline, transmit
 from fastroute.ext.tables cimport Endpoint
 from fastroute.ext.upstream cimport (
-    upstream_close, upstream_connect, upstream_connected, upstream_release, upstream_reuse,
+    upstream_close, upstream_connect, upstream_connected, upstream_note, upstream_release, upstream_reuse,
 )
 
 MIRROR_BEHIND = BEHIND_MOST     # for the documents
@@ -38,14 +38,14 @@ cdef void count_failure(Reactor r, uint32_t failure, uint32_t times) noexcept no
     count(r.counters, FIXED_MIRROR_FAILURES + failure, times)
 
 
-cdef Connection *connection_for(Reactor r, const Copy *copy) noexcept nogil:
+cdef Connection *connection_for(Reactor r, const Exchange *x, const Copy *copy) noexcept nogil:
     """A connection to one endpoint, quiet if it comes from a pool: nobody sends the copy again. NULL: counted."""
     cdef Endpoint *endpoint = choose_endpoint(copy.backend, NULL, 0, r.milliseconds, &r.random)
     cdef Connection *u
     if endpoint is NULL:
         count_failure(r, MIRROR_NO_ENDPOINT, 1)
         return NULL
-    u = upstream_reuse(r, endpoint, True)
+    u = upstream_reuse(r, endpoint, x.method, True)
     if u is NULL:
         u = upstream_connect(r, endpoint)
     if u is NULL:
@@ -59,7 +59,7 @@ cdef void open_mirror(Reactor r, Exchange *x, const Copy *copy) noexcept nogil:
     if r.mirrors >= MIRRORS_MOST:
         count_failure(r, MIRROR_OVERLOADED, 1)
         return
-    u = connection_for(r, copy)
+    u = connection_for(r, x, copy)
     if u is NULL:
         return
     u.mirror = <Mirror *> calloc(1, sizeof(Mirror))
@@ -194,6 +194,7 @@ cdef int take_head(Reactor r, Connection *u, char **data, uint32_t *size) noexce
             break
     m.answering = True
     m.keeps = r.head.keep_alive
+    upstream_note(r, u, &r.head)
     body_start(&m.body, r.head.framing, r.head.content_length)
     return 1
 

@@ -21,6 +21,7 @@ from fastroute.ext.tls cimport Pipe
 
 cdef enum:
     SCRATCH = 131072            # bytes read at once
+    SCRATCH_BEFORE = 64         # bytes of room before them: what an earlier read held back goes there (body_pass)
     MILLISECOND = 1000          # microseconds
     LINGER_TIME = 2000          # milliseconds that a half-closed client gets to read and close
     LINGER_BYTES = 1048576      # bytes read away from it meanwhile
@@ -48,7 +49,7 @@ cdef class Reactor:
     cdef uint32_t ready_last
     cdef uint64_t random
     # one pass
-    cdef char *scratch          # SCRATCH bytes to read into
+    cdef char *scratch          # SCRATCH bytes to read into, with SCRATCH_BEFORE before them
     cdef char *outgoing         # a head on its way out
     cdef uint32_t outgoing_size
     cdef Arena arena

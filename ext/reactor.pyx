@@ -51,7 +51,8 @@ cdef class Reactor:
         pipe_free(&self.pipe)
         free(self.sealed)
         free(self.record)
-        free(self.scratch)
+        if self.scratch is not NULL:
+            free(self.scratch - SCRATCH_BEFORE)
         free(self.outgoing)
         free(self.arena.base)
         free(self.copies.arena.base)

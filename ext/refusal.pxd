@@ -46,7 +46,6 @@ cdef enum Refusal:
     REFUSAL_CHUNK_EXTENSION_INVALID
     REFUSAL_CHUNK_LINE_TOO_LONG
     REFUSAL_CHUNK_END_MISSING           # no CRLF where the chunk's data should end
-    REFUSAL_TRAILER_FORBIDDEN           # a field that decides about framing or routing
     REFUSAL_TRAILERS_TOO_LARGE          # more bytes or fields than a head may have
     # our side
     REFUSAL_ARENA_FULL                  # an Arena smaller than head_room() says

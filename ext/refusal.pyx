@@ -47,7 +47,6 @@ CAUSES = {
     REFUSAL_CHUNK_EXTENSION_INVALID: (400, b"chunk_extension_invalid"),
     REFUSAL_CHUNK_LINE_TOO_LONG: (400, b"chunk_line_too_long"),
     REFUSAL_CHUNK_END_MISSING: (400, b"chunk_end_missing"),
-    REFUSAL_TRAILER_FORBIDDEN: (400, b"trailer_forbidden"),
     REFUSAL_TRAILERS_TOO_LARGE: (431, b"trailers_too_large"),
     REFUSAL_ARENA_FULL: (431, b"arena_full"),
 }

@@ -9,7 +9,7 @@ from fastroute.ext.reactor cimport Reactor
 
 # Begins the exchange of the head in `r.head`; `rest` are the bytes that came after it. `taken` says how many of them
 # belonged to the request. Returns a Verdict.
-cdef int request_begin(Reactor r, Connection *c, Exchange *x, const char *rest, uint32_t size,
+cdef int request_begin(Reactor r, Connection *c, Exchange *x, char *rest, uint32_t size,
                        uint32_t *taken) noexcept nogil
 # Passes on one piece of the request's body. Returns a Verdict.
 cdef int request_relay(Reactor r, Connection *c, Exchange *x, Connection *u) noexcept nogil

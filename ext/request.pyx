@@ -12,7 +12,7 @@ from fastroute.ext.affinity cimport affinity_choose
 from fastroute.ext.answer cimport answer, answer_plainly, break_off
 from fastroute.ext.attempt cimport attempt_begin, attempt_send
 from fastroute.ext.balancer cimport choose_target
-from fastroute.ext.body cimport body_start, body_take
+from fastroute.ext.body cimport body_pass, body_start
 from fastroute.ext.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_size
 from fastroute.ext.copies cimport copies_reset
 from fastroute.ext.exchange cimport (
@@ -47,6 +47,7 @@ cdef void note(Reactor r, Exchange *x, const Head *head) noexcept nogil:
     x.repeatable = head.framing == FRAMING_NONE and is_idempotent(head.method_name)
     x.progress = r.milliseconds
     body_start(&x.request_body, head.framing, head.content_length)
+    x.request_body.trailers_dropped = head.nominates
 
 
 cdef int decide(Reactor r, Connection *c, Exchange *x, Head *head) noexcept nogil:
@@ -197,10 +198,11 @@ cdef void keep(Exchange *x, const char *body, uint32_t size) noexcept nogil:
         buffer_free(&x.held)
 
 
-cdef int request_begin(Reactor r, Connection *c, Exchange *x, const char *rest, uint32_t size,
+cdef int request_begin(Reactor r, Connection *c, Exchange *x, char *rest, uint32_t size,
                        uint32_t *taken) noexcept nogil:
     cdef long body = 0
     cdef int verdict
+    cdef Slice passed = nothing()
     note(r, x, &r.head)
     taken[0] = 0
     if is_too_large(r, x):
@@ -211,7 +213,7 @@ cdef int request_begin(Reactor r, Connection *c, Exchange *x, const char *rest, 
     if verdict != VERDICT_ON or x.local:
         return verdict
     if not x.request_body.complete and size > 0:
-        body = body_take(&x.request_body, rest, size, &r.head_limits)
+        body = body_pass(&x.request_body, rest, size, &r.head_limits, &passed)
         if body < 0:
             return request_refused(r, c, x, -<int> body)
         if is_too_large(r, x):
@@ -220,9 +222,9 @@ cdef int request_begin(Reactor r, Connection *c, Exchange *x, const char *rest, 
         x.received += body
     if not keep_request(r, x, &r.head):
         return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
-    verdict = send(r, c, x, rest, taken[0])
+    verdict = send(r, c, x, passed.data, passed.size)
     if (r.copies.first is not NULL or r.copies.lost) and not x.local:
-        mirrors_begin(r, x, rest, taken[0])
+        mirrors_begin(r, x, passed.data, passed.size)
     return verdict
 
 
@@ -239,6 +241,7 @@ cdef int request_refused(Reactor r, Connection *c, Exchange *x, int refusal) noe
 
 cdef int request_relay(Reactor r, Connection *c, Exchange *x, Connection *u) noexcept nogil:
     cdef iovec part
+    cdef Slice passed
     cdef long size, taken
     cdef char *data
     if buffer_size(&c.input):
@@ -252,20 +255,20 @@ cdef int request_relay(Reactor r, Connection *c, Exchange *x, Connection *u) noe
         if size < 0:
             return break_off(r, c, x, REASON_CLIENT_CLOSED)
     x.progress = r.milliseconds
-    taken = body_take(&x.request_body, data, size, &r.head_limits)
+    taken = body_pass(&x.request_body, data, size, &r.head_limits, &passed)
     if taken < 0:
         return request_refused(r, c, x, -<int> taken)
     x.received += taken
     if is_too_large(r, x):
         return answer_plainly(r, c, x, 413, REASON_BODY_TOO_LARGE)
     if x.keeps:
-        keep(x, data, taken)
-    part.iov_base = data
-    part.iov_len = taken
-    if taken and transmit(r, u, &part, 1) < 0:
+        keep(x, passed.data, passed.size)
+    part.iov_base = <char *> passed.data
+    part.iov_len = passed.size
+    if passed.size and transmit(r, u, &part, 1) < 0:
         x.upload_over = u.readable = True
     if x.mirrors_count:
-        mirrors_feed(r, x, data, taken)
+        mirrors_feed(r, x, passed.data, passed.size)
     if data == r.scratch:
         if buffer_append(&c.input, data + taken, size - taken) < 0:
             return break_off(r, c, x, REASON_OVERLOADED)

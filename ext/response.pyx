@@ -9,17 +9,18 @@ from libc.stdint cimport uint16_t, uint32_t
 from libc.string cimport memcpy, memmove
 
 from fastroute.ext.affinity cimport affinity_respond
-from fastroute.ext.answer cimport answer_plainly, break_off, cut_short
+from fastroute.ext.answer cimport answer_plainly, break_off, can_be_discarded, cut_short, date_now
 from fastroute.ext.attempt cimport attempt_afresh, attempt_again, attempt_end
-from fastroute.ext.body cimport CHUNK_HEAD_MOST, Body, body_decode, body_start, body_take
+from fastroute.ext.body cimport CHUNK_HEAD_MOST, Body, body_decode, body_pass, body_start, body_take
 from fastroute.ext.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_reserve, buffer_size
 from fastroute.ext.connection cimport slab_find
 from fastroute.ext.exchange cimport (
     RECODE_CHUNK, RECODE_DECODE, RECODE_NONE, STAGE_FLUSHING, STAGE_RELAYING, STAGE_WAITING,
     VERDICT_ON, exchange_origin,
 )
+from fastroute.ext.fieldlist cimport append_field
 from fastroute.ext.filters cimport filter_response
-from fastroute.ext.head cimport FRAMING_CHUNKED, FRAMING_CLOSE, Head, parse_response
+from fastroute.ext.head cimport FIELD_DATE, FRAMING_CHUNKED, FRAMING_CLOSE, Field, Head, parse_response
 from fastroute.ext.inet cimport iovec
 from fastroute.ext.reactor cimport SCRATCH, flush, put, receive, transmit
 from fastroute.ext.reason cimport (
@@ -28,7 +29,9 @@ from fastroute.ext.reason cimport (
 )
 from fastroute.ext.refusal cimport refusal_reason
 from fastroute.ext.retry cimport FAILURE_CLOSED, FAILURE_STATUS
+from fastroute.ext.slice cimport Slice
 from fastroute.ext.tunnel cimport tunnel_begin
+from fastroute.ext.upstream cimport upstream_note
 from fastroute.ext.write cimport write_chunk_head, write_response
 
 
@@ -58,22 +61,35 @@ cdef int response_relay(Reactor r, Connection *c, Exchange *x, Connection *u) no
     return ended(r, c, x, clean=size == -1)
 
 
+cdef bint may_ask_afresh(Reactor r, const Exchange *x) noexcept nogil:
+    """Whether a reused connection failed in a way that may be due to the request before. The first bytes on a held
+    connection may be a body that its last answer must not have (upstream_note)."""
+    if not x.reused or not x.repeatable or x.retried:
+        return False
+    return not x.heard or slab_find(&r.slab, x.upstream).held != 0
+
+
+cdef int ask_afresh(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    cdef uint16_t reason = attempt_afresh(r, c, x)
+    return VERDICT_ON if reason == 0 else answer_plainly(r, c, x, 503, reason)
+
+
 cdef int ended(Reactor r, Connection *c, Exchange *x, bint clean) noexcept nogil:
     """The upstream has closed: the end of a body without framing, or too early."""
-    cdef uint16_t reason
     if x.stage == STAGE_RELAYING:
         if clean and x.response_body.framing == FRAMING_CLOSE:
             return finish_unframed(r, c, x)
         return cut_short(r, c, x, REASON_UPSTREAM_TRUNCATED)
-    if x.reused and x.repeatable and not x.heard and not x.retried:
-        reason = attempt_afresh(r, c, x)
-        return VERDICT_ON if reason == 0 else answer_plainly(r, c, x, 503, reason)
+    if may_ask_afresh(r, x):
+        return ask_afresh(r, c, x)
     if attempt_again(r, x, FAILURE_CLOSED, 0, False):
         return VERDICT_ON
     return answer_plainly(r, c, x, 502, REASON_UPSTREAM_CLOSED)
 
 
 cdef int malformed(Reactor r, Connection *c, Exchange *x, int refusal) noexcept nogil:
+    if x.stage == STAGE_WAITING and may_ask_afresh(r, x):
+        return ask_afresh(r, c, x)
     x.cause = refusal_reason(refusal)
     return answer_plainly(r, c, x, 502, REASON_UPSTREAM_MALFORMED)
 
@@ -119,6 +135,8 @@ cdef int pass_interim(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     cdef uint32_t size
     if x.minor == 0:
         return VERDICT_ON
+    if r.head.status == 100:
+        x.expects = False       # the client sends the body now
     size = write_response(r.outgoing, r.outgoing_size, &r.head, False, False, False)
     if size == 0:
         return answer_plainly(r, c, x, 502, REASON_OVERLOADED)
@@ -135,16 +153,53 @@ cdef int send_interim(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     return VERDICT_ON
 
 
+cdef int add_date(Reactor r, Head *head) noexcept nogil:
+    """Adds a Date to an answer without one (RFC 9110 section 6.6.1). Returns 0, or -1 when the arena is full."""
+    cdef Field *field = head.fields
+    cdef Field *end = head.fields + head.fields_count
+    while field < end:
+        if field.known == FIELD_DATE and not field.dropped:
+            return 0
+        field += 1
+    if head.status < 200:
+        return 0
+    return 0 if append_field(head, &r.arena, Slice(b"Date", 4), date_now(r)) is not NULL else -1
+
+
+cdef bint comes_whole(Reactor r, const char *data, uint32_t size, long *taken) noexcept nogil:
+    """Whether `data` has the whole body of the answer whose head is in `r.head`. `taken`: its bytes, or -Refusal."""
+    cdef Body body
+    taken[0] = 0
+    body_start(&body, r.head.framing, r.head.content_length)
+    if not body.complete and body.framing != FRAMING_CLOSE and size:
+        taken[0] = body_take(&body, data, size, &r.head_limits)
+    return body.complete
+
+
+cdef bint leaves_request_unread(Reactor r, const Exchange *x, const char *data, uint32_t size) noexcept nogil:
+    """Whether it is known that the rest of the request's body will not be read: the connection closes after the answer.
+
+    A successful answer whose body is still on its way may be one to each piece of the request. Its client must not read
+    `Connection: close`, for then it may stop sending (RFC 9112 section 9.6).
+    """
+    cdef long taken
+    if x.request_body.complete or can_be_discarded(x):
+        return False
+    return (r.head.status >= 300 or x.upload_over or (x.expects and x.request_body.decoded == 0)
+            or comes_whole(r, data, size, &taken))
+
+
 cdef int take_final(Reactor r, Connection *c, Exchange *x, Connection *u, char *data, uint32_t size) noexcept nogil:
     """Filters the final head and writes it; it goes out with the first bytes of the body."""
     cdef Head *head = &r.head
     cdef uint32_t written
+    upstream_note(r, u, head)
     if x.keeps:
         if is_refused(r, x, u, data, size):
             return VERDICT_ON
         x.keeps = False
         buffer_free(&x.held)
-    if (filter_response(x.rule.filters, exchange_origin(x), head, &r.arena) < 0
+    if (add_date(r, head) < 0 or filter_response(x.rule.filters, exchange_origin(x), head, &r.arena) < 0
             or filter_response(x.target.filters, exchange_origin(x), head, &r.arena) < 0
             or (x.rule.session is not NULL and affinity_respond(r, x, head) < 0)):
         return answer_plainly(r, c, x, 502, REASON_OVERLOADED)
@@ -152,7 +207,7 @@ cdef int take_final(Reactor r, Connection *c, Exchange *x, Connection *u, char *
         return tunnel_begin(r, c, x, u, data, size)
     x.upstream_keeps = head.keep_alive
     x.recode = RECODE_NONE
-    x.close = not x.keep_alive or r.announcing
+    x.close = not x.keep_alive or r.announcing or leaves_request_unread(r, x, data, size)
     if head.framing == FRAMING_CLOSE:
         if x.minor == 0:
             x.close = True
@@ -162,6 +217,7 @@ cdef int take_final(Reactor r, Connection *c, Exchange *x, Connection *u, char *
         x.recode = RECODE_DECODE
         x.close = True
     body_start(&x.response_body, head.framing, head.content_length)
+    x.response_body.trailers_dropped = head.nominates
     written = write_response(r.outgoing, r.outgoing_size, head, x.close, x.minor == 0, x.recode == RECODE_CHUNK)
     if written == 0:
         return answer_plainly(r, c, x, 502, REASON_OVERLOADED)
@@ -175,13 +231,10 @@ cdef bint is_refused(Reactor r, Exchange *x, Connection *u, char *data, uint32_t
 
     The connection is kept if the answer's body came whole with its head; no other is waited for.
     """
-    cdef Body body
-    cdef long taken = 0
-    body_start(&body, r.head.framing, r.head.content_length)
-    if not body.complete and body.framing != FRAMING_CLOSE and size:
-        taken = body_take(&body, data, size, &r.head_limits)
+    cdef long taken
+    cdef bint whole = comes_whole(r, data, size, &taken)
     return attempt_again(r, x, FAILURE_STATUS, r.head.status, (
-        body.complete and taken == size and r.head.keep_alive and x.request_body.complete and not x.upload_over
+        whole and taken == size and r.head.keep_alive and x.request_body.complete and not x.upload_over
         and buffer_size(&u.output) == 0))
 
 
@@ -210,12 +263,16 @@ cdef int take_body(Reactor r, Connection *c, Exchange *x, Connection *u, uint32_
     cdef int count = 0
     cdef uint32_t left = 0
     cdef long taken = size
+    cdef Slice passed
     cdef char chunk[CHUNK_HEAD_MOST]
     if x.recode == RECODE_DECODE:
         taken = decode(r, x, data, size, &left)
     elif x.response_body.framing != FRAMING_CLOSE:
-        taken = body_take(&x.response_body, data, size, &r.head_limits) if not x.response_body.complete else 0
+        taken = body_pass(&x.response_body, data, size, &r.head_limits, &passed)
         left = size - <uint32_t> taken
+        data = <char *> passed.data
+        if taken > 0:
+            taken = passed.size
     if taken < 0:
         return malformed(r, c, x, -<int> taken)
     if head_size and x.recode != RECODE_CHUNK and taken <= SMALL and head_size + taken <= r.outgoing_size:

@@ -1,7 +1,7 @@
 """Connections to endpoints and their pools; see upstream.pxd."""
 
 from libc.errno cimport EAGAIN, EINPROGRESS, EINTR, errno
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 from posix.unistd cimport close
 
@@ -9,6 +9,7 @@ from fastroute.ext.balancer cimport endpoint_failed
 from fastroute.ext.buffer cimport buffer_free
 from fastroute.ext.connection cimport SIDE_UPSTREAM, STATE_ACTIVE, STATE_CONNECTING, STATE_POOLED, slab_at, slab_take
 from fastroute.ext.counters cimport FIXED_UPSTREAM_ACTIVE, FIXED_UPSTREAM_IDLE, gauge_add
+from fastroute.ext.head cimport METHOD_HEAD, Head
 from fastroute.ext.inet cimport (
     AF_INET, IPPROTO_TCP, MSG_DONTWAIT, MSG_PEEK, SO_ERROR, SO_KEEPALIVE, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM,
     SOL_SOCKET, TCP_NODELAY, connect, getsockopt, htons, recv, setsockopt, sockaddr, sockaddr_in, sockaddr_in6,
@@ -102,22 +103,33 @@ cdef bint upstream_is_quiet(const Connection *u) noexcept nogil:
     return recv(u.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 and errno == EAGAIN
 
 
-cdef Connection *upstream_reuse(Reactor r, Endpoint *endpoint, bint certainly) noexcept nogil:
+cdef Connection *upstream_reuse(Reactor r, Endpoint *endpoint, uint8_t method, bint certainly) noexcept nogil:
     cdef Connection *u
-    while endpoint.idle_head != 0:
-        u = slab_at(&r.slab, endpoint.idle_head)
+    cdef uint32_t index = endpoint.idle_head
+    while index != 0:
+        u = slab_at(&r.slab, index)
+        index = u.next
+        if u.held > r.milliseconds and method != METHOD_HEAD:
+            continue
         leave_pool(r, u)
-        if not certainly or upstream_is_quiet(u):
+        if (not certainly and u.held == 0) or upstream_is_quiet(u):
             return u
         upstream_close(r, u)
     return NULL
+
+
+cdef void upstream_note(Reactor r, Connection *u, const Head *head) noexcept nogil:
+    u.held = 0
+    if head.withheld:
+        u.held = r.milliseconds + (0 if head.status == 304 else HELD_TIME)
 
 
 cdef void upstream_release(Reactor r, Connection *u) noexcept nogil:
     cdef Endpoint *endpoint = u.endpoint
     if u.readable and upstream_is_quiet(u):
         u.readable = False
-    if endpoint.gone or r.draining or u.readable or u.ended or u.failed or endpoint.idle_count >= POOL_MOST:
+    if endpoint.gone or r.draining or u.readable or u.ended or u.failed \
+            or endpoint.idle_count >= <uint32_t> (HELD_MOST if u.held > r.milliseconds else POOL_MOST):
         upstream_close(r, u)
         return
     buffer_free(&u.input)       # the answer was all of it: the next one must not begin with its bytes

@@ -15,8 +15,9 @@ cdef struct LocalResponse:      # an answer of our own; its body is `text` and a
     uint8_t to_head             # answers a HEAD: the body's length without the body
     Slice text                  # one short line, without line end
     Slice location              # for redirects; empty: none
-    const Field *fields         # more fields
+    const Field *fields         # more fields; those with `dropped` set are left out
     uint32_t fields_count
+    uint8_t stated              # `fields` has Date, Location and Content-Type too: no other is added but framing
     Slice date                  # 29 bytes (write_date); empty: no Date
 
 # Fields with `dropped` set are left out. Host, framing fields, Connection, Upgrade and TE are written from the Head's own

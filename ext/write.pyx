@@ -202,6 +202,8 @@ cdef uint32_t write_response(char *out, uint32_t room, const Head *head, bint cl
 cdef void put_all(Pen *pen, const Field *fields, uint32_t count) noexcept nogil:
     cdef uint32_t i
     for i in range(count):
+        if fields[i].dropped:
+            continue
         put_slice(pen, fields[i].name)
         put(pen, b": ", 2)
         put_slice(pen, fields[i].value)
@@ -212,17 +214,18 @@ cdef uint32_t write_local_response(char *out, uint32_t room, const LocalResponse
     cdef Pen pen = Pen(out, out + room, False)
     cdef const char *phrase = status_phrase(response.status)
     put_status_line(&pen, response.status, Slice(phrase, <uint32_t> strlen(phrase)))
-    if response.date.size:
+    if response.date.size and not response.stated:
         put(&pen, b"Date: ", 6)
         put_slice(&pen, response.date)
         put(&pen, b"\r\n", 2)
-    if response.location.size:
+    if response.location.size and not response.stated:
         put(&pen, b"Location: ", 10)
         put_slice(&pen, response.location)
         put(&pen, b"\r\n", 2)
     put_all(&pen, response.fields, response.fields_count)
     if response.status != 204:
-        put(&pen, b"Content-Type: text/plain; charset=utf-8\r\n", 41)
+        if not response.stated:
+            put(&pen, b"Content-Type: text/plain; charset=utf-8\r\n", 41)
         put_framing(&pen, FRAMING_LENGTH, response.text.size + 1)
     put_connection(&pen, response.close, response.to_http10)
     put(&pen, b"\r\n", 2)

@@ -15,7 +15,7 @@ from fastroute.explain.filtering import Answered, Preflighted, Redirected, filte
 from fastroute.explain.matching import Found
 from fastroute.explain.request import Request
 from fastroute.explain.share import Share, covered, shares_of
-from fastroute.explain.shown import filters_shown, match_shown, retry_shown, session_shown
+from fastroute.explain.shown import Effect, filters_shown, match_shown, retry_shown, session_shown
 from fastroute.graph.node import Graph
 from fastroute.snapshot import Listener, Snapshot
 
@@ -87,6 +87,8 @@ def _taken(snapshot: Snapshot, graph: Graph, listener: Listener, found: Found, r
     decision, status, reason = _decision(filtered, shares or ())
     if request.max_forwards == 0:  # the gateway answers as the last recipient: RFC 9110 section 7.6.2
         decision, status, reason, shares = "respond", 405 if request.method == "TRACE" else 200, "max_forwards", None
+    effect = Effect(forwarded=decision == "forward")
+    asks = shares is not None
     return Explanation(
         decision=decision,
         status=status,
@@ -97,9 +99,9 @@ def _taken(snapshot: Snapshot, graph: Graph, listener: Listener, found: Found, r
         rule=rule.name,
         match=match_shown(found),
         backends=shares,
-        filters=tuple(filters_shown(rule.filters, request, covered(found), port)),
-        session=msgspec.UNSET if rule.session is None else session_shown(rule.session),
-        retry=msgspec.UNSET if rule.retry is None else retry_shown(rule.retry),
+        filters=tuple(filters_shown(rule.filters, request, covered(found), port, effect)),
+        session=session_shown(rule.session) if rule.session and asks else msgspec.UNSET,
+        retry=retry_shown(rule.retry) if rule.retry and asks else msgspec.UNSET,
     )
 
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from fastroute.explain.filtering import Answered, Preflighted, Redirected, filter_request
 from fastroute.explain.matching import Found
 from fastroute.explain.request import Request
-from fastroute.explain.shown import endpoint_shown, filters_shown
+from fastroute.explain.shown import Effect, endpoint_shown, filters_shown
 from fastroute.graph.node import Graph, Problem
 from fastroute.resources.meta import Key
 from fastroute.snapshot import Endpoint, Rule, Snapshot, WeightedBackend
@@ -47,9 +47,19 @@ def shares_of(snapshot: Snapshot, graph: Graph, found: Found, request: Request, 
         else:
             shares.append(_refused(share, backend, problem))
     return tuple(
-        replace(share, filters=tuple(filters_shown(backend.filters, request, covered(found), port)))
+        replace(share, filters=_filters_of(share, backend, request, covered(found), port))
         for share, backend in zip(shares, backends, strict=True)
     )
+
+
+def _filters_of(
+    share: Share, backend: WeightedBackend, request: Request, prefix: int, port: int
+) -> tuple[dict[str, Any], ...]:
+    """Those that act; none of a refused reference does."""
+    if backend.status is not None:
+        return ()
+    effect = Effect(forwarded=share.status is None, of_rule=False)
+    return tuple(filters_shown(backend.filters, request, prefix, port, effect))
 
 
 def _forwarded(share: Share, endpoints: tuple[Endpoint, ...], filtered: Request | Answered) -> Share:

@@ -6,10 +6,10 @@ from typing import Any
 import msgspec
 
 from fastroute.explain.cors import Headers, response_headers
-from fastroute.explain.filtering import Preflighted, Redirected, filter_request
+from fastroute.explain.filtering import Answered, Preflighted, Redirected, filter_request
 from fastroute.explain.matching import Found
 from fastroute.explain.request import Request
-from fastroute.snapshot import Cors, Endpoint, Filter, HeaderModifier, Mirror, Retry, Session
+from fastroute.snapshot import Cors, Endpoint, Filter, HeaderModifier, Mirror, Retry, Rewrite, Session
 
 
 def endpoint_shown(endpoint: Endpoint) -> str:
@@ -46,26 +46,44 @@ def session_shown(session: Session) -> dict[str, Any]:
     }
 
 
-def filters_shown(filters: Iterable[Filter], request: Request, prefix: int, port: int) -> Iterator[dict[str, Any]]:
-    """Each filter and what it does to this very request, as the ones before it left it."""
+class Effect(msgspec.Struct, frozen=True, kw_only=True):
+    """Which filters of a list act on the request, and on its answer."""
+
+    forwarded: bool  # a backend gets the request; else the gateway answers, and nobody sees what became of it
+    of_rule: bool = True  # response modifiers of a rule act on the gateway's own answers too
+
+
+def filters_shown(
+    filters: Iterable[Filter], request: Request, prefix: int, port: int, effect: Effect
+) -> Iterator[dict[str, Any]]:
+    """Each filter that acts, and what it does to this very request, as the ones before it left it."""
+    answered = False
     for step in filters:
-        after = filter_request((step,), request, prefix, port)
-        if isinstance(after, Redirected):
-            yield {"type": "RequestRedirect", "statusCode": after.status, "location": after.location}
-            return
-        if isinstance(after, Preflighted):
-            yield _cors_shown(step, after.headers)
-            return
-        if isinstance(step, Cors):
-            yield _cors_shown(step, response_headers(step, request))
-        elif isinstance(step, HeaderModifier):
-            yield _modifier_shown(step)
-        elif isinstance(step, Mirror):
-            yield {"type": "RequestMirror", "backend": step.backend, "share": f"{step.numerator}/{step.denominator}"}
-        else:
-            path = None if after.path == request.path else after.path
-            yield {"type": "URLRewrite", "hostname": step.hostname, "path": path}
-        request = after
+        if isinstance(step, HeaderModifier) and step.direction == "response":
+            if effect.forwarded or effect.of_rule:
+                yield _modifier_shown(step)
+        elif not answered:
+            after = filter_request((step,), request, prefix, port)
+            yield from _step_shown(step, request, after, effect)
+            if isinstance(after, Request):
+                request = after
+            else:
+                answered = True
+
+
+def _step_shown(step: Filter, request: Request, after: Request | Answered, effect: Effect) -> Iterator[dict[str, Any]]:
+    if isinstance(after, Redirected):
+        yield {"type": "RequestRedirect", "statusCode": after.status, "location": after.location}
+    elif isinstance(step, Cors):
+        preflighted = isinstance(after, Preflighted)
+        yield _cors_shown(step, after.headers if preflighted else response_headers(step, request))
+    elif isinstance(step, HeaderModifier) and effect.forwarded:
+        yield _modifier_shown(step)
+    elif isinstance(step, Mirror) and effect.forwarded:
+        yield {"type": "RequestMirror", "backend": step.backend, "share": f"{step.numerator}/{step.denominator}"}
+    elif isinstance(step, Rewrite) and isinstance(after, Request) and effect.forwarded:
+        path = None if after.path == request.path else after.path
+        yield {"type": "URLRewrite", "hostname": step.hostname, "path": path}
 
 
 def _cors_shown(cors: Filter, headers: Headers) -> dict[str, Any]:

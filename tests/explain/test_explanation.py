@@ -444,6 +444,69 @@ def test_a_backend_may_redirect_its_own_share() -> None:
     ]
     assert explanation.backends[1].filters[0]["location"] == "http://old.example/x"
     assert explanation.backends[1].endpoints is None
+    assert explanation.backends[2].filters == ()
+
+
+MODIFIER = {"type": "ResponseHeaderModifier", "set": [{"name": "X-C", "value": "2"}], "add": [], "remove": []}
+WRITTEN = {
+    "request": "{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: X-A, value: '1'}]}}",
+    "response": "{type: ResponseHeaderModifier, responseHeaderModifier: {set: [{name: X-C, value: '2'}]}}",
+    "mirror": "{type: RequestMirror, requestMirror: {backendRef: {name: apple-echo, port: 80}}}",
+    "rewrite": "{type: URLRewrite, urlRewrite: {hostname: inner}}",
+    "redirect": "{type: RequestRedirect, requestRedirect: {statusCode: 301}}",
+    "cors": "{type: CORS, cors: {allowOrigins: ['https://*.foo.com']}}",
+}
+ALL = ("RequestHeaderModifier", "ResponseHeaderModifier", "RequestMirror", "URLRewrite")
+
+
+def filters_of(*names: str) -> str:
+    return "[" + ", ".join(WRITTEN[name] for name in names) + "]"
+
+
+@pytest.mark.parametrize(
+    ("names", "refs", "shown"),
+    [
+        (("request", "response", "mirror", "rewrite"), "{name: apple-echo, port: 80}", ALL),
+        (("request", "mirror", "redirect", "response"), None, ("RequestRedirect", "ResponseHeaderModifier")),
+        (("response", "redirect", "mirror"), None, ("ResponseHeaderModifier", "RequestRedirect")),
+        (("request", "response", "mirror", "rewrite"), "{name: none, port: 80}", ("ResponseHeaderModifier",)),
+        (("request", "response", "mirror", "cors"), "{name: empty, port: 80}", ("ResponseHeaderModifier", "CORS")),
+        (("request", "response", "mirror", "rewrite"), None, ("ResponseHeaderModifier",)),
+        (("mirror", "response"), "{name: none, port: 80}, {name: apple-echo, port: 80, weight: 0}", ALL[1:2]),
+        (("mirror", "response"), "{name: none, port: 80}, {name: apple-echo, port: 80}", ("RequestMirror", ALL[1])),
+    ],
+)
+def test_only_filters_that_act_are_shown(names: tuple[str, ...], refs: str | None, shown: tuple[str, ...]) -> None:
+    """A request that the gateway answers is not changed or mirrored; a rule's response modifiers act all the same."""
+    rule = f"\n  - filters: {filters_of(*names)}" + (f"\n    backendRefs: [{refs}]" if refs else "")
+    told = ask("http://web:8080/x", GATEWAY, APPLES, service("apples/empty"), route("apples/r", rule))
+    assert told.filters is not None
+    assert [filter["type"] for filter in told.filters] == list(shown)
+
+
+@pytest.mark.parametrize(
+    ("name", "names", "shown"),
+    [
+        ("apple-echo", ("request", "response", "mirror"), ("RequestHeaderModifier", *ALL[1:3])),
+        ("none", ("request", "response", "mirror", "cors"), ()),
+        ("empty", ("request", "response", "mirror", "cors"), ("CORS",)),
+        ("apple-echo", ("request", "redirect", "response"), ("RequestRedirect",)),
+    ],
+)
+def test_only_filters_of_a_backend_that_act_are_shown(
+    name: str, names: tuple[str, ...], shown: tuple[str, ...]
+) -> None:
+    rule = f"\n  - backendRefs: [{{name: {name}, port: 80, filters: {filters_of(*names)}}}]"
+    told = ask("http://web:8080/x", GATEWAY, APPLES, service("apples/empty"), route("apples/r", rule))
+    assert told.backends is not None
+    assert [filter["type"] for filter in told.backends[0].filters] == list(shown)
+
+
+def test_a_redirect_has_no_session_and_no_retry() -> None:
+    settings = "\n    sessionPersistence: {sessionName: s}\n    retry: {attempts: 1}"
+    rule = f"\n  - filters: {filters_of('redirect')}{settings}"
+    told = ask("http://web:8080/x", GATEWAY, APPLES, route("apples/r", rule))
+    assert (told.decision, told.session, told.retry) == ("redirect", msgspec.UNSET, msgspec.UNSET)
 
 
 def test_a_name_that_no_https_listener_has_gets_no_tls() -> None:

@@ -266,3 +266,78 @@ async def test_max_body() -> None:
             client = await connect(rig.port)
             await client.send(b"POST / HTTP/1.1\r\nHost: a\r\n" + body)
             assert (await client.response())[0] == status
+
+
+MODIFIER = snapshot.HeaderModifier(
+    direction="response",
+    set=(snapshot.HeaderValue("X-Frame-Options", "DENY"), snapshot.HeaderValue("Content-Type", "text/html")),
+    add=(snapshot.HeaderValue("X-Added", "1"),),
+    remove=("Date",),
+)
+CORS = snapshot.Cors(
+    origins=("https://a.example",), methods=("GET",), headers=(), expose=(), credentials=False, max_age=5
+)
+REDIRECT = snapshot.Redirect(status=301, hostname="b.example")
+PREFLIGHT = b"OPTIONS / HTTP/1.1\r\nHost: a\r\nOrigin: https://a.example\r\nAccess-Control-Request-Method: GET\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("one", "request_bytes", "status"),
+    [
+        (rule(filters=[REDIRECT, MODIFIER]), GET, 301),
+        (rule(filters=[MODIFIER, REDIRECT]), GET, 301),
+        (rule(NO_BACKEND, filters=[MODIFIER]), GET, 500),
+        (rule(filters=[MODIFIER]), GET, 500),
+        (rule("empty", filters=[MODIFIER]), GET, 503),
+        (rule("closing", filters=[MODIFIER]), GET, 502),
+        (rule("silent", filters=[MODIFIER], request_timeout_ms=50), GET, 504),
+        (rule("silent", filters=[CORS, MODIFIER]), PREFLIGHT, 204),
+        (rule(snapshot.WeightedBackend(weight=1, backend="b", filters=(REDIRECT,)), filters=[MODIFIER]), GET, 301),
+        (rule("empty", filters=[MODIFIER]), b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", 503),
+    ],
+)
+async def test_response_modifiers_of_a_rule_act_on_every_answer_it_gives(
+    one: snapshot.Rule, request_bytes: bytes, status: int
+) -> None:
+    async def silent(peer: Peer) -> None:
+        await peer.rest()
+
+    async with backends(silent, saying(b"", close=True)) as [backend, closing], running(one) as rig:
+        rig.put("silent", backend.port)
+        rig.put("closing", closing.port)
+        client = await connect(rig.port)
+        for _ in range(2):
+            await client.send(request_bytes)
+            got, fields, body = await client.response(to_head=request_bytes.startswith(b"HEAD"))
+            assert got == status
+            assert (fields["x-frame-options"], fields["x-added"], fields["content-type"]) == ("DENY", "1", "text/html")
+            assert "date" not in fields
+            assert "location" in fields if status == 301 else "location" not in fields
+            assert "access-control-max-age" in fields if status == 204 else body.startswith(b"%d" % status) or not body
+
+
+@pytest.mark.parametrize(
+    ("one", "request_bytes", "status"),
+    [
+        (rule("b", path="/a", filters=[MODIFIER]), GET, 404),
+        (rule("b", filters=[MODIFIER]), b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        (
+            rule("b", filters=[MODIFIER]),
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nz\r\n",
+            400,
+        ),
+        (rule(snapshot.WeightedBackend(weight=1, backend="empty", filters=(MODIFIER,))), GET, 503),
+    ],
+    ids=["no rule", "head", "body", "of a backendRef"],
+)
+async def test_response_modifiers_act_on_no_other_answer_of_ours(
+    one: snapshot.Rule, request_bytes: bytes, status: int
+) -> None:
+    async with running(one) as rig:
+        rig.put("b", 1)
+        client = await connect(rig.port)
+        await client.send(request_bytes)
+        got, fields, _ = await client.response()
+        assert got == status
+        assert "x-added" not in fields
+        assert fields["date"]

@@ -441,7 +441,7 @@ async def test_what_the_backend_gets(transport: str) -> None:
             "status": 200,
             "reason": None,
             "bytes_received": 170,
-            "bytes_sent": len(OK),
+            "bytes_sent": len(OK) + len("Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"),
             "upstream": f"127.0.0.1:{backend.port}",
             "gateway": "infra/gateway",
             "listener": "http",

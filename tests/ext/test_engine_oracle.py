@@ -104,7 +104,7 @@ class Expected(msgspec.Struct, frozen=True):
 
     status: int
     location: str | None = None
-    fields: dict[str, str] | None = None  # of the backend's answer, filtered
+    fields: dict[str, str] | None = None  # of the answer, filtered; of one that a rule gives itself what filters make
     line: str | None = None  # the request line that arrives
     host: str | None = None
     forwarded: dict[str, str] | None = None
@@ -112,17 +112,18 @@ class Expected(msgspec.Struct, frozen=True):
 
 def expected(served: Sequence[Rule], request: Request | None) -> Expected:
     if request is None:
-        return Expected(400)
+        return Expected(400, fields={})
     snapshot = Snapshot(listeners={LISTENER.id: LISTENER}, rules={rule.id: rule for rule in served})
     found = find_rule(snapshot, LISTENER, request)
     if found is None:
-        return Expected(404)
+        return Expected(404, fields={})
     prefix = len(found.match.path.value) if found.match.path.type == "PathPrefix" else 0
     by_rule = filter_request(found.rule.filters, request, prefix, LISTENER.spec_port)
+    own = joined(filter_response(found.rule.filters, ()))
     if isinstance(by_rule, Redirected):
-        return Expected(by_rule.status, by_rule.location)
+        return Expected(by_rule.status, by_rule.location, own)
     if not found.rule.backends or found.rule.backends[0].status:
-        return Expected(500)
+        return Expected(500, fields=own)
     backend = found.rule.backends[0]
     sent = filter_request(backend.filters, by_rule, prefix, LISTENER.spec_port)
     assert isinstance(sent, Request)
@@ -149,8 +150,11 @@ async def ask(port: int, request: Asked, seen: list[bytes]) -> Expected:
         await client.send(request.head())
         line, answer = split_head(await client.until(b"\r\n\r\n"))
     status = int(line.split(" ")[1])
+    assert answer.pop("date")
     if not seen:
-        return Expected(status, answer.get("location"))
+        location = answer.pop("location", None)
+        own = {"content-type", "content-length", "connection"}
+        return Expected(status, location, {name: value for name, value in answer.items() if name not in own})
     arrived, fields_ = split_head(seen[0])
     assert fields_["x-forwarded-for"] == "127.0.0.1"
     assert fields_["x-forwarded-host"] == request.authority

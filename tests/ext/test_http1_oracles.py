@@ -178,7 +178,6 @@ STRICTER = {
     "chunk_size_invalid": (BOTH, "h11 takes space behind a size; llhttp leaves a body behind an Upgrade unread"),
     "chunk_extension_invalid": (BOTH, "RFC 9112 section 7.1.1; h11 takes any bytes, llhttp an empty value"),
     "chunk_end_missing": (("llhttp",), "it leaves a body behind an Upgrade unread"),
-    "trailer_forbidden": (BOTH, "RFC 9110 section 6.5.1; servers that merge trailers would obey it"),
     "field_name_invalid": (("llhttp",), "it leaves a body behind an Upgrade unread"),
     "field_without_colon": (("llhttp",), "it leaves a body behind an Upgrade unread"),
     "field_space_before_colon": (("llhttp",), "it leaves a body behind an Upgrade unread"),

@@ -214,4 +214,8 @@ def test_clients_read_the_responses_that_were_understood(drawn: list[tuple[bytes
         if expected is None:
             assert found is None or found.status == 502, (data, found)
         else:
-            assert found == expected, data
+            assert found is not None
+            dates = [name for name, _ in expected.fields if name == b"date"]
+            undated = tuple(field for field in found.fields if dates or field[0] != b"date")
+            assert found._replace(fields=undated) == expected, data
+            assert b"date" in dict(found.fields)
