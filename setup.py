@@ -1,4 +1,6 @@
-"""Builds every ext/*.pyx as fastroute.ext.*; the rest of the metadata stands in pyproject.toml.
+"""Builds every fastroute/ext/*.pyx as fastroute.ext.*; the rest of the metadata is in pyproject.toml.
+
+In a checkout fastroute/ext is a symlink to ext; in an sdist it is a folder.
 
 Switches, as environment variables (``make build ASAN=1``):
 DEBUG=1  no optimisation, C assertions on        TRACE=1  line tracing, so that coverage sees .pyx
@@ -6,10 +8,12 @@ ASAN=1   AddressSanitizer and UBSan in the compiled modules
 """
 
 import os
+import sys
 from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 
 def switched_on(name: str) -> bool:
@@ -41,21 +45,40 @@ def extension(path: Path) -> Extension:
     return Extension(f"fastroute.ext.{path.stem}", [f"fastroute/ext/{path.name}"], **options)
 
 
+class TranslateAndBuild(build_ext):
+    """Translates Cython to C when modules are built: an sdist and metadata do not need the C files."""
+
+    def run(self) -> None:
+        translated = cythonize(
+            self.extensions,
+            nthreads=os.cpu_count() or 1,
+            quiet=True,
+            build_dir="build/trace" if TRACE else None,  # C files with line tracing are not those of the other builds
+            compiler_directives={
+                "language_level": "3",
+                "boundscheck": False,
+                "wraparound": False,
+                "cdivision": True,
+                "initializedcheck": False,
+                "linetrace": TRACE,
+                "binding": True,
+            },
+        )
+        sources = {one.name: one.sources for one in translated}
+        for one in self.extensions:
+            one.sources = sources[one.name]
+        super().run()
+
+
+SOURCES = sorted(Path("fastroute/ext").glob("*.pyx"))
+if not SOURCES:
+    sys.exit(
+        "fastroute/ext has no .pyx files: without the compiled modules fastroute does not work, so nothing is built.\n"
+        "Build from a whole checkout (fastroute/ext is a symlink to ext) or from an sdist of a release."
+    )
+
 setup(
     options={"build_ext": {"parallel": os.cpu_count() or 1}},
-    ext_modules=cythonize(
-        [extension(path) for path in sorted(Path("ext").glob("*.pyx"))],
-        nthreads=os.cpu_count() or 1,
-        quiet=True,
-        build_dir="build/trace" if TRACE else None,  # their C is not that of the others
-        compiler_directives={
-            "language_level": "3",
-            "boundscheck": False,
-            "wraparound": False,
-            "cdivision": True,
-            "initializedcheck": False,
-            "linetrace": TRACE,
-            "binding": True,
-        },
-    ),
+    ext_modules=[extension(path) for path in SOURCES],
+    cmdclass={"build_ext": TranslateAndBuild},
 )

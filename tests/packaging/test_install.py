@@ -1,7 +1,7 @@
-"""`pip install` of a wheel and of the source tree each give a working `fastroute`, in a virtual environment of its own.
+"""An sdist, a wheel built from it and the source tree each install and give a working `fastroute`.
 
-Dependencies come from the environment that runs the tests (a .pth file), so that only our own package is installed and
-the test needs no network; that the metadata names every dependency is tested by itself.
+Each is installed into a virtual environment of its own. Dependencies come from the environment that runs the tests (a
+.pth file), so that only our own package is installed; another test checks that the metadata names every dependency.
 """
 
 import re
@@ -9,15 +9,23 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import tomllib
 import zipfile
+from email.parser import BytesParser
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parent.parent.parent
-PARTS = ("fastroute", "ext", "examples", "setup.py", "pyproject.toml", "README.md", "LICENSE")
+PARTS = ("fastroute", "ext", "examples", "tests/test_text.py", "setup.py", "pyproject.toml", "MANIFEST.in")
+PARTS += ("README.md", "LICENSE", "CHANGELOG.md", "SECURITY.md")
 BUILT = ("*.so", "*.c", "*.cpp", "__pycache__")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+FIRST_REQUEST = Path(__file__).parent / "firstrequest.py"
+BUILD_SDIST = "from setuptools import build_meta; build_meta.build_sdist('dist')"  # as every build tool calls it
+PIP_WHEEL = ("-m", "pip", "wheel", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir")
 
 pytestmark = pytest.mark.timeout(900)  # all modules are compiled
 
@@ -37,15 +45,43 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if source.is_dir():
             shutil.copytree(source, tree / part, symlinks=True, ignore=shutil.ignore_patterns(*BUILT))
         else:
-            shutil.copy(source, tree / part)
+            (tree / part).parent.mkdir(exist_ok=True)
+            shutil.copy2(source, tree / part)
     return tree
 
 
 @pytest.fixture(scope="session")
-def wheel(tree: Path) -> Path:
-    run(sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", tree / "dist", tree)
-    [wheel] = (tree / "dist").glob("*.whl")
+def sdist(tree: Path) -> Path:
+    run(sys.executable, "-c", BUILD_SDIST, cwd=tree)
+    [sdist] = (tree / "dist").glob("*.tar.gz")
+    return sdist
+
+
+@pytest.fixture(scope="session")
+def unpacked(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("unpacked")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder, filter="data")
+    return folder / sdist.name.removesuffix(".tar.gz")
+
+
+@pytest.fixture(scope="session")
+def wheel(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from the sdist, in an environment that has the build requirements and nothing else."""
+    builder = tmp_path_factory.mktemp("builder")
+    run(ROOT / ".ci/environment", builder, ".ci/build.lock", sys.executable, cwd=ROOT)
+    run(builder / "bin/python", *PIP_WHEEL, unpacked / "dist", unpacked)
+    [wheel] = (unpacked / "dist").glob("*.whl")
     return wheel
+
+
+@pytest.fixture(scope="session")
+def repaired(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel with RE2 and OpenSSL inside."""
+    folder = tmp_path_factory.mktemp("repaired")
+    run(ROOT / ".ci/repair", wheel, folder)
+    [repaired] = folder.glob("*.whl")
+    return repaired
 
 
 @pytest.fixture
@@ -63,19 +99,60 @@ def assert_works(clean: Path, place: Path) -> None:
     assert run(clean / "fastroute", "--version", cwd=place).startswith("fastroute ")
     where = run(clean / "python", "-c", "import fastroute; print(fastroute.__file__)", cwd=place)
     assert where.startswith(str(clean.parent)), where
-    run(clean / "python", "-m", "fastroute", "check", ROOT / "examples" / "cross-namespace", cwd=place)
+    run(clean / "python", FIRST_REQUEST, cwd=place)
     assert "Every number is as it should be." in run(clean / "fastroute", "demo", "--once", cwd=place)
 
 
-def test_a_wheel_works(wheel: Path, clean: Path, tmp_path: Path) -> None:
+def test_a_wheel_of_the_sdist_works(wheel: Path, clean: Path, tmp_path: Path) -> None:
     run(clean / "python", "-m", "pip", "install", "--no-deps", "--no-index", wheel)
     assert_works(clean, tmp_path)
 
 
-def test_the_source_tree_works(tree: Path, wheel: Path, clean: Path, tmp_path: Path) -> None:
-    """After the wheel, whose objects it takes again."""
+def test_a_repaired_wheel_brings_its_libraries(repaired: Path, clean: Path, tmp_path: Path) -> None:
+    run(clean / "python", "-m", "pip", "install", "--no-deps", "--no-index", repaired)
+    assert "libraries of the package: " in run(clean / "python", FIRST_REQUEST, "--inside", cwd=tmp_path)
+    names = zipfile.ZipFile(repaired).namelist()
+    assert re.search(r"-manylinux_2_\d\d_\w+\.whl$", repaired.name)
+    assert [name for name in names if "/licenses/libre2" in name]
+    assert [name for name in names if "/licenses/libssl" in name]
+
+
+def test_the_source_tree_works(tree: Path, unpacked: Path, wheel: Path, clean: Path, tmp_path: Path) -> None:
+    """It takes the objects that the wheel was built from, so that nothing is compiled twice."""
+    shutil.copytree(unpacked / "build", tree / "build")
+    for source in (*(unpacked / "fastroute/ext").glob("*.c"), *(unpacked / "fastroute/ext").glob("*.cpp")):
+        shutil.copy2(source, tree / "ext")
     run(clean / "python", "-m", "pip", "install", "--no-deps", "--no-index", "--no-build-isolation", tree)
     assert_works(clean, tmp_path)
+
+
+def test_what_an_sdist_holds(sdist: Path) -> None:
+    """All sources, as files; nothing that was built, and no tests."""
+    with tarfile.open(sdist) as archive:
+        members = archive.getmembers()
+    names = {member.name.partition("/")[2] for member in members if member.isfile()}
+    sources = [path for path in (ROOT / "ext").iterdir() if path.suffix in (".pyx", ".pxd", ".pyi")]
+    assert {f"fastroute/ext/{path.name}" for path in sources} <= names
+    assert {str(path.relative_to(ROOT)) for path in python_files()} <= names
+    examples = ROOT / "examples"
+    assert {f"fastroute/demo/examples/{path.relative_to(examples)}" for path in examples.rglob("*.yaml")} <= names
+    assert {"LICENSE", "README.md", "CHANGELOG.md", "SECURITY.md", "setup.py", "pyproject.toml"} <= names
+    assert not [name for name in names if name.endswith((".c", ".cpp", ".so", ".pyc")) or name.startswith("tests/")]
+    assert not [member.name for member in members if member.issym() or member.islnk()]
+
+
+def test_nothing_is_built_without_sources(unpacked: Path, tmp_path: Path) -> None:
+    """A wheel without compiled modules would install and then fail at import."""
+    for part in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "fastroute"):
+        copy = shutil.copytree if (unpacked / part).is_dir() else shutil.copy
+        copy(unpacked / part, tmp_path / part)
+    for source in (tmp_path / "fastroute/ext").glob("*.pyx"):
+        source.unlink()
+    words = [sys.executable, *PIP_WHEEL, tmp_path / "dist", tmp_path]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert ended.returncode != 0
+    assert "fastroute/ext has no .pyx files" in ended.stdout + ended.stderr
+    assert not (tmp_path / "dist").exists()
 
 
 def test_what_a_wheel_holds(wheel: Path) -> None:
@@ -86,18 +163,51 @@ def test_what_a_wheel_holds(wheel: Path) -> None:
     assert "fastroute/ext/tables.pyi" in names
     assert "fastroute/demo/examples/cross-namespace/grants/bananas.yaml" in names
     assert not [name for name in names if name.startswith(("tests/", "bench/", "ext/"))]
-    modules = {
-        str(path.relative_to(ROOT)) for path in (ROOT / "fastroute").rglob("*.py") if "examples" not in path.parts
-    }
-    assert modules <= set(names)
+    assert {str(path.relative_to(ROOT)) for path in python_files()} <= set(names)
+
+
+def test_what_a_wheel_says_about_itself(wheel: Path) -> None:
+    """The metadata is that of pyproject.toml, and complete; the chart and the documents name the same."""
+    with zipfile.ZipFile(wheel) as archive:
+        [place] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        said = BytesParser().parsebytes(archive.read(place))
+    chart = yaml.safe_load((ROOT / "deploy/helm/fastroute/Chart.yaml").read_text())
+    assert said["Name"] == PROJECT["name"] == chart["name"]
+    assert said["Version"] == PROJECT["version"] == chart["version"] == chart["appVersion"]
+    assert said["Summary"] == PROJECT["description"]
+    assert said["Author"] == PROJECT["authors"][0]["name"] == "the fastroute authors"
+    assert said["License-Expression"] == PROJECT["license"] == "Apache-2.0"
+    assert said.get_all("License-File") == ["LICENSE"]
+    assert said["Requires-Python"] == PROJECT["requires-python"]
+    assert said["Keywords"].split(",") == PROJECT["keywords"]
+    assert said.get_all("Classifier") == PROJECT["classifiers"]
+    assert said["Description-Content-Type"] == "text/markdown"
+    assert said.get_payload().strip() == (ROOT / "README.md").read_text().strip()
+    urls = dict(line.split(", ", 1) for line in said.get_all("Project-URL", []))
+    assert urls == PROJECT["urls"]
+    assert urls.keys() == {"Homepage", "Source", "Issues", "Changelog", "Security"}
+    assert urls["Homepage"] == chart["home"]
+    assert urls["Source"] in (ROOT / "docs/conformance/v1.7.0-gateway-http.yaml").read_text()
+
+
+def test_the_classifiers_name_the_supported_pythons() -> None:
+    """They are those that `.ci/prepare` takes, from the lowest that `requires-python` allows."""
+    named = re.findall(r"Python :: 3\.(\d+)", " ".join(PROJECT["classifiers"]))
+    low, high = re.findall(r"\(3, (\d+)\)", (ROOT / ".ci/prepare").read_text())
+    assert named == [str(minor) for minor in range(int(low), int(high) + 1)]
+    assert PROJECT["requires-python"] == f">=3.{low}"
+
+
+def python_files() -> list[Path]:
+    """The Python sources of the package."""
+    return [path for path in (ROOT / "fastroute").rglob("*.py") if "examples" not in path.parts]
 
 
 def test_every_dependency_is_locked() -> None:
-    """What pyproject.toml asks for stands in the lock files, so that `make` installs it."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    """The lock files name what pyproject.toml asks for, so that `make` installs it."""
     for lock, wanted in (
-        ("run", project["dependencies"]),
-        ("test", project["dependencies"] + project["optional-dependencies"]["test"]),
+        ("run", PROJECT["dependencies"]),
+        ("test", PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]),
     ):
         text = (ROOT / ".ci" / f"{lock}.lock").read_text().lower()
         names = [re.split(r"[\[><=~! ]", each)[0].lower().replace("_", "-") for each in wanted]
