@@ -186,6 +186,7 @@ async def test_a_worker_that_never_starts_is_tried_again_and_again_but_not_in_a_
 
 async def test_a_worker_that_does_not_answer_is_late_and_then_replaced(monkeypatch):
     monkeypatch.setattr(module, "PATIENCE", 0.5)
+    monkeypatch.setattr(module, "STUCK", 5.0)  # long enough for the other one, however busy the machine is
     async with supervised() as rig:
         await rig.supervisor.publish(rig.snapshot())
         before = pids(rig)
@@ -209,7 +210,7 @@ async def test_a_worker_that_stands_still_is_found_without_a_publication_and_oth
         await rig.supervisor.publish(rig.snapshot())
         await trio.sleep(0.5)
         stopped, other = pids(rig)
-        monkeypatch.setattr(module, "STUCK", 1.0)
+        monkeypatch.setattr(module, "STUCK", 5.0)
         os.kill(stopped, signal.SIGSTOP)
         await rig.until(lambda: stopped not in pids(rig))
         monkeypatch.setattr(module, "STUCK", 30.0)
