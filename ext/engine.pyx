@@ -62,6 +62,7 @@ class EngineStatistics(NamedTuple):
     worst_turn: int
     drained: bool
     mirrors_behind: int     # bytes that wait for mirrors
+    waits: int              # how often a turn waited for more to come
 
 
 cdef class Engine:
@@ -147,6 +148,22 @@ cdef class Engine:
         r.armed = 0
         ring(r, 1)
 
+    def hold_clock(self, double look=0):
+        """For tests. The engine's clock stops: it moves by `look` seconds each time the engine looks at it, and by
+        what `advance` says. Deadlines and budgets depend on nothing else from now on."""
+        cdef Reactor r = self.r
+        read_clock(r)
+        r.held = r.now
+        r.look = <uint64_t> (look * 1e6)
+        self.wake()
+
+    def advance(self, double seconds):
+        """Moves the clock that `hold_clock` stopped, and makes `fileno` readable for what is due then."""
+        if self.r.held == 0:
+            raise ValueError("the clock is not held")
+        self.r.held += <uint64_t> (seconds * 1e6)
+        self.wake()
+
     def announce_drain(self):
         """Every answer says `Connection: close` from now on; connections are still accepted."""
         self.r.announcing = True
@@ -173,7 +190,7 @@ cdef class Engine:
         return EngineStatistics(
             r.exchanges, r.downstreams - r.exchanges, r.upstream_connections - r.pooled, r.pooled, r.exchanges,
             r.listeners_count, self.turns.made, self.turns.worst,
-            r.draining and r.listeners_count == 0 and r.downstreams == 0, r.behind,
+            r.draining and r.listeners_count == 0 and r.downstreams == 0, r.behind, self.turns.waits,
         )
 
     def close(self):

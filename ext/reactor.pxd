@@ -41,6 +41,8 @@ cdef class Reactor:
     cdef uint64_t armed         # when it rings, milliseconds; 0: never
     cdef uint64_t now           # microseconds, CLOCK_MONOTONIC, as of the event that is being handled
     cdef uint64_t milliseconds  # the same
+    cdef uint64_t held          # 0; in a test that holds the clock: what it shows, microseconds
+    cdef uint64_t look          # by how much each look moves the held clock, microseconds
     cdef int64_t wall           # microseconds to add for UTC
     cdef Slab slab
     cdef Wheel wheel
@@ -96,6 +98,7 @@ cdef class Reactor:
     cdef char date[29]
     cdef int64_t date_second
 
+# The one place where the engine reads the time: the monotonic clock, or the clock that a test holds.
 cdef void read_clock(Reactor r) noexcept nogil
 # Once a turn: the wall clock may be set at any time.
 cdef void read_wall_clock(Reactor r) noexcept nogil

@@ -61,7 +61,11 @@ cdef class Reactor:
 
 
 cdef void read_clock(Reactor r) noexcept nogil:
-    r.now = microseconds_now()
+    if r.held == 0:
+        r.now = microseconds_now()
+    else:
+        r.held += r.look
+        r.now = r.held
     r.milliseconds = r.now // MILLISECOND
 
 

@@ -33,6 +33,7 @@ class Tables:
         path: str,
         host: str,
         headers: Sequence[tuple[str, str | bytes]] = (),
+        *,
         query: str | None = None,
         asked: str | None = None,
     ) -> tuple[str | None, int, int, int, str]: ...

@@ -83,7 +83,7 @@ cdef class Tables:
     def __len__(self):
         return len(self.rules)
 
-    def find(self, int socket, str method not None, str path not None, str host not None, headers=(), query=None,
+    def find(self, int socket, str method not None, str path not None, str host not None, headers=(), *, query=None,
              str asked=None):
         """What the engine would decide: (rule id or None, index of the match, bytes of the matched prefix, spec port of
         the listener, reason). `path` is normalised, `query` without "?". `asked`: the name that TLS asked for; None

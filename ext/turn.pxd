@@ -15,6 +15,7 @@ cdef struct Turns:
     int count                   # of `events` (less than 1: none)
     uint64_t made               # turns so far
     uint64_t worst              # microseconds of the longest
+    uint64_t waits              # how often a turn waited for more to come
 
 # Handles what is ready, about 3 ms at most. True: work is left that no descriptor announces.
 cdef bint turn(Reactor r, Turns *turns) noexcept nogil

@@ -48,7 +48,10 @@ cdef bint turn(Reactor r, Turns *turns) noexcept nogil:
         more = visit(r, turns, start)
         if r.now - start > LINGER:
             more = True                     # there may be more soon, and to be called again costs less than to be woken
-        if more or r.milliseconds < r.hurried or not fetch(r, turns, WAIT):
+        if more or r.milliseconds < r.hurried:
+            break
+        turns.waits += 1
+        if not fetch(r, turns, WAIT):
             break
     flush_log(r)
     arm(r)
@@ -201,7 +204,10 @@ cdef void arm(Reactor r) noexcept nogil:
         next = log
     if next == 0 or (r.armed != 0 and r.armed <= next):
         return
-    ring(r, next)
+    if r.held == 0:
+        ring(r, next)
+    elif next <= r.milliseconds:        # a held clock moves by hand: the timerfd, which does not know it, rings at once
+        ring(r, 1)
 
 
 cdef void ring(Reactor r, uint64_t when) noexcept nogil:

@@ -74,7 +74,7 @@ def _follow_cluster(settings: ServeSettings) -> Follow:
     async def follow(supervisor: Supervisor, metrics: Metrics, leaving: trio.Event) -> None:
         client = Client(account)
         source = KubernetesSource(client, metrics, settings.graph.controller_name)
-        writing = Writing(client, source, settings.graph, metrics, lease, wanted.infrastructure)
+        writing = Writing(client, source, settings.graph, metrics, lease, infrastructure=wanted.infrastructure)
         source.restated = writing.restated
         async with trio.open_nursery() as nursery:
             nursery.start_soon(source.run)

@@ -64,6 +64,7 @@ def check(
     unread: Iterable[ManifestProblem] = (),
     doubts: Iterable[ManifestProblem] = (),
     line: LineOf = _unknown,
+    *,
     now: float | None = None,
 ) -> Report:
     """`unread`: what the source could not use, `doubts`: what it warns of, `line`: where it read what; `now`: seconds

@@ -6,13 +6,21 @@ was asked and the time it came; what does not is a Break. A client never repeats
 
 import ssl
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 import trio
 
 PIECE = 64 * 1024
+PATIENCE = 60.0  # seconds after which a test gives up: never the time that something may take
+
+
+async def until(holds: Callable[[], object], patience: float = PATIENCE) -> None:
+    """Waits until it holds."""
+    with trio.fail_after(patience):
+        while not holds():  # noqa: ASYNC110  (nobody tells)
+            await trio.sleep(0.005)
 
 
 class Answer(NamedTuple):
@@ -67,6 +75,11 @@ class Load:
         async with trio.open_nursery() as nursery:
             for _ in range(clients):
                 nursery.start_soon(self._client)
+
+    async def answered(self, count: int) -> None:
+        """Waits until so many more questions are answered, or broken."""
+        before = len(self.answers) + len(self.breaks)
+        await until(lambda: len(self.answers) + len(self.breaks) >= before + count)
 
     def sources(self, since: float = 0.0, until: float = float("inf")) -> Counter[str]:
         """Who answered what was asked after `since` and answered before `until`."""

@@ -1,7 +1,11 @@
 """A real Engine on real sockets, with endpoints that are scripted byte by byte.
 
-`Rig` builds tables from rules, listens on a free port of 127.0.0.1 and turns the engine in a trio task, as a worker
+`Rig` builds tables from rules, listens on a free port of 127.0.0.1 and turns the engine in a trio task, as workers do.
 `Backend` is a listening socket whose connections are handed to a script: what it reads and writes is the test's to say.
+
+No test depends on how fast the machine is. A test about time asks for a rig with a held clock (`held=True`) and moves
+that clock itself: `passes` moves it by so many seconds, `timed` moves it until something has happened. What must happen
+is waited for (`soon`), up to PATIENCE. What must not happen is looked at after `quiet`.
 """
 
 import os
@@ -12,6 +16,7 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from functools import cache
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
 import pytest
 import trio
@@ -28,6 +33,9 @@ from fastroute.settings import Limits
 # A test for which TLS makes no sense, or which has one of its own, in a file whose tests go both ways.
 PLAIN = pytest.mark.parametrize("transport", ["plain"], indirect=True)
 TRANSPORT: ContextVar[str] = ContextVar("transport", default="plain")  # or "tls": how clients and listeners speak
+
+
+PATIENCE = 8.0  # seconds after which a test gives up: never the time that something may take
 
 
 class Slots(NamedTuple):
@@ -105,7 +113,8 @@ class Rig:
             **options,
         )
         self.port = 0
-        self.turning = False
+        self.clock = 0.0  # by how much the held clock was moved
+        RIGS.add(self)
 
     def listen(self, backlog: int = 1024) -> int:
         """Opens one more listening port; the first one is `port`."""
@@ -144,6 +153,42 @@ class Rig:
         """Sets the endpoints of a backend, on 127.0.0.1."""
         self.upstreams.update(backend, [("127.0.0.1", port) for port in ports])
 
+    def advance(self, seconds: float) -> None:
+        """Moves the held clock, and leaves it to the engine's next turn what is due then."""
+        self.clock += seconds
+        self.engine.advance(seconds)
+
+    async def passes(self, seconds: float) -> None:
+        """Moves the held clock once nothing happens any more, and returns when that is so again."""
+        await quiet()
+        self.advance(seconds)
+        await quiet()
+
+    async def timed(self, wait: Callable[[], Awaitable[Any]], step: float = 0.01) -> tuple[Any, float]:
+        """What `wait` returns, and how long it took by the held clock, which moves by `step` when nothing happens."""
+        begun = self.clock
+
+        async def move() -> None:
+            while True:
+                await quiet(0.002)
+                self.advance(step)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(move)
+            with trio.fail_after(PATIENCE):
+                found = await wait()
+            nursery.cancel_scope.cancel()
+        return found, self.clock - begun
+
+    async def timed_until(self, holds: Callable[[], bool], step: float = 0.01) -> float:
+        """Moves the held clock by `step` until it holds. By how much in all."""
+        begun = self.clock
+        with trio.fail_after(PATIENCE):
+            while not holds():
+                self.advance(step)
+                await quiet(0.002)
+        return self.clock - begun
+
     async def turn_forever(self) -> None:
         while True:
             await trio.lowlevel.wait_readable(self.engine.fileno())
@@ -174,10 +219,44 @@ class Rig:
             os.close(self.log_fd)
 
 
+RIGS: WeakSet["Rig"] = WeakSet()
+
+
+def turns() -> int:
+    """How many turns all engines have made."""
+    return sum(rig.engine.statistics().turns for rig in RIGS)
+
+
+async def quiet(seconds: float = 0.005) -> None:
+    """Waits until nothing has happened for so long: no engine has made a turn, though every task had its chances since.
+
+    It counts turns, for a process that was not scheduled for a while sees its timeouts pass before its sockets speak.
+    """
+    before = -1
+    with trio.fail_after(PATIENCE):
+        while before != turns():
+            before = turns()
+            await trio.sleep(seconds)
+            for _ in range(8):  # a hop between client, engine and backend each, at most
+                await trio.lowlevel.checkpoint()
+
+
+async def soon(holds: Callable[[], bool]) -> None:
+    """Waits until it holds."""
+    with trio.fail_after(PATIENCE):
+        while not holds():  # noqa: ASYNC110  (the engine has no one to tell)
+            await trio.sleep(0.002)
+
+
 @asynccontextmanager
-async def running(*rules: snapshot.Rule, limits: Limits | None = None, **options: Any) -> AsyncIterator[Rig]:
-    """A Rig that listens, has the rules installed, and is turned until the end of the block."""
+async def running(
+    *rules: snapshot.Rule, limits: Limits | None = None, held: bool = False, **options: Any
+) -> AsyncIterator[Rig]:
+    """A Rig that listens, has the rules installed, and is turned until the end of the block. `held`: the test moves its
+    clock."""
     rig = Rig(limits, **options)
+    if held:
+        rig.engine.hold_clock()
     rig.listen()
     rig.install(*rules)
     async with trio.open_nursery() as nursery:
@@ -210,12 +289,12 @@ class Peer:
         self.buffer = b""
 
     async def send(self, data: bytes) -> None:
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE):
             await self.stream.send_all(data)
 
     async def more(self) -> bool:
         """Reads what comes next. False at the end."""
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE):
             data = await self.stream.receive_some(65536)
         self.buffer += data
         return bool(data)
@@ -344,7 +423,7 @@ async def connect(port: int, name: str = "a", context: ssl.SSLContext | None = N
     if context is None and TRANSPORT.get() == "plain":
         return Peer(stream)
     secure = SecureStream(stream, context or trust(), name)
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE):
         await secure.tls.do_handshake()
     return Peer(secure)
 

@@ -93,7 +93,7 @@ def look_up(tables: Tables, request: Request, listener: Listener) -> tuple[str |
         request.path,
         request.authority,
         request.headers,
-        request.query,
+        query=request.query,
     )
 
 

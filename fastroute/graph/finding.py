@@ -55,7 +55,7 @@ def _of(kind: str, source: Resource, problems: tuple[Problem, ...]) -> Iterator[
 
 
 def warning(
-    kind: str, source: Resource, reason: str, message: str, field: str | None = None, fix: str | None = None
+    kind: str, source: Resource, reason: str, message: str, field: str | None = None, *, fix: str | None = None
 ) -> Finding:
     """A Finding that no status carries."""
     return Finding(

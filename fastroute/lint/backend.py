@@ -45,7 +45,7 @@ def endpoints_not_read(resources: Resources, graph: Graph) -> Iterator[Finding]:
                 f"Endpoints are not read: Service {key} needs EndpointSlices with the label {SERVICE_NAME_LABEL}. "
                 f"A cluster makes them of Endpoints; manifests must hold them."
             )
-            yield warning("Endpoints", endpoints, "EndpointsNotRead", message, "subsets", _slices(endpoints))
+            yield warning("Endpoints", endpoints, "EndpointsNotRead", message, "subsets", fix=_slices(endpoints))
 
 
 def _slices(endpoints: Endpoints) -> str | None:

@@ -31,7 +31,7 @@ def classes_not_ours(resources: Resources, graph: Graph) -> Iterator[Finding]:
             reason, theirs = "ForeignGatewayClass", found.spec.controller_name
             near = " (did you mean that one?)" if nearest(theirs, (graph.controller_name,)) else ""
             message = f"Not served: GatewayClass {name} is of controller {theirs}, not {graph.controller_name}{near}."
-        yield warning("Gateway", gateway, reason, message, "spec.gatewayClassName", fix)
+        yield warning("Gateway", gateway, reason, message, "spec.gatewayClassName", fix=fix)
 
 
 def sets_without_gateways(resources: Resources, graph: Graph) -> Iterator[Finding]:

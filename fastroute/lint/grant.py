@@ -30,7 +30,7 @@ def grants_to_gateway(resources: Resources, graph: Graph) -> Iterator[Finding]:
                     "Gateway's listeners."
                 )
                 fix = _stanza(grant, to.name, graph)
-                yield warning("ReferenceGrant", grant, "GrantToGateway", message, f"spec.to[{index}].kind", fix)
+                yield warning("ReferenceGrant", grant, "GrantToGateway", message, f"spec.to[{index}].kind", fix=fix)
 
 
 def _stanza(grant: ReferenceGrant, name: str | None, graph: Graph) -> str | None:

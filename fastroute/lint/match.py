@@ -117,11 +117,11 @@ def literal_asterisks(resources: Resources, graph: Graph) -> Iterator[Finding]:
         elif path.type == "Exact":
             message += f" PathPrefix {prefix} takes everything below."
             fix = f"path:\n  type: PathPrefix\n  value: {prefix}"
-            yield warning(route.kind, route.source, "LiteralAsterisk", message, field, fix)
+            yield warning(route.kind, route.source, "LiteralAsterisk", message, field, fix=fix)
         else:
             message += f" PathPrefix {prefix} takes everything below without one."
             fix = f"value: {prefix}"
-            yield warning(route.kind, route.source, "LiteralAsterisk", message, f"{field}.value", fix)
+            yield warning(route.kind, route.source, "LiteralAsterisk", message, f"{field}.value", fix=fix)
 
 
 def queries_not_sent(resources: Resources, graph: Graph) -> Iterator[Finding]:
@@ -135,7 +135,7 @@ def queries_not_sent(resources: Resources, graph: Graph) -> Iterator[Finding]:
                     message += " (forms: + for a space)." if " " in text else "."
                     field = f"spec.rules[{index}].matches[{number}].queryParams[{place}].{part}"
                     fix = f"{part}: {json.dumps(sent)}"
-                    yield warning(route.kind, route.source, "QueryNotSent", message, field, fix)
+                    yield warning(route.kind, route.source, "QueryNotSent", message, field, fix=fix)
 
 
 def _as_sent(text: str, part: str) -> str:

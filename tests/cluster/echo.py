@@ -47,7 +47,7 @@ def ready_addresses(api: Api, namespace: str) -> list[str]:
     )
 
 
-def eventually(true: Callable[[], bool], seconds: float = 20.0, pause: float = 0.05) -> None:
+def eventually(true: Callable[[], bool], seconds: float = 60.0, pause: float = 0.05) -> None:
     """Comes back when it is true. AssertionError: it was not in time."""
     end = time.monotonic() + seconds
     while not true():

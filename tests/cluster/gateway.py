@@ -27,12 +27,12 @@ def start_gateway(
     words += ["--metrics", metrics, "--log-format", "text", *options]
     program = Program(words, log, {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"})
     if ready:
-        program.wait_for(lambda: is_ready(metrics), 30)
+        program.wait_for(lambda: is_ready(metrics), 60)
     return program
 
 
 def is_ready(metrics: str = METRICS) -> bool:
     try:
-        return urllib3.request("GET", f"http://{metrics}/readyz", timeout=1.0, retries=False).status == 200
+        return urllib3.request("GET", f"http://{metrics}/readyz", timeout=10.0, retries=False).status == 200
     except urllib3.exceptions.HTTPError:
         return False

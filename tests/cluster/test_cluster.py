@@ -18,7 +18,7 @@ def test_deployments_become_pods_that_answer(api: Api) -> None:
     api.apply(*echo("fruits", replicas=3))
     eventually(lambda: len(ready_addresses(api, "fruits")) == 3)
     answers = [
-        urllib3.request("GET", f"http://{address}:3000/x", timeout=5.0).json()
+        urllib3.request("GET", f"http://{address}:3000/x", timeout=60.0).json()
         for address in ready_addresses(api, "fruits")
     ]
     assert len({answer["pod"] for answer in answers}) == 3
@@ -76,7 +76,7 @@ def test_nothing_is_left_of_a_namespace_whose_program_was_killed() -> None:
     assert outer.stdout.readline() == b"up\n"
     outer.kill()
     outer.wait()
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while _runs("sleep\x00987654"):
         assert time.monotonic() < end
         time.sleep(0.05)

@@ -55,7 +55,7 @@ def test_the_standard_channel_is_all_that_is_needed(standard: Cluster) -> None:
     options = ("--address-pool", POOL, "--workers", "1", "--status-lease", LEASE)
     program = start_gateway(account_kubeconfig(standard), log, options)
     try:
-        eventually(lambda: differences(api, standard.folder, 0.0) == [], 30)
+        eventually(lambda: differences(api, standard.folder, 0.0) == [])
         client = Client(ADDRESS)
         assert {ask: {client.ask(ask) for _ in range(8)} for ask in ASKS} == {ask: ask.right for ask in ASKS}
         client.close()
@@ -81,7 +81,7 @@ def test_what_the_channel_does_not_have_is_refused_by_the_api_server(standard: C
 
 def _written(api: Api) -> tuple[float, set[str]]:
     """How many statuses were written, and the versions of what they stand in."""
-    text = urllib3.request("GET", f"http://{METRICS}/metrics", timeout=5.0).data.decode()
+    text = urllib3.request("GET", f"http://{METRICS}/metrics", timeout=60.0).data.decode()
     count = next(
         float(line.split()[1]) for line in text.splitlines() if line.startswith("fastroute_status_writes_total ")
     )

@@ -78,7 +78,7 @@ class Client:
     def _connection(self, ask: Ask) -> http.client.HTTPConnection:
         way = _way(ask)
         if way not in self._connections:
-            made = http.client.HTTPConnection(self._address, ask.port + self._offset, timeout=10)
+            made = http.client.HTTPConnection(self._address, ask.port + self._offset, timeout=60)
             self._connections[way] = made
             made.connect()
             if ask.secure:
@@ -112,7 +112,7 @@ class Traffic:
     ) -> None:
         self._ended.set()
         for thread in self._threads:
-            thread.join(15)
+            thread.join(90)
 
     def check(self) -> None:
         """AssertionError: something was answered wrongly, or nothing was asked."""

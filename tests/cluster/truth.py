@@ -58,7 +58,7 @@ def statuses_written(api: Api) -> Statuses:
     return _ours([one for kind in JUDGED for one in _listed(api, kind)])
 
 
-def differences(api: Api, folder: Path, seconds: float = 10.0) -> list[str]:
+def differences(api: Api, folder: Path, seconds: float = 60.0) -> list[str]:
     """How statuses differ from those computed from nothing, once nothing changes any more; [] is as it should be."""
     end = time.monotonic() + seconds
     while found := _compare(statuses_from_nothing(api, folder), statuses_written(api)):

@@ -185,7 +185,7 @@ def test_what_is_accepted_routes_alike(specs: list[dict[str, Any]], requests: li
         assert find_listener(snapshot, listener.address, listener.port, request.host) == listener
         found = find_rule(snapshot, listener, request)
         told = (found.rule.id, found.index) if found else (None, 0)
-        answer = tables.find(socket, request.method, request.path, request.host, request.headers, request.query)
+        answer = tables.find(socket, request.method, request.path, request.host, request.headers, query=request.query)
         assert answer[:2] == told
         if found is not None:
             for backend in (None, *found.rule.backends):

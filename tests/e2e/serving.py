@@ -1,6 +1,7 @@
 """A world of two teams behind one Gateway, as files, and a real `fastroute serve` over it."""
 
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import trio
-from load import Backend
+from load import PATIENCE, Backend, until
 
 from fastroute.demo.client import Client
 from fastroute.demo.pods import free_ports
@@ -118,6 +119,16 @@ class Serving(NamedTuple):
         samples = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
         return {name: float(value) for name, value in samples}
 
+    def asked(self) -> int:
+        """How many requests have reached the backends."""
+        return sum(backend.requests for backend in self.backends.values())
+
+    async def drains(self) -> None:
+        """Waits until it says that it drains."""
+        with trio.fail_after(PATIENCE):
+            while await self.health("/readyz") != 503:  # noqa: ASYNC110
+                await trio.sleep(0.005)
+
     async def health(self, path: str) -> int:
         async with Client("127.0.0.1", self.health_port) as client:
             return (await client.ask(path)).status
@@ -127,9 +138,37 @@ class Serving(NamedTuple):
         """Left when every worker serves what was changed inside."""
         before = (await self.metrics())["fastroute_config_version"]
         yield
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE):
             while (await self.metrics())["fastroute_config_version"] == before:  # noqa: ASYNC110
                 await trio.sleep(0.005)
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there and can still do something; what it had open is closed when it is not."""
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+async def killed(pid: int) -> tuple[float, float]:
+    """Kills a process: when it was told, and when it was gone, which takes its time on a busy machine."""
+    told = trio.current_time()
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: not is_running(pid))
+    return told, trio.current_time()
+
+
+async def replaced(served: "Serving", deaths: int, workers: int = 2) -> float:
+    """Waits until main has replaced so many workers and all serve; when that was."""
+    with trio.fail_after(PATIENCE):
+        while True:
+            samples = await served.metrics()
+            versions = [value for name, value in samples.items() if name.startswith("fastroute_worker_config_version")]
+            if samples["fastroute_worker_restarts_total"] == deaths and len(versions) == workers and min(versions) > 0:
+                return trio.current_time()
+            await trio.sleep(0.02)
 
 
 @asynccontextmanager
@@ -149,7 +188,7 @@ async def serving(
         process = await trio.lowlevel.open_process(command, env=ENVIRONMENT, **process_options)
         served = Serving(process, port, health, world, backends)
         try:
-            with trio.fail_after(20):
+            with trio.fail_after(PATIENCE):
                 await _ready(served)
             yield served
         finally:
@@ -171,7 +210,7 @@ async def _stopped(process: trio.Process) -> None:
     with trio.CancelScope(shield=True):
         if process.poll() is None:
             process.terminate()
-            with trio.move_on_after(5):
+            with trio.move_on_after(20):
                 await process.wait()
         process.kill()
         await process.wait()

@@ -19,7 +19,7 @@ DEMO = [sys.executable, "-m", "fastroute", "demo"]
 
 
 def test_once_ends_by_itself_with_every_number_right() -> None:
-    ended = subprocess.run([*DEMO, "--once"], capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run([*DEMO, "--once"], capture_output=True, text=True, timeout=100, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert ended.stderr == ""
     rows = re.findall(r"^(\S+) +(\d+) +(\d+)$", ended.stdout, re.MULTILINE)
@@ -42,7 +42,7 @@ def test_it_stays_up_until_it_is_interrupted() -> None:
         assert staying.poll() is None
         assert len(urls) == 2
         os.killpg(staying.pid, signal.SIGINT)  # as a terminal does: its gateway gets it too
-        assert staying.wait(20) == 0
+        assert staying.wait(60) == 0
         assert staying.stderr is not None
         assert staying.stderr.read() == ""
     finally:

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import pytest
 import trio
 from certificates import certificate, trusting
-from e2e.serving import GATEWAY, SELECTED, Serving, World, serving
-from load import Load, loaded
+from e2e.serving import GATEWAY, SELECTED, Serving, World, killed, replaced, serving
+from load import PATIENCE, Load, loaded, until
 
 from fastroute.snapshot import Certificate
 
@@ -50,7 +50,7 @@ class Asked(NamedTuple):
 
 def ask_now(port: int, context: ssl.SSLContext, session: ssl.SSLSession | None) -> Asked:
     with (
-        socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as plain,
         context.wrap_socket(plain, server_hostname=NAME, session=session) as client,
     ):
         client.sendall(f"GET /fruits HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\n\r\n".encode())
@@ -78,6 +78,13 @@ async def secure(served: Serving) -> None:
     served.world.write("grant-secret", SECRET_GRANT, name="")
     async with served.applied():
         served.world.write("gateway", SECURE, allowed=SELECTED)
+
+
+async def is_served(served: Serving, context: ssl.SSLContext) -> bool:
+    try:
+        return (await ask(served, context)).status == 200
+    except OSError:
+        return False
 
 
 async def test_c2_a_certificate_of_another_namespace(tmp_path: Path) -> None:
@@ -123,8 +130,8 @@ async def test_renewed_again_and_again_nothing_drops(tmp_path: Path) -> None:
                 async with served.applied():
                     put(served.world, certificate(NAME, f"n{number}"))
                 assert (await ask(served, context)).shown == f"n{number}"
+                await until(lambda number=number: f"n{number}" in seen)  # type: ignore[misc]
             renewing.set()
-        assert len(set(seen)) > 5
 
 
 async def test_a_session_goes_on_at_any_worker(tmp_path: Path) -> None:
@@ -139,18 +146,6 @@ async def test_a_session_goes_on_at_any_worker(tmp_path: Path) -> None:
         assert metrics['fastroute_tls_handshakes_total{kind="resumed"}'] == 12
 
 
-async def replaced(served: Serving, workers: int) -> float:
-    """Waits until so many workers serve after one death; seconds that it took."""
-    began = trio.current_time()
-    with trio.fail_after(10):
-        while True:
-            samples = await served.metrics()
-            versions = [value for name, value in samples.items() if name.startswith("fastroute_worker_config_version")]
-            if samples["fastroute_worker_restarts_total"] == 1 and len(versions) == workers and min(versions) > 0:
-                return trio.current_time() - began
-            await trio.sleep(0.01)
-
-
 async def test_a_killed_worker_costs_its_requests_in_flight_and_no_session(tmp_path: Path) -> None:
     context = trusting()
     clients = 16
@@ -162,27 +157,27 @@ async def test_a_killed_worker_costs_its_requests_in_flight_and_no_session(tmp_p
             loaded(Load(port, "/fruits", NAME, context=context), clients) as load,
             loaded(Load(port, "/fruits", NAME, context=context, keep=False), 2) as fresh,
         ):
-            await trio.sleep(0.5)
-            killed = trio.current_time()
-            os.kill(served.workers()[0], signal.SIGKILL)
-            took = await replaced(served, workers=2)
-            await trio.sleep(0.5)
+            await load.answered(100)
+            _, gone = await killed(served.workers()[0])
+            back = await replaced(served, 1)
+            await load.answered(100)
         for session in sessions:
             asked = await ask(served, context, session)
             assert (asked.status, asked.resumed) == (200, True)
         idle = await no_clients(served)
     assert 0 < len(load.breaks) < clients
     assert len(load.breaks) + len(fresh.breaks) < clients + 2
-    assert all(one.asked <= killed + 0.1 for one in [*load.breaks, *fresh.breaks])
+    assert all(one.asked <= gone for one in [*load.breaks, *fresh.breaks])
     assert set(load.sources() + fresh.sources()) == {"bananas", "apples"}
-    assert max(one.came - one.asked for one in [*load.answers, *fresh.answers]) < max(1.0, took)
+    # The dead worker's queue was looked after: had clients waited there, all would have stood in it soon.
+    assert sum(gone < one.asked and one.came < back for one in [*load.answers, *fresh.answers]) > 40
     assert idle
 
 
 async def no_clients(served: Serving) -> bool:
     """Waits until no client is counted as connected."""
     names = [f'fastroute_connections{{side="downstream",state="{state}"}}' for state in ("active", "idle")]
-    with trio.move_on_after(5):
+    with trio.move_on_after(PATIENCE):
         while True:
             samples = await served.metrics()
             if all(samples[name] == 0 for name in names):
@@ -191,16 +186,14 @@ async def no_clients(served: Serving) -> bool:
     return False
 
 
-async def test_the_only_worker_is_back_within_a_second_with_its_sessions(tmp_path: Path) -> None:
+async def test_the_only_worker_is_back_with_its_sessions(tmp_path: Path) -> None:
     context = trusting()
     async with serving(tmp_path, workers=1) as served:
         await secure(served)
         session = (await ask(served, context)).session
-        killed = trio.current_time()
         os.kill(served.workers()[0], signal.SIGKILL)
         asked = await ask(served, context, session)  # waits in main's socket
         assert (asked.status, asked.resumed) == (200, True)
-        assert trio.current_time() - killed < 2  # 0.5 on a machine with nothing else to do
 
 
 async def test_sigterm_under_load_costs_nothing_but_the_listener(tmp_path: Path) -> None:
@@ -212,9 +205,10 @@ async def test_sigterm_under_load_costs_nothing_but_the_listener(tmp_path: Path)
             loaded(Load(port, "/fruits", NAME, context=context), 8) as load,
             loaded(Load(port, "/fruits", NAME, context=context, keep=False), 4) as fresh,
         ):
-            await trio.sleep(0.3)
+            await load.answered(50)
+            await fresh.answered(50)
             served.process.send_signal(signal.SIGTERM)
-            with trio.fail_after(10):
+            with trio.fail_after(PATIENCE):
                 assert await served.process.wait() == 0
             load.stop()
             fresh.stop()
@@ -235,8 +229,10 @@ async def test_keys_are_shown_nowhere(tmp_path: Path) -> None:
             served.world.write("gateway", SECURE, allowed=SELECTED)  # no grant: every message about it
             await trio.sleep(SETTLE)
             served.world.write("grant-secret", SECRET_GRANT, name="")
-            await trio.sleep(SETTLE)
-            assert (await ask(served, trusting())).status == 200
+            context = trusting()
+            with trio.fail_after(PATIENCE):
+                while not await is_served(served, context):  # noqa: ASYNC110
+                    await trio.sleep(0.02)
             text = repr(await served.metrics())
     said = log.read_text() + text
     assert not [line for line in lines if line in said or b64encode(line.encode()).decode()[:-4] in said]

@@ -5,7 +5,7 @@ import socket
 
 import trio
 from e2e.serving import GRANT, SERVICE, serving
-from load import Load, loaded
+from load import PATIENCE, Load, loaded, until
 
 PROMISED = """
 http_requests_total http_request_duration_seconds upstream_connect_seconds connections local_responses_total
@@ -31,18 +31,18 @@ def labelled(samples, name):
 async def test_every_promised_family_counts(tmp_path):
     async with serving(tmp_path) as served:
         before = await served.metrics()
-        async with loaded(Load(served.port, "/fruits"), 4):
-            await trio.sleep(0.2)
+        async with loaded(Load(served.port, "/fruits"), 4) as load:
+            await until(lambda: {"bananas", "apples"} <= set(load.sources()))
             async with served.applied():
                 served.world.remove("grant")
-            await trio.sleep(0.1)
+            await until(lambda: "500" in load.sources())
             with socket.create_server(("127.0.0.1", 0)) as probe:
                 dead = probe.getsockname()[1]
             async with served.applied():
                 served.world.write("apples", SERVICE, name="apples", port=dead)
-            await trio.sleep(0.1)
-        async with loaded(Load(served.port, "/nowhere"), 1):
-            await trio.sleep(0.1)
+            await until(lambda: "503" in load.sources())
+        async with loaded(Load(served.port, "/nowhere"), 1) as lost:
+            await lost.answered(2)
         samples = await served.metrics()
     # No other endpoint was there to retry at, so retries_total has no series yet.
     assert {f"fastroute_{name}" for name in PROMISED} - families(samples) == {"fastroute_retries_total"}
@@ -75,8 +75,11 @@ async def test_every_promised_family_counts(tmp_path):
 async def test_more_series_than_allowed_count_as_other(tmp_path):
     async with serving(tmp_path, "--metrics-series", "1") as served:
         async with loaded(Load(served.port, "/fruits"), 4) as load:
-            await trio.sleep(0.2)
+            await load.answered(50)
         samples = await served.metrics()
+        with trio.fail_after(PATIENCE):
+            while sum(labelled(samples, "http_requests_total").values()) < len(load.answers):
+                samples = await served.metrics()
     counts = labelled(samples, "http_requests_total")
     assert sum(counts.values()) == len(load.answers)
     assert len(counts) == 2
@@ -89,7 +92,7 @@ async def test_a_grant_that_changes_no_route_is_counted_and_publishes_nothing(tm
         served.world.write(
             "other", GRANT.replace("name: fruits", "name: other"), namespace="elsewhere", service="bananas"
         )
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             while (await served.metrics())["fastroute_reference_grant_changes_total"] != 1:  # noqa: ASYNC110
                 await trio.sleep(0.02)
         assert (await served.metrics())["fastroute_config_version"] == 1

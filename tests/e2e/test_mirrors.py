@@ -5,6 +5,7 @@ from pathlib import Path
 
 import trio
 from e2e.serving import serving
+from load import PATIENCE
 
 from fastroute.demo.client import Client
 
@@ -29,7 +30,7 @@ async def test_a_mirror_needs_a_grant_and_the_request_does_not(tmp_path: Path) -
         async with served.applied():
             served.world.write("mirrored", MIRRORED)
         assert await ask(served.port, 10) == {b"apples": 10}
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             while (await served.metrics()).get(TOTAL, 0) < 10:  # noqa: ASYNC110
                 await trio.sleep(0.01)
         async with served.applied():

@@ -131,7 +131,7 @@ def read_step(name: str, scratch: Path) -> Step:
 async def put(file: Path, name: str, text: str, gateway: Gateway) -> None:
     """Writes a step's manifests, and waits until the workers serve them."""
     write(file, name, text)
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with gateway.client(MARKER_PORT) as client:
             served = False
             while not served:

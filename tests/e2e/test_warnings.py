@@ -3,8 +3,8 @@
 import json
 import subprocess
 
-import trio
 from e2e.serving import GATEWAY, serving
+from load import until
 
 TCP_ROUTE = """
 apiVersion: gateway.networking.k8s.io/v1
@@ -41,6 +41,4 @@ async def test_a_missing_gateway_and_a_route_that_is_not_served_are_logged_once(
 
 
 async def _told(log, words):
-    with trio.fail_after(10):
-        while words not in log.read_text():  # noqa: ASYNC110
-            await trio.sleep(0.01)
+    await until(lambda: words in log.read_text())

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 import trio
-from rig import GET, Peer, answering, backends, chunked, connect, reporting, rule, running, saying
+from rig import GET, Peer, answering, backends, chunked, connect, quiet, reporting, rule, running, saying, soon
 
 from fastroute import snapshot
 from fastroute.ext.counters import HANDSHAKE_SLOT, NAMELESS_SLOT
@@ -149,8 +149,7 @@ async def test_a_client_that_leaves_before_the_answer_of_its_listener_counts_the
         await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n")
         await client.response()
         await client.close()
-        while not rig.counters.request_counts(10):  # noqa: ASYNC110
-            await trio.sleep(0.005)
+        await soon(lambda: bool(rig.counters.request_counts(10)))
         assert rig.counters.request_counts(10) == {404: 1}
 
 
@@ -223,7 +222,7 @@ async def test_what_came_before_a_cut_arrives() -> None:
         rig.put("b", backend.port)
         client = await connect(rig.port)
         await client.send(GET * 2 + b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n" + b"y" * 200_000)
-        await trio.sleep(0.2)
+        await quiet(0.02)
         assert len((await client.response())[2]) == 300_000
         assert len(await client.rest()) > 190_000
         assert [line["reason"] for line in rig.lines()] == [None, "upstream_truncated"]
@@ -243,7 +242,7 @@ async def test_a_cut_answer_to_http10_is_a_reset(answer: bytes, how: Callable[[P
     async def cut(peer: Peer) -> None:
         await peer.request()
         await peer.send(answer)
-        await trio.sleep(0.05)
+        await quiet()  # the engine has it
         await how(peer)
 
     async with backends(cut) as [backend], running(rule("b")) as rig:

@@ -6,7 +6,22 @@ from collections.abc import Callable
 import pytest
 import trio
 import trio.lowlevel
-from rig import GET, OK, Peer, answering, backends, chunked, connect, reporting, rule, running, saying
+from rig import (
+    GET,
+    OK,
+    PATIENCE,
+    Peer,
+    answering,
+    backends,
+    chunked,
+    connect,
+    quiet,
+    reporting,
+    rule,
+    running,
+    saying,
+    soon,
+)
 
 from fastroute import snapshot
 
@@ -100,7 +115,7 @@ async def test_answers_in_two_pieces_cut_anywhere(answer: bytes) -> None:
             whole = answer % number
             cut = number % len(whole)
             await peer.send(whole[:cut]) if cut else None
-            await trio.sleep(0.002)
+            await quiet(0.001)
             await peer.send(whole[cut:])
             number += 1
 
@@ -126,7 +141,7 @@ async def test_requests_in_two_pieces_cut_anywhere() -> None:
             second = b"PUT /%s HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" % body + chunked(body, body)
             both = first + second
             await client.send(both[:cut])
-            await trio.sleep(0.001)
+            await quiet(0.001)
             await client.send(both[cut:])
             for _ in range(2):
                 assert (await client.response())[2] == b"ok"
@@ -215,7 +230,8 @@ async def test_pipelined_requests_are_answered_in_order() -> None:
         while True:
             head, body = await peer.request()
             path = head.split(b" ")[1] + body
-            await trio.sleep(0.005 if path == b"/0" else 0)
+            if path == b"/0":
+                await quiet()
             await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(path), path))
 
     requests = b"".join(
@@ -257,11 +273,12 @@ async def test_the_client_says_close(request_head: bytes) -> None:
         assert backend.connections == 1
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.05])
-async def test_a_half_closed_client_gets_its_answer(delay: float) -> None:
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_half_closed_client_gets_its_answer(late: bool) -> None:
     async def slowly(peer: Peer) -> None:
         await peer.request()
-        await trio.sleep(delay)
+        if late:
+            await quiet()
         await peer.send(OK)
 
     async with backends(slowly) as [backend], running(rule("b")) as rig:
@@ -275,10 +292,10 @@ async def test_a_half_closed_client_gets_its_answer(delay: float) -> None:
 async def test_a_half_closed_client_is_asked_if_it_reads() -> None:
     async def slowly(peer: Peer) -> None:
         await peer.request()
-        await trio.sleep(0.8)
+        await rig.passes(0.8)
         await peer.send(OK)
 
-    async with backends(slowly) as [backend], running(rule("b")) as rig:
+    async with running(rule("b"), held=True) as rig, backends(slowly) as [backend]:
         rig.put("b", backend.port)
         client = await connect(rig.port)
         await client.send(GET)
@@ -301,9 +318,9 @@ async def test_a_client_that_is_gone_frees_its_backend(how: str) -> None:
         rig.put("b", backend.port)
         client = await connect(rig.port)
         await client.send(GET)
-        await trio.sleep(0.05)
+        await soon(lambda: backend.connections == 1)
         await (client.reset() if how == "reset" else client.close())
-        with trio.fail_after(2):
+        with trio.fail_after(PATIENCE):
             await gone.wait()
         assert rig.engine.statistics()[:5] == (0, 0, 0, 0, 0)
         [line] = rig.lines()

@@ -9,7 +9,7 @@ import struct
 
 import pytest
 import trio
-from rig import GET, OK, PLAIN, Peer, Rig, answering, backends, connect, rule, running
+from rig import GET, OK, PLAIN, Peer, Rig, answering, backends, connect, quiet, rule, running, soon
 
 from fastroute import snapshot
 from fastroute.settings import Limits
@@ -21,9 +21,7 @@ NOTHING = (0, 0, 0, 0, 0)
 
 async def settle(rig: Rig) -> None:
     """Waits until no client is connected."""
-    with trio.fail_after(5):
-        while sum(rig.engine.statistics()[:2]):  # noqa: ASYNC110
-            await trio.sleep(0.01)
+    await soon(lambda: not sum(rig.engine.statistics()[:2]))
 
 
 async def test_many_connections_at_once() -> None:
@@ -58,7 +56,7 @@ async def test_max_connections() -> None:
             await client.send(GET)
         for client in clients[:3]:
             assert (await client.response())[0] == 200
-        await trio.sleep(0.05)
+        await quiet()
         assert rig.engine.statistics().downstream_idle == 3
         for i in (0, 1):
             await clients[i].close()
@@ -68,7 +66,7 @@ async def test_max_connections() -> None:
 @PLAIN
 async def test_no_descriptor_left() -> None:
     """Clients wait in the queue until there are descriptors again; nothing spins, nobody is lost."""
-    async with backends(answering) as [backend], running(rule("b"), log=True) as rig:
+    async with backends(answering) as [backend], running(rule("b"), log=True, held=True) as rig:
         rig.put("b", backend.port)
         early = await connect(rig.port)
         await early.send(GET)
@@ -77,7 +75,7 @@ async def test_no_descriptor_left() -> None:
         rig.upstreams.update("b", [])
         rig.put("b", backend.port)
         rig.engine.wake()
-        await trio.sleep(0.02)
+        await quiet()
         second = socket.socket()
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         highest = max(int(fd) for fd in os.listdir("/proc/self/fd"))
@@ -92,13 +90,15 @@ async def test_no_descriptor_left() -> None:
             second.connect(("127.0.0.1", rig.port))
             second.send(GET)
             turns = rig.engine.statistics().turns
-            await trio.sleep(0.35)
+            for _ in range(7):
+                await rig.passes(0.05)
             assert rig.engine.statistics().turns - turns < 30
             assert rig.engine.statistics().downstream_idle == 2
         finally:
             for fd in fillers:
                 os.close(fd)
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        await rig.passes(1)
         peer = Peer(trio.SocketStream(trio.socket.from_stdlib_socket(second)))
         assert (await peer.response())[0] == 200
         waiting.close()
@@ -126,8 +126,7 @@ async def test_two_sockets_of_one_address() -> None:
             assert (await client.response())[0] == 200
             sockets.append(client)
         rig.engine.unlisten("127.0.0.1", port)
-        await trio.sleep(0.02)
-        assert rig.engine.statistics().listeners == 1
+        await soon(lambda: rig.engine.statistics().listeners == 1)
         with pytest.raises(OSError, match="connect"):
             await connect(port)
         await sockets[0].send(GET)
@@ -143,11 +142,11 @@ async def test_a_listening_socket_shut_down_elsewhere() -> None:
             rig.engine.listen(os.dup(shared.fileno()), "127.0.0.1", shared.getsockname()[1])
             assert rig.engine.statistics().listeners == 2
             shared.shutdown(socket.SHUT_RDWR)
-            await trio.sleep(0.05)
+            await soon(lambda: rig.engine.statistics().listeners == 1)
+            await quiet()
             turns = rig.engine.statistics().turns
-            await trio.sleep(0.1)
+            await quiet(0.1)
             assert rig.engine.statistics().turns - turns < 5
-            assert rig.engine.statistics().listeners == 1
 
 
 @PLAIN
@@ -221,32 +220,30 @@ async def test_drain() -> None:
                 await go.wait()
             await peer.send(OK)
 
-    async with backends(slowly) as [backend], running(rule("b")) as rig:
+    async with backends(slowly) as [backend], running(rule("b"), held=True) as rig:
         rig.put("b", backend.port)
         idle, talking, slow = [await connect(rig.port) for _ in range(3)]
         for client in (idle, talking):
             await client.send(GET)
             assert (await client.response())[0] == 200
         await slow.send(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
-        await trio.sleep(0.05)
+        await soon(lambda: rig.engine.statistics().exchanges == 1)
         queued = socket.create_connection(("127.0.0.1", rig.port))
         queued.send(GET)
-        start = trio.current_time()
         rig.engine.drain()
         await talking.send(GET)
         assert (await talking.response())[1]["connection"] == "close"
         peer = Peer(trio.SocketStream(trio.socket.from_stdlib_socket(queued)))
         assert (await peer.response())[1]["connection"] == "close"
-        assert await idle.rest() == b""
-        assert 0.8 < trio.current_time() - start < 1.5
+        rest, took = await rig.timed(idle.rest, 0.05)
+        assert rest == b""
+        assert 0.99 < took < 1.5
         assert rig.engine.statistics().listeners == 0
         assert not rig.engine.statistics().drained
         go.set()
         assert (await slow.response())[0] == 200
         assert await slow.rest() == b""
-        with trio.fail_after(3):
-            while not rig.engine.statistics().drained:  # noqa: ASYNC110
-                await trio.sleep(0.01)
+        await rig.timed_until(lambda: rig.engine.statistics().drained, 0.1)
         assert rig.engine.statistics()[:5] == NOTHING
 
 
@@ -264,7 +261,7 @@ async def test_install_under_traffic() -> None:
         rig.put("new", new.port)
         client = await connect(rig.port)
         await client.send(GET + GET)
-        await trio.sleep(0.02)
+        await soon(lambda: old.connections == 1)
         for _ in range(50):
             rig.install(rule("new"))
         go.set()
@@ -310,16 +307,14 @@ async def test_closing_in_the_middle(log: bool) -> None:
             for request in (b"", b"GET", GET, b"GET /fine HTTP/1.1\r\nHost: a\r\n\r\n", b"\0"):
                 clients.append(await connect(rig.port))
                 await clients[-1].send(request)
-            await trio.sleep(0.05)
+            await quiet()
             rig.engine.close()
             assert rig.engine.statistics()[:5] == NOTHING
             rig.engine.close()
         for client in clients:
             await client.close()
         del rig
-        with trio.fail_after(5):
-            while stuck.open or fine.open or open_files() != before:  # noqa: ASYNC110
-                await trio.sleep(0.01)
+        await soon(lambda: not stuck.open and not fine.open and open_files() == before)
 
 
 def v2(command: int, family: int, addresses: bytes) -> bytes:

@@ -2,7 +2,6 @@
 
 import socket
 from collections import Counter
-from collections.abc import Callable
 from contextlib import ExitStack
 
 import pytest
@@ -19,24 +18,18 @@ from rig import (
     backends,
     chunked,
     connect,
+    quiet,
     reporting,
     rule,
     running,
+    soon,
 )
 
-from fastroute.settings import Limits
 from fastroute.snapshot import HeaderModifier, HeaderValue, Mirror, Redirect, Rewrite, WeightedBackend
 
 pytestmark = pytest.mark.usefixtures("transport")
 
 COPY = Mirror(backend="m")
-
-
-async def soon(holds: Callable[[], bool], seconds: float = 3) -> None:
-    """Waits until it holds."""
-    with trio.fail_after(seconds):
-        while not holds():  # noqa: ASYNC110  nobody tells
-            await trio.sleep(0.005)
 
 
 def failures(rig: Rig) -> dict[str, int]:
@@ -76,10 +69,10 @@ async def test_a_mirror_gets_what_the_backend_gets(request_: bytes, pieces: int)
             step = -(-len(request_) // pieces)
             for start in range(0, len(request_), step):
                 await client.send(request_[start : start + step])
-                await trio.sleep(0.001)
+                await quiet(0.001)
             assert (await client.response())[::2] == (200, b"ok")
             await soon(lambda number=number: mirrored(rig) == 2 * (number + 1))  # type: ignore[misc]
-            await trio.sleep(0.02)
+            await quiet()
         assert got == copies == others
         assert (mirror.connections, other.connections) == (1, 1)
         assert failures(rig) == {}
@@ -126,7 +119,7 @@ async def test_a_share_of_the_requests(numerator: int, denominator: int) -> None
         for _ in range(count):
             await client.send(GET)
             await client.response()
-        await trio.sleep(0.05)
+        await quiet()
         sigma = (count * share * (1 - share)) ** 0.5
         assert abs(mirrored(rig) - count * share) <= 4 * sigma + 1
         assert failures(rig) == {}
@@ -148,7 +141,7 @@ async def test_what_the_gateway_answers_itself_is_not_mirrored() -> None:
         for path, status in ((b"/", 302), (b"/r", 500), (b"/n", 503)):
             await client.send(b"GET " + path + b" HTTP/1.1\r\nHost: a\r\n\r\n")
             assert (await client.response())[0] == status
-        await trio.sleep(0.05)
+        await quiet()
         assert (got, mirrored(rig), failures(rig)) == ([], 0, {})
 
 
@@ -205,7 +198,7 @@ async def slowly(peer: Peer) -> None:
         await peer.request()
         for byte in b"HTTP/1.1 100 Continue\r\n\r\n" + OK:
             await peer.send(bytes([byte]))
-            await trio.sleep(0.0002)
+            await trio.lowlevel.checkpoint()
 
 
 BAD: list[Script] = [deaf, silent, resetting, resetting_later, early, babbling, endless, twice, slowly]
@@ -214,24 +207,22 @@ BAD: list[Script] = [deaf, silent, resetting, resetting_later, early, babbling, 
 @pytest.mark.parametrize("script", BAD)
 @pytest.mark.parametrize("size", [0, 10, 3_000_000])
 async def test_no_mirror_is_felt(script: Script, size: int) -> None:
-    """The answers are right, none waits until its mirror is given up, and in the end nothing is left of the mirrors."""
-    limits = Limits(body_idle_timeout=1)
+    """The answers are right while the clock stands still, so none waits until its mirror is given up; and in the end
+    nothing is left of the mirrors."""
     body = b"x" * size
     request = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size + body
     async with (
         backends(answering, script) as [backend, mirror],
-        running(rule("b", filters=[COPY]), limits=limits) as rig,
+        running(rule("b", filters=[COPY]), held=True) as rig,
     ):
         rig.put("b", backend.port)
         rig.put("m", mirror.port)
         client = await connect(rig.port)
-        start = trio.current_time()
         for _ in range(4):
             await client.send(request)
             assert (await client.response())[::2] == (200, b"ok")
-        assert trio.current_time() - start < 3.5
-        await soon(lambda: mirrored(rig) + sum(failures(rig).values()) == 4)
-        await soon(lambda: rig.engine.statistics().upstream_active == 0)
+        await rig.timed_until(lambda: mirrored(rig) + sum(failures(rig).values()) == 4, 10)
+        await rig.timed_until(lambda: rig.engine.statistics().upstream_active == 0, 10)
         if script is deaf and size > 1000:  # more than one may be behind
             assert set(failures(rig)) <= {"slow", "timeout"}
         if script is slowly and size < 1000:
@@ -301,11 +292,13 @@ async def test_a_request_that_is_never_whole_ends_its_mirrors(gone: str) -> None
 
 
 async def test_a_mirror_takes_its_bytes_at_its_own_pace() -> None:
-    """It sleeps while the body passes; what was held for it, 900 KB, reaches it afterwards."""
+    """It waits while the body passes; what was held for it, 900 KB, reaches it afterwards."""
     got: list[bytes] = []
 
+    answered = trio.Event()
+
     async def late(peer: Peer) -> None:
-        await trio.sleep(0.3)
+        await answered.wait()
         got.append((await peer.request())[1])
         await peer.send(OK)
 
@@ -316,6 +309,7 @@ async def test_a_mirror_takes_its_bytes_at_its_own_pace() -> None:
         client = await connect(rig.port)
         await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
         assert (await client.response())[0] == 200
+        answered.set()
         await soon(lambda: bool(got))
         assert got == [body]
         await soon(lambda: mirrored(rig) == 1)
@@ -328,7 +322,7 @@ async def test_closing_the_engine_ends_mirrors_at_every_point() -> None:
             rig.put("m", mirror.port)
             client = await connect(rig.port)
             await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf")
-            await trio.sleep(0.02)
+            await quiet()
 
 
 async def test_tables_and_endpoints_go_while_mirrors_are_on_their_way() -> None:
@@ -369,8 +363,8 @@ async def test_all_mirrors_together_are_bounded() -> None:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
         queue.enter_context(socket.create_connection(full.getsockname()))
-        limits = Limits(connect_timeout=2)
-        async with backends(answering) as [backend], running(rule("b", filters=[COPY] * 8), limits=limits) as rig:
+        served = rule("b", filters=[COPY] * 8)
+        async with backends(answering) as [backend], running(served, held=True) as rig:
             rig.put("b", backend.port)
             rig.put("m", full.getsockname()[1])
             client = await connect(rig.port)
@@ -381,6 +375,6 @@ async def test_all_mirrors_together_are_bounded() -> None:
             assert now.upstream_active * len(body) < now.mirrors_behind <= 64 * 1024**2
             assert failures(rig) == {"slow": 80 - now.upstream_active}
             assert 60 < now.upstream_active < 80
-            await soon(lambda: rig.engine.statistics().upstream_active == 0, seconds=5)
+            await rig.timed_until(lambda: rig.engine.statistics().upstream_active == 0, 1)
             assert rig.engine.statistics().mirrors_behind == 0
             assert sum(failures(rig).values()) == 80

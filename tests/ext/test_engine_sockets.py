@@ -3,7 +3,7 @@
 import socket
 
 import trio
-from rig import running
+from rig import PATIENCE, quiet, running
 
 
 def shared(port=0):
@@ -15,9 +15,11 @@ def shared(port=0):
 
 
 async def served(port):
-    with trio.move_on_after(0.5):
-        async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
-            await stream.send_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    """Whether the engine has answered by the time it has nothing to do any more."""
+    async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+        await stream.send_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await quiet(0.05)
+        with trio.move_on_after(0.01):
             return bool(await stream.receive_some(100))
     return False
 
@@ -55,7 +57,7 @@ async def test_a_socket_that_was_given_back_is_no_business_of_the_engine_and_may
                 assert rig.engine.statistics().listeners == 1
             assert not await served(port)
             before = rig.engine.statistics().turns
-            await trio.sleep(0.2)
+            await quiet(0.1)
             assert rig.engine.statistics().turns - before < 5
 
 
@@ -67,5 +69,5 @@ async def test_what_waits_in_the_queue_is_served_before_the_socket_is_closed():
             rig.engine.unlisten("127.0.0.1", port)
             await waiting.send_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
             await settled(rig)
-            with trio.fail_after(2):
+            with trio.fail_after(PATIENCE):
                 assert (await waiting.receive_some(100)).startswith(b"HTTP/1.1 404")

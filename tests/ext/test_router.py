@@ -68,7 +68,7 @@ def test_over_tls_a_request_belongs_to_the_listener_of_its_connection(
                 request.path,
                 request.authority,
                 request.headers,
-                request.query,
+                query=request.query,
                 asked=request.asked,
             )
             arrival = arrive(snapshot, [at], request)

@@ -3,7 +3,6 @@
 import gc
 import os
 import resource
-import time
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -215,26 +214,22 @@ def test_nothing_to_pick_from() -> None:
     assert picks(edited(tables, weighted()), 3) == [-1, -1, -1]
 
 
-def test_a_slice_is_as_long_as_asked_for() -> None:
-    """5,000 rules: no slice takes much longer than it should, in the building and in the freeing."""
+def test_work_is_done_in_small_pieces() -> None:
+    """5,000 rules: a slice whose time is over ends after a few of them, in the building and in the freeing."""
     upstreams = Upstreams()
     tables = build([a_listener()], [prefix_rule(number, f"/{number}") for number in range(5000)], upstreams=upstreams)
     builder = TableBuilder(upstreams, tables, 2)
     builder.put_rule(prefix_rule(7, "/seven"), RuleSlots())
-    slices = []
-    left = True
-    while left:
-        began = time.perf_counter()
-        left = builder.step(100)
-        slices.append(time.perf_counter() - began)
-    assert len(slices) > 3
-    assert sorted(slices)[len(slices) // 2] < 0.001
+    slices = 1
+    while builder.step(0):  # over before it begins: each does one piece
+        slices += 1
+    assert slices > 5000 / 10
     tables = builder.finish()
     del tables, builder
     gc.collect()
     assert buried() > 0
     count = 0
-    while collect(100):
+    while collect(1):
         count += 1
     assert count > 3
 

@@ -12,7 +12,7 @@ import trio
 import trio.lowlevel
 from certificates import certificate, trusting
 from https import of, request, serving, tls
-from rig import GET, Peer, Rig, SecureStream, answering, backends, connect, listener, reporting, saying
+from rig import GET, Peer, Rig, SecureStream, answering, backends, connect, listener, quiet, reporting, saying, soon
 
 from fastroute.ext.counters import NAMELESS_SLOT
 from fastroute.ext.ticket import KEY_SIZE, set_keys
@@ -331,10 +331,14 @@ def test_keys_that_are_none() -> None:
 
 
 async def test_handshakes_end_in_time() -> None:
-    async with serving({"": tls("a")}, SHOWN, limits=Limits(head_timeout=0.1)) as rig:
+    async with serving({"": tls("a")}, SHOWN, limits=Limits(head_timeout=1)) as rig:
+        rig.engine.hold_clock()
         silent = Peer(await trio.open_tcp_stream("127.0.0.1", rig.port))
         stuck = Peer(await trio.open_tcp_stream("127.0.0.1", rig.port))
         await stuck.send(await greeting("a.example.com"))
+        await rig.passes(0.9)
+        assert rig.counters.fixed()["tls_timeout"] == 0
+        await rig.passes(0.2)
         assert (await stuck.rest())[:1] == b"\x16"
         assert await silent.rest() == b""
         assert rig.counters.fixed()["tls_timeout"] == 2
@@ -419,14 +423,13 @@ async def test_what_comes_with_the_end_of_the_handshake(
         session.write(early)
         for piece in late:
             await client.send(outgoing.read())
-            await trio.sleep(0.02)
+            await quiet()
             session.write(piece)
         if says_end:
             with contextlib.suppress(ssl.SSLWantReadError):
                 session.unwrap()
         await client.send(outgoing.read())
-        with trio.fail_after(3):
-            incoming.write(await client.rest())
+        incoming.write(await client.rest())
         got = b""
         with contextlib.suppress(ssl.SSLZeroReturnError, ssl.SSLSyscallError):
             while data := session.read(65536):
@@ -451,13 +454,13 @@ async def test_the_proxy_header_comes_before_tls() -> None:
 
 async def test_drain_ends_clients_that_never_spoke() -> None:
     async with serving({"": tls("a")}, SHOWN, limits=Limits(head_timeout=60)) as rig:
+        rig.engine.hold_clock()
         silent = Peer(await trio.open_tcp_stream("127.0.0.1", rig.port))
-        await trio.sleep(0.05)
+        await quiet()
         rig.engine.drain()
-        with trio.fail_after(3):
-            assert await silent.rest() == b""
-            while not rig.engine.statistics().drained:  # noqa: ASYNC110  (the engine has no one to tell)
-                await trio.sleep(0.01)
+        await rig.passes(1.1)
+        assert await silent.rest() == b""
+        await soon(lambda: rig.engine.statistics().drained)
 
 
 async def test_a_large_answer_and_upload_pass() -> None:
@@ -509,6 +512,4 @@ async def test_mutated_clients_end_nobody_else() -> None:
         await served.send(request("a.example.com"))
         assert (await served.response())[0] == 200
         await served.close()
-        with trio.fail_after(5):
-            while rig.engine.statistics().downstream_idle:  # noqa: ASYNC110  (the engine has no one to tell)
-                await trio.sleep(0.01)
+        await soon(lambda: rig.engine.statistics().downstream_idle == 0)

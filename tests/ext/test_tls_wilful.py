@@ -15,7 +15,7 @@ import trio
 import trio.lowlevel
 from certificates import authority, certificate, trusting
 from https import of, request, serving, tls
-from rig import Peer, Rig, SecureStream, answering, backends, saying
+from rig import PATIENCE, Peer, Rig, SecureStream, answering, backends, quiet, saying, soon
 
 from fastroute.ext.graveyard import collect
 from fastroute.settings import Limits
@@ -114,7 +114,7 @@ async def narrow(rig: Rig) -> Peer:
     plain.connect(("127.0.0.1", rig.port))
     plain.setblocking(False)
     client = SecureStream(trio.SocketStream(trio.socket.from_stdlib_socket(plain)), trusting(), NAME)
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE):
         await client.tls.do_handshake()
     return Peer(client)
 
@@ -168,9 +168,9 @@ async def test_the_end_is_said_to_who_takes_its_bytes_slowly(head: bytes, more: 
             await client.send(asked)
             got = 0
             if more:
-                await trio.sleep(0.02)  # the backend closes meanwhile, and answers with a reset
+                await quiet()  # the backend closes meanwhile, and answers with a reset
                 await client.send(more)
-            with trio.fail_after(10):
+            with trio.fail_after(PATIENCE):
                 while data := await client.stream.receive_some(700):
                     got += len(data)
                     await trio.lowlevel.checkpoint()
@@ -190,10 +190,11 @@ async def test_the_end_is_said_soon_to_who_was_answered_before_it_had_sent_all()
     async with backends(early) as [backend], serving(WORLD, {"a": certificate(NAME)}, of(NAME, "b")) as rig:
         rig.put("b", backend.port)
         tight(rig)
+        rig.engine.hold_clock()  # soon: without waiting for any timeout
         for size in range(60_000, 100_000, 1999):  # noqa: B007  (`early` reads it)
             client = await narrow(rig)
             await client.send(asked)
-            with trio.fail_after(1.5):
+            with trio.fail_after(PATIENCE):
                 while await client.stream.receive_some(700):
                     await trio.lowlevel.checkpoint()
             await client.close()
@@ -207,13 +208,15 @@ def hello() -> bytes:
 
 
 async def test_a_crowd_that_comes_with_its_hellos_gets_a_turn_for_few_at_a_time() -> None:
-    """A signature with a large key takes milliseconds: trio's other tasks do not wait for a whole visit's."""
+    """A signature with a large key takes milliseconds, here one for each look at the clock: trio's other tasks do not
+    wait for a whole visit's."""
     async with serving(WORLD, {"a": certificate(NAME, kind="rsa", size=4096)}) as rig:
+        rig.engine.hold_clock(0.001)
         crowd = [socket.create_connection(("127.0.0.1", rig.port)) for _ in range(96)]
         for one in crowd:
             one.send(hello())
         before = rig.engine.statistics().turns
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE):
             for one in crowd:
                 client = trio.SocketStream(trio.socket.from_stdlib_socket(one))
                 assert await client.receive_some(1) == b"\x16"
@@ -247,18 +250,17 @@ async def spoiled(rig: Rig, chance: random.Random) -> None:
 async def test_a_storm_of_handshakes_leaves_nothing_behind() -> None:
     """Each client is counted once, whatever became of it, and the next one is served."""
     chance = random.Random(6)
-    limits = Limits(max_handshakes=10, head_timeout=0.5)
+    limits = Limits(max_handshakes=10, head_timeout=10)
     async with (
         backends(answering) as [backend],
         serving(WORLD, {"a": certificate(NAME)}, of(NAME, "b"), limits=limits) as rig,
     ):
         rig.put("b", backend.port)
+        rig.engine.hold_clock()
         async with trio.open_nursery() as nursery:
             for _ in range(400):
                 nursery.start_soon(spoiled, rig, chance)
-        with trio.fail_after(5):
-            while rig.engine.statistics().downstream_idle:  # noqa: ASYNC110
-                await trio.sleep(0.01)
+        await rig.timed_until(lambda: rig.engine.statistics().downstream_idle == 0, 1)
         fixed = rig.counters.fixed()
         assert (fixed["downstream_active"], fixed["downstream_idle"]) == (0, 0)
         assert fixed["tls_crowded"] > 0
@@ -306,15 +308,13 @@ async def test_a_client_that_ends_with_its_hello_is_let_go_at_once() -> None:
     limits = Limits(head_timeout=60)
     async with serving(WORLD, {"a": certificate(NAME)}, limits=limits) as rig:
         stream = await trio.open_tcp_stream("127.0.0.1", rig.port)
-        while rig.engine.statistics().downstream_idle == 0:  # noqa: ASYNC110
-            await trio.sleep(0.002)
+        await soon(lambda: rig.engine.statistics().downstream_idle == 1)
+        rig.engine.hold_clock()  # at once: without waiting for the timeout
         plain = socket.socket(fileno=stream.socket.detach())
         with plain:
             plain.send(hello())
             plain.shutdown(socket.SHUT_WR)  # before the engine has seen the hello
-            with trio.fail_after(3):
-                while rig.engine.statistics().downstream_idle:  # noqa: ASYNC110
-                    await trio.sleep(0.002)
+            await soon(lambda: rig.engine.statistics().downstream_idle == 0)
 
 
 async def test_who_takes_no_answers_to_key_updates_is_cut_off() -> None:

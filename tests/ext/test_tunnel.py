@@ -2,7 +2,7 @@
 
 import pytest
 import trio
-from rig import OK, Backend, Peer, Rig, answering, backends, connect, rule, running
+from rig import OK, PATIENCE, Backend, Peer, Rig, answering, backends, connect, quiet, rule, running, soon
 
 from fastroute.settings import Limits
 
@@ -43,7 +43,7 @@ async def pinged(client: Peer, data: bytes = b"ping") -> None:
 async def size_of_rest(peer: Peer) -> int:
     """Bytes until the peer closes its side, not kept."""
     size = len(peer.buffer)
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE):
         while data := await peer.stream.receive_some(1 << 20):
             size += len(data)
     return size
@@ -51,9 +51,7 @@ async def size_of_rest(peer: Peer) -> int:
 
 async def gone(rig: Rig) -> None:
     """Waits until the engine holds no exchange and no connection to a backend."""
-    with trio.fail_after(5):
-        while rig.engine.statistics().exchanges or rig.engine.statistics().upstream_active:  # noqa: ASYNC110
-            await trio.sleep(0.002)
+    await soon(lambda: not rig.engine.statistics().exchanges and not rig.engine.statistics().upstream_active)
 
 
 async def test_bytes_go_both_ways_until_both_have_ended() -> None:
@@ -107,7 +105,7 @@ async def test_the_faster_side_waits(slow: str) -> None:
         await peer.head()
         await peer.send(SWITCH)
         if slow == "client":
-            with trio.fail_after(20):
+            with trio.fail_after(PATIENCE):
                 await peer.stream.send_all(b"x" * MUCH)
             return
         await release.wait()
@@ -121,14 +119,14 @@ async def test_the_faster_side_waits(slow: str) -> None:
             if slow == "backend":
 
                 async def send() -> None:
-                    with trio.fail_after(20):
+                    with trio.fail_after(PATIENCE):
                         await client.stream.send_all(b"x" * MUCH)
                     await client.end_of_writing()
 
                 nursery.start_soon(send)
-            await trio.sleep(0.2)
+            await quiet(0.1)
             turns = rig.engine.statistics().turns
-            await trio.sleep(0.2)
+            await quiet(0.1)
             assert rig.engine.statistics().turns - turns < 50
             release.set()
             assert await size_of_rest(client) == (MUCH if slow == "client" else len(b"all"))
@@ -166,7 +164,7 @@ async def test_a_backend_that_ends_first_still_hears_the_client() -> None:
         assert await client.rest() == b"bye"
         await client.send(b"and you")
         await client.end_of_writing()
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             await heard.wait()
         await gone(rig)
 
@@ -195,24 +193,22 @@ async def test_a_client_that_goes_takes_the_upstream_along() -> None:
         await pinged(client)
         await client.reset()
         await gone(rig)
-        with trio.fail_after(5):
-            while backend.open:  # noqa: ASYNC110
-                await trio.sleep(0.002)
+        await soon(lambda: backend.open == 0)
         assert [(line["status"], line["reason"]) for line in rig.lines()] == [(101, "client_closed")]
 
 
 async def test_silence_has_a_limit_and_time_has_none() -> None:
-    limits = Limits(tunnel_idle_timeout=0.3, idle_timeout=0.1, body_idle_timeout=0.1)
-    timed = rule("apps/a:80", request_timeout_ms=100, backend_timeout_ms=100)
-    async with backends(echoing) as [backend], running(timed, limits=limits, log=True) as rig:
+    limits = Limits(tunnel_idle_timeout=3, idle_timeout=1, body_idle_timeout=1)
+    timed = rule("apps/a:80", request_timeout_ms=1000, backend_timeout_ms=1000)
+    async with backends(echoing) as [backend], running(timed, limits=limits, log=True, held=True) as rig:
         rig.put("apps/a:80", backend.port)
         client = await switched(rig)
         for _ in range(8):
-            await trio.sleep(0.1)
+            await rig.passes(2)
             await pinged(client)
-        began = trio.current_time()
-        assert await client.rest() == b""
-        assert 0.2 < trio.current_time() - began < 2
+        rest, took = await rig.timed(client.rest, 0.1)
+        assert rest == b""
+        assert 2.9 < took < 4
         await gone(rig)
         assert [(line["status"], line["reason"]) for line in rig.lines()] == [(101, "tunnel_idle")]
 
@@ -221,13 +217,16 @@ async def test_a_half_closed_tunnel_that_says_nothing_ends_too() -> None:
     async def silent(peer: Peer) -> None:
         await peer.head()
         await peer.send(SWITCH)
-        await trio.sleep(60)
+        await trio.sleep_forever()
 
-    limits = Limits(tunnel_idle_timeout=0.2)
-    async with backends(silent) as [backend], running(rule("apps/a:80"), limits=limits) as rig:
+    limits = Limits(tunnel_idle_timeout=3)
+    async with backends(silent) as [backend], running(rule("apps/a:80"), limits=limits, held=True) as rig:
         rig.put("apps/a:80", backend.port)
         client = await switched(rig)
         await client.end_of_writing()
+        await rig.passes(2)
+        assert rig.engine.statistics().exchanges == 1
+        await rig.passes(1.1)
         await gone(rig)
 
 
@@ -248,19 +247,17 @@ async def test_it_lives_on_when_its_rule_and_endpoint_are_gone() -> None:
 
 
 async def test_a_drain_waits_for_it() -> None:
-    async with backends(echoing) as [backend], running(rule("apps/a:80")) as rig:
+    async with backends(echoing) as [backend], running(rule("apps/a:80"), held=True) as rig:
         rig.put("apps/a:80", backend.port)
         client = await switched(rig)
         rig.engine.drain()
-        await trio.sleep(0.05)
+        await rig.passes(5)
         await pinged(client)
         assert not rig.engine.statistics().drained
         await client.end_of_writing()
         assert await client.rest() == b""
         await client.close()
-        with trio.fail_after(5):
-            while not rig.engine.statistics().drained:  # noqa: ASYNC110
-                await trio.sleep(0.01)
+        await soon(lambda: rig.engine.statistics().drained)
 
 
 # --- what is no upgrade, or not yet
@@ -334,7 +331,7 @@ async def test_a_request_with_a_body_is_read_whole_before_the_switch() -> None:
         rig.put("apps/a:80", backend.port)
         client = await connect(rig.port)
         await client.send(ASK.replace(b"\r\n\r\n", b"\r\nContent-Length: 5\r\n\r\n") + b"hel")
-        await trio.sleep(0.02)
+        await quiet()
         await client.send(b"loping")
         await client.head()
         assert await client.rest() == b"ping"
@@ -345,7 +342,7 @@ async def test_a_switch_in_the_middle_of_the_request_is_refused() -> None:
     async def hasty(peer: Peer) -> None:
         await peer.head()
         await peer.send(SWITCH)
-        await trio.sleep(60)
+        await trio.sleep_forever()
 
     async with backends(hasty) as [backend], running(rule("apps/a:80")) as rig:
         rig.put("apps/a:80", backend.port)

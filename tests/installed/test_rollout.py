@@ -32,7 +32,7 @@ def installed(release: Release):
     release.api.apply_text(WORLD)
     eventually(lambda: len(ready_addresses(release.api, "rollout")) == 2)
     with balancer(release) as cloud:
-        release.kubectl("wait", "-n", "rollout", "--for=condition=Programmed", "gateway/edge", "--timeout=30s")
+        release.kubectl("wait", "-n", "rollout", "--for=condition=Programmed", "gateway/edge", "--timeout=120s")
         yield cloud
     release.kubectl("delete", "namespace", "rollout", "--wait=false")
     release.run("helm", "uninstall", "fastroute", f"--namespace={NAMESPACE}", "--wait")
@@ -50,16 +50,21 @@ def restart(release: Release) -> None:
     eventually(lambda: not before & pods(release), 60)
 
 
+async def both(*loads: Load) -> None:
+    """Waits until each has had some hundred answers more."""
+    for load in loads:
+        await load.answered(300)
+
+
 @pytest.mark.timeout(300)
 async def test_a_rolling_restart_loses_no_request(release: Release, installed) -> None:
     keeping, opening = Load(80, address=ADDRESS), Load(80, address=ADDRESS, keep=False)
     async with loaded(keeping, KEEPING), loaded(opening, OPENING):
-        await trio.sleep(2)
+        await both(keeping, opening)
         await trio.to_thread.run_sync(restart, release)
-        await trio.sleep(2)
+        await both(keeping, opening)
     assert installed.refused == 0
     for load in (keeping, opening):
         assert load.breaks == []
         assert {answer.status for answer in load.answers} == {200}
-        assert len(load.answers) > 1000
     assert keeping.closing >= KEEPING  # every client was asked to go elsewhere, at least once

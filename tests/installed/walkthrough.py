@@ -28,7 +28,7 @@ from cluster.scratch import scratch
 
 from installed.release import ADDRESS, NAME, NAMESPACE, Release, balancer, released
 
-PATIENCE = 30.0  # seconds for a command to print what it should
+PATIENCE = 60.0  # seconds for a command to print what it should
 SHOWN = "192.0.2.7"  # what stands in the documents for the address that a cloud gives (RFC 5737)
 
 _BLOCK = re.compile(r"^```(sh|console)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

@@ -12,7 +12,7 @@ from fastroute.resources.meta import Key
 from fastroute.source.directory import Directory
 
 FRUITS = Key("infra", "fruits")
-PATIENCE = 5.0  # s until a test gives up on something that takes milliseconds
+PATIENCE = 60.0  # s until a test gives up on something that takes milliseconds
 QUIET = 0.1  # s without a pass that count as "nothing happens": several times GRACE and RETRY
 
 

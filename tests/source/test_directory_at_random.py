@@ -11,7 +11,7 @@ from resources.manifests import GATEWAY, HTTP_ROUTE, SERVICE
 from fastroute.source.directory import Directory
 
 OPERATIONS = 60
-PATIENCE = 5.0  # s
+PATIENCE = 60.0  # s, for what takes milliseconds
 NAMES = ("a.yaml", "b.yaml", "c.json", "d.yml", ".e.yaml", "f.txt")
 FOLDERS = (".", "x", "x/y", "z", ".h", "../out")
 

@@ -25,7 +25,7 @@ def listening():
     made.close()
 
 
-def connects(place, timeout=0.2):
+def connects(place, timeout=10.0):
     try:
         socket.create_connection(place, timeout).close()
     except OSError:

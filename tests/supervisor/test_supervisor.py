@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 import trio
-from load import Backend, Load, loaded
+from load import PATIENCE, Backend, Load, loaded, until
 from supervisor.published import rule
 
 from fastroute.demo.pods import free_ports
@@ -42,14 +42,11 @@ class Rig:
     def value(self, name):
         return self.metrics.registry.get_sample_value(name)
 
-    async def until(self, condition, within=15):
-        with trio.fail_after(within):
-            while not condition():  # noqa: ASYNC110
-                await trio.sleep(0.01)
+    until = staticmethod(until)
 
     async def sources(self, port=None):
         async with loaded(Load(port or self.port, keep=False), 2) as load:
-            await trio.sleep(0.2)
+            await load.answered(20)
         assert load.breaks == []
         return set(load.sources())
 
@@ -135,12 +132,12 @@ async def test_a_listener_that_moves_is_served_at_its_new_port_and_nowhere_else(
         await rig.supervisor.publish(rig.snapshot())
         (other,) = free_ports(1)
         async with loaded(Load(rig.port), 4) as kept:
-            await trio.sleep(0.1)
+            await kept.answered(4)
             await rig.supervisor.publish(rig.snapshot(port=other))
             assert await rig.sources(other) == {"x"}
         assert kept.breaks == []
         with pytest.raises(OSError, match="refused"):
-            socket.create_connection(("127.0.0.1", rig.port), 2)
+            socket.create_connection(("127.0.0.1", rig.port), PATIENCE)
         await rig.supervisor.publish(rig.snapshot())
         assert await rig.sources() == {"x"}
 
@@ -179,8 +176,8 @@ async def test_the_current_folder_has_no_modules_for_workers(tmp_path, monkeypat
 async def test_a_worker_that_never_starts_is_tried_again_and_again_but_not_in_a_rush(monkeypatch):
     monkeypatch.setattr(process.sys, "executable", "/bin/false")
     monkeypatch.setattr(module, "FIRST_PATIENCE", 0.1)
+    began = trio.current_time()  # a lower bound: a machine that is busy only adds to it
     async with supervised(1) as rig:
-        began = trio.current_time()
         assert (await rig.supervisor.publish(rig.snapshot())).version == 0
         await rig.until(lambda: rig.value("fastroute_worker_restarts_total") >= 4)
         assert trio.current_time() - began >= sum(module.BACK_OFF[:3])
@@ -189,16 +186,16 @@ async def test_a_worker_that_never_starts_is_tried_again_and_again_but_not_in_a_
 
 async def test_a_worker_that_does_not_answer_is_late_and_then_replaced(monkeypatch):
     monkeypatch.setattr(module, "PATIENCE", 0.5)
-    monkeypatch.setattr(module, "STUCK", 1.5)
+    monkeypatch.setattr(module, "STUCK", 5.0)  # long enough for the other one, however busy the machine is
     async with supervised() as rig:
         await rig.supervisor.publish(rig.snapshot())
         before = pids(rig)
         os.kill(before[0], signal.SIGSTOP)
         outcome = await rig.supervisor.publish(rig.snapshot(rule("a/one", "a/gone:80", listener="L")))
         assert (outcome.version, outcome.target) == (1, 2)
-        began = trio.current_time()
-        await rig.supervisor.publish(rig.snapshot())
-        assert trio.current_time() - began < 0.4
+        monkeypatch.setattr(module, "PATIENCE", 3600.0)  # nobody waits again for who is late already
+        with trio.fail_after(PATIENCE):
+            await rig.supervisor.publish(rig.snapshot())
         await rig.until(lambda: before[0] not in pids(rig))
         monkeypatch.setattr(module, "STUCK", 30.0)  # the replacement may take its time to start
         await rig.until(lambda: rig.supervisor.outcome.version == 3)
@@ -213,7 +210,7 @@ async def test_a_worker_that_stands_still_is_found_without_a_publication_and_oth
         await rig.supervisor.publish(rig.snapshot())
         await trio.sleep(0.5)
         stopped, other = pids(rig)
-        monkeypatch.setattr(module, "STUCK", 1.0)
+        monkeypatch.setattr(module, "STUCK", 5.0)
         os.kill(stopped, signal.SIGSTOP)
         await rig.until(lambda: stopped not in pids(rig))
         monkeypatch.setattr(module, "STUCK", 30.0)
@@ -278,7 +275,7 @@ async def test_a_drain_ends_every_worker_and_run_returns():
             await running.start(supervisor.run)
             rig = Rig(supervisor, metrics, backend)
             await supervisor.publish(rig.snapshot())
-            with trio.fail_after(10):
+            with trio.fail_after(PATIENCE):
                 await supervisor.drain()
             assert not supervisor.ready
         assert pids(rig) == []
@@ -301,14 +298,14 @@ async def test_a_drain_is_not_held_up_by_a_worker_that_stands_still_and_publishe
     async with supervised(2, drain_timeout=0.2) as rig:
         await rig.supervisor.publish(rig.snapshot())
         os.kill(pids(rig)[0], signal.SIGSTOP)
-        with trio.fail_after(8):
+        with trio.fail_after(PATIENCE):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(rig.supervisor.drain)
                 await trio.sleep(0.1)
                 outcome = await rig.supervisor.publish(rig.snapshot(port=1))
         assert outcome.target == 1
         with pytest.raises(OSError, match="refused"):
-            socket.create_connection(("127.0.0.1", rig.port), 2)
+            socket.create_connection(("127.0.0.1", rig.port), PATIENCE)
 
 
 async def test_a_worker_never_gets_a_file_that_only_has_the_number_of_its_socket():

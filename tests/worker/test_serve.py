@@ -5,7 +5,6 @@ import gc
 import json
 import os
 import socket
-import time
 from collections import Counter
 from contextlib import asynccontextmanager
 from typing import NamedTuple
@@ -13,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 import pytest
 import trio
-from load import Backend, Load
+from load import PATIENCE, Backend, Load, loaded, until
 
 from fastroute.publication import (
     Ack,
@@ -92,7 +91,7 @@ class Main(NamedTuple):
         await self.socket.sendmsg([encode(message)], beside)
 
     async def hear(self):
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE):
             while (message := self.decoder.next_message()) is None:
                 data = await self.socket.recv(4096)
                 if not data:
@@ -123,9 +122,7 @@ class Main(NamedTuple):
         load = Load(self.port, path, keep=False)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(load.run, 1)
-            with trio.fail_after(10):
-                while len(load.answers) + len(load.breaks) < count:  # noqa: ASYNC110
-                    await trio.sleep(0.005)
+            await load.answered(count)
             load.stop()
         assert load.breaks == []
         return set(load.sources())
@@ -234,10 +231,9 @@ async def test_a_socket_is_given_back_when_its_publication_is_installed():
 async def test_it_drains_when_told_and_when_main_is_gone():
     async with started() as main:
         await main.ask(*main.whole())
-        await main.say(AnnounceDrain())
-        load = Load(main.port)
-        with trio.move_on_after(0.2):
-            await load.run(1)
+        assert await main.ask(AnnounceDrain(), Ping()) == Pong()
+        async with loaded(Load(main.port), 1) as load:
+            await load.answered(3)
         assert load.closing == len(load.answers) > 0
         assert await main.ask(Drain()) == Drained()
     async with started() as main:
@@ -268,7 +264,7 @@ async def test_without_a_start_it_does_not_begin():
     ours, theirs = socket.socketpair()
     with ours, ControlStream(trio.socket.from_stdlib_socket(theirs)) as control:
         ours.sendall(encode(Drain()))
-        with trio.fail_after(1):
+        with trio.fail_after(PATIENCE):
             await serve(control)
 
 
@@ -324,9 +320,7 @@ async def test_lost_lines_are_counted(monkeypatch):
     async with started(access_log="/dev/full") as main:
         await main.ask(*main.whole())
         await main.answers(3)
-        with trio.fail_after(3):
-            while main.counters.fixed()["log_dropped"] < 3:  # noqa: ASYNC110
-                await trio.sleep(0.02)
+        await until(lambda: main.counters.fixed()["log_dropped"] >= 3)
 
 
 def test_stdout_is_opened_by_a_description_of_our_own(monkeypatch):
@@ -360,17 +354,13 @@ def rules(version, size):
 
 
 class Steps(trio.abc.Instrument):
-    """The longest step of each task, in seconds of CPU: how long it kept everything else from running."""
+    """How many steps each task made: between two of them everything else may run."""
 
     def __init__(self):
-        self.worst = Counter()
-        self._began = time.thread_time()
-
-    def before_task_step(self, task):
-        self._began = time.thread_time()
+        self.made = Counter()
 
     def after_task_step(self, task):
-        self.worst[task.name] = max(self.worst[task.name], time.thread_time() - self._began)
+        self.made[task.name] += 1
 
 
 async def test_a_stream_of_installs_holds_traffic_up_for_slices_only():
@@ -382,16 +372,19 @@ async def test_a_stream_of_installs_holds_traffic_up_for_slices_only():
         async with trio.open_nursery() as nursery:
             nursery.start_soon(load.run, 2)
             trio.lowlevel.add_instrument(steps)
+            turned = main.counters.fixed()["turns"]
             for version in range(2, 7):
                 messages = [encode(UpsertRule(one)) for one in rules(version, 2000)]
                 stream = b"".join([encode(Begin(version, version - 1)), *messages, encode(Commit(version))])
                 await trio.SocketStream(main.socket).send_all(stream)
                 assert await main.hear() == Ack(version)
             trio.lowlevel.remove_instrument(steps)
+            turned = main.counters.fixed()["turns"] - turned
             load.stop()
     assert load.breaks == []
     assert set(load.sources()) == {"x"}
-    assert 0 < steps.worst["fastroute.worker.serve.serve"] < 0.005
+    assert steps.made["fastroute.worker.serve.serve"] > 50
+    assert turned > 200  # of the engine, most of them between the slices of a step
 
 
 async def test_serving_makes_nothing_that_only_a_garbage_collection_would_free():

@@ -164,7 +164,7 @@ class KubernetesSource:
                     life.scope.cancel()
                     _log.info("%ss are read as %s now", kind, version)
             if version is not None and (life is None or life.collection.version != version):
-                self._begin(kind, row, version, row.selector, "", nursery, life)
+                self._begin(kind, row, version, row.selector, "", nursery=nursery, former=life)
         self._tell_missing(served)
         self._advance()
 
@@ -198,6 +198,7 @@ class KubernetesSource:
         version: str,
         selector: str,
         namespace: str,
+        *,
         nursery: trio.Nursery,
         former: Life | None = None,
     ) -> None:
@@ -299,7 +300,7 @@ class KubernetesSource:
             for name, key in follow.items():
                 if name not in self._lives and "Secret" not in self._refused:
                     selector = f"metadata.name={key.name}"
-                    self._begin(name, row, row.versions[0], selector, key.namespace, nursery)
+                    self._begin(name, row, row.versions[0], selector, key.namespace, nursery=nursery)
             self._excess = tuple(map(self._too_many, excess))
             self._names_known = True
             self._apply(())

@@ -42,6 +42,7 @@ class Writing:
         settings: GraphSettings,
         metrics: Metrics,
         lease: Key | None = None,
+        *,
         infrastructure: bool = False,
     ) -> None:
         self._ours = Ours(settings.controller_name, settings.gateways)

@@ -61,7 +61,7 @@ class Followed:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         while not condition():  # noqa: ASYNC110 (of a server in another thread)
             await trio.sleep(0.005)
 
@@ -81,6 +81,6 @@ async def starting(api: ApiServer, folder: Path) -> AsyncIterator[Followed]:
 @asynccontextmanager
 async def following(api: ApiServer, folder: Path) -> AsyncIterator[Followed]:
     async with starting(api, folder) as followed:
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             await followed.source.loaded.wait()
         yield followed

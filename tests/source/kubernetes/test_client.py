@@ -50,7 +50,7 @@ class Requests(BaseHTTPRequestHandler):
         if self.headers.get("Authorization") != f"Bearer {self.server.token}":
             self.answer(401, b'{"reason":"Unauthorized","message":"who are you?"}')
         elif self.path == "/slow":
-            self.server.ends.wait(5)
+            self.server.ends.wait(60)
         elif self.path == "/busy":
             self.answer(429, b"not json", "Retry-After: 3")
         elif self.path == "/conflict":
@@ -228,18 +228,15 @@ async def test_a_refusal_is_an_error_that_says_why(
 
 
 async def test_no_answer_is_an_error_in_time(client: Client) -> None:
-    begun = trio.current_time()
-    with pytest.raises(ApiError) as late:
+    with trio.fail_after(30), pytest.raises(ApiError) as late:
         await client.request("GET", "/slow", timeout=0.2)
     assert late.value.status == 0
-    assert trio.current_time() - begun < 1.0
 
 
 async def test_who_is_cancelled_goes_on_at_once(client: Client) -> None:
-    begun = trio.current_time()
-    with trio.move_on_after(0.1):
-        await client.request("GET", "/slow")
-    assert trio.current_time() - begun < 1.0
+    with trio.fail_after(30), trio.move_on_after(0.1) as moved:
+        await client.request("GET", "/slow", timeout=3600.0)
+    assert moved.cancelled_caught
 
 
 async def test_a_connection_that_was_closed_while_idle_is_no_error(client: Client) -> None:
@@ -288,7 +285,7 @@ async def test_leaving_a_stream_ends_its_thread(client: Client) -> None:
     before = threading.active_count()
     with client.stream("/lines", {}) as stream:
         assert await stream.lines() == [b"one"]
-    with trio.fail_after(2):
+    with trio.fail_after(60):
         while threading.active_count() > before + 1:  # noqa: ASYNC110 (trio keeps an idle thread for the next use)
             await trio.sleep(0.01)
 
