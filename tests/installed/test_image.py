@@ -13,6 +13,7 @@ from cluster.gateway import CLASS, METRICS, is_ready
 from cluster.process import Program
 from cluster.programs import ROOT
 from cluster.traffic import Ask, Client
+from guides import tls_secret
 
 from installed.release import Release
 
@@ -25,7 +26,9 @@ kind: Gateway
 metadata: {name: web, namespace: imaged}
 spec:
   gatewayClassName: fastroute
-  listeners: [{name: http, port: 80, protocol: HTTP}]
+  listeners:
+  - {name: http, port: 80, protocol: HTTP}
+  - {name: https, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: any-tls}]}}
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
@@ -64,11 +67,13 @@ def fastroute(release: Release, tmp_path: Path):
 def test_the_image_serves_a_cluster(release: Release, fastroute: Program) -> None:
     api = release.api
     api.apply(*echo("imaged"))
+    api.apply(tls_secret("imaged", "any-tls", "any.test"))
     api.apply_text(CLASS)
     api.apply_text(OBJECTS)
     eventually(lambda: len(ready_addresses(api, "imaged")) == 1, 30)
     client = Client(ADDRESS, OFFSET)
-    eventually(lambda: client.ask(Ask("any.test", "/")) == "imaged")
+    for ask in (Ask("any.test", "/"), Ask("any.test", "/", port=443, secure=True)):
+        eventually(lambda ask=ask: client.ask(ask) == "imaged")
     client.close()
     eventually(lambda: programmed(release) == "True")
     for kind, namespace, name in (("Namespace", "", "imaged"), ("GatewayClass", "", "fastroute")):
