@@ -1,30 +1,35 @@
 # syntax=docker/dockerfile:1
-# Two stages: the first compiles and installs into /opt/fastroute, the second has no compiler and runs as nobody in particular.
+# Two stages: the first compiles and installs into /opt/fastroute, the second has neither compiler nor pip and runs as uid 10001.
 #   docker build -t fastroute .
 #   docker run --rm --network host -v "$PWD/examples/cross-namespace:/manifests:ro" fastroute serve --manifests /manifests
-FROM debian:12-slim AS build
+FROM debian:13-slim AS build
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends g++ libre2-dev libssl-dev python3-dev python3-venv \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
+# pip has an environment of its own, so that it leaves nothing in fastroute's.
+RUN python3 -m venv /opt/pip && python3 -m venv --without-pip /opt/fastroute
+ENV PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PIP_PYTHON=/opt/fastroute/bin/python
 COPY .ci/run.lock .ci/run.lock
-RUN python3 -m venv /opt/fastroute \
-    && /opt/fastroute/bin/pip install --no-cache-dir --require-hashes -r .ci/run.lock
+RUN /opt/pip/bin/pip install --no-deps --require-hashes -r .ci/run.lock
 COPY setup.py pyproject.toml README.md LICENSE ./
 COPY ext ext
 COPY fastroute fastroute
 COPY examples examples
-# What only builds is taken out again; of the compiled modules the symbols are enough.
-RUN /opt/fastroute/bin/pip install --no-cache-dir --no-deps --no-build-isolation . \
-    && /opt/fastroute/bin/pip uninstall --yes cython setuptools wheel pip \
-    && find /opt/fastroute -name '*.so' -path '*/fastroute/ext/*' -exec strip --strip-debug {} +
+RUN /opt/pip/bin/pip install --no-deps --no-build-isolation .
+# What only builds, or is never imported, is removed; of compiled modules only the symbols that the loader needs stay.
+# Modules are compiled once: the user that runs cannot write the files that Python would leave beside them.
+COPY .ci/prune .ci/prune
+RUN cd / && /opt/fastroute/bin/python -B /source/.ci/prune \
+    && find /opt/fastroute -name '*.so*' -type f -exec strip --strip-unneeded {} + \
+    && /opt/fastroute/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/fastroute/lib
 
-FROM debian:12-slim
+FROM debian:13-slim
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends libre2-9 libssl3 python3 \
-    && rm -rf /var/lib/apt/lists/* \
+    && apt-get install -y --no-install-recommends libre2-11 libssl3t64 python3 \
+    && apt-get clean && rm -rf /var/lib/apt/lists/* /var/log/* \
     && useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin fastroute
 COPY --from=build /opt/fastroute /opt/fastroute
 ENV PATH=/opt/fastroute/bin:$PATH

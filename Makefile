@@ -1,5 +1,5 @@
 # One line each; what there is to know stands in the scripts of .ci/. `make build ASAN=1`, TRACE=1, DEBUG=1: see setup.py.
-.PHONY: demo test check fmt build bench cluster conformance lock wheels release clean
+.PHONY: demo test check fmt build bench cluster conformance image lock wheels release clean
 demo: ; @.ci/prepare run && .ci/build && .venv/bin/fastroute demo $(ARGS)
 test: ; @.ci/prepare test && .ci/build && .ci/test
 check: ; @.ci/prepare test && .ci/build && .ci/check
@@ -8,6 +8,7 @@ build: ; @.ci/prepare run && .ci/build
 bench: ; @.ci/prepare test && .ci/build && .venv/bin/python -m bench $(ARGS)
 cluster: ; @.ci/prepare test && .ci/build && .ci/cluster cluster $(ARGS)
 conformance: ; @.ci/prepare test && .ci/build && .ci/cluster conformance $(if $(API),--api $(API)) $(if $(PROFILES),--profiles $(PROFILES)) $(if $(TEST),--test $(TEST)) $(ARGS)
+image: ; @.ci/image
 lock: ; @.ci/lock
 wheels: ; @.ci/prepare run && .ci/wheels
 release: wheels ; @.ci/release
