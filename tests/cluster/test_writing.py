@@ -195,8 +195,9 @@ def test_where_others_leave_no_room_ours_give_way_and_the_rest_is_written(api: A
         read["status"]["listeners"][0]["conditions"] += foreign
         if put(api, f"{path}/status", read):
             break
-    same = [{"name": name, "port": 89, "protocol": "HTTP"} for name in ("proxy", "again")]
-    api.patch("Gateway", "crowded", "web", {"spec": {"listeners": same}})
+    clash = {"name": "again", "port": 89, "protocol": "HTTPS", "tls": {"certificateRefs": [{"name": "none"}]}}
+    both = [{"name": "proxy", "port": 89, "protocol": "HTTP"}, clash]
+    api.patch("Gateway", "crowded", "web", {"spec": {"listeners": both}})
     eventually(lambda: len(api.request("GET", path)["status"]["listeners"]) == 2)
     status = api.request("GET", path)["status"]
     found = {entry["name"]: [one["type"] for one in entry["conditions"]] for entry in status["listeners"]}

@@ -39,6 +39,7 @@ class ApiServer:
         self.refusals: dict[str, int] = {}  # by collection: the status to answer with
         self.oldest = 0  # versions below are 410
         self.requests: list[tuple[str, dict[str, str]]] = []  # (collection, query) of each list and watch
+        self.writes: list[str] = []  # "POST /path"; all are refused
         self.before_event: Callable[[str, Object], bytes | None] = lambda collection, event: None
         self.delay = 0.0  # s before each event of a listing
         self._moved = threading.Condition()
@@ -137,6 +138,13 @@ class _Requests(BaseHTTPRequestHandler):
 
     def log_message(self, *words: Any) -> None:
         pass
+
+    def _refuse_write(self) -> None:
+        self.server.api.writes.append(f"{self.command} {self.path}")
+        self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        self._refuse(403)
+
+    do_POST = do_PUT = do_PATCH = do_DELETE = _refuse_write  # noqa: N815
 
     def do_GET(self) -> None:
         api = self.server.api

@@ -16,9 +16,7 @@ from fastroute.source.kubernetes.objects import Held, named
 
 
 class Server:
-    """`namespace` is a Client's; `refuse` may raise an ApiError for a request (method, path)."""
-
-    namespace = "default"
+    """`refuse` may raise an ApiError for a request (method, path)."""
 
     def __init__(self, delay: float = 0.01) -> None:
         self.objects: dict[str, dict] = {}
