@@ -109,6 +109,13 @@ NONE = Rest(0.0, again=False)
 AGAIN = Rest(0.0, again=True)
 
 
+class Newer(NamedTuple):
+    """An object as a request of ours brought it, and as the watch had told it until then."""
+
+    brought: Held
+    told: Held | None
+
+
 class StatusWriter:
     """`written` is called after each write that the API server took."""
 
@@ -124,7 +131,7 @@ class StatusWriter:
         self._queue: dict[ObjectId, float] = {}  # since when, in order
         self._resting: dict[ObjectId, bool] = {}  # written just now; whether to be looked at again
         self._busy: set[ObjectId] = set()
-        self._newer: dict[ObjectId, Held] = {}  # what our writes brought, until the watch has it too
+        self._newer: dict[ObjectId, Newer] = {}  # what our requests brought, until the watch has it too
         self._news = trio.Event()
         self._bucket = Bucket(RATE, BURST)
         self._failures = 0  # in a row
@@ -163,7 +170,7 @@ class StatusWriter:
         id_ = (kind, key)
         if self._leads and self._wanted is not None and (id_ in self._wanted or kind in WITH_PARENTS):
             newer, held = self._newer.get(id_), self._objects.held(kind, key)
-            if newer is None or held is None or newer.resource_version != held.resource_version:
+            if newer is None or held is None or newer.brought.resource_version != held.resource_version:
                 self._look_at(id_)
 
     async def run(self) -> NoReturn:
@@ -292,15 +299,19 @@ class StatusWriter:
             self._crowded[id_] = lost
 
     def _current(self, id_: ObjectId) -> Held | None:
-        """The newest that is known of an object, by watch or by our own write."""
+        """The newest that is known of an object, by watch or by our own request.
+
+        What the watch had told before our request is older, also where its version is higher: a server that was
+        restored from a backup gives lower ones.
+        """
         held, newer = self._objects.held(*id_), self._newer.get(id_)
-        if newer is None or held is None or held.uid != newer.uid:
+        if newer is None or held is None or held.uid != newer.brought.uid:
             self._newer.pop(id_, None)
             return held
-        if _revision(held) >= _revision(newer):
+        if held != newer.told and _revision(held) >= _revision(newer.brought):
             del self._newer[id_]
             return held
-        return newer
+        return newer.brought
 
     def _done(self, write: Write, answer: bytes) -> None:
         if self._failures:
@@ -315,7 +326,8 @@ class StatusWriter:
 
     def _remember(self, id_: ObjectId, answer: bytes) -> None:
         try:
-            self._newer[id_] = named(BY_KIND[id_[0]], msgspec.Raw(answer)).held
+            brought = named(BY_KIND[id_[0]], msgspec.Raw(answer)).held
+            self._newer[id_] = Newer(brought, self._objects.held(*id_))
         except msgspec.DecodeError as error:
             _log.warning("%s %s: an answer that is no object: %s", *id_, error)
 

@@ -8,7 +8,7 @@ GatewayClasses get no finalizer while Gateways use them (gateway-exists-finalize
 GatewayClasses, and a fastroute that is taken away would leave classes behind that nobody can delete.
 """
 
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 import trio
 
@@ -44,20 +44,27 @@ def lease_of(named: str | None, account: Account) -> Key | None:
     return Key(account.namespace, LEASE) if account.is_pods_own else None
 
 
+class Followed(Objects, Protocol):
+    """What is followed of the API server."""
+
+    def renew(self) -> None:
+        """Lists everything anew."""
+
+
 class Writing:
     """`lease`: its holder writes. `run` must run for anything to be written."""
 
     def __init__(
         self,
         client: Client,
-        objects: Objects,
+        objects: Followed,
         settings: GraphSettings,
         metrics: Metrics,
         lease: Key,
         infrastructure: bool = False,
     ) -> None:
         self._ours = Ours(settings.controller_name, settings.gateways)
-        self._leader = Leader(client, lease, self._lead)
+        self._leader = Leader(client, lease, self._lead, objects.renew)
         pen = Pen(client, self._leader)
         self._statuses = StatusWriter(pen, objects, self._ours, metrics, self._tell)
         self._events = Events(pen, (settings.controller_name, self._leader.identity))

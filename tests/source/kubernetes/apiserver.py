@@ -108,6 +108,18 @@ class ApiServer:
             self.log.append(("", {}))
             self.oldest = len(self.log)
 
+    def backup(self) -> tuple[dict[str, dict[str, Object]], int]:
+        """What there is now, for `restore`."""
+        with self._moved:
+            return {path: dict(here) for path, here in self.objects.items()}, len(self.log)
+
+    def restore(self, backup: tuple[dict[str, dict[str, Object]], int]) -> None:
+        """Goes back: versions too. Watches at versions that are not reached yet stay open and hear nothing."""
+        with self._moved:
+            self.objects = {path: dict(here) for path, here in backup[0].items()}
+            del self.log[backup[1] :]
+        self.cut()
+
     # --- what handlers ask
 
     def events(self, collection: str, since: int, patience: float) -> tuple[list[Object], int]:
@@ -213,7 +225,10 @@ class _Requests(BaseHTTPRequestHandler):
             end = {"resourceVersion": str(since), "annotations": {"k8s.io/initial-events-end": "true"}}
             self._event({"type": "BOOKMARK", "object": {"metadata": end}})
         while True:
-            events, since = api.events(_split(path)[0], since, 0.5)
+            events, reached = api.events(_split(path)[0], since, 0.5)
+            if reached < since:
+                continue
+            since = reached
             for event in events:
                 if event["object"] in self._selected(path, query) or event["type"] == "DELETED":
                     self._event(event, path)
