@@ -22,6 +22,7 @@ import trio
 
 from fastroute.resources.meta import Key
 from fastroute.source.kubernetes.client import ApiError, Client
+from fastroute.source.kubernetes.contest import Claim
 from fastroute.source.kubernetes.event import clock
 
 DURATION = 10  # s that a Lease is good without being renewed
@@ -115,6 +116,12 @@ class Leader:
     def holds(self) -> bool:
         """Whether statuses are ours to write, now."""
         return self._held and trio.current_time() < self._renewed + DEADLINE
+
+    @property
+    def claim(self) -> Claim | None:
+        """The Lease's name and age; None while it is not known."""
+        created = self._seen.lease.metadata.get("creationTimestamp") if self._seen is not None else None
+        return Claim(str(created), str(self._key)) if created else None
 
     async def run(self) -> None:
         """Takes the Lease when it may be had, and keeps it, for ever."""

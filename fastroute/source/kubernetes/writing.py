@@ -67,6 +67,7 @@ class Writing:
         self._leader = Leader(client, lease, self._lead, objects.renew)
         pen = Pen(client, self._leader)
         self._statuses = StatusWriter(pen, objects, self._ours, metrics, self._tell)
+        self._statuses.claim = lambda: self._leader.claim
         self._events = Events(pen, (settings.controller_name, self._leader.identity))
         self._infrastructure = Infrastructure(pen) if infrastructure else None
         self._graph: Graph | None = None  # that permissions are compared with

@@ -78,7 +78,7 @@ class Server:
 class Objects:
     """What a source that is always up to date holds of `server`'s HTTPRoutes, Gateways and ListenerSets."""
 
-    served = {"HTTPRoute": "v1", "Gateway": "v1", "ListenerSet": "v1"}  # noqa: RUF012
+    served = {"HTTPRoute": "v1", "Gateway": "v1", "ListenerSet": "v1", "GatewayClass": "v1"}  # noqa: RUF012
 
     def __init__(self, server: Server) -> None:
         self._server = server
