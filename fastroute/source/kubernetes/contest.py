@@ -4,8 +4,8 @@ What is seen of it: a status that we wrote has to be written again, though we st
 MANY times WITHIN a few seconds, it is contested. Then whoever writes puts a claim into the status of each GatewayClass
 of ours, which both follow: a condition of type TYPE that names its Lease and when that was created. The API server sets
 that time, all replicas of an installation share the Lease, and it survives their restarts; so both sides decide alike:
-the older Lease writes, on equal times the first by name. The younger one sees an older claim than its own, stops for PAUSE,
-and then tries again, as the older one may be gone.
+the older Lease writes, on equal times the first by name. The younger one sees an older claim than its own, stops for
+PAUSE, and then tries again, as the older one may be gone.
 
 A person or tool that changes our entries back makes no claim, so we go on.
 """
@@ -42,16 +42,18 @@ class Contest:
 
     def __init__(self, controller_name: str) -> None:
         self._name = controller_name
-        self._written: dict[ObjectId, tuple[StatusPatch, float]] = {}
+        self._written: dict[ObjectId, tuple[StatusPatch, float]] = {}  # those WITHIN
         self._changed_back: deque[float] = deque(maxlen=MANY)
         self._known_until = -math.inf  # that it is on, or was moments ago
 
     def wrote(self, id_: ObjectId, patch: StatusPatch, now: float) -> bool:
         """Whether this write says what the one before it said, a moment ago. Says when there were so many that somebody
         else must be writing."""
-        before = self._written.get(id_)
+        while self._written and now - next(iter(self._written.values()))[1] > WITHIN:  # in the order of time
+            del self._written[next(iter(self._written))]
+        before = self._written.pop(id_, None)
         self._written[id_] = (patch, now)
-        if before is None or before[0] is not patch or now - before[1] > WITHIN:
+        if before is None or before[0] is not patch:
             return False
         knew = self._lasts(now)
         self._changed_back.append(now)
