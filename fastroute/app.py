@@ -26,7 +26,6 @@ from fastroute.errors import SettingError
 from fastroute.eventlog import start_log
 from fastroute.metrics import Metrics
 from fastroute.reconcile import reconcile
-from fastroute.resources.meta import Key
 from fastroute.settings import ServeSettings
 from fastroute.source.directory import Directory
 from fastroute.source.statuslog import StatusLog
@@ -64,20 +63,26 @@ def _follow_cluster(settings: ServeSettings) -> Follow:
     from fastroute.source.kubernetes.account import Account
     from fastroute.source.kubernetes.client import Client
     from fastroute.source.kubernetes.source import KubernetesSource
-    from fastroute.source.kubernetes.writing import Writing
+    from fastroute.source.kubernetes.writing import Writing, lease_of
 
     wanted = settings.kubernetes
     assert wanted is not None
     account = Account(wanted.kubeconfig, wanted.context)
-    lease = Key(*wanted.status_lease.split("/")) if wanted.status_lease else None
+    lease = lease_of(wanted.status_lease, account)
+    if lease is None:
+        _log.warning("statuses are not written: outside of a pod, give --status-lease NAMESPACE/NAME to write them")
 
     async def follow(supervisor: Supervisor, metrics: Metrics, leaving: trio.Event) -> None:
         client = Client(account)
         source = KubernetesSource(client, metrics, settings.graph.controller_name)
-        writing = Writing(client, source, settings.graph, metrics, lease, infrastructure=wanted.infrastructure)
-        source.restated = writing.restated
         async with trio.open_nursery() as nursery:
             nursery.start_soon(source.run)
+            if lease is None:
+                await source.loaded.wait()
+                await reconcile(source, supervisor, StatusLog(), settings.graph, metrics)
+                return
+            writing = Writing(client, source, settings.graph, metrics, lease, infrastructure=wanted.infrastructure)
+            source.restated = writing.restated
             await source.loaded.wait()
             nursery.start_soon(writing.run)
             nursery.start_soon(reconcile, source, supervisor, writing, settings.graph, metrics)

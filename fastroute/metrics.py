@@ -136,6 +136,11 @@ class Metrics:
             "Statuses that somebody else had written meanwhile, and that were read again",
             registry=self.registry,
         )
+        self.status_contested = Counter(
+            "fastroute_status_contested_total",
+            "Statuses written again because somebody had changed ours back within seconds",
+            registry=self.registry,
+        )
         self.status_queue_length = Gauge(
             "fastroute_status_queue_length", "Objects whose status is yet to be looked at", registry=self.registry
         )

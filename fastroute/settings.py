@@ -67,7 +67,9 @@ class KubernetesSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     kubeconfig: Path | None = None  # None: a pod's service account, elsewhere KUBECONFIG or ~/.kube/config
     context: str | None = None  # of the kubeconfig; None: its current one
-    status_lease: str | None = None  # "ns/name": only its holder writes; None: `fastroute` in our own namespace
+    status_lease: str | None = (
+        None  # "ns/name": only its holder writes; None: a pod's own, elsewhere nothing is written
+    )
     infrastructure: bool = False  # keep a Service beside each Gateway that has spec.infrastructure
 
 

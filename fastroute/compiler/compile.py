@@ -53,7 +53,7 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     """A Snapshot, and what it was made from: to be given to the next compile_snapshot."""
 
     snapshot: Snapshot
-    parts: dict[str, ListenerRules]  # by Listener.id, in its order
+    parts: Mapping[str, ListenerRules]  # by Listener.id, in its order
     backends: Mapping[str, BackendNode]
     certificates: Mapping[str, CertificateNode]
     gateways: Mapping[Key, GatewayNode] = {}
@@ -68,14 +68,21 @@ def compile_snapshot(graph: Graph, port_offset: int = 0, previous: Compiled = NO
     """The Snapshot of `graph`, with listeners bound `port_offset` above the ports they name."""
     compilation = _Compilation(previous.parts)
     parts, snapshot = previous.parts, previous.snapshot
-    if graph.gateways is not previous.gateways or graph.listener_sets is not previous.listener_sets:
-        serving = sorted(_serving(graph.holders, port_offset), key=lambda pair: pair[0].id)
-        parts = {listener.id: compilation.listener_rules(listener, node) for listener, node in serving}
-        if not _same(parts, previous.parts):
-            listeners = {listener.id: listener for listener, _ in serving}
-            for id_ in previous.parts.keys() - parts.keys():
+    changes = _changed_listeners(graph, previous, port_offset)
+    if changes:
+        made: dict[str, ListenerRules | None] = {}
+        for id_, pair in sorted(changes.items()):
+            made[id_] = compilation.listener_rules(*pair) if pair else None
+            if pair is None:
                 compilation.leave(id_)
-            snapshot = replace(snapshot, listeners=listeners, rules=replaced(snapshot.rules, compilation.changes))
+        parts = replaced(parts, made, in_order=True)
+    if parts is not previous.parts:
+        listeners = {id_: part.listener if part else None for id_, part in made.items()}
+        snapshot = replace(
+            snapshot,
+            listeners=replaced(snapshot.listeners, listeners, in_order=True),
+            rules=replaced(snapshot.rules, compilation.changes),
+        )
     if graph.backends is not previous.backends:
         snapshot = replace(snapshot, endpoints=endpoints_of(graph.backends))
     if graph.certificates is not previous.certificates:
@@ -94,6 +101,32 @@ def compile_snapshot(graph: Graph, port_offset: int = 0, previous: Compiled = NO
 def _certificates(nodes: Mapping[str, CertificateNode]) -> Mapping[str, Certificate]:
     """The PEM of each."""
     return {id_: node.certificate for id_, node in nodes.items() if node.certificate is not None}
+
+
+def _changed_listeners(
+    graph: Graph, previous: Compiled, port_offset: int
+) -> dict[str, tuple[Listener, ListenerNode] | None]:
+    """By Listener.id, those of the Gateways and ListenerSets that are not as they were; None: it serves no more."""
+    changes: dict[str, tuple[Listener, ListenerNode] | None] = {}
+    old, new = _changed_holders(previous, graph)
+    for listener, _ in _serving(old, port_offset):
+        changes[listener.id] = None
+    for listener, node in _serving(new, port_offset):
+        changes[listener.id] = (listener, node)
+    return {id_: pair for id_, pair in changes.items() if pair is not None or id_ in previous.parts}
+
+
+def _changed_holders(previous: Compiled, graph: Graph) -> tuple[list[Holder], list[Holder]]:
+    """As they were, and as they are."""
+    old: list[Holder] = []
+    new: list[Holder] = []
+    for key in changed_keys(previous.gateways, graph.gateways):
+        old += [previous.gateways[key]] if key in previous.gateways else []
+        new += [graph.gateways[key]] if key in graph.gateways else []
+    for key in changed_keys(previous.listener_sets, graph.listener_sets):
+        old += [previous.listener_sets[key]] if key in previous.listener_sets else []
+        new += [graph.listener_sets[key]] if key in graph.listener_sets else []
+    return old, new
 
 
 def _serving(holders: Iterable[Holder], port_offset: int) -> Iterator[tuple[Listener, ListenerNode]]:
@@ -118,10 +151,6 @@ def _listener(node: ListenerNode, address: str, port_offset: int) -> Listener:
     )
 
 
-def _same(parts: Mapping[str, ListenerRules], before: Mapping[str, ListenerRules]) -> bool:
-    return len(parts) == len(before) and all(before.get(id) is part for id, part in parts.items())
-
-
 class _Compilation:
     """One pass: what was made before, what becomes of the rules, bodies of routes that meet several listeners."""
 
@@ -140,7 +169,8 @@ class _Compilation:
             attachment = node.attachments.get(id_)
             made[id_] = self._rules(listener, attachment) if attachment else None
             self._exchange(before.rules.get(id_, ()), made[id_] or ())
-        return ListenerRules(listener, node.attachments, replaced(before.rules, made))
+        same = before.listener if before.listener == listener else listener
+        return ListenerRules(same, node.attachments, replaced(before.rules, made))
 
     def leave(self, listener_id: str) -> None:
         """A listener that serves no more."""

@@ -6,11 +6,12 @@ by value, then the others, each time oldest first. What a Gateway asks for and c
 address.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 import msgspec
 
+from fastroute.difference import replaced
 from fastroute.graph import conditions
 from fastroute.graph.age import age
 from fastroute.graph.node import Problem
@@ -65,12 +66,34 @@ def named_service(written: str) -> Key | None:
     return Key(namespace, name)
 
 
-def place(gateways: Iterable[Gateway], addressing: Addressing, held: Mapping[Key, tuple[str, ...]]) -> dict[Key, Place]:
-    """`held`: what living Gateways were given before, by this process or another."""
-    ordered = sorted(gateways, key=age)
+def place(
+    gateways: Mapping[Key, Gateway],
+    addressing: Addressing,
+    held: Mapping[Key, tuple[str, ...]],
+    last: Mapping[Key, Place],
+    concerned: frozenset[Key],
+) -> Mapping[Key, Place]:
+    """Of all `gateways`. `last`: with this `addressing`, but for those `concerned`; these, and those that had nowhere
+    to bind, are placed anew. `held`: what living ones of them were given before, by this process or another."""
     if addressing.pool is None:
-        return {gateway.key: _share(gateway, addressing) for gateway in ordered}
-    return _Pool(ip_network(addressing.pool, strict=False), held).place(ordered)
+        changes = {key: _share(gateways[key], addressing) if key in gateways else None for key in concerned}
+        return replaced(last, _same(last, changes))
+    settled = {key: where for key, where in last.items() if where.bind and key not in concerned}
+    ordered = sorted((one for key, one in gateways.items() if key not in settled), key=age)
+    pool = _Pool(ip_network(addressing.pool, strict=False), held)
+    pool.owners.update((address, key) for key, where in settled.items() for address in where.addresses)
+    gone: dict[Key, Place | None] = dict.fromkeys(last.keys() - gateways.keys())
+    return replaced(last, _same(last, {**gone, **pool.place(ordered)}))
+
+
+def unplaced(gateways: Mapping[Key, Gateway], last: Mapping[Key, Place], concerned: frozenset[Key]) -> list[Key]:
+    """Those for which `place` asks what they held."""
+    return [key for key in gateways if key in concerned or key not in last or not last[key].bind]
+
+
+def _same(last: Mapping[Key, Place], changes: Mapping[Key, Place | None]) -> dict[Key, Place | None]:
+    """`changes`, where they are any."""
+    return {key: last[key] if key in last and last[key] == new else new for key, new in changes.items()}
 
 
 def _unsupported(gateway: Gateway) -> tuple[Problem, ...]:

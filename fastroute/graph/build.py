@@ -10,19 +10,28 @@ A graph built from nothing and one built from a previous graph are equal, but fo
 also when everything else is built anew (`forgotten`), or by another process (`status.addresses`).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import msgspec
 
 from fastroute.difference import changed_keys, replaced
-from fastroute.graph.address import named_service, reached_at
+from fastroute.graph.address import named_service, reached_at, unplaced
 from fastroute.graph.backend import Slices, Targets, build_backend, index_slices, move_slices, slice_owner, tcp_port
 from fastroute.graph.certificate import CertificateNode
 from fastroute.graph.change import Touched, find_touched, kept, kept_all
 from fastroute.graph.entries import entries
+from fastroute.graph.family import (
+    Families,
+    Holders,
+    Members,
+    World,
+    build_families,
+    concerned_families,
+    gather,
+    holders_changed,
+)
 from fastroute.graph.feature import edition_of
-from fastroute.graph.gateway import Built, Wanted, build_gateways, our_gateways
 from fastroute.graph.gatewayclass import build_classes
 from fastroute.graph.grant import Grants, UnreadGrants, index_grants
 from fastroute.graph.grpcroute import build_grpc_route
@@ -33,7 +42,6 @@ from fastroute.graph.node import (
     GatewayClassNode,
     GatewayNode,
     Graph,
-    Holder,
     HolderId,
     ListenerNode,
     ListenerSetNode,
@@ -42,8 +50,7 @@ from fastroute.graph.node import (
     RouteNode,
 )
 from fastroute.graph.route import Attached, ListenerId, Surroundings, attach, parent_ids
-from fastroute.graph.secured import Secured, holding, secure
-from fastroute.graph.tls import ResolvedTLS
+from fastroute.graph.secured import Secured, secure
 from fastroute.resources.meta import Key
 from fastroute.resources.world import Resources
 from fastroute.settings import GraphSettings
@@ -71,8 +78,7 @@ class Memo(msgspec.Struct, frozen=True, eq=False):
     settings: GraphSettings
     resources: Resources = Resources()
     classes: Mapping[Key, GatewayClassNode] = {}
-    gateways: Mapping[Key, GatewayNode] = {}  # before any route attached
-    listener_sets: Mapping[Key, ListenerSetNode] = {}  # likewise
+    families: Families = Families()  # before any route attached
     secured: Secured = Secured()
     grants: Grants = {}
     slices: Slices = {}
@@ -80,6 +86,16 @@ class Memo(msgspec.Struct, frozen=True, eq=False):
     attached: Mapping[ListenerId, Mapping[RouteId, Attachment]] = {}
     users: Mapping[str, int] = {}  # how many backendRefs resolve to a backend, by id
     former: Mapping[Key, GatewayNode] = {}  # of a graph that is forgotten: only their addresses still count
+
+    @property
+    def gateways(self) -> Mapping[Key, GatewayNode]:
+        """Before any route attached."""
+        return self.families.gateways
+
+    @property
+    def listener_sets(self) -> Mapping[Key, ListenerSetNode]:
+        """Likewise."""
+        return self.families.listener_sets
 
 
 HolderT = TypeVar("HolderT", GatewayNode, ListenerSetNode)
@@ -97,18 +113,19 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
     grants = index_grants(resources.reference_grants, touched.grants, last.grants)
     if why := settings.missing.get("ReferenceGrant"):
         grants = UnreadGrants(why)
-    secured = _secure(resources, classes, grants, last, touched)
-    holders = _build_gateways(resources, classes, secured.resolved, last, touched)
-    moved = _moved(last, holders)
-    around = Surroundings(_by_id(holders), resources.namespaces, grants)
+    world, before_world = World(resources, classes, {}, _reached(settings, resources)), _world_of(last)
+    members = gather(world, last.families.members, before_world, touched)
+    secured = _secure(members, resources, grants, last, touched)
+    families = _build_families(members, world._replace(tls=secured.resolved), last, before_world, touched)
+    moved = _moved(last.families, families)
+    around = Surroundings(Holders(families), resources.namespaces, grants)
     made = {id_: _build_unit(id_, resources, around, last) for id_ in _stale(last, touched, moved)}
     attached = _attach_all(last, made)
     memo = Memo(
         settings=settings,
         resources=resources,
         classes=classes,
-        gateways=holders.gateways,
-        listener_sets=holders.listener_sets,
+        families=families,
         secured=secured,
         grants=grants,
         slices=_build_slices(resources, last, touched),
@@ -145,27 +162,18 @@ def _build_classes(resources: Resources, last: Memo, touched: Touched) -> Mappin
     return kept_all(last.classes, build_classes(resources.gateway_classes, last.settings), kept)
 
 
-def _build_gateways(
-    resources: Resources,
-    classes: Mapping[Key, GatewayClassNode],
-    tls: Mapping[HolderId, tuple[ResolvedTLS, ...]],
-    last: Memo,
-    touched: Touched,
-) -> Built:
-    """Gateways are few and depend on each other (ports, pool addresses): all of them, or none."""
-    settings = _reached(last.settings, resources)
-    unmoved = settings == _reached(last.settings, last.resources) and not (
-        resources.listener_sets and touched.namespaces
-    )
-    written = touched.gateways or touched.listener_sets or tls is not last.secured.resolved
-    if last.classes and classes is last.classes and not written and unmoved:
-        return Built(last.gateways, last.listener_sets)
-    wanted = Wanted(resources.gateways, resources.listener_sets, resources.namespaces, tls)
-    built = build_gateways(wanted, classes, settings, _held(last, resources))
-    return Built(
-        kept_all(last.gateways, built.gateways, _keep_holder),
-        kept_all(last.listener_sets, built.listener_sets, _keep_holder),
-    )
+def _world_of(last: Memo) -> World:
+    """What the families of the last build were made from."""
+    settings = _reached(last.settings, last.resources)
+    return World(last.resources, last.classes, last.secured.resolved, settings)
+
+
+def _build_families(members: Members, world: World, last: Memo, before: World, touched: Touched) -> Families:
+    concerned = concerned_families(members, world, last.families.members, before, touched)
+    held: dict[Key, tuple[str, ...]] = {}
+    if world.settings.addressing.pool is not None:
+        held = _held(last, members, unplaced(members.gateways, last.families.places, concerned))
+    return build_families(members, world, held, last.families, concerned)
 
 
 def _reached(settings: GraphSettings, resources: Resources) -> GraphSettings:
@@ -175,13 +183,13 @@ def _reached(settings: GraphSettings, resources: Resources) -> GraphSettings:
     return msgspec.structs.replace(settings, addressing=reached_at(settings.addressing, resources.services))
 
 
-def _held(last: Memo, resources: Resources) -> dict[Key, tuple[str, ...]]:
+def _held(last: Memo, members: Members, keys: Iterable[Key]) -> dict[Key, tuple[str, ...]]:
     """Addresses of Gateways that still live: as they were given, or, by a process before this one, as their status
     says (of a pool, that is: nothing else is held)."""
     known = last.gateways or last.former
     held: dict[Key, tuple[str, ...]] = {}
-    for key, gateway in resources.gateways.items():
-        node = known.get(key)
+    for key in keys:
+        node, gateway = known.get(key), members.gateways[key]
         if node is None:
             held[key] = tuple(entry["value"] for entry in entries(gateway.status, "addresses", "value"))
         elif node.source.metadata.uid == gateway.metadata.uid:
@@ -189,26 +197,10 @@ def _held(last: Memo, resources: Resources) -> dict[Key, tuple[str, ...]]:
     return held
 
 
-def _keep_holder(old: HolderT | None, new: HolderT) -> HolderT:
-    if old is None:
-        return new
-    if old == new:
-        return old
-    listeners = {listener.source.name: listener for listener in old.listeners}
-    same = tuple(kept(listeners.get(listener.source.name), listener) for listener in new.listeners)
-    return msgspec.structs.replace(new, listeners=same)
-
-
-def _by_id(holders: Built) -> Mapping[HolderId, Holder]:
-    found: dict[HolderId, Holder] = {("Gateway", key): node for key, node in holders.gateways.items()}
-    found.update((("ListenerSet", key), node) for key, node in holders.listener_sets.items())
-    return found
-
-
-def _moved(last: Memo, holders: Built) -> frozenset[HolderId]:
+def _moved(last: Families, now: Families) -> frozenset[HolderId]:
     """Gateways and ListenerSets that are not as they were."""
-    gateways = changed_keys(last.gateways, holders.gateways)
-    sets = changed_keys(last.listener_sets, holders.listener_sets)
+    gateways = changed_keys(last.gateways, now.gateways)
+    sets = changed_keys(last.listener_sets, now.listener_sets)
     return frozenset({("Gateway", key) for key in gateways} | {("ListenerSet", key) for key in sets})
 
 
@@ -252,14 +244,11 @@ def _connect(node: HolderT, last_bare: HolderT | None, before: HolderT | None, m
 # --- Certificates
 
 
-def _secure(
-    resources: Resources, classes: Mapping[Key, GatewayClassNode], grants: Grants, last: Memo, touched: Touched
-) -> Secured:
-    looked_at = touched.gateways or touched.listener_sets or touched.grants or touched.secrets
-    if classes is last.classes and not looked_at:
+def _secure(members: Members, resources: Resources, grants: Grants, last: Memo, touched: Touched) -> Secured:
+    changes = holders_changed(last.families.members, members)
+    if not (changes or touched.grants or touched.secrets):
         return last.secured
-    ours = our_gateways(resources.gateways, classes, last.settings)
-    return secure(holding(ours, resources.listener_sets), resources, grants, last.secured, touched)
+    return secure(changes, resources, grants, last.secured, touched)
 
 
 def _certificates(memo: Memo, last: Memo, before: Graph) -> Mapping[str, CertificateNode]:

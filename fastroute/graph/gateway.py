@@ -4,23 +4,23 @@ Two Gateways that want the same address and port: the older one has it (creation
 ListenerSets included.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
 from fastroute.graph import conditions
-from fastroute.graph.address import Place, place
+from fastroute.graph.address import Place
 from fastroute.graph.age import age
 from fastroute.graph.listener import build_listeners
-from fastroute.graph.listenerset import build_sets, group_sets
+from fastroute.graph.listenerset import build_sets
 from fastroute.graph.node import GatewayClassNode, GatewayNode, Holder, HolderId, ListenerNode, ListenerSetNode, Problem
 from fastroute.graph.overlap import mark_overlaps
 from fastroute.graph.tls import ResolvedTLS
-from fastroute.resources.core import Namespace
 from fastroute.resources.gateway import Gateway, GatewaySpec, ListenerSet
 from fastroute.resources.meta import Key
+from fastroute.resources.world import Resources
 from fastroute.settings import GraphSettings
 
 # Fields that ask for something we do not do yet: serving the Gateway without it would do less, or be less safe, than
@@ -32,45 +32,52 @@ UNSERVED: tuple[tuple[str, Callable[[GatewaySpec], bool], str], ...] = (
 )
 
 
-class Wanted(NamedTuple):
-    """What users wrote, with the TLS of each listener as it was resolved."""
-
-    gateways: Mapping[Key, Gateway]
-    listener_sets: Mapping[Key, ListenerSet]
-    namespaces: Mapping[Key, Namespace]
-    tls: Mapping[HolderId, tuple[ResolvedTLS, ...]]
-
-
 class Built(NamedTuple):
     gateways: Mapping[Key, GatewayNode]
     listener_sets: Mapping[Key, ListenerSetNode]
 
 
-def build_gateways(
-    wanted: Wanted,
-    classes: Mapping[Key, GatewayClassNode],
-    settings: GraphSettings,
-    held: Mapping[Key, tuple[str, ...]],
-) -> Built:
-    """Every Gateway of ours with its ListenerSets, before any route attaches. `held`: addresses given before."""
-    ours = our_gateways(wanted.gateways, classes, settings)
-    places = place(ours, settings.addressing, held)
-    offset = settings.addressing.port_offset
-    sets = group_sets(wanted.listener_sets)
-    tls = {key: resolved for (kind, key), resolved in wanted.tls.items() if kind == "ListenerSet"}
+class World(Protocol):
+    """What a Gateway is judged by, beside its own spec."""
+
+    @property
+    def resources(self) -> Resources: ...
+
+    @property
+    def classes(self) -> Mapping[Key, GatewayClassNode]: ...
+
+    @property
+    def tls(self) -> Mapping[HolderId, tuple[ResolvedTLS, ...]]:
+        """Of each listener, as it was resolved."""
+
+    @property
+    def settings(self) -> GraphSettings: ...
+
+
+def build_family(
+    gateway: Gateway, sets: Sequence[ListenerSet], where: Place, world: World
+) -> tuple[GatewayNode, tuple[ListenerSetNode, ...]]:
+    """A Gateway of ours with the ListenerSets that name it, in their order; before any route attaches, and as if no
+    other Gateway wanted its ports."""
+    offset = world.settings.addressing.port_offset
+    node = _build(gateway, world.classes, where, world.tls["Gateway", gateway.key], offset)
+    tls = {one.key: world.tls["ListenerSet", one.key] for one in sets}
+    return node, tuple(build_sets(node, sets, tls, world.resources.namespaces, offset))
+
+
+def claim_ports(families: Iterable[tuple[GatewayNode, tuple[ListenerSetNode, ...]]]) -> Built:
+    """The same, without the ports that older Gateways among them have; and with what overlaps."""
     owners: Owners = {}
     nodes: dict[Key, GatewayNode] = {}
     set_nodes: dict[Key, ListenerSetNode] = {}
-    for gateway in sorted(ours, key=age):
-        node = _build(gateway, classes, places[gateway.key], wanted.tls["Gateway", gateway.key], offset)
-        attached = build_sets(node, sets.get(gateway.key, ()), tls, wanted.namespaces, offset)
-        node = _claim(node, node.key, owners)
-        attached = [_claim(one, node.key, owners) for one in attached]
+    for bare, sets in sorted(families, key=lambda family: age(family[0].source)):
+        node = _claim(bare, bare.key, owners)
+        attached = [_claim(one, node.key, owners) for one in sets]
         node, attached = _with_overlaps(node, attached)
         count = sum(any(listener.serves for listener in one.listeners) for one in attached)
         nodes[node.key] = msgspec.structs.replace(node, attached_sets=count)
         set_nodes.update((one.key, one) for one in attached)
-    return Built(dict(sorted(nodes.items())), dict(sorted(set_nodes.items())))
+    return Built(nodes, set_nodes)
 
 
 def _with_overlaps(node: GatewayNode, sets: list[ListenerSetNode]) -> tuple[GatewayNode, list[ListenerSetNode]]:
@@ -83,13 +90,7 @@ def _with_overlaps(node: GatewayNode, sets: list[ListenerSetNode]) -> tuple[Gate
     )
 
 
-def our_gateways(
-    gateways: Mapping[Key, Gateway], classes: Mapping[Key, GatewayClassNode], settings: GraphSettings
-) -> list[Gateway]:
-    return [gateway for gateway in gateways.values() if _is_ours(gateway, classes, settings)]
-
-
-def _is_ours(gateway: Gateway, classes: Mapping[Key, GatewayClassNode], settings: GraphSettings) -> bool:
+def is_ours(gateway: Gateway, classes: Mapping[Key, GatewayClassNode], settings: GraphSettings) -> bool:
     chosen = not settings.gateways or str(gateway.key) in settings.gateways
     return chosen and Key("", gateway.spec.gateway_class_name) in classes
 

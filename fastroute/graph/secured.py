@@ -4,7 +4,7 @@ A Secret that no permitted reference names is never looked into. One whose conte
 listener: listeners name certificates, `Graph.certificates` holds them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -12,14 +12,13 @@ from fastroute.difference import replaced
 from fastroute.graph.certificate import CertificateNode, Vault
 from fastroute.graph.change import Touched, kept
 from fastroute.graph.grant import Grants
-from fastroute.graph.listenerset import parent_of
 from fastroute.graph.node import HolderId
 from fastroute.graph.tls import ResolvedTLS, TLSUnit, resolve_holder
 from fastroute.resources.gateway import Gateway, ListenerSet
 from fastroute.resources.meta import Key
 from fastroute.resources.world import Resources
 
-Sources = Mapping[HolderId, Gateway | ListenerSet]
+Changes = Mapping[HolderId, Gateway | ListenerSet | None]
 
 
 class Secured(msgspec.Struct, frozen=True, eq=False):
@@ -30,29 +29,26 @@ class Secured(msgspec.Struct, frozen=True, eq=False):
     certificates: Mapping[Key, CertificateNode] = {}
 
 
-def holding(gateways: list[Gateway], listener_sets: Mapping[Key, ListenerSet]) -> Sources:
-    """`gateways`, which are ours, and the ListenerSets that name one of them."""
-    found: dict[HolderId, Gateway | ListenerSet] = {("Gateway", gateway.key): gateway for gateway in gateways}
-    for key, source in listener_sets.items():
-        parent = parent_of(source)
-        if parent and ("Gateway", parent) in found:
-            found["ListenerSet", key] = source
-    return found
-
-
-def secure(sources: Sources, resources: Resources, grants: Grants, last: Secured, touched: Touched) -> Secured:
-    """Holders that changed, or that looked at something that did."""
+def secure(changes: Changes, resources: Resources, grants: Grants, last: Secured, touched: Touched) -> Secured:
+    """`changes`: holders that changed, or are gone (None). Those that looked at something that changed are found."""
     spaces = {key.namespace for key in touched.grants}
     vault = Vault(resources.secrets, last.certificates)
-    made: dict[HolderId, TLSUnit | None] = dict.fromkeys(last.units.keys() - sources.keys())
-    for id_, source in sources.items():
-        unit = last.units.get(id_)
-        if unit is None or unit.source is not source or _has_seen(unit, touched.secrets, spaces):
-            made[id_] = resolve_holder(id_, source, vault, grants)
+    stale: dict[HolderId, Gateway | ListenerSet | None] = dict(changes)
+    if touched.secrets or spaces:
+        seen = {id_: unit.source for id_, unit in last.units.items() if _has_seen(unit, touched.secrets, spaces)}
+        stale = {**seen, **stale}
+    made = {id_: resolve_holder(id_, source, vault, grants) if source else None for id_, source in stale.items()}
     units = replaced(last.units, made)
     resolved = {id_: kept(last.resolved.get(id_), unit.resolved) if unit else None for id_, unit in made.items()}
-    certificates = _certificates(units, vault, last.certificates, resources)
+    certificates = last.certificates
+    if vault.judged or touched.secrets or _secrets_of(made, units) != _secrets_of(made, last.units):
+        certificates = _certificates(units, vault, last.certificates, resources)
     return Secured(units, replaced(last.resolved, resolved), certificates)
+
+
+def _secrets_of(ids: Iterable[HolderId], units: Mapping[HolderId, TLSUnit]) -> set[Key]:
+    """That these holders look at."""
+    return set[Key]().union(*(units[id_].secrets for id_ in ids if id_ in units))
 
 
 def _has_seen(unit: TLSUnit, secrets: frozenset[Key], spaces: set[str]) -> bool:

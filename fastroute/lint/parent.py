@@ -34,6 +34,8 @@ def missing_parents(resources: Resources, graph: Graph) -> Iterator[Finding]:
 
 def routes_not_served(resources: Resources, graph: Graph) -> Iterator[Finding]:
     """Routes of kinds that we do not serve, where they name what is ours; what others serve is none of our business."""
+    if not any(routes(resources) for routes in UNSERVED.values()):
+        return
     ours = {holder.id for holder in graph.holders}
     for kind, routes in UNSERVED.items():
         for route in routes(resources).values():

@@ -26,7 +26,7 @@ Turn = tuple[str, str, str]  # status, reason, message
 class StatusLog:
     """`written` is called with the number of statuses that changed."""
 
-    def __init__(self, written: Callable[[int], None]) -> None:
+    def __init__(self, written: Callable[[int], None] = lambda count: None) -> None:
         self._written = written
         self._patches: Patches = {}
 

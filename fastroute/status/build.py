@@ -47,18 +47,12 @@ def build_statuses(
     Gateways that did not change since stays Programmed; otherwise `previous` only saves work."""
     last = previous if previous is not None and previous.graph.controller_name == graph.controller_name else None
     known: Mapping[ObjectId, StatusPatch] = last.patches if last else {}
-    changes: dict[ObjectId, StatusPatch | None] = dict.fromkeys(_few(last.graph) if last else ())
+    changes: dict[ObjectId, StatusPatch | None] = dict.fromkeys(id_ for id_, _ in _classes(last.graph)) if last else {}
     for id_, gateway_class in _classes(graph):
         changes[id_] = _kept(known.get(id_), gateway_class_status(gateway_class))
     _add_holders(changes, graph, outcome, last)
     _add_routes(changes, graph, last)
     return Statuses(patches=replaced(known, changes), graph=graph, outcome=outcome)
-
-
-def _few(graph: Graph) -> Iterator[ObjectId]:
-    """What has a status and is no route: looked at each time."""
-    yield from (id_ for id_, _ in _classes(graph))
-    yield from (holder.id for holder in graph.holders)
 
 
 def _classes(graph: Graph) -> Iterator[tuple[ObjectId, GatewayClassNode]]:
@@ -68,30 +62,52 @@ def _classes(graph: Graph) -> Iterator[tuple[ObjectId, GatewayClassNode]]:
 def _add_holders(
     changes: dict[ObjectId, StatusPatch | None], graph: Graph, outcome: Outcome | None, last: Statuses | None
 ) -> None:
-    """Gateways, then ListenerSets."""
+    """Gateways and ListenerSets. Those whose nodes are the very same ones, and of whose listeners the data plane says
+    the same, are not looked into."""
     before = last.graph if last else None
-    same = bool(last and _says_the_same(last.outcome, outcome))
     known: Mapping[ObjectId, StatusPatch] = last.patches if last else {}
-    for holder in graph.holders:
-        old = _former(holder, before)
-        if same and old is holder:
-            changes[holder.id] = known[holder.id]
+    for id_ in _stale_holders(graph, outcome, last):
+        holder, old = _holder(graph, id_), _holder(before, id_)
+        if holder is None:
+            changes[id_] = None
         else:
-            standing = _programmed(known[holder.id]) if old and old.source is holder.source else frozenset()
-            changes[holder.id] = _kept(known.get(holder.id), holder_status(holder, outcome, standing))
+            standing = _programmed(known[id_]) if old and old.source is holder.source else frozenset()
+            changes[id_] = _kept(known.get(id_), holder_status(holder, outcome, standing))
 
 
-def _former(holder: Holder, before: Graph | None) -> Holder | None:
-    if before is None:
+def _stale_holders(graph: Graph, outcome: Outcome | None, last: Statuses | None) -> set[ObjectId]:
+    before = last.graph if last else None
+    stale = {("Gateway", key) for key in changed_keys(before.gateways if before else {}, graph.gateways)}
+    stale |= {("ListenerSet", key) for key in changed_keys(before.listener_sets if before else {}, graph.listener_sets)}
+    old = last.outcome if last else None
+    if old is None or outcome is None or old.complete != outcome.complete:
+        return stale if old is outcome else stale | {holder.id for holder in graph.holders}
+    return stale | {id_ for listener in _said_anew(old, outcome) if _holder(graph, id_ := _owner(listener))}
+
+
+def _holder(graph: Graph | None, id_: ObjectId) -> Holder | None:
+    if graph is None:
         return None
-    kind, key = holder.id
-    return before.gateways.get(key) if kind == "Gateway" else before.listener_sets.get(key)
+    kind, key = id_
+    return graph.gateways.get(key) if kind == "Gateway" else graph.listener_sets.get(key)
 
 
-def _says_the_same(old: Outcome | None, new: Outcome | None) -> bool:
-    if old is None or new is None:
-        return old is new
-    return (old.complete, old.listeners) == (new.complete, new.listeners)
+def _said_anew(old: Outcome, new: Outcome) -> set[str]:
+    """Ids of the snapshot's listeners of which the data plane does not say the same."""
+    if old.listeners == new.listeners:
+        return set()
+    changed = {id_ for id_, result in new.listeners.items() if old.listeners.get(id_) != result}
+    return changed | (old.listeners.keys() - new.listeners.keys())
+
+
+def _owner(listener: str) -> ObjectId:
+    """Who holds it, from its id (ListenerNode.id, "@", address).
+
+    >>> _owner("infra/gw/proxy@::1"), _owner("infra/gw/red/more/proxy@127.0.0.1")
+    (('Gateway', Key(namespace='infra', name='gw')), ('ListenerSet', Key(namespace='red', name='more')))
+    """
+    namespace, name, *rest = listener.partition("@")[0].split("/")
+    return ("Gateway", Key(namespace, name)) if len(rest) == 1 else ("ListenerSet", Key(rest[0], rest[1]))
 
 
 def _add_routes(changes: dict[ObjectId, StatusPatch | None], graph: Graph, last: Statuses | None) -> None:

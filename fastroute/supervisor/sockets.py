@@ -19,8 +19,11 @@ import struct
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from fastroute.difference import changed_keys, replaced
 from fastroute.errors import FastrouteError
+from fastroute.snapshot import Bound, Failed, Listener
 
+_BOUND = Bound()
 BACKLOG = 4096  # length of each accept queue; net.core.somaxconn limits it
 
 _ATTACH_FILTER, _DETACH_FILTER = 26, 27  # SO_ATTACH_FILTER, SO_DETACH_FILTER: not in Python's socket module
@@ -121,6 +124,30 @@ class ListeningSockets:
         self._retired[place] = self._bound.pop(place)
         for one in self._retired[place]:
             _drop_new(one)
+
+
+class Results:
+    """The result of binding each listener; only results that changed since the last call are created."""
+
+    def __init__(self) -> None:
+        self._listeners: Mapping[str, Listener] = {}
+        self._failed: Mapping[Place, str] = {}
+        self._results: Mapping[str, Bound | Failed] = {}
+
+    def of(self, listeners: Mapping[str, Listener], failed: Mapping[Place, str]) -> Mapping[str, Bound | Failed]:
+        changed = changed_keys(self._listeners, listeners)
+        if failed != self._failed:
+            changed |= listeners.keys()
+        if changed:
+            made = {id_: _result(listeners[id_], failed) if id_ in listeners else None for id_ in changed}
+            self._results = replaced(self._results, made)
+        self._listeners, self._failed = listeners, dict(failed)
+        return self._results
+
+
+def _result(listener: Listener, failed: Mapping[Place, str]) -> Bound | Failed:
+    why = failed.get(Place(listener.address, listener.port))
+    return _BOUND if why is None else Failed(why)
 
 
 def bind(place: Place, count: int, *, dual: bool = False) -> tuple[socket.socket, ...]:

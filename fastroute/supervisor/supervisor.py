@@ -42,11 +42,11 @@ from fastroute.publication import (
     publication,
 )
 from fastroute.settings import ServeSettings
-from fastroute.snapshot import Bound, Failed, Outcome, Snapshot
+from fastroute.snapshot import Outcome, Snapshot
 from fastroute.supervisor.lending import lend
 from fastroute.supervisor.memory import counter_memory
 from fastroute.supervisor.process import Owed, Worker, worker_process
-from fastroute.supervisor.sockets import ListeningSockets, Place
+from fastroute.supervisor.sockets import ListeningSockets, Place, Results
 from fastroute.supervisor.tally import Tally, WorkerSample
 from fastroute.supervisor.tickets import ROTATION, Tickets
 
@@ -92,6 +92,7 @@ class Supervisor:
         self._metrics = metrics
         self._slots = workers
         self._sockets = ListeningSockets(workers)
+        self._results = Results()
         self._workers: dict[int, Worker] = {}  # the running processes, by slot
         self._served: set[int] = set()  # slots whose worker has acknowledged at least once
         self._lent: dict[int, int] = {}
@@ -116,13 +117,10 @@ class Supervisor:
     @property
     def outcome(self) -> Outcome:
         """The outcome of the target so far."""
-        listeners = self._target.snapshot.listeners if self._target else {}
-        failed = self._sockets.failed
-        results = {id: Place(one.address, one.port) for id, one in listeners.items()}
         return Outcome(
             version=min((worker.version for worker in self._serving()), default=0),
             target=self._target.version if self._target else 0,
-            listeners={id: Failed(failed[place]) if place in failed else Bound() for id, place in results.items()},
+            listeners=self._results.of(self._target.snapshot.listeners if self._target else {}, self._sockets.failed),
         )
 
     async def watch(self, changed: Callable[[], None]) -> None:
@@ -150,7 +148,8 @@ class Supervisor:
         target = Target(base + 1, snapshot)
         self._parcels = {base: parcel(base, target, changes)}
         self._target = target
-        self._sockets.follow(Place(one.address, one.port) for one in snapshot.listeners.values())
+        if before is None or snapshot.listeners is not before.listeners:
+            self._sockets.follow(Place(one.address, one.port) for one in snapshot.listeners.values())
         self._announce_change()
         if await self._wait_acknowledged(target.version):
             self._metrics.config_apply.observe(trio.current_time() - began)

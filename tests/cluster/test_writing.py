@@ -194,8 +194,9 @@ def test_where_others_leave_no_room_ours_give_way_and_the_rest_is_written(api: A
         read["status"]["listeners"][0]["conditions"] += foreign
         if put(api, f"{path}/status", read):
             break
-    same = [{"name": name, "port": 89, "protocol": "HTTP"} for name in ("proxy", "again")]
-    api.patch("Gateway", "crowded", "web", {"spec": {"listeners": same}})
+    clash = {"name": "again", "port": 89, "protocol": "HTTPS", "tls": {"certificateRefs": [{"name": "none"}]}}
+    both = [{"name": "proxy", "port": 89, "protocol": "HTTP"}, clash]
+    api.patch("Gateway", "crowded", "web", {"spec": {"listeners": both}})
     eventually(lambda: len(api.request("GET", path)["status"]["listeners"]) == 2)
     status = api.request("GET", path)["status"]
     found = {entry["name"]: [one["type"] for one in entry["conditions"]] for entry in status["listeners"]}
@@ -307,3 +308,28 @@ def labels(api: Api, namespace: str) -> dict[str, str]:
     """Of the only Service of a namespace."""
     services = api.list("Service", namespace)
     return services[0]["metadata"].get("labels", {}) if services else {}
+
+
+def test_of_two_installations_of_one_name_the_younger_one_stops_writing(
+    cluster: Cluster, api: Api, folder: Path
+) -> None:
+    api.apply_text(CLASS)
+    api.apply(*gateway("contested", 90))
+    options = ("--bind", "0.0.0.0", "--workers", "1")
+    with ExitStack() as stack:
+        for number, lease in ((6, "default/older"), (7, "default/younger")):
+            metrics = f"127.0.0.1:{9910 + number}"
+            words = [*options, "--address", f"192.0.2.{number}", "--port-offset", str(1000 * number)]
+            log = folder / f"installation{number}.log"
+            program = start_gateway(cluster.kubeconfig, log, [*words, "--status-lease", lease], metrics=metrics)
+            stack.callback(program.end, 10)
+            eventually(lambda at=metrics: counted(at, "fastroute_status_leader") == 1, 20)
+            time.sleep(1.1)  # creationTimestamps are whole seconds
+        younger = folder / "installation7.log"
+        eventually(lambda: "its Lease default/older was created at" in younger.read_text(), 30)
+        time.sleep(2)
+        before = api.get("Gateway", "contested", "web")
+        assert before["status"]["addresses"][0]["value"] == "192.0.2.6"
+        time.sleep(5)
+        assert api.get("Gateway", "contested", "web") == before
+        assert counted(f"127.0.0.1:{9910 + 7}", "fastroute_status_contested_total") > 0

@@ -6,20 +6,28 @@ What it takes in milliseconds is measured in bench/micro/test_control.py.
 """
 
 import time
-from typing import NamedTuple
+from collections import Counter
+from typing import Any, NamedTuple
 
 import pytest
 from crowd import crowd, endpoints, route
+from graph.world import gateway, listener, make
+from graph.world import route as a_route
 
+from fastroute.compiler import compile
 from fastroute.compiler.compile import NOTHING, Compiled, compile_snapshot
-from fastroute.graph.build import build_graph
+from fastroute.graph import family
+from fastroute.graph.build import build_graph, forgotten
 from fastroute.graph.node import Graph
 from fastroute.publication import EndpointUpdate, SetEndpoints, UpsertRule, difference, encode, publication
+from fastroute.resources.core import Namespace
+from fastroute.resources.gateway import GatewayClass, ListenerSet
 from fastroute.resources.meta import Resource
-from fastroute.settings import GraphSettings
+from fastroute.settings import Addressing, GraphSettings
 from fastroute.snapshot import Bound, Outcome
 from fastroute.source.store import Apply, Store
 from fastroute.status import Statuses, build_statuses
+from fastroute.status import build as status_build
 
 ROUTES, ROUNDS, PART = 3_000, 5, 0.1
 SETTINGS = GraphSettings()
@@ -31,9 +39,9 @@ class Made(NamedTuple):
     statuses: Statuses | None = None
 
 
-def follow(store: Store, last: Made) -> tuple[Made, list[object], int]:
+def follow(store: Store, last: Made, settings: GraphSettings = SETTINGS) -> tuple[Made, list[object], int]:
     """Everything main does after a change, with the messages it sends and their bytes."""
-    graph = build_graph(store.snapshot(), SETTINGS, last.graph)
+    graph = build_graph(store.snapshot(), settings, last.graph)
     compiled = compile_snapshot(graph, previous=last.compiled)
     messages = list(publication(2, 1, difference(last.compiled.snapshot, compiled.snapshot)))
     size = sum(len(encode(message)) for message in messages)
@@ -84,6 +92,88 @@ def test_one_change_costs_one_change(
         assert last.compiled.rules_made == rules
         assert size < 64 * 1024
     assert min(times) < whole.seconds * PART
+
+
+# --- Gateways
+
+GATEWAYS, SPACES = 400, 20
+POOL = GraphSettings(class_name=None, addressing=Addressing(pool="127.1.0.0/16"))
+
+
+def numbered_gateway(number: int, hostname: str = "") -> Resource:
+    allowed = {"namespaces": {"from": "Selector", "selector": {"matchLabels": {"team": "a"}}}}
+    one = listener("proxy", hostname=hostname) if hostname else listener("proxy")
+    return gateway(f"g{number}", space(number), one, spec={"allowedListeners": allowed}, meta={"uid": f"u{number}"})
+
+
+def numbered_set(number: int, port: int = 81) -> Resource:
+    spec = {"parentRef": {"name": f"g{number}"}, "listeners": [listener("more", port)]}
+    return make(ListenerSet, space(number), f"s{number}", spec)
+
+
+def numbered_route(number: int) -> Resource:
+    return a_route(f"r{number}", space(number), parents=[{"name": f"g{number}"}])
+
+
+def labelled(number: int, team: str) -> Resource:
+    return make(Namespace, "", space(number), meta={"labels": {"team": team}})
+
+
+def space(number: int) -> str:
+    return f"n{number % SPACES}"
+
+
+@pytest.fixture(scope="module")
+def many_gateways() -> tuple[Store, list[Made]]:
+    """Each Gateway with an address, a ListenerSet and a route of its own; and what was made of them so far."""
+    store = Store()
+    objects = [make(GatewayClass, "", "fastroute", {"controllerName": POOL.controller_name})]
+    objects += [labelled(number, "a") for number in range(SPACES)]
+    for number in range(GATEWAYS):
+        objects += [numbered_gateway(number), numbered_set(number), numbered_route(number)]
+    store.apply(map(Apply, objects))
+    return store, [follow(store, Made(), POOL)[0]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "gateways"),
+    [
+        ([numbered_gateway(GATEWAYS), numbered_route(GATEWAYS)], 1),
+        ([numbered_gateway(7, "a.example.com")], 1),
+        ([numbered_set(8, 82)], 1),
+        ([numbered_route(GATEWAYS - 1)], 1),
+        ([labelled(3, "b")], GATEWAYS // SPACES),
+        ([make(Namespace, "", "unknown", meta={"labels": {"team": "b"}})], 0),
+    ],
+    ids=["a Gateway more", "a Gateway edited", "a ListenerSet edited", "a route", "a label", "another label"],
+)
+def test_a_change_costs_the_gateways_that_it_concerns(
+    many_gateways: tuple[Store, list[Made]], changes: list[Resource], gateways: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted: families, places and statuses that are made."""
+    store, passes = many_gateways
+    made: Counter[str] = Counter()
+    for module, name in ((family, "build_family"), (status_build, "holder_status"), (compile, "_listener")):
+        real = getattr(module, name)
+
+        def counting(*given: Any, real: Any = real, name: str = name) -> Any:
+            made[name] += 1
+            return real(*given)
+
+        monkeypatch.setattr(module, name, counting)
+    store.apply(map(Apply, changes))
+    now = follow(store, passes[-1], POOL)[0]
+    passes.append(now)
+    assert made["build_family"] <= gateways
+    assert made["holder_status"] <= 2 * gateways, "each with its ListenerSet"
+    assert made["_listener"] <= 4 * gateways, "as they were, and as they are"
+    assert now.graph is not None
+    assert now.statuses is not None
+    whole = build_graph(store.snapshot(), POOL, forgotten(now.graph))  # who has which address, time decides
+    assert now.graph.gateways == whole.gateways
+    assert now.graph.listener_sets == whole.listener_sets
+    assert now.statuses.patches == build_statuses(whole, now.statuses.outcome).patches
+    assert now.compiled.snapshot == compile_snapshot(whole).snapshot
 
 
 def test_nothing_changed_costs_nothing(store: Store) -> None:

@@ -53,6 +53,11 @@ class Account:
         self._pool = _pool(self._configuration)
 
     @property
+    def is_pods_own(self) -> bool:
+        """Whether we act as the ServiceAccount of the pod that we run in."""
+        return self._kubeconfig is None and self._context is None and in_pod()
+
+    @property
     def host(self) -> str:
         """ "https://10.96.0.1:443"."""
         return str(self._configuration.host)
@@ -77,7 +82,7 @@ class Account:
         """The official client's configuration, and the namespace that is ours."""
         configuration = Configuration()
         try:
-            if self._kubeconfig is None and self._context is None and in_pod():
+            if self.is_pods_own:
                 config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
                 return configuration, (SERVICE_ACCOUNT / "namespace").read_text().strip() or "default"
             file = str(self._kubeconfig) if self._kubeconfig else None

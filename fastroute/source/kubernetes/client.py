@@ -54,7 +54,7 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class Client:
-    """One API server. `namespace` is our own."""
+    """One API server."""
 
     def __init__(self, account: Account) -> None:
         self._account = account
@@ -63,10 +63,6 @@ class Client:
     @property
     def host(self) -> str:
         return self._account.host
-
-    @property
-    def namespace(self) -> str:
-        return self._account.namespace
 
     async def request(
         self,

@@ -61,7 +61,7 @@ class Collection:
     def _put(self, here: Named, content: msgspec.Raw) -> Iterator[Apply]:
         key, held = here
         before = self.held.get(key)
-        is_known = before is not None and self.is_listed and self.row.is_custom and held.has_same_spec(before)
+        is_known = before is not None and self._is_followed and self.row.is_custom and held.has_same_spec(before)
         resource = None if is_known else self._typed(key, content)
         self.held[key] = held
         if self.row.has_status and (before is None or before.raw_status != held.raw_status):
@@ -70,6 +70,12 @@ class Collection:
             self._listed.add(key)
         if resource is not None:
             yield Apply(resource)
+
+    @property
+    def _is_followed(self) -> bool:
+        """Whether each change since the last listing was heard. In a listing a generation that is the same proves
+        nothing: of a server that was restored from a backup it may be another one."""
+        return self.is_listed and self._listed is None
 
     def _typed(self, key: Key, content: msgspec.Raw) -> Resource | None:
         """None: it cannot be read, and a problem says so."""

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import msgspec
 import trio
 
+from fastroute.difference import changed_keys
 from fastroute.graph.infrastructure import InfrastructureService, infrastructure_service
 from fastroute.graph.node import GatewayNode, Graph
 from fastroute.resources.gateway import GROUP
@@ -51,13 +52,9 @@ class Wanted(msgspec.Struct, frozen=True):
         }
 
 
-def wanted_services(gateways: Mapping[Key, GatewayNode]) -> dict[Key, Wanted]:
-    """By the Service's key."""
-    wanted = (
-        Wanted(infrastructure_service(node.source), node.source.metadata.name, node.source.metadata.uid)
-        for node in gateways.values()
-    )
-    return {each.key: each for each in wanted}
+def wanted_service(gateway: GatewayNode) -> Wanted:
+    metadata = gateway.source.metadata
+    return Wanted(infrastructure_service(gateway.source), metadata.name, metadata.uid)
 
 
 class Infrastructure:
@@ -65,15 +62,23 @@ class Infrastructure:
 
     def __init__(self, pen: Pen) -> None:
         self._pen = pen
-        self._wanted: dict[Key, Wanted] = {}
+        self._gateways: Mapping[Key, GatewayNode] = {}  # that `_wanted` was made from
+        self._wanted: dict[Key, Wanted] = {}  # by the Gateway's key
         self._made: dict[Key, Wanted] = {}
         self._leads = False
         self._news = trio.Event()
         self._complaints: dict[Key, str] = {}
 
     def post(self, graph: Graph) -> None:
-        self._wanted = wanted_services(graph.gateways)
-        if self._leads and self._wanted != self._made:
+        """Only Gateways that changed are looked at."""
+        differs = False
+        for key in changed_keys(self._gateways, graph.gateways):
+            before = self._wanted.pop(key, None)
+            if key in graph.gateways:
+                self._wanted[key] = wanted_service(graph.gateways[key])
+            differs |= before != self._wanted.get(key)
+        self._gateways = graph.gateways
+        if self._leads and differs:
             self._news.set()
 
     def lead(self, leads: bool) -> None:
@@ -92,7 +97,7 @@ class Infrastructure:
 
     async def _settle(self) -> bool:
         """Whether everything is as wanted."""
-        wanted = dict(self._wanted)
+        wanted = {each.key: each for each in self._wanted.values()}
         fine = True
         for key in [key for key in self._made if key not in wanted]:
             fine &= await self._try(key, None)

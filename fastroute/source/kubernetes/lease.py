@@ -22,6 +22,7 @@ import trio
 
 from fastroute.resources.meta import Key
 from fastroute.source.kubernetes.client import ApiError, Client
+from fastroute.source.kubernetes.contest import Claim
 from fastroute.source.kubernetes.event import clock
 
 DURATION = 10  # s that a Lease is good without being renewed
@@ -90,11 +91,19 @@ def given_back(lease: LeaseObject, now: str) -> LeaseObject:
 
 
 class Leader:
-    """Ours to hold or not. `turned(holds)` is called when that changes."""
+    """Ours to hold or not. `turned(holds)` is called when that changes, `rewound()` when the API server's versions went
+    back: its database was restored from an older backup. The Lease is read so often that this is seen here first."""
 
-    def __init__(self, client: Client, key: Key, turned: Callable[[bool], None], identity: str | None = None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        key: Key,
+        turned: Callable[[bool], None],
+        rewound: Callable[[], None],
+        identity: str | None = None,
+    ) -> None:
         self.identity = identity or f"{socket.gethostname()}_{os.getpid()}_{secrets.token_hex(4)}"
-        self._client, self._key, self._turned = client, key, turned
+        self._client, self._key, self._turned, self._rewound = client, key, turned, rewound
         self._path = f"/apis/coordination.k8s.io/v1/namespaces/{key.namespace}/leases"
         self._seen: Seen | None = None
         self._renewed = -DEADLINE  # when we asked for what was granted last, on trio's clock
@@ -107,6 +116,12 @@ class Leader:
     def holds(self) -> bool:
         """Whether statuses are ours to write, now."""
         return self._held and trio.current_time() < self._renewed + DEADLINE
+
+    @property
+    def claim(self) -> Claim | None:
+        """The Lease's name and age; None while it is not known."""
+        created = self._seen.lease.metadata.get("creationTimestamp") if self._seen is not None else None
+        return Claim(str(created), str(self._key)) if created else None
 
     async def run(self) -> None:
         """Takes the Lease when it may be had, and keeps it, for ever."""
@@ -163,7 +178,7 @@ class Leader:
             await self._take(LeaseObject({"name": self._key.name, "namespace": self._key.namespace}))
             return
         now = trio.current_time()
-        self._seen = see(self._seen, _decode(raw), now)
+        self._seen = see(self._seen, self._noted(raw), now)
         if may_take(self._seen, self.identity, now):
             await self._take(self._seen.lease)
 
@@ -179,7 +194,22 @@ class Leader:
         method, path = ("POST", self._path) if new else ("PUT", f"{self._path}/{self._key.name}")
         left = self._renewed + DEADLINE - trio.current_time() if self._held else PATIENCE
         raw = await self._client.request(method, path, lease, timeout=min(PATIENCE, max(left, 0.5)))
-        self._seen = Seen(_decode(raw), trio.current_time())
+        self._seen = Seen(self._noted(raw), trio.current_time())
+
+    def _noted(self, raw: bytes) -> LeaseObject:
+        """The Lease as it was read; says if its version is lower than before."""
+        lease = _decode(raw)
+        before, now = (_version(one) for one in (self._seen.lease if self._seen else lease, lease))
+        if now < before:
+            _log.warning(
+                "lease %s: the API server went back from version %d to %d, as when etcd is restored from a backup: "
+                "everything is listed anew",
+                self._key,
+                before,
+                now,
+            )
+            self._rewound()
+        return lease
 
     def _turn(self, held: bool) -> None:
         if held == self._held:
@@ -194,6 +224,11 @@ class Leader:
         if cause != self._complaint:
             self._complaint = cause
             _log.warning("lease %s: %s%s", self._key, error, _way_out(error, self._key))
+
+
+def _version(lease: LeaseObject) -> int:
+    version = str(lease.metadata.get("resourceVersion", ""))
+    return int(version) if version.isdecimal() else 0
 
 
 def _way_out(error: ApiError, key: Key) -> str:

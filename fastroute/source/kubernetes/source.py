@@ -52,6 +52,7 @@ class Life(NamedTuple):
 
     collection: Collection
     scope: trio.CancelScope
+    watch: Watch
 
 
 class KubernetesSource:
@@ -94,6 +95,11 @@ class KubernetesSource:
         """Of every object of a kind."""
         life = self._lives.get(kind)
         return life.collection.held if life else {}
+
+    def renew(self) -> None:
+        """Lists every collection anew: the API server is not at the point any more that we followed it to."""
+        for life in self._lives.values():
+            life.watch.renew()
 
     async def watch(self, changed: Callable[[float], None]) -> NoReturn:
         """Calls `changed(noticed)` after each batch that made the Store different; `noticed` on trio's clock."""
@@ -208,7 +214,7 @@ class KubernetesSource:
             followed.held.update(former.collection.held)
         path = collection(row.group, version, row.plural, namespace)
         watch = Watch(self._client, self._contact, name, path, selector=selector)
-        life = self._lives[name] = Life(followed, trio.CancelScope())
+        life = self._lives[name] = Life(followed, trio.CancelScope(), watch)
 
         async def run() -> None:
             with life.scope:

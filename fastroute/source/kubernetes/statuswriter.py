@@ -28,6 +28,7 @@ from fastroute.resources.status_patch import StatusPatch
 from fastroute.source.kubernetes import retraction
 from fastroute.source.kubernetes.bucket import Bucket
 from fastroute.source.kubernetes.client import ApiError
+from fastroute.source.kubernetes.contest import PAUSE, Claim, Contest, claim_of, with_claim
 from fastroute.source.kubernetes.kinds import BY_KIND, member
 from fastroute.source.kubernetes.merge import Change, Ours, has_ours, merge, without_ours
 from fastroute.source.kubernetes.objects import Held, named
@@ -109,12 +110,23 @@ NONE = Rest(0.0, again=False)
 AGAIN = Rest(0.0, again=True)
 
 
+class Newer(NamedTuple):
+    """An object as a request of ours brought it, and as the watch had told it until then."""
+
+    brought: Held
+    told: Held | None
+
+
 class StatusWriter:
     """`written` is called after each write that the API server took."""
 
     def __init__(
         self, pen: Pen, objects: Objects, ours: Ours, metrics: Metrics, written: Callable[[Write], None]
     ) -> None:
+        self.claim: Callable[[], Claim | None] = lambda: None  # what tells us from other writers of our name
+        self._contest = Contest(ours.controller_name)
+        self._yields = False  # another installation writes
+        self._yielded = trio.Event()
         self._pen, self._objects, self._ours, self._written = pen, objects, ours, written
         self._metrics = metrics
         self._wanted: Mapping[ObjectId, StatusPatch] | None = None  # None: nothing is known yet
@@ -124,7 +136,7 @@ class StatusWriter:
         self._queue: dict[ObjectId, float] = {}  # since when, in order
         self._resting: dict[ObjectId, bool] = {}  # written just now; whether to be looked at again
         self._busy: set[ObjectId] = set()
-        self._newer: dict[ObjectId, Held] = {}  # what our writes brought, until the watch has it too
+        self._newer: dict[ObjectId, Newer] = {}  # what our requests brought, until the watch has it too
         self._news = trio.Event()
         self._bucket = Bucket(RATE, BURST)
         self._failures = 0  # in a row
@@ -143,7 +155,7 @@ class StatusWriter:
                 self._left.pop(id_, None)
             elif before is not None and id_[0] in retraction.KINDS:
                 self._left[id_] = before[id_]
-        if not self._leads:
+        if not self._writes:
             return
         if before is None:
             self._look_at_all()
@@ -153,7 +165,7 @@ class StatusWriter:
     def lead(self, leads: bool) -> None:
         self._leads = leads
         self._metrics.status_leader.set(leads)
-        if leads:
+        if self._writes:
             self._look_at_all()
         else:
             self._queue.clear()
@@ -161,9 +173,9 @@ class StatusWriter:
     def restated(self, kind: str, key: Key) -> None:
         """Somebody wrote the status of an object, or it came to be: sees that ours is still what is wanted."""
         id_ = (kind, key)
-        if self._leads and self._wanted is not None and (id_ in self._wanted or kind in WITH_PARENTS):
+        if self._writes and self._wanted is not None and (id_ in self._wanted or kind in WITH_PARENTS):
             newer, held = self._newer.get(id_), self._objects.held(kind, key)
-            if newer is None or held is None or newer.resource_version != held.resource_version:
+            if newer is None or held is None or newer.brought.resource_version != held.resource_version:
                 self._look_at(id_)
 
     async def run(self) -> NoReturn:
@@ -171,8 +183,13 @@ class StatusWriter:
         async with trio.open_nursery() as nursery:
             for _ in range(WRITERS):
                 nursery.start_soon(self._work, nursery)
+            nursery.start_soon(self._try_again)
             await trio.sleep_forever()
         raise AssertionError("unreachable")
+
+    @property
+    def _writes(self) -> bool:
+        return self._leads and not self._yields
 
     # --- The queue
 
@@ -214,7 +231,7 @@ class StatusWriter:
 
     async def _rest(self, id_: ObjectId, seconds: float) -> None:
         await trio.sleep(seconds)
-        if self._resting.pop(id_) and self._leads:
+        if self._resting.pop(id_) and self._writes:
             self._look_at(id_)
 
     def _oldest(self) -> float:
@@ -247,7 +264,7 @@ class StatusWriter:
         if write is not None and (wait := self._bucket.reserve(trio.current_time())):
             await trio.sleep(wait)
             write = self._plan(id_)
-        if write is None or not self._leads:
+        if write is None or not self._writes:
             await trio.lowlevel.checkpoint()
             return NONE
         try:
@@ -271,6 +288,8 @@ class StatusWriter:
                 return None
             status = merge(kind, before, patch.status, change)
             self._tell_left_out(id_, left_out(before, patch.status, status or before, self._ours.controller_name))
+            if kind == "GatewayClass":
+                status = self._settle_contest(held, status, change.now)
         elif id_ in self._left:
             status = retraction.retracted(kind, held, self._left[id_], change)
             if status is None:
@@ -292,15 +311,19 @@ class StatusWriter:
             self._crowded[id_] = lost
 
     def _current(self, id_: ObjectId) -> Held | None:
-        """The newest that is known of an object, by watch or by our own write."""
+        """The newest that is known of an object, by watch or by our own request.
+
+        What the watch had told before our request is older, also where its version is higher: a server that was
+        restored from a backup gives lower ones.
+        """
         held, newer = self._objects.held(*id_), self._newer.get(id_)
-        if newer is None or held is None or held.uid != newer.uid:
+        if newer is None or held is None or held.uid != newer.brought.uid:
             self._newer.pop(id_, None)
             return held
-        if _revision(held) >= _revision(newer):
+        if held != newer.told and _revision(held) >= _revision(newer.brought):
             del self._newer[id_]
             return held
-        return newer
+        return newer.brought
 
     def _done(self, write: Write, answer: bytes) -> None:
         if self._failures:
@@ -310,14 +333,47 @@ class StatusWriter:
         if write.retracts:  # once: from now on another controller may say what it finds
             self._left.pop(write.id, None)
         self._metrics.status_writes.inc()
+        self._note_contest(write)
         self._remember(write.id, answer)
         self._written(write)
 
     def _remember(self, id_: ObjectId, answer: bytes) -> None:
         try:
-            self._newer[id_] = named(BY_KIND[id_[0]], msgspec.Raw(answer)).held
+            brought = named(BY_KIND[id_[0]], msgspec.Raw(answer)).held
+            self._newer[id_] = Newer(brought, self._objects.held(*id_))
         except msgspec.DecodeError as error:
             _log.warning("%s %s: an answer that is no object: %s", *id_, error)
+
+    # --- Other installations of our name (contest.py)
+
+    def _note_contest(self, write: Write) -> None:
+        patch = (self._wanted or {}).get(write.id)
+        if patch is not None and self._contest.wrote(write.id, patch, trio.current_time()):
+            self._metrics.status_contested.inc()
+            for key in self._graph.classes if self._graph is not None else ():
+                self._look_at(("GatewayClass", key))
+
+    def _settle_contest(self, held: Held, status: dict[str, Any] | None, now: str) -> dict[str, Any] | None:
+        """The status of a GatewayClass with our claim while it is contested. Stops if an older claim is there."""
+        before, ours, at = held.status, self.claim(), trio.current_time()
+        if self._contest.yields(claim_of(before), ours, at):
+            self._yields = True
+            self._queue.clear()
+            self._yielded.set()
+            return None
+        wanted = ours if self._contest.claims(at) else None
+        claimed = with_claim(before if status is None else status, wanted, held.generation, now)
+        return None if claimed == before else claimed
+
+    async def _try_again(self) -> NoReturn:
+        """The other installation may be gone."""
+        while True:
+            await self._yielded.wait()
+            self._yielded = trio.Event()
+            await trio.sleep(PAUSE)
+            self._yields = False
+            if self._leads:
+                self._look_at_all()
 
     # --- What the API server refused
 

@@ -8,6 +8,10 @@ the server has WatchList (`sendInitialEvents`), else in pages. Whatever happens,
 - errors wait, longer each time, by a random share: a hundred replicas do not come back at once. When one watch gets
   through again, the others of this replica follow within a second.
 A connection on which nobody answers is given up: bookmarks come every minute, and the kernel asks (account.py).
+
+After etcd was restored from an older backup the server's versions are lower than ours. It then accepts our watch but
+sends neither events nor bookmarks on it until its versions pass ours, and nothing says what changed meanwhile. So a
+watch that hears nothing for two bookmark periods while it is connected lists anew.
 """
 
 import logging
@@ -25,6 +29,8 @@ PAGE = 500  # objects
 LIST_TIMEOUT = 60.0  # s, of a page
 OPEN_TIMEOUT = 60.0  # s until a stream's head is there: the server may first have to build its cache
 LISTING_SILENCE = 15.0  # s; a server that says nothing for so long in a listing does not know WatchList
+BOOKMARKS = 60.0  # s; API servers send one about so often to a watch that asks for them
+DEAF = 2 * BOOKMARKS  # s without an event or bookmark, connected, after which everything is listed anew
 LIFE = (300, 600)  # s, after which the server ends a stream; a random one between
 FIRST_DELAY, LONGEST_DELAY = 0.02, 5.0  # s between two tries
 STEADY = 0.5  # s that a stream must have lived to count as one that works
@@ -96,6 +102,9 @@ class Watch:
         self._selection = {"fieldSelector": selector} if selector else {}
         self._metadata_only = metadata_only
         self._version: str | None = None  # from which to go on; None: a listing is due
+        self._scope = trio.CancelScope()  # of the stream or listing that is under way
+        self._last = 0  # the highest version seen, as a number
+        self._unheard = 0.0  # s that streams were open since the last event or bookmark
         self._in_stream = True  # listings come in the watch
         self._opened: float | None = None  # when the last stream was
         self._tries = 0  # that failed, one after the other
@@ -107,7 +116,8 @@ class Watch:
         while True:
             self._opened, asked = None, None
             try:
-                await self._follow(take)
+                with trio.CancelScope() as self._scope:
+                    await self._follow(take)
             except ApiError as error:
                 asked = error.retry_after
                 self._fail(error, refused)
@@ -122,6 +132,11 @@ class Watch:
                 await self._contact.pause(delay(self._tries))
             else:
                 await trio.sleep(random.uniform(asked, 1.5 * asked))  # noqa: S311
+
+    def renew(self) -> None:
+        """Lists everything anew, now."""
+        self._version = None
+        self._scope.cancel()
 
     def _fail(self, error: ApiError, refused: Callable[[ApiError], None]) -> None:
         if error.status == GONE:
@@ -167,6 +182,7 @@ class Watch:
                 break
         take([COMPLETE])
         self._version = page.metadata.resource_version
+        self._listed()
 
     # --- As a stream
 
@@ -202,17 +218,47 @@ class Watch:
 
     async def _lines(self, stream: Stream) -> list[bytes]:
         if self._version is not None:
-            return await stream.lines()
+            return await self._next(stream)
         with trio.move_on_after(LISTING_SILENCE):
             return await stream.lines()
         self._in_stream = False
         return []
 
+    async def _next(self, stream: Stream) -> list[bytes]:
+        """The next lines after a listing; none when the stream ends, or the watch was silent for too long."""
+        since, came = trio.current_time(), False
+        try:
+            with trio.move_on_after(DEAF - self._unheard) as patience:
+                lines = await stream.lines()
+                came = bool(lines)
+        finally:
+            self._unheard = 0.0 if came else self._unheard + trio.current_time() - since
+        if not patience.cancelled_caught:
+            return lines
+        _log.warning("%s: neither events nor bookmarks for %.0f s: everything is listed anew", self._path, DEAF)
+        self._version, self._unheard = None, 0.0
+        return []
+
+    def _listed(self) -> None:
+        """A listing is complete: sees whether the server's versions went back."""
+        version = self._version or ""
+        if not version.isdecimal():
+            return
+        if int(version) < self._last:
+            _log.warning(
+                "%s: the API server went back from version %d to %s, as when etcd is restored from a backup: "
+                "everything was listed anew",
+                self._path,
+                self._last,
+                version,
+            )
+        self._last = int(version)
+
     def _batch(self, lines: list[bytes]) -> list[Notice]:
         """What some lines say. Raises ApiError for an ERROR event, after what came before it was lost: it is listed
         again, or was not yet passed by the version from which the watch goes on."""
         notices = []
-        version = self._version
+        version, is_listing = self._version, self._version is None
         for line in lines:
             if not line.strip():
                 continue
@@ -229,6 +275,10 @@ class Watch:
             if version is not None and metadata.resource_version:
                 version = metadata.resource_version
         self._version = version
+        if is_listing and version is not None:
+            self._listed()
+        elif version is not None and version.isdecimal():
+            self._last = max(self._last, int(version))
         return notices
 
 

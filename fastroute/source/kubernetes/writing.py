@@ -8,7 +8,7 @@ GatewayClasses get no finalizer while Gateways use them (gateway-exists-finalize
 GatewayClasses, and a fastroute that is taken away would leave classes behind that nobody can delete.
 """
 
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 import trio
 
@@ -17,6 +17,7 @@ from fastroute.metrics import Metrics
 from fastroute.resources.gateway import GROUP
 from fastroute.resources.meta import Key
 from fastroute.settings import GraphSettings
+from fastroute.source.kubernetes.account import Account
 from fastroute.source.kubernetes.client import Client
 from fastroute.source.kubernetes.event import Events, Happening, Regarding
 from fastroute.source.kubernetes.infrastructure import Infrastructure
@@ -28,27 +29,46 @@ from fastroute.source.kubernetes.statuswriter import Objects, StatusWriter, Writ
 from fastroute.source.kubernetes.turn import turns
 from fastroute.status import Statuses
 
-LEASE = "fastroute"  # its name, in our own namespace, where --status-lease names none
+LEASE = "fastroute"  # its name, in a pod's own namespace, where --status-lease names none
 PATIENCE = 3.0  # s to give the Lease back
 
 
+def lease_of(named: str | None, account: Account) -> Key | None:
+    """The Lease that decides who writes; None: nothing is written to the API server.
+
+    `named`: "NAMESPACE/NAME" (--status-lease). Without it only a pod that acts as its own ServiceAccount writes: a
+    kubeconfig is a person's, who wants to see what would be served, and must not change what the cluster says.
+    """
+    if named is not None:
+        return Key(*named.split("/"))
+    return Key(account.namespace, LEASE) if account.is_pods_own else None
+
+
+class Followed(Objects, Protocol):
+    """What is followed of the API server."""
+
+    def renew(self) -> None:
+        """Lists everything anew."""
+
+
 class Writing:
-    """`lease`: of which replica writes; None: ours by default. `run` must run for anything to be written."""
+    """`lease`: its holder writes. `run` must run for anything to be written."""
 
     def __init__(
         self,
         client: Client,
-        objects: Objects,
+        objects: Followed,
         settings: GraphSettings,
         metrics: Metrics,
-        lease: Key | None = None,
+        lease: Key,
         *,
         infrastructure: bool = False,
     ) -> None:
         self._ours = Ours(settings.controller_name, settings.gateways)
-        self._leader = Leader(client, lease or Key(client.namespace, LEASE), self._lead)
+        self._leader = Leader(client, lease, self._lead, objects.renew)
         pen = Pen(client, self._leader)
         self._statuses = StatusWriter(pen, objects, self._ours, metrics, self._tell)
+        self._statuses.claim = lambda: self._leader.claim
         self._events = Events(pen, (settings.controller_name, self._leader.identity))
         self._infrastructure = Infrastructure(pen) if infrastructure else None
         self._graph: Graph | None = None  # that permissions are compared with

@@ -39,6 +39,7 @@ class ApiServer:
         self.refusals: dict[str, int] = {}  # by collection: the status to answer with
         self.oldest = 0  # versions below are 410
         self.requests: list[tuple[str, dict[str, str]]] = []  # (collection, query) of each list and watch
+        self.writes: list[str] = []  # "POST /path"; all are refused
         self.before_event: Callable[[str, Object], bytes | None] = lambda collection, event: None
         self.delay = 0.0  # s before each event of a listing
         self._moved = threading.Condition()
@@ -107,6 +108,18 @@ class ApiServer:
             self.log.append(("", {}))
             self.oldest = len(self.log)
 
+    def backup(self) -> tuple[dict[str, dict[str, Object]], int]:
+        """What there is now, for `restore`."""
+        with self._moved:
+            return {path: dict(here) for path, here in self.objects.items()}, len(self.log)
+
+    def restore(self, backup: tuple[dict[str, dict[str, Object]], int]) -> None:
+        """Goes back: versions too. Watches at versions that are not reached yet stay open and hear nothing."""
+        with self._moved:
+            self.objects = {path: dict(here) for path, here in backup[0].items()}
+            del self.log[backup[1] :]
+        self.cut()
+
     # --- what handlers ask
 
     def events(self, collection: str, since: int, patience: float) -> tuple[list[Object], int]:
@@ -137,6 +150,13 @@ class _Requests(BaseHTTPRequestHandler):
 
     def log_message(self, *words: Any) -> None:
         pass
+
+    def _refuse_write(self) -> None:
+        self.server.api.writes.append(f"{self.command} {self.path}")
+        self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        self._refuse(403)
+
+    do_POST = do_PUT = do_PATCH = do_DELETE = _refuse_write  # noqa: N815
 
     def do_GET(self) -> None:
         api = self.server.api
@@ -205,7 +225,10 @@ class _Requests(BaseHTTPRequestHandler):
             end = {"resourceVersion": str(since), "annotations": {"k8s.io/initial-events-end": "true"}}
             self._event({"type": "BOOKMARK", "object": {"metadata": end}})
         while True:
-            events, since = api.events(_split(path)[0], since, 0.5)
+            events, reached = api.events(_split(path)[0], since, 0.5)
+            if reached < since:
+                continue
+            since = reached
             for event in events:
                 if event["object"] in self._selected(path, query) or event["type"] == "DELETED":
                     self._event(event, path)

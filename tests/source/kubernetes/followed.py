@@ -28,12 +28,16 @@ CERTIFICATE = {"type": "kubernetes.io/tls", "data": {"tls.crt": "AA==", "tls.key
 
 
 def account(api: ApiServer, folder: Path) -> Account:
+    return Account(kubeconfig(api, folder))
+
+
+def kubeconfig(api: ApiServer, folder: Path) -> Path:
     file = folder / "kubeconfig"
     cluster = {"name": "c", "cluster": {"server": api.url}}
     context = {"name": "c", "context": {"cluster": "c", "user": "u", "namespace": "ours"}}
     user = {"name": "u", "user": {"token": "secret"}}
     file.write_text(json.dumps({"current-context": "c", "clusters": [cluster], "contexts": [context], "users": [user]}))
-    return Account(file)
+    return file
 
 
 class Followed:

@@ -16,9 +16,7 @@ from fastroute.source.kubernetes.objects import Held, named
 
 
 class Server:
-    """`namespace` is a Client's; `refuse` may raise an ApiError for a request (method, path)."""
-
-    namespace = "default"
+    """`refuse` may raise an ApiError for a request (method, path)."""
 
     def __init__(self, delay: float = 0.01) -> None:
         self.objects: dict[str, dict] = {}
@@ -26,6 +24,10 @@ class Server:
         self.refuse: Callable[[str, str], None] = lambda method, path: None
         self.delay = delay
         self._version = 0
+        self.rewound = 0  # how often somebody noticed it
+
+    def noticed(self):
+        self.rewound += 1
 
     async def request(self, method, path, body=None, *, query=None, timeout=10.0, **_):  # noqa: ASYNC109
         self.asked.append((method, path))
@@ -43,6 +45,12 @@ class Server:
         one["metadata"]["resourceVersion"] = str(self._version)
         self.objects[path] = one
         return one
+
+    def restore(self, version):
+        """From an older backup: every version is a lower one."""
+        self._version = version
+        for path, one in self.objects.items():
+            self.put(path, one)
 
     def _list(self, path, fieldSelector):  # noqa: N803
         """At most one object, by its name."""
@@ -70,10 +78,11 @@ class Server:
 class Objects:
     """What a source that is always up to date holds of `server`'s HTTPRoutes, Gateways and ListenerSets."""
 
-    served = {"HTTPRoute": "v1", "Gateway": "v1", "ListenerSet": "v1"}  # noqa: RUF012
+    served = {"HTTPRoute": "v1", "Gateway": "v1", "ListenerSet": "v1", "GatewayClass": "v1"}  # noqa: RUF012
 
     def __init__(self, server: Server) -> None:
         self._server = server
+        self.renewed = 0
         self.frozen: dict[str, Held] = {}  # by path: where the watch is behind
 
     def held(self, kind: str, key: Key) -> Held | None:
@@ -82,6 +91,9 @@ class Objects:
             return self.frozen[path]
         one = self._server.objects.get(path)
         return named(BY_KIND[kind], msgspec.Raw(msgspec.json.encode(one))).held if one else None
+
+    def renew(self) -> None:
+        self.renewed += 1
 
     def all_held(self, kind: str) -> dict[Key, Held]:
         found = {}

@@ -16,10 +16,12 @@ import trio
 from kubernetes.config import incluster_config
 
 from fastroute.errors import SettingError
+from fastroute.resources.meta import Key
 from fastroute.source.kubernetes import account as accounts
 from fastroute.source.kubernetes import client as clients
 from fastroute.source.kubernetes.account import Account, in_pod
 from fastroute.source.kubernetes.client import ApiError, Client
+from fastroute.source.kubernetes.writing import lease_of
 
 
 class Server(ThreadingHTTPServer):
@@ -127,6 +129,17 @@ def test_a_context_says_which_namespace_is_ours(server: Server, tmp_path: Path) 
     assert Account(file).host == f"http://127.0.0.1:{server.server_port}"
 
 
+def test_with_a_kubeconfig_nothing_is_written_unless_a_lease_is_named(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in a pod: the kubeconfig may be of another cluster."""
+    account = Account(kubeconfig(tmp_path, server, {"token": "first"}))
+    for pod in (False, True):
+        monkeypatch.setattr(accounts, "in_pod", lambda pod=pod: pod)
+        assert lease_of(None, account) is None
+        assert lease_of("a/b", account) == Key("a", "b")
+
+
 @pytest.mark.parametrize("text", [None, "", "{", "[1]", "{}", "current-context: x"])
 def test_a_kubeconfig_that_cannot_be_used_is_named(tmp_path: Path, text: str | None) -> None:
     file = tmp_path / "config"
@@ -161,6 +174,8 @@ def test_a_pod_is_its_service_account_whose_token_is_read_again(
     assert in_pod()
     account = Account()
     assert (account.host, account.namespace) == ("https://[fd00::1]:443", "ours")
+    assert lease_of(None, account) == Key("ours", "fastroute")
+    assert lease_of("a/b", account) == Key("a", "b")
     assert account.authorization() == "bearer first"
     (tmp_path / "token").write_text("second")
     account.reload()
@@ -203,7 +218,6 @@ async def test_an_exec_plugin_is_asked_for_a_token(server: Server, tmp_path: Pat
 
 
 async def test_a_request_says_what_it_is_told_to(server: Server, client: Client) -> None:
-    assert client.namespace == "ours"
     await client.request("PUT", "/a", {"b": 1}, query={"c": "d e"}, content_type="application/merge-patch+json")
     [(method, path, body, fields)] = server.asked
     assert (method, path, body) == ("PUT", "/a?c=d+e", b'{"b":1}')

@@ -36,7 +36,7 @@ def replicas(count, server=None):
     ways = [Way(server) for _ in range(count)]
     turns = []
     leaders = [
-        Leader(way, KEY, lambda held, number=number: turns.append((number, held)), f"replica-{number}")
+        Leader(way, KEY, lambda held, number=number: turns.append((number, held)), server.noticed, f"replica-{number}")
         for number, way in enumerate(ways)
     ]
     return ways, leaders, turns
@@ -140,3 +140,20 @@ async def test_a_lease_that_cannot_be_had_is_said_once(autojump_clock, caplog, e
     assert turns == []
     assert len(caplog.messages) == 1
     assert way_out in caplog.messages[0]
+
+
+async def test_all_replicas_notice_that_versions_went_back_and_one_writes_on(autojump_clock, caplog):
+    """etcd was restored from an older backup."""
+    server = Server()
+    _, leaders, _ = replicas(2, server)
+    async with trio.open_nursery() as nursery:
+        for leader in leaders:
+            nursery.start_soon(leader.run)
+        await trio.sleep(60)
+        assert server.rewound == 0
+        server.restore(3)
+        await trio.sleep(2 * DURATION)
+        assert server.rewound == 2, "each of both, once"
+        assert len(holders(leaders)) == 1
+        nursery.cancel_scope.cancel()
+    assert caplog.text.count("the API server went back from version") == 2

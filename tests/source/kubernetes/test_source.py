@@ -151,6 +151,59 @@ async def test_a_server_that_says_nothing_in_a_listing_is_asked_for_pages(
         await until(lambda: seen.routes == ["r", "s"])
 
 
+@pytest.mark.parametrize("has_watchlist", [True, False])
+async def test_a_server_restored_from_a_backup_is_listed_anew(
+    api: ApiServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    has_watchlist: bool,
+) -> None:
+    """Its versions are lower than ours: watches are accepted, and hear nothing."""
+    monkeypatch.setattr(watch, "DEAF", 1.5)
+    monkeypatch.setattr(client, "SILENCE", 1.0)  # connections are given up before that
+    api.has_watchlist = has_watchlist
+    put_route(api, "stays")
+    async with following(api, tmp_path) as seen:
+        backup = api.backup()
+        put_route(api, "lost")
+        put_route(api, "stays", "b.example.com")
+        for number in range(20):
+            put_route(api, f"more{number}")
+        await until(lambda: len(seen.routes) == 22)
+        api.restore(backup)
+        put_route(api, "stays", "c.example.com")  # a generation that was there already, with another spec
+        await until(lambda: seen.routes == ["stays"])
+        assert seen.route("stays").spec.hostnames == ("c.example.com",)
+        put_route(api, "new")
+        await until(lambda: seen.routes == ["new", "stays"])
+    assert f"{ROUTES}: neither events nor bookmarks for 2 s: everything is listed anew" in caplog.text
+    assert f"{ROUTES}: the API server went back from version" in caplog.text
+
+
+async def test_everything_is_listed_anew_when_it_is_asked_for(api: ApiServer, tmp_path: Path) -> None:
+    put_route(api, "goes")
+    async with following(api, tmp_path) as seen:
+        backup = api.backup()
+        for number in range(20):
+            put_route(api, f"more{number}")
+        await until(lambda: len(seen.routes) == 21)
+        api.restore(backup)
+        put_route(api, "new")
+        seen.source.renew()
+        await until(lambda: seen.routes == ["goes", "new"])
+
+
+async def test_a_quiet_watch_that_hears_bookmarks_is_not_listed_anew(
+    api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(watch, "DEAF", 2.0)
+    async with following(api, tmp_path):
+        await trio.sleep(4)
+        assert listings(api, ROUTES) == 1
+    assert "listed anew" not in caplog.text
+
+
 async def test_nonsense_on_the_wire_is_a_watch_that_failed(api: ApiServer, tmp_path: Path) -> None:
     spoilt = [b"{not json}\n", b'{"type":"ADDED"}\n', b"[1]\n"]
     async with following(api, tmp_path) as seen:

@@ -337,3 +337,19 @@ async def test_what_others_leave_no_room_for_is_said_once_and_the_rest_is_writte
         scene.create("r", status={"parents": others})
         scene.writer.restated("HTTPRoute", Key("infra", "r"))
     assert caplog.messages == [full, full], "it was mended in between"
+
+
+async def test_a_server_that_went_back_is_written_to_before_the_watch_finds_out(autojump_clock):
+    """Restored from a backup: its versions are lower than what the watch said last, which says nothing more."""
+    scene = Scene("r")
+    for _ in range(10):
+        scene.create("r")
+    scene.objects.frozen[path("r")] = scene.objects.held("HTTPRoute", Key("infra", "r"))
+    scene.server.restore(3)
+    async with scene.running():
+        scene.writer.lead(True)
+        scene.writer.post(wanted("r"))
+        await trio.sleep(1)
+        scene.writer.post(wanted("r", reason="Later"))
+    assert scene.reason("r") == ["Later"]
+    assert len(scene.server.asked) <= 4, "one conflict, one look, and two writes"

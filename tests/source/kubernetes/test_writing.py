@@ -1,10 +1,18 @@
-"""All that is written together: by whoever leads, and by nobody who only led."""
+"""All that is written together: by whoever leads, and by nobody who only led or was not asked to write."""
 
+import contextlib
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
 import trio
+from source.kubernetes.apiserver import ApiServer
+from source.kubernetes.followed import CLASSES, GATEWAYS, kubeconfig
 from source.kubernetes.standin import Objects, Server
 
+from fastroute.demo.pods import free_ports
 from fastroute.graph.build import NOTHING
 from fastroute.metrics import Metrics
 from fastroute.resources.meta import Key
@@ -53,3 +61,37 @@ async def test_who_stood_still_for_longer_than_its_lease_writes_nothing(autojump
         await trio.sleep(3)
         nursery.cancel_scope.cancel()
     assert len(written(server)) == 1
+
+
+def served(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
+
+
+@pytest.mark.parametrize("lease", [(), ("--status-lease", "ours/fastroute")], ids=["none", "named"])
+async def test_outside_of_a_pod_nothing_is_written_unless_a_lease_is_named(api: ApiServer, tmp_path: Path, lease):
+    """A laptop with a kubeconfig changes nothing that the cluster says."""
+    api.put(CLASSES, "fastroute", "", spec={"controllerName": CONTROLLER_NAME})
+    listener = {"name": "proxy", "port": 80, "protocol": "HTTP"}
+    api.put(GATEWAYS, "web", spec={"gatewayClassName": "fastroute", "listeners": [listener]})
+    api.refusals["/apis/coordination.k8s.io/v1/namespaces/ours/leases/fastroute"] = 404
+    (port,) = free_ports(1)
+    words = ["serve", "--kubernetes", "--kubeconfig", str(kubeconfig(api, tmp_path)), "--infrastructure", *lease]
+    words += ["--metrics", "off", "--workers", "1", "--bind", "127.0.0.1", "--port-offset", str(port - 80)]
+    log = tmp_path / "log"
+    with log.open("wb") as out:
+        program = await trio.lowlevel.open_process(
+            [sys.executable, "-m", "fastroute", *words], stdout=out, stderr=subprocess.STDOUT
+        )
+    try:
+        with trio.fail_after(30):
+            while not served(port) or (lease and not api.writes):  # noqa: ASYNC110 (of another process)
+                await trio.sleep(0.05)
+        await trio.sleep(1)
+    finally:
+        program.terminate()
+        await program.wait()
+    said = "statuses are not written: outside of a pod, give --status-lease NAMESPACE/NAME"
+    assert (said in log.read_text()) is not bool(lease)
+    assert set(api.writes) == ({"POST /apis/coordination.k8s.io/v1/namespaces/ours/leases"} if lease else set())

@@ -1,0 +1,235 @@
+"""Families: each Gateway of ours with its ListenerSets, so that a change to one costs that one.
+
+A family is made from its Gateway, the ListenerSets that name it, their TLS, the labels of their namespaces and its
+place (address.py), and from nothing of other Gateways. Only who has a port does depend on others: so ports are claimed
+anew, in the order of age, by the families that changed and by all that want an address and port of one of these, and so
+on until nobody is left that could be concerned. With an address for each Gateway that is the family itself.
+
+The result is that of building everything from nothing, but for the addresses of a pool, which are kept.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from fastroute.difference import changed_keys, replaced
+from fastroute.graph.address import Place, place
+from fastroute.graph.change import Touched, kept
+from fastroute.graph.gateway import build_family, claim_ports, is_ours
+from fastroute.graph.listenerset import group_sets, parent_of
+from fastroute.graph.node import GatewayClassNode, GatewayNode, Holder, HolderId, ListenerSetNode
+from fastroute.graph.tls import ResolvedTLS
+from fastroute.resources.gateway import Gateway, ListenerSet
+from fastroute.resources.meta import Key
+from fastroute.resources.world import Resources
+from fastroute.settings import GraphSettings
+
+Socket = tuple[str, int]  # an address and a port
+Sets = Mapping[Key, tuple[ListenerSet, ...]]
+HolderT = TypeVar("HolderT", GatewayNode, ListenerSetNode)
+
+
+class Members(msgspec.Struct, frozen=True, eq=False):
+    """Who belongs to which family."""
+
+    gateways: Mapping[Key, Gateway] = {}  # those of ours
+    sets: Sets = {}  # by the Gateway they name, ours or not; each in the order of precedence
+
+
+class Family(msgspec.Struct, frozen=True, eq=False):
+    """A Gateway with its ListenerSets, before ports are claimed."""
+
+    node: GatewayNode
+    sets: tuple[ListenerSetNode, ...]
+    wants: frozenset[Socket]
+
+
+class Families(msgspec.Struct, frozen=True, eq=False):
+    """What the next build starts from. `gateways` and `listener_sets`: what came of all families."""
+
+    members: Members = Members()
+    places: Mapping[Key, Place] = {}
+    families: Mapping[Key, Family] = {}
+    claimants: Mapping[Socket, frozenset[Key]] = {}
+    gateways: Mapping[Key, GatewayNode] = {}
+    listener_sets: Mapping[Key, ListenerSetNode] = {}
+
+
+class World(NamedTuple):
+    """What families are made from. `settings`: with the addresses of the Services that they name."""
+
+    resources: Resources
+    classes: Mapping[Key, GatewayClassNode]
+    tls: Mapping[HolderId, tuple[ResolvedTLS, ...]]
+    settings: GraphSettings
+
+
+class Holders(Mapping[HolderId, Holder]):
+    """Gateways and ListenerSets in one mapping, without a copy of either."""
+
+    def __init__(self, families: Families) -> None:
+        self._of: Mapping[str, Mapping[Key, Any]] = {
+            "Gateway": families.gateways,
+            "ListenerSet": families.listener_sets,
+        }
+
+    def __getitem__(self, id_: HolderId) -> Holder:
+        found: Holder = self._of[id_[0]][id_[1]]
+        return found
+
+    def __iter__(self) -> Any:
+        return ((kind, key) for kind, holders in self._of.items() for key in holders)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._of.values()))
+
+
+def gather(world: World, last: Members, before: World, touched: Touched) -> Members:
+    """`last` was gathered from `before`."""
+    resources, settings = world.resources, world.settings
+    if not last.gateways or world.classes is not before.classes:
+        ours = {key: one for key, one in resources.gateways.items() if is_ours(one, world.classes, settings)}
+        changes: dict[Key, Gateway | None] = {**dict.fromkeys(last.gateways.keys() - ours.keys()), **ours}
+    else:
+        found = {key: resources.gateways.get(key) for key in touched.gateways}
+        changes = {key: one if one and is_ours(one, world.classes, settings) else None for key, one in found.items()}
+    return Members(replaced(last.gateways, changes), _grouped(resources, last.sets, before.resources, touched))
+
+
+def _grouped(resources: Resources, last: Sets, before: Resources, touched: Touched) -> Sets:
+    """ListenerSets by the Gateway they name; only the groups of those that were touched are sorted anew."""
+    moved: dict[Key, dict[Key, ListenerSet]] = {}
+    for key in touched.listener_sets:
+        old, new = before.listener_sets.get(key), resources.listener_sets.get(key)
+        for parent in {parent_of(one) for one in (old, new) if one is not None} - {None}:
+            assert parent is not None
+            group = moved.setdefault(parent, {one.key: one for one in last.get(parent, ())})
+            group.pop(key, None)
+            if new is not None and parent_of(new) == parent:
+                group[key] = new
+    made = {parent: tuple(group_sets(group).get(parent, ())) or None for parent, group in moved.items()}
+    return replaced(last, made)
+
+
+def holders_changed(last: Members, now: Members) -> dict[HolderId, Gateway | ListenerSet | None]:
+    """Gateways of ours and their ListenerSets that are not as they were; None: no more."""
+    changes: dict[HolderId, Gateway | ListenerSet | None] = {}
+    gateways = changed_keys(last.gateways, now.gateways)
+    for key in gateways:
+        changes["Gateway", key] = now.gateways.get(key)
+    joined = {key for key in gateways if (key in last.gateways) != (key in now.gateways)}
+    for parent in joined | changed_keys(last.sets, now.sets):
+        old = {one.key: one for one in last.sets.get(parent, ())} if parent in last.gateways else {}
+        new = {one.key: one for one in now.sets.get(parent, ())} if parent in now.gateways else {}
+        for key in changed_keys(old, new):
+            if key in new or ("ListenerSet", key) not in changes:  # one may have moved from Gateway to Gateway
+                changes["ListenerSet", key] = new.get(key)
+    return changes
+
+
+def build_families(
+    members: Members, world: World, held: Mapping[Key, tuple[str, ...]], last: Families, concerned: frozenset[Key]
+) -> Families:
+    """`concerned`: keys of Gateways of which anything but the place may be another than last time. `held`: the
+    addresses that these and those without a place were given before."""
+    places = place(members.gateways, world.settings.addressing, held, last.places, concerned)
+    stale = concerned | changed_keys(last.places, places)
+    if not stale:
+        return msgspec.structs.replace(last, members=members)
+    made = {key: _family(key, members, world, places) if key in members.gateways else None for key in stale}
+    families = replaced(last.families, made)
+    claimants = _claimants(last, made)
+    claiming = _closure(made, last, families, claimants)
+    built = claim_ports([(families[key].node, families[key].sets) for key in claiming if key in families])
+    gateways: dict[Key, GatewayNode | None] = {key: built.gateways.get(key) for key in claiming}
+    sets: dict[Key, ListenerSetNode | None] = {}
+    for key in claiming & last.families.keys():
+        sets.update(dict.fromkeys(one.key for one in last.families[key].sets))
+    sets.update(built.listener_sets)
+    return Families(
+        members,
+        places,
+        families,
+        claimants,
+        _kept(last.gateways, gateways),
+        _kept(last.listener_sets, sets),
+    )
+
+
+def concerned_families(
+    members: Members, world: World, last: Members, before: World, touched: Touched
+) -> frozenset[Key]:
+    """Keys of Gateways, of ours or not any more, that have to be looked at again."""
+    if world.classes is not before.classes or world.settings != before.settings:
+        return frozenset(members.gateways.keys() | last.gateways.keys())
+    found = set(changed_keys(last.gateways, members.gateways))
+    found |= changed_keys(last.sets, members.sets)
+    for kind, key in changed_keys(before.tls, world.tls):
+        source = world.resources.listener_sets.get(key)
+        parent = key if kind == "Gateway" else source and parent_of(source)
+        found |= {parent} if parent else set()
+    if touched.namespaces:
+        homes = {key.name for key in touched.namespaces}
+        found |= {key for key, sets in members.sets.items() if any(one.metadata.namespace in homes for one in sets)}
+    return frozenset(key for key in found if key in members.gateways or key in last.gateways)
+
+
+def _family(key: Key, members: Members, world: World, places: Mapping[Key, Place]) -> Family:
+    node, sets = build_family(members.gateways[key], members.sets.get(key, ()), places[key], world)
+    holders: tuple[Holder, ...] = (node, *sets)
+    wants = {
+        (address, listener.source.port)
+        for holder in holders
+        for listener in holder.listeners
+        if listener.serves
+        for address in holder.bind
+    }
+    return Family(node, sets, frozenset(wants))
+
+
+def _claimants(last: Families, made: Mapping[Key, Family | None]) -> Mapping[Socket, frozenset[Key]]:
+    changes: dict[Socket, frozenset[Key]] = {}
+    for key, family in made.items():
+        old = last.families[key].wants if key in last.families else frozenset()
+        new = family.wants if family else frozenset()
+        for socket in old - new:
+            changes[socket] = changes.get(socket, last.claimants[socket]) - {key}
+        for socket in new - old:
+            changes[socket] = changes.get(socket, last.claimants.get(socket, frozenset())) | {key}
+    return replaced(last.claimants, {socket: keys or None for socket, keys in changes.items()})
+
+
+def _closure(
+    made: Iterable[Key],
+    last: Families,
+    families: Mapping[Key, Family],
+    claimants: Mapping[Socket, frozenset[Key]],
+) -> frozenset[Key]:
+    """Families whose ports may be another's by what was made anew."""
+    found, waiting, seen = set(made), list(made), set[Socket]()
+    while waiting:
+        key = waiting.pop()
+        for of in (last.families, families):
+            for socket in of[key].wants if key in of else ():
+                if socket not in seen:
+                    seen.add(socket)
+                    more = claimants.get(socket, frozenset()) - found
+                    found |= more
+                    waiting += more
+    return frozenset(found)
+
+
+def _kept(last: Mapping[Key, HolderT], made: Mapping[Key, HolderT | None]) -> Mapping[Key, HolderT]:
+    changes = {key: _keep_holder(last.get(key), new) if new is not None else None for key, new in made.items()}
+    return replaced(last, changes, in_order=True)
+
+
+def _keep_holder(old: HolderT | None, new: HolderT) -> HolderT:
+    if old is None:
+        return new
+    if old == new:
+        return old
+    listeners = {listener.source.name: listener for listener in old.listeners}
+    same = tuple(kept(listeners.get(listener.source.name), listener) for listener in new.listeners)
+    return msgspec.structs.replace(new, listeners=same)
