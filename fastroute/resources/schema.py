@@ -33,6 +33,7 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
     most: int | None = None
     form: str | None = None  # regular expression
     like: str | None = None  # the form in words: "a DNS name (lower case)"
+    known: tuple[str, ...] = ()  # of the form: what a value that is not was probably meant to be
     choices: tuple[str, ...] = ()
 
     def faults(self, value: Any) -> Iterable[Fault]:
@@ -48,7 +49,7 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
             yield Fault((), f"must have {_amount(self.least, self.most, 'character')}, got {len(value)}")
         elif self.form is not None and not re.search(self.form, value):
             lower = value.strip().lower()
-            fix = lower if re.search(self.form, lower) else None
+            fix = nearest(value, self.known) or (lower if re.search(self.form, lower) else None)
             yield Fault((), f"must be {self.words}, got {_shown(value)}", fix)
 
     @property
