@@ -7,6 +7,7 @@ import pytest
 import yaml
 from graph.secrets import secret
 from graph.world import gateway, grant, https, listener, ref, route, service, world
+from resources.manifests import HTTP_ROUTE
 
 from fastroute.graph.build import build_graph
 from fastroute.graph.finding import Finding, find_problems
@@ -84,6 +85,24 @@ def apply(document: Any, field: str, fix: str) -> None:
         [document[last]] = value
     else:
         document |= value
+
+
+@pytest.mark.parametrize(
+    ("written", "words", "fix"),
+    [
+        ("::1", "got ::1 (an IP address is not a host name)", None),
+        ("10.0.0.1:80", "got 10.0.0.1:80 (an IP address is not a host name)", None),
+        ("*", "got * (leave it out to take every host)", None),
+        ("http://a.com", "got http://a.com", "- a.com"),
+        ("A.com:80", "got A.com:80", "- a.com"),
+        ("a b", "got a b", None),
+    ],
+)
+def test_what_is_no_host_name(written: str, words: str, fix: str | None) -> None:
+    [entry] = decode(HTTP_ROUTE.replace("  rules:", f"  hostnames: ['{written}']\n  rules:"), "x.yaml")
+    [problem] = entry.problems
+    assert problem.message.endswith(words)
+    assert problem.fix == fix
 
 
 # --- what schemas cannot list
