@@ -51,6 +51,8 @@ def _follow_manifests(settings: ServeSettings) -> Follow:
     """Raises SourceError: a path is missing or unreadable."""
     source = Directory(settings.manifests)
     source.load()
+    for path in source.fruitless():
+        _log.warning("%s", path)
 
     async def follow(supervisor: Supervisor, metrics: Metrics, leaving: trio.Event) -> None:
         await reconcile(source, supervisor, StatusLog(metrics.status_writes.inc), settings.graph, metrics)
@@ -94,15 +96,17 @@ def _follow_cluster(settings: ServeSettings) -> Follow:
 
 async def _serve(settings: ServeSettings, follow: Follow, health: socket.socket | None) -> int:
     metrics = Metrics(series=settings.metrics_series)
-    supervisor = Supervisor(settings, metrics, settings.workers or usable_cpus())
+    workers = settings.workers or usable_cpus()
+    supervisor = Supervisor(settings, metrics, workers)
+    _log.info("fastroute %s (process %d, workers: %d) reads %s", __version__, os.getpid(), workers, _named(settings))
     with trio.open_signal_receiver(*_ENDINGS, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
             await nursery.start(supervisor.run)
             leaving = trio.Event()
             nursery.start_soon(follow, supervisor, metrics, leaving)
             if health is not None:
+                _log.info("metrics: %s/metrics, beside it /healthz and /readyz", _url(health))
                 nursery.start_soon(serve_endpoint, health_app(metrics.registry, lambda: supervisor.ready), health)
-            _log.info("fastroute %s (process %d) serves %s", __version__, os.getpid(), _named(settings))
             code = await _live(signals, supervisor, leaving)
             nursery.cancel_scope.cancel()
     return code
@@ -130,6 +134,11 @@ async def _live(signals: AsyncIterator[int], supervisor: Supervisor, leaving: tr
             leaving.set()
             nursery.start_soon(drain)
     return 0 if ended == 1 else 130
+
+
+def _url(one: socket.socket) -> str:
+    host, port = one.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _named(settings: ServeSettings) -> str:

@@ -4,6 +4,7 @@ Exit codes: 0 fine, 1 problems found, 2 cannot be done as asked. Tables and colo
 gets plain text. Heavy imports stand inside the commands, so that `--help` and completion answer at once.
 """
 
+import os
 import sys
 import time
 from collections.abc import Iterable
@@ -13,11 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
+from typer.main import get_command
 
 from fastroute import __version__, notation
 from fastroute.errors import FastrouteError
 from fastroute.options import MANIFESTS, SERVE, WORLD, graph_settings, lines, serve_settings, takes
 from fastroute.text import write_page
+from fastroute.variables import PREFIX, require_known
 
 if TYPE_CHECKING:
     from fastroute.source.directory import Directory
@@ -58,6 +61,7 @@ app = typer.Typer(
 @takes(*SERVE)
 def serve(**chosen: Any) -> None:
     """Serve the Gateways and routes of a directory of manifests, or of a cluster, and follow their changes."""
+    _require_known_variables()
     from fastroute.app import serve as run
 
     raise typer.Exit(run(serve_settings(chosen)))
@@ -81,6 +85,7 @@ def check(
     **chosen: Any,
 ) -> None:
     """Say, offline, every status that manifests would get, what is wrong with them, and the way out."""
+    _require_known_variables()
     from fastroute.check import check as examine
     from fastroute.pages import check_page, summary_page
 
@@ -121,6 +126,7 @@ def explain(
     **chosen: Any,
 ) -> None:
     """Say which rule takes a request and what becomes of it, and why the near misses do not."""
+    _require_known_variables()
     from fastroute.compiler.compile import compile_snapshot
     from fastroute.explain.explanation import explain as tell
     from fastroute.explain.request import parse_url
@@ -145,9 +151,18 @@ def demo(
     ] = False,
 ) -> None:
     """Two teams share a Gateway 70/30; one grant is taken away, and exactly its share turns 500."""
+    _require_known_variables()
     from fastroute.demo.tour import tour
 
     raise typer.Exit(tour(once=once))
+
+
+def _require_known_variables() -> None:
+    """Raises SettingError for a FASTROUTE_* variable that no option of any command has."""
+    if any(name.startswith(PREFIX) for name in os.environ):
+        group: Any = get_command(app)
+        options = [option for command in group.commands.values() for option in command.params]
+        require_known(os.environ, {option.envvar for option in options if option.envvar})
 
 
 def _load(paths: list[Path]) -> "Directory":

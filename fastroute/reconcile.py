@@ -28,6 +28,7 @@ from fastroute.snapshot import Outcome, Snapshot
 from fastroute.source.expirylog import ExpiryLog
 from fastroute.source.problemlog import ProblemLog
 from fastroute.source.quarantine import Quarantine
+from fastroute.source.servinglog import ServingLog
 from fastroute.source.store import Store
 from fastroute.source.warninglog import WarningLog
 from fastroute.status import Statuses, build_statuses
@@ -105,6 +106,7 @@ async def reconcile(
     """Serves what `source` says, for ever."""
     changes, quarantine = Changes(), Quarantine()
     problems, warnings, expiry = ProblemLog(), WarningLog(settings.gateways), ExpiryLog()
+    serving = ServingLog()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(source.watch, changes.note)
         nursery.start_soon(data_plane.watch, changes.note)
@@ -126,6 +128,7 @@ async def reconcile(
                 if made.graph is not None:
                     warnings.show(resources, made.graph)
                     expiry.take(made.graph.certificates)
+                    serving.show(resources, made.graph, made.compiled.snapshot.listeners, outcome)
                 if made.compiled.rules_made >= MANY:
                     gc.freeze()
             except Exception:

@@ -5,6 +5,8 @@ any example can be served by hand. An answer is JSON, `path` with the query:
 {"method", "path", "host", "headers": {name: [values]}, "body_bytes", "pod", "namespace", "service"}
 """
 
+import contextlib
+import errno
 import json
 import sys
 from collections.abc import Sequence
@@ -74,12 +76,21 @@ async def _serve_connection(pod: Pod, stream: trio.SocketStream) -> None:
 
 
 async def serve_echo(some: Sequence[Pod], *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-    """Stands in for these pods until cancelled; started once all of them listen."""
+    """Stands in for these pods until cancelled; started once all of them listen. SourceError: a port is taken."""
+    listeners = [(pod, await _listen(pod)) for pod in some]
     async with trio.open_nursery() as nursery:
-        for pod in some:
-            listen = partial(trio.serve_tcp, partial(_serve_connection, pod), pod.port, host=pod.address)
-            await nursery.start(listen)
+        for pod, opened in listeners:
+            nursery.start_soon(trio.serve_listeners, partial(_serve_connection, pod), opened)
         task_status.started()
+
+
+async def _listen(pod: Pod) -> list[trio.SocketListener]:
+    try:
+        return await trio.open_tcp_listeners(pod.port, host=pod.address)
+    except OSError as error:
+        taken = "is in use: stop the program that listens there, or write another port into the EndpointSlice"
+        why = taken if error.errno == errno.EADDRINUSE else f"cannot be bound ({error.strerror})"
+        raise SourceError(f"{pod.address}:{pod.port} of {pod.namespace}/{pod.service} {why}") from None
 
 
 def _main(paths: Sequence[str]) -> None:
@@ -90,7 +101,16 @@ def _main(paths: Sequence[str]) -> None:
     found = pods(source.store.snapshot().endpoint_slices.values())
     for pod in found:
         print(f"{pod.namespace}/{pod.service} {pod.name}: http://{pod.address}:{pod.port}", flush=True)
-    trio.run(serve_echo, found)
+    with contextlib.suppress(KeyboardInterrupt):
+        trio.run(_until_interrupted, found)
+
+
+async def _until_interrupted(some: Sequence[Pod]) -> None:
+    """Ctrl-C may strike inside of the nursery."""
+    try:
+        await serve_echo(some)
+    except* KeyboardInterrupt:
+        pass
 
 
 if __name__ == "__main__":
@@ -98,5 +118,3 @@ if __name__ == "__main__":
         _main(sys.argv[1:])
     except SourceError as error:
         sys.exit(f"echo: {error}")
-    except KeyboardInterrupt:
-        pass

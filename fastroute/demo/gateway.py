@@ -1,5 +1,6 @@
 """A real `fastroute serve` as a process of its own, on free ports, over a folder: for the tour and the tests."""
 
+import os
 import random
 import signal
 import subprocess
@@ -43,7 +44,8 @@ def running_gateway(manifests: Path, *options: str, listeners: Iterable[int] = (
     metrics = free_ports(1)[0]
     command = [sys.executable, "-P", "-m", "fastroute", "serve", "--manifests", str(manifests)]
     command += ["--port-offset", str(offset), "--metrics", f"127.0.0.1:{metrics}", *options]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603  (our own command)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FASTROUTE_")}
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment)  # noqa: S603  (our own command)
     try:
         _wait_ready(process, metrics)
         yield Gateway("127.0.0.1", offset, metrics, process)

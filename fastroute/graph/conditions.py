@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from fastroute.graph.grant import Reference
 from fastroute.graph.node import Problem
 from fastroute.graph.protocol import Protocol
+from fastroute.graph.spelling import kinds_fix, protocol_fix, reference_fix
 from fastroute.resources.core import ServicePort
 from fastroute.resources.gateway import GROUP, Listener
 from fastroute.resources.meta import Key
@@ -35,7 +36,8 @@ def ref_not_permitted(reference: Reference, cause: str, field: str, fix: str) ->
 
 def invalid_kind(group: str, kind: str, field: str) -> Problem:
     message = f'{field} refers to kind {kind} of group "{group}": only kind Service of group "" is served.'
-    return Problem(condition=RESOLVED_REFS, reason="InvalidKind", message=message, field=f"{field}.kind")
+    fix = reference_fix(group, kind, "Service")
+    return Problem(condition=RESOLVED_REFS, reason="InvalidKind", message=message, field=f"{field}.kind", fix=fix)
 
 
 def service_not_found(service: Key, field: str) -> Problem:
@@ -86,8 +88,8 @@ def incompatible_filters(what: str, field: str) -> Problem:
     return Problem(condition=ACCEPTED, reason="IncompatibleFilters", message=f"{field}: {what}", field=field)
 
 
-def no_matching_parent(message: str, field: str) -> Problem:
-    return Problem(condition=ACCEPTED, reason="NoMatchingParent", message=message, field=field)
+def no_matching_parent(message: str, field: str, fix: str | None) -> Problem:
+    return Problem(condition=ACCEPTED, reason="NoMatchingParent", message=message, field=field, fix=fix)
 
 
 def no_matching_listener_hostname(message: str, field: str) -> Problem:
@@ -103,7 +105,9 @@ def not_allowed_by_listeners(message: str, field: str, fix: str | None) -> Probl
 
 def protocol_not_served(protocol: str, field: str) -> Problem:
     message = f"Protocol {protocol} is not served yet: only HTTP and HTTPS are."
-    return Problem(condition=ACCEPTED, reason="UnsupportedProtocol", message=message, field=f"{field}.protocol")
+    fix = protocol_fix(protocol)
+    field = f"{field}.protocol"
+    return Problem(condition=ACCEPTED, reason="UnsupportedProtocol", message=message, field=field, fix=fix)
 
 
 def protocol_conflict(listener: Listener, others: Iterable[Listener], field: str) -> Problem:
@@ -140,13 +144,15 @@ def port_taken(socket: tuple[str, int], owner: Key, field: str) -> Problem:
     return port_unavailable(message, field)
 
 
-def invalid_route_kinds(kinds: list[str], served: list[str], field: str) -> Problem:
+def invalid_route_kinds(kinds: list[str], served: list[str], taken: list[str], field: str) -> Problem:
+    """`kinds`: those that are named in vain, `taken`: the others that are named."""
     message = (
         f"allowedRoutes.kinds names {', '.join(kinds)}, which this listener does not serve: "
         f"it serves {', '.join(served) or 'none'}."
     )
     field = f"{field}.allowedRoutes.kinds"
-    return Problem(condition=RESOLVED_REFS, reason="InvalidRouteKinds", message=message, field=field)
+    fix = kinds_fix((*taken, *kinds), served)
+    return Problem(condition=RESOLVED_REFS, reason="InvalidRouteKinds", message=message, field=field, fix=fix)
 
 
 def selector_matches_nothing(why: str, field: str) -> Problem:
@@ -208,7 +214,9 @@ def no_certificate_refs(field: str) -> Problem:
 
 def certificate_of_other_kind(group: str, kind: str, field: str) -> Problem:
     message = f'{field} refers to kind {kind} of group "{group}": only kind Secret of group "" is served.'
-    return Problem(condition=RESOLVED_REFS, reason="InvalidCertificateRef", message=message, field=f"{field}.kind")
+    fix = reference_fix(group, kind, "Secret")
+    field = f"{field}.kind"
+    return Problem(condition=RESOLVED_REFS, reason="InvalidCertificateRef", message=message, field=field, fix=fix)
 
 
 def secret_not_found(secret: Key, field: str) -> Problem:

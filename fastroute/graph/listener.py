@@ -96,7 +96,7 @@ def _kinds(listener: Listener, served: tuple[str, ...], field: str) -> tuple[lis
     kinds = list(dict.fromkeys(kind.kind for kind in named if kind.group == GROUP and kind.kind in served))
     vain = [kind.kind if kind.group == GROUP else f"{kind.group}/{kind.kind}" for kind in named]
     vain = [name for name in vain if name not in served]
-    return kinds, [conditions.invalid_route_kinds(vain, list(served), field)] if vain else []
+    return kinds, [conditions.invalid_route_kinds(vain, list(served), kinds, field)] if vain else []
 
 
 def _selector_problems(listener: Listener, field: str) -> list[Problem]:

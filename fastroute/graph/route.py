@@ -17,6 +17,7 @@ from fastroute.graph.hostname import meeting
 from fastroute.graph.listener import ROUTE_KINDS, Admission, admits, selector_mistake
 from fastroute.graph.node import Attachment, Holder, HolderId, ListenerNode, ParentNode, Problem, Route, RouteNode
 from fastroute.graph.selector import labels_of
+from fastroute.nearest import nearest
 from fastroute.resources.core import Namespace
 from fastroute.resources.gateway import GROUP, ParentReference
 from fastroute.resources.meta import Key, Resource
@@ -118,7 +119,10 @@ def _no_matching_parent(ref: ParentReference, holder: Holder, field: str) -> Pro
     has = f"it has {has}" if has else "its Gateway does not take it"
     what = " ".join(wanted) or "at all"
     where = field if not wanted else f"{field}.port" if ref.section_name is None else f"{field}.sectionName"
-    return conditions.no_matching_parent(f"{ref.kind} {holder.key} has no listener {what}; {has}.", where)
+    named = [listener.source.name for listener in holder.listeners if ref.port in (None, listener.source.port)]
+    near = None if ref.section_name is None else nearest(ref.section_name, named)
+    fix = f"sectionName: {near}" if near else None
+    return conditions.no_matching_parent(f"{ref.kind} {holder.key} has no listener {what}; {has}.", where, fix)
 
 
 def _no_hostname(route: RouteNode, listeners: list[ListenerNode], field: str) -> Problem:

@@ -7,6 +7,7 @@ that Kubernetes would refuse takes nothing, and `mistake` says why.
 import re
 from collections.abc import Mapping
 
+from fastroute.nearest import nearest
 from fastroute.resources.core import Namespace
 from fastroute.resources.defaults import NAME_LABEL
 from fastroute.resources.gateway import LabelSelector, LabelSelectorRequirement
@@ -50,7 +51,9 @@ def mistake(selector: LabelSelector) -> str | None:
 def _mistake(requirement: LabelSelectorRequirement) -> str | None:
     operator = requirement.operator
     if operator not in VALUED:
-        return f'"{operator}" is not an operator: it must be In, NotIn, Exists or DoesNotExist'
+        near = nearest(operator, VALUED)
+        hint = f" (did you mean {near}?)" if near else ""
+        return f'"{operator}" is not an operator: it must be In, NotIn, Exists or DoesNotExist{hint}'
     if not is_label_key(requirement.key):
         return f'"{requirement.key}" in matchExpressions is not a label key'
     if VALUED[operator] and not requirement.values:

@@ -62,7 +62,7 @@ def _taken_elsewhere(route: RouteNode, match: HTTPRouteMatch, sharing: list[tupl
     return any(
         _takes_preflights(other_match, match) and _share_a_host(route, other)
         for other, rule in sharing
-        for other_match in rule.matches
+        for other_match in rule.matches or (HTTPRouteMatch(),)
     )
 
 

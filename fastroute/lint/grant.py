@@ -7,6 +7,7 @@ from fastroute.graph.finding import Finding, warning
 from fastroute.graph.fix import allowed_routes
 from fastroute.graph.grant import Permit
 from fastroute.graph.node import Graph, Route
+from fastroute.resources.decode import KINDS
 from fastroute.resources.gateway import (
     GROUP,
     BackendObjectReference,
@@ -14,6 +15,7 @@ from fastroute.resources.gateway import (
     Listener,
     SecretObjectReference,
 )
+from fastroute.resources.lookalike import lookalike
 from fastroute.resources.policy import ReferenceGrant
 from fastroute.resources.world import Resources
 
@@ -50,7 +52,22 @@ def grants_with_core_group(resources: Resources, graph: Graph) -> Iterator[Findi
         for field, group in groups:
             if group in CORE:
                 message = f'"{group}" is not the core group: that one is written "", so this allows nothing.'
-                yield warning("ReferenceGrant", grant, "GrantGroupNotCore", message, field)
+                yield warning("ReferenceGrant", grant, "GrantGroupNotCore", message, field, 'group: ""')
+
+
+def grants_for_unknown_kinds(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    """Kinds and groups that are written almost as ours: no reference is of them."""
+    for grant in resources.reference_grants.values():
+        names = [(f"spec.from[{i}]", origin.group, origin.kind) for i, origin in enumerate(grant.spec.from_)]
+        names += [(f"spec.to[{i}]", to.group, to.kind) for i, to in enumerate(grant.spec.to)]
+        for field, group, kind in names:
+            meant = None if (group, kind) in KINDS or group in CORE else lookalike(group, kind, tuple(KINDS))
+            if meant is not None:
+                fields = {"group": meant[0] or '""', "kind": meant[1]}
+                wrong = [name for name, old in (("group", group), ("kind", kind)) if old != fields[name].strip('"')]
+                message = f'No reference is of kind {kind} of group "{group}": did you mean {meant[1]} of "{meant[0]}"?'
+                fix = "\n".join(f"{name}: {fields[name]}" for name in wrong)
+                yield warning("ReferenceGrant", grant, "GrantKindUnknown", message, f"{field}.{wrong[0]}", fix)
 
 
 def unused_grants(resources: Resources, graph: Graph) -> Iterator[Finding]:

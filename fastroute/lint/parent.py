@@ -5,10 +5,13 @@ from collections.abc import Callable, Iterator, Mapping
 from fastroute.graph.finding import Finding, warning
 from fastroute.graph.node import Graph, HolderId
 from fastroute.graph.route import parent_id
+from fastroute.nearest import nearest
+from fastroute.resources.gateway import GROUP
 from fastroute.resources.meta import Key
 from fastroute.resources.unserved import UnservedRoute
 from fastroute.resources.world import Resources
 
+PARENTS = ("Gateway", "ListenerSet")
 UNSERVED: Mapping[str, Callable[[Resources], Mapping[Key, UnservedRoute]]] = {
     "TCPRoute": lambda resources: resources.tcp_routes,
     "TLSRoute": lambda resources: resources.tls_routes,
@@ -26,10 +29,24 @@ def missing_parents(resources: Resources, graph: Graph) -> Iterator[Finding]:
                 id_ = parent_id(route, ref)
                 if id_ is None:
                     message = f"Parents of kind {ref.kind} are not served: the route is not attached by this parentRef."
-                    yield warning(kind, route, "ParentKindNotServed", message, f"spec.parentRefs[{index}].kind")
+                    near = nearest(ref.kind, PARENTS) if ref.group == GROUP else None
+                    fix = f"kind: {near}" if near else None
+                    yield warning(kind, route, "ParentKindNotServed", message, f"spec.parentRefs[{index}].kind", fix)
                 elif not _exists(id_, resources):
                     message = f"{ref.kind} {id_[1]} does not exist: the route is not attached by this parentRef."
-                    yield warning(kind, route, "ParentNotFound", message, f"spec.parentRefs[{index}]")
+                    fix = _other_parent(id_, resources)
+                    yield warning(kind, route, "ParentNotFound", message, f"spec.parentRefs[{index}]", fix)
+
+
+def _other_parent(id_: HolderId, resources: Resources) -> str | None:
+    """The one that was surely meant: of the same name in the only namespace that has one, or of nearly this name."""
+    kind, key = id_
+    known = resources.gateways if kind == "Gateway" else resources.listener_sets
+    homes = [other.namespace for other in known if other.name == key.name]
+    if len(homes) == 1:
+        return f"namespace: {homes[0]}"
+    near = nearest(key.name, (other.name for other in known if other.namespace == key.namespace))
+    return f"name: {near}" if near else None
 
 
 def routes_not_served(resources: Resources, graph: Graph) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from fastroute.lint.gateway import (
     infrastructure_without_objects,
     sets_without_gateways,
 )
-from fastroute.lint.grant import grants_to_gateway, grants_with_core_group, unused_grants
+from fastroute.lint.grant import grants_for_unknown_kinds, grants_to_gateway, grants_with_core_group, unused_grants
 from fastroute.lint.match import (
     addresses_as_hostnames,
     hostnames_outside_listeners,
@@ -31,6 +31,7 @@ Lint = Callable[[Resources, Graph], Iterator[Finding]]
 LINTS: tuple[Lint, ...] = (
     grants_to_gateway,
     grants_with_core_group,
+    grants_for_unknown_kinds,
     unused_grants,
     classes_not_ours,
     sets_without_gateways,

@@ -94,6 +94,7 @@ GATEWAY = Record(
                         most=253,
                         form=rf"^Hostname|IPAddress|NamedAddress|{SUBDOMAIN}{PREFIXED_PATH}\Z",
                         like="IPAddress, Hostname, NamedAddress, or a type with its domain",
+                        known=("IPAddress", "Hostname", "NamedAddress"),
                     ),
                     "value": Text(most=253),
                     "routability": Text(most=253),  # of v1.7

@@ -13,6 +13,7 @@ OLD_GROUPS = frozenset({"networking.x-k8s.io", EXPERIMENTAL})
 OLD_KINDS = {"ReferencePolicy": "ReferenceGrant", "XListenerSet": "ListenerSet"}  # by what they are called today
 _MOST_EDITS = 2  # in a kind
 _MOST_EDITS_OF_GROUP = 4
+_LONGEST = 63  # of a kind or group: longer ones are not compared
 _LEAST_LENGTH = 6  # of a kind: shorter ones are too near to others
 
 Name = tuple[str, str]  # group and kind
@@ -21,7 +22,7 @@ Name = tuple[str, str]  # group and kind
 @lru_cache(maxsize=1024)
 def lookalike(group: str, kind: str, known: tuple[Name, ...]) -> Name | None:
     """The one of `known` that was meant by `group` and `kind`, which is not among them; None: another kind."""
-    if not _may_be_ours(group):
+    if len(kind) > _LONGEST or len(group) > _LONGEST or not _may_be_ours(group):
         return None
     wanted = OLD_KINDS.get(kind, kind)
     ranked = sorted((edits(wanted.lower(), name.lower()), home != group, home, name) for home, name in known)

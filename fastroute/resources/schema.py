@@ -8,7 +8,7 @@ its business: the API server drops them, and `unknown_fields` tells.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -18,6 +18,9 @@ from fastroute.resources.problem import Fault
 
 _SHOWN = 60  # characters of a wrong value that a message shows
 _PLURAL = {"item": "items", "entry": "entries", "character": "characters"}
+
+
+Advice = tuple[str, str | None]  # what a message adds in brackets, and what may be of the form
 
 
 class Schema(Protocol):
@@ -33,6 +36,8 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
     most: int | None = None
     form: str | None = None  # regular expression
     like: str | None = None  # the form in words: "a DNS name (lower case)"
+    known: tuple[str, ...] = ()  # of the form: what a value that is not was probably meant to be
+    advise: Callable[[str], Advice] | None = None  # of a value that is not of the form
     choices: tuple[str, ...] = ()
 
     def faults(self, value: Any) -> Iterable[Fault]:
@@ -47,9 +52,10 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
         elif not self.least <= len(value) <= (len(value) if self.most is None else self.most):
             yield Fault((), f"must have {_amount(self.least, self.most, 'character')}, got {len(value)}")
         elif self.form is not None and not re.search(self.form, value):
-            lower = value.strip().lower()
-            fix = lower if re.search(self.form, lower) else None
-            yield Fault((), f"must be {self.words}, got {_shown(value)}", fix)
+            words, mended = self.advise(value) if self.advise else ("", value)
+            lower = (mended or "").strip().lower()
+            fix = nearest(value, self.known) or (lower if re.search(self.form, lower) else None)
+            yield Fault((), f"must be {self.words}, got {_shown(value)}{words}", fix or None)
 
     @property
     def words(self) -> str:

@@ -1,12 +1,30 @@
 """Parts of shapes that many kinds share: names, references, and what every object has (apimachinery's rules)."""
 
+from ipaddress import ip_address
 from typing import Any
 
-from fastroute.resources.schema import Anything, List, Map, Record, Text, Whole
+from fastroute.resources.schema import Advice, Anything, List, Map, Record, Text, Whole
 
 SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 _FIELD_NAME = r"[A-Za-z0-9!#$%&'*+\-.^_\x60|~]+"
 PREFIXED_PATH = r"\/[A-Za-z0-9\/\-._~%!$&'()*+,;=:]+"
+
+
+def hostname_advice(written: str) -> Advice:
+    """
+    >>> hostname_advice("https://a.com:8443/b"), hostname_advice("[::1]:80")[0], hostname_advice("*")[0]
+    (('', 'a.com'), ' (an IP address is not a host name)', ' (leave it out to take every host)')
+    """
+    if written == "*":
+        return " (leave it out to take every host)", None
+    authority = written.rpartition("://")[2].partition("/")[0]
+    host = authority if authority.count(":") > 1 else authority.partition(":")[0]
+    try:
+        ip_address(host.partition("]")[0].removeprefix("["))
+    except ValueError:
+        return "", host
+    return " (an IP address is not a host name)", None
+
 
 ANY = Text()
 NAME = Text(least=1, most=253)
@@ -20,8 +38,15 @@ HOSTNAME = Text(
     most=253,
     form=rf"^(\*\.)?{SUBDOMAIN}\Z",
     like="a host name in lower case, or one after '*.', without a port",
+    advise=hostname_advice,
 )
-PRECISE_HOSTNAME = Text(least=1, most=253, form=rf"^{SUBDOMAIN}\Z", like="a host name in lower case, without a port")
+PRECISE_HOSTNAME = Text(
+    least=1,
+    most=253,
+    form=rf"^{SUBDOMAIN}\Z",
+    like="a host name in lower case, without a port",
+    advise=hostname_advice,
+)
 GROUP_NAME = Text(most=253, form=rf"^\Z|^{SUBDOMAIN}\Z", like='an API group, or "" for core')
 KIND_NAME = Text(least=1, most=63, form=r"^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?\Z", like="a kind such as Service")
 INT32 = 2**31 - 1

@@ -5,8 +5,10 @@ the ports 80 and 443 of the first Gateway.
 """
 
 import argparse
+import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,7 +20,7 @@ from cluster import isolation
 from cluster.account import LEASE, account_kubeconfig
 from cluster.cluster import API_PORT, Cluster
 from cluster.gateway import CLASS, POOL, start_gateway
-from cluster.process import Program
+from cluster.process import NotReadyError, Program
 from cluster.programs import CLUSTER, ECHO, built, suite
 from cluster.relay import Place, Relay
 from cluster.scratch import scratch
@@ -32,6 +34,9 @@ DOORS: Mapping[str, Place] = {
 
 def main() -> int:
     arguments = _arguments()
+    if not isolation.is_inside() and (taken := _taken(arguments)):
+        print(f"make cluster: {taken}", file=sys.stderr)
+        return 2
     for module in (CLUSTER, ECHO, suite(arguments.api)):
         built(module)
     if isolation.is_inside():
@@ -44,12 +49,41 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make cluster", description=__doc__)
     parser.add_argument("--api", default="v1.6.3", help="release of the Gateway API's CRDs")
-    parser.add_argument("--port", type=int, default=16443, help="of the API server on 127.0.0.1")
-    parser.add_argument("--http", type=int, default=8080, help="leads to the first Gateway's port 80")
-    parser.add_argument("--https", type=int, default=8443, help="leads to the first Gateway's port 443")
+    parser.add_argument("--port", type=_port, default=16443, help="of the API server on 127.0.0.1")
+    parser.add_argument("--http", type=_port, default=8080, help="leads to the first Gateway's port 80")
+    parser.add_argument("--https", type=_port, default=8443, help="leads to the first Gateway's port 443")
     parser.add_argument("--bare", action="store_true", help="without fastroute: start your own inside")
     parser.add_argument("--folder", default="", help=argparse.SUPPRESS)
     return parser.parse_args()
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 1 to 65535")
+    return int(text)
+
+
+def _taken(arguments: argparse.Namespace) -> str | None:
+    """Which port of this machine cannot be had, and what to type instead; None when all can."""
+    options = {"--port": arguments.port, "--http": arguments.http, "--https": arguments.https}
+    for option, port in options.items():
+        why = "is given twice" if list(options.values()).count(port) > 1 else _why_not(port)
+        if why is not None:
+            unused = (other for other in range(port + 1, 65536) if other not in options.values())
+            other = next((other for other in unused if _why_not(other) is None), "PORT")
+            return f"port {port} of 127.0.0.1 {why}: make cluster ARGS='{option} {other}' takes another one"
+    return None
+
+
+def _why_not(port: int) -> str | None:
+    """Why nothing can listen at a port of 127.0.0.1."""
+    with socket.socket() as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            one.bind(("127.0.0.1", port))
+        except OSError as error:
+            return "is in use" if error.errno == errno.EADDRINUSE else f"cannot be bound ({error.strerror})"
+    return None
 
 
 def _open(arguments: argparse.Namespace, folder: Path) -> int:
@@ -130,4 +164,7 @@ def _serve(arguments: argparse.Namespace, folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except NotReadyError as error:
+        sys.exit(f"make cluster: {error}")

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 
-MARK = "FASTROUTE_INSIDE"  # in the environment of whoever is inside
+MARK = "TEST_CLUSTER_INSIDE"  # in the environment of whoever is inside; not named as an option of fastroute
 NOT_POSSIBLE = 3  # the exit code where the kernel grants neither
 
 _WORDS = ("unshare", "--net", "--pid", "--fork", "--mount-proc", "--kill-child")

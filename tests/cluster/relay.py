@@ -25,12 +25,16 @@ class Relay:
         self._open: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         self._started = threading.Event()
+        self._error: OSError | None = None  # why it cannot listen
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> "Relay":
         self._thread.start()
         if not self._started.wait(10):
             raise OSError(f"cannot listen at {self.here}")
+        if self._error is not None:
+            self._thread.join(10)
+            raise self._error
         return self
 
     def __exit__(
@@ -49,8 +53,14 @@ class Relay:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._listen())
-        self._started.set()
+        try:
+            self._loop.run_until_complete(self._listen())
+        except OSError as error:
+            self._error = error
+            end_tasks(self._loop)
+            return
+        finally:
+            self._started.set()
         self._loop.run_forever()
         end_tasks(self._loop)
 

@@ -18,7 +18,7 @@ from cluster.api import Api
 from cluster.cluster import Cluster
 from cluster.echo import eventually
 from cluster.gateway import CLASS, POOL, start_gateway
-from cluster.process import Program
+from cluster.process import NotReadyError, Program
 from cluster.programs import CACHE, CLUSTER, ECHO, ROOT, built, suite
 from cluster.scratch import scratch
 from deploy.audit import AUDIT_LOG, audit_flags, rights_used, verdict_of
@@ -169,4 +169,7 @@ def _report(arguments: argparse.Namespace) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except NotReadyError as error:
+        sys.exit(f"make conformance: {error}")

@@ -1,13 +1,19 @@
 """Echo backends and the small client, against each other and over raw sockets."""
 
 import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import trio
 
 from fastroute.demo.client import Client
 from fastroute.demo.echo import serve_echo
-from fastroute.demo.pods import Pod, free_ports
+from fastroute.demo.pods import Pod, copy_manifests, free_ports, is_free
+from fastroute.demo.tour import EXAMPLE
 
 
 @pytest.fixture
@@ -100,3 +106,23 @@ async def test_many_pods_stand_at_once(nursery: trio.Nursery) -> None:
         async with Client(pod.address, pod.port) as client:
             names.append((await client.ask("/")).echo["pod"])
     assert names == ["pod-1", "pod-2", "pod-3"]
+
+
+def echo(folder: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "fastroute.demo.echo", str(folder)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_port_that_is_taken_is_told_in_one_line(tmp_path: Path) -> None:
+    copy_manifests(EXAMPLE, tmp_path)
+    with echo(tmp_path) as one:
+        assert one.stdout is not None
+        while is_free(int(one.stdout.readline().rpartition(":")[2])):
+            pass
+        with echo(tmp_path) as two:
+            _, said = two.communicate(timeout=30)
+        assert two.returncode == 1
+        assert re.fullmatch(r"echo: 127\.0\.0\.\d:\d+ of \w+/[\w-]+ is in use: stop the program .*\n", said)
+        one.send_signal(signal.SIGINT)
+        _, said = one.communicate(timeout=30)
+    assert (one.returncode, said) == (0, "")

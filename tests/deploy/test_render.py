@@ -166,3 +166,8 @@ def test_no_file_of_the_chart_is_unused():
     for template in Path(rendering.CHART / "templates").glob("*.yaml"):
         stem = template.stem
         assert stem in kinds or stem in ("rbac", "grantpolicy"), template
+
+
+def test_pods_get_no_variables_of_services():
+    for objects in (rendering.chart(), rendering.base()):
+        assert objects[DEPLOYMENT]["spec"]["template"]["spec"]["enableServiceLinks"] is False

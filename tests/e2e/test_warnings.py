@@ -2,9 +2,12 @@
 
 import json
 import subprocess
+import sys
 
 from e2e.serving import GATEWAY, serving
 from load import until
+
+from fastroute import __version__
 
 TCP_ROUTE = """
 apiVersion: gateway.networking.k8s.io/v1
@@ -42,3 +45,37 @@ async def test_a_missing_gateway_and_a_route_that_is_not_served_are_logged_once(
 
 async def _told(log, words):
     await until(lambda: words in log.read_text())
+
+
+async def test_the_start_says_what_is_served_and_where(tmp_path):
+    log, folder = tmp_path / "log", tmp_path / "manifests"
+    folder.mkdir()
+    with log.open("wb") as file:
+        async with serving(folder, "--log-level", "info", "--log-format", "json", stderr=file) as served:
+            await _told(log, "serving 1 Gateway")
+            served.world.remove("gateway")
+            await _told(log, "nothing to serve: there is no Gateway")
+    said = [json.loads(line)["message"] for line in log.read_text().splitlines()]
+    place = f"listener proxy of Gateway infra/edge: http://127.0.0.1:{served.port}"
+    wanted = [
+        f"fastroute {__version__} (process {served.pid}, workers: 2) reads {folder}",
+        f"metrics: http://127.0.0.1:{served.health_port}/metrics, beside it /healthz and /readyz",
+        place,
+        "serving 1 Gateway, 1 route, 2 endpoints",
+        f"not bound any more: {place}",
+        "nothing to serve: there is no Gateway",
+    ]
+    assert [message for message in said if message in wanted] == wanted
+
+
+def test_an_empty_folder_is_told_at_the_start(tmp_path):
+    command = [sys.executable, "-m", "fastroute", "serve", "--manifests", str(tmp_path), "--metrics", "off"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        said = []
+        while "nothing to serve" not in "".join(said):
+            said.append(process.stderr.readline())
+            assert said[-1], said
+        process.terminate()
+        process.stderr.read()
+    assert f"{tmp_path}: holds no file of *.yaml, *.yml, *.json" in said[0]
+    assert "nothing to serve: there is no Gateway" in said[-1]

@@ -55,6 +55,7 @@ PUT = {"method": "PUT", "path": {"value": "/a/b"}}
         (rule({"method": "OPTIONS", "path": {"value": "/a/b"}}), True),
         (rule({"path": {"value": "/a"}}), True),
         (rule({}), True),
+        (rule(), True),
         (rule({"path": {"value": "/a.*", "type": "RegularExpression"}}), True),
         (rule({"method": "OPTIONS", "path": {"value": "/a/b"}}, cors=False), False),
         (rule({"method": "OPTIONS", "path": {"value": "/a/b", "type": "Exact"}}), False),

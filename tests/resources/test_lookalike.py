@@ -107,3 +107,8 @@ def test_a_version_that_is_not_read_is_a_problem_with_its_fix(kind: str) -> None
     [problem] = entry.problems
     assert entry.resource is None
     assert problem.fix == f"apiVersion: {GROUP}/v1"
+
+
+@pytest.mark.parametrize("text", ["apiVersion: v1\nkind: {0}", "apiVersion: {0}/v1\nkind: Gateway"])
+def test_a_long_name_is_not_compared(text: str) -> None:
+    assert decode(text.format("Gateway" * 100_000), "x.yaml") == ()

@@ -1,0 +1,51 @@
+"""Fixes for kinds, groups and protocols that are misspelled: the field as it should be, in YAML.
+
+Schemas do not list what these fields may hold, so a wrong one is found only when the object is resolved.
+"""
+
+from collections.abc import Iterable
+
+from fastroute.nearest import nearest
+
+PROTOCOLS = ("HTTP", "HTTPS", "TLS", "TCP", "UDP")
+ROUTES = ("HTTPRoute", "GRPCRoute", "TCPRoute", "TLSRoute", "UDPRoute")
+
+
+def protocol_fix(written: str) -> str | None:
+    """
+    >>> protocol_fix("http"), protocol_fix("TCP"), protocol_fix("example.com/own")
+    ('protocol: HTTP', None, None)
+    """
+    return _fix("protocol", written, PROTOCOLS)
+
+
+def reference_fix(group: str, kind: str, wanted: str) -> str | None:
+    r"""Of a reference to `wanted`, a kind of the core group. A group with a domain may have such a kind of its own.
+
+    >>> reference_fix("", "service", "Service"), reference_fix("core", "Service", "Service")
+    ('kind: Service', 'group: ""')
+    >>> reference_fix("v1", "Servcie", "Service"), reference_fix("serving.knative.dev", "Service", "Service")
+    ('group: ""\nkind: Service', None)
+    """
+    if "." in group or nearest(kind, (wanted,)) is None:
+        return None
+    fields = [*(['group: ""'] if group else []), *([f"kind: {wanted}"] if kind != wanted else [])]
+    return "\n".join(fields) or None
+
+
+def kinds_fix(written: Iterable[str], served: Iterable[str]) -> str | None:
+    r"""Of `allowedRoutes.kinds`, when each is misspelled or right.
+
+    >>> kinds_fix(["httproute"], ["HTTPRoute"]), kinds_fix(["Pod"], ["HTTPRoute"])
+    ('kinds:\n- kind: HTTPRoute', None)
+    """
+    served = frozenset(served)
+    meant = [nearest(kind, (*ROUTES, *served)) for kind in written]
+    if not meant or not served.issuperset(meant):
+        return None
+    return "\n".join(("kinds:", *(f"- kind: {kind}" for kind in dict.fromkeys(meant))))
+
+
+def _fix(field: str, written: str, choices: tuple[str, ...]) -> str | None:
+    near = None if written in choices else nearest(written, choices)
+    return f"{field}: {near}" if near else None

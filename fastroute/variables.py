@@ -1,0 +1,47 @@
+"""Variables: every `FASTROUTE_*` of the environment must be one that an option has. A misspelled one is an error.
+
+Kubernetes sets variables of its own for each Service of a pod's namespace ("service links"). Those of a Service named
+`fastroute`, or `fastroute-…`, begin like ours: FASTROUTE_SERVICE_HOST, FASTROUTE_PORT=tcp://10.0.0.1:80,
+FASTROUTE_PORT_80_TCP_ADDR. They are not looked at, and no option may have such a name.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+
+from fastroute.errors import SettingError
+from fastroute.nearest import nearest
+
+PREFIX = "FASTROUTE_"
+_SERVICE_LINK = re.compile(
+    r"FASTROUTE(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+)
+_SERVICE_ADDRESS = re.compile(r"FASTROUTE(_[A-Z0-9_]+)?_PORT=(tcp|udp|sctp)://.*")
+_SIMILAR = 0.5  # of 1: the nearest option is named even if it is not very near
+_NAMED = 5  # of those that are unknown
+
+
+def require_known(environment: Mapping[str, str], known: Iterable[str]) -> None:
+    """Raises SettingError unless each variable that begins with FASTROUTE_ is one of `known`, or a service link."""
+    names = frozenset(known)
+    unknown = sorted(
+        name
+        for name, value in environment.items()
+        if name.startswith(PREFIX) and name not in names and not is_service_link(name, value)
+    )
+    if unknown:
+        more = f", and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
+        raise SettingError("; ".join(_said(name, names) for name in unknown[:_NAMED]) + more)
+
+
+def is_service_link(name: str, value: str) -> bool:
+    """
+    >>> is_service_link("FASTROUTE_PORT", "tcp://10.0.0.1:80"), is_service_link("FASTROUTE_PORT", "80")
+    (True, False)
+    """
+    return bool(_SERVICE_LINK.fullmatch(name) or _SERVICE_ADDRESS.fullmatch(f"{name}={value}"))
+
+
+def _said(name: str, known: Iterable[str]) -> str:
+    near = nearest(name.removeprefix(PREFIX), (each.removeprefix(PREFIX) for each in known), _SIMILAR)
+    hint = f"; did you mean {PREFIX}{near}?" if near else ""
+    return f"no option has the variable {name}{hint}"
