@@ -30,6 +30,7 @@ cdef enum LocalReason:
     REASON_OVERLOADED           # 503: no memory, descriptor or slot to serve it with
     REASON_MISDIRECTED          # 421: the host belongs to another listener than the name the client's TLS asked for
     REASON_DRAINED              # it was still going on when the time to drain was over
+    REASON_BACKEND_TLS_POLICY   # 500: the backend has a BackendTLSPolicy, which is not obeyed
     REASON_COUNT                # how many are named here
     REASON_REFUSED = 64         # + Refusal: the request's head or body was refused by http1
 

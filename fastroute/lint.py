@@ -17,6 +17,7 @@ from fastroute.graph.node import Graph, HolderId, ListenerNode, ParentNode, Rout
 from fastroute.graph.protocol import is_unknown
 from fastroute.graph.route import parent_id
 from fastroute.graph.shadow import Place, find_shadows
+from fastroute.graph.targeted import policies_not_served
 from fastroute.resources.gateway import (
     GROUP,
     BackendObjectReference,
@@ -358,6 +359,7 @@ CHECKS: tuple[Check, ...] = (
     infrastructure_without_objects,
     missing_parents,
     routes_not_served,
+    policies_not_served,
     hostnames_outside_listeners,
     shadowed_matches,
     rules_without_backends,

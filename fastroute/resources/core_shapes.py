@@ -1,4 +1,4 @@
-"""Shapes of Service, EndpointSlice, Secret and ConfigMap: the basics of what the API server demands of them."""
+"""Shapes of Service, EndpointSlice and Secret: the basics of what the API server demands of them."""
 
 from fastroute.resources.schema import Anything, Flag, List, Map, Record, Text, Whole
 from fastroute.resources.shape import ANY, PORT

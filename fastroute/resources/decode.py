@@ -15,12 +15,18 @@ from typing import Any, NamedTuple
 import msgspec
 
 from fastroute.resources import cel
-from fastroute.resources.core import ConfigMap, EndpointSlice, Namespace, Secret, Service
+from fastroute.resources.core import EndpointSlice, Namespace, Secret, Service
 from fastroute.resources.defaults import NAMESPACE, with_defaults
 from fastroute.resources.document import MalformedError, Places, nearest, parse, parse_json, places
 from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, GRPCRoute, HTTPRoute, ListenerSet
-from fastroute.resources.meta import Key, Resource
-from fastroute.resources.policy import ReferenceGrant
+from fastroute.resources.meta import Key, Origin, Resource
+from fastroute.resources.policy import (
+    UNSERVED_POLICY,
+    BackendTLSPolicy,
+    ReferenceGrant,
+    UnservedPolicy,
+    read_policy,
+)
 from fastroute.resources.problem import Fault, ManifestProblem, Path, field_name
 from fastroute.resources.schema import unknown_fields
 from fastroute.resources.shapes import SHAPES
@@ -51,11 +57,17 @@ KINDS: dict[tuple[str, str], Kind] = {
     (GROUP, "TLSRoute"): Kind(TLSRoute, ("v1", "v1alpha3", "v1alpha2")),
     (GROUP, "UDPRoute"): Kind(UDPRoute, ("v1", "v1alpha2")),
     (GROUP, "ReferenceGrant"): Kind(ReferenceGrant, ("v1", "v1beta1")),
+    (GROUP, "BackendTLSPolicy"): Kind(BackendTLSPolicy, ("v1", "v1alpha3")),
     ("", "Namespace"): Kind(Namespace, ("v1",), cluster=True),
     ("", "Service"): Kind(Service, ("v1",)),
     ("", "Secret"): Kind(Secret, ("v1",)),
-    ("", "ConfigMap"): Kind(ConfigMap, ("v1",)),
     ("discovery.k8s.io", "EndpointSlice"): Kind(EndpointSlice, ("v1",)),
+}
+
+
+TYPES: dict[str, type[Resource]] = {  # by the kind of an Id
+    **{name: kind.type for (_, name), kind in KINDS.items()},
+    UNSERVED_POLICY: UnservedPolicy,
 }
 
 
@@ -136,8 +148,7 @@ def _entry(value: Any, source: _Source) -> Entry | None:
     group, _, version = value["apiVersion"].rpartition("/")
     kind = KINDS.get((group, value["kind"]))
     if kind is None:
-        logger.debug("%s:%d: skipped %s %s", source.file, source.line, value["apiVersion"], value["kind"])
-        return None
+        return _foreign(value, group, source)
     key = _key(value, kind)
     if version not in kind.versions:
         fix = f"{group}/{kind.versions[0]}".lstrip("/")
@@ -154,6 +165,17 @@ def _entry(value: Any, source: _Source) -> Entry | None:
             return Entry(id=(value["kind"], resource.key), resource=resource, warnings=warnings, line=line)
         return _broken(faults, source, value["kind"], key)
     return _broken((*faults, *_further(kind, value, faults, source)), source, value["kind"], key)
+
+
+def _foreign(value: dict[str, Any], group: str, source: _Source) -> Entry | None:
+    """Of a kind that is not ours: a policy for objects like ours, of which the targets are read; else None."""
+    policy = read_policy(value, group)
+    if policy is None:
+        logger.debug("%s:%d: skipped %s %s", source.file, source.line, value["apiVersion"], value["kind"])
+        return None
+    line = source.position(())[0]
+    policy = msgspec.structs.replace(policy, origin=Origin(source.file, line))
+    return Entry(id=(UNSERVED_POLICY, policy.key), resource=policy, line=line)
 
 
 def _unnamed(value: Any) -> Fault | None:
