@@ -7,6 +7,7 @@ looked up only when there is something to say.
 
 import copy
 import functools
+import json
 import logging
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -17,7 +18,17 @@ import msgspec
 from fastroute.resources import cel
 from fastroute.resources.core import EndpointSlice, Namespace, Secret, Service
 from fastroute.resources.defaults import NAMESPACE, with_defaults
-from fastroute.resources.document import MalformedError, Places, nearest, parse, parse_json, places
+from fastroute.resources.document import (
+    MalformedError,
+    Places,
+    Texts,
+    nearest,
+    parse,
+    parse_json,
+    places,
+    scalar,
+    written,
+)
 from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, GRPCRoute, HTTPRoute, ListenerSet
 from fastroute.resources.meta import Key, Origin, Resource
 from fastroute.resources.policy import (
@@ -111,6 +122,10 @@ class _Text:
     def places(self) -> list[Places]:
         return places(self._text)
 
+    @functools.cached_property
+    def written(self) -> list[Texts]:
+        return written(self._text)
+
 
 class _Source(NamedTuple):
     """Where an object stands: document `number` of a text at `line` of a file, at `path` in it."""
@@ -128,6 +143,11 @@ class _Source(NamedTuple):
         documents = self.text.places
         found = nearest(documents[self.number], self.path + path) if documents else None
         return (found[0] + self.line - 1, found[1]) if found else (self.line, None)
+
+    def written(self, path: Path) -> str | None:
+        """A scalar as it is written; None: it is not known, or no scalar."""
+        documents = self.text.written
+        return documents[self.number].get(self.path + path) if documents else None
 
 
 def _unpacked(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
@@ -243,7 +263,8 @@ def _problems(
     faults: Iterable[Fault], source: _Source, kind: str | None, key: Key | None
 ) -> tuple[ManifestProblem, ...]:
     problems = []
-    found = sorted(((source.position(fault.path), fault) for fault in islice(faults, MOST_FAULTS)), key=_in_the_file)
+    mended = (_mended(fault, source) for fault in islice(faults, MOST_FAULTS))
+    found = sorted(((source.position(fault.path), fault) for fault in mended), key=_in_the_file)
     for (line, column), fault in found:
         problems.append(
             ManifestProblem(
@@ -270,4 +291,17 @@ def _fix(fault: Fault) -> str | None:
     if fault.fix is None:
         return None
     name = fault.path[-1] if fault.path else 0
-    return f"{name}: {fault.fix}" if isinstance(name, str) else f"- {fault.fix}"
+    return f"{scalar(name)}: {fault.fix}" if isinstance(name, str) else f"- {fault.fix}"
+
+
+def _mended(fault: Fault, source: _Source) -> Fault:
+    """With a fix, where the value as it is written would do in quotes, or with its unit."""
+    text = source.written(fault.path) if fault.wanted is not None else None
+    if text is None:
+        return fault
+    if fault.wanted.takes(text):
+        return fault._replace(message=f"{fault.message} (put it in quotes)", fix=json.dumps(text))
+    more = f"{text}{fault.wanted.unit}"
+    if fault.wanted.unit and fault.wanted.takes(more):
+        return fault._replace(message=f"{fault.message} (write {more})", fix=more)
+    return fault
