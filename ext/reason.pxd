@@ -32,6 +32,7 @@ cdef enum LocalReason:
     REASON_DRAINED              # it was still going on when the time to drain was over
     REASON_OPTIONS_ASTERISK     # 200: OPTIONS about the gateway itself
     REASON_MAX_FORWARDS         # 200, 405: OPTIONS or TRACE with Max-Forwards: 0
+    REASON_BACKEND_TLS_POLICY   # 500: the backend has a BackendTLSPolicy, which is not served yet
     REASON_COUNT                # how many are named here
     REASON_REFUSED = 64         # + Refusal: the request's head or body was refused by http1
 

@@ -132,7 +132,8 @@ def _of_manifest(problem: ManifestProblem) -> Said:
 
 def _of_finding(finding: Finding, line: LineOf) -> Said:
     origin = finding.origin
-    found = line(origin.file, (finding.kind, finding.key), finding.field) if origin and finding.field else None
+    place = finding.place or (finding.kind, finding.key)
+    found = line(origin.file, place, finding.field) if origin and finding.field else None
     return Said(
         object=ObjectName(finding.kind, finding.key.namespace, finding.key.name),
         condition=finding.condition,

@@ -16,6 +16,7 @@ from graph.world import (
     ref,
     route,
     service,
+    tls_policy,
     world,
 )
 
@@ -24,6 +25,7 @@ from fastroute.graph.finding import Finding
 from fastroute.lint import lint
 from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, GRPCRoute
 from fastroute.resources.meta import Resource
+from fastroute.resources.policy import BackendTLSPolicy, UnservedPolicy, read_policy
 from fastroute.resources.unserved import TCPRoute, TLSRoute, UDPRoute
 from fastroute.settings import GraphSettings
 
@@ -360,3 +362,75 @@ def test_an_app_protocol_that_nobody_knows() -> None:
     assert said("UnknownAppProtocol", *objects[:3], service("s", "red", known)) == []
     unused = service("t", "red", custom)
     assert said("UnknownAppProtocol", *CLEAN, unused) == []
+
+
+@pytest.mark.parametrize(
+    ("policy", "reason"),
+    [
+        (tls_policy("p", "red", "s"), "PolicyNotServed"),
+        (tls_policy("p", "red", "s", section="web"), "PolicyNotServed"),
+        (tls_policy("p", "red", "s", section="wbe"), "PolicyTargetNotFound"),
+        (tls_policy("p", "red", "unused"), None),
+        (tls_policy("p", "blue", "s"), None),
+    ],
+)
+def test_a_tls_policy_for_a_service_of_a_route(policy: BackendTLSPolicy, reason: str | None) -> None:
+    endpoints = endpoint_slice("s", "red", "s", "127.0.0.1", ports=[{"name": "web", "port": 8080}])
+    things = (*CLEAN[:2], endpoints, service("s", "red", {"name": "web", "port": 80}), service("unused", "red"))
+    found = [(one.reason, f"{one.kind} {one.key}", one.field) for one in warnings(*things, policy)]
+    assert found == ([(reason, "BackendTLSPolicy red/p", "spec.targetRefs[0]")] if reason else [])
+
+
+def test_a_tls_policy_with_the_wrong_group() -> None:
+    target = {"group": "core", "kind": "Service", "name": "s"}
+    spec = {"targetRefs": [target], "validation": {"hostname": "a.example.com"}}
+    policy = make(BackendTLSPolicy, "red", "p", spec)
+    assert said("PolicyGroupNotCore", *CLEAN, policy) == [("BackendTLSPolicy red/p", "spec.targetRefs[0]")]
+
+
+def other_policy(namespace: str, kind: str = "SecurityPolicy", **spec: Any) -> UnservedPolicy | None:
+    metadata = {"name": "p", "namespace": namespace}
+    return read_policy({"apiVersion": "x.io/v1", "kind": kind, "metadata": metadata, "spec": spec}, "x.io")
+
+
+def to(kind: str, name: str, group: str = GROUP) -> dict[str, str]:
+    return {"group": group, "kind": kind, "name": name}
+
+
+@pytest.mark.parametrize(
+    ("namespace", "spec", "field"),
+    [
+        ("infra", {"targetRef": to("Gateway", "gw")}, "spec.targetRef"),
+        ("infra", {"targetRefs": [to("Gateway", "other"), to("Gateway", "gw")]}, "spec.targetRefs[1]"),
+        ("red", {"targetRefs": [to("HTTPRoute", "r")]}, "spec.targetRefs[0]"),
+        ("red", {"targetRefs": [to("Service", "s", "")]}, "spec.targetRefs[0]"),
+        ("red", {"targetRefs": [to("Service", "unused", "")]}, None),
+        ("red", {"targetRefs": [to("Gateway", "gw")]}, None),
+        ("red", {"targetRefs": [to("GRPCRoute", "r")]}, None),
+        ("infra", {"targetRefs": [to("ListenerSet", "ls")]}, "spec.targetRefs[0]"),
+        ("infra", {"targetRefs": [to("GatewayClass", "fastroute")]}, "spec.targetRefs[0]"),
+    ],
+)
+def test_a_policy_of_another_kind(namespace: str, spec: dict[str, Any], field: str | None) -> None:
+    allowing = gateway(spec={"allowedListeners": {"namespaces": {"from": "Same"}}})
+    things = (*CLEAN[1:], allowing, listener_set("ls", "infra", listener(port=81)), service("unused", "red"))
+    policy = other_policy(namespace, **spec)
+    assert policy is not None
+    assert warnings(*things) == []
+    found = [(one.reason, f"{one.kind} {one.key}", one.field) for one in warnings(*things, policy)]
+    assert found == ([("PolicyNotServed", f"SecurityPolicy {namespace}/p", field)] if field else [])
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {},
+        {"targetRef": None},
+        {"targetRefs": {}},
+        {"targetRefs": [7, {}, {"name": 7}]},
+        {"targetRef": {"kind": "Deployment", "name": "d"}},
+        {"targetRefs": [to("Gateway", "gw", "x.io")]},
+    ],
+)
+def test_what_is_no_policy_for_our_kinds_is_not_read(spec: dict[str, Any]) -> None:
+    assert other_policy("red", **spec) is None

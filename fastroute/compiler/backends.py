@@ -1,4 +1,4 @@
-"""The weighted backends of a rule: a refused or invalid reference keeps its share, which answers 500."""
+"""The weighted backends of a rule: a refused, invalid or withheld one keeps its share, which answers 500."""
 
 from fastroute.compiler.filters import filters_of
 from fastroute.graph.node import BackendRefNode, RuleNode
@@ -26,16 +26,17 @@ def backends_of(rule: RuleNode, written: HTTPRouteRule) -> tuple[WeightedBackend
 
 def mirrors_at(rule: RuleNode, backend_ref: int | None) -> dict[int, str]:
     """The backends that filters of one list mirror to, by the filter's index; `backend_ref` None: the rule's own."""
-    return {node.filter: node.id for node in rule.mirrors if node.backend_ref == backend_ref and node.resolved}
+    return {node.filter: node.id for node in rule.mirrors if node.backend_ref == backend_ref and node.served}
 
 
 def _weighted_backend(node: BackendRefNode, written: HTTPBackendRef, filters: tuple[Filter, ...]) -> WeightedBackend:
-    if node.problem is None:
-        return WeightedBackend(weight=node.weight, backend=node.id, filters=filters)
-    return WeightedBackend(
-        weight=node.weight,
-        backend=node.id,
-        status=REFUSED_STATUS,
-        reason=REASONS[node.problem.reason],
-        filters=filters,
-    )
+    reason = _reason(node)
+    status = None if reason is None else REFUSED_STATUS
+    return WeightedBackend(weight=node.weight, backend=node.id, status=status, reason=reason, filters=filters)
+
+
+def _reason(node: BackendRefNode) -> str | None:
+    """Why its share is answered by the gateway itself; None: it is not."""
+    if node.problem is not None:
+        return REASONS[node.problem.reason]
+    return node.withheld.reason if node.withheld is not None else None

@@ -13,7 +13,7 @@ from fastroute.explain.filtering import Answered, Preflighted, Redirected, filte
 from fastroute.explain.matching import Found
 from fastroute.explain.request import Request
 from fastroute.explain.shown import Effect, endpoint_shown, filters_shown
-from fastroute.graph.node import Graph, Problem
+from fastroute.graph.node import BackendRefNode, Graph
 from fastroute.resources.meta import Key
 from fastroute.snapshot import Endpoint, Rule, Snapshot, WeightedBackend
 
@@ -28,7 +28,7 @@ class Share(msgspec.Struct, frozen=True, kw_only=True):
     endpoints: tuple[str, ...] | None = None  # None: it is not forwarded to
     status: int | None = None  # what the share is answered with by the gateway itself
     reason: str | None = None
-    message: str | None = None  # of a refused one: what the route's status says of it
+    message: str | None = None  # of a refused one: what the route's status says of it; of a withheld one: why
     fix: str | None = None  # YAML that would mend it
     filters: tuple[dict[str, Any], ...] = ()
 
@@ -38,14 +38,14 @@ def shares_of(snapshot: Snapshot, graph: Graph, found: Found, request: Request, 
     backends = found.rule.backends
     whole = sum(backend.weight for backend in backends)
     shares = []
-    for backend, problem in zip(backends, _problems(graph, found.rule), strict=True):
+    for backend, node in zip(backends, _nodes(graph, found.rule), strict=True):
         part = Fraction(backend.weight, whole) if whole else Fraction(0)
         share = Share(backend=backend.backend, weight=backend.weight, share=float(part), fraction=str(part))
         if backend.status is None:
             endpoints = snapshot.endpoints.get(backend.backend, ())
             shares.append(_forwarded(share, endpoints, filter_request(backend.filters, request, covered(found), port)))
         else:
-            shares.append(_refused(share, backend, problem))
+            shares.append(_refused(share, backend, node))
     return tuple(
         replace(share, filters=_filters_of(share, backend, request, covered(found), port))
         for share, backend in zip(shares, backends, strict=True)
@@ -73,17 +73,19 @@ def _forwarded(share: Share, endpoints: tuple[Endpoint, ...], filtered: Request 
     return replace(share, endpoints=tuple(map(endpoint_shown, endpoints)))
 
 
-def _refused(share: Share, backend: WeightedBackend, problem: Problem | None) -> Share:
+def _refused(share: Share, backend: WeightedBackend, node: BackendRefNode) -> Share:
     refused = replace(share, status=backend.status, reason=backend.reason)
-    return refused if problem is None else replace(refused, message=problem.message, fix=problem.fix)
+    if node.problem is not None:
+        return replace(refused, message=node.problem.message, fix=node.problem.fix)
+    return refused if node.withheld is None else replace(refused, message=node.withheld.message)
 
 
-def _problems(graph: Graph, rule: Rule) -> list[Problem | None]:
-    """What is wrong with each backendRef of a rule: one entry each, None for a good one."""
+def _nodes(graph: Graph, rule: Rule) -> tuple[BackendRefNode, ...]:
+    """What the graph decided of each backendRef of a rule."""
     namespace, _, name = rule.route.partition("/")
     node = graph.routes[rule.route_kind, Key(namespace, name)]
     index = int(rule.id.rpartition("|")[2])
-    return [ref.problem for ref in node.rules[index].backend_refs]
+    return node.rules[index].backend_refs
 
 
 def covered(found: Found) -> int:

@@ -1,22 +1,24 @@
 """backendRefs, resolved or refused; Services and the endpoints that stand behind them now.
 
-The order of decisions is part of the contract: kind, then grant, then existence, then port, then protocol. A reference
-that no grant allows is refused before anyone looks whether its target exists. Endpoints come from EndpointSlices alone:
-labelled with the Service's name, matched by port *name*, several slices merged, IPv4 and IPv6 only. API servers take
-port numbers that are none, and IPv4 addresses with zeros in front; workers do not, and no slice may stop what all of
-them serve.
+The order of decisions is part of the contract: kind, then grant, then existence, then port, then protocol and policy. A
+reference that no grant allows is refused before anyone looks whether its target exists. Endpoints come from
+EndpointSlices alone: labelled with the Service's name, matched by port *name*, several slices merged, IPv4 and IPv6
+only. API servers accept invalid port numbers, and IPv4 addresses with leading zeros; workers do not, and no slice may
+stop what all of them serve.
 """
 
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from ipaddress import ip_address
+from typing import NamedTuple
 
 from fastroute.graph import conditions
 from fastroute.graph.feature import EDITIONS, Edition
 from fastroute.graph.fix import grant_document
 from fastroute.graph.grant import Grants, Reference, permitted, refusal_cause
-from fastroute.graph.node import BackendNode, BackendRefNode, Problem
+from fastroute.graph.node import BackendNode, BackendRefNode, Problem, Withheld
+from fastroute.graph.policy import Policies, policy_for
 from fastroute.graph.protocol import Protocol, protocol_of
 from fastroute.resources.core import SERVICE_NAME_LABEL, EndpointSlice, Service, ServicePort, SliceEndpoint
 from fastroute.resources.gateway import BackendObjectReference, HTTPBackendRef
@@ -29,6 +31,7 @@ Slices = Mapping[Key, tuple[EndpointSlice, ...]]  # by the Service they belong t
 ADDRESS_TYPES = frozenset({"IPv4", "IPv6"})
 PORTS = range(1, 65_536)
 ZEROS = re.compile(r"(?<![0-9a-fA-F])0+(?=[0-9]+\.)|(?<=\.)0+(?=[0-9])")  # in front of the numbers of an IPv4 address
+TLS_NOT_SERVED = "backend_tls_policy"  # the reason in logs and metrics (ext/reason)
 SPOKEN: Mapping[str, frozenset[Protocol]] = {  # to backends, by the kind of the route
     "HTTPRoute": frozenset({Protocol.HTTP1}),
     "GRPCRoute": frozenset({Protocol.HTTP1, Protocol.HTTP2}),  # a GRPCRoute implies HTTP/2, whatever the port's name
@@ -38,11 +41,14 @@ SPOKEN: Mapping[str, frozenset[Protocol]] = {  # to backends, by the kind of the
 class Targets:
     """What references are resolved against, and a note of what was looked at: the memo's dependencies."""
 
-    def __init__(self, services: Services, grants: Grants, edition: Edition = EDITIONS[0]) -> None:
+    def __init__(
+        self, services: Services, grants: Grants, edition: Edition = EDITIONS[0], policies: Policies | None = None
+    ) -> None:
         self.services = services
         self.grants = grants
         self.edition = edition
-        self.looked_at: set[Key] = set()  # Services
+        self.policies = policies or {}
+        self.looked_at: set[Key] = set()  # Services, and with each its policies
         self.asked: set[str] = set()  # namespaces whose grants were read
 
     def service(self, key: Key) -> Service | None:
@@ -62,8 +68,10 @@ class Targets:
 
 def resolve_backend_ref(kind: str, namespace: str, ref: HTTPBackendRef, field: str, targets: Targets) -> BackendRefNode:
     """`kind`, `namespace`: of the route; `field`: where the reference stands in it."""
-    problem = find_problem(kind, namespace, ref, field, targets)
-    return BackendRefNode(id=backend_id(namespace, ref), weight=ref.weight, problem=problem)
+    found = judge(kind, namespace, ref, field, targets)
+    return BackendRefNode(
+        id=backend_id(namespace, ref), weight=ref.weight, problem=found.problem, withheld=found.withheld
+    )
 
 
 def backend_id(namespace: str, ref: HTTPBackendRef | BackendObjectReference) -> str:
@@ -71,38 +79,58 @@ def backend_id(namespace: str, ref: HTTPBackendRef | BackendObjectReference) -> 
     return f"{ref.namespace or namespace}/{ref.name}{port}"
 
 
-def find_problem(
+class Verdict(NamedTuple):
+    """Why a reference gets no traffic: nothing, a problem of the route, or what no condition of the route says."""
+
+    problem: Problem | None = None
+    withheld: Withheld | None = None
+
+
+def judge(
     kind: str, namespace: str, ref: HTTPBackendRef | BackendObjectReference, field: str, targets: Targets
-) -> Problem | None:
-    """Why this reference gets no traffic, or None."""
+) -> Verdict:
+    """`kind`, `namespace`: of the route; `field`: where the reference stands in it."""
     if (ref.group, ref.kind) != ("", "Service"):
-        return conditions.invalid_kind(ref.group, ref.kind, field)
+        return Verdict(conditions.invalid_kind(ref.group, ref.kind, field))
     key = Key(ref.namespace or namespace, ref.name)
     reference = Reference(
         kind=kind, namespace=namespace, to_group="", to_kind="Service", to_namespace=key.namespace, to_name=key.name
     )
     if refused := targets.refusal(reference, field):
-        return refused
+        return Verdict(refused)
     service = targets.service(key)
     if service is None:
-        return conditions.service_not_found(key, field)
+        return Verdict(conditions.service_not_found(key, field))
     if service.spec.type == "ExternalName":
-        return conditions.external_name(key, field)
-    return _port_problem(kind, service, ref.port, field)
-
-
-def _port_problem(kind: str, service: Service, number: int | None, field: str) -> Problem | None:
-    ports = [port for port in service.spec.ports if port.port == number]
-    if number is None or not ports:
-        known = tuple(port.port for port in service.spec.ports)
-        return conditions.port_not_found(service.key, number, known, field)
-    port = tcp_port(service, number)
+        return Verdict(conditions.external_name(key, field))
+    port = None if ref.port is None else tcp_port(service, ref.port)
     if port is None:
-        return conditions.unsupported_protocol(service.key, number, ports[0].protocol, field)
+        return Verdict(_port_problem(service, ref.port, field))
+    return _judge_port(kind, service.key, port, field, targets.policies)
+
+
+def _port_problem(service: Service, number: int | None, field: str) -> Problem:
+    """Of a Service without a TCP port of that number."""
+    for port in service.spec.ports:
+        if port.port == number:
+            return conditions.unsupported_protocol(service.key, port.port, port.protocol, field)
+    known = tuple(port.port for port in service.spec.ports)
+    return conditions.port_not_found(service.key, number, known, field)
+
+
+def _judge_port(kind: str, service: Key, port: ServicePort, field: str, policies: Policies) -> Verdict:
+    """By what the port speaks: a policy makes TLS of every HTTP."""
     protocol = protocol_of(port)
+    policy = policy_for(service, port, policies)
+    if policy is not None and protocol is not Protocol.OTHER:
+        message = (
+            f"BackendTLSPolicy {policy.key} is for port {port.port} of Service {service}. TLS to backends is not "
+            f"served yet, and nothing is sent in cleartext instead."
+        )
+        return Verdict(withheld=Withheld(reason=TLS_NOT_SERVED, message=message))
     if protocol not in SPOKEN[kind]:
-        return conditions.unsupported_app_protocol(service.key, port, protocol, field)
-    return None
+        return Verdict(conditions.unsupported_app_protocol(service, port, protocol, field))
+    return Verdict()
 
 
 def tcp_port(service: Service, number: int) -> ServicePort | None:

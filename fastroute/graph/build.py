@@ -49,6 +49,7 @@ from fastroute.graph.node import (
     RouteId,
     RouteNode,
 )
+from fastroute.graph.policy import Policies, index_policies
 from fastroute.graph.route import Attached, ListenerId, Surroundings, attach, parent_ids
 from fastroute.graph.secured import Secured, secure
 from fastroute.resources.meta import Key
@@ -81,6 +82,7 @@ class Memo(msgspec.Struct, frozen=True, eq=False):
     families: Families = Families()  # before any route attached
     secured: Secured = Secured()
     grants: Grants = {}
+    policies: Policies = {}
     slices: Slices = {}
     units: Mapping[RouteId, Unit] = {}
     attached: Mapping[ListenerId, Mapping[RouteId, Attachment]] = {}
@@ -118,7 +120,8 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
     secured = _secure(members, resources, grants, last, touched)
     families = _build_families(members, world._replace(tls=secured.resolved), last, before_world, touched)
     moved = _moved(last.families, families)
-    around = Surroundings(Holders(families), resources.namespaces, grants)
+    policies = index_policies(resources.backend_tls_policies) if touched.policies else last.policies
+    around = Surroundings(Holders(families), resources.namespaces, grants, policies)
     made = {id_: _build_unit(id_, resources, around, last) for id_ in _stale(last, touched, moved)}
     attached = _attach_all(last, made)
     memo = Memo(
@@ -128,6 +131,7 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
         families=families,
         secured=secured,
         grants=grants,
+        policies=policies,
         slices=_build_slices(resources, last, touched),
         units=replaced(last.units, made),
         attached=attached,
@@ -270,8 +274,8 @@ def _stale(last: Memo, touched: Touched, moved: frozenset[HolderId]) -> set[Rout
     stale = set(touched.routes)
     if moved:
         stale |= {id_ for id_, unit in last.units.items() if not moved.isdisjoint(unit.parents)}
-    if touched.services:
-        stale |= {id_ for id_, unit in last.units.items() if not touched.services.isdisjoint(unit.services)}
+    if services := touched.services | touched.secured_services:
+        stale |= {id_ for id_, unit in last.units.items() if not services.isdisjoint(unit.services)}
     if spaces:
         stale |= {id_ for id_, unit in last.units.items() if not spaces.isdisjoint(unit.grant_spaces)}
     if homes:
@@ -289,7 +293,8 @@ def _build_unit(id_: RouteId, resources: Resources, around: Surroundings, last: 
     if around.holders.keys().isdisjoint(named) and not _claimed(source, last.settings.controller_name):
         return Unit(source, named)
     old = last.units.get(id_) or Unit(source, named)
-    targets = Targets(resources.services, around.grants, edition_of(last.settings.bundle_version))
+    edition = edition_of(last.settings.bundle_version)
+    targets = Targets(resources.services, around.grants, edition, around.policies)
     node = kept(old.node, STAGES[kind](source, targets))
     attached = _keep_attached(old.attached, attach(node, around))
     refused_by = {parent.holder[1].namespace for parent in attached.parents if parent.problems}

@@ -7,6 +7,7 @@ import msgspec
 
 from fastroute.difference import changed_keys
 from fastroute.graph.node import RouteId
+from fastroute.graph.policy import services_of
 from fastroute.resources.core import Namespace, Secret, Service
 from fastroute.resources.meta import Key
 from fastroute.resources.world import Resources
@@ -27,11 +28,15 @@ class Touched(msgspec.Struct, frozen=True):
     services: frozenset[Key]  # whose spec differs
     secrets: frozenset[Key]  # whose content differs
     slices: frozenset[Key]
+    policies: frozenset[Key]  # BackendTLSPolicies
+    secured_services: frozenset[Key]  # that these policies name or named
 
 
 def find_touched(old: Resources, new: Resources) -> Touched:
     http = changed_keys(old.http_routes, new.http_routes)
     grpc = changed_keys(old.grpc_routes, new.grpc_routes)
+    policies = changed_keys(old.backend_tls_policies, new.backend_tls_policies)
+    versions = [world.backend_tls_policies.get(key) for key in policies for world in (old, new)]
     return Touched(
         routes=frozenset({("HTTPRoute", key) for key in http} | {("GRPCRoute", key) for key in grpc}),
         classes=changed_keys(old.gateway_classes, new.gateway_classes),
@@ -42,6 +47,8 @@ def find_touched(old: Resources, new: Resources) -> Touched:
         services=_differing(old.services, new.services, _spec),
         secrets=_differing(old.secrets, new.secrets, _data),
         slices=changed_keys(old.endpoint_slices, new.endpoint_slices),
+        policies=policies,
+        secured_services=frozenset(key for policy in versions if policy for key in services_of(policy)),
     )
 
 

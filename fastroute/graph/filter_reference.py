@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from fastroute.graph.backend import Targets, backend_id, find_problem
+from fastroute.graph.backend import Targets, Verdict, backend_id, judge
 from fastroute.graph.node import MirrorNode, Problem
 from fastroute.resources.gateway import BackendObjectReference, GRPCRouteRule, HTTPRouteRule
 
@@ -31,7 +31,7 @@ class FilterReference(NamedTuple):
         return f"{holder}.filters[{self.filter}].{self.part}.backendRef"
 
 
-Judged = tuple[FilterReference, Problem | None]
+Judged = tuple[FilterReference, Verdict]
 
 
 def filter_references(rule: HTTPRouteRule | GRPCRouteRule) -> Iterator[FilterReference]:
@@ -51,9 +51,13 @@ def judge_filters(
 ) -> tuple[Judged, ...]:
     """`kind`, `namespace`: of the route; `field`: the rule's place in it. Filters not served are judged too."""
     return tuple(
-        (reference, find_problem(kind, namespace, reference.ref, reference.place(field), targets))
+        (reference, judge(kind, namespace, reference.ref, reference.place(field), targets))
         for reference in filter_references(rule)
     )
+
+
+def problems_of(judged: Iterable[Judged]) -> list[Problem]:
+    return [found.problem for _, found in judged if found.problem is not None]
 
 
 def mirrors_of(namespace: str, judged: Iterable[Judged]) -> tuple[MirrorNode, ...]:
@@ -62,8 +66,9 @@ def mirrors_of(namespace: str, judged: Iterable[Judged]) -> tuple[MirrorNode, ..
             backend_ref=reference.backend_ref,
             filter=reference.filter,
             id=backend_id(namespace, reference.ref),
-            problem=problem,
+            problem=found.problem,
+            withheld=found.withheld,
         )
-        for reference, problem in judged
+        for reference, found in judged
         if reference.part == MIRROR
     )

@@ -4,29 +4,17 @@ Text is made here and not by a YAML library: a cluster may hold thousands of ref
 need only their scalars quoted where YAML would read them as something else.
 """
 
-import json
-import re
 from collections.abc import Iterable, Sequence
 from itertools import chain, count
 
 from fastroute.graph.grant import EMPTY, Grants, Reference
 from fastroute.graph.node import HolderId
+from fastroute.resources.document import scalar
 from fastroute.resources.gateway import GROUP, AllowedRoutes, LabelSelector, ListenerNamespaces, RouteNamespaces
 from fastroute.resources.meta import Key
 
 NAME_LABEL = "kubernetes.io/metadata.name"
-PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9./-]*")
-WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
 LONGEST_NAME = 253
-
-
-def scalar(text: str) -> str:
-    """A YAML string, quoted unless it is plainly one.
-
-    >>> scalar("apples"), scalar(""), scalar("123"), scalar("on")
-    ('apples', '""', '"123"', '"on"')
-    """
-    return text if PLAIN.fullmatch(text) and text.lower() not in WORDS else json.dumps(text)
 
 
 def grant_document(reference: Reference, grants: Grants) -> str:

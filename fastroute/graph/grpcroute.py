@@ -2,7 +2,7 @@
 
 from fastroute.graph import conditions
 from fastroute.graph.backend import Targets
-from fastroute.graph.filter_reference import judge_filters
+from fastroute.graph.filter_reference import judge_filters, problems_of
 from fastroute.graph.httproute import build_rule
 from fastroute.graph.node import Problem, RouteNode
 from fastroute.resources.gateway import GRPCRoute
@@ -20,7 +20,7 @@ def build_grpc_route(source: GRPCRoute, targets: Targets) -> RouteNode:
     ]
     for index, rule in enumerate(source.spec.rules):
         judged = judge_filters(KIND, namespace, rule, f"spec.rules[{index}]", targets)
-        problems += [problem for _, problem in judged if problem is not None]
+        problems += problems_of(judged)
     for node in rules:
         problems += [ref.problem for ref in node.backend_refs if ref.problem is not None]
     return RouteNode(kind=KIND, source=source, rules=rules, problems=tuple(problems))

@@ -10,7 +10,7 @@ import msgspec
 
 from fastroute.graph import conditions
 from fastroute.graph.backend import Targets, resolve_backend_ref
-from fastroute.graph.filter_reference import judge_filters, mirrors_of
+from fastroute.graph.filter_reference import judge_filters, mirrors_of, problems_of
 from fastroute.graph.header import header_problems
 from fastroute.graph.node import Problem, RouteNode, RuleNode
 from fastroute.graph.path import path_error
@@ -37,7 +37,7 @@ def build_http_route(source: HTTPRoute, targets: Targets) -> RouteNode:
         field = f"spec.rules[{index}]"
         problems += _rule_problems(rule, field)
         judged = judge_filters(KIND, source.metadata.namespace, rule, field, targets)
-        problems += [problem for _, problem in judged if problem is not None]
+        problems += problems_of(judged)
         node = build_rule(KIND, source.metadata.namespace, rule.backend_refs, index, targets)
         rules.append(
             msgspec.structs.replace(

@@ -46,6 +46,13 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     reference: Reference | None = None  # of RefNotPermitted: what no grant allows
 
 
+class Withheld(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a backend that is resolved gets no request. No condition of the route speaks of it: ResolvedRefs is True."""
+
+    reason: str  # as logs and metrics name it: "backend_tls_policy"
+    message: str
+
+
 class BackendNode(msgspec.Struct, frozen=True, kw_only=True):
     """A Service and a port of it that exist."""
 
@@ -62,23 +69,34 @@ class BackendRefNode(msgspec.Struct, frozen=True, kw_only=True):
     id: str  # "ns/name:port" even if refused; resolved: its key in Graph.backends
     weight: int
     problem: Problem | None = None  # RefNotPermitted, BackendNotFound, InvalidKind, UnsupportedProtocol
+    withheld: Withheld | None = None  # of a resolved one
 
     @property
     def resolved(self) -> bool:
         return self.problem is None
 
+    @property
+    def served(self) -> bool:
+        """Whether it gets its share of the requests."""
+        return self.problem is None and self.withheld is None
+
 
 class MirrorNode(msgspec.Struct, frozen=True, kw_only=True):
-    """The backendRef of a RequestMirror filter, resolved or refused. Refused, nothing is mirrored there."""
+    """The backendRef of a RequestMirror filter, resolved or refused. Unless it is served, nothing is mirrored there."""
 
     backend_ref: int | None  # index of the backendRef whose filter it is; None: the rule's own
     filter: int  # index in that list of filters
     id: str  # as of a BackendRefNode
     problem: Problem | None = None
+    withheld: Withheld | None = None
 
     @property
     def resolved(self) -> bool:
         return self.problem is None
+
+    @property
+    def served(self) -> bool:
+        return self.problem is None and self.withheld is None
 
 
 class RuleNode(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from fastroute.graph.grant import EMPTY, Grants
 from fastroute.graph.hostname import meeting
 from fastroute.graph.listener import ROUTE_KINDS, Admission, admits, selector_mistake
 from fastroute.graph.node import Attachment, Holder, HolderId, ListenerNode, ParentNode, Problem, Route, RouteNode
+from fastroute.graph.policy import Policies
 from fastroute.graph.selector import labels_of
 from fastroute.nearest import nearest
 from fastroute.resources.core import Namespace
@@ -35,6 +36,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     holders: Mapping[HolderId, Holder]  # Gateways and ListenerSets of ours, before any route attached
     namespaces: Mapping[Key, Namespace]
     grants: Grants  # only to tell users that a grant to kind Gateway has no effect
+    policies: Policies = {}
 
 
 class Attached(msgspec.Struct, frozen=True):

@@ -31,17 +31,21 @@ def grants_to_gateway(resources: Resources, graph: Graph) -> Iterator[Finding]:
                     "A grant to kind Gateway has no effect: which routes may attach is said by allowedRoutes of the "
                     "Gateway's listeners."
                 )
-                fix = _stanza(grant, to.name, graph)
+                fix = _stanza(grant, index, graph)
                 yield warning("ReferenceGrant", grant, "GrantToGateway", message, f"spec.to[{index}].kind", fix=fix)
 
 
-def _stanza(grant: ReferenceGrant, name: str | None, graph: Graph) -> str | None:
-    """The `allowedRoutes` that does what was meant, in the first listener that the grant might have been about."""
+def _stanza(grant: ReferenceGrant, index: int, graph: Graph) -> str | None:
+    """The `allowedRoutes` with the intended effect of entry `index` of `to`, for the first listener that matches, and
+    what to delete then."""
+    name = grant.spec.to[index].name
+    entry = f"spec.to[{index}] of " if len(grant.spec.to) > 1 else ""
+    then = f"# Then delete {entry}ReferenceGrant {grant.key}: it has no effect.\n"
     wanted = tuple(dict.fromkeys(origin.namespace for origin in grant.spec.from_))
     for key, gateway in graph.gateways.items():
         if key.namespace == grant.metadata.namespace and name in (None, key.name):
             listener = gateway.listeners[0].source
-            return allowed_routes(gateway.id, listener.name, listener.allowed_routes, wanted)
+            return allowed_routes(gateway.id, listener.name, listener.allowed_routes, wanted) + then
     return None
 
 

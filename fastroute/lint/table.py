@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 from fastroute.graph.finding import Finding
 from fastroute.graph.node import Graph
+from fastroute.graph.targeted import policies_not_served
 from fastroute.lint.backend import backends_without_endpoints, endpoints_not_read, unknown_app_protocols
 from fastroute.lint.cors import preflights_not_taken
 from fastroute.lint.gateway import (
@@ -39,6 +40,7 @@ LINTS: tuple[Lint, ...] = (
     infrastructure_without_objects,
     missing_parents,
     routes_not_served,
+    policies_not_served,
     hostnames_outside_listeners,
     shadowed_matches,
     rules_without_backends,

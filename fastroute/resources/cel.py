@@ -1,4 +1,5 @@
-"""The rules that look at several fields: the CRDs' CEL rules for what we read, and their like for core kinds.
+"""The rules that look at several fields: the CRDs' CEL rules for what we read, and their like for core kinds
+(core_rules.py) and policies (policy_rules.py).
 
 They judge typed objects, so defaults are already in, as they are when the API server evaluates CEL. Each is one line of
 `PLACES`: where, what must hold, and what to say if it does not. The table is made into a tree of fields once, so that
@@ -8,13 +9,14 @@ Source: x-kubernetes-validations of Gateway API v1.6.3, experimental channel. Le
 (GatewayClass.spec.controllerName is immutable: a file has no old object) and those that a schema rule already covers.
 """
 
-import base64
 import ipaddress
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from fastroute.resources.core_rules import CORE_PLACES
 from fastroute.resources.duration import milliseconds
+from fastroute.resources.policy_rules import POLICY_PLACES
 from fastroute.resources.problem import Fault
 from fastroute.resources.rule import Offenders, Place, Rule, attribute, identity, must, trees, unique
 
@@ -25,7 +27,6 @@ _GRPC_SERVICE = re.compile(r"\.?[a-z_][a-z_0-9]*(\.[a-z_][a-z_0-9]*)*", re.IGNOR
 _GRPC_METHOD = re.compile(r"[A-Za-z_][A-Za-z_0-9]*")
 _WITHOUT_TLS = ("HTTP", "TCP", "UDP")
 _WITHOUT_HOSTNAME = ("TCP", "UDP")
-_FAMILIES = {"IPv4": ipaddress.IPv4Address, "IPv6": ipaddress.IPv6Address}
 
 # --- Gateways
 
@@ -305,61 +306,6 @@ _SESSION = (
     ),
 )
 
-# --- Core kinds
-
-
-def _addresses_where(judge: Callable[[Any, str], bool]) -> Callable[[Any], Offenders]:
-    """The addresses of a slice for which `judge(class of the addressType, address)` is true; none of FQDN slices."""
-
-    def offenders(endpoint_slice: Any) -> Offenders:
-        family = _FAMILIES.get(endpoint_slice.address_type)
-        for index, endpoint in enumerate((endpoint_slice.endpoints or ()) if family else ()):
-            for number, address in enumerate(endpoint.addresses):
-                if judge(family, address):
-                    yield ("endpoints", index, "addresses", number)
-
-    return offenders
-
-
-def _is_foreign(family: Any, address: str) -> bool:
-    try:
-        family(address)
-    except ValueError:
-        return True
-    return False
-
-
-def _is_no_pods(family: Any, address: str) -> bool:
-    """As an API server judges, but for loopback: link-local addresses may be a cloud's metadata service."""
-    if _is_foreign(family, address):
-        return False  # said already
-    parsed = family(address)
-    return bool(parsed.is_unspecified or parsed.is_link_local or parsed.is_multicast)
-
-
-def _not_base64(data: dict[str, str]) -> Offenders:
-    for name, value in data.items():
-        try:
-            base64.b64decode("".join(value.split()), validate=True)
-        except ValueError:
-            yield (name,)
-
-
-_SERVICE_PORTS = (
-    unique("port and protocol are those of an earlier port", identity("port", "protocol")),
-    unique("name is that of an earlier port: it must be unique", lambda port: port.name or None),
-    Rule(
-        "name must be set when a Service has several ports",
-        lambda ports: ((index,) for index, port in enumerate(ports) if len(ports) > 1 and not port.name),
-    ),
-)
-_SLICE_PORTS = (unique("name is that of an earlier port: it must be unique", lambda port: port.name),)
-_SECRET_DATA = (Rule("must be base64 (text goes into stringData)", _not_base64),)
-_SLICE = (
-    Rule("must be an address of the slice's addressType", _addresses_where(_is_foreign)),
-    Rule("must not be an unspecified, link-local or multicast address", _addresses_where(_is_no_pods)),
-)
-
 # --- The table
 
 _ROUTES = ("HTTPRoute", "GRPCRoute")
@@ -401,10 +347,8 @@ PLACES = (
             ),
         )
     ),
-    Place(("Service",), "spec.ports", _SERVICE_PORTS),
-    Place(("Secret",), "data", _SECRET_DATA),
-    Place(("EndpointSlice",), "", _SLICE),
-    Place(("EndpointSlice",), "ports", _SLICE_PORTS),
+    *POLICY_PLACES,
+    *CORE_PLACES,
 )
 
 

@@ -1,4 +1,4 @@
-"""The core kinds we read: Namespace, Service, EndpointSlice, Secret, ConfigMap."""
+"""The core kinds we read: Namespace, Service, EndpointSlice, Secret."""
 
 from typing import Any
 
@@ -63,7 +63,3 @@ class Secret(Resource, frozen=True, kw_only=True):
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         return [("key", str(self.key))]
-
-
-class ConfigMap(Resource, frozen=True, kw_only=True):
-    data: dict[str, str] = {}

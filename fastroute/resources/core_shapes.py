@@ -1,4 +1,4 @@
-"""Shapes of the core kinds: the basics of what the API server demands of them."""
+"""Shapes of Service, EndpointSlice, Endpoints and Secret: the basics of what the API server validates."""
 
 from fastroute.resources.schema import Anything, Flag, List, Map, Record, Text, Whole
 from fastroute.resources.shape import ANY, PORT

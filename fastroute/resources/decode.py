@@ -7,6 +7,7 @@ when one was surely meant to be one of ours. Positions are looked up only when t
 
 import copy
 import functools
+import json
 import logging
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -15,13 +16,29 @@ from typing import Any, NamedTuple
 import msgspec
 
 from fastroute.resources import cel
-from fastroute.resources.core import ConfigMap, EndpointSlice, Namespace, Secret, Service
+from fastroute.resources.core import EndpointSlice, Namespace, Secret, Service
 from fastroute.resources.defaults import NAMESPACE, with_defaults
-from fastroute.resources.document import MalformedError, Places, nearest, parse, parse_json, places
+from fastroute.resources.document import (
+    MalformedError,
+    Places,
+    Texts,
+    nearest,
+    parse,
+    parse_json,
+    places,
+    scalar,
+    written,
+)
 from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, GRPCRoute, HTTPRoute, ListenerSet
 from fastroute.resources.lookalike import is_gateway_api, lookalike
-from fastroute.resources.meta import Key, Resource
-from fastroute.resources.policy import ReferenceGrant
+from fastroute.resources.meta import Key, Origin, Resource
+from fastroute.resources.policy import (
+    UNSERVED_POLICY,
+    BackendTLSPolicy,
+    ReferenceGrant,
+    UnservedPolicy,
+    read_policy,
+)
 from fastroute.resources.problem import Fault, ManifestProblem, Path, field_name
 from fastroute.resources.schema import unknown_fields
 from fastroute.resources.shapes import SHAPES
@@ -53,12 +70,18 @@ KINDS: dict[tuple[str, str], Kind] = {
     (GROUP, "TLSRoute"): Kind(TLSRoute, ("v1", "v1alpha3", "v1alpha2")),
     (GROUP, "UDPRoute"): Kind(UDPRoute, ("v1", "v1alpha2")),
     (GROUP, "ReferenceGrant"): Kind(ReferenceGrant, ("v1", "v1beta1")),
+    (GROUP, "BackendTLSPolicy"): Kind(BackendTLSPolicy, ("v1", "v1alpha3")),
     ("", "Namespace"): Kind(Namespace, ("v1",), cluster=True),
     ("", "Service"): Kind(Service, ("v1",)),
     ("", "Secret"): Kind(Secret, ("v1",)),
-    ("", "ConfigMap"): Kind(ConfigMap, ("v1",)),
     ("", "Endpoints"): Kind(Endpoints, ("v1",)),
     ("discovery.k8s.io", "EndpointSlice"): Kind(EndpointSlice, ("v1",)),
+}
+
+
+TYPES: dict[str, type[Resource]] = {  # by the kind of an Id
+    **{name: kind.type for (_, name), kind in KINDS.items()},
+    UNSERVED_POLICY: UnservedPolicy,
 }
 
 
@@ -102,6 +125,10 @@ class _Text:
     def places(self) -> list[Places]:
         return places(self._text)
 
+    @functools.cached_property
+    def written(self) -> list[Texts]:
+        return written(self._text)
+
 
 class _Source(NamedTuple):
     """Where an object stands: document `number` of a text at `line` of a file, at `path` in it."""
@@ -119,6 +146,11 @@ class _Source(NamedTuple):
         documents = self.text.places
         found = nearest(documents[self.number], self.path + path) if documents else None
         return (found[0] + self.line - 1, found[1]) if found else (self.line, None)
+
+    def written(self, path: Path) -> str | None:
+        """A scalar as it is written; None: it is not known, or no scalar."""
+        documents = self.text.written
+        return documents[self.number].get(self.path + path) if documents else None
 
 
 def _unpacked(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
@@ -139,9 +171,7 @@ def _entry(value: Any, source: _Source) -> Entry | None:
     group, _, version = value["apiVersion"].rpartition("/")
     kind = KINDS.get((group, value["kind"]))
     if kind is None:
-        logger.debug("%s:%d: skipped %s %s", source.file, source.line, value["apiVersion"], value["kind"])
-        doubt = _unread(group, value)
-        return _skipped(doubt, source, value) if doubt else None
+        return _foreign(value, group, source)
     key = _key(value, cluster=kind.cluster)
     if version not in kind.versions:
         fix = f"{group}/{kind.versions[0]}".lstrip("/")
@@ -158,6 +188,18 @@ def _entry(value: Any, source: _Source) -> Entry | None:
             return Entry(id=(value["kind"], resource.key), resource=resource, warnings=warnings, line=line)
         return _broken(faults, source, value["kind"], key)
     return _broken((*faults, *_further(kind, value, faults, source)), source, value["kind"], key)
+
+
+def _foreign(value: dict[str, Any], group: str, source: _Source) -> Entry | None:
+    """An object of a kind that is not read: a policy with its targets, or a warning about the kind, else None."""
+    policy = read_policy(value, group)
+    if policy is None:
+        logger.debug("%s:%d: skipped %s %s", source.file, source.line, value["apiVersion"], value["kind"])
+        doubt = _unread(group, value)
+        return _skipped(doubt, source, value) if doubt else None
+    line = source.position(())[0]
+    policy = msgspec.structs.replace(policy, origin=Origin(source.file, line))
+    return Entry(id=(UNSERVED_POLICY, policy.key), resource=policy, line=line)
 
 
 def _unnamed(value: Any) -> Fault | None:
@@ -251,7 +293,8 @@ def _problems(
     faults: Iterable[Fault], source: _Source, kind: str | None, key: Key | None, reason: str | None = None
 ) -> tuple[ManifestProblem, ...]:
     problems = []
-    found = sorted(((source.position(fault.path), fault) for fault in islice(faults, MOST_FAULTS)), key=_in_the_file)
+    mended = (_mended(fault, source) for fault in islice(faults, MOST_FAULTS))
+    found = sorted(((source.position(fault.path), fault) for fault in mended), key=_in_the_file)
     for (line, column), fault in found:
         problems.append(
             ManifestProblem(
@@ -279,4 +322,17 @@ def _fix(fault: Fault) -> str | None:
     if fault.fix is None:
         return None
     name = fault.path[-1] if fault.path else 0
-    return f"{name}: {fault.fix}" if isinstance(name, str) else f"- {fault.fix}"
+    return f"{scalar(name)}: {fault.fix}" if isinstance(name, str) else f"- {fault.fix}"
+
+
+def _mended(fault: Fault, source: _Source) -> Fault:
+    """With a fix, where the value as it is written would do in quotes, or with its unit."""
+    text = source.written(fault.path) if fault.wanted is not None else None
+    if text is None:
+        return fault
+    if fault.wanted.takes(text):
+        return fault._replace(message=f"{fault.message} (put it in quotes)", fix=json.dumps(text))
+    more = f"{text}{fault.wanted.unit}"
+    if fault.wanted.unit and fault.wanted.takes(more):
+        return fault._replace(message=f"{fault.message} (write {more})", fix=more)
+    return fault

@@ -11,6 +11,7 @@ does, and of the second that 5,000 routes take from file to object, parsing is a
 Positions are found by parsing a second time (`places`), and only when something is to be said about a document.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,6 +22,7 @@ import yaml
 from fastroute.resources.problem import Path
 
 Places = dict[Path, tuple[int, int]]  # line and column, from 1, of each key and list item of one document
+Texts = dict[Path, str]
 MAX_DEPTH = 64  # levels of nesting; what we read has 12
 MAX_NODES = 500_000  # values of one document, aliases written out
 
@@ -35,6 +37,7 @@ _NUMBER = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?
 _BYTE = re.compile(r" \(byte (\d+)\)\Z")
 _TAG = "tag:yaml.org,2002:"
 _MERGE = "<<"
+_PLAIN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9./-]*")
 
 _WORDS: dict[str, bool | float | None] = {}
 for _value, _spellings in (
@@ -107,6 +110,24 @@ def places(text: str) -> list[Places]:
         return []
 
 
+def written(text: str) -> list[Texts]:
+    """Of each document of a text that parses, its scalars as they are written: a value may be `y` or 1.10."""
+    texts: Texts = {}
+    try:
+        return [texts.copy() for _ in _documents(text, {}, texts)]
+    except MalformedError:
+        return []
+
+
+def scalar(text: str) -> str:
+    """A YAML string, quoted unless it is plainly one.
+
+    >>> scalar("apples"), scalar(""), scalar("123"), scalar("on")
+    ('apples', '""', '"123"', '"on"')
+    """
+    return text if _PLAIN_TEXT.fullmatch(text) and text.lower() not in _WORDS else json.dumps(text)
+
+
 def nearest(found: Places, path: Path) -> tuple[int, int] | None:
     """The place of what stands at `path`; where it is absent, of the nearest thing that would contain it."""
     while path and path not in found:
@@ -122,8 +143,8 @@ def _without_nulls(value: Any) -> Any:
     return value
 
 
-def _documents(text: str, marks: Places | None) -> Iterator[Any]:
-    """Yields each document; `marks`, if given, holds the places of the document yielded last."""
+def _documents(text: str, marks: Places | None, texts: Texts | None = None) -> Iterator[Any]:
+    """Yields each document; `marks`, if given, holds the places of the document yielded last, `texts` its scalars."""
     try:
         loader = _PARSER(text)
         try:
@@ -134,7 +155,9 @@ def _documents(text: str, marks: Places | None) -> Iterator[Any]:
                 if isinstance(event, yaml.DocumentStartEvent):
                     if marks is not None:
                         marks.clear()
-                    yield _Builder(loader.get_event, marks).value(loader.get_event(), 0, ())
+                    if texts is not None:
+                        texts.clear()
+                    yield _Builder(loader.get_event, marks, texts).value(loader.get_event(), 0, ())
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
@@ -150,9 +173,10 @@ def _documents(text: str, marks: Places | None) -> Iterator[Any]:
 class _Builder:
     """Makes the values of one document from its events, recursively; one level of nesting is one call."""
 
-    def __init__(self, get: Callable[[], Any], marks: Places | None) -> None:
+    def __init__(self, get: Callable[[], Any], marks: Places | None, texts: Texts | None) -> None:
         self._get = get
-        self._marks = marks
+        self._marks = marks  # with their paths, which are known only then
+        self._texts = texts
         self._anchors: dict[str, Any] = {}
         self._left = MAX_NODES
 
@@ -161,6 +185,8 @@ class _Builder:
         self._left -= 1
         if kind is yaml.ScalarEvent:
             value = _scalar(event)
+            if self._texts is not None:
+                self._texts[path] = event.value
         elif depth >= MAX_DEPTH:
             raise _malformed(event, f"nested deeper than {MAX_DEPTH} levels")
         elif kind is yaml.MappingStartEvent:

@@ -1,6 +1,25 @@
-"""ReferenceGrant, v1 and v1beta1 alike (GEP-709): who may refer to what, written by the owner of what."""
+"""Objects that say something about others: ReferenceGrant (GEP-709), BackendTLSPolicy (GEP-1897), and policies of
+other kinds, of which only the targets are read (GEP-713).
 
-from fastroute.resources.meta import Resource, Typed
+A ReferenceGrant is the same in v1 and v1beta1, a BackendTLSPolicy in v1 and v1alpha3.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from fastroute.resources.defaults import NAMESPACE
+from fastroute.resources.gateway import GROUP
+from fastroute.resources.meta import Key, Metadata, Resource, Typed
+
+UNSERVED_POLICY = "policy"  # stands for every kind of UnservedPolicy in an Id
+TARGETED = frozenset(
+    {
+        ("", "Service"),
+        *((GROUP, kind) for kind in ("GatewayClass", "Gateway", "ListenerSet", "HTTPRoute", "GRPCRoute")),
+    }
+)
 
 
 class ReferenceGrantFrom(Typed, frozen=True):
@@ -22,3 +41,69 @@ class ReferenceGrantSpec(Typed, frozen=True, rename={"from_": "from"}):
 
 class ReferenceGrant(Resource, frozen=True, kw_only=True):
     spec: ReferenceGrantSpec
+
+
+class PolicyTarget(Typed, frozen=True):
+    """An object of the policy's own namespace."""
+
+    name: str
+    group: str = ""
+    kind: str = ""
+    section_name: str | None = None  # of a Service: the name of a port; None: all of the object
+
+
+class BackendTLSPolicySpec(Typed, frozen=True):
+    target_refs: tuple[PolicyTarget, ...]
+    validation: dict[str, Any] = {}  # not served yet
+    options: dict[str, str] = {}
+
+
+class BackendTLSPolicy(Resource, frozen=True, kw_only=True):
+    spec: BackendTLSPolicySpec
+
+
+class UnservedPolicy(Resource, frozen=True, kw_only=True):
+    """An object of a kind that is not read, with `spec.targetRefs` or `spec.targetRef`."""
+
+    kind: str
+    group: str
+    targets: tuple[tuple[str, PolicyTarget], ...]  # each with its field: "spec.targetRefs[0]"
+
+    @property
+    def key(self) -> Key:
+        """Its name is one among all such kinds: "NAME.KIND.GROUP"."""
+        return Key(self.metadata.namespace, f"{self.metadata.name}.{self.kind}.{self.group}")
+
+
+def read_policy(value: dict[str, Any], group: str) -> UnservedPolicy | None:
+    """The policy that an object of an unknown kind is; None where it names no target of a kind of ours."""
+    spec = value.get("spec")
+    metadata = value.get("metadata")
+    if not isinstance(spec, dict) or not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
+        return None
+    targets = tuple((field, target) for field, written in _targets(spec) if (target := _target(written)) is not None)
+    if not targets:
+        return None
+    namespace = metadata.get("namespace")
+    place = Metadata(name=metadata["name"], namespace=namespace if isinstance(namespace, str) else NAMESPACE)
+    return UnservedPolicy(
+        metadata=place, api_version=value["apiVersion"], kind=value["kind"], group=group, targets=targets
+    )
+
+
+def _targets(spec: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Each target as it is written, with its field."""
+    if "targetRef" in spec:
+        yield "spec.targetRef", spec["targetRef"]
+    several = spec.get("targetRefs")
+    for index, written in enumerate(several if isinstance(several, list) else ()):
+        yield f"spec.targetRefs[{index}]", written
+
+
+def _target(written: Any) -> PolicyTarget | None:
+    """None: it is malformed, or of a kind that is not ours."""
+    try:
+        target = msgspec.convert(written, PolicyTarget)
+    except msgspec.ValidationError:
+        return None
+    return target if (target.group, target.kind) in TARGETED else None

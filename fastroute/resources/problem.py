@@ -4,7 +4,7 @@ A Fault is the same thing before it is known which object and which file it stan
 """
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -17,7 +17,8 @@ class Fault(NamedTuple):
 
     path: Path
     message: str  # "must be an integer from 0 to 1000000, got -1"
-    fix: str | None = None  # the value to write instead, if there is one answer
+    fix: str | None = None  # the value to write instead, in YAML, if there is one answer
+    wanted: Any = None  # the Text that would take the value as it is written, perhaps in quotes or with its unit
 
 
 class ManifestProblem(msgspec.Struct, frozen=True, kw_only=True):

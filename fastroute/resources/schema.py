@@ -14,8 +14,10 @@ from typing import Any, Protocol
 import msgspec
 
 from fastroute.nearest import nearest
+from fastroute.resources.document import scalar
 from fastroute.resources.problem import Fault
 
+_DIGITS = re.compile(r"[0-9]{1,18}")
 _SHOWN = 60  # characters of a wrong value that a message shows
 _PLURAL = {"item": "items", "entry": "entries", "character": "characters"}
 
@@ -39,23 +41,28 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
     known: tuple[str, ...] = ()  # of the form: what a value that is not was probably meant to be
     advise: Callable[[str], Advice] | None = None  # of a value that is not of the form
     choices: tuple[str, ...] = ()
+    unit: str = ""  # that a bare number lacks
 
     def faults(self, value: Any) -> Iterable[Fault]:
         if not isinstance(value, str):
-            fix = f'"{_shown(value)}"' if isinstance(value, bool | int | float) else None
-            yield Fault((), f"must be {self.words}, got {_shown(value)}" + (" (put it in quotes)" if fix else ""), fix)
+            wanted = self if isinstance(value, bool | int | float) else None
+            yield Fault((), f"must be {self.words}, got {_shown(value)}", wanted=wanted)
         elif self.choices:
             if value not in self.choices:
                 near = nearest(value, self.choices)
                 hint = f" (did you mean {near}?)" if near else ""
-                yield Fault((), f"must be {self.words}, got {_shown(value)}{hint}", near)
+                yield Fault((), f"must be {self.words}, got {_shown(value)}{hint}", near and scalar(near))
         elif not self.least <= len(value) <= (len(value) if self.most is None else self.most):
             yield Fault((), f"must have {_amount(self.least, self.most, 'character')}, got {len(value)}")
         elif self.form is not None and not re.search(self.form, value):
             words, mended = self.advise(value) if self.advise else ("", value)
             lower = (mended or "").strip().lower()
             fix = nearest(value, self.known) or (lower if re.search(self.form, lower) else None)
-            yield Fault((), f"must be {self.words}, got {_shown(value)}{words}", fix or None)
+            wanted = self if self.unit else None
+            yield Fault((), f"must be {self.words}, got {_shown(value)}{words}", fix and scalar(fix), wanted)
+
+    def takes(self, text: str) -> bool:
+        return not any(self.faults(text))
 
     @property
     def words(self) -> str:
@@ -73,8 +80,8 @@ class Whole(msgspec.Struct, frozen=True, kw_only=True):
 
     def faults(self, value: Any) -> Iterable[Fault]:
         if type(value) is not int or not self._allows(value):
-            quoted = isinstance(value, str) and value.isdecimal() and self._allows(int(value))
-            fix = value if quoted else None
+            quoted = isinstance(value, str) and _DIGITS.fullmatch(value) is not None and self._allows(int(value))
+            fix = str(int(value)) if quoted else None
             got = f'"{value}" (take the quotes away)' if quoted else _shown(value)
             yield Fault((), f"must be {self.words}, got {got}", fix)
 

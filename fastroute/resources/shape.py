@@ -52,7 +52,7 @@ KIND_NAME = Text(least=1, most=63, form=r"^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?\Z
 INT32 = 2**31 - 1
 INT64 = 2**63 - 1
 PORT = Whole(least=1, most=65535)
-DURATION = Text(form=r"^([0-9]{1,5}(h|m|s|ms)){1,4}\Z", like='a duration such as "500ms" or "1m30s"')
+DURATION = Text(form=r"^([0-9]{1,5}(h|m|s|ms)){1,4}\Z", like='a duration such as "500ms" or "1m30s"', unit="s")
 HEADER_NAME = Text(least=1, most=256, form=rf"^{_FIELD_NAME}\Z", like="an HTTP field name")
 # The CRD's form is ^[!-~]+([\t ]?[!-~]+)*$: the same language, written so that it cannot backtrack.
 HEADER_VALUE = Text(

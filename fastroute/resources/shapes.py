@@ -10,6 +10,7 @@ those of `defaults.py`; rules over several fields are in `cel.py`. The order of 
 from fastroute.resources.core_shapes import DATA, ENDPOINT_PORTS, ENDPOINTS, SERVICE, SUBSETS
 from fastroute.resources.gateway import GROUP
 from fastroute.resources.gateway_shapes import GATEWAY, GATEWAY_CLASS, LISTENER_SET, REFERENCE_GRANT
+from fastroute.resources.policy_shapes import BACKEND_TLS_POLICY
 from fastroute.resources.route_shapes import GRPC_ROUTE, HTTP_ROUTE, UNSERVED_ROUTE
 from fastroute.resources.schema import Anything, Flag, Record, Text
 from fastroute.resources.shape import ANY, LABEL_NAME, SERVICE_NAME, kind
@@ -24,10 +25,10 @@ SHAPES: dict[tuple[str, str], Record] = {
     (GROUP, "TLSRoute"): kind("spec", spec=UNSERVED_ROUTE),
     (GROUP, "UDPRoute"): kind("spec", spec=UNSERVED_ROUTE),
     (GROUP, "ReferenceGrant"): kind("spec", spec=REFERENCE_GRANT),
+    (GROUP, "BackendTLSPolicy"): kind("spec", spec=BACKEND_TLS_POLICY),
     ("", "Namespace"): kind(name=LABEL_NAME, cluster=True, spec=Anything()),
     ("", "Service"): kind(name=SERVICE_NAME, spec=SERVICE),
     ("", "Secret"): kind(type=ANY, data=DATA, stringData=DATA, immutable=Flag()),
-    ("", "ConfigMap"): kind(data=DATA, binaryData=DATA, immutable=Flag()),
     ("", "Endpoints"): kind(subsets=SUBSETS),
     ("discovery.k8s.io", "EndpointSlice"): kind(
         "addressType", addressType=Text(choices=("IPv4", "IPv6", "FQDN")), endpoints=ENDPOINTS, ports=ENDPOINT_PORTS

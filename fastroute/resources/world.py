@@ -6,10 +6,10 @@ from typing import Any
 import msgspec
 
 from fastroute.difference import Revision
-from fastroute.resources.core import ConfigMap, EndpointSlice, Namespace, Secret, Service
+from fastroute.resources.core import EndpointSlice, Namespace, Secret, Service
 from fastroute.resources.gateway import Gateway, GatewayClass, GRPCRoute, HTTPRoute, ListenerSet
 from fastroute.resources.meta import Key
-from fastroute.resources.policy import ReferenceGrant
+from fastroute.resources.policy import BackendTLSPolicy, ReferenceGrant, UnservedPolicy
 from fastroute.resources.unserved import Endpoints, TCPRoute, TLSRoute, UDPRoute
 
 _NONE: Mapping[Key, Any] = Revision()
@@ -27,9 +27,10 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
     tls_routes: Mapping[Key, TLSRoute] = _NONE
     udp_routes: Mapping[Key, UDPRoute] = _NONE
     reference_grants: Mapping[Key, ReferenceGrant] = _NONE
+    backend_tls_policies: Mapping[Key, BackendTLSPolicy] = _NONE
+    unserved_policies: Mapping[Key, UnservedPolicy] = _NONE
     namespaces: Mapping[Key, Namespace] = _NONE
     services: Mapping[Key, Service] = _NONE
     endpoint_slices: Mapping[Key, EndpointSlice] = _NONE
     endpoints: Mapping[Key, Endpoints] = _NONE
     secrets: Mapping[Key, Secret] = _NONE
-    config_maps: Mapping[Key, ConfigMap] = _NONE

@@ -8,15 +8,13 @@ from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
 
 from fastroute.resources.core import Namespace
-from fastroute.resources.decode import KINDS, Id
+from fastroute.resources.decode import TYPES, Id
 from fastroute.resources.defaults import NAME_LABEL
 from fastroute.resources.meta import Key, Metadata, Resource
 from fastroute.resources.problem import ManifestProblem
 from fastroute.source.folder import Rank
 from fastroute.source.manifest import Manifest
 from fastroute.source.store import Apply, Delete, WatchEvent
-
-_TYPES = {kind: entry.type for (_, kind), entry in KINDS.items()}
 
 
 class Claims:
@@ -59,7 +57,7 @@ class Claims:
                 continue
             if new is None:
                 del self._used[name]
-                yield Delete(_TYPES[kind], key)
+                yield Delete(TYPES[kind], key)
             else:
                 self._used[name] = new
                 yield Apply(new)

@@ -15,10 +15,10 @@ from typing import Any
 import msgspec
 
 from fastroute.difference import replaced
-from fastroute.resources.core import ConfigMap, EndpointSlice, Namespace, Secret, Service
+from fastroute.resources.core import EndpointSlice, Namespace, Secret, Service
 from fastroute.resources.gateway import Gateway, GatewayClass, GRPCRoute, HTTPRoute, ListenerSet
 from fastroute.resources.meta import Key, Resource
-from fastroute.resources.policy import ReferenceGrant
+from fastroute.resources.policy import BackendTLSPolicy, ReferenceGrant, UnservedPolicy
 from fastroute.resources.problem import ManifestProblem
 from fastroute.resources.unserved import Endpoints, TCPRoute, TLSRoute, UDPRoute
 from fastroute.resources.world import Resources
@@ -33,12 +33,13 @@ FIELDS: dict[type[Resource], str] = {  # the field of Resources that holds a kin
     TLSRoute: "tls_routes",
     UDPRoute: "udp_routes",
     ReferenceGrant: "reference_grants",
+    BackendTLSPolicy: "backend_tls_policies",
+    UnservedPolicy: "unserved_policies",
     Namespace: "namespaces",
     Service: "services",
     EndpointSlice: "endpoint_slices",
     Endpoints: "endpoints",
     Secret: "secrets",
-    ConfigMap: "config_maps",
 }
 
 UNORDERED = frozenset({HTTPRoute, GRPCRoute})  # they are many, and nothing depends on their order: new ones come last

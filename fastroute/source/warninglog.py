@@ -1,7 +1,8 @@
 """WarningLog: says while serving what no status can say, each thing once, and when it is mended.
 
-That is a Gateway which --gateway names and which is not there or not of a class of ours, and a route of a kind that is
-not served at a Gateway of ours. (What `check` warns of besides is about what users meant, and is no news to a gateway.)
+That is a Gateway which --gateway names and which is not there or not of a class of ours, a route of a kind that is not
+served at a Gateway of ours, and a policy that targets an object of ours and is not served. (What `check` warns of
+besides is about what users meant, and is no news to a gateway.)
 """
 
 import logging
@@ -9,6 +10,7 @@ from collections.abc import Iterable
 
 from fastroute.graph.finding import Finding
 from fastroute.graph.node import Graph
+from fastroute.graph.targeted import policies_not_served
 from fastroute.lint import routes_not_served
 from fastroute.resources.meta import Key
 from fastroute.resources.problem import ManifestProblem
@@ -24,13 +26,14 @@ class WarningLog:
     def __init__(self, gateways: Iterable[str]) -> None:
         self._gateways = sorted(gateways)
         self._absent: dict[str, str] = {}  # by name of a Gateway: why
-        self._routes = ProblemLog()
+        self._unserved = ProblemLog()
 
     def show(self, resources: Resources, graph: Graph) -> None:
         """The world that is served from now on."""
         for name in self._gateways:
             self._show_gateway(name, _absence(name, resources, graph))
-        self._routes.show([_problem(finding) for finding in routes_not_served(resources, graph)])
+        found = (*routes_not_served(resources, graph), *policies_not_served(resources, graph))
+        self._unserved.show([_problem(finding) for finding in found])
 
     def _show_gateway(self, name: str, why: str | None) -> None:
         said = self._absent.pop(name, None)
@@ -52,7 +55,7 @@ def _absence(name: str, resources: Resources, graph: Graph) -> str | None:
 
 def _problem(finding: Finding) -> ManifestProblem:
     return ManifestProblem(
-        file=finding.origin.file if finding.origin else "",
+        file=finding.origin.file if finding.origin else "API server",
         line=finding.origin.line if finding.origin else None,
         kind=finding.kind,
         namespace=finding.key.namespace,

@@ -35,6 +35,7 @@ VERSIONS = {
     "HTTPRoute": "gateway.networking.k8s.io/v1",
     "ListenerSet": "gateway.networking.k8s.io/v1",
     "ReferenceGrant": "gateway.networking.k8s.io/v1",
+    "BackendTLSPolicy": "gateway.networking.k8s.io/v1",
     "Namespace": "v1",
     "Service": "v1",
     "Secret": "v1",

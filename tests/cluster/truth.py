@@ -26,6 +26,7 @@ READ = (
     "HTTPRoute",
     "ListenerSet",
     "ReferenceGrant",
+    "BackendTLSPolicy",
     "Namespace",
     "Service",
     "EndpointSlice",

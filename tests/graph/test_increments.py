@@ -20,6 +20,7 @@ from graph.world import (
     replaced,
     route,
     service,
+    tls_policy,
     turned,
     world,
 )
@@ -34,7 +35,7 @@ from fastroute.graph.node import Graph
 from fastroute.resources.core import EndpointSlice, Namespace, Secret, Service
 from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, GRPCRoute, HTTPRoute, ListenerSet
 from fastroute.resources.meta import Key
-from fastroute.resources.policy import ReferenceGrant
+from fastroute.resources.policy import BackendTLSPolicy, ReferenceGrant
 from fastroute.resources.world import Resources
 from fastroute.settings import Addressing, GraphSettings
 from fastroute.snapshot import Endpoint
@@ -63,7 +64,7 @@ def edits(draw: Any) -> Any:
         st.sampled_from(
             (
                 *(Gateway, ListenerSet, HTTPRoute, HTTPRoute, GRPCRoute, Service, EndpointSlice),
-                *(ReferenceGrant, Namespace, GatewayClass, Secret),
+                *(ReferenceGrant, Namespace, GatewayClass, Secret, BackendTLSPolicy),
             )
         )
     )
@@ -86,12 +87,16 @@ def edits(draw: Any) -> Any:
             )
             thing = route(f"r{index}", home, *refs, type_=kind, parents=parents(draw), hostnames=hosts)
         case _ if kind is Service:
-            thing = service(f"s{index}", home, *draw(st.sampled_from(((80,), (80, 81)))))
+            numbers = draw(st.sampled_from(((80,), (80, 81))))
+            thing = service(f"s{index}", home, *({"name": f"p{port}", "port": port} for port in numbers))
         case _ if kind is EndpointSlice:
             owner = draw(st.sampled_from((None, "s0", "s1")))
             thing = endpoint_slice(
                 f"e{index}", home, owner, *draw(st.sampled_from((("10.0.0.1",), ("10.0.0.1", "10.0.0.2"), ())))
             )
+        case _ if kind is BackendTLSPolicy:
+            section = draw(st.sampled_from((None, "p80", "none")))
+            thing = tls_policy(f"p{index}", home, f"s{draw(number)}", section=section)
         case _ if kind is ReferenceGrant:
             to = draw(st.sampled_from((None, "s0", "c0")))
             referrer = draw(st.sampled_from(("HTTPRoute", "GRPCRoute", "Gateway", "ListenerSet")))
@@ -213,6 +218,7 @@ REACHING = world(
     service("s0", "blue"),
     endpoint_slice("e0", "red", "s0", "10.0.0.1"),
     grant("g0", "blue", "red", "s0"),
+    tls_policy("p0", "blue", "s0"),
 )
 EDITS = {
     "a ListenerSet": listener_set("ls", "red", listener("more", 83)),
@@ -236,6 +242,8 @@ EDITS = {
     "a Service's port": service("s0", "blue", 81),
     "a Service's port name": service("s0", "red", {"port": 80, "name": "http"}),
     "a Service's protocol": service("s0", "red", {"port": 80, "appProtocol": "kubernetes.io/h2c"}),
+    "a policy that comes": tls_policy("p", "red", "s0"),
+    "a policy of another Service": tls_policy("p0", "blue", "s9"),
     "a Service that comes": service("s2", "red"),
     "a slice's endpoints": endpoint_slice("e0", "red", "s0", "10.0.0.2"),
     "a slice's owner": endpoint_slice("e0", "red", "s1", "10.0.0.1"),
@@ -251,6 +259,7 @@ REMOVALS = {
     "a route": (HTTPRoute, Key("red", "in")),
     "a grant": (ReferenceGrant, Key("blue", "g0")),
     "a Service": (Service, Key("red", "s0")),
+    "a policy": (BackendTLSPolicy, Key("blue", "p0")),
     "a slice": (EndpointSlice, Key("red", "e0")),
 }
 

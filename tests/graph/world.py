@@ -9,7 +9,7 @@ from fastroute import difference
 from fastroute.resources.core import EndpointSlice, Namespace, Secret, Service
 from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, GRPCRoute, HTTPRoute, ListenerSet
 from fastroute.resources.meta import Key, Resource
-from fastroute.resources.policy import ReferenceGrant
+from fastroute.resources.policy import BackendTLSPolicy, ReferenceGrant, UnservedPolicy
 from fastroute.resources.unserved import Endpoints, TCPRoute, TLSRoute, UDPRoute
 from fastroute.resources.world import Resources
 from fastroute.source.store import UNORDERED
@@ -24,6 +24,8 @@ MAPPINGS: Mapping[type[Resource], str] = {
     TLSRoute: "tls_routes",
     UDPRoute: "udp_routes",
     ReferenceGrant: "reference_grants",
+    BackendTLSPolicy: "backend_tls_policies",
+    UnservedPolicy: "unserved_policies",
     Namespace: "namespaces",
     Service: "services",
     EndpointSlice: "endpoint_slices",
@@ -132,3 +134,10 @@ def grant(name: str, namespace: str, from_namespace: str, to: str | None = None,
 
 def namespace(name: str, **labels: str) -> Namespace:
     return make(Namespace, "", name, meta={"labels": labels})
+
+
+def tls_policy(name: str, namespace: str, *services: str, section: str | None = None, **more: Any) -> BackendTLSPolicy:
+    """A BackendTLSPolicy for Services of its namespace; `section`: the name of a port of theirs."""
+    targets = [{"group": "", "kind": "Service", "name": service, "sectionName": section} for service in services]
+    spec = {"targetRefs": targets, "validation": {"hostname": "a.example.com", "wellKnownCACertificates": "System"}}
+    return make(BackendTLSPolicy, namespace, name, spec, **more)

@@ -77,7 +77,10 @@ def ourselves(release: Release):
     release.kubectl("delete", "-f", "deploy/kustomize/base/rbac.yaml", "-f", "deploy/kustomize/namespace.yaml")
 
 
-READ = "namespaces services secrets endpointslices.discovery.k8s.io referencegrants gateways httproutes gatewayclasses"
+READ = (
+    "namespaces services secrets endpointslices.discovery.k8s.io referencegrants backendtlspolicies "
+    "gateways httproutes gatewayclasses"
+)
 
 
 @pytest.mark.parametrize("what", READ.split())

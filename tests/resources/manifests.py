@@ -128,15 +128,6 @@ stringData:
   tls.key: hello
 """
 
-CONFIG_MAP = """\
-apiVersion: v1
-kind: ConfigMap
-metadata:
-  name: roots
-data:
-  ca.crt: hello
-"""
-
 NAMESPACE = """\
 apiVersion: v1
 kind: Namespace
@@ -174,6 +165,23 @@ subsets:
       - port: 8080
 """
 
+BACKEND_TLS_POLICY = """\
+apiVersion: gateway.networking.k8s.io/v1
+kind: BackendTLSPolicy
+metadata:
+  name: secure
+  namespace: apples
+spec:
+  targetRefs:
+    - group: ""
+      kind: Service
+      name: apples
+      sectionName: https
+  validation:
+    hostname: apples.example.com
+    wellKnownCACertificates: System
+"""
+
 EVERY_KIND = {
     "GatewayClass": GATEWAY_CLASS,
     "Gateway": GATEWAY,
@@ -182,11 +190,11 @@ EVERY_KIND = {
     "GRPCRoute": GRPC_ROUTE,
     **{kind: UNSERVED.replace("KIND", kind) for kind in ("TCPRoute", "TLSRoute", "UDPRoute")},
     "ReferenceGrant": REFERENCE_GRANT,
+    "BackendTLSPolicy": BACKEND_TLS_POLICY,
     "Service": SERVICE,
     "EndpointSlice": ENDPOINT_SLICE,
     "Endpoints": ENDPOINTS,
     "Secret": SECRET,
-    "ConfigMap": CONFIG_MAP,
     "Namespace": NAMESPACE,
 }
 

@@ -2,6 +2,7 @@
 
 import pytest
 from resources.manifests import (
+    BACKEND_TLS_POLICY,
     ENDPOINT_SLICE,
     GATEWAY,
     GRPC_ROUTE,
@@ -63,6 +64,25 @@ def filters(*items: str) -> tuple[str, str, str]:
 
 def backend_filters(*items: str) -> tuple[str, str, str]:
     return HTTP_ROUTE, BACKEND, f"{BACKEND}          filters: [{', '.join(items)}]\n"
+
+
+TARGET = "      sectionName: https\n"
+WELL_KNOWN = "    wellKnownCACertificates: System\n"
+CA_REFS = "caCertificateRefs: [{group: '', kind: ConfigMap, name: a}]"
+
+
+def targets(*more: str, section: str = TARGET) -> tuple[str, str, str]:
+    """`more` targets, of the Service that the manifest names already."""
+    lines = "".join(f"    - {{group: '', kind: Service, name: apples{each}}}\n" for each in more)
+    return BACKEND_TLS_POLICY, TARGET, section + lines
+
+
+def validation(*lines: str) -> tuple[str, str, str]:
+    return BACKEND_TLS_POLICY, WELL_KNOWN, "".join(f"    {line}\n" for line in lines)
+
+
+def alternative(name: str) -> tuple[str, str, str]:
+    return validation(WELL_KNOWN.strip(), f"subjectAltNames: [{{{name}}}]")
 
 
 SET = "{set: [{name: a, value: b}]}"
@@ -291,6 +311,24 @@ RULES = [
      method("{type: RegularExpression, service: '.*'}"), method("{service: 'a/b'}")),
     ("spec.rules[0].matches[0].method: method must be a gRPC method name such as Method",
      method("{service: .a.B_1}"), method("{method: a.b}")),
+    ("spec.targetRefs[1]: is the same object as an earlier one: sectionName must be set in both",
+     targets(", sectionName: b"), targets("")),
+    ("spec.targetRefs[1]: is an earlier one again: sectionName must differ",
+     targets(", sectionName: http"), targets(", sectionName: https")),
+    ("spec.targetRefs[1]: is an earlier one again: sectionName must differ",
+     (BACKEND_TLS_POLICY, TARGET, ""), targets("", section="")),
+    ("spec.validation: caCertificateRefs and wellKnownCACertificates must not both be set",
+     validation(CA_REFS), validation(CA_REFS, WELL_KNOWN.strip())),
+    ("spec.validation: caCertificateRefs or wellKnownCACertificates must be set",
+     validation(WELL_KNOWN.strip()), validation("caCertificateRefs: []")),
+    ("spec.validation.subjectAltNames[0]: hostname must be set, as type is Hostname",
+     alternative("type: Hostname, hostname: '*.a.b'"), alternative("type: Hostname")),
+    ("spec.validation.subjectAltNames[0]: hostname must be left out unless type is Hostname",
+     alternative("type: Hostname, hostname: a.b"), alternative("type: URI, uri: 'a://b', hostname: a.b")),
+    ("spec.validation.subjectAltNames[0]: uri must be set, as type is URI",
+     alternative("type: URI, uri: 'spiffe://a/b'"), alternative("type: URI")),
+    ("spec.validation.subjectAltNames[0]: uri must be left out unless type is URI",
+     alternative("type: URI, uri: 'a://b'"), alternative("type: Hostname, hostname: a.b, uri: 'a://b'")),
     ("spec.ports[1]: port and protocol are those of an earlier port",
      (SERVICE, PORT, "    - {port: 1, name: a}\n    - {port: 1, name: b, protocol: UDP}\n"),
      (SERVICE, PORT, "    - {port: 1, name: a}\n    - {port: 1, name: b, protocol: TCP}\n")),

@@ -62,7 +62,7 @@ BROKEN = [
      " got requestRedirect (did you mean RequestRedirect?)"),
     (HTTP_ROUTE, "    - matches:", "    - timeouts: {request: 10}\n      matches:",
      f'x.yaml:10:18: {ROUTE}: spec.rules[0].timeouts.request: must be a duration such as "500ms" or "1m30s", got 10'
-     " (put it in quotes)"),
+     " (write 10s)"),
     (HTTP_ROUTE, "        - path:", "        - headers: [{name: a, value: b}, {name: a, value: c}]\n          path:",
      f"x.yaml:11:42: {ROUTE}: spec.rules[0].matches[0].headers[1]: name a is already at [0] of this list:"
      " it must be unique"),
@@ -254,7 +254,7 @@ def test_nothing_is_nothing():
 
 FIXES = [
     ("port: 8080", 'port: "8080"', "port: 8080"),
-    ("name: apples", "name: yes", 'name: "true"'),
+    ("name: apples", "name: yes", 'name: "yes"'),
     ("type: PathPrefix", "type: pathprefix", "type: PathPrefix"),
     ("k8s.io/v1", "k8s.io/v1alpha2", "apiVersion: gateway.networking.k8s.io/v1"),
     ("  rules:", "  hostnames: [7]\n  rules:", '- "7"'),

@@ -7,6 +7,7 @@ Secrets are the exception, since most of them are none of our business: those of
 and of other types those that a certificateRef names, each by its name.
 """
 
+import re
 from typing import NamedTuple
 
 from fastroute.resources.decode import KINDS
@@ -44,6 +45,12 @@ class Followed(NamedTuple):
         return self.group == GROUP
 
     @property
+    def words(self) -> str:
+        """Several of them, in a sentence: "BackendTLSPolicies"."""
+        word = re.sub(r"([^aeiou])y$", r"\1ie", self.kind)
+        return f"{word}es" if word.endswith("s") else f"{word}s"
+
+    @property
     def crd(self) -> str:
         return f"{self.plural}.{self.group}"
 
@@ -55,6 +62,7 @@ FOLLOWED = (
     Followed(GROUP, "HTTPRoute", "httproutes", needed=True, has_status=True),
     Followed(GROUP, "GRPCRoute", "grpcroutes", has_status=True),
     Followed(GROUP, "ReferenceGrant", "referencegrants", needed=True),
+    Followed(GROUP, "BackendTLSPolicy", "backendtlspolicies", needed=True),  # unseen, backends would get cleartext
     Followed("", "Namespace", "namespaces", needed=True, labels=True),
     Followed("", "Service", "services", needed=True),
     Followed("discovery.k8s.io", "EndpointSlice", "endpointslices", needed=True, labels=True),

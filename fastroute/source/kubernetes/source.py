@@ -168,7 +168,7 @@ class KubernetesSource:
                     self._end(kind)
                 else:  # what is known stays until the other version is listed
                     life.scope.cancel()
-                    _log.info("%ss are read as %s now", kind, version)
+                    _log.info("%s are read as %s now", row.words, version)
             if version is not None and (life is None or life.collection.version != version):
                 self._begin(kind, row, version, row.selector, "", nursery=nursery, former=life)
         self._tell_missing(served)
@@ -188,9 +188,9 @@ class KubernetesSource:
         before = self.store.missing
         for kind, why in served.missing.items():
             if before.get(kind) != why:
-                _log.warning("%ss are not read: %s", kind, why)
+                _log.warning("%s are not read: %s", BY_KIND[kind].words, why)
         for kind in before.keys() - served.missing.keys():
-            _log.info("%ss are read now, as %s", kind, served.versions[kind])
+            _log.info("%s are read now, as %s", BY_KIND[kind].words, served.versions[kind])
         if (before, self.store.bundle_version) != (served.missing, self.bundle_version):
             self.store.missing, self.store.bundle_version = served.missing, self.bundle_version
             self._tell(trio.current_time())
@@ -236,7 +236,7 @@ class KubernetesSource:
             elif name not in self._refused:
                 self._refused.add(name)
                 way = f"; our ClusterRole needs list and watch on {row.plural}" if error.status == 403 else ""
-                _log.error("%ss cannot be read: %s%s", row.kind, error, way)
+                _log.error("%s cannot be read: %s%s", row.words, error, way)
                 self._advance()
 
         return refused

@@ -25,6 +25,7 @@ CUSTOM = {
     "httproutes": "HTTPRoute",
     "grpcroutes": "GRPCRoute",
     "referencegrants": "ReferenceGrant",
+    "backendtlspolicies": "BackendTLSPolicy",
 }
 
 

@@ -19,6 +19,7 @@ from fastroute.source.kubernetes.client import Client
 from fastroute.source.kubernetes.source import KubernetesSource
 
 ROUTES = f"/apis/{GROUP}/v1/httproutes"
+POLICIES = f"/apis/{GROUP}/v1/backendtlspolicies"
 GRANTS = f"/apis/{GROUP}/v1/referencegrants"
 GATEWAYS = f"/apis/{GROUP}/v1/gateways"
 CLASSES = f"/apis/{GROUP}/v1/gatewayclasses"

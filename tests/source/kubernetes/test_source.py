@@ -14,6 +14,7 @@ from source.kubernetes.apiserver import GROUP, ApiServer
 from source.kubernetes.followed import (
     CERTIFICATE,
     GRANTS,
+    POLICIES,
     ROUTES,
     SECRETS,
     SERVICES,
@@ -24,6 +25,7 @@ from source.kubernetes.followed import (
 
 from fastroute.resources.meta import Key
 from fastroute.source.kubernetes import client, objects, watch
+from fastroute.source.kubernetes.kinds import FOLLOWED
 
 
 def put_route(api: ApiServer, name: str, host: str = "a.example.com", **parts: Any) -> None:
@@ -328,6 +330,39 @@ async def test_kinds_come_change_their_version_and_go(
     assert caplog.text.count("ReferenceGrants are read now, as v1beta1") == 1
 
 
+POLICY = {
+    "targetRefs": [{"group": "", "kind": "Service", "name": "web", "sectionName": "https"}],
+    "validation": {"hostname": "a.example.com", "wellKnownCACertificates": "System"},
+}
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha3"])
+async def test_tls_policies_are_followed_in_both_versions(api: ApiServer, tmp_path: Path, version: str) -> None:
+    collection = POLICIES.replace("/v1/", f"/{version}/")
+    api.served["backendtlspolicies"] = (version,)
+    api.put(collection, "secure", spec=POLICY)
+    async with following(api, tmp_path) as seen:
+        [policy] = seen.source.store.snapshot().backend_tls_policies.values()
+        assert (policy.api_version, policy.spec.target_refs[0].section_name) == (f"{GROUP}/{version}", "https")
+        api.delete(collection, "secure")
+        await until(lambda: not seen.source.store.snapshot().backend_tls_policies)
+
+
+async def test_without_the_crd_of_tls_policies_all_else_is_served(
+    api: ApiServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    del api.served["backendtlspolicies"]
+    api.delete("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", f"backendtlspolicies.{GROUP}", "")
+    put_route(api, "r")
+    async with following(api, tmp_path) as seen:
+        assert seen.routes == ["r"]
+    assert f"BackendTLSPolicies are not read: the CRD backendtlspolicies.{GROUP} is not installed" in caplog.text
+
+
+def test_several_of_a_kind_are_called_by_their_plural() -> None:
+    assert [row.words.lower() for row in FOLLOWED] == [row.plural for row in FOLLOWED]
+
+
 async def test_a_kind_that_discovery_forgot_for_a_moment_is_kept(api: ApiServer, tmp_path: Path) -> None:
     put_route(api, "r")
     async with following(api, tmp_path) as seen:
@@ -341,7 +376,7 @@ async def test_a_kind_that_discovery_forgot_for_a_moment_is_kept(api: ApiServer,
         await until(lambda: seen.routes == ["r", "s"])
 
 
-@pytest.mark.parametrize(("collection", "is_needed"), [(SERVICES, True), (SECRETS, False)])
+@pytest.mark.parametrize(("collection", "is_needed"), [(SERVICES, True), (POLICIES, True), (SECRETS, False)])
 async def test_a_kind_that_may_not_be_read(
     api: ApiServer, tmp_path: Path, caplog: pytest.LogCaptureFixture, collection: str, is_needed: bool
 ) -> None:
@@ -357,8 +392,9 @@ async def test_a_kind_that_may_not_be_read(
         assert caplog.text.count("our ClusterRole needs") == 1
         del api.refusals[collection]
         await until(seen.source.loaded.is_set)
-        api.put(collection, "web", spec={"ports": [{"port": 80}]}, type="kubernetes.io/tls")
-        field = "services" if is_needed else "secrets"
+        spec = POLICY if collection == POLICIES else {"ports": [{"port": 80}]}
+        api.put(collection, "web", spec=spec, type="kubernetes.io/tls")
+        field = {SERVICES: "services", POLICIES: "backend_tls_policies", SECRETS: "secrets"}[collection]
         await until(lambda: getattr(seen.source.store.snapshot(), field))
 
 

@@ -1,0 +1,91 @@
+"""Policies that target objects of ours and are not served: which they are, and what that means for the target.
+
+What targets the objects of others is not mentioned. A Service is ours when a route of ours sends requests to it.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from fastroute.graph.finding import Finding, warning
+from fastroute.graph.node import Graph
+from fastroute.resources.gateway import GROUP
+from fastroute.resources.meta import Key
+from fastroute.resources.policy import UNSERVED_POLICY, BackendTLSPolicy, PolicyTarget
+from fastroute.resources.world import Resources
+
+CORE = frozenset({"core", "v1"})  # written by mistake for the empty group
+
+
+def policies_not_served(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    """One warning for each target of ours."""
+    for policy in resources.backend_tls_policies.values():
+        for index, target in enumerate(policy.spec.target_refs):
+            field = f"spec.targetRefs[{index}]"
+            if said := _tls_not_served(policy, target, resources, graph):
+                reason, message = said
+                yield warning("BackendTLSPolicy", policy, reason, message, field)
+    for other in resources.unserved_policies.values():
+        for field, target in other.targets:
+            key = _key(other.metadata.namespace, target)
+            if _is_ours(target, key, resources, graph):
+                message = (
+                    f"Policies of kind {other.kind} ({other.group or 'core'}) are not served: {target.kind} {key} is "
+                    f"served as if this one did not exist."
+                )
+                found = warning(other.kind, other, "PolicyNotServed", message, field)
+                name = Key(other.metadata.namespace, other.metadata.name)
+                yield msgspec.structs.replace(found, key=name, place=(UNSERVED_POLICY, other.key))
+
+
+def _tls_not_served(
+    policy: BackendTLSPolicy, target: PolicyTarget, resources: Resources, graph: Graph
+) -> tuple[str, str] | None:
+    """The reason and the message of what a BackendTLSPolicy does to a target of ours."""
+    key = _key(policy.metadata.namespace, target)
+    if target.group in CORE and target.kind == "Service":
+        if not _is_used(key, resources, graph):
+            return None
+        message = (
+            f'"{target.group}" is not the core group: that one is written "". So the policy is not for Service {key}, '
+            f"and requests to it go out without TLS."
+        )
+        return "PolicyGroupNotCore", message
+    if not _is_ours(target, key, resources, graph):
+        return None
+    if target.kind != "Service":
+        return "PolicyNotServed", f"A BackendTLSPolicy is for Services: it has no effect on {target.kind} {key}."
+    section = target.section_name
+    if section is not None and section not in {port.name for port in resources.services[key].spec.ports}:
+        message = f"Service {key} has no port named {section}: the policy is for none of its ports."
+        return "PolicyTargetNotFound", message
+    ports = f"Service {key}" if section is None else f"port {section} of Service {key}"
+    message = (
+        f"TLS to backends is not served yet: requests for {ports} are answered with 500, none goes out in cleartext."
+    )
+    return "PolicyNotServed", message
+
+
+def _key(namespace: str, target: PolicyTarget) -> Key:
+    return Key("" if target.kind == "GatewayClass" else namespace, target.name)
+
+
+def _is_ours(target: PolicyTarget, key: Key, resources: Resources, graph: Graph) -> bool:
+    match target.group, target.kind:
+        case "", "Service":
+            return _is_used(key, resources, graph)
+        case group, "GatewayClass" if group == GROUP:
+            return key in graph.classes
+        case group, "Gateway" if group == GROUP:
+            return key in graph.gateways
+        case group, "ListenerSet" if group == GROUP:
+            return key in graph.listener_sets
+        case group, kind if group == GROUP:
+            return bool(graph.parents.get((kind, key)))
+    return False
+
+
+def _is_used(key: Key, resources: Resources, graph: Graph) -> bool:
+    """Whether a route of ours sends requests to the Service."""
+    service = resources.services.get(key)
+    return service is not None and any(f"{key}:{port.port}" in graph.backends for port in service.spec.ports)

@@ -1,0 +1,54 @@
+"""The rules over several fields of a BackendTLSPolicy: its CRD's CEL rules."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from fastroute.resources.rule import Offenders, Place, Rule, must, unique
+
+
+def _targeted(target: Any) -> tuple[str, ...]:
+    return target.group, target.kind, target.name
+
+
+def _unlike_targets(targets: Sequence[Any]) -> Offenders:
+    """Targets that are one object must all have a sectionName or none."""
+    forms: dict[tuple[str, ...], bool] = {}
+    for index, target in enumerate(targets):
+        form = bool(target.section_name)
+        if forms.setdefault(_targeted(target), form) != form:
+            yield (index,)
+
+
+_TARGET_REFS = (
+    Rule("is the same object as an earlier one: sectionName must be set in both", _unlike_targets),
+    unique(
+        "is an earlier one again: sectionName must differ",
+        lambda target: (*_targeted(target), target.section_name or ""),
+    ),
+)
+_VALIDATION = (
+    must(
+        "caCertificateRefs and wellKnownCACertificates must not both be set",
+        lambda validation: not (validation.get("caCertificateRefs") and validation.get("wellKnownCACertificates")),
+    ),
+    must(
+        "caCertificateRefs or wellKnownCACertificates must be set",
+        lambda validation: bool(validation.get("caCertificateRefs") or validation.get("wellKnownCACertificates")),
+    ),
+)
+
+
+def _name_is_there(kind: str, field: str) -> Iterator[Rule]:
+    yield must(f"{field} must be set, as type is {kind}", lambda name: name["type"] != kind or bool(name.get(field)))
+    yield must(
+        f"{field} must be left out unless type is {kind}", lambda name: name["type"] == kind or not name.get(field)
+    )
+
+
+_SUBJECT_ALT_NAME = (*_name_is_there("Hostname", "hostname"), *_name_is_there("URI", "uri"))
+
+POLICY_PLACES = (
+    Place(("BackendTLSPolicy",), "spec.targetRefs", _TARGET_REFS),
+    Place(("BackendTLSPolicy",), "spec.validation", _VALIDATION),
+    Place(("BackendTLSPolicy",), "spec.validation.subjectAltNames[]", _SUBJECT_ALT_NAME),
+)

@@ -1,0 +1,140 @@
+"""BackendTLSPolicies: a port that has one gets no request in cleartext, and a change of one touches only its users."""
+
+from typing import Any
+
+import pytest
+from graph.world import endpoint_slice, gateway, grant, make, ref, removed, replaced, route, service, tls_policy, world
+
+from fastroute.compiler.compile import compile_snapshot
+from fastroute.graph.build import build_graph
+from fastroute.graph.finding import find_problems
+from fastroute.graph.node import BackendRefNode
+from fastroute.graph.policy import index_policies
+from fastroute.resources.gateway import GRPCRoute
+from fastroute.resources.meta import Key, Resource
+from fastroute.resources.policy import BackendTLSPolicy
+from fastroute.settings import GraphSettings
+
+SETTINGS = GraphSettings()
+WEB = {"name": "web", "port": 80}
+SECURE = {"name": "https", "port": 443, "appProtocol": "HTTPS"}
+ECHO = service("echo", "infra", WEB, SECURE)
+
+
+def resolved(written: Any, *others: Resource, **more: Any) -> BackendRefNode:
+    one = route("r", "infra", written, **more)
+    kind = "GRPCRoute" if isinstance(one, GRPCRoute) else "HTTPRoute"
+    return build_graph(world(gateway(), one, *others), SETTINGS).routes[kind, one.key].rules[0].backend_refs[0]
+
+
+@pytest.mark.parametrize(
+    ("policy", "port", "withheld"),
+    [
+        (tls_policy("p", "infra", "echo"), 80, True),
+        (tls_policy("p", "infra", "echo"), 443, True),
+        (tls_policy("p", "infra", "other", "echo"), 80, True),
+        (tls_policy("p", "infra", "echo", section="https"), 443, True),
+        (tls_policy("p", "infra", "echo", section="https"), 80, False),
+        (tls_policy("p", "infra", "echo", section="80"), 80, False),
+        (tls_policy("p", "infra", "other"), 80, False),
+        (tls_policy("p", "red", "echo"), 80, False),
+    ],
+)
+def test_for_which_ports_a_policy_is(policy: BackendTLSPolicy, port: int, withheld: bool) -> None:
+    node = resolved(ref("echo", port=port), ECHO, policy)
+    assert node.resolved
+    assert (node.withheld is not None) is withheld
+    assert node.withheld is None or "BackendTLSPolicy infra/p is for port" in node.withheld.message
+
+
+@pytest.mark.parametrize("name", ["", "http", "h2c", "grpc", "https", "h2", "kubernetes.io/wss", "example.com/custom"])
+def test_a_policy_counts_for_every_protocol_of_http(name: str) -> None:
+    node = resolved(
+        ref("echo"), service("echo", "infra", {"port": 80, "appProtocol": name}), tls_policy("p", "infra", "echo")
+    )
+    assert node.problem is None
+    assert node.withheld is not None
+
+
+def test_and_for_no_other_protocol() -> None:
+    node = resolved(
+        ref("echo"), service("echo", "infra", {"port": 80, "appProtocol": "mysql"}), tls_policy("p", "infra", "echo")
+    )
+    assert node.problem is not None
+    assert node.problem.reason == "UnsupportedProtocol"
+
+
+@pytest.mark.parametrize("change", [{"group": "core"}, {"kind": "service"}, {"group": "x.io"}])
+def test_a_target_of_another_group_or_kind_is_no_service(change: dict[str, str]) -> None:
+    target = {"group": "", "kind": "Service", "name": "echo", **change}
+    spec = {"targetRefs": [target], "validation": {"hostname": "a.example.com"}}
+    assert resolved(ref("echo"), ECHO, make(BackendTLSPolicy, "infra", "p", spec)).withheld is None
+
+
+def test_a_policy_for_a_port_comes_first_then_the_older_one() -> None:
+    def aged(name: str, day: int, **more: Any) -> BackendTLSPolicy:
+        return tls_policy(name, "infra", "echo", meta={"creationTimestamp": f"2026-01-0{day}T00:00:00Z"}, **more)
+
+    policies = [aged("a", 3), aged("b", 2), aged("c", 4, section="web")]
+    whole = resolved(ref("echo", port=443), ECHO, *policies).withheld
+    port = resolved(ref("echo", port=80), ECHO, *policies).withheld
+    assert whole is not None
+    assert "infra/b" in whole.message
+    assert port is not None
+    assert "infra/c" in port.message
+
+
+def test_a_refused_reference_is_refused_whatever_the_policy() -> None:
+    policy = tls_policy("p", "red", "echo")
+    node = resolved(ref("echo", "red"), service("echo", "red"), policy)
+    assert node.problem is not None
+    assert (node.problem.reason, node.withheld) == ("RefNotPermitted", None)
+    granted = resolved(ref("echo", "red"), service("echo", "red"), policy, grant("g", "red", "infra"))
+    assert (granted.problem, granted.withheld is not None) == (None, True)
+
+
+def test_grpc_routes_obey_policies_too() -> None:
+    assert resolved(ref("echo"), ECHO, tls_policy("p", "infra", "echo"), type_=GRPCRoute).withheld is not None
+
+
+MIRRORED = [{"type": "RequestMirror", "requestMirror": {"backendRef": ref("echo")}}]
+TWO = (
+    gateway(),
+    route("r", "infra", ref("echo", weight=1), ref("other", weight=3)),
+    route("m", "infra", rules=[{"filters": MIRRORED, "backendRefs": [ref("other")]}]),
+    *(
+        thing
+        for name in ("echo", "other")
+        for thing in (service(name, "infra"), endpoint_slice(name, "infra", name, "127.0.0.1"))
+    ),
+)
+
+
+def test_the_share_answers_500_and_nothing_is_mirrored() -> None:
+    graph = build_graph(world(*TWO, tls_policy("p", "infra", "echo")), SETTINGS)
+    assert find_problems(graph) == ()
+    rules = {rule.route: rule for rule in compile_snapshot(graph).snapshot.rules.values()}
+    shares = [(b.backend, b.weight, b.status, b.reason) for b in rules["infra/r"].backends]
+    assert shares == [("infra/echo:80", 1, 500, "backend_tls_policy"), ("infra/other:80", 3, None, None)]
+    assert "infra/echo:80" not in str(rules["infra/m"])
+    without = compile_snapshot(build_graph(world(*TWO), SETTINGS)).snapshot.rules.values()
+    assert "infra/echo:80" in str([rule for rule in without if rule.route == "infra/m"])
+
+
+def test_a_policy_touches_only_the_routes_that_use_its_services() -> None:
+    before_world = world(*TWO, route("else", "infra", ref("other")))
+    before = build_graph(before_world, SETTINGS)
+    with_policy = replaced(before_world, tls_policy("p", "infra", "echo"))
+    after = build_graph(with_policy, SETTINGS, before)
+    assert {id_[1].name for id_ in after.routes if after.routes[id_] is not before.routes[id_]} == {"r", "m"}
+    moved = build_graph(replaced(with_policy, tls_policy("p", "infra", "nobody")), SETTINGS, after)
+    gone = build_graph(removed(with_policy, BackendTLSPolicy, Key("infra", "p")), SETTINGS, after)
+    assert moved.routes == gone.routes == before.routes
+    assert moved.routes["HTTPRoute", Key("infra", "else")] is before.routes["HTTPRoute", Key("infra", "else")]
+
+
+def test_an_index_of_policies() -> None:
+    policies = world(tls_policy("a", "infra", "echo", "echo", "other"), tls_policy("b", "infra", "echo"))
+    index = index_policies(policies.backend_tls_policies)
+    names = {str(key): [policy.metadata.name for policy in members] for key, members in index.items()}
+    assert names == {"infra/echo": ["a", "b"], "infra/other": ["a"]}
