@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
+from fastroute.ext.filters cimport FilterChain
 from fastroute.ext.head cimport HeadLimits
 from fastroute.ext.slice cimport Slice
 
@@ -17,7 +18,10 @@ cdef struct Body:               # one struct for all framings; filled in by body
     uint8_t complete            # the whole body, trailers included, has passed
     uint8_t name_size           # bytes of `name`
     uint8_t dropping            # the current trailer is not passed on
-    uint8_t trailers_dropped    # no trailer is; set by the owner
+    uint8_t trailers_dropped    # all trailers are dropped; this and the next three are set by the owner
+    uint8_t underscores_dropped     # trailers with '_' in their names are dropped
+    uint8_t of_response         # `filters` act on responses
+    const FilterChain *filters[2]   # of rule and backendRef: the trailers that they name are dropped; NULL: none
     uint32_t trailer_fields
     uint32_t line               # bytes of the current chunk-size or trailer line
     uint32_t trailers           # bytes of the trailer section

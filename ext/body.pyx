@@ -13,9 +13,10 @@ States are named for what is expected next. `line` and `trailers` bound what a p
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memmove, memset
+from libc.string cimport memchr, memmove, memset
 
 from fastroute.ext.field cimport refuse_byte
+from fastroute.ext.filters cimport filters_name
 from fastroute.ext.head cimport FRAMING_CHUNKED, FRAMING_CLOSE, FRAMING_LENGTH, FRAMING_NONE, HeadLimits
 from fastroute.ext.octet cimport OCTET_TOKEN, hex_value, is_octet, run_over_field
 from fastroute.ext.refusal cimport (
@@ -131,9 +132,23 @@ cdef inline void pass_on(char **out, const char *data, uint32_t size) noexcept n
         out[0] += size
 
 
+cdef bint is_dropped(const Body *body) noexcept nogil:
+    """Whether the trailer with the held name is dropped.
+
+    A filter that sets or removes a field must not be evaded by a trailer of that name: some servers merge trailers
+    into the head.
+    """
+    if body.trailers_dropped or is_forbidden_trailer(body.name, body.name_size):
+        return True
+    if body.underscores_dropped and memchr(body.name, c'_', body.name_size) is not NULL:
+        return True
+    return filters_name(body.filters[0], body.of_response, body.name, body.name_size) \
+        or filters_name(body.filters[1], body.of_response, body.name, body.name_size)
+
+
 cdef void decide_name(Body *body, char **out) noexcept nogil:
     """Passes the held name on, or drops its line."""
-    if body.trailers_dropped or is_forbidden_trailer(body.name, body.name_size):
+    if is_dropped(body):
         body.dropping = 1
     else:
         pass_on(out, body.name, body.name_size)

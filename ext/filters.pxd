@@ -9,6 +9,9 @@ from fastroute.ext.head cimport Field, Head
 from fastroute.ext.slice cimport Arena, Slice
 
 
+cdef enum:
+    FILTERED_NAME_MOST = 24     # TRAILER_NAME_MOST of body.pxd
+
 cdef struct FilterChain         # filters in listed order; immutable, owned by one rule or target
 
 cdef struct Answer:             # a response we give ourselves, and what every response to the request must say
@@ -33,6 +36,9 @@ cdef int filter_request(const FilterChain *chain, Head *head, uint32_t prefix, u
 # Applies the response side; `origin`: as the request's Answer said. Returns 0, or -1 when the arena is full. `chain` may
 # be NULL.
 cdef int filter_response(const FilterChain *chain, Slice origin, Head *head, Arena *arena) noexcept nogil
+# Whether a header modifier for requests (or for responses) names this field, in any case. '_' equals '-', and only the
+# first FILTERED_NAME_MOST bytes of a name are compared. `chain` may be NULL.
+cdef bint filters_name(const FilterChain *chain, bint response, const char *name, uint32_t size) noexcept nogil
 # Whether the chain has header modifiers for responses. `chain` may be NULL.
 cdef bint filters_change_responses(const FilterChain *chain) noexcept nogil
 # Applies these, and nothing else, to an answer of our own: `head` has its fields, those of CORS included. Returns 0, or

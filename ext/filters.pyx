@@ -385,6 +385,30 @@ cdef int filter_response(const FilterChain *chain, Slice origin, Head *head, Are
     return 0
 
 
+cdef inline char _folded(char octet) noexcept nogil:
+    return c'-' if octet == c'_' else lower(octet)
+
+
+cdef bint filters_name(const FilterChain *chain, bint response, const char *name, uint32_t size) noexcept nogil:
+    cdef const Step *step
+    cdef uint32_t i, j
+    if chain == NULL:
+        return False
+    size = min(size, <uint32_t> FILTERED_NAME_MOST)
+    for i in range(chain.count):
+        step = &chain.steps[i]
+        if step.lower.size == 0 or step.response != response:
+            continue
+        if min(step.lower.size, <uint32_t> FILTERED_NAME_MOST) != size:
+            continue
+        for j in range(size):
+            if _folded(name[j]) != _folded(step.lower.data[j]):
+                break
+        else:
+            return True
+    return False
+
+
 cdef bint filters_change_responses(const FilterChain *chain) noexcept nogil:
     return chain != NULL and chain.changes_responses
 

@@ -48,6 +48,7 @@ cdef void note(Reactor r, Exchange *x, const Head *head) noexcept nogil:
     x.progress = r.milliseconds
     body_start(&x.request_body, head.framing, head.content_length)
     x.request_body.trailers_dropped = head.nominates
+    x.request_body.underscores_dropped = not r.head_limits.keep_underscores
 
 
 cdef int decide(Reactor r, Connection *c, Exchange *x, Head *head) noexcept nogil:
@@ -90,6 +91,7 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Head *head) noexcept nogi
         decision.listener_port = 0      # a proxy in front of us listens on the port that the client used
     if rule.request_timeout:
         x.deadline = r.milliseconds + rule.request_timeout
+    x.request_body.filters[0] = rule.filters
     if rule.filters is not NULL:
         chosen = filtered(r, x, rule.filters, head, &decision, client_secure, &own)
         if chosen != 0:
@@ -100,6 +102,7 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Head *head) noexcept nogi
     x.target = &rule.targets[chosen]
     if x.target.backend is NULL:
         return answer_plainly(r, c, x, x.target.status, x.target.reason)
+    x.request_body.filters[1] = x.target.filters
     if x.target.filters is not NULL:
         chosen = filtered(r, x, x.target.filters, head, &decision, client_secure, &own)
         if chosen != 0:

@@ -218,6 +218,9 @@ cdef int take_final(Reactor r, Connection *c, Exchange *x, Connection *u, char *
         x.close = True
     body_start(&x.response_body, head.framing, head.content_length)
     x.response_body.trailers_dropped = head.nominates
+    x.response_body.of_response = True
+    x.response_body.filters[0] = x.rule.filters
+    x.response_body.filters[1] = x.target.filters
     written = write_response(r.outgoing, r.outgoing_size, head, x.close, x.minor == 0, x.recode == RECODE_CHUNK)
     if written == 0:
         return answer_plainly(r, c, x, 502, REASON_OVERLOADED)

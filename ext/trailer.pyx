@@ -1,9 +1,9 @@
-"""Fields that have no place in a trailer section (RFC 9110 section 6.5.1), because a recipient that merges trailers into
-the head would obey them too late, or instead of what the head said: they are dropped on their way.
+"""Fields that must not be trailers (RFC 9110 section 6.5.1): a recipient that merges trailers into the head would apply
+them too late, or instead of the field in the head. They are dropped.
 
-FORBIDDEN and PREFIXES are the one table; a name that begins with a prefix is forbidden however long it is. What its own definition allows in trailers (ETag, Accept-Ranges,
-Authentication-Info), and every field that is not known here, passes. CGI and WSGI cannot tell '_' from '-', so both are
-the same here.
+FORBIDDEN and PREFIXES are the only table; a name that begins with a prefix is forbidden, whatever its length. Fields
+whose definition allows trailers (ETag, Accept-Ranges, Authentication-Info) pass, and so does every field that is not
+listed. CGI and WSGI do not distinguish '_' from '-', so neither does this module.
 """
 
 from libc.stdint cimport uint8_t, uint32_t
@@ -17,8 +17,9 @@ FORBIDDEN = (
     b"content-length", b"transfer-encoding", b"connection", b"http2-settings", b"keep-alive", b"proxy-connection", b"te",
     b"trailer", b"upgrade",
     # routing, and what is said of the client
-    b"host", b"forwarded", b"max-forwards", b"via", b"x-forwarded-client-cert", b"x-forwarded-for", b"x-forwarded-host",
-    b"x-forwarded-port", b"x-forwarded-prefix", b"x-forwarded-proto", b"x-real-ip", b"x-request-id",
+    b"host", b"forwarded", b"max-forwards", b"proxy", b"true-client-ip", b"via", b"x-client-cert", b"x-client-ip",
+    b"x-cluster-client-ip", b"x-original-host", b"x-original-url", b"x-real-ip", b"x-request-id", b"x-rewrite-url",
+    b"x-ssl-client-cert",
     # controls and conditions of a request
     b"cache-control", b"expect", b"if-match", b"if-modified-since", b"if-none-match", b"if-range",
     b"if-unmodified-since", b"pragma", b"range",
@@ -31,7 +32,7 @@ FORBIDDEN = (
     # how content is read
     b"content-encoding", b"content-range", b"content-type",
 )
-PREFIXES = (b"access-control-",)
+PREFIXES = (b"access-control-", b"x-forwarded-")
 
 cdef enum:
     NAMES_MOST = 64

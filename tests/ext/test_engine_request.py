@@ -1,7 +1,7 @@
 """What the engine makes of a request head before it goes to a backend: its authority, Max-Forwards, spoofed fields."""
 
 import pytest
-from rig import Rig, backends, connect, reporting, rule, running
+from rig import OK, Peer, Rig, backends, chunked, connect, reporting, rule, running, saying
 
 from fastroute import snapshot
 
@@ -141,3 +141,40 @@ async def test_a_redirect_ignores_the_scheme_that_a_stranger_names(transport: st
             await client.send(f"GET /x HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: {proto}\r\n\r\n".encode())
             _, fields, _ = await client.response()
             assert fields["location"].partition(":")[0] == ("http" if transport == "plain" else "https")
+
+
+@pytest.mark.parametrize("keep", [False, True])
+async def test_a_filter_is_not_evaded_by_a_trailer(keep: bool) -> None:
+    """Trailers that a filter names, and by default those with '_', do not reach the backend."""
+    got: list[bytes] = []
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        got.append(await peer.until(b"\r\n\r\n"))
+        await peer.send(OK)
+
+    of_rule = snapshot.HeaderModifier(direction="request", set=(snapshot.HeaderValue("X-User", "guest"),))
+    of_backend = snapshot.HeaderModifier(direction="request", remove=("X-Role",))
+    other = snapshot.HeaderModifier(direction="response", remove=("X-Kept",))
+    target = snapshot.WeightedBackend(weight=1, backend="b", filters=(of_backend, other))
+    trailers = b"X-User: root\r\nx_USER: root\r\nX-Role: admin\r\nX-Kept: 1\r\nX_Kept: 2\r\nX-Users: 3\r\n"
+    request = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(b"x", trailer=trailers)
+    async with backends(script) as [backend], running(rule(target, filters=[of_rule]), keep_underscores=keep) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        await client.send(request)
+        assert (await client.response())[0] == 200
+    passed = b"X-Kept: 1\r\n" + (b"X_Kept: 2\r\n" if keep else b"") + b"X-Users: 3\r\n"
+    assert got == [chunked(b"x", trailer=passed)]
+
+
+async def test_a_response_filter_is_not_evaded_by_a_trailer() -> None:
+    secret = snapshot.HeaderModifier(direction="response", remove=("X-Secret",))
+    answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer += chunked(b"x", trailer=b"X-Secret: 1\r\nX_Secret: 2\r\nX-Sum: 3\r\n")
+    async with backends(saying(answer)) as [backend], running(rule("b", filters=[secret])) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        await client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await client.head()
+        assert await client.until(b"\r\n\r\n") == chunked(b"x", trailer=b"X-Sum: 3\r\n")
