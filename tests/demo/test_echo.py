@@ -5,6 +5,9 @@ import re
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -108,21 +111,27 @@ async def test_many_pods_stand_at_once(nursery: trio.Nursery) -> None:
     assert names == ["pod-1", "pod-2", "pod-3"]
 
 
-def echo(folder: Path) -> subprocess.Popen[str]:
+@contextmanager
+def echo(folder: Path) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "fastroute.demo.echo", str(folder)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_a_port_that_is_taken_is_told_in_one_line(tmp_path: Path) -> None:
     copy_manifests(EXAMPLE, tmp_path)
     with echo(tmp_path) as one:
         assert one.stdout is not None
-        while is_free(int(one.stdout.readline().rpartition(":")[2])):
-            pass
+        ports = [int(one.stdout.readline().rpartition(":")[2]) for _ in range(3)]
+        while any(map(is_free, ports)):
+            time.sleep(0.01)
         with echo(tmp_path) as two:
-            _, said = two.communicate(timeout=30)
+            _, said = two.communicate(timeout=60)
         assert two.returncode == 1
         assert re.fullmatch(r"echo: 127\.0\.0\.\d:\d+ of \w+/[\w-]+ is in use: stop the program .*\n", said)
         one.send_signal(signal.SIGINT)
-        _, said = one.communicate(timeout=30)
-    assert (one.returncode, said) == (0, "")
+        _, said = one.communicate(timeout=60)
+        assert (one.returncode, said) == (0, "")

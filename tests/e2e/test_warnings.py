@@ -72,10 +72,11 @@ def test_an_empty_folder_is_told_at_the_start(tmp_path):
     command = [sys.executable, "-m", "fastroute", "serve", "--manifests", str(tmp_path), "--metrics", "off"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         said = []
-        while "nothing to serve" not in "".join(said):
-            said.append(process.stderr.readline())
-            assert said[-1], said
-        process.terminate()
-        process.stderr.read()
+        try:
+            while "nothing to serve" not in "".join(said):
+                said.append(process.stderr.readline())
+                assert said[-1], said
+        finally:
+            process.kill()
     assert f"{tmp_path}: holds no file of *.yaml, *.yml, *.json" in said[0]
     assert "nothing to serve: there is no Gateway" in said[-1]
