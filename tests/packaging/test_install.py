@@ -4,6 +4,7 @@ Each is installed into a virtual environment of its own. Dependencies come from 
 .pth file), so that only our own package is installed; another test checks that the metadata names every dependency.
 """
 
+import json
 import re
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import tarfile
 import tomllib
 import zipfile
 from email.parser import BytesParser
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -152,7 +154,7 @@ def test_nothing_is_built_without_sources(unpacked: Path, tmp_path: Path) -> Non
     ended = subprocess.run(words, capture_output=True, text=True, check=False)
     assert ended.returncode != 0
     assert "fastroute/ext has no .pyx files" in ended.stdout + ended.stderr
-    assert not (tmp_path / "dist").exists()
+    assert not list((tmp_path / "dist").glob("*.whl"))
 
 
 def test_what_a_wheel_holds(wheel: Path) -> None:
@@ -212,3 +214,20 @@ def test_every_dependency_is_locked() -> None:
         text = (ROOT / ".ci" / f"{lock}.lock").read_text().lower()
         names = [re.split(r"[\[><=~! ]", each)[0].lower().replace("_", "-") for each in wanted]
         assert [name for name in names if f"\n{name}==" not in f"\n{text}"] == []
+
+
+def test_the_sbom_names_dependencies_and_libraries(repaired: Path, tmp_path: Path) -> None:
+    """Those of the product, at the installed versions; not what builds or tests it."""
+    run(".ci/environment", ".cache/sbom", ".ci/run.lock", cwd=ROOT)
+    tools, python = ".cache/release/bin/python", ".cache/sbom/bin/python"
+    run(tools, ".ci/sbom", python, tmp_path / "sbom", repaired, cwd=ROOT)
+    sbom = json.loads((tmp_path / "sbom").read_text())
+    assert (sbom["bomFormat"], sbom["specVersion"]) == ("CycloneDX", "1.6")
+    assert sbom["metadata"]["component"]["version"] == PROJECT["version"]
+    named = {re.sub(r"[-_.]+", "-", one["name"]).lower(): one["version"] for one in sbom["components"]}
+    wanted = {re.split(r"[\[><=~! ]", each)[0].lower().replace("_", "-") for each in PROJECT["dependencies"]}
+    assert wanted <= named.keys()
+    assert named["trio"] == metadata.version("trio")
+    assert {"pip", "cython", "setuptools", "pytest", "fastroute"}.isdisjoint(named)
+    assert [name for name in named if name.startswith("libre2")]
+    assert [name for name in named if name.startswith("libssl")]
