@@ -74,8 +74,8 @@ def _taken(snapshot: Snapshot, graph: Graph, listener: Listener, found: Found, r
     filtered = filter_request(rule.filters, request, covered(found), port)
     shares = None if not isinstance(filtered, Request) else shares_of(snapshot, graph, found, filtered, port)
     decision, status, reason = _decision(filtered, shares or ())
-    effect = Effect(forwarded=decision == "forward")
     asks = shares is not None
+    effect = Effect(changed=asks, forwarded=decision == "forward")
     return Explanation(
         decision=decision,
         status=status,
