@@ -476,8 +476,8 @@ def filters_of(*names: str) -> str:
     ],
 )
 def test_only_filters_that_act_are_shown(names: tuple[str, ...], refs: str | None, shown: tuple[str, ...]) -> None:
-    """A redirect sees no change of its request, what the gateway answers is not mirrored, and a rule's response modifiers
-    act on every answer."""
+    """A redirect sees no change of its request, and what the gateway answers is not mirrored. A rule's response
+    modifiers act on every answer."""
     rule = f"\n  - filters: {filters_of(*names)}" + (f"\n    backendRefs: [{refs}]" if refs else "")
     told = ask("http://web:8080/x", GATEWAY, APPLES, service("apples/empty"), route("apples/r", rule))
     assert told.filters is not None
