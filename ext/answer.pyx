@@ -1,4 +1,4 @@
-"""Answers that we give ourselves; see answer.pxd. docs/behaviour.md says when which status is given."""
+"""Answers that we give ourselves; see answer.pxd. docs/reference/responses.md lists when each status is given."""
 
 from libc.stdint cimport int64_t, uint16_t, uint32_t
 from libc.stdio cimport snprintf
@@ -14,7 +14,7 @@ from fastroute.ext.filters cimport filter_own_response, filters_change_responses
 from fastroute.ext.head cimport FRAMING_CLOSE, FRAMING_LENGTH, METHOD_HEAD, Field, Head
 from fastroute.ext.inet cimport iovec
 from fastroute.ext.reactor cimport DISCARD_BYTES, transmit
-from fastroute.ext.reason cimport REASON_BODY_TIMEOUT, REASON_CLIENT_CLOSED
+from fastroute.ext.reason cimport REASON_BODY_TIMEOUT, REASON_CLIENT_CLOSED, reason_option
 from fastroute.ext.record cimport record_end
 from fastroute.ext.slice cimport Arena, Slice
 from fastroute.ext.tables cimport reason_name
@@ -52,6 +52,18 @@ cdef Slice date_now(Reactor r) noexcept nogil:
     date.data = r.date
     date.size = 29
     return date
+
+
+cdef uint32_t write_line(char *line, const Exchange *x, const Answer *own) noexcept nogil:
+    """Writes an answer's line of text, of less than LINE bytes: status, reason, and the option that sets the limit which
+    was exceeded, if one was. Returns its size."""
+    cdef const char *option = reason_option(own.reason)
+    cdef int size = snprintf(line, LINE, "%d %s: %s", <int> own.status, status_phrase(own.status), reason_name(own.reason))
+    if x.option is not NULL:
+        snprintf(line + size, LINE - size, ": %s (%s)", x.cause, x.option)
+    elif option is not NULL:
+        snprintf(line + size, LINE - size, " (%s)", option)
+    return <uint32_t> strlen(line)
 
 
 cdef inline int state(Head *head, Arena *arena, Slice name, Slice value) noexcept nogil:
@@ -109,8 +121,7 @@ cdef int answer(Reactor r, Connection *c, Exchange *x, const Answer *own) noexce
     response.to_http10 = x.minor == 0
     response.to_head = x.method == METHOD_HEAD
     response.text.data = line
-    snprintf(line, LINE, "%d %s: %s", <int> status, status_phrase(status), reason_name(own.reason))
-    response.text.size = <uint32_t> strlen(line)
+    response.text.size = write_line(line, x, own)
     response.location = own.location
     response.fields = own.fields
     response.fields_count = own.fields_count

@@ -84,6 +84,7 @@ cdef struct Exchange:
     uint16_t status             # of the answer; 0 while there is none
     uint16_t reason             # LocalReason
     const char *cause           # a more exact word than the reason's, for the log; static, or NULL
+    const char *option          # the option that sets the limit which a backend's answer broke; static, or NULL
     Endpoint *held_endpoint     # for the first try, by the session's token; not counted: NULL once that begins
     uint64_t session_endpoint   # what the token names, if it was taken up
     uint32_t session_backend

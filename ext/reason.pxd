@@ -37,5 +37,7 @@ cdef enum LocalReason:
     REASON_REFUSED = 64         # + Refusal: the request's head or body was refused by http1
 
 cdef const char *reason_name(int reason) noexcept nogil         # snake_case; "none" for REASON_NONE and unknown ones
+# The option whose limit or time was exceeded; static. NULL: none was.
+cdef const char *reason_option(int reason) noexcept nogil
 # The number of a name that the control plane may give a backendRef; REASON_BACKEND_INVALID for one that is unknown.
 cdef int reason_number(str name) except -1

@@ -1,6 +1,6 @@
 # The names of reasons, for the access log and metrics; and how the control plane's names for a refused share map.
 
-from fastroute.ext.refusal cimport REFUSAL_COUNT, refusal_reason
+from fastroute.ext.refusal cimport REFUSAL_COUNT, refusal_option, refusal_reason
 
 cdef const char *NAMES[29]
 NAMES[:] = [
@@ -18,6 +18,18 @@ cdef const char *reason_name(int reason) noexcept nogil:
     if REASON_REFUSED < reason < <int> REASON_REFUSED + <int> REFUSAL_COUNT:
         return refusal_reason(reason - <int> REASON_REFUSED)
     return NAMES[reason] if 0 <= reason < REASON_COUNT else NAMES[0]
+
+
+cdef const char *reason_option(int reason) noexcept nogil:
+    if reason == REASON_BODY_TOO_LARGE:
+        return b"--max-body"
+    if reason == REASON_HEAD_TIMEOUT:
+        return b"--head-timeout"
+    if reason == REASON_BODY_TIMEOUT:
+        return b"--body-idle-timeout"
+    if reason == REASON_CONNECT_TIMEOUT:
+        return b"--connect-timeout"
+    return refusal_option(reason - <int> REASON_REFUSED) if reason > REASON_REFUSED else NULL
 
 
 cdef int reason_number(str name) except -1:

@@ -55,3 +55,5 @@ cdef enum Refusal:
 cdef int refusal_status(int refusal) noexcept nogil
 # The cause in snake_case, for the log and the metrics. Static, terminated by a zero.
 cdef const char *refusal_reason(int refusal) noexcept nogil
+# The option that sets the limit which was broken, or several; static. NULL: no limit was.
+cdef const char *refusal_option(int refusal) noexcept nogil

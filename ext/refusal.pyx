@@ -51,8 +51,18 @@ CAUSES = {
     REFUSAL_ARENA_FULL: (431, b"arena_full"),
 }
 
+# The options that set the limits.
+OPTIONS = {
+    REFUSAL_TARGET_TOO_LONG: b"--max-target",
+    REFUSAL_HEAD_TOO_LARGE: b"--max-head",
+    REFUSAL_FIELDS_TOO_MANY: b"--max-fields",
+    REFUSAL_TRAILERS_TOO_LARGE: b"--max-head, --max-fields",
+    REFUSAL_ARENA_FULL: b"--max-head",
+}
+
 cdef uint16_t statuses[REFUSAL_COUNT]
 cdef const char *reasons[REFUSAL_COUNT]
+cdef const char *options[REFUSAL_COUNT]
 
 
 cdef int refusal_status(int refusal) noexcept nogil:
@@ -63,13 +73,19 @@ cdef const char *refusal_reason(int refusal) noexcept nogil:
     return reasons[refusal] if 0 <= refusal < REFUSAL_COUNT else reasons[0]
 
 
+cdef const char *refusal_option(int refusal) noexcept nogil:
+    return options[refusal] if 0 <= refusal < REFUSAL_COUNT else NULL
+
+
 def _lay_out():
-    """Copies CAUSES into the arrays; the words live as long as CAUSES does."""
+    """Copies the tables into arrays; the words live as long as the tables do."""
     cdef int refusal
     for refusal in range(<int> REFUSAL_COUNT):
         status, reason = CAUSES[refusal]
         statuses[refusal] = status
         reasons[refusal] = reason
+    for refusal in OPTIONS:
+        options[refusal] = OPTIONS[refusal]
 
 
 _lay_out()

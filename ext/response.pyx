@@ -27,7 +27,7 @@ from fastroute.ext.reason cimport (
     REASON_CLIENT_CLOSED, REASON_OVERLOADED, REASON_UPSTREAM_CLOSED, REASON_UPSTREAM_MALFORMED,
     REASON_UPSTREAM_TRUNCATED,
 )
-from fastroute.ext.refusal cimport refusal_reason
+from fastroute.ext.refusal cimport refusal_option, refusal_reason
 from fastroute.ext.retry cimport FAILURE_CLOSED, FAILURE_STATUS
 from fastroute.ext.slice cimport Slice
 from fastroute.ext.tunnel cimport tunnel_begin
@@ -91,6 +91,7 @@ cdef int malformed(Reactor r, Connection *c, Exchange *x, int refusal) noexcept 
     if x.stage == STAGE_WAITING and may_ask_afresh(r, x):
         return ask_afresh(r, c, x)
     x.cause = refusal_reason(refusal)
+    x.option = refusal_option(refusal)
     return answer_plainly(r, c, x, 502, REASON_UPSTREAM_MALFORMED)
 
 

@@ -168,10 +168,12 @@ WORLD = (
     ),
 )
 
+_OF_BOTH = "of a request (above: 431) or of a backend's answer (above: 502); trailers too."
+
 # What the engine counts in 32 bits, sums included, has a bound here.
 LIMITS = (
-    _size("--max-head", "Start line and fields of a request; above: 431.", _LIMITS.max_head, at_most=_HEAD_MOST),
-    _number("--max-fields", "Header fields of a request; above: 431.", _LIMITS.max_fields, at_most=_FIELDS_MOST),
+    _size("--max-head", f"Start line and fields {_OF_BOTH}", _LIMITS.max_head, at_most=_HEAD_MOST),
+    _number("--max-fields", f"Header fields {_OF_BOTH}", _LIMITS.max_fields, at_most=_FIELDS_MOST),
     _size("--max-target", "Target of a request; above: 414.", _LIMITS.max_target, at_most=_HEAD_MOST),
     _size("--max-body", "Body of a request; above: 413.", _LIMITS.max_body),
     _time("--head-timeout", "For a whole head; then 408.", _LIMITS.head_timeout),

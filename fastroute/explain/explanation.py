@@ -87,8 +87,8 @@ def _taken(snapshot: Snapshot, graph: Graph, listener: Listener, found: Found, r
     decision, status, reason = _decision(filtered, shares or ())
     if request.max_forwards == 0:  # the gateway answers as the last recipient: RFC 9110 section 7.6.2
         decision, status, reason, shares = "respond", 405 if request.method == "TRACE" else 200, "max_forwards", None
-    effect = Effect(forwarded=decision == "forward")
     asks = shares is not None
+    effect = Effect(changed=asks, forwarded=decision == "forward")
     return Explanation(
         decision=decision,
         status=status,

@@ -58,7 +58,7 @@ def _filters_of(
     """Those that act; none of a refused reference does."""
     if backend.status is not None:
         return ()
-    effect = Effect(forwarded=share.status is None, of_rule=False)
+    effect = Effect(changed=share.endpoints is not None, forwarded=share.status is None, of_rule=False)
     return tuple(filters_shown(backend.filters, request, prefix, port, effect))
 
 

@@ -49,7 +49,8 @@ def session_shown(session: Session) -> dict[str, Any]:
 class Effect(msgspec.Struct, frozen=True, kw_only=True):
     """Which filters of a list act on the request, and on its answer."""
 
-    forwarded: bool  # a backend gets the request; else the gateway answers, and nobody sees what became of it
+    changed: bool  # no filter answers: the request goes on to the choice of a backend as the filters left it
+    forwarded: bool  # a backend gets it: mirrors do too, and what changes responses acts on the backend's
     of_rule: bool = True  # response modifiers of a rule act on the gateway's own answers too
 
 
@@ -77,11 +78,11 @@ def _step_shown(step: Filter, request: Request, after: Request | Answered, effec
     elif isinstance(step, Cors):
         preflighted = isinstance(after, Preflighted)
         yield _cors_shown(step, after.headers if preflighted else response_headers(step, request))
-    elif isinstance(step, HeaderModifier) and effect.forwarded:
+    elif isinstance(step, HeaderModifier) and effect.changed:
         yield _modifier_shown(step)
     elif isinstance(step, Mirror) and effect.forwarded:
         yield {"type": "RequestMirror", "backend": step.backend, "share": f"{step.numerator}/{step.denominator}"}
-    elif isinstance(step, Rewrite) and isinstance(after, Request) and effect.forwarded:
+    elif isinstance(step, Rewrite) and isinstance(after, Request) and effect.changed:
         path = None if after.path == request.path else after.path
         yield {"type": "URLRewrite", "hostname": step.hostname, "path": path}
 

@@ -340,3 +340,75 @@ async def test_response_modifiers_act_on_no_other_answer_of_ours(
         assert got == status
         assert "x-added" not in fields
         assert fields["date"]
+
+
+MANY = b"X: y\r\n" * 201
+TOO_LARGE = b"X: " + b"x" * 70_000 + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "answer", "line", "reason"),
+    [
+        (GET, TOO_LARGE, "502 Bad Gateway: upstream_malformed: head_too_large (--max-head)", "head_too_large"),
+        (GET, MANY, "502 Bad Gateway: upstream_malformed: fields_too_many (--max-fields)", "fields_too_many"),
+        (
+            GET.replace(b"\r\n\r\n", b"\r\n" + TOO_LARGE + b"\r\n"),
+            b"",
+            "431 Request Header Fields Too Large: head_too_large (--max-head)",
+            "head_too_large",
+        ),
+        (
+            GET.replace(b"\r\n\r\n", b"\r\n" + MANY + b"\r\n"),
+            b"",
+            "431 Request Header Fields Too Large: fields_too_many (--max-fields)",
+            "fields_too_many",
+        ),
+        (
+            b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"",
+            "414 URI Too Long: target_too_long (--max-target)",
+            "target_too_long",
+        ),
+        (
+            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\n\r\n",
+            b"",
+            "413 Content Too Large: body_too_large (--max-body)",
+            "body_too_large",
+        ),
+        (
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + MANY + b"\r\n",
+            b"",
+            "431 Request Header Fields Too Large: trailers_too_large (--max-head, --max-fields)",
+            "trailers_too_large",
+        ),
+    ],
+)
+async def test_an_answer_names_the_option_that_sets_the_limit(
+    request_bytes: bytes, answer: bytes, line: str, reason: str
+) -> None:
+    script = saying(b"HTTP/1.1 200 OK\r\n" + answer + b"\r\n", close=True)
+    async with backends(script) as [backend], running(rule("b"), limits=Limits(max_body=1000), log=True) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        await client.send(request_bytes)
+        assert (await client.response())[2].decode() == line + "\n"
+        assert rig.lines()[0]["reason"] == reason
+
+
+@pytest.mark.parametrize(
+    ("limits", "sent", "line"),
+    [
+        (Limits(head_timeout=0.05), GET[:20], "408 Request Timeout: head_timeout (--head-timeout)"),
+        (
+            Limits(body_idle_timeout=0.05),
+            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n",
+            "408 Request Timeout: body_timeout (--body-idle-timeout)",
+        ),
+    ],
+)
+async def test_an_answer_names_the_option_that_sets_the_time(limits: Limits, sent: bytes, line: str) -> None:
+    async with backends(answering) as [backend], running(rule("b"), limits=limits) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        await client.send(sent)
+        assert (await client.response())[2].decode() == line + "\n"
