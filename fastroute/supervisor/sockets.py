@@ -16,6 +16,7 @@ import errno
 import os
 import socket
 import struct
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -59,7 +60,7 @@ class ListeningSockets:
         self._bound: dict[Place, tuple[socket.socket, ...]] = {}
         self._failed: dict[Place, str] = {}
         self._retired: dict[Place, tuple[socket.socket, ...]] = {}
-        self._wanted: frozenset[Place] = frozenset()
+        self._users: Counter[Place] = Counter()  # listeners at each place
 
     @property
     def bound(self) -> Mapping[Place, tuple[socket.socket, ...]]:
@@ -73,11 +74,29 @@ class ListeningSockets:
 
     def follow(self, places: Iterable[Place]) -> None:
         """Binds new places and retires places that are no longer in the snapshot."""
-        wanted = self._wanted = frozenset(places)
-        for place in [place for place in self._bound if place not in wanted]:
-            self._retire(place)
-        self._failed = {place: reason for place, reason in self._failed.items() if place in wanted}
-        for place in sorted(wanted - self._bound.keys() - self._failed.keys()):
+        self._users = Counter(places)
+        self._follow(self._users.keys() | self._bound.keys() | self._failed.keys())
+
+    def follow_listeners(self, old: Mapping[str, Listener], new: Mapping[str, Listener]) -> None:
+        """Like `follow`, for a change of listeners: processes only the places of listeners that differ."""
+        touched = set[Place]()
+        for id_ in changed_keys(old, new):
+            for listeners, count in ((old, -1), (new, 1)):
+                if id_ in listeners:
+                    place = Place(listeners[id_].address, listeners[id_].port)
+                    self._users[place] += count
+                    touched.add(place)
+        self._follow(touched)
+
+    def _follow(self, places: Iterable[Place]) -> None:
+        """Retires those of `places` that are no longer used, then binds new ones."""
+        used = {place for place in places if self._users[place] > 0}
+        for place in set(places) - used:
+            del self._users[place]
+            self._failed.pop(place, None)
+            if place in self._bound:
+                self._retire(place)
+        for place in sorted(used - self._bound.keys() - self._failed.keys()):
             self._bind(place)
 
     def try_again(self) -> bool:
@@ -114,7 +133,7 @@ class ListeningSockets:
                 _admit_new(one)
             return
         try:
-            alone = Place("0.0.0.0", place.port) not in self._wanted  # noqa: S104  (compared, not bound)
+            alone = Place("0.0.0.0", place.port) not in self._users  # noqa: S104  (compared, not bound)
             self._bound[place] = bind(place, self._slots, dual=place.address == "::" and alone)
             self._failed.pop(place, None)
         except BindError as error:

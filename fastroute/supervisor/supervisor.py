@@ -148,8 +148,7 @@ class Supervisor:
         target = Target(base + 1, snapshot)
         self._parcels = {base: parcel(base, target, changes)}
         self._target = target
-        if before is None or snapshot.listeners is not before.listeners:
-            self._sockets.follow(Place(one.address, one.port) for one in snapshot.listeners.values())
+        self._sockets.follow_listeners(before.listeners if before else {}, snapshot.listeners)
         self._announce_change()
         if await self._wait_acknowledged(target.version):
             self._metrics.config_apply.observe(trio.current_time() - began)
