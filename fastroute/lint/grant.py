@@ -56,7 +56,7 @@ def grants_with_core_group(resources: Resources, graph: Graph) -> Iterator[Findi
         for field, group in groups:
             if group in CORE:
                 message = f'"{group}" is not the core group: that one is written "", so this allows nothing.'
-                yield warning("ReferenceGrant", grant, "GrantGroupNotCore", message, field, 'group: ""')
+                yield warning("ReferenceGrant", grant, "GrantGroupNotCore", message, field, fix='group: ""')
 
 
 def grants_for_unknown_kinds(resources: Resources, graph: Graph) -> Iterator[Finding]:
@@ -71,7 +71,7 @@ def grants_for_unknown_kinds(resources: Resources, graph: Graph) -> Iterator[Fin
                 wrong = [name for name, old in (("group", group), ("kind", kind)) if old != fields[name].strip('"')]
                 message = f'No reference is of kind {kind} of group "{group}": did you mean {meant[1]} of "{meant[0]}"?'
                 fix = "\n".join(f"{name}: {fields[name]}" for name in wrong)
-                yield warning("ReferenceGrant", grant, "GrantKindUnknown", message, f"{field}.{wrong[0]}", fix)
+                yield warning("ReferenceGrant", grant, "GrantKindUnknown", message, f"{field}.{wrong[0]}", fix=fix)
 
 
 def unused_grants(resources: Resources, graph: Graph) -> Iterator[Finding]:

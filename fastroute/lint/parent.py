@@ -31,11 +31,13 @@ def missing_parents(resources: Resources, graph: Graph) -> Iterator[Finding]:
                     message = f"Parents of kind {ref.kind} are not served: the route is not attached by this parentRef."
                     near = nearest(ref.kind, PARENTS) if ref.group == GROUP else None
                     fix = f"kind: {near}" if near else None
-                    yield warning(kind, route, "ParentKindNotServed", message, f"spec.parentRefs[{index}].kind", fix)
+                    yield warning(
+                        kind, route, "ParentKindNotServed", message, f"spec.parentRefs[{index}].kind", fix=fix
+                    )
                 elif not _exists(id_, resources):
                     message = f"{ref.kind} {id_[1]} does not exist: the route is not attached by this parentRef."
                     fix = _other_parent(id_, resources)
-                    yield warning(kind, route, "ParentNotFound", message, f"spec.parentRefs[{index}]", fix)
+                    yield warning(kind, route, "ParentNotFound", message, f"spec.parentRefs[{index}]", fix=fix)
 
 
 def _other_parent(id_: HolderId, resources: Resources) -> str | None:
