@@ -6,12 +6,13 @@ import re
 from pathlib import Path
 
 from fastroute import check, lint
+from fastroute.graph import targeted
 from fastroute.lint.table import LINTS
 from fastroute.resources import decode
 from fastroute.source import directory
 
 ROOT = Path(__file__).parent.parent.parent
-FILES = [*Path(lint.__file__).parent.glob("*.py"), *(Path(module.__file__) for module in (check, decode, directory))]
+FILES = [*Path(lint.__file__).parent.glob("*.py"), *(Path(module.__file__) for module in (check, decode, directory, targeted))]
 NAME = re.compile(r"([A-Z][a-z]+){2,}\Z")
 OTHERS = {  # words of the API in these files that are named like warnings
     *(kind for _, kind in decode.KINDS),
