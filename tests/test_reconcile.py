@@ -151,7 +151,7 @@ async def test_what_was_there_before_is_served_first() -> None:
         assert one.condition(*ROUTE, "ResolvedRefs") == ("True", "ResolvedRefs")
 
 
-async def test_a_grant_that_goes_and_comes_back() -> None:  # A15
+async def test_a_grant_that_goes_and_comes_back() -> None:
     async with running(GATEWAY, FRUITS, APPLES, BANANAS, TO_APPLES, TO_BANANAS) as one:
         one.source.take(ReferenceGrant, "bananas", "from-infra-banana-echo")
         await one.settle(2)

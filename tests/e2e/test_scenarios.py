@@ -1,19 +1,19 @@
 """Golden pairs, requests -> answers: every world of tests/golden over real sockets against real echo servers.
 
-One `fastroute serve` for all; its manifests are swapped. ID.req.yaml is a list of requests: `path`, and `host`, `port`
+One `fastroute serve` for all; its manifests are swapped. NAME.req.yaml is a list of requests: `path`; `host`, `port`
 (the listener's), `tls`, `method`, `headers` where they matter; `answers` counts who answered, over one connection: an
 echo server by its `namespace/service`, a status of the gateway itself, or `refused` when nobody listens; `pods`: how
 many pods did. `echo` is what the backend must have seen (`path`, `host`, or a header's values, null for none),
-`response` what fields the answer must have. Steps of one world (A15a, A15b) are played in order, and back.
+`response` what fields the answer must have. Steps of one world (NAME.1-…, NAME.2-…) are played in order, and back.
 
 When a world is served is told by a marker beside it: a listener of its own that redirects to the name of the world.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import pytest
@@ -48,7 +48,7 @@ spec:
 
 
 class Asked(msgspec.Struct, forbid_unknown_fields=True):
-    """One line of ID.req.yaml."""
+    """One line of NAME.req.yaml."""
 
     path: str
     answers: dict[str | int, int]
@@ -72,12 +72,11 @@ class Step(msgspec.Struct):
 
 
 def worlds() -> dict[str, list[str]]:
-    """Names of the golden pairs, steps of one world together: {"A15": ["A15a", "A15b"], "A4": ["A4"]}."""
+    """Names of the golden pairs, steps of one world together: {"x": ["x.1-a", "x.2-b"], "y": ["y"]}."""
     found: dict[str, list[str]] = {}
     for path in sorted(GOLDEN.glob("*.in.yaml")):
         name = path.name.removesuffix(".in.yaml")
-        world = re.sub(r"(?<=\d)[a-z]$", "", name)
-        found.setdefault(world, []).append(name)
+        found.setdefault(name.partition(".")[0], []).append(name)
     return found
 
 
@@ -136,13 +135,13 @@ async def put(file: Path, name: str, text: str, gateway: Gateway) -> None:
             served = False
             while not served:
                 location = (await client.ask("/")).header("location") or ""
-                served = f"//{name.lower()}" in location
+                served = urlsplit(location).hostname == name
 
 
 def write(file: Path, name: str, text: str) -> None:
     """At once, as editors and kubelets do."""
     new = file.with_name(f".{file.name}")
-    new.write_text(MARKER.format(port=MARKER_PORT, step=name.lower()) + text)
+    new.write_text(MARKER.format(port=MARKER_PORT, step=name) + text)
     new.rename(file)
 
 

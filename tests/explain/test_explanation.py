@@ -42,14 +42,21 @@ REFUSED = (500, "reference_refused")
 @pytest.mark.parametrize(
     ("grants", "decision", "bananas", "apples"),
     [
-        ((), ("respond", *REFUSED), REFUSED, REFUSED),  # A1
-        ((TO_APPLES,), ("forward", None, None), REFUSED, (None, None)),  # A2
-        ((TO_BANANAS,), ("forward", None, None), (None, None), REFUSED),  # A3
-        ((TO_APPLES, TO_BANANAS), ("forward", None, None), (None, None), (None, None)),  # A4
-        ((TO_APPLES, grant("bananas", "infra", "other")), ("forward", None, None), REFUSED, (None, None)),  # A5
+        ((), ("respond", *REFUSED), REFUSED, REFUSED),
+        ((TO_APPLES,), ("forward", None, None), REFUSED, (None, None)),
+        ((TO_BANANAS,), ("forward", None, None), (None, None), REFUSED),
+        ((TO_APPLES, TO_BANANAS), ("forward", None, None), (None, None), (None, None)),
+        ((TO_APPLES, grant("bananas", "infra", "other")), ("forward", None, None), REFUSED, (None, None)),
         ((grant("apples", "infra"), grant("bananas", "infra")), ("forward", None, None), (None, None), (None, None)),
     ],
-    ids=["A1", "A2", "A3", "A4", "A5", "A6"],
+    ids=[
+        "weights-without-grants",
+        "grant-in-apples-only",
+        "grant-in-bananas-only",
+        "weights-70-30",
+        "grant-names-another-service",
+        "grant-for-every-service",
+    ],
 )
 def test_a_refused_share_is_shown_with_what_it_is_answered(
     grants: tuple[str, ...],
@@ -124,7 +131,7 @@ def test_other_paths_are_not_found_and_the_near_miss_says_why() -> None:
     assert miss.reason == "path PathPrefix /fruits does not match /fruitsalad"
 
 
-# A20: the seed's own route.
+# The world of shared-auth-service.
 SHOP = route(
     "frontend/shop",
     """
@@ -200,7 +207,7 @@ def test_each_rule_of_precedence_has_its_words(winner: str, loser: str, reason: 
     assert reason in explanation.considered[0].reason
 
 
-def test_a_route_that_no_listener_admits_is_named_with_its_condition() -> None:  # B1
+def test_a_route_that_no_listener_admits_is_named_with_its_condition() -> None:
     gateway = GATEWAY.replace("{namespaces: {from: All}}", "{namespaces: {from: Same}}")
     explanation = ask("http://web:8080/x", gateway, route("apples/r", "\n  - {}"))
     assert (explanation.decision, explanation.status, explanation.reason) == ("respond", 404, "no_rule")
@@ -402,9 +409,9 @@ def test_filters_are_shown_in_order_with_what_they_do() -> None:
     ("rule", "status", "reason"),
     [
         ("\n  - {}", 500, "no_backend_refs"),
-        ("\n  - backendRefs: [{name: apple-echo, port: 80, weight: 0}]", 500, "zero_weights"),  # A14
-        ("\n  - backendRefs: [{name: none, port: 80}]", 500, "backend_not_found"),  # A12, in its own namespace
-        ("\n  - backendRefs: [{name: empty, port: 80}]", 503, "no_endpoint"),  # A13
+        ("\n  - backendRefs: [{name: apple-echo, port: 80, weight: 0}]", 500, "zero_weights"),
+        ("\n  - backendRefs: [{name: none, port: 80}]", 500, "backend_not_found"),  # in its own namespace
+        ("\n  - backendRefs: [{name: empty, port: 80}]", 503, "no_endpoint"),
         ("\n  - backendRefs: [{name: empty, port: 80}, {name: none, port: 80, weight: 2}]", 500, "no_backend"),
     ],
 )
