@@ -5,6 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 from graph.world import gateway, grant, listener, make, ref, replaced, route, service, world
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fastroute.graph.build import build_graph
 from fastroute.graph.feature import SUPPORTED_FEATURES
@@ -158,6 +160,36 @@ def test_addresses_have_types() -> None:
         {"type": "IPAddress", "value": "::1"},
         {"type": "Hostname", "value": "gw.example.com"},
     ]
+
+
+@given(
+    written=st.lists(
+        st.builds(
+            listener,
+            name=st.just(""),
+            port=st.sampled_from((80, 81)),
+            protocol=st.sampled_from(("HTTP", "HTTP", "HTTPS", "TCP", "UDP")),
+            hostname=st.sampled_from((None, "a.example.com")),
+        ),
+        min_size=1,
+        max_size=5,
+    ),
+    failed=st.sets(st.integers(0, 4)),
+)
+@settings(max_examples=100, deadline=None)
+def test_the_message_names_the_listeners_that_are_not_valid_and_no_others(written: list[Any], failed: set[int]) -> None:
+    named = [{**each, "name": f"l{index}"} for index, each in enumerate(written)]
+    graph = graph_of(gateway("gw", "infra", *named))
+    outcome = everything_bound(graph)
+    ids = {
+        id_: Failed("no") if id_.split("@")[0][-1] in map(str, failed) else each
+        for id_, each in outcome.listeners.items()
+    }
+    found = build_statuses(graph, msgspec.structs.replace(outcome, listeners=ids)).patches[GATEWAY]
+    bad = [name for name, conditions in listeners(found).items() if conditions["Accepted"] != "True"]
+    [accepted] = [each for each in found.status["conditions"] if each["type"] == "Accepted"]
+    said = accepted["message"].partition("listener ")[2].partition(";")[0]
+    assert said.split(", ") == (bad or [""])
 
 
 def test_every_listener_has_a_status_in_spec_order() -> None:

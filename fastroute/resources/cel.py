@@ -5,8 +5,10 @@ They judge typed objects, so defaults are already in, as they are when the API s
 `PLACES`: where, what must hold, and what to say if it does not. The table is made into a tree of fields once, so that
 an object is walked once however many rules there are.
 
-Source: x-kubernetes-validations of Gateway API v1.6.3, experimental channel. Left out are rules over old objects
-(GatewayClass.spec.controllerName is immutable: a file has no old object) and those that a schema rule already covers.
+Source: x-kubernetes-validations of Gateway API v1.6.3 and v1.7.0, experimental channel; where they differ, what one of
+them accepts is accepted. tests/cluster/test_schemas.py holds them to a real API server. Left out are rules over old
+objects (GatewayClass.spec.controllerName is immutable: a file has no old object) and those that a schema rule already
+covers.
 """
 
 import ipaddress

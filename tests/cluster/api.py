@@ -78,7 +78,7 @@ class Api:
             method, self.server + path, body=data, headers={**self._fields, "Content-Type": kind}
         )
         if answer.status >= 400:
-            raise ApiError(answer.status, answer.data.decode(errors="replace")[:500])
+            raise ApiError(answer.status, answer.data.decode(errors="replace")[:5000])
         return json.loads(answer.data) if answer.data[:1] in (b"{", b"[") else answer.data.decode()
 
     def get(self, kind: str, namespace: str, name: str) -> Object:

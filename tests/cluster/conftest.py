@@ -8,7 +8,7 @@ import pytest
 from cluster import isolation
 from cluster.api import Api
 from cluster.cluster import Cluster
-from cluster.programs import CLUSTER, ECHO, TOOLS, built, suite
+from cluster.programs import CLUSTER, ECHO, RELEASES, TOOLS, built, crds, suite
 from cluster.scratch import scratch
 
 
@@ -17,6 +17,8 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     if not isolation.is_inside() and not hasattr(config, "workerinput"):
         for module in (CLUSTER, ECHO, TOOLS, suite("v1.6.3")):
             built(module)
+        for version in RELEASES:
+            crds(version)
         isolation.enter()
 
 

@@ -7,16 +7,20 @@ All builds use the same flags: with others, Go keeps a second cache, paid in ful
 """
 
 import hashlib
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".cache"
+RELEASES = ("v1.6.3", "v1.7.0")  # of the Gateway API
+GATEWAY_API = "sigs.k8s.io/gateway-api"
 FLAGS = ("-trimpath", "-ldflags", "-s -w")
 
 
@@ -66,8 +70,8 @@ def suite(version: str) -> Module:
         ROOT / "tests/conformance" / version,
         (Program("suite", ".", test=True),),
         (
-            ("experimental", "sigs.k8s.io/gateway-api", "config/crd/experimental"),
-            ("standard", "sigs.k8s.io/gateway-api", "config/crd/standard"),
+            ("experimental", GATEWAY_API, "config/crd/experimental"),
+            ("standard", GATEWAY_API, "config/crd/standard"),
         ),
     )
 
@@ -90,6 +94,36 @@ def built(module: Module) -> Path:
         words = ["go", "list", "-m", "-f", "{{.Dir}}", required]
         found = subprocess.run(words, cwd=module.folder, env=environment, check=True, capture_output=True, text=True)
         _copy(Path(found.stdout.strip()) / below, new / name)
+    if folder.exists():  # somebody else was faster
+        shutil.rmtree(new)
+    else:
+        new.rename(folder)
+    return folder
+
+
+def crds(version: str) -> Path:
+    """A folder with the CRDs of a release, by channel; fetched first unless they are there. The suite is not built for
+    it, and Go only fetches the module, which it may be too old to build. Raises CalledProcessError, RuntimeError."""
+    folder = CACHE / "programs" / f"crds-{version}"
+    if folder.exists():
+        return folder
+    name = f"{GATEWAY_API}@{version}"
+    environment = _environment(CLUSTER)
+    words = ["go", "mod", "download", "-json", name]
+    found = subprocess.run(words, cwd="/", env=environment, capture_output=True, text=True, check=False)
+    said = json.loads(found.stdout or "{}")
+    if "Zip" not in said:
+        raise RuntimeError(f"{name} cannot be had: {said.get('Error') or found.stderr}")
+    sums = (ROOT / "tests/conformance" / version / "go.sum").read_text().splitlines()
+    if f"{GATEWAY_API} {version} {said['Sum']}" not in sums:
+        raise RuntimeError(f"{name} is not what go.sum of the suite names: {said['Sum']}")
+    new = folder.with_name(f"{folder.name}.{os.getpid()}")
+    with zipfile.ZipFile(said["Zip"]) as archive:
+        for entry in archive.namelist():
+            channel, _, file = entry.removeprefix(f"{name}/config/crd/").partition("/")
+            if channel in ("experimental", "standard") and file.endswith(".yaml") and "/" not in file:
+                (new / channel).mkdir(parents=True, exist_ok=True)
+                (new / channel / file).write_bytes(archive.read(entry))
     if folder.exists():  # somebody else was faster
         shutil.rmtree(new)
     else:
