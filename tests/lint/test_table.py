@@ -12,7 +12,10 @@ from fastroute.resources import decode
 from fastroute.source import directory
 
 ROOT = Path(__file__).parent.parent.parent
-FILES = [*Path(lint.__file__).parent.glob("*.py"), *(Path(module.__file__) for module in (check, decode, directory, targeted))]
+FILES = [
+    *Path(lint.__file__).parent.glob("*.py"),
+    *(Path(module.__file__) for module in (check, decode, directory, targeted)),
+]
 NAME = re.compile(r"([A-Z][a-z]+){2,}\Z")
 OTHERS = {  # words of the API in these files that are named like warnings
     *(kind for _, kind in decode.KINDS),
