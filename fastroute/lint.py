@@ -15,7 +15,7 @@ from fastroute.graph.hostname import ANY, common, covers, meet
 from fastroute.graph.listenerset import parent_of
 from fastroute.graph.node import Graph, HolderId, ListenerNode, ParentNode, Route, RouteNode
 from fastroute.graph.route import parent_id
-from fastroute.graph.shadow import Place, find_shadows
+from fastroute.graph.shadow import MatchRank, find_shadows
 from fastroute.resources.gateway import (
     GROUP,
     BackendObjectReference,
@@ -262,7 +262,7 @@ def _taken_by(listener: ListenerNode, name: str, graph: Graph) -> ListenerNode |
 
 
 def shadowed_matches(resources: Resources, graph: Graph) -> Iterator[Finding]:
-    found: dict[tuple[Place, Place], list[str]] = {}
+    found: dict[tuple[MatchRank, MatchRank], list[str]] = {}
     for holder in graph.holders:
         for listener in holder.listeners:
             for shadow in find_shadows(listener):

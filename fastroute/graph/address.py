@@ -24,7 +24,7 @@ SERVED_TYPE = "IPAddress"
 SERVICE = "service/"  # begins an --address that names a Service
 
 
-class Place(msgspec.Struct, frozen=True):
+class Placement(msgspec.Struct, frozen=True):
     """Of one Gateway. No `bind`: it cannot be served, and a problem says why."""
 
     bind: tuple[str, ...] = ()
@@ -60,7 +60,9 @@ def named_service(written: str) -> Key | None:
     return Key(namespace, name)
 
 
-def place(gateways: Iterable[Gateway], addressing: Addressing, held: Mapping[Key, tuple[str, ...]]) -> dict[Key, Place]:
+def place(
+    gateways: Iterable[Gateway], addressing: Addressing, held: Mapping[Key, tuple[str, ...]]
+) -> dict[Key, Placement]:
     """`held`: what living Gateways were given before, by this process or another."""
     ordered = sorted(gateways, key=age)
     if addressing.pool is None:
@@ -101,9 +103,9 @@ def is_wildcard(address: str) -> bool:
 # --- Shared addresses
 
 
-def _share(gateway: Gateway, addressing: Addressing) -> Place:
+def _share(gateway: Gateway, addressing: Addressing) -> Placement:
     if unsupported := _unsupported(gateway):
-        return Place(problems=unsupported)
+        return Placement(problems=unsupported)
     everywhere = any(map(is_wildcard, addressing.bind))
     known = tuple(canonical(a) for a in addressing.addresses if not a.startswith(SERVICE))
     known = known or (() if everywhere else tuple(map(canonical, addressing.bind)))
@@ -111,11 +113,11 @@ def _share(gateway: Gateway, addressing: Addressing) -> Place:
     if missing := [address for address in asked if address not in known]:
         has = f"this gateway is reached at {', '.join(known)}" if known else "this gateway knows no address of its own"
         message = f"Address {', '.join(missing)} cannot be used: {has}. Ask for one of those, or leave the value out."
-        return Place(problems=(conditions.address_not_usable(message, "spec.addresses"),))
+        return Placement(problems=(conditions.address_not_usable(message, "spec.addresses"),))
     bind = tuple(address for address in addressing.bind if canonical(address) in asked) or addressing.bind
     if not known:
-        return Place(bind=bind, problems=(conditions.address_not_assigned(_not_assigned(addressing)),))
-    return Place(bind=bind, addresses=asked or known)
+        return Placement(bind=bind, problems=(conditions.address_not_assigned(_not_assigned(addressing)),))
+    return Placement(bind=bind, addresses=asked or known)
 
 
 def _not_assigned(addressing: Addressing) -> str:
@@ -141,7 +143,7 @@ class _Pool:
         self.owners: dict[str, Key] = {}
         self.free = iter(network.hosts())
 
-    def place(self, ordered: Sequence[Gateway]) -> dict[Key, Place]:
+    def place(self, ordered: Sequence[Gateway]) -> dict[Key, Placement]:
         for gateway in ordered:
             for address in self._kept(gateway):
                 self.owners.setdefault(address, gateway.key)
@@ -161,9 +163,9 @@ class _Pool:
         except ValueError:
             return False
 
-    def _one(self, gateway: Gateway) -> Place:
+    def _one(self, gateway: Gateway) -> Placement:
         if unsupported := _unsupported(gateway):
-            return Place(problems=unsupported)
+            return Placement(problems=unsupported)
         asked = _asked(gateway)
         if asked:
             return self._given(gateway.key, asked)
@@ -171,19 +173,19 @@ class _Pool:
         mine = kept or self._next(gateway.key)
         if not mine:
             message = f"Every address of the pool {self.network} is taken: widen --address-pool or remove a Gateway."
-            return Place(problems=(conditions.address_not_assigned(message),))
-        return Place(bind=mine, addresses=mine)
+            return Placement(problems=(conditions.address_not_assigned(message),))
+        return Placement(bind=mine, addresses=mine)
 
-    def _given(self, key: Key, asked: tuple[str, ...]) -> Place:
+    def _given(self, key: Key, asked: tuple[str, ...]) -> Placement:
         outside = [address for address in asked if address not in self]
         taken = [address for address in asked if self.owners.get(address, key) != key]
         if outside or taken:
             reasons = [f"{address} is not in the pool {self.network}" for address in outside]
             reasons += [f"{address} belongs to Gateway {self.owners[address]}" for address in taken]
             message = f"Address cannot be used: {'; '.join(reasons)}. Ask for another, or leave the value out."
-            return Place(problems=(conditions.address_not_usable(message, "spec.addresses"),))
+            return Placement(problems=(conditions.address_not_usable(message, "spec.addresses"),))
         self.owners.update((address, key) for address in asked)
-        return Place(bind=asked, addresses=asked)
+        return Placement(bind=asked, addresses=asked)
 
     def _next(self, key: Key) -> tuple[str, ...]:
         for candidate in map(str, self.free):

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from fastroute.graph import conditions
-from fastroute.graph.address import Place, place
+from fastroute.graph.address import Placement, place
 from fastroute.graph.age import age
 from fastroute.graph.listener import build_listeners
 from fastroute.graph.listenerset import build_sets, group_sets
@@ -97,7 +97,7 @@ def _is_ours(gateway: Gateway, classes: Mapping[Key, GatewayClassNode], settings
 def _build(
     gateway: Gateway,
     classes: Mapping[Key, GatewayClassNode],
-    where: Place,
+    where: Placement,
     tls: tuple[ResolvedTLS, ...],
     port_offset: int,
 ) -> GatewayNode:
