@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from fastroute.ext.filters cimport FilterChain
+from fastroute.ext.chain cimport FilterChain
 from fastroute.ext.head cimport HeadLimits
 from fastroute.ext.slice cimport Slice
 

@@ -15,8 +15,8 @@ States are named for what is expected next. `line` and `trailers` bound what a p
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memmove, memset
 
+from fastroute.ext.chain cimport filters_name
 from fastroute.ext.field cimport refuse_byte
-from fastroute.ext.filters cimport filters_name
 from fastroute.ext.head cimport FRAMING_CHUNKED, FRAMING_CLOSE, FRAMING_LENGTH, FRAMING_NONE, HeadLimits
 from fastroute.ext.octet cimport OCTET_TOKEN, hex_value, is_octet, run_over_field
 from fastroute.ext.refusal cimport (

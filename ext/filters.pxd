@@ -2,17 +2,12 @@
 
 from libc.stdint cimport uint16_t, uint32_t
 
-from fastroute.ext.backends cimport Upstreams
+from fastroute.ext.chain cimport FilterChain
 from fastroute.ext.copies cimport Copies
 from fastroute.ext.cors cimport Cors
 from fastroute.ext.head cimport Field, Head
 from fastroute.ext.slice cimport Arena, Slice
 
-
-cdef enum:
-    FILTERED_NAME_MOST = 24     # TRAILER_NAME_MOST of body.pxd
-
-cdef struct FilterChain         # filters in listed order; immutable, owned by one rule or target
 
 cdef struct Answer:             # a response we give ourselves, and what every response to the request must say
     uint16_t status
@@ -24,21 +19,16 @@ cdef struct Answer:             # a response we give ourselves, and what every r
     Slice origin                # the request's, if `cors` admits it; in the head
     Copies *copies              # given: where mirrors' copies of the request go; NULL: nobody wants them
 
-# From the filters of a snapshot; NULL when there are none. `upstreams`: where mirrors find their backends. MemoryError.
-cdef FilterChain *filters_new(tuple filters, Upstreams upstreams) except? NULL
-cdef void filters_free(FilterChain *chain) noexcept nogil
 # Applies the request side in listed order. Returns 1 when `answer` is filled in (a redirect or a preflight: do not
-# forward), 0 to go on (only `cors` and `origin` of `answer` may be set), -1 when the arena is full. `prefix`: Decision.prefix. `listener_port`: Decision.listener_port. A rewrite changes
-# the head's path and authority (not its host), so keep the path for the log before. Comes after `forward`, so that what
-# a user sets about forwarded fields holds and X-Forwarded-Host names the host as it came in. `chain` may be NULL.
+# forward), 0 to go on (only `cors` and `origin` of `answer` may be set), -1 if the arena is full. `prefix`, `listener_port`: of the Decision.
+# A rewrite changes the path and authority of the head (not its host), so keep the path for the log before. Call it after
+# `forward`, so that forwarding fields set by a user are kept and X-Forwarded-Host names the received host. `chain` may
+# be NULL.
 cdef int filter_request(const FilterChain *chain, Head *head, uint32_t prefix, uint16_t listener_port, bint tls,
                         Arena *arena, Answer *answer) noexcept nogil
 # Applies the response side; `origin`: as the request's Answer said. Returns 0, or -1 when the arena is full. `chain` may
 # be NULL.
 cdef int filter_response(const FilterChain *chain, Slice origin, Head *head, Arena *arena) noexcept nogil
-# Whether a header modifier for requests (or for responses) names this field, in any case. '_' equals '-', and only the
-# first FILTERED_NAME_MOST bytes of a name are compared. `chain` may be NULL.
-cdef bint filters_name(const FilterChain *chain, bint response, const char *name, uint32_t size) noexcept nogil
 # Whether the chain has header modifiers for responses. `chain` may be NULL.
 cdef bint filters_change_responses(const FilterChain *chain) noexcept nogil
 # Applies these, and nothing else, to an answer of our own: `head` has its fields, those of CORS included. Returns 0, or

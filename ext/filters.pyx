@@ -1,198 +1,27 @@
-# What a rule or a backendRef does to a request or response.
+# What the filters of a rule or a backendRef do to a request or response.
 #
-# A chain is a flat list of steps in listed order, made once and applied to every head. The control plane has checked
-# the values; what could still break a message's framing is made harmless here: control bytes in field values become
-# spaces, bytes that no path has are percent-encoded, and fields that decide about framing or the connection (HOP) are
-# not touched, because the engine writes them itself. To set Host is to rewrite the authority; Host cannot be added to
-# or removed. `add` makes one line of the values ("original,added"), as RFC 9110 section 5.3 allows for lists; but
-# Set-Cookie gets a line of its own, and cookies are separated as RFC 6265 section 4.2.1 says.
-# A mirror gets the request as the filters listed before it left it.
-# Rewrites and redirects follow HTTPPathModifier and HTTPRequestRedirectFilter of the Gateway API.
+# `add` makes one line of the values ("original,added"), as RFC 9110 section 5.3 allows for lists; but Set-Cookie gets a
+# separate line, and cookies are separated as RFC 6265 section 4.2.1 says. A mirror gets the request after the filters that
+# are listed before it. Rewrites and redirects follow HTTPPathModifier and HTTPRequestRedirectFilter of the Gateway API.
 
-from libc.stdlib cimport calloc, free
-from libc.stdint cimport uint8_t
 from libc.string cimport memset
 
-from fastroute.ext.backends cimport Backend, Upstreams, backend_ref, backend_unref
+from fastroute.ext.backends cimport Upstreams
+from fastroute.ext.chain cimport (
+    PATH_FULL, PATH_KEPT, PATH_PREFIX, STEP_ADD, STEP_CORS, STEP_MIRROR, STEP_REDIRECT, STEP_REMOVE, STEP_REWRITE,
+    STEP_SET, FilterChain, Step, filters_free, filters_new,
+)
 from fastroute.ext.copies cimport copies_add
 from fastroute.ext.cors cimport (
-    PREFLIGHT_FIELDS, Cors, cors_admits, cors_is_preflight, cors_new, cors_origin, cors_preflight, cors_respond,
+    PREFLIGHT_FIELDS, Cors, cors_admits, cors_is_preflight, cors_origin, cors_preflight, cors_respond,
 )
 from fastroute.ext.fieldlist cimport append_field, join_slices, same_name
 from fastroute.ext.head cimport Field
 from fastroute.ext.octet cimport is_text
-from fastroute.ext.pool cimport Pool, pool_free, pool_start, pool_take, pool_text
 from fastroute.ext.reason cimport REASON_PREFLIGHT, REASON_REDIRECT
 from fastroute.ext.scratch cimport Scratch, slice_bytes
-from fastroute.ext.write cimport write_port
 from fastroute.ext.slice cimport arena_take
-
-cdef enum StepType:
-    STEP_SET = 0
-    STEP_ADD
-    STEP_ADD_LINE               # as a line of its own
-    STEP_REMOVE
-    STEP_REWRITE
-    STEP_REDIRECT
-    STEP_CORS
-    STEP_MIRROR
-
-cdef enum PathChange:
-    PATH_KEPT = 0
-    PATH_FULL
-    PATH_PREFIX
-
-cdef struct Step:
-    uint8_t type                # StepType
-    uint8_t response            # of a header step: it changes responses
-    Cors *cors                  # of STEP_CORS; in the chain's pool
-    uint8_t path_change         # PathChange
-    uint16_t status             # of a redirect
-    uint16_t port               # of a redirect; 0: not given
-    Backend *backend            # of a mirror; counted
-    uint32_t numerator          # of a mirror: its share of the requests
-    uint32_t denominator
-    Slice name                  # of a header step, as written
-    Slice lower                 # the same in lower case
-    Slice value                 # of a header step
-    Slice separator             # of STEP_ADD
-    Slice scheme                # of a redirect; empty: the request's
-    Slice hostname              # of a rewrite or redirect; empty: the request's
-    Slice path                  # full, or what replaces the prefix (then without final slashes)
-
-cdef struct FilterChain:
-    Pool pool
-    Step *steps
-    uint32_t count
-    bint changes_responses      # some step is a header step for responses
-
-cdef frozenset HOP = frozenset({
-    "connection", "content-length", "expect", "http2-settings", "keep-alive", "proxy-connection", "te", "trailer",
-    "transfer-encoding", "upgrade",
-})
-cdef frozenset TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
-cdef frozenset PATH = frozenset(b"-._~!$&'()*+,;=:@/%0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
-cdef frozenset AUTHORITY = frozenset("-._:[]0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
-
-
-# --- making a chain: lists of plain descriptions first, then memory
-
-
-cdef str _safe_value(str value):
-    """A field value without bytes that would end the line."""
-    return "".join([" " if (ord(c) < 0x20 and c != "\t") or c == "\x7f" else c for c in value]).strip(" \t")
-
-
-cdef str _safe_path(str path):
-    """A path with only the bytes that a request line may have."""
-    return "".join([chr(byte) if byte in PATH else f"%{byte:02X}" for byte in path.encode()])
-
-
-cdef list _header_steps(modifier):
-    """(type, name, value) of a header modifier; at most one action has a name, so their order is of no account."""
-    response = modifier.direction == "response"
-    steps = []
-    for header in modifier.set:
-        if header.name.lower() != "host" or response:
-            steps.append((STEP_SET, header.name, _safe_value(header.value)))
-        elif header.value and AUTHORITY.issuperset(header.value):
-            steps.append((STEP_REWRITE, "", header.value))
-    for header in modifier.add:
-        line = header.name.lower() == "set-cookie"
-        steps.append((STEP_ADD_LINE if line else STEP_ADD, header.name, _safe_value(header.value)))
-    steps += [(STEP_REMOVE, name, "") for name in modifier.remove]
-    return [step for step in steps if step[0] == STEP_REWRITE or _is_ours(step, response)]
-
-
-cdef bint _is_ours(tuple step, bint response):
-    cdef str name = step[1]
-    return name != "" and TOKEN.issuperset(name) and name.lower() not in HOP and (response or name.lower() != "host")
-
-
-cdef int _put_header_step(Pool *pool, Step *step, tuple parts, bint response) except -1:
-    cdef str name = parts[1]
-    step.type = parts[0]
-    step.response = response
-    if step.type == STEP_REWRITE:
-        return pool_text(pool, parts[2], &step.hostname)
-    pool_text(pool, name, &step.name)
-    pool_text(pool, name.lower(), &step.lower)
-    if step.type == STEP_ADD:
-        pool_text(pool, "; " if name.lower() == "cookie" else ",", &step.separator)
-    return pool_text(pool, parts[2], &step.value)
-
-
-cdef int _put_path_step(Pool *pool, Step *step, filter, bint redirect) except -1:
-    """A rewrite or redirect."""
-    step.type = STEP_REDIRECT if redirect else STEP_REWRITE
-    if filter.hostname and AUTHORITY.issuperset(filter.hostname):
-        pool_text(pool, filter.hostname, &step.hostname)
-    if filter.full_path is not None:
-        step.path_change = PATH_FULL
-        pool_text(pool, _safe_path(filter.full_path) or "/", &step.path)
-    elif filter.prefix is not None:
-        step.path_change = PATH_PREFIX
-        pool_text(pool, _safe_path(filter.prefix).rstrip("/"), &step.path)
-    if redirect:
-        step.status = filter.status
-        step.port = filter.port or 0
-        pool_text(pool, (filter.scheme or "").lower(), &step.scheme)
-    return 0
-
-
-cdef int _fill(FilterChain *chain, list described, Upstreams upstreams) except -1:
-    cdef Step *step
-    chain.steps = <Step *> pool_take(&chain.pool, len(described) * sizeof(Step))
-    for kind, filter, parts in described:
-        step = &chain.steps[chain.count]
-        if kind == "Mirror":
-            step.type = STEP_MIRROR
-            step.numerator, step.denominator = filter.numerator, filter.denominator
-            step.backend = upstreams.backend(filter.backend)
-            backend_ref(step.backend)
-        elif kind == "HeaderModifier":
-            _put_header_step(&chain.pool, step, parts, filter.direction == "response")
-            chain.changes_responses |= step.response
-        elif kind == "Cors":
-            step.type = STEP_CORS
-            step.cors = cors_new(&chain.pool, filter)
-        else:
-            _put_path_step(&chain.pool, step, filter, kind == "Redirect")
-        chain.count += 1
-    return 0
-
-
-cdef FilterChain *filters_new(tuple filters, Upstreams upstreams) except? NULL:
-    cdef FilterChain *chain
-    cdef list described = []
-    for filter in filters:
-        kind = type(filter).__name__
-        if kind == "HeaderModifier":
-            described += [(kind, filter, parts) for parts in _header_steps(filter)]
-        else:
-            described.append((kind, filter, None))
-    if not described:
-        return NULL
-    chain = <FilterChain *> calloc(1, sizeof(FilterChain))
-    if chain == NULL:
-        raise MemoryError
-    pool_start(&chain.pool, <uint32_t> (len(described) * (sizeof(Step) + 64)))
-    try:
-        _fill(chain, described, upstreams)
-    except BaseException:
-        filters_free(chain)
-        raise
-    return chain
-
-
-cdef void filters_free(FilterChain *chain) noexcept nogil:
-    cdef uint32_t i
-    if chain != NULL:
-        for i in range(chain.count):
-            if chain.steps[i].backend != NULL:
-                backend_unref(chain.steps[i].backend)
-        pool_free(&chain.pool)
-        free(chain)
+from fastroute.ext.write cimport write_port
 
 
 # --- fields
@@ -383,30 +212,6 @@ cdef int filter_response(const FilterChain *chain, Slice origin, Head *head, Are
         if step.type == STEP_CORS and cors_respond(step.cors, origin, head, arena) < 0:
             return -1
     return 0
-
-
-cdef inline char _folded(char octet) noexcept nogil:
-    return c'-' if octet == c'_' else lower(octet)
-
-
-cdef bint filters_name(const FilterChain *chain, bint response, const char *name, uint32_t size) noexcept nogil:
-    cdef const Step *step
-    cdef uint32_t i, j
-    if chain == NULL:
-        return False
-    size = min(size, <uint32_t> FILTERED_NAME_MOST)
-    for i in range(chain.count):
-        step = &chain.steps[i]
-        if step.lower.size == 0 or step.response != response:
-            continue
-        if min(step.lower.size, <uint32_t> FILTERED_NAME_MOST) != size:
-            continue
-        for j in range(size):
-            if _folded(name[j]) != _folded(step.lower.data[j]):
-                break
-        else:
-            return True
-    return False
 
 
 cdef bint filters_change_responses(const FilterChain *chain) noexcept nogil:

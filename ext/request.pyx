@@ -14,11 +14,12 @@ from fastroute.ext.attempt cimport attempt_begin, attempt_send
 from fastroute.ext.balancer cimport choose_target
 from fastroute.ext.body cimport body_pass, body_start
 from fastroute.ext.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_size
+from fastroute.ext.chain cimport FilterChain
 from fastroute.ext.copies cimport copies_reset
 from fastroute.ext.exchange cimport (
     REQUEST_ROOM, STAGE_WAITING, VERDICT_ON, exchange_keep_origin, exchange_request_room,
 )
-from fastroute.ext.filters cimport Answer, FilterChain, filter_request
+from fastroute.ext.filters cimport Answer, filter_request
 from fastroute.ext.forwarded cimport count_forward, forward
 from fastroute.ext.head cimport FRAMING_LENGTH, FRAMING_NONE, METHOD_TRACE, Field, Head, is_idempotent
 from fastroute.ext.inet cimport iovec

@@ -7,7 +7,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastroute.ext.backends cimport Backend, Upstreams
 from fastroute.ext.balancer cimport Choice
-from fastroute.ext.filters cimport FilterChain
+from fastroute.ext.chain cimport FilterChain
 from fastroute.ext.graveyard cimport Grave, bury
 from fastroute.ext.pool cimport Pool
 from fastroute.ext.regex cimport Pattern

@@ -6,7 +6,7 @@ from libc.string cimport memcpy
 
 from fastroute.ext.backends cimport backend_ref, backend_unref
 from fastroute.ext.balancer cimport choice_unref
-from fastroute.ext.filters cimport filters_free, filters_new
+from fastroute.ext.chain cimport filters_free, filters_new
 from fastroute.ext.pool cimport pool_free, pool_start, pool_take, pool_text
 from fastroute.ext.reason cimport REASON_NO_BACKEND_REFS, REASON_ZERO_WEIGHTS, reason_number
 from fastroute.ext.regex cimport pattern_free, pattern_new

@@ -8,7 +8,7 @@ from fastroute.ext.backends cimport (  # the one door
     Backend, Endpoint, Upstreams, backend_ref, backend_unref, endpoint_ref, endpoint_unref,
 )
 from fastroute.ext.choices cimport Choices
-from fastroute.ext.filters cimport FilterChain
+from fastroute.ext.chain cimport FilterChain
 from fastroute.ext.reason cimport LocalReason, reason_name
 from fastroute.ext.router cimport Routes
 from fastroute.ext.rule cimport Rule, Target, rule_ref, rule_unref

@@ -40,6 +40,7 @@ class Break(NamedTuple):
     """One request without an answer, and why."""
 
     why: str
+    opened: float  # its connection, which may have broken already when it was asked
     asked: float
     came: float
 
@@ -87,15 +88,17 @@ class Load:
 
     async def _client(self) -> None:
         stream: trio.abc.Stream | None = None
+        opened = 0.0
         while not self._stopping:
             asked = trio.current_time()
             try:
                 if stream is None:
+                    opened = asked
                     stream = await self._connect()
                 await stream.send_all(self._request)
                 status, body, close = await _read_answer(stream)
             except (OSError, trio.BrokenResourceError, EOFError) as error:
-                self.breaks.append(Break(f"{type(error).__name__}: {error}", asked, trio.current_time()))
+                self.breaks.append(Break(f"{type(error).__name__}: {error}", opened, asked, trio.current_time()))
                 close = True
             else:
                 self.answers.append(Answer(status, body, asked, trio.current_time()))

@@ -35,7 +35,7 @@ PLAIN = pytest.mark.parametrize("transport", ["plain"], indirect=True)
 TRANSPORT: ContextVar[str] = ContextVar("transport", default="plain")  # or "tls": how clients and listeners speak
 
 
-PATIENCE = 8.0  # seconds after which a test gives up: never the time that something may take
+PATIENCE = 60.0  # seconds after which a test gives up: never the time that something may take
 
 
 class Slots(NamedTuple):

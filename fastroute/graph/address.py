@@ -25,7 +25,7 @@ SERVED_TYPE = "IPAddress"
 SERVICE = "service/"  # begins an --address that names a Service
 
 
-class Place(msgspec.Struct, frozen=True):
+class Placement(msgspec.Struct, frozen=True):
     """Of one Gateway. No `bind`: it cannot be served, and a problem says why."""
 
     bind: tuple[str, ...] = ()
@@ -70,9 +70,9 @@ def place(
     gateways: Mapping[Key, Gateway],
     addressing: Addressing,
     held: Mapping[Key, tuple[str, ...]],
-    last: Mapping[Key, Place],
+    last: Mapping[Key, Placement],
     concerned: frozenset[Key],
-) -> Mapping[Key, Place]:
+) -> Mapping[Key, Placement]:
     """Of all `gateways`. `last`: with this `addressing`, but for those `concerned`; these, and those that had nowhere
     to bind, are placed anew. `held`: what living ones of them were given before, by this process or another."""
     if addressing.pool is None:
@@ -82,16 +82,16 @@ def place(
     ordered = sorted((one for key, one in gateways.items() if key not in settled), key=age)
     pool = _Pool(ip_network(addressing.pool, strict=False), held)
     pool.owners.update((address, key) for key, where in settled.items() for address in where.addresses)
-    gone: dict[Key, Place | None] = dict.fromkeys(last.keys() - gateways.keys())
+    gone: dict[Key, Placement | None] = dict.fromkeys(last.keys() - gateways.keys())
     return replaced(last, _same(last, {**gone, **pool.place(ordered)}))
 
 
-def unplaced(gateways: Mapping[Key, Gateway], last: Mapping[Key, Place], concerned: frozenset[Key]) -> list[Key]:
+def unplaced(gateways: Mapping[Key, Gateway], last: Mapping[Key, Placement], concerned: frozenset[Key]) -> list[Key]:
     """Those for which `place` asks what they held."""
     return [key for key in gateways if key in concerned or key not in last or not last[key].bind]
 
 
-def _same(last: Mapping[Key, Place], changes: Mapping[Key, Place | None]) -> dict[Key, Place | None]:
+def _same(last: Mapping[Key, Placement], changes: Mapping[Key, Placement | None]) -> dict[Key, Placement | None]:
     """`changes`, where they are any."""
     return {key: last[key] if key in last and last[key] == new else new for key, new in changes.items()}
 
@@ -129,9 +129,9 @@ def is_wildcard(address: str) -> bool:
 # --- Shared addresses
 
 
-def _share(gateway: Gateway, addressing: Addressing) -> Place:
+def _share(gateway: Gateway, addressing: Addressing) -> Placement:
     if unsupported := _unsupported(gateway):
-        return Place(problems=unsupported)
+        return Placement(problems=unsupported)
     everywhere = any(map(is_wildcard, addressing.bind))
     known = tuple(canonical(a) for a in addressing.addresses if not a.startswith(SERVICE))
     known = known or (() if everywhere else tuple(map(canonical, addressing.bind)))
@@ -139,11 +139,11 @@ def _share(gateway: Gateway, addressing: Addressing) -> Place:
     if missing := [address for address in asked if address not in known]:
         has = f"this gateway is reached at {', '.join(known)}" if known else "this gateway knows no address of its own"
         message = f"Address {', '.join(missing)} cannot be used: {has}. Ask for one of those, or leave the value out."
-        return Place(problems=(conditions.address_not_usable(message, "spec.addresses"),))
+        return Placement(problems=(conditions.address_not_usable(message, "spec.addresses"),))
     bind = tuple(address for address in addressing.bind if canonical(address) in asked) or addressing.bind
     if not known:
-        return Place(bind=bind, problems=(conditions.address_not_assigned(_not_assigned(addressing)),))
-    return Place(bind=bind, addresses=asked or known)
+        return Placement(bind=bind, problems=(conditions.address_not_assigned(_not_assigned(addressing)),))
+    return Placement(bind=bind, addresses=asked or known)
 
 
 def _not_assigned(addressing: Addressing) -> str:
@@ -173,7 +173,7 @@ class _Pool:
         self.owners: dict[str, Key] = {}
         self.free = iter(network.hosts())
 
-    def place(self, ordered: Sequence[Gateway]) -> dict[Key, Place]:
+    def place(self, ordered: Sequence[Gateway]) -> dict[Key, Placement]:
         for gateway in ordered:
             for address in self._kept(gateway):
                 self.owners.setdefault(address, gateway.key)
@@ -193,9 +193,9 @@ class _Pool:
         except ValueError:
             return False
 
-    def _one(self, gateway: Gateway) -> Place:
+    def _one(self, gateway: Gateway) -> Placement:
         if unsupported := _unsupported(gateway):
-            return Place(problems=unsupported)
+            return Placement(problems=unsupported)
         asked = _asked(gateway)
         if asked:
             return self._given(gateway.key, asked)
@@ -203,19 +203,19 @@ class _Pool:
         mine = kept or self._next(gateway.key)
         if not mine:
             message = f"Every address of the pool {self.network} is taken: widen --address-pool or remove a Gateway."
-            return Place(problems=(conditions.address_not_assigned(message),))
-        return Place(bind=mine, addresses=mine)
+            return Placement(problems=(conditions.address_not_assigned(message),))
+        return Placement(bind=mine, addresses=mine)
 
-    def _given(self, key: Key, asked: tuple[str, ...]) -> Place:
+    def _given(self, key: Key, asked: tuple[str, ...]) -> Placement:
         outside = [address for address in asked if address not in self]
         taken = [address for address in asked if self.owners.get(address, key) != key]
         if outside or taken:
             reasons = [f"{address} is not in the pool {self.network}" for address in outside]
             reasons += [f"{address} belongs to Gateway {self.owners[address]}" for address in taken]
             message = f"Address cannot be used: {'; '.join(reasons)}. Ask for another, or leave the value out."
-            return Place(problems=(conditions.address_not_usable(message, "spec.addresses"),))
+            return Placement(problems=(conditions.address_not_usable(message, "spec.addresses"),))
         self.owners.update((address, key) for address in asked)
-        return Place(bind=asked, addresses=asked)
+        return Placement(bind=asked, addresses=asked)
 
     def _next(self, key: Key) -> tuple[str, ...]:
         for candidate in map(str, self.free):

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from fastroute.difference import changed_keys, replaced
-from fastroute.graph.address import Place, place
+from fastroute.graph.address import Placement, place
 from fastroute.graph.change import Touched, kept
 from fastroute.graph.gateway import build_family, claim_ports, is_ours
 from fastroute.graph.listenerset import group_sets, parent_of
@@ -49,7 +49,7 @@ class Families(msgspec.Struct, frozen=True, eq=False):
     """What the next build starts from. `gateways` and `listener_sets`: what came of all families."""
 
     members: Members = Members()
-    places: Mapping[Key, Place] = {}
+    places: Mapping[Key, Placement] = {}
     families: Mapping[Key, Family] = {}
     claimants: Mapping[Socket, frozenset[Key]] = {}
     gateways: Mapping[Key, GatewayNode] = {}
@@ -175,7 +175,7 @@ def concerned_families(
     return frozenset(key for key in found if key in members.gateways or key in last.gateways)
 
 
-def _family(key: Key, members: Members, world: World, places: Mapping[Key, Place]) -> Family:
+def _family(key: Key, members: Members, world: World, places: Mapping[Key, Placement]) -> Family:
     node, sets = build_family(members.gateways[key], members.sets.get(key, ()), places[key], world)
     holders: tuple[Holder, ...] = (node, *sets)
     wants = {

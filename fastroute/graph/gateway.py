@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol, TypeVar
 import msgspec
 
 from fastroute.graph import conditions
-from fastroute.graph.address import Place
+from fastroute.graph.address import Placement
 from fastroute.graph.age import age
 from fastroute.graph.listener import build_listeners
 from fastroute.graph.listenerset import build_sets
@@ -55,7 +55,7 @@ class World(Protocol):
 
 
 def build_family(
-    gateway: Gateway, sets: Sequence[ListenerSet], where: Place, world: World
+    gateway: Gateway, sets: Sequence[ListenerSet], where: Placement, world: World
 ) -> tuple[GatewayNode, tuple[ListenerSetNode, ...]]:
     """A Gateway of ours with the ListenerSets that name it, in their order; before any route attaches, and as if no
     other Gateway wanted its ports."""
@@ -98,7 +98,7 @@ def is_ours(gateway: Gateway, classes: Mapping[Key, GatewayClassNode], settings:
 def _build(
     gateway: Gateway,
     classes: Mapping[Key, GatewayClassNode],
-    where: Place,
+    where: Placement,
     tls: tuple[ResolvedTLS, ...],
     port_offset: int,
 ) -> GatewayNode:

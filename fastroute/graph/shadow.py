@@ -19,18 +19,18 @@ from fastroute.graph.path import matched_path
 from fastroute.resources.gateway import HeaderMatch, HTTPRoute, HTTPRouteMatch
 from fastroute.resources.meta import Key
 
-Place = tuple[Age, Key, int, int]  # age and key of the route, rule, match: the smaller wins
+MatchRank = tuple[Age, Key, int, int]  # age and key of the route, rule, match: the smaller wins
 Conditions = tuple[str | None, frozenset[tuple[str, str, str]], frozenset[tuple[str, str, str]]]
 Wanted = tuple[str, str, Conditions]  # type and value of the path; what else a request must have
-Entry = tuple[Place, Wanted]
-Winners = dict[Wanted, Place]
+Entry = tuple[MatchRank, Wanted]
+Winners = dict[Wanted, MatchRank]
 ANYTHING: Conditions = (None, frozenset(), frozenset())
 CATCH_ALL: Wanted = ("PathPrefix", "", ANYTHING)
 
 
 class Shadow(NamedTuple):
-    loser: Place
-    winner: Place
+    loser: MatchRank
+    winner: MatchRank
     hostname: str  # "" for any
 
 
@@ -56,7 +56,7 @@ def _entries(route: HTTPRoute) -> Iterator[Entry]:
 def _shadows_in(groups: Mapping[str, list[Entry]]) -> Iterator[Shadow]:
     """`groups`: of hostnames that stand for the very same hosts on this listener."""
     before: list[Winners] = []  # of the more specific hostnames
-    alive: set[Place] = set()  # matches that take requests by a more specific hostname of their route
+    alive: set[MatchRank] = set()  # matches that take requests by a more specific hostname of their route
     for hostname in sorted(groups, key=specificity):
         entries = sorted((entry for entry in groups[hostname] if entry[0] not in alive), key=_place)
         first = _winners(entries)
@@ -70,7 +70,7 @@ def _shadows_in(groups: Mapping[str, list[Entry]]) -> Iterator[Shadow]:
         before.append(first)
 
 
-def _place(entry: Entry) -> Place:
+def _place(entry: Entry) -> MatchRank:
     return entry[0]
 
 
@@ -82,13 +82,13 @@ def _winners(entries: Iterable[Entry]) -> Winners:
     return first
 
 
-def _takes_as_much(group: Winners, wanted: Wanted) -> Place | None:
+def _takes_as_much(group: Winners, wanted: Wanted) -> MatchRank | None:
     """Who comes first for `wanted` within its own hostname: the same match, or any prefix for a regular expression."""
     catch_all = group.get(CATCH_ALL) if wanted[0] == "RegularExpression" else None
     return catch_all or group.get(wanted)
 
 
-def _takes_all(group: Winners, wanted: Wanted) -> Place | None:
+def _takes_all(group: Winners, wanted: Wanted) -> MatchRank | None:
     """Who of a more specific hostname takes all that is `wanted`: there, a shorter path comes first too."""
     type_, path, _ = wanted
     paths = [""] if type_ == "RegularExpression" else _prefixes(path)

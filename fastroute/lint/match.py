@@ -9,7 +9,7 @@ from urllib.parse import quote
 from fastroute.graph.finding import Finding, warning
 from fastroute.graph.hostname import common, covers, meet
 from fastroute.graph.node import Graph, ListenerNode, ParentNode, RouteNode
-from fastroute.graph.shadow import Place, find_shadows
+from fastroute.graph.shadow import MatchRank, find_shadows
 from fastroute.lint.rule import rules_of
 from fastroute.resources.gateway import HTTPRouteMatch
 from fastroute.resources.meta import Resource
@@ -57,7 +57,7 @@ def _taken_by(listener: ListenerNode, name: str, graph: Graph) -> ListenerNode |
 
 
 def shadowed_matches(resources: Resources, graph: Graph) -> Iterator[Finding]:
-    found: dict[tuple[Place, Place], list[str]] = {}
+    found: dict[tuple[MatchRank, MatchRank], list[str]] = {}
     for holder in graph.holders:
         for listener in holder.listeners:
             for shadow in find_shadows(listener):

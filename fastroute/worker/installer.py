@@ -41,7 +41,7 @@ SHARE = 0.5  # of the duration of the last turn
 OTHERS = 1e-3  # seconds after which trio's other tasks run
 
 
-class Place(NamedTuple):
+class SlotSocket(NamedTuple):
     """A listening socket: its address, and the worker slot it was bound for."""
 
     address: str
@@ -98,12 +98,12 @@ class Installer:
         self._tables: Tables | None = None
         self._version = 0
         self._backends: set[str] = set()
-        self._sockets: dict[Place, int] = {}
+        self._sockets: dict[SlotSocket, int] = {}
         self._begun: Begin | None = None
         self._builder: TableBuilder | None = None  # of the current publication; None: it is refused
         self._trouble = ""
-        self._listens: list[tuple[Place, int]] = []
-        self._unlistens: list[Place] = []
+        self._listens: list[tuple[SlotSocket, int]] = []
+        self._unlistens: list[SlotSocket] = []
         self._leaving: set[str] = set()  # backends that no rule of the new version refers to
 
     async def obey(self, message: Change | Begin | Commit | EndpointUpdate) -> Ack | Refused | Trouble | None:
@@ -130,7 +130,7 @@ class Installer:
 
     def listen(self, message: Listen, fd: int) -> None:
         """Accepts from `fd`: at once, or when its publication is installed."""
-        place = Place(message.address, message.port, message.slot)
+        place = SlotSocket(message.address, message.port, message.slot)
         if self._begun is not None:
             self._listens.append((place, fd))
         else:
@@ -138,7 +138,7 @@ class Installer:
 
     def unlisten(self, message: Unlisten) -> None:
         """Closes a socket: at once, or when its publication is installed."""
-        place = Place(message.address, message.port, message.slot)
+        place = SlotSocket(message.address, message.port, message.slot)
         if self._begun is not None:
             self._unlistens.append(place)
         else:
@@ -245,10 +245,10 @@ class Installer:
             self._backends.discard(backend)
         self._leaving = set()
 
-    def _open(self, place: Place, fd: int) -> None:
+    def _open(self, place: SlotSocket, fd: int) -> None:
         self._engine.listen(fd, place.address, place.port)
         self._sockets[place] = fd
 
-    def _shut(self, place: Place) -> None:
+    def _shut(self, place: SlotSocket) -> None:
         if (fd := self._sockets.pop(place, None)) is not None:
             self._engine.unlisten(place.address, place.port, fd)

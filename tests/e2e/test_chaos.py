@@ -31,7 +31,7 @@ async def test_only_requests_in_flight_at_a_kill_break_and_every_answer_is_right
     # Exact for each worker in each ten answers; what a killed one had begun is lost.
     assert abs(answers["bananas"] - 0.7 * answers.total()) < max(0.05 * answers.total(), 10 * (3 + len(kills)))
     for one in [*load.breaks, *fresh.breaks]:
-        assert any(one.asked <= gone and one.came >= told for told, gone in kills.values())
+        assert any(one.opened <= gone and one.came >= told for told, gone in kills.values())
     counted = sum(value for name, value in samples.items() if name.startswith("fastroute_http_requests_total{"))
     assert answers.total() <= counted <= answers.total() + len(load.breaks) + len(fresh.breaks)
     assert samples["fastroute_worker_restarts_total"] == len(kills) > 0

@@ -20,10 +20,10 @@ async def test_a_killed_worker_costs_its_requests_in_flight_and_nothing_else(tmp
             back = await replaced(served, 1)
             await load.answered(100)
         metrics = await served.metrics()
-    # Each client had one request in flight, at most, and none was asked after the death and broke.
+    # Each client had one request in flight, at most, and none broke whose connection was opened after the death.
     assert len(load.breaks) < clients
     assert len(load.breaks) + len(fresh.breaks) < clients + 4
-    assert all(one.asked <= gone for one in [*load.breaks, *fresh.breaks])
+    assert all(one.opened <= gone for one in [*load.breaks, *fresh.breaks])
     assert set(load.sources() + fresh.sources()) == {"bananas", "apples"}
     # The dead worker's queue was looked after: had those who came to it waited for its replacement, all four clients
     # would have stood in it after about four answers; more than twenty have a probability of 1 in 7,000.

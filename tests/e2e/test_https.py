@@ -167,10 +167,10 @@ async def test_a_killed_worker_costs_its_requests_in_flight_and_no_session(tmp_p
         idle = await no_clients(served)
     assert 0 < len(load.breaks) < clients
     assert len(load.breaks) + len(fresh.breaks) < clients + 2
-    assert all(one.asked <= gone for one in [*load.breaks, *fresh.breaks])
+    assert all(one.opened <= gone for one in [*load.breaks, *fresh.breaks])
     assert set(load.sources() + fresh.sources()) == {"bananas", "apples"}
-    # The dead worker's queue was looked after: had clients waited there, all would have stood in it soon.
-    assert sum(gone < one.asked and one.came < back for one in [*load.answers, *fresh.answers]) > 40
+    # The dead worker's queue was looked after: had clients waited there, both would have stood in it soon.
+    assert sum(gone < one.asked and one.came < back for one in fresh.answers) > 15
     assert idle
 
 

@@ -25,7 +25,7 @@ async def settle(rig: Rig) -> None:
 
 
 async def test_many_connections_at_once() -> None:
-    async with backends(answering) as [backend], running(rule("b")) as rig:
+    async with backends(answering) as [backend], running(rule("b"), held=True) as rig:
         rig.put("b", backend.port)
         async with trio.open_nursery() as nursery:
 
@@ -42,7 +42,8 @@ async def test_many_connections_at_once() -> None:
         fixed = rig.counters.fixed()
         assert fixed["connections_accepted"] == 200
         assert (fixed["downstream_active"], fixed["downstream_idle"], fixed["upstream_active"]) == (0, 0, 0)
-        assert fixed["upstream_idle"] == rig.engine.statistics().upstream_idle == backend.open
+        assert fixed["upstream_idle"] == rig.engine.statistics().upstream_idle
+        await soon(lambda: backend.open == fixed["upstream_idle"])
         assert rig.counters.request_counts(1) == {200: 1000}
 
 

@@ -327,7 +327,7 @@ async def test_closing_the_engine_ends_mirrors_at_every_point() -> None:
 
 async def test_tables_and_endpoints_go_while_mirrors_are_on_their_way() -> None:
     """100 rounds of requests with bodies in pieces, to mirrors of every kind that come and go."""
-    async with backends(answering, *BAD) as [backend, *mirrors], running(rule("b")) as rig:
+    async with backends(answering, *BAD) as [backend, *mirrors], running(rule("b"), held=True) as rig:
         rig.put("b", backend.port)
         done = Counter[int]()
 

@@ -1,0 +1,58 @@
+# The filters of a rule or backendRef as a flat list of steps, in listed order. Immutable.
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+
+from fastroute.ext.backends cimport Backend, Upstreams
+from fastroute.ext.cors cimport Cors
+from fastroute.ext.pool cimport Pool
+from fastroute.ext.slice cimport Slice
+
+
+cdef enum StepType:
+    STEP_SET = 0
+    STEP_ADD
+    STEP_ADD_LINE               # as a line of its own
+    STEP_REMOVE
+    STEP_REWRITE
+    STEP_REDIRECT
+    STEP_CORS
+    STEP_MIRROR
+
+cdef enum PathChange:
+    PATH_KEPT = 0
+    PATH_FULL
+    PATH_PREFIX
+
+cdef struct Step:
+    uint8_t type                # StepType
+    uint8_t response            # of a header step: it changes responses
+    Cors *cors                  # of STEP_CORS; in the chain's pool
+    uint8_t path_change         # PathChange
+    uint16_t status             # of a redirect
+    uint16_t port               # of a redirect; 0: not given
+    Backend *backend            # of a mirror; counted
+    uint32_t numerator          # of a mirror: its share of the requests
+    uint32_t denominator
+    Slice name                  # of a header step, as written
+    Slice lower                 # the same in lower case
+    Slice value                 # of a header step
+    Slice separator             # of STEP_ADD
+    Slice scheme                # of a redirect; empty: the request's
+    Slice hostname              # of a rewrite or redirect; empty: the request's
+    Slice path                  # full, or what replaces the prefix (then without final slashes)
+
+cdef struct FilterChain:
+    Pool pool
+    Step *steps
+    uint32_t count
+    bint changes_responses      # some step is a header step for responses
+
+cdef enum:
+    FILTERED_NAME_MOST = 24     # TRAILER_NAME_MOST of body.pxd
+
+# From the filters of a snapshot; NULL if there are none. `upstreams`: where mirrors find their backends. MemoryError.
+cdef FilterChain *filters_new(tuple filters, Upstreams upstreams) except? NULL
+cdef void filters_free(FilterChain *chain) noexcept nogil
+# Whether a header modifier for requests (or for responses) names this field, in any case. '_' equals '-', and only the
+# first FILTERED_NAME_MOST bytes of a name are compared. `chain` may be NULL.
+cdef bint filters_name(const FilterChain *chain, bint response, const char *name, uint32_t size) noexcept nogil
