@@ -3,6 +3,7 @@
 Switches, as environment variables (``make build ASAN=1``):
 DEBUG=1  no optimisation, C assertions on        TRACE=1  line tracing, so that coverage sees .pyx
 ASAN=1   AddressSanitizer and UBSan in the compiled modules
+INPLACE=1  the modules stand in ext/ already: install without building them
 """
 
 import os
@@ -16,7 +17,7 @@ def switched_on(name: str) -> bool:
     return os.environ.get(name, "0") not in ("", "0")
 
 
-DEBUG, TRACE, ASAN = (switched_on(name) for name in ("DEBUG", "TRACE", "ASAN"))
+DEBUG, TRACE, ASAN, INPLACE = (switched_on(name) for name in ("DEBUG", "TRACE", "ASAN", "INPLACE"))
 
 COMPILE = ["-Wall", "-Wno-unused-function", "-Wno-cpp", "-fno-strict-aliasing", "-fvisibility=hidden"]
 COMPILE += ["-O0", "-g3", "-UNDEBUG"] if DEBUG else ["-O2", "-g1"]
@@ -44,7 +45,7 @@ def extension(path: Path) -> Extension:
 setup(
     options={"build_ext": {"parallel": os.cpu_count() or 1}},
     ext_modules=cythonize(
-        [extension(path) for path in sorted(Path("ext").glob("*.pyx"))],
+        [] if INPLACE else [extension(path) for path in sorted(Path("ext").glob("*.pyx"))],
         nthreads=os.cpu_count() or 1,
         quiet=True,
         build_dir="build/trace" if TRACE else None,  # their C is not that of the others
