@@ -5,6 +5,7 @@ In a checkout fastroute/ext is a symlink to ext; in an sdist it is a folder.
 Switches, as environment variables (``make build ASAN=1``):
 DEBUG=1  no optimisation, C assertions on        TRACE=1  line tracing, so that coverage sees .pyx
 ASAN=1   AddressSanitizer and UBSan in the compiled modules
+INPLACE=1  the modules stand in ext/ already: install without building them
 """
 
 import os
@@ -20,7 +21,7 @@ def switched_on(name: str) -> bool:
     return os.environ.get(name, "0") not in ("", "0")
 
 
-DEBUG, TRACE, ASAN = (switched_on(name) for name in ("DEBUG", "TRACE", "ASAN"))
+DEBUG, TRACE, ASAN, INPLACE = (switched_on(name) for name in ("DEBUG", "TRACE", "ASAN", "INPLACE"))
 
 COMPILE = ["-Wall", "-Wno-unused-function", "-Wno-cpp", "-fno-strict-aliasing", "-fvisibility=hidden"]
 COMPILE += ["-O0", "-g3", "-UNDEBUG"] if DEBUG else ["-O2", "-g1"]
@@ -79,6 +80,6 @@ if not SOURCES:
 
 setup(
     options={"build_ext": {"parallel": os.cpu_count() or 1}},
-    ext_modules=[extension(path) for path in SOURCES],
+    ext_modules=[] if INPLACE else [extension(path) for path in SOURCES],
     cmdclass={"build_ext": TranslateAndBuild},
 )
