@@ -218,7 +218,7 @@ cdef int take_value(Field *field, const char **at, const char *end) noexcept nog
 
 
 cdef void note(Noted *noted, const Field *field) noexcept nogil:
-    """Notes what `field`, a known one, says about the head."""
+    """Notes the meaning of `field`, a known one, for the head."""
     if field.known == FIELD_HOST:
         noted.hosts += 1
         noted.host = field.value

@@ -27,7 +27,7 @@ NUMBERS = {name: number for number, name in FRAMINGS.items()}
 METHODS = {b"GET": METHOD_GET, b"HEAD": METHOD_HEAD, b"CONNECT": METHOD_CONNECT}
 
 cdef enum:
-    ROOM = 1 << 20              # bytes of output; the engine has a limit of its own
+    ROOM = 1 << 20              # bytes of output; the engine has another limit
 
 
 class Refused(NamedTuple):
