@@ -243,7 +243,7 @@ cdef bint is_refused(Reactor r, Exchange *x, Connection *u, char *data, uint32_t
 
 
 cdef long decode(Reactor r, Exchange *x, char *data, uint32_t size, uint32_t *left) noexcept nogil:
-    """Removes chunk framing from `data` in place. Returns the size of the content or -Refusal. `left`: bytes not taken."""
+    """Removes chunk framing from `data` in place. Returns the content size or -Refusal. `left`: bytes not taken."""
     cdef const char *content
     cdef uint32_t content_size
     cdef long taken
