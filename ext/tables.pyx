@@ -159,7 +159,7 @@ cdef class TableBuilder:
     # --- recording changes
 
     def put_listener(self, listener, uint32_t slot=0) -> None:
-        """Puts a snapshot.Listener, new or changed, and its slot in http_requests_total (0: `other`). Its rules stay."""
+        """Puts a new or changed snapshot.Listener, and its slot in http_requests_total (0: `other`); its rules stay."""
         self.put[listener.id] = listener, slot
 
     def remove_listener(self, str id not None) -> None:
