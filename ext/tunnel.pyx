@@ -135,7 +135,7 @@ cdef int tunnel_end(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     x.upstream_ended = r.now
     attempt_end(r, x, False)
     record_end(r, c, x)
-    # A client whose end was not read may still be sending: a plain close would be a reset, and discard our last bytes.
+    # A client whose end was not read may still be sending: a plain close would be a reset, and discard sent bytes.
     return VERDICT_CLOSE if c.ended and not c.readable else VERDICT_LINGER
 
 
