@@ -1,11 +1,11 @@
-"""Builds every fastroute/ext/*.pyx as fastroute.ext.*; the rest of the metadata is in pyproject.toml.
+"""Builds every fastroute/ext/*.pyx as fastroute.ext.*; all other metadata is in pyproject.toml.
 
 In a checkout fastroute/ext is a symlink to ext; in an sdist it is a folder.
 
-Switches, as environment variables (``make build ASAN=1``):
-DEBUG=1  no optimisation, C assertions on        TRACE=1  line tracing, so that coverage sees .pyx
+Environment variables (also `make build ASAN=1`):
+DEBUG=1  no optimisation, C assertions enabled   TRACE=1  line tracing, so that coverage includes .pyx
 ASAN=1   AddressSanitizer and UBSan in the compiled modules
-INPLACE=1  the modules stand in ext/ already: install without building them
+INPLACE=1  the modules are in ext/ already: install them without building
 """
 
 import os
@@ -31,7 +31,7 @@ if ASAN:
     COMPILE += [*SANITIZE, "-O1"]
     LINK += SANITIZE
 
-# Modules that are not plain C: RE2 is a C++ library.
+# Modules compiled as C++: RE2 is a C++ library.
 CPLUSPLUS = {"regex": {"language": "c++", "libraries": ["re2"], "extra_compile_args": [*COMPILE, "-std=c++17"]}}
 
 # Modules that call OpenSSL.
@@ -47,14 +47,14 @@ def extension(path: Path) -> Extension:
 
 
 class TranslateAndBuild(build_ext):
-    """Translates Cython to C when modules are built: an sdist and metadata do not need the C files."""
+    """Translates Cython to C only when modules are built: the sdist and the metadata need no C files."""
 
     def run(self) -> None:
         translated = cythonize(
             self.extensions,
             nthreads=os.cpu_count() or 1,
             quiet=True,
-            build_dir="build/trace" if TRACE else None,  # C files with line tracing are not those of the other builds
+            build_dir="build/trace" if TRACE else None,  # C files with line tracing differ from those of other builds
             compiler_directives={
                 "language_level": "3",
                 "boundscheck": False,

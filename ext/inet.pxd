@@ -1,4 +1,4 @@
-# TCP sockets: declarations of the system's headers.
+# TCP sockets: declarations from system headers.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 

@@ -1,9 +1,9 @@
-# Mirrors: a copy of a request on its way to a backend, whose answer nobody waits for.
+# Mirrors: a mirror sends a copy of a request to a backend and discards the answer.
 #
-# A mirror is an upstream connection with a Mirror and without an owner: nothing it does comes back to the request it is
-# a copy of. That request's exchange holds handles of its mirrors, only until the last byte of its body, to give them
-# what comes; and only after that byte may a mirror's connection go back into a pool, where others find it. So a handle
-# that still finds a connection finds this very mirror.
+# A mirror is an upstream connection with a Mirror and without an owner: nothing it does affects the original request.
+# The exchange of the original request holds handles of its mirrors, to pass the body on to them, but only until the
+# last byte of the body. Only after that byte may the connection of a mirror return to a pool, where other requests can
+# use it. So a connection found by such a handle is still this mirror.
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
@@ -12,25 +12,25 @@ from fastroute.ext.body cimport Body
 
 cdef struct Mirror:             # owned by its connection
     uint8_t method              # MethodName
-    uint8_t fed                 # the whole request is here: in the connection's output, or sent
-    uint8_t sent                # and sent; or counted as failed: nothing is counted any more
-    uint8_t answering           # the answer's final head has passed
-    uint8_t keeps               # the backend will keep the connection
-    uint64_t heard              # bytes of the answer
+    uint8_t fed                 # the whole request is in the connection's output, or sent
+    uint8_t sent                # the whole request was sent and counted as mirrored: no failure is counted any more
+    uint8_t answering           # the final head of the answer has been read
+    uint8_t keeps               # the backend will keep the connection open
+    uint64_t heard              # bytes of the answer received
     Body body                   # of the answer
 
 cdef enum:
-    MIRRORS_MOST = 512          # on their way at once, in one worker
-    BEHIND_MOST = 1048576       # bytes that wait for one mirror: more, and it is cut off
-    BEHIND_ALL = 67108864       # bytes that wait for all mirrors of a worker
-    ANSWER_MOST = 1048576       # bytes of an answer that are read away to keep the connection
+    MIRRORS_MOST = 512          # mirrors in progress at once, per worker
+    BEHIND_MOST = 1048576       # bytes queued for one mirror; a mirror that exceeds it is closed
+    BEHIND_ALL = 67108864       # bytes queued for all mirrors of a worker
+    ANSWER_MOST = 1048576       # bytes of an answer that are read and discarded to keep the connection
 
-cdef enum MirrorFailure:        # why a backend did not get the whole copy; counted from FIXED_MIRROR_FAILURES on
-    MIRROR_OVERLOADED = 0       # too many mirrors, or no memory
-    MIRROR_NO_ENDPOINT          # the backend has none that is ready
-    MIRROR_NOT_CONNECTED        # refused, or not there in time
-    MIRROR_SLOW                 # too far behind
-    MIRROR_CLOSED               # it closed, or answered, before it had the request
-    MIRROR_TIMEOUT              # it stood still
-    MIRROR_INCOMPLETE           # the request itself was never whole
-    MIRROR_FAILURES             # how many there are
+cdef enum MirrorFailure:        # why a backend did not get the whole copy; counters start at FIXED_MIRROR_FAILURES
+    MIRROR_OVERLOADED = 0       # too many mirrors, or out of memory
+    MIRROR_NO_ENDPOINT          # the backend has no eligible endpoint
+    MIRROR_NOT_CONNECTED        # the connection was refused or timed out
+    MIRROR_SLOW                 # too many bytes are queued
+    MIRROR_CLOSED               # the backend closed the connection or answered before the whole request was sent
+    MIRROR_TIMEOUT              # no progress within the body timeout
+    MIRROR_INCOMPLETE           # the original request ended before it was complete
+    MIRROR_FAILURES             # number of failures

@@ -1,4 +1,4 @@
-# What is done with mirrors (mirror.pxd): begun, given the request's bytes, and followed to their end.
+# Operations on mirrors (mirror.pxd): start them, pass the bytes of the request on to them, follow them to their end.
 
 from libc.stdint cimport uint32_t
 
@@ -7,15 +7,15 @@ from fastroute.ext.exchange cimport Exchange
 from fastroute.ext.reactor cimport Reactor
 
 
-# Begins a mirror for each of `r.copies`, with the `size` bytes of body that came with the head.
+# Starts a mirror for each of `r.copies`, with the `size` bytes of body that arrived with the head.
 cdef void mirrors_begin(Reactor r, Exchange *x, const char *body, uint32_t size) noexcept nogil
-# Gives every mirror of the exchange a piece of the body, `x.request_body` being behind it already.
+# Passes a piece of the body on to every mirror of the exchange; `x.request_body` already includes the piece.
 cdef void mirrors_feed(Reactor r, Exchange *x, const char *data, uint32_t size) noexcept nogil
-# The exchange ends: mirrors that miss a part of the body are cut off.
+# Called when the exchange ends: closes the mirrors that did not get the whole body.
 cdef void mirrors_leave(Reactor r, Exchange *x) noexcept nogil
-# Whatever can go on now at the mirror `u`, after an event of it. It may be closed, or in a pool, afterwards.
+# Does everything that is possible now for the mirror `u`, after an event. `u` may be closed or in a pool afterwards.
 cdef void mirror_advance(Reactor r, Connection *u) noexcept nogil
-# Its deadline has passed.
+# Called when the deadline of `u` has passed.
 cdef void mirror_expired(Reactor r, Connection *u) noexcept nogil
-# Cuts it off.
+# Closes `u`; counts a failure unless the whole request was sent.
 cdef void mirror_close(Reactor r, Connection *u) noexcept nogil

@@ -1,8 +1,8 @@
-"""Mirrors on their way; see mirroring.pxd.
+"""Mirrors in progress; see mirroring.pxd.
 
-A mirror never holds up its request: it is begun after the request has gone out, what its socket does not take waits in
-the connection's output, and one that falls too far behind is cut off. It gets one endpoint and one connection. Each
-ends as mirrored (every byte was given to the socket) or as one failure.
+A mirror never delays its request: it is started after the request has been sent, bytes that its socket does not accept
+are queued in the connection's output, and it is closed if too many are queued. It uses one endpoint and one connection.
+Each mirror is counted once: as mirrored (the socket accepted every byte) or as a failure.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -26,12 +26,12 @@ from fastroute.ext.upstream cimport (
     upstream_close, upstream_connect, upstream_connected, upstream_note, upstream_release, upstream_reuse,
 )
 
-MIRROR_BEHIND = BEHIND_MOST     # for the documents
+MIRROR_BEHIND = BEHIND_MOST     # for tests/test_docs.py
 MIRRORS_BEHIND = BEHIND_ALL
 MIRRORS_AT_ONCE = MIRRORS_MOST
 
 
-# --- beginning and ending
+# --- start and end
 
 
 cdef void count_failure(Reactor r, uint32_t failure, uint32_t times) noexcept nogil:
@@ -39,7 +39,8 @@ cdef void count_failure(Reactor r, uint32_t failure, uint32_t times) noexcept no
 
 
 cdef Connection *connection_for(Reactor r, const Exchange *x, const Copy *copy) noexcept nogil:
-    """A connection to one endpoint, quiet if it comes from a pool: nobody sends the copy again. NULL: counted."""
+    """A connection to one endpoint; NULL if that failed, and the failure is counted. A connection from the pool is
+    checked for being open and silent, because the copy is not sent again."""
     cdef Endpoint *endpoint = choose_endpoint(copy.backend, NULL, 0, r.milliseconds, &r.random)
     cdef Connection *u
     if endpoint is NULL:
@@ -54,7 +55,7 @@ cdef Connection *connection_for(Reactor r, const Exchange *x, const Copy *copy) 
 
 
 cdef void open_mirror(Reactor r, Exchange *x, const Copy *copy) noexcept nogil:
-    """Begins one, with the head in its output: nothing is sent yet."""
+    """Starts one mirror with the head in its output; sends nothing yet."""
     cdef Connection *u
     if r.mirrors >= MIRRORS_MOST:
         count_failure(r, MIRROR_OVERLOADED, 1)
@@ -80,7 +81,7 @@ cdef void open_mirror(Reactor r, Exchange *x, const Copy *copy) noexcept nogil:
 
 
 cdef void end(Reactor r, Connection *u, bint reusable) noexcept nogil:
-    """It is over, and counted."""
+    """Ends a mirror that has been counted."""
     r.behind -= buffer_size(&u.output)
     free(u.mirror)
     u.mirror = NULL
@@ -93,7 +94,7 @@ cdef void end(Reactor r, Connection *u, bint reusable) noexcept nogil:
 
 
 cdef void fail(Reactor r, Connection *u, uint32_t failure) noexcept nogil:
-    """Cuts it off: a failure, unless the backend has the whole request."""
+    """Closes the mirror; counts a failure unless the whole request was sent."""
     if not u.mirror.sent:
         count_failure(r, failure, 1)
     end(r, u, False)
@@ -119,7 +120,7 @@ cdef void note_sent(Reactor r, Connection *u) noexcept nogil:
 
 
 cdef void give(Reactor r, Connection *u, const char *data, uint32_t size, bint complete) noexcept nogil:
-    """Sends a piece of the body, and what waits before it; or holds it."""
+    """Sends a piece of the body, after what is queued already, or queues it."""
     cdef iovec part
     cdef uint32_t behind = buffer_size(&u.output)
     cdef bint broken
@@ -178,7 +179,7 @@ cdef void mirrors_leave(Reactor r, Exchange *x) noexcept nogil:
 
 
 cdef int take_head(Reactor r, Connection *u, char **data, uint32_t *size) noexcept nogil:
-    """Reads over the answer's heads, up to the final one. Returns 1 after it, 0 while it is not whole, -1 for none."""
+    """Parses the answer's heads, up to the final one. Returns 1 after it, 0 if more bytes are needed, or -Refusal."""
     cdef Mirror *m = u.mirror
     cdef int taken
     while True:
@@ -200,7 +201,7 @@ cdef int take_head(Reactor r, Connection *u, char **data, uint32_t *size) noexce
 
 
 cdef int keep_rest(Connection *u, char *data, uint32_t size, bint kept) noexcept nogil:
-    """A head has begun: what there is of it waits for the rest. Returns 0, or -1 without memory."""
+    """Keeps the bytes of an incomplete head until more arrive. Returns 0, or -1 if out of memory."""
     if kept:
         buffer_consume(&u.input, buffer_size(&u.input) - size)
         return 0
@@ -208,7 +209,7 @@ cdef int keep_rest(Connection *u, char *data, uint32_t size, bint kept) noexcept
 
 
 cdef int take_answer(Reactor r, Connection *u, char *data, uint32_t size) noexcept nogil:
-    """Reads over a piece of the answer. Returns 1 at its end, 0 while more comes, -1 if nothing can follow it."""
+    """Parses a piece of the answer. Returns 1 at its end, 0 if more follows, -1 if the connection cannot be reused."""
     cdef Mirror *m = u.mirror
     cdef bint kept = buffer_size(&u.input) != 0
     cdef long taken = 0
@@ -236,7 +237,7 @@ cdef int take_answer(Reactor r, Connection *u, char *data, uint32_t size) noexce
 
 
 cdef void listen(Reactor r, Connection *u) noexcept nogil:
-    """Reads away what came of the answer, and ends with it."""
+    """Reads and discards what has arrived of the answer; ends the mirror at the end of the answer."""
     cdef Mirror *m = u.mirror
     cdef int over = 0
     cdef long size

@@ -1,4 +1,4 @@
-# Filling a node and looking up in it.
+# Adding matches to a node, and lookups in it.
 
 from libc.string cimport memcmp, memcpy, memmove
 
@@ -8,11 +8,11 @@ from fastroute.ext.pool cimport pool_take
 from fastroute.ext.rule cimport ValueTest
 
 cdef enum:
-    PLAIN_FIRST = 4             # matches that go into the plain list before any goes on an axis
-    AXES_MOST = 6               # of one node: a request looks up its value on each
+    PLAIN_FIRST = 4             # matches in the plain list before any is put on an axis
+    AXES_MOST = 6               # axes of one node: a request looks up its value on each
 
 
-# --- filling
+# --- adding
 
 
 cdef int _compare(const Slice *a, const Slice *b) noexcept nogil:
@@ -21,7 +21,7 @@ cdef int _compare(const Slice *a, const Slice *b) noexcept nogil:
 
 
 cdef bint match_before(const Match *a, const Match *b) noexcept nogil:
-    """Ranks are distinct, but for those who would make them otherwise: then the rule's id decides."""
+    """Ranks are normally distinct; if two are equal, the rule id decides."""
     cdef int order = _compare(&a.rank, &b.rank)
     return order < 0 or (order == 0 and _compare(&a.rule.id, &b.rule.id) < 0)
 
@@ -50,7 +50,7 @@ cdef int _insert(Index *index, Ranked *ranked, const Match *match) except -1:
 
 
 cdef Axis *_axis(Index *index, Node *node, const Slice *name, bint query) except? NULL:
-    """The node's axis of this name, made if there is room for one more; else NULL."""
+    """The node's axis of this name, created if necessary; NULL if the node has no room for another axis."""
     cdef Axis *axis = node.axes
     while axis != NULL:
         if axis.query == query and _compare(&axis.name, name) == 0:
@@ -78,7 +78,7 @@ cdef Ranked *_bucket(Index *index, const Axis *axis, const Slice *value) except 
 
 
 cdef Ranked *_emptiest(Index *index, Node *node, const Match *match) except? NULL:
-    """Of the buckets whose values the match asks for the one with the fewest matches; NULL when it asks for none."""
+    """The bucket with the fewest matches among those for values that the match requires; NULL if there is none."""
     cdef Ranked *best = NULL
     cdef Ranked *bucket
     cdef const ValueTest *test
@@ -102,7 +102,7 @@ cdef int node_put(Index *index, Node *node, const Match *match) except -1:
     return _insert(index, ranked if ranked != NULL else &node.plain, match)
 
 
-# --- looking up
+# --- lookups
 
 
 cdef const Match *_first_of(const Ranked *ranked, const Head *head, Arena *arena) noexcept nogil:
@@ -114,8 +114,8 @@ cdef const Match *_first_of(const Ranked *ranked, const Head *head, Arena *arena
 
 
 cdef const Ranked *_own_bucket(const Index *index, const Axis *axis, const Head *head, Arena *arena) noexcept nogil:
-    """The bucket of the value that the request has on this axis; NULL: there is none."""
-    cdef uint32_t used = arena.used         # a value that is joined is needed for this look-up only
+    """The bucket of the request's value on this axis; NULL if there is none."""
+    cdef uint32_t used = arena.used         # a joined value is needed only for this lookup
     cdef const Ranked *bucket = NULL
     cdef Slice value
     if parameter_value(&axis.name, head, &value) if axis.query else header_value(&axis.name, head, arena, &value):

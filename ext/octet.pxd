@@ -1,7 +1,7 @@
-# Octets: to which classes each of the 256 belongs, and how to run over those of a class fast.
+# Octets: the character classes of the 256 octets, and fast scans over octets of one class.
 #
-# One table of bits, known at compile time, instead of ranges spread over the parsers. The runs look at eight octets a
-# step with plain 64-bit arithmetic, never read at or after `end`, and stop at the first octet outside the class.
+# One bit table, known at compile time, instead of range checks spread over the parsers. The scans process eight octets
+# at a time with plain 64-bit arithmetic, never read at or beyond `end`, and stop at the first octet outside the class.
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
@@ -14,9 +14,9 @@ cdef extern from *:
     enum {
         OCTET_TOKEN = 1,        /* tchar, RFC 9110 section 5.6.2 */
         OCTET_VISIBLE = 2,      /* VCHAR */
-        OCTET_FIELD = 4,        /* of a field value: HTAB, SP, VCHAR, obs-text (RFC 9110 section 5.5) */
-        OCTET_PATH = 8,         /* of a path, and to be looked at no further */
-        OCTET_HOST = 16,        /* of a host name as we take it: letters, digits, '-', '.', '_' */
+        OCTET_FIELD = 4,        /* allowed in a field value: HTAB, SP, VCHAR, obs-text (RFC 9110 section 5.5) */
+        OCTET_PATH = 8,         /* allowed in a path, and needs no further check */
+        OCTET_HOST = 16,        /* allowed in a host name: letters, digits, '-', '.', '_' */
         OCTET_HEX = 32,
         OCTET_UPPER = 64,
         OCTET_UNRESERVED = 128  /* RFC 3986 section 2.3 */
@@ -57,8 +57,8 @@ cdef extern from *:
         OCTET_UPPER
         OCTET_UNRESERVED
     const uint8_t octets[256]
-    uint64_t EVERY(uint8_t octet) noexcept nogil    # a word of eight times this octet
-    uint64_t eight(const char *at) noexcept nogil   # eight octets as one word, in the machine's order
+    uint64_t EVERY(uint8_t octet) noexcept nogil    # a word with this octet in each of its eight bytes
+    uint64_t eight(const char *at) noexcept nogil   # eight octets as one word, in native byte order
 
 
 cdef inline bint is_octet(char octet, uint8_t which) noexcept nogil:
@@ -70,7 +70,7 @@ cdef inline char lower(char octet) noexcept nogil:
 
 
 cdef inline bint is_text(const char *data, uint32_t size, const char *text, uint32_t text_size) noexcept nogil:
-    """Whether `data` is `text` (lower case) in any case."""
+    """Whether `data` equals `text` (lower case), ignoring case."""
     cdef uint32_t i
     if size != text_size:
         return False
@@ -81,21 +81,21 @@ cdef inline bint is_text(const char *data, uint32_t size, const char *text, uint
 
 
 cdef inline int hex_value(char digit) noexcept nogil:
-    """0 to 15, or -1 when `digit` is none."""
+    """0 to 15, or -1 if `digit` is not a hex digit."""
     if not is_octet(digit, OCTET_HEX):
         return -1
     return (digit & 15) + (9 if digit > c'9' else 0)
 
 
 cdef inline const char *run_over(const char *at, const char *end, uint8_t which) noexcept nogil:
-    """The first octet at or after `at` that is not of class `which`; `end` when there is none."""
+    """The first octet at or after `at` that is not of class `which`; `end` if there is none."""
     while at < end and octets[<uint8_t> at[0]] & which:
         at += 1
     return at
 
 
 cdef inline const char *run_over_visible(const char *at, const char *end) noexcept nogil:
-    """As run_over(OCTET_VISIBLE). A word is passed when no octet of it is below 0x21, DEL, or above 0x7f."""
+    """Like run_over(OCTET_VISIBLE). Skips a word if none of its octets is below 0x21, DEL, or above 0x7f."""
     cdef uint64_t word
     while end - at >= 8:
         word = eight(at)
@@ -106,7 +106,7 @@ cdef inline const char *run_over_visible(const char *at, const char *end) noexce
 
 
 cdef inline const char *run_over_field(const char *at, const char *end) noexcept nogil:
-    """As run_over(OCTET_FIELD). A word is passed when no octet of it is below 0x20 or DEL."""
+    """Like run_over(OCTET_FIELD). Skips a word if none of its octets is below 0x20 or DEL."""
     cdef uint64_t word, delete
     while True:
         while end - at >= 8:

@@ -1,4 +1,4 @@
-# OpenSSL's libssl and libcrypto, as their headers have them: only what we call.
+# Declarations from the headers of OpenSSL's libssl and libcrypto: only what fastroute uses.
 
 from libc.stdint cimport uint64_t
 
@@ -71,7 +71,7 @@ cdef extern from "<openssl/evp.h>" nogil:
                    void *engine)
     EVP_MD_CTX *EVP_MD_CTX_new()
     void EVP_MD_CTX_free(EVP_MD_CTX *context)
-    # No `digest`: the one that is the key's default.
+    # `digest` NULL: the default digest of the key.
     int EVP_DigestSignInit(EVP_MD_CTX *context, EVP_PKEY_CTX **how, const EVP_MD *digest, void *engine, EVP_PKEY *key)
     int EVP_DigestSign(EVP_MD_CTX *context, unsigned char *into, size_t *size, const unsigned char *data, size_t count)
     int EVP_DigestVerifyInit(EVP_MD_CTX *context, EVP_PKEY_CTX **how, const EVP_MD *digest, void *engine, EVP_PKEY *key)

@@ -1,7 +1,7 @@
-# What one engine consists of, and the only calls in the project that read or write a socket of traffic.
+# The state of one engine, and the only functions in the project that read or write traffic sockets.
 #
-# The Reactor is the state that everything in the engine shares: the epoll descriptor, the clock, the slab and the
-# wheel, the list of connections that have work no descriptor will announce, and the scratch memory of one pass.
+# The Reactor is the state that all parts of the engine share: the epoll descriptor, the clock, the slab and the timer
+# wheel, the list of connections that have work to do without an event, and the scratch memory of one pass.
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
@@ -21,11 +21,11 @@ from fastroute.ext.tls cimport Pipe
 
 cdef enum:
     SCRATCH = 131072            # bytes read at once
-    SCRATCH_BEFORE = 64         # bytes of room before them: what an earlier read held back goes there (body_pass)
+    SCRATCH_BEFORE = 64         # bytes of room before them, for bytes that an earlier read held back (body_pass)
     MILLISECOND = 1000          # microseconds
-    LINGER_TIME = 2000          # milliseconds that a half-closed client gets to read and close
-    LINGER_BYTES = 1048576      # bytes read away from it meanwhile
-    DISCARD_BYTES = 65536       # bytes of a request's body read away to keep the connection (interface section 4)
+    LINGER_TIME = 2000          # milliseconds that a half-closed client has to read and close
+    LINGER_BYTES = 1048576      # bytes that are read from it and discarded meanwhile
+    DISCARD_BYTES = 65536       # bytes of a request body that are read and discarded to keep the connection
 
 cdef struct Times:              # settings.Limits in milliseconds
     uint64_t head
@@ -38,28 +38,28 @@ cdef struct Times:              # settings.Limits in milliseconds
 cdef class Reactor:
     cdef int epoll
     cdef int timer              # timerfd
-    cdef uint64_t armed         # when it rings, milliseconds; 0: never
-    cdef uint64_t now           # microseconds, CLOCK_MONOTONIC, as of the event that is being handled
-    cdef uint64_t milliseconds  # the same
-    cdef uint64_t held          # 0; in a test that holds the clock: what it shows, microseconds
-    cdef uint64_t look          # by how much each look moves the held clock, microseconds
-    cdef int64_t wall           # microseconds to add for UTC
+    cdef uint64_t armed         # when the timer expires, milliseconds; 0: not set
+    cdef uint64_t now           # microseconds, CLOCK_MONOTONIC, read for the current event
+    cdef uint64_t milliseconds  # the same in milliseconds
+    cdef uint64_t held          # microseconds: the time of a clock that a test has stopped (Engine.hold_clock); else 0
+    cdef uint64_t look          # microseconds by which each read advances the stopped clock
+    cdef int64_t wall           # microseconds to add to `now` for Unix time
     cdef Slab slab
     cdef Wheel wheel
     cdef ExchangeList spare
     cdef uint32_t ready_first
     cdef uint32_t ready_last
     cdef uint64_t random
-    # one pass
-    cdef char *scratch          # SCRATCH bytes to read into, with SCRATCH_BEFORE before them
-    cdef char *outgoing         # a head on its way out
+    # used within one pass
+    cdef char *scratch          # SCRATCH bytes for reading, with SCRATCH_BEFORE bytes before them
+    cdef char *outgoing         # a head to be sent
     cdef uint32_t outgoing_size
     cdef Arena arena
     cdef Head head
-    cdef Copies copies          # of the request that is being begun
-    cdef char *sealed           # SCRATCH bytes to read TLS records into
-    cdef char *record           # the next record's plaintext, when it is put together of several parts
-    cdef Pipe pipe              # what libssl takes for a socket
+    cdef Copies copies          # of the current request
+    cdef char *sealed           # SCRATCH bytes for reading TLS records
+    cdef char *record           # plaintext of the next TLS record, if it is assembled from several parts
+    cdef Pipe pipe              # libssl reads and writes it instead of a socket
     # settings
     cdef Times times
     cdef HeadLimits head_limits
@@ -68,72 +68,75 @@ cdef class Reactor:
     cdef uint32_t max_handshakes
     cdef TrustedProxies *trusted
     cdef bint proxy_protocol
-    # what it works with
+    # tables, endpoints, counters, log
     cdef Tables tables
-    cdef uint32_t *sockets      # what `tables` call each listener of ours; by Connection.listener
+    cdef uint32_t *sockets      # socket index in `tables` (Tables.socket_index), by Connection.listener
     cdef uint32_t sockets_count
     cdef Upstreams upstreams
     cdef CounterMap counter_map
     cdef Counters *counters
     cdef AccessLog log
-    cdef bint logs              # there is a log
-    cdef uint64_t hurried       # milliseconds: until then turns wait for nothing, trio has something to do
+    cdef bint logs              # whether there is a log
+    cdef uint64_t hurried       # milliseconds: until then turns do not wait for more events, because trio has work
     cdef uint64_t flushed       # milliseconds: when the log was last flushed
-    # how it stands
-    cdef bint announcing        # every answer says Connection: close
-    cdef bint draining          # no request is begun on an idle connection
-    cdef bint full              # at max_connections: the listeners are out of epoll
-    cdef uint64_t paused_until  # milliseconds: descriptors ran out, nothing is accepted before
+    # current state
+    cdef bint announcing        # every answer has Connection: close
+    cdef bint draining          # idle client connections are closed soon, upstream connections are not pooled
+    cdef bint full              # max_connections is reached: the listeners are not in epoll
+    cdef uint64_t paused_until  # milliseconds: nothing is accepted before then, because there were no descriptors left
     cdef uint64_t *listeners    # their handles
     cdef uint32_t listeners_count
     cdef uint32_t downstreams
-    cdef uint32_t handshakes    # in progress: a list through Tls, the oldest first
+    cdef uint32_t handshakes    # in progress; linked through Tls, oldest first
     cdef uint32_t handshakes_first
     cdef uint32_t handshakes_last
     cdef uint32_t upstream_connections
     cdef uint32_t pooled
     cdef uint32_t exchanges
-    cdef uint32_t mirrors       # on their way
-    cdef uint64_t behind        # bytes that wait for them
+    cdef uint32_t mirrors       # in progress
+    cdef uint64_t behind        # bytes queued for mirrors
     cdef char date[29]
     cdef int64_t date_second
 
-# The one place where the engine reads the time: the monotonic clock, or the clock that a test holds.
+# The engine reads the time only here: from the monotonic clock, or from the clock that a test has stopped.
 cdef void read_clock(Reactor r) noexcept nogil
-# Once a turn: the wall clock may be set at any time.
+# Called once per turn, because the wall clock may be set at any time.
 cdef void read_wall_clock(Reactor r) noexcept nogil
 
-# Reads once, at most `room` bytes, and opens what TLS sealed. Returns their number (> 0), 0 when there is nothing now, -1 when the peer has closed
-# its side, -2 when the connection is broken. Clears `readable` when nothing more can be there.
+# Receives at most `room` bytes, decrypted if the connection has TLS. Returns their number (> 0), 0 if nothing is
+# available now, -1 if the peer has closed its side, -2 if the connection is broken. Clears `readable` if nothing more
+# can be available.
 cdef long receive(Reactor r, Connection *c, char *into, uint32_t room) noexcept nogil
-# The same without TLS, whatever the connection has.
+# The same without decryption, also for a connection with TLS.
 cdef long receive_sealed(Reactor r, Connection *c, char *into, uint32_t room) noexcept nogil
-# Has a connection with TLS read again for what is in hand; once that is used up it is as readable as its socket.
+# Marks a connection with TLS as readable because of bytes already received. When they are used up, `readable` depends
+# on the socket again.
 cdef void lend_readable(Connection *c) noexcept nogil
-# Sends `parts`, sealed if there is TLS, behind what `c.output` still holds; what the socket does not take now is kept there. Changes `parts`.
-# Returns 0, or -1 when the connection is broken (or there is no memory).
+# Sends `parts`, encrypted if the connection has TLS, after the bytes in `c.output`; appends to `c.output` what the
+# socket does not accept now. May change `parts`. Returns 0, or -1 if the connection is broken or memory is exhausted.
 cdef int transmit(Reactor r, Connection *c, iovec *parts, int count) noexcept nogil
-# Puts the bytes behind what `c.output` holds, sealed if there is TLS, for the next transmit or flush to
-# take along. Returns 0, or -1 without memory.
+# Appends the bytes to `c.output`, encrypted if the connection has TLS; the next transmit or flush sends them. Returns
+# 0, or -1 if out of memory.
 cdef int put(Reactor r, Connection *c, const char *data, uint32_t size) noexcept nogil
-# Sends what `c.output` holds. Returns 0 (something may be left), or -1 when the connection is broken.
+# Sends the bytes in `c.output`. Returns 0 (some may remain there), or -1 if the connection is broken.
 cdef int flush(Reactor r, Connection *c) noexcept nogil
-# Sends what libssl left in the pipe. Returns 0, or -1 when the connection is broken.
+# Sends what libssl has written to the pipe. Returns 0, or -1 if the connection is broken.
 cdef int ship(Reactor r, Connection *c) noexcept nogil
-# Ends TLS towards a client that nothing more is sent to: says so, and forgets it. What still comes is not opened.
+# Ends TLS with a client to which nothing more is sent: sends close_notify and frees the TLS state. Later input is not
+# decrypted.
 cdef void end_tls(Reactor r, Connection *c) noexcept nogil
-# A handshake begins or is over: keeps the list of those in progress.
+# Adds a connection to the list of handshakes in progress, or removes it.
 cdef void handshake_enter(Reactor r, Connection *c) noexcept nogil
 cdef void handshake_leave(Reactor r, Connection *c) noexcept nogil
-# Has the connection looked at again, in this turn or the next, though no event will come.
+# Adds the connection to the ready list, so that it is visited again, in this turn or the next, without an event.
 cdef void queue(Reactor r, Connection *c) noexcept nogil
 cdef Connection *unqueue(Reactor r) noexcept nogil
-# Adds the connection to epoll, edge-triggered, both ways. Returns 0 or -1.
+# Adds the connection to epoll, edge-triggered, for reading and writing. Returns 0 or -1.
 cdef int watch(Reactor r, Connection *c) noexcept nogil
 cdef void set_deadline(Reactor r, Connection *c, uint64_t milliseconds) noexcept nogil
-# Has TLS, if there is any, say that nothing more comes. False: that waits in `c.output`, which had been empty.
+# Sends close_notify if the connection has TLS; `c.output` must be empty. False: close_notify is still in `c.output`.
 cdef bint say_end(Reactor r, Connection *c) noexcept nogil
-# The same, and closes our side of the socket. False: not yet; to be called again when `c.output` has gone out.
+# The same, then shuts down the writing side of the socket. False: call it again after `c.output` has been sent.
 cdef bint end_writing(Reactor r, Connection *c) noexcept nogil
-# Closes the socket and ends the connection: nobody finds it by its handle any more. The one place that closes.
+# Closes the socket and the connection, which makes its handle invalid. All connections are closed here.
 cdef void close_connection(Reactor r, Connection *c) noexcept nogil

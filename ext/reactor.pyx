@@ -1,11 +1,11 @@
 """The state of one engine, its clock, and its sockets; see reactor.pxd.
 
 Sockets are watched edge-triggered for their whole life: one epoll_ctl per connection, none per request. `readable` and
-`writable` of a Connection say what the edges said; a short read or write says that the edge is used up. A short read
-is the end only if no FIN was announced: then one more read finds it.
+`writable` of a Connection record the edges. A short read or write shows that the edge is used up, except for a short
+read after a FIN or an error: one more read finds the end.
 
-TLS lies under `receive` and `transmit`: whoever calls them deals in plaintext, while `output` holds what was sealed.
-`readable` also says that bytes are in hand which were received and not used yet.
+TLS is handled within `receive` and `transmit`: their callers see plaintext, while `output` holds encrypted bytes.
+`readable` is also set if bytes have been received but not used yet.
 """
 
 from libc.errno cimport EAGAIN, EINTR, errno
@@ -30,7 +30,7 @@ from fastroute.ext.tls cimport (
 )
 
 cdef enum:
-    OWED_MOST = 1048576     # bytes that a client may leave untaken and still be read from: more than any answer puts there
+    OWED_MOST = 1048576     # unsent bytes above which reading fails the connection: more than any answer puts there
 
 
 cdef class Reactor:
@@ -101,7 +101,7 @@ cdef long receive_sealed(Reactor r, Connection *c, char *into, uint32_t room) no
 
 
 cdef long receive_opened(Reactor r, Connection *c, char *into, uint32_t room) noexcept nogil:
-    """`receive` with TLS: goes on until there is plaintext, or nothing to make any of."""
+    """`receive` with TLS: continues until there is plaintext, or no more input."""
     cdef Tls *tls = c.tls
     cdef long size
     cdef uint32_t held
@@ -142,7 +142,7 @@ cdef void lend_readable(Connection *c) noexcept nogil:
 
 
 cdef bint keep_input(Reactor r, Tls *tls, uint32_t held) noexcept nogil:
-    """What libssl did not take of the pipe waits for the next read. False: no memory. `held`: bytes it had there."""
+    """Keeps input that libssl did not take for the next read. `held`: bytes kept before. False: out of memory."""
     if held:
         buffer_consume(&tls.input, held - r.pipe.input_size)
         return True
@@ -150,7 +150,7 @@ cdef bint keep_input(Reactor r, Tls *tls, uint32_t held) noexcept nogil:
 
 
 cdef ssize_t send_parts(Connection *c, iovec *parts, int count) noexcept nogil:
-    """One system call. Returns the bytes taken (0: none now), or -1 when the connection is broken."""
+    """One system call. Returns the number of bytes accepted (0: none now), or -1 if the connection is broken."""
     cdef msghdr message
     cdef ssize_t size
     cdef int flags = MSG_NOSIGNAL | MSG_MORE if c.ending else MSG_NOSIGNAL
@@ -177,7 +177,7 @@ cdef int transmit(Reactor r, Connection *c, iovec *parts, int count) noexcept no
 
 
 cdef int transmit_opened(Reactor r, Connection *c, iovec *parts, int count) noexcept nogil:
-    """`transmit` with TLS: records as large as they may be, whatever the parts are."""
+    """`transmit` with TLS: makes records as large as possible, regardless of the sizes of the parts."""
     cdef uint32_t used = 0
     cdef size_t left, piece
     cdef const char *at
@@ -188,7 +188,7 @@ cdef int transmit_opened(Reactor r, Connection *c, iovec *parts, int count) noex
         while left:
             piece = RECORD - used if left > RECORD - used else left
             if used == 0 and (piece == RECORD or i + 1 == count):
-                if seal(r, c, at, <uint32_t> piece) < 0:    # alone in its record: as it stands
+                if seal(r, c, at, <uint32_t> piece) < 0:    # alone in its record: not copied
                     return -1
             else:
                 memcpy(r.record + used, at, piece)
@@ -205,7 +205,7 @@ cdef int transmit_opened(Reactor r, Connection *c, iovec *parts, int count) noex
 
 
 cdef int seal(Reactor r, Connection *c, const char *data, uint32_t size) noexcept nogil:
-    """One more record for the pipe. Returns 0, or -1 when the connection is broken."""
+    """Adds one record to the pipe. Returns 0, or -1 if the connection is broken."""
     if PIPE_ROOM - r.pipe.output_size < RECORD_ROOM and ship(r, c) < 0:
         return -1
     if tls_write(c.tls, data, size) < 0:
@@ -347,7 +347,7 @@ cdef void queue(Reactor r, Connection *c) noexcept nogil:
 
 
 cdef void take_out(Reactor r, Connection *c) noexcept nogil:
-    """Takes a queued connection out of the ready list."""
+    """Removes a queued connection from the ready list."""
     if c.previous != 0:
         slab_at(&r.slab, c.previous).next = c.next
     else:
@@ -361,7 +361,7 @@ cdef void take_out(Reactor r, Connection *c) noexcept nogil:
 
 
 cdef Connection *unqueue(Reactor r) noexcept nogil:
-    """The first of the ready list, taken out of it; NULL when it is empty."""
+    """Removes and returns the first connection of the ready list; NULL if the list is empty."""
     cdef Connection *c
     if r.ready_first == 0:
         return NULL
@@ -389,7 +389,7 @@ cdef void close_connection(Reactor r, Connection *c) noexcept nogil:
     buffer_free(&c.input)
     buffer_free(&c.output)
     if c.fd >= 0:
-        if c.side == SIDE_LISTENER:     # main keeps a copy of the socket, so closing ours does not take it out of epoll
+        if c.side == SIDE_LISTENER:     # the main process has a copy of the socket: close alone does not end the watch
             epoll_ctl(r.epoll, EPOLL_CTL_DEL, c.fd, NULL)
         close(c.fd)
         c.fd = -1

@@ -1,2 +1,2 @@
 REASONS: tuple[str, ...]
-"""Names by number, as counted in the counters' local responses; "" where there is none."""
+"""Names by number, as in the local responses of the counters; "" if there is none."""

@@ -1,4 +1,4 @@
-# The names of reasons, for the access log and metrics; and how the control plane's names for a refused share map.
+# The names of reasons, for the access log and the metrics, and the mapping of the control plane's names of them.
 
 from fastroute.ext.refusal cimport REFUSAL_COUNT, refusal_option, refusal_reason
 
@@ -37,7 +37,7 @@ cdef int reason_number(str name) except -1:
 
 
 cdef dict NUMBERS = {reason_name(number).decode(): number for number in range(REASON_COUNT)}
-# By number; "" where there is none. Several refusals may have one name.
+# By number; "" if there is none. Several refusals may have the same name.
 REASONS = tuple(
     "" if REASON_COUNT <= number <= REASON_REFUSED else reason_name(number).decode()
     for number in range(<int> REASON_REFUSED + <int> REFUSAL_COUNT)

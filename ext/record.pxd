@@ -1,4 +1,4 @@
-# What remains of an exchange: its counters and its line in the access log.
+# The results of an exchange: its counters and its line in the access log.
 
 from fastroute.ext.connection cimport Connection
 from fastroute.ext.exchange cimport Exchange
@@ -7,7 +7,7 @@ from fastroute.ext.reactor cimport Reactor
 from fastroute.ext.slice cimport Slice
 
 
-# Copies what the log will say about the request out of its head, before filters change it. Does nothing without a log.
+# Copies what the log needs from the head of the request, before filters change it. Does nothing without a log.
 cdef void record_request(Reactor r, Exchange *x, const Head *head, Slice client, Slice request_id) noexcept nogil
-# Counts and logs the exchange, once: after its last byte was given to the client, or when it broke.
+# Counts and logs the exchange, once: after its last byte was sent to the client, or when it failed.
 cdef void record_end(Reactor r, Connection *c, Exchange *x) noexcept nogil

@@ -1,7 +1,7 @@
 """Counters and log lines of exchanges; see record.pxd.
 
-Bytes are those of the wire, heads included. An answer counts under the names that its line in the log has: by its
-target, else its rule, else its listener, else in the series without names.
+Byte counts include heads and framing. An answer is counted in the series with the names of its log line: the series of
+its target, else of its rule, else of its listener, else the series without names.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -17,7 +17,7 @@ from fastroute.ext.tables cimport reason_name
 
 
 cdef char *keep(Slice *kept, Slice text, char *into) noexcept nogil:
-    """Copies `text` to `into`; returns where the next one goes."""
+    """Copies `text` to `into`; returns the end of the copy."""
     if text.data is NULL:
         return into
     memcpy(into, text.data, text.size)
@@ -101,7 +101,7 @@ cdef void record_end(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     elif x.listener is not NULL:
         series = x.listener.series
     count_request(r.counters, series, x.status)
-    if x.rule is not NULL and x.stage != STAGE_TUNNEL:      # a tunnel's life is no time for an answer
+    if x.rule is not NULL and x.stage != STAGE_TUNNEL:      # the duration of a tunnel is not a response time
         observe(r.counters, x.rule.duration_series, r.now - x.started)
     if x.local:
         count(r.counters, FIXED_LOCAL_RESPONSES + x.reason, 1)

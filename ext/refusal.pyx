@@ -1,7 +1,7 @@
-"""Refusals by name: for each cause the status that a client gets and the word for log and metrics.
+"""Refusals by name: the status sent to the client and the name in log and metrics, for each cause.
 
-CAUSES is the one table. A refused request is answered with its status and the connection is closed (RFC 9112
-section 2.2, 6.3); a refused response of a backend is always a 502, whatever stands here.
+CAUSES is the only table. A refused request is answered with its status and the connection is closed (RFC 9112 sections
+2.2 and 6.3). A refused response of a backend is always answered with 502, whatever CAUSES contains.
 """
 
 from libc.stdint cimport uint16_t
@@ -78,7 +78,7 @@ cdef const char *refusal_option(int refusal) noexcept nogil:
 
 
 def _lay_out():
-    """Copies the tables into arrays; the words live as long as the tables do."""
+    """Copies the tables into arrays; the names live as long as the tables."""
     cdef int refusal
     for refusal in range(<int> REFUSAL_COUNT):
         status, reason = CAUSES[refusal]

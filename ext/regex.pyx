@@ -1,11 +1,11 @@
 # Regular expressions of routes, by RE2: time linear in the text, whatever the pattern.
 #
-# Linear is not enough where one tenant's pattern runs in every tenant's gateway: in the worst case RE2 looks at each
-# instruction of the pattern's program for each byte of the text. So programs have at most PROGRAM_MOST instructions
-# (tens of milliseconds for a path of 8 KiB, when pattern and path are made to hurt; else microseconds), and what RE2
-# remembers while matching has at most MEMORY bytes a pattern. A pattern beyond that is refused when it is compiled.
+# Linear time is not enough, because the pattern of one tenant runs in a gateway that all tenants use: in the worst case
+# RE2 executes every instruction of the program of the pattern for each byte of the text. So a program has at most
+# PROGRAM_MOST instructions (tens of milliseconds for a malicious pattern and path of 8 KiB; else microseconds), and
+# RE2 caches at most MEMORY bytes per pattern while matching. A pattern that needs more is refused when it is compiled.
 
-# RE2's text type changed from its own StringPiece to std::string_view; brace initialisation fits both.
+# The text type of RE2 was StringPiece and is now std::string_view; brace initialisation works for both.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
@@ -29,7 +29,7 @@ cdef extern from * nogil:
     static bool fastroute_re2_matches(const re2::RE2 *expression, const char *text, size_t size) {
         return expression->Match({text, size}, 0, size, re2::RE2::ANCHOR_BOTH, nullptr, 0);
     }
-    // All texts that match lie between two texts; what these have in common at their beginning, all have.
+    // All matching texts lie between two texts: the common prefix of these two is a prefix of all.
     static uint32_t fastroute_re2_beginning(const re2::RE2 *expression, char *beginning, uint32_t room) {
         std::string least, most;
         uint32_t size = 0;
@@ -50,7 +50,7 @@ cdef extern from * nogil:
     bint re2_matches "fastroute_re2_matches"(const RE2 *expression, const char *text, size_t size)
 
 
-cdef struct Pattern:            # never defined: a Pattern * is a RE2 *
+cdef struct Pattern:            # never defined: a Pattern * is an RE2 *
     int unused
 
 
@@ -85,7 +85,7 @@ cdef bint pattern_matches(const Pattern *pattern, const char *text, uint32_t siz
 cdef class Regex:
     """A compiled expression.
 
-    Raises ValueError with RE2's message when `pattern` is none of RE2's, or needs too much memory.
+    Raises ValueError with the message of RE2 if `pattern` is invalid or needs too much memory.
     """
 
     cdef Pattern *_pattern
@@ -105,7 +105,7 @@ cdef class Regex:
 
     @property
     def beginning(self) -> bytes:
-        """What every text that matches begins with, as far as is known: at most 63 bytes."""
+        """The prefix of every matching text, as far as it is known: at most 63 bytes."""
         cdef char beginning[63]
         return beginning[:pattern_beginning(self._pattern, beginning, sizeof(beginning))]
 

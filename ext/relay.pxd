@@ -1,11 +1,11 @@
-# Everything that can go on in an exchange now, in both directions, bounded: one read each way.
+# Advances an exchange in both directions, by at most one read each way.
 
 from fastroute.ext.connection cimport Connection
 from fastroute.ext.reactor cimport Reactor
 
 
-# Called after any event of the client's connection or of the upstream's. Returns a Verdict. When something could go on
-# at once, the connection has been queued.
+# Called after any event of the client's connection or of the upstream's. Returns a Verdict. If more can be done at
+# once, the connection has been queued.
 cdef int exchange_advance(Reactor r, Connection *c) noexcept nogil
-# The deadline of the client's connection (`u` is NULL) or of the upstream's has passed. Returns a Verdict.
+# Called when the deadline of the client's connection (`u` is NULL) or of the upstream's has passed. Returns a Verdict.
 cdef int exchange_expired(Reactor r, Connection *c, Connection *u) noexcept nogil

@@ -1,7 +1,7 @@
 """Exchanges, both directions; see relay.pxd.
 
-Back-pressure: a side is read only while the other side's output is empty, so one exchange holds at most one read
-(SCRATCH bytes and a head) in each direction, and the kernel's windows do the rest.
+Backpressure: a side is read only while the output of the other side is empty. So one exchange holds at most one read
+(SCRATCH bytes and a head) in each direction, and the TCP windows in the kernel do the rest.
 """
 
 from libc.stdint cimport uint16_t, uint64_t
@@ -28,13 +28,13 @@ from fastroute.ext.tunnel cimport tunnel_advance, tunnel_expired
 from fastroute.ext.upstream cimport upstream_connected
 
 cdef enum:
-    PROBE_AFTER = 500       # milliseconds: answers that come sooner are their own probe
+    PROBE_AFTER = 500       # milliseconds: an answer that comes sooner makes the probe unnecessary
 
 cdef const char *PROBE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 cdef inline bint wants_body(const Connection *c, const Exchange *x, const Connection *u) noexcept nogil:
-    """Whether a piece of the request's body could go on now."""
+    """Whether a piece of the request body can be relayed now."""
     return (not x.request_body.complete and not x.upload_over and buffer_size(&u.output) == 0
             and (c.readable or buffer_size(&c.input) != 0))
 
@@ -78,13 +78,13 @@ cdef int advance_connect(Reactor r, Connection *c, Exchange *x) noexcept nogil:
 
 
 cdef int refused(Reactor r, Connection *c, Exchange *x, bint late) noexcept nogil:
-    """The endpoint did not take the connection: on to another one, or 503."""
+    """The endpoint refused the connection: tries another one, or answers 503."""
     cdef uint16_t reason = attempt_refused(r, c, x, late)
     return VERDICT_ON if reason == 0 else answer_plainly(r, c, x, 503, reason)
 
 
 cdef int advance_both(Reactor r, Connection *c, Exchange *x) noexcept nogil:
-    """One read each way, if the other side has taken what came before."""
+    """One read in each direction, if the other side has taken what was read before."""
     cdef Connection *u = slab_find(&r.slab, x.upstream)
     cdef int verdict
     if u.failed:
@@ -108,12 +108,12 @@ cdef int advance_both(Reactor r, Connection *c, Exchange *x) noexcept nogil:
 
 
 cdef int settle(Reactor r, Connection *c, Exchange *x) noexcept nogil:
-    """The client has the whole answer: what becomes of its connection?"""
+    """The client has the whole answer: decides what happens to its connection."""
     if x.close and not say_end(r, c):
         return VERDICT_ON
     record_end(r, c, x)
     if x.close:
-        # Whoever said that this is the last request has nothing on its way that a close could turn into a reset.
+        # A client that announced its last request sends nothing more, so a close cannot turn into a reset.
         if not x.keep_alive and x.request_body.complete and not c.readable and buffer_size(&c.input) == 0:
             return VERDICT_CLOSE
         return VERDICT_LINGER
@@ -124,7 +124,7 @@ cdef int settle(Reactor r, Connection *c, Exchange *x) noexcept nogil:
 
 
 cdef int discard(Reactor r, Connection *c, Exchange *x) noexcept nogil:
-    """Reads away the rest of a request's body that nobody wants, so that the connection can stay."""
+    """Reads and discards the rest of a request body that is not needed, so that the connection can be kept."""
     cdef long size, taken
     cdef char *data
     if buffer_size(&c.input):
@@ -156,7 +156,7 @@ cdef int discard(Reactor r, Connection *c, Exchange *x) noexcept nogil:
 
 
 cdef uint64_t patience(Reactor r, Connection *c, Exchange *x) noexcept nogil:
-    """Until when the client has to make its next move, in milliseconds; 0 while it is not its turn."""
+    """Until when the client has to make progress, in milliseconds; 0 while nothing is expected from it."""
     cdef Connection *u
     cdef bint awaited = buffer_size(&c.output) != 0 or x.stage == STAGE_DISCARDING
     if not awaited and not x.request_body.complete and not x.upload_over and x.stage != STAGE_CONNECTING:
@@ -166,7 +166,7 @@ cdef uint64_t patience(Reactor r, Connection *c, Exchange *x) noexcept nogil:
 
 
 cdef void watch_progress(Reactor r, Connection *c, Exchange *x) noexcept nogil:
-    """Sets the deadline of the client's connection to the first of those that there are."""
+    """Sets the deadline of the client's connection to the earliest of those that apply."""
     cdef uint64_t deadline = x.deadline
     cdef uint64_t other = patience(r, c, x)
     if other and (deadline == 0 or other < deadline):
@@ -181,9 +181,10 @@ cdef void watch_progress(Reactor r, Connection *c, Exchange *x) noexcept nogil:
 
 
 cdef void schedule_probe(Reactor r, Exchange *x) noexcept nogil:
-    """A client that closed its side may still read, or be gone: only something sent to it can tell.
+    """Schedules a probe: only sending shows whether a client that closed its writing side still reads, or is gone.
 
-    An interim response does no harm to one that reads (RFC 9110 section 15.2); one that is gone answers with a reset.
+    An interim response is harmless to a client that reads (RFC 9110 section 15.2); one that is gone answers with a
+    reset.
     """
     if x.minor and not x.probed and not x.answered and x.request_body.complete:
         x.probed = True
@@ -223,20 +224,20 @@ cdef int exchange_expired(Reactor r, Connection *c, Connection *u) noexcept nogi
 
 
 cdef int try_expired(Reactor r, Connection *c, Exchange *x) noexcept nogil:
-    """The rule's backendRequest timeout has passed: another try, or 504."""
+    """The rule's backendRequest timeout has passed: tries again, or answers 504."""
     if attempt_again(r, x, FAILURE_NOT_CONNECTED if x.stage == STAGE_CONNECTING else FAILURE_TIMEOUT, 0, False):
         return VERDICT_ON
     return answer_plainly(r, c, x, 504, REASON_BACKEND_TIMEOUT)
 
 
 cdef int resume(Reactor r, Connection *c, Exchange *x) noexcept nogil:
-    """The pause is over: the next try, or 503."""
+    """The pause is over: starts the next try, or answers 503."""
     cdef uint16_t reason = attempt_resume(r, c, x)
     return VERDICT_ON if reason == 0 else answer_plainly(r, c, x, 503, reason)
 
 
 cdef int client_expired(Reactor r, Connection *c, Exchange *x) noexcept nogil:
-    """The client did not make its move in time, or is to be asked if it is still there; or a pause is over."""
+    """The client made no progress in time, or a probe is due, or a pause is over."""
     cdef uint64_t until = patience(r, c, x)
     if x.stage == STAGE_PAUSING and r.milliseconds >= x.resume:
         return resume(r, c, x)

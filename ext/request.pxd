@@ -1,4 +1,4 @@
-# A request on its way from the client to an endpoint: matched, filtered, sent, and its body after it.
+# A request on its way from the client to an endpoint: matching, filters, sending the head, relaying the body.
 
 from libc.stdint cimport uint32_t
 
@@ -7,11 +7,11 @@ from fastroute.ext.exchange cimport Exchange
 from fastroute.ext.reactor cimport Reactor
 
 
-# Begins the exchange of the head in `r.head`; `rest` are the bytes that came after it. `taken` says how many of them
-# belonged to the request. Returns a Verdict.
+# Begins the exchange for the head in `r.head`; `rest` has the bytes after it. Sets `taken` to the number of them that
+# belong to the request. Returns a Verdict.
 cdef int request_begin(Reactor r, Connection *c, Exchange *x, char *rest, uint32_t size,
                        uint32_t *taken) noexcept nogil
-# Passes on one piece of the request's body. Returns a Verdict.
+# Relays one piece of the request body. Returns a Verdict.
 cdef int request_relay(Reactor r, Connection *c, Exchange *x, Connection *u) noexcept nogil
-# Answers for a body that must not go further: broken (`taken` < 0 of body_take), or too large. Returns a Verdict.
+# Answers a request whose head or body was refused (a Refusal). Returns a Verdict.
 cdef int request_refused(Reactor r, Connection *c, Exchange *x, int refusal) noexcept nogil

@@ -1,8 +1,8 @@
-"""A request on its way to an endpoint; see request.pxd.
+"""Requests on their way to endpoints; see request.pxd.
 
-In one pass over the head, while its Slices are valid: find_rule, forward, the rule's filters, choose_target, the
-target's filters, write_request. Forwarding comes after matching, which is about what was received, and before the
-filters, so that what a user sets holds.
+One pass over the head, while its Slices are valid: find_rule, forward, the filters of the rule, choose_target, the
+filters of the target, write_request. Forwarding comes after matching, which uses the request as received, and before
+the filters, so that fields set by users are kept.
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
@@ -39,7 +39,7 @@ from fastroute.ext.write cimport write_request
 
 
 cdef void note(Reactor r, Exchange *x, const Head *head) noexcept nogil:
-    """Copies what must be known about the request after its head is gone."""
+    """Copies what is needed of the request after its head is gone."""
     x.method = head.method_name
     x.minor = head.minor
     x.keep_alive = head.keep_alive
@@ -53,7 +53,7 @@ cdef void note(Reactor r, Exchange *x, const Head *head) noexcept nogil:
 
 
 cdef int decide(Reactor r, Connection *c, Exchange *x, Head *head) noexcept nogil:
-    """Finds out where the request goes, and makes its head what goes there. Sets `x.target`, or answers."""
+    """Decides where the request goes, and changes its head accordingly. Sets `x.target`, or answers."""
     cdef Decision decision
     cdef Answer own
     cdef Slice client, request_id
@@ -89,7 +89,7 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Head *head) noexcept nogi
         if count_forward(head, &r.arena) < 0:
             return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
     if client_secure != secure:
-        decision.listener_port = 0      # a proxy in front of us listens on the port that the client used
+        decision.listener_port = 0      # the client used a port of the proxy in front of fastroute
     if rule.request_timeout:
         x.deadline = r.milliseconds + rule.request_timeout
     x.request_body.filters[0] = rule.filters
@@ -112,9 +112,9 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Head *head) noexcept nogi
 
 
 cdef int answer_last(Reactor r, Connection *c, Exchange *x) noexcept nogil:
-    """Answers OPTIONS or TRACE with Max-Forwards: 0 as the last recipient (RFC 9110 section 7.6.2).
+    """Answers OPTIONS or TRACE with Max-Forwards: 0 as the final recipient (RFC 9110 section 7.6.2).
 
-    TRACE gets 405: an echo of the request would show scripts fields that browsers hide from them.
+    TRACE is answered with 405: an echo of the request would show scripts fields that browsers hide from them.
     """
     cdef Answer own
     cdef Field allow
@@ -133,7 +133,7 @@ cdef int answer_last(Reactor r, Connection *c, Exchange *x) noexcept nogil:
 
 cdef int filtered(Reactor r, Exchange *x, const FilterChain *chain, Head *head, const Decision *decision,
                   bint secure, Answer *own) noexcept nogil:
-    """As filter_request; what a CORS filter will say of the response is kept."""
+    """Like filter_request; also keeps what a CORS filter adds to the response."""
     cdef int outcome
     memset(own, 0, sizeof(Answer))
     own.copies = &r.copies
@@ -146,14 +146,14 @@ cdef int filtered(Reactor r, Exchange *x, const FilterChain *chain, Head *head, 
 
 
 cdef int answer_filtered(Reactor r, Connection *c, Exchange *x, int outcome, const Answer *own) noexcept nogil:
-    """A filter answered (1), or found no room (-1)."""
+    """A filter answered (1), or there was no room (-1)."""
     if outcome < 0:
         return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
     return answer(r, c, x, own)
 
 
 cdef bint keep_request(Reactor r, Exchange *x, const Head *head) noexcept nogil:
-    """Writes the head into the exchange, where it stays until the endpoint says something. False: no room."""
+    """Writes the head into the exchange, where it is kept until the endpoint sends something. False: no room."""
     cdef char *room
     x.request_size = write_request(x.request, REQUEST_ROOM, head)
     if x.request_size != 0:
@@ -169,7 +169,7 @@ cdef bint keep_request(Reactor r, Exchange *x, const Head *head) noexcept nogil:
 
 
 cdef bint is_too_large(Reactor r, const Exchange *x) noexcept nogil:
-    """By what the head said, or by what came so far."""
+    """Whether the body exceeds --max-body, by the stated length or by the bytes received so far."""
     cdef uint64_t size = x.request_body.decoded
     if x.request_body.framing == FRAMING_LENGTH:
         size += x.request_body.left
@@ -196,7 +196,7 @@ cdef int send(Reactor r, Connection *c, Exchange *x, const char *body, uint32_t 
 
 
 cdef void keep(Exchange *x, const char *body, uint32_t size) noexcept nogil:
-    """Keeps a piece of the body that is about to be sent, or gives up on sending the request again."""
+    """Keeps a piece of the body that is about to be sent; if that is impossible, the request is not sent again."""
     if buffer_size(&x.held) + size > KEPT_MOST or buffer_append(&x.held, body, size) < 0:
         x.keeps = False
         buffer_free(&x.held)

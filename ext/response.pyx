@@ -1,8 +1,8 @@
-"""An answer on its way to the client; see response.pxd.
+"""Responses on their way to clients; see response.pxd.
 
-What came in one read goes out in one write, head and body together. Bodies pass as they are, but for two cases
-(Recode): one without framing becomes chunks, so that the client's connection can stay; chunks for an HTTP/1.0 client
-become plain bytes, ended by the close.
+The bytes of one read are sent in one write, head and body together. Bodies are relayed unchanged, with two exceptions
+(Recode): a body without framing is sent in chunks, so that the client's connection can be kept; chunks for an HTTP/1.0
+client are decoded, and the body ends when the connection closes.
 """
 
 from libc.stdint cimport uint16_t, uint32_t
@@ -36,7 +36,7 @@ from fastroute.ext.write cimport write_chunk_head, write_response
 
 
 cdef enum:
-    SMALL = 4096            # bytes of a body that are copied behind their head
+    SMALL = 4096            # bytes of a body that are copied after their head
 
 
 cdef int response_relay(Reactor r, Connection *c, Exchange *x, Connection *u) noexcept nogil:
@@ -49,7 +49,7 @@ cdef int response_relay(Reactor r, Connection *c, Exchange *x, Connection *u) no
                 return take_heads(r, c, x, u, r.scratch, size)
             return take_body(r, c, x, u, 0, r.scratch, size)
     else:
-        # The beginning of a head is here: what comes now belongs behind it.
+        # `u.input` has the first bytes of a head: new bytes are appended to them.
         if buffer_reserve(&u.input, 4096) < 0:
             return answer_plainly(r, c, x, 502, REASON_OVERLOADED)
         size = receive(r, u, u.input.data + u.input.end, u.input.room - u.input.end)
@@ -62,8 +62,8 @@ cdef int response_relay(Reactor r, Connection *c, Exchange *x, Connection *u) no
 
 
 cdef bint may_ask_afresh(Reactor r, const Exchange *x) noexcept nogil:
-    """Whether a reused connection failed in a way that may be due to the request before. The first bytes on a held
-    connection may be a body that its last answer must not have (upstream_note)."""
+    """Whether a reused connection failed in a way that the previous request may have caused. The first bytes on a held
+    connection may be a body that its previous answer must not have (upstream_note)."""
     if not x.reused or not x.repeatable or x.retried:
         return False
     return not x.heard or slab_find(&r.slab, x.upstream).held != 0
@@ -75,7 +75,7 @@ cdef int ask_afresh(Reactor r, Connection *c, Exchange *x) noexcept nogil:
 
 
 cdef int ended(Reactor r, Connection *c, Exchange *x, bint clean) noexcept nogil:
-    """The upstream has closed: the end of a body without framing, or too early."""
+    """The upstream has closed: this ends a body without framing, otherwise it is too early."""
     if x.stage == STAGE_RELAYING:
         if clean and x.response_body.framing == FRAMING_CLOSE:
             return finish_unframed(r, c, x)
@@ -96,7 +96,7 @@ cdef int malformed(Reactor r, Connection *c, Exchange *x, int refusal) noexcept 
 
 
 cdef int take_heads(Reactor r, Connection *c, Exchange *x, Connection *u, char *data, uint32_t size) noexcept nogil:
-    """Takes interim heads (passed on at once) and the final one out of `data`: in the scratch or in `u.input`."""
+    """Takes interim heads, which are relayed, and the final one from `data`, in the scratch or in `u.input`."""
     cdef bint kept = data != r.scratch
     cdef int taken, verdict
     while True:
@@ -129,9 +129,9 @@ cdef int take_heads(Reactor r, Connection *c, Exchange *x, Connection *u, char *
 
 
 cdef int pass_interim(Reactor r, Connection *c, Exchange *x) noexcept nogil:
-    """Puts a 1xx head into the output; not for HTTP/1.0 clients, which know none (RFC 9110 section 15.2).
+    """Puts a 1xx head into the output; not for HTTP/1.0 clients, which do not know 1xx (RFC 9110 section 15.2).
 
-    One read may bring thousands: a system call for each would be a long turn.
+    It is not sent here: one read may contain thousands, and a system call for each would make a long turn.
     """
     cdef uint32_t size
     if x.minor == 0:
@@ -148,14 +148,14 @@ cdef int pass_interim(Reactor r, Connection *c, Exchange *x) noexcept nogil:
 
 
 cdef int send_interim(Reactor r, Connection *c, Exchange *x) noexcept nogil:
-    """Sends the 1xx heads of one read: no final one came with them."""
+    """Sends the 1xx heads of one read that did not contain the final head."""
     if c.writable and flush(r, c) < 0:
         return break_off(r, c, x, REASON_CLIENT_CLOSED)
     return VERDICT_ON
 
 
 cdef int add_date(Reactor r, Head *head) noexcept nogil:
-    """Adds a Date to an answer without one (RFC 9110 section 6.6.1). Returns 0, or -1 when the arena is full."""
+    """Adds a Date to an answer without one (RFC 9110 section 6.6.1). Returns 0, or -1 if the arena is full."""
     cdef Field *field = head.fields
     cdef Field *end = head.fields + head.fields_count
     while field < end:
@@ -178,10 +178,10 @@ cdef bint comes_whole(Reactor r, const char *data, uint32_t size, long *taken) n
 
 
 cdef bint leaves_request_unread(Reactor r, const Exchange *x, const char *data, uint32_t size) noexcept nogil:
-    """Whether it is known that the rest of the request's body will not be read: the connection closes after the answer.
+    """Whether it is certain that the rest of the request body will not be read: the connection closes after the answer.
 
-    A successful answer whose body is still on its way may be one to each piece of the request. Its client must not read
-    `Connection: close`, for then it may stop sending (RFC 9112 section 9.6).
+    A successful answer whose body is incomplete may answer each piece of the request as it arrives. Its client must not
+    get `Connection: close`, because it may then stop sending (RFC 9112 section 9.6).
     """
     cdef long taken
     if x.request_body.complete or can_be_discarded(x):
@@ -191,7 +191,7 @@ cdef bint leaves_request_unread(Reactor r, const Exchange *x, const char *data, 
 
 
 cdef int take_final(Reactor r, Connection *c, Exchange *x, Connection *u, char *data, uint32_t size) noexcept nogil:
-    """Filters the final head and writes it; it goes out with the first bytes of the body."""
+    """Filters and writes the final head, which is sent with the first bytes of the body."""
     cdef Head *head = &r.head
     cdef uint32_t written
     upstream_note(r, u, head)
@@ -231,9 +231,9 @@ cdef int take_final(Reactor r, Connection *c, Exchange *x, Connection *u, char *
 
 
 cdef bint is_refused(Reactor r, Exchange *x, Connection *u, char *data, uint32_t size) noexcept nogil:
-    """Whether the rule has the request tried again for this status: then nothing of the answer goes to the client.
+    """Whether the rule retries the request for this status: then nothing of the answer is sent to the client.
 
-    The connection is kept if the answer's body came whole with its head; no other is waited for.
+    The connection is kept if the whole body of the answer came with its head; fastroute does not wait for the rest.
     """
     cdef long taken
     cdef bint whole = comes_whole(r, data, size, &taken)
@@ -243,7 +243,7 @@ cdef bint is_refused(Reactor r, Exchange *x, Connection *u, char *data, uint32_t
 
 
 cdef long decode(Reactor r, Exchange *x, char *data, uint32_t size, uint32_t *left) noexcept nogil:
-    """Takes chunk framing out of `data`, in place. Returns the bytes of content, or -Refusal; `left` were not taken."""
+    """Removes chunk framing from `data` in place. Returns the content size or -Refusal. `left`: bytes not taken."""
     cdef const char *content
     cdef uint32_t content_size
     cdef long taken
@@ -262,7 +262,7 @@ cdef long decode(Reactor r, Exchange *x, char *data, uint32_t size, uint32_t *le
 
 cdef int take_body(Reactor r, Connection *c, Exchange *x, Connection *u, uint32_t head_size, char *data,
                    uint32_t size) noexcept nogil:
-    """Sends the `head_size` bytes in `r.outgoing`, if any, and what of `data` belongs to the body."""
+    """Sends the `head_size` bytes in `r.outgoing`, if any, and the bytes of `data` that belong to the body."""
     cdef iovec parts[4]
     cdef int count = 0
     cdef uint32_t left = 0
@@ -280,7 +280,7 @@ cdef int take_body(Reactor r, Connection *c, Exchange *x, Connection *u, uint32_
     if taken < 0:
         return malformed(r, c, x, -<int> taken)
     if head_size and x.recode != RECODE_CHUNK and taken <= SMALL and head_size + taken <= r.outgoing_size:
-        # One part costs less than two, and a copy of a few bytes next to nothing.
+        # Sending one part costs less than two, and copying a few bytes costs almost nothing.
         memcpy(r.outgoing + head_size, data, taken)
         head_size += taken
         data += taken
@@ -319,7 +319,7 @@ cdef int send_to_client(Reactor r, Connection *c, Exchange *x, iovec *parts, int
 
 
 cdef void finish(Reactor r, Exchange *x, Connection *u, bint exact) noexcept nogil:
-    """The whole answer is here. The connection is kept if nothing is left in either direction."""
+    """The answer is complete. The upstream connection is kept if nothing is left in either direction."""
     x.upstream_ended = r.now
     x.deadline = 0
     x.stage = STAGE_FLUSHING
@@ -328,7 +328,7 @@ cdef void finish(Reactor r, Exchange *x, Connection *u, bint exact) noexcept nog
 
 
 cdef int finish_unframed(Reactor r, Connection *c, Exchange *x) noexcept nogil:
-    """A body without framing ended with its connection."""
+    """A body without framing ended with the upstream connection."""
     cdef iovec part
     x.upstream_ended = r.now
     x.response_body.complete = True

@@ -54,7 +54,7 @@ cdef uint64_t retry_pause(const Retry *retry, uint32_t made, uint64_t *random) n
 # --- for Python
 
 
-KEPT = KEPT_MOST             # for the documents
+KEPT = KEPT_MOST             # for tests/test_docs.py
 FAILURES = {
     "not_connected": FAILURE_NOT_CONNECTED,
     "status": FAILURE_STATUS,

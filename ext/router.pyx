@@ -1,5 +1,5 @@
-# Which rule takes a request: a request belongs to the most specific listener of its port, and to no other; in it, the
-# most specific hostname group whose rules take it decides.
+# Finds the rule for a request. A request belongs to the most specific listener of its port, and to no other; within it,
+# the most specific hostname group with a rule that accepts the request is used.
 
 from libc.stdint cimport uint8_t
 from libc.stdlib cimport calloc, free
@@ -15,14 +15,14 @@ from fastroute.ext.rule cimport PATH_PREFIX, Match
 from fastroute.ext.secure cimport secure_unref
 
 cdef enum:
-    PIECE = 64                  # references given up in one go
+    PIECE = 64                  # references released at once
 
 
-# --- life
+# --- allocation and release
 
 
 cdef char *_keep(Slice *kept, Slice text, char *into) noexcept nogil:
-    """Copies `text` to `into`; returns where the next one goes."""
+    """Copies `text` to `into`; returns the end of the copy."""
     memcpy(into, text.data, text.size)
     kept.data, kept.size = into, text.size
     return into + text.size
@@ -108,7 +108,7 @@ cdef void routes_unref(Routes *routes) noexcept nogil:
 
 
 cdef bint _dismantle_routes(Grave *grave) noexcept nogil:
-    """From the last socket to the first; the cursor is the one inside a socket."""
+    """Goes from the last socket to the first; the cursor is the position within a socket."""
     cdef Routes *routes = <Routes *> grave
     cdef Listener *listener
     for _ in range(PIECE):
@@ -125,7 +125,7 @@ cdef bint _dismantle_routes(Grave *grave) noexcept nogil:
     return False
 
 
-# --- finding
+# --- lookup
 
 
 cdef Listener *find_listener(const Routes *routes, uint32_t socket, Slice host) noexcept nogil:

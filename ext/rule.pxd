@@ -1,7 +1,8 @@
-# A rule of a route as attached to a listener: what it asks of a request, and what becomes of one it takes.
+# A rule of a route as attached to a listener: which requests it accepts, and what happens to them.
 #
-# Immutable, counted, and one block of memory with all its strings; shared by all versions of the tables in which it is
-# unchanged. Exchanges in flight hold a reference. One whose count falls to zero goes to the graveyard (graveyard.pxd).
+# Immutable, reference-counted, and in one pool with all its strings; shared by all versions of the tables in which it
+# is unchanged. Exchanges in flight hold a reference. When the count is zero, the rule is added to the graveyard
+# (graveyard.pxd).
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -25,57 +26,57 @@ cdef struct Rule
 
 cdef struct ValueTest:          # of a header (name in lower case) or query parameter
     Slice name
-    Slice value                 # unused with `pattern`
-    Pattern *pattern            # NULL: the value has to be equal
+    Slice value                 # unused if there is a pattern
+    Pattern *pattern            # NULL: the value must be equal
 
 cdef struct Match:
-    Rule *rule                  # the one it belongs to
-    uint32_t index              # in the rule
+    Rule *rule                  # to which it belongs
+    uint32_t index              # index in the rule
     uint8_t path_type           # PathType
-    Slice path                  # "/a/b" of an exact path or prefix (no final slash there: "" is every path)
-    Pattern *pattern            # of a PATH_REGEX
+    Slice path                  # "/a/b": exact path or prefix (a prefix has no final slash: "" is every path)
+    Pattern *pattern            # for PATH_REGEX
     Slice method                # empty: any
     ValueTest *headers
     ValueTest *query
     uint16_t headers_count
     uint16_t query_count
-    Slice rank                  # bytes that compare as the matches' ranks do: smaller is tried first
+    Slice rank                  # bytes that sort like the ranks of matches: the smallest is tried first
 
 cdef struct Target:             # one backendRef of a rule
-    Backend *backend            # NULL: the share is answered locally
-    Slice name                  # "ns/name:port", also of a refused one: for the log
-    uint16_t status             # with NULL: 500
-    uint16_t reason             # LocalReason, with NULL
+    Backend *backend            # NULL: answered locally
+    Slice name                  # "ns/name:port", also if it is refused: for the log
+    uint16_t status             # if backend is NULL: 500
+    uint16_t reason             # LocalReason, if backend is NULL
     uint32_t weight
-    uint32_t mark               # how session tokens name it
-    FilterChain *filters        # of the backendRef; NULL when none
+    uint32_t mark               # identifies the backend in session tokens
+    FilterChain *filters        # of the backendRef; NULL if there are none
     uint32_t series             # slot of http_requests_total in the counters
 
 cdef struct Rule:
-    Grave grave                 # the count of references, and its place in the graveyard
+    Grave grave                 # reference count, and place in the graveyard
     Slice id
     Slice gateway               # "ns/name"
     Slice listener
     Slice route                 # "ns/name"
     Slice route_kind
     Slice name                  # its name, or its index
-    FilterChain *filters        # NULL when none
+    FilterChain *filters        # NULL if there are none
     uint32_t request_timeout    # milliseconds, 0: none
     uint32_t backend_timeout    # milliseconds, 0: none
     Session *session            # NULL: none
-    Retry *retry                # NULL: nothing is retried but what no backend can have noticed
+    Retry *retry                # NULL: only requests that no backend can have noticed are retried
     Choice *choice
     Target *targets
     uint32_t targets_count
-    uint16_t reason             # LocalReason when choose_target gives -1: no_backend_refs or zero_weights (500)
+    uint16_t reason             # LocalReason if choose_target returns -1: no_backend_refs or zero_weights (500)
     uint32_t local_series       # slot for answers before a backend was chosen (redirects, 500 without backends)
     uint32_t duration_series    # slot of http_request_duration_seconds
     Match *matches
     uint32_t matches_count
-    Pool pool                   # where all of it lies
+    Pool pool                   # all of its memory
 
-# From a snapshot.Rule and its RuleSlots, with one reference and without a choice: tables give it that.
-# Raises ValueError for a regular expression that RE2 refuses, MemoryError.
+# From a snapshot.Rule and its RuleSlots, with one reference and without a choice, which the tables add. Raises
+# ValueError if RE2 refuses a regular expression, MemoryError.
 cdef Rule *rule_new(source, slots, Upstreams upstreams) except NULL
 cdef void rule_ref(Rule *rule) noexcept nogil
-cdef void rule_unref(Rule *rule) noexcept nogil         # to the graveyard at zero
+cdef void rule_unref(Rule *rule) noexcept nogil         # added to the graveyard at zero

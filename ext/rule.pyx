@@ -1,5 +1,5 @@
-# Making a Rule from the snapshot's, and taking it apart. Its strings and arrays lie in one pool; what is counted or
-# allocated elsewhere (backends, the choice, filter chains, patterns) is given back one by one.
+# Making a Rule from a snapshot.Rule, and freeing it. Its strings and arrays are in one pool; what has a reference count
+# or memory elsewhere (backends, the choice, filter chains, patterns) is released separately.
 
 from libc.stdint cimport UINT32_MAX
 from libc.string cimport memcpy
@@ -27,7 +27,7 @@ cdef void rule_unref(Rule *rule) noexcept nogil:
 
 
 cdef bint _dismantle(Grave *grave) noexcept nogil:
-    """All at once: a rule is small (16 backendRefs, 64 matches at most)."""
+    """All at once: a rule is small (at most 16 backendRefs and 64 matches)."""
     cdef Rule *rule = <Rule *> grave
     cdef Pool pool = rule.pool
     cdef uint32_t i, k
@@ -45,12 +45,12 @@ cdef bint _dismantle(Grave *grave) noexcept nogil:
     session_free(rule.session)
     if rule.choice != NULL:
         choice_unref(rule.choice)
-    pool_free(&pool)            # the rule itself lies in it
+    pool_free(&pool)            # the rule itself is in it
     return True
 
 
 cdef bytes rank_key(tuple rank):
-    """Bytes that compare as ranks do: numbers in 8 bytes, sign flipped; strings with an end below all characters."""
+    """Bytes that sort like ranks: numbers in 8 bytes, sign flipped; strings with a terminator below all characters."""
     parts = []
     for part in rank:
         if isinstance(part, str):
@@ -139,7 +139,7 @@ cdef int _put_labels(Rule *rule, source) except -1:
 
 
 cdef uint32_t _size(source):
-    """About the bytes a rule takes, so that one chunk does for most."""
+    """About the number of bytes of a rule, so that one chunk suffices for most rules."""
     return <uint32_t> (
         sizeof(Rule) + 2 * len(source.id) + 100
         + len(source.matches) * (sizeof(Match) + 150)

@@ -1,4 +1,4 @@
-# A Head and an Arena made from Python values, for calling from Python what the engine calls from C.
+# A Head and an Arena made from Python values, to call from Python what the engine calls from C.
 
 from fastroute.ext.head cimport Head
 from fastroute.ext.slice cimport Arena, Slice
@@ -6,12 +6,12 @@ from fastroute.ext.slice cimport Arena, Slice
 
 cdef bytes slice_bytes(const Slice *slice)
 
-cdef class Scratch:             # Scratch(size): an arena of so many bytes
+cdef class Scratch:             # Scratch(size): an arena of `size` bytes
     cdef Head head
     cdef Arena arena
     cdef list held              # the bytes that the head's slices point into
     cdef Slice keep(self, text)                         # str or bytes
-    # Fields as (name, value). The authority is `host`, host without port in lower case, as the parser makes it.
+    # Fields as (name, value). The authority is `host`; the host is made of it as by the parser: no port, lower case.
     cdef int request(self, method, path, query, host, fields) except -1
     cdef int fill(self, fields) except -1
     cdef list fields(self)                              # those that are not dropped

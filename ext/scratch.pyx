@@ -1,4 +1,4 @@
-# A Head from Python values. The fields array has no room to spare, so that whoever appends must make some.
+# A Head from Python values. The array of fields has no spare room, so that code that appends must extend it.
 
 from libc.stdint cimport uint32_t
 from libc.stdlib cimport free, malloc

@@ -1,4 +1,4 @@
-"""How one HTTPS listener ends its clients' TLS; see secure.pxd."""
+"""How an HTTPS listener terminates TLS; see secure.pxd."""
 
 from libc.stdlib cimport calloc, free
 
@@ -48,7 +48,7 @@ cdef bint has_name(const Credential *credential, const char *name, uint32_t size
 
 
 cdef const Credential *better(const Secure *secure, uint32_t index, const char *name, uint32_t size) noexcept nogil:
-    """The certificate of this index, unless another of its kind is to be shown instead; then NULL."""
+    """The certificate at this index; NULL if it is empty, or if another one of its kind is used instead."""
     cdef const Credential *credential = secure.credentials[index]
     cdef const Credential *other
     cdef bint named

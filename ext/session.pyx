@@ -29,9 +29,9 @@ cdef extern from "<stdio.h>" nogil:
 cdef enum:
     KEY = 16                    # bytes of a key, and of a block
     TEXT = 22                   # characters of a token: base64url without padding (RFC 4648 section 5)
-    MARK_SEED = 0x6D61726B      # one for all: tokens made by one process are read by others
+    MARK_SEED = 0x6D61726B      # fixed, because tokens made by one process are read by others
     EARLY = 60                  # seconds that the clock of another replica may be ahead
-    ATTRIBUTES = 96             # bytes of a cookie's lifetime, written out
+    ATTRIBUTES = 96             # bytes of the lifetime attributes of a cookie
 
 cdef const char *LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 cdef uint8_t VALUES[256]
@@ -40,7 +40,7 @@ for _value in range(64):
     VALUES[<uint8_t> LETTERS[<int> _value]] = _value
 
 
-# --- making
+# --- creation
 
 
 cdef EVP_CIPHER_CTX *_cipher(bytes key, bint encrypt) except NULL:
@@ -92,9 +92,9 @@ cdef bint _crypt(EVP_CIPHER_CTX *context, const uint8_t *block, uint8_t *out) no
 
 cdef bint _decode(const Session *session, Slice text, Token *token) noexcept nogil:
     cdef uint8_t block[KEY]
-    cdef uint8_t plain[2 * KEY]         # OpenSSL may write a block more than it says
+    cdef uint8_t plain[2 * KEY]         # OpenSSL may write one block more than it reports
     cdef uint32_t bits = 0
-    cdef int held = 0           # bits that wait for more
+    cdef int held = 0           # bits that are not in `block` yet
     cdef int at = 0
     cdef int i
     if text.size != TEXT:
@@ -108,7 +108,7 @@ cdef bint _decode(const Session *session, Slice text, Token *token) noexcept nog
             held -= 8
             block[at] = <uint8_t> (bits >> held)
             at += 1
-    if bits & 0xF or not _crypt(session.decrypting, block, plain):      # the last four bits stand for nothing
+    if bits & 0xF or not _crypt(session.decrypting, block, plain):      # the last four bits must be 0
         return False
     memcpy(&token.endpoint, plain, 8)
     memcpy(&token.backend, plain + 8, 4)
@@ -120,7 +120,7 @@ cdef bint _encode(const Session *session, const Token *token, char *text) noexce
     cdef uint8_t plain[KEY]
     cdef uint8_t block[2 * KEY]
     cdef uint32_t bits = 0
-    cdef int held = 0           # bits that wait for more
+    cdef int held = 0           # bits that are not in `text` yet
     cdef int at = 0
     cdef int i
     memcpy(plain, &token.endpoint, 8)
@@ -148,7 +148,7 @@ cdef bint _is_current(const Session *session, const Token *token, int64_t now) n
 
 
 cdef bint _next_pair(Slice *rest, Slice *name, Slice *value) noexcept nogil:
-    """The next name=value of a Cookie field (RFC 6265 section 4.2.1). False: none is left."""
+    """The next name=value of a Cookie field (RFC 6265 section 4.2.1). False if none is left."""
     cdef const char *at = rest.data
     cdef const char *end = at + rest.size
     cdef const char *stop
@@ -189,7 +189,7 @@ cdef bint session_read(const Session *session, const Head *head, int64_t now, ui
                        Token *token) noexcept nogil:
     cdef Slice cookie
     cdef Slice rest, name, value
-    cdef uint32_t i = <uint32_t> (position[0] >> 32)        # the field, and bytes of its value that were looked at
+    cdef uint32_t i = <uint32_t> (position[0] >> 32)        # the field, and the examined bytes of its value
     cdef uint32_t seen = <uint32_t> position[0]
     cookie.data = b"cookie"
     cookie.size = 6
@@ -269,7 +269,7 @@ cdef class Sessions:
         pool_free(&self._pool)
 
     def read(self, fields, int64_t now) -> list[tuple[int, int, int]]:
-        """(endpoint, backend, made) of each token of our own form in a request's fields."""
+        """(endpoint, backend, made) of each token in the fields of a request that session_read accepts."""
         cdef Scratch scratch = Scratch(65536)
         cdef uint64_t position = 0
         cdef Token token
@@ -280,7 +280,7 @@ cdef class Sessions:
         return found
 
     def write(self, uint64_t endpoint, uint32_t backend, uint32_t made, *, uint32_t arena=65536):
-        """The fields of a response that says this token. MemoryError when the arena is full."""
+        """The fields of a response with this token. MemoryError if the arena is full."""
         cdef Scratch scratch = Scratch(arena)
         cdef Token token = Token(endpoint, backend, made)
         scratch.fill(())

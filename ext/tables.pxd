@@ -1,10 +1,11 @@
-# The installed tables: what a worker routes by. Immutable once made; a new version is made beside the old one.
+# The installed tables: the routing state of a worker. Immutable; a new version is built beside the old one.
 #
-# A Tables is one version's whole routing state. Rules are shared between versions: an unchanged rule keeps its Rule
-# (and its Choice, so weights go on where they were). Backends and Endpoints are the live part (backends.pxd).
-# What whoever forwards needs can be cimported from here; the members of LocalReason from reason.pxd.
+# A Tables is the whole routing state of one version. Rules are shared between versions: an unchanged rule keeps its
+# Rule (and its Choice, so that its weighted distribution continues). Backends and Endpoints are the live part
+# (backends.pxd). Modules that forward requests can cimport what they need from here; the members of LocalReason are in
+# reason.pxd.
 
-from fastroute.ext.backends cimport (  # the one door
+from fastroute.ext.backends cimport (  # re-exported
     Backend, Endpoint, Upstreams, backend_ref, backend_unref, endpoint_ref, endpoint_unref,
 )
 from fastroute.ext.choices cimport Choices
@@ -14,7 +15,7 @@ from fastroute.ext.router cimport Routes
 from fastroute.ext.rule cimport Rule, Target, rule_ref, rule_unref
 
 
-cdef class Tables:              # one installed version; made by TableBuilder, in slices
+cdef class Tables:              # one installed version; built by TableBuilder, in slices
     cdef Routes *routes
     cdef readonly object version
     cdef dict rules             # id -> RuleHandle

@@ -1,10 +1,10 @@
-# Making tables: from the version before, in slices, sharing all that a change did not touch.
+# Builds tables from the previous version, in slices, and shares everything that a change does not affect.
 #
-# What is shared: a Rule that was put again unchanged (or not at all); a Choice as long as the weights of its rule stay,
-# by route and rule, so the listeners a route is attached to share it; a Group (listener and hostname) none of whose
-# rules changed; a Listener none of whose groups changed. `put_` and `remove_` only note what is to be done, and make
-# the rules; `step` does it: drop rules of listeners that left, rebuild touched groups, then touched listeners, then the
-# table of sockets. The slices are the steps of one generator, each some microseconds.
+# Shared are: a Rule that was put again unchanged (or not at all); a Choice while the weights of its rule are unchanged,
+# by route and rule, so that all listeners to which a route is attached share it; a Group (listener and hostname) if
+# none of its rules changed; a Listener if none of its groups changed. `put_` and `remove_` record the changes and make
+# the rules; `step` applies them: it drops the rules of removed listeners, rebuilds changed groups, then changed
+# listeners, then the table of sockets. The slices are the steps of one generator, a few microseconds each.
 
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport uint32_t, uint64_t, uintptr_t
@@ -27,20 +27,20 @@ from fastroute.ext.slice cimport Slice
 
 from fastroute.ext.reason import REASONS
 
-globals()["Upstreams"] = Upstreams      # what is cimported is no attribute of the module by itself
+globals()["Upstreams"] = Upstreams      # a cimported name is not an attribute of the module by itself
 
 __all__ = ["REASONS", "TableBuilder", "Tables", "Upstreams"]
 
 cdef enum:
-    SPAN = 8                    # small things done between two looks at the clock
+    SPAN = 8                    # small operations between two checks of the clock
 
 
-# --- references that Python's dictionaries hold
+# --- references held by Python dictionaries
 
 
 cdef class RuleHandle:
     cdef Rule *rule
-    cdef Py_hash_t fingerprint  # of what it was made from: equal means unchanged
+    cdef Py_hash_t fingerprint  # of its source: equal means unchanged
     cdef str listener           # id
     cdef str hostnames          # joined with ","
 
@@ -67,7 +67,7 @@ cdef class ListenerHandle:
 
 
 cdef class Tables:
-    """One version of what a worker routes by. Made by a TableBuilder."""
+    """One version of the routing state of a worker. Made by a TableBuilder."""
 
     def __init__(self):
         raise TypeError("Tables are made by a TableBuilder")
@@ -77,7 +77,7 @@ cdef class Tables:
             routes_unref(self.routes)
 
     def socket_index(self, str address not None, int port) -> int:
-        """Of the listeners bound to this address and port, in this version; -1 when there are none."""
+        """The index of the socket with this address and port in this version; -1 if there is none."""
         return self.sockets.get((address, port), -1)
 
     def __len__(self):
@@ -85,9 +85,8 @@ cdef class Tables:
 
     def find(self, int socket, str method not None, str path not None, str host not None, headers=(), *, query=None,
              str asked=None):
-        """What the engine would decide: (rule id or None, index of the match, bytes of the matched prefix, spec port of
-        the listener, reason). `path` is normalised, `query` without "?". `asked`: the name that TLS asked for; None
-        without TLS.
+        """The engine's decision: (rule id or None, index of the match, bytes of the matched prefix, spec port of the
+        listener, reason). `path` is normalised, `query` has no "?". `asked`: the TLS server name; None without TLS.
         """
         cdef Scratch scratch = Scratch(64 * 1024)
         cdef Decision decision
@@ -100,7 +99,7 @@ cdef class Tables:
         return id, decision.match, decision.prefix, decision.listener_port, reason_name(decision.reason).decode()
 
     def seconds(self, int socket, str host not None, list paths not None, uint32_t rounds, list headers not None):
-        """Processor time of `rounds` look-ups of GET requests, for each of `paths` in turn."""
+        """Seconds of processor time for `rounds` lookups of GET requests, for each of `paths` in turn."""
         cdef list scratches = [Scratch(64 * 1024) for _ in paths]
         cdef Scratch scratch
         cdef Decision decision
@@ -116,31 +115,31 @@ cdef class Tables:
         return (clock() - began) / 1e6
 
     def pick(self, str rule not None) -> int:
-        """The index of the backendRef of this rule that gets the next request; -1: none. KeyError: no such rule."""
+        """The index of the backendRef of this rule that gets the next request; -1: none. Raises KeyError."""
         return choose_target((<RuleHandle> self.rules[rule]).rule.choice)
 
 
 cdef class TableBuilder:
-    """Makes the next version. One at a time; to be dropped after `finish` or an exception.
+    """Makes the next version, once; not usable after `finish` or an exception.
 
-    `previous` is the version to start from (None: nothing), which stays as it is. HTTPS listeners show `certificates`
-    by their ids, also those that are put later.
+    `previous` is the version to start from (None: empty), and is not changed. HTTPS listeners use `certificates` by id,
+    including certificates that are put later.
     """
 
     cdef Upstreams upstreams
     cdef Certificates certificates
     cdef Tables previous
     cdef object version
-    cdef dict rules             # id -> RuleHandle, as they will be
-    cdef dict listeners         # id -> ListenerHandle, as they were, then as they will be
-    cdef dict sockets           # (address, port) -> index, as they will be
+    cdef dict rules             # id -> RuleHandle, new
+    cdef dict listeners         # id -> ListenerHandle, old, then new
+    cdef dict sockets           # (address, port) -> index, new
     cdef Choices choices
-    cdef dict put               # id -> (snapshot.Listener, its slot), those put
-    cdef dict orphaned          # id -> ListenerHandle, those removed
+    cdef dict put               # id -> (snapshot.Listener, its slot), listeners that were put
+    cdef dict orphaned          # id -> ListenerHandle, listeners that were removed
     cdef dict touched           # listener id -> {hostname: [(rule id, RuleHandle put)]}
-    cdef set removed            # addresses of Rules of `previous` that go
-    cdef dict groups            # listener id -> {hostname: GroupHandle}, those rebuilt
-    cdef object work            # the generator, once begun
+    cdef set removed            # addresses of the Rules of `previous` that are dropped
+    cdef dict groups            # listener id -> {hostname: GroupHandle}, groups that were rebuilt
+    cdef object work            # the generator, once started
     cdef Routes *routes         # the result of the work
 
     def __init__(self, Upstreams upstreams not None, Tables previous, version, Certificates certificates=None):
@@ -157,23 +156,23 @@ cdef class TableBuilder:
         if self.routes != NULL:
             routes_unref(self.routes)
 
-    # --- noting
+    # --- recording changes
 
     def put_listener(self, listener, uint32_t slot=0) -> None:
-        """A snapshot.Listener, new or changed, and its slot in http_requests_total (0: `other`); its rules stay."""
+        """Puts a new or changed snapshot.Listener, and its slot in http_requests_total (0: `other`); its rules stay."""
         self.put[listener.id] = listener, slot
 
     def remove_listener(self, str id not None) -> None:
-        """With all its rules."""
+        """Removes the listener and all its rules."""
         self.put.pop(id, None)
         handle = self.listeners.pop(id, None)
         if handle is not None:
             self.orphaned[id] = handle
 
     def put_rule(self, rule, slots) -> None:
-        """A snapshot.Rule, new or changed, and its RuleSlots.
+        """Puts a snapshot.Rule, new or changed, with its RuleSlots.
 
-        Raises ValueError for a regular expression that RE2 refuses, and then changes nothing.
+        Raises ValueError if RE2 refuses a regular expression, and then changes nothing.
         """
         cdef RuleHandle old = self.rules.get(rule.id)
         cdef RuleHandle handle
@@ -198,7 +197,7 @@ cdef class TableBuilder:
             self._forget(old)
 
     cdef list _touch(self, str listener, str hostname):
-        """Notes that a group is to be rebuilt; the rules that come into it."""
+        """Records that a group must be rebuilt; returns the list of rules to add to it."""
         return self.touched.setdefault(listener, {}).setdefault(hostname, [])
 
     cdef int _forget(self, RuleHandle old) except -1:
@@ -208,23 +207,23 @@ cdef class TableBuilder:
         return 0
 
     cdef Choice *_choice(self, source) except NULL:
-        """The one of this route's rule, with a reference."""
+        """The Choice of this rule of the route, with a reference."""
         key = f"{source.route_kind}|{source.route}|{source.id.rpartition('|')[2]}"
         return self.choices.choice(key, [backend.weight for backend in source.backends])
 
-    # --- working
+    # --- building
 
     def step(self, int microseconds) -> bool:
-        """Works for about that long; True while work is left.
+        """Works for about `microseconds`; True while work is left.
 
-        Raises ValueError when a rule's listener was never put.
+        Raises ValueError if a rule was put for a listener that was never put.
         """
         cdef uint64_t end = microseconds_now() + microseconds
         collect_for(microseconds // 2)
         return self._work_until(end)
 
     def finish(self) -> Tables:
-        """Does what work is left, and gives the tables."""
+        """Does the remaining work and returns the tables."""
         cdef Tables tables
         self._work_until(<uint64_t> -1)
         if self.routes == NULL:
@@ -253,7 +252,7 @@ cdef class TableBuilder:
         yield from self._build_routes()
 
     def _drop_orphans(self):
-        """Rules of listeners that were removed, and not put again in this version."""
+        """Drops the rules of listeners that were removed, except rules that were put again in this version."""
         cdef ListenerHandle orphan
         cdef uint32_t cursor, i
         cdef Group *group
@@ -287,7 +286,7 @@ cdef class TableBuilder:
                 yield from self._fill_group(handle, self._old_listener(listener), hostname, added)
 
     cdef int _refuse_homeless(self, dict hostnames) except -1:
-        """Raises ValueError when a rule was put for a listener that is not there."""
+        """Raises ValueError if a rule was put for a listener that does not exist."""
         for added in hostnames.values():
             for id, handle in added:
                 if self.rules.get(id) is handle:
@@ -295,7 +294,7 @@ cdef class TableBuilder:
         return 0
 
     cdef ListenerHandle _old_listener(self, str id):
-        """As it was in `previous`, unless it was removed."""
+        """The listener in `previous`; None if it was removed since."""
         return None if self.previous is None or id in self.orphaned else self.previous.listeners.get(id)
 
     def _fill_group(self, GroupHandle handle, ListenerHandle old_listener, str hostname, list added):
@@ -359,11 +358,11 @@ cdef class TableBuilder:
             yield
 
 
-# --- small steps
+# --- helpers
 
 
 cdef Slice _slice(str text) except *:
-    """Valid as long as `text`."""
+    """Valid as long as `text` exists."""
     cdef Py_ssize_t size
     cdef Slice slice
     slice.data = PyUnicode_AsUTF8AndSize(text, &size)
@@ -372,12 +371,12 @@ cdef Slice _slice(str text) except *:
 
 
 cdef Group *_group_of(const Listener *listener, str hostname) except? NULL:
-    """NULL when the listener has no rules for it."""
+    """NULL if the listener has no rules for the hostname."""
     return <Group *> hosts_get(&listener.groups, _slice(hostname))
 
 
 cdef ListenerHandle _listener_for(tuple put, ListenerHandle old, Certificates certificates):
-    """As put (None: not), or else as it was; without groups yet."""
+    """A listener as in `put`, or like `old` if `put` is None; without groups."""
     cdef ListenerHandle handle = ListenerHandle()
     cdef Secure *secure = NULL
     if put is not None:

@@ -1,14 +1,16 @@
-"""The request target (RFC 9112 section 3.2) and the authority (RFC 3986 section 3.2), strictly; and the one normaliser.
+"""The request target (RFC 9112 section 3.2) and the authority (RFC 3986 section 3.2), parsed strictly; normalisation.
 
-Origin-form is served, and absolute-form, which is reduced to origin-form. Asterisk-form, and an absolute-form without a
-path, ask with OPTIONS about the gateway itself (RFC 9112 section 3.2.4). Authority-form belongs to CONNECT and is refused.
+Origin-form is supported, and absolute-form, which is reduced to origin-form. With OPTIONS, asterisk-form and an
+absolute-form without a path refer to the gateway itself (RFC 9112 section 3.2.4). Authority-form is only for CONNECT,
+and is refused.
 
-What is matched is what is forwarded, so a path is normalised before it is matched (RFC 3986 section 6.2.2): escapes of
-unreserved characters are decoded, hex digits written in upper case, dot segments (`%2e` too) removed. `%2F`, `;`, `//`,
-case and the query stay. Most paths are normal already: one scan sees that, and the Head points into the bytes.
+The path that is matched is the path that is forwarded, so it is normalised before matching (RFC 3986 section 6.2.2):
+escapes of unreserved characters are decoded, hex digits are changed to upper case, dot segments (also `%2e`) are
+removed. `%2F`, `;`, `//` (without merge_slashes), case and the query are kept. Most paths are normal already: then one
+scan is enough, and the Head points into the received bytes.
 
-A host is a name of letters, digits, `-`, `_` and `.`, an IPv4 address, or an IPv6 address in brackets. Nothing else
-that RFC 3986 would allow in a name is a host that anybody serves, and parsers differ over it.
+A host is a name of letters, digits, `-`, `_` and `.`, an IPv4 address, or an IPv6 address in brackets. RFC 3986 allows
+more in a name, but such names are not used for hosts, and parsers interpret them differently.
 """
 
 from libc.stdint cimport uint8_t, uint32_t
@@ -36,7 +38,7 @@ cdef const char *HEX = b"0123456789ABCDEF"
 # ------------------------------------------------------------------------------------------------------------ paths
 
 cdef int unescape(const char *at, const char *end, char *out) noexcept nogil:
-    """Writes the escape at `at` in its normal form: 1 or 3 bytes. Returns how many, or -Refusal."""
+    """Writes the escape at `at` in its normal form: 1 or 3 bytes. Returns their number, or -Refusal."""
     cdef int high, low, value
     if end - at < 3:
         return -REFUSAL_PATH_ESCAPE
@@ -55,7 +57,7 @@ cdef int unescape(const char *at, const char *end, char *out) noexcept nogil:
 
 
 cdef int copy_segment(const char **at, const char *end, char *out) noexcept nogil:
-    """Copies up to the next '/' in normal form, and moves `at` there. Returns the bytes written, or -Refusal."""
+    """Copies up to the next '/' in normal form, and advances `at` to it. Returns the bytes written, or -Refusal."""
     cdef const char *from_ = at[0]
     cdef int size = 0
     cdef int wrote
@@ -75,7 +77,7 @@ cdef int copy_segment(const char **at, const char *end, char *out) noexcept nogi
 
 
 cdef int normalise(const char *path, uint32_t size, bint merge_slashes, char *out) noexcept nogil:
-    """RFC 3986 section 5.2.4, one segment at a time: `out` never ends in more than was asked for, nor grows."""
+    """RFC 3986 section 5.2.4, one segment at a time. The result is never longer than `path`."""
     cdef const char *at = path
     cdef const char *end = path + size
     cdef uint32_t used = 0
@@ -107,7 +109,7 @@ cdef int normalise(const char *path, uint32_t size, bint merge_slashes, char *ou
 
 
 cdef int take_path(Head *head, const char *at, const char *end, const HeadLimits *limits, Arena *arena) noexcept nogil:
-    """Splits path and query, normalises where that changes anything. Returns 0 or -Refusal."""
+    """Splits path and query; normalises the path if that changes it. Returns 0 or -Refusal."""
     cdef const char *start = at
     cdef const char *slash
     cdef bint normal = True
@@ -199,7 +201,7 @@ cdef int take_target(Head *head, const HeadLimits *limits, Arena *arena) noexcep
 # -------------------------------------------------------------------------------------------------------- authority
 
 cdef int take_port(const char *at, const char *end) noexcept nogil:
-    """The number in `:port` or nothing, 0 for none; -Refusal. An empty port is none (RFC 3986 section 3.2.3)."""
+    """The number in `:port`, 0 if there is none, or -Refusal. The port may be empty (RFC 3986 section 3.2.3)."""
     cdef int port = 0
     if at == end:
         return 0
@@ -215,7 +217,7 @@ cdef int take_port(const char *at, const char *end) noexcept nogil:
 
 
 cdef const char *run_over_address(const char *at, const char *end) noexcept nogil:
-    """The byte after `]` of an IPv6 address in brackets; NULL when it is none."""
+    """The byte after the `]` of an IPv6 address in brackets; NULL if the address is invalid."""
     cdef char text[48]
     cdef uint8_t address[16]
     cdef const char *close = <const char *> memchr(at, c']', end - at)
@@ -231,7 +233,7 @@ cdef const char *run_over_address(const char *at, const char *end) noexcept nogi
 
 
 cdef const char *run_over_name(const char *at, const char *end) noexcept nogil:
-    """The byte after a host name; NULL when it is empty, too long, or has an empty label before its last dot."""
+    """The byte after a host name; NULL if it is empty, too long, or has an empty label before its last dot."""
     cdef const char *start = at
     cdef const char *dot = at - 1
     at = run_over(at, end, OCTET_HOST)
@@ -248,7 +250,7 @@ cdef const char *run_over_name(const char *at, const char *end) noexcept nogil:
 
 
 cdef int split_authority(Slice authority, Slice *host) noexcept nogil:
-    """`host` without port and final dot, in the case it has. Returns the port (0: none) or -Refusal."""
+    """`host` without port and final dot, in its original case. Returns the port (0: none) or -Refusal."""
     cdef const char *at = authority.data
     cdef const char *end = at + authority.size
     cdef const char *after
@@ -289,7 +291,7 @@ cdef int take_host(Head *head, Arena *arena) noexcept nogil:
 
 
 cdef int check_authority(Slice authority) noexcept nogil:
-    """Returns 0, or -Refusal for an authority that no Host may have."""
+    """Returns 0, or -Refusal for an authority that is not allowed in Host."""
     cdef Slice host
     cdef int port = split_authority(authority, &host)
     return port if port < 0 else 0

@@ -1,4 +1,4 @@
-"""Session ticket keys; see ticket.pxd. Sealed as RFC 5077 section 4 recommends: AES-256-CBC, then HMAC-SHA256."""
+"""Session ticket keys; see ticket.pxd. Encrypted as in RFC 5077 section 4: AES-256-CBC, then HMAC-SHA256."""
 
 from libc.stdint cimport uint32_t
 from libc.string cimport memcmp, memcpy
@@ -11,8 +11,8 @@ from fastroute.ext.openssl cimport (
 
 cdef enum:
     KEYS_MOST = 8
-    NAME = 16               # bytes that tell which key it is
-    SECRET = 32             # bytes of the cipher's key, and of the MAC's
+    NAME = 16               # bytes that identify the key
+    SECRET = 32             # bytes of the cipher key, and of the MAC key
     IV = 16
 
 cdef struct TicketKey:
@@ -28,7 +28,7 @@ KEY_SIZE = sizeof(TicketKey)
 
 
 def set_keys(keys) -> None:
-    """From now on tickets are made with the first key, and those of each are accepted. ValueError: no such keys."""
+    """From now on tickets are made with the first key, and tickets of every key are accepted. Raises ValueError."""
     global _count
     cdef uint32_t i
     cdef bytes key
@@ -55,13 +55,13 @@ cdef int ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER
         if memcmp(name, _keys[i].name, NAME) == 0:
             if EVP_DecryptInit_ex(cipher, _cipher, NULL, _keys[i].cipher, iv) != 1 or not authenticate(mac, &_keys[i]):
                 return -1
-            # 2: the client gets a new ticket. With TLS 1.3 it uses each once (RFC 8446 appendix C.4).
+            # 2: the client gets a new ticket. With TLS 1.3 it uses each ticket once (RFC 8446 appendix C.4).
             return 2 if i != 0 or SSL_version(ssl) == TLS1_3_VERSION else 1
     return 0
 
 
 cdef bint authenticate(EVP_MAC_CTX *mac, TicketKey *key) noexcept nogil:
-    """Gives the key to the MAC of the ticket."""
+    """Sets the key of the ticket's MAC."""
     cdef OSSL_PARAM params[3]
     params[0] = OSSL_PARAM_construct_octet_string("key", key.mac, SECRET)
     params[1] = OSSL_PARAM_construct_utf8_string("digest", b"SHA256", 0)

@@ -1,4 +1,4 @@
-"""The wheel of deadlines; see timer.pxd."""
+"""The timer wheel; see timer.pxd."""
 
 from libc.stdint cimport uint32_t, uint64_t
 
@@ -48,7 +48,7 @@ cdef void timer_remove(Wheel *wheel, Slab *slab, Connection *connection) noexcep
 
 
 cdef uint64_t place(const Wheel *wheel, uint32_t slot) noexcept nogil:
-    """The tick at which `slot` comes up next."""
+    """The tick at which `slot` is reached next."""
     return wheel.tick + (slot - wheel.tick % SLOTS) % SLOTS
 
 
@@ -70,7 +70,7 @@ cdef Connection *timer_expired(Wheel *wheel, Slab *slab, uint64_t now) noexcept 
     while True:
         next = timer_next(wheel)
         if next == 0 or next > now:
-            # Nothing is in the slots up to now: they may be skipped.
+            # The slots up to now are empty and can be skipped.
             if now // TICK > wheel.tick:
                 wheel.tick = now // TICK
             return NULL
@@ -87,7 +87,7 @@ cdef Connection *timer_expired(Wheel *wheel, Slab *slab, uint64_t now) noexcept 
 
 
 cdef uint64_t timer_next(const Wheel *wheel) noexcept nogil:
-    """Looks at 64 slots at a time, from the wheel's own place once round."""
+    """Examines 64 slots at a time, for one round from the current slot."""
     cdef uint32_t start = wheel.tick % SLOTS
     cdef uint32_t word = start // 64
     cdef uint64_t bits
@@ -103,7 +103,7 @@ cdef uint64_t timer_next(const Wheel *wheel) noexcept nogil:
 
 
 cdef class Deadlines:
-    """A wheel over connections without sockets, for Python: what the tests of the wheel see of it."""
+    """A timer wheel over connections without sockets, for tests in Python."""
 
     cdef Wheel wheel
     cdef Slab slab
@@ -115,7 +115,7 @@ cdef class Deadlines:
         slab_free(&self.slab)
 
     def add(self):
-        """A new connection, without a deadline; its index."""
+        """Adds a connection without a deadline; returns its index."""
         cdef Connection *connection = slab_take(&self.slab)
         if connection is NULL:
             raise MemoryError
@@ -128,7 +128,7 @@ cdef class Deadlines:
         timer_remove(&self.wheel, &self.slab, slab_at(&self.slab, index))
 
     def expired(self, uint64_t now):
-        """The indexes of all whose deadline has passed."""
+        """The indexes of all connections whose deadline has passed."""
         found = []
         cdef Connection *connection = timer_expired(&self.wheel, &self.slab, now)
         while connection is not NULL:
@@ -137,5 +137,5 @@ cdef class Deadlines:
         return found
 
     def next(self):
-        """When to look again; 0: never."""
+        """When to call `expired` again; 0: never."""
         return timer_next(&self.wheel)

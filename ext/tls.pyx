@@ -1,7 +1,7 @@
-"""One client's TLS; see tls.pxd.
+"""The TLS of one client; see tls.pxd.
 
-The error queue of libssl is empty between calls: whoever finds an error empties it. A peer gets no further with
-records that carry no data (key updates, empty ones): a few are fine, an endless row would keep the engine busy.
+The error queue of libssl is empty between calls: code that finds an error clears it. The number of consecutive records
+without data (key updates, empty records) is limited: an endless sequence would keep the engine busy.
 """
 
 from libc.stdlib cimport calloc, free, malloc
@@ -18,11 +18,11 @@ from fastroute.ext.openssl cimport (
 from fastroute.ext.secure cimport secure_open
 
 cdef enum:
-    READS_MOST = 256            # records opened in one call; what is left waits for the next
-    IDLE_MOST = 64              # records without data in a row
+    READS_MOST = 256            # records decrypted in one call; the rest waits for the next call
+    IDLE_MOST = 64              # consecutive records without data
 
 
-# --- what libssl takes for a socket
+# --- the pipe that libssl uses instead of a socket
 
 
 cdef int pipe_read(BIO *bio, char *into, int room) noexcept nogil:
@@ -112,7 +112,7 @@ cdef void tls_free(Tls *tls) noexcept nogil:
 
 
 cdef int progress(Tls *tls, int outcome) noexcept nogil:
-    """What an outcome of libssl that is no success means."""
+    """The Progress for an outcome of libssl that is not a success."""
     cdef int error = SSL_get_error(tls.ssl, outcome)
     if error == SSL_ERROR_WANT_READ:
         return PROGRESS_WAIT
@@ -146,7 +146,7 @@ cdef long tls_read(Tls *tls, Pipe *pipe, char *into, uint32_t room) noexcept nog
             break
         outcome = progress(tls, outcome)
         if outcome == PROGRESS_WAIT and pipe.input_size:
-            tls.idle_records += 1       # that one held no data
+            tls.idle_records += 1       # that record had no data
             if tls.idle_records <= IDLE_MOST:
                 continue
             outcome = PROGRESS_BROKEN
@@ -160,7 +160,7 @@ cdef long tls_read(Tls *tls, Pipe *pipe, char *into, uint32_t room) noexcept nog
 cdef int tls_write(Tls *tls, const char *data, uint32_t size) noexcept nogil:
     cdef int taken
     while size:
-        taken = SSL_write(tls.ssl, data, <int> size)    # less than all: the client asked for shorter records
+        taken = SSL_write(tls.ssl, data, <int> size)    # less than all if the client asked for shorter records
         if taken <= 0:
             ERR_clear_error()
             return -1

@@ -1,8 +1,8 @@
-# Which fields have no place in a trailer section.
+# Which fields are not allowed in a trailer section.
 
 from libc.stdint cimport uint32_t
 
 
-# Whether a trailer of this name, in any case, is dropped. A '_' counts as '-'. Of a name longer than TRAILER_NAME_MOST
-# its first TRAILER_NAME_MOST bytes decide.
+# Whether a trailer with this name, in any case, is dropped. '_' counts as '-'. If a name is longer than
+# TRAILER_NAME_MOST, only its first TRAILER_NAME_MOST bytes are considered.
 cdef bint is_forbidden_trailer(const char *name, uint32_t size) noexcept nogil

@@ -2,8 +2,8 @@
 them too late, or instead of the field in the head. They are dropped.
 
 FORBIDDEN and PREFIXES are the only table; a name that begins with a prefix is forbidden, whatever its length. Fields
-whose definition allows trailers (ETag, Accept-Ranges, Authentication-Info) pass, and so does every field that is not
-listed. CGI and WSGI do not distinguish '_' from '-', so neither does this module.
+whose definition allows trailers (ETag, Accept-Ranges, Authentication-Info) are relayed, and so are all fields that are
+not listed. CGI and WSGI do not distinguish '_' from '-', so this module does not either.
 """
 
 from libc.stdint cimport uint8_t, uint32_t
@@ -16,7 +16,7 @@ FORBIDDEN = (
     # framing and the connection
     b"content-length", b"transfer-encoding", b"connection", b"http2-settings", b"keep-alive", b"proxy-connection", b"te",
     b"trailer", b"upgrade",
-    # routing, and what is said of the client
+    # routing, and information about the client
     b"host", b"forwarded", b"max-forwards", b"proxy", b"true-client-ip", b"via", b"x-client-cert", b"x-client-ip",
     b"x-cluster-client-ip", b"x-original-host", b"x-original-url", b"x-real-ip", b"x-request-id", b"x-rewrite-url",
     b"x-ssl-client-cert",
@@ -29,7 +29,7 @@ FORBIDDEN = (
     b"authorization", b"cookie", b"proxy-authenticate", b"proxy-authorization", b"set-cookie", b"www-authenticate",
     # controls of a response
     b"age", b"date", b"expires", b"location", b"refresh", b"retry-after", b"vary", b"warning",
-    # how content is read
+    # interpretation of content
     b"content-encoding", b"content-range", b"content-type",
 )
 PREFIXES = (b"access-control-", b"x-forwarded-")
@@ -43,11 +43,11 @@ cdef struct Name:
 
 cdef Name names[NAMES_MOST]
 cdef uint32_t names_count
-cdef uint32_t prefixes_count    # the first of `names`
+cdef uint32_t prefixes_count    # number of prefixes, which come first in `names`
 
 
 def _lay_out():
-    """Copies the table into an array; the names live as long as the table does."""
+    """Copies the table into an array; the names live as long as the table."""
     global names_count, prefixes_count
     cdef uint32_t i = 0
     for name in PREFIXES + FORBIDDEN:

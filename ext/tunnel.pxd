@@ -1,4 +1,4 @@
-# What an exchange becomes when its upstream switches protocols (101, RFC 9110 section 7.8): bytes both ways, unread.
+# An exchange whose upstream has switched protocols (101, RFC 9110 section 7.8): bytes both ways, uninterpreted.
 
 from libc.stdint cimport uint32_t
 
@@ -7,9 +7,10 @@ from fastroute.ext.exchange cimport Exchange
 from fastroute.ext.reactor cimport Reactor
 
 
-# Sends the filtered 101 in `r.head` to the client, with the `size` bytes at `data` that came behind it. Returns a Verdict.
+# Sends the 101 in `r.head`, after filters, and the `size` bytes at `data` that followed it to the client. Returns a
+# Verdict.
 cdef int tunnel_begin(Reactor r, Connection *c, Exchange *x, Connection *u, char *data, uint32_t size) noexcept nogil
-# Whatever can go on now. Returns a Verdict.
+# Relays what is possible now. Returns a Verdict.
 cdef int tunnel_advance(Reactor r, Connection *c, Exchange *x) noexcept nogil
-# The deadline of the client's connection has passed. Returns a Verdict.
+# Called when the deadline of the client's connection has passed. Returns a Verdict.
 cdef int tunnel_expired(Reactor r, Connection *c, Exchange *x) noexcept nogil

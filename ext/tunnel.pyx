@@ -1,12 +1,12 @@
 """Upgraded connections; see tunnel.pxd.
 
-Each direction is by itself: read only while the other side has taken what came before, and when its sender has ended,
-that end is passed on (a half-close), behind all that was sent. The tunnel is over when both directions are. A side that
-takes nothing more ends the direction towards it; what it still says goes on. A reset ends the tunnel, also one that comes
-after its sender's end, and the client gets one too if bytes could have been lost.
+The directions are independent. A side is read only while the other side has taken all earlier bytes. When the sender
+ends its side, that end is relayed (a half-close) after all its bytes. The tunnel ends when both directions have ended.
+If a side accepts no more bytes, the direction towards it ends; bytes that it sends are still relayed. A reset ends the
+tunnel, also a reset after the end of its sender, and the client is reset too if bytes could have been lost.
 
-Its rule, tables and counters are those of its request: they are held until its end, whatever is installed meanwhile. Only
-silence has a limit, not time: the rule's timeouts end with the 101.
+The rule, tables and counters of a tunnel are those of its request: they are held until its end, whatever is installed
+meanwhile. The rule's timeouts end with the 101: only the time without traffic is limited.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -26,10 +26,10 @@ from fastroute.ext.reason cimport (
 from fastroute.ext.record cimport record_end
 from fastroute.ext.write cimport write_response
 
-cdef enum Flow:                 # what became of one direction in one visit
+cdef enum Flow:                 # the result of one direction in one visit
     FLOW_ON = 0
-    FLOW_ENDED                  # its sender has ended, and the receiver was told
-    FLOW_RESET                  # its sender is gone
+    FLOW_ENDED                  # the end of its sender was relayed, or its receiver accepts no more
+    FLOW_RESET                  # the connection of its sender is broken
 
 
 cdef int tunnel_begin(Reactor r, Connection *c, Exchange *x, Connection *u, char *data, uint32_t size) noexcept nogil:
@@ -57,7 +57,7 @@ cdef int tunnel_begin(Reactor r, Connection *c, Exchange *x, Connection *u, char
 
 
 cdef int carry(Reactor r, Connection *sender, Connection *receiver, Exchange *x, uint64_t *carried) noexcept nogil:
-    """One read from the sender, if the receiver has taken what came before. Returns a Flow."""
+    """One read from the sender, if the receiver has taken all earlier bytes. Returns a Flow."""
     cdef iovec part
     cdef long size
     if receiver.writable and buffer_size(&receiver.output):
@@ -66,7 +66,7 @@ cdef int carry(Reactor r, Connection *sender, Connection *receiver, Exchange *x,
             return FLOW_ENDED
     if buffer_size(&receiver.output):
         return FLOW_ENDED if receiver.failed else FLOW_ON
-    if buffer_size(&sender.input):          # it came with the head
+    if buffer_size(&sender.input):          # arrived with the head
         part.iov_base = buffer_bytes(&sender.input)
         size = buffer_size(&sender.input)
     elif sender.readable:
@@ -77,7 +77,7 @@ cdef int carry(Reactor r, Connection *sender, Connection *receiver, Exchange *x,
     if size == -1:
         if end_writing(r, receiver):
             return FLOW_ENDED
-        sender.readable = True      # its end is found again when the receiver has taken what waits
+        sender.readable = True      # the end is read again after the receiver has taken what is queued
         return FLOW_ON
     if size < 0:
         return FLOW_RESET
@@ -97,7 +97,7 @@ cdef inline bint has_more(const Connection *sender, const Connection *receiver, 
 
 
 cdef inline bint is_lost(const Connection *sender, const Connection *receiver, bint over) noexcept nogil:
-    """Whether one that had ended is gone now, so that nothing can reach it, and the other has what it said."""
+    """Whether a side that had ended is broken now, so that nothing can reach it, and the other has all its bytes."""
     return over and sender.failed and buffer_size(&receiver.output) == 0
 
 
@@ -135,7 +135,7 @@ cdef int tunnel_end(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     x.upstream_ended = r.now
     attempt_end(r, x, False)
     record_end(r, c, x)
-    # A client whose end was not read may have bytes on their way: a plain close would be a reset, and take ours along.
+    # A client whose end was not read may still be sending: a plain close would be a reset, and discard sent bytes.
     return VERDICT_CLOSE if c.ended and not c.readable else VERDICT_LINGER
 
 

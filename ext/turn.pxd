@@ -1,4 +1,4 @@
-# Turns: what an engine does with what epoll tells it, in pieces that are short.
+# Turns: the engine handles the events of epoll in short pieces.
 
 from libc.stdint cimport uint64_t
 
@@ -11,15 +11,15 @@ cdef enum:
 
 cdef struct Turns:
     epoll_event events[EVENTS]
-    int next                    # first of `events` that is still to be handled
-    int count                   # of `events` (less than 1: none)
+    int next                    # first of `events` that is not handled yet
+    int count                   # number of `events` (less than 1: none)
     uint64_t made               # turns so far
-    uint64_t worst              # microseconds of the longest
-    uint64_t waits              # how often a turn waited for more to come
+    uint64_t worst              # microseconds of the longest turn
+    uint64_t waits              # how often a turn waited for more events
 
-# Handles what is ready, about 3 ms at most. True: work is left that no descriptor announces.
+# Handles what is ready, for about 3 ms at most. True: work is left for which there will be no event.
 cdef bint turn(Reactor r, Turns *turns) noexcept nogil
-# No turn of the next moment waits for traffic: trio has something to do.
+# For a short time, turns do not wait for more events, because trio has work to do.
 cdef void hurry(Reactor r) noexcept nogil
-# Has the engine's descriptor become readable at `when` (milliseconds, not 0), or at once if that is past.
+# Makes the engine's descriptor readable at `when` (milliseconds, not 0), or at once if that time has passed.
 cdef void ring(Reactor r, uint64_t when) noexcept nogil

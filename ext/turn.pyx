@@ -1,9 +1,9 @@
 """One turn of the engine; see turn.pxd.
 
-It fetches events, handles them, then gives each connection that had more to do another visit, and looks at the wheel;
-it ends when nothing is left or its time is up. As long as traffic is dense it also waits inside, up to LINGER in all:
-coming back through Python for every handful of events would cost more than the events. It does not wait while trio has
-something to do that the engine was told to heed.
+A turn fetches events and handles them, then visits each connection in the ready list, and handles deadlines that have
+passed. It ends when nothing is left or its time is up. While traffic is dense it also waits for more events, up to
+LINGER in total: returning through Python for every few events would cost more than the events. It does not wait while
+trio has work to do on a descriptor passed to Engine.heed.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -29,10 +29,10 @@ cdef extern from "<sys/timerfd.h>" nogil:
 
 cdef enum:
     BUDGET = 3000           # microseconds after which a turn handles nothing more
-    LINGER = 2200           # microseconds after which a turn waits for nothing more
-    WAIT = 1                # milliseconds of such a wait
-    HURRY = 1               # milliseconds without such waits after a heeded descriptor spoke
-    LOG_AGE = 500           # milliseconds that a log line waits at most
+    LINGER = 2200           # microseconds after which a turn does not wait any more
+    WAIT = 1                # milliseconds of one such wait
+    HURRY = 1               # milliseconds without such waits after a heeded descriptor became readable
+    LOG_AGE = 500           # maximum milliseconds until a log line is written
 
 
 cdef bint turn(Reactor r, Turns *turns) noexcept nogil:
@@ -47,7 +47,7 @@ cdef bint turn(Reactor r, Turns *turns) noexcept nogil:
     while True:
         more = visit(r, turns, start)
         if r.now - start > LINGER:
-            more = True                     # there may be more soon, and to be called again costs less than to be woken
+            more = True                     # more events may come soon, and another call costs less than a wakeup
         if more or r.milliseconds < r.hurried:
             break
         turns.waits += 1
@@ -64,7 +64,7 @@ cdef bint turn(Reactor r, Turns *turns) noexcept nogil:
 
 
 cdef bint fetch(Reactor r, Turns *turns, int timeout) noexcept nogil:
-    """Fetches events, waiting at most `timeout` milliseconds. True when there are some."""
+    """Fetches events, waiting at most `timeout` milliseconds. True if there are any."""
     turns.next = 0
     turns.count = epoll_wait(r.epoll, turns.events, EVENTS, timeout)
     read_clock(r)
@@ -73,8 +73,8 @@ cdef bint fetch(Reactor r, Turns *turns, int timeout) noexcept nogil:
 
 
 cdef void look_at_pools(Reactor r, Turns *turns) noexcept nogil:
-    """Handles what was fetched about idle upstream connections first: a request in the same lot must not get one of
-    them that has ended, or that spoke unasked."""
+    """Handles events of idle upstream connections first: a request in the same batch must not get a connection that has
+    ended or has sent unexpected bytes."""
     cdef Connection *c
     cdef int i
     for i in range(turns.count):
@@ -85,7 +85,7 @@ cdef void look_at_pools(Reactor r, Turns *turns) noexcept nogil:
 
 
 cdef bint visit(Reactor r, Turns *turns, uint64_t start) noexcept nogil:
-    """Handles events, deadlines and the ready list until all are empty. True: the time was up before."""
+    """Handles events, deadlines and the ready list until all are empty. True: the time was up before that."""
     while True:
         if turns.next >= turns.count:
             fetch(r, turns, 0)
@@ -105,7 +105,7 @@ cdef bint visit(Reactor r, Turns *turns, uint64_t start) noexcept nogil:
 
 
 cdef bint visit_ready(Reactor r, uint64_t start) noexcept nogil:
-    """Visits each connection that is in the ready list now, once. False: the time was up before."""
+    """Visits each connection that is in the ready list now, once. False: the time was up before that."""
     cdef uint32_t last = r.ready_last
     cdef uint32_t index = 0
     cdef Connection *c
@@ -166,7 +166,7 @@ cdef void handle_event(Reactor r, const epoll_event *event) noexcept nogil:
 
 
 cdef void check_pooled(Reactor r, Connection *u) noexcept nogil:
-    """An idle connection has nothing to say: if it does, or ends, it goes. (The edge may also be out of date.)"""
+    """Closes an idle connection that has sent bytes or has ended. (The edge may also be out of date.)"""
     if u.readable:
         if u.ended or u.failed or not upstream_is_quiet(u):
             upstream_close(r, u)
@@ -175,7 +175,7 @@ cdef void check_pooled(Reactor r, Connection *u) noexcept nogil:
 
 
 cdef bint expire(Reactor r, uint64_t start) noexcept nogil:
-    """Handles the deadlines that have passed. False: the time was up before."""
+    """Handles the deadlines that have passed. False: the time was up before that."""
     cdef Connection *c
     while r.now - start <= BUDGET:
         c = timer_expired(&r.wheel, &r.slab, r.milliseconds)
@@ -197,7 +197,7 @@ cdef bint expire(Reactor r, uint64_t start) noexcept nogil:
 
 
 cdef void arm(Reactor r) noexcept nogil:
-    """Has the timerfd ring at the next deadline, unless it rings before it anyway."""
+    """Sets the timerfd to the next deadline, unless it is set to an earlier time."""
     cdef uint64_t next = timer_next(&r.wheel)
     cdef uint64_t log = r.flushed + LOG_AGE if r.logs and r.log.used else 0
     if next == 0 or (log != 0 and log < next):
@@ -206,7 +206,7 @@ cdef void arm(Reactor r) noexcept nogil:
         return
     if r.held == 0:
         ring(r, next)
-    elif next <= r.milliseconds:        # a held clock moves by hand: the timerfd, which does not know it, rings at once
+    elif next <= r.milliseconds:        # a test moves a stopped clock, not the timerfd: that expires at once
         ring(r, 1)
 
 
@@ -234,7 +234,7 @@ cdef void note_worst(Reactor r, uint64_t *worst, uint64_t took) noexcept nogil:
 
 
 cdef void forget_endpoint(Reactor r) noexcept nogil:
-    """Closes the idle connections of one endpoint that left every backend."""
+    """Closes the idle connections of one endpoint that no backend lists any more."""
     cdef Endpoint *endpoint = r.upstreams.take_gone()
     if endpoint.gone:
         upstream_forget(r, endpoint)

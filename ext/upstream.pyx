@@ -132,7 +132,7 @@ cdef void upstream_release(Reactor r, Connection *u) noexcept nogil:
             or endpoint.idle_count >= <uint32_t> (HELD_MOST if u.held > r.milliseconds else POOL_MOST):
         upstream_close(r, u)
         return
-    buffer_free(&u.input)       # the answer was all of it: the next one must not begin with its bytes
+    buffer_free(&u.input)       # only bytes of this answer, with which the next one must not begin
     u.owner = 0
     u.requests += 1
     u.state = STATE_POOLED

@@ -1,12 +1,13 @@
-"""Heads to bytes (RFC 9112): requests to backends, responses to clients, and answers of our own.
+"""Writes heads (RFC 9112): of requests to backends, of responses to clients, and of fastroute's own answers.
 
-What one hop says to the next is never copied: Host, framing, Connection, Upgrade and TE are written from the Head's members, so
-whatever a client or a filter put into `fields` cannot change them. Everything else goes on in its order and spelling.
-Field lines that stand side by side in the received bytes, as most do, go over in one copy.
+Fields that are valid for one hop only are never copied: Host, framing, Connection, Upgrade and TE are written from the
+members of the Head, so a client or a filter cannot change them by `fields`. All other fields keep their order and
+spelling. Field lines that are adjacent in the received bytes, as most are, are copied together.
 
-Towards a backend we always speak HTTP/1.1 and keep the connection: 1.1's default, so nothing is said. Towards a client
-`Connection: close` is said when we shall close, `keep-alive` only to a 1.0 client (RFC 9112 section 9.3). A message
-has the framing it came with, but that HTTP/1.0 gets no chunks, and that the caller may chunk what came without.
+Requests to backends are always HTTP/1.1, and their connection is kept: that is the default, so no field is needed.
+Responses have `Connection: close` if fastroute will close, and `keep-alive` only for a 1.0 client (RFC 9112 section
+9.3). A message keeps its framing, except that HTTP/1.0 clients get no chunks, and that the caller may chunk a body
+without framing.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -18,10 +19,10 @@ from fastroute.ext.head cimport (
 )
 from fastroute.ext.slice cimport Slice
 
-cdef struct Pen:                # where the next byte goes
+cdef struct Pen:                # position of the next byte
     char *at
     char *end
-    bint full                   # something did not fit: all is void
+    bint full                   # something did not fit: the output is invalid
 
 cdef enum:
     DECIMAL_MOST = 20           # digits of a uint64_t
@@ -30,7 +31,7 @@ cdef const char *HEX = b"0123456789abcdef"
 cdef const char *DAYS = b"SunMonTueWedThuFriSat"
 cdef const char *MONTHS = b"JanFebMarAprMayJunJulAugSepOctNovDec"
 
-# RFC 9110 section 15 and the few others that proxies and their backends send; spelled as registered.
+# RFC 9110 section 15, and a few others that proxies and their backends send; spelled as registered.
 PHRASES = {
     100: b"Continue", 101: b"Switching Protocols", 102: b"Processing", 103: b"Early Hints",
     200: b"OK", 201: b"Created", 202: b"Accepted", 203: b"Non-Authoritative Information", 204: b"No Content",
@@ -96,17 +97,17 @@ cdef void put_number(Pen *pen, uint64_t number) noexcept nogil:
 
 
 cdef inline bint is_line(const Field *field) noexcept nogil:
-    """Whether the field's whole line still stands as it was received: nobody changed name or value since."""
+    """Whether the received line of the field is unchanged, name and value."""
     return field.received and field.value.data == field.name.data + field.name.size + 2 \
         and field.value.data[field.value.size] == c'\r'
 
 
 cdef void put_fields(Pen *pen, const Head *head, bint trailer) noexcept nogil:
-    """The fields that go further; `trailer`: the field Trailer too."""
+    """Writes the fields that are forwarded; `trailer`: including the field Trailer."""
     cdef const Field *field = head.fields
     cdef const Field *end = head.fields + head.fields_count
-    cdef const char *start = NULL       # of the received lines not yet copied
-    cdef const char *stop = NULL        # behind them
+    cdef const char *start = NULL       # start of the received lines that are not copied yet
+    cdef const char *stop = NULL        # their end
     while field < end:
         if field.dropped or never_copied[field.known] or (field.known == FIELD_TRAILER and not trailer):
             field += 1
@@ -255,7 +256,7 @@ cdef inline void put_two(char *out, int64_t number) noexcept nogil:
 
 
 cdef void write_date(char *out, int64_t seconds) noexcept nogil:
-    """Civil date from days by the 400-year cycle that starts on 1 March 0000, so that a leap day ends a year."""
+    """Civil date from days, by the 400-year cycle that starts on 1 March 0000: a leap day is the last of its year."""
     cdef int64_t days = seconds // 86400
     cdef int64_t of_day = seconds % 86400
     cdef int64_t since_0000 = days + 719468
