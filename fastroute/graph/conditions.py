@@ -1,6 +1,6 @@
-"""Negative conditions: one constructor each, so that a reason and its wording stand in one place.
+"""Negative conditions: one constructor for each, so that a reason and its message are in one place.
 
-A message says what, where, and the way out. It never says whether a refused target exists.
+A message contains the problem, the field and a fix. It never reveals whether a refused target exists.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from fastroute.resources.meta import Key
 ACCEPTED = "Accepted"
 PROGRAMMED = "Programmed"
 RESOLVED_REFS = "ResolvedRefs"
-CONFLICTED = "Conflicted"  # negative: True is the bad news
+CONFLICTED = "Conflicted"  # negative polarity: True means a problem
 OVERLAPPING = "OverlappingTLSConfig"  # likewise
 
 
@@ -145,7 +145,7 @@ def port_taken(socket: tuple[str, int], owner: Key, field: str) -> Problem:
 
 
 def invalid_route_kinds(kinds: list[str], served: list[str], taken: list[str], field: str) -> Problem:
-    """`kinds`: those that are named in vain, `taken`: the others that are named."""
+    """`kinds`: the named kinds that are not served; `taken`: the other named kinds."""
     message = (
         f"allowedRoutes.kinds names {', '.join(kinds)}, which this listener does not serve: "
         f"it serves {', '.join(served) or 'none'}."
@@ -162,7 +162,7 @@ def selector_matches_nothing(why: str, field: str) -> Problem:
 
 
 def later_protocol_conflict(listener: Listener, first: str, field: str) -> Problem:
-    """Of a ListenerSet's entry; `first`: the listener that was there before it, in words."""
+    """For a listener of a ListenerSet; `first`: the listener with precedence, as text."""
     message = (
         f"Protocol {listener.protocol} cannot share port {listener.port} with listener {first}, which comes first. "
         f"Give it a port of its own."
@@ -225,7 +225,7 @@ def secret_not_found(secret: Key, field: str) -> Problem:
 
 
 def invalid_certificate(secret: Key, mistake: str, field: str) -> Problem:
-    """`mistake`: in words that follow the Secret's name."""
+    """`mistake`: text that follows the Secret's name."""
     message = f"Secret {secret} {mistake}."
     return Problem(condition=RESOLVED_REFS, reason="InvalidCertificateRef", message=message, field=field)
 

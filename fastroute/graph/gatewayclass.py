@@ -1,4 +1,4 @@
-"""GatewayClasses: those with our controllerName are ours, and one is assumed where nobody wrote any."""
+"""GatewayClasses with our controllerName. If no GatewayClass exists, one is implied."""
 
 from collections.abc import Mapping
 

@@ -1,7 +1,7 @@
-"""Header modifiers: what a route may not do to a message's fields.
+"""Header modifiers: which header fields a route must not change.
 
-Fields that frame a message or rule one hop are the gateway's own to write: a route that changed them could smuggle
-requests to others. Host is the authority of the request: it can be set, and is never absent or two.
+Only the gateway writes fields that frame a message or apply to one hop: a route that changed them could smuggle
+requests. Host is the authority of the request: it can be set, but not removed or added again.
 """
 
 import re
@@ -31,7 +31,7 @@ AUTHORITY = re.compile(r"[-._:\[\]0-9A-Za-z]+")
 
 
 def header_problems(filter_: HTTPRouteFilter, field: str) -> Iterator[Problem]:
-    """`field`: where the filter stands."""
+    """`field`: path of the filter."""
     if (request := filter_.request_header_modifier) is not None:
         yield from _framing(request, f"{field}.requestHeaderModifier")
         yield from _at_once(request, f"{field}.requestHeaderModifier")
@@ -49,7 +49,7 @@ def _framing(modifier: HTTPHeaderFilter, field: str) -> Iterator[Problem]:
 
 
 def _at_once(modifier: HTTPHeaderFilter, field: str) -> Iterator[Problem]:
-    """One action a name: what several of them would mean is not said anywhere (GEP-1323)."""
+    """One action per name: the effect of several is not specified (GEP-1323)."""
     actions = (
         {header.name.lower() for header in modifier.set},
         {header.name.lower() for header in modifier.add},

@@ -1,7 +1,7 @@
-"""HTTPRoutes: every reference resolved or refused, everything that is asked for and not served named.
+"""HTTPRoutes: resolves or refuses every reference, and reports every value that is not supported.
 
-A route is served whole or not at all: one that asks for something we do not do would do less, or be less safe, than
-its owner reads in it. What is not served yet stands in the tables below.
+A route is served completely or not at all: if unsupported values were ignored, the route would do less, or be less
+safe, than its owner expects. The checks below report what is not served yet.
 """
 
 from collections.abc import Iterator
@@ -83,7 +83,7 @@ def filter_problems(filters: tuple[HTTPRouteFilter, ...], field: str) -> Iterato
 
 
 def _incompatible(rule: HTTPRouteRule, ref: HTTPBackendRef, field: str) -> Iterator[Problem]:
-    """One request is redirected or rewritten, not both (HTTPRouteFilter: URLRewrite)."""
+    """Filters that exclude each other, such as a redirect and a rewrite (HTTPRouteFilter: URLRewrite)."""
     types = {filter_.type for filter_ in (*rule.filters, *ref.filters)}
     if {"RequestRedirect", "URLRewrite"} <= types:
         yield conditions.incompatible_filters("RequestRedirect and URLRewrite exclude each other.", field)

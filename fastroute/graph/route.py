@@ -1,9 +1,9 @@
-"""Routes meet Gateways and ListenerSets: each parentRef judged by itself, each listener for itself.
+"""Attaches routes to Gateways and ListenerSets. Each parentRef and each listener is evaluated separately.
 
-A parentRef reaches the listeners that its sectionName and port leave: one to a Gateway never those of its ListenerSets,
-nor the other way. Of these, one must admit the route's kind and namespace (`allowedRoutes`, the only gate:
-ReferenceGrants play no part) and share a hostname with it. One such listener is enough. Reasons, in order:
-NoMatchingParent, NotAllowedByListeners, NoMatchingListenerHostname.
+A parentRef selects the listeners that match its sectionName and port. A parentRef to a Gateway does not select
+listeners of its ListenerSets, and vice versa. At least one selected listener must admit the route's kind and namespace
+(`allowedRoutes` alone decides; ReferenceGrants are not used) and have a hostname that intersects with those of the
+route. Reasons, in order: NoMatchingParent, NotAllowedByListeners, NoMatchingListenerHostname.
 """
 
 from collections.abc import Mapping
@@ -24,18 +24,18 @@ from fastroute.resources.gateway import GROUP, ParentReference
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import ReferenceGrant
 
-ListenerId = tuple[HolderId, str]  # where it is written, and its name
+ListenerId = tuple[HolderId, str]  # the object that contains the listener, and the listener's name
 
 
 HOLDERS = ("Gateway", "ListenerSet")
 
 
 class Surroundings(msgspec.Struct, frozen=True):
-    """What routes are attached in."""
+    """What routes are attached to, and what decides about it."""
 
-    holders: Mapping[HolderId, Holder]  # Gateways and ListenerSets of ours, before any route attached
+    holders: Mapping[HolderId, Holder]  # managed Gateways and ListenerSets, before routes are attached
     namespaces: Mapping[Key, Namespace]
-    grants: Grants  # only to tell users that a grant to kind Gateway has no effect
+    grants: Grants  # only to report that a grant to kind Gateway has no effect
     policies: Policies = {}
 
 
@@ -45,19 +45,19 @@ class Attached(msgspec.Struct, frozen=True):
 
 
 def parent_ids(source: Route) -> frozenset[HolderId]:
-    """The Gateways and ListenerSets that a route names, whether they exist or not."""
+    """The Gateways and ListenerSets that a route refers to, whether they exist or not."""
     return frozenset(id_ for ref in source.spec.parent_refs if (id_ := parent_id(source, ref)))
 
 
 def parent_id(source: Resource, ref: ParentReference) -> HolderId | None:
-    """What a parentRef names; None when that holds no listeners."""
+    """The parent that a parentRef refers to; None if it is neither a Gateway nor a ListenerSet."""
     if ref.group != GROUP or ref.kind not in HOLDERS:
         return None
     return ref.kind, Key(ref.namespace or source.metadata.namespace, ref.name)
 
 
 def attach(route: RouteNode, around: Surroundings) -> Attached:
-    """One ParentNode for each parentRef to something of ours; the listeners that an accepted route attaches to."""
+    """One ParentNode for each parentRef to a managed parent; the listeners that an accepted route attaches to."""
     parents: list[ParentNode] = []
     attachments: dict[ListenerId, Attachment] = {}
     for index, ref in enumerate(route.source.spec.parent_refs):
@@ -86,7 +86,7 @@ def attach(route: RouteNode, around: Surroundings) -> Attached:
 def _judge(
     route: RouteNode, index: int, holder: Holder, around: Surroundings
 ) -> tuple[dict[str, tuple[str, ...]], Problem | None]:
-    """The hostnames by name of each listener that takes the route; else the reason why none does."""
+    """The hostnames for each listener (by name) that admits the route, or the reason why none does."""
     ref = route.source.spec.parent_refs[index]
     field = f"spec.parentRefs[{index}]"
     reached = [listener for listener in holder.listeners if _reaches(ref, listener)]
@@ -111,7 +111,7 @@ def _reaches(ref: ParentReference, listener: ListenerNode) -> bool:
     return named and ref.port in (None, listener.source.port)
 
 
-# --- Why not
+# --- Reasons
 
 
 def _no_matching_parent(ref: ParentReference, holder: Holder, field: str) -> Problem:
@@ -141,7 +141,7 @@ def _not_allowed(
     field: str,
     grants: Grants,
 ) -> Problem:
-    """Why each listener refuses, and the stanza that would admit the route to the first that can be widened."""
+    """Why each listener refuses, and a stanza that would admit the route to the first listener that can admit it."""
     why = "; ".join(_refusal(route, listener, admission) for listener, admission in admissions)
     kind, key = holder.id
     message = f"No listener of {kind} {key} admits this route: {why}."

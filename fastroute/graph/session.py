@@ -1,4 +1,4 @@
-"""Session persistence: what a token can be called, how long it can live, and to which paths a cookie belongs."""
+"""Session persistence: valid names and lifetimes of tokens, and the path of cookies."""
 
 import re
 from collections.abc import Iterator, Set
@@ -12,12 +12,12 @@ from fastroute.resources.gateway import SessionPersistence
 _TOKEN = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2; RFC 6265 section 4.1.1
 _PATH = re.compile(r"/[!-:<-~]*")  # RFC 6265 section 4.1.1: path-value, without spaces
 _NOT_IN_A_COOKIE = frozenset(";, \t")  # RFC 6265 section 4.1.1: path-value
-# Fields that mean something else: a token in their place would break the message or what others say in it.
+# Fields with another meaning: a token in their place would break the message or replace other information.
 TAKEN_FIELDS = FRAMING_FIELDS | {"host", "cookie", "set-cookie", "content-type", "content-encoding", "location", "vary"}
 
 
 def session_problems(written: SessionPersistence, field: str) -> Iterator[Problem]:
-    """`field`: where it stands."""
+    """`field`: path of `written`."""
     place, name = written.token
     if name is not None and not _TOKEN.fullmatch(name):
         what = f"{name or 'an empty name'} can be the name of no {written.type.lower()}."
@@ -34,10 +34,10 @@ def session_problems(written: SessionPersistence, field: str) -> Iterator[Proble
 
 
 def cookie_path(written: SessionPersistence, paths: Set[tuple[str, str]], *, holds_backend: bool) -> str:
-    """The path of the cookie of a rule with these `paths`, each a type and a value as requests are compared with it.
+    """The path of the cookie of a rule with these `paths`, each a type and a value as in comparisons with requests.
 
-    Unless it is written, all requests of the rule are below it, so that browsers keep the sessions of rules apart; v1.7
-    leaves it at the root.
+    By default it is the path of the rule, if there is exactly one, so that browsers keep the sessions of rules
+    separate; with v1.7 it is the root.
     """
     if written.cookie is not None:
         return written.cookie.path

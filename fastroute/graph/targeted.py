@@ -1,6 +1,7 @@
-"""Policies that target objects of ours and are not served: which they are, and what that means for the target.
+"""Policies that target managed objects and are not served: finds them and describes the effect on each target.
 
-What targets the objects of others is not mentioned. A Service is ours when a route of ours sends requests to it.
+Policies for objects of other controllers are not reported. A Service counts as managed if a managed route sends
+requests to it.
 """
 
 from collections.abc import Iterator
@@ -14,11 +15,11 @@ from fastroute.resources.meta import Key
 from fastroute.resources.policy import UNSERVED_POLICY, BackendTLSPolicy, PolicyTarget
 from fastroute.resources.world import Resources
 
-CORE = frozenset({"core", "v1"})  # written by mistake for the empty group
+CORE = frozenset({"core", "v1"})  # common mistakes for the empty group
 
 
 def policies_not_served(resources: Resources, graph: Graph) -> Iterator[Finding]:
-    """One warning for each target of ours."""
+    """One warning for each managed target."""
     for policy in resources.backend_tls_policies.values():
         for index, target in enumerate(policy.spec.target_refs):
             field = f"spec.targetRefs[{index}]"
@@ -41,7 +42,7 @@ def policies_not_served(resources: Resources, graph: Graph) -> Iterator[Finding]
 def _tls_not_served(
     policy: BackendTLSPolicy, target: PolicyTarget, resources: Resources, graph: Graph
 ) -> tuple[str, str] | None:
-    """The reason and the message of what a BackendTLSPolicy does to a target of ours."""
+    """Reason and message for the effect of a BackendTLSPolicy on a managed target; None if it has none."""
     key = _key(policy.metadata.namespace, target)
     if target.group in CORE and target.kind == "Service":
         if not _is_used(key, resources, graph):
@@ -86,6 +87,6 @@ def _is_ours(target: PolicyTarget, key: Key, resources: Resources, graph: Graph)
 
 
 def _is_used(key: Key, resources: Resources, graph: Graph) -> bool:
-    """Whether a route of ours sends requests to the Service."""
+    """Whether a managed route sends requests to the Service."""
     service = resources.services.get(key)
     return service is not None and any(f"{key}:{port.port}" in graph.backends for port in service.spec.ports)
