@@ -1,7 +1,7 @@
-"""The status of a GatewayClass: accepted or not, and what its Gateways can do.
+"""The status of a GatewayClass: whether it is accepted, and the supported features.
 
-CRDs of a version that we do not know are served as well as can be, by the nearest one that we do: the class stays
-accepted, and SupportedVersion says so.
+CRDs of an unknown version are served like the nearest known version: the class stays accepted, and SupportedVersion
+reports the version.
 """
 
 from fastroute.graph.conditions import ACCEPTED

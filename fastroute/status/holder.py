@@ -1,4 +1,4 @@
-"""The statuses of Gateways and ListenerSets: what their listeners came to, taken together."""
+"""The statuses of Gateways and ListenerSets, which summarise those of their listeners."""
 
 from typing import Any
 
@@ -14,11 +14,11 @@ from fastroute.status.listener import PENDING, SERVED, listener_status
 MOST_ADDRESSES = 16  # GatewayStatus.addresses; a Service may have more
 GATEWAY_SERVED, SET_SERVED = "The Gateway is served.", "The ListenerSet is served."
 GATEWAY_IN_PART, SET_IN_PART = "Not accepted: listener ", "Not served: listener "
-SAYS_SERVED = (GATEWAY_SERVED, SET_SERVED, GATEWAY_IN_PART, SET_IN_PART, SERVED)  # how messages begin that say "True"
+SAYS_SERVED = (GATEWAY_SERVED, SET_SERVED, GATEWAY_IN_PART, SET_IN_PART, SERVED)  # of status "True"
 
 
 def holder_status(node: Holder, outcome: Outcome | None, standing: frozenset[str]) -> StatusPatch:
-    """`standing`: listeners that stay Programmed while the outcome is not complete."""
+    """`standing`: listeners that stay Programmed while the outcome is incomplete."""
     if isinstance(node, GatewayNode):
         return gateway_status(node, outcome, standing)
     return listener_set_status(node, outcome, standing)
@@ -83,7 +83,7 @@ def _gateway_programmed(node: GatewayNode, listeners: list[dict[str, Any]], gene
 
 
 def _served_by_some(listeners: list[dict[str, Any]], own: Condition, generation: int) -> Condition:
-    """`own` while one listener is Programmed."""
+    """`own` if at least one listener is Programmed."""
     states = [state(entry, PROGRAMMED) for entry in listeners]
     if any(state["status"] == "True" for state in states):
         return own
