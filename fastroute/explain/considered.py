@@ -1,6 +1,6 @@
 """Near misses: which matches could have got a request, and the reason why each did not.
 
-There are three types, in this order: matches that match, but with lower precedence than the winner; routes that would
+There are three types, in this order: matches that apply, but with lower precedence than the winner; routes that would
 match if they were served; matches of the same listener with a condition that the request does not meet.
 """
 

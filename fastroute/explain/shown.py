@@ -36,8 +36,7 @@ def retry_shown(retry: Retry) -> dict[str, Any]:
 
 
 def session_shown(session: Session) -> dict[str, Any]:
-    """`path`: of the cookie; `lifetime`: in seconds, None if unlimited; `holds`: what a token selects regardless of
-    weights."""
+    """`path`: of the cookie; `lifetime`: in seconds, None if unlimited; `holds`: what a token selects."""
     return {
         "type": "Header" if session.header else "Cookie",
         "name": session.name,
