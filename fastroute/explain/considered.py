@@ -56,7 +56,7 @@ def near_misses(
 def _outranked(snapshot: Snapshot, listener: Listener, request: Request, winner: Found | None) -> Iterator[Considered]:
     for found in sorted(takers(snapshot, listener, request), key=precedence):
         if winner is not None and precedence(found) != precedence(winner):
-            yield _considered(found.rule, found.index, f"takes it too, but {beaten_by(winner, found)}")
+            yield _considered(found.rule, found.index, f"matches too, but {beaten_by(winner, found)}")
 
 
 def beaten_by(winner: Found, loser: Found) -> str:
@@ -88,7 +88,7 @@ def _not_matching(snapshot: Snapshot, listener: Listener, request: Request) -> I
 
 
 def _wrong_host(hostnames: tuple[str, ...], request: Request) -> str:
-    return f"hostname {', '.join(hostnames)} does not take {request.host}"
+    return f"hostname {', '.join(hostnames)} does not match {request.host}"
 
 
 def _considered(rule: Rule, index: int, reason: str) -> Considered:

@@ -53,11 +53,11 @@ def explain(
     if arrival is None:
         near = unserved_listeners(graph, port, gateways)
         if here:
-            near = (*passed_over(here, f"does not take the host {request.host}"), *near)
+            near = (*passed_over(here, f"does not match the host {request.host}"), *near)
             status = 404 if gets_tls(snapshot, here, request) else None
             return Explanation(decision="respond", status=status, reason="no_listener", considered=near)
         others = [listener for listener in snapshot.listeners.values() if is_meant(listener.gateway, gateways)]
-        near = (*near, *passed_over(others, f"does not take {request.scheme} on port {port}"))
+        near = (*near, *passed_over(others, f"does not accept {request.scheme} on port {port}"))
         return Explanation(decision="respond", status=None, reason="not_listening", considered=near)
     if request.refused is not None:
         return _refused(request)

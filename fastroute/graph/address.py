@@ -107,7 +107,7 @@ def _unsupported(gateway: Gateway) -> tuple[Problem, ...]:
                 conditions.unsupported_address(f"{field}.type", f"{address.type} is not served: only IPAddress is")
             )
         if address.routability:
-            found.append(conditions.unsupported_address(f"{field}.routability", "is not served yet: leave it out"))
+            found.append(conditions.unsupported_address(f"{field}.routability", "is not served yet: omit it"))
     return tuple(found)
 
 
@@ -138,8 +138,10 @@ def _share(gateway: Gateway, addressing: Addressing) -> Placement:
     known = known or (() if everywhere else tuple(map(canonical, addressing.bind)))
     asked = _asked(gateway)
     if missing := [address for address in asked if address not in known]:
-        has = f"this gateway is reached at {', '.join(known)}" if known else "this gateway knows no address of its own"
-        message = f"Address {', '.join(missing)} cannot be used: {has}. Ask for one of those, or leave the value out."
+        has = (
+            f"this gateway is reached at {', '.join(known)}" if known else "this gateway does not know its own address"
+        )
+        message = f"Address {', '.join(missing)} cannot be used: {has}. Request one of these, or omit the value."
         return Placement(problems=(conditions.address_not_usable(message, "spec.addresses"),))
     bind = tuple(address for address in addressing.bind if canonical(address) in asked) or addressing.bind
     if not known:
@@ -151,14 +153,14 @@ def _not_assigned(addressing: Addressing) -> str:
     if addressing.addresses:
         names = ", ".join(addressing.addresses)
         return (
-            f"No address of {names} is known. A Service of type LoadBalancer or NodePort has those that its load "
-            f"balancer was given and its externalIPs, one of type ClusterIP also its clusterIP. Wait for the load "
-            f"balancer, look at the Service with kubectl describe, or say with --address by which address clients come."
+            f"No address of {names} is known. A Service of type LoadBalancer or NodePort has the addresses of "
+            f"its load balancer and its externalIPs, one of type ClusterIP also its clusterIP. Wait for the load "
+            f"balancer, check the Service with kubectl describe, or set the address that clients use with --address."
         )
     where = ", ".join(addressing.bind)
     return (
-        f"Listeners bind to every address ({where}), so nobody can tell by which one clients come: "
-        f"say it with --address, or bind to a concrete address with --bind."
+        f"Listeners bind to all addresses ({where}), so the address that clients use is not known: "
+        f"set it with --address, or bind to a specific address with --bind."
     )
 
 
@@ -213,7 +215,7 @@ class _Pool:
         if outside or taken:
             reasons = [f"{address} is not in the pool {self.network}" for address in outside]
             reasons += [f"{address} belongs to Gateway {self.owners[address]}" for address in taken]
-            message = f"Address cannot be used: {'; '.join(reasons)}. Ask for another, or leave the value out."
+            message = f"Address cannot be used: {'; '.join(reasons)}. Request another, or omit the value."
             return Placement(problems=(conditions.address_not_usable(message, "spec.addresses"),))
         self.owners.update((address, key) for address in asked)
         return Placement(bind=asked, addresses=asked)

@@ -124,7 +124,7 @@ def _judge_port(kind: str, service: Key, port: ServicePort, field: str, policies
     policy = policy_for(service, port, policies)
     if policy is not None and protocol is not Protocol.OTHER:
         message = (
-            f"BackendTLSPolicy {policy.key} is for port {port.port} of Service {service}. TLS to backends is not "
+            f"BackendTLSPolicy {policy.key} applies to port {port.port} of Service {service}. TLS to backends is not "
             f"served yet, and nothing is sent in cleartext instead."
         )
         return Verdict(withheld=Withheld(reason=TLS_NOT_SERVED, message=message))

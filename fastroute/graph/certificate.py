@@ -38,7 +38,7 @@ MENDS = {  # by the part that OpenSSL rejects
     loader.KEY: f"write the private key in {KEY} as it was made, {LINES}",
     loader.PAIR: f"put the whole private key in {KEY} that the first certificate of {CHAIN} was made with, or have one "
     f"issued for a new key ({SERVED})",
-    loader.STRENGTH: f"have it issued anew, for {SERVED}, and signed with SHA-256",
+    loader.STRENGTH: f"have it issued again, for {SERVED}, and signed with SHA-256",
 }
 UNREADABLE_EXTENSION = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 
@@ -142,7 +142,7 @@ def _weakness(certificate: x509.Certificate) -> str | None:
     if isinstance(algorithm, WEAK) and certificate.issuer != certificate.subject:
         return f"signed with {algorithm.name.upper()}, which no client trusts,"
     if isinstance(key, rsa.RSAPublicKey) and not LEAST_RSA <= key.key_size <= MOST_RSA:
-        return f"for an RSA key of {key.key_size} bits ({LEAST_RSA} are the least, {MOST_RSA} the most)"
+        return f"for an RSA key of {key.key_size} bits (minimum {LEAST_RSA}, maximum {MOST_RSA})"
     return None
 
 
@@ -174,9 +174,9 @@ def _load(certificate: Certificate, count: int, *, sign: bool) -> None:
     try:
         loaded = loader.judge(certificate, sign=sign)
     except loader.CertificateError as error:
-        raise _MistakeError(f"holds what OpenSSL refuses ({error}): {MENDS[error.part]}") from None
+        raise _MistakeError(f"has content that OpenSSL rejects ({error}): {MENDS[error.part]}") from None
     if loaded < count:
-        words = f"has {count} certificates in {CHAIN} of which OpenSSL sees {loaded}: {MENDS[loader.CHAIN]}"
+        words = f"has {count} certificates in {CHAIN} of which OpenSSL reads {loaded}: {MENDS[loader.CHAIN]}"
         raise _MistakeError(words)
 
 

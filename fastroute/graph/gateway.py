@@ -125,7 +125,7 @@ def _refusals(gateway: Gateway, classes: Mapping[Key, GatewayClassNode]) -> Iter
     parameters = gateway.spec.infrastructure and gateway.spec.infrastructure.parameters_ref
     if parameters:
         field = "spec.infrastructure.parametersRef"
-        message = f"{field} names {parameters.kind} {parameters.name}, but fastroute takes no parameters."
+        message = f"{field} names {parameters.kind} {parameters.name}, but fastroute does not support parameters."
         yield conditions.invalid_parameters(f"{message} Remove it.", field)
     for field, asks, why in UNSERVED:
         if asks(gateway.spec):

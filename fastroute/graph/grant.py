@@ -106,8 +106,8 @@ def refusal_cause(reference: Reference, grants: Grants) -> str:
     misplaced = _misplaced(reference, grants)
     if misplaced:
         return (
-            f"no ReferenceGrant in namespace {reference.to_namespace}: {misplaced.key} says the right thing in the "
-            f"wrong namespace, for a grant counts only beside its target"
+            f"no ReferenceGrant in namespace {reference.to_namespace}: {misplaced.key} would allow it, but is in the "
+            f"wrong namespace: a grant must be in the namespace of its target"
         )
     return f"no ReferenceGrant in namespace {reference.to_namespace}"
 

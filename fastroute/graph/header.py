@@ -44,7 +44,7 @@ def header_problems(filter_: HTTPRouteFilter, field: str) -> Iterator[Problem]:
 def _framing(modifier: HTTPHeaderFilter, field: str) -> Iterator[Problem]:
     named = [*(header.name for header in (*modifier.set, *modifier.add)), *modifier.remove]
     if framing := [name for name in named if name.lower() in FRAMING_FIELDS]:
-        what = f"{', '.join(framing)} frames the message or the connection and is not a route's to change."
+        what = f"{', '.join(framing)} frames the message or the connection and cannot be changed by a route."
         yield conditions.unsupported_value(what, field)
 
 
@@ -57,7 +57,7 @@ def _at_once(modifier: HTTPHeaderFilter, field: str) -> Iterator[Problem]:
     )
     counts = Counter(chain.from_iterable(actions))
     if twice := sorted(name for name, count in counts.items() if count > 1):
-        what = f"{', '.join(twice)} can be set, added to or removed, one of them."
+        what = f"{', '.join(twice)} can have only one of the actions set, add and remove."
         yield conditions.unsupported_value(what, field, "Keep one action, or use a second filter on the backendRef.")
 
 
@@ -67,4 +67,4 @@ def _host(modifier: HTTPHeaderFilter, field: str) -> Iterator[Problem]:
         yield conditions.unsupported_value("Host cannot be added to or removed.", field, "Use set, or a URLRewrite.")
     for header in modifier.set:
         if header.name.lower() == "host" and not AUTHORITY.fullmatch(header.value):
-            yield conditions.unsupported_value(f"{header.value} is no host.", field, "Set one, or use a URLRewrite.")
+            yield conditions.unsupported_value(f"{header.value} is not a host.", field, "Set one, or use a URLRewrite.")

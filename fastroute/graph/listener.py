@@ -109,7 +109,7 @@ def selector_mistake(namespaces: RouteNamespaces | ListenerNamespaces) -> str | 
     if namespaces.from_ != "Selector":
         return None
     if namespaces.selector is None:
-        return "`from: Selector` stands there without a selector"
+        return "`from: Selector` requires a selector"
     return mistake(namespaces.selector)
 
 

@@ -76,13 +76,13 @@ def _refusal(gateway: Gateway, source: ListenerSet, namespaces: Namespaces) -> P
     if admits_namespace(allowed, name.namespace, home, labels_of(namespaces, home)):
         return None
     if allowed.from_ == "None":
-        why = "it takes none, as its allowedListeners.namespaces.from is None or left out"
+        why = "its allowedListeners.namespaces.from is None or not set"
     elif allowed.from_ == "Same":
-        why = f"it takes those of its own namespace {name.namespace} only"
+        why = f"it allows only those in its own namespace {name.namespace}"
     elif mistake := selector_mistake(allowed):
-        why = f"it takes none, since {mistake}"
+        why = f"it allows none, because {mistake}"
     else:
-        why = f"its allowedListeners.namespaces.selector does not take namespace {home}"
+        why = f"its allowedListeners.namespaces.selector does not match namespace {home}"
     return conditions.listener_set_not_allowed(name, why, allowed_listeners(name, allowed, home))
 
 

@@ -9,7 +9,7 @@ def path_error(value: str) -> str | None:
     try:
         normalise_path(value)
     except ValueError:
-        return "it climbs above the root, or holds an escape that is not allowed"
+        return "it goes above the root, or contains an invalid escape"
     return None
 
 

@@ -118,7 +118,7 @@ def _no_matching_parent(ref: ParentReference, holder: Holder, field: str) -> Pro
     wanted = [f"named {ref.section_name}"] if ref.section_name is not None else []
     wanted += [f"on port {ref.port}"] if ref.port is not None else []
     has = ", ".join(f"{listener.source.name} (port {listener.source.port})" for listener in holder.listeners)
-    has = f"it has {has}" if has else "its Gateway does not take it"
+    has = f"it has {has}" if has else "its Gateway does not allow it"
     what = " ".join(wanted) or "at all"
     where = field if not wanted else f"{field}.port" if ref.section_name is None else f"{field}.sectionName"
     named = [listener.source.name for listener in holder.listeners if ref.port in (None, listener.source.port)]
@@ -130,7 +130,7 @@ def _no_matching_parent(ref: ParentReference, holder: Holder, field: str) -> Pro
 def _no_hostname(route: RouteNode, listeners: list[ListenerNode], field: str) -> Problem:
     theirs = ", ".join(f"{listener.source.name} ({listener.hostname or 'any'})" for listener in listeners)
     own = ", ".join(route.source.spec.hostnames)
-    message = f"None of the route's hostnames ({own}) lies within a hostname of the listeners of {field}: {theirs}."
+    message = f"None of the route's hostnames ({own}) intersects with a hostname of the listeners of {field}: {theirs}."
     return conditions.no_matching_listener_hostname(message, "spec.hostnames")
 
 
@@ -155,8 +155,8 @@ def _not_allowed(
         message += f" {_stanza(listener, admission, route)}"
     if useless := _grant_to_parent(route, holder.id, grants):
         message += (
-            f" ReferenceGrant {useless.key} to kind {kind} has no effect: a route attaches by the listener's "
-            f"allowedRoutes alone."
+            f" ReferenceGrant {useless.key} to kind {kind} has no effect: only the listener's allowedRoutes "
+            f"decide whether a route can attach."
         )
     return conditions.not_allowed_by_listeners(message, field, fix)
 
@@ -168,28 +168,28 @@ def _attachable(listener: ListenerNode) -> tuple[str, ...]:
 def _refusal(route: RouteNode, listener: ListenerNode, admission: Admission) -> str:
     name = listener.source.name
     if not _attachable(listener):
-        return f"listener {name} speaks {listener.source.protocol}, which is not served yet"
+        return f"listener {name} has protocol {listener.source.protocol}, which is not served yet"
     if not admission.kind:
-        return f"listener {name} takes no {route.kind}"
+        return f"listener {name} does not allow {route.kind}"
     namespaces = listener.source.allowed_routes.namespaces
     if why := selector_mistake(namespaces):
-        return f"listener {name} takes no namespace, since {why}"
+        return f"listener {name} allows no namespace, because {why}"
     if namespaces.from_ == "Same":
-        return f"listener {name} takes routes of its own namespace {listener.holder[1].namespace} only"
-    return f"listener {name} has a selector that does not take namespace {route.key.namespace}"
+        return f"listener {name} allows only routes in its own namespace {listener.holder[1].namespace}"
+    return f"listener {name} has a selector that does not match namespace {route.key.namespace}"
 
 
 def _stanza(listener: ListenerNode, admission: Admission, route: RouteNode) -> str:
     if not admission.kind:
-        return f"Its allowedRoutes.kinds would have to list {route.kind}."
+        return f"Add {route.kind} to its allowedRoutes.kinds."
     if listener.source.allowed_routes.namespaces.from_ == "Selector":
         return (
-            f"Its allowedRoutes.namespaces.selector would have to take namespace {route.key.namespace}, "
+            f"Its allowedRoutes.namespaces.selector must match namespace {route.key.namespace}, "
             f"for instance by label {NAME_LABEL}."
         )
     own = listener.holder[1].namespace
     return (
-        f"It would with allowedRoutes: {{namespaces: {{from: Selector, selector: {{matchExpressions: [{{key: "
+        f"To allow it, set allowedRoutes: {{namespaces: {{from: Selector, selector: {{matchExpressions: [{{key: "
         f"{NAME_LABEL}, operator: In, values: [{own}, {route.key.namespace}]}}]}}}}}}."
     )
 

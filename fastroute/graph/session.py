@@ -20,16 +20,16 @@ def session_problems(written: SessionPersistence, field: str) -> Iterator[Proble
     """`field`: path of `written`."""
     place, name = written.token
     if name is not None and not _TOKEN.fullmatch(name):
-        what = f"{name or 'an empty name'} can be the name of no {written.type.lower()}."
+        what = f"{name or 'an empty name'} is not a valid {written.type.lower()} name."
         yield conditions.unsupported_value(what, f"{field}.{place}", "Use letters, digits, '-' and '_'.")
     elif name is not None and written.type == "Header" and name.lower() in TAKEN_FIELDS:
-        what = f"{name} has a meaning of its own and cannot carry a session."
+        what = f"{name} has another meaning and cannot carry a session."
         yield conditions.unsupported_value(what, f"{field}.{place}", "Use another name.")
     if written.cookie is not None and not _PATH.fullmatch(written.cookie.path):
-        what = f"{written.cookie.path} can be the path of no cookie."
+        what = f"{written.cookie.path} is not a valid cookie path."
         yield conditions.unsupported_value(what, f"{field}.cookie.path", "Use one that begins with /.")
     if written.absolute_timeout is not None and milliseconds(written.absolute_timeout) == 0:
-        what = "a session that ends at once is none."
+        what = "the timeout must be longer than 0."
         yield conditions.unsupported_value(what, f"{field}.absoluteTimeout", "Use a longer one, or remove it.")
 
 

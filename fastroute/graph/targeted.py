@@ -48,21 +48,24 @@ def _tls_not_served(
         if not _is_used(key, resources, graph):
             return None
         message = (
-            f'"{target.group}" is not the core group: that one is written "". So the policy is not for Service {key}, '
-            f"and requests to it go out without TLS."
+            f'"{target.group}" is not the core group, which is written "": the policy does not apply to Service {key}, '
+            f"and requests to it are sent without TLS."
         )
         return "PolicyGroupNotCore", message
     if not _is_ours(target, key, resources, graph):
         return None
     if target.kind != "Service":
-        return "PolicyNotServed", f"A BackendTLSPolicy is for Services: it has no effect on {target.kind} {key}."
+        return (
+            "PolicyNotServed",
+            f"A BackendTLSPolicy applies only to Services: it has no effect on {target.kind} {key}.",
+        )
     section = target.section_name
     if section is not None and section not in {port.name for port in resources.services[key].spec.ports}:
-        message = f"Service {key} has no port named {section}: the policy is for none of its ports."
+        message = f"Service {key} has no port named {section}: the policy applies to none of its ports."
         return "PolicyTargetNotFound", message
     ports = f"Service {key}" if section is None else f"port {section} of Service {key}"
     message = (
-        f"TLS to backends is not served yet: requests for {ports} are answered with 500, none goes out in cleartext."
+        f"TLS to backends is not served yet: requests for {ports} are answered with 500, none is sent in cleartext."
     )
     return "PolicyNotServed", message
 

@@ -168,9 +168,7 @@ def _useless_ciphers(options: Mapping[str, Any], keys: set[str], field: str) -> 
     if options.get("max_version") != "1.2" or not older or not keys or keys & {name.split("-")[1] for name in older}:
         return
     has = " and ".join(sorted(keys))
-    what = (
-        f"with TLS 1.2 alone no client can connect: the certificates have {has} keys, and no cipher here is for those."
-    )
+    what = f"with TLS 1.2 only, no client can connect: the certificates have {has} keys, which no cipher here supports."
     way_out = f"Name one of ECDHE-{min(keys)}-…, or allow TLS 1.3."
     yield conditions.unsupported_value(what, f"{field}.options[{PREFIX}ciphers]", way_out)
 

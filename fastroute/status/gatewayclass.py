@@ -33,7 +33,7 @@ def _version(node: GatewayClassNode, generation: int) -> Condition:
         message = f"Gateway API {edition} is served."
         return condition(SUPPORTED_VERSION, "True", SUPPORTED_VERSION, message, generation)
     message = (
-        f"The CRDs installed are of Gateway API {node.bundle_version}; known are {' and '.join(KNOWN)}. "
-        f"They are served as {edition}: what is new in theirs has no effect."
+        f"The installed CRDs are of Gateway API {node.bundle_version}; supported are {' and '.join(KNOWN)}. "
+        f"They are served as {edition}: features that it does not have are ignored."
     )
     return condition(SUPPORTED_VERSION, "False", "UnsupportedVersion", message, generation)

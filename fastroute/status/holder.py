@@ -67,7 +67,7 @@ def _gateway_accepted(node: GatewayNode, listeners: list[dict[str, Any]], genera
     own = judged(ACCEPTED, node.problems, GATEWAY_SERVED, generation)
     if own["status"] == "False" or not bad:
         return own
-    message = f"{GATEWAY_IN_PART}{', '.join(bad)}; the status of each says why."
+    message = f"{GATEWAY_IN_PART}{', '.join(bad)}; see the status of each."
     some = "True" if node.attached_sets or any(listener.serves for listener in node.listeners) else "False"
     return condition(ACCEPTED, some, "ListenersNotValid", message, generation)
 
@@ -88,7 +88,7 @@ def _served_by_some(listeners: list[dict[str, Any]], own: Condition, generation:
     if any(state["status"] == "True" for state in states):
         return own
     pending = any(state["reason"] == "Pending" for state in states)
-    message = PENDING if pending else "No listener can be served; the status of each says why."
+    message = PENDING if pending else "No listener can be served; see the status of each."
     return condition(PROGRAMMED, "False", "Pending" if pending else "Invalid", message, generation)
 
 
@@ -121,7 +121,7 @@ def _set_accepted(node: ListenerSetNode, listeners: list[dict[str, Any]], genera
     if own["status"] == "False" or all(valid):
         return own
     bad = [entry["name"] for entry, well in zip(listeners, valid, strict=True) if not well]
-    message = f"{SET_IN_PART}{', '.join(bad)}; the status of each says why."
+    message = f"{SET_IN_PART}{', '.join(bad)}; see the status of each."
     return condition(ACCEPTED, "True" if any(valid) else "False", "ListenersNotValid", message, generation)
 
 

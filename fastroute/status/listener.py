@@ -11,7 +11,7 @@ from fastroute.snapshot import Bound, Failed, Outcome
 from fastroute.status.condition import Condition, condition, foreign_conditions, joined, judged
 
 SERVED = "Every worker serves it."
-PENDING = "Waiting for the workers to take it over."
+PENDING = "Waiting for the workers to apply it."
 
 
 def listener_status(
@@ -44,7 +44,7 @@ def listener_status(
 def _references(node: ListenerNode) -> str:
     if node.source.tls is None or node.source.protocol == TERMINATED:
         return "Every reference of the listener is resolved."
-    return f"References for {node.source.protocol} are not looked at, as it is not served yet."
+    return f"References are not checked: protocol {node.source.protocol} is not served yet."
 
 
 def _failure(holder: Holder, node: ListenerNode, outcome: Outcome | None) -> str | None:
