@@ -289,7 +289,7 @@ def test_a_message_is_cut_at_a_whole_sentence() -> None:
     assert LONGEST_MESSAGE - 500 < len(message) <= LONGEST_MESSAGE
     first, _, rest = message.rpartition(" And ")
     assert first.endswith(".")
-    assert message.count("may not be referred to") + int(rest.split()[0]) == 256
+    assert message.count("is not permitted") + int(rest.split()[0]) == 256
 
 
 # --- GatewayClasses

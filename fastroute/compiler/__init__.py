@@ -1,1 +1,1 @@
-"""Graph to Snapshot: what was decided becomes what the data plane obeys. Pure; nothing is decided here twice."""
+"""Compiles the Graph into a Snapshot, the configuration of the data plane. Pure; makes no decisions of its own."""

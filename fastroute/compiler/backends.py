@@ -1,4 +1,4 @@
-"""The weighted backends of a rule: a refused, invalid or withheld one keeps its share, which answers 500."""
+"""The weighted backends of a rule: a refused, invalid or withheld one keeps its weight; its share is answered 500."""
 
 from fastroute.compiler.filters import filters_of
 from fastroute.graph.node import BackendRefNode, RuleNode
@@ -7,7 +7,7 @@ from fastroute.snapshot import Filter, WeightedBackend
 
 REFUSED_STATUS = 500
 
-# By the reason of the condition: the reason in logs and metrics (ext/reason).
+# Reason of the condition: reason in logs and metrics (ext/reason).
 REASONS = {
     "RefNotPermitted": "reference_refused",
     "BackendNotFound": "backend_not_found",
@@ -17,7 +17,7 @@ REASONS = {
 
 
 def backends_of(rule: RuleNode, written: HTTPRouteRule) -> tuple[WeightedBackend, ...]:
-    """One for each backendRef, in its order."""
+    """One for each backendRef, in order."""
     return tuple(
         _weighted_backend(node, backend_ref, filters_of(backend_ref.filters, mirrors_at(rule, index)))
         for index, (node, backend_ref) in enumerate(zip(rule.backend_refs, written.backend_refs, strict=True))
@@ -25,7 +25,7 @@ def backends_of(rule: RuleNode, written: HTTPRouteRule) -> tuple[WeightedBackend
 
 
 def mirrors_at(rule: RuleNode, backend_ref: int | None) -> dict[int, str]:
-    """The backends that filters of one list mirror to, by the filter's index; `backend_ref` None: the rule's own."""
+    """The backends of RequestMirror filters of one list, by index; `backend_ref` None: the rule's own filters."""
     return {node.filter: node.id for node in rule.mirrors if node.backend_ref == backend_ref and node.served}
 
 
@@ -36,7 +36,7 @@ def _weighted_backend(node: BackendRefNode, written: HTTPBackendRef, filters: tu
 
 
 def _reason(node: BackendRefNode) -> str | None:
-    """Why its share is answered by the gateway itself; None: it is not."""
+    """Why the gateway itself answers its share of requests; None if requests are forwarded."""
     if node.problem is not None:
         return REASONS[node.problem.reason]
     return node.withheld.reason if node.withheld is not None else None

@@ -1,9 +1,8 @@
-"""compile_snapshot: everything the graph decided, as everything the data plane obeys.
+"""compile_snapshot: compiles the graph into the configuration of the data plane.
 
-A pure function of the graph. What it made is kept beside it (Compiled), by the nodes it was made from: nodes are
-frozen, so the same node (`is`) gives the very same rules again, and a mapping of which nothing changed is the very same
-mapping. The rules of a listener depend on its id and on an Attachment, and on nothing else; a listener and a route meet
-in one Attachment at most.
+A pure function of the graph. The result is kept (Compiled) together with the nodes that it was built from: nodes are
+frozen, so identical nodes (`is`) have identical rules, and a mapping without changes is reused. The rules of a listener
+depend only on its id and on an Attachment; for a listener and a route there is at most one Attachment.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -39,33 +38,33 @@ from fastroute.snapshot import Certificate, Filter, Listener, Match, Retry, Rule
 
 
 class ListenerRules(NamedTuple):
-    """What one listener on one address came to."""
+    """The result for one listener on one address."""
 
     listener: Listener | None
     attachments: Mapping[RouteId, Attachment]
-    rules: Mapping[RouteId, tuple[Rule, ...]]  # of each attachment
+    rules: Mapping[RouteId, tuple[Rule, ...]]  # for each attachment
 
 
 _NO_RULES = ListenerRules(None, {}, {})
 
 
 class Compiled(msgspec.Struct, frozen=True, kw_only=True):
-    """A Snapshot, and what it was made from: to be given to the next compile_snapshot."""
+    """A Snapshot, and what it was built from: passed to the next compile_snapshot."""
 
     snapshot: Snapshot
-    parts: Mapping[str, ListenerRules]  # by Listener.id, in its order
+    parts: Mapping[str, ListenerRules]  # by Listener.id, sorted
     backends: Mapping[str, BackendNode]
     certificates: Mapping[str, CertificateNode]
     gateways: Mapping[Key, GatewayNode] = {}
     listener_sets: Mapping[Key, ListenerSetNode] = {}
-    rules_made: int  # rules that were compiled anew for this snapshot
+    rules_made: int  # number of rules that were compiled for this snapshot, not reused
 
 
 NOTHING = Compiled(snapshot=Snapshot(), parts={}, backends={}, certificates={}, rules_made=0)
 
 
 def compile_snapshot(graph: Graph, port_offset: int = 0, previous: Compiled = NOTHING) -> Compiled:
-    """The Snapshot of `graph`, with listeners bound `port_offset` above the ports they name."""
+    """The Snapshot of `graph`. Listeners are bound to their port plus `port_offset`."""
     compilation = _Compilation(previous.parts)
     parts, snapshot = previous.parts, previous.snapshot
     changes = _changed_listeners(graph, previous, port_offset)
@@ -99,14 +98,14 @@ def compile_snapshot(graph: Graph, port_offset: int = 0, previous: Compiled = NO
 
 
 def _certificates(nodes: Mapping[str, CertificateNode]) -> Mapping[str, Certificate]:
-    """The PEM of each."""
+    """The PEM data of each."""
     return {id_: node.certificate for id_, node in nodes.items() if node.certificate is not None}
 
 
 def _changed_listeners(
     graph: Graph, previous: Compiled, port_offset: int
 ) -> dict[str, tuple[Listener, ListenerNode] | None]:
-    """By Listener.id, those of the Gateways and ListenerSets that are not as they were; None: it serves no more."""
+    """Listeners of changed Gateways and ListenerSets, by Listener.id; None: it no longer serves."""
     changes: dict[str, tuple[Listener, ListenerNode] | None] = {}
     old, new = _changed_holders(previous, graph)
     for listener, _ in _serving(old, port_offset):
@@ -117,7 +116,7 @@ def _changed_listeners(
 
 
 def _changed_holders(previous: Compiled, graph: Graph) -> tuple[list[Holder], list[Holder]]:
-    """As they were, and as they are."""
+    """Changed Gateways and ListenerSets: before and now."""
     old: list[Holder] = []
     new: list[Holder] = []
     for key in changed_keys(previous.gateways, graph.gateways):
@@ -130,7 +129,7 @@ def _changed_holders(previous: Compiled, graph: Graph) -> tuple[list[Holder], li
 
 
 def _serving(holders: Iterable[Holder], port_offset: int) -> Iterator[tuple[Listener, ListenerNode]]:
-    """Every listener that serves, once for each address that its Gateway binds."""
+    """Every listener that serves, once for each address that its Gateway binds to."""
     for holder in holders:
         for node in holder.listeners:
             if node.serves:
@@ -152,13 +151,13 @@ def _listener(node: ListenerNode, address: str, port_offset: int) -> Listener:
 
 
 class _Compilation:
-    """One pass: what was made before, what becomes of the rules, bodies of routes that meet several listeners."""
+    """One compilation: the previous result, the changes of the rules, and a cache for routes with several listeners."""
 
     def __init__(self, before: Mapping[str, ListenerRules]) -> None:
         self.rules_made = 0
-        self.changes: dict[str, Rule | None] = {}  # by Rule.id; None: it goes
+        self.changes: dict[str, Rule | None] = {}  # by Rule.id; None: removed
         self._before = before
-        self._bodies: dict[int, tuple[_Body, ...]] = {}  # by id() of the RouteNode, which the graph holds
+        self._bodies: dict[int, tuple[_Body, ...]] = {}  # by id() of the RouteNode; the graph keeps the node alive
 
     def listener_rules(self, listener: Listener, node: ListenerNode) -> ListenerRules:
         before = self._before.get(listener.id, _NO_RULES)
@@ -173,7 +172,7 @@ class _Compilation:
         return ListenerRules(same, node.attachments, replaced(before.rules, made))
 
     def leave(self, listener_id: str) -> None:
-        """A listener that serves no more."""
+        """Remove the rules of a listener that no longer serves."""
         for rules in self._before[listener_id].rules.values():
             self._exchange(rules, ())
 
@@ -212,7 +211,7 @@ class _Compilation:
 
 
 class _Body(msgspec.Struct, frozen=True, kw_only=True):
-    """What a rule is, whichever listener it is attached to."""
+    """The part of a rule that does not depend on the listener."""
 
     index: int
     name: str

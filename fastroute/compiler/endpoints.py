@@ -1,4 +1,4 @@
-"""Who serves a backend now. Apart from the rules, so that a Pod that comes or goes changes no rule."""
+"""The current endpoints of each backend. Separate from the rules, so that changes of Pods do not change rules."""
 
 from collections.abc import Mapping
 
@@ -7,5 +7,5 @@ from fastroute.snapshot import Endpoint
 
 
 def endpoints_of(backends: Mapping[str, BackendNode]) -> dict[str, tuple[Endpoint, ...]]:
-    """By backend, in the ids' order; the endpoints of each in theirs."""
+    """By backend, sorted by id; the order of the endpoints is kept."""
     return {id: backends[id].endpoints for id in sorted(backends)}

@@ -1,7 +1,8 @@
-"""Filters of rules and backendRefs in the terms of the data plane, in the order written.
+"""Translates filters of rules and backendRefs for the data plane, in the order in which they are written.
 
-Only kinds that are served come here: a route with any other is not accepted (graph). What users write goes into heads
-of messages, so it is made safe here once: RFC 9110 section 5.5 for field values, RFC 3986 section 3.3 for paths.
+Routes with filters that are not served are not accepted (graph), so only served types occur here. Values from users
+become part of message heads, so they are sanitised here once: RFC 9110 section 5.5 for field values, RFC 3986 section
+3.3 for paths.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -18,17 +19,17 @@ from fastroute.resources.gateway import (
 )
 from fastroute.snapshot import Cors, Filter, HeaderModifier, HeaderValue, Mirror, Redirect, Rewrite
 
-_PATH_CHARACTERS = "/%:@!$&'()*+,;=-._~"  # RFC 3986 `pchar`, "/" and what is escaped already
+_PATH_CHARACTERS = "/%:@!$&'()*+,;=-._~"  # RFC 3986 `pchar`, "/", and "%" of existing escapes
 _OWN_PORTS = {"http": ":80", "https": ":443"}
-_CONTROLS = dict.fromkeys([*range(9), *range(10, 32), 127], " ")  # all but a tab
+_CONTROLS = dict.fromkeys([*range(9), *range(10, 32), 127], " ")  # all except tab
 
 _NO_MIRRORS: Mapping[int, str] = MappingProxyType({})
 
 
 def filters_of(filters: Iterable[HTTPRouteFilter], mirrors: Mapping[int, str] = _NO_MIRRORS) -> tuple[Filter, ...]:
-    """`mirrors`: the backends of RequestMirror filters, by index; one that is not there is refused, and left out.
+    """`mirrors`: the backends of RequestMirror filters, by index; filters without one are refused and omitted.
 
-    KeyError for a type that is not served: the graph should have refused its route.
+    Raises KeyError for a type that is not served: the graph should have refused the route.
     """
     made = []
     for index, written in enumerate(filters):
@@ -40,7 +41,7 @@ def filters_of(filters: Iterable[HTTPRouteFilter], mirrors: Mapping[int, str] = 
 
 
 def _mirror(backend: str, written: HTTPRequestMirrorFilter) -> Mirror | None:
-    """All requests unless a percentage or a fraction is given; None: none."""
+    """Mirrors all requests by default; None if the percentage or fraction is 0."""
     share = Fraction(1)
     if written.percent is not None:
         share = Fraction(written.percent, 100)
@@ -92,7 +93,7 @@ def _cors(written: HTTPRouteFilter) -> Filter:
 
 
 def _origin(written: str) -> str:
-    """As browsers write theirs: in lower case, and without a port that is the scheme's own (WHATWG URL, "origin")."""
+    """The form that browsers send: lower case, without the default port of the scheme (WHATWG URL, "origin")."""
     scheme, _, rest = written.lower().partition("://")
     return f"{scheme}://{rest.removesuffix(_OWN_PORTS[scheme])}" if scheme in _OWN_PORTS else scheme
 
@@ -117,7 +118,7 @@ def _header_modifier(direction: str, modifier: HTTPHeaderFilter | None) -> Heade
 
 
 def _values(headers: tuple[HTTPHeader, ...]) -> tuple[HeaderValue, ...]:
-    """Names are equal whatever their case; of equal ones the first counts (HTTPHeaderFilter)."""
+    """Names are case-insensitive; of several equal names the first counts (HTTPHeaderFilter)."""
     first = {header.name.lower(): header for header in reversed(headers)}
     return tuple(
         HeaderValue(header.name, header.value.translate(_CONTROLS).strip(" \t"))
@@ -127,8 +128,8 @@ def _values(headers: tuple[HTTPHeader, ...]) -> tuple[HeaderValue, ...]:
 
 
 def _path(modifier: HTTPPathModifier | None) -> tuple[str | None, str | None]:
-    """(full path, replacement of the prefix): one of them at most. A full path starts with "/"; a replacement does too,
-    or is empty, and has no final "/" (the spec ignores it)."""
+    """(full path, replacement of the prefix), at most one of them. A full path starts with "/". A replacement does too,
+    or is empty; it has no trailing "/" (the specification ignores it)."""
     if modifier is None:
         return None, None
     if modifier.type == "ReplaceFullPath":

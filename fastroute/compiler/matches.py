@@ -1,4 +1,4 @@
-"""Matches of a rule in the terms of the data plane: normalised as requests are, and ranked."""
+"""Translates matches of a rule for the data plane: normalised like requests, and ranked."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,8 @@ from fastroute.snapshot import Match, PathMatch, ValueMatch
 
 
 def matches_of(route: HTTPRoute, rule: int) -> tuple[Match, ...]:
-    """The matches of `route`'s rule number `rule`; without any it takes every request (HTTPRouteRule.matches)."""
+    """The matches of rule number `rule` of `route`; a rule without matches matches every request
+    (HTTPRouteRule.matches)."""
     written = route.spec.rules[rule].matches or (HTTPRouteMatch(),)
     return tuple(_match(route, rule, index, match) for index, match in enumerate(written))
 
@@ -29,12 +30,12 @@ def _match(route: HTTPRoute, rule: int, index: int, written: HTTPRouteMatch) -> 
 
 
 def path_match(written: HTTPPathMatch) -> PathMatch:
-    """ValueError for a path that no request can have: the graph should have refused its route."""
+    """Raises ValueError for a path that no request can have: the graph should have refused the route."""
     return PathMatch(written.type, matched_path(written))
 
 
 def _first_of_each(matches: Iterable[tuple[str, HeaderMatch]]) -> tuple[ValueMatch, ...]:
-    """Of several matches of one name the first counts (HTTPRouteMatch.headers, .queryParams)."""
+    """Of several matches with the same name the first counts (HTTPRouteMatch.headers, .queryParams)."""
     first: dict[str, ValueMatch] = {}
     for name, match in matches:
         first.setdefault(name, ValueMatch(name, match.value, match.type))

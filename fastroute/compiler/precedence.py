@@ -1,8 +1,9 @@
-"""Which of several matches that take a request wins (Gateway API, HTTPRouteRule.matches).
+"""Which of several matches for a request has precedence (Gateway API, HTTPRouteRule.matches).
 
 The data plane compares hostnames first (exact, longest wildcard, none), then paths (Exact, longest PathPrefix, regular
-expressions). Among matches of one hostname and one path the smaller *rank* wins, and no two ranks are equal. For
-regular expressions, whose order the spec leaves open, "one path" is all of them: the longer pattern comes first.
+expressions). Among matches with the same hostname and path, the one with the smaller *rank* wins; all ranks are
+different. The specification does not define an order of regular expressions: all of them count as the same path, and
+the longer pattern comes first.
 """
 
 from fastroute.graph.age import age
@@ -19,11 +20,11 @@ def rank(
     query: tuple[ValueMatch, ...],
     place: Rank,
 ) -> Rank:
-    """The rank of one match; `place` is `place_of` its route, rule and match."""
+    """The rank of one match; `place`: the result of `place_of` for its route, rule and match."""
     pattern = len(path.value) if path.type == "RegularExpression" else 0
     return (-pattern, 0 if method else 1, -len(headers), -len(query), *place)
 
 
 def place_of(route: HTTPRoute, rule: int, match: int) -> Rank:
-    """What decides when the matches themselves are level: the older route, then "ns/name", then the order written."""
+    """The tie-breaker between equal matches: the older route, then "ns/name", then the order in the route."""
     return (*age(route), rule, match)

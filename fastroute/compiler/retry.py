@@ -1,11 +1,11 @@
-"""Retries of rules in the terms of the data plane."""
+"""Translates retries of rules for the data plane."""
 
 from fastroute.resources.duration import milliseconds
 from fastroute.resources.gateway import HTTPRouteRetry
 from fastroute.snapshot import Retry
 
-BACKOFF = 25  # milliseconds of the first pause where a route names none
-MOST = 2**31 - 1  # tries; more are as good as for ever, and no number for the wire
+BACKOFF = 25  # milliseconds before the first retry, if the route does not specify it
+MOST = 2**31 - 1  # attempts; more make no difference, and would not fit into the field for the data plane
 
 
 def retry_of(written: HTTPRouteRetry | None) -> Retry | None:

@@ -1,8 +1,8 @@
-"""Session persistence of a rule in the terms of the data plane (GEP-1619).
+"""Session persistence of a rule, for the data plane (GEP-1619).
 
-A session is of one rule: tokens are encrypted under a key that follows from the route's UID and the rule's name, or its
-place among the rules. Every worker of every replica makes the same key, nobody keeps anything, and no rule reads the
-tokens of another. Who knows the UID could make a token; all it can do is choose among the rule's eligible endpoints.
+A session belongs to one rule: tokens are encrypted with a key that is derived from the route's UID and the rule's name,
+or its index. Every worker of every replica derives the same key, no state is stored, and no rule can read the tokens of
+another. Anyone who knows the UID could create a token, but a token only selects one of the rule's eligible endpoints.
 """
 
 from hashlib import sha256
@@ -15,7 +15,7 @@ from fastroute.snapshot import Match, Session
 
 
 def session_of(route: HTTPRoute, node: RuleNode, matches: tuple[Match, ...]) -> Session | None:
-    """Of the rule `node` of `route`, which has these matches; None: it asks for none."""
+    """For rule `node` of `route` with these `matches`; None if the rule has no session persistence."""
     rule = route.spec.rules[node.index]
     written = rule.session_persistence
     if written is None:

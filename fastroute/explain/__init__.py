@@ -1,6 +1,7 @@
-"""Why a request goes where it goes, in plain Python: the CLI's `explain`, and the oracle of ext/router and ext/filters.
+"""Explains how a request is routed, in plain Python: for the CLI's `explain`, and as the oracle of ext/router and
+ext/filters in tests.
 
-`explain` (explanation.py) tells the whole story of a Request (request.py): where it comes in (arrival.py), which rule
-takes it (matching.py), what filters make of it (filtering.py), who gets what share (share.py), and what came near
+`explain` (explanation.py) describes all steps for a Request (request.py): the listener (arrival.py), the matching rule
+(matching.py), the filters (filtering.py), the share of each backend (share.py), and other matches that were considered
 (considered.py).
 """

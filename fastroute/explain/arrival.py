@@ -1,8 +1,8 @@
-"""Where a request comes in: on which sockets it may, and which listener it then belongs to.
+"""Finds the sockets on which a request can arrive, and the listener that it belongs to.
 
-A URL names a port as Gateways write it, or as it is bound. Without one the scheme's port is meant or, when nobody
-listens there, the only one there is. Gateways with addresses of their own may share a port: then the first socket on
-which a rule takes the request is meant, unless the URL's host is the address of one.
+A URL names the port as it is written in Gateways, or the port that is bound. If it names none, the default port of the
+scheme is used or, if no listener has it, the only port there is. Gateways with different addresses can share a port:
+then the first socket with a matching rule is used, unless the URL's host is one of the addresses.
 """
 
 from collections.abc import Collection, Iterable
@@ -16,15 +16,15 @@ _PROTOCOLS = {"http": "HTTP", "https": "HTTPS"}
 
 
 class Arrival(NamedTuple):
-    """The listener that has the request, and the rule of it that takes it, if one does."""
+    """The listener that the request belongs to, and its rule for the request, if any."""
 
     listener: Listener
     found: Found | None
-    misdirected: bool = False  # the listener is that of the client's TLS; the request's host belongs to another one
+    misdirected: bool = False  # the listener matches the server name (SNI), but not the host of the request
 
 
 def usual_port(snapshot: Snapshot, scheme: str) -> int:
-    """The port of a URL that names none."""
+    """The port of a URL without a port."""
     ports = {listener.spec_port for listener in snapshot.listeners.values() if speaks(listener, scheme)}
     usual = WELL_KNOWN_PORTS[scheme]
     return ports.pop() if len(ports) == 1 and usual not in ports else usual
@@ -35,12 +35,12 @@ def speaks(listener: Listener, scheme: str) -> bool:
 
 
 def is_meant(gateway: str, gateways: Collection[str]) -> bool:
-    """Whether a Gateway is one of those asked about; none means all."""
+    """Whether a Gateway is one of `gateways`; an empty collection means all."""
     return not gateways or gateway in gateways
 
 
 def listening(snapshot: Snapshot, request: Request, port: int, gateways: Collection[str]) -> list[Listener]:
-    """The listeners of all sockets that the request may come in on."""
+    """The listeners of all sockets on which the request can arrive."""
     spoken = [
         listener
         for listener in snapshot.listeners.values()
@@ -52,7 +52,7 @@ def listening(snapshot: Snapshot, request: Request, port: int, gateways: Collect
 
 
 def arrive(snapshot: Snapshot, here: Iterable[Listener], request: Request) -> Arrival | None:
-    """Among the sockets of the listeners `here`. None: no listener has the host."""
+    """The arrival on one of the sockets of the listeners `here`. None: no listener matches the host."""
     arrivals = []
     for address, port in dict.fromkeys((listener.address, listener.port) for listener in here):
         listener = find_listener(snapshot, address, port, request.host)
@@ -67,6 +67,7 @@ def arrive(snapshot: Snapshot, here: Iterable[Listener], request: Request) -> Ar
 
 
 def gets_tls(snapshot: Snapshot, here: Iterable[Listener], request: Request) -> bool:
-    """Whether a listener has the name that the request's TLS asks for, if it asks: else the connection is closed."""
+    """Whether a listener matches the server name (SNI) of the request, if it has one: otherwise the connection is
+    closed."""
     name = request.asked
     return name is None or any(find_listener(snapshot, one.address, one.port, name) is not None for one in here)

@@ -1,7 +1,7 @@
-"""The near misses: which matches could have taken a request, and the one thing each that kept them from it.
+"""Near misses: which matches could have got a request, and the reason why each did not.
 
-Three sorts, in this order: matches that take it too but come after the winner; routes that would take it, were they
-served; matches of the same listener that ask for something the request is not.
+There are three types, in this order: matches that apply, but with lower precedence than the winner; routes that would
+match if they were served; matches of the same listener with a condition that the request does not meet.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -15,9 +15,9 @@ from fastroute.graph.node import Graph, ParentNode, Problem
 from fastroute.resources.gateway import HTTPRoute, HTTPRouteMatch
 from fastroute.snapshot import Listener, Match, PathMatch, Rule, Snapshot, ValueMatch
 
-AT_MOST = 20  # near misses that are worth a reader's time
+AT_MOST = 20  # maximum number of near misses in the output
 
-# What a smaller number in the same place of two ranks means (Match.rank).
+# What a smaller number at the same position of two ranks means (Match.rank).
 _RANKS = (
     "a longer regular expression comes first",
     "a match with a method comes first",
@@ -31,7 +31,7 @@ _RANKS = (
 
 
 class Considered(msgspec.Struct, frozen=True, kw_only=True):
-    """A match that did not get the request. Absent parts are None."""
+    """A match that did not get the request. Parts that do not apply are None."""
 
     gateway: str | None
     listener: str | None
@@ -44,7 +44,7 @@ class Considered(msgspec.Struct, frozen=True, kw_only=True):
 def near_misses(
     snapshot: Snapshot, graph: Graph, listener: Listener, request: Request, winner: Found | None
 ) -> tuple[Considered, ...]:
-    """At most AT_MOST of them, the nearest first."""
+    """At most AT_MOST near misses, the nearest first."""
     near = [
         *_outranked(snapshot, listener, request, winner),
         *_not_served(snapshot, graph, listener, request),
@@ -56,11 +56,11 @@ def near_misses(
 def _outranked(snapshot: Snapshot, listener: Listener, request: Request, winner: Found | None) -> Iterator[Considered]:
     for found in sorted(takers(snapshot, listener, request), key=precedence):
         if winner is not None and precedence(found) != precedence(winner):
-            yield _considered(found.rule, found.index, f"takes it too, but {beaten_by(winner, found)}")
+            yield _considered(found.rule, found.index, f"matches too, but {beaten_by(winner, found)}")
 
 
 def beaten_by(winner: Found, loser: Found) -> str:
-    """The first rule of precedence that tells the two apart."""
+    """The first rule of precedence that distinguishes the two."""
     if specificity(winner.hostname) != specificity(loser.hostname):
         return f"hostname {winner.hostname} is more specific than {loser.hostname or 'none'}"
     ours, theirs = winner.match, loser.match
@@ -72,7 +72,7 @@ def beaten_by(winner: Found, loser: Found) -> str:
 
 
 def _not_matching(snapshot: Snapshot, listener: Listener, request: Request) -> Iterator[Considered]:
-    """The fewer conditions it misses the nearer a match is."""
+    """Sorted by the number of unmet conditions."""
     near: list[tuple[int, Considered]] = []
     for rule in snapshot.rules.values():
         if rule.listener != listener.id:
@@ -88,7 +88,7 @@ def _not_matching(snapshot: Snapshot, listener: Listener, request: Request) -> I
 
 
 def _wrong_host(hostnames: tuple[str, ...], request: Request) -> str:
-    return f"hostname {', '.join(hostnames)} does not take {request.host}"
+    return f"hostname {', '.join(hostnames)} does not match {request.host}"
 
 
 def _considered(rule: Rule, index: int, reason: str) -> Considered:
@@ -106,8 +106,8 @@ def _considered(rule: Rule, index: int, reason: str) -> Considered:
 
 
 def _not_served(snapshot: Snapshot, graph: Graph, listener: Listener, request: Request) -> Iterator[Considered]:
-    """Routes refused as a whole or by one of their parents, that would take the request by hostname and match. Those
-    that another of their parents brings to this listener are not among them."""
+    """Routes that are refused as a whole or by one of their parents, and that would match the request by hostname and
+    match. Routes that are served on this listener through another of their parents are excluded."""
     served = {rule.route for rule in snapshot.rules.values() if rule.listener == listener.id}
     for parents in graph.parents.values():
         for parent in parents:
@@ -125,7 +125,7 @@ def _refusal(parent: ParentNode) -> Problem | None:
 
 
 def _first_taking(route: HTTPRoute, request: Request) -> tuple[int, int] | None:
-    """(rule, match) of a route's first match that would take the request."""
+    """(rule, match) of a route's first match that would match the request."""
     hostnames = tuple(name.lower() for name in route.spec.hostnames) or ("",)
     if best_hostname(hostnames, request.host) is None:
         return None
@@ -137,7 +137,8 @@ def _first_taking(route: HTTPRoute, request: Request) -> tuple[int, int] | None:
 
 
 def _would_take(written: HTTPRouteMatch, request: Request) -> bool:
-    """False also for what may be the very reason not to serve the route: a path that none can have, a bad pattern."""
+    """Whether it would match. False if the path or a pattern is invalid, which may be the reason why the route is not
+    served."""
     try:
         return not any(misses(_as_match(written), request))
     except ValueError:
@@ -145,7 +146,7 @@ def _would_take(written: HTTPRouteMatch, request: Request) -> bool:
 
 
 def _as_match(written: HTTPRouteMatch) -> Match:
-    """A match of a route that was not compiled, because it is not served."""
+    """Converts a match of a route that is not served and therefore was not compiled."""
     path, type_ = written.path.value, written.path.type
     normal = path if type_ == "RegularExpression" else normalise_path(path)
     return Match(
@@ -181,7 +182,7 @@ def _not_served_because(problem: Problem) -> str:
 
 
 def passed_over(listeners: Iterable[Listener], reason: str) -> tuple[Considered, ...]:
-    """Listeners that serve, but not this request."""
+    """Listeners that serve other requests, but not this one."""
     return tuple(
         _listener_considered(
             listener.gateway,
@@ -193,7 +194,7 @@ def passed_over(listeners: Iterable[Listener], reason: str) -> tuple[Considered,
 
 
 def unserved_listeners(graph: Graph, port: int, gateways: Collection[str]) -> tuple[Considered, ...]:
-    """Listeners of that port that do not serve, with what their status says."""
+    """Listeners of that port that do not serve, with the reason from their status."""
     return tuple(
         _listener_considered(str(node.gateway), listener.label, _not_served_because(problem))
         for node in graph.holders

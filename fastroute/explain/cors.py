@@ -1,6 +1,6 @@
-"""The CORS protocol, written to be read: the plain form of ext/cors (Fetch standard, "CORS protocol").
+"""The CORS protocol, written for readability: the plain version of ext/cors (Fetch standard, "CORS protocol").
 
-What the response to a request must say follows from the request's Origin alone; a preflight is answered here and now.
+The CORS fields of a response depend only on the request's Origin; a preflight is answered by the gateway.
 """
 
 from fastroute.explain.request import Request
@@ -12,7 +12,7 @@ _PREFLIGHT = "Access-Control-Request-Method"
 
 
 def is_preflight(request: Request) -> bool:
-    """Whether a browser asks if it may ask."""
+    """Whether the request is a CORS preflight."""
     return request.method == "OPTIONS" and bool(request.header("Origin")) and bool(request.header(_PREFLIGHT))
 
 
@@ -23,7 +23,7 @@ def admits(cors: Cors, origin: str | None) -> bool:
 
 
 def _is_of(pattern: str, origin: str) -> bool:
-    """A wildcard stands for labels of a host, dots included, and for no port."""
+    """A wildcard matches labels of a host, including dots, but no port."""
     if pattern == "*":
         return True
     before, star, after = pattern.partition("*")
@@ -36,7 +36,7 @@ def _is_of(pattern: str, origin: str) -> bool:
 
 
 def response_headers(cors: Cors, request: Request) -> Headers:
-    """What every response to `request` says. Without "*" for the fields to expose: that depends on the response."""
+    """The CORS fields of every response to `request`, except exposed fields "*", which depend on the response."""
     origin = request.header("Origin")
     same = "*" in cors.origins and not cors.credentials
     said: list[tuple[str, str]] = []
@@ -50,7 +50,7 @@ def response_headers(cors: Cors, request: Request) -> Headers:
 
 
 def preflight_headers(cors: Cors, request: Request) -> Headers:
-    """What the answer to the preflight `request` says."""
+    """The CORS fields of the answer to the preflight `request`."""
     said = response_headers(cors, request)
     if not admits(cors, request.header("Origin")):
         return said
@@ -63,5 +63,5 @@ def preflight_headers(cors: Cors, request: Request) -> Headers:
 
 
 def _sayable(cors: Cors, configured: tuple[str, ...], otherwise: str | None) -> str | None:
-    """A list as configured; in place of "*", which credentials forbid, what was asked for."""
+    """A configured list; "*" is not allowed with credentials and replaced by what was requested."""
     return otherwise if cors.credentials and configured == ("*",) else ", ".join(configured)

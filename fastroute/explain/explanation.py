@@ -1,7 +1,8 @@
-"""explain(): what becomes of one request, and why not something else.
+"""explain(): how a request is handled, and why not differently.
 
-It answers from the Snapshot, which is what the workers obey, and takes reasons from the Graph: which routes would have
-taken the request if they were served, and what their status says. The shape is that of `fastroute explain -o json`.
+The answer comes from the Snapshot, which is the configuration of the workers. The reasons come from the Graph: which
+routes would match the request if they were served, and their status. The structure is that of `fastroute explain -o
+json`.
 """
 
 from collections.abc import Collection
@@ -21,7 +22,8 @@ from fastroute.snapshot import Listener, Snapshot
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """`decision`: "forward", "redirect" or "respond" (by the gateway itself). Absent parts are None."""
+    """`decision`: "forward", "redirect" or "respond" (answered by the gateway itself). Parts that do not apply are
+    None."""
 
     decision: str
     status: int | None
@@ -34,14 +36,15 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     backends: tuple[Share, ...] | None = None
     filters: tuple[dict[str, Any], ...] | None = None
     considered: tuple[Considered, ...] = ()
-    session: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET  # the same
-    retry: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET  # only of a rule that has such a stanza
+    session: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET  # like `retry`
+    retry: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET  # only if the rule has one
 
 
 def explain(
     snapshot: Snapshot, graph: Graph, request: Request, port: int | None = None, gateways: Collection[str] = ()
 ) -> Explanation:
-    """What becomes of `request`, sent to `port` (None: the usual one), of any Gateway or of some, "ns/name"."""
+    """How `request` is handled if sent to `port` (None: the default), by all Gateways or only by `gateways`
+    ("ns/name")."""
     port = port or usual_port(snapshot, request.scheme)
     here = listening(snapshot, request, port, gateways)
     arrival = arrive(snapshot, here, request)
@@ -50,11 +53,11 @@ def explain(
     if arrival is None:
         near = unserved_listeners(graph, port, gateways)
         if here:
-            near = (*passed_over(here, f"does not take the host {request.host}"), *near)
+            near = (*passed_over(here, f"does not match the host {request.host}"), *near)
             status = 404 if gets_tls(snapshot, here, request) else None
             return Explanation(decision="respond", status=status, reason="no_listener", considered=near)
         others = [listener for listener in snapshot.listeners.values() if is_meant(listener.gateway, gateways)]
-        near = (*near, *passed_over(others, f"does not take {request.scheme} on port {port}"))
+        near = (*near, *passed_over(others, f"does not accept {request.scheme} on port {port}"))
         return Explanation(decision="respond", status=None, reason="not_listening", considered=near)
     if request.refused is not None:
         return _refused(request)
@@ -64,7 +67,7 @@ def explain(
 
 
 def _refused(request: Request) -> Explanation:
-    """A head that is refused before any listener is looked up."""
+    """For a head that is refused before a listener is selected."""
     assert request.refused is not None
     status, reason = request.refused
     return Explanation(decision="respond", status=status, reason=reason)
@@ -85,7 +88,7 @@ def _taken(snapshot: Snapshot, graph: Graph, listener: Listener, found: Found, r
     filtered = filter_request(rule.filters, request, covered(found), port)
     shares = None if not isinstance(filtered, Request) else shares_of(snapshot, graph, found, filtered, port)
     decision, status, reason = _decision(filtered, shares or ())
-    if request.max_forwards == 0:  # the gateway answers as the last recipient: RFC 9110 section 7.6.2
+    if request.max_forwards == 0:  # the gateway is the final recipient: RFC 9110 section 7.6.2
         decision, status, reason, shares = "respond", 405 if request.method == "TRACE" else 200, "max_forwards", None
     asks = shares is not None
     effect = Effect(changed=asks, forwarded=decision == "forward")
@@ -118,7 +121,7 @@ def _decision(filtered: Request | Answered, shares: tuple[Share, ...]) -> tuple[
     if any(share.status is None for share in served):
         return "forward", None, None
     answers = {(share.status, share.reason) for share in served}
-    if len(answers) > 1:  # each share by itself, as `backends` says
+    if len(answers) > 1:  # `backends` has the answer for each share
         return "respond", max(served, key=lambda share: share.weight).status, "no_backend"
     [(status, reason)] = answers
     return ("redirect" if reason == "redirect" else "respond"), status, reason

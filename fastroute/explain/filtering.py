@@ -1,7 +1,8 @@
-"""What filters make of a request and its response: the plain form of ext/filters, written to be read.
+"""Applies filters to a request and its response: the plain version of ext/filters, written for readability.
 
-Filters of the rule come before those of the chosen backendRef, each list in the order written (Gateway API,
-HTTPRouteRule.filters). A redirect ends it: what it looks at is the request as it is by then.
+Filters of the rule are applied before those of the selected backendRef, each list in the order in which it is written
+(Gateway API, HTTPRouteRule.filters). A redirect is the last one: it uses the request as changed by the filters before
+it.
 """
 
 from collections.abc import Iterable
@@ -16,14 +17,14 @@ Headers = tuple[tuple[str, str], ...]
 
 
 class Redirected(msgspec.Struct, frozen=True):
-    """A request that a filter answers."""
+    """A request that a filter answers with a redirect."""
 
     status: int
     location: str
 
 
 class Preflighted(msgspec.Struct, frozen=True):
-    """A CORS preflight, which a filter answers."""
+    """A CORS preflight that a filter answers."""
 
     headers: Headers
     status: int = 204
@@ -33,8 +34,8 @@ Answered = Redirected | Preflighted
 
 
 def filter_request(filters: Iterable[Filter], request: Request, prefix: int, port: int) -> Request | Answered:
-    """The request as the backend gets it, or what answers it. `prefix`: characters of the path that the matched
-    PathPrefix covers; `port`: the listener's."""
+    """The request as the backend gets it, or the answer of a filter. `prefix`: number of characters of the path that
+    the matched PathPrefix covers; `port`: of the listener."""
     for step in filters:
         if isinstance(step, Redirect):
             return Redirected(step.status, location(step, request, prefix, port))
@@ -49,7 +50,7 @@ def filter_request(filters: Iterable[Filter], request: Request, prefix: int, por
 
 
 def _modified_request(modifier: HeaderModifier, request: Request) -> Request:
-    """To set Host is to rewrite where the request goes; it is not added to, and not removed."""
+    """Setting Host changes the authority of the request; Host cannot be added to or removed."""
     hosts = [field.value for field in modifier.set if _is_host(field.name)]
     others = HeaderModifier(
         direction=modifier.direction,
@@ -66,7 +67,7 @@ def _is_host(name: str) -> bool:
 
 
 def filter_response(filters: Iterable[Filter], headers: Headers, request: Request | None = None) -> Headers:
-    """The response's fields as the client gets them. `request`: what a CORS filter must know."""
+    """The response's fields as the client gets them. `request`: needed by CORS filters."""
     for step in filters:
         if isinstance(step, Cors) and request is not None:
             headers = _cors_response(step, headers, request)
@@ -76,7 +77,7 @@ def filter_response(filters: Iterable[Filter], headers: Headers, request: Reques
 
 
 def _cors_response(cors: Cors, headers: Headers, request: Request) -> Headers:
-    """Our Access-Control-* fields in place of the backend's."""
+    """Replaces the backend's Access-Control-* fields by those of the gateway."""
     kept = tuple((name, value) for name, value in headers if not name.lower().startswith("access-control-"))
     said = response_headers(cors, request)
     if cors.credentials and cors.expose == ("*",) and admits(cors, request.header("Origin")) and kept:
@@ -86,7 +87,8 @@ def _cors_response(cors: Cors, headers: Headers, request: Request) -> Headers:
 
 
 def modified(modifier: HeaderModifier, headers: Headers) -> Headers:
-    """`set` leaves one field of its name, where the first one was; `add` appends to the last one; `remove` removes."""
+    """`set` keeps one field of the name, in the place of the first one; `add` appends to the last one; `remove` removes
+    all."""
     kept = [(name, value) for name, value in headers if name.lower() not in map(str.lower, modifier.remove)]
     for field in modifier.set:
         first, *others = _places(kept, field.name) or [len(kept)]
@@ -113,8 +115,8 @@ def rewritten(rewrite: Rewrite, request: Request, prefix: int) -> Request:
 
 
 def replaced_path(change: Rewrite | Redirect, path: str, prefix: int) -> str:
-    """The path after ReplaceFullPath or ReplacePrefixMatch, or as it was. Never empty, and never beginning with "//",
-    which some would read as a host."""
+    """The path after ReplaceFullPath or ReplacePrefixMatch, or unchanged. Never empty, and never starts with "//",
+    which some clients interpret as a host."""
     if change.full_path is not None:
         return change.full_path
     if change.prefix is None:
@@ -124,8 +126,9 @@ def replaced_path(change: Rewrite | Redirect, path: str, prefix: int) -> str:
 
 
 def location(redirect: Redirect, request: Request, prefix: int, port: int) -> str:
-    """Where a redirect sends the client. What the filter leaves open comes from the request; the port from the scheme
-    when that is given, else from the listener, and is left out when it is the scheme's own (HTTPRequestRedirectFilter).
+    """The Location of a redirect. Parts that the filter does not set come from the request. The port comes from the
+    scheme if the filter sets it, otherwise from the listener, and is omitted if it is the scheme's default
+    (HTTPRequestRedirectFilter).
     """
     scheme = redirect.scheme or request.scheme
     host = redirect.hostname or host_of(request.authority)

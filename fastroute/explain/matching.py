@@ -1,8 +1,9 @@
-"""Which rule takes a request: the obvious matcher, written to be read. It is the oracle of ext/router.
+"""Finds the rule for a request: a simple matcher, written for readability. It is the oracle of ext/router.
 
-The listener is the most specific one of the port whose hostname takes the host; a request belongs to it alone. In it,
-rules are tried by their own hostnames, the most specific first, and a request that no rule of one hostname takes falls
-through to the next. For one hostname: Exact path, longest PathPrefix, regular expressions, then the matches' ranks.
+A request belongs only to the most specific listener of the port whose hostname matches the host. In that listener,
+rules are tried by their own hostnames, most specific first; if no rule for one hostname matches, the next hostname is
+tried. For one hostname the order is: Exact path, longest PathPrefix, regular expressions, then the ranks of the
+matches.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +17,7 @@ from fastroute.snapshot import Listener, Match, PathMatch, Rule, Snapshot, Value
 
 
 class Found(msgspec.Struct, frozen=True):
-    """A rule that takes the request, by which of its hostnames and matches."""
+    """A rule that matches the request, with the matching hostname and match."""
 
     rule: Rule
     hostname: str
@@ -28,7 +29,7 @@ class Found(msgspec.Struct, frozen=True):
 
 
 def find_listener(snapshot: Snapshot, address: str, port: int, host: str) -> Listener | None:
-    """The listener that a request for `host` belongs to, when it came in on (address, port)."""
+    """The listener for a request for `host` that arrived on (address, port)."""
     taking = (
         listener
         for listener in snapshot.listeners.values()
@@ -38,12 +39,12 @@ def find_listener(snapshot: Snapshot, address: str, port: int, host: str) -> Lis
 
 
 def find_rule(snapshot: Snapshot, listener: Listener, request: Request) -> Found | None:
-    """The rule of `listener` that takes the request."""
+    """The rule of `listener` that gets the request, or None."""
     return min(takers(snapshot, listener, request), key=precedence, default=None)
 
 
 def takers(snapshot: Snapshot, listener: Listener, request: Request) -> Iterator[Found]:
-    """Every way in which a rule of `listener` takes the request, in no order."""
+    """All matches of rules of `listener` for the request, in no particular order."""
     for rule in snapshot.rules.values():
         if rule.listener != listener.id:
             continue
@@ -56,41 +57,41 @@ def takers(snapshot: Snapshot, listener: Listener, request: Request) -> Iterator
 
 
 def precedence(found: Found) -> tuple[object, ...]:
-    """The smaller is served."""
+    """Sort key: the smallest wins."""
     kind, length = specificity(found.hostname)
     return (-kind, -length, path_order(found.match.path), found.match.rank)
 
 
 def takes_host(hostname: str, host: str) -> bool:
-    """Whether a hostname of a listener or route takes `host`: "*.example.com" any depth below, not "example.com"."""
+    """Whether a hostname matches `host`: "*.example.com" matches names at any depth below, but not "example.com"."""
     if hostname.startswith("*."):
         return host.endswith(hostname[1:]) and len(host) >= len(hostname)
     return hostname in ("", host)
 
 
 def specificity(hostname: str) -> tuple[int, int]:
-    """The greater is more specific: exact, then the longest wildcard, then none."""
+    """Sort key, the greatest is most specific: exact, then the longest wildcard, then none."""
     if not hostname:
         return (0, 0)
     return (1, len(hostname)) if hostname.startswith("*.") else (2, 0)
 
 
 def best_hostname(hostnames: Iterable[str], host: str) -> str | None:
-    """The most specific of a rule's own hostnames that takes `host`."""
+    """The most specific of a rule's hostnames that matches `host`."""
     return max((name for name in hostnames if takes_host(name, host)), key=specificity, default=None)
 
 
 def path_order(path: PathMatch) -> tuple[int, int]:
-    """The smaller is tried first. Among prefixes that cover one path the longer has more elements."""
+    """Sort key, the smallest is tried first. Of several prefixes of one path, the longer has more elements."""
     kind = ("Exact", "PathPrefix", "RegularExpression").index(path.type)
     return (kind, -len(path.value) if path.type == "PathPrefix" else 0)
 
 
-# --- does one match take the request, and what is missing
+# --- whether a match matches the request, and what is missing
 
 
 def misses(match: Match, request: Request) -> Iterator[str]:
-    """Why `match` does not take the request, a sentence for each condition that is not met; nothing when it does."""
+    """Why `match` does not match the request: one text for each unmet condition, nothing if it matches."""
     if not PATHS[match.path.type](match.path.value, request.path):
         yield f"path {match.path.type} {match.path.value or '/'} does not match {request.path}"
     if match.method not in (None, request.method):
@@ -112,7 +113,7 @@ def _value_misses(what: str, test: ValueMatch, value: str | None) -> Iterator[st
 
 
 def covers(prefix: str, path: str) -> bool:
-    """Whole elements: "/foo" covers "/foo" and "/foo/bar", not "/foobar"; "" covers everything."""
+    """Compares whole path elements: "/foo" covers "/foo" and "/foo/bar", not "/foobar"; "" covers everything."""
     return path == prefix or path.startswith(prefix + "/")
 
 
@@ -121,7 +122,7 @@ def path_matches_whole(pattern: str, path: str) -> bool:
 
 
 def matches_whole(pattern: str, text: bytes) -> bool:
-    """RE2, so that a pattern means here what it means to a worker."""
+    """Uses RE2, so that a pattern has the same meaning as in workers."""
     return _regex(pattern).fullmatch(text)
 
 

@@ -1,7 +1,7 @@
-"""A request as the matcher sees it, and a plain version of the path normalisation that ext/http1 does in C.
+"""A request as the matcher uses it, and a plain version of the path normalisation of ext/http1.
 
-Paths are compared after RFC 3986 section 6.2.2: escapes of unreserved characters decoded, the hex digits of the others
-in upper case, dot segments removed. Queries stay as received.
+Paths are compared in the normal form of RFC 3986 section 6.2.2: escapes of unreserved characters are decoded, the hex
+digits of other escapes are in upper case, dot segments are removed. Queries are not changed.
 """
 
 import re
@@ -14,38 +14,38 @@ from fastroute.ext.http1 import RequestHead, read_request
 
 WELL_KNOWN_PORTS = {"http": 80, "https": 443}
 
-_VISIBLE = "".join(map(chr, range(33, 127)))  # what clients send as it is; the rest they escape
+_VISIBLE = "".join(map(chr, range(33, 127)))  # what clients send unchanged; they escape other characters
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})?")
 _AUTHORITY = re.compile(r"(\[[^\]]*\]|[^:]*)(?::[0-9]*)?")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """The head of a request. `path` is normalised, `query` as received and None without "?"."""
+    """The head of a request. `path` is normalised; `query` is as received, and None without "?"."""
 
     method: str
     scheme: str
-    authority: str  # as in Host, with its port
+    authority: str  # as in Host, with the port
     path: str
     query: str | None = None
-    headers: tuple[tuple[str, str], ...] = ()  # Host among them
-    asked: str | None = None  # the server name (SNI) of the client's TLS; None: no TLS
+    headers: tuple[tuple[str, str], ...] = ()  # including Host
+    asked: str | None = None  # the server name (SNI) of the client's TLS; None without TLS
     max_forwards: int | None = None  # of OPTIONS and TRACE
-    refused: tuple[int, str] | None = None  # status and reason of a head that the gateway refuses
+    refused: tuple[int, str] | None = None  # status and reason if the gateway refuses the head
 
     @property
     def host(self) -> str:
-        """What listeners' and routes' hostnames are compared with."""
+        """The host that hostnames of listeners and routes are compared with."""
         return host_of(self.authority)
 
     def header(self, name: str) -> str | None:
-        """The value of a field, case of the name ignored; of a repeated one all values, joined by "," (RFC 9110
+        """The value of a field, whose name is case-insensitive; all values of a repeated field, joined by "," (RFC 9110
         section 5.3)."""
         values = [value for field, value in self.headers if field.lower() == name.lower()]
         return ",".join(values) if values else None
 
     def parameter(self, name: str) -> str | None:
-        """The value of the first query parameter of that name, as received."""
+        """The value of the first query parameter with that name, as received."""
         for parameter in (self.query or "").split("&"):
             key, _, value = parameter.partition("=")
             if parameter and key == name:
@@ -54,13 +54,14 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def host_of(authority: str) -> str:
-    """The host of an authority: without port and final dot, in lower case."""
+    """The host of an authority: without port and trailing dot, in lower case."""
     named = _AUTHORITY.fullmatch(authority)
     return (named[1] if named else authority).lower().removesuffix(".")
 
 
 def normalise_path(path: str) -> str:
-    """The one form of all paths that mean the same. ValueError: a broken escape, %00, one that climbs above the root.
+    """The normal form of a path. Raises ValueError for an invalid escape, for %00, and for a path that climbs above the
+    root.
 
     `path` starts with "/"; characters are bytes (latin-1).
     """
@@ -87,10 +88,11 @@ def _normal_escape(escape: re.Match[bytes]) -> bytes:
 
 
 def parse_url(method: str, url: str, headers: tuple[tuple[str, str], ...] = ()) -> tuple[Request, int | None]:
-    """The request that a client makes for `url`, and the port in the URL or None. SettingError: no http or https URL.
+    """The request that a client sends for `url`, and the port in the URL or None. Raises SettingError if it is no
+    http(s) URL.
 
-    The parser of the data plane reads the bytes that the client would send; a request that the gateway refuses has
-    `refused`. A Host among `headers` replaces the host of the URL, but not the name that TLS asks for.
+    The parser of the data plane reads the bytes that the client would send; `refused` is set if the gateway refuses the
+    request. A Host among `headers` replaces the host of the URL, but not the server name of TLS.
     """
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")

@@ -1,6 +1,6 @@
-"""What each backendRef of a rule gets of its requests, and what becomes of that share.
+"""The share of requests of each backendRef of a rule, and how that share is handled.
 
-Shares are exact: weight / sum of weights, whether the reference is good or refused (HTTPBackendRef.weight).
+Shares are exact: weight / sum of weights, whether the reference resolves or is refused (HTTPBackendRef.weight).
 """
 
 from fractions import Fraction
@@ -19,22 +19,22 @@ from fastroute.snapshot import Endpoint, Rule, Snapshot, WeightedBackend
 
 
 class Share(msgspec.Struct, frozen=True, kw_only=True):
-    """What one backendRef gets of the requests its rule takes. Absent parts are None."""
+    """The share of one backendRef of the requests of its rule. Parts that do not apply are None."""
 
     backend: str
     weight: int
-    share: float  # 0 to 1; exactly `fraction`, as near as a float comes
+    share: float  # 0 to 1; the float closest to `fraction`
     fraction: str  # "7/10"
-    endpoints: tuple[str, ...] | None = None  # None: it is not forwarded to
-    status: int | None = None  # what the share is answered with by the gateway itself
+    endpoints: tuple[str, ...] | None = None  # None: requests are not forwarded to it
+    status: int | None = None  # status with which the gateway itself answers the share
     reason: str | None = None
-    message: str | None = None  # of a refused one: what the route's status says of it; of a withheld one: why
-    fix: str | None = None  # YAML that would mend it
+    message: str | None = None  # if refused: the message in the route's status; if withheld: the reason
+    fix: str | None = None  # YAML that fixes the problem
     filters: tuple[dict[str, Any], ...] = ()
 
 
 def shares_of(snapshot: Snapshot, graph: Graph, found: Found, request: Request, port: int) -> tuple[Share, ...]:
-    """Of the rule that was found; `request` is as the rule's own filters left it, `port` the listener's."""
+    """For the rule that was found; `request`: as changed by the rule's own filters; `port`: of the listener."""
     backends = found.rule.backends
     whole = sum(backend.weight for backend in backends)
     shares = []
@@ -55,7 +55,7 @@ def shares_of(snapshot: Snapshot, graph: Graph, found: Found, request: Request, 
 def _filters_of(
     share: Share, backend: WeightedBackend, request: Request, prefix: int, port: int
 ) -> tuple[dict[str, Any], ...]:
-    """Those that act; none of a refused reference does."""
+    """The filters that act; none for a refused reference."""
     if backend.status is not None:
         return ()
     effect = Effect(changed=share.endpoints is not None, forwarded=share.status is None, of_rule=False)
@@ -63,7 +63,7 @@ def _filters_of(
 
 
 def _forwarded(share: Share, endpoints: tuple[Endpoint, ...], filtered: Request | Answered) -> Share:
-    """The share of a good reference; its own filters may have answered it."""
+    """The share of a resolved reference; its own filters may answer the requests."""
     if isinstance(filtered, Redirected):
         return replace(share, status=filtered.status, reason="redirect")
     if isinstance(filtered, Preflighted):
@@ -81,7 +81,7 @@ def _refused(share: Share, backend: WeightedBackend, node: BackendRefNode) -> Sh
 
 
 def _nodes(graph: Graph, rule: Rule) -> tuple[BackendRefNode, ...]:
-    """What the graph decided of each backendRef of a rule."""
+    """The nodes of the backendRefs of a rule."""
     namespace, _, name = rule.route.partition("/")
     node = graph.routes[rule.route_kind, Key(namespace, name)]
     index = int(rule.id.rpartition("|")[2])
@@ -89,5 +89,5 @@ def _nodes(graph: Graph, rule: Rule) -> tuple[BackendRefNode, ...]:
 
 
 def covered(found: Found) -> int:
-    """Characters of the path that the matched PathPrefix covers: what ReplacePrefixMatch replaces."""
+    """Number of characters of the path that the matched PathPrefix covers, which ReplacePrefixMatch replaces."""
     return len(found.match.path.value) if found.match.path.type == "PathPrefix" else 0

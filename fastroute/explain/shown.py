@@ -1,4 +1,5 @@
-"""How an explanation shows what it speaks of: names and shapes of the Gateway API."""
+"""The representation of matches, filters, retries and sessions in an explanation: names and structures of the Gateway
+API."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -30,12 +31,12 @@ def match_shown(found: Found) -> dict[str, Any]:
 
 
 def retry_shown(retry: Retry) -> dict[str, Any]:
-    """`backoff`: the first pause."""
+    """`backoff`: the delay before the first retry."""
     return {"attempts": retry.attempts, "codes": list(retry.codes), "backoff": f"{retry.backoff_ms}ms"}
 
 
 def session_shown(session: Session) -> dict[str, Any]:
-    """`path`: of the cookie; `lifetime`: in seconds, None without a limit; `holds`: what a token is stronger than."""
+    """`path`: of the cookie; `lifetime`: in seconds, None if unlimited; `holds`: what a token selects."""
     return {
         "type": "Header" if session.header else "Cookie",
         "name": session.name,
@@ -47,17 +48,17 @@ def session_shown(session: Session) -> dict[str, Any]:
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True):
-    """Which filters of a list act on the request, and on its answer."""
+    """Which filters of a list act on the request and on its response."""
 
-    changed: bool  # no filter answers: the request goes on to the choice of a backend as the filters left it
-    forwarded: bool  # a backend gets it: mirrors do too, and what changes responses acts on the backend's
-    of_rule: bool = True  # response modifiers of a rule act on the gateway's own answers too
+    changed: bool  # no filter answers: a backend is selected for the request as changed by the filters
+    forwarded: bool  # a backend gets it: mirrors act, and response filters act on the backend's response
+    of_rule: bool = True  # response modifiers of a rule also act on the gateway's own responses
 
 
 def filters_shown(
     filters: Iterable[Filter], request: Request, prefix: int, port: int, effect: Effect
 ) -> Iterator[dict[str, Any]]:
-    """Each filter that acts, and what it does to this very request, as the ones before it left it."""
+    """Each filter that acts, and its effect on this request, as changed by the filters before it."""
     answered = False
     for step in filters:
         if isinstance(step, HeaderModifier) and step.direction == "response":
@@ -88,7 +89,7 @@ def _step_shown(step: Filter, request: Request, after: Request | Answered, effec
 
 
 def _cors_shown(cors: Filter, headers: Headers) -> dict[str, Any]:
-    """`responseHeaders`: what the response to this request will say of CORS."""
+    """`responseHeaders`: the CORS headers in the response to this request."""
     settings = {name: value for name, value in msgspec.to_builtins(cors).items() if name != "type"}
     return {"type": "CORS", **settings, "responseHeaders": [{"name": name, "value": value} for name, value in headers]}
 

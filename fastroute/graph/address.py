@@ -1,9 +1,9 @@
-"""Where each Gateway binds, and what its `status.addresses` says (GatewaySpec.addresses, interface: "serve").
+"""The addresses that each Gateway binds to, and its `status.addresses` (GatewaySpec.addresses).
 
-Without a pool every Gateway shares the addresses of `--bind`, and may ask for some of those it is reached by. With
-`--address-pool` each has one of its own: those that hold one keep it as long as they live, then those that ask for one
-by value, then the others, each time oldest first. What a Gateway asks for and cannot have is never replaced by another
-address.
+Without a pool, all Gateways share the addresses of `--bind`, and may request some of the addresses at which fastroute
+is reached. With `--address-pool`, each Gateway has its own: Gateways that hold an address keep it as long as they
+exist, then Gateways that request one by value are served, then the others, oldest first in each step. If a Gateway
+cannot have the address that it requests, it does not get another one instead.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,11 +22,11 @@ from fastroute.settings import Addressing
 
 Network = IPv4Network | IPv6Network
 SERVED_TYPE = "IPAddress"
-SERVICE = "service/"  # begins an --address that names a Service
+SERVICE = "service/"  # prefix of an --address that refers to a Service
 
 
 class Placement(msgspec.Struct, frozen=True):
-    """Of one Gateway. No `bind`: it cannot be served, and a problem says why."""
+    """Of one Gateway. Without `bind` it cannot be served, and `problems` has the reason."""
 
     bind: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
@@ -34,16 +34,16 @@ class Placement(msgspec.Struct, frozen=True):
 
 
 def reached_at(addressing: Addressing, services: Mapping[Key, Service]) -> Addressing:
-    """With the addresses of the Services that are named; one without any stays as it was written."""
+    """With Services replaced by their addresses; a Service without addresses stays as written."""
     addresses = (found for written in addressing.addresses for found in _addresses(written, services))
     return msgspec.structs.replace(addressing, addresses=tuple(dict.fromkeys(addresses)))
 
 
 def _addresses(written: str, services: Mapping[Key, Service]) -> tuple[str, ...]:
-    """Those of its load balancer and its externalIPs; a clusterIP only of type ClusterIP.
+    """The addresses of its load balancer and its externalIPs; the clusterIP only for type ClusterIP.
 
-    The clusterIP of a LoadBalancer or NodePort Service is not where its clients come from outside, and whoever
-    publishes `status.addresses` (external-dns) must not be given it for an address that is only not assigned yet.
+    External clients cannot reach the clusterIP of a LoadBalancer or NodePort Service, and external-dns would publish it
+    from `status.addresses` while the load balancer's address is still pending.
     """
     service = services.get(named_service(written) or Key("", ""))
     if service is None:
@@ -59,7 +59,7 @@ def _addresses(written: str, services: Mapping[Key, Service]) -> tuple[str, ...]
 
 
 def named_service(written: str) -> Key | None:
-    """The Service of `service/NAMESPACE/NAME`."""
+    """The Service of `service/NAMESPACE/NAME`; None for other text."""
     if not written.startswith(SERVICE):
         return None
     namespace, _, name = written.removeprefix(SERVICE).partition("/")
@@ -73,8 +73,9 @@ def place(
     last: Mapping[Key, Placement],
     concerned: frozenset[Key],
 ) -> Mapping[Key, Placement]:
-    """Of all `gateways`. `last`: with this `addressing`, but for those `concerned`; these, and those that had nowhere
-    to bind, are placed anew. `held`: what living ones of them were given before, by this process or another."""
+    """Placements of all `gateways`. `last`: the placements with the same `addressing`; Gateways that are `concerned` or
+    had no address to bind to are placed again. `held`: addresses that existing Gateways were given before, by this
+    process or another."""
     if addressing.pool is None:
         changes = {key: _share(gateways[key], addressing) if key in gateways else None for key in concerned}
         return replaced(last, _same(last, changes))
@@ -87,17 +88,17 @@ def place(
 
 
 def unplaced(gateways: Mapping[Key, Gateway], last: Mapping[Key, Placement], concerned: frozenset[Key]) -> list[Key]:
-    """Those for which `place` asks what they held."""
+    """The Gateways whose previous addresses `place` needs."""
     return [key for key in gateways if key in concerned or key not in last or not last[key].bind]
 
 
 def _same(last: Mapping[Key, Placement], changes: Mapping[Key, Placement | None]) -> dict[Key, Placement | None]:
-    """`changes`, where they are any."""
+    """`changes`, with placements that are equal to the last one replaced by it."""
     return {key: last[key] if key in last and last[key] == new else new for key, new in changes.items()}
 
 
 def _unsupported(gateway: Gateway) -> tuple[Problem, ...]:
-    """What is wrong with the kind of the addresses asked for."""
+    """Unsupported types and routability of the requested addresses."""
     found = []
     for index, address in enumerate(gateway.spec.addresses):
         field = f"spec.addresses[{index}]"
@@ -106,7 +107,7 @@ def _unsupported(gateway: Gateway) -> tuple[Problem, ...]:
                 conditions.unsupported_address(f"{field}.type", f"{address.type} is not served: only IPAddress is")
             )
         if address.routability:
-            found.append(conditions.unsupported_address(f"{field}.routability", "is not served yet: leave it out"))
+            found.append(conditions.unsupported_address(f"{field}.routability", "is not served yet: omit it"))
     return tuple(found)
 
 
@@ -115,7 +116,7 @@ def _asked(gateway: Gateway) -> tuple[str, ...]:
 
 
 def canonical(address: str) -> str:
-    """One spelling for one IP address; other text unchanged."""
+    """The canonical form of an IP address; other text unchanged."""
     try:
         return str(ip_address(address))
     except ValueError:
@@ -137,8 +138,10 @@ def _share(gateway: Gateway, addressing: Addressing) -> Placement:
     known = known or (() if everywhere else tuple(map(canonical, addressing.bind)))
     asked = _asked(gateway)
     if missing := [address for address in asked if address not in known]:
-        has = f"this gateway is reached at {', '.join(known)}" if known else "this gateway knows no address of its own"
-        message = f"Address {', '.join(missing)} cannot be used: {has}. Ask for one of those, or leave the value out."
+        has = (
+            f"this gateway is reached at {', '.join(known)}" if known else "this gateway does not know its own address"
+        )
+        message = f"Address {', '.join(missing)} cannot be used: {has}. Request one of these, or omit the value."
         return Placement(problems=(conditions.address_not_usable(message, "spec.addresses"),))
     bind = tuple(address for address in addressing.bind if canonical(address) in asked) or addressing.bind
     if not known:
@@ -150,14 +153,14 @@ def _not_assigned(addressing: Addressing) -> str:
     if addressing.addresses:
         names = ", ".join(addressing.addresses)
         return (
-            f"No address of {names} is known. A Service of type LoadBalancer or NodePort has those that its load "
-            f"balancer was given and its externalIPs, one of type ClusterIP also its clusterIP. Wait for the load "
-            f"balancer, look at the Service with kubectl describe, or say with --address by which address clients come."
+            f"No address of {names} is known. A Service of type LoadBalancer or NodePort has the addresses of "
+            f"its load balancer and its externalIPs, one of type ClusterIP also its clusterIP. Wait for the load "
+            f"balancer, check the Service with kubectl describe, or set the address that clients use with --address."
         )
     where = ", ".join(addressing.bind)
     return (
-        f"Listeners bind to every address ({where}), so nobody can tell by which one clients come: "
-        f"say it with --address, or bind to a concrete address with --bind."
+        f"Listeners bind to all addresses ({where}), so the address that clients use is not known: "
+        f"set it with --address, or bind to a specific address with --bind."
     )
 
 
@@ -165,7 +168,7 @@ def _not_assigned(addressing: Addressing) -> str:
 
 
 class _Pool:
-    """Gives addresses of one network; owns who has which while `place` runs."""
+    """Assigns addresses of one network; records the owner of each while `place` runs."""
 
     def __init__(self, network: Network, held: Mapping[Key, tuple[str, ...]]) -> None:
         self.network = network
@@ -182,7 +185,7 @@ class _Pool:
         return {gateway.key: places[gateway.key] for gateway in ordered}
 
     def _kept(self, gateway: Gateway) -> tuple[str, ...]:
-        """What it holds and still wants."""
+        """The addresses that it holds and still wants."""
         asked = _asked(gateway)
         held = self.held.get(gateway.key, ())
         return tuple(address for address in held if address in self and (not asked or address in asked))
@@ -212,7 +215,7 @@ class _Pool:
         if outside or taken:
             reasons = [f"{address} is not in the pool {self.network}" for address in outside]
             reasons += [f"{address} belongs to Gateway {self.owners[address]}" for address in taken]
-            message = f"Address cannot be used: {'; '.join(reasons)}. Ask for another, or leave the value out."
+            message = f"Address cannot be used: {'; '.join(reasons)}. Request another, or omit the value."
             return Placement(problems=(conditions.address_not_usable(message, "spec.addresses"),))
         self.owners.update((address, key) for address in asked)
         return Placement(bind=asked, addresses=asked)

@@ -1,4 +1,4 @@
-"""Who was there first: the tie-breaker of the whole API (oldest creationTimestamp, then namespace/name)."""
+"""Precedence by age, the tie-breaker of the whole API (oldest creationTimestamp, then namespace/name)."""
 
 from datetime import datetime
 from functools import lru_cache
@@ -9,13 +9,13 @@ Age = tuple[int, str]
 
 
 def age(resource: Resource) -> Age:
-    """Sorts oldest first. The name counts as one text, "namespace/name"; missing timestamps count as equal."""
+    """Sort key, oldest first. Names are compared as "namespace/name"; missing timestamps are equal."""
     return created(resource.metadata.creation_timestamp), str(resource.key)
 
 
 @lru_cache(maxsize=16_384)
 def created(timestamp: str) -> int:
-    """An RFC 3339 time in seconds, so that times written in different zones compare; absent ones are all 0."""
+    """An RFC 3339 time in seconds, so that times of different zones can be compared; 0 if it is missing or invalid."""
     try:
         return int(datetime.fromisoformat(timestamp.upper()).timestamp())
     except ValueError:

@@ -1,10 +1,10 @@
-"""backendRefs, resolved or refused; Services and the endpoints that stand behind them now.
+"""Resolves or refuses backendRefs; Services and their current endpoints.
 
-The order of decisions is part of the contract: kind, then grant, then existence, then port, then protocol and policy. A
-reference that no grant allows is refused before anyone looks whether its target exists. Endpoints come from
-EndpointSlices alone: labelled with the Service's name, matched by port *name*, several slices merged, IPv4 and IPv6
-only. API servers accept invalid port numbers, and IPv4 addresses with leading zeros; workers do not, and no slice may
-stop what all of them serve.
+The order of checks is part of the contract: kind, grant, existence, port, then protocol and policy. A reference that no
+grant allows is refused before the existence of its target is checked. Endpoints come only from EndpointSlices: selected
+by the label with the Service's name, matched by port *name*, merged over several slices, IPv4 and IPv6 only. The API
+server accepts invalid port numbers, and IPv4 addresses with leading zeros; workers do not, and one slice must not break
+the configuration of all.
 """
 
 import re
@@ -26,20 +26,20 @@ from fastroute.resources.meta import Key
 from fastroute.snapshot import Endpoint
 
 Services = Mapping[Key, Service]
-Slices = Mapping[Key, tuple[EndpointSlice, ...]]  # by the Service they belong to
+Slices = Mapping[Key, tuple[EndpointSlice, ...]]  # by the Service that they belong to
 
 ADDRESS_TYPES = frozenset({"IPv4", "IPv6"})
 PORTS = range(1, 65_536)
-ZEROS = re.compile(r"(?<![0-9a-fA-F])0+(?=[0-9]+\.)|(?<=\.)0+(?=[0-9])")  # in front of the numbers of an IPv4 address
+ZEROS = re.compile(r"(?<![0-9a-fA-F])0+(?=[0-9]+\.)|(?<=\.)0+(?=[0-9])")  # leading zeros in an IPv4 address
 TLS_NOT_SERVED = "backend_tls_policy"  # the reason in logs and metrics (ext/reason)
-SPOKEN: Mapping[str, frozenset[Protocol]] = {  # to backends, by the kind of the route
+SPOKEN: Mapping[str, frozenset[Protocol]] = {  # protocols that are supported to backends, by the kind of the route
     "HTTPRoute": frozenset({Protocol.HTTP1}),
-    "GRPCRoute": frozenset({Protocol.HTTP1, Protocol.HTTP2}),  # a GRPCRoute implies HTTP/2, whatever the port's name
+    "GRPCRoute": frozenset({Protocol.HTTP1, Protocol.HTTP2}),  # a GRPCRoute implies HTTP/2, whatever the appProtocol
 }
 
 
 class Targets:
-    """What references are resolved against, and a note of what was looked at: the memo's dependencies."""
+    """What references are resolved against. Records what was read: the dependencies for the memo."""
 
     def __init__(
         self, services: Services, grants: Grants, edition: Edition = EDITIONS[0], policies: Policies | None = None
@@ -48,7 +48,7 @@ class Targets:
         self.grants = grants
         self.edition = edition
         self.policies = policies or {}
-        self.looked_at: set[Key] = set()  # Services, and with each its policies
+        self.looked_at: set[Key] = set()  # Services, each with its policies
         self.asked: set[str] = set()  # namespaces whose grants were read
 
     def service(self, key: Key) -> Service | None:
@@ -56,7 +56,7 @@ class Targets:
         return self.services.get(key)
 
     def refusal(self, reference: Reference, field: str) -> Problem | None:
-        """RefNotPermitted, or None when a grant allows it or none is needed."""
+        """RefNotPermitted; None if a grant allows the reference or none is needed."""
         if reference.namespace == reference.to_namespace:
             return None
         self.asked.update((reference.to_namespace, reference.namespace))
@@ -67,7 +67,7 @@ class Targets:
 
 
 def resolve_backend_ref(kind: str, namespace: str, ref: HTTPBackendRef, field: str, targets: Targets) -> BackendRefNode:
-    """`kind`, `namespace`: of the route; `field`: where the reference stands in it."""
+    """`kind`, `namespace`: of the route; `field`: path of the reference in it."""
     found = judge(kind, namespace, ref, field, targets)
     return BackendRefNode(
         id=backend_id(namespace, ref), weight=ref.weight, problem=found.problem, withheld=found.withheld
@@ -80,7 +80,7 @@ def backend_id(namespace: str, ref: HTTPBackendRef | BackendObjectReference) -> 
 
 
 class Verdict(NamedTuple):
-    """Why a reference gets no traffic: nothing, a problem of the route, or what no condition of the route says."""
+    """Why a reference gets no traffic: nothing, a problem of the route, or a reason that no condition contains."""
 
     problem: Problem | None = None
     withheld: Withheld | None = None
@@ -89,7 +89,7 @@ class Verdict(NamedTuple):
 def judge(
     kind: str, namespace: str, ref: HTTPBackendRef | BackendObjectReference, field: str, targets: Targets
 ) -> Verdict:
-    """`kind`, `namespace`: of the route; `field`: where the reference stands in it."""
+    """`kind`, `namespace`: of the route; `field`: path of the reference in it."""
     if (ref.group, ref.kind) != ("", "Service"):
         return Verdict(conditions.invalid_kind(ref.group, ref.kind, field))
     key = Key(ref.namespace or namespace, ref.name)
@@ -110,7 +110,7 @@ def judge(
 
 
 def _port_problem(service: Service, number: int | None, field: str) -> Problem:
-    """Of a Service without a TCP port of that number."""
+    """For a Service without a TCP port with that number."""
     for port in service.spec.ports:
         if port.port == number:
             return conditions.unsupported_protocol(service.key, port.port, port.protocol, field)
@@ -119,12 +119,12 @@ def _port_problem(service: Service, number: int | None, field: str) -> Problem:
 
 
 def _judge_port(kind: str, service: Key, port: ServicePort, field: str, policies: Policies) -> Verdict:
-    """By what the port speaks: a policy makes TLS of every HTTP."""
+    """By the protocol of the port; a policy turns any HTTP protocol into TLS."""
     protocol = protocol_of(port)
     policy = policy_for(service, port, policies)
     if policy is not None and protocol is not Protocol.OTHER:
         message = (
-            f"BackendTLSPolicy {policy.key} is for port {port.port} of Service {service}. TLS to backends is not "
+            f"BackendTLSPolicy {policy.key} applies to port {port.port} of Service {service}. TLS to backends is not "
             f"served yet, and nothing is sent in cleartext instead."
         )
         return Verdict(withheld=Withheld(reason=TLS_NOT_SERVED, message=message))
@@ -141,7 +141,7 @@ def tcp_port(service: Service, number: int) -> ServicePort | None:
 
 
 def index_slices(slices: Mapping[Key, EndpointSlice]) -> Slices:
-    """Group by the Service they belong to."""
+    """Group by the Service that they belong to."""
     grouped: dict[Key, list[EndpointSlice]] = {}
     for key in sorted(slices):
         if owner := slice_owner(slices[key]):
@@ -152,7 +152,7 @@ def index_slices(slices: Mapping[Key, EndpointSlice]) -> Slices:
 def move_slices(
     index: Slices, before: Mapping[Key, EndpointSlice], after: Mapping[Key, EndpointSlice], touched: Iterable[Key]
 ) -> Slices:
-    """The index of `after`, made from that of `before` by moving only what was touched."""
+    """The index of `after`: that of `before` with only the touched slices updated."""
     moved = dict(index)
     for key in touched:
         if key in before and (owner := slice_owner(before[key])):
@@ -174,7 +174,7 @@ def _owners(*pieces: EndpointSlice | None) -> set[Key]:
 
 
 def slice_owner(piece: EndpointSlice) -> Key | None:
-    """The Service that this slice belongs to."""
+    """The Service that the slice belongs to."""
     name = piece.metadata.labels.get(SERVICE_NAME_LABEL)
     return Key(piece.metadata.namespace, name) if name else None
 
@@ -190,7 +190,7 @@ def build_backend(service: Service, port: ServicePort, slices: tuple[EndpointSli
 
 
 def eligible(port: ServicePort, slices: tuple[EndpointSlice, ...]) -> tuple[Endpoint, ...]:
-    """Endpoints that may take requests now, sorted: the ready ones, else those serving while they terminate."""
+    """Endpoints that may get requests, sorted: ready ones; if none is ready, those that serve while terminating."""
     ready: set[Endpoint] = set()
     draining: set[Endpoint] = set()
     for piece in slices:
@@ -208,7 +208,7 @@ def eligible(port: ServicePort, slices: tuple[EndpointSlice, ...]) -> tuple[Endp
 
 @lru_cache(maxsize=16_384)
 def usable_address(written: str) -> str | None:
-    """An address as everybody reads it, decimal as Kubernetes does; None: it is none.
+    """The address in a form that every parser accepts, decimal as in Kubernetes; None if it is invalid.
 
     >>> usable_address("192.168.001.010"), usable_address("fd00::1"), usable_address("10.0.0.256")
     ('192.168.1.10', 'fd00::1', None)

@@ -1,13 +1,13 @@
-"""build_graph: everything users applied becomes one connected graph. Pure, and a change costs what it touches.
+"""build_graph: connects all objects that users applied into one graph. Pure; rebuilds only what a change affects.
 
-The stages, in order: classes, grants, certificates, Gateways and ListenerSets with their listeners, then each route by
-itself (references resolved, parents judged), then what follows from all of them: attachments of each listener, backends
-with their endpoints.
-The Memo of the previous graph holds the parts by what they were made from. The objects that are not the very same as
-last time, and the routes that looked at one of them, are all that is made anew; what comes out equal is kept, so that
-the compiler and the statuses see no change either.
-A graph built from nothing and one built from a previous graph are equal, but for pool addresses: a Gateway keeps its,
-also when everything else is built anew (`forgotten`), or by another process (`status.addresses`).
+The stages, in order: classes, grants, certificates, Gateways and ListenerSets with their listeners, then each route
+separately (references resolved, parents evaluated), then the results of all routes: attachments of each listener,
+backends with their endpoints.
+The Memo of the previous graph contains the parts and what they were built from. Only objects that are not identical to
+those of the last build, and the routes that depend on one of them, are rebuilt. If a result is equal to the previous
+one, the previous object is kept, so that the compiler and the statuses see no change either.
+A graph built from scratch and one built from a previous graph are equal, except for pool addresses: a Gateway keeps its
+address even if everything else is rebuilt (`forgotten`), or rebuilt by another process (`status.addresses`).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -63,35 +63,35 @@ STAGES: Mapping[str, Callable[[Any, Targets], RouteNode]] = {
 
 
 class Unit(msgspec.Struct, frozen=True, eq=False):
-    """All that was made of one route, and what was looked at for it."""
+    """Everything that was built for one route, and what was read for it."""
 
     source: Route
-    parents: frozenset[HolderId]  # that its parentRefs name
-    node: RouteNode | None = None  # None: nothing of ours
+    parents: frozenset[HolderId]  # referred to by its parentRefs
+    node: RouteNode | None = None  # None: no managed parent
     attached: Attached = Attached()
     services: frozenset[Key] = frozenset()
     grant_spaces: frozenset[str] = frozenset()
 
 
 class Memo(msgspec.Struct, frozen=True, eq=False):
-    """What the next build starts from. Holds no earlier Memo."""
+    """What the next build starts from. Contains no earlier Memo."""
 
     settings: GraphSettings
     resources: Resources = Resources()
     classes: Mapping[Key, GatewayClassNode] = {}
-    families: Families = Families()  # before any route attached
+    families: Families = Families()  # before routes are attached
     secured: Secured = Secured()
     grants: Grants = {}
     policies: Policies = {}
     slices: Slices = {}
     units: Mapping[RouteId, Unit] = {}
     attached: Mapping[ListenerId, Mapping[RouteId, Attachment]] = {}
-    users: Mapping[str, int] = {}  # how many backendRefs resolve to a backend, by id
-    former: Mapping[Key, GatewayNode] = {}  # of a graph that is forgotten: only their addresses still count
+    users: Mapping[str, int] = {}  # number of backendRefs and mirrors that resolve to a backend, by id
+    former: Mapping[Key, GatewayNode] = {}  # of a forgotten graph: only their addresses are used
 
     @property
     def gateways(self) -> Mapping[Key, GatewayNode]:
-        """Before any route attached."""
+        """Before routes are attached."""
         return self.families.gateways
 
     @property
@@ -106,7 +106,7 @@ NOTHING = Graph(classes={}, gateways={}, routes={}, parents={}, backends={})
 
 
 def build_graph(resources: Resources, settings: GraphSettings, previous: Graph | None = None) -> Graph:
-    """The graph of `resources`. Parts of `previous`, if it was made with equal settings, are used again."""
+    """The graph of `resources`. Parts of `previous` are reused if it was built with equal settings."""
     before = previous if previous is not None and previous.memo.settings == settings else NOTHING
     last: Memo = before.memo or Memo(settings)
     touched = find_touched(last.resources, resources)
@@ -152,7 +152,7 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
 
 
 def forgotten(graph: Graph, settings: GraphSettings | None = None) -> Graph:
-    """Nothing to start from but the addresses that `graph` gave to Gateways, perhaps with other settings."""
+    """An empty graph that keeps only the addresses that `graph` gave to Gateways; optionally with other settings."""
     memo: Memo = graph.memo
     return msgspec.structs.replace(NOTHING, memo=Memo(settings or memo.settings, former=memo.gateways or memo.former))
 
@@ -167,7 +167,7 @@ def _build_classes(resources: Resources, last: Memo, touched: Touched) -> Mappin
 
 
 def _world_of(last: Memo) -> World:
-    """What the families of the last build were made from."""
+    """What the families of the last build were built from."""
     settings = _reached(last.settings, last.resources)
     return World(last.resources, last.classes, last.secured.resolved, settings)
 
@@ -188,8 +188,8 @@ def _reached(settings: GraphSettings, resources: Resources) -> GraphSettings:
 
 
 def _held(last: Memo, members: Members, keys: Iterable[Key]) -> dict[Key, tuple[str, ...]]:
-    """Addresses of Gateways that still live: as they were given, or, by a process before this one, as their status
-    says (of a pool, that is: nothing else is held)."""
+    """Addresses of Gateways that still exist: those that they were assigned, or those in their status if an earlier
+    process assigned them. (Only for a pool.)"""
     known = last.gateways or last.former
     held: dict[Key, tuple[str, ...]] = {}
     for key in keys:
@@ -202,7 +202,7 @@ def _held(last: Memo, members: Members, keys: Iterable[Key]) -> dict[Key, tuple[
 
 
 def _moved(last: Families, now: Families) -> frozenset[HolderId]:
-    """Gateways and ListenerSets that are not as they were."""
+    """Gateways and ListenerSets that changed."""
     gateways = changed_keys(last.gateways, now.gateways)
     sets = changed_keys(last.listener_sets, now.listener_sets)
     return frozenset({("Gateway", key) for key in gateways} | {("ListenerSet", key) for key in sets})
@@ -215,9 +215,9 @@ def _connect_all(
     memo: Memo,
     last: Memo,
 ) -> Mapping[Key, HolderT]:
-    """Holders with what attached to their listeners; those of which neither changed as they were.
+    """Holders with the routes attached to their listeners; unchanged ones are reused.
 
-    `bare`: without routes; `last_bare`, `before`: those of the last build without and with them."""
+    `bare`: without routes; `last_bare`, `before`: those of the last build without and with routes."""
     changed = changed_keys(last_bare, bare)
     moved = {holder for holder, _ in changed_keys(last.attached, memo.attached)}
     changed |= {key for _, key in moved if key in bare and bare[key].id in moved}
@@ -256,7 +256,7 @@ def _secure(members: Members, resources: Resources, grants: Grants, last: Memo, 
 
 
 def _certificates(memo: Memo, last: Memo, before: Graph) -> Mapping[str, CertificateNode]:
-    """Those that can be served, by id."""
+    """The certificates that can be served, by id."""
     changes: dict[str, CertificateNode | None] = {}
     for key in changed_keys(last.secured.certificates, memo.secured.certificates):
         node = memo.secured.certificates.get(key)
@@ -268,7 +268,7 @@ def _certificates(memo: Memo, last: Memo, before: Graph) -> Mapping[str, Certifi
 
 
 def _stale(last: Memo, touched: Touched, moved: frozenset[HolderId]) -> set[RouteId]:
-    """Routes that changed, or that looked at something that did. `moved`: what holds listeners and is not as it was."""
+    """Routes that changed or depend on something that changed. `moved`: changed Gateways and ListenerSets."""
     spaces = {key.namespace for key in touched.grants}
     homes = {key.name for key in touched.namespaces}
     stale = set(touched.routes)
@@ -284,7 +284,7 @@ def _stale(last: Memo, touched: Touched, moved: frozenset[HolderId]) -> set[Rout
 
 
 def _build_unit(id_: RouteId, resources: Resources, around: Surroundings, last: Memo) -> Unit | None:
-    """One route with its parents; None when it is gone. Whatever comes out equal to last time is kept."""
+    """One route with its parents; None if it was removed. Results equal to the last ones are reused."""
     kind, key = id_
     source: Route | None = (resources.http_routes if kind == "HTTPRoute" else resources.grpc_routes).get(key)
     if source is None:
@@ -302,7 +302,7 @@ def _build_unit(id_: RouteId, resources: Resources, around: Surroundings, last: 
 
 
 def _claimed(source: Route, controller_name: str) -> bool:
-    """Whether the route's status has an entry of ours, which must go when no parent of ours is left."""
+    """Whether the route's status has an entry of ours, which must be removed if the route has no managed parent."""
     parents = entries(source.status, "parents", "controllerName")
     return any(parent["controllerName"] == controller_name for parent in parents)
 
@@ -365,9 +365,9 @@ def _count_users(last: Memo, made: Mapping[RouteId, Unit | None]) -> Mapping[str
 def _build_backends(
     memo: Memo, last: Memo, before: Graph, touched: Touched, made: Mapping[RouteId, Unit | None]
 ) -> Mapping[str, BackendNode]:
-    """Backends that routes took up or left, and whose endpoints changed; the others as they were.
+    """Backends whose use or endpoints changed are rebuilt, the others reused.
 
-    A Service that changed is no case of its own: routes that looked at it are among `made`.
+    A changed Service needs no special case: routes that depend on it are in `made`.
     """
     ids = {backend for id_, unit in made.items() for u in (unit, last.units.get(id_)) for backend in _backend_ids(u)}
     services = memo.resources.services

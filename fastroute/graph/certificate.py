@@ -1,9 +1,10 @@
-"""Certificates: what a Secret holds, judged once. Parsed with `cryptography`, which has better words for what is
-wrong and tells names and times, then by what loads them in the workers (ext): what that refuses would serve nobody.
+"""Certificates: validates the content of a Secret once. The Secret is parsed with `cryptography`, which has better
+error messages and provides names and times, then with the loader that workers use (ext): what it rejects cannot be
+served.
 
-A Secret of any type will do, with a chain in `tls.crt` (the server's own certificate first) and its private key in
-`tls.key`. Nothing of a key is ever said, and a certificate whose time is over or has not come is served all the same:
-what to do about it is its owner's decision, and `check` warns.
+A Secret of any type is accepted if `tls.crt` contains a chain (the server's own certificate first) and `tls.key` its
+private key. Messages never contain any part of a key. A certificate that is expired or not yet valid is served anyway:
+its owner decides what to do about it, and `check` warns.
 """
 
 import base64
@@ -23,21 +24,21 @@ from fastroute.resources.meta import Key
 from fastroute.snapshot import Certificate
 
 CHAIN, KEY = "tls.crt", "tls.key"
-LEAST_RSA = 2048  # bits; OpenSSL's security level 2 takes no fewer
-MOST_RSA = 16384  # bits; OpenSSL checks no signature of more
+LEAST_RSA = 2048  # bits; the minimum of OpenSSL's security level 2
+MOST_RSA = 16384  # bits; OpenSSL does not verify signatures of larger keys
 CURVES = ("secp256r1", "secp384r1", "secp521r1")
 USUAL_EXPONENT = 32  # bits
 BEGIN = b"-----BEGIN CERTIFICATE-----"
 WEAK = (hashes.MD5, hashes.SHA1)
-UNREADABLE = (ValueError, UnsupportedAlgorithm, x509.InvalidVersion)  # what parsing a certificate may raise
+UNREADABLE = (ValueError, UnsupportedAlgorithm, x509.InvalidVersion)  # exceptions that parsing a certificate may raise
 LINES = "its BEGIN and END must be lines of their own, with nothing before them"
 SERVED = "RSA from 2048 bits, ECDSA on P-256, P-384 or P-521, or Ed25519"
-MENDS = {  # by what OpenSSL refuses
+MENDS = {  # by the part that OpenSSL rejects
     loader.CHAIN: f"write each certificate of {CHAIN} as its issuer gave it, {LINES}",
     loader.KEY: f"write the private key in {KEY} as it was made, {LINES}",
     loader.PAIR: f"put the whole private key in {KEY} that the first certificate of {CHAIN} was made with, or have one "
     f"issued for a new key ({SERVED})",
-    loader.STRENGTH: f"have it issued anew, for {SERVED}, and signed with SHA-256",
+    loader.STRENGTH: f"have it issued again, for {SERVED}, and signed with SHA-256",
 }
 UNREADABLE_EXTENSION = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 
@@ -45,13 +46,13 @@ PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519Pri
 
 
 class CertificateNode(msgspec.Struct, frozen=True, kw_only=True):
-    """A Secret that a listener may show to its clients, or what is wrong with it."""
+    """A Secret that a listener can use as its certificate, or the reason why it cannot."""
 
     source: Secret
     certificate: Certificate | None = None
     mistake: str | None = None  # "has no tls.key"
-    signs: str = ""  # "RSA" or "ECDSA": which ciphers of TLS 1.2 do for its key (Ed25519: those of ECDSA, RFC 8422)
-    names: tuple[str, ...] = ()  # DNS names it is for, in lower case
+    signs: str = ""  # "RSA" or "ECDSA": the TLS 1.2 ciphers that work with its key (Ed25519: ECDSA ciphers, RFC 8422)
+    names: tuple[str, ...] = ()  # DNS names in the certificate, in lower case
     not_before: int = 0  # seconds since the epoch
     not_after: int = 0
 
@@ -61,20 +62,20 @@ class CertificateNode(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _MistakeError(Exception):
-    """What is wrong, in words that follow "Secret ns/name"."""
+    """What is wrong, as text that follows "Secret ns/name"."""
 
 
 class Vault:
-    """The Secrets that references are resolved against, and a note of what was looked at: the memo's dependencies."""
+    """The Secrets that references are resolved against. Records which were read: the dependencies for the memo."""
 
     def __init__(self, secrets: Mapping[Key, Secret], known: Mapping[Key, CertificateNode]) -> None:
         self.looked_at: set[Key] = set()
-        self.judged: dict[Key, CertificateNode] = {}  # anew
+        self.judged: dict[Key, CertificateNode] = {}  # in this build
         self._secrets = secrets
         self._known = known
 
     def certificate(self, key: Key) -> CertificateNode | None:
-        """None: there is no such Secret."""
+        """The node of the Secret; None if the Secret does not exist."""
         self.looked_at.add(key)
         secret = self._secrets.get(key)
         if secret is None:
@@ -91,7 +92,7 @@ def judge(secret: Secret) -> CertificateNode:
         return _judged(secret)
     except _MistakeError as error:
         return CertificateNode(source=secret, mistake=str(error))
-    except Exception:  # parsers have more errors than they tell of, and one Secret must not stop what all are served
+    except Exception:  # parsers raise undocumented exceptions, and one Secret must not break the whole configuration
         return CertificateNode(source=secret, mistake=f"has something in {CHAIN} or {KEY} that cannot be read")
 
 
@@ -141,7 +142,7 @@ def _weakness(certificate: x509.Certificate) -> str | None:
     if isinstance(algorithm, WEAK) and certificate.issuer != certificate.subject:
         return f"signed with {algorithm.name.upper()}, which no client trusts,"
     if isinstance(key, rsa.RSAPublicKey) and not LEAST_RSA <= key.key_size <= MOST_RSA:
-        return f"for an RSA key of {key.key_size} bits ({LEAST_RSA} are the least, {MOST_RSA} the most)"
+        return f"for an RSA key of {key.key_size} bits (minimum {LEAST_RSA}, maximum {MOST_RSA})"
     return None
 
 
@@ -169,18 +170,18 @@ def _fit(leaf: x509.Certificate, key: PrivateKey) -> None:
 
 
 def _load(certificate: Certificate, count: int, *, sign: bool) -> None:
-    """As workers do; `count` certificates must come of it, and if asked for a signature."""
+    """Load as workers do: must yield `count` certificates, and a signature if `sign`."""
     try:
         loaded = loader.judge(certificate, sign=sign)
     except loader.CertificateError as error:
-        raise _MistakeError(f"holds what OpenSSL refuses ({error}): {MENDS[error.part]}") from None
+        raise _MistakeError(f"has content that OpenSSL rejects ({error}): {MENDS[error.part]}") from None
     if loaded < count:
-        words = f"has {count} certificates in {CHAIN} of which OpenSSL sees {loaded}: {MENDS[loader.CHAIN]}"
+        words = f"has {count} certificates in {CHAIN} of which OpenSSL reads {loaded}: {MENDS[loader.CHAIN]}"
         raise _MistakeError(words)
 
 
 def _is_consistent(key: PrivateKey) -> bool:
-    """Whether an RSA key's parts follow from each other (RFC 8017, section 3.2), so that none needs to see it sign."""
+    """Whether the parts of an RSA key are consistent (RFC 8017, section 3.2), so that no test signature is needed."""
     if not isinstance(key, rsa.RSAPrivateKey):
         return False
     own = key.private_numbers()
@@ -193,7 +194,7 @@ def _is_consistent(key: PrivateKey) -> bool:
 
 
 def _names(leaf: x509.Certificate) -> tuple[str, ...]:
-    """Its subjectAltNames; the common name counts for no client of today."""
+    """The DNS names in its subjectAltName; current clients ignore the common name."""
     try:
         extension = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
@@ -207,8 +208,8 @@ def _names(leaf: x509.Certificate) -> tuple[str, ...]:
 
 
 def certifies(name: str, hostname: str) -> bool:
-    """Whether a certificate for `name` will do for every host that a listener's `hostname` takes, as far as one can: a
-    wildcard stands for one label (RFC 9525, section 6.3), a listener's for any number.
+    """Whether a certificate for `name` covers every host of a listener's `hostname`, as far as possible: a wildcard of
+    a certificate matches one label (RFC 9525, section 6.3), that of a listener any number.
 
     >>> certifies("*.example.com", "a.example.com"), certifies("*.example.com", "a.b.example.com")
     (True, False)
@@ -219,7 +220,8 @@ def certifies(name: str, hostname: str) -> bool:
 
 
 def out_of_time(node: CertificateNode, now: float) -> str | None:
-    """In words that follow the certificate, why clients will refuse it at `now`, in seconds since the epoch."""
+    """Why clients will reject the certificate at `now` (seconds since the epoch), as text that follows its name; or
+    None."""
     if now > node.not_after:
         return f"expired on {_day(node.not_after)}"
     return f"is not valid before {_day(node.not_before)}" if now < node.not_before else None

@@ -1,4 +1,4 @@
-"""What differs between two worlds, by identity: everything that flows is frozen, so "unchanged" is `is`."""
+"""Differences between two Resources, found by identity: objects are frozen, so unchanged ones are identical."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -17,19 +17,19 @@ V = TypeVar("V")
 
 
 class Touched(msgspec.Struct, frozen=True):
-    """Keys whose object is not the same as last time: added, changed or removed."""
+    """Keys of objects that were added, changed or removed."""
 
     routes: frozenset[RouteId]
     classes: frozenset[Key]
     gateways: frozenset[Key]
     listener_sets: frozenset[Key]
     grants: frozenset[Key]
-    namespaces: frozenset[Key]  # whose labels differ
-    services: frozenset[Key]  # whose spec differs
-    secrets: frozenset[Key]  # whose content differs
+    namespaces: frozenset[Key]  # whose labels changed
+    services: frozenset[Key]  # whose spec changed
+    secrets: frozenset[Key]  # whose content changed
     slices: frozenset[Key]
     policies: frozenset[Key]  # BackendTLSPolicies
-    secured_services: frozenset[Key]  # that these policies name or named
+    secured_services: frozenset[Key]  # that these policies target or targeted
 
 
 def find_touched(old: Resources, new: Resources) -> Touched:
@@ -70,11 +70,11 @@ def _spec(service: Service) -> Any:
 
 
 def kept_all(old: Mapping[K, V], new: Mapping[K, V], keep: Callable[[V | None, V], V]) -> Mapping[K, V]:
-    """`keep` for each value, and `old` itself where nothing differs."""
+    """`keep` applied to each value; `old` itself if nothing changed."""
     merged = {key: keep(old.get(key), value) for key, value in new.items()}
     return merged if changed_keys(old, merged) else old
 
 
 def kept(old: V | None, new: V) -> V:
-    """`old` where it says the same, so that who looks at identity sees no change."""
+    """`old` if it is equal to `new`, so that comparison by identity finds no change."""
     return old if old is not None and old == new else new

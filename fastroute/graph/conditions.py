@@ -1,6 +1,6 @@
-"""Negative conditions: one constructor each, so that a reason and its wording stand in one place.
+"""Negative conditions: one constructor for each, so that a reason and its message are in one place.
 
-A message says what, where, and the way out. It never says whether a refused target exists.
+A message contains the problem, the field and a fix. It never reveals whether a refused target exists.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from fastroute.resources.meta import Key
 ACCEPTED = "Accepted"
 PROGRAMMED = "Programmed"
 RESOLVED_REFS = "ResolvedRefs"
-CONFLICTED = "Conflicted"  # negative: True is the bad news
+CONFLICTED = "Conflicted"  # negative polarity: True means a problem
 OVERLAPPING = "OverlappingTLSConfig"  # likewise
 
 
@@ -25,8 +25,8 @@ OVERLAPPING = "OverlappingTLSConfig"  # likewise
 
 def ref_not_permitted(reference: Reference, cause: str, field: str, fix: str) -> Problem:
     message = (
-        f"{reference.to_kind} {reference.to_name} in namespace {reference.to_namespace} may not be referred to: "
-        f"{cause}. Needed there: a ReferenceGrant from group {GROUP}, kind {reference.kind}, namespace "
+        f"Reference to {reference.to_kind} {reference.to_name} in namespace {reference.to_namespace} is not permitted: "
+        f"{cause}. Required: a ReferenceGrant in that namespace from group {GROUP}, kind {reference.kind}, namespace "
         f'{reference.namespace} to group "{reference.to_group}", kind {reference.to_kind}, name {reference.to_name}.'
     )
     return Problem(
@@ -46,16 +46,16 @@ def service_not_found(service: Key, field: str) -> Problem:
 
 
 def port_not_found(service: Key, port: int | None, ports: tuple[int, ...], field: str) -> Problem:
-    has = f"it has {', '.join(map(str, ports))}" if ports else "it has no ports"
-    wanted = "no port is named by the reference" if port is None else f"port {port} is not a port of it"
+    has = f"its ports are {', '.join(map(str, ports))}" if ports else "it has no ports"
+    wanted = "the reference has no port" if port is None else f"it has no port {port}"
     message = f"Service {service}: {wanted}; {has}."
     return Problem(condition=RESOLVED_REFS, reason="BackendNotFound", message=message, field=f"{field}.port")
 
 
 def external_name(service: Key, field: str) -> Problem:
     message = (
-        f"Service {service} is of type ExternalName: it has no endpoints, and following its name would lead out of "
-        f"the cluster unseen. Use a Service with EndpointSlices of its own."
+        f"Service {service} is of type ExternalName: it has no endpoints, and its external name could lead out "
+        f"of the cluster. Use a Service with EndpointSlices."
     )
     return Problem(condition=RESOLVED_REFS, reason="BackendNotFound", message=message, field=f"{field}.name")
 
@@ -113,7 +113,7 @@ def protocol_not_served(protocol: str, field: str) -> Problem:
 def protocol_conflict(listener: Listener, others: Iterable[Listener], field: str) -> Problem:
     message = (
         f"Protocol {listener.protocol} cannot share port {listener.port} with listener {_named(others)}. "
-        f"None of them is served: give each protocol a port of its own."
+        f"None of them is served: use a different port for each protocol."
     )
     return Problem(condition=CONFLICTED, reason="ProtocolConflict", message=message, field=field)
 
@@ -121,7 +121,7 @@ def protocol_conflict(listener: Listener, others: Iterable[Listener], field: str
 def hostname_conflict(listener: Listener, others: Iterable[Listener], field: str) -> Problem:
     message = (
         f"Port {listener.port} with {listener.hostname or 'any hostname'} is also claimed by listener "
-        f"{_named(others)}. None of them is served: give each a port or hostname of its own."
+        f"{_named(others)}. None of them is served: use a different port or hostname for each."
     )
     return Problem(condition=CONFLICTED, reason="HostnameConflict", message=message, field=field)
 
@@ -137,15 +137,15 @@ def port_unavailable(message: str, field: str) -> Problem:
 def port_taken(socket: tuple[str, int], owner: Key, field: str) -> Problem:
     """`socket`: the address and port that another Gateway, `owner`, serves."""
     message = (
-        f"Port {socket[1]} of address {socket[0]} is taken by Gateway {owner}, which is first by age and name. "
-        f"Use another port, attach the routes to that Gateway, or give each Gateway an address of its own with "
+        f"Port {socket[1]} of address {socket[0]} is used by Gateway {owner}, which has precedence by age and name. "
+        f"Use another port, attach the routes to that Gateway, or give each Gateway its own address with "
         f"--address-pool."
     )
     return port_unavailable(message, field)
 
 
 def invalid_route_kinds(kinds: list[str], served: list[str], taken: list[str], field: str) -> Problem:
-    """`kinds`: those that are named in vain, `taken`: the others that are named."""
+    """`kinds`: the named kinds that are not served; `taken`: the other named kinds."""
     message = (
         f"allowedRoutes.kinds names {', '.join(kinds)}, which this listener does not serve: "
         f"it serves {', '.join(served) or 'none'}."
@@ -156,31 +156,31 @@ def invalid_route_kinds(kinds: list[str], served: list[str], taken: list[str], f
 
 
 def selector_matches_nothing(why: str, field: str) -> Problem:
-    message = f"allowedRoutes.namespaces.selector takes no namespace: {why}. No route can attach until it is mended."
+    message = f"allowedRoutes.namespaces.selector is invalid: {why}. No route can attach until this is fixed."
     field = f"{field}.allowedRoutes.namespaces.selector"
     return Problem(condition=ACCEPTED, reason="UnsupportedValue", message=message, field=field)
 
 
 def later_protocol_conflict(listener: Listener, first: str, field: str) -> Problem:
-    """Of a ListenerSet's entry; `first`: the listener that was there before it, in words."""
+    """For a listener of a ListenerSet; `first`: the listener with precedence, as text."""
     message = (
-        f"Protocol {listener.protocol} cannot share port {listener.port} with listener {first}, which comes first. "
-        f"Give it a port of its own."
+        f"Protocol {listener.protocol} cannot share port {listener.port} with listener {first}, which has precedence. "
+        f"Use another port."
     )
     return Problem(condition=CONFLICTED, reason="ProtocolConflict", message=message, field=field)
 
 
 def later_hostname_conflict(listener: Listener, first: str, field: str) -> Problem:
     message = (
-        f"Port {listener.port} with {listener.hostname or 'any hostname'} is claimed by listener {first}, which comes "
-        f"first. Give it a port or hostname of its own."
+        f"Port {listener.port} with {listener.hostname or 'any hostname'} is claimed by listener {first}, which has "
+        f"precedence. Use another port or hostname."
     )
     return Problem(condition=CONFLICTED, reason="HostnameConflict", message=message, field=field)
 
 
 def overlapping_hostnames(port: int, others: str) -> Problem:
     message = (
-        f"On port {port} there are hosts that this listener and listener {others} take: a client that uses one "
+        f"On port {port}, the hostnames of this listener and listener {others} overlap: a client that uses one "
         f"connection for both gets 421."
     )
     return Problem(condition=OVERLAPPING, reason="OverlappingHostnames", message=message)
@@ -190,17 +190,17 @@ def overlapping_hostnames(port: int, others: str) -> Problem:
 
 
 def listener_set_not_allowed(gateway: Key, why: str, fix: str) -> Problem:
-    message = f"Gateway {gateway} does not take this ListenerSet: {why}."
+    message = f"Gateway {gateway} does not allow this ListenerSet: {why}."
     return Problem(condition=ACCEPTED, reason="NotAllowed", message=message, field="spec.parentRef", fix=fix)
 
 
 def parent_not_accepted(gateway: Key) -> Problem:
-    message = f"Gateway {gateway} is not accepted; its own status says why."
+    message = f"Gateway {gateway} is not accepted; see its status."
     return Problem(condition=ACCEPTED, reason="ParentNotAccepted", message=message, field="spec.parentRef")
 
 
 def parent_not_programmed(gateway: Key) -> Problem:
-    message = f"Gateway {gateway} is not programmed; its own status says why."
+    message = f"Gateway {gateway} is not programmed; see its status."
     return Problem(condition=PROGRAMMED, reason="ParentNotProgrammed", message=message, field="spec.parentRef")
 
 
@@ -225,7 +225,7 @@ def secret_not_found(secret: Key, field: str) -> Problem:
 
 
 def invalid_certificate(secret: Key, mistake: str, field: str) -> Problem:
-    """`mistake`: in words that follow the Secret's name."""
+    """`mistake`: text that follows the Secret's name."""
     message = f"Secret {secret} {mistake}."
     return Problem(condition=RESOLVED_REFS, reason="InvalidCertificateRef", message=message, field=field)
 
@@ -238,7 +238,7 @@ def invalid_parameters(message: str, field: str) -> Problem:
 
 
 def class_not_accepted(name: str) -> Problem:
-    message = f"GatewayClass {name} is not accepted; its own status says why."
+    message = f"GatewayClass {name} is not accepted; see its status."
     return Problem(condition=ACCEPTED, reason="Invalid", message=message, field="spec.gatewayClassName")
 
 

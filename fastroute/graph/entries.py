@@ -1,4 +1,4 @@
-"""What is read of statuses that others wrote: nobody has checked their shape, so whatever does not fit is not there."""
+"""Reads statuses that other controllers may have written: nothing validates them, so unexpected content is ignored."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from fastroute.resources.gateway import ParentReference
 
 
 def entries(status: Mapping[str, Any], field: str, *names: str) -> list[dict[str, Any]]:
-    """The mappings in the list `field` that have a text under each of `names`, as they were read."""
+    """The mappings in the list `field` that have a string for each of `names`, unchanged."""
     read = status.get(field)
     if not isinstance(read, list):
         return []
@@ -19,12 +19,12 @@ def entries(status: Mapping[str, Any], field: str, *names: str) -> list[dict[str
 
 
 def full_conditions(holder: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The conditions that say all that a condition says; among ours may stand others' that do not."""
+    """The conditions with all required fields; conditions of other controllers may lack some."""
     return entries(holder, "conditions", "type", "status", "reason", "message")
 
 
 def named_parents(status: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The entries of a route's status that say which parent they are about."""
+    """The entries of a route's status that have a controllerName and a valid parentRef."""
     return [entry for entry in entries(status, "parents", "controllerName") if _names_parent(entry.get("parentRef"))]
 
 

@@ -1,11 +1,11 @@
-"""Families: each Gateway of ours with its ListenerSets, so that a change to one costs that one.
+"""Families: each managed Gateway with its ListenerSets, so that a change to one family rebuilds only that family.
 
-A family is made from its Gateway, the ListenerSets that name it, their TLS, the labels of their namespaces and its
-place (address.py), and from nothing of other Gateways. Only who has a port does depend on others: so ports are claimed
-anew, in the order of age, by the families that changed and by all that want an address and port of one of these, and so
-on until nobody is left that could be concerned. With an address for each Gateway that is the family itself.
+A family is built from its Gateway, the ListenerSets that refer to it, their TLS, the labels of their namespaces and its
+placement (address.py). It does not depend on other Gateways, except for its ports: after a change, ports are claimed
+again, in order of age, by the changed families and by all families that want an address and port of one of these, and
+so on transitively. If each Gateway has its own address, only the changed family is affected.
 
-The result is that of building everything from nothing, but for the addresses of a pool, which are kept.
+The result is the same as that of a build from scratch, except for the addresses of a pool, which are kept.
 """
 
 from collections.abc import Iterable, Mapping
@@ -31,10 +31,10 @@ HolderT = TypeVar("HolderT", GatewayNode, ListenerSetNode)
 
 
 class Members(msgspec.Struct, frozen=True, eq=False):
-    """Who belongs to which family."""
+    """Which Gateway and ListenerSets belong to which family."""
 
-    gateways: Mapping[Key, Gateway] = {}  # those of ours
-    sets: Sets = {}  # by the Gateway they name, ours or not; each in the order of precedence
+    gateways: Mapping[Key, Gateway] = {}  # managed Gateways
+    sets: Sets = {}  # by the Gateway that they refer to, managed or not; each in order of precedence
 
 
 class Family(msgspec.Struct, frozen=True, eq=False):
@@ -46,7 +46,7 @@ class Family(msgspec.Struct, frozen=True, eq=False):
 
 
 class Families(msgspec.Struct, frozen=True, eq=False):
-    """What the next build starts from. `gateways` and `listener_sets`: what came of all families."""
+    """What the next build starts from. `gateways` and `listener_sets`: the nodes of all families."""
 
     members: Members = Members()
     places: Mapping[Key, Placement] = {}
@@ -57,7 +57,7 @@ class Families(msgspec.Struct, frozen=True, eq=False):
 
 
 class World(NamedTuple):
-    """What families are made from. `settings`: with the addresses of the Services that they name."""
+    """What families are built from. `settings`: with the addresses of the Services that they name."""
 
     resources: Resources
     classes: Mapping[Key, GatewayClassNode]
@@ -66,7 +66,7 @@ class World(NamedTuple):
 
 
 class Holders(Mapping[HolderId, Holder]):
-    """Gateways and ListenerSets in one mapping, without a copy of either."""
+    """Gateways and ListenerSets in one mapping, without copying either."""
 
     def __init__(self, families: Families) -> None:
         self._of: Mapping[str, Mapping[Key, Any]] = {
@@ -86,7 +86,7 @@ class Holders(Mapping[HolderId, Holder]):
 
 
 def gather(world: World, last: Members, before: World, touched: Touched) -> Members:
-    """`last` was gathered from `before`."""
+    """`last`: the result for `before`."""
     resources, settings = world.resources, world.settings
     if not last.gateways or world.classes is not before.classes:
         ours = {key: one for key, one in resources.gateways.items() if is_ours(one, world.classes, settings)}
@@ -98,7 +98,7 @@ def gather(world: World, last: Members, before: World, touched: Touched) -> Memb
 
 
 def _grouped(resources: Resources, last: Sets, before: Resources, touched: Touched) -> Sets:
-    """ListenerSets by the Gateway they name; only the groups of those that were touched are sorted anew."""
+    """ListenerSets by the Gateway that they refer to; only groups with a touched ListenerSet are sorted again."""
     moved: dict[Key, dict[Key, ListenerSet]] = {}
     for key in touched.listener_sets:
         old, new = before.listener_sets.get(key), resources.listener_sets.get(key)
@@ -113,7 +113,7 @@ def _grouped(resources: Resources, last: Sets, before: Resources, touched: Touch
 
 
 def holders_changed(last: Members, now: Members) -> dict[HolderId, Gateway | ListenerSet | None]:
-    """Gateways of ours and their ListenerSets that are not as they were; None: no more."""
+    """Managed Gateways and their ListenerSets that changed; None if removed or no longer managed."""
     changes: dict[HolderId, Gateway | ListenerSet | None] = {}
     gateways = changed_keys(last.gateways, now.gateways)
     for key in gateways:
@@ -123,7 +123,7 @@ def holders_changed(last: Members, now: Members) -> dict[HolderId, Gateway | Lis
         old = {one.key: one for one in last.sets.get(parent, ())} if parent in last.gateways else {}
         new = {one.key: one for one in now.sets.get(parent, ())} if parent in now.gateways else {}
         for key in changed_keys(old, new):
-            if key in new or ("ListenerSet", key) not in changes:  # one may have moved from Gateway to Gateway
+            if key in new or ("ListenerSet", key) not in changes:  # it may have moved from one Gateway to another
                 changes["ListenerSet", key] = new.get(key)
     return changes
 
@@ -131,8 +131,8 @@ def holders_changed(last: Members, now: Members) -> dict[HolderId, Gateway | Lis
 def build_families(
     members: Members, world: World, held: Mapping[Key, tuple[str, ...]], last: Families, concerned: frozenset[Key]
 ) -> Families:
-    """`concerned`: keys of Gateways of which anything but the place may be another than last time. `held`: the
-    addresses that these and those without a place were given before."""
+    """`concerned`: keys of Gateways of which anything except the placement may have changed. `held`: the addresses that
+    these Gateways, and those without a placement, were given before."""
     places = place(members.gateways, world.settings.addressing, held, last.places, concerned)
     stale = concerned | changed_keys(last.places, places)
     if not stale:
@@ -160,7 +160,7 @@ def build_families(
 def concerned_families(
     members: Members, world: World, last: Members, before: World, touched: Touched
 ) -> frozenset[Key]:
-    """Keys of Gateways, of ours or not any more, that have to be looked at again."""
+    """Keys of Gateways, managed now or before, that must be rebuilt."""
     if world.classes is not before.classes or world.settings != before.settings:
         return frozenset(members.gateways.keys() | last.gateways.keys())
     found = set(changed_keys(last.gateways, members.gateways))
@@ -206,7 +206,7 @@ def _closure(
     families: Mapping[Key, Family],
     claimants: Mapping[Socket, frozenset[Key]],
 ) -> frozenset[Key]:
-    """Families whose ports may be another's by what was made anew."""
+    """Families whose ports may be affected by the families `made`."""
     found, waiting, seen = set(made), list(made), set[Socket]()
     while waiting:
         key = waiting.pop()

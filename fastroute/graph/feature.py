@@ -1,9 +1,9 @@
-"""What is served of which version of the Gateway API: features by their names, and the edition that is installed.
+"""Support for versions of the Gateway API: names of supported features, and the edition that is installed.
 
-GatewayClass.status.supportedFeatures has the names of Gateway API's conformance suite; a name stands here once its
-behaviour does. Sorted, as the API demands. Which names, and how we behave where two versions contradict each other, is
-chosen by the bundle version of the installed CRDs; names of both where there is none (the suite ignores those it does
-not know).
+GatewayClass.status.supportedFeatures contains names of the Gateway API conformance suite, sorted as the API requires. A
+name is listed here once its behaviour is implemented. The bundle version of the installed CRDs determines the names,
+and the behaviour where two versions contradict each other. Without a bundle version, the names of all versions are
+reported (the suite ignores names that it does not know).
 """
 
 import re
@@ -51,7 +51,7 @@ SUPPORTED_FEATURES = (
     "ListenerSet",
     "ReferenceGrant",
 )
-ONLY_IN: Mapping[str, str] = {  # names that one edition alone has
+ONLY_IN: Mapping[str, str] = {  # names that exist in one edition only
     "GatewayInfrastructurePropagation": "v1.6",  # up to v1.6.2
     "GatewayRouteHostnameIntersectionPrecedence": "v1.7",
     "HTTPRouteBackendURLRewrite": "v1.7",
@@ -64,10 +64,10 @@ _VERSION = re.compile(r"v(\d+)\.(\d+)\.")
 
 
 class Edition(msgspec.Struct, frozen=True, kw_only=True):
-    """One minor version of the Gateway API, as far as it contradicts another."""
+    """A minor version of the Gateway API, with the behaviour in which it contradicts another one."""
 
     name: str  # "v1.6"
-    session_holds_backend: bool  # a session keeps its backend against the weights (GEP-1619 before v1.7)
+    session_holds_backend: bool  # a session keeps its backend regardless of the weights (GEP-1619 before v1.7)
 
 
 EDITIONS = (  # oldest first
@@ -78,7 +78,7 @@ KNOWN = tuple(edition.name for edition in EDITIONS)
 
 
 def edition_of(bundle_version: str | None) -> Edition:
-    """The edition to behave by: the installed one, or the nearest that is known; the oldest where none is installed.
+    """The edition that applies: the installed one, or the nearest known one; the oldest if none is installed.
 
     >>> edition_of("v1.7.0").name, edition_of("v1.4.1").name, edition_of("v0.0.0-dev").name, edition_of(None).name
     ('v1.7', 'v1.6', 'v1.7', 'v1.6')
@@ -90,7 +90,7 @@ def edition_of(bundle_version: str | None) -> Edition:
     return EDITIONS[0 if older else -1]
 
 
-DEVELOPMENT = "v0.0"  # what unreleased CRDs say
+DEVELOPMENT = "v0.0"  # the version of unreleased CRDs
 
 
 def minor_version(bundle_version: str | None) -> str | None:
@@ -107,7 +107,7 @@ def _number(minor: str) -> tuple[int, ...]:
 
 
 def supported_features(bundle_version: str | None, infrastructure: bool) -> tuple[str, ...]:
-    """`infrastructure`: whether there is a Service that carries what a Gateway's `spec.infrastructure` says."""
+    """`infrastructure`: whether a Service is created that carries a Gateway's `spec.infrastructure`."""
     edition = edition_of(bundle_version).name
     return tuple(
         name

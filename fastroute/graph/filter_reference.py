@@ -1,7 +1,7 @@
-"""What filters refer to: backends, judged like those of backendRefs, by the same grants.
+"""References of filters to backends, checked like those of backendRefs, with the same grants.
 
-A mirror whose reference is refused or leads nowhere is left out, and the route says so (ResolvedRefs); the request
-itself is served as if the filter were not there.
+A mirror whose reference is refused or does not resolve is ignored, and the route's ResolvedRefs condition reports it;
+the request is served as if the filter did not exist.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,13 +20,13 @@ EXTERNAL_AUTH = "externalAuth"
 class FilterReference(NamedTuple):
     """One filter's reference to a backend."""
 
-    backend_ref: int | None  # index of the backendRef whose filter it is; None: the rule's own
+    backend_ref: int | None  # index of the backendRef with the filter; None: a filter of the rule
     filter: int  # index in that list of filters
-    part: str  # of the filter: MIRROR or EXTERNAL_AUTH
+    part: str  # field of the filter: MIRROR or EXTERNAL_AUTH
     ref: BackendObjectReference
 
     def place(self, rule: str) -> str:
-        """Where it stands, in the rule at `rule`."""
+        """The path of the reference; `rule`: path of the rule."""
         holder = rule if self.backend_ref is None else f"{rule}.backendRefs[{self.backend_ref}]"
         return f"{holder}.filters[{self.filter}].{self.part}.backendRef"
 
@@ -35,7 +35,7 @@ Judged = tuple[FilterReference, Verdict]
 
 
 def filter_references(rule: HTTPRouteRule | GRPCRouteRule) -> Iterator[FilterReference]:
-    """Those of the rule's own filters, then those of its backendRefs'."""
+    """References of the rule's own filters, then those of the filters of its backendRefs."""
     lists = [(None, rule.filters), *((index, ref.filters) for index, ref in enumerate(rule.backend_refs))]
     for backend_ref, filters in lists:
         for index, filter_ in enumerate(filters):
@@ -49,7 +49,7 @@ def filter_references(rule: HTTPRouteRule | GRPCRouteRule) -> Iterator[FilterRef
 def judge_filters(
     kind: str, namespace: str, rule: HTTPRouteRule | GRPCRouteRule, field: str, targets: Targets
 ) -> tuple[Judged, ...]:
-    """`kind`, `namespace`: of the route; `field`: the rule's place in it. Filters not served are judged too."""
+    """`kind`, `namespace`: of the route; `field`: path of the rule in it. Unsupported filters are checked, too."""
     return tuple(
         (reference, judge(kind, namespace, reference.ref, reference.place(field), targets))
         for reference in filter_references(rule)

@@ -1,4 +1,4 @@
-"""Findings: what there is to say to users about their objects, problems and warnings in one shape."""
+"""Findings: problems and warnings about users' objects, in one structure."""
 
 from collections.abc import Iterator
 
@@ -11,17 +11,17 @@ from fastroute.resources.meta import Key, Origin, Resource
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     key: Key
-    condition: str | None = None  # None: a warning, which no status carries
+    condition: str | None = None  # None: a warning, which is in no status
     reason: str
     message: str
     field: str | None = None
     fix: str | None = None
     origin: Origin | None = None  # file and line of the object
-    place: tuple[str, Key] | None = None  # names it among what the source read, where kind and key do not
+    place: tuple[str, Key] | None = None  # identifies it among what the source read, if kind and key do not
 
 
 def find_problems(graph: Graph) -> tuple[Finding, ...]:
-    """Every problem of every node, each once: one for each refused reference, whatever number of parents sees it."""
+    """Every problem of every node, each once: one for each refused reference, regardless of the number of parents."""
     return tuple(_problems(graph))
 
 
@@ -58,7 +58,7 @@ def _of(kind: str, source: Resource, problems: tuple[Problem, ...]) -> Iterator[
 def warning(
     kind: str, source: Resource, reason: str, message: str, field: str | None = None, *, fix: str | None = None
 ) -> Finding:
-    """A Finding that no status carries."""
+    """A Finding that is in no status."""
     return Finding(
         kind=kind, key=source.key, reason=reason, message=message, field=field, fix=fix, origin=source.origin
     )

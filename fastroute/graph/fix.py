@@ -1,7 +1,7 @@
-"""The way out as YAML: a ReferenceGrant to apply unchanged, an `allowedRoutes` stanza to put into a listener.
+"""Fixes as YAML: a ReferenceGrant that can be applied unchanged, or an `allowedRoutes` stanza for a listener.
 
-Text is made here and not by a YAML library: a cluster may hold thousands of refused references, and these few shapes
-need only their scalars quoted where YAML would read them as something else.
+The text is built without a YAML library, for speed: a cluster can have thousands of refused references. In these few
+templates only scalars that YAML would misinterpret need quotes.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ LONGEST_NAME = 253
 
 
 def grant_document(reference: Reference, grants: Grants) -> str:
-    """The ReferenceGrant that allows exactly `reference`, under a name that is still free."""
+    """The ReferenceGrant that allows exactly `reference`, with an unused name."""
     return f"""\
 # For the owner of namespace {reference.to_namespace}: lets every {reference.kind} of namespace {reference.namespace}
 # refer to {reference.to_kind} {reference.to_name}, and to nothing else.
@@ -50,10 +50,10 @@ def _free_name(reference: Reference, grants: Grants) -> str:
 def allowed_routes(
     holder: HolderId, listener: str, allowed: AllowedRoutes, wanted: Sequence[str], kinds: Iterable[str] = ()
 ) -> str:
-    """The `allowedRoutes` that admits what the listener admits now, and routes of the namespaces `wanted`.
+    """An `allowedRoutes` stanza that admits what the listener admits now, and routes of the namespaces `wanted`.
 
-    `kinds`: what `allowedRoutes.kinds` must list, empty when it need not be written. Where the present selector cannot
-    be widened by names, the stanza says so and names the label command instead.
+    `kinds`: the content of `allowedRoutes.kinds`; empty if the field is not needed. If the current selector cannot be
+    extended with namespace names, the stanza replaces it, and a comment contains the label command as an alternative.
     """
     kind, key = holder
     lines = [f"# In {kind} {key}, listener {listener}:"]
@@ -71,7 +71,7 @@ def allowed_routes(
 
 
 def allowed_listeners(gateway: Key, allowed: ListenerNamespaces, wanted: str) -> str:
-    """The `allowedListeners` that takes what the Gateway takes now, and ListenerSets of namespace `wanted`."""
+    """An `allowedListeners` stanza that admits what the Gateway admits now, and ListenerSets of namespace `wanted`."""
     namespaces, labels = [wanted], list[str]()
     if allowed.from_ != "None":
         namespaces, labels = _admitted(gateway.namespace, allowed, (wanted,))
@@ -85,7 +85,7 @@ def allowed_listeners(gateway: Key, allowed: ListenerNamespaces, wanted: str) ->
 
 
 def _namespaces(names: Sequence[str], own: str) -> list[str]:
-    """The stanza `namespaces` that takes these by name; "*" is all."""
+    """A `namespaces` stanza that selects these namespaces by name; "*" selects all."""
     if list(names) in (["*"], [own]):
         return ["  namespaces:", f"    from: {'All' if names[0] == '*' else 'Same'}"]
     return [
@@ -103,7 +103,7 @@ def _namespaces(names: Sequence[str], own: str) -> list[str]:
 def _admitted(
     own: str, allowed: RouteNamespaces | ListenerNamespaces, wanted: Sequence[str]
 ) -> tuple[list[str], list[str]]:
-    """Namespaces to list by name, and labels (`key=value`) that the present selector wants instead."""
+    """Namespaces to list by name, and the labels (`key=value`) that the current selector requires."""
     selector = allowed.selector
     if allowed.from_ != "Selector":
         return list(dict.fromkeys((own, *wanted))), []
@@ -124,7 +124,7 @@ def _admitted(
 
 
 def _listed_by_name(selector: LabelSelector) -> tuple[str, ...] | None:
-    """The names, when the selector is nothing but a list of namespace names."""
+    """The namespace names, if the selector is only a list of namespace names; else None."""
     expressions = selector.match_expressions
     if selector.match_labels or len(expressions) != 1:
         return None

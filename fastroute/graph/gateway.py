@@ -1,7 +1,7 @@
-"""Gateways of our classes: what they ask for that is not served, their addresses, and ports that two of them want.
+"""Managed Gateways: unsupported fields, addresses, and ports that two of them want.
 
-Two Gateways that want the same address and port: the older one has it (creationTimestamp, then namespace/name), its
-ListenerSets included.
+If two Gateways want the same address and port, the older one gets it (creationTimestamp, then namespace/name). Its
+ListenerSets are included.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,9 +23,9 @@ from fastroute.resources.meta import Key
 from fastroute.resources.world import Resources
 from fastroute.settings import GraphSettings
 
-# Fields that ask for something we do not do yet: serving the Gateway without it would do less, or be less safe, than
-# its owner reads in it. (infrastructure.labels and .annotations are for the objects made for a Gateway: without
-# --infrastructure there are none.)
+# Fields that are not supported yet: if they were ignored, the Gateway would do less, or be less safe, than its owner
+# expects. (infrastructure.labels and .annotations are for the objects created for a Gateway: without --infrastructure
+# there are none.)
 UNSERVED: tuple[tuple[str, Callable[[GatewaySpec], bool], str], ...] = (
     ("spec.tls", lambda spec: bool(spec.tls), "client certificates are not served yet"),
     ("spec.defaultScope", lambda spec: spec.default_scope not in (None, "None"), "default Gateways are not served yet"),
@@ -38,7 +38,7 @@ class Built(NamedTuple):
 
 
 class World(Protocol):
-    """What a Gateway is judged by, beside its own spec."""
+    """What determines the node of a Gateway, in addition to its spec."""
 
     @property
     def resources(self) -> Resources: ...
@@ -48,7 +48,7 @@ class World(Protocol):
 
     @property
     def tls(self) -> Mapping[HolderId, tuple[ResolvedTLS, ...]]:
-        """Of each listener, as it was resolved."""
+        """The resolved TLS of each listener."""
 
     @property
     def settings(self) -> GraphSettings: ...
@@ -57,8 +57,8 @@ class World(Protocol):
 def build_family(
     gateway: Gateway, sets: Sequence[ListenerSet], where: Placement, world: World
 ) -> tuple[GatewayNode, tuple[ListenerSetNode, ...]]:
-    """A Gateway of ours with the ListenerSets that name it, in their order; before any route attaches, and as if no
-    other Gateway wanted its ports."""
+    """A managed Gateway with its ListenerSets, in order of precedence; before routes are attached, and without regard
+    to the ports of other Gateways."""
     offset = world.settings.addressing.port_offset
     node = _build(gateway, world.classes, where, world.tls["Gateway", gateway.key], offset)
     tls = {one.key: world.tls["ListenerSet", one.key] for one in sets}
@@ -66,7 +66,7 @@ def build_family(
 
 
 def claim_ports(families: Iterable[tuple[GatewayNode, tuple[ListenerSetNode, ...]]]) -> Built:
-    """The same, without the ports that older Gateways among them have; and with what overlaps."""
+    """The same families without the ports that older Gateways among them have, and with overlaps marked."""
     owners: Owners = {}
     nodes: dict[Key, GatewayNode] = {}
     set_nodes: dict[Key, ListenerSetNode] = {}
@@ -125,7 +125,7 @@ def _refusals(gateway: Gateway, classes: Mapping[Key, GatewayClassNode]) -> Iter
     parameters = gateway.spec.infrastructure and gateway.spec.infrastructure.parameters_ref
     if parameters:
         field = "spec.infrastructure.parametersRef"
-        message = f"{field} names {parameters.kind} {parameters.name}, but fastroute takes no parameters."
+        message = f"{field} names {parameters.kind} {parameters.name}, but fastroute does not support parameters."
         yield conditions.invalid_parameters(f"{message} Remove it.", field)
     for field, asks, why in UNSERVED:
         if asks(gateway.spec):
@@ -140,7 +140,7 @@ HolderT = TypeVar("HolderT", GatewayNode, ListenerSetNode)
 
 
 def _claim(node: HolderT, key: Key, owners: Owners) -> HolderT:
-    """Gateway `key`, or a ListenerSet of it, without the ports that others own; what it serves, it owns from now on."""
+    """Gateway `key` or one of its ListenerSets, without the ports that others own. Adds its ports to `owners`."""
     lost: dict[int, Problem] = {}
     listeners: tuple[ListenerNode, ...] = node.listeners
     for index, listener in enumerate(listeners):
@@ -159,7 +159,7 @@ def _claim(node: HolderT, key: Key, owners: Owners) -> HolderT:
 
 
 def _without_port(listener: ListenerNode, problem: Problem | None) -> ListenerNode:
-    """`listener`, or what is left of it when it lost its port."""
+    """`listener`, not served if `problem` says that it lost its port."""
     if problem is None:
         return listener
     return msgspec.structs.replace(listener, serves=False, problems=(problem, *listener.problems))

@@ -1,4 +1,4 @@
-"""GatewayClasses: those with our controllerName are ours, and one is assumed where nobody wrote any."""
+"""GatewayClasses with our controllerName. If no GatewayClass exists, one is implied."""
 
 from collections.abc import Mapping
 
@@ -34,7 +34,7 @@ def _problems(source: GatewayClass) -> tuple[Problem, ...]:
     if parameters is None:
         return ()
     message = (
-        f"spec.parametersRef names {parameters.kind} {parameters.name}, but fastroute takes no parameters there: "
+        f"spec.parametersRef names {parameters.kind} {parameters.name}, but fastroute does not support parameters: "
         f"remove it, and set options where fastroute is started."
     )
     return (conditions.invalid_parameters(message, "spec.parametersRef"),)

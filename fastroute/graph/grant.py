@@ -1,8 +1,8 @@
-"""ReferenceGrants (GEP-709): decided once, for status and traffic alike.
+"""ReferenceGrants (GEP-709): decided once, for both status and traffic.
 
-A grant stands in the namespace of the target. It allows every pair of one of its `from` and one of its `to`; several
-grants add up. Nothing is needed inside one namespace, and nothing is ever normalised: a group written "core" is not
-the empty group. Whether the target exists plays no part here, so that a refusal says nothing about it.
+A grant is in the namespace of the target. It allows every pair of one of its `from` and one of its `to`; several grants
+add up. References within one namespace need no grant. Values are not normalised: group "core" is not the empty group.
+The existence of the target is not checked, so that a refusal does not reveal it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,13 +13,13 @@ from fastroute.resources.gateway import GROUP
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import ReferenceGrant, ReferenceGrantFrom, ReferenceGrantTo
 
-Permit = tuple[str, str, str, str, str, str | None]  # from group, kind, namespace; to group, kind, name (None: all)
+Permit = tuple[str, str, str, str, str, str | None]  # from group, kind, namespace; to group, kind, name (None: any)
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody refers to something in another namespace."""
+    """A reference to an object in another namespace."""
 
-    kind: str  # of the one who refers, a kind of gateway.networking.k8s.io
+    kind: str  # of the referrer, a kind of gateway.networking.k8s.io
     namespace: str
     to_group: str
     to_kind: str
@@ -28,9 +28,9 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GrantSpace(msgspec.Struct, frozen=True):
-    """The grants of one namespace, and what they permit together."""
+    """The grants of one namespace, and what they allow together."""
 
-    grants: tuple[ReferenceGrant, ...] = ()  # by name
+    grants: tuple[ReferenceGrant, ...] = ()  # sorted by name
     permits: frozenset[Permit] = frozenset()
 
     @classmethod
@@ -44,7 +44,7 @@ Grants = Mapping[str, GrantSpace]  # by namespace
 
 
 class UnreadGrants(dict[str, GrantSpace]):
-    """None, because the API server does not serve ReferenceGrants: `why` in words."""
+    """No grants, because the API server does not serve ReferenceGrants. `why`: the reason as text."""
 
     def __init__(self, why: str) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class UnreadGrants(dict[str, GrantSpace]):
 def index_grants(
     grants: Mapping[Key, ReferenceGrant], touched: Iterable[Key] | None = None, last: Grants | None = None
 ) -> Grants:
-    """Index by namespace; with `last`, only the namespaces of `touched` are made anew."""
+    """Index by namespace; with `last`, only the namespaces of `touched` are indexed again."""
     spaces = dict(last or {})
     keys: Iterable[Key] = grants if last is None or touched is None else touched
     names = {key.namespace for key in keys}
@@ -77,7 +77,7 @@ def _permits(grants: Iterable[ReferenceGrant]) -> Iterable[Permit]:
 
 
 def permitted(reference: Reference, grants: Grants) -> bool:
-    """Whether a ReferenceGrant allows this, or none is needed."""
+    """Whether a ReferenceGrant allows the reference, or none is needed."""
     if reference.namespace == reference.to_namespace:
         return True
     permits = grants.get(reference.to_namespace, EMPTY).permits
@@ -86,9 +86,10 @@ def permitted(reference: Reference, grants: Grants) -> bool:
 
 
 def refusal_cause(reference: Reference, grants: Grants) -> str:
-    """Why a reference that is not `permitted` is refused: a cause, in words.
+    """Why a reference that is not `permitted` is refused, as text.
 
-    No grant where it must be, one whose `from` does not fit, or one whose `to` does not fit. Or no grant can be read.
+    No grant in the target's namespace, one whose `from` does not match, one whose `to` does not match, or grants cannot
+    be read.
     """
     if isinstance(grants, UnreadGrants):
         return f"no ReferenceGrant can be read: {grants.why}"
@@ -105,14 +106,14 @@ def refusal_cause(reference: Reference, grants: Grants) -> str:
     misplaced = _misplaced(reference, grants)
     if misplaced:
         return (
-            f"no ReferenceGrant in namespace {reference.to_namespace}: {misplaced.key} says the right thing in the "
-            f"wrong namespace, for a grant counts only beside its target"
+            f"no ReferenceGrant in namespace {reference.to_namespace}: {misplaced.key} would allow it, but is in the "
+            f"wrong namespace: a grant must be in the namespace of its target"
         )
     return f"no ReferenceGrant in namespace {reference.to_namespace}"
 
 
 def _misplaced(reference: Reference, grants: Grants) -> ReferenceGrant | None:
-    """A grant that stands in the referrer's namespace instead of the target's (the usual slip)."""
+    """A grant in the referrer's namespace instead of the target's (a common mistake)."""
     for grant in grants.get(reference.namespace, EMPTY).grants:
         froms = any(not _from_mismatch(reference, origin) for origin in grant.spec.from_)
         if froms and any(not _to_mismatch(reference, to) for to in grant.spec.to):

@@ -1,4 +1,4 @@
-"""GRPCRoutes: their references are judged as ever, but none is served yet, and each says so."""
+"""GRPCRoutes: references are resolved, but GRPCRoutes are not served yet, which is a problem of each."""
 
 from fastroute.graph import conditions
 from fastroute.graph.backend import Targets

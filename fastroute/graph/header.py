@@ -1,7 +1,7 @@
-"""Header modifiers: what a route may not do to a message's fields.
+"""Header modifiers: which header fields a route must not change.
 
-Fields that frame a message or rule one hop are the gateway's own to write: a route that changed them could smuggle
-requests to others. Host is the authority of the request: it can be set, and is never absent or two.
+Only the gateway writes fields that frame a message or apply to one hop: a route that changed them could smuggle
+requests. Host is the authority of the request: it can be set, but not removed or added again.
 """
 
 import re
@@ -31,7 +31,7 @@ AUTHORITY = re.compile(r"[-._:\[\]0-9A-Za-z]+")
 
 
 def header_problems(filter_: HTTPRouteFilter, field: str) -> Iterator[Problem]:
-    """`field`: where the filter stands."""
+    """`field`: path of the filter."""
     if (request := filter_.request_header_modifier) is not None:
         yield from _framing(request, f"{field}.requestHeaderModifier")
         yield from _at_once(request, f"{field}.requestHeaderModifier")
@@ -44,12 +44,12 @@ def header_problems(filter_: HTTPRouteFilter, field: str) -> Iterator[Problem]:
 def _framing(modifier: HTTPHeaderFilter, field: str) -> Iterator[Problem]:
     named = [*(header.name for header in (*modifier.set, *modifier.add)), *modifier.remove]
     if framing := [name for name in named if name.lower() in FRAMING_FIELDS]:
-        what = f"{', '.join(framing)} frames the message or the connection and is not a route's to change."
+        what = f"{', '.join(framing)} frames the message or the connection and cannot be changed by a route."
         yield conditions.unsupported_value(what, field)
 
 
 def _at_once(modifier: HTTPHeaderFilter, field: str) -> Iterator[Problem]:
-    """One action a name: what several of them would mean is not said anywhere (GEP-1323)."""
+    """One action per name: the effect of several is not specified (GEP-1323)."""
     actions = (
         {header.name.lower() for header in modifier.set},
         {header.name.lower() for header in modifier.add},
@@ -57,7 +57,7 @@ def _at_once(modifier: HTTPHeaderFilter, field: str) -> Iterator[Problem]:
     )
     counts = Counter(chain.from_iterable(actions))
     if twice := sorted(name for name, count in counts.items() if count > 1):
-        what = f"{', '.join(twice)} can be set, added to or removed, one of them."
+        what = f"{', '.join(twice)} can have only one of the actions set, add and remove."
         yield conditions.unsupported_value(what, field, "Keep one action, or use a second filter on the backendRef.")
 
 
@@ -67,4 +67,4 @@ def _host(modifier: HTTPHeaderFilter, field: str) -> Iterator[Problem]:
         yield conditions.unsupported_value("Host cannot be added to or removed.", field, "Use set, or a URLRewrite.")
     for header in modifier.set:
         if header.name.lower() == "host" and not AUTHORITY.fullmatch(header.value):
-            yield conditions.unsupported_value(f"{header.value} is no host.", field, "Set one, or use a URLRewrite.")
+            yield conditions.unsupported_value(f"{header.value} is not a host.", field, "Set one, or use a URLRewrite.")

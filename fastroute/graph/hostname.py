@@ -1,7 +1,7 @@
-"""Hostnames of listeners and routes: which meet, and which takes a request (Gateway API v1.6, Hostname).
+"""Hostnames of listeners and routes: which intersect, and which match a request (Gateway API v1.6, Hostname).
 
-A pattern is lower case: "" takes every host, "*.example.com" every name below at any depth but not example.com itself,
-anything else only itself.
+A pattern is in lower case. "" matches every host, "*.example.com" every name below example.com at any depth but not
+example.com itself, and any other pattern only itself.
 """
 
 ANY = ""
@@ -9,7 +9,7 @@ WILDCARD = "*."
 
 
 def covers(pattern: str, hostname: str) -> bool:
-    """Whether every host that `hostname` takes is also taken by `pattern`.
+    """Whether `pattern` matches every host that `hostname` matches.
 
     >>> covers("*.example.com", "a.b.example.com"), covers("*.example.com", "example.com")
     (True, False)
@@ -20,14 +20,14 @@ def covers(pattern: str, hostname: str) -> bool:
 
 
 def meet(one: str, other: str) -> bool:
-    """Whether some host is taken by both."""
+    """Whether some host matches both."""
     return covers(one, other) or covers(other, one)
 
 
 def meeting(listener: str, hostnames: tuple[str, ...]) -> tuple[str, ...]:
-    """The route's own hostnames that meet the listener's, in order; ("",) for a route that names none.
+    """The route's hostnames that intersect with the listener's, in order; ("",) for a route without hostnames.
 
-    Own, not the intersection: routes are ranked by what is written in them (Gateway API v1.7).
+    These are the hostnames as written, not the intersections: precedence depends on them (Gateway API v1.7).
     """
     if not hostnames:
         return (ANY,)
@@ -35,7 +35,7 @@ def meeting(listener: str, hostnames: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def common(one: str, other: str) -> str:
-    """The hosts that two patterns which meet both take.
+    """The hosts that match both of two patterns that intersect.
 
     >>> common("*.example.com", "a.example.com"), common("", "*.com")
     ('a.example.com', '*.com')
@@ -44,7 +44,7 @@ def common(one: str, other: str) -> str:
 
 
 def specificity(pattern: str) -> tuple[int, int]:
-    """Sorts patterns that meet: an exact name first, then the longest wildcard, then any host.
+    """Sort key for patterns that intersect: an exact name first, then the longest wildcard, then any host.
 
     >>> sorted(["", "*.com", "a.example.com", "*.example.com"], key=specificity)
     ['a.example.com', '*.example.com', '*.com', '']

@@ -1,7 +1,7 @@
-"""HTTPRoutes: every reference resolved or refused, everything that is asked for and not served named.
+"""HTTPRoutes: resolves or refuses every reference, and reports every value that is not supported.
 
-A route is served whole or not at all: one that asks for something we do not do would do less, or be less safe, than
-its owner reads in it. What is not served yet stands in the tables below.
+A route is served completely or not at all: if unsupported values were ignored, the route would do less, or be less
+safe, than its owner expects. The checks below report what is not served yet.
 """
 
 from collections.abc import Iterator
@@ -83,14 +83,14 @@ def filter_problems(filters: tuple[HTTPRouteFilter, ...], field: str) -> Iterato
 
 
 def _incompatible(rule: HTTPRouteRule, ref: HTTPBackendRef, field: str) -> Iterator[Problem]:
-    """One request is redirected or rewritten, not both (HTTPRouteFilter: URLRewrite)."""
+    """Filters that exclude each other, such as a redirect and a rewrite (HTTPRouteFilter: URLRewrite)."""
     types = {filter_.type for filter_ in (*rule.filters, *ref.filters)}
     if {"RequestRedirect", "URLRewrite"} <= types:
         yield conditions.incompatible_filters("RequestRedirect and URLRewrite exclude each other.", field)
     if any(map(_rewrites_path, rule.filters)) and any(map(_rewrites_path, ref.filters)):
         yield conditions.incompatible_filters("The path is rewritten by the rule and by the backendRef.", field)
     if all(any(filter_.cors is not None for filter_ in filters) for filters in (rule.filters, ref.filters)):
-        yield conditions.incompatible_filters("CORS is asked for by the rule and by the backendRef.", field)
+        yield conditions.incompatible_filters("Both the rule and the backendRef have a CORS filter.", field)
     replaces_prefix = any(_replaces_prefix(filter_) for filter_ in ref.filters)
     if replaces_prefix and any(match.path.type != "PathPrefix" for match in rule.matches):
         what = "ReplacePrefixMatch needs a path match of type PathPrefix in every match of the rule."
@@ -113,7 +113,7 @@ def _match_problems(match: HTTPRouteMatch, field: str) -> Iterator[Problem]:
     patterns += [(f"{field}.headers[{i}]", header.type, header.value) for i, header in enumerate(match.headers)]
     patterns += [(f"{field}.queryParams[{i}]", param.type, param.value) for i, param in enumerate(match.query_params)]
     if match.path.type != "RegularExpression" and (error := path_error(match.path.value)):
-        what = f"path {match.path.value} can be that of no request: {error}."
+        what = f"no request can have the path {match.path.value}: {error}."
         yield conditions.unsupported_value(what, f"{field}.path.value")
     for where, type_, pattern in patterns:
         if type_ == "RegularExpression" and (error := regex_error(pattern)):

@@ -1,8 +1,8 @@
-"""What stands in a cluster for one Gateway: a Service that carries `spec.infrastructure` (GEP-1762, GEP-1867).
+"""The Service that is created for each Gateway: it carries `spec.infrastructure` (GEP-1762, GEP-1867).
 
-fastroute serves every Gateway from the same pods, so such a Service is made for its metadata alone: tools that look for
-the objects of a Gateway by label find one. Names and label values have 63 characters at most, and a Gateway's name may
-have 253; a longer one, or one that is no Service name, is cut and ends with a hash of all of it.
+fastroute serves all Gateways from the same pods, so the Service exists only for its metadata: tools that search for
+objects of a Gateway by label find it. Names and label values have at most 63 characters, while the name of a Gateway
+can have 253. A name that is longer, or not a valid Service name, is shortened and ends with a hash of the whole name.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from fastroute.resources.gateway import Gateway, GatewayInfrastructure
 
 GATEWAY_NAME_LABEL = "gateway.networking.k8s.io/gateway-name"
 GATEWAY_CLASS_LABEL = "gateway.networking.k8s.io/gateway-class-name"
-LONGEST = 63  # characters of a Service's name, and of a label's value
+LONGEST = 63  # maximum number of characters of a Service's name, and of a label's value
 _HASH = 10  # hex digits
 _SERVICE_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 
@@ -30,7 +30,7 @@ class InfrastructureService(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def infrastructure_service(gateway: Gateway) -> InfrastructureService:
-    """Its labels say whose it is; those of `spec.infrastructure` come with them and do not replace them."""
+    """Its labels name the Gateway and its class; they have precedence over labels of `spec.infrastructure`."""
     asked = gateway.spec.infrastructure or GatewayInfrastructure()
     own = {
         GATEWAY_NAME_LABEL: label_value(gateway.metadata.name),
@@ -64,6 +64,6 @@ def service_name(name: str) -> str:
 
 
 def _cut(text: str, whole: str) -> str:
-    """`text` with a hash of `whole`, in 63 characters."""
+    """`text` and a hash of `whole`, in at most 63 characters."""
     digest = hashlib.sha256(whole.encode()).hexdigest()[:_HASH]
     return f"{text[: LONGEST - _HASH - 1].rstrip('-.')}-{digest}"

@@ -1,8 +1,9 @@
-"""Listeners: which protocols and route kinds they serve, which are indistinct, whom they admit.
+"""Listeners: which protocols and route kinds they serve, which conflict, and which routes they admit.
 
-Inside one Gateway no indistinct listener wins: all of them are Conflicted and unserved. HTTP, HTTPS and TLS are told
-apart by hostname, TCP and UDP by port alone, and the protocols of one port must go together (PORT_FAMILY). A listener
-whose selector can take nothing is still bound: it answers 404, and its condition says why no route can attach.
+Within one Gateway no conflicting listener wins: all of them are Conflicted and not served. HTTP, HTTPS and TLS
+listeners are distinguished by hostname, TCP and UDP listeners only by port, and the protocols of one port must be
+compatible (PORT_FAMILY). A listener whose selector is invalid is still bound: it answers 404, and its condition says
+why no route can attach.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,11 +20,11 @@ from fastroute.graph.tls import TERMINATED, ResolvedTLS
 from fastroute.resources.gateway import GROUP, Gateway, Listener, ListenerNamespaces, RouteNamespaces
 from fastroute.resources.meta import Key
 
-SERVED_KINDS: Mapping[str, tuple[str, ...]] = {  # by protocol; the others are not served yet
+SERVED_KINDS: Mapping[str, tuple[str, ...]] = {  # by protocol; other protocols are not served yet
     "HTTP": ("HTTPRoute",),
     "HTTPS": ("HTTPRoute",),
 }
-ROUTE_KINDS: Mapping[str, tuple[str, ...]] = {  # what the API lets attach to a protocol, served or not
+ROUTE_KINDS: Mapping[str, tuple[str, ...]] = {  # kinds that the API allows for a protocol, served or not
     "HTTP": ("HTTPRoute", "GRPCRoute"),
     "HTTPS": ("HTTPRoute", "GRPCRoute"),
 }
@@ -33,7 +34,7 @@ HIGHEST_PORT = 65_535
 
 
 def build_listeners(gateway: Gateway, resolved: Sequence[ResolvedTLS], port_offset: int) -> tuple[ListenerNode, ...]:
-    """One node for each listener, in spec order, before any route attaches. `resolved`: the TLS of each."""
+    """One node for each listener, in spec order, before routes are attached. `resolved`: the TLS of each."""
     conflicts = find_conflicts(gateway.spec.listeners)
     place = Standing(gateway.key, ("Gateway", gateway.key), port_offset)
     return tuple(
@@ -43,7 +44,7 @@ def build_listeners(gateway: Gateway, resolved: Sequence[ResolvedTLS], port_offs
 
 
 class Standing(NamedTuple):
-    """Where a listener is written, and where it is bound."""
+    """The Gateway and the object of a listener, and the offset of its port."""
 
     gateway: Key
     holder: HolderId
@@ -53,7 +54,7 @@ class Standing(NamedTuple):
 def build_listener(
     place: Standing, listener: Listener, index: int, resolved: ResolvedTLS, conflict: Problem | None
 ) -> ListenerNode:
-    """`index`: of the listener in its object."""
+    """`index`: position of the listener in its object."""
     field = f"spec.listeners[{index}]"
     served = SERVED_KINDS.get(listener.protocol)
     port_offset = place.port_offset
@@ -89,7 +90,7 @@ def build_listener(
 
 
 def _kinds(listener: Listener, served: tuple[str, ...], field: str) -> tuple[list[str], list[Problem]]:
-    """The served kinds that the listener allows, and InvalidRouteKinds for those it names in vain."""
+    """The served kinds that the listener allows, and InvalidRouteKinds for kinds that are not served."""
     named = listener.allowed_routes.kinds
     if not named:
         return list(served), []
@@ -108,7 +109,7 @@ def selector_mistake(namespaces: RouteNamespaces | ListenerNamespaces) -> str | 
     if namespaces.from_ != "Selector":
         return None
     if namespaces.selector is None:
-        return "`from: Selector` stands there without a selector"
+        return "`from: Selector` requires a selector"
     return mistake(namespaces.selector)
 
 
@@ -116,7 +117,7 @@ def selector_mistake(namespaces: RouteNamespaces | ListenerNamespaces) -> str | 
 
 
 def find_conflicts(listeners: tuple[Listener, ...]) -> dict[int, Problem]:
-    """Conflicted, by index, for every listener that another one of the same Gateway cannot be told from."""
+    """Conflicted, by index, for every listener that conflicts with another one of the same Gateway."""
     found: dict[int, Problem] = {}
     known = [(index, listener) for index, listener in enumerate(listeners) if listener.protocol in PORT_FAMILY]
     known.sort(key=_socket)

@@ -1,9 +1,10 @@
-"""ListenerSets of one Gateway: which it takes, and which of their listeners come first (GEP-1713).
+"""ListenerSets of one Gateway: which are allowed, and which of their listeners have precedence (GEP-1713).
 
-The Gateway's `allowedListeners` alone says whose ListenerSets it takes; ReferenceGrants play no part. Listeners are
-merged in order: the Gateway's own, then those of each set, the oldest first, then by namespace/name. A listener of a
-set that cannot be told from one before it is Conflicted, and the one before it goes on: unlike inside a Gateway, where
-no listener wins. One that is not accepted for another reason takes no port or hostname from those after it.
+The Gateway's `allowedListeners` alone decides which ListenerSets are allowed; ReferenceGrants are not used. Listeners
+are merged in order: those of the Gateway, then those of each ListenerSet, oldest first, then by namespace/name. If a
+listener of a ListenerSet conflicts with an earlier one, it is Conflicted, and the earlier one is served; within a
+Gateway, on the other hand, no conflicting listener is served. A listener that is not accepted for another reason does
+not reserve its port or hostname.
 """
 
 from collections.abc import Iterable, Mapping
@@ -33,7 +34,7 @@ Namespaces = Mapping[Key, Namespace]
 
 
 def parent_of(source: ListenerSet) -> Key | None:
-    """The Gateway that a ListenerSet names."""
+    """The Gateway that a ListenerSet refers to."""
     ref = source.spec.parent_ref
     if (ref.group, ref.kind) != (GROUP, "Gateway"):
         return None
@@ -41,7 +42,7 @@ def parent_of(source: ListenerSet) -> Key | None:
 
 
 def group_sets(sets: Mapping[Key, ListenerSet]) -> dict[Key, list[ListenerSet]]:
-    """By the Gateway they name, each in the order of precedence."""
+    """By the Gateway that they refer to, each in order of precedence."""
     grouped: dict[Key, list[ListenerSet]] = {}
     for source in sorted(sets.values(), key=age):
         if parent := parent_of(source):
@@ -56,7 +57,7 @@ def build_sets(
     namespaces: Namespaces,
     port_offset: int,
 ) -> list[ListenerSetNode]:
-    """The sets that name `gateway`, in their order. `tls`: of each set's listeners."""
+    """The ListenerSets of `gateway`, in order of precedence. `tls`: of the listeners of each."""
     claims = _Claims(gateway)
     built = []
     for source in sets:
@@ -69,19 +70,19 @@ def build_sets(
 
 
 def _refusal(gateway: Gateway, source: ListenerSet, namespaces: Namespaces) -> Problem | None:
-    """Why the Gateway does not take the set."""
+    """Why the Gateway does not allow the ListenerSet; None if it does."""
     allowed = (gateway.spec.allowed_listeners or AllowedListeners()).namespaces
     home, name = source.metadata.namespace, gateway.key
     if admits_namespace(allowed, name.namespace, home, labels_of(namespaces, home)):
         return None
     if allowed.from_ == "None":
-        why = "it takes none, as its allowedListeners.namespaces.from is None or left out"
+        why = "its allowedListeners.namespaces.from is None or not set"
     elif allowed.from_ == "Same":
-        why = f"it takes those of its own namespace {name.namespace} only"
+        why = f"it allows only those in its own namespace {name.namespace}"
     elif mistake := selector_mistake(allowed):
-        why = f"it takes none, since {mistake}"
+        why = f"it allows none, because {mistake}"
     else:
-        why = f"its allowedListeners.namespaces.selector does not take namespace {home}"
+        why = f"its allowedListeners.namespaces.selector does not match namespace {home}"
     return conditions.listener_set_not_allowed(name, why, allowed_listeners(name, allowed, home))
 
 
@@ -113,7 +114,7 @@ def _parent_problems(gateway: GatewayNode) -> Iterable[Problem]:
 
 
 class _Claims:
-    """Ports and hostnames that are taken, and by whom; in words for messages."""
+    """Ports and hostnames that are claimed, with their owners as text for messages."""
 
     def __init__(self, gateway: GatewayNode) -> None:
         self._ports: dict[tuple[int, str], tuple[str, str]] = {}  # port, transport: family, owner
@@ -141,10 +142,11 @@ class _Claims:
 
 
 def _takes_its_port(node: ListenerNode) -> bool:
-    """Inside a Gateway no conflicting listener wins, so none of a set may win over one of them either."""
+    """Within a Gateway no conflicting listener wins, so a listener of a ListenerSet must not win over one of them
+    either."""
     return node.source.protocol in PORT_FAMILY and not any(p.reason == "UnsupportedProtocol" for p in node.problems)
 
 
 def _hostname(listener: Listener) -> str:
-    """What tells it from others of its port: nothing does for TCP and UDP."""
+    """The hostname that distinguishes it on its port; "" for TCP and UDP, which have no such distinction."""
     return "" if listener.protocol in ("TCP", "UDP") else (listener.hostname or ANY).lower()

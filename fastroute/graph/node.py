@@ -1,13 +1,15 @@
-"""The graph's nodes: resolved, connected, frozen, with the problems found on the way inside.
+"""Nodes of the graph: resolved, connected and frozen, each with the problems that were found.
 
 GatewayClassNode ─ GatewayNode ─ ListenerNode ─ Attachment ─ RouteNode ─ RuleNode ─ BackendRefNode ─ BackendNode
              ListenerSetNode ─┘ └─ CertificateNode
 
-A problem is a negative condition recorded on the node it is about; a node without problems is fine. Nothing here is
-decided twice: statuses (status.py) and traffic (compiler/) both read these very nodes. A node over unchanged objects
-and unchanged neighbours is the very same object (`is`) in the next graph. Routes name their backends by id, so that
-endpoints may come and go without a new RouteNode: `Graph.backends` holds them. So do listeners with their certificates:
-`Graph.certificates` holds those.
+A problem is a negative condition, recorded on the node that it applies to; a node without problems is valid. Every
+decision is made once: statuses (status/) and traffic (compiler/) both read these nodes. If the objects and neighbours
+of a node do not change, the next graph contains the identical node (`is`). Routes refer to backends by id, so that
+endpoints can change without a new RouteNode: `Graph.backends` contains them. Likewise, listeners refer to certificates
+by id: `Graph.certificates` contains them.
+
+A managed object belongs, directly or through its parent, to a GatewayClass with our controllerName.
 """
 
 from collections.abc import Iterator, Mapping
@@ -32,44 +34,44 @@ from fastroute.snapshot import Endpoint, ListenerTLS
 
 Route = HTTPRoute | GRPCRoute
 RouteId = tuple[str, Key]  # (kind, key)
-HolderId = tuple[str, Key]  # (kind, key) of a Gateway or ListenerSet: what holds listeners
+HolderId = tuple[str, Key]  # (kind, key) of a Gateway or ListenerSet, which contain listeners
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """A negative condition. Constructors, one each, in conditions.py."""
+    """A negative condition. conditions.py has one constructor for each."""
 
     condition: str  # type: "Accepted", "ResolvedRefs", "Programmed", "Conflicted"
-    reason: str  # as the spec names it: "RefNotPermitted"
-    message: str  # what, where, and the way out; never whether a refused target exists
+    reason: str  # as in the specification: "RefNotPermitted"
+    message: str  # the problem, the field and a fix; never reveals whether a refused target exists
     field: str | None = None  # "spec.rules[0].backendRefs[1]"
-    fix: str | None = None  # YAML that would mend it, applicable unchanged
-    reference: Reference | None = None  # of RefNotPermitted: what no grant allows
+    fix: str | None = None  # YAML that fixes the problem, applicable unchanged
+    reference: Reference | None = None  # for RefNotPermitted: the reference that no grant allows
 
 
 class Withheld(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a backend that is resolved gets no request. No condition of the route speaks of it: ResolvedRefs is True."""
+    """Why a resolved backend gets no requests. No condition of the route mentions it: ResolvedRefs is True."""
 
-    reason: str  # as logs and metrics name it: "backend_tls_policy"
+    reason: str  # as in logs and metrics: "backend_tls_policy"
     message: str
 
 
 class BackendNode(msgspec.Struct, frozen=True, kw_only=True):
-    """A Service and a port of it that exist."""
+    """An existing port of an existing Service."""
 
     id: str  # "ns/name:port", port as in the backendRef
     service: Key
     port: int
-    endpoints: tuple[Endpoint, ...]  # eligible now: ready, or serving while terminating when none is ready; sorted
+    endpoints: tuple[Endpoint, ...]  # those to use now: ready, or serving while terminating if none is ready; sorted
     app_protocol: str | None = None
 
 
 class BackendRefNode(msgspec.Struct, frozen=True, kw_only=True):
-    """One backendRef, resolved or refused. It keeps its weight either way."""
+    """One backendRef, resolved or refused. Its weight counts in both cases."""
 
-    id: str  # "ns/name:port" even if refused; resolved: its key in Graph.backends
+    id: str  # "ns/name:port" even if refused; if resolved, its key in Graph.backends
     weight: int
     problem: Problem | None = None  # RefNotPermitted, BackendNotFound, InvalidKind, UnsupportedProtocol
-    withheld: Withheld | None = None  # of a resolved one
+    withheld: Withheld | None = None  # only if resolved
 
     @property
     def resolved(self) -> bool:
@@ -82,11 +84,11 @@ class BackendRefNode(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MirrorNode(msgspec.Struct, frozen=True, kw_only=True):
-    """The backendRef of a RequestMirror filter, resolved or refused. Unless it is served, nothing is mirrored there."""
+    """The backendRef of a RequestMirror filter, resolved or refused. Requests are mirrored only if it is served."""
 
-    backend_ref: int | None  # index of the backendRef whose filter it is; None: the rule's own
+    backend_ref: int | None  # index of the backendRef with the filter; None: a filter of the rule
     filter: int  # index in that list of filters
-    id: str  # as of a BackendRefNode
+    id: str  # as in BackendRefNode
     problem: Problem | None = None
     withheld: Withheld | None = None
 
@@ -107,7 +109,7 @@ class RuleNode(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RouteNode(msgspec.Struct, frozen=True, kw_only=True):
-    """A route with its references resolved, before it meets any parent."""
+    """A route with its references resolved, before it is attached to parents."""
 
     kind: str  # "HTTPRoute", "GRPCRoute"
     source: Route
@@ -130,46 +132,46 @@ class RouteNode(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Attachment(msgspec.Struct, frozen=True, kw_only=True):
-    """A route meets one listener that admits it. `hostnames`: the route's own ones that intersect; ("",) for any."""
+    """A route attached to a listener that admits it. `hostnames`: the route's that intersect; ("",) for any host."""
 
     route: RouteNode
-    parent_ref: int  # index in spec.parentRefs; the first, when several lead to this listener
+    parent_ref: int  # index in spec.parentRefs; the first, if several select this listener
     hostnames: tuple[str, ...]
 
 
 class ListenerNode(msgspec.Struct, frozen=True, kw_only=True):
     """A Gateway's own listener, or an entry of one of its ListenerSets."""
 
-    gateway: Key  # on whose addresses it is
-    holder: HolderId  # where it is written
+    gateway: Key  # the Gateway whose addresses it is bound to
+    holder: HolderId  # the object that contains it
     source: Listener
-    hostname: str  # lower case, "" when none
+    hostname: str  # lower case, "" if not set
     supported_kinds: tuple[tuple[str, str], ...]  # (group, kind)
     attachments: Mapping[RouteId, Attachment]  # Accepted=True routes; attachedRoutes is their count
-    serves: bool  # bound and routed; a listener with a problem may still serve (a route kind it does not know)
+    serves: bool  # bound and routed; a listener with a problem may still serve (an unknown route kind)
     problems: tuple[Problem, ...]
-    tls: ListenerTLS | None = None  # of an HTTPS listener whose references are resolved
-    overlap: Problem | None = None  # OverlappingTLSConfig: no fault, but to be said
+    tls: ListenerTLS | None = None  # of an HTTPS listener with resolved references
+    overlap: Problem | None = None  # OverlappingTLSConfig: not an error, only reported
 
     @property
     def label(self) -> str:
-        """As logs and metrics name it: by its name, an entry of a ListenerSet by "ns/set/name"."""
+        """The name in logs and metrics: the listener's name; for a listener of a ListenerSet, "ns/set/name"."""
         kind, key = self.holder
         return self.source.name if kind == "Gateway" else f"{key}/{self.source.name}"
 
     @property
     def id(self) -> str:
-        """Names it among all listeners: "ns/gateway/name", "ns/gateway/ns/set/name"."""
+        """Unique among all listeners: "ns/gateway/name", "ns/gateway/ns/set/name"."""
         return f"{self.gateway}/{self.label}"
 
 
 class GatewayNode(msgspec.Struct, frozen=True, kw_only=True):
     source: Gateway
     bind: tuple[str, ...]  # addresses its listeners bind to
-    addresses: tuple[str, ...]  # what status.addresses says
-    listeners: tuple[ListenerNode, ...]  # its own, in spec order, one each
+    addresses: tuple[str, ...]  # content of status.addresses
+    listeners: tuple[ListenerNode, ...]  # its own listeners, in spec order
     problems: tuple[Problem, ...]
-    attached_sets: int = 0  # ListenerSets of which a listener serves
+    attached_sets: int = 0  # number of ListenerSets with a listener that serves
 
     @property
     def key(self) -> Key:
@@ -181,17 +183,17 @@ class GatewayNode(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def gateway(self) -> Key:
-        """Itself: what is asked of everything that holds listeners."""
+        """Itself: a property that all holders have."""
         return self.source.key
 
 
 class ListenerSetNode(msgspec.Struct, frozen=True, kw_only=True):
-    """A ListenerSet whose parentRef names a Gateway of ours."""
+    """A ListenerSet whose parentRef refers to a managed Gateway."""
 
     source: ListenerSet
     gateway: Key
-    bind: tuple[str, ...]  # as its Gateway's
-    listeners: tuple[ListenerNode, ...]  # in spec order, one each; none when the Gateway does not take the set
+    bind: tuple[str, ...]  # as in its Gateway
+    listeners: tuple[ListenerNode, ...]  # in spec order; empty if the Gateway does not allow the ListenerSet
     problems: tuple[Problem, ...]
 
     @property
@@ -207,41 +209,41 @@ Holder = GatewayNode | ListenerSetNode
 
 
 class ParentNode(msgspec.Struct, frozen=True, kw_only=True):
-    """One parentRef of a route that names a Gateway of ours, or a ListenerSet of one, and what came of it."""
+    """One parentRef of a route to a managed Gateway or ListenerSet, and the result."""
 
     route: RouteNode
     index: int
     parent_ref: ParentReference
     holder: HolderId
-    listeners: tuple[str, ...]  # names of the listeners it attached to
-    problems: tuple[Problem, ...]  # of this parent alone: NotAllowedByListeners, NoMatchingParent, …
+    listeners: tuple[str, ...]  # names of the listeners that the route attached to
+    problems: tuple[Problem, ...]  # of this parent only: NotAllowedByListeners, NoMatchingParent, …
 
 
 class GatewayClassNode(msgspec.Struct, frozen=True, kw_only=True):
     source: GatewayClass
-    bundle_version: str | None = None  # of the CRDs that are installed
-    infrastructure: bool = False  # whether its Gateways' `spec.infrastructure` is carried by anything
-    implied: bool = False  # assumed because the resources hold no GatewayClass; it has no status to write
+    bundle_version: str | None = None  # of the installed CRDs
+    infrastructure: bool = False  # whether Services are created for the `spec.infrastructure` of its Gateways
+    implied: bool = False  # assumed because there is no GatewayClass; it has no status to write
     problems: tuple[Problem, ...]
 
 
 class Graph(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """Everything of ours, connected."""
+    """All managed objects, connected."""
 
-    controller_name: str = CONTROLLER_NAME  # under which statuses are written
+    controller_name: str = CONTROLLER_NAME  # the name under which statuses are written
     classes: Mapping[Key, GatewayClassNode]
     gateways: Mapping[Key, GatewayNode]
     listener_sets: Mapping[Key, ListenerSetNode] = {}
-    routes: Mapping[RouteId, RouteNode]  # those with a parent of ours, or with a status that still says so
+    routes: Mapping[RouteId, RouteNode]  # with a managed parent, or with an entry of ours in their status
     parents: Mapping[RouteId, tuple[ParentNode, ...]]  # the same keys as `routes`
-    backends: Mapping[str, BackendNode]  # by id: all that the routes' resolved backendRefs and mirrors name
+    backends: Mapping[str, BackendNode]  # by id: all backends of resolved backendRefs and mirrors of routes
     grants: Grants = {}
-    certificates: Mapping[str, CertificateNode] = {}  # by id: all that the listeners' resolved certificateRefs name
-    memo: Any = None  # build.py's own: what the next build starts from
+    certificates: Mapping[str, CertificateNode] = {}  # by id: all certificates of resolved certificateRefs of listeners
+    memo: Any = None  # private to build.py: what the next build starts from
 
     @property
     def holders(self) -> Iterator[Holder]:
-        """Everything that holds listeners: Gateways, then ListenerSets."""
+        """All objects that contain listeners: Gateways, then ListenerSets."""
         yield from self.gateways.values()
         yield from self.listener_sets.values()
 

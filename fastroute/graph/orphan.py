@@ -1,6 +1,6 @@
-"""Orphans: Gateways and ListenerSets that no controller serves, because the object above them does not exist.
+"""Orphans: Gateways and ListenerSets that no controller serves, because their GatewayClass or Gateway does not exist.
 
-They have no node in the graph. A status that an earlier process wrote may still say that they are served.
+They have no node in the graph. A status that an earlier process wrote may still report them as served.
 """
 
 from fastroute.graph.listenerset import parent_of
@@ -13,7 +13,7 @@ from fastroute.resources.world import Resources
 def orphans(graph: Graph) -> frozenset[HolderId]:
     """Gateways whose GatewayClass does not exist, and ListenerSets whose Gateway is one of these or does not exist.
 
-    With `--gateway`, only those that it names, and their ListenerSets. Looks at every Gateway and ListenerSet.
+    With `--gateway`, only the named Gateways and their ListenerSets. Iterates over all Gateways and ListenerSets.
     """
     if graph.memo is None:
         return frozenset()

@@ -1,7 +1,7 @@
-"""OverlappingTLSConfig: HTTPS listeners of one port of a Gateway of which one takes hosts of another (GEP-3567).
+"""OverlappingTLSConfig: HTTPS listeners on one port of a Gateway whose hostnames overlap (GEP-3567).
 
-No fault: each request belongs to the most specific listener all the same. It is said because a client that uses one
-connection for several hosts would meet the certificate of one listener and the routes of another; such a request is
+This is not an error: each request still goes to the most specific listener. It is reported because a client that uses
+one connection for several hosts would get the certificate of one listener and the routes of another; such a request is
 answered with 421.
 """
 
@@ -14,11 +14,11 @@ from fastroute.graph.hostname import ANY, WILDCARD
 from fastroute.graph.node import ListenerNode
 from fastroute.graph.tls import TERMINATED
 
-MOST_NAMED = 5  # other listeners in a message
+MOST_NAMED = 5  # maximum number of other listeners in a message
 
 
 def mark_overlaps(listeners: Sequence[ListenerNode]) -> list[ListenerNode]:
-    """`listeners`, all those of a Gateway and its ListenerSets, with what overlaps said."""
+    """`listeners`: all those of a Gateway and its ListenerSets. Returns them with `overlap` set."""
     secure = [listener for listener in listeners if listener.source.protocol == TERMINATED and listener.serves]
     by_host = {(listener.source.port, listener.hostname): listener.label for listener in secure}
     others: dict[str, list[str]] = {}
@@ -31,7 +31,7 @@ def mark_overlaps(listeners: Sequence[ListenerNode]) -> list[ListenerNode]:
 
 
 def _wider(hostname: str) -> Iterator[str]:
-    """Every pattern that takes all hosts of this one, and more.
+    """Every pattern that matches all hosts of this one, and more.
 
     >>> list(_wider("*.a.com"))
     ['*.com', '']

@@ -1,8 +1,8 @@
-"""BackendTLSPolicies: which ports of Services one is for (GEP-1897).
+"""BackendTLSPolicies: which policy applies to a port of a Service (GEP-1897).
 
-A policy is for Services of its own namespace. One that names a port (`sectionName`, a port's name) comes before one for
-the whole Service, and then the older one comes first. TLS towards backends is not served yet, so a port with a policy
-gets no request: a policy that exists counts even when it cannot be obeyed, and cleartext never stands in for TLS.
+A policy applies to Services of its own namespace. A policy for a port (`sectionName`, the port's name) has precedence
+over one for the whole Service, then the older policy has precedence. TLS to backends is not served yet, so a port with
+a policy gets no requests: a policy applies even if it cannot be fulfilled, and cleartext is never used instead of TLS.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,11 +12,11 @@ from fastroute.resources.core import ServicePort
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import BackendTLSPolicy
 
-Policies = Mapping[Key, tuple[BackendTLSPolicy, ...]]  # by Service, the oldest first
+Policies = Mapping[Key, tuple[BackendTLSPolicy, ...]]  # by Service, oldest first
 
 
 def index_policies(policies: Mapping[Key, BackendTLSPolicy]) -> Policies:
-    """Group by the Services that they name."""
+    """Group by the target Services."""
     grouped: dict[Key, list[BackendTLSPolicy]] = {}
     for policy in sorted(policies.values(), key=age):
         for service in dict.fromkeys(services_of(policy)):
@@ -25,14 +25,14 @@ def index_policies(policies: Mapping[Key, BackendTLSPolicy]) -> Policies:
 
 
 def services_of(policy: BackendTLSPolicy) -> Iterator[Key]:
-    """Those that it names, whether they exist or not."""
+    """The Services that the policy targets, whether they exist or not."""
     for target in policy.spec.target_refs:
         if (target.group, target.kind) == ("", "Service"):
             yield Key(policy.metadata.namespace, target.name)
 
 
 def policy_for(service: Key, port: ServicePort, policies: Policies) -> BackendTLSPolicy | None:
-    """The policy that a port of a Service obeys."""
+    """The policy that applies to a port of a Service; None if there is none."""
     mine = policies.get(service, ())
     by_port = (policy for policy in mine if port.name and _names(policy, service, port.name))
     return next(by_port, None) or next((policy for policy in mine if _names(policy, service, None)), None)

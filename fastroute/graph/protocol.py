@@ -1,9 +1,9 @@
-"""appProtocol: what a port of a Service speaks, by the name that its owner gave it.
+"""appProtocol: maps the appProtocol of a Service port to the protocol that the port speaks.
 
-NAMES is the whole table. It holds the names of Kubernetes (KEP-3726), the IANA service names of HTTP, and the names
-that service meshes made common; case does not matter. A port without a name speaks HTTP/1.1. A name with a domain that
-is not in the table belongs to whoever owns the domain: it is taken for HTTP/1.1, and `check` warns of it. Any other
-name is that of a protocol which is not HTTP.
+NAMES is the complete table. It contains the names defined by Kubernetes (KEP-3726), the IANA service names of HTTP, and
+names that are common in service meshes; case is ignored. A port without appProtocol speaks HTTP/1.1. A name with a
+domain prefix that is not in the table is treated as HTTP/1.1, and `check` warns about it. Any other name means a
+protocol other than HTTP.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ NAMES: Mapping[str, Protocol] = {
     "http-alt": Protocol.HTTP1,
     "www": Protocol.HTTP1,
     "www-http": Protocol.HTTP1,
-    "ws": Protocol.HTTP1,  # a WebSocket begins as an HTTP/1.1 request
+    "ws": Protocol.HTTP1,  # a WebSocket starts as an HTTP/1.1 request
     "kubernetes.io/ws": Protocol.HTTP1,
     "h2c": Protocol.HTTP2,
     "kubernetes.io/h2c": Protocol.HTTP2,
@@ -44,12 +44,12 @@ NAMES: Mapping[str, Protocol] = {
 
 
 def protocol_of(port: ServicePort) -> Protocol:
-    """What the port speaks."""
+    """The protocol that the port speaks."""
     name = (port.app_protocol or "").lower()
     return NAMES.get(name, Protocol.HTTP1 if "/" in name else Protocol.OTHER)
 
 
 def is_unknown(port: ServicePort) -> bool:
-    """Whether the port is taken for HTTP/1.1 although nobody knows its name here."""
+    """Whether the port is treated as HTTP/1.1 although its appProtocol is unknown."""
     name = (port.app_protocol or "").lower()
     return "/" in name and name not in NAMES

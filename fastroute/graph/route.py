@@ -1,9 +1,9 @@
-"""Routes meet Gateways and ListenerSets: each parentRef judged by itself, each listener for itself.
+"""Attaches routes to Gateways and ListenerSets. Each parentRef and each listener is evaluated separately.
 
-A parentRef reaches the listeners that its sectionName and port leave: one to a Gateway never those of its ListenerSets,
-nor the other way. Of these, one must admit the route's kind and namespace (`allowedRoutes`, the only gate:
-ReferenceGrants play no part) and share a hostname with it. One such listener is enough. Reasons, in order:
-NoMatchingParent, NotAllowedByListeners, NoMatchingListenerHostname.
+A parentRef selects the listeners that match its sectionName and port. A parentRef to a Gateway does not select
+listeners of its ListenerSets, and vice versa. At least one selected listener must admit the route's kind and namespace
+(`allowedRoutes` alone decides; ReferenceGrants are not used) and have a hostname that intersects with those of the
+route. Reasons, in order: NoMatchingParent, NotAllowedByListeners, NoMatchingListenerHostname.
 """
 
 from collections.abc import Mapping
@@ -24,18 +24,18 @@ from fastroute.resources.gateway import GROUP, ParentReference
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import ReferenceGrant
 
-ListenerId = tuple[HolderId, str]  # where it is written, and its name
+ListenerId = tuple[HolderId, str]  # the object that contains the listener, and the listener's name
 
 
 HOLDERS = ("Gateway", "ListenerSet")
 
 
 class Surroundings(msgspec.Struct, frozen=True):
-    """What routes are attached in."""
+    """What routes are attached to, and what decides about it."""
 
-    holders: Mapping[HolderId, Holder]  # Gateways and ListenerSets of ours, before any route attached
+    holders: Mapping[HolderId, Holder]  # managed Gateways and ListenerSets, before routes are attached
     namespaces: Mapping[Key, Namespace]
-    grants: Grants  # only to tell users that a grant to kind Gateway has no effect
+    grants: Grants  # only to report that a grant to kind Gateway has no effect
     policies: Policies = {}
 
 
@@ -45,19 +45,19 @@ class Attached(msgspec.Struct, frozen=True):
 
 
 def parent_ids(source: Route) -> frozenset[HolderId]:
-    """The Gateways and ListenerSets that a route names, whether they exist or not."""
+    """The Gateways and ListenerSets that a route refers to, whether they exist or not."""
     return frozenset(id_ for ref in source.spec.parent_refs if (id_ := parent_id(source, ref)))
 
 
 def parent_id(source: Resource, ref: ParentReference) -> HolderId | None:
-    """What a parentRef names; None when that holds no listeners."""
+    """The parent that a parentRef refers to; None if it is neither a Gateway nor a ListenerSet."""
     if ref.group != GROUP or ref.kind not in HOLDERS:
         return None
     return ref.kind, Key(ref.namespace or source.metadata.namespace, ref.name)
 
 
 def attach(route: RouteNode, around: Surroundings) -> Attached:
-    """One ParentNode for each parentRef to something of ours; the listeners that an accepted route attaches to."""
+    """One ParentNode for each parentRef to a managed parent; the listeners that an accepted route attaches to."""
     parents: list[ParentNode] = []
     attachments: dict[ListenerId, Attachment] = {}
     for index, ref in enumerate(route.source.spec.parent_refs):
@@ -86,7 +86,7 @@ def attach(route: RouteNode, around: Surroundings) -> Attached:
 def _judge(
     route: RouteNode, index: int, holder: Holder, around: Surroundings
 ) -> tuple[dict[str, tuple[str, ...]], Problem | None]:
-    """The hostnames by name of each listener that takes the route; else the reason why none does."""
+    """The hostnames for each listener (by name) that admits the route, or the reason why none does."""
     ref = route.source.spec.parent_refs[index]
     field = f"spec.parentRefs[{index}]"
     reached = [listener for listener in holder.listeners if _reaches(ref, listener)]
@@ -111,14 +111,14 @@ def _reaches(ref: ParentReference, listener: ListenerNode) -> bool:
     return named and ref.port in (None, listener.source.port)
 
 
-# --- Why not
+# --- Reasons
 
 
 def _no_matching_parent(ref: ParentReference, holder: Holder, field: str) -> Problem:
     wanted = [f"named {ref.section_name}"] if ref.section_name is not None else []
     wanted += [f"on port {ref.port}"] if ref.port is not None else []
     has = ", ".join(f"{listener.source.name} (port {listener.source.port})" for listener in holder.listeners)
-    has = f"it has {has}" if has else "its Gateway does not take it"
+    has = f"it has {has}" if has else "its Gateway does not allow it"
     what = " ".join(wanted) or "at all"
     where = field if not wanted else f"{field}.port" if ref.section_name is None else f"{field}.sectionName"
     named = [listener.source.name for listener in holder.listeners if ref.port in (None, listener.source.port)]
@@ -130,7 +130,7 @@ def _no_matching_parent(ref: ParentReference, holder: Holder, field: str) -> Pro
 def _no_hostname(route: RouteNode, listeners: list[ListenerNode], field: str) -> Problem:
     theirs = ", ".join(f"{listener.source.name} ({listener.hostname or 'any'})" for listener in listeners)
     own = ", ".join(route.source.spec.hostnames)
-    message = f"None of the route's hostnames ({own}) lies within a hostname of the listeners of {field}: {theirs}."
+    message = f"None of the route's hostnames ({own}) intersects with a hostname of the listeners of {field}: {theirs}."
     return conditions.no_matching_listener_hostname(message, "spec.hostnames")
 
 
@@ -141,7 +141,7 @@ def _not_allowed(
     field: str,
     grants: Grants,
 ) -> Problem:
-    """Why each listener refuses, and the stanza that would admit the route to the first that can be widened."""
+    """Why each listener refuses, and a stanza that would admit the route to the first listener that can admit it."""
     why = "; ".join(_refusal(route, listener, admission) for listener, admission in admissions)
     kind, key = holder.id
     message = f"No listener of {kind} {key} admits this route: {why}."
@@ -155,8 +155,8 @@ def _not_allowed(
         message += f" {_stanza(listener, admission, route)}"
     if useless := _grant_to_parent(route, holder.id, grants):
         message += (
-            f" ReferenceGrant {useless.key} to kind {kind} has no effect: a route attaches by the listener's "
-            f"allowedRoutes alone."
+            f" ReferenceGrant {useless.key} to kind {kind} has no effect: only the listener's allowedRoutes "
+            f"decide whether a route can attach."
         )
     return conditions.not_allowed_by_listeners(message, field, fix)
 
@@ -168,28 +168,28 @@ def _attachable(listener: ListenerNode) -> tuple[str, ...]:
 def _refusal(route: RouteNode, listener: ListenerNode, admission: Admission) -> str:
     name = listener.source.name
     if not _attachable(listener):
-        return f"listener {name} speaks {listener.source.protocol}, which is not served yet"
+        return f"listener {name} has protocol {listener.source.protocol}, which is not served yet"
     if not admission.kind:
-        return f"listener {name} takes no {route.kind}"
+        return f"listener {name} does not allow {route.kind}"
     namespaces = listener.source.allowed_routes.namespaces
     if why := selector_mistake(namespaces):
-        return f"listener {name} takes no namespace, since {why}"
+        return f"listener {name} allows no namespace, because {why}"
     if namespaces.from_ == "Same":
-        return f"listener {name} takes routes of its own namespace {listener.holder[1].namespace} only"
-    return f"listener {name} has a selector that does not take namespace {route.key.namespace}"
+        return f"listener {name} allows only routes in its own namespace {listener.holder[1].namespace}"
+    return f"listener {name} has a selector that does not match namespace {route.key.namespace}"
 
 
 def _stanza(listener: ListenerNode, admission: Admission, route: RouteNode) -> str:
     if not admission.kind:
-        return f"Its allowedRoutes.kinds would have to list {route.kind}."
+        return f"Add {route.kind} to its allowedRoutes.kinds."
     if listener.source.allowed_routes.namespaces.from_ == "Selector":
         return (
-            f"Its allowedRoutes.namespaces.selector would have to take namespace {route.key.namespace}, "
+            f"Its allowedRoutes.namespaces.selector must match namespace {route.key.namespace}, "
             f"for instance by label {NAME_LABEL}."
         )
     own = listener.holder[1].namespace
     return (
-        f"It would with allowedRoutes: {{namespaces: {{from: Selector, selector: {{matchExpressions: [{{key: "
+        f"To allow it, set allowedRoutes: {{namespaces: {{from: Selector, selector: {{matchExpressions: [{{key: "
         f"{NAME_LABEL}, operator: In, values: [{own}, {route.key.namespace}]}}]}}}}}}."
     )
 

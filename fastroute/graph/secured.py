@@ -1,7 +1,7 @@
-"""The TLS of everything that holds listeners, with the certificates it needs; only what was touched is resolved anew.
+"""TLS and certificates of all Gateways and ListenerSets; only what was touched is resolved again.
 
-A Secret that no permitted reference names is never looked into. One whose content changes and stays good changes no
-listener: listeners name certificates, `Graph.certificates` holds them.
+A Secret without a permitted reference is never read. If the content of a Secret changes and is still valid, no listener
+changes: listeners refer to certificates by id, and `Graph.certificates` contains them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,15 +22,15 @@ Changes = Mapping[HolderId, Gateway | ListenerSet | None]
 
 
 class Secured(msgspec.Struct, frozen=True, eq=False):
-    """What came of each holder's TLS, and of the Secrets that were looked at."""
+    """The resolved TLS of each holder, and the Secrets that were read for it."""
 
     units: Mapping[HolderId, TLSUnit] = {}
-    resolved: Mapping[HolderId, tuple[ResolvedTLS, ...]] = {}  # of each unit: one for each listener
+    resolved: Mapping[HolderId, tuple[ResolvedTLS, ...]] = {}  # for each unit, one entry per listener
     certificates: Mapping[Key, CertificateNode] = {}
 
 
 def secure(changes: Changes, resources: Resources, grants: Grants, last: Secured, touched: Touched) -> Secured:
-    """`changes`: holders that changed, or are gone (None). Those that looked at something that changed are found."""
+    """`changes`: holders that changed or were removed (None). Those that depend on touched objects are added here."""
     spaces = {key.namespace for key in touched.grants}
     vault = Vault(resources.secrets, last.certificates)
     stale: dict[HolderId, Gateway | ListenerSet | None] = dict(changes)
@@ -47,7 +47,7 @@ def secure(changes: Changes, resources: Resources, grants: Grants, last: Secured
 
 
 def _secrets_of(ids: Iterable[HolderId], units: Mapping[HolderId, TLSUnit]) -> set[Key]:
-    """That these holders look at."""
+    """The Secrets that were read for these holders."""
     return set[Key]().union(*(units[id_].secrets for id_ in ids if id_ in units))
 
 
@@ -58,7 +58,7 @@ def _has_seen(unit: TLSUnit, secrets: frozenset[Key], spaces: set[str]) -> bool:
 def _certificates(
     units: Mapping[HolderId, TLSUnit], vault: Vault, last: Mapping[Key, CertificateNode], resources: Resources
 ) -> Mapping[Key, CertificateNode]:
-    """What is known of the Secrets that some holder looks at now."""
+    """The nodes of the Secrets that at least one holder refers to now."""
     wanted: set[Key] = set().union(*(unit.secrets for unit in units.values()))
     gone = [key for key in {**last, **vault.judged} if key not in wanted or key not in resources.secrets]
     return replaced(last, {**vault.judged, **dict.fromkeys(gone)})

@@ -1,7 +1,7 @@
 """Label selectors over Namespaces, as Kubernetes' labels.Selector evaluates them.
 
-Parts are ANDed, an empty selector takes everything, NotIn and DoesNotExist also take what lacks the key. A selector
-that Kubernetes would refuse takes nothing, and `mistake` says why.
+All parts must match (AND). An empty selector matches everything; NotIn and DoesNotExist also match objects without the
+key. A selector that Kubernetes would reject matches nothing, and `mistake` returns the reason.
 """
 
 import re
@@ -19,7 +19,7 @@ VALUED = {"In": True, "NotIn": True, "Exists": False, "DoesNotExist": False}  # 
 
 
 def labels_of(namespaces: Mapping[Key, Namespace], name: str) -> Mapping[str, str]:
-    """Those of a Namespace; one that is only mentioned exists, with its name as a label."""
+    """The labels of a Namespace. A namespace that is only referred to is assumed to exist, with its name as a label."""
     known = namespaces.get(Key("", name))
     return {**(known.metadata.labels if known else {}), NAME_LABEL: name}
 
@@ -36,7 +36,7 @@ def is_label_value(value: str) -> bool:
 
 
 def mistake(selector: LabelSelector) -> str | None:
-    """Why Kubernetes would refuse this selector, or None."""
+    """Why Kubernetes would reject this selector; None if it is valid."""
     for key, value in selector.match_labels.items():
         if not is_label_key(key):
             return f'"{key}" in matchLabels is not a label key'
@@ -67,7 +67,7 @@ def _mistake(requirement: LabelSelectorRequirement) -> str | None:
 
 
 def selects(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
-    """Whether a selector without `mistake` takes an object with these labels."""
+    """Whether a valid selector (one without `mistake`) matches an object with these labels."""
     return all(labels.get(key) == value for key, value in selector.match_labels.items()) and all(
         _satisfied(requirement, labels) for requirement in selector.match_expressions
     )

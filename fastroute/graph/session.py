@@ -1,4 +1,4 @@
-"""Session persistence: what a token can be called, how long it can live, and to which paths a cookie belongs."""
+"""Session persistence: valid names and lifetimes of tokens, and the path of cookies."""
 
 import re
 from collections.abc import Iterator, Set
@@ -12,32 +12,32 @@ from fastroute.resources.gateway import SessionPersistence
 _TOKEN = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2; RFC 6265 section 4.1.1
 _PATH = re.compile(r"/[!-:<-~]*")  # RFC 6265 section 4.1.1: path-value, without spaces
 _NOT_IN_A_COOKIE = frozenset(";, \t")  # RFC 6265 section 4.1.1: path-value
-# Fields that mean something else: a token in their place would break the message or what others say in it.
+# Fields with another meaning: a token in their place would break the message or replace other information.
 TAKEN_FIELDS = FRAMING_FIELDS | {"host", "cookie", "set-cookie", "content-type", "content-encoding", "location", "vary"}
 
 
 def session_problems(written: SessionPersistence, field: str) -> Iterator[Problem]:
-    """`field`: where it stands."""
+    """`field`: path of `written`."""
     place, name = written.token
     if name is not None and not _TOKEN.fullmatch(name):
-        what = f"{name or 'an empty name'} can be the name of no {written.type.lower()}."
+        what = f"{name or 'an empty name'} is not a valid {written.type.lower()} name."
         yield conditions.unsupported_value(what, f"{field}.{place}", "Use letters, digits, '-' and '_'.")
     elif name is not None and written.type == "Header" and name.lower() in TAKEN_FIELDS:
-        what = f"{name} has a meaning of its own and cannot carry a session."
+        what = f"{name} has another meaning and cannot carry a session."
         yield conditions.unsupported_value(what, f"{field}.{place}", "Use another name.")
     if written.cookie is not None and not _PATH.fullmatch(written.cookie.path):
-        what = f"{written.cookie.path} can be the path of no cookie."
+        what = f"{written.cookie.path} is not a valid cookie path."
         yield conditions.unsupported_value(what, f"{field}.cookie.path", "Use one that begins with /.")
     if written.absolute_timeout is not None and milliseconds(written.absolute_timeout) == 0:
-        what = "a session that ends at once is none."
+        what = "the timeout must be longer than 0."
         yield conditions.unsupported_value(what, f"{field}.absoluteTimeout", "Use a longer one, or remove it.")
 
 
 def cookie_path(written: SessionPersistence, paths: Set[tuple[str, str]], *, holds_backend: bool) -> str:
-    """The path of the cookie of a rule with these `paths`, each a type and a value as requests are compared with it.
+    """The path of the cookie of a rule with these `paths`, each a type and a value as in comparisons with requests.
 
-    Unless it is written, all requests of the rule are below it, so that browsers keep the sessions of rules apart; v1.7
-    leaves it at the root.
+    By default it is the path of the rule, if there is exactly one, so that browsers keep the sessions of rules
+    separate; with v1.7 it is the root.
     """
     if written.cookie is not None:
         return written.cookie.path

@@ -1,12 +1,12 @@
-"""Matches that can never take a request, because another one takes all of theirs first (Gateway API: precedence).
+"""Matches that never get a request, because one with precedence gets all of theirs (Gateway API: precedence).
 
-On one listener and one hostname of the routes, two matches with the same path and the same conditions want the very
-same requests: the older route has them, then the smaller namespace/name, then the earlier rule and match. And a
-regular expression comes after every prefix, so that an unconditional prefix `/` leaves it nothing.
+On one listener and for one hostname of the routes, two matches with the same path and the same conditions match the
+same requests: the older route gets them, then the smaller namespace/name, then the earlier rule and match. A regular
+expression comes after every prefix, so that an unconditional prefix `/` leaves no requests for it.
 
-Several hostnames of routes can stand for the same hosts, when the listener's own is narrower: then the most specific of
-them comes first with all its matches, so that also a shorter prefix without conditions leaves nothing to the others.
-(Otherwise a wildcard always has hosts that no more specific hostname takes, and its matches cannot be shadowed by it.)
+Several hostnames of routes can match the same hosts if the listener's hostname is narrower. Then all matches of the
+most specific hostname come first, so that a shorter prefix without conditions also leaves no requests for the others.
+(Otherwise a wildcard always matches hosts that no more specific hostname matches, and its matches cannot be shadowed.)
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,9 +19,9 @@ from fastroute.graph.path import matched_path
 from fastroute.resources.gateway import HeaderMatch, HTTPRoute, HTTPRouteMatch
 from fastroute.resources.meta import Key
 
-MatchRank = tuple[Age, Key, int, int]  # age and key of the route, rule, match: the smaller wins
+MatchRank = tuple[Age, Key, int, int]  # age and key of the route, index of the rule and of the match: the smaller wins
 Conditions = tuple[str | None, frozenset[tuple[str, str, str]], frozenset[tuple[str, str, str]]]
-Wanted = tuple[str, str, Conditions]  # type and value of the path; what else a request must have
+Wanted = tuple[str, str, Conditions]  # type and value of the path; the other conditions
 Entry = tuple[MatchRank, Wanted]
 Winners = dict[Wanted, MatchRank]
 ANYTHING: Conditions = (None, frozenset(), frozenset())
@@ -31,12 +31,12 @@ CATCH_ALL: Wanted = ("PathPrefix", "", ANYTHING)
 class Shadow(NamedTuple):
     loser: MatchRank
     winner: MatchRank
-    hostname: str  # "" for any
+    hostname: str  # "" for any host
 
 
 def find_shadows(listener: ListenerNode) -> Iterator[Shadow]:
-    """Every match of the listener that others leave no request to, for each hostname it is shadowed on."""
-    scopes: dict[str, dict[str, list[Entry]]] = {}  # by the hosts that can come, by hostname of the routes
+    """Every match of the listener that never gets a request, for each hostname for which it is shadowed."""
+    scopes: dict[str, dict[str, list[Entry]]] = {}  # by the hosts that can match, then by hostname of the routes
     for attachment in listener.attachments.values():
         if isinstance(attachment.route.source, HTTPRoute):
             for hostname in attachment.hostnames:
@@ -54,9 +54,9 @@ def _entries(route: HTTPRoute) -> Iterator[Entry]:
 
 
 def _shadows_in(groups: Mapping[str, list[Entry]]) -> Iterator[Shadow]:
-    """`groups`: of hostnames that stand for the very same hosts on this listener."""
-    before: list[Winners] = []  # of the more specific hostnames
-    alive: set[MatchRank] = set()  # matches that take requests by a more specific hostname of their route
+    """`groups`: by hostnames that match the same hosts on this listener."""
+    before: list[Winners] = []  # for the more specific hostnames
+    alive: set[MatchRank] = set()  # matches that get requests for a more specific hostname of their route
     for hostname in sorted(groups, key=specificity):
         entries = sorted((entry for entry in groups[hostname] if entry[0] not in alive), key=_place)
         first = _winners(entries)
@@ -75,7 +75,7 @@ def _place(entry: Entry) -> MatchRank:
 
 
 def _winners(entries: Iterable[Entry]) -> Winners:
-    """`entries` in the order in which they win."""
+    """`entries`: in order of precedence."""
     first: Winners = {}
     for place, wanted in entries:
         first.setdefault(wanted, place)
@@ -83,13 +83,13 @@ def _winners(entries: Iterable[Entry]) -> Winners:
 
 
 def _takes_as_much(group: Winners, wanted: Wanted) -> MatchRank | None:
-    """Who comes first for `wanted` within its own hostname: the same match, or any prefix for a regular expression."""
+    """The winner for `wanted` with the same hostname: the same match, or a catch-all for a regular expression."""
     catch_all = group.get(CATCH_ALL) if wanted[0] == "RegularExpression" else None
     return catch_all or group.get(wanted)
 
 
 def _takes_all(group: Winners, wanted: Wanted) -> MatchRank | None:
-    """Who of a more specific hostname takes all that is `wanted`: there, a shorter path comes first too."""
+    """The match of a more specific hostname that gets all of `wanted`: a shorter path also wins there."""
     type_, path, _ = wanted
     paths = [""] if type_ == "RegularExpression" else _prefixes(path)
     taken = (group.get(("PathPrefix", prefix, ANYTHING)) for prefix in paths)
@@ -116,6 +116,6 @@ def _conditions(match: HTTPRouteMatch) -> Conditions:
 
 
 def _values(named: tuple[tuple[str, HeaderMatch], ...]) -> frozenset[tuple[str, str, str]]:
-    """Of one name the first counts."""
+    """If a name occurs more than once, the first entry counts."""
     first = dict(reversed(named))
     return frozenset((name, match.type, match.value) for name, match in first.items())

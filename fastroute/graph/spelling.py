@@ -1,6 +1,6 @@
-"""Fixes for kinds, groups and protocols that are misspelled: the field as it should be, in YAML.
+"""Fixes for misspelled kinds, groups and protocols: the corrected field, in YAML.
 
-Schemas do not list what these fields may hold, so a wrong one is found only when the object is resolved.
+The schemas do not list the valid values of these fields, so a wrong value is found only when the object is resolved.
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ def protocol_fix(written: str) -> str | None:
 
 
 def reference_fix(group: str, kind: str, wanted: str) -> str | None:
-    r"""Of a reference to `wanted`, a kind of the core group. A group with a domain may have such a kind of its own.
+    r"""For a reference to `wanted`, a kind of the core group. A group with a domain may have its own kind of that name.
 
     >>> reference_fix("", "service", "Service"), reference_fix("core", "Service", "Service")
     ('kind: Service', 'group: ""')
@@ -34,7 +34,7 @@ def reference_fix(group: str, kind: str, wanted: str) -> str | None:
 
 
 def kinds_fix(written: Iterable[str], served: Iterable[str]) -> str | None:
-    r"""Of `allowedRoutes.kinds`, when each is misspelled or right.
+    r"""For `allowedRoutes.kinds`, if each entry is a served kind, misspelled or not.
 
     >>> kinds_fix(["httproute"], ["HTTPRoute"]), kinds_fix(["Pod"], ["HTTPRoute"])
     ('kinds:\n- kind: HTTPRoute', None)

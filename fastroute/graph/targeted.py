@@ -1,6 +1,7 @@
-"""Policies that target objects of ours and are not served: which they are, and what that means for the target.
+"""Policies that target managed objects and are not served: finds them and describes the effect on each target.
 
-What targets the objects of others is not mentioned. A Service is ours when a route of ours sends requests to it.
+Policies for objects of other controllers are not reported. A Service counts as managed if a managed route sends
+requests to it.
 """
 
 from collections.abc import Iterator
@@ -14,11 +15,11 @@ from fastroute.resources.meta import Key
 from fastroute.resources.policy import UNSERVED_POLICY, BackendTLSPolicy, PolicyTarget
 from fastroute.resources.world import Resources
 
-CORE = frozenset({"core", "v1"})  # written by mistake for the empty group
+CORE = frozenset({"core", "v1"})  # common mistakes for the empty group
 
 
 def policies_not_served(resources: Resources, graph: Graph) -> Iterator[Finding]:
-    """One warning for each target of ours."""
+    """One warning for each managed target."""
     for policy in resources.backend_tls_policies.values():
         for index, target in enumerate(policy.spec.target_refs):
             field = f"spec.targetRefs[{index}]"
@@ -41,27 +42,30 @@ def policies_not_served(resources: Resources, graph: Graph) -> Iterator[Finding]
 def _tls_not_served(
     policy: BackendTLSPolicy, target: PolicyTarget, resources: Resources, graph: Graph
 ) -> tuple[str, str] | None:
-    """The reason and the message of what a BackendTLSPolicy does to a target of ours."""
+    """Reason and message for the effect of a BackendTLSPolicy on a managed target; None if it has none."""
     key = _key(policy.metadata.namespace, target)
     if target.group in CORE and target.kind == "Service":
         if not _is_used(key, resources, graph):
             return None
         message = (
-            f'"{target.group}" is not the core group: that one is written "". So the policy is not for Service {key}, '
-            f"and requests to it go out without TLS."
+            f'"{target.group}" is not the core group, which is written "": the policy does not apply to Service {key}, '
+            f"and requests to it are sent without TLS."
         )
         return "PolicyGroupNotCore", message
     if not _is_ours(target, key, resources, graph):
         return None
     if target.kind != "Service":
-        return "PolicyNotServed", f"A BackendTLSPolicy is for Services: it has no effect on {target.kind} {key}."
+        return (
+            "PolicyNotServed",
+            f"A BackendTLSPolicy applies only to Services: it has no effect on {target.kind} {key}.",
+        )
     section = target.section_name
     if section is not None and section not in {port.name for port in resources.services[key].spec.ports}:
-        message = f"Service {key} has no port named {section}: the policy is for none of its ports."
+        message = f"Service {key} has no port named {section}: the policy applies to none of its ports."
         return "PolicyTargetNotFound", message
     ports = f"Service {key}" if section is None else f"port {section} of Service {key}"
     message = (
-        f"TLS to backends is not served yet: requests for {ports} are answered with 500, none goes out in cleartext."
+        f"TLS to backends is not served yet: requests for {ports} are answered with 500, none is sent in cleartext."
     )
     return "PolicyNotServed", message
 
@@ -86,6 +90,6 @@ def _is_ours(target: PolicyTarget, key: Key, resources: Resources, graph: Graph)
 
 
 def _is_used(key: Key, resources: Resources, graph: Graph) -> bool:
-    """Whether a route of ours sends requests to the Service."""
+    """Whether a managed route sends requests to the Service."""
     service = resources.services.get(key)
     return service is not None and any(f"{key}:{port.port}" in graph.backends for port in service.spec.ports)

@@ -1,9 +1,9 @@
-"""TLS of a listener: its certificateRefs resolved or refused, its options read.
+"""TLS of a listener: resolves or refuses its certificateRefs, and reads its options.
 
-The order of decisions is that of backendRefs: kind, then grant, then existence, then content; a Secret that no grant
-allows is refused before anyone looks whether it exists. A Gateway's listeners need grants from kind Gateway, a
-ListenerSet's from kind ListenerSet, never each other's. Of several references those that resolve are served, and the
-condition names the others; without any, the listener is not served.
+The order of checks is that of backendRefs: kind, grant, existence, content. A Secret that no grant allows is refused
+before its existence is checked. Listeners of a Gateway need grants from kind Gateway, those of a ListenerSet grants
+from kind ListenerSet. If only some of the references resolve, these are served and the condition names the others; if
+none resolves, the listener is not served.
 """
 
 import re
@@ -21,28 +21,26 @@ from fastroute.resources.gateway import Gateway, Listener, ListenerSet, Listener
 from fastroute.resources.meta import Key
 from fastroute.snapshot import ListenerTLS
 
-PREFIX = "fastroute.dev/"  # of the keys in tls.options that are ours
-TERMINATED = "HTTPS"  # the protocol whose TLS ends here
+PREFIX = "fastroute.dev/"  # prefix of fastroute's keys in tls.options
+TERMINATED = "HTTPS"  # the protocol whose TLS is terminated here
 VERSIONS = ("1.2", "1.3")
-CIPHERS = (
-    frozenset(  # by OpenSSL's names, forward secret and authenticated (RFC 9325); those of TLS 1.3 begin with TLS_
-        {
-            "TLS_AES_128_GCM_SHA256",
-            "TLS_AES_256_GCM_SHA384",
-            "TLS_CHACHA20_POLY1305_SHA256",
-            "ECDHE-ECDSA-AES128-GCM-SHA256",
-            "ECDHE-RSA-AES128-GCM-SHA256",
-            "ECDHE-ECDSA-AES256-GCM-SHA384",
-            "ECDHE-RSA-AES256-GCM-SHA384",
-            "ECDHE-ECDSA-CHACHA20-POLY1305",
-            "ECDHE-RSA-CHACHA20-POLY1305",
-        }
-    )
+CIPHERS = frozenset(  # OpenSSL names; forward secret and authenticated (RFC 9325); those of TLS 1.3 begin with TLS_
+    {
+        "TLS_AES_128_GCM_SHA256",
+        "TLS_AES_256_GCM_SHA384",
+        "TLS_CHACHA20_POLY1305_SHA256",
+        "ECDHE-ECDSA-AES128-GCM-SHA256",
+        "ECDHE-RSA-AES128-GCM-SHA256",
+        "ECDHE-ECDSA-AES256-GCM-SHA384",
+        "ECDHE-RSA-AES256-GCM-SHA384",
+        "ECDHE-ECDSA-CHACHA20-POLY1305",
+        "ECDHE-RSA-CHACHA20-POLY1305",
+    }
 )
 
 
 class ResolvedTLS(msgspec.Struct, frozen=True):
-    """What came of a listener's `tls`. No `tls`: it cannot be served, and a problem says why."""
+    """The result for a listener. Without `tls` an HTTPS listener cannot be served, and `problems` has the reason."""
 
     tls: ListenerTLS | None = None
     problems: tuple[Problem, ...] = ()
@@ -52,15 +50,15 @@ NONE = ResolvedTLS()
 
 
 class References:
-    """What certificateRefs are resolved against, and a note of whose grants were read."""
+    """What certificateRefs are resolved against. Records the namespaces whose grants were read."""
 
     def __init__(self, vault: Vault, grants: Grants) -> None:
         self.vault = vault
         self.grants = grants
-        self.asked: set[str] = set()  # namespaces
+        self.asked: set[str] = set()  # namespaces whose grants were read
 
     def refusal(self, reference: Reference, field: str) -> Problem | None:
-        """RefNotPermitted, or None when a grant allows it or none is needed."""
+        """RefNotPermitted; None if a grant allows the reference or none is needed."""
         if reference.namespace == reference.to_namespace:
             return None
         self.asked.update((reference.to_namespace, reference.namespace))
@@ -71,7 +69,7 @@ class References:
 
 
 def resolve_tls(holder: HolderId, listener: Listener, index: int, references: References) -> ResolvedTLS:
-    """`holder`: whose listener it is, and number `index` of it."""
+    """`holder`: the Gateway or ListenerSet with the listener; `index`: position of the listener in it."""
     field = f"spec.listeners[{index}].tls"
     if listener.protocol != TERMINATED:
         return NONE
@@ -96,7 +94,7 @@ def resolve_tls(holder: HolderId, listener: Listener, index: int, references: Re
 def _resolve(
     holder: HolderId, ref: SecretObjectReference, field: str, references: References
 ) -> CertificateNode | Problem:
-    """The certificate, or why it is not served."""
+    """The certificate, or the reason why it is not served."""
     if (ref.group, ref.kind) != ("", "Secret"):
         return conditions.certificate_of_other_kind(ref.group, ref.kind, field)
     kind, owner = holder
@@ -135,7 +133,7 @@ def _are_ciphers(value: str) -> str | None:
     return None if names else "must name at least one cipher"
 
 
-# By key: what is wrong with a value (None: nothing), the field of ListenerTLS, and the value it gets.
+# By key: what is wrong with a value (None if nothing), the field of ListenerTLS, and the value of that field.
 OPTIONS: Mapping[str, tuple[Callable[[str], str | None], str, Callable[[str], str]]] = {
     "min-version": (_is_version, "min_version", str),
     "max-version": (_is_version, "max_version", str),
@@ -144,7 +142,7 @@ OPTIONS: Mapping[str, tuple[Callable[[str], str | None], str, Callable[[str], st
 
 
 def _option_problems(options: Mapping[str, str], field: str) -> Iterator[Problem]:
-    """Keys of other domains are for other implementations: they ask nothing of us."""
+    """Keys with other domains are for other implementations and are ignored."""
     for key, value in options.items():
         domain, slash, _ = key.rpartition("/")
         name = key.removeprefix(PREFIX)
@@ -165,14 +163,12 @@ def _option_problems(options: Mapping[str, str], field: str) -> Iterator[Problem
 
 
 def _useless_ciphers(options: Mapping[str, Any], keys: set[str], field: str) -> Iterator[Problem]:
-    """Nobody could connect: TLS 1.2 alone, and all ciphers named for it are for keys of another kind than `keys`."""
+    """A problem if no client could connect: only TLS 1.2 is allowed, and none of its ciphers works with `keys`."""
     older = [name for name in options.get("ciphers", "").split(":") if name.startswith("ECDHE-")]
     if options.get("max_version") != "1.2" or not older or not keys or keys & {name.split("-")[1] for name in older}:
         return
     has = " and ".join(sorted(keys))
-    what = (
-        f"with TLS 1.2 alone no client can connect: the certificates have {has} keys, and no cipher here is for those."
-    )
+    what = f"with TLS 1.2 only, no client can connect: the certificates have {has} keys, which no cipher here supports."
     way_out = f"Name one of ECDHE-{min(keys)}-…, or allow TLS 1.3."
     yield conditions.unsupported_value(what, f"{field}.options[{PREFIX}ciphers]", way_out)
 
@@ -182,11 +178,11 @@ def _options(options: Mapping[str, str]) -> dict[str, Any]:
     return {OPTIONS[name][1]: OPTIONS[name][2](value) for name, value in ours.items()}
 
 
-# --- Whole holders
+# --- Gateways and ListenerSets
 
 
 class TLSUnit(msgspec.Struct, frozen=True, eq=False):
-    """The TLS of every listener of a Gateway or ListenerSet, and what was looked at for it."""
+    """The TLS of every listener of a Gateway or ListenerSet, and what was read for it."""
 
     source: Gateway | ListenerSet
     resolved: tuple[ResolvedTLS, ...]

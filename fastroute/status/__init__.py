@@ -1,4 +1,4 @@
-"""What each object's status should say: from the graph and the data plane's Outcome. Pure."""
+"""Builds the status of each object from the graph and the data plane's Outcome. Pure."""
 
 from fastroute.status.build import ObjectId, Statuses, build_statuses, everything_bound
 from fastroute.status.condition import LONGEST_MESSAGE, OUR_TYPES

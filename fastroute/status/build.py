@@ -1,9 +1,9 @@
-"""build_statuses: what each object's status should say. Pure, without a clock.
+"""build_statuses: builds the status of each object. Pure, without a clock.
 
-Conditions start from "all is well" and are overlaid by each node's problems, then by the Outcome: nothing is Programmed
-before every worker has acknowledged it. Only what is ours is written: entries of other controllers in a route's
-`parents`, and condition types that are not ours, stay as they were read. An unchanged node over an unchanged Outcome
-gives the very same StatusPatch again.
+Conditions start as True. The problems of each node are applied first, then the Outcome: nothing is Programmed until
+every worker has acknowledged it. Only our own entries are written: entries of other controllers in a route's `parents`,
+and unknown condition types, are kept as they were read. If neither a node nor the Outcome changes, the identical
+StatusPatch is returned.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,11 +22,11 @@ from fastroute.status.holder import holder_status
 from fastroute.status.route import route_status
 
 ObjectId = tuple[str, Key]  # (kind, key)
-READ = ("GatewayClass", "Gateway", "ListenerSet", "GRPCRoute", "HTTPRoute")  # the kinds, as people read them
+READ = ("GatewayClass", "Gateway", "ListenerSet", "GRPCRoute", "HTTPRoute")  # the kinds, in the order of output
 
 
 class Statuses(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """The status every object of ours should have, and what it was made from."""
+    """The status of every managed object, and what it was built from."""
 
     patches: Mapping[ObjectId, StatusPatch]
     graph: Graph
@@ -34,7 +34,7 @@ class Statuses(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     @property
     def in_order(self) -> list[StatusPatch]:
-        """As people read them: each kind after what it hangs on, by namespace and name."""
+        """In the order of output: each kind after the kinds that it depends on, by namespace and name."""
         return sorted(self.patches.values(), key=lambda patch: (READ.index(patch.kind), patch.key))
 
 
@@ -43,8 +43,9 @@ def build_statuses(
     outcome: Outcome | None = None,
     previous: Statuses | None = None,
 ) -> Statuses:
-    """`outcome`: of `graph`'s snapshot; None: none came yet. While it is not complete, only what `previous` said of
-    Gateways that did not change since stays Programmed; otherwise `previous` only saves work."""
+    """`outcome`: for the snapshot of `graph`; None if there is none yet. While it is incomplete, only
+    listeners of unchanged objects that are Programmed in `previous` stay Programmed. Otherwise `previous` only saves
+    work."""
     last = previous if previous is not None and previous.graph.controller_name == graph.controller_name else None
     known: Mapping[ObjectId, StatusPatch] = last.patches if last else {}
     changes: dict[ObjectId, StatusPatch | None] = dict.fromkeys(id_ for id_, _ in _classes(last.graph)) if last else {}
@@ -62,8 +63,7 @@ def _classes(graph: Graph) -> Iterator[tuple[ObjectId, GatewayClassNode]]:
 def _add_holders(
     changes: dict[ObjectId, StatusPatch | None], graph: Graph, outcome: Outcome | None, last: Statuses | None
 ) -> None:
-    """Gateways and ListenerSets. Those whose nodes are the very same ones, and of whose listeners the data plane says
-    the same, are not looked into."""
+    """Gateways and ListenerSets. Skips those with an identical node and unchanged results from the data plane."""
     before = last.graph if last else None
     known: Mapping[ObjectId, StatusPatch] = last.patches if last else {}
     for id_ in _stale_holders(graph, outcome, last):
@@ -93,7 +93,7 @@ def _holder(graph: Graph | None, id_: ObjectId) -> Holder | None:
 
 
 def _said_anew(old: Outcome, new: Outcome) -> set[str]:
-    """Ids of the snapshot's listeners of which the data plane does not say the same."""
+    """Ids of the snapshot's listeners for which the result of the data plane changed."""
     if old.listeners == new.listeners:
         return set()
     changed = {id_ for id_, result in new.listeners.items() if old.listeners.get(id_) != result}
@@ -101,7 +101,7 @@ def _said_anew(old: Outcome, new: Outcome) -> set[str]:
 
 
 def _owner(listener: str) -> ObjectId:
-    """Who holds it, from its id (ListenerNode.id, "@", address).
+    """The object that contains the listener, from the listener's id (ListenerNode.id, "@", address).
 
     >>> _owner("infra/gw/proxy@::1"), _owner("infra/gw/red/more/proxy@127.0.0.1")
     (('Gateway', Key(namespace='infra', name='gw')), ('ListenerSet', Key(namespace='red', name='more')))
@@ -111,7 +111,7 @@ def _owner(listener: str) -> ObjectId:
 
 
 def _add_routes(changes: dict[ObjectId, StatusPatch | None], graph: Graph, last: Statuses | None) -> None:
-    """Routes are many: those whose nodes are the very same ones are not looked into."""
+    """There can be many routes: those with identical nodes are skipped."""
     before = last.graph if last else None
     known: Mapping[ObjectId, StatusPatch] = last.patches if last else {}
     stale = changed_keys(before.routes if before else {}, graph.routes)
@@ -125,7 +125,7 @@ def _add_routes(changes: dict[ObjectId, StatusPatch | None], graph: Graph, last:
 
 
 def _programmed(patch: StatusPatch) -> frozenset[str]:
-    """Names of the listeners that are Programmed by this status."""
+    """Names of the listeners that are Programmed in this status."""
     listeners = patch.status["listeners"]
     return frozenset(entry["name"] for entry in listeners if state(entry, PROGRAMMED)["status"] == "True")
 
@@ -135,7 +135,7 @@ def _kept(old: StatusPatch | None, new: StatusPatch) -> StatusPatch:
 
 
 def everything_bound(graph: Graph) -> Outcome:
-    """The Outcome of a data plane that could bind all: what `check` assumes."""
+    """The Outcome of a data plane that could bind all listeners: what `check` assumes."""
     return Outcome(
         version=0,
         listeners={

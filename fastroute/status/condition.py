@@ -1,4 +1,4 @@
-"""One condition: True, or False with the gravest reason and every message once; and those of others, kept as read."""
+"""Builds conditions: True, or False with the most severe reason and each message once. Keeps conditions of others."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,7 +11,7 @@ Condition = dict[str, Any]
 
 SUPPORTED_VERSION = "SupportedVersion"
 LONGEST_MESSAGE = 32_768  # metav1.Condition.message
-MOST_SAID = 262_144  # characters of all messages in one status: etcd takes 1.5 MiB, spec and managedFields with it
+MOST_SAID = 262_144  # characters of all messages in one status: etcd accepts 1.5 MiB, including spec and managedFields
 OUR_TYPES = frozenset({ACCEPTED, PROGRAMMED, RESOLVED_REFS, CONFLICTED, OVERLAPPING, SUPPORTED_VERSION})
 
 
@@ -26,7 +26,7 @@ def condition(type_: str, status: str, reason: str, message: str, generation: in
 
 
 def judged(type_: str, problems: Iterable[Problem], well: str, generation: int) -> Condition:
-    """True, or False with the gravest reason and every message once."""
+    """True, or False with the most severe reason and each message once."""
     negative = [problem for problem in problems if problem.condition == type_]
     if not negative:
         return condition(type_, "True", type_, well, generation)
@@ -35,7 +35,8 @@ def judged(type_: str, problems: Iterable[Problem], well: str, generation: int) 
     return condition(type_, "False", reason, joined(problem.message for problem in negative), generation)
 
 
-# Of several reasons for one condition the first here is shown; those of a parent come before those of its route.
+# If a condition has several reasons, the first in this list is used; reasons of a parent come before those of its
+# route.
 GRAVITY = {
     reason: rank
     for rank, reason in enumerate(
@@ -59,7 +60,7 @@ def _gravity(reason: str) -> int:
 
 
 def joined(messages: Iterable[str]) -> str:
-    """Each once, in order; cut at a whole sentence when there are too many for a condition."""
+    """Each message once, in order; truncated after a whole message if they are too long for a condition."""
     joined: list[str] = []
     length = 0
     unique = list(dict.fromkeys(messages))
@@ -73,7 +74,8 @@ def joined(messages: Iterable[str]) -> str:
 
 
 def fitting(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Parents or listeners of one status, our messages cut alike where all of them are more than an object may hold."""
+    """Parents or listeners of one status. If all our messages together are too long for an object, truncates each to
+    the same length."""
     ours = [one for entry in entries for one in entry["conditions"] if one["type"] in OUR_TYPES]
     if sum(len(one["message"]) for one in ours) <= MOST_SAID:
         return entries
@@ -88,11 +90,11 @@ def _cut(one: Condition, longest: int) -> Condition:
 
 
 def foreign_conditions(status: Mapping[str, Any]) -> list[Condition]:
-    """Conditions of types that are not ours, as they were read."""
+    """Conditions of other types, as they were read."""
     return [entry for entry in entries(status, "conditions", "type") if entry["type"] not in OUR_TYPES]
 
 
 def state(entry: Mapping[str, Any], type_: str) -> Condition:
-    """The condition of this type, which `entry` has."""
+    """The condition of this type; `entry` must have it."""
     found: Condition = next(c for c in entry["conditions"] if c["type"] == type_)
     return found

@@ -1,7 +1,7 @@
-"""The status of a GatewayClass: accepted or not, and what its Gateways can do.
+"""The status of a GatewayClass: whether it is accepted, and the supported features.
 
-CRDs of a version that we do not know are served as well as can be, by the nearest one that we do: the class stays
-accepted, and SupportedVersion says so.
+CRDs of an unknown version are served like the nearest known version: the class stays accepted, and SupportedVersion
+reports the version.
 """
 
 from fastroute.graph.conditions import ACCEPTED
@@ -33,7 +33,7 @@ def _version(node: GatewayClassNode, generation: int) -> Condition:
         message = f"Gateway API {edition} is served."
         return condition(SUPPORTED_VERSION, "True", SUPPORTED_VERSION, message, generation)
     message = (
-        f"The CRDs installed are of Gateway API {node.bundle_version}; known are {' and '.join(KNOWN)}. "
-        f"They are served as {edition}: what is new in theirs has no effect."
+        f"The installed CRDs are of Gateway API {node.bundle_version}; supported are {' and '.join(KNOWN)}. "
+        f"They are served as {edition}: features that it does not have are ignored."
     )
     return condition(SUPPORTED_VERSION, "False", "UnsupportedVersion", message, generation)

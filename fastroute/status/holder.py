@@ -1,4 +1,4 @@
-"""The statuses of Gateways and ListenerSets: what their listeners came to, taken together."""
+"""The statuses of Gateways and ListenerSets, which summarise those of their listeners."""
 
 from typing import Any
 
@@ -14,11 +14,11 @@ from fastroute.status.listener import PENDING, SERVED, listener_status
 MOST_ADDRESSES = 16  # GatewayStatus.addresses; a Service may have more
 GATEWAY_SERVED, SET_SERVED = "The Gateway is served.", "The ListenerSet is served."
 GATEWAY_IN_PART, SET_IN_PART = "Not accepted: listener ", "Not served: listener "
-SAYS_SERVED = (GATEWAY_SERVED, SET_SERVED, GATEWAY_IN_PART, SET_IN_PART, SERVED)  # how messages begin that say "True"
+SAYS_SERVED = (GATEWAY_SERVED, SET_SERVED, GATEWAY_IN_PART, SET_IN_PART, SERVED)  # of status "True"
 
 
 def holder_status(node: Holder, outcome: Outcome | None, standing: frozenset[str]) -> StatusPatch:
-    """`standing`: listeners that stay Programmed while the outcome is not complete."""
+    """`standing`: listeners that stay Programmed while the outcome is incomplete."""
     if isinstance(node, GatewayNode):
         return gateway_status(node, outcome, standing)
     return listener_set_status(node, outcome, standing)
@@ -67,7 +67,7 @@ def _gateway_accepted(node: GatewayNode, listeners: list[dict[str, Any]], genera
     own = judged(ACCEPTED, node.problems, GATEWAY_SERVED, generation)
     if own["status"] == "False" or not bad:
         return own
-    message = f"{GATEWAY_IN_PART}{', '.join(bad)}; the status of each says why."
+    message = f"{GATEWAY_IN_PART}{', '.join(bad)}; see the status of each."
     some = "True" if node.attached_sets or any(listener.serves for listener in node.listeners) else "False"
     return condition(ACCEPTED, some, "ListenersNotValid", message, generation)
 
@@ -83,12 +83,12 @@ def _gateway_programmed(node: GatewayNode, listeners: list[dict[str, Any]], gene
 
 
 def _served_by_some(listeners: list[dict[str, Any]], own: Condition, generation: int) -> Condition:
-    """`own` while one listener is Programmed."""
+    """`own` if at least one listener is Programmed."""
     states = [state(entry, PROGRAMMED) for entry in listeners]
     if any(state["status"] == "True" for state in states):
         return own
     pending = any(state["reason"] == "Pending" for state in states)
-    message = PENDING if pending else "No listener can be served; the status of each says why."
+    message = PENDING if pending else "No listener can be served; see the status of each."
     return condition(PROGRAMMED, "False", "Pending" if pending else "Invalid", message, generation)
 
 
@@ -121,7 +121,7 @@ def _set_accepted(node: ListenerSetNode, listeners: list[dict[str, Any]], genera
     if own["status"] == "False" or all(valid):
         return own
     bad = [entry["name"] for entry, well in zip(listeners, valid, strict=True) if not well]
-    message = f"{SET_IN_PART}{', '.join(bad)}; the status of each says why."
+    message = f"{SET_IN_PART}{', '.join(bad)}; see the status of each."
     return condition(ACCEPTED, "True" if any(valid) else "False", "ListenersNotValid", message, generation)
 
 

@@ -1,4 +1,4 @@
-"""The status of one listener, of a Gateway or in a ListenerSet: its problems first, then what the data plane did."""
+"""The status of a listener of a Gateway or ListenerSet: first its problems, then the result of the data plane."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from fastroute.snapshot import Bound, Failed, Outcome
 from fastroute.status.condition import Condition, condition, foreign_conditions, joined, judged
 
 SERVED = "Every worker serves it."
-PENDING = "Waiting for the workers to take it over."
+PENDING = "Waiting for the workers to apply it."
 
 
 def listener_status(
@@ -44,13 +44,13 @@ def listener_status(
 def _references(node: ListenerNode) -> str:
     if node.source.tls is None or node.source.protocol == TERMINATED:
         return "Every reference of the listener is resolved."
-    return f"References for {node.source.protocol} are not looked at, as it is not served yet."
+    return f"References are not checked: protocol {node.source.protocol} is not served yet."
 
 
 def _failure(holder: Holder, node: ListenerNode, outcome: Outcome | None) -> str | None:
-    """Why the data plane could not bind it.
+    """Why the data plane could not bind the listener, or None.
 
-    On hosts without one of the two IP families, one of "0.0.0.0" and "::" fails and the other is everywhere.
+    On hosts with only one IP family, one of "0.0.0.0" and "::" fails and the other one covers all addresses.
     """
     known = outcome.listeners if outcome else {}
     results = {address: known.get(f"{node.id}@{address}") for address in holder.bind}
@@ -74,7 +74,7 @@ def _listener_accepted(node: ListenerNode, failure: str | None, generation: int)
 
 
 def _is_served(holder: Holder, node: ListenerNode, outcome: Outcome | None, standing: frozenset[str]) -> bool:
-    """Every worker has acknowledged what the Gateway says now of this listener."""
+    """Whether every worker has acknowledged the current spec of this listener."""
     if outcome is None or not outcome.complete:
         return node.source.name in standing
     ids = (f"{node.id}@{address}" for address in holder.bind)

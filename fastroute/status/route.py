@@ -1,4 +1,4 @@
-"""The status of one route: an entry for each parentRef to something of ours; those of other controllers as read."""
+"""The status of a route: one entry for each managed parentRef; entries of other controllers are kept as read."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ def _parent_status(parent: ParentNode, controller_name: str) -> dict[str, Any]:
 
 
 def parent_ref_as_written(ref: ParentReference) -> dict[str, Any]:
-    """With the schema's defaults for group and kind, and nothing that was not written."""
+    """Group and kind with the schema's defaults, other fields only if they are set."""
     optional = {"namespace": ref.namespace, "sectionName": ref.section_name, "port": ref.port}
     written = {name: value for name, value in optional.items() if value is not None}
     return {"group": ref.group, "kind": ref.kind, "name": ref.name, **written}

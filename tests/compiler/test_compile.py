@@ -202,7 +202,7 @@ def test_a_field_that_is_set_and_removed_at_once_is_refused() -> None:
         "UnsupportedValue",
         "spec.rules[0].filters[0].requestHeaderModifier",
     )
-    assert "x-a can be set" in problem.message
+    assert "x-a can have only one of the actions" in problem.message
 
 
 def test_a_refused_route_is_nowhere() -> None:

@@ -169,7 +169,7 @@ def test_a_route_of_two_rules(path: str, rule: str, endpoints: tuple[str, ...]) 
 def test_another_host_is_not_found() -> None:
     explanation = ask("http://other.example.com:8080/", *SHOP_WORLD)
     assert (explanation.status, explanation.reason) == (404, "no_rule")
-    assert explanation.considered[0].reason == "hostname app.example.com does not take other.example.com"
+    assert explanation.considered[0].reason == "hostname app.example.com does not match other.example.com"
 
 
 def test_a_winner_tells_what_it_beat_and_why() -> None:
@@ -181,8 +181,8 @@ def test_a_winner_tells_what_it_beat_and_why() -> None:
     )
     assert explanation.route == "frontend/shop"
     assert [(miss.route, miss.rule, miss.reason) for miss in explanation.considered] == [
-        ("frontend/shop", "1", "takes it too, but the path prefix /auth is longer than /"),
-        ("frontend/more", "0", "takes it too, but hostname app.example.com is more specific than none"),
+        ("frontend/shop", "1", "matches too, but the path prefix /auth is longer than /"),
+        ("frontend/more", "0", "matches too, but hostname app.example.com is more specific than none"),
     ]
 
 
@@ -252,9 +252,9 @@ def test_a_match_that_nothing_can_meet_is_no_near_miss(path: str) -> None:
 @pytest.mark.parametrize(
     ("url", "reason", "words"),
     [
-        ("http://web:9999/", "not_listening", "does not take http on port 9999"),
-        ("https://web/", "not_listening", "does not take https on port 443"),
-        ("http://other.org:8080/", "no_listener", "does not take the host other.org"),
+        ("http://web:9999/", "not_listening", "does not accept http on port 9999"),
+        ("https://web/", "not_listening", "does not accept https on port 443"),
+        ("http://other.org:8080/", "no_listener", "does not match the host other.org"),
     ],
 )
 def test_nobody_listens(url: str, reason: str, words: str) -> None:

@@ -98,7 +98,7 @@ def test_two_that_ask_for_one() -> None:
     made = built(POOL, asking("a", "127.0.1.1"), asking("b", "127.0.1.1"))
     assert made["a"].addresses == ("127.0.1.1",)
     assert made["b"].problems[0].message == (
-        "Address cannot be used: 127.0.1.1 belongs to Gateway infra/a. Ask for another, or leave the value out."
+        "Address cannot be used: 127.0.1.1 belongs to Gateway infra/a. Request another, or omit the value."
     )
 
 

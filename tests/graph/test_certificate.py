@@ -75,7 +75,7 @@ def test_mistakes(parts: dict[str, bytes], words: str) -> None:
 
 
 LINES = "BEGIN and END must be lines of their own"
-SIGNATURE = "holds what OpenSSL refuses (the private key makes no signature that its certificate takes"
+SIGNATURE = "has content that OpenSSL rejects (the private key makes no signature that its certificate takes"
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ SIGNATURE = "holds what OpenSSL refuses (the private key makes no signature that
         ({"tls.crt": GOOD.replace(b"\n", b"\r"), "tls.key": KEY}, ("(certificate 1 of the chain", LINES)),
         (
             {"tls.crt": GOOD + indented(SIGNER), "tls.key": KEY},
-            ("2 certificates in tls.crt of which OpenSSL sees 1", LINES),
+            ("2 certificates in tls.crt of which OpenSSL reads 1", LINES),
         ),
         ({"tls.crt": GOOD + SIGNER.rstrip() + SIGNER, "tls.key": KEY}, ("(certificate 2 of the chain", LINES)),
         ({"tls.crt": GOOD, "tls.key": indented(KEY)}, ("(the private key cannot be read", LINES)),

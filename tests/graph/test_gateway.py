@@ -88,9 +88,9 @@ def test_the_loser_is_told_by_whom_and_what_to_do() -> None:
     (node,) = built(aged("a", "", 80), aged("b", "", 80)).gateways[Key("infra", "b")].listeners
     assert node.problems[0].field == "spec.listeners[0].port"
     assert node.problems[0].message == (
-        "Port 80 of address 127.0.0.1 is taken by Gateway infra/a, which is first by age and name. "
+        "Port 80 of address 127.0.0.1 is used by Gateway infra/a, which has precedence by age and name. "
         "Use another port, attach the routes "
-        "to that Gateway, or give each Gateway an address of its own with --address-pool."
+        "to that Gateway, or give each Gateway its own address with --address-pool."
     )
 
 

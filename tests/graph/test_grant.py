@@ -61,8 +61,8 @@ def test_grants_that_cannot_be_read_permit_nothing_and_say_why() -> None:
         ([], "no ReferenceGrant in namespace red"),
         (
             [grant("g", "infra", "infra", "echo")],
-            "no ReferenceGrant in namespace red: infra/g says the right thing in the wrong namespace, for a grant "
-            "counts only beside its target",
+            "no ReferenceGrant in namespace red: infra/g would allow it, but is in the wrong namespace: a grant "
+            "must be in the namespace of its target",
         ),
         ([grant("g", "infra", "infra", "other")], "no ReferenceGrant in namespace red"),
         (

@@ -221,7 +221,7 @@ def test_same_is_the_namespace_of_the_set() -> None:
 def test_a_set_that_is_not_taken_has_no_listeners() -> None:
     graph = built(gateway("gw", "infra"), TWO, route("r", "red", parents=[by_set()]))
     assert reasons(graph) == ["NoMatchingParent"]
-    assert "its Gateway does not take it" in graph.parents["HTTPRoute", Key("red", "r")][0].problems[0].message
+    assert "its Gateway does not allow it" in graph.parents["HTTPRoute", Key("red", "r")][0].problems[0].message
 
 
 # --- Statuses

@@ -44,7 +44,7 @@ def test_for_which_ports_a_policy_is(policy: BackendTLSPolicy, port: int, withhe
     node = resolved(ref("echo", port=port), ECHO, policy)
     assert node.resolved
     assert (node.withheld is not None) is withheld
-    assert node.withheld is None or "BackendTLSPolicy infra/p is for port" in node.withheld.message
+    assert node.withheld is None or "BackendTLSPolicy infra/p applies to port" in node.withheld.message
 
 
 @pytest.mark.parametrize("name", ["", "http", "h2c", "grpc", "https", "h2", "kubernetes.io/wss", "example.com/custom"])

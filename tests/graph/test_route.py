@@ -155,8 +155,8 @@ def test_no_matching_parent_says_what_there_is() -> None:
 def test_no_hostname_says_whose() -> None:
     message = told(TWO, route("r", "red", parents=[parent(sectionName="host")], hostnames=["b.org", "c.org"]))
     assert message == (
-        "None of the route's hostnames (b.org, c.org) lies within a hostname of the listeners of spec.parentRefs[0]: "
-        "host (a.example.com)."
+        "None of the route's hostnames (b.org, c.org) intersects with a hostname of the listeners of "
+        "spec.parentRefs[0]: host (a.example.com)."
     )
 
 
@@ -165,12 +165,12 @@ def test_no_hostname_says_whose() -> None:
     [
         (
             "Same",
-            "listener proxy takes routes of its own namespace infra only. It would with allowedRoutes: {namespaces",
+            "listener proxy allows only routes in its own namespace infra. To allow it, set allowedRoutes: {namespaces",
         ),
-        ({"from": "Selector", "selector": {"matchLabels": {"a": "b"}}}, "a selector that does not take namespace red"),
+        ({"from": "Selector", "selector": {"matchLabels": {"a": "b"}}}, "a selector that does not match namespace red"),
         (
             {"from": "Selector"},
-            "listener proxy takes no namespace, since `from: Selector` stands there without a selector",
+            "listener proxy allows no namespace, because `from: Selector` requires a selector",
         ),
     ],
 )

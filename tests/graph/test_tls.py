@@ -70,7 +70,9 @@ def test_what_openssl_refuses_is_said_and_not_served() -> None:
     parts = {"tls.crt": indented(chain("a.example.com")), "tls.key": key_pem()}
     node = listener_of(gateway("gw", "infra", https("secure", "s")), plain_secret("s", "infra", parts))
     assert told(node) == [("ResolvedRefs", "InvalidCertificateRef", "spec.listeners[0].tls.certificateRefs[0]")]
-    assert node.problems[0].message.startswith("Secret infra/s holds what OpenSSL refuses (certificate 1 of the chain")
+    assert node.problems[0].message.startswith(
+        "Secret infra/s has content that OpenSSL rejects (certificate 1 of the chain"
+    )
     assert not node.serves
 
 
