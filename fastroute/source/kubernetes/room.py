@@ -22,7 +22,7 @@ MOST = {  # maxItems of the CRDs
     "addresses": 16,
     "supportedFeatures": 64,
 }
-GIVING_WAY = (OVERLAPPING, SUPPORTED_VERSION, CONFLICTED, RESOLVED_REFS, PROGRAMMED, ACCEPTED)  # the first to go first
+GIVING_WAY = (OVERLAPPING, SUPPORTED_VERSION, CONFLICTED, RESOLVED_REFS, PROGRAMMED, ACCEPTED)  # the first goes first
 REFERENCE = {"parents": "parentRef", "ancestors": "ancestorRef"}  # by the list that contains it
 
 
