@@ -104,7 +104,9 @@ class Directory:
             below = [file for name, file in self._manifests.items() if name == path or name.startswith(f"{path}/")]
             if not any(document.entries for file in below for document in file.documents):
                 files = ", ".join(f"*{suffix}" for suffix in SUFFIXES)
-                message = "holds no object of a kind that fastroute reads" if below else f"holds no file of {files}"
+                message = (
+                    "contains no object of a kind that fastroute reads" if below else f"contains no file of {files}"
+                )
                 yield ManifestProblem(file=path, message=message, reason="NothingRead")
 
     async def watch(self, changed: Callable[[float], None]) -> NoReturn:

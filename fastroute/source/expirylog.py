@@ -54,4 +54,4 @@ class ExpiryLog:
             self._said.pop(id_, None)
         elif self._said.get(id_) != why:
             self._said[id_] = why
-            _log.warning("the certificate of Secret %s %s: it is served, and clients will refuse it", id_, why)
+            _log.warning("the certificate of Secret %s %s: still served, but clients will refuse it", id_, why)

@@ -68,7 +68,7 @@ def scan(paths: Iterable[Path]) -> Scan:
     for number, path in enumerate(paths):
         status = _status(str(path))
         if status is None:
-            found.unreadable[str(path)] = "is gone; what it held is still used"
+            found.unreadable[str(path)] = "does not exist any more; its objects are still used"
         elif stat.S_ISDIR(status.st_mode):
             _read(found, str(path), (number,), (_inode(status),))
         else:
@@ -85,7 +85,7 @@ def _read(found: Scan, folder: str, rank: Rank, inside: tuple[tuple[int, int], .
     except FileNotFoundError:
         return
     except OSError as error:
-        found.unreadable[folder] = f"cannot be read: {os.strerror(error.errno or 0)}; what is in it is not known"
+        found.unreadable[folder] = f"cannot be read: {os.strerror(error.errno or 0)}; its content is not known"
         return
     for entry in visible:
         status = _status(entry.path)

@@ -29,7 +29,7 @@ class ProblemLog:
         for problem in new[:AT_MOST]:
             _log.warning("%s%s", problem, f" (write {problem.fix})" if problem.fix else "")
         for problem in mended[:AT_MOST]:
-            _log.info("mended: %s", problem)
+            _log.info("fixed: %s", problem)
         if (more := len(new[AT_MOST:])) > 0:
             _log.warning("%d more problems in the manifests; `fastroute check` shows them all", more)
         self._said = now

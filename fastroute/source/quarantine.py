@@ -85,9 +85,9 @@ class Quarantine:
         self._stood_in = None
         what = "its last good version is served" if change.before is not None else "it is not served"
         if change.after is None:
-            what = "it is served as if it were still there"
+            what = "although deleted, it is still served"
         _log.exception(
-            "%s %s cannot be worked with, a mistake of fastroute: %s until it changes. Please report this.",
+            "%s %s cannot be processed because of a bug in fastroute: %s until it changes. Please report this.",
             change.kind,
             change.key,
             what,

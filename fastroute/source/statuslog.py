@@ -43,7 +43,7 @@ class StatusLog:
         for level, text in turns[:AT_MOST]:
             _log.log(level, "%s", text)
         if len(turns) > AT_MOST:
-            _log.warning("%d more conditions turned", len(turns) - AT_MOST)
+            _log.warning("%d more conditions changed", len(turns) - AT_MOST)
         if anew:
             self._written(len(anew))
 

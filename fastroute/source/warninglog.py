@@ -40,9 +40,9 @@ class WarningLog:
         if why is not None:
             self._absent[name] = why
             if why != said:
-                _log.warning("--gateway names %s, %s: nothing of it is served", name, why)
+                _log.warning("--gateway names %s, %s: it is not served", name, why)
         elif said is not None:
-            _log.info("Gateway %s, which --gateway names, is there now", name)
+            _log.info("Gateway %s, which --gateway names, is served now", name)
 
 
 def _absence(name: str, resources: Resources, graph: Graph) -> str | None:
@@ -50,7 +50,11 @@ def _absence(name: str, resources: Resources, graph: Graph) -> str | None:
     if key in graph.gateways:
         return None
     gateway = resources.gateways.get(key)
-    return f"whose class {gateway.spec.gateway_class_name} is not ours" if gateway else "which does not exist"
+    return (
+        f"whose class {gateway.spec.gateway_class_name} does not belong to this controller"
+        if gateway
+        else "which does not exist"
+    )
 
 
 def _problem(finding: Finding) -> ManifestProblem:

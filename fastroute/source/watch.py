@@ -98,7 +98,9 @@ class Watch:
     def _be_deaf(self, what: str, error: OSError, limit: str) -> None:
         if not self.is_deaf:
             reason = os.strerror(error.errno or 0)
-            _log.warning("%s are found late: %s; raise the limit with: sysctl fs.inotify.%s=8192", what, reason, limit)
+            _log.warning(
+                "%s are only found by scans: %s; raise the limit with: sysctl fs.inotify.%s=8192", what, reason, limit
+            )
         self.is_deaf = True
 
     def _add(self, folder: str) -> bool:

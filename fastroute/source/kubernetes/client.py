@@ -161,7 +161,7 @@ class Client:
         try:
             self._account.reload()
         except SettingError as error:
-            _log.warning("the API server refuses our credentials, and they cannot be read anew: %s", error)
+            _log.warning("the API server rejects the credentials (401), and they cannot be reloaded: %s", error)
             return False
         return True
 

@@ -55,7 +55,7 @@ class Collection:
         try:
             return named(self.row, content)
         except msgspec.DecodeError as error:
-            message = f"a {self.row.kind} is left out, as its metadata cannot be read: {error}"
+            message = f"a {self.row.kind} is ignored because its metadata cannot be read: {error}"
             self.problems[NOBODY] = ManifestProblem(file=self._host, message=message)
             return None
 

@@ -52,8 +52,10 @@ class Contact:
         if self._lost is None and now - since >= PATIENCE:
             self._lost = since
             self._reached.set(0)
-            meanwhile = "what is known goes on being served" if self._ever else "nothing is served before it is"
-            _log.warning("the API server %s is not reached: %s; %s", self._host, error, meanwhile)
+            meanwhile = (
+                "the last known state is still served" if self._ever else "nothing is served until it is reached"
+            )
+            _log.warning("the API server %s cannot be reached: %s; %s", self._host, error, meanwhile)
 
     async def pause(self, seconds: float) -> None:
         """Sleeps for this time, or until another watch that had failed works again; then for a random part of SPREAD,
@@ -76,7 +78,7 @@ class Contact:
             return
         self._reached.set(1)
         if self._lost is not None:
-            _log.info("the API server %s is reached again, after %.0f s", self._host, time.monotonic() - self._lost)
+            _log.info("the API server %s is reachable again after %.0f s", self._host, time.monotonic() - self._lost)
         self._lost = None
 
 

@@ -61,8 +61,8 @@ class Contest:
         self._lasts(now)
         if not knew and self._is_on(now):
             _log.error(
-                "statuses that we write are changed back at once, last that of %s %s: does another installation "
-                "write for the controllerName %s? Give each a --controller-name and a GatewayClass of its own",
+                "statuses are reverted soon after they are written, last that of %s %s: does another installation "
+                "have the controllerName %s? Give each installation its own --controller-name and GatewayClass",
                 *id_,
                 self._name,
             )
@@ -75,8 +75,8 @@ class Contest:
         self._changed_back.clear()
         self._known_until = -math.inf
         _log.error(
-            "statuses are left to another installation of the controllerName %s: its Lease %s was created at %s, "
-            "before ours; looking again in %.0f s",
+            "another installation with the controllerName %s writes the statuses: its Lease %s was created at %s, "
+            "before ours; trying again in %.0f s",
             self._name,
             theirs.lease,
             theirs.created,
@@ -122,7 +122,7 @@ def with_claim(status: dict[str, Any], claim: Claim | None, generation: int, now
         "status": "True",
         "reason": "Contested",
         "message": f"Lease {claim.lease}, created {claim.created}, writes the statuses of this controllerName: several "
-        f"installations have it, and this is the oldest known. Give each a controllerName of its own.",
+        f"installations use it, and this is the oldest known Lease. Give each its own controllerName.",
         "observedGeneration": generation,
         "lastTransitionTime": now,
     }

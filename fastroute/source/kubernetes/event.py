@@ -103,7 +103,9 @@ class Events:
                     way_out = ": allow create and patch on events.k8s.io events" if error.status == 403 else ""
                     _log.warning("events cannot be written: %s%s", error, way_out)
             except Exception:
-                _log.exception("an event of %s %s is lost", happening.regarding.kind, happening.regarding.name)
+                _log.exception(
+                    "an event of %s %s could not be written", happening.regarding.kind, happening.regarding.name
+                )
             else:
                 self._complained = False
 

@@ -124,7 +124,7 @@ class Infrastructure:
             self._complaints[key] = error.reason
             return False
         except Exception:
-            _log.exception("Service %s of a Gateway's infrastructure is tried again", key)
+            _log.exception("Service %s of a Gateway's infrastructure: unexpected error, retrying", key)
             return False
         self._complaints.pop(key, None)
         return True
@@ -148,8 +148,8 @@ class Infrastructure:
         read = msgspec.json.decode(await self._pen.request("GET", path))
         if not _owned(read, wanted.uid):
             if _is_of_predecessor(read, wanted.gateway):
-                raise ApiError(409, "Leaving", f"that of the Gateway {wanted.gateway} before this one is not gone yet")
-            _log.warning("Service %s is not ours, so Gateway %s has none", wanted.key, wanted.gateway)
+                raise ApiError(409, "Leaving", f"the Service of the former Gateway {wanted.gateway} still exists")
+            _log.warning("Service %s was not created by fastroute, so Gateway %s has none", wanted.key, wanted.gateway)
             return
         metadata = read["metadata"]
         asked = (dict(wanted.service.labels), dict(wanted.service.annotations))

@@ -144,7 +144,7 @@ class Leader:
             try:
                 await self._write(given_back(seen.lease, clock()))
             except ApiError as error:
-                _log.warning("lease %s could not be given back: %s", self._key, error)
+                _log.warning("lease %s could not be released: %s", self._key, error)
 
     async def _step(self) -> bool:
         """Whether the request to the API server succeeded."""
@@ -163,7 +163,7 @@ class Leader:
                 self._turn(False)
             return False
         except Exception:
-            _log.exception("lease %s: looked at again", self._key)
+            _log.exception("lease %s: unexpected error, retrying", self._key)
             return False
         self._complaint = ""
         return True
@@ -206,7 +206,7 @@ class Leader:
         if now < before:
             _log.warning(
                 "lease %s: the API server went back from version %d to %d, as when etcd is restored from a backup: "
-                "everything is listed anew",
+                "listing all objects again",
                 self._key,
                 before,
                 now,
@@ -218,7 +218,11 @@ class Leader:
         if held == self._held:
             return
         self._held = held
-        _log.info("lease %s: %s", self._key, "we write statuses" if held else "statuses are not ours to write any more")
+        _log.info(
+            "lease %s: %s",
+            self._key,
+            "this replica writes statuses" if held else "lost leadership: no longer writing statuses",
+        )
         self._turned(held)
 
     def _complain(self, error: ApiError) -> None:
@@ -247,6 +251,6 @@ def _decode(raw: bytes) -> LeaseObject:
     try:
         lease = msgspec.json.decode(raw, type=LeaseObject)
     except msgspec.DecodeError as error:
-        raise ApiError(0, "Unreadable", f"no Lease: {error}") from error
+        raise ApiError(0, "Unreadable", f"not a Lease: {error}") from error
     lease.metadata.pop("managedFields", None)
     return lease

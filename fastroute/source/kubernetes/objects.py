@@ -131,5 +131,5 @@ def problem(row: Followed, key: Key, error: msgspec.ValidationError, host: str) 
         namespace=key.namespace,
         name=key.name,
         field=at[1] if at and at[1] else None,
-        message=f"{_AT.sub('', text)}; its last good version stays",
+        message=f"{_AT.sub('', text)}; its last good version is used",
     )

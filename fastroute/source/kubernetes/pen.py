@@ -25,5 +25,5 @@ class Pen:
     async def request(self, method: str, path: str, body: bytes | Any = None, **more: Any) -> bytes:
         """Like Client.request. Raises ApiError, with status 0 if this process does not lead any more."""
         if method != "GET" and not self._holder.holds:
-            raise ApiError(0, "NotLeading", f"{method} {path}: our Lease has run out")
+            raise ApiError(0, "NotLeading", f"{method} {path}: this replica does not hold the Lease any more")
         return await self._client.request(method, path, body, **more)

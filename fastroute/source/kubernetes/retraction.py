@@ -22,10 +22,10 @@ from fastroute.status.holder import SAYS_SERVED
 
 KINDS = ("Gateway", "ListenerSet")
 _WHY = {
-    "Gateway": "Waiting for a controller: fastroute does not serve this Gateway any more, as its GatewayClass is gone "
-    "or belongs to another controller.",
+    "Gateway": "Waiting for a controller: fastroute does not serve this Gateway any more, as its GatewayClass is "
+    "missing or belongs to another controller.",
     "ListenerSet": "Waiting for a controller: fastroute does not serve this ListenerSet any more, as its Gateway is "
-    "gone or belongs to another controller.",
+    "missing or belongs to another controller.",
 }
 
 

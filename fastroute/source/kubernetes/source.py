@@ -133,7 +133,7 @@ class KubernetesSource:
 
     def _crds_refused(self, error: ApiError) -> None:
         if not self._crds_asked.is_set():
-            _log.warning("CustomResourceDefinitions cannot be read (%s): versions are found late", error)
+            _log.warning("CustomResourceDefinitions cannot be read (%s): changes of CRDs are found with a delay", error)
         self._crds_asked.set()
         self._stale.set()
 
@@ -168,7 +168,7 @@ class KubernetesSource:
                     self._end(kind)
                 else:  # the known objects stay until the other version is listed
                     life.scope.cancel()
-                    _log.info("%s are read as %s now", row.words, version)
+                    _log.info("%s are now read as %s", row.words, version)
             if version is not None and (life is None or life.collection.version != version):
                 self._begin(kind, row, version, row.selector, "", nursery=nursery, former=life)
         self._tell_missing(served)
@@ -190,7 +190,7 @@ class KubernetesSource:
             if before.get(kind) != why:
                 _log.warning("%s are not read: %s", BY_KIND[kind].words, why)
         for kind in before.keys() - served.missing.keys():
-            _log.info("%s are read now, as %s", BY_KIND[kind].words, served.versions[kind])
+            _log.info("%s are now read, as %s", BY_KIND[kind].words, served.versions[kind])
         if (before, self.store.bundle_version) != (served.missing, self.bundle_version):
             self.store.missing, self.store.bundle_version = served.missing, self.bundle_version
             self._tell(trio.current_time())
@@ -236,7 +236,7 @@ class KubernetesSource:
                 self._stale.set()
             elif name not in self._refused:
                 self._refused.add(name)
-                way = f"; our ClusterRole needs list and watch on {row.plural}" if error.status == 403 else ""
+                way = f"; the ClusterRole needs list and watch on {row.plural}" if error.status == 403 else ""
                 _log.error("%s cannot be read: %s%s", row.words, error, way)
                 self._advance()
 
@@ -319,7 +319,7 @@ class KubernetesSource:
             kind="Secret",
             namespace=key.namespace,
             name=key.name,
-            message="is not followed: too many Secrets that are named are missing or of another type; "
+            message="is not watched: certificateRefs name too many Secrets that are missing or of another type; "
             "give it the type kubernetes.io/tls",
         )
 

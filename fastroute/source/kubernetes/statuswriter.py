@@ -249,7 +249,7 @@ class StatusWriter:
             try:
                 rest = await self._settle(id_)
             except Exception:
-                _log.exception("the status of %s %s is left as it is", *id_)
+                _log.exception("the status of %s %s cannot be updated because of a bug in fastroute", *id_)
             self._busy.discard(id_)
             if rest.seconds:
                 asked = self._queue.pop(id_, None) is not None
@@ -343,7 +343,7 @@ class StatusWriter:
             brought = named(BY_KIND[id_[0]], msgspec.Raw(answer)).held
             self._newer[id_] = Newer(brought, self._objects.held(*id_))
         except msgspec.DecodeError as error:
-            _log.warning("%s %s: an answer that is no object: %s", *id_, error)
+            _log.warning("%s %s: the response is not an object: %s", *id_, error)
 
     # --- Other installations with our controllerName (contest.py)
 
@@ -389,7 +389,7 @@ class StatusWriter:
             return self._forbid(kind, error)
         is_too_large = any(words in error.message for words in TOO_LARGE)  # status 500, for this object only
         if is_too_large or (400 <= error.status < 500 and error.status != 429):
-            _log.error("%s %s: the API server does not take its status: %s", kind, key, error)
+            _log.error("%s %s: the API server rejects its status: %s", kind, key, error)
             return Rest(BETWEEN, again=False)
         self._pause(error)
         return AGAIN
@@ -430,7 +430,7 @@ class StatusWriter:
         now = trio.current_time()
         self._failures += now >= self._not_before
         if self._failures == 1 and now >= self._not_before:
-            _log.warning("statuses cannot be written, and wait: %s", error)
+            _log.warning("statuses cannot be written, retrying: %s", error)
         longest = min(LONGEST_PAUSE, 0.25 * 2 ** min(self._failures, 10))
         pause = error.retry_after or random.uniform(longest / 2, longest)  # noqa: S311
         self._not_before = max(self._not_before, now + pause)

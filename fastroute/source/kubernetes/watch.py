@@ -122,9 +122,9 @@ class Watch:
                 asked = error.retry_after
                 self._fail(error, refused)
             except msgspec.DecodeError as broken:
-                self._fail(ApiError(0, "Malformed", f"{self._path}: what came is no event: {broken}"), refused)
+                self._fail(ApiError(0, "Malformed", f"{self._path}: the data is not a watch event: {broken}"), refused)
             except Exception:  # a bug in one kind must not stop the others
-                _log.exception("%s: what came cannot be worked in; everything is listed anew", self._path)
+                _log.exception("%s: an event cannot be processed; listing all objects again", self._path)
                 self._version = None
             works = self._opened is not None and trio.current_time() - self._opened >= STEADY
             self._tries = 0 if works else self._tries + 1
@@ -235,7 +235,7 @@ class Watch:
             self._unheard = 0.0 if came else self._unheard + trio.current_time() - since
         if not patience.cancelled_caught:
             return lines
-        _log.warning("%s: neither events nor bookmarks for %.0f s: everything is listed anew", self._path, DEAF)
+        _log.warning("%s: neither events nor bookmarks for %.0f s: listing all objects again", self._path, DEAF)
         self._version, self._unheard = None, 0.0
         return []
 
@@ -247,7 +247,7 @@ class Watch:
         if int(version) < self._last:
             _log.warning(
                 "%s: the API server went back from version %d to %s, as when etcd is restored from a backup: "
-                "everything was listed anew",
+                "all objects were listed again",
                 self._path,
                 self._last,
                 version,
