@@ -1,1 +1,1 @@
-"""Measurements: parts by pytest-benchmark (micro), whole proxies side by side (peers), size (scale), change (churn)."""
+"""Benchmarks: parts with pytest-benchmark (micro), comparison of proxies (peers), size (scale), changes (churn)."""

@@ -1,7 +1,7 @@
 """`make bench`, or `python -m bench [PART...]`: results as a table on stdout, and as JSON in .cache/bench/.
 
-PART: micro (parts, by pytest-benchmark), peers (beside nginx, HAProxy, Envoy), secure (HTTPS beside nginx), scale
-(memory, start), churn (changes).
+PART: micro (parts, with pytest-benchmark), peers (comparison with nginx, HAProxy, Envoy), secure (HTTPS, comparison
+with nginx), scale (memory, start), churn (changes).
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""An earlier commit as one more proxy, so that a change is measured against the code before it in the same run.
+"""An earlier commit as an additional proxy, to compare a change with the code before it in the same run.
 
 `build` exports the commit into .cache/bench/before/HASH and compiles it there, once. `command` runs that copy:
 PYTHONPATH takes precedence over the editable install of this checkout.
@@ -13,7 +13,7 @@ FOLDER = Path(".cache/bench/before")
 
 
 def build(revision: str) -> Path:
-    """The folder of the compiled commit; built first unless it exists. Raises CalledProcessError for a bad revision."""
+    """The folder of the compiled commit, built if it does not exist. Raises CalledProcessError for a bad revision."""
     verify = ["git", "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}"]
     commit = subprocess.run(verify, capture_output=True, text=True, check=True).stdout.strip()
     folder = (FOLDER / commit).resolve()

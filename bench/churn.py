@@ -1,8 +1,9 @@
-"""How fast a change is served: one of 3,000 routes is edited in its file again and again, while requests ask for it.
+"""Latency of a change: one of 3,000 routes is edited in its file repeatedly, while a client sends requests for it.
 
-From the rename of the file to the first answer that shows it, as a client sees it; our own part (seen by the source ->
-acknowledged by every worker) and the engine's longest turn come from our own metrics. The edits give every answer a new
-`x-mark`, so that an answer of the old configuration cannot be taken for one of the new.
+The time runs from the rename of the file to the first response that shows the edit, as seen by the client. Our part of
+it (from the notice of the source to the acknowledgement by every worker) and the longest turn of the engine's loop are
+read from fastroute's metrics. Each edit sets a new value of `x-mark`, so that a response from the old configuration
+cannot be mistaken for one from the new.
 """
 
 import tempfile
@@ -20,14 +21,14 @@ from bench.served import Served, serving
 ROUTES = 3_000
 EDITS = 300
 GAP = 0.02  # seconds between two edits
-PAUSE = 0.0005  # seconds between two questions, or asking takes the cores that answering needs
+PAUSE = 0.0005  # seconds between two requests; otherwise the client takes the CPU time of the gateway
 
 _OWN = "fastroute_propagation_seconds_bucket"
 
 
 class Churn(msgspec.Struct, frozen=True):
-    """Milliseconds; `own` are upper bounds: the edge of the histogram's bucket. Metrics are asked for before and after
-    the edits only: 300 scrapes of thousands of series in six seconds would be what is measured."""
+    """Milliseconds; `own_*` are upper bounds: the edge of the histogram's bucket. Metrics are only scraped before and
+    after the edits: 300 scrapes of thousands of series in six seconds would distort the result."""
 
     routes: int
     edits: int
@@ -35,7 +36,7 @@ class Churn(msgspec.Struct, frozen=True):
     p99: float
     own_p50: float
     own_p99: float
-    worst_turn: float  # of the engine, since its start: the whole first install among it
+    worst_turn: float  # of the engine since its start, including the first installation of all routes
 
 
 def measure_churn(routes: int = ROUTES, edits: int = EDITS) -> Churn:
@@ -71,7 +72,7 @@ def _edit_often(served: Served, manifests: Path, routes: int, edits: int) -> Chu
 
 
 def _edit(asking: HTTPConnection, manifests: Path, index: int, mark: int) -> float:
-    """Seconds from the moment the new file is there to the first answer that shows it."""
+    """Seconds from the rename of the new file to the first response that shows it."""
     path = manifests / f"routes-{index}.yaml"
     new = manifests / ".new"
     new.write_text(route_document(index, mark))
@@ -90,11 +91,11 @@ def _edit(asking: HTTPConnection, manifests: Path, index: int, mark: int) -> flo
 
 
 def _rank(seconds: list[float], share: float) -> float:
-    """The value that `share` of them do not exceed, in ms."""
+    """The quantile `share` of `seconds`, in ms."""
     ordered = sorted(seconds)
     return ordered[min(int(len(ordered) * share), len(ordered) - 1)] * 1e3 if ordered else float("nan")
 
 
 def _edge(counts: dict[float, float], share: float) -> float:
-    """The lowest edge of a histogram's cumulative `counts` that `share` of all do not exceed, in ms."""
+    """The upper edge of the bucket with the quantile `share`, in ms. `counts` are cumulative, by edge."""
     return min(edge for edge, count in counts.items() if count >= share * counts[float("inf")]) * 1e3

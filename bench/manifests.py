@@ -1,4 +1,4 @@
-"""Manifests of N routes, each an HTTPRoute of its own by path prefix, to one Service with one endpoint."""
+"""Manifests with N routes: one HTTPRoute per path prefix, all to one Service with one endpoint."""
 
 from pathlib import Path
 
@@ -51,12 +51,12 @@ _MARK = """\
 
 
 def route_document(index: int, mark: int | None = None) -> str:
-    """One HTTPRoute; with `mark` its answers say `x-mark: MARK`."""
+    """One HTTPRoute; with `mark` its responses contain `x-mark: MARK`."""
     return _ROUTE.format(index=index, filters="" if mark is None else _MARK.format(mark=mark))
 
 
 def write_manifests(folder: Path, routes: int, backend: int, files: int = 100) -> None:
-    """The world in world.yaml, the routes spread over `files` files: routes-0.yaml, ..."""
+    """Writes the other objects to world.yaml, and the routes to `files` files: routes-0.yaml, ..."""
     folder.mkdir(parents=True)
     (folder / "world.yaml").write_text(_WORLD.format(backend=backend))
     for number in range(min(files, routes)):

@@ -1,17 +1,17 @@
-"""The parts' measurements as one table: what pytest-benchmark wrote, divided by the loops that run compiled."""
+"""The micro benchmarks as a table: the results of pytest-benchmark divided by the iterations of the compiled loops."""
 
 import json
 from pathlib import Path
 
 from fastroute.text import Table
 
-# How often a round of the benchmark does its thing (ROUNDS in bench/micro/test_*.py); once where nothing is said.
+# Iterations of the compiled loop in one round of the benchmark (ROUNDS in bench/micro/test_*.py); 1 if not listed.
 LOOPS = {"test_request": 10_000, "test_response": 10_000, "test_match": 100_000, "test_pick": 100_000,
          "test_forwarded": 100_000}  # fmt: skip
 
 
 def micro_table(results: Path) -> Table:
-    """From the JSON of pytest-benchmark: best and median of each part."""
+    """The best and median time of each benchmark, from the JSON of pytest-benchmark."""
     rows = []
     for each in json.loads(results.read_text())["benchmarks"]:
         name, _, parameters = each["name"].partition("[")

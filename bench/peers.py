@@ -1,8 +1,8 @@
-"""The proxies that are measured side by side: how each is configured for N routes, and started on one core.
+"""The compared proxies: the configuration of each for N routes, and how it is started on one core.
 
-All do the same: HTTP/1.1 both ways, one worker or thread, kept-alive upstream connections, no access log, N routes by
-path prefix (/route-0/ ...) to one backend. None of the others adds forwarded fields unless its name says so; fastroute
-always does.
+All are set up alike: HTTP/1.1 on both sides, one worker or thread, kept-alive upstream connections, no access log, N
+routes by path prefix (/route-0/ ...) to one backend. Other proxies do not add forwarding headers unless their name says
+so; fastroute always does.
 """
 
 import os
@@ -21,11 +21,11 @@ from bench import before
 from bench.manifests import write_manifests
 from bench.process import cpu_seconds, tree
 
-READY_WITHIN = 60.0  # seconds; Envoy takes its time over 5,000 routes
+READY_WITHIN = 60.0  # seconds; Envoy needs long for 5,000 routes
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where a proxy listens, whom it serves, and the folder for its files."""
+    """The port of a proxy, the port of its backend, its number of routes, and the folder for its files."""
 
     port: int
     backend: int
@@ -34,11 +34,11 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Peer(msgspec.Struct, frozen=True):
-    """`command` writes what the proxy needs into `Place.folder` and gives its command line, in the foreground."""
+    """`command` writes the files of the proxy to `Place.folder` and returns its command line, in the foreground."""
 
     name: str
     command: Callable[[Place], list[str]]
-    program: Callable[[], str | None]  # where it is installed
+    program: Callable[[], str | None]  # the path of the executable, if it is installed
 
 
 class Running(msgspec.Struct):
@@ -47,7 +47,7 @@ class Running(msgspec.Struct):
     process: subprocess.Popen[bytes]
 
     def cpu(self) -> float:
-        """Seconds of CPU that the whole tree has used so far."""
+        """Seconds of CPU that the process tree has used so far."""
         return cpu_seconds(tree(self.process.pid))
 
 
@@ -111,9 +111,9 @@ _NGINX_BACKEND = """
 
 
 def nginx_command(place: Place, body: str) -> list[str]:
-    """nginx with one worker; `body` says what is in its http block."""
+    """nginx with one worker; `body` is the content of its http block."""
     path = place.folder / "nginx.conf"
-    user = "user root;" if os.geteuid() == 0 else ""  # else its worker may not read our folder
+    user = "user root;" if os.geteuid() == 0 else ""  # otherwise its worker cannot read the folder
     path.write_text(_NGINX.format(user=user, folder=place.folder, body=body))
     return ["nginx", "-p", str(place.folder), "-c", str(path), "-e", str(place.folder / "error.log")]
 
@@ -129,7 +129,7 @@ def _nginx_proxy(fields: str) -> Callable[[Place], list[str]]:
 
 
 def backend_command(place: Place) -> list[str]:
-    """A backend that costs little: nginx that answers 13 bytes, and a MiB for paths that end in /mebibyte."""
+    """A cheap backend: nginx that responds with 13 bytes, or with 1 MiB for paths that end in /mebibyte."""
     files = place.folder / "files"
     files.mkdir()
     (files / "mebibyte").write_bytes(bytes(1 << 20))
@@ -253,7 +253,7 @@ PEERS = {
 
 @contextmanager
 def running(name: str, command: list[str], port: int, core: int) -> Iterator[Running]:
-    """A process pinned to `core`; ready when entered, gone when left."""
+    """Runs a process pinned to `core`. It is ready on entry and is ended on exit."""
     process = subprocess.Popen(["taskset", "-c", str(core), *command], stdin=subprocess.DEVNULL)
     try:
         _wait_listening(name, process, port)
@@ -269,7 +269,7 @@ def running(name: str, command: list[str], port: int, core: int) -> Iterator[Run
 
 @contextmanager
 def all_running(peers: list[Peer], routes: int, folder: Path, backend: int, core: int) -> Iterator[list[Running]]:
-    """These proxies side by side, all on `core`: idle ones cost next to nothing."""
+    """Runs these proxies at the same time, all on `core`: idle ones cost almost nothing."""
     with ExitStack() as stack:
         started = []
         for peer in peers:
@@ -294,7 +294,7 @@ def _wait_listening(name: str, process: subprocess.Popen[bytes], port: int) -> N
 
 
 def free_port() -> int:
-    """Below the range that systems give out by themselves, so that a client does not take it meanwhile."""
+    """A free port below the ephemeral range, so that no client connection takes it meanwhile."""
     for port in range(21_000, 32_000):
         with socket.socket() as probe:
             try:

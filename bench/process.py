@@ -1,4 +1,4 @@
-"""What the kernel knows of a process and its children: CPU time, memory, where it may run. All from /proc."""
+"""CPU time, memory and CPU affinity of a process and its children, from /proc."""
 
 import contextlib
 import os
@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 _TICK = os.sysconf("SC_CLK_TCK")
-URGENCY = 10  # of SCHED_FIFO
+URGENCY = 10  # priority in SCHED_FIFO
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def tree(pid: int) -> list[int]:
-    """A process and everything below it, parents first."""
+    """A process and its descendants, parents first."""
     found = [pid]
     for parent in found:
         for task in _listed(Path(f"/proc/{parent}/task")):
@@ -22,7 +22,7 @@ def tree(pid: int) -> list[int]:
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """User and system time of these processes: theirs by the scheduler's clock, of their ended children in ticks."""
+    """User and system time of these processes (scheduler clock) and of their ended children (in ticks)."""
     return sum(_own_seconds(pid) + sum(map(int, _stat(pid)[13:15])) / _TICK for pid in pids)
 
 
@@ -35,21 +35,21 @@ def cores() -> list[int]:
 
 
 def keep_on(pid: int, allowed: set[int]) -> None:
-    """Every thread of a process, and those it starts later: on these cores."""
+    """Pins every thread of a process, and threads started later, to these cores."""
     for task in _listed(Path(f"/proc/{pid}/task")):
         with contextlib.suppress(ProcessLookupError):
             os.sched_setaffinity(int(task), allowed)
 
 
 def set_urgent(pid: int, urgent: bool) -> None:
-    """Whether a process runs as soon as it can, before all that are not urgent (SCHED_FIFO). PermissionError."""
+    """Sets whether a process has priority over all others (SCHED_FIFO). Raises PermissionError."""
     policy = os.SCHED_FIFO if urgent else os.SCHED_OTHER
     for task in _listed(Path(f"/proc/{pid}/task")):
         os.sched_setscheduler(int(task), policy, os.sched_param(URGENCY if urgent else 0))
 
 
 def _own_seconds(pid: int) -> float:
-    """By the process's CPU clock, to the nanosecond (clock_getcpuclockid(3); Python has no name for it)."""
+    """The CPU clock of the process, in ns resolution (clock_getcpuclockid(3), which Python does not provide)."""
     try:
         return time.clock_gettime(~pid << 3 | 2)
     except OSError:
@@ -57,7 +57,7 @@ def _own_seconds(pid: int) -> float:
 
 
 def _stat(pid: int) -> list[str]:
-    """Fields of /proc/PID/stat from the state on: cutime and cstime are 13 and 14."""
+    """The fields of /proc/PID/stat from the state on; cutime and cstime are 13 and 14."""
     return _read(f"/proc/{pid}/stat").rpartition(")")[2].split() or ["0"] * 20
 
 
@@ -76,7 +76,7 @@ def _read(path: str) -> str:
 
 
 def proxy_and_load_core() -> tuple[int, int]:
-    """Two cores: one for the proxy, the other for load and backend. RuntimeError when there is only one."""
+    """Two cores: one for the proxy, one for load and backend. Raises RuntimeError if there is only one."""
     usable = cores()
     if len(usable) < 2:
         raise RuntimeError("these measurements want two cores: one for the proxy, one for the load")

@@ -1,4 +1,4 @@
-"""What was measured, as tables, and whether every "must" is met."""
+"""The results as tables, and whether every requirement ("must") is met."""
 
 from collections.abc import Iterator
 
@@ -12,11 +12,11 @@ from bench.secure import Secure
 from fastroute.text import Block, Line, Table
 
 MIB = 1 << 20
-WORSE = 1.02  # what a change may cost, as a ratio to the commit before
+WORSE = 1.02  # the limit for the cost of a change, as a ratio to the commit before
 
 
 class Must(msgspec.Struct, frozen=True):
-    """One row of what is promised: the number, what it must not exceed, what it aims at."""
+    """One requirement: the measured number, its limit, and its target."""
 
     what: str
     number: float

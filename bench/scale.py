@@ -1,4 +1,4 @@
-"""How large it is: memory of a worker with many routes and of an idle connection, and the time from start to ready."""
+"""Size: memory of a worker with many routes and of an idle connection, and the time from start to ready."""
 
 import socket
 import tempfile
@@ -14,7 +14,7 @@ from bench.process import resident_bytes
 from bench.served import Served, serving
 
 STARTS = 3
-IDLE = 4_000  # connections; below usual limits of open files
+IDLE = 4_000  # connections; below the usual limit of open files
 
 
 class Scale(msgspec.Struct, frozen=True):
@@ -23,7 +23,7 @@ class Scale(msgspec.Struct, frozen=True):
     start_one_s: float  # the same with one route
     worker_bytes: int  # resident
     worker_one_bytes: int
-    connection_bytes: float  # resident memory for each idle client connection that has asked once
+    connection_bytes: float  # resident memory per idle client connection, after one request
 
 
 def measure_scale(routes: int) -> Scale:
@@ -49,7 +49,7 @@ def _starts(manifests: Path) -> tuple[float, int]:
 
 
 def _idle_connections(served: Served) -> float:
-    """Each asks once (404) and stays; the first hundred, not counted, warm up what is not theirs."""
+    """Each connection sends one request (404) and stays open. The first hundred, not counted, warm up shared memory."""
     held: list[socket.socket] = []
     try:
         held += _open(served.port, 100)

@@ -1,8 +1,8 @@
-"""HTTPS beside nginx: what a request, a handshake and a MiB cost both, as ratios within one run.
+"""HTTPS compared with nginx: the cost of a request, a handshake and 1 MiB, as ratios within one run.
 
-Both show an ECDSA P-256 certificate and seal with TLS_AES_128_GCM_SHA256 over TLS 1.3; nginx keeps its other defaults,
-its tickets too. A handshake here is a whole connection of `shake.c`: TCP, TLS, one request, the close. The rounds are
-those of compare.py. The memory of an idle connection is that of a worker with many, which have asked once.
+Both use an ECDSA P-256 certificate and TLS_AES_128_GCM_SHA256 over TLS 1.3; nginx keeps its other defaults, including
+session tickets. A handshake is a whole connection of `shake.c`: TCP, TLS, one request, close. The rounds are those of
+compare.py. The memory of an idle connection is measured on a worker with many connections after one request each.
 """
 
 import datetime
@@ -73,7 +73,7 @@ data: {{tls.crt: {chain}, tls.key: {key}}}
 
 
 class SecureCost(msgspec.Struct, frozen=True):
-    """One measure of one proxy. `ours`: fastroute's cost divided by this one's."""
+    """The result of one measure for one proxy. `ours`: fastroute's cost divided by the cost of this proxy."""
 
     measure: str
     unit: str
@@ -85,7 +85,7 @@ class SecureCost(msgspec.Struct, frozen=True):
 
 class Secure(msgspec.Struct, frozen=True):
     costs: list[SecureCost]
-    idle_bytes: float  # resident memory of a worker for each idle HTTPS connection
+    idle_bytes: float  # resident memory of a worker per idle HTTPS connection
 
 
 class Handshakes(msgspec.Struct, frozen=True):
@@ -104,7 +104,7 @@ Measure = Callable[[Running, int, float], Spell]
 
 
 def measure_secure(effort: Effort) -> Secure:
-    """Load on one core, the proxies on the other."""
+    """Applies load from one core to the proxies on the other."""
     core, load_core = proxy_and_load_core()
     _build_shake()
     with ExitStack() as stack:
@@ -171,7 +171,7 @@ def _handshakes(how: str) -> Measure:
     return measure
 
 
-# Unit; into how many spells a round is cut, so that both meet the same moods of the machine (wrk knows whole seconds).
+# The unit, and the number of loads in a round: several alternating loads average out drifts of the machine.
 MEASURES: dict[str, tuple[str, int, Measure]] = {
     "HTTPS keep-alive": ("µs CPU/request", 1, _keep_alive),
     "full handshake": ("µs CPU", 5, _handshakes("full")),
@@ -184,7 +184,7 @@ MEASURES: dict[str, tuple[str, int, Measure]] = {
 
 
 def _commands(effort: Effort) -> dict[str, Callable[[Place], list[str]]]:
-    """By name of the proxy; fastroute is the first."""
+    """The commands by name of the proxy; fastroute is the first."""
     commands: dict[str, Callable[[Place], list[str]]] = {OURS: _fastroute, "nginx": _nginx}
     if folder := effort.before:
         commands[BEFORE] = lambda place: command(folder, _served(place))
@@ -232,7 +232,7 @@ def _write_certificate(folder: Path) -> None:
 
 
 def _build_shake() -> None:
-    """Compiles shake.c, when it changed."""
+    """Compiles shake.c if it changed."""
     source = HERE / "shake.c"
     if SHAKE.exists() and SHAKE.stat().st_mtime >= source.stat().st_mtime:
         return
@@ -258,7 +258,7 @@ def _ask(port: int, context: ssl.SSLContext) -> ssl.SSLSocket:
 
 
 def _wait_served(port: int) -> None:
-    """A port may listen before its certificate is there."""
+    """Waits until TLS works: a port may listen before its certificate is loaded."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         try:
@@ -271,7 +271,7 @@ def _wait_served(port: int) -> None:
 
 
 def _idle(proxy: Running) -> float:
-    """Resident memory for each of many idle connections; the first hundred, not counted, warm up what is not theirs."""
+    """Resident memory per idle connection, of many. The first hundred, not counted, warm up shared memory."""
     context, held = _client(), []
     worker = tree(proxy.process.pid)[-1]
     try:

@@ -1,4 +1,4 @@
-"""A `fastroute serve` to be measured from within: its worker's process and its own metrics."""
+"""A `fastroute serve` that is measured through its worker process and its metrics."""
 
 import re
 import subprocess
@@ -22,20 +22,20 @@ class Served(msgspec.Struct):
     process: subprocess.Popen[bytes]
     port: int
     metrics_port: int
-    ready_after: float  # seconds from its start until it said that it is ready
+    ready_after: float  # seconds from its start until it reported that it is ready
 
     @property
     def worker(self) -> int:
-        """The process of its one worker: the last of the tree that runs our worker module."""
+        """The pid of its only worker: the last process of the tree that runs the worker module."""
         return next(pid for pid in tree(self.process.pid) if b"fastroute.worker" in _command_line(pid))
 
     def metrics(self, *names: str) -> list[float]:
-        """Of each name the sum of all its series, from one scrape."""
+        """For each name the sum of its series, from one scrape."""
         samples = _SAMPLE.findall(self.read("/metrics").decode())
         return [sum(float(value) for found, _, value in samples if found == name) for name in names]
 
     def buckets(self, name: str) -> dict[float, float]:
-        """The cumulative counts of a histogram without labels, by the upper edges of its buckets, in seconds."""
+        """The cumulative counts of a histogram without labels, by the upper edge of the bucket in seconds."""
         samples = _SAMPLE.findall(self.read("/metrics").decode())
         return {
             float(re.sub(r'.*le="([^"]+)".*', r"\1", labels)): float(n) for found, labels, n in samples if found == name
@@ -52,7 +52,7 @@ class Served(msgspec.Struct):
 
 @contextmanager
 def serving(manifests: Path) -> Iterator[Served]:
-    """One worker over `manifests`; ready when entered."""
+    """Runs one worker with `manifests`; it is ready on entry."""
     port, metrics = free_port(), free_port()
     options = ["--workers", "1", "--port-offset", str(port - 80), "--metrics", f"127.0.0.1:{metrics}"]
     command = [sys.executable, "-P", "-m", "fastroute", "serve", "--manifests", str(manifests), *options]

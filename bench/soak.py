@@ -1,11 +1,12 @@
-"""Mixed load with mutated requests against a real `fastroute serve`, for minutes: does anything break, leak or lie?
+"""Mixed load with mutated requests against a real `fastroute serve`, for minutes: finds crashes, leaks, wrong
+responses.
 
-Meant for a sanitizer build: backends that misbehave in every way a socket allows, clients that send valid, mutated,
-cut and reset requests, half of them over TLS, and manifests and certificates that change all the while. It fails when
-the server dies, a sanitizer speaks, a valid request gets a wrong answer, or the server does not end with exit code 0.
-Memory over time is reported.
+Meant for a sanitizer build. Backends misbehave in every way a socket allows, clients send valid, mutated, truncated and
+reset requests, half of them over TLS, and manifests and certificates change continuously. It fails if the server
+crashes, a sanitizer reports an error, a valid request gets a wrong response, or the server exits with a code other than
+0. Memory over time is reported.
 
-Everything stays on 127.0.0.0/8, is bounded in rate and time, and ends by itself.
+All traffic stays on 127.0.0.0/8, is limited in rate and time, and ends by itself.
 """
 
 import argparse
@@ -29,13 +30,13 @@ import trio
 from bench.kubernetes.certificate import HOST, secret
 from bench.peers import free_port
 
-RIGHT = ("plain", "chunked", "until-close", "hints", "large", "slow")  # these answer 200, always
+RIGHT = ("plain", "chunked", "until-close", "hints", "large", "slow")  # always respond with 200
 WRONG = ("early", "reset", "half", "garbage", "mute")
 SANITIZER = re.compile(rb"AddressSanitizer|LeakSanitizer|runtime error:")
 ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
 
 
-# --- backends: raw HTTP/1.1, what they do is named by the path: /BEHAVIOUR/…
+# --- backends: raw HTTP/1.1; the path selects the behaviour: /BEHAVIOUR/…
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nright"
 ANSWERS = {  # behaviour: (pieces to send, keep the connection afterwards)
@@ -57,7 +58,7 @@ ANSWERS = {  # behaviour: (pieces to send, keep the connection afterwards)
 
 
 class Backend:
-    """Serves one connection after another; never raises."""
+    """Serves requests on a connection until it ends; never raises."""
 
     async def serve(self, stream: trio.SocketStream) -> None:
         try:
@@ -131,7 +132,7 @@ def team(name: str, backend_port: int, edit: int) -> str:
 
 
 def manifests(backend_port: int, edit: int) -> str:
-    """One Gateway, two teams' Services, filters and timeouts; `edit` varies weights, header values and endpoints."""
+    """One Gateway, the Services of two teams, filters, timeouts. `edit` varies weights, header values and endpoints."""
     return f"""
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
@@ -180,7 +181,7 @@ spec:
 
 
 def valid_request(behaviour: str) -> bytes:
-    """One well-formed request for `/BEHAVIOUR/…`, of some method and framing."""
+    """A well-formed request for `/BEHAVIOUR/…`, with a random method and framing."""
     path = f"/{behaviour}/{random.randrange(1000)}?q={random.randrange(9)}".encode()
     fields = b"Host: soak.example\r\nX-Pad: " + b"p" * random.randrange(200) + b"\r\n"
     shape = random.randrange(4)
@@ -206,7 +207,7 @@ INSERTS = (
 
 
 def mutated(request: bytes) -> bytes:
-    """`request` with a few bytes changed, cut, doubled or moved."""
+    """`request` with a few bytes changed, removed, repeated or inserted."""
     data = bytearray(request)
     for _ in range(random.randrange(1, 6)):
         at = random.randrange(min(len(data), 400) + 1)
@@ -226,7 +227,7 @@ def mutated(request: bytes) -> bytes:
 
 
 async def read_status(stream: trio.abc.ReceiveStream) -> int:
-    """The final status of the first answer; 0 when the connection ended without one."""
+    """The final status of the first response; 0 if the connection ended without one."""
     data = b""
     while True:
         while b"\r\n\r\n" not in data:
@@ -241,12 +242,12 @@ async def read_status(stream: trio.abc.ReceiveStream) -> int:
 
 
 class Clients:
-    """Bounded concurrent clients; `counts` says what they saw, `wrong` what they should not have seen."""
+    """Concurrent clients; `counts` has their results, `wrong` the unexpected ones."""
 
     def __init__(self, port: int, secure_port: int) -> None:
         self.port, self.secure_port = port, secure_port
         self._tls = ssl.create_default_context()
-        self._tls.check_hostname, self._tls.verify_mode = False, ssl.CERT_NONE  # it turns all the while
+        self._tls.check_hostname, self._tls.verify_mode = False, ssl.CERT_NONE  # the certificate changes continuously
         self.counts: Counter[str] = Counter()
         self.wrong: list[str] = []
 
@@ -266,7 +267,7 @@ class Clients:
             await trio.sleep(0.002)
 
     async def _open(self) -> "trio.SocketStream | trio.SSLStream[trio.SocketStream]":
-        """Plain or TLS, one as often as the other."""
+        """Opens a plain or a TLS connection, with equal probability."""
         if random.random() < 0.5:
             return await trio.open_tcp_stream("127.0.0.1", self.port)
         stream = await trio.open_tcp_stream("127.0.0.1", self.secure_port)
@@ -276,7 +277,7 @@ class Clients:
         return secure
 
     async def _scrambler(self) -> None:
-        """A handshake whose bytes are changed or cut on their way, in any of its flights."""
+        """A handshake whose bytes are changed or truncated on the way, in any of its flights."""
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         peer = self._tls.wrap_bio(incoming, outgoing, server_hostname=HOST)
         with trio.move_on_after(1.0):
@@ -301,7 +302,7 @@ class Clients:
             self.wrong.append(f"/{behaviour}: {error!r}")
             return
         self.counts[f"valid {status}"] += 1
-        # A backend that closes a kept connection without saying so costs what may not be repeated a 502.
+        # If a backend closes a kept-alive connection, a request that must not be repeated gets a 502.
         if status != 200 and (status != 502 or request.startswith(b"GET ")):
             self.wrong.append(f"/{behaviour}: {status}")
 
@@ -339,7 +340,7 @@ class Clients:
 
 
 def resident_kib(pid: int) -> list[int]:
-    """Resident memory of a process, then of its children, in KiB."""
+    """The resident memory of a process, then of its children, in KiB."""
     children = [child for task in Path(f"/proc/{pid}/task").glob("*/children") for child in task.read_text().split()]
     sizes = []
     for each in [str(pid), *sorted(children, key=int)]:
@@ -368,7 +369,8 @@ async def wait_ready(metrics: int, server: subprocess.Popen[bytes]) -> None:
 async def load(
     clients: Clients, count: int, seconds: float, edit_world: Callable[[int], None], server: subprocess.Popen[bytes]
 ) -> list[list[int]]:
-    """Runs `count` clients for `seconds` while the world is edited twice a second; gives resident memory over time."""
+    """Runs `count` clients for `seconds` while the manifests are edited twice a second. Returns resident memory over
+    time."""
     until = trio.current_time() + seconds
     memory: list[list[int]] = []
     edit = 0

@@ -1,4 +1,4 @@
-"""The results of a run in bench/README.md, between two marks, with what they were taken on."""
+"""Writes the results of a run to bench/README.md, between two marks, with the environment they were measured in."""
 
 import io
 import os
@@ -16,7 +16,7 @@ BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 
 
 def write_results(blocks: Iterable[Block]) -> None:
-    """Replaces what stands between the marks."""
+    """Replaces the text between the marks."""
     page = io.StringIO()
     write_page(blocks, page)
     text = README.read_text()

@@ -47,7 +47,7 @@ def warnings(*words: object, stdin: str | bytes | None = None) -> list[tuple[str
 
 def test_an_empty_folder(tmp_path: Path) -> None:
     assert warnings(tmp_path) == [
-        ("NothingRead", "holds no file of *.yaml, *.yml, *.json"),
+        ("NothingRead", "contains no file of *.yaml, *.yml, *.json"),
         ("NothingJudged", "No object was judged: there is no Gateway."),
     ]
     assert check(tmp_path).exit_code == 0
@@ -98,7 +98,7 @@ def test_nothing_judged_says_why(tmp_path: Path, manifests: str, words: list[str
 def test_text_names_each_warning(tmp_path: Path) -> None:
     lines = check(tmp_path).stdout.splitlines()
     assert lines[:2] == [
-        f"warning: {tmp_path}: holds no file of *.yaml, *.yml, *.json [NothingRead]",
+        f"warning: {tmp_path}: contains no file of *.yaml, *.yml, *.json [NothingRead]",
         "warning: No object was judged: there is no Gateway. [NothingJudged]",
     ]
 

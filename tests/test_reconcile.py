@@ -239,7 +239,7 @@ async def test_what_no_status_says_is_logged_once(caplog: pytest.LogCaptureFixtu
         assert caplog.text == ""
         one.source.put(GATEWAY)
         await one.settle(2)
-        assert "Gateway infra/web, which --gateway names, is there now" in caplog.text
+        assert "Gateway infra/web, which --gateway names, is served now" in caplog.text
 
 
 async def test_a_failure_leaves_what_was_served(caplog: pytest.LogCaptureFixture) -> None:
@@ -250,7 +250,7 @@ async def test_a_failure_leaves_what_was_served(caplog: pytest.LogCaptureFixture
         assert one.shares() == [500, None]
         assert "what was served before goes on" in caplog.text
         assert "the workers cannot be reached" in caplog.text
-        assert "cannot be worked with" not in caplog.text
+        assert "cannot be processed" not in caplog.text
         one.source.put(TO_BANANAS)
         await one.settle(2)
         assert one.shares() == [None, None]
@@ -328,10 +328,10 @@ async def test_a_change_that_cannot_be_worked_with_holds_nobody_up(
         new = route("infra/new", " [{}]", f"[{BAD}]")
         one.source.put(others[0], new, FRUITS.replace("hostnames: []", f"hostnames: [{BAD}]"), *others[1:], TO_BANANAS)
         await trio.testing.wait_all_tasks_blocked()
-        assert "HTTPRoute infra/fruits cannot be worked with" in caplog.text
+        assert "HTTPRoute infra/fruits cannot be processed" in caplog.text
         assert "its last good version is served until it changes" in caplog.text
-        assert "HTTPRoute infra/new cannot be worked with, a mistake of fastroute: it is not served" in caplog.text
-        assert caplog.text.count("cannot be worked with") == 2
+        assert "HTTPRoute infra/new cannot be processed because of a bug in fastroute: it is not served" in caplog.text
+        assert caplog.text.count("cannot be processed") == 2
         assert len(one.workers.serving.rules) == 1 + len(others)
         [fruits] = [rule for rule in one.workers.serving.rules.values() if len(rule.backends) == 2]
         assert [backend.status for backend in fruits.backends] == [None, None]
@@ -356,7 +356,7 @@ async def test_a_removal_that_cannot_be_worked_with_is_not_made(
         one.source.put(TO_APPLES)
         await one.settle(2)
         assert one.shares() == [500, None]
-        assert "HTTPRoute infra/fruits cannot be worked with, a mistake of fastroute: it is served as if" in caplog.text
+        assert "HTTPRoute infra/fruits cannot be processed because of a bug in fastroute: although" in caplog.text
         one.source.put(FRUITS)
         one.source.put(BANANAS, TO_BANANAS)
         await one.settle(3)
@@ -401,7 +401,7 @@ async def test_no_object_is_to_blame_for_what_breaks_without_it(
             one.source.put(BANANAS, TO_BANANAS)
             await one.settle(1)
             assert "what was served before goes on" in caplog.text
-            assert "cannot be worked with" not in caplog.text
+            assert "cannot be processed" not in caplog.text
         one.source.put(route("infra/new", " [{}]"))
         await one.settle(2)
         assert len(one.workers.serving.rules) == 2
@@ -429,7 +429,7 @@ async def test_what_other_crds_make_fail_holds_nobody_up(
         with trio.fail_after(60):
             await one.settle(2)
         assert one.shares() == [None, None]
-        assert caplog.text.count("cannot be worked with") == 2
+        assert caplog.text.count("cannot be processed") == 2
         caplog.clear()
         one.source.put(old.replace(BAD, "mended.example.com"))
         await one.settle(3)
@@ -476,7 +476,7 @@ async def test_a_problem_of_a_manifest_is_said_once_and_when_it_is_mended(caplog
         for now, expected in (
             ([problem(3)], [("WARNING", 'a.yaml:3: Service n/s: spec: must be a string (write "x")')]),
             ([problem(4)], []),  # it only moved
-            ([], [("INFO", "mended: a.yaml:4: Service n/s: spec: must be a string")]),
+            ([], [("INFO", "fixed: a.yaml:4: Service n/s: spec: must be a string")]),
         ):
             one.source.report(now)
             await one.settle(1)
@@ -510,4 +510,4 @@ async def test_of_very_many_conditions_the_first_are_logged(caplog: pytest.LogCa
     async with running(GATEWAY.replace("from: All", "from: Same"), *refused):
         said = lines(caplog)
         assert len(said) == 101
-        assert said[-1] == "1 more conditions turned"
+        assert said[-1] == "1 more conditions changed"

@@ -1,4 +1,4 @@
-"""Measures on a real API server: how fast a change there is served, what statuses cost, what an idle gateway uses.
+"""Benchmarks with a real API server: latency of a change, cost of statuses, resources of an idle gateway.
 
-All of it runs in a network namespace that is thrown away, beside the cluster of tests/cluster.
+All of them run in a temporary network namespace, with the cluster of tests/cluster.
 """

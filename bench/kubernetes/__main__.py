@@ -1,7 +1,8 @@
-"""`python -m bench.kubernetes [PART...]`: measures on a real API server; tables on stdout, JSON in .cache/bench/.
+"""`python -m bench.kubernetes [PART...]`: benchmarks with a real API server; tables on stdout, JSON in .cache/bench/.
 
-PART: served (a change to its first answer, 3,000 routes), attached (1,000 routes at once), idle (5,000 routes: memory,
-start, CPU), disturbed (latency while everything changes). About four minutes, and a build of Go programs at first.
+PART: served (from a change to its first response, 3,000 routes), attached (1,000 routes at once), idle (5,000 routes:
+memory, start, CPU), disturbed (latency while everything changes). About four minutes, plus a build of Go programs at
+first.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tests"))  # the cluster is that of the tests
+sys.path.insert(0, str(ROOT / "tests"))  # the cluster is the one of the tests
 
 from cluster import isolation  # noqa: E402
 from cluster.account import account_kubeconfig  # noqa: E402
@@ -85,7 +86,7 @@ def _idle(cluster: Cluster, _: Running) -> None:
     create_routes(cluster.api, MANY - FEW, first=FEW)
     with _gateway(cluster) as served:
         served.settle()
-    with _gateway(cluster) as served:  # its statuses are written: a start as most are
+    with _gateway(cluster) as served:  # its statuses are written already, as at most starts
         found = measure_idle(cluster.api, served, MANY)
     _say("idle", found, idle_tables(found))
 

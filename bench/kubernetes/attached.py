@@ -1,4 +1,4 @@
-"""1,000 routes that attach in one moment: they name a Gateway that comes last."""
+"""1,000 routes that are attached at the same moment: their Gateway is created last."""
 
 import time
 
@@ -10,13 +10,13 @@ from bench.kubernetes.world import accepted, create_all, gateway, route
 
 ROUTES = 1_000
 PATIENCE = 60.0  # seconds
-LOOK = 0.05  # seconds between two looks at how many were written; to list them all would take the server's time
+LOOK = 0.05  # seconds between two checks of the number of writes; listing all routes would load the server
 
 
 class Attached(msgspec.Struct, frozen=True):
     routes: int
-    seconds: float  # from the answer to who created the Gateway until every route's status says Accepted
-    writes: float  # of statuses, for each route
+    seconds: float  # from the response to the creation of the Gateway until every route has Accepted
+    writes: float  # of statuses, per route
 
 
 def measure_attached(api: Api, served: Gateway) -> Attached:
@@ -27,7 +27,7 @@ def measure_attached(api: Api, served: Gateway) -> Attached:
     begin = time.perf_counter()
     while True:
         enough = served.writes() - before >= ROUTES
-        seconds = time.perf_counter() - begin  # to look at all of them takes long
+        seconds = time.perf_counter() - begin  # before listing all routes, which takes long
         if enough and _all_accepted(api):
             break
         if seconds > PATIENCE:

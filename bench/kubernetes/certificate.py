@@ -1,4 +1,4 @@
-"""A certificate that was never seen before, as the Secret of an HTTPS listener."""
+"""A new certificate as the Secret of an HTTPS listener."""
 
 import base64
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ HOST = "bench.example.com"
 
 
 def secret(name: str) -> dict[str, Any]:
-    """A new key, and a certificate of its own for HOST."""
+    """A new key with a self-signed certificate for HOST."""
     key = ec.generate_private_key(ec.SECP256R1())
     names = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOST)])
     now = datetime.now(UTC)

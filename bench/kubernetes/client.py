@@ -1,15 +1,15 @@
-"""A client that asks one path again and again over one connection, and notes who answered when."""
+"""A client that requests one path repeatedly over one connection, and records which endpoint responded when."""
 
 import time
 from http.client import HTTPConnection
 from types import TracebackType
 from typing import NamedTuple
 
-PAUSE = 0.0003  # seconds between two questions
+PAUSE = 0.0003  # seconds between two requests
 
 
 class Answer(NamedTuple):
-    asked: float  # time.perf_counter() when the request went out
+    asked: float  # time.perf_counter() when the request was sent
     status: int
     body: str
     mark: str | None
@@ -36,7 +36,7 @@ class Client:
         return Answer(asked, answer.status, answer.read().decode(), answer.headers.get("x-mark"))
 
     def ask_for(self, path: str, seconds: float) -> list[Answer]:
-        """All answers of so many seconds."""
+        """All responses within so many seconds."""
         end = time.perf_counter() + seconds
         answers = []
         while time.perf_counter() < end:
@@ -45,7 +45,8 @@ class Client:
         return answers
 
     def until(self, path: str, status: int = 200, mark: str | None = None, *, seconds: float = 10.0) -> float:
-        """Asks until the answer is such a one; when that had come. RuntimeError: it did not."""
+        """Sends requests until the response is the expected one. Returns when it arrived. Raises RuntimeError after a
+        timeout."""
         end = time.perf_counter() + seconds
         while time.perf_counter() < end:
             answer = self.ask(path)

@@ -1,11 +1,12 @@
 """Requests at a fixed rate while everything changes: endpoints 100 times a second, routes 10 times, a certificate once.
 
-Quiet spells and disturbed ones take turns, on what none of the changes touches; the ratio is that of their medians.
-What the changes do touch is asked for as well, and every answer must be one of the right ones.
+Loads with and without changes alternate; their requests are for a route that no change affects, and the ratio is that
+of the medians. The changed routes are requested as well, and every response must be a valid one.
 
-Of two cores the API server and whoever makes the changes would take most, as they do nowhere else: an API server has a
-machine of its own. So it, the changes and main have one core, the worker has the other, and the load and the endpoints
-on it are urgent: they are not what is measured.
+With two cores, the API server and the clients that make the changes would use most of the CPU time. That does not
+happen in production, where the API server has its own machine. So these and the main process share one core and the
+worker has the other; the load and the endpoints on that core have real-time priority, because they are not what is
+measured.
 """
 
 import os
@@ -33,20 +34,20 @@ CONNECTIONS = 32
 
 
 class Disturbed(msgspec.Struct, frozen=True):
-    quiet: tuple[Latency, ...]  # one a round
+    quiet: tuple[Latency, ...]  # one per round
     disturbed: tuple[Latency, ...]
-    changes: float  # a second, as many as the API server took
-    asked: int  # requests for what was changing
+    changes: float  # per second, as many as the API server accepted
+    asked: int  # requests for the changing routes
     wrong: int  # of all requests
 
     @property
     def ratio(self) -> float:
-        """p99 with changes against p99 without."""
+        """The p99 with changes divided by the p99 without."""
         return median(each.p99 for each in self.disturbed) / median(each.p99 for each in self.quiet)
 
 
 def measure_disturbed(api: Api, gateway: Running, worker: int, endpoints: int) -> Disturbed:
-    """`gateway`: on port 80; `worker` and `endpoints` are pids, all other processes are below this one."""
+    """`gateway`: on port 80; `worker` and `endpoints` are pids; all other processes are descendants of this one."""
     other, core = proxy_and_load_core()
 
     def load() -> Latency:
@@ -58,7 +59,7 @@ def measure_disturbed(api: Api, gateway: Running, worker: int, endpoints: int) -
 
 @contextmanager
 def _apart(worker: int, endpoints: int, other: int, core: int) -> Iterator[None]:
-    """The measure is the last one of its gateway; the API server and the endpoints go back to where they were."""
+    """Pins the processes to the cores. Afterwards the API server and the endpoints may use all cores again."""
     answering = tree(endpoints)
     all_cores = set(cores())
     for pid in tree(os.getpid()):
@@ -92,7 +93,7 @@ def _is_wrong(answer: Answer) -> bool:
 
 
 class _Changes:
-    """Everything that changes at once, each thing in a thread of its own."""
+    """All changes at the same time, each kind in its own thread."""
 
     def __init__(self, api: Api) -> None:
         self._api = api

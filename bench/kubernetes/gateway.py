@@ -1,4 +1,4 @@
-"""The fastroute that is measured: one worker on 127.0.0.1, following the cluster with the rights of its chart."""
+"""The fastroute that is measured: one worker on 127.0.0.1, watching the cluster with the permissions of its chart."""
 
 import re
 import subprocess
@@ -17,7 +17,7 @@ from cluster.programs import ROOT
 from bench.process import cpu_seconds, resident_bytes, tree
 
 _WRITES = re.compile(r"^fastroute_status_writes_total(?:{[^}]*})? (\S+)$", re.MULTILINE)
-QUIET = 1.0  # seconds without a status written that count as "settled"
+QUIET = 1.0  # seconds without a status write after which it counts as settled
 
 
 class Gateway:
@@ -31,7 +31,7 @@ class Gateway:
 
     @property
     def main(self) -> int:
-        """The process of the control river."""
+        """The pid of the main process."""
         return self._program.pid
 
     @property
@@ -39,20 +39,20 @@ class Gateway:
         return next(pid for pid in tree(self.main) if b"fastroute.worker" in _command_line(pid))
 
     def cpu(self) -> float:
-        """Seconds that all its processes have used so far."""
+        """Seconds of CPU that all its processes have used so far."""
         return cpu_seconds(tree(self.main))
 
     def memory(self) -> tuple[int, int]:
-        """Resident bytes of main and of the worker."""
+        """The resident bytes of the main process and of the worker."""
         return resident_bytes(self.main), resident_bytes(self.worker)
 
     def writes(self) -> float:
-        """Statuses written so far."""
+        """The number of status writes so far."""
         text = urllib3.request("GET", f"http://{METRICS}/metrics", timeout=5.0).data.decode()
         return sum(map(float, _WRITES.findall(text)))
 
     def settle(self) -> None:
-        """Waits until no status was written for a while."""
+        """Waits until no status was written for QUIET seconds."""
         before, since = self.writes(), time.monotonic()
         while time.monotonic() - since < QUIET:
             time.sleep(QUIET / 4)
@@ -66,7 +66,7 @@ def _command_line(pid: int) -> bytes:
 
 @contextmanager
 def serving(kubeconfig: Path, log: Path) -> Iterator[Gateway]:
-    """Ready when entered, gone when left."""
+    """Runs fastroute; it is ready on entry and is ended on exit."""
     words = [sys.executable, "-m", "fastroute", "serve", "--kubernetes", "--kubeconfig", str(kubeconfig)]
     words += ["--bind", "127.0.0.1", "--workers", "1", "--metrics", METRICS, "--status-lease", LEASE]
     begin = time.monotonic()

@@ -1,4 +1,4 @@
-"""What a gateway with many routes uses while nothing of its own happens: others renew their Leases."""
+"""The resources that a gateway with many routes uses while nothing relevant changes: only other Leases are renewed."""
 
 import threading
 import time
@@ -33,7 +33,7 @@ def measure_idle(api: Api, served: Gateway, routes: int) -> Idle:
 
 
 class _others:  # noqa: N801  (used as a function)
-    """Leases that others hold, renewed while entered."""
+    """Renews Leases of other holders while entered."""
 
     def __init__(self, api: Api) -> None:
         self._api = api

@@ -1,4 +1,4 @@
-"""How fast a change is served, from the moment the API server answered who made it."""
+"""Latency of a change, from the response of the API server to the client that made it."""
 
 import time
 
@@ -11,7 +11,7 @@ from bench.kubernetes.world import HOSTS, NAMESPACE, endpoints, route
 CREATED = 300
 MOVES = 200
 GAP = 0.02  # seconds between two changes
-WATCHED = 0.06  # seconds that answers are watched for after endpoints moved
+WATCHED = 0.06  # seconds for which responses are watched after endpoints changed
 
 
 class Delay(msgspec.Struct, frozen=True):
@@ -23,10 +23,10 @@ class Delay(msgspec.Struct, frozen=True):
 
 
 class Served(msgspec.Struct, frozen=True):
-    created: Delay  # a route: to its first answer
-    gained: Delay  # an endpoint that became ready: to its first request
-    lost: Delay  # an endpoint that terminates: to the last request it got
-    wrong: int  # answers that were none of the two right ones
+    created: Delay  # a route: until its first response
+    gained: Delay  # an endpoint that became ready: until its first request
+    lost: Delay  # a terminating endpoint: until its last request
+    wrong: int  # responses from neither of the two valid endpoints
 
 
 def measure_served(api: Api) -> Served:
@@ -49,7 +49,7 @@ def _create(api: Api, client: Client, number: int) -> float:
 
 
 def _move(api: Api, client: Client, to: str) -> tuple[float, float, int]:
-    """`to` becomes ready as the other terminates: when one is first asked, the other last; wrong answers."""
+    """`to` becomes ready as the other terminates. Returns the first request to `to`, the last to the other, errors."""
     api.patch("EndpointSlice", NAMESPACE, "moving", {"endpoints": endpoints(to)})
     begin = time.perf_counter()
     answers = client.ask_for("/moving/x", WATCHED)

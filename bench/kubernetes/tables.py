@@ -1,4 +1,4 @@
-"""What was measured on the cluster, as tables, and whether every "must" is met."""
+"""The results on the cluster as tables, and whether every requirement ("must") is met."""
 
 from collections.abc import Iterator
 from statistics import median

@@ -1,7 +1,7 @@
-"""What the measures apply to the API server: a Gateway, Services whose endpoints answer, routes by the thousand.
+"""The objects that the benchmarks create: a Gateway, Services with real endpoints, thousands of routes.
 
-Endpoints are nginx on addresses of 10.244.0.0/16, which the namespace's loopback takes as its own: an API server
-refuses endpoints in 127.0.0.0/8. Each answers with its own name.
+Endpoints are nginx on addresses of 10.244.0.0/16, which are local to the loopback interface of the namespace: an API
+server rejects endpoints in 127.0.0.0/8. Each responds with its own name.
 """
 
 import subprocess
@@ -16,7 +16,7 @@ from cluster.api import Api, path
 from bench.kubernetes.certificate import NAMESPACE, secret
 from bench.peers import Running, running
 
-HOSTS = {"a": "10.244.0.1", "b": "10.244.0.2"}  # the endpoints, by what they answer
+HOSTS = {"a": "10.244.0.1", "b": "10.244.0.2"}  # the endpoints, by their responses
 PORT = 8080
 GATEWAY = "edge"
 GROUP = "gateway.networking.k8s.io"
@@ -35,7 +35,7 @@ _SERVER = 'server {{ listen {host}:{port}; location / {{ return 200 "{name}"; }}
 
 @contextmanager
 def endpoints_answering(folder: Path, core: int) -> Iterator[Running]:
-    """nginx on every address of HOSTS."""
+    """Runs nginx on every address of HOSTS."""
     subprocess.run(["ip", "route", "add", "local", "10.244.0.0/16", "dev", "lo"], check=True)
     servers = "\n  ".join(_SERVER.format(host=host, port=PORT, name=name) for name, host in HOSTS.items())
     config = folder / "nginx.conf"
@@ -46,7 +46,7 @@ def endpoints_answering(folder: Path, core: int) -> Iterator[Running]:
 
 
 def world() -> list[dict[str, Any]]:
-    """A namespace, a GatewayClass, a Gateway on the ports 80 and 443, the Services `still` (a, b) and `moving` (a)."""
+    """A namespace, a GatewayClass, a Gateway with ports 80 and 443, the Services `still` (a, b) and `moving` (a)."""
     return [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
         {
@@ -65,7 +65,7 @@ def world() -> list[dict[str, Any]]:
 
 
 def gateway(name: str, port: int, *more: dict[str, Any]) -> dict[str, Any]:
-    """`more`: listeners beside the one for HTTP on `port`."""
+    """`more`: listeners in addition to the HTTP listener on `port`."""
     listener = {"name": "http", "port": port, "protocol": "HTTP"}
     return _object("Gateway", name, {"gatewayClassName": "fastroute", "listeners": [listener, *more]})
 
@@ -76,7 +76,7 @@ def https(secret: str) -> dict[str, Any]:
 
 
 def service(name: str, hosts: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """A Service without a selector, and its one EndpointSlice."""
+    """A Service without a selector, and its only EndpointSlice."""
     meta = {"namespace": NAMESPACE, "name": name}
     ports = [{"name": "http", "port": 80, "targetPort": PORT}]
     yield {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": {"ports": ports}}
@@ -91,7 +91,7 @@ def service(name: str, hosts: Iterable[str]) -> Iterator[dict[str, Any]]:
 
 
 def endpoints(ready: Iterable[str]) -> list[dict[str, Any]]:
-    """All of HOSTS, as an EndpointSlice says it: `ready` or terminating."""
+    """All of HOSTS as endpoints of an EndpointSlice: `ready` or terminating."""
     chosen = set(ready)
     return [
         {"addresses": [host], "conditions": {"ready": name in chosen, "terminating": name not in chosen}}
@@ -100,7 +100,7 @@ def endpoints(ready: Iterable[str]) -> list[dict[str, Any]]:
 
 
 def route(name: str, prefix: str, backend: str, *, parent: str = GATEWAY, mark: int | None = None) -> dict[str, Any]:
-    """An HTTPRoute by path; with `mark` its answers say `x-mark: MARK`."""
+    """An HTTPRoute by path; with `mark` its responses contain `x-mark: MARK`."""
     marked = {"set": [{"name": "x-mark", "value": str(mark)}]}
     filters = [] if mark is None else [{"type": "ResponseHeaderModifier", "responseHeaderModifier": marked}]
     rule = {
@@ -117,7 +117,7 @@ def _object(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def create_all(api: Api, objects: Iterable[dict[str, Any]]) -> None:
-    """Creates many, eight at a time."""
+    """Creates the objects, eight at a time."""
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(api.create, objects))
 
@@ -128,7 +128,7 @@ def create_routes(api: Api, count: int, *, first: int = 0) -> None:
 
 
 def accepted(api: Api) -> dict[str, bool]:
-    """Of each route whether its status says so: of the generation that it has, for its only parent."""
+    """For each route, whether its only parent has Accepted for the current generation."""
     return {
         one["metadata"]["name"]: _is_accepted(one) for one in api.request("GET", path("HTTPRoute", NAMESPACE))["items"]
     }

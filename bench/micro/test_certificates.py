@@ -1,7 +1,7 @@
-"""Ten thousand certificates: what each takes to be read and kept, and that they are found as fast as a few.
+"""Ten thousand certificates: the cost to parse and keep each, and that lookups take as long as with a few.
 
-`pytest bench/micro/test_certificates.py --benchmark-only`, on an otherwise idle core. One certificate stands for all of
-them: each is parsed and kept by itself.
+`pytest bench/micro/test_certificates.py --benchmark-only`, on an otherwise idle core. The same certificate is used for
+all: each copy is parsed and kept separately.
 """
 
 from time import process_time
@@ -16,7 +16,7 @@ from fastroute.ext.tables import TableBuilder, Tables, Upstreams
 from fastroute.snapshot import Listener, ListenerTLS
 
 FEW, MANY = 18, 10_000
-MOST_EACH = 16 * 1024  # bytes, with its listener
+MOST_EACH = 16 * 1024  # bytes, including its listener
 SHOWN = certificate("a.example.com")
 PLACE = ("127.0.0.1", 443)
 
@@ -48,7 +48,7 @@ def resident() -> int:
 
 
 def world(count: int) -> World:
-    """So many listeners of one port, each with a hostname and a certificate of its own."""
+    """`count` listeners on one port, each with its own hostname and certificate."""
     before, certificates = resident(), Certificates()
     for number in range(count):
         certificates.put(f"certs/{number}", SHOWN)
@@ -65,7 +65,7 @@ def worlds() -> dict[int, World]:
 
 
 def find(tables: Tables, host: str) -> None:
-    """As a client that names `host` in its TLS, and asks for it."""
+    """Like a client that sends `host` as SNI and as Host."""
     tables.find(tables.socket_index(*PLACE), "GET", "/", host, asked=host)
 
 

@@ -1,7 +1,7 @@
-"""What the control river costs at 5,000 routes: each stage from nothing, and one edited route through all of them.
+"""The cost of the control plane with 5,000 routes: each stage from scratch, and one edited route through all stages.
 
-`pytest bench/micro/test_control.py --benchmark-only`, on an otherwise idle core. tests/compiler/test_cost.py holds the
-increments to what they may touch; here is what they take.
+`pytest bench/micro/test_control.py --benchmark-only`, on an otherwise idle core. tests/compiler/test_cost.py limits
+what an incremental change may recompute; this measures the time.
 """
 
 from itertools import count
@@ -65,7 +65,7 @@ def test_encode_the_whole(benchmark: BenchmarkFixture, compiled: Compiled) -> No
 
 
 def test_decode_the_whole(benchmark: BenchmarkFixture, compiled: Compiled) -> None:
-    """What a worker does message by message, in slices."""
+    """What a worker does for each message, in slices."""
     data = b"".join(map(encode, publication(1, 0, difference(None, compiled.snapshot))))
 
     def decoded() -> int:

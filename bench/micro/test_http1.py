@@ -1,8 +1,8 @@
-"""What one head costs: parsed, normalised where it must be, and written for the other side.
+"""The cost of one message head: parse it, normalise it if necessary, and write it to the other side.
 
-Each round of the benchmark is ROUNDS heads in one compiled loop, so that the call from Python does not count; divide by
-ROUNDS. `pytest bench/micro/test_http1.py --benchmark-only`, on an otherwise idle core. The bound is asserted on the
-processor time of the best round: 1.5 µs for parsing and writing any head that clients usually send.
+Each round of the benchmark processes ROUNDS heads in one compiled loop, so that the call from Python is negligible;
+divide by ROUNDS. `pytest bench/micro/test_http1.py --benchmark-only`, on an otherwise idle core. The limit is asserted
+on the CPU time of the best round: 1.5 µs to parse and write any head that clients usually send.
 """
 
 import pytest
@@ -11,7 +11,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from fastroute.ext.http1 import BodyReader, HeadReader
 
 ROUNDS = 10_000
-MOST = 1.5e-6  # seconds for one head, parsed and written
+MOST = 1.5e-6  # seconds to parse and write one head
 
 BROWSER = (
     b"Host: www.example.com\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n"
@@ -50,7 +50,7 @@ def test_response(benchmark: BenchmarkFixture, data: bytes) -> None:
 
 @pytest.mark.parametrize("size", [16, 1024, 65_536 - 6])
 def test_chunked_body_of_a_mebibyte(benchmark: BenchmarkFixture, size: int) -> None:
-    """Passing over the framing of 1 MiB in chunks of `size`."""
+    """Skips the framing of 1 MiB in chunks of `size`."""
     body = (b"%x\r\n" % size + b"x" * size + b"\r\n") * (2**20 // size) + b"0\r\n\r\n"
 
     def take() -> object:

@@ -1,8 +1,8 @@
-"""What a request costs between its head and its backend: match, pick, forwarded fields; and what an install costs.
+"""The cost of a request between its head and its backend: match, pick, forwarding headers; and of an installation.
 
-Loops of ROUNDS run compiled, so that the call from Python does not count; divide by ROUNDS.
-`pytest bench/micro/test_router.py --benchmark-only`, on an otherwise idle core. What is asserted are ratios in one run,
-and generous bounds, on the processor time of the best of several rounds.
+Loops of ROUNDS iterations are compiled, so that the call from Python is negligible; divide by ROUNDS. `pytest
+bench/micro/test_router.py --benchmark-only`, on an otherwise idle core. Assertions are ratios within one run, and
+generous limits on the CPU time of the best of several rounds.
 """
 
 import random
@@ -20,7 +20,7 @@ from fastroute.snapshot import PathMatch, Rule, ValueMatch
 
 ROUNDS = 100_000
 MANY = 5_000
-EXTRA = 0.4e-6  # seconds that 5,000 routes may add to a request of some 20 µs, all of them in use: 2 %
+EXTRA = 0.4e-6  # seconds that 5,000 routes, all in use, may add to a request of about 20 µs: 2 %
 
 
 def prefix(number: int) -> Rule:
@@ -65,7 +65,7 @@ def best(tables: Tables, paths: list[str], host: str = "app-17.team-17.example.c
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("count", [18, MANY])
 def test_match(benchmark: BenchmarkFixture, kind: str, count: int) -> None:
-    """One path, again and again."""
+    """One path, repeatedly."""
     tables = tables_of(kind, count)
     benchmark(tables.seconds, 0, "app-17.team-17.example.com", ["/team-17/app-17"], ROUNDS, [("X-App", "17")])
 
@@ -78,7 +78,7 @@ def test_many_routes_cost_what_few_do(kind: str) -> None:
 
 
 def test_many_routes_all_in_use_cost_what_few_do() -> None:
-    """Requests for 5,000 routes in random order: what is paid are cache misses."""
+    """Requests for 5,000 routes in random order: the difference is cache misses."""
     few, many = tables_of("prefix", 1), tables_of("prefix", MANY)
     numbers = random.Random(1).sample(range(MANY), 1000)
     paths = [f"/team-{number % 50}/app-{number}" for number in numbers]
@@ -91,7 +91,7 @@ def test_pick(benchmark: BenchmarkFixture, weights: tuple[int, ...]) -> None:
 
 
 def test_endpoint(benchmark: BenchmarkFixture) -> None:
-    """One choice among three; the call from Python counts here."""
+    """One choice among three endpoints; the call from Python is included here."""
     upstreams = Upstreams()
     upstreams.update("ns/b:80", [("10.0.0.1", port) for port in (1, 2, 3)])
     benchmark(Selector(upstreams, "ns/b:80").choose)
@@ -99,7 +99,7 @@ def test_endpoint(benchmark: BenchmarkFixture) -> None:
 
 @pytest.mark.parametrize("peer", ["192.0.2.1", "10.0.0.1"])
 def test_forwarded(benchmark: BenchmarkFixture, peer: str) -> None:
-    """A stranger, and a trusted proxy with a chain."""
+    """An untrusted client, and a trusted proxy with a chain."""
     fields = [("Host", "example.com"), ("User-Agent", "x"), ("Accept", "*/*"), ("X-Forwarded-For", "1.1.1.1, 10.0.0.2")]
     forwarding = Forwarding(("10.0.0.0/8",))
     benchmark(forwarding.seconds, peer, fields, ROUNDS)
@@ -107,7 +107,7 @@ def test_forwarded(benchmark: BenchmarkFixture, peer: str) -> None:
 
 
 def test_install_from_nothing(benchmark: BenchmarkFixture) -> None:
-    """5,000 rules, decoded already, into tables; and the tables freed."""
+    """Builds tables from 5,000 decoded rules, and frees them."""
     rules = [prefix(number) for number in range(MANY)]
 
     def install() -> None:
@@ -119,7 +119,7 @@ def test_install_from_nothing(benchmark: BenchmarkFixture) -> None:
 
 
 def test_install_of_one_edit(benchmark: BenchmarkFixture) -> None:
-    """One rule of 5,000, all of one hostname group, changed: in slices of 300 µs."""
+    """One changed rule of 5,000, all in one hostname group, in slices of 300 µs."""
     upstreams = Upstreams()
     tables = build([a_listener()], [prefix(number) for number in range(MANY)], upstreams=upstreams)
     edits = [prefix_rule(7, "/seven"), prefix_rule(7, "/sept")]

@@ -1,7 +1,7 @@
-"""Claims: which manifest defines an object, where several do; and the Namespaces that are only mentioned.
+"""Claims: which definition of an object is used if several manifests have one; and Namespaces without a manifest.
 
-The first definition in the order of the files is used, the others are problems that name both places. A Namespace
-that some object lives in exists, whether or not a manifest has it.
+The first definition in the order of the files is used; the others are problems that name both files. A Namespace that
+contains an object is assumed to exist, even if no manifest defines it.
 """
 
 from collections import Counter
@@ -18,17 +18,17 @@ from fastroute.source.store import Apply, Delete, WatchEvent
 
 
 class Claims:
-    """Definitions by object and file; the object that is in force for each."""
+    """The definitions of each object by file, and the one that is used."""
 
     def __init__(self) -> None:
         self._definitions: dict[Id, dict[str, tuple[Resource | None, ...]]] = {}
         self._used: dict[Id, Resource] = {}
-        self._inhabitants: Counter[str] = Counter()  # objects in force by namespace
+        self._inhabitants: Counter[str] = Counter()  # the number of used objects by namespace
         self._implied: dict[str, Namespace] = {}
         self._contested: set[Id] = set()
 
     def update(self, path: str, old: Manifest | None, new: Manifest | None) -> set[Id]:
-        """A file changed, came (no `old`) or went (no `new`). Returns the objects that `settle` must look at again."""
+        """A file changed, was added (no `old`) or removed (no `new`). Returns the objects that `settle` must check."""
         before = old.definitions if old else {}
         after = new.definitions if new else {}
         touched = {name for name in before if name not in after}
@@ -48,7 +48,7 @@ class Claims:
         return touched
 
     def settle(self, touched: Iterable[Id], order: Mapping[str, Rank]) -> Iterator[WatchEvent]:
-        """What changes for the Store, now that every file of this pass is in."""
+        """The changes for the Store, after every file of this pass was updated."""
         homes = set()
         for name in touched:
             kind, key = name
@@ -69,7 +69,7 @@ class Claims:
     def duplicates(
         self, manifests: Mapping[str, Manifest], leaving: Container[str], order: Mapping[str, Rank]
     ) -> Iterator[ManifestProblem]:
-        """One problem for each place that defines what an earlier one defines; `leaving` manifests do not count."""
+        """One problem for each repeated definition. Manifests in `leaving` are ignored."""
         for name in sorted(self._contested):
             kind, key = name
             paths = sorted((path for path in self._definitions[name] if path not in leaving), key=order.__getitem__)
@@ -96,7 +96,7 @@ class Claims:
         for name in sorted(names):
             key = Key("", name)
             if ("Namespace", key) in self._used:
-                self._implied.pop(name, None)  # replaced by the Apply before
+                self._implied.pop(name, None)  # the Apply event before replaced it
             elif self._inhabitants[name] > 0:
                 if name not in self._implied:
                     self._implied[name] = Namespace(

@@ -1,13 +1,13 @@
-"""Content: the bytes of a file, if they are whole.
+"""Content: reads a file, but only if its writer has finished.
 
-A writer that truncates and writes again shows, between its first and its last system call, texts that may well parse:
-an empty one, or the first documents of many. Whoever served them would take routes away. So a file is read
-- under a lease, which Linux grants only while nobody has the file open for writing, and which makes a writer that comes
-  wait until we have read;
-- where leases are not to be had (another user's file, network file systems), if its writer is known to have closed it
-  (inotify says so, or that it was moved into place), or else when it has been unchanged for `SETTLED_NS`; and if it is
-  the same before and after reading.
-Renames into place, as editors, `kubectl` and mounted ConfigMaps do them, are whole at once.
+A writer that truncates a file and writes it again exposes intermediate contents that may well be valid YAML: an empty
+file, or the first documents of many. Serving them would remove routes. So a file is read
+- under a lease, if possible. Linux grants a read lease only while no process has the file open for writing, and blocks
+  a process that opens it for writing until the lease is released.
+- without a lease (another user's file, network file systems) if its writer is known to have closed it (inotify reported
+  a close or a move into place), or else if it has not changed for `SETTLED_NS`; in both cases only if it is the same
+  before and after reading.
+Files that are renamed into place, as editors, `kubectl` and mounted ConfigMaps do, are always complete.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ import msgspec
 
 from fastroute.source.folder import Stamp
 
-SETTLED_NS = 10_000_000  # of no change make a file whole where nothing better is known
+SETTLED_NS = 10_000_000  # without a change: a file counts as complete though its writer may not have closed it
 
 
 class Whole(msgspec.Struct, frozen=True):
@@ -33,17 +33,17 @@ class Whole(msgspec.Struct, frozen=True):
 
 
 class Unfinished(msgspec.Struct, frozen=True):
-    """It is being written, or has just been: look again soon."""
+    """The file is being written, or was written a moment ago: the caller must read it again soon."""
 
     stamp: Stamp
 
 
 class Missing(msgspec.Struct, frozen=True):
-    """There is no such file; perhaps a folder."""
+    """There is no such file; the path may name a folder."""
 
 
 class Unreadable(msgspec.Struct, frozen=True):
-    """There is, but it cannot be read."""
+    """The file exists but cannot be read."""
 
     reason: str
 
@@ -54,7 +54,7 @@ Content = Whole | Unfinished | Missing | Unreadable
 def read(path: str, *, closed: bool = False, patient: bool = True) -> Content:
     """The content of `path`.
 
-    `closed`: its writer is known to have closed it. `patient`: if it is unfinished, that may be the answer.
+    `closed`: the writer is known to have closed it. `patient`: the function may return Unfinished.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -86,10 +86,10 @@ def _read(descriptor: int, *, closed: bool, patient: bool) -> Content:
 
 @contextlib.contextmanager
 def _lease(descriptor: int) -> Iterator[bool | None]:
-    """Whether somebody has the file open for writing; None if the system will not tell. While this lasts, a writer that
-    comes has to wait (a few microseconds), so that nothing changes under a reader."""
+    """Yields whether a process has the file open for writing; None if the system grants no leases for it. A process
+    that opens the file for writing is blocked (for a few microseconds) until this context ends."""
     try:
-        # The kernel tells us of such a writer by a signal: SIGURG, which is ignored by default.
+        # The kernel signals such a process with SIGURG, which is ignored by default.
         fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except BlockingIOError:
@@ -105,7 +105,7 @@ def _lease(descriptor: int) -> Iterator[bool | None]:
 
 
 def _unchanged(descriptor: int, *, closed: bool) -> Content:
-    """The content of a file that cannot be leased: whole as far as its age, its size and its stamp tell."""
+    """The content of a file that cannot be leased. Its age, size and stamp decide whether it is complete."""
     before = Stamp.of(os.fstat(descriptor))
     if not closed and time.time_ns() - before.modified < SETTLED_NS:
         return Unfinished(before)

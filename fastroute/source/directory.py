@@ -1,16 +1,17 @@
-"""Directory: manifests below some paths as a source. It owns the Store and keeps it as the files are.
+"""Directory: a source that reads manifests below some paths, and keeps its Store in step with the files.
 
-A pass reads the files that changed, decodes in them the documents that changed, and gives the Store the difference at
-once: whoever takes a snapshot sees all of a pass or nothing of it.
+A pass reads the files that changed, decodes the documents that changed in them, and gives the difference to the Store
+in one step: a snapshot contains all changes of a pass or none.
 
-What is believed at once, and what is not (content.py says why):
-- content that is whole, at once;
-- a file that is being written: when it is closed, or has not changed for `HELD_OPEN` although somebody holds it open;
-- a file that is gone, or has become empty: when it is still so after `GRACE`, since editors and git remove a file
-  before they write it anew. Nothing else waits for it;
-- a given path that is gone as a whole: never; what it held stays, with a problem that says so.
-Edits that follow each other closely are one pass. Notices can be lost (network file systems have none), so everything
-is looked over every `RESCAN` as well (in a thread: thousands of files take 20 ms), or `DEAF_RESCAN` without any.
+When a change is accepted (content.py explains why):
+- complete content: at once.
+- a file that is being written: when it is closed, or when it has not changed for `HELD_OPEN` although a process holds
+  it open.
+- a file that was removed or became empty: after `GRACE`, because editors and git remove a file before they write it
+  again. Other changes do not wait for this.
+- a given path that was removed: never. Its objects are kept, and a problem reports it.
+A burst of edits is one pass. Notices can be lost (network file systems have none), so everything is scanned every
+`RESCAN` as well (in a thread: thousands of files take 20 ms), or every `DEAF_RESCAN` if there are no notices.
 """
 
 import logging
@@ -35,24 +36,24 @@ from fastroute.source.watch import Notice, Watch
 
 _log = logging.getLogger(__name__)
 
-QUIET = 0.001  # s without a notice that end a burst of edits
-BURST = 0.015  # s that a burst may last before a pass is made of what there is
+QUIET = 0.001  # s without a notice after which a burst of edits has ended
+BURST = 0.015  # s after which a pass is made although the burst continues
 GRACE = 0.01  # s
-RETRY = 0.01  # s until a file that is being written is looked at again
-FIRST_WAIT = 1.0  # s for files that are being written when the first pass is made
+RETRY = 0.01  # s until a file that is being written is read again
+FIRST_WAIT = 1.0  # s that the first pass waits for files that are being written
 HELD_OPEN = 10.0  # s
 RESCAN = 10.0  # s
 DEAF_RESCAN = 0.5  # s
-STDIN = "<stdin>"  # the file that standard input counts as
+STDIN = "<stdin>"  # the file name for standard input
 SLICE = 0.005  # s of work in a pass between two checkpoints
 
 
 class Doubt(NamedTuple):
-    """Why a file is not taken as it is."""
+    """Why the content of a file is not yet accepted."""
 
-    due: float  # when to look again, on trio's clock
-    since: float  # when it was first seen like this
-    stamp: Stamp | None  # of unfinished content; None: it seems to be gone, or empty
+    due: float  # when to read it again, on trio's clock
+    since: float  # when it was first seen in this state
+    stamp: Stamp | None  # of unfinished content; None: the file seems to be removed or empty
 
 
 class Directory:
@@ -64,16 +65,16 @@ class Directory:
         self._claims = Claims()
         self._given = frozenset(map(str, self._paths))
         self._scan = Scan()
-        self._ranks: dict[str, Rank] = {}  # of every manifest that is or was
+        self._ranks: dict[str, Rank] = {}  # of every manifest, also of removed ones
         self._next_scan = 0.0  # on trio's clock
         self._manifests: dict[str, Manifest] = {}
-        self._stamps: dict[str, Stamp] = {}  # of what was last read
+        self._stamps: dict[str, Stamp] = {}  # of the files as last read
         self._faulty: set[str] = set()  # manifests with something to report
         self._doubts: dict[str, Doubt] = {}
-        self._written: set[str] = set()  # files that somebody writes, as far as notices tell
+        self._written: set[str] = set()  # files that a process is writing to, according to notices
 
     def load(self, stdin: bytes | None = None) -> None:
-        """Reads everything, and `stdin` as one more file after the paths. Raises SourceError if a path is missing or
+        """Reads everything, with `stdin` as one more file after the paths. Raises SourceError if a path is missing or
         unreadable."""
         require(self._paths)
         self._scan = scan(self._paths)
@@ -94,23 +95,25 @@ class Directory:
         self._publish(touched)
 
     def lines(self) -> Lines:
-        """Where the fields of the objects stand in what was last read."""
+        """The lines of the fields of the objects, as last read."""
         return Lines(self._manifests)
 
     def fruitless(self) -> Iterator[ManifestProblem]:
-        """Each given path, and standard input, that holds no object of a kind that is read."""
+        """A problem for each given path, and standard input, without an object of a kind that fastroute reads."""
         for path in (*map(str, self._paths), *(name for name in self._manifests if name == STDIN)):
             below = [file for name, file in self._manifests.items() if name == path or name.startswith(f"{path}/")]
             if not any(document.entries for file in below for document in file.documents):
                 files = ", ".join(f"*{suffix}" for suffix in SUFFIXES)
-                message = "holds no object of a kind that fastroute reads" if below else f"holds no file of {files}"
+                message = (
+                    "contains no object of a kind that fastroute reads" if below else f"contains no file of {files}"
+                )
                 yield ManifestProblem(file=path, message=message, reason="NothingRead")
 
     async def watch(self, changed: Callable[[float], None]) -> NoReturn:
-        """Follows the files, after `load`, until cancelled.
+        """Watches the files, after `load`, until cancelled.
 
-        Calls `changed(noticed)` after each pass that made the Store different or has something else to report;
-        `noticed` is when the first of it was noticed, on trio's clock.
+        Calls `changed(noticed)` after each pass that changed the Store or the reports; `noticed` is when the first
+        change of the pass was noticed, on trio's clock.
         """
         with Watch() as watch:
             noticed = trio.current_time()
@@ -123,10 +126,10 @@ class Directory:
                     changed(first)
                 noticed, notices = await self._wait(watch)
 
-    # --- When to look
+    # --- When to read
 
     async def _wait(self, watch: Watch) -> tuple[float, list[Notice | None]]:
-        """Sleeps until there may be something to do. The notices, up to a moment of quiet, and when the first came."""
+        """Sleeps until there may be something to do. Returns the notices of a burst, and when it began."""
         with trio.move_on_at(min([self._next_scan, *(doubt.due for doubt in self._doubts.values())])):
             await watch.wait()
         noticed = trio.current_time()
@@ -139,16 +142,16 @@ class Directory:
         return noticed, notices
 
     def _told(self, watch: Watch) -> list[Notice | None]:
-        """The notices of interest: a folder around the manifests, or a log among them, may be a noisy place."""
+        """The notices about manifests. The folders may contain other files that change often, such as logs."""
         return [notice for notice in watch.take_nowait() if notice is None or self._paths_of(notice) != set()]
 
-    # --- What to look at
+    # --- What to read
 
     async def _agenda(self, watch: Watch, notices: Iterable[Notice | None], now: float) -> dict[str, bool]:
-        """The files to look at, and of each whether its writer is known to have closed it."""
+        """The files to read, each with whether its writer is known to have closed it."""
         agenda = {path: False for path, doubt in self._doubts.items() if doubt.due <= now}
         everything = now >= self._next_scan
-        if None in notices:  # some were lost: perhaps those that tell of closing
+        if None in notices:  # notices were lost, perhaps some about closed files
             self._written.clear()
         for notice in notices:
             paths = None if notice is None else self._paths_of(notice)
@@ -166,7 +169,7 @@ class Directory:
         return agenda
 
     def _paths_of(self, notice: Notice) -> set[str] | None:
-        """The manifests that a notice is about; None: it takes a look at everything to know."""
+        """The manifests that a notice concerns. None: a scan of everything is needed to find out."""
         path = os.path.join(notice.folder, notice.name)
         paths = self._scan.targets.get(path, set())
         if path in self._given:
@@ -185,22 +188,23 @@ class Directory:
         return None if path in self._scan.folders or os.path.isdir(path) else paths
 
     def _differences(self, watch: Watch, found: Scan) -> set[str]:
-        """Follows the folders as found. Returns the files that came, went, or are not as they were read."""
+        """Watches the folders that were found. Returns the files that were added, removed or changed since they were
+        read."""
         while watch.follow(self._places(found)):
-            found = scan(self._paths)  # for what came between the first look and the watch
+            found = scan(self._paths)  # to find what was created between the scan and the watch
         self._scan = found
         self._ranks |= found.ranks
         gone = {path for path in self._manifests if path not in found.files}
         return gone | {path for path, stamp in found.files.items() if self._stamps.get(path) != stamp}
 
     def _places(self, found: Scan) -> set[str]:
-        """The folders to follow: those read, those of the given paths, and those of what links lead to."""
+        """The folders to watch: those that were read, and those of the given paths and of the targets of links."""
         return {_folder_of(path) for path in (*self._given, *found.targets)} | set(found.folders)
 
-    # --- What to believe
+    # --- What to accept
 
     async def _pass(self, agenda: dict[str, bool], now: float) -> bool:
-        """Takes in the files that can be believed. True if the Store, or what is reported, is now different."""
+        """Reads the files and applies what is accepted. True if the Store or the reports changed."""
         touched: set[Id] = set()
         started = time.perf_counter()
         for path, closed in agenda.items():
@@ -234,10 +238,10 @@ class Directory:
         old = self._manifests.get(path)
         return old is not None and bool(old.definitions)
 
-    # --- What becomes of it
+    # --- How it is applied
 
     def _take(self, path: str, seen: Content) -> set[Id]:
-        """The file is now as seen. Returns the objects that it may change."""
+        """Replaces the manifest of a file. Returns the objects that this may change."""
         old = self._manifests.get(path)
         new: Manifest | None = None
         self._stamps.pop(path, None)
@@ -257,7 +261,7 @@ class Directory:
         return self._claims.update(path, old, new)
 
     def _is_given_and_gone(self, path: str) -> bool:
-        """Whether `path`, or the given path that it was below, is not there any more."""
+        """Whether `path`, or the given path above it, does not exist any more."""
         number = self._ranks[path][0]
         return not os.path.exists(self._paths[int(number)])
 
@@ -274,13 +278,13 @@ class Directory:
 
 
 def _folder_of(path: str) -> str:
-    """The folder of `path`, or of its folder, and so on, until one is there."""
+    """The folder of `path` or, if that does not exist, its nearest existing ancestor."""
     folder = os.path.dirname(path)
     return folder if not folder or os.path.isdir(folder) else _folder_of(folder)
 
 
 def _read(path: str, data: bytes, old: Manifest | None) -> Manifest:
-    """Reads a manifest. An error of ours takes away nothing that is served."""
+    """Reads a manifest. A bug in fastroute that raises here does not remove anything that is served."""
     try:
         return manifest.read(path, data, old)
     except Exception:

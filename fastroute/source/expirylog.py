@@ -1,7 +1,7 @@
-"""ExpiryLog: says of the certificates that are served when their time is over, or has not come yet.
+"""ExpiryLog: logs served certificates that have expired or are not yet valid.
 
-They are served all the same: what to do about it is their owner's to decide. Each is said once, as soon as it is so:
-when it is loaded, or while it is served (looked at every LOOK seconds; between the turns that costs a comparison).
+They are still served: their owner decides what to do. Each is logged once: when it is loaded, or when it expires while
+it is served (checked every LOOK seconds; a check costs one comparison unless a certificate is due).
 """
 
 import logging
@@ -26,18 +26,18 @@ class ExpiryLog:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._certificates: Mapping[str, CertificateNode] = {}  # by id
-        self._said: dict[str, str] = {}  # by id: what
-        self._next = math.inf  # when the next of them begins or ends
+        self._said: dict[str, str] = {}  # by id: the reason that was logged
+        self._next = math.inf  # the next time at which a certificate becomes valid or expires
 
     def take(self, certificates: Mapping[str, CertificateNode]) -> None:
-        """Those that are served from now on."""
+        """`certificates`: the ones that are served from now on."""
         changed = changed_keys(self._certificates, certificates)
         self._certificates = certificates
         for id_ in sorted(changed):
             self._judge(id_)
 
     async def run(self) -> NoReturn:
-        """Looks at the time, for ever."""
+        """Checks the time periodically, until cancelled."""
         while True:
             await trio.sleep(LOOK)
             if self._clock() > self._next:
@@ -54,4 +54,4 @@ class ExpiryLog:
             self._said.pop(id_, None)
         elif self._said.get(id_) != why:
             self._said[id_] = why
-            _log.warning("the certificate of Secret %s %s: it is served, and clients will refuse it", id_, why)
+            _log.warning("the certificate of Secret %s %s: still served, but clients will refuse it", id_, why)

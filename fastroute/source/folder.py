@@ -1,9 +1,9 @@
-"""Folders: which files below the given paths are manifests, in which order, and what tells that one has changed.
+"""Folders: which files below the given paths are manifests, their order, and how a changed file is recognized.
 
-Every `*.yaml`, `*.yml` and `*.json`, path by path as given, within a path in order of names, a folder's content where
-its name stands. A path that names a file is taken whatever its name. Hidden files and folders are skipped. Links are
-followed, also those to folders (a mounted ConfigMap is full of them), but never into a folder that is being read
-already.
+Manifests are all `*.yaml`, `*.yml` and `*.json` files. Their order is that of the given paths; within a path files and
+folders are sorted by name, and the content of a folder takes the place of its name. A given path that names a file is
+read whatever its name is. Hidden files and folders are skipped. Links are followed, also links to folders (a mounted
+ConfigMap consists of them), but never into a folder that is already being read.
 """
 
 import os
@@ -17,11 +17,11 @@ from fastroute.errors import SourceError
 
 SUFFIXES = (".yaml", ".yml", ".json")
 
-Rank = tuple[int | str, ...]  # of a file among all: (number of its path, name, name, ...)
+Rank = tuple[int | str, ...]  # the position of a file: (number of its path, name, name, ...)
 
 
 class Stamp(msgspec.Struct, frozen=True):
-    """What changes when a file's content does."""
+    """Changes when the content of the file changes."""
 
     inode: tuple[int, int]  # device, number
     size: int  # bytes
@@ -33,13 +33,13 @@ class Stamp(msgspec.Struct, frozen=True):
 
 
 class Scan(msgspec.Struct, frozen=True):
-    """What is below the paths."""
+    """The result of a scan of the paths."""
 
     files: dict[str, Stamp] = {}  # by path, as the user would write it
-    ranks: dict[str, Rank] = {}  # of the files, and of links to what is not there yet
-    folders: dict[str, Rank] = {}  # that were read
-    targets: dict[str, set[str]] = {}  # those that are links, by what they lead to
-    unreadable: dict[str, str] = {}  # why, by folder or given path
+    ranks: dict[str, Rank] = {}  # of the files, and of links whose target does not exist yet
+    folders: dict[str, Rank] = {}  # the folders that were read
+    targets: dict[str, set[str]] = {}  # the links, by their targets
+    unreadable: dict[str, str] = {}  # the reason, by folder or given path
 
 
 def is_manifest(name: str) -> bool:
@@ -54,7 +54,7 @@ def require(paths: Iterable[Path]) -> None:
                 os.scandir(path).close()
             elif path.is_file():
                 path.open("rb").close()
-            elif path.exists():  # a pipe can be read once only, and we read again and again
+            elif path.exists():  # a pipe can be read only once, but files are read repeatedly
                 raise SourceError(f"cannot read {path}: neither a file nor a folder; write it to a file first")
             else:
                 path.stat()
@@ -63,12 +63,12 @@ def require(paths: Iterable[Path]) -> None:
 
 
 def scan(paths: Iterable[Path]) -> Scan:
-    """Reads the folders. What vanishes meanwhile is left out."""
+    """Reads the folders. Files that disappear meanwhile are left out."""
     found = Scan()
     for number, path in enumerate(paths):
         status = _status(str(path))
         if status is None:
-            found.unreadable[str(path)] = "is gone; what it held is still used"
+            found.unreadable[str(path)] = "does not exist any more; its objects are still used"
         elif stat.S_ISDIR(status.st_mode):
             _read(found, str(path), (number,), (_inode(status),))
         else:
@@ -77,7 +77,7 @@ def scan(paths: Iterable[Path]) -> Scan:
 
 
 def _read(found: Scan, folder: str, rank: Rank, inside: tuple[tuple[int, int], ...]) -> None:
-    """`inside`: the folder and those around it, as inodes."""
+    """`inside`: the inodes of the folder and its ancestors."""
     found.folders.setdefault(folder, rank)
     try:
         with os.scandir(folder) as entries:
@@ -85,7 +85,7 @@ def _read(found: Scan, folder: str, rank: Rank, inside: tuple[tuple[int, int], .
     except FileNotFoundError:
         return
     except OSError as error:
-        found.unreadable[folder] = f"cannot be read: {os.strerror(error.errno or 0)}; what is in it is not known"
+        found.unreadable[folder] = f"cannot be read: {os.strerror(error.errno or 0)}; its content is not known"
         return
     for entry in visible:
         status = _status(entry.path)
@@ -98,7 +98,7 @@ def _read(found: Scan, folder: str, rank: Rank, inside: tuple[tuple[int, int], .
 
 
 def _add(found: Scan, path: str, rank: Rank, status: os.stat_result | None, *, is_link: bool) -> None:
-    if path in found.ranks:  # below two of the given paths
+    if path in found.ranks:  # already found below another given path
         return
     for target in _targets(path) if is_link else ():
         found.targets.setdefault(target, set()).add(path)
@@ -109,13 +109,13 @@ def _add(found: Scan, path: str, rank: Rank, status: os.stat_result | None, *, i
 
 
 def _targets(link: str) -> set[str]:
-    """What a link leads to, and the links in between."""
+    """The target of a link, and the links in between."""
     found: set[str] = set()
     try:
         while (target := os.path.join(os.path.dirname(link), os.readlink(link))) not in found:
             link = os.path.join(os.path.realpath(os.path.dirname(target)), os.path.basename(target))
             found.add(link)
-    except OSError:  # no link any more: the end
+    except OSError:  # not a link: the end of the chain
         return found
     return found
 

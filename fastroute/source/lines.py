@@ -1,6 +1,6 @@
-"""Lines: at which line of which file a field of an object stands, so that what is said about it can be found.
+"""Lines: maps a field of an object to its file and line, for problem reports.
 
-Made for one report: each file is indexed, and each of its documents parsed a second time, at most once.
+An instance serves one report: it indexes each file, and parses each document a second time, at most once.
 """
 
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ from fastroute.source.manifest import Manifest
 
 class _Found(NamedTuple):
     entry: Entry
-    part: int  # index of its text in the manifest
-    line: int  # at which that text begins
+    part: int  # the index of its text in the manifest
+    line: int  # the line at which that text begins
 
 
 class Lines:
-    """Of the objects that `manifests` define, by path of the file."""
+    """The lines of the objects that `manifests` define; keys are file paths."""
 
     def __init__(self, manifests: Mapping[str, Manifest]) -> None:
         self._manifests = manifests
@@ -27,8 +27,8 @@ class Lines:
         self._places: dict[tuple[str, int], list[Places]] = {}
 
     def find(self, file: str, name: Id, field: str) -> int | None:
-        """The line, from 1, of a field of the object; of the nearest thing around it that there is, if it is left
-        out. None: it is not known where the object stands."""
+        """The line, from 1, of a field of the object, or of the nearest enclosing field if it is not set. None: the
+        line of the object is not known."""
         if file not in self._manifests:
             return None
         if file not in self._objects:
@@ -45,7 +45,7 @@ class Lines:
 
 
 def _index(manifest: Manifest) -> dict[Id, _Found]:
-    """The first definition of each object, which is the one that counts."""
+    """The first definition of each object: the one that is used."""
     objects: dict[Id, _Found] = {}
     line = 1
     for number, (part, document) in enumerate(zip(manifest.parts, manifest.documents, strict=True)):

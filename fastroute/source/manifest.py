@@ -1,9 +1,9 @@
-"""Manifest: one file as last read, its documents decoded, and what it contributes.
+"""Manifest: the content of one file as last read: its decoded documents and the objects that they define.
 
-A document whose text is as before keeps its very same object, so an edit in a file of thousands decodes one. What an
-object was when it was last whole stays in force while it is broken; all of them while a document of the file cannot
-be told apart, for then nobody knows which object it was. (An object's `origin.line` is the one at which it was
-decoded; documents that only moved are not decoded again.)
+A document whose text is unchanged keeps its Document object, so an edit in a file of thousands decodes one. While an
+object is invalid, its last valid version is used. While a document is so broken that its object cannot be identified,
+the last valid versions of all objects of the file are used, because any of them may be the broken one. (`origin.line`
+of an object is the line at which it was decoded; documents that only moved are not decoded again.)
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,31 +15,31 @@ from fastroute.resources.document import split
 from fastroute.resources.meta import Resource
 from fastroute.resources.problem import ManifestProblem
 
-Definitions = Mapping[Id, tuple[Resource | None, ...]]  # None: broken, and never was whole
+Definitions = Mapping[Id, tuple[Resource | None, ...]]  # None: invalid, and no valid version was read before
 
 
 class Document(msgspec.Struct, frozen=True):
-    """One document as decoded at `line`."""
+    """One document, as decoded at `line`."""
 
     line: int
     entries: tuple[Entry, ...]
-    definitions: tuple[tuple[Id, tuple[Resource]], ...]  # of the entries that are whole
+    definitions: tuple[tuple[Id, tuple[Resource]], ...]  # of the valid entries
     is_faulty: bool
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """A file."""
+    """The content of a file."""
 
     path: str
     parts: Sequence[str] = ()  # the texts of its documents, in order
     documents: Sequence[Document] = ()  # one for each part
-    definitions: Definitions = {}  # of one object more than one: the same object twice in this file
-    is_simple: bool = True  # each document is right, each object is defined once
+    definitions: Definitions = {}  # several resources: the file defines the object several times
+    is_simple: bool = True  # every document is valid and every object is defined once
     problems: tuple[ManifestProblem, ...] = ()
     warnings: tuple[ManifestProblem, ...] = ()
 
     def lines(self, name: Id) -> Iterator[int]:
-        """Where its documents define an object."""
+        """The lines at which its documents define an object."""
         line = 1
         for part, document in zip(self.parts, self.documents, strict=True):
             yield from (line + entry.line - document.line for entry in document.entries if entry.id == name)
@@ -47,7 +47,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read(path: str, content: bytes, previous: Manifest | None) -> Manifest:
-    """The manifest that `content` is."""
+    """The manifest with this `content`."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -60,13 +60,13 @@ def read(path: str, content: bytes, previous: Manifest | None) -> Manifest:
 
 
 def unreadable(path: str, message: str, previous: Manifest | None, line: int | None = None) -> Manifest:
-    """The manifest of a file whose content cannot be had: all that it last defined."""
+    """The manifest of a file whose content cannot be read: everything that it last defined."""
     problem = ManifestProblem(file=path, line=line, message=message)
     return msgspec.structs.replace(previous or Manifest(path=path), problems=(problem,), warnings=())
 
 
 def _edited(before: Manifest, parts: Sequence[str]) -> Manifest:
-    """`before` with other parts. Costs what was edited, unless something is wrong with the file before or after."""
+    """`before` with other parts. The cost depends on the size of the edit only, unless the file has faults."""
     head, tail = _unchanged(before.parts, parts) if before.is_simple else (0, 0)
     removed = slice(head, len(before.parts) - tail)
     known = dict(zip(before.parts[removed], before.documents[removed], strict=True))
@@ -86,7 +86,7 @@ def _edited(before: Manifest, parts: Sequence[str]) -> Manifest:
 
 
 def _unchanged(before: Sequence[str], after: Sequence[str]) -> tuple[int, int]:
-    """How many parts at the beginning and at the end are as before."""
+    """The numbers of parts at the beginning and at the end that are unchanged."""
     most = min(len(before), len(after))
     head = next((index for index in range(most) if before[index] != after[index]), most)
     most -= head
@@ -95,7 +95,7 @@ def _unchanged(before: Sequence[str], after: Sequence[str]) -> tuple[int, int]:
 
 
 def _documents(parts: Sequence[str], which: slice, known: Mapping[str, Document], path: str) -> Iterator[Document]:
-    """The documents of some parts: the known one, or decoded. Lines are counted no further than one is asked for."""
+    """The documents of some parts: known ones, or decoded. Lines are only counted as far as needed."""
     json = path.endswith(".json")
     line, counted = 1, 0
     for index, part in enumerate(parts[which], which.start):
@@ -115,7 +115,7 @@ def _decoded(text: str, path: str, line: int, *, json: bool) -> Document:
 
 
 def _replaced(before: Definitions, removed: Sequence[Document], added: Sequence[Document]) -> Definitions | None:
-    """The definitions after an edit of a simple manifest; None if it is not simple any more."""
+    """The definitions after an edit of a simple manifest. None: it is not simple any more."""
     definitions = dict(before)
     for document in removed:
         for name, _ in document.definitions:

@@ -1,6 +1,6 @@
-"""ProblemLog: says what is wrong with the manifests while they are served, each thing once, and when it is mended.
+"""ProblemLog: logs the problems of the manifests while they are served: each problem once, and again when it is fixed.
 
-A problem is the same one while its file, object, field and message are; its line moves with every edit above it.
+Two problems are the same if file, object, field and message are equal. The line is ignored: edits above it change it.
 """
 
 import logging
@@ -16,20 +16,20 @@ Identity = tuple[str | None, ...]
 
 
 class ProblemLog:
-    """What was said, and has not been mended since."""
+    """The problems that were logged and are not yet fixed."""
 
     def __init__(self) -> None:
         self._said: dict[Identity, ManifestProblem] = {}
 
     def show(self, problems: Sequence[ManifestProblem]) -> None:
-        """`problems` are all there are now."""
+        """`problems` is the complete list at this moment."""
         now = {_identity(problem): problem for problem in problems}
         new = [problem for key, problem in now.items() if key not in self._said]
         mended = [problem for key, problem in self._said.items() if key not in now]
         for problem in new[:AT_MOST]:
             _log.warning("%s%s", problem, f" (write {problem.fix})" if problem.fix else "")
         for problem in mended[:AT_MOST]:
-            _log.info("mended: %s", problem)
+            _log.info("fixed: %s", problem)
         if (more := len(new[AT_MOST:])) > 0:
             _log.warning("%d more problems in the manifests; `fastroute check` shows them all", more)
         self._said = now

@@ -1,8 +1,8 @@
-"""Objects that the stages cannot work with, though their schema is kept: a mistake of ours, and no reason to keep
-everybody's changes from being served.
+"""Objects that match their schema but make a stage of fastroute raise. That is a bug of fastroute, and must not keep
+the changes of other objects from being served.
 
-Which of many changes it was is found by trying them: all, then halves, each on top of what worked before. Of an object
-that is to blame its last good version stands in (or nothing, if there is none) until the object changes again.
+The faulty changes are found by bisection: first all changes are tried, then halves, each on top of what worked before.
+For a faulty object the last good version is served (or nothing, if there is none) until the object changes again.
 """
 
 import logging
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class Change(NamedTuple):
-    """Of one object: what it was, and what it shall be. None: there is none."""
+    """A change of one object: its former and its new version. None: it does not exist."""
 
     kind: str
     field: str  # of Resources
@@ -33,25 +33,25 @@ class Change(NamedTuple):
 
 
 class Quarantine:
-    """What is held back."""
+    """The changes that are held back."""
 
     def __init__(self) -> None:
         self._held: list[Change] = []
-        self._stood_in: tuple[Resources, Resources] | None = None  # what `stand_in` was given last, and gave
+        self._stood_in: tuple[Resources, Resources] | None = None  # the last argument and result of `stand_in`
 
     def stand_in(self, resources: Resources) -> Resources:
-        """`resources` with what stands in for those objects that still are as they were held back; the very same for
-        the very same."""
+        """`resources` in which each object that is held back, and has not changed since, is replaced by its last good
+        version. The result is the same object for the same argument."""
         if self._stood_in is None or self._stood_in[0] is not resources:
             self._held = [each for each in self._held if getattr(resources, each.field).get(each.key) is each.after]
             self._stood_in = resources, _with(resources, [each._replace(after=each.before) for each in self._held])
         return self._stood_in[1]
 
     async def find(self, good: Resources, wanted: Resources, base: T, attempt: Callable[[Resources, T], T]) -> bool:
-        """Holds back what of `wanted` makes `attempt(resources, base)` raise, and says whether there was anything.
+        """Holds back the changes in `wanted` that make `attempt(resources, base)` raise. True if there were any.
 
-        Each attempt is given what the last good one returned; `base` is what came of `good`. If an attempt with
-        `good` raises as well, no object is to blame.
+        Each attempt gets the result of the last successful one; `base` is the result for `good`. If an attempt with
+        `good` raises as well, no object is the cause.
         """
         try:
             base = attempt(good, base)
@@ -76,18 +76,18 @@ class Quarantine:
         return found
 
     def _hold(self, change: Change) -> None:
-        """Within the handling of what was raised."""
+        """Must be called while the exception is handled: it is logged."""
         former = next((each for each in self._held if (each.field, each.key) == (change.field, change.key)), None)
-        if former is not None:  # what stood in for it will not do any more
+        if former is not None:  # the version that replaced it does not work any more
             self._held.remove(former)
             change = change._replace(after=former.after)
         self._held.append(change)
         self._stood_in = None
         what = "its last good version is served" if change.before is not None else "it is not served"
         if change.after is None:
-            what = "it is served as if it were still there"
+            what = "although deleted, it is still served"
         _log.exception(
-            "%s %s cannot be worked with, a mistake of fastroute: %s until it changes. Please report this.",
+            "%s %s cannot be processed because of a bug in fastroute: %s until it changes. Please report this.",
             change.kind,
             change.key,
             what,

@@ -1,6 +1,6 @@
-"""ServingLog: says at the start what is served and where, and later each listener that is bound or gone.
+"""ServingLog: logs what is served and where at the start, and later each listener that is bound or unbound.
 
-With nothing to serve it says so, and why; and it says when there is something, or nothing any more. (Why a listener
+If there is nothing to serve, that is logged with the reason, and again when it changes. (The reason why a listener
 could not be bound is in its status: see StatusLog.)
 """
 
@@ -18,14 +18,14 @@ _log = logging.getLogger(__name__)
 
 
 class ServingLog:
-    """What was said of the listeners that are bound now."""
+    """What was logged about the listeners that are bound now."""
 
     def __init__(self) -> None:
-        self._bound: dict[str, str] = {}  # by id of a Listener: its line
-        self._nothing: str | None = ""  # why nothing is served; None: something is. "": nothing was said yet
+        self._bound: dict[str, str] = {}  # by id of a Listener: the line that was logged
+        self._nothing: str | None = ""  # why nothing is served; None: something is served; "": nothing was logged yet
 
     def show(self, resources: Resources, graph: Graph, listeners: Mapping[str, Listener], outcome: Outcome) -> None:
-        """The world that is served from now on, once every worker serves it."""
+        """Called with what is served from now on, when every worker serves it."""
         if not outcome.complete:
             return
         bound = {id_: _where(one) for id_, one in listeners.items() if isinstance(outcome.listeners.get(id_), Bound)}
@@ -59,7 +59,7 @@ def _where(one: Listener) -> str:
 
 
 def _amounts(graph: Graph) -> str:
-    """How many Gateways, routes and endpoints are served."""
+    """The numbers of Gateways, routes and endpoints that are served."""
     serving = [listener for holder in graph.holders for listener in holder.listeners if listener.serves]
     gateways = {listener.gateway for listener in serving}
     routes = {id_ for listener in serving for id_ in listener.attachments}

@@ -1,7 +1,6 @@
-"""StatusLog: where statuses go when no API server is there to take them. They are kept, and what turns is logged.
+"""StatusLog: keeps the statuses and logs their changes. Used if there is no API server to write them to.
 
-An object that is new is only spoken of when something is wrong with it; later every condition that turns is, either
-way.
+For a new object only the conditions that report a failure are logged; after that, every condition that changes.
 """
 
 import logging
@@ -17,7 +16,7 @@ from fastroute.status import Statuses
 AT_MOST = 100  # lines at a time
 
 _log = logging.getLogger(__name__)
-_BAD = {"Conflicted": "True"}  # of other types "False" is what is wrong
+_BAD = {"Conflicted": "True"}  # for all other types "False" is a failure
 
 Patches = Mapping[tuple[str, Key], StatusPatch]
 Turn = tuple[str, str, str]  # status, reason, message
@@ -44,7 +43,7 @@ class StatusLog:
         for level, text in turns[:AT_MOST]:
             _log.log(level, "%s", text)
         if len(turns) > AT_MOST:
-            _log.warning("%d more conditions turned", len(turns) - AT_MOST)
+            _log.warning("%d more conditions changed", len(turns) - AT_MOST)
         if anew:
             self._written(len(anew))
 
@@ -62,7 +61,7 @@ def _turns(name: str, before: StatusPatch | None, patch: StatusPatch) -> Iterato
 
 
 def stated_conditions(status: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Turn]]:
-    """Every condition by (where in the object it stands, its type)."""
+    """Every condition by (its place in the object: "" or a listener or a parent; its type)."""
     holders = [("", status)]
     holders += [(f"listener {listener['name']}", listener) for listener in status.get("listeners", ())]
     holders += [(f"at {_parent(entry['parentRef'])}", entry) for entry in named_parents(status)]
@@ -73,7 +72,7 @@ def stated_conditions(status: Mapping[str, Any]) -> Iterator[tuple[tuple[str, st
 
 
 def _parent(ref: dict[str, Any]) -> str:
-    """As a reader names a parentRef: "Gateway infra/web", with what it narrows down to."""
+    """The parentRef as in a message, for example "Gateway infra/web", with its sectionName and port."""
     name = "/".join(part for part in (ref.get("namespace"), ref["name"]) if part)
     details = [f"{key} {ref[key]}" for key in ("sectionName", "port") if ref.get(key) is not None]
     return " ".join((ref.get("kind", "Gateway"), name, *details))

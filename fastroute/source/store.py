@@ -1,12 +1,13 @@
-"""Store: the only mutable copy of what users applied. WatchEvents go in, frozen Resources come out.
+"""Store: the only mutable copy of the users' objects. Its input is WatchEvents, its output is frozen Resources.
 
-A list-and-watch is `Init(kind)`, `InitApply(object)` for each listed one, `InitDone(kind)`, then `Apply` and
-`Delete`. What was there before `Init` and was not listed is gone after `InitDone`: correct by construction, also
-after a lost connection. Between the two nothing is removed, so that a restarted watch takes no traffic away.
+A list-and-watch is `Init(kind)`, `InitApply(object)` for each listed object, `InitDone(kind)`, then `Apply` and
+`Delete`. `InitDone` removes the objects that existed before `Init` and were not listed, so the state is correct also
+after a lost connection. Between `Init` and `InitDone` nothing is removed, so a restarted watch does not interrupt
+traffic.
 
-An object that did not change is the very same object in the next Resources, a kind that did not change the very same
-mapping, and Resources themselves are the very same while nothing changed: "unchanged" is `is`. Mappings are in order
-of keys, but for those of UNORDERED.
+Identity (`is`) means "unchanged": an unchanged object is the same object in the next Resources, an unchanged kind the
+same mapping, and while nothing changes `snapshot` returns the same Resources. Mappings are sorted by key, except those
+of the kinds in UNORDERED.
 """
 
 from collections.abc import Iterable, Mapping
@@ -42,23 +43,23 @@ FIELDS: dict[type[Resource], str] = {  # the field of Resources that holds a kin
     Secret: "secrets",
 }
 
-UNORDERED = frozenset({HTTPRoute, GRPCRoute})  # they are many, and nothing depends on their order: new ones come last
+UNORDERED = frozenset({HTTPRoute, GRPCRoute})  # large, and nothing depends on their order: new objects are appended
 
 
 class Init(msgspec.Struct, frozen=True):
-    """A list of all objects of a kind begins."""
+    """Begins a list of all objects of a kind."""
 
     kind: type[Resource]
 
 
 class InitApply(msgspec.Struct, frozen=True):
-    """One object of that list."""
+    """One object of the list."""
 
     resource: Resource
 
 
 class InitDone(msgspec.Struct, frozen=True):
-    """The list is complete: what it did not name is gone."""
+    """The list is complete: objects that it did not contain are deleted."""
 
     kind: type[Resource]
 
@@ -70,7 +71,7 @@ class Apply(msgspec.Struct, frozen=True):
 
 
 class Delete(msgspec.Struct, frozen=True):
-    """An object is gone."""
+    """An object was deleted."""
 
     kind: type[Resource]
     key: Key
@@ -80,21 +81,21 @@ WatchEvent = Init | InitApply | InitDone | Apply | Delete
 
 
 class Store:
-    """Objects by kind and key, as the events so far made them."""
+    """Objects by kind and key, as of the events so far."""
 
     def __init__(self) -> None:
-        self.problems: tuple[ManifestProblem, ...] = ()  # objects that are not used as they stand
+        self.problems: tuple[ManifestProblem, ...] = ()  # objects that are not used as they are defined
         self.warnings: tuple[ManifestProblem, ...] = ()  # fields without effect
-        self.bundle_version: str | None = None  # of the CRDs, where an API server has some
-        self.missing: Mapping[str, str] = {}  # kinds that it does not serve: why
+        self.bundle_version: str | None = None  # of the CRDs, if the API server has any
+        self.missing: Mapping[str, str] = {}  # kinds that the API server does not serve: the reason
         self._objects: dict[type[Resource], dict[Key, Resource]] = {kind: {} for kind in FIELDS}
         self._listed: dict[type[Resource], set[Key]] = {}
-        self._mappings: dict[type[Resource], Mapping[Key, Any]] = {kind: {} for kind in FIELDS}  # last snapshot's
-        self._touched: dict[type[Resource], set[Key]] = {}  # since then
+        self._mappings: dict[type[Resource], Mapping[Key, Any]] = {kind: {} for kind in FIELDS}  # of the last snapshot
+        self._touched: dict[type[Resource], set[Key]] = {}  # since the last snapshot
         self._resources: Resources | None = None
 
     def apply(self, events: Iterable[WatchEvent]) -> bool:
-        """Takes events in order. True if anything is now different."""
+        """Applies events in order. True if anything changed."""
         changed = False
         for event in events:
             match event:
@@ -115,7 +116,7 @@ class Store:
         return changed
 
     def report(self, problems: Iterable[ManifestProblem], warnings: Iterable[ManifestProblem] = ()) -> bool:
-        """Replaces what is said about the manifests. True if that is different."""
+        """Replaces the problems and warnings of the manifests. True if they changed."""
         before = self.problems, self.warnings
         self.problems, self.warnings = tuple(problems), tuple(warnings)
         return before != (self.problems, self.warnings)
@@ -124,7 +125,7 @@ class Store:
         return self._objects[kind].get(key)
 
     def snapshot(self) -> Resources:
-        """Everything, frozen."""
+        """All objects, frozen."""
         if self._resources is None:
             for kind, keys in self._touched.items():
                 changes = {key: self._objects[kind].get(key) for key in keys}
@@ -155,7 +156,7 @@ class Store:
 
 
 def _is_only_moved(old: Resource, new: Resource) -> bool:
-    """Whether they are equal, but for the line of one file at which they stand."""
+    """Whether they differ at most in their line within the same file."""
     if old.origin is not None and new.origin is not None and old.origin.file == new.origin.file:
         new = msgspec.structs.replace(new, origin=old.origin)
     return old == new

@@ -1,8 +1,8 @@
-"""WarningLog: says while serving what no status can say, each thing once, and when it is mended.
+"""WarningLog: logs warnings that no status can report: each once, and again when the cause is fixed.
 
-That is a Gateway which --gateway names and which is not there or not of a class of ours, a route of a kind that is not
-served at a Gateway of ours, and a policy that targets an object of ours and is not served. (What `check` warns of
-besides is about what users meant, and is no news to a gateway.)
+They are: a Gateway that --gateway names but that does not exist or has a GatewayClass of another controller; a route of
+a kind that is not supported, with a served Gateway as its parent; and a policy that is not supported and targets an
+object that is served. (The other warnings of `check` concern likely mistakes in manifests and are not repeated here.)
 """
 
 import logging
@@ -21,15 +21,15 @@ _log = logging.getLogger(__name__)
 
 
 class WarningLog:
-    """What was said, and has not been mended since. `gateways`: those that --gateway names, as "ns/name"."""
+    """The warnings that were logged and still apply. `gateways`: the values of --gateway, as "ns/name"."""
 
     def __init__(self, gateways: Iterable[str]) -> None:
         self._gateways = sorted(gateways)
-        self._absent: dict[str, str] = {}  # by name of a Gateway: why
+        self._absent: dict[str, str] = {}  # by name of a Gateway: the reason
         self._unserved = ProblemLog()
 
     def show(self, resources: Resources, graph: Graph) -> None:
-        """The world that is served from now on."""
+        """`resources` and `graph` are served from now on."""
         for name in self._gateways:
             self._show_gateway(name, _absence(name, resources, graph))
         found = (*routes_not_served(resources, graph), *policies_not_served(resources, graph))
@@ -40,9 +40,9 @@ class WarningLog:
         if why is not None:
             self._absent[name] = why
             if why != said:
-                _log.warning("--gateway names %s, %s: nothing of it is served", name, why)
+                _log.warning("--gateway names %s, %s: it is not served", name, why)
         elif said is not None:
-            _log.info("Gateway %s, which --gateway names, is there now", name)
+            _log.info("Gateway %s, which --gateway names, is served now", name)
 
 
 def _absence(name: str, resources: Resources, graph: Graph) -> str | None:
@@ -50,7 +50,11 @@ def _absence(name: str, resources: Resources, graph: Graph) -> str | None:
     if key in graph.gateways:
         return None
     gateway = resources.gateways.get(key)
-    return f"whose class {gateway.spec.gateway_class_name} is not ours" if gateway else "which does not exist"
+    return (
+        f"whose class {gateway.spec.gateway_class_name} does not belong to this controller"
+        if gateway
+        else "which does not exist"
+    )
 
 
 def _problem(finding: Finding) -> ManifestProblem:

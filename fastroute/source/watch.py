@@ -1,9 +1,9 @@
-"""Watch: hears from the kernel (inotify) what happens in folders, as trio waits: no thread, no polling.
+"""Watch: reports changes in folders from the kernel (inotify) to a trio task: no thread, no polling.
 
-Chosen over a portable watcher for two things that one cannot do: tell that a file which was open for writing has been
-closed, so its content is whole; and cost nothing while nothing happens. Which folders, and what a notice means, is
-`directory.py`'s to know. Where the kernel refuses (its limits are per user, and others use them up) a warning says so,
-and `is_deaf` that looking is the only way to know.
+A portable watcher cannot do two things that are needed here: report that a file which was open for writing has been
+closed, so that its content is complete; and cost nothing while nothing happens. `directory.py` decides which folders
+are watched and what a notice means. If the kernel refuses a watch (its limits are per user and shared with other
+programs), that is logged, and `is_deaf` says that only scanning finds changes.
 """
 
 import contextlib
@@ -27,22 +27,22 @@ _WHOLE = _FLAGS.CLOSE_WRITE | _FLAGS.MOVED_TO
 
 
 class Notice(NamedTuple):
-    """Something happened to `name` in `folder`, or to the folder itself when `name` is empty."""
+    """An event for `name` in `folder`, or for the folder itself if `name` is empty."""
 
     folder: str
     name: str
-    whole: bool = False  # its writer has closed it, or it was moved here
-    is_written: bool = False  # somebody is writing it, and will close it
+    whole: bool = False  # its writer closed it, or it was moved here
+    is_written: bool = False  # a process is writing to it and will close it
     is_folder: bool = False
 
 
 class Watch:
-    """A set of folders and the notices from them."""
+    """A set of watched folders and the notices from them."""
 
     def __init__(self) -> None:
         self.is_deaf = False
         self._inotify = self._opened()
-        self._folders: dict[int, set[str]] = {}  # by watch descriptor; several paths may name one folder
+        self._folders: dict[int, set[str]] = {}  # by watch descriptor; several paths may name the same folder
         self._descriptors: dict[str, int] = {}
 
     def __enter__(self) -> Self:
@@ -53,9 +53,9 @@ class Watch:
             self._inotify.close()
 
     def follow(self, folders: Iterable[str]) -> bool:
-        """Follows these from now on, and no others. True if any is new: what happened in it before now is not known.
+        """Watches these folders and no others. True if any is new: its earlier events are unknown.
 
-        Folders that are gone again are left out.
+        Folders that no longer exist are left out.
         """
         wanted = set(folders)
         for folder in self._descriptors.keys() - wanted:
@@ -66,14 +66,14 @@ class Watch:
         return added
 
     async def wait(self) -> None:
-        """Returns when there are notices to take."""
+        """Returns when there are notices."""
         if self._inotify is None:
             await trio.sleep_forever()
         else:
             await trio.lowlevel.wait_readable(self._inotify.fileno())
 
     def take_nowait(self) -> Iterator[Notice | None]:
-        """The notices so far; None: some were lost, or a folder is no longer where it was."""
+        """The notices so far. None: notices were lost, or a folder was moved."""
         for event in self._inotify.read(timeout=0) if self._inotify else ():
             if event.mask & _LOST:
                 self._lose(event.wd if event.mask & (_FLAGS.IGNORED | _FLAGS.MOVE_SELF) else -1)
@@ -98,11 +98,13 @@ class Watch:
     def _be_deaf(self, what: str, error: OSError, limit: str) -> None:
         if not self.is_deaf:
             reason = os.strerror(error.errno or 0)
-            _log.warning("%s are found late: %s; raise the limit with: sysctl fs.inotify.%s=8192", what, reason, limit)
+            _log.warning(
+                "%s are only found by scans: %s; raise the limit with: sysctl fs.inotify.%s=8192", what, reason, limit
+            )
         self.is_deaf = True
 
     def _add(self, folder: str) -> bool:
-        """True if it was not followed before. (One folder has one descriptor, however often it is added.)"""
+        """True if it was not watched before. (A folder has one descriptor, however often it is added.)"""
         if self._inotify is None:
             return False
         try:
@@ -114,7 +116,7 @@ class Watch:
             return False
         if self._descriptors.get(folder) == descriptor:
             return False
-        if folder in self._descriptors:  # another folder has its name now
+        if folder in self._descriptors:  # the path names another folder now
             self._forget(folder)
         self._folders.setdefault(descriptor, set()).add(folder)
         self._descriptors[folder] = descriptor
@@ -125,10 +127,10 @@ class Watch:
         names = self._folders.get(descriptor, set())
         names.discard(folder)
         if not names and self._folders.pop(descriptor, None) is not None and self._inotify is not None:
-            with contextlib.suppress(OSError):  # the kernel dropped it with its folder
+            with contextlib.suppress(OSError):  # the kernel removed the watch together with the folder
                 self._inotify.rm_watch(descriptor)
 
     def _lose(self, descriptor: int) -> None:
-        """Its folder is no longer where its path says; `follow` will look again."""
+        """Forgets a folder that was moved or deleted; `follow` adds it again."""
         for folder in self._folders.pop(descriptor, ()):
             self._descriptors.pop(folder, None)

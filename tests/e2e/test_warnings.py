@@ -28,17 +28,17 @@ async def test_a_missing_gateway_and_a_route_that_is_not_served_are_logged_once(
             await _told(log, "TCPRoutes are not served")
             late = GATEWAY.replace("name: edge", "name: late").replace("port: 80", "port: 81")
             served.world.write("late", late, allowed="{from: Same}")
-            await _told(log, "is there now")
+            await _told(log, "is served now")
             served.world.remove("tcp")
-            await _told(log, "mended")
+            await _told(log, "fixed")
     said = [json.loads(line)["message"] for line in log.read_text().splitlines()]
     place = f"{folder}/tcp.yaml:1: TCPRoute infra/db: spec.parentRefs[0]"
     unserved = f"{place}: TCPRoutes are not served: Gateway infra/edge sends it nothing, and no status says so."
     expected = [
-        "--gateway names infra/late, which does not exist: nothing of it is served",
+        "--gateway names infra/late, which does not exist: it is not served",
         unserved,
-        "Gateway infra/late, which --gateway names, is there now",
-        f"mended: {unserved}",
+        "Gateway infra/late, which --gateway names, is served now",
+        f"fixed: {unserved}",
     ]
     assert [message for message in said if "--gateway" in message or "TCPRoute" in message] == expected
 
@@ -78,5 +78,5 @@ def test_an_empty_folder_is_told_at_the_start(tmp_path):
                 assert said[-1], said
         finally:
             process.kill()
-    assert f"{tmp_path}: holds no file of *.yaml, *.yml, *.json" in said[0]
+    assert f"{tmp_path}: contains no file of *.yaml, *.yml, *.json" in said[0]
     assert "nothing to serve: there is no Gateway" in said[-1]

@@ -169,7 +169,7 @@ async def test_a_given_path_that_vanishes_keeps_what_it_held(tmp_path):
     file.write_text(route("b"))
     async with follow(folder, file) as seen:
         folder.rename(tmp_path / "away")
-        await seen.until(lambda seen: seen.said == [f"{folder}: is gone; what it held is still used"])
+        await seen.until(lambda seen: seen.said == [f"{folder}: does not exist any more; its objects are still used"])
         file.unlink()
         await seen.until(lambda seen: len(seen.said) == 2)
         await trio.sleep(QUIET)

@@ -74,7 +74,9 @@ def test_what_is_no_file_is_left_out(tmp_path):
 
 
 def test_a_missing_path_is_told(tmp_path):
-    assert scan([tmp_path / "no"]).unreadable == {str(tmp_path / "no"): "is gone; what it held is still used"}
+    assert scan([tmp_path / "no"]).unreadable == {
+        str(tmp_path / "no"): "does not exist any more; its objects are still used"
+    }
     with pytest.raises(SourceError, match=r"cannot read .*/no: No such file or directory; give a file or folder"):
         require([tmp_path, tmp_path / "no"])
 
@@ -95,7 +97,7 @@ def test_a_folder_that_cannot_be_read_is_told(tmp_path, monkeypatch):
         return scandir(folder)
 
     monkeypatch.setattr(os, "scandir", refusing)
-    reason = "cannot be read: Permission denied; what is in it is not known"
+    reason = "cannot be read: Permission denied; its content is not known"
     assert scan([tmp_path]).unreadable == {str(tmp_path / "a"): reason}
     assert names(tmp_path) == ["b/y.yaml"]
     source = Directory([tmp_path])

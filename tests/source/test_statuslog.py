@@ -72,4 +72,4 @@ def test_many_turns_are_counted(caplog):
         patches |= patch(("HTTPRoute", Key("a", f"r{number}")), parents=at(accepted("False")))
     StatusLog(lambda count: None).post(stated(patches))
     assert len(caplog.messages) == 101
-    assert caplog.messages[-1] == "50 more conditions turned"
+    assert caplog.messages[-1] == "50 more conditions changed"

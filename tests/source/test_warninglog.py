@@ -17,9 +17,9 @@ spec:
   parentRefs: [{name: web}]
 """
 THEIRS = GATEWAY.replace("gatewayClassName: fastroute", "gatewayClassName: nginx")
-ABSENT = "--gateway names infra/web, which does not exist: nothing of it is served"
-FOREIGN = "--gateway names infra/web, whose class nginx is not ours: nothing of it is served"
-THERE = "Gateway infra/web, which --gateway names, is there now"
+ABSENT = "--gateway names infra/web, which does not exist: it is not served"
+FOREIGN = "--gateway names infra/web, whose class nginx does not belong to this controller: it is not served"
+THERE = "Gateway infra/web, which --gateway names, is served now"
 UNSERVED = (
     "world.yaml:1: TCPRoute infra/db: spec.parentRefs[0]: TCPRoutes are not served: Gateway infra/web sends it "
     "nothing, and no status says so."
@@ -71,7 +71,7 @@ def test_a_route_of_a_kind_that_is_not_served_is_told_once_and_when_it_is_gone(
         ([TCP], []),
         ([TCP, GATEWAY], [(WARNING, UNSERVED)]),
         ([TCP, GATEWAY], []),
-        ([GATEWAY], [(INFO, f"mended: {UNSERVED}")]),
+        ([GATEWAY], [(INFO, f"fixed: {UNSERVED}")]),
         ([TCP, THEIRS], []),
     ):
         assert told.by(*manifests) == expected

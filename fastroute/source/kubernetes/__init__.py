@@ -1,1 +1,1 @@
-"""An API server as a source: reading (client, watches, what is held of each object), and writing."""
+"""An API server as a source: it is read (client, watches, the held state of each object) and written to."""

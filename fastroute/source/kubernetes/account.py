@@ -1,9 +1,8 @@
-"""Account: how we reach an API server and as whom, read by the official client from a pod's service account or from a
-kubeconfig.
+"""Account: the address of an API server and the credentials for it. The official client reads them from a pod's
+ServiceAccount or from a kubeconfig.
 
-Tokens are read again as the official client does it (a pod's every minute, those of exec plugins when they expire);
-whatever else is renewed on disk is found by `reload`, which a refusal (401) asks for. Nothing is ever written back
-into a user's kubeconfig.
+Tokens are reread by the official client (a pod's every minute, those of exec plugins when they expire). Other changes
+on disk are found by `reload`, which is called after a 401. A user's kubeconfig is never written to.
 """
 
 import os
@@ -21,40 +20,40 @@ from urllib3.connection import HTTPConnection
 
 from fastroute.errors import SettingError
 
-SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")  # what a pod is given
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")  # mounted into every pod
 SERVICE_HOST = "KUBERNETES_SERVICE_HOST"  # is set in every pod
-CONNECTIONS = 64  # that are kept open for the next request
-SOCKET_OPTIONS = (  # a connection on which nobody answers is dead after 30 s
+CONNECTIONS = 64  # kept open for further requests
+SOCKET_OPTIONS = (  # a connection without answers counts as dead after 30 s
     *HTTPConnection.default_socket_options,
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15),  # s of silence until the kernel asks
-    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),  # s between its questions
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15),  # s without traffic before the first keepalive probe
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),  # s between probes
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
-    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000),  # ms that what we sent may stay unacknowledged
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000),  # ms for which sent data may be unacknowledged
 )
 
 
 def in_pod() -> bool:
-    """Whether this process was started in a pod that may speak with its API server."""
+    """Whether this process runs in a pod that has credentials for its API server."""
     return bool(os.environ.get(SERVICE_HOST)) and (SERVICE_ACCOUNT / "token").exists()
 
 
 class Account:
-    """The connections to one API server, and the header that says who we are. For any thread."""
+    """The connections to one API server, and the credentials. Thread-safe."""
 
     def __init__(self, kubeconfig: Path | None = None, context: str | None = None) -> None:
-        """`kubeconfig` None: in a pod its service account, elsewhere the user's (KUBECONFIG, ~/.kube/config).
+        """`kubeconfig` None: in a pod its ServiceAccount, elsewhere the user's (KUBECONFIG, ~/.kube/config).
 
-        Raises SettingError when there is none, or it cannot be read.
+        Raises SettingError if there is none, or it cannot be read.
         """
         self._kubeconfig, self._context = kubeconfig, context
-        self._lock = threading.Lock()  # exec plugins run once, however many requests wait for them
+        self._lock = threading.Lock()  # exec plugins run once, even if several requests wait for them
         self._configuration, self.namespace = self._read()
         self._pool = _pool(self._configuration)
 
     @property
     def is_pods_own(self) -> bool:
-        """Whether we act as the ServiceAccount of the pod that we run in."""
+        """Whether the credentials are those of the ServiceAccount of this pod."""
         return self._kubeconfig is None and self._context is None and in_pod()
 
     @property
@@ -67,19 +66,19 @@ class Account:
         return self._pool
 
     def authorization(self) -> str | None:
-        """The Authorization header; None where certificates (or nobody) speak for us. May block (exec plugins)."""
+        """The Authorization header; None with client certificates or no credentials. May block (exec plugins)."""
         with self._lock:
             value = self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
         return value.strip() if value else None
 
     def reload(self) -> None:
-        """Reads everything anew. Raises SettingError; then what there was stays."""
+        """Rereads the credentials. Raises SettingError and then keeps the former ones."""
         with self._lock:
             self._configuration, self.namespace = self._read()
             self._pool = _pool(self._configuration)
 
     def _read(self) -> tuple[Configuration, str]:
-        """The official client's configuration, and the namespace that is ours."""
+        """The official client's configuration, and the default namespace."""
         configuration = Configuration()
         try:
             if self.is_pods_own:
@@ -102,7 +101,7 @@ class Account:
 
 
 def _pool(configuration: Configuration) -> urllib3.PoolManager:
-    """With the official client's handling of certificates and proxies, and our patience with dead connections."""
+    """A pool with the official client's certificates and proxies, and our timeouts for dead connections."""
     configuration.connection_pool_maxsize = CONNECTIONS
     configuration.socket_options = list(SOCKET_OPTIONS)
     pool = RESTClientObject(configuration).pool_manager

@@ -1,8 +1,8 @@
-"""Bucket: how often something may be done. It holds `burst` tokens and gets `rate` of them a second."""
+"""Bucket: a token bucket, a rate limiter. It holds up to `burst` tokens and gets `rate` of them per second."""
 
 
 class Bucket:
-    """Times are seconds of any one clock that never goes back."""
+    """Times are in seconds of any monotonic clock."""
 
     def __init__(self, rate: float, burst: float) -> None:
         self._rate, self._burst = rate, burst
@@ -10,7 +10,7 @@ class Bucket:
         self._at = 0.0
 
     def take(self, now: float, spare: float = 0.0) -> bool:
-        """Takes a token if more than `spare` of them stay behind; whether it did."""
+        """Takes a token, if at least `spare` tokens remain then. Whether it did."""
         self._fill(now)
         if self._level < 1 + spare:
             return False
@@ -18,7 +18,7 @@ class Bucket:
         return True
 
     def reserve(self, now: float) -> float:
-        """Takes a token, also one that is yet to come; seconds until it is there."""
+        """Takes a token, possibly a future one. Returns the seconds until it is available."""
         self._fill(now)
         self._level -= 1
         return max(0.0, -self._level / self._rate)

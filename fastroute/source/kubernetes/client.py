@@ -1,11 +1,12 @@
-"""Client: requests to an API server and streams from it, for trio, in bytes.
+"""Client: requests and streams to an API server for trio, in bytes.
 
-The official client's configuration, authentication and connections (account.py) over urllib3, which blocks: each
-request has a thread of `REQUESTS`, each stream one of its own, so that neither waits for the other. Whoever is
-cancelled goes on at once; its thread ends by itself, within its timeout, or because its socket is shut down.
+It uses the configuration, authentication and connections of the official client (account.py) with urllib3, which
+blocks. So each request runs in one of `REQUESTS` threads, and each stream in an additional one, so that requests and
+streams do not wait for each other. Cancellation takes effect at once; the thread ends within its timeout, or when its
+socket is shut down.
 
-An answer other than 2xx is an ApiError; no answer is one with status 0. Nothing is tried again here but a read on a
-connection that the server had closed, and once anything with a token that was renewed.
+A status other than 2xx raises ApiError; no answer raises ApiError with status 0. Only two things are retried here: a
+GET on a connection that the server had closed, and any request, once, after a 401 if the credentials were reloaded.
 """
 
 import contextlib
@@ -27,10 +28,10 @@ from fastroute.source.kubernetes.account import Account
 REQUESTS = 16  # at a time
 CONNECT_TIMEOUT = 5.0  # s
 REQUEST_TIMEOUT = 10.0  # s
-SILENCE = 100.0  # s without a byte after which a stream is dead: bookmarks come every minute
-PIECE = 256 * 1024  # bytes, the most that one read of a stream gives
-AHEAD = 4 * 1024 * 1024  # bytes that a stream reads ahead of who takes its lines
-LONGEST_LINE = 16 * 1024 * 1024  # bytes; etcd takes 1.5 MiB
+SILENCE = 100.0  # s without a byte after which a stream counts as dead: bookmarks arrive every minute
+PIECE = 256 * 1024  # bytes, the most that one read of a stream returns
+AHEAD = 4 * 1024 * 1024  # bytes that a stream reads ahead of its consumer
+LONGEST_LINE = 16 * 1024 * 1024  # bytes; etcd accepts 1.5 MiB
 JSON = "application/json"
 
 _log = logging.getLogger(__name__)
@@ -42,11 +43,11 @@ class ApiError(FastrouteError):
     def __init__(self, status: int, reason: str, message: str, retry_after: float | None = None) -> None:
         super().__init__(f"{status} {reason}: {message}" if status else message)
         self.status, self.reason, self.message = status, reason, message
-        self.retry_after = retry_after  # s that the server asks us to wait
+        self.retry_after = retry_after  # s; the server's Retry-After
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """metav1.Status, as far as we read it."""
+    """The fields of metav1.Status that are used."""
 
     reason: str = ""
     message: str = ""
@@ -75,7 +76,7 @@ class Client:
         query: Mapping[str, str] | None = None,
         timeout: float = REQUEST_TIMEOUT,  # noqa: ASYNC109 (of the socket in its thread too)
     ) -> bytes:
-        """The answer's body. `body`: bytes as they are, anything else as JSON; `timeout` in seconds, for all of it.
+        """Returns the body. `body`: bytes are sent unchanged, other types as JSON; `timeout`: s for the whole request.
 
         Raises ApiError.
         """
@@ -88,7 +89,7 @@ class Client:
 
     @contextlib.contextmanager
     def stream(self, path: str, query: Mapping[str, str], accept: str = JSON) -> Iterator["Stream"]:
-        """The lines of an answer that goes on. Leaving the context ends it. ApiErrors come out of `Stream.lines`."""
+        """The lines of a response without end. Leaving the context ends it. `Stream.lines` raises its ApiErrors."""
         stream = Stream(trio.lowlevel.current_trio_token())
         request = _Request("GET", path, dict(query), {"Accept": accept}, None, SILENCE)
         trio.lowlevel.start_thread_soon(lambda: stream.pump(self, request), lambda _: None)
@@ -107,7 +108,7 @@ class Client:
 
     @contextlib.contextmanager
     def opened(self, request: "_Request") -> Iterator[urllib3.BaseHTTPResponse]:
-        """The head of a 2xx answer, its body to be read. Blocks; raises ApiError."""
+        """The head of a 2xx response; its body is not read yet. Blocks. Raises ApiError."""
         response = self._ask(request)
         if response.status == 401 and self._renewed():
             response.close()
@@ -130,7 +131,7 @@ class Client:
                 raise _unreached(self.host, request, error) from error
         except (HTTPError, OSError) as error:
             raise _unreached(self.host, request, error) from error
-        try:  # a kept connection that was closed while nobody looked
+        try:  # an idle connection that the server has closed
             return self._ask_once(request)
         except (HTTPError, OSError) as error:
             raise _unreached(self.host, request, error) from error
@@ -139,7 +140,7 @@ class Client:
         headers = {**request.headers, "User-Agent": f"fastroute/{__version__}"}
         try:
             authorization = self._account.authorization()
-        except Exception as error:  # exec plugins and token files: whatever they raise
+        except Exception as error:  # exec plugins and token files can raise any exception
             raise ApiError(0, "Unauthenticated", f"no token for {self.host}: {error}") from error
         if authorization:
             headers["Authorization"] = authorization
@@ -156,22 +157,22 @@ class Client:
         )
 
     def _renewed(self) -> bool:
-        """After a 401: whether there may be other credentials now."""
+        """After a 401: reloads the credentials. Whether that succeeded."""
         try:
             self._account.reload()
         except SettingError as error:
-            _log.warning("the API server refuses our credentials, and they cannot be read anew: %s", error)
+            _log.warning("the API server rejects the credentials (401), and they cannot be reloaded: %s", error)
             return False
         return True
 
 
 class Stream:
-    """Lines of a body as they come. A thread reads (`pump`), the task takes all that there is (`lines`)."""
+    """The lines of a body as they arrive. A thread reads (`pump`), the task takes all that are there (`lines`)."""
 
     def __init__(self, token: trio.lowlevel.TrioToken) -> None:
         self._token = token
         self._came = trio.Event()
-        self._lock = threading.Lock()  # holds _lines, _size, _ended, _error, _response
+        self._lock = threading.Lock()  # guards _lines, _size, _ended, _error, _response
         self._room = threading.Event()
         self._room.set()
         self._lines: list[bytes] = []
@@ -181,14 +182,14 @@ class Stream:
         self._response: urllib3.BaseHTTPResponse | None = None
 
     async def opened(self) -> None:
-        """Returns when the server has begun to answer. Raises ApiError."""
+        """Returns when the response has begun. Raises ApiError."""
         while self._response is None and not self._ended:
             await self._wait()
         if self._response is None and self._error is not None:
             raise self._error
 
     async def lines(self) -> list[bytes]:
-        """All whole lines that came, at least one; none: the answer has ended. Raises ApiError."""
+        """All complete lines that have arrived, at least one. Empty: the response has ended. Raises ApiError."""
         while True:
             with self._lock:
                 lines, self._lines, self._size = self._lines, [], 0
@@ -203,16 +204,16 @@ class Stream:
             await self._wait()
 
     def close(self) -> None:
-        """No more of it: the thread, wherever it waits, ends."""
+        """Ends the stream and its thread, even if the thread is blocked."""
         with self._lock:
             self._ended, response = True, self._response
             self._room.set()
         if response is not None:
-            with contextlib.suppress(OSError, ValueError, RuntimeError):  # it may just have ended
+            with contextlib.suppress(OSError, ValueError, RuntimeError):  # it may have ended already
                 response.shutdown()
 
     def pump(self, client: Client, request: "_Request") -> None:
-        """Reads until the end. Runs in a thread."""
+        """Reads until the end. Runs in its own thread."""
         error: ApiError | None = None
         try:
             with client.opened(request) as response:
@@ -220,7 +221,7 @@ class Stream:
                     self._read(response)
         except ApiError as refused:
             error = refused
-        except Exception as broken:  # whatever a socket that is shut down under urllib3 gives: a stream must end
+        except Exception as broken:  # urllib3 raises various errors if its socket is shut down; the stream must end
             error = _unreached(client.host, request, broken)
         with self._lock:
             self._error = None if self._ended else error
@@ -249,7 +250,7 @@ class Stream:
                 return
 
     def _give(self, lines: list[bytes], size: int) -> bool:
-        """False: nobody wants more."""
+        """False: the stream was closed."""
         self._room.wait()
         with self._lock:
             if self._ended:
@@ -269,7 +270,7 @@ class Stream:
         self._came.set()
 
     async def _wait(self) -> None:
-        """Until the thread has told of something since the last time."""
+        """Waits until the thread signals that something arrived."""
         await self._came.wait()
         self._came = trio.Event()
 
@@ -284,7 +285,7 @@ class _Request(msgspec.Struct, frozen=True):
 
 
 def _refused(response: urllib3.BaseHTTPResponse) -> ApiError:
-    """What the server said, as an error."""
+    """The server's refusal as an error."""
     try:
         content = response.read()
     except HTTPError:

@@ -1,7 +1,8 @@
-"""Collection: what one watch holds, and what its notices mean for the Store.
+"""Collection: the objects that one watch holds, and the changes for the Store from its notices.
 
-Several watches may hold objects of one kind (Secrets by type, and by name). What is gone after a listing is what this
-one held and was not listed; whether the object is gone from the Store, only who knows the others can say (source.py).
+Several watches may hold objects of one kind (Secrets by type, and by name). A listing removes the objects that this
+watch held and the listing did not contain. Whether such an object must also leave the Store depends on the other
+watches (source.py).
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -19,18 +20,18 @@ NOBODY = Key("", "")
 
 
 class Collection:
-    """Objects of one kind in one served version. `restated` is called when the status of one is not what it was."""
+    """Objects of one kind in one served version. `restated` is called when the status of an object changed."""
 
     def __init__(self, row: Followed, version: str, host: str, restated: Callable[[Key], None]) -> None:
         self.row, self.version = row, version
         self.held: dict[Key, Held] = {}
-        self.problems: dict[Key, ManifestProblem] = {}  # objects whose last good version stays
-        self.is_listed = False  # once whole; what is held before that is of another version
+        self.problems: dict[Key, ManifestProblem] = {}  # objects whose last good version is kept
+        self.is_listed = False  # after the first complete listing; objects held before are of another version
         self._host, self._restated = host, restated
-        self._listed: set[Key] | None = None  # while a listing goes on
+        self._listed: set[Key] | None = None  # while a listing is in progress
 
     def take(self, notices: Iterable[Notice]) -> Iterator[Apply | Delete]:
-        """What changes for the Store."""
+        """The changes for the Store."""
         for notice in notices:
             match notice.what:
                 case "Begun":
@@ -46,15 +47,15 @@ class Collection:
                         yield from self._put(here, notice.content)
 
     def dropped(self) -> list[Delete]:
-        """Everything, when this watch is no more."""
+        """The deletion of every object, when this watch is removed."""
         return [event for key in list(self.held) for event in self._drop(key)]
 
     def _named(self, content: msgspec.Raw) -> Named | None:
-        """None: it has no name that can be read; a problem says so until the next listing."""
+        """None: its name cannot be read; a problem reports that until the next listing."""
         try:
             return named(self.row, content)
         except msgspec.DecodeError as error:
-            message = f"a {self.row.kind} is left out, as its metadata cannot be read: {error}"
+            message = f"a {self.row.kind} is ignored because its metadata cannot be read: {error}"
             self.problems[NOBODY] = ManifestProblem(file=self._host, message=message)
             return None
 
@@ -73,12 +74,12 @@ class Collection:
 
     @property
     def _is_followed(self) -> bool:
-        """Whether each change since the last listing was heard. In a listing a generation that is the same proves
-        nothing: of a server that was restored from a backup it may be another one."""
+        """Whether every change since the last listing was received. During a listing an equal generation proves
+        nothing: after a restore from a backup, the object with that generation may be a different one."""
         return self.is_listed and self._listed is None
 
     def _typed(self, key: Key, content: msgspec.Raw) -> Resource | None:
-        """None: it cannot be read, and a problem says so."""
+        """None: it cannot be read; a problem reports that."""
         try:
             resource = typed(self.row, self.version, content)
         except msgspec.ValidationError as error:

@@ -1,4 +1,4 @@
-"""Crds: which CRDs of ours are installed, and of which release, as their metadata says (their schemas are not read)."""
+"""Crds: which Gateway API CRDs are installed, and of which release, from their metadata (not their schemas)."""
 
 from collections.abc import Iterable, Mapping
 
@@ -9,7 +9,7 @@ from fastroute.source.kubernetes.kinds import FOLLOWED
 from fastroute.source.kubernetes.watch import Notice
 
 BUNDLE_VERSION = f"{GROUP}/bundle-version"
-REFERENCE = f"gateways.{GROUP}"  # whose release is taken for that of all
+REFERENCE = f"gateways.{GROUP}"  # the CRD whose release is used for all of them
 OURS = frozenset(row.crd for row in FOLLOWED if row.is_custom)
 
 
@@ -26,15 +26,15 @@ _CRD = msgspec.json.Decoder(_Crd)
 
 
 class Crds:
-    """As the notices of a watch of all CRDs make them."""
+    """The installed CRDs, from the notices of a watch of all CRDs."""
 
     def __init__(self) -> None:
-        self._installed: dict[str, str] | None = None  # release ("" if it does not say) by name; None: not listed yet
-        self._listing: dict[str, str] | None = None  # while one goes on
+        self._installed: dict[str, str] | None = None  # release ("" if not annotated) by name; None: not listed yet
+        self._listing: dict[str, str] | None = None  # while a listing is in progress
 
     @property
     def installed(self) -> Mapping[str, str] | None:
-        """Release by the CRD's name; None: not known."""
+        """Release by the CRD's name; None: not known yet."""
         return self._installed
 
     @property

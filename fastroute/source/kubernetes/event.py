@@ -1,8 +1,9 @@
-"""Events (events.k8s.io/v1): what turned, for `kubectl describe` and `kubectl get events`.
+"""Events (events.k8s.io/v1): changes of conditions, for `kubectl describe` and `kubectl get events`.
 
-They are told in passing: never waited for, never tried again, and dropped rather than too many (per object, and in
-all, where what is wrong comes before what went well). What is said again within WINDOW is counted in the Event that
-says it, not written anew. A note names what must be allowed, never whether a refused target exists.
+Events are written on a best-effort basis: nothing waits for them, they are not retried, and they are dropped beyond a
+rate (per object, and in total, where warnings have priority). A repetition within WINDOW increases the count of the
+existing Event instead of creating another one. A note says what must be permitted, but never whether a refused target
+exists.
 """
 
 import logging
@@ -19,21 +20,21 @@ from fastroute.source.kubernetes.bucket import Bucket
 from fastroute.source.kubernetes.client import ApiError
 from fastroute.source.kubernetes.pen import Pen
 
-MOST_WAITING = 500  # Events; what comes beyond is dropped
+MOST_WAITING = 500  # Events; further ones are dropped
 WINDOW = 600.0  # s
-REMEMBERED = 2_000  # Events that may be counted up, and objects with a bucket of their own
+REMEMBERED = 2_000  # Events whose count can be increased, and objects that have their own bucket
 OBJECT_RATE, OBJECT_BURST = 1 / 30, 12.0  # Events of one object: tokens a second, and at once
 RATE, BURST = 10.0, 100.0  # of all objects
-SPARE = 50.0  # tokens of BURST that are kept for warnings
+SPARE = 50.0  # tokens of BURST that are reserved for warnings
 LONGEST_NOTE = 1_024  # bytes
-LONGEST_REPORTER = 63  # characters of a reportingController behind its domain
-LONGEST_NAME = 200  # characters of the object's name within the Event's
+LONGEST_REPORTER = 63  # characters of a reportingController after its domain
+LONGEST_NAME = 200  # characters of the object's name in the name of the Event
 
 _log = logging.getLogger(__name__)
 
 
 class Regarding(msgspec.Struct, frozen=True, rename="camel"):
-    """corev1.ObjectReference of whom it is about."""
+    """The corev1.ObjectReference to the object of an Event."""
 
     api_version: str
     kind: str
@@ -55,7 +56,7 @@ class Happening(msgspec.Struct, frozen=True):
 
 
 class _Written(msgspec.Struct):
-    """An Event of ours that may be counted up."""
+    """An Event that was written and whose count can be increased."""
 
     path: str
     since: float
@@ -63,7 +64,7 @@ class _Written(msgspec.Struct):
 
 
 class Events:
-    """Takes what happens (`tell`) and writes it while `run` runs. `reporter`: our controllerName, and our identity."""
+    """Queues Events (`tell`); `run` writes them. `reporter`: our controllerName and our identity."""
 
     def __init__(self, pen: Pen, reporter: tuple[str, str]) -> None:
         self._pen = pen
@@ -76,7 +77,7 @@ class Events:
         self._complained = False
 
     def tell(self, happening: Happening) -> bool:
-        """Whether it will be written."""
+        """Whether the Event will be written."""
         now = trio.current_time()
         uid = happening.regarding.uid
         bucket = self._objects.pop(uid, None) or Bucket(OBJECT_RATE, OBJECT_BURST)
@@ -92,7 +93,7 @@ class Events:
         return True
 
     async def run(self) -> None:
-        """Writes, one after the other, for ever."""
+        """Writes the Events, one after the other, until cancelled."""
         async for happening in self._receive:
             try:
                 await self._write(happening)
@@ -102,7 +103,9 @@ class Events:
                     way_out = ": allow create and patch on events.k8s.io events" if error.status == 403 else ""
                     _log.warning("events cannot be written: %s%s", error, way_out)
             except Exception:
-                _log.exception("an event of %s %s is lost", happening.regarding.kind, happening.regarding.name)
+                _log.exception(
+                    "an event of %s %s could not be written", happening.regarding.kind, happening.regarding.name
+                )
             else:
                 self._complained = False
 
@@ -117,7 +120,7 @@ class Events:
                     "PATCH", written.path, _series(written.count), content_type="application/merge-patch+json"
                 )
             except ApiError as error:
-                if error.status != 404:  # it was deleted meanwhile: written anew below
+                if error.status != 404:  # it was deleted: create another one below
                     raise
             else:
                 self._written[key] = written
@@ -148,7 +151,7 @@ class Events:
 
 
 def qualified(controller_name: str) -> str:
-    """A controllerName as Events take it, which is more narrow: DOMAIN/NAME, the name of 63 characters at most.
+    """A controllerName in the narrower format of Events: DOMAIN/NAME, with at most 63 characters in NAME.
 
     >>> qualified("fastroute.dev/gateway"), qualified("example.com/team-a/~edge")
     ('fastroute.dev/gateway', 'example.com/team-a-edge')

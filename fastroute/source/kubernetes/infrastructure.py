@@ -1,8 +1,8 @@
-"""Infrastructure: keeps one Service for each Gateway, which carries its `spec.infrastructure` (--infrastructure).
+"""Infrastructure: keeps one Service for each Gateway, with its `spec.infrastructure` (--infrastructure).
 
-graph/infrastructure.py says what it looks like. It is headless and selects nothing: it costs no address, and no traffic
-goes by it. The Gateway owns it, so the cluster's garbage collector takes it away with the Gateway; for one that is
-made anew under its name, that is waited for. A Service of that name that somebody else made is left alone.
+graph/infrastructure.py defines its content. It is headless and has no selector: it uses no address and gets no traffic.
+The Gateway owns it, so the garbage collector of the cluster deletes it with the Gateway. If a Gateway is recreated with
+the same name, fastroute waits for that deletion. A Service of the same name that somebody else created is not changed.
 """
 
 import logging
@@ -20,13 +20,13 @@ from fastroute.resources.meta import Key
 from fastroute.source.kubernetes.client import ApiError
 from fastroute.source.kubernetes.pen import Pen
 
-RETRY = 5.0  # s after something went wrong
+RETRY = 5.0  # s after an error
 
 _log = logging.getLogger(__name__)
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """A Service, and the Gateway that owns it."""
+    """A Service and the Gateway that owns it."""
 
     service: InfrastructureService
     gateway: str
@@ -58,11 +58,11 @@ def wanted_service(gateway: GatewayNode) -> Wanted:
 
 
 class Infrastructure:
-    """What is wanted is `post`ed; `run` makes it so while it `leads`."""
+    """`post` sets what is wanted; `run` creates, updates and deletes Services while this replica leads."""
 
     def __init__(self, pen: Pen) -> None:
         self._pen = pen
-        self._gateways: Mapping[Key, GatewayNode] = {}  # that `_wanted` was made from
+        self._gateways: Mapping[Key, GatewayNode] = {}  # the Gateways that `_wanted` was made from
         self._wanted: dict[Key, Wanted] = {}  # by the Gateway's key
         self._made: dict[Key, Wanted] = {}
         self._leads = False
@@ -70,7 +70,7 @@ class Infrastructure:
         self._complaints: dict[Key, str] = {}
 
     def post(self, graph: Graph) -> None:
-        """Only Gateways that changed are looked at."""
+        """Only changed Gateways are compared."""
         differs = False
         for key in changed_keys(self._gateways, graph.gateways):
             before = self._wanted.pop(key, None)
@@ -82,7 +82,7 @@ class Infrastructure:
             self._news.set()
 
     def lead(self, leads: bool) -> None:
-        """A new leader looks at every Service."""
+        """A new leader checks every Service."""
         self._leads = leads
         self._made = {}
         self._news.set()
@@ -96,7 +96,7 @@ class Infrastructure:
                 self._news.set()
 
     async def _settle(self) -> bool:
-        """Whether everything is as wanted."""
+        """Whether every Service is as wanted."""
         wanted = {each.key: each for each in self._wanted.values()}
         fine = True
         for key in [key for key in self._made if key not in wanted]:
@@ -116,7 +116,7 @@ class Infrastructure:
                 await self._make(wanted)
                 self._made[key] = wanted
         except ApiError as error:
-            if error.status == 404:  # it is gone, or its namespace; the Gateway, if there is one still, goes with that
+            if error.status == 404:  # the Service or its namespace is gone, and then the Gateway, if any, goes too
                 self._made.pop(key, None)
                 return wanted is None
             if self._complaints.get(key) != error.reason:
@@ -124,7 +124,7 @@ class Infrastructure:
             self._complaints[key] = error.reason
             return False
         except Exception:
-            _log.exception("Service %s of a Gateway's infrastructure is tried again", key)
+            _log.exception("Service %s of a Gateway's infrastructure: unexpected error, retrying", key)
             return False
         self._complaints.pop(key, None)
         return True
@@ -148,8 +148,8 @@ class Infrastructure:
         read = msgspec.json.decode(await self._pen.request("GET", path))
         if not _owned(read, wanted.uid):
             if _is_of_predecessor(read, wanted.gateway):
-                raise ApiError(409, "Leaving", f"that of the Gateway {wanted.gateway} before this one is not gone yet")
-            _log.warning("Service %s is not ours, so Gateway %s has none", wanted.key, wanted.gateway)
+                raise ApiError(409, "Leaving", f"the Service of the former Gateway {wanted.gateway} still exists")
+            _log.warning("Service %s was not created by fastroute, so Gateway %s has none", wanted.key, wanted.gateway)
             return
         metadata = read["metadata"]
         asked = (dict(wanted.service.labels), dict(wanted.service.annotations))
@@ -171,6 +171,6 @@ def _owned(service: Mapping[str, Any], uid: str) -> bool:
 
 
 def _is_of_predecessor(service: Mapping[str, Any], gateway: str) -> bool:
-    """Whether a Gateway of this name owns it, which is not the one of today."""
+    """Whether a former Gateway of this name owns it."""
     owners = service["metadata"].get("ownerReferences") or ()
     return any((owner.get("kind"), owner.get("name")) == ("Gateway", gateway) for owner in owners)

@@ -1,10 +1,10 @@
-"""The kinds we read from an API server, as one table: where they are, how much of each, and what it costs in rights.
+"""The kinds that are read from an API server, as one table: their paths, selectors and permissions.
 
-Services and EndpointSlices are all followed, one watch each: 5,000 of each are 32 MB. Watching only those that routes
-name would take one watch for each of them (a field selector takes one name), and would make a new route wait for two
+All Services and EndpointSlices are watched, with one watch each: 5,000 of each are 32 MB. To watch only those that
+routes name would need one watch per object (a field selector matches one name), and a new route would wait for two
 lists before it is served.
-Secrets are the exception, since most of them are none of our business: those of type kubernetes.io/tls in one watch,
-and of other types those that a certificateRef names, each by its name.
+Secrets are the exception, since most are irrelevant to a gateway: one watch includes those of type kubernetes.io/tls; a
+Secret of another type that a certificateRef names is watched by its name.
 """
 
 import re
@@ -14,21 +14,21 @@ from fastroute.resources.decode import KINDS
 from fastroute.resources.gateway import GROUP
 from fastroute.resources.meta import Key, Resource
 
-VERBS = ("list", "watch")  # what following a kind needs
+VERBS = ("list", "watch")  # the verbs that a watch needs
 CRD_GROUP = "apiextensions.k8s.io"
 CRDS = "customresourcedefinitions"
 
 
 class Followed(NamedTuple):
-    """One row. `kind` of (group, kind) is typed and versioned by `resources.decode.KINDS`."""
+    """One row. `resources.decode.KINDS` has the type and the versions of (group, kind)."""
 
     group: str
     kind: str
     plural: str
-    selector: str = ""  # fieldSelector of the one watch
-    needed: bool = False  # without it nothing can be served: a refusal (403) is waited out at the start
-    has_status: bool = False  # we write its status, so what it says now is held
-    labels: bool = False  # are read
+    selector: str = ""  # the fieldSelector of the watch
+    needed: bool = False  # nothing can be served without it: if refused (403), the start waits for it
+    has_status: bool = False  # fastroute writes its status, so the current one is held
+    labels: bool = False  # whether labels are read
 
     @property
     def type(self) -> type[Resource]:
@@ -36,17 +36,17 @@ class Followed(NamedTuple):
 
     @property
     def versions(self) -> tuple[str, ...]:
-        """That we can read, the best first."""
+        """The versions that can be read, the best first."""
         return KINDS[self.group, self.kind].versions
 
     @property
     def is_custom(self) -> bool:
-        """Whether a CRD defines it, which may be missing."""
+        """Whether a CRD defines the kind, which may not be installed."""
         return self.group == GROUP
 
     @property
     def words(self) -> str:
-        """Several of them, in a sentence: "BackendTLSPolicies"."""
+        """The plural for messages: "BackendTLSPolicies"."""
         word = re.sub(r"([^aeiou])y$", r"\1ie", self.kind)
         return f"{word}es" if word.endswith("s") else f"{word}s"
 
@@ -62,7 +62,7 @@ FOLLOWED = (
     Followed(GROUP, "HTTPRoute", "httproutes", needed=True, has_status=True),
     Followed(GROUP, "GRPCRoute", "grpcroutes", has_status=True),
     Followed(GROUP, "ReferenceGrant", "referencegrants", needed=True),
-    Followed(GROUP, "BackendTLSPolicy", "backendtlspolicies", needed=True),  # unseen, backends would get cleartext
+    Followed(GROUP, "BackendTLSPolicy", "backendtlspolicies", needed=True),  # without it, backends would get cleartext
     Followed("", "Namespace", "namespaces", needed=True, labels=True),
     Followed("", "Service", "services", needed=True),
     Followed("discovery.k8s.io", "EndpointSlice", "endpointslices", needed=True, labels=True),
@@ -72,12 +72,12 @@ BY_KIND = {followed.kind: followed for followed in FOLLOWED}
 
 
 def rights() -> dict[tuple[str, str], tuple[str, ...]]:
-    """Verbs by (group, resource) that reading needs: the reading half of our ClusterRole."""
+    """The verbs that reading needs, by (group, resource): the reading part of the ClusterRole."""
     return dict.fromkeys([(CRD_GROUP, CRDS), *((f.group, f.plural) for f in FOLLOWED)], VERBS)
 
 
 def collection(group: str, version: str, plural: str, namespace: str = "") -> str:
-    """The path of all objects of a kind."""
+    """The path of all objects of a kind, or of those in one namespace."""
     root = f"/apis/{group}/{version}" if group else f"/api/{version}"
     return f"{root}/namespaces/{namespace}/{plural}" if namespace else f"{root}/{plural}"
 

@@ -1,12 +1,13 @@
-"""Leader: which of several replicas writes statuses, by a Lease (coordination.k8s.io/v1). All of them serve.
+"""Leader: elects the replica that writes statuses, by a Lease (coordination.k8s.io/v1). All replicas serve.
 
-The holder renews every RENEW seconds. The others look every RETRY seconds, and take a Lease that its holder gave back,
-or that did not change for as long as it says it is good. Only our own clock counts: how long ago we *saw* it change,
-never the times written in it. A holder that could not renew for DEADLINE seconds stops before the others may begin, so
-there are never two; and one that ends says so, which the others see at their next look.
+The holder renews the Lease every RENEW seconds. The others read it every RETRY seconds, and take it if its holder
+released it, or if it has not changed for its lease duration. Only the local clock counts: when this process *saw* the
+Lease change, never the times in the Lease. A holder that cannot renew it for DEADLINE seconds stops writing before the
+others may start, so there are never two writers. A holder that exits releases the Lease; the others see that at their
+next read.
 
-Death of the holder to writes of another: DURATION and two looks, 13 s at most. It costs statuses that time, traffic
-nothing.
+From the death of the holder to the first write of another replica: DURATION and two reads, 13 s at most. Statuses are
+outdated meanwhile; traffic is not affected.
 """
 
 import logging
@@ -25,11 +26,11 @@ from fastroute.source.kubernetes.client import ApiError, Client
 from fastroute.source.kubernetes.contest import Claim
 from fastroute.source.kubernetes.event import clock
 
-DURATION = 10  # s that a Lease is good without being renewed
-DEADLINE = 7.0  # s after which a holder that cannot renew stops
+DURATION = 10  # s for which a Lease is valid without being renewed
+DEADLINE = 7.0  # s after which a holder that cannot renew it stops
 RENEW = 3.0  # s
-RETRY = 1.0  # s between two looks of those who wait
-PATIENCE = 3.0  # s for one request; within DEADLINE there is time for a second one
+RETRY = 1.0  # s between two reads by a replica that waits
+PATIENCE = 3.0  # s for one request; DEADLINE leaves time for a second one
 
 _log = logging.getLogger(__name__)
 
@@ -43,26 +44,26 @@ class LeaseSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True)
 
 
 class LeaseObject(msgspec.Struct, frozen=True, rename="camel"):
-    metadata: dict[str, Any]  # as it was read, with the version that it is written with
+    metadata: dict[str, Any]  # as it was read, with the resourceVersion for the write
     spec: LeaseSpec = LeaseSpec()
     api_version: str = "coordination.k8s.io/v1"
     kind: str = "Lease"
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """A Lease as it was read, and since when (our clock) it has not changed."""
+    """A Lease as it was read, and since when (local clock) it has not changed."""
 
     lease: LeaseObject
     since: float
 
 
 def see(last: Seen | None, lease: LeaseObject, now: float) -> Seen:
-    """`lease` was read just now."""
+    """`lease` was read at `now`."""
     return last if last is not None and last.lease == lease else Seen(lease, now)
 
 
 def may_take(seen: Seen, identity: str, now: float) -> bool:
-    """Whether `identity` may make the Lease its own: nobody holds it, it does, or its holder was silent too long."""
+    """Whether `identity` may take the Lease: it has no holder, `identity` holds it, or its holder did not renew it."""
     spec = seen.lease.spec
     if spec.holder_identity in (None, "", identity):
         return True
@@ -70,7 +71,7 @@ def may_take(seen: Seen, identity: str, now: float) -> bool:
 
 
 def taken(lease: LeaseObject, identity: str, now: str) -> LeaseObject:
-    """The Lease as its new or old holder writes it; `now`: RFC 3339, for people alone."""
+    """The Lease as written by its new or present holder. `now`: RFC 3339, for information only."""
     spec = lease.spec
     mine = spec.holder_identity == identity
     return msgspec.structs.replace(
@@ -91,8 +92,9 @@ def given_back(lease: LeaseObject, now: str) -> LeaseObject:
 
 
 class Leader:
-    """Ours to hold or not. `turned(holds)` is called when that changes, `rewound()` when the API server's versions went
-    back: its database was restored from an older backup. The Lease is read so often that this is seen here first."""
+    """A candidate for the Lease. `turned(holds)` is called when it gains or loses it, `rewound()` when the resource
+    versions of the API server went back: its database was restored from an older backup. The Lease is read so often
+    that this is noticed here first."""
 
     def __init__(
         self,
@@ -106,32 +108,33 @@ class Leader:
         self._client, self._key, self._turned, self._rewound = client, key, turned, rewound
         self._path = f"/apis/coordination.k8s.io/v1/namespaces/{key.namespace}/leases"
         self._seen: Seen | None = None
-        self._renewed = -DEADLINE  # when we asked for what was granted last, on trio's clock
+        self._renewed = -DEADLINE  # when the last successful write was requested, on trio's clock
         self._held = False
         self._complaint = ""
         self._ended = False
-        self._one = trio.Lock()  # one request at a time, or the last of them would be in conflict with the one before
+        self._one = trio.Lock()  # a second request at the same time would conflict with the first
 
     @property
     def holds(self) -> bool:
-        """Whether statuses are ours to write, now."""
+        """Whether this process may write statuses now."""
         return self._held and trio.current_time() < self._renewed + DEADLINE
 
     @property
     def claim(self) -> Claim | None:
-        """The Lease's name and age; None while it is not known."""
+        """The name and age of the Lease; None while it is not known."""
         created = self._seen.lease.metadata.get("creationTimestamp") if self._seen is not None else None
         return Claim(str(created), str(self._key)) if created else None
 
     async def run(self) -> None:
-        """Takes the Lease when it may be had, and keeps it, for ever."""
+        """Takes the Lease when possible and renews it, until `release`."""
         while not self._ended:
             async with self._one:
                 fine = await self._step()
             await trio.sleep(RENEW if self._held and fine else RETRY * random.uniform(0.8, 1.2))  # noqa: S311
 
     async def release(self) -> None:
-        """Gives the Lease back if it is ours, and takes it no more. Never raises: it runs out by itself."""
+        """Releases the Lease if this process holds it, and does not take it again. Never raises: the Lease expires
+        anyway."""
         self._ended = True
         async with self._one:
             held, seen = self._held, self._seen
@@ -141,10 +144,10 @@ class Leader:
             try:
                 await self._write(given_back(seen.lease, clock()))
             except ApiError as error:
-                _log.warning("lease %s could not be given back: %s", self._key, error)
+                _log.warning("lease %s could not be released: %s", self._key, error)
 
     async def _step(self) -> bool:
-        """Whether the API server did what it was asked for."""
+        """Whether the request to the API server succeeded."""
         if self._ended:
             return True
         if self._held and not self.holds:
@@ -153,14 +156,14 @@ class Leader:
             await self._renew() if self._held else await self._look()
         except ApiError as error:
             if error.status == 409 or (self._held and error.status == 404):
-                self._turn(False)  # somebody wrote or deleted it meanwhile: look again
+                self._turn(False)  # another replica wrote or deleted it: read it again
             else:
                 self._complain(error)
             if self._held and not self.holds:
                 self._turn(False)
             return False
         except Exception:
-            _log.exception("lease %s: looked at again", self._key)
+            _log.exception("lease %s: unexpected error, retrying", self._key)
             return False
         self._complaint = ""
         return True
@@ -189,7 +192,7 @@ class Leader:
         self._turn(True)
 
     async def _write(self, lease: LeaseObject) -> None:
-        """With the version that was read: of several who try one succeeds."""
+        """With the version that was read: if several replicas try, one succeeds."""
         new = "resourceVersion" not in lease.metadata
         method, path = ("POST", self._path) if new else ("PUT", f"{self._path}/{self._key.name}")
         left = self._renewed + DEADLINE - trio.current_time() if self._held else PATIENCE
@@ -197,13 +200,13 @@ class Leader:
         self._seen = Seen(self._noted(raw), trio.current_time())
 
     def _noted(self, raw: bytes) -> LeaseObject:
-        """The Lease as it was read; says if its version is lower than before."""
+        """The Lease as it was read. Logs a warning if its version is lower than before."""
         lease = _decode(raw)
         before, now = (_version(one) for one in (self._seen.lease if self._seen else lease, lease))
         if now < before:
             _log.warning(
                 "lease %s: the API server went back from version %d to %d, as when etcd is restored from a backup: "
-                "everything is listed anew",
+                "listing all objects again",
                 self._key,
                 before,
                 now,
@@ -215,11 +218,15 @@ class Leader:
         if held == self._held:
             return
         self._held = held
-        _log.info("lease %s: %s", self._key, "we write statuses" if held else "statuses are not ours to write any more")
+        _log.info(
+            "lease %s: %s",
+            self._key,
+            "this replica writes statuses" if held else "lost leadership: no longer writing statuses",
+        )
         self._turned(held)
 
     def _complain(self, error: ApiError) -> None:
-        """Once for each cause."""
+        """Logs once for each cause."""
         cause = f"{error.status} {error.reason}"
         if cause != self._complaint:
             self._complaint = cause
@@ -240,10 +247,10 @@ def _way_out(error: ApiError, key: Key) -> str:
 
 
 def _decode(raw: bytes) -> LeaseObject:
-    """Raises ApiError: what was read is no Lease."""
+    """Raises ApiError if the content is not a Lease."""
     try:
         lease = msgspec.json.decode(raw, type=LeaseObject)
     except msgspec.DecodeError as error:
-        raise ApiError(0, "Unreadable", f"no Lease: {error}") from error
+        raise ApiError(0, "Unreadable", f"not a Lease: {error}") from error
     lease.metadata.pop("managedFields", None)
     return lease

@@ -1,10 +1,10 @@
-"""merge(): the status an object shall have, from the one it has and our part of it. Pure.
+"""merge(): computes the new status of an object from its present status and our part of it. Pure.
 
-A status belongs to several controllers. Ours are: conditions of the types in OUR_TYPES, a Gateway's listeners but for
-others' conditions inside them, the parents that carry our controllerName, and the fields in OWNED. The rest is kept as
-it was read, each entry where it stood. What turns gets a new `lastTransitionTime`, everything else keeps its own; so
-a status that says the same already comes out equal, and is not written. Where a list has no room for all, ours give
-way (room.py).
+A status belongs to several controllers. Our part is: conditions of the types in OUR_TYPES, the listeners of a Gateway
+except others' conditions in them, the parents with our controllerName, and the fields in OWNED. All else is kept as it
+was read, in its place. A condition whose status changes gets a new `lastTransitionTime`, every other keeps its own; so
+a status that is already right comes out equal and is not written. If a list is too long, our entries are left out
+(room.py).
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,33 +20,33 @@ from fastroute.status import OUR_TYPES
 Status = Mapping[str, Any]
 Entry = dict[str, Any]
 
-OWNED = {  # fields that only we write, whole: what our part does not name must go
+OWNED = {  # fields that only fastroute writes: what the wanted status does not contain is removed
     "GatewayClass": frozenset({"supportedFeatures"}),
     "Gateway": frozenset({"addresses", "attachedListenerSets"}),
 }
 
 
 class Ours(msgspec.Struct, frozen=True):
-    """Whose entries are ours: several fastroutes of one name may serve different Gateways."""
+    """Which entries are ours. Several fastroutes with the same controllerName may serve different Gateways."""
 
     controller_name: str
     gateways: frozenset[str] = frozenset()  # "ns/name"; empty: all
 
     def has(self, entry: Entry, reference: str, namespace: str) -> bool:
-        """`entry` of an object in `namespace`, about the parent under `reference`."""
+        """Whether `entry` is ours: an entry of an object in `namespace`, about the parent in the field `reference`."""
         if not _written_by(entry, self):
             return False
         return not self.gateways or _parent_key(entry.get(reference), namespace) in self.gateways
 
 
 def _written_by(entry: Entry, ours: Ours) -> bool:
-    """By us, or by another fastroute of our name: which of the two, only what we want written tells of an entry whose
-    parent is a ListenerSet."""
+    """Whether this or another fastroute with our controllerName wrote it. For an entry whose parent is a ListenerSet,
+    only the wanted status decides which one."""
     return bool(entry.get("controllerName") == ours.controller_name)
 
 
 class Change(NamedTuple):
-    """What is merged, and the time to write beside what turns."""
+    """The context of a merge, and the time for conditions that change."""
 
     key: Key
     ours: Ours
@@ -54,7 +54,7 @@ class Change(NamedTuple):
 
 
 def merge(kind: str, held: Status, wanted: Status, change: Change) -> dict[str, Any] | None:
-    """`held` with our part as in `wanted`; None: it says so already. What is not ours in `wanted` is not looked at."""
+    """`held` with our part from `wanted`. None: it is equal already. What is not ours in `wanted` is ignored."""
     owned = OWNED.get(kind, frozenset())
     merged: dict[str, Any] = {}
     for name in dict.fromkeys((*held, *wanted)):
@@ -72,12 +72,12 @@ def merge(kind: str, held: Status, wanted: Status, change: Change) -> dict[str, 
 
 
 def without_ours(held: Status, change: Change) -> dict[str, Any] | None:
-    """`held` of a route that names no parent of ours any more, without our entries; None: there are none."""
+    """`held` of a route without a parent of ours any more, without our entries. None: there are none."""
     return merge("", held, {name: () for name in REFERENCE if name in held}, change)
 
 
 def has_ours(status: Status, key: Key, ours: Ours) -> bool:
-    """Whether a list of parents has an entry of ours."""
+    """Whether a list of parents contains an entry of ours."""
     return any(
         ours.has(entry, reference, key.namespace)
         for name, reference in REFERENCE.items()
@@ -91,7 +91,7 @@ def has_ours(status: Status, key: Key, ours: Ours) -> bool:
 def merge_conditions(
     held: Iterable[Entry], wanted: Iterable[Entry], now: str, *, ours_first: bool = False
 ) -> list[Entry]:
-    """`ours_first`: in an entry that is ours, conditions of others give way where there is no room for all."""
+    """`ours_first`: in an entry that is ours, conditions of others are left out if there are too many."""
     new = {entry["type"]: entry for entry in wanted if entry["type"] in OUR_TYPES}
     merged: list[Entry] = []
     for entry in held:
@@ -104,7 +104,7 @@ def merge_conditions(
 
 
 def _timed(entry: Entry, held: Entry | None, now: str) -> Entry:
-    """metav1.Condition.lastTransitionTime moves with `status`, not with reason or message."""
+    """metav1.Condition.lastTransitionTime changes with `status`, not with reason or message."""
     stands = held is not None and held.get("status") == entry["status"] and "lastTransitionTime" in held
     return {**entry, "lastTransitionTime": held["lastTransitionTime"] if held and stands else now}
 
@@ -113,7 +113,7 @@ def _timed(entry: Entry, held: Entry | None, now: str) -> Entry:
 
 
 def _merge_listeners(held: Iterable[Entry], wanted: Iterable[Entry], now: str) -> list[Entry]:
-    """In the order of the spec; of a listener that is gone nothing stays."""
+    """In the order of the spec; entries of removed listeners are dropped."""
     known = {entry["name"]: entry for entry in held}
     return [
         {**entry, "conditions": merge_conditions(_conditions_of(known.get(entry["name"])), entry["conditions"], now)}
@@ -148,7 +148,7 @@ def _conditions_of(held: Entry | None) -> list[Entry]:
 
 
 def _fitting(merged: list[Entry], name: str, change: Change) -> list[Entry]:
-    """No more than the API takes: rather without one of ours than without one of others."""
+    """At most as many as the API accepts; entries of ours are left out, never those of others."""
     excess, reference = len(merged) - MOST[name], REFERENCE[name]
     if excess <= 0:
         return merged

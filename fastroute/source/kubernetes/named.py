@@ -1,10 +1,11 @@
-"""Named: the Secrets to follow by name, because a certificateRef names them and the watch by type has them not.
+"""Named: the Secrets to watch by name: a certificateRef names them and the watch by type does not include them.
 
-A Secret of another type than kubernetes.io/tls may hold a certificate all the same; and one that is missing may come
-as any type. Each such watch is a connection and a thread, so their number is bounded, in order of names: what is left
-out is as good as missing, and a problem says so. References that no grant allows come last, so that nobody can use up
-the watches of others by naming what is not theirs; they are followed all the same while there is room, so that a grant
-that comes finds its Secret known. Of them nothing is said: a problem would tell whether such a Secret exists.
+A Secret of another type than kubernetes.io/tls may contain a certificate as well, and a missing Secret may be created
+with any type. Each of these watches needs a connection and a thread, so at most MOST of them run, in order of names. A
+Secret beyond them is treated as missing, and a problem reports it. References that no ReferenceGrant permits come last,
+so that nobody can use up the watches by naming other namespaces' Secrets. They are watched if there is room, so that a
+Secret is already known when a grant permits it. No problem is reported for them: it would reveal whether such a Secret
+exists.
 """
 
 from collections.abc import Container, Iterable, Iterator
@@ -20,14 +21,14 @@ MOST = 64  # watches by name
 
 
 class Names(NamedTuple):
-    """Secrets that certificateRefs name."""
+    """The Secrets that certificateRefs name."""
 
     permitted: frozenset[Key]
-    refused: frozenset[Key]  # by every reference to them
+    refused: frozenset[Key]  # not permitted by any reference
 
 
 def named_secrets(resources: Resources, controller_name: str) -> Names:
-    """Secrets that the listeners of our Gateways, and of ListenerSets for these, name."""
+    """The Secrets named by listeners of our Gateways, and of ListenerSets attached to these."""
     references = list(_references(resources, controller_name))
     spaces = {reference.to_namespace for reference in references if reference.namespace != reference.to_namespace}
     relevant = {key: grant for key, grant in resources.reference_grants.items() if key.namespace in spaces}
@@ -39,7 +40,7 @@ def named_secrets(resources: Resources, controller_name: str) -> Names:
 
 
 def to_follow(names: Names, known: Container[Key]) -> tuple[list[Key], list[Key]]:
-    """Those to follow by name, and those that are too many. `known`: what the watch by type has."""
+    """The Secrets to watch by name, and those beyond the limit. `known`: what the watch by type includes."""
     wanted = sorted(name for name in names.permitted if name not in known)
     spare = sorted(name for name in names.refused if name not in known)
     return [*wanted, *spare][:MOST], wanted[MOST:]

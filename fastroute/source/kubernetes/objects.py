@@ -1,9 +1,9 @@
-"""Objects: from the JSON that an API server sends to the typed object, and to what is held of it.
+"""Objects: converts the JSON of an API server to the typed object and to its `Held` state.
 
-The typed object has only what we act on: of the metadata what is read, of statuses the addresses of Services and, as
-they were when the Gateway was first read, of Gateways (graph/address.py: who had which). So an object is equal to its
-predecessor when nothing changed that concerns us, whoever wrote what into it; above all, our own status writes change
-nothing. What the status writer needs beyond that is `Held`.
+The typed object contains only what fastroute uses: the metadata fields that are read, the addresses in the status of
+Services, and the addresses in the status of Gateways as they were when the Gateway was first read (graph/address.py
+assigns addresses by them). So an object is equal to its predecessor unless something relevant changed; in particular,
+our own status writes change nothing. `Held` is what the status writer needs in addition.
 """
 
 import re
@@ -17,31 +17,31 @@ from fastroute.resources.meta import Key, Metadata, Resource
 from fastroute.resources.problem import ManifestProblem
 from fastroute.source.kubernetes.kinds import FOLLOWED, Followed
 
-_AT = re.compile(r" - at `\$\.?([^`]*)`$")  # how msgspec says where in the object
+_AT = re.compile(r" - at `\$\.?([^`]*)`$")  # msgspec's path to the field
 
 
 class Held(msgspec.Struct, frozen=True):
-    """What the API server last said of an object."""
+    """What the API server last sent about an object."""
 
     resource_version: str
     generation: int
     uid: str
-    is_leaving: bool = False  # deleted, but a finalizer still holds it
-    raw_status: bytes = b""  # JSON; of kinds whose status we write
+    is_leaving: bool = False  # deleted, but it still has a finalizer
+    raw_status: bytes = b""  # JSON; only of kinds whose status fastroute writes
 
     @property
     def status(self) -> dict[str, Any]:
-        """As it was read: a new copy each time."""
+        """The status as it was read; a new copy at each access."""
         read = msgspec.json.decode(self.raw_status) if self.raw_status else None
         return read if isinstance(read, dict) else {}
 
     def has_same_spec(self, other: "Held") -> bool:
-        """Of custom resources: their generation moves with everything but metadata and status."""
+        """For custom resources: their generation changes with everything except metadata and status."""
         return (self.uid, self.generation, self.is_leaving) == (other.uid, other.generation, other.is_leaving)
 
 
 class Named(NamedTuple):
-    """An object before its spec is looked at."""
+    """An object before its spec is decoded."""
 
     key: Key
     held: Held
@@ -66,7 +66,7 @@ _DECODERS = {row.kind: msgspec.json.Decoder(row.type) for row in FOLLOWED}
 
 
 def named(row: Followed, content: msgspec.Raw) -> Named:
-    """Raises msgspec.DecodeError: that is no object."""
+    """Raises msgspec.DecodeError if the content is not an object."""
     envelope = _ENVELOPE.decode(content)
     metadata = envelope.metadata
     held = Held(
@@ -80,7 +80,7 @@ def named(row: Followed, content: msgspec.Raw) -> Named:
 
 
 def typed(row: Followed, version: str, content: msgspec.Raw) -> Resource:
-    """Raises msgspec.ValidationError: it has not the shape that its kind has."""
+    """Raises msgspec.ValidationError if the content does not match the kind."""
     resource = _DECODERS[row.kind].decode(content)
     changes: dict[str, Any] = {
         "metadata": _read_part(row, resource),
@@ -98,7 +98,7 @@ def typed(row: Followed, version: str, content: msgspec.Raw) -> Resource:
 
 
 def _read_part(row: Followed, resource: Resource) -> Metadata:
-    """The metadata that somebody reads."""
+    """The metadata fields that are used."""
     metadata = resource.metadata
     if row.is_custom:
         return Metadata(
@@ -122,7 +122,7 @@ def _labels(resource: Resource) -> dict[str, str]:
 
 
 def problem(row: Followed, key: Key, error: msgspec.ValidationError, host: str) -> ManifestProblem:
-    """Of an object that `typed` cannot make."""
+    """The problem for an object that `typed` cannot decode."""
     text = str(error)
     at = _AT.search(text)
     return ManifestProblem(
@@ -131,5 +131,5 @@ def problem(row: Followed, key: Key, error: msgspec.ValidationError, host: str) 
         namespace=key.namespace,
         name=key.name,
         field=at[1] if at and at[1] else None,
-        message=f"{_AT.sub('', text)}; its last good version stays",
+        message=f"{_AT.sub('', text)}; its last good version is used",
     )

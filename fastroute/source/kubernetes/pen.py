@@ -1,8 +1,8 @@
-"""Pen: what the leader writes with. It asks just before each request whether we still lead.
+"""Pen: the leader's write requests. Each checks immediately before that this process still leads.
 
-To lead is also a matter of time (lease.py). A process that stood still, or a loop that was busy for longer than our
-Lease is good, finds writes that were due before it finds out that the Lease is another's; those must not be made.
-Reading is everybody's.
+Leadership also ends by time (lease.py). A process that was suspended, or whose event loop was busy for longer than the
+Lease is valid, may have writes due before it notices that another replica holds the Lease; they must not be made. Any
+replica may read.
 """
 
 from typing import Any, Protocol
@@ -13,17 +13,17 @@ from fastroute.source.kubernetes.client import ApiError, Client
 class Holder(Protocol):
     @property
     def holds(self) -> bool:
-        """Whether to write is ours, now."""
+        """Whether this process may write now."""
 
 
 class Pen:
-    """A Client's requests, as far as `holder` may make them."""
+    """The requests of a Client, as far as `holder` permits them."""
 
     def __init__(self, client: Client, holder: Holder) -> None:
         self._client, self._holder = client, holder
 
     async def request(self, method: str, path: str, body: bytes | Any = None, **more: Any) -> bytes:
-        """As Client.request. Raises ApiError, also where it is not ours to write any more (status 0)."""
+        """Like Client.request. Raises ApiError, with status 0 if this process does not lead any more."""
         if method != "GET" and not self._holder.holds:
-            raise ApiError(0, "NotLeading", f"{method} {path}: our Lease has run out")
+            raise ApiError(0, "NotLeading", f"{method} {path}: this replica does not hold the Lease any more")
         return await self._client.request(method, path, body, **more)

@@ -1,7 +1,8 @@
-"""Permissions: what ReferenceGrants came to allow, or allow no longer. Pure.
+"""Permissions: references that changes of ReferenceGrants permit, or no longer permit. Pure.
 
-For the owners of grants: whoever refers is told by the status of the route, the grant's own namespace is told here.
-Both come from one decision, the refusals in the graph (Problem.reference). Whether the target exists is not said.
+They are reported in the namespace of the grant, for its owner; the owner of a route sees the same in the route's
+status. Both come from the same decision, the refusals in the graph (Problem.reference). Whether the target exists is
+not reported.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +15,7 @@ from fastroute.resources.policy import ReferenceGrant
 
 
 class Permission(NamedTuple):
-    """A reference that `grant` allows from now on, or no longer."""
+    """A reference that `grant` now permits, or no longer permits."""
 
     grant: ReferenceGrant
     reference: Reference
@@ -33,7 +34,7 @@ class Permission(NamedTuple):
 
 
 def changed_permissions(before: Graph, after: Graph) -> Iterator[Permission]:
-    """Nothing while no grant changed: a reference that its route dropped is none of the grants' business."""
+    """Empty while no grant changed: a reference that its route dropped does not concern the grants."""
     if before.grants is after.grants or before.grants == after.grants:
         return
     for referrer, old, new in _pairs(before, after):
@@ -47,7 +48,7 @@ def changed_permissions(before: Graph, after: Graph) -> Iterator[Permission]:
 
 
 def _pairs(before: Graph, after: Graph) -> Iterator[tuple[Key, Iterable[Problem], Iterable[Problem]]]:
-    """Of each object that refers, is in both graphs and not the very same there: its problems then and now."""
+    """For each referring object that is in both graphs and changed: its former and its present problems."""
     if before.routes is not after.routes:
         for id_, route in after.routes.items():
             old = before.routes.get(id_)
@@ -69,7 +70,7 @@ def _refused(problems: Iterable[Problem]) -> Iterator[Reference]:
 
 
 def _by(reference: Reference, referrer: Key, where: Grants, elsewhere: Grants, is_given: bool) -> Iterator[Permission]:
-    """The grants that allow it `where`, and are not the same `elsewhere`."""
+    """The grants that permit it in `where` and are different or missing in `elsewhere`."""
     others: Mapping[Key, ReferenceGrant] = {
         grant.key: grant for grant in elsewhere.get(reference.to_namespace, EMPTY).grants
     }

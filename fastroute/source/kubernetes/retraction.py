@@ -1,11 +1,12 @@
-"""Retraction: the status of a Gateway or ListenerSet that fastroute stopped serving without a change of its spec. Pure.
+"""Retraction: the status of a Gateway or ListenerSet that is no longer served although its spec is unchanged. Pure.
 
-Its GatewayClass was deleted, or the Gateway of a ListenerSet was. The generation is the same as before, so a reader
-takes `Accepted=True` and `Programmed=True` as true still. They become `Unknown` with reason `Pending`, as the CRD's
-default conditions say before a controller has seen the object, and the addresses go.
+This happens if its GatewayClass or the Gateway of a ListenerSet was deleted. The generation is the same as before, so
+readers would still believe `Accepted=True` and `Programmed=True`. Both become `Unknown` with reason `Pending`, like the
+CRD's default conditions before a controller has seen the object, and the addresses are removed.
 
-A status may belong to another controller by now. So a statement is retracted only if it is ours: the very condition
-that we wanted last, or one that is true in the words that only fastroute uses, about the current generation.
+The status may belong to another controller by now. So it is only retracted if it is ours: its `Accepted` condition is
+the one that fastroute wanted last, or a condition is True with a message that only fastroute uses, for the current
+generation.
 """
 
 from collections.abc import Mapping
@@ -21,17 +22,17 @@ from fastroute.status.holder import SAYS_SERVED
 
 KINDS = ("Gateway", "ListenerSet")
 _WHY = {
-    "Gateway": "Waiting for a controller: fastroute does not serve this Gateway any more, as its GatewayClass is gone "
-    "or belongs to another controller.",
+    "Gateway": "Waiting for a controller: fastroute does not serve this Gateway any more, as its GatewayClass is "
+    "missing or belongs to another controller.",
     "ListenerSet": "Waiting for a controller: fastroute does not serve this ListenerSet any more, as its Gateway is "
-    "gone or belongs to another controller.",
+    "missing or belongs to another controller.",
 }
 
 
 def retracted(kind: str, held: Held, said: StatusPatch | None, change: Change) -> dict[str, Any] | None:
-    """The status of an object that is served no more; None: what it says is not ours, or says so already.
+    """The status of an object that is no longer served. None: the status is not ours, or it is retracted already.
 
-    `said`: what we wanted it to say last, if this process served it.
+    `said`: the status that was wanted last, if this process served the object.
     """
     status = held.status
     if not (_claims(status, held.generation) or (said is not None and _still_says(status, held, said))):
@@ -50,7 +51,7 @@ def retracted(kind: str, held: Held, said: StatusPatch | None, change: Change) -
 
 
 def _claims(status: Mapping[str, Any], generation: int) -> bool:
-    """Whether it says in our words that the object is served as it is now."""
+    """Whether a condition with a message of fastroute says that the object is served in this generation."""
     return any(
         one["status"] == "True"
         and one["type"] in (ACCEPTED, PROGRAMMED)
@@ -61,7 +62,7 @@ def _claims(status: Mapping[str, Any], generation: int) -> bool:
 
 
 def _still_says(status: Mapping[str, Any], held: Held, said: StatusPatch) -> bool:
-    """Whether `Accepted` is as we wanted it last, for this object in this generation."""
+    """Whether `Accepted` is the one that was wanted last, for this object and generation."""
     if (said.uid, said.generation) != (held.uid, held.generation):
         return False
     return _accepted(status) == _accepted(said.status)
@@ -73,7 +74,7 @@ def _accepted(status: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _listeners(status: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Entries of listeners go, unless another controller has a condition in one."""
+    """Removes the entries of listeners, except those that contain a condition of another controller."""
     return [
         {"name": entry["name"], "supportedKinds": [], "attachedRoutes": 0, "conditions": []}
         for entry in entries(status, "listeners", "name")

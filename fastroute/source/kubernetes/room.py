@@ -1,8 +1,8 @@
-"""Room: how many entries the API server takes in each list of a status, and which of ours are left out. Pure.
+"""Room: the limits of the lists in a status, and which of our entries are left out to keep them. Pure.
 
-A status whose list is too long is refused as a whole (422 "Too many"), so the rest of it would stay old. Entries of
-other controllers are never removed to make room: ours give way, the optional ones first. The exception is an entry of
-ours in a route's parents, which is ours alone: there conditions of others go.
+The API server rejects a status with a list that is too long as a whole (422 "Too many"), so the rest of it would become
+outdated. Entries of other controllers are never removed to make room: ours are left out, optional ones first. The
+exception is an entry of ours in a route's parents: it belongs to us alone, and conditions of others in it are left out.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,12 +22,12 @@ MOST = {  # maxItems of the CRDs
     "addresses": 16,
     "supportedFeatures": 64,
 }
-GIVING_WAY = (OVERLAPPING, SUPPORTED_VERSION, CONFLICTED, RESOLVED_REFS, PROGRAMMED, ACCEPTED)  # the first is first out
-REFERENCE = {"parents": "parentRef", "ancestors": "ancestorRef"}  # by the list that holds it
+GIVING_WAY = (OVERLAPPING, SUPPORTED_VERSION, CONFLICTED, RESOLVED_REFS, PROGRAMMED, ACCEPTED)  # the first goes first
+REFERENCE = {"parents": "parentRef", "ancestors": "ancestorRef"}  # by the list that contains it
 
 
 def fitting_conditions(merged: list[Entry], *, ours_first: bool = False) -> list[Entry]:
-    """As many as one list takes. `ours_first`: those of others give way instead, the last one first."""
+    """At most as many as a list takes. `ours_first`: conditions of others are left out instead, the last one first."""
     excess = len(merged) - MOST["conditions"]
     if excess <= 0:
         return merged
@@ -41,8 +41,8 @@ def fitting_conditions(merged: list[Entry], *, ours_first: bool = False) -> list
 
 
 def left_out(held: Mapping[str, Any], wanted: Mapping[str, Any], written: Mapping[str, Any], by: str) -> list[str]:
-    """What `written` lacks for want of room, in words: of what we `wanted`, and of what others had `held` in our
-    entries. `by`: our controllerName."""
+    """What is missing in `written` because there was no room, in words: from `wanted`, and from what others had in our
+    entries in `held`. `by`: our controllerName."""
     found = [f"condition {type_}" for type_ in _lost(wanted, written)]
     there = {entry["name"]: entry for entry in entries(written, "listeners", "name")}
     for entry in entries(wanted, "listeners", "name"):
@@ -79,7 +79,7 @@ def _parents(name: str, status: Mapping[str, Any], by: str) -> dict[tuple[tuple[
 
 
 def identity(ref: Any) -> tuple[tuple[str, Any], ...]:
-    """A reference to a parent without what it does not say; the schema fills in group and kind."""
+    """A reference to a parent without the fields that are null; the schema fills in group and kind."""
     return tuple(sorted((name, value) for name, value in ref.items() if value is not None))
 
 

@@ -1,8 +1,9 @@
-"""Served: which of our kinds an API server has, in which version, and what is missing.
+"""Served: which of the kinds an API server has, in which version, and which are missing.
 
-Discovery says what it serves, the CRDs what is installed; both move while we run. A kind that is followed is given up
-only when its CRD is gone, or no version of it is left that we read: a server that has just started may not have found
-all it serves yet. Where CRDs may not be read, it is given up when discovery has not had it for a while (source.py).
+Discovery says what is served, the CRDs what is installed; both may change at any time. A kind that is watched is
+dropped only if its CRD was removed, or no version that fastroute reads is left: discovery of a server that has just
+started may be incomplete. If CRDs cannot be read, the kind is dropped after it was absent from discovery for a while
+(source.py).
 """
 
 from collections.abc import Mapping
@@ -13,17 +14,17 @@ from fastroute.resources.gateway import GROUP
 from fastroute.source.kubernetes.client import ApiError, Client
 from fastroute.source.kubernetes.kinds import FOLLOWED, Followed
 
-Found = Mapping[str, tuple[str, ...]]  # by plural: the versions that are served
-Installed = Mapping[str, str]  # by the CRD's name: its bundle version, "" without
+Found = Mapping[str, tuple[str, ...]]  # by plural: the served versions
+Installed = Mapping[str, str]  # by the CRD's name: its bundle version, or ""
 
 
 class Served(msgspec.Struct, frozen=True):
-    """What to follow."""
+    """The kinds to watch."""
 
     versions: Mapping[str, str]  # by kind
-    missing: Mapping[str, str]  # by kind: why
-    doubted: frozenset[str] = frozenset()  # of these, those that may only not have been found yet
-    is_settled: bool = True  # discovery and CRDs say the same
+    missing: Mapping[str, str]  # by kind: the reason
+    doubted: frozenset[str] = frozenset()  # the missing kinds that discovery may only not have found yet
+    is_settled: bool = True  # discovery and CRDs agree
 
 
 class _GroupVersion(msgspec.Struct, frozen=True):
@@ -43,7 +44,7 @@ class _Resources(msgspec.Struct, frozen=True):
 
 
 async def discover(client: Client) -> Found:
-    """The versions of each resource of our group. Raises ApiError."""
+    """The versions of each resource of the Gateway API group. Raises ApiError."""
     try:
         group = msgspec.json.decode(await client.request("GET", f"/apis/{GROUP}"), type=_Group)
     except ApiError as error:
@@ -59,7 +60,7 @@ async def discover(client: Client) -> Found:
 
 
 def judge(found: Found, installed: Installed | None) -> Served:
-    """`installed` None: not known, discovery alone says it."""
+    """`installed` None: not known, only discovery decides."""
     versions: dict[str, str] = {}
     missing: dict[str, str] = {}
     doubted: set[str] = set()

@@ -1,11 +1,11 @@
-"""KubernetesSource: an API server as a source. It owns the Store and keeps it as the API server says.
+"""KubernetesSource: an API server as a source. It owns the Store and keeps it in step with the API server.
 
-One watch for each kind that is served (served.py), begun when its CRD comes and ended when it goes, and one for each
-Secret that only its name tells of (named.py). What they say becomes events for the Store (collection.py). An object
-is in the Store while some watch holds it; nothing goes because contact was lost.
+There is one watch for each kind that is served (served.py), from the creation to the deletion of its CRD, and one for
+each Secret that is watched by name (named.py). Their notices become events for the Store (collection.py). An object is
+in the Store while any watch holds it; losing the connection removes nothing.
 
-Nothing is told (`watch`) before every kind has been listed once: the first configuration is a whole one. A kind that
-we are not allowed to read (403) is waited for if nothing can be served without it, else it is as good as empty.
+No change is reported (`watch`) before every kind has been listed once, so the first configuration is complete. If a
+kind must not be read (403), the start waits for it if nothing can be served without it, else it counts as empty.
 """
 
 import logging
@@ -33,22 +33,22 @@ from fastroute.source.kubernetes.served import Served, discover, judge
 from fastroute.source.kubernetes.watch import Notice, Watch, delay
 from fastroute.source.store import Apply, Delete, Store, WatchEvent
 
-REDISCOVER = 600.0  # s; CRDs tell of themselves, so this is for servers that do not let us see them
-BLIND_REDISCOVER = 15.0  # s, if they do not
-BLIND_PATIENCE = 40.0  # s that a kind must then be absent from discovery to count as gone
+REDISCOVER = 600.0  # s; CRDs are watched, so this is for servers that do not permit that
+BLIND_REDISCOVER = 15.0  # s, if CRDs are not watched
+BLIND_PATIENCE = 40.0  # s for which a kind must then be absent from discovery to count as removed
 NAMING = (
     GatewayClass,
     Gateway,
     ListenerSet,
     ReferenceGrant,
     Secret,
-)  # kinds that decide which Secrets are followed by name
+)  # the kinds that decide which Secrets are watched by name
 
 _log = logging.getLogger(__name__)
 
 
 class Life(NamedTuple):
-    """A collection that is followed, and how to end that."""
+    """A collection that is watched, and how to end the watch."""
 
     collection: Collection
     scope: trio.CancelScope
@@ -56,59 +56,59 @@ class Life(NamedTuple):
 
 
 class KubernetesSource:
-    """`controller_name` says whose Gateways name Secrets. `run` must run for anything to happen."""
+    """`controller_name` decides whose Gateways may name Secrets. Nothing happens unless `run` runs."""
 
     def __init__(self, client: Client, metrics: Metrics, controller_name: str) -> None:
         self.store = Store()
-        self.loaded = trio.Event()  # everything was listed once
+        self.loaded = trio.Event()  # set when every kind was listed once
         self._client, self._controller_name = client, controller_name
         self._contact = Contact(client.host, metrics)
         self._lives: dict[str, Life] = {}  # by the name of the watch: "HTTPRoute", "Secret ns/name"
-        self._refused: set[str] = set()  # watches that we may not have
+        self._refused: set[str] = set()  # watches that the API server refuses
         self._crds = Crds()
-        self._crds_asked = trio.Event()  # the CRDs were listed, or refused
-        self._doubts: dict[str, float] = {}  # kinds that are followed, but not found by discovery: since when
-        self._stale = trio.Event()  # what is served is to be looked at again
-        self._names = trio.Event()  # which Secrets are named is to be looked at again
+        self._crds_asked = trio.Event()  # set when the CRDs were listed or refused
+        self._doubts: dict[str, float] = {}  # watched kinds that discovery does not contain: since when
+        self._stale = trio.Event()  # set when the served kinds must be checked again
+        self._names = trio.Event()  # set when the named Secrets must be checked again
         self._names_known = False
-        self._excess: tuple[ManifestProblem, ...] = ()  # Secrets beyond those that are followed
+        self._excess: tuple[ManifestProblem, ...] = ()  # Secrets beyond the limit of watches by name
         self._problems: tuple[ManifestProblem, ...] = ()
         self._changed: Callable[[float], None] | None = None
-        self.restated: Callable[[str, Key], None] = lambda kind, key: None  # the status of an object is another one
+        self.restated: Callable[[str, Key], None] = lambda kind, key: None  # called on a change of an object's status
 
     @property
     def bundle_version(self) -> str | None:
-        """Of the CRDs that are installed: "v1.6.3"."""
+        """The release of the installed CRDs: "v1.6.3"."""
         return self._crds.bundle_version
 
     @property
     def served(self) -> dict[str, str]:
-        """The version in which each kind is followed, by kind."""
+        """The version in which each kind is watched, by kind."""
         return {life.collection.row.kind: life.collection.version for life in self._lives.values()}
 
     def held(self, kind: str, key: Key) -> Held | None:
-        """What the API server last said of an object; None: there is none."""
+        """The state of an object as the API server last sent it. None: there is no such object."""
         life = self._lives.get(kind)
         return life.collection.held.get(key) if life else None
 
     def all_held(self, kind: str) -> dict[Key, Held]:
-        """Of every object of a kind."""
+        """The state of every object of a kind."""
         life = self._lives.get(kind)
         return life.collection.held if life else {}
 
     def renew(self) -> None:
-        """Lists every collection anew: the API server is not at the point any more that we followed it to."""
+        """Lists every collection again, because the state of the API server went back."""
         for life in self._lives.values():
             life.watch.renew()
 
     async def watch(self, changed: Callable[[float], None]) -> NoReturn:
-        """Calls `changed(noticed)` after each batch that made the Store different; `noticed` on trio's clock."""
+        """Calls `changed(noticed)` after each batch that changed the Store; `noticed` is on trio's clock."""
         self._changed = changed
-        changed(trio.current_time())  # whatever came before
+        changed(trio.current_time())  # for the changes before this call
         await trio.sleep_forever()
 
     async def run(self) -> NoReturn:
-        """Follows everything, until cancelled."""
+        """Watches everything, until cancelled."""
         watch = Watch(
             self._client,
             self._contact,
@@ -133,7 +133,7 @@ class KubernetesSource:
 
     def _crds_refused(self, error: ApiError) -> None:
         if not self._crds_asked.is_set():
-            _log.warning("CustomResourceDefinitions cannot be read (%s): versions are found late", error)
+            _log.warning("CustomResourceDefinitions cannot be read (%s): changes of CRDs are found with a delay", error)
         self._crds_asked.set()
         self._stale.set()
 
@@ -158,7 +158,7 @@ class KubernetesSource:
                 await self._stale.wait()
 
     def _settle(self, served: Served, nursery: trio.Nursery) -> None:
-        """Follows what is served and ends what is not."""
+        """Starts watches of the kinds that are served and ends the others."""
         served = self._trusted(served)
         for kind, row in BY_KIND.items():
             version = served.versions.get(kind)
@@ -166,16 +166,16 @@ class KubernetesSource:
             if life is not None and life.collection.version != version:
                 if version is None:
                     self._end(kind)
-                else:  # what is known stays until the other version is listed
+                else:  # the known objects stay until the other version is listed
                     life.scope.cancel()
-                    _log.info("%s are read as %s now", row.words, version)
+                    _log.info("%s are now read as %s", row.words, version)
             if version is not None and (life is None or life.collection.version != version):
                 self._begin(kind, row, version, row.selector, "", nursery=nursery, former=life)
         self._tell_missing(served)
         self._advance()
 
     def _trusted(self, served: Served) -> Served:
-        """Without what is only not found at the moment, as far as it is followed."""
+        """`served`, but watched kinds that discovery may only miss temporarily are kept."""
         now = trio.current_time()
         self._doubts = {kind: self._doubts.get(kind, now) for kind in served.doubted if kind in self._lives}
         patience = math.inf if self._crds.is_known else BLIND_PATIENCE
@@ -190,7 +190,7 @@ class KubernetesSource:
             if before.get(kind) != why:
                 _log.warning("%s are not read: %s", BY_KIND[kind].words, why)
         for kind in before.keys() - served.missing.keys():
-            _log.info("%s are read now, as %s", BY_KIND[kind].words, served.versions[kind])
+            _log.info("%s are now read, as %s", BY_KIND[kind].words, served.versions[kind])
         if (before, self.store.bundle_version) != (served.missing, self.bundle_version):
             self.store.missing, self.store.bundle_version = served.missing, self.bundle_version
             self._tell(trio.current_time())
@@ -208,7 +208,8 @@ class KubernetesSource:
         nursery: trio.Nursery,
         former: Life | None = None,
     ) -> None:
-        """`former`: the same kind in another version; its objects are there until this one has listed its own."""
+        """`former`: the watch of the same kind in another version; its objects are kept until this watch has listed its
+        own."""
         followed = Collection(row, version, self._client.host, lambda key: self.restated(row.kind, key))
         if former is not None:
             followed.held.update(former.collection.held)
@@ -235,7 +236,7 @@ class KubernetesSource:
                 self._stale.set()
             elif name not in self._refused:
                 self._refused.add(name)
-                way = f"; our ClusterRole needs list and watch on {row.plural}" if error.status == 403 else ""
+                way = f"; the ClusterRole needs list and watch on {row.plural}" if error.status == 403 else ""
                 _log.error("%s cannot be read: %s%s", row.words, error, way)
                 self._advance()
 
@@ -243,10 +244,10 @@ class KubernetesSource:
 
     def _take(self, name: str, followed: Collection, notices: list[Notice]) -> None:
         if not self._is_followed(name, followed):
-            return  # what came with the last word of a watch that has just ended
+            return  # sent by a watch that has just ended
         if name in self._refused:
             self._refused.discard(name)
-            self._names.set()  # while Secrets were refused, none was followed by name
+            self._names.set()  # while Secrets were refused, none was watched by name
             _log.info("%s can be read again", name)
         was_listed, known = followed.is_listed, len(followed.held)
         self._apply(followed.take(notices))
@@ -260,7 +261,7 @@ class KubernetesSource:
         return life is not None and life.collection is collection
 
     def _apply(self, events: Iterable[Apply | Delete]) -> None:
-        """Gives events to the Store, but not the end of what another watch still holds."""
+        """Applies events to the Store, except deletions of objects that another watch still holds."""
         noticed = trio.current_time()
         touched: set[type[Resource]] = set()
         changed = self.store.apply(self._kept(events, touched))
@@ -276,7 +277,7 @@ class KubernetesSource:
     def _kept(self, events: Iterable[Apply | Delete], touched: set[type[Resource]]) -> Iterator[WatchEvent]:
         for event in events:
             kind = type(event.resource) if isinstance(event, Apply) else event.kind
-            if kind is not Secret or isinstance(event, Delete):  # one that changes is followed as it was before
+            if kind is not Secret or isinstance(event, Delete):  # a changed Secret is watched as before
                 touched.add(kind)
             if isinstance(event, Apply) or not self._is_held(kind, event.key):
                 yield event
@@ -297,7 +298,7 @@ class KubernetesSource:
             self._names = trio.Event()
             by_type = self._lives["Secret"].collection if "Secret" in self._lives else None
             if by_type is None or self._is_awaited("Secret", by_type):
-                continue  # looked at again once it is listed: who would be followed by name, it may have
+                continue  # checked again once it is listed: it may contain the Secrets that would be watched by name
             names = named_secrets(self.store.snapshot(), self._controller_name)
             wanted, excess = to_follow(names, by_type.held)
             follow = {f"Secret {key}": key for key in wanted}
@@ -318,14 +319,14 @@ class KubernetesSource:
             kind="Secret",
             namespace=key.namespace,
             name=key.name,
-            message="is not followed: too many Secrets that are named are missing or of another type; "
+            message="is not watched: certificateRefs name too many Secrets that are missing or of another type; "
             "give it the type kubernetes.io/tls",
         )
 
     # --- The first configuration
 
     def _advance(self) -> None:
-        """Sees whether everything is known now."""
+        """Sets `loaded` if everything is known."""
         if (
             self.loaded.is_set()
             or not {kind for kind, row in BY_KIND.items() if not row.is_custom} <= self._lives.keys()

@@ -1,12 +1,13 @@
-"""StatusWriter: makes the API server say of our objects what we found. Level-triggered.
+"""StatusWriter: writes our part of the objects' statuses to the API server. Level-triggered.
 
-It knows what is wanted (the last Statuses) and looks up what is held when an object's turn comes; what does not differ
-is not written, so that looking too often costs nothing, and our own writes come to rest. One object is in the queue
-once, and what is wanted last is what is written. A write carries the version that was read: after a conflict the
-object is read again. A status is never written for another generation than the one it was made from, nor for another
-object of the same name; the one made from the newer generation is on its way then.
+It has the wanted statuses (the last Statuses). When an object's turn comes, its present status is compared with the
+wanted one and only written if they differ. So a redundant check costs nothing, and our own writes cause no further
+ones. An object is in the queue at most once, and its latest wanted status is written. A write carries the
+resourceVersion that was read; after a conflict the object is read again. A status is never written for another
+generation than the one it was made from, nor for another object of the same name; a status made from the newer
+generation will follow.
 
-Only who `leads` writes. A new leader looks at everything, and writes what differs.
+Only the leader writes. A new leader checks every object and writes the statuses that differ.
 """
 
 import logging
@@ -36,25 +37,25 @@ from fastroute.source.kubernetes.pen import Pen
 from fastroute.source.kubernetes.room import left_out
 from fastroute.status import ObjectId, Statuses
 
-WRITERS = 12  # requests at a time
-RATE, BURST = 500.0, 400.0  # writes of all objects: a second, and at once
-BETWEEN = 0.25  # s between two writes of one object: a Gateway counts its routes, but not each by itself
-LONGEST_PAUSE = 15.0  # s, while the API server does not take them
-FORBIDDEN = 60.0  # s until what is forbidden is tried again
-YOUNG_FORBIDDEN = 2.0  # s, while it is so since less than SETTLING
-SETTLING = 20.0  # s; an API server that has just started forbids everything until it has read its own roles
-TOO_LARGE = ("request is too large", "message larger than max")  # etcd's words, and those of its client
-WITH_PARENTS = ("HTTPRoute", "GRPCRoute")  # kinds whose status has entries of ours among those of others
+WRITERS = 12  # concurrent requests
+RATE, BURST = 500.0, 400.0  # writes of all objects: per second, and at once
+BETWEEN = 0.25  # s between two writes of one object, so that a Gateway's route count is not written for each route
+LONGEST_PAUSE = 15.0  # s between attempts while the API server does not accept writes
+FORBIDDEN = 60.0  # s until a forbidden write is tried again
+YOUNG_FORBIDDEN = 2.0  # s, the same, in the first SETTLING seconds
+SETTLING = 20.0  # s; an API server that has just started forbids everything until it has loaded its RBAC roles
+TOO_LARGE = ("request is too large", "message larger than max")  # messages of etcd and of its client
+WITH_PARENTS = ("HTTPRoute", "GRPCRoute")  # kinds whose status contains entries of several controllers
 
 _log = logging.getLogger(__name__)
 
 
 class Objects(Protocol):
-    """What the API server said last of each object."""
+    """The objects as the API server last sent them."""
 
     @property
     def served(self) -> Mapping[str, str]:
-        """The version in which each kind is followed."""
+        """The version in which each kind is watched."""
 
     def held(self, kind: str, key: Key) -> Held | None: ...
 
@@ -68,14 +69,14 @@ class _Found(msgspec.Struct, frozen=True):
 
 
 class Write(NamedTuple):
-    """What to give the API server for one object, and over what."""
+    """A write of one object's status, and the state that it is based on."""
 
     id: ObjectId
     path: str
     held: Held
-    before: dict[str, Any]  # the status it has
+    before: dict[str, Any]  # the present status
     status: dict[str, Any]
-    retracts: bool = False  # says that the object is served no more
+    retracts: bool = False  # it withdraws the status of an object that is no longer served
 
     @property
     def api_version(self) -> str:
@@ -84,7 +85,7 @@ class Write(NamedTuple):
 
     @property
     def body(self) -> dict[str, Any]:
-        """For PUT of the subresource: of the metadata and the spec it changes nothing."""
+        """For PUT of the subresource, which ignores metadata and spec."""
         kind, key = self.id
         return {
             "apiVersion": self.api_version,
@@ -100,7 +101,7 @@ class Write(NamedTuple):
 
 
 class Rest(NamedTuple):
-    """How long an object is left alone, and whether it is looked at after that in any case."""
+    """How long to leave an object alone, and whether to check it afterwards in any case."""
 
     seconds: float
     again: bool
@@ -111,43 +112,43 @@ AGAIN = Rest(0.0, again=True)
 
 
 class Newer(NamedTuple):
-    """An object as a request of ours brought it, and as the watch had told it until then."""
+    """An object as read by one of our requests, and as the watch had last sent it before that."""
 
     brought: Held
     told: Held | None
 
 
 class StatusWriter:
-    """`written` is called after each write that the API server took."""
+    """`written` is called after each successful write."""
 
     def __init__(
         self, pen: Pen, objects: Objects, ours: Ours, metrics: Metrics, written: Callable[[Write], None]
     ) -> None:
-        self.claim: Callable[[], Claim | None] = lambda: None  # what tells us from other writers of our name
+        self.claim: Callable[[], Claim | None] = lambda: None  # differs from that of other writers of this name
         self._contest = Contest(ours.controller_name)
         self._yields = False  # another installation writes
         self._yielded = trio.Event()
         self._pen, self._objects, self._ours, self._written = pen, objects, ours, written
         self._metrics = metrics
         self._wanted: Mapping[ObjectId, StatusPatch] | None = None  # None: nothing is known yet
-        self._graph: Graph | None = None  # that `_wanted` was made from
-        self._left: dict[ObjectId, StatusPatch | None] = {}  # served no more: what we wanted last, if we ever did
+        self._graph: Graph | None = None  # the graph that `_wanted` was made from
+        self._left: dict[ObjectId, StatusPatch | None] = {}  # no longer served: the status that was wanted last, if any
         self._leads = False
         self._queue: dict[ObjectId, float] = {}  # since when, in order
-        self._resting: dict[ObjectId, bool] = {}  # written just now; whether to be looked at again
+        self._resting: dict[ObjectId, bool] = {}  # written recently: whether to check it again afterwards
         self._busy: set[ObjectId] = set()
-        self._newer: dict[ObjectId, Newer] = {}  # what our requests brought, until the watch has it too
+        self._newer: dict[ObjectId, Newer] = {}  # the results of our requests, until the watch has them too
         self._news = trio.Event()
         self._bucket = Bucket(RATE, BURST)
-        self._failures = 0  # in a row
+        self._failures = 0  # consecutive failures
         self._not_before = 0.0
         self._forbidden: dict[str, float] = {}  # kinds, and since when
-        self._crowded: dict[ObjectId, list[str]] = {}  # what a status has no room for, as it was logged
+        self._crowded: dict[ObjectId, list[str]] = {}  # what had no room in a status, as it was logged
         metrics.status_queue_length.set_function(lambda: len(self._queue))
         metrics.status_queue_oldest.set_function(self._oldest)
 
     def post(self, statuses: Statuses) -> None:
-        """Takes the status of every object of ours."""
+        """Sets the wanted status of every object that is served."""
         before, self._wanted, self._graph = self._wanted, statuses.patches, statuses.graph
         changed = sorted(changed_keys(before, self._wanted)) if before is not None else []
         for id_ in changed:
@@ -171,7 +172,7 @@ class StatusWriter:
             self._queue.clear()
 
     def restated(self, kind: str, key: Key) -> None:
-        """Somebody wrote the status of an object, or it came to be: sees that ours is still what is wanted."""
+        """The status of an object was written, or the object was created: checks that our part is as wanted."""
         id_ = (kind, key)
         if self._writes and self._wanted is not None and (id_ in self._wanted or kind in WITH_PARENTS):
             newer, held = self._newer.get(id_), self._objects.held(kind, key)
@@ -200,7 +201,7 @@ class StatusWriter:
             self._look_at(id_)
 
     def _stale(self) -> Iterator[ObjectId]:
-        """Routes that have entries of ours, as we served them once, and are none of ours any more."""
+        """Routes that contain entries of ours from an earlier time, but are no longer served."""
         if self._wanted is None:
             return
         name = self._ours.controller_name.encode()
@@ -225,7 +226,7 @@ class StatusWriter:
                 if id_ not in self._busy:
                     del self._queue[id_]
                     return id_
-            if self._news.is_set():  # or else others wait for it
+            if self._news.is_set():  # otherwise other tasks wait for the same event
                 self._news = trio.Event()
             await self._news.wait()
 
@@ -235,7 +236,7 @@ class StatusWriter:
             self._look_at(id_)
 
     def _oldest(self) -> float:
-        """Seconds that the object first in the queue has waited."""
+        """The seconds for which the first object in the queue has waited."""
         return trio.current_time() - min(self._queue.values()) if self._queue else 0.0
 
     # --- One object
@@ -248,7 +249,7 @@ class StatusWriter:
             try:
                 rest = await self._settle(id_)
             except Exception:
-                _log.exception("the status of %s %s is left as it is", *id_)
+                _log.exception("the status of %s %s cannot be updated because of a bug in fastroute", *id_)
             self._busy.discard(id_)
             if rest.seconds:
                 asked = self._queue.pop(id_, None) is not None
@@ -256,7 +257,7 @@ class StatusWriter:
                 nursery.start_soon(self._rest, id_, rest.seconds)
             elif rest.again:
                 self._look_at(id_)
-            self._news.set()  # whoever was left in the queue because it was busy
+            self._news.set()  # for objects that stayed in the queue because they were busy
 
     async def _settle(self, id_: ObjectId) -> Rest:
         """Writes the object's status if it differs."""
@@ -275,7 +276,7 @@ class StatusWriter:
         return Rest(BETWEEN, again=False)
 
     def _plan(self, id_: ObjectId) -> Write | None:
-        """Decides what is to be written of an object; None: nothing."""
+        """The write for an object. None: nothing needs to be written."""
         kind, key = id_
         held, version = self._current(id_), self._objects.served.get(kind)
         if held is None or version is None or self._wanted is None:
@@ -302,7 +303,7 @@ class StatusWriter:
         return None if status is None else Write(id_, path, held, before, status, retracts=id_ in self._left)
 
     def _tell_left_out(self, id_: ObjectId, lost: list[str]) -> None:
-        """Says once what others' entries leave no room for."""
+        """Logs once what has no room beside the entries of others."""
         if lost and lost != self._crowded.get(id_):
             what = ", ".join(lost)
             _log.warning("%s %s: entries of other controllers leave no room in its status for %s", *id_, what)
@@ -311,10 +312,10 @@ class StatusWriter:
             self._crowded[id_] = lost
 
     def _current(self, id_: ObjectId) -> Held | None:
-        """The newest that is known of an object, by watch or by our own request.
+        """The newest known state of an object, from the watch or from our own request.
 
-        What the watch had told before our request is older, also where its version is higher: a server that was
-        restored from a backup gives lower ones.
+        The state that the watch had sent before our request is older, even if its version is higher: after a restore
+        from a backup the versions are lower.
         """
         held, newer = self._objects.held(*id_), self._newer.get(id_)
         if newer is None or held is None or held.uid != newer.brought.uid:
@@ -330,7 +331,7 @@ class StatusWriter:
             _log.info("statuses are written again")
         self._failures = 0
         self._forbidden.pop(write.id[0], None)
-        if write.retracts:  # once: from now on another controller may say what it finds
+        if write.retracts:  # only once: another controller may write its own status from now on
             self._left.pop(write.id, None)
         self._metrics.status_writes.inc()
         self._note_contest(write)
@@ -342,9 +343,9 @@ class StatusWriter:
             brought = named(BY_KIND[id_[0]], msgspec.Raw(answer)).held
             self._newer[id_] = Newer(brought, self._objects.held(*id_))
         except msgspec.DecodeError as error:
-            _log.warning("%s %s: an answer that is no object: %s", *id_, error)
+            _log.warning("%s %s: the response is not an object: %s", *id_, error)
 
-    # --- Other installations of our name (contest.py)
+    # --- Other installations with our controllerName (contest.py)
 
     def _note_contest(self, write: Write) -> None:
         patch = (self._wanted or {}).get(write.id)
@@ -354,7 +355,7 @@ class StatusWriter:
                 self._look_at(("GatewayClass", key))
 
     def _settle_contest(self, held: Held, status: dict[str, Any] | None, now: str) -> dict[str, Any] | None:
-        """The status of a GatewayClass with our claim while it is contested. Stops if an older claim is there."""
+        """The status of a GatewayClass, with our claim while it is contested. An older claim stops the writer."""
         before, ours, at = held.status, self.claim(), trio.current_time()
         if self._contest.yields(claim_of(before), ours, at):
             self._yields = True
@@ -366,7 +367,7 @@ class StatusWriter:
         return None if claimed == before else claimed
 
     async def _try_again(self) -> NoReturn:
-        """The other installation may be gone."""
+        """Resumes after PAUSE, because the other installation may have been removed."""
         while True:
             await self._yielded.wait()
             self._yielded = trio.Event()
@@ -375,26 +376,26 @@ class StatusWriter:
             if self._leads:
                 self._look_at_all()
 
-    # --- What the API server refused
+    # --- Refusals
 
     async def _failed(self, write: Write, error: ApiError) -> Rest:
         kind, key = write.id
-        if error.status == 404:  # gone, or its CRD is; the watch will say so
+        if error.status == 404:  # the object or its CRD was deleted; the watch will report that
             return NONE
         if error.status == 409:
             self._metrics.status_conflicts.inc()
             return await self._read_again(write)
         if error.status == 403:
             return self._forbid(kind, error)
-        is_too_large = any(words in error.message for words in TOO_LARGE)  # with status 500, but of this object alone
+        is_too_large = any(words in error.message for words in TOO_LARGE)  # status 500, for this object only
         if is_too_large or (400 <= error.status < 500 and error.status != 429):
-            _log.error("%s %s: the API server does not take its status: %s", kind, key, error)
+            _log.error("%s %s: the API server rejects its status: %s", kind, key, error)
             return Rest(BETWEEN, again=False)
         self._pause(error)
         return AGAIN
 
     def _forbid(self, kind: str, error: ApiError) -> Rest:
-        """Said once for a kind, until one of it is taken."""
+        """Logged once for a kind, until a write of that kind succeeds."""
         now = trio.current_time()
         if kind not in self._forbidden:
             self._forbidden[kind] = now
@@ -402,9 +403,9 @@ class StatusWriter:
         return Rest(YOUNG_FORBIDDEN if now - self._forbidden[kind] < SETTLING else FORBIDDEN, again=True)
 
     async def _read_again(self, write: Write) -> Rest:
-        """After a conflict: what is there now, unless the watch has told already.
+        """After a conflict: reads the object, unless the watch has sent a newer state.
 
-        It is listed by its name, for that takes no right (`get`) that is needed for nothing else.
+        The object is listed by its name: a GET would need the permission `get`, which nothing else needs.
         """
         current = self._current(write.id)
         if current is None or current.resource_version != write.held.resource_version:
@@ -424,17 +425,17 @@ class StatusWriter:
         return AGAIN
 
     def _pause(self, error: ApiError) -> None:
-        """Nobody writes for a while: twice as long each time, and each replica differently. What others were at when
-        that began is no further time."""
+        """Stops all writes for a time that doubles with each failure and is random for each replica. Failures of
+        requests that were already in progress do not count again."""
         now = trio.current_time()
         self._failures += now >= self._not_before
         if self._failures == 1 and now >= self._not_before:
-            _log.warning("statuses cannot be written, and wait: %s", error)
+            _log.warning("statuses cannot be written, retrying: %s", error)
         longest = min(LONGEST_PAUSE, 0.25 * 2 ** min(self._failures, 10))
         pause = error.retry_after or random.uniform(longest / 2, longest)  # noqa: S311
         self._not_before = max(self._not_before, now + pause)
 
 
 def _revision(held: Held) -> int:
-    """Resource versions of one object grow (KEP-5504)."""
+    """Resource versions of one object increase (KEP-5504)."""
     return int(held.resource_version) if held.resource_version.isdecimal() else 0

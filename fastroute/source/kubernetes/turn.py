@@ -1,8 +1,8 @@
-"""Turns: what is worth an Event when a status is written. Pure.
+"""Turns: the changes of a status that are worth an Event. Pure.
 
-They come from the very write: from what the API server held and what it is given. So they are told by the replica that
-writes, once, and a new leader who finds the same says nothing. Of what was not known before only what is wrong is
-told, and that something began: a route attached, a Gateway programmed.
+They are computed for each write from the old and the new status. So only the replica that writes reports them, once,
+and a new leader that finds the same status reports nothing. If a condition did not exist before, only failures and
+beginnings are reported: a route was attached, a Gateway was programmed.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,23 +14,23 @@ from fastroute.source.statuslog import stated_conditions
 from fastroute.status import OUR_TYPES
 
 ACTIONS = {ACCEPTED: "Attach", RESOLVED_REFS: "ResolveReferences", PROGRAMMED: "Program", CONFLICTED: "Attach"}
-BEGINNINGS = {  # by kind: the condition of a place that says that it began; "" is the object itself
+BEGINNINGS = {  # by kind: the condition, and the prefix of its place, that reports a beginning; "" is the object itself
     "HTTPRoute": (ACCEPTED, "at "),
     "GRPCRoute": (ACCEPTED, "at "),
     "Gateway": (PROGRAMMED, ""),
     "ListenerSet": (ACCEPTED, ""),
 }
-_BAD = {CONFLICTED: "True"}  # of other types "False" is what is wrong
-_PASSING = frozenset({"Pending"})  # reasons of what will be over in a moment
+_BAD = {CONFLICTED: "True"}  # for all other types "False" is a failure
+_PASSING = frozenset({"Pending"})  # reasons of temporary states
 
 
 class Turn(NamedTuple):
-    """One condition that is not what it was."""
+    """A condition that changed."""
 
     is_warning: bool
-    reason: str  # the condition's own
-    action: str  # what we were at
-    note: str  # where, and the condition's message
+    reason: str  # of the condition
+    action: str  # what fastroute was doing
+    note: str  # the place and the message of the condition
 
 
 def turns(kind: str, held: Mapping[str, Any], merged: Mapping[str, Any], ours: Ours) -> Iterator[Turn]:
@@ -56,7 +56,7 @@ def _is_told(
     kind: str, at: tuple[str, str], was: tuple[str, str, str] | None, now: tuple[str, str, str], bad: bool
 ) -> bool:
     if was is not None and was[0] != "Unknown":
-        another = bad and was[2] != now[2]  # the same reason for something else: the next reference is refused
+        another = bad and was[2] != now[2]  # the same reason with another cause: the next reference is refused
         return was[:2] != now[:2] or another
     type_, place = BEGINNINGS.get(kind, ("", ""))
     return bad or (at[1] == type_ and (at[0].startswith(place) if place else at[0] == ""))

@@ -1,17 +1,17 @@
-"""Watch: follows one collection of an API server for ever, as batches of Notices.
+"""Watch: watches one collection of an API server until cancelled, and reports batches of Notices.
 
-A listing is `Begun`, a `Listed` for each object, `Complete`; then `Put` and `Gone`. It comes in the watch itself where
-the server has WatchList (`sendInitialEvents`), else in pages. Whatever happens, it goes on:
-- a stream that ends or is cut is taken up at the version last seen (bookmarks keep that fresh, also in quiet);
-- a version that the server no longer has (410), and a listing that was cut, are a new listing, from `Begun`. Only
-  `Complete` says what is gone, so a listing that was cut short takes nothing away;
-- errors wait, longer each time, by a random share: a hundred replicas do not come back at once. When one watch gets
-  through again, the others of this replica follow within a second.
-A connection on which nobody answers is given up: bookmarks come every minute, and the kernel asks (account.py).
+A listing is `Begun`, a `Listed` for each object, `Complete`; after it come `Put` and `Gone`. It is part of the watch if
+the server supports WatchList (`sendInitialEvents`), else it is read in pages. The watch continues after every failure:
+- a stream that ends or breaks is resumed at the last version (bookmarks keep that recent, also without changes).
+- if the server no longer has that version (410), or a listing was interrupted, a new listing starts with `Begun`. Only
+  `Complete` removes objects, so an interrupted listing removes nothing.
+- after an error it waits, longer each time, with a random part, so that a hundred replicas do not return at once. When
+  one watch of this replica succeeds, its others follow within a second.
+A connection without answers is closed: bookmarks arrive every minute, and TCP keepalive is on (account.py).
 
-After etcd was restored from an older backup the server's versions are lower than ours. It then accepts our watch but
-sends neither events nor bookmarks on it until its versions pass ours, and nothing says what changed meanwhile. So a
-watch that hears nothing for two bookmark periods while it is connected lists anew.
+After a restore of etcd from an older backup, the versions of the server are lower than ours. It then accepts our watch
+but sends neither events nor bookmarks until its versions pass ours, and no error reports what has changed. So a watch
+that receives nothing for two bookmark periods while it is connected lists again.
 """
 
 import logging
@@ -26,23 +26,23 @@ from fastroute.source.kubernetes.client import JSON, ApiError, Client, Stream
 from fastroute.source.kubernetes.contact import Contact
 
 PAGE = 500  # objects
-LIST_TIMEOUT = 60.0  # s, of a page
-OPEN_TIMEOUT = 60.0  # s until a stream's head is there: the server may first have to build its cache
-LISTING_SILENCE = 15.0  # s; a server that says nothing for so long in a listing does not know WatchList
-BOOKMARKS = 60.0  # s; API servers send one about so often to a watch that asks for them
-DEAF = 2 * BOOKMARKS  # s without an event or bookmark, connected, after which everything is listed anew
-LIFE = (300, 600)  # s, after which the server ends a stream; a random one between
-FIRST_DELAY, LONGEST_DELAY = 0.02, 5.0  # s between two tries
-STEADY = 0.5  # s that a stream must have lived to count as one that works
+LIST_TIMEOUT = 60.0  # s, for a page
+OPEN_TIMEOUT = 60.0  # s until the response head arrives: the server may have to build its cache first
+LISTING_SILENCE = 15.0  # s; a server that sends nothing for so long in a listing does not support WatchList
+BOOKMARKS = 60.0  # s; the interval at which API servers send bookmarks to a watch that requests them
+DEAF = 2 * BOOKMARKS  # s while connected without an event or bookmark, after which everything is listed again
+LIFE = (300, 600)  # s after which the server ends a stream; a random value in this range
+FIRST_DELAY, LONGEST_DELAY = 0.02, 5.0  # s between two attempts
+STEADY = 0.5  # s that a stream must last to count as working
 SLICE = 64  # events between two checkpoints
 GONE = 410
-NOT_WATCHLIST = (400, 422)  # how servers refuse sendInitialEvents
+NOT_WATCHLIST = (400, 422)  # the answers of servers that do not support sendInitialEvents
 INITIAL_END = "k8s.io/initial-events-end"
 AS_METADATA = "as=PartialObjectMetadata{};g=meta.k8s.io;v=v1"
 
 
 class Notice(NamedTuple):
-    """One thing that the API server said. `content`: the object, as JSON."""
+    """One message of the API server. `content`: the object, as JSON."""
 
     what: str  # Begun, Listed, Complete, Put, Gone
     content: msgspec.Raw = msgspec.Raw()
@@ -92,7 +92,7 @@ _WHAT = {"ADDED": "Put", "MODIFIED": "Put", "DELETED": "Gone"}
 
 
 class Watch:
-    """One collection: `path`, those of it that `selector` takes. `name` is what logs and metrics call it."""
+    """One collection: the objects at `path` that match `selector`. `name` is used in logs and metrics."""
 
     def __init__(
         self, client: Client, contact: Contact, name: str, path: str, *, selector: str = "", metadata_only: bool = False
@@ -101,18 +101,18 @@ class Watch:
         self._client, self._contact, self._path = client, contact, path
         self._selection = {"fieldSelector": selector} if selector else {}
         self._metadata_only = metadata_only
-        self._version: str | None = None  # from which to go on; None: a listing is due
-        self._scope = trio.CancelScope()  # of the stream or listing that is under way
+        self._version: str | None = None  # where to resume; None: a listing is needed
+        self._scope = trio.CancelScope()  # of the present stream or listing
         self._last = 0  # the highest version seen, as a number
-        self._unheard = 0.0  # s that streams were open since the last event or bookmark
-        self._in_stream = True  # listings come in the watch
-        self._opened: float | None = None  # when the last stream was
-        self._tries = 0  # that failed, one after the other
-        self._is_silent = False  # the last of them had no answer at all
+        self._unheard = 0.0  # s for which streams were open since the last event or bookmark
+        self._in_stream = True  # listings are part of the watch
+        self._opened: float | None = None  # when the last stream was opened
+        self._tries = 0  # consecutive failures
+        self._is_silent = False  # the last attempt got no answer at all
 
     async def run(self, take: Take, refused: Callable[[ApiError], None]) -> NoReturn:
-        """`take` is called with what came; `refused` with what will be tried again but does not mend by itself: 403,
-        404 and the like."""
+        """`take` is called with each batch; `refused` with errors that are retried but need a change on the server:
+        403, 404 and the like."""
         while True:
             self._opened, asked = None, None
             try:
@@ -122,9 +122,9 @@ class Watch:
                 asked = error.retry_after
                 self._fail(error, refused)
             except msgspec.DecodeError as broken:
-                self._fail(ApiError(0, "Malformed", f"{self._path}: what came is no event: {broken}"), refused)
-            except Exception:  # a mistake of ours in one kind must not end what is served
-                _log.exception("%s: what came cannot be worked in; everything is listed anew", self._path)
+                self._fail(ApiError(0, "Malformed", f"{self._path}: the data is not a watch event: {broken}"), refused)
+            except Exception:  # a bug in one kind must not stop the others
+                _log.exception("%s: an event cannot be processed; listing all objects again", self._path)
                 self._version = None
             works = self._opened is not None and trio.current_time() - self._opened >= STEADY
             self._tries = 0 if works else self._tries + 1
@@ -134,16 +134,16 @@ class Watch:
                 await trio.sleep(random.uniform(asked, 1.5 * asked))  # noqa: S311
 
     def renew(self) -> None:
-        """Lists everything anew, now."""
+        """Lists everything again, now."""
         self._version = None
         self._scope.cancel()
 
     def _fail(self, error: ApiError, refused: Callable[[ApiError], None]) -> None:
         if error.status == GONE:
             self._version = None
-            self._contact.failed(self.name, error)  # to be counted: the server answers
+            self._contact.failed(self.name, error)  # for the metrics: the server answers
             return
-        if self._is_silent and error.status:  # it is there again, and says when
+        if self._is_silent and error.status:  # the server is back and answers
             self._tries = 0
         self._is_silent = not error.status
         self._contact.failed(self.name, error)
@@ -151,7 +151,7 @@ class Watch:
             refused(error)
 
     async def _follow(self, take: Take) -> None:
-        """Until a stream ends."""
+        """Follows until a stream ends."""
         if self._version is None and not self._in_stream:
             await self._pages(take)
         try:
@@ -225,7 +225,7 @@ class Watch:
         return []
 
     async def _next(self, stream: Stream) -> list[bytes]:
-        """The next lines after a listing; none when the stream ends, or the watch was silent for too long."""
+        """The next lines after a listing. Empty if the stream ended, or the watch was silent for too long."""
         since, came = trio.current_time(), False
         try:
             with trio.move_on_after(DEAF - self._unheard) as patience:
@@ -235,19 +235,19 @@ class Watch:
             self._unheard = 0.0 if came else self._unheard + trio.current_time() - since
         if not patience.cancelled_caught:
             return lines
-        _log.warning("%s: neither events nor bookmarks for %.0f s: everything is listed anew", self._path, DEAF)
+        _log.warning("%s: neither events nor bookmarks for %.0f s: listing all objects again", self._path, DEAF)
         self._version, self._unheard = None, 0.0
         return []
 
     def _listed(self) -> None:
-        """A listing is complete: sees whether the server's versions went back."""
+        """A listing is complete: checks whether the server's versions went back."""
         version = self._version or ""
         if not version.isdecimal():
             return
         if int(version) < self._last:
             _log.warning(
                 "%s: the API server went back from version %d to %s, as when etcd is restored from a backup: "
-                "everything was listed anew",
+                "all objects were listed again",
                 self._path,
                 self._last,
                 version,
@@ -255,8 +255,8 @@ class Watch:
         self._last = int(version)
 
     def _batch(self, lines: list[bytes]) -> list[Notice]:
-        """What some lines say. Raises ApiError for an ERROR event, after what came before it was lost: it is listed
-        again, or was not yet passed by the version from which the watch goes on."""
+        """The notices of some lines. Raises ApiError for an ERROR event; the notices before it in the batch are lost,
+        but nothing is missed: they are listed again, or come after the version at which the watch resumes."""
         notices = []
         version, is_listing = self._version, self._version is None
         for line in lines:
@@ -283,6 +283,6 @@ class Watch:
 
 
 def delay(tries: int) -> float:
-    """Seconds to wait after so many tries that failed."""
+    """The seconds to wait after so many failed attempts."""
     longest = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(tries, 16)) if tries else FIRST_DELAY
     return random.uniform(longest / 2, longest)  # noqa: S311

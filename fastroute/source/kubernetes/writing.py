@@ -1,11 +1,11 @@
-"""Writing: everything we write to an API server, by the one replica that leads: statuses, Events, infrastructure.
+"""Writing: all writes to the API server, by the replica that leads: statuses, Events and infrastructure.
 
     Statuses -> StatusWriter -> PUT status, then Events of what turned by it
              -> changed_permissions -> Events of ReferenceGrants
              -> Infrastructure -> Services (with --infrastructure)
 
-GatewayClasses get no finalizer while Gateways use them (gateway-exists-finalizer): that would need the right to change
-GatewayClasses, and a fastroute that is taken away would leave classes behind that nobody can delete.
+GatewayClasses get no finalizer while Gateways use them (gateway-exists-finalizer): that would need permission to update
+GatewayClasses, and after fastroute is uninstalled, classes with the finalizer could not be deleted.
 """
 
 from typing import NoReturn, Protocol
@@ -29,15 +29,15 @@ from fastroute.source.kubernetes.statuswriter import Objects, StatusWriter, Writ
 from fastroute.source.kubernetes.turn import turns
 from fastroute.status import Statuses
 
-LEASE = "fastroute"  # its name, in a pod's own namespace, where --status-lease names none
-PATIENCE = 3.0  # s to give the Lease back
+LEASE = "fastroute"  # the default name; its namespace is that of the pod
+PATIENCE = 3.0  # s to release the Lease
 
 
 def lease_of(named: str | None, account: Account) -> Key | None:
-    """The Lease that decides who writes; None: nothing is written to the API server.
+    """The Lease that elects the writer. None: nothing is written to the API server.
 
-    `named`: "NAMESPACE/NAME" (--status-lease). Without it only a pod that acts as its own ServiceAccount writes: a
-    kubeconfig is a person's, who wants to see what would be served, and must not change what the cluster says.
+    `named`: "NAMESPACE/NAME" (--status-lease). Without it only a pod with its own ServiceAccount writes: a kubeconfig
+    belongs to a person, who wants to see what would be served without changing the cluster.
     """
     if named is not None:
         return Key(*named.split("/"))
@@ -45,14 +45,14 @@ def lease_of(named: str | None, account: Account) -> Key | None:
 
 
 class Followed(Objects, Protocol):
-    """What is followed of the API server."""
+    """The objects of the API server that are watched."""
 
     def renew(self) -> None:
         """Lists everything anew."""
 
 
 class Writing:
-    """`lease`: its holder writes. `run` must run for anything to be written."""
+    """`lease`: only its holder writes. Nothing is written unless `run` runs."""
 
     def __init__(
         self,
@@ -71,11 +71,11 @@ class Writing:
         self._statuses.claim = lambda: self._leader.claim
         self._events = Events(pen, (settings.controller_name, self._leader.identity))
         self._infrastructure = Infrastructure(pen) if infrastructure else None
-        self._graph: Graph | None = None  # that permissions are compared with
+        self._graph: Graph | None = None  # the last graph, to compare permissions with
         self._leads = False
 
     def post(self, statuses: Statuses) -> None:
-        """Takes the status of every object of ours, and what they were made from."""
+        """Sets the wanted status of every object that is served, and the graph that they were made from."""
         before, self._graph = self._graph, statuses.graph
         self._statuses.post(statuses)
         if self._infrastructure is not None:
@@ -85,7 +85,7 @@ class Writing:
                 self._events.tell(_happening(permission))
 
     def restated(self, kind: str, key: Key) -> None:
-        """The status of an object is not what it was, or it came to be."""
+        """The status of an object changed, or the object was created."""
         self._statuses.restated(kind, key)
 
     async def run(self) -> NoReturn:
@@ -98,7 +98,7 @@ class Writing:
         raise AssertionError("unreachable")
 
     async def release(self) -> None:
-        """Lets another replica write, at once."""
+        """Releases the Lease, so that another replica can write at once."""
         with trio.move_on_after(PATIENCE, shield=True):
             await self._leader.release()
 

@@ -87,7 +87,7 @@ async def test_the_younger_one_stops_and_both_say_so(autojump_clock, caplog):
         assert claim_of(scene.status) == OLD
         assert scene.contested(0) >= 1
         assert scene.contested(1) >= 1
-        assert "statuses that we write are changed back at once" in caplog.text
+        assert "statuses are reverted soon after they are written" in caplog.text
         assert "its Lease b/fastroute was created at 2026-01-01T00:00:00Z, before ours" in caplog.text
 
 

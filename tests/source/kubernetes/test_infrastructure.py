@@ -100,4 +100,4 @@ async def test_one_of_somebody_else_is_left_alone(autojump_clock, caplog):
         await trio.sleep(5 * RETRY)
     assert "ownerReferences" not in server.objects[PATH]["metadata"]
     assert len(caplog.messages) == 1
-    assert "is not ours" in caplog.text
+    assert "was not created by fastroute" in caplog.text

@@ -101,7 +101,7 @@ async def test_whose_class_is_deleted_is_unknown_again_with_all_that_hangs_on_it
     assert scene.says(GW) == scene.says(SET) == UNKNOWN
     assert scene.status(GW).keys() == {"conditions", "listeners"}, "no addresses, no attachedListenerSets"
     assert scene.status(GW)["listeners"] == scene.status(SET)["listeners"] == scene.status(ROUTE)["parents"] == []
-    assert "GatewayClass is gone" in scene.status(GW)["conditions"][0]["message"]
+    assert "GatewayClass is missing" in scene.status(GW)["conditions"][0]["message"]
 
 
 async def test_who_is_served_again_says_so_again(autojump_clock):

@@ -179,7 +179,7 @@ async def test_a_server_restored_from_a_backup_is_listed_anew(
         assert seen.route("stays").spec.hostnames == ("c.example.com",)
         put_route(api, "new")
         await until(lambda: seen.routes == ["new", "stays"])
-    assert f"{ROUTES}: neither events nor bookmarks for 2 s: everything is listed anew" in caplog.text
+    assert f"{ROUTES}: neither events nor bookmarks for 2 s: listing all objects again" in caplog.text
     assert f"{ROUTES}: the API server went back from version" in caplog.text
 
 
@@ -203,7 +203,7 @@ async def test_a_quiet_watch_that_hears_bookmarks_is_not_listed_anew(
     async with following(api, tmp_path):
         await trio.sleep(4)
         assert listings(api, ROUTES) == 1
-    assert "listed anew" not in caplog.text
+    assert "listing all objects again" not in caplog.text
 
 
 async def test_nonsense_on_the_wire_is_a_watch_that_failed(api: ApiServer, tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ async def test_an_object_that_cannot_be_read_keeps_its_last_good_version(api: Ap
         [problem] = seen.source.store.problems
         assert (problem.kind, problem.namespace, problem.name) == ("HTTPRoute", "default", "r")
         assert problem.field == "spec.hostnames"
-        assert "last good version stays" in problem.message
+        assert "last good version is used" in problem.message
         assert seen.route("r") is good
         put_route(api, "r", "b.example.com")
         await until(lambda: seen.route("r").spec.hostnames == ("b.example.com",))
@@ -246,7 +246,7 @@ async def test_a_mistake_of_ours_in_one_kind_ends_nothing(
         monkeypatch.setattr("fastroute.source.kubernetes.collection.typed", typed)
         put_route(api, "r")
         await until(lambda: seen.routes == ["r"])
-    assert caplog.text.count("everything is listed anew") == 1
+    assert caplog.text.count("listing all objects again") == 1
 
 
 async def test_an_object_without_a_name_is_left_out(api: ApiServer, tmp_path: Path) -> None:
@@ -266,15 +266,15 @@ async def test_a_server_that_is_away_is_told_once_each_way(
     put_route(api, "r")
     async with following(api, tmp_path) as seen:
         api.close()
-        await until(lambda: "is not reached" in caplog.text)
+        await until(lambda: "cannot be reached" in caplog.text)
         await trio.sleep(0.5)
         assert seen.routes == ["r"]
         put_route(api, "s")
         api.reopen()
         await until(lambda: seen.routes == ["r", "s"])
-        await until(lambda: "is reached again" in caplog.text)
-    assert caplog.text.count("is not reached") == caplog.text.count("is reached again") == 1
-    assert "what is known goes on being served" in caplog.text
+        await until(lambda: "is reachable again" in caplog.text)
+    assert caplog.text.count("cannot be reached") == caplog.text.count("is reachable again") == 1
+    assert "the last known state is still served" in caplog.text
 
 
 async def test_a_server_that_is_not_there_yet_is_waited_for(
@@ -283,7 +283,7 @@ async def test_a_server_that_is_not_there_yet_is_waited_for(
     put_route(api, "r")
     api.close()
     async with starting(api, tmp_path) as seen:
-        await until(lambda: "nothing is served before it is" in caplog.text)
+        await until(lambda: "nothing is served until it is reached" in caplog.text)
         assert not seen.source.loaded.is_set()
         api.reopen()
         await until(seen.source.loaded.is_set)
@@ -327,7 +327,7 @@ async def test_kinds_come_change_their_version_and_go(
         api.delete("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", f"referencegrants.{GROUP}", "")
         await until(lambda: not store.snapshot().reference_grants)
         assert "not installed" in store.missing["ReferenceGrant"]
-    assert caplog.text.count("ReferenceGrants are read now, as v1beta1") == 1
+    assert caplog.text.count("ReferenceGrants are now read, as v1beta1") == 1
 
 
 POLICY = {
@@ -383,13 +383,13 @@ async def test_a_kind_that_may_not_be_read(
     api.refusals[collection] = 403
     async with starting(api, tmp_path) as seen:
         plural = collection.rpartition("/")[2]
-        await until(lambda: f"our ClusterRole needs list and watch on {plural}" in caplog.text)
+        await until(lambda: f"the ClusterRole needs list and watch on {plural}" in caplog.text)
         if is_needed:
             await trio.sleep(0.5)
             assert not seen.source.loaded.is_set()
         else:
             await until(seen.source.loaded.is_set)
-        assert caplog.text.count("our ClusterRole needs") == 1
+        assert caplog.text.count("the ClusterRole needs") == 1
         del api.refusals[collection]
         await until(seen.source.loaded.is_set)
         spec = POLICY if collection == POLICIES else {"ports": [{"port": 80}]}

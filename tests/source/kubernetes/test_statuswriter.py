@@ -291,7 +291,7 @@ async def test_what_is_not_taken_waits_for_another_status_and_keeps_nobody_waiti
         scene.server.refuse = lambda method, path: None
         scene.writer.post(wanted("r", reason="Short"))
     assert scene.reason("r") == ["Short"]
-    assert "does not take its status" in caplog.text
+    assert "rejects its status" in caplog.text
 
 
 async def test_who_takes_our_entry_out_sees_it_again(autojump_clock):
