@@ -77,8 +77,8 @@ Asked = tuple[str, str, str, tuple[tuple[str, str], ...]]
 
 def sent_by_client(method: str, url: str, headers: tuple[tuple[str, str], ...]) -> bytes:
     """What curl sends: it escapes what is not visible, and leaves the rest as it is."""
-    host, slash, path = url.removeprefix("http://").partition("#")[0].partition("/")
-    host, question, query = (host, "", "") if slash else host.partition("?")
+    rest, question, query = url.removeprefix("http://").partition("#")[0].partition("?")
+    host, _, path = rest.partition("/")
     visible = "".join(map(chr, range(33, 127)))
     target = quote("/" + path + question + query, visible)
     fields = headers if any(name.lower() == "host" for name, _ in headers) else (("Host", host), *headers)
