@@ -1,4 +1,4 @@
-"""Certificates for tests, signed by an authority of their own, and what a client needs to believe them."""
+"""Certificates for tests, signed by a test CA, and client contexts that trust this CA."""
 
 import datetime
 import ssl
@@ -59,7 +59,7 @@ def _key(kind: Kind, size: int) -> Key:
 
 @cache
 def certificate(*names: str, kind: Kind = "ecdsa", size: int = 2048, days: float = 30) -> Certificate:
-    """For these host names; `size` in bits, of an RSA key."""
+    """A certificate for these host names; `size` is the number of bits of an RSA key."""
     key = _key(kind, size)
     signer = authority()
     alternatives = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
@@ -73,7 +73,7 @@ def certificate(*names: str, kind: Kind = "ecdsa", size: int = 2048, days: float
 def trusting(
     *, most: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3, ciphers: str = "", alpn: Sequence[str] = ()
 ) -> ssl.SSLContext:
-    """A client's context that believes the authority."""
+    """A client context that trusts the CA."""
     context = ssl.create_default_context(cadata=authority().pem)
     context.maximum_version = most
     if ciphers:

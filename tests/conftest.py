@@ -1,4 +1,4 @@
-"""What all tests share: no example of hypothesis fails for being slow, which on a busy machine says nothing."""
+"""Settings of all tests: no time limits for hypothesis, because slow examples on a busy machine are no failures."""
 
 from hypothesis import HealthCheck, settings
 

@@ -1,4 +1,4 @@
-"""A crowd: thousands of routes over a thousand Services, as typed objects, for what changes must not cost."""
+"""Thousands of routes to a thousand Services, as typed objects, for tests of the cost of changes."""
 
 from fastroute.resources.core import EndpointPort, EndpointSlice, Service, ServicePort, ServiceSpec, SliceEndpoint
 from fastroute.resources.gateway import (
@@ -18,7 +18,7 @@ from fastroute.resources.gateway import (
 from fastroute.resources.meta import Metadata, Resource
 from fastroute.source.store import Apply, Store
 
-NAMESPACES, SERVICES, HOSTNAMES = 50, 20, 100  # Services of each namespace
+NAMESPACES, SERVICES, HOSTNAMES = 50, 20, 100  # SERVICES is the number per namespace
 
 
 def crowd(routes: int) -> Store:
@@ -40,7 +40,7 @@ def crowd(routes: int) -> Store:
 
 
 def route(number: int, path: str = "/") -> HTTPRoute:
-    """Route `number`, for `path` and its number."""
+    """Route `number`, for `path` followed by its number."""
     return HTTPRoute(
         metadata=Metadata(namespace=f"n{number % NAMESPACES}", name=f"r{number}"),
         spec=HTTPRouteSpec(
@@ -64,7 +64,7 @@ def service(namespace: int, number: int) -> Service:
 
 
 def endpoints(namespace: int, number: int, count: int) -> EndpointSlice:
-    """The slice of a Service, with `count` endpoints."""
+    """The EndpointSlice of a Service, with `count` endpoints."""
     labels = {"kubernetes.io/service-name": f"s{number}"}
     addresses = [f"10.{namespace}.{last // 256}.{last % 256}" for last in range(count)]
     return EndpointSlice(

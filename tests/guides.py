@@ -1,7 +1,8 @@
-"""The guides for other programs and for migrants: manifests of their ```yaml blocks, and the world these assume.
+"""The guides for other programs and for migrations: the manifests of their ```yaml blocks, and the objects they assume.
 
-A guide shows what a reader writes. What it assumes is made here from what it refers to: the GatewayClass, namespaces,
-Services with an endpoint, and the Secrets of its certificates. Objects of other programs' kinds are parsed, not judged.
+A guide shows only the manifests that a reader writes. The objects that they refer to are generated here: the
+GatewayClass, namespaces, Services with an endpoint, and the Secrets of the certificates. Objects of kinds that belong
+to other programs are parsed but not checked.
 """
 
 import base64
@@ -32,18 +33,18 @@ _BLOCK = re.compile(r"^```yaml\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 def manifests(guide: str) -> list[Object]:
-    """All objects of a guide, in its order."""
+    """All objects of a guide, in order."""
     text = (DOCS / guide).read_text()
     return [one for found in _BLOCK.finditer(text) for one in yaml.safe_load_all(found[1]) if one]
 
 
 def served(guide: str) -> list[Object]:
-    """Those that the gateway reads."""
+    """The objects of a guide that the gateway reads."""
     return [one for one in manifests(guide) if one["apiVersion"] == OURS]
 
 
 def assumed(guide: str) -> Iterator[Object]:
-    """What the objects of a guide refer to and do not bring along."""
+    """The objects that the guide refers to but does not contain."""
     found = served(guide)
     yield {
         "apiVersion": OURS,
@@ -84,7 +85,7 @@ def secrets(objects: list[Object]) -> Iterator[tuple[str, str, str]]:
 
 
 def tls_secret(namespace: str, name: str, host: str, days: float = 30) -> Object:
-    """A Secret as cert-manager writes it."""
+    """A Secret in the form that cert-manager writes."""
     made = certificate(host, days=days)
     parts = {"tls.crt": made.chain, "tls.key": made.key, "ca.crt": made.chain}
     return {

@@ -1,4 +1,4 @@
-"""A Rig whose listeners end their clients' TLS, and what is said to it."""
+"""A Rig whose listeners terminate TLS, and requests for it."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ async def serving(
     limits: Limits | None = None,
     **options: object,
 ) -> AsyncIterator[Rig]:
-    """A Rig with HTTPS listeners, by hostname, on one port. The rules are of the listener named by their hostname."""
+    """A Rig with HTTPS listeners (by hostname) on one port. A rule belongs to the listener with the rule's hostname."""
     rig = Rig(limits, **options)
     rig.listen()
     for id, one in certificates.items():
@@ -41,7 +41,7 @@ async def serving(
 
 
 def of(hostname: str, backend: str) -> Rule:
-    """The rule for everything of one listener."""
+    """A rule of the listener with this hostname, for all requests."""
     id = hostname or "any"
     return msgspec.structs.replace(rule(backend), id=f"{id}|HTTPRoute|apps/{id}|0", listener=id, hostnames=(hostname,))
 

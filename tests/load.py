@@ -1,7 +1,7 @@
-"""Load that counts every answer, and a backend to answer it: raw sockets on trio, bounded, in the test's own process.
+"""A load generator that counts every answer, and a backend for it: raw sockets on trio, in the process of the test.
 
-A `Load` keeps so many clients busy, each with one request at a time. Whatever comes back is an Answer with the time it
-was asked and the time it came; what does not is a Break. A client never repeats a request, so nothing is hidden.
+A `Load` keeps a number of clients busy; every client has one request at a time. Each request results in an Answer or in
+a Break, with the time of the request and of the result. Clients never repeat a request, so no failure is hidden.
 """
 
 import ssl
@@ -13,18 +13,18 @@ from typing import NamedTuple
 import trio
 
 PIECE = 64 * 1024
-PATIENCE = 60.0  # seconds after which a test gives up: never the time that something may take
+PATIENCE = 60.0  # seconds after which a test fails; no expectation about how long anything takes
 
 
 async def until(holds: Callable[[], object], patience: float = PATIENCE) -> None:
-    """Waits until it holds."""
+    """Waits until `holds()` is true."""
     with trio.fail_after(patience):
-        while not holds():  # noqa: ASYNC110  (nobody tells)
+        while not holds():  # noqa: ASYNC110  (there is no event to wait for)
             await trio.sleep(0.005)
 
 
 class Answer(NamedTuple):
-    """One answer. `body` is the backend's name; times are trio's."""
+    """One answer. `body` is the name of the backend; times are from trio.current_time()."""
 
     status: int
     body: str
@@ -37,17 +37,17 @@ class Answer(NamedTuple):
 
 
 class Break(NamedTuple):
-    """One request without an answer, and why."""
+    """One request without an answer, and the reason."""
 
     why: str
-    opened: float  # its connection, which may have broken already when it was asked
+    opened: float  # when its connection was opened, which may have been broken before the request
     asked: float
     came: float
 
 
 class Load:
-    """Clients that ask for `path` all the time. `keep`: as long as the server lets them, on one connection each.
-    `context`: with TLS, for the name `host`."""
+    """Clients that repeatedly request `path`. With `keep`, each keeps its connection for as long as the server allows.
+    With `context`, they use TLS with the server name `host`."""
 
     def __init__(
         self,
@@ -61,15 +61,15 @@ class Load:
     ) -> None:
         self.answers: list[Answer] = []
         self.breaks: list[Break] = []
-        self.closing = 0  # answers that said Connection: close
-        self.pause = 0.002  # seconds between an answer and the next request of a client
+        self.closing = 0  # answers with Connection: close
+        self.pause = 0.002  # seconds that a client waits between an answer and its next request
         self._place, self._host, self._context = (address, port), host, context
         self._keep = keep
         self._request = _request(path, host, keep)
         self._stopping = False
 
     def stop(self) -> None:
-        """Every client stops after the answer it waits for."""
+        """Every client stops after the answer to its current request."""
         self._stopping = True
 
     async def run(self, clients: int) -> None:
@@ -78,12 +78,12 @@ class Load:
                 nursery.start_soon(self._client)
 
     async def answered(self, count: int) -> None:
-        """Waits until so many more questions are answered, or broken."""
+        """Waits until `count` more requests have an answer or a Break."""
         before = len(self.answers) + len(self.breaks)
         await until(lambda: len(self.answers) + len(self.breaks) >= before + count)
 
     def sources(self, since: float = 0.0, until: float = float("inf")) -> Counter[str]:
-        """Who answered what was asked after `since` and answered before `until`."""
+        """The number of answers per source, for requests after `since` that were answered before `until`."""
         return Counter(one.source for one in self.answers if one.asked >= since and one.came < until)
 
     async def _client(self) -> None:
@@ -133,7 +133,7 @@ def _request(path: str, host: str, keep: bool) -> bytes:
 
 
 async def _read_answer(stream: trio.abc.Stream) -> tuple[int, str, bool]:
-    """(status, body, whether the server closes) of an answer with a Content-Length. EOFError: it ended before."""
+    """(status, body, whether the server closes) of an answer with a Content-Length. EOFError if it is incomplete."""
     data = b""
     while (end := data.find(b"\r\n\r\n")) < 0:
         data += await _receive(stream)
@@ -153,7 +153,7 @@ async def _receive(stream: trio.abc.Stream) -> bytes:
 
 @asynccontextmanager
 async def loaded(load: Load, clients: int = 8) -> AsyncIterator[Load]:
-    """The load runs inside; left, every client has had its last answer."""
+    """The load runs during the block; when the block is left, every client receives its last answer."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(load.run, clients)
         yield load

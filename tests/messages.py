@@ -1,4 +1,4 @@
-"""HTTP/1 messages to try parsers and proxies with: valid ones as peers send them, and ways to break them."""
+"""HTTP/1 messages for tests of parsers and proxies: valid messages as peers send them, and mutations of them."""
 
 from hypothesis import strategies as st
 
@@ -19,7 +19,7 @@ FIELDS = st.lists(st.tuples(TOKENS.filter(lambda name: name.lower() not in OWN),
 
 @st.composite
 def bodies(draw: st.DrawFn) -> tuple[bytes, bytes]:
-    """A framing field and the body it frames."""
+    """A framing field and the body that it describes."""
     kind = draw(st.sampled_from(["none", "length", "chunked"]))
     content = draw(st.binary(max_size=40))
     if kind == "none":
@@ -36,7 +36,7 @@ def bodies(draw: st.DrawFn) -> tuple[bytes, bytes]:
 
 @st.composite
 def requests(draw: st.DrawFn) -> bytes:
-    """A valid request as clients send them, body and all."""
+    """A valid request as clients send it, including the body."""
     framing, body = draw(bodies())
     lines = [name + b":" + before + value + after + b"\r\n" for name, before, value, after in draw(FIELDS)]
     lines.insert(draw(st.integers(0, len(lines))), b"Host: a.example\r\n")
@@ -50,7 +50,7 @@ def requests(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def responses(draw: st.DrawFn) -> bytes:
-    """A valid response to a GET, body and all."""
+    """A valid response to a GET, including the body."""
     framing, body = draw(bodies())
     lines = [name + b":" + before + value + after + b"\r\n" for name, before, value, after in draw(FIELDS)]
     status = draw(st.sampled_from([b"200 OK", b"404 Not Found", b"299 ", b"500 a \tb \x80", b"304 Not Modified"]))
@@ -65,12 +65,12 @@ PIECES = st.sampled_from([
     b"Content-Length: 5\r\n", b"Content-Length: 0\r\n", b"Transfer-Encoding: chunked\r\n", b"Host: b\r\n",
     b"Transfer-Encoding: identity\r\n", b"Upgrade: x\r\nConnection: upgrade\r\n",
 ])  # fmt: skip
-Mutations = list[tuple[int, int, bytes]]  # place, bytes that go, bytes that come
+Mutations = list[tuple[int, int, bytes]]  # position, number of bytes to remove, bytes to insert
 MUTATIONS = st.lists(st.tuples(st.integers(0, 400), st.integers(0, 3), PIECES | st.just(b"")), min_size=1, max_size=3)
 
 
 def mutated(data: bytes, mutations: Mutations) -> bytes:
-    """`data` with some bytes put in place of others."""
+    """`data` with some bytes replaced."""
     for place, size, piece in mutations:
         place %= len(data) + 1
         data = (data[:place] + piece + data[place + size :]) or b"G"

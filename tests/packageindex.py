@@ -1,7 +1,7 @@
-"""A package index on 127.0.0.1 that offers every locked package, and beside each one a release that is far newer.
+"""A package index on 127.0.0.1 that offers every locked package, each with a far newer release.
 
-It stands for the index of any later day: a newer release exists of everything. The newer releases are empty wheels that
-hold only their metadata, and their dependencies are those of the locked release.
+It simulates the index of any later day, when a newer release of every package exists. The newer releases are empty
+wheels that contain only metadata, with the same dependencies as the locked release.
 """
 
 import base64
@@ -23,7 +23,7 @@ NEWER = "9999.0"
 
 
 def downloaded(lock: Path) -> Path:
-    """A folder with the wheels that a lock names for this interpreter, kept in .cache/wheels."""
+    """A folder with the wheels that a lock file lists for this interpreter, kept in .cache/wheels."""
     content = lock.read_bytes() + sys.version.encode()
     folder = ROOT / ".cache/wheels" / hashlib.sha256(content).hexdigest()[:16]
     if not folder.exists():
@@ -35,7 +35,7 @@ def downloaded(lock: Path) -> Path:
 
 
 def write_newer(wheel: Path, folder: Path) -> Path:
-    """An empty wheel of the same package, with the version NEWER and the same dependencies."""
+    """An empty wheel of the same package, with version NEWER and the same dependencies."""
     name = wheel.name.split("-")[0]
     with zipfile.ZipFile(wheel) as archive:
         [place] = [one for one in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", one)]
@@ -61,7 +61,7 @@ def _digest(content: bytes) -> str:
 
 
 def write_index(wheels: Path, folder: Path) -> None:
-    """Writes simple/NAME/index.html for each wheel of `wheels`, with its newer release beside it."""
+    """Writes simple/NAME/index.html for every wheel in `wheels`, which lists the newer release too."""
     for wheel in wheels.glob("*.whl"):
         name = re.sub(r"[-_.]+", "-", wheel.name.split("-")[0]).lower()
         page = folder / "simple" / name
@@ -79,7 +79,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
-    """The URL of the index that `write_index` wrote into `folder`."""
+    """The URL of the index in `folder` that `write_index` wrote."""
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder))) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

@@ -1,11 +1,13 @@
-"""A real Engine on real sockets, with endpoints that are scripted byte by byte.
+"""A real Engine on real sockets, with backends that a test scripts byte by byte.
 
-`Rig` builds tables from rules, listens on a free port of 127.0.0.1 and turns the engine in a trio task, as workers do.
-`Backend` is a listening socket whose connections are handed to a script: what it reads and writes is the test's to say.
+`Rig` builds tables from rules, listens on a free port of 127.0.0.1 and runs the engine in a trio task, in the same way
+as a worker runs it. `Backend` is a listening socket that runs a script on every connection; the script defines what the
+backend reads and writes.
 
-No test depends on how fast the machine is. A test about time asks for a rig with a held clock (`held=True`) and moves
-that clock itself: `passes` moves it by so many seconds, `timed` moves it until something has happened. What must happen
-is waited for (`soon`), up to PATIENCE. What must not happen is looked at after `quiet`.
+No test depends on the speed of the machine. A test about time creates a rig with a held clock (`held=True`) and
+advances this clock itself: `passes` advances it by a number of seconds, `timed` and `timed_until` advance it until
+something has happened. A test waits up to PATIENCE for what must happen (`soon`), and checks what must not happen after
+`quiet`.
 """
 
 import os
@@ -30,12 +32,12 @@ from fastroute.ext.engine import Engine
 from fastroute.ext.tables import TableBuilder, Tables, Upstreams
 from fastroute.settings import Limits
 
-# A test for which TLS makes no sense, or which has one of its own, in a file whose tests go both ways.
+# For tests without TLS, or with their own TLS setup, in files that run each test with plain TCP and with TLS.
 PLAIN = pytest.mark.parametrize("transport", ["plain"], indirect=True)
-TRANSPORT: ContextVar[str] = ContextVar("transport", default="plain")  # or "tls": how clients and listeners speak
+TRANSPORT: ContextVar[str] = ContextVar("transport", default="plain")  # or "tls": what clients and listeners use
 
 
-PATIENCE = 60.0  # seconds after which a test gives up: never the time that something may take
+PATIENCE = 60.0  # seconds after which a test fails; no expectation about how long anything takes
 
 
 class Slots(NamedTuple):
@@ -54,7 +56,7 @@ def rule(
     filters: Sequence[snapshot.Filter] = (),
     retry: snapshot.Retry | None = None,
 ) -> snapshot.Rule:
-    """A rule for everything below `path`, split evenly over `backends`."""
+    """A rule for all paths below `path`, with equal weights for all `backends`."""
     return snapshot.Rule(
         id=f"listener|HTTPRoute|apps/route|{name}",
         listener="listener",
@@ -93,7 +95,7 @@ def listener(
 
 
 class Rig:
-    """One engine and what it needs."""
+    """One engine and the objects that it needs."""
 
     def __init__(self, limits: Limits | None = None, log: bool = False, **options: Any) -> None:
         self.counter_fd = os.memfd_create("counters")
@@ -113,11 +115,11 @@ class Rig:
             **options,
         )
         self.port = 0
-        self.clock = 0.0  # by how much the held clock was moved
+        self.clock = 0.0  # seconds by which the held clock was advanced
         RIGS.add(self)
 
     def listen(self, backlog: int = 1024) -> int:
-        """Opens one more listening port; the first one is `port`."""
+        """Opens another listening port; `port` is the first one."""
         listening = socket.socket()
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(("127.0.0.1", 0))
@@ -128,7 +130,7 @@ class Rig:
         return port
 
     def install(self, *rules: snapshot.Rule) -> None:
-        """Replaces everything by these rules, of one listener. With TLS if that is how it goes (`transport`)."""
+        """Replaces the configuration by one listener with these rules; with TLS if TRANSPORT is "tls"."""
         if TRANSPORT.get() == "plain":
             self.install_all([listener(self.port)], *rules)
             return
@@ -138,7 +140,8 @@ class Rig:
         self.certificates.commit()
 
     def install_all(self, listeners: Sequence[snapshot.Listener], *rules: snapshot.Rule) -> None:
-        """Each rule gets the slots 1 (backends), 2 (own answers), 3 (duration); the i-th listener 10 + i."""
+        """Every rule has the slots 1 (backends), 2 (local responses) and 3 (duration); listener number i has the slot
+        10 + i."""
         builder = TableBuilder(self.upstreams, None, 1, self.certificates)
         for i, one in enumerate(listeners):
             builder.put_listener(one, 10 + i)
@@ -150,22 +153,23 @@ class Rig:
         self.engine.install(self.tables)
 
     def put(self, backend: str, *ports: int) -> None:
-        """Sets the endpoints of a backend, on 127.0.0.1."""
+        """Sets the endpoints of a backend: these ports on 127.0.0.1."""
         self.upstreams.update(backend, [("127.0.0.1", port) for port in ports])
 
     def advance(self, seconds: float) -> None:
-        """Moves the held clock, and leaves it to the engine's next turn what is due then."""
+        """Advances the held clock; timers that expire by this run in the engine's next turn."""
         self.clock += seconds
         self.engine.advance(seconds)
 
     async def passes(self, seconds: float) -> None:
-        """Moves the held clock once nothing happens any more, and returns when that is so again."""
+        """Waits until the engines are idle, advances the held clock, and waits until they are idle again."""
         await quiet()
         self.advance(seconds)
         await quiet()
 
     async def timed(self, wait: Callable[[], Awaitable[Any]], step: float = 0.01) -> tuple[Any, float]:
-        """What `wait` returns, and how long it took by the held clock, which moves by `step` when nothing happens."""
+        """The result of `wait`, and how long it took by the held clock, which advances by `step` while the engines are
+        idle."""
         begun = self.clock
 
         async def move() -> None:
@@ -181,7 +185,7 @@ class Rig:
         return found, self.clock - begun
 
     async def timed_until(self, holds: Callable[[], bool], step: float = 0.01) -> float:
-        """Moves the held clock by `step` until it holds. By how much in all."""
+        """Advances the held clock by `step` until `holds()` is true. Returns the total number of seconds."""
         begun = self.clock
         with trio.fail_after(PATIENCE):
             while not holds():
@@ -196,7 +200,7 @@ class Rig:
                 await trio.lowlevel.checkpoint()
 
     def lines(self) -> list[dict[str, Any]]:
-        """The access log so far."""
+        """The lines of the access log so far."""
         import json
 
         assert self.log is not None
@@ -205,7 +209,7 @@ class Rig:
         return [json.loads(line) for line in os.pread(self.log_fd, size, 0).splitlines()]
 
     def local(self, reason: str) -> int:
-        """How many answers of our own gave this reason."""
+        """The number of local responses with this reason."""
         from fastroute.ext.tables import REASONS
 
         return self.counters.local_responses()[REASONS.index(reason)]
@@ -223,28 +227,29 @@ RIGS: WeakSet["Rig"] = WeakSet()
 
 
 def turns() -> int:
-    """How many turns all engines have made."""
+    """The total number of turns of all engines."""
     return sum(rig.engine.statistics().turns for rig in RIGS)
 
 
 async def quiet(seconds: float = 0.005) -> None:
-    """Waits until nothing has happened for so long: no engine has made a turn, though every task had its chances since.
+    """Waits until no engine has made a turn for `seconds`, although every task could run in the meantime.
 
-    It counts turns, for a process that was not scheduled for a while sees its timeouts pass before its sockets speak.
+    It counts turns because timeouts alone are not reliable: in a process that was not scheduled for a while, timeouts
+    expire before data that has arrived on a socket is read.
     """
     before = -1
     with trio.fail_after(PATIENCE):
         while before != turns():
             before = turns()
             await trio.sleep(seconds)
-            for _ in range(8):  # a hop between client, engine and backend each, at most
+            for _ in range(8):  # at most one hop each between client, engine and backend
                 await trio.lowlevel.checkpoint()
 
 
 async def soon(holds: Callable[[], bool]) -> None:
-    """Waits until it holds."""
+    """Waits until `holds()` is true."""
     with trio.fail_after(PATIENCE):
-        while not holds():  # noqa: ASYNC110  (the engine has no one to tell)
+        while not holds():  # noqa: ASYNC110  (the engine has no event to wait for)
             await trio.sleep(0.002)
 
 
@@ -252,8 +257,8 @@ async def soon(holds: Callable[[], bool]) -> None:
 async def running(
     *rules: snapshot.Rule, limits: Limits | None = None, held: bool = False, **options: Any
 ) -> AsyncIterator[Rig]:
-    """A Rig that listens, has the rules installed, and is turned until the end of the block. `held`: the test moves its
-    clock."""
+    """A Rig that listens, has the rules installed, and runs until the end of the block. With `held`, the test advances
+    its clock."""
     rig = Rig(limits, **options)
     if held:
         rig.engine.hold_clock()
@@ -268,11 +273,11 @@ async def running(
             rig.close()
 
 
-trust = cache(trusting)  # a context is dear to make
+trust = cache(trusting)  # creating a context is slow
 
 
 class SecureStream:
-    """A client's TLS, with the methods of a SocketStream. What ends without a close_notify is broken off, no end."""
+    """TLS of a client, with the methods of a SocketStream. A connection closed without close_notify raises an error."""
 
     def __init__(self, stream: trio.SocketStream, context: ssl.SSLContext, name: str) -> None:
         self.tls = trio.SSLStream(stream, context, server_hostname=name)
@@ -282,7 +287,7 @@ class SecureStream:
 
 
 class Peer:
-    """One connection, client or backend side; every wait is bounded."""
+    """One connection, of a client or a backend; every wait has a time limit."""
 
     def __init__(self, stream: trio.SocketStream | SecureStream) -> None:
         self.stream = stream
@@ -293,14 +298,14 @@ class Peer:
             await self.stream.send_all(data)
 
     async def more(self) -> bool:
-        """Reads what comes next. False at the end."""
+        """Reads the next data. False at the end of the stream."""
         with trio.fail_after(PATIENCE):
             data = await self.stream.receive_some(65536)
         self.buffer += data
         return bool(data)
 
     async def until(self, mark: bytes) -> bytes:
-        """Everything up to and with `mark`; EOFError if the end comes before."""
+        """All data up to and including `mark`; EOFError if the stream ends first."""
         while mark not in self.buffer:
             if not await self.more():
                 raise EOFError(self.buffer)
@@ -316,7 +321,7 @@ class Peer:
         return taken
 
     async def rest(self) -> bytes:
-        """Everything until the peer closes its side."""
+        """All data until the peer closes its side."""
         while await self.more():
             pass
         taken, self.buffer = self.buffer, b""
@@ -326,7 +331,8 @@ class Peer:
         return await self.until(b"\r\n\r\n")
 
     async def response(self, to_head: bool = False) -> tuple[int, dict[str, str], bytes]:
-        """One whole response: status, fields (names in lower case), body; chunks decoded. Interim ones are skipped."""
+        """One complete response: status, fields (lower-case names), body without chunked coding. Skips interim
+        responses."""
         while True:
             start, *lines = (await self.head()).decode("latin-1").split("\r\n")
             status = int(start.split(" ")[1])
@@ -351,7 +357,7 @@ class Peer:
         return body
 
     async def request(self) -> tuple[bytes, bytes]:
-        """One whole request: head and body (chunks decoded)."""
+        """One complete request: head and body (without chunked coding)."""
         head = await self.head()
         lower = head.lower()
         if b"transfer-encoding: chunked" in lower:
@@ -365,7 +371,7 @@ class Peer:
         await self.stream.send_eof()
 
     async def reset(self) -> None:
-        """Closes so that the other side gets a reset."""
+        """Closes the connection with a reset (RST)."""
         self.stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         await self.close()
 
@@ -379,7 +385,7 @@ Script = Callable[[Peer], Awaitable[None]]
 
 
 class Backend:
-    """Listens on a free port and runs `script` on every connection it gets."""
+    """Listens on a free port and runs `script` on every connection."""
 
     def __init__(self, script: Script) -> None:
         self.script = script
@@ -418,7 +424,7 @@ async def backends(*scripts: Script) -> AsyncIterator[list[Backend]]:
 
 
 async def connect(port: int, name: str = "a", context: ssl.SSLContext | None = None) -> Peer:
-    """A client; with TLS if that is how it goes, or if it brings a context."""
+    """A client; with TLS if TRANSPORT is "tls" or a context is given."""
     stream = await trio.open_tcp_stream("127.0.0.1", port)
     if context is None and TRANSPORT.get() == "plain":
         return Peer(stream)
@@ -432,7 +438,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 async def answering(peer: Peer) -> None:
-    """A script: answers every request on the connection with OK."""
+    """A script that answers every request on the connection with OK."""
     while True:
         await peer.request()
         await peer.send(OK)
@@ -442,7 +448,7 @@ GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 def saying(*pieces: bytes, close: bool = False) -> Script:
-    """A script: reads one request at a time, answers each with the pieces, one write each."""
+    """A script that reads one request at a time and answers it with the pieces, one write for each."""
 
     async def script(peer: Peer) -> None:
         while True:
@@ -457,7 +463,7 @@ def saying(*pieces: bytes, close: bool = False) -> Script:
 
 
 def reporting(report: list[bytes]) -> Script:
-    """A script: writes down what it got, byte by byte, and answers OK."""
+    """A script that records the head and body of every request and answers OK."""
 
     async def script(peer: Peer) -> None:
         while True:

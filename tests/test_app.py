@@ -1,4 +1,4 @@
-"""What serve does besides serving: exit codes, mistakes in its settings, workers by default."""
+"""`serve` apart from proxying: exit codes, errors in settings, the default number of workers."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""`fastroute check` is never silently green, reads standard input, and can be short."""
+"""`fastroute check` never succeeds without a reason, reads standard input, and can print a summary."""
 
 import json
 import shutil
@@ -42,7 +42,7 @@ def warnings(*words: object, stdin: str | bytes | None = None) -> list[tuple[str
     return [(each["reason"], each["message"]) for each in report(*words, stdin=stdin)["warnings"]]
 
 
-# --- never silently green
+# --- no success without a reason
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_text_names_each_warning(tmp_path: Path) -> None:
 
 
 def rendered() -> str:
-    """A world as `helm template` writes it."""
+    """A directory of manifests in the form that `helm template` prints."""
     return "".join(f"---\n# Source: {path.name}\n{path.read_text()}" for path in sorted(FINE.rglob("*.yaml")))
 
 

@@ -1,4 +1,4 @@
-"""The commands as users type them: exit codes, what goes to stdout, options and their variables."""
+"""The commands as users type them: exit codes, standard output, options and their environment variables."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def fastroute(*words: object, **environment: str) -> Result:
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[ServeSettings]]:
-    """What `serve` would have been told; nothing is served."""
+    """The settings that `serve` would have started with; nothing is served."""
     told: list[ServeSettings] = []
     monkeypatch.setattr("fastroute.app.serve", lambda settings: told.append(settings) or 0)
     return told  # type: ignore[return-value]

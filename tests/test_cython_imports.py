@@ -1,6 +1,6 @@
-"""import-linter cannot see .pyx and .pxd: their import and cimport lines are read here.
+"""Reads the import and cimport lines of .pyx and .pxd files, because import-linter cannot.
 
-The compiled part may lean on itself, on C and C++ headers, and on nothing else of ours or of others.
+Compiled modules may import only other compiled modules, C and C++ headers, and the standard modules in ALSO.
 """
 
 import re
@@ -13,16 +13,16 @@ SOURCES = sorted([*EXT.glob("*.pyx"), *EXT.glob("*.pxd")])
 
 ALLOWED = ("fastroute.ext", "libc", "libcpp", "posix", "cpython", "cython")
 ALSO = {
-    "accesslog.pyx": ("os", "stat"),  # its Python face opens nothing itself: it takes descriptors over
-    "engine.pyx": ("typing", "os", "random"),  # its Python face: descriptors, a seed, statistics
-    "counters.pyx": ("mmap", "os"),  # its Python faces map the file that main hands over
-    "http1.pyx": ("typing",),  # its Python face gives NamedTuples
+    "accesslog.pyx": ("os", "stat"),  # its Python API opens no files: it takes over descriptors
+    "engine.pyx": ("typing", "os", "random"),  # its Python API: descriptors, a seed, statistics
+    "counters.pyx": ("mmap", "os"),  # its Python API maps the file that the main process passes
+    "http1.pyx": ("typing",),  # its Python API returns NamedTuples
 }
 LINE = re.compile(r"^\s*(?:from\s+([\w.]+)\s+c?import\b|c?import\s+([\w.]+(?:\s*,\s*[\w.]+)*))")
 
 
 def imported(text: str) -> list[str]:
-    """Names of the modules that the import and cimport lines of `text` lean on, in order."""
+    """Names of the modules in the import and cimport lines of `text`, in order."""
     names = []
     for line in text.splitlines():
         if found := LINE.match(line):

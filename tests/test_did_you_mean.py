@@ -1,4 +1,4 @@
-"""What is misspelled has a fix, and applying the fix solves the problem."""
+"""Misspelled values have a fix, and applying the fix solves the problem."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -24,7 +24,7 @@ from fastroute.settings import GraphSettings
 
 
 def choices(schema: Any, where: str) -> Iterator[tuple[str, Text]]:
-    """Every text of a choice in a schema, with its place."""
+    """Every value of an enumeration in a schema, with its path."""
     if isinstance(schema, Record):
         for name, inner in schema.fields.items():
             yield from choices(inner, f"{where}.{name}")
@@ -76,7 +76,7 @@ spec:
 
 
 def apply(document: Any, field: str, fix: str) -> None:
-    """Puts a fragment where it belongs: fields beside the field that is named, an item in its place."""
+    """Applies a fix: fields are added next to the named field, a list item replaces the value of the named field."""
     *path, last = field_path(field)
     for step in path:
         document = document[step]
@@ -105,7 +105,7 @@ def test_what_is_no_host_name(written: str, words: str, fix: str | None) -> None
     assert problem.fix == fix
 
 
-# --- what schemas cannot list
+# --- values that schemas cannot list
 
 
 def judged(*objects: Resource) -> list[Finding]:

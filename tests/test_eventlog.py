@@ -1,4 +1,4 @@
-"""Our own events: text or JSON, to stderr."""
+"""The event log: text or JSON, on stderr."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""docs/fields.md against the schemas and the graph: every field stands there once, and what it calls refused is."""
+"""docs/fields.md, compared with the schemas and the graph: every field is listed once, and with the right verdict."""
 
 import re
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def rows(kind: str) -> list[Row]:
 
 
 def fields(shape: Any, path: str) -> Iterator[str]:
-    """Every field that holds no other field, as the document writes it."""
+    """The path of every field without subfields, as the document writes it."""
     if isinstance(shape, List):
         yield from fields(shape.of, f"{path}[]")
     elif isinstance(shape, Record):
@@ -78,7 +78,7 @@ AUTH = {
 EXTENSION = {"type": "ExtensionRef", "extensionRef": {"group": "x.io", "kind": "F", "name": "f"}}
 PARAMETERS = {"group": "x.io", "kind": "P", "name": "p"}
 ALLOWING = {"allowedListeners": {"namespaces": {"from": "Same"}}}
-REFUSED: dict[tuple[str, str], tuple[Resource, ...]] = {  # an object that asks for what is refused
+REFUSED: dict[tuple[str, str], tuple[Resource, ...]] = {  # objects that use the refused field or value
     ("Gateway", "spec.listeners[].filters.*"): (gateway("gw", "infra", listener(filters=FILTERS)),),
     ("Gateway", "spec.addresses[].routability"): (
         gateway(spec={"addresses": [{"value": "127.0.0.1", "routability": "Cluster"}]}),

@@ -1,6 +1,6 @@
-"""Every fix that `check` offers, applied to the file that it is for: what it was offered for is gone.
+"""Every fix that `check` offers solves its problem when it is applied to the file.
 
-`offers()` finds in the source every place that makes a fix, and each has a case here.
+`offers()` finds all places in the source that create a fix, and every place has a test case here.
 """
 
 import ast
@@ -20,7 +20,7 @@ from fastroute.settings import GraphSettings
 from fastroute.source.directory import Directory
 
 SOURCE = Path(fastroute.__file__).parent
-FIXES = SOURCE / "graph" / "fix.py"  # what makes text to apply
+FIXES = SOURCE / "graph" / "fix.py"  # functions that return YAML to apply
 
 
 def offers() -> set[str]:
@@ -126,13 +126,13 @@ def selecting(selector: str) -> str:
 
 
 class Case(NamedTuple):
-    """`offer`: who makes the fix; `manifests`: what has one problem with a fix, of this `reason`."""
+    """`offer`: the code that creates the fix; `manifests`: input with one problem of this `reason` that has a fix."""
 
     offer: str
     manifests: str
     fix: str | None = None  # None: not compared
     reason: str | None = None
-    deletes: tuple[str, str] | None = None  # kind and name of what the fix says to delete
+    deletes: tuple[str, str] | None = None  # kind and name of the object that the fix tells the user to delete
 
 
 TEXT, WHOLE = "resources/schema.py:Text.faults", "resources/schema.py:Whole.faults"
@@ -168,7 +168,7 @@ WRITTEN = [
         "apiVersion: gateway.networking.k8s.io/v1",
     ),
 ]
-WITHOUT = [  # nothing mends these
+WITHOUT = [  # problems without a fix
     base("name: all", "name: No"),
     base("name: all", "name: 1.5_000"),
     base("name: all", "name: -1"),
@@ -332,7 +332,7 @@ def test_a_value_to_write_instead(case: Case, tmp_path: Path) -> None:
 
 
 def rewritten(text: str, said: Said) -> str:
-    """The manifests with the fix at the field that it names."""
+    """The manifests with the fix in the field that it refers to."""
     assert said.fix is not None
     assert said.field is not None
     assert said.object is not None
@@ -391,7 +391,7 @@ def test_yaml_to_apply(case: Case, tmp_path: Path) -> None:
 
 
 def applied(case: Case, said: Said) -> str:
-    """A document is added; a stanza goes where its first line says; what is to be deleted goes."""
+    """Adds the fix as a document, or merges it at the place that its first line names; removes `case.deletes`."""
     assert said.fix is not None
     [fix] = yaml.safe_load_all(said.fix)
     if "kind" in fix:

@@ -1,4 +1,4 @@
-"""Golden pairs: manifests in, every status, problem and warning out (tests/golden/README.md)."""
+"""Golden files: manifests as input, every status, problem and warning as output (tests/golden/README.md)."""
 
 import os
 import re
@@ -20,7 +20,7 @@ INPUTS = sorted(GOLDEN.glob("*.in.yaml"))
 
 
 class Block(yaml.SafeDumper):
-    """Texts of several lines as blocks, nothing by reference."""
+    """Writes multi-line strings as block scalars, and no aliases."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -83,7 +83,7 @@ def test_golden(given: Path) -> None:
 
 
 def test_every_scenario_has_a_pair() -> None:
-    """By the table in README.md; steps of one world share what comes before the dot."""
+    """Uses the table in README.md. The steps of one scenario have the same name up to the dot."""
     worlds = {path.name.removesuffix(".in.yaml").partition(".")[0] for path in INPUTS}
     named = dict(re.findall(r"^\| ([A-Z]\d+) \| `([^`]+)` \|$", (GOLDEN / "README.md").read_text(), re.MULTILINE))
     scenarios = [f"A{n}" for n in range(1, 22) if n != 18] + [f"B{n}" for n in range(1, 17)] + ["C1", "C2", "F1"]

@@ -1,4 +1,4 @@
-"""The manifests of the guides are accepted by `fastroute check --strict`, and each guide is reached from README.md."""
+"""`fastroute check --strict` accepts the manifests of the guides, and README.md links to every guide."""
 
 import subprocess
 import sys
@@ -32,7 +32,7 @@ def test_check_accepts_every_manifest(guide: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("guide", GUIDES)
 def test_without_what_a_guide_assumes_check_says_what_is_missing(guide: str, tmp_path: Path) -> None:
-    """So that the test above judges something: a mistake in a name would be seen."""
+    """Verifies the test above: `check` fails if a name refers to a missing object."""
     kept = [one for one in assumed(guide) if one["kind"] not in ("Service", "Secret")]
     assert check([*kept, *served(guide)], tmp_path).returncode == 1
 

@@ -1,4 +1,4 @@
-"""House rules that a machine can hold us to (CONTRIBUTING.md, "Style")."""
+"""Style rules that can be checked automatically (CONTRIBUTING.md, "Style")."""
 
 import ast
 import doctest
@@ -16,16 +16,16 @@ NAMELESS = re.compile(r"(^|_)(utils?|helpers?|common|managers?|handlers?|process
 
 LONGEST_FUNCTION = 60  # lines
 LONGEST_FILE = 450
-MOST_PARAMETERS = 5  # by position; options that only a name can give are no burden of a call
-MOST_OF_C = 8  # of a C function, which knows no names in a call
+MOST_PARAMETERS = 5  # positional; keyword-only parameters are not counted
+MOST_OF_C = 8  # of a C function, which has no keyword arguments
 
 
 class Function(NamedTuple):
-    """What the rules are about, in either language."""
+    """The properties that the rules check, of a Python or Cython function."""
 
     name: str
     lines: int
-    parameters: int  # that may be given by position, without self and cls
+    parameters: int  # that can be passed by position, without self and cls
     is_c: bool = False
 
 
@@ -45,7 +45,7 @@ def python_functions(text: str) -> list[Function]:
     ]
 
 
-# A definition of a function in Cython: up to its "(", and whether it is one of C's.
+# The definition of a function in Cython up to its "(", and its keyword (cdef: a C function).
 DEFINITION = re.compile(
     r"^( *)(?:async )?(def|cdef|cpdef) (?!class |struct |enum |union |extern )[^\n=(]*?(\w+)\(", re.MULTILINE
 )
@@ -70,7 +70,7 @@ def cython_functions(text: str) -> list[Function]:
 
 
 def closed(text: str, at: int) -> int:
-    """Where the bracket that was opened before `at` is closed: the index behind it."""
+    """The index after the bracket that closes the one opened before `at`."""
     depth = 1
     while depth:
         depth += (text[at] in "([{") - (text[at] in ")]}")
@@ -79,7 +79,7 @@ def closed(text: str, at: int) -> int:
 
 
 def split(parameters: str) -> list[str]:
-    """At the commas outside brackets."""
+    """Splits at commas outside of brackets."""
     found, depth = [""], 0
     for character in parameters:
         depth += (character in "([{") - (character in ")]}")

@@ -1,4 +1,4 @@
-"""Warnings: each check by the smallest world that it warns of, and one that it does not."""
+"""Warnings: every check with minimal input that causes the warning, and input that does not."""
 
 from typing import Any
 
@@ -241,7 +241,7 @@ def test_matches_on_other_hostnames_or_listeners_do_not_shadow() -> None:
 
 
 ON_ONE_HOST = [
-    # listener, hostname and match of the older route, of the newer one, which of them is shadowed
+    # listener, hostname and match of the older route, hostname and match of the newer one, which of them is shadowed
     ("a.b.com", "*.b.com", {}, "a.b.com", {}, "old"),
     ("a.b.com", "a.b.com", {}, "*.com", {"path": {"value": "/deep/er"}, "method": "GET"}, "new"),
     ("a.b.com", "a.b.com", {"path": {"value": "/a"}}, "*.b.com", {"path": {"value": "/a/b", "type": "Exact"}}, "new"),

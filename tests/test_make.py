@@ -1,4 +1,4 @@
-"""What the commands of the Makefile say when they cannot start: a line with the way out, and no traceback."""
+"""What Makefile commands print when they cannot start: one line with the solution, no traceback."""
 
 import os
 import socket
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def cluster(*words: object) -> subprocess.CompletedProcess[str]:
-    """`make cluster`, without what make prepares."""
+    """`make cluster`, without the steps that make runs before it."""
     environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'tests'}{os.pathsep}{ROOT}"}
     command = [sys.executable, "-m", "cluster", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=60, cwd=ROOT)

@@ -1,4 +1,4 @@
-"""How users write values, case by case."""
+"""The notation of durations, sizes, addresses and other settings, case by case."""
 
 from collections.abc import Callable
 from typing import Any

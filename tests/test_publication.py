@@ -1,4 +1,4 @@
-"""Differences between Snapshots, and the wire that carries them."""
+"""Differences between Snapshots, and the messages that transfer them."""
 
 import msgspec
 import pytest
@@ -256,7 +256,7 @@ def test_a_message_cannot_grow_for_ever() -> None:
 
 
 def test_keys_are_not_shown() -> None:
-    """Whatever prints a message or a Snapshot, for a log or for a person."""
+    """However a message or a Snapshot is converted to text."""
     secret = Certificate(b"CHAIN", b"SECRET")
     shown = [secret, Snapshot(certificates={"certs/a": secret}), UpsertCertificate("certs/a", secret)]
     keys = TicketKeys((b"SECRET" * 16,))

@@ -1,4 +1,4 @@
-"""The loop: what reaches the data plane and the statuses after a change, a burst, and a failure."""
+"""The reconcile loop: what the data plane and the statuses get after a change, a burst of changes, and a failure."""
 
 import gc
 import logging
@@ -31,7 +31,7 @@ TO_APPLES, TO_BANANAS = grant("apples", "infra", "apple-echo"), grant("bananas",
 
 
 class Shelf:
-    """A source whose objects the test puts there."""
+    """A source with the objects that the test adds."""
 
     def __init__(self, *manifests: str) -> None:
         self.store = Store()
@@ -58,8 +58,8 @@ class Shelf:
 
 
 class Workers:
-    """A data plane that obeys what it reads from the wire, and counts. `gate` holds acknowledgements back;
-    with `late` they do not come in time."""
+    """A data plane that applies the messages it decodes, and records them. `gate` delays acknowledgements; with `late`,
+    they do not arrive in time."""
 
     def __init__(self) -> None:
         self.snapshots: list[Snapshot] = []
@@ -104,7 +104,7 @@ class Workers:
 
 
 class Running:
-    """A loop that runs, and what it works on."""
+    """A running loop, with its source, data plane, metrics and status log."""
 
     def __init__(self, *manifests: str) -> None:
         self.source = Shelf(*manifests)
@@ -113,7 +113,7 @@ class Running:
         self.log = StatusLog(self.metrics.status_writes.inc)
 
     async def settle(self, passes: int) -> None:
-        """Waits until all there is to do is done; so many passes were served by then."""
+        """Waits until the loop is idle; `passes` is the expected number of snapshots published so far."""
         await trio.testing.wait_all_tasks_blocked()
         assert len(self.workers.snapshots) == passes
 
@@ -163,9 +163,9 @@ async def test_a_grant_that_goes_and_comes_back() -> None:
         assert one.shares() == [None, None]
         assert one.condition(*ROUTE, "ResolvedRefs") == ("True", "ResolvedRefs")
         assert one.value("refused_references", route="infra/fruits", route_kind="HTTPRoute") is None
-        assert one.value("reference_grant_changes_total") == 2  # not the two of the start
+        assert one.value("reference_grant_changes_total") == 2  # without the two at the start
         assert one.value("propagation_seconds_count") == 2
-        assert one.value("endpoint_lag_seconds_count") == 2  # bananas are no backend while they are refused
+        assert one.value("endpoint_lag_seconds_count") == 2  # bananas is not a backend while the reference is refused
 
 
 async def test_endpoints_alone_travel_alone() -> None:
@@ -299,7 +299,7 @@ BAD = "defect.example.com"
 
 
 def defect(monkeypatch: pytest.MonkeyPatch, stage: str, finds: Callable[[list[HTTPRoute]], bool]) -> None:
-    """From now on a stage raises for worlds in whose HTTPRoutes it `finds` something."""
+    """From now on `stage` raises an error if `finds` is true of the HTTPRoutes that it is given."""
     original = getattr(loop, stage)
 
     def broken(given: Resources | Graph, *others: Any) -> Any:
@@ -410,7 +410,7 @@ async def test_no_object_is_to_blame_for_what_breaks_without_it(
 async def test_what_other_crds_make_fail_holds_nobody_up(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An object that was served until the CRDs were exchanged, and one that was held back before."""
+    """An object that was served until the CRDs were replaced, and an object that was already quarantined."""
     build_graph, worse = loop.build_graph, "worse.example.com"
 
     def broken(resources: Resources, settings: GraphSettings, *others: Any) -> Graph:
@@ -455,7 +455,7 @@ async def test_an_object_that_goes_is_forgotten() -> None:
         assert ROUTE not in one.log.patches
 
 
-# --- what the log says
+# --- log messages
 
 
 def problem(line: int, message: str = "must be a string") -> ManifestProblem:

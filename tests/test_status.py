@@ -1,4 +1,4 @@
-"""Statuses: all is well, overlaid by problems, then by what the data plane did."""
+"""Statuses: success by default, overridden by problems, then by the outcome of the data plane."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ def graph_of(*objects: Resource, **addressing: Any) -> Graph:
 
 
 def patch(id_: Any, *objects: Resource, outcome: Any = NOBODY, **addressing: Any) -> StatusPatch:
-    """The patch of one object; without `outcome`, of a data plane that bound everything."""
+    """The patch of one object; without `outcome`, for a data plane that bound all listeners."""
     graph = graph_of(*objects, **addressing)
     return build_statuses(graph, everything_bound(graph) if outcome is NOBODY else outcome).patches[id_]
 
@@ -72,7 +72,7 @@ def test_while_a_worker_is_late_only_what_did_not_change_stays_programmed() -> N
     changed = replaced(resources, gateway("gw", "infra", listener("a", hostname="a.com")))
     graph = build_graph(changed, GraphSettings(), before)
     late = msgspec.structs.replace(everything_bound(graph), version=1, target=2)
-    for _ in range(2):  # and it stays so
+    for _ in range(2):  # twice: the second pass must not change the result
         said = build_statuses(graph, late, said)
         assert listeners(said.patches[GATEWAY])["a"]["Programmed"] == "False/Pending"
         assert listeners(said.patches["Gateway", Key("infra", "still")])["b"]["Programmed"] == "True"
@@ -296,7 +296,7 @@ def test_a_message_is_cut_at_a_whole_sentence() -> None:
 
 
 def test_a_status_fits_into_an_object() -> None:
-    """etcd takes 1.5 MiB. With many parents each message is cut, at all parents alike."""
+    """etcd limits objects to 1.5 MiB. With many parents, every message is cut to the same length for all parents."""
     names = [f"listener-{number}" for number in range(32)]
     parents = [{"name": "gw", "sectionName": name} for name in names]
     refs = [ref("s" * 200, f"namespace-{number}") for number in range(256)]
@@ -362,7 +362,7 @@ def test_an_implied_class_is_not_written() -> None:
     assert [kind for kind, _ in build_statuses(graph).patches] == ["Gateway"]
 
 
-# --- All of them
+# --- All objects
 
 
 def every_condition(found: StatusPatch) -> list[dict[str, Any]]:

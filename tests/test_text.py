@@ -1,4 +1,4 @@
-"""Pages: plain in a pipe, tables on a terminal."""
+"""Output pages: plain text in a pipe, tables on a terminal."""
 
 import io
 

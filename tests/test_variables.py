@@ -1,4 +1,4 @@
-"""FASTROUTE_* variables: a misspelled one is an error, those that Kubernetes sets for Services are not."""
+"""FASTROUTE_* variables: a misspelled one is an error; those that Kubernetes sets for Services are ignored."""
 
 import os
 import re
@@ -21,7 +21,7 @@ KNOWN = {
     for option in command.params
     if option.envvar
 }
-LINKS = {  # what a kubelet sets for the Services fastroute and fastroute-metrics
+LINKS = {  # the variables that a kubelet sets for the Services fastroute and fastroute-metrics
     "FASTROUTE_SERVICE_HOST": "10.96.0.7",
     "FASTROUTE_SERVICE_PORT": "80",
     "FASTROUTE_SERVICE_PORT_HTTP": "80",

@@ -1,4 +1,4 @@
-"""Worlds to test with: manifests as text, taken the whole way that a directory's are taken."""
+"""Test input as manifests in text form, read by the same code as the manifests in a directory."""
 
 from fastroute.graph.build import build_graph
 from fastroute.graph.node import Graph
@@ -9,7 +9,7 @@ from fastroute.source.store import Apply, Store
 
 
 def world(*manifests: str) -> Resources:
-    """The Resources of manifests without mistakes."""
+    """The Resources of manifests, which must be free of problems."""
     store = Store()
     for text in manifests:
         for entry in decode(text, "world.yaml"):
@@ -35,7 +35,7 @@ spec:
 
 
 def service(key: str, *ready: int, port: int = 80) -> str:
-    """A Service "namespace/name" whose Pods listen on the loopback ports `ready`."""
+    """A Service "namespace/name" whose Pods listen on the ports `ready` of the loopback interface."""
     namespace, name = key.split("/")
     slices = "".join(
         f"""
@@ -58,7 +58,7 @@ spec: {{ports: [{{name: http, port: {port}}}]}}
 
 
 def grant(namespace: str, origin: str, *services: str) -> str:
-    """In `namespace`, for HTTPRoutes of `origin`, to the Services named (none: to all)."""
+    """A ReferenceGrant in `namespace` from HTTPRoutes of `origin` to the named Services (without names: to all)."""
     to = "".join(f"\n  - {{group: '', kind: Service, name: {name}}}" for name in services) or (
         "\n  - {group: '', kind: Service}"
     )
@@ -73,7 +73,7 @@ spec:
 
 
 def route(key: str, rules: str, hostnames: str = "[]", parent: str = "{name: web, namespace: infra}") -> str:
-    """An HTTPRoute "namespace/name" with `rules` as a YAML list, indented by two."""
+    """An HTTPRoute "namespace/name" with `rules` as a YAML list, indented by two spaces."""
     namespace, name = key.split("/")
     return f"""
 apiVersion: gateway.networking.k8s.io/v1

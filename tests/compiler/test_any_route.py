@@ -1,7 +1,7 @@
-"""Any route at all: what the schema lets in and the graph accepts can be compiled, sent, installed, and routes and
-filters alike in the compiled tables and in plain Python.
+"""Every route that the schema and the graph accept can be compiled, sent and installed, and the compiled tables and the
+Python code match and filter its requests in the same way.
 
-Routes are generated as users write them, odd values included; one with a problem is simply not served.
+Routes are generated as users write them, including unusual values; a route with a problem is not served.
 """
 
 import json
@@ -155,7 +155,7 @@ def resources_of(specs: list[dict[str, Any]]) -> Store:
 
 
 def installed(snapshot: Snapshot) -> Tables:
-    """The tables that a worker makes of it, from bytes."""
+    """The tables that a worker builds from the encoded messages of this snapshot."""
     decoder = Decoder[Downward](Downward)
     decoder.feed(b"".join(map(encode, difference(None, snapshot))))
     upstreams = Upstreams()

@@ -1,4 +1,4 @@
-"""Manifests in, Snapshot out: what a rule becomes, and what is made anew after an edit."""
+"""From manifests to a Snapshot: the result of compiling a rule, and what is compiled again after a change."""
 
 from worlds import APPLES, BANANAS, FRUITS, GATEWAY, grant, graph_of, route, service, world
 
@@ -231,7 +231,7 @@ def test_every_address_has_listeners_and_rules_of_its_own() -> None:
     assert {rule.listener for rule in snapshot.rules.values()} == set(snapshot.listeners)
 
 
-# --- what a change costs, in rules made and changes published
+# --- the cost of a change: compiled rules and published changes
 
 MANY = 300
 
@@ -251,7 +251,7 @@ def big_world(*changed: str) -> Resources:
 
 
 def increment(changed: Resources) -> tuple[Compiled, Compiled]:
-    """What is compiled of the big world, and then of `changed`, given the first."""
+    """The result of compiling the big world, and then of compiling `changed` incrementally."""
     settings = GraphSettings()
     graph = build_graph(big_world(), settings)
     before = compile_snapshot(graph)

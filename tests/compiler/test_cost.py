@@ -1,8 +1,8 @@
-"""A change costs what it touches: work counted, and time bounded, over 3,000 routes.
+"""A change costs as much as the objects that it affects: work is counted and time is limited, with 3,000 routes.
 
-The bound is a part of what the whole costs on the same machine at the same time, in processor time of the best of
-several rounds, so that only a change of the order of growth fails here: a change takes a fiftieth and may take a tenth.
-What it takes in milliseconds is measured in bench/micro/test_control.py.
+The limit is a fraction of the cost of building everything, measured on the same machine at the same time, as processor
+time of the best of several rounds. Only a change of the order of growth makes these tests fail: a change takes about
+1/50, and the limit is 1/10. The cost in milliseconds is measured in bench/micro/test_control.py.
 """
 
 import time
@@ -40,7 +40,7 @@ class Made(NamedTuple):
 
 
 def follow(store: Store, last: Made, settings: GraphSettings = SETTINGS) -> tuple[Made, list[object], int]:
-    """Everything main does after a change, with the messages it sends and their bytes."""
+    """All work of the main process after a change, with the number of messages and their size in bytes."""
     graph = build_graph(store.snapshot(), settings, last.graph)
     compiled = compile_snapshot(graph, previous=last.compiled)
     messages = list(publication(2, 1, difference(last.compiled.snapshot, compiled.snapshot)))
@@ -55,7 +55,7 @@ def store() -> Store:
 
 
 class Whole(NamedTuple):
-    """Everything built from nothing, and the seconds of processor time that took."""
+    """The result of building everything without a previous state, and its processor time in seconds."""
 
     made: Made
     seconds: float
@@ -125,7 +125,7 @@ def space(number: int) -> str:
 
 @pytest.fixture(scope="module")
 def many_gateways() -> tuple[Store, list[Made]]:
-    """Each Gateway with an address, a ListenerSet and a route of its own; and what was made of them so far."""
+    """Gateways with one address, one ListenerSet and one route each; and the results of all passes so far."""
     store = Store()
     objects = [make(GatewayClass, "", "fastroute", {"controllerName": POOL.controller_name})]
     objects += [labelled(number, "a") for number in range(SPACES)]
@@ -150,7 +150,7 @@ def many_gateways() -> tuple[Store, list[Made]]:
 def test_a_change_costs_the_gateways_that_it_concerns(
     many_gateways: tuple[Store, list[Made]], changes: list[Resource], gateways: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Counted: families, places and statuses that are made."""
+    """Counts the families, listeners and statuses that are built."""
     store, passes = many_gateways
     made: Counter[str] = Counter()
     for module, name in ((family, "build_family"), (status_build, "holder_status"), (compile, "_listener")):
@@ -169,7 +169,7 @@ def test_a_change_costs_the_gateways_that_it_concerns(
     assert made["_listener"] <= 4 * gateways, "as they were, and as they are"
     assert now.graph is not None
     assert now.statuses is not None
-    whole = build_graph(store.snapshot(), POOL, forgotten(now.graph))  # who has which address, time decides
+    whole = build_graph(store.snapshot(), POOL, forgotten(now.graph))  # addresses depend on the history
     assert now.graph.gateways == whole.gateways
     assert now.graph.listener_sets == whole.listener_sets
     assert now.statuses.patches == build_statuses(whole, now.statuses.outcome).patches

@@ -1,4 +1,4 @@
-"""Filters as written, and as the data plane gets them."""
+"""Filters as written, and the filters that the data plane gets."""
 
 from typing import Any
 

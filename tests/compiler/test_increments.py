@@ -1,7 +1,7 @@
-"""Increments against a rebuild from nothing: after any sequence of edits both give equal snapshots and equal statuses.
+"""Incremental passes compared with a rebuild: after any sequence of edits, both have equal snapshots and statuses.
 
-The worlds are small and full of traps: names that collide, references that need grants, routes that meet several
-listeners, listeners that come and go. Each edit puts one object into another of its forms, or takes it away.
+The worlds are small and full of special cases: equal names, references that need grants, routes with several listeners,
+listeners that are added and removed. Each edit changes one object into another of its forms, or removes it.
 """
 
 from collections.abc import Sequence
@@ -150,7 +150,7 @@ def endpoints(namespace: str, name: str, *ready: bool | None) -> EndpointSlice:
     )
 
 
-# field of Resources -> the forms each of its objects can take
+# field of Resources -> the forms of each of its objects
 FORMS: dict[str, list[Sequence[Resource]]] = {
     "gateways": [GATEWAYS, SECOND_GATEWAYS],
     "http_routes": [routes("apples", "r"), routes("bananas", "r"), routes("apples", "s"), routes("infra", "t")],
@@ -173,7 +173,7 @@ FORMS: dict[str, list[Sequence[Resource]]] = {
     ],
 }
 
-# An edit: which kind, which of its objects, into which of its forms (0: it goes away).
+# An edit: field of Resources, index of the object, number of its new form (0 removes the object).
 EDITS = st.one_of(
     [
         st.tuples(st.just(field), st.just(index), st.integers(0, len(forms)))
@@ -185,7 +185,7 @@ Edit = tuple[str, int, int]
 
 
 def edited(resources: Resources, edit: Edit) -> Resources:
-    """One object in another form, or gone; every other object the very same."""
+    """One object in another form, or removed; all other objects are identical."""
     field, index, number = edit
     forms = FORMS[field][index]
     change: dict[Key, Resource | None] = {forms[0].key: forms[number - 1] if number else None}
@@ -203,7 +203,7 @@ def first_world() -> Resources:
 
 
 def outcome_of(snapshot: Snapshot, version: int) -> Outcome:
-    """Every third listener cannot bind."""
+    """Listeners with an ID of a length divisible by 3 cannot be bound."""
     return Outcome(
         version=version,
         listeners={id: Failed("no") if len(id) % 3 == 0 else Bound() for id in snapshot.listeners},
@@ -237,7 +237,7 @@ def test_increments_equal_a_rebuild_from_nothing(edits: list[Edit]) -> None:
 
 
 def test_the_first_world_serves_and_refuses() -> None:
-    """Or else the test above would compare nothing with nothing."""
+    """Ensures that the test above does not compare empty results."""
     graph = build_graph(first_world(), SETTINGS)
     snapshot = compile_snapshot(graph, SETTINGS.addressing.port_offset).snapshot
     assert [listener.port for listener in snapshot.listeners.values()] == [8081, 8081, 8080, 8080]

@@ -1,4 +1,4 @@
-"""Ranks: the specification's order of precedence, each line of the table beating the next."""
+"""Ranks: the order of precedence of the specification; every line of the table precedes the next."""
 
 from itertools import pairwise
 
@@ -19,7 +19,7 @@ HEADER, QUERY = (ValueMatch("x", "1"),), (ValueMatch("q", "1"),)
 NEW = "2026-01-01T00:00:01Z"
 OTHER_ZONE = "2026-01-01T01:00:00+01:00"
 
-# Each with what decides; the winner first.
+# Each rank with the deciding property, in order of precedence.
 ORDER = [
     ("a method", rank(PREFIX, "GET", (), (), place_of(route(), 0, 0))),
     ("two headers", rank(PREFIX, None, HEADER * 2, (), place_of(route(created=NEW), 0, 0))),

@@ -1,4 +1,4 @@
-"""Retry stanzas as the data plane gets them."""
+"""The retry settings that the data plane gets."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Session persistence of rules, as the data plane gets it."""
+"""The session persistence of rules that the data plane gets."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ def test_defaults() -> None:
 
 def test_a_key_is_of_one_rule_wherever_it_is_compiled() -> None:
     one = compiled(sticky(name="a"))
-    assert compiled(sticky(name="a"), index=1).key == one.key  # the rules may change their order if they have names
+    assert compiled(sticky(name="a"), index=1).key == one.key  # named rules can be reordered
     others = [
         compiled(sticky(name="b")),
         compiled(sticky(name="a"), "v"),

@@ -1,6 +1,6 @@
-"""explain() against the compiled engine: whatever request a client makes of a URL, both must decide the same.
+"""explain() compared with the compiled engine: for every request that a client sends for a URL, both decide the same.
 
-The engine gets the bytes that the client would send, over a socket; its access log says what it decided.
+The engine gets the bytes of the client over a socket; its decision is read from the access log.
 """
 
 from urllib.parse import quote
@@ -76,7 +76,7 @@ Asked = tuple[str, str, str, tuple[tuple[str, str], ...]]
 
 
 def sent_by_client(method: str, url: str, headers: tuple[tuple[str, str], ...]) -> bytes:
-    """What curl sends: it escapes what is not visible, and leaves the rest as it is."""
+    """The request that curl sends: non-visible characters are escaped, everything else is unchanged."""
     rest, question, query = url.removeprefix("http://").partition("#")[0].partition("?")
     host, _, path = rest.partition("/")
     visible = "".join(map(chr, range(33, 127)))
@@ -87,7 +87,7 @@ def sent_by_client(method: str, url: str, headers: tuple[tuple[str, str], ...]) 
 
 
 def told_of(explanation: Explanation) -> tuple[int | None, str | None, str | None]:
-    """Status, reason and route, as the log has them when every backend answers 200."""
+    """Status, reason and route, as in the log if every backend answers 200."""
     status = 200 if explanation.decision == "forward" else explanation.status
     return status, explanation.reason, explanation.route
 

@@ -1,4 +1,4 @@
-"""explain() over manifests: the scenarios' requests, with the decision, shares and near misses they should show."""
+"""explain() for manifests: the requests of the scenarios, with the expected decisions, shares and near misses."""
 
 import json
 
@@ -131,7 +131,7 @@ def test_other_paths_are_not_found_and_the_near_miss_says_why() -> None:
     assert miss.reason == "path PathPrefix /fruits does not match /fruitsalad"
 
 
-# The world of shared-auth-service.
+# The manifests of the scenario shared-auth-service.
 SHOP = route(
     "frontend/shop",
     """
@@ -302,7 +302,7 @@ def test_a_listener_that_is_not_served_says_so(change: tuple[str, str], words: s
 def test_the_name_of_a_connection_and_the_host_of_its_request(
     url: str, host: str, status: int | None, reason: str, listener: str | None
 ) -> None:
-    """What TLS asked for chooses the listener; a request for another one's host is misdirected."""
+    """The SNI name selects the listener; a request for a host of another listener is misdirected."""
     made = {
         name: Listener(
             id=name,
@@ -410,7 +410,7 @@ def test_filters_are_shown_in_order_with_what_they_do() -> None:
     [
         ("\n  - {}", 500, "no_backend_refs"),
         ("\n  - backendRefs: [{name: apple-echo, port: 80, weight: 0}]", 500, "zero_weights"),
-        ("\n  - backendRefs: [{name: none, port: 80}]", 500, "backend_not_found"),  # in its own namespace
+        ("\n  - backendRefs: [{name: none, port: 80}]", 500, "backend_not_found"),  # in the namespace of the route
         ("\n  - backendRefs: [{name: empty, port: 80}]", 503, "no_endpoint"),
         ("\n  - backendRefs: [{name: empty, port: 80}, {name: none, port: 80, weight: 2}]", 500, "no_backend"),
     ],
@@ -483,8 +483,8 @@ def filters_of(*names: str) -> str:
     ],
 )
 def test_only_filters_that_act_are_shown(names: tuple[str, ...], refs: str | None, shown: tuple[str, ...]) -> None:
-    """A redirect sees no change of its request, and what the gateway answers is not mirrored. A rule's response
-    modifiers act on every answer."""
+    """A redirect does not use changes of the request, and a local response is not mirrored. Response modifiers of a
+    rule apply to every response."""
     rule = f"\n  - filters: {filters_of(*names)}" + (f"\n    backendRefs: [{refs}]" if refs else "")
     told = ask("http://web:8080/x", GATEWAY, APPLES, service("apples/empty"), route("apples/r", rule))
     assert told.filters is not None

@@ -1,4 +1,4 @@
-"""What filters do, in the specification's own cases."""
+"""The effects of filters, with the cases of the specification."""
 
 import pytest
 

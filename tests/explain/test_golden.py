@@ -1,6 +1,6 @@
-"""explain() over the golden worlds: it must foretell, exactly, the answers that a running gateway gives.
+"""explain() for the golden manifests: it must predict exactly the responses of a running gateway.
 
-The requests and answers are those that tests/e2e sends over real sockets (tests/golden/README.md).
+tests/e2e sends the same requests over real sockets and expects the same responses (tests/golden/README.md).
 """
 
 from collections import Counter
@@ -22,8 +22,8 @@ NAMES = sorted(path.name.removesuffix(".req.yaml") for path in GOLDEN.glob("*.re
 
 
 class Asked(msgspec.Struct):
-    """A request and how often each answer comes: a status, "refused", or the Service that answers. What fields go
-    through and come back is asked over real sockets only."""
+    """A request, and how often each answer comes: a status, "refused", or the Service that answers. Header fields are
+    tested over real sockets only."""
 
     path: str
     answers: dict[str | int, int]
@@ -47,7 +47,7 @@ def test_what_is_told_is_what_is_answered(name: str) -> None:
         request, _ = parse_url(asked.method, url, tuple(asked.headers.items()))
         told = explain(snapshot, graph, request, asked.port)
         foretold = parts_foretold(told)
-        if 200 in answered:  # a backend's answer that a filter made unrecognisable
+        if 200 in answered:  # responses of backends that cannot be attributed because of a filter
             foretold = {200: sum(part for who, part in foretold.items() if isinstance(who, str))}
         assert foretold == answered, asked
         if asked.pods is not None:
@@ -56,7 +56,7 @@ def test_what_is_told_is_what_is_answered(name: str) -> None:
 
 
 def parts_foretold(told: Explanation) -> dict[str | int, Fraction]:
-    """The part of all answers that each answer is."""
+    """The share of every answer."""
     if told.reason == "not_listening":
         return {"refused": Fraction(1)}
     if told.decision != "forward":

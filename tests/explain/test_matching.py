@@ -1,4 +1,4 @@
-"""The plain matcher against cases of the specification, one table."""
+"""The Python matcher, with cases of the specification."""
 
 import pytest
 
@@ -97,7 +97,7 @@ def test_a_host_that_no_listener_takes() -> None:
     assert find_listener(Snapshot(listeners={only.id: only}), "127.0.0.1", 80, "b.example") is None
 
 
-# Paths: rules in the order of precedence, and which of them takes what.
+# Paths: rules in order of precedence, and which of them matches a request.
 PATHS = (
     rule("exact", match("/foo/bar", "Exact")),
     rule("exact-slash", match("/foo/bar/", "Exact")),
@@ -158,7 +158,7 @@ def test_the_rank_decides_between_matches_of_one_path(asked: Request, name: str)
     assert taken_by(asked, *CONDITIONS[::-1]) == name
 
 
-# Own hostnames first, whatever the paths; a request that none of one hostname takes falls through.
+# More specific hostnames first, whatever the paths; a request that no rule of a hostname matches falls through.
 HOSTS = (
     rule("exact", match("/deep/path"), hostnames=("a.b.example", "*.b.example")),
     rule("long", match(), hostnames=("*.b.example",)),

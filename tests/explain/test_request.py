@@ -1,4 +1,4 @@
-"""Requests as the matcher sees them."""
+"""Requests in the form that the matcher reads."""
 
 import pytest
 from hypothesis import given
@@ -16,7 +16,7 @@ from fastroute.ext.http1 import normalise_path as compiled_normalise_path
         ("/a/b", "/a/b"),
         ("/%61dmin", "/admin"),
         ("/%7Euser", "/~user"),
-        ("/a%2fb", "/a%2Fb"),  # an escaped slash is no separator
+        ("/a%2fb", "/a%2Fb"),  # an escaped slash is not a separator
         ("/a%3bb;c", "/a%3Bb;c"),
         ("/a//b", "/a//b"),
         ("/./a", "/a"),

@@ -1,4 +1,4 @@
-"""Tests of the engine that ask for `transport` run twice: over plain connections, and over TLS."""
+"""Engine tests with the fixture `transport` run twice: over plain TCP connections, and over TLS."""
 
 from collections.abc import Iterator
 

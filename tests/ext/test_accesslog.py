@@ -1,4 +1,4 @@
-"""The access log's lines, byte for byte, on files, pipes and terminals."""
+"""The lines of the access log, byte for byte, in files, pipes and terminals."""
 
 import fcntl
 import json
@@ -133,7 +133,7 @@ def test_any_bytes_give_json_that_reads_back(text):
     assert written.count(b"\n") == 1
     assert not any(byte < 32 for byte in written[:-1])
     path = json.loads(written.decode("utf-8"))["path"]
-    # Where Python replaces a broken sequence by one U+FFFD, we replace each of its bytes.
+    # Python replaces an invalid sequence by one U+FFFD; the access log replaces each of its bytes.
     plain = text.decode("utf-8", "surrogateescape")
     assert path == "".join("\ufffd" if "\udc80" <= char <= "\udcff" else char for char in plain)
 

@@ -1,4 +1,4 @@
-"""Weights against twenty plain lines; endpoints by their chances; health by its clock."""
+"""Weights, compared with a model of twenty lines; the shares of endpoints; avoidance of failed endpoints over time."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ RANDOM = st.integers(0, 2**64 - 1)
 
 
 class PlainChoice:
-    """The k-th pick of backend i has its place at (2k + 1) / (2 * w_i); the smallest place that is left comes next."""
+    """The k-th pick of backend i has the position (2k + 1) / (2 * w_i); the lowest position left is picked next."""
 
     def __init__(self, weights: Sequence[int], theta: Fraction) -> None:
         divisor = gcd(*weights) or 1
@@ -60,7 +60,7 @@ def test_large_weights_are_picked_as_plainly(weights: list[int], count: int) -> 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.integers(0, 1_000_000), min_size=1, max_size=8), RANDOM)
 def test_a_large_choice_begins_at_its_cut(weights: list[int], random: int) -> None:
-    """The places before theta count as picked: (2k + 1) / (2w) < theta for k < w * theta - 1/2."""
+    """Positions below theta count as picked: (2k + 1) / (2w) < theta for k < w * theta - 1/2."""
     theta = Fraction(random >> 32, 2**32)
     divisor = gcd(*weights) or 1
     before = [max(0, ceil(weight // divisor * theta - Fraction(1, 2))) for weight in weights]
@@ -70,7 +70,7 @@ def test_a_large_choice_begins_at_its_cut(weights: list[int], random: int) -> No
 @settings(max_examples=200, deadline=None)
 @given(WEIGHTS.filter(lambda weights: 0 < sum(weights) // (gcd(*weights) or 1) < 5000), RANDOM, st.integers(0, 50))
 def test_every_window_of_a_period_is_exact(weights: list[int], random: int, start: int) -> None:
-    """Wherever the window begins: what is picked repeats with the period."""
+    """This holds wherever the window begins, because the picks repeat with the period."""
     divisor = gcd(*weights)
     shares = [weight // divisor for weight in weights]
     period = sum(shares)
@@ -97,7 +97,7 @@ def test_a_backend_of_weight_zero_gets_nothing() -> None:
 
 def test_phases_differ() -> None:
     phases = {tuple(WeightedChoice([7, 3], number << 58).picks(10)) for number in range(64)}
-    assert len(phases) == 9  # of 10 places two are the same
+    assert len(phases) == 9  # two of the 10 positions are equal
 
 
 # --- endpoints
@@ -126,10 +126,10 @@ def test_the_less_busy_of_two_wins() -> None:
     selector = a_selector()
     selector.occupy("10.0.0.1:80", 1)
     counted = Counter(selector.choose() for _ in range(2000))
-    assert "10.0.0.1:80" not in counted  # two different ones are drawn: it always meets a less busy one
+    assert "10.0.0.1:80" not in counted  # two different endpoints are drawn, and the other one is less busy
     selector.occupy("10.0.0.2:80", 1)
     counted = Counter(selector.choose() for _ in range(6000))
-    assert 350 < counted["10.0.0.1:80"] < 650  # only when both busy ones are drawn, and then half of the time
+    assert 350 < counted["10.0.0.1:80"] < 650  # half of the draws that contain both busy endpoints
 
 
 def test_one_endpoint_and_none() -> None:

@@ -1,4 +1,4 @@
-"""What the control plane says of a certificate, and what a client then sees of the worker that was given it."""
+"""Certificates as the control plane judges them, and as clients of a worker see them."""
 
 import ssl
 from pathlib import Path
@@ -19,7 +19,7 @@ KINDS = ["rsa-2048", "rsa-3072", "p256", "p384", "p521", "ed25519"]
 
 
 def believing() -> ssl.SSLContext:
-    """A client that takes every certificate of which the server has the key."""
+    """A client that accepts every certificate if the server has its key."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -27,7 +27,7 @@ def believing() -> ssl.SSLContext:
 
 
 async def greeted(certificate: Certificate) -> bool:
-    """Whether a client of a worker that has it comes to an agreement."""
+    """Whether a client completes the handshake with a worker that has this certificate."""
     async with serving({"": tls("c")}, {"c": certificate}) as rig:
         try:
             await connect(rig.port, "a.example.com", believing())
@@ -70,7 +70,7 @@ async def test_a_key_in_disorder_is_taken_if_clients_can_be_served(parts: dict[s
 
 @pytest.mark.parametrize(("salt", "part"), [("32", None), ("100", PAIR)])
 async def test_an_rsa_pss_key_is_taken_if_tls_has_salts_for_it(tmp_path: Path, salt: str, part: str | None) -> None:
-    """Made by `openssl`: no other that is here can."""
+    """The test runs `openssl`, because no Python package in use can generate such keys."""
     key, shown = tmp_path / "key", tmp_path / "chain"
     options = ["keygen_md:sha256", "keygen_mgf1_md:sha256", f"keygen_saltlen:{salt}"]
     bound = [word for option in options for word in ("-pkeyopt", f"rsa_pss_{option}")]
@@ -120,7 +120,7 @@ def test_every_certificate_of_the_chain_is_counted() -> None:
 
 
 def test_a_key_too_long_for_any_client_is_not_tried() -> None:
-    """Whoever made its certificate: that no client takes a signature of it is known before one is made."""
+    """Whatever certificate it belongs to: no client accepts its signatures, and this is known before one is made."""
     long = rsa_pem(n=(1 << 16_400) + 1, d=3, p=3, q=5)
     with pytest.raises(CertificateError, match="more than 16384 bits"):
         judge(Certificate(RSA, long), sign=True)

@@ -1,4 +1,4 @@
-"""CORS: the compiled filter against the plain one of explain, and over real sockets."""
+"""CORS: the compiled filter compared with the Python filter of explain, and tests over real sockets."""
 
 import pytest
 import trio
@@ -30,7 +30,7 @@ def request_of(origin: str, method: str = "OPTIONS", *more: tuple[str, str]) -> 
     return Request(method=method, scheme="http", authority="a.com", path="/", headers=given)
 
 
-# --- against the plain filter
+# --- compared with the Python filter
 
 
 @settings(max_examples=300, deadline=None)
@@ -85,7 +85,7 @@ def test_responses_come_out_as_plainly(cors: Cors, origin: str, fields: Fields) 
 @settings(max_examples=100, deadline=None)
 @given(cors_filters, origins)
 def test_credentials_go_with_no_star(cors: Cors, origin: str) -> None:
-    """A browser takes no "*" from a response that admits credentials (Fetch, CORS protocol and credentials)."""
+    """Browsers ignore "*" in a response that allows credentials (Fetch standard, CORS protocol and credentials)."""
     fields = [("Origin", origin), ("Access-Control-Request-Method", "PUT"), ("Access-Control-Request-Headers", "x-a")]
     answer = Filters((cors,)).request(fields if origin else fields[1:], method="OPTIONS")[3]
     got = Filters((cors,)).response([("X-A", "1")], origin=origin)
@@ -132,7 +132,7 @@ def test_a_full_arena_is_no_overrun() -> None:
 
 # --- over sockets
 
-BOTH = pytest.mark.usefixtures("transport")  # plain, and over TLS
+BOTH = pytest.mark.usefixtures("transport")  # plain TCP and TLS
 
 PREFLIGHT = (
     b"OPTIONS / HTTP/1.1\r\nHost: a\r\nOrigin: %s\r\nAccess-Control-Request-Method: GET\r\n"
@@ -235,7 +235,7 @@ async def test_options_without_a_preflight_goes_on() -> None:
 
 @BOTH
 async def test_the_origin_outlives_the_head() -> None:
-    """The response comes when the memory of the request's head has long been used for others."""
+    """The response arrives after the memory of the request head has been reused by other requests."""
     release = trio.Event()
 
     async def late(peer: Peer) -> None:

@@ -1,4 +1,4 @@
-"""Counters as the engine writes them and main reads them, over one memfd."""
+"""Counters that the engine writes and the main process reads, over one memfd."""
 
 import os
 from bisect import bisect_left

@@ -1,4 +1,4 @@
-"""Answers that the engine gives itself, and what it makes of backends that break the rules (interface, section 4)."""
+"""Responses that the engine generates, and its reactions to backends that violate the protocol."""
 
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -50,7 +50,8 @@ pytestmark = pytest.mark.usefixtures("transport")
     ],
 )
 async def test_refused_requests(request_bytes: bytes, status: int, reason: str | None, protocol: str | None) -> None:
-    """Answered, closed so that the answer arrives, logged and counted; what follows is not looked at."""
+    """The client gets a complete response and the connection is closed, the request is logged and counted, later bytes
+    are ignored."""
     report: list[bytes] = []
     async with backends(reporting(report)) as [backend], running(rule("b"), log=True) as rig:
         rig.put("b", backend.port)
@@ -98,7 +99,7 @@ NO_BACKEND = snapshot.WeightedBackend(weight=1, backend="x/y:1", status=500, rea
 async def test_own_answers_keep_the_connection(
     rules: Sequence[snapshot.Rule], path: bytes, status: int, reason: str, body: bytes, stays: bool
 ) -> None:
-    """Once the body is read, if that is little; and the next request is not mistaken for a part of it."""
+    """After a small body was read; the next request is not parsed as part of this body."""
     async with running(*rules, log=True) as rig:
         rig.put("b", 1)
         client = await connect(rig.port)
@@ -119,7 +120,7 @@ async def test_own_answers_keep_the_connection(
 
 
 async def test_what_no_rule_took_counts_for_the_listener_that_the_log_names() -> None:
-    """And what no listener took for nobody."""
+    """A request without a listener is counted for none."""
     async with running(rule("b", path="/a"), log=True) as rig:
         client = await connect(rig.port)
         for request in (b"GET /b HTTP/1.1\r\nHost: a\r\n\r\n",) * 2 + (b"GET /b HTTP/3.0\r\n\r\n",):
@@ -209,7 +210,8 @@ async def test_cut_answers_look_cut(answer: bytes, minor: int, truncated: bool) 
 
 
 async def test_what_came_before_a_cut_arrives() -> None:
-    """Complete answers and the beginning of a cut one reach a client that has more on its way and reads late."""
+    """Complete responses and the beginning of a truncated one reach a client that reads late and still has data to
+    send."""
     big = b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n" + b"x" * 300_000
 
     async def script(peer: Peer) -> None:
@@ -237,12 +239,12 @@ async def test_what_came_before_a_cut_arrives() -> None:
     ],
 )
 async def test_a_cut_answer_to_http10_is_a_reset(answer: bytes, how: Callable[[Peer], Awaitable[None]]) -> None:
-    """An HTTP/1.0 client knows the end by the close alone: a cut answer must not look whole."""
+    """An HTTP/1.0 client detects the end only by the close: a truncated response must not look complete."""
 
     async def cut(peer: Peer) -> None:
         await peer.request()
         await peer.send(answer)
-        await quiet()  # the engine has it
+        await quiet()  # the engine has received it
         await how(peer)
 
     async with backends(cut) as [backend], running(rule("b")) as rig:

@@ -1,7 +1,8 @@
-"""Everything at once, at random: whoever asks gets the answer to what he asked, or none, and then all is in order.
+"""Random load: every client gets the response to its own request or none, and afterwards nothing is left open.
 
-Every request has a token; its backend answers with it, in pieces, over kept connections, and sometimes breaks off. A
-client that got another's answer, or an answer twice, would see another token.
+Every request has a token. Its backend returns the token in the response, in pieces, over kept connections, and
+sometimes breaks the connection. A client that got the response to another request, or a response twice, would see a
+wrong token.
 """
 
 import contextlib
@@ -22,7 +23,7 @@ def tokens(head: bytes) -> bytes:
 
 
 def cut(dice: random.Random, data: bytes) -> list[bytes]:
-    """The data in one to three pieces."""
+    """The data in up to three pieces."""
     places = sorted(dice.randrange(len(data) + 1) for _ in range(dice.randrange(3)))
     return [data[i:j] for i, j in zip([0, *places], [*places, len(data)], strict=True) if data[i:j]]
 
@@ -34,7 +35,8 @@ async def send(dice: random.Random, peer: Peer, data: bytes) -> None:
 
 
 class Wild:
-    """A script: answers each request with its token, in every shape; with `breaks` it breaks off now and then."""
+    """A script that answers every request with its token, in all framings; with probability `breaks` it breaks the
+    connection."""
 
     def __init__(self, dice: random.Random, breaks: float) -> None:
         self.dice = dice
@@ -67,7 +69,8 @@ class Wild:
 
 
 class Asking:
-    """Clients that ask over kept connections, pipelined now and then, and check whose answer they get."""
+    """Clients that send requests over kept connections, sometimes pipelined, and check that they get their own
+    responses."""
 
     def __init__(self, dice: random.Random, rig: Rig, breaks: float) -> None:
         self.dice = dice
@@ -97,7 +100,7 @@ class Asking:
         return fields + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
 
     async def ask(self, peer: Peer, count: int) -> bool:
-        """Asks `count` times at once. False: the connection is over."""
+        """Sends `count` requests at once. False if the connection has ended."""
         first = self.asked + 1
         data = b"".join(self.request() for _ in range(count))
         async with trio.open_nursery() as nursery:
@@ -142,13 +145,13 @@ async def test_everybody_gets_his_own_answer(breaks: float, seed: int) -> None:
                 nursery.start_soon(asking.forever)
             for _ in range(20):
                 await trio.sleep(0.05)
-                rig.advance(0.05)  # of whatever that was: in no case long enough for a timeout
+                rig.advance(0.05)  # much shorter than all timeouts, whatever is in progress
                 rig.install(*rules)
                 rig.put("a", *dice.sample([one.port, two.port], dice.randrange(1, 3)))
                 rig.engine.wake()
             await soon(lambda: asking.right > 20)
             nursery.cancel_scope.cancel()
-        gc.collect()  # closes what clients had open that were cancelled
+        gc.collect()  # closes the sockets of cancelled clients
         await soon(lambda: not sum(rig.engine.statistics()[:2]))
         assert asking.others == []
         assert rig.engine.statistics().exchanges == 0

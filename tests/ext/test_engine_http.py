@@ -1,4 +1,4 @@
-"""What the engine makes of requests and answers on real sockets: framing, connections, interim heads, early answers."""
+"""How the engine handles requests and responses on real sockets: framing, connections, interim and early responses."""
 
 import contextlib
 from collections.abc import Callable
@@ -55,7 +55,7 @@ BIG = bytes(range(256)) * 4096  # 1 MiB
 )
 @pytest.mark.parametrize("cut", [0, 1, 7])
 async def test_answers_pass(answer: bytes, close: bool, status: int, body: bytes, cut: int) -> None:
-    """Whole, byte by byte, and in pieces of 7; the client's connection is good for another request in every case."""
+    """In one piece, byte by byte, and in pieces of 7; the client connection can always be used for another request."""
     pieces = [answer] if cut == 0 else [answer[i : i + cut] for i in range(0, len(answer), cut)]
     async with backends(saying(*pieces, close=close)) as [backend], running(rule("b")) as rig:
         rig.put("b", backend.port)
@@ -82,7 +82,7 @@ async def test_answers_pass(answer: bytes, close: bool, status: int, body: bytes
 )
 @pytest.mark.parametrize("cut", [0, 1, 7])
 async def test_answers_pass_to_http10(answer: bytes, close: bool, body: bytes, cut: int) -> None:
-    """No chunks, no interim heads, and the close is the end of what has no length."""
+    """No chunked coding, no interim responses, and the close ends a response without a length."""
     pieces = [answer] if cut == 0 else [answer[i : i + cut] for i in range(0, len(answer), cut)]
     async with backends(saying(*pieces, close=close)) as [backend], running(rule("b")) as rig:
         rig.put("b", backend.port)
@@ -105,7 +105,7 @@ async def test_answers_pass_to_http10(answer: bytes, close: bool, body: bytes, c
     ids=["length", "chunked", "interim"],
 )
 async def test_answers_in_two_pieces_cut_anywhere(answer: bytes) -> None:
-    """Each request gets its own answer, over one kept connection: nothing of the one before is left in it."""
+    """Each request gets its own response over one kept connection: no state of the previous response remains."""
     number = 0
 
     async def counting(peer: Peer) -> None:
@@ -129,7 +129,7 @@ async def test_answers_in_two_pieces_cut_anywhere(answer: bytes) -> None:
 
 
 async def test_requests_in_two_pieces_cut_anywhere() -> None:
-    """The backend gets each as it was sent, the client as many answers."""
+    """The backend receives every request unchanged, and the client receives one response for each."""
     report: list[bytes] = []
     async with backends(reporting(report)) as [backend], running(rule("b")) as rig:
         rig.put("b", backend.port)
@@ -251,7 +251,7 @@ async def test_pipelined_requests_are_answered_in_order() -> None:
 
 
 async def test_pipelining_and_closing_at_once() -> None:
-    """A client that sends all it has, closes its side, and only then reads."""
+    """A client that sends all requests, closes its side, and reads only then."""
     async with backends(answering) as [backend], running(rule("b")) as rig:
         rig.put("b", backend.port)
         client = await connect(rig.port)
@@ -347,7 +347,7 @@ async def test_expect_continue() -> None:
 
 
 async def test_expectation_refused() -> None:
-    """The backend answers at once: whether the body comes is unknown, so the connection ends after the answer."""
+    """The backend responds at once. The body may or may not follow, so the connection closes after the response."""
     answer = b"HTTP/1.1 417 No\r\nContent-Length: 2\r\n\r\nno"
 
     async def refusing(peer: Peer) -> None:
@@ -368,7 +368,8 @@ async def test_expectation_refused() -> None:
     [(10, 10, True), (60_000, 30_000, True), (200_000, 100, False), (10_000_000, 3_000_000, False)],
 )
 async def test_an_early_answer(size: int, sent: int, stays: bool, transport: str) -> None:
-    """The backend answers from the head alone and closes. A small rest of the body is read away, a large one is not."""
+    """The backend responds after the head and closes. A small rest of the body is read and discarded, a large one is
+    not."""
 
     async def early(peer: Peer) -> None:
         await peer.head()
@@ -397,12 +398,12 @@ async def test_an_early_answer(size: int, sent: int, stays: bool, transport: str
         if stays:
             await client.send(GET)
             assert (await client.response())[0] == 413
-        elif transport == "plain":  # a client's TLS that could not send takes no part in anything more
+        elif transport == "plain":  # with TLS, the client cannot read after a failed send
             assert await client.rest() == b""
 
 
 async def test_a_body_that_goes_on_while_the_answer_comes() -> None:
-    """Both directions at once: an answer that began early does not stop the request's body."""
+    """Both directions at once: a response that began early does not stop the body of the request."""
 
     async def both(peer: Peer) -> None:
         await peer.head()
@@ -517,7 +518,7 @@ async def test_filters_of_the_rule_come_before_those_of_the_backend() -> None:
 
 @pytest.mark.parametrize(("final", "status"), [(OK, b"200"), (b"nonsense\r\n\r\n", b"502")])
 async def test_a_flood_of_interim_heads(final: bytes, status: bytes) -> None:
-    """Thousands in one read go out together, and what follows them is not held back."""
+    """Thousands of interim heads from one read are sent together, and do not delay what follows."""
     heads = b"HTTP/1.1 102 Processing\r\n\r\n" * 8_000
     async with backends(saying(heads + final)) as [backend], running(rule("b")) as rig:
         rig.put("b", backend.port)

@@ -1,4 +1,4 @@
-"""Connections as a whole: accepting and its limits, leaving, draining, installs, the PROXY protocol."""
+"""Connections as a whole: accepting and its limits, unlistening, draining, installs, the PROXY protocol."""
 
 import contextlib
 import gc
@@ -49,7 +49,7 @@ async def test_many_connections_at_once() -> None:
 
 @PLAIN
 async def test_max_connections() -> None:
-    """At the limit nobody is accepted; who waits gets his turn when another leaves."""
+    """At the limit, no connection is accepted; a waiting client is served when another one disconnects."""
     async with backends(answering) as [backend], running(rule("b"), limits=Limits(max_connections=3)) as rig:
         rig.put("b", backend.port)
         clients = [await connect(rig.port) for _ in range(5)]
@@ -66,7 +66,8 @@ async def test_max_connections() -> None:
 
 @PLAIN
 async def test_no_descriptor_left() -> None:
-    """Clients wait in the queue until there are descriptors again; nothing spins, nobody is lost."""
+    """Clients wait in the accept queue until descriptors are available; the engine does not spin, and no client is
+    lost."""
     async with backends(answering) as [backend], running(rule("b"), log=True, held=True) as rig:
         rig.put("b", backend.port)
         early = await connect(rig.port)
@@ -106,7 +107,7 @@ async def test_no_descriptor_left() -> None:
 
 
 async def test_two_sockets_of_one_address() -> None:
-    """Several sockets serve one address and port, as when a dead worker's sockets were handed over."""
+    """Several sockets serve one address and port, as after the sockets of a dead worker were passed on."""
     async with backends(answering) as [backend], running(rule("b")) as rig:
         rig.put("b", backend.port)
         sockets = []
@@ -135,7 +136,7 @@ async def test_two_sockets_of_one_address() -> None:
 
 
 async def test_a_listening_socket_shut_down_elsewhere() -> None:
-    """Whoever else has the socket may shut it down: it is dropped, and announces nothing any more."""
+    """Another owner of the socket may shut it down: the engine drops it and gets no more events for it."""
     async with running(rule("b")) as rig:
         with socket.socket() as shared:
             shared.bind(("127.0.0.1", 0))
@@ -152,7 +153,7 @@ async def test_a_listening_socket_shut_down_elsewhere() -> None:
 
 @PLAIN
 async def test_listening_before_the_tables_know() -> None:
-    """A socket whose listener comes with a later install answers 404 until then, on the same connection."""
+    """A socket whose listener is installed later responds with 404 until then, on the same connection."""
     async with backends(answering) as [backend], running() as rig:
         rig.put("b", backend.port)
         rig.port = rig.listen()
@@ -211,7 +212,8 @@ async def test_announced_drain() -> None:
 
 @PLAIN
 async def test_drain() -> None:
-    """Queued ones are served, in flight finishes, idle ones get their second, then all is gone."""
+    """Queued connections are served, requests in flight are completed, idle connections stay open for one second, then
+    all are closed."""
     go = trio.Event()
 
     async def slowly(peer: Peer) -> None:
@@ -249,7 +251,7 @@ async def test_drain() -> None:
 
 
 async def test_install_under_traffic() -> None:
-    """What began on the old tables ends on them; the next request is routed by the new ones."""
+    """A request that began with the old tables is completed with them; the next request uses the new tables."""
     go = trio.Event()
 
     async def slowly(peer: Peer) -> None:
@@ -273,7 +275,7 @@ async def test_install_under_traffic() -> None:
 async def test_what_closing_cuts_does_not_look_whole() -> None:
     async def half(peer: Peer) -> None:
         await peer.request()
-        await peer.send(b"HTTP/1.1 200 OK\r\n\r\nhalf")  # only the close will end it
+        await peer.send(b"HTTP/1.1 200 OK\r\n\r\nhalf")  # only the close ends this response
         await trio.sleep_forever()
 
     async with backends(half) as [backend], running(rule("b"), log=True) as rig:
@@ -289,14 +291,14 @@ async def test_what_closing_cuts_does_not_look_whole() -> None:
 
 @pytest.mark.parametrize("log", [False, True])
 async def test_closing_in_the_middle(log: bool) -> None:
-    """`close` with every kind of connection open: nothing leaks, nothing is touched afterwards."""
+    """`close` with connections in every state: nothing leaks, and nothing is accessed afterwards."""
 
     async def never(peer: Peer) -> None:
         while await peer.more():
             pass
 
     def open_files() -> int:
-        gc.collect()  # an engine's epoll and timer live as long as the engine
+        gc.collect()  # the epoll and timer descriptors of an engine are open as long as the engine exists
         return len(os.listdir("/proc/self/fd"))
 
     async with backends(never, answering) as [stuck, fine]:

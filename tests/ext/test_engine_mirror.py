@@ -1,4 +1,4 @@
-"""Mirrors on real sockets: what they get, in which share, and that nothing they do is felt by the request itself."""
+"""Mirrors on real sockets: the requests they get, their share, and that they never affect the original request."""
 
 import socket
 from collections import Counter
@@ -33,7 +33,7 @@ COPY = Mirror(backend="m")
 
 
 def failures(rig: Rig) -> dict[str, int]:
-    """Mirrors that failed, by reason."""
+    """The number of failed mirrored requests by reason."""
     found = {name: count for name, count in rig.counters.fixed().items() if name.startswith("mirror_") and count}
     return {name.removeprefix("mirror_"): count for name, count in found.items()}
 
@@ -53,7 +53,7 @@ BODIES = [
 @pytest.mark.parametrize("request_", BODIES)
 @pytest.mark.parametrize("pieces", [1, 9])
 async def test_a_mirror_gets_what_the_backend_gets(request_: bytes, pieces: int) -> None:
-    """Also the same X-Request-ID. Connections are used again."""
+    """Including X-Request-ID. Connections are reused."""
     got: list[bytes] = []
     copies: list[bytes] = []
     others: list[bytes] = []
@@ -109,7 +109,7 @@ async def test_filters_before_a_mirror_are_in_its_copy_and_those_after_it_are_no
 @PLAIN
 @pytest.mark.parametrize(("numerator", "denominator"), [(1, 5), (1, 2), (999, 1000)])
 async def test_a_share_of_the_requests(numerator: int, denominator: int) -> None:
-    """Within 4 sigma of a binomial: one test in 15,000 is unlucky."""
+    """Within 4 sigma of a binomial distribution: fails by chance once in 15,000 runs."""
     copies = Mirror(backend="m", numerator=numerator, denominator=denominator)
     async with backends(answering, answering) as [backend, mirror], running(rule("b", filters=[copies])) as rig:
         rig.put("b", backend.port)
@@ -168,14 +168,14 @@ async def resetting_later(peer: Peer) -> None:
 
 
 async def early(peer: Peer) -> None:
-    """Answers before the body is there, and keeps the connection."""
+    """Responds before the body has arrived, and keeps the connection."""
     await peer.head()
     await peer.send(OK)
     await peer.rest()
 
 
 async def babbling(peer: Peer) -> None:
-    """Says something first."""
+    """Sends data before any request."""
     await peer.send(b"220 hello\r\n")
     await peer.rest()
 
@@ -207,8 +207,8 @@ BAD: list[Script] = [deaf, silent, resetting, resetting_later, early, babbling, 
 @pytest.mark.parametrize("script", BAD)
 @pytest.mark.parametrize("size", [0, 10, 3_000_000])
 async def test_no_mirror_is_felt(script: Script, size: int) -> None:
-    """The answers are right while the clock stands still, so none waits until its mirror is given up; and in the end
-    nothing is left of the mirrors."""
+    """The responses are correct while the clock is stopped, so no request waits for the timeout of its mirror;
+    afterwards no resources of the mirrors remain."""
     body = b"x" * size
     request = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size + body
     async with (
@@ -223,7 +223,7 @@ async def test_no_mirror_is_felt(script: Script, size: int) -> None:
             assert (await client.response())[::2] == (200, b"ok")
         await rig.timed_until(lambda: mirrored(rig) + sum(failures(rig).values()) == 4, 10)
         await rig.timed_until(lambda: rig.engine.statistics().upstream_active == 0, 10)
-        if script is deaf and size > 1000:  # more than one may be behind
+        if script is deaf and size > 1000:  # several copies may be behind
             assert set(failures(rig)) <= {"slow", "timeout"}
         if script is slowly and size < 1000:
             assert mirrored(rig) == 4
@@ -249,7 +249,7 @@ async def test_a_mirror_without_endpoints_or_that_refuses() -> None:
 
 @PLAIN
 async def test_there_are_only_so_many_at_once() -> None:
-    """The 513th is lost; it never waits."""
+    """The 513th copy is dropped; it never waits."""
     async with backends(answering, silent) as [backend, mirror], running(rule("b", filters=[COPY] * 16)) as rig:
         rig.put("b", backend.port)
         rig.put("m", mirror.port)
@@ -263,7 +263,7 @@ async def test_there_are_only_so_many_at_once() -> None:
 
 
 async def test_copies_beyond_their_room_are_lost() -> None:
-    """32 copies of a head of 60 KB do not fit into the room there is; the request is served all the same."""
+    """32 copies of a head of 60 KB exceed the buffer limit; the request is served nevertheless."""
     target = WeightedBackend(weight=1, backend="b", filters=(COPY,) * 16)
     async with backends(answering, answering) as [backend, mirror], running(rule(target, filters=[COPY] * 16)) as rig:
         rig.put("b", backend.port)
@@ -292,7 +292,7 @@ async def test_a_request_that_is_never_whole_ends_its_mirrors(gone: str) -> None
 
 
 async def test_a_mirror_takes_its_bytes_at_its_own_pace() -> None:
-    """It waits while the body passes; what was held for it, 900 KB, reaches it afterwards."""
+    """The mirror does not read while the body passes; it then receives the 900 KB that were buffered for it."""
     got: list[bytes] = []
 
     answered = trio.Event()
@@ -326,7 +326,7 @@ async def test_closing_the_engine_ends_mirrors_at_every_point() -> None:
 
 
 async def test_tables_and_endpoints_go_while_mirrors_are_on_their_way() -> None:
-    """100 rounds of requests with bodies in pieces, to mirrors of every kind that come and go."""
+    """12 clients with 20 requests each, with bodies in pieces, while mirrors of every kind and tables change."""
     async with backends(answering, *BAD) as [backend, *mirrors], running(rule("b"), held=True) as rig:
         rig.put("b", backend.port)
         done = Counter[int]()
@@ -357,7 +357,8 @@ async def test_tables_and_endpoints_go_while_mirrors_are_on_their_way() -> None:
 
 @PLAIN
 async def test_all_mirrors_together_are_bounded() -> None:
-    """80 mirrors of 900 KB that are never connected: 64 MiB of it wait, some are cut off, and all is given back."""
+    """80 copies of 900 KB that never get a connection: at most 64 MiB of them are buffered, some are dropped, and all
+    memory is freed."""
     body = b"x" * 900_000
     with socket.socket() as full, ExitStack() as queue:
         full.bind(("127.0.0.1", 0))

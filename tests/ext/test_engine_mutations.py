@@ -1,7 +1,8 @@
-"""Broken bytes from both sides: the engine lives, answers what it answers whole, and never passes brokenness on.
+"""Invalid bytes from clients and backends: the engine survives, its own responses are complete, and it forwards nothing
+invalid.
 
-What reaches the backend is read by h11, strictly: a request that the engine forwards is one that h11 takes, and the
-backend sees as many requests as the client got answers of the backend's own, never one more (no request is smuggled).
+The backend reads with h11, which is strict: h11 must accept every request that the engine forwards. The backend must
+see as many requests as the client gets responses of the backend, never more (no request is smuggled).
 """
 
 import random
@@ -37,7 +38,7 @@ PIECES += [b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n", b"Host: 
 
 
 def mutated(dice: random.Random, seeds: list[bytes]) -> bytes:
-    """One seed, a few places of it changed, removed, doubled or filled with something that matters in HTTP."""
+    """One seed with a few positions changed, removed, duplicated, or filled with bytes that are significant in HTTP."""
     data = bytearray(dice.choice(seeds))
     for _ in range(dice.randrange(1, 4)):
         at = dice.randrange(len(data) + 1)
@@ -56,7 +57,7 @@ def mutated(dice: random.Random, seeds: list[bytes]) -> bytes:
 
 
 class Strict:
-    """A backend that reads with h11 and counts what it takes for requests."""
+    """A backend that reads with h11 and counts the requests that h11 finds."""
 
     def __init__(self) -> None:
         self.requests = 0
@@ -67,7 +68,7 @@ class Strict:
         try:
             await self.read(peer, reader)
         except h11.RemoteProtocolError as error:
-            if "without sending complete message body" not in str(error):  # the client went away in the middle
+            if "without sending complete message body" not in str(error):  # the client disconnected in the middle
                 self.trouble.append(str(error))
 
     async def read(self, peer: Peer, reader: h11.Connection) -> None:
@@ -91,7 +92,7 @@ class Strict:
 
 
 async def answers(peer: Peer) -> tuple[int, int]:
-    """Reads until the end: how many answers came, and how many of them were the backend's."""
+    """Reads until the end: the number of responses, and how many of them are from the backend."""
     everything = await peer.rest()
     heads = everything.count(b"HTTP/1.1 ") - everything.count(b"HTTP/1.1 100 Continue\r\n")
     return heads, everything.count(b"X-Backend: 1\r\n")
@@ -133,7 +134,7 @@ ANSWERS = [
 ]
 
 
-CUT = {  # how h11 says that an answer ended too early
+CUT = {  # messages of h11 about a response that ended too early
     "peer closed connection without sending complete message body",
     "peer unexpectedly closed connection",
 }
@@ -141,7 +142,7 @@ CUT = {  # how h11 says that an answer ended too early
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_broken_answers(seed: int) -> None:
-    """Whatever the backend says: the client reads, with h11, an answer or the end; the next one is not disturbed."""
+    """Whatever the backend sends: the client (h11) reads a response or the end; the next response is not affected."""
     dice = random.Random(seed)
 
     async def broken(peer: Peer) -> None:
@@ -150,7 +151,8 @@ async def test_broken_answers(seed: int) -> None:
         await trio.sleep(0.001)
 
     async def told(peer: Peer, method: str) -> None:
-        """Reads one answer as h11 does; LocalProtocolError would be ours, RemoteProtocolError the engine's."""
+        """Reads one response with h11. LocalProtocolError is a mistake of the test, RemoteProtocolError one of the
+        engine."""
         reader = h11.Connection(h11.CLIENT)
         reader.send(h11.Request(method=method, target="/", headers=[("host", "a")]))
         reader.send(h11.EndOfMessage())

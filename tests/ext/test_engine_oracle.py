@@ -1,7 +1,7 @@
-"""The whole pass of a request against explain, bytes in and bytes out: parse, match, filter, forward, answer.
+"""The whole path of a request, compared with explain: parse, match, filter, forward, respond.
 
-Drawn rules and requests go through a real Engine over real sockets to a backend that keeps what it got. What arrives
-there, and what the client gets, must be what the plain matcher and the plain filters say.
+Generated rules and requests pass through a real Engine over real sockets to a backend that records what it gets. What
+arrives there and what the client gets must be the result of the Python matcher and the Python filters.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ AUTHORITIES = st.sampled_from(
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """A request as it is sent: its path is not normalised yet."""
+    """A request as it is sent, before its path is normalised."""
 
     method: str
     path: str
@@ -47,7 +47,7 @@ class Asked(msgspec.Struct, frozen=True):
         return "\r\n".join([*lines, *(f"{name}: {value}" for name, value in self.fields), "", ""]).encode()
 
     def plain(self) -> Request | None:
-        """As explain sees it; None: refused."""
+        """The request as explain gets it; None if it is refused."""
         try:
             path = normalise_path(self.path)
         except ValueError:
@@ -75,14 +75,14 @@ header_filters = st.lists(modifiers("request") | modifiers("response"), max_size
 
 
 def broad_rules(route: str) -> st.SearchStrategy[Rule]:
-    """For every host, and a path only."""
+    """Rules for every host, with only a path match."""
     found = prefixes.map(lambda path: a_match(PathMatch("PathPrefix", path), place=(0, route, 0, 0)))
     return found.map(lambda match: a_rule(route, match, listener="listener"))
 
 
 @st.composite
 def served_rules(draw: st.DrawFn) -> list[Rule]:
-    """Rules with filters at both levels; each answers itself, refuses, or forwards to "b"."""
+    """Rules with filters at both levels; each one responds itself, refuses, or forwards to "b"."""
     drawn = []
     for number in range(draw(st.integers(1, 5))):
         last = draw(st.sampled_from(OUTCOMES))
@@ -100,12 +100,12 @@ def served_rules(draw: st.DrawFn) -> list[Rule]:
 
 
 class Expected(msgspec.Struct, frozen=True):
-    """What the client gets; and what the backend gets, when it is asked."""
+    """What the client gets, and what the backend gets if the request is forwarded."""
 
     status: int
     location: str | None = None
-    fields: dict[str, str] | None = None  # of the answer, filtered; of one that a rule gives itself what filters make
-    line: str | None = None  # the request line that arrives
+    fields: dict[str, str] | None = None  # of the response after filters; of a local response only what filters add
+    line: str | None = None  # the request line that the backend receives
     host: str | None = None
     forwarded: dict[str, str] | None = None
 
@@ -143,7 +143,7 @@ def split_head(head: bytes) -> tuple[str, dict[str, str]]:
 
 
 async def ask(port: int, request: Asked, seen: list[bytes]) -> Expected:
-    """What really happens, in the same terms."""
+    """What the engine does, in the same form."""
     seen.clear()
     client = Peer(await trio.open_tcp_stream("127.0.0.1", port))
     async with client.stream:
@@ -169,7 +169,7 @@ async def ask(port: int, request: Asked, seen: list[bytes]) -> Expected:
 
 
 async def answer_all(seen: list[bytes], stream: trio.SocketStream) -> None:
-    """The backend: keeps each head, and gives the same answer to all."""
+    """The backend: records every head, and sends the same response to all requests."""
     backend = Peer(stream)
     head = "".join(f"{name}: {value}\r\n" for name, value in ANSWER)
     async with stream:

@@ -1,4 +1,4 @@
-"""What the engine adds to the answers of backends, drops from them, and concludes from them (RFC 9110, RFC 9112)."""
+"""What the engine adds to responses of backends, removes from them, and derives from them (RFC 9110, RFC 9112)."""
 
 import re
 import time
@@ -100,7 +100,7 @@ DENIED = b"HTTP/1.1 401 Denied\r\nContent-Length: 2\r\n\r\n"
     ],
 )
 async def test_an_early_answer_says_that_the_connection_closes(framing: bytes, pieces: tuple[bytes, ...]) -> None:
-    """The backend answers before the body of the request came, and the rest of that body is not read."""
+    """The backend responds before the body of the request has arrived, and the rest of that body is not read."""
 
     async def early(peer: Peer) -> None:
         await peer.head()
@@ -136,7 +136,7 @@ async def test_an_early_answer_to_a_short_body_keeps_the_connection(answer: byte
 
 
 async def test_a_client_that_was_told_to_continue_keeps_its_connection() -> None:
-    """After a 100 (Continue) the body comes: it is read away, as without Expect."""
+    """After 100 (Continue), the body will arrive: it is read and discarded, as without Expect."""
 
     async def script(peer: Peer) -> None:
         await peer.head()
@@ -157,7 +157,7 @@ async def test_a_client_that_was_told_to_continue_keeps_its_connection() -> None
 
 
 async def test_an_answer_that_streams_beside_its_request_does_not_say_close() -> None:
-    """A client that reads `close` may stop sending: an answer with content on its way says nothing."""
+    """A client that sees `close` may stop sending, so a response with content still to come does not contain it."""
     size = 200_000
 
     async def echo(peer: Peer) -> None:
@@ -257,7 +257,7 @@ async def test_forbidden_trailers_of_a_request_are_dropped(cut: int) -> None:
 
 
 async def test_fields_that_connection_names_do_not_pass_as_trailers() -> None:
-    """RFC 9110 section 7.6.1 speaks of trailer fields too. Whoever names some gets none of its trailers passed on."""
+    """RFC 9110 section 7.6.1 includes trailer fields. If Connection nominates fields, no trailers are forwarded."""
     answer = b"HTTP/1.1 200 OK\r\nConnection: x-hop\r\nTransfer-Encoding: chunked\r\n\r\n"
     answer += chunked(b"x", trailer=b"X-Hop: 1\r\n")
     async with backends(saying(answer)) as [backend], running(rule("b")) as rig:
@@ -305,7 +305,7 @@ async def test_dropped_trailers_do_not_reach_mirrors_and_retries() -> None:
 @pytest.mark.parametrize("late", [b"poison", b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"])
 @pytest.mark.parametrize("together", [True, False])
 async def test_a_body_after_an_answer_to_head_poisons_nobody(promise: bytes, late: bytes, together: bool) -> None:
-    """Whether it comes with the head, or once the next request was sent."""
+    """Whether the body is sent with the head, or after the next request."""
 
     async def script(peer: Peer) -> None:
         head = await peer.head()
@@ -359,7 +359,7 @@ async def test_a_late_body_of_a_304_costs_the_next_get_nothing() -> None:
 
 @PLAIN
 async def test_a_connection_serves_again_once_no_body_came() -> None:
-    """HEAD uses it at once; everything else after a second in which nothing came."""
+    """A HEAD request can use the connection at once, other requests after one second without data."""
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
 
     async def script(peer: Peer) -> None:
@@ -378,7 +378,7 @@ async def test_a_connection_serves_again_once_no_body_came() -> None:
         assert (await client.response())[2] == b"ok"
         assert backend.connections == 2
         await trio.sleep(1.1)
-        for _ in range(2):  # two at once: both connections serve
+        for _ in range(2):  # two at once: both connections are used
             other = await connect(rig.port)
             await other.send(GET)
             assert (await other.response())[2] == b"ok"

@@ -1,4 +1,4 @@
-"""The engine under pressure: slow peers, giant bodies, resets at every point, fairness, bounded turns and memory."""
+"""The engine under load: slow peers, large bodies, resets at every point, fairness, limits of turns and memory."""
 
 import os
 import socket
@@ -18,15 +18,15 @@ pytestmark = pytest.mark.usefixtures("transport")
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n01234567890123456789"
 
 
-LOOK = 20e-6  # seconds by which a look at the held clock moves it
-BUDGET = 3500  # microseconds: what a turn may take (turn.pyx), and what it finishes then
+LOOK = 20e-6  # seconds by which each reading of the held clock advances it
+BUDGET = 3500  # microseconds: the time budget of a turn (turn.pyx) and the work that it then completes
 
-# A sanitizer keeps freed memory for a while: what is in memory says nothing then.
+# A sanitizer keeps freed memory for a while, so the memory size is not significant.
 SANITIZED = "libasan" in os.environ.get("LD_PRELOAD", "")
 
 
 def resident() -> int:
-    """Bytes of this process in memory; 0 under a sanitizer."""
+    """Resident memory of this process in bytes; 0 with a sanitizer."""
     if SANITIZED:
         return 0
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -39,7 +39,7 @@ async def gone(rig: Rig) -> None:
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 async def test_a_slow_reader_slows_its_backend(framing: str) -> None:
-    """100 MiB for clients that do not read: what is held is bounded, whatever is left to send."""
+    """100 MiB for each of ten clients that do not read: the buffered data is limited, however much is left to send."""
     sent = 0
 
     async def generous(peer: Peer) -> None:
@@ -123,7 +123,8 @@ async def test_one_byte_at_a_time_both_ways() -> None:
 @pytest.mark.parametrize("request_bytes", [GET, POST], ids=["get", "post"])
 @pytest.mark.parametrize("how", ["reset", "close", "half"])
 async def test_clients_that_break_off_anywhere(request_bytes: bytes, how: str) -> None:
-    """After any number of bytes, before and during the answer: the engine forgets them and serves the next one."""
+    """After any number of bytes, before and during the response: the engine closes the connection and serves the next
+    client."""
     async with backends(answering) as [backend], running(rule("b"), log=True) as rig:
         rig.put("b", backend.port)
         for size in range(len(request_bytes) + 1):
@@ -151,13 +152,13 @@ async def test_clients_that_break_off_anywhere(request_bytes: bytes, how: str) -
     ids=["length", "chunked"],
 )
 async def test_backends_that_break_off_anywhere(answer: bytes, how: str) -> None:
-    """A whole answer or a 502 or a cut: never half of one for the whole, never the engine's end."""
+    """A complete response, a 502 or a truncated response: no partial response looks complete, the engine survives."""
     size = 0
 
     async def cut(peer: Peer) -> None:
         await peer.request()
         await peer.send(answer[:size])
-        await quiet(0.002)  # the engine has it
+        await quiet(0.002)  # the engine has received it
         if how == "reset":
             await peer.reset()
 
@@ -180,7 +181,7 @@ async def test_backends_that_break_off_anywhere(answer: bytes, how: str) -> None
 
 
 async def test_nothing_is_lost_in_memory() -> None:
-    """The same mixed load over and over: once everything has its place, no more memory is taken."""
+    """The same mixed load several times: after the first rounds, memory use does not grow."""
 
     async def mixed(peer: Peer) -> None:
         while True:
@@ -223,9 +224,9 @@ async def test_nothing_is_lost_in_memory() -> None:
 
 @PLAIN
 async def test_nobody_starves_and_turns_are_short() -> None:
-    """Two giant downloads, two giant uploads and pipelines without end: a small request still gets its turn soon.
+    """Two endless downloads, two endless uploads and endless pipelines: a small request is still served soon.
 
-    Soon is counted in turns; how long they are, by a clock that only the engine's looks at it move.
+    "Soon" is measured in turns; the length of a turn, with a clock that advances only when the engine reads it.
     """
 
     async def endless(peer: Peer) -> None:
@@ -285,7 +286,7 @@ async def test_nobody_starves_and_turns_are_short() -> None:
 
 @PLAIN
 async def test_a_turn_is_short_when_everything_comes_at_once() -> None:
-    """500 connections, 500 requests, 500 deadlines in one moment: still many short turns."""
+    """500 connections, 500 requests and 500 expired deadlines at once: the work is divided into many short turns."""
     rig = Rig(Limits(idle_timeout=60))
     rig.listen()
     rig.install(rule("b"))
@@ -326,7 +327,7 @@ sys.stdin.read()
 
 @PLAIN
 async def test_idle_connections_are_cheap() -> None:
-    """At most 1 KiB of this process each (the bench allows 8); the clients live in a process of their own."""
+    """At most 1 KiB of this process for each (the benchmark allows 8); the clients run in another process."""
     count = 800
     async with running() as rig, trio.open_nursery() as nursery:
         before = resident()
@@ -339,13 +340,13 @@ async def test_idle_connections_are_cheap() -> None:
 
 
 def test_turns_do_not_wait_while_trio_has_something_to_do() -> None:
-    """A turn waits for more to come; not after a heeded descriptor spoke, and again when that is over."""
+    """A turn waits for more events, except after a watched descriptor became readable, until the pause has passed."""
     rig = Rig()
     rig.engine.hold_clock()
     ours, theirs = socket.socketpair()
 
     def waits() -> bool:
-        """Whether a turn waits for more to come."""
+        """Whether a turn waits for more events."""
         before = rig.engine.statistics().waits
         rig.engine.turn()
         return rig.engine.statistics().waits > before
@@ -360,7 +361,7 @@ def test_turns_do_not_wait_while_trio_has_something_to_do() -> None:
         assert not waits()
         rig.engine.advance(0.0015)
         assert waits()
-        rig.engine.hurry()  # somebody read the descriptor before a turn could see it
+        rig.engine.hurry()  # the descriptor was read before a turn could detect it
         assert not waits()
         rig.engine.advance(0.0015)
         assert waits()

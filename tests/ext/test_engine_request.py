@@ -1,4 +1,4 @@
-"""What the engine makes of a request head before it goes to a backend: its authority, Max-Forwards, spoofed fields."""
+"""How the engine prepares a request head for the backend: authority, Max-Forwards, spoofed fields."""
 
 import pytest
 from rig import OK, Peer, Rig, backends, chunked, connect, reporting, rule, running, saying
@@ -11,7 +11,7 @@ ANY = {"trusted_proxies": ("127.0.0.0/8",)}
 
 
 async def sent_on(rig: Rig, report: list[bytes], request: bytes) -> list[str]:
-    """The lines of the request as the backend gets it, field names in lower case."""
+    """The lines of the request that the backend received, field names in lower case."""
     client = await connect(rig.port)
     await client.send(request)
     assert (await client.response())[0] == 200
@@ -21,7 +21,7 @@ async def sent_on(rig: Rig, report: list[bytes], request: bytes) -> list[str]:
 
 
 async def test_the_authority_of_the_target_replaces_host() -> None:
-    """RFC 9112 section 3.2.2: in matching, towards the backend and in the log."""
+    """RFC 9112 section 3.2.2: for matching, for the backend and in the log."""
     report: list[bytes] = []
     async with backends(reporting(report)) as [backend], running(rule("b", hostname="a"), log=True) as rig:
         rig.put("b", backend.port)
@@ -32,7 +32,7 @@ async def test_the_authority_of_the_target_replaces_host() -> None:
 
 @pytest.mark.parametrize("target", [b"*", b"http://a"])
 async def test_options_about_the_gateway_itself(target: bytes) -> None:
-    """Answered without a rule, and the connection stays."""
+    """Answered without a rule; the connection stays open."""
     async with running(rule("b"), log=True) as rig:
         client = await connect(rig.port)
         for _ in range(2):
@@ -123,13 +123,13 @@ async def test_a_filter_is_not_evaded_by_an_underscore(keep: bool) -> None:
     ],
 )
 async def test_a_redirect_keeps_the_scheme_of_the_client(proto: str, location: str, transport: str) -> None:
-    """A redirect without a scheme keeps the scheme that a trusted proxy names, and names no port of ours."""
+    """A redirect without a scheme uses the scheme that a trusted proxy sends, without a port of the gateway."""
     redirect = snapshot.Redirect(status=302, hostname="b.example")
     async with running(rule(filters=[redirect]), **ANY) as rig:
         client = await connect(rig.port)
         await client.send(f"GET /x HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: {proto}\r\n\r\n".encode())
         _, fields, _ = await client.response()
-        own = transport == "tls" and location.startswith("https")  # the test's HTTPS listener has port 80
+        own = transport == "tls" and location.startswith("https")  # the HTTPS listener of this test has port 80
         assert fields["location"] == (location.replace("example/", "example:80/") if own else location)
 
 
@@ -145,7 +145,7 @@ async def test_a_redirect_ignores_the_scheme_that_a_stranger_names(transport: st
 
 @pytest.mark.parametrize("keep", [False, True])
 async def test_a_filter_is_not_evaded_by_a_trailer(keep: bool) -> None:
-    """Trailers that a filter names, and by default those with '_', do not reach the backend."""
+    """Trailers that a filter modifies, and by default those with '_', do not reach the backend."""
     got: list[bytes] = []
 
     async def script(peer: Peer) -> None:

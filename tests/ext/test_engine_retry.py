@@ -1,4 +1,4 @@
-"""Retries that a rule asks for, on real sockets: what is tried again, where, with which bytes; what the client gets."""
+"""Retries configured in a rule, on real sockets: what is retried, where, with which bytes; what the client gets."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -17,7 +17,7 @@ TWICE = Retry(attempts=2, codes=(500, 503), backoff_ms=20)
 
 
 def failing(times: int, report: list[bytes], answer: bytes = BUSY) -> Script:
-    """A script: answers the first requests, over all its connections, with `answer`, the others with OK."""
+    """A script that answers the first requests on all its connections with `answer`, and the others with OK."""
     left = [times]
 
     async def script(peer: Peer) -> None:
@@ -34,7 +34,7 @@ def failing(times: int, report: list[bytes], answer: bytes = BUSY) -> Script:
     ("failures", "status", "tries"), [(0, 200, 1), (1, 200, 2), (2, 200, 3), (3, 503, 3), (9, 503, 3)]
 )
 async def test_listed_codes_are_tried_again(failures: int, status: int, tries: int) -> None:
-    """Pauses of 2 to 4 and 4 to 8 seconds; the connection is used again, for the answer came whole."""
+    """Backoff of 2 to 4 and 4 to 8 seconds; the connection is reused, because the response was complete."""
     report: list[bytes] = []
     retry = Retry(attempts=2, codes=(500, 503), backoff_ms=2000)
     served = rule("b", retry=retry)
@@ -80,7 +80,7 @@ async def test_other_codes_pass(retry: Retry | None) -> None:
     ],
 )
 async def test_what_is_left_of_a_refused_answer_reaches_nobody(answer: bytes) -> None:
-    """The connection it came on is closed."""
+    """The connection that it arrived on is closed."""
     report: list[bytes] = []
     async with backends(failing(1, report, answer)) as [backend], running(rule("b", retry=TWICE)) as rig:
         rig.put("b", backend.port)
@@ -144,7 +144,7 @@ async def test_the_body_is_sent_again(sent: bytes, body: bytes, pieces: int) -> 
 
 
 async def test_a_body_that_still_comes_goes_on_after_what_was_kept() -> None:
-    """The backend refuses at the head; the rest of the body reaches the next try behind what came before."""
+    """The backend refuses after the head; the rest of the body follows the buffered part in the next attempt."""
     report: list[bytes] = []
     tries = [0]
 
@@ -169,7 +169,7 @@ async def test_a_body_that_still_comes_goes_on_after_what_was_kept() -> None:
 
 
 async def test_a_pause_is_none_of_the_clients_time() -> None:
-    """A client that waits for 100 (Continue) is not timed out for a pause that was longer than its own patience."""
+    """A client that waits for 100 (Continue) does not time out if the backoff was longer than its timeout."""
     tries = [0]
 
     async def second(peer: Peer) -> None:
@@ -212,7 +212,8 @@ POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"
 
 
 def breaking(*ends: str) -> Script:
-    """A script over all its connections: at each, one of `ends` happens, after the last one requests are answered."""
+    """A script that ends its connections in the ways of `ends`, one after the other; further connections answer
+    requests."""
     left: Iterator[str] = iter(ends)
 
     async def script(peer: Peer) -> None:
@@ -232,7 +233,7 @@ def breaking(*ends: str) -> Script:
         elif not end:
             await peer.send(OK)
             await answering(peer)
-        await quiet(0.002)  # the engine has what was sent
+        await quiet(0.002)  # the engine has received the data
         await peer.reset()
 
     return script
@@ -264,7 +265,7 @@ async def test_an_answer_that_has_begun_is_not_repeated() -> None:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 where nobody listens."""
+    """A port of 127.0.0.1 on which nothing listens."""
     import socket
 
     with socket.socket() as probe:
@@ -274,7 +275,7 @@ def free_port() -> int:
 
 
 async def test_a_refused_connection_is_tried_again_whatever_the_method() -> None:
-    """Two pauses, and three rounds of all endpoints; then 503."""
+    """Two backoffs, and three rounds of all endpoints; then 503."""
     retry = Retry(attempts=2, backoff_ms=2000)
     async with running(rule("b", retry=retry), held=True) as rig:
         rig.put("b", free_port(), free_port())
@@ -321,7 +322,7 @@ async def test_one_healthy_pod_of_two_is_enough() -> None:
 
 @pytest.mark.parametrize("backoff", [300, 600_000])
 async def test_the_request_timeout_is_above_all(backoff: int) -> None:
-    """While a try is on its way as well as during a pause."""
+    """During an attempt as well as during a backoff."""
     report: list[bytes] = []
     retry = Retry(attempts=1000, codes=(503,), backoff_ms=backoff)
     served = rule("b", retry=retry, request_timeout_ms=2500)
@@ -358,7 +359,7 @@ async def test_a_client_that_leaves_ends_the_pause(gone: str) -> None:
 
 @PLAIN
 async def test_pauses_hold_nobody_up_and_end_with_the_engine() -> None:
-    """500 requests pause at once: other requests are served meanwhile; closing the engine in the middle frees all."""
+    """500 requests wait at once: other requests are served meanwhile; closing the engine then frees all of them."""
     report: list[bytes] = []
     retry = Retry(attempts=1, codes=(503,), backoff_ms=60_000)
     paused, fine = rule("b", retry=retry, path="/p"), rule("c", name="1")
@@ -377,7 +378,7 @@ async def test_pauses_hold_nobody_up_and_end_with_the_engine() -> None:
 
 
 async def test_a_backend_timeout_while_connecting_is_a_connection_not_made() -> None:
-    """A listener whose queue is full takes no connection: a POST may be tried again, for nobody has seen it."""
+    """A full accept queue accepts no connection: a POST can be retried, because no backend has received it."""
     import socket
 
     with socket.socket() as stuck:
@@ -401,7 +402,7 @@ async def test_a_backend_timeout_while_connecting_is_a_connection_not_made() -> 
 
 
 async def test_chaos() -> None:
-    """Backends that end at every point, clients with and without bodies: every answer is one the rules allow."""
+    """Backends that disconnect at every point, clients with and without bodies: every response is an allowed one."""
     ends = ("at once", "silence", "in the head", "after an interim head", "closed")
     retry = Retry(attempts=4, codes=(503,), backoff_ms=2)
     served = rule("b", retry=retry, backend_timeout_ms=600)

@@ -1,4 +1,4 @@
-"""Listening sockets that somebody else keeps a copy of, as main does: given to the engine, and given back."""
+"""Listening sockets of which another process keeps a duplicate, as the main process does: adding and removing them."""
 
 import socket
 
@@ -15,7 +15,7 @@ def shared(port=0):
 
 
 async def served(port):
-    """Whether the engine has answered by the time it has nothing to do any more."""
+    """Whether the engine has responded once it is idle."""
     async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
         await stream.send_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         await quiet(0.05)

@@ -1,4 +1,4 @@
-"""Every timeout, by a held clock: who has to move, what happens if it does not, and what is left afterwards."""
+"""Every timeout, with a held clock: who has to act, what happens otherwise, and what is left afterwards."""
 
 import pytest
 import trio
@@ -10,13 +10,13 @@ pytestmark = pytest.mark.usefixtures("transport")
 
 
 async def never(peer: Peer) -> None:
-    """A script: takes everything, says nothing."""
+    """A script that reads everything and sends nothing."""
     while await peer.more():
         peer.buffer = b""
 
 
 def about(seconds: float, took: float) -> bool:
-    """Never earlier; later by some steps of the held clock, while bytes are on their way."""
+    """Never too early; late by some steps of the held clock, while bytes are in flight."""
     return seconds <= took + 1e-6 < 1.5 * seconds
 
 
@@ -32,7 +32,7 @@ def about(seconds: float, took: float) -> bool:
     ],
 )
 async def test_a_slow_head_is_408(sent: bytes, protocol: str | None) -> None:
-    """The time counts from the first byte, not from when the client came."""
+    """The time counts from the first byte, not from the connection."""
     async with running(rule("b"), limits=Limits(head_timeout=1), log=True, held=True) as rig:
         client = await connect(rig.port)
         await rig.passes(5)
@@ -47,7 +47,7 @@ async def test_a_slow_head_is_408(sent: bytes, protocol: str | None) -> None:
 
 
 async def test_line_ends_alone_are_no_request() -> None:
-    """Some clients send one too many after a body: nobody is told that his request was slow."""
+    """Some clients send an extra CRLF after a body: they must not get a 408."""
     async with running(rule(), limits=Limits(head_timeout=1), held=True) as rig:
         client = await connect(rig.port)
         await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi\r\n")
@@ -74,7 +74,7 @@ async def test_a_trickled_head_has_one_timeout_in_all() -> None:
 
 @pytest.mark.parametrize("requests", [0, 1])
 async def test_an_idle_connection_is_closed(requests: int) -> None:
-    """Also one that never asked anything; a request begins the time anew."""
+    """Including one without any request; a request restarts the timeout."""
     async with backends(answering) as [backend], running(rule("b"), limits=Limits(idle_timeout=1), held=True) as rig:
         rig.put("b", backend.port)
         client = await connect(rig.port)
@@ -105,7 +105,7 @@ async def test_a_body_that_stands_still_is_408(framing: bytes) -> None:
 
 
 async def test_a_slow_backend_is_not_the_clients_fault() -> None:
-    """Longer than every limit of the client's; no rule says how long an answer may take."""
+    """Longer than all timeouts of the client; no timeout of a rule limits the response."""
     limits = Limits(body_idle_timeout=1, idle_timeout=1, head_timeout=1, upstream_idle_timeout=1)
     async with running(rule("b"), limits=limits, held=True) as rig:
 
@@ -150,7 +150,7 @@ async def test_a_client_that_does_not_read_is_left() -> None:
 )
 @pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-"])
 async def test_the_rules_timeouts_are_504(timeouts: dict[str, int], reason: str, sent: bytes) -> None:
-    """The client's connection stays, the backend's does not."""
+    """The client connection stays open, the backend connection is closed."""
 
     async def stuck(peer: Peer) -> None:
         await peer.request()
@@ -203,7 +203,7 @@ async def test_the_request_timeout_covers_a_slow_upload() -> None:
 
 @pytest.mark.parametrize("early", [False, True])
 async def test_an_answered_request_has_no_timeout(early: bool) -> None:
-    """The rest of a body may come later than the rule's timeout: nothing is cut, and nothing spins meanwhile."""
+    """The rest of a body may arrive after the timeout of the rule: nothing is cut, and the engine does not spin."""
 
     async def answering_early(peer: Peer) -> None:
         await peer.head()
@@ -227,7 +227,7 @@ async def test_an_answered_request_has_no_timeout(early: bool) -> None:
 
 
 async def test_fast_answers_know_no_timeout() -> None:
-    """Deadlines end with what they were for: many exchanges on one connection, longer in all than any timeout."""
+    """Deadlines end with their exchange: many exchanges on one connection take longer in total than any timeout."""
     both = rule("b", request_timeout_ms=1000, backend_timeout_ms=1000)
     limits = Limits(upstream_idle_timeout=2)
     async with backends(answering) as [backend], running(both, limits=limits, held=True) as rig:
@@ -242,7 +242,7 @@ async def test_fast_answers_know_no_timeout() -> None:
 
 @PLAIN
 async def test_timers_of_many_connections() -> None:
-    """Each connection has its own deadline; all are kept, none early."""
+    """Every connection has its own deadline; all expire, none early."""
     async with running(rule("b"), limits=Limits(idle_timeout=1), held=True) as rig:
         took: list[float] = []
 

@@ -1,4 +1,4 @@
-"""The wheel of deadlines against a dictionary: nothing early, nothing late by more than a tick, nothing lost."""
+"""The timer wheel, compared with a dictionary: no deadline early, none late by more than a tick, none lost."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -50,7 +50,7 @@ def test_the_wheel_is_a_dictionary(moves: list[tuple[str, int, int]], now: int) 
 
 
 def test_many_in_one_slot_and_a_long_sleep() -> None:
-    """A process that was stopped for minutes: all that passed meanwhile is found at once, the rest stays."""
+    """In a process that was stopped for minutes, all deadlines in this time expire at once, and the others remain."""
     wheel = Deadlines(1_000)
     indexes = [wheel.add() for _ in range(1_000)]
     for i, index in enumerate(indexes):

@@ -1,4 +1,4 @@
-"""Endpoints: choice, pools, and what is tried again (interface, section 4, "Endpoints")."""
+"""Endpoints: selection, connection pools and retries."""
 
 import socket
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"
 
 @contextmanager
 def refusing() -> Iterator[int]:
-    """A port that refuses connections: bound, not listening."""
+    """A port that refuses connections: bound, but not listening."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield bound.getsockname()[1]
@@ -25,7 +25,7 @@ def refusing() -> Iterator[int]:
 
 @contextmanager
 def silent() -> Iterator[int]:
-    """A port whose SYNs are not answered: its accept queue is full."""
+    """A port that does not answer SYNs, because its accept queue is full."""
     with socket.socket() as listening, socket.socket() as first, socket.socket() as second:
         listening.bind(("127.0.0.1", 0))
         listening.listen(0)
@@ -45,7 +45,7 @@ def naming(name: bytes) -> Script:
 
 
 async def get(rig: Rig, request: bytes = GET) -> tuple[int, bytes]:
-    """One request on a connection of its own."""
+    """One request on a separate connection."""
     client = await connect(rig.port)
     await client.send(request)
     status, _, body = await client.response()
@@ -71,7 +71,7 @@ async def test_connections_are_reused_last_in_first_out() -> None:
 
 
 def numbering(cut: int, interim: bytes) -> Script:
-    """Answers each request with its number on the connection; `cut` bytes of the answer come first, the rest later."""
+    """Answers every request with its number on the connection; sends `cut` bytes of it first, the rest later."""
 
     async def script(peer: Peer) -> None:
         for number in range(9):
@@ -87,7 +87,7 @@ def numbering(cut: int, interim: bytes) -> Script:
 @pytest.mark.parametrize("interim", [b"", b"HTTP/1.1 102 Processing\r\n\r\n" * 3])
 @pytest.mark.parametrize("cut", [1, 17, 36, 37, 38])
 async def test_no_answer_comes_twice(cut: int, interim: bytes) -> None:
-    """A head that came in pieces leaves nothing behind on the connection that the next request gets."""
+    """A response head that arrived in pieces leaves no state on the connection for the next request."""
     async with backends(numbering(cut, interim)) as [backend], running(rule("b")) as rig:
         rig.put("b", backend.port)
         assert [await get(rig) for _ in range(3)] == [(200, b"%d" % number) for number in range(3)]
@@ -120,7 +120,7 @@ async def test_a_silent_endpoint_costs_one_connect_timeout() -> None:
 
 @pytest.mark.parametrize(("dead", "reason"), [(refusing, "connect_failed"), (silent, "connect_timeout")])
 async def test_no_endpoint_accepts(dead: object, reason: str) -> None:
-    """Three tries at most; then 503, and the connection stays."""
+    """At most three attempts; then 503, and the client connection stays open."""
     async with running(rule("b"), limits=Limits(connect_timeout=1), log=True, held=True) as rig:
         with dead() as a, dead() as b, dead() as c, dead() as d:  # type: ignore[operator]
             rig.put("b", a, b, c, d)
@@ -163,7 +163,7 @@ async def test_a_failing_endpoint_is_avoided_and_comes_back() -> None:
 
 
 def dying_after(requests: int, how: str) -> Script:
-    """A script: answers `requests` requests well, then reads one more and closes or resets without a byte."""
+    """A script that answers `requests` requests, then reads one more and closes or resets without a response."""
 
     async def script(peer: Peer) -> None:
         for _ in range(requests):
@@ -210,7 +210,7 @@ async def test_a_fresh_connection_is_not_tried_again() -> None:
 
 
 async def test_only_one_fresh_try() -> None:
-    """The reused connection dies, the fresh one too: 502."""
+    """The reused connection breaks, then the new one too: 502."""
     answered = 0
 
     async def once(peer: Peer) -> None:
@@ -247,7 +247,8 @@ async def test_nothing_is_repeated_after_the_first_byte(byte: bytes) -> None:
 
 @pytest.mark.parametrize("request_bytes", [GET, POST])
 async def test_idle_connections_that_died_are_not_used(request_bytes: bytes) -> None:
-    """The backend closes after each answer without saying so: whoever comes next notices, POST included."""
+    """The backend closes after every response without announcing it: the next request does not use the connection, not
+    even a POST."""
 
     async def closing(peer: Peer) -> None:
         await peer.request()
@@ -265,7 +266,7 @@ async def test_idle_connections_that_died_are_not_used(request_bytes: bytes) -> 
 @pytest.mark.parametrize("extra", [b"x", b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"])
 @pytest.mark.parametrize("late", [False, True])
 async def test_bytes_nobody_asked_for_end_the_connection(extra: bytes, late: bool) -> None:
-    """Behind an answer, or on an idle connection: they are nobody's answer."""
+    """After a response, or on an idle connection: they are the response to no request."""
 
     async def talkative(peer: Peer) -> None:
         await peer.request()
@@ -291,7 +292,7 @@ async def test_bytes_nobody_asked_for_end_the_connection(extra: bytes, late: boo
 @pytest.mark.parametrize("extra", [b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", b""])
 @PLAIN
 async def test_what_an_idle_connection_says_is_heard_before_it_is_used(extra: bytes) -> None:
-    """A request and the end (or an unasked answer) of the connection it would go to arrive in the same moment."""
+    """A request and the end (or an unsolicited response) of the idle connection that would be used arrive together."""
     go = trio.Event()
 
     async def script(peer: Peer) -> None:
@@ -368,7 +369,7 @@ async def test_an_endpoint_that_leaves_keeps_only_what_is_in_flight() -> None:
 
 
 async def test_the_less_busy_endpoint_is_chosen() -> None:
-    """Of two endpoints, one holds its requests: the others go to the free one."""
+    """One of two endpoints delays its responses: other requests go to the free one."""
     go = trio.Event()
 
     async def holding(peer: Peer) -> None:

@@ -1,4 +1,4 @@
-"""Filters: against the plain ones of explain, and case by case where the spec has a table or a message could break."""
+"""Filters: compared with the Python filters of explain, and the cases of the specification and of invalid messages."""
 
 import pytest
 from filterings import Fields, fields, joined, modifiers, paths, redirects, rewrites, values
@@ -15,7 +15,7 @@ def modifier(direction: str = "request", **actions: object) -> HeaderModifier:
     return HeaderModifier(direction=direction, **actions)  # type: ignore[arg-type]
 
 
-# --- against the plain filters
+# --- compared with the Python filters
 
 
 @settings(max_examples=300, deadline=None)
@@ -66,7 +66,7 @@ def test_responses_come_out_as_plainly(chain: list[HeaderModifier], given_fields
     assert joined(Filters(tuple(chain)).response(given_fields)) == joined(plain)
 
 
-# --- the spec's tables
+# --- the tables of the specification
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_locations(given_: Redirect, port: int, tls: bool, location: str) -> Non
 
 
 def test_a_redirect_without_any_host_stays_on_this_one() -> None:
-    """HTTP/1.0: Location is a path then, and never one that would be read as a host."""
+    """In HTTP/1.0 without Host, Location is a path, and never one that would be read as a host."""
     redirect = Filters((Redirect(status=301, full_path="//evil.org"),))
     assert redirect.request()[3] == (301, "/.//evil.org")
     assert Filters((Redirect(status=301, scheme="https"),)).request(path="/a", query="")[3] == (301, "/a?")

@@ -1,4 +1,4 @@
-"""Forwarded fields, by case; and the client's address against a plain walk."""
+"""Forwarded fields, case by case; the address of the client, compared with a simple loop in Python."""
 
 import re
 from ipaddress import ip_address, ip_network
@@ -14,7 +14,7 @@ ID = ("X-Request-ID", "abc")
 
 
 def forwarded(peer: str, *fields: tuple[str, str], trusted: tuple[str, ...] = (), **more: object) -> dict[str, str]:
-    """The fields that go to the backend, names in lower case; several lines of one name joined by "|"."""
+    """The fields that the backend gets, names in lower case; several lines of one name joined by "|"."""
     joined: dict[str, str] = {}
     for name, value in Forwarding(trusted).apply(peer, fields, host="a.com:81", **more)[0]:  # type: ignore[arg-type]
         joined[name.lower()] = f"{joined[name.lower()]}|{value}" if name.lower() in joined else value
@@ -146,7 +146,7 @@ def test_blocks_contain_what_they_contain(address: object, start: object, bits: 
     plain = getattr(address, "ipv4_mapped", None) or address
     network = ip_network(block, strict=False)
     if str(network).startswith("::ffff:"):
-        return  # mapped blocks have a test of their own
+        return  # mapped blocks have a separate test
     expected = plain.version == network.version and plain in network  # type: ignore[union-attr]
     assert Forwarding((block,)).trusts(str(address)) is expected
 

@@ -1,4 +1,4 @@
-"""The name in a ClientHello: as a real client sends it, however its records are cut, and whatever else comes."""
+"""The server name in a ClientHello of a real client, in records of any size, and with other input."""
 
 import contextlib
 import ssl
@@ -14,7 +14,7 @@ from fastroute.ext.hello import read
 
 @cache
 def hello(name: str | None) -> bytes:
-    """What Python's ssl sends first."""
+    """The first message of a client of Python's ssl module."""
     context = trusting()
     context.check_hostname = False
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -25,7 +25,7 @@ def hello(name: str | None) -> bytes:
 
 
 def records(message: bytes, sizes: list[int]) -> bytes:
-    """A handshake message in records of these sizes, over and over."""
+    """A handshake message in records of these sizes, repeated."""
     out, at, turn = b"", 0, 0
     while at < len(message):
         piece = message[at : at + sizes[turn % len(sizes)]]
@@ -85,7 +85,7 @@ MUTATIONS = st.lists(st.tuples(st.integers(0, 600), st.integers(0, 255)), min_si
 @settings(max_examples=300)
 @given(MUTATIONS, st.integers(0, 600))
 def test_mutated_ones_are_read_or_refused(mutations: list[tuple[int, int]], cut: int) -> None:
-    """No byte beyond those given is read (the sanitizer's run would say), and none makes an endless name."""
+    """No byte beyond the input is read (detected by the sanitizer), and no name exceeds 255 bytes."""
     data = bytearray(hello("a.example.com"))
     for place, value in mutations:
         data[place % len(data)] = value

@@ -1,4 +1,4 @@
-"""Bodies: where they end, what of them is content, and which chunk framing is refused under which name."""
+"""Bodies: where they end, which bytes are content, and the reasons for refusing chunked framing."""
 
 import pytest
 from hypothesis import given
@@ -10,7 +10,7 @@ BEHIND = b"GET /next HTTP/1.1\r\n"
 
 
 def content_of(reader: BodyReader, *pieces: bytes) -> tuple[int, bytes] | Refused:
-    """As `decode` of all the pieces one after the other; stops where the body does."""
+    """The result of `decode` for all pieces in sequence; stops at the end of the body."""
     taken, content = 0, b""
     for piece in pieces:
         answer = reader.decode(piece)
@@ -188,7 +188,7 @@ PASSING = (
 
 
 def passed_in(reader: BodyReader, *pieces: bytes) -> bytes:
-    """What goes on of a body that comes in these pieces, all of which belongs to it."""
+    """The bytes that are forwarded of a body in these pieces, all of which belong to the body."""
     passed = b""
     for piece in pieces:
         answer = reader.passes(piece)
@@ -245,7 +245,7 @@ def test_dropped_trailers_count_against_the_limits() -> None:
     assert BodyReader("chunked", head=20).passes(b"0\r\n" + lines) == Refused(431, "trailers_too_large")
 
 
-# ----------------------------------------------------------------------------------------------------------- written
+# ----------------------------------------------------------------------------------------------------------- writing
 
 
 @pytest.mark.parametrize("size", [1, 9, 10, 15, 16, 17, 255, 256, 65536, 2**32, 2**60 - 1, 2**64 - 1])

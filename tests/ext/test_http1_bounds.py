@@ -1,7 +1,7 @@
-"""Nothing is read before or behind the bytes that were given, and no head is cheaper to send than to read.
+"""No byte outside of the input is read, and the cost of reading a head is limited by its size.
 
-The bytes lie between two pages that cannot be touched: right behind the first, then right before the second. Reading
-one byte too many ends the process. (The sanitizer build sees the same inside the arena.)
+The input lies between two inaccessible pages: right after the first, then right before the second. Reading one byte too
+many kills the process. (The sanitizer build detects the same within the arena.)
 """
 
 import ctypes
@@ -43,7 +43,7 @@ BODIES = (
 
 
 class Fenced:
-    """`whole` pages of memory between two that nobody may touch."""
+    """`whole` pages of memory between two inaccessible pages."""
 
     def __init__(self, whole: int = 1) -> None:
         self.room = whole * PAGE
@@ -53,7 +53,7 @@ class Fenced:
             assert LIBC.mprotect(ctypes.c_void_p(fence), ctypes.c_size_t(PAGE), 0) == 0
 
     def places(self, data: bytes) -> Iterator[memoryview]:
-        """`data` right behind the first fence, then right before the second."""
+        """`data` right after the first fence, then right before the second."""
         for offset in (0, self.room - len(data)):
             window = (ctypes.c_char * len(data)).from_address(self.start + offset)
             window[:] = data
@@ -122,7 +122,7 @@ def test_broken_bytes_are_read_within_their_bytes(
 
 LARGEST = (
     b"GET /" + b"%41" * 5 + b"/../%42? HTTP/1.1\r\nHost: " + b"A" * 255 + b"\r\n" + b"A: b\r\n" * 3 + b"\r\n"
-)  # everything that takes of the arena: a path to normalise, all fields, a host in capitals
+)  # everything that is stored in the arena: a normalised path, all fields, a host in upper case
 LIMITS = {"target": len(LARGEST.split()[1]), "fields": 4}
 
 
@@ -143,7 +143,7 @@ def test_a_smaller_arena_refuses_or_is_enough() -> None:
 
 
 def seconds_of_trickle(data: bytes) -> float:
-    """Processor time of reading `data` as it arrives byte by byte."""
+    """Processor time for reading `data` while it arrives byte by byte."""
     reader = HeadReader()
     view = memoryview(data)
     start = time.process_time()
@@ -154,7 +154,7 @@ def seconds_of_trickle(data: bytes) -> float:
 
 @pytest.mark.parametrize("line", [b"A: " + b"b" * 300 + b"\r\n", b"A: " + b"b" * 60_000 + b"\r\n"])
 def test_a_trickled_head_costs_what_its_bytes_cost(line: bytes) -> None:
-    """Reading all of it again for each byte would cost a hundred times more than the calls do."""
+    """Reading everything again for every byte would take a hundred times as long as the calls themselves."""
     start = b"GET / HTTP/1.1\r\nHost: a\r\n"
     data = start + line * (60_000 // len(line))
     calls = min(seconds_of_trickle(b"G" * 20 * 3000) for _ in range(2))
@@ -162,7 +162,7 @@ def test_a_trickled_head_costs_what_its_bytes_cost(line: bytes) -> None:
 
 
 def test_nominating_many_fields_costs_little() -> None:
-    """As the count of options is bounded, so is what comparing them with the fields costs."""
+    """The number of connection options is limited, and so is the cost of comparing them with the fields."""
     start, end = b"GET / HTTP/1.1\r\nHost: a\r\n", b"x0: 1\r\n" * 190 + b"\r\n"
     nominating = start + b"Connection: " + b",".join(b"y%d" % number for number in range(64)) + b"\r\n" + end
     plain, nominated = (

@@ -1,8 +1,8 @@
-"""Our HTTP/1 against two others': h11, and llhttp as httptools wraps it.
+"""This HTTP/1 parser, compared with two others: h11, and llhttp through httptools.
 
-Valid messages must read the same in all three. On mutated ones we may be stricter, but only for a reason listed in
-STRICTER; where another refuses what we take, the rule it follows is listed in LOOSER with why ours is another. What
-both take must read the same: method, target, version, fields, body, and where the message ends.
+All three must read valid messages in the same way. This parser may refuse mutated messages that the others accept only
+for a reason in STRICTER; where it accepts what another one refuses, LOOSER names the rule. A message that both accept
+must be read in the same way: method, target, version, fields, body, and the end of the message.
 """
 
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from fastroute.ext.http1 import BodyReader, HeadReader, Refused, RequestHead, re
 
 
 class Message(NamedTuple):
-    """What a parser understood; `end` is where the message ends, None while more must come."""
+    """The result of a parser; `end` is where the message ends, None if more data is needed."""
 
     start: tuple[bytes, ...]
     fields: tuple[tuple[bytes, bytes], ...]
@@ -84,7 +84,7 @@ def with_h11(data: bytes, *, response: bool = False) -> Message | No | None:
 
 
 class Heard:
-    """Collects what httptools calls back with, up to the end of the first message."""
+    """Collects the callbacks of httptools up to the end of the first message."""
 
     def __init__(self) -> None:
         self.target = self.reason = self.body = b""
@@ -143,7 +143,7 @@ ORACLES = {"h11": with_h11, "llhttp": with_llhttp}
 
 # ------------------------------------------------------------------------------------------------------ disagreements
 
-# Why we refuse (by our reason) what others take.
+# Reasons for which this parser refuses messages that others accept.
 BOTH = ("h11", "llhttp")
 STRICTER = {
     "bare_lf": (BOTH, "RFC 9112 section 2.2 lets it end a line; parsers that do and do not then see different lines"),
@@ -183,7 +183,7 @@ STRICTER = {
     "field_space_before_colon": (("llhttp",), "it leaves a body behind an Upgrade unread"),
 }
 
-# Why we take what another refuses (by a part of its words).
+# Why this parser accepts messages that another one refuses (keys: parser, part of its error message).
 LOOSER = {
     ("h11", "no request line received"): "RFC 9112 section 2.2: an empty line before a request is to be ignored",
     ("h11", "illegal header line"): "RFC 9112 section 5.1: space before a response's colon is to be removed",
@@ -197,7 +197,7 @@ LOOSER = {
 
 
 def is_bodiless(found: Message) -> bool:
-    """A response without content whatever it announces (RFC 9112 section 6.3)."""
+    """A response that never has content, whatever its fields announce (RFC 9112 section 6.3)."""
     return found.start[0].startswith(b"1") or found.start[0] == b"204"
 
 
@@ -206,23 +206,23 @@ def announces(found: Message) -> bool:
 
 
 def explained(name: str, found: Message, other: Message | No | None, *, response: bool) -> bool:
-    """Whether the two read a message in different ways that we know of."""
+    """Whether a known difference explains that the two parsers read a message differently."""
     if isinstance(other, No) and any(name == whose and words in other.reason for whose, words in LOOSER):
         return True
     if response and is_bodiless(found):
-        # h11 waits for the final response behind a 1xx, llhttp reads the content that is announced.
+        # h11 waits for the final response after a 1xx response; llhttp reads the announced content.
         return other is None if name == "h11" else announces(found)
     if name == "h11" or not isinstance(other, Message) or found[:2] != other[:2]:
         return False
-    if response:  # "chunked" and HTAB is no `chunked` to llhttp
+    if response:  # llhttp does not recognise `chunked` followed by HTAB
         return announces(found)
-    # llhttp leaves what follows an Upgrade to the new protocol.
+    # llhttp leaves the data after an Upgrade to the new protocol.
     options = b",".join(value for field, value in found.fields if field == b"connection")
     return b"upgrade" in options.lower() and any(field == b"upgrade" for field, _ in found.fields)
 
 
 def compare(data: bytes, *, response: bool) -> None:
-    """Fails on any disagreement that no table explains."""
+    """Fails for any difference that no table explains."""
     found = ours(data, response=response)
     for name, oracle in ORACLES.items():
         other = oracle(data, response=response)
@@ -290,7 +290,7 @@ def test_broken_requests_read_the_same_in_pieces(data: bytes, mutations: Mutatio
 
 @given(requests())
 def test_what_goes_on_reads_the_same(data: bytes) -> None:
-    """A request written anew says what it said, but for what one hop says to the next."""
+    """A rewritten request has the same meaning, except for its hop-by-hop fields."""
     head = read_request(data)
     assert isinstance(head, RequestHead)
     again = HeadReader().rewrite(data)
@@ -304,7 +304,7 @@ def test_what_goes_on_reads_the_same(data: bytes) -> None:
     assert [field for field in forwarded.fields if not field[2]] == [field for field in head.fields if not field[2]]
 
 
-# Pairs that once mattered to somebody: each is compared with both, and then for what we say.
+# Known smuggling vectors: each is compared with both parsers, and has an expected result of this parser.
 SMUGGLED = {
     "CL.TE": (b"Content-Length: 6\r\nTransfer-Encoding: chunked\r\n", "framing_ambiguous"),
     "TE.TE, space": (b"Transfer-Encoding : chunked\r\n", "field_space_before_colon"),

@@ -1,4 +1,4 @@
-"""One normaliser for requests' paths and routes' values, against RFC 3986 written out in plain Python."""
+"""One normaliser for the paths of requests and the values of routes, compared with RFC 3986 in Python."""
 
 import re
 
@@ -105,7 +105,7 @@ def test_routes_values_are_text() -> None:
 
 
 def requested(path: bytes, *, merge_slashes: bool = False) -> bytes | str:
-    """The path a request for `path` is matched by, or why it is refused."""
+    """The path that is matched for a request for `path`, or the reason for refusing it."""
     head = read_request(b"GET " + path + b"?/../ HTTP/1.1\r\nHost: a\r\n\r\n", merge_slashes=merge_slashes)
     assert isinstance(head, RequestHead | Refused)
     return head.path if isinstance(head, RequestHead) else head.reason
@@ -115,7 +115,7 @@ def requested(path: bytes, *, merge_slashes: bool = False) -> bytes | str:
 
 
 def oracle(path: bytes, *, merge_slashes: bool = False) -> bytes | None:
-    """RFC 3986 section 6.2.2 on lists of segments; None: refused."""
+    """RFC 3986 section 6.2.2 on lists of segments; None if the path is refused."""
     if re.search(rb"%(?![0-9A-Fa-f]{2})|%00", path):
         return None
 
@@ -174,7 +174,7 @@ def test_paths_agree_with_the_rfc_written_out(path: bytes, merge_slashes: bool) 
 
 @given(path=PATHS)
 def test_explain_normalises_alike(path: bytes) -> None:
-    """`explain` answers for paths as traffic does."""
+    """`explain` normalises paths in the same way as the data plane."""
     found = requested(path)
     try:
         assert plain.normalise_path(path.decode()).encode() == found

@@ -1,4 +1,4 @@
-"""Request heads, case by case: what is taken, how it is understood, and what is refused under which name."""
+"""Request heads, case by case: which are accepted, how they are read, and the reasons for refusing the others."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def taken(data: bytes, **limits: int) -> RequestHead:
     return head
 
 
-# ---------------------------------------------------------------------------------------------------------- understood
+# ------------------------------------------------------------------------------------------------------------ accepted
 
 ACCEPTED = {
     "origin": (get(target=b"/fruits?a=1&b"), {"method": b"GET", "path": b"/fruits", "query": b"a=1&b", "minor": 1}),
@@ -101,7 +101,7 @@ def test_fields_of_one_hop_go_no_further() -> None:
 
 @pytest.mark.parametrize("name", [b"X_Forwarded-For", b"x_forwarded_for", b"CONTENT_LENGTH", b"Transfer_Encoding"])
 def test_names_that_cgi_would_mistake_go_no_further(name: bytes) -> None:
-    """They are dropped even where underscores are allowed."""
+    """They are removed even if underscores are allowed."""
     head = taken(get(fields=name + b": 1\r\n"), keep_underscores=True)
     assert head.fields[1] == (name, b"1", True)
     assert head.framing == "none"
@@ -181,7 +181,7 @@ def test_known_names_are_found_in_any_case() -> None:
 # ------------------------------------------------------------------------------------------------------------- refused
 
 REFUSED = {
-    # bytes that may stand nowhere
+    # bytes that are not allowed anywhere
     "bare LF after the request line": (b"GET / HTTP/1.1\n" + HOST + b"\r\n", 400, "bare_lf"),
     "bare LF after a field": (get(fields=b"A: b\n"), 400, "bare_lf"),
     "bare LF in place of the last CRLF": (b"GET / HTTP/1.1\r\n" + HOST + b"\n", 400, "bare_lf"),
@@ -357,11 +357,11 @@ def test_what_is_broken_first_is_what_is_named() -> None:
     )
 
 
-# ------------------------------------------------------------------------------------------------------------- in bits
+# ----------------------------------------------------------------------------------------------------------- in pieces
 
 
 def doubled(data: bytes) -> bytes:
-    """More than twice as long: what a reader left alone because no end came, it has to look at now."""
+    """More than twice as long, so the reader must examine bytes that it skipped because no line end had arrived."""
     return data + b"x" * (len(data) + 1)
 
 

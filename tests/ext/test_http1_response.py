@@ -1,4 +1,4 @@
-"""Response heads of backends: strict, but for what real servers need; how their bodies end."""
+"""Response heads of backends: strict, except for what real servers need; how response bodies end."""
 
 import pytest
 

@@ -1,7 +1,7 @@
-"""Across a real engine: what the other side reads is what was understood here, however broken the bytes that came in.
+"""Across a real engine: the peer reads what the engine understood, however invalid the input was.
 
-Behind the engine sits h11, a parser of another house. If a gateway and its backend ever read the same bytes in two
-ways, requests can be smuggled: so every request that h11 finds must be one that we found, in order, and none more.
+The backend reads with h11, an independent parser. If a gateway and its backend read the same bytes differently,
+requests can be smuggled: h11 must find the same requests in the same order as this parser, and no others.
 """
 
 from typing import NamedTuple
@@ -16,13 +16,13 @@ from rig import Peer, backends, connect, rule, running
 from fastroute.ext.http1 import BodyReader, Refused, RequestHead, ResponseHead, read_request, read_response
 
 FEW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-UNFINISHED = "closed connection"  # what h11 says when the end comes too early
+UNFINISHED = "closed connection"  # part of the h11 error for a message that ends too early
 
 
 class Request(NamedTuple):
     method: bytes
     target: bytes
-    fields: tuple[tuple[bytes, bytes], ...]  # without what gateways add and hops say
+    fields: tuple[tuple[bytes, bytes], ...]  # without fields that the gateway adds, and without framing fields
     body: bytes
 
 
@@ -35,7 +35,7 @@ def kept(fields: list[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:
 
 
 async def send_in_pieces(peer: Peer, data: bytes, count: int) -> None:
-    """`data` in `count` writes that arrive one by one, and no more."""
+    """`data` in `count` writes that arrive one by one, then the end of the stream."""
     size = len(data) // count + 1
     for place in range(0, len(data), size):
         await peer.send(data[place : place + size])
@@ -48,7 +48,7 @@ async def send_in_pieces(peer: Peer, data: bytes, count: int) -> None:
 
 
 def understood(data: bytes) -> list[Request]:
-    """The whole requests that we find in `data`, up to the first that closes, is refused or has no end."""
+    """The complete requests that this parser finds in `data`, up to the first that closes, is refused or incomplete."""
     found = []
     while data:
         head = read_request(data)
@@ -68,7 +68,7 @@ def understood(data: bytes) -> list[Request]:
 
 
 class Origin:
-    """A backend that reads with h11, answers every request and remembers it; `complaints`: what h11 could not read."""
+    """A backend that reads with h11, answers every request and records it; `complaints` are the errors of h11."""
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
@@ -84,7 +84,7 @@ class Origin:
                 self.complaints.append(str(error))
 
     async def one(self, peer: Peer, connection: h11.Connection) -> bool:
-        """Reads and answers one request. False: there is none."""
+        """Reads and answers one request. False if there is none."""
         body = b""
         while not isinstance(event := connection.next_event(), h11.EndOfMessage | h11.ConnectionClosed):
             if event is h11.NEED_DATA:
@@ -103,7 +103,7 @@ class Origin:
 
 
 async def forwarded(streams: list[bytes], count: int) -> list[list[Request]]:
-    """What the origin reads of each stream, sent on a connection of its own in `count` writes."""
+    """The requests that the origin reads from each stream, sent on a separate connection in `count` writes."""
     origin = Origin()
     each = []
     async with backends(origin.script) as [backend], running(rule("b")) as rig:
@@ -114,7 +114,7 @@ async def forwarded(streams: list[bytes], count: int) -> list[list[Request]]:
                 await send_in_pieces(client, data, count)
                 await client.rest()
             except (trio.BrokenResourceError, trio.ClosedResourceError):
-                pass  # refused, and closed before all was sent
+                pass  # refused, and the connection closed before everything was sent
             await client.close()
             each.append(origin.requests)
             origin.requests = []
@@ -147,7 +147,7 @@ class Answer(NamedTuple):
 
 
 def answered(data: bytes) -> Answer | None:
-    """The final response to a GET in `data` and the close behind it; None: broken, or broken off."""
+    """The final response to a GET in `data`, after which the backend closes; None if it is invalid or truncated."""
     while isinstance(head := read_response(data), ResponseHead) and head.status < 200:
         data = data[head.size :]
     if not isinstance(head, ResponseHead):
@@ -161,7 +161,7 @@ def answered(data: bytes) -> Answer | None:
 
 
 async def received(peer: Peer) -> Answer | None:
-    """The final response as a client of another house reads it; None: it is broken off."""
+    """The final response as an independent client reads it; None if it is truncated."""
     connection = h11.Connection(h11.CLIENT)
     connection.send(h11.Request(method="GET", target="/", headers=[("Host", "a")]))
     connection.send(h11.EndOfMessage())
@@ -187,7 +187,7 @@ async def received(peer: Peer) -> Answer | None:
 
 
 async def answers(streams: list[bytes], count: int) -> list[Answer | None]:
-    """What a client reads when the backend says each stream in `count` writes, and then closes."""
+    """What clients read when the backend sends each stream in `count` writes and then closes."""
     each = []
 
     async def script(peer: Peer) -> None:

@@ -1,4 +1,4 @@
-"""What goes out: heads with what one hop says to the next written anew, and answers of our own."""
+"""Written heads: forwarded heads with new hop-by-hop fields, and local responses."""
 
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -11,7 +11,7 @@ from fastroute.ext.http1 import HeadReader, http_date, local_response
 
 
 def sent(data: bytes) -> bytes:
-    """The request that goes to the backend for the one in `data`."""
+    """The request that is sent to the backend for the one in `data`."""
     written = HeadReader().rewrite(data)
     assert written is not None
     return written
@@ -20,7 +20,7 @@ def sent(data: bytes) -> bytes:
 def answered(
     data: bytes, *, to: bytes = b"GET", close: bool = False, to_http10: bool = False, chunk_it: bool = False
 ) -> bytes:
-    """The response that goes to the client for the one in `data`."""
+    """The response that is sent to the client for the one in `data`."""
     written = HeadReader(to).rewrite(data, close=close, to_http10=to_http10, chunk_it=chunk_it)
     assert written is not None
     return written
@@ -187,7 +187,7 @@ def test_a_response_needs_its_room(data: bytes) -> None:
     assert {HeadReader(b"GET").rewrite(data, room=room) for room in range(len(whole))} == {None}
 
 
-# ---------------------------------------------------------------------------------------------------------------- own
+# ------------------------------------------------------------------------------------------------------ local responses
 
 
 PLAIN = b"Content-Type: text/plain; charset=utf-8\r\n"

@@ -1,4 +1,4 @@
-"""Regular expressions of routes: RE2's language, whole texts, bounded time and memory."""
+"""Regular expressions of routes: RE2 syntax, full matches, limited time and memory."""
 
 import time
 
@@ -62,11 +62,11 @@ def test_what_people_write_is_not_too_large(pattern: str) -> None:
 
 
 def test_time_is_linear_in_the_text() -> None:
-    """What makes a backtracking matcher try 2**30 ways."""
+    """Input for which a backtracking matcher tries 2**30 paths."""
     began = time.process_time()
     assert not Regex("(a|aa|a?)*" * 4 + "b").fullmatch("a" * 8000)
     assert not Regex("(x+x+)+y").fullmatch("x" * 8000)
-    assert time.process_time() - began < 20  # of the processor; milliseconds, or for ever
+    assert time.process_time() - began < 20  # processor time; otherwise milliseconds, or practically endless
 
 
 @pytest.mark.parametrize(

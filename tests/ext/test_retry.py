@@ -1,4 +1,4 @@
-"""The decision about a retry against a plain model of it; and how long the pauses are."""
+"""The decision about a retry, compared with a simple model; and the length of the backoff."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +17,7 @@ retries = st.builds(
 
 
 def follows(retry: Retry, made: int, failure: str, status: int, method: str) -> bool:
-    """The model."""
+    """The model of the decision."""
     if made >= retry.attempts:
         return False
     match failure:

@@ -1,4 +1,4 @@
-"""Which rule takes a request: against the plain matcher of explain, and case by case where the rules are subtle."""
+"""Which rule matches a request: compared with the Python matcher of explain, and difficult cases one by one."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ from fastroute.snapshot import Listener, PathMatch, Rule, Snapshot, ValueMatch
 
 
 def expected(snapshot: Snapshot, request: Request, at: Listener) -> tuple[str | None, int, int, int, str]:
-    """What `Tables.find` should say, by the plain matcher."""
+    """The expected result of `Tables.find`, from the Python matcher."""
     listener = find_listener(snapshot, at.address, at.port, request.host)
     if listener is None:
         return (None, 0, 0, 0, "no_listener")
@@ -54,7 +54,7 @@ def test_takes_what_the_plain_matcher_takes(snapshot: Snapshot, asked: list[Requ
 def test_over_tls_a_request_belongs_to_the_listener_of_its_connection(
     snapshot: Snapshot, asked: list[tuple[Request, str]]
 ) -> None:
-    """As `explain` has it: the listener of the name that TLS asked for, if the Host is that one's too."""
+    """As in `explain`: the listener of the SNI name, if the Host belongs to this listener too."""
     secure = {id: msgspec.structs.replace(one, protocol="HTTPS") for id, one in snapshot.listeners.items()}
     snapshot = msgspec.structs.replace(snapshot, listeners=secure)
     tables = build(snapshot.listeners.values(), snapshot.rules.values())
@@ -75,12 +75,12 @@ def test_over_tls_a_request_belongs_to_the_listener_of_its_connection(
             greeted = find_listener(snapshot, at.address, at.port, host_of(name))
             if arrival is not None and not arrival.misdirected:
                 assert found == expected(snapshot, request, at)
-            elif greeted is not None:  # else the connection does not come about
+            elif greeted is not None:  # otherwise the handshake fails
                 assert (found[0], found[4]) == (None, "misdirected" if arrival else "no_listener")
 
 
 def winner(rules: list[Rule], path: str = "/", host: str = "example.com", method: str = "GET", **more: object) -> str:
-    """The route that takes the request, "" for none; whatever the order in which the rules came."""
+    """The route that matches the request, "" if there is none; the same for every order of the rules."""
     request = Request(method=method, scheme="http", authority=host, path=path, **more)  # type: ignore[arg-type]
     answers = {
         look_up(build([a_listener()], order), request, a_listener())[0] for order in (rules, list(reversed(rules)))
@@ -319,7 +319,7 @@ CROWD = st.lists(
 @settings(max_examples=150, deadline=None)
 @given(CROWD, st.lists(requests(), min_size=1, max_size=8))
 def test_a_crowd_on_one_path_is_told_apart(crowd: list[Any], asked: list[Request]) -> None:
-    """Dozens of matches of one path, which differ by headers, query parameters and method only."""
+    """Dozens of matches with the same path, which differ only in headers, query parameters and method."""
     rules = [
         a_rule(
             f"ns/{number:02}",

@@ -1,4 +1,4 @@
-"""Session persistence: tokens by themselves, and where requests go over real sockets."""
+"""Session persistence: tokens, and the endpoints of requests over real sockets."""
 
 import string
 from collections import Counter
@@ -100,7 +100,7 @@ def test_attributes_of_the_cookie(session: Session, attributes: str) -> None:
 
 
 def test_a_token_says_nothing_in_plain() -> None:
-    """Neighbours differ everywhere."""
+    """Tokens of adjacent endpoints differ in their first 6 characters."""
     tokens = [token_of(COOKIE, number) for number in range(50)]
     assert len({token[:6] for token in tokens}) == 50
 
@@ -123,11 +123,11 @@ def test_a_key_has_sixteen_bytes() -> None:
 
 # --- over sockets
 
-BOTH = pytest.mark.usefixtures("transport")  # plain, and over TLS
+BOTH = pytest.mark.usefixtures("transport")  # plain TCP and TLS
 
 
 def named(name: bytes) -> Script:
-    """A script: answers with its name."""
+    """A script that answers with its name."""
 
     async def script(peer: Peer) -> None:
         while True:
@@ -144,7 +144,7 @@ def sticky(*targets: str | WeightedBackend, session: Session = COOKIE, name: str
 async def ask(
     client: Peer, token: str | None = None, path: str = "/", header: str | None = None
 ) -> tuple[str, str | None]:
-    """Who answered, and the token that came with it."""
+    """The name of the backend that answered, and the token in its response."""
     field = "" if token is None else f"{header}: {token}\r\n" if header else f"Cookie: x=y; sticky={token}\r\n"
     await client.send(f"GET {path} HTTP/1.1\r\nHost: a\r\n{field}\r\n".encode())
     status, fields, body = await client.response()
@@ -178,7 +178,7 @@ async def test_a_client_stays_where_it_was(session: Session, header: str | None)
 
 @BOTH
 async def test_every_engine_reads_every_engines_tokens() -> None:
-    """Workers and replicas share nothing but the key."""
+    """Workers and replicas have only the key in common."""
     async with (
         backends(*(named(b"%d" % n) for n in range(5))) as several,
         running(sticky("apps/a:80")) as one,
@@ -242,7 +242,7 @@ async def test_a_session_moves_when_its_endpoint_is_gone() -> None:
         assert fresh is not None
         put(rig, "apps/a:80", *several)
         assert await ask(client, fresh) == (other, None)
-        assert await ask(client, token) == (who, None)  # back again, and so is who still has its token
+        assert await ask(client, token) == (who, None)  # the endpoint is back, and its old token is valid again
 
 
 @BOTH

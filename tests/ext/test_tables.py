@@ -1,4 +1,4 @@
-"""Tables made from tables: increments equal a rebuild, what is unchanged is shared, and nothing leaks or holds up."""
+"""Tables built from tables: increments equal a rebuild, unchanged parts are shared, nothing leaks or blocks."""
 
 import gc
 import os
@@ -36,13 +36,13 @@ from fastroute.snapshot import (
     WeightedBackend,
 )
 
-# AddressSanitizer keeps what was freed for a while, and makes everything larger.
+# AddressSanitizer keeps freed memory for a while, and enlarges every object.
 measures_memory = pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="a sanitizer holds memory back")
 
 
 @pytest.fixture(autouse=True)
 def _empty_graveyard() -> Iterator[None]:
-    """Every test gives back all it took."""
+    """Every test must free all tables."""
     yield
     gc.collect()
     while collect(10_000):
@@ -51,7 +51,7 @@ def _empty_graveyard() -> Iterator[None]:
 
 
 def step_to(before: Snapshot, after: Snapshot, tables: Tables, upstreams: Upstreams, slice_: int) -> Tables:
-    """The difference of two snapshots, put into the tables of the first; in slices."""
+    """Applies the difference between two snapshots to the tables of the first, in slices."""
     builder = TableBuilder(upstreams, tables, 2)
     for id in before.rules.keys() - after.rules.keys():
         builder.remove_rule(id)
@@ -179,7 +179,7 @@ def weighted(*weights: int, path: str = "") -> Rule:
 
 
 def test_weights_go_on_where_they_were() -> None:
-    """Picks with an install after every one: each window of the period is exact all the same."""
+    """An install after every pick: each window of the period is still exact."""
     upstreams = Upstreams()
     tables = build([a_listener()], [weighted(7, 2, 1)], upstreams=upstreams)
     picked: list[int] = []
@@ -215,13 +215,13 @@ def test_nothing_to_pick_from() -> None:
 
 
 def test_work_is_done_in_small_pieces() -> None:
-    """5,000 rules: a slice whose time is over ends after a few of them, in the building and in the freeing."""
+    """With 5,000 rules, a slice without remaining time ends after a few of them, when building and when freeing."""
     upstreams = Upstreams()
     tables = build([a_listener()], [prefix_rule(number, f"/{number}") for number in range(5000)], upstreams=upstreams)
     builder = TableBuilder(upstreams, tables, 2)
     builder.put_rule(prefix_rule(7, "/seven"), RuleSlots())
     slices = 1
-    while builder.step(0):  # over before it begins: each does one piece
+    while builder.step(0):  # no time remains from the start: each slice does one piece of work
         slices += 1
     assert slices > 5000 / 10
     tables = builder.finish()
@@ -236,7 +236,7 @@ def test_work_is_done_in_small_pieces() -> None:
 
 @measures_memory
 def test_installs_leak_nothing() -> None:
-    """1,000 installs with churn of rules, listeners, patterns, filters and backends: memory stands still."""
+    """1,000 installs with changes of rules, listeners, patterns, filters and backends: memory use does not grow."""
     upstreams = Upstreams()
     tables = build([a_listener()], [prefix_rule(number, f"/{number}") for number in range(300)], upstreams=upstreams)
     middle = 0
@@ -274,7 +274,7 @@ def test_installs_leak_nothing() -> None:
 
 
 def resident() -> int:
-    """Bytes of memory this process occupies."""
+    """Resident memory of this process in bytes."""
     with open("/proc/self/statm") as statm:
         return int(statm.read().split()[1]) * resource.getpagesize()
 

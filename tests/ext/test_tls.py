@@ -1,4 +1,4 @@
-"""HTTPS on real sockets: who serves which name, with which certificate, and how connections begin and end."""
+"""HTTPS on real sockets: which listener and certificate serve a name, and how connections begin and end."""
 
 import contextlib
 import os
@@ -21,13 +21,13 @@ from fastroute.snapshot import Certificate, Redirect
 
 
 def agreed_by(client: Peer) -> Any:
-    """What Python's ssl says of a client's connection."""
+    """The TLS object of the Python ssl module for the connection of a client."""
     assert isinstance(client.stream, SecureStream)
     return client.stream.tls
 
 
 def shown(client: Peer) -> str:
-    """The first name of the certificate that the client was shown."""
+    """The first name of the certificate that the client received."""
     found = agreed_by(client).getpeercert()
     return str(found["subjectAltName"][0][1])
 
@@ -74,9 +74,9 @@ async def test_the_name_chooses_listener_and_certificate(name: str, certificate_
     [
         ("a.example.com", "a.example.com", 200, ""),
         ("b.example.com", "c.example.com", 200, ""),  # another name of the same listener
-        ("b.example.com", "a.example.com", 421, "misdirected"),  # a more specific listener has it
-        ("a.example.com", "b.example.com", 421, "misdirected"),  # this listener has not, another has
-        ("a.example.com", "nobody.net", 421, "misdirected"),  # the listener for every name has it
+        ("b.example.com", "a.example.com", 421, "misdirected"),  # a more specific listener matches the host
+        ("a.example.com", "b.example.com", 421, "misdirected"),  # another listener matches the host
+        ("a.example.com", "nobody.net", 421, "misdirected"),  # the listener without a hostname matches the host
         ("other.org", "nobody.net", 200, ""),
         ("other.org", "a.example.com", 421, "misdirected"),
     ],
@@ -86,7 +86,7 @@ async def test_a_request_for_another_listener_is_misdirected(asked: str, host: s
     async with backends(answering) as [backend], serving(WORLD, SHOWN, *rules) as rig:
         rig.put("b", backend.port)
         client = await connect(rig.port, asked, trusting())
-        for _ in range(2):  # it does not end the connection
+        for _ in range(2):  # the connection stays open
             await client.send(request(host))
             assert (await client.response())[0] == status
         if reason:
@@ -128,7 +128,7 @@ async def test_a_client_that_nobody_serves_sees_a_plain_end(name: str, first: by
     async with serving(world, SHOWN) as rig:
         client = Peer(await trio.open_tcp_stream("127.0.0.1", rig.port))
         await client.send(first or await greeting(name))
-        with contextlib.suppress(trio.BrokenResourceError):  # a reset is as good
+        with contextlib.suppress(trio.BrokenResourceError):  # a reset is accepted too
             assert await client.rest() == b""
         assert rig.counters.fixed()[f"tls_{failure}"] == 1
 
@@ -224,7 +224,7 @@ async def test_redirects_keep_the_scheme() -> None:
 
 
 async def test_plain_clients_keep_what_they_had_and_get_no_route_of_https() -> None:
-    """A port that turns to HTTPS: whoever came before speaks on without TLS, and to HTTPS listeners in no case."""
+    """A port changes to HTTPS: existing connections continue without TLS, and never reach an HTTPS listener."""
     async with backends(answering) as [backend], serving({}, SHOWN) as rig:
         rig.put("b", backend.port)
         rig.install_all([listener(rig.port, "any")], of("", "b"))
@@ -241,7 +241,7 @@ async def test_a_new_certificate_serves_new_handshakes_and_drops_nothing() -> No
         rig.put("b", backend.port)
         old = await connect(rig.port, "a.example.com", trusting())
         rig.certificates.put("a", certificate("new.example.com", "a.example.com"))
-        assert shown(await connect(rig.port, "a.example.com", trusting())) == "a.example.com"  # not before the install
+        assert shown(await connect(rig.port, "a.example.com", trusting())) == "a.example.com"  # before the commit
         rig.certificates.commit()
         assert shown(await connect(rig.port, "a.example.com", trusting())) == "new.example.com"
         rig.certificates.remove("a")
@@ -274,7 +274,7 @@ async def test_certificates_that_cannot_be_shown(broken: Certificate, text: str)
 
 
 async def resumed(rig: Rig, session: ssl.SSLSession | None, context: ssl.SSLContext) -> tuple[bool, ssl.SSLSession]:
-    """Whether a client with a ticket got on without a full handshake; the ticket it has then."""
+    """Whether a client with a ticket resumed its session, and its ticket afterwards."""
 
     def speak() -> tuple[bool, ssl.SSLSession]:
         with (
@@ -300,7 +300,7 @@ async def test_tickets_open_sessions_as_long_as_their_key_is_known(most: ssl.TLS
         reused, session = await resumed(rig, None, context)
         assert not reused
         assert (await resumed(rig, session, context))[0]
-        set_keys([second, first])  # rotated: it still opens, and the client gets one of the new key
+        set_keys([second, first])  # rotated: the old ticket is still accepted, and the client gets one with the new key
         reused, newer = await resumed(rig, session, context)
         assert reused
         set_keys([third, second])
@@ -327,7 +327,7 @@ def test_keys_that_are_none() -> None:
         set_keys([b"short"])
 
 
-# --- handshakes that come to nothing
+# --- failed handshakes
 
 
 async def test_handshakes_end_in_time() -> None:
@@ -408,7 +408,7 @@ CLOSING = request("a.example.com").replace(b"\r\n\r\n", b"\r\nConnection: close\
 async def test_what_comes_with_the_end_of_the_handshake(
     early: bytes, late: list[bytes], says_end: bool, answers: int
 ) -> None:
-    """In the same segment as the client's Finished: all of a request, a part, several, its end as well."""
+    """In the segment of the client Finished message: a request, a part of one, several requests, or the end too."""
     async with serving({"": tls("a")}, SHOWN) as rig:
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         session = trusting().wrap_bio(incoming, outgoing, server_hostname="a.example.com")
@@ -485,7 +485,7 @@ async def test_a_large_answer_and_upload_pass() -> None:
 
 
 async def test_mutated_clients_end_nobody_else() -> None:
-    """A client's first flights with some of their bytes changed: each ends by itself, and the next one is served."""
+    """Clients whose first flights have mutated bytes: every connection ends, and the next client is served."""
     chance = random.Random(5)
     async with backends(answering) as [backend], serving({"": tls("a")}, SHOWN, of("", "b")) as rig:
         rig.put("b", backend.port)
@@ -493,7 +493,7 @@ async def test_mutated_clients_end_nobody_else() -> None:
             incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
             session = trusting().wrap_bio(incoming, outgoing, server_hostname="a.example.com")
             client = Peer(await trio.open_tcp_stream("127.0.0.1", rig.port))
-            spoiled = chance.randrange(3)  # which of its flights
+            spoiled = chance.randrange(3)  # the number of the mutated flight
             with contextlib.suppress(ssl.SSLError, trio.BrokenResourceError):
                 for flight in range(3):
                     with contextlib.suppress(ssl.SSLWantReadError):

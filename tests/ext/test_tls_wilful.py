@@ -1,4 +1,4 @@
-"""TLS clients that use what Python's ssl does not offer, or that do not take what they are sent."""
+"""TLS clients that use features which the Python ssl module does not offer, or that do not read what they are sent."""
 
 import ctypes
 import ctypes.util
@@ -83,7 +83,7 @@ class Bare:
 
 @contextmanager
 def bare(port: int, fragments: int = 0, room: int = 0) -> Iterator[Bare]:
-    """`fragments`: the code of RFC 6066 section 4, 0 for none. `room`: bytes that the kernel keeps for it."""
+    """`fragments`: the code of RFC 6066 section 4, 0 for none. `room`: size of the receive buffer of its socket."""
     with socket.socket() as plain:
         if room:
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
@@ -98,7 +98,7 @@ def bare(port: int, fragments: int = 0, room: int = 0) -> Iterator[Bare]:
 
 
 def tight(rig: Rig) -> None:
-    """The kernel keeps little for clients that come from now on."""
+    """Sets a small send buffer for connections that are accepted from now on."""
     for name in os.listdir("/proc/self/fd"):
         link = f"/proc/self/fd/{name}"
         if os.path.exists(link) and stat.S_ISSOCK(os.stat(link).st_mode):
@@ -108,7 +108,7 @@ def tight(rig: Rig) -> None:
 
 
 async def narrow(rig: Rig) -> Peer:
-    """A client for whom the kernel keeps little."""
+    """A client with a small receive buffer."""
     plain = socket.socket()
     plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     plain.connect(("127.0.0.1", rig.port))
@@ -152,7 +152,8 @@ async def test_a_chain_that_the_client_takes_slowly_arrives() -> None:
     ids=["answer", "tunnel", "tunnel whose backend is gone"],
 )
 async def test_the_end_is_said_to_who_takes_its_bytes_slowly(head: bytes, more: bytes) -> None:
-    """What only the close ends is whole only with a close_notify, which has to wait as the bytes before it do."""
+    """A response that ends with the close is complete only with a close_notify, which must wait for the bytes before
+    it."""
     size = 0
 
     async def script(peer: Peer) -> None:
@@ -168,7 +169,7 @@ async def test_the_end_is_said_to_who_takes_its_bytes_slowly(head: bytes, more: 
             await client.send(asked)
             got = 0
             if more:
-                await quiet()  # the backend closes meanwhile, and answers with a reset
+                await quiet()  # meanwhile the backend closes, and answers with a reset
                 await client.send(more)
             with trio.fail_after(PATIENCE):
                 while data := await client.stream.receive_some(700):
@@ -190,7 +191,7 @@ async def test_the_end_is_said_soon_to_who_was_answered_before_it_had_sent_all()
     async with backends(early) as [backend], serving(WORLD, {"a": certificate(NAME)}, of(NAME, "b")) as rig:
         rig.put("b", backend.port)
         tight(rig)
-        rig.engine.hold_clock()  # soon: without waiting for any timeout
+        rig.engine.hold_clock()  # the end must not depend on a timeout
         for size in range(60_000, 100_000, 1999):  # noqa: B007  (`early` reads it)
             client = await narrow(rig)
             await client.send(asked)
@@ -208,8 +209,8 @@ def hello() -> bytes:
 
 
 async def test_a_crowd_that_comes_with_its_hellos_gets_a_turn_for_few_at_a_time() -> None:
-    """A signature with a large key takes milliseconds, here one for each look at the clock: trio's other tasks do not
-    wait for a whole visit's."""
+    """A signature with a large key takes milliseconds, here one for each reading of the clock: the turn must end
+    between handshakes so that other trio tasks can run."""
     async with serving(WORLD, {"a": certificate(NAME, kind="rsa", size=4096)}) as rig:
         rig.engine.hold_clock(0.001)
         crowd = [socket.create_connection(("127.0.0.1", rig.port)) for _ in range(96)]
@@ -226,7 +227,7 @@ async def test_a_crowd_that_comes_with_its_hellos_gets_a_turn_for_few_at_a_time(
 
 
 async def spoiled(rig: Rig, chance: random.Random) -> None:
-    """A client that comes to nothing, in one of several ways."""
+    """A client that does not complete its handshake, in one of several ways."""
     said = hello()
     begun = chance.randrange(1, len(said))
     pieces = chance.choice(
@@ -248,7 +249,7 @@ async def spoiled(rig: Rig, chance: random.Random) -> None:
 
 
 async def test_a_storm_of_handshakes_leaves_nothing_behind() -> None:
-    """Each client is counted once, whatever became of it, and the next one is served."""
+    """Every client is counted once, however it ended, and the next one is served."""
     chance = random.Random(6)
     limits = Limits(max_handshakes=10, head_timeout=10)
     async with (
@@ -288,7 +289,7 @@ async def test_a_handshake_ends_with_what_it_began_with(most: ssl.TLSVersion, go
                     return found
                 await client.send(outgoing.read())
                 await client.more()
-                if len(rig.certificates):  # it was shown: now all of that goes
+                if len(rig.certificates):  # the certificate was sent: now everything is removed
                     rig.certificates.remove("a")
                     if gone == "listener":
                         rig.install_all([])
@@ -309,11 +310,11 @@ async def test_a_client_that_ends_with_its_hello_is_let_go_at_once() -> None:
     async with serving(WORLD, {"a": certificate(NAME)}, limits=limits) as rig:
         stream = await trio.open_tcp_stream("127.0.0.1", rig.port)
         await soon(lambda: rig.engine.statistics().downstream_idle == 1)
-        rig.engine.hold_clock()  # at once: without waiting for the timeout
+        rig.engine.hold_clock()  # the connection must be closed without waiting for the timeout
         plain = socket.socket(fileno=stream.socket.detach())
         with plain:
             plain.send(hello())
-            plain.shutdown(socket.SHUT_WR)  # before the engine has seen the hello
+            plain.shutdown(socket.SHUT_WR)  # before the engine has read the hello
             await soon(lambda: rig.engine.statistics().downstream_idle == 0)
 
 

@@ -1,4 +1,4 @@
-"""Upgraded connections over real sockets: bytes both ways, ends one by one, limits, and what is no upgrade."""
+"""Upgraded connections over real sockets: bytes in both directions, half-closes, limits, and failed upgrades."""
 
 import pytest
 import trio
@@ -11,11 +11,11 @@ pytestmark = pytest.mark.usefixtures("transport")
 ASK = b"GET /chat HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n"
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX-A: 1\r\n\r\n"
 BODY = 3_000_000
-MUCH = 24_000_000  # more than the kernel keeps for two connections
+MUCH = 24_000_000  # more than the kernel buffers for two connections
 
 
 async def echoing(peer: Peer) -> None:
-    """Switches, then sends back what it gets until the end, which it passes on too."""
+    """Switches protocols, then returns everything it receives until the end, and closes."""
     await peer.head()
     await peer.send(SWITCH)
     while True:
@@ -41,7 +41,7 @@ async def pinged(client: Peer, data: bytes = b"ping") -> None:
 
 
 async def size_of_rest(peer: Peer) -> int:
-    """Bytes until the peer closes its side, not kept."""
+    """The number of bytes until the peer closes its side; the bytes are discarded."""
     size = len(peer.buffer)
     with trio.fail_after(PATIENCE):
         while data := await peer.stream.receive_some(1 << 20):
@@ -50,7 +50,7 @@ async def size_of_rest(peer: Peer) -> int:
 
 
 async def gone(rig: Rig) -> None:
-    """Waits until the engine holds no exchange and no connection to a backend."""
+    """Waits until the engine has no exchange and no connection to a backend."""
     await soon(lambda: not rig.engine.statistics().exchanges and not rig.engine.statistics().upstream_active)
 
 
@@ -98,7 +98,7 @@ async def test_what_came_behind_the_request_goes_through() -> None:
 
 @pytest.mark.parametrize("slow", ["client", "backend"])
 async def test_the_faster_side_waits(slow: str) -> None:
-    """Neither direction is held in memory: who sends more than is taken is kept waiting."""
+    """Data is not buffered without limit in either direction: the faster sender has to wait."""
     release = trio.Event()
 
     async def pouring(peer: Peer) -> None:
@@ -260,7 +260,7 @@ async def test_a_drain_waits_for_it() -> None:
         await soon(lambda: rig.engine.statistics().drained)
 
 
-# --- what is no upgrade, or not yet
+# --- requests that do not upgrade, or not yet
 
 
 async def test_a_backend_may_decline() -> None:
@@ -352,7 +352,7 @@ async def test_a_switch_in_the_middle_of_the_request_is_refused() -> None:
 
 
 async def test_many_at_once_that_end_in_every_way() -> None:
-    """Under sanitizers: nothing is touched after its end."""
+    """With sanitizers: nothing is accessed after it was freed."""
 
     async def one(rig: Rig, number: int) -> None:
         client = await switched(rig)

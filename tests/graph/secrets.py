@@ -1,4 +1,4 @@
-"""Certificates to test with, signed by themselves: made once per kind of key, for any names and times."""
+"""Self-signed certificates for tests, with any names and times; keys are generated once per kind and number."""
 
 import base64
 import functools
@@ -20,7 +20,7 @@ YEAR = timedelta(days=365)
 
 @functools.cache
 def private_key(kind: str, number: int = 0) -> PrivateKey:
-    """A key of `kind`: rsa-2048, p256, … ; another one for each number."""
+    """A key of `kind` (rsa-2048, p256, …); a different one for each number."""
     match kind.split("-"):
         case ["rsa", bits]:
             return rsa.generate_private_key(65537, int(bits))
@@ -38,7 +38,7 @@ def private_key(kind: str, number: int = 0) -> PrivateKey:
 def chain(
     *names: str, kind: str = "p256", number: int = 0, start: datetime = START, end: datetime | None = None
 ) -> bytes:
-    """PEM of a certificate for DNS `names`."""
+    """A PEM certificate for the DNS `names`."""
     key = private_key(kind, number)
     builder = _builder(key, start, end or start + 10 * YEAR)
     if names:
@@ -61,9 +61,9 @@ def _builder(key: PrivateKey, start: datetime, end: datetime) -> x509.Certificat
 
 
 def tampered(old: bytes, new: bytes) -> bytes:
-    """PEM of a certificate for a.example.com in which `new` stands for `old`, of the same length; signed all the same.
+    """A PEM certificate for a.example.com with `old` replaced by `new` (of equal length) and a valid signature.
 
-    It has extensions of nobody's under the identifiers 1.2.3.4 and 1.2.3.5."""
+    It has unknown extensions with the identifiers 1.2.3.4 and 1.2.3.5."""
     key = private_key("p256", 0)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
     builder = _builder(key, START, START + 40 * YEAR)
@@ -82,13 +82,13 @@ def tampered(old: bytes, new: bytes) -> bytes:
 
 def _der(tag: int, content: bytes) -> bytes:
     size = len(content)
-    count = (size.bit_length() + 7) // 8  # octets of a long length
+    count = (size.bit_length() + 7) // 8  # number of octets in a long-form length
     length = bytes([size]) if size < 128 else bytes([0x80 | count]) + size.to_bytes(count, "big")
     return bytes([tag]) + length + content
 
 
 def rsa_pem(**parts: int) -> bytes:
-    """The key `rsa-2048`, with other parts than it has: n, e, d, p, q, dmp1, dmq1, iqmp (RFC 8017, appendix A.1.2)."""
+    """The key `rsa-2048` with some numbers replaced: n, e, d, p, q, dmp1, dmq1, iqmp (RFC 8017, appendix A.1.2)."""
     own = rsa_numbers()
     known = {name: getattr(own, name) for name in ("d", "p", "q", "dmp1", "dmq1", "iqmp")}
     numbers = (0, *({"n": own.public_numbers.n, "e": own.public_numbers.e, **known} | parts).values())
@@ -104,18 +104,18 @@ def rsa_numbers(number: int = 0) -> rsa.RSAPrivateNumbers:
 
 
 def indented(pem: bytes) -> bytes:
-    """As somebody pastes it who does not know YAML."""
+    """PEM with indented lines, as after a wrong paste into YAML."""
     return b"".join(b"  " + line for line in pem.splitlines(keepends=True))
 
 
 def key_pem(kind: str = "p256", number: int = 0, form: str = "PKCS8", password: bytes | None = None) -> bytes:
-    """`form`: PKCS8, TraditionalOpenSSL."""
+    """`form` is PKCS8 or TraditionalOpenSSL."""
     encryption = BestAvailableEncryption(password) if password else NoEncryption()
     return private_key(kind, number).private_bytes(Encoding.PEM, getattr(PrivateFormat, form), encryption)
 
 
 def secret(name: str, namespace: str, *names: str, kind: str = "p256", number: int = 0, **times: datetime) -> Secret:
-    """A Secret with a certificate for `names` (any: a.example.com) and its key."""
+    """A Secret with a certificate for `names` (default: a.example.com) and its key."""
     parts = {
         "tls.crt": chain(*(names or ("a.example.com",)), kind=kind, number=number, **times),
         "tls.key": key_pem(kind, number),

@@ -1,4 +1,4 @@
-"""Where Gateways bind, and what their addresses say."""
+"""The addresses that Gateways bind, and the addresses in their statuses."""
 
 import pytest
 from graph.world import gateway, make, removed, replaced, route, world
@@ -105,7 +105,7 @@ def test_two_that_ask_for_one() -> None:
 def test_an_address_is_kept_as_long_as_its_gateway_lives() -> None:
     resources = world(asking("b"))
     first = build_graph(resources, POOL)
-    resources = replaced(resources, asking("a", created=""))  # would come first
+    resources = replaced(resources, asking("a", created=""))  # sorts before b
     second = build_graph(resources, POOL, first)
     assert [node.addresses for node in second.gateways.values()] == [("127.0.1.2",), ("127.0.1.1",)]
     resources = replaced(resources, route("r", "infra"))
@@ -117,14 +117,14 @@ def test_an_address_is_kept_as_long_as_its_gateway_lives() -> None:
 
 
 def test_an_address_is_kept_over_a_restart() -> None:
-    """The next process, or another replica, knows it from the status."""
+    """The next process, or another replica, reads it from the status."""
     given = settings(pool="127.1.0.0/29")
     young = gateway("young", meta={"creationTimestamp": "2026-01-02T00:00:00Z"}, status=stated("127.1.0.3"))
     old = gateway("old", meta={"creationTimestamp": "2026-01-01T00:00:00Z"}, status=stated("192.0.2.1"))
     mid = gateway("mid", meta={"creationTimestamp": "2026-01-01T12:00:00Z"}, status=stated("127.1.0.1"))
     nodes = built(given, old, mid, young)
     assert {name: node.addresses for name, node in nodes.items()} == {
-        "old": ("127.1.0.2",),  # what it had is not of this pool
+        "old": ("127.1.0.2",),  # its previous address is not in this pool
         "mid": ("127.1.0.1",),
         "young": ("127.1.0.3",),
     }

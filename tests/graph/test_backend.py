@@ -1,4 +1,4 @@
-"""backendRefs and endpoints: the order of decisions, and who may take requests now."""
+"""backendRefs and endpoints: the order of checks, and which endpoints are ready for requests."""
 
 from typing import Any
 
@@ -90,7 +90,7 @@ def speaking(name: str | None) -> Service:
 
 
 PLAIN = (None, "", "http", "HTTP", "http/1.1", "ws", "kubernetes.io/ws", "Kubernetes.io/WS")
-UNKNOWN = ("example.com/custom", "kubernetes.io/unheard-of")  # a domain's own names
+UNKNOWN = ("example.com/custom", "kubernetes.io/unheard-of")  # names in a custom domain
 CLEARTEXT_HTTP2 = ("h2c", "H2C", "grpc", "http2", "kubernetes.io/h2c")
 SECURE = ("https", "HTTPS", "tls", "h2", "wss", "kubernetes.io/wss", "KUBERNETES.IO/WSS")
 FOREIGN = ("mysql", "redis", "tcp", "smtp", "htps")

@@ -1,4 +1,4 @@
-"""What a Secret holds: served, or what is wrong with it, and never a word of the key."""
+"""The content of a Secret: served, or reported with the reason, never with a part of the key."""
 
 import base64
 
@@ -18,7 +18,7 @@ RSA = chain("a.example.com", kind="rsa-2048")
 SIGNER = chain("b.example.com", number=1)
 OWN, OTHER = rsa_numbers(), rsa_numbers(1)
 OF_ANOTHER = {name: getattr(OTHER, name) for name in ("d", "p", "q", "dmp1", "dmq1", "iqmp")}
-TWICE = tampered(b"\6\3\x2a\3\5", b"\6\3\x2a\3\4")  # one extension
+TWICE = tampered(b"\6\3\x2a\3\5", b"\6\3\x2a\3\4")  # the same extension twice
 
 
 @pytest.mark.parametrize("kind", ["rsa-2048", "rsa-4096", "p256", "p384", "p521", "ed25519"])

@@ -1,4 +1,4 @@
-"""Who has which port after any sequence of changes: as from nothing, whatever was kept."""
+"""Which listener has which port after any sequence of changes: the same as after a rebuild without previous state."""
 
 import functools
 from typing import Any
@@ -20,8 +20,8 @@ CLASS = make(GatewayClass, "", "fastroute", {"controllerName": SHARED.controller
 PORTS = st.lists(st.sampled_from((80, 81, 82)), min_size=1, max_size=3, unique=True)
 EDIT = st.tuples(
     st.sampled_from(("gateway", "gateway", "set", "remove gateway", "remove set")),
-    st.integers(0, 4),  # which
-    st.integers(0, 3),  # how old; the Gateway that a set names
+    st.integers(0, 4),  # the number of the object
+    st.integers(0, 3),  # the age of a Gateway; the parent Gateway of a ListenerSet
     PORTS,
     st.sampled_from((None, "127.0.0.1", "127.0.0.2", "127.0.1.2", "192.0.2.1")),
 )

@@ -1,4 +1,4 @@
-"""Features and behaviour by the version of the CRDs that are installed."""
+"""Features and behaviour that depend on the version of the installed CRDs."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Every fix mends: a grant as it stands, a stanza in its listener, leave nothing of the problem they came with."""
+"""Every fix solves its problem: a grant applied unchanged, or YAML merged into its listener."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Gateways and GatewayClasses: which are ours, ports that several want."""
+"""Gateways and GatewayClasses: which ones this controller serves, and ports that several Gateways use."""
 
 import pytest
 from graph.world import gateway, listener, make, world
@@ -64,7 +64,7 @@ def lost(graph: Graph) -> list[str]:
         ([aged("a", "", 80), aged("b", "", 81)], []),
         ([aged("a", "2026-01-02T00:00:00Z", 80, 81), aged("b", "2026-01-01T00:00:00Z", 80)], ["infra/a/p80"]),
         ([aged("a", "2026-01-01T02:00:00+02:00", 80), aged("b", "2026-01-01T00:30:00Z", 80)], ["infra/b/p80"]),
-        # ties go to "namespace/name" as one text: "-" comes before "/"
+        # ties are broken by "namespace/name" as one string: "-" sorts before "/"
         ([aged("a", "", 80, namespace="x"), aged("a", "", 80, namespace="x-y")], ["x/a/p80"]),
         ([aged("a", "", 80), aged("b", "", 80), aged("c", "", 80)], ["infra/b/p80", "infra/c/p80"]),
     ],

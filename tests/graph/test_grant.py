@@ -30,7 +30,7 @@ def grants(*objects: ReferenceGrant) -> Grants:
         ([grant("g", "red", "infra")], True),
         ([grant("g", "red", "infra", "other")], False),
         ([grant("g", "red", "infra", "other"), grant("h", "red", "infra", "echo")], True),
-        ([grant("g", "red", "blue", "echo"), grant("h", "red", "infra", "other")], False),  # never mixed
+        ([grant("g", "red", "blue", "echo"), grant("h", "red", "infra", "other")], False),  # not combined
         ([grant("g", "infra", "infra", "echo")], False),
         ([grant("g", "red", "infra", "echo", from_kind="GRPCRoute")], False),
         ([grant("g", "red", "infra", "echo", to_kind="Secret")], False),

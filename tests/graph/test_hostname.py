@@ -1,11 +1,11 @@
-"""Which hostnames of routes and listeners meet."""
+"""The intersection of hostnames of routes and listeners."""
 
 import pytest
 
 from fastroute.graph.hostname import covers, meet, meeting
 
 MEETINGS = [
-    # listener, route's own, what is left
+    # listener, hostnames of the route, their intersection
     ("", (), ("",)),
     ("a.example.com", (), ("",)),
     ("", ("a.example.com", "*.org"), ("a.example.com", "*.org")),
@@ -33,7 +33,7 @@ def test_meeting(listener: str, own: tuple[str, ...], left: tuple[str, ...]) -> 
         ("a.com", "", False),
         ("*.com", "*.a.com", True),
         ("*.a.com", "*.com", False),
-        ("*.com", ".com", True),  # no hostname, and so nobody's
+        ("*.com", ".com", True),  # ".com" is not a valid hostname
         ("a.com", "a.com", True),
     ],
 )

@@ -1,4 +1,4 @@
-"""HTTPRoutes: what is not served is named, and takes the whole route out of service."""
+"""HTTPRoutes: an unsupported feature is reported by name, and the whole route is not served."""
 
 from typing import Any
 

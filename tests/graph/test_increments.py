@@ -1,4 +1,4 @@
-"""A change costs what it touches, and nothing more comes of it than of a rebuild from nothing."""
+"""A change costs as much as the objects that it affects, and has the same result as a rebuild."""
 
 import functools
 from typing import Any
@@ -59,7 +59,7 @@ def parents(draw: Any) -> list[Any]:
 
 @st.composite
 def edits(draw: Any) -> Any:
-    """An object to put in, or the (type, key) of one to remove."""
+    """An object to apply, or the (type, key) of one to remove."""
     kind = draw(
         st.sampled_from(
             (
@@ -185,7 +185,7 @@ def test_increments_equal_a_rebuild_from_nothing(steps: list[list[Any]]) -> None
 
 
 def assert_kept(before: Graph, graph: Graph) -> None:
-    """What says the same is the very same object: that is how the compiler sees that nothing changed."""
+    """Equal nodes must be identical objects, because the compiler detects changes by identity."""
     for name, nodes in shown(graph).items():
         old = getattr(before, name)
         assert all(node is old[id_] for id_, node in nodes.items() if old.get(id_) == node), name

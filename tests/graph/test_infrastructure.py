@@ -1,4 +1,4 @@
-"""The Service of a Gateway: names and labels within Kubernetes' bounds, and told apart."""
+"""The Service of a Gateway: names and labels within the limits of Kubernetes, and distinct."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Listeners of one Gateway: conflicts, kinds, admission."""
+"""Listeners of one Gateway: conflicts, route kinds, allowed routes."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""ListenerSets: whom a Gateway takes, which of indistinct listeners goes on, and the routes that name them."""
+"""ListenerSets: which ones a Gateway allows, which of several equal listeners is accepted, and their routes."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def only(graph: Graph) -> ListenerSetNode:
 
 
 def clashes(node: ListenerSetNode) -> list[str]:
-    """For each listener the reason of its conflict, or ""."""
+    """For every listener the reason of its conflict, or ""."""
     found = [[p.reason for p in one.problems if p.condition == "Conflicted"] for one in node.listeners]
     return [reasons[0] if reasons else "" for reasons in found]
 
@@ -188,7 +188,7 @@ def by_set(name: str = "more", **more: Any) -> dict[str, Any]:
 
 
 def reasons(graph: Graph, home: str = "red") -> list[str]:
-    """Of each parent of route `r`: why not, or the listeners it attached to."""
+    """For every parent of route `r`: the reason for rejecting it, or the listeners that the route is attached to."""
     parents = graph.parents["HTTPRoute", Key(home, "r")]
     return [parent.problems[0].reason if parent.problems else " ".join(parent.listeners) for parent in parents]
 

@@ -1,4 +1,4 @@
-"""BackendTLSPolicies: a port that has one gets no request in cleartext, and a change of one touches only its users."""
+"""BackendTLSPolicies: their ports get no cleartext requests, and a change of a policy affects only its routes."""
 
 from typing import Any
 

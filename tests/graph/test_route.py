@@ -1,4 +1,4 @@
-"""Routes meet Gateways: each parentRef by itself, each listener for itself."""
+"""Routes and Gateways: every parentRef and every listener is evaluated separately."""
 
 from typing import Any
 
@@ -136,7 +136,7 @@ def test_many_routes_are_counted_one_by_one() -> None:
     assert len(fewer.gateways[Key("infra", "gw")].listeners[0].attachments) == 1199
 
 
-# --- What users are told
+# --- Messages to users
 
 
 def told(*objects: Resource) -> str:
@@ -202,7 +202,7 @@ def test_a_grant_to_the_gateway_has_no_effect_and_is_named(granted: Resource, me
     assert ("ReferenceGrant infra/g to kind Gateway has no effect" in problem.message) is mentioned
 
 
-# --- Statuses that name us
+# --- Statuses with the name of this controller
 
 
 def claimed(status: Any) -> bool:

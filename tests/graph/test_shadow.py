@@ -1,4 +1,4 @@
-"""What is said to take no request takes none: lint held to explain's matcher over small worlds full of overlaps."""
+"""Matches that lint reports as shadowed never match a request, according to the matcher of explain."""
 
 from itertools import product
 from typing import Any

@@ -1,4 +1,4 @@
-"""certificateRefs of Gateways' and ListenerSets' listeners, and the options of their TLS."""
+"""certificateRefs of the listeners of Gateways and ListenerSets, and their TLS options."""
 
 from typing import Any
 

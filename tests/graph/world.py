@@ -1,4 +1,4 @@
-"""Small worlds for tests: objects from plain values, and Resources of them."""
+"""Small sets of objects for tests: objects from plain values, and Resources that contain them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -43,7 +43,7 @@ def world(*objects: Resource) -> Resources:
 
 
 def replaced(resources: Resources, thing: Resource) -> Resources:
-    """The same world with one object put in; what it does not concern stays the very same."""
+    """The same Resources with one object added or replaced; unaffected mappings and objects are identical."""
     return _changed(resources, type(thing), {thing.key: thing})
 
 
@@ -52,20 +52,20 @@ def removed(resources: Resources, type_: type[Resource], key: Key) -> Resources:
 
 
 def turned(resources: Resources) -> Resources:
-    """The same world, with the routes in another order."""
+    """The same Resources, with the routes in another order."""
     routes = {kind: dict(reversed(getattr(resources, kind).items())) for kind in ("http_routes", "grpc_routes")}
     return msgspec.structs.replace(resources, **routes)
 
 
 def _changed(resources: Resources, type_: type[Resource], changes: Mapping[Key, Resource | None]) -> Resources:
-    """As the Store does it."""
+    """Changes Resources in the same way as the Store."""
     kind = MAPPINGS[type_]
     members = difference.replaced(getattr(resources, kind), changes, in_order=type_ not in UNORDERED)
     return msgspec.structs.replace(resources, **{kind: members})
 
 
 def make(type_: type[Any], namespace: str, name: str, spec: Any = None, **more: Any) -> Any:
-    """An object of `type_` from plain values, as the decoder would make it. Metadata in `meta`."""
+    """An object of `type_` from plain values, as the decoder creates it. `meta` is merged into the metadata."""
     metadata = {"namespace": namespace, "name": name, **more.pop("meta", {})}
     value = {"metadata": metadata, **({} if spec is None else {"spec": spec}), **more}
     return msgspec.convert(value, type_)
@@ -77,28 +77,28 @@ def gateway(name: str = "gw", namespace: str = "infra", *listeners: Any, **more:
 
 
 def listener_set(name: str, namespace: str, *listeners: Any, parent: str = "gw", **more: Any) -> ListenerSet:
-    """Of Gateway `parent` in infra."""
+    """A ListenerSet of Gateway `parent` in namespace infra."""
     ref = {"namespace": "infra", "name": parent}
     spec = {"parentRef": ref, "listeners": listeners or [listener(name)]}
     return make(ListenerSet, namespace, name, spec, **more)
 
 
 def https(name: str = "secure", *secrets: str, port: int = 443, options: Any = None, **more: Any) -> Any:
-    """A listener with certificateRefs "name" or "namespace/name"."""
+    """An HTTPS listener with certificateRefs "name" or "namespace/name"."""
     refs = [dict(zip(("name", "namespace"), reversed(secret.split("/")), strict=False)) for secret in secrets]
     tls = {"certificateRefs": refs, "options": options or {}}
     return listener(name, port, "HTTPS", tls=tls, **more)
 
 
 def listener(name: str = "proxy", port: int = 80, protocol: str = "HTTP", allow: Any = "All", **more: Any) -> Any:
-    """`allow`: allowedRoutes.namespaces, or its `from`."""
+    """`allow` is allowedRoutes.namespaces, or its field `from`."""
     namespaces = {"from": allow} if isinstance(allow, str) else allow
     allowed = {"namespaces": namespaces, **({"kinds": more.pop("kinds")} if "kinds" in more else {})}
     return {"name": name, "port": port, "protocol": protocol, "allowedRoutes": allowed, **more}
 
 
 def route(name: str, namespace: str, *refs: Any, type_: type[Any] = HTTPRoute, **more: Any) -> Any:
-    """One rule with these backendRefs (`ref`), or `rules`; attached to infra/gw, or `parents`."""
+    """A route with one rule with these backendRefs (`ref`), or with `rules`; attached to infra/gw, or to `parents`."""
     spec = {
         "parentRefs": more.pop("parents", [{"namespace": "infra", "name": "gw"}]),
         "hostnames": more.pop("hostnames", []),
@@ -113,13 +113,13 @@ def ref(name: str, namespace: str | None = None, port: int | None = 80, **more: 
 
 
 def service(name: str, namespace: str, *ports: Any, **spec: Any) -> Service:
-    """Each port a number, or plain values."""
+    """A Service; each port is a number, or plain values."""
     values = [{"port": port} if isinstance(port, int) else port for port in ports or (80,)]
     return make(Service, namespace, name, {"ports": values, **spec})
 
 
 def endpoint_slice(name: str, namespace: str, owner: str | None, *endpoints: Any, **more: Any) -> EndpointSlice:
-    """Each endpoint an address, or plain values; one unnamed port 8080, or `ports`."""
+    """An EndpointSlice; each endpoint is an address, or plain values. It has one unnamed port 8080, or `ports`."""
     values = [{"addresses": [e]} if isinstance(e, str) else e for e in endpoints]
     labels = {"kubernetes.io/service-name": owner} if owner else {}
     ports = more.pop("ports", [{"port": 8080}])
@@ -137,7 +137,7 @@ def namespace(name: str, **labels: str) -> Namespace:
 
 
 def tls_policy(name: str, namespace: str, *services: str, section: str | None = None, **more: Any) -> BackendTLSPolicy:
-    """A BackendTLSPolicy for Services of its namespace; `section`: the name of a port of theirs."""
+    """A BackendTLSPolicy for Services of its namespace; `section` is the name of a Service port."""
     targets = [{"group": "", "kind": "Service", "name": service, "sectionName": section} for service in services]
     spec = {"targetRefs": targets, "validation": {"hostname": "a.example.com", "wellKnownCACertificates": "System"}}
     return make(BackendTLSPolicy, namespace, name, spec, **more)

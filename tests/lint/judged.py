@@ -1,4 +1,4 @@
-"""What the lints say of a small world."""
+"""The warnings of all lints for a few objects."""
 
 from graph.world import world
 

@@ -1,4 +1,4 @@
-"""Endpoints, which are not read, where a route needs EndpointSlices."""
+"""Endpoints objects, which the gateway does not read, in place of the EndpointSlices that a route needs."""
 
 from typing import Any
 

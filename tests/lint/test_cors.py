@@ -1,4 +1,4 @@
-"""CORS filters on rules that no preflight can reach."""
+"""CORS filters on rules that preflight requests cannot match."""
 
 from typing import Any
 

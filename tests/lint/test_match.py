@@ -1,4 +1,4 @@
-"""Matches and hostnames that do not take what their author thinks."""
+"""Matches and hostnames that do not match what the author expects."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Sessions by cookie: kept by browsers over HTTPS only, and one cookie for each name and path of a host."""
+"""Cookie sessions: browsers keep the cookie over HTTPS only, and one cookie per name, path and host."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Every lint is in the table, and every warning is in the documents by its name."""
+"""Every lint is in the table, and every warning is documented under its name."""
 
 import ast
 import inspect
@@ -17,7 +17,7 @@ FILES = [
     *(Path(module.__file__) for module in (check, decode, directory, targeted)),
 ]
 NAME = re.compile(r"([A-Z][a-z]+){2,}\Z")
-OTHERS = {  # words of the API in these files that are named like warnings
+OTHERS = {  # names of the API in these files that look like names of warnings
     *(kind for _, kind in decode.KINDS),
     *("PathPrefix", "ReplaceFullPath", "RequestRedirect", "RegularExpression", "GatewayList"),
 }

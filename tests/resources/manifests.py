@@ -1,4 +1,4 @@
-"""Manifests that are right, to be made wrong in one place; and what is said about them."""
+"""Valid manifests, which tests make invalid in one place, and the resulting problems."""
 
 from fastroute.resources.decode import decode
 
@@ -200,19 +200,19 @@ EVERY_KIND = {
 
 
 def said(text: str) -> list[str]:
-    """The problems of a document, as a user reads them."""
+    """The problems of a document, as users see them."""
     return [str(problem) for entry in decode(text, "x.yaml") for problem in entry.problems]
 
 
 def resource(text: str):
-    """The object of a document that is right."""
+    """The object of a valid document."""
     [entry] = decode(text, "x.yaml")
     assert not entry.problems
     return entry.resource
 
 
 def with_lines(text: str, after: str, *lines: str) -> str:
-    """`text` with `lines` put after the line that is `after`, as deep as it."""
+    """`text` with `lines` inserted after the line `after`, with the same indentation."""
     depth = next(len(line) - len(line.lstrip()) for line in text.splitlines() if line.strip() == after.strip())
     more = "".join(f"\n{' ' * depth}{line}" for line in lines)
     return text.replace(after, after + more, 1)

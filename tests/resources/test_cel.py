@@ -1,4 +1,4 @@
-"""Each rule over several fields: something that fulfils it, and something that does not."""
+"""Every rule about several fields: an object that satisfies it, and an object that violates it."""
 
 import pytest
 from resources.manifests import (
@@ -72,7 +72,7 @@ CA_REFS = "caCertificateRefs: [{group: '', kind: ConfigMap, name: a}]"
 
 
 def targets(*more: str, section: str = TARGET) -> tuple[str, str, str]:
-    """`more` targets, of the Service that the manifest names already."""
+    """`more` targets, all with the Service that the manifest already refers to."""
     lines = "".join(f"    - {{group: '', kind: Service, name: apples{each}}}\n" for each in more)
     return BACKEND_TLS_POLICY, TARGET, section + lines
 
@@ -126,7 +126,7 @@ def cors(more: str) -> tuple[str, str, str]:
 
 
 def more_matches(number: int) -> tuple[str, str, str]:
-    """A route of `number` matches in rules of 64."""
+    """A route with `number` matches, in rules with up to 64 each."""
     matches = [f"{{path: {{value: /{index}}}}}" for index in range(number)]
     rules = [f"    - {{matches: [{', '.join(matches[at : at + 64])}]}}\n" for at in range(0, number, 64)]
     start = HTTP_ROUTE.index(RULE)
@@ -139,7 +139,7 @@ ONE_PREFIX = "replacePrefixMatch needs exactly one match in the rule, of type Pa
 LONG_PREFIX = "a." * 126 + "b"
 CERTIFICATES = "certificateRefs: [{name: a}]"
 
-# Where and what is said of the bad one; a good change of a right manifest; a bad one.
+# Field and message of the invalid change; a valid change of a valid manifest; an invalid change.
 RULES = [
     ("spec.listeners[0]: tls must be left out, as protocol is HTTP, TCP or UDP",
      listener(f"protocol: HTTPS\n      tls: {{{CERTIFICATES}}}"),

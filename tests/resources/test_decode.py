@@ -1,4 +1,4 @@
-"""Documents → objects, and the exact words for those that are wrong."""
+"""From documents to objects, and the exact messages for invalid documents."""
 
 import logging
 
@@ -28,7 +28,7 @@ from fastroute.resources.meta import Key, Origin
 
 ROUTE = "HTTPRoute infra/fruits"
 
-# A right manifest, what is replaced in it, by what, and what is said then.
+# A valid manifest, the replaced text, the new text, and the resulting message.
 BROKEN = [
     (HTTP_ROUTE, "port: 8080", "port: 8080\n          weight: -1",
      f"x.yaml:15:11: {ROUTE}: spec.rules[0].backendRefs[0].weight: must be an integer from 0 to 1000000, got -1"),
@@ -167,7 +167,7 @@ def test_rules_over_several_fields_are_told_beside_wrong_fields():
     assert [(problem.line, problem.field) for problem in entry.problems] == [
         (6, "spec.rules[0].timeouts"),
         (8, "spec.rules[0].filters[0]"),
-        (10, "spec.rules[0].backendRefs[0].port"),  # and not that it is missing
+        (10, "spec.rules[0].backendRefs[0].port"),  # not reported as missing
         (11, "spec.rules[0].backendRefs[1]"),
         (12, "spec.hostnames[0]"),
     ]
@@ -333,7 +333,8 @@ WHOLE = {kind: msgspec.yaml.decode(text.encode()) for kind, text in EVERY_KIND.i
 
 @given(st.data(), st.sampled_from(sorted(EVERY_KIND)), junk)
 def test_no_junk_is_an_error_of_ours(data, kind, value):
-    """Anything, anywhere in any object: an object, or problems; never an exception, nor what no schema foresaw."""
+    """Any value anywhere in any object results in an object or in problems, never in an exception or a raw schema
+    error."""
     path = data.draw(st.sampled_from(list(_places(WHOLE[kind]))))
     text = msgspec.json.encode(_replaced(WHOLE[kind], path, value)).decode()
     for entry in decode(text, "x.json", json=True):

@@ -1,4 +1,4 @@
-"""What a manifest leaves out and an API server would have filled in."""
+"""Fields that a manifest omits and that an API server would set to their defaults."""
 
 import pytest
 from resources.manifests import GATEWAY, HTTP_ROUTE, LISTENER_SET, NAMESPACE, SECRET, SERVICE, resource

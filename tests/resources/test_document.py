@@ -1,4 +1,4 @@
-"""YAML and JSON text → plain values and positions."""
+"""From YAML and JSON text to plain values and positions."""
 
 import json
 
@@ -142,7 +142,7 @@ lines_of_yaml = st.lists(
 
 @given(lines_of_yaml)
 def test_cutting_changes_nothing(lines):
-    """The documents of the parts are the documents of the file, and the parts joined are the file."""
+    """The parts contain the same documents as the file, and joined they are equal to the file."""
     text = "\n".join(lines)
     parts = split(text)
     assert "".join(parts) == text

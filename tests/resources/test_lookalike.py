@@ -1,4 +1,4 @@
-"""Objects of kinds that are not read: those that were surely meant to be one of ours are told, others are not."""
+"""Objects of unknown kinds: a warning if another kind was certainly intended, and no warning otherwise."""
 
 import pytest
 import yaml

@@ -1,4 +1,4 @@
-"""How a problem reads."""
+"""The text form of a problem."""
 
 import pytest
 

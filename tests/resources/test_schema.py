@@ -1,4 +1,4 @@
-"""Schemas one by one: what is wrong with a value, and where."""
+"""Schemas, one by one: what is wrong with a value, and at which path."""
 
 import pytest
 
