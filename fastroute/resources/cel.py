@@ -1,14 +1,14 @@
-"""The rules that look at several fields: the CRDs' CEL rules for what we read, and their like for core kinds
+"""Rules over several fields: the CRDs' CEL rules for the kinds we read, and similar rules for core kinds
 (core_rules.py) and policies (policy_rules.py).
 
-They judge typed objects, so defaults are already in, as they are when the API server evaluates CEL. Each is one line of
-`PLACES`: where, what must hold, and what to say if it does not. The table is made into a tree of fields once, so that
-an object is walked once however many rules there are.
+They check typed objects, so defaults are already filled in, as they are when the API server evaluates CEL. Each row of
+`RULED_FIELDS` has the kinds, the field, and the rules with their messages. The table is turned into a tree of fields
+once, so that an object is walked once, however many rules there are.
 
-Source: x-kubernetes-validations of Gateway API v1.6.3 and v1.7.0, experimental channel; where they differ, what one of
-them accepts is accepted. tests/cluster/test_schemas.py holds them to a real API server. Left out are rules over old
-objects (GatewayClass.spec.controllerName is immutable: a file has no old object) and those that a schema rule already
-covers.
+Source: x-kubernetes-validations of Gateway API v1.6.3 and v1.7.0, experimental channel; where they differ, everything
+that one of them accepts is accepted. tests/cluster/test_schemas.py compares the rules with a real API server. Not
+included: rules over old objects (GatewayClass.spec.controllerName is immutable, but a file has no old object) and rules
+that a schema already covers.
 """
 
 import ipaddress
@@ -16,11 +16,11 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from fastroute.resources.core_rules import CORE_PLACES
+from fastroute.resources.core_rules import CORE_RULED_FIELDS
 from fastroute.resources.duration import milliseconds
-from fastroute.resources.policy_rules import POLICY_PLACES
+from fastroute.resources.policy_rules import POLICY_RULED_FIELDS
 from fastroute.resources.problem import Fault
-from fastroute.resources.rule import Offenders, Place, Rule, attribute, identity, must, trees, unique
+from fastroute.resources.rule import Offenders, Rule, RuledField, attribute, identity, must, trees, unique
 
 MOST_MATCHES = 128  # in all rules of a route
 _HOSTNAME = re.compile(r"(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -314,47 +314,47 @@ _ROUTES = ("HTTPRoute", "GRPCRoute")
 _WITH_LISTENERS = ("Gateway", "ListenerSet")
 _FILTER_LISTS = ("spec.rules[].filters", "spec.rules[].backendRefs[].filters")
 
-PLACES = (
-    Place(("Gateway",), "spec.addresses", _ADDRESSES),
-    Place(("Gateway",), "spec.addresses[]", _ADDRESS),
-    Place(_WITH_LISTENERS, "spec.listeners", _LISTENERS),
-    Place(_WITH_LISTENERS, "spec.listeners[]", _LISTENER),
-    Place(_WITH_LISTENERS, "spec.listeners[].tls", _LISTENER_TLS),
-    Place(("Gateway",), "spec.infrastructure.labels", _PREFIX),
-    Place(("Gateway",), "spec.infrastructure.annotations", _PREFIX),
-    Place(_ROUTES, "spec.parentRefs", _PARENT_REFS),
-    Place(_ROUTES, "spec.rules", _RULES),
-    Place(("HTTPRoute",), "spec.rules[]", _RULE),
-    Place(("HTTPRoute",), "spec.rules[].matches[].path", _PATH_MATCH),
-    Place(("GRPCRoute",), "spec.rules[].matches[].method", _GRPC_METHOD_MATCH),
-    Place(("HTTPRoute",), "spec.rules[].timeouts", _TIMEOUTS),
-    Place(_ROUTES, "spec.rules[].sessionPersistence", _SESSION),
-    Place(_ROUTES, "spec.rules[].backendRefs[]", _BACKEND_REF),
+RULED_FIELDS = (
+    RuledField(("Gateway",), "spec.addresses", _ADDRESSES),
+    RuledField(("Gateway",), "spec.addresses[]", _ADDRESS),
+    RuledField(_WITH_LISTENERS, "spec.listeners", _LISTENERS),
+    RuledField(_WITH_LISTENERS, "spec.listeners[]", _LISTENER),
+    RuledField(_WITH_LISTENERS, "spec.listeners[].tls", _LISTENER_TLS),
+    RuledField(("Gateway",), "spec.infrastructure.labels", _PREFIX),
+    RuledField(("Gateway",), "spec.infrastructure.annotations", _PREFIX),
+    RuledField(_ROUTES, "spec.parentRefs", _PARENT_REFS),
+    RuledField(_ROUTES, "spec.rules", _RULES),
+    RuledField(("HTTPRoute",), "spec.rules[]", _RULE),
+    RuledField(("HTTPRoute",), "spec.rules[].matches[].path", _PATH_MATCH),
+    RuledField(("GRPCRoute",), "spec.rules[].matches[].method", _GRPC_METHOD_MATCH),
+    RuledField(("HTTPRoute",), "spec.rules[].timeouts", _TIMEOUTS),
+    RuledField(_ROUTES, "spec.rules[].sessionPersistence", _SESSION),
+    RuledField(_ROUTES, "spec.rules[].backendRefs[]", _BACKEND_REF),
     *(
-        place
+        ruled
         for filters in _FILTER_LISTS
-        for place in (
-            Place(_ROUTES, filters, _FILTERS),
-            Place(_ROUTES, f"{filters}[]", _FILTER),
-            Place(_ROUTES, f"{filters}[].requestMirror", _MIRROR),
-            Place(_ROUTES, f"{filters}[].requestMirror.fraction", _FRACTION),
-            Place(_ROUTES, f"{filters}[].requestMirror.backendRef", _BACKEND_REF),
-            Place(("HTTPRoute",), f"{filters}[].requestRedirect.path", _PATH_MODIFIER),
-            Place(("HTTPRoute",), f"{filters}[].urlRewrite.path", _PATH_MODIFIER),
-            Place(("HTTPRoute",), f"{filters}[].externalAuth", _EXTERNAL_AUTH),
-            Place(("HTTPRoute",), f"{filters}[].externalAuth.backendRef", _BACKEND_REF),
+        for ruled in (
+            RuledField(_ROUTES, filters, _FILTERS),
+            RuledField(_ROUTES, f"{filters}[]", _FILTER),
+            RuledField(_ROUTES, f"{filters}[].requestMirror", _MIRROR),
+            RuledField(_ROUTES, f"{filters}[].requestMirror.fraction", _FRACTION),
+            RuledField(_ROUTES, f"{filters}[].requestMirror.backendRef", _BACKEND_REF),
+            RuledField(("HTTPRoute",), f"{filters}[].requestRedirect.path", _PATH_MODIFIER),
+            RuledField(("HTTPRoute",), f"{filters}[].urlRewrite.path", _PATH_MODIFIER),
+            RuledField(("HTTPRoute",), f"{filters}[].externalAuth", _EXTERNAL_AUTH),
+            RuledField(("HTTPRoute",), f"{filters}[].externalAuth.backendRef", _BACKEND_REF),
             *(
-                Place(("HTTPRoute",), f"{filters}[].cors.{field}", _WILDCARD)
+                RuledField(("HTTPRoute",), f"{filters}[].cors.{field}", _WILDCARD)
                 for field in ("allowOrigins", "allowMethods", "allowHeaders")
             ),
         )
     ),
-    *POLICY_PLACES,
-    *CORE_PLACES,
+    *POLICY_RULED_FIELDS,
+    *CORE_RULED_FIELDS,
 )
 
 
-_TREES = trees(PLACES)
+_TREES = trees(RULED_FIELDS)
 
 
 def faults(kind: str, resource: Any) -> Iterator[Fault]:

@@ -5,7 +5,7 @@ import ipaddress
 from collections.abc import Callable
 from typing import Any
 
-from fastroute.resources.rule import Offenders, Place, Rule, identity, unique
+from fastroute.resources.rule import Offenders, Rule, RuledField, identity, unique
 
 _FAMILIES = {"IPv4": ipaddress.IPv4Address, "IPv6": ipaddress.IPv6Address}
 
@@ -62,9 +62,9 @@ _SLICE = (
     Rule("must not be an unspecified, link-local or multicast address", _addresses_where(_is_no_pods)),
 )
 
-CORE_PLACES = (
-    Place(("Service",), "spec.ports", _SERVICE_PORTS),
-    Place(("Secret",), "data", _SECRET_DATA),
-    Place(("EndpointSlice",), "", _SLICE),
-    Place(("EndpointSlice",), "ports", _SLICE_PORTS),
+CORE_RULED_FIELDS = (
+    RuledField(("Service",), "spec.ports", _SERVICE_PORTS),
+    RuledField(("Secret",), "data", _SECRET_DATA),
+    RuledField(("EndpointSlice",), "", _SLICE),
+    RuledField(("EndpointSlice",), "ports", _SLICE_PORTS),
 )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from fastroute.resources.rule import Offenders, Place, Rule, must, unique
+from fastroute.resources.rule import Offenders, Rule, RuledField, must, unique
 
 
 def _targeted(target: Any) -> tuple[str, ...]:
@@ -47,8 +47,8 @@ def _name_is_there(kind: str, field: str) -> Iterator[Rule]:
 
 _SUBJECT_ALT_NAME = (*_name_is_there("Hostname", "hostname"), *_name_is_there("URI", "uri"))
 
-POLICY_PLACES = (
-    Place(("BackendTLSPolicy",), "spec.targetRefs", _TARGET_REFS),
-    Place(("BackendTLSPolicy",), "spec.validation", _VALIDATION),
-    Place(("BackendTLSPolicy",), "spec.validation.subjectAltNames[]", _SUBJECT_ALT_NAME),
+POLICY_RULED_FIELDS = (
+    RuledField(("BackendTLSPolicy",), "spec.targetRefs", _TARGET_REFS),
+    RuledField(("BackendTLSPolicy",), "spec.validation", _VALIDATION),
+    RuledField(("BackendTLSPolicy",), "spec.validation.subjectAltNames[]", _SUBJECT_ALT_NAME),
 )

@@ -14,7 +14,7 @@ from resources.manifests import (
     said,
 )
 
-from fastroute.resources.cel import PLACES
+from fastroute.resources.cel import RULED_FIELDS
 from fastroute.resources.decode import decode
 
 LISTENER = "protocol: HTTP"
@@ -371,7 +371,7 @@ def test_a_hash_in_a_path_breaks_two_rules():
 def test_no_rule_is_without_a_case():
     tried = {case[0].rpartition(": ")[2] for case in RULES} | {case[0].partition(": ")[2] for case in RULES}
     tried.add("value must not contain '#'")
-    rules = {rule.message for place in PLACES for rule in place.rules}
+    rules = {rule.message for field in RULED_FIELDS for rule in field.rules}
     assert rules - tried == set()
 
 
