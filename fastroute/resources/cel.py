@@ -38,7 +38,7 @@ def _is_ip_address(text: str) -> bool:
         ipaddress.ip_address(text)
     except ValueError:
         return False
-    return "%" not in text  # the API has no zones
+    return "%" not in text  # the API allows no zone
 
 
 def _prefix_is_short(key: str) -> bool:
@@ -104,7 +104,7 @@ def _parent(ref: Any) -> tuple[str, ...]:
 
 
 def _unlike_parents(refs: Sequence[Any]) -> Offenders:
-    """References to one parent must all have a sectionName or none, and all a port or none."""
+    """All references to the same parent must set sectionName, or none of them; likewise port."""
     forms: dict[tuple[str, ...], tuple[bool, bool]] = {}
     for index, ref in enumerate(refs):
         form = (bool(ref.section_name), bool(ref.port))
@@ -138,7 +138,7 @@ def _has_one_prefix(rule: Any) -> bool:
 
 
 def _prefix_rule(payload: str) -> Callable[[Any], Offenders]:
-    """A filter that replaces the matched prefix needs exactly one match, with a PathPrefix."""
+    """A filter that replaces the matched prefix requires a rule with exactly one match, of type PathPrefix."""
 
     def offends(item: Any) -> bool:
         modifier = getattr(item, payload)
@@ -358,6 +358,6 @@ _TREES = trees(RULED_FIELDS)
 
 
 def faults(kind: str, resource: Any) -> Iterator[Fault]:
-    """What is wrong with a typed object by the rules over several fields."""
+    """The violations, by a typed object, of the rules over several fields."""
     if kind in _TREES:
         yield from _TREES[kind].faults(resource)

@@ -1,4 +1,4 @@
-"""The rules over several fields of Service, Secret and EndpointSlice, as an API server has them in its code."""
+"""Rules over several fields of Service, Secret and EndpointSlice, as the API server implements them in code."""
 
 import base64
 import ipaddress
@@ -11,7 +11,7 @@ _FAMILIES = {"IPv4": ipaddress.IPv4Address, "IPv6": ipaddress.IPv6Address}
 
 
 def _addresses_where(judge: Callable[[Any, str], bool]) -> Callable[[Any], Offenders]:
-    """The addresses of a slice for which `judge(class of the addressType, address)` is true; none of FQDN slices."""
+    """Addresses of a slice for which `judge(address class of the addressType, address)` is true; none for type FQDN."""
 
     def offenders(endpoint_slice: Any) -> Offenders:
         family = _FAMILIES.get(endpoint_slice.address_type)
@@ -32,9 +32,9 @@ def _is_foreign(family: Any, address: str) -> bool:
 
 
 def _is_no_pods(family: Any, address: str) -> bool:
-    """As an API server judges, but for loopback: link-local addresses may be a cloud's metadata service."""
+    """As in the API server, but loopback is allowed. A link-local address may be a cloud's metadata service."""
     if _is_foreign(family, address):
-        return False  # said already
+        return False  # reported by the other rule
     parsed = family(address)
     return bool(parsed.is_unspecified or parsed.is_link_local or parsed.is_multicast)
 

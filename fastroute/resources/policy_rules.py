@@ -1,4 +1,4 @@
-"""The rules over several fields of a BackendTLSPolicy: its CRD's CEL rules."""
+"""Rules over several fields of a BackendTLSPolicy: the CEL rules of its CRD."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ def _targeted(target: Any) -> tuple[str, ...]:
 
 
 def _unlike_targets(targets: Sequence[Any]) -> Offenders:
-    """Targets that are one object must all have a sectionName or none."""
+    """All targets that are the same object must set sectionName, or none of them."""
     forms: dict[tuple[str, ...], bool] = {}
     for index, target in enumerate(targets):
         form = bool(target.section_name)

@@ -54,7 +54,7 @@ INT64 = 2**63 - 1
 PORT = Whole(least=1, most=65535)
 DURATION = Text(form=r"^([0-9]{1,5}(h|m|s|ms)){1,4}\Z", like='a duration such as "500ms" or "1m30s"', unit="s")
 HEADER_NAME = Text(least=1, most=256, form=rf"^{_FIELD_NAME}\Z", like="an HTTP field name")
-# The CRD's form is ^[!-~]+([\t ]?[!-~]+)*$: the same language, written so that it cannot backtrack.
+# The CRD has ^[!-~]+([\t ]?[!-~]+)*$. This pattern matches the same strings without backtracking.
 HEADER_VALUE = Text(
     least=1, most=4096, form=r"^[!-~]+([\t ][!-~]+)*\Z", like="printable ASCII with single spaces or tabs inside"
 )
