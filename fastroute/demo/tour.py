@@ -1,8 +1,8 @@
-"""The guided tour: two teams' Services share a Gateway 70/30, a grant is taken away, exactly its share turns 500.
+"""The guided tour: a Gateway splits traffic 70/30 between two teams' Services; without a grant, one share answers 500.
 
-Everything is real: echo backends, a `fastroute serve` of its own over a copy of examples/cross-namespace, requests over
-sockets, and the table that `fastroute check` prints. Requests go over one kept-alive connection, and so to one worker,
-whose weighted choice is exact over any 10 requests; so every number here must be right, and is checked.
+Everything is real: echo backends, a `fastroute serve` process for a copy of examples/cross-namespace, requests over
+sockets, and the table that `fastroute check` prints. All requests use one kept-alive connection, and therefore one
+worker, whose weighted choice is exact over any 10 requests. So every number must be exact, and is checked.
 """
 
 import signal
@@ -26,15 +26,15 @@ from fastroute.source.directory import Directory
 from fastroute.text import Block, Line, Table, write_page
 
 EXAMPLE = Path(__file__).parent / "examples" / "cross-namespace"
-GRANT = "grants/bananas.yaml"  # the one that is taken away
+GRANT = "grants/bananas.yaml"  # the grant that is removed and restored
 REQUESTS = 100
 BANANAS, APPLES, REFUSED = "bananas/banana-echo", "apples/apple-echo", "500"
 
-_TURNS_WITHIN = 5.0  # seconds from a file's change to the first answer that shows it
+_TURNS_WITHIN = 5.0  # seconds from the change of a file to the first answer that shows it
 
 
 class Act(msgspec.Struct, frozen=True):
-    """What is asked, and what must come back: answers by who gave them."""
+    """One step: its title, and the expected number of answers by source."""
 
     title: str
     expected: dict[str, int]
@@ -46,7 +46,8 @@ MENDED = Act("The grant is back", {BANANAS: 70, APPLES: 30})
 
 
 def tour(*, once: bool) -> int:
-    """Shows it all; without `once` stays up until Ctrl-C. The exit code: 0 only if every number was right."""
+    """Runs the tour; without `once`, keeps running until Ctrl-C. Returns the exit code: 0 only if all numbers were
+    right."""
     with tempfile.TemporaryDirectory(prefix="fastroute-demo-") as folder:
         manifests = Path(folder)
         copy_manifests(EXAMPLE, manifests)
@@ -74,7 +75,7 @@ async def _tour(gateway: Gateway, manifests: Path, once: bool) -> int:
 async def _wait_interrupt(
     work: trio.CancelScope, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    """Ends `work` at Ctrl-C, so that everything is put away in order."""
+    """Cancels `work` on Ctrl-C, so that everything is cleaned up."""
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         task_status.started()
         async for _ in signals:
@@ -82,7 +83,7 @@ async def _wait_interrupt(
 
 
 def _cast(gateway: Gateway, standing: tuple[Pod, ...]) -> Iterator[Block]:
-    """Who takes part."""
+    """Lists the pods and the Gateway."""
     yield Line("Real echo backends stand in for two teams' pods, behind one Gateway:")
     for pod in standing:
         yield Line(f"  {pod.namespace}/{pod.service}: {pod.name} at {pod.address}:{pod.port}")
@@ -119,7 +120,7 @@ async def _acts(client: Client, manifests: Path) -> bool:
 
 
 async def _wait_for(source: str, client: Client) -> float:
-    """Asks until an answer comes from `source`; gives the seconds that took."""
+    """Sends requests until an answer comes from `source`; returns the seconds that took."""
     begin = trio.current_time()
     while (await client.ask("/fruits")).source != source:
         if trio.current_time() - begin > _TURNS_WITHIN:
@@ -128,7 +129,7 @@ async def _wait_for(source: str, client: Client) -> float:
 
 
 async def show_act(act: Act, client: Client, remark: str | None = None) -> bool:
-    """Asks, and prints who answered beside who should have; True if the two are the same."""
+    """Sends requests and prints the answers by source with the expected numbers; True if they are equal."""
     counted = Counter([(await client.ask("/fruits")).source for _ in range(REQUESTS)])
     rows = sorted({*counted, *act.expected}, reverse=True)
     table = Table(

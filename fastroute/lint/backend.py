@@ -1,4 +1,4 @@
-"""Lints of Services that routes use: no ready endpoint, Endpoints without EndpointSlices, an unknown appProtocol."""
+"""Lints of Services that routes use: no ready endpoint, Endpoints without EndpointSlices, unknown appProtocol."""
 
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -23,7 +23,7 @@ def backends_without_endpoints(resources: Resources, graph: Graph) -> Iterator[F
 
 
 def unknown_app_protocols(resources: Resources, graph: Graph) -> Iterator[Finding]:
-    """Ports that a route uses and whose appProtocol is an unknown name with a domain: they are served as HTTP/1.1."""
+    """Ports that routes use and whose appProtocol is an unknown prefixed name: they are served as HTTP/1.1."""
     for backend in graph.backends.values():
         service = resources.services[backend.service]
         for index, port in enumerate(service.spec.ports):
@@ -33,7 +33,7 @@ def unknown_app_protocols(resources: Resources, graph: Graph) -> Iterator[Findin
 
 
 def endpoints_not_read(resources: Resources, graph: Graph) -> Iterator[Finding]:
-    """Endpoints of a Service that a route uses, without an EndpointSlice that says the same."""
+    """Endpoints of a Service that a route uses and that has no EndpointSlice."""
     used = {backend.service for backend in graph.backends.values()}
     sliced = {
         Key(key.namespace, slice_.metadata.labels.get(SERVICE_NAME_LABEL, ""))
@@ -49,7 +49,7 @@ def endpoints_not_read(resources: Resources, graph: Graph) -> Iterator[Finding]:
 
 
 def _slices(endpoints: Endpoints) -> str | None:
-    """The EndpointSlices that say the same, in YAML."""
+    """The equivalent EndpointSlices, in YAML."""
     documents = [
         _slice(endpoints, subset, f"{endpoints.key.name}-{number}{'-ipv6' if version == 6 else ''}", version)
         for number, subset in enumerate(endpoints.subsets, 1)
@@ -76,7 +76,7 @@ def _slice(endpoints: Endpoints, subset: EndpointSubset, name: str, version: int
 
 
 def _endpoints(subset: EndpointSubset, version: int) -> list[dict[str, Any]]:
-    """Those with an address of this version of IP."""
+    """The endpoints with an address of this IP version."""
     ready = [{"addresses": [address.ip]} for address in subset.addresses if _is(version, address)]
     unready = [
         {"addresses": [address.ip], "conditions": {"ready": False}}

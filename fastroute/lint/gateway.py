@@ -16,7 +16,7 @@ from fastroute.resources.world import Resources
 
 
 def classes_not_ours(resources: Resources, graph: Graph) -> Iterator[Finding]:
-    """Gateways of a class that does not exist, or that another controller serves."""
+    """Gateways whose class does not exist or belongs to another controller."""
     for gateway in resources.gateways.values():
         name = gateway.spec.gateway_class_name
         if Key("", name) in graph.classes:
@@ -46,7 +46,7 @@ def sets_without_gateways(resources: Resources, graph: Graph) -> Iterator[Findin
 
 
 def certificates_for_other_names(resources: Resources, graph: Graph) -> Iterator[Finding]:
-    """HTTPS listeners for a hostname that none of their certificates is for: clients will refuse them."""
+    """HTTPS listeners with a hostname that none of their certificates covers: clients reject them."""
     for holder in graph.holders:
         for index, listener in enumerate(holder.listeners):
             if listener.tls is None or listener.hostname == ANY:
@@ -60,7 +60,7 @@ def certificates_for_other_names(resources: Resources, graph: Graph) -> Iterator
 
 
 def certificates_out_of_time(graph: Graph, now: float) -> Iterator[Finding]:
-    """`now`: seconds since the epoch."""
+    """`now` is in seconds since the epoch."""
     for holder in graph.holders:
         for index, listener in enumerate(holder.listeners):
             for id_ in listener.tls.certificates if listener.tls else ():

@@ -1,4 +1,4 @@
-"""Lints of hostnames and matches that get no request, or not those that were meant."""
+"""Lints of hostnames and matches that match no request, or other requests than intended."""
 
 import json
 import re
@@ -18,11 +18,11 @@ from fastroute.resources.world import Resources
 _ASTERISK = re.compile(r"(^|/)\*+(/|$)|\*$")  # a whole segment, or at the end
 _ASTERISK_AT_END = re.compile(r"/\*+$")
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
-_IN_QUERY = "!$'()*+,;=:@/?%[]\\^`{|}~-._"  # browsers escape no more (URL standard, "query percent-encode set")
+_IN_QUERY = "!$'()*+,;=:@/?%[]\\^`{|}~-._"  # browsers escape all others (URL standard, "query percent-encode set")
 
 
 def hostnames_outside_listeners(resources: Resources, graph: Graph) -> Iterator[Finding]:
-    """A hostname of which no listener that the route is attached to gets a request, beside others that one does."""
+    """Hostnames for which the route gets no requests from any of its listeners, while others do get requests."""
     for id_, parents in graph.parents.items():
         route = graph.routes[id_]
         attached = [listener for parent in parents for listener in _attached(parent, graph)]
@@ -46,8 +46,8 @@ def _attached(parent: ParentNode, graph: Graph) -> Iterator[ListenerNode]:
 
 
 def _taken_by(listener: ListenerNode, name: str, graph: Graph) -> ListenerNode | None:
-    """The listener of the same port that has all of what `name` means on this one (a request belongs to the most
-    specific listener alone)."""
+    """The listener on the same port that gets all requests which `name` matches on this one (the most specific listener
+    gets a request)."""
     hosts = common(listener.hostname, name)
     for other in graph.listeners_of(listener.gateway):
         closer = other.hostname != listener.hostname and covers(listener.hostname, other.hostname)
@@ -74,7 +74,7 @@ def shadowed_matches(resources: Resources, graph: Graph) -> Iterator[Finding]:
 
 
 def addresses_as_hostnames(resources: Resources, graph: Graph) -> Iterator[Finding]:
-    """Hostnames that are IP addresses, which the API forbids in words, but not in its schema."""
+    """Hostnames that are IP addresses: the API documentation forbids them, but its schema does not."""
     for route in graph.routes.values():
         for index, name in enumerate(route.source.spec.hostnames):
             if _is_address(name):
@@ -103,7 +103,7 @@ def _is_address(name: str) -> bool:
 
 
 def literal_asterisks(resources: Resources, graph: Graph) -> Iterator[Finding]:
-    """Paths with an asterisk where other systems have a wildcard: only patterns have any here."""
+    """Paths with an asterisk where other systems have a wildcard. Here, only regular expressions have wildcards."""
     for route, index, number, match in _matches(graph):
         path = match.path
         if path.type == "RegularExpression" or not _ASTERISK.search(path.value):
@@ -125,7 +125,7 @@ def literal_asterisks(resources: Resources, graph: Graph) -> Iterator[Finding]:
 
 
 def queries_not_sent(resources: Resources, graph: Graph) -> Iterator[Finding]:
-    """Names and values of query parameters that clients write in another way. Both are compared as received."""
+    """Names and values of query parameters that clients encode differently. They are compared as received."""
     for route, index, number, match in _matches(graph):
         for place, query in enumerate(match.query_params):
             for part, text in (("name", query.name), ("value", query.value)):
@@ -139,7 +139,7 @@ def queries_not_sent(resources: Resources, graph: Graph) -> Iterator[Finding]:
 
 
 def _as_sent(text: str, part: str) -> str:
-    """As clients write it: what cannot stand in a query is escaped, with hex digits in upper case.
+    """The text as clients encode it: characters not allowed in a query are escaped, with upper-case hex digits.
 
     >>> _as_sent("San Jos\u00e9", "value"), _as_sent("%c3%A9", "value"), _as_sent("a=b&c", "value")
     ('San%20Jos%C3%A9', '%C3%A9', 'a=b%26c')
@@ -149,7 +149,7 @@ def _as_sent(text: str, part: str) -> str:
 
 
 def _matches(graph: Graph) -> Iterator[tuple[RouteNode, int, int, HTTPRouteMatch]]:
-    """Every match: its route, rule and index."""
+    """Every match, with its route, the index of its rule, and its index."""
     for route, index, rule in rules_of(graph):
         for number, match in enumerate(rule.matches):
             yield route, index, number, match

@@ -1,4 +1,4 @@
-"""Why nothing is judged or served at all, which must not look like success."""
+"""The reason why no object is checked or no listener serves: that must not look like success."""
 
 from collections.abc import Collection
 from itertools import islice
@@ -7,11 +7,11 @@ from fastroute.graph.node import Graph
 from fastroute.resources.meta import Key
 from fastroute.resources.world import Resources
 
-_NAMED = 3  # Gateways that are named
+_NAMED = 3  # Gateways that a message names
 
 
 def nothing_served(resources: Resources, graph: Graph) -> str | None:
-    """Why no listener serves; None if one does."""
+    """The reason why no listener serves; None if one does."""
     if any(listener.serves for holder in graph.holders for listener in holder.listeners):
         return None
     if graph.gateways:

@@ -1,4 +1,4 @@
-"""Lints of what routes attach to: parents that do not exist or are not served, and kinds of route that are not."""
+"""Lints of parents: parents that do not exist or are not served, and routes of kinds that are not served."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -41,7 +41,7 @@ def missing_parents(resources: Resources, graph: Graph) -> Iterator[Finding]:
 
 
 def _other_parent(id_: HolderId, resources: Resources) -> str | None:
-    """The one that was surely meant: of the same name in the only namespace that has one, or of nearly this name."""
+    """The parent that was probably meant: the same name in the only namespace that has one, or a similar name."""
     kind, key = id_
     known = resources.gateways if kind == "Gateway" else resources.listener_sets
     homes = [other.namespace for other in known if other.name == key.name]
@@ -52,7 +52,7 @@ def _other_parent(id_: HolderId, resources: Resources) -> str | None:
 
 
 def routes_not_served(resources: Resources, graph: Graph) -> Iterator[Finding]:
-    """Routes of kinds that we do not serve, where they name what is ours; what others serve is none of our business."""
+    """Routes of kinds that we do not serve, if their parents are ours. Routes of other controllers are not reported."""
     if not any(routes(resources) for routes in UNSERVED.values()):
         return
     ours = {holder.id for holder in graph.holders}

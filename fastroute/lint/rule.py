@@ -56,7 +56,7 @@ def zero_weights(resources: Resources, graph: Graph) -> Iterator[Finding]:
 
 
 def rules_of(graph: Graph) -> Iterator[tuple[RouteNode, int, HTTPRouteRule]]:
-    """Every rule of the HTTPRoutes with a parent of ours: its route and index."""
+    """Every rule of the HTTPRoutes that have a parent of ours, with its route and index."""
     for route in graph.routes.values():
         if isinstance(route.source, HTTPRoute):
             for index, rule in enumerate(route.source.spec.rules):
