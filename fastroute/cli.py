@@ -1,7 +1,8 @@
-"""The commands: what a user types becomes settings, the work is done elsewhere, its errors become exit codes.
+"""The commands. They turn options into settings, call the code that does the work, and turn errors into exit codes.
 
-Exit codes: 0 fine, 1 problems found, 2 cannot be done as asked. Tables and colours are for terminals (text.py); a pipe
-gets plain text. Heavy imports stand inside the commands, so that `--help` and completion answer at once.
+Exit codes: 0 success, 1 problems found, 2 the command cannot run as requested. Tables and colours are only for
+terminals (text.py); a pipe gets plain text. Slow imports are inside the commands, so that `--help` and completion
+respond quickly.
 """
 
 import os
@@ -41,7 +42,7 @@ _STDIN = Path("-")
 
 
 def _variable(name: str) -> dict[str, Any]:
-    """The variable that stands for an option which only one command has (those of several: options.py)."""
+    """The variable of an option that only one command has (for options of several commands, see options.py)."""
     return {"envvar": f"FASTROUTE_{name}", "show_envvar": False}
 
 
@@ -158,7 +159,7 @@ def demo(
 
 
 def _require_known_variables() -> None:
-    """Raises SettingError for a FASTROUTE_* variable that no option of any command has."""
+    """Raises SettingError for a FASTROUTE_* variable that belongs to no option of any command."""
     if any(name.startswith(PREFIX) for name in os.environ):
         group: Any = get_command(app)
         options = [option for command in group.commands.values() for option in command.params]
@@ -166,7 +167,7 @@ def _require_known_variables() -> None:
 
 
 def _load(paths: list[Path]) -> "Directory":
-    """Reads the manifests; SourceError (exit code 2) when a path is missing or unreadable."""
+    """Reads the manifests; SourceError (exit code 2) if a path is missing or unreadable."""
     from fastroute.source.directory import Directory
 
     source = Directory([path for path in paths if path != _STDIN])
@@ -196,7 +197,7 @@ def _root(
 
 
 def main() -> None:
-    """The command `fastroute`. What the user can mend is said in a line or two, exit code 2."""
+    """The command `fastroute`. Errors that the user can fix are printed in a line or two, with exit code 2."""
     try:
         app(prog_name="fastroute")
     except FastrouteError as error:

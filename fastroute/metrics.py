@@ -1,7 +1,8 @@
-"""Every metric by its name, and those of them that main counts itself.
+"""All metrics by name, and the metrics that the main process counts.
 
-What workers count lies in shared memory (ext/counters) and is read by `supervisor/tally.py`; it finds its families here
-too, so that this file is the whole list. Names follow Prometheus: base units, `_total`, prefix `fastroute_`.
+The workers' counters are in shared memory (ext/counters) and are read by `supervisor/tally.py`, which takes their
+families from this file, so that it lists all metrics. Names follow Prometheus: base units, `_total`, prefix
+`fastroute_`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,13 +15,13 @@ from prometheus_client.registry import Collector
 
 import fastroute
 
-OTHER = "other"  # the label value of what found no series of its own
+OTHER = "other"  # the label value for everything counted after the maximum number of series is reached
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Family(NamedTuple):
-    """A metric that workers count: its whole name, what it says, its labels."""
+    """A metric that workers count: its full name, its help text, its labels."""
 
     name: str
     text: str
@@ -57,19 +58,19 @@ WORKER_CPU = Family("fastroute_worker_cpu_seconds_total", "CPU time of a worker'
 WORKER_MEMORY = Family("fastroute_worker_resident_memory_bytes", "Resident memory of a worker's process", ("worker",))
 WORKER_VERSION = Family("fastroute_worker_config_version", "Version that a worker serves", ("worker",))
 
-# Seconds from a change to its service: dense around the promise of 50 ms.
+# Seconds from a change to its service, with narrow buckets around the target of 50 ms.
 _PROPAGATION = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 class RefusedReferences(Collector):
-    """How many references of each route are refused now; a route without any has no series."""
+    """The number of refused references of each route. A route without refused references has no series."""
 
     def __init__(self, series: int) -> None:
         self._series = series
         self._counts: Mapping[tuple[str, str], int] = {}
 
     def set(self, counts: Mapping[tuple[str, str], int]) -> None:
-        """`counts` by (route kind, "ns/name"), the whole of it."""
+        """`counts` by (route kind, "ns/name"), for all routes."""
         self._counts = counts
 
     def collect(self) -> Iterable[Metric]:
@@ -85,7 +86,7 @@ class RefusedReferences(Collector):
 
 
 class Metrics:
-    """What main counts. One of these is made in app.py; who counts is given it, or the one metric it needs."""
+    """The metrics of the main process. app.py creates one instance; components get it, or the one metric they need."""
 
     def __init__(self, registry: CollectorRegistry | None = None, *, series: int = 2_000) -> None:
         self.registry = registry or CollectorRegistry()

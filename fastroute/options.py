@@ -1,8 +1,8 @@
-"""The options of the commands, as one table: name, meaning, how its text is read. Defaults are those of settings.py.
+"""The options of the commands in one table: name, description, parser. The defaults are in settings.py.
 
-Every option is also a variable: `--drain-delay` is FASTROUTE_DRAIN_DELAY (several values: separated by spaces,
-paths by colons, headers one a line). `takes` gives a command its options, so that each is written once however many
-commands take it; the functions at the end make settings of what was chosen.
+Every option is also an environment variable: FASTROUTE_DRAIN_DELAY for `--drain-delay` (several values are separated by
+spaces, paths by colons, headers by newlines). `takes` adds options to a command, so that each option is defined once,
+however many commands have it; the functions at the end convert the chosen options to settings.
 """
 
 import inspect
@@ -28,23 +28,23 @@ from fastroute.settings import (
 _LIMITS = Limits()
 _GRAPH = GraphSettings()
 _SERVE = ServeSettings()
-_METRICS = {False: _SERVE.metrics, True: ("::", 9900)}  # by whether it is a cluster
+_METRICS = {False: _SERVE.metrics, True: ("::", 9900)}  # key: whether the source is a cluster
 _HEAD_MOST = 16 << 20  # bytes
 _FIELDS_MOST = 100_000
-_IPV6 = Path("/proc/net/if_inet6")  # is there when the kernel speaks it
-UNSAID = ""  # of an option that may be off, or has different defaults
+_IPV6 = Path("/proc/net/if_inet6")  # exists if the kernel supports IPv6
+UNSAID = ""  # value of an option that is not given, if it can be off or its default depends on other options
 
 
 class Option(msgspec.Struct, frozen=True, kw_only=True):
-    """One row. Without `read` the type says how its text is read."""
+    """One row. Without `read`, the text is parsed according to `type`."""
 
     name: str
     meaning: str
-    default: Any = ...  # ...: must be given
+    default: Any = ...  # ...: required
     type: Any = str
     metavar: str | None = None
     read: Callable[[str], Any] | None = None
-    shown: str | None = None  # the default, as users write it
+    shown: str | None = None  # the default as displayed in --help
     at_least: int | None = None
     at_most: int | None = None
 
@@ -70,7 +70,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _reader(read: Callable[[str], Any], at_most: int | None) -> Callable[[str], Any]:
-    """`read` for typer: a SettingError is a mistake in usage, exit code 2."""
+    """`read` for typer: a SettingError becomes a usage error, exit code 2."""
 
     def value(text: str) -> Any:
         try:
@@ -134,7 +134,7 @@ MANIFESTS = Option(
     metavar="PATH",
 )
 
-# What serve, check and explain share: which objects are ours, and where they are served.
+# Shared by serve, check and explain: which objects are ours, and at which addresses they are served.
 WORLD = (
     Option(
         name="--controller-name",
@@ -170,7 +170,7 @@ WORLD = (
 
 _OF_BOTH = "of a request (above: 431) or of a backend's answer (above: 502); trailers too."
 
-# What the engine counts in 32 bits, sums included, has a bound here.
+# Numbers that the engine counts in 32 bits, including their sums, have an upper bound here.
 LIMITS = (
     _size("--max-head", f"Start line and fields {_OF_BOTH}", _LIMITS.max_head, at_most=_HEAD_MOST),
     _number("--max-fields", f"Header fields {_OF_BOTH}", _LIMITS.max_fields, at_most=_FIELDS_MOST),
@@ -273,8 +273,8 @@ SERVE = (
 
 
 def lines(context: typer.Context, parameter: typer.CallbackParam, given: list[str] | None) -> list[str] | None:
-    """Callback of a repeatable option whose values may hold spaces: in its variable they stand one a line (typer would
-    part them at every space). Empty lines are none."""
+    """Callback of a repeatable option whose values may contain spaces: in the environment variable they are separated
+    by newlines (typer would split them at every space). Empty lines are ignored."""
     source = context.get_parameter_source(parameter.name or "")
     if source is None or source.name != "ENVIRONMENT":
         return given
@@ -286,7 +286,7 @@ _Command = TypeVar("_Command", bound=Callable[..., None])
 
 
 def takes(*options: Option) -> Callable[[_Command], _Command]:
-    """Gives a command whose last parameter is `**chosen` these options; its own parameters stay in front."""
+    """Adds options to a command whose last parameter is `**chosen`; the command's own parameters stay first."""
 
     def give(command: _Command) -> _Command:
         own = list(inspect.signature(command).parameters.values())[:-1]
@@ -307,8 +307,8 @@ def takes(*options: Option) -> Callable[[_Command], _Command]:
 
 
 def graph_settings(chosen: dict[str, Any], *, cluster: bool = False) -> GraphSettings:
-    """Of the options WORLD, and --port-offset where there is one. In a `cluster` nothing is assumed that is not
-    there, and listeners are for everybody."""
+    """Settings from the options WORLD and, if present, --port-offset. With `cluster`, no GatewayClass is assumed if
+    there is none, and listeners bind all addresses by default."""
     bind = (chosen["bind"],) if chosen["bind"] else _everywhere() if cluster else _GRAPH.addressing.bind
     return GraphSettings(
         class_name=None if cluster else _GRAPH.class_name,
@@ -325,12 +325,12 @@ def graph_settings(chosen: dict[str, Any], *, cluster: bool = False) -> GraphSet
 
 
 def _everywhere() -> tuple[str, ...]:
-    """IPv4 alone where the kernel has no IPv6 (ipv6.disable=1)."""
+    """Only IPv4 if the kernel has no IPv6 (ipv6.disable=1)."""
     return EVERYWHERE if _IPV6.exists() else EVERYWHERE[:1]
 
 
 def serve_settings(chosen: dict[str, Any]) -> ServeSettings:
-    """Of the options SERVE. Raises SettingError."""
+    """Settings from the options SERVE. Raises SettingError."""
     kubernetes = _kubernetes_settings(chosen)
     metrics = _METRICS[kubernetes is not None] if chosen["metrics"] == UNSAID else chosen["metrics"]
     same = (
@@ -350,7 +350,7 @@ def serve_settings(chosen: dict[str, Any]) -> ServeSettings:
 
 
 def _kubernetes_settings(chosen: dict[str, Any]) -> KubernetesSettings | None:
-    """None: manifests. Raises SettingError unless it is exactly one of both."""
+    """None: manifests. Raises SettingError unless exactly one source is given."""
     asked = chosen["kubernetes"] or chosen["kubeconfig"] is not None or chosen["context"] is not None
     if chosen["manifests"]:
         if asked:
