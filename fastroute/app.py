@@ -72,7 +72,7 @@ def _follow_cluster(settings: ServeSettings) -> Follow:
     account = Account(wanted.kubeconfig, wanted.context)
     lease = lease_of(wanted.status_lease, account)
     if lease is None:
-        _log.warning("statuses are not written: outside of a pod, give --status-lease NAMESPACE/NAME to write them")
+        _log.warning("statuses are not written: outside of a pod, set --status-lease NAMESPACE/NAME to write them")
 
     async def follow(supervisor: Supervisor, metrics: Metrics, leaving: trio.Event) -> None:
         client = Client(account)
@@ -105,7 +105,7 @@ async def _serve(settings: ServeSettings, follow: Follow, health: socket.socket 
             leaving = trio.Event()
             nursery.start_soon(follow, supervisor, metrics, leaving)
             if health is not None:
-                _log.info("metrics: %s/metrics, beside it /healthz and /readyz", _url(health))
+                _log.info("metrics: %s/metrics; also /healthz and /readyz", _url(health))
                 nursery.start_soon(serve_endpoint, health_app(metrics.registry, lambda: supervisor.ready), health)
             code = await _live(signals, supervisor, leaving)
             nursery.cancel_scope.cancel()
@@ -127,7 +127,7 @@ async def _live(signals: AsyncIterator[int], supervisor: Supervisor, leaving: tr
                 continue
             ended += 1
             if ended > 1:
-                _log.warning("told twice: ending at once")
+                _log.warning("second signal received: exiting immediately")
                 nursery.cancel_scope.cancel()
                 break
             _log.info("%s: draining", signal.Signals(number).name)

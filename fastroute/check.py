@@ -99,7 +99,7 @@ def _object(patch: StatusPatch) -> dict[str, Any]:
 
 
 def _nothing(why: str) -> Said:
-    message = f"No object was judged: {why}."
+    message = f"No object was checked: {why}."
     return Said(object=None, condition=None, reason="NothingJudged", message=message)
 
 
@@ -108,7 +108,7 @@ def _not_there(gateway: str) -> Said:
         object=ObjectName("Gateway", *_key(gateway)),
         condition=None,
         reason="GatewayNotFound",
-        message="--gateway names it, but the manifests have no such Gateway of our classes: nothing of it is checked.",
+        message="--gateway selects it, but the manifests have no such Gateway with a class of ours: it is not checked.",
     )
 
 

@@ -131,7 +131,7 @@ async def reconcile(
                 if made.compiled.rules_made >= MANY:
                     gc.freeze()
             except Exception:
-                _log.exception("a change cannot be served; what was served before goes on")
+                _log.exception("a change cannot be served; the previous configuration stays in service")
                 good = rebased(last, world)
                 if await quarantine.find(good.resources, resources, good, partial(attempt, world)):
                     changes.note(noted)
@@ -152,7 +152,7 @@ def build(resources: Resources, settings: GraphSettings, last: Pass) -> Pass:
     except Exception:
         if last.graph is None:
             raise
-        _log.exception("a change could not be worked in; everything is built anew")
+        _log.exception("the incremental build failed; building from scratch")
         return _built(resources, settings, FIRST._replace(graph=forgotten(last.graph), statuses=last.statuses))
 
 

@@ -44,4 +44,4 @@ def is_service_link(name: str, value: str) -> bool:
 def _said(name: str, known: Iterable[str]) -> str:
     near = nearest(name.removeprefix(PREFIX), (each.removeprefix(PREFIX) for each in known), _SIMILAR)
     hint = f"; did you mean {PREFIX}{near}?" if near else ""
-    return f"no option has the variable {name}{hint}"
+    return f"unknown environment variable {name}{hint}"

@@ -18,7 +18,7 @@ from fastroute.resources.world import Resources
 def backends_without_endpoints(resources: Resources, graph: Graph) -> Iterator[Finding]:
     for backend in graph.backends.values():
         if not backend.endpoints:
-            message = f"Port {backend.port} has no ready endpoint: its share answers 503."
+            message = f"Port {backend.port} has no ready endpoint: its share of the requests is answered with 503."
             yield warning("Service", resources.services[backend.service], "NoEndpoints", message, "spec.ports")
 
 
@@ -28,7 +28,7 @@ def unknown_app_protocols(resources: Resources, graph: Graph) -> Iterator[Findin
         service = resources.services[backend.service]
         for index, port in enumerate(service.spec.ports):
             if port.port == backend.port and port.protocol == "TCP" and is_unknown(port):
-                message = f"appProtocol {port.app_protocol} is not known here: HTTP/1.1 is sent to port {port.port}."
+                message = f"appProtocol {port.app_protocol} is unknown: port {port.port} is served with HTTP/1.1."
                 yield warning("Service", service, "UnknownAppProtocol", message, f"spec.ports[{index}].appProtocol")
 
 
@@ -42,8 +42,8 @@ def endpoints_not_read(resources: Resources, graph: Graph) -> Iterator[Finding]:
     for key, endpoints in resources.endpoints.items():
         if key in used - sliced:
             message = (
-                f"Endpoints are not read: Service {key} needs EndpointSlices with the label {SERVICE_NAME_LABEL}. "
-                f"A cluster makes them of Endpoints; manifests must hold them."
+                f"Endpoints are not supported: Service {key} needs EndpointSlices with the label {SERVICE_NAME_LABEL}. "
+                f"A cluster creates them from Endpoints; manifests must contain them."
             )
             yield warning("Endpoints", endpoints, "EndpointsNotRead", message, "subsets", fix=_slices(endpoints))
 

@@ -30,8 +30,8 @@ def preflights_not_taken(resources: Resources, graph: Graph) -> Iterator[Finding
             why = _misses_preflights(match)
             if why and not _taken_elsewhere(route, match, sharing):
                 message = (
-                    f"matches[{number}] names {why}, which no preflight has: browsers get no answer from this filter "
-                    f"before such a request. Add a match with the same path and method OPTIONS."
+                    f"matches[{number}] requires {why}, which no preflight request has: the filter does not answer the "
+                    f"preflights of such requests. Add a match with the same path and method OPTIONS."
                 )
                 yield warning(
                     route.kind, route.source, "PreflightNotTaken", message, f"spec.rules[{index}].{fields[0]}"

@@ -28,7 +28,7 @@ def grants_to_gateway(resources: Resources, graph: Graph) -> Iterator[Finding]:
         for index, to in enumerate(grant.spec.to):
             if (to.group, to.kind) == (GROUP, "Gateway"):
                 message = (
-                    "A grant to kind Gateway has no effect: which routes may attach is said by allowedRoutes of the "
+                    "A grant to kind Gateway has no effect: which routes may attach depends on allowedRoutes of the "
                     "Gateway's listeners."
                 )
                 fix = _stanza(grant, index, graph)
@@ -55,7 +55,7 @@ def grants_with_core_group(resources: Resources, graph: Graph) -> Iterator[Findi
         groups += [(f"spec.to[{i}].group", to.group) for i, to in enumerate(grant.spec.to)]
         for field, group in groups:
             if group in CORE:
-                message = f'"{group}" is not the core group: that one is written "", so this allows nothing.'
+                message = f'The core group is written "", not "{group}": this allows nothing.'
                 yield warning("ReferenceGrant", grant, "GrantGroupNotCore", message, field, fix='group: ""')
 
 
@@ -69,7 +69,7 @@ def grants_for_unknown_kinds(resources: Resources, graph: Graph) -> Iterator[Fin
             if meant is not None:
                 fields = {"group": meant[0] or '""', "kind": meant[1]}
                 wrong = [name for name, old in (("group", group), ("kind", kind)) if old != fields[name].strip('"')]
-                message = f'No reference is of kind {kind} of group "{group}": did you mean {meant[1]} of "{meant[0]}"?'
+                message = f'No reference has kind {kind} of group "{group}": did you mean {meant[1]} of "{meant[0]}"?'
                 fix = "\n".join(f"{name}: {fields[name]}" for name in wrong)
                 yield warning("ReferenceGrant", grant, "GrantKindUnknown", message, f"{field}.{wrong[0]}", fix=fix)
 

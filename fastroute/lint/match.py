@@ -30,11 +30,13 @@ def hostnames_outside_listeners(resources: Resources, graph: Graph) -> Iterator[
             meeting = [listener for listener in attached if meet(listener.hostname, name.lower())]
             taken = [_taken_by(listener, name.lower(), graph) for listener in meeting]
             if all(taken):
-                message = f"No listener that the route is attached to takes {name}: it gets no request for it."
+                message = (
+                    f"No listener that the route is attached to accepts {name}: the route gets no requests for it."
+                )
                 if other := next(iter(taken), None):
                     message = (
-                        f"Requests for {name} belong to listener {other.label} of Gateway {other.gateway}, which "
-                        f"is more specific and which the route is not attached to: it gets none of them."
+                        f"Requests for {name} go to listener {other.label} of Gateway {other.gateway}, which "
+                        f"is more specific and to which the route is not attached: it gets none of them."
                     )
                 yield warning(route.kind, route.source, "HostnameUnused", message, f"spec.hostnames[{index}]")
 
@@ -67,8 +69,8 @@ def shadowed_matches(resources: Resources, graph: Graph) -> Iterator[Finding]:
         route = resources.http_routes[loser[1]]
         field = f"spec.rules[{loser[2]}].matches[{loser[3]}]"
         message = (
-            f"It takes no request for {', '.join(places)}: rule {winner[2]} of HTTPRoute {winner[1]} "
-            f"(matches[{winner[3]}]) takes all of them first."
+            f"It matches no request for {', '.join(places)}: rule {winner[2]} of HTTPRoute {winner[1]} "
+            f"(matches[{winner[3]}]) matches all of them first."
         )
         yield warning("HTTPRoute", route, "Shadowed", message, field)
 
@@ -88,8 +90,8 @@ def addresses_as_hostnames(resources: Resources, graph: Graph) -> Iterator[Findi
 
 def _address_as_hostname(kind: str, source: Resource, name: str, field: str) -> Finding:
     message = (
-        f"{name} is an IP address, and the API allows host names only: it is compared as text with the Host of "
-        f"requests. Leave the hostname out to take requests for any host, addresses included."
+        f"{name} is an IP address, but the API allows only host names: it is compared as text with the Host of "
+        f"requests. Omit the hostname to match requests for any host, including IP addresses."
     )
     return warning(kind, source, "HostnameIsAddress", message, field)
 
@@ -110,16 +112,16 @@ def literal_asterisks(resources: Resources, graph: Graph) -> Iterator[Finding]:
             continue
         field = f"spec.rules[{index}].matches[{number}].path"
         prefix = _ASTERISK_AT_END.sub("", path.value) or "/"
-        message = f"{path.value}: an asterisk in a path of type {path.type} takes only an asterisk."
+        message = f"{path.value}: an asterisk in a path of type {path.type} matches only an asterisk."
         if "*" in prefix:
             message += " Use type RegularExpression for a pattern."
             yield warning(route.kind, route.source, "LiteralAsterisk", message, f"{field}.value")
         elif path.type == "Exact":
-            message += f" PathPrefix {prefix} takes everything below."
+            message += f" PathPrefix {prefix} matches everything below it."
             fix = f"path:\n  type: PathPrefix\n  value: {prefix}"
             yield warning(route.kind, route.source, "LiteralAsterisk", message, field, fix=fix)
         else:
-            message += f" PathPrefix {prefix} takes everything below without one."
+            message += f" PathPrefix {prefix} matches everything below it, without an asterisk."
             fix = f"value: {prefix}"
             yield warning(route.kind, route.source, "LiteralAsterisk", message, f"{field}.value", fix=fix)
 
@@ -131,7 +133,7 @@ def queries_not_sent(resources: Resources, graph: Graph) -> Iterator[Finding]:
             for part, text in (("name", query.name), ("value", query.value)):
                 sent = text if query.type != "Exact" and part == "value" else _as_sent(text, part)
                 if sent != text:
-                    message = f"Query parameters are compared as received, and clients write {text!r} as {sent}"
+                    message = f"Query parameters are compared as received, and clients encode {text!r} as {sent}"
                     message += " (forms: + for a space)." if " " in text else "."
                     field = f"spec.rules[{index}].matches[{number}].queryParams[{place}].{part}"
                     fix = f"{part}: {json.dumps(sent)}"

@@ -20,8 +20,8 @@ def nothing_served(resources: Resources, graph: Graph) -> str | None:
         return "there is no Gateway"
     ours = [key for key, gateway in resources.gateways.items() if gateway.spec.gateway_class_name in _classes(graph)]
     if ours:
-        return f"--gateway does not name {_names(ours)}"
-    return f"no Gateway is of a class of controller {graph.controller_name}: not {_names(resources.gateways)}"
+        return f"--gateway does not include {_names(ours)}"
+    return f"no Gateway has a class of controller {graph.controller_name}; not served: {_names(resources.gateways)}"
 
 
 def _classes(graph: Graph) -> set[str]:

@@ -23,19 +23,19 @@ def missing_parents(resources: Resources, graph: Graph) -> Iterator[Finding]:
     for kind, routes in (("HTTPRoute", resources.http_routes), ("GRPCRoute", resources.grpc_routes)):
         for route in routes.values():
             if not route.spec.parent_refs:
-                message = "The route has no parentRefs: it is attached to nothing."
+                message = "The route has no parentRefs: it is not attached to any Gateway."
                 yield warning(kind, route, "NoParents", message, "spec.parentRefs")
             for index, ref in enumerate(route.spec.parent_refs):
                 id_ = parent_id(route, ref)
                 if id_ is None:
-                    message = f"Parents of kind {ref.kind} are not served: the route is not attached by this parentRef."
+                    message = f"Parents of kind {ref.kind} are not supported: this parentRef has no effect."
                     near = nearest(ref.kind, PARENTS) if ref.group == GROUP else None
                     fix = f"kind: {near}" if near else None
                     yield warning(
                         kind, route, "ParentKindNotServed", message, f"spec.parentRefs[{index}].kind", fix=fix
                     )
                 elif not _exists(id_, resources):
-                    message = f"{ref.kind} {id_[1]} does not exist: the route is not attached by this parentRef."
+                    message = f"{ref.kind} {id_[1]} does not exist: this parentRef has no effect."
                     fix = _other_parent(id_, resources)
                     yield warning(kind, route, "ParentNotFound", message, f"spec.parentRefs[{index}]", fix=fix)
 
@@ -61,7 +61,10 @@ def routes_not_served(resources: Resources, graph: Graph) -> Iterator[Finding]:
             for index, ref in enumerate(route.spec.parent_refs):
                 id_ = parent_id(route, ref)
                 if id_ in ours:
-                    message = f"{kind}s are not served: {ref.kind} {id_[1]} sends it nothing, and no status says so."
+                    message = (
+                        f"{kind}s are not supported: {ref.kind} {id_[1]} sends no traffic to this route, and "
+                        f"its status is not written."
+                    )
                     yield warning(kind, route, "RouteKindNotServed", message, f"spec.parentRefs[{index}]")
 
 

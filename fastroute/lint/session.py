@@ -31,8 +31,8 @@ def cookies_not_kept(resources: Resources, graph: Graph) -> Iterator[Finding]:
         listeners = attached.get(route.id, [])
         if _cookie_session(rule) and listeners and all(each.source.protocol == "HTTP" for each in listeners):
             message = (
-                "The cookie of the session says Secure, and only HTTP listeners serve it: browsers do not keep it, "
-                "unless TLS ends at a proxy in front. Attach the route to an HTTPS listener, or use type Header."
+                "The session cookie has the attribute Secure, but only HTTP listeners serve it: browsers do not store "
+                "it unless a proxy in front terminates TLS. Attach the route to an HTTPS listener, or use type Header."
             )
             field = f"spec.rules[{index}].sessionPersistence"
             yield warning(route.kind, route.source, "SessionCookieNotKept", message, field)
@@ -57,8 +57,8 @@ def cookies_that_clash(resources: Resources, graph: Graph) -> Iterator[Finding]:
                     clashes.setdefault(owner, (first, cookie, host))
     for (id_, index), (((kind, key), rule), cookie, host) in sorted(clashes.items()):
         message = (
-            f"Rule {rule} of {kind} {key} sets a cookie of the same name {cookie.name} and path {cookie.path} on "
-            f"{host or 'any host'}: browsers keep one of the two, so each ends the sessions of the other. Use "
+            f"Rule {rule} of {kind} {key} sets a cookie with the same name {cookie.name} and path {cookie.path} on "
+            f"{host or 'any host'}: browsers store only one, so each rule ends the sessions of the other. Use "
             f"another name."
         )
         field = f"spec.rules[{index}].sessionPersistence"

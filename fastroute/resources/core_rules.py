@@ -48,15 +48,15 @@ def _not_base64(data: dict[str, str]) -> Offenders:
 
 
 _SERVICE_PORTS = (
-    unique("port and protocol are those of an earlier port", identity("port", "protocol")),
-    unique("name is that of an earlier port: it must be unique", lambda port: port.name or None),
+    unique("the combination of port and protocol must be unique among the ports", identity("port", "protocol")),
+    unique("name must be unique among the ports", lambda port: port.name or None),
     Rule(
         "name must be set when a Service has several ports",
         lambda ports: ((index,) for index, port in enumerate(ports) if len(ports) > 1 and not port.name),
     ),
 )
-_SLICE_PORTS = (unique("name is that of an earlier port: it must be unique", lambda port: port.name),)
-_SECRET_DATA = (Rule("must be base64 (text goes into stringData)", _not_base64),)
+_SLICE_PORTS = (unique("name must be unique among the ports", lambda port: port.name),)
+_SECRET_DATA = (Rule("must be base64 (use stringData for plain text)", _not_base64),)
 _SLICE = (
     Rule("must be an address of the slice's addressType", _addresses_where(_is_foreign)),
     Rule("must not be an unspecified, link-local or multicast address", _addresses_where(_is_no_pods)),

@@ -248,7 +248,7 @@ class _Builder:
         value = self._anchors[event.anchor]
         self._left -= _size(value, self._left)
         if self._left <= 0:
-            raise _malformed(event, f"more than {MAX_NODES} values once aliases are written out")
+            raise _malformed(event, f"more than {MAX_NODES} values after expanding aliases")
         return value
 
 
@@ -298,13 +298,13 @@ def _plain(text: str) -> Any:
 
 def _require_tag(event: Any, name: str) -> None:
     if event.tag not in (None, "!", _TAG + name):
-        raise _malformed(event, f"the tag {event.tag} is not known here")
+        raise _malformed(event, f"unknown tag {event.tag}")
 
 
 def _merged(event: Any, value: Any) -> list[dict[str, Any]]:
     sources = value if isinstance(value, list) else [value]
     if not all(isinstance(source, dict) for source in sources):
-        raise _malformed(event, "<< takes a mapping or a list of mappings")
+        raise _malformed(event, "<< requires a mapping or a list of mappings")
     return sources
 
 

@@ -20,9 +20,9 @@ def _unlike_targets(targets: Sequence[Any]) -> Offenders:
 
 
 _TARGET_REFS = (
-    Rule("is the same object as an earlier one: sectionName must be set in both", _unlike_targets),
+    Rule("is the same object as an earlier target: sectionName must be set in both", _unlike_targets),
     unique(
-        "is an earlier one again: sectionName must differ",
+        "duplicates an earlier target: sectionName must differ",
         lambda target: (*_targeted(target), target.section_name or ""),
     ),
 )
@@ -39,9 +39,9 @@ _VALIDATION = (
 
 
 def _name_is_there(kind: str, field: str) -> Iterator[Rule]:
-    yield must(f"{field} must be set, as type is {kind}", lambda name: name["type"] != kind or bool(name.get(field)))
+    yield must(f"{field} must be set when type is {kind}", lambda name: name["type"] != kind or bool(name.get(field)))
     yield must(
-        f"{field} must be left out unless type is {kind}", lambda name: name["type"] == kind or not name.get(field)
+        f"{field} must not be set unless type is {kind}", lambda name: name["type"] == kind or not name.get(field)
     )
 
 

@@ -82,7 +82,7 @@ class Whole(msgspec.Struct, frozen=True, kw_only=True):
         if type(value) is not int or not self._allows(value):
             quoted = isinstance(value, str) and _DIGITS.fullmatch(value) is not None and self._allows(int(value))
             fix = str(int(value)) if quoted else None
-            got = f'"{value}" (take the quotes away)' if quoted else _shown(value)
+            got = f'"{value}" (remove the quotes)' if quoted else _shown(value)
             yield Fault((), f"must be {self.words}, got {got}", fix)
 
     def _allows(self, value: int) -> bool:
@@ -117,7 +117,9 @@ class List(msgspec.Struct, frozen=True, kw_only=True):
 
     def faults(self, value: Any) -> Iterable[Fault]:
         if not isinstance(value, list):
-            yield Fault((), f"must be a list, got {_shown(value)}" + (" (begin it with '- ')" if value != {} else ""))
+            yield Fault(
+                (), f"must be a list, got {_shown(value)}" + (" (list items begin with '- ')" if value != {} else "")
+            )
             return
         if len(value) < self.least or (self.most is not None and len(value) > self.most):
             yield Fault((), f"must have {_amount(self.least, self.most, 'item')}, got {len(value)}")
@@ -136,7 +138,7 @@ class List(msgspec.Struct, frozen=True, kw_only=True):
                 other = first.setdefault(key, index)
                 if other != index:
                     names = " and ".join(f"{name} {_shown(item[name])}" for name in self.keys)
-                    yield Fault((index,), f"{names} is already at [{other}] of this list: it must be unique")
+                    yield Fault((index,), f"{names} is already used at [{other}] of this list: it must be unique")
 
 
 class Map(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,10 +13,10 @@ PREFIXED_PATH = r"\/[A-Za-z0-9\/\-._~%!$&'()*+,;=:]+"
 def hostname_advice(written: str) -> Advice:
     """
     >>> hostname_advice("https://a.com:8443/b"), hostname_advice("[::1]:80")[0], hostname_advice("*")[0]
-    (('', 'a.com'), ' (an IP address is not a host name)', ' (leave it out to take every host)')
+    (('', 'a.com'), ' (an IP address is not a host name)', ' (omit it to match any host)')
     """
     if written == "*":
-        return " (leave it out to take every host)", None
+        return " (omit it to match any host)", None
     authority = written.rpartition("://")[2].partition("/")[0]
     host = authority if authority.count(":") > 1 else authority.partition(":")[0]
     try:
@@ -37,7 +37,7 @@ HOSTNAME = Text(
     least=1,
     most=253,
     form=rf"^(\*\.)?{SUBDOMAIN}\Z",
-    like="a host name in lower case, or one after '*.', without a port",
+    like="a host name in lower case, optionally after '*.', without a port",
     advise=hostname_advice,
 )
 PRECISE_HOSTNAME = Text(
