@@ -145,7 +145,7 @@ def explain_page(request: Request, told: Explanation) -> Iterator[Block]:
     if told.gateway is not None:
         yield Table(("PART", "WHICH"), tuple(_parts(told)))
     if told.filters:
-        yield Table(("FILTER", "DOES"), tuple(map(_filter_row, told.filters)))
+        yield Table(("FILTER", "EFFECT"), tuple(map(_filter_row, told.filters)))
     if told.backends:
         yield Table(
             ("BACKEND", "WEIGHT", "SHARE", "GOES TO"),
@@ -153,7 +153,7 @@ def explain_page(request: Request, told: Explanation) -> Iterator[Block]:
             tuple("" if share.status is None else "red" for share in told.backends),
         )
     if told.considered:
-        yield Table(("NOT", "BECAUSE"), tuple((_rule_name(near), near.reason) for near in told.considered))
+        yield Table(("NOT MATCHED", "REASON"), tuple((_rule_name(near), near.reason) for near in told.considered))
 
 
 def _decision(told: Explanation) -> str:

@@ -66,7 +66,7 @@ def _wait_ready(process: subprocess.Popen[bytes], metrics: int) -> None:
     deadline = time.monotonic() + _READY_WITHIN
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise FastrouteError(f"the gateway ended by itself with exit code {process.returncode}")
+            raise FastrouteError(f"the gateway exited with code {process.returncode}")
         if _is_ready(metrics):
             return
         time.sleep(0.01)

@@ -63,7 +63,7 @@ def free_ports(count: int) -> list[int]:
     tried = random.sample(_PORTS, len(_PORTS))
     found = list(islice(filter(is_free, tried), count))
     if len(found) < count:
-        raise FastrouteError(f"found no {count} free ports from {_PORTS.start} on; stop some other servers")
+        raise FastrouteError(f"found fewer than {count} free ports from {_PORTS.start} on; stop some other servers")
     return found
 
 

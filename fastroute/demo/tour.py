@@ -41,7 +41,9 @@ class Act(msgspec.Struct, frozen=True):
 
 
 WHOLE = Act("Both teams have granted it: /fruits is split 70/30", {BANANAS: 70, APPLES: 30})
-BROKEN = Act("Without the bananas team's grant: its share, and only its share, is refused", {REFUSED: 70, APPLES: 30})
+BROKEN = Act(
+    "Without the grant of the bananas team, its share, and only its share, is refused", {REFUSED: 70, APPLES: 30}
+)
 MENDED = Act("The grant is back", {BANANAS: 70, APPLES: 30})
 
 
@@ -64,7 +66,7 @@ async def _tour(gateway: Gateway, manifests: Path, once: bool) -> int:
         write_page(_cast(gateway, standing))
         async with gateway.client() as client:
             right = await _acts(client, manifests)
-        write_page([Line("Every number is as it should be." if right else "Some number is wrong.", "bold")])
+        write_page([Line("All numbers are as expected." if right else "Some numbers are not as expected.", "bold")])
         if not once:
             write_page(_to_try(gateway, manifests))
             await trio.sleep_forever()
@@ -84,7 +86,7 @@ async def _wait_interrupt(
 
 def _cast(gateway: Gateway, standing: tuple[Pod, ...]) -> Iterator[Block]:
     """Lists the pods and the Gateway."""
-    yield Line("Real echo backends stand in for two teams' pods, behind one Gateway:")
+    yield Line("Real echo backends act as the pods of two teams behind one Gateway:")
     for pod in standing:
         yield Line(f"  {pod.namespace}/{pod.service}: {pod.name} at {pod.address}:{pod.port}")
     yield Line(f"  Gateway infra/edge at http://{gateway.address}:{gateway.port()}")
@@ -110,7 +112,7 @@ async def _acts(client: Client, manifests: Path) -> bool:
     took = await _wait_for(REFUSED, client)
     right &= await show_act(BROKEN, client, f"The first refusal came {took * 1000:.0f} ms after the grant was removed.")
     report = _report(manifests)
-    write_page([Line("What `fastroute check` says:", "bold"), *check_page(report)])
+    write_page([Line("Output of `fastroute check`:", "bold"), *check_page(report)])
     right &= [problem.reason for problem in report.problems] == ["RefNotPermitted"]
 
     grant.write_text(text)
@@ -148,8 +150,8 @@ def _report(manifests: Path) -> Report:
 
 def _to_try(gateway: Gateway, manifests: Path) -> Iterator[Block]:
     command = f"{sys.executable} -m fastroute"
-    yield Line("It stays up until Ctrl-C. To try:", "bold")
+    yield Line("The gateway runs until Ctrl-C. Try:", "bold")
     yield Line(f"  curl http://{gateway.address}:{gateway.port()}/fruits")
     yield Line(f"  curl http://127.0.0.1:{gateway.metrics}/metrics")
     yield Line(f"  {command} explain GET http://{gateway.address}/fruits --manifests {manifests}")
-    yield Line(f"  rm {manifests / GRANT}     # and ask again")
+    yield Line(f"  rm {manifests / GRANT}     # and send the request again")
