@@ -341,7 +341,7 @@ def test_routes_of_kinds_that_are_not_served(kind: type[Resource]) -> None:
     assert said("RouteKindNotServed", *holders, given) == [(f"{kind.__name__} red/r", field) for field in at_ours]
     found = [one for one in warnings(*holders, given) if one.reason == "RouteKindNotServed"]
     assert found[1].message == (
-        f"{kind.__name__}s are not supported: ListenerSet red/more sends no traffic to this route, and "
+        f"{kind.__name__}s are not served: ListenerSet red/more sends no traffic to this route, and "
         "its status is not written."
     )
 

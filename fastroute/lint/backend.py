@@ -42,7 +42,7 @@ def endpoints_not_read(resources: Resources, graph: Graph) -> Iterator[Finding]:
     for key, endpoints in resources.endpoints.items():
         if key in used - sliced:
             message = (
-                f"Endpoints are not supported: Service {key} needs EndpointSlices with the label {SERVICE_NAME_LABEL}. "
+                f"Endpoints are not read: Service {key} needs EndpointSlices with the label {SERVICE_NAME_LABEL}. "
                 f"A cluster creates them from Endpoints; manifests must contain them."
             )
             yield warning("Endpoints", endpoints, "EndpointsNotRead", message, "subsets", fix=_slices(endpoints))

@@ -43,7 +43,7 @@ def sets_without_gateways(resources: Resources, graph: Graph) -> Iterator[Findin
     for source in resources.listener_sets.values():
         parent = parent_of(source)
         if parent is None:
-            message = f"Parents of kind {source.spec.parent_ref.kind} are not supported: the ListenerSet has no effect."
+            message = f"Parents of kind {source.spec.parent_ref.kind} are not served: the ListenerSet has no effect."
             yield warning("ListenerSet", source, "ParentKindNotServed", message, "spec.parentRef.kind")
         elif parent not in resources.gateways:
             message = f"Gateway {parent} does not exist: the ListenerSet has no effect."

@@ -28,7 +28,7 @@ def missing_parents(resources: Resources, graph: Graph) -> Iterator[Finding]:
             for index, ref in enumerate(route.spec.parent_refs):
                 id_ = parent_id(route, ref)
                 if id_ is None:
-                    message = f"Parents of kind {ref.kind} are not supported: this parentRef has no effect."
+                    message = f"Parents of kind {ref.kind} are not served: this parentRef has no effect."
                     near = nearest(ref.kind, PARENTS) if ref.group == GROUP else None
                     fix = f"kind: {near}" if near else None
                     yield warning(
@@ -62,7 +62,7 @@ def routes_not_served(resources: Resources, graph: Graph) -> Iterator[Finding]:
                 id_ = parent_id(route, ref)
                 if id_ in ours:
                     message = (
-                        f"{kind}s are not supported: {ref.kind} {id_[1]} sends no traffic to this route, and "
+                        f"{kind}s are not served: {ref.kind} {id_[1]} sends no traffic to this route, and "
                         f"its status is not written."
                     )
                     yield warning(kind, route, "RouteKindNotServed", message, f"spec.parentRefs[{index}]")

@@ -34,7 +34,7 @@ async def test_a_missing_gateway_and_a_route_that_is_not_served_are_logged_once(
     said = [json.loads(line)["message"] for line in log.read_text().splitlines()]
     place = f"{folder}/tcp.yaml:1: TCPRoute infra/db: spec.parentRefs[0]"
     unserved = (
-        f"{place}: TCPRoutes are not supported: Gateway infra/edge sends no traffic to this route, and "
+        f"{place}: TCPRoutes are not served: Gateway infra/edge sends no traffic to this route, and "
         f"its status is not written."
     )
     expected = [

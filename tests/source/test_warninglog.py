@@ -21,7 +21,7 @@ ABSENT = "--gateway names infra/web, which does not exist: nothing of it is serv
 FOREIGN = "--gateway names infra/web, whose class nginx is not ours: nothing of it is served"
 THERE = "Gateway infra/web, which --gateway names, is there now"
 UNSERVED = (
-    "world.yaml:1: TCPRoute infra/db: spec.parentRefs[0]: TCPRoutes are not supported: Gateway infra/web sends "
+    "world.yaml:1: TCPRoute infra/db: spec.parentRefs[0]: TCPRoutes are not served: Gateway infra/web sends "
     "no traffic to this route, and its status is not written."
 )
 WARNING, INFO = logging.WARNING, logging.INFO
