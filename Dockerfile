@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# Two stages: the first compiles and installs into /opt/fastroute, the second has neither compiler nor pip and runs as uid 10001.
+# Two stages: the first compiles and installs into /opt/fastroute; the second has no compiler and no pip, and runs as uid 10001.
 #   docker build -t fastroute .
 #   docker run --rm --network host -v "$PWD/examples/cross-namespace:/manifests:ro" fastroute serve --manifests /manifests
 FROM debian:13-slim AS build
@@ -8,7 +8,7 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends g++ libre2-dev libssl-dev python3-dev python3-venv \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
-# pip has an environment of its own, so that it leaves nothing in fastroute's.
+# pip is in a separate environment, so that no part of it remains in the environment of fastroute.
 RUN python3 -m venv /opt/pip && python3 -m venv --without-pip /opt/fastroute
 ENV PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PIP_PYTHON=/opt/fastroute/bin/python
 COPY .ci/run.lock .ci/run.lock
@@ -18,8 +18,8 @@ COPY ext ext
 COPY fastroute fastroute
 COPY examples examples
 RUN /opt/pip/bin/pip install --no-deps --no-build-isolation .
-# What only builds, or is never imported, is removed; of compiled modules only the symbols that the loader needs stay.
-# Modules are compiled once: the user that runs cannot write the files that Python would leave beside them.
+# Remove build tools and modules that are never imported, and strip compiled modules of the symbols that the loader does not need.
+# Compile all modules now, because the user of the container cannot write .pyc files.
 COPY .ci/prune .ci/prune
 RUN cd / && /opt/fastroute/bin/python -B /source/.ci/prune \
     && find /opt/fastroute -name '*.so*' -type f -exec strip --strip-unneeded {} + \

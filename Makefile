@@ -1,4 +1,4 @@
-# One line each; what there is to know stands in the scripts of .ci/. `make build ASAN=1`, TRACE=1, DEBUG=1: see setup.py.
+# The targets call the scripts in .ci/, which have the documentation. `make build ASAN=1`, TRACE=1, DEBUG=1: see setup.py.
 .PHONY: demo test check fmt build bench cluster conformance image lock wheels release clean
 demo: ; @.ci/prepare run && .ci/build && .venv/bin/fastroute demo $(ARGS)
 test: ; @.ci/prepare test && .ci/build && .ci/test

@@ -1,11 +1,11 @@
-"""serve(): the composition root. Everybody is made here, given who they need, and ended in the right order.
+"""serve(): the composition root. Creates all components, connects them, and stops them in the right order.
 
     manifests  -> Directory ------+
     API server -> KubernetesSource+-> reconcile -> Supervisor -> workers
                                           |             |
                           StatusLog | Writing        Tally -> /metrics
 
-SIGTERM or SIGINT drains, the second one ends at once; SIGHUP opens the access log anew.
+The first SIGTERM or SIGINT drains, the second one exits immediately; SIGHUP reopens the access log.
 """
 
 import logging
@@ -33,12 +33,12 @@ from fastroute.supervisor import Supervisor, usable_cpus
 from fastroute.worker.logfile import open_log
 
 _log = logging.getLogger(__name__)
-Follow = Callable[[Supervisor, Metrics, trio.Event], Awaitable[None]]  # gives the data plane what a source says
+Follow = Callable[[Supervisor, Metrics, trio.Event], Awaitable[None]]  # applies a source's objects to the data plane
 _ENDINGS = (signal.SIGTERM, signal.SIGINT)
 
 
 def serve(settings: ServeSettings) -> int:
-    """Serves until it is told to end; the exit code: 0, or 130 when it was told twice. Raises FastrouteError."""
+    """Serves until SIGTERM or SIGINT. Returns the exit code: 0, or 130 after a second signal. Raises FastrouteError."""
     start_log(settings.log)
     _allow_many_files()
     settings = _made_absolute(settings)
@@ -48,7 +48,7 @@ def serve(settings: ServeSettings) -> int:
 
 
 def _follow_manifests(settings: ServeSettings) -> Follow:
-    """Raises SourceError: a path is missing or unreadable."""
+    """Raises SourceError if a path is missing or unreadable."""
     source = Directory(settings.manifests)
     source.load()
     for path in source.fruitless():
@@ -61,7 +61,7 @@ def _follow_manifests(settings: ServeSettings) -> Follow:
 
 
 def _follow_cluster(settings: ServeSettings) -> Follow:
-    """Raises SettingError: it cannot be told which API server. Whether that answers is another question."""
+    """Raises SettingError if the API server is not configured. Does not check that it is reachable."""
     from fastroute.source.kubernetes.account import Account
     from fastroute.source.kubernetes.client import Client
     from fastroute.source.kubernetes.source import KubernetesSource
@@ -72,7 +72,7 @@ def _follow_cluster(settings: ServeSettings) -> Follow:
     account = Account(wanted.kubeconfig, wanted.context)
     lease = lease_of(wanted.status_lease, account)
     if lease is None:
-        _log.warning("statuses are not written: outside of a pod, give --status-lease NAMESPACE/NAME to write them")
+        _log.warning("statuses are not written: outside of a pod, set --status-lease NAMESPACE/NAME to write them")
 
     async def follow(supervisor: Supervisor, metrics: Metrics, leaving: trio.Event) -> None:
         client = Client(account)
@@ -89,7 +89,7 @@ def _follow_cluster(settings: ServeSettings) -> Follow:
             nursery.start_soon(writing.run)
             nursery.start_soon(reconcile, source, supervisor, writing, settings.graph, metrics)
             await leaving.wait()
-            await writing.release()  # what is served meanwhile, another replica may tell
+            await writing.release()  # another replica may write statuses while this one drains
 
     return follow
 
@@ -105,7 +105,7 @@ async def _serve(settings: ServeSettings, follow: Follow, health: socket.socket 
             leaving = trio.Event()
             nursery.start_soon(follow, supervisor, metrics, leaving)
             if health is not None:
-                _log.info("metrics: %s/metrics, beside it /healthz and /readyz", _url(health))
+                _log.info("metrics: %s/metrics; also /healthz and /readyz", _url(health))
                 nursery.start_soon(serve_endpoint, health_app(metrics.registry, lambda: supervisor.ready), health)
             code = await _live(signals, supervisor, leaving)
             nursery.cancel_scope.cancel()
@@ -113,7 +113,7 @@ async def _serve(settings: ServeSettings, follow: Follow, health: socket.socket 
 
 
 async def _live(signals: AsyncIterator[int], supervisor: Supervisor, leaving: trio.Event) -> int:
-    """Obeys signals until everything has ended; the exit code. Sets `leaving` when the end begins."""
+    """Handles signals until the shutdown is complete; returns the exit code. Sets `leaving` when it begins."""
     ended = 0
     async with trio.open_nursery() as nursery:
 
@@ -127,7 +127,7 @@ async def _live(signals: AsyncIterator[int], supervisor: Supervisor, leaving: tr
                 continue
             ended += 1
             if ended > 1:
-                _log.warning("told twice: ending at once")
+                _log.warning("second signal received: exiting immediately")
                 nursery.cancel_scope.cancel()
                 break
             _log.info("%s: draining", signal.Signals(number).name)
@@ -146,13 +146,13 @@ def _named(settings: ServeSettings) -> str:
 
 
 def _allow_many_files() -> None:
-    """As many descriptors as we may have, for us and our workers: each connection is one."""
+    """Raises the limit of open files to the hard limit, for this process and its workers: each connection needs one."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _made_absolute(settings: ServeSettings) -> ServeSettings:
-    """Workers open the access log by its path: it must not depend on where they are. SettingError: it cannot be."""
+    """Makes the path of the access log absolute, for the workers. SettingError: the file cannot be opened."""
     if settings.access_log in (None, "-"):
         return settings
     path = Path(settings.access_log or "").absolute()

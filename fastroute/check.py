@@ -1,7 +1,7 @@
-"""check(): every status the controller would write, every problem behind them, and warnings, as one Report.
+"""check(): all statuses that the controller would write, the problems behind them, and warnings, as a Report.
 
-The same graph and statuses as in serving, with an Outcome in which every bind succeeds. A Report has the shape of
-`fastroute check -o json`; equal input gives an equal Report (no clock, no order but the objects').
+Uses the same graph and statuses as `serve`, with an Outcome in which every bind succeeds. A Report has the structure of
+`fastroute check -o json`; the same input gives the same Report (without times, in the order of the objects).
 """
 
 from collections.abc import Callable, Iterable
@@ -33,10 +33,10 @@ class ObjectName(msgspec.Struct, frozen=True, order=True):
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):
-    """A problem or a warning. Absent parts are None."""
+    """A problem or a warning. Missing parts are None."""
 
     object: ObjectName | None
-    condition: str | None  # None: an object that could not be read
+    condition: str | None  # None for a warning, or if the object could not be read
     reason: str | None
     message: str
     field: str | None = None
@@ -51,7 +51,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[Said, ...]
 
 
-LineOf = Callable[[str, Id, str], int | None]  # of a field of an object in a file, from 1; None: not known
+LineOf = Callable[[str, Id, str], int | None]  # line, from 1, of a field of an object in a file; None: unknown
 
 
 def _unknown(file: str, name: Id, field: str) -> int | None:
@@ -67,8 +67,8 @@ def check(
     *,
     now: float | None = None,
 ) -> Report:
-    """`unread`: what the source could not use, `doubts`: what it warns of, `line`: where it read what; `now`: seconds
-    since the epoch, by which certificates are judged."""
+    """`unread`: errors from the source; `doubts`: its warnings; `line`: looks up positions in the files; `now`: seconds
+    since the epoch, to check the validity periods of certificates."""
     graph = build_graph(resources, settings)
     statuses = build_statuses(graph, everything_bound(graph))
     absent = [_not_there(name) for name in sorted(settings.gateways) if _key(name) not in graph.gateways]
@@ -99,7 +99,7 @@ def _object(patch: StatusPatch) -> dict[str, Any]:
 
 
 def _nothing(why: str) -> Said:
-    message = f"No object was judged: {why}."
+    message = f"No object was checked: {why}."
     return Said(object=None, condition=None, reason="NothingJudged", message=message)
 
 
@@ -108,7 +108,7 @@ def _not_there(gateway: str) -> Said:
         object=ObjectName("Gateway", *_key(gateway)),
         condition=None,
         reason="GatewayNotFound",
-        message="--gateway names it, but the manifests have no such Gateway of our classes: nothing of it is checked.",
+        message="--gateway selects it, but the manifests have no such Gateway with a class of ours: it is not checked.",
     )
 
 

@@ -1,7 +1,8 @@
-"""The commands: what a user types becomes settings, the work is done elsewhere, its errors become exit codes.
+"""The commands. They turn options into settings, call the code that does the work, and turn errors into exit codes.
 
-Exit codes: 0 fine, 1 problems found, 2 cannot be done as asked. Tables and colours are for terminals (text.py); a pipe
-gets plain text. Heavy imports stand inside the commands, so that `--help` and completion answer at once.
+Exit codes: 0 success, 1 problems found, 2 the command cannot run as requested. Tables and colours are only for
+terminals (text.py); a pipe gets plain text. Slow imports are inside the commands, so that `--help` and completion
+respond quickly.
 """
 
 import os
@@ -41,15 +42,15 @@ _STDIN = Path("-")
 
 
 def _variable(name: str) -> dict[str, Any]:
-    """The variable that stands for an option which only one command has (those of several: options.py)."""
+    """The variable of an option that only one command has (for options of several commands, see options.py)."""
     return {"envvar": f"FASTROUTE_{name}", "show_envvar": False}
 
 
 app = typer.Typer(
     name="fastroute",
-    help="A Kubernetes Gateway API gateway. Start with `fastroute demo`, or `fastroute check` over your manifests.\n\n"
-    "Every option can also be given in the environment: --drain-delay as FASTROUTE_DRAIN_DELAY. Several values of one "
-    "stand between spaces, several paths between colons, several headers one a line.",
+    help="A Kubernetes Gateway API gateway. Start with `fastroute demo`, or `fastroute check` with your manifests.\n\n"
+    "Every option can also be set in the environment: --drain-delay as FASTROUTE_DRAIN_DELAY. Separate several values "
+    "by spaces, several paths by colons, several headers by newlines.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich" if sys.stdout.isatty() else None,
@@ -71,26 +72,27 @@ def serve(**chosen: Any) -> None:
 @takes(*WORLD)
 def check(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Manifests, or folders of them; `-`: standard input.")
+        list[Path], typer.Argument(metavar="PATH...", help="Manifest files or folders; `-`: standard input.")
     ],
     output: Annotated[
-        Output, typer.Option("--output", "-o", **_variable("OUTPUT"), help="How to say it.")
+        Output, typer.Option("--output", "-o", **_variable("OUTPUT"), help="Output format.")
     ] = Output.text,
     strict: Annotated[
-        bool, typer.Option("--strict", **_variable("STRICT"), help="Warnings count as problems too.")
+        bool, typer.Option("--strict", **_variable("STRICT"), help="Treat warnings as problems.")
     ] = False,
     summary: Annotated[
-        bool, typer.Option("--summary", **_variable("SUMMARY"), help="One line per Gateway, and only what is wrong.")
+        bool,
+        typer.Option("--summary", **_variable("SUMMARY"), help="Print one line per Gateway, problems and warnings."),
     ] = False,
     **chosen: Any,
 ) -> None:
-    """Say, offline, every status that manifests would get, what is wrong with them, and the way out."""
+    """Check manifests offline: print the statuses they would get, their problems, and how to fix them."""
     _require_known_variables()
     from fastroute.check import check as examine
     from fastroute.pages import check_page, summary_page
 
     if summary and output is not Output.text:
-        raise typer.BadParameter("is text: give it without --output", param_hint="--summary")
+        raise typer.BadParameter("cannot be combined with --output", param_hint="--summary")
     source = _load(paths)
     store = source.store
     settings = graph_settings(chosen)
@@ -109,7 +111,7 @@ def check(
 @takes(MANIFESTS, *WORLD)
 def explain(
     method: Annotated[str, typer.Argument(help="GET, POST, ...")],
-    url: Annotated[str, typer.Argument(help="As a client would write it: http://host[:port]/path?query")],
+    url: Annotated[str, typer.Argument(help="As sent by a client: http://host[:port]/path?query")],
     header: Annotated[
         list[str] | None,
         typer.Option(
@@ -117,15 +119,15 @@ def explain(
             "-H",
             **_variable("HEADER"),
             callback=lines,
-            help="'Name: value', as for curl. Repeatable; in the variable one a line.",
+            help="'Name: value', as for curl. Repeatable; in the variable, one per line.",
         ),
     ] = None,
     output: Annotated[
-        ShortOutput, typer.Option("--output", "-o", **_variable("OUTPUT"), help="How to say it.")
+        ShortOutput, typer.Option("--output", "-o", **_variable("OUTPUT"), help="Output format.")
     ] = ShortOutput.text,
     **chosen: Any,
 ) -> None:
-    """Say which rule takes a request and what becomes of it, and why the near misses do not."""
+    """Explain which rule matches a request, where the request goes, and why similar rules do not match."""
     _require_known_variables()
     from fastroute.compiler.compile import compile_snapshot
     from fastroute.explain.explanation import explain as tell
@@ -147,10 +149,10 @@ def explain(
 @app.command()
 def demo(
     once: Annotated[
-        bool, typer.Option("--once", **_variable("ONCE"), help="End by itself; exit 0 only if every number is right.")
+        bool, typer.Option("--once", **_variable("ONCE"), help="Exit at the end, with 0 only if all numbers are right.")
     ] = False,
 ) -> None:
-    """Two teams share a Gateway 70/30; one grant is taken away, and exactly its share turns 500."""
+    """Run a demo: two teams share a Gateway 70/30; without one grant, exactly its share is answered with 500."""
     _require_known_variables()
     from fastroute.demo.tour import tour
 
@@ -158,7 +160,7 @@ def demo(
 
 
 def _require_known_variables() -> None:
-    """Raises SettingError for a FASTROUTE_* variable that no option of any command has."""
+    """Raises SettingError for a FASTROUTE_* variable that belongs to no option of any command."""
     if any(name.startswith(PREFIX) for name in os.environ):
         group: Any = get_command(app)
         options = [option for command in group.commands.values() for option in command.params]
@@ -166,7 +168,7 @@ def _require_known_variables() -> None:
 
 
 def _load(paths: list[Path]) -> "Directory":
-    """Reads the manifests; SourceError (exit code 2) when a path is missing or unreadable."""
+    """Reads the manifests; SourceError (exit code 2) if a path is missing or unreadable."""
     from fastroute.source.directory import Directory
 
     source = Directory([path for path in paths if path != _STDIN])
@@ -190,13 +192,15 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     pass
 
 
 def main() -> None:
-    """The command `fastroute`. What the user can mend is said in a line or two, exit code 2."""
+    """The command `fastroute`. Errors that the user can fix are printed in a line or two, with exit code 2."""
     try:
         app(prog_name="fastroute")
     except FastrouteError as error:

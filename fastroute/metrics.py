@@ -1,7 +1,8 @@
-"""Every metric by its name, and those of them that main counts itself.
+"""All metrics by name, and the metrics that the main process counts.
 
-What workers count lies in shared memory (ext/counters) and is read by `supervisor/tally.py`; it finds its families here
-too, so that this file is the whole list. Names follow Prometheus: base units, `_total`, prefix `fastroute_`.
+The workers' counters are in shared memory (ext/counters) and are read by `supervisor/tally.py`, which takes their
+families from this file, so that it lists all metrics. Names follow Prometheus: base units, `_total`, prefix
+`fastroute_`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,13 +15,13 @@ from prometheus_client.registry import Collector
 
 import fastroute
 
-OTHER = "other"  # the label value of what found no series of its own
+OTHER = "other"  # the label value for everything counted after the maximum number of series is reached
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Family(NamedTuple):
-    """A metric that workers count: its whole name, what it says, its labels."""
+    """A metric that workers count: its full name, its help text, its labels."""
 
     name: str
     text: str
@@ -29,52 +30,58 @@ class Family(NamedTuple):
 
 REQUESTS = Family(
     "fastroute_http_requests_total",
-    "Answers given to clients, by the backend that was chosen for them",
+    "Responses sent to clients, by the chosen backend",
     ("gateway", "listener", "route", "route_kind", "rule", "backend", "code"),
 )
 DURATION = Family(
     "fastroute_http_request_duration_seconds",
-    "From a request's first byte to its answer's last",
+    "Time from the first byte of a request to the last byte of its response",
     ("gateway", "route", "route_kind"),
 )
 CONNECT = Family("fastroute_upstream_connect_seconds", "Time to connect to an endpoint")
 CONNECTIONS = Family("fastroute_connections", "Open connections", ("side", "state"))
 ACCEPTED = Family("fastroute_connections_accepted_total", "Client connections accepted")
-LOCAL_RESPONSES = Family("fastroute_local_responses_total", "Answers given without a backend, by cause", ("reason",))
-RETRIES = Family("fastroute_retries_total", "Requests tried again, by cause", ("reason",))
-MIRRORED = Family("fastroute_mirrored_requests_total", "Copies of requests that a mirror was sent whole")
-MIRROR_FAILURES = Family("fastroute_mirror_failures_total", "Copies of requests that no mirror got whole", ("reason",))
+LOCAL_RESPONSES = Family(
+    "fastroute_local_responses_total", "Responses generated without a backend, by reason", ("reason",)
+)
+RETRIES = Family("fastroute_retries_total", "Retries of requests, by reason", ("reason",))
+MIRRORED = Family("fastroute_mirrored_requests_total", "Copies of requests that were sent to a mirror completely")
+MIRROR_FAILURES = Family(
+    "fastroute_mirror_failures_total", "Copies of requests that were not sent completely, by reason", ("reason",)
+)
 RECEIVED = Family("fastroute_received_bytes_total", "Bytes received from clients")
 SENT = Family("fastroute_sent_bytes_total", "Bytes sent to clients")
-HANDSHAKES = Family("fastroute_tls_handshakes_total", "TLS handshakes done: full or resumed", ("kind",))
-HANDSHAKE = Family("fastroute_tls_handshake_seconds", "Time from a TLS client's name to the end of its handshake")
-HANDSHAKE_FAILURES = Family(
-    "fastroute_tls_handshake_failures_total", "Clients that were not given TLS, by cause", ("reason",)
+HANDSHAKES = Family("fastroute_tls_handshakes_total", "TLS handshakes completed, by kind: full or resumed", ("kind",))
+HANDSHAKE = Family(
+    "fastroute_tls_handshake_seconds", "Time from a client's TLS server name to the end of the handshake"
 )
-LOG_DROPPED = Family("fastroute_access_log_dropped_total", "Access log lines lost because nothing took them in time")
-TURN = Family("fastroute_worst_turn_seconds", "Longest turn of a worker's engine so far", ("worker",))
+HANDSHAKE_FAILURES = Family("fastroute_tls_handshake_failures_total", "Failed TLS handshakes, by reason", ("reason",))
+LOG_DROPPED = Family(
+    "fastroute_access_log_dropped_total", "Access log lines dropped because they were not written in time"
+)
+TURN = Family("fastroute_worst_turn_seconds", "Longest event loop iteration of a worker so far", ("worker",))
 WORKER_CPU = Family("fastroute_worker_cpu_seconds_total", "CPU time of a worker's process", ("worker",))
 WORKER_MEMORY = Family("fastroute_worker_resident_memory_bytes", "Resident memory of a worker's process", ("worker",))
-WORKER_VERSION = Family("fastroute_worker_config_version", "Version that a worker serves", ("worker",))
+WORKER_VERSION = Family("fastroute_worker_config_version", "Configuration version that a worker serves", ("worker",))
 
-# Seconds from a change to its service: dense around the promise of 50 ms.
+# Seconds from a change to its service, with narrow buckets around the target of 50 ms.
 _PROPAGATION = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 class RefusedReferences(Collector):
-    """How many references of each route are refused now; a route without any has no series."""
+    """The number of refused references of each route. A route without refused references has no series."""
 
     def __init__(self, series: int) -> None:
         self._series = series
         self._counts: Mapping[tuple[str, str], int] = {}
 
     def set(self, counts: Mapping[tuple[str, str], int]) -> None:
-        """`counts` by (route kind, "ns/name"), the whole of it."""
+        """`counts` by (route kind, "ns/name"), for all routes."""
         self._counts = counts
 
     def collect(self) -> Iterable[Metric]:
         family = GaugeMetricFamily(
-            "fastroute_refused_references", "References of a route that are refused now", labels=("route", "route_kind")
+            "fastroute_refused_references", "Refused references of a route", labels=("route", "route_kind")
         )
         counts = sorted((key, count) for key, count in self._counts.items() if count)
         for (kind, route), count in counts[: self._series]:
@@ -85,38 +92,40 @@ class RefusedReferences(Collector):
 
 
 class Metrics:
-    """What main counts. One of these is made in app.py; who counts is given it, or the one metric it needs."""
+    """The metrics of the main process. app.py creates one instance; components get it, or the one metric they need."""
 
     def __init__(self, registry: CollectorRegistry | None = None, *, series: int = 2_000) -> None:
         self.registry = registry or CollectorRegistry()
         self.config_version = Gauge(
-            "fastroute_config_version", "Lowest version that every worker serves", registry=self.registry
+            "fastroute_config_version", "Configuration version that all workers have reached", registry=self.registry
         )
         self.config_apply = Histogram(
             "fastroute_config_apply_seconds",
-            "From a publication to its acknowledgement by every worker",
+            "Time from a publication to its acknowledgement by every worker",
             buckets=_PROPAGATION,
             registry=self.registry,
         )
         self.propagation = Histogram(
             "fastroute_propagation_seconds",
-            "From a change seen to its service by every worker",
+            "Time from the detection of a change to its service by every worker",
             buckets=_PROPAGATION,
             registry=self.registry,
         )
         self.endpoint_lag = Histogram(
             "fastroute_endpoint_lag_seconds",
-            "From a change of endpoints seen to its service by every worker",
+            "Time from the detection of a change of endpoints to its service by every worker",
             buckets=_PROPAGATION,
             registry=self.registry,
         )
         self.grant_changes = Counter(
             "fastroute_reference_grant_changes_total",
-            "ReferenceGrants that appeared, changed or went away",
+            "ReferenceGrants added, changed or removed",
             registry=self.registry,
         )
         self.worker_restarts = Counter(
-            "fastroute_worker_restarts_total", "Workers that ended unasked and were replaced", registry=self.registry
+            "fastroute_worker_restarts_total",
+            "Workers that exited unexpectedly and were replaced",
+            registry=self.registry,
         )
         self.refused_references = RefusedReferences(series)
         self.registry.register(self.refused_references)
@@ -129,41 +138,45 @@ class Metrics:
 
     def _count_statuses(self) -> None:
         self.status_writes = Counter(
-            "fastroute_status_writes_total", "Statuses of objects that changed and were written", registry=self.registry
+            "fastroute_status_writes_total", "Changed statuses that were written", registry=self.registry
         )
         self.status_conflicts = Counter(
             "fastroute_status_conflicts_total",
-            "Statuses that somebody else had written meanwhile, and that were read again",
+            "Statuses that another client had changed and that were therefore read again",
             registry=self.registry,
         )
         self.status_contested = Counter(
             "fastroute_status_contested_total",
-            "Statuses written again because somebody had changed ours back within seconds",
+            "Statuses written again because another client had reverted ours within seconds",
             registry=self.registry,
         )
         self.status_queue_length = Gauge(
-            "fastroute_status_queue_length", "Objects whose status is yet to be looked at", registry=self.registry
+            "fastroute_status_queue_length", "Objects waiting for their status to be compared", registry=self.registry
         )
         self.status_queue_oldest = Gauge(
-            "fastroute_status_queue_oldest_seconds", "How long the first of them has waited", registry=self.registry
+            "fastroute_status_queue_oldest_seconds",
+            "Waiting time of the oldest object in the status queue",
+            registry=self.registry,
         )
         self.status_leader = Gauge(
-            "fastroute_status_leader", "1 while this replica writes statuses", registry=self.registry
+            "fastroute_status_leader",
+            "1 while this replica writes statuses",
+            registry=self.registry,
         )
 
     def _count_api_server(self) -> None:
         self.kubernetes_errors = Counter(
             "fastroute_kubernetes_watch_errors_total",
-            "Watches of the API server that ended in an error, by cause",
+            "Watches of the API server that ended with an error, by reason",
             ["kind", "reason"],
             registry=self.registry,
         )
         self.kubernetes_reached = Gauge(
-            "fastroute_kubernetes_reached", "1 while the API server is reached", ["server"], registry=self.registry
+            "fastroute_kubernetes_reached", "1 while the API server is reachable", ["server"], registry=self.registry
         )
         self.kubernetes_last_heard = Gauge(
             "fastroute_kubernetes_last_heard_timestamp_seconds",
-            "When the API server last said something about a kind; bookmarks come every minute",
+            "Time of the last message from the API server about a kind; bookmarks arrive every minute",
             ["kind"],
             registry=self.registry,
         )

@@ -1,13 +1,13 @@
-"""nearest(): which of some names was surely meant by one that is none of them. For "did you mean"."""
+"""nearest(): the name that an unknown name was probably meant to be, for messages that ask "did you mean ...?"."""
 
 import difflib
 from collections.abc import Iterable
 
-_SIMILAR = 0.75  # of 1, as difflib measures it: what may be a slip of the pen
+_SIMILAR = 0.75  # difflib's ratio, from 0 to 1: similar enough to be a typing error
 
 
 def nearest(value: str, choices: Iterable[str], similar: float = _SIMILAR) -> str | None:
-    """The choice that is surely meant, if one is as `similar`; another case is the same name.
+    """The most similar choice, if its ratio is at least `similar`. Upper and lower case are not distinguished.
 
     >>> nearest("http", ["HTTP", "HTTPS"]), nearest("Servce", ["Service", "Secret"]), nearest("Pod", ["Service"])
     ('HTTP', 'Service', None)

@@ -1,8 +1,8 @@
-"""The options of the commands, as one table: name, meaning, how its text is read. Defaults are those of settings.py.
+"""The options of the commands in one table: name, description, parser. The defaults are in settings.py.
 
-Every option is also a variable: `--drain-delay` is FASTROUTE_DRAIN_DELAY (several values: separated by spaces,
-paths by colons, headers one a line). `takes` gives a command its options, so that each is written once however many
-commands take it; the functions at the end make settings of what was chosen.
+Every option is also an environment variable: FASTROUTE_DRAIN_DELAY for `--drain-delay` (several values are separated by
+spaces, paths by colons, headers by newlines). `takes` adds options to a command, so that each option is defined once,
+however many commands have it; the functions at the end convert the chosen options to settings.
 """
 
 import inspect
@@ -28,23 +28,23 @@ from fastroute.settings import (
 _LIMITS = Limits()
 _GRAPH = GraphSettings()
 _SERVE = ServeSettings()
-_METRICS = {False: _SERVE.metrics, True: ("::", 9900)}  # by whether it is a cluster
+_METRICS = {False: _SERVE.metrics, True: ("::", 9900)}  # key: whether the source is a cluster
 _HEAD_MOST = 16 << 20  # bytes
 _FIELDS_MOST = 100_000
-_IPV6 = Path("/proc/net/if_inet6")  # is there when the kernel speaks it
-UNSAID = ""  # of an option that may be off, or has different defaults
+_IPV6 = Path("/proc/net/if_inet6")  # exists if the kernel supports IPv6
+UNSAID = ""  # value of an option that is not given, if it can be off or its default depends on other options
 
 
 class Option(msgspec.Struct, frozen=True, kw_only=True):
-    """One row. Without `read` the type says how its text is read."""
+    """One row. Without `read`, the text is parsed according to `type`."""
 
     name: str
     meaning: str
-    default: Any = ...  # ...: must be given
+    default: Any = ...  # ...: required
     type: Any = str
     metavar: str | None = None
     read: Callable[[str], Any] | None = None
-    shown: str | None = None  # the default, as users write it
+    shown: str | None = None  # the default as displayed in --help
     at_least: int | None = None
     at_most: int | None = None
 
@@ -70,7 +70,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _reader(read: Callable[[str], Any], at_most: int | None) -> Callable[[str], Any]:
-    """`read` for typer: a SettingError is a mistake in usage, exit code 2."""
+    """`read` for typer: a SettingError becomes a usage error, exit code 2."""
 
     def value(text: str) -> Any:
         try:
@@ -134,33 +134,33 @@ MANIFESTS = Option(
     metavar="PATH",
 )
 
-# What serve, check and explain share: which objects are ours, and where they are served.
+# Shared by serve, check and explain: which objects are ours, and at which addresses they are served.
 WORLD = (
     Option(
         name="--controller-name",
-        meaning="Which GatewayClasses are ours.",
+        meaning="Serve the GatewayClasses with this controllerName.",
         default=_GRAPH.controller_name,
         metavar="NAME",
     ),
-    _several("--gateway", "Only these Gateways.", notation.object_name, "NAMESPACE/NAME"),
+    _several("--gateway", "Only this Gateway.", notation.object_name, "NAMESPACE/NAME"),
     Option(
         name="--bind",
-        meaning="Where listeners bind; 0.0.0.0 or :: is everywhere.",
+        meaning="Address at which listeners bind; 0.0.0.0 or :: for all addresses.",
         default=None,
         type=str | None,
         read=notation.address,
         metavar="ADDRESS",
-        shown=f"{_GRAPH.addressing.bind[0]}; in a cluster everywhere",
+        shown=f"{_GRAPH.addressing.bind[0]}; in a cluster all addresses",
     ),
     _several(
         "--address",
-        "What status.addresses says when --bind is a wildcard; service/NAMESPACE/NAME: the addresses of that Service.",
+        "Address in status.addresses if --bind is a wildcard; service/NAMESPACE/NAME: the addresses of that Service.",
         notation.reached_at,
         "ADDRESS",
     ),
     Option(
         name="--address-pool",
-        meaning="Instead of --bind: each Gateway gets an address of its own from here.",
+        meaning="Instead of --bind: assign each Gateway its own address from this block.",
         default=None,
         type=str | None,
         read=notation.network,
@@ -168,30 +168,52 @@ WORLD = (
     ),
 )
 
-_OF_BOTH = "of a request (above: 431) or of a backend's answer (above: 502); trailers too."
+_OF_BOTH = "of a request (else 431) or of a backend's response (else 502), including trailers."
 
-# What the engine counts in 32 bits, sums included, has a bound here.
+# Numbers that the engine counts in 32 bits, including their sums, have an upper bound here.
 LIMITS = (
-    _size("--max-head", f"Start line and fields {_OF_BOTH}", _LIMITS.max_head, at_most=_HEAD_MOST),
-    _number("--max-fields", f"Header fields {_OF_BOTH}", _LIMITS.max_fields, at_most=_FIELDS_MOST),
-    _size("--max-target", "Target of a request; above: 414.", _LIMITS.max_target, at_most=_HEAD_MOST),
-    _size("--max-body", "Body of a request; above: 413.", _LIMITS.max_body),
-    _time("--head-timeout", "For a whole head; then 408.", _LIMITS.head_timeout),
-    _time("--body-idle-timeout", "Between two pieces of a body; then 408.", _LIMITS.body_idle_timeout),
-    _time("--idle-timeout", "Kept alive without a request; then closed.", _LIMITS.idle_timeout),
-    _time("--connect-timeout", "To an endpoint; then another one.", _LIMITS.connect_timeout),
-    _time("--upstream-idle-timeout", "Unused connection to an endpoint; then closed.", _LIMITS.upstream_idle_timeout),
-    _time("--tunnel-idle-timeout", "Upgraded connection without a byte; then closed.", _LIMITS.tunnel_idle_timeout),
-    _number("--max-connections", "Clients per worker; at it, no more are accepted.", _LIMITS.max_connections),
-    _number("--max-handshakes", "TLS handshakes per worker; at it, the oldest gives way.", _LIMITS.max_handshakes),
+    _size("--max-head", f"Maximum size of start line and fields {_OF_BOTH}", _LIMITS.max_head, at_most=_HEAD_MOST),
+    _number("--max-fields", f"Maximum number of header fields {_OF_BOTH}", _LIMITS.max_fields, at_most=_FIELDS_MOST),
+    _size("--max-target", "Maximum size of a request target; else 414.", _LIMITS.max_target, at_most=_HEAD_MOST),
+    _size("--max-body", "Maximum size of a request body; else 413.", _LIMITS.max_body),
+    _time("--head-timeout", "Maximum time to receive a request head; then 408.", _LIMITS.head_timeout),
+    _time(
+        "--body-idle-timeout", "Maximum time between two parts of a request body; then 408.", _LIMITS.body_idle_timeout
+    ),
+    _time("--idle-timeout", "Idle time after which a kept-alive client connection is closed.", _LIMITS.idle_timeout),
+    _time(
+        "--connect-timeout",
+        "Maximum time to connect to an endpoint; then another one is tried.",
+        _LIMITS.connect_timeout,
+    ),
+    _time(
+        "--upstream-idle-timeout",
+        "Idle time after which an unused connection to an endpoint is closed.",
+        _LIMITS.upstream_idle_timeout,
+    ),
+    _time(
+        "--tunnel-idle-timeout",
+        "Idle time after which an upgraded connection is closed.",
+        _LIMITS.tunnel_idle_timeout,
+    ),
+    _number(
+        "--max-connections",
+        "Maximum number of client connections per worker; at the limit, no more are accepted.",
+        _LIMITS.max_connections,
+    ),
+    _number(
+        "--max-handshakes",
+        "Maximum number of TLS handshakes in progress per worker; at the limit, the oldest is closed.",
+        _LIMITS.max_handshakes,
+    ),
 )
 
 SERVE = (
     msgspec.structs.replace(MANIFESTS, default=None, type=list[Path] | None),
-    _switch("--kubernetes", "Read from an API server instead; the default in a pod."),
+    _switch("--kubernetes", "Read from an API server instead of files; the default in a pod."),
     Option(
         name="--kubeconfig",
-        meaning="How to reach the API server from outside of a pod.",
+        meaning="Kubeconfig file for access to the API server from outside of a pod.",
         default=None,
         type=Path | None,
         metavar="PATH",
@@ -199,22 +221,22 @@ SERVE = (
     ),
     Option(
         name="--context",
-        meaning="Which context of the kubeconfig.",
+        meaning="Context of the kubeconfig.",
         default=None,
         type=str | None,
         metavar="NAME",
-        shown="its current one",
+        shown="its current context",
     ),
     Option(
         name="--status-lease",
-        meaning="Of all replicas, only the holder of this Lease writes statuses, Events and Services.",
+        meaning="Lease for leader election: only its holder writes statuses, Events and Services.",
         default=None,
         type=str | None,
         read=notation.object_name,
         metavar="NAMESPACE/NAME",
         shown="in a pod: fastroute in its namespace; elsewhere: nothing is written",
     ),
-    _switch("--infrastructure", "Keep a Service beside each Gateway that carries spec.infrastructure."),
+    _switch("--infrastructure", "Maintain a Service for each Gateway that has spec.infrastructure."),
     *WORLD,
     Option(
         name="--port-offset",
@@ -224,27 +246,35 @@ SERVE = (
         metavar="N",
         at_least=0,
     ),
-    _number("--workers", "Traffic processes.", _SERVE.workers, shown="CPUs this process may use"),
+    _number("--workers", "Number of worker processes.", _SERVE.workers, shown="CPUs this process may use"),
     Option(
         name="--metrics",
-        meaning="/metrics, /healthz and /readyz; `off`: nowhere.",
+        meaning="Address for /metrics, /healthz and /readyz, or `off`.",
         default=UNSAID,
         read=_metrics_address,
         metavar="ADDRESS:PORT",
         shown="127.0.0.1:9900; in a cluster [::]:9900",
     ),
-    _number("--metrics-series", "Series of a family; what comes later counts as `other`.", _SERVE.metrics_series),
+    _number(
+        "--metrics-series",
+        "Maximum number of series per metric; everything beyond counts as `other`.",
+        _SERVE.metrics_series,
+    ),
     Option(
         name="--access-log",
-        meaning="One JSON object a line, to PATH, to stdout (`-`), or `off`.",
+        meaning="File for one JSON object per request; `-`: stdout, `off`: none.",
         default="off",
         metavar="PATH",
     ),
-    _time("--drain-delay", "After SIGTERM: still accept, but not ready any more.", _SERVE.drain_delay),
-    _time("--drain-timeout", "Then: finish what is in flight, at most so long.", _SERVE.drain_timeout),
-    _several("--trusted-proxies", "Peers whose X-Forwarded-* are believed.", notation.network, "CIDR"),
-    _switch("--proxy-protocol", "Accept PROXY v1 and v2, from trusted peers only."),
-    _switch("--merge-slashes", "Also merge // in paths."),
+    _time(
+        "--drain-delay",
+        "After SIGTERM: time in which connections are still accepted, while /readyz answers 503.",
+        _SERVE.drain_delay,
+    ),
+    _time("--drain-timeout", "Then: maximum time to finish exchanges in progress.", _SERVE.drain_timeout),
+    _several("--trusted-proxies", "Peers whose X-Forwarded-* fields are trusted.", notation.network, "CIDR"),
+    _switch("--proxy-protocol", "Accept PROXY protocol v1 and v2, only from trusted peers."),
+    _switch("--merge-slashes", "Merge // in paths into /."),
     Option(
         name="--underscores",
         meaning="Request header fields with `_` in their names: remove or allow.",
@@ -273,8 +303,8 @@ SERVE = (
 
 
 def lines(context: typer.Context, parameter: typer.CallbackParam, given: list[str] | None) -> list[str] | None:
-    """Callback of a repeatable option whose values may hold spaces: in its variable they stand one a line (typer would
-    part them at every space). Empty lines are none."""
+    """Callback of a repeatable option whose values may contain spaces: in the environment variable they are separated
+    by newlines (typer would split them at every space). Empty lines are ignored."""
     source = context.get_parameter_source(parameter.name or "")
     if source is None or source.name != "ENVIRONMENT":
         return given
@@ -286,7 +316,7 @@ _Command = TypeVar("_Command", bound=Callable[..., None])
 
 
 def takes(*options: Option) -> Callable[[_Command], _Command]:
-    """Gives a command whose last parameter is `**chosen` these options; its own parameters stay in front."""
+    """Adds options to a command whose last parameter is `**chosen`; the command's own parameters stay first."""
 
     def give(command: _Command) -> _Command:
         own = list(inspect.signature(command).parameters.values())[:-1]
@@ -307,8 +337,8 @@ def takes(*options: Option) -> Callable[[_Command], _Command]:
 
 
 def graph_settings(chosen: dict[str, Any], *, cluster: bool = False) -> GraphSettings:
-    """Of the options WORLD, and --port-offset where there is one. In a `cluster` nothing is assumed that is not
-    there, and listeners are for everybody."""
+    """Settings from the options WORLD and, if present, --port-offset. With `cluster`, no GatewayClass is assumed if
+    there is none, and listeners bind all addresses by default."""
     bind = (chosen["bind"],) if chosen["bind"] else _everywhere() if cluster else _GRAPH.addressing.bind
     return GraphSettings(
         class_name=None if cluster else _GRAPH.class_name,
@@ -325,12 +355,12 @@ def graph_settings(chosen: dict[str, Any], *, cluster: bool = False) -> GraphSet
 
 
 def _everywhere() -> tuple[str, ...]:
-    """IPv4 alone where the kernel has no IPv6 (ipv6.disable=1)."""
+    """Only IPv4 if the kernel has no IPv6 (ipv6.disable=1)."""
     return EVERYWHERE if _IPV6.exists() else EVERYWHERE[:1]
 
 
 def serve_settings(chosen: dict[str, Any]) -> ServeSettings:
-    """Of the options SERVE. Raises SettingError."""
+    """Settings from the options SERVE. Raises SettingError."""
     kubernetes = _kubernetes_settings(chosen)
     metrics = _METRICS[kubernetes is not None] if chosen["metrics"] == UNSAID else chosen["metrics"]
     same = (
@@ -350,14 +380,14 @@ def serve_settings(chosen: dict[str, Any]) -> ServeSettings:
 
 
 def _kubernetes_settings(chosen: dict[str, Any]) -> KubernetesSettings | None:
-    """None: manifests. Raises SettingError unless it is exactly one of both."""
+    """None: manifests. Raises SettingError unless exactly one source is given."""
     asked = chosen["kubernetes"] or chosen["kubeconfig"] is not None or chosen["context"] is not None
     if chosen["manifests"]:
         if asked:
-            raise SettingError("--manifests and --kubernetes cannot both be followed: give one of them")
+            raise SettingError("--manifests and --kubernetes are mutually exclusive")
         return None
     if not asked and not _in_pod():
-        raise SettingError("say what to serve: --manifests PATH, or --kubernetes with a kubeconfig for a cluster")
+        raise SettingError("nothing to serve: give --manifests PATH, or --kubernetes and a kubeconfig for a cluster")
     return KubernetesSettings(
         **{name: chosen[name] for name in ("kubeconfig", "context", "status_lease", "infrastructure")}
     )

@@ -1,7 +1,7 @@
-"""What `check` and `explain` say to people, as blocks of text.py.
+"""The text output of `check` and `explain`, as blocks of text.py.
 
-A check: the conditions as a table, then each problem with its place and the YAML that would mend it (for its owner),
-then warnings. An explanation: the decision, its filters and shares, then why the near misses do not.
+check: a table of conditions, then each problem with its position and the YAML that fixes it, then warnings. explain:
+the decision, its filters and shares, then the rules that nearly matched, with reasons.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,7 +18,7 @@ from fastroute.graph.entries import full_conditions, named_parents
 from fastroute.text import Block, Line, Table, Yaml
 
 _STATUS_STYLES = {"True": "", "False": "red"}
-_NEGATIVE = {"Conflicted"}  # condition types of which True is the bad news
+_NEGATIVE = {"Conflicted"}  # types of conditions for which True is bad
 
 
 # --- check
@@ -31,7 +31,7 @@ def check_page(report: Report) -> Iterator[Block]:
 
 
 def summary_page(report: Report) -> Iterator[Block]:
-    """One line for each Gateway, and only what is wrong."""
+    """One line per Gateway, then problems and warnings."""
     for document in report.objects:
         if document["kind"] == "Gateway":
             yield _gateway_line(document, report.objects)
@@ -39,7 +39,7 @@ def summary_page(report: Report) -> Iterator[Block]:
 
 
 def _gateway_line(gateway: dict[str, Any], objects: Iterable[dict[str, Any]]) -> Line:
-    """Its bad conditions and those of its listeners, and how many routes name it."""
+    """The bad conditions of the Gateway and of its listeners, and the number of routes that refer to it."""
     bad = list(dict.fromkeys(map(_condition, filter(_is_bad, _all_conditions(gateway)))))
     routes = [any(map(_is_bad, found)) for route in objects if (found := _conditions_at(gateway, route))]
     counts = f"{_counted(len(gateway['status'].get('listeners', [])), 'listener')}, {_counted(len(routes), 'route')}"
@@ -48,7 +48,7 @@ def _gateway_line(gateway: dict[str, Any], objects: Iterable[dict[str, Any]]) ->
 
 
 def _conditions_at(gateway: dict[str, Any], route: dict[str, Any]) -> list[dict[str, Any]]:
-    """The conditions of a route at those of its parents that are `gateway`."""
+    """The conditions of a route for its parents that are `gateway`."""
     home = route["metadata"].get("namespace")
     wanted = gateway["metadata"]["namespace"], gateway["metadata"]["name"]
     found: list[dict[str, Any]] = []
@@ -94,7 +94,7 @@ def _counted(count: int, noun: str) -> str:
 
 
 def _said(said: Said) -> str:
-    """Its place and what it is about, then the message: some of these name the field themselves."""
+    """Position, object and field, then the message. The field is omitted if the message begins with it."""
     where = ":".join(str(part) for part in (said.file, said.line) if part is not None)
     field = None if said.field is None or said.message.startswith(said.field) else said.field
     return ": ".join(str(part) for part in (where or None, said.object, field, said.message) if part is not None)
@@ -112,7 +112,7 @@ def _conditions(objects: Iterable[dict[str, Any]]) -> Table:
 
 
 def _conditioned(document: dict[str, Any]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Everything of one object that has conditions, with a name for it."""
+    """All parts of an object that have conditions, with a name for each."""
     status = document["status"]
     metadata = document["metadata"]
     name = _object_name(document)
@@ -145,7 +145,7 @@ def explain_page(request: Request, told: Explanation) -> Iterator[Block]:
     if told.gateway is not None:
         yield Table(("PART", "WHICH"), tuple(_parts(told)))
     if told.filters:
-        yield Table(("FILTER", "DOES"), tuple(map(_filter_row, told.filters)))
+        yield Table(("FILTER", "EFFECT"), tuple(map(_filter_row, told.filters)))
     if told.backends:
         yield Table(
             ("BACKEND", "WEIGHT", "SHARE", "GOES TO"),
@@ -153,7 +153,7 @@ def explain_page(request: Request, told: Explanation) -> Iterator[Block]:
             tuple("" if share.status is None else "red" for share in told.backends),
         )
     if told.considered:
-        yield Table(("NOT", "BECAUSE"), tuple((_rule_name(near), near.reason) for near in told.considered))
+        yield Table(("NOT MATCHED", "REASON"), tuple((_rule_name(near), near.reason) for near in told.considered))
 
 
 def _decision(told: Explanation) -> str:

@@ -1,12 +1,12 @@
-"""The loop of the control river: wait, build, compile, publish, write; then wait again.
+"""The loop of the control plane: wait for a change, build, compile, publish, write statuses; repeat.
 
-It owns the last good pass, and nothing else. A pass is made of pure stages; what they made before is given to the next
-one, so that a change costs what it touches. Changes that come during a pass are one change for the next. A pass that
-fails is logged and made once more from nothing; if that fails too, the configuration before it goes on serving, and
-should single objects be to blame, everything else is served without their changes (source/quarantine.py).
+It keeps only the last successful pass. A pass consists of pure stages; each stage gets its previous result, so that the
+cost of a change depends on what the change affects. Changes that arrive during a pass are combined into the next one. A
+pass that fails is logged and repeated from scratch; if that fails too, the previous configuration stays in service, and
+if single objects cause the failure, everything else is served without their changes (source/quarantine.py).
 
-What is made is kept until it changes and holds no cycles, so the garbage collector need not look at it: with 5,000
-routes a collection of all objects takes longer than a change may take to be served.
+Results are kept until they change and contain no cycles, so the garbage collector need not scan them: with 5,000
+routes, a full collection takes longer than a change may take to be served.
 """
 
 import gc
@@ -33,62 +33,61 @@ from fastroute.source.store import Store
 from fastroute.source.warninglog import WarningLog
 from fastroute.status import Statuses, build_statuses
 
-MANY = 256  # rules made in one pass, after which the collector is told to leave alone what there is
+MANY = 256  # if a pass makes so many rules, gc.freeze() excludes all existing objects from collections
 
 _log = logging.getLogger(__name__)
 
 
 class Source(Protocol):
-    """Where Resources come from: `store` has what there is now, loaded before the loop starts, and what is wrong
-    with it."""
+    """The source of Resources: `store` has the current objects, loaded before the loop starts, and their problems."""
 
     @property
     def store(self) -> Store: ...
 
     async def watch(self, changed: Callable[[float], None]) -> None:
-        """Calls `changed(noticed)` after each change of what the store says; `noticed` is when, on trio's clock."""
+        """Calls `changed(noticed)` after each change of the store; `noticed` is its time on trio's clock."""
 
 
 class DataPlane(Protocol):
     @property
     def outcome(self) -> Outcome:
-        """What came so far of what was published."""
+        """The current result of what was published."""
 
     async def watch(self, changed: Callable[[], None]) -> None:
-        """Calls `changed` after each change of the outcome: a port became free, a late worker caught up."""
+        """Calls `changed` after each change of the outcome: a port became free, or a slow worker acknowledged."""
 
     async def publish(self, snapshot: Snapshot) -> Outcome:
-        """Gives the workers what changed; comes back when every living one has acknowledged, or was waited for long
-        enough (`version` of the Outcome says how far they are)."""
+        """Sends the changes to the workers; returns when every living worker has acknowledged or the wait timed out
+        (`version` of the Outcome tells which)."""
 
 
 class StatusWriter(Protocol):
     def post(self, statuses: Statuses) -> None:
-        """Takes the status of every object of ours; writes those that changed, in its own time."""
+        """Takes the statuses of all objects of ours; writes those that changed, asynchronously."""
 
 
 class Changes:
-    """Changes since the last pass: any number of them are one."""
+    """Changes since the last pass, combined into one."""
 
     def __init__(self) -> None:
         self._first = 0.0
         self._any = trio.Event()
 
     def note(self, noticed: float | None = None) -> None:
-        """Something changed, and was `noticed` then (now, if not given)."""
+        """Records a change; `noticed` is its time (default: now)."""
         if not self._any.is_set():
             self._first = trio.current_time() if noticed is None else noticed
             self._any.set()
 
     async def wait(self) -> float:
-        """Waits for a change, takes all there are, and gives the time at which the first of them was noted."""
+        """Waits for a change, clears all recorded changes, and returns the time of the first one."""
         await self._any.wait()
         self._any = trio.Event()
         return self._first
 
 
 class Pass(NamedTuple):
-    """One state of the world, and what the stages made of it."""
+    """The resources of a pass and the results of its stages."""
 
     resources: Resources
     graph: Graph | None
@@ -103,7 +102,7 @@ FIRST = Pass(Resources(), None, NOTHING)
 async def reconcile(
     source: Source, data_plane: DataPlane, writer: StatusWriter, settings: GraphSettings, metrics: Metrics
 ) -> None:
-    """Serves what `source` says, for ever."""
+    """Serves the configuration of `source`; never returns."""
     changes, quarantine = Changes(), Quarantine()
     problems, warnings, expiry = ProblemLog(), WarningLog(settings.gateways), ExpiryLog()
     serving = ServingLog()
@@ -111,7 +110,7 @@ async def reconcile(
         nursery.start_soon(source.watch, changes.note)
         nursery.start_soon(data_plane.watch, changes.note)
         nursery.start_soon(expiry.run)
-        changes.note()  # what was there before the watch
+        changes.note()  # whatever existed before the watch
         last = FIRST
         while True:
             noted = await changes.wait()
@@ -132,33 +131,33 @@ async def reconcile(
                 if made.compiled.rules_made >= MANY:
                     gc.freeze()
             except Exception:
-                _log.exception("a change cannot be served; what was served before goes on")
+                _log.exception("a change cannot be served; the previous configuration stays in service")
                 good = rebased(last, world)
                 if await quarantine.find(good.resources, resources, good, partial(attempt, world)):
                     changes.note(noted)
 
 
 def served_world(settings: GraphSettings, store: Store) -> GraphSettings:
-    """Settings with what the API server has of the Gateway API."""
+    """The settings with what the API server supports of the Gateway API."""
     if store.bundle_version is None and not store.missing:
         return settings
     return msgspec.structs.replace(settings, bundle_version=store.bundle_version, missing=store.missing)
 
 
 def build(resources: Resources, settings: GraphSettings, last: Pass) -> Pass:
-    """The pure stages, from what they made last time; should that fail, from nothing but the addresses given."""
+    """Runs the pure stages on their last results; if that fails, from scratch except for the assigned addresses."""
     last = rebased(last, settings)
     try:
         return _built(resources, settings, last)
     except Exception:
         if last.graph is None:
             raise
-        _log.exception("a change could not be worked in; everything is built anew")
+        _log.exception("the incremental build failed; building from scratch")
         return _built(resources, settings, FIRST._replace(graph=forgotten(last.graph), statuses=last.statuses))
 
 
 def rebased(last: Pass, settings: GraphSettings) -> Pass:
-    """What of the last pass still counts under these settings."""
+    """The part of the last pass that is still valid with these settings."""
     if last.graph is None or last.graph.memo.settings == settings:
         return last
     return FIRST._replace(graph=forgotten(last.graph, settings), statuses=last.statuses)
@@ -171,26 +170,26 @@ def _built(resources: Resources, settings: GraphSettings, last: Pass) -> Pass:
 
 
 def attempt(settings: GraphSettings, resources: Resources, last: Pass) -> Pass:
-    """Whether the pure stages can work with this, statuses too: what they raise, if not. Nothing is served or said."""
+    """Runs the pure stages, including statuses, and raises what they raise. Nothing is published or logged."""
     made = _built(resources, settings, last)
     assert made.graph is not None
     return made._replace(statuses=build_statuses(made.graph, made.outcome or Outcome(version=0), made.statuses))
 
 
 def show(made: Pass, outcome: Outcome, writer: StatusWriter) -> Pass:
-    """Statuses after the data plane has spoken: only then is anything Programmed. While some worker is late, nothing
-    is that changed, or was not before."""
+    """Builds and posts the statuses after the data plane has answered: only then is anything Programmed. While a worker
+    is late, nothing that changed or was not programmed before is reported as Programmed."""
     assert made.graph is not None
     statuses = build_statuses(made.graph, outcome, made.statuses)
     writer.post(statuses)
     return made._replace(outcome=outcome, statuses=statuses)
 
 
-# --- what is counted
+# --- Metrics
 
 
 def observe(metrics: Metrics, last: Pass, made: Pass, seconds: float) -> None:
-    """`seconds`: from the first change of this pass to its service by every worker."""
+    """`seconds`: from the first change of this pass until all workers serve it."""
     before, now = last.compiled.snapshot, made.compiled.snapshot
     if last is not FIRST and now is not before:
         metrics.propagation.observe(seconds)
@@ -210,7 +209,7 @@ def _differences(old: Mapping[Any, Any], new: Mapping[Any, Any]) -> int:
 
 
 def refused_references(graph: Graph) -> dict[tuple[str, str], int]:
-    """By (route kind, "ns/name"): how many backendRefs no ReferenceGrant allows. Routes without any are left out."""
+    """The number of backendRefs that no ReferenceGrant allows, by (route kind, "ns/name"). Only for routes with any."""
     counts = ((node, sum(map(_is_refused, node.problems))) for node in graph.routes.values() if node.problems)
     return {(node.kind, str(node.key)): count for node, count in counts if count}
 

@@ -1,6 +1,6 @@
-"""Every number and address a user can set, once: defaults, units, and the option that sets it.
+"""All settings: every number and address that users can set, with defaults and units.
 
-`cli.py` makes options of these; nobody else has defaults of their own.
+`options.py` makes options from these; defaults are defined only here.
 """
 
 from collections.abc import Mapping
@@ -10,30 +10,30 @@ import msgspec
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds on what peers may send and how long they may take (interface: "Limits"). Times in seconds.
+    """Limits on what peers may send and how long they may take. Times are in seconds.
 
-    One table: each field is the option `--NAME` with dashes and the variable `FASTROUTE_NAME`.
+    Each field is the option `--NAME` with dashes and the variable `FASTROUTE_NAME`.
     """
 
-    max_head: int = 64 * 1024  # bytes of start line and fields; above: 431
-    max_fields: int = 200  # header fields; above: 431
-    max_target: int = 8 * 1024  # bytes of the request target; above: 414
-    max_body: int | None = None  # bytes of a request body; above: 413
-    head_timeout: float = 10.0  # from a request's first byte to the end of its head; then 408
-    body_idle_timeout: float = 60.0  # between two pieces of a body; then 408
-    idle_timeout: float = 75.0  # keep-alive connection without a request; then closed
-    connect_timeout: float = 1.0  # to an endpoint; then another endpoint
+    max_head: int = 64 * 1024  # bytes of start line and fields; beyond: 431
+    max_fields: int = 200  # header fields; beyond: 431
+    max_target: int = 8 * 1024  # bytes of the request target; beyond: 414
+    max_body: int | None = None  # bytes of a request body; beyond: 413
+    head_timeout: float = 10.0  # from the first byte of a request to the end of its head; then 408
+    body_idle_timeout: float = 60.0  # between two parts of a body; then 408
+    idle_timeout: float = 75.0  # kept-alive connection without a request; then closed
+    connect_timeout: float = 1.0  # to an endpoint; then another endpoint is tried
     upstream_idle_timeout: float = 30.0  # unused pooled connection; then closed
-    tunnel_idle_timeout: float = 3600.0  # upgraded connection through which nothing goes; then closed
-    max_connections: int = 65_536  # client connections per worker; at it, no more are accepted
-    max_handshakes: int = 1_024  # TLS handshakes in progress per worker; at it, the oldest gives way
+    tunnel_idle_timeout: float = 3600.0  # upgraded connection without traffic; then closed
+    max_connections: int = 65_536  # client connections per worker; at the limit, no more are accepted
+    max_handshakes: int = 1_024  # TLS handshakes in progress per worker; at the limit, the oldest is closed
 
 
 class Addressing(msgspec.Struct, frozen=True, kw_only=True):
-    """Where listeners bind, and what Gateways' `status.addresses` say."""
+    """The addresses at which listeners bind, and those in the `status.addresses` of Gateways."""
 
-    bind: tuple[str, ...] = ("127.0.0.1",)  # "" never occurs; ("0.0.0.0", "::") is everywhere
-    addresses: tuple[str, ...] = ()  # --address, also "service/NAMESPACE/NAME"; empty: the concrete `bind`
+    bind: tuple[str, ...] = ("127.0.0.1",)  # never ""; all addresses: ("0.0.0.0", "::")
+    addresses: tuple[str, ...] = ()  # --address, or "service/NAMESPACE/NAME"; empty: `bind` without wildcards
     pool: str | None = None  # --address-pool, a CIDR block
     port_offset: int = 0
 
@@ -44,50 +44,50 @@ CLASS_NAME = "fastroute"
 
 
 class GraphSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What of the world is ours, and where it is served."""
+    """Which objects are ours, and at which addresses they are served."""
 
     controller_name: str = CONTROLLER_NAME
-    class_name: str | None = CLASS_NAME  # the GatewayClass that is assumed when there is none at all; None: none is
-    gateways: frozenset[str] = frozenset()  # --gateway, "ns/name"; empty: all of our classes
+    class_name: str | None = CLASS_NAME  # the GatewayClass assumed if there is none; None: no class is assumed
+    gateways: frozenset[str] = frozenset()  # --gateway, "ns/name"; empty: all Gateways of our classes
     addressing: Addressing = Addressing()
-    bundle_version: str | None = None  # of the CRDs that are installed, "v1.6.3"; None: manifests, or not known
-    infrastructure: bool = False  # a Service carries what each Gateway's `spec.infrastructure` says
-    missing: Mapping[str, str] = {}  # kinds that the API server does not serve: why
+    bundle_version: str | None = None  # of the installed CRDs, for example "v1.6.3"; None: manifests, or unknown
+    infrastructure: bool = False  # keep a Service with the metadata of each Gateway's `spec.infrastructure`
+    missing: Mapping[str, str] = {}  # kinds that the API server does not serve, and the reasons
 
 
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Our own events (not the access log), to stderr."""
+    """The log of events on stderr (not the access log)."""
 
     level: str = "info"  # debug, info, warning, error
     format: str | None = None  # "text", "json"; None: text on a terminal, else JSON
 
 
 class KubernetesSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Which API server to follow, and as whom."""
+    """The API server to follow, and the credentials."""
 
-    kubeconfig: Path | None = None  # None: a pod's service account, elsewhere KUBECONFIG or ~/.kube/config
-    context: str | None = None  # of the kubeconfig; None: its current one
+    kubeconfig: Path | None = None  # None: in a pod its service account, else KUBECONFIG or ~/.kube/config
+    context: str | None = None  # of the kubeconfig; None: the current context
     status_lease: str | None = (
         None  # "ns/name": only its holder writes; None: a pod's own, elsewhere nothing is written
     )
-    infrastructure: bool = False  # keep a Service beside each Gateway that has spec.infrastructure
+    infrastructure: bool = False  # keep a Service for each Gateway that has spec.infrastructure
 
 
 class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What `fastroute serve` was told; each field is an option. Addresses are (host, port), times seconds."""
+    """The settings of `fastroute serve`; each field is an option. Addresses are (host, port), times are seconds."""
 
-    manifests: tuple[Path, ...] = ()  # either these, or
+    manifests: tuple[Path, ...] = ()  # exclusive with `kubernetes`
     kubernetes: KubernetesSettings | None = None
     graph: GraphSettings = GraphSettings()
     workers: int | None = None  # None: the CPUs this process may use
     limits: Limits = Limits()
-    metrics: tuple[str, int] | None = ("127.0.0.1", 9900)  # /metrics, /healthz, /readyz; None: nowhere
-    metrics_series: int = 2_000  # of each family; what comes later counts as `other`
+    metrics: tuple[str, int] | None = ("127.0.0.1", 9900)  # /metrics, /healthz, /readyz; None: disabled
+    metrics_series: int = 2_000  # per family; everything beyond counts as `other`
     access_log: str | None = None  # a path, "-" for stdout, None: off
-    drain_delay: float = 0.0  # after SIGTERM: still accept, but say `Connection: close`
-    drain_timeout: float = 30.0  # then: finish what is in flight, at most so long
+    drain_delay: float = 0.0  # after SIGTERM: still accept connections, but answer with `Connection: close`
+    drain_timeout: float = 30.0  # then: the maximum time to finish exchanges in progress
     trusted_proxies: tuple[str, ...] = ()  # CIDR blocks
     proxy_protocol: bool = False
     merge_slashes: bool = False
-    underscores: str = "remove"  # or "allow": fields of requests whose names contain "_"
+    underscores: str = "remove"  # or "allow": request header fields with "_" in their names
     log: LogSettings = LogSettings()

@@ -1,9 +1,8 @@
-"""The only bridge between the rivers: a Snapshot down, an Outcome back. Plain, frozen, versioned data.
+"""The interface between control plane and data plane: a Snapshot down, an Outcome back. Plain, immutable data.
 
-A Snapshot is what the data plane obeys. It has never heard of Kubernetes: names in it are labels for logs and metrics.
-`compile_snapshot` makes it; the supervisor publishes the difference to the workers (publication.py); a worker builds
-its tables from it.
-Equal input gives an equal Snapshot (its `version` is given by the publisher and takes no part in equality).
+A Snapshot is the configuration of the data plane. The data plane does not depend on Kubernetes: names are only labels
+for logs and metrics. `compile_snapshot` creates the Snapshot, the supervisor publishes the differences to the workers
+(publication.py), and a worker builds its tables from it. The same input gives the same Snapshot.
 """
 
 from collections.abc import Mapping
@@ -15,9 +14,9 @@ from fastroute.difference import Revision
 
 
 class Certificate(msgspec.Struct, frozen=True):
-    """A certificate with its private key, as PEM. Its repr shows neither, and no log, answer or file may."""
+    """A certificate with its private key, as PEM. Neither may appear in a repr, log, response or file."""
 
-    chain: bytes  # the leaf first, then those that sign it
+    chain: bytes  # the leaf first, then the issuers
     key: bytes
 
     def __repr__(self) -> str:
@@ -28,14 +27,14 @@ class Certificate(msgspec.Struct, frozen=True):
 
 
 class ListenerTLS(msgspec.Struct, frozen=True, kw_only=True):
-    """How a listener ends its clients' TLS. Of certificates with one kind of key, the first that has the client's
-    name is shown, else the first."""
+    """How a listener terminates TLS. Among certificates with the same type of key, the first that covers the client's
+    server name is used, else the first."""
 
-    certificates: tuple[str, ...]  # ids in Snapshot.certificates, in order
+    certificates: tuple[str, ...]  # ids in Snapshot.certificates, in order of preference
     min_version: str = "1.2"  # or "1.3"
     max_version: str = "1.3"
-    ciphers: str = ""  # OpenSSL's names, joined with ":", the first preferred; "": the default list
-    alpn: tuple[str, ...] = ("http/1.1",)  # the first preferred
+    ciphers: str = ""  # names of OpenSSL, separated by ":", in order of preference; "": the default list
+    alpn: tuple[str, ...] = ("http/1.1",)  # in order of preference
 
 
 class Listener(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,17 +43,17 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
     id: str  # "ns/gateway/listener@address"
     gateway: str  # "ns/name"
     name: str
-    address: str  # to bind: "127.0.0.1", "0.0.0.0", "::"
-    port: int  # to bind, offset included
-    spec_port: int  # as in the Gateway: what redirects name
-    hostname: str  # lower case; "" takes every host, "*.example.com" every name below
+    address: str  # the address to bind: "127.0.0.1", "0.0.0.0", "::"
+    port: int  # the port to bind, including the offset
+    spec_port: int  # the port in the Gateway, used in redirects
+    hostname: str  # lower case; "": any host; "*.example.com": all names below
     protocol: str = "HTTP"  # or "HTTPS"
-    tls: ListenerTLS | None = None  # of an HTTPS listener
+    tls: ListenerTLS | None = None  # only for an HTTPS listener
 
 
 class PathMatch(msgspec.Struct, frozen=True):
     type: str  # "Exact" | "PathPrefix" | "RegularExpression"
-    value: str  # normalised as requests are; a PathPrefix without its final slash ("" is everything)
+    value: str  # normalised like request paths; a PathPrefix has no final slash ("" matches everything)
 
 
 class ValueMatch(msgspec.Struct, frozen=True):
@@ -70,7 +69,7 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
     method: str | None = None
     headers: tuple[ValueMatch, ...] = ()
     query: tuple[ValueMatch, ...] = ()
-    rank: tuple[int | str, ...]  # among matches of one hostname and one path: the smaller wins (compiler/precedence.py)
+    rank: tuple[int | str, ...]  # for one hostname and path, the smallest wins (compiler/precedence.py)
 
 
 class HeaderValue(msgspec.Struct, frozen=True):
@@ -101,7 +100,7 @@ class Rewrite(msgspec.Struct, frozen=True, kw_only=True, tag="rewrite"):
 
 
 class Mirror(msgspec.Struct, frozen=True, kw_only=True, tag="mirror"):
-    """A copy of `numerator` in `denominator` requests goes to one endpoint of `backend`; its answer is not read out."""
+    """Copies `numerator` of `denominator` requests to an endpoint of `backend`. Their responses are ignored."""
 
     backend: str  # "ns/name:port"
     numerator: int = 1
@@ -109,57 +108,57 @@ class Mirror(msgspec.Struct, frozen=True, kw_only=True, tag="mirror"):
 
 
 class Cors(msgspec.Struct, frozen=True, kw_only=True, tag="cors"):
-    """Who may read responses from a page of another origin. "*" stands alone in its list."""
+    """The origins whose pages may read responses. "*" must be the only entry of its list."""
 
-    origins: tuple[str, ...]  # "*", or as browsers write them, in lower case; "https://*.bar.com": one or more labels
+    origins: tuple[str, ...]  # lower case; "*", or as browsers send it; "https://*.bar.com": one or more labels
     credentials: bool = False
     methods: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
     expose: tuple[str, ...] = ()
-    max_age: int = 5  # seconds a preflight's answer holds
+    max_age: int = 5  # seconds for which browsers may cache a preflight response
 
 
 Filter = HeaderModifier | Redirect | Rewrite | Mirror | Cors
 
 
 class WeightedBackend(msgspec.Struct, frozen=True, kw_only=True):
-    """One backendRef: its share goes to `backend`, or is answered with `status` for `reason` (never redistributed)."""
+    """One backendRef: its share goes to `backend`, or is answered with `status` (it is never redistributed)."""
 
     weight: int
-    backend: str  # "ns/name:port", also of a refused one, for logs
+    backend: str  # "ns/name:port", for logs also if it is refused
     status: int | None = None  # None: forward
-    reason: str | None = None  # "reference_refused", "backend_not_found", ...: a name of ext/tables REASONS
+    reason: str | None = None  # a name in REASONS of ext/tables, for example "reference_refused"
     filters: tuple[Filter, ...] = ()
 
 
 class Retry(msgspec.Struct, frozen=True, kw_only=True):
-    """When a try that failed is followed by another one; ext/retry has the classes of failures."""
+    """When a failed attempt is followed by another one; see ext/retry for the classes of failures."""
 
-    attempts: int  # tries after the first; 0: none
-    codes: tuple[int, ...] = ()  # answers of the backend that are not passed on while a try is left: 400 to 599
-    backoff_ms: int = 25  # the first pause; ext/retry says how they grow
+    attempts: int  # retries after the first attempt; 0: none
+    codes: tuple[int, ...] = ()  # status codes of the backend, 400 to 599, after which another attempt is made
+    backoff_ms: int = 25  # before the first retry; see ext/retry for the following ones
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
-    """Requests that bring the token of an answer go to the endpoint that gave it, while it is eligible."""
+    """Requests with the token of a response go to the endpoint that sent the response, while it is eligible."""
 
     name: str  # of the cookie, or of the header field
-    key: bytes  # 16, under which the tokens are encrypted: of this rule alone, the same wherever it is served
-    header: bool = False  # the token goes in a header field, not in a cookie
+    key: bytes  # 16 bytes that encrypt the tokens: different for each rule, the same at every replica
+    header: bool = False  # send the token in a header field instead of a cookie
     path: str = "/"  # of the cookie
-    lifetime_s: int = 0  # a token older than this is none; 0: no limit
-    permanent: bool = False  # the cookie says its lifetime, and so outlives the browser
-    holds_backend: bool = True  # whatever the weights; else they choose, and a token only the endpoint
+    lifetime_s: int = 0  # older tokens are ignored; 0: no limit
+    permanent: bool = False  # the cookie has a Max-Age, so that it outlives the browser
+    holds_backend: bool = True  # the token selects the backend, whatever the weights; else only the endpoint
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """One rule of one route as attached to one listener. What it takes and no filter answers goes to its backends by
-    weight; without any ("no_backend_refs"), or when all weights are 0 ("zero_weights"), the answer is 500."""
+    """A rule of a route that is attached to a listener. A request that no filter answers goes to a backend chosen by
+    weight. Without backends ("no_backend_refs"), or if all weights are 0 ("zero_weights"), the response is 500."""
 
     id: str  # "LISTENER ID|KIND|ns/route|index"
     listener: str  # Listener.id
-    hostnames: tuple[str, ...]  # the route's own that intersect the listener's; ("",) when it has none
-    gateway: str  # labels from here on
+    hostnames: tuple[str, ...]  # those of the route that intersect the listener's; ("",) if it has none
+    gateway: str  # this and the following: labels
     listener_name: str
     route: str
     route_kind: str
@@ -170,7 +169,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     request_timeout_ms: int = 0  # 0: none
     backend_timeout_ms: int = 0
     session: Session | None = None
-    retry: Retry | None = None  # None: only what no backend can have noticed is tried again
+    retry: Retry | None = None  # None: retry only what the backend cannot have processed
 
 
 class Endpoint(msgspec.Struct, frozen=True, order=True):
@@ -182,12 +181,12 @@ _NONE: Mapping[str, Any] = Revision()
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything the data plane obeys. Mappings by id; their order is the ids' order."""
+    """The complete configuration of the data plane. Mappings are by id and ordered by id."""
 
     listeners: Mapping[str, Listener] = _NONE
     rules: Mapping[str, Rule] = _NONE
-    endpoints: Mapping[str, tuple[Endpoint, ...]] = _NONE  # by backend "ns/name:port": those eligible now, sorted
-    certificates: Mapping[str, Certificate] = _NONE  # by Secret "ns/name": those that listeners name
+    endpoints: Mapping[str, tuple[Endpoint, ...]] = _NONE  # eligible endpoints by backend "ns/name:port", sorted
+    certificates: Mapping[str, Certificate] = _NONE  # by Secret "ns/name": those that listeners refer to
 
 
 class Bound(msgspec.Struct, frozen=True, tag="bound"):
@@ -195,12 +194,12 @@ class Bound(msgspec.Struct, frozen=True, tag="bound"):
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
-    reason: str  # for the user: "port 80 needs root: ..."
+    reason: str  # for users: "port 80 needs root: ..."
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What the data plane did. `version`: the lowest that every living worker has acknowledged; `target`: the one that
-    was published last."""
+    """The result of publications. `version`: the lowest version that every living worker has acknowledged; `target`:
+    the version published last."""
 
     version: int
     target: int = 0
@@ -208,5 +207,5 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def complete(self) -> bool:
-        """Every living worker serves what was published last."""
+        """Every living worker serves the version published last."""
         return self.version >= self.target

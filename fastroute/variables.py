@@ -1,8 +1,8 @@
-"""Variables: every `FASTROUTE_*` of the environment must be one that an option has. A misspelled one is an error.
+"""Every `FASTROUTE_*` environment variable must belong to an option. A misspelled variable is an error.
 
-Kubernetes sets variables of its own for each Service of a pod's namespace ("service links"). Those of a Service named
-`fastroute`, or `fastroute-…`, begin like ours: FASTROUTE_SERVICE_HOST, FASTROUTE_PORT=tcp://10.0.0.1:80,
-FASTROUTE_PORT_80_TCP_ADDR. They are not looked at, and no option may have such a name.
+Kubernetes sets variables for each Service in the namespace of a pod ("service links"). Those of a Service named
+`fastroute` or `fastroute-…` begin with the same prefix: FASTROUTE_SERVICE_HOST, FASTROUTE_PORT=tcp://10.0.0.1:80,
+FASTROUTE_PORT_80_TCP_ADDR. They are ignored, and no option may have such a name.
 """
 
 import re
@@ -16,12 +16,12 @@ _SERVICE_LINK = re.compile(
     r"FASTROUTE(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
 )
 _SERVICE_ADDRESS = re.compile(r"FASTROUTE(_[A-Z0-9_]+)?_PORT=(tcp|udp|sctp)://.*")
-_SIMILAR = 0.5  # of 1: the nearest option is named even if it is not very near
-_NAMED = 5  # of those that are unknown
+_SIMILAR = 0.5  # difflib's ratio, from 0 to 1; low, so that almost always an option is suggested
+_NAMED = 5  # unknown variables that a message names
 
 
 def require_known(environment: Mapping[str, str], known: Iterable[str]) -> None:
-    """Raises SettingError unless each variable that begins with FASTROUTE_ is one of `known`, or a service link."""
+    """Raises SettingError for a variable that begins with FASTROUTE_ and is neither in `known` nor a service link."""
     names = frozenset(known)
     unknown = sorted(
         name
@@ -44,4 +44,4 @@ def is_service_link(name: str, value: str) -> bool:
 def _said(name: str, known: Iterable[str]) -> str:
     near = nearest(name.removeprefix(PREFIX), (each.removeprefix(PREFIX) for each in known), _SIMILAR)
     hint = f"; did you mean {PREFIX}{near}?" if near else ""
-    return f"no option has the variable {name}{hint}"
+    return f"unknown environment variable {name}{hint}"

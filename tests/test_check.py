@@ -48,7 +48,7 @@ def warnings(*words: object, stdin: str | bytes | None = None) -> list[tuple[str
 def test_an_empty_folder(tmp_path: Path) -> None:
     assert warnings(tmp_path) == [
         ("NothingRead", "contains no file of *.yaml, *.yml, *.json"),
-        ("NothingJudged", "No object was judged: there is no Gateway."),
+        ("NothingJudged", "No object was checked: there is no Gateway."),
     ]
     assert check(tmp_path).exit_code == 0
     assert check(tmp_path, "--strict").exit_code == 1
@@ -84,9 +84,9 @@ def test_a_kind_that_looks_like_one_of_ours(tmp_path: Path) -> None:
         (
             THEIRS + GATEWAY.replace("CLASS", "theirs"),
             [],
-            "no Gateway is of a class of controller fastroute.dev/gateway",
+            "no Gateway has a class of controller fastroute.dev/gateway",
         ),
-        (GATEWAY.replace("CLASS", "none"), [], "not Gateway infra/edge"),
+        (GATEWAY.replace("CLASS", "none"), [], "not served: Gateway infra/edge"),
     ],
 )
 def test_nothing_judged_says_why(tmp_path: Path, manifests: str, words: list[str], why: str) -> None:
@@ -99,7 +99,7 @@ def test_text_names_each_warning(tmp_path: Path) -> None:
     lines = check(tmp_path).stdout.splitlines()
     assert lines[:2] == [
         f"warning: {tmp_path}: contains no file of *.yaml, *.yml, *.json [NothingRead]",
-        "warning: No object was judged: there is no Gateway. [NothingJudged]",
+        "warning: No object was checked: there is no Gateway. [NothingJudged]",
     ]
 
 

@@ -92,7 +92,7 @@ def apply(document: Any, field: str, fix: str) -> None:
     [
         ("::1", "got ::1 (an IP address is not a host name)", None),
         ("10.0.0.1:80", "got 10.0.0.1:80 (an IP address is not a host name)", None),
-        ("*", "got * (leave it out to take every host)", None),
+        ("*", "got * (omit it to match any host)", None),
         ("http://a.com", "got http://a.com", "- a.com"),
         ("A.com:80", "got A.com:80", "- a.com"),
         ("a b", "got a b", None),

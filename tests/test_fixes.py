@@ -137,6 +137,7 @@ class Case(NamedTuple):
 
 TEXT, WHOLE = "resources/schema.py:Text.faults", "resources/schema.py:Whole.faults"
 WRITTEN = [
+    Case("resources/decode.py:_unread", base("kind: HTTPRoute", "kind: HttpRoute"), "kind: HTTPRoute"),
     Case(TEXT, base("name: all", "name: y"), 'name: "y"'),
     Case(TEXT, base("name: all", "name: no"), 'name: "no"'),
     Case(TEXT, base("name: all", "name: 1.10"), 'name: "1.10"'),

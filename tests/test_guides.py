@@ -9,7 +9,7 @@ import yaml
 from guides import DOCS, GUIDES, OTHERS, OURS, assumed, manifests, served
 
 WARNED = {
-    "argo-rollouts.md": "backendRefs[1].weight: Weight 0: checkout/checkout-canary:8080 gets no request. [WeightZero]"
+    "argo-rollouts.md": "spec.rules[0].backendRefs[1].weight: Weight 0: checkout/checkout-canary:8080 gets no requests."
 }
 
 

@@ -227,8 +227,8 @@ def test_a_shadowed_match_names_its_winner() -> None:
     (found,) = [one for one in warnings(*given) if one.reason == "Shadowed"]
     assert found.field == "spec.rules[1].matches[1]"
     assert found.message == (
-        "It takes no request for a.com on listener proxy of Gateway infra/gw: rule 0 of HTTPRoute red/r (matches[0]) "
-        "takes all of them first."
+        "It matches no request for a.com on listener proxy of Gateway infra/gw: rule 0 of HTTPRoute red/r (matches[0]) "
+        "matches all of them first."
     )
 
 
@@ -341,7 +341,8 @@ def test_routes_of_kinds_that_are_not_served(kind: type[Resource]) -> None:
     assert said("RouteKindNotServed", *holders, given) == [(f"{kind.__name__} red/r", field) for field in at_ours]
     found = [one for one in warnings(*holders, given) if one.reason == "RouteKindNotServed"]
     assert found[1].message == (
-        f"{kind.__name__}s are not served: ListenerSet red/more sends it nothing, and no status says so."
+        f"{kind.__name__}s are not served: ListenerSet red/more sends no traffic to this route, and "
+        "its status is not written."
     )
 
 

@@ -1,6 +1,6 @@
-"""A small HTTP/1.1 client on one kept-alive connection: what the tour and the tests ask with.
+"""A small HTTP/1.1 client for one kept-alive connection, used by the tour and the tests.
 
-One connection stays with one worker, whose weighted choice is exact over every window of sum/gcd requests.
+A connection stays at one worker, whose weighted choice is exact over every window of sum/gcd requests.
 """
 
 import json
@@ -28,7 +28,7 @@ class Answer(msgspec.Struct, frozen=True):
 
     @property
     def echo(self) -> dict[str, Any]:
-        """What an echo backend said of the request; {} when the gateway answered by itself."""
+        """What an echo backend reported about the request; {} if the gateway itself answered."""
         if self.header("content-type") != "application/json":
             return {}
         document: dict[str, Any] = json.loads(self.body)
@@ -42,9 +42,9 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Client:
-    """`async with Client(address, port) as client: await client.ask("/path")`. Reconnects when it was closed.
+    """`async with Client(address, port) as client: await client.ask("/path")`. Reconnects after a close.
 
-    `server_name`: by TLS, asking for this name; whatever certificate is shown is taken.
+    `server_name`: use TLS with this SNI name; the certificate is not verified.
     """
 
     def __init__(self, address: str, port: int, server_name: str | None = None) -> None:
@@ -76,7 +76,8 @@ class Client:
         headers: Iterable[tuple[str, str]] = (),
         body: bytes = b"",
     ) -> Answer:
-        """One request, one answer. OSError, trio.BrokenResourceError, h11.RemoteProtocolError: none came."""
+        """Sends one request and returns the response. OSError, trio.BrokenResourceError, h11.RemoteProtocolError: no
+        response."""
         if self._stream is None:
             self._stream = await self._connect()
             self._protocol = h11.Connection(h11.CLIENT)

@@ -1,7 +1,7 @@
-"""Echo backends: real small HTTP/1.1 servers that answer with what arrived, and with who they are.
+"""Echo backends: real, small HTTP/1.1 servers that answer with the request they received and their own identity.
 
-`python -m fastroute.demo.echo PATH...` starts one for every loopback endpoint in the EndpointSlices below PATH, so that
-any example can be served by hand. An answer is JSON, `path` with the query:
+`python -m fastroute.demo.echo PATH...` starts one for every loopback endpoint of the EndpointSlices below PATH, so that
+every example can be served by hand. The answer is JSON; `path` includes the query:
 {"method", "path", "host", "headers": {name: [values]}, "body_bytes", "pod", "namespace", "service"}
 """
 
@@ -23,7 +23,7 @@ _PIECE = 64 * 1024  # bytes read at once
 
 
 def answer(pod: Pod, request: h11.Request, body_bytes: int) -> bytes:
-    """The JSON document for one request."""
+    """The JSON document that answers one request."""
     headers: dict[str, list[str]] = {}
     for name, value in request.headers:
         headers.setdefault(name.decode("ascii"), []).append(value.decode("latin-1"))
@@ -72,11 +72,11 @@ async def _serve_connection(pod: Pod, stream: trio.SocketStream) -> None:
                     return
                 protocol.start_next_cycle()
     except (trio.BrokenResourceError, h11.RemoteProtocolError):
-        return  # the peer's business
+        return  # the client closed the connection or broke the protocol
 
 
 async def serve_echo(some: Sequence[Pod], *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-    """Stands in for these pods until cancelled; started once all of them listen. SourceError: a port is taken."""
+    """Serves these pods until cancelled. Calls started() when all of them listen. SourceError: a port is in use."""
     listeners = [(pod, await _listen(pod)) for pod in some]
     async with trio.open_nursery() as nursery:
         for pod, opened in listeners:
@@ -106,7 +106,7 @@ def _main(paths: Sequence[str]) -> None:
 
 
 async def _until_interrupted(some: Sequence[Pod]) -> None:
-    """Ctrl-C may strike inside of the nursery."""
+    """KeyboardInterrupt may be raised inside the nursery."""
     try:
         await serve_echo(some)
     except* KeyboardInterrupt:

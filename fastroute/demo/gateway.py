@@ -1,4 +1,4 @@
-"""A real `fastroute serve` as a process of its own, on free ports, over a folder: for the tour and the tests."""
+"""A real `fastroute serve` process on free ports that serves a folder, for the tour and the tests."""
 
 import os
 import random
@@ -22,7 +22,7 @@ _GONE_WITHIN = 10.0
 
 
 class Gateway(msgspec.Struct, frozen=True):
-    """Where it listens: a listener's port `n` is `offset + n`."""
+    """The addresses of the process: listener port `n` is bound at `offset + n`."""
 
     address: str
     offset: int
@@ -33,13 +33,13 @@ class Gateway(msgspec.Struct, frozen=True):
         return self.offset + listener
 
     def client(self, listener: int = 80, server_name: str | None = None) -> Client:
-        """`server_name`: of an HTTPS listener."""
+        """`server_name`: for an HTTPS listener."""
         return Client(self.address, self.port(listener), server_name)
 
 
 @contextmanager
 def running_gateway(manifests: Path, *options: str, listeners: Iterable[int] = (80,)) -> Iterator[Gateway]:
-    """Ready when entered; told to drain, and waited for, when left. FastrouteError: it did not get ready."""
+    """Yields when the gateway is ready; on exit, sends SIGTERM and waits. FastrouteError: it did not become ready."""
     offset = _free_offset(sorted(listeners))
     metrics = free_ports(1)[0]
     command = [sys.executable, "-P", "-m", "fastroute", "serve", "--manifests", str(manifests)]
@@ -54,7 +54,7 @@ def running_gateway(manifests: Path, *options: str, listeners: Iterable[int] = (
 
 
 def _free_offset(listeners: list[int]) -> int:
-    """An offset that puts every listener on a free port, below those that systems give out by themselves."""
+    """An offset that puts every listener on a free port below the ephemeral port range."""
     for _ in range(100):
         offset = random.randint(14_000, 23_000)  # noqa: S311  (nothing secret)
         if all(offset + port < 65536 and is_free(offset + port) for port in listeners):
@@ -66,7 +66,7 @@ def _wait_ready(process: subprocess.Popen[bytes], metrics: int) -> None:
     deadline = time.monotonic() + _READY_WITHIN
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise FastrouteError(f"the gateway ended by itself with exit code {process.returncode}")
+            raise FastrouteError(f"the gateway exited with code {process.returncode}")
         if _is_ready(metrics):
             return
         time.sleep(0.01)

@@ -1,7 +1,7 @@
-"""The pods that manifests speak of: every endpoint of an EndpointSlice is one, for an echo server to stand in for.
+"""The pods in manifests: each endpoint of an EndpointSlice is a pod, which an echo server can simulate.
 
-Examples and golden manifests name ports from 18001 on. Nobody promises that these are free, so manifests are copied and
-every such port of every EndpointSlice is replaced by one that is, free on every loopback address.
+Examples and golden manifests use ports from 18001 on, which may be in use. Therefore manifests are copied, and every
+such port of every EndpointSlice is replaced by a port that is free on all loopback addresses.
 """
 
 import ipaddress
@@ -24,7 +24,7 @@ _IS_SLICE = re.compile(r"^kind: EndpointSlice\b", re.MULTILINE)
 
 
 class Pod(msgspec.Struct, frozen=True, order=True):
-    """One address and port, and whose it is."""
+    """One address and port, and the pod it belongs to."""
 
     namespace: str
     service: str
@@ -34,7 +34,7 @@ class Pod(msgspec.Struct, frozen=True, order=True):
 
 
 def pods(slices: Iterable[EndpointSlice]) -> tuple[Pod, ...]:
-    """Every loopback endpoint of the slices, ready or not, once; a pod is named after its slice and its place in it."""
+    """Every loopback endpoint of the slices once, ready or not; its pod is named after the slice and its index."""
     found: dict[tuple[str, int], Pod] = {}
     for piece in slices:
         for index, endpoint in enumerate(piece.endpoints or ()):
@@ -59,11 +59,11 @@ def _is_loopback(address: str) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody uses, on any loopback address, at this moment; below those that systems give to clients."""
+    """Ports that are free now on all loopback addresses, below the ephemeral port range."""
     tried = random.sample(_PORTS, len(_PORTS))
     found = list(islice(filter(is_free, tried), count))
     if len(found) < count:
-        raise FastrouteError(f"found no {count} free ports from {_PORTS.start} on; stop some other servers")
+        raise FastrouteError(f"found fewer than {count} free ports from {_PORTS.start} on; stop some other servers")
     return found
 
 
@@ -77,7 +77,7 @@ def is_free(port: int) -> bool:
 
 
 def with_free_ports(text: str) -> str:
-    """A stream of YAML documents with the placeholders of each EndpointSlice replaced by free ports."""
+    """A stream of YAML documents in which the placeholders of each EndpointSlice are replaced by free ports."""
     documents = _BETWEEN.split(text)
     return "---\n".join(_placed(each) if _IS_SLICE.search(each) else each for each in documents)
 
@@ -89,7 +89,7 @@ def _placed(document: str) -> str:
 
 
 def copy_manifests(source: Path, target: Path) -> None:
-    """Copies the YAML files below `source`, with free ports for placeholders."""
+    """Copies the YAML files below `source`, with free ports instead of placeholders."""
     for path in sorted(source.rglob("*.yaml")):
         copy = target / path.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
-"""The guided tour: two teams' Services share a Gateway 70/30, a grant is taken away, exactly its share turns 500.
+"""The guided tour: a Gateway splits traffic 70/30 between two teams' Services; without a grant, one share answers 500.
 
-Everything is real: echo backends, a `fastroute serve` of its own over a copy of examples/cross-namespace, requests over
-sockets, and the table that `fastroute check` prints. Requests go over one kept-alive connection, and so to one worker,
-whose weighted choice is exact over any 10 requests; so every number here must be right, and is checked.
+Everything is real: echo backends, a `fastroute serve` process for a copy of examples/cross-namespace, requests over
+sockets, and the table that `fastroute check` prints. All requests use one kept-alive connection, and therefore one
+worker, whose weighted choice is exact over any 10 requests. So every number must be exact, and is checked.
 """
 
 import signal
@@ -26,27 +26,30 @@ from fastroute.source.directory import Directory
 from fastroute.text import Block, Line, Table, write_page
 
 EXAMPLE = Path(__file__).parent / "examples" / "cross-namespace"
-GRANT = "grants/bananas.yaml"  # the one that is taken away
+GRANT = "grants/bananas.yaml"  # the grant that is removed and restored
 REQUESTS = 100
 BANANAS, APPLES, REFUSED = "bananas/banana-echo", "apples/apple-echo", "500"
 
-_TURNS_WITHIN = 5.0  # seconds from a file's change to the first answer that shows it
+_TURNS_WITHIN = 5.0  # seconds from the change of a file to the first answer that shows it
 
 
 class Act(msgspec.Struct, frozen=True):
-    """What is asked, and what must come back: answers by who gave them."""
+    """One step: its title, and the expected number of answers by source."""
 
     title: str
     expected: dict[str, int]
 
 
 WHOLE = Act("Both teams have granted it: /fruits is split 70/30", {BANANAS: 70, APPLES: 30})
-BROKEN = Act("Without the bananas team's grant: its share, and only its share, is refused", {REFUSED: 70, APPLES: 30})
+BROKEN = Act(
+    "Without the grant of the bananas team, its share, and only its share, is refused", {REFUSED: 70, APPLES: 30}
+)
 MENDED = Act("The grant is back", {BANANAS: 70, APPLES: 30})
 
 
 def tour(*, once: bool) -> int:
-    """Shows it all; without `once` stays up until Ctrl-C. The exit code: 0 only if every number was right."""
+    """Runs the tour; without `once`, keeps running until Ctrl-C. Returns the exit code: 0 only if all numbers were
+    right."""
     with tempfile.TemporaryDirectory(prefix="fastroute-demo-") as folder:
         manifests = Path(folder)
         copy_manifests(EXAMPLE, manifests)
@@ -63,7 +66,7 @@ async def _tour(gateway: Gateway, manifests: Path, once: bool) -> int:
         write_page(_cast(gateway, standing))
         async with gateway.client() as client:
             right = await _acts(client, manifests)
-        write_page([Line("Every number is as it should be." if right else "Some number is wrong.", "bold")])
+        write_page([Line("All numbers are as expected." if right else "Some numbers are not as expected.", "bold")])
         if not once:
             write_page(_to_try(gateway, manifests))
             await trio.sleep_forever()
@@ -74,7 +77,7 @@ async def _tour(gateway: Gateway, manifests: Path, once: bool) -> int:
 async def _wait_interrupt(
     work: trio.CancelScope, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    """Ends `work` at Ctrl-C, so that everything is put away in order."""
+    """Cancels `work` on Ctrl-C, so that everything is cleaned up."""
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         task_status.started()
         async for _ in signals:
@@ -82,8 +85,8 @@ async def _wait_interrupt(
 
 
 def _cast(gateway: Gateway, standing: tuple[Pod, ...]) -> Iterator[Block]:
-    """Who takes part."""
-    yield Line("Real echo backends stand in for two teams' pods, behind one Gateway:")
+    """Lists the pods and the Gateway."""
+    yield Line("Real echo backends act as the pods of two teams behind one Gateway:")
     for pod in standing:
         yield Line(f"  {pod.namespace}/{pod.service}: {pod.name} at {pod.address}:{pod.port}")
     yield Line(f"  Gateway infra/edge at http://{gateway.address}:{gateway.port()}")
@@ -109,7 +112,7 @@ async def _acts(client: Client, manifests: Path) -> bool:
     took = await _wait_for(REFUSED, client)
     right &= await show_act(BROKEN, client, f"The first refusal came {took * 1000:.0f} ms after the grant was removed.")
     report = _report(manifests)
-    write_page([Line("What `fastroute check` says:", "bold"), *check_page(report)])
+    write_page([Line("Output of `fastroute check`:", "bold"), *check_page(report)])
     right &= [problem.reason for problem in report.problems] == ["RefNotPermitted"]
 
     grant.write_text(text)
@@ -119,7 +122,7 @@ async def _acts(client: Client, manifests: Path) -> bool:
 
 
 async def _wait_for(source: str, client: Client) -> float:
-    """Asks until an answer comes from `source`; gives the seconds that took."""
+    """Sends requests until an answer comes from `source`; returns the seconds that took."""
     begin = trio.current_time()
     while (await client.ask("/fruits")).source != source:
         if trio.current_time() - begin > _TURNS_WITHIN:
@@ -128,7 +131,7 @@ async def _wait_for(source: str, client: Client) -> float:
 
 
 async def show_act(act: Act, client: Client, remark: str | None = None) -> bool:
-    """Asks, and prints who answered beside who should have; True if the two are the same."""
+    """Sends requests and prints the answers by source with the expected numbers; True if they are equal."""
     counted = Counter([(await client.ask("/fruits")).source for _ in range(REQUESTS)])
     rows = sorted({*counted, *act.expected}, reverse=True)
     table = Table(
@@ -147,8 +150,8 @@ def _report(manifests: Path) -> Report:
 
 def _to_try(gateway: Gateway, manifests: Path) -> Iterator[Block]:
     command = f"{sys.executable} -m fastroute"
-    yield Line("It stays up until Ctrl-C. To try:", "bold")
+    yield Line("The gateway runs until Ctrl-C. Try:", "bold")
     yield Line(f"  curl http://{gateway.address}:{gateway.port()}/fruits")
     yield Line(f"  curl http://127.0.0.1:{gateway.metrics}/metrics")
     yield Line(f"  {command} explain GET http://{gateway.address}/fruits --manifests {manifests}")
-    yield Line(f"  rm {manifests / GRANT}     # and ask again")
+    yield Line(f"  rm {manifests / GRANT}     # and send the request again")

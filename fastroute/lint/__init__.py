@@ -1,7 +1,7 @@
-"""Warnings: manifests that are valid and yet surely not what was meant. Pure; LINTS (table.py) lists every lint.
+"""Warnings about manifests that are valid but probably not what was meant. Pure; LINTS (table.py) lists every lint.
 
-A lint is a function of the Resources and the Graph; each file holds the lints of one kind of thing. No status carries
-a warning. `fastroute check` shows warnings, and fails for them with `--strict`.
+A lint is a function of the Resources and the Graph; each file contains the lints of one topic. Warnings do not appear
+in statuses. `fastroute check` prints them, and fails because of them with `--strict`.
 """
 
 from fastroute.lint.nothing import nothing_served

@@ -1,4 +1,4 @@
-"""Lints of Services that routes use: no ready endpoint, Endpoints without EndpointSlices, an unknown appProtocol."""
+"""Lints of Services that routes use: no ready endpoint, Endpoints without EndpointSlices, unknown appProtocol."""
 
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -18,22 +18,22 @@ from fastroute.resources.world import Resources
 def backends_without_endpoints(resources: Resources, graph: Graph) -> Iterator[Finding]:
     for backend in graph.backends.values():
         if not backend.endpoints:
-            message = f"Port {backend.port} has no ready endpoint: its share answers 503."
+            message = f"Port {backend.port} has no ready endpoint: its share of the requests is answered with 503."
             yield warning("Service", resources.services[backend.service], "NoEndpoints", message, "spec.ports")
 
 
 def unknown_app_protocols(resources: Resources, graph: Graph) -> Iterator[Finding]:
-    """Ports that a route uses and whose appProtocol is an unknown name with a domain: they are served as HTTP/1.1."""
+    """Ports that routes use and whose appProtocol is an unknown prefixed name: they are served as HTTP/1.1."""
     for backend in graph.backends.values():
         service = resources.services[backend.service]
         for index, port in enumerate(service.spec.ports):
             if port.port == backend.port and port.protocol == "TCP" and is_unknown(port):
-                message = f"appProtocol {port.app_protocol} is not known here: HTTP/1.1 is sent to port {port.port}."
+                message = f"appProtocol {port.app_protocol} is unknown: port {port.port} is served with HTTP/1.1."
                 yield warning("Service", service, "UnknownAppProtocol", message, f"spec.ports[{index}].appProtocol")
 
 
 def endpoints_not_read(resources: Resources, graph: Graph) -> Iterator[Finding]:
-    """Endpoints of a Service that a route uses, without an EndpointSlice that says the same."""
+    """Endpoints of a Service that a route uses and that has no EndpointSlice."""
     used = {backend.service for backend in graph.backends.values()}
     sliced = {
         Key(key.namespace, slice_.metadata.labels.get(SERVICE_NAME_LABEL, ""))
@@ -43,13 +43,13 @@ def endpoints_not_read(resources: Resources, graph: Graph) -> Iterator[Finding]:
         if key in used - sliced:
             message = (
                 f"Endpoints are not read: Service {key} needs EndpointSlices with the label {SERVICE_NAME_LABEL}. "
-                f"A cluster makes them of Endpoints; manifests must hold them."
+                f"A cluster creates them from Endpoints; manifests must contain them."
             )
             yield warning("Endpoints", endpoints, "EndpointsNotRead", message, "subsets", fix=_slices(endpoints))
 
 
 def _slices(endpoints: Endpoints) -> str | None:
-    """The EndpointSlices that say the same, in YAML."""
+    """The equivalent EndpointSlices, in YAML."""
     documents = [
         _slice(endpoints, subset, f"{endpoints.key.name}-{number}{'-ipv6' if version == 6 else ''}", version)
         for number, subset in enumerate(endpoints.subsets, 1)
@@ -76,7 +76,7 @@ def _slice(endpoints: Endpoints, subset: EndpointSubset, name: str, version: int
 
 
 def _endpoints(subset: EndpointSubset, version: int) -> list[dict[str, Any]]:
-    """Those with an address of this version of IP."""
+    """The endpoints with an address of this IP version."""
     ready = [{"addresses": [address.ip]} for address in subset.addresses if _is(version, address)]
     unready = [
         {"addresses": [address.ip], "conditions": {"ready": False}}

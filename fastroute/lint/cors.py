@@ -1,4 +1,4 @@
-"""Lints of CORS filters: those whose rule gets none of the preflights that they should answer."""
+"""Lints of CORS filters: filters of rules that never match the preflight requests which the filter should answer."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from fastroute.lint.rule import rules_of
 from fastroute.resources.gateway import HTTPPathMatch, HTTPRouteMatch, HTTPRouteRule
 from fastroute.resources.world import Resources
 
-# Fields that browsers send with a preflight (Fetch standard, "CORS-preflight fetch"), and those that proxies add.
+# Fields that browsers send in a preflight (Fetch standard, "CORS-preflight fetch"), and fields that proxies add.
 _SENT = frozenset(
     {
         *("accept", "accept-encoding", "accept-language", "cache-control", "connection", "host", "origin", "pragma"),
@@ -22,7 +22,7 @@ _SENT = frozenset(
 
 
 def preflights_not_taken(resources: Resources, graph: Graph) -> Iterator[Finding]:
-    """Matches of rules with a CORS filter that take no preflight, where no other rule with such a filter takes it."""
+    """Matches of rules with a CORS filter that match no preflight, unless another rule with such a filter does."""
     sharing = [(route, rule) for route, _, rule in rules_of(graph) if route.accepted and _cors_fields(rule)]
     for route, index, rule in rules_of(graph):
         fields = _cors_fields(rule) if route.accepted else []
@@ -30,8 +30,8 @@ def preflights_not_taken(resources: Resources, graph: Graph) -> Iterator[Finding
             why = _misses_preflights(match)
             if why and not _taken_elsewhere(route, match, sharing):
                 message = (
-                    f"matches[{number}] names {why}, which no preflight has: browsers get no answer from this filter "
-                    f"before such a request. Add a match with the same path and method OPTIONS."
+                    f"matches[{number}] requires {why}, which no preflight request has: the filter does not answer the "
+                    f"preflights of such requests. Add a match with the same path and method OPTIONS."
                 )
                 yield warning(
                     route.kind, route.source, "PreflightNotTaken", message, f"spec.rules[{index}].{fields[0]}"
@@ -39,14 +39,14 @@ def preflights_not_taken(resources: Resources, graph: Graph) -> Iterator[Finding
 
 
 def _cors_fields(rule: HTTPRouteRule) -> list[str]:
-    """Where the rule has CORS filters."""
+    """The fields of the CORS filters of a rule."""
     lists = [("filters", rule.filters)]
     lists += [(f"backendRefs[{i}].filters", ref.filters) for i, ref in enumerate(rule.backend_refs)]
     return [f"{field}[{i}]" for field, filters in lists for i, each in enumerate(filters) if each.type == "CORS"]
 
 
 def _misses_preflights(match: HTTPRouteMatch) -> str | None:
-    """Why it takes no preflight."""
+    """The reason why the match never matches a preflight; None if it may."""
     if match.method not in (None, "OPTIONS"):
         return f"method {match.method}"
     names = [header.name for header in match.headers if not _is_sent(header.name.lower())]
@@ -58,7 +58,7 @@ def _is_sent(name: str) -> bool:
 
 
 def _taken_elsewhere(route: RouteNode, match: HTTPRouteMatch, sharing: list[tuple[RouteNode, HTTPRouteRule]]) -> bool:
-    """Whether a rule of a host that the route shares answers the preflights of `match`."""
+    """Whether a rule on one of the route's hosts matches the preflights for `match`."""
     return any(
         _takes_preflights(other_match, match) and _share_a_host(route, other)
         for other, rule in sharing
@@ -72,7 +72,7 @@ def _share_a_host(one: RouteNode, other: RouteNode) -> bool:
 
 
 def _takes_preflights(other: HTTPRouteMatch, match: HTTPRouteMatch) -> bool:
-    """Whether `other` takes the preflights of the requests that `match` takes. In doubt it does."""
+    """Whether `other` matches the preflights for the requests that `match` matches. True if that is uncertain."""
     wanted = {(query.name, query.value) for query in match.query_params}
     rest = all((query.name, query.value) in wanted for query in other.query_params)
     return rest and not _misses_preflights(other) and _covers(other.path, match.path)

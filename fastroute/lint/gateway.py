@@ -16,7 +16,7 @@ from fastroute.resources.world import Resources
 
 
 def classes_not_ours(resources: Resources, graph: Graph) -> Iterator[Finding]:
-    """Gateways of a class that does not exist, or that another controller serves."""
+    """Gateways whose class does not exist or belongs to another controller."""
     for gateway in resources.gateways.values():
         name = gateway.spec.gateway_class_name
         if Key("", name) in graph.classes:
@@ -25,12 +25,17 @@ def classes_not_ours(resources: Resources, graph: Graph) -> Iterator[Finding]:
         if found is None:
             ours = nearest(name, (key.name for key in graph.classes))
             fix = f"gatewayClassName: {ours}" if ours else None
-            reason, message = "UnknownGatewayClass", f"No GatewayClass is named {name}: nobody serves this Gateway."
+            reason, message = (
+                "UnknownGatewayClass",
+                f"GatewayClass {name} does not exist: no controller serves this Gateway.",
+            )
         else:
             fix = None
             reason, theirs = "ForeignGatewayClass", found.spec.controller_name
             near = " (did you mean that one?)" if nearest(theirs, (graph.controller_name,)) else ""
-            message = f"Not served: GatewayClass {name} is of controller {theirs}, not {graph.controller_name}{near}."
+            message = (
+                f"Not served: GatewayClass {name} belongs to controller {theirs}, not {graph.controller_name}{near}."
+            )
         yield warning("Gateway", gateway, reason, message, "spec.gatewayClassName", fix=fix)
 
 
@@ -46,7 +51,7 @@ def sets_without_gateways(resources: Resources, graph: Graph) -> Iterator[Findin
 
 
 def certificates_for_other_names(resources: Resources, graph: Graph) -> Iterator[Finding]:
-    """HTTPS listeners for a hostname that none of their certificates is for: clients will refuse them."""
+    """HTTPS listeners with a hostname that none of their certificates covers: clients reject them."""
     for holder in graph.holders:
         for index, listener in enumerate(holder.listeners):
             if listener.tls is None or listener.hostname == ANY:
@@ -54,18 +59,18 @@ def certificates_for_other_names(resources: Resources, graph: Graph) -> Iterator
             names = {name for id_ in listener.tls.certificates for name in graph.certificates[id_].names}
             if not any(certifies(name, listener.hostname) for name in names):
                 has = ", ".join(sorted(names)) or "no name"
-                message = f"No certificate of it is for {listener.hostname}, only for {has}: clients will refuse it."
+                message = f"No certificate is valid for {listener.hostname}, only for {has}: clients will reject it."
                 field = f"spec.listeners[{index}].tls.certificateRefs"
                 yield warning(holder.id[0], holder.source, "CertificateForOtherNames", message, field)
 
 
 def certificates_out_of_time(graph: Graph, now: float) -> Iterator[Finding]:
-    """`now`: seconds since the epoch."""
+    """`now` is in seconds since the epoch."""
     for holder in graph.holders:
         for index, listener in enumerate(holder.listeners):
             for id_ in listener.tls.certificates if listener.tls else ():
                 if why := out_of_time(graph.certificates[id_], now):
-                    message = f"The certificate of Secret {id_} {why}. It is served, and clients will refuse it."
+                    message = f"The certificate of Secret {id_} {why}. It is used, but clients will reject it."
                     field = f"spec.listeners[{index}].tls.certificateRefs"
                     yield warning(holder.id[0], holder.source, "CertificateOutOfTime", message, field)
 
@@ -75,5 +80,5 @@ def infrastructure_without_objects(resources: Resources, graph: Graph) -> Iterat
         infrastructure = gateway.source.spec.infrastructure or GatewayInfrastructure()
         asked = [name for name in ("labels", "annotations") if getattr(infrastructure, name)]
         if asked:
-            message = f"{' and '.join(asked)} stand on objects of a cluster only, made with --infrastructure."
+            message = f"{' and '.join(asked)} are applied only in a cluster, with --infrastructure."
             yield warning("Gateway", gateway.source, "InfrastructureUnused", message, "spec.infrastructure")

@@ -1,4 +1,4 @@
-"""Lints of ReferenceGrants: those that allow nothing, or that nothing uses."""
+"""Lints of ReferenceGrants that allow nothing, or that no reference uses."""
 
 from collections.abc import Iterator
 
@@ -19,8 +19,8 @@ from fastroute.resources.lookalike import lookalike
 from fastroute.resources.policy import ReferenceGrant
 from fastroute.resources.world import Resources
 
-REFERRERS = ("HTTPRoute", "GRPCRoute", "Gateway", "ListenerSet")  # whose references are read
-CORE = frozenset({"core", "v1"})  # written by mistake for the empty group
+REFERRERS = ("HTTPRoute", "GRPCRoute", "Gateway", "ListenerSet")  # the kinds whose references we read
+CORE = frozenset({"core", "v1"})  # written by mistake instead of the empty group
 
 
 def grants_to_gateway(resources: Resources, graph: Graph) -> Iterator[Finding]:
@@ -28,7 +28,7 @@ def grants_to_gateway(resources: Resources, graph: Graph) -> Iterator[Finding]:
         for index, to in enumerate(grant.spec.to):
             if (to.group, to.kind) == (GROUP, "Gateway"):
                 message = (
-                    "A grant to kind Gateway has no effect: which routes may attach is said by allowedRoutes of the "
+                    "A grant to kind Gateway has no effect: which routes may attach depends on allowedRoutes of the "
                     "Gateway's listeners."
                 )
                 fix = _stanza(grant, index, graph)
@@ -36,8 +36,8 @@ def grants_to_gateway(resources: Resources, graph: Graph) -> Iterator[Finding]:
 
 
 def _stanza(grant: ReferenceGrant, index: int, graph: Graph) -> str | None:
-    """The `allowedRoutes` with the intended effect of entry `index` of `to`, for the first listener that matches, and
-    what to delete then."""
+    """The `allowedRoutes` with the intended effect of entry `index` of `to`, for the first listener that matches, and a
+    comment that says what to delete afterwards."""
     name = grant.spec.to[index].name
     entry = f"spec.to[{index}] of " if len(grant.spec.to) > 1 else ""
     then = f"# Then delete {entry}ReferenceGrant {grant.key}: it has no effect.\n"
@@ -55,12 +55,12 @@ def grants_with_core_group(resources: Resources, graph: Graph) -> Iterator[Findi
         groups += [(f"spec.to[{i}].group", to.group) for i, to in enumerate(grant.spec.to)]
         for field, group in groups:
             if group in CORE:
-                message = f'"{group}" is not the core group: that one is written "", so this allows nothing.'
+                message = f'The core group is written "", not "{group}": this allows nothing.'
                 yield warning("ReferenceGrant", grant, "GrantGroupNotCore", message, field, fix='group: ""')
 
 
 def grants_for_unknown_kinds(resources: Resources, graph: Graph) -> Iterator[Finding]:
-    """Kinds and groups that are written almost as ours: no reference is of them."""
+    """Groups and kinds that resemble ours but do not exist: no reference is of such a kind."""
     for grant in resources.reference_grants.values():
         names = [(f"spec.from[{i}]", origin.group, origin.kind) for i, origin in enumerate(grant.spec.from_)]
         names += [(f"spec.to[{i}]", to.group, to.kind) for i, to in enumerate(grant.spec.to)]
@@ -69,7 +69,7 @@ def grants_for_unknown_kinds(resources: Resources, graph: Graph) -> Iterator[Fin
             if meant is not None:
                 fields = {"group": meant[0] or '""', "kind": meant[1]}
                 wrong = [name for name, old in (("group", group), ("kind", kind)) if old != fields[name].strip('"')]
-                message = f'No reference is of kind {kind} of group "{group}": did you mean {meant[1]} of "{meant[0]}"?'
+                message = f'No reference has kind {kind} of group "{group}": did you mean {meant[1]} of "{meant[0]}"?'
                 fix = "\n".join(f"{name}: {fields[name]}" for name in wrong)
                 yield warning("ReferenceGrant", grant, "GrantKindUnknown", message, f"{field}.{wrong[0]}", fix=fix)
 
@@ -90,14 +90,14 @@ def _permits(grant: ReferenceGrant) -> Iterator[Permit]:
 
 
 def _may_be_used(permit: Permit, home: str, used: set[tuple[str, Permit]]) -> bool:
-    """Also True where we cannot know: for referrers of kinds that are not read here."""
+    """Also True if unknown: the kind of the referrer is not read here."""
     group, kind, _, *target = permit
     known = kind in REFERRERS or target[:2] == [GROUP, "Gateway"]
     return (home, permit) in used or (group == GROUP and not known)
 
 
 def _references(resources: Resources) -> Iterator[tuple[str, Permit]]:
-    """What is referred to elsewhere: the namespace, and each permit that would allow it there."""
+    """For each reference to another namespace: that namespace, and each permit that would allow the reference."""
     for kind, routes in (("HTTPRoute", resources.http_routes), ("GRPCRoute", resources.grpc_routes)):
         for route in routes.values():
             home = route.metadata.namespace

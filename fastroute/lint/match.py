@@ -1,4 +1,4 @@
-"""Lints of hostnames and matches that get no request, or not those that were meant."""
+"""Lints of hostnames and matches that match no request, or other requests than intended."""
 
 import json
 import re
@@ -18,11 +18,11 @@ from fastroute.resources.world import Resources
 _ASTERISK = re.compile(r"(^|/)\*+(/|$)|\*$")  # a whole segment, or at the end
 _ASTERISK_AT_END = re.compile(r"/\*+$")
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
-_IN_QUERY = "!$'()*+,;=:@/?%[]\\^`{|}~-._"  # browsers escape no more (URL standard, "query percent-encode set")
+_IN_QUERY = "!$'()*+,;=:@/?%[]\\^`{|}~-._"  # browsers escape all others (URL standard, "query percent-encode set")
 
 
 def hostnames_outside_listeners(resources: Resources, graph: Graph) -> Iterator[Finding]:
-    """A hostname of which no listener that the route is attached to gets a request, beside others that one does."""
+    """Hostnames for which the route gets no requests from any of its listeners, while others do get requests."""
     for id_, parents in graph.parents.items():
         route = graph.routes[id_]
         attached = [listener for parent in parents for listener in _attached(parent, graph)]
@@ -30,11 +30,13 @@ def hostnames_outside_listeners(resources: Resources, graph: Graph) -> Iterator[
             meeting = [listener for listener in attached if meet(listener.hostname, name.lower())]
             taken = [_taken_by(listener, name.lower(), graph) for listener in meeting]
             if all(taken):
-                message = f"No listener that the route is attached to takes {name}: it gets no request for it."
+                message = (
+                    f"No listener that the route is attached to accepts {name}: the route gets no requests for it."
+                )
                 if other := next(iter(taken), None):
                     message = (
-                        f"Requests for {name} belong to listener {other.label} of Gateway {other.gateway}, which "
-                        f"is more specific and which the route is not attached to: it gets none of them."
+                        f"Requests for {name} go to listener {other.label} of Gateway {other.gateway}, which "
+                        f"is more specific and to which the route is not attached: it gets none of them."
                     )
                 yield warning(route.kind, route.source, "HostnameUnused", message, f"spec.hostnames[{index}]")
 
@@ -46,8 +48,8 @@ def _attached(parent: ParentNode, graph: Graph) -> Iterator[ListenerNode]:
 
 
 def _taken_by(listener: ListenerNode, name: str, graph: Graph) -> ListenerNode | None:
-    """The listener of the same port that has all of what `name` means on this one (a request belongs to the most
-    specific listener alone)."""
+    """The listener on the same port that gets all requests which `name` matches on this one (the most specific listener
+    gets a request)."""
     hosts = common(listener.hostname, name)
     for other in graph.listeners_of(listener.gateway):
         closer = other.hostname != listener.hostname and covers(listener.hostname, other.hostname)
@@ -67,14 +69,14 @@ def shadowed_matches(resources: Resources, graph: Graph) -> Iterator[Finding]:
         route = resources.http_routes[loser[1]]
         field = f"spec.rules[{loser[2]}].matches[{loser[3]}]"
         message = (
-            f"It takes no request for {', '.join(places)}: rule {winner[2]} of HTTPRoute {winner[1]} "
-            f"(matches[{winner[3]}]) takes all of them first."
+            f"It matches no request for {', '.join(places)}: rule {winner[2]} of HTTPRoute {winner[1]} "
+            f"(matches[{winner[3]}]) matches all of them first."
         )
         yield warning("HTTPRoute", route, "Shadowed", message, field)
 
 
 def addresses_as_hostnames(resources: Resources, graph: Graph) -> Iterator[Finding]:
-    """Hostnames that are IP addresses, which the API forbids in words, but not in its schema."""
+    """Hostnames that are IP addresses: the API documentation forbids them, but its schema does not."""
     for route in graph.routes.values():
         for index, name in enumerate(route.source.spec.hostnames):
             if _is_address(name):
@@ -88,8 +90,8 @@ def addresses_as_hostnames(resources: Resources, graph: Graph) -> Iterator[Findi
 
 def _address_as_hostname(kind: str, source: Resource, name: str, field: str) -> Finding:
     message = (
-        f"{name} is an IP address, and the API allows host names only: it is compared as text with the Host of "
-        f"requests. Leave the hostname out to take requests for any host, addresses included."
+        f"{name} is an IP address, but the API allows only host names: it is compared as text with the Host of "
+        f"requests. Omit the hostname to match requests for any host, including IP addresses."
     )
     return warning(kind, source, "HostnameIsAddress", message, field)
 
@@ -103,35 +105,35 @@ def _is_address(name: str) -> bool:
 
 
 def literal_asterisks(resources: Resources, graph: Graph) -> Iterator[Finding]:
-    """Paths with an asterisk where other systems have a wildcard: only patterns have any here."""
+    """Paths with an asterisk where other systems have a wildcard. Here, only regular expressions have wildcards."""
     for route, index, number, match in _matches(graph):
         path = match.path
         if path.type == "RegularExpression" or not _ASTERISK.search(path.value):
             continue
         field = f"spec.rules[{index}].matches[{number}].path"
         prefix = _ASTERISK_AT_END.sub("", path.value) or "/"
-        message = f"{path.value}: an asterisk in a path of type {path.type} takes only an asterisk."
+        message = f"{path.value}: an asterisk in a path of type {path.type} matches only an asterisk."
         if "*" in prefix:
             message += " Use type RegularExpression for a pattern."
             yield warning(route.kind, route.source, "LiteralAsterisk", message, f"{field}.value")
         elif path.type == "Exact":
-            message += f" PathPrefix {prefix} takes everything below."
+            message += f" PathPrefix {prefix} matches everything below it."
             fix = f"path:\n  type: PathPrefix\n  value: {prefix}"
             yield warning(route.kind, route.source, "LiteralAsterisk", message, field, fix=fix)
         else:
-            message += f" PathPrefix {prefix} takes everything below without one."
+            message += f" PathPrefix {prefix} matches everything below it, without an asterisk."
             fix = f"value: {prefix}"
             yield warning(route.kind, route.source, "LiteralAsterisk", message, f"{field}.value", fix=fix)
 
 
 def queries_not_sent(resources: Resources, graph: Graph) -> Iterator[Finding]:
-    """Names and values of query parameters that clients write in another way. Both are compared as received."""
+    """Names and values of query parameters that clients encode differently. They are compared as received."""
     for route, index, number, match in _matches(graph):
         for place, query in enumerate(match.query_params):
             for part, text in (("name", query.name), ("value", query.value)):
                 sent = text if query.type != "Exact" and part == "value" else _as_sent(text, part)
                 if sent != text:
-                    message = f"Query parameters are compared as received, and clients write {text!r} as {sent}"
+                    message = f"Query parameters are compared as received, and clients encode {text!r} as {sent}"
                     message += " (forms: + for a space)." if " " in text else "."
                     field = f"spec.rules[{index}].matches[{number}].queryParams[{place}].{part}"
                     fix = f"{part}: {json.dumps(sent)}"
@@ -139,7 +141,7 @@ def queries_not_sent(resources: Resources, graph: Graph) -> Iterator[Finding]:
 
 
 def _as_sent(text: str, part: str) -> str:
-    """As clients write it: what cannot stand in a query is escaped, with hex digits in upper case.
+    """The text as clients encode it: characters not allowed in a query are escaped, with upper-case hex digits.
 
     >>> _as_sent("San Jos\u00e9", "value"), _as_sent("%c3%A9", "value"), _as_sent("a=b&c", "value")
     ('San%20Jos%C3%A9', '%C3%A9', 'a=b%26c')
@@ -149,7 +151,7 @@ def _as_sent(text: str, part: str) -> str:
 
 
 def _matches(graph: Graph) -> Iterator[tuple[RouteNode, int, int, HTTPRouteMatch]]:
-    """Every match: its route, rule and index."""
+    """Every match, with its route, the index of its rule, and its index."""
     for route, index, rule in rules_of(graph):
         for number, match in enumerate(rule.matches):
             yield route, index, number, match

@@ -1,4 +1,4 @@
-"""Why nothing is judged or served at all, which must not look like success."""
+"""The reason why no object is checked or no listener serves: that must not look like success."""
 
 from collections.abc import Collection
 from itertools import islice
@@ -7,11 +7,11 @@ from fastroute.graph.node import Graph
 from fastroute.resources.meta import Key
 from fastroute.resources.world import Resources
 
-_NAMED = 3  # Gateways that are named
+_NAMED = 3  # Gateways that a message names
 
 
 def nothing_served(resources: Resources, graph: Graph) -> str | None:
-    """Why no listener serves; None if one does."""
+    """The reason why no listener serves; None if one does."""
     if any(listener.serves for holder in graph.holders for listener in holder.listeners):
         return None
     if graph.gateways:
@@ -20,8 +20,8 @@ def nothing_served(resources: Resources, graph: Graph) -> str | None:
         return "there is no Gateway"
     ours = [key for key, gateway in resources.gateways.items() if gateway.spec.gateway_class_name in _classes(graph)]
     if ours:
-        return f"--gateway does not name {_names(ours)}"
-    return f"no Gateway is of a class of controller {graph.controller_name}: not {_names(resources.gateways)}"
+        return f"--gateway does not include {_names(ours)}"
+    return f"no Gateway has a class of controller {graph.controller_name}; not served: {_names(resources.gateways)}"
 
 
 def _classes(graph: Graph) -> set[str]:

@@ -1,4 +1,4 @@
-"""Lints of what routes attach to: parents that do not exist or are not served, and kinds of route that are not."""
+"""Lints of parents: parents that do not exist or are not served, and routes of kinds that are not served."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -23,25 +23,25 @@ def missing_parents(resources: Resources, graph: Graph) -> Iterator[Finding]:
     for kind, routes in (("HTTPRoute", resources.http_routes), ("GRPCRoute", resources.grpc_routes)):
         for route in routes.values():
             if not route.spec.parent_refs:
-                message = "The route has no parentRefs: it is attached to nothing."
+                message = "The route has no parentRefs: it is not attached to any Gateway."
                 yield warning(kind, route, "NoParents", message, "spec.parentRefs")
             for index, ref in enumerate(route.spec.parent_refs):
                 id_ = parent_id(route, ref)
                 if id_ is None:
-                    message = f"Parents of kind {ref.kind} are not served: the route is not attached by this parentRef."
+                    message = f"Parents of kind {ref.kind} are not served: this parentRef has no effect."
                     near = nearest(ref.kind, PARENTS) if ref.group == GROUP else None
                     fix = f"kind: {near}" if near else None
                     yield warning(
                         kind, route, "ParentKindNotServed", message, f"spec.parentRefs[{index}].kind", fix=fix
                     )
                 elif not _exists(id_, resources):
-                    message = f"{ref.kind} {id_[1]} does not exist: the route is not attached by this parentRef."
+                    message = f"{ref.kind} {id_[1]} does not exist: this parentRef has no effect."
                     fix = _other_parent(id_, resources)
                     yield warning(kind, route, "ParentNotFound", message, f"spec.parentRefs[{index}]", fix=fix)
 
 
 def _other_parent(id_: HolderId, resources: Resources) -> str | None:
-    """The one that was surely meant: of the same name in the only namespace that has one, or of nearly this name."""
+    """The parent that was probably meant: the same name in the only namespace that has one, or a similar name."""
     kind, key = id_
     known = resources.gateways if kind == "Gateway" else resources.listener_sets
     homes = [other.namespace for other in known if other.name == key.name]
@@ -52,7 +52,7 @@ def _other_parent(id_: HolderId, resources: Resources) -> str | None:
 
 
 def routes_not_served(resources: Resources, graph: Graph) -> Iterator[Finding]:
-    """Routes of kinds that we do not serve, where they name what is ours; what others serve is none of our business."""
+    """Routes of kinds that we do not serve, if their parents are ours. Routes of other controllers are not reported."""
     if not any(routes(resources) for routes in UNSERVED.values()):
         return
     ours = {holder.id for holder in graph.holders}
@@ -61,7 +61,10 @@ def routes_not_served(resources: Resources, graph: Graph) -> Iterator[Finding]:
             for index, ref in enumerate(route.spec.parent_refs):
                 id_ = parent_id(route, ref)
                 if id_ in ours:
-                    message = f"{kind}s are not served: {ref.kind} {id_[1]} sends it nothing, and no status says so."
+                    message = (
+                        f"{kind}s are not served: {ref.kind} {id_[1]} sends no traffic to this route, and "
+                        f"its status is not written."
+                    )
                     yield warning(kind, route, "RouteKindNotServed", message, f"spec.parentRefs[{index}]")
 
 

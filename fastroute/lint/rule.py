@@ -17,7 +17,7 @@ def rules_without_backends(resources: Resources, graph: Graph) -> Iterator[Findi
     for route, index, rule in rules_of(graph):
         redirects = any(filter_.type == "RequestRedirect" for filter_ in rule.filters)
         if not rule.backend_refs and not redirects:
-            message = "The rule has no backendRefs and does not redirect: it answers 500."
+            message = "The rule has no backendRefs and no redirect: requests are answered with 500."
             yield warning(route.kind, route.source, "NoBackendRefs", message, f"spec.rules[{index}]")
 
 
@@ -28,7 +28,9 @@ def headers_changed_twice(resources: Resources, graph: Graph) -> Iterator[Findin
         for field, filters in lists:
             for number, filter_ in enumerate(filters):
                 if twice := _named_twice(filter_):
-                    message = f"{', '.join(twice)}: changed twice by one filter, which the API leaves undefined."
+                    message = (
+                        f"{', '.join(twice)}: changed twice by the same filter; the API does not define the result."
+                    )
                     where = f"{field}.filters[{number}]"
                     yield warning(route.kind, route.source, "HeaderChangedTwice", message, where)
 
@@ -46,17 +48,17 @@ def zero_weights(resources: Resources, graph: Graph) -> Iterator[Finding]:
     for route, index, rule in rules_of(graph):
         field = f"spec.rules[{index}].backendRefs"
         if rule.backend_refs and not any(ref.weight for ref in rule.backend_refs):
-            message = "Every weight of the rule is 0: it answers 500."
+            message = "All weights of the rule are 0: requests are answered with 500."
             yield warning(route.kind, route.source, "AllWeightsZero", message, field)
             continue
         for number, ref in enumerate(rule.backend_refs):
             if not ref.weight:
-                message = f"Weight 0: {backend_id(route.key.namespace, ref)} gets no request."
+                message = f"Weight 0: {backend_id(route.key.namespace, ref)} gets no requests."
                 yield warning(route.kind, route.source, "WeightZero", message, f"{field}[{number}].weight")
 
 
 def rules_of(graph: Graph) -> Iterator[tuple[RouteNode, int, HTTPRouteRule]]:
-    """Every rule of the HTTPRoutes with a parent of ours: its route and index."""
+    """Every rule of the HTTPRoutes that have a parent of ours, with its route and index."""
     for route in graph.routes.values():
         if isinstance(route.source, HTTPRoute):
             for index, rule in enumerate(route.source.spec.rules):

@@ -1,4 +1,4 @@
-"""Lints of sessions by cookie: cookies that browsers do not keep, and those that take each other's place."""
+"""Lints of cookie sessions: cookies that browsers do not store, and cookies that overwrite each other."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -17,7 +17,7 @@ Owner = tuple[RouteId, int]  # a rule: its route and index
 
 
 class Cookie(NamedTuple):
-    """What makes two cookies the same one for a browser, on one host; and which Gateway sets it."""
+    """The Gateway that sets the cookie, and what identifies it within one host for a browser."""
 
     gateway: Key
     name: str
@@ -25,21 +25,22 @@ class Cookie(NamedTuple):
 
 
 def cookies_not_kept(resources: Resources, graph: Graph) -> Iterator[Finding]:
-    """Sessions by cookie that HTTP listeners alone serve: the cookie says Secure, so browsers do not take it there."""
+    """Cookie sessions on HTTP listeners only: the cookie has the attribute Secure, so browsers do not store it."""
     attached = _attached(graph)
     for route, index, rule in rules_of(graph):
         listeners = attached.get(route.id, [])
         if _cookie_session(rule) and listeners and all(each.source.protocol == "HTTP" for each in listeners):
             message = (
-                "The cookie of the session says Secure, and only HTTP listeners serve it: browsers do not keep it, "
-                "unless TLS ends at a proxy in front. Attach the route to an HTTPS listener, or use type Header."
+                "The session cookie has the attribute Secure, but only HTTP listeners serve it: browsers do not store "
+                "it unless a proxy in front terminates TLS. Attach the route to an HTTPS listener, or use type Header."
             )
             field = f"spec.rules[{index}].sessionPersistence"
             yield warning(route.kind, route.source, "SessionCookieNotKept", message, field)
 
 
 def cookies_that_clash(resources: Resources, graph: Graph) -> Iterator[Finding]:
-    """Rules of one host whose cookies have one name and one path: each answer replaces the cookie of the other rule."""
+    """Rules on the same host whose cookies have the same name and path: each response overwrites the other rule's
+    cookie."""
     owners: dict[Cookie, dict[str, list[Owner]]] = {}  # by host
     for cookie, host, owner in sorted(_cookies(graph)):
         owners.setdefault(cookie, {}).setdefault(host, []).append(owner)
@@ -56,8 +57,8 @@ def cookies_that_clash(resources: Resources, graph: Graph) -> Iterator[Finding]:
                     clashes.setdefault(owner, (first, cookie, host))
     for (id_, index), (((kind, key), rule), cookie, host) in sorted(clashes.items()):
         message = (
-            f"Rule {rule} of {kind} {key} sets a cookie of the same name {cookie.name} and path {cookie.path} on "
-            f"{host or 'any host'}: browsers keep one of the two, so each ends the sessions of the other. Use "
+            f"Rule {rule} of {kind} {key} sets a cookie with the same name {cookie.name} and path {cookie.path} on "
+            f"{host or 'any host'}: browsers store only one, so each rule ends the sessions of the other. Use "
             f"another name."
         )
         field = f"spec.rules[{index}].sessionPersistence"
@@ -79,7 +80,7 @@ def _wider(host: str) -> Iterator[str]:
 
 
 def _cookies(graph: Graph) -> Iterator[tuple[Cookie, str, Owner]]:
-    """Each named cookie of each rule, with the hosts that one of its listeners sets it on."""
+    """Each named cookie of each rule, with the hosts for which a listener sets it."""
     for holder in graph.holders:
         for listener in holder.listeners:
             for attachment in listener.attachments.values():
@@ -90,7 +91,7 @@ def _cookies(graph: Graph) -> Iterator[tuple[Cookie, str, Owner]]:
 
 
 def _named_cookies(route: RouteNode) -> Iterator[tuple[int, str, str]]:
-    """Rule, name and path. A name that we make is another one for each rule."""
+    """Rule index, name and path. Generated names are not included: they are different for each rule."""
     if not isinstance(route.source, HTTPRoute):
         return
     for index, rule in enumerate(route.source.spec.rules):

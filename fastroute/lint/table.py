@@ -1,4 +1,4 @@
-"""The table of lints, and lint(), which runs them all."""
+"""The table of lints, and lint(), which runs all of them."""
 
 from collections.abc import Callable, Iterator
 
@@ -59,6 +59,6 @@ LINTS: tuple[Lint, ...] = (
 
 
 def lint(resources: Resources, graph: Graph, now: float | None = None) -> tuple[Finding, ...]:
-    """Every warning, by lint and object. `now`: seconds since the epoch; None: certificates' times are not judged."""
+    """All warnings, by lint, then by object. `now`: seconds since the epoch; None: validity periods are not checked."""
     found = tuple(finding for check in LINTS for finding in check(resources, graph))
     return found if now is None else (*found, *certificates_out_of_time(graph, now))

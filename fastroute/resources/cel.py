@@ -1,14 +1,14 @@
-"""The rules that look at several fields: the CRDs' CEL rules for what we read, and their like for core kinds
+"""Rules over several fields: the CRDs' CEL rules for the kinds we read, and similar rules for core kinds
 (core_rules.py) and policies (policy_rules.py).
 
-They judge typed objects, so defaults are already in, as they are when the API server evaluates CEL. Each is one line of
-`PLACES`: where, what must hold, and what to say if it does not. The table is made into a tree of fields once, so that
-an object is walked once however many rules there are.
+They check typed objects, so defaults are already filled in, as they are when the API server evaluates CEL. Each row of
+`RULED_FIELDS` has the kinds, the field, and the rules with their messages. The table is turned into a tree of fields
+once, so that an object is walked once, however many rules there are.
 
-Source: x-kubernetes-validations of Gateway API v1.6.3 and v1.7.0, experimental channel; where they differ, what one of
-them accepts is accepted. tests/cluster/test_schemas.py holds them to a real API server. Left out are rules over old
-objects (GatewayClass.spec.controllerName is immutable: a file has no old object) and those that a schema rule already
-covers.
+Source: x-kubernetes-validations of Gateway API v1.6.3 and v1.7.0, experimental channel; where they differ, everything
+that one of them accepts is accepted. tests/cluster/test_schemas.py compares the rules with a real API server. Not
+included: rules over old objects (GatewayClass.spec.controllerName is immutable, but a file has no old object) and rules
+that a schema already covers.
 """
 
 import ipaddress
@@ -16,11 +16,11 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from fastroute.resources.core_rules import CORE_PLACES
+from fastroute.resources.core_rules import CORE_RULED_FIELDS
 from fastroute.resources.duration import milliseconds
-from fastroute.resources.policy_rules import POLICY_PLACES
+from fastroute.resources.policy_rules import POLICY_RULED_FIELDS
 from fastroute.resources.problem import Fault
-from fastroute.resources.rule import Offenders, Place, Rule, attribute, identity, must, trees, unique
+from fastroute.resources.rule import Offenders, Rule, RuledField, attribute, identity, must, trees, unique
 
 MOST_MATCHES = 128  # in all rules of a route
 _HOSTNAME = re.compile(r"(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -38,7 +38,7 @@ def _is_ip_address(text: str) -> bool:
         ipaddress.ip_address(text)
     except ValueError:
         return False
-    return "%" not in text  # the API has no zones
+    return "%" not in text  # the API allows no zone
 
 
 def _prefix_is_short(key: str) -> bool:
@@ -54,43 +54,43 @@ def _terminates(listener: Any) -> bool:
 
 
 _ADDRESSES = (
-    unique("an IP address must occur once", lambda address: address.value if address.type == "IPAddress" else None),
-    unique("a host name must occur once", lambda address: address.value if address.type == "Hostname" else None),
+    unique("IP addresses must be unique", lambda address: address.value if address.type == "IPAddress" else None),
+    unique("host names must be unique", lambda address: address.value if address.type == "Hostname" else None),
 )
 _ADDRESS = (
     must(
-        "value must be an IPv4 or IPv6 address, as type is IPAddress",
+        "value must be an IPv4 or IPv6 address when type is IPAddress",
         lambda address: address.type != "IPAddress" or address.value is None or _is_ip_address(address.value),
     ),
     must(
-        "value must be a host name in lower case, as type is Hostname",
+        "value must be a host name in lower case when type is Hostname",
         lambda address: address.type != "Hostname" or address.value is None or bool(_HOSTNAME.fullmatch(address.value)),
     ),
 )
 _LISTENERS = (
     unique(
-        "port, protocol and hostname together are those of an earlier listener of this object",
+        "the combination of port, protocol and hostname must be unique among the listeners",
         identity("port", "protocol", "hostname"),
     ),
 )
 _LISTENER = (
     must(
-        "tls must be left out, as protocol is HTTP, TCP or UDP",
+        "tls must not be set when protocol is HTTP, TCP or UDP",
         lambda listener: listener.protocol not in _WITHOUT_TLS or listener.tls is None,
     ),
-    must("tls.mode must be Terminate, as protocol is HTTPS", _terminates),
+    must("tls.mode must be Terminate when protocol is HTTPS", _terminates),
     must(
-        "tls with its mode must be set, as protocol is TLS",
+        "tls and its mode must be set when protocol is TLS",
         lambda listener: listener.protocol != "TLS" or listener.tls is not None,
     ),
     must(
-        "hostname must be left out, as protocol is TCP or UDP",
+        "hostname must not be set when protocol is TCP or UDP",
         lambda listener: listener.protocol not in _WITHOUT_HOSTNAME or not listener.hostname,
     ),
 )
 _LISTENER_TLS = (
     must(
-        "certificateRefs or options must be set, as mode is Terminate",
+        "certificateRefs or options must be set when mode is Terminate",
         lambda tls: tls.mode != "Terminate" or bool(tls.certificate_refs) or bool(tls.options),
     ),
 )
@@ -104,7 +104,7 @@ def _parent(ref: Any) -> tuple[str, ...]:
 
 
 def _unlike_parents(refs: Sequence[Any]) -> Offenders:
-    """References to one parent must all have a sectionName or none, and all a port or none."""
+    """All references to the same parent must set sectionName, or none of them; likewise port."""
     forms: dict[tuple[str, ...], tuple[bool, bool]] = {}
     for index, ref in enumerate(refs):
         form = (bool(ref.section_name), bool(ref.port))
@@ -114,10 +114,11 @@ def _unlike_parents(refs: Sequence[Any]) -> Offenders:
 
 _PARENT_REFS = (
     Rule(
-        "refers to the same parent as an earlier one: sectionName (or port) must be set in all of them", _unlike_parents
+        "refers to the same parent as an earlier parentRef: sectionName (or port) must be set in all of them",
+        _unlike_parents,
     ),
     unique(
-        "is an earlier one again: sectionName or port must differ",
+        "duplicates an earlier parentRef: sectionName or port must differ",
         lambda ref: (*_parent(ref), ref.section_name or "", ref.port or 0),
     ),
 )
@@ -138,7 +139,7 @@ def _has_one_prefix(rule: Any) -> bool:
 
 
 def _prefix_rule(payload: str) -> Callable[[Any], Offenders]:
-    """A filter that replaces the matched prefix needs exactly one match, with a PathPrefix."""
+    """A filter that replaces the matched prefix requires a rule with exactly one match, of type PathPrefix."""
 
     def offends(item: Any) -> bool:
         modifier = getattr(item, payload)
@@ -171,15 +172,15 @@ def _within_request(timeouts: Any) -> bool:
 
 _RULES = (
     must(f"all rules together must have at most {MOST_MATCHES} matches", _matches_in_all),
-    unique("name is that of an earlier rule of this route: it must be unique", lambda rule: rule.name),
+    unique("name must be unique among the rules of a route", lambda rule: rule.name),
 )
 _RULE = (
     must(
-        "backendRefs must be left out, as there is a RequestRedirect filter",
+        "backendRefs must not be set together with a RequestRedirect filter",
         lambda rule: not rule.backend_refs or not any(item.request_redirect is not None for item in rule.filters),
     ),
     *(
-        Rule("replacePrefixMatch needs exactly one match in the rule, of type PathPrefix", _prefix_rule(payload))
+        Rule("replacePrefixMatch requires exactly one match in the rule, of type PathPrefix", _prefix_rule(payload))
         for payload in ("request_redirect", "url_rewrite")
     ),
 )
@@ -198,7 +199,7 @@ _PATH_MATCH = (
     *map(_without, ("//", "/./", "/../", "%2f", "%2F", "#")),
     *map(_not_ending, ("/..", "/.")),
     must(
-        "value must have only the characters of a path; others are written as %XX",
+        "value must contain only characters allowed in a path; encode others as %XX",
         lambda path: not _literal(path) or bool(_PATH.fullmatch(path.value)),
     ),
 )
@@ -226,7 +227,7 @@ def _has_port(ref: Any) -> bool:
     return bool(group) or kind != "Service" or port is not None
 
 
-_BACKEND_REF = (must("port must be set, as this refers to a Service", _has_port),)
+_BACKEND_REF = (must("port must be set when the reference is to a Service", _has_port),)
 
 _PAYLOADS = {
     "RequestHeaderModifier": "requestHeaderModifier",
@@ -244,27 +245,29 @@ _ONCE = ("CORS", "RequestHeaderModifier", "ResponseHeaderModifier", "RequestRedi
 def _payload_is_there(kind: str, payload: str) -> Iterator[Rule]:
     name = attribute(payload)
     yield must(
-        f"{payload} must be left out unless type is {kind}",
+        f"{payload} must not be set unless type is {kind}",
         lambda item: item.type == kind or getattr(item, name) is None,
     )
     yield must(
-        f"{payload} must be set, as type is {kind}",
+        f"{payload} must be set when type is {kind}",
         lambda item: item.type != kind or getattr(item, name) is not None,
     )
 
 
 def _protocol_is_there(protocol: str, field: str) -> Iterator[Rule]:
     yield must(
-        f"{field} must be set, as protocol is {protocol}", lambda auth: auth["protocol"] != protocol or field in auth
+        f"{field} must be set when protocol is {protocol}", lambda auth: auth["protocol"] != protocol or field in auth
     )
     yield must(
-        f"{field} must be left out unless protocol is {protocol}",
+        f"{field} must not be set unless protocol is {protocol}",
         lambda auth: field not in auth or auth["protocol"] == protocol,
     )
 
 
 def _single(kind: str) -> Rule:
-    return unique(f"{kind} must occur once in a list of filters", lambda item: kind if item.type == kind else None)
+    return unique(
+        f"{kind} must occur at most once in a list of filters", lambda item: kind if item.type == kind else None
+    )
 
 
 def _redirects_or_rewrites(items: Sequence[Any]) -> bool:
@@ -272,7 +275,7 @@ def _redirects_or_rewrites(items: Sequence[Any]) -> bool:
 
 
 _FILTERS = (
-    must("RequestRedirect and URLRewrite must not stand in one list of filters", _redirects_or_rewrites),
+    must("RequestRedirect and URLRewrite must not be in the same list of filters", _redirects_or_rewrites),
     *map(_single, _ONCE),
 )
 _FILTER = tuple(rule for kind, payload in _PAYLOADS.items() for rule in _payload_is_there(kind, payload))
@@ -287,23 +290,23 @@ _MIRROR = (
 _FRACTION = (
     must("numerator must not be greater than denominator", lambda fraction: fraction.numerator <= fraction.denominator),
 )
-_WILDCARD = (must("'*' must stand alone", lambda items: "*" not in items or len(items) == 1),)
+_WILDCARD = (must("'*' must be the only entry", lambda items: "*" not in items or len(items) == 1),)
 _EXTERNAL_AUTH = (*_protocol_is_there("GRPC", "grpc"), *_protocol_is_there("HTTP", "http"))
 _SESSION = (
     must(
-        "absoluteTimeout must be set, as the cookie's lifetimeType is Permanent",
+        "absoluteTimeout must be set when the lifetimeType of the cookie is Permanent",
         lambda session: not session.is_permanent or session.absolute_timeout is not None,
     ),
     must(
-        "cookieConfig must be left out unless type is Cookie",
+        "cookieConfig must not be set unless type is Cookie",
         lambda session: session.cookie_config is None or session.type == "Cookie",
     ),
     must(
-        "cookie must be left out unless type is Cookie",
+        "cookie must not be set unless type is Cookie",
         lambda session: session.cookie is None or session.type == "Cookie",
     ),
     must(
-        "header must be left out unless type is Header",
+        "header must not be set unless type is Header",
         lambda session: session.header is None or session.type == "Header",
     ),
 )
@@ -314,50 +317,50 @@ _ROUTES = ("HTTPRoute", "GRPCRoute")
 _WITH_LISTENERS = ("Gateway", "ListenerSet")
 _FILTER_LISTS = ("spec.rules[].filters", "spec.rules[].backendRefs[].filters")
 
-PLACES = (
-    Place(("Gateway",), "spec.addresses", _ADDRESSES),
-    Place(("Gateway",), "spec.addresses[]", _ADDRESS),
-    Place(_WITH_LISTENERS, "spec.listeners", _LISTENERS),
-    Place(_WITH_LISTENERS, "spec.listeners[]", _LISTENER),
-    Place(_WITH_LISTENERS, "spec.listeners[].tls", _LISTENER_TLS),
-    Place(("Gateway",), "spec.infrastructure.labels", _PREFIX),
-    Place(("Gateway",), "spec.infrastructure.annotations", _PREFIX),
-    Place(_ROUTES, "spec.parentRefs", _PARENT_REFS),
-    Place(_ROUTES, "spec.rules", _RULES),
-    Place(("HTTPRoute",), "spec.rules[]", _RULE),
-    Place(("HTTPRoute",), "spec.rules[].matches[].path", _PATH_MATCH),
-    Place(("GRPCRoute",), "spec.rules[].matches[].method", _GRPC_METHOD_MATCH),
-    Place(("HTTPRoute",), "spec.rules[].timeouts", _TIMEOUTS),
-    Place(_ROUTES, "spec.rules[].sessionPersistence", _SESSION),
-    Place(_ROUTES, "spec.rules[].backendRefs[]", _BACKEND_REF),
+RULED_FIELDS = (
+    RuledField(("Gateway",), "spec.addresses", _ADDRESSES),
+    RuledField(("Gateway",), "spec.addresses[]", _ADDRESS),
+    RuledField(_WITH_LISTENERS, "spec.listeners", _LISTENERS),
+    RuledField(_WITH_LISTENERS, "spec.listeners[]", _LISTENER),
+    RuledField(_WITH_LISTENERS, "spec.listeners[].tls", _LISTENER_TLS),
+    RuledField(("Gateway",), "spec.infrastructure.labels", _PREFIX),
+    RuledField(("Gateway",), "spec.infrastructure.annotations", _PREFIX),
+    RuledField(_ROUTES, "spec.parentRefs", _PARENT_REFS),
+    RuledField(_ROUTES, "spec.rules", _RULES),
+    RuledField(("HTTPRoute",), "spec.rules[]", _RULE),
+    RuledField(("HTTPRoute",), "spec.rules[].matches[].path", _PATH_MATCH),
+    RuledField(("GRPCRoute",), "spec.rules[].matches[].method", _GRPC_METHOD_MATCH),
+    RuledField(("HTTPRoute",), "spec.rules[].timeouts", _TIMEOUTS),
+    RuledField(_ROUTES, "spec.rules[].sessionPersistence", _SESSION),
+    RuledField(_ROUTES, "spec.rules[].backendRefs[]", _BACKEND_REF),
     *(
-        place
+        ruled
         for filters in _FILTER_LISTS
-        for place in (
-            Place(_ROUTES, filters, _FILTERS),
-            Place(_ROUTES, f"{filters}[]", _FILTER),
-            Place(_ROUTES, f"{filters}[].requestMirror", _MIRROR),
-            Place(_ROUTES, f"{filters}[].requestMirror.fraction", _FRACTION),
-            Place(_ROUTES, f"{filters}[].requestMirror.backendRef", _BACKEND_REF),
-            Place(("HTTPRoute",), f"{filters}[].requestRedirect.path", _PATH_MODIFIER),
-            Place(("HTTPRoute",), f"{filters}[].urlRewrite.path", _PATH_MODIFIER),
-            Place(("HTTPRoute",), f"{filters}[].externalAuth", _EXTERNAL_AUTH),
-            Place(("HTTPRoute",), f"{filters}[].externalAuth.backendRef", _BACKEND_REF),
+        for ruled in (
+            RuledField(_ROUTES, filters, _FILTERS),
+            RuledField(_ROUTES, f"{filters}[]", _FILTER),
+            RuledField(_ROUTES, f"{filters}[].requestMirror", _MIRROR),
+            RuledField(_ROUTES, f"{filters}[].requestMirror.fraction", _FRACTION),
+            RuledField(_ROUTES, f"{filters}[].requestMirror.backendRef", _BACKEND_REF),
+            RuledField(("HTTPRoute",), f"{filters}[].requestRedirect.path", _PATH_MODIFIER),
+            RuledField(("HTTPRoute",), f"{filters}[].urlRewrite.path", _PATH_MODIFIER),
+            RuledField(("HTTPRoute",), f"{filters}[].externalAuth", _EXTERNAL_AUTH),
+            RuledField(("HTTPRoute",), f"{filters}[].externalAuth.backendRef", _BACKEND_REF),
             *(
-                Place(("HTTPRoute",), f"{filters}[].cors.{field}", _WILDCARD)
+                RuledField(("HTTPRoute",), f"{filters}[].cors.{field}", _WILDCARD)
                 for field in ("allowOrigins", "allowMethods", "allowHeaders")
             ),
         )
     ),
-    *POLICY_PLACES,
-    *CORE_PLACES,
+    *POLICY_RULED_FIELDS,
+    *CORE_RULED_FIELDS,
 )
 
 
-_TREES = trees(PLACES)
+_TREES = trees(RULED_FIELDS)
 
 
 def faults(kind: str, resource: Any) -> Iterator[Fault]:
-    """What is wrong with a typed object by the rules over several fields."""
+    """The violations, by a typed object, of the rules over several fields."""
     if kind in _TREES:
         yield from _TREES[kind].faults(resource)

@@ -49,16 +49,16 @@ class EndpointPort(Typed, frozen=True):
 
 class EndpointSlice(Resource, frozen=True, kw_only=True):
     address_type: str = "IPv4"
-    endpoints: tuple[SliceEndpoint, ...] | None = ()  # an API server writes null where there is none, as of a Service
-    ports: tuple[EndpointPort, ...] | None = ()  # that was scaled to nothing
+    endpoints: tuple[SliceEndpoint, ...] | None = ()  # the API server sends null for an empty list, for example
+    ports: tuple[EndpointPort, ...] | None = ()  # for a Service scaled to zero
 
 
 class Secret(Resource, frozen=True, kw_only=True):
     type: str = "Opaque"
-    data: dict[str, str] = {}  # base64; `string_data` is folded in by the decoder
+    data: dict[str, str] = {}  # base64; the decoder adds the entries of `stringData`
 
     def __repr__(self) -> str:
-        """Nothing of what it holds."""
+        """Does not show the contents."""
         return f"Secret({self.key})"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:

@@ -1,17 +1,17 @@
-"""The rules over several fields of Service, Secret and EndpointSlice, as an API server has them in its code."""
+"""Rules over several fields of Service, Secret and EndpointSlice, as the API server implements them in code."""
 
 import base64
 import ipaddress
 from collections.abc import Callable
 from typing import Any
 
-from fastroute.resources.rule import Offenders, Place, Rule, identity, unique
+from fastroute.resources.rule import Offenders, Rule, RuledField, identity, unique
 
 _FAMILIES = {"IPv4": ipaddress.IPv4Address, "IPv6": ipaddress.IPv6Address}
 
 
 def _addresses_where(judge: Callable[[Any, str], bool]) -> Callable[[Any], Offenders]:
-    """The addresses of a slice for which `judge(class of the addressType, address)` is true; none of FQDN slices."""
+    """Addresses of a slice for which `judge(address class of the addressType, address)` is true; none for type FQDN."""
 
     def offenders(endpoint_slice: Any) -> Offenders:
         family = _FAMILIES.get(endpoint_slice.address_type)
@@ -32,9 +32,9 @@ def _is_foreign(family: Any, address: str) -> bool:
 
 
 def _is_no_pods(family: Any, address: str) -> bool:
-    """As an API server judges, but for loopback: link-local addresses may be a cloud's metadata service."""
+    """As in the API server, but loopback is allowed. A link-local address may be a cloud's metadata service."""
     if _is_foreign(family, address):
-        return False  # said already
+        return False  # reported by the other rule
     parsed = family(address)
     return bool(parsed.is_unspecified or parsed.is_link_local or parsed.is_multicast)
 
@@ -48,23 +48,23 @@ def _not_base64(data: dict[str, str]) -> Offenders:
 
 
 _SERVICE_PORTS = (
-    unique("port and protocol are those of an earlier port", identity("port", "protocol")),
-    unique("name is that of an earlier port: it must be unique", lambda port: port.name or None),
+    unique("the combination of port and protocol must be unique among the ports", identity("port", "protocol")),
+    unique("name must be unique among the ports", lambda port: port.name or None),
     Rule(
         "name must be set when a Service has several ports",
         lambda ports: ((index,) for index, port in enumerate(ports) if len(ports) > 1 and not port.name),
     ),
 )
-_SLICE_PORTS = (unique("name is that of an earlier port: it must be unique", lambda port: port.name),)
-_SECRET_DATA = (Rule("must be base64 (text goes into stringData)", _not_base64),)
+_SLICE_PORTS = (unique("name must be unique among the ports", lambda port: port.name),)
+_SECRET_DATA = (Rule("must be base64 (use stringData for plain text)", _not_base64),)
 _SLICE = (
     Rule("must be an address of the slice's addressType", _addresses_where(_is_foreign)),
     Rule("must not be an unspecified, link-local or multicast address", _addresses_where(_is_no_pods)),
 )
 
-CORE_PLACES = (
-    Place(("Service",), "spec.ports", _SERVICE_PORTS),
-    Place(("Secret",), "data", _SECRET_DATA),
-    Place(("EndpointSlice",), "", _SLICE),
-    Place(("EndpointSlice",), "ports", _SLICE_PORTS),
+CORE_RULED_FIELDS = (
+    RuledField(("Service",), "spec.ports", _SERVICE_PORTS),
+    RuledField(("Secret",), "data", _SECRET_DATA),
+    RuledField(("EndpointSlice",), "", _SLICE),
+    RuledField(("EndpointSlice",), "ports", _SLICE_PORTS),
 )

@@ -1,4 +1,4 @@
-"""Shapes of Service, EndpointSlice, Endpoints and Secret: the basics of what the API server validates."""
+"""Shapes of Service, EndpointSlice, Endpoints and Secret: the basic parts of the API server's validation."""
 
 from fastroute.resources.schema import Anything, Flag, List, Map, Record, Text, Whole
 from fastroute.resources.shape import ANY, PORT

@@ -1,8 +1,8 @@
-"""Decode: the text of a document → typed objects, or what is wrong with them.
+"""Decode: the text of a document → typed objects, or the errors in them.
 
-Text → plain values (document.py) → judged by the schema (shapes.py) → defaults → typed object → judged by the rules
-over several fields (cel.py). An object with any fault is not made. Other kinds than ours are skipped, with a warning
-when one was surely meant to be one of ours. Positions are looked up only when there is something to say.
+Text → plain values (document.py) → checked by the schema (shapes.py) → defaults → typed object → checked by the rules
+over several fields (cel.py). An object with a fault is not created. Objects of other kinds are skipped, with a warning
+if the kind was probably meant to be one of ours. Positions are looked up only if there is something to report.
 """
 
 import copy
@@ -46,18 +46,18 @@ from fastroute.resources.unserved import Endpoints, TCPRoute, TLSRoute, UDPRoute
 
 logger = logging.getLogger(__name__)
 
-Id = tuple[str, Key]  # kind and key: names an object among all
+Id = tuple[str, Key]  # kind and key: identifies an object
 
-MOST_FAULTS = 20  # reported of one object
-UNKNOWN_FIELD, UNKNOWN_KIND = "UnknownField", "UnknownKind"  # what warnings are called
+MOST_FAULTS = 20  # reported per object
+UNKNOWN_FIELD, UNKNOWN_KIND = "UnknownField", "UnknownKind"  # reasons of warnings
 
 
 class Kind(NamedTuple):
-    """A kind we read: how it is named and typed."""
+    """A kind we read: its type and API versions."""
 
     type: type[Resource]
     versions: tuple[str, ...]
-    cluster: bool = False  # has no namespace
+    cluster: bool = False  # cluster-scoped
 
 
 KINDS: dict[tuple[str, str], Kind] = {
@@ -79,26 +79,26 @@ KINDS: dict[tuple[str, str], Kind] = {
 }
 
 
-TYPES: dict[str, type[Resource]] = {  # by the kind of an Id
+TYPES: dict[str, type[Resource]] = {  # by the kind in an Id
     **{name: kind.type for (_, name), kind in KINDS.items()},
     UNSERVED_POLICY: UnservedPolicy,
 }
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """What one object of a manifest came to."""
+    """The result of decoding one object of a manifest."""
 
-    id: Id | None = None  # which object this is; None when that could not be read, or its kind is not read
-    resource: Resource | None = None  # None: broken, `problems` say why
+    id: Id | None = None  # None if it could not be read, or if the kind is not read
+    resource: Resource | None = None  # None: the object has errors, see `problems`
     problems: tuple[ManifestProblem, ...] = ()
-    warnings: tuple[ManifestProblem, ...] = ()  # unknown fields and kinds: without effect, so not as the user thinks
-    line: int = 1  # in the file
-    number: int = 0  # of the document in the text that was decoded, and where the object stands in that document
+    warnings: tuple[ManifestProblem, ...] = ()  # unknown fields and kinds, which have no effect
+    line: int = 1  # of the object, in the file
+    number: int = 0  # of the document in the decoded text; `path` is the object's path in that document
     path: Path = ()
 
 
 def decode(text: str, file: str, line: int = 1, *, json: bool = False) -> tuple[Entry, ...]:
-    """The objects of ours in a document that begins at `line` of `file`. Never raises: faults are in the entries."""
+    """Decodes a document that begins at `line` of `file`. Never raises: faults are in the entries."""
     try:
         values = parse_json(text) if json else parse(text)
     except MalformedError as error:
@@ -116,7 +116,7 @@ def decode(text: str, file: str, line: int = 1, *, json: bool = False) -> tuple[
 
 
 class _Text:
-    """A text, and where its values stand: found out when it is first asked for, once for all objects of a List."""
+    """A text and the positions of its values, computed on first use, once for all objects of a List."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -131,7 +131,7 @@ class _Text:
 
 
 class _Source(NamedTuple):
-    """Where an object stands: document `number` of a text at `line` of a file, at `path` in it."""
+    """The position of an object: document `number` of a text that begins at `line` of a file, and `path` in it."""
 
     file: str
     line: int
@@ -148,13 +148,13 @@ class _Source(NamedTuple):
         return (found[0] + self.line - 1, found[1]) if found else (self.line, None)
 
     def written(self, path: Path) -> str | None:
-        """A scalar as it is written; None: it is not known, or no scalar."""
+        """A scalar as written in the file; None if that is not known, or if the value is not a scalar."""
         documents = self.text.written
         return documents[self.number].get(self.path + path) if documents else None
 
 
 def _unpacked(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
-    """The objects of a document: itself, or those of a List (v1 List, or a kind's own such as HTTPRouteList)."""
+    """The objects of a document: itself, or the items of a List (v1 List, or a specific one such as HTTPRouteList)."""
     if isinstance(value, dict) and str(value.get("kind", "")).endswith("List") and isinstance(value.get("items"), list):
         inherited = {"apiVersion": value.get("apiVersion"), "kind": value["kind"].removesuffix("List")}
         for index, item in enumerate(value["items"]):
@@ -165,7 +165,7 @@ def _unpacked(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
 
 
 def _entry(value: Any, source: _Source) -> Entry | None:
-    """None: of a kind that we do not read."""
+    """None: the kind is not read, and there is no warning."""
     if fault := _unnamed(value):
         return Entry(problems=_problems((fault,), source, None, None), line=source.position(())[0])
     group, _, version = value["apiVersion"].rpartition("/")
@@ -191,7 +191,7 @@ def _entry(value: Any, source: _Source) -> Entry | None:
 
 
 def _foreign(value: dict[str, Any], group: str, source: _Source) -> Entry | None:
-    """An object of a kind that is not read: a policy with its targets, or a warning about the kind, else None."""
+    """For an object of a kind that is not read: a policy with its targets, or a warning about the kind, else None."""
     policy = read_policy(value, group)
     if policy is None:
         logger.debug("%s:%d: skipped %s %s", source.file, source.line, value["apiVersion"], value["kind"])
@@ -214,7 +214,7 @@ def _unnamed(value: Any) -> Fault | None:
 
 
 def _unread(group: str, value: dict[str, Any]) -> Fault | None:
-    """What to say of an object that is skipped: that its kind looks like one of ours, or is of the Gateway API."""
+    """The warning about a skipped object: its kind resembles one of ours, or belongs to the Gateway API."""
     written = f"{value['apiVersion']} {value['kind']}"
     meant = lookalike(group, value["kind"], tuple(KINDS))
     if meant is None:
@@ -234,7 +234,7 @@ def _unread(group: str, value: dict[str, Any]) -> Fault | None:
 
 
 def _skipped(doubt: Fault, source: _Source, value: dict[str, Any]) -> Entry:
-    """An object of a kind that is not read, with a warning."""
+    """The entry of an object of a kind that is not read, with a warning."""
     warnings = _problems((doubt,), source, value["kind"], _key(value, cluster=False), UNKNOWN_KIND)
     return Entry(warnings=warnings, line=source.position(())[0])
 
@@ -253,21 +253,21 @@ def _typed(kind: Kind, value: dict[str, Any], source: _Source) -> tuple[Resource
     filled["origin"] = {"file": source.file, "line": line}
     try:
         resource = msgspec.convert(filled, kind.type)
-    except msgspec.ValidationError as error:  # what no shape foresaw
+    except msgspec.ValidationError as error:  # not covered by the schema
         return None, (Fault((), str(error)),)
     faults = tuple(cel.faults(value["kind"], resource))
     return (None, faults) if faults else (resource, ())
 
 
 def _further(kind: Kind, value: dict[str, Any], faults: tuple[Fault, ...], source: _Source) -> Iterator[Fault]:
-    """What the rules over several fields say of an object with `faults`, as far as these leave them to be judged: the
-    faulty fields are taken out, and nothing is said about whatever holds one of them."""
+    """Violations of the rules over several fields by an object that already has `faults`: the fields with faults are
+    removed first, and a violation at a field that contains one of them is not reported."""
     rest = copy.deepcopy(value)
     for fault in faults:
         _take_out(rest, fault.path)
     try:
         _, further = _typed(kind, rest, source)
-    except (TypeError, ValueError, LookupError, AttributeError):  # what is left is not fit to be judged
+    except (TypeError, ValueError, LookupError, AttributeError):  # the rest cannot be checked
         return
     for fault in further:
         if fault.path and not any(known.path[: len(fault.path)] == fault.path for known in faults):
@@ -278,7 +278,7 @@ def _take_out(value: Any, path: Path) -> None:
     try:
         for step in path[:-1]:
             value = value[step]
-    except (LookupError, TypeError):  # what holds it is out already, or is no mapping
+    except (LookupError, TypeError):  # the containing value is removed already, or is not a mapping
         return
     if path and isinstance(value, dict):
         value.pop(path[-1], None)
@@ -326,7 +326,7 @@ def _fix(fault: Fault) -> str | None:
 
 
 def _mended(fault: Fault, source: _Source) -> Fault:
-    """With a fix, where the value as it is written would do in quotes, or with its unit."""
+    """The fault with a fix, if the value would be accepted in quotes or with its unit appended."""
     text = source.written(fault.path) if fault.wanted is not None else None
     if text is None:
         return fault

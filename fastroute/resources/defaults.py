@@ -1,8 +1,8 @@
-"""Defaults that a struct's own cannot express, put into a plain object between its schema and its type.
+"""Defaults that the structs cannot express, added to a plain object after the schema check, before it is typed.
 
-The CRDs' defaults are the structs' defaults (gateway.py, policy.py, core.py). Here are the rest: what a directory
-leaves out and an API server would have filled in (namespace, generation, a Namespace's own label), a Secret's
-`stringData`, and the fields that we keep as plain mappings because we do not serve them yet.
+The CRDs' defaults are the defaults of the structs (gateway.py, policy.py, core.py). This module adds the others: what
+manifests omit and an API server fills in (namespace, generation, the name label of a Namespace), a Secret's
+`stringData`, and defaults inside fields that are kept as plain mappings because they are not served yet.
 """
 
 import base64
@@ -14,7 +14,7 @@ NAME_LABEL = "kubernetes.io/metadata.name"
 
 _FILTERS = ("spec.rules[].filters[]", "spec.rules[].backendRefs[].filters[]")
 _FRONTEND = ("spec.tls.frontend.default", "spec.tls.frontend.perPort[].tls")
-_PLAIN: dict[str, dict[str, Any]] = {  # by kind: default by field
+_PLAIN: dict[str, dict[str, Any]] = {  # by kind, then by field
     "Gateway": {
         **{f"{place}.validation.mode": "AllowValidOnly" for place in _FRONTEND},
         "spec.tls.backend.clientCertificateRef.group": "",
@@ -32,10 +32,10 @@ _PATHS = {
 
 
 def with_defaults(kind: str, value: dict[str, Any], *, cluster: bool) -> dict[str, Any]:
-    """`value`, which its schema accepts, with what was left out. Mappings inside it are filled in place."""
+    """Adds defaults to `value`, which has passed its schema. Mappings inside it are modified in place."""
     value = {**value, "metadata": _metadata(kind, value["metadata"], cluster=cluster)}
     if not isinstance(value.get("status", {}), dict):
-        del value["status"]  # not judged, but then nothing of it can be kept
+        del value["status"]  # the schema does not check the status, but a status of another type cannot be typed
     if kind == "Secret" and "stringData" in value:
         folded = {name: base64.b64encode(text.encode()).decode() for name, text in value["stringData"].items()}
         value["data"] = value.get("data", {}) | folded
@@ -52,7 +52,7 @@ def _metadata(kind: str, metadata: dict[str, Any], *, cluster: bool) -> dict[str
 
 
 def _fill(value: Any, path: Sequence[str], default: Any) -> None:
-    """Sets the last field of `path` in every object that is there and lacks it; `[]` is each item of a list."""
+    """Sets the last field of `path`, if it is missing, in every object that exists; `[]` means each item of a list."""
     for index, step in enumerate(path[:-1]):
         if step == "[]":
             for item in value:

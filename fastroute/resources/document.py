@@ -1,14 +1,14 @@
-"""Document: one YAML or JSON document of a manifest, as plain values; and where in the file each of them stands.
+"""Document: one YAML or JSON document of a manifest as plain values, and the position of each value in the file.
 
-A file is cut into documents by its text first (`split`), so that an edit parses only the documents that changed. The
-values are built here from libyaml's events rather than by a PyYAML loader, because
+A file is first split into documents as text (`split`), so that after an edit only the changed documents are parsed. The
+values are built here from libyaml's events instead of by a PyYAML loader, because
 - it is 2.5 times as fast (45 µs for a route of 20 lines);
-- scalars mean what they mean to kubectl: yes and on are booleans, a date is text, `1:30` is not 90;
-- a repeated key, an alias bomb and a tower of brackets are refused instead of swallowed;
-- a null is as good as absent: the API server prunes it before it sets defaults.
-(The parsers in Rust are three times as fast again. They tell no positions and read another version of YAML than kubectl
-does, and of the second that 5,000 routes take from file to object, parsing is a third.)
-Positions are found by parsing a second time (`places`), and only when something is to be said about a document.
+- scalars mean the same as for kubectl: yes and on are booleans, a date is text, `1:30` is not 90;
+- repeated keys, alias bombs and excessive nesting are rejected;
+- null means absent, because the API server removes nulls before it sets defaults.
+(The parsers in Rust are another three times as fast, but they give no positions and parse another version of YAML than
+kubectl does. Parsing is one third of the second that decoding 5,000 routes takes.)
+Positions are found by parsing a second time (`places`), only if there is something to report about the document.
 """
 
 import json
@@ -21,14 +21,14 @@ import yaml
 
 from fastroute.resources.problem import Path
 
-Places = dict[Path, tuple[int, int]]  # line and column, from 1, of each key and list item of one document
+Places = dict[Path, tuple[int, int]]  # line and column, from 1, of each key and list item of a document
 Texts = dict[Path, str]
-MAX_DEPTH = 64  # levels of nesting; what we read has 12
-MAX_NODES = 500_000  # values of one document, aliases written out
+MAX_DEPTH = 64  # levels of nesting; the kinds we read have 12
+MAX_NODES = 500_000  # values of one document, including those that aliases repeat
 
 _PARSER: Any = getattr(
     yaml, "CSafeLoader", yaml.SafeLoader
-)  # libyaml, or the same in Python where it was built without
+)  # libyaml, or the Python implementation if PyYAML was built without libyaml
 _SEPARATOR = "\n---"
 _AFTER_SEPARATOR = ("", " ", "\t", "\n")
 _INTEGER = re.compile(r"[-+]?(?:0b_*[01][01_]*|0o?_*[0-7][0-7_]*|0x_*[0-9a-fA-F][0-9a-fA-F_]*|0_*|[1-9][0-9_]{0,99})\Z")
@@ -54,7 +54,7 @@ _WORDS[""] = None
 
 
 class MalformedError(Exception):
-    """A text that is no YAML or JSON. `line` and `column` count from 1, within the document."""
+    """The text is not valid YAML or JSON. `line` and `column` are within the document, from 1."""
 
     def __init__(self, message: str, line: int | None = None, column: int | None = None) -> None:
         super().__init__(message)
@@ -64,10 +64,10 @@ class MalformedError(Exception):
 
 
 def split(text: str) -> list[str]:
-    """Cuts a YAML file (its lines end with \\n) at its `---` lines; joined, the parts are the file again.
+    """Splits a YAML file (lines end with \\n) at its `---` lines. The concatenation of the parts is the file.
 
-    In column 0 a `---` cannot be part of any scalar (YAML 1.2 §9.1.2), so this is safe. Texts with directives stay
-    whole.
+    `---` in column 0 cannot be part of a scalar (YAML 1.2 §9.1.2), so this is safe. A text with directives is not
+    split.
     """
     if "%" in text and (text.startswith("%") or "\n%" in text):
         return [text]
@@ -83,12 +83,12 @@ def split(text: str) -> list[str]:
 
 
 def parse(text: str) -> list[Any]:
-    """The documents of a YAML text (more than one only if they are ended with `...`). Raises MalformedError."""
+    """The documents of a YAML text (several only if `...` ends them). Raises MalformedError."""
     return list(_documents(text, None))
 
 
 def parse_json(text: str) -> list[Any]:
-    """The one document of a JSON text. Raises MalformedError."""
+    """The document of a JSON text. Raises MalformedError."""
     try:
         return [_without_nulls(msgspec.json.decode(text))]
     except msgspec.DecodeError as error:
@@ -102,7 +102,8 @@ def parse_json(text: str) -> list[Any]:
 
 
 def places(text: str) -> list[Places]:
-    """Of each document of a text that parses. Empty for JSON that is no YAML: then the file is all we can name."""
+    """The positions, for each document of a valid text. Empty for JSON that is not valid YAML: only the file is known
+    then."""
     marks: Places = {}
     try:
         return [marks.copy() for _ in _documents(text, marks)]
@@ -111,7 +112,7 @@ def places(text: str) -> list[Places]:
 
 
 def written(text: str) -> list[Texts]:
-    """Of each document of a text that parses, its scalars as they are written: a value may be `y` or 1.10."""
+    """For each document of a valid text, its scalars as written in the file: for example `y` or 1.10."""
     texts: Texts = {}
     try:
         return [texts.copy() for _ in _documents(text, {}, texts)]
@@ -120,7 +121,7 @@ def written(text: str) -> list[Texts]:
 
 
 def scalar(text: str) -> str:
-    """A YAML string, quoted unless it is plainly one.
+    """A YAML string, in quotes unless it would be read as a string without.
 
     >>> scalar("apples"), scalar(""), scalar("123"), scalar("on")
     ('apples', '""', '"123"', '"on"')
@@ -129,7 +130,7 @@ def scalar(text: str) -> str:
 
 
 def nearest(found: Places, path: Path) -> tuple[int, int] | None:
-    """The place of what stands at `path`; where it is absent, of the nearest thing that would contain it."""
+    """The position of the value at `path`, or of the innermost existing value that would contain it."""
     while path and path not in found:
         path = path[:-1]
     return found.get(path)
@@ -144,7 +145,7 @@ def _without_nulls(value: Any) -> Any:
 
 
 def _documents(text: str, marks: Places | None, texts: Texts | None = None) -> Iterator[Any]:
-    """Yields each document; `marks`, if given, holds the places of the document yielded last, `texts` its scalars."""
+    """Yields each document; `marks` and `texts`, if given, hold the positions and scalars of the last one."""
     try:
         loader = _PARSER(text)
         try:
@@ -166,16 +167,16 @@ def _documents(text: str, marks: Places | None, texts: Texts | None = None) -> I
         if mark and "\t" in "".join(text.split("\n")[mark.line : mark.line + 1])[: mark.column + 1]:
             message += " (a tab: YAML is indented with spaces)"
         raise MalformedError(message, *((mark.line + 1, mark.column + 1) if mark else ())) from None
-    except yaml.YAMLError as error:  # a control character; libyaml tells no line
+    except yaml.YAMLError as error:  # a control character; libyaml gives no line
         raise MalformedError(" ".join(str(error).split()[:6]).rstrip(":")) from None
 
 
 class _Builder:
-    """Makes the values of one document from its events, recursively; one level of nesting is one call."""
+    """Builds the values of one document from its events; one level of nesting is one recursive call."""
 
     def __init__(self, get: Callable[[], Any], marks: Places | None, texts: Texts | None) -> None:
         self._get = get
-        self._marks = marks  # with their paths, which are known only then
+        self._marks = marks  # if given, paths are computed as well
         self._texts = texts
         self._anchors: dict[str, Any] = {}
         self._left = MAX_NODES
@@ -247,12 +248,12 @@ class _Builder:
         value = self._anchors[event.anchor]
         self._left -= _size(value, self._left)
         if self._left <= 0:
-            raise _malformed(event, f"more than {MAX_NODES} values once aliases are written out")
+            raise _malformed(event, f"more than {MAX_NODES} values after expanding aliases")
         return value
 
 
 def _size(value: Any, limit: int) -> int:
-    """How many values are in `value`, counted no further than `limit`."""
+    """The number of values in `value`; stops counting above `limit`."""
     count = 0
     rest = [value]
     while rest and count <= limit:
@@ -282,7 +283,7 @@ def _scalar(event: Any) -> Any:
 
 
 def _plain(text: str) -> Any:
-    """What a scalar without quotes means, as kubectl reads it (YAML 1.1 words, no dates, no base 60)."""
+    """The value of an unquoted scalar, as kubectl reads it (YAML 1.1 words, no dates, no base 60)."""
     if text in _WORDS:
         return _WORDS[text]
     if text[0] not in "0123456789+-.":
@@ -297,13 +298,13 @@ def _plain(text: str) -> Any:
 
 def _require_tag(event: Any, name: str) -> None:
     if event.tag not in (None, "!", _TAG + name):
-        raise _malformed(event, f"the tag {event.tag} is not known here")
+        raise _malformed(event, f"unknown tag {event.tag}")
 
 
 def _merged(event: Any, value: Any) -> list[dict[str, Any]]:
     sources = value if isinstance(value, list) else [value]
     if not all(isinstance(source, dict) for source in sources):
-        raise _malformed(event, "<< takes a mapping or a list of mappings")
+        raise _malformed(event, "<< requires a mapping or a list of mappings")
     return sources
 
 

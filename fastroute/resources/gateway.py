@@ -1,7 +1,6 @@
-"""The kinds of gateway.networking.k8s.io that we read: only the fields we use, with the CRDs' defaults.
+"""The kinds of gateway.networking.k8s.io that we read: only the fields we use, with the defaults of the CRDs.
 
-Source: Gateway API v1.6.3, experimental channel. What a field may hold is checked in `schema.py` and `cel.py`, before
-an object becomes one of these.
+Source: Gateway API v1.6.3, experimental channel. Values are checked by `schema.py` and `cel.py`.
 """
 
 from typing import Any
@@ -90,17 +89,17 @@ class Listener(Typed, frozen=True):
     hostname: str | None = None
     tls: ListenerTLSConfig | None = None
     allowed_routes: AllowedRoutes = AllowedRoutes()
-    filters: dict[str, Any] | None = None  # of v1.7
+    filters: dict[str, Any] | None = None  # since v1.7
 
 
 class GatewayAddress(Typed, frozen=True):
     type: str | None = "IPAddress"
     value: str | None = None
-    routability: str | None = None  # of v1.7
+    routability: str | None = None  # since v1.7
 
 
 class ListenerNamespaces(Typed, frozen=True, rename={"from_": "from"}):
-    """Whose ListenerSets a Gateway takes."""
+    """The namespaces whose ListenerSets a Gateway accepts."""
 
     from_: str = "None"  # "from": All, Selector, Same, None
     selector: LabelSelector | None = None
@@ -252,7 +251,7 @@ class LocalObjectReference(Typed, frozen=True):
 
 
 class HTTPRouteFilter(Typed, frozen=True):
-    """Also GRPCRoute's: the same types, fewer of them."""
+    """Used by GRPCRoute as well, which allows fewer of the types."""
 
     type: str
     request_header_modifier: HTTPHeaderFilter | None = None
@@ -280,7 +279,7 @@ class CookieConfig(Typed, frozen=True):
 
 
 class SessionCookie(Typed, frozen=True):
-    """Of v1.7, in place of sessionName and cookieConfig."""
+    """Since v1.7; replaces sessionName and cookieConfig."""
 
     name: str | None = None
     path: str = "/"
@@ -288,7 +287,7 @@ class SessionCookie(Typed, frozen=True):
 
 
 class SessionHeader(Typed, frozen=True):
-    """Of v1.7, in place of sessionName."""
+    """Since v1.7; replaces sessionName."""
 
     name: str
 
@@ -303,7 +302,7 @@ class SessionPersistence(Typed, frozen=True):
 
     @property
     def token(self) -> tuple[str, str | None]:
-        """The field that names what carries the session, and the name."""
+        """The field with the name of the cookie or header of the session, and that name."""
         if self.header is not None:
             return "header.name", self.header.name
         if self.cookie is not None:
@@ -322,11 +321,11 @@ class HTTPRouteTimeouts(Typed, frozen=True):
 
 
 class HTTPRouteRetry(Typed, frozen=True):
-    """What a rule asks for when a try fails; a stanza without `attempts` means one more try."""
+    """What a rule specifies for failed attempts; without `attempts` there is one retry."""
 
-    codes: tuple[int, ...] = ()  # of the backend's answers: 400 to 599
-    attempts: int = 1  # tries after the first; 0 switches off
-    backoff: str | None = None  # GEP-2257 duration; None: the gateway's own
+    codes: tuple[int, ...] = ()  # status codes of the backend that are retried: 400 to 599
+    attempts: int = 1  # retries after the first attempt; 0 disables them
+    backoff: str | None = None  # GEP-2257 duration; None: the gateway's default
 
 
 class HTTPRouteRule(Typed, frozen=True):

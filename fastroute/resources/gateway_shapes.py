@@ -71,7 +71,7 @@ _LISTENER = Record(
                 "options": Map(most=16, of=Text(most=4096)),
             }
         ),
-        "filters": Anything(),  # of v1.7
+        "filters": Anything(),  # since v1.7
         "allowedRoutes": Record(
             fields={
                 "namespaces": Record(fields={"from": Text(choices=("All", "Selector", "Same")), "selector": _SELECTOR}),
@@ -97,7 +97,7 @@ GATEWAY = Record(
                         known=("IPAddress", "Hostname", "NamedAddress"),
                     ),
                     "value": Text(most=253),
-                    "routability": Text(most=253),  # of v1.7
+                    "routability": Text(most=253),  # since v1.7
                 }
             ),
         ),

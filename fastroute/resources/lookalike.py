@@ -1,27 +1,28 @@
-"""Lookalike: which kind of ours an object was surely meant to be, when its group and kind are not one that is read.
+"""Lookalike: the kind of ours that an object was probably meant to be, if its own group and kind are not read.
 
-Kinds of other groups may have the very names of ours (`serving.knative.dev` Service, `networking.istio.io` Gateway), so
-a name alone is not enough: the group must be one of Kubernetes' own, an old group of the Gateway API, or close to ours.
+Kinds of other groups can have the same names as ours (`serving.knative.dev` Service, `networking.istio.io` Gateway), so
+the name alone is not enough: the group must be one of Kubernetes' own groups, a former group of the Gateway API, or
+similar to one of ours.
 """
 
 from functools import lru_cache
 
 from fastroute.resources.gateway import GROUP
 
-EXPERIMENTAL = "gateway.networking.x-k8s.io"  # of kinds such as XListenerSet
+EXPERIMENTAL = "gateway.networking.x-k8s.io"  # the group of kinds such as XListenerSet
 OLD_GROUPS = frozenset({"networking.x-k8s.io", EXPERIMENTAL})
-OLD_KINDS = {"ReferencePolicy": "ReferenceGrant", "XListenerSet": "ListenerSet"}  # by what they are called today
-_MOST_EDITS = 2  # in a kind
+OLD_KINDS = {"ReferencePolicy": "ReferenceGrant", "XListenerSet": "ListenerSet"}  # former name: current name
+_MOST_EDITS = 2  # in the name of a kind
 _MOST_EDITS_OF_GROUP = 4
-_LONGEST = 63  # of a kind or group: longer ones are not compared
-_LEAST_LENGTH = 6  # of a kind: shorter ones are too near to others
+_LONGEST = 63  # longer kinds and groups are not compared
+_LEAST_LENGTH = 6  # shorter kinds are too similar to others
 
 Name = tuple[str, str]  # group and kind
 
 
 @lru_cache(maxsize=1024)
 def lookalike(group: str, kind: str, known: tuple[Name, ...]) -> Name | None:
-    """The one of `known` that was meant by `group` and `kind`, which is not among them; None: another kind."""
+    """The kind in `known` that was probably meant by `group` and `kind`, which are not in it; None: another kind."""
     if len(kind) > _LONGEST or len(group) > _LONGEST or not _may_be_ours(group):
         return None
     wanted = OLD_KINDS.get(kind, kind)
@@ -33,19 +34,19 @@ def lookalike(group: str, kind: str, known: tuple[Name, ...]) -> Name | None:
 
 
 def is_gateway_api(group: str) -> bool:
-    """Whether every kind of `group` is one of the Gateway API, served or not."""
+    """Whether every kind of `group` belongs to the Gateway API, served or not."""
     return group in (GROUP, EXPERIMENTAL)
 
 
 def _may_be_ours(group: str) -> bool:
-    if "." not in group:  # core, apps, and what lacks its domain
+    if "." not in group:  # core, apps, or a group without its domain
         return True
     own = group.endswith(".k8s.io") and not group.endswith(".x-k8s.io")
     return own or group in OLD_GROUPS or edits(group, GROUP) <= _MOST_EDITS_OF_GROUP
 
 
 def edits(one: str, other: str) -> int:
-    """How many characters must be added, removed, replaced, or swapped with the next one, to make `other` of `one`.
+    """The number of characters to add, remove, replace, or swap with the next one, to turn `one` into `other`.
 
     >>> edits("httprout", "httproute"), edits("gatweay", "gateway"), edits("pod", "service")
     (1, 1, 7)

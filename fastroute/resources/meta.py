@@ -1,4 +1,4 @@
-"""What every object has: its key, its metadata, and where in the manifests it stands."""
+"""What every object has: its key, its metadata, and its position in the manifests."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class Key(NamedTuple):
-    """Names an object within its kind; `namespace` is "" for cluster-scoped kinds."""
+    """Identifies an object within its kind; `namespace` is "" for cluster-scoped kinds."""
 
     namespace: str
     name: str
@@ -16,14 +16,15 @@ class Key(NamedTuple):
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """Where an object was read: a file and the line its document begins at (None from an API server)."""
+    """Where an object was read: a file, and the line at which its document begins. An object from an API server has
+    none."""
 
     file: str
     line: int
 
 
 class Typed(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Base of every struct that users write: fields are the API's in snake_case; unknown ones are ignored."""
+    """Base of every struct that users write. Fields have the API's names in snake_case; unknown fields are ignored."""
 
 
 class Metadata(Typed, frozen=True):

@@ -1,5 +1,5 @@
-"""Objects that say something about others: ReferenceGrant (GEP-709), BackendTLSPolicy (GEP-1897), and policies of
-other kinds, of which only the targets are read (GEP-713).
+"""Objects that apply to other objects: ReferenceGrant (GEP-709), BackendTLSPolicy (GEP-1897), and policies of other
+kinds, of which only the targets are read (GEP-713).
 
 A ReferenceGrant is the same in v1 and v1beta1, a BackendTLSPolicy in v1 and v1alpha3.
 """
@@ -13,7 +13,7 @@ from fastroute.resources.defaults import NAMESPACE
 from fastroute.resources.gateway import GROUP
 from fastroute.resources.meta import Key, Metadata, Resource, Typed
 
-UNSERVED_POLICY = "policy"  # stands for every kind of UnservedPolicy in an Id
+UNSERVED_POLICY = "policy"  # the kind in the Id of every UnservedPolicy
 TARGETED = frozenset(
     {
         ("", "Service"),
@@ -44,12 +44,12 @@ class ReferenceGrant(Resource, frozen=True, kw_only=True):
 
 
 class PolicyTarget(Typed, frozen=True):
-    """An object of the policy's own namespace."""
+    """An object in the namespace of the policy."""
 
     name: str
     group: str = ""
     kind: str = ""
-    section_name: str | None = None  # of a Service: the name of a port; None: all of the object
+    section_name: str | None = None  # for a Service, the name of a port; None: the whole object
 
 
 class BackendTLSPolicySpec(Typed, frozen=True):
@@ -63,7 +63,7 @@ class BackendTLSPolicy(Resource, frozen=True, kw_only=True):
 
 
 class UnservedPolicy(Resource, frozen=True, kw_only=True):
-    """An object of a kind that is not read, with `spec.targetRefs` or `spec.targetRef`."""
+    """An object of a kind that is not read and that has `spec.targetRefs` or `spec.targetRef`."""
 
     kind: str
     group: str
@@ -71,12 +71,12 @@ class UnservedPolicy(Resource, frozen=True, kw_only=True):
 
     @property
     def key(self) -> Key:
-        """Its name is one among all such kinds: "NAME.KIND.GROUP"."""
+        """Its name is "NAME.KIND.GROUP", which is unique among all such kinds."""
         return Key(self.metadata.namespace, f"{self.metadata.name}.{self.kind}.{self.group}")
 
 
 def read_policy(value: dict[str, Any], group: str) -> UnservedPolicy | None:
-    """The policy that an object of an unknown kind is; None where it names no target of a kind of ours."""
+    """An object of an unknown kind as a policy; None if it has no target of a kind of ours."""
     spec = value.get("spec")
     metadata = value.get("metadata")
     if not isinstance(spec, dict) or not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
@@ -92,7 +92,7 @@ def read_policy(value: dict[str, Any], group: str) -> UnservedPolicy | None:
 
 
 def _targets(spec: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Each target as it is written, with its field."""
+    """Each target as written, with its field."""
     if "targetRef" in spec:
         yield "spec.targetRef", spec["targetRef"]
     several = spec.get("targetRefs")
@@ -101,7 +101,7 @@ def _targets(spec: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _target(written: Any) -> PolicyTarget | None:
-    """None: it is malformed, or of a kind that is not ours."""
+    """None if it is malformed, or of a kind that is not ours."""
     try:
         target = msgspec.convert(written, PolicyTarget)
     except msgspec.ValidationError:

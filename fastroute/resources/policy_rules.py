@@ -1,9 +1,9 @@
-"""The rules over several fields of a BackendTLSPolicy: its CRD's CEL rules."""
+"""Rules over several fields of a BackendTLSPolicy: the CEL rules of its CRD."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from fastroute.resources.rule import Offenders, Place, Rule, must, unique
+from fastroute.resources.rule import Offenders, Rule, RuledField, must, unique
 
 
 def _targeted(target: Any) -> tuple[str, ...]:
@@ -11,7 +11,7 @@ def _targeted(target: Any) -> tuple[str, ...]:
 
 
 def _unlike_targets(targets: Sequence[Any]) -> Offenders:
-    """Targets that are one object must all have a sectionName or none."""
+    """All targets that are the same object must set sectionName, or none of them."""
     forms: dict[tuple[str, ...], bool] = {}
     for index, target in enumerate(targets):
         form = bool(target.section_name)
@@ -20,9 +20,9 @@ def _unlike_targets(targets: Sequence[Any]) -> Offenders:
 
 
 _TARGET_REFS = (
-    Rule("is the same object as an earlier one: sectionName must be set in both", _unlike_targets),
+    Rule("is the same object as an earlier target: sectionName must be set in both", _unlike_targets),
     unique(
-        "is an earlier one again: sectionName must differ",
+        "duplicates an earlier target: sectionName must differ",
         lambda target: (*_targeted(target), target.section_name or ""),
     ),
 )
@@ -39,16 +39,16 @@ _VALIDATION = (
 
 
 def _name_is_there(kind: str, field: str) -> Iterator[Rule]:
-    yield must(f"{field} must be set, as type is {kind}", lambda name: name["type"] != kind or bool(name.get(field)))
+    yield must(f"{field} must be set when type is {kind}", lambda name: name["type"] != kind or bool(name.get(field)))
     yield must(
-        f"{field} must be left out unless type is {kind}", lambda name: name["type"] == kind or not name.get(field)
+        f"{field} must not be set unless type is {kind}", lambda name: name["type"] == kind or not name.get(field)
     )
 
 
 _SUBJECT_ALT_NAME = (*_name_is_there("Hostname", "hostname"), *_name_is_there("URI", "uri"))
 
-POLICY_PLACES = (
-    Place(("BackendTLSPolicy",), "spec.targetRefs", _TARGET_REFS),
-    Place(("BackendTLSPolicy",), "spec.validation", _VALIDATION),
-    Place(("BackendTLSPolicy",), "spec.validation.subjectAltNames[]", _SUBJECT_ALT_NAME),
+POLICY_RULED_FIELDS = (
+    RuledField(("BackendTLSPolicy",), "spec.targetRefs", _TARGET_REFS),
+    RuledField(("BackendTLSPolicy",), "spec.validation", _VALIDATION),
+    RuledField(("BackendTLSPolicy",), "spec.validation.subjectAltNames[]", _SUBJECT_ALT_NAME),
 )

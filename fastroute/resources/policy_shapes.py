@@ -24,7 +24,7 @@ BACKEND_TLS_POLICY = Record(
                     least=1,
                     most=253,
                     form=rf"^(System|({SUBDOMAIN}/{_NAME}))\Z",
-                    like="System, or a name with its domain",
+                    like="System, or a name prefixed with a domain",
                 ),
                 "hostname": PRECISE_HOSTNAME,
                 "subjectAltNames": List(

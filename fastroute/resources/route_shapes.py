@@ -139,14 +139,14 @@ _SESSION = Record(
         "absoluteTimeout": DURATION,
         "type": Text(choices=("Cookie", "Header")),
         "cookieConfig": Record(fields={"lifetimeType": Text(choices=("Permanent", "Session"))}),
-        "cookie": Record(  # of v1.7
+        "cookie": Record(  # since v1.7
             fields={
                 "name": HEADER_NAME,
                 "path": Text(most=1024),
                 "lifetimeType": Text(choices=("Permanent", "Session")),
             }
         ),
-        "header": Record(required=("name",), fields={"name": HEADER_NAME}),  # of v1.7
+        "header": Record(required=("name",), fields={"name": HEADER_NAME}),  # since v1.7
     }
 )
 
@@ -205,7 +205,7 @@ HTTP_ROUTE = _route(
                 "retry": Record(
                     fields={
                         "codes": List(of=Whole(least=400, most=599)),
-                        "attempts": Whole(least=0),  # v1.6.3: from 1 on; v1.7.0's 0 says that nothing is tried again
+                        "attempts": Whole(least=0),  # v1.6.3: at least 1; in v1.7.0, 0 disables retries
                         "backoff": DURATION,
                     }
                 ),
@@ -238,4 +238,4 @@ GRPC_ROUTE = _route(
         ),
     )
 )
-UNSERVED_ROUTE = _route(Anything())  # of a kind whose rules are not read (unserved.py)
+UNSERVED_ROUTE = _route(Anything())  # for kinds whose rules are not read (unserved.py)

@@ -1,7 +1,7 @@
-"""Rule: something that several fields of an object must fulfil together; and the tree that judges by many rules.
+"""Rule: a requirement on several fields of an object together; Branch: the tree that checks an object by many rules.
 
-A table says at which Place which rules hold. `trees` makes of it a tree of fields for each kind, so that an object is
-walked once however many rules there are.
+A table of RuledFields says which rules apply to which field. `trees` turns it into one tree of fields per kind, so that
+an object is walked once, however many rules there are.
 """
 
 import functools
@@ -11,18 +11,18 @@ from typing import Any, NamedTuple
 
 from fastroute.resources.problem import Fault, Path
 
-Offenders = Iterable[Path]  # the places, below the judged value, that break a rule
+Offenders = Iterable[Path]  # paths, relative to the checked value, at which a rule is broken
 
 
 class Rule(NamedTuple):
-    """`judge` returns where the rule is broken; nothing when it holds."""
+    """`judge` returns the paths at which the rule is broken: none if it holds."""
 
     message: str
     judge: Callable[[Any], Offenders]
 
 
-class Place(NamedTuple):
-    """Rules for every value at `where` in objects of `kinds`; `[]` stands for each item of a list."""
+class RuledField(NamedTuple):
+    """The rules for every value at `where` in objects of `kinds`; `[]` means each item of a list."""
 
     kinds: tuple[str, ...]
     where: str
@@ -38,12 +38,12 @@ class Place(NamedTuple):
 
 
 def must(message: str, holds: Callable[[Any], bool]) -> Rule:
-    """A rule about the value as a whole."""
+    """A rule about a value as a whole."""
     return Rule(message, lambda value: () if holds(value) else ((),))
 
 
 def unique(message: str, identity: Callable[[Any], Any]) -> Rule:
-    """A rule about a list: no two items have one identity (None: not compared)."""
+    """A rule about a list: no two items have the same identity. Items whose identity is None are not compared."""
 
     def judge(items: Sequence[Any]) -> Offenders:
         seen = set()
@@ -63,12 +63,12 @@ def identity(*fields: str) -> Callable[[Any], Any]:
 
 @functools.cache
 def attribute(name: str) -> str:
-    """The attribute of an API field: backendRefs is backend_refs, from is from_."""
+    """The attribute name of an API field: backend_refs for backendRefs, from_ for from."""
     return "from_" if name == "from" else re.sub(r"[A-Z]", lambda letter: "_" + letter[0].lower(), name)
 
 
 class Branch:
-    """A field, its rules, and the fields below it that have rules. `None` as a step is each item of a list."""
+    """A field, its rules, and the fields below it that have rules. The step `None` means each item of a list."""
 
     def __init__(self) -> None:
         self.rules: tuple[Rule, ...] = ()
@@ -91,11 +91,11 @@ class Branch:
                 yield from branch.faults(inner, (*path, step))
 
 
-def trees(places: Iterable[Place]) -> dict[str, Branch]:
-    """The tree of each kind that has rules."""
+def trees(fields: Iterable[RuledField]) -> dict[str, Branch]:
+    """One tree for each kind that has rules."""
     found: dict[str, Branch] = {}
-    for place in places:
-        for kind in place.kinds:
-            branch = found.setdefault(kind, Branch()).grow(place.steps)
-            branch.rules += place.rules
+    for field in fields:
+        for kind in field.kinds:
+            branch = found.setdefault(kind, Branch()).grow(field.steps)
+            branch.rules += field.rules
     return found

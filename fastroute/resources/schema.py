@@ -1,9 +1,9 @@
-"""Schema: what a field may hold, as values: Text, Whole, Flag, List, Map, Record, Anything.
+"""Schema: the values that a field may have, built from Text, Whole, Flag, List, Map, Record and Anything.
 
-`faults(value)` checks a plain value as YAML gave it and yields what is wrong; paths are made only then. It knows types,
-lengths, ranges, patterns, choices, required fields and unique keys (OpenAPI v3 as CRDs use it); rules that look at
-several fields are in `cel.py`, and which field is which in `shapes.py`. Fields that a Record does not name are none of
-its business: the API server drops them, and `unknown_fields` tells.
+`faults(value)` checks a plain value as parsed from YAML and yields the faults; paths are built only for faults. It
+checks types, lengths, ranges, patterns, choices, required fields and unique keys (OpenAPI v3 as CRDs use it); rules
+over several fields are in `cel.py`, and the schema of each kind is in `shapes.py`. Fields that a Record does not name
+are not checked: the API server drops them, and `unknown_fields` reports them.
 """
 
 import json
@@ -18,30 +18,30 @@ from fastroute.resources.document import scalar
 from fastroute.resources.problem import Fault
 
 _DIGITS = re.compile(r"[0-9]{1,18}")
-_SHOWN = 60  # characters of a wrong value that a message shows
+_SHOWN = 60  # characters of a value that a message shows
 _PLURAL = {"item": "items", "entry": "entries", "character": "characters"}
 
 
-Advice = tuple[str, str | None]  # what a message adds in brackets, and what may be of the form
+Advice = tuple[str, str | None]  # text that the message adds in brackets, and a value that may match the form
 
 
 class Schema(Protocol):
-    """What one value may be."""
+    """The values that a field may have."""
 
     def faults(self, value: Any) -> Iterable[Fault]: ...
 
 
 class Text(msgspec.Struct, frozen=True, kw_only=True):
-    """A string: its length in characters, its form (searched, so anchor it), or a choice."""
+    """A string: its length in characters, its form (matched by search, so anchor it), or choices."""
 
     least: int = 0
     most: int | None = None
     form: str | None = None  # regular expression
-    like: str | None = None  # the form in words: "a DNS name (lower case)"
-    known: tuple[str, ...] = ()  # of the form: what a value that is not was probably meant to be
-    advise: Callable[[str], Advice] | None = None  # of a value that is not of the form
+    like: str | None = None  # the form in words, for example "a DNS name (lower case)"
+    known: tuple[str, ...] = ()  # well-known values of the form, for suggestions
+    advise: Callable[[str], Advice] | None = None  # called for a value that does not match the form
     choices: tuple[str, ...] = ()
-    unit: str = ""  # that a bare number lacks
+    unit: str = ""  # appended to a number without a unit, for a fix
 
     def faults(self, value: Any) -> Iterable[Fault]:
         if not isinstance(value, str):
@@ -82,7 +82,7 @@ class Whole(msgspec.Struct, frozen=True, kw_only=True):
         if type(value) is not int or not self._allows(value):
             quoted = isinstance(value, str) and _DIGITS.fullmatch(value) is not None and self._allows(int(value))
             fix = str(int(value)) if quoted else None
-            got = f'"{value}" (take the quotes away)' if quoted else _shown(value)
+            got = f'"{value}" (remove the quotes)' if quoted else _shown(value)
             yield Fault((), f"must be {self.words}, got {got}", fix)
 
     def _allows(self, value: int) -> bool:
@@ -108,7 +108,7 @@ class Flag(msgspec.Struct, frozen=True):
 
 
 class List(msgspec.Struct, frozen=True, kw_only=True):
-    """A list; of items with `keys`, no two may agree in all of them (a list-map)."""
+    """A list. If `keys` is set, the items must be unique by these fields (a list-map)."""
 
     of: Any  # Schema
     least: int = 0
@@ -117,7 +117,9 @@ class List(msgspec.Struct, frozen=True, kw_only=True):
 
     def faults(self, value: Any) -> Iterable[Fault]:
         if not isinstance(value, list):
-            yield Fault((), f"must be a list, got {_shown(value)}" + (" (begin it with '- ')" if value != {} else ""))
+            yield Fault(
+                (), f"must be a list, got {_shown(value)}" + (" (list items begin with '- ')" if value != {} else "")
+            )
             return
         if len(value) < self.least or (self.most is not None and len(value) > self.most):
             yield Fault((), f"must have {_amount(self.least, self.most, 'item')}, got {len(value)}")
@@ -136,14 +138,14 @@ class List(msgspec.Struct, frozen=True, kw_only=True):
                 other = first.setdefault(key, index)
                 if other != index:
                     names = " and ".join(f"{name} {_shown(item[name])}" for name in self.keys)
-                    yield Fault((index,), f"{names} is already at [{other}] of this list: it must be unique")
+                    yield Fault((index,), f"{names} is already used at [{other}] of this list: it must be unique")
 
 
 class Map(msgspec.Struct, frozen=True, kw_only=True):
-    """A mapping from any key to values of one kind."""
+    """A mapping with any keys, whose values have one schema."""
 
-    of: Any = None  # Schema of the values; None: anything
-    keys: Any = None  # Schema of the keys; None: any text
+    of: Any = None  # the schema of the values; None: any value
+    keys: Any = None  # the schema of the keys; None: any string
     most: int | None = None
 
     def faults(self, value: Any) -> Iterable[Fault]:
@@ -162,9 +164,9 @@ class Map(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """An object with the fields it names."""
+    """An object with these fields."""
 
-    fields: Mapping[str, Any]  # Schema by field
+    fields: Mapping[str, Any]  # field name → Schema
     required: tuple[str, ...] = ()
 
     def faults(self, value: Any) -> Iterable[Fault]:
@@ -182,14 +184,14 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Anything(msgspec.Struct, frozen=True):
-    """Not judged."""
+    """Not checked."""
 
     def faults(self, value: Any) -> Iterable[Fault]:
         return ()
 
 
 def unknown_fields(schema: Any, value: Any) -> Iterator[Fault]:
-    """The fields of `value` that no schema knows, which the API server would drop without a word."""
+    """The fields of `value` that the schema does not have. The API server drops them silently."""
     if isinstance(schema, Record) and isinstance(value, dict):
         for name, item in value.items():
             if name in schema.fields:

@@ -13,10 +13,10 @@ PREFIXED_PATH = r"\/[A-Za-z0-9\/\-._~%!$&'()*+,;=:]+"
 def hostname_advice(written: str) -> Advice:
     """
     >>> hostname_advice("https://a.com:8443/b"), hostname_advice("[::1]:80")[0], hostname_advice("*")[0]
-    (('', 'a.com'), ' (an IP address is not a host name)', ' (leave it out to take every host)')
+    (('', 'a.com'), ' (an IP address is not a host name)', ' (omit it to match any host)')
     """
     if written == "*":
-        return " (leave it out to take every host)", None
+        return " (omit it to match any host)", None
     authority = written.rpartition("://")[2].partition("/")[0]
     host = authority if authority.count(":") > 1 else authority.partition(":")[0]
     try:
@@ -37,7 +37,7 @@ HOSTNAME = Text(
     least=1,
     most=253,
     form=rf"^(\*\.)?{SUBDOMAIN}\Z",
-    like="a host name in lower case, or one after '*.', without a port",
+    like="a host name in lower case, optionally after '*.', without a port",
     advise=hostname_advice,
 )
 PRECISE_HOSTNAME = Text(
@@ -54,7 +54,7 @@ INT64 = 2**63 - 1
 PORT = Whole(least=1, most=65535)
 DURATION = Text(form=r"^([0-9]{1,5}(h|m|s|ms)){1,4}\Z", like='a duration such as "500ms" or "1m30s"', unit="s")
 HEADER_NAME = Text(least=1, most=256, form=rf"^{_FIELD_NAME}\Z", like="an HTTP field name")
-# The CRD's form is ^[!-~]+([\t ]?[!-~]+)*$: the same language, written so that it cannot backtrack.
+# The CRD has ^[!-~]+([\t ]?[!-~]+)*$. This pattern matches the same strings without backtracking.
 HEADER_VALUE = Text(
     least=1, most=4096, form=r"^[!-~]+([\t ][!-~]+)*\Z", like="printable ASCII with single spaces or tabs inside"
 )

@@ -1,11 +1,12 @@
 """Shapes: the schema of every kind we read, by (group, kind).
 
-Source: the CRDs of Gateway API v1.6.3, experimental channel, with what v1.7.0 adds. tests/cluster/test_schemas.py
-compares them with the CRDs of both, and what they accept and refuse with a real API server.
+Source: the CRDs of Gateway API v1.6.3, experimental channel, with the additions of v1.7.0.
+tests/cluster/test_schemas.py compares the shapes with the CRDs of both versions, and what they accept and reject with a
+real API server.
 
-Fields that we do not use are here too, because an object that the API server refuses must not be served from a file.
-Core kinds have the basics of the API server's own validation. Defaults are the structs' own (gateway.py, core.py) and
-those of `defaults.py`; rules over several fields are in `cel.py`. The order of fields is the API's.
+Fields that we do not use are included, because an object that the API server rejects must not be served from a file.
+Core kinds have the basic parts of the API server's own validation. Defaults are in the structs (gateway.py, core.py)
+and in `defaults.py`; rules over several fields are in `cel.py`. Fields are in the order of the API.
 """
 
 from fastroute.resources.core_shapes import DATA, ENDPOINT_PORTS, ENDPOINTS, SERVICE, SUBSETS

@@ -1,4 +1,4 @@
-"""StatusPatch: the status one object should have, without a clock. The writer adds only `lastTransitionTime`."""
+"""StatusPatch: the status that an object should have, without times. The writer adds `lastTransitionTime`."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ from fastroute.resources.meta import Key
 
 
 class StatusPatch(msgspec.Struct, frozen=True):
-    """`status` has the API's own shape (`{"conditions": [...]}`, `{"parents": [...]}`), of ours the whole, of other
-    controllers' entries what was read. `generation` and `uid` are those of the object that was read."""
+    """`status` has the format of the API (`{"conditions": [...]}`, `{"parents": [...]}`): all entries of ours, and
+    other controllers' entries as they were read. `generation` and `uid` are those of the object that was read."""
 
     kind: str
     key: Key
     generation: int
     status: dict[str, Any]
-    uid: str = ""  # manifests have none
+    uid: str = ""  # empty for objects from manifests

@@ -1,7 +1,7 @@
-"""The kinds that are read only to warn about them: kinds of route that are not served, and Endpoints.
+"""Kinds that are read only to warn about them: kinds of route that are not served, and Endpoints.
 
-They are read from manifests, not from an API server, get no status, and only the warnings (lint/) use them. Of a route
-that is which parents it names; of Endpoints, what the EndpointSlices that are missing would say.
+They are read from manifests, not from an API server, get no status, and are used only by the warnings (lint/): of a
+route, its parents; of Endpoints, the addresses for the EndpointSlices that are missing.
 """
 
 from fastroute.resources.core import EndpointPort
@@ -40,6 +40,6 @@ class EndpointSubset(Typed, frozen=True):
 
 
 class Endpoints(Resource, frozen=True, kw_only=True):
-    """The predecessor of EndpointSlice. A cluster makes EndpointSlices of it; in manifests nobody does."""
+    """The predecessor of EndpointSlice. A cluster creates EndpointSlices from it; with manifests, nothing does."""
 
     subsets: tuple[EndpointSubset, ...] = ()

@@ -1,4 +1,4 @@
-"""Resources: everything users applied, frozen. The Store (source/store.py) holds the only mutable copy."""
+"""Resources: all objects that users applied, immutable. The Store (source/store.py) holds the only mutable copy."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,7 @@ _NONE: Mapping[Key, Any] = Revision()
 
 
 class Resources(msgspec.Struct, frozen=True, kw_only=True):
-    """A mapping per kind by key. An object that did not change is the very same object (`is`) as last time."""
+    """One mapping by key for each kind. An unchanged object is the same object (`is`) as in the previous Resources."""
 
     gateway_classes: Mapping[Key, GatewayClass] = _NONE
     gateways: Mapping[Key, Gateway] = _NONE

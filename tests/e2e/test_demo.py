@@ -26,7 +26,7 @@ def test_once_ends_by_itself_with_every_number_right() -> None:
     whole = [("bananas/banana-echo", "70", "70"), ("apples/apple-echo", "30", "30")]
     assert rows == [*whole, ("apples/apple-echo", "30", "30"), ("500", "70", "70"), *whole]
     assert "kind: ReferenceGrant" in ended.stdout
-    assert ended.stdout.endswith("Every number is as it should be.\n")
+    assert ended.stdout.endswith("All numbers are as expected.\n")
 
 
 def test_it_stays_up_until_it_is_interrupted() -> None:

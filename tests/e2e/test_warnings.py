@@ -33,7 +33,10 @@ async def test_a_missing_gateway_and_a_route_that_is_not_served_are_logged_once(
             await _told(log, "fixed")
     said = [json.loads(line)["message"] for line in log.read_text().splitlines()]
     place = f"{folder}/tcp.yaml:1: TCPRoute infra/db: spec.parentRefs[0]"
-    unserved = f"{place}: TCPRoutes are not served: Gateway infra/edge sends it nothing, and no status says so."
+    unserved = (
+        f"{place}: TCPRoutes are not served: Gateway infra/edge sends no traffic to this route, and "
+        f"its status is not written."
+    )
     expected = [
         "--gateway names infra/late, which does not exist: it is not served",
         unserved,
@@ -59,7 +62,7 @@ async def test_the_start_says_what_is_served_and_where(tmp_path):
     place = f"listener proxy of Gateway infra/edge: http://127.0.0.1:{served.port}"
     wanted = [
         f"fastroute {__version__} (process {served.pid}, workers: 2) reads {folder}",
-        f"metrics: http://127.0.0.1:{served.health_port}/metrics, beside it /healthz and /readyz",
+        f"metrics: http://127.0.0.1:{served.health_port}/metrics; also /healthz and /readyz",
         place,
         "serving 1 Gateway, 1 route, 2 endpoints",
         f"not bound any more: {place}",

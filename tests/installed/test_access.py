@@ -133,7 +133,9 @@ def refusal(release: Release, text: str) -> str:
 
 @pytest.mark.parametrize("version", ["v1", "v1beta1"])
 def test_the_policy_holds_grants_to_services_by_name_in_labelled_namespaces(release, policy, version):
-    eventually(lambda: "only for namespaces with the label" in refusal(release, grant("unlabelled", version=version)))
+    eventually(
+        lambda: "only allowed in namespaces with the label" in refusal(release, grant("unlabelled", version=version))
+    )
     assert refusal(release, grant("labelled", version=version)) == ""
-    assert "only be to Services" in refusal(release, grant("labelled", kind="Secret", version=version))
+    assert "only allow references to Services" in refusal(release, grant("labelled", kind="Secret", version=version))
     assert "must name each Service" in refusal(release, grant("labelled", name="", version=version))

@@ -35,7 +35,7 @@ def header(name: str) -> dict[str, Any]:
 def test_a_match_that_no_preflight_has(match: dict[str, Any], why: str | None) -> None:
     warnings = found("PreflightNotTaken", gateway(), route("r", "red", rules=[rule(match)]))
     assert [one.field for one in warnings] == (["spec.rules[0].filters[0]"] if why else [])
-    assert all(f"matches[0] names {why}," in one.message for one in warnings)
+    assert all(f"matches[0] requires {why}," in one.message for one in warnings)
     assert fields("PreflightNotTaken", gateway(), route("r", "red", rules=[rule(match, cors=False)])) == []
 
 

@@ -18,17 +18,17 @@ def test_a_class_that_does_not_exist(name: str, fix: object) -> None:
 @pytest.mark.parametrize(
     ("controller", "message"),
     [
-        ("example.com/other", "of controller example.com/other, not fastroute.dev/gateway."),
+        ("example.com/other", "belongs to controller example.com/other, not fastroute.dev/gateway."),
         (
             "fastroute.dev/gatewy",
-            "of controller fastroute.dev/gatewy, not fastroute.dev/gateway (did you mean that one?).",
+            "belongs to controller fastroute.dev/gatewy, not fastroute.dev/gateway (did you mean that one?).",
         ),
     ],
 )
 def test_a_class_of_another_controller(controller: str, message: str) -> None:
     theirs = make(GatewayClass, "", "theirs", {"controllerName": controller})
     [warning] = found("ForeignGatewayClass", gateway(class_name="theirs"), theirs)
-    assert warning.message == f"Not served: GatewayClass theirs is {message}"
+    assert warning.message == f"Not served: GatewayClass theirs {message}"
     assert (warning.field, warning.fix) == ("spec.gatewayClassName", None)
 
 

@@ -77,5 +77,5 @@ def test_a_rule_does_not_clash_with_itself() -> None:
 def test_the_other_rule_is_named() -> None:
     [warning] = found("SessionCookieClash", *SECURE, route("r", "red", rules=[sticky(), sticky()]))
     assert warning.message.startswith(
-        "Rule 0 of HTTPRoute red/r sets a cookie of the same name visitor and path / on any host: "
+        "Rule 0 of HTTPRoute red/r sets a cookie with the same name visitor and path / on any host: "
     )

@@ -102,7 +102,7 @@ def assert_works(clean: Path, place: Path) -> None:
     where = run(clean / "python", "-c", "import fastroute; print(fastroute.__file__)", cwd=place)
     assert where.startswith(str(clean.parent)), where
     run(clean / "python", FIRST_REQUEST, cwd=place)
-    assert "Every number is as it should be." in run(clean / "fastroute", "demo", "--once", cwd=place)
+    assert "All numbers are as expected." in run(clean / "fastroute", "demo", "--once", cwd=place)
 
 
 def test_a_wheel_of_the_sdist_works(wheel: Path, clean: Path, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ BROKEN = [
      f"x.yaml:15:11: {ROUTE}: spec.rules[0].backendRefs[0].weight: must be an integer from 0 to 1000000, got -1"),
     (HTTP_ROUTE, "port: 8080", 'port: "8080"',
      f'x.yaml:14:11: {ROUTE}: spec.rules[0].backendRefs[0].port: must be an integer from 1 to 65535, got "8080"'
-     " (take the quotes away)"),
+     " (remove the quotes)"),
     (HTTP_ROUTE, "port: 8080", "port: http",
      f"x.yaml:14:11: {ROUTE}: spec.rules[0].backendRefs[0].port: must be an integer from 1 to 65535, got http"),
     (HTTP_ROUTE, "port: 8080", "port: 80.5",
@@ -50,12 +50,12 @@ BROKEN = [
      f"x.yaml:11:11: {ROUTE}: spec.rules[0].matches[0].path: value must begin with '/'"),
     (HTTP_ROUTE, "        - path: {type: PathPrefix, value: /fruits}\n", "        path: {value: /fruits}\n",
      f"x.yaml:10:7: {ROUTE}: spec.rules[0].matches: must be a list,"
-     " got {\"path\": {\"value\": \"/fruits\"}} (begin it with '- ')"),
+     " got {\"path\": {\"value\": \"/fruits\"}} (list items begin with '- ')"),
     (HTTP_ROUTE, "- name: edge", "- name: edge\n      namespace: Infra",
      f"x.yaml:9:7: {ROUTE}: spec.parentRefs[0].namespace: must be a DNS label in lower case, got Infra"),
     (HTTP_ROUTE, "  rules:", "  hostnames: [example.com, 'example.com:8080']\n  rules:",
-     f"x.yaml:9:28: {ROUTE}: spec.hostnames[1]: must be a host name in lower case, or one after '*.', without a port,"
-     " got example.com:8080"),
+     f"x.yaml:9:28: {ROUTE}: spec.hostnames[1]: must be a host name in lower case, optionally after '*.', without a"
+     " port, got example.com:8080"),
     (HTTP_ROUTE, "    - matches:", "    - filters: [{type: requestRedirect, requestRedirect: {}}]\n      matches:",
      f"x.yaml:10:18: {ROUTE}: spec.rules[0].filters[0].type: must be one of RequestHeaderModifier,"
      " ResponseHeaderModifier, RequestMirror, RequestRedirect, URLRewrite, ExtensionRef, CORS, ExternalAuth,"
@@ -64,7 +64,7 @@ BROKEN = [
      f'x.yaml:10:18: {ROUTE}: spec.rules[0].timeouts.request: must be a duration such as "500ms" or "1m30s", got 10'
      " (write 10s)"),
     (HTTP_ROUTE, "        - path:", "        - headers: [{name: a, value: b}, {name: a, value: c}]\n          path:",
-     f"x.yaml:11:42: {ROUTE}: spec.rules[0].matches[0].headers[1]: name a is already at [0] of this list:"
+     f"x.yaml:11:42: {ROUTE}: spec.rules[0].matches[0].headers[1]: name a is already used at [0] of this list:"
      " it must be unique"),
     (HTTP_ROUTE, "        - path:", "        - headers: [{name: a, value: ' b'}]\n          path:",
      f"x.yaml:11:31: {ROUTE}: spec.rules[0].matches[0].headers[0].value: must be printable ASCII with single spaces or"
@@ -94,7 +94,7 @@ BROKEN = [
     (GATEWAY, "port: 80", "port: 0",
      "x.yaml:10:7: Gateway infra/edge: spec.listeners[0].port: must be an integer from 1 to 65535, got 0"),
     (GATEWAY, "protocol: HTTP", "protocol: HTTP\n    - {name: proxy, port: 81, protocol: HTTP}",
-     "x.yaml:12:7: Gateway infra/edge: spec.listeners[1]: name proxy is already at [0] of this list:"
+     "x.yaml:12:7: Gateway infra/edge: spec.listeners[1]: name proxy is already used at [0] of this list:"
      " it must be unique"),
     (GATEWAY_CLASS, "fastroute.dev/gateway", "fastroute",
      "x.yaml:6:3: GatewayClass fastroute: spec.controllerName: must be a domain and a path such as example.com/gateway,"
@@ -114,7 +114,7 @@ BROKEN = [
     (ENDPOINT_SLICE, "[127.0.0.1]", "[]",
      "x.yaml:10:5: EndpointSlice apples/apples-1: endpoints[0].addresses: must have 1 to 100 items, got 0"),
     (SECRET, "aGVsbG8=", "hello",
-     "x.yaml:6:3: Secret default/certificate: data[tls.crt]: must be base64 (text goes into stringData)"),
+     "x.yaml:6:3: Secret default/certificate: data[tls.crt]: must be base64 (use stringData for plain text)"),
     (NAMESPACE, "team: apples", "team: 7",
      "x.yaml:6:5: Namespace apples: metadata.labels.team: must be a label value (letters, digits, '-', '_', '.'),"
      " got 7 (put it in quotes)"),

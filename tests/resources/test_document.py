@@ -82,9 +82,9 @@ MALFORMED = [
     ("? [a]\n: b", "a key must be plain text", 1, 3),
     ("a: !!binary aGk=", "'aGk=' cannot have the tag tag:yaml.org,2002:binary", 1, 4),
     ("a: !!int x", "'x' cannot have the tag tag:yaml.org,2002:int", 1, 4),
-    ("a: !!set {b}", "the tag tag:yaml.org,2002:set is not known here", 1, 4),
-    ("a: !mine [b]", "the tag !mine is not known here", 1, 4),
-    ("a: {<<: 5}", "<< takes a mapping or a list of mappings", 1, 5),
+    ("a: !!set {b}", "unknown tag tag:yaml.org,2002:set", 1, 4),
+    ("a: !mine [b]", "unknown tag !mine", 1, 4),
+    ("a: {<<: 5}", "<< requires a mapping or a list of mappings", 1, 5),
     ("- " * 5000, f"nested deeper than {MAX_DEPTH} levels", 1, 2 * MAX_DEPTH + 1),
     ("a: \x01", "unacceptable character #x0001: control characters are", None, None),
 ]
@@ -101,7 +101,7 @@ def test_what_is_no_yaml_says_where(text, message, line, column):
 def test_a_bomb_of_aliases_is_refused():
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
-    with pytest.raises(MalformedError, match="more than 500000 values once aliases are written out"):
+    with pytest.raises(MalformedError, match="more than 500000 values after expanding aliases"):
         parse("\n".join(lines))
 
 

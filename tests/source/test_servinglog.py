@@ -64,9 +64,9 @@ def test_a_listener_that_moves_is_said_again(caplog: pytest.LogCaptureFixture) -
         (
             [FOREIGN],
             {},
-            f"nothing to serve: no Gateway is of a class of {OURS}: not Gateway infra/web",
+            f"nothing to serve: no Gateway has a class of {OURS}; not served: Gateway infra/web",
         ),
-        ([GATEWAY], {"gateways": frozenset({"a/b"})}, "nothing to serve: --gateway does not name Gateway infra/web"),
+        ([GATEWAY], {"gateways": frozenset({"a/b"})}, "nothing to serve: --gateway does not include Gateway infra/web"),
         (
             [GATEWAY.replace("protocol: HTTP", "protocol: TCP")],
             {},

@@ -21,8 +21,8 @@ ABSENT = "--gateway names infra/web, which does not exist: it is not served"
 FOREIGN = "--gateway names infra/web, whose class nginx does not belong to this controller: it is not served"
 THERE = "Gateway infra/web, which --gateway names, is served now"
 UNSERVED = (
-    "world.yaml:1: TCPRoute infra/db: spec.parentRefs[0]: TCPRoutes are not served: Gateway infra/web sends it "
-    "nothing, and no status says so."
+    "world.yaml:1: TCPRoute infra/db: spec.parentRefs[0]: TCPRoutes are not served: Gateway infra/web sends "
+    "no traffic to this route, and its status is not written."
 )
 WARNING, INFO = logging.WARNING, logging.INFO
 

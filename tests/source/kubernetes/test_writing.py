@@ -92,6 +92,6 @@ async def test_outside_of_a_pod_nothing_is_written_unless_a_lease_is_named(api: 
     finally:
         program.terminate()
         await program.wait()
-    said = "statuses are not written: outside of a pod, give --status-lease NAMESPACE/NAME"
+    said = "statuses are not written: outside of a pod, set --status-lease NAMESPACE/NAME"
     assert (said in log.read_text()) is not bool(lease)
     assert set(api.writes) == ({"POST /apis/coordination.k8s.io/v1/namespaces/ours/leases"} if lease else set())

@@ -1,9 +1,9 @@
-{{- /* Names and labels that several objects share. */ -}}
+{{- /* Names and labels that several objects use. */ -}}
 {{- define "fastroute.name" -}}
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
-{{- /* The release's name, with the chart's unless it says it already. */ -}}
+{{- /* The name of the release, followed by the name of the chart unless the former contains it. */ -}}
 {{- define "fastroute.fullname" -}}
 {{- $name := include "fastroute.name" . -}}
 {{- if .Values.fullnameOverride -}}
@@ -27,7 +27,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
-{{- /* Name of a cluster-wide object: two releases in two namespaces may live side by side. */ -}}
+{{- /* Name of a cluster-scoped object: includes the namespace, so that releases in two namespaces do not conflict. */ -}}
 {{- define "fastroute.clustername" -}}
 {{- if eq .Release.Namespace (include "fastroute.fullname" .) -}}
 {{- include "fastroute.fullname" . -}}
@@ -36,7 +36,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
-{{- /* A duration (30s, 5m, 500ms, 1.5h) in whole seconds, rounded up. */ -}}
+{{- /* A duration (30s, 5m, 500ms, 1.5h) in seconds, rounded up. */ -}}
 {{- define "fastroute.seconds" -}}
 {{- $unit := regexFind "[a-z]+$" . -}}
 {{- $factor := get (dict "ms" 0.001 "s" 1.0 "m" 60.0 "h" 3600.0) $unit -}}
