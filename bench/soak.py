@@ -1,12 +1,9 @@
-"""Mixed load with mutated requests against a real `fastroute serve`, for minutes: finds crashes, leaks, wrong
-responses.
+"""Mixed load with mutated requests against `fastroute serve`, for minutes: finds crashes, leaks and wrong responses.
 
 Meant for a sanitizer build. Backends misbehave in every way a socket allows, clients send valid, mutated, truncated and
 reset requests, half of them over TLS, and manifests and certificates change continuously. It fails if the server
-crashes, a sanitizer reports an error, a valid request gets a wrong response, or the server exits with a code other than
-0. Memory over time is reported.
-
-All traffic stays on 127.0.0.0/8, is limited in rate and time, and ends by itself.
+crashes, a sanitizer reports an error, a valid request gets a wrong response, or the exit code is not 0. Memory over
+time is reported. All traffic stays on 127.0.0.0/8, is limited in rate and time, and ends by itself.
 """
 
 import argparse
