@@ -12,7 +12,7 @@ WORKDIR /source
 RUN python3 -m venv /opt/pip && python3 -m venv --without-pip /opt/fastroute
 ENV PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PIP_PYTHON=/opt/fastroute/bin/python
 COPY .ci/run.lock .ci/run.lock
-RUN /opt/pip/bin/pip install --no-deps --require-hashes -r .ci/run.lock
+RUN /opt/pip/bin/pip install --no-deps --only-binary :all: --require-hashes -r .ci/run.lock
 COPY setup.py pyproject.toml README.md LICENSE ./
 COPY ext ext
 COPY fastroute fastroute

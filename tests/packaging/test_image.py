@@ -34,7 +34,7 @@ def names(paths: Iterable[Path]) -> set[str]:
 
 
 def test_the_image_has_nothing_that_only_builds(packages: Path) -> None:
-    left = {"pip", "setuptools", "wheel", "Cython", "_distutils_hack", "aiohttp"}
+    left = {"Cython", "_distutils_hack", "aiohttp", "setuptools", "wheel", "pip"}
     assert {path.name for path in packages.iterdir()} & left == set()
     assert names(TREE.glob("usr/bin/*gcc*")) | names(TREE.glob("usr/include/*.h")) == set()
     assert names(TREE.glob("var/lib/apt/lists/*")) | names(TREE.glob("var/cache/apt/archives/*.deb")) == set()

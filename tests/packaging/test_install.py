@@ -13,7 +13,7 @@ import sysconfig
 import tarfile
 import tomllib
 import zipfile
-from email.parser import BytesParser
+from email.parser import Parser
 from importlib import metadata
 from pathlib import Path
 
@@ -172,7 +172,7 @@ def test_what_a_wheel_says_about_itself(wheel: Path) -> None:
     """The metadata is that of pyproject.toml, and complete; the chart and the documents name the same."""
     with zipfile.ZipFile(wheel) as archive:
         [place] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
-        said = BytesParser().parsebytes(archive.read(place))
+        said = Parser().parsestr(archive.read(place).decode())
     chart = yaml.safe_load((ROOT / "deploy/helm/fastroute/Chart.yaml").read_text())
     assert said["Name"] == PROJECT["name"] == chart["name"]
     assert said["Version"] == PROJECT["version"] == chart["version"] == chart["appVersion"]

@@ -99,6 +99,7 @@ def test_a_lock_that_lacks_a_package_is_refused(index: str, tmp_path: Path) -> N
 def test_nothing_else_resolves() -> None:
     """Whatever installs with pip does it without resolving. Only `make lock` is there to look for newer releases."""
     files = [path for folder in (".ci", "bench", "tests") for path in (ROOT / folder).rglob("*") if path.is_file()]
+    files.append(ROOT / "Dockerfile")
     installs = {
         str(path.relative_to(ROOT)): path.read_text()
         for path in files
