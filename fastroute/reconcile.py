@@ -19,6 +19,7 @@ import msgspec
 import trio
 
 from fastroute.compiler.compile import NOTHING, Compiled, compile_snapshot
+from fastroute.graph.build import NOTHING as NO_GRAPH
 from fastroute.graph.build import build_graph, forgotten
 from fastroute.graph.node import Graph, Problem
 from fastroute.metrics import Metrics
@@ -90,13 +91,13 @@ class Pass(NamedTuple):
     """The resources of a pass and the results of its stages."""
 
     resources: Resources
-    graph: Graph | None
+    graph: Graph
     compiled: Compiled
     outcome: Outcome | None = None
     statuses: Statuses | None = None
 
 
-FIRST = Pass(Resources(), None, NOTHING)
+FIRST = Pass(Resources(), NO_GRAPH, NOTHING)  # before the first build
 
 
 async def reconcile(
@@ -116,7 +117,7 @@ async def reconcile(
             noted = await changes.wait()
             problems.show((*source.store.problems, *source.store.warnings))
             resources, world = quarantine.stand_in(source.store.snapshot()), served_world(settings, source.store)
-            same = resources is last.resources and (last.graph is None or last.graph.memo.settings == world)
+            same = resources is last.resources and last.graph.settings == world
             if same and data_plane.outcome == last.outcome:
                 continue
             try:
@@ -124,10 +125,9 @@ async def reconcile(
                 outcome = await data_plane.publish(made.compiled.snapshot)
                 observe(metrics, last, made, trio.current_time() - noted)
                 last = show(made, outcome, writer)
-                if made.graph is not None:
-                    warnings.show(resources, made.graph)
-                    expiry.take(made.graph.certificates)
-                    serving.show(resources, made.graph, made.compiled.snapshot.listeners, outcome)
+                warnings.show(resources, made.graph)
+                expiry.take(made.graph.certificates)
+                serving.show(resources, made.graph, made.compiled.snapshot.listeners, outcome)
                 if made.compiled.rules_made >= MANY:
                     gc.freeze()
             except Exception:
@@ -150,7 +150,7 @@ def build(resources: Resources, settings: GraphSettings, last: Pass) -> Pass:
     try:
         return _built(resources, settings, last)
     except Exception:
-        if last.graph is None:
+        if last is FIRST:
             raise
         _log.exception("the incremental build failed; building from scratch")
         return _built(resources, settings, FIRST._replace(graph=forgotten(last.graph), statuses=last.statuses))
@@ -158,7 +158,7 @@ def build(resources: Resources, settings: GraphSettings, last: Pass) -> Pass:
 
 def rebased(last: Pass, settings: GraphSettings) -> Pass:
     """The part of the last pass that is still valid with these settings."""
-    if last.graph is None or last.graph.memo.settings == settings:
+    if last is FIRST or last.graph.settings == settings:
         return last
     return FIRST._replace(graph=forgotten(last.graph, settings), statuses=last.statuses)
 
@@ -172,14 +172,12 @@ def _built(resources: Resources, settings: GraphSettings, last: Pass) -> Pass:
 def attempt(settings: GraphSettings, resources: Resources, last: Pass) -> Pass:
     """Runs the pure stages, including statuses, and raises what they raise. Nothing is published or logged."""
     made = _built(resources, settings, last)
-    assert made.graph is not None
     return made._replace(statuses=build_statuses(made.graph, made.outcome or Outcome(version=0), made.statuses))
 
 
 def show(made: Pass, outcome: Outcome, writer: StatusWriter) -> Pass:
     """Builds and posts the statuses after the data plane has answered: only then is anything Programmed. While a worker
     is late, nothing that changed or was not programmed before is reported as Programmed."""
-    assert made.graph is not None
     statuses = build_statuses(made.graph, outcome, made.statuses)
     writer.post(statuses)
     return made._replace(outcome=outcome, statuses=statuses)
@@ -197,8 +195,7 @@ def observe(metrics: Metrics, last: Pass, made: Pass, seconds: float) -> None:
             metrics.endpoint_lag.observe(seconds)
     if last is not FIRST:
         metrics.grant_changes.inc(_differences(last.resources.reference_grants, made.resources.reference_grants))
-    assert made.graph is not None
-    if last.graph is None or made.graph.routes is not last.graph.routes:
+    if made.graph.routes is not last.graph.routes:
         metrics.refused_references.set(refused_references(made.graph))
 
 

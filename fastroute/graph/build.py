@@ -107,7 +107,7 @@ NOTHING = Graph(classes={}, gateways={}, routes={}, parents={}, backends={})
 
 def build_graph(resources: Resources, settings: GraphSettings, previous: Graph | None = None) -> Graph:
     """The graph of `resources`. Parts of `previous` are reused if it was built with equal settings."""
-    before = previous if previous is not None and previous.memo.settings == settings else NOTHING
+    before = previous if previous is not None and previous.settings == settings else NOTHING
     last: Memo = before.memo or Memo(settings)
     touched = find_touched(last.resources, resources)
 

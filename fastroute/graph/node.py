@@ -29,7 +29,8 @@ from fastroute.resources.gateway import (
     ParentReference,
 )
 from fastroute.resources.meta import Key
-from fastroute.settings import CONTROLLER_NAME
+from fastroute.resources.world import Resources
+from fastroute.settings import CONTROLLER_NAME, GraphSettings
 from fastroute.snapshot import Endpoint, ListenerTLS
 
 Route = HTTPRoute | GRPCRoute
@@ -240,6 +241,16 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     grants: Grants = {}
     certificates: Mapping[str, CertificateNode] = {}  # by id: all certificates of resolved certificateRefs of listeners
     memo: Any = None  # private to build.py: what the next build starts from
+
+    @property
+    def settings(self) -> GraphSettings | None:
+        """The settings it was built with; None for the empty graph before the first build."""
+        return self.memo.settings if self.memo else None
+
+    @property
+    def resources(self) -> Resources | None:
+        """The resources it was built from; None for the empty graph before the first build."""
+        return self.memo.resources if self.memo else None
 
     @property
     def holders(self) -> Iterator[Holder]:

@@ -15,10 +15,10 @@ def orphans(graph: Graph) -> frozenset[HolderId]:
 
     With `--gateway`, only the named Gateways and their ListenerSets. Iterates over all Gateways and ListenerSets.
     """
-    if graph.memo is None:
+    resources, settings = graph.resources, graph.settings
+    if resources is None or settings is None:
         return frozenset()
-    resources: Resources = graph.memo.resources
-    chosen: frozenset[str] = graph.memo.settings.gateways
+    chosen = settings.gateways
     found: set[HolderId] = set()
     for key, gateway in resources.gateways.items():
         if _is_chosen(key, chosen) and _lacks_class(gateway, resources) and key not in graph.gateways:

@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 _BAD = {"Conflicted": "True"}  # for all other types "False" is a failure
 
 Patches = Mapping[tuple[str, Key], StatusPatch]
-Turn = tuple[str, str, str]  # status, reason, message
+Stated = tuple[str, str, str]  # status, reason, message
 
 
 class StatusLog:
@@ -60,7 +60,7 @@ def _turns(name: str, before: StatusPatch | None, patch: StatusPatch) -> Iterato
         yield logging.WARNING if bad else logging.INFO, f"{where}: {type_}={status}/{reason}: {message}"
 
 
-def stated_conditions(status: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Turn]]:
+def stated_conditions(status: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Stated]]:
     """Every condition by (its place in the object: "" or a listener or a parent; its type)."""
     holders = [("", status)]
     holders += [(f"listener {listener['name']}", listener) for listener in status.get("listeners", ())]

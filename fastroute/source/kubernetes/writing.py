@@ -1,6 +1,6 @@
 """Writing: all writes to the API server, by the replica that leads: statuses, Events and infrastructure.
 
-    Statuses -> StatusWriter -> PUT status, then Events of what turned by it
+    Statuses -> StatusWriter -> PUT status, then Events for the conditions that changed
              -> changed_permissions -> Events of ReferenceGrants
              -> Infrastructure -> Services (with --infrastructure)
 
@@ -26,7 +26,7 @@ from fastroute.source.kubernetes.merge import Ours
 from fastroute.source.kubernetes.pen import Pen
 from fastroute.source.kubernetes.permission import Permission, changed_permissions
 from fastroute.source.kubernetes.statuswriter import Objects, StatusWriter, Write
-from fastroute.source.kubernetes.turn import turns
+from fastroute.source.kubernetes.transition import transitions
 from fastroute.status import Statuses
 
 LEASE = "fastroute"  # the default name; its namespace is that of the pod
@@ -111,8 +111,8 @@ class Writing:
     def _tell(self, write: Write) -> None:
         kind, key = write.id
         regarding = Regarding(write.api_version, kind, key.namespace, key.name, write.held.uid)
-        for turn in turns(kind, write.before, write.status, self._ours):
-            self._events.tell(Happening(regarding, turn.is_warning, turn.reason, turn.action, turn.note))
+        for change in transitions(kind, write.before, write.status, self._ours):
+            self._events.tell(Happening(regarding, change.is_warning, change.reason, change.action, change.note))
 
 
 def _happening(permission: Permission) -> Happening:

@@ -1,4 +1,4 @@
-"""Turns: the changes of a status that are worth an Event. Pure.
+"""Transitions: the changes of a status that are worth an Event. Pure.
 
 They are computed for each write from the old and the new status. So only the replica that writes reports them, once,
 and a new leader that finds the same status reports nothing. If a condition did not exist before, only failures and
@@ -24,7 +24,7 @@ _BAD = {CONFLICTED: "True"}  # for all other types "False" is a failure
 _PASSING = frozenset({"Pending"})  # reasons of temporary states
 
 
-class Turn(NamedTuple):
+class Transition(NamedTuple):
     """A condition that changed."""
 
     is_warning: bool
@@ -33,7 +33,7 @@ class Turn(NamedTuple):
     note: str  # the place and the message of the condition
 
 
-def turns(kind: str, held: Mapping[str, Any], merged: Mapping[str, Any], ours: Ours) -> Iterator[Turn]:
+def transitions(kind: str, held: Mapping[str, Any], merged: Mapping[str, Any], ours: Ours) -> Iterator[Transition]:
     before = dict(_ours(held, ours))
     for at, (status, reason, message) in _ours(merged, ours):
         place, type_ = at
@@ -42,7 +42,7 @@ def turns(kind: str, held: Mapping[str, Any], merged: Mapping[str, Any], ours: O
         if reason in _PASSING or not _is_told(kind, at, was, (status, reason, message), bad):
             continue
         where = place.removeprefix("at ")
-        yield Turn(bad, reason, ACTIONS.get(type_, "Reconcile"), f"{where}: {message}" if where else message)
+        yield Transition(bad, reason, ACTIONS.get(type_, "Reconcile"), f"{where}: {message}" if where else message)
 
 
 def _ours(status: Mapping[str, Any], ours: Ours) -> Iterator[tuple[tuple[str, str], tuple[str, str, str]]]:

@@ -3,7 +3,7 @@
 import pytest
 
 from fastroute.source.kubernetes.merge import Ours
-from fastroute.source.kubernetes.turn import Turn, turns
+from fastroute.source.kubernetes.transition import Transition, transitions
 
 OURS = Ours("fastroute.dev/gateway")
 
@@ -21,9 +21,9 @@ REFUSED = route(condition("Accepted", "True"), condition("ResolvedRefs", "False"
 OTHER_REFUSED = route(condition("Accepted", "True"), condition("ResolvedRefs", "False", "RefNotPermitted", "b"))
 DETACHED = route(condition("Accepted", "False", "NotAllowedByListeners"), condition("ResolvedRefs", "True"))
 
-ATTACHED = Turn(False, "Accepted", "Attach", "Gateway web: m")
-PERMITTED = Turn(False, "ResolvedRefs", "ResolveReferences", "Gateway web: m")
-REFUSAL = Turn(True, "RefNotPermitted", "ResolveReferences", "Gateway web: a")
+ATTACHED = Transition(False, "Accepted", "Attach", "Gateway web: m")
+PERMITTED = Transition(False, "ResolvedRefs", "ResolveReferences", "Gateway web: m")
+REFUSAL = Transition(True, "RefNotPermitted", "ResolveReferences", "Gateway web: a")
 
 
 @pytest.mark.parametrize(
@@ -35,14 +35,14 @@ REFUSAL = Turn(True, "RefNotPermitted", "ResolveReferences", "Gateway web: a")
         (GOOD, REFUSED, [REFUSAL]),
         (REFUSED, GOOD, [PERMITTED]),
         (REFUSED, OTHER_REFUSED, [REFUSAL._replace(note="Gateway web: b")]),
-        (GOOD, DETACHED, [Turn(True, "NotAllowedByListeners", "Attach", "Gateway web: m")]),
+        (GOOD, DETACHED, [Transition(True, "NotAllowedByListeners", "Attach", "Gateway web: m")]),
         (DETACHED, GOOD, [ATTACHED]),
         (GOOD, {"parents": []}, []),
         ({}, route(condition("Accepted", "False", "Mine"), by="x.dev/c"), []),
     ],
 )
 def test_of_routes(held, merged, told):
-    assert list(turns("HTTPRoute", held, merged, OURS)) == told
+    assert list(transitions("HTTPRoute", held, merged, OURS)) == told
 
 
 WAITING = {"conditions": [condition("Programmed", "Unknown", "Pending")]}
@@ -55,11 +55,11 @@ CLASH = {"listeners": [{"name": "a", "conditions": [condition("Conflicted", "Tru
     ("held", "merged", "told"),
     [
         (WAITING, PENDING, []),
-        (PENDING, PROGRAMMED, [Turn(False, "Programmed", "Program", "m")]),
-        (WAITING, PROGRAMMED, [Turn(False, "Programmed", "Program", "m")]),
-        ({}, CLASH, [Turn(True, "HostnameConflict", "Attach", "listener a: m")]),
+        (PENDING, PROGRAMMED, [Transition(False, "Programmed", "Program", "m")]),
+        (WAITING, PROGRAMMED, [Transition(False, "Programmed", "Program", "m")]),
+        ({}, CLASH, [Transition(True, "HostnameConflict", "Attach", "listener a: m")]),
         ({}, {"conditions": [condition("x.dev/Mine", "False")]}, []),
     ],
 )
 def test_of_gateways(held, merged, told):
-    assert list(turns("Gateway", held, merged, OURS)) == told
+    assert list(transitions("Gateway", held, merged, OURS)) == told
