@@ -10,7 +10,7 @@ from fastroute.ext.slice cimport Slice
 cdef enum:
     CHUNK_LINE_MOST = 1024      # bytes of a chunk-size line with its extensions
     CHUNK_HEAD_MOST = 18        # bytes that write_chunk_head writes at most
-    TRAILER_NAME_MOST = 24      # a longer name of a trailer is none that is forbidden
+    TRAILER_NAME_MOST = 64      # a longer name of a trailer is none that is forbidden
 
 cdef struct Body:               # one struct for all framings; filled in by body_start
     uint8_t framing             # Framing

@@ -48,7 +48,7 @@ cdef struct FilterChain:
     bint changes_responses      # some step is a header step for responses
 
 cdef enum:
-    FILTERED_NAME_MOST = 24     # TRAILER_NAME_MOST of body.pxd
+    FILTERED_NAME_MOST = 64     # TRAILER_NAME_MOST of body.pxd
 
 # From the filters of a snapshot; NULL if there are none. `upstreams`: where mirrors find their backends. MemoryError.
 cdef FilterChain *filters_new(tuple filters, Upstreams upstreams) except? NULL

@@ -21,26 +21,11 @@ cdef enum FieldName:            # the fields a proxy must understand itself; eve
     FIELD_EXPECT
     FIELD_PROXY_AUTHENTICATE
     FIELD_PROXY_AUTHORIZATION
-    FIELD_X_FORWARDED_FOR       # from here to FIELD_X_SSL_CLIENT_CERT: only a trusted proxy may send them
+    FIELD_X_FORWARDED_FOR       # from here to FIELD_CLAIM: only a trusted proxy may send them
     FIELD_X_FORWARDED_PROTO
     FIELD_X_FORWARDED_HOST
     FIELD_X_REQUEST_ID
-    FIELD_FORWARDED
-    FIELD_X_FORWARDED_PORT
-    FIELD_X_FORWARDED_PREFIX
-    FIELD_X_FORWARDED_SERVER
-    FIELD_X_FORWARDED_SCHEME
-    FIELD_X_FORWARDED_SSL
-    FIELD_X_FORWARDED_BY
-    FIELD_X_REAL_IP
-    FIELD_X_CLIENT_IP
-    FIELD_X_CLUSTER_CLIENT_IP
-    FIELD_TRUE_CLIENT_IP
-    FIELD_X_ORIGINAL_URL
-    FIELD_X_ORIGINAL_HOST
-    FIELD_X_REWRITE_URL
-    FIELD_X_CLIENT_CERT
-    FIELD_X_SSL_CLIENT_CERT
+    FIELD_CLAIM                 # any of CLAIMS and CLAIM_PREFIXES (field.pyx)
     FIELD_X_FORWARDED_CLIENT_CERT   # nobody may send this one and the next
     FIELD_PROXY                 # CGI makes HTTP_PROXY of it (CVE-2016-5385)
     FIELD_MAX_FORWARDS

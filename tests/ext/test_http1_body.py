@@ -64,7 +64,7 @@ CHUNKED = {
     "extension": (b'3;a\r\nabc\r\n0;b=c;d="e f; \t\\"";g\r\n\r\n', b"abc"),
     "trailers": (b"3\r\nabc\r\n0\r\nX-Sum: 1\r\nb:\t\xff \r\n\r\n", b"abc"),
     "trailers that servers send": (b"0\r\nServer-Timing: a\r\nServer: y\r\nETag: z\r\n\r\n", b""),
-    "trailer like a forbidden one": (b"0\r\nX-Forwarded-Form: a\r\nHosts: b\r\n\r\n", b""),
+    "trailer like a forbidden one": (b"0\r\nX-Forwarder: a\r\nHosts: b\r\n\r\n", b""),
     "long trailer": (b"0\r\n" + b"N" * 300 + b":" + b"v" * 3000 + b"\r\n\r\n", b""),
 }
 
@@ -179,7 +179,8 @@ FORBIDDEN = (
     b"Host", b"content-length", b"TRANSFER-ENCODING", b"Connection", b"Trailer", b"X-Forwarded-For", b"TE", b"Upgrade",
     b"Content_Length", b"X-Forwarded-Client-Cert", b"Access-Control-Allow-Credentials", b"Authorization",
     b"set-cookie", b"Cache-Control", b"If-None-Match", b"Range", b"Content-Type", b"Date", b"Location", b"Age",
-    b"Proxy-Authorization", b"If-Unmodified-Since", b"Accept-Encoding", b"Max-Forwards",
+    b"Proxy-Authorization", b"If-Unmodified-Since", b"Accept-Encoding", b"Max-Forwards", b"X-Forwarded-Form",
+    b"Client-IP", b"x_real_ip",
 )  # fmt: skip
 PASSING = (
     b"X-Sum", b"A", b"Hosts", b"ETag", b"Grpc-Status", b"Server-Timing", b"Accept-Ranges", b"Content-Digest", b"T",
