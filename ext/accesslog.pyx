@@ -1,12 +1,12 @@
-"""The access log: one JSON object a line, formatted and written without Python.
+"""The access log: one JSON object per line, formatted and written without Python.
 
-Rules. A line is gathered in the buffer and leaves it whole, with others, in one append. On a regular file (O_APPEND)
-an append of any size is whole, so lines of several workers never mix. On a pipe only PIPE_BUF bytes are, so there a
-write is a run of whole lines of no more than that. Nothing here waits: what a slow reader has not taken stays in the
+Lines are collected in the buffer and appended whole, several at a time. On a regular file (O_APPEND) an append of any
+size is atomic, so the lines of several workers never mix. On a pipe only PIPE_BUF bytes are atomic, so there each write
+is a sequence of whole lines of at most that size. Nothing here blocks: what a slow reader has not read stays in the
 buffer, and when the buffer is full, lines are dropped and counted.
 
-A line always fits: when it would not, it is written again with its values cut; a cut value ends in "...". Values are
-bytes from anywhere: what is not UTF-8 becomes U+FFFD, control characters are escaped.
+A line always fits: if it is too long, it is written again with truncated values; a truncated value ends in "...".
+Values may contain any bytes: invalid UTF-8 is replaced by U+FFFD, control characters are escaped.
 """
 
 import os
@@ -34,20 +34,20 @@ cdef extern from "<poll.h>" nogil:
 
 cdef enum:
     BUFFER = 64 * 1024
-    LINE = 16 * 1024            # bytes of the longest line on a regular file
-    WHOLE = 4096                # PIPE_BUF: bytes of the longest line, and of the longest write, elsewhere
+    LINE = 16 * 1024            # maximum bytes of a line on a regular file
+    WHOLE = 4096                # PIPE_BUF: elsewhere the maximum bytes of a line and of a write
     FLUSH_AT = BUFFER - LINE
     UNCUT = 0xFFFFFFFF
 
-# Bytes a value keeps, tried in this order until the line fits; with the last one it always does.
+# Maximum bytes of a value, tried in this order until the line fits; with the last one it always fits.
 cdef uint32_t[3] CUTS
 CUTS[:] = [UNCUT, 400, 48]
 
 
-cdef struct Line:               # where the next byte goes; `failed` once there was no room
+cdef struct Line:               # where the next byte is written; `failed` if there was no room
     char *at
     char *end
-    uint32_t cut                # bytes a value keeps
+    uint32_t cut                # maximum bytes of a value
     bint failed
 
 
@@ -76,7 +76,7 @@ cdef void put_number(Line *line, uint64_t number) noexcept nogil:
 
 
 cdef uint32_t utf8_size(const uint8_t *data, uint32_t size) noexcept nogil:
-    """Bytes of the well-formed UTF-8 sequence (Unicode table 3-7) that begins at `data`; 0 when it is not one."""
+    """Bytes of the well-formed UTF-8 sequence (Unicode table 3-7) that begins at `data`; 0 if there is none."""
     cdef uint8_t first = data[0], low = 0x80, high = 0xBF
     cdef uint32_t length, i
     if 0xC2 <= first <= 0xDF:
@@ -104,7 +104,7 @@ cdef uint32_t utf8_size(const uint8_t *data, uint32_t size) noexcept nogil:
 
 
 cdef void put_escaped(Line *line, uint8_t byte) noexcept nogil:
-    """A byte that JSON does not take as it is: a quote, a backslash, a control character."""
+    """Escapes a byte that a JSON string cannot contain: a quote, a backslash, a control character."""
     cdef const char *digits = "0123456789abcdef"
     cdef char[6] escape
     if byte == 34 or byte == 92:
@@ -119,7 +119,7 @@ cdef void put_escaped(Line *line, uint8_t byte) noexcept nogil:
 
 
 cdef void put_string(Line *line, const Slice *value) noexcept nogil:
-    """`value` as a JSON string, or null; of a long one the first `line.cut` bytes."""
+    """`value` as a JSON string, or null; only the first `line.cut` bytes of a longer one."""
     cdef const uint8_t *data = <const uint8_t *> value.data
     cdef uint32_t size = value.size if value.size <= line.cut else line.cut
     cdef uint32_t i = 0, plain = 0, length
@@ -156,14 +156,14 @@ cdef inline void put_member(Line *line, const char *name, const Slice *value) no
 
 
 cdef inline const char *protocol_of(uint16_t minor) noexcept nogil:
-    """What the line says of HTTP/1.minor, and the name after it."""
+    """The member for HTTP/1.minor, and the name of the next member."""
     if minor == MINOR_UNKNOWN:
         return ',"protocol":null,"status":'
     return ',"protocol":"HTTP/1.1","status":' if minor else ',"protocol":"HTTP/1.0","status":'
 
 
 cdef class AccessLog:
-    """Appends to `fd`, which it takes over and closes. A pipe, socket or terminal should be non-blocking."""
+    """Appends to `fd`, which it owns and closes. A pipe, socket or terminal should be non-blocking."""
 
     def __cinit__(self, fd: int) -> None:
         self.fd = -1
@@ -180,14 +180,14 @@ cdef class AccessLog:
         free(self.buffer)
 
     def reopen(self, fd: int) -> None:
-        """What was gathered goes to the old file; from now on lines go to `fd`, which is taken over."""
+        """Writes the buffered lines to the old file; later lines go to `fd`, which it now owns."""
         shared = not stat.S_ISREG(os.fstat(fd).st_mode)
         self.close()
         self.fd = fd
         self.shared = shared
 
     def close(self) -> None:
-        """Writes what is gathered, as far as its reader takes it now, and closes the file."""
+        """Writes the buffered lines as far as possible without blocking, and closes the file."""
         if self.fd < 0:
             return
         self.flush()
@@ -203,7 +203,7 @@ cdef class AccessLog:
                duration: int, upstream: bytes | None, upstream_duration: int, gateway: bytes | None,
                listener: bytes | None, route: bytes | None, route_kind: bytes | None, rule: bytes | None,
                backend: bytes | None, client: bytes | None, request_id: bytes | None) -> None:
-        """One line, as the engine writes it: for tests. `minor`: None for a version that was not understood."""
+        """Writes one line like the engine: for tests. `minor`: None if the version could not be parsed."""
         cdef Record record = Record(
             time=time, method=as_slice(method), host=as_slice(host), path=as_slice(path),
             minor=MINOR_UNKNOWN if minor is None else minor, status=status, reason=as_slice(reason),
@@ -214,7 +214,7 @@ cdef class AccessLog:
         self.write(&record)
 
     def flush_now(self) -> None:
-        """As the engine flushes: for tests, and for the end of a worker."""
+        """Flushes like the engine: for tests, and when a worker ends."""
         self.flush()
 
     cdef void write(self, const Record *record) noexcept nogil:
@@ -235,7 +235,7 @@ cdef class AccessLog:
             self.flush()
 
     cdef uint32_t format(self, char *out, uint32_t room, uint32_t cut, const Record *record) noexcept nogil:
-        """One line with values of no more than `cut` bytes at `out`; its bytes, or 0 when `room` is too small."""
+        """Writes one line with values of at most `cut` bytes to `out`; returns its bytes, 0 if `room` is too small."""
         cdef Line line = Line(at=out, end=out + room, cut=cut, failed=False)
         put_text(&line, '{"time":"')
         put(&line, self.stamp, 19)
@@ -267,7 +267,7 @@ cdef class AccessLog:
         return 0 if line.failed else <uint32_t> (line.at - out)
 
     cdef void set_stamp(self, uint64_t second) noexcept nogil:
-        """Formats the seconds of the time, once a second."""
+        """Formats date and time up to the second; does nothing if the second has not changed."""
         cdef time_t moment = <time_t> second
         cdef tm parts
         if second == self.second:
@@ -277,7 +277,7 @@ cdef class AccessLog:
         self.second = second
 
     cdef void flush(self) noexcept nogil:
-        """Writes as much as can be written now. A reader that is gone, or a full disk, costs the lines."""
+        """Writes as much as possible without blocking. Drops the lines if the reader is gone or the disk is full."""
         cdef uint32_t done = 0, size
         cdef ssize_t written
         while done < self.used:
@@ -298,7 +298,7 @@ cdef class AccessLog:
         memmove(self.buffer, self.buffer + done, self.used)
 
     cdef void drop(self) noexcept nogil:
-        """Gives up what is in the buffer."""
+        """Drops and counts the lines in the buffer."""
         cdef const char *at = self.buffer
         cdef const char *end = at + self.used
         while at < end:
@@ -326,7 +326,7 @@ cdef void put_fraction(Line *line, uint32_t microseconds) noexcept nogil:
 
 
 cdef uint32_t whole_lines(const char *data, uint32_t size) noexcept nogil:
-    """Bytes of the whole lines at `data` that fit one atomic write; `data` begins and ends with whole lines."""
+    """Bytes of the whole lines at `data` that fit into one atomic write; `data` contains only whole lines."""
     cdef uint32_t whole = 0, length
     while whole < size:
         length = <uint32_t> (<const char *> memchr(data + whole, 10, size - whole) - (data + whole)) + 1
@@ -337,7 +337,7 @@ cdef uint32_t whole_lines(const char *data, uint32_t size) noexcept nogil:
 
 
 cdef bint is_writable(int fd) noexcept nogil:
-    """A pipe says so only while PIPE_BUF bytes fit, so a write of no more than that is never cut."""
+    """A pipe is writable only if PIPE_BUF bytes fit, so a write of at most that size is never partial."""
     cdef pollfd state = pollfd(fd=fd, events=POLLOUT, revents=0)
     return poll(&state, 1, 0) > 0
 

@@ -1,4 +1,4 @@
-# Answers that we give ourselves.
+# Local responses: responses that the gateway generates itself.
 
 from libc.stdint cimport uint16_t
 
@@ -9,20 +9,20 @@ from fastroute.ext.reactor cimport Reactor
 from fastroute.ext.slice cimport Slice
 
 
-# Answers the exchange with `status` for `reason` (a LocalReason), and lets go of its upstream connection. When a
-# head went to the client already there is nothing to answer: cut_short. `own`: its status, reason, location and fields.
-# Returns a Verdict: VERDICT_ON, or what becomes of the broken connection.
+# Answers the exchange with `status` for `reason` (a LocalReason), and releases its upstream connection. If a response
+# head was already sent to the client, calls cut_short instead. `own`: status, reason, location and fields. Returns a
+# Verdict: VERDICT_ON, or how to end the broken connection.
 cdef int answer(Reactor r, Connection *c, Exchange *x, const Answer *own) noexcept nogil
 # The same without location and fields.
 cdef int answer_plainly(Reactor r, Connection *c, Exchange *x, uint16_t status, uint16_t reason) noexcept nogil
-# The value of Date for now. It is written once a second, into the reactor's memory.
+# The current value of the Date field. It is formatted once per second, in memory of the reactor.
 cdef Slice date_now(Reactor r) noexcept nogil
-# Whether the rest of the request's body may be read away, so that the connection stays: not when it is known to be too
-# much, nor when the client waits for a 100 (Continue), for then it may never send the body.
+# Whether the rest of the request body may be read and discarded, so that the connection can be reused: not if it is
+# known to be too long, nor if the client waits for 100 (Continue), because it may then never send the body.
 cdef bint can_be_discarded(const Exchange *x) noexcept nogil
-# An answer that went out in part cannot be completed: the client gets what there is, then the end where none should be;
-# a plain close could take complete answers before it along. Returns a Verdict.
+# Ends a response that was sent in part and cannot be completed: the client gets what was received, then an end of
+# stream before the end of the body. A plain close could destroy earlier, complete responses. Returns a Verdict.
 cdef int cut_short(Reactor r, Connection *c, Exchange *x, uint16_t reason) noexcept nogil
-# The client is gone, or must not be spoken to any more: ends the exchange, upstream included. Returns VERDICT_CLOSE, or
-# VERDICT_RESET when a plain close would make a cut answer look whole.
+# Ends the exchange and its upstream connection because the client is gone or its connection must not be used any more.
+# Returns VERDICT_CLOSE, or VERDICT_RESET if a plain close would make a truncated response look complete.
 cdef int break_off(Reactor r, Connection *c, Exchange *x, uint16_t reason) noexcept nogil

@@ -1,4 +1,4 @@
-"""Answers that we give ourselves; see answer.pxd. docs/reference/responses.md lists when each status is given."""
+"""Local responses; see answer.pxd. docs/reference/responses.md lists when each status is returned."""
 
 from libc.stdint cimport int64_t, uint16_t, uint32_t
 from libc.stdio cimport snprintf
@@ -21,14 +21,14 @@ from fastroute.ext.tables cimport reason_name
 from fastroute.ext.write cimport LocalResponse, status_phrase, write_date, write_local_response
 
 cdef enum:
-    LINE = 128      # bytes of an answer's one line
+    LINE = 128      # maximum bytes of the one line of text
     TEXT_SIZE = 25
 
 cdef const char *TEXT = b"text/plain; charset=utf-8"
 
 
 cdef bint ends_connection(uint16_t status) noexcept nogil:
-    """The statuses after which nothing on the connection can be trusted."""
+    """Whether the rest of the connection cannot be trusted after a response with this status."""
     return (status == 400 or status == 408 or status == 413 or status == 414 or status == 431 or status == 501
             or status == 505)
 
@@ -55,8 +55,8 @@ cdef Slice date_now(Reactor r) noexcept nogil:
 
 
 cdef uint32_t write_line(char *line, const Exchange *x, const Answer *own) noexcept nogil:
-    """Writes an answer's line of text, of less than LINE bytes: status, reason, and the option that sets the limit which
-    was exceeded, if one was. Returns its size."""
+    """Writes the text of a response, less than LINE bytes: status, reason, and the option that sets the limit that was
+    exceeded, if any. Returns its size."""
     cdef const char *option = reason_option(own.reason)
     cdef int size = snprintf(line, LINE, "%d %s: %s", <int> own.status, status_phrase(own.status), reason_name(own.reason))
     if x.option is not NULL:
@@ -67,15 +67,16 @@ cdef uint32_t write_line(char *line, const Exchange *x, const Answer *own) noexc
 
 
 cdef inline int state(Head *head, Arena *arena, Slice name, Slice value) noexcept nogil:
-    """Adds a field with a value. Returns 0, or -1 when the arena is full."""
+    """Adds a field unless its value is empty. Returns 0, or -1 if the arena is full."""
     return 0 if value.size == 0 or append_field(head, arena, name, value) is not NULL else -1
 
 
 cdef int modify(Reactor r, const Exchange *x, LocalResponse *response) noexcept nogil:
-    """Lets the rule's ResponseHeaderModifiers act on an answer that is the rule's: a redirect, a preflight's, and what is
-    said in place of a backend. Returns 0, or -1 when the arena is full.
+    """Applies the ResponseHeaderModifiers of the rule to a local response that belongs to the rule: a redirect, a
+    preflight response, or an error in place of a backend's response. Returns 0, or -1 if the arena is full.
 
-    What ends the connection is about the request itself, and may come before any rule: no filter acts on it.
+    A response that ends the connection concerns the request itself, and may precede the choice of a rule: no filter
+    changes it.
     """
     cdef Head head
     cdef uint32_t i
@@ -143,7 +144,7 @@ cdef int answer(Reactor r, Connection *c, Exchange *x, const Answer *own) noexce
 
 cdef int answer_plainly(Reactor r, Connection *c, Exchange *x, uint16_t status, uint16_t reason) noexcept nogil:
     cdef Answer own
-    r.arena.used = 0            # nothing in it is of use any more
+    r.arena.used = 0            # its content is not needed any more
     memset(&own, 0, sizeof(Answer))
     own.status = status
     own.reason = reason
@@ -151,7 +152,7 @@ cdef int answer_plainly(Reactor r, Connection *c, Exchange *x, uint16_t status, 
 
 
 cdef bint ends_with_close(const Exchange *x) noexcept nogil:
-    """Whether the client can tell the answer's end only by the close: a plain one would make a part look whole."""
+    """Whether only the close marks the end of the response, so that a plain close makes a partial one look complete."""
     if x.response_body.complete:
         return False
     return x.recode == RECODE_DECODE or (x.response_body.framing == FRAMING_CLOSE and x.recode != RECODE_CHUNK)

@@ -1,9 +1,9 @@
-"""Tries of an exchange; see attempt.pxd. The rules are those of the interface, section 4, "Endpoints".
+"""Tries of an exchange; see attempt.pxd. The rules are in docs/reference/backends.md, "Endpoints".
 
-Not connected: other endpoints at once, up to TRIES_MOST, whatever the method, for the request was not sent. A reused
-connection that dies silently: one fresh one, for requests that may be repeated. Nothing more, unless the rule asks for
-retries (retry.pxd): each of these comes after a pause, is such a round again, and begins with an endpoint that was not
-tried before, if there is one.
+If an endpoint does not accept a connection, others are tried at once, up to TRIES_MOST in all, for any method, because
+the request was not sent. If a reused connection closes without a byte, one new connection is tried, for requests that
+may be repeated. Nothing else is retried unless the rule has a `retry` stanza (retry.pxd): each of its retries follows a
+pause, consists of such a round of tries, and begins with an endpoint that was not tried before, if there is one.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -24,12 +24,12 @@ from fastroute.ext.retry cimport FAILURE_NOT_CONNECTED, retry_follows, retry_pau
 from fastroute.ext.tables cimport Endpoint, endpoint_ref, endpoint_unref
 from fastroute.ext.upstream cimport upstream_close, upstream_connect, upstream_release, upstream_reuse
 
-cdef uint32_t[5] COUNTED        # by Failure of the try before
+cdef uint32_t[5] COUNTED        # by Failure of the previous try
 COUNTED[:] = [0, FIXED_RETRIES_CONNECT, FIXED_RETRIES_STATUS, FIXED_RETRIES_TIMEOUT, FIXED_RETRIES_CLOSED]
 
 
 cdef void attach(Reactor r, Connection *c, Exchange *x, Connection *u) noexcept nogil:
-    """Makes `u` the connection of the exchange, and starts its clock."""
+    """Makes `u` the upstream connection of the exchange, and sets its deadline."""
     cdef uint64_t deadline = 0
     x.upstream = handle_of(u)
     u.owner = handle_of(c)
@@ -54,7 +54,7 @@ cdef void detach(Exchange *x) noexcept nogil:
 
 
 cdef bint connect_to(Reactor r, Connection *c, Exchange *x, Endpoint *endpoint) noexcept nogil:
-    """Starts a fresh connection for the exchange. False: it cannot even be tried."""
+    """Opens a new connection for the exchange. False: it could not even be started."""
     cdef Connection *u = upstream_connect(r, endpoint)
     x.reused = False
     if u is NULL:
@@ -66,7 +66,8 @@ cdef bint connect_to(Reactor r, Connection *c, Exchange *x, Endpoint *endpoint) 
 
 
 cdef Endpoint *next_endpoint(Reactor r, Exchange *x) noexcept nogil:
-    """One not tried before; in a retry, when all were, one that this round did not try, best not the one before."""
+    """An endpoint that was not tried yet; in a retry, if all were tried, one that is new to this round, if possible not
+    the last one."""
     cdef uint32_t recent = x.asked if x.asked else 1
     cdef Endpoint *endpoint = x.held_endpoint
     x.held_endpoint = NULL
@@ -81,7 +82,7 @@ cdef Endpoint *next_endpoint(Reactor r, Exchange *x) noexcept nogil:
 
 
 cdef void remember(Exchange *x, Endpoint *endpoint) noexcept nogil:
-    """Makes `endpoint` the one in use; the oldest is forgotten when there are too many."""
+    """Makes `endpoint` the one in use; forgets the oldest one if there are too many."""
     if x.tries == TRIED_MOST:
         endpoint_unref(x.tried[0])
         x.tries -= 1
@@ -93,7 +94,7 @@ cdef void remember(Exchange *x, Endpoint *endpoint) noexcept nogil:
 
 
 cdef uint16_t ask(Reactor r, Connection *c, Exchange *x) noexcept nogil:
-    """Goes on with this round's next endpoint. Returns as attempt_begin."""
+    """Continues with the next endpoint of this round. Returns like attempt_begin."""
     cdef Endpoint *endpoint
     cdef Connection *u
     while x.asked < TRIES_MOST:
@@ -135,12 +136,12 @@ cdef uint16_t attempt_resume(Reactor r, Connection *c, Exchange *x) noexcept nog
     count(r.counters, COUNTED[x.failure], 1)
     x.asked = 0
     x.heard = x.retried = x.upload_over = False
-    x.progress = r.milliseconds     # nothing was asked of the client in the pause
+    x.progress = r.milliseconds     # the client cannot make progress during the pause
     return go_on(r, c, x, ask(r, c, x))
 
 
 cdef uint16_t go_on(Reactor r, Connection *c, Exchange *x, uint16_t reason) noexcept nogil:
-    """Sends what is held if the next try has its connection already."""
+    """Sends what is held if the next try already has its connection."""
     if reason == 0 and x.stage == STAGE_WAITING:
         attempt_send(r, c, x, buffer_bytes(&x.held), buffer_size(&x.held))
         if not x.keeps:

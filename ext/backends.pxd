@@ -2,7 +2,7 @@
 #
 # A Backend is a port of a Service, an Endpoint is one address of it. Both are identified by id, shared by all versions
 # of the tables, and change with endpoint updates without changing a rule. Every backend that lists an address shares
-# its Endpoint, so its health is learnt once. Only one thread uses them: reference counts are plain integers.
+# its Endpoint, and so its health. Only one thread uses them: reference counts are plain integers.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 

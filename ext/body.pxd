@@ -1,4 +1,4 @@
-# A body on its way: which bytes belong to it, and where it ends (RFC 9112 sections 6 and 7).
+# A message body while it is received: which bytes belong to it, and where it ends (RFC 9112 sections 6 and 7).
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
@@ -8,40 +8,41 @@ from fastroute.ext.slice cimport Slice
 
 
 cdef enum:
-    CHUNK_LINE_MOST = 1024      # bytes of a chunk-size line with its extensions
-    CHUNK_HEAD_MOST = 18        # bytes that write_chunk_head writes at most
-    TRAILER_NAME_MOST = 64      # a longer name of a trailer is none that is forbidden
+    CHUNK_LINE_MOST = 1024      # maximum bytes of a chunk-size line, with its extensions
+    CHUNK_HEAD_MOST = 18        # maximum bytes that write_chunk_head writes
+    TRAILER_NAME_MOST = 64      # no forbidden trailer has a longer name
 
-cdef struct Body:               # one struct for all framings; filled in by body_start
+cdef struct Body:               # one struct for all framings; initialised by body_start
     uint8_t framing             # Framing
-    uint8_t state               # body.pyx's own
-    uint8_t complete            # the whole body, trailers included, has passed
+    uint8_t state               # State in body.pyx
+    uint8_t complete            # the whole body, including trailers, was received
     uint8_t name_size           # bytes of `name`
     uint8_t dropping            # the current trailer is not passed on
-    uint8_t trailers_dropped    # all trailers are dropped; this and the next three are set by the owner
+    uint8_t trailers_dropped    # all trailers are dropped; this and the next three are set by the caller
     uint8_t underscores_dropped     # trailers with '_' in their names are dropped
     uint8_t of_response         # `filters` act on responses
-    const FilterChain *filters[2]   # of rule and backendRef: the trailers that they name are dropped; NULL: none
+    const FilterChain *filters[2]   # of rule and backendRef: trailers that they name are dropped; NULL: no filters
     uint32_t trailer_fields
-    uint32_t line               # bytes of the current chunk-size or trailer line
+    uint32_t line               # bytes of the current chunk-size line
     uint32_t trailers           # bytes of the trailer section
-    uint64_t left               # bytes of the body or of the current chunk still to come
-    uint64_t decoded            # content bytes that passed (without chunk framing)
-    char name[TRAILER_NAME_MOST]    # what there is of a trailer's name, taken and not passed on yet
+    uint64_t left               # remaining bytes of the body or of the current chunk
+    uint64_t decoded            # content bytes received (without chunk framing)
+    char name[TRAILER_NAME_MOST]    # start of a trailer name: received, but not passed on yet
 
-# FRAMING_NONE and a length of 0 are complete at once; FRAMING_CLOSE never is: the peer's close completes it.
+# FRAMING_NONE and a length of 0 are complete at once; FRAMING_CLOSE is never complete: the close by the peer ends it.
 cdef void body_start(Body *body, int framing, uint64_t content_length) noexcept nogil
-# How many of `size` bytes belong to the body (chunk framing is checked strictly; chunk extensions are bounded); sets
-# `complete`. Returns -Refusal on a broken body: bytes before the broken one are not relayed either. Bytes after the body
-# stay untaken.
+# Returns how many of `size` bytes belong to the body (chunk framing is checked strictly; chunk extensions are limited)
+# and sets `complete`. Returns -Refusal for an invalid body: then none of these bytes is relayed. Bytes after the body
+# are not taken.
 cdef long body_take(Body *body, const char *data, uint32_t size, const HeadLimits *limits) noexcept nogil
-# The same for a body that is relayed: `passed` is what goes on, with chunk framing verbatim and without the trailers that
-# have no place there. It lies in `data`, or begins up to TRAILER_NAME_MOST bytes before it when a call before ended
-# inside a trailer's name: there must be room. Without trailers it is what was taken. `data` behind it may be overwritten
-# as far as it was taken. All of a body is taken by body_pass, or by the others.
+# Like body_take, for a body that is relayed: `passed` is the part to send, with chunk framing unchanged and without the
+# trailers that must not be forwarded. It is in `data`, or begins up to TRAILER_NAME_MOST bytes before it if the
+# previous call ended inside a trailer name: the caller provides room for these bytes. Without trailers it equals the
+# bytes taken. The bytes of `data` that were taken may be overwritten. One body must be read either with body_pass only
+# or with the other functions only.
 cdef long body_pass(Body *body, char *data, uint32_t size, const HeadLimits *limits, Slice *passed) noexcept nogil
-# As body_take, but decodes: gives the next span of content in [*content, *content + *content_size) (maybe empty) and
-# returns the bytes taken from `data`: call again with the rest until all is taken or `complete`. Trailers are left
-# out. Used when the receiver cannot take chunked (HTTP/1.0 clients).
+# Like body_take, but decodes: sets [*content, *content + *content_size) to the next span of content (may be empty) and
+# returns the bytes taken from `data`. Call it again with the rest until all is taken or `complete`. Trailers are
+# dropped. Used if the receiver does not support chunked (HTTP/1.0 clients).
 cdef long body_decode(Body *body, const char *data, uint32_t size, const HeadLimits *limits,
                       const char **content, uint32_t *content_size) noexcept nogil

@@ -1,15 +1,15 @@
-"""Where a body ends, and what of it is content (RFC 9112 sections 6 and 7): a state machine over bytes.
+"""Where a body ends, and which bytes of it are content (RFC 9112 sections 6 and 7): a state machine over bytes.
 
-Content is neither read nor changed. Only the framing of chunks is parsed, octet by octet, and strictly: a size is hex
-digits alone, an extension follows at once and is spelt as the grammar says, every line ends in CRLF, content is followed
-by CRLF, and trailers are fields as strict as a head's. Chunks are passed on verbatim, so they must contain nothing that
-another parser could read differently.
+Content is neither parsed nor changed. Only the chunk framing is parsed, octet by octet, and strictly: a size consists
+of hex digits only, an extension follows immediately and conforms to the grammar, every line ends in CRLF, content is
+followed by CRLF, and trailers are checked as strictly as the fields of a head. Chunks are passed on unchanged, so they
+must contain nothing that another parser could interpret differently.
 
-Trailers that have no place in a trailer section (trailer.pyx) are dropped from what is passed on. A name is held back
-until it is complete, or longer than every forbidden one: so a read that ends inside a name passes on less than it took,
-and the next call puts the held octets in front of its data.
+Trailers that are not allowed in a trailer section (trailer.pyx) are dropped from what is passed on. A name is held back
+until it is complete, or longer than every forbidden one. So if a read ends inside a name, less is passed on than was
+taken, and the next call puts the held octets in front of its data.
 
-States are named for what is expected next. `line` and `trailers` bound what a peer may send without sending content.
+States are named after what is expected next. `line` and `trailers` limit what a peer may send without sending content.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -29,28 +29,28 @@ from fastroute.ext.slice cimport Slice
 from fastroute.ext.trailer cimport is_forbidden_trailer
 
 cdef enum State:
-    STATE_SIZE = 0              # first digit of a chunk's size
+    STATE_SIZE = 0              # first digit of a chunk size
     STATE_SIZE_MORE             # another digit, ';' or CR
-    STATE_EXTENSION             # first octet of an extension's name
+    STATE_EXTENSION             # first octet of an extension name
     STATE_EXTENSION_NAME        # another, '=', ';' or CR
     STATE_EXTENSION_VALUE       # first octet of a token, or '"'
     STATE_EXTENSION_TOKEN       # another, ';' or CR
     STATE_QUOTED                # any octet of a quoted string
-    STATE_QUOTED_PAIR           # the octet behind a backslash
+    STATE_QUOTED_PAIR           # the octet after a backslash
     STATE_QUOTED_END            # ';' or CR
     STATE_SIZE_LF
     STATE_DATA                  # `left` bytes of content
     STATE_DATA_CR
     STATE_DATA_LF
-    STATE_TRAILER               # a trailer's first octet, or the CR of the last line
+    STATE_TRAILER               # first octet of a trailer, or the CR of the last line
     STATE_TRAILER_NAME          # another octet of a name that is held back, or ':'
-    STATE_TRAILER_LONG          # the same, of a name that was decided about
+    STATE_TRAILER_LONG          # the same, after it was decided whether the trailer is dropped
     STATE_TRAILER_VALUE
     STATE_TRAILER_LF
     STATE_LAST_LF
 
 cdef enum:
-    CHUNK_SIZE_MOST_SHIFTED = 0x00ffffffffffffff    # a size above this takes no further digit: 2**60 - 1 is the most
+    CHUNK_SIZE_MOST_SHIFTED = 0x00ffffffffffffff    # a larger size takes no further digit: 2**60 - 1 at most
 
 
 cdef void body_start(Body *body, int framing, uint64_t content_length) noexcept nogil:
@@ -61,7 +61,7 @@ cdef void body_start(Body *body, int framing, uint64_t content_length) noexcept 
 
 
 cdef int refuse_line(char octet, int otherwise) noexcept nogil:
-    """-Refusal for an octet that cannot stand here; `otherwise` for one that may stand elsewhere."""
+    """-Refusal for an octet that is not allowed here; `otherwise` if it is allowed elsewhere."""
     cdef char[2] pair = [octet, 0]
     return refuse_byte(pair, pair + 2, otherwise)
 
@@ -86,7 +86,7 @@ cdef int take_size(Body *body, char octet) noexcept nogil:
 
 
 cdef int take_extension(Body *body, char octet) noexcept nogil:
-    """STATE_EXTENSION to STATE_QUOTED_END: chunk-ext of RFC 9112 section 7.1.1, without its bad white space."""
+    """STATE_EXTENSION to STATE_QUOTED_END: chunk-ext of RFC 9112 section 7.1.1, without BWS."""
     cdef uint8_t state = body.state
     if state == STATE_QUOTED and octet in (c'"', c'\\'):
         body.state = STATE_QUOTED_END if octet == c'"' else STATE_QUOTED_PAIR
@@ -126,7 +126,7 @@ cdef int take_data_end(Body *body, char octet) noexcept nogil:
 # ----------------------------------------------------------------------------------------------------------- trailers
 
 cdef inline void pass_on(char **out, const char *data, uint32_t size) noexcept nogil:
-    """Appends octets to what is passed on; without `out` nothing is."""
+    """Appends octets to those that are passed on; does nothing if `out` is NULL."""
     if out is not NULL and size:
         memmove(out[0], data, size)
         out[0] += size
@@ -135,8 +135,8 @@ cdef inline void pass_on(char **out, const char *data, uint32_t size) noexcept n
 cdef bint is_dropped(const Body *body) noexcept nogil:
     """Whether the trailer with the held name is dropped.
 
-    A filter that sets or removes a field must not be evaded by a trailer of that name: some servers merge trailers
-    into the head.
+    A trailer must not circumvent a filter that sets or removes the field of that name: some servers merge trailers into
+    the head.
     """
     if body.trailers_dropped or is_forbidden_trailer(body.name, body.name_size):
         return True
@@ -147,7 +147,7 @@ cdef bint is_dropped(const Body *body) noexcept nogil:
 
 
 cdef void decide_name(Body *body, char **out) noexcept nogil:
-    """Passes the held name on, or drops its line."""
+    """Passes the held name on, or drops the trailer."""
     if is_dropped(body):
         body.dropping = 1
     else:
@@ -190,7 +190,7 @@ cdef int take_trailer_name(Body *body, char octet, char **out) noexcept nogil:
 
 
 cdef int take_trailer_end(Body *body, char octet, const HeadLimits *limits, char **out) noexcept nogil:
-    """The CR behind a value, STATE_TRAILER_LF and STATE_LAST_LF."""
+    """The CR after a value, STATE_TRAILER_LF and STATE_LAST_LF."""
     if body.state == STATE_TRAILER_VALUE:
         if octet != c'\r':
             return refuse_line(octet, REFUSAL_CONTROL_BYTE)
@@ -212,7 +212,7 @@ cdef int take_trailer_end(Body *body, char octet, const HeadLimits *limits, char
 
 cdef uint32_t take_trailer_value(Body *body, const char *at, const char *end, const HeadLimits *limits,
                                  char **out) noexcept nogil:
-    """Takes what is there of a trailer's value, within the limit. Returns its bytes."""
+    """Takes the available part of a trailer value, within the limit. Returns its bytes."""
     cdef uint32_t room = limits.head - body.trailers
     cdef uint32_t size
     if <size_t> (end - at) > room:
@@ -225,7 +225,7 @@ cdef uint32_t take_trailer_value(Body *body, const char *at, const char *end, co
 
 cdef long take_trailers(Body *body, const char *data, uint32_t size, const HeadLimits *limits,
                         char **out) noexcept nogil:
-    """Takes the trailer section, or the part of it that is there. Returns the bytes taken, or -Refusal."""
+    """Takes the trailer section, or the available part of it. Returns the bytes taken, or -Refusal."""
     cdef const char *at = data
     cdef const char *end = data + size
     cdef int refusal
@@ -247,10 +247,10 @@ cdef long take_trailers(Body *body, const char *data, uint32_t size, const HeadL
     return at - data
 
 
-# --------------------------------------------------------------------------------------------------------- all of it
+# --------------------------------------------------------------------------------------------------------- whole body
 
 cdef int take_octet(Body *body, char octet) noexcept nogil:
-    """One octet of framing, in any state before the trailers but STATE_DATA. Returns 0 or -Refusal."""
+    """One octet of framing, in any state before the trailers except STATE_DATA. Returns 0 or -Refusal."""
     if body.state > STATE_SIZE_LF:
         return take_data_end(body, octet)
     body.line += 1
@@ -262,7 +262,7 @@ cdef int take_octet(Body *body, char octet) noexcept nogil:
 
 
 cdef uint32_t take_content(Body *body, uint32_t size) noexcept nogil:
-    """Counts off up to `size` bytes of content; returns how many."""
+    """Takes up to `size` bytes of content; returns how many."""
     cdef uint32_t taken = size if body.framing == FRAMING_CLOSE or body.left > size else <uint32_t> body.left
     body.decoded += taken
     if body.framing == FRAMING_CLOSE:
@@ -282,7 +282,7 @@ cdef inline bint in_trailers(const Body *body) noexcept nogil:
 
 cdef long take_span(Body *body, const char *data, uint32_t size, const HeadLimits *limits, const char **content,
                     uint32_t *content_size) noexcept nogil:
-    """As body_decode, but takes nothing of the trailers."""
+    """Like body_decode, but does not read trailers."""
     cdef const char *at = data
     cdef const char *end = data + size
     cdef int refusal
@@ -310,7 +310,8 @@ cdef long body_decode(Body *body, const char *data, uint32_t size, const HeadLim
 
 
 cdef long take_all(Body *body, const char *data, uint32_t size, const HeadLimits *limits, char **out) noexcept nogil:
-    """Takes what of `data` belongs to the body. `out`: where a trailer section's octets go; NULL: nowhere."""
+    """Takes the bytes of `data` that belong to the body. `out`: where the trailer section is copied; NULL: it is
+    dropped."""
     cdef const char *content
     cdef uint32_t content_size
     cdef uint32_t taken = 0

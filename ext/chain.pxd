@@ -11,7 +11,7 @@ from fastroute.ext.slice cimport Slice
 cdef enum StepType:
     STEP_SET = 0
     STEP_ADD
-    STEP_ADD_LINE               # as a line of its own
+    STEP_ADD_LINE               # as a separate field line
     STEP_REMOVE
     STEP_REWRITE
     STEP_REDIRECT
@@ -30,29 +30,30 @@ cdef struct Step:
     uint8_t path_change         # PathChange
     uint16_t status             # of a redirect
     uint16_t port               # of a redirect; 0: not given
-    Backend *backend            # of a mirror; counted
-    uint32_t numerator          # of a mirror: its share of the requests
+    Backend *backend            # of a mirror; holds a reference
+    uint32_t numerator          # of a mirror: its share of the requests, numerator / denominator
     uint32_t denominator
     Slice name                  # of a header step, as written
     Slice lower                 # the same in lower case
     Slice value                 # of a header step
     Slice separator             # of STEP_ADD
-    Slice scheme                # of a redirect; empty: the request's
-    Slice hostname              # of a rewrite or redirect; empty: the request's
-    Slice path                  # full, or what replaces the prefix (then without final slashes)
+    Slice scheme                # of a redirect; empty: the scheme of the request
+    Slice hostname              # of a rewrite or redirect; empty: the host of the request
+    Slice path                  # the full path, or the replacement of the prefix (then without trailing slashes)
 
 cdef struct FilterChain:
     Pool pool
     Step *steps
     uint32_t count
-    bint changes_responses      # some step is a header step for responses
+    bint changes_responses      # at least one header step changes responses
 
 cdef enum:
     FILTERED_NAME_MOST = 64     # TRAILER_NAME_MOST of body.pxd
 
-# From the filters of a snapshot; NULL if there are none. `upstreams`: where mirrors find their backends. MemoryError.
+# Creates the chain for the filters of a snapshot; NULL if there are none. `upstreams` provides the backends of mirrors.
+# MemoryError.
 cdef FilterChain *filters_new(tuple filters, Upstreams upstreams) except? NULL
 cdef void filters_free(FilterChain *chain) noexcept nogil
-# Whether a header modifier for requests (or for responses) names this field, in any case. '_' equals '-', and only the
-# first FILTERED_NAME_MOST bytes of a name are compared. `chain` may be NULL.
+# Whether a header modifier for requests (or for responses) names this field, without regard to case. '_' equals '-',
+# and only the first FILTERED_NAME_MOST bytes of a name are compared. `chain` may be NULL.
 cdef bint filters_name(const FilterChain *chain, bint response, const char *name, uint32_t size) noexcept nogil

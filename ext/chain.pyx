@@ -1,9 +1,9 @@
-# Making the chain of a rule or backendRef from a snapshot's filters: plain descriptions first, then memory.
+# Creates the chain of a rule or backendRef from the filters of a snapshot: first as Python tuples, then in C memory.
 #
-# The control plane has checked the values. What could still break the framing of a message is made harmless here: control
-# bytes in field values become spaces, bytes that no path may have are percent-encoded, and fields that concern framing or
-# the connection (HOP) are not changed, because the engine writes them itself. Setting Host rewrites the authority; Host
-# cannot be added or removed.
+# The control plane has validated the values. Whatever could still break the framing of a message is made harmless here:
+# control bytes in field values become spaces, bytes that are not allowed in a path are percent-encoded, and fields that
+# concern framing or the connection (HOP) are not changed, because the engine writes them itself. Setting Host rewrites
+# the authority; Host cannot be added or removed.
 
 from libc.stdlib cimport calloc, free
 
@@ -22,17 +22,18 @@ cdef frozenset AUTHORITY = frozenset("-._:[]0123456789abcdefghijklmnopqrstuvwxyz
 
 
 cdef str _safe_value(str value):
-    """A field value without bytes that would end the line."""
+    """A field value without control bytes, which could end the line."""
     return "".join([" " if (ord(c) < 0x20 and c != "\t") or c == "\x7f" else c for c in value]).strip(" \t")
 
 
 cdef str _safe_path(str path):
-    """A path with only the bytes that a request line may have."""
+    """A path that contains only bytes that are allowed in a request line."""
     return "".join([chr(byte) if byte in PATH else f"%{byte:02X}" for byte in path.encode()])
 
 
 cdef list _header_steps(modifier):
-    """(type, name, value) of a header modifier; at most one action has a name, so their order is of no account."""
+    """(type, name, value) for each action of a header modifier. Each name has at most one action, so order does not
+    matter."""
     response = modifier.direction == "response"
     steps = []
     for header in modifier.set:
@@ -66,7 +67,7 @@ cdef int _put_header_step(Pool *pool, Step *step, tuple parts, bint response) ex
 
 
 cdef int _put_path_step(Pool *pool, Step *step, filter, bint redirect) except -1:
-    """A rewrite or redirect."""
+    """Fills in a rewrite or redirect."""
     step.type = STEP_REDIRECT if redirect else STEP_REWRITE
     if filter.hostname and AUTHORITY.issuperset(filter.hostname):
         pool_text(pool, filter.hostname, &step.hostname)

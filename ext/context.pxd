@@ -1,7 +1,7 @@
 # libssl contexts: settings that many connections share, without certificates.
 #
 # An SSL_CTX costs 110 us and 13 KiB, setting the certificates of a connection 2 us. So there is one context for each
-# distinct settings, and the certificates of a listener are set when its client connects.
+# distinct combination of settings, and the certificates of a listener are set when its client connects.
 
 from fastroute.ext.openssl cimport SSL_CTX
 

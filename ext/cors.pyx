@@ -1,9 +1,9 @@
 # The CORS protocol for one filter; see cors.pxd.
 #
-# "*" is never said together with credentials, for browsers would not take it (Fetch, "CORS protocol and credentials"):
-# then the request's own origin, method and header names are said, and of a response the names of its fields. A response
-# that would be another one for another origin says `Vary: Origin`, also to requests that come from none: caches must not
-# give one's answer to the other.
+# With credentials, browsers do not accept "*" (Fetch, "CORS protocol and credentials"). So the response names the
+# origin, method and header names of the request instead, and the names of all its own fields. If the response depends
+# on the origin, it contains `Vary: Origin`, also for requests without an origin: caches must not use the response for
+# one origin to answer another.
 
 from libc.stdint cimport uint8_t
 from libc.string cimport memcmp, memcpy, memset
@@ -14,7 +14,7 @@ from fastroute.ext.octet cimport is_text, lower
 from fastroute.ext.pool cimport pool_take, pool_text
 from fastroute.ext.slice cimport arena_take
 
-cdef struct Origin:             # before and after "*"; without one `before` is all of it
+cdef struct Origin:             # before and after "*"; without "*", `before` is the whole origin
     Slice before
     Slice after
     uint8_t wild
@@ -22,9 +22,9 @@ cdef struct Origin:             # before and after "*"; without one `before` is 
 cdef struct Cors:
     Origin *origins
     uint32_t count
-    uint8_t every               # every origin is admitted
+    uint8_t every               # every origin is allowed
     uint8_t credentials
-    Slice methods               # as a field value; empty: not said; "*"
+    Slice methods               # as a field value; empty: not sent; "*"
     Slice headers
     Slice expose
     Slice max_age
@@ -39,7 +39,7 @@ cdef Slice word(const char *text, uint32_t size) noexcept nogil:
     return slice
 
 
-# --- making
+# --- creation
 
 
 cdef int _put_origin(Pool *pool, Origin *origin, str text) except -1:
@@ -71,7 +71,7 @@ cdef Cors *cors_new(Pool *pool, source) except NULL:
 
 
 cdef bint _same_text(Slice known, const char *text) noexcept nogil:
-    """Whether `text`, of the size of `known`, is the same in any case."""
+    """Whether `text`, which has the size of `known`, equals it without regard to case."""
     cdef uint32_t i
     for i in range(known.size):
         if lower(text[i]) != known.data[i]:
@@ -80,7 +80,7 @@ cdef bint _same_text(Slice known, const char *text) noexcept nogil:
 
 
 cdef bint _is_of(const Origin *origin, Slice given) noexcept nogil:
-    """A wildcard stands for one or more labels of a host, dots included, and for no port."""
+    """A wildcard matches one or more labels of a host, including dots, but no port."""
     cdef const char *end = given.data + given.size - origin.after.size
     cdef const char *at
     if not origin.wild:
@@ -113,7 +113,7 @@ cdef bint cors_admits(const Cors *cors, Slice origin) noexcept nogil:
 
 
 cdef Slice _value(const Head *head, const char *name, uint32_t size) noexcept nogil:
-    """Of the first field of this name (in lower case); empty when there is none."""
+    """The value of the first field with this name (in lower case); empty if there is none."""
     cdef Slice wanted = word(name, size)
     cdef uint32_t i
     for i in range(head.fields_count):
@@ -131,11 +131,11 @@ cdef bint cors_is_preflight(const Head *head) noexcept nogil:
             and _value(head, b"access-control-request-method", 29).size != 0)
 
 
-# --- answers
+# --- fields
 
 
 cdef uint32_t _put(Field *fields, uint32_t count, Slice name, Slice value) noexcept nogil:
-    """Puts a field at place `count`, if it has a value; the number of fields by then."""
+    """Adds a field at index `count` unless its value is empty; returns the new number of fields."""
     if value.size == 0:
         return count
     memset(&fields[count], 0, sizeof(Field))
@@ -149,7 +149,7 @@ cdef bint _is_star(Slice value) noexcept nogil:
 
 
 cdef Slice _sayable(const Cors *cors, Slice configured, Slice otherwise) noexcept nogil:
-    """A list as configured; in place of "*", where credentials forbid it, what was asked for."""
+    """A list as configured; what the client requested instead of "*" where credentials forbid it."""
     return otherwise if cors.credentials and _is_star(configured) else configured
 
 
@@ -192,7 +192,7 @@ cdef bint _is_theirs(Slice name) noexcept nogil:
 
 
 cdef bint _varies(const Head *head) noexcept nogil:
-    """Whether the response says already that it depends on the origin."""
+    """Whether the response already says that it depends on the origin."""
     cdef Slice vary = word(b"vary", 4)
     cdef Slice rest, item
     cdef uint32_t i
@@ -207,7 +207,7 @@ cdef bint _varies(const Head *head) noexcept nogil:
 
 
 cdef int _expose_all(Head *head, Arena *arena) noexcept nogil:
-    """Names every field of the response, which is what "*" would have said."""
+    """Lists the names of all fields of the response, which is what "*" means without credentials."""
     cdef uint32_t i
     cdef uint32_t size = 0
     cdef Slice names
@@ -243,7 +243,7 @@ cdef int cors_respond(const Cors *cors, Slice origin, Head *head, Arena *arena) 
     if origin.size and cors.credentials and _is_star(cors.expose) and _expose_all(head, arena) < 0:
         return -1
     for i in range(count):
-        if fields[i].name.size == 4 and _varies(head):      # Vary, the only name of ours that is so short
+        if fields[i].name.size == 4 and _varies(head):      # Vary: no other of these names has 4 bytes
             continue
         if append_field(head, arena, fields[i].name, fields[i].value) == NULL:
             return -1

@@ -39,7 +39,7 @@ cdef enum TlsFailure:           # why a TLS handshake failed
     TLS_NOT_AGREED              # no common version, cipher or protocol, or the client refused the certificate
     TLS_CLOSED                  # the client closed the connection
     TLS_TIMEOUT                 # the handshake took too long
-    TLS_CROWDED                 # the oldest of too many handshakes
+    TLS_CROWDED                 # too many handshakes were in progress, and this was the oldest
     TLS_FAILURES                # number of values above
 
 cdef enum RequestSeries:        # the first request series; the main process assigns the others

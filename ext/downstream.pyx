@@ -1,8 +1,9 @@
 """Client connections; see downstream.pxd.
 
-One head is read and one exchange begun per visit; a connection with more in hand is queued behind the others, so a
-pipelining client gets no more than its turn. A closing answer is followed by a half-close, and what the client still
-sends is read away for a while: a plain close with bytes unread would be a reset, which can destroy the answer.
+Each visit reads one head and begins one exchange; a connection with more data is queued behind the others, so a client
+that pipelines gets no more than its share. A response that closes the connection is followed by a half-close, and
+further input from the client is discarded for a while: a plain close with unread data would be a reset, which can
+destroy the response.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
@@ -38,7 +39,7 @@ from fastroute.ext.request cimport request_begin, request_refused
 from fastroute.ext.router cimport is_secure
 
 cdef enum:
-    DRAIN_IDLE = 1000       # milliseconds that an idle connection keeps while the engine drains (interface section 2)
+    DRAIN_IDLE = 1000       # milliseconds that an idle connection stays open while the engine drains
 
 
 cdef void downstream_adopt(Reactor r, Connection *listener, int fd, uint16_t family, const uint8_t *address,
@@ -64,13 +65,13 @@ cdef void downstream_adopt(Reactor r, Connection *listener, int fd, uint16_t fam
     else:
         greet(r, c)
     if c.state == STATE_HELLO:
-        c.readable = False      # its edge comes; a handshake is dear: not sixteen of them in one visit of the listener
+        c.readable = False      # until its event: a visit of the listener must not perform sixteen handshakes
     else:
         downstream_advance(r, c)
 
 
 cdef void greet(Reactor r, Connection *c) noexcept nogil:
-    """The client may speak: TLS first, where the port's listeners want it."""
+    """Starts to read from the client: TLS first, if the listeners of the port use TLS."""
     if r.tables is not None and is_secure(r.tables.routes, r.sockets[c.listener]):
         handshake_begin(r, c)
     else:
@@ -78,7 +79,7 @@ cdef void greet(Reactor r, Connection *c) noexcept nogil:
 
 
 cdef void rest(Reactor r, Connection *c) noexcept nogil:
-    """The connection waits for its next request."""
+    """Waits for the next request."""
     c.state = STATE_IDLE
     c.scanned = 0
     set_deadline(r, c, r.milliseconds + (DRAIN_IDLE if r.draining else r.times.idle))
@@ -99,13 +100,13 @@ cdef void downstream_advance(Reactor r, Connection *c) noexcept nogil:
             rest(r, c)
             read_request(r, c)
         elif c.readable and (c.state == STATE_HELLO or c.state == STATE_HANDSHAKE):
-            queue(r, c)         # no other event will tell of the rest, or of the end
+            queue(r, c)         # no event will announce the remaining data, or the end
     else:
         read_request(r, c)
 
 
 cdef void read_request(Reactor r, Connection *c) noexcept nogil:
-    """Reads once and looks for a head; bytes of a pipelined request may be here already."""
+    """Reads once and looks for a head; bytes of a pipelined request may already be in the buffer."""
     cdef long size = 0
     if c.failed:
         downstream_close(r, c)
@@ -132,7 +133,7 @@ cdef void read_request(Reactor r, Connection *c) noexcept nogil:
 
 
 cdef void take_head(Reactor r, Connection *c, char *data, uint32_t size) noexcept nogil:
-    """Begins an exchange with the head at `data` (in the scratch or in `c.input`), or waits for the rest of it."""
+    """Begins an exchange with the head at `data` (in r.scratch or in c.input), or waits for the rest of it."""
     cdef int taken
     r.arena.used = 0
     taken = parse_request(&r.head, data, size, &c.scanned, &r.head_limits, &r.arena)
@@ -152,7 +153,7 @@ cdef void take_head(Reactor r, Connection *c, char *data, uint32_t size) noexcep
 
 
 cdef void begin(Reactor r, Connection *c, char *data, uint32_t size, int taken) noexcept nogil:
-    """Begins the exchange of the head in `r.head`, or of one that was refused (`taken` < 0)."""
+    """Begins the exchange for the head in `r.head`, or for one that was refused (`taken` < 0)."""
     cdef uint32_t body = 0
     cdef int verdict
     cdef Exchange *x = open_exchange(r, c)
@@ -203,7 +204,8 @@ cdef void close_exchange(Reactor r, Connection *c) noexcept nogil:
 
 
 cdef int refuse(Reactor r, Connection *c, Exchange *x, int refusal) noexcept nogil:
-    """Answers what is no request. Where the next one would begin is unknown: the connection ends, but not at once."""
+    """Answers an invalid request. It is unknown where the next one would begin, so the connection ends, but not at
+    once."""
     x.minor = r.head.minor
     x.keep_alive = True
     body_start(&x.request_body, FRAMING_NONE, 0)
@@ -211,7 +213,7 @@ cdef int refuse(Reactor r, Connection *c, Exchange *x, int refusal) noexcept nog
 
 
 cdef void break_down(Connection *c) noexcept nogil:
-    """What is closed now ends with a reset, and without TLS's word for an end."""
+    """Makes the close a reset, without a TLS close_notify."""
     cdef linger abruptly
     abruptly.l_onoff = 1
     abruptly.l_linger = 0
@@ -220,7 +222,7 @@ cdef void break_down(Connection *c) noexcept nogil:
 
 
 cdef void conclude(Reactor r, Connection *c, int verdict) noexcept nogil:
-    """The exchange is over: the connection waits for another request, lingers or closes."""
+    """Ends the exchange: the connection waits for another request, lingers or closes."""
     close_exchange(r, c)
     if verdict == VERDICT_DONE:
         rest(r, c)
@@ -242,7 +244,7 @@ cdef void conclude(Reactor r, Connection *c, int verdict) noexcept nogil:
 cdef void linger_on(Reactor r, Connection *c) noexcept nogil:
     cdef long size = 0
     if c.writable and buffer_size(&c.output) and flush(r, c) == 0 and buffer_size(&c.output) == 0:
-        end_writing(r, c)       # TLS's word for the end had to wait
+        end_writing(r, c)       # the TLS close_notify had to wait
     if c.readable and not c.failed:
         size = receive(r, c, r.scratch, SCRATCH)
         if size > 0:
@@ -254,7 +256,7 @@ cdef void linger_on(Reactor r, Connection *c) noexcept nogil:
 
 
 cdef void read_preface(Reactor r, Connection *c) noexcept nogil:
-    """Reads the PROXY header, which says who the client is; without a good one there is nobody to speak with."""
+    """Reads the PROXY header, which contains the address of the client; closes the connection if it is not valid."""
     cdef Preface preface
     cdef int taken = -1
     cdef long size = -1
@@ -279,7 +281,7 @@ cdef void read_preface(Reactor r, Connection *c) noexcept nogil:
 
 
 cdef bint is_blank(const Buffer *buffer) noexcept nogil:
-    """Whether nothing but line ends was sent: some clients end a body with one too many, and ask for nothing."""
+    """Whether only line ends were received: some clients send one too many after a body, without another request."""
     cdef uint32_t i
     for i in range(buffer.start, buffer.end):
         if buffer.data[i] != b"\r" and buffer.data[i] != b"\n":
@@ -288,7 +290,7 @@ cdef bint is_blank(const Buffer *buffer) noexcept nogil:
 
 
 cdef uint8_t minor_so_far(Reactor r, Connection *c) noexcept nogil:
-    """HTTP/1.minor of a head that is not whole, or MINOR_UNKNOWN."""
+    """HTTP/1.minor of an incomplete head, or MINOR_UNKNOWN."""
     c.scanned = 0
     r.arena.used = 0
     parse_request(&r.head, buffer_bytes(&c.input), buffer_size(&c.input), &c.scanned, &r.head_limits, &r.arena)
@@ -325,7 +327,7 @@ cdef void downstream_expired(Reactor r, Connection *c, Connection *u) noexcept n
 
 
 cdef void downstream_close(Reactor r, Connection *c) noexcept nogil:
-    if c.exchange is not NULL:          # the engine closes
+    if c.exchange is not NULL:          # the engine is being closed
         if break_off(r, c, c.exchange, REASON_DRAINED) == VERDICT_RESET:
             break_down(c)
         close_exchange(r, c)

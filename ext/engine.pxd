@@ -1,4 +1,4 @@
-# The engine: everything that handles traffic, turned by one trio task.
+# The engine: everything that handles traffic, run by one trio task.
 
 from libc.stdint cimport int64_t
 
@@ -9,7 +9,7 @@ from fastroute.ext.turn cimport Turns
 cdef class Engine:
     cdef Reactor r
     cdef Turns turns
-    cdef dict indexes           # (address, port) -> index in Reactor.sockets; never forgotten
+    cdef dict indexes           # (address, port) -> index in Reactor.sockets; entries are never removed
     cdef bint closed
     cdef int leave(self, int64_t index, int fd) except -1
     cdef int find_sockets(self) except -1

@@ -1,12 +1,12 @@
-"""The engine: an epoll reactor without the GIL, turned by one trio task.
+"""The engine: an epoll reactor that runs without the GIL, in one trio task.
 
     while True:
         await trio.lowlevel.wait_readable(engine.fileno())
         while engine.turn():
             await trio.lowlevel.checkpoint()
 
-What a turn is stands in turn.pyx; trio's other tasks wait for one 4 ms at most. An engine is the one user of its
-Upstreams: the pools in them are lists through the engine's own slab.
+turn.pyx describes a turn; it delays other trio tasks by at most 4 ms. An Upstreams must be used by one engine only: its
+pools are lists through the slab of that engine.
 """
 
 from typing import NamedTuple
@@ -45,12 +45,12 @@ cdef extern from "<sys/timerfd.h>" nogil:
     int TFD_NONBLOCK, TFD_CLOEXEC
 
 cdef enum:
-    EXTRA = 131072          # bytes of arena that filters and forwarding may need beyond a parsed head
+    EXTRA = 131072          # additional bytes of the arena for filters and forwarding
     UNKNOWN = 0xFFFFFFFF    # Reactor.sockets: the tables have no such listener
 
 
 class EngineStatistics(NamedTuple):
-    """How an engine stands. Connections by side and state; times in microseconds."""
+    """The state of an engine. Connections by side and state; times in microseconds."""
 
     downstream_active: int
     downstream_idle: int
@@ -61,8 +61,8 @@ class EngineStatistics(NamedTuple):
     turns: int
     worst_turn: int
     drained: bool
-    mirrors_behind: int     # bytes that wait for mirrors
-    waits: int              # how often a turn waited for more to come
+    mirrors_behind: int     # bytes that are not sent to mirrors yet
+    waits: int              # how often a turn waited for more events
 
 
 cdef class Engine:
@@ -87,11 +87,11 @@ cdef class Engine:
         open_descriptors(r)
 
     def fileno(self):
-        """The epoll descriptor: readable while `turn` has something to do."""
+        """The epoll descriptor: readable if `turn` has something to do."""
         return self.r.epoll
 
     def listen(self, int fd, str address not None, int port):
-        """Accepts from the listening socket `fd`, which is the engine's from now on, even if OSError is raised."""
+        """Accepts from the listening socket `fd`. The engine owns it from now on, even if OSError is raised."""
         index = self.indexes.setdefault((address, port), len(self.indexes))
         grow_sockets(self.r, len(self.indexes))
         self.find_sockets()
@@ -102,12 +102,12 @@ cdef class Engine:
             raise OSError(code, os.strerror(code))
 
     def unlisten(self, str address not None, int port, int fd=-1):
-        """Accepts what is queued at the address's sockets, or at `fd` alone, then closes them. Connections stay."""
+        """Accepts the queued connections of the address, or of `fd` only, and closes its sockets. Connections stay."""
         self.leave(self.indexes[address, port], fd)
         self.wake()
 
     cdef int leave(self, int64_t index, int fd) except -1:
-        """Lets the listeners of one socket index go, or the one that has `fd`, or every one (`index` < 0)."""
+        """Removes the listeners of one socket index, or only the one with `fd`, or all of them (`index` < 0)."""
         cdef uint32_t i
         cdef Connection *listener
         for i in range(self.r.listeners_count):
@@ -117,20 +117,20 @@ cdef class Engine:
         return 0
 
     def install(self, Tables tables not None):
-        """Requests that come from now on are routed by `tables`; exchanges in flight end as they began."""
+        """Routes new requests by `tables`; exchanges in flight keep the old tables."""
         self.r.tables = tables
         self.find_sockets()
 
     cdef int find_sockets(self) except -1:
-        """Asks the tables how they call our sockets."""
+        """Looks up the index that the tables assign to each socket."""
         for (address, port), index in self.indexes.items():
             found = -1 if self.r.tables is None else self.r.tables.socket_index(address, port)
             self.r.sockets[<uint32_t> index] = UNKNOWN if found < 0 else <uint32_t> found
         return 0
 
     def heed(self, int fd):
-        """Turns shortly after `fd` became readable wait for no traffic: trio has something to do then. `fd` stays the
-        caller's, and may be closed. Raises OSError."""
+        """Shortly after `fd` becomes readable, turns do not wait for traffic, because trio has something to do. The
+        caller keeps `fd` and may close it. Raises OSError."""
         cdef Connection *heeded = slab_take(&self.r.slab)
         if heeded is NULL:
             raise MemoryError
@@ -138,19 +138,20 @@ cdef class Engine:
         add_readable(self.r, heeded, fd)
 
     def hurry(self):
-        """The turns of the next moment wait for no traffic: trio has something to do. What `heed` does when nobody has
-        read the descriptor yet; whoever reads it first says so with this."""
+        """For a moment, turns do not wait for traffic, because trio has something to do. Has the effect that `heed` has
+        when its descriptor becomes readable; call it after reading the descriptor before the engine has seen that."""
         hurry(self.r)
 
     def wake(self):
-        """Makes `fileno` readable: after Upstreams.update, so that what led to endpoints that left is closed."""
+        """Makes `fileno` readable: call it after Upstreams.update, so that idle connections to removed endpoints are
+        closed."""
         cdef Reactor r = self.r
         r.armed = 0
         ring(r, 1)
 
     def hold_clock(self, double look=0):
-        """For tests. The engine's clock stops: it moves by `look` seconds each time the engine looks at it, and by
-        what `advance` says. Deadlines and budgets depend on nothing else from now on."""
+        """For tests. Stops the clock of the engine: it advances by `look` seconds each time the engine reads it, and by
+        `advance`. From now on deadlines and budgets depend on nothing else."""
         cdef Reactor r = self.r
         read_clock(r)
         r.held = r.now
@@ -158,18 +159,19 @@ cdef class Engine:
         self.wake()
 
     def advance(self, double seconds):
-        """Moves the clock that `hold_clock` stopped, and makes `fileno` readable for what is due then."""
+        """Advances the clock that `hold_clock` stopped, and makes `fileno` readable so that expired deadlines are
+        handled."""
         if self.r.held == 0:
             raise ValueError("the clock is not held")
         self.r.held += <uint64_t> (seconds * 1e6)
         self.wake()
 
     def announce_drain(self):
-        """Every answer says `Connection: close` from now on; connections are still accepted."""
+        """From now on every response has `Connection: close`; connections are still accepted."""
         self.r.announcing = True
 
     def drain(self):
-        """Stops accepting once the queues are empty, closes connections idle for a second, finishes the rest."""
+        """Accepts what is queued, then stops; closes connections that are idle for a second; completes the others."""
         cdef uint32_t i
         cdef Connection *c
         cdef Reactor r = self.r
@@ -185,7 +187,7 @@ cdef class Engine:
         self.wake()
 
     def statistics(self):
-        """An EngineStatistics."""
+        """Returns an EngineStatistics."""
         cdef Reactor r = self.r
         return EngineStatistics(
             r.exchanges, r.downstreams - r.exchanges, r.upstream_connections - r.pooled, r.pooled, r.exchanges,
@@ -194,7 +196,7 @@ cdef class Engine:
         )
 
     def close(self):
-        """Closes every socket. What was in flight breaks off; what the log holds is written."""
+        """Closes every socket. Exchanges in flight are aborted; the buffered log lines are written."""
         cdef uint32_t i
         cdef Connection *c
         cdef Reactor r = self.r
@@ -221,7 +223,8 @@ cdef class Engine:
             r.log.flush()
 
     def turn(self):
-        """Handles what is ready, for about BUDGET at most. True: work is left that no descriptor announces."""
+        """Handles ready events for about BUDGET at most. True: there is more to do, although the descriptor is not
+        readable."""
         cdef bint more
         with nogil:
             more = turn(self.r, &self.turns)
@@ -229,18 +232,18 @@ cdef class Engine:
 
 
 cdef bint is_idle(const Connection *c) noexcept nogil:
-    """Between requests, or silent since it came."""
+    """Between requests, or no byte of the ClientHello has arrived."""
     return c.state == STATE_IDLE or (c.state == STATE_HELLO and buffer_size(&c.input) == 0)
 
 
 cdef uint64_t drain_deadline(Reactor r, const Connection *c) noexcept nogil:
-    """A second after the connection became idle, or now."""
+    """A second after the connection became idle, or now if that has passed."""
     cdef uint64_t since = c.deadline - (r.times.idle if c.state == STATE_IDLE else r.times.head)
     return since + 1000 if since + 1000 > r.milliseconds else r.milliseconds
 
 
 cdef int set_limits(Reactor r, limits) except -1:
-    """Takes over settings.Limits, and the scratch memory that they ask for. Raises MemoryError."""
+    """Applies a settings.Limits, and allocates the scratch memory it requires. Raises MemoryError."""
     r.head_limits.head = limits.max_head
     r.head_limits.target = limits.max_target
     r.head_limits.fields = limits.max_fields
@@ -273,12 +276,12 @@ cdef int set_limits(Reactor r, limits) except -1:
 
 
 def milliseconds_of(seconds):
-    """At least one: a limit of 0 would be none."""
+    """At least 1, because 0 means no limit."""
     return max(1, round(seconds * 1000))
 
 
 cdef int open_descriptors(Reactor r) except -1:
-    """The epoll descriptor, and in it the timer. Raises OSError."""
+    """Opens the epoll descriptor, and adds a timer to it. Raises OSError."""
     cdef Connection *timer
     read_clock(r)
     read_wall_clock(r)
@@ -293,7 +296,7 @@ cdef int open_descriptors(Reactor r) except -1:
 
 
 cdef int add_readable(Reactor r, const Connection *c, int fd) except -1:
-    """Has epoll say once, each time, that `fd` became readable, in the name of `c`. Raises OSError."""
+    """Adds `fd` to epoll, edge-triggered for input, with the handle of `c`. Raises OSError."""
     cdef epoll_event event
     event.events = EPOLLIN | EPOLLET
     event.data.u64 = handle_of(c)

@@ -1,4 +1,4 @@
-# epoll, as the kernel's header has it.
+# epoll: declarations of the system's header.
 
 from libc.stdint cimport uint32_t, uint64_t
 

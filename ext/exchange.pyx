@@ -1,4 +1,4 @@
-"""One request and its answer: the memory of it. What happens to it stands in request, response and relay."""
+"""The memory of an exchange. The modules request, response and relay process it."""
 
 from libc.stdint cimport uint32_t
 from libc.stdlib cimport free, malloc

@@ -1,18 +1,19 @@
-"""Field lines to Fields (RFC 9112 section 5), and what they mean for framing (6.3) and for the connection (9.3, 9.6).
+"""Parses field lines (RFC 9112 section 5), and evaluates them for framing (6.3) and for the connection (9.3, 9.6).
 
-Strict: a name is a token, a colon follows at once, a value has no control bytes but HTAB, a line ends in CRLF, no line
-is folded. Each line is decided by its bytes in order, so a head that comes in pieces ends in the same answer.
+The parser is strict: a name is a token, a colon follows immediately, a value has no control bytes except HTAB, a line
+ends in CRLF, and no line is folded. Each line is judged byte by byte in order, so the result does not depend on how the
+head was split.
 
-Fields that rule one hop only are marked `dropped` (RFC 9110 section 7.6.1): those of DROPPED, and those that
-Connection nominates. What a proxy must understand itself is found by a perfect hash over length, first and last octet.
+Hop-by-hop fields are marked `dropped` (RFC 9110 section 7.6.1): those in DROPPED, and those that Connection nominates.
+The fields that a proxy must interpret itself are found by a perfect hash over the length and three octets.
 
-An Upgrade counts if Connection nominates it and there is one such field, from HTTP/1.1 (RFC 9110 section 7.8); `h2c` does
-not, for what follows it is requests that nobody would match with a rule.
+An Upgrade is used if it is the only such field, Connection nominates it, and the message is HTTP/1.1 (RFC 9110 section
+7.8). `h2c` is not used, because the requests after it would bypass the matching of rules.
 
-TE goes no further as it came: what it lists was said to us. But we do pass trailers on, so `trailers` in it is noted
-and said again by the writer. Proxy-Authenticate and Proxy-Authorization are between a client and its own proxy. A name
-that differs from a known one only by '_' for '-' goes no further either: CGI and WSGI cannot tell them apart, so
-`X_Forwarded_For` would be believed there.
+TE is not forwarded as received: it applies to this hop. But trailers are passed on, so `trailers` in TE is noted, and
+the writer adds it again. Proxy-Authenticate and Proxy-Authorization apply between a client and its own proxy. A name
+that differs from a known one only by '_' instead of '-' is not forwarded either: CGI and WSGI cannot distinguish them,
+so they would trust `X_Forwarded_For`.
 """
 
 from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t, uint64_t
@@ -78,8 +79,8 @@ CLAIMS = (
 )
 CLAIM_PREFIXES = (b"x-forwarded-", b"x-ssl-client-")
 
-# Host and the framing fields are written from the Head's own members; the others concern one hop only, or must not be
-# believed from anybody.
+# Host and the framing fields are written from members of the Head. The others are hop-by-hop, or must not be accepted
+# from any peer.
 DROPPED = (
     FIELD_HOST, FIELD_CONTENT_LENGTH, FIELD_TRANSFER_ENCODING, FIELD_CONNECTION, FIELD_KEEP_ALIVE,
     FIELD_PROXY_CONNECTION, FIELD_TE, FIELD_UPGRADE, FIELD_PROXY_AUTHENTICATE, FIELD_PROXY_AUTHORIZATION,
@@ -88,10 +89,10 @@ DROPPED = (
 
 cdef enum:
     NAME_MOST = 24              # bytes of the longest known name
-    NAMES_MOST = 96             # known names, the empty one included
+    NAMES_MOST = 96             # known names, including the empty one
     PREFIXES = 2
-    PLACES = 512                # of the perfect hash: 32 - 23 bits
-    LENGTH_DIGITS_MOST = 18     # 10**18 - 1 bytes: more than anybody sends, and it fits
+    PLACES = 512                # of the perfect hash: the upper 9 of 32 bits
+    LENGTH_DIGITS_MOST = 18     # 10**18 - 1 bytes: more than any message has, and it fits into 64 bits
 
 cdef struct Name:
     Slice text                  # in lower case
@@ -107,15 +108,15 @@ cdef uint32_t factor            # makes the hash perfect
 # ------------------------------------------------------------------------------------------------------------ names
 
 cdef inline uint32_t place_of(const char *name, uint32_t size) noexcept nogil:
-    """`size` > 0. Hashes the size and three octets, letters in lower case (0x20 makes no two octets of tokens equal);
-    '_' in the middle counts as '-', so that a name and its mimic share a place."""
+    """A hash of the size and the first, the middle and the last octet, with letters in lower case and '_' in the middle
+    as '-'. `size` > 0."""
     cdef uint32_t ends = <uint32_t> (name[0] | 0x20) << 8 | <uint32_t> (name[size - 1] | 0x20)
     cdef uint32_t middle = c'-' if name[size >> 1] == c'_' else name[size >> 1] | 0x20
     return ((size << 24 | middle << 16 | ends) * factor) >> 23
 
 
 cdef bint is_mimicked(const char *name, const char *known, uint32_t size) noexcept nogil:
-    """Whether `name` is `known` but for '_' in place of '-'."""
+    """Whether `name` equals `known`, except for '_' instead of '-'."""
     cdef uint32_t i
     for i in range(size):
         if lower(name[i]) != known[i] and not (name[i] == c'_' and known[i] == c'-'):
@@ -163,7 +164,7 @@ cdef bint fill_places() noexcept:
 
 
 def _lay_out():
-    """Fills the tables, and finds the factor under which no two names share a place."""
+    """Fills the tables, and searches for a factor for which no two names share a place."""
     global factor
     listed = [(name, known) for known, name in NAMES.items()] + [(name, FIELD_CLAIM) for name in CLAIMS]
     if len(listed) >= NAMES_MOST or max(len(name) for name, _ in listed) > NAME_MOST:
@@ -187,7 +188,8 @@ _lay_out()
 # ------------------------------------------------------------------------------------------------------------ lines
 
 cdef int refuse_byte(const char *at, const char *end, int otherwise) noexcept nogil:
-    """-Refusal, or 0 when more bytes must decide; `otherwise` is the refusal for bytes that may stand elsewhere."""
+    """-Refusal, or 0 if more bytes are needed to decide; `otherwise` is the refusal for bytes that are allowed
+    elsewhere."""
     if at == end:
         return 0
     if at[0] == c'\r':
@@ -250,7 +252,7 @@ cdef int take_value(Field *field, const char **at, const char *end) noexcept nog
 
 
 cdef void note(Noted *noted, const Field *field) noexcept nogil:
-    """Remembers what `field`, a known one, says about the head."""
+    """Notes the meaning of `field`, a known one, for the head."""
     if field.known == FIELD_HOST:
         noted.hosts += 1
         noted.host = field.value
@@ -325,7 +327,7 @@ cdef bint next_item(Slice *rest, Slice *item) noexcept nogil:
 
 
 cdef bint lists(Slice value, const char *text, uint32_t size) noexcept nogil:
-    """Whether the comma-separated `value` lists exactly `text` (lower case), in any case."""
+    """Whether `text` (lower case) is an item of the comma-separated `value`, without regard to case."""
     cdef Slice item
     while next_item(&value, &item):
         if is_text(item.data, item.size, text, size):
@@ -334,7 +336,7 @@ cdef bint lists(Slice value, const char *text, uint32_t size) noexcept nogil:
 
 
 cdef void nominate(Head *head, Slice name) noexcept nogil:
-    """Marks the fields of this name: they go no further (RFC 9110 section 7.6.1)."""
+    """Marks the fields with this name: they are not forwarded (RFC 9110 section 7.6.1)."""
     cdef uint32_t i, j
     for i in range(head.fields_count):
         if head.fields[i].name.size != name.size:
@@ -347,7 +349,7 @@ cdef void nominate(Head *head, Slice name) noexcept nogil:
 
 
 cdef int obey_options(Head *head, Slice options, uint32_t *count, bint *close, bint *stay) noexcept nogil:
-    """One Connection field. Returns 0 or -Refusal."""
+    """Evaluates one Connection field. Returns 0 or -Refusal."""
     cdef Slice option
     while next_item(&options, &option):
         count[0] += 1
@@ -366,7 +368,7 @@ cdef int obey_options(Head *head, Slice options, uint32_t *count, bint *close, b
 
 
 cdef int obey_connection(Head *head, const Noted *noted) noexcept nogil:
-    """RFC 9112 section 9.3: `close` wins; else 1.1 stays open, 1.0 only when it says keep-alive."""
+    """RFC 9112 section 9.3: `close` takes precedence; otherwise 1.1 persists, and 1.0 only with keep-alive."""
     cdef bint close = False
     cdef bint stay = False
     cdef uint32_t i
@@ -401,7 +403,7 @@ cdef int count_bytes(Slice value, uint64_t *length) noexcept nogil:
 
 
 cdef int take_max_forwards(Head *head, const Noted *noted) noexcept nogil:
-    """RFC 9110 section 7.6.2: only OPTIONS and TRACE are limited. A value too large to count is UINT32_MAX."""
+    """RFC 9110 section 7.6.2: only OPTIONS and TRACE are limited. A value that is too large becomes UINT32_MAX."""
     cdef uint64_t count = 0
     cdef uint32_t i
     if noted.max_forwards > 1 or noted.forwards.size == 0:
@@ -416,7 +418,7 @@ cdef int take_max_forwards(Head *head, const Noted *noted) noexcept nogil:
 
 
 cdef void drop_underscores(Head *head, const char *end) noexcept nogil:
-    """Removes the fields whose names contain '_', from the array too: no match may see what a backend does not get."""
+    """Removes these fields from the array as well, so that no match sees a field that the backend does not get."""
     cdef uint32_t i
     cdef uint32_t kept = 0
     if head.fields_count == 0 or memchr(head.fields[0].name.data, c'_', end - head.fields[0].name.data) == NULL:
@@ -430,7 +432,7 @@ cdef void drop_underscores(Head *head, const char *end) noexcept nogil:
 
 
 cdef int state_framing(Head *head, const Noted *noted) noexcept nogil:
-    """What RFC 9112 section 6.3 lets a receiver guess or repair is refused: our guess need not be the backend's."""
+    """Refuses what RFC 9112 section 6.3 lets a receiver guess or repair: the backend might decide differently."""
     head.stated = FRAMING_NONE
     if noted.codings:
         if head.minor == 0:

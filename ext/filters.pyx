@@ -1,8 +1,9 @@
-# What the filters of a rule or a backendRef do to a request or response.
+# The effect of the filters of a rule or backendRef on a request or response.
 #
-# `add` makes one line of the values ("original,added"), as RFC 9110 section 5.3 allows for lists; but Set-Cookie gets a
-# separate line, and cookies are separated as RFC 6265 section 4.2.1 says. A mirror gets the request after the filters that
-# are listed before it. Rewrites and redirects follow HTTPPathModifier and HTTPRequestRedirectFilter of the Gateway API.
+# `add` joins the values in one line ("original,added"), as RFC 9110 section 5.3 allows for lists. Exceptions:
+# Set-Cookie gets a separate line, and cookies are separated according to RFC 6265 section 4.2.1. A mirror gets the
+# request after the filters that are listed before it. Rewrites and redirects follow HTTPPathModifier and
+# HTTPRequestRedirectFilter of the Gateway API.
 
 from libc.string cimport memset
 
@@ -28,7 +29,7 @@ from fastroute.ext.write cimport write_port
 
 
 cdef int _set_field(const Step *step, Head *head, Arena *arena) noexcept nogil:
-    """The first line of this name gets the value, the others go."""
+    """Sets the value of the first line of this name, and drops the others."""
     cdef Field *field
     cdef bint found = False
     cdef uint32_t i
@@ -44,7 +45,7 @@ cdef int _set_field(const Step *step, Head *head, Arena *arena) noexcept nogil:
 
 
 cdef int _add_field(const Step *step, Head *head, Arena *arena) noexcept nogil:
-    """The last line of this name gets the value at its end."""
+    """Appends the value to the last line of this name."""
     cdef Slice parts[3]
     cdef Field *field
     cdef uint32_t i = head.fields_count
@@ -78,11 +79,11 @@ cdef int _change_field(const Step *step, Head *head, Arena *arena) noexcept nogi
 
 
 cdef int _change_path(const Step *step, const Head *head, uint32_t prefix, Arena *arena, Slice *path) noexcept nogil:
-    """The path that a rewrite or redirect makes; never empty.
+    """The path that a rewrite or redirect produces; never empty.
 
-    Neither the prefix nor what replaces it has a final slash, so the rest begins with one or is empty: "/foo" -> "/xyz"
-    makes "/xyz" of "/foo", "/xyz/" of "/foo/"; "/foo" -> "" makes "/" of both. What begins with "//" some would read
-    as a host: it loses its slashes but one.
+    Neither the prefix nor its replacement has a trailing slash, so the rest begins with a slash or is empty: "/foo" ->
+    "/xyz" turns "/foo" into "/xyz" and "/foo/" into "/xyz/"; "/foo" -> "" turns both into "/". If the result would
+    begin with "//", which some recipients read as a host, only one of these slashes is kept.
     """
     cdef Slice parts[2]
     path[0] = head.path
@@ -96,7 +97,7 @@ cdef int _change_path(const Step *step, const Head *head, uint32_t prefix, Arena
         while step.path.size == 0 and parts[1].size > 1 and parts[1].data[1] == c'/':
             parts[1].data += 1
             parts[1].size -= 1
-        if step.path.size == 0 and parts[1].size and parts[1].data[0] != c'/':      # another rewrite came before
+        if step.path.size == 0 and parts[1].size and parts[1].data[0] != c'/':      # another rewrite came first
             _text(&parts[0], b"/", 1)
         if join_slices(path, arena, parts, 2) < 0:
             return -1
@@ -107,7 +108,7 @@ cdef int _change_path(const Step *step, const Head *head, uint32_t prefix, Arena
 
 
 cdef uint16_t _redirect_port(const Step *step, const Slice *scheme, uint16_t listener_port) noexcept nogil:
-    """The port that Location names; 0: none, for it is the scheme's own or unknown."""
+    """The port in Location; 0: none, because it is the default of the scheme or unknown."""
     cdef uint16_t own = (443 if is_text(scheme.data, scheme.size, b"https", 5)
                          else 80 if is_text(scheme.data, scheme.size, b"http", 4) else 0)
     cdef uint16_t port = step.port
@@ -123,7 +124,7 @@ cdef void _text(Slice *slice, const char *text, uint32_t size) noexcept nogil:
 
 cdef int _redirect(const Step *step, const Head *head, uint32_t prefix, uint16_t listener_port, bint tls, Arena *arena,
                    Answer *answer) noexcept nogil:
-    """Fills in `answer`. Without a host, of request (HTTP/1.0) or filter, Location begins with the path."""
+    """Fills in `answer`. If neither the request (HTTP/1.0) nor the filter has a host, Location begins with the path."""
     cdef Slice parts[7]
     cdef Slice scheme = step.scheme
     cdef Slice host = step.hostname if step.hostname.size else head.host
@@ -140,7 +141,7 @@ cdef int _redirect(const Step *step, const Head *head, uint32_t prefix, uint16_t
     _text(&parts[5], b"?", 1 if head.has_query else 0)
     _text(&parts[6], head.query.data, head.query.size if head.has_query else 0)
     if host.size == 0:
-        _text(&parts[0], b"/.", 2)      # or "//x" would be read as a host (RFC 3986 section 4.2)
+        _text(&parts[0], b"/.", 2)      # otherwise "//x" would be read as a host (RFC 3986 section 4.2)
         parts[0].size = 2 if parts[4].size > 1 and parts[4].data[1] == c'/' else 0
         parts[1].size = parts[3].size = 0
     answer.status = step.status
@@ -152,7 +153,7 @@ cdef int _redirect(const Step *step, const Head *head, uint32_t prefix, uint16_t
 
 
 cdef int _begin_cors(const Cors *cors, const Head *head, Arena *arena, Answer *answer) noexcept nogil:
-    """Notes from where the request comes; answers a preflight."""
+    """Notes the origin of the request; answers a preflight."""
     cdef Slice origin = cors_origin(head)
     _text(&answer.origin, origin.data, origin.size if cors_admits(cors, origin) else 0)
     answer.cors = cors
@@ -230,7 +231,7 @@ cdef int filter_own_response(const FilterChain *chain, Head *head, Arena *arena)
 
 
 cdef class Filters:
-    """The filters of a snapshot's rule or backendRef, in listed order."""
+    """The filters of a rule or backendRef of a snapshot, in listed order."""
 
     cdef FilterChain *_chain
 
@@ -243,8 +244,7 @@ cdef class Filters:
     def request(self, fields=(), *, str method="GET", str path="/", query=None, str host="", uint32_t prefix=0,
                 uint16_t port=80, bint tls=False, uint32_t arena=65536):
         """(fields, path, authority, answer) of a request; `answer` is (status, Location or fields) or None. `prefix`:
-        bytes of the path that the matched PathPrefix covers; `port`: the listener's. MemoryError when the arena is
-        full.
+        bytes of the path that the matched PathPrefix covers; `port`: of the listener. MemoryError: the arena is full.
         """
         cdef Scratch scratch = Scratch(arena)
         cdef Answer answer
@@ -258,7 +258,7 @@ cdef class Filters:
         return scratch.fields(), slice_bytes(&scratch.head.path).decode(), authority, _answered(&answer) if done else None
 
     def response(self, fields=(), *, str origin="", uint32_t arena=65536):
-        """The fields of a response to a request from `origin`, an admitted one. MemoryError when the arena is full."""
+        """The fields of a response to a request from `origin`, which is allowed. MemoryError: the arena is full."""
         cdef Scratch scratch = Scratch(arena)
         scratch.fill(fields)
         if filter_response(self._chain, scratch.keep(origin), &scratch.head, &scratch.arena) < 0:

@@ -1,4 +1,4 @@
-# X-Forwarded-For, -Proto, -Host, X-Request-ID and Max-Forwards towards the backend, and which received values are kept.
+# X-Forwarded-For, -Proto, -Host, X-Request-ID and Max-Forwards sent to the backend, and which received values are kept.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -8,27 +8,28 @@ from fastroute.ext.slice cimport Arena, Slice
 
 cdef struct TrustedProxies      # a set of CIDR blocks, immutable
 
-cdef struct Peer:               # who is at the other end of a client connection
+cdef struct Peer:               # the peer of a client connection
     uint16_t family             # AF_INET, AF_INET6; IPv4-mapped IPv6 is stored as AF_INET
     uint16_t port
     uint8_t address[16]         # network order; 4 bytes used for IPv4
-    bint trusted                # inside --trusted-proxies; decided once, at accept
+    bint trusted                # in --trusted-proxies; determined by peer_set
     uint8_t text_size
     char text[46]               # the address as written in X-Forwarded-For and the log: "10.0.0.1", "2001:db8::1"
 
-# From "10.0.0.0/8", "::1", ... Raises ValueError naming the one that is no CIDR block, MemoryError.
+# From "10.0.0.0/8", "::1", ... Raises ValueError with the text that is not an address or CIDR block, MemoryError.
 cdef TrustedProxies *trusted_proxies_new(object blocks) except NULL
 cdef void trusted_proxies_free(TrustedProxies *trusted) noexcept nogil
 cdef bint is_trusted(const TrustedProxies *trusted, uint16_t family, const uint8_t *address) noexcept nogil
-# Fills in `peer` from what accept4 or a PROXY header gave (family AF_INET or AF_INET6, address in network order, port
-# in host order). Maps IPv4-mapped IPv6 to IPv4. For any other family (AF_UNIX) the peer is "unknown" and not trusted.
+# Fills in `peer` from the result of accept4 or from a PROXY header (family AF_INET or AF_INET6, address in network
+# order, port in host order). Maps IPv4-mapped IPv6 to IPv4. With any other family (AF_UNIX) the peer is "unknown" and
+# not trusted.
 cdef void peer_set(Peer *peer, const TrustedProxies *trusted, uint16_t family, const uint8_t *address,
                    uint16_t port) noexcept nogil
-# Replaces or appends the forwarding fields of `head`; returns the client's address (the first untrusted one) and the
-# request id, both in the arena, in the head's bytes or in `peer`. `tls`: whether the peer used TLS; becomes whether the
-# client did, as a trusted X-Forwarded-Proto says. `random` is the state of random.pxd. Call it before the filters.
-# Returns 0, or -1 if the arena is full.
+# Replaces or extends the forwarding fields of `head`. Sets `client` to the address of the client (the first untrusted
+# one) and `request_id`, both in the arena, in the bytes of the head or in `peer`. `tls`: whether the peer used TLS; set
+# to whether the client did, according to a trusted X-Forwarded-Proto. `random` is the state of random.pxd. Call it
+# before the filters. Returns 0, or -1 if the arena is full.
 cdef int forward(const TrustedProxies *trusted, const Peer *peer, bint *tls, uint64_t *random, Head *head,
                  Arena *arena, Slice *client, Slice *request_id) noexcept nogil
-# Decrements Max-Forwards, which `head` has and which is not 0. Returns 0, or -1 if the arena is full.
+# Decrements Max-Forwards, which `head` must have and which must not be 0. Returns 0, or -1 if the arena is full.
 cdef int count_forward(Head *head, Arena *arena) noexcept nogil

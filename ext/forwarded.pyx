@@ -1,10 +1,10 @@
-# X-Forwarded-For, -Proto, -Host, X-Request-ID and Max-Forwards towards the backend, and which received values are kept.
+# X-Forwarded-For, -Proto, -Host, X-Request-ID and Max-Forwards sent to the backend, and which received values are kept.
 #
-# A peer outside the trusted blocks: its values of these fields are replaced, and the other fields that only a proxy may
-# send (X-Real-IP, Forwarded, X-Original-URL, ...; the range of FieldName in head.pxd) are removed. A trusted peer: its
-# address is appended to For, the other fields are kept and only added if they are missing. The client (for the log) is
-# the last address in the chain For + peer that is not trusted. The search ends early at something that is not an
-# address, and at the first address if all are trusted.
+# Peer outside the trusted blocks: its values of these fields are replaced, and the other fields that only a proxy may
+# send (X-Real-IP, Forwarded, X-Original-URL, ...; the range of FieldName in head.pxd) are removed. Trusted peer: its
+# address is appended to X-Forwarded-For; the other fields are kept, and added only if they are missing. The client (for
+# the log) is the last untrusted address in the list X-Forwarded-For + peer. The search ends early at an item that is
+# not an address, and at the first address if all are trusted.
 
 from libc.stdint cimport uint8_t
 from libc.stdlib cimport free, malloc
@@ -31,20 +31,20 @@ cdef extern from "<arpa/inet.h>" nogil:
     const char *inet_ntop(int family, const void *address, char *text, unsigned int size)
 
 cdef enum:
-    ADDRESS_TEXT = 46           # bytes of an address's text at most, its final zero included
+    ADDRESS_TEXT = 46           # maximum bytes of the text of an address, including the terminating zero
     REQUEST_ID_SIZE = 36
-    REQUEST_ID_MOST = 128       # bytes of a trusted peer's X-Request-ID; a longer one is replaced
+    REQUEST_ID_MOST = 128       # maximum bytes of a trusted X-Request-ID; a longer one is replaced
 
 cdef struct Block:
     uint16_t family
-    uint8_t bits                # of the prefix
+    uint8_t bits                # length of the prefix
     uint8_t address[16]
 
 cdef struct TrustedProxies:
     uint32_t count
     Block *blocks
 
-cdef struct Chain:              # the four fields of one head, as far as they may be believed
+cdef struct Chain:              # the trusted forwarding fields of one head
     Field *last_for             # the last line
     Field *proto
     Field *host
@@ -55,7 +55,7 @@ cdef struct Chain:              # the four fields of one head, as far as they ma
 
 
 cdef uint16_t _unmap(uint16_t family, const uint8_t *address, uint8_t *out) noexcept nogil:
-    """Copies an address, IPv4-mapped ones as IPv4 (RFC 4291 section 2.5.5.2); its family."""
+    """Copies an address, mapping IPv4-mapped ones to IPv4 (RFC 4291 section 2.5.5.2); returns its family."""
     if family == AF_INET6 and memcmp(address, b"\0\0\0\0\0\0\0\0\0\0\xff\xff", 12) == 0:
         memcpy(out, address + 12, 4)
         return AF_INET
@@ -64,7 +64,7 @@ cdef uint16_t _unmap(uint16_t family, const uint8_t *address, uint8_t *out) noex
 
 
 cdef uint16_t _parse_address(const char *text, uint32_t size, uint8_t *address) noexcept nogil:
-    """Family of "10.0.0.1", "::1", with port "10.0.0.1:80", "[::1]:80"; 0 when it is none of these."""
+    """The family of "10.0.0.1", "::1", or with port "10.0.0.1:80", "[::1]:80"; 0 for any other text."""
     cdef char copy[ADDRESS_TEXT]
     cdef uint8_t raw[16]
     cdef const char *end
@@ -89,7 +89,7 @@ cdef uint16_t _parse_address(const char *text, uint32_t size, uint8_t *address) 
 
 
 cdef int _parse_block(str text, Block *block) except -1:
-    """Of "10.0.0.0/8", "::1": host bits may be set."""
+    """Parses "10.0.0.0/8" or "::1"; host bits may be set."""
     cdef uint8_t raw[16]
     cdef str length
     address, slash, length = text.partition("/")
@@ -165,11 +165,12 @@ cdef void peer_set(Peer *peer, const TrustedProxies *trusted, uint16_t family, c
         peer.text_size += 1
 
 
-# --- the client
+# --- the client address
 
 
 cdef Slice _last_word(const char *start, const char **end) noexcept nogil:
-    """The last of a comma-separated list, trimmed; `end` moves before its comma, or to NULL after the first word."""
+    """The last item of a comma-separated list, trimmed; moves `end` before its comma, or sets it to NULL at the first
+    item."""
     cdef Slice word
     cdef const char *from_ = end[0]
     cdef const char *to = end[0]
@@ -186,7 +187,8 @@ cdef Slice _last_word(const char *start, const char **end) noexcept nogil:
 
 
 cdef bint _walk_line(const TrustedProxies *trusted, const Slice *line, Slice *client) noexcept nogil:
-    """Walks one line of For from its end; `client` becomes the last address seen. True: go on with the line before."""
+    """Reads one X-Forwarded-For line from its end; sets `client` to the last address read. True: continue with the
+    previous line."""
     cdef const char *end = line.data + line.size
     cdef uint8_t address[16]
     cdef uint16_t family
@@ -194,7 +196,7 @@ cdef bint _walk_line(const TrustedProxies *trusted, const Slice *line, Slice *cl
     while end != NULL:
         word = _last_word(line.data, &end)
         if word.size == 0:
-            continue            # an empty list element is none (RFC 9110 section 5.6.1)
+            continue            # empty list elements are ignored (RFC 9110 section 5.6.1)
         family = _parse_address(word.data, word.size, address)
         if family == 0:
             return False
@@ -205,7 +207,7 @@ cdef bint _walk_line(const TrustedProxies *trusted, const Slice *line, Slice *cl
 
 
 cdef void _strip_port(Slice *client) noexcept nogil:
-    """The address alone: "10.0.0.1:80" and "[::1]:80" without port and brackets."""
+    """Removes port and brackets from "10.0.0.1:80" and "[::1]:80"."""
     cdef const char *end
     if client.size and client.data[0] == c'[':
         end = <const char *> memchr(client.data, c']', client.size)
@@ -252,7 +254,7 @@ cdef void _write_request_id(uint64_t *random, char *out) noexcept nogil:
 
 
 cdef Chain _believed(Head *head, bint trusted) noexcept nogil:
-    """The forwarding fields that are kept; those that are not trusted are dropped."""
+    """The forwarding fields that are kept; the untrusted ones are dropped."""
     cdef Chain chain
     cdef Field *field
     cdef uint32_t i
@@ -274,7 +276,7 @@ cdef Chain _believed(Head *head, bint trusted) noexcept nogil:
         elif chain.request_id == NULL:
             chain.request_id = field
         else:
-            field.dropped = 1   # one id per request
+            field.dropped = 1   # only one id per request
     return chain
 
 
@@ -295,7 +297,7 @@ cdef int _extend_for(Field *last, const Slice *address, Arena *arena) noexcept n
 
 
 cdef bint _client_tls(const Field *proto, bint tls) noexcept nogil:
-    """Whether the client used TLS, as the trusted X-Forwarded-Proto says; of a list the first item counts."""
+    """Whether the client used TLS, according to a trusted X-Forwarded-Proto (the first item of a list)."""
     cdef Slice rest, item
     if proto == NULL:
         return tls
@@ -324,7 +326,7 @@ cdef int forward(const TrustedProxies *trusted, const Peer *peer, bint *tls, uin
             return -1
     elif _append(head, arena, b"X-Forwarded-For", 15, address) < 0:
         return -1
-    if chain.request_id != NULL:        # in the arena still, even if appending moved the fields
+    if chain.request_id != NULL:        # still in the arena, even if appending moved the fields
         request_id[0] = chain.request_id.value
     else:
         id_text = <char *> arena_take(arena, REQUEST_ID_SIZE)
@@ -372,9 +374,9 @@ cdef int count_forward(Head *head, Arena *arena) noexcept nogil:
 
 
 cdef class Forwarding:
-    """The forwarded fields as a gateway with these trusted proxies writes them.
+    """The forwarding fields as a gateway with these trusted proxies writes them.
 
-    Raises ValueError when one of `trusted_proxies` is no address or CIDR block.
+    Raises ValueError if one of `trusted_proxies` is not an address or CIDR block.
     """
 
     cdef TrustedProxies *_trusted
@@ -395,13 +397,13 @@ cdef class Forwarding:
         return 0
 
     def trusts(self, str address not None) -> bool:
-        """Whether a peer with this address is believed."""
+        """Whether a peer with this address is trusted."""
         cdef Peer peer
         self._peer(address, &peer)
         return peer.trusted
 
     def apply(self, str peer not None, fields, *, str host="", bint tls=False, uint64_t seed=0, uint32_t arena=65536):
-        """(fields, client, request id) of a request from `peer`. MemoryError when it does not fit into the arena."""
+        """(fields, client, request id) of a request from `peer`. MemoryError: the arena is full."""
         cdef Scratch scratch = Scratch(arena)
         cdef Slice client, request_id
         cdef Peer who
@@ -412,7 +414,7 @@ cdef class Forwarding:
         return scratch.fields(), slice_bytes(&client).decode("latin-1"), slice_bytes(&request_id).decode("latin-1")
 
     def seconds(self, str peer, fields, uint32_t rounds) -> float:
-        """Processor time of `rounds` heads with these fields from `peer`."""
+        """Processor time in seconds for `rounds` heads with these fields from `peer`."""
         cdef Scratch scratch = Scratch(65536)
         cdef Slice client, request_id
         cdef uint64_t random = 1

@@ -100,7 +100,7 @@ cdef bint shake(Reactor r, Connection *c, const char *data, uint32_t size) noexc
         if ship(r, c) < 0:
             handshake_fail(r, c, TLS_CLOSED)
             return False
-    read_clock(r)               # libssl may have taken milliseconds, and the turn must know
+    read_clock(r)               # libssl may have taken milliseconds, which count towards the turn
     if progress == PROGRESS_WAIT:
         return False
     if progress != PROGRESS_DONE:

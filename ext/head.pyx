@@ -1,13 +1,13 @@
-"""Heads from bytes (RFC 9112 sections 2 to 6): requests from clients, responses from backends.
+"""Parses heads (RFC 9112 sections 2 to 6): requests from clients, responses from backends.
 
-A head that is whole when it is first seen, which is nearly every head, is read in one pass. One that comes in pieces
-is read again only when it may have become whole: new bytes are searched for its end (an empty line), and the rest is
-left alone. It is also read again when its start line is whole, when its size passes a power of two, so that what can be
-refused early is, and when a bare LF turns up, for then no end will come; all in all that is O(new bytes).
+Almost every head is complete when it is first seen, and is parsed in one pass. A head that arrives in pieces is parsed
+again only if it may be complete: only the new bytes are searched for its end (an empty line). It is also parsed again
+when its start line is complete, when its size passes a power of two, so that invalid heads are refused early, and when
+there is a bare LF, because then no end will be found. The total cost is O(new bytes).
 
-Bytes are judged in their order and limits by their place, so the answer does not depend on how the bytes were split.
+Bytes are judged in order and limits by position, so the result does not depend on how the bytes were split.
 
-A response's head is read as strictly, but for what real servers need: a status line without its last space, a space
+Responses are parsed as strictly, with exceptions that real servers need: a status line without its last space, a space
 before a colon, and framing fields where there is no body (204, 1xx).
 """
 
@@ -39,7 +39,7 @@ cdef Method[9] METHODS = [
 
 cdef enum:
     VERSION_SIZE = 8            # HTTP/1.1
-    LEADING_MOST = 16           # bytes of empty lines before a request line
+    LEADING_MOST = 16           # maximum bytes of empty lines before a request line
 
 
 # ------------------------------------------------------------------------------------------------------- start lines
@@ -53,7 +53,7 @@ cdef uint8_t method_of(Slice method) noexcept nogil:
 
 
 cdef int take_version(Head *head, const char **at, const char *end) noexcept nogil:
-    """`HTTP/` DIGIT `.` DIGIT, and nothing visible behind it. Returns 1, 0 (more bytes) or -Refusal."""
+    """`HTTP/` DIGIT `.` DIGIT, not followed by a visible octet. Returns 1, 0 (more bytes) or -Refusal."""
     cdef const char *start = at[0]
     cdef const char *most = start + VERSION_SIZE + 1
     cdef const char *stop = run_over_visible(start, end if end < most else most)
@@ -148,10 +148,10 @@ cdef int take_status_line(Head *head, const char **at, const char *end) noexcept
 # ------------------------------------------------------------------------------------------------------------ heads
 
 cdef bint may_be_whole(const char *data, uint32_t size, uint32_t scanned) noexcept nogil:
-    """Whether the bytes from `scanned` on are a reason to read the head (again)."""
+    """Whether the bytes from `scanned` on are a reason to parse the head (again)."""
     cdef const char *at = data + scanned
     cdef const char *end = data + size
-    if scanned == 0 or size ^ scanned > scanned:        # first seen, or past a power of two
+    if scanned == 0 or size ^ scanned > scanned:        # first call, or past a power of two
         return True
     while True:
         at = <const char *> memchr(at, c'\n', end - at)
@@ -159,7 +159,7 @@ cdef bint may_be_whole(const char *data, uint32_t size, uint32_t scanned) noexce
             return False
         if at - data < 3 or (at - 1)[0] != c'\r' or (at - 2)[0] == c'\n':
             return True                                 # a bare LF, or the empty line
-        if memchr(data, c'\n', at - data) == NULL:      # the start line: HTTP/0.9 sends no more
+        if memchr(data, c'\n', at - data) == NULL:      # the start line: an HTTP/0.9 client sends nothing more
             return True
         at += 1
 
@@ -179,7 +179,7 @@ cdef void drop_field(Head *head, uint8_t known) noexcept nogil:
 
 
 cdef int conclude_request(Head *head, const Noted *noted, Arena *arena) noexcept nogil:
-    """What can be judged only now that all of the head is there. Returns 0 or -Refusal."""
+    """Checks what can be judged only when the head is complete. Returns 0 or -Refusal."""
     cdef int refusal = state_framing(head, noted) or obey_connection(head, noted)
     if refusal:
         return refusal
@@ -188,7 +188,7 @@ cdef int conclude_request(Head *head, const Noted *noted, Arena *arena) noexcept
         head.framing = FRAMING_NONE
     head.expect_continue = noted.expects_continue and head.minor == 1
     if noted.expects_continue and head.minor == 0:
-        drop_field(head, FIELD_EXPECT)                  # RFC 9110 section 10.1.1: to be ignored
+        drop_field(head, FIELD_EXPECT)                  # ignored (RFC 9110 section 10.1.1)
     if noted.max_forwards and (head.method_name == METHOD_OPTIONS or head.method_name == METHOD_TRACE):
         refusal = take_max_forwards(head, noted)
         if refusal:
@@ -199,7 +199,7 @@ cdef int conclude_request(Head *head, const Noted *noted, Arena *arena) noexcept
         return -REFUSAL_HOST_MISSING
     if head.authority.data == NULL:
         if noted.hosts == 0:
-            return 0                                    # HTTP/1.0 without Host: only listeners without a hostname
+            return 0                                    # HTTP/1.0 without Host: only listeners without a hostname match
         head.authority = noted.host
         return take_host(head, arena)
     # RFC 9112 section 3.2.2: the target's authority replaces Host. An invalid Host is still refused (section 3.2).
@@ -250,7 +250,8 @@ cdef int parse_request(Head *head, const char *data, uint32_t size, uint32_t *sc
 
 cdef int conclude_response(Head *head, const Noted *noted, uint8_t request_method,
                            bint asked) noexcept nogil:
-    """How the body ends (RFC 9112 section 6.3), and whether the connection can be used again. Returns 0 or -Refusal."""
+    """Determines how the body ends (RFC 9112 section 6.3), and whether the connection can be reused. Returns 0 or
+    -Refusal."""
     cdef int refusal = state_framing(head, noted) or obey_connection(head, noted)
     if refusal:
         return refusal
@@ -259,7 +260,8 @@ cdef int conclude_response(Head *head, const Noted *noted, uint8_t request_metho
     if head.status == 101 and not (asked and head.upgrade):
         return -REFUSAL_SWITCH_UNASKED
     if head.status < 200 or head.status == 204:
-        # Such a message has no framing (RFC 9112 section 6.1 and 6.2). A 204 that announces content may send it.
+        # Such a message has no body (RFC 9112 sections 6.1 and 6.2), but a 204 with framing fields may be followed by
+        # content.
         if head.stated == FRAMING_CHUNKED or head.content_length > 0:
             head.keep_alive = 0
         head.framing = head.stated = FRAMING_NONE

@@ -1,4 +1,4 @@
-# HTTP/1 wire protocol without sockets, as one face: bytes in, Heads and body spans out. Strict: ambiguity is refused.
+# The HTTP/1 wire protocol without sockets, as one interface: bytes to Heads and body spans. Refuses ambiguous messages.
 #
 #   refusal   why something was refused, and the status for it
 #   head      the types Head, Field, HeadLimits; parse_request, parse_response

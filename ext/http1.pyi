@@ -1,4 +1,4 @@
-"""HTTP/1 from Python: one message at a time, for tests and tools; see http1.pyx."""
+"""HTTP/1 for Python: one message at a time, for tests and tools; see http1.pyx."""
 
 from typing import NamedTuple
 

@@ -1,9 +1,10 @@
-"""HTTP/1 from Python: the same functions that the engine calls, one message at a time, for tests and tools.
+"""HTTP/1 for Python: the functions that the engine uses, applied to one message at a time, for tests and tools.
 
-The engine cimports http1.pxd and never comes through here. The compiler does, for `normalise_path`: routes' values and
-requests' paths are normalised by the same code.
+The engine cimports the modules listed in http1.pxd and does not use this one. The control plane uses `normalise_path`,
+so that the paths of routes and of requests are normalised by the same code.
 
-Everything takes any contiguous buffer, so that tests can place bytes at the end of a page that nothing may follow.
+All functions accept any contiguous buffer, so that tests can place the bytes at the end of a page before an
+inaccessible one.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -26,18 +27,18 @@ NUMBERS = {name: number for number, name in FRAMINGS.items()}
 METHODS = {b"GET": METHOD_GET, b"HEAD": METHOD_HEAD, b"CONNECT": METHOD_CONNECT}
 
 cdef enum:
-    ROOM = 1 << 20              # bytes of arena and output here; the engine has its own measure
+    ROOM = 1 << 20              # bytes of output; the engine has another limit
 
 
 class Refused(NamedTuple):
-    """A message was refused: the status a client would get, and why."""
+    """A message was refused: the status of the response to the client, and the reason."""
 
     status: int
     reason: str
 
 
 class RequestHead(NamedTuple):
-    size: int                   # bytes the head took
+    size: int                   # bytes of the head
     method: bytes
     target: bytes
     path: bytes
@@ -103,11 +104,10 @@ cdef object as_response(const Head *head, int size):
 
 
 cdef class HeadReader:
-    """Reads one head from a buffer that grows, as the engine does: `read` gives None while bytes are missing.
+    """Parses one head from a growing buffer, like the engine: `read` returns None while bytes are missing.
 
-    `response_to`: the method of the request that is answered; without it, requests are read. `asked`: the request asked
-    for an upgrade. `arena`: bytes of scratch
-    memory, instead of those that head_room asks for.
+    `response_to`: the method of the request that is answered; without it, requests are parsed. `asked`: that request
+    asked for an upgrade. `arena`: bytes of scratch memory, instead of those that head_room requires.
     """
 
     cdef Head head
@@ -140,7 +140,7 @@ cdef class HeadReader:
         return parse_request(&self.head, data, size, &self.scanned, &self.limits, &self.arena)
 
     def read(self, const uint8_t[::1] data):
-        """A RequestHead or ResponseHead, None (more bytes are needed), or Refused."""
+        """Returns a RequestHead or ResponseHead, None (more bytes are needed), or Refused."""
         cdef int size = 0
         if data.shape[0]:
             size = self.parse(<const char *> &data[0], <uint32_t> data.shape[0])
@@ -153,7 +153,7 @@ cdef class HeadReader:
 
     def rewrite(self, const uint8_t[::1] data, *, bint close=False, bint to_http10=False, bint chunk_it=False,
                 uint32_t room=ROOM):
-        """What would be sent on for the whole head in `data`; None when it does not fit into `room`."""
+        """The bytes that would be sent for the complete head in `data`; None if they do not fit into `room`."""
         cdef char *out
         cdef uint32_t size
         if self.parse(<const char *> &data[0], <uint32_t> data.shape[0]) <= 0:
@@ -171,7 +171,7 @@ cdef class HeadReader:
             free(out)
 
     def seconds(self, const uint8_t[::1] data, uint32_t count, *, bint write=True):
-        """Processor time of `count` rounds of parsing and writing the head in `data`."""
+        """Processor time in seconds for `count` rounds of parsing and writing the head in `data`."""
         cdef char out[65536]
         cdef uint32_t _round
         cdef uint32_t sum_ = 0
@@ -188,17 +188,17 @@ cdef class HeadReader:
 
 
 def read_request(data, **limits):
-    """One look at `data`, as HeadReader.read of a request."""
+    """Like HeadReader.read, with one call for a request."""
     return HeadReader(**limits).read(data)
 
 
 def read_response(data, request_method=b"GET", **limits):
-    """One look at `data`, as HeadReader.read of a response to `request_method`."""
+    """Like HeadReader.read, with one call for a response to `request_method`."""
     return HeadReader(request_method, **limits).read(data)
 
 
 cdef class BodyReader:
-    """A body on its way. `take` and `decode` give Refused for a broken one."""
+    """A message body while it is received. `take`, `passes` and `decode` return Refused for an invalid one."""
 
     cdef Body body
     cdef HeadLimits limits
@@ -216,7 +216,7 @@ cdef class BodyReader:
         return self.body.decoded
 
     def take(self, const uint8_t[::1] data):
-        """How many bytes of `data` belong to the body."""
+        """The number of bytes of `data` that belong to the body."""
         cdef long taken = 0
         if data.shape[0]:
             taken = body_take(&self.body, <const char *> &data[0], <uint32_t> data.shape[0], &self.limits)
@@ -257,7 +257,7 @@ cdef class BodyReader:
 
 
 def normalise_path(path, *, bint merge_slashes=False):
-    """The normal form of `path`, as requests get theirs. ValueError: it has none, or lacks its first '/'."""
+    """The normal form of `path`, as for the paths of requests. ValueError: it has none, or does not begin with '/'."""
     cdef bytes given = path.encode() if isinstance(path, str) else bytes(path)
     cdef bytes out = bytes(len(given))
     cdef int size
@@ -273,7 +273,7 @@ def normalise_path(path, *, bint merge_slashes=False):
 
 def local_response(int status, bytes text, *, bytes location=b"", bytes date=b"", bint close=False,
                    bint to_http10=False, bint to_head=False, uint32_t room=4096):
-    """write_local_response, or None when it does not fit into `room` (4096 at most)."""
+    """Like write_local_response; None if the response does not fit into `room` (at most 4096)."""
     cdef char out[4096]
     cdef LocalResponse response = LocalResponse(
         status, close, to_http10, to_head, Slice(text, <uint32_t> len(text)),
@@ -297,5 +297,5 @@ def http_date(int64_t seconds):
 
 
 def known_name(bytes name):
-    """The number of a field name the proxy understands itself, 0 for any other."""
+    """The FieldName of a field that the proxy interprets itself, 0 for any other."""
     return field_name(name, <uint32_t> len(name))

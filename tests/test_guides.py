@@ -25,7 +25,7 @@ def test_check_accepts_every_manifest(guide: str, tmp_path: Path) -> None:
     assert len([one for one in found if one["kind"] in ("Gateway", "HTTPRoute")]) >= 3
     ended = check([*assumed(guide), *found], tmp_path)
     warnings = [line for line in ended.stdout.splitlines() if line.startswith("warning:")]
-    assert [line for line in warnings if not line.endswith(WARNED.get(guide, "none"))] == []
+    assert [line for line in warnings if WARNED.get(guide, "none") not in line] == []
     assert f" 0 problems, {int(guide in WARNED)} warning" in ended.stdout, ended.stdout
     assert ended.returncode == int(guide in WARNED)
 

@@ -64,7 +64,7 @@ CHUNKED = {
     "extension": (b'3;a\r\nabc\r\n0;b=c;d="e f; \t\\"";g\r\n\r\n', b"abc"),
     "trailers": (b"3\r\nabc\r\n0\r\nX-Sum: 1\r\nb:\t\xff \r\n\r\n", b"abc"),
     "trailers that servers send": (b"0\r\nServer-Timing: a\r\nServer: y\r\nETag: z\r\n\r\n", b""),
-    "trailer like a forbidden one": (b"0\r\nX-Forwarder: a\r\nHosts: b\r\n\r\n", b""),
+    "trailer like a forbidden one": (b"0\r\nX-Forwardee: a\r\nHosts: b\r\n\r\n", b""),
     "long trailer": (b"0\r\n" + b"N" * 300 + b":" + b"v" * 3000 + b"\r\n\r\n", b""),
 }
 
