@@ -10,7 +10,7 @@ from fastroute.ext.slice cimport Slice
 cdef enum:
     CHUNK_LINE_MOST = 1024      # maximum bytes of a chunk-size line, with its extensions
     CHUNK_HEAD_MOST = 18        # maximum bytes that write_chunk_head writes
-    TRAILER_NAME_MOST = 24      # no forbidden trailer has a longer name
+    TRAILER_NAME_MOST = 64      # no forbidden trailer has a longer name
 
 cdef struct Body:               # one struct for all framings; initialised by body_start
     uint8_t framing             # Framing

@@ -159,6 +159,8 @@ cdef int take_trailer_name(Body *body, char octet, char **out) noexcept nogil:
     """STATE_TRAILER to STATE_TRAILER_LONG."""
     if is_octet(octet, OCTET_TOKEN):
         if body.state == STATE_TRAILER_LONG:
+            if octet == c'_' and body.underscores_dropped and not body.dropping:
+                return -REFUSAL_FIELD_NAME_INVALID      # its beginning has been passed on
             pass_on(NULL if body.dropping else out, &octet, 1)
             return 0
         body.state = STATE_TRAILER_NAME

@@ -48,7 +48,7 @@ cdef struct FilterChain:
     bint changes_responses      # at least one header step changes responses
 
 cdef enum:
-    FILTERED_NAME_MOST = 24     # TRAILER_NAME_MOST of body.pxd
+    FILTERED_NAME_MOST = 64     # TRAILER_NAME_MOST of body.pxd
 
 # Creates the chain for the filters of a snapshot; NULL if there are none. `upstreams` provides the backends of mirrors.
 # MemoryError.

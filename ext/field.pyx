@@ -5,8 +5,7 @@ ends in CRLF, and no line is folded. Each line is judged byte by byte in order, 
 head was split.
 
 Hop-by-hop fields are marked `dropped` (RFC 9110 section 7.6.1): those in DROPPED, and those that Connection nominates.
-The fields that a proxy must interpret itself are found by a perfect hash over the length, the first octet and
-the last two.
+The fields that a proxy must interpret itself are found by a perfect hash over the length and three octets.
 
 An Upgrade is used if it is the only such field, Connection nominates it, and the message is HTTP/1.1 (RFC 9110 section
 7.8). `h2c` is not used, because the requests after it would bypass the matching of rules.
@@ -21,15 +20,12 @@ from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memset
 
 from fastroute.ext.head cimport (
-    FIELD_CONNECTION, FIELD_CONTENT_LENGTH, FIELD_COUNT, FIELD_DATE, FIELD_EXPECT, FIELD_HOST, FIELD_KEEP_ALIVE,
-    FIELD_FORWARDED, FIELD_LOCATION, FIELD_MAX_FORWARDS, FIELD_MIMIC, FIELD_OTHER, FIELD_PROXY,
-    FIELD_PROXY_AUTHENTICATE, FIELD_PROXY_AUTHORIZATION, FIELD_PROXY_CONNECTION, FIELD_SERVER, FIELD_TE, FIELD_TRAILER,
-    FIELD_TRANSFER_ENCODING, FIELD_TRUE_CLIENT_IP, FIELD_UPGRADE, FIELD_X_CLIENT_CERT, FIELD_X_CLIENT_IP,
-    FIELD_X_CLUSTER_CLIENT_IP, FIELD_X_FORWARDED_BY, FIELD_X_FORWARDED_CLIENT_CERT, FIELD_X_FORWARDED_FOR,
-    FIELD_X_FORWARDED_HOST, FIELD_X_FORWARDED_PORT, FIELD_X_FORWARDED_PREFIX, FIELD_X_FORWARDED_PROTO,
-    FIELD_X_FORWARDED_SCHEME, FIELD_X_FORWARDED_SERVER, FIELD_X_FORWARDED_SSL, FIELD_X_ORIGINAL_HOST,
-    FIELD_X_ORIGINAL_URL, FIELD_X_REAL_IP, FIELD_X_REQUEST_ID, FIELD_X_REWRITE_URL, FIELD_X_SSL_CLIENT_CERT,
-    FIELDS_SPARE, FRAMING_CHUNKED, FRAMING_LENGTH, FRAMING_NONE, Field, Head, HeadLimits,
+    FIELDS_SPARE, FIELD_CLAIM, FIELD_CONNECTION, FIELD_CONTENT_LENGTH, FIELD_COUNT, FIELD_DATE, FIELD_EXPECT,
+    FIELD_HOST, FIELD_KEEP_ALIVE, FIELD_LOCATION, FIELD_MAX_FORWARDS, FIELD_MIMIC, FIELD_OTHER, FIELD_PROXY,
+    FIELD_PROXY_AUTHENTICATE, FIELD_PROXY_AUTHORIZATION, FIELD_PROXY_CONNECTION, FIELD_SERVER, FIELD_TE,
+    FIELD_TRAILER, FIELD_TRANSFER_ENCODING, FIELD_UPGRADE, FIELD_X_FORWARDED_CLIENT_CERT, FIELD_X_FORWARDED_FOR,
+    FIELD_X_FORWARDED_HOST, FIELD_X_FORWARDED_PROTO, FIELD_X_REQUEST_ID, FRAMING_CHUNKED, FRAMING_LENGTH,
+    FRAMING_NONE, Field, Head, HeadLimits,
 )
 from fastroute.ext.octet cimport OCTET_TOKEN, is_text, lower, run_over, run_over_field
 from fastroute.ext.refusal cimport (
@@ -57,22 +53,6 @@ NAMES = {
     FIELD_X_FORWARDED_PROTO: b"x-forwarded-proto",
     FIELD_X_FORWARDED_HOST: b"x-forwarded-host",
     FIELD_X_REQUEST_ID: b"x-request-id",
-    FIELD_FORWARDED: b"forwarded",
-    FIELD_X_FORWARDED_PORT: b"x-forwarded-port",
-    FIELD_X_FORWARDED_PREFIX: b"x-forwarded-prefix",
-    FIELD_X_FORWARDED_SERVER: b"x-forwarded-server",
-    FIELD_X_FORWARDED_SCHEME: b"x-forwarded-scheme",
-    FIELD_X_FORWARDED_SSL: b"x-forwarded-ssl",
-    FIELD_X_FORWARDED_BY: b"x-forwarded-by",
-    FIELD_X_REAL_IP: b"x-real-ip",
-    FIELD_X_CLIENT_IP: b"x-client-ip",
-    FIELD_X_CLUSTER_CLIENT_IP: b"x-cluster-client-ip",
-    FIELD_TRUE_CLIENT_IP: b"true-client-ip",
-    FIELD_X_ORIGINAL_URL: b"x-original-url",
-    FIELD_X_ORIGINAL_HOST: b"x-original-host",
-    FIELD_X_REWRITE_URL: b"x-rewrite-url",
-    FIELD_X_CLIENT_CERT: b"x-client-cert",
-    FIELD_X_SSL_CLIENT_CERT: b"x-ssl-client-cert",
     FIELD_X_FORWARDED_CLIENT_CERT: b"x-forwarded-client-cert",
     FIELD_PROXY: b"proxy",
     FIELD_MAX_FORWARDS: b"max-forwards",
@@ -80,6 +60,24 @@ NAMES = {
     FIELD_SERVER: b"server",
     FIELD_LOCATION: b"location",
 }
+
+# Fields in which a proxy says where a request came from: FIELD_CLAIM, as are all names that begin with a prefix.
+CLAIMS = (
+    # the client's address, or anything
+    b"forwarded", b"forwarded-for", b"x-forwarded", b"x-real-ip", b"x-client-ip", b"client-ip", b"true-client-ip",
+    b"x-cluster-client-ip", b"x-originating-ip", b"x-remote-ip", b"x-remote-addr", b"x-proxyuser-ip",
+    b"cf-connecting-ip", b"cf-connecting-ipv6", b"fastly-client-ip", b"fly-client-ip", b"x-azure-clientip",
+    b"x-azure-socketip", b"x-envoy-external-address", b"x-original-forwarded-for", b"x-original-remote-addr",
+    # the scheme
+    b"front-end-https", b"x-arr-ssl", b"x-scheme", b"x-url-scheme", b"x-original-proto",
+    # host, path and method
+    b"x-host", b"x-http-host-override", b"x-original-host", b"x-original-method", b"x-original-uri", b"x-original-url",
+    b"x-rewrite-url",
+    # the client's certificate
+    b"client-cert", b"client-cert-chain", b"ssl-client-cert", b"ssl-client-verify", b"x-arr-clientcert",
+    b"x-client-cert",
+)
+CLAIM_PREFIXES = (b"x-forwarded-", b"x-ssl-client-")
 
 # Host and the framing fields are written from members of the Head. The others are hop-by-hop, or must not be accepted
 # from any peer.
@@ -90,22 +88,31 @@ DROPPED = (
 )
 
 cdef enum:
-    NAME_MOST = 23              # bytes of the longest known name
+    NAME_MOST = 24              # bytes of the longest known name
+    NAMES_MOST = 96             # known names, including the empty one
+    PREFIXES = 2
     PLACES = 512                # of the perfect hash: the upper 9 of 32 bits
     LENGTH_DIGITS_MOST = 18     # 10**18 - 1 bytes: more than any message has, and it fits into 64 bits
 
-cdef Slice names[FIELD_COUNT]
+cdef struct Name:
+    Slice text                  # in lower case
+    uint8_t known               # FieldName
+
+cdef Name names[NAMES_MOST]     # the first one is empty: no name
+cdef Slice prefixes[PREFIXES]   # of names that are FIELD_CLAIM
 cdef uint8_t dropped[FIELD_COUNT]
-cdef uint8_t places[PLACES]     # FieldName by hash
+cdef uint8_t places[PLACES]     # index into `names` by hash
 cdef uint32_t factor            # makes the hash perfect
 
 
 # ------------------------------------------------------------------------------------------------------------ names
 
 cdef inline uint32_t place_of(const char *name, uint32_t size) noexcept nogil:
-    """A hash of the size, the first octet and the last two, with letters in lower case. `size` > 0."""
+    """A hash of the size and the first, the middle and the last octet, with letters in lower case and '_' in the middle
+    as '-'. `size` > 0."""
     cdef uint32_t ends = <uint32_t> (name[0] | 0x20) << 8 | <uint32_t> (name[size - 1] | 0x20)
-    return ((size << 24 | <uint32_t> (name[size - (2 if size > 1 else 1)] | 0x20) << 16 | ends) * factor) >> 23
+    cdef uint32_t middle = c'-' if name[size >> 1] == c'_' else name[size >> 1] | 0x20
+    return ((size << 24 | middle << 16 | ends) * factor) >> 23
 
 
 cdef bint is_mimicked(const char *name, const char *known, uint32_t size) noexcept nogil:
@@ -117,33 +124,60 @@ cdef bint is_mimicked(const char *name, const char *known, uint32_t size) noexce
     return True
 
 
+cdef uint8_t name_by_prefix(const char *name, uint32_t size) noexcept nogil:
+    """Of a name that is not in `names`."""
+    cdef uint32_t i
+    if name[0] | 0x20 != c'x':          # as all prefixes begin
+        return FIELD_OTHER
+    for i in range(<uint32_t> PREFIXES):
+        if size > prefixes[i].size and is_mimicked(name, prefixes[i].data, prefixes[i].size):
+            return FIELD_CLAIM if memchr(name, c'_', size) == NULL else FIELD_MIMIC
+    return FIELD_OTHER
+
+
 cdef uint8_t field_name(const char *name, uint32_t size) noexcept nogil:
-    cdef uint8_t known
-    if size == 0 or size > NAME_MOST:
+    cdef const Name *known
+    if size == 0:
         return FIELD_OTHER
-    known = places[place_of(name, size)]
-    if known == FIELD_OTHER or names[known].size != size:
-        return FIELD_OTHER
-    if is_text(name, size, names[known].data, size):
-        return known
-    return FIELD_MIMIC if is_mimicked(name, names[known].data, size) else FIELD_OTHER
+    if size > NAME_MOST:
+        return name_by_prefix(name, size)
+    known = &names[places[place_of(name, size)]]
+    if is_text(name, size, known.text.data, known.text.size):
+        return known.known
+    if known.text.size == size and is_mimicked(name, known.text.data, size):
+        return FIELD_MIMIC
+    return name_by_prefix(name, size)
+
+
+cdef bint fill_places() noexcept:
+    """False: two names share a place."""
+    cdef uint32_t i, place
+    memset(places, 0, sizeof(places))
+    for i in range(1, <uint32_t> NAMES_MOST):
+        if names[i].text.size == 0:
+            break
+        place = place_of(names[i].text.data, names[i].text.size)
+        if places[place]:
+            return False
+        places[place] = <uint8_t> i
+    return True
 
 
 def _lay_out():
     """Fills the tables, and searches for a factor for which no two names share a place."""
     global factor
-    for known, name in NAMES.items():
-        names[known] = Slice(<const char *> name, <uint32_t> len(name))
+    listed = [(name, known) for known, name in NAMES.items()] + [(name, FIELD_CLAIM) for name in CLAIMS]
+    if len(listed) >= NAMES_MOST or max(len(name) for name, _ in listed) > NAME_MOST:
+        raise AssertionError("NAMES_MOST or NAME_MOST is too small")
+    for i, (name, known) in enumerate(listed, 1):
+        names[i] = Name(Slice(<const char *> name, <uint32_t> len(name)), <uint8_t> known)
+    for i, name in enumerate(CLAIM_PREFIXES):
+        prefixes[i] = Slice(<const char *> name, <uint32_t> len(name))
     for known in DROPPED:
         dropped[known] = 1
-    for candidate in range(0x9e3779b1, 0x9e3779b1 + 2000, 2):
+    for candidate in range(0x9e3779b1, 0x9e3779b1 + 20000, 2):
         factor = candidate
-        memset(places, 0, sizeof(places))
-        for known, name in NAMES.items():
-            if places[place_of(name, len(name))]:
-                break
-            places[place_of(name, len(name))] = known
-        else:
+        if fill_places():
             return
     raise AssertionError("no factor makes the hash of field names perfect: more PLACES are needed")
 

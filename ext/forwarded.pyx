@@ -14,8 +14,8 @@ from libc.time cimport clock, clock_t
 from fastroute.ext.fieldlist cimport append_field, join_slices
 from fastroute.ext.field cimport next_item
 from fastroute.ext.head cimport (
-    FIELD_MAX_FORWARDS, FIELD_X_FORWARDED_FOR, FIELD_X_FORWARDED_HOST, FIELD_X_FORWARDED_PROTO, FIELD_X_REQUEST_ID,
-    FIELD_X_SSL_CLIENT_CERT, Field,
+    FIELD_CLAIM, FIELD_MAX_FORWARDS, FIELD_X_FORWARDED_FOR, FIELD_X_FORWARDED_HOST, FIELD_X_FORWARDED_PROTO,
+    FIELD_X_REQUEST_ID, Field,
 )
 from fastroute.ext.octet cimport is_text
 from fastroute.ext.random cimport random_next
@@ -261,7 +261,7 @@ cdef Chain _believed(Head *head, bint trusted) noexcept nogil:
     memset(&chain, 0, sizeof(chain))
     for i in range(head.fields_count):
         field = &head.fields[i]
-        if field.known < FIELD_X_FORWARDED_FOR or field.known > FIELD_X_SSL_CLIENT_CERT or field.dropped:
+        if field.known < FIELD_X_FORWARDED_FOR or field.known > FIELD_CLAIM or field.dropped:
             continue
         if not trusted or (field.known == FIELD_X_REQUEST_ID and not 0 < field.value.size <= REQUEST_ID_MOST):
             field.dropped = 1

@@ -21,26 +21,11 @@ cdef enum FieldName:            # the fields that a proxy must interpret itself;
     FIELD_EXPECT
     FIELD_PROXY_AUTHENTICATE
     FIELD_PROXY_AUTHORIZATION
-    FIELD_X_FORWARDED_FOR       # from here to FIELD_X_SSL_CLIENT_CERT: only a trusted proxy may send them
+    FIELD_X_FORWARDED_FOR       # from here to FIELD_CLAIM: only a trusted proxy may send them
     FIELD_X_FORWARDED_PROTO
     FIELD_X_FORWARDED_HOST
     FIELD_X_REQUEST_ID
-    FIELD_FORWARDED
-    FIELD_X_FORWARDED_PORT
-    FIELD_X_FORWARDED_PREFIX
-    FIELD_X_FORWARDED_SERVER
-    FIELD_X_FORWARDED_SCHEME
-    FIELD_X_FORWARDED_SSL
-    FIELD_X_FORWARDED_BY
-    FIELD_X_REAL_IP
-    FIELD_X_CLIENT_IP
-    FIELD_X_CLUSTER_CLIENT_IP
-    FIELD_TRUE_CLIENT_IP
-    FIELD_X_ORIGINAL_URL
-    FIELD_X_ORIGINAL_HOST
-    FIELD_X_REWRITE_URL
-    FIELD_X_CLIENT_CERT
-    FIELD_X_SSL_CLIENT_CERT
+    FIELD_CLAIM                 # any field of CLAIMS and CLAIM_PREFIXES (field.pyx)
     FIELD_X_FORWARDED_CLIENT_CERT   # this one and the next are accepted from no peer
     FIELD_PROXY                 # CGI passes it to programs as HTTP_PROXY (CVE-2016-5385)
     FIELD_MAX_FORWARDS

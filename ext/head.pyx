@@ -204,7 +204,17 @@ cdef int conclude_request(Head *head, const Noted *noted, Arena *arena) noexcept
         return take_host(head, arena)
     # RFC 9112 section 3.2.2: the target's authority replaces Host. An invalid Host is still refused (section 3.2).
     refusal = check_authority(noted.host) if noted.hosts else 0
+    replace_host(head)
     return refusal if refusal else take_host(head, arena)
+
+
+cdef void replace_host(Head *head) noexcept nogil:
+    """Rules that match on Host see the authority that is forwarded."""
+    cdef uint32_t i
+    for i in range(head.fields_count):
+        if head.fields[i].known == FIELD_HOST:
+            head.fields[i].value = head.authority
+            head.fields[i].received = 0
 
 
 cdef int parse_request(Head *head, const char *data, uint32_t size, uint32_t *scanned,

@@ -3,13 +3,16 @@ them too late, or instead of the field in the head. They are dropped.
 
 FORBIDDEN and PREFIXES are the only table; a name that begins with a prefix is forbidden, whatever its length. Fields
 whose definition allows trailers (ETag, Accept-Ranges, Authentication-Info) are relayed, and so are all fields that are
-not listed. CGI and WSGI do not distinguish '_' from '-', so this module does not either.
+not listed. CGI and WSGI do not distinguish '_' from '-', so this module does not either. Fields that only a trusted
+proxy may send (FIELD_CLAIM of field.pyx) must not be trailers either.
 """
 
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcmp
 
 from fastroute.ext.body cimport TRAILER_NAME_MOST
+from fastroute.ext.field cimport field_name
+from fastroute.ext.head cimport FIELD_CLAIM, FIELD_MIMIC
 from fastroute.ext.octet cimport lower
 
 FORBIDDEN = (
@@ -17,9 +20,7 @@ FORBIDDEN = (
     b"content-length", b"transfer-encoding", b"connection", b"http2-settings", b"keep-alive", b"proxy-connection", b"te",
     b"trailer", b"upgrade",
     # routing, and information about the client
-    b"host", b"forwarded", b"max-forwards", b"proxy", b"true-client-ip", b"via", b"x-client-cert", b"x-client-ip",
-    b"x-cluster-client-ip", b"x-original-host", b"x-original-url", b"x-real-ip", b"x-request-id", b"x-rewrite-url",
-    b"x-ssl-client-cert",
+    b"host", b"max-forwards", b"proxy", b"via", b"x-request-id",
     # controls and conditions of a request
     b"cache-control", b"expect", b"if-match", b"if-modified-since", b"if-none-match", b"if-range",
     b"if-unmodified-since", b"pragma", b"range",
@@ -65,6 +66,9 @@ _lay_out()
 cdef bint is_forbidden_trailer(const char *name, uint32_t size) noexcept nogil:
     cdef char spelt[TRAILER_NAME_MOST]
     cdef uint32_t i
+    cdef uint8_t known = field_name(name, size)
+    if known == FIELD_CLAIM or known == FIELD_MIMIC:
+        return True
     size = min(size, <uint32_t> TRAILER_NAME_MOST)
     for i in range(size):
         spelt[i] = c'-' if name[i] == c'_' else lower(name[i])

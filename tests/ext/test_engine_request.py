@@ -1,6 +1,8 @@
 """How the engine prepares a request head for the backend: authority, Max-Forwards, spoofed fields."""
 
+import msgspec
 import pytest
+import trio
 from rig import OK, Peer, Rig, backends, chunked, connect, reporting, rule, running, saying
 
 from fastroute import snapshot
@@ -28,6 +30,19 @@ async def test_the_authority_of_the_target_replaces_host() -> None:
         lines = await sent_on(rig, report, b"GET http://a/x HTTP/1.1\r\nHost: elsewhere\r\n\r\n")
         assert lines[:2] == ["GET /x HTTP/1.1", "host: a"]
         assert [line["host"] for line in rig.lines()] == ["a"]
+
+
+async def test_a_rule_that_matches_host_sees_the_authority_of_the_target() -> None:
+    """Else a client could choose a rule by one host and reach the backend with another."""
+    match = snapshot.Match(
+        path=snapshot.PathMatch("PathPrefix", ""), headers=(snapshot.ValueMatch("host", "b"),), rank=(0,)
+    )
+    async with running(msgspec.structs.replace(rule(), matches=(match,)), log=True) as rig:
+        client = await connect(rig.port)
+        for request in (b"GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n", b"GET http://a/ HTTP/1.1\r\nHost: b\r\n\r\n"):
+            await client.send(request)
+            await client.response()
+        assert [line["reason"] for line in rig.lines()] == ["no_backend_refs", "no_rule"]
 
 
 @pytest.mark.parametrize("target", [b"*", b"http://a"])
@@ -81,6 +96,16 @@ SPOOFED = (
     "Forwarded", "X-Real-IP", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Server", "X-Forwarded-Scheme",
     "X-Forwarded-Ssl", "X-Forwarded-By", "X-Client-IP", "X-Cluster-Client-IP", "True-Client-IP", "X-Original-URL",
     "X-Original-Host", "X-Rewrite-URL", "X-Client-Cert", "X-SSL-Client-Cert",
+    "X-Forwarded", "X-Forwarded-User", "X-FORWARDED-whatever-comes-next", "X-SSL-Client-Verify", "Forwarded-For",
+    "Client-IP", "X-Originating-IP", "X-Remote-IP", "X-Remote-Addr", "X-ProxyUser-IP", "CF-Connecting-IP",
+    "CF-Connecting-IPv6", "Fastly-Client-IP", "Fly-Client-IP", "X-Azure-ClientIP", "X-Azure-SocketIP",
+    "X-Envoy-External-Address", "X-Original-Forwarded-For", "X-Original-Remote-Addr", "Front-End-Https", "X-ARR-SSL",
+    "X-Scheme", "X-Url-Scheme", "X-Original-Proto", "X-Host", "X-HTTP-Host-Override", "X-Original-Method",
+    "X-Original-URI", "Client-Cert", "Client-Cert-Chain", "SSL-Client-Cert", "SSL-Client-Verify", "X-ARR-ClientCert",
+)  # fmt: skip
+INNOCENT = (
+    "X-Forwarder", "X-Forward-For", "Proxied", "Proxy-Status", "X-Original-Filename", "X-Real-Estate", "X-User",
+    "X-SSL-Clients", "Client-IPs", "Forwarder", "X-Hosts", "Via", "X", "X-",
 )  # fmt: skip
 NEVER = ("Proxy", "X-Forwarded-Client-Cert")
 
@@ -96,6 +121,26 @@ async def test_fields_that_only_a_trusted_proxy_may_send(trusted: bool) -> None:
         assert sorted(line for line in lines if "spoofed" in line) == sorted(
             f"{name.lower()}: spoofed" for name in (SPOOFED if trusted else ())
         )
+
+
+async def test_fields_with_names_like_those_stay() -> None:
+    report: list[bytes] = []
+    async with backends(reporting(report)) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        fields = "".join(f"{name}: kept\r\n" for name in INNOCENT)
+        lines = await sent_on(rig, report, f"GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n".encode())
+        assert [line for line in lines if "kept" in line] == [f"{name.lower()}: kept" for name in INNOCENT]
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+async def test_what_cgi_takes_for_such_a_field_is_never_sent_on(trusted: bool) -> None:
+    report: list[bytes] = []
+    options = ANY if trusted else {}
+    async with backends(reporting(report)) as [backend], running(rule("b"), keep_underscores=True, **options) as rig:
+        rig.put("b", backend.port)
+        names = [name.replace("-", "_") for name in (*SPOOFED, *NEVER) if "-" in name]
+        fields = "".join(f"{name}: spoofed\r\n" for name in names)
+        assert "spoofed" not in str(await sent_on(rig, report, f"GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n".encode()))
 
 
 @pytest.mark.parametrize("keep", [False, True])
@@ -166,6 +211,60 @@ async def test_a_filter_is_not_evaded_by_a_trailer(keep: bool) -> None:
         assert (await client.response())[0] == 200
     passed = b"X-Kept: 1\r\n" + (b"X_Kept: 2\r\n" if keep else b"") + b"X-Users: 3\r\n"
     assert got == [chunked(b"x", trailer=passed)]
+
+
+LONG = b"X-Authenticated-Employee"  # 24 bytes
+LONGEST = b"X-" + b"o" * 61  # 63, a name of 64 bytes is decided before its end
+
+
+async def trailers_sent_on(trailers: bytes, cuts: bool) -> list[bytes]:
+    """What of `trailers` reaches the backend: whole, and cut at every place."""
+    got: list[bytes] = []
+
+    async def script(peer: Peer) -> None:
+        while True:
+            await peer.head()
+            await peer.until(b"0\r\n")
+            passed = b""
+            while (line := await peer.until(b"\r\n")) != b"\r\n":
+                passed += line
+            got.append(passed)
+            await peer.send(OK)
+
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    body = chunked(b"x", trailer=trailers)
+    async with backends(script) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        for cut in range(len(body) if cuts else 1):
+            await client.send(head + body[:cut])
+            await trio.sleep(0.001)
+            await client.send(body[cut:])
+            assert (await client.response())[0] == 200
+    return got
+
+
+async def test_trailers_with_an_underscore_anywhere_do_not_pass() -> None:
+    kept = b"X-Sum: 1\r\n" + LONG + b"-Number: 1\r\n" + LONGEST + b"-oo: 1\r\n"
+    dropped = LONG + b"_Number: 1\r\n" + LONGEST[:-1] + b"_: 1\r\n" + LONGEST + b"_oo: 1\r\n"
+    assert set(await trailers_sent_on(dropped + kept + dropped, cuts=True)) == {kept}
+
+
+async def test_trailers_that_only_a_proxy_may_send_do_not_pass() -> None:
+    spoofed = "".join(f"{name}: 1\r\n{name.replace('-', '_')}: 1\r\n" for name in (*SPOOFED, *NEVER))
+    kept = "".join(f"{name}: 1\r\n" for name in INNOCENT if name != "Via")
+    assert await trailers_sent_on((spoofed + kept).encode(), cuts=False) == [kept.encode()]
+
+
+async def test_an_underscore_late_in_a_very_long_name_of_a_trailer_is_refused() -> None:
+    """The beginning of the name is on its way to the backend already."""
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with backends(reporting([])) as [backend], running(rule("b"), log=True) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        await client.send(head + chunked(b"x", trailer=LONGEST + b"ooo_: 1\r\n"))
+        assert (await client.response())[0] == 400
+        assert rig.lines()[0]["reason"] == "field_name_invalid"
 
 
 async def test_a_response_filter_is_not_evaded_by_a_trailer() -> None:

@@ -179,7 +179,8 @@ FORBIDDEN = (
     b"Host", b"content-length", b"TRANSFER-ENCODING", b"Connection", b"Trailer", b"X-Forwarded-For", b"TE", b"Upgrade",
     b"Content_Length", b"X-Forwarded-Client-Cert", b"Access-Control-Allow-Credentials", b"Authorization",
     b"set-cookie", b"Cache-Control", b"If-None-Match", b"Range", b"Content-Type", b"Date", b"Location", b"Age",
-    b"Proxy-Authorization", b"If-Unmodified-Since", b"Accept-Encoding", b"Max-Forwards",
+    b"Proxy-Authorization", b"If-Unmodified-Since", b"Accept-Encoding", b"Max-Forwards", b"X-Forwarded-Form",
+    b"Client-IP", b"x_real_ip",
 )  # fmt: skip
 PASSING = (
     b"X-Sum", b"A", b"Hosts", b"ETag", b"Grpc-Status", b"Server-Timing", b"Accept-Ranges", b"Content-Digest", b"T",
