@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -113,8 +114,12 @@ async def test_many_pods_stand_at_once(nursery: trio.Nursery) -> None:
 
 @contextmanager
 def echo(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that Ctrl-C ends, also if these tests run in the background of a shell, where SIGINT is ignored."""
     command = [sys.executable, "-m", "fastroute.demo.echo", str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    obey = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=obey
+    ) as process:
         try:
             yield process
         finally:
