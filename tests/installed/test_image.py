@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from cluster.account import LEASE, account_kubeconfig
+from cluster.account import LEASE, NAME, NAMESPACE, account_kubeconfig, rights
 from cluster.echo import echo, eventually, ready_addresses
 from cluster.gateway import CLASS, METRICS, is_ready
 from cluster.process import Program
@@ -62,6 +62,9 @@ def fastroute(release: Release, tmp_path: Path):
     finally:
         program.end(10)
         kubeconfig.unlink()
+        for one in rights():  # or helm refuses to install over them
+            release.api.delete(one["kind"], one["metadata"].get("namespace", ""), one["metadata"]["name"])
+        release.api.delete("Lease", NAMESPACE, NAME)
 
 
 def test_the_image_serves_a_cluster(release: Release, fastroute: Program) -> None:
