@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from cluster.account import LEASE, NAME, NAMESPACE, account_kubeconfig, rights
+from cluster.account import LEASE, NAME, NAMESPACE, RIGHTS, account_kubeconfig
 from cluster.echo import echo, eventually, ready_addresses
 from cluster.gateway import CLASS, METRICS, is_ready
 from cluster.process import Program
@@ -62,8 +62,7 @@ def fastroute(release: Release, tmp_path: Path):
     finally:
         program.end(10)
         kubeconfig.unlink()
-        for one in rights():  # or helm refuses to install over them
-            release.api.delete(one["kind"], one["metadata"].get("namespace", ""), one["metadata"]["name"])
+        release.kubectl("delete", "--filename", str(RIGHTS))  # or helm refuses to install over them
         release.api.delete("Lease", NAMESPACE, NAME)
 
 
