@@ -119,7 +119,7 @@ class Api:
         return str(self.request("POST", where, body)["status"]["token"])
 
     def kubeconfig_of(self, token: str, server: str = "") -> str:
-        """The text of a kubeconfig for another user, or for another port of 127.0.0.1."""
+        """The text of a kubeconfig with another token and, if given, another server URL."""
         authority = base64.b64encode(self.authority.encode()).decode()
         cluster = {"server": server or self.server, "certificate-authority-data": authority}
         return yaml.safe_dump(
