@@ -115,7 +115,7 @@ class ApiServer:
             return {path: dict(here) for path, here in self.objects.items()}, len(self.log)
 
     def restore(self, backup: tuple[dict[str, dict[str, Object]], int]) -> None:
-        """Restores objects and versions. Watches from versions that do not exist yet stay open but receive no events."""
+        """Restores objects and versions. Watches from versions that do not exist yet stay open without events."""
         with self._moved:
             self.objects = {path: dict(here) for path, here in backup[0].items()}
             del self.log[backup[1] :]
