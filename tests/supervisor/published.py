@@ -1,4 +1,4 @@
-"""What the tests here publish, and a clock that stands still."""
+"""The snapshots that the tests here publish, and a clock that only tests advance."""
 
 from fastroute.snapshot import Listener, Match, PathMatch, Rule, WeightedBackend
 
