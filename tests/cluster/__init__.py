@@ -1,1 +1,1 @@
-"""A real Kubernetes API on this machine: programs built, started in a namespace of their own, killed, made slow."""
+"""A real Kubernetes API on this machine: builds the programs, runs them in a separate namespace, injects faults."""

@@ -1,7 +1,7 @@
-"""`make cluster`: a cluster to try things in, with a fastroute that serves it, until Ctrl-C.
+"""`make cluster`: a cluster for experiments, served by a fastroute, until Ctrl-C.
 
-All of it lives in a namespace of its own. Doors lead into it from this machine: to the API server, for kubectl, and to
-the ports 80 and 443 of the first Gateway.
+Everything runs in a separate network and process namespace. Relays connect ports of this machine to it: one to the API
+server, for kubectl, and two to ports 80 and 443 of the first Gateway.
 """
 
 import argparse
@@ -64,7 +64,7 @@ def _port(text: str) -> int:
 
 
 def _taken(arguments: argparse.Namespace) -> str | None:
-    """Which port of this machine cannot be had, and what to type instead; None when all can."""
+    """A message if a port is unavailable, with the command that uses another one; None if all are available."""
     options = {"--port": arguments.port, "--http": arguments.http, "--https": arguments.https}
     for option, port in options.items():
         why = "is given twice" if list(options.values()).count(port) > 1 else _why_not(port)
@@ -76,7 +76,7 @@ def _taken(arguments: argparse.Namespace) -> str | None:
 
 
 def _why_not(port: int) -> str | None:
-    """Why nothing can listen at a port of 127.0.0.1."""
+    """The reason why no program can listen on a port of 127.0.0.1; None if one can."""
     with socket.socket() as one:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -87,13 +87,13 @@ def _why_not(port: int) -> str | None:
 
 
 def _open(arguments: argparse.Namespace, folder: Path) -> int:
-    """Outside: starts the inside, and keeps the doors."""
+    """The outer process: starts the inner one and runs the relays."""
     words = isolation.way_in()
     if words is None:
-        isolation.enter()  # says why not
+        isolation.enter()  # prints the reason
         return isolation.NOT_POSSIBLE
     environment = {**os.environ, isolation.MARK: "1"}
-    # Whatever ends us ends the inside too.
+    # The inner process is killed whenever this one ends.
     command = [
         "setpriv",
         "--pdeathsig",
@@ -132,13 +132,13 @@ Logs: {kubeconfig.parent}/*.log. Ctrl-C ends it all."""
 
 
 def _first_inside(inside: Program) -> int:
-    """The first process of the namespace, as this machine numbers it."""
+    """The host's process ID of the first process in the namespace."""
     said = subprocess.run(["pgrep", "-P", str(inside.pid)], capture_output=True, text=True, check=False).stdout
     return int(said.split()[0]) if said else inside.pid
 
 
 def _wait(process: subprocess.Popen[bytes]) -> None:
-    """Until Ctrl-C, SIGTERM, or the end of the inside."""
+    """Waits until Ctrl-C, SIGTERM, or the end of the inner process."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         process.wait()
@@ -147,7 +147,7 @@ def _wait(process: subprocess.Popen[bytes]) -> None:
 
 
 def _serve(arguments: argparse.Namespace, folder: Path) -> int:
-    """Inside: all the programs, and the doors' other ends."""
+    """The inner process: starts all programs, and the relays' inner ends."""
     cluster = Cluster(folder, arguments.api)
     cluster.start()
     cluster.start_pods()

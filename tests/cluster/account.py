@@ -1,4 +1,4 @@
-"""Who fastroute is in a test cluster: a ServiceAccount, with the rights that our manifests give it."""
+"""fastroute's identity in a test cluster: a ServiceAccount with the rights that deploy/kustomize grants."""
 
 from pathlib import Path
 
@@ -8,15 +8,15 @@ from cluster.programs import ROOT
 
 NAMESPACE = "fastroute"
 NAME = "fastroute"
-LEASE = f"{NAMESPACE}/{NAME}"  # the one that its Role is for
+LEASE = f"{NAMESPACE}/{NAME}"  # the Lease that the Role of deploy/kustomize names
 RIGHTS = ROOT / "deploy/kustomize/base/rbac.yaml"
-INFRASTRUCTURE = ROOT / "deploy/kustomize/infrastructure/rbac.yaml"  # with --infrastructure
+INFRASTRUCTURE = ROOT / "deploy/kustomize/infrastructure/rbac.yaml"  # applied for --infrastructure
 
 
 def account_kubeconfig(cluster: Cluster, *, infrastructure: bool = False, server: str = "") -> Path:
-    """A kubeconfig of fastroute's ServiceAccount, which has what deploy/kustomize grants and nothing else.
+    """A kubeconfig of fastroute's ServiceAccount, which has the rights that deploy/kustomize grants and no others.
 
-    `server`: the API server is reached at this URL.
+    `server`: the URL of the API server.
     """
     api = cluster.api
     api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
@@ -27,6 +27,6 @@ def account_kubeconfig(cluster: Cluster, *, infrastructure: bool = False, server
 
 
 def rights(*, infrastructure: bool = False) -> list[Object]:
-    """ServiceAccount, roles and bindings."""
+    """The ServiceAccount, its roles and bindings."""
     files = (RIGHTS, INFRASTRUCTURE) if infrastructure else (RIGHTS,)
     return [one for file in files for one in documents(file.read_text())]

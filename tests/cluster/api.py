@@ -1,6 +1,7 @@
-"""A small client of an API server for tests: objects in and out as plain dictionaries.
+"""A small API client for tests: objects are plain dictionaries.
 
-Not the code under test, nor the official client, whose discovery takes longer than most tests here.
+It shares no code with the program under test. The official client is not used because its discovery takes longer than
+most tests here.
 """
 
 import base64
@@ -52,7 +53,7 @@ VERSIONS = {
 
 
 class ApiError(Exception):
-    """The API server's refusal: HTTP status, reason and message in it."""
+    """An error response of the API server: HTTP status, reason and message."""
 
     def __init__(self, status: int, text: str) -> None:
         self.status = status
@@ -60,7 +61,7 @@ class ApiError(Exception):
 
 
 class Api:
-    """Requests to the server that a kubeconfig names, with its token."""
+    """Sends requests to the server of a kubeconfig, with its token."""
 
     def __init__(self, kubeconfig: Path) -> None:
         config = yaml.safe_load(kubeconfig.read_text())
@@ -72,7 +73,7 @@ class Api:
         self._pool = urllib3.PoolManager(maxsize=32, ssl_context=trust, retries=False, timeout=30.0)
 
     def request(self, method: str, path: str, body: object = None, kind: str = "application/json") -> Any:
-        """The decoded answer. Raises ApiError, or urllib3's errors where nobody answers."""
+        """The decoded response. Raises ApiError, or an error of urllib3 if there is no response."""
         data = None if body is None else json.dumps(body).encode()
         answer = self._pool.request(
             method, self.server + path, body=data, headers={**self._fields, "Content-Type": kind}
@@ -91,7 +92,7 @@ class Api:
         return self.request("POST", _collection(one), one)
 
     def apply(self, *objects: Object) -> None:
-        """Creates them, or makes them so, as `kubectl apply --server-side --force-conflicts` does."""
+        """Creates or updates objects, like `kubectl apply --server-side --force-conflicts`."""
         for one in objects:
             where = f"{_collection(one)}/{one['metadata']['name']}?fieldManager=test&force=true"
             self.request("PATCH", where, one, "application/apply-patch+yaml")
@@ -100,11 +101,11 @@ class Api:
         self.apply(*documents(text))
 
     def patch(self, kind: str, namespace: str, name: str, patch: Mapping[str, Any], below: str = "") -> Object:
-        """A merge patch; `below`: "/status" for a status."""
+        """Sends a merge patch; `below`: "/status" for a status."""
         return self.request("PATCH", path(kind, namespace, name) + below, patch, "application/merge-patch+json")
 
     def delete(self, kind: str, namespace: str, name: str) -> None:
-        """Deletes it; nothing happens when it is not there."""
+        """Deletes an object, if it exists."""
         try:
             self.request("DELETE", path(kind, namespace, name), {"propagationPolicy": "Background"})
         except ApiError as error:
@@ -112,13 +113,13 @@ class Api:
                 raise
 
     def token(self, namespace: str, account: str) -> str:
-        """A token of a ServiceAccount, good for an hour."""
+        """A token of a ServiceAccount, valid for one hour."""
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
         where = f"{path('ServiceAccount', namespace, account)}/token"
         return str(self.request("POST", where, body)["status"]["token"])
 
     def kubeconfig_of(self, token: str, server: str = "") -> str:
-        """The text of a kubeconfig for another user, or by way of another address (of 127.0.0.1)."""
+        """The text of a kubeconfig with another token and, if given, another server URL."""
         authority = base64.b64encode(self.authority.encode()).decode()
         cluster = {"server": server or self.server, "certificate-authority-data": authority}
         return yaml.safe_dump(
@@ -138,7 +139,7 @@ class Api:
 
 
 def documents(text: str) -> Iterator[Object]:
-    """The objects of a stream of YAML documents, Lists unpacked."""
+    """The objects in a stream of YAML documents; the items of Lists are returned one by one."""
     found: Iterable[Object] = (one for one in yaml.safe_load_all(text) if one)
     for one in found:
         if one["kind"] == "List":
@@ -148,7 +149,7 @@ def documents(text: str) -> Iterator[Object]:
 
 
 def path(kind: str, namespace: str = "", name: str = "") -> str:
-    """The URL path of an object, or of all of a kind (in all namespaces, when none is named)."""
+    """The URL path of an object; without a name of all objects of a kind, without a namespace those in all of them."""
     within = f"/namespaces/{namespace}" if namespace and kind not in CLUSTER_SCOPED else ""
     return f"{_root(VERSIONS[kind])}{within}/{_plural(kind)}" + (f"/{name}" if name else "")
 

@@ -1,6 +1,6 @@
-"""A cluster: the API server (with etcd and controllers inside), and the stand-in kubelet that runs its pods.
+"""A cluster: the API server (with etcd and controllers in the same program), and a substitute kubelet that runs pods.
 
-Ports are fixed, for every cluster has a network namespace of its own (isolation.py). All it keeps is in one folder.
+The ports are fixed because every cluster has its own network namespace (isolation.py). All files are in one folder.
 """
 
 import os
@@ -20,7 +20,7 @@ ETCD_PORT = 23790
 
 
 class Cluster:
-    """A cluster on `folder`, with the CRDs of release `version`, of one channel: nothing runs until `start`."""
+    """A cluster on `folder`, with the CRDs of release `version` and one channel. `start` starts it."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Cluster:
 
     @property
     def kubeconfig(self) -> Path:
-        """The administrator's; good for as long as the folder lives."""
+        """The administrator's kubeconfig, valid as long as the folder exists."""
         return self.folder / "kubeconfig"
 
     @property
@@ -50,7 +50,7 @@ class Cluster:
         return Api(self.kubeconfig)
 
     def start(self, *, crds: bool = True) -> None:
-        """Starts the API server; comes back when it is ready and, with `crds`, its CRDs are established."""
+        """Starts the API server; returns when it is ready and, with `crds`, its CRDs are established."""
         self.folder.mkdir(parents=True, exist_ok=True)
         words = [str(self.programs / "apiserver"), "-dir", str(self.folder)]
         words += ["-port", str(API_PORT), "-etcd-port", str(ETCD_PORT)]
@@ -60,7 +60,7 @@ class Cluster:
         self._api.wait_for(self._api.says("ready"))
 
     def start_pods(self, images: Sequence[str] = ()) -> None:
-        """Starts the kubelet. `images`: PART-OF-IMAGE=COMMAND, beside the suite's echo server."""
+        """Starts the kubelet. `images`: PART-OF-IMAGE=COMMAND, in addition to the suite's echo server."""
         known = [f"/echo-basic:={built(ECHO) / 'echo-basic'}", *images]
         words = [str(self.programs / "kubelet"), "-kubeconfig", str(self.kubeconfig), "-dir", str(self.folder)]
         words += [word for image in known for word in ("-image", image)]
@@ -68,29 +68,29 @@ class Cluster:
         self._kubelet.wait_for(self._kubelet.says("ready"))
 
     def kill(self) -> None:
-        """The API server and etcd vanish, as in a power cut. `start` brings them back with all objects."""
+        """Kills the API server and etcd, as in a power failure. `start` restarts them with all objects."""
         assert self._api is not None
         self._api.kill()
 
     def compact(self) -> None:
-        """etcd forgets all revisions but the last: a watch that begins at an older one is answered 410."""
+        """Compacts etcd to the newest revision: a watch that starts at an older one gets 410."""
         address = f"http://127.0.0.1:{ETCD_PORT}/v3"
         said = _post(f"{address}/kv/range", {"key": "AA=="})
         _post(f"{address}/kv/compaction", {"revision": said["header"]["revision"], "physical": True})
 
     def keep_logs(self, name: str) -> None:
-        """Copies what the programs wrote to .cache/logs/NAME, for those who want to know why."""
+        """Copies the logs of the programs to .cache/logs/NAME, for debugging."""
         kept = CACHE / "logs" / name
         kept.mkdir(parents=True, exist_ok=True)
         for path in self.folder.glob("*.log"):
             (kept / path.name).write_bytes(path.read_bytes())
 
     def stop(self) -> None:
-        """Ends all of it."""
+        """Stops all programs."""
         for program in (self._kubelet, self._api):
             if program is not None:
                 program.end(5)
-        if self._kubelet is not None:  # the bridge is its, but outlives it
+        if self._kubelet is not None:  # the kubelet's bridge remains after the kubelet ended
             subprocess.run(["ip", "link", "delete", "br0"], check=False)
 
 
@@ -101,6 +101,6 @@ def _post(url: str, body: object) -> Any:
 
 
 def run(words: Sequence[str], kubeconfig: Path) -> str:
-    """What a command says that knows the cluster by KUBECONFIG. Raises CalledProcessError."""
+    """The output of a command that runs with this cluster's KUBECONFIG. Raises CalledProcessError."""
     environment = {**os.environ, "KUBECONFIG": str(kubeconfig)}
     return subprocess.run(list(words), env=environment, check=True, capture_output=True, text=True).stdout

@@ -1,4 +1,4 @@
-"""Tests with a real API server: run as `pytest tests/cluster`, which starts itself again in a namespace of its own."""
+"""Tests with a real API server: `pytest tests/cluster` restarts itself in a new network and process namespace."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from cluster.scratch import scratch
 
 
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Called before anything is collected, when this folder was named on the command line."""
+    """Called before collection if this folder was given on the command line."""
     if not isolation.is_inside() and not hasattr(config, "workerinput"):
         for module in (CLUSTER, ECHO, TOOLS, suite("v1.6.3")):
             built(module)
@@ -30,7 +30,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """One cluster for a file of tests that do no harm to it: each works in namespaces of its own."""
+    """One cluster for all tests of a file that do not break it; each test uses its own Kubernetes namespaces."""
     if not isolation.is_inside():
         pytest.skip("wants a namespace of its own: pytest tests/cluster")
     isolation.enter()

@@ -1,4 +1,4 @@
-"""Namespaces with real pods: the suite's echo server, as many as wanted, behind a Service."""
+"""Namespaces with real pods: a number of replicas of the suite's echo server behind a Service."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ PORT = 8080
 
 
 def echo(namespace: str, name: str = "echo", replicas: int = 1) -> list[Object]:
-    """A namespace, a Deployment of echo servers, and a Service on port 8080 before them."""
+    """A namespace, a Deployment of echo servers, and a Service for it on port 8080."""
     labels = {"app": name}
     fields = {"POD_NAME": "metadata.name", "NAMESPACE": "metadata.namespace"}
     variables = [{"name": one, "valueFrom": {"fieldRef": {"fieldPath": field}}} for one, field in fields.items()]
@@ -37,7 +37,7 @@ def echo(namespace: str, name: str = "echo", replicas: int = 1) -> list[Object]:
 
 
 def ready_addresses(api: Api, namespace: str) -> list[str]:
-    """The addresses of the ready pods of a namespace, as EndpointSlices say."""
+    """The addresses of the ready pods of a namespace, from its EndpointSlices."""
     return sorted(
         address
         for one in api.list("EndpointSlice", namespace)
@@ -48,7 +48,7 @@ def ready_addresses(api: Api, namespace: str) -> list[str]:
 
 
 def eventually(true: Callable[[], bool], seconds: float = 60.0, pause: float = 0.05) -> None:
-    """Comes back when it is true. AssertionError: it was not in time."""
+    """Returns when `true()` is true. Raises AssertionError on timeout."""
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, f"not true within {seconds:.0f} s"

@@ -1,4 +1,5 @@
-"""A world of two teams' Services behind one Gateway: routes that nobody touches, and routes that a test edits.
+"""The objects of the tests: Services of two teams behind one Gateway, with routes that stay unchanged and routes that
+tests edit.
 
 host              who answers
 calm.test         apples, whatever happens: route and Service in one namespace, no grant needed
@@ -6,9 +7,9 @@ shared.test       bananas, by a grant
 split.test        apples and bananas, half each, by grants
 missing.test      404: no route
 
-They answer at port 80, and at 443 by HTTPS, with a certificate of another namespace, by a grant. Port 81 takes routes
-of namespaces that have the label `tenant: "yes"`; apples has it, infra has not. HTTPS has one more listener, for
-spare.test, whose Secret is left to a test.
+The Gateway serves them on port 80 with HTTP, and on port 443 with HTTPS; a grant allows the certificate, which is in
+another namespace. Port 81 allows routes from namespaces with the label `tenant: "yes"`: apples has it, infra does not.
+HTTPS has one more listener, for spare.test, whose Secret is created and deleted by a test.
 """
 
 import base64
@@ -46,10 +47,10 @@ spec:
     tls: {certificateRefs: [{name: spare, namespace: certs}]}
     allowedRoutes: {namespaces: {from: All}}
 """
-PASSING = ("passing-0", "passing-1", "passing-2")  # namespaces that a test has come and go
+PASSING = ("passing-0", "passing-1", "passing-2")  # namespaces that a test creates and deletes
 CHURNED = tuple(f"churn-{number}" for number in range(5))  # routes that a test edits
 HOSTS = tuple(f"{name}.test" for name in ("calm", "shared", "split", "missing", "spare", "hand", *CHURNED, *PASSING))
-DOORS = ((80, False), (81, False), (443, True))  # ports, and whether there is TLS
+DOORS = ((80, False), (81, False), (443, True))  # (port, whether it uses TLS)
 
 CALM = Ask("calm.test", "/", frozenset({"apples"}))
 SHARED = Ask("shared.test", "/", frozenset({"bananas"}))
@@ -62,7 +63,7 @@ ASKS = (CALM, SHARED, SPLIT, MISSING, TENANT, NO_TENANT, *SECURE)
 
 
 def route(name: str, namespace: str, *backends: tuple[str, int], hostname: str = "") -> Object:
-    """An HTTPRoute of the public Gateway to the echo Services of namespaces, each with its weight."""
+    """An HTTPRoute of the Gateway `public` with the echo Services of namespaces as backends, each with its weight."""
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "HTTPRoute",
@@ -83,7 +84,7 @@ def route(name: str, namespace: str, *backends: tuple[str, int], hostname: str =
 
 
 def grant(namespace: str, origin: str = "infra", name: str = "routes") -> Object:
-    """HTTPRoutes of `origin` may use the Services of `namespace`."""
+    """A ReferenceGrant: HTTPRoutes of `origin` may refer to the Services of `namespace`."""
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "ReferenceGrant",
@@ -96,7 +97,7 @@ def grant(namespace: str, origin: str = "infra", name: str = "routes") -> Object
 
 
 def certificate_grant() -> Object:
-    """Gateways of infra may show the certificates of certs."""
+    """A ReferenceGrant: Gateways of infra may refer to the Secrets of certs."""
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "ReferenceGrant",
@@ -109,7 +110,7 @@ def certificate_grant() -> Object:
 
 
 def tls_secret(name: str, *hosts: str) -> Object:
-    """A Secret of certs with a certificate that was never seen before."""
+    """A Secret in certs with a newly made certificate."""
     made = certificate(*hosts, days=30 + random.random())
     return {
         "apiVersion": "v1",
@@ -128,7 +129,7 @@ def namespace(name: str, **labels: str) -> Object:
 
 
 def objects() -> list[Object]:
-    """The whole world but its class and Gateway."""
+    """All objects except the GatewayClass and the Gateway."""
     return [
         *echo("apples", replicas=2),
         *echo("bananas", replicas=2),
@@ -146,7 +147,7 @@ def objects() -> list[Object]:
 
 
 def plant(api: Api) -> None:
-    """Makes the world; comes back when its pods are ready."""
+    """Creates the objects; returns when the pods are ready."""
     api.apply_text(CLASS)
     api.apply(*objects()[:-5])
     api.apply_text(GATEWAY)

@@ -1,4 +1,4 @@
-"""A fastroute that follows a cluster: the program under test, started as users start it."""
+"""Starts the program under test as users do: a fastroute that watches a cluster."""
 
 import sys
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ spec: {controllerName: fastroute.dev/gateway}
 def start_gateway(
     kubeconfig: Path, log: Path, options: Sequence[str] = (), *, metrics: str = METRICS, ready: bool = True
 ) -> Program:
-    """Starts `fastroute serve --kubernetes`; with `ready`, comes back when /readyz says so."""
+    """Starts `fastroute serve --kubernetes`; with `ready`, returns when /readyz returns 200."""
     words = [sys.executable, "-m", "fastroute", "serve", "--kubernetes", "--kubeconfig", str(kubeconfig)]
     words += ["--metrics", metrics, "--log-format", "text", *options]
     program = Program(words, log, {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"})

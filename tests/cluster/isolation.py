@@ -1,7 +1,8 @@
-"""A network and process namespace that is thrown away: in it ports are free, links are ours, and nothing outlives it.
+"""A temporary network and process namespace: all ports are free, links can be created, and all processes end with it.
 
-`enter()` starts this very program again inside, by way of unshare(1), and comes back only there. When the outer process
-is gone, however, the kernel kills all that was started inside. Without root, user namespaces do the same.
+`enter()` replaces this program with a new run of itself inside the namespaces, using unshare(1), and returns only
+there. When the outer process ends, for whatever reason, the kernel kills all processes inside. Without root, it adds a
+user namespace.
 """
 
 import os
@@ -9,8 +10,8 @@ import shutil
 import subprocess
 import sys
 
-MARK = "TEST_CLUSTER_INSIDE"  # in the environment of whoever is inside; not named as an option of fastroute
-NOT_POSSIBLE = 3  # the exit code where the kernel grants neither
+MARK = "TEST_CLUSTER_INSIDE"  # set in the environment of processes inside; not named like an option of fastroute
+NOT_POSSIBLE = 3  # the exit code if the kernel permits neither way
 
 _WORDS = ("unshare", "--net", "--pid", "--fork", "--mount-proc", "--kill-child")
 _WAYS = ((*_WORDS,), (*_WORDS, "--map-root-user"))
@@ -21,7 +22,8 @@ def is_inside() -> bool:
 
 
 def enter() -> None:
-    """Comes back inside of new namespaces, loopback up. Exits with NOT_POSSIBLE, and a sentence, where it cannot."""
+    """Returns inside the new namespaces, with loopback up. If they cannot be created, prints why and exits with
+    NOT_POSSIBLE."""
     if is_inside():
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
         return
@@ -34,7 +36,7 @@ def enter() -> None:
 
 
 def way_in() -> tuple[str, ...] | None:
-    """The command line that opens the namespaces here; None where nothing does."""
+    """The command line that creates the namespaces on this machine; None if none works."""
     if _missing():
         return None
     for words in _WAYS:

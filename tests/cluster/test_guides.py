@@ -1,6 +1,7 @@
-"""The guides for other programs, at a real API server: what these write is served, and what they read is there.
+"""The guides for use with other programs, tested with a real API server: the objects these programs write are served,
+and the fields they read are set.
 
-The programs are not here. A test makes the objects that they make, with the rights that a guide gives them.
+The programs themselves are not run. The tests create the same objects, with the rights that each guide grants.
 """
 
 import http.client
@@ -23,7 +24,7 @@ from cluster.gateway import CLASS, POOL, start_gateway
 from cluster.scratch import scratch
 
 ROUTE = ("HTTPRoute", "checkout", "checkout")
-WINDOW = 100  # requests; the weights of a canary add up to it
+WINDOW = 100  # requests; the sum of the weights of a canary
 
 
 class Answer(NamedTuple):
@@ -33,12 +34,12 @@ class Answer(NamedTuple):
 
     @property
     def pod(self) -> str:
-        """Of the Deployment's name, without what makes it one pod of it."""
+        """The name of the pod's Deployment."""
         return str(json.loads(self.body)["pod"]).rsplit("-", 2)[0]
 
 
 class Browser:
-    """One connection to a Gateway; by TLS if it has a name to ask for."""
+    """One connection to a Gateway; `secure`: with TLS."""
 
     def __init__(self, api: Api, gateway: str, port: int, host: str, *, secure: bool = False) -> None:
         address = api.get("Gateway", *gateway.split("/"))["status"]["addresses"][0]["value"]
@@ -55,7 +56,7 @@ class Browser:
         return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
 
     def certificate(self) -> bytes:
-        """The one that it was shown."""
+        """The certificate that the gateway presented."""
         assert isinstance(self.connection.sock, ssl.SSLSocket)
         return self.connection.sock.getpeercert(binary_form=True) or b""
 
@@ -69,7 +70,7 @@ def pods(namespace: str, name: str, port: int) -> list[Object]:
 
 @pytest.fixture(scope="module")
 def world(cluster: Cluster) -> Iterator[Api]:
-    """All guides applied, with pods behind their Services and no Secret yet, and a fastroute that serves them."""
+    """A fastroute that serves the objects of all guides, with pods behind their Services and without any Secret."""
     api = cluster.api
     api.apply_text(CLASS)
     objects = [one for guide in GUIDES for one in served(guide)]
@@ -97,13 +98,13 @@ def addresses(gateway: Object) -> list[str]:
 
 
 def listener(api: Api, gateway: str, name: str) -> dict[str, str]:
-    """Reasons by condition."""
+    """The reason of each condition of a listener, by type."""
     found = api.get("Gateway", *gateway.split("/"))["status"]["listeners"]
     return {each["type"]: each["reason"] for one in found if one["name"] == name for each in one["conditions"]}
 
 
 def account(api: Api, name: str, guide: str, folder: Path) -> Api:
-    """A client with the rights of the ClusterRole that a guide shows, and no others."""
+    """A client with the rights of the ClusterRole in a guide, and no others."""
     [role] = [one for one in manifests(guide) if one["kind"] == "ClusterRole"]
     who = {"kind": "ServiceAccount", "name": name, "namespace": "default"}
     api.apply(
@@ -161,12 +162,13 @@ def test_a_secret_that_comes_and_is_renewed_is_served(world: Api, gateway: str, 
 
     world.apply(tls_secret(*own, days=60))
     eventually(lambda: Browser(world, gateway, port, own[2], secure=True).certificate() != shown)
-    assert open_before.get().status == status  # by the connection from before the renewal
+    assert open_before.get().status == status  # on the connection from before the renewal
     assert listener(world, gateway, name)["ResolvedRefs"] == "ResolvedRefs"
 
 
 def records(api: Api) -> dict[str, list[str]]:
-    """What external-dns makes of routes whose listeners have no sectionName, port or Selector."""
+    """The DNS records that external-dns makes for routes whose parentRefs have no sectionName or port, on listeners
+    without a Selector."""
     gateways = {(one["metadata"]["namespace"], one["metadata"]["name"]): one for one in api.list("Gateway")}
     found: dict[str, list[str]] = {}
     for route in api.list("HTTPRoute"):
@@ -207,7 +209,7 @@ def test_a_route_that_is_refused_loses_its_record(world: Api, tmp_path: Path) ->
 
 
 def set_weight(plugin: Api, weight: int) -> None:
-    """As the plugin of Argo Rollouts does: reads the route, changes it and puts it back."""
+    """Reads, changes and replaces the route, like the Argo Rollouts plugin."""
     route = plugin.get(*ROUTE)
     stable, canary = route["spec"]["rules"][0]["backendRefs"]
     stable["weight"], canary["weight"] = 100 - weight, weight
@@ -219,7 +221,7 @@ def set_weight(plugin: Api, weight: int) -> None:
 
 
 def counted(browser: Browser) -> Counter[str]:
-    """Who answered a window of requests."""
+    """The number of responses of each Deployment in a window of requests."""
     return Counter(browser.get().pod for _ in range(WINDOW))
 
 

@@ -1,4 +1,4 @@
-"""etcd restored from an older backup: what was made since is gone, and the API server's versions are lower."""
+"""etcd is restored from an older backup: newer objects are gone, and the resource versions are lower than before."""
 
 import shutil
 from pathlib import Path
@@ -13,7 +13,7 @@ from cluster.test_writing import gateway, programmed, replica, route, states
 
 
 def answer(host: str) -> int:
-    """500 from a route without backends, 404 where there is no route."""
+    """The response is 500 for a route without backends, and 404 without a route."""
     got = urllib3.request("GET", "http://127.0.2.1:8099/", headers={"Host": host}, timeout=5.0, retries=False)
     return got.status
 

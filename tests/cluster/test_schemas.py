@@ -1,8 +1,8 @@
-"""Our schemas and rules over several fields, against the CRDs: by what a real API server says of the same objects, and
-by the bounds that the CRDs name.
+"""Compares fastroute's schemas and cross-field rules with the CRDs: by the verdicts of a real API server on the same
+objects, and by the bounds in the CRDs.
 
-Each case of tests/resources is created there (dry run) with the CRDs of each release; what it accepts and refuses is
-what we accept and refuse. MEANT and NOT_JUDGED are the differences that are meant, each with its reason.
+Each case of tests/resources is created (dry run) on an API server with the CRDs of each release; both must accept, or
+both refuse. MEANT and NOT_JUDGED list the intended differences, each with its reason.
 """
 
 import functools
@@ -35,7 +35,7 @@ def gateway(more: str) -> str:
 
 
 PER_PORT = "{port: %d, tls: {}}"
-ONLY_SCHEMAS = (  # what the CRDs say by rules, and we by schemas: what, a good object, a bad one
+ONLY_SCHEMAS = (  # checked by rules in the CRDs and by schemas in fastroute: (what, a valid object, an invalid one)
     (
         "the key of a label",
         gateway("infrastructure: {labels: {a.b/c_d: x}}"),
@@ -77,7 +77,7 @@ def cases() -> Iterator[Case]:
 
 
 def is_asked(case: Case) -> bool:
-    """Whether an API server with the CRDs can be asked of it: an object of one of their kinds, with a name for it."""
+    """Whether the API server can judge the case: one object of a kind that the CRDs define."""
     try:
         [value] = parse(case.text)
     except (MalformedError, ValueError):
@@ -89,7 +89,7 @@ def is_asked(case: Case) -> bool:
 CASES = [case for case in cases() if is_asked(case)]
 
 
-# Rules of the CRDs that we do not have: by their message, why.
+# Rules of the CRDs that fastroute does not have: the reason by the rule's message.
 WHOLE = "what it is about is refused as a whole, by a condition"
 NOT_JUDGED = {
     "Value is immutable": "a file has no earlier object",
@@ -105,13 +105,13 @@ NOT_JUDGED = {
 
 class Judgement(NamedTuple):
     case: Case
-    theirs: str  # "accepted", "refused", "unknown": the release does not have a field of it
+    theirs: str  # "accepted", "refused", "unknown": the release does not have one of the fields
     said: str
 
 
 @pytest.fixture(scope="module", params=RELEASES)
 def release(request: pytest.FixtureRequest) -> Iterator[tuple[str, list[Judgement]]]:
-    """What the API server says of every case, with the CRDs of a release."""
+    """The API server's verdict on every case, with the CRDs of a release."""
     if not isolation.is_inside():
         pytest.skip("wants a namespace of its own: pytest tests/cluster")
     isolation.enter()
@@ -151,7 +151,7 @@ def test_we_judge_as_the_api_server_does(release: tuple[str, list[Judgement]]) -
 
 
 def rules(schema: dict[str, Any]) -> Iterator[str]:
-    """The messages of all rules of a schema."""
+    """The messages of all rules in a schema."""
     for rule in schema.get("x-kubernetes-validations", ()):
         yield rule["message"]
     for inner in schema.get("properties", {}).values():
@@ -163,7 +163,7 @@ def rules(schema: dict[str, Any]) -> Iterator[str]:
 
 @functools.cache
 def specs(version: str) -> dict[str, dict[str, Any]]:
-    """The schema of the spec of each kind that we read, in v1."""
+    """The v1 schema of the spec of each kind that fastroute reads."""
     found = {}
     for path in sorted((crds(version) / "experimental").glob("*.yaml")):
         for one in yaml.load_all(path.read_text(), yaml.CSafeLoader):
@@ -183,7 +183,7 @@ def test_every_rule_of_the_crds_is_broken_by_a_case(release: tuple[str, list[Jud
 
 
 def bounds(schema: Any, where: str) -> Iterator[tuple[str, Any]]:
-    """Of ours, in the words of OpenAPI."""
+    """The bounds of a schema of fastroute, expressed as in OpenAPI."""
     match schema:
         case Text(least=least, most=most, choices=choices, form=form):
             yield where, ("string", None if choices else least, most, tuple(sorted(choices)), pattern(form))
@@ -233,7 +233,7 @@ def pattern(form: str | None) -> str | None:
     return form and form.replace("\\Z", "$")
 
 
-# Where our bounds are others: a regular expression for the place, the release (empty: each), and why.
+# Where the bounds differ: a regular expression for the path, the release (empty: all), and the reason.
 MEANT = (
     (
         r"Modifier\.(set|add)\[\]\.value$|headers\[\]\.value$",

@@ -1,7 +1,8 @@
-"""A cluster with the CRDs of the standard channel: all that is served there is, all that we write stays.
+"""A cluster with the CRDs of the standard channel: fastroute serves all its kinds and fields, and all written statuses
+are kept.
 
-All other tests run with the experimental channel. The API server drops fields that a CRD does not have: one of ours in
-a status would be taken out and written again for ever.
+All other tests use the experimental channel. The API server drops fields that a CRD does not have: fastroute would
+write a status with such a field again and again.
 """
 
 import time
@@ -21,7 +22,7 @@ from cluster.scratch import scratch
 from cluster.traffic import Client
 from cluster.truth import differences
 
-QUIET = 3.0  # s in which a status that is taken out would be written 12 times
+QUIET = 3.0  # s; a status that loses a field would be written 12 times meanwhile
 LISTENER_SET = """
 apiVersion: gateway.networking.k8s.io/v1
 kind: ListenerSet
@@ -66,7 +67,7 @@ def test_the_standard_channel_is_all_that_is_needed(standard: Cluster) -> None:
         before = _written(api)
         time.sleep(QUIET)
         assert _written(api) == before
-        assert "are not read" not in log.read_text()  # every kind is there
+        assert "are not read" not in log.read_text()  # every kind exists
     finally:
         program.end(10)
 
@@ -80,7 +81,7 @@ def test_what_the_channel_does_not_have_is_refused_by_the_api_server(standard: C
 
 
 def _written(api: Api) -> tuple[float, set[str]]:
-    """How many statuses were written, and the versions of what they stand in."""
+    """The number of status writes, and the resource versions of the objects that have statuses."""
     text = urllib3.request("GET", f"http://{METRICS}/metrics", timeout=60.0).data.decode()
     count = next(
         float(line.split()[1]) for line in text.splitlines() if line.startswith("fastroute_status_writes_total ")

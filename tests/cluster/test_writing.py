@@ -1,5 +1,5 @@
-"""What fastroute writes to a real API server: statuses beside other controllers', by one replica of several; Events;
-the Service of a Gateway."""
+"""Writes to a real API server: statuses next to those of other controllers, by one of several replicas; Events; the
+Service of a Gateway."""
 
 import threading
 import time
@@ -20,11 +20,11 @@ from cluster.process import Program
 
 OURS = "fastroute.dev/gateway"
 GROUP = "gateway.networking.k8s.io"
-GIVEN_BACK_WITHIN = 9.0  # s: less than a Lease lasts that its holder did not give back
+GIVEN_BACK_WITHIN = 9.0  # s: less than the duration of a Lease, which would pass if the holder did not release it
 
 
 def gateway(namespace: str, port: int, **spec: Any) -> list[Object]:
-    """With its namespace; Gateways of one replica share its address, so each has a `port` of its own."""
+    """A Gateway and its namespace. All Gateways of one replica share its address, so each needs a different `port`."""
     listeners = [{"name": "proxy", "port": port, "protocol": "HTTP"}]
     return [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
@@ -70,7 +70,7 @@ def states(api: Api, namespace: str, name: str) -> dict[str, str]:
 
 
 def put(api: Api, path: str, one: Object) -> bool:
-    """Writes what was read and changed; False: somebody wrote it in between."""
+    """Replaces an object; False if another client changed it since it was read."""
     try:
         api.request("PUT", path, one)
     except ApiError as error:
@@ -81,7 +81,7 @@ def put(api: Api, path: str, one: Object) -> bool:
 
 
 def reasons(api: Api, namespace: str, kind: str) -> set[str]:
-    """Of the Events about objects of a kind."""
+    """The reasons of the Events about objects of a kind."""
     return {event["reason"] for event in api.list("Event", namespace) if event["involvedObject"]["kind"] == kind}
 
 
@@ -92,7 +92,8 @@ def counted(metrics: str, name: str) -> float:
 
 @contextmanager
 def replica(cluster: Cluster, folder: Path, number: int, *options: str) -> Iterator[tuple[Program, str]]:
-    """A fastroute with the rights of our manifests, and where its metrics are; each binds an address of its own."""
+    """A fastroute with the rights of deploy/kustomize, and the address of its metrics; each replica binds a different
+    address."""
     metrics = f"127.0.0.1:{9910 + number}"
     infrastructure = "--infrastructure" in options
     kubeconfig = account_kubeconfig(cluster, infrastructure=infrastructure)
@@ -106,7 +107,7 @@ def replica(cluster: Cluster, folder: Path, number: int, *options: str) -> Itera
 
 @pytest.fixture
 def one(cluster: Cluster, api: Api, folder: Path) -> Iterator[str]:
-    """One replica that writes; its metrics."""
+    """A replica that is the leader; yields the address of its metrics."""
     api.apply_text(CLASS)
     with replica(cluster, folder, 1) as (_, metrics):
         eventually(lambda: counted(metrics, "fastroute_status_leader") == 1)
@@ -137,7 +138,7 @@ def _relabel(api: Api, number: int) -> None:
 
 
 def _write_theirs(api: Api, theirs: Object, number: int) -> bool:
-    """As a controller does that reads, changes its own entry and writes; whether nobody came between."""
+    """Reads a route, changes its own entry and writes it, as another controller does; False on a conflict."""
     read = api.get("HTTPRoute", "both", "r")
     seen = {
         "type": "x.dev/Seen",
@@ -183,7 +184,8 @@ def test_a_condition_of_others_on_a_gateway_and_its_listeners_stays(api: Api, on
 
 
 def test_where_others_leave_no_room_ours_give_way_and_the_rest_is_written(api: Api, one: str) -> None:
-    """Five conditions of another controller and three of ours are as many as the API takes; Conflicted is one more."""
+    """Five conditions of another controller and three of fastroute are the maximum of eight; Conflicted would be the
+    ninth."""
     api.apply(*gateway("crowded", 89))
     path = f"/apis/{GROUP}/v1/namespaces/crowded/gateways/web"
     eventually(lambda: programmed(api, "crowded"))
@@ -249,7 +251,8 @@ def test_events_tell_route_and_grant_what_turned(api: Api, one: str) -> None:
 
 
 def test_the_death_of_who_writes_is_followed_and_nothing_flaps(cluster: Cluster, api: Api, folder: Path) -> None:
-    """Killed, then ended as asked: the second time the Lease is given back, and taken at once."""
+    """The leader is killed, then the next one is terminated: that one releases the Lease, which is then acquired at
+    once."""
     api.apply_text(CLASS)
     shared = ("--address", "192.0.2.7")
     with ExitStack() as stack:
@@ -282,7 +285,7 @@ def programmed(api: Api, namespace: str) -> bool:
 
 
 def _turned(one: Object) -> list[tuple[str, str, str]]:
-    """Of each condition of a Gateway when it turned last."""
+    """The lastTransitionTime of each condition of a Gateway."""
     status = one["status"]
     holders = [status, *status["listeners"]]
     return [(c["type"], c["status"], c["lastTransitionTime"]) for holder in holders for c in holder["conditions"]]
@@ -305,7 +308,7 @@ def test_the_service_of_a_gateway_carries_its_infrastructure(cluster: Cluster, a
 
 
 def labels(api: Api, namespace: str) -> dict[str, str]:
-    """Of the only Service of a namespace."""
+    """The labels of the only Service in a namespace."""
     services = api.list("Service", namespace)
     return services[0]["metadata"].get("labels", {}) if services else {}
 

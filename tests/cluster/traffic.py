@@ -1,7 +1,8 @@
-"""Traffic that knows the right answers: each request may be answered by these namespaces or statuses, by nobody else.
+"""Traffic that checks responses: each request has a set of right answers (namespaces or statuses).
 
-Clients are threads, one request at a time, never repeated: a broken connection is a wrong answer like any other. Each
-keeps one plain connection to a port; by HTTPS it makes a new one for each request, and believes tests/certificates.py.
+Each client is a thread that sends one request at a time and never retries: a broken connection counts as a wrong
+answer. A client keeps one plaintext connection per port, opens a new HTTPS connection for each request, and trusts the
+CA of tests/certificates.py.
 """
 
 import hashlib
@@ -17,12 +18,12 @@ from typing import NamedTuple
 
 from certificates import trusting
 
-PAUSE = 0.002  # s between an answer and the next request of a client
-SHOWN = 10  # wrong answers that are told
+PAUSE = 0.002  # s between a response and the next request of a client
+SHOWN = 10  # the number of wrong answers in the message
 
 
 class Ask(NamedTuple):
-    """A GET by HTTP or HTTPS, and who may answer it: namespaces (of echo servers), or statuses other than 200."""
+    """A GET with HTTP or HTTPS, and its right answers: namespaces (of echo servers), or statuses other than 200."""
 
     host: str
     path: str
@@ -32,7 +33,7 @@ class Ask(NamedTuple):
 
 
 class Wrong(NamedTuple):
-    """An answer that was not among the right ones, when (s since the start) and which request it was to."""
+    """An answer that was not right: when (s since the start), the request, and the answer."""
 
     time: float
     ask: Ask
@@ -40,7 +41,7 @@ class Wrong(NamedTuple):
 
 
 class Client:
-    """Its connections to an address, made again after they broke. `offset`: of all ports."""
+    """A client's connections to an address, reopened after they broke. `offset`: added to all ports."""
 
     def __init__(self, address: str, offset: int = 0) -> None:
         self._address, self._offset = address, offset
@@ -48,8 +49,8 @@ class Client:
         self._connections: dict[tuple[int, str], http.client.HTTPConnection] = {}
 
     def ask(self, ask: Ask, *, anew: bool = False) -> str:
-        """The answering namespace, or the status if it is not 200, or why there was no answer. `anew`: by a new
-        connection, if it is one with TLS."""
+        """The namespace that answered, or the status if it is not 200, or the error. `anew`: use a new connection if it
+        is HTTPS."""
         if anew and ask.secure:
             self.close(ask)
         try:
@@ -63,14 +64,14 @@ class Client:
         return str(json.loads(body)["namespace"]) if answer.status == 200 else str(answer.status)
 
     def shown(self, ask: Ask) -> str:
-        """Which certificate it was shown for this question; "" without TLS, or without a connection."""
+        """A hash of the certificate on this request's connection; "" without TLS or without a connection."""
         connection = self._connections.get(_way(ask))
         if connection is None or not isinstance(connection.sock, ssl.SSLSocket):
             return ""
         return hashlib.sha256(connection.sock.getpeercert(binary_form=True) or b"").hexdigest()[:16]
 
     def close(self, ask: Ask | None = None) -> None:
-        """The connection of a question; without one, all."""
+        """Closes the connection of a request or, without one, all connections."""
         for way in [_way(ask)] if ask else list(self._connections):
             if connection := self._connections.pop(way, None):
                 connection.close()
@@ -87,12 +88,12 @@ class Client:
 
 
 def _way(ask: Ask) -> tuple[int, str]:
-    """Questions with the same one may share a connection."""
+    """The key of a connection: requests with the same key may share one."""
     return ask.port, ask.host if ask.secure else ""
 
 
 class Traffic:
-    """Clients that ask these questions in turn, from `with` to its end."""
+    """Clients that send these requests in turn, for the duration of the `with` block."""
 
     def __init__(self, address: str, asks: Sequence[Ask], clients: int = 4, offset: int = 0) -> None:
         self.wrong: list[Wrong] = []
@@ -115,7 +116,7 @@ class Traffic:
             thread.join(90)
 
     def check(self) -> None:
-        """AssertionError: something was answered wrongly, or nothing was asked."""
+        """Raises AssertionError if there was a wrong answer, or if no requests were sent."""
         told = "\n".join(
             f"{one.time:.3f} s {one.ask.host}:{one.ask.port}{one.ask.path}: {one.got}" for one in self.wrong[:SHOWN]
         )

@@ -1,7 +1,8 @@
-"""What ought to be, computed from nothing: from the objects that the API server holds now, by other processes.
+"""The expected state, computed by newly started processes from the objects that the API server has now.
 
-Statuses by `fastroute check` over a dump of the objects; tables by a second gateway, started now and asked for every
-hostname of every route at every listener, so often that shares show: over TLS it has to show the same certificate too.
+Statuses are computed by `fastroute check` from a dump of the objects. Routing is that of a second, newly started
+gateway: each hostname of each route is requested at each listener, often enough to compare the shares of backends and,
+with TLS, the certificates.
 """
 
 import json
@@ -34,15 +35,15 @@ READ = (
 )
 JUDGED = ("Gateway", "HTTPRoute", "ListenerSet")
 CONTROLLER = "fastroute.dev/gateway"
-OFFSET = 2000  # of the ports of the second gateway
+OFFSET = 2000  # added to the ports of the second gateway
 METRICS = "127.0.0.1:9910"
-WINDOW = 20  # requests for each question: a multiple of what the weights of any rule come to
+WINDOW = 20  # requests for each question: a multiple of the sum of the weights of each rule
 
 Statuses = dict[tuple[str, str, str], Any]
 
 
 def statuses_from_nothing(api: Api, folder: Path) -> Statuses:
-    """What `fastroute check` says of the API server's objects, without their statuses."""
+    """The statuses that `fastroute check` computes from the API server's objects, without their current statuses."""
     dump = folder / "dump"
     dump.mkdir(exist_ok=True)
     for kind in READ:
@@ -55,12 +56,12 @@ def statuses_from_nothing(api: Api, folder: Path) -> Statuses:
 
 
 def statuses_written(api: Api) -> Statuses:
-    """What stands in the API server now."""
+    """The statuses that the API server has now."""
     return _ours([one for kind in JUDGED for one in _listed(api, kind)])
 
 
 def differences(api: Api, folder: Path, seconds: float = 60.0) -> list[str]:
-    """How statuses differ from those computed from nothing, once nothing changes any more; [] is as it should be."""
+    """The differences between written and computed statuses, once there are none or after `seconds`; [] if equal."""
     end = time.monotonic() + seconds
     while found := _compare(statuses_from_nothing(api, folder), statuses_written(api)):
         if time.monotonic() > end:
@@ -77,7 +78,7 @@ def _compare(wanted: Statuses, written: Statuses) -> list[str]:
 
 
 def _listed(api: Api, kind: str) -> list[Object]:
-    """All objects of a kind, each with its kind (lists leave it out)."""
+    """All objects of a kind, with apiVersion and kind added, which lists omit."""
     group = "gateway.networking.k8s.io/v1"
     version = {"EndpointSlice": "discovery.k8s.io/v1", "Namespace": "v1", "Service": "v1", "Secret": "v1"}.get(
         kind, group
@@ -86,7 +87,7 @@ def _listed(api: Api, kind: str) -> list[Object]:
 
 
 def _ours(objects: list[Object]) -> Statuses:
-    """By (kind, namespace, name): our part of each status, without times, in an order that means nothing."""
+    """fastroute's part of each status by (kind, namespace, name), without times and with lists sorted."""
     return {
         (one["kind"], one["metadata"].get("namespace", "default"), one["metadata"]["name"]): _part(
             one.get("status") or {}
@@ -110,13 +111,13 @@ def _timeless(value: Any) -> Any:
 
 
 def questions(api: Api, doors: Iterable[tuple[int, bool]]) -> list[Ask]:
-    """For each hostname of each HTTPRoute at each of `doors`: port, and whether there is TLS."""
+    """One request for each hostname of each HTTPRoute at each of `doors`: (port, whether it uses TLS)."""
     hosts = sorted({host for one in _listed(api, "HTTPRoute") for host in one["spec"].get("hostnames", ())})
     return [Ask(host, "/", port=port, secure=secure) for host in hosts for port, secure in doors]
 
 
 def answers_from_nothing(kubeconfig: Path, folder: Path, address: str, asks: list[Ask]) -> dict[Ask, Counter[str]]:
-    """What `answers` are when a gateway is asked that was started just now."""
+    """The result of `answers` for a newly started gateway."""
     options = ("--address-pool", POOL, "--port-offset", str(OFFSET), "--workers", "1")
     second = start_gateway(kubeconfig, folder / "second.log", options, metrics=METRICS)
     try:
@@ -127,8 +128,8 @@ def answers_from_nothing(kubeconfig: Path, folder: Path, address: str, asks: lis
 
 
 def answers(address: str, asks: list[Ask], offset: int = 0) -> dict[Ask, Counter[str]]:
-    """Who answers each question how often, and with TLS which certificate is shown. One connection is one worker, whose
-    shares are exact."""
+    """How often each answer is given to each question, with TLS including the certificate. All requests of a connection
+    go to one worker, whose shares are exact."""
     client = Client(address, offset)
     found = {ask: Counter(client.ask(ask) + client.shown(ask) for _ in range(WINDOW)) for ask in asks}
     client.close()

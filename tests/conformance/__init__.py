@@ -1,1 +1,1 @@
-"""The official Gateway API conformance suite against fastroute, on a real API server of this machine."""
+"""Runs the official Gateway API conformance suite against fastroute, on a real API server on this machine."""

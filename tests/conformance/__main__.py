@@ -1,7 +1,7 @@
-"""`make conformance`: builds the suite of a release, runs it against fastroute, says what failed and why.
+"""`make conformance`: builds the suite of a release, runs it against fastroute, reports what failed and why.
 
-An unfiltered run writes the suite's own report, unedited, to docs/conformance/RELEASE-PROFILES.yaml. The suite runs
-in its default mode: what it tests beyond core is what our GatewayClass says in `status.supportedFeatures`.
+An unfiltered run writes the suite's own report, unedited, to docs/conformance/RELEASE-PROFILES.yaml. The suite runs in
+its default mode: it tests core and the extended features in our GatewayClass's `status.supportedFeatures`.
 """
 
 import argparse
@@ -28,10 +28,10 @@ from conformance.summary import outcomes, text
 
 RELEASES = ("v1.6.3", "v1.7.0")
 PROFILES = "GATEWAY-HTTP"
-# Addresses of the pool for GatewayStaticAddresses: one that we have, one that nobody has (RFC 5737).
+# Addresses for GatewayStaticAddresses: one that is in the pool, one that is not available (RFC 5737).
 USABLE, UNUSABLE = "127.0.1.200", "192.0.2.9"
 TIMEOUT = "40m"
-WITHOUT_STREAMS = "--feature-gates=WatchList=false"  # an API server that lists in pages alone, as older ones do
+WITHOUT_STREAMS = "--feature-gates=WatchList=false"  # the API server supports only paged lists, as older ones do
 JUDGED = """
 apiVersion: v1
 kind: Namespace
@@ -54,10 +54,10 @@ JUDGED_AT = "/apis/gateway.networking.k8s.io/v1/namespaces/rights/grpcroutes/cal
 
 
 def main() -> int:
-    """The exit code: 0 when every test passed and, of an unfiltered run, each right was used and none was missing."""
+    """The exit code: 0 if all tests passed and, in an unfiltered run, each right was used and none was missing."""
     arguments = _arguments()
     for module in (CLUSTER, ECHO, suite(arguments.api)):
-        built(module)  # outside of the namespace, from which nothing can be downloaded
+        built(module)  # before entering the namespace, which has no network for downloads
     isolation.enter()
     logs = CACHE / "conformance" / time.strftime(f"{arguments.api}-%Y%m%d-%H%M%S")
     logs.mkdir(parents=True)
@@ -104,7 +104,7 @@ def _judge(cluster: Cluster, arguments: argparse.Namespace, logs: Path) -> int:
     with suite_log.open(errors="replace") as lines:
         found = outcomes(lines)
     said = text(found)
-    if not arguments.test:  # a part of the tests uses a part of the rights
+    if not arguments.test:  # some of the tests use only some of the rights
         verdict = verdict_of(logs / AUDIT_LOG, infrastructure=True)
         said += f"\n{rights_used(verdict)}"
         code = code or int(bool(verdict.refused or verdict.unused))
@@ -116,8 +116,8 @@ def _judge(cluster: Cluster, arguments: argparse.Namespace, logs: Path) -> int:
 
 
 def _live_without_streams(cluster: Cluster, start: Callable[[], Program]) -> None:
-    """What the suite has no occasion for, so that the audit log sees each right in use: fastroute begins anew on the
-    same objects, after the API server did so without WatchList; it judges a GRPCRoute, and labels are edited."""
+    """Uses the rights that the suite does not need, so that they are in the audit log: restarts fastroute on the same
+    objects after restarting the API server without WatchList, creates a GRPCRoute, and edits labels."""
     if WITHOUT_STREAMS not in cluster.flags:
         cluster.kill()
         cluster.flags.append(WITHOUT_STREAMS)
@@ -135,7 +135,7 @@ def _live_without_streams(cluster: Cluster, start: Callable[[], Program]) -> Non
 
 
 def _team(api: Api) -> str:
-    """The label of the Service that stands for the Gateway."""
+    """The label of the Gateway's Service."""
     return "".join(one["metadata"]["labels"].get("team", "") for one in api.list("Service", "rights"))
 
 
@@ -155,7 +155,7 @@ def _run_suite(cluster: Cluster, arguments: argparse.Namespace, log: Path) -> in
 
 
 def _report(arguments: argparse.Namespace) -> list[str]:
-    """The suite refuses to write a report unless all of these are said."""
+    """The suite writes a report only if all of these flags are given."""
     arguments.report.mkdir(parents=True, exist_ok=True)
     name = f"{arguments.api}-{arguments.profiles.replace(',', '-').lower()}.yaml"
     return [

@@ -1,6 +1,6 @@
-"""What a run of the suite said, in a few lines: its log has megabytes, its report no reasons.
+"""A short summary of a run of the suite, whose log has megabytes and whose report contains no reasons.
 
-`go test -v` writes `--- PASS: TestConformance/NAME (1.23s)` for tests and, deeper, subtests; what a test logs stands
+`go test -v` writes `--- PASS: TestConformance/NAME (1.23s)` for tests and, indented, subtests. A test's log lines are
 between its `=== RUN` (or `=== CONT`, `=== NAME`) line and the next one.
 """
 
@@ -13,16 +13,16 @@ _RUN = re.compile(r"^=== (?:RUN|CONT|NAME)\s+TestConformance/(\S+)")
 _PLACE = re.compile(r"^\s+\S+\.go:\d+: ")
 _NUMBER = re.compile(r"\d+")
 _TIME = re.compile(r"^\s*(?:\S+\.go:\d+: )?\d{4}-\d\d-\d\dT[\d:.]+Z: ")
-# What says why; all else is progress.
+# Lines with reasons; all others report progress.
 _TELLING = re.compile(
     r"Error:|[Ee]rror (?!Trace)|[Ee]xpected|Messages:|did not|didn't|[Tt]imed? ?out|[Uu]nexpected|fail|not as|panic:"
 )
-LINES = 3  # of a failed part that are shown
-PARTS = 3  # of a failed test that are shown
+LINES = 3  # shown per failed part
+PARTS = 3  # shown per failed test
 
 
 class Outcome(NamedTuple):
-    """One test: its result and, if it failed, the first telling lines of each failed part."""
+    """One test: its result and, if it failed, the last lines with reasons of each failed part."""
 
     name: str
     result: str  # PASS, FAIL, SKIP
@@ -31,7 +31,7 @@ class Outcome(NamedTuple):
 
 
 def outcomes(log: Iterable[str]) -> list[Outcome]:
-    """The tests of a log, in the order of their results."""
+    """The tests in a log, in the order of their results."""
     said: dict[str, list[str]] = {}
     failed: dict[str, list[str]] = {}
     results: dict[str, tuple[str, float]] = {}
@@ -55,7 +55,8 @@ def _shown(line: str) -> str:
 
 
 def _first(parts: Iterable[str], said: dict[str, list[str]]) -> tuple[str, ...]:
-    """The last lines that failed parts said, each once whatever numbers it has: the suite repeats itself for long."""
+    """The last different lines of each failed part. Lines that differ only in numbers count as one: the suite repeats
+    them."""
     lines: list[str] = []
     for part in list(parts)[:PARTS]:
         different = list({_NUMBER.sub("", line): line for line in said.get(part, ())}.values())[-LINES:]
@@ -66,7 +67,7 @@ def _first(parts: Iterable[str], said: dict[str, list[str]]) -> tuple[str, ...]:
 
 
 def text(found: list[Outcome]) -> str:
-    """A page for people: failures with their lines, then the counts."""
+    """The summary as text: failures with their lines, then the counts."""
     lines = []
     for one in found:
         if one.result == "FAIL":

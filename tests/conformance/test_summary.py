@@ -1,4 +1,4 @@
-"""A log of the suite becomes the few lines that say what failed and why."""
+"""Condenses a log of the suite into a few lines: what failed, and why."""
 
 from conformance.summary import outcomes, text
 

@@ -1,4 +1,4 @@
-"""Echo backends and the small client, against each other and over raw sockets."""
+"""Echo backends and the small client, tested with each other and over raw sockets."""
 
 import json
 import re
@@ -30,7 +30,7 @@ async def pod(nursery: trio.Nursery) -> Pod:
 
 
 async def raw(pod: Pod, request: bytes) -> bytes:
-    """Everything that comes back until the server closes."""
+    """Everything the server sends until it closes the connection."""
     stream = await trio.open_tcp_stream(pod.address, pod.port)
     async with stream:
         await stream.send_all(request)
@@ -114,7 +114,7 @@ async def test_many_pods_stand_at_once(nursery: trio.Nursery) -> None:
 
 @contextmanager
 def echo(folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process that Ctrl-C ends, also if these tests run in the background of a shell, where SIGINT is ignored."""
+    """A process that Ctrl-C ends even if the tests run as a background job of a shell, which ignores SIGINT."""
     command = [sys.executable, "-m", "fastroute.demo.echo", str(folder)]
     obey = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen(

@@ -1,4 +1,4 @@
-"""The gateway that the tour and the tests start: real, on free ports, or a clear word why not."""
+"""The gateway that the tour and the tests start: real, on free ports, or an error message with the reason."""
 
 from http.client import HTTPConnection
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Who stands behind the EndpointSlices of manifests, and on which ports."""
+"""Which pods serve the EndpointSlices of manifests, and on which ports."""
 
 from pathlib import Path
 

@@ -1,9 +1,9 @@
-"""Which rights an account used, and which it was refused, as an API server's audit log says.
+"""Which rights an account used, and which it was refused, according to an API server's audit log.
 
-    python -m deploy.audit LOG     says what was refused, and what our manifests grant that was never used
+    python -m deploy.audit LOG     prints refused rights, and rights granted by deploy/kustomize but never used
 
-Rights are compared as (group, resource or resource/subresource, verb). Reviews of discovery and of one's own rights are
-everybody's and not counted.
+Rights are compared as (group, resource or resource/subresource, verb). Discovery and reviews of the account's own
+rights are ignored, since every account has them.
 """
 
 import json
@@ -28,14 +28,14 @@ class Right(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """One request of the account's, and whether it was allowed."""
+    """One request of the account, and whether it was allowed."""
 
     right: Right
     is_allowed: bool
 
 
 def asked(lines: Iterable[str], user: str = USER) -> Iterator[Asked]:
-    """What `user` asked for, by the lines of an audit log (policy level Metadata or more)."""
+    """The requests of `user` in the lines of an audit log (policy level Metadata or more)."""
     for line in lines:
         event = json.loads(line)
         reference = event.get("objectRef")
@@ -47,7 +47,7 @@ def asked(lines: Iterable[str], user: str = USER) -> Iterator[Asked]:
 
 
 def granted(objects: Iterable[dict[str, Any]]) -> frozenset[Right]:
-    """All that the roles among `objects` allow."""
+    """All rights that the roles in `objects` grant."""
     return frozenset(
         Right(group, resource, verb)
         for one in objects
@@ -65,14 +65,14 @@ class Verdict(NamedTuple):
 
 
 def judged(requests: Iterable[Asked], given: frozenset[Right]) -> Verdict:
-    """What of `given` was used, what was not, and what was refused."""
+    """Which rights of `given` were used, which were not, and which requests were refused."""
     seen = list(requests)
     used = frozenset(one.right for one in seen if one.is_allowed)
     return Verdict(frozenset(one.right for one in seen if not one.is_allowed), given - used, used & given)
 
 
 def audit_flags(folder: Path) -> list[str]:
-    """Flags of an API server that writes a line into AUDIT_LOG of `folder` for each request of ours, without bodies."""
+    """Flags for an API server: log fastroute's requests, without bodies, to AUDIT_LOG in `folder`."""
     policy = folder / "audit-policy.yaml"
     policy.write_text(
         "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\n"
@@ -82,13 +82,13 @@ def audit_flags(folder: Path) -> list[str]:
 
 
 def verdict_of(log: Path, *, infrastructure: bool = False) -> Verdict:
-    """What an audit log says of the rights in our manifests."""
+    """Compares an audit log with the rights in deploy/kustomize."""
     with log.open() as lines:
         return judged(asked(lines), granted(rights(infrastructure=infrastructure)))
 
 
 def rights_used(verdict: Verdict) -> str:
-    """In words: what was refused, what our manifests grant that was never used, and how many rights were."""
+    """As text: refused rights, granted rights that were never used, and the counts."""
     said = [f"refused: {right}" for right in sorted(verdict.refused)]
     said += [f"never used: {right}" for right in sorted(verdict.unused)]
     numbers = f"{len(verdict.used)} used, {len(verdict.refused)} refused, {len(verdict.unused)} never used"

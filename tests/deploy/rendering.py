@@ -1,4 +1,4 @@
-"""What the chart and the kustomize base give, as objects that can be compared."""
+"""The objects that the chart and the kustomize base render, for comparison."""
 
 import subprocess
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ DEPLOY = ROOT / "deploy"
 CHART = DEPLOY / "helm" / "fastroute"
 KUSTOMIZE = DEPLOY / "kustomize"
 
-# Only helm writes these, about itself.
+# Only helm sets these; they describe helm itself.
 HELMS_OWN = ("helm.sh/chart", "app.kubernetes.io/managed-by")
 
 
@@ -26,14 +26,14 @@ Objects = dict[Name, dict[str, Any]]
 
 
 class RenderError(Exception):
-    """What helm or kustomize said."""
+    """The output of helm or kustomize."""
 
 
 def chart(*arguments: str, namespace: str = "fastroute", release: str = "fastroute") -> Objects:
-    """The chart's objects; `arguments` are helm's, as `--set=replicas=3`.
+    """The chart's objects; `arguments` are those of helm, for example `--set=replicas=3`.
 
     Raises:
-        RenderError: values that the schema refuses.
+        RenderError: the schema refuses the values.
     """
     return _objects(_output("helm", "template", release, str(CHART), f"--namespace={namespace}", *arguments))
 
@@ -43,12 +43,12 @@ def base() -> Objects:
 
 
 def whole() -> Objects:
-    """What `kubectl apply -k deploy/kustomize` applies."""
+    """The objects that `kubectl apply -k deploy/kustomize` applies."""
     return _objects(_output("kubectl", "kustomize", str(KUSTOMIZE)))
 
 
 def with_components(folder: Path, *components: str) -> Objects:
-    """The base with components of deploy/kustomize, from a kustomization in `folder` (empty, of this call's own)."""
+    """The base with components of deploy/kustomize, from a kustomization in the empty folder `folder`."""
     (folder / "deploy").symlink_to(KUSTOMIZE)
     kustomization: Mapping[str, list[str]] = {
         "resources": ["deploy/base"],

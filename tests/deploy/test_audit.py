@@ -1,4 +1,4 @@
-"""The reading of an audit log: who, what, allowed or not."""
+"""Parsing an audit log: who requested what, and whether it was allowed."""
 
 import json
 

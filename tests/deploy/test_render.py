@@ -1,4 +1,4 @@
-"""The chart and the kustomize base are the same objects, switch by switch; and these say what deploy.md promises."""
+"""The chart and the kustomize base contain the same objects for each switch, and match docs/deploy.md."""
 
 import json
 import re
@@ -92,7 +92,7 @@ def test_low_ports_need_neither_root_nor_a_capability():
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["containers"][0]["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     shifted = chart("--set=portOffset=8000", "--set=hostNetwork=true")[DEPLOYMENT]["spec"]["template"]["spec"]
-    assert "sysctls" not in shifted["securityContext"]  # a pod on the host's network may set none
+    assert "sysctls" not in shifted["securityContext"]  # a pod in the host's network namespace must not set any
 
 
 def test_the_lease_is_the_one_the_role_is_for():
@@ -160,7 +160,7 @@ def test_the_pods_arguments_are_options_of_serve():
 
 
 def test_no_file_of_the_chart_is_unused():
-    """A template that gives nothing under any value is a mistake."""
+    """A template that renders nothing for any value is a mistake."""
     everything = chart(*(f"--set={value}=true" for value in SWITCHES))
     kinds = {name.kind.lower() for name in everything}
     for template in Path(rendering.CHART / "templates").glob("*.yaml"):

@@ -1,4 +1,4 @@
-"""The ClusterRole is what the source says it reads, and what the writer writes: neither more nor less."""
+"""The ClusterRole grants exactly the rights for what the source reads and the writer writes."""
 
 from collections.abc import Iterable
 from typing import Any

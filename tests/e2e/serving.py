@@ -1,4 +1,4 @@
-"""A world of two teams behind one Gateway, as files, and a real `fastroute serve` over it."""
+"""Manifests of two teams behind one Gateway, as files, and a real `fastroute serve` that reads them."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from load import PATIENCE, Backend, until
 from fastroute.demo.client import Client
 from fastroute.demo.pods import free_ports
 
-# The same fastroute as the test's, wherever the process is started.
+# Any process runs the fastroute that this test imports, whatever its working directory.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 GATEWAY = """
 apiVersion: gateway.networking.k8s.io/v1
@@ -67,7 +67,7 @@ endpoints: [{{addresses: [127.0.0.1]}}]
 
 
 class World:
-    """The files, each rewritten as a whole at once."""
+    """The files; each is replaced atomically."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -81,11 +81,11 @@ class World:
         (self.folder / f"{name}.yaml").unlink()
 
     def grant(self, name: str = "grant") -> None:
-        """Lets apples' routes refer to bananas' Service."""
+        """Writes a grant: routes of apples may refer to bananas' Service."""
         self.write(name, GRANT, namespace="apples", service="bananas")
 
     def fill(self, *backends: Backend) -> None:
-        """Everything allowed: /fruits goes 70 to bananas, 30 to apples."""
+        """Writes all files: /fruits is split 70:30 between bananas and apples, and the grant exists."""
         self.write("gateway", GATEWAY, allowed=SELECTED)
         self.write("namespace", NAMESPACE, labels="{shared: 'yes'}")
         self.write("route", ROUTE, path="/fruits")
@@ -95,7 +95,7 @@ class World:
 
 
 class Serving(NamedTuple):
-    """What a test works with."""
+    """The running gateway and its environment, for use by a test."""
 
     process: trio.Process
     port: int
@@ -108,23 +108,23 @@ class Serving(NamedTuple):
         return self.process.pid
 
     def workers(self) -> list[int]:
-        """The pids of the workers that run now."""
+        """The process IDs of the running workers."""
         tasks = Path(f"/proc/{self.pid}/task").glob("*/children")
         return sorted(int(pid) for task in tasks for pid in task.read_text().split())
 
     async def metrics(self) -> dict[str, float]:
-        """Every sample by its name and labels, as written."""
+        """The value of every sample by its name and labels, as exposed."""
         async with Client("127.0.0.1", self.health_port) as client:
             text = (await client.ask("/metrics")).body.decode()
         samples = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
         return {name: float(value) for name, value in samples}
 
     def asked(self) -> int:
-        """How many requests have reached the backends."""
+        """The number of requests that reached the backends."""
         return sum(backend.requests for backend in self.backends.values())
 
     async def drains(self) -> None:
-        """Waits until it says that it drains."""
+        """Waits until /readyz reports that it drains."""
         with trio.fail_after(PATIENCE):
             while await self.health("/readyz") != 503:  # noqa: ASYNC110
                 await trio.sleep(0.005)
@@ -135,7 +135,7 @@ class Serving(NamedTuple):
 
     @asynccontextmanager
     async def applied(self) -> AsyncIterator[None]:
-        """Left when every worker serves what was changed inside."""
+        """Waits, after the body, until every worker serves the change made in it."""
         before = (await self.metrics())["fastroute_config_version"]
         yield
         with trio.fail_after(PATIENCE):
@@ -144,7 +144,7 @@ class Serving(NamedTuple):
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process is there and can still do something; what it had open is closed when it is not."""
+    """Whether a process exists and is not a zombie; otherwise its files and sockets are closed."""
     try:
         with open(f"/proc/{pid}/stat") as stat:
             return stat.read().rpartition(")")[2].split()[0] not in "ZX"
@@ -153,7 +153,7 @@ def is_running(pid: int) -> bool:
 
 
 async def killed(pid: int) -> tuple[float, float]:
-    """Kills a process: when it was told, and when it was gone, which takes its time on a busy machine."""
+    """Kills a process; returns when it was killed and when it had ended, which may take time on a busy machine."""
     told = trio.current_time()
     os.kill(pid, signal.SIGKILL)
     await until(lambda: not is_running(pid))
@@ -161,7 +161,7 @@ async def killed(pid: int) -> tuple[float, float]:
 
 
 async def replaced(served: "Serving", deaths: int, workers: int = 2) -> float:
-    """Waits until main has replaced so many workers and all serve; when that was."""
+    """Waits until the main process has replaced `deaths` workers and all serve; returns the time."""
     with trio.fail_after(PATIENCE):
         while True:
             samples = await served.metrics()
@@ -175,7 +175,7 @@ async def replaced(served: "Serving", deaths: int, workers: int = 2) -> float:
 async def serving(
     folder: Path, *options: str, workers: int = 2, delay: float = 0.0, **process_options: Any
 ) -> AsyncIterator[Serving]:
-    """Two backends, bananas and apples, behind a gateway with so many workers, ready; told to drain when left."""
+    """Starts two backends, bananas and apples, and a gateway; drains the gateway at the end."""
     backends = {name: Backend(name, delay) for name in ("bananas", "apples")}
     world = World(folder)
     port, health = free_ports(2)

@@ -1,4 +1,4 @@
-"""Everything at once, from one seed: workers killed and stopped, manifests edited, all under load."""
+"""Random faults from one seed under load: workers are killed and stopped, manifests are edited."""
 
 import os
 import random
@@ -28,7 +28,7 @@ async def test_only_requests_in_flight_at_a_kill_break_and_every_answer_is_right
                 await trio.sleep(0.05)
     answers = load.sources() + fresh.sources()
     assert set(answers) == {"bananas", "apples"}
-    # Exact for each worker in each ten answers; what a killed one had begun is lost.
+    # The shares of each worker are exact in every ten responses; those that a killed worker had started are lost.
     assert abs(answers["bananas"] - 0.7 * answers.total()) < max(0.05 * answers.total(), 10 * (3 + len(kills)))
     for one in [*load.breaks, *fresh.breaks]:
         assert any(one.opened <= gone and one.came >= told for told, gone in kills.values())
@@ -39,7 +39,7 @@ async def test_only_requests_in_flight_at_a_kill_break_and_every_answer_is_right
 
 
 async def step(chance, served, kills):
-    """One thing that happens; `kills`: when each process was told to end and was gone, by its id."""
+    """One random fault or change. `kills`: by process ID, when each process was killed and when it had ended."""
     kind = chance.choices(["kill", "stop", "edit", "move"], [15, 10, 50, 25])[0]
     if kind == "edit":
         served.world.write("route", ROUTE, path=chance.choice(["/fruits", "/"]))

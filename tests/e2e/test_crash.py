@@ -1,4 +1,4 @@
-"""A worker is killed under load; main is killed; the counts of both survive."""
+"""A worker is killed under load; the main process is killed; counters survive the death of a worker."""
 
 import os
 import signal
@@ -20,13 +20,13 @@ async def test_a_killed_worker_costs_its_requests_in_flight_and_nothing_else(tmp
             back = await replaced(served, 1)
             await load.answered(100)
         metrics = await served.metrics()
-    # Each client had one request in flight, at most, and none broke whose connection was opened after the death.
+    # Each client had at most one request in flight, and no connection that was opened after the death broke.
     assert len(load.breaks) < clients
     assert len(load.breaks) + len(fresh.breaks) < clients + 4
     assert all(one.opened <= gone for one in [*load.breaks, *fresh.breaks])
     assert set(load.sources() + fresh.sources()) == {"bananas", "apples"}
-    # The dead worker's queue was looked after: had those who came to it waited for its replacement, all four clients
-    # would have stood in it after about four answers; more than twenty have a probability of 1 in 7,000.
+    # The dead worker's queue was served. Otherwise connections in it would have waited for the replacement: all four
+    # clients would have been stuck after about four responses, and more than twenty have a probability of 1 in 7,000.
     assert sum(gone < one.asked and one.came < back for one in fresh.answers) > 20
     assert metrics["fastroute_worker_restarts_total"] == 1
 
@@ -50,7 +50,7 @@ async def test_counts_survive_a_workers_death(tmp_path):
 
 
 async def counts(served, answers):
-    """Waits until so many answers are counted: the last one may be sent a moment before it is."""
+    """Waits until `answers` responses are counted: the last one may be sent just before it is counted."""
     with trio.fail_after(PATIENCE):
         while answered(await served.metrics()) < answers:  # noqa: ASYNC110
             await trio.sleep(0.005)
@@ -100,11 +100,11 @@ async def test_a_stopped_worker_delays_nobody_else(tmp_path):
         async with loaded(Load(served.port, "/fruits", keep=False), 4) as load:
             await load.answered(50)
         assert set(load.sources()) == {"bananas", "apples"}
-        assert stopped in served.workers()  # so nobody waited until it was replaced
+        assert stopped in served.workers()  # which shows that no request waited until it was replaced
 
 
 async def first(served, source):
-    """Waits until one who asks by a new connection is answered by `source`; some connections may wait for ever."""
+    """Waits until a new connection gets a response from `source`; some connections may never get one."""
     load = Load(served.port, "/fruits", keep=False)
     with trio.fail_after(PATIENCE):
         while source not in load.sources():

@@ -1,4 +1,4 @@
-"""`fastroute demo` as a user runs it, and its verdict when a number is wrong."""
+"""`fastroute demo` as a user runs it, and its result when a number is wrong."""
 
 import os
 import re
@@ -41,7 +41,7 @@ def test_it_stays_up_until_it_is_interrupted() -> None:
         time.sleep(0.2)
         assert staying.poll() is None
         assert len(urls) == 2
-        os.killpg(staying.pid, signal.SIGINT)  # as a terminal does: its gateway gets it too
+        os.killpg(staying.pid, signal.SIGINT)  # as a terminal does: its gateway receives the signal too
         assert staying.wait(60) == 0
         assert staying.stderr is not None
         assert staying.stderr.read() == ""

@@ -1,4 +1,4 @@
-"""SIGTERM under load, a second one, and the log reopened."""
+"""SIGTERM under load, a second signal, and reopening the access log."""
 
 import contextlib
 import json
@@ -46,7 +46,7 @@ async def test_what_is_in_flight_is_finished_and_then_it_ends(tmp_path):
 
 
 async def test_clients_that_go_on_asking_lose_nothing_but_the_listener(tmp_path):
-    """Everything that was accepted is answered; what comes later is refused as a connection, never broken."""
+    """Every accepted request gets a response; later connections are refused, never broken."""
     async with serving(tmp_path, "--drain-delay", "300ms") as served:
         async with (
             loaded(Load(served.port, "/fruits"), 8) as load,
@@ -107,7 +107,7 @@ async def test_a_tunnel_goes_on_until_the_drain_timeout_and_is_cut(tmp_path):
 
 
 async def echoing(stream):
-    """Switches, then sends back what it gets."""
+    """Sends a 101 response, then echoes everything it receives."""
     with contextlib.suppress(trio.BrokenResourceError):
         await stream.receive_some()
         await stream.send_all(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
@@ -116,7 +116,7 @@ async def echoing(stream):
 
 
 async def switched(port):
-    """A tunnel; None while nobody switches."""
+    """A tunnel; None if the response is not 101."""
     stream = await trio.open_tcp_stream("127.0.0.1", port)
     await stream.send_all(b"GET /fruits HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
     if (await stream.receive_some()).startswith(b"HTTP/1.1 101"):

@@ -1,7 +1,7 @@
-"""Every command in the examples' READMEs is run, as it stands there, and says what the README shows.
+"""Runs every command in the examples' READMEs unchanged, and compares its output with the README.
 
-The commands of one README are one shell script, in a copy of examples/ whose ports are free. Every line of a `text`
-block must stand in what was printed; spaces do not matter.
+The commands of one README run as one shell script, in a copy of examples/ with free ports. Every line of a `text` block
+must occur in the output; differences in spaces are ignored.
 """
 
 import os
@@ -34,7 +34,7 @@ def blocks(readme: Path, kind: str) -> list[str]:
 
 
 def run(script: str, place: Path) -> str:
-    """What a script printed; everything it started is ended with it."""
+    """The output of a script; all processes that it started are ended with it."""
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",

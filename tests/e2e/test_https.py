@@ -1,4 +1,5 @@
-"""HTTPS from manifests: a certificate of another namespace, granted, renewed and revoked; sessions at any worker."""
+"""HTTPS from manifests: a certificate in another namespace, with a grant, renewed and revoked; sessions resumed by any
+worker."""
 
 import os
 import signal
@@ -37,13 +38,13 @@ spec:
   from: [{{group: gateway.networking.k8s.io, kind: Gateway, namespace: infra}}]
   to: [{{group: "", kind: Secret{name}}}]
 """
-SETTLE = 0.5  # seconds: for changes that make no new version, or several
+SETTLE = 0.5  # seconds: for changes that create no new version, or several
 NAME = "shop.example.com"
 
 
 class Asked(NamedTuple):
     status: int
-    shown: str  # the second name of the certificate, which says which one it is
+    shown: str  # the second name in the certificate, which identifies it
     resumed: bool
     session: ssl.SSLSession | None
 
@@ -88,7 +89,7 @@ async def is_served(served: Serving, context: ssl.SSLContext) -> bool:
 
 
 async def test_c2_a_certificate_of_another_namespace(tmp_path: Path) -> None:
-    """Served with a grant (by name, or for all), and only with one."""
+    """Served only with a grant, either for the name or for all Secrets."""
     context = trusting()
     async with serving(tmp_path) as served:
         world = served.world
@@ -98,7 +99,7 @@ async def test_c2_a_certificate_of_another_namespace(tmp_path: Path) -> None:
             world.write("gateway", SECURE, allowed=SELECTED)
         asked = await ask(served, context)
         assert (asked.status, asked.shown) == (200, "first")
-        world.write("grant-secret", SECRET_GRANT, name="")  # for all of them: the same is served
+        world.write("grant-secret", SECRET_GRANT, name="")  # for all Secrets: nothing changes
         await trio.sleep(SETTLE)
         assert (await ask(served, context)).status == 200
         async with served.applied():
@@ -139,7 +140,7 @@ async def test_a_session_goes_on_at_any_worker(tmp_path: Path) -> None:
     async with serving(tmp_path, workers=2) as served:
         await secure(served)
         asked = await ask(served, context)
-        for _ in range(12):  # all at one of two workers: once in 2,048 runs
+        for _ in range(12):  # all reach the same one of two workers in 1 of 2,048 runs
             asked = await ask(served, context, asked.session)
             assert (asked.status, asked.resumed) == (200, True)
         metrics = await served.metrics()
@@ -152,7 +153,7 @@ async def test_a_killed_worker_costs_its_requests_in_flight_and_no_session(tmp_p
     async with serving(tmp_path, workers=2, delay=0.01) as served:
         await secure(served)
         port = served.port - 80 + 443
-        sessions = [(await ask(served, context)).session for _ in range(12)]  # of both: but once in 2,048 runs
+        sessions = [(await ask(served, context)).session for _ in range(12)]  # from both, except in 1 of 2,048 runs
         async with (
             loaded(Load(port, "/fruits", NAME, context=context), clients) as load,
             loaded(Load(port, "/fruits", NAME, context=context, keep=False), 2) as fresh,
@@ -169,13 +170,13 @@ async def test_a_killed_worker_costs_its_requests_in_flight_and_no_session(tmp_p
     assert len(load.breaks) + len(fresh.breaks) < clients + 2
     assert all(one.opened <= gone for one in [*load.breaks, *fresh.breaks])
     assert set(load.sources() + fresh.sources()) == {"bananas", "apples"}
-    # The dead worker's queue was looked after: had clients waited there, both would have stood in it soon.
+    # The dead worker's queue was served: otherwise both clients would soon have been stuck in it.
     assert sum(gone < one.asked and one.came < back for one in fresh.answers) > 15
     assert idle
 
 
 async def no_clients(served: Serving) -> bool:
-    """Waits until no client is counted as connected."""
+    """Waits until the metrics count no client connection."""
     names = [f'fastroute_connections{{side="downstream",state="{state}"}}' for state in ("active", "idle")]
     with trio.move_on_after(PATIENCE):
         while True:
@@ -192,7 +193,7 @@ async def test_the_only_worker_is_back_with_its_sessions(tmp_path: Path) -> None
         await secure(served)
         session = (await ask(served, context)).session
         os.kill(served.workers()[0], signal.SIGKILL)
-        asked = await ask(served, context, session)  # waits in main's socket
+        asked = await ask(served, context, session)  # waits in the main process's listening socket
         assert (asked.status, asked.resumed) == (200, True)
 
 
@@ -226,7 +227,7 @@ async def test_keys_are_shown_nowhere(tmp_path: Path) -> None:
     with log.open("wb") as stderr:
         async with serving(world, "--log-level", "debug", stderr=stderr) as served:
             put(served.world, secret)
-            served.world.write("gateway", SECURE, allowed=SELECTED)  # no grant: every message about it
+            served.world.write("gateway", SECURE, allowed=SELECTED)  # no grant: its messages are logged too
             await trio.sleep(SETTLE)
             served.world.write("grant-secret", SECRET_GRANT, name="")
             context = trusting()

@@ -1,4 +1,4 @@
-"""/metrics of a gateway that has been through something: every family that is promised, and the right numbers."""
+"""/metrics of a gateway after traffic and faults: every documented family exists, and the numbers are right."""
 
 import re
 import socket
@@ -15,12 +15,12 @@ reference_grant_changes_total status_writes_total worker_restarts_total build_in
 
 
 def families(samples):
-    """Names without labels and without what histograms add."""
+    """The names of families, without labels and without the suffixes of histograms."""
     return {re.sub(r"(_bucket|_count|_sum)?(\{.*)?$", "", name) for name in samples}
 
 
 def labelled(samples, name):
-    """Values of a family by its labels."""
+    """The values of a family, by labels."""
     found = {}
     for sample, value in samples.items():
         if sample.startswith(f"fastroute_{name}{{"):
@@ -44,7 +44,7 @@ async def test_every_promised_family_counts(tmp_path):
         async with loaded(Load(served.port, "/nowhere"), 1) as lost:
             await lost.answered(2)
         samples = await served.metrics()
-    # No other endpoint was there to retry at, so retries_total has no series yet.
+    # There was no other endpoint for a retry, so retries_total has no series yet.
     assert {f"fastroute_{name}" for name in PROMISED} - families(samples) == {"fastroute_retries_total"}
 
     def grown(name):

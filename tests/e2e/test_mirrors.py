@@ -1,4 +1,4 @@
-"""Mirrors from manifest to metric: granted by a ReferenceGrant, and gone with it while serving."""
+"""Mirrors from manifest to metric: allowed by a ReferenceGrant, and stopped when it is deleted while serving."""
 
 from collections import Counter
 from pathlib import Path
@@ -43,6 +43,6 @@ async def test_a_mirror_needs_a_grant_and_the_request_does_not(tmp_path: Path) -
 
 
 async def ask(port: int, times: int) -> Counter[bytes]:
-    """Who answered how often."""
+    """The number of responses of each backend."""
     async with Client("127.0.0.1", port) as client:
         return Counter([(await client.ask("/mirrored", host="example.com")).body for _ in range(times)])

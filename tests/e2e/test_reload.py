@@ -1,4 +1,4 @@
-"""Manifests edited under load: every answer is right for the time it was asked, and none is missing."""
+"""Manifests are edited under load: every response is right for the time of its request, and none is missing."""
 
 import trio
 from e2e.serving import GATEWAY, GRANT, NAMESPACE, ROUTE, SELECTED, serving
@@ -7,12 +7,12 @@ from load import PATIENCE, Load, loaded
 WHOLE = {"bananas", "apples"}
 REFUSED = {"500", "apples"}
 DETACHED = {"404"}
-SETTLE = 200  # answers before, between and after changes
+SETTLE = 200  # responses before, between and after changes
 
 
 class Acts:
-    """Changes one after the other. What was asked between two of them is answered by the sources of that time, and what
-    was on its way while one was made by those before it or after it: by nobody else, not for a moment."""
+    """Makes changes one after the other. Requests made between two changes must be answered by the sources of that
+    period; requests in flight during a change, by those before or after it."""
 
     def __init__(self, serving_, load):
         self._serving, self._load = serving_, load
@@ -20,7 +20,7 @@ class Acts:
         self._before, self._begun = set(), self._since
 
     async def expect(self, sources, change=None):
-        """Lets the load run on, then makes `change`; what came before that came from exactly `sources`."""
+        """Checks that exactly `sources` answered since the last change, after enough responses; then makes `change`."""
         await self._load.answered(SETTLE)
         counts = self._load.sources(self._since, trio.current_time())
         assert set(counts) == sources

@@ -1,12 +1,13 @@
-"""Golden pairs, requests -> answers: every world of tests/golden over real sockets against real echo servers.
+"""Golden pairs of requests and responses: every world of tests/golden over real sockets with real echo servers.
 
-One `fastroute serve` for all; its manifests are swapped. NAME.req.yaml is a list of requests: `path`; `host`, `port`
-(the listener's), `tls`, `method`, `headers` where they matter; `answers` counts who answered, over one connection: an
-echo server by its `namespace/service`, a status of the gateway itself, or `refused` when nobody listens; `pods`: how
-many pods did. `echo` is what the backend must have seen (`path`, `host`, or a header's values, null for none),
-`response` what fields the answer must have. Steps of one world (NAME.1-…, NAME.2-…) are played in order, and back.
+One `fastroute serve` runs them all; its manifests are replaced. NAME.req.yaml is a list of requests: `path`; `host`,
+`port` (the listener's), `tls`, `method`, `headers` where they matter. `answers` counts the responses on one connection
+by source: an echo server's `namespace/service`, a status of the gateway itself, or `refused` if the connection is
+refused. `pods` is the number of pods that answered, `echo` what the backend must have received (`path`, `host`, or a
+header's values, null for none), `response` the header fields that the response must have. The steps of one world
+(NAME.1-…, NAME.2-…) are applied in order, and then in reverse.
 
-When a world is served is told by a marker beside it: a listener of its own that redirects to the name of the world.
+A marker shows when a world is served: a separate listener that redirects to the name of the world.
 """
 
 from collections import Counter
@@ -48,7 +49,7 @@ spec:
 
 
 class Asked(msgspec.Struct, forbid_unknown_fields=True):
-    """One line of NAME.req.yaml."""
+    """One item of NAME.req.yaml."""
 
     path: str
     answers: dict[str | int, int]
@@ -63,7 +64,7 @@ class Asked(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Step(msgspec.Struct):
-    """One state of a world: its manifests with real ports, its pods, and what is asked."""
+    """One step of a world: its manifests with real ports, its pods, and the requests."""
 
     name: str
     text: str
@@ -72,7 +73,7 @@ class Step(msgspec.Struct):
 
 
 def worlds() -> dict[str, list[str]]:
-    """Names of the golden pairs, steps of one world together: {"x": ["x.1-a", "x.2-b"], "y": ["y"]}."""
+    """Names of the golden pairs, grouped by world: {"x": ["x.1-a", "x.2-b"], "y": ["y"]}."""
     found: dict[str, list[str]] = {}
     for path in sorted(GOLDEN.glob("*.in.yaml")):
         name = path.name.removesuffix(".in.yaml")
@@ -103,7 +104,7 @@ async def test_world(world: str, file: Path, gateway: Gateway, tmp_path: Path) -
     async with trio.open_nursery() as nursery:
         standing = {pod.port: pod for step in steps for pod in step.pods}
         await nursery.start(serve_echo, list(standing.values()))
-        await put(file, "empty", "", gateway)  # of broken objects the last good version would stay
+        await put(file, "empty", "", gateway)  # otherwise broken objects would keep their last good version
         for step in [*steps, *steps[-2::-1]]:
             await put(file, step.name, step.text, gateway)
             for asked in step.asked:
@@ -139,14 +140,14 @@ async def put(file: Path, name: str, text: str, gateway: Gateway) -> None:
 
 
 def write(file: Path, name: str, text: str) -> None:
-    """At once, as editors and kubelets do."""
+    """Replaces the file atomically, as editors and the kubelet do."""
     new = file.with_name(f".{file.name}")
     new.write_text(MARKER.format(port=MARKER_PORT, step=name) + text)
     new.rename(file)
 
 
 async def ask(asked: Asked, gateway: Gateway) -> list[Answer | None]:
-    """As many answers as are expected; None: nobody listens."""
+    """As many responses as are expected; None: the connection was refused."""
     async with gateway.client(asked.port, asked.host if asked.tls else None) as client:
         return [await one(client, asked) for _ in range(sum(asked.answers.values()))]
 
@@ -159,7 +160,7 @@ async def one(client: Client, asked: Asked) -> Answer | None:
 
 
 def counted(answers: list[Answer | None]) -> Counter[str]:
-    """Who answered how often."""
+    """The number of responses of each source."""
     return Counter(answer.source if answer else "refused" for answer in answers)
 
 

@@ -1,4 +1,4 @@
-"""What a running gateway says in its log of what no status can say: once each, and when it is mended."""
+"""What a running gateway logs if no status can report it: each warning once, and a message when it is resolved."""
 
 import json
 import subprocess

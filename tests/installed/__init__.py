@@ -1,1 +1,1 @@
-"""fastroute installed in the test cluster as users install it: the chart, its rights, its restarts, its documents."""
+"""fastroute, installed in the test cluster as by users: the chart, its rights, its restarts, its documentation."""

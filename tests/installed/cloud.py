@@ -1,7 +1,7 @@
-"""What a cloud does for a Service of type LoadBalancer: an address, and a TCP balancer that follows readiness.
+"""Does what a cloud does for a Service of type LoadBalancer: an address, and a TCP load balancer that uses readiness.
 
-It learns of ready endpoints by asking now and then, as balancers do that look at health: for up to PAUSE it sends new
-connections to pods that are going. Connections that are open stay where they are.
+It polls the ready endpoints, as load balancers do with health checks: for up to PAUSE it sends new connections to pods
+that are terminating. Open connections stay with their pod.
 """
 
 import asyncio
@@ -13,16 +13,16 @@ import time
 from cluster.api import Api, ApiError, Object
 from cluster.relay import end_tasks
 
-PAUSE = 1.0  # seconds between two looks at the endpoints
+PAUSE = 1.0  # seconds between polls of the endpoints
 PIECE = 64 * 1024
 
 
 class LoadBalancer:
-    """Leads `address`, on each port of a Service, to the Service's ready pods in turn. In threads of its own."""
+    """Forwards connections from each Service port at `address` to the ready pods in turn. Runs in its own threads."""
 
     def __init__(self, api: Api, namespace: str, name: str, address: str) -> None:
         self.address = address
-        self.refused = 0  # connections for which there was no pod
+        self.refused = 0  # connections for which there was no ready pod
         self.pods: tuple[str, ...] = ()
         self._api, self._namespace, self._name = api, namespace, name
         self._turn = itertools.count()
@@ -45,7 +45,7 @@ class LoadBalancer:
             thread.join(10)
 
     def _follow(self) -> None:
-        """Says who is ready, until the end. An API server that is away changes nothing."""
+        """Polls the ready pods until the end. If the API server is unavailable, the list stays unchanged."""
         while not self._ended.wait(0.0 if not self.pods else PAUSE):
             with contextlib.suppress(ApiError, OSError):
                 self.pods = tuple(ready_pods(self._api, self._namespace, self._name))
@@ -66,7 +66,7 @@ class LoadBalancer:
         await asyncio.start_server(connection, self.address, port, backlog=1024)
 
     def _target(self, name: str) -> int:
-        """The number of a pod's port with a name, as the Deployment says."""
+        """The number of a pod's named port, from the Deployment."""
         deployment = self._api.get("Deployment", self._namespace, self._name)
         ports = deployment["spec"]["template"]["spec"]["containers"][0]["ports"]
         return next(port["containerPort"] for port in ports if port["name"] == name)
@@ -82,7 +82,7 @@ class LoadBalancer:
             back, other = await asyncio.open_connection(pods[next(self._turn) % len(pods)], target)
             await asyncio.gather(_lead(reader, other), _lead(back, writer))
         except (OSError, asyncio.CancelledError):
-            writer.transport.abort()  # the client sees what happened
+            writer.transport.abort()  # the client sees the failure too
         finally:
             for one in filter(None, (writer, other)):
                 one.close()
@@ -97,7 +97,7 @@ async def _lead(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 def ready_pods(api: Api, namespace: str, service: str) -> list[str]:
-    """Addresses of a Service's ready endpoints."""
+    """The addresses of a Service's ready endpoints."""
     return sorted(
         address
         for one in api.list("EndpointSlice", namespace)

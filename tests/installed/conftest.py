@@ -1,4 +1,4 @@
-"""Tests of an installed release: `pytest tests/installed` starts itself again in a namespace of its own."""
+"""Tests of an installed release: `pytest tests/installed` restarts itself in a new network and process namespace."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from installed.release import Release, released
 
 
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Called before anything is collected, when this folder was named on the command line."""
+    """Called before collection if this folder was given on the command line."""
     if not isolation.is_inside() and not hasattr(config, "workerinput"):
         for module in (CLUSTER, ECHO, TOOLS, suite("v1.6.3")):
             built(module)
@@ -20,10 +20,10 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def release() -> Iterator[Release]:
-    """One cluster for all tests; what a test installs it takes away again."""
+    """One cluster for all tests; each test removes what it installs."""
     if not isolation.is_inside():
         pytest.skip("wants a namespace of its own: pytest tests/installed")
     isolation.enter()
-    without = ("--feature-gates=WatchList=false",)  # see test_rights.py; the documents run where it is on
+    without = ("--feature-gates=WatchList=false",)  # see test_rights.py; the documents run with WatchList
     with scratch("installed") as folder, released(folder, without) as one:
         yield one

@@ -1,6 +1,7 @@
-"""A cluster in which fastroute is installed as users do it: the chart, its pods, a cloud's balancer before them.
+"""A cluster in which fastroute is installed as by users: the chart, its pods, and a cloud load balancer in front of
+them.
 
-Pods run in network namespaces of their own, without capabilities, with the rights of their ServiceAccount.
+Each pod runs in a separate network namespace, without capabilities, with the rights of its ServiceAccount.
 """
 
 import os
@@ -20,13 +21,13 @@ from deploy.audit import AUDIT_LOG, audit_flags
 from installed.cloud import LoadBalancer, ready_pods
 
 NAME = NAMESPACE = "fastroute"
-NODE = "10.244.0.1"  # where pods reach the API server
-ADDRESS = "127.0.3.1"  # what the cloud gives our Service
+NODE = "10.244.0.1"  # the API server's address for pods
+ADDRESS = "127.0.3.1"  # the address that the cloud assigns to the Service
 CHART = "deploy/helm/fastroute"
 
 
 class Release:
-    """A cluster with the programs that users type. `install` runs the chart."""
+    """A cluster with the commands that users run. `install` installs the chart."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
@@ -39,7 +40,7 @@ class Release:
         }
 
     def run(self, *words: str, text: str | None = None) -> str:
-        """What a command says, run in the repository with `text` as its input. Raises CalledProcessError."""
+        """The output of a command run in the repository with `text` as its input. Raises CalledProcessError."""
         ended = subprocess.run(
             list(words), cwd=ROOT, env=self.environment, input=text, capture_output=True, text=True, check=False
         )
@@ -52,7 +53,7 @@ class Release:
         return self.run("kubectl", *words, text=text)
 
     def install(self, *arguments: str) -> None:
-        """Installs the chart; comes back when its pods are ready and behind the balancer."""
+        """Installs the chart; returns when its pods are ready and behind the load balancer."""
         self.run("helm", "install", NAME, CHART, f"--namespace={NAMESPACE}", "--create-namespace", *arguments)
         self.admit()
 
@@ -71,13 +72,13 @@ def pod_kubeconfig(folder: Path) -> Path:
 
 
 def audit_log(folder: Path) -> Path:
-    """What the API server says it was asked by the gateway."""
+    """The API server's log of the gateway's requests."""
     return folder / AUDIT_LOG
 
 
 @contextmanager
 def released(folder: Path, flags: Sequence[str] = ()) -> Iterator[Release]:
-    """A cluster that knows what image `fastroute` is; nothing is installed yet. `flags`: more of kube-apiserver's."""
+    """A cluster that can run the image `fastroute`, without an installation. `flags`: more flags for kube-apiserver."""
     variables = (f"KUBECONFIG={pod_kubeconfig(folder)}", f"PYTHONPATH={ROOT}", "TMPDIR=/nonexistent")
     image = " ".join(("fastroute:=env", *variables, sys.executable, "-m", "fastroute"))
     cluster = Cluster(folder, flags=[*audit_flags(folder), *flags])
@@ -91,5 +92,5 @@ def released(folder: Path, flags: Sequence[str] = ()) -> Iterator[Release]:
 
 
 def balancer(release: Release) -> LoadBalancer:
-    """The cloud's, before the installed Service."""
+    """The cloud's load balancer for the installed Service."""
     return LoadBalancer(release.api, NAMESPACE, NAME, ADDRESS)

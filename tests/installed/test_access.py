@@ -1,4 +1,5 @@
-"""Who may write grants, and what a grant may say: the Role of docs/deploy.md, our own rights, the admission policy."""
+"""Who may write grants, and what a grant may contain: the Role of docs/deploy.md, fastroute's rights, the admission
+policy."""
 
 import subprocess
 
@@ -23,7 +24,7 @@ def grant(namespace: str, kind: str = "Service", name: str = ", name: echo", ver
 
 
 def can(release: Release, verb: str, what: str, namespace: str, *who: str) -> bool:
-    """By a SubjectAccessReview."""
+    """The result of a SubjectAccessReview."""
     words = ["kubectl", "auth", "can-i", verb, what, "-n", namespace, *who]
     ended = subprocess.run(words, env=release.environment, capture_output=True, text=True, check=False)
     assert ended.stdout.strip() in ("yes", "no"), ended.stderr
@@ -32,7 +33,7 @@ def can(release: Release, verb: str, what: str, namespace: str, *who: str) -> bo
 
 @pytest.fixture(scope="module")
 def platform_team(release: Release):
-    """The Role of the documents, bound to their group."""
+    """The Role of docs/deploy.md, bound to the group named there."""
     for name in ("shared-services", "apples"):
         release.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     release.kubectl("apply", "-f", "docs/shared-services/referencegrant-admin.yaml")
@@ -55,7 +56,7 @@ def test_a_tenant_who_tries_is_refused_by_the_server(release, platform_team):
 
 
 def test_a_grant_without_a_namespace_it_is_from_is_refused(release):
-    """There is no wildcard, and leaving it out does not mean all namespaces."""
+    """There is no wildcard, and omitting the namespace does not mean all namespaces."""
     release.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "apples"}})
     ended = subprocess.run(
         ["kubectl", "create", "-f", "-"],
@@ -71,7 +72,7 @@ def test_a_grant_without_a_namespace_it_is_from_is_refused(release):
 
 @pytest.fixture(scope="module")
 def ourselves(release: Release):
-    """As whom the gateway speaks."""
+    """The kubectl option to act as the gateway's ServiceAccount."""
     release.kubectl("apply", "-f", "deploy/kustomize/namespace.yaml", "-f", "deploy/kustomize/base/rbac.yaml")
     yield ("--as=system:serviceaccount:fastroute:fastroute",)
     release.kubectl("delete", "-f", "deploy/kustomize/base/rbac.yaml", "-f", "deploy/kustomize/namespace.yaml")
@@ -114,7 +115,7 @@ def test_the_gateway_has_one_lease_in_its_own_namespace(release, ourselves):
 
 @pytest.fixture(scope="module")
 def policy(release: Release):
-    """The ValidatingAdmissionPolicy in force, and a namespace with its label."""
+    """The ValidatingAdmissionPolicy in effect, and a namespace with its label."""
     text = release.run(*POLICY, "--set=grantPolicy.enabled=true", "--show-only=templates/grantpolicy.yaml")
     release.kubectl("apply", "-f", "-", text=text)
     labels = {"fastroute.dev/reference-grants": "allowed"}
@@ -125,7 +126,7 @@ def policy(release: Release):
 
 
 def refusal(release: Release, text: str) -> str:
-    """What the server says against an object; "" when it would take it."""
+    """The API server's error message for an object; "" if it accepts the object."""
     words = ["kubectl", "create", "--dry-run=server", "-f", "-"]
     ended = subprocess.run(words, input=text, env=release.environment, capture_output=True, text=True, check=False)
     return ended.stderr if ended.returncode else ""

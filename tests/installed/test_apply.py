@@ -1,4 +1,4 @@
-"""What helm and kustomize make is what a real API server takes, under the restricted Pod Security standard."""
+"""A real API server accepts the objects rendered by helm and kustomize, under the restricted Pod Security standard."""
 
 import subprocess
 
@@ -7,12 +7,12 @@ from cluster.echo import eventually
 
 from installed.release import NAMESPACE, Release
 
-OBJECTS = 11  # of the base: as many as docs/deploy.md says, and the namespace
+OBJECTS = 11  # of the base: the number in docs/deploy.md, and the namespace
 
 
 @pytest.fixture(scope="module")
 def namespace(release: Release):
-    """An empty namespace `fastroute`, restricted."""
+    """An empty namespace `fastroute` with the restricted standard."""
     release.kubectl("apply", "-f", "deploy/kustomize/namespace.yaml")
     yield NAMESPACE
     release.kubectl("delete", "namespace", NAMESPACE, "--wait=true", "--timeout=60s")
@@ -27,8 +27,8 @@ def test_the_base_passes_a_dry_run_of_the_server(release: Release, namespace: st
 def test_the_base_is_applied_and_again_without_a_change(release: Release, namespace: str) -> None:
     release.kubectl("apply", "-k", "deploy/kustomize")
     try:
-        release.kubectl("diff", "-k", "deploy/kustomize")  # fails where there is a difference
-        eventually(lambda: len(release.api.list("Pod", NAMESPACE)) == 2)  # admitted, in a restricted namespace
+        release.kubectl("diff", "-k", "deploy/kustomize")  # fails if there is a difference
+        eventually(lambda: len(release.api.list("Pod", NAMESPACE)) == 2)  # admitted to a restricted namespace
     finally:
         release.kubectl("delete", "-k", "deploy/kustomize/base", "--wait=true", "--timeout=60s")
 
@@ -48,6 +48,6 @@ def test_the_chart_is_installed_changed_and_taken_away(release: Release, namespa
 
 
 def test_a_pod_that_may_gain_privileges_is_refused_there(release: Release, namespace: str) -> None:
-    """The standard is in force: a pod as any other is not admitted, so ours was not by accident."""
+    """The standard is enforced: an ordinary pod is refused, so the pods of fastroute comply with it."""
     with pytest.raises(subprocess.CalledProcessError):
         release.kubectl("run", "any", "--image=any", "-n", NAMESPACE)

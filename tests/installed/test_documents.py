@@ -1,4 +1,4 @@
-"""The tutorials and the troubleshooting guide: every command works, and prints what is written there."""
+"""The tutorials and the troubleshooting guide: every command works, and prints the documented output."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ DOCUMENTS = ("tutorial-fruits.md", "tutorial-shared-services.md", "troubleshooti
 
 @pytest.mark.timeout(600)
 def test_every_command_of_the_documents_does_what_they_say() -> None:
-    """From a cluster with nothing, in one of its own, in the order in which they refer to each other."""
+    """In a new, empty cluster, in the order in which the documents refer to each other."""
     way = isolation.way_in()
     assert way is not None
     command = [*way, sys.executable, "-m", "installed.walkthrough", *(f"docs/{name}" for name in DOCUMENTS)]

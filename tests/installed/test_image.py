@@ -1,6 +1,6 @@
-"""The container image holds enough to serve a cluster: its fastroute, in its own root folder, at a real API server.
+"""The container image suffices to serve a cluster: its fastroute runs in its own root folder, with a real API server.
 
-The folder is what .ci/image unpacked; tests/packaging has it built. Skipped where there is none.
+The folder was unpacked by .ci/image, which tests/packaging runs. Skipped if it does not exist.
 """
 
 import os
@@ -19,7 +19,7 @@ from installed.release import Release
 
 TREE = ROOT / ".cache" / "image" / "root"
 ADDRESS = "127.0.4.1"
-OFFSET = 8000  # for it runs as a user that may not bind ports below 1024
+OFFSET = 8000  # because it runs as a user that may not bind ports below 1024
 OBJECTS = """
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
@@ -46,7 +46,7 @@ exec chroot --userspec=10001:10001 {TREE} /opt/fastroute/bin/fastroute "$@"
 
 @pytest.fixture
 def fastroute(release: Release, tmp_path: Path):
-    """The image's program, with the rights of our manifests; it reads its kubeconfig as a file of the image."""
+    """The image's program, with the rights in deploy/kustomize; its kubeconfig is a file in the image's folder."""
     if not (TREE / "opt" / "fastroute").is_dir() or os.getuid():
         pytest.skip("there is no image: make image")
     kubeconfig = TREE / "tmp" / "kubeconfig"

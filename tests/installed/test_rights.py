@@ -1,6 +1,6 @@
-"""Least rights, by the API server's own log: whatever the gateway does is allowed, and whatever is allowed it does.
+"""Least privilege, checked with the API server's audit log: every request is allowed, and every right is used.
 
-The server is one without WatchList, so that it is asked for lists as well as for watches; where it has WatchList,
+The API server runs without WatchList, so that the gateway sends list requests as well as watches; with WatchList,
 `list` is not needed.
 """
 
@@ -58,7 +58,7 @@ def installed(release: Release):
 
 
 def services(release: Release) -> dict[str, dict]:
-    """Labels of the Services that stand for Gateways, by their names."""
+    """The labels of the Services of Gateways, by name."""
     found = release.api.list("Service", "rights")
     return {
         one["metadata"]["name"]: one["metadata"]["labels"] for one in found if one["metadata"].get("ownerReferences")
@@ -66,7 +66,7 @@ def services(release: Release) -> dict[str, dict]:
 
 
 def resolves(release: Release) -> str:
-    """What the route's status says of its references, once it is about the route as it is now."""
+    """The reason of the route's ResolvedRefs condition, once it is for the current generation."""
     route = release.api.get("HTTPRoute", "rights", "echo")
     [parent] = route["status"]["parents"]
     [found] = [one for one in parent["conditions"] if one["type"] == "ResolvedRefs"]
@@ -74,7 +74,7 @@ def resolves(release: Release) -> str:
 
 
 def live(release: Release) -> None:
-    """A life in which everything happens once: objects come, change, are refused and refused again, and go."""
+    """Exercises every right: objects are created, changed, refused, refused again, and deleted."""
     for kind in ("gateways", "listenersets", "httproutes", "grpcroutes"):
         name = {"gateways": "edge", "listenersets": "more"}.get(kind, "echo")
         eventually(lambda where=f"{ROOT}/{kind}/{name}": release.api.request("GET", where).get("status"))
@@ -82,7 +82,7 @@ def live(release: Release) -> None:
     labels = {"spec": {"infrastructure": {"labels": {"team": "two"}}}}
     release.api.patch("Gateway", "rights", "edge", labels)
     eventually(lambda: [one["team"] for one in services(release).values()] == ["two"])
-    for name, reason in (("missing", "BackendNotFound"), ("echo", "ResolvedRefs")) * 2:  # the second time: a series
+    for name, reason in (("missing", "BackendNotFound"), ("echo", "ResolvedRefs")) * 2:  # repeated: an Event series
         rules = [{"backendRefs": [{"name": name, "port": 8080}]}]
         release.api.patch("HTTPRoute", "rights", "echo", {"spec": {"rules": rules}})
         eventually(lambda wanted=reason: resolves(release) == wanted)

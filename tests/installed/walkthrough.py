@@ -1,10 +1,10 @@
-"""Documents whose commands are run, in their order, in a cluster: what they show is what happens.
+"""Runs the commands of documents in order, in a cluster, and compares their output with the documents.
 
-A block ```sh is run as it stands and must succeed. A block ```console has commands after `$ ` and what they print; that
-is compared but for what differs from run to run: ages, times, addresses, names and numbers that a cluster makes up, and
-the order of lines. A line `...` stands for any lines. Statuses and Events follow in moments, so such a command is
-repeated until it prints what it should, or PATIENCE is over: it must change nothing. Other blocks are not run. What a
-block exports, later ones see.
+A ```sh block is run unchanged and must succeed. A ```console block has commands after `$ ` and their output, which is
+compared except for what differs between runs: ages, times, addresses, generated names and numbers, and the order of
+lines. A line `...` stands for any lines. Statuses and Events are written with a delay, so these commands are repeated
+until the output is as expected, or for PATIENCE: they must not change anything. Other blocks are not run. Exported
+variables remain set for later blocks.
 
     python -m installed.walkthrough [--update] DOCUMENT…      --update writes what was printed into the documents
 """
@@ -28,8 +28,8 @@ from cluster.scratch import scratch
 
 from installed.release import ADDRESS, NAME, NAMESPACE, Release, balancer, released
 
-PATIENCE = 60.0  # seconds for a command to print what it should
-SHOWN = "192.0.2.7"  # what stands in the documents for the address that a cloud gives (RFC 5737)
+PATIENCE = 60.0  # seconds for a command to print the expected output
+SHOWN = "192.0.2.7"  # in the documents, it stands for the address that a cloud assigns (RFC 5737)
 
 _BLOCK = re.compile(r"^```(sh|console)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _MADE_UP = (
@@ -44,14 +44,14 @@ _MADE_UP = (
 
 
 class Step(NamedTuple):
-    """One command, and what it prints; `printed` None: whatever it prints."""
+    """One command, and its expected output; `printed` None: any output."""
 
     command: str
     printed: str | None
 
 
 class MismatchError(Exception):
-    """A command failed, or did not print what the document says."""
+    """A command failed, or its output differs from the document."""
 
 
 def blocks(text: str) -> Iterator[tuple[str, str]]:
@@ -67,7 +67,7 @@ def steps(language: str, content: str) -> tuple[Step, ...]:
 
 
 def agree(printed: str, expected: str) -> bool:
-    """Whether the lines are those of the document, but for what is made up, in any order (Events have none)."""
+    """Whether the lines equal those of the document, except for generated values and order (Events have none)."""
     lines = Counter(map(_plain, printed.strip().splitlines()))
     wanted = Counter(map(_plain, expected.strip().splitlines()))
     if wanted.pop("...", 0):
@@ -82,7 +82,7 @@ def _plain(line: str) -> str:
 
 
 class Shell:
-    """Runs commands in the repository; remembers what they export."""
+    """Runs commands in the repository; keeps the variables that they export."""
 
     def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
         self._environment = dict(environment)
@@ -90,7 +90,7 @@ class Shell:
         self._state.write_text("")
 
     def run(self, command: str) -> str:
-        """What it prints. Raises MismatchError where it fails."""
+        """The output of a command. Raises MismatchError if it fails."""
         script = f"source {self._state}; set -eo pipefail\n{command}\nexport -p > {self._state}\n"
         ended = subprocess.run(
             ["bash", "-c", script], cwd=ROOT, env=self._environment, capture_output=True, text=True, check=False
@@ -101,7 +101,7 @@ class Shell:
 
 
 def walk(shell: Shell, path: Path, *, update: bool) -> None:
-    """Runs a document. Raises MismatchError: which command, what it printed, what was expected."""
+    """Runs a document. Raises MismatchError with the command, its output, and the expected output."""
     text, written = path.read_text(), []
     after = 0
     for found in _BLOCK.finditer(text):
@@ -112,7 +112,7 @@ def walk(shell: Shell, path: Path, *, update: bool) -> None:
 
 
 def _walked(shell: Shell, sequence: Sequence[Step], *, update: bool) -> str:
-    """Runs the steps of a block; its text, with what was printed where that is not what it says."""
+    """Runs the steps of a block; returns its text, with the actual output where that differs."""
     written = []
     for step in sequence:
         printed = _settled(shell, step, update=update)
@@ -124,7 +124,7 @@ def _walked(shell: Shell, sequence: Sequence[Step], *, update: bool) -> str:
 
 
 def _settled(shell: Shell, step: Step, *, update: bool) -> str:
-    """What a step prints, once it is what it should be; with `update` whatever it prints when it has settled."""
+    """The output of a step, once it is as expected; with `update` its output after 5 s, if it differs."""
     end = time.monotonic() + (5.0 if update else PATIENCE)
     while True:
         try:
@@ -144,7 +144,7 @@ def _settled(shell: Shell, step: Step, *, update: bool) -> str:
 
 @contextmanager
 def attended(release: Release) -> Iterator[None]:
-    """Does what a cloud does once somebody installs the chart: gives pods their token, and the Service an address."""
+    """Does what a cloud does after the chart is installed: gives pods their token, and the Service an address."""
     ended = threading.Event()
 
     def attend() -> None:

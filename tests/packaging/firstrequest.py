@@ -1,9 +1,9 @@
-"""Runs `check` and `serve` of the fastroute that this interpreter has, and sends requests through it.
+"""Runs `check` and `serve` of the installed fastroute, and sends requests through it.
 
     python firstrequest.py             a request over HTTP and one over HTTPS, by a route with a regular expression
     python firstrequest.py --inside    also: RE2 and OpenSSL are those inside the installed package
 
-It needs nothing beside fastroute and its dependencies, so it also runs in another root file system.
+It needs only fastroute and its dependencies, so it also runs in another root file system.
 """
 
 import datetime
@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 NAME = "first.example.net"
 FASTROUTE = (sys.executable, "-m", "fastroute")
-LONGEST = 60  # seconds until a first answer, on a slow machine
+LONGEST = 60  # seconds until the first response, on a slow machine
 MANIFESTS = """
 apiVersion: gateway.networking.k8s.io/v1
 kind: GatewayClass
@@ -96,7 +96,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def certificate() -> tuple[str, str]:
-    """A certificate for NAME, signed by its own key, and the key; indented as the manifest wants them."""
+    """A self-signed certificate for NAME, and its key, indented for the manifest."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, NAME)])
     now = datetime.datetime.now(datetime.UTC)
@@ -111,7 +111,7 @@ def certificate() -> tuple[str, str]:
 
 
 def ask(url: str) -> str:
-    """The body of the answer; asks again while nothing listens or nothing is served yet."""
+    """The body of the response; retries until the gateway listens and serves the route."""
     trusting = ssl.create_default_context()
     trusting.check_hostname = False
     trusting.verify_mode = ssl.CERT_NONE
@@ -135,7 +135,7 @@ def mapped(process: int) -> set[Path]:
 
 
 def assert_inside(libraries: set[Path]) -> None:
-    """RE2 comes from the package and from nowhere else. Python may have loaded an OpenSSL too, for itself."""
+    """RE2 comes only from the package. Python itself may also have loaded an OpenSSL."""
     inside = {re.split(r"[-.]", one.name)[0] for one in libraries if one.parent.name == "fastroute.libs"}
     assert inside >= {"libre2", "libssl", "libcrypto"}, sorted(libraries)
     assert not [one for one in libraries if one.name.startswith("libre2") and one.parent.name != "fastroute.libs"]
@@ -152,7 +152,7 @@ def main() -> None:
             plain=plain, secure=secure, backend=backend.server_port, certificate=signed, key=key
         )
         (Path(folder) / "shop.yaml").write_text(manifests)
-        subprocess.run([*FASTROUTE, "check", folder], cwd=folder, check=True)  # not the source in our folder
+        subprocess.run([*FASTROUTE, "check", folder], cwd=folder, check=True)  # not the source in the current folder
         words = ["serve", "--manifests", folder, "--workers", "1", "--metrics", "off"]
         with subprocess.Popen([*FASTROUTE, *words], cwd=folder) as serving:
             try:

@@ -1,6 +1,6 @@
-"""The container image: .ci/image builds it from the Dockerfile and serves requests in it. Tests of what it holds.
+"""The container image: .ci/image builds it from the Dockerfile and serves requests in it. Tests of its content.
 
-Skipped, with the reason, where an image cannot be built.
+Skipped, with the reason, if images cannot be built here.
 """
 
 import subprocess
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(900)  # all modules are compiled
 
 @pytest.fixture(scope="module")
 def packages() -> Path:
-    """The folder of the image's Python packages, after the image was built and tried."""
+    """The folder of the image's Python packages, after the image was built and tested."""
     ended = subprocess.run([ROOT / ".ci" / "image", "--if-possible"], capture_output=True, text=True, check=False)
     if ended.stdout.startswith("image: skipped"):
         pytest.skip(ended.stdout.strip())

@@ -1,7 +1,7 @@
-"""An sdist, a wheel built from it and the source tree each install and give a working `fastroute`.
+"""The sdist, a wheel built from it, and the source tree can each be installed and give a working `fastroute`.
 
-Each is installed into a virtual environment of its own. Dependencies come from the environment that runs the tests (a
-.pth file), so that only our own package is installed; another test checks that the metadata names every dependency.
+Each is installed into a new virtual environment. Dependencies come from the environment that runs the tests (through a
+.pth file), so that only fastroute is installed; another test checks that the metadata names every dependency.
 """
 
 import json
@@ -40,7 +40,7 @@ def run(*command: str | Path, cwd: Path | None = None) -> str:
 
 @pytest.fixture(scope="session")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The source tree as a checkout has it: nothing built."""
+    """The source tree as after a checkout, with nothing built."""
     tree = tmp_path_factory.mktemp("tree")
     for part in PARTS:
         source = ROOT / part
@@ -69,7 +69,7 @@ def unpacked(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def wheel(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from the sdist, in an environment that has the build requirements and nothing else."""
+    """Built from the sdist, in an environment with only the build requirements."""
     builder = tmp_path_factory.mktemp("builder")
     run(ROOT / ".ci/environment", builder, ".ci/build.lock", sys.executable, cwd=ROOT)
     run(builder / "bin/python", *PIP_WHEEL, unpacked / "dist", unpacked)
@@ -79,7 +79,7 @@ def wheel(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def repaired(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel with RE2 and OpenSSL inside."""
+    """The wheel that includes RE2 and OpenSSL."""
     folder = tmp_path_factory.mktemp("repaired")
     run(ROOT / ".ci/repair", wheel, folder)
     [repaired] = folder.glob("*.whl")
@@ -88,10 +88,10 @@ def repaired(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def clean(tmp_path: Path) -> Path:
-    """The `bin` folder of a new environment that sees our dependencies, and not our source."""
+    """The `bin` folder of a new environment that sees our dependencies but not our source."""
     run(sys.executable, "-m", "venv", tmp_path / "clean")
     python = tmp_path / "clean" / "bin" / "python"
-    run(python, "-m", "pip", "uninstall", "--yes", "setuptools")  # in Python 3.11 an old one, before that of the .pth
+    run(python, "-m", "pip", "uninstall", "--yes", "setuptools")  # Python 3.11 has an old one, found before the .pth
     [packages] = (tmp_path / "clean" / "lib").glob("python3*/site-packages")
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return tmp_path / "clean" / "bin"
@@ -120,7 +120,7 @@ def test_a_repaired_wheel_brings_its_libraries(repaired: Path, clean: Path, tmp_
 
 
 def test_the_source_tree_works(tree: Path, unpacked: Path, wheel: Path, clean: Path, tmp_path: Path) -> None:
-    """It takes the objects that the wheel was built from, so that nothing is compiled twice."""
+    """It reuses the objects that the wheel was built from, so that nothing is compiled twice."""
     shutil.copytree(unpacked / "build", tree / "build")
     for source in (*(unpacked / "fastroute/ext").glob("*.c"), *(unpacked / "fastroute/ext").glob("*.cpp")):
         shutil.copy2(source, tree / "ext")
@@ -129,7 +129,7 @@ def test_the_source_tree_works(tree: Path, unpacked: Path, wheel: Path, clean: P
 
 
 def test_what_an_sdist_holds(sdist: Path) -> None:
-    """All sources, as files; nothing that was built, and no tests."""
+    """All sources, as files; no build results and no tests."""
     with tarfile.open(sdist) as archive:
         members = archive.getmembers()
     names = {member.name.partition("/")[2] for member in members if member.isfile()}
@@ -144,7 +144,7 @@ def test_what_an_sdist_holds(sdist: Path) -> None:
 
 
 def test_nothing_is_built_without_sources(unpacked: Path, tmp_path: Path) -> None:
-    """A wheel without compiled modules would install and then fail at import."""
+    """A wheel without compiled modules could be installed but not imported."""
     for part in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "fastroute"):
         copy = shutil.copytree if (unpacked / part).is_dir() else shutil.copy
         copy(unpacked / part, tmp_path / part)
@@ -169,7 +169,7 @@ def test_what_a_wheel_holds(wheel: Path) -> None:
 
 
 def test_what_a_wheel_says_about_itself(wheel: Path) -> None:
-    """The metadata is that of pyproject.toml, and complete; the chart and the documents name the same."""
+    """The metadata is complete and equals pyproject.toml; the chart and the documents contain the same values."""
     with zipfile.ZipFile(wheel) as archive:
         [place] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
         said = Parser().parsestr(archive.read(place).decode())
@@ -193,7 +193,7 @@ def test_what_a_wheel_says_about_itself(wheel: Path) -> None:
 
 
 def test_the_classifiers_name_the_supported_pythons() -> None:
-    """They are those that `.ci/prepare` takes, from the lowest that `requires-python` allows."""
+    """They are those that `.ci/prepare` accepts, from the lowest that `requires-python` allows."""
     named = re.findall(r"Python :: 3\.(\d+)", " ".join(PROJECT["classifiers"]))
     low, high = re.findall(r"\(3, (\d+)\)", (ROOT / ".ci/prepare").read_text())
     assert named == [str(minor) for minor in range(int(low), int(high) + 1)]
@@ -206,7 +206,7 @@ def python_files() -> list[Path]:
 
 
 def test_every_dependency_is_locked() -> None:
-    """The lock files name what pyproject.toml asks for, so that `make` installs it."""
+    """The lock files contain the dependencies in pyproject.toml, so that `make` installs them."""
     for lock, wanted in (
         ("run", PROJECT["dependencies"]),
         ("test", PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]),
@@ -217,7 +217,7 @@ def test_every_dependency_is_locked() -> None:
 
 
 def test_the_sbom_names_dependencies_and_libraries(repaired: Path, tmp_path: Path) -> None:
-    """Those of the product, at the installed versions; not what builds or tests it."""
+    """Those of the product, in the installed versions, without build and test dependencies."""
     run(".ci/environment", ".cache/sbom", ".ci/run.lock", cwd=ROOT)
     tools, python = ".cache/release/bin/python", ".cache/sbom/bin/python"
     run(tools, ".ci/sbom", python, tmp_path / "sbom", repaired, cwd=ROOT)

@@ -1,6 +1,6 @@
-"""The locks install on any day: from an index that has a newer release of every package, by old pip and new pip.
+"""The locks can be installed at any time, from an index that has a newer release of every package, by old and new pip.
 
-Each lock is installed by `.ci/install`, as `make` does, into an environment of its own.
+Each lock is installed by `.ci/install`, as by `make`, into a new environment.
 """
 
 import os
@@ -25,7 +25,7 @@ PIPS = {
     NEWEST: re.findall(r"sha256:(\w+)", RELEASE.partition(f"\npip=={NEWEST}")[2].partition("# via")[0]),
 }
 
-# An installation that asks for nothing but our index, and whose files no later run imports: no bytecode.
+# pip uses only our index, and compiles no bytecode, because the installed files are never imported.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHON"))}
 ENVIRONMENT |= {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_CACHE_DIR": "1", "PIP_NO_COMPILE": "1"}
 
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.timeout(600)  # wheels may have to be downloaded
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of an index with the packages of both locks; test.lock names all that run.lock does."""
+    """The URL of an index with the packages of both locks; test.lock includes those of run.lock."""
     folder = tmp_path_factory.mktemp("index")
     write_index(downloaded(ROOT / ".ci/test.lock"), folder)
     with served(folder) as url:
@@ -42,7 +42,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def environment(folder: Path, pip: str) -> Path:
-    """The interpreter of a new environment that has this pip and nothing else."""
+    """The interpreter of a new environment with only this version of pip."""
     lock = folder / "pip.lock"
     lock.write_text(f"pip=={pip} {' '.join(f'--hash=sha256:{one}' for one in PIPS[pip])}\n")
     [wheel] = downloaded(lock).iterdir()
@@ -73,7 +73,7 @@ def test_a_lock_installs_whatever_was_published_since(pip: str, lock: str, index
 
 
 def test_pip_that_resolves_fails_at_this_index(index: str, tmp_path: Path) -> None:
-    """This shows that the test above fails for a command that resolves."""
+    """Shows that the test above would fail with a command that resolves dependencies."""
     python = environment(tmp_path, "23.0")
     words = [python, "-m", "pip", "install", "--require-hashes", "--index-url", index, "-r", ROOT / ".ci/test.lock"]
     ended = subprocess.run(words, env=ENVIRONMENT, check=False, capture_output=True, text=True)
@@ -82,7 +82,7 @@ def test_pip_that_resolves_fails_at_this_index(index: str, tmp_path: Path) -> No
 
 
 def test_a_lock_that_lacks_a_package_is_refused(index: str, tmp_path: Path) -> None:
-    """The message names the missing package and what to do."""
+    """The message names the missing package and the remedy."""
     python = environment(tmp_path, NEWEST)
     lock = tmp_path / "short.lock"
     [wsproto] = re.findall(r"^wsproto==.*\n(?:    .*\n)*", (ROOT / ".ci/run.lock").read_text(), re.MULTILINE)
@@ -97,7 +97,7 @@ def test_a_lock_that_lacks_a_package_is_refused(index: str, tmp_path: Path) -> N
 
 
 def test_nothing_else_resolves() -> None:
-    """Whatever installs with pip does it without resolving. Only `make lock` is there to look for newer releases."""
+    """Every use of pip installs without resolving dependencies. Only `make lock` looks for newer releases."""
     files = [path for folder in (".ci", "bench", "tests") for path in (ROOT / folder).rglob("*") if path.is_file()]
     files.append(ROOT / "Dockerfile")
     installs = {

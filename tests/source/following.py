@@ -1,4 +1,4 @@
-"""A folder being followed, with its passes noted; what is put into it."""
+"""Watches a folder, records each pass, and writes files into it."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -12,8 +12,8 @@ from fastroute.resources.meta import Key
 from fastroute.source.directory import Directory
 
 FRUITS = Key("infra", "fruits")
-PATIENCE = 60.0  # s until a test gives up on something that takes milliseconds
-QUIET = 0.1  # s without a pass that count as "nothing happens": several times GRACE and RETRY
+PATIENCE = 60.0  # s until a test gives up waiting for something that takes milliseconds
+QUIET = 0.1  # s without a pass after which no more is expected: several times GRACE and RETRY
 
 
 def route(name: str = "fruits", port: int = 8080) -> str:
@@ -21,14 +21,14 @@ def route(name: str = "fruits", port: int = 8080) -> str:
 
 
 def put(name: str, text: str, *, into: str | None = None) -> None:
-    """Writes a file in the current folder; `into` another name by renaming, if given."""
+    """Writes a file in the current folder and, if `into` is given, renames it to that."""
     Path(name).write_text(text)
     if into:
         Path(name).rename(into)
 
 
 class Following:
-    """A directory being watched, and the passes it made."""
+    """A directory that is watched, and the passes it made."""
 
     def __init__(self, directory: Directory) -> None:
         self.directory = directory
@@ -43,7 +43,7 @@ class Following:
         self._passed.set()
 
     async def until(self, condition) -> None:
-        """Waits until a state that passes left behind fulfils `condition`."""
+        """Waits until `condition` is true after a pass."""
         with trio.fail_after(PATIENCE):
             while not condition(self):
                 self._passed = trio.Event()
@@ -51,7 +51,7 @@ class Following:
 
     @property
     def ports(self) -> dict[str, int]:
-        """The backend's port of each route."""
+        """The backend port of each route."""
         routes = self.directory.store.snapshot().http_routes
         return {key.name: item.spec.rules[0].backend_refs[0].port for key, item in routes.items()}
 

@@ -1,4 +1,4 @@
-"""Files that are whole, and files that are being written."""
+"""Complete files, and files that are still being written."""
 
 import errno
 import fcntl
@@ -67,7 +67,7 @@ def test_what_cannot_be_read_says_why(tmp_path):
 
 
 def test_where_the_system_will_not_tell_age_decides(tmp_path, monkeypatch):
-    """Leases are refused on other users' files and on some file systems: the one thing here that cannot be had."""
+    """The kernel refuses leases on other users' files and on some file systems. The test simulates that."""
 
     def refuse(descriptor: int, command: int, argument: int = 0) -> int:
         if command == fcntl.F_SETLEASE:
@@ -77,7 +77,7 @@ def test_where_the_system_will_not_tell_age_decides(tmp_path, monkeypatch):
     path = tmp_path / "x"
     path.write_bytes(b"a")
     monkeypatch.setattr(fcntl, "fcntl", refuse)
-    os.utime(path, ns=(time.time_ns(), time.time_ns() + 3_600_000_000_000))  # changed just now, however slow we are
+    os.utime(path, ns=(time.time_ns(), time.time_ns() + 3_600_000_000_000))  # just changed, on slow machines too
     assert isinstance(read(str(path)), Unfinished)
     assert isinstance(read(str(path), closed=True), Whole)
     os.utime(path, ns=(time.time_ns(), time.time_ns() - 20_000_000))
@@ -96,7 +96,7 @@ for number in range(300):
 
 @pytest.mark.parametrize("size", [1, 40])
 def test_a_half_written_file_is_never_seen(tmp_path, size):
-    """A process truncates and rewrites the file line by line, over and over: all that is read is whole."""
+    """Another process truncates and rewrites the file line by line, repeatedly: only complete content is read."""
     path = tmp_path / "x"
     path.write_text("start\n" * size)
     writer = subprocess.Popen([sys.executable, "-c", WRITER, path, str(size)])

@@ -1,4 +1,4 @@
-"""A folder's life, on real folders with the real kernel: what is created, edited, renamed, linked, removed."""
+"""Changes to a real folder on a real kernel: files are created, edited, renamed, linked, removed."""
 
 import shutil
 import sys
@@ -84,7 +84,7 @@ async def test_a_moved_folder_arrives_whole(tmp_path):
 
 
 def mount(root: Path, version: str, **files: str) -> None:
-    """Writes files as a kubelet's ConfigMap volume does: into a hidden folder, then swaps `..data` to it."""
+    """Writes files as the kubelet does for a ConfigMap volume: into a hidden folder, then replaces link `..data`."""
     folder = root / f"..{version}"
     folder.mkdir()
     for name, text in files.items():
@@ -188,7 +188,7 @@ for number in range(100):
 
 
 async def test_a_burst_of_edits_is_one_pass(tmp_path, monkeypatch):
-    """Another process writes a hundred files: some ten milliseconds, on a machine that does nothing else."""
+    """Another process writes a hundred files, which takes about ten milliseconds on an idle machine."""
     monkeypatch.setattr(timing, "QUIET", 1.0)
     monkeypatch.setattr(timing, "BURST", PATIENCE)
     async with follow(tmp_path) as seen:
@@ -196,7 +196,7 @@ async def test_a_burst_of_edits_is_one_pass(tmp_path, monkeypatch):
             seen.states.clear()
             await trio.run_process([sys.executable, "-S", "-c", BURST, tmp_path], stdin=route(port=port).encode())
             await seen.until(lambda seen, port=port: list(seen.ports.values()) == [port] * 100)
-            assert len(seen.states) <= 3  # one, unless the other process is held up for QUIET
+            assert len(seen.states) <= 3  # one pass, unless the other process is delayed by more than QUIET
 
 
 NOISE = """
@@ -208,7 +208,7 @@ while time.monotonic() < end:
 
 
 async def test_noise_around_the_manifests_delays_nothing(tmp_path, monkeypatch):
-    """A process opens and closes another file beside the folder, and in it, without pause."""
+    """Another process continuously opens and closes one file next to the folder and one in it."""
     monkeypatch.setattr(timing, "BURST", 10 * PATIENCE)
     monkeypatch.setattr(timing, "QUIET", 0.05)
     folder = tmp_path / "in"

@@ -1,4 +1,5 @@
-"""After any sequence of operations on a folder, the Directory that followed them is as one that reads it now."""
+"""After any sequence of operations on a folder, a Directory that watched them equals one that reads the folder
+afterwards."""
 
 import random
 import shutil
@@ -11,13 +12,13 @@ from resources.manifests import GATEWAY, HTTP_ROUTE, SERVICE
 from fastroute.source.directory import Directory
 
 OPERATIONS = 60
-PATIENCE = 60.0  # s, for what takes milliseconds
+PATIENCE = 60.0  # s, for operations that take milliseconds
 NAMES = ("a.yaml", "b.yaml", "c.json", "d.yml", ".e.yaml", "f.txt")
 FOLDERS = (".", "x", "x/y", "z", ".h", "../out")
 
 
 class Chaos:
-    """Operations on the folder `root`; those that are not possible now do nothing."""
+    """Random operations on the folder `root`; impossible ones do nothing."""
 
     def __init__(self, root: Path, seed: int) -> None:
         self.root = root
@@ -80,7 +81,7 @@ def route(name: str) -> str:
 
 
 def contents(directory: Directory) -> tuple:
-    """What it holds and says; without lines, which documents that only moved keep."""
+    """Its objects, problems and warnings; without line numbers, which are not updated for documents that only moved."""
     resources = directory.store.snapshot()
     kinds = [getattr(resources, field) for field in resources.__struct_fields__]
     held = [

@@ -1,4 +1,5 @@
-"""What is broken, twice there, unreadable or not told of: the last good objects stay, and it is said."""
+"""Files that are broken, duplicated, unreadable or changed without a notification: the last good objects stay, with a
+message."""
 
 import errno
 import os
@@ -95,7 +96,7 @@ async def test_an_error_of_ours_takes_nothing_away(tmp_path, monkeypatch, caplog
 
 
 async def test_what_no_notice_tells_is_found_by_looking(tmp_path, monkeypatch):
-    """A write under another name of the file, in a folder that is not watched, raises no notice."""
+    """A write through another link to the file, in a folder that is not watched, causes no notification."""
     monkeypatch.setattr(timing, "RESCAN", 0.05)
     (tmp_path / "in").mkdir()
     path = tmp_path / "in" / "a.yaml"
@@ -108,7 +109,7 @@ async def test_what_no_notice_tells_is_found_by_looking(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("refused", ["__init__", "add_watch"])
 async def test_where_the_kernel_will_not_tell_looking_does(tmp_path, monkeypatch, caplog, refused):
-    """The kernel's limits count for all processes of a user, so a test does not use them up."""
+    """The kernel's limits apply to all processes of a user, so the test simulates them."""
 
     def refuse(*_, **__):
         raise OSError(errno.ENOSPC, "limit")

@@ -1,4 +1,4 @@
-"""Files while somebody writes them: nothing torn is ever read, nothing is taken away for a moment."""
+"""Files that are being written: partial content is never read, and no object disappears temporarily."""
 
 import errno
 import fcntl
@@ -48,7 +48,7 @@ def refuse_leases(descriptor: int, command: int, argument: int = 0) -> int:
 
 
 async def test_without_leases_notices_tell_who_writes(tmp_path, monkeypatch):
-    """Another user's file cannot be leased, and another notice makes us look at it while it is being written."""
+    """Another user's file cannot be leased, and a notification for another file causes a read during the write."""
     monkeypatch.setattr(fcntl, "fcntl", refuse_leases)
     path = tmp_path / "a.yaml"
     path.write_text(route("a") + "---\n" + route("b"))
@@ -115,7 +115,7 @@ for version in range(9000, 9040):
 
 @pytest.mark.parametrize("pause", [0.0, 0.004])
 async def test_no_state_between_two_versions_is_ever_seen(tmp_path, pause):
-    """Another process rewrites two routes line by line: each pass shows both routes, of one version."""
+    """Another process rewrites two routes line by line: after each pass both routes exist, in the same version."""
     path = tmp_path / "a.yaml"
     text = route("a") + "---\n" + route("b")
     path.write_text(text)
@@ -129,7 +129,8 @@ async def test_no_state_between_two_versions_is_ever_seen(tmp_path, pause):
 
 
 async def test_a_file_removed_and_written_anew_never_takes_its_routes_away(tmp_path, monkeypatch):
-    """As vim (moves the old file away first), git and `sed -i` without rename do it. (A busy machine is slower.)"""
+    """vim (which first moves the old file away), git and `sed -i` without rename write like this. (A busy machine is
+    slower.)"""
     monkeypatch.setattr(timing, "GRACE", PATIENCE)
     path = tmp_path / "a.yaml"
     path.write_text(route())
@@ -156,7 +157,7 @@ async def test_an_emptied_file_is_believed_after_a_moment(tmp_path):
 
 
 async def test_a_command_of_the_shell_that_is_slow_to_begin(tmp_path):
-    """`(sleep 0.1; cat) > file`: the shell truncates the file long before anything is written."""
+    """`(sleep 0.1; cat) > file`: the shell truncates the file long before it writes anything."""
     path = tmp_path / "a.yaml"
     path.write_text(route())
     async with follow(tmp_path) as seen:

@@ -1,4 +1,4 @@
-"""When it is said that a certificate's time is over, or has not come: once each, also while it is served."""
+"""Log messages about certificates that have expired or are not yet valid: each once, also while they are served."""
 
 from datetime import timedelta
 

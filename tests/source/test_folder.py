@@ -111,7 +111,7 @@ NOBODY = 65534
 
 @contextlib.contextmanager
 def as_nobody():
-    """Root may read everything: be somebody else for a while."""
+    """Root may read every file, so the test runs as another user."""
     user = os.geteuid()
     if user == 0:
         os.seteuid(NOBODY)

@@ -1,4 +1,4 @@
-"""Where what is said about an object stands in its file."""
+"""The line of an object's file to which a message refers."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""One file: what is decoded again, and what stays in force while it is broken."""
+"""One file: which documents are decoded again, and which objects stay valid while it is broken."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,7 +26,7 @@ def only(seen: Manifest, name):
 def test_documents_whose_text_is_unchanged_keep_their_objects():
     old = read(GATEWAY, HTTP_ROUTE, SERVICE)
     new = read(SERVICE, GATEWAY, "# words\n" + HTTP_ROUTE, previous=old)
-    assert only(new, EDGE) is not only(old, EDGE)  # now it has `---` before it: another text
+    assert only(new, EDGE) is not only(old, EDGE)  # preceded by `---` now: its text changed
     new = read(GATEWAY, "# words\n", HTTP_ROUTE.replace("8080", "8081"), SERVICE, previous=old)
     assert only(new, EDGE) is only(old, EDGE)
     assert only(new, APPLES) is only(old, APPLES)
@@ -110,7 +110,7 @@ documents = st.sampled_from(
 
 @given(st.lists(st.lists(documents, max_size=5), min_size=1, max_size=5))
 def test_increments_say_what_a_first_reading_says(versions):
-    """Whatever was there before: problems, warnings, and every whole object are those of a first reading."""
+    """With any previous content, problems, warnings, and all complete objects equal those of a first reading."""
     seen = None
     for version in versions:
         seen = read(*version, previous=seen)

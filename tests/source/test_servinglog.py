@@ -1,4 +1,4 @@
-"""What `serve` says of what it serves and where: at the start, and when that changes."""
+"""What `serve` logs about the Gateways it serves and their addresses: at the start and after changes."""
 
 import logging
 
@@ -19,7 +19,7 @@ NOTHING = "nothing to serve: there is no Gateway"
 
 
 class Told:
-    """What is logged by one ServingLog, world after world."""
+    """The messages that one ServingLog logs for a sequence of worlds."""
 
     def __init__(self, caplog: pytest.LogCaptureFixture, **settings: frozenset[str]) -> None:
         caplog.set_level(INFO, "fastroute")

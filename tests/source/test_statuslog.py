@@ -1,4 +1,4 @@
-"""Which turns of conditions are logged, and in which words."""
+"""Which changes of conditions are logged, and in which words."""
 
 import logging
 

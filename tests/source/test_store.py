@@ -1,4 +1,4 @@
-"""Events → Resources, with unchanged things the very same."""
+"""From Events to Resources; unchanged objects keep their identity."""
 
 import msgspec
 from hypothesis import given

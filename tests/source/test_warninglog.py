@@ -1,4 +1,4 @@
-"""What is said once of a Gateway that --gateway names, and of routes of kinds that are not served."""
+"""The warnings, logged once, about Gateways that --gateway names and about routes of unsupported kinds."""
 
 import logging
 
@@ -28,7 +28,7 @@ WARNING, INFO = logging.WARNING, logging.INFO
 
 
 class Told:
-    """What is logged by one WarningLog, world after world."""
+    """The messages that one WarningLog logs for a sequence of worlds."""
 
     def __init__(self, caplog: pytest.LogCaptureFixture, *gateways: str) -> None:
         caplog.set_level(INFO, "fastroute")

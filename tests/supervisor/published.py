@@ -1,4 +1,4 @@
-"""What the tests here publish, and a clock that stands still."""
+"""Rules and listeners for the tests here, and a clock that only tests advance."""
 
 from fastroute.snapshot import Listener, Match, PathMatch, Rule, WeightedBackend
 

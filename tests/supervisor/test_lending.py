@@ -1,4 +1,4 @@
-"""Who looks after the sockets of a slot without a serving worker."""
+"""Which worker serves the sockets of a slot without a serving worker."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Which series counts where, as rules come, change and go."""
+"""Which slot each series uses, as rules are added, changed and removed."""
 
 from collections import Counter
 
@@ -147,7 +147,7 @@ steps = st.lists(
 
 @given(steps)
 def test_no_two_series_ever_share_a_slot_and_none_is_lost(sequence):
-    """Against the obvious: count for each series what its rules counted, through whatever slots they were given."""
+    """Compares with a simple model: for each series, the sum of what its rules counted in their slots."""
     clock, held, written, baseline, expected = Clock(), {}, Counter(), Counter(), Counter()
 
     def reused(slot):

@@ -1,4 +1,4 @@
-"""Listening sockets over real ports."""
+"""Listening sockets on real ports."""
 
 import errno
 import socket
@@ -13,7 +13,7 @@ from fastroute.supervisor.sockets import BindError, ListeningSockets, Place, bin
 
 @pytest.fixture
 def place():
-    """A place that nothing listens at, as far as one can know."""
+    """A place on which probably nothing listens."""
     (port,) = free_ports(1)
     return Place("127.0.0.1", port)
 

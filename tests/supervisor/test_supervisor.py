@@ -1,4 +1,4 @@
-"""The Supervisor with real worker processes, and snapshots made by hand."""
+"""The Supervisor with real worker processes and hand-made snapshots."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ RULE = rule("a/one", "a/x:80", listener="L")
 
 
 class Rig:
-    """A supervisor that runs, and a backend for it."""
+    """A running supervisor, and a backend for it."""
 
     def __init__(self, supervisor, metrics, backend):
         self.supervisor, self.metrics, self.backend = supervisor, metrics, backend
@@ -176,7 +176,7 @@ async def test_the_current_folder_has_no_modules_for_workers(tmp_path, monkeypat
 async def test_a_worker_that_never_starts_is_tried_again_and_again_but_not_in_a_rush(monkeypatch):
     monkeypatch.setattr(process.sys, "executable", "/bin/false")
     monkeypatch.setattr(module, "FIRST_PATIENCE", 0.1)
-    began = trio.current_time()  # a lower bound: a machine that is busy only adds to it
+    began = trio.current_time()  # a lower bound: a busy machine only takes longer
     async with supervised(1) as rig:
         assert (await rig.supervisor.publish(rig.snapshot())).version == 0
         await rig.until(lambda: rig.value("fastroute_worker_restarts_total") >= 4)
@@ -186,18 +186,18 @@ async def test_a_worker_that_never_starts_is_tried_again_and_again_but_not_in_a_
 
 async def test_a_worker_that_does_not_answer_is_late_and_then_replaced(monkeypatch):
     monkeypatch.setattr(module, "PATIENCE", 0.5)
-    monkeypatch.setattr(module, "STUCK", 5.0)  # long enough for the other one, however busy the machine is
+    monkeypatch.setattr(module, "STUCK", 5.0)  # long enough for the other worker, even on a busy machine
     async with supervised() as rig:
         await rig.supervisor.publish(rig.snapshot())
         before = pids(rig)
         os.kill(before[0], signal.SIGSTOP)
         outcome = await rig.supervisor.publish(rig.snapshot(rule("a/one", "a/gone:80", listener="L")))
         assert (outcome.version, outcome.target) == (1, 2)
-        monkeypatch.setattr(module, "PATIENCE", 3600.0)  # nobody waits again for who is late already
+        monkeypatch.setattr(module, "PATIENCE", 3600.0)  # a worker that is late already is not waited for
         with trio.fail_after(PATIENCE):
             await rig.supervisor.publish(rig.snapshot())
         await rig.until(lambda: before[0] not in pids(rig))
-        monkeypatch.setattr(module, "STUCK", 30.0)  # the replacement may take its time to start
+        monkeypatch.setattr(module, "STUCK", 30.0)  # the replacement may start slowly
         await rig.until(lambda: rig.supervisor.outcome.version == 3)
         await rig.until(lambda: len(rig.supervisor._serving()) == 2)
         assert rig.value("fastroute_worker_restarts_total") == 1
@@ -309,7 +309,7 @@ async def test_a_drain_is_not_held_up_by_a_worker_that_stands_still_and_publishe
 
 
 async def test_a_worker_never_gets_a_file_that_only_has_the_number_of_its_socket():
-    """While its stream is full, a place may go and its descriptor be another file's."""
+    """While the worker's stream is full, a place may be removed and its descriptor reused for another file."""
     supervisor = Supervisor(ServeSettings(manifests=()), Metrics(), 1)
     (port,), sent = free_ports(1), []
 
@@ -320,7 +320,7 @@ async def test_a_worker_never_gets_a_file_that_only_has_the_number_of_its_socket
             supervisor._sockets.follow([])
             supervisor._sockets.close_retired()
             anywhere = ("127.0.0.1", 0)
-            with socket.create_server(anywhere), socket.create_server(anywhere):  # take the numbers that are free now
+            with socket.create_server(anywhere), socket.create_server(anywhere):  # takes the free numbers
                 await trio.lowlevel.checkpoint()
                 with socket.socket(fileno=os.dup(descriptor)) as given:
                     sent.append(given.getsockname()[1])

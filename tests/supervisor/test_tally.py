@@ -1,4 +1,4 @@
-"""Counters as Prometheus sees them."""
+"""Counters as Prometheus receives them."""
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -25,7 +25,7 @@ def tally_of(maps, series=100):
 
 
 def scrape(tally):
-    """Every sample by its name and labels, as a scraper reads it."""
+    """The value of every sample by its name and labels, as in a scrape."""
     registry = CollectorRegistry()
     registry.register(tally)
     families = text_string_to_metric_families(generate_latest(registry).decode())

@@ -1,4 +1,4 @@
-"""The keys of session tickets: known before they are used, kept as long as a ticket made with them is good."""
+"""Session ticket keys: distributed before they are used, kept as long as tickets encrypted with them are valid."""
 
 from fastroute.ext.ticket import KEY_SIZE as ENGINE_KEY_SIZE
 from fastroute.supervisor.tickets import KEY_SIZE, ROTATION, TICKET_LIFE, Tickets
@@ -11,7 +11,7 @@ def test_a_key_is_known_before_it_is_used_and_as_long_as_its_tickets_are_good() 
         tickets.rotate()
         history.append(tickets.keys)
     for number, keys in enumerate(history[:-1]):
-        assert history[number + 1][0] in keys  # the one used next is known already
+        assert history[number + 1][0] in keys  # the next key to be used is already distributed
         assert history[number + 1][0] != keys[0]
     made_with = history[2][0]
     known = [number for number, keys in enumerate(history) if made_with in keys]

@@ -1,4 +1,4 @@
-"""The stream to main: messages, and descriptors beside them, however the bytes are cut."""
+"""The stream to the main process: messages with descriptors, however the bytes are split."""
 
 import array
 import os

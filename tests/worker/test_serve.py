@@ -1,4 +1,4 @@
-"""A worker's whole program in the test's own process; the test is main."""
+"""A complete worker, run in the test's process; the test acts as the main process."""
 
 import array
 import gc
@@ -69,7 +69,7 @@ def rule(path="", backend="a/x:80", kind="PathPrefix"):
 
 
 class Main(NamedTuple):
-    """Main's end of the stream."""
+    """The main process's end of the stream."""
 
     socket: trio.socket.SocketType
     decoder: Decoder[Upward]
@@ -104,7 +104,7 @@ class Main(NamedTuple):
         return await self.hear()
 
     def whole(self, version=1, base=0, *more):
-        """Everything it takes to serve, and `more`."""
+        """All messages needed to serve, and `more`."""
         endpoints = SetEndpoints("a/x:80", (Endpoint("127.0.0.1", self.backend.port),))
         listen = Listen("127.0.0.1", self.port, 0)
         return (
@@ -118,7 +118,7 @@ class Main(NamedTuple):
         )
 
     async def answers(self, count=3, path="/"):
-        """The sources of so many answers, each over a connection of its own."""
+        """The sources of `count` responses, each over a new connection."""
         load = Load(self.port, path, keep=False)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(load.run, 1)
@@ -348,13 +348,13 @@ def _refuse(*args):
 
 
 def rules(version, size):
-    """So many rules, other ones in each version."""
+    """`size` rules, different in each version."""
     for i in range(size):
         yield msgspec.structs.replace(rule(f"/{version}/{i}"), id=f"L|HTTPRoute|a/r{i}|0", route=f"a/r{i}")
 
 
 class Steps(trio.abc.Instrument):
-    """How many steps each task made: between two of them everything else may run."""
+    """The number of steps of each task: other tasks may run between two steps."""
 
     def __init__(self):
         self.made = Counter()
@@ -388,7 +388,7 @@ async def test_a_stream_of_installs_holds_traffic_up_for_slices_only():
 
 
 async def test_serving_makes_nothing_that_only_a_garbage_collection_would_free():
-    """So a worker can do without: a collection would stop traffic."""
+    """So a worker can disable garbage collection, which would interrupt traffic."""
     async with started() as main:
         await main.ask(*main.whole())
         gc.collect()

@@ -1,8 +1,8 @@
-"""A small API server in this process, for what a real one cannot be made to do: cut connections at a given byte, answer
-nonsense, refuse on demand, list slowly, know no WatchList.
+"""A small API server in this process, for what a real one cannot be made to do: cut connections at a given byte, send
+invalid responses, refuse on demand, list slowly, have no WatchList.
 
-It keeps objects by path of their collection, as plain dictionaries, and speaks list and watch. Each test scripts what
-goes wrong; what goes right is as of a real server (tests/cluster holds the source to one).
+It stores objects as plain dictionaries by the path of their collection, and supports list and watch. Each test sets the
+failures; otherwise it behaves like a real server (tests/cluster tests the source with one).
 """
 
 import contextlib
@@ -34,11 +34,11 @@ class ApiServer:
 
     def __init__(self) -> None:
         self.objects: dict[str, dict[str, Object]] = {}  # by collection, then "ns/name"
-        self.log: list[tuple[str, Object]] = []  # (collection, event) in order; an event's version is its place + 1
+        self.log: list[tuple[str, Object]] = []  # (collection, event) in order; an event's version is its index + 1
         self.served: dict[str, tuple[str, ...]] = dict.fromkeys(CUSTOM, ("v1",))
         self.has_watchlist = True
         self.refusals: dict[str, int] = {}  # by collection: the status to answer with
-        self.oldest = 0  # versions below are 410
+        self.oldest = 0  # lower versions get 410
         self.requests: list[tuple[str, dict[str, str]]] = []  # (collection, query) of each list and watch
         self.writes: list[str] = []  # "POST /path"; all are refused
         self.before_event: Callable[[str, Object], bytes | None] = lambda collection, event: None
@@ -61,15 +61,15 @@ class ApiServer:
         self.cut()
 
     def reopen(self) -> None:
-        """After `close`, at the same port."""
+        """Serves on the same port again, after `close`."""
         self._server = _Server(("127.0.0.1", self.port), self)
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     def cut(self) -> None:
-        """Breaks every connection."""
+        """Closes every connection."""
         with self._moved:
             for one in list(self._sockets):
-                with contextlib.suppress(OSError):  # it has ended already
+                with contextlib.suppress(OSError):  # it was closed already
                     one.shutdown(socket.SHUT_RDWR)
             self._sockets.clear()
             self._moved.notify_all()
@@ -77,7 +77,7 @@ class ApiServer:
     # --- objects
 
     def put(self, collection: str, name: str, namespace: str = "default", **parts: Any) -> Object:
-        """Creates an object or replaces it; `parts` are its spec, status and so on."""
+        """Creates or replaces an object; `parts` are its spec, status and so on."""
         with self._moved:
             here = self.objects.setdefault(collection, {})
             key = f"{namespace}/{name}"
@@ -104,27 +104,27 @@ class ApiServer:
         self.put(CRDS, f"{plural}.{GROUP}", "", metadata={"annotations": annotations})
 
     def forget(self) -> None:
-        """Every version so far is too old to go on from."""
+        """Expires all versions so far: a watch cannot resume from them."""
         with self._moved:
             self.log.append(("", {}))
             self.oldest = len(self.log)
 
     def backup(self) -> tuple[dict[str, dict[str, Object]], int]:
-        """What there is now, for `restore`."""
+        """The current objects, for `restore`."""
         with self._moved:
             return {path: dict(here) for path, here in self.objects.items()}, len(self.log)
 
     def restore(self, backup: tuple[dict[str, dict[str, Object]], int]) -> None:
-        """Goes back: versions too. Watches at versions that are not reached yet stay open and hear nothing."""
+        """Restores objects and versions. Watches from versions that do not exist yet stay open without events."""
         with self._moved:
             self.objects = {path: dict(here) for path, here in backup[0].items()}
             del self.log[backup[1] :]
         self.cut()
 
-    # --- what handlers ask
+    # --- for request handlers
 
     def events(self, collection: str, since: int, patience: float) -> tuple[list[Object], int]:
-        """Those after `since`, waited for; and the version reached."""
+        """Waits for events after `since`; returns them, and the version reached."""
         with self._moved:
             self._moved.wait_for(lambda: any(where == collection for where, _ in self.log[since:]), patience)
             return [event for where, event in self.log[since:] if where == collection], len(self.log)
@@ -142,7 +142,7 @@ class _Server(ThreadingHTTPServer):
         self.api = api
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Broken connections are the point."""
+        """Ignores broken connections: the tests want them."""
 
 
 class _Requests(BaseHTTPRequestHandler):
@@ -207,7 +207,7 @@ class _Requests(BaseHTTPRequestHandler):
     def _page(self, path: str, query: dict[str, str]) -> None:
         api = self.server.api
         start, found = int(query.get("continue", "0")), self._selected(path, query)
-        most = min(int(query["limit"]), 2)  # more than one page, also of few
+        most = min(int(query["limit"]), 2)  # more than one page, even for few objects
         more = {"continue": str(start + most)} if start + most < len(found) else {}
         time.sleep(api.delay)
         metadata = {"resourceVersion": str(len(api.log)), **more}
@@ -264,7 +264,7 @@ class _Requests(BaseHTTPRequestHandler):
 
 
 def _split(path: str) -> tuple[str, str]:
-    """The collection of all namespaces, and the namespace that a path names."""
+    """The path of the collection in all namespaces, and the namespace that a path names."""
     root, found, rest = path.partition("/namespaces/")
     namespace, _, plural = rest.partition("/")
     return (f"{root}/{plural}", namespace) if found and plural else (path, "")

@@ -1,4 +1,4 @@
-"""An API server in this process, and patience short enough for tests."""
+"""An API server in this process, with timeouts short enough for tests."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""A KubernetesSource that follows the API server of this process, and what it has to tell."""
+"""A KubernetesSource that watches the API server in this process, and the changes it reports."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -42,7 +42,7 @@ def kubeconfig(api: ApiServer, folder: Path) -> Path:
 
 
 class Followed:
-    """A source that runs, and how often it told of a change."""
+    """A running source, and how many changes it reported."""
 
     def __init__(self, source: KubernetesSource, registry: CollectorRegistry) -> None:
         self.source, self.registry = source, registry

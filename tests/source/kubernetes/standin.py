@@ -1,7 +1,7 @@
-"""A stand-in for an API server that does on demand what a real one does seldom: refuses, fails, is late.
+"""A fake API server that does on demand what a real one does rarely: it refuses, fails or delays requests.
 
-As a Client of the writing side sees it: objects by path, versions, conflicts. What real ones do is tested in
-tests/cluster.
+It implements what writers use of a Client: objects by path, versions, conflicts. tests/cluster tests the behaviour of
+real API servers.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ class Server:
         self.refuse: Callable[[str, str], None] = lambda method, path: None
         self.delay = delay
         self._version = 0
-        self.rewound = 0  # how often somebody noticed it
+        self.rewound = 0  # how often a client noticed
 
     def noticed(self):
         self.rewound += 1
@@ -40,20 +40,20 @@ class Server:
         raise ApiError(0, "Timeout", "no answer")
 
     def put(self, path, one):
-        """Somebody else writes it."""
+        """Writes an object, as another client."""
         self._version += 1
         one["metadata"]["resourceVersion"] = str(self._version)
         self.objects[path] = one
         return one
 
     def restore(self, version):
-        """From an older backup: every version is a lower one."""
+        """Restores an older backup: all versions become lower."""
         self._version = version
         for path, one in self.objects.items():
             self.put(path, one)
 
     def _list(self, path, fieldSelector):  # noqa: N803
-        """At most one object, by its name."""
+        """At most one object, selected by name."""
         found = self.objects.get(f"{path}/{fieldSelector.removeprefix('metadata.name=')}")
         return [found] if found else []
 
@@ -76,14 +76,14 @@ class Server:
 
 
 class Objects:
-    """What a source that is always up to date holds of `server`'s HTTPRoutes, Gateways and ListenerSets."""
+    """The HTTPRoutes, Gateways and ListenerSets of `server`, as a source holds them that is always up to date."""
 
     served = {"HTTPRoute": "v1", "Gateway": "v1", "ListenerSet": "v1", "GatewayClass": "v1"}  # noqa: RUF012
 
     def __init__(self, server: Server) -> None:
         self._server = server
         self.renewed = 0
-        self.frozen: dict[str, Held] = {}  # by path: where the watch is behind
+        self.frozen: dict[str, Held] = {}  # by path: the version that a lagging watch has
 
     def held(self, kind: str, key: Key) -> Held | None:
         path = member(kind, "v1", key)

@@ -1,5 +1,5 @@
-"""How an API server is reached, and as whom: kubeconfigs, pods, exec plugins, tokens that are renewed; requests and
-streams, and how they end."""
+"""How a client connects and authenticates to an API server: kubeconfigs, pods, exec plugins, renewed tokens; requests
+and streams, and how they end."""
 
 import json
 import socket
@@ -25,7 +25,7 @@ from fastroute.source.kubernetes.writing import lease_of
 
 
 class Server(ThreadingHTTPServer):
-    """Takes one token; answers by path, and notes what it was asked."""
+    """Accepts one token; answers by path, and records the requests."""
 
     daemon_threads = True
     token = "first"
@@ -33,10 +33,10 @@ class Server(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Requests)
         self.asked: list[tuple[str, str, bytes, dict[str, str]]] = []
-        self.ends = threading.Event()  # of every answer that goes on
+        self.ends = threading.Event()  # ends all responses that are still being sent
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that leave are the point."""
+        """Ignores clients that disconnect: the tests want them to."""
 
 
 class Requests(BaseHTTPRequestHandler):
@@ -59,7 +59,7 @@ class Requests(BaseHTTPRequestHandler):
             self.answer(409, b'{"reason":"Conflict","message":"changed meanwhile","code":409}')
         elif self.path == "/once":
             self.answer(200, b"{}")
-            self.close_connection = True  # without a word of it, as a server that restarts
+            self.close_connection = True  # without announcing it, as a server that restarts
         elif self.path.startswith("/lines"):
             self.lines()
         else:
@@ -119,7 +119,7 @@ def client(server: Server, tmp_path: Path) -> Client:
     return Client(Account(kubeconfig(tmp_path, server, {"token": "first"})))
 
 
-# --- as whom
+# --- authentication
 
 
 def test_a_context_says_which_namespace_is_ours(server: Server, tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_context_says_which_namespace_is_ours(server: Server, tmp_path: Path) 
 def test_with_a_kubeconfig_nothing_is_written_unless_a_lease_is_named(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also in a pod: the kubeconfig may be of another cluster."""
+    """Also in a pod: the kubeconfig may be that of another cluster."""
     account = Account(kubeconfig(tmp_path, server, {"token": "first"}))
     for pod in (False, True):
         monkeypatch.setattr(accounts, "in_pod", lambda pod=pod: pod)

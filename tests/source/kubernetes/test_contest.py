@@ -1,4 +1,4 @@
-"""Two installations of one controllerName: the one with the older Lease writes, the other stops and says so."""
+"""Two installations with the same controllerName: the one with the older Lease writes, the other stops and logs it."""
 
 import logging
 from contextlib import asynccontextmanager
@@ -26,7 +26,7 @@ SOURCE = make(GatewayClass, "", "fastroute", {"controllerName": OURS})
 
 
 class Scene:
-    """A GatewayClass, of which each installation thinks otherwise: they have different releases."""
+    """A GatewayClass for which the installations compute different statuses, because their releases differ."""
 
     def __init__(self, *claims):
         self.server = Server()
@@ -47,7 +47,7 @@ class Scene:
         self.server.put(PATH, {**one, "status": status or {}})
 
     def written(self, write):
-        """Everybody's watch tells of it."""
+        """The watch of every installation receives the change."""
         for writer in self.writers:
             writer.restated("GatewayClass", CLASS)
 

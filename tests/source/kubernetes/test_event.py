@@ -1,4 +1,4 @@
-"""How many Events are written, which of them when there are too many, and what is counted instead."""
+"""How many Events are written, which of them if there are too many, and what is counted instead."""
 
 from contextlib import asynccontextmanager
 
@@ -11,7 +11,7 @@ MERGE = "application/merge-patch+json"
 
 
 class Server:
-    """Takes Events; `gone`: it forgot all of them."""
+    """Accepts Events; `gone`: it has lost all of them."""
 
     def __init__(self):
         self.asked, self.gone, self.refusal = [], False, None
@@ -39,7 +39,7 @@ def happening(name="r", note="n", warning=False):
 
 @asynccontextmanager
 async def running():
-    """A server, and Events that write to it."""
+    """A server, and an Events that writes to it."""
     server = Server()
     events = Events(server, ("fastroute.dev/gateway", "me"))
     async with trio.open_nursery() as nursery:

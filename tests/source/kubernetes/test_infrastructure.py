@@ -1,4 +1,5 @@
-"""The Service of each Gateway: made, taken away, and not forgotten when the API server is away or slow to clean up."""
+"""The Service of each Gateway: created, deleted, and not forgotten if the API server is unavailable or its garbage
+collection is slow."""
 
 from contextlib import asynccontextmanager
 
@@ -55,7 +56,7 @@ async def test_one_that_cannot_be_taken_away_is_tried_again(autojump_clock, refu
         infrastructure.post(graph("one"))
         await trio.sleep(1)
         server.refuse = refuse
-        infrastructure.post(graph_of())  # its class is another's now
+        infrastructure.post(graph_of())  # its class now belongs to another controller
         await trio.sleep(2 * RETRY)
         assert PATH in server.objects
         server.refuse = lambda method, path: None

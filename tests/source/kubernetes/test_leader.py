@@ -1,4 +1,4 @@
-"""Several replicas and one Lease, on a network that fails: never two of them write, and one soon does."""
+"""Several replicas and one Lease on a failing network: at most one replica writes at a time, and one starts soon."""
 
 import random
 
@@ -15,7 +15,7 @@ FOLLOWED = DURATION + 3 * RETRY  # s
 
 
 class Way:
-    """How one replica reaches the server: not at all, or late, when it is cut."""
+    """A replica's connection to the server: `cut` makes requests time out, `lost` loses responses."""
 
     def __init__(self, server):
         self.server, self.cut, self.lost = server, False, 0.0
@@ -25,7 +25,7 @@ class Way:
             await trio.sleep(timeout)
             raise ApiError(0, "Timeout", "no answer")
         answer = await self.server.request(method, path, body, timeout=timeout, **more)
-        if random.random() < self.lost:  # it was done, and the answer is lost
+        if random.random() < self.lost:  # the request succeeded, but its response is lost
             await trio.sleep(timeout)
             raise ApiError(0, "Timeout", "no answer")
         return answer
@@ -87,7 +87,7 @@ async def test_who_cannot_renew_stops_before_another_begins(autojump_clock):
 
 @pytest.mark.parametrize("seed", range(8))
 async def test_never_two_whatever_the_network_does(autojump_clock, seed):
-    """Half an hour of cuts and lost answers for three replicas."""
+    """Three replicas with half an hour of cuts and lost responses."""
     random.seed(seed)
     ways, leaders, _ = replicas(3)
     idle = longest = 0.0

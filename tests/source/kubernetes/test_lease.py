@@ -1,4 +1,4 @@
-"""Whose a Lease is, decided by our own clock alone."""
+"""Who holds a Lease, decided by the local clock alone."""
 
 import pytest
 
@@ -27,12 +27,12 @@ def lease(holder="them", version="1", duration=DURATION, **more):
         (lease(), 0, False),
         (lease(), DURATION - 0.1, False),
         (lease(), DURATION, True),
-        (lease(duration=60), DURATION, False),  # of a holder that promised more
+        (lease(duration=60), DURATION, False),  # the holder set a longer duration
         (lease(duration=None), DURATION, True),
         (lease("us"), 0, True),
         (lease(""), 0, True),
         (lease(None), 0, True),
-        (lease(renew_time="1999-01-01T00:00:00Z"), 0, False),  # what its clock says plays no part
+        (lease(renew_time="1999-01-01T00:00:00Z"), 0, False),  # the holder's clock does not matter
         (lease(renew_time="2999-01-01T00:00:00Z"), DURATION, True),
     ],
 )

@@ -1,4 +1,4 @@
-"""What is written of a status, and what is left as others wrote it."""
+"""Which parts of a status are written, and which stay as other controllers wrote them."""
 
 import copy
 
@@ -46,7 +46,7 @@ def test_a_new_status_is_written_whole():
     ("new", "time"),
     [
         (condition(status="False", reason="NoMatchingParent"), NOW),
-        (condition(reason="Other"), THEN),  # the status did not turn
+        (condition(reason="Other"), THEN),  # the condition's status did not change
         (condition(generation=2), THEN),
     ],
 )
@@ -118,7 +118,7 @@ def test_a_route_that_left_us_loses_our_entries_alone():
 
 
 def test_an_entry_for_a_listener_set_is_ours_while_we_want_it_also_where_only_some_gateways_are():
-    """Which Gateway the set belongs to, its entry does not say."""
+    """The entry does not contain the Gateway to which the ListenerSet belongs."""
     change = CHANGE._replace(ours=Ours("fastroute.dev/gateway", frozenset({"infra/web"})))
     wanted = route(parent(condition(), kind="ListenerSet", name="more"))
     once = written({}, wanted, change=change)
@@ -159,7 +159,7 @@ def test_more_parents_than_the_api_takes_cost_ours():
 @pytest.mark.parametrize("kind", ["Gateway", "ListenerSet", "GatewayClass"])
 @pytest.mark.parametrize("others", range(9))
 def test_conditions_of_others_are_never_removed_and_ours_give_way_optional_ones_first(kind, others):
-    """Of a Gateway, a ListenerSet, a GatewayClass, and of listeners."""
+    """Conditions of a Gateway, a ListenerSet, a GatewayClass, and of listeners."""
     room = MOST["conditions"] - others
     ours = [condition(type_) for type_ in GIVING_WAY]
     kept = {*GIVING_WAY[-room:]} if room else set()
@@ -183,7 +183,7 @@ def test_accepted_and_programmed_are_the_last_to_give_way():
 
 
 def test_what_has_no_room_any_more_makes_room_again():
-    """Ours that were written first give way to others' that came later, and come back when those go."""
+    """Conditions written earlier are dropped when other controllers add theirs, and return when those are removed."""
     ours = [condition("Accepted"), condition("Programmed"), condition("OverlappingTLSConfig")]
     held = {"conditions": [*[{**one, "lastTransitionTime": THEN} for one in ours], *strangers(5)]}
     assert written(held, {"conditions": ours}, "Gateway") is None
@@ -242,7 +242,7 @@ STATUS = st.fixed_dictionaries(
 
 
 def foreign(status, listeners):
-    """All of a status that is not ours, of those `listeners` that live on."""
+    """The parts of a status that belong to other controllers, without listeners that are not in `listeners`."""
     return {
         "parents": [entry for entry in status.get("parents", ()) if entry["controllerName"] == "x.dev/c"],
         "conditions": [entry for entry in status.get("conditions", ()) if entry["type"] not in OUR_TYPES],

@@ -1,4 +1,4 @@
-"""Secrets that are followed by their names: which, when, and how many."""
+"""Secrets that are watched by name: which, when, and how many."""
 
 import json
 import time
@@ -38,7 +38,7 @@ async def test_secrets_of_other_types_are_followed_while_they_are_named(api: Api
         api.put(SECRETS, "odd", type="Opaque", data={"tls.crt": "BBBB"})
         await until(lambda: seen.source.store.snapshot().secrets[key].data == {"tls.crt": "BBBB"})
 
-        api.forget()  # a listing of those of type tls does not take it away
+        api.forget()  # listing the Secrets of type kubernetes.io/tls does not remove it
         api.cut()
         await trio.sleep(0.5)
         assert list(seen.source.store.snapshot().secrets) == [key]
@@ -69,8 +69,8 @@ async def test_too_many_secrets_by_name_are_a_problem(
 async def test_secrets_that_no_grant_opens_take_no_watch_from_others_and_nothing_is_said_of_them(
     api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of those of other namespaces it must not be told whether they exist, and nobody may be kept from what is theirs
-    by somebody who names many."""
+    """Whether Secrets in other namespaces exist must not be revealed, and naming many of them must not use up the
+    watches that others need."""
     monkeypatch.setattr("fastroute.source.kubernetes.named.MOST", 2)
     api.put(CLASSES, "ours", "", spec={"controllerName": CONTROLLER_NAME})
     named = secure("s", "aaa/s0", "aaa/s1", "aaa/s2")
@@ -102,7 +102,7 @@ async def test_no_watch_by_name_is_begun_for_what_the_watch_by_type_has(api: Api
 async def test_what_comes_with_the_last_word_of_a_watch_that_was_ended_is_not_taken(
     api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody would ever take it away again."""
+    """Nothing would ever remove it."""
     api.put(CLASSES, "ours", "", spec={"controllerName": CONTROLLER_NAME})
     api.put(GATEWAYS, "g", spec={"gatewayClassName": "ours", "listeners": [secure("odd")]})
     api.put(SECRETS, "odd", type="Opaque", data={})
@@ -116,7 +116,7 @@ async def test_what_comes_with_the_last_word_of_a_watch_that_was_ended_is_not_ta
 
 
 async def test_secrets_are_followed_by_name_once_they_may_be(api: ApiServer, tmp_path: Path) -> None:
-    """Also where the watch by type has nothing to tell."""
+    """Also if the watch by type has no events."""
     api.put(CLASSES, "ours", "", spec={"controllerName": CONTROLLER_NAME})
     api.put(GATEWAYS, "g", spec={"gatewayClassName": "ours", "listeners": [secure("odd")]})
     api.put(SECRETS, "odd", type="Opaque", data={"tls.crt": "AA=="})

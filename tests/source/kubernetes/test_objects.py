@@ -1,4 +1,4 @@
-"""From the JSON of an API server to the typed object."""
+"""Decoding the JSON of an API server into typed objects."""
 
 import msgspec
 
@@ -7,7 +7,7 @@ from fastroute.source.kubernetes.objects import typed
 
 
 def test_a_slice_without_endpoints_has_null_where_lists_are():
-    """As the API server writes it for a Service whose pods are gone: an object like another, not a broken one."""
+    """As the API server writes it for a Service without pods: a valid object."""
     content = msgspec.json.encode(
         {
             "metadata": {"name": "echo-1", "namespace": "apples", "labels": {"kubernetes.io/service-name": "echo"}},

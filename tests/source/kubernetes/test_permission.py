@@ -1,4 +1,4 @@
-"""Which changes of grants are told beside the grant, and in which words."""
+"""Which changes of grants are reported besides the grant itself, and in which words."""
 
 import pytest
 from graph.world import gateway, https, listener_set, make, ref, removed, replaced, route, world
@@ -42,7 +42,7 @@ def told(before, after):
         (GRANTED, GRANTED, []),
         (REFUSED, replaced(REFUSED, grant(kind="GRPCRoute")), []),
         (GRANTED, replaced(GRANTED, grant("more")), []),  # it was permitted before
-        (replaced(GRANTED, grant("more")), GRANTED, []),  # and still is
+        (replaced(GRANTED, grant("more")), GRANTED, []),  # it is still permitted
         (GRANTED, replaced(REFUSED, grant("other")), []),
     ],
 )

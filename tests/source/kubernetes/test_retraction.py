@@ -1,4 +1,4 @@
-"""What is said of Gateways, ListenerSets and routes that are served no more, though nobody changed them."""
+"""The statuses of Gateways, ListenerSets and routes that are no longer served, although they did not change."""
 
 import copy
 from contextlib import asynccontextmanager
@@ -45,7 +45,7 @@ WORLD = world(
 
 
 class Scene:
-    """A cluster that has the objects of WORLD, and one replica."""
+    """A cluster with the objects of WORLD, and one replica."""
 
     def __init__(self):
         self.server = Server()
@@ -60,7 +60,7 @@ class Scene:
         self.server.put(member(kind, "v1", key), {**one, "status": status or {}})
 
     def start(self, settings=SETTINGS):
-        """A new process."""
+        """Starts a new process."""
         self.settings, self.statuses = settings, None
         self.writer = StatusWriter(
             self.server, self.objects, Ours(OURS, settings.gateways), Metrics(), lambda write: None
@@ -137,7 +137,7 @@ async def test_a_gateway_that_moved_to_another_class_is_left_as_it_is(autojump_c
 
 
 async def test_what_another_controller_wrote_is_left_to_it(autojump_clock):
-    """The class was deleted and made anew with another controllerName; that controller was faster."""
+    """The class was deleted and recreated with another controllerName, and that controller has already written."""
     theirs = {**FOREIGN, "type": "Accepted", "reason": "Accepted", "message": "Theirs.", "observedGeneration": 1}
     scene = Scene()
     async with scene.running():

@@ -1,6 +1,6 @@
-"""An API server as a source: what the Store says, whatever becomes of connections, versions, CRDs and rights.
+"""An API server as a source: the content of the Store when connections, versions, CRDs and rights change or fail.
 
-Against a small server in this process that misbehaves as each test wants; tests/cluster has the real one.
+The server runs in this process and fails as each test requires; tests/cluster uses a real one.
 """
 
 import json
@@ -33,7 +33,7 @@ def put_route(api: ApiServer, name: str, host: str = "a.example.com", **parts: A
 
 
 def listings(api: ApiServer, collection: str) -> int:
-    """How often it was listed, in a watch or in pages."""
+    """How often a collection was listed, by a watch or in pages."""
     return sum(
         path == collection and "resourceVersion" not in query and "continue" not in query
         for path, query in api.requests
@@ -61,7 +61,7 @@ async def test_everything_is_there_before_the_first_change_is_told(
         put_route(api, "r5")
         api.delete(ROUTES, "r0")
         await until(lambda: seen.routes == ["r1", "r2", "r3", "r4", "r5"])
-        assert listings(api, ROUTES) == (1 if has_watchlist else 2)  # the first was refused
+        assert listings(api, ROUTES) == (1 if has_watchlist else 2)  # the first one was refused
 
 
 async def test_what_does_not_concern_us_changes_nothing_but_what_is_held(api: ApiServer, tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ async def test_a_listing_that_is_cut_takes_nothing_away(api: ApiServer, tmp_path
         api.reopen()
         before = listings(api, ROUTES)
         await until(lambda: listings(api, ROUTES) > before)
-        for _ in range(4):  # no listing lives long enough to be whole
+        for _ in range(4):  # every listing is cut before it is complete
             await trio.sleep(0.15)
             api.cut()
             assert len(seen.routes) == 6
@@ -145,7 +145,7 @@ async def test_a_server_that_says_nothing_in_a_listing_is_asked_for_pages(
 ) -> None:
     monkeypatch.setattr(watch, "LISTING_SILENCE", 0.2)
     put_route(api, "r")
-    # As servers do that do not know the question: the objects, and never an end.
+    # Servers that do not support sendInitialEvents send the objects, but never the bookmark that ends them.
     api.before_event = lambda path, event: b"\n" if b"initial-events-end" in json.dumps(event).encode() else None
     async with following(api, tmp_path) as seen:
         assert seen.routes == ["r"]
@@ -161,9 +161,9 @@ async def test_a_server_restored_from_a_backup_is_listed_anew(
     caplog: pytest.LogCaptureFixture,
     has_watchlist: bool,
 ) -> None:
-    """Its versions are lower than ours: watches are accepted, and hear nothing."""
+    """The server's versions are lower than the source's: watches are accepted, but receive no events."""
     monkeypatch.setattr(watch, "DEAF", 1.5)
-    monkeypatch.setattr(client, "SILENCE", 1.0)  # connections are given up before that
+    monkeypatch.setattr(client, "SILENCE", 1.0)  # connections time out before that
     api.has_watchlist = has_watchlist
     put_route(api, "stays")
     async with following(api, tmp_path) as seen:
@@ -174,7 +174,7 @@ async def test_a_server_restored_from_a_backup_is_listed_anew(
             put_route(api, f"more{number}")
         await until(lambda: len(seen.routes) == 22)
         api.restore(backup)
-        put_route(api, "stays", "c.example.com")  # a generation that was there already, with another spec
+        put_route(api, "stays", "c.example.com")  # a generation that existed before, with another spec
         await until(lambda: seen.routes == ["stays"])
         assert seen.route("stays").spec.hostnames == ("c.example.com",)
         put_route(api, "new")
@@ -367,7 +367,7 @@ async def test_a_kind_that_discovery_forgot_for_a_moment_is_kept(api: ApiServer,
     put_route(api, "r")
     async with following(api, tmp_path) as seen:
         api.served["httproutes"] = ()
-        api.put_crd("gateways")  # discovery is asked anew
+        api.put_crd("gateways")  # discovery is repeated
         api.cut()
         await trio.sleep(0.5)
         assert seen.routes == ["r"]
@@ -408,7 +408,7 @@ async def test_rights_that_are_taken_away_take_nothing_away(api: ApiServer, tmp_
 
 
 async def test_ending_waits_for_nobody(api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not until a watch speaks or is given up for silent."""
+    """It does not wait until a watch receives data or times out."""
     monkeypatch.setattr(client, "SILENCE", 3600.0)
     with trio.fail_after(60):
         async with following(api, tmp_path):

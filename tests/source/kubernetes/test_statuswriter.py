@@ -1,4 +1,4 @@
-"""When and how often statuses are written, and what becomes of those that the API server does not take."""
+"""When and how often statuses are written, and how statuses that the API server refuses are handled."""
 
 import logging
 from contextlib import asynccontextmanager
@@ -25,7 +25,7 @@ from fastroute.source.kubernetes.statuswriter import (
 from fastroute.status.build import Statuses
 
 NAME = "fastroute.dev/gateway"
-LONG = 20.0  # s, after which everything is at rest
+LONG = 20.0  # s, after which all writes are done
 
 
 def path(name):
@@ -97,7 +97,7 @@ async def test_each_is_written_once(autojump_clock):
 
 
 async def test_all_writers_write_also_after_a_rest(autojump_clock):
-    """Writers that wait for news are all woken by it."""
+    """New statuses wake all waiting writers."""
     names = [f"r{number}" for number in range(WRITERS * 10)]
     scene = Scene(*names)
     scene.server.delay = 0.1
@@ -166,7 +166,7 @@ async def test_nothing_is_written_for_another_generation(autojump_clock):
 
 
 async def test_nothing_is_written_for_another_object_of_that_name(autojump_clock):
-    """Deleted and made anew (kubectl replace --force): its first generation is not that of the one before."""
+    """Deleted and recreated (kubectl replace --force): generation 1 of the new object is not that of the old one."""
     scene = Scene("r")
     async with scene.running():
         scene.writer.lead(True)
@@ -183,7 +183,7 @@ async def test_nothing_is_written_for_another_object_of_that_name(autojump_clock
 async def test_after_a_conflict_it_is_read_again(autojump_clock):
     scene = Scene("r")
     scene.objects.frozen[path("r")] = scene.objects.held("HTTPRoute", Key("infra", "r"))
-    scene.create("r", status={"parents": [parent(condition(), by="x")]})  # and the watch has not told
+    scene.create("r", status={"parents": [parent(condition(), by="x")]})  # the watch has not delivered it
     async with scene.running():
         scene.writer.lead(True)
         scene.writer.post(wanted("r"))
@@ -217,13 +217,13 @@ async def test_what_fails_waits_and_is_said_once(autojump_clock, caplog, error):
         scene.writer.post(wanted(*names))
         await trio.sleep(60)
         tried = scene.puts
-    assert tried < 12 * 40  # requests at a time, and pauses
+    assert tried < 12 * 40  # concurrent requests times retries
     assert all(scene.reason(name) == ["Accepted"] for name in names)
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
 
 async def test_what_fails_together_is_one_failure(autojump_clock):
-    """All writers were at it when the API server was away for a moment."""
+    """All writers had a request in flight when the API server was unavailable for a moment."""
     names = [f"r{number}" for number in range(50)]
     scene = Scene(*names)
 
@@ -255,7 +255,7 @@ async def test_what_is_forbidden_is_said_once_with_the_way_out(autojump_clock, c
         await trio.sleep(SETTLING + 2 * YOUNG_FORBIDDEN)
         assert caplog.messages == ["403 Forbidden: no: allow update on httproutes.gateway.networking.k8s.io/status"]
         tried = scene.puts
-        assert 2 * 5 < tried < 2 * 15  # a server that has just started forbids what it will allow in a moment
+        assert 2 * 5 < tried < 2 * 15  # a server that has just started may refuse what it will allow in a moment
         await trio.sleep(FORBIDDEN / 2)
         assert scene.puts == tried
         allowed = True
@@ -300,7 +300,7 @@ async def test_who_takes_our_entry_out_sees_it_again(autojump_clock):
         scene.writer.lead(True)
         scene.writer.post(wanted("r"))
         await trio.sleep(1)
-        scene.writer.restated("HTTPRoute", Key("infra", "r"))  # our own write, told by the watch
+        scene.writer.restated("HTTPRoute", Key("infra", "r"))  # the writer's own change, delivered by the watch
         await trio.sleep(1)
         assert scene.puts == 1
         scene.create("r", status={"parents": []})
@@ -340,7 +340,7 @@ async def test_what_others_leave_no_room_for_is_said_once_and_the_rest_is_writte
 
 
 async def test_a_server_that_went_back_is_written_to_before_the_watch_finds_out(autojump_clock):
-    """Restored from a backup: its versions are lower than what the watch said last, which says nothing more."""
+    """Restored from a backup: its versions are lower than the watch's last one, so the watch receives nothing."""
     scene = Scene("r")
     for _ in range(10):
         scene.create("r")

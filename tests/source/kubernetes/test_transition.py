@@ -1,4 +1,4 @@
-"""What is worth an Event, and in which words."""
+"""Which changes cause an Event, and in which words."""
 
 import pytest
 

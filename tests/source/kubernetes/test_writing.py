@@ -1,4 +1,4 @@
-"""All that is written together: by whoever leads, and by nobody who only led or was not asked to write."""
+"""All that is written to the API server: only by the leader, and only if writing is enabled."""
 
 import contextlib
 import socket
@@ -45,7 +45,7 @@ def written(server):
 
 
 async def test_who_stood_still_for_longer_than_its_lease_writes_nothing(autojump_clock):
-    """The process was frozen, or a pass took very long: what was due is not written before the Lease is looked at."""
+    """The process was suspended, or a pass took very long: it checks the Lease before it writes pending statuses."""
     server = Server()
     create(server)
     writing = Writing(server, Objects(server), GraphSettings(), Metrics(), Key("infra", "fastroute"))
@@ -71,7 +71,7 @@ def served(port: int) -> bool:
 
 @pytest.mark.parametrize("lease", [(), ("--status-lease", "ours/fastroute")], ids=["none", "named"])
 async def test_outside_of_a_pod_nothing_is_written_unless_a_lease_is_named(api: ApiServer, tmp_path: Path, lease):
-    """A laptop with a kubeconfig changes nothing that the cluster says."""
+    """A process on a laptop with a kubeconfig changes nothing in the cluster."""
     api.put(CLASSES, "fastroute", "", spec={"controllerName": CONTROLLER_NAME})
     listener = {"name": "proxy", "port": 80, "protocol": "HTTP"}
     api.put(GATEWAYS, "web", spec={"gatewayClassName": "fastroute", "listeners": [listener]})
