@@ -112,7 +112,8 @@ def claim_of(status: Mapping[str, Any]) -> Claim | None:
 
 def with_claim(status: dict[str, Any], claim: Claim | None, generation: int, now: str) -> dict[str, Any]:
     """The `status` of a GatewayClass with this claim instead of any other. `now`: RFC 3339."""
-    if claim_of(status) == claim:
+    stated = [one.get("observedGeneration") for one in status.get("conditions") or () if one.get("type") == TYPE]
+    if claim_of(status) == claim and (claim is None or stated == [generation]):
         return status
     others = [one for one in status.get("conditions") or () if one.get("type") != TYPE]
     if claim is None:

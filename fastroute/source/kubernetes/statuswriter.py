@@ -76,6 +76,7 @@ class Write(NamedTuple):
     held: Held
     before: dict[str, Any]  # the present status
     status: dict[str, Any]
+    patch: StatusPatch | None = None  # what it was made from; the wanted status may change while it is sent
     retracts: bool = False  # it withdraws the status of an object that is no longer served
 
     @property
@@ -300,7 +301,7 @@ class StatusWriter:
         else:
             return None
         path = member(kind, version, key)
-        return None if status is None else Write(id_, path, held, before, status, retracts=id_ in self._left)
+        return None if status is None else Write(id_, path, held, before, status, patch, id_ in self._left)
 
     def _tell_left_out(self, id_: ObjectId, lost: list[str]) -> None:
         """Logs once what has no room beside the entries of others."""
@@ -348,8 +349,7 @@ class StatusWriter:
     # --- Other installations with our controllerName (contest.py)
 
     def _note_contest(self, write: Write) -> None:
-        patch = (self._wanted or {}).get(write.id)
-        if patch is not None and self._contest.wrote(write.id, patch, trio.current_time()):
+        if write.patch is not None and self._contest.wrote(write.id, write.patch, trio.current_time()):
             self._metrics.status_contested.inc()
             for key in self._graph.classes if self._graph is not None else ():
                 self._look_at(("GatewayClass", key))

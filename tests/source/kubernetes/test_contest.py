@@ -157,6 +157,8 @@ def test_a_claim_is_read_as_it_was_written():
     made = with_claim({"conditions": [{"type": "x"}]}, OLD, 1, "now")
     assert (claim_of(made), made["conditions"][0]) == (OLD, {"type": "x"})
     assert with_claim(made, OLD, 1, "later") is made
+    [_, moved] = with_claim(made, OLD, 2, "later")["conditions"]
+    assert moved["observedGeneration"] == 2
     assert [one["type"] for one in with_claim(made, YOUNG, 1, "later")["conditions"]] == ["x", TYPE]
     assert with_claim(made, None, 1, "later") == {"conditions": [{"type": "x"}]}
     assert OLD < YOUNG < Claim(YOUNG.created, "b/fastroute")

@@ -125,6 +125,20 @@ async def test_the_newest_is_what_is_written_and_not_too_often(autojump_clock):
     assert 2 <= scene.puts <= took / BETWEEN + 2
 
 
+async def test_a_status_that_changes_while_another_is_sent_is_not_contested(autojump_clock, caplog):
+    """Only a status that must be written again, although the wanted one is the same, was reverted by somebody."""
+    scene = Scene("r")
+    scene.server.delay = 1.0
+    async with scene.running():
+        scene.writer.lead(True)
+        for number in range(16):
+            scene.writer.post(wanted("r", reason=f"R{number}"))
+            await trio.sleep(0.6)
+    assert scene.reason("r") == ["R15"]
+    assert scene.metrics.registry.get_sample_value("fastroute_status_contested_total") == 0
+    assert "reverted" not in caplog.text
+
+
 async def test_only_who_leads_writes_and_a_new_leader_writes_what_differs(autojump_clock):
     scene = Scene("old", "new")
     scene.create("same", status={"parents": [parent({**condition(), "lastTransitionTime": "t"})]})
