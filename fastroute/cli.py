@@ -19,7 +19,8 @@ from typer.main import get_command
 
 from fastroute import __version__, notation
 from fastroute.errors import FastrouteError
-from fastroute.options import MANIFESTS, SERVE, WORLD, graph_settings, lines, serve_settings, takes
+from fastroute.option import lines, takes
+from fastroute.options import MANIFESTS, SERVE, WORLD, graph_settings, serve_settings
 from fastroute.text import write_page
 from fastroute.variables import PREFIX, require_known
 
