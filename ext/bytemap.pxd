@@ -2,7 +2,10 @@
 #
 # Open addressing, at most half full, so a look-up touches one or two cache lines. The bytes of the keys belong to the
 # values. Every key also has an owner number, so that one map can hold many small namespaces (the children of each node
-# of a tree). The hash is seeded per process: authors of routes cannot predict collisions.
+# of a tree).
+#
+# The hash multiplies by a secret of the process, so that neither authors of routes nor clients can compute keys that
+# collide. (With a public multiplier, keys whose words differ in one high bit collide for every seed.)
 
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
@@ -22,23 +25,52 @@ cdef struct ByteMap:
     uint64_t seed
 
 
-cdef inline uint64_t bytes_hash(const char *data, uint32_t size, uint64_t seed) noexcept nogil:
-    """Multiply and fold, eight bytes at a time."""
+cdef extern from * nogil:
+    """
+    static inline unsigned long long fastroute_fold(unsigned long long a, unsigned long long b) {
+        __extension__ unsigned __int128 product = (unsigned __int128) a * b;
+        return (unsigned long long) (product >> 64) ^ (unsigned long long) product;
+    }
+    """
+    uint64_t fold "fastroute_fold"(uint64_t a, uint64_t b)
+
+
+cdef inline uint64_t hash_secret(uint64_t seed) noexcept nogil:
+    """The multiplier that belongs to a seed."""
+    return (seed << 32 | seed >> 32) | 1
+
+
+cdef inline uint64_t lower_word(uint64_t word) noexcept nogil:
+    """Eight bytes, with ASCII letters in lower case."""
+    cdef uint64_t low = word & <uint64_t> 0x7F7F7F7F7F7F7F7F
+    cdef uint64_t upper = (low + <uint64_t> 0x3F3F3F3F3F3F3F3F) & ~(low + <uint64_t> 0x2525252525252525) & ~word
+    return word | ((upper & <uint64_t> 0x8080808080808080) >> 2)
+
+
+cdef inline uint64_t hash_of(const char *data, uint32_t size, uint64_t seed, bint lower) noexcept nogil:
+    """Eight bytes at a time."""
+    cdef uint64_t secret = hash_secret(seed)
     cdef uint64_t hash = seed ^ (size * <uint64_t> 0x9E3779B97F4A7C15)
     cdef uint64_t word
     while size >= 8:
         memcpy(&word, data, 8)
-        hash = (hash ^ word) * <uint64_t> 0xD6E8FEB86659FD93
-        hash ^= hash >> 32
+        hash = fold(hash ^ (lower_word(word) if lower else word), secret)
         data += 8
         size -= 8
     if size:
         word = 0
         memcpy(&word, data, size)
-        hash = (hash ^ word) * <uint64_t> 0xD6E8FEB86659FD93
-        hash ^= hash >> 32
-    hash *= <uint64_t> 0xD6E8FEB86659FD93
-    return hash ^ (hash >> 32)
+        hash = fold(hash ^ (lower_word(word) if lower else word), secret)
+    return fold(hash, secret)
+
+
+cdef inline uint64_t bytes_hash(const char *data, uint32_t size, uint64_t seed) noexcept nogil:
+    return hash_of(data, size, seed, False)
+
+
+cdef inline uint64_t lower_hash(const char *data, uint32_t size, uint64_t seed) noexcept nogil:
+    """The same for names that differ only in the case of ASCII letters."""
+    return hash_of(data, size, seed, True)
 
 
 cdef inline Place *bytemap_place(const ByteMap *map, uint32_t owner, const char *data, uint32_t size) noexcept nogil:
@@ -65,6 +97,7 @@ cdef inline void *bytemap_find(const ByteMap *map, uint32_t owner, const char *d
     return NULL if place == NULL else place.value
 
 
+cdef uint64_t process_seed() noexcept nogil                         # the seed of all maps of this process
 cdef void bytemap_start(ByteMap *map) noexcept nogil                # empty
 cdef int bytemap_expect(ByteMap *map, uint32_t count) except -1 nogil   # reserves room for `count` keys; MemoryError
 # Adds a key that is not in the map. The bytes must live as long as the map. MemoryError.

@@ -7,6 +7,10 @@ from fastroute.ext.random cimport random_seed
 cdef uint64_t _seed = random_seed()
 
 
+cdef uint64_t process_seed() noexcept nogil:
+    return _seed
+
+
 cdef void bytemap_start(ByteMap *map) noexcept nogil:
     map.places = NULL
     map.mask = 0

@@ -30,6 +30,7 @@ from fastroute.ext.copies cimport COPIES_SIZE
 from fastroute.ext.counters cimport CounterMap
 from fastroute.ext.downstream cimport downstream_close
 from fastroute.ext.epoll cimport EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLLET, EPOLLIN, epoll_create1, epoll_ctl, epoll_event
+from fastroute.ext.facts cimport facts_room
 from fastroute.ext.forwarded cimport trusted_proxies_new
 from fastroute.ext.head cimport head_room
 from fastroute.ext.listener cimport listener_leave, listener_open
@@ -257,7 +258,7 @@ cdef int set_limits(Reactor r, limits) except -1:
     r.max_connections = limits.max_connections
     r.max_handshakes = limits.max_handshakes
     r.outgoing_size = 2 * r.head_limits.head + EXTRA
-    r.arena.size = head_room(&r.head_limits) + r.outgoing_size
+    r.arena.size = head_room(&r.head_limits) + max(r.outgoing_size, facts_room(&r.head_limits))
     r.arena.base = <char *> malloc(r.arena.size)
     r.outgoing = <char *> malloc(r.outgoing_size)
     r.scratch = <char *> malloc(SCRATCH_BEFORE + SCRATCH)

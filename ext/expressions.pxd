@@ -7,10 +7,9 @@
 from libc.stdint cimport uint64_t
 
 from fastroute.ext.bytemap cimport ByteMap
-from fastroute.ext.head cimport Head
+from fastroute.ext.facts cimport Facts
 from fastroute.ext.node cimport Index
 from fastroute.ext.rule cimport Match
-from fastroute.ext.slice cimport Arena
 
 
 cdef struct Expressions:        # starts zeroed, except `beginnings`
@@ -19,5 +18,4 @@ cdef struct Expressions:        # starts zeroed, except `beginnings`
 
 cdef int expressions_put(Index *index, Expressions *expressions, const Match *match) except -1      # MemoryError
 # The first match by rank that takes the request; NULL if there is none.
-cdef const Match *expressions_find(const Index *index, const Expressions *expressions, const Head *head,
-                                   Arena *arena) noexcept nogil
+cdef const Match *expressions_find(const Index *index, const Expressions *expressions, Facts *facts) noexcept nogil

@@ -7,6 +7,7 @@ from fastroute.ext.bytemap cimport bytemap_find, bytemap_put
 from fastroute.ext.node cimport Node, match_before, node_find, node_put
 from fastroute.ext.pool cimport pool_take
 from fastroute.ext.regex cimport pattern_beginning
+from fastroute.ext.slice cimport Slice
 
 cdef extern from * nogil:
     int lowest_bit "__builtin_ctzll"(unsigned long long bits)
@@ -29,8 +30,8 @@ cdef int expressions_put(Index *index, Expressions *expressions, const Match *ma
     return node_put(index, node, match)
 
 
-cdef const Match *expressions_find(const Index *index, const Expressions *expressions, const Head *head,
-                                   Arena *arena) noexcept nogil:
+cdef const Match *expressions_find(const Index *index, const Expressions *expressions, Facts *facts) noexcept nogil:
+    cdef const Slice *path = &facts.head.path
     cdef uint64_t lengths = expressions.lengths
     cdef const Match *best = NULL
     cdef const Match *match
@@ -39,12 +40,12 @@ cdef const Match *expressions_find(const Index *index, const Expressions *expres
     while lengths:
         size = <uint32_t> lowest_bit(lengths)
         lengths &= lengths - 1
-        if size > head.path.size:
+        if size > path.size:
             break
-        node = <const Node *> bytemap_find(&expressions.beginnings, 0, head.path.data, size)
+        node = <const Node *> bytemap_find(&expressions.beginnings, 0, path.data, size)
         if node == NULL:
             continue
-        match = node_find(index, node, head, arena)
+        match = node_find(index, node, facts)
         if match != NULL and (best == NULL or match_before(match, best)):
             best = match
     return best

@@ -9,11 +9,11 @@ from libc.stdint cimport uint32_t
 
 from fastroute.ext.bytemap cimport ByteMap
 from fastroute.ext.expressions cimport Expressions
+from fastroute.ext.facts cimport Facts
 from fastroute.ext.graveyard cimport Grave
-from fastroute.ext.head cimport Head
 from fastroute.ext.node cimport Index, Node
 from fastroute.ext.rule cimport Match, Rule
-from fastroute.ext.slice cimport Arena, Slice
+from fastroute.ext.slice cimport Slice
 
 
 cdef struct Group:
@@ -25,6 +25,7 @@ cdef struct Group:
     uint32_t rules_room
     uint32_t nodes              # number of nodes in the tree
     ByteMap exact               # path -> Node
+    uint32_t longest            # bytes of the longest path of `exact`: longer ones are not looked up
     ByteMap tree                # (number of a node, element) -> Node
     Node root                   # the prefix "": every path
     Expressions expressions
@@ -35,4 +36,4 @@ cdef int group_expect(Group *group, const Group *like) except -1     # reserves 
 cdef int group_add(Group *group, Rule *rule) except -1      # within that room; takes a reference
 cdef void group_unref(Group *group) noexcept nogil          # added to the graveyard at zero
 # The match that takes the request; NULL if there is none.
-cdef const Match *group_find(const Group *group, const Head *head, Arena *arena) noexcept nogil
+cdef const Match *group_find(const Group *group, Facts *facts) noexcept nogil

@@ -87,6 +87,7 @@ cdef Node *_exact_node(Group *group, const Slice *path) except NULL:
     if node == NULL:
         node = <Node *> pool_take(&group.index.pool, sizeof(Node))
         bytemap_put(&group.exact, 0, path.data, path.size, node)
+        group.longest = max(group.longest, path.size)
     return node
 
 
@@ -164,20 +165,20 @@ cdef const Node *_deepest(const Group *group, const Slice *path) noexcept nogil:
     return node
 
 
-cdef const Match *group_find(const Group *group, const Head *head, Arena *arena) noexcept nogil:
+cdef const Match *group_find(const Group *group, Facts *facts) noexcept nogil:
+    cdef const Slice *path = &facts.head.path
     cdef const Match *match
     cdef const Node *node
-    if group.exact.used:
-        node = <const Node *> bytemap_find(&group.exact, 0, head.path.data, head.path.size)
+    if group.exact.used and path.size <= group.longest:
+        node = <const Node *> bytemap_find(&group.exact, 0, path.data, path.size)
         if node != NULL:
-            match = node_find(&group.index, node, head, arena)
+            match = node_find(&group.index, node, facts)
             if match != NULL:
                 return match
-    node = _deepest(group, &head.path)
+    node = _deepest(group, path)
     while node != NULL:
-        if node.plain.count:
-            match = node_find(&group.index, node, head, arena)
-            if match != NULL:
-                return match
+        match = node_find(&group.index, node, facts)
+        if match != NULL:
+            return match
         node = node.parent
-    return expressions_find(&group.index, &group.expressions, head, arena)
+    return expressions_find(&group.index, &group.expressions, facts)

@@ -33,6 +33,8 @@ cdef inline void walk_start(HostWalk *walk, const HostTable *table, Slice host) 
     walk.table = table
     walk.host = host
     walk.at = 1
+    if host.size > table.longest + 2:       # no wildcard covers a longer suffix
+        walk.at = host.size - table.longest - 1
     walk.stage = WALK_EXACT
 
 

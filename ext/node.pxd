@@ -1,44 +1,64 @@
-# The matches of one path, in rank order, with an index that finds the right one among thousands.
+# The matches of one path, found by what they require.
 #
-# Most nodes have one match or a few, which are kept in a plain list. If a path has more, they differ by a header or a
-# query parameter. A match that requires an exact value is put on an axis (a header or parameter name), into the bucket
-# of that value. A request looks up its own value on each axis; only these buckets and the plain list are searched,
-# merged by rank. So 5,000 rules with `x-tenant: N` on one path cost as much as one.
+# The exact conditions of a match (method, headers, query parameters) are not tested one after another. Matches that have
+# conditions on the same names have the same Signature, and those among them that also require the same values are in one
+# Bucket. A request combines its own values of the names of a signature, and one look-up finds the bucket: all of its
+# exact conditions are met, and those of no other bucket of the signature are. So 5,000 matches with `x-tenant: N` cost as
+# much as one. A look-up costs a visit for each signature (usually a few), and the regular expressions of one bucket of
+# each. fastroute/graph/price.py computes this cost, and the graph limits it.
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 from fastroute.ext.bytemap cimport ByteMap
-from fastroute.ext.head cimport Head
+from fastroute.ext.facts cimport Facts
 from fastroute.ext.pool cimport Pool
 from fastroute.ext.rule cimport Match
-from fastroute.ext.slice cimport Arena, Slice
+from fastroute.ext.slice cimport Slice
 
+
+cdef enum:
+    CONDITIONS_MOST = 32        # exact conditions of a match; the API allows 16 headers and 16 query parameters
 
 cdef struct Ranked:             # smallest rank first
     const Match **matches
     uint32_t count
     uint32_t room
 
-cdef struct Axis:
-    Axis *next
-    Slice name                  # of the header, in lower case, or of the query parameter
+cdef struct Bucket:             # the matches with the same exact conditions
+    Bucket *next                # with the same key, but other values: a collision of hashes
+    uint64_t key                # hash of the method and the values
+    Slice method                # if the signature has a method
+    const Slice **values        # one for each name of the signature
+    const Match *sure           # the first one without regular expressions; NULL: none
+    Ranked unsure               # those with regular expressions
+
+cdef struct Name:
+    Slice text                  # of the header, in lower case, or of the query parameter
+    uint64_t hash
     bint query
-    uint32_t number             # identifies its values in Index.buckets
+
+cdef struct Signature:
+    Signature *next             # by rank of `first`
+    const Match *first          # the first one by rank
+    Name *names                 # in a fixed order, so that equal sets are equal
+    uint16_t names_count
+    bint method                 # whether its matches require a method
+    uint32_t number             # identifies its buckets in Index.buckets
+    Bucket *only                # if there are neither names nor a method: its only bucket
 
 cdef struct Node:
     Node *parent                # in a tree; NULL elsewhere and for its root
     uint32_t number             # identifies its children in a tree
-    uint32_t axes_count
-    Axis *axes
-    Ranked plain
+    const Match *bare           # the first match without any other condition; NULL: none
+    Signature *signatures       # of the other matches
 
 cdef struct Index:              # shared by the nodes of one owner
     Pool pool                   # memory of all of them
-    ByteMap buckets             # (number of an axis, value) -> Ranked
-    uint32_t axes               # number of axes so far
+    ByteMap buckets             # (number of a signature, key) -> Bucket; (0, node and names) -> Signature
+    uint32_t signatures         # number of signatures so far
 
-cdef int node_put(Index *index, Node *node, const Match *match) except -1       # raises MemoryError
+cdef int node_put(Index *index, Node *node, const Match *match) except -1   # MemoryError; ValueError: too many conditions
 # Whether `a` is tried before `b`.
 cdef bint match_before(const Match *a, const Match *b) noexcept nogil
 # The first match by rank that accepts the request; NULL if there is none.
-cdef const Match *node_find(const Index *index, const Node *node, const Head *head, Arena *arena) noexcept nogil
+cdef const Match *node_find(const Index *index, const Node *node, Facts *facts) noexcept nogil

@@ -3,6 +3,10 @@
 from libc.stdint cimport uint32_t
 
 
+cdef enum:
+    PATH_MOST = 8192            # bytes of a path that an expression sees; a longer one does not match
+    VALUE_MOST = 4096           # likewise for a header or a query parameter
+
 cdef struct Pattern             # a compiled expression; immutable
 
 # Raises ValueError with the message of RE2. `pattern` is UTF-8.

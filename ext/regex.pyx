@@ -1,9 +1,10 @@
 # Regular expressions of routes, by RE2: time linear in the text, whatever the pattern.
 #
-# Linear time is not enough, because the pattern of one tenant runs in a gateway that all tenants use: in the worst case
-# RE2 executes every instruction of the program of the pattern for each byte of the text. So a program has at most
-# PROGRAM_MOST instructions (tens of milliseconds for a malicious pattern and path of 8 KiB; else microseconds), and
-# RE2 caches at most MEMORY bytes per pattern while matching. A pattern that needs more is refused when it is compiled.
+# Linear time is not enough, because the pattern of one tenant runs in a gateway that all tenants use. RE2 builds the
+# states of an automaton while it matches, and then needs 2 ns per byte. If the states need more than a part of MEMORY, it
+# executes in the worst case every instruction of the program for each byte: 7 ms for 200 instructions and 4 KiB. So a
+# pattern has at most PROGRAM_MOST instructions, the text is at most PATH_MOST or VALUE_MOST bytes long (regex.pxd), and
+# fastroute/graph/automaton.py refuses patterns with too many states.
 
 # The text type of RE2 was StringPiece and is now std::string_view; brace initialisation works for both.
 
@@ -11,7 +12,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 cdef enum:
     MEMORY = 256 * 1024
-    PROGRAM_MOST = 1500
+    PROGRAM_MOST = 200
 
 
 cdef extern from * nogil:
@@ -82,6 +83,10 @@ cdef bint pattern_matches(const Pattern *pattern, const char *text, uint32_t siz
     return re2_matches(<const RE2 *> pattern, text, size)
 
 
+PATH_LIMIT = PATH_MOST
+VALUE_LIMIT = VALUE_MOST
+
+
 cdef class Regex:
     """A compiled expression.
 
@@ -102,6 +107,11 @@ cdef class Regex:
 
     def __repr__(self):
         return f"Regex({self.pattern!r})"
+
+    @property
+    def instructions(self) -> int:
+        """The size of its program."""
+        return (<RE2 *> self._pattern).size()
 
     @property
     def beginning(self) -> bytes:

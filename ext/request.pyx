@@ -82,7 +82,7 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Head *head) noexcept nogi
     if rule is NULL and head.asterisk and decision.listener_port:
         return answer_plainly(r, c, x, 200, REASON_OPTIONS_ASTERISK)
     if rule is NULL:
-        return answer_plainly(r, c, x, 421 if decision.reason == REASON_MISDIRECTED else 404, decision.reason)
+        return answer_plainly(r, c, x, unrouted_status(decision.reason), decision.reason)
     if head.has_max_forwards:
         if head.max_forwards == 0:
             return answer_last(r, c, x)
@@ -109,6 +109,13 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Head *head) noexcept nogi
         if chosen != 0:
             return answer_filtered(r, c, x, chosen, &own)
     return VERDICT_ON
+
+
+cdef inline int unrouted_status(uint16_t reason) noexcept nogil:
+    """The answer to a request for which no rule was found."""
+    if reason == REASON_OVERLOADED:
+        return 503
+    return 421 if reason == REASON_MISDIRECTED else 404
 
 
 cdef int answer_last(Reactor r, Connection *c, Exchange *x) noexcept nogil:

@@ -36,8 +36,9 @@ cdef struct Decision:
     uint32_t match              # index of the match in the rule
 
 # `socket` is the index that these tables have for the address and port at which the request arrived
-# (Tables.socket_index); an index out of range has no listeners. Costs the same for one rule and for 5,000; allocates
-# only in the arena, which it leaves unchanged; never fails.
+# (Tables.socket_index); an index out of range has no listeners. Its cost does not depend on the number of rules, but on
+# those that have the same hostname and path (node.pxd). It allocates only in the arena, which it leaves unchanged. If
+# the arena has no room for the names of the request (facts_room), the reason is REASON_OVERLOADED.
 # `asked`: the server name of the client's TLS (SNI); NULL without TLS. HTTPS listeners accept only requests over TLS,
 # HTTP listeners only requests without. If Host and server name belong to different listeners, the request is
 # misdirected (RFC 9110 section 15.5.20).

@@ -5,12 +5,13 @@ from libc.stdint cimport uint8_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy
 
+from fastroute.ext.facts cimport Facts, facts_start
 from fastroute.ext.graveyard cimport bury
 from fastroute.ext.group cimport group_find, group_unref
 from fastroute.ext.hosts cimport (
     HostWalk, host_next, hosts_free, hosts_get, hosts_put, hosts_start, hosts_value, walk_start,
 )
-from fastroute.ext.reason cimport REASON_MISDIRECTED, REASON_NO_LISTENER, REASON_NO_RULE, REASON_NONE
+from fastroute.ext.reason cimport REASON_MISDIRECTED, REASON_NO_LISTENER, REASON_NO_RULE, REASON_NONE, REASON_OVERLOADED
 from fastroute.ext.rule cimport PATH_PREFIX, Match
 from fastroute.ext.secure cimport secure_unref
 
@@ -147,6 +148,8 @@ cdef inline bint is_same(const Slice *one, const Slice *other) noexcept nogil:
 cdef void find_rule(const Routes *routes, uint32_t socket, const Slice *asked, const Head *head, Arena *arena,
                     Decision *decision) noexcept nogil:
     cdef HostWalk walk
+    cdef Facts facts
+    cdef uint32_t used = arena.used
     cdef Listener *listener = find_listener(routes, socket, head.host)
     cdef Listener *meant
     cdef const Group *group
@@ -168,11 +171,18 @@ cdef void find_rule(const Routes *routes, uint32_t socket, const Slice *asked, c
     decision.reason = REASON_NO_RULE
     decision.listener_port = listener.spec_port
     walk_start(&walk, &listener.groups, head.host)
-    while match == NULL:
+    facts_start(&facts, head, arena)
+    while match == NULL and not facts.failed:
         group = <const Group *> host_next(&walk)
         if group == NULL:
-            return
-        match = group_find(group, head, arena)
+            break
+        match = group_find(group, &facts)
+    arena.used = used
+    if facts.failed:
+        decision.reason = REASON_OVERLOADED
+        return
+    if match == NULL:
+        return
     decision.rule = match.rule
     decision.reason = REASON_NONE
     decision.match = match.index

@@ -38,7 +38,7 @@ cdef class Scratch:
         cdef str name = host.lower()
         self.head.method = self.keep(method)
         self.head.path = self.keep(path)
-        self.head.query = self.keep(query or "")
+        self.head.query = self.keep(query or b"")
         self.head.has_query = query is not None
         self.head.authority = self.keep(host)
         colon = name.rfind(":")

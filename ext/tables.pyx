@@ -88,7 +88,7 @@ cdef class Tables:
         """The engine's decision: (rule id or None, index of the match, bytes of the matched prefix, spec port of the
         listener, reason). `path` is normalised, `query` has no "?". `asked`: the TLS server name; None without TLS.
         """
-        cdef Scratch scratch = Scratch(64 * 1024)
+        cdef Scratch scratch = Scratch(1024 * 1024)
         cdef Decision decision
         cdef Slice name
         if asked is not None:

@@ -92,8 +92,8 @@ def look_up(tables: Tables, request: Request, listener: Listener) -> tuple[str |
         request.method,
         request.path,
         request.authority,
-        request.headers,
-        query=request.query,
+        [(name, value.encode("latin-1")) for name, value in request.headers],
+        query=None if request.query is None else request.query.encode("latin-1"),
     )
 
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 import msgspec
 
 from fastroute.explain.request import Request
-from fastroute.ext.regex import Regex
+from fastroute.ext.regex import PATH_LIMIT, VALUE_LIMIT, Regex
 from fastroute.snapshot import Listener, Match, PathMatch, Rule, Snapshot, ValueMatch
 
 
@@ -92,23 +92,32 @@ def path_order(path: PathMatch) -> tuple[int, int]:
 
 def misses(match: Match, request: Request) -> Iterator[str]:
     """Why `match` does not match the request: one text for each unmet condition, nothing if it matches."""
-    if not PATHS[match.path.type](match.path.value, request.path):
+    if match.path.type == "RegularExpression" and len(request.path) > PATH_LIMIT:
+        yield f"the path has more than {PATH_LIMIT} bytes, so that no regular expression matches it"
+    elif not PATHS[match.path.type](match.path.value, request.path):
         yield f"path {match.path.type} {match.path.value or '/'} does not match {request.path}"
     if match.method not in (None, request.method):
         yield f"method {match.method} is not {request.method}"
     for test in match.headers:
         yield from _value_misses("header", test, request.header(test.name))
     for test in match.query:
-        yield from _value_misses("query parameter", test, request.parameter(test.name))
+        yield from _value_misses("query parameter", test, request.parameter(_as_received(test.name)))
+
+
+def _as_received(text: str) -> str:
+    """The text as it is in a Request, whose characters are bytes."""
+    return text.encode().decode("latin-1")
 
 
 def _value_misses(what: str, test: ValueMatch, value: str | None) -> Iterator[str]:
     if value is None:
         yield f"{what} {test.name} is missing"
     elif test.type == "RegularExpression":
-        if not matches_whole(test.value, value.encode()):
+        if len(value) > VALUE_LIMIT:
+            yield f"{what} {test.name} has more than {VALUE_LIMIT} bytes, so that no regular expression matches it"
+        elif not matches_whole(test.value, value.encode("latin-1")):
             yield f"{what} {test.name}: {value!r} does not match the regular expression {test.value!r}"
-    elif test.value != value:
+    elif _as_received(test.value) != value:
         yield f"{what} {test.name}: {value!r} is not {test.value!r}"
 
 

@@ -21,7 +21,8 @@ _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """The head of a request. `path` is normalised; `query` is as received, and None without "?"."""
+    """The head of a request; its characters are bytes (latin-1). `path` is normalised; `query` is as received, and None
+    without "?"."""
 
     method: str
     scheme: str

@@ -80,12 +80,14 @@ def test_over_tls_a_request_belongs_to_the_listener_of_its_connection(
 
 
 def winner(rules: list[Rule], path: str = "/", host: str = "example.com", method: str = "GET", **more: object) -> str:
-    """The route that matches the request, "" if there is none; the same for every order of the rules."""
+    """The route that matches the request, "" if there is none: the same for every order of the rules, and for the plain
+    matcher."""
     request = Request(method=method, scheme="http", authority=host, path=path, **more)  # type: ignore[arg-type]
     answers = {
         look_up(build([a_listener()], order), request, a_listener())[0] for order in (rules, list(reversed(rules)))
     }
-    assert len(answers) == 1
+    snapshot = Snapshot(listeners={LISTENER: a_listener()}, rules={rule.id: rule for rule in rules})
+    assert answers == {expected(snapshot, request, a_listener())[0]}
     return (answers.pop() or "||").split("|")[2]
 
 
@@ -183,6 +185,12 @@ def test_conditions_decide_in_the_order_of_rank() -> None:
         (ValueMatch("x", ""), (("X", ""),), True),
         (ValueMatch("x", "A"), (("X", "a"),), False),
         (ValueMatch("x", "1"), (("X1", "1"), ("Y", "1")), False),
+        (ValueMatch("x", "é"), (("X", "Ã©"),), True),  # the bytes of UTF-8
+        (ValueMatch("x", "é", "RegularExpression"), (("X", "Ã©"),), True),
+        (ValueMatch("x", "[a-z]+", "RegularExpression"), (("X", "a" * 4096),), True),
+        (ValueMatch("x", "[a-z]+", "RegularExpression"), (("X", "a" * 4097),), False),
+        (ValueMatch("x", "[a-z,]+", "RegularExpression"), (("X", "a" * 4000), ("X", "a" * 95)), True),
+        (ValueMatch("x", "[a-z,]+", "RegularExpression"), (("X", "a" * 4000), ("X", "a" * 96)), False),
     ],
 )
 def test_headers(test: ValueMatch, fields: tuple[tuple[str, str], ...], taken: bool) -> None:
@@ -204,10 +212,22 @@ def test_headers(test: ValueMatch, fields: tuple[tuple[str, str], ...], taken: b
         (ValueMatch("a", "1"), "aa=1&&", False),
         (ValueMatch("a", "1"), None, False),
         (ValueMatch("a", "[0-9]", "RegularExpression"), "a=7", True),
+        (ValueMatch("a", "é"), "a=Ã©", True),
+        (ValueMatch("é", "1"), "Ã©=1", True),
+        (ValueMatch("a", "[a-z]+", "RegularExpression"), "a=" + "b" * 4096, True),
+        (ValueMatch("a", "[a-z]+", "RegularExpression"), "a=" + "b" * 4097, False),
+        (ValueMatch("z", "1"), "a&" * 4000 + "z=1", True),
+        (ValueMatch("z", "1"), "&".join(map(str, range(1500))) + "&z=1", True),
     ],
 )
 def test_query_parameters(test: ValueMatch, query: str | None, taken: bool) -> None:
     assert winner([rule_at("ns/a", "PathPrefix", "", query=(test,))], query=query) == ("ns/a" if taken else "")
+
+
+@pytest.mark.parametrize(("size", "taken"), [(8192, True), (8193, False)])
+def test_an_expression_sees_a_path_of_limited_length(size: int, taken: bool) -> None:
+    rules = [rule_at("ns/a", "RegularExpression", "/a+")]
+    assert winner(rules, "/" + "a" * (size - 1)) == ("ns/a" if taken else "")
 
 
 @pytest.mark.parametrize(
