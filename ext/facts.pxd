@@ -29,14 +29,14 @@ cdef struct Facts:
     Arena *arena
     Names headers
     Names query
-    bint failed                 # the arena had no room: answers are not valid
+    bint failed                 # no room in the arena, or two names have the same hash: answers are not valid
 
 cdef void facts_start(Facts *facts, const Head *head, Arena *arena) noexcept nogil
-# The header field with this name (lower case, with its name_hash): several lines are one value, joined with ",". NULL if
-# there is none.
-cdef Fact *fact_of_header(Facts *facts, const Slice *name, uint64_t hash) noexcept nogil
+# The header field with this name_hash: several lines are one value, joined with ",". NULL if there is none. Another name
+# may have the same hash: compare the name before you use the value.
+cdef Fact *fact_of_header(Facts *facts, uint64_t hash) noexcept nogil
 # The first query parameter with this name, as received (escapes are not decoded); without "=" its value is empty.
-cdef Fact *fact_of_parameter(Facts *facts, const Slice *name, uint64_t hash) noexcept nogil
+cdef Fact *fact_of_parameter(Facts *facts, uint64_t hash) noexcept nogil
 cdef uint64_t name_hash(const Slice *name, bint query) noexcept nogil
 cdef uint64_t value_hash(Fact *fact) noexcept nogil
 cdef uint64_t slice_hash(const Slice *slice) noexcept nogil     # equal for a value and the fact with this value

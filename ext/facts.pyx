@@ -3,7 +3,6 @@
 from libc.string cimport memchr, memcmp, memcpy, memset
 
 from fastroute.ext.bytemap cimport bytes_hash, lower_hash, process_seed
-from fastroute.ext.fieldlist cimport same_name
 from fastroute.ext.head cimport Field
 from fastroute.ext.slice cimport arena_take
 
@@ -69,6 +68,17 @@ cdef Fact *_add(Names *names, Slice name, Slice value, uint64_t hash) noexcept n
     return fact
 
 
+cdef Fact *_find(const Names *names, uint64_t hash) noexcept nogil:
+    cdef uint32_t at = names.places[hash & names.mask]
+    cdef Fact *fact
+    while at:
+        fact = &names.facts[at - 1]
+        if fact.hash == hash:
+            return fact
+        at = fact.next
+    return NULL
+
+
 # --- header fields
 
 
@@ -85,17 +95,6 @@ cdef bint _same_field(const Slice *a, const Slice *b) noexcept nogil:
     return True
 
 
-cdef Fact *_field_of(const Names *names, const Slice *name, uint64_t hash) noexcept nogil:
-    cdef uint32_t at = names.places[hash & names.mask]
-    cdef Fact *fact
-    while at:
-        fact = &names.facts[at - 1]
-        if fact.hash == hash and _same_field(&fact.name, name):
-            return fact
-        at = fact.next
-    return NULL
-
-
 cdef bint _read_headers(Facts *facts) noexcept nogil:
     cdef const Head *head = facts.head
     cdef const Field *field
@@ -107,22 +106,24 @@ cdef bint _read_headers(Facts *facts) noexcept nogil:
     for i in range(head.fields_count):
         field = &head.fields[i]
         hash = name_hash(&field.name, False)
-        fact = _field_of(&facts.headers, &field.name, hash)
+        fact = _find(&facts.headers, hash)
         if fact == NULL:
             _add(&facts.headers, field.name, field.value, hash)
-        else:
+        elif _same_field(&fact.name, &field.name):
             fact.lines += 1
+        else:
+            facts.failed = True
     return True
 
 
-cdef bint _join(Facts *facts, Fact *fact, const Slice *name) noexcept nogil:
+cdef bint _join(Facts *facts, Fact *fact) noexcept nogil:
     """Joins the values of several lines, once. False: the arena is full."""
     cdef const Head *head = facts.head
     cdef const Field *field
     cdef uint32_t i, size = 0
     cdef char *out
     for i in range(head.fields_count):
-        if same_name(name, &head.fields[i].name):
+        if _same_field(&fact.name, &head.fields[i].name):
             size += head.fields[i].value.size + 1
     out = <char *> arena_take(facts.arena, size)
     if out == NULL:
@@ -133,7 +134,7 @@ cdef bint _join(Facts *facts, Fact *fact, const Slice *name) noexcept nogil:
     fact.lines = 1
     for i in range(head.fields_count):
         field = &head.fields[i]
-        if same_name(name, &field.name):
+        if _same_field(&fact.name, &field.name):
             memcpy(out, field.value.data, field.value.size)
             out += field.value.size
             out[0] = c','
@@ -141,28 +142,17 @@ cdef bint _join(Facts *facts, Fact *fact, const Slice *name) noexcept nogil:
     return True
 
 
-cdef Fact *fact_of_header(Facts *facts, const Slice *name, uint64_t hash) noexcept nogil:
+cdef Fact *fact_of_header(Facts *facts, uint64_t hash) noexcept nogil:
     cdef Fact *fact
     if facts.headers.places == NULL and not _read_headers(facts):
         return NULL
-    fact = _field_of(&facts.headers, name, hash)
-    if fact != NULL and fact.lines > 1 and not _join(facts, fact, name):
+    fact = _find(&facts.headers, hash)
+    if fact != NULL and fact.lines > 1 and not _join(facts, fact):
         return NULL
     return fact
 
 
 # --- query parameters
-
-
-cdef Fact *_parameter_of(const Names *names, const Slice *name, uint64_t hash) noexcept nogil:
-    cdef uint32_t at = names.places[hash & names.mask]
-    cdef Fact *fact
-    while at:
-        fact = &names.facts[at - 1]
-        if fact.hash == hash and fact.name.size == name.size and memcmp(fact.name.data, name.data, name.size) == 0:
-            return fact
-        at = fact.next
-    return NULL
 
 
 cdef bint _read_query(Facts *facts) noexcept nogil:
@@ -171,6 +161,7 @@ cdef bint _read_query(Facts *facts) noexcept nogil:
     cdef const char *stop
     cdef const char *equals
     cdef Slice name, value
+    cdef Fact *fact
     cdef uint64_t hash
     if not _make_room(facts, &facts.query, facts.head.query.size // 2 + 1):
         return False
@@ -187,12 +178,15 @@ cdef bint _read_query(Facts *facts) noexcept nogil:
         if name.size == 0:
             continue
         hash = name_hash(&name, True)
-        if _parameter_of(&facts.query, &name, hash) == NULL:
+        fact = _find(&facts.query, hash)
+        if fact == NULL:
             _add(&facts.query, name, value, hash)
+        elif fact.name.size != name.size or memcmp(fact.name.data, name.data, name.size) != 0:
+            facts.failed = True
     return True
 
 
-cdef Fact *fact_of_parameter(Facts *facts, const Slice *name, uint64_t hash) noexcept nogil:
+cdef Fact *fact_of_parameter(Facts *facts, uint64_t hash) noexcept nogil:
     if facts.query.places == NULL and not _read_query(facts):
         return NULL
-    return _parameter_of(&facts.query, name, hash)
+    return _find(&facts.query, hash)

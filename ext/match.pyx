@@ -4,14 +4,18 @@
 from libc.stdint cimport uint32_t, uint64_t
 
 from fastroute.ext.facts cimport Fact, fact_of_header, fact_of_parameter, name_hash
+from fastroute.ext.fieldlist cimport same_name
 from fastroute.ext.regex cimport PATH_MOST, VALUE_MOST, pattern_matches
 from fastroute.ext.rule cimport ValueTest
+from fastroute.ext.slice cimport slices_equal
 
 
 cdef bint _passes(const ValueTest *test, bint query, Facts *facts) noexcept nogil:
     cdef uint64_t hash = name_hash(&test.name, query)
-    cdef Fact *fact = fact_of_parameter(facts, &test.name, hash) if query else fact_of_header(facts, &test.name, hash)
+    cdef Fact *fact = fact_of_parameter(facts, hash) if query else fact_of_header(facts, hash)
     if fact == NULL or fact.value.size > VALUE_MOST:
+        return False
+    if not (slices_equal(&test.name, &fact.name) if query else same_name(&test.name, &fact.name)):
         return False
     return pattern_matches(test.pattern, fact.value.data, fact.value.size)
 

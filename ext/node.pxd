@@ -7,7 +7,7 @@
 # much as one. A look-up costs a visit for each signature (usually a few), and the regular expressions of one bucket of
 # each. fastroute/graph/price.py computes this cost, and the graph limits it.
 
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastroute.ext.bytemap cimport ByteMap
 from fastroute.ext.facts cimport Facts
@@ -32,19 +32,16 @@ cdef struct Bucket:             # the matches with the same exact conditions
     const Match *sure           # the first one without regular expressions; NULL: none
     Ranked unsure               # those with regular expressions
 
-cdef struct Name:
-    Slice text                  # of the header, in lower case, or of the query parameter
-    uint64_t hash
-    bint query
-
-cdef struct Signature:
+cdef struct Signature:          # followed by its hashes: a visit should need few cache lines
     Signature *next             # by rank of `first`
-    const Match *first          # the first one by rank
-    Name *names                 # in a fixed order, so that equal sets are equal
-    uint16_t names_count
-    bint method                 # whether its matches require a method
-    uint32_t number             # identifies its buckets in Index.buckets
     Bucket *only                # if there are neither names nor a method: its only bucket
+    uint64_t *hashes            # name_hash of each name: headers, then query parameters, both sorted
+    uint32_t number             # identifies its buckets in Index.buckets
+    uint16_t names_count
+    uint8_t headers_count       # how many of the names are headers
+    uint8_t method              # whether its matches require a method
+    const Match *first          # the first one by rank
+    const Slice **names
 
 cdef struct Node:
     Node *parent                # in a tree; NULL elsewhere and for its root

@@ -4,9 +4,11 @@ from libc.string cimport memcmp, memcpy, memmove
 
 from fastroute.ext.bytemap cimport bytemap_find, bytemap_put, fold, hash_secret, process_seed
 from fastroute.ext.facts cimport Fact, fact_of_header, fact_of_parameter, name_hash, slice_hash, value_hash
+from fastroute.ext.fieldlist cimport same_name
 from fastroute.ext.match cimport match_passes
 from fastroute.ext.pool cimport pool_take
 from fastroute.ext.rule cimport ValueTest
+from fastroute.ext.slice cimport slices_equal
 
 
 # --- order
@@ -15,10 +17,6 @@ from fastroute.ext.rule cimport ValueTest
 cdef int _compare(const Slice *a, const Slice *b) noexcept nogil:
     cdef int order = memcmp(a.data, b.data, min(a.size, b.size))
     return order if order else (a.size > b.size) - (a.size < b.size)
-
-
-cdef bint _equal(const Slice *a, const Slice *b) noexcept nogil:
-    return a.size == b.size and memcmp(a.data, b.data, a.size) == 0
 
 
 cdef bint match_before(const Match *a, const Match *b) noexcept nogil:
@@ -100,8 +98,8 @@ cdef bint _is_of(const Signature *signature, const Conditions *conditions, bint 
     if signature.names_count != conditions.count or signature.method != method:
         return False
     for i in range(conditions.count):
-        if signature.names[i].query != conditions.query[i] \
-                or not _equal(&signature.names[i].text, &conditions.tests[i].name):
+        if (i >= signature.headers_count) != conditions.query[i] \
+                or not slices_equal(signature.names[i], &conditions.tests[i].name):
             return False
     return True
 
@@ -145,13 +143,16 @@ cdef Signature *_signature(Index *index, Node *node, const Conditions *condition
         if match_before(match, signature.first):
             _move_up(node, signature, match)
         return signature
-    signature = <Signature *> pool_take(&index.pool, sizeof(Signature))
-    signature.names = <Name *> pool_take(&index.pool, max(conditions.count, 1) * <uint32_t> sizeof(Name))
+    signature = <Signature *> pool_take(
+        &index.pool, <uint32_t> (sizeof(Signature) + conditions.count * (sizeof(uint64_t) + sizeof(Slice *)))
+    )
+    signature.hashes = <uint64_t *> (signature + 1)
+    signature.names = <const Slice **> (signature.hashes + conditions.count)
     signature.names_count = conditions.count
     for i in range(conditions.count):
-        signature.names[i].text = conditions.tests[i].name
-        signature.names[i].query = conditions.query[i]
-        signature.names[i].hash = name_hash(&conditions.tests[i].name, conditions.query[i])
+        signature.names[i] = &conditions.tests[i].name
+        signature.hashes[i] = name_hash(&conditions.tests[i].name, conditions.query[i])
+        signature.headers_count += not conditions.query[i]
     signature.method = method
     signature.first = match
     index.signatures += 1
@@ -176,9 +177,9 @@ cdef Bucket *_new_bucket(Index *index, const Conditions *conditions, const Match
 cdef bint _requires(const Bucket *bucket, const Conditions *conditions, const Match *match) noexcept nogil:
     cdef uint32_t i
     for i in range(conditions.count):
-        if not _equal(bucket.values[i], &conditions.tests[i].value):
+        if not slices_equal(bucket.values[i], &conditions.tests[i].value):
             return False
-    return _equal(&bucket.method, &match.method)
+    return slices_equal(&bucket.method, &match.method)
 
 
 cdef Bucket *_bucket(Index *index, Signature *signature, const Conditions *conditions, const Match *match) except NULL:
@@ -229,18 +230,16 @@ cdef int node_put(Index *index, Node *node, const Match *match) except -1:
 cdef const Bucket *_own_bucket(const Index *index, const Signature *signature, Facts *facts) noexcept nogil:
     """The bucket whose conditions the request meets; NULL if there is none."""
     cdef Fact *found[CONDITIONS_MOST]
-    cdef const Name *name
     cdef const Bucket *bucket
     cdef uint64_t key = 0
     cdef uint32_t i
     if signature.only != NULL:
         return signature.only
     for i in range(signature.names_count):
-        name = &signature.names[i]
-        if name.query:
-            found[i] = fact_of_parameter(facts, &name.text, name.hash)
+        if i < signature.headers_count:
+            found[i] = fact_of_header(facts, signature.hashes[i])
         else:
-            found[i] = fact_of_header(facts, &name.text, name.hash)
+            found[i] = fact_of_parameter(facts, signature.hashes[i])
         if found[i] == NULL:
             return NULL
     if signature.method:
@@ -253,12 +252,19 @@ cdef const Bucket *_own_bucket(const Index *index, const Signature *signature, F
     return bucket
 
 
+cdef bint _is_named(const Fact *fact, const Signature *signature, uint32_t i) noexcept nogil:
+    """It was found by the hash of its name."""
+    if i < signature.headers_count:
+        return same_name(signature.names[i], &fact.name)
+    return slices_equal(signature.names[i], &fact.name)
+
+
 cdef bint _meets(const Bucket *bucket, const Signature *signature, Fact **found, const Facts *facts) noexcept nogil:
     cdef uint32_t i
     for i in range(signature.names_count):
-        if not _equal(bucket.values[i], &found[i].value):
+        if not slices_equal(bucket.values[i], &found[i].value) or not _is_named(found[i], signature, i):
             return False
-    return not signature.method or _equal(&bucket.method, &facts.head.method)
+    return not signature.method or slices_equal(&bucket.method, &facts.head.method)
 
 
 cdef const Match *_better(const Bucket *bucket, const Match *best, Facts *facts) noexcept nogil:

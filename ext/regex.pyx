@@ -11,7 +11,7 @@
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 cdef enum:
-    MEMORY = 256 * 1024
+    MEMORY = 512 * 1024
     PROGRAM_MOST = 200
 
 

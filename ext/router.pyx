@@ -3,7 +3,7 @@
 
 from libc.stdint cimport uint8_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcpy
 
 from fastroute.ext.facts cimport Facts, facts_start
 from fastroute.ext.graveyard cimport bury
@@ -14,6 +14,7 @@ from fastroute.ext.hosts cimport (
 from fastroute.ext.reason cimport REASON_MISDIRECTED, REASON_NO_LISTENER, REASON_NO_RULE, REASON_NONE, REASON_OVERLOADED
 from fastroute.ext.rule cimport PATH_PREFIX, Match
 from fastroute.ext.secure cimport secure_unref
+from fastroute.ext.slice cimport slices_equal
 
 cdef enum:
     PIECE = 64                  # references released at once
@@ -141,10 +142,6 @@ cdef bint is_secure(const Routes *routes, uint32_t socket) noexcept nogil:
     return socket < routes.count and routes.secure[socket]
 
 
-cdef inline bint is_same(const Slice *one, const Slice *other) noexcept nogil:
-    return one.size == other.size and memcmp(one.data, other.data, one.size) == 0
-
-
 cdef void find_rule(const Routes *routes, uint32_t socket, const Slice *asked, const Head *head, Arena *arena,
                     Decision *decision) noexcept nogil:
     cdef HostWalk walk
@@ -161,7 +158,7 @@ cdef void find_rule(const Routes *routes, uint32_t socket, const Slice *asked, c
     decision.prefix = decision.match = 0
     if listener == NULL or (listener.secure != NULL) != (asked != NULL):
         return
-    if asked != NULL and not is_same(asked, &head.host):
+    if asked != NULL and not slices_equal(asked, &head.host):
         meant = find_listener(routes, socket, asked[0])
         if meant != listener:
             decision.listener = meant

@@ -5,11 +5,16 @@
 # Arena is the scratch memory of one pass: reset before each pass, bounded; a failed allocation returns NULL.
 
 from libc.stdint cimport uint32_t
+from libc.string cimport memcmp
 
 
 cdef struct Slice:
     const char *data        # not zero-terminated
     uint32_t size           # bytes
+
+
+cdef inline bint slices_equal(const Slice *a, const Slice *b) noexcept nogil:
+    return a.size == b.size and memcmp(a.data, b.data, a.size) == 0
 
 
 cdef struct Arena:

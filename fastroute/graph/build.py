@@ -17,6 +17,7 @@ import msgspec
 
 from fastroute.difference import changed_keys, replaced
 from fastroute.graph.address import named_service, reached_at, unplaced
+from fastroute.graph.admission import Ledger
 from fastroute.graph.backend import Slices, Targets, build_backend, index_slices, move_slices, slice_owner, tcp_port
 from fastroute.graph.certificate import CertificateNode
 from fastroute.graph.change import Touched, find_touched, kept, kept_all
@@ -50,8 +51,9 @@ from fastroute.graph.node import (
     RouteNode,
 )
 from fastroute.graph.policy import Policies, index_policies
-from fastroute.graph.route import Attached, ListenerId, Surroundings, attach, parent_ids
+from fastroute.graph.route import ListenerId, Surroundings, attach, parent_ids
 from fastroute.graph.secured import Secured, secure
+from fastroute.graph.unit import Unit, admit_units, items_of, judged_units, keep_attached
 from fastroute.resources.meta import Key
 from fastroute.resources.world import Resources
 from fastroute.settings import GraphSettings
@@ -60,17 +62,6 @@ STAGES: Mapping[str, Callable[[Any, Targets], RouteNode]] = {
     "HTTPRoute": build_http_route,
     "GRPCRoute": build_grpc_route,
 }
-
-
-class Unit(msgspec.Struct, frozen=True, eq=False):
-    """Everything that was built for one route, and what was read for it."""
-
-    source: Route
-    parents: frozenset[HolderId]  # referred to by its parentRefs
-    node: RouteNode | None = None  # None: no managed parent
-    attached: Attached = Attached()
-    services: frozenset[Key] = frozenset()
-    grant_spaces: frozenset[str] = frozenset()
 
 
 class Memo(msgspec.Struct, frozen=True, eq=False):
@@ -86,6 +77,7 @@ class Memo(msgspec.Struct, frozen=True, eq=False):
     slices: Slices = {}
     units: Mapping[RouteId, Unit] = {}
     attached: Mapping[ListenerId, Mapping[RouteId, Attachment]] = {}
+    ledgers: Mapping[ListenerId, Ledger] = {}
     users: Mapping[str, int] = {}  # number of backendRefs and mirrors that resolve to a backend, by id
     former: Mapping[Key, GatewayNode] = {}  # of a forgotten graph: only their addresses are used
 
@@ -123,6 +115,8 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
     policies = index_policies(resources.backend_tls_policies) if touched.policies else last.policies
     around = Surroundings(Holders(families), resources.namespaces, grants, policies)
     made = {id_: _build_unit(id_, resources, around, last) for id_ in _stale(last, touched, moved)}
+    ledgers = admit_units(last.ledgers, last.units, made)
+    made |= judged_units(last.ledgers, ledgers, last.units, made)
     attached = _attach_all(last, made)
     memo = Memo(
         settings=settings,
@@ -135,6 +129,7 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
         slices=_build_slices(resources, last, touched),
         units=replaced(last.units, made),
         attached=attached,
+        ledgers=ledgers,
         users=_count_users(last, made),
     )
     return Graph(
@@ -296,22 +291,24 @@ def _build_unit(id_: RouteId, resources: Resources, around: Surroundings, last: 
     edition = edition_of(last.settings.bundle_version)
     targets = Targets(resources.services, around.grants, edition, around.policies)
     node = kept(old.node, STAGES[kind](source, targets))
-    attached = _keep_attached(old.attached, attach(node, around))
-    refused_by = {parent.holder[1].namespace for parent in attached.parents if parent.problems}
-    return Unit(source, named, node, attached, frozenset(targets.looked_at), frozenset(targets.asked | refused_by))
+    asked = keep_attached(old.asked, attach(node, around))
+    refused_by = {parent.holder[1].namespace for parent in asked.parents if parent.problems}
+    return Unit(
+        source,
+        named,
+        node,
+        asked,
+        asked,
+        items_of(node, old),
+        frozenset(targets.looked_at),
+        frozenset(targets.asked | refused_by),
+    )
 
 
 def _claimed(source: Route, controller_name: str) -> bool:
     """Whether the route's status has an entry of ours, which must be removed if the route has no managed parent."""
     parents = entries(source.status, "parents", "controllerName")
     return any(parent["controllerName"] == controller_name for parent in parents)
-
-
-def _keep_attached(old: Attached, new: Attached) -> Attached:
-    known = {parent.index: parent for parent in old.parents}
-    parents = tuple(kept(known.get(parent.index), parent) for parent in new.parents)
-    attachments = {id_: kept(old.attachments.get(id_), made) for id_, made in new.attachments.items()}
-    return Attached(old.parents if parents == old.parents else parents, attachments)
 
 
 def _attach_all(last: Memo, made: Mapping[RouteId, Unit | None]) -> Mapping[ListenerId, Mapping[RouteId, Attachment]]:

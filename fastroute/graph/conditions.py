@@ -88,6 +88,17 @@ def incompatible_filters(what: str, field: str) -> Problem:
     return Problem(condition=ACCEPTED, reason="IncompatibleFilters", message=f"{field}: {what}", field=field)
 
 
+def too_costly(listener: str, whose: str, limit: int, field: str) -> Problem:
+    """`whose` limit it is, in nanoseconds: the one for a namespace, or the one for a listener."""
+    others = "the older routes of this namespace" if whose == "namespace" else "the older routes of all namespaces"
+    message = (
+        f"Together with {others}, one request to listener {listener} could need more than {limit // 1000} microseconds "
+        f"to test conditions on methods, headers and query parameters and regular expressions: this is the limit for "
+        f"one {whose}. Use fewer of them for the same hostname and path, and exact values instead of expressions."
+    )
+    return Problem(condition=ACCEPTED, reason="UnsupportedValue", message=message, field=field)
+
+
 def no_matching_parent(message: str, field: str, fix: str | None) -> Problem:
     return Problem(condition=ACCEPTED, reason="NoMatchingParent", message=message, field=field, fix=fix)
 

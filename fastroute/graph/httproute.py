@@ -14,7 +14,7 @@ from fastroute.graph.filter_reference import judge_filters, mirrors_of, problems
 from fastroute.graph.header import header_problems
 from fastroute.graph.node import Problem, RouteNode, RuleNode
 from fastroute.graph.path import path_error
-from fastroute.graph.regex import regex_error
+from fastroute.graph.regex import judge_pattern
 from fastroute.graph.session import session_problems
 from fastroute.resources.gateway import (
     HTTPBackendRef,
@@ -25,6 +25,9 @@ from fastroute.resources.gateway import (
 )
 
 KIND = "HTTPRoute"
+MOST_EXPRESSIONS = 128  # of one route: workers compile them when the route changes
+MOST_STATES_OF_A_ROUTE = 2_000  # of the automata of these expressions: the graph builds them when the route changes
+MOST_ELEMENTS = 64  # of a PathPrefix: a request visits each, for each of its hostnames
 SERVED_FILTERS = frozenset(
     {"CORS", "RequestHeaderModifier", "RequestMirror", "RequestRedirect", "ResponseHeaderModifier", "URLRewrite"}
 )
@@ -33,6 +36,7 @@ SERVED_FILTERS = frozenset(
 def build_http_route(source: HTTPRoute, targets: Targets) -> RouteNode:
     rules: list[RuleNode] = []
     problems: list[Problem] = list(_unserved_spec(source.spec.use_default_gateways))
+    problems += _match_problems(source)
     for index, rule in enumerate(source.spec.rules):
         field = f"spec.rules[{index}]"
         problems += _rule_problems(rule, field)
@@ -70,8 +74,6 @@ def _rule_problems(rule: HTTPRouteRule, field: str) -> Iterator[Problem]:
         if ref.filters:
             yield from filter_problems(ref.filters, f"{field}.backendRefs[{index}]")
             yield from _incompatible(rule, ref, f"{field}.backendRefs[{index}].filters")
-    for index, match in enumerate(rule.matches):
-        yield from _match_problems(match, f"{field}.matches[{index}]")
 
 
 def filter_problems(filters: tuple[HTTPRouteFilter, ...], field: str) -> Iterator[Problem]:
@@ -108,13 +110,46 @@ def _replaces_prefix(filter_: HTTPRouteFilter) -> bool:
     )
 
 
-def _match_problems(match: HTTPRouteMatch, field: str) -> Iterator[Problem]:
-    patterns = [(f"{field}.path", match.path.type, match.path.value)]
-    patterns += [(f"{field}.headers[{i}]", header.type, header.value) for i, header in enumerate(match.headers)]
-    patterns += [(f"{field}.queryParams[{i}]", param.type, param.value) for i, param in enumerate(match.query_params)]
-    if match.path.type != "RegularExpression" and (error := path_error(match.path.value)):
-        what = f"no request can have the path {match.path.value}: {error}."
-        yield conditions.unsupported_value(what, f"{field}.path.value")
-    for where, type_, pattern in patterns:
-        if type_ == "RegularExpression" and (error := regex_error(pattern)):
-            yield conditions.unsupported_value(f"pattern {pattern} is refused by RE2: {error}.", f"{where}.value")
+# --- matches
+
+
+def _match_problems(source: HTTPRoute) -> Iterator[Problem]:
+    patterns: list[tuple[str, str]] = []
+    for index, rule in enumerate(source.spec.rules):
+        for number, match in enumerate(rule.matches):
+            field = f"spec.rules[{index}].matches[{number}]"
+            yield from _path_problems(match, f"{field}.path.value")
+            patterns += _patterns(match, field)
+    if len(patterns) > MOST_EXPRESSIONS:
+        what = f"the route has {len(patterns)} regular expressions, and {MOST_EXPRESSIONS} are allowed."
+        yield conditions.unsupported_value(what, "spec.rules", "Use exact values, or several routes.")
+        return
+    states = 0
+    for field, pattern in patterns:
+        judgement = judge_pattern(pattern)
+        if judgement.error:
+            yield conditions.unsupported_value(f"pattern {pattern} {judgement.error}.", field)
+        states += judgement.states
+        if states > MOST_STATES_OF_A_ROUTE:
+            what = f"the automata of its expressions have more than {MOST_STATES_OF_A_ROUTE} states in all."
+            yield conditions.unsupported_value(what, "spec.rules", "Use simpler expressions, or several routes.")
+            return
+
+
+def _path_problems(match: HTTPRouteMatch, field: str) -> Iterator[Problem]:
+    type_, value = match.path.type, match.path.value
+    if type_ == "RegularExpression":
+        return
+    if error := path_error(value):
+        yield conditions.unsupported_value(f"no request can have the path {value}: {error}.", field)
+    elif type_ == "PathPrefix" and (elements := value.strip("/").count("/") + 1) > MOST_ELEMENTS:
+        what = f"the prefix has {elements} elements, and {MOST_ELEMENTS} are allowed."
+        yield conditions.unsupported_value(what, field, "Use a shorter prefix, or an Exact path.")
+
+
+def _patterns(match: HTTPRouteMatch, field: str) -> Iterator[tuple[str, str]]:
+    """The field and the text of each regular expression."""
+    tests = [(f"{field}.path", match.path.type, match.path.value)]
+    tests += [(f"{field}.headers[{i}]", header.type, header.value) for i, header in enumerate(match.headers)]
+    tests += [(f"{field}.queryParams[{i}]", param.type, param.value) for i, param in enumerate(match.query_params)]
+    return ((f"{where}.value", pattern) for where, type_, pattern in tests if type_ == "RegularExpression")

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import msgspec
 
 from fastroute.graph import conditions
+from fastroute.graph.admission import Refusal
 from fastroute.graph.fix import NAME_LABEL, allowed_routes
 from fastroute.graph.grant import EMPTY, Grants
 from fastroute.graph.hostname import meeting
@@ -109,6 +110,29 @@ def _judge(
 def _reaches(ref: ParentReference, listener: ListenerNode) -> bool:
     named = ref.section_name in (None, listener.source.name)
     return named and ref.port in (None, listener.source.port)
+
+
+def limited(asked: Attached, refused: Mapping[ListenerId, Refusal]) -> Attached:
+    """Without the parentRefs that select a listener which refuses the route because of its cost."""
+    if not refused:
+        return asked
+    parents = tuple(_limited(parent, refused) for parent in asked.parents)
+    attachments: dict[ListenerId, Attachment] = {}
+    for parent in parents:
+        for name in parent.listeners:
+            id_ = parent.holder, name
+            attachment = msgspec.structs.replace(asked.attachments[id_], parent_ref=parent.index)
+            attachments.setdefault(id_, attachment)
+    return Attached(parents, attachments)
+
+
+def _limited(parent: ParentNode, refused: Mapping[ListenerId, Refusal]) -> ParentNode:
+    for name in parent.listeners:
+        if refusal := refused.get((parent.holder, name)):
+            field = f"spec.parentRefs[{parent.index}]"
+            problem = conditions.too_costly(name, refusal.of, refusal.limit, field)
+            return msgspec.structs.replace(parent, listeners=(), problems=(*parent.problems, problem))
+    return parent
 
 
 # --- Reasons

@@ -1,0 +1,110 @@
+"""What the matches of a route cost one request that must try them: estimates in nanoseconds, never too low.
+
+A request tries the matches of its hostnames and paths one after another until one accepts it (ext/router, ext/group,
+ext/node). A match without conditions costs nothing here, because it accepts every request that reaches it. Others cost
+a look-up for each distinct set of names, and the time of their regular expressions. books.py adds these prices up.
+"""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import NamedTuple
+
+from fastroute.ext.regex import PATH_LIMIT, VALUE_LIMIT, Regex
+from fastroute.graph.automaton import automaton_size
+from fastroute.graph.path import matched_path
+from fastroute.resources.gateway import HeaderMatch, HTTPRoute, HTTPRouteMatch
+
+# Measured (bench/worst.py): a visit to a signature (ext/node), each of its names; a byte that an expression reads; the
+# first use of an expression, when RE2 builds its automaton, and each of its states.
+_SIGNATURE, _NAME, _BYTES_OF_VALUES = 50, 20, 16
+_BYTE, _FIRST_USE, _STATE = 2, 5_000, 500
+
+# Deeper paths and longer prefixes of expressions are counted as if they were this deep.
+_MOST_ELEMENTS = 16
+_MOST_BEGINNING = 32
+
+
+class Place(NamedTuple):
+    """Where a request meets a match (books.py): a path, or what the paths that an expression matches begin with."""
+
+    tree: str  # "path" or "expression"
+    key: str  # "/a/b", "=/a/b" for an exact path
+
+
+class Item(NamedTuple):
+    """One match with conditions."""
+
+    place: Place
+    node: tuple[str, str]  # type and value of the path: matches with the same one are tried together
+    signature: tuple[bool, tuple[str, ...], tuple[str, ...]]  # a method? names of exact headers, of exact parameters
+    bucket: tuple[str, ...]  # the method and the values: a request meets one bucket of a signature
+    look_up: int  # paid once per node and signature
+    values: int  # paid once per bucket: to compare its values
+    expressions: int  # paid for every match of the bucket
+
+
+def price_list(route: HTTPRoute) -> tuple[Item, ...]:
+    """All matches of a valid route that cost something."""
+    matches = (match for rule in route.spec.rules for match in rule.matches)
+    return tuple(_item(match) for match in matches if _has_conditions(match))
+
+
+def _has_conditions(match: HTTPRouteMatch) -> bool:
+    return bool(match.method or match.headers or match.query_params or match.path.type == "RegularExpression")
+
+
+def _item(match: HTTPRouteMatch) -> Item:
+    headers = _exact((header.name.lower(), header) for header in match.headers)
+    parameters = _exact((parameter.name, parameter) for parameter in match.query_params)
+    values = tuple(tests[name] for tests in (headers, parameters) for name in sorted(tests))
+    expressions = [
+        expression_price(test.value, VALUE_LIMIT)
+        for test in (*match.headers, *match.query_params)
+        if test.type == "RegularExpression"
+    ]
+    if match.path.type == "RegularExpression":
+        expressions.append(expression_price(match.path.value, PATH_LIMIT))
+    return Item(
+        place=_place(match),
+        node=(match.path.type, _node(match)),
+        signature=(match.method is not None, tuple(sorted(headers)), tuple(sorted(parameters))),
+        bucket=(match.method or "", *values),
+        look_up=_SIGNATURE + _NAME * len(values),
+        values=sum(map(len, values)) // _BYTES_OF_VALUES,
+        expressions=sum(expressions),
+    )
+
+
+def _exact(tests: Iterable[tuple[str, HeaderMatch]]) -> dict[str, str]:
+    """Values by name; of several tests with the same name the first counts."""
+    first: dict[str, HeaderMatch] = {}
+    for name, test in tests:
+        first.setdefault(name, test)
+    return {name: test.value for name, test in first.items() if test.type == "Exact"}
+
+
+def expression_price(pattern: str, most: int) -> int:
+    """For texts of at most that many bytes. The pattern must be valid and its automaton small enough."""
+    size = automaton_size(pattern)
+    assert not isinstance(size, str), f"the graph refuses {pattern!r}: {size}"
+    return _FIRST_USE + _STATE * size.states + _BYTE * most
+
+
+def _node(match: HTTPRouteMatch) -> str:
+    return _beginning(match.path.value) if match.path.type == "RegularExpression" else matched_path(match.path)
+
+
+def _place(match: HTTPRouteMatch) -> Place:
+    path = match.path
+    if path.type == "RegularExpression":
+        return Place("expression", _beginning(path.value)[:_MOST_BEGINNING])
+    elements = matched_path(path).split("/")[1:]
+    key = "".join(f"/{element}" for element in elements[:_MOST_ELEMENTS])
+    exact = path.type == "Exact" and len(elements) <= _MOST_ELEMENTS
+    return Place("path", f"={key}" if exact else key)
+
+
+@lru_cache(maxsize=4096)
+def _beginning(pattern: str) -> str:
+    """How ext/expressions finds it: what all matching paths begin with."""
+    return Regex(pattern).beginning.decode("latin-1")

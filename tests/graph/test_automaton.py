@@ -1,0 +1,148 @@
+"""What a regular expression costs: the automaton of RE2, built in advance."""
+
+import random
+import time
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from fastroute.ext.regex import Regex
+from fastroute.graph.automaton import MOST_STATES, Size, automaton_size
+from fastroute.graph.pattern import Chars, chars, read_pattern
+from fastroute.graph.regex import judge_pattern
+
+
+@pytest.mark.parametrize(
+    ("pattern", "states"),
+    [
+        ("", 1),
+        ("abc", 4),
+        ("a*", 1),
+        ("(a|b|c)*", 1),
+        ("a|ab", 3),
+        ("(foo|bar)+", 6),
+        ("[0-9]{3}", 4),
+        ("^a$", 2),
+        ("(a*)*b", 2),
+        ("\\Qa.b\\E+", 4),
+        ("[[:alpha:]-]+", 2),
+        ("[\\d-z]+", 2),
+        ("\\x41\\x{42}\\103", 4),
+        ("(?i)ab", 3),
+        ("(?P<name>a)(?:b)", 3),
+        ("a.", 3 + 8),  # between the bytes of a character
+        ("é", 2 + 11),
+        (".*a.{3}", 16 + 8 * 8),
+        ("\\bab\\b", 3),
+        ("(?m)^a\n^b$", 4),
+    ],
+)
+def test_the_states_of_an_automaton(pattern: str, states: int) -> None:
+    size = automaton_size(pattern)
+    assert isinstance(size, Size)
+    assert size.states == states
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "/[^/]+/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(/.*)?",
+        "(.*; ?)?canary=always(;.*)?",
+        "(?i).*(android|iphone|ipad|mobile|opera mini|blackberry).*",
+        "/(en|de|fr|it|es|pt|nl|sv|da|fi|no|pl|cs|sk|hu|ro|bg|el|tr|ru|uk|ja|ko|zh)(-[A-Z]{2})?/.*",
+        r"[\w.+-]+@[\w-]+\.[\w.-]+",
+        r".*\b(bot|crawler|spider)\b.*",
+        r"\d{1,3}(\.\d{1,3}){3}",
+    ],
+)
+def test_what_people_write_is_cheap(pattern: str) -> None:
+    assert judge_pattern(pattern).error is None
+
+
+@pytest.mark.parametrize(
+    ("pattern", "why"),
+    [
+        (".*a.{20}", "too many states"),
+        ("[ab]*a[ab]{100}", "too many states"),
+        ("(.*a.{3}|.*b.{4}|.*c.{5})d", "too many states"),
+        ("\\p{Greek}+", "the cost of \\p is not known"),
+        ("[\\p{Greek}]", "is not known"),
+        ("a\\C", "is not known"),
+        ("[à-힣]", "large class"),
+        ("(" * 60 + "a" + ")" * 60, "nested deeper than 50"),
+        ("((a", "is refused by RE2: missing"),
+        ("a{150}b{150}", "is refused by RE2: pattern too large: 304 instructions, 200 are allowed"),
+    ],
+)
+def test_what_is_refused_says_why(pattern: str, why: str) -> None:
+    error = judge_pattern(pattern).error
+    assert error is not None
+    assert why in error
+
+
+def test_refusing_is_quick() -> None:
+    """The limit ends the exploration of an automaton with 2**100 states."""
+    assert judge_pattern("[ab]*a[ab]{100}").states == MOST_STATES
+
+
+def seconds(regex: Regex, text: bytes) -> float:
+    """Of processor time, when RE2 has seen the text before."""
+    regex.fullmatch(text)
+    return min(_once(regex, text) for _ in range(5))
+
+
+def _once(regex: Regex, text: bytes) -> float:
+    began = time.thread_time()
+    for _ in range(20):
+        regex.fullmatch(text)
+    return time.thread_time() - began
+
+
+def test_what_is_accepted_costs_the_same_for_every_text_and_what_is_refused_does_not() -> None:
+    text = bytes(random.Random(1).choices(b"ab", k=4095)) + b"/"
+    simple = seconds(Regex("[^/]*"), text)
+    for pattern in ("[^/]*a[^/]{4}", "[ab]*a[ab]{6}", "[^/]*(ab|ba|aab|bba){4}"):
+        assert judge_pattern(pattern).error is None
+        assert seconds(Regex(pattern), text) < 10 * simple
+    assert judge_pattern("[ab]*a[ab]{150}").error is not None
+    assert seconds(Regex("[ab]*a[ab]{150}"), text) > 50 * simple
+
+
+PIECES = st.recursive(
+    st.sampled_from(("a", "b", "ab", "[ab]", "[^a]", ".", "é", "\\d", "[éa-c]", "(?i:k)", "\\b", "^", "$", "[^/é]")),
+    lambda piece: st.one_of(
+        st.lists(piece, min_size=2, max_size=3).map("".join),
+        st.lists(piece, min_size=2, max_size=3).map(lambda pieces: f"(?:{'|'.join(pieces)})"),
+        st.tuples(piece, st.sampled_from(("*", "+", "?", "{2}", "{0,2}", "{2,}"))).map(
+            lambda pair: f"(?:{pair[0]}){pair[1]}"
+        ),
+    ),
+    max_leaves=6,
+)
+
+
+def accepts(pattern: str, text: str) -> bool:
+    """Runs the automaton that the cost is computed from, without its assertions."""
+    nfa = read_pattern(pattern)
+    now = nfa.start
+    for character in text:
+        read = (nfa.nodes[index] for index in now)
+        now = frozenset().union(*(node.out for node in read if node.chars is not None and node.chars.has(character)))
+    return 0 in now
+
+
+@settings(max_examples=300, deadline=None)
+@given(PIECES, st.text("abcké9/K\u212a€\n", max_size=6))
+def test_the_pattern_is_read_as_re2_reads_it(pattern: str, text: str) -> None:
+    assume(not any(assertion in pattern for assertion in ("\\b", "^", "$")) or "[^" in pattern)
+    assume("\\b" not in pattern and "$" not in pattern and "^" not in pattern.replace("[^", ""))
+    assert accepts(pattern, text) == Regex(pattern).fullmatch(text)
+
+
+def test_sets_of_characters() -> None:
+    wide = chars("aé").inverted()
+    assert [wide.has(character) for character in "abéü"] == [False, True, False, True]
+    assert (wide | chars("é")).has("é")
+    assert not (wide | Chars(0, True, frozenset("éü"))).has("é")
+    assert [(chars("aé") | chars("b")).has(character) for character in "abéü"] == [True, True, True, False]
