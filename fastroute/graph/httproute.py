@@ -13,7 +13,7 @@ from fastroute.graph.backend import Targets, resolve_backend_ref
 from fastroute.graph.filter_reference import judge_filters, mirrors_of, problems_of
 from fastroute.graph.header import header_problems
 from fastroute.graph.node import Problem, RouteNode, RuleNode
-from fastroute.graph.path import path_error
+from fastroute.graph.path import matched_path, path_error
 from fastroute.graph.regex import judge_pattern
 from fastroute.graph.session import session_problems
 from fastroute.resources.gateway import (
@@ -142,7 +142,7 @@ def _path_problems(match: HTTPRouteMatch, field: str) -> Iterator[Problem]:
         return
     if error := path_error(value):
         yield conditions.unsupported_value(f"no request can have the path {value}: {error}.", field)
-    elif type_ == "PathPrefix" and (elements := value.strip("/").count("/") + 1) > MOST_ELEMENTS:
+    elif type_ == "PathPrefix" and (elements := matched_path(match.path).count("/")) > MOST_ELEMENTS:
         what = f"the prefix has {elements} elements, and {MOST_ELEMENTS} are allowed."
         yield conditions.unsupported_value(what, field, "Use a shorter prefix, or an Exact path.")
 

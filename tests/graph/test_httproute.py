@@ -153,6 +153,42 @@ def test_patterns_that_the_engine_refuses(match: dict[str, Any], field: str | No
     assert all("is refused by RE2: missing )" in problem.message for problem in found.problems)
 
 
+def test_an_expression_that_could_make_matching_slow_is_refused() -> None:
+    found = node(rules=[matching(headers=[{"type": "RegularExpression", "name": "a", "value": ".*a.{20}"}])])
+    [problem] = found.problems
+    assert (problem.condition, problem.reason) == ("Accepted", "UnsupportedValue")
+    assert problem.field == "spec.rules[0].matches[1].headers[0].value"
+    assert "could make matching slow: its automaton has too many states" in problem.message
+
+
+@pytest.mark.parametrize(("count", "served"), [(128, True), (129, False)])
+def test_a_route_has_a_limited_number_of_expressions(count: int, served: bool) -> None:
+    matches = [{"path": {"type": "RegularExpression", "value": f"/{n}/v[0-9]"}} for n in range(count)]
+    found = node(rules=[{"matches": matches[:64]}, {"matches": matches[64:]}])
+    assert [problem.field for problem in found.problems] == ([] if served else ["spec.rules"])
+    assert all("has 129 regular expressions, and 128 are allowed" in problem.message for problem in found.problems)
+
+
+def test_the_expressions_of_a_route_have_a_limited_number_of_states() -> None:
+    """The graph stops to look at them there."""
+    names = [f"{a}{b}" for a in "abcdefghij" for b in "klmnopqrst"]
+    matches = [{"headers": [{"type": "RegularExpression", "name": "x", "value": f".*{n}.{{20}}"}]} for n in names]
+    problems = node(rules=[{"matches": matches[:60]}]).problems
+    assert len(problems) == 8
+    assert "more than 2000 states" in problems[-1].message
+
+
+@pytest.mark.parametrize(
+    ("value", "served"),
+    [("/a" * 64 + "/", True), ("/a" * 65, False), ("/" * 65, True), ("/" * 66, False), ("/a/.." * 99 + "/b", True)],
+)
+def test_a_prefix_has_a_limited_number_of_elements(value: str, served: bool) -> None:
+    path = {"value": value}
+    found = node(rules=[{"matches": [{"path": path}, {"path": {**path, "type": "Exact"}}]}])
+    assert [problem.field for problem in found.problems] == ([] if served else ["spec.rules[0].matches[0].path.value"])
+    assert all("has 65 elements, and 64 are allowed" in problem.message for problem in found.problems)
+
+
 def test_references_are_judged_though_the_route_is_not_accepted() -> None:
     elsewhere = {"type": "RequestMirror", "requestMirror": {"backendRef": {**ECHO, "namespace": "red"}}}
     found = node(rules=[{"backendRefs": [ref("none")], "filters": [EXTENSION, elsewhere]}])

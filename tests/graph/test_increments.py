@@ -85,7 +85,10 @@ def edits(draw: Any) -> Any:
             hosts = draw(
                 st.lists(st.sampled_from(("a.example.com", "*.example.com", "b.org")), unique=True, max_size=2)
             )
-            thing = route(f"r{index}", home, *refs, type_=kind, parents=parents(draw), hostnames=hosts)
+            tests = [{"name": "x", "type": "RegularExpression", "value": f"[^/]*{letter}[^/]{{4}}"} for letter in "abc"]
+            costly = kind is HTTPRoute and draw(st.booleans())  # two such routes exceed the share of their namespace
+            rules = [{"backendRefs": refs, **({"matches": [{"headers": [test]} for test in tests]} if costly else {})}]
+            thing = route(f"r{index}", home, rules=rules, type_=kind, parents=parents(draw), hostnames=hosts)
         case _ if kind is Service:
             numbers = draw(st.sampled_from(((80,), (80, 81))))
             thing = service(f"s{index}", home, *({"name": f"p{port}", "port": port} for port in numbers))
