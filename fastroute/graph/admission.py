@@ -9,6 +9,8 @@ A route whose matches have only paths costs nothing, and is never refused.
 """
 
 from collections.abc import Mapping
+from enum import Enum
+from math import inf
 from typing import NamedTuple
 
 import msgspec
@@ -21,6 +23,8 @@ from fastroute.graph.price import Item
 
 MOST_PER_LISTENER = 1_600_000  # nanoseconds
 MOST_PER_NAMESPACE = 400_000
+# Matches with conditions of a namespace on a listener, once per hostname: to judge all of them takes 50 ms.
+MOST_ENTRIES = 10_000
 
 
 class Bid(NamedTuple):
@@ -29,6 +33,10 @@ class Bid(NamedTuple):
     age: Age
     items: tuple[Item, ...]  # not empty
     hostnames: tuple[str, ...]
+
+    @property
+    def entries(self) -> int:
+        return len(self.hostnames) * len(self.items)
 
     @property
     def price(self) -> int:
@@ -42,13 +50,12 @@ class Bid(NamedTuple):
         books.change(self.items, self.hostnames, -1)
 
 
-class Refusal(NamedTuple):
-    limit: int  # nanoseconds
-    of: str  # whose limit it is
+class Refusal(Enum):
+    """The limit that a route would exceed."""
 
-
-NAMESPACE = Refusal(MOST_PER_NAMESPACE, "namespace")
-LISTENER = Refusal(MOST_PER_LISTENER, "listener")
+    NAMESPACE = MOST_PER_NAMESPACE
+    LISTENER = MOST_PER_LISTENER
+    ENTRIES = MOST_ENTRIES
 
 
 class Share(NamedTuple):
@@ -56,8 +63,9 @@ class Share(NamedTuple):
 
     bids: Mapping[RouteId, Bid] = {}
     price: int = 0  # of all of them
+    entries: int = 0
     books: Books | None = None  # of those that fit; None: all fit, because `price` is within the limit
-    refused: frozenset[RouteId] = frozenset()
+    refused: Mapping[RouteId, Refusal] = {}
 
 
 class Ledger(msgspec.Struct, frozen=True, eq=False):
@@ -79,38 +87,44 @@ def admit(ledger: Ledger, changes: Mapping[RouteId, Bid | None]) -> Ledger:
     for name in {id_[1].namespace for id_ in changes}:
         own = {id_: bid for id_, bid in changes.items() if id_[1].namespace == name}
         old = ledger.namespaces.get(name, Share())
-        new = _judge(old, own, MOST_PER_NAMESPACE)
+        new = _judge(old, own, Refusal.NAMESPACE, MOST_ENTRIES)
         shares[name] = new if new.bids else None
-        for id_ in own.keys() | (old.refused ^ new.refused):
+        for id_ in own.keys() | old.refused.keys() | new.refused.keys():
             fitting[id_] = None if id_ in new.refused else new.bids.get(id_)
-            refusals[id_] = NAMESPACE if id_ in new.refused else None
-    total = _judge(ledger.total, fitting, MOST_PER_LISTENER)
-    refusals |= dict.fromkeys(ledger.total.refused - total.refused - refusals.keys(), None)
-    refusals |= dict.fromkeys(total.refused, LISTENER)
+            refusals[id_] = new.refused.get(id_)
+    total = _judge(ledger.total, fitting, Refusal.LISTENER)
+    refusals |= dict.fromkeys(ledger.total.refused.keys() - total.refused.keys() - refusals.keys(), None)
+    refusals |= total.refused
     return Ledger(replaced(ledger.namespaces, shares), total, replaced(ledger.refusals, refusals))
 
 
-def _judge(share: Share, changes: Mapping[RouteId, Bid | None], limit: int) -> Share:
+def _judge(share: Share, changes: Mapping[RouteId, Bid | None], limit: Refusal, most: float = inf) -> Share:
     """Where everything fits, the cost of a change depends on the size of the change."""
     bids = replaced(share.bids, changes)
     leaving = [share.bids[id_] for id_ in changes if id_ in share.bids]
     coming = [bid for bid in changes.values() if bid is not None]
     price = share.price + sum(bid.price for bid in coming) - sum(bid.price for bid in leaving)
-    if price <= limit:
-        return Share(bids, price)
-    if share.books is not None and not share.refused:
+    entries = share.entries + sum(bid.entries for bid in coming) - sum(bid.entries for bid in leaving)
+    if price <= limit.value and entries <= most:
+        return Share(bids, price, entries)
+    if share.books is not None and not share.refused and entries <= most:
         books = share.books.copy()
         for bid in leaving:
             bid.leave(books)
         for bid in coming:
             bid.enter(books)
-        if books.cost <= limit:
-            return Share(bids, price, books)
+        if books.cost <= limit.value:
+            return Share(bids, price, entries, books)
     books = Books()
-    refused = set()
+    refused: dict[RouteId, Refusal] = {}
+    judged = 0
     for id_, bid in sorted(bids.items(), key=lambda pair: pair[1].age):
+        judged += bid.entries
+        if judged > most:
+            refused[id_] = Refusal.ENTRIES
+            continue
         bid.enter(books)
-        if books.cost > limit:
+        if books.cost > limit.value:
             bid.leave(books)
-            refused.add(id_)
-    return Share(bids, price, books, frozenset(refused))
+            refused[id_] = limit
+    return Share(bids, price, entries, books, refused)

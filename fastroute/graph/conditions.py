@@ -88,6 +88,14 @@ def incompatible_filters(what: str, field: str) -> Problem:
     return Problem(condition=ACCEPTED, reason="IncompatibleFilters", message=f"{field}: {what}", field=field)
 
 
+def too_many_conditions(listener: str, most: int, field: str) -> Problem:
+    message = (
+        f"The older routes of this namespace have {most} matches with conditions on listener {listener}, which is the "
+        f"limit. A match counts once for each hostname, and not if it has only a path."
+    )
+    return Problem(condition=ACCEPTED, reason="UnsupportedValue", message=message, field=field)
+
+
 def too_costly(listener: str, whose: str, limit: int, field: str) -> Problem:
     """`whose` limit it is, in nanoseconds: the one for a namespace, or the one for a listener."""
     others = "the older routes of this namespace" if whose == "namespace" else "the older routes of all namespaces"

@@ -129,10 +129,15 @@ def limited(asked: Attached, refused: Mapping[ListenerId, Refusal]) -> Attached:
 def _limited(parent: ParentNode, refused: Mapping[ListenerId, Refusal]) -> ParentNode:
     for name in parent.listeners:
         if refusal := refused.get((parent.holder, name)):
-            field = f"spec.parentRefs[{parent.index}]"
-            problem = conditions.too_costly(name, refusal.of, refusal.limit, field)
+            problem = _too_costly(name, refusal, f"spec.parentRefs[{parent.index}]")
             return msgspec.structs.replace(parent, listeners=(), problems=(*parent.problems, problem))
     return parent
+
+
+def _too_costly(listener: str, refusal: Refusal, field: str) -> Problem:
+    if refusal is Refusal.ENTRIES:
+        return conditions.too_many_conditions(listener, refusal.value, field)
+    return conditions.too_costly(listener, refusal.name.lower(), refusal.value, field)
 
 
 # --- Reasons

@@ -9,15 +9,7 @@ from graph.world import gateway, listener, make, replaced, route, world
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastroute.graph.admission import (
-    LISTENER,
-    MOST_PER_LISTENER,
-    MOST_PER_NAMESPACE,
-    NAMESPACE,
-    Bid,
-    Ledger,
-    admit,
-)
+from fastroute.graph.admission import MOST_ENTRIES, MOST_PER_LISTENER, MOST_PER_NAMESPACE, Bid, Ledger, Refusal, admit
 from fastroute.graph.books import Books, above_hostname, above_path
 from fastroute.graph.build import build_graph
 from fastroute.graph.hostname import covers
@@ -172,6 +164,17 @@ def test_the_parent_ref_with_the_refusing_listener_is_refused_and_others_are_not
     assert [parent.listeners for parent in graph.parents["HTTPRoute", Key("a", "each")]] == [("two",), ()]
 
 
+def test_a_namespace_has_a_limited_number_of_matches_with_conditions() -> None:
+    """They are judged again whenever one of them changes, so there must not be too many."""
+    matches = [{"path": {"value": f"/{n}"}, "method": "GET"} for n in range(64)]
+    hosts = [f"h{n}.example.com" for n in range(16)]
+    routes = [a_route(f"r{n:02}", "evil", matches, 1 + n, hostnames=hosts) for n in range(11)]
+    graph = graph_of(*routes, a_route("v", "good", matches, 28, hostnames=hosts))
+    assert MOST_ENTRIES // (16 * 64) == 9
+    assert attached(graph) == {"good/v", *(f"evil/r{n:02}" for n in range(9))}
+    assert "have 10000 matches with conditions" in refused(graph)["evil/r09"].message
+
+
 def test_a_route_is_attached_as_soon_as_there_is_room() -> None:
     old, new = a_route("old", "a", costly(3), 1), a_route("new", "a", costly(3), 2)
     graph = graph_of(old, new)
@@ -292,9 +295,9 @@ def simple(now: Mapping[RouteId, Bid]) -> dict[RouteId, Any]:
     in_order = sorted(now.items(), key=lambda pair: pair[1].age)
     for name in {id_[1].namespace for id_ in now}:
         found |= dict.fromkeys(
-            not_fitting([p for p in in_order if p[0][1].namespace == name], MOST_PER_NAMESPACE), NAMESPACE
+            not_fitting([p for p in in_order if p[0][1].namespace == name], MOST_PER_NAMESPACE), Refusal.NAMESPACE
         )
-    found |= dict.fromkeys(not_fitting([p for p in in_order if p[0] not in found], MOST_PER_LISTENER), LISTENER)
+    found |= dict.fromkeys(not_fitting([p for p in in_order if p[0] not in found], MOST_PER_LISTENER), Refusal.LISTENER)
     return found
 
 
