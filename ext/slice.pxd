@@ -14,7 +14,7 @@ cdef struct Slice:
 
 
 cdef inline bint slices_equal(const Slice *a, const Slice *b) noexcept nogil:
-    return a.size == b.size and memcmp(a.data, b.data, a.size) == 0
+    return a.size == b.size and (a.size == 0 or memcmp(a.data, b.data, a.size) == 0)
 
 
 cdef struct Arena:

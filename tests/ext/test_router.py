@@ -377,6 +377,12 @@ def test_a_header_of_many_lines_is_one_value() -> None:
     assert winner(expression, headers=lines) == "ns/a"
 
 
+def test_without_memory_for_the_names_of_a_request_no_rule_is_taken() -> None:
+    """The engine has memory for every request within its limits; Tables.find has less than this one needs."""
+    tables = build([a_listener()], [rule_at("ns/a", "PathPrefix", "", query=(ValueMatch("a", "1"),))])
+    assert tables.find(0, "GET", "/", "h", query="&".join(map(str, range(100_000))))[::4] == (None, "overloaded")
+
+
 def test_an_expression_that_re2_refuses_changes_nothing() -> None:
     good = rule_at("ns/a", "PathPrefix", "")
     with pytest.raises(ValueError, match="missing"):
