@@ -1,9 +1,9 @@
 """Latency of a change: one of 3,000 routes is edited in its file repeatedly, while a client sends requests for it.
 
-The time runs from the rename of the file to the first response that shows the edit, as seen by the client. Our part of
-it (from the notice of the source to the acknowledgement by every worker) and the longest turn of the engine's loop are
-read from fastroute's metrics. Each edit sets a new value of `x-mark`, so that a response from the old configuration
-cannot be mistaken for one from the new.
+The time runs from the rename of the file to the first response that shows the edit, as seen by the client. The time
+within fastroute (from the notification about the file to the acknowledgement by every worker) and the longest turn of
+the engine's loop are read from fastroute's metrics. Each edit sets a new value of `x-mark`, so that a response from the
+old configuration cannot be mistaken for one from the new.
 """
 
 import tempfile
@@ -27,8 +27,9 @@ _OWN = "fastroute_propagation_seconds_bucket"
 
 
 class Churn(msgspec.Struct, frozen=True):
-    """Milliseconds; `own_*` are upper bounds: the edge of the histogram's bucket. Metrics are only scraped before and
-    after the edits: 300 scrapes of thousands of series in six seconds would distort the result."""
+    """Times in milliseconds. `own_*`: the time within fastroute, rounded up to the upper edge of a histogram bucket.
+    Metrics are only scraped before and after the edits: 300 scrapes of thousands of series in six seconds would distort
+    the result."""
 
     routes: int
     edits: int
@@ -36,7 +37,7 @@ class Churn(msgspec.Struct, frozen=True):
     p99: float
     own_p50: float
     own_p99: float
-    worst_turn: float  # of the engine since its start, including the first installation of all routes
+    worst_turn: float  # the longest turn of the engine since its start, including the first installation of all routes
 
 
 def measure_churn(routes: int = ROUTES, edits: int = EDITS) -> Churn:

@@ -115,7 +115,7 @@ def _all_rounds(
     asked: list[Measure], started: dict[int, list[Running]], core: int, effort: Effort
 ) -> dict[str, dict[str, list[Load]]]:
     """The loads by measure and proxy, one for each round. A first round, which is not counted, fills pools and caches.
-    Each round runs all measures, so that a ratio between measures also belongs to one period of time."""
+    Each round runs all measures, so that the two loads of a ratio are always measured shortly after each other."""
     loads: dict[str, dict[str, list[Load]]] = {measure.name: {} for measure in asked}
     for round_ in range(-1, effort.rounds):
         for measure in asked:

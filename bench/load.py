@@ -24,7 +24,7 @@ class Load(msgspec.Struct, frozen=True):
     requests: int
     failures: int
     seconds: float
-    cpu: float  # of the proxy's process tree, seconds
+    cpu: float  # seconds of CPU time of the proxy's process tree
 
     @property
     def cpu_us(self) -> float:

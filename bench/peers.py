@@ -294,7 +294,7 @@ def _wait_listening(name: str, process: subprocess.Popen[bytes], port: int) -> N
 
 
 def free_port() -> int:
-    """A free port below the ephemeral range, so that no client connection takes it meanwhile."""
+    """A free port below the ephemeral range, so that no client connection can use it before the proxy does."""
     for port in range(21_000, 32_000):
         with socket.socket() as probe:
             try:

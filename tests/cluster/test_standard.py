@@ -22,7 +22,7 @@ from cluster.scratch import scratch
 from cluster.traffic import Client
 from cluster.truth import differences
 
-QUIET = 3.0  # s; a status that loses a field would be written 12 times meanwhile
+QUIET = 3.0  # s; in this time a status that loses a field would be written 12 times
 LISTENER_SET = """
 apiVersion: gateway.networking.k8s.io/v1
 kind: ListenerSet

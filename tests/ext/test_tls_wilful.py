@@ -169,7 +169,7 @@ async def test_the_end_is_said_to_who_takes_its_bytes_slowly(head: bytes, more: 
             await client.send(asked)
             got = 0
             if more:
-                await quiet()  # meanwhile the backend closes, and answers with a reset
+                await quiet()  # during this time the backend closes, and answers with a reset
                 await client.send(more)
             with trio.fail_after(PATIENCE):
                 while data := await client.stream.receive_some(700):

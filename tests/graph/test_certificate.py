@@ -75,7 +75,7 @@ def test_mistakes(parts: dict[str, bytes], words: str) -> None:
 
 
 LINES = "BEGIN and END must be lines of their own"
-SIGNATURE = "has content that OpenSSL rejects (the private key makes no signature that its certificate takes"
+SIGNATURE = "has content that OpenSSL rejects (the private key cannot make a signature that its certificate verifies"
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ async def test_the_younger_one_stops_and_both_say_so(autojump_clock, caplog):
         assert scene.contested(0) >= 1
         assert scene.contested(1) >= 1
         assert "statuses are reverted soon after they are written" in caplog.text
-        assert "its Lease b/fastroute was created at 2026-01-01T00:00:00Z, before ours" in caplog.text
+        assert "its Lease b/fastroute was created at 2026-01-01T00:00:00Z, before the Lease of this one" in caplog.text
 
 
 async def test_the_younger_one_goes_on_when_the_older_one_is_gone(autojump_clock):

@@ -126,7 +126,7 @@ async def test_the_newest_is_what_is_written_and_not_too_often(autojump_clock):
 
 
 async def test_a_status_that_changes_while_another_is_sent_is_not_contested(autojump_clock, caplog):
-    """Only a status that must be written again, although the wanted one is the same, was reverted by somebody."""
+    """A status was reverted by another client only if it must be written again although the wanted one is the same."""
     scene = Scene("r")
     scene.server.delay = 1.0
     async with scene.running():
