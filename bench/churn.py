@@ -84,7 +84,7 @@ def _edit(asking: HTTPConnection, manifests: Path, index: int, mark: int) -> flo
         answer = asking.getresponse()
         answer.read()
         if answer.status != 200:
-            raise RuntimeError(f"an edit was answered with {answer.status}")
+            raise RuntimeError(f"the response after an edit has status {answer.status}")
         if answer.headers.get("x-mark") == str(mark):
             return time.perf_counter() - begin
         time.sleep(PAUSE)

@@ -283,7 +283,7 @@ def _wait_listening(name: str, process: subprocess.Popen[bytes], port: int) -> N
     deadline = time.monotonic() + READY_WITHIN
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise RuntimeError(f"{name} ended by itself with exit code {process.returncode}")
+            raise RuntimeError(f"{name} exited with code {process.returncode}")
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
         except OSError:

@@ -267,7 +267,7 @@ def _wait_served(port: int) -> None:
             time.sleep(0.1)
         else:
             return
-    raise RuntimeError(f"port {port} gives no TLS")
+    raise RuntimeError(f"no TLS handshake succeeded on port {port} within 20 s")
 
 
 def _idle(proxy: Running) -> float:

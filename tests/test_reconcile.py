@@ -263,7 +263,7 @@ async def test_a_change_that_cannot_be_worked_in_is_built_from_nothing(
 
     def broken(resources: Resources, settings: GraphSettings, previous: Any) -> Any:
         if previous is not None and previous.gateways:
-            raise AssertionError("a defect that only an increment has")
+            raise AssertionError("an error in incremental builds only")
         return build_graph(resources, settings)
 
     async with running(GATEWAY, FRUITS, APPLES, TO_APPLES, BANANAS) as one:
@@ -280,7 +280,7 @@ async def test_a_first_pass_that_fails_leaves_the_next_to_serve(
     compile_snapshot = loop.compile_snapshot
 
     def broken(graph: Graph, *others: Any) -> Any:
-        assert len(graph.gateways) > 1, "a defect that one Gateway alone has"
+        assert len(graph.gateways) > 1, "an error with a single Gateway"
         return compile_snapshot(graph, *others)
 
     monkeypatch.setattr(loop, "compile_snapshot", broken)
@@ -288,7 +288,7 @@ async def test_a_first_pass_that_fails_leaves_the_next_to_serve(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(loop.reconcile, one.source, one.workers, one.log, GraphSettings(), one.metrics)
         await one.settle(0)
-        assert "a defect that one Gateway alone has" in caplog.text
+        assert "an error with a single Gateway" in caplog.text
         one.source.put(GATEWAY.replace("web", "api").replace("8080", "8081"))
         await one.settle(1)
         assert len(one.workers.serving.listeners) == 2
@@ -308,7 +308,7 @@ def defect(monkeypatch: pytest.MonkeyPatch, stage: str, finds: Callable[[list[HT
             if isinstance(given, Resources)
             else [each.source for each in given.routes.values()]
         )
-        assert not finds(routes), "a defect"
+        assert not finds(routes), "an error in this stage"
         return original(given, *others)
 
     monkeypatch.setattr(loop, stage, broken)
@@ -415,8 +415,8 @@ async def test_what_other_crds_make_fail_holds_nobody_up(
 
     def broken(resources: Resources, settings: GraphSettings, *others: Any) -> Graph:
         names = {name for each in resources.http_routes.values() for name in each.spec.hostnames}
-        assert worse not in names, "a defect"
-        assert BAD not in names or settings.bundle_version is None, "a defect of one release"
+        assert worse not in names, "an error in this stage"
+        assert BAD not in names or settings.bundle_version is None, "an error with the installed CRDs only"
         return build_graph(resources, settings, *others)
 
     monkeypatch.setattr(loop, "build_graph", broken)

@@ -71,7 +71,7 @@ def _taken(arguments: argparse.Namespace) -> str | None:
         if why is not None:
             unused = (other for other in range(port + 1, 65536) if other not in options.values())
             other = next((other for other in unused if _why_not(other) is None), "PORT")
-            return f"port {port} of 127.0.0.1 {why}: make cluster ARGS='{option} {other}' takes another one"
+            return f"port {port} of 127.0.0.1 {why}: make cluster ARGS='{option} {other}' uses another one"
     return None
 
 

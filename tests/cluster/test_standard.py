@@ -36,7 +36,7 @@ spec:
 @pytest.fixture(scope="module")
 def standard() -> Iterator[Cluster]:
     if not isolation.is_inside():
-        pytest.skip("wants a namespace of its own: pytest tests/cluster")
+        pytest.skip("needs a new network namespace, which `pytest tests/cluster` creates")
     isolation.enter()
     with scratch("standard") as folder:
         cluster = Cluster(folder, channel="standard")

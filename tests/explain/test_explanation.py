@@ -241,7 +241,7 @@ def test_a_route_that_is_refused_itself_is_named_if_it_would_take_the_request() 
 @pytest.mark.parametrize(
     "path",
     ["{value: /a/%2e%2e/%2e%2e}", "{type: RegularExpression, value: '('}"],
-    ids=["a path of none", "a bad pattern"],
+    ids=["impossible path", "invalid pattern"],
 )
 def test_a_match_that_nothing_can_meet_is_no_near_miss(path: str) -> None:
     refused = route("infra/r", f"\n  - matches: [{{path: {path}}}, {{path: {{value: /b}}}}]")
