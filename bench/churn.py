@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from bench.manifests import route_document, write_manifests
-from bench.peers import Place, backend_command, free_port, running
+from bench.peers import Setup, backend_command, free_port, running
 from bench.process import cores
 from bench.served import Served, serving
 
@@ -43,7 +43,7 @@ class Churn(msgspec.Struct, frozen=True):
 def measure_churn(routes: int = ROUTES, edits: int = EDITS) -> Churn:
     with tempfile.TemporaryDirectory(prefix="fastroute-bench-") as name:
         folder = Path(name)
-        backend = Place(free_port(), 0, 0, folder / "backend")
+        backend = Setup(free_port(), 0, 0, folder / "backend")
         backend.folder.mkdir()
         write_manifests(folder / "manifests", routes, backend.port, files=routes)
         answering = running("backend", backend_command(backend), backend.port, cores()[-1])

@@ -13,7 +13,7 @@ from statistics import median
 import msgspec
 
 from bench.load import Latency, Load, Style, closed_loop, open_loop
-from bench.peers import Peer, Place, Running, all_running, backend_command, free_port, running
+from bench.peers import Peer, Running, Setup, all_running, backend_command, free_port, running
 from bench.process import proxy_and_load_core
 
 CONNECTIONS = 64
@@ -95,7 +95,7 @@ def compare(peers: list[Peer], effort: Effort) -> Comparison:
     core, load_core = proxy_and_load_core()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fastroute-bench-")))
-        backend = Place(free_port(), 0, 0, folder / "backend")
+        backend = Setup(free_port(), 0, 0, folder / "backend")
         backend.folder.mkdir()
         stack.enter_context(running("backend", backend_command(backend), backend.port, load_core))
         started = {

@@ -22,10 +22,10 @@ from cluster.cluster import API_PORT, Cluster
 from cluster.gateway import CLASS, POOL, start_gateway
 from cluster.process import NotReadyError, Program
 from cluster.programs import CLUSTER, ECHO, built, suite
-from cluster.relay import Place, Relay
+from cluster.relay import Address, Relay
 from cluster.scratch import scratch
 
-DOORS: Mapping[str, Place] = {
+DOORS: Mapping[str, Address] = {
     "api": ("127.0.0.1", API_PORT),
     "http": ("127.0.1.1", 80),
     "https": ("127.0.1.1", 443),
