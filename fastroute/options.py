@@ -42,7 +42,7 @@ MANIFESTS = Option(
     metavar="PATH",
 )
 
-# Shared by serve, check and explain: which objects are ours, and at which addresses they are served.
+# Shared by serve, check and explain: which objects are managed, and at which addresses they are served.
 WORLD = (
     Option(
         name="--controller-name",
