@@ -30,7 +30,7 @@ RESULTS = Path(".cache/bench")
 
 def main() -> int:
     words = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    words.add_argument("parts", nargs="*", choices=[[], *PARTS], help="all of them when none is named")
+    words.add_argument("parts", nargs="*", choices=[[], *PARTS], help="default: all")
     words.add_argument("--rounds", type=int, default=Effort().rounds, help="of load, round all proxies")
     words.add_argument("--seconds", type=int, default=Effort().seconds, help="of load, for one proxy in one round")
     words.add_argument("--routes", type=int, default=Effort().many, help="where many are asked for")

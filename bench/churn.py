@@ -1,9 +1,9 @@
 """Latency of a change: one of 3,000 routes is edited in its file repeatedly, while a client sends requests for it.
 
-The time runs from the rename of the file to the first response that shows the edit, as seen by the client. Our part of
-it (from the notice of the source to the acknowledgement by every worker) and the longest turn of the engine's loop are
-read from fastroute's metrics. Each edit sets a new value of `x-mark`, so that a response from the old configuration
-cannot be mistaken for one from the new.
+The time runs from the rename of the file to the first response that shows the edit, as seen by the client. The time
+within fastroute (from the notification about the file to the acknowledgement by every worker) and the longest turn of
+the engine's loop are read from fastroute's metrics. Each edit sets a new value of `x-mark`, so that a response from the
+old configuration cannot be mistaken for one from the new.
 """
 
 import tempfile
@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from bench.manifests import route_document, write_manifests
-from bench.peers import Place, backend_command, free_port, running
+from bench.peers import Setup, backend_command, free_port, running
 from bench.process import cores
 from bench.served import Served, serving
 
@@ -27,8 +27,9 @@ _OWN = "fastroute_propagation_seconds_bucket"
 
 
 class Churn(msgspec.Struct, frozen=True):
-    """Milliseconds; `own_*` are upper bounds: the edge of the histogram's bucket. Metrics are only scraped before and
-    after the edits: 300 scrapes of thousands of series in six seconds would distort the result."""
+    """Times in milliseconds. `own_*`: the time within fastroute, rounded up to the upper edge of a histogram bucket.
+    Metrics are only scraped before and after the edits: 300 scrapes of thousands of series in six seconds would distort
+    the result."""
 
     routes: int
     edits: int
@@ -36,13 +37,13 @@ class Churn(msgspec.Struct, frozen=True):
     p99: float
     own_p50: float
     own_p99: float
-    worst_turn: float  # of the engine since its start, including the first installation of all routes
+    worst_turn: float  # the longest turn of the engine since its start, including the first installation of all routes
 
 
 def measure_churn(routes: int = ROUTES, edits: int = EDITS) -> Churn:
     with tempfile.TemporaryDirectory(prefix="fastroute-bench-") as name:
         folder = Path(name)
-        backend = Place(free_port(), 0, 0, folder / "backend")
+        backend = Setup(free_port(), 0, 0, folder / "backend")
         backend.folder.mkdir()
         write_manifests(folder / "manifests", routes, backend.port, files=routes)
         answering = running("backend", backend_command(backend), backend.port, cores()[-1])
@@ -83,7 +84,7 @@ def _edit(asking: HTTPConnection, manifests: Path, index: int, mark: int) -> flo
         answer = asking.getresponse()
         answer.read()
         if answer.status != 200:
-            raise RuntimeError(f"an edit was answered with {answer.status}")
+            raise RuntimeError(f"the response after an edit has status {answer.status}")
         if answer.headers.get("x-mark") == str(mark):
             return time.perf_counter() - begin
         time.sleep(PAUSE)

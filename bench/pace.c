@@ -1,8 +1,9 @@
 /* pace PORT PATH RATE CONNECTIONS SECONDS: an open loop over kept-alive HTTP/1.1 connections to 127.0.0.1.
  *
- * Request k is due at k/RATE seconds, whatever became of the ones before. It goes out on an idle connection; when there is
- * none it waits, and its waiting counts: latency is from the moment it was due to the last byte of its answer. Answers must
- * have a Content-Length. Prints one JSON object: {"p50", "p99" (milliseconds), "answered", "failures"}.
+ * Request k is due at k/RATE seconds, independently of the responses to earlier requests. It is sent on an idle connection;
+ * if there is none, it waits, and the wait is part of its latency: from the time at which it was due to the last byte of its
+ * response. Responses must have a Content-Length. Prints one JSON object: {"p50", "p99" (milliseconds), "answered",
+ * "failures"}.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -22,9 +23,9 @@ enum { HEAD_ROOM = 8192, PIECE = 65536, EVENTS = 256, MAX_CONNECTIONS = 4096 };
 
 struct connection {
     int fd;
-    double due;        /* of the request in flight; < 0: idle */
-    size_t head;       /* bytes of the answer's head so far */
-    long body;         /* bytes of body still to come; < 0: the head is not complete */
+    double due;        /* when the request in flight was due; < 0: idle */
+    size_t head;       /* received bytes of the response head */
+    long body;         /* missing bytes of the body; < 0: the head is not complete */
     char text[HEAD_ROOM];
 };
 
@@ -76,7 +77,7 @@ static void finish(int index, double at) {
     idle[idle_count++] = index;
 }
 
-/* Takes bytes of an answer; 1 when it is complete. */
+/* Processes bytes of a response. Returns 1 if it is complete. */
 static int take(struct connection *c, const char *bytes, size_t length) {
     size_t at = 0;
     while (c->body < 0 && at < length) {
@@ -85,7 +86,7 @@ static int take(struct connection *c, const char *bytes, size_t length) {
         if (c->head >= 4 && memcmp(c->text + c->head - 4, "\r\n\r\n", 4) == 0) {
             c->text[c->head] = 0;
             char *field = strcasestr(c->text, "\r\ncontent-length:");
-            if (field == NULL) { errno = EPROTO; die("answer without Content-Length"); }
+            if (field == NULL) { errno = EPROTO; die("response without Content-Length"); }
             c->body = strtol(field + 17, NULL, 10);
         }
     }

@@ -24,7 +24,7 @@ from bench.process import cpu_seconds, tree
 READY_WITHIN = 60.0  # seconds; Envoy needs long for 5,000 routes
 
 
-class Place(msgspec.Struct, frozen=True):
+class Setup(msgspec.Struct, frozen=True):
     """The port of a proxy, the port of its backend, its number of routes, and the folder for its files."""
 
     port: int
@@ -34,10 +34,10 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Peer(msgspec.Struct, frozen=True):
-    """`command` writes the files of the proxy to `Place.folder` and returns its command line, in the foreground."""
+    """`command` writes the files of the proxy to `Setup.folder` and returns its command line, in the foreground."""
 
     name: str
-    command: Callable[[Place], list[str]]
+    command: Callable[[Setup], list[str]]
     program: Callable[[], str | None]  # the path of the executable, if it is installed
 
 
@@ -110,30 +110,30 @@ _NGINX_BACKEND = """
 """
 
 
-def nginx_command(place: Place, body: str) -> list[str]:
+def nginx_command(setup: Setup, body: str) -> list[str]:
     """nginx with one worker; `body` is the content of its http block."""
-    path = place.folder / "nginx.conf"
+    path = setup.folder / "nginx.conf"
     user = "user root;" if os.geteuid() == 0 else ""  # otherwise its worker cannot read the folder
-    path.write_text(_NGINX.format(user=user, folder=place.folder, body=body))
-    return ["nginx", "-p", str(place.folder), "-c", str(path), "-e", str(place.folder / "error.log")]
+    path.write_text(_NGINX.format(user=user, folder=setup.folder, body=body))
+    return ["nginx", "-p", str(setup.folder), "-c", str(path), "-e", str(setup.folder / "error.log")]
 
 
-def _nginx_proxy(fields: str) -> Callable[[Place], list[str]]:
-    def command(place: Place) -> list[str]:
-        lines = (f"location /route-{index}/ {{ proxy_pass http://backend; }}" for index in range(place.routes))
+def _nginx_proxy(fields: str) -> Callable[[Setup], list[str]]:
+    def command(setup: Setup) -> list[str]:
+        lines = (f"location /route-{index}/ {{ proxy_pass http://backend; }}" for index in range(setup.routes))
         locations = "\n    ".join(lines)
-        body = _NGINX_PROXY.format(port=place.port, backend=place.backend, fields=fields, locations=locations)
-        return nginx_command(place, body)
+        body = _NGINX_PROXY.format(port=setup.port, backend=setup.backend, fields=fields, locations=locations)
+        return nginx_command(setup, body)
 
     return command
 
 
-def backend_command(place: Place) -> list[str]:
+def backend_command(setup: Setup) -> list[str]:
     """A cheap backend: nginx that responds with 13 bytes, or with 1 MiB for paths that end in /mebibyte."""
-    files = place.folder / "files"
+    files = setup.folder / "files"
     files.mkdir()
     (files / "mebibyte").write_bytes(bytes(1 << 20))
-    return nginx_command(place, _NGINX_BACKEND.format(port=place.port, folder=place.folder))
+    return nginx_command(setup, _NGINX_BACKEND.format(port=setup.port, folder=setup.folder))
 
 
 # --- HAProxy
@@ -157,10 +157,10 @@ backend backend
 """
 
 
-def _haproxy(place: Place) -> list[str]:
-    choices = "\n".join(f"  use_backend backend if {{ path_beg /route-{index}/ }}" for index in range(place.routes))
-    path = place.folder / "haproxy.cfg"
-    path.write_text(_HAPROXY.format(port=place.port, backend=place.backend, choices=choices))
+def _haproxy(setup: Setup) -> list[str]:
+    choices = "\n".join(f"  use_backend backend if {{ path_beg /route-{index}/ }}" for index in range(setup.routes))
+    path = setup.folder / "haproxy.cfg"
+    path.write_text(_HAPROXY.format(port=setup.port, backend=setup.backend, choices=choices))
     return ["haproxy", "-db", "-q", "-f", str(path)]
 
 
@@ -173,10 +173,10 @@ def _envoy_program() -> str | None:
     return shutil.which("envoy", path=f"{Path(sys.executable).parent}:{Path('.cache/envoy/bin').resolve()}")
 
 
-def _envoy(place: Place) -> list[str]:
+def _envoy(setup: Setup) -> list[str]:
     routes = [
         {"match": {"prefix": f"/route-{index}/"}, "route": {"cluster": "backend", "timeout": "0s"}}
-        for index in range(place.routes)
+        for index in range(setup.routes)
     ]
     manager = {
         "@type": f"{_ENVOY_TYPES}.network.http_connection_manager.v3.HttpConnectionManager",
@@ -197,11 +197,11 @@ def _envoy(place: Place) -> list[str]:
         "circuit_breakers": {"thresholds": [plenty]},
         "load_assignment": {
             "cluster_name": "backend",
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _envoy_address(place.backend)}}]}],
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _envoy_address(setup.backend)}}]}],
         },
     }
-    listener = {"name": "edge", "address": _envoy_address(place.port), "filter_chains": [chain]}
-    path = place.folder / "envoy.json"
+    listener = {"name": "edge", "address": _envoy_address(setup.port), "filter_chains": [chain]}
+    path = setup.folder / "envoy.json"
     document = {"static_resources": {"listeners": [listener], "clusters": [cluster]}}
     path.write_bytes(msgspec.json.encode(document))
     program = _envoy_program() or "envoy"
@@ -221,19 +221,19 @@ def fastroute_options(manifests: Path, offset: int) -> list[str]:
     return ["--manifests", str(manifests), "--workers", "1", "--port-offset", str(offset), *quiet]
 
 
-def _served(place: Place) -> list[str]:
-    manifests = place.folder / "manifests"
-    write_manifests(manifests, place.routes, place.backend)
-    return fastroute_options(manifests, place.port - 80)
+def _served(setup: Setup) -> list[str]:
+    manifests = setup.folder / "manifests"
+    write_manifests(manifests, setup.routes, setup.backend)
+    return fastroute_options(manifests, setup.port - 80)
 
 
-def _fastroute(place: Place) -> list[str]:
-    return [sys.executable, "-P", "-m", "fastroute", "serve", *_served(place)]
+def _fastroute(setup: Setup) -> list[str]:
+    return [sys.executable, "-P", "-m", "fastroute", "serve", *_served(setup)]
 
 
 def before_peer(folder: Path) -> Peer:
     """An earlier commit of fastroute, compiled in `folder`."""
-    return Peer(before.BEFORE, lambda place: before.command(folder, _served(place)), lambda: sys.executable)
+    return Peer(before.BEFORE, lambda setup: before.command(folder, _served(setup)), lambda: sys.executable)
 
 
 PEERS = {
@@ -273,9 +273,9 @@ def all_running(peers: list[Peer], routes: int, folder: Path, backend: int, core
     with ExitStack() as stack:
         started = []
         for peer in peers:
-            place = Place(free_port(), backend, routes, folder / f"{peer.name}-{routes}")
-            place.folder.mkdir()
-            started.append(stack.enter_context(running(peer.name, peer.command(place), place.port, core)))
+            setup = Setup(free_port(), backend, routes, folder / f"{peer.name}-{routes}")
+            setup.folder.mkdir()
+            started.append(stack.enter_context(running(peer.name, peer.command(setup), setup.port, core)))
         yield started
 
 
@@ -283,7 +283,7 @@ def _wait_listening(name: str, process: subprocess.Popen[bytes], port: int) -> N
     deadline = time.monotonic() + READY_WITHIN
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise RuntimeError(f"{name} ended by itself with exit code {process.returncode}")
+            raise RuntimeError(f"{name} exited with code {process.returncode}")
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
         except OSError:
@@ -294,7 +294,7 @@ def _wait_listening(name: str, process: subprocess.Popen[bytes], port: int) -> N
 
 
 def free_port() -> int:
-    """A free port below the ephemeral range, so that no client connection takes it meanwhile."""
+    """A free port below the ephemeral range, so that no client connection can use it before the proxy does."""
     for port in range(21_000, 32_000):
         with socket.socket() as probe:
             try:

@@ -79,5 +79,5 @@ def proxy_and_load_core() -> tuple[int, int]:
     """Two cores: one for the proxy, one for load and backend. Raises RuntimeError if there is only one."""
     usable = cores()
     if len(usable) < 2:
-        raise RuntimeError("these measurements want two cores: one for the proxy, one for the load")
+        raise RuntimeError("these measurements need two cores: one for the proxy, one for the load")
     return usable[0], usable[1]

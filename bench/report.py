@@ -132,7 +132,7 @@ def churn_tables(found: Churn) -> Iterator[Block]:
     yield from verdicts(
         (
             Must(f"file written to served, {found.routes} routes, p99", found.p99, 50, 50, " ms"),
-            Must("our own part of it, p99", found.own_p99, 20, 10, " ms"),
+            Must("time within fastroute, p99", found.own_p99, 20, 10, " ms"),
             Must("longest turn of the engine", found.worst_turn, 5, 5, " ms"),
         )
     )

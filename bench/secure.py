@@ -30,7 +30,7 @@ from bench.before import BEFORE, command
 from bench.compare import CONNECTIONS, OURS, Effort
 from bench.load import HERE, closed_loop
 from bench.manifests import write_manifests
-from bench.peers import Place, Running, backend_command, fastroute_options, free_port, nginx_command, running
+from bench.peers import Running, Setup, backend_command, fastroute_options, free_port, nginx_command, running
 from bench.process import proxy_and_load_core, resident_bytes, tree
 
 NAME = "bench.example.com"
@@ -109,15 +109,15 @@ def measure_secure(effort: Effort) -> Secure:
     _build_shake()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fastroute-bench-")))
-        backend = Place(free_port(), 0, 0, folder / "backend")
+        backend = Setup(free_port(), 0, 0, folder / "backend")
         backend.folder.mkdir()
         stack.enter_context(running("backend", backend_command(backend), backend.port, load_core))
         proxies = []
         for name, write in _commands(effort).items():
-            place = Place(free_port(), backend.port, 1, folder / name)
-            place.folder.mkdir()
-            _write_certificate(place.folder)
-            proxies.append(stack.enter_context(running(name, write(place), place.port, core)))
+            setup = Setup(free_port(), backend.port, 1, folder / name)
+            setup.folder.mkdir()
+            _write_certificate(setup.folder)
+            proxies.append(stack.enter_context(running(name, write(setup), setup.port, core)))
         for proxy in proxies:
             _wait_served(proxy.port)
         costs = _rounds(proxies, load_core, effort)
@@ -183,30 +183,30 @@ MEASURES: dict[str, tuple[str, int, Measure]] = {
 # --- the proxies
 
 
-def _commands(effort: Effort) -> dict[str, Callable[[Place], list[str]]]:
+def _commands(effort: Effort) -> dict[str, Callable[[Setup], list[str]]]:
     """The commands by name of the proxy; fastroute is the first."""
-    commands: dict[str, Callable[[Place], list[str]]] = {OURS: _fastroute, "nginx": _nginx}
+    commands: dict[str, Callable[[Setup], list[str]]] = {OURS: _fastroute, "nginx": _nginx}
     if folder := effort.before:
-        commands[BEFORE] = lambda place: command(folder, _served(place))
+        commands[BEFORE] = lambda setup: command(folder, _served(setup))
     return commands
 
 
-def _served(place: Place) -> list[str]:
-    manifests = place.folder / "manifests"
-    write_manifests(manifests, place.routes, place.backend)
+def _served(setup: Setup) -> list[str]:
+    manifests = setup.folder / "manifests"
+    write_manifests(manifests, setup.routes, setup.backend)
     world = manifests / "world.yaml"
     text = world.read_text().replace("    - {name: proxy, port: 80, protocol: HTTP}\n", _LISTENER)
-    pems = {name: b64encode((place.folder / f"{name}.pem").read_bytes()).decode() for name in ("chain", "key")}
+    pems = {name: b64encode((setup.folder / f"{name}.pem").read_bytes()).decode() for name in ("chain", "key")}
     world.write_text(text + _SECRET.format(**pems))
-    return fastroute_options(manifests, place.port - 443)
+    return fastroute_options(manifests, setup.port - 443)
 
 
-def _fastroute(place: Place) -> list[str]:
-    return [sys.executable, "-P", "-m", "fastroute", "serve", *_served(place)]
+def _fastroute(setup: Setup) -> list[str]:
+    return [sys.executable, "-P", "-m", "fastroute", "serve", *_served(setup)]
 
 
-def _nginx(place: Place) -> list[str]:
-    return nginx_command(place, _NGINX_SECURE.format(port=place.port, backend=place.backend, folder=place.folder))
+def _nginx(setup: Setup) -> list[str]:
+    return nginx_command(setup, _NGINX_SECURE.format(port=setup.port, backend=setup.backend, folder=setup.folder))
 
 
 def _write_certificate(folder: Path) -> None:
@@ -267,7 +267,7 @@ def _wait_served(port: int) -> None:
             time.sleep(0.1)
         else:
             return
-    raise RuntimeError(f"port {port} gives no TLS")
+    raise RuntimeError(f"no TLS handshake succeeded on port {port} within 20 s")
 
 
 def _idle(proxy: Running) -> float:

@@ -62,7 +62,7 @@ def serving(manifests: Path) -> Iterator[Served]:
     try:
         while not _is_ready(served):
             if process.poll() is not None or time.monotonic() - begin > _READY_WITHIN:
-                raise RuntimeError("fastroute did not get ready")
+                raise RuntimeError("fastroute did not become ready")
             time.sleep(0.005)
         served.ready_after = time.monotonic() - begin
         yield served

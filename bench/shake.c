@@ -1,8 +1,8 @@
 /* shake PORT NAME PATH SECONDS full|resumed: TLS 1.3 handshakes with 127.0.0.1, one after the other.
  *
- * Each is a new connection that asks for PATH once and is closed by the other side; `resumed` brings the ticket of the one
- * before. Certificates are not checked: the other side's work is what is measured. Prints one JSON object:
- * {"handshakes", "resumed", "failures", "seconds"}.
+ * Each handshake is on a new connection, with one request for PATH; the server closes the connection. `resumed`: each
+ * connection uses the session ticket of the one before. Certificates are not verified, because the work of the server is
+ * measured, not that of the client. Prints one JSON object: {"handshakes", "resumed", "failures", "seconds"}.
  */
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
@@ -41,7 +41,7 @@ static int reach(int port) {
     return fd;
 }
 
-/* One connection; whether it was answered with 200. */
+/* One connection. Returns 1 if the response has status 200. */
 static int ask(SSL_CTX *context, int port, const char *name, const char *request, int resume, long *resumed) {
     char answer[4096];
     int fd = reach(port), good = 0, size;
@@ -56,7 +56,7 @@ static int ask(SSL_CTX *context, int port, const char *name, const char *request
         while (size > 0) size = SSL_read(ssl, answer, sizeof answer);
         *resumed += SSL_session_reused(ssl);
     }
-    SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN); /* else libssl takes the session for a bad one */
+    SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN); /* otherwise libssl marks the session as not resumable */
     SSL_free(ssl);
     close(fd);
     return good;

@@ -360,7 +360,7 @@ async def wait_ready(metrics: int, server: subprocess.Popen[bytes]) -> None:
             except OSError:
                 pass
             await trio.sleep(0.1)
-    raise SystemExit("the server ended before it was ready")
+    raise SystemExit("the server exited before it was ready")
 
 
 async def load(

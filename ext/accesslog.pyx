@@ -35,7 +35,7 @@ cdef extern from "<poll.h>" nogil:
 cdef enum:
     BUFFER = 64 * 1024
     LINE = 16 * 1024            # maximum bytes of a line on a regular file
-    WHOLE = 4096                # PIPE_BUF: elsewhere the maximum bytes of a line and of a write
+    WHOLE = 4096                # PIPE_BUF: the maximum bytes of a line and of a write on other files
     FLUSH_AT = BUFFER - LINE
     UNCUT = 0xFFFFFFFF
 
@@ -44,7 +44,7 @@ cdef uint32_t[3] CUTS
 CUTS[:] = [UNCUT, 400, 48]
 
 
-cdef struct Line:               # where the next byte is written; `failed` if there was no room
+cdef struct Line:               # a line being written: `at` is its end so far; `failed`: it did not fit
     char *at
     char *end
     uint32_t cut                # maximum bytes of a value
@@ -156,7 +156,7 @@ cdef inline void put_member(Line *line, const char *name, const Slice *value) no
 
 
 cdef inline const char *protocol_of(uint16_t minor) noexcept nogil:
-    """The member for HTTP/1.minor, and the name of the next member."""
+    """The value of `protocol` for HTTP/1.minor, and the name of the next member, `status`."""
     if minor == MINOR_UNKNOWN:
         return ',"protocol":null,"status":'
     return ',"protocol":"HTTP/1.1","status":' if minor else ',"protocol":"HTTP/1.0","status":'

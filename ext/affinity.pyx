@@ -3,8 +3,8 @@
 The first choice follows the weights. After that the token of the client takes precedence over the weights, also over a
 weight of 0 (Gateway API v1.6; in v1.7 the weights choose the backend of each request, and the token only the endpoint
 in it). A token is ignored if its endpoint is no longer eligible, is avoided because of failures, or belongs to a
-backendRef that is now refused: then a new choice is made, and the response carries a new token. The same holds for a
-response that a retry got from another endpoint.
+backendRef that is now refused: then a new choice is made, and the response carries a new token. A response that a retry
+got from another endpoint also carries a new token.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t

@@ -152,7 +152,7 @@ cdef int answer_plainly(Reactor r, Connection *c, Exchange *x, uint16_t status, 
 
 
 cdef bint ends_with_close(const Exchange *x) noexcept nogil:
-    """Whether only the close marks the end of the response, so that a plain close makes a partial one look complete."""
+    """Whether only the close ends the response. Then a plain close would make a partial response look complete."""
     if x.response_body.complete:
         return False
     return x.recode == RECODE_DECODE or (x.response_body.framing == FRAMING_CLOSE and x.recode != RECODE_CHUNK)

@@ -169,7 +169,7 @@ def judge(certificate, *, bint sign) -> int:
     none, or, with `sign`, the key produces no signature that clients accept."""
     cdef Parsed parsed = parse(certificate.chain, certificate.key)
     if (sign or is_pss(parsed.key)) and not signs(parsed):
-        raise refusal(PAIR, "the private key makes no signature that its certificate takes")
+        raise refusal(PAIR, "the private key cannot make a signature that its certificate verifies")
     return 1 + (0 if parsed.chain is NULL else sk_X509_num(parsed.chain))
 
 

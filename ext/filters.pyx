@@ -94,7 +94,7 @@ cdef int _change_path(const Step *step, const Head *head, uint32_t prefix, Arena
         parts[0] = step.path
         parts[1].data = head.path.data + prefix
         parts[1].size = head.path.size - prefix
-        while step.path.size == 0 and parts[1].size > 1 and parts[1].data[1] == c'/':
+        while step.path.size == 0 and parts[1].size > 1 and parts[1].data[0] == c'/' and parts[1].data[1] == c'/':
             parts[1].data += 1
             parts[1].size -= 1
         if step.path.size == 0 and parts[1].size and parts[1].data[0] != c'/':      # another rewrite came first

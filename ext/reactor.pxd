@@ -24,7 +24,7 @@ cdef enum:
     SCRATCH_BEFORE = 64         # bytes of room before them, for bytes that an earlier read held back (body_pass)
     MILLISECOND = 1000          # microseconds
     LINGER_TIME = 2000          # milliseconds that a half-closed client has to read and close
-    LINGER_BYTES = 1048576      # bytes that are read from it and discarded meanwhile
+    LINGER_BYTES = 1048576      # bytes that are read from it and discarded before it is closed
     DISCARD_BYTES = 65536       # bytes of a request body that are read and discarded to keep the connection
 
 cdef struct Times:              # settings.Limits in milliseconds

@@ -108,7 +108,7 @@ def _not_there(gateway: str) -> Said:
         object=ObjectName("Gateway", *_key(gateway)),
         condition=None,
         reason="GatewayNotFound",
-        message="--gateway selects it, but the manifests have no such Gateway with a class of ours: it is not checked.",
+        message="--gateway selects it, but the manifests have no such Gateway with a managed class: it is not checked.",
     )
 
 

@@ -83,11 +83,13 @@ def check(
     ] = False,
     summary: Annotated[
         bool,
-        typer.Option("--summary", **_variable("SUMMARY"), help="Print one line per Gateway, problems and warnings."),
+        typer.Option(
+            "--summary", **_variable("SUMMARY"), help="Print only one line per Gateway, the problems and the warnings."
+        ),
     ] = False,
     **chosen: Any,
 ) -> None:
-    """Check manifests offline: print the statuses they would get, their problems, and how to fix them."""
+    """Check manifests offline: print the status that each object would get, the problems, and how to fix them."""
     _require_known_variables()
     from fastroute.check import check as examine
     from fastroute.pages import check_page, summary_page
@@ -120,7 +122,7 @@ def explain(
             "-H",
             **_variable("HEADER"),
             callback=lines,
-            help="'Name: value', as for curl. Repeatable; in the variable, one per line.",
+            help="Request header, as 'Name: value'. Repeatable. In FASTROUTE_HEADER: one header per line.",
         ),
     ] = None,
     output: Annotated[
@@ -153,7 +155,7 @@ def demo(
         bool, typer.Option("--once", **_variable("ONCE"), help="Exit at the end, with 0 only if all numbers are right.")
     ] = False,
 ) -> None:
-    """Run a demo: two teams share a Gateway 70/30; without one grant, exactly its share is answered with 500."""
+    """Run a demo: two teams share a Gateway 70/30. Without the grant of one team, only its requests get 500."""
     _require_known_variables()
     from fastroute.demo.tour import tour
 

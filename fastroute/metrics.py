@@ -147,7 +147,7 @@ class Metrics:
         )
         self.status_contested = Counter(
             "fastroute_status_contested_total",
-            "Statuses written again because another client had reverted ours within seconds",
+            "Statuses written again because another client had reverted them within seconds",
             registry=self.registry,
         )
         self.status_queue_length = Gauge(

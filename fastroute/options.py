@@ -42,7 +42,7 @@ MANIFESTS = Option(
     metavar="PATH",
 )
 
-# Shared by serve, check and explain: which objects are ours, and at which addresses they are served.
+# Shared by serve, check and explain: which objects are managed, and at which addresses they are served.
 WORLD = (
     Option(
         name="--controller-name",
@@ -50,7 +50,7 @@ WORLD = (
         default=_GRAPH.controller_name,
         metavar="NAME",
     ),
-    several("--gateway", "Only this Gateway.", notation.object_name, "NAMESPACE/NAME"),
+    several("--gateway", "Use only this Gateway.", notation.object_name, "NAMESPACE/NAME"),
     Option(
         name="--bind",
         meaning="Address at which listeners bind; 0.0.0.0 or :: for all addresses.",
@@ -62,7 +62,7 @@ WORLD = (
     ),
     several(
         "--address",
-        "Address in status.addresses if --bind is a wildcard; service/NAMESPACE/NAME: the addresses of that Service.",
+        "Address for status.addresses if --bind is 0.0.0.0 or ::; service/NAMESPACE/NAME: addresses of that Service.",
         notation.reached_at,
         "ADDRESS",
     ),
@@ -144,11 +144,11 @@ SERVE = (
         metavar="NAMESPACE/NAME",
         shown="in a pod: fastroute in its namespace; elsewhere: nothing is written",
     ),
-    switch("--infrastructure", "Maintain a Service for each Gateway that has spec.infrastructure."),
+    switch("--infrastructure", "Maintain a Service for each Gateway, with the metadata in its spec.infrastructure."),
     *WORLD,
     Option(
         name="--port-offset",
-        meaning="Added to a listener's port when binding, so that port 80 works without root.",
+        meaning="Number added to the port that a listener binds; with 8000, port 80 works without root.",
         default=0,
         type=int,
         metavar="N",
@@ -165,21 +165,23 @@ SERVE = (
     ),
     number(
         "--metrics-series",
-        "Maximum number of series per metric; everything beyond counts as `other`.",
+        "Maximum number of series per metric; further series are counted as `other`.",
         _SERVE.metrics_series,
     ),
     Option(
         name="--access-log",
-        meaning="File for one JSON object per request; `-`: stdout, `off`: none.",
+        meaning="File for the access log: one JSON object per request. `-`: stdout; `off`: no log.",
         default="off",
         metavar="PATH",
     ),
     duration(
         "--drain-delay",
-        "After SIGTERM: time in which connections are still accepted, while /readyz answers 503.",
+        "Time after SIGTERM in which connections are still accepted, while /readyz answers 503.",
         _SERVE.drain_delay,
     ),
-    duration("--drain-timeout", "Then: maximum time to finish exchanges in progress.", _SERVE.drain_timeout),
+    duration(
+        "--drain-timeout", "Maximum time after --drain-delay to finish the requests in flight.", _SERVE.drain_timeout
+    ),
     several("--trusted-proxies", "Peers whose X-Forwarded-* fields are trusted.", notation.network, "CIDR"),
     switch("--proxy-protocol", "Accept PROXY protocol v1 and v2, only from trusted peers."),
     switch("--merge-slashes", "Merge // in paths into /."),

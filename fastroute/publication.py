@@ -2,8 +2,8 @@
 
 A publication is `Begin(version, base)`, changes, `Commit(version)`. `base` is the version that the difference starts
 from; 0 means that the publication is complete. A worker without version `base` answers `Refused`, and gets a complete
-publication. A change of endpoints alone is one `EndpointUpdate`, because it changes no table. The response to both is
-`Ack(version)`.
+publication. If only endpoints changed, the publication is one `EndpointUpdate`, because no table changes. A worker
+answers `Commit` and `EndpointUpdate` with `Ack(version)`.
 
 The order of the changes ensures that after each of them every rule has its listener and its endpoints: additions
 (endpoints, certificates, listeners, rules) come before removals. The tables of `base` use the removed objects
@@ -40,9 +40,9 @@ class WireError(Exception):
 class RuleSlots(msgspec.Struct, frozen=True, omit_defaults=True):
     """The counter slots of a rule; 0 is `other`. Assigned by the supervisor, not part of a Snapshot."""
 
-    targets: tuple[int, ...] = ()  # of http_requests_total, one for each of Rule.backends; 0 if missing
-    local: int = 0  # of http_requests_total, for answers before a backend was chosen
-    duration: int = 0  # of http_request_duration_seconds
+    targets: tuple[int, ...] = ()  # slots in http_requests_total, one for each of Rule.backends; 0 if missing
+    local: int = 0  # slot in http_requests_total, for answers before a backend was chosen
+    duration: int = 0  # slot in http_request_duration_seconds
 
 
 class SetEndpoints(msgspec.Struct, frozen=True, tag="set_endpoints"):
@@ -69,7 +69,7 @@ class RemoveCertificate(msgspec.Struct, frozen=True, tag="remove_certificate"):
 
 class UpsertListener(msgspec.Struct, frozen=True, tag="upsert_listener", omit_defaults=True):
     listener: Listener
-    slot: int = 0  # of http_requests_total, for answers before a rule was chosen; see RuleSlots
+    slot: int = 0  # in http_requests_total, for answers before a rule was chosen; see RuleSlots
 
 
 class RemoveListener(msgspec.Struct, frozen=True, tag="remove_listener"):
@@ -104,8 +104,8 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, tag="start"):
     sent with it."""
 
     limits: Limits
-    request_series: int  # of the counters
-    histograms: int  # of the counters
+    request_series: int  # the number of series in the counters
+    histograms: int  # the number of histograms in the counters
     access_log: str | None = None  # an absolute path, "-" for stdout, None: off
     drain_timeout: float = 30.0  # maximum duration of a drain, in seconds
     trusted_proxies: tuple[str, ...] = ()
@@ -134,7 +134,7 @@ class EndpointUpdate(msgspec.Struct, frozen=True, tag="endpoint_update"):
 class TicketKeys(msgspec.Struct, frozen=True, tag="ticket_keys"):
     """The new keys of TLS session tickets: the first encrypts new tickets, all of them decrypt."""
 
-    keys: tuple[bytes, ...]  # of ext/ticket KEY_SIZE bytes each
+    keys: tuple[bytes, ...]  # each has KEY_SIZE bytes (ext/ticket)
 
     def __repr__(self) -> str:
         return f"TicketKeys({len(self.keys)} keys)"
@@ -144,8 +144,8 @@ class TicketKeys(msgspec.Struct, frozen=True, tag="ticket_keys"):
 
 
 class Listen(msgspec.Struct, frozen=True, tag="listen"):
-    """Accept from the socket that is sent with this message. `slot`: the worker slot it was bound for. A socket of
-    another slot is lent until the new worker of that slot has acknowledged."""
+    """Accept from the socket that is sent with this message. `slot`: the worker slot it was bound for. A worker accepts
+    from the socket of another slot only until the new worker of that slot has acknowledged its configuration."""
 
     address: str
     port: int
@@ -240,8 +240,7 @@ def difference(
     listener_slot: Callable[[Listener], int] | None = None,
 ) -> tuple[Change, ...]:
     """The changes that turn `old` (None: nothing) into `new`, in the order to apply them. An object that is identical
-    in
-    both costs one comparison. `slots` and `listener_slot` return the counter slots (None: `other`)."""
+    in both costs one comparison. `slots` and `listener_slot` return the counter slots (None: `other`)."""
     old = Snapshot() if old is None else old
     slots_of = slots or (lambda rule: RuleSlots())
     slot_of = listener_slot or (lambda listener: 0)
@@ -259,7 +258,7 @@ def difference(
 
 def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """The entries that are new or changed, in the order of `new`."""
-    keys = changed_keys(old, new)  # `is` decides for almost all; `!=` compares only rebuilt objects
+    keys = changed_keys(old, new)  # most unchanged objects are identical (`is`), so `!=` compares only rebuilt ones
     return [(key, new[key]) for key in sorted(keys) if key in new and (key not in old or old[key] != new[key])]
 
 
@@ -350,8 +349,8 @@ class Decoder(Generic[Message]):
         assert get_args(messages), "a union of messages"
         self._decode = msgspec.msgpack.Decoder(messages).decode
         self._buffer = bytearray()
-        self._start = 0  # of the first fragment in the buffer that was not read
-        self._pieces: list[bytes] = []  # of a message whose last fragment has not arrived
+        self._start = 0  # index in the buffer of the first unread fragment
+        self._pieces: list[bytes] = []  # the received fragments of an incomplete message
         self._size = 0  # bytes in `_pieces`
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:

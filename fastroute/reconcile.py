@@ -64,7 +64,7 @@ class DataPlane(Protocol):
 
 class StatusWriter(Protocol):
     def post(self, statuses: Statuses) -> None:
-        """Takes the statuses of all objects of ours; writes those that changed, asynchronously."""
+        """Takes the statuses of all managed objects; writes those that changed, asynchronously."""
 
 
 class Changes:

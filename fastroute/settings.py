@@ -44,7 +44,7 @@ CLASS_NAME = "fastroute"
 
 
 class GraphSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Which objects are ours, and at which addresses they are served."""
+    """Which objects are managed, and at which addresses they are served."""
 
     controller_name: str = CONTROLLER_NAME
     class_name: str | None = CLASS_NAME  # the GatewayClass assumed if there is none; None: no class is assumed
@@ -82,7 +82,7 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     workers: int | None = None  # None: the CPUs this process may use
     limits: Limits = Limits()
     metrics: tuple[str, int] | None = ("127.0.0.1", 9900)  # /metrics, /healthz, /readyz; None: disabled
-    metrics_series: int = 2_000  # per family; everything beyond counts as `other`
+    metrics_series: int = 2_000  # per family; further series are counted in `other`
     access_log: str | None = None  # a path, "-" for stdout, None: off
     drain_delay: float = 0.0  # after SIGTERM: still accept connections, but answer with `Connection: close`
     drain_timeout: float = 30.0  # then: the maximum time to finish exchanges in progress

@@ -1,14 +1,23 @@
 """A Rig whose listeners terminate TLS, and requests for it."""
 
 import contextlib
+import ssl
 from collections.abc import AsyncIterator
 
 import msgspec
 import trio
+from certificates import certificate, trusting
 from rig import Rig, listener, rule
 
 from fastroute.settings import Limits
 from fastroute.snapshot import Certificate, ListenerTLS, Rule
+
+# Certificates by id.
+SHOWN = {
+    "a": certificate("a.example.com", "x.a.example.com"),
+    "wild": certificate("*.example.com", "*.b.example.com"),
+    "rest": certificate("other.org", "*.org"),
+}
 
 
 def tls(*ids: str, **settings: str) -> ListenerTLS:
@@ -48,3 +57,12 @@ def of(hostname: str, backend: str) -> Rule:
 
 def request(host: str, path: str = "/") -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+
+
+async def greeting(name: str) -> bytes:
+    """A real ClientHello."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = trusting().wrap_bio(incoming, outgoing, server_hostname=name)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read()

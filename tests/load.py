@@ -147,7 +147,7 @@ async def _read_answer(stream: trio.abc.Stream) -> tuple[int, str, bool]:
 async def _receive(stream: trio.abc.Stream) -> bytes:
     piece = await stream.receive_some(PIECE)
     if not piece:
-        raise EOFError("closed before the answer was complete")
+        raise EOFError("the connection was closed before the response was complete")
     return bytes(piece)
 
 

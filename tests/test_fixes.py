@@ -300,7 +300,7 @@ ADDED = Case(
 )
 
 
-ONLY_THEN = {"BackendNotFound", "InvalidCertificateRef"}  # may be said once the reference is allowed
+ONLY_THEN = {"BackendNotFound", "InvalidCertificateRef"}  # reported only after the reference is allowed
 
 
 def read(folder: Path, text: str) -> Report:

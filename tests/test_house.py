@@ -108,7 +108,7 @@ def test_no_file_or_class_has_a_name_that_says_nothing() -> None:
     assert sorted(word for word in words if NAMELESS.search(word)) == []
 
 
-@pytest.mark.parametrize("path", [path for path in (*PYTHON, *CYTHON) if "tests" not in path.parts], ids=shown)
+@pytest.mark.parametrize("path", [*PYTHON, *CYTHON], ids=shown)
 def test_a_file_is_short_and_opens_with_what_it_owns(path: Path) -> None:
     text = path.read_text()
     assert text.count("\n") <= LONGEST_FILE

@@ -40,7 +40,7 @@ FEW, MANY = 3_000, 5_000  # routes
 
 def main() -> int:
     words = argparse.ArgumentParser(prog="python -m bench.kubernetes", description=__doc__)
-    words.add_argument("parts", nargs="*", choices=[[], *PARTS], help="all of them when none is named")
+    words.add_argument("parts", nargs="*", choices=[[], *PARTS], help="default: all")
     chosen = words.parse_args()
     for module in (CLUSTER, suite("v1.6.3")):
         built(module)

@@ -53,4 +53,4 @@ class Client:
             if answer.status == status and (mark is None or answer.mark == mark):
                 return time.perf_counter()
             time.sleep(PAUSE)
-        raise RuntimeError(f"{path} was not answered with {status} within {seconds:g} s")
+        raise RuntimeError(f"no response with status {status} for {path} within {seconds:g} s")

@@ -28,7 +28,7 @@ from bench.peers import Running
 from bench.process import cores, keep_on, proxy_and_load_core, set_urgent, tree
 
 ROUNDS = 5
-SECONDS = 6.0  # of load, in one spell
+SECONDS = 6.0  # duration of one load
 RATE = 1_000  # requests a second
 CONNECTIONS = 32
 
@@ -38,7 +38,7 @@ class Disturbed(msgspec.Struct, frozen=True):
     disturbed: tuple[Latency, ...]
     changes: float  # per second, as many as the API server accepted
     asked: int  # requests for the changing routes
-    wrong: int  # of all requests
+    wrong: int  # wrong answers to all requests
 
     @property
     def ratio(self) -> float:

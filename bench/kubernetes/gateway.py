@@ -17,7 +17,7 @@ from cluster.programs import ROOT
 from bench.process import cpu_seconds, resident_bytes, tree
 
 _WRITES = re.compile(r"^fastroute_status_writes_total(?:{[^}]*})? (\S+)$", re.MULTILINE)
-QUIET = 1.0  # seconds without a status write after which it counts as settled
+QUIET = 1.0  # seconds without a status write after which all statuses are written
 
 
 class Gateway:

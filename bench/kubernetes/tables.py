@@ -23,7 +23,7 @@ def served_tables(found: Served, routes: int) -> Iterator[Block]:
             Must(f"route created to served, {routes} routes, p99", found.created.p99, 20, 10, " ms"),
             Must("endpoint ready to its first request, p99", found.gained.p99, 20, 10, " ms"),
             Must("endpoint terminating to its last request, p99", found.lost.p99, 20, 10, " ms"),
-            Must("wrong answers meanwhile", found.wrong, 0, 0),
+            Must("wrong answers during these changes", found.wrong, 0, 0),
         )
     )
 
@@ -36,7 +36,7 @@ def attached_tables(found: Attached) -> Iterator[Block]:
     yield from verdicts(
         (
             Must(f"{found.routes} routes attached at once, all Accepted", found.seconds, 3, 1, " s"),
-            Must("statuses written for each of them", found.writes, 1.1, 1.05),
+            Must("statuses written per route", found.writes, 1.1, 1.05),
         )
     )
 
@@ -45,7 +45,7 @@ def idle_tables(found: Idle) -> Iterator[Block]:
     yield from verdicts(
         (
             Must(f"start to ready, {found.routes} routes", found.ready_s, 8, 4, " s"),
-            Must(f"RSS of main, {found.routes} routes", found.main_bytes / 1e6, 350, 200, " MB"),
+            Must(f"RSS of the main process, {found.routes} routes", found.main_bytes / 1e6, 350, 200, " MB"),
             Must(f"RSS of a worker, {found.routes} routes", found.worker_bytes / 1e6, 60, 40, " MB"),
             Must("CPU while others renew Leases", found.cpu_percent, 0.5, 0.2, " %"),
         )
@@ -53,7 +53,7 @@ def idle_tables(found: Idle) -> Iterator[Block]:
 
 
 def disturbed_tables(found: Disturbed) -> Iterator[Block]:
-    spells = (("quiet", found.quiet), ("everything changes", found.disturbed))
+    spells = (("without changes", found.quiet), ("with changes", found.disturbed))
     yield Table(
         ("AT 1000 REQUESTS/S", "P50 MS", "P99 MS", "FAILED"),
         tuple(
@@ -64,7 +64,7 @@ def disturbed_tables(found: Disturbed) -> Iterator[Block]:
     )  # fmt: skip
     yield from verdicts(
         (
-            Must(f"p99 with {found.changes:.0f} changes/s against quiet", found.ratio, 1.3, 1.1),
-            Must(f"wrong answers, {found.asked} asked for what changes", found.wrong, 0, 0),
+            Must(f"p99 with {found.changes:.0f} changes/s, relative to p99 without", found.ratio, 1.3, 1.1),
+            Must(f"wrong answers, {found.asked} requests for changing routes", found.wrong, 0, 0),
         )
     )

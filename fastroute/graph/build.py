@@ -306,7 +306,7 @@ def _build_unit(id_: RouteId, resources: Resources, around: Surroundings, last: 
 
 
 def _claimed(source: Route, controller_name: str) -> bool:
-    """Whether the route's status has an entry of ours, which must be removed if the route has no managed parent."""
+    """Whether the route's status has an entry of fastroute, which must be removed if no parent is managed."""
     parents = entries(source.status, "parents", "controllerName")
     return any(parent["controllerName"] == controller_name for parent in parents)
 

@@ -235,7 +235,7 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     classes: Mapping[Key, GatewayClassNode]
     gateways: Mapping[Key, GatewayNode]
     listener_sets: Mapping[Key, ListenerSetNode] = {}
-    routes: Mapping[RouteId, RouteNode]  # with a managed parent, or with an entry of ours in their status
+    routes: Mapping[RouteId, RouteNode]  # with a managed parent, or with an entry of fastroute in their status
     parents: Mapping[RouteId, tuple[ParentNode, ...]]  # the same keys as `routes`
     backends: Mapping[str, BackendNode]  # by id: all backends of resolved backendRefs and mirrors of routes
     grants: Grants = {}

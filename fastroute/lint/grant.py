@@ -60,7 +60,7 @@ def grants_with_core_group(resources: Resources, graph: Graph) -> Iterator[Findi
 
 
 def grants_for_unknown_kinds(resources: Resources, graph: Graph) -> Iterator[Finding]:
-    """Groups and kinds that resemble ours but do not exist: no reference is of such a kind."""
+    """Groups and kinds that resemble known ones but do not exist: no reference is of such a kind."""
     for grant in resources.reference_grants.values():
         names = [(f"spec.from[{i}]", origin.group, origin.kind) for i, origin in enumerate(grant.spec.from_)]
         names += [(f"spec.to[{i}]", to.group, to.kind) for i, to in enumerate(grant.spec.to)]

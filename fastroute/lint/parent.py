@@ -52,7 +52,7 @@ def _other_parent(id_: HolderId, resources: Resources) -> str | None:
 
 
 def routes_not_served(resources: Resources, graph: Graph) -> Iterator[Finding]:
-    """Routes of kinds that we do not serve, if their parents are ours. Routes of other controllers are not reported."""
+    """Routes of kinds that are not served, with managed parents. Routes of other controllers are not reported."""
     if not any(routes(resources) for routes in UNSERVED.values()):
         return
     ours = {holder.id for holder in graph.holders}

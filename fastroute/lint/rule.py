@@ -58,7 +58,7 @@ def zero_weights(resources: Resources, graph: Graph) -> Iterator[Finding]:
 
 
 def rules_of(graph: Graph) -> Iterator[tuple[RouteNode, int, HTTPRouteRule]]:
-    """Every rule of the HTTPRoutes that have a parent of ours, with its route and index."""
+    """Every rule of the HTTPRoutes that have a managed parent, with its route and index."""
     for route in graph.routes.values():
         if isinstance(route.source, HTTPRoute):
             for index, rule in enumerate(route.source.spec.rules):

@@ -31,9 +31,9 @@ class Service(Resource, frozen=True, kw_only=True):
 
 
 class EndpointConditions(Typed, frozen=True):
-    ready: bool | None = None  # absent counts as true
-    serving: bool | None = None  # absent counts as `ready`
-    terminating: bool | None = None  # absent counts as false
+    ready: bool | None = None  # absent: true
+    serving: bool | None = None  # absent: the value of `ready`
+    terminating: bool | None = None  # absent: false
 
 
 class SliceEndpoint(Typed, frozen=True):

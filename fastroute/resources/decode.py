@@ -2,7 +2,7 @@
 
 Text → plain values (document.py) → checked by the schema (shapes.py) → defaults → typed object → checked by the rules
 over several fields (cel.py). An object with a fault is not created. Objects of other kinds are skipped, with a warning
-if the kind was probably meant to be one of ours. Positions are looked up only if there is something to report.
+if the kind was probably meant to be a known one. Positions are looked up only if there is something to report.
 """
 
 import copy
@@ -214,7 +214,7 @@ def _unnamed(value: Any) -> Fault | None:
 
 
 def _unread(group: str, value: dict[str, Any]) -> Fault | None:
-    """The warning about a skipped object: its kind resembles one of ours, or belongs to the Gateway API."""
+    """The warning about a skipped object: its kind resembles a known one, or belongs to the Gateway API."""
     written = f"{value['apiVersion']} {value['kind']}"
     meant = lookalike(group, value["kind"], tuple(KINDS))
     if meant is None:

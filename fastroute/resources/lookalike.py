@@ -1,8 +1,8 @@
-"""Lookalike: the kind of ours that an object was probably meant to be, if its own group and kind are not read.
+"""Lookalike: the known kind that an object was probably meant to be, if its own group and kind are not read.
 
-Kinds of other groups can have the same names as ours (`serving.knative.dev` Service, `networking.istio.io` Gateway), so
-the name alone is not enough: the group must be one of Kubernetes' own groups, a former group of the Gateway API, or
-similar to one of ours.
+Kinds of other groups can have the same names as known kinds (`serving.knative.dev` Service, `networking.istio.io`
+Gateway), so the name alone is not enough: the group must be one of Kubernetes' own groups, a former group of the
+Gateway API, or similar to the group of a known kind.
 """
 
 from functools import lru_cache

@@ -76,7 +76,7 @@ class UnservedPolicy(Resource, frozen=True, kw_only=True):
 
 
 def read_policy(value: dict[str, Any], group: str) -> UnservedPolicy | None:
-    """An object of an unknown kind as a policy; None if it has no target of a kind of ours."""
+    """An object of an unknown kind as a policy; None if none of its targets is of a kind that fastroute reads."""
     spec = value.get("spec")
     metadata = value.get("metadata")
     if not isinstance(spec, dict) or not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
@@ -101,7 +101,7 @@ def _targets(spec: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _target(written: Any) -> PolicyTarget | None:
-    """None if it is malformed, or of a kind that is not ours."""
+    """None if it is malformed, or of a kind that fastroute does not read."""
     try:
         target = msgspec.convert(written, PolicyTarget)
     except msgspec.ValidationError:

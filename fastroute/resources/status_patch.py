@@ -8,7 +8,7 @@ from fastroute.resources.meta import Key
 
 
 class StatusPatch(msgspec.Struct, frozen=True):
-    """`status` has the format of the API (`{"conditions": [...]}`, `{"parents": [...]}`): all entries of ours, and
+    """`status` has the format of the API (`{"conditions": [...]}`, `{"parents": [...]}`): all entries of fastroute, and
     other controllers' entries as they were read. `generation` and `uid` are those of the object that was read."""
 
     kind: str

@@ -22,7 +22,7 @@ import msgspec
 
 from fastroute.source.folder import Stamp
 
-SETTLED_NS = 10_000_000  # without a change: a file counts as complete though its writer may not have closed it
+SETTLED_NS = 10_000_000  # a file without a change for so long is read, although its writer may not have closed it
 
 
 class Whole(msgspec.Struct, frozen=True):

@@ -53,7 +53,7 @@ class Doubt(NamedTuple):
 
     due: float  # when to read it again, on trio's clock
     since: float  # when it was first seen in this state
-    stamp: Stamp | None  # of unfinished content; None: the file seems to be removed or empty
+    stamp: Stamp | None  # the stamp of unfinished content; None: the file seems to be removed or empty
 
 
 class Directory:

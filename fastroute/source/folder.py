@@ -1,8 +1,8 @@
 """Folders: which files below the given paths are manifests, their order, and how a changed file is recognized.
 
 Manifests are all `*.yaml`, `*.yml` and `*.json` files. Their order is that of the given paths; within a path files and
-folders are sorted by name, and the content of a folder takes the place of its name. A given path that names a file is
-read whatever its name is. Hidden files and folders are skipped. Links are followed, also links to folders (a mounted
+folders are sorted by name, and the files of a folder come at the position of the folder. A given path that names a file
+is read whatever its name is. Hidden files and folders are skipped. Links are followed, also links to folders (a mounted
 ConfigMap consists of them), but never into a folder that is already being read.
 """
 
@@ -55,7 +55,7 @@ def require(paths: Iterable[Path]) -> None:
             elif path.is_file():
                 path.open("rb").close()
             elif path.exists():  # a pipe can be read only once, but files are read repeatedly
-                raise SourceError(f"cannot read {path}: neither a file nor a folder; write it to a file first")
+                raise SourceError(f"cannot read {path}: neither a file nor a folder; write its content to a file first")
             else:
                 path.stat()
         except OSError as error:

@@ -23,7 +23,7 @@ class Document(msgspec.Struct, frozen=True):
 
     line: int
     entries: tuple[Entry, ...]
-    definitions: tuple[tuple[Id, tuple[Resource]], ...]  # of the valid entries
+    definitions: tuple[tuple[Id, tuple[Resource]], ...]  # the definitions of the valid entries
     is_faulty: bool
 
 

@@ -26,7 +26,7 @@ class Change(NamedTuple):
     """A change of one object: its former and its new version. None: it does not exist."""
 
     kind: str
-    field: str  # of Resources
+    field: str  # the name of the field in Resources
     key: Key
     before: Any
     after: Any

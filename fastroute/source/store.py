@@ -86,7 +86,7 @@ class Store:
     def __init__(self) -> None:
         self.problems: tuple[ManifestProblem, ...] = ()  # objects that are not used as they are defined
         self.warnings: tuple[ManifestProblem, ...] = ()  # fields without effect
-        self.bundle_version: str | None = None  # of the CRDs, if the API server has any
+        self.bundle_version: str | None = None  # the version of the CRDs, if the API server has any
         self.missing: Mapping[str, str] = {}  # kinds that the API server does not serve: the reason
         self._objects: dict[type[Resource], dict[Key, Resource]] = {kind: {} for kind in FIELDS}
         self._listed: dict[type[Resource], set[Key]] = {}
@@ -156,7 +156,7 @@ class Store:
 
 
 def _is_only_moved(old: Resource, new: Resource) -> bool:
-    """Whether they differ at most in their line within the same file."""
+    """Whether they differ at most in their line numbers, within the same file."""
     if old.origin is not None and new.origin is not None and old.origin.file == new.origin.file:
         new = msgspec.structs.replace(new, origin=old.origin)
     return old == new

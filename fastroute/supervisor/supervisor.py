@@ -55,7 +55,7 @@ FIRST_PATIENCE = 15.0  # the same for the first publication, while workers start
 HEARTBEAT = 10.0  # seconds without a message after which a worker is pinged
 STUCK = 30.0  # seconds without a response after which a worker is replaced
 RETRY = 0.5  # seconds between attempts to bind a place that is in use
-STEADY = 10.0  # seconds after which a worker's death counts as the first one again
+STEADY = 10.0  # seconds; a worker's death after a longer life is treated as the first one again
 BACK_OFF = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds before the next start, by consecutive deaths
 BEHIND = 0.2  # seconds until retired sockets are closed in all processes
 SLACK = 1.0  # seconds that workers may exceed the drain timeout, which they enforce themselves
@@ -327,7 +327,7 @@ class Supervisor:
         new = [(key, one) for key, one in wanted.items() if held.get(key) is not one]
         for place, slot in gone:
             await worker.send(Unlisten(place.address, place.port, slot))
-        for (place, slot), one in new:  # ours may be closed meanwhile, and its number reused by another file
+        for (place, slot), one in new:  # the socket may be closed during a send, and its number reused by another file
             with suppress(OSError), one.dup() as copy:
                 await worker.send(Listen(place.address, place.port, slot), copy.fileno())
         return bool(gone or new)

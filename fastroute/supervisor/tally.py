@@ -29,7 +29,7 @@ from fastroute.supervisor.slots import NAMELESS, SlotBook
 Cell = TypeVar("Cell")
 Sums = tuple[int, ...]  # a histogram: the sum in microseconds, then the count of each bucket
 
-RETRY_REASONS = ("connect", "reused", "status", "timeout", "closed")  # of retries_total
+RETRY_REASONS = ("connect", "reused", "status", "timeout", "closed")  # label values of retries_total
 
 
 class Admission(Generic[Cell]):

@@ -37,7 +37,7 @@ from fastroute.publication import (
 from fastroute.snapshot import Endpoint
 
 SHORTEST, LONGEST = 50e-6, 1e-3  # seconds of work between two turns of the engine
-SHARE = 0.5  # of the duration of the last turn
+SHARE = 0.5  # the share of the duration of the last turn
 OTHERS = 1e-3  # seconds after which trio's other tasks run
 
 

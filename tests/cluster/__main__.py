@@ -22,10 +22,10 @@ from cluster.cluster import API_PORT, Cluster
 from cluster.gateway import CLASS, POOL, start_gateway
 from cluster.process import NotReadyError, Program
 from cluster.programs import CLUSTER, ECHO, built, suite
-from cluster.relay import Place, Relay
+from cluster.relay import Address, Relay
 from cluster.scratch import scratch
 
-DOORS: Mapping[str, Place] = {
+DOORS: Mapping[str, Address] = {
     "api": ("127.0.0.1", API_PORT),
     "http": ("127.0.1.1", 80),
     "https": ("127.0.1.1", 443),
@@ -71,7 +71,7 @@ def _taken(arguments: argparse.Namespace) -> str | None:
         if why is not None:
             unused = (other for other in range(port + 1, 65536) if other not in options.values())
             other = next((other for other in unused if _why_not(other) is None), "PORT")
-            return f"port {port} of 127.0.0.1 {why}: make cluster ARGS='{option} {other}' takes another one"
+            return f"port {port} of 127.0.0.1 {why}: make cluster ARGS='{option} {other}' uses another one"
     return None
 
 

@@ -32,7 +32,7 @@ def folder() -> Iterator[Path]:
 def cluster() -> Iterator[Cluster]:
     """One cluster for all tests of a file that do not break it; each test uses its own Kubernetes namespaces."""
     if not isolation.is_inside():
-        pytest.skip("wants a namespace of its own: pytest tests/cluster")
+        pytest.skip("needs a new network namespace, which `pytest tests/cluster` creates")
     isolation.enter()
     with scratch("cluster") as path:
         one = Cluster(path)

@@ -51,5 +51,5 @@ def eventually(true: Callable[[], bool], seconds: float = 60.0, pause: float = 0
     """Returns when `true()` is true. Raises AssertionError on timeout."""
     end = time.monotonic() + seconds
     while not true():
-        assert time.monotonic() < end, f"not true within {seconds:.0f} s"
+        assert time.monotonic() < end, f"the condition was not true within {seconds:.0f} s"
         time.sleep(pause)

@@ -43,7 +43,7 @@ class Program:
         end = time.monotonic() + seconds
         while not ready():
             if self.popen.poll() is not None or time.monotonic() > end:
-                why = "ended" if self.popen.poll() is not None else f"was not ready after {seconds:.0f} s"
+                why = "exited" if self.popen.poll() is not None else f"was not ready after {seconds:.0f} s"
                 raise NotReadyError(f"{self.name} {why}:\n" + "\n".join(self.said().splitlines()[-20:]))
             time.sleep(0.02)
 

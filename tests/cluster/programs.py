@@ -115,10 +115,10 @@ def crds(version: str) -> Path:
     found = subprocess.run(words, cwd="/", env=environment, capture_output=True, text=True, check=False)
     said = json.loads(found.stdout or "{}")
     if "Zip" not in said:
-        raise RuntimeError(f"{name} cannot be had: {said.get('Error') or found.stderr}")
+        raise RuntimeError(f"{name} cannot be downloaded: {said.get('Error') or found.stderr}")
     sums = (ROOT / "tests/conformance" / version / "go.sum").read_text().splitlines()
     if f"{GATEWAY_API} {version} {said['Sum']}" not in sums:
-        raise RuntimeError(f"{name} is not what go.sum of the suite names: {said['Sum']}")
+        raise RuntimeError(f"the checksum of {name} is not the one in go.sum of the suite: {said['Sum']}")
     new = folder.with_name(f"{folder.name}.{os.getpid()}")
     with zipfile.ZipFile(said["Zip"]) as archive:
         for entry in archive.namelist():
@@ -152,7 +152,7 @@ def _environment(module: Module) -> dict[str, str]:
     """An environment in which `go` is new enough."""
     text = (module.folder / "go.mod").read_text()
     found = re.search(r"^go (\d+\.\d+)", text, re.MULTILINE)
-    assert found is not None, f"{module.folder}/go.mod names no version of Go"
+    assert found is not None, f"{module.folder}/go.mod has no `go` line"
     wanted = found[1]
     environment = {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly -buildvcs=false"}
     if not _is_new_enough(wanted):

@@ -11,13 +11,13 @@ from types import TracebackType
 PIECE = 64 * 1024
 
 # The address a relay listens on or connects to: (host, port), or the path of a Unix socket.
-Place = tuple[str, int] | str
+Address = tuple[str, int] | str
 
 
 class Relay:
     """Relays connections from `here` to `there`. `delay`: seconds of delay for each chunk; `shut`: accept none."""
 
-    def __init__(self, here: Place, there: Place) -> None:
+    def __init__(self, here: Address, there: Address) -> None:
         self.here, self.there = here, there
         self.delay = 0.0
         self.shut = False

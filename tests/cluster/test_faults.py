@@ -96,7 +96,7 @@ class Scene:
 @pytest.fixture(scope="module")
 def scene() -> Iterator[Scene]:
     if not isolation.is_inside():
-        pytest.skip("wants a namespace of its own: pytest tests/cluster")
+        pytest.skip("needs a new network namespace, which `pytest tests/cluster` creates")
     isolation.enter()
     with scratch("faults") as folder, ExitStack() as doors:
         cluster = Cluster(folder, etcd_through=f"127.0.0.1:{ETCD_DOOR}")

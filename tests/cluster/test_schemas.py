@@ -90,12 +90,12 @@ CASES = [case for case in cases() if is_asked(case)]
 
 
 # Rules of the CRDs that fastroute does not have: the reason by the rule's message.
-WHOLE = "what it is about is refused as a whole, by a condition"
+WHOLE = "a condition refuses the whole feature to which the rule belongs"
 NOT_JUDGED = {
     "Value is immutable": "a file has no earlier object",
     "field is immutable": "a file has no earlier object",
-    "type must be one of ['Exact', 'PathPrefix', 'RegularExpression']": "the schema says it first, theirs and ours",
-    "Must not have port for Backend reference": "v1.6.3 takes it, and it is InvalidKind either way",
+    "type must be one of ['Exact', 'PathPrefix', 'RegularExpression']": "both schemas refuse the value first",
+    "Must not have port for Backend reference": "v1.6.3 accepts it, and the reference is InvalidKind in both releases",
     "ClusterTrustBundle references must not specify namespace": WHOLE,
     "filters may only be set when protocol is HTTP or HTTPS": WHOLE,
     "Routability must be empty, Cluster, or an implementation-specific prefixed path; k8s.io and its subdomains are "
@@ -113,7 +113,7 @@ class Judgement(NamedTuple):
 def release(request: pytest.FixtureRequest) -> Iterator[tuple[str, list[Judgement]]]:
     """The API server's verdict on every case, with the CRDs of a release."""
     if not isolation.is_inside():
-        pytest.skip("wants a namespace of its own: pytest tests/cluster")
+        pytest.skip("needs a new network namespace, which `pytest tests/cluster` creates")
     isolation.enter()
     with ExitStack() as stack:
         cluster = Cluster(stack.enter_context(scratch("schemas")))
@@ -143,7 +143,7 @@ def judged(api: Api, case: Case) -> Judgement:
 def test_we_judge_as_the_api_server_does(release: tuple[str, list[Judgement]]) -> None:
     _, judgements = release
     differing = [
-        f"{one.case.what} | ours {one.case.ours}, theirs {one.theirs} | {one.said[:300]}"
+        f"{one.case.what} | fastroute: {one.case.ours}, API server: {one.theirs} | {one.said[:300]}"
         for one in judgements
         if one.theirs not in ("unknown", one.case.ours)
     ]

@@ -23,7 +23,7 @@ def test_a_folder_of_a_run_that_was_killed_is_removed_by_the_next_one(tmp_path: 
     run = subprocess.Popen([sys.executable, "-c", RUN, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd="tests")
     folder = Path(run.stdout.readline().strip())
     sweep(tmp_path)
-    assert (folder / "file").exists()  # its process is running
+    assert (folder / "file").exists()  # sweep() does not remove it, because its process is running
     run.kill()
     run.communicate()
     assert (folder / "file").exists()

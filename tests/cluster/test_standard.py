@@ -22,7 +22,7 @@ from cluster.scratch import scratch
 from cluster.traffic import Client
 from cluster.truth import differences
 
-QUIET = 3.0  # s; a status that loses a field would be written 12 times meanwhile
+QUIET = 3.0  # s; in this time a status that loses a field would be written 12 times
 LISTENER_SET = """
 apiVersion: gateway.networking.k8s.io/v1
 kind: ListenerSet
@@ -36,7 +36,7 @@ spec:
 @pytest.fixture(scope="module")
 def standard() -> Iterator[Cluster]:
     if not isolation.is_inside():
-        pytest.skip("wants a namespace of its own: pytest tests/cluster")
+        pytest.skip("needs a new network namespace, which `pytest tests/cluster` creates")
     isolation.enter()
     with scratch("standard") as folder:
         cluster = Cluster(folder, channel="standard")

@@ -165,8 +165,8 @@ def test_a_change_costs_the_gateways_that_it_concerns(
     now = follow(store, passes[-1], POOL)[0]
     passes.append(now)
     assert made["build_family"] <= gateways
-    assert made["holder_status"] <= 2 * gateways, "each with its ListenerSet"
-    assert made["_listener"] <= 4 * gateways, "as they were, and as they are"
+    assert made["holder_status"] <= 2 * gateways, "the status of each Gateway and of its ListenerSet"
+    assert made["_listener"] <= 4 * gateways, "each listener before and after the change"
     assert now.graph is not None
     assert now.statuses is not None
     whole = build_graph(store.snapshot(), POOL, forgotten(now.graph))  # addresses depend on the history

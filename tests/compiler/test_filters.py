@@ -122,4 +122,4 @@ def test_mirrors_have_a_share(share: dict[str, Any], expected: tuple[int, int] |
     mirror = HTTPRouteFilter(type="RequestMirror", request_mirror=HTTPRequestMirrorFilter(backend_ref=ref, **share))
     compiled = () if expected is None else (Mirror(backend="a/m:80", numerator=expected[0], denominator=expected[1]),)
     assert filters_of((mirror,), {0: "a/m:80"}) == compiled
-    assert filters_of((mirror,), {1: "a/m:80"}) == (), "a refused one is left out"
+    assert filters_of((mirror,), {1: "a/m:80"}) == (), "a mirror with a refused backend is left out"

@@ -73,6 +73,6 @@ def _objects(text: str) -> Objects:
         metadata = one["metadata"]
         metadata["labels"] = {k: v for k, v in metadata.get("labels", {}).items() if k not in HELMS_OWN}
         name = Name(one["kind"], metadata.get("namespace"), metadata["name"])
-        assert name not in found, f"{name} twice"
+        assert name not in found, f"{name} is defined twice"
         found[name] = one
     return found

@@ -104,7 +104,7 @@ async def test_c2_a_certificate_of_another_namespace(tmp_path: Path) -> None:
         assert (await ask(served, context)).status == 200
         async with served.applied():
             world.remove("grant-secret")
-        with pytest.raises(OSError):  # noqa: PT011  (nobody listens, or the connection is ended)
+        with pytest.raises(OSError):  # noqa: PT011  (nothing listens, or the connection is closed)
             await ask(served, context)
 
 

@@ -1,4 +1,4 @@
-"""Manifests are edited under load: every response is right for the time of its request, and none is missing."""
+"""Manifests are edited under load. Every request is answered, according to the configuration at its time."""
 
 import trio
 from e2e.serving import GATEWAY, GRANT, NAMESPACE, ROUTE, SELECTED, serving
@@ -7,12 +7,12 @@ from load import PATIENCE, Load, loaded
 WHOLE = {"bananas", "apples"}
 REFUSED = {"500", "apples"}
 DETACHED = {"404"}
-SETTLE = 200  # responses before, between and after changes
+SETTLE = 200  # the number of responses that are awaited before, between and after changes
 
 
 class Acts:
     """Makes changes one after the other. Requests made between two changes must be answered by the sources of that
-    period; requests in flight during a change, by those before or after it."""
+    period; requests in flight during a change must be answered by the sources before or after it."""
 
     def __init__(self, serving_, load):
         self._serving, self._load = serving_, load

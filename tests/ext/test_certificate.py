@@ -1,4 +1,4 @@
-"""Certificates as the control plane judges them, and as clients of a worker see them."""
+"""Which certificates the control plane accepts, and whether clients can complete a handshake with them."""
 
 import ssl
 from pathlib import Path
@@ -109,7 +109,7 @@ def test_a_refusal_says_no_word_of_a_key() -> None:
     certificate = Certificate(RSA, rsa_pem(**OF_ANOTHER))
     with pytest.raises(CertificateError) as caught:
         judge(certificate, sign=True)
-    assert str(caught.value).startswith("the private key makes no signature that its certificate takes")
+    assert str(caught.value).startswith("the private key cannot make a signature that its certificate verifies")
     assert len(str(caught.value)) < 120
 
 
@@ -120,7 +120,7 @@ def test_every_certificate_of_the_chain_is_counted() -> None:
 
 
 def test_a_key_too_long_for_any_client_is_not_tried() -> None:
-    """Whatever certificate it belongs to: no client accepts its signatures, and this is known before one is made."""
+    """No client accepts signatures of such a key, so its length is checked before a signature is made."""
     long = rsa_pem(n=(1 << 16_400) + 1, d=3, p=3, q=5)
     with pytest.raises(CertificateError, match="more than 16384 bits"):
         judge(Certificate(RSA, long), sign=True)

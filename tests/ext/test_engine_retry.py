@@ -80,7 +80,7 @@ async def test_other_codes_pass(retry: Retry | None) -> None:
     ],
 )
 async def test_what_is_left_of_a_refused_answer_reaches_nobody(answer: bytes) -> None:
-    """The connection that it arrived on is closed."""
+    """The gateway closes the connection of the refused answer."""
     report: list[bytes] = []
     async with backends(failing(1, report, answer)) as [backend], running(rule("b", retry=TWICE)) as rig:
         rig.put("b", backend.port)
@@ -322,7 +322,7 @@ async def test_one_healthy_pod_of_two_is_enough() -> None:
 
 @pytest.mark.parametrize("backoff", [300, 600_000])
 async def test_the_request_timeout_is_above_all(backoff: int) -> None:
-    """During an attempt as well as during a backoff."""
+    """The request timeout ends an attempt as well as a backoff."""
     report: list[bytes] = []
     retry = Retry(attempts=1000, codes=(503,), backoff_ms=backoff)
     served = rule("b", retry=retry, request_timeout_ms=2500)
@@ -402,7 +402,7 @@ async def test_a_backend_timeout_while_connecting_is_a_connection_not_made() -> 
 
 
 async def test_chaos() -> None:
-    """Backends that disconnect at every point, clients with and without bodies: every response is an allowed one."""
+    """Backends disconnect at every point; clients send requests with and without bodies: all responses are valid."""
     ends = ("at once", "silence", "in the head", "after an interim head", "closed")
     retry = Retry(attempts=4, codes=(503,), backoff_ms=2)
     served = rule("b", retry=retry, backend_timeout_ms=600)

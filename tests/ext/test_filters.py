@@ -18,6 +18,11 @@ def modifier(direction: str = "request", **actions: object) -> HeaderModifier:
 # --- compared with the Python filters
 
 
+def test_a_prefix_is_replaced_in_a_path_that_two_rewrites_shortened() -> None:
+    twice = (Rewrite(full_path="/new/path/"), Rewrite(prefix=""), Rewrite(prefix=""))
+    assert Filters(twice).request(path="/foo", host="a.com", prefix=4)[1] == "/h/"
+
+
 @settings(max_examples=300, deadline=None)
 @given(
     st.lists(modifiers("request") | rewrites, max_size=3),

@@ -33,12 +33,12 @@ REQUESTS = {
         b"GET /a?b HTTP/1.1\r\nHost: a:80\r\nAccept: */*\r\nX: y\r\n\r\n",
         b"GET /a?b HTTP/1.1\r\nHost: a:80\r\nAccept: */*\r\nX: y\r\n\r\n",
     ),
-    "Host goes first, as it came": (
+    "Host is first and unchanged": (
         b"GET / HTTP/1.1\r\nA: b\r\nhost:  A.Example.  \r\nC: d\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: A.Example.\r\nA: b\r\nC: d\r\n\r\n",
     ),
     "1.0 becomes 1.1": (b"GET / HTTP/1.0\r\nHost: a\r\nA: b\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nA: b\r\n\r\n"),
-    "keep-alive is not said": (
+    "keep-alive is not sent": (
         b"GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\nKeep-Alive: 5\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
     ),
@@ -55,7 +55,7 @@ REQUESTS = {
         b"POST / HTTP/1.1\r\nHost: a\r\ncontent-length: 007\r\nA: b\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: a\r\nA: b\r\nContent-Length: 7\r\n\r\n",
     ),
-    "length 0 is said": (
+    "length 0 is sent": (
         b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
     ),
@@ -71,28 +71,28 @@ REQUESTS = {
         b"GET / HTTP/1.1\r\nA: 1\r\nHost: a\r\nConnection: close, B,host,content-length\r\nB: 2\r\nC: 3\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nC: 3\r\n\r\n",
     ),
-    "trailers are welcome here": (
+    "TE: trailers is sent": (
         b"GET / HTTP/1.1\r\nHost: a\r\nTE: gzip, trailers\r\nConnection: TE\r\nA: b\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\nA: b\r\nTE: trailers\r\nConnection: TE\r\n\r\n",
     ),
-    "but not through 1.0": (
+    "TE: trailers of 1.0 is not sent": (
         b"GET / HTTP/1.0\r\nHost: a\r\nTE: trailers\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
     ),
-    "an upgrade goes on": (
+    "an upgrade is forwarded": (
         b"GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nA: b\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\nA: b\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
     ),
-    "one to h2c does not": (
+    "an upgrade to h2c is not forwarded": (
         b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
         b"HTTP2-Settings: x\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
     ),
-    "spelling and order stay, space around values goes": (
+    "case and order are kept, space around values is removed": (
         b"GET / HTTP/1.1\r\nhost: a\r\nX-oNE:1\r\nx-TWO:  2 2 \r\nX: \r\nY: y\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\nX-oNE: 1\r\nx-TWO: 2 2\r\nX: \r\nY: y\r\n\r\n",
     ),
-    "expectations go on": (
+    "expectations are forwarded": (
         b"PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n",
         b"PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n",
     ),
@@ -149,7 +149,7 @@ RESPONSES = {
     "204 has no length": (
         b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", {}, b"HTTP/1.1 204 No Content\r\n\r\n",
     ),
-    "1xx says nothing of the connection": (
+    "1xx has no Connection field": (
         HINTS, {"close": True}, HINTS,
     ),
     "fields of one hop": (

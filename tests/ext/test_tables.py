@@ -37,7 +37,9 @@ from fastroute.snapshot import (
 )
 
 # AddressSanitizer keeps freed memory for a while, and enlarges every object.
-measures_memory = pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="a sanitizer holds memory back")
+measures_memory = pytest.mark.skipif(
+    "asan" in os.environ.get("LD_PRELOAD", ""), reason="the sanitizer changes the memory use"
+)
 
 
 @pytest.fixture(autouse=True)

@@ -149,7 +149,7 @@ async def test_a_chain_that_the_client_takes_slowly_arrives() -> None:
 @pytest.mark.parametrize(
     ("head", "more"),
     [(b"HTTP/1.1 200 OK\r\n\r\n", b""), (SWITCH, b""), (SWITCH, b"to nobody")],
-    ids=["answer", "tunnel", "tunnel whose backend is gone"],
+    ids=["answer", "tunnel", "tunnel with a closed backend"],
 )
 async def test_the_end_is_said_to_who_takes_its_bytes_slowly(head: bytes, more: bytes) -> None:
     """A response that ends with the close is complete only with a close_notify, which must wait for the bytes before
@@ -169,7 +169,7 @@ async def test_the_end_is_said_to_who_takes_its_bytes_slowly(head: bytes, more: 
             await client.send(asked)
             got = 0
             if more:
-                await quiet()  # meanwhile the backend closes, and answers with a reset
+                await quiet()  # during this time the backend closes, and answers with a reset
                 await client.send(more)
             with trio.fail_after(PATIENCE):
                 while data := await client.stream.receive_some(700):

@@ -188,7 +188,7 @@ def test_a_load_balancer_that_loses_its_address_takes_it_from_the_gateway() -> N
     assert before.gateways[Key("infra", "gw")].addresses == ("192.0.2.7", "gw.example.com")
     after = build_graph(replaced(resources, make(Service, "edge", "gw", spec)), given, before)
     node = after.gateways[Key("infra", "gw")]
-    assert (node.addresses, node.bind) == ((), EVERYWHERE), "what is reached otherwise is served still"
+    assert (node.addresses, node.bind) == ((), EVERYWHERE), "clients that use another address are still served"
     assert [(p.condition, p.reason) for p in node.problems] == [("Programmed", "AddressNotAssigned")]
     assert "No address of service/edge/gw is known" in node.problems[0].message
 

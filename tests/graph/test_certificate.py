@@ -75,7 +75,7 @@ def test_mistakes(parts: dict[str, bytes], words: str) -> None:
 
 
 LINES = "BEGIN and END must be lines of their own"
-SIGNATURE = "has content that OpenSSL rejects (the private key makes no signature that its certificate takes"
+SIGNATURE = "has content that OpenSSL rejects (the private key cannot make a signature that its certificate verifies"
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_what_workers_would_not_show_is_refused(parts: dict[str, bytes], words: 
         {"p": OWN.q, "q": OWN.p, "dmp1": OWN.dmq1, "dmq1": OWN.dmp1, "iqmp": pow(OWN.p, -1, OWN.q)},
         {"p": OWN.p * OWN.q, "q": 1},
     ],
-    ids=["d", "dmp1", "turned round", "q is 1"],
+    ids=["d", "dmp1", "primes swapped", "q is 1"],
 )
 def test_a_key_that_signs_all_the_same_is_served(parts: dict[str, int]) -> None:
     assert judge(plain_secret("s", "certs", {"tls.crt": RSA, "tls.key": rsa_pem(**parts)})).mistake is None

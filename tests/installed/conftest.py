@@ -22,7 +22,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 def release() -> Iterator[Release]:
     """One cluster for all tests; each test removes what it installs."""
     if not isolation.is_inside():
-        pytest.skip("wants a namespace of its own: pytest tests/installed")
+        pytest.skip("needs a new network namespace, which `pytest tests/installed` creates")
     isolation.enter()
     without = ("--feature-gates=WatchList=false",)  # see test_rights.py; the documents run with WatchList
     with scratch("installed") as folder, released(folder, without) as one:

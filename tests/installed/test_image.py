@@ -48,7 +48,7 @@ exec chroot --userspec=10001:10001 {TREE} /opt/fastroute/bin/fastroute "$@"
 def fastroute(release: Release, tmp_path: Path):
     """The image's program, with the rights in deploy/kustomize; its kubeconfig is a file in the image's folder."""
     if not (TREE / "opt" / "fastroute").is_dir() or os.getuid():
-        pytest.skip("there is no image: make image")
+        pytest.skip("needs root and the image that `make image` builds")
     kubeconfig = TREE / "tmp" / "kubeconfig"
     kubeconfig.write_text(account_kubeconfig(release.cluster).read_text())
     options = ["--kubeconfig=/tmp/kubeconfig", f"--bind={ADDRESS}", f"--port-offset={OFFSET}", "--workers=1"]

@@ -10,13 +10,13 @@ from fastroute.supervisor.lending import lend
 @pytest.mark.parametrize(
     ("slots", "serving", "lent", "expected"),
     [
-        pytest.param(3, {0, 1, 2}, {}, {}, id="everybody serves"),
-        pytest.param(3, set(), {}, {}, id="nobody serves"),
+        pytest.param(3, {0, 1, 2}, {}, {}, id="all serve"),
+        pytest.param(3, set(), {}, {}, id="none serves"),
         pytest.param(3, {0, 2}, {}, {1: 0}, id="one is gone"),
-        pytest.param(3, {0, 2}, {1: 2}, {1: 2}, id="who does already goes on"),
+        pytest.param(3, {0, 2}, {1: 2}, {1: 2}, id="an existing assignment stays"),
         pytest.param(3, {0, 1, 2}, {1: 2}, {}, id="it is back"),
-        pytest.param(3, {0}, {1: 2}, {1: 0, 2: 0}, id="who looked after it is gone too"),
-        pytest.param(4, {0, 1}, {}, {2: 0, 3: 1}, id="shared out evenly"),
+        pytest.param(3, {0}, {1: 2}, {1: 0, 2: 0}, id="the assigned worker is gone too"),
+        pytest.param(4, {0, 1}, {}, {2: 0, 3: 1}, id="evenly distributed"),
         pytest.param(1, set(), {}, {}, id="the only one is gone"),
     ],
 )

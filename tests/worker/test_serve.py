@@ -384,7 +384,7 @@ async def test_a_stream_of_installs_holds_traffic_up_for_slices_only():
     assert load.breaks == []
     assert set(load.sources()) == {"x"}
     assert steps.made["fastroute.worker.serve.serve"] > 50
-    assert turned > 200  # of the engine, most of them between the slices of a step
+    assert turned > 200  # turns of the engine, most of them between the slices of a step
 
 
 async def test_serving_makes_nothing_that_only_a_garbage_collection_would_free():

@@ -1,1 +1,1 @@
-"""An API server as a source: it is read (client, watches, the held state of each object) and written to."""
+"""Reads objects from an API server (client, watches) and writes statuses, Events, Leases and Services to it."""

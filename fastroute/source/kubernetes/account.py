@@ -23,7 +23,7 @@ from fastroute.errors import SettingError
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")  # mounted into every pod
 SERVICE_HOST = "KUBERNETES_SERVICE_HOST"  # is set in every pod
 CONNECTIONS = 64  # kept open for further requests
-SOCKET_OPTIONS = (  # a connection without answers counts as dead after 30 s
+SOCKET_OPTIONS = (  # a connection without answers is closed after 30 s
     *HTTPConnection.default_socket_options,
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15),  # s without traffic before the first keepalive probe

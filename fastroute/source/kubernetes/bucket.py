@@ -10,7 +10,7 @@ class Bucket:
         self._at = 0.0
 
     def take(self, now: float, spare: float = 0.0) -> bool:
-        """Takes a token, if at least `spare` tokens remain then. Whether it did."""
+        """Takes a token if at least `spare` tokens remain afterwards. Returns whether a token was taken."""
         self._fill(now)
         if self._level < 1 + spare:
             return False

@@ -25,10 +25,10 @@ from fastroute import __version__
 from fastroute.errors import FastrouteError, SettingError
 from fastroute.source.kubernetes.account import Account
 
-REQUESTS = 16  # at a time
+REQUESTS = 16  # concurrent requests
 CONNECT_TIMEOUT = 5.0  # s
 REQUEST_TIMEOUT = 10.0  # s
-SILENCE = 100.0  # s without a byte after which a stream counts as dead: bookmarks arrive every minute
+SILENCE = 100.0  # s; a stream that receives no byte for this long is closed: bookmarks arrive every minute
 PIECE = 256 * 1024  # bytes, the most that one read of a stream returns
 AHEAD = 4 * 1024 * 1024  # bytes that a stream reads ahead of its consumer
 LONGEST_LINE = 16 * 1024 * 1024  # bytes; etcd accepts 1.5 MiB
@@ -74,7 +74,7 @@ class Client:
         content_type: str = JSON,
         accept: str = JSON,
         query: Mapping[str, str] | None = None,
-        timeout: float = REQUEST_TIMEOUT,  # noqa: ASYNC109 (of the socket in its thread too)
+        timeout: float = REQUEST_TIMEOUT,  # noqa: ASYNC109 (also the socket timeout in the thread)
     ) -> bytes:
         """Returns the body. `body`: bytes are sent unchanged, other types as JSON; `timeout`: s for the whole request.
 
@@ -89,7 +89,8 @@ class Client:
 
     @contextlib.contextmanager
     def stream(self, path: str, query: Mapping[str, str], accept: str = JSON) -> Iterator["Stream"]:
-        """The lines of a response without end. Leaving the context ends it. `Stream.lines` raises its ApiErrors."""
+        """Opens an endless response. Leaving the context closes it. `Stream.lines` returns its lines or raises
+        ApiError."""
         stream = Stream(trio.lowlevel.current_trio_token())
         request = _Request("GET", path, dict(query), {"Accept": accept}, None, SILENCE)
         trio.lowlevel.start_thread_soon(lambda: stream.pump(self, request), lambda _: None)
@@ -157,7 +158,7 @@ class Client:
         )
 
     def _renewed(self) -> bool:
-        """After a 401: reloads the credentials. Whether that succeeded."""
+        """Reloads the credentials after a 401. Returns whether that succeeded."""
         try:
             self._account.reload()
         except SettingError as error:
@@ -167,7 +168,7 @@ class Client:
 
 
 class Stream:
-    """The lines of a body as they arrive. A thread reads (`pump`), the task takes all that are there (`lines`)."""
+    """The lines of a body. A thread reads them (`pump`); the task fetches all lines that have arrived (`lines`)."""
 
     def __init__(self, token: trio.lowlevel.TrioToken) -> None:
         self._token = token
@@ -281,7 +282,7 @@ class _Request(msgspec.Struct, frozen=True):
     query: dict[str, str]
     headers: dict[str, str]
     body: bytes | None
-    timeout: float  # s without a byte
+    timeout: float  # s; the longest time without a received byte
 
 
 def _refused(response: urllib3.BaseHTTPResponse) -> ApiError:

@@ -12,7 +12,7 @@ import trio
 from fastroute.metrics import Metrics
 from fastroute.source.kubernetes.client import ApiError
 
-PATIENCE = 2.0  # s for which a watch must fail before contact counts as lost: a quick reconnect is not logged
+PATIENCE = 2.0  # s for which a watch must fail before the contact is lost: a quick reconnect is not logged
 SPREAD = 1.0  # s over which the other watches reconnect after the first one succeeded
 
 _log = logging.getLogger(__name__)

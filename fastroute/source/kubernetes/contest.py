@@ -23,7 +23,7 @@ from fastroute.resources.status_patch import StatusPatch
 from fastroute.status import ObjectId
 
 TYPE = "fastroute.dev/StatusWriter"
-WITHIN = 10.0  # s after a write in which a change of it counts as a revert
+WITHIN = 10.0  # s; a change of a status within this time after a write of it is a revert
 MANY = 5  # reverted writes, of all objects, within WITHIN
 PAUSE = 600.0  # s for which the younger installation does not write
 
@@ -45,7 +45,7 @@ class Contest:
         self._name = controller_name
         self._written: dict[ObjectId, tuple[StatusPatch, float]] = {}  # writes of the last WITHIN seconds
         self._changed_back: deque[float] = deque(maxlen=MANY)
-        self._known_until = -math.inf  # until when the statuses count as contested
+        self._known_until = -math.inf  # until when the statuses are contested
 
     def wrote(self, id_: ObjectId, patch: StatusPatch, now: float) -> bool:
         """Whether this write repeats a recent write of the same status. Logs an error when there were so many
@@ -76,7 +76,7 @@ class Contest:
         self._known_until = -math.inf
         _log.error(
             "another installation with the controllerName %s writes the statuses: its Lease %s was created at %s, "
-            "before ours; trying again in %.0f s",
+            "before the Lease of this one; trying again in %.0f s",
             self._name,
             theirs.lease,
             theirs.created,

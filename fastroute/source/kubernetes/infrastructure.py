@@ -2,7 +2,7 @@
 
 graph/infrastructure.py defines its content. It is headless and has no selector: it uses no address and gets no traffic.
 The Gateway owns it, so the garbage collector of the cluster deletes it with the Gateway. If a Gateway is recreated with
-the same name, fastroute waits for that deletion. A Service of the same name that somebody else created is not changed.
+the same name, fastroute waits for that deletion. A Service of the same name that another client created is not changed.
 """
 
 import logging

@@ -27,13 +27,14 @@ OWNED = {  # fields that only fastroute writes: what the wanted status does not 
 
 
 class Ours(msgspec.Struct, frozen=True):
-    """Which entries are ours. Several fastroutes with the same controllerName may serve different Gateways."""
+    """Which entries belong to this fastroute. Several with the same controllerName may serve different Gateways."""
 
     controller_name: str
     gateways: frozenset[str] = frozenset()  # "ns/name"; empty: all
 
     def has(self, entry: Entry, reference: str, namespace: str) -> bool:
-        """Whether `entry` is ours: an entry of an object in `namespace`, about the parent in the field `reference`."""
+        """Whether `entry` belongs to this fastroute. It is about the parent in its field `reference`, of an object in
+        `namespace`."""
         if not _written_by(entry, self):
             return False
         return not self.gateways or _parent_key(entry.get(reference), namespace) in self.gateways
@@ -54,7 +55,7 @@ class Change(NamedTuple):
 
 
 def merge(kind: str, held: Status, wanted: Status, change: Change) -> dict[str, Any] | None:
-    """`held` with our part from `wanted`. None: it is equal already. What is not ours in `wanted` is ignored."""
+    """`held` with our part from `wanted`. None: it is equal already. Other parts of `wanted` are ignored."""
     owned = OWNED.get(kind, frozenset())
     merged: dict[str, Any] = {}
     for name in dict.fromkeys((*held, *wanted)):
@@ -72,12 +73,12 @@ def merge(kind: str, held: Status, wanted: Status, change: Change) -> dict[str, 
 
 
 def without_ours(held: Status, change: Change) -> dict[str, Any] | None:
-    """`held` of a route without a parent of ours any more, without our entries. None: there are none."""
+    """`held` of a route that has no managed parent any more, without our entries. None: there are none."""
     return merge("", held, {name: () for name in REFERENCE if name in held}, change)
 
 
 def has_ours(status: Status, key: Key, ours: Ours) -> bool:
-    """Whether a list of parents contains an entry of ours."""
+    """Whether a list of parents contains one of our entries."""
     return any(
         ours.has(entry, reference, key.namespace)
         for name, reference in REFERENCE.items()
@@ -91,7 +92,7 @@ def has_ours(status: Status, key: Key, ours: Ours) -> bool:
 def merge_conditions(
     held: Iterable[Entry], wanted: Iterable[Entry], now: str, *, ours_first: bool = False
 ) -> list[Entry]:
-    """`ours_first`: in an entry that is ours, conditions of others are left out if there are too many."""
+    """`ours_first`: for one of our entries: conditions of others are left out if there are too many."""
     new = {entry["type"]: entry for entry in wanted if entry["type"] in OUR_TYPES}
     merged: list[Entry] = []
     for entry in held:
@@ -148,7 +149,7 @@ def _conditions_of(held: Entry | None) -> list[Entry]:
 
 
 def _fitting(merged: list[Entry], name: str, change: Change) -> list[Entry]:
-    """At most as many as the API accepts; entries of ours are left out, never those of others."""
+    """At most as many as the API accepts; our entries are left out, never those of others."""
     excess, reference = len(merged) - MOST[name], REFERENCE[name]
     if excess <= 0:
         return merged

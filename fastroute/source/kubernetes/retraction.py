@@ -4,8 +4,8 @@ This happens if its GatewayClass or the Gateway of a ListenerSet was deleted. Th
 readers would still believe `Accepted=True` and `Programmed=True`. Both become `Unknown` with reason `Pending`, like the
 CRD's default conditions before a controller has seen the object, and the addresses are removed.
 
-The status may belong to another controller by now. So it is only retracted if it is ours: its `Accepted` condition is
-the one that fastroute wanted last, or a condition is True with a message that only fastroute uses, for the current
+The status may belong to another controller by now. It is only retracted if fastroute wrote it: its `Accepted` condition
+is the one that fastroute wanted last, or a condition is True with a message that only fastroute uses, for the current
 generation.
 """
 
@@ -30,7 +30,8 @@ _WHY = {
 
 
 def retracted(kind: str, held: Held, said: StatusPatch | None, change: Change) -> dict[str, Any] | None:
-    """The status of an object that is no longer served. None: the status is not ours, or it is retracted already.
+    """The status of an object that is no longer served. None: fastroute did not write the status, or retracted it
+    already.
 
     `said`: the status that was wanted last, if this process served the object.
     """

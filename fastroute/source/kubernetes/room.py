@@ -1,8 +1,9 @@
 """Room: the limits of the lists in a status, and which of our entries are left out to keep them. Pure.
 
 The API server rejects a status with a list that is too long as a whole (422 "Too many"), so the rest of it would become
-outdated. Entries of other controllers are never removed to make room: ours are left out, optional ones first. The
-exception is an entry of ours in a route's parents: it belongs to us alone, and conditions of others in it are left out.
+outdated. Entries of other controllers are never removed to make room: our entries are left out, optional ones first. An
+exception is our entry in a route's parents: no other controller should write to it, so conditions of others are left
+out there.
 """
 
 from collections.abc import Iterator, Mapping

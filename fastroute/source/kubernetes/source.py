@@ -35,7 +35,7 @@ from fastroute.source.store import Apply, Delete, Store, WatchEvent
 
 REDISCOVER = 600.0  # s; CRDs are watched, so this is for servers that do not permit that
 BLIND_REDISCOVER = 15.0  # s, if CRDs are not watched
-BLIND_PATIENCE = 40.0  # s for which a kind must then be absent from discovery to count as removed
+BLIND_PATIENCE = 40.0  # s for which a kind must then be absent from discovery before it is treated as removed
 NAMING = (
     GatewayClass,
     Gateway,

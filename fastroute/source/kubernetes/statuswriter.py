@@ -202,7 +202,7 @@ class StatusWriter:
             self._look_at(id_)
 
     def _stale(self) -> Iterator[ObjectId]:
-        """Routes that contain entries of ours from an earlier time, but are no longer served."""
+        """Routes that still contain our entries, but are no longer served."""
         if self._wanted is None:
             return
         name = self._ours.controller_name.encode()

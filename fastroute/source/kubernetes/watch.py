@@ -9,9 +9,10 @@ the server supports WatchList (`sendInitialEvents`), else it is read in pages. T
   one watch of this replica succeeds, its others follow within a second.
 A connection without answers is closed: bookmarks arrive every minute, and TCP keepalive is on (account.py).
 
-After a restore of etcd from an older backup, the versions of the server are lower than ours. It then accepts our watch
-but sends neither events nor bookmarks until its versions pass ours, and no error reports what has changed. So a watch
-that receives nothing for two bookmark periods while it is connected lists again.
+After a restore of etcd from an older backup, the resource versions of the server are lower than the version of the
+watch. The server then accepts the watch but sends neither events nor bookmarks until its versions are higher, and no
+error reports what has changed. So a watch that receives nothing for two bookmark periods while it is connected lists
+again.
 """
 
 import logging
@@ -33,7 +34,7 @@ BOOKMARKS = 60.0  # s; the interval at which API servers send bookmarks to a wat
 DEAF = 2 * BOOKMARKS  # s while connected without an event or bookmark, after which everything is listed again
 LIFE = (300, 600)  # s after which the server ends a stream; a random value in this range
 FIRST_DELAY, LONGEST_DELAY = 0.02, 5.0  # s between two attempts
-STEADY = 0.5  # s that a stream must last to count as working
+STEADY = 0.5  # s; a stream that lasts this long works
 SLICE = 64  # events between two checkpoints
 GONE = 410
 NOT_WATCHLIST = (400, 422)  # the answers of servers that do not support sendInitialEvents

@@ -14,8 +14,8 @@ import (
 	"k8s.io/kubernetes/cmd/kube-apiserver/app/options"
 )
 
-// startAPI gives a privileged configuration of clients to the running API server, and what its end will say.
-// It is built from its parts and not by NewAPIServerCommand, which takes the signals of the process for itself.
+// startAPI starts the API server. It returns a privileged client configuration and a channel with the error of its end.
+// It does not use NewAPIServerCommand, which installs signal handlers for the whole process.
 func startAPI(ctx context.Context, s settings, keys credentials) (*rest.Config, <-chan error, error) {
 	o := options.NewServerRunOptions()
 	set := pflag.NewFlagSet("kube-apiserver", pflag.ContinueOnError)
@@ -82,12 +82,12 @@ func flags(s settings, keys credentials) []string {
 		"--service-account-issuer=https://kubernetes.default.svc",
 		"--service-account-key-file=" + keys.public,
 		"--service-account-signing-key-file=" + keys.signing,
-		// On, pods would carry projected token volumes for the stand-in kubelet to serve.
+		// With this plugin, pods would have projected token volumes, which the kubelet of the tests does not support.
 		"--disable-admission-plugins=ServiceAccount",
 	}
 }
 
-// waitReady asks /readyz until it says so.
+// waitReady requests /readyz until the server is ready.
 func waitReady(ctx context.Context, config *rest.Config, most time.Duration) error {
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
@@ -102,7 +102,7 @@ func waitReady(ctx context.Context, config *rest.Config, most time.Duration) err
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("/readyz did not answer in %s: %w", most, err)
+			return fmt.Errorf("/readyz did not succeed within %s: %w", most, err)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}

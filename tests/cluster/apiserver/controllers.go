@@ -30,13 +30,13 @@ const (
 	workers          = 5
 )
 
-// startControllers starts those of kube-controller-manager that make a cluster of an API: they end with ctx.
+// startControllers starts the controllers of kube-controller-manager that tests need. They end with ctx.
 func startControllers(ctx context.Context, config *rest.Config) error {
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return err
 	}
-	plain := rest.CopyConfig(config) // protobuf does not carry metadata alone
+	plain := rest.CopyConfig(config) // the metadata client does not support protobuf
 	plain.ContentType, plain.AcceptContentTypes = "", ""
 	meta, err := metadata.NewForConfig(plain)
 	if err != nil {

@@ -28,8 +28,8 @@ var crdResource = schema.GroupVersionResource{
 	Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions",
 }
 
-// installCRDs creates what the folder's files hold (definitions, and the policy that guards them) and waits until every
-// definition is Established. What is there already stays as it is: the first start on a folder decides.
+// installCRDs creates the objects in the files of a folder (CRDs, and the policy that protects them) and waits until every CRD
+// is Established. Existing objects are not changed: the first start with a data folder determines them.
 func installCRDs(ctx context.Context, config *rest.Config, folder string) error {
 	plain := rest.CopyConfig(config)
 	plain.ContentType, plain.AcceptContentTypes = "", ""
@@ -67,7 +67,7 @@ func installCRDs(ctx context.Context, config *rest.Config, folder string) error 
 	return nil
 }
 
-// readObjects gives the objects of all YAML files of a folder, definitions first.
+// readObjects returns the objects of all YAML files of a folder, CRDs first.
 func readObjects(folder string) ([]*unstructured.Unstructured, error) {
 	paths, err := filepath.Glob(filepath.Join(folder, "*.yaml"))
 	if err != nil || len(paths) == 0 {
@@ -112,7 +112,7 @@ func waitEstablished(ctx context.Context, client dynamic.Interface, name string)
 			return ctx.Err()
 		}
 	}
-	return fmt.Errorf("%s was not established in 30 s", name)
+	return fmt.Errorf("%s was not established within 30 s", name)
 }
 
 func established(object *unstructured.Unstructured) bool {

@@ -1,7 +1,7 @@
 package main
 
-// Who may ask: one administrator by a static token, and service accounts by tokens signed with a key of ours. Both are
-// written once and kept, so that a restarted server knows everybody it knew before.
+// Credentials: a static token for one administrator, and the key that signs the tokens of service accounts. Both are written
+// once and kept, so that a restarted server accepts the same tokens.
 
 import (
 	"crypto/rand"
@@ -17,9 +17,9 @@ import (
 )
 
 type credentials struct {
-	token      string // the administrator's
+	token      string // of the administrator
 	tokensFile string
-	signing    string // private key of service accounts' tokens
+	signing    string // path of the private key for the tokens of service accounts
 	public     string
 }
 
@@ -41,7 +41,7 @@ func readOrMakeCredentials(dir string) (credentials, error) {
 	if err := writeSigningKeys(c); err != nil {
 		return c, err
 	}
-	// Last: its presence says that the keys are whole.
+	// This file is written last: if it exists, the keys are complete.
 	return c, os.WriteFile(c.tokensFile, []byte(c.token+",admin,admin,\"system:masters\"\n"), 0o600)
 }
 
@@ -69,7 +69,7 @@ users: [{name: admin, user: {token: %s}}]
 clusters: [{name: test, cluster: {server: "https://127.0.0.1:%d", certificate-authority-data: %s}}]
 `
 
-// writeKubeconfig trusts the certificate that the server made for itself, which is leaf and authority at once.
+// writeKubeconfig writes a kubeconfig that trusts the self-signed certificate of the server.
 func writeKubeconfig(path string, s settings, c credentials) error {
 	authority, err := os.ReadFile(filepath.Join(s.dir, "certificates", "apiserver.crt"))
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"go.etcd.io/etcd/server/v3/embed"
 )
 
-// startEtcd gives a store that answers. Its JSON gateway is on, so that tests can compact it with one POST.
+// startEtcd starts etcd and returns when it is ready. Its JSON gateway is enabled, so that tests can compact it with one POST.
 func startEtcd(s settings) (*embed.Etcd, error) {
 	clients := []url.URL{{Scheme: "http", Host: fmt.Sprintf("127.0.0.1:%d", s.etcdPort)}}
 	peers := []url.URL{{Scheme: "http", Host: fmt.Sprintf("127.0.0.1:%d", s.etcdPort+1)}}
@@ -36,6 +36,6 @@ func startEtcd(s settings) (*embed.Etcd, error) {
 		return nil, err
 	case <-time.After(30 * time.Second):
 		etcd.Close()
-		return nil, fmt.Errorf("not ready after 30 s")
+		return nil, fmt.Errorf("not ready within 30 s")
 	}
 }

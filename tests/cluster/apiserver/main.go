@@ -1,10 +1,10 @@
 // Program apiserver is a Kubernetes API in one process: etcd, kube-apiserver, and the controllers that tests need
-// (EndpointSlices, Deployments, ReplicaSets, Namespaces, ServiceAccounts, garbage). It is the real thing, not a model:
-// admission, RBAC, watch caches, TokenRequest and audit are those of the release in go.mod.
+// (EndpointSlices, Deployments, ReplicaSets, Namespaces, ServiceAccounts, garbage collection). It uses the code of
+// Kubernetes: admission, RBAC, watch caches, TokenRequest and audit are those of the release in go.mod.
 //
-// Everything it keeps is in -dir: kill it with -9, start it again on the same folder, and all objects are there, under
-// the same token and keys, so that old kubeconfigs stay good. It says "ready" on stdout when all CRDs are established.
-// Flags of kube-apiserver may follow after `--` and come last, so they win.
+// All its data is in -dir. If it is killed and started again with the same folder, all objects, the token and the keys are
+// the same, so that old kubeconfigs stay valid. It prints "ready" on stdout when all CRDs are established. Flags of
+// kube-apiserver can follow after `--`; they override the flags set here.
 package main
 
 import (
@@ -23,21 +23,21 @@ import (
 
 // settings are the flags of the program.
 type settings struct {
-	dir         string // everything that is kept
-	crds        string // a folder of CustomResourceDefinitions, as the Gateway API publishes them
-	port        int    // of the API, HTTPS
-	etcdPort    int    // of etcd's clients; its peers' is the next one
-	etcdThrough string // where the API server asks for etcd: a proxy's address, to make it slow
+	dir         string // all data
+	crds        string // folder of CRDs, as published by the Gateway API
+	port        int    // of the API (HTTPS)
+	etcdPort    int    // of etcd for clients; the next port is for its peers
+	etcdThrough string // HOST:PORT at which the API server reaches etcd: a proxy, with which tests delay etcd
 	verbose     bool
 	extra       []string // flags of kube-apiserver
 }
 
 func main() {
 	var s settings
-	flag.StringVar(&s.dir, "dir", "", "folder for everything that is kept")
+	flag.StringVar(&s.dir, "dir", "", "folder for all data")
 	flag.StringVar(&s.crds, "crds", "", "folder of CRDs to install")
 	flag.IntVar(&s.port, "port", 16443, "port of the API on 127.0.0.1")
-	flag.IntVar(&s.etcdPort, "etcd-port", 23790, "port of etcd on 127.0.0.1; the next one is its peers'")
+	flag.IntVar(&s.etcdPort, "etcd-port", 23790, "port of etcd on 127.0.0.1; the next port is for its peers")
 	flag.StringVar(&s.etcdThrough, "etcd-through", "", "HOST:PORT at which the API server reaches etcd")
 	flag.BoolVar(&s.verbose, "log", false, "log to stderr")
 	flag.Parse()
@@ -56,7 +56,7 @@ func run(s settings) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	if s.dir == "" {
-		return fmt.Errorf("say where to keep things: -dir")
+		return fmt.Errorf("-dir is required")
 	}
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return err
@@ -78,7 +78,7 @@ func run(s settings) error {
 	if err := waitReady(ctx, api, 60*time.Second); err != nil {
 		return err
 	}
-	// Before the CRDs: who waits for the file may already write core objects.
+	// Before the CRDs are installed: a test that waits for the file can already create core objects.
 	if err := writeKubeconfig(filepath.Join(s.dir, "kubeconfig"), s, keys); err != nil {
 		return err
 	}

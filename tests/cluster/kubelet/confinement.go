@@ -9,8 +9,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// confinement gives the words before a program that take every capability from it but those that the container adds,
-// where it drops ALL.
+// confinement returns the command prefix that drops all capabilities of a program except those that the container adds.
+// It is empty unless the container drops ALL.
 func confinement(container v1.Container) []string {
 	context := container.SecurityContext
 	if context == nil || context.Capabilities == nil || !slices.Contains(context.Capabilities.Drop, "ALL") {
@@ -23,7 +23,7 @@ func confinement(container v1.Container) []string {
 	return []string{"setpriv", "--bounding-set=" + kept, "--inh-caps=-all", "--no-new-privs"}
 }
 
-// setSysctls sets a pod's sysctls (those of networking) in the network namespace of a process.
+// setSysctls sets the sysctls of a pod in the network namespace of a process. Only network sysctls have an effect there.
 func setSysctls(pid int, pod *v1.Pod) error {
 	if pod.Spec.SecurityContext == nil {
 		return nil
@@ -39,7 +39,7 @@ func setSysctls(pid int, pod *v1.Pod) error {
 	return nil
 }
 
-// expanded writes the container's variables into a text for $(NAME).
+// expanded replaces $(NAME) in a text by the value of the container's variable.
 func expanded(text string, variables []string) string {
 	for _, variable := range variables {
 		name, value, _ := strings.Cut(variable, "=")

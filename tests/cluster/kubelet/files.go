@@ -14,8 +14,8 @@ import (
 
 const poll = 100 * time.Millisecond
 
-// files writes a pod's volumes below dir and gives the folder of each mount path. Secrets and ConfigMaps that do not exist
-// yet are waited for, as a kubelet does: tests create Deployments before their certificates.
+// files writes the volumes of a pod below dir and returns the folder of each mount path. Like a kubelet, it waits for Secrets
+// and ConfigMaps that do not exist yet: tests create Deployments before their certificates.
 func (p *pod) files(ctx context.Context, dir string) (map[string]string, error) {
 	folders := map[string]string{}
 	for _, volume := range p.object.Spec.Volumes {
@@ -45,7 +45,7 @@ func (p *pod) files(ctx context.Context, dir string) (map[string]string, error) 
 	return mounts, nil
 }
 
-// content reads what a volume is made of; an empty folder for every other sort.
+// content reads the files of a volume. Volumes other than Secrets and ConfigMaps become empty folders.
 func (p *pod) content(ctx context.Context, volume v1.Volume) (map[string][]byte, []v1.KeyToPath, error) {
 	core, namespace := p.node.client.CoreV1(), p.object.Namespace
 	switch {
@@ -80,7 +80,7 @@ func (p *pod) content(ctx context.Context, volume v1.Volume) (map[string][]byte,
 	return nil, nil, nil
 }
 
-// chosen gives the file name of each key: all of them, or those that items name.
+// chosen returns the file name of each key: of the keys in items, or of all keys if items is empty.
 func chosen(content map[string][]byte, items []v1.KeyToPath) map[string]string {
 	names := map[string]string{}
 	if len(items) == 0 {
@@ -95,7 +95,7 @@ func chosen(content map[string][]byte, items []v1.KeyToPath) map[string]string {
 	return names
 }
 
-// await reads until it can be read, or the pod ends.
+// await calls read until it succeeds, or until the pod is terminated.
 func (p *pod) await(ctx context.Context, read func() error) error {
 	for {
 		err := read()
@@ -106,13 +106,13 @@ func (p *pod) await(ctx context.Context, read func() error) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-p.ending:
-			return fmt.Errorf("ended while it waited: %w", err)
+			return fmt.Errorf("the pod was terminated while it waited for a volume: %w", err)
 		case <-time.After(poll):
 		}
 	}
 }
 
-// environment gives the container's variables, and nothing of ours but PATH.
+// environment returns the variables of the container, HOME, and PATH. No other variable of this process is passed on.
 func (p *pod) environment(mounts map[string]string) []string {
 	fields := map[string]string{
 		"metadata.name":           p.object.Name,
@@ -134,7 +134,7 @@ func (p *pod) environment(mounts map[string]string) []string {
 	return variables
 }
 
-// placed writes the folders that stand for mount paths into a text: paths of two pods may be the same, folders are not.
+// placed replaces mount paths in a text by the folders of this pod: two pods may have the same mount path.
 func placed(text string, mounts map[string]string) string {
 	for path, folder := range mounts {
 		text = strings.ReplaceAll(text, path, folder)

@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// serveLogs answers GET /containerLogs/NAMESPACE/POD/CONTAINER as the API server asks it: lines since `sinceTime`.
+// serveLogs answers GET /containerLogs/NAMESPACE/POD/CONTAINER, the request of the API server, with the lines since
+// `sinceTime`.
 func (n *node) serveLogs(address string) error {
 	certificate, err := selfSigned()
 	if err != nil {

@@ -1,9 +1,9 @@
-// Program kubelet stands in for the kubelet of one node: it runs one real process for each pod, in a network namespace of
-// its own behind a bridge, and tells the API server what became of it. Images are names of programs (-image), there are no
-// containers: of a pod the first container runs, with its environment, arguments, Secrets and ConfigMaps as files, its
-// readiness and its grace period. Pods' logs are served as the API server asks for them.
+// Program kubelet replaces the kubelet of one node. It runs one process for each pod, in a separate network namespace that
+// is connected to a bridge, and writes the status of the pod. It runs no containers: the option -image maps images to
+// programs. It runs only the first container of a pod, with its environment, arguments, Secrets and ConfigMaps as files,
+// readiness probe and grace period. It serves the logs of pods to the API server.
 //
-// It owns the bridge and the pods' processes; all of them die with it. Run it in a network namespace made for the test.
+// It creates the bridge and the processes of the pods; they end with it. Run it in a network namespace created for the test.
 package main
 
 import (
@@ -27,7 +27,7 @@ const (
 	logsPort    = 10250
 )
 
-// images maps a part of an image's name to the command that stands for it.
+// images maps a part of the name of an image to the command to run.
 type images [][2]string
 
 func (i *images) String() string { return "" }
@@ -35,13 +35,13 @@ func (i *images) String() string { return "" }
 func (i *images) Set(text string) error {
 	part, command, found := strings.Cut(text, "=")
 	if !found {
-		return fmt.Errorf("want PART-OF-IMAGE=COMMAND")
+		return fmt.Errorf("the option must have the form PART-OF-IMAGE=COMMAND")
 	}
 	*i = append(*i, [2]string{part, command})
 	return nil
 }
 
-// command gives the words that start the image's program; nothing when the image is not known.
+// command returns the command for an image, or nil if the image is unknown.
 func (i images) command(image string) []string {
 	for _, row := range i {
 		if strings.Contains(image, row[0]) {
@@ -61,9 +61,9 @@ func main() {
 		self = os.Args[0]
 	}
 	known := images{{"/coredns:", self + " answer-udp"}}
-	kubeconfig := flag.String("kubeconfig", "", "how to reach the API server")
-	dir := flag.String("dir", "", "folder for the pods' files")
-	flag.Var(&known, "image", "PART-OF-IMAGE=COMMAND, repeatable: which program stands for an image")
+	kubeconfig := flag.String("kubeconfig", "", "path of the kubeconfig")
+	dir := flag.String("dir", "", "folder for the files of pods")
+	flag.Var(&known, "image", "PART-OF-IMAGE=COMMAND: the program for an image; can be repeated")
 	flag.Parse()
 	if err := run(*kubeconfig, *dir, known); err != nil {
 		fmt.Fprintln(os.Stderr, "kubelet:", err)
@@ -101,7 +101,7 @@ func run(kubeconfig, dir string, known images) error {
 	return nil
 }
 
-// answerUDP is a name server to whoever only wants an answer: what came goes back, marked as a response.
+// answerUDP is a name server for clients that need only some response: it sends each message back, marked as a response.
 func answerUDP() {
 	socket, err := net.ListenPacket("udp", ":53")
 	if err != nil {

@@ -9,12 +9,12 @@ import (
 
 const bridge = "br0"
 
-// makeBridge sets up what pods are plugged into; the node's own address is on it.
+// makeBridge creates the bridge that connects the pods; it has the address of the node.
 func makeBridge() error {
 	return batch(nil, "link add "+bridge+" type bridge", "addr add "+nodeAddress+"/16 dev "+bridge, "link set "+bridge+" up")
 }
 
-// plug gives the network namespace of a process an interface with an address. Its end takes the interface with it.
+// plug adds an interface with an address to the network namespace of a process. The interface is removed with the process.
 func plug(pid, number int, address string) error {
 	cable := fmt.Sprintf("veth%d", number)
 	if err := batch(nil,
@@ -27,7 +27,7 @@ func plug(pid, number int, address string) error {
 		"link set lo up", "addr add "+address+"/16 dev eth0", "link set eth0 up", "route add default via "+nodeAddress)
 }
 
-// batch runs lines of ip(8), one process for all, by way of `through`.
+// batch runs lines of ip(8) in one process. `through` is the prefix of the command.
 func batch(through []string, lines ...string) error {
 	words := append(through, "ip", "-batch", "-")
 	command := exec.Command(words[0], words[1:]...)

@@ -14,7 +14,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// node is what runs here: the pods by UID, and the addresses they were given.
+// node has the running pods by UID, and assigns their addresses.
 type node struct {
 	client kubernetes.Interface
 	dir    string
@@ -22,11 +22,11 @@ type node struct {
 
 	lock    sync.Mutex
 	pods    map[string]*pod
-	lastPod int // the last address given, as its number in 10.244/16
+	lastPod int // the last assigned address, as a number in 10.244/16
 }
 
-// register makes the Node, without which the EndpointSlice controller skips its pods. It has no Hostname address: the API
-// server would prefer that one and have to resolve it.
+// register creates the Node object. Without it the EndpointSlice controller skips the pods. The Node has no Hostname address:
+// the API server would prefer it and would have to resolve it.
 func (n *node) register(ctx context.Context) error {
 	object := &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: nodeName, Labels: map[string]string{"kubernetes.io/hostname": nodeName}}}
 	if _, err := n.client.CoreV1().Nodes().Create(ctx, object, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
@@ -48,7 +48,7 @@ func (n *node) register(ctx context.Context) error {
 	return err
 }
 
-// follow hears of every pod from now on; it comes back when it has seen those that there are.
+// follow watches all pods. It returns when the existing pods have been processed.
 func (n *node) follow(ctx context.Context) error {
 	factory := informers.NewSharedInformerFactory(n.client, 0)
 	informer := factory.Core().V1().Pods().Informer()
@@ -72,7 +72,7 @@ func (n *node) follow(ctx context.Context) error {
 	return nil
 }
 
-// see decides what a pod wants now: a node, a process, or its end.
+// see processes a new version of a pod: binds it to the node, starts its process, or terminates it.
 func (n *node) see(ctx context.Context, object *v1.Pod) {
 	if object.Spec.NodeName == "" {
 		go n.bind(ctx, object)
@@ -95,7 +95,7 @@ func (n *node) see(ctx context.Context, object *v1.Pod) {
 	}
 }
 
-// forget ends a pod that was deleted without grace.
+// forget kills a pod that was deleted without a grace period.
 func (n *node) forget(object *v1.Pod) {
 	n.lock.Lock()
 	running := n.pods[string(object.UID)]
@@ -116,7 +116,7 @@ func (n *node) bind(ctx context.Context, object *v1.Pod) {
 	})
 }
 
-// remove tells the API server that a pod has ended: else its namespace would stay Terminating for ever.
+// remove deletes a terminated pod from the API server. Otherwise its namespace would stay Terminating.
 func (n *node) remove(ctx context.Context, object *v1.Pod) {
 	none, uid := int64(0), object.UID
 	persist(ctx, func() error {
@@ -126,7 +126,7 @@ func (n *node) remove(ctx context.Context, object *v1.Pod) {
 	})
 }
 
-// persist does a write until it is done, or the API server says that it cannot be: the server may be away for a minute.
+// persist repeats a write until it succeeds or the API server refuses it: the server may be unavailable for a minute.
 func persist(ctx context.Context, write func() error) {
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
 		err := write()

@@ -17,15 +17,15 @@ import (
 
 const restartPause = time.Second
 
-// pod is one pod's life on this node, from its binding to its removal.
+// pod is a pod on this node, from its binding to its removal.
 type pod struct {
 	node    *node
-	object  *v1.Pod // as it was bound; what may change later is not looked at
+	object  *v1.Pod // the version at the time of the binding; later changes are ignored
 	address string
 	number  int
 	started time.Time
 
-	ending chan struct{} // closed when it shall end
+	ending chan struct{} // closed when the pod must terminate
 	once   sync.Once
 
 	lock     sync.Mutex
@@ -34,7 +34,7 @@ type pod struct {
 	lines    []line
 }
 
-// line is one line that the process wrote.
+// line is one line of the output of the process.
 type line struct {
 	time time.Time
 	text string
@@ -44,10 +44,10 @@ func newPod(n *node, object *v1.Pod, address string, number int) *pod {
 	return &pod{node: n, object: object, address: address, number: number, started: time.Now(), ending: make(chan struct{})}
 }
 
-// terminate asks for the pod's end; any number of times.
+// terminate starts the termination of the pod. It can be called repeatedly.
 func (p *pod) terminate() { p.once.Do(func() { close(p.ending) }) }
 
-// kill ends it without grace.
+// kill terminates the pod without a grace period.
 func (p *pod) kill() {
 	p.terminate()
 	p.signal(syscall.SIGKILL)
@@ -61,7 +61,7 @@ func (p *pod) signal(number syscall.Signal) {
 	}
 }
 
-// live runs the pod's process, again after it ended by itself, until the pod shall end; then it is removed.
+// live runs the process of the pod and restarts it when it exits, until the pod is terminated. Then it removes the pod.
 func (p *pod) live(ctx context.Context) {
 	defer p.node.remove(ctx, p.object)
 	dir := filepath.Join(p.node.dir, "pods", string(p.object.UID))
@@ -85,12 +85,12 @@ func (p *pod) live(ctx context.Context) {
 	}
 }
 
-// runOnce starts the process, plugs it in, says when it is ready, and comes back after its end.
+// runOnce starts the process, connects it to the bridge, reports its readiness, and returns after it has exited.
 func (p *pod) runOnce(ctx context.Context, mounts map[string]string) error {
 	container := p.object.Spec.Containers[0]
 	words := p.node.images.command(container.Image)
 	if words == nil {
-		fmt.Fprintf(os.Stderr, "kubelet: no program for image %s: its pod is called ready\n", container.Image)
+		fmt.Fprintf(os.Stderr, "kubelet: no program for image %s: the pod is reported as ready\n", container.Image)
 		p.report(ctx, true)
 		<-p.ending
 		return nil
@@ -140,7 +140,7 @@ func (p *pod) runOnce(ctx context.Context, mounts map[string]string) error {
 	return nil
 }
 
-// cable is a number of the link that no other life of a pod has.
+// cable is the number of the link, which is different for each restart of each pod.
 func (p *pod) cable() int { return p.number*100 + int(p.restarts%100) }
 
 func (p *pod) isEnding() bool {
@@ -152,7 +152,7 @@ func (p *pod) isEnding() bool {
 	}
 }
 
-// wait comes back when the process has ended; if the pod shall end, it is told so, and killed after its grace period.
+// wait returns when the process has exited. When the pod is terminated, wait sends SIGTERM, and SIGKILL after the grace period.
 func (p *pod) wait(ctx context.Context, ended <-chan struct{}) {
 	select {
 	case <-ended:
@@ -179,7 +179,7 @@ func (p *pod) wait(ctx context.Context, ended <-chan struct{}) {
 	}
 }
 
-// keep remembers what the process writes, for those who ask for its log.
+// keep stores the output of the process for requests of its log.
 func (p *pod) keep(output io.Reader) {
 	scanner := bufio.NewScanner(output)
 	scanner.Buffer(make([]byte, 64*1024), 1<<20)

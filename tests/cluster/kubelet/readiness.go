@@ -20,8 +20,8 @@ const (
 	probePause = 250 * time.Millisecond
 )
 
-// watchReadiness tells the API server whenever the pod turns ready or not. With a readinessProbe over HTTP that is asked
-// all the time; else the pod is ready as soon as its port accepts.
+// watchReadiness writes each change of the readiness of the pod. An HTTP readinessProbe is repeated until the pod ends.
+// Without one, the pod is ready as soon as its port accepts connections.
 func (p *pod) watchReadiness(ctx context.Context) {
 	container := p.object.Spec.Containers[0]
 	port, wanted := readyPort(container)
@@ -44,7 +44,8 @@ func (p *pod) watchReadiness(ctx context.Context) {
 	p.report(ctx, true)
 }
 
-// readyPort is the port that the suite's echo server opens first; nothing is waited for where it speaks UDP only.
+// readyPort returns the port that the echo server of the suite opens first, and false if it serves only UDP: then the pod is
+// ready at once.
 func readyPort(container v1.Container) (string, bool) {
 	port := "3000"
 	for _, variable := range container.Env {
@@ -91,7 +92,7 @@ func (p *pod) followProbe(ctx context.Context, url string) {
 	}
 }
 
-// report writes the pod's status. Its UID is in the patch, so that a successor of the same name is not hit.
+// report writes the status of the pod. The patch contains the UID, so that it does not change a new pod of the same name.
 func (p *pod) report(ctx context.Context, ready bool) {
 	state := v1.ConditionFalse
 	if ready {
@@ -117,7 +118,7 @@ func (p *pod) report(ctx context.Context, ready bool) {
 		},
 	})
 	if err != nil {
-		panic(err) // of types of ours: it cannot be
+		panic(err) // these types can always be encoded
 	}
 	persist(ctx, func() error {
 		_, err := p.node.client.CoreV1().Pods(p.object.Namespace).Patch(

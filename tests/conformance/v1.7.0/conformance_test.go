@@ -1,4 +1,4 @@
-// Package conformance_test is the official suite of the release in go.mod, whole and unchanged, as one test program.
+// Package conformance_test is the official conformance suite of the release in go.mod, compiled unchanged as a program.
 package conformance_test
 
 import (

@@ -80,7 +80,7 @@ async def test_the_younger_one_stops_and_both_say_so(autojump_clock, caplog):
         async with scene.running():
             await trio.sleep(60)
             puts = len(scene.server.asked)
-            assert puts < 60, "a contest of seconds"
+            assert puts < 60, "the contest ends after seconds"
             assert "v1.6" in scene.edition if winner == 0 else "v1.7" in scene.edition
             await trio.sleep(PAUSE / 2)
             assert len(scene.server.asked) == puts
@@ -88,7 +88,7 @@ async def test_the_younger_one_stops_and_both_say_so(autojump_clock, caplog):
         assert scene.contested(0) >= 1
         assert scene.contested(1) >= 1
         assert "statuses are reverted soon after they are written" in caplog.text
-        assert "its Lease b/fastroute was created at 2026-01-01T00:00:00Z, before ours" in caplog.text
+        assert "its Lease b/fastroute was created at 2026-01-01T00:00:00Z, before the Lease of this one" in caplog.text
 
 
 async def test_the_younger_one_goes_on_when_the_older_one_is_gone(autojump_clock):
@@ -100,7 +100,7 @@ async def test_the_younger_one_goes_on_when_the_older_one_is_gone(autojump_clock
         await trio.sleep(PAUSE)
         assert "v1.7" in scene.edition
         await trio.sleep(PAUSE)
-        assert claim_of(scene.status) is None, "what is over is not said"
+        assert claim_of(scene.status) is None, "the claim is removed after the contest"
 
 
 async def test_what_comes_again_after_the_pause_ends_as_before(autojump_clock):

@@ -153,7 +153,7 @@ async def test_all_replicas_notice_that_versions_went_back_and_one_writes_on(aut
         assert server.rewound == 0
         server.restore(3)
         await trio.sleep(2 * DURATION)
-        assert server.rewound == 2, "each of both, once"
+        assert server.rewound == 2, "each of the two replicas notices it once"
         assert len(holders(leaders)) == 1
         nursery.cancel_scope.cancel()
     assert caplog.text.count("the API server went back from version") == 2

@@ -99,7 +99,7 @@ async def test_whose_class_is_deleted_is_unknown_again_with_all_that_hangs_on_it
         assert scene.status(ROUTE)["parents"]
         scene.post(removed(WORLD, GatewayClass, CLASS))
     assert scene.says(GW) == scene.says(SET) == UNKNOWN
-    assert scene.status(GW).keys() == {"conditions", "listeners"}, "no addresses, no attachedListenerSets"
+    assert scene.status(GW).keys() == {"conditions", "listeners"}, "addresses and attachedListenerSets are removed"
     assert scene.status(GW)["listeners"] == scene.status(SET)["listeners"] == scene.status(ROUTE)["parents"] == []
     assert "GatewayClass is missing" in scene.status(GW)["conditions"][0]["message"]
 
@@ -133,7 +133,7 @@ async def test_a_gateway_that_moved_to_another_class_is_left_as_it_is(autojump_c
         scene.create(*GW, generation=2, status=copy.deepcopy(scene.status(GW)))
         scene.post(replaced(WORLD, gateway(class_name="foreign", meta={"generation": 2})))
     assert scene.says(GW) == SERVED
-    assert scene.says(SET) == UNKNOWN, "nobody changed the ListenerSet"
+    assert scene.says(SET) == UNKNOWN, "the spec of the ListenerSet is unchanged"
 
 
 async def test_what_another_controller_wrote_is_left_to_it(autojump_clock):

@@ -108,7 +108,7 @@ async def test_all_writers_write_also_after_a_rest(autojump_clock):
         begin = trio.current_time()
         scene.writer.post(wanted(*names))
         await trio.sleep(1.05)
-        assert scene.puts >= WRITERS * 9, "in 1.05 s, 0.1 s each"
+        assert scene.puts >= WRITERS * 9, "each writer makes about ten writes of 0.1 s in 1.05 s"
         assert trio.current_time() - begin < 1.1
 
 
@@ -126,7 +126,7 @@ async def test_the_newest_is_what_is_written_and_not_too_often(autojump_clock):
 
 
 async def test_a_status_that_changes_while_another_is_sent_is_not_contested(autojump_clock, caplog):
-    """Only a status that must be written again, although the wanted one is the same, was reverted by somebody."""
+    """A status was reverted by another client only if it must be written again although the wanted one is the same."""
     scene = Scene("r")
     scene.server.delay = 1.0
     async with scene.running():
@@ -350,7 +350,7 @@ async def test_what_others_leave_no_room_for_is_said_once_and_the_rest_is_writte
         assert scene.reason("r") == ["Accepted"]
         scene.create("r", status={"parents": others})
         scene.writer.restated("HTTPRoute", Key("infra", "r"))
-    assert caplog.messages == [full, full], "it was mended in between"
+    assert caplog.messages == [full, full], "logged again, because the status had room in between"
 
 
 async def test_a_server_that_went_back_is_written_to_before_the_watch_finds_out(autojump_clock):
@@ -366,4 +366,4 @@ async def test_a_server_that_went_back_is_written_to_before_the_watch_finds_out(
         await trio.sleep(1)
         scene.writer.post(wanted("r", reason="Later"))
     assert scene.reason("r") == ["Later"]
-    assert len(scene.server.asked) <= 4, "one conflict, one look, and two writes"
+    assert len(scene.server.asked) <= 4, "two writes, one conflict, one GET"

@@ -1,4 +1,4 @@
-// kubectl, as k8s.io/kubernetes/cmd/kubectl builds it, without the rest of that module.
+// Program kubectl is the same as k8s.io/kubernetes/cmd/kubectl, without the dependency on that module.
 package main
 
 import (
