@@ -1,9 +1,11 @@
 """The loop of the control plane: wait for a change, build, compile, publish, write statuses; repeat.
 
 It keeps only the last successful pass. A pass consists of pure stages; each stage gets its previous result, so that the
-cost of a change depends on what the change affects. Changes that arrive during a pass are combined into the next one. A
-pass that fails is logged and repeated from scratch; if that fails too, the previous configuration stays in service, and
-if single objects cause the failure, everything else is served without their changes (source/quarantine.py).
+cost of a change depends on what the change affects. Changes that arrive during a pass are combined into the next one.
+A pass takes a PORTION of them, in which the namespaces take turns (source/pending.py): bulk changes in one namespace do
+not delay a change in another one. Only the first pass takes everything. A pass that fails is logged and repeated from
+scratch; if that fails too, the previous configuration stays in service, and if single objects cause the failure,
+everything else is served without their changes (source/quarantine.py).
 
 Results are kept until they change and contain no cycles, so the garbage collector need not scan them: with 5,000
 routes, a full collection takes longer than a change may take to be served.
@@ -11,7 +13,7 @@ routes, a full collection takes longer than a change may take to be served.
 
 import gc
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
@@ -30,11 +32,12 @@ from fastroute.source.expirylog import ExpiryLog
 from fastroute.source.problemlog import ProblemLog
 from fastroute.source.quarantine import Quarantine
 from fastroute.source.servinglog import ServingLog
-from fastroute.source.store import Store
+from fastroute.source.store import Portion, Store
 from fastroute.source.warninglog import WarningLog
 from fastroute.status import Statuses, build_statuses
 
-MANY = 256  # if a pass makes so many rules, gc.freeze() excludes all existing objects from collections
+PORTION = 100  # units of work (source/pending.py) that a pass takes, about 10 ms
+MANY = 256  # after so many new rules (and half of all), gc.freeze() excludes existing objects from collections
 
 _log = logging.getLogger(__name__)
 
@@ -104,7 +107,7 @@ async def reconcile(
     source: Source, data_plane: DataPlane, writer: StatusWriter, settings: GraphSettings, metrics: Metrics
 ) -> None:
     """Serves the configuration of `source`; never returns."""
-    changes, quarantine = Changes(), Quarantine()
+    changes, quarantine, unfrozen = Changes(), Quarantine(), 0
     problems, warnings, expiry = ProblemLog(), WarningLog(settings.gateways), ExpiryLog()
     serving = ServingLog()
     async with trio.open_nursery() as nursery:
@@ -116,25 +119,41 @@ async def reconcile(
         while True:
             noted = await changes.wait()
             problems.show((*source.store.problems, *source.store.warnings))
-            resources, world = quarantine.stand_in(source.store.snapshot()), served_world(settings, source.store)
+            portion = next_portion(source.store, last)
+            if source.store.is_behind:
+                changes.note(noted)
+            resources, world = quarantine.stand_in(portion.resources), served_world(settings, source.store)
             same = resources is last.resources and last.graph.settings == world
             if same and data_plane.outcome == last.outcome:
                 continue
             try:
                 made = build(resources, world, last)
                 outcome = await data_plane.publish(made.compiled.snapshot)
-                observe(metrics, last, made, trio.current_time() - noted)
+                observe(metrics, last, made, [trio.current_time() - since for since in portion.since.values()])
                 last = show(made, outcome, writer)
                 warnings.show(resources, made.graph)
                 expiry.take(made.graph.certificates)
                 serving.show(resources, made.graph, made.compiled.snapshot.listeners, outcome)
-                if made.compiled.rules_made >= MANY:
-                    gc.freeze()
+                unfrozen = frozen_after(unfrozen + made.compiled.rules_made, len(made.compiled.snapshot.rules))
             except Exception:
                 _log.exception("a change cannot be served; the previous configuration stays in service")
                 good = rebased(last, world)
                 if await quarantine.find(good.resources, resources, good, partial(attempt, world)):
                     changes.note(noted)
+
+
+def next_portion(store: Store, last: Pass) -> Portion:
+    """What the next pass takes: at first everything."""
+    return Portion(store.snapshot(), {}) if last is FIRST else store.portion(PORTION)
+
+
+def frozen_after(made: int, rules: int) -> int:
+    """Excludes what exists from garbage collections if many of the `rules` are new. `made`: how many were made since
+    the last time; returns the new number."""
+    if made < max(MANY, rules // 2):
+        return made
+    gc.freeze()
+    return 0
 
 
 def served_world(settings: GraphSettings, store: Store) -> GraphSettings:
@@ -186,10 +205,11 @@ def show(made: Pass, outcome: Outcome, writer: StatusWriter) -> Pass:
 # --- Metrics
 
 
-def observe(metrics: Metrics, last: Pass, made: Pass, seconds: float) -> None:
-    """`seconds`: from the first change of this pass until all workers serve it."""
+def observe(metrics: Metrics, last: Pass, made: Pass, durations: Iterable[float]) -> None:
+    """`durations`: for each namespace with changes in this pass, the seconds from the first of them until all workers
+    serve it."""
     before, now = last.compiled.snapshot, made.compiled.snapshot
-    if last is not FIRST and now is not before:
+    for seconds in durations if last is not FIRST and now is not before else ():
         metrics.propagation.observe(seconds)
         if now.endpoints is not before.endpoints:
             metrics.endpoint_lag.observe(seconds)
