@@ -13,6 +13,8 @@ routes, a full collection takes longer than a change may take to be served.
 
 import gc
 import logging
+import math
+import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, NamedTuple, Protocol
@@ -36,7 +38,7 @@ from fastroute.source.store import Portion, Store
 from fastroute.source.warninglog import WarningLog
 from fastroute.status import Statuses, build_statuses
 
-PORTION = 100  # units of work (source/pending.py) that a pass takes, about 10 ms
+PORTION = 50  # units of work (source/pending.py) that a pass takes, about 5 ms
 MANY = 256  # after so many new rules (and half of all), gc.freeze() excludes existing objects from collections
 
 _log = logging.getLogger(__name__)
@@ -74,20 +76,22 @@ class Changes:
     """Changes since the last pass, combined into one."""
 
     def __init__(self) -> None:
-        self._first = 0.0
         self._any = trio.Event()
+        self._later = math.inf
 
-    def note(self, noticed: float | None = None) -> None:
-        """Records a change; `noticed` is its time (default: now)."""
-        if not self._any.is_set():
-            self._first = trio.current_time() if noticed is None else noticed
-            self._any.set()
+    def note(self, noticed: float = 0.0) -> None:
+        """Records a change. (The Store knows when it was noticed.)"""
+        self._any.set()
 
-    async def wait(self) -> float:
-        """Waits for a change, clears all recorded changes, and returns the time of the first one."""
-        await self._any.wait()
-        self._any = trio.Event()
-        return self._first
+    def note_at(self, time: float) -> None:
+        """A further pass is needed at that time."""
+        self._later = time
+
+    async def wait(self) -> None:
+        """Waits for a change and clears all recorded changes."""
+        with trio.move_on_at(self._later):
+            await self._any.wait()
+        self._any, self._later = trio.Event(), math.inf
 
 
 class Pass(NamedTuple):
@@ -117,20 +121,23 @@ async def reconcile(
         changes.note()  # whatever existed before the watch
         last = FIRST
         while True:
-            noted = await changes.wait()
+            await changes.wait()
             problems.show((*source.store.problems, *source.store.warnings))
             portion = next_portion(source.store, last)
-            if source.store.is_behind:
-                changes.note(noted)
+            changes.note_at(source.store.next_portion(trio.current_time()))
             resources, world = quarantine.stand_in(portion.resources), served_world(settings, source.store)
             same = resources is last.resources and last.graph.settings == world
             if same and data_plane.outcome == last.outcome:
                 continue
             try:
-                made = build(resources, world, last)
+                cost = Cost()
+                with cost:
+                    made = build(resources, world, last)
                 outcome = await data_plane.publish(made.compiled.snapshot)
                 observe(metrics, last, made, [trio.current_time() - since for since in portion.since.values()])
-                last = show(made, outcome, writer)
+                with cost:
+                    last = show(made, outcome, writer)
+                source.store.charge(portion, cost.seconds, trio.current_time())
                 warnings.show(resources, made.graph)
                 expiry.take(made.graph.certificates)
                 serving.show(resources, made.graph, made.compiled.snapshot.listeners, outcome)
@@ -139,12 +146,26 @@ async def reconcile(
                 _log.exception("a change cannot be served; the previous configuration stays in service")
                 good = rebased(last, world)
                 if await quarantine.find(good.resources, resources, good, partial(attempt, world)):
-                    changes.note(noted)
+                    changes.note()
 
 
 def next_portion(store: Store, last: Pass) -> Portion:
     """What the next pass takes: at first everything."""
-    return Portion(store.snapshot(), {}) if last is FIRST else store.portion(PORTION)
+    return Portion(store.snapshot()) if last is FIRST else store.portion(PORTION, trio.current_time())
+
+
+class Cost:
+    """The CPU time of the blocks that it is entered for."""
+
+    def __init__(self, clock: Callable[[], float] = time.thread_time) -> None:
+        self.seconds = 0.0
+        self._clock = clock
+
+    def __enter__(self) -> None:
+        self.seconds -= self._clock()
+
+    def __exit__(self, *exception: object) -> None:
+        self.seconds += self._clock()
 
 
 def frozen_after(made: int, rules: int) -> int:

@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 Item = TypeVar("Item", bound=Hashable)
 Each = TypeVar("Each")
+Owner = TypeVar("Owner", bound=Hashable)
 Value = TypeVar("Value")
 
 
@@ -46,12 +47,12 @@ def fair_part(items: Sequence[Each], most: int, owner: Callable[[Each], Hashable
     return [items[index] for index in sorted(index for index, _ in zip(chosen, range(most), strict=False))]
 
 
-class Turns(Generic[Item]):
+class Turns(Generic[Item, Owner]):
     """A queue of items, each at most once. `take` takes the oldest item of the owner that has waited longest."""
 
-    def __init__(self, owner: Callable[[Item], Hashable]) -> None:
+    def __init__(self, owner: Callable[[Item], Owner]) -> None:
         self._owner = owner
-        self._lines: OrderedDict[Hashable, dict[Item, float]] = OrderedDict()  # the next owner first
+        self._lines: OrderedDict[Owner, dict[Item, float]] = OrderedDict()  # the next owner first
         self._size = 0
 
     def __len__(self) -> int:
@@ -93,6 +94,10 @@ class Turns(Generic[Item]):
         self._remove(owner, item)
         return item
 
+    def firsts(self) -> Iterator[tuple[Owner, float]]:
+        """Each owner, and the time of its oldest item."""
+        return ((owner, next(iter(line.values()))) for owner, line in self._lines.items())
+
     def clear(self) -> None:
         self._lines.clear()
         self._size = 0
@@ -101,7 +106,7 @@ class Turns(Generic[Item]):
         """The earliest time of an item in the queue."""
         return min((since for line in self._lines.values() for since in line.values()), default=None)
 
-    def _remove(self, owner: Hashable, item: Item) -> None:
+    def _remove(self, owner: Owner, item: Item) -> None:
         del self._lines[owner][item]
         self._size -= 1
         if not self._lines[owner]:

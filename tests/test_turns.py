@@ -29,7 +29,7 @@ def test_a_part_is_fair(given_: list[str], most: int) -> None:
 
 
 def test_owners_take_turns_in_a_queue() -> None:
-    turns = Turns[str](owner)
+    turns = Turns[str, str](owner)
     for number, item in enumerate(("a1", "a2", "a3", "b1", "a1", "c1")):
         turns.add(item, number)
     assert (len(turns), turns.oldest(), "a2" in turns, "b2" in turns) == (5, 0, True, False)
@@ -41,7 +41,7 @@ def test_owners_take_turns_in_a_queue() -> None:
 
 
 def test_an_owner_that_comes_again_and_again_gets_only_its_turns() -> None:
-    turns = Turns[str](owner)
+    turns = Turns[str, str](owner)
     for number in range(10):
         turns.add(f"b{number}")
     taken = []
@@ -52,7 +52,7 @@ def test_an_owner_that_comes_again_and_again_gets_only_its_turns() -> None:
 
 
 def test_what_is_dropped_is_the_newest_of_the_owner_with_the_most() -> None:
-    turns = Turns[str](owner)
+    turns = Turns[str, str](owner)
     for item in ("a1", "a2", "b1"):
         turns.add(item)
     assert turns.drop() == "a2"

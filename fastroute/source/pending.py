@@ -7,16 +7,22 @@ one portion. (A Namespace belongs to the namespace that it is.)
 Within a namespace, changes that arrived in the meantime follow after those that were pending; of these, what others
 depend on comes first (DEPENDENCIES), and deletions come last, except for ReferenceGrants: a permission that was revoked
 must not be used any longer than necessary. An object that changes again keeps its place, and its newest version counts.
+
+The size does not tell how many objects depend on another one: thousands of routes may be attached to a Gateway. So the
+time that a portion took is charged to the namespace with the change of such a kind, and if it took long, further ones
+of this namespace have to wait (debts.py).
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from math import inf
 from typing import Any, NamedTuple
 
 from fastroute.resources.core import EndpointSlice, Namespace, Secret, Service
 from fastroute.resources.gateway import Gateway, GatewayClass, GRPCRoute, HTTPRoute, ListenerSet
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import BackendTLSPolicy, ReferenceGrant
+from fastroute.source.debts import Debts
 
 QUANTUM = 8  # units of size
 PER_UNIT = 4  # matches, backendRefs and filters of a route
@@ -38,6 +44,7 @@ DEPENDENCIES: dict[Any, int] = {
         )
     )
 }  # kinds before those that depend on them; all others depend on these
+NARROW = frozenset({EndpointSlice})  # but little depends on them
 
 
 class Changed(NamedTuple):
@@ -50,30 +57,36 @@ class Changed(NamedTuple):
     def space(self) -> str:
         return self.key.name if self.kind is Namespace else self.key.namespace
 
+    @property
+    def is_wide(self) -> bool:
+        """Whether many objects may depend on it."""
+        return self.kind in DEPENDENCIES and self.kind not in NARROW
 
-class _Space:
-    """The changed objects of a namespace. `since`: when each changed first."""
+
+Find = Callable[[Changed], Resource | None]
+
+
+class _Line:
+    """Changes in order. Those that were added in the meantime follow in the next round."""
 
     def __init__(self) -> None:
-        self.since: dict[Changed, float] = {}
-        self.deficit = 0  # what it has saved
         self._round: deque[Changed] = deque()
         self._next: list[Changed] = []
 
-    def add(self, changed: Changed, since: float) -> None:
-        if changed not in self.since:
-            self.since[changed] = since
-            self._next.append(changed)
+    def __bool__(self) -> bool:
+        return bool(self._round or self._next)
 
-    def first(self, find: Callable[[Changed], Resource | None]) -> Changed:
+    def add(self, changed: Changed) -> None:
+        self._next.append(changed)
+
+    def first(self, find: Find) -> Changed:
         if not self._round:
             self._round.extend(sorted(self._next, key=lambda changed: _rank(changed, find(changed))))
             self._next = []
         return self._round[0]
 
-    def take(self) -> float:
-        """Removes the first one; returns when it changed."""
-        return self.since.pop(self._round.popleft())
+    def drop_first(self) -> None:
+        self._round.popleft()
 
 
 def _rank(changed: Changed, now: Resource | None) -> tuple[bool, int]:
@@ -82,12 +95,27 @@ def _rank(changed: Changed, now: Resource | None) -> tuple[bool, int]:
     return is_last, -place if is_last else place
 
 
+class _Space:
+    """The changed objects of a namespace. `since`: when each changed first."""
+
+    def __init__(self) -> None:
+        self.since: dict[Changed, float] = {}
+        self.deficit = 0  # what it has saved
+        self.wide, self.narrow = _Line(), _Line()
+
+    def add(self, changed: Changed, since: float) -> None:
+        if changed not in self.since:
+            self.since[changed] = since
+            (self.wide if changed.is_wide else self.narrow).add(changed)
+
+
 class Pending:
     """`find` returns the newest version of an object, None if it was deleted."""
 
-    def __init__(self, find: Callable[[Changed], Resource | None]) -> None:
+    def __init__(self, find: Find) -> None:
         self._find = find
         self._spaces: OrderedDict[str, _Space] = OrderedDict()  # the next one first
+        self._debts = Debts()
 
     def __bool__(self) -> bool:
         return bool(self._spaces)
@@ -95,30 +123,65 @@ class Pending:
     def add(self, changed: Changed, since: float) -> None:
         self._spaces.setdefault(changed.space, _Space()).add(changed, since)
 
+    def charge(self, taken: Iterable[Changed], seconds: float, now: float) -> None:
+        """`seconds`: of work for what `take` returned."""
+        self._debts.charge({changed.space for changed in taken if changed.is_wide}, seconds, now)
+
+    def next_time(self, now: float) -> float:
+        """When `take` will return something."""
+        return min(
+            (now if each.narrow else self._debts.until(name) for name, each in self._spaces.items()), default=inf
+        )
+
     def take_all(self) -> list[Changed]:
         taken = [changed for space in self._spaces.values() for changed in space.since]
         self._spaces.clear()
         return taken
 
-    def take(self, most: int) -> dict[Changed, float]:
-        """The next changes: at least one, and not many more than `most` units. With the times when they came."""
+    def take(self, most: int, now: float) -> dict[Changed, float]:
+        """The next changes, not many more than `most` units; with the times when they came.
+
+        If some namespaces have no more changes after a round, it is the last one: their changes need not wait for more
+        changes of the others to be built.
+        """
         taken: dict[Changed, float] = {}
-        while self._spaces and most > 0:
-            name, space = next(iter(self._spaces.items()))
-            space.deficit += QUANTUM
-            while space.since:
-                changed = space.first(self._find)
-                cost = size(self._find(changed))
-                if cost > space.deficit:
+        wide: set[str] = set()
+        while most > 0:
+            left, are_blocked = len(self._spaces), True
+            for name in list(self._spaces):
+                space = self._spaces[name]
+                with_wide = bool(space.wide) and self._debts.may(name, wide, now)
+                if not (with_wide or space.narrow):
+                    continue
+                are_blocked = False
+                space.deficit += QUANTUM
+                most -= self._take_from(name, taken, with_wide=with_wide)
+                if with_wide and any(changed.is_wide and changed.space == name for changed in taken):
+                    wide.add(name)
+                if most <= 0:
                     break
-                space.deficit -= cost
-                most -= cost
-                taken[changed] = space.take()
-            if space.since:
-                self._spaces.move_to_end(name)
-            else:
-                del self._spaces[name]
+            if are_blocked or (taken and len(self._spaces) < left):
+                break
         return taken
+
+    def _take_from(self, name: str, taken: dict[Changed, float], *, with_wide: bool) -> int:
+        """Takes what the namespace can pay; returns how much that is."""
+        space = self._spaces[name]
+        paid = 0
+        while line := (space.wide if with_wide and space.wide else space.narrow):
+            changed = line.first(self._find)
+            cost = size(self._find(changed))
+            if cost > space.deficit:
+                break
+            line.drop_first()
+            space.deficit -= cost
+            paid += cost
+            taken[changed] = space.since.pop(changed)
+        if space.since:
+            self._spaces.move_to_end(name)
+        else:
+            del self._spaces[name]
+        return paid
 
 
 def size(resource: Resource | None) -> int:

@@ -89,7 +89,15 @@ class Portion(NamedTuple):
     """What to serve next."""
 
     resources: Resources
-    since: Mapping[str, float]  # by namespace with new changes in it: when the first of these was noticed
+    taken: Mapping[Changed, float] = {}  # the new changes in it, and when each was noticed
+
+    @property
+    def since(self) -> Mapping[str, float]:
+        """By namespace: when the first of its changes was noticed."""
+        since: dict[str, float] = {}
+        for changed, noticed in self.taken.items():
+            since[changed.space] = min(noticed, since.get(changed.space, noticed))
+        return since
 
 
 class Store:
@@ -143,22 +151,22 @@ class Store:
         objects: dict[str, Any] = {field: MappingProxyType(self._objects[kind]) for kind, field in FIELDS.items()}
         return Resources(**objects)
 
-    @property
-    def is_behind(self) -> bool:
-        """Whether the last snapshot or portion does not contain all changes."""
-        return bool(self._pending)
+    def next_portion(self, now: float) -> float:
+        """When `portion` will contain more than now; infinite if it contains everything."""
+        return self._pending.next_time(now)
 
     def snapshot(self) -> Resources:
         """All objects, frozen."""
         return self._frozen(self._pending.take_all())
 
-    def portion(self, most: int) -> Portion:
+    def portion(self, most: int, now: float) -> Portion:
         """The last snapshot or portion with the next changes: not many more than `most` units of work."""
-        taken = self._pending.take(most)
-        since: dict[str, float] = {}
-        for changed, noticed in taken.items():
-            since[changed.space] = min(noticed, since.get(changed.space, noticed))
-        return Portion(self._frozen(taken), since)
+        taken = self._pending.take(most, now)
+        return Portion(self._frozen(taken), taken)
+
+    def charge(self, portion: Portion, seconds: float, now: float) -> None:
+        """It took so long to build what depends on the changes of a portion."""
+        self._pending.charge(portion.taken, seconds, now)
 
     def _frozen(self, taken: Iterable[Changed]) -> Resources:
         changes: dict[type[Resource], dict[Key, Resource | None]] = {}

@@ -81,7 +81,7 @@ class Events:
         self._pen = pen
         controller, self._instance = reporter
         self._controller = qualified(controller)
-        self._waiting = Turns[_Waiting](lambda each: each.line)
+        self._waiting = Turns[_Waiting, tuple[str, bool]](lambda each: each.line)
         self._news = trio.Event()
         self._all = Bucket(RATE, BURST)
         self._objects = FairMemory[tuple[str, str], Bucket](REMEMBERED, _namespace)  # by namespace and uid

@@ -50,7 +50,7 @@ class Looks:
         self._begun, self._all_read = trio.Event(), trio.Event()
         self.wanted: frozenset[Named] = frozenset()  # what is read
         self._unread: set[Named] = set()
-        self._queue = Turns[Named](lambda one: one.space)
+        self._queue = Turns[Named, str](lambda one: one.space)
         self._resting: deque[_Rest] = deque()  # in the order of time
         self._news = trio.Event()
         self._bucket = Bucket(RATE, BURST)

@@ -130,7 +130,7 @@ class StatusWriter:
         self._graph: Graph | None = None  # the graph that `_wanted` was made from
         self._left: dict[ObjectId, StatusPatch | None] = {}  # no longer served: the status that was wanted last, if any
         self._leads = False
-        self._queue = Turns[ObjectId](_namespace)  # with the time since when each waits
+        self._queue = Turns[ObjectId, str](_namespace)  # with the time since when each waits
         self._resting: dict[ObjectId, bool] = {}  # written recently: whether to check it again afterwards
         self._busy: set[ObjectId] = set()
         self._newer: dict[ObjectId, Newer] = {}  # the results of our requests, until the watch has them too
