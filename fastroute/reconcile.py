@@ -23,6 +23,7 @@ import msgspec
 import trio
 
 from fastroute.compiler.compile import NOTHING, Compiled, compile_snapshot
+from fastroute.difference import changed_keys
 from fastroute.graph.build import NOTHING as NO_GRAPH
 from fastroute.graph.build import build_graph, forgotten
 from fastroute.graph.node import Graph, Problem
@@ -118,11 +119,12 @@ async def reconcile(
         nursery.start_soon(source.watch, changes.note)
         nursery.start_soon(data_plane.watch, changes.note)
         nursery.start_soon(expiry.run)
+        nursery.start_soon(warnings.run)
         changes.note()  # whatever existed before the watch
         last = FIRST
         while True:
             await changes.wait()
-            problems.show((*source.store.problems, *source.store.warnings))
+            problems.show(source.store.problems, source.store.warnings)
             portion = next_portion(source.store, last)
             changes.note_at(source.store.next_portion(trio.current_time()))
             resources, world = quarantine.stand_in(portion.resources), served_world(settings, source.store)
@@ -237,7 +239,7 @@ def observe(metrics: Metrics, last: Pass, made: Pass, durations: Iterable[float]
     if last is not FIRST:
         metrics.grant_changes.inc(_differences(last.resources.reference_grants, made.resources.reference_grants))
     if made.graph.routes is not last.graph.routes:
-        metrics.refused_references.set(refused_references(made.graph))
+        metrics.refused_references.change(refused_references(last.graph, made.graph), anew=not last.graph.routes)
 
 
 def _differences(old: Mapping[Any, Any], new: Mapping[Any, Any]) -> int:
@@ -246,10 +248,13 @@ def _differences(old: Mapping[Any, Any], new: Mapping[Any, Any]) -> int:
     return sum(old.get(key) is not new.get(key) for key in {*old, *new})
 
 
-def refused_references(graph: Graph) -> dict[tuple[str, str], int]:
-    """The number of backendRefs that no ReferenceGrant allows, by (route kind, "ns/name"). Only for routes with any."""
-    counts = ((node, sum(map(_is_refused, node.problems))) for node in graph.routes.values() if node.problems)
-    return {(node.kind, str(node.key)): count for node, count in counts if count}
+def refused_references(before: Graph, graph: Graph) -> dict[tuple[str, str], int]:
+    """The number of backendRefs that no ReferenceGrant allows, of the routes that changed, by (kind, "ns/name")."""
+    counts: dict[tuple[str, str], int] = {}
+    for kind, key in changed_keys(before.routes, graph.routes):
+        node = graph.routes.get((kind, key))
+        counts[kind, str(key)] = sum(map(_is_refused, node.problems)) if node else 0
+    return counts
 
 
 def _is_refused(problem: Problem) -> bool:

@@ -6,6 +6,8 @@ If there are too many at a time, the namespaces take turns.
 
 import logging
 from collections.abc import Sequence
+from itertools import chain
+from operator import is_
 
 from fastroute.resources.problem import ManifestProblem
 from fastroute.turns import fair_part
@@ -21,11 +23,15 @@ class ProblemLog:
     """The problems that were logged and are not yet fixed."""
 
     def __init__(self) -> None:
+        self._last: tuple[Sequence[ManifestProblem], ...] = ()
         self._said: dict[Identity, ManifestProblem] = {}
 
-    def show(self, problems: Sequence[ManifestProblem]) -> None:
-        """`problems` is the complete list at this moment."""
-        now = {_identity(problem): problem for problem in problems}
+    def show(self, *lists: Sequence[ManifestProblem]) -> None:
+        """The lists are all problems at this moment. The same lists as the last time cost nothing."""
+        if len(lists) == len(self._last) and all(map(is_, lists, self._last)):
+            return
+        self._last = lists
+        now = {_identity(problem): problem for problem in chain(*lists)}
         new = [problem for key, problem in now.items() if key not in self._said]
         mended = [problem for key, problem in self._said.items() if key not in now]
         for problem in fair_part(new, AT_MOST, _namespace):
