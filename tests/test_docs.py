@@ -115,8 +115,8 @@ def test_the_shares_of_namespaces_are_as_they_say() -> None:
     text = page("limits")
     rows = (
         f"| about {reconcile.PORTION} routes, 5 ms |",
-        f"| {debts.EXPENSIVE * 1e3:g} ms | – | it is served; further ones of its namespace wait {debts.FACTOR:g} times as "
-        f"long, at most {debts.LONGEST:g} s |",
+        f"| {debts.EXPENSIVE * 1e3:g} ms | – | it is served; further ones of its namespace wait "
+        f"{debts.FACTOR:g} times as long, at most {debts.LONGEST:g} s |",
         f"| {directory.LARGE >> 10} KiB | – | it is read in slices",
         f"| {problemlog.AT_MOST} | – | a line says how many more there are",
         f"| {named.MOST} | – | they are read in turn, each at most every {looks.PAUSE:g} s",
