@@ -12,7 +12,7 @@ from fastroute.ext.retry import KEPT as KEPT_MOST
 from fastroute.graph import tls
 from fastroute.graph.certificate import LEAST_RSA
 from fastroute.metrics import Family, Metrics
-from fastroute.source import debts, directory, problemlog, statuslog
+from fastroute.source import debts, directory, pending, problemlog, statuslog
 from fastroute.source.kubernetes import event, lease, looks, named, room, statuswriter
 from fastroute.supervisor.tally import RETRY_REASONS
 
@@ -114,7 +114,7 @@ def test_the_shares_of_namespaces_are_as_they_say() -> None:
     )
     text = page("limits")
     rows = (
-        f"| about {reconcile.PORTION} routes, 5 ms |",
+        f"| about {pending.WHOLE} routes | – | they follow in portions of about {reconcile.PORTION} routes;",
         f"| {debts.EXPENSIVE * 1e3:g} ms | – | it is served; further ones of its namespace wait "
         f"{debts.FACTOR:g} times as long, at most {debts.LONGEST:g} s |",
         f"| {directory.LARGE >> 10} KiB | – | it is read in slices",

@@ -2,7 +2,8 @@
 
 The namespaces take turns (deficit round robin): in each round every namespace may spend QUANTUM more, and its objects
 follow while it can pay their size. So thousands of changes in one namespace delay a change in another one by at most
-one portion. (A Namespace belongs to the namespace that it is.)
+one portion. (A Namespace belongs to the namespace that it is.) But if all changes together have at most WHOLE units,
+they are one portion: few changes that arrive together take effect together.
 
 Within a namespace, changes that arrived in the meantime follow after those that were pending; of these, what others
 depend on comes first (DEPENDENCIES), and deletions come last, except for ReferenceGrants: a permission that was revoked
@@ -24,7 +25,8 @@ from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import BackendTLSPolicy, ReferenceGrant
 from fastroute.source.debts import Debts
 
-QUANTUM = 8  # units of size
+WHOLE = 100  # units of size
+QUANTUM = 8
 PER_UNIT = 4  # matches, backendRefs and filters of a route
 ENDPOINTS_PER_UNIT = 50
 SECRET = 10  # units: its certificate is parsed and its key is checked
@@ -66,29 +68,6 @@ class Changed(NamedTuple):
 Find = Callable[[Changed], Resource | None]
 
 
-class _Line:
-    """Changes in order. Those that were added in the meantime follow in the next round."""
-
-    def __init__(self) -> None:
-        self._round: deque[Changed] = deque()
-        self._next: list[Changed] = []
-
-    def __bool__(self) -> bool:
-        return bool(self._round or self._next)
-
-    def add(self, changed: Changed) -> None:
-        self._next.append(changed)
-
-    def first(self, find: Find) -> Changed:
-        if not self._round:
-            self._round.extend(sorted(self._next, key=lambda changed: _rank(changed, find(changed))))
-            self._next = []
-        return self._round[0]
-
-    def drop_first(self) -> None:
-        self._round.popleft()
-
-
 def _rank(changed: Changed, now: Resource | None) -> tuple[bool, int]:
     place = DEPENDENCIES.get(changed.kind, len(DEPENDENCIES))
     is_last = now is None and changed.kind is not ReferenceGrant
@@ -96,17 +75,47 @@ def _rank(changed: Changed, now: Resource | None) -> tuple[bool, int]:
 
 
 class _Space:
-    """The changed objects of a namespace. `since`: when each changed first."""
+    """The changed objects of a namespace in order. `since`: when each changed first."""
 
     def __init__(self) -> None:
         self.since: dict[Changed, float] = {}
         self.deficit = 0  # what it has saved
-        self.wide, self.narrow = _Line(), _Line()
+        self.wide = 0  # the number of wide changes
+        self._round: deque[Changed] = deque()
+        self._next: list[Changed] = []  # for the next round
+        self._held: list[Changed] = []  # wide changes of this round, which have to wait
+
+    @property
+    def narrow(self) -> int:
+        return len(self.since) - self.wide
 
     def add(self, changed: Changed, since: float) -> None:
         if changed not in self.since:
             self.since[changed] = since
-            (self.wide if changed.is_wide else self.narrow).add(changed)
+            self.wide += changed.is_wide
+            self._next.append(changed)
+
+    def first(self, find: Find, *, with_wide: bool) -> Changed | None:
+        """The next change, unless it is wide and has to wait."""
+        if with_wide and self._held:
+            self._begin([*self._held, *self._round], find)
+            self._held = []
+        while True:
+            while self._round and self._round[0].is_wide and not with_wide:
+                self._held.append(self._round.popleft())
+            if self._round or not self._next:
+                return self._round[0] if self._round else None
+            self._begin(self._next, find)
+            self._next = []
+
+    def take_first(self) -> float:
+        """Removes what `first` returned; returns when it changed."""
+        changed = self._round.popleft()
+        self.wide -= changed.is_wide
+        return self.since.pop(changed)
+
+    def _begin(self, changes: list[Changed], find: Find) -> None:
+        self._round = deque(sorted(changes, key=lambda changed: _rank(changed, find(changed))))
 
 
 class Pending:
@@ -133,8 +142,9 @@ class Pending:
             (now if each.narrow else self._debts.until(name) for name, each in self._spaces.items()), default=inf
         )
 
-    def take_all(self) -> list[Changed]:
-        taken = [changed for space in self._spaces.values() for changed in space.since]
+    def take_all(self) -> dict[Changed, float]:
+        """All changes, with the times when they came."""
+        taken = {changed: since for space in self._spaces.values() for changed, since in space.since.items()}
         self._spaces.clear()
         return taken
 
@@ -144,6 +154,8 @@ class Pending:
         If some namespaces have no more changes after a round, it is the last one: their changes need not wait for more
         changes of the others to be built.
         """
+        if self._is_small(now):
+            return self.take_all()
         taken: dict[Changed, float] = {}
         wide: set[str] = set()
         while most > 0:
@@ -164,19 +176,26 @@ class Pending:
                 break
         return taken
 
+    def _is_small(self, now: float) -> bool:
+        """Whether all changes can be one portion."""
+        if sum(len(space.since) for space in self._spaces.values()) > WHOLE:
+            return False
+        wide = [name for name, space in self._spaces.items() if space.wide]
+        if not all(self._debts.may(name, wide, now) for name in wide):
+            return False
+        return sum(size(self._find(changed)) for space in self._spaces.values() for changed in space.since) <= WHOLE
+
     def _take_from(self, name: str, taken: dict[Changed, float], *, with_wide: bool) -> int:
         """Takes what the namespace can pay; returns how much that is."""
         space = self._spaces[name]
         paid = 0
-        while line := (space.wide if with_wide and space.wide else space.narrow):
-            changed = line.first(self._find)
+        while (changed := space.first(self._find, with_wide=with_wide)) is not None:
             cost = size(self._find(changed))
             if cost > space.deficit:
                 break
-            line.drop_first()
             space.deficit -= cost
             paid += cost
-            taken[changed] = space.since.pop(changed)
+            taken[changed] = space.take_first()
         if space.since:
             self._spaces.move_to_end(name)
         else:

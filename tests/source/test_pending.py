@@ -10,7 +10,7 @@ from fastroute.resources.gateway import Gateway, GatewaySpec, HTTPBackendRef, HT
 from fastroute.resources.meta import Key, Metadata, Resource
 from fastroute.resources.policy import ReferenceGrant, ReferenceGrantSpec
 from fastroute.source.debts import EXPENSIVE, FACTOR, LONGEST
-from fastroute.source.pending import QUANTUM, Changed, Pending, size
+from fastroute.source.pending import QUANTUM, WHOLE, Changed, Pending, size
 from fastroute.source.store import Apply, Delete, Store
 
 BULK, VICTIM = "a-bulk", "z-victim"
@@ -45,6 +45,16 @@ def test_a_change_is_in_the_next_portion_whatever_another_namespace_changes() ->
     assert len(portion.taken) == 1 + QUANTUM, "the rest of the others need not be waited for"
 
 
+def test_few_changes_that_arrive_together_are_one_portion() -> None:
+    """Of several namespaces and kinds, with removals; an intermediate state would be seen."""
+    store = Store()
+    for space in range(10):
+        store.apply([Apply(route(f"n{space}", f"r{number}")) for number in range(10)])
+    assert len(store.portion(50, 0.0).taken) == WHOLE
+    store.apply([Delete(HTTPRoute, Key("n1", "r1")), *(Apply(route("n2", f"s{number}")) for number in range(WHOLE))])
+    assert len(store.portion(50, 0.0).taken) < WHOLE
+
+
 def test_large_objects_take_the_turns_of_their_own_namespace() -> None:
     store = Store()
     assert size(route(BULK, "big", rules=16)) > QUANTUM
@@ -65,23 +75,29 @@ def test_many_namespaces_are_served_in_rounds() -> None:
 
 
 def test_dependencies_come_first_and_deletions_last() -> None:
+    """More than WHOLE units, of one namespace."""
     space = "n"
     objects: list[Resource] = [
-        route(space, "r"),
+        *(route(space, f"r{number}") for number in range(3 * WHOLE)),
         Service(metadata=Metadata(name="s", namespace=space)),
         gateway(space),
         EndpointSlice(metadata=Metadata(name="e", namespace=space)),
         Namespace(metadata=Metadata(name=space)),
     ]
     grant = ReferenceGrant(metadata=Metadata(name="w", namespace=space), spec=ReferenceGrantSpec(from_=(), to=()))
+    old = [route(space, "old"), Service(metadata=Metadata(name="old", namespace=space))]
     store = Store()
-    store.apply([Apply(grant), Apply(route(space, "old")), Apply(gateway("n2"))])
+    store.apply([Apply(grant), *map(Apply, old)])
     store.snapshot()
-    store.apply([Delete(HTTPRoute, Key(space, "old")), *map(Apply, objects), Delete(ReferenceGrant, grant.key)])
-    order = [(changed.kind, changed.key.name) for changed in store.portion(50, 0.0).taken]
-    kinds = [kind for kind, _ in order]
-    assert kinds[:4] == [ReferenceGrant, Namespace, Service, Gateway]
-    assert order.index((HTTPRoute, "r")) < order.index((HTTPRoute, "old"))
+    gone = [Delete(type(each), each.key) for each in (*old, grant)]
+    store.apply([*gone[:2], *map(Apply, objects), gone[2]])
+    first, *more = [store.portion(50, 0.0).taken for _ in range(4)]
+    assert [changed.kind for changed in first][:5] == [ReferenceGrant, Namespace, EndpointSlice, Service, Gateway]
+    assert not any(changed.key.name == "old" for taken in (first, *more) for changed in taken)
+    last = first
+    while store.next_portion(0.0) == 0.0:
+        last = store.portion(50, 0.0).taken
+    assert {changed.kind for changed in last if changed.key.name == "old"} == {HTTPRoute, Service}
 
 
 def test_an_object_that_changes_again_keeps_its_place() -> None:
