@@ -68,7 +68,11 @@ def serving(manifests: Path) -> Iterator[Served]:
         yield served
     finally:
         process.terminate()
-        process.wait(20)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def _is_ready(served: Served) -> bool:

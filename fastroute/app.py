@@ -13,6 +13,7 @@ import os
 import resource
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -34,12 +35,14 @@ from fastroute.worker.logfile import open_log
 
 _log = logging.getLogger(__name__)
 Follow = Callable[[Supervisor, Metrics, trio.Event], Awaitable[None]]  # applies a source's objects to the data plane
+SWITCH = 0.0005  # s after which a thread that works passes the GIL on to the event loop
 _ENDINGS = (signal.SIGTERM, signal.SIGINT)
 
 
 def serve(settings: ServeSettings) -> int:
     """Serves until SIGTERM or SIGINT. Returns the exit code: 0, or 130 after a second signal. Raises FastrouteError."""
     start_log(settings.log)
+    sys.setswitchinterval(SWITCH)
     _allow_many_files()
     settings = _made_absolute(settings)
     follow = _follow_cluster(settings) if settings.kubernetes else _follow_manifests(settings)

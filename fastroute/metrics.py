@@ -14,6 +14,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 import fastroute
+from fastroute.turns import fair_part
 
 OTHER = "other"  # the label value for everything counted after the maximum number of series is reached
 
@@ -69,24 +70,32 @@ _PROPAGATION = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0,
 
 
 class RefusedReferences(Collector):
-    """The number of refused references of each route. A route without refused references has no series."""
+    """The number of refused references of each route. A route without refused references has no series. If there are
+    too many, the namespaces take turns."""
 
     def __init__(self, series: int) -> None:
         self._series = series
-        self._counts: Mapping[tuple[str, str], int] = {}
+        self._counts: dict[tuple[str, str], int] = {}
 
-    def set(self, counts: Mapping[tuple[str, str], int]) -> None:
-        """`counts` by (route kind, "ns/name"), for all routes."""
-        self._counts = counts
+    def change(self, counts: Mapping[tuple[str, str], int], *, anew: bool = False) -> None:
+        """`counts` by (route kind, "ns/name"), of the routes that changed; `anew`: there are no others."""
+        if anew:
+            self._counts.clear()
+        for route, count in counts.items():
+            if count:
+                self._counts[route] = count
+            else:
+                self._counts.pop(route, None)
 
     def collect(self) -> Iterable[Metric]:
         family = GaugeMetricFamily(
             "fastroute_refused_references", "Refused references of a route", labels=("route", "route_kind")
         )
-        counts = sorted((key, count) for key, count in self._counts.items() if count)
-        for (kind, route), count in counts[: self._series]:
-            family.add_metric((route, kind), count)
-        if rest := sum(count for _, count in counts[self._series :]):
+        counts = dict(self._counts)
+        shown = fair_part(sorted(counts), self._series, lambda route: route[1].partition("/")[0])
+        for kind, name in shown:
+            family.add_metric((name, kind), counts[kind, name])
+        if rest := sum(counts.values()) - sum(map(counts.__getitem__, shown)):
             family.add_metric((OTHER, OTHER), rest)
         yield family
 

@@ -1,9 +1,11 @@
 """The loop of the control plane: wait for a change, build, compile, publish, write statuses; repeat.
 
 It keeps only the last successful pass. A pass consists of pure stages; each stage gets its previous result, so that the
-cost of a change depends on what the change affects. Changes that arrive during a pass are combined into the next one. A
-pass that fails is logged and repeated from scratch; if that fails too, the previous configuration stays in service, and
-if single objects cause the failure, everything else is served without their changes (source/quarantine.py).
+cost of a change depends on what the change affects. Changes that arrive during a pass are combined into the next one.
+A pass takes a PORTION of them, in which the namespaces take turns (source/pending.py): bulk changes in one namespace do
+not delay a change in another one. Only the first pass takes everything. A pass that fails is logged and repeated from
+scratch; if that fails too, the previous configuration stays in service, and if single objects cause the failure,
+everything else is served without their changes (source/quarantine.py).
 
 Results are kept until they change and contain no cycles, so the garbage collector need not scan them: with 5,000
 routes, a full collection takes longer than a change may take to be served.
@@ -11,7 +13,9 @@ routes, a full collection takes longer than a change may take to be served.
 
 import gc
 import logging
-from collections.abc import Callable, Mapping
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
@@ -19,6 +23,7 @@ import msgspec
 import trio
 
 from fastroute.compiler.compile import NOTHING, Compiled, compile_snapshot
+from fastroute.difference import changed_keys
 from fastroute.graph.build import NOTHING as NO_GRAPH
 from fastroute.graph.build import build_graph, forgotten
 from fastroute.graph.node import Graph, Problem
@@ -30,11 +35,12 @@ from fastroute.source.expirylog import ExpiryLog
 from fastroute.source.problemlog import ProblemLog
 from fastroute.source.quarantine import Quarantine
 from fastroute.source.servinglog import ServingLog
-from fastroute.source.store import Store
+from fastroute.source.store import Portion, Store
 from fastroute.source.warninglog import WarningLog
 from fastroute.status import Statuses, build_statuses
 
-MANY = 256  # if a pass makes so many rules, gc.freeze() excludes all existing objects from collections
+PORTION = 50  # units of work (source/pending.py) that a pass takes, about 5 ms
+MANY = 256  # after so many new rules (and half of all), gc.freeze() excludes existing objects from collections
 
 _log = logging.getLogger(__name__)
 
@@ -71,20 +77,22 @@ class Changes:
     """Changes since the last pass, combined into one."""
 
     def __init__(self) -> None:
-        self._first = 0.0
         self._any = trio.Event()
+        self._later = math.inf
 
-    def note(self, noticed: float | None = None) -> None:
-        """Records a change; `noticed` is its time (default: now)."""
-        if not self._any.is_set():
-            self._first = trio.current_time() if noticed is None else noticed
-            self._any.set()
+    def note(self, noticed: float = 0.0) -> None:
+        """Records a change. (The Store knows when it was noticed.)"""
+        self._any.set()
 
-    async def wait(self) -> float:
-        """Waits for a change, clears all recorded changes, and returns the time of the first one."""
-        await self._any.wait()
-        self._any = trio.Event()
-        return self._first
+    def note_at(self, time: float) -> None:
+        """A further pass is needed at that time."""
+        self._later = time
+
+    async def wait(self) -> None:
+        """Waits for a change and clears all recorded changes."""
+        with trio.move_on_at(self._later):
+            await self._any.wait()
+        self._any, self._later = trio.Event(), math.inf
 
 
 class Pass(NamedTuple):
@@ -104,37 +112,71 @@ async def reconcile(
     source: Source, data_plane: DataPlane, writer: StatusWriter, settings: GraphSettings, metrics: Metrics
 ) -> None:
     """Serves the configuration of `source`; never returns."""
-    changes, quarantine = Changes(), Quarantine()
+    changes, quarantine, unfrozen = Changes(), Quarantine(), 0
     problems, warnings, expiry = ProblemLog(), WarningLog(settings.gateways), ExpiryLog()
     serving = ServingLog()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(source.watch, changes.note)
         nursery.start_soon(data_plane.watch, changes.note)
         nursery.start_soon(expiry.run)
+        nursery.start_soon(warnings.run)
         changes.note()  # whatever existed before the watch
         last = FIRST
         while True:
-            noted = await changes.wait()
-            problems.show((*source.store.problems, *source.store.warnings))
-            resources, world = quarantine.stand_in(source.store.snapshot()), served_world(settings, source.store)
+            await changes.wait()
+            problems.show(source.store.problems, source.store.warnings)
+            portion = next_portion(source.store, last)
+            changes.note_at(source.store.next_portion(trio.current_time()))
+            resources, world = quarantine.stand_in(portion.resources), served_world(settings, source.store)
             same = resources is last.resources and last.graph.settings == world
             if same and data_plane.outcome == last.outcome:
                 continue
             try:
-                made = build(resources, world, last)
+                cost = Cost()
+                with cost:
+                    made = build(resources, world, last)
                 outcome = await data_plane.publish(made.compiled.snapshot)
-                observe(metrics, last, made, trio.current_time() - noted)
-                last = show(made, outcome, writer)
+                observe(metrics, last, made, [trio.current_time() - since for since in portion.since.values()])
+                with cost:
+                    last = show(made, outcome, writer)
+                source.store.charge(portion, cost.seconds, trio.current_time())
                 warnings.show(resources, made.graph)
                 expiry.take(made.graph.certificates)
                 serving.show(resources, made.graph, made.compiled.snapshot.listeners, outcome)
-                if made.compiled.rules_made >= MANY:
-                    gc.freeze()
+                unfrozen = frozen_after(unfrozen + made.compiled.rules_made, len(made.compiled.snapshot.rules))
             except Exception:
                 _log.exception("a change cannot be served; the previous configuration stays in service")
                 good = rebased(last, world)
                 if await quarantine.find(good.resources, resources, good, partial(attempt, world)):
-                    changes.note(noted)
+                    changes.note()
+
+
+def next_portion(store: Store, last: Pass) -> Portion:
+    """What the next pass takes: at first everything."""
+    return Portion(store.snapshot()) if last is FIRST else store.portion(PORTION, trio.current_time())
+
+
+class Cost:
+    """The CPU time of the blocks that it is entered for."""
+
+    def __init__(self, clock: Callable[[], float] = time.thread_time) -> None:
+        self.seconds = 0.0
+        self._clock = clock
+
+    def __enter__(self) -> None:
+        self.seconds -= self._clock()
+
+    def __exit__(self, *exception: object) -> None:
+        self.seconds += self._clock()
+
+
+def frozen_after(made: int, rules: int) -> int:
+    """Excludes what exists from garbage collections if many of the `rules` are new. `made`: how many were made since
+    the last time; returns the new number."""
+    if made < max(MANY, rules // 2):
+        return made
+    gc.freeze()
+    return 0
 
 
 def served_world(settings: GraphSettings, store: Store) -> GraphSettings:
@@ -186,17 +228,18 @@ def show(made: Pass, outcome: Outcome, writer: StatusWriter) -> Pass:
 # --- Metrics
 
 
-def observe(metrics: Metrics, last: Pass, made: Pass, seconds: float) -> None:
-    """`seconds`: from the first change of this pass until all workers serve it."""
+def observe(metrics: Metrics, last: Pass, made: Pass, durations: Iterable[float]) -> None:
+    """`durations`: for each namespace with changes in this pass, the seconds from the first of them until all workers
+    serve it."""
     before, now = last.compiled.snapshot, made.compiled.snapshot
-    if last is not FIRST and now is not before:
+    for seconds in durations if last is not FIRST and now is not before else ():
         metrics.propagation.observe(seconds)
         if now.endpoints is not before.endpoints:
             metrics.endpoint_lag.observe(seconds)
     if last is not FIRST:
         metrics.grant_changes.inc(_differences(last.resources.reference_grants, made.resources.reference_grants))
     if made.graph.routes is not last.graph.routes:
-        metrics.refused_references.set(refused_references(made.graph))
+        metrics.refused_references.change(refused_references(last.graph, made.graph), anew=not last.graph.routes)
 
 
 def _differences(old: Mapping[Any, Any], new: Mapping[Any, Any]) -> int:
@@ -205,10 +248,13 @@ def _differences(old: Mapping[Any, Any], new: Mapping[Any, Any]) -> int:
     return sum(old.get(key) is not new.get(key) for key in {*old, *new})
 
 
-def refused_references(graph: Graph) -> dict[tuple[str, str], int]:
-    """The number of backendRefs that no ReferenceGrant allows, by (route kind, "ns/name"). Only for routes with any."""
-    counts = ((node, sum(map(_is_refused, node.problems))) for node in graph.routes.values() if node.problems)
-    return {(node.kind, str(node.key)): count for node, count in counts if count}
+def refused_references(before: Graph, graph: Graph) -> dict[tuple[str, str], int]:
+    """The number of backendRefs that no ReferenceGrant allows, of the routes that changed, by (kind, "ns/name")."""
+    counts: dict[tuple[str, str], int] = {}
+    for kind, key in changed_keys(before.routes, graph.routes):
+        node = graph.routes.get((kind, key))
+        counts[kind, str(key)] = sum(map(_is_refused, node.problems)) if node else 0
+    return counts
 
 
 def _is_refused(problem: Problem) -> bool:

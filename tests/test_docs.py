@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from fastroute import metrics
+from fastroute import metrics, reconcile
 from fastroute.compiler.retry import BACKOFF
 from fastroute.ext.counters import MIRROR_REASONS
 from fastroute.ext.mirroring import MIRROR_BEHIND, MIRRORS_AT_ONCE, MIRRORS_BEHIND
@@ -12,7 +12,8 @@ from fastroute.ext.retry import KEPT as KEPT_MOST
 from fastroute.graph import tls
 from fastroute.graph.certificate import LEAST_RSA
 from fastroute.metrics import Family, Metrics
-from fastroute.source.kubernetes import event, lease, room, statuswriter
+from fastroute.source import debts, directory, pending, problemlog, statuslog
+from fastroute.source.kubernetes import event, lease, looks, named, room, statuswriter
 from fastroute.supervisor.tally import RETRY_REASONS
 
 NAMED = re.compile(r"\b(?:BackendTLS|Gateway|HTTPRoute)\w+")
@@ -97,10 +98,36 @@ def test_the_pace_of_writing_is_as_it_says() -> None:
         f"(a burst of {statuswriter.BURST:g}), on {statuswriter.WRITERS} connections",
         f"after up to {statuswriter.LONGEST_PAUSE:g} s",
         f"a burst of at most {event.OBJECT_BURST:g} Events",
-        f"one every {1 / event.OBJECT_RATE:g} s. In total there are at most {event.RATE:g} a second",
+        f"one every {1 / event.OBJECT_RATE:g} s. In total at most {event.RATE:g} a second are written",
+        f"burst of {event.BURST:g}. The namespaces take turns",
+        f"At most {event.MOST_WAITING} Events wait",
         f"within {event.WINDOW / 60:g} minutes",
     )
     assert [number for number in numbers if number not in said] == []
+
+
+def test_the_shares_of_namespaces_are_as_they_say() -> None:
+    read = " ".join(page("kubernetes").partition("## What is written")[0].split())
+    assert f"At most {named.MOST} Secrets are watched in this way" in read
+    assert (
+        f"at most every {looks.PAUSE:g} s, in total at most {looks.RATE:g} a second (at first {looks.BURST:g})" in read
+    )
+    text = page("limits")
+    rows = (
+        f"| about {pending.WHOLE} routes | – | they follow in portions of about {reconcile.PORTION} routes;",
+        f"| {debts.EXPENSIVE * 1e3:g} ms | – | it is served; further ones of its namespace wait "
+        f"{debts.FACTOR:g} times as long, at most {debts.LONGEST:g} s |",
+        f"| {directory.LARGE >> 10} KiB | – | it is read in slices",
+        f"| {problemlog.AT_MOST} | – | a line says how many more there are",
+        f"| {named.MOST} | – | they are read in turn, each at most every {looks.PAUSE:g} s",
+        f"| {looks.RATE:g} a second | – |",
+        f"| {statuswriter.RATE:g} a second | – |",
+        f"| {event.RATE:g} a second | – |",
+        f"| {event.MOST_WAITING} | – |",
+        f"| {event.OBJECT_BURST:g} at once, {event.OBJECT_RATE * 60:g} a minute | – |",
+    )
+    assert problemlog.AT_MOST == statuslog.AT_MOST
+    assert [row for row in rows if row not in text] == []
 
 
 def test_every_tls_option_and_cipher_is_listed() -> None:

@@ -1,8 +1,8 @@
 """`python -m bench.kubernetes [PART...]`: benchmarks with a real API server; tables on stdout, JSON in .cache/bench/.
 
 PART: served (from a change to its first response, 3,000 routes), attached (1,000 routes at once), idle (5,000 routes:
-memory, start, CPU), disturbed (latency while everything changes). About four minutes, plus a build of Go programs at
-first.
+memory, start, CPU), disturbed (latency while everything changes), neighbour (a change and its status while another
+namespace changes 5,000 routes and EndpointSlices). About five minutes, plus a build of Go programs at first.
 """
 
 import argparse
@@ -26,8 +26,15 @@ from bench.kubernetes.attached import measure_attached  # noqa: E402
 from bench.kubernetes.disturbed import measure_disturbed  # noqa: E402
 from bench.kubernetes.gateway import Gateway, serving  # noqa: E402
 from bench.kubernetes.idle import measure_idle  # noqa: E402
+from bench.kubernetes.neighbour import measure_neighbour  # noqa: E402
 from bench.kubernetes.served import measure_served  # noqa: E402
-from bench.kubernetes.tables import attached_tables, disturbed_tables, idle_tables, served_tables  # noqa: E402
+from bench.kubernetes.tables import (  # noqa: E402
+    attached_tables,
+    disturbed_tables,
+    idle_tables,
+    neighbour_tables,
+    served_tables,
+)
 from bench.kubernetes.world import create_all, create_routes, endpoints_answering, world  # noqa: E402
 from bench.load import build_pace  # noqa: E402
 from bench.peers import Running  # noqa: E402
@@ -98,6 +105,13 @@ def _disturbed(cluster: Cluster, endpoints: Running) -> None:
     _say("disturbed", found, disturbed_tables(found))
 
 
+def _neighbour(cluster: Cluster, _: Running) -> None:
+    with _gateway(cluster) as served:
+        served.settle()
+        found = measure_neighbour(cluster, served)
+    _say("neighbour", found, neighbour_tables(found))
+
+
 def _as_running(served: Gateway) -> Running:
     return Running("fastroute", 80, served.process)
 
@@ -113,6 +127,7 @@ PARTS: dict[str, Callable[[Cluster, Running], None]] = {
     "disturbed": _disturbed,
     "attached": _attached,
     "idle": _idle,
+    "neighbour": _neighbour,
 }
 
 if __name__ == "__main__":

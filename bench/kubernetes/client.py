@@ -16,10 +16,10 @@ class Answer(NamedTuple):
 
 
 class Client:
-    """One kept-alive connection to the Gateway on 127.0.0.1:80."""
+    """One kept-alive connection to the Gateway on 127.0.0.1."""
 
-    def __init__(self) -> None:
-        self._connection = HTTPConnection("127.0.0.1", 80, timeout=10)
+    def __init__(self, port: int = 80) -> None:
+        self._connection = HTTPConnection("127.0.0.1", port, timeout=10)
 
     def __enter__(self) -> "Client":
         return self

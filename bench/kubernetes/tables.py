@@ -6,6 +6,7 @@ from statistics import median
 from bench.kubernetes.attached import Attached
 from bench.kubernetes.disturbed import Disturbed
 from bench.kubernetes.idle import Idle
+from bench.kubernetes.neighbour import Neighbour
 from bench.kubernetes.served import Delay, Served
 from bench.report import Must, verdicts
 from fastroute.text import Block, Table
@@ -50,6 +51,24 @@ def idle_tables(found: Idle) -> Iterator[Block]:
             Must("CPU while others renew Leases", found.cpu_percent, 0.5, 0.2, " %"),
         )
     )
+
+
+def neighbour_tables(found: Neighbour) -> Iterator[Block]:
+    rows = [("quiet", found.quiet), *((name, each) for name, each in found.attacks.items())]
+    yield Table(
+        ("ANOTHER NAMESPACE", "SERVED P50 MS", "P90 MS", "STATUS P50 MS", "P90 MS", "WORST MS", "CHANGES/S"),
+        tuple(
+            (name, *(f"{value:.0f}" for value in (*each.served[:2], *each.stated, each.changes))) for name, each in rows
+        ),
+    )
+    limit = 2 * found.quiet.served[1] + 50
+    for name, each in found.attacks.items():
+        yield from verdicts(
+            (
+                Must(f"change served, {name}, p90", each.served[1], limit, limit, " ms"),
+                Must(f"its status, {name}, p90", each.stated[1], 1_000, 500, " ms"),
+            )
+        )
 
 
 def disturbed_tables(found: Disturbed) -> Iterator[Block]:

@@ -69,12 +69,19 @@ def build_sets(
     return built
 
 
+def is_allowed(gateway: Gateway, source: ListenerSet, namespaces: Namespaces) -> bool:
+    """Whether the Gateway allows ListenerSets from this namespace."""
+    allowed = (gateway.spec.allowed_listeners or AllowedListeners()).namespaces
+    home = source.metadata.namespace
+    return admits_namespace(allowed, gateway.key.namespace, home, labels_of(namespaces, home))
+
+
 def _refusal(gateway: Gateway, source: ListenerSet, namespaces: Namespaces) -> Problem | None:
     """Why the Gateway does not allow the ListenerSet; None if it does."""
+    if is_allowed(gateway, source, namespaces):
+        return None
     allowed = (gateway.spec.allowed_listeners or AllowedListeners()).namespaces
     home, name = source.metadata.namespace, gateway.key
-    if admits_namespace(allowed, name.namespace, home, labels_of(namespaces, home)):
-        return None
     if allowed.from_ == "None":
         why = "its allowedListeners.namespaces.from is None or not set"
     elif allowed.from_ == "Same":

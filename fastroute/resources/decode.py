@@ -20,9 +20,11 @@ from fastroute.resources.core import EndpointSlice, Namespace, Secret, Service
 from fastroute.resources.defaults import NAMESPACE, with_defaults
 from fastroute.resources.document import (
     MalformedError,
+    Pause,
     Places,
     Texts,
     nearest,
+    no_pause,
     parse,
     parse_json,
     places,
@@ -97,37 +99,38 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     path: Path = ()
 
 
-def decode(text: str, file: str, line: int = 1, *, json: bool = False) -> tuple[Entry, ...]:
+def decode(text: str, file: str, line: int = 1, *, json: bool = False, pause: Pause = no_pause) -> tuple[Entry, ...]:
     """Decodes a document that begins at `line` of `file`. Never raises: faults are in the entries."""
     try:
-        values = parse_json(text) if json else parse(text)
+        values = parse_json(text) if json else parse(text, pause)
     except MalformedError as error:
         at = None if error.line is None else error.line + line - 1
         message = f"is not valid {'JSON' if json else 'YAML'}: {error.message}"
         problem = ManifestProblem(file=file, line=at, column=error.column, message=message)
         return (Entry(problems=(problem,), line=line),)
-    source = _Source(file, line, _Text(text))
-    return tuple(
-        msgspec.structs.replace(entry, number=number, path=path)
-        for number, value in enumerate(values)
-        for path, item in _unpacked(value, ())
-        if (entry := _entry(item, source.at(number, path))) is not None
-    )
+    source = _Source(file, line, _Text(text, pause))
+    entries = []
+    for number, value in enumerate(values):
+        for path, item in _unpacked(value, ()):
+            pause()
+            if (entry := _entry(item, source.at(number, path))) is not None:
+                entries.append(msgspec.structs.replace(entry, number=number, path=path))
+    return tuple(entries)
 
 
 class _Text:
     """A text and the positions of its values, computed on first use, once for all objects of a List."""
 
-    def __init__(self, text: str) -> None:
-        self._text = text
+    def __init__(self, text: str, pause: Pause) -> None:
+        self._text, self._pause = text, pause
 
     @functools.cached_property
     def places(self) -> list[Places]:
-        return places(self._text)
+        return places(self._text, self._pause)
 
     @functools.cached_property
     def written(self) -> list[Texts]:
-        return written(self._text)
+        return written(self._text, self._pause)
 
 
 class _Source(NamedTuple):

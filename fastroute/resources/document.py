@@ -53,6 +53,13 @@ for _value, _spellings in (
 _WORDS[""] = None
 
 
+Pause = Callable[[], None]  # called often, so that a long document can be read in slices (source/slices.py)
+
+
+def no_pause() -> None:
+    pass
+
+
 class MalformedError(Exception):
     """The text is not valid YAML or JSON. `line` and `column` are within the document, from 1."""
 
@@ -82,9 +89,9 @@ def split(text: str) -> list[str]:
     return [*parts, text[start:]]
 
 
-def parse(text: str) -> list[Any]:
+def parse(text: str, pause: Pause = no_pause) -> list[Any]:
     """The documents of a YAML text (several only if `...` ends them). Raises MalformedError."""
-    return list(_documents(text, None))
+    return list(_documents(text, None, pause=pause))
 
 
 def parse_json(text: str) -> list[Any]:
@@ -101,21 +108,21 @@ def parse_json(text: str) -> list[Any]:
         raise MalformedError(message[: at.start()], line, column) from None
 
 
-def places(text: str) -> list[Places]:
+def places(text: str, pause: Pause = no_pause) -> list[Places]:
     """The positions, for each document of a valid text. Empty for JSON that is not valid YAML: only the file is known
     then."""
     marks: Places = {}
     try:
-        return [marks.copy() for _ in _documents(text, marks)]
+        return [marks.copy() for _ in _documents(text, marks, pause=pause)]
     except MalformedError:
         return []
 
 
-def written(text: str) -> list[Texts]:
+def written(text: str, pause: Pause = no_pause) -> list[Texts]:
     """For each document of a valid text, its scalars as written in the file: for example `y` or 1.10."""
     texts: Texts = {}
     try:
-        return [texts.copy() for _ in _documents(text, {}, texts)]
+        return [texts.copy() for _ in _documents(text, {}, texts, pause=pause)]
     except MalformedError:
         return []
 
@@ -144,13 +151,16 @@ def _without_nulls(value: Any) -> Any:
     return value
 
 
-def _documents(text: str, marks: Places | None, texts: Texts | None = None) -> Iterator[Any]:
+def _documents(
+    text: str, marks: Places | None, texts: Texts | None = None, *, pause: Pause = no_pause
+) -> Iterator[Any]:
     """Yields each document; `marks` and `texts`, if given, hold the positions and scalars of the last one."""
     try:
         loader = _PARSER(text)
+        get = loader.get_event if pause is no_pause else _paced(loader.get_event, pause)
         try:
             while True:
-                event = loader.get_event()
+                event = get()
                 if isinstance(event, yaml.StreamEndEvent):
                     return
                 if isinstance(event, yaml.DocumentStartEvent):
@@ -158,7 +168,7 @@ def _documents(text: str, marks: Places | None, texts: Texts | None = None) -> I
                         marks.clear()
                     if texts is not None:
                         texts.clear()
-                    yield _Builder(loader.get_event, marks, texts).value(loader.get_event(), 0, ())
+                    yield _Builder(get, marks, texts).value(get(), 0, ())
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
@@ -169,6 +179,14 @@ def _documents(text: str, marks: Places | None, texts: Texts | None = None) -> I
         raise MalformedError(message, *((mark.line + 1, mark.column + 1) if mark else ())) from None
     except yaml.YAMLError as error:  # a control character; libyaml gives no line
         raise MalformedError(" ".join(str(error).split()[:6]).rstrip(":")) from None
+
+
+def _paced(get: Callable[[], Any], pause: Pause) -> Callable[[], Any]:
+    def paced() -> Any:
+        pause()
+        return get()
+
+    return paced
 
 
 class _Builder:

@@ -5,11 +5,12 @@ contains an object is assumed to exist, even if no manifest defines it.
 """
 
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from fastroute.resources.core import Namespace
 from fastroute.resources.decode import TYPES, Id
 from fastroute.resources.defaults import NAME_LABEL
+from fastroute.resources.document import Pause, no_pause
 from fastroute.resources.meta import Key, Metadata, Resource
 from fastroute.resources.problem import ManifestProblem
 from fastroute.source.folder import Rank
@@ -26,15 +27,14 @@ class Claims:
         self._inhabitants: Counter[str] = Counter()  # the number of used objects by namespace
         self._implied: dict[str, Namespace] = {}
         self._contested: set[Id] = set()
+        self._contesting: set[str] = set()  # the files that define these
+        self._leaving: frozenset[str] = frozenset()
+        self._duplicates: Sequence[ManifestProblem] = ()  # the last result of `duplicates`
+        self._is_stale = False  # it must be computed anew
 
-    def update(self, path: str, old: Manifest | None, new: Manifest | None) -> set[Id]:
-        """A file changed, was added (no `old`) or removed (no `new`). Returns the objects that `settle` must check."""
-        before = old.definitions if old else {}
+    def update(self, path: str, new: Manifest | None, touched: set[Id]) -> None:
+        """A file changed, was added, or removed (no `new`). `touched`: what differs; `settle` must check it."""
         after = new.definitions if new else {}
-        touched = {name for name in before if name not in after}
-        touched |= {
-            name for name, items in after.items() if (old_items := before.get(name)) is not items and old_items != items
-        }
         for name in touched:
             places = self._definitions.setdefault(name, {})
             if name in after:
@@ -44,45 +44,61 @@ class Claims:
             if not places:
                 del self._definitions[name]
             several = sum(map(len, places.values())) > 1
+            self._is_stale |= several or name in self._contested
             (self._contested.add if several else self._contested.discard)(name)
-        return touched
+        self._is_stale |= path in self._contesting
+
+    def defines(self, name: Id) -> bool:
+        return name in self._definitions
 
     def settle(self, touched: Iterable[Id], order: Mapping[str, Rank]) -> Iterator[WatchEvent]:
-        """The changes for the Store, after every file of this pass was updated."""
-        homes = set()
+        """The changes for the Store, after every file of this round was updated: first the definitions, then the
+        removals; an implied Namespace before its objects."""
+        gone = []
         for name in touched:
-            kind, key = name
             old, new = self._used.get(name), self._first(name, order)
             if new is old:
                 continue
             if new is None:
-                del self._used[name]
-                yield Delete(TYPES[kind], key)
-            else:
-                self._used[name] = new
-                yield Apply(new)
-            if (old is None) != (new is None):
-                self._inhabitants[key.namespace] += 1 if old is None else -1
-            homes |= {key.namespace, key.name if kind == "Namespace" else ""}
-        yield from self._namespaces(homes - {""})
+                gone.append(name)
+                continue
+            self._used[name] = new
+            yield from self._namespaces(name, 1 if old is None else 0)
+            yield Apply(new)
+        for name in gone:
+            if self._used.pop(name, None) is not None:
+                yield Delete(TYPES[name[0]], name[1])
+                yield from self._namespaces(name, -1)
 
     def duplicates(
-        self, manifests: Mapping[str, Manifest], leaving: Container[str], order: Mapping[str, Rank]
-    ) -> Iterator[ManifestProblem]:
+        self, manifests: Mapping[str, Manifest], leaving: frozenset[str], order: Mapping[str, Rank]
+    ) -> Sequence[ManifestProblem]:
         """One problem for each repeated definition. Manifests in `leaving` are ignored."""
-        for name in sorted(self._contested):
-            kind, key = name
-            paths = sorted((path for path in self._definitions[name] if path not in leaving), key=order.__getitem__)
-            places = [(path, line) for path in paths for line in manifests[path].lines(name)]
-            for path, line in places[1:]:
-                yield ManifestProblem(
-                    file=path,
-                    line=line,
-                    kind=kind,
-                    namespace=key.namespace,
-                    name=key.name,
-                    message=f"is also defined at {places[0][0]}:{places[0][1]}, which comes first and is used",
-                )
+        if self._is_stale or leaving != self._leaving:
+            self._is_stale, self._leaving = False, leaving
+            self._contesting = {path for name in self._contested for path in self._definitions[name]}
+            lines = {path: manifests[path].lines() for path in self._contesting - leaving}
+            self._duplicates = [
+                problem for name in sorted(self._contested) for problem in self._repeated(name, lines, order)
+            ]
+        return self._duplicates
+
+    def _repeated(
+        self, name: Id, lines: Mapping[str, Mapping[Id, Sequence[int]]], order: Mapping[str, Rank]
+    ) -> Iterator[ManifestProblem]:
+        """`lines`: by file and object."""
+        kind, key = name
+        paths = sorted((path for path in self._definitions[name] if path in lines), key=order.__getitem__)
+        places = [(path, line) for path in paths for line in lines[path].get(name, ())]
+        for path, line in places[1:]:
+            yield ManifestProblem(
+                file=path,
+                line=line,
+                kind=kind,
+                namespace=key.namespace,
+                name=key.name,
+                message=f"is also defined at {places[0][0]}:{places[0][1]}, which comes first and is used",
+            )
 
     def _first(self, name: Id, order: Mapping[str, Rank]) -> Resource | None:
         places = self._definitions.get(name, {})
@@ -92,16 +108,36 @@ class Claims:
                     return resource
         return None
 
-    def _namespaces(self, names: Iterable[str]) -> Iterator[WatchEvent]:
-        for name in sorted(names):
-            key = Key("", name)
-            if ("Namespace", key) in self._used:
-                self._implied.pop(name, None)  # the Apply event before replaced it
-            elif self._inhabitants[name] > 0:
-                if name not in self._implied:
-                    self._implied[name] = Namespace(
-                        metadata=Metadata(name=name, labels={NAME_LABEL: name}), api_version="v1"
-                    )
-                    yield Apply(self._implied[name])
-            elif self._implied.pop(name, None) is not None:
-                yield Delete(Namespace, key)
+    def _namespaces(self, name: Id, more: int) -> Iterator[WatchEvent]:
+        """The changes of implied Namespaces. `more`: whether the object `name` is new (1) or was removed (-1)."""
+        kind, key = name
+        self._inhabitants[key.namespace] += more
+        if more and key.namespace:
+            yield from self._namespace(key.namespace)
+        if kind == "Namespace":
+            yield from self._namespace(key.name)
+
+    def _namespace(self, name: str) -> Iterator[WatchEvent]:
+        key = Key("", name)
+        if ("Namespace", key) in self._used:
+            self._implied.pop(name, None)  # the Apply event of the definition replaces it
+        elif self._inhabitants[name] > 0:
+            if name not in self._implied:
+                self._implied[name] = Namespace(
+                    metadata=Metadata(name=name, labels={NAME_LABEL: name}), api_version="v1"
+                )
+                yield Apply(self._implied[name])
+        elif self._implied.pop(name, None) is not None:
+            yield Delete(Namespace, key)
+
+
+def differing(old: Manifest | None, new: Manifest | None, pause: Pause = no_pause) -> set[Id]:
+    """The objects whose definitions differ between two versions of a file."""
+    before = old.definitions if old else {}
+    after = new.definitions if new else {}
+    touched = {name for name in before if name not in after}
+    for name, items in after.items():
+        pause()
+        if (old_items := before.get(name)) is not items and old_items != items:
+            touched.add(name)
+    return touched

@@ -1,7 +1,8 @@
 """Directory: a source that reads manifests below some paths, and keeps its Store in step with the files.
 
-A pass reads the files that changed, decodes the documents that changed in them, and gives the difference to the Store
-in one step: a snapshot contains all changes of a pass or none.
+A round reads files that changed, decodes the documents that changed in them, and gives the difference to the Store. The
+owners of the files take turns (agenda.py), and a round ends after ROUND: so bulk changes of one team do not delay those
+of another. A file of more than LARGE bytes is read apart, in slices (slices.py), one at a time for each owner.
 
 When a change is accepted (content.py explains why):
 - complete content: at once.
@@ -10,42 +11,53 @@ When a change is accepted (content.py explains why):
 - a file that was removed or became empty: after `GRACE`, because editors and git remove a file before they write it
   again. Other changes do not wait for this.
 - a given path that was removed: never. Its objects are kept, and a problem reports it.
-A burst of edits is one pass. Notices can be lost (network file systems have none), so everything is scanned every
-`RESCAN` as well (in a thread: thousands of files take 20 ms), or every `DEAF_RESCAN` if there are no notices.
+A burst of edits of an owner takes effect at once, unless reading it takes long. Notices can be lost (network file
+systems have none), so everything is scanned every `RESCAN` as well (in a thread: thousands of files take 20 ms), or
+every `DEAF_RESCAN` if there are no notices.
 """
 
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 import trio
 
 from fastroute.resources.decode import Id
+from fastroute.resources.document import Pause, no_pause
 from fastroute.resources.problem import ManifestProblem
 from fastroute.source import content, manifest
-from fastroute.source.claims import Claims
+from fastroute.source.agenda import NEVER_READ, Agenda, Bursts, Done, Errand, Owner, Waiting
+from fastroute.source.claims import Claims, differing
 from fastroute.source.content import Content, Missing, Unfinished, Unreadable, Whole
 from fastroute.source.folder import SUFFIXES, Rank, Scan, Stamp, is_manifest, require, scan
 from fastroute.source.lines import Lines
 from fastroute.source.manifest import Manifest
+from fastroute.source.slices import Slices, step_aside
 from fastroute.source.store import Store
 from fastroute.source.watch import Notice, Watch
 
 _log = logging.getLogger(__name__)
 
 QUIET = 0.001  # s without a notice after which a burst of edits has ended
-BURST = 0.015  # s after which a pass is made although the burst continues
+BURST = 0.015  # s after which a round is made although the burst continues
+ROUND = 0.002  # s of work, after which other tasks run
+LARGE = 16 * 1024  # bytes of a file that is read apart: about 30 routes, 7 ms
+APART = 4  # files that are read apart at the same time
+LOT = 100  # objects that are given to the Store at a time
+LONG_SCAN = 0.005  # s; scans that take longer are made in a thread
 GRACE = 0.01  # s
 RETRY = 0.01  # s until a file that is being written is read again
-FIRST_WAIT = 1.0  # s that the first pass waits for files that are being written
+FIRST_WAIT = 1.0  # s that `load` waits for files that are being written
 HELD_OPEN = 10.0  # s
 RESCAN = 10.0  # s
 DEAF_RESCAN = 0.5  # s
 STDIN = "<stdin>"  # the file name for standard input
-SLICE = 0.005  # s of work in a pass between two checkpoints
 
 
 class Doubt(NamedTuple):
@@ -54,6 +66,13 @@ class Doubt(NamedTuple):
     due: float  # when to read it again, on trio's clock
     since: float  # when it was first seen in this state
     stamp: Stamp | None  # the stamp of unfinished content; None: the file seems to be removed or empty
+
+
+class Reading(NamedTuple):
+    """A file that was read."""
+
+    manifest: Manifest | None  # None: there is none any more
+    touched: set[Id]  # the objects whose definitions differ
 
 
 class Directory:
@@ -72,6 +91,15 @@ class Directory:
         self._faulty: set[str] = set()  # manifests with something to report
         self._doubts: dict[str, Doubt] = {}
         self._written: set[str] = set()  # files that a process is writing to, according to notices
+        self._agenda = Agenda(self._owner)
+        self._large = Agenda(self._owner)  # to be read apart
+        self._apart: dict[str, Waiting] = {}  # being read apart
+        self._bursts = Bursts()
+        self._slices = Slices()
+        self._scanning = self._scan_again = False
+        self._scan_took = 0.0  # s
+        self._nap = trio.CancelScope()  # of the loop while it waits
+        self._changed: Callable[[float], None] = lambda noticed: None
 
     def load(self, stdin: bytes | None = None) -> None:
         """Reads everything, with `stdin` as one more file after the paths. Raises SourceError if a path is missing or
@@ -87,12 +115,14 @@ class Directory:
             seen = {path: content.read(path, patient=patient) for path in unfinished}
             unfinished = [path for path in unfinished if isinstance(seen[path], Unfinished)]
             for path in seen.keys() - unfinished:
-                touched |= self._take(path, seen[path])
+                touched |= self._put(path, seen[path], self._read(path, seen[path]))
             time.sleep(RETRY if unfinished else 0)
         if stdin is not None:
             self._ranks[STDIN] = (len(self._paths),)
-            touched |= self._take(STDIN, Whole(stdin, Stamp((0, 0), len(stdin), 0)))
-        self._publish(touched)
+            given = Whole(stdin, Stamp((0, 0), len(stdin), 0))
+            touched |= self._put(STDIN, given, self._read(STDIN, given))
+        self.store.apply(self._claims.settle(touched, self._ranks))
+        self._report()
 
     def lines(self) -> Lines:
         """The lines of the fields of the objects, as last read."""
@@ -112,25 +142,29 @@ class Directory:
     async def watch(self, changed: Callable[[float], None]) -> NoReturn:
         """Watches the files, after `load`, until cancelled.
 
-        Calls `changed(noticed)` after each pass that changed the Store or the reports; `noticed` is when the first
-        change of the pass was noticed, on trio's clock.
+        Calls `changed(noticed)` after each round that changed the Store or the reports; `noticed` is when the first
+        change of the round was noticed, on trio's clock.
         """
+        self._changed = changed
         with Watch() as watch:
-            noticed = trio.current_time()
-            notices: list[Notice | None] = [None]
-            while True:
-                now = trio.current_time()
-                agenda = await self._agenda(watch, notices, now)
-                first = min([noticed, *(self._doubts[path].since for path in agenda if path in self._doubts)])
-                if await self._pass(agenda, now):
-                    changed(first)
-                noticed, notices = await self._wait(watch)
+            async with trio.open_nursery() as nursery:
+                noticed = trio.current_time()
+                notices: list[Notice | None] = [None]
+                while True:
+                    self._plan(watch, notices, noticed, nursery)
+                    await self._round(nursery)
+                    noticed, notices = await self._wait(watch)
+        raise AssertionError("unreachable")
 
     # --- When to read
 
     async def _wait(self, watch: Watch) -> tuple[float, list[Notice | None]]:
         """Sleeps until there may be something to do. Returns the notices of a burst, and when it began."""
-        with trio.move_on_at(min([self._next_scan, *(doubt.due for doubt in self._doubts.values())])):
+        if self._agenda:
+            await step_aside()
+            return trio.current_time(), self._told(watch)
+        due = min([self._next_scan, self._bursts.next, *(doubt.due for doubt in self._doubts.values())])
+        with trio.CancelScope(deadline=due) as self._nap:
             await watch.wait()
         noticed = trio.current_time()
         notices = more = self._told(watch)
@@ -147,9 +181,12 @@ class Directory:
 
     # --- What to read
 
-    async def _agenda(self, watch: Watch, notices: Iterable[Notice | None], now: float) -> dict[str, bool]:
-        """The files to read, each with whether its writer is known to have closed it."""
-        agenda = {path: False for path, doubt in self._doubts.items() if doubt.due <= now}
+    def _plan(self, watch: Watch, notices: Iterable[Notice | None], noticed: float, nursery: trio.Nursery) -> None:
+        """Adds the files to read to the agenda."""
+        now = trio.current_time()
+        for path, doubt in self._doubts.items():
+            if doubt.due <= now:
+                self._agenda.add(Errand(path, False, doubt.since))
         everything = now >= self._next_scan
         if None in notices:  # notices were lost, perhaps some about closed files
             self._written.clear()
@@ -161,12 +198,49 @@ class Directory:
                 self._written.update(paths)
             else:
                 self._written.difference_update(paths)
-                agenda |= {path: notice.whole or agenda.get(path, False) for path in paths}
+                for path in paths:
+                    self._agenda.add(Errand(path, notice.whole, noticed))
         if everything:
-            found = scan(self._paths) if notices else await trio.to_thread.run_sync(scan, self._paths)
-            agenda = dict.fromkeys(self._differences(watch, found), False) | agenda
-            self._next_scan = now + (DEAF_RESCAN if watch.is_deaf else RESCAN)
-        return agenda
+            self._look_everywhere(watch, noticed, nursery, in_thread=not notices)
+
+    def _look_everywhere(self, watch: Watch, noticed: float, nursery: trio.Nursery, *, in_thread: bool) -> None:
+        """Finds the files that were added, removed or changed since they were read, and the folders to watch."""
+        self._next_scan = math.inf
+        if self._scanning:
+            self._scan_again = True
+        elif in_thread or self._scan_took > LONG_SCAN:
+            nursery.start_soon(self._scan_apart, watch, noticed)
+        else:
+            while not self._take_scan(watch, self._scanned(), noticed):
+                pass
+
+    async def _scan_apart(self, watch: Watch, noticed: float) -> None:
+        self._scanning, self._scan_again = True, False
+        while not self._take_scan(watch, await trio.to_thread.run_sync(self._scanned), noticed):
+            pass
+        self._scanning = False
+        if self._scan_again:
+            self._next_scan = trio.current_time()
+        self._nap.cancel()
+
+    def _scanned(self) -> Scan:
+        """May run in a thread."""
+        began = time.perf_counter()
+        found = scan(self._paths)
+        self._scan_took = time.perf_counter() - began
+        return found
+
+    def _take_scan(self, watch: Watch, found: Scan, noticed: float) -> bool:
+        """False: a folder was not watched before, so another scan must find what was created in it meanwhile."""
+        if watch.follow(self._places(found)):
+            return False
+        self._scan = found
+        self._ranks |= found.ranks
+        gone = [path for path in self._manifests if path not in found.files]
+        for path in [*gone, *(path for path, stamp in found.files.items() if self._stamps.get(path) != stamp)]:
+            self._agenda.add(Errand(path, False, noticed))
+        self._next_scan = trio.current_time() + (DEAF_RESCAN if watch.is_deaf else RESCAN)
+        return True
 
     def _paths_of(self, notice: Notice) -> set[str] | None:
         """The manifests that a notice concerns. None: a scan of everything is needed to find out."""
@@ -187,38 +261,61 @@ class Directory:
             return {path, *paths}
         return None if path in self._scan.folders or os.path.isdir(path) else paths
 
-    def _differences(self, watch: Watch, found: Scan) -> set[str]:
-        """Watches the folders that were found. Returns the files that were added, removed or changed since they were
-        read."""
-        while watch.follow(self._places(found)):
-            found = scan(self._paths)  # to find what was created between the scan and the watch
-        self._scan = found
-        self._ranks |= found.ranks
-        gone = {path for path in self._manifests if path not in found.files}
-        return gone | {path for path, stamp in found.files.items() if self._stamps.get(path) != stamp}
-
     def _places(self, found: Scan) -> set[str]:
         """The folders to watch: those that were read, and those of the given paths and of the targets of links."""
         return {_folder_of(path) for path in (*self._given, *found.targets)} | set(found.folders)
 
     # --- What to accept
 
-    async def _pass(self, agenda: dict[str, bool], now: float) -> bool:
-        """Reads the files and applies what is accepted. True if the Store or the reports changed."""
-        touched: set[Id] = set()
+    async def _round(self, nursery: trio.Nursery) -> None:
+        """Reads the next files and applies what is accepted."""
         started = time.perf_counter()
-        for path, closed in agenda.items():
-            if time.perf_counter() - started > SLICE:
-                await trio.lowlevel.checkpoint()
-                started = time.perf_counter()
-            doubt = self._doubts.get(path)
-            patient = doubt is None or doubt.stamp is None or now - doubt.since < HELD_OPEN
-            seen = content.read(path, closed=closed, patient=patient)
-            if patient and path in self._written and isinstance(seen, Whole):
-                seen = Unfinished(seen.stamp)
-            if self._believe(path, seen, now):
-                touched |= self._take(path, seen)
-        return self._publish(touched)
+        while (errand := self._agenda.take()) is not None:
+            if errand.path in self._apart:
+                self._large.add(errand)
+            elif (seen := self._seen(errand)) is not None:
+                if isinstance(seen, Whole) and len(seen.content) > LARGE:
+                    self._large.add(errand)
+                else:
+                    file = Waiting(self._owner(errand.path), errand.since)
+                    self._done(errand.path, seen, self._read(errand.path, seen), file)
+            if time.perf_counter() - started >= ROUND:
+                break
+        self._read_large(nursery)
+        await self._publish()
+
+    def _seen(self, errand: Errand) -> Content | None:
+        """The content of a file, if it is accepted."""
+        path, now = errand.path, trio.current_time()
+        doubt = self._doubts.get(path)
+        patient = doubt is None or doubt.stamp is None or now - doubt.since < HELD_OPEN
+        seen = content.read(path, closed=errand.is_closed, patient=patient)
+        if patient and path in self._written and isinstance(seen, Whole):
+            seen = Unfinished(seen.stamp)
+        return seen if self._believe(path, seen, now) else None
+
+    def _read_large(self, nursery: trio.Nursery) -> None:
+        """Begins to read large files, one of each owner at a time."""
+        while len(self._apart) < APART:
+            errand = self._large.take(self._may_be_read_apart)
+            if errand is None:
+                return
+            if (seen := self._seen(errand)) is not None:
+                self._apart[errand.path] = Waiting(self._owner(errand.path), errand.since)
+                nursery.start_soon(self._read_apart, errand.path, seen, nursery)
+
+    def _done(self, path: str, seen: Content, read: Reading, file: Waiting) -> None:
+        self._bursts.add(Done(file, self._put(path, seen, read), trio.current_time()))
+
+    def _may_be_read_apart(self, path: str) -> bool:
+        return path not in self._apart and all(self._owner(path) != file.owner for file in self._apart.values())
+
+    async def _read_apart(self, path: str, seen: Content, nursery: trio.Nursery) -> None:
+        read = await self._slices.run(partial(self._read, path, seen))
+        self._done(path, seen, read, self._apart.pop(path))
+        self._read_large(nursery)
+        await self._publish()
+        self._nap.cancel()  # a burst may be due
 
     def _believe(self, path: str, seen: Content, now: float) -> bool:
         before = self._doubts.pop(path, None)
@@ -240,41 +337,76 @@ class Directory:
 
     # --- How it is applied
 
-    def _take(self, path: str, seen: Content) -> set[Id]:
-        """Replaces the manifest of a file. Returns the objects that this may change."""
-        old = self._manifests.get(path)
-        new: Manifest | None = None
-        self._stamps.pop(path, None)
+    def _read(self, path: str, seen: Content, pause: Pause = no_pause) -> Reading:
+        """Changes nothing, so it can be done in slices."""
+        old = new = self._manifests.get(path)
         match seen:
-            case Whole(data, stamp):
-                new = _read(path, data, old)
-                self._stamps[path] = stamp
+            case Whole(data, _):
+                new = _read(path, data, old, pause)
             case Unreadable(reason):
                 new = manifest.unreadable(path, f"cannot be read: {reason}", old)
-            case _ if self._is_given_and_gone(path):
-                new = old
+            case _ if not self._is_given_and_gone(path):
+                new = None
+        return Reading(new, differing(old, new, pause))
+
+    def _put(self, path: str, seen: Content, read: Reading) -> set[Id]:
+        """Replaces the manifest of a file. Returns the objects that this may change."""
+        new = read.manifest
+        self._stamps.pop(path, None)
+        if isinstance(seen, Whole):
+            self._stamps[path] = seen.stamp
         if new is None:
             self._manifests.pop(path, None)
         else:
             self._manifests[path] = new
         (self._faulty.add if new and (new.problems or new.warnings) else self._faulty.discard)(path)
-        return self._claims.update(path, old, new)
+        self._claims.update(path, new, read.touched)
+        return read.touched
 
     def _is_given_and_gone(self, path: str) -> bool:
         """Whether `path`, or the given path above it, does not exist any more."""
         number = self._ranks[path][0]
         return not os.path.exists(self._paths[int(number)])
 
-    def _publish(self, touched: set[Id]) -> bool:
-        different = self.store.apply(self._claims.settle(touched, self._ranks))
+    def _owner(self, path: str) -> Owner:
+        """Whose file it is (agenda.py)."""
+        known = self._manifests.get(path)
+        first = next(iter(known.definitions), None) if known else None
+        if first is None:
+            return os.path.dirname(path), NEVER_READ
+        kind, key = first
+        return os.path.dirname(path), key.name if kind == "Namespace" else key.namespace or kind
+
+    async def _publish(self) -> None:
+        """Gives the changed objects of complete bursts to the Store: few at once, many in lots."""
+        files = (*self._agenda.waiting, *self._large.waiting, *self._apart.values())
+        different, first = False, trio.current_time()
+        for done in self._bursts.due(first, files):
+            first = min(first, done.file.since)
+            different |= await self._apply(done.touched, done.file.since)
+        if self._report() or different:
+            self._changed(first)
+
+    async def _apply(self, touched: set[Id], noticed: float) -> bool:
+        """True if the Store changed."""
+        different = False
+        events = self._claims.settle(touched, self._ranks)
+        while lot := list(islice(events, LOT)):
+            different |= self.store.apply(lot, noticed)
+            if len(lot) == LOT:
+                await step_aside()
+        return different
+
+    def _report(self) -> bool:
+        """Reports the problems and warnings of all files. True if they changed."""
         faulty = [self._manifests[path] for path in sorted(self._faulty, key=self._ranks.__getitem__)]
-        leaving = {path for path, doubt in self._doubts.items() if doubt.stamp is None}
+        leaving = frozenset(path for path, doubt in self._doubts.items() if doubt.stamp is None)
         unreadable = self._scan.unreadable.items()
         problems = [ManifestProblem(file=path, message=reason) for path, reason in unreadable if path not in leaving]
         problems += [problem for item in faulty for problem in item.problems]
         problems += self._claims.duplicates(self._manifests, leaving, self._ranks)
         warnings = [warning for item in faulty for warning in item.warnings]
-        return self.store.report(problems, warnings) or different
+        return self.store.report(problems, warnings)
 
 
 def _folder_of(path: str) -> str:
@@ -283,10 +415,10 @@ def _folder_of(path: str) -> str:
     return folder if not folder or os.path.isdir(folder) else _folder_of(folder)
 
 
-def _read(path: str, data: bytes, old: Manifest | None) -> Manifest:
+def _read(path: str, data: bytes, old: Manifest | None, pause: Pause) -> Manifest:
     """Reads a manifest. A bug in fastroute that raises here does not remove anything that is served."""
     try:
-        return manifest.read(path, data, old)
+        return manifest.read(path, data, old, pause)
     except Exception:
         _log.exception("%s cannot be read because of an error in fastroute", path)
         return manifest.unreadable(path, "cannot be read because of an error in fastroute (see its log)", old)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from fastroute.resources.decode import Entry, Id, decode
-from fastroute.resources.document import split
+from fastroute.resources.document import Pause, no_pause, split
 from fastroute.resources.meta import Resource
 from fastroute.resources.problem import ManifestProblem
 
@@ -38,15 +38,19 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[ManifestProblem, ...] = ()
     warnings: tuple[ManifestProblem, ...] = ()
 
-    def lines(self, name: Id) -> Iterator[int]:
-        """The lines at which its documents define an object."""
+    def lines(self) -> Mapping[Id, Sequence[int]]:
+        """The lines at which its documents define each object."""
+        found: dict[Id, list[int]] = {}
         line = 1
         for part, document in zip(self.parts, self.documents, strict=True):
-            yield from (line + entry.line - document.line for entry in document.entries if entry.id == name)
+            for entry in document.entries:
+                if entry.id is not None:
+                    found.setdefault(entry.id, []).append(line + entry.line - document.line)
             line += part.count("\n")
+        return found
 
 
-def read(path: str, content: bytes, previous: Manifest | None) -> Manifest:
+def read(path: str, content: bytes, previous: Manifest | None, pause: Pause = no_pause) -> Manifest:
     """The manifest with this `content`."""
     try:
         text = content.decode("utf-8-sig")
@@ -56,7 +60,7 @@ def read(path: str, content: bytes, previous: Manifest | None) -> Manifest:
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     parts = [text] if path.endswith(".json") else split(text)
-    return _edited(previous or Manifest(path=path), parts)
+    return _edited(previous or Manifest(path=path), parts, pause)
 
 
 def unreadable(path: str, message: str, previous: Manifest | None, line: int | None = None) -> Manifest:
@@ -65,12 +69,12 @@ def unreadable(path: str, message: str, previous: Manifest | None, line: int | N
     return msgspec.structs.replace(previous or Manifest(path=path), problems=(problem,), warnings=())
 
 
-def _edited(before: Manifest, parts: Sequence[str]) -> Manifest:
+def _edited(before: Manifest, parts: Sequence[str], pause: Pause) -> Manifest:
     """`before` with other parts. The cost depends on the size of the edit only, unless the file has faults."""
     head, tail = _unchanged(before.parts, parts) if before.is_simple else (0, 0)
     removed = slice(head, len(before.parts) - tail)
     known = dict(zip(before.parts[removed], before.documents[removed], strict=True))
-    added = list(_documents(parts, slice(head, len(parts) - tail), known, before.path))
+    added = list(_documents(parts, slice(head, len(parts) - tail), known, before.path, pause=pause))
     documents = [*before.documents[:head], *added, *before.documents[len(before.documents) - tail :]]
     definitions = _replaced(before.definitions, before.documents[removed], added) if before.is_simple else None
     faulty = [entry for document in added if document.is_faulty for entry in document.entries]
@@ -94,7 +98,9 @@ def _unchanged(before: Sequence[str], after: Sequence[str]) -> tuple[int, int]:
     return head, tail
 
 
-def _documents(parts: Sequence[str], which: slice, known: Mapping[str, Document], path: str) -> Iterator[Document]:
+def _documents(
+    parts: Sequence[str], which: slice, known: Mapping[str, Document], path: str, *, pause: Pause
+) -> Iterator[Document]:
     """The documents of some parts: known ones, or decoded. Lines are only counted as far as needed."""
     json = path.endswith(".json")
     line, counted = 1, 0
@@ -104,12 +110,12 @@ def _documents(parts: Sequence[str], which: slice, known: Mapping[str, Document]
             line += sum(parts[number].count("\n") for number in range(counted, index))
             counted = index
             if document is None or document.line != line:
-                document = _decoded(part, path, line, json=json)
+                document = _decoded(part, path, line, json=json, pause=pause)
         yield document
 
 
-def _decoded(text: str, path: str, line: int, *, json: bool) -> Document:
-    entries = decode(text, path, line, json=json)
+def _decoded(text: str, path: str, line: int, *, json: bool, pause: Pause) -> Document:
+    entries = decode(text, path, line, json=json, pause=pause)
     definitions = tuple((entry.id, (entry.resource,)) for entry in entries if entry.id and entry.resource)
     return Document(line, entries, definitions, any(entry.problems or entry.warnings for entry in entries))
 

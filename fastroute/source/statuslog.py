@@ -1,10 +1,12 @@
 """StatusLog: keeps the statuses and logs their changes. Used if there is no API server to write them to.
 
-For a new object only the conditions that report a failure are logged; after that, every condition that changes.
+For a new object only the conditions that report a failure are logged; after that, every condition that changes. If
+there are too many at a time, the namespaces take turns.
 """
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from operator import itemgetter
 from typing import Any
 
 from fastroute.difference import changed_keys
@@ -12,6 +14,7 @@ from fastroute.graph.entries import full_conditions, named_parents
 from fastroute.resources.meta import Key
 from fastroute.resources.status_patch import StatusPatch
 from fastroute.status import Statuses
+from fastroute.turns import fair_part
 
 AT_MOST = 100  # lines at a time
 
@@ -39,8 +42,8 @@ class StatusLog:
         self._patches = patches
         changed = changed_keys(before, patches)
         anew = sorted(id_ for id_ in changed if id_ in patches and before.get(id_) != patches[id_])
-        turns = [turn for id_ in anew for turn in _turns(f"{id_[0]} {id_[1]}", before.get(id_), patches[id_])]
-        for level, text in turns[:AT_MOST]:
+        turns = [(id_[1].namespace, turn) for id_ in anew for turn in _turns(id_, before.get(id_), patches[id_])]
+        for _, (level, text) in fair_part(turns, AT_MOST, itemgetter(0)):
             _log.log(level, "%s", text)
         if len(turns) > AT_MOST:
             _log.warning("%d more conditions changed", len(turns) - AT_MOST)
@@ -48,8 +51,9 @@ class StatusLog:
             self._written(len(anew))
 
 
-def _turns(name: str, before: StatusPatch | None, patch: StatusPatch) -> Iterator[tuple[int, str]]:
+def _turns(id_: tuple[str, Key], before: StatusPatch | None, patch: StatusPatch) -> Iterator[tuple[int, str]]:
     """Log level and line of each condition of an object that turned."""
+    name = f"{id_[0]} {id_[1]}"
     known = dict(stated_conditions(before.status)) if before else {}
     for place, (status, reason, message) in stated_conditions(patch.status):
         type_ = place[-1]

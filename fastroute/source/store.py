@@ -8,10 +8,14 @@ traffic.
 Identity (`is`) means "unchanged": an unchanged object is the same object in the next Resources, an unchanged kind the
 same mapping, and while nothing changes `snapshot` returns the same Resources. Mappings are sorted by key, except those
 of the kinds in UNORDERED.
+
+`snapshot` contains all changes. `portion` contains the changes so far plus the next ones, as many as a pass of the
+control plane may take (pending.py): the changes of one namespace must not delay those of another.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -23,6 +27,7 @@ from fastroute.resources.policy import BackendTLSPolicy, ReferenceGrant, Unserve
 from fastroute.resources.problem import ManifestProblem
 from fastroute.resources.unserved import Endpoints, TCPRoute, TLSRoute, UDPRoute
 from fastroute.resources.world import Resources
+from fastroute.source.pending import Changed, Pending
 
 FIELDS: dict[type[Resource], str] = {  # the field of Resources that holds a kind
     GatewayClass: "gateway_classes",
@@ -80,6 +85,21 @@ class Delete(msgspec.Struct, frozen=True):
 WatchEvent = Init | InitApply | InitDone | Apply | Delete
 
 
+class Portion(NamedTuple):
+    """What to serve next."""
+
+    resources: Resources
+    taken: Mapping[Changed, float] = {}  # the new changes in it, and when each was noticed
+
+    @property
+    def since(self) -> Mapping[str, float]:
+        """By namespace: when the first of its changes was noticed."""
+        since: dict[str, float] = {}
+        for changed, noticed in self.taken.items():
+            since[changed.space] = min(noticed, since.get(changed.space, noticed))
+        return since
+
+
 class Store:
     """Objects by kind and key, as of the events so far."""
 
@@ -91,12 +111,14 @@ class Store:
         self._objects: dict[type[Resource], dict[Key, Resource]] = {kind: {} for kind in FIELDS}
         self._listed: dict[type[Resource], set[Key]] = {}
         self._mappings: dict[type[Resource], Mapping[Key, Any]] = {kind: {} for kind in FIELDS}  # of the last snapshot
-        self._touched: dict[type[Resource], set[Key]] = {}  # since the last snapshot
+        self._pending = Pending(lambda changed: self._objects[changed.kind].get(changed.key))
+        self._noticed = 0.0  # when the events that are being applied were noticed
         self._resources: Resources | None = None
 
-    def apply(self, events: Iterable[WatchEvent]) -> bool:
-        """Applies events in order. True if anything changed."""
+    def apply(self, events: Iterable[WatchEvent], noticed: float = 0.0) -> bool:
+        """Applies events in order. True if anything changed. `noticed`: when the changes were noticed."""
         changed = False
+        self._noticed = noticed
         for event in events:
             match event:
                 case Init(kind):
@@ -124,13 +146,35 @@ class Store:
     def get(self, kind: type[Resource], key: Key) -> Resource | None:
         return self._objects[kind].get(key)
 
+    def now(self) -> Resources:
+        """The objects as they are now, in no order. It changes with them and must not be kept."""
+        objects: dict[str, Any] = {field: MappingProxyType(self._objects[kind]) for kind, field in FIELDS.items()}
+        return Resources(**objects)
+
+    def next_portion(self, now: float) -> float:
+        """When `portion` will contain more than now; infinite if it contains everything."""
+        return self._pending.next_time(now)
+
     def snapshot(self) -> Resources:
         """All objects, frozen."""
-        if self._resources is None:
-            for kind, keys in self._touched.items():
-                changes = {key: self._objects[kind].get(key) for key in keys}
-                self._mappings[kind] = replaced(self._mappings[kind], changes, in_order=kind not in UNORDERED)
-            self._touched.clear()
+        return self._frozen(self._pending.take_all())
+
+    def portion(self, most: int, now: float) -> Portion:
+        """The last snapshot or portion with the next changes: not many more than `most` units of work."""
+        taken = self._pending.take(most, now)
+        return Portion(self._frozen(taken), taken)
+
+    def charge(self, portion: Portion, seconds: float, now: float) -> None:
+        """It took so long to build what depends on the changes of a portion."""
+        self._pending.charge(portion.taken, seconds, now)
+
+    def _frozen(self, taken: Iterable[Changed]) -> Resources:
+        changes: dict[type[Resource], dict[Key, Resource | None]] = {}
+        for kind, key in taken:
+            changes.setdefault(kind, {})[key] = self._objects[kind].get(key)
+        if changes or self._resources is None:
+            for kind, new in changes.items():
+                self._mappings[kind] = replaced(self._mappings[kind], new, in_order=kind not in UNORDERED)
             self._resources = Resources(**{field: self._mappings[kind] for kind, field in FIELDS.items()})
         return self._resources
 
@@ -151,8 +195,7 @@ class Store:
         return True
 
     def _touch(self, kind: type[Resource], key: Key) -> None:
-        self._touched.setdefault(kind, set()).add(key)
-        self._resources = None
+        self._pending.add(Changed(kind, key), self._noticed)
 
 
 def _is_only_moved(old: Resource, new: Resource) -> bool:

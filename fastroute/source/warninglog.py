@@ -3,10 +3,17 @@
 They are: a Gateway that --gateway names but that does not exist or has a GatewayClass of another controller; a route of
 a kind that is not supported, with a served Gateway as its parent; and a policy that is not supported and targets an
 object that is served. (The other warnings of `check` concern likely mistakes in manifests and are not repeated here.)
+
+There may be thousands of such routes and policies, and a change of any object may concern them. So they are searched
+beside the passes, in lots, and at most a tenth of the time.
 """
 
 import logging
 from collections.abc import Iterable
+from itertools import chain, islice
+from typing import NoReturn
+
+import trio
 
 from fastroute.graph.finding import Finding
 from fastroute.graph.node import Graph
@@ -16,7 +23,10 @@ from fastroute.resources.meta import Key
 from fastroute.resources.problem import ManifestProblem
 from fastroute.resources.world import Resources
 from fastroute.source.problemlog import ProblemLog
+from fastroute.source.slices import step_aside
 
+LOT = 50  # warnings
+PAUSE = 10.0  # times the duration of a search
 _log = logging.getLogger(__name__)
 
 
@@ -24,6 +34,8 @@ class WarningLog:
     """The warnings that were logged and still apply. `gateways`: the values of --gateway, as "ns/name"."""
 
     def __init__(self, gateways: Iterable[str]) -> None:
+        self._served: tuple[Resources, Graph] | None = None  # not yet searched
+        self._news = trio.Event()
         self._gateways = sorted(gateways)
         self._absent: dict[str, str] = {}  # by name of a Gateway: the reason
         self._unserved = ProblemLog()
@@ -32,8 +44,30 @@ class WarningLog:
         """`resources` and `graph` are served from now on."""
         for name in self._gateways:
             self._show_gateway(name, _absence(name, resources, graph))
-        found = (*routes_not_served(resources, graph), *policies_not_served(resources, graph))
-        self._unserved.show([_problem(finding) for finding in found])
+        self._served = resources, graph
+        self._news.set()
+
+    async def run(self) -> NoReturn:
+        """Logs what `show` was given, until cancelled."""
+        while True:
+            await self._news.wait()
+            self._news = trio.Event()
+            began = trio.current_time()
+            try:
+                await self._search()
+            except Exception:
+                _log.exception("the warnings cannot be found because of a bug in fastroute")
+            await trio.sleep(PAUSE * (trio.current_time() - began))
+
+    async def _search(self) -> None:
+        assert self._served is not None
+        problems: list[ManifestProblem] = []
+        findings = map(_problem, chain(routes_not_served(*self._served), policies_not_served(*self._served)))
+        while lot := list(islice(findings, LOT)):
+            problems += lot
+            if len(lot) == LOT:
+                await step_aside()
+        self._unserved.show(problems)
 
     def _show_gateway(self, name: str, why: str | None) -> None:
         said = self._absent.pop(name, None)

@@ -5,7 +5,8 @@ there. A listener has a slot for answers before a rule was chosen. A rule has on
 before a backend was chosen. The same rule or listener on two addresses is one series. A series that is no longer used
 keeps its slot, and continues if it is used again. Only when no slot is free, the slot that was unused for the longest
 time is assigned to another series. After REST seconds no exchange counts for the old series any more, and the new
-series starts from the count of that moment.
+series starts from the count of that moment. Slots cannot be taken away while they are used; so a namespace gets at most
+SHARE times as many as are free, and something always remains for the others.
 """
 
 import time
@@ -18,6 +19,7 @@ from fastroute.publication import RuleSlots
 from fastroute.snapshot import Listener, Rule
 
 REST = 600.0  # seconds that a slot stays unused before it may be assigned to another series
+SHARE = 3  # three quarters of the slots for the first namespace, three quarters of the rest for the next one
 
 
 class RequestSeries(NamedTuple):
@@ -42,23 +44,35 @@ class DurationSeries(NamedTuple):
     route_kind: str
 
 
+def owner(series: "RequestSeries | DurationSeries") -> str:
+    """The namespace of its route, or else of its Gateway."""
+    return (series.route or series.gateway).partition("/")[0]
+
+
 Series = TypeVar("Series", bound=Hashable)
 
 
 class Shelf(Generic[Series]):
     """The slots of one family, from `first` up to `end`.
 
-    `reused(slot)` is called before a slot is assigned to another series.
+    `reused(slot)` is called before a slot is assigned to another series. `owner`: the namespace of a series.
     """
 
     def __init__(
-        self, first: int, end: int, reused: Callable[[int], None], clock: Callable[[], float] = time.monotonic
+        self,
+        first: int,
+        end: int,
+        reused: Callable[[int], None],
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        owner: Callable[[Series], str] = lambda series: "",
     ) -> None:
         self._next, self._end = first, end
-        self._reused, self._clock = reused, clock
+        self._reused, self._clock, self._owner = reused, clock, owner
         self._slots: dict[Series, int] = {}
         self._owners: dict[int, Series] = {}
         self._users: Counter[Series] = Counter()
+        self._used: Counter[str] = Counter()  # slots by namespace
         self._resting: dict[Series, float] = {}  # time since when each is unused, oldest first
 
     @property
@@ -70,10 +84,11 @@ class Shelf(Generic[Series]):
         """The slot of `series`, with its use count increased; OTHER_SLOT, uncounted, if no slot is free."""
         slot = self._slots.get(series)
         if slot is None:
-            slot = self._free_slot()
+            slot = self._free_slot(self._owner(series))
             if slot is None:
                 return OTHER_SLOT
             self._slots[series], self._owners[slot] = slot, series
+        self._used[self._owner(series)] += not self._users[series]
         self._users[series] += 1
         self._resting.pop(series, None)
         return slot
@@ -83,9 +98,12 @@ class Shelf(Generic[Series]):
         self._users[series] -= 1
         if not self._users[series]:
             del self._users[series]
+            self._used[self._owner(series)] -= 1
             self._resting[series] = self._clock()
 
-    def _free_slot(self) -> int | None:
+    def _free_slot(self, space: str) -> int | None:
+        if self._used[space] >= SHARE * (self._end - self._next + len(self._resting)):
+            return None
         if self._next < self._end:
             self._next += 1
             return self._next - 1
@@ -116,8 +134,8 @@ class SlotBook:
         requests_reused: Callable[[int], None],
         histogram_reused: Callable[[int], None],
     ) -> None:
-        self.requests = Shelf[RequestSeries](FIRST_REQUESTS, request_slots, requests_reused)
-        self.durations = Shelf[DurationSeries](FIRST_HISTOGRAM, histograms, histogram_reused)
+        self.requests = Shelf[RequestSeries](FIRST_REQUESTS, request_slots, requests_reused, owner=owner)
+        self.durations = Shelf[DurationSeries](FIRST_HISTOGRAM, histograms, histogram_reused, owner=owner)
         self._holdings: dict[str, _Holding] = {}
         self._listeners: dict[str, tuple[RequestSeries, int]] = {}  # with their slots
 

@@ -1,13 +1,14 @@
 """The counters of the workers for Prometheus: the sum over the memory of all slots, read without involving a worker.
 
 The memory outlives the worker, so sums only grow. A series exists after its first count. The first `bound` series of a
-family are exposed separately; the counts of later ones are added to `other` and stay there, so no counter ever
-decreases. (A histogram is one series.) When a slot is assigned to another series, the count of that moment is the zero
-of the new series.
+family are exposed separately. If there are more, the namespaces have equal shares, and the counts of the others are
+added to `other` and stay there, so no counter ever decreases. (A histogram is one series.) When a slot is assigned to
+another series, the count of that moment is the zero of the new series.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Generic, NamedTuple, TypeVar
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -24,7 +25,7 @@ from fastroute.ext.counters import (
     CounterMap,
 )
 from fastroute.metrics import OTHER
-from fastroute.supervisor.slots import NAMELESS, SlotBook
+from fastroute.supervisor.slots import NAMELESS, SlotBook, owner
 
 Cell = TypeVar("Cell")
 Sums = tuple[int, ...]  # a histogram: the sum in microseconds, then the count of each bucket
@@ -33,31 +34,60 @@ RETRY_REASONS = ("connect", "reused", "status", "timeout", "closed")  # label va
 
 
 class Admission(Generic[Cell]):
-    """The series of a family that are exposed separately: the first ones that counted something, up to a bound."""
+    """The series of a family that are exposed separately: the first ones that counted something, up to a bound.
 
-    def __init__(self, bound: int) -> None:
-        self._bound = bound
-        self._admitted: set[Cell] = set()
+    A further series gets the place of another one if its namespace has fewer than the namespace with the most. From
+    then on, the other one counts as `other`, for ever.
+    """
+
+    def __init__(self, bound: int, owner: Callable[[Cell], str]) -> None:
+        self._bound, self._owner = bound, owner
+        self._admitted: dict[Cell, str] = {}  # with the owners
+        self._shares: Counter[str] = Counter()
+        self._displaced: set[Cell] = set()
+        self._largest: tuple[str, int] | None = None  # the namespace with the most; None: not known
 
     def __call__(self, cell: Cell) -> bool:
         """Whether `cell`, which has counted something, is exposed separately."""
-        if cell not in self._admitted and len(self._admitted) < self._bound:
-            self._admitted.add(cell)
+        if cell not in self._admitted and cell not in self._displaced:
+            owner = self._owner(cell)
+            if len(self._admitted) < self._bound or self._make_room(owner):
+                self._admitted[cell] = owner
+                self._shares[owner] += 1
+                self._largest = None
         return cell in self._admitted
 
     def expel(self, cell: Cell) -> bool:
         """Removes the series of `cell`; returns whether it was exposed."""
-        admitted = cell in self._admitted
-        self._admitted.discard(cell)
-        return admitted
+        self._displaced.discard(cell)
+        owner = self._admitted.pop(cell, None)
+        if owner is None:
+            return False
+        self._largest = None
+        self._shares[owner] -= 1
+        if not self._shares[owner]:
+            del self._shares[owner]
+        return True
+
+    def _make_room(self, owner: str) -> bool:
+        if self._largest is None:
+            self._largest = max(self._shares.items(), key=itemgetter(1), default=("", 0))
+        largest, most = self._largest
+        if self._shares.get(owner, 0) + 1 >= most:
+            return False
+        cell = next(cell for cell in reversed(self._admitted) if self._admitted[cell] == largest)
+        self.expel(cell)
+        self._displaced.add(cell)
+        return True
 
 
 class RequestTally:
     """http_requests_total: by (slot, status code)."""
 
-    def __init__(self, maps: Sequence[CounterMap], bound: int) -> None:
+    def __init__(self, maps: Sequence[CounterMap], bound: int, owner: Callable[[int], str] = lambda slot: "") -> None:
+        """`owner`: the namespace of the series of a slot."""
         self._maps = maps
-        self._admission = Admission[tuple[int, int]](bound)
+        self._admission = Admission[tuple[int, int]](bound, lambda cell: owner(cell[0]))
         self._baseline: Counter[tuple[int, int]] = Counter()
         self._left: Counter[int] = Counter()  # by code: counts of ended series that were not exposed
 
@@ -65,7 +95,11 @@ class RequestTally:
         """The count of each series by (slot, code), and the counts of `other` by code."""
         named: dict[tuple[int, int], int] = {}
         other = Counter(self._left)
-        for cell, count in self._sums().items():
+        sums = self._sums()
+        for cell in sums:
+            if cell[0] != OTHER_SLOT:
+                self._admission(cell)
+        for cell, count in sums.items():
             slot, code = cell
             if slot != OTHER_SLOT and self._admission(cell):
                 named[cell] = count
@@ -93,9 +127,9 @@ class RequestTally:
 class HistogramTally:
     """http_request_duration_seconds: by slot."""
 
-    def __init__(self, maps: Sequence[CounterMap], bound: int) -> None:
+    def __init__(self, maps: Sequence[CounterMap], bound: int, owner: Callable[[int], str] = lambda slot: "") -> None:
         self._maps = maps
-        self._admission = Admission[int](bound)
+        self._admission = Admission[int](bound, owner)
         self._baseline: dict[int, Sums] = {}
         self._left: Sums = _NOTHING
 
@@ -103,7 +137,11 @@ class HistogramTally:
         """The histogram of each slot with measurements, and that of `other`."""
         named: dict[int, Sums] = {}
         other = self._left
-        for slot, held in self._all().items():
+        all_ = self._all()
+        for slot in all_:
+            if slot != OTHER_SLOT:
+                self._admission(slot)
+        for slot, held in all_.items():
             if slot != OTHER_SLOT and self._admission(slot):
                 named[slot] = held
             else:
@@ -167,8 +205,8 @@ class Tally(Collector):
         series: int,
     ) -> None:
         self._maps, self._reasons, self._workers = maps, reasons, workers
-        self._requests = RequestTally(maps, series)
-        self._durations = HistogramTally(maps, series)
+        self._requests = RequestTally(maps, series, lambda slot: owner(self.book.requests.owners.get(slot, NAMELESS)))
+        self._durations = HistogramTally(maps, series, lambda slot: owner(self.book.durations.owners[slot]))
         self.book = SlotBook(maps[0].requests, maps[0].histograms, self._requests.rebase, self._durations.rebase)
 
     def collect(self) -> Iterator[Metric]:

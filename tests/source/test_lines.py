@@ -70,9 +70,9 @@ def test_a_file_that_is_not_known(tmp_path):
 def test_a_document_of_many_objects_is_looked_through_once(tmp_path, monkeypatch):
     looked: list[str] = []
 
-    def places(text):
+    def places(text, *more):
         looked.append(text)
-        return document.places(text)
+        return document.places(text, *more)
 
     monkeypatch.setattr(decode, "places", places)
     text = items(*(f"service-{number}" for number in range(50)))

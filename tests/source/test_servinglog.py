@@ -95,3 +95,20 @@ def test_not_without_end(caplog: pytest.LogCaptureFixture) -> None:
     found = Told(caplog).by(*(many.replace("NUMBER", str(number)) for number in range(100, 350)))
     assert len(found) == AT_MOST + 2
     assert found[-2] == (INFO, "150 more listeners")
+
+
+def test_if_there_are_too_many_the_namespaces_take_turns(caplog: pytest.LogCaptureFixture) -> None:
+    """In the order of names, all lines would be about infra."""
+    many = GATEWAY.replace("name: web", "name: web-NUMBER").replace("port: 8080", "port: 1NUMBER")
+    other = GATEWAY.replace("name: web", "name: web").replace("infra}", "z-team}").replace("port: 8080", "port: 9999")
+    found = Told(caplog).by(*(many.replace("NUMBER", str(number)) for number in range(100, 350)), other)
+    assert sum("Gateway z-team/web" in line for _, line in found) == 1
+
+
+def test_of_many_listeners_those_that_changed_are_said(caplog: pytest.LogCaptureFixture) -> None:
+    told = Told(caplog)
+    many = GATEWAY.replace("name: web", "name: web-NUMBER").replace("port: 8080", "port: 1NUMBER")
+    texts = [many.replace("NUMBER", str(number)) for number in range(100, 150)]
+    told.by(*texts)
+    assert told.by(*texts) == []
+    assert len(told.by(*texts[1:])) == 1

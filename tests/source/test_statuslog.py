@@ -5,7 +5,7 @@ import logging
 from fastroute.graph.build import NOTHING
 from fastroute.resources.meta import Key
 from fastroute.resources.status_patch import StatusPatch
-from fastroute.source.statuslog import StatusLog
+from fastroute.source.statuslog import AT_MOST, StatusLog
 from fastroute.status import Statuses
 
 GW = ("Gateway", Key("infra", "web"))
@@ -73,3 +73,15 @@ def test_many_turns_are_counted(caplog):
     StatusLog(lambda count: None).post(stated(patches))
     assert len(caplog.messages) == 101
     assert caplog.messages[-1] == "50 more conditions changed"
+
+
+def test_if_too_many_turn_the_namespaces_take_turns(caplog):
+    """In the order of names, all lines would be about a-team."""
+    wrong = [accepted("False", "Invalid")]
+    patches = {}
+    for number in range(500):
+        patches |= patch(("HTTPRoute", Key("a-team", f"r{number}")), parents=at(*wrong))
+    patches |= patch(("HTTPRoute", Key("z-team", "r")), parents=at(*wrong))
+    StatusLog().post(stated(patches))
+    assert len(caplog.messages) == AT_MOST + 1
+    assert sum("z-team/r" in message for message in caplog.messages) == 1

@@ -3,11 +3,14 @@
 import logging
 
 import pytest
+import trio
+import trio.testing
 from worlds import GATEWAY, world
 
 from fastroute.graph.build import build_graph
 from fastroute.settings import GraphSettings
-from fastroute.source.warninglog import WarningLog
+from fastroute.source.problemlog import AT_MOST
+from fastroute.source.warninglog import LOT, WarningLog
 
 TCP = """
 apiVersion: gateway.networking.k8s.io/v1
@@ -40,7 +43,14 @@ class Told:
         resources = world(*manifests)
         self._caplog.clear()
         self._log.show(resources, build_graph(resources, self._settings))
+        trio.run(self._search)
         return [(level, message) for _, level, message in self._caplog.record_tuples]
+
+    async def _search(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._log.run)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
 
 
 def test_a_gateway_that_is_named_is_missed_once_and_found_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -75,3 +85,47 @@ def test_a_route_of_a_kind_that_is_not_served_is_told_once_and_when_it_is_gone(
         ([TCP, THEIRS], []),
     ):
         assert told.by(*manifests) == expected
+
+
+def of_two_teams(count: int) -> str:
+    objects = [TCP.replace("name: db", f"name: a{number}") for number in range(count)]
+    return "---".join([*objects, TCP.replace("name: db", "name: z").replace("infra}", "z-team}")]).replace(
+        "name: web}", "name: web, namespace: infra}"
+    )
+
+
+async def test_thousands_of_warnings_are_searched_in_lots(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = 0
+
+    async def counted() -> None:
+        nonlocal steps
+        steps += 1
+        await trio.lowlevel.checkpoint()
+
+    monkeypatch.setattr("fastroute.source.warninglog.step_aside", counted)
+    resources = world(GATEWAY, of_two_teams(500))
+    log = WarningLog(())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(log.run)
+        log.show(resources, build_graph(resources, GraphSettings()))
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert steps == 501 // LOT
+    assert len(caplog.messages) == AT_MOST + 1
+    assert "TCPRoute z-team/z" in caplog.text, "the namespaces take turns"
+
+
+async def test_a_bug_in_the_search_ends_nothing(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastroute.source.warninglog.routes_not_served", None)
+    resources = world(GATEWAY)
+    log = WarningLog(())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(log.run)
+        log.show(resources, build_graph(resources, GraphSettings()))
+        await trio.testing.wait_all_tasks_blocked()
+        assert "because of a bug in fastroute" in caplog.text
+        nursery.cancel_scope.cancel()

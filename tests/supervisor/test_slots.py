@@ -101,6 +101,18 @@ def test_a_slot_that_is_used_again_does_not_rest():
     assert shelf.take("b") == OTHER_SLOT
 
 
+def test_a_namespace_with_very_many_series_leaves_slots_for_the_others():
+    pages = book(requests=FIRST_REQUESTS + 100, histograms=FIRST_HISTOGRAM + 100)
+    of_one = [pages.assign(rule(f"a-team/r{number}", "a/x:80")) for number in range(200)]
+    assert sum(slots.duration != OTHER_SLOT for slots in of_one) == 75
+    slots = pages.assign(rule("z-team/r", "a/x:80"))
+    assert OTHER_SLOT not in (slots.local, *slots.targets, slots.duration)
+    for number in range(200):
+        pages.release(rule(f"a-team/r{number}").id)
+    of_another = [pages.assign(rule(f"b-team/r{number}", "a/x:80")) for number in range(200)]
+    assert sum(slots.duration != OTHER_SLOT for slots in of_another) == 24, "what is free, until the others have rested"
+
+
 def test_a_listener_has_a_slot_apart_from_those_of_its_rules():
     pages = book()
     slot = pages.assign_listener(listener("a/gw", "http"))

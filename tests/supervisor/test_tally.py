@@ -204,3 +204,26 @@ def test_fixed_counters_have_their_families(maps):
     worker = ("worker", "1")
     assert samples["fastroute_worker_config_version", worker] == 7
     assert samples["fastroute_worker_cpu_seconds_total", worker] == 2.5
+
+
+def test_a_namespace_with_very_many_series_leaves_shares_for_the_others_and_nothing_falls(maps):
+    """Series of z-team count later than all of a-team; what they displace counts as `other` for ever."""
+    tally = tally_of(maps, series=4)
+    slots = [tally.book.assign(rule(f"a-team/r{number}", "a/x:80")) for number in range(20)]
+    for each in slots:
+        maps[0].count_request(each.targets[0], 200)
+        maps[0].observe(each.duration, 10)
+    before = requests(scrape(tally))
+    assert len(before) == 5
+    late = [tally.book.assign(rule(f"z-team/r{number}", "a/x:80")) for number in range(20)]
+    for each in late:
+        maps[0].count_request(each.targets[0], 200)
+        maps[0].observe(each.duration, 10)
+    samples = scrape(tally)
+    shown = requests(samples)
+    assert sum(route.startswith("z-team/") for route, _, _ in shown) == 2
+    assert sum(route.startswith("a-team/") for route, _, _ in shown) == 2
+    assert shown["other", "other", "200"] == 36 > before["other", "other", "200"]
+    durations = {key for key in samples if key[0] == "fastroute_http_request_duration_seconds_count"}
+    assert sum("z-team/" in str(key) for key in durations) == 2
+    assert requests(scrape(tally)) == shown

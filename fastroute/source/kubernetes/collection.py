@@ -41,14 +41,14 @@ class Collection:
                     yield from self._complete()
                 case "Gone":
                     if (gone := self._named(notice.content)) is not None:
-                        yield from self._drop(gone.key)
+                        yield from self.drop(gone.key)
                 case _:
                     if (here := self._named(notice.content)) is not None:
                         yield from self._put(here, notice.content)
 
     def dropped(self) -> list[Delete]:
         """The deletion of every object, when this watch is removed."""
-        return [event for key in list(self.held) for event in self._drop(key)]
+        return [event for key in list(self.held) for event in self.drop(key)]
 
     def _named(self, content: msgspec.Raw) -> Named | None:
         """None: its name cannot be read; a problem reports that until the next listing."""
@@ -92,9 +92,10 @@ class Collection:
         listed, self._listed = self._listed or set(), None
         self.is_listed = True
         for key in [key for key in self.held if key not in listed]:
-            yield from self._drop(key)
+            yield from self.drop(key)
 
-    def _drop(self, key: Key) -> Iterator[Delete]:
+    def drop(self, key: Key) -> Iterator[Delete]:
+        """The deletion of an object, if it is held."""
         self.problems.pop(key, None)
         if self._listed is not None:
             self._listed.discard(key)

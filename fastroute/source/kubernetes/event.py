@@ -1,7 +1,8 @@
 """Events (events.k8s.io/v1): changes of conditions, for `kubectl describe` and `kubectl get events`.
 
 Events are written on a best-effort basis: nothing waits for them, they are not retried, and they are dropped beyond a
-rate (per object, and in total, where warnings have priority). A repetition within WINDOW increases the count of the
+rate (per object), or if too many wait. The namespaces take turns, and in each of them warnings and other Events. If too
+many wait, those of the namespace with the most are dropped. A repetition within WINDOW increases the count of the
 existing Event instead of creating another one. A note says what must be permitted, but never whether a refused target
 exists.
 """
@@ -9,9 +10,8 @@ exists.
 import logging
 import re
 import secrets
-from collections import OrderedDict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 import trio
@@ -19,13 +19,13 @@ import trio
 from fastroute.source.kubernetes.bucket import Bucket
 from fastroute.source.kubernetes.client import ApiError
 from fastroute.source.kubernetes.pen import Pen
+from fastroute.turns import FairMemory, Turns
 
 MOST_WAITING = 500  # Events; further ones are dropped
 WINDOW = 600.0  # s
 REMEMBERED = 2_000  # Events whose count can be increased, and objects that have their own bucket
 OBJECT_RATE, OBJECT_BURST = 1 / 30, 12.0  # Events of one object: tokens a second, and at once
-RATE, BURST = 10.0, 100.0  # of all objects
-SPARE = 50.0  # tokens of BURST that are reserved for warnings
+RATE, BURST = 10.0, 100.0  # Events of all objects that are written: a second, and at once
 LONGEST_NOTE = 1_024  # bytes
 LONGEST_REPORTER = 63  # characters of a reportingController after its domain
 LONGEST_NAME = 200  # characters of the object's name in the name of the Event
@@ -55,6 +55,17 @@ class Happening(msgspec.Struct, frozen=True):
     note: str
 
 
+class _Waiting(msgspec.Struct, eq=False):
+    """An Event that waits. Two with equal content are two Events."""
+
+    happening: Happening
+
+    @property
+    def line(self) -> tuple[str, bool]:
+        """Those that wait for each other."""
+        return self.happening.regarding.event_namespace, self.happening.is_warning
+
+
 class _Written(msgspec.Struct):
     """An Event that was written and whose count can be increased."""
 
@@ -70,49 +81,58 @@ class Events:
         self._pen = pen
         controller, self._instance = reporter
         self._controller = qualified(controller)
-        self._send, self._receive = trio.open_memory_channel[Happening](MOST_WAITING)
+        self._waiting = Turns[_Waiting, tuple[str, bool]](lambda each: each.line)
+        self._news = trio.Event()
         self._all = Bucket(RATE, BURST)
-        self._objects: OrderedDict[str, Bucket] = OrderedDict()
-        self._written: OrderedDict[tuple[str, str, str], _Written] = OrderedDict()
+        self._objects = FairMemory[tuple[str, str], Bucket](REMEMBERED, _namespace)  # by namespace and uid
+        self._written = FairMemory[tuple[str, ...], _Written](REMEMBERED, _namespace)
         self._complained = False
 
     def tell(self, happening: Happening) -> bool:
-        """Whether the Event will be written."""
-        now = trio.current_time()
-        uid = happening.regarding.uid
-        bucket = self._objects.pop(uid, None) or Bucket(OBJECT_RATE, OBJECT_BURST)
-        self._objects[uid] = bucket
-        if len(self._objects) > REMEMBERED:
-            self._objects.popitem(last=False)
-        if not bucket.take(now) or not self._all.take(now, 0.0 if happening.is_warning else SPARE):
+        """Whether the Event waits to be written. It is dropped later if others need its place."""
+        object_ = (happening.regarding.event_namespace, happening.regarding.uid)
+        bucket = self._objects.pop(object_) or Bucket(OBJECT_RATE, OBJECT_BURST)
+        self._objects.put(object_, bucket)
+        if not bucket.take(trio.current_time()):
             return False
-        try:
-            self._send.send_nowait(happening)
-        except trio.WouldBlock:
-            return False
-        return True
+        waiting = _Waiting(happening)
+        self._waiting.add(waiting)
+        self._news.set()
+        return len(self._waiting) <= MOST_WAITING or self._waiting.drop() is not waiting
 
-    async def run(self) -> None:
+    def clear(self) -> None:
+        """Drops what waits: another replica writes from now on."""
+        self._waiting.clear()
+
+    async def run(self) -> NoReturn:
         """Writes the Events, one after the other, until cancelled."""
-        async for happening in self._receive:
-            try:
-                await self._write(happening)
-            except ApiError as error:
-                if not self._complained:
-                    self._complained = True
-                    way_out = ": allow create and patch on events.k8s.io events" if error.status == 403 else ""
-                    _log.warning("events cannot be written: %s%s", error, way_out)
-            except Exception:
-                _log.exception(
-                    "an event of %s %s could not be written", happening.regarding.kind, happening.regarding.name
-                )
-            else:
-                self._complained = False
+        while True:
+            await self._news.wait()
+            await trio.sleep(self._all.reserve(trio.current_time()))
+            waiting = self._waiting.take()
+            if not self._waiting:
+                self._news = trio.Event()
+            if waiting is not None:
+                await self._try(waiting.happening)
+
+    async def _try(self, happening: Happening) -> None:
+        try:
+            await self._write(happening)
+        except ApiError as error:
+            if not self._complained:
+                self._complained = True
+                way_out = ": allow create and patch on events.k8s.io events" if error.status == 403 else ""
+                _log.warning("events cannot be written: %s%s", error, way_out)
+        except Exception:
+            _log.exception("an event of %s %s could not be written", happening.regarding.kind, happening.regarding.name)
+        else:
+            self._complained = False
 
     async def _write(self, happening: Happening) -> None:
         now = trio.current_time()
-        key = (happening.regarding.uid, happening.reason, happening.note)
-        written = self._written.pop(key, None)
+        regarding = happening.regarding
+        key = (regarding.event_namespace, regarding.uid, happening.reason, happening.note)
+        written = self._written.pop(key)
         if written is not None and now - written.since < WINDOW:
             written.count += 1
             try:
@@ -123,14 +143,12 @@ class Events:
                 if error.status != 404:  # it was deleted: create another one below
                     raise
             else:
-                self._written[key] = written
+                self._written.put(key, written)
                 return
         event = self._event(happening)
-        path = f"/apis/events.k8s.io/v1/namespaces/{happening.regarding.event_namespace}/events"
+        path = f"/apis/events.k8s.io/v1/namespaces/{regarding.event_namespace}/events"
         await self._pen.request("POST", path, event)
-        self._written[key] = _Written(f"{path}/{event['metadata']['name']}", now)
-        if len(self._written) > REMEMBERED:
-            self._written.popitem(last=False)
+        self._written.put(key, _Written(f"{path}/{event['metadata']['name']}", now))
 
     def _event(self, happening: Happening) -> dict[str, Any]:
         regarding = happening.regarding
@@ -148,6 +166,10 @@ class Events:
             "note": _cut(happening.note),
             "regarding": regarding,
         }
+
+
+def _namespace(key: tuple[str, ...]) -> str:
+    return key[0]
 
 
 def qualified(controller_name: str) -> str:

@@ -1,59 +1,96 @@
-"""Named: the Secrets to watch by name: a certificateRef names them and the watch by type does not include them.
+"""Named: the Secrets to follow by name: a certificateRef names them and the watch by type does not include them.
 
 A Secret of another type than kubernetes.io/tls may contain a certificate as well, and a missing Secret may be created
-with any type. Each of these watches needs a connection and a thread, so at most MOST of them run, in order of names. A
-Secret beyond them is treated as missing, and a problem reports it. References that no ReferenceGrant permits come last,
-so that nobody can use up the watches by naming other namespaces' Secrets. They are watched if there is room, so that a
-Secret is already known when a grant permits it. No problem is reported for them: it would reveal whether such a Secret
-exists.
+with any type. Each watch by name needs a connection and a thread, so at most MOST of them run. The others are read in
+turn (looks.py), so they are served too, but changes are noticed later.
+
+- Secrets that exist are watched before those that are missing.
+- In both groups, the namespaces whose listeners name the Secrets take turns: one namespace cannot use up the watches.
+- Last come Secrets that no ReferenceGrant permits, and those that a ListenerSet names which its Gateway does not allow.
+  They are watched if there is room, so that a Secret is already known when it is permitted; else they are not read. No
+  problem is reported for them: it would reveal whether such a Secret exists.
 """
 
 from collections.abc import Container, Iterable, Iterator
 from typing import NamedTuple
 
 from fastroute.graph.grant import Reference, index_grants, permitted
-from fastroute.graph.listenerset import parent_of
+from fastroute.graph.listenerset import is_allowed, parent_of
 from fastroute.resources.gateway import Listener
 from fastroute.resources.meta import Key
 from fastroute.resources.world import Resources
+from fastroute.turns import in_turns
 
 MOST = 64  # watches by name
+
+
+class Named(NamedTuple):
+    """A Secret, and the namespace of a listener that names it."""
+
+    space: str
+    secret: Key
 
 
 class Names(NamedTuple):
     """The Secrets that certificateRefs name."""
 
-    permitted: frozenset[Key]
-    refused: frozenset[Key]  # not permitted by any reference
+    permitted: frozenset[Named]
+    refused: frozenset[Named]
+
+
+class Choice(NamedTuple):
+    """How to follow Secrets by name."""
+
+    watched: tuple[Key, ...]
+    in_turn: frozenset[Named]  # what is read in turn
 
 
 def named_secrets(resources: Resources, controller_name: str) -> Names:
-    """The Secrets named by listeners of our Gateways, and of ListenerSets attached to these."""
+    """The Secrets named by listeners of our Gateways, and of ListenerSets that refer to these."""
     references = list(_references(resources, controller_name))
-    spaces = {reference.to_namespace for reference in references if reference.namespace != reference.to_namespace}
+    spaces = {reference.to_namespace for _, reference in references if reference.namespace != reference.to_namespace}
     relevant = {key: grant for key, grant in resources.reference_grants.items() if key.namespace in spaces}
     grants = index_grants(relevant)
-    named: dict[bool, set[Key]] = {True: set(), False: set()}
-    for reference in references:
-        named[permitted(reference, grants)].add(Key(reference.to_namespace, reference.to_name))
-    return Names(frozenset(named[True]), frozenset(named[False] - named[True]))
+    named: dict[bool, set[Named]] = {True: set(), False: set()}
+    for is_served, reference in references:
+        secret = Key(reference.to_namespace, reference.to_name)
+        named[is_served and permitted(reference, grants)].add(Named(reference.namespace, secret))
+    return Names(frozenset(named[True]), frozenset(named[False]))
 
 
-def to_follow(names: Names, known: Container[Key]) -> tuple[list[Key], list[Key]]:
-    """The Secrets to watch by name, and those beyond the limit. `known`: what the watch by type includes."""
-    wanted = sorted(name for name in names.permitted if name not in known)
-    spare = sorted(name for name in names.refused if name not in known)
-    return [*wanted, *spare][:MOST], wanted[MOST:]
+def choose(names: Names, known: Container[Key], found: Container[Key], watched: Container[Key]) -> Choice:
+    """`known`: what the watch by type includes. `found`: other Secrets that exist, as far as is known. `watched`: what
+    is watched by name at present; among equal Secrets of a namespace these are preferred."""
+
+    def rank(one: Named) -> tuple[bool, Named]:
+        return one.secret not in watched, one
+
+    wanted = sorted((one for one in names.permitted if one.secret not in known), key=rank)
+    groups = (
+        [one for one in wanted if one.secret in found],
+        [one for one in wanted if one.secret not in found],
+        sorted((one for one in names.refused if one.secret not in known), key=rank),
+    )
+    order = dict.fromkeys(one.secret for group in groups for one in in_turns(group, lambda one: one.space))
+    first = tuple(order)[:MOST]
+    rest = {one.secret: one for one in reversed(wanted)}  # each Secret once
+    for secret in first:
+        rest.pop(secret, None)
+    return Choice(first, frozenset(rest.values()))
 
 
-def _references(resources: Resources, controller_name: str) -> Iterator[Reference]:
+def _references(resources: Resources, controller_name: str) -> Iterator[tuple[bool, Reference]]:
+    """Each reference, and whether it is served if it is permitted."""
     ours = {key.name for key, item in resources.gateway_classes.items() if item.spec.controller_name == controller_name}
     gateways = {key: item for key, item in resources.gateways.items() if item.spec.gateway_class_name in ours}
     for key, gateway in gateways.items():
-        yield from _of("Gateway", key.namespace, gateway.spec.listeners)
+        for reference in _of("Gateway", key.namespace, gateway.spec.listeners):
+            yield True, reference
     for key, listener_set in resources.listener_sets.items():
-        if parent_of(listener_set) in gateways:
-            yield from _of("ListenerSet", key.namespace, listener_set.spec.listeners)
+        if (parent := parent_of(listener_set)) in gateways:
+            allowed = is_allowed(gateways[parent], listener_set, resources.namespaces)
+            for reference in _of("ListenerSet", key.namespace, listener_set.spec.listeners):
+                yield allowed, reference
 
 
 def _of(kind: str, home: str, listeners: Iterable[Listener]) -> Iterator[Reference]:

@@ -47,6 +47,12 @@ class Named(NamedTuple):
     held: Held
 
 
+class Found(msgspec.Struct, frozen=True):
+    """A list of objects."""
+
+    items: tuple[msgspec.Raw, ...] = ()
+
+
 class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
     name: str
     namespace: str = ""

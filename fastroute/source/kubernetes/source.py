@@ -1,8 +1,9 @@
 """KubernetesSource: an API server as a source. It owns the Store and keeps it in step with the API server.
 
 There is one watch for each kind that is served (served.py), from the creation to the deletion of its CRD, and one for
-each Secret that is watched by name (named.py). Their notices become events for the Store (collection.py). An object is
-in the Store while any watch holds it; losing the connection removes nothing.
+each Secret that is watched by name (named.py); further Secrets are read in turn (looks.py). Their notices become events
+for the Store (collection.py). An object is in the Store while any of them holds it; losing the connection removes
+nothing.
 
 No change is reported (`watch`) before every kind has been listed once, so the first configuration is complete. If a
 kind must not be read (403), the start waits for it if nothing can be served without it, else it counts as empty.
@@ -10,14 +11,15 @@ kind must not be read (403), the start waits for it if nothing can be served wit
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import NamedTuple, NoReturn
 
 import msgspec
 import trio
 
 from fastroute.metrics import Metrics
-from fastroute.resources.core import Secret
+from fastroute.resources.core import Namespace, Secret
 from fastroute.resources.gateway import Gateway, GatewayClass, ListenerSet
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import ReferenceGrant
@@ -27,7 +29,8 @@ from fastroute.source.kubernetes.collection import Collection
 from fastroute.source.kubernetes.contact import Contact
 from fastroute.source.kubernetes.crds import Crds
 from fastroute.source.kubernetes.kinds import BY_KIND, CRD_GROUP, CRDS, Followed, collection
-from fastroute.source.kubernetes.named import named_secrets, to_follow
+from fastroute.source.kubernetes.looks import PAUSE, Looks
+from fastroute.source.kubernetes.named import choose, named_secrets
 from fastroute.source.kubernetes.objects import Held
 from fastroute.source.kubernetes.served import Served, discover, judge
 from fastroute.source.kubernetes.watch import Notice, Watch, delay
@@ -36,10 +39,12 @@ from fastroute.source.store import Apply, Delete, Store, WatchEvent
 REDISCOVER = 600.0  # s; CRDs are watched, so this is for servers that do not permit that
 BLIND_REDISCOVER = 15.0  # s, if CRDs are not watched
 BLIND_PATIENCE = 40.0  # s for which a kind must then be absent from discovery before it is treated as removed
+NAMES_SHARE = 10.0  # times the duration of a check of the named Secrets: the pause after it
 NAMING = (
     GatewayClass,
     Gateway,
     ListenerSet,
+    Namespace,
     ReferenceGrant,
     Secret,
 )  # the kinds that decide which Secrets are watched by name
@@ -71,7 +76,7 @@ class KubernetesSource:
         self._stale = trio.Event()  # set when the served kinds must be checked again
         self._names = trio.Event()  # set when the named Secrets must be checked again
         self._names_known = False
-        self._excess: tuple[ManifestProblem, ...] = ()  # Secrets beyond the limit of watches by name
+        self._looks = Looks(client, self._apply, self._looked)
         self._problems: tuple[ManifestProblem, ...] = ()
         self._changed: Callable[[float], None] | None = None
         self.restated: Callable[[str, Key], None] = lambda kind, key: None  # called on a change of an object's status
@@ -100,6 +105,7 @@ class KubernetesSource:
         """Lists every collection again, because the state of the API server went back."""
         for life in self._lives.values():
             life.watch.renew()
+        self._looks.renew()
 
     async def watch(self, changed: Callable[[float], None]) -> NoReturn:
         """Calls `changed(noticed)` after each batch that changed the Store; `noticed` is on trio's clock."""
@@ -120,6 +126,7 @@ class KubernetesSource:
             nursery.start_soon(watch.run, self._take_crds, self._crds_refused)
             nursery.start_soon(self._follow_served, nursery)
             nursery.start_soon(self._follow_named, nursery)
+            nursery.start_soon(self._looks.run)
             await trio.sleep_forever()
         raise AssertionError("unreachable")
 
@@ -251,7 +258,7 @@ class KubernetesSource:
             _log.info("%s can be read again", name)
         was_listed, known = followed.is_listed, len(followed.held)
         self._apply(followed.take(notices))
-        if name == "Secret" and (followed.is_listed, len(followed.held)) != (was_listed, known):
+        if followed.row.type is Secret and (followed.is_listed, len(followed.held)) != (was_listed, known):
             self._names.set()
         if followed.is_listed and not was_listed:
             self._advance()
@@ -264,7 +271,7 @@ class KubernetesSource:
         """Applies events to the Store, except deletions of objects that another watch still holds."""
         noticed = trio.current_time()
         touched: set[type[Resource]] = set()
-        changed = self.store.apply(self._kept(events, touched))
+        changed = self.store.apply(self._kept(events, touched), noticed)
         problems = self._all_problems()
         if problems != self._problems:
             self._problems = problems
@@ -283,11 +290,14 @@ class KubernetesSource:
                 yield event
 
     def _is_held(self, kind: type[Resource], key: Key) -> bool:
+        if kind is Secret and key in self._looks.collection.held:
+            return True
         return any(life.collection.row.type is kind and key in life.collection.held for life in self._lives.values())
 
     def _all_problems(self) -> tuple[ManifestProblem, ...]:
         found = [problem for life in self._lives.values() for problem in life.collection.problems.values()]
-        return (*found, *self._excess)
+        read = self._looks.collection
+        return (*found, *read.problems.values(), *map(self._unwatched, read.held))
 
     # --- Secrets by name
 
@@ -299,28 +309,50 @@ class KubernetesSource:
             by_type = self._lives["Secret"].collection if "Secret" in self._lives else None
             if by_type is None or self._is_awaited("Secret", by_type):
                 continue  # checked again once it is listed: it may contain the Secrets that would be watched by name
-            names = named_secrets(self.store.snapshot(), self._controller_name)
-            wanted, excess = to_follow(names, by_type.held)
-            follow = {f"Secret {key}": key for key in wanted}
-            for name in [name for name in self._lives if name.startswith("Secret ") and name not in follow]:
-                self._end(name)
-            for name, key in follow.items():
-                if name not in self._lives and "Secret" not in self._refused:
-                    selector = f"metadata.name={key.name}"
-                    self._begin(name, row, row.versions[0], selector, key.namespace, nursery=nursery)
-            self._excess = tuple(map(self._too_many, excess))
+            began = time.perf_counter()
+            self._follow_by_name(by_type.held, row, nursery)
             self._names_known = True
             self._apply(())
             self._advance()
+            await trio.sleep(NAMES_SHARE * (time.perf_counter() - began))
 
-    def _too_many(self, key: Key) -> ManifestProblem:
+    def _follow_by_name(self, known: Container[Key], row: Followed, nursery: trio.Nursery) -> None:
+        """`known`: the Secrets that the watch by type includes."""
+        by_name = {key: life for name, life in self._lives.items() if (key := _secret(name))}
+        there = [key for key, life in by_name.items() if key in life.collection.held or not life.collection.is_listed]
+        found = {*there, *self._looks.collection.held}
+        choice = choose(named_secrets(self.store.now(), self._controller_name), known, found, by_name)
+        in_turn = {one.secret for one in choice.in_turn}
+        for key in by_name.keys() - set(choice.watched):
+            if key in in_turn and (held := by_name[key].collection.held.get(key)) is not None:
+                self._looks.adopt(key, held)
+            self._end(f"Secret {key}")
+        for key in choice.watched:
+            if key not in by_name and "Secret" not in self._refused:
+                name, selector = f"Secret {key}", f"metadata.name={key.name}"
+                self._begin(name, row, row.versions[0], selector, key.namespace, nursery=nursery)
+        is_refused = "Secret" in self._refused
+        kept = {one for one in self._looks.wanted if one in choice.in_turn or self._is_begun(one.secret)}
+        self._looks.follow(frozenset(kept) if is_refused else choice.in_turn | kept)
+
+    def _looked(self) -> None:
+        """A Secret appeared or disappeared, or every Secret was read once."""
+        self._names.set()
+        self._advance()
+
+    def _is_begun(self, secret: Key) -> bool:
+        """Whether a watch by name exists that has not listed its Secret yet."""
+        life = self._lives.get(f"Secret {secret}")
+        return life is not None and not life.collection.is_listed
+
+    def _unwatched(self, secret: Key) -> ManifestProblem:
         return ManifestProblem(
             file=self._client.host,
             kind="Secret",
-            namespace=key.namespace,
-            name=key.name,
-            message="is not watched: certificateRefs name too many Secrets that are missing or of another type; "
-            "give it the type kubernetes.io/tls",
+            namespace=secret.namespace,
+            name=secret.name,
+            message=f"is not watched but read every {PAUSE:g} s, or less often: certificateRefs name too many Secrets "
+            "that are missing or of another type; give it the type kubernetes.io/tls",
         )
 
     # --- The first configuration
@@ -334,6 +366,8 @@ class KubernetesSource:
             return
         if any(self._is_awaited(name, life.collection) for name, life in self._lives.items()):
             return
+        if not self._looks.is_settled:
+            return
         if not self._names_known or self._names.is_set():
             self._names.set()
             return
@@ -345,3 +379,9 @@ class KubernetesSource:
     def _tell(self, noticed: float) -> None:
         if self.loaded.is_set() and self._changed is not None:
             self._changed(noticed)
+
+
+def _secret(name: str) -> Key | None:
+    """The Secret of a watch by name, from the name of the watch: "Secret team-a/web"."""
+    kind, _, secret = name.partition(" ")
+    return Key(*secret.split("/")) if kind == "Secret" and secret else None

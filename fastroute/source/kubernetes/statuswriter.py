@@ -2,10 +2,10 @@
 
 It has the wanted statuses (the last Statuses). When an object's turn comes, its present status is compared with the
 wanted one and only written if they differ. So a redundant check costs nothing, and our own writes cause no further
-ones. An object is in the queue at most once, and its latest wanted status is written. A write carries the
-resourceVersion that was read; after a conflict the object is read again. A status is never written for another
-generation than the one it was made from, nor for another object of the same name; a status made from the newer
-generation will follow.
+ones. An object is in the queue at most once, and its latest wanted status is written. The namespaces take turns, so
+that thousands of changes in one of them do not delay the statuses of the others. A write carries the resourceVersion
+that was read; after a conflict the object is read again. A status is never written for another generation than the one
+it was made from, nor for another object of the same name; a status made from the newer generation will follow.
 
 Only the leader writes. A new leader checks every object and writes the statuses that differ.
 """
@@ -32,10 +32,11 @@ from fastroute.source.kubernetes.client import ApiError
 from fastroute.source.kubernetes.contest import PAUSE, Claim, Contest, claim_of, with_claim
 from fastroute.source.kubernetes.kinds import BY_KIND, member
 from fastroute.source.kubernetes.merge import Change, Ours, has_ours, merge, without_ours
-from fastroute.source.kubernetes.objects import Held, named
+from fastroute.source.kubernetes.objects import Found, Held, named
 from fastroute.source.kubernetes.pen import Pen
 from fastroute.source.kubernetes.room import left_out
 from fastroute.status import ObjectId, Statuses
+from fastroute.turns import Turns
 
 WRITERS = 12  # concurrent requests
 RATE, BURST = 500.0, 400.0  # writes of all objects: per second, and at once
@@ -60,12 +61,6 @@ class Objects(Protocol):
     def held(self, kind: str, key: Key) -> Held | None: ...
 
     def all_held(self, kind: str) -> Mapping[Key, Held]: ...
-
-
-class _Found(msgspec.Struct, frozen=True):
-    """A list of objects."""
-
-    items: tuple[msgspec.Raw, ...] = ()
 
 
 class Write(NamedTuple):
@@ -135,7 +130,7 @@ class StatusWriter:
         self._graph: Graph | None = None  # the graph that `_wanted` was made from
         self._left: dict[ObjectId, StatusPatch | None] = {}  # no longer served: the status that was wanted last, if any
         self._leads = False
-        self._queue: dict[ObjectId, float] = {}  # since when, in order
+        self._queue = Turns[ObjectId, str](_namespace)  # with the time since when each waits
         self._resting: dict[ObjectId, bool] = {}  # written recently: whether to check it again afterwards
         self._busy: set[ObjectId] = set()
         self._newer: dict[ObjectId, Newer] = {}  # the results of our requests, until the watch has them too
@@ -215,7 +210,7 @@ class StatusWriter:
         if id_ in self._resting:
             self._resting[id_] = True
         else:
-            self._queue.setdefault(id_, trio.current_time())
+            self._queue.add(id_, trio.current_time())
             self._news.set()
 
     async def _next(self) -> ObjectId:
@@ -223,10 +218,9 @@ class StatusWriter:
             if (pause := self._not_before - trio.current_time()) > 0:
                 await trio.sleep(pause)
                 continue
-            for id_ in self._queue:
-                if id_ not in self._busy:
-                    del self._queue[id_]
-                    return id_
+            id_ = self._queue.take(lambda each: each not in self._busy)
+            if id_ is not None:
+                return id_
             if self._news.is_set():  # otherwise other tasks wait for the same event
                 self._news = trio.Event()
             await self._news.wait()
@@ -238,7 +232,8 @@ class StatusWriter:
 
     def _oldest(self) -> float:
         """The seconds for which the first object in the queue has waited."""
-        return trio.current_time() - min(self._queue.values()) if self._queue else 0.0
+        oldest = self._queue.oldest()
+        return 0.0 if oldest is None else trio.current_time() - oldest
 
     # --- One object
 
@@ -253,7 +248,7 @@ class StatusWriter:
                 _log.exception("the status of %s %s cannot be updated because of a bug in fastroute", *id_)
             self._busy.discard(id_)
             if rest.seconds:
-                asked = self._queue.pop(id_, None) is not None
+                asked = self._queue.discard(id_)
                 self._resting[id_] = asked or rest.again
                 nursery.start_soon(self._rest, id_, rest.seconds)
             elif rest.again:
@@ -418,7 +413,7 @@ class StatusWriter:
                 return NONE
             self._pause(error)
             return AGAIN
-        found = msgspec.json.decode(answer, type=_Found).items
+        found = msgspec.json.decode(answer, type=Found).items
         if not found:
             return NONE
         self._remember(write.id, bytes(found[0]))
@@ -434,6 +429,10 @@ class StatusWriter:
         longest = min(LONGEST_PAUSE, 0.25 * 2 ** min(self._failures, 10))
         pause = error.retry_after or random.uniform(longest / 2, longest)  # noqa: S311
         self._not_before = max(self._not_before, now + pause)
+
+
+def _namespace(id_: ObjectId) -> str:
+    return id_[1].namespace
 
 
 def _revision(held: Held) -> int:

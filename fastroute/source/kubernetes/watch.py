@@ -25,6 +25,7 @@ import trio
 
 from fastroute.source.kubernetes.client import JSON, ApiError, Client, Stream
 from fastroute.source.kubernetes.contact import Contact
+from fastroute.source.slices import step_aside
 
 PAGE = 500  # objects
 LIST_TIMEOUT = 60.0  # s, for a page
@@ -35,7 +36,7 @@ DEAF = 2 * BOOKMARKS  # s while connected without an event or bookmark, after wh
 LIFE = (300, 600)  # s after which the server ends a stream; a random value in this range
 FIRST_DELAY, LONGEST_DELAY = 0.02, 5.0  # s between two attempts
 STEADY = 0.5  # s; a stream that lasts this long works
-SLICE = 64  # events between two checkpoints
+SLICE = 32  # events that are decoded at a time
 GONE = 410
 NOT_WATCHLIST = (400, 422)  # the answers of servers that do not support sendInitialEvents
 INITIAL_END = "k8s.io/initial-events-end"
@@ -177,7 +178,7 @@ class Watch:
             items = page.items or []
             for start in range(0, len(items), SLICE):
                 take([Notice("Listed", item) for item in items[start : start + SLICE]])
-                await trio.lowlevel.checkpoint()
+                await step_aside()
             rest = page.metadata.rest
             if not rest:
                 break
@@ -201,7 +202,7 @@ class Watch:
                 self._contact.heard(self.name)
                 for start in range(0, len(lines), SLICE):
                     take(self._batch(lines[start : start + SLICE]))
-                    await trio.lowlevel.checkpoint()
+                    await step_aside()
 
     def _query(self) -> Mapping[str, str]:
         common = {

@@ -105,6 +105,8 @@ class Writing:
     def _lead(self, leads: bool) -> None:
         self._leads = leads
         self._statuses.lead(leads)
+        if not leads:
+            self._events.clear()
         if self._infrastructure is not None:
             self._infrastructure.lead(leads)
 

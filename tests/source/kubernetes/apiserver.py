@@ -207,7 +207,7 @@ class _Requests(BaseHTTPRequestHandler):
     def _page(self, path: str, query: dict[str, str]) -> None:
         api = self.server.api
         start, found = int(query.get("continue", "0")), self._selected(path, query)
-        most = min(int(query["limit"]), 2)  # more than one page, even for few objects
+        most = min(int(query.get("limit", 2)), 2)  # more than one page, even for few objects
         more = {"continue": str(start + most)} if start + most < len(found) else {}
         time.sleep(api.delay)
         metadata = {"resourceVersion": str(len(api.log)), **more}

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 import trio
 
 from fastroute.source.kubernetes.client import ApiError
-from fastroute.source.kubernetes.event import BURST, OBJECT_BURST, SPARE, WINDOW, Events, Happening, Regarding
+from fastroute.source.kubernetes.event import BURST, MOST_WAITING, OBJECT_BURST, WINDOW, Events, Happening, Regarding
 
 MERGE = "application/merge-patch+json"
 
@@ -27,13 +27,18 @@ class Server:
                 raise ApiError(404, "NotFound", "no such event")
         return b"{}"
 
+    def names(self, space):
+        """Of the objects of a namespace, in the order of their Events."""
+        posts = [(path, body) for method, path, body in self.asked if method == "POST"]
+        return [body["regarding"].name for path, body in posts if f"/namespaces/{space}/" in path]
+
     @property
     def methods(self):
         return [method for method, _, _ in self.asked]
 
 
-def happening(name="r", note="n", warning=False):
-    regarding = Regarding("gateway.networking.k8s.io/v1", "HTTPRoute", "infra", name, f"uid-{name}")
+def happening(name="r", note="n", warning=False, space="infra"):
+    regarding = Regarding("gateway.networking.k8s.io/v1", "HTTPRoute", space, name, f"uid-{space}-{name}")
     return Happening(regarding, warning, "Accepted", "Attach", note)
 
 
@@ -82,10 +87,62 @@ async def test_one_object_tells_only_so_much(autojump_clock):
         assert events.tell(happening("other"))
 
 
-async def test_of_too_many_those_of_what_is_wrong_come_first(autojump_clock):
-    async with running() as (_, events):
-        assert sum(events.tell(happening(f"r{number}")) for number in range(1_000)) == BURST - SPARE
-        assert sum(events.tell(happening(f"w{number}", warning=True)) for number in range(1_000)) == SPARE
+async def test_warnings_do_not_wait_for_other_events_of_their_namespace(autojump_clock):
+    async with running() as (server, events):
+        for number in range(400):
+            events.tell(happening(f"r{number}"))
+        events.tell(happening("bad", warning=True))
+        await trio.sleep(1)
+        assert len(server.asked) >= BURST
+        assert "bad" in server.names("infra")
+
+
+async def test_a_namespace_with_thousands_of_events_does_not_delay_those_of_another(autojump_clock):
+    async with running() as (server, events):
+        for number in range(5_000):
+            events.tell(happening(f"r{number}", warning=True, space="a-tenant"))
+        await trio.sleep(5)  # the tokens for a burst are used up
+        assert events.tell(happening("r", space="z-tenant"))
+        before = len(server.asked)
+        await trio.sleep(1)
+        assert server.names("z-tenant") == ["r"]
+        assert len(server.asked) - before <= 12
+        await trio.sleep(100)
+        assert len(server.names("a-tenant")) <= MOST_WAITING + 60, "of too many, the newest are dropped"
+
+
+async def test_too_many_events_of_a_namespace_displace_none_of_another(autojump_clock):
+    async with running() as (server, events):
+        assert all(events.tell(happening(f"r{number}", space="z-tenant")) for number in range(50))
+        told = [events.tell(happening(f"r{number}", space="a-tenant")) for number in range(5_000)]
+        assert sum(told) == MOST_WAITING - 50
+        assert all(events.tell(happening(f"s{number}", space="z-tenant")) for number in range(50))
+        await trio.sleep(100)
+        assert len(server.names("z-tenant")) == 100
+
+
+async def test_events_of_others_are_still_counted_after_thousands_of_one_namespace(autojump_clock):
+    async with running() as (server, events):
+        events.tell(happening(space="z-tenant"))
+        for number in range(40):
+            for each in range(100):
+                events.tell(happening(f"r{number}-{each}", space="a-tenant"))
+            await trio.sleep(10.1)
+        events.tell(happening(space="z-tenant"))
+        await trio.sleep(1)
+        assert [method for method, path, _ in server.asked if "/z-tenant/" in path] == ["POST", "PATCH"]
+
+
+async def test_a_replica_that_leads_no_more_drops_what_waits(autojump_clock):
+    async with running() as (server, events):
+        for number in range(300):
+            events.tell(happening(f"r{number}"))
+        events.clear()
+        await trio.sleep(60)
+        assert server.asked == []
+        events.tell(happening())
+        await trio.sleep(1)
+        assert server.methods == ["POST"]
 
 
 async def test_what_is_refused_is_said_once(autojump_clock, caplog):

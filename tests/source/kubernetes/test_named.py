@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from source.kubernetes.followed import CERTIFICATE, CLASSES, GATEWAYS, GRANTS, S
 from fastroute.resources.meta import Key
 from fastroute.settings import CONTROLLER_NAME
 from fastroute.source.kubernetes import watch
-from fastroute.source.kubernetes.named import Names, named_secrets
+from fastroute.source.kubernetes.named import Named, Names, choose, named_secrets
+from fastroute.source.kubernetes.source import KubernetesSource
 
 
 def secure(*secrets: str) -> dict[str, Any]:
@@ -54,16 +56,130 @@ async def test_secrets_of_other_types_are_followed_while_they_are_named(api: Api
         assert len(seen.source.served) == before
 
 
-async def test_too_many_secrets_by_name_are_a_problem(
+async def test_secrets_beyond_the_watches_are_read_in_turn_and_are_a_problem(
     api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fastroute.source.kubernetes.named.MOST", 2)
+    monkeypatch.setattr("fastroute.source.kubernetes.looks.PAUSE", 0.05)
     api.put(CLASSES, "ours", "", spec={"controllerName": CONTROLLER_NAME})
-    api.put(GATEWAYS, "g", spec={"gatewayClassName": "ours", "listeners": [secure("s0", "s1", "s2")]})
+    api.put(GATEWAYS, "g", spec={"gatewayClassName": "ours", "listeners": [secure("s0", "s1", "s2", "s3")]})
+    for number in range(3):
+        api.put(SECRETS, f"s{number}", type="Opaque", data={"tls.crt": "AA=="})
     async with following(api, tmp_path) as seen:
-        [problem] = seen.source.store.problems
-        assert (problem.kind, problem.name) == ("Secret", "s2")
-        assert "give it the type kubernetes.io/tls" in problem.message
+        store = seen.source.store
+        await until(lambda: [problem.name for problem in store.problems] == ["s2"])
+        assert "give it the type kubernetes.io/tls" in store.problems[0].message
+        assert len(store.snapshot().secrets) == 3
+        api.put(SECRETS, "s2", type="Opaque", data={"tls.crt": "BBBB"})
+        await until(lambda: store.snapshot().secrets[Key("default", "s2")].data == {"tls.crt": "BBBB"})
+        api.put(SECRETS, "s3", type="Opaque", data={})
+        await until(lambda: len(store.snapshot().secrets) == 4)
+        api.delete(SECRETS, "s3")
+        await until(lambda: len(store.snapshot().secrets) == 3)
+        api.delete(SECRETS, "s0")  # its watch goes to s2, which stays in the Store all the time
+        await until(lambda: store.problems == ())
+        assert set(map(str, store.snapshot().secrets)) == {"default/s1", "default/s2"}
+
+
+ATTACK = "a-tenant"
+LISTENER_SETS = f"/apis/{GROUP}/v1/listenersets"
+
+
+def attack(api: ApiServer, number: int) -> None:
+    """A ListenerSet in a-tenant that names so many Secrets."""
+    parent = {"parentRef": {"group": GROUP, "kind": "Gateway", "name": "g", "namespace": "z-tenant"}}
+    listeners = [secure(*(f"s{index}" for index in range(number)))]
+    api.put(LISTENER_SETS, "l", ATTACK, spec={**parent, "listeners": listeners})
+
+
+def victim(api: ApiServer, allowed: str = "All") -> Key:
+    """A Gateway with a Secret that can only be followed by name, as the last of all by name."""
+    api.put(CLASSES, "ours", "", spec={"controllerName": CONTROLLER_NAME})
+    spec = {"gatewayClassName": "ours", "allowedListeners": {"namespaces": {"from": allowed}}}
+    api.put(GATEWAYS, "g", "z-tenant", spec={**spec, "listeners": [secure("z")]})
+    api.put(SECRETS, "z", "z-tenant", type="Opaque", data={"tls.crt": "AA=="})
+    return Key("z-tenant", "z")
+
+
+def watched(source: KubernetesSource) -> set[str]:
+    return {name.partition(" ")[2] for name in source._lives if name.startswith("Secret ")}
+
+
+@pytest.mark.parametrize("exist", [False, True], ids=["missing", "existing"])
+async def test_a_namespace_that_names_many_secrets_takes_no_watch_from_another(
+    api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exist: bool
+) -> None:
+    """The Secret of the victim exists and is served: it is watched all the time, also after a restart."""
+    monkeypatch.setattr("fastroute.source.kubernetes.named.MOST", 4)
+    key = victim(api)
+    for number in range(8 if exist else 0):
+        api.put(SECRETS, f"s{number}", ATTACK, type="Opaque", data={})
+    async with following(api, tmp_path) as seen:
+        gone: list[Key] = []
+        seen.changed = lambda noticed: gone.extend({key} - seen.source.store.snapshot().secrets.keys())  # type: ignore[method-assign]
+        attack(api, 8)
+        await until(lambda: len(watched(seen.source)) == 4)
+        await until(lambda: len(seen.source.store.snapshot().secrets) == (9 if exist else 1))
+        assert "z-tenant/z" in watched(seen.source)
+        assert not gone
+    async with following(api, tmp_path) as seen:
+        assert key in seen.source.store.snapshot().secrets
+        await until(lambda: "z-tenant/z" in watched(seen.source))
+        assert len(watched(seen.source)) == 4
+
+
+async def test_a_missing_secret_of_another_namespace_is_found_when_it_is_created(
+    api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All watches belong to Secrets that exist, so it is found by reading, and then gets a watch."""
+    monkeypatch.setattr("fastroute.source.kubernetes.named.MOST", 4)
+    monkeypatch.setattr("fastroute.source.kubernetes.looks.PAUSE", 0.1)
+    key = victim(api)
+    api.delete(SECRETS, "z", "z-tenant")
+    for number in range(8):
+        api.put(SECRETS, f"s{number}", ATTACK, type="Opaque", data={})
+    attack(api, 8)
+    async with following(api, tmp_path) as seen:
+        await until(lambda: len(seen.source.store.snapshot().secrets) == 8)
+        api.put(SECRETS, "z", "z-tenant", type="Opaque", data={"tls.crt": "AA=="})
+        await until(lambda: key in seen.source.store.snapshot().secrets)
+        await until(lambda: "z-tenant/z" in watched(seen.source))
+        assert len(seen.source.store.snapshot().secrets) == 9
+
+
+async def test_a_listener_set_that_its_gateway_does_not_allow_takes_no_watch(
+    api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastroute.source.kubernetes.named.MOST", 2)
+    victim(api, allowed="Same")
+    attack(api, 8)
+    async with following(api, tmp_path) as seen:
+        assert "z-tenant/z" in watched(seen.source)
+        await trio.sleep(0.1)
+        assert not any(f"/{ATTACK}/" in path and "watch" not in query for path, query in api.requests)
+
+
+NAMES = Names(
+    permitted=frozenset(Named(space, Key(space, f"s{number}")) for space in "ab" for number in range(100)),
+    refused=frozenset({Named("c", Key("a", "other"))}),
+)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ("", {"a": 32, "b": 32}),
+        ("a", {"a": 64}),
+        ("ab", {"a": 32, "b": 32}),
+    ],
+)
+def test_the_shares_of_the_watches_are_equal_and_what_exists_comes_first(found: str, expected: dict[str, int]) -> None:
+    exist = {one.secret for one in NAMES.permitted if one.space in found}
+    choice = choose(NAMES, set(), exist, set())
+    assert Counter(key.namespace for key in choice.watched) == expected
+    assert {one.secret for one in choice.in_turn} == {one.secret for one in NAMES.permitted} - set(choice.watched)
+    again = choose(NAMES, set(), exist, set(choice.watched))
+    assert again == choice
 
 
 async def test_secrets_that_no_grant_opens_take_no_watch_from_others_and_nothing_is_said_of_them(

@@ -1,0 +1,146 @@
+"""Looks: reads the Secrets that are followed by name but not watched, one after the other, again and again.
+
+The namespaces take turns, and RATE limits the requests. So a namespace that names thousands of Secrets does not delay
+the others: it only waits longer for its own. A Secret is read at most every PAUSE seconds.
+"""
+
+import logging
+import math
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, NoReturn
+
+import msgspec
+import trio
+
+from fastroute.resources.meta import Key
+from fastroute.source.kubernetes.bucket import Bucket
+from fastroute.source.kubernetes.client import ApiError, Client
+from fastroute.source.kubernetes.collection import Collection
+from fastroute.source.kubernetes.kinds import BY_KIND, collection
+from fastroute.source.kubernetes.named import Named
+from fastroute.source.kubernetes.objects import Found, Held
+from fastroute.source.kubernetes.watch import Notice
+from fastroute.source.store import Apply, Delete
+from fastroute.turns import Turns
+
+PAUSE = 10.0  # s between two reads of a Secret
+RATE, BURST = 20.0, 200.0  # reads of all Secrets: per second, and at once
+PATIENCE = 2.0  # s that the first configuration waits for the first reads
+
+_log = logging.getLogger(__name__)
+
+
+class _Rest(NamedTuple):
+    until: float  # on trio's clock
+    secret: Named
+
+
+class Looks:
+    """`follow` sets what to read; `run` reads. `take` gets the changes for the Store. `looked` is called when a Secret
+    appeared or disappeared, and when the first Secrets to follow were read, or after PATIENCE."""
+
+    def __init__(
+        self, client: Client, take: Callable[[Iterable[Apply | Delete]], None], looked: Callable[[], None]
+    ) -> None:
+        self._client, self._take, self._looked = client, take, looked
+        self._row = BY_KIND["Secret"]
+        self.collection = Collection(self._row, self._row.versions[0], client.host, lambda key: None)
+        self.is_settled = True
+        self._begun, self._all_read = trio.Event(), trio.Event()
+        self.wanted: frozenset[Named] = frozenset()  # what is read
+        self._unread: set[Named] = set()
+        self._queue = Turns[Named, str](lambda one: one.space)
+        self._resting: deque[_Rest] = deque()  # in the order of time
+        self._news = trio.Event()
+        self._bucket = Bucket(RATE, BURST)
+        self._complained = False
+
+    def adopt(self, secret: Key, held: Held) -> None:
+        """Takes over a Secret that a watch held until now."""
+        self.collection.held[secret] = held
+
+    def follow(self, wanted: frozenset[Named]) -> None:
+        """`wanted`: the Secrets to read from now on. The others are dropped."""
+        before, self.wanted = self.wanted, wanted
+        for one in before - wanted:
+            self._queue.discard(one)
+            self._unread.discard(one)
+        for one in sorted(wanted - before):
+            self._unread.add(one)
+            self._enqueue(one)
+        if wanted and not self._begun.is_set():
+            self.is_settled = False
+            self._begun.set()
+        self._note_read()
+        secrets = {one.secret for one in wanted}
+        gone = [key for key in self.collection.held if key not in secrets]
+        self._take([event for key in gone for event in self.collection.drop(key)])
+
+    def renew(self) -> None:
+        """Reads everything again soon, because the state of the API server went back."""
+        while self._resting:
+            self._enqueue(self._resting.popleft().secret)
+
+    async def run(self) -> NoReturn:
+        """Reads, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._settle)
+            while True:
+                one = await self._next()
+                await trio.sleep(self._bucket.reserve(trio.current_time()))
+                if one in self.wanted:
+                    await self._look(one)
+                    self._unread.discard(one)
+                    self._note_read()
+                    self._resting.append(_Rest(trio.current_time() + PAUSE, one))
+        raise AssertionError("unreachable")
+
+    async def _settle(self) -> None:
+        await self._begun.wait()
+        with trio.move_on_after(PATIENCE):
+            await self._all_read.wait()
+        self.is_settled = True
+        self._looked()
+
+    def _note_read(self) -> None:
+        if self._begun.is_set() and not self._unread:
+            self._all_read.set()
+
+    def _enqueue(self, one: Named) -> None:
+        if one in self.wanted:
+            self._queue.add(one)
+            self._news.set()
+
+    async def _next(self) -> Named:
+        """The Secret whose turn it is."""
+        while True:
+            now = trio.current_time()
+            while self._resting and self._resting[0].until <= now:
+                self._enqueue(self._resting.popleft().secret)
+            if (one := self._queue.take()) is not None:
+                return one
+            self._news = trio.Event()
+            with trio.move_on_at(self._resting[0].until if self._resting else math.inf):
+                await self._news.wait()
+
+    async def _look(self, one: Named) -> None:
+        """Reads a Secret. It is listed by its name: a GET would need the permission `get`, which nothing else needs."""
+        secret = one.secret
+        path = collection(self._row.group, self._row.versions[0], self._row.plural, secret.namespace)
+        try:
+            answer = await self._client.request("GET", path, query={"fieldSelector": f"metadata.name={secret.name}"})
+            items = msgspec.json.decode(answer, type=Found).items
+        except (ApiError, msgspec.DecodeError) as error:
+            if not self._complained:
+                _log.warning("Secret %s cannot be read: %s", secret, error)
+            self._complained = True
+            return
+        self._complained = False
+        if one not in self.wanted:  # dropped in the meantime
+            return
+        was_there = secret in self.collection.held
+        notices = [Notice("Put", item) for item in items]
+        self._take([*self.collection.take(notices)] if notices else [*self.collection.drop(secret)])
+        if (secret in self.collection.held) != was_there:
+            self._looked()

@@ -1,0 +1,215 @@
+"""Pending: the objects that changed since the last snapshot, and in which order the next ones contain them.
+
+The namespaces take turns (deficit round robin): in each round every namespace may spend QUANTUM more, and its objects
+follow while it can pay their size. So thousands of changes in one namespace delay a change in another one by at most
+one portion. (A Namespace belongs to the namespace that it is.) But if all changes together have at most WHOLE units,
+they are one portion: few changes that arrive together take effect together.
+
+Within a namespace, changes that arrived in the meantime follow after those that were pending; of these, what others
+depend on comes first (DEPENDENCIES), and deletions come last, except for ReferenceGrants: a permission that was revoked
+must not be used any longer than necessary. An object that changes again keeps its place, and its newest version counts.
+
+The size does not tell how many objects depend on another one: thousands of routes may be attached to a Gateway. So the
+time that a portion took is charged to the namespace with the change of such a kind, and if it took long, further ones
+of this namespace have to wait (debts.py).
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
+from math import inf
+from typing import Any, NamedTuple
+
+from fastroute.resources.core import EndpointSlice, Namespace, Secret, Service
+from fastroute.resources.gateway import Gateway, GatewayClass, GRPCRoute, HTTPRoute, ListenerSet
+from fastroute.resources.meta import Key, Resource
+from fastroute.resources.policy import BackendTLSPolicy, ReferenceGrant
+from fastroute.source.debts import Debts
+
+WHOLE = 100  # units of size
+QUANTUM = 8
+PER_UNIT = 4  # matches, backendRefs and filters of a route
+ENDPOINTS_PER_UNIT = 50
+SECRET = 10  # units: its certificate is parsed and its key is checked
+DEPENDENCIES: dict[Any, int] = {
+    kind: number
+    for number, kind in enumerate(
+        (
+            ReferenceGrant,
+            Namespace,
+            GatewayClass,
+            BackendTLSPolicy,
+            Secret,
+            EndpointSlice,
+            Service,
+            Gateway,
+            ListenerSet,
+        )
+    )
+}  # kinds before those that depend on them; all others depend on these
+NARROW = frozenset({EndpointSlice})  # but little depends on them
+
+
+class Changed(NamedTuple):
+    """An object that changed."""
+
+    kind: type[Resource]
+    key: Key
+
+    @property
+    def space(self) -> str:
+        return self.key.name if self.kind is Namespace else self.key.namespace
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether many objects may depend on it."""
+        return self.kind in DEPENDENCIES and self.kind not in NARROW
+
+
+Find = Callable[[Changed], Resource | None]
+
+
+def _rank(changed: Changed, now: Resource | None) -> tuple[bool, int]:
+    place = DEPENDENCIES.get(changed.kind, len(DEPENDENCIES))
+    is_last = now is None and changed.kind is not ReferenceGrant
+    return is_last, -place if is_last else place
+
+
+class _Space:
+    """The changed objects of a namespace in order. `since`: when each changed first."""
+
+    def __init__(self) -> None:
+        self.since: dict[Changed, float] = {}
+        self.deficit = 0  # what it has saved
+        self.wide = 0  # the number of wide changes
+        self._round: deque[Changed] = deque()
+        self._next: list[Changed] = []  # for the next round
+        self._held: list[Changed] = []  # wide changes of this round, which have to wait
+
+    @property
+    def narrow(self) -> int:
+        return len(self.since) - self.wide
+
+    def add(self, changed: Changed, since: float) -> None:
+        if changed not in self.since:
+            self.since[changed] = since
+            self.wide += changed.is_wide
+            self._next.append(changed)
+
+    def first(self, find: Find, *, with_wide: bool) -> Changed | None:
+        """The next change, unless it is wide and has to wait."""
+        if with_wide and self._held:
+            self._begin([*self._held, *self._round], find)
+            self._held = []
+        while True:
+            while self._round and self._round[0].is_wide and not with_wide:
+                self._held.append(self._round.popleft())
+            if self._round or not self._next:
+                return self._round[0] if self._round else None
+            self._begin(self._next, find)
+            self._next = []
+
+    def take_first(self) -> float:
+        """Removes what `first` returned; returns when it changed."""
+        changed = self._round.popleft()
+        self.wide -= changed.is_wide
+        return self.since.pop(changed)
+
+    def _begin(self, changes: list[Changed], find: Find) -> None:
+        self._round = deque(sorted(changes, key=lambda changed: _rank(changed, find(changed))))
+
+
+class Pending:
+    """`find` returns the newest version of an object, None if it was deleted."""
+
+    def __init__(self, find: Find) -> None:
+        self._find = find
+        self._spaces: OrderedDict[str, _Space] = OrderedDict()  # the next one first
+        self._debts = Debts()
+
+    def __bool__(self) -> bool:
+        return bool(self._spaces)
+
+    def add(self, changed: Changed, since: float) -> None:
+        self._spaces.setdefault(changed.space, _Space()).add(changed, since)
+
+    def charge(self, taken: Iterable[Changed], seconds: float, now: float) -> None:
+        """`seconds`: of work for what `take` returned."""
+        self._debts.charge({changed.space for changed in taken if changed.is_wide}, seconds, now)
+
+    def next_time(self, now: float) -> float:
+        """When `take` will return something."""
+        return min(
+            (now if each.narrow else self._debts.until(name) for name, each in self._spaces.items()), default=inf
+        )
+
+    def take_all(self) -> dict[Changed, float]:
+        """All changes, with the times when they came."""
+        taken = {changed: since for space in self._spaces.values() for changed, since in space.since.items()}
+        self._spaces.clear()
+        return taken
+
+    def take(self, most: int, now: float) -> dict[Changed, float]:
+        """The next changes, not many more than `most` units; with the times when they came.
+
+        If some namespaces have no more changes after a round, it is the last one: their changes need not wait for more
+        changes of the others to be built.
+        """
+        if self._is_small(now):
+            return self.take_all()
+        taken: dict[Changed, float] = {}
+        wide: set[str] = set()
+        while most > 0:
+            left, are_blocked = len(self._spaces), True
+            for name in list(self._spaces):
+                space = self._spaces[name]
+                with_wide = bool(space.wide) and self._debts.may(name, wide, now)
+                if not (with_wide or space.narrow):
+                    continue
+                are_blocked = False
+                space.deficit += QUANTUM
+                most -= self._take_from(name, taken, with_wide=with_wide)
+                if with_wide and any(changed.is_wide and changed.space == name for changed in taken):
+                    wide.add(name)
+                if most <= 0:
+                    break
+            if are_blocked or (taken and len(self._spaces) < left):
+                break
+        return taken
+
+    def _is_small(self, now: float) -> bool:
+        """Whether all changes can be one portion."""
+        if sum(len(space.since) for space in self._spaces.values()) > WHOLE:
+            return False
+        wide = [name for name, space in self._spaces.items() if space.wide]
+        if not all(self._debts.may(name, wide, now) for name in wide):
+            return False
+        return sum(size(self._find(changed)) for space in self._spaces.values() for changed in space.since) <= WHOLE
+
+    def _take_from(self, name: str, taken: dict[Changed, float], *, with_wide: bool) -> int:
+        """Takes what the namespace can pay; returns how much that is."""
+        space = self._spaces[name]
+        paid = 0
+        while (changed := space.first(self._find, with_wide=with_wide)) is not None:
+            cost = size(self._find(changed))
+            if cost > space.deficit:
+                break
+            space.deficit -= cost
+            paid += cost
+            taken[changed] = space.take_first()
+        if space.since:
+            self._spaces.move_to_end(name)
+        else:
+            del self._spaces[name]
+        return paid
+
+
+def size(resource: Resource | None) -> int:
+    """An estimate of the work to build and publish an object, in units of a route with one rule; None: a deletion."""
+    if isinstance(resource, HTTPRoute | GRPCRoute):
+        parts = sum(len(rule.matches) + len(rule.backend_refs) + len(rule.filters) for rule in resource.spec.rules)
+        return 1 + parts // PER_UNIT
+    if isinstance(resource, Gateway | ListenerSet):
+        return 1 + len(resource.spec.listeners)
+    if isinstance(resource, EndpointSlice):
+        return 1 + len(resource.endpoints or ()) // ENDPOINTS_PER_UNIT
+    return SECRET if isinstance(resource, Secret) else 1

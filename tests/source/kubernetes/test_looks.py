@@ -1,0 +1,156 @@
+"""Secrets that are read in turn: how often, in which order, and what is done when a read fails."""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+
+from fastroute.resources.meta import Key
+from fastroute.source.kubernetes.client import ApiError
+from fastroute.source.kubernetes.looks import BURST, PATIENCE, PAUSE, RATE, Looks
+from fastroute.source.kubernetes.named import Named
+from fastroute.source.kubernetes.objects import Held
+from fastroute.source.store import Apply, Delete, Store
+
+A, Z = "a-tenant", "z-tenant"
+
+
+class Server:
+    """The Secrets by "namespace/name", and which of them were read, with the times."""
+
+    host = "server"
+
+    def __init__(self) -> None:
+        self.secrets: set[str] = set()
+        self.reads: list[tuple[str, float]] = []
+        self.refusal: ApiError | None = None
+
+    async def request(self, method: str, path: str, *, query: dict[str, str]) -> bytes:
+        assert method == "GET"
+        name = f"{path.split('/')[4]}/{query['fieldSelector'].removeprefix('metadata.name=')}"
+        self.reads.append((name, trio.current_time()))
+        await trio.sleep(0.001)
+        if self.refusal is not None:
+            raise self.refusal
+        namespace, _, short = name.partition("/")
+        one = f'{{"metadata": {{"name": "{short}", "namespace": "{namespace}", "uid": "u", "resourceVersion": "1"}}}}'
+        return f'{{"items": [{one if name in self.secrets else ""}]}}'.encode()
+
+    def times(self, namespace: str) -> list[float]:
+        return [time for name, time in self.reads if name.startswith(namespace)]
+
+
+class Scene:
+    def __init__(self) -> None:
+        self.server, self.store, self.calls = Server(), Store(), 0
+        self.looks = Looks(self.server, self._take, self._count)  # type: ignore[arg-type]
+
+    def _take(self, events: Iterable[Apply | Delete]) -> None:
+        self.store.apply(events)
+
+    def _count(self) -> None:
+        self.calls += 1
+
+    @property
+    def held(self) -> list[str]:
+        return [str(key) for key in self.store.snapshot().secrets]
+
+
+@asynccontextmanager
+async def running() -> AsyncIterator[Scene]:
+    scene = Scene()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scene.looks.run)
+        yield scene
+        nursery.cancel_scope.cancel()
+
+
+def named(space: str, count: int) -> frozenset[Named]:
+    return frozenset(Named(space, Key(space, f"s{number}")) for number in range(count))
+
+
+async def test_thousands_of_secrets_of_one_namespace_do_not_delay_that_of_another(autojump_clock: Any) -> None:
+    async with running() as one:
+        one.looks.follow(named(A, 5_000))
+        await trio.sleep(60)
+        begin, before = trio.current_time(), len(one.server.reads)
+        assert before <= BURST + 60 * RATE
+        one.looks.follow(named(A, 5_000) | named(Z, 1))
+        await trio.sleep(5 * PAUSE)
+        first, *further = one.server.times(Z)
+        assert first - begin <= 3 / RATE
+        assert len(further) == 4
+        assert len(one.server.reads) - before <= 5 * PAUSE * RATE + 1
+
+
+async def test_few_secrets_are_read_once_per_pause(autojump_clock: Any) -> None:
+    async with running() as one:
+        one.looks.follow(named(A, 3))
+        await trio.sleep(3.5 * PAUSE)
+        assert len(one.server.reads) == 12
+        one.looks.follow(named(A, 1))
+        await trio.sleep(2 * PAUSE)
+        assert len(one.server.reads) == 14
+        one.looks.renew()
+        await trio.sleep(0.1)
+        assert len(one.server.reads) == 15
+
+
+async def test_what_is_found_is_told_and_what_goes_too(autojump_clock: Any) -> None:
+    async with running() as one:
+        one.server.secrets.add("a-tenant/s0")
+        one.looks.follow(named(A, 2))
+        await trio.sleep(1)
+        assert one.held == ["a-tenant/s0"]
+        before = one.calls
+        await trio.sleep(2 * PAUSE)
+        assert one.calls == before
+        one.server.secrets.clear()
+        await trio.sleep(PAUSE)
+        assert one.held == []
+        assert one.calls == before + 1
+        one.looks.adopt(Key(A, "s1"), Held("1", 1, "u"))
+        one.looks.follow(frozenset())
+        assert not one.looks.collection.held
+
+
+async def test_the_first_configuration_waits_for_the_first_reads_but_not_for_long(autojump_clock: Any) -> None:
+    for count, seconds in ((20, 0.1), (5_000, PATIENCE)):
+        async with running() as one:
+            assert one.looks.is_settled, "nothing to read"
+            one.looks.follow(named(A, count))
+            assert not one.looks.is_settled
+            begin = trio.current_time()
+            while not one.looks.is_settled:  # noqa: ASYNC110 (the clock jumps)
+                await trio.sleep(0.01)
+            assert trio.current_time() - begin <= seconds + 0.02
+
+
+async def test_a_failed_read_removes_nothing_and_is_logged_once(
+    autojump_clock: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running() as one:
+        one.server.secrets.add("a-tenant/s0")
+        one.looks.follow(named(A, 1))
+        await trio.sleep(1)
+        one.server.refusal = ApiError(403, "Forbidden", "no")
+        await trio.sleep(3 * PAUSE)
+        assert one.held == ["a-tenant/s0"]
+        assert caplog.messages == ["Secret a-tenant/s0 cannot be read: 403 Forbidden: no"]
+        one.server.refusal = None
+        one.server.secrets.clear()
+        await trio.sleep(PAUSE)
+        assert one.held == []
+
+
+async def test_what_is_dropped_while_it_is_read_is_not_taken(autojump_clock: Any) -> None:
+    async with running() as one:
+        one.server.secrets.add("a-tenant/s0")
+        one.looks.follow(named(A, 1))
+        while not one.server.reads:
+            await trio.lowlevel.checkpoint()
+        one.looks.follow(frozenset())
+        await trio.sleep(1)
+        assert one.held == []

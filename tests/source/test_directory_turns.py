@@ -1,0 +1,169 @@
+"""Bulk changes of one team do not delay those of another, and files that belong together take effect together."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from resources.manifests import HTTP_ROUTE
+from source.following import PATIENCE, Following, follow
+
+from fastroute.source import agenda, directory, slices
+from fastroute.source.manifest import Manifest
+
+MANY = 200
+
+
+def route(space: str, name: str, port: int) -> str:
+    text = HTTP_ROUTE.replace("name: fruits", f"name: {name}").replace("8080", str(port))
+    return text.replace("namespace: infra", f"namespace: {space}")
+
+
+def bulk(port: int) -> str:
+    return "---\n".join(route("bulk", f"b{number}", port) for number in range(MANY))
+
+
+@pytest.fixture
+def stepwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One file in each round, one pause in each slice, so that only the order counts; bursts wait for as long as they
+    must."""
+    monkeypatch.setattr(directory, "ROUND", 0.0)
+    monkeypatch.setattr(slices, "SHORTEST", 0.0)
+    monkeypatch.setattr(slices, "LONGEST", 0.0)
+    monkeypatch.setattr(agenda, "HOLD", PATIENCE)
+
+
+def states(seen: Following) -> list[tuple[set[int], int | None]]:
+    """After each round: the ports of the routes of `bulk`, and that of the victim."""
+    return [
+        ({port for name, port in state.items() if name.startswith("b")}, state.get("victim")) for state in seen.states
+    ]
+
+
+@pytest.mark.parametrize("form", ["documents", "list"])
+async def test_a_large_file_does_not_delay_a_small_one(tmp_path: Path, stepwise: Any, form: str) -> None:
+    """The victim's file is written when the other one is being read, and is served first."""
+
+    def text(port: int) -> str:
+        if form == "documents":
+            return bulk(port)
+        items = "".join("- " + part.replace("\n", "\n  ").rstrip(" ") for part in bulk(port).split("---\n"))
+        return f"apiVersion: v1\nkind: List\nitems:\n{items}"
+
+    (tmp_path / "bulk.yaml").write_text(text(1))
+    (tmp_path / "victim.yaml").write_text(route("victim", "victim", 1))
+    async with follow(tmp_path) as seen:
+        assert len(text(2)) > directory.LARGE
+        (tmp_path / "bulk.yaml").write_text(text(2))
+        with trio.fail_after(PATIENCE):
+            while not seen.directory._apart:  # noqa: ASYNC110 (no event reports it)
+                await trio.sleep(0.001)
+        (tmp_path / "victim.yaml").write_text(route("victim", "victim", 2))
+        await seen.until(lambda seen: states(seen)[-1:] == [({2}, 2)])
+        assert ({1}, 2) in states(seen)
+
+
+async def test_many_files_do_not_delay_one_of_another_team(tmp_path: Path, stepwise: Any) -> None:
+    for number in range(MANY):
+        (tmp_path / f"b{number}.yaml").write_text(route("bulk", f"b{number}", 1))
+    (tmp_path / "victim.yaml").write_text(route("victim", "victim", 1))
+    async with follow(tmp_path) as seen:
+        reads: Counter[str] = Counter()
+        original = seen.directory._read
+
+        def read(path: str, *more: Any) -> Any:
+            reads[Path(path).name[0]] += 1
+            if reads.total() == 20:
+                (tmp_path / "victim.yaml").write_text(route("victim", "victim", 2))
+            return original(path, *more)
+
+        seen.directory._read = read  # type: ignore[method-assign]
+        for number in range(MANY):
+            (tmp_path / f"b{number}.yaml").write_text(route("bulk", f"b{number}", 2))
+        await seen.until(lambda seen: (states(seen) or [(0, 0)])[-1][1] == 2)
+        assert reads["b"] < MANY / 2
+        await seen.until(lambda seen: states(seen)[-1:] == [({2}, 2)])
+        assert all(len(ports) == 1 for ports, _ in states(seen)), "the burst of a team takes effect at once"
+
+
+async def test_an_object_that_moves_to_another_file_never_disappears(tmp_path: Path, stepwise: Any) -> None:
+    for number in range(20):
+        (tmp_path / f"a{number}.yaml").write_text(route("bulk", f"b{number}", 1))
+    async with follow(tmp_path) as seen:
+        for number in range(20):
+            (tmp_path / f"a{number}.yaml").write_text(route("bulk", f"c{number}", 1))
+            (tmp_path / f"z{number}.yaml").write_text(route("bulk", f"b{number}", 2))
+        await seen.until(lambda seen: ({2}, None) in states(seen)[-1:])
+        assert all(f"b{number}" in state for state in seen.states for number in range(20))
+
+
+async def test_a_large_file_that_is_written_again_while_it_is_read_is_read_again(tmp_path: Path, stepwise: Any) -> None:
+    (tmp_path / "bulk.yaml").write_text(bulk(1))
+    async with follow(tmp_path) as seen:
+        (tmp_path / "bulk.yaml").write_text(bulk(2))
+        with trio.fail_after(PATIENCE):
+            while not seen.directory._apart:  # noqa: ASYNC110 (no event reports it)
+                await trio.sleep(0.001)
+        (tmp_path / "bulk.yaml").write_text(bulk(3))
+        await seen.until(lambda seen: ({3}, None) in states(seen)[-1:])
+
+
+async def test_a_large_file_that_is_removed_while_it_is_read_is_gone(tmp_path: Path, stepwise: Any) -> None:
+    (tmp_path / "bulk.yaml").write_text(bulk(1))
+    async with follow(tmp_path) as seen:
+        (tmp_path / "bulk.yaml").write_text(bulk(2))
+        with trio.fail_after(PATIENCE):
+            while not seen.directory._apart:  # noqa: ASYNC110 (no event reports it)
+                await trio.sleep(0.001)
+        (tmp_path / "bulk.yaml").unlink()
+        await seen.until(lambda seen: seen.ports == {})
+
+
+async def test_thousands_of_repeated_definitions_are_found_with_one_look_at_each_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+    original = Manifest.lines
+
+    def lines(manifest: Manifest) -> Any:
+        nonlocal looks
+        looks += 1
+        return original(manifest)
+
+    monkeypatch.setattr(Manifest, "lines", lines)
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.yaml").write_text(bulk(1))
+    async with follow(tmp_path) as seen:
+        assert len(seen.said) == MANY
+        assert looks == 2
+        (tmp_path / "victim.yaml").write_text(route("victim", "victim", 1))
+        await seen.until(lambda seen: "victim" in seen.ports)
+        assert looks == 2, "other files change nothing"
+        (tmp_path / "b.yaml").write_text("# moved\n" + bulk(1))
+        await seen.until(lambda seen: looks == 4)
+        assert len(seen.said) == MANY
+
+
+async def test_long_scans_do_not_delay_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new folder makes a scan of everything necessary, which is slow here."""
+    monkeypatch.setattr(directory, "LONG_SCAN", 0.0)
+    (tmp_path / "victim.yaml").write_text(route("victim", "victim", 1))
+    async with follow(tmp_path) as seen:
+        go = trio.Event()
+        original = directory.scan
+
+        def slow(paths: Any) -> Any:
+            trio.from_thread.run(go.wait)
+            return original(paths)
+
+        monkeypatch.setattr(directory, "scan", slow)
+        (tmp_path / "new").mkdir()
+        (tmp_path / "new/b.yaml").write_text(route("bulk", "b", 1))
+        with trio.fail_after(PATIENCE):
+            while not seen.directory._scanning:  # noqa: ASYNC110 (no event reports it)
+                await trio.sleep(0.001)
+        (tmp_path / "victim.yaml").write_text(route("victim", "victim", 2))
+        await seen.until(lambda seen: seen.ports == {"victim": 2})
+        go.set()
+        await seen.until(lambda seen: seen.ports == {"victim": 2, "b": 1})

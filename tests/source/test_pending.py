@@ -1,0 +1,181 @@
+"""The order in which changes are served: turns of the namespaces, dependencies, and debts of expensive changes."""
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastroute.resources.core import EndpointSlice, Namespace, Secret, Service
+from fastroute.resources.gateway import Gateway, GatewaySpec, HTTPBackendRef, HTTPRoute, HTTPRouteRule, HTTPRouteSpec
+from fastroute.resources.meta import Key, Metadata, Resource
+from fastroute.resources.policy import ReferenceGrant, ReferenceGrantSpec
+from fastroute.source.debts import EXPENSIVE, FACTOR, LONGEST
+from fastroute.source.pending import QUANTUM, WHOLE, Changed, Pending, size
+from fastroute.source.store import Apply, Delete, Store
+
+BULK, VICTIM = "a-bulk", "z-victim"
+RULE = HTTPRouteRule(backend_refs=(HTTPBackendRef(name="s"),))
+
+
+def route(space: str, name: str, rules: int = 1) -> HTTPRoute:
+    spec = HTTPRouteSpec(rules=(RULE,) * rules)
+    return HTTPRoute(metadata=Metadata(name=name, namespace=space), spec=spec)
+
+
+def gateway(space: str, generation: int = 1) -> Gateway:
+    metadata = Metadata(name="g", namespace=space, generation=generation)
+    return Gateway(metadata=metadata, spec=GatewaySpec(gateway_class_name="c", listeners=()))
+
+
+def filled(count: int = 5_000) -> Store:
+    """A Store in which one namespace has so many changed routes."""
+    store = Store()
+    store.apply([Apply(route(BULK, f"r{number}")) for number in range(count)])
+    return store
+
+
+def test_a_change_is_in_the_next_portion_whatever_another_namespace_changes() -> None:
+    store = filled()
+    taken = store.portion(50, 0.0).taken
+    assert Counter(changed.space for changed in taken) == {BULK: 50 // QUANTUM * QUANTUM + QUANTUM}
+    store.apply([Apply(route(VICTIM, "r"))], 7.0)
+    portion = store.portion(50, 0.0)
+    assert portion.since[VICTIM] == 7.0
+    assert Key(VICTIM, "r") in portion.resources.http_routes
+    assert len(portion.taken) == 1 + QUANTUM, "the rest of the others need not be waited for"
+
+
+def test_few_changes_that_arrive_together_are_one_portion() -> None:
+    """Of several namespaces and kinds, with removals; an intermediate state would be seen."""
+    store = Store()
+    for space in range(10):
+        store.apply([Apply(route(f"n{space}", f"r{number}")) for number in range(10)])
+    assert len(store.portion(50, 0.0).taken) == WHOLE
+    store.apply([Delete(HTTPRoute, Key("n1", "r1")), *(Apply(route("n2", f"s{number}")) for number in range(WHOLE))])
+    assert len(store.portion(50, 0.0).taken) < WHOLE
+
+
+def test_large_objects_take_the_turns_of_their_own_namespace() -> None:
+    store = Store()
+    assert size(route(BULK, "big", rules=16)) > QUANTUM
+    store.apply([Apply(route(BULK, f"r{number}", rules=16)) for number in range(100)])
+    store.apply([Apply(route(VICTIM, f"r{number}")) for number in range(QUANTUM)])
+    taken = store.portion(50, 0.0).taken
+    assert Counter(changed.space for changed in taken)[VICTIM] == QUANTUM
+
+
+def test_many_namespaces_are_served_in_rounds() -> None:
+    store = Store()
+    for space in range(40):
+        store.apply([Apply(route(f"n{space}", f"r{number}")) for number in range(20)])
+    seen: set[str] = set()
+    for _ in range(6):
+        seen |= {changed.space for changed in store.portion(64, 0.0).taken}
+    assert len(seen) == 40
+
+
+def test_dependencies_come_first_and_deletions_last() -> None:
+    """More than WHOLE units, of one namespace."""
+    space = "n"
+    objects: list[Resource] = [
+        *(route(space, f"r{number}") for number in range(3 * WHOLE)),
+        Service(metadata=Metadata(name="s", namespace=space)),
+        gateway(space),
+        EndpointSlice(metadata=Metadata(name="e", namespace=space)),
+        Namespace(metadata=Metadata(name=space)),
+    ]
+    grant = ReferenceGrant(metadata=Metadata(name="w", namespace=space), spec=ReferenceGrantSpec(from_=(), to=()))
+    old = [route(space, "old"), Service(metadata=Metadata(name="old", namespace=space))]
+    store = Store()
+    store.apply([Apply(grant), *map(Apply, old)])
+    store.snapshot()
+    gone = [Delete(type(each), each.key) for each in (*old, grant)]
+    store.apply([*gone[:2], *map(Apply, objects), gone[2]])
+    first, *more = [store.portion(50, 0.0).taken for _ in range(4)]
+    assert [changed.kind for changed in first][:5] == [ReferenceGrant, Namespace, EndpointSlice, Service, Gateway]
+    assert not any(changed.key.name == "old" for taken in (first, *more) for changed in taken)
+    last = first
+    while store.next_portion(0.0) == 0.0:
+        last = store.portion(50, 0.0).taken
+    assert {changed.kind for changed in last if changed.key.name == "old"} == {HTTPRoute, Service}
+
+
+def test_an_object_that_changes_again_keeps_its_place() -> None:
+    store = filled(100)
+    for number in range(20):
+        store.apply([Apply(route(BULK, "r0", rules=1 + number % 2))], float(number))
+        store.portion(QUANTUM, 0.0)
+    assert store.next_portion(0.0) == float("inf")
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 30), st.integers(0, 3)), max_size=60))
+def test_all_portions_together_are_everything(changes: list[tuple[str, int, int]]) -> None:
+    whole, parts = Store(), Store()
+    for step, (space, number, rules) in enumerate(changes):
+        key = Key(space, f"r{number}")
+        event = Apply(route(*key, rules)) if rules else Delete(HTTPRoute, key)
+        whole.apply([event])
+        parts.apply([event])
+        if step % 7 == 0:
+            parts.portion(3, 0.0)
+    while parts.next_portion(0.0) == 0.0:
+        assert parts.portion(3, 0.0).taken
+    assert parts.snapshot().http_routes == whole.snapshot().http_routes
+
+
+# --- Debts
+
+
+def changed(pending: Pending, *spaces: str) -> None:
+    for space in spaces:
+        pending.add(Changed(Gateway, Key(space, "g")), 0.0)
+
+
+def spaces(pending: Pending, now: float) -> set[str]:
+    return {changed.space for changed in pending.take(50, now)}
+
+
+def test_after_an_expensive_change_those_of_its_namespace_wait_and_others_do_not() -> None:
+    pending = Pending(lambda changed: gateway(changed.space))
+    changed(pending, BULK)
+    pending.charge(pending.take(50, 0.0), 0.3, 1.0)
+    changed(pending, BULK, VICTIM)
+    pending.add(Changed(HTTPRoute, Key(BULK, "r")), 0.0)
+    assert {(one.space, one.kind) for one in pending.take(50, 1.0)} == {(VICTIM, Gateway), (BULK, HTTPRoute)}
+    assert spaces(pending, 1.0) == set()
+    assert pending.next_time(1.0) == 1.0 + FACTOR * 0.3
+    assert spaces(pending, 1.1 + FACTOR * 0.3) == {BULK}
+
+
+def test_no_pause_is_longer_than_a_limit_and_a_cheap_change_ends_the_debt() -> None:
+    pending = Pending(lambda changed: gateway(changed.space))
+    changed(pending, BULK)
+    pending.charge(pending.take(50, 0.0), 60.0, 0.0)
+    changed(pending, BULK)
+    assert pending.next_time(0.0) == LONGEST
+    pending.charge(pending.take(50, LONGEST), EXPENSIVE / 2, LONGEST)
+    changed(pending, BULK, VICTIM)
+    assert spaces(pending, LONGEST) == {BULK, VICTIM}
+
+
+def test_of_several_suspects_only_the_expensive_one_waits() -> None:
+    pending = Pending(lambda changed: gateway(changed.space))
+    changed(pending, BULK, VICTIM)
+    pending.charge(pending.take(50, 0.0), 0.3, 0.0)
+    changed(pending, BULK, VICTIM, "other")
+    alone = []
+    while taken := pending.take(50, 0.0):
+        (space,) = {changed.space for changed in taken}
+        alone.append(space)
+        pending.charge(taken, 0.3 if space == BULK else 0.001, 0.0)
+    assert sorted(alone) == [BULK, "other", VICTIM]
+    changed(pending, BULK, VICTIM)
+    assert spaces(pending, 0.0) == {VICTIM}
+
+
+def test_endpoints_and_routes_are_never_charged() -> None:
+    store = filled(10)
+    store.apply([Apply(EndpointSlice(metadata=Metadata(name="e", namespace=BULK)))])
+    store.charge(store.portion(50, 0.0), 1.0, 0.0)
+    store.apply([Apply(Secret(metadata=Metadata(name="s", namespace=BULK)))])
+    assert store.next_portion(0.0) == 0.0
