@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 
-from bench.peers import Place, backend_command, free_port, running
+from bench.peers import Setup, backend_command, free_port, running
 from bench.process import cores
 from bench.served import Served, serving
 
@@ -160,15 +160,15 @@ def attacking(name: str, folder: Path) -> Iterator[None]:
 def measure(attack: str) -> tuple[list[float], list[float]]:
     """Seconds from each edit to the first response that shows it: in quiet, with the same objects, and in an attack."""
     with tempfile.TemporaryDirectory(prefix="fastroute-bench-") as root:
-        place = Place(free_port(), 0, 0, Path(root) / "backend")
-        place.folder.mkdir()
+        setup = Setup(free_port(), 0, 0, Path(root) / "backend")
+        setup.folder.mkdir()
         folder = Path(root) / "manifests"
         folder.mkdir()
-        (folder / "world.yaml").write_text(world("victim", 80, place.port))
+        (folder / "world.yaml").write_text(world("victim", 80, setup.port))
         (folder / "victim.yaml").write_text(route("victim", 0, -1))
-        (folder / "gateway.yaml").write_text(world("bulk", 81, place.port, "h-1.example.com"))
+        (folder / "gateway.yaml").write_text(world("bulk", 81, setup.port, "h-1.example.com"))
         ATTACKS[attack](folder, 0)
-        answering = running("backend", backend_command(place), place.port, cores()[-1])
+        answering = running("backend", backend_command(setup), setup.port, cores()[-1])
         with answering, serving(folder) as served:
             quiet = edit_often(served, folder, 0)
             with attacking(attack, folder):

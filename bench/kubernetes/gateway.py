@@ -17,6 +17,7 @@ from cluster.programs import ROOT
 from bench.process import cpu_seconds, resident_bytes, tree
 
 _WRITES = re.compile(r"^fastroute_status_writes_total(?:{[^}]*})? (\S+)$", re.MULTILINE)
+_BUCKETS = re.compile(r'^fastroute_propagation_seconds_bucket{le="([^"]+)"} (\S+)$', re.MULTILINE)
 QUIET = 1.0  # seconds without a status write after which all statuses are written
 
 
@@ -50,6 +51,11 @@ class Gateway:
         """The number of status writes so far."""
         text = urllib3.request("GET", f"http://{METRICS}/metrics", timeout=5.0).data.decode()
         return sum(map(float, _WRITES.findall(text)))
+
+    def propagation(self) -> dict[float, float]:
+        """The cumulative counts of fastroute_propagation_seconds, by the upper edge of the bucket."""
+        text = urllib3.request("GET", f"http://{METRICS}/metrics", timeout=5.0).data.decode()
+        return {float(edge): float(count) for edge, count in _BUCKETS.findall(text)}
 
     def settle(self) -> None:
         """Waits until no status was written for QUIET seconds."""

@@ -8,6 +8,7 @@ generation in the status.
 """
 
 import itertools
+import math
 import os
 import subprocess
 import sys
@@ -26,9 +27,10 @@ sys.path.insert(0, str(ROOT / "tests"))
 from cluster.api import Api, ApiError  # noqa: E402
 from cluster.cluster import Cluster  # noqa: E402
 
+from bench.kubernetes import world  # noqa: E402
 from bench.kubernetes.client import Client  # noqa: E402
 from bench.kubernetes.gateway import Gateway  # noqa: E402
-from bench.kubernetes.world import create_all, gateway, route  # noqa: E402
+from bench.kubernetes.world import create_all, route  # noqa: E402
 
 COUNT = 5_000
 EDITS = 40
@@ -46,6 +48,7 @@ class Spell(msgspec.Struct, frozen=True):
     served: tuple[float, float, float]
     stated: tuple[float, float, float]
     changes: float  # of the attacker, a second
+    own: float  # ms; 90 % of all changes were served within this time after they arrived from the API server (bucket)
 
 
 class Neighbour(msgspec.Struct, frozen=True):
@@ -57,24 +60,27 @@ def measure_neighbour(cluster: Cluster, served: Gateway) -> Neighbour:
     api = cluster.api
     for name, port in PORTS.items():
         api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-        api.apply(_inside(gateway("edge", port), name))
+        api.apply(_inside(world.gateway("edge", port), name))
     api.apply(_victim(0))
     create_all(api, (_route(number, "a") for number in range(COUNT)))
     create_all(api, itertools.chain.from_iterable(map(_service, range(COUNT))))
     served.settle()
     with Client(PORTS[VICTIM]) as client:
-        quiet = _spell(api, client, 0)
+        quiet = _spell(api, client, served, 0)
         attacks = {}
         for number, attack in enumerate(ATTACKS, 1):
             with _attacking(cluster.kubeconfig, attack) as process:
                 time.sleep(WARM_UP)
-                attacks[attack] = _spell(api, client, number * EDITS, process)
+                attacks[attack] = _spell(api, client, served, number * EDITS, attack=process)
             served.settle()
     return Neighbour(quiet, attacks)
 
 
-def _spell(api: Api, client: Client, first: int, attack: "subprocess.Popen[bytes] | None" = None) -> Spell:
+def _spell(
+    api: Api, client: Client, gateway: Gateway, first: int, *, attack: "subprocess.Popen[bytes] | None" = None
+) -> Spell:
     served, stated, begin, made = [], [], time.monotonic(), _made(attack)
+    before = gateway.propagation()
     for mark in range(first + 1, first + 1 + EDITS):
         patched = api.patch("HTTPRoute", VICTIM, "r", {"spec": _victim(mark)["spec"]})
         began = time.perf_counter()
@@ -83,7 +89,9 @@ def _spell(api: Api, client: Client, first: int, attack: "subprocess.Popen[bytes
         stated.append(time.perf_counter() - began)
         time.sleep(GAP)
     rate = (_made(attack) - made) / (time.monotonic() - begin)
-    return Spell(_quantiles(served), _quantiles(stated), rate)
+    counts = {edge: count - before[edge] for edge, count in gateway.propagation().items()}
+    own = min(edge for edge, count in counts.items() if count >= 0.9 * counts[math.inf])
+    return Spell(_quantiles(served), _quantiles(stated), rate, own * 1e3)
 
 
 def _wait_for_status(api: Api, generation: int) -> None:

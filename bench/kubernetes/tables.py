@@ -56,16 +56,26 @@ def idle_tables(found: Idle) -> Iterator[Block]:
 def neighbour_tables(found: Neighbour) -> Iterator[Block]:
     rows = [("quiet", found.quiet), *((name, each) for name, each in found.attacks.items())]
     yield Table(
-        ("ANOTHER NAMESPACE", "SERVED P50 MS", "P90 MS", "STATUS P50 MS", "P90 MS", "WORST MS", "CHANGES/S"),
+        (
+            "ANOTHER NAMESPACE",
+            "SERVED P50 MS",
+            "P90 MS",
+            "STATUS P50 MS",
+            "P90 MS",
+            "WORST MS",
+            "CHANGES/S",
+            "OWN P90 MS",
+        ),
         tuple(
-            (name, *(f"{value:.0f}" for value in (*each.served[:2], *each.stated, each.changes))) for name, each in rows
+            (name, *(f"{value:.0f}" for value in (*each.served[:2], *each.stated, each.changes, each.own)))
+            for name, each in rows
         ),
     )
-    limit = 2 * found.quiet.served[1] + 50
+    limit = 2 * found.quiet.own + 50
     for name, each in found.attacks.items():
         yield from verdicts(
             (
-                Must(f"change served, {name}, p90", each.served[1], limit, limit, " ms"),
+                Must(f"change served after its arrival, {name}, p90", each.own, limit, limit / 2, " ms"),
                 Must(f"its status, {name}, p90", each.stated[1], 1_000, 500, " ms"),
             )
         )
