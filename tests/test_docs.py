@@ -114,17 +114,17 @@ def test_the_shares_of_namespaces_are_as_they_say() -> None:
     )
     text = page("limits")
     rows = (
-        f"| about {pending.WHOLE} routes | – | they follow in portions of about {reconcile.PORTION} routes;",
-        f"| {debts.EXPENSIVE * 1e3:g} ms | – | it is served; further ones of its namespace wait "
+        f"| about {pending.WHOLE} routes | fixed | they follow in portions of about {reconcile.PORTION} routes;",
+        f"| {debts.EXPENSIVE * 1e3:g} ms | fixed | it is served; further ones of its namespace wait "
         f"{debts.FACTOR:g} times as long, at most {debts.LONGEST:g} s |",
-        f"| {directory.LARGE >> 10} KiB | – | it is read in slices",
-        f"| {problemlog.AT_MOST} | – | a line says how many more there are",
-        f"| {named.MOST} | – | they are read in turn, each at most every {looks.PAUSE:g} s",
-        f"| {looks.RATE:g} a second | – |",
-        f"| {statuswriter.RATE:g} a second | – |",
-        f"| {event.RATE:g} a second | – |",
-        f"| {event.MOST_WAITING} | – |",
-        f"| {event.OBJECT_BURST:g} at once, {event.OBJECT_RATE * 60:g} a minute | – |",
+        f"| {directory.LARGE >> 10} KiB | fixed | it is read in slices",
+        f"| {problemlog.AT_MOST} | fixed | a line says how many more there are",
+        f"| {named.MOST} | fixed | they are read in turn, each at most every {looks.PAUSE:g} s",
+        f"| {looks.RATE:g} a second | fixed |",
+        f"| {statuswriter.RATE:g} a second | fixed |",
+        f"| {event.RATE:g} a second | fixed |",
+        f"| {event.MOST_WAITING} | fixed |",
+        f"| {event.OBJECT_BURST:g} at once, {event.OBJECT_RATE * 60:g} a minute | fixed |",
     )
     assert problemlog.AT_MOST == statuslog.AT_MOST
     assert [row for row in rows if row not in text] == []

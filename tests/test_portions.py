@@ -3,7 +3,7 @@
 import pytest
 import trio
 import trio.testing
-from test_reconcile import Running, running
+from reconciling import Running, running
 from worlds import APPLES, BANANAS, FRUITS, GATEWAY, grant, route
 
 from fastroute import reconcile as loop
