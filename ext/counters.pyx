@@ -78,6 +78,8 @@ FIXED_NAMES = {
     "bytes_received": FIXED_BYTES_RECEIVED,
     "bytes_sent": FIXED_BYTES_SENT,
     "log_dropped": FIXED_LOG_DROPPED,
+    "buffered": FIXED_BUFFERED,
+    "ended_buffers_full": FIXED_ENDED_BUFFERS_FULL,
     "tls_full": FIXED_TLS_FULL,
     "tls_resumed": FIXED_TLS_RESUMED,
     "tls_no_client_hello": FIXED_TLS_FAILED + TLS_NO_CLIENT_HELLO,
@@ -92,7 +94,9 @@ MIRROR_REASONS = ("overloaded", "no_endpoint", "not_connected", "slow", "closed"
 if len(MIRROR_REASONS) != MIRROR_FAILURES:
     raise AssertionError("every MirrorFailure has one name")
 FIXED_NAMES |= {f"mirror_{reason}": FIXED_MIRROR_FAILURES + number for number, reason in enumerate(MIRROR_REASONS)}
-GAUGES = frozenset({"downstream_active", "downstream_idle", "upstream_active", "upstream_idle", "worst_turn"})
+GAUGES = frozenset({
+    "downstream_active", "downstream_idle", "upstream_active", "upstream_idle", "worst_turn", "buffered",
+})
 LOCAL_RESPONSES = FIXED_LOCAL_RESPONSES
 LOCAL_RESPONSES_COUNT = FIXED_COUNT - FIXED_LOCAL_RESPONSES
 OTHER_SLOT = HISTOGRAM_OTHER

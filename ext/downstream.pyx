@@ -20,7 +20,8 @@ from fastroute.ext.connection cimport (
     slab_take,
 )
 from fastroute.ext.counters cimport (
-    FIXED_CONNECTIONS_ACCEPTED, FIXED_DOWNSTREAM_ACTIVE, FIXED_DOWNSTREAM_IDLE, TLS_TIMEOUT, count, gauge_add,
+    FIXED_CONNECTIONS_ACCEPTED, FIXED_DOWNSTREAM_ACTIVE, FIXED_DOWNSTREAM_IDLE, TLS_CROWDED, TLS_TIMEOUT, count,
+    gauge_add,
 )
 from fastroute.ext.exchange cimport (
     Exchange, VERDICT_DONE, VERDICT_LINGER, VERDICT_ON, VERDICT_RESET, exchange_give, exchange_take,
@@ -302,7 +303,6 @@ cdef uint8_t minor_so_far(Reactor r, Connection *c) noexcept nogil:
 
 cdef void downstream_expired(Reactor r, Connection *c, Connection *u) noexcept nogil:
     cdef int verdict
-    cdef Exchange *x
     if c.state == STATE_EXCHANGE:
         verdict = exchange_expired(r, c, u)
         if verdict != VERDICT_ON:
@@ -314,19 +314,48 @@ cdef void downstream_expired(Reactor r, Connection *c, Connection *u) noexcept n
     if c.state != STATE_HEAD or is_blank(&c.input):
         downstream_close(r, c)
         return
-    x = open_exchange(r, c)
+    answer_early(r, c, 408, REASON_HEAD_TIMEOUT)
+
+
+cdef void answer_early(Reactor r, Connection *c, uint16_t status, uint16_t reason) noexcept nogil:
+    """Answers a request of which only a part of the head has arrived, and ends the connection."""
+    cdef int verdict
+    cdef Exchange *x = open_exchange(r, c)
     if x is NULL:
         downstream_close(r, c)
         return
     x.received = buffer_size(&c.input)
     x.minor = minor_so_far(r, c)
-    x.keep_alive = True
+    x.keep_alive = False
     body_start(&x.request_body, FRAMING_NONE, 0)
-    verdict = answer_plainly(r, c, x, 408, REASON_HEAD_TIMEOUT)
+    verdict = answer_plainly(r, c, x, status, reason)
     if verdict == VERDICT_ON:
         verdict = exchange_advance(r, c)
     if verdict != VERDICT_ON:
         conclude(r, c, verdict)
+
+
+cdef void downstream_end(Reactor r, Connection *c, uint16_t reason) noexcept nogil:
+    cdef int verdict
+    cdef Exchange *x = c.exchange
+    if c.state == STATE_HELLO or c.state == STATE_HANDSHAKE:
+        handshake_fail(r, c, TLS_CROWDED)
+    elif c.state == STATE_HEAD:
+        answer_early(r, c, 503, reason)
+    elif x is NULL:
+        downstream_close(r, c)
+    elif x.answered:
+        x.reason = reason
+        x.cause = NULL
+        break_off(r, c, x, reason)
+        conclude(r, c, VERDICT_RESET)       # also frees what the kernel holds, which a close does not
+    else:
+        x.keep_alive = False
+        verdict = answer_plainly(r, c, x, 503, reason)
+        if verdict == VERDICT_ON:
+            verdict = exchange_advance(r, c)
+        if verdict != VERDICT_ON:
+            conclude(r, c, verdict)
 
 
 cdef void downstream_close(Reactor r, Connection *c) noexcept nogil:

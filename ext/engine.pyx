@@ -260,6 +260,7 @@ cdef int set_limits(Reactor r, limits) except -1:
     r.times.tunnel_idle = milliseconds_of(limits.tunnel_idle_timeout)
     r.max_body = <uint64_t> -1 if limits.max_body is None else limits.max_body
     r.ahead = min(limits.max_head, <uint32_t> SCRATCH)
+    r.max_buffered = limits.max_buffered
     r.max_connections = limits.max_connections
     r.max_handshakes = limits.max_handshakes
     r.outgoing_size = 2 * r.head_limits.head + EXTRA

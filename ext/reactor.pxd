@@ -67,6 +67,7 @@ cdef class Reactor:
     cdef HeadLimits head_limits
     cdef uint64_t max_body      # bytes
     cdef uint32_t ahead         # bytes read at once from a client, and so the most that is held behind a request
+    cdef uint64_t max_buffered  # bytes of memory of all buffers
     cdef uint32_t max_connections
     cdef uint32_t max_handshakes
     cdef TrustedProxies *trusted
@@ -81,6 +82,11 @@ cdef class Reactor:
     cdef AccessLog log
     cdef bint logs              # whether there is a log
     cdef uint64_t hurried       # milliseconds: until then turns do not wait for more events, because trio has work
+    cdef uint64_t sweep_begun   # these five: the search for connections to end (budget.pyx); milliseconds
+    cdef uint32_t sweep_next    # index in the slab; 0: there is none
+    cdef uint32_t sweep_first   # classes
+    cdef uint32_t sweep_last
+    cdef uint32_t sweep_lowest
     cdef uint64_t flushed       # milliseconds: when the log was last flushed
     # current state
     cdef bint announcing        # every answer has Connection: close

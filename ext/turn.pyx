@@ -9,11 +9,13 @@ trio has work to do on a descriptor passed to Engine.heed.
 from libc.stdint cimport uint32_t, uint64_t
 from posix.time cimport itimerspec
 
+from fastroute.ext.budget cimport budget_keep
+from fastroute.ext.buffer cimport buffers_total
 from fastroute.ext.connection cimport (
     SIDE_DOWNSTREAM, SIDE_HEEDED, SIDE_LISTENER, SIDE_TIMER, SIDE_UPSTREAM, STATE_LEAVING, STATE_POOLED, Connection,
     slab_exhume, slab_find,
 )
-from fastroute.ext.counters cimport FIXED_TURNS, FIXED_WORST_TURN, count, load_word, store_word
+from fastroute.ext.counters cimport FIXED_BUFFERED, FIXED_TURNS, FIXED_WORST_TURN, count, load_word, store_word
 from fastroute.ext.downstream cimport downstream_advance, downstream_expired
 from fastroute.ext.epoll cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, epoll_event, epoll_wait
 from fastroute.ext.listener cimport listener_accept, listeners_resume
@@ -58,6 +60,7 @@ cdef bint turn(Reactor r, Turns *turns) noexcept nogil:
     read_clock(r)
     more = more or r.upstreams.gone is not NULL
     turns.made += 1
+    store_word(&r.counters.words[<uint32_t> FIXED_BUFFERED], buffers_total())
     count(r.counters, FIXED_TURNS, 1)
     note_worst(r, &turns.worst, r.now - start)
     return more
@@ -94,6 +97,8 @@ cdef bint visit(Reactor r, Turns *turns, uint64_t start) noexcept nogil:
                 return True
             handle_event(r, &turns.events[turns.next])
             turns.next += 1
+        if buffers_total() > r.max_buffered and not budget_keep(r):
+            return True
         if not expire(r, start):
             return True
         if r.full and r.downstreams < r.max_connections and r.milliseconds >= r.paused_until:

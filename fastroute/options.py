@@ -112,6 +112,11 @@ LIMITS = (
         "Maximum number of client connections per worker; at the limit, no more are accepted.",
         _LIMITS.max_connections,
     ),
+    size(
+        "--max-buffered",
+        "Maximum memory of buffers per worker; beyond, the connections that buffer the most are ended.",
+        _LIMITS.max_buffered,
+    ),
     number(
         "--max-handshakes",
         "Maximum number of TLS handshakes in progress per worker; at the limit, the oldest is closed.",

@@ -80,6 +80,7 @@ def test_defaults_are_those_of_the_settings(served: list[ServeSettings]) -> None
         (["--tunnel-idle-timeout", "2h"], "limits.tunnel_idle_timeout", 7200.0),
         (["--max-connections", "100"], "limits.max_connections", 100),
         (["--max-handshakes", "10"], "limits.max_handshakes", 10),
+        (["--max-buffered", "64MiB"], "limits.max_buffered", 64 << 20),
     ],
 )
 def test_every_option_sets_its_field_by_word_and_by_variable(

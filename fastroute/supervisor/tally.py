@@ -257,6 +257,9 @@ class Tally(Collector):
                 if total[name]:
                     counter.add_metric((label,), total[name])
             yield counter
+        buffered = _gauge(metrics.BUFFERED)
+        buffered.add_metric((), total["buffered"])
+        yield buffered
         connections = _gauge(metrics.CONNECTIONS)
         for side in ("downstream", "upstream"):
             for state in ("active", "idle"):
@@ -298,6 +301,7 @@ _COUNTERS = (
 _LABELLED = (
     (metrics.RETRIES, {reason: f"retries_{reason}" for reason in RETRY_REASONS}),
     (metrics.MIRROR_FAILURES, {reason: f"mirror_{reason}" for reason in MIRROR_REASONS}),
+    (metrics.ENDED, {"buffers_full": "ended_buffers_full"}),
     (metrics.HANDSHAKES, {"full": "tls_full", "resumed": "tls_resumed"}),
     (
         metrics.HANDSHAKE_FAILURES,
