@@ -23,7 +23,7 @@ from fastroute.settings import GraphSettings
 
 EXPRESSION = "RegularExpression"
 HOST = ".".join("a" * 110) + ".z"  # many hostnames of routes match it
-# One of the expressions that cost most in proportion to their price (bench/expressions.py), and its most expensive text.
+# An expression that costs much in proportion to its price (bench/expressions.py), and its most expensive text.
 HEAVY = r"(?:.*(?:d[^g][gch]b|h[^dch]f|[^edbfg]cd[abceh]|(?:\b){3,6}))*!"
 TEXT = expensive_text(HEAVY, 4090)[0].decode("utf-8", "ignore") + "."  # does not match
 LETTERS = "".join(random.Random(2).choices("ab", k=60_000)) + "c"
