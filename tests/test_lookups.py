@@ -7,7 +7,8 @@ from lookups import ATTACKS, seconds, tables_of
 
 from fastroute.ext.regex import Regex
 
-MOST = 60  # 0.85 ms where the yardstick takes 14 µs
+MOST = 100  # 1.1 ms where the yardstick takes 11 µs
+MOST_FIRST = 160  # 1.8 ms
 
 
 def yardstick() -> float:
@@ -37,4 +38,4 @@ def test_what_costs_little_is_served() -> None:
 def test_the_first_use_of_expressions_is_short(name: str) -> None:
     """RE2 builds the states and transitions of an automaton when a text first needs them."""
     attack = ATTACKS[name]
-    assert min(seconds(tables_of(attack.routes)[0], attack) for _ in range(3)) < 3 * MOST * yardstick()
+    assert min(seconds(tables_of(attack.routes)[0], attack) for _ in range(3)) < MOST_FIRST * yardstick()
