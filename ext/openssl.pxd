@@ -103,6 +103,16 @@ cdef extern from "<openssl/pem.h>" nogil:
     X509 *PEM_read_bio_X509(BIO *bio, X509 **into, Password password, void *data)
     EVP_PKEY *PEM_read_bio_PrivateKey(BIO *bio, EVP_PKEY **into, Password password, void *data)
 
+cdef extern from * nogil:
+    """
+    #include <openssl/ssl.h>
+    #ifndef SSL_OP_NO_TX_CERTIFICATE_COMPRESSION    /* since OpenSSL 3.2 */
+    #define SSL_OP_NO_TX_CERTIFICATE_COMPRESSION 0
+    #define SSL_OP_NO_RX_CERTIFICATE_COMPRESSION 0
+    #endif
+    """
+    uint64_t SSL_OP_NO_TX_CERTIFICATE_COMPRESSION, SSL_OP_NO_RX_CERTIFICATE_COMPRESSION
+
 cdef extern from "<openssl/ssl.h>" nogil:
     enum:
         SSL_ERROR_WANT_READ

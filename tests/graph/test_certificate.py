@@ -63,6 +63,8 @@ def test_names_and_times() -> None:
         ({"tls.crt": chain(number=1) + GOOD, "tls.key": KEY}, "does not belong to the first certificate of tls.crt"),
         ({"tls.crt": GOOD, "tls.key": key_pem("rsa-2048")}, "does not belong to the first certificate of tls.crt"),
         ({"tls.crt": chain(kind="rsa-1024"), "tls.key": key_pem("rsa-1024")}, "for an RSA key of 1024 bits"),
+        ({"tls.crt": chain(kind="rsa-4104"), "tls.key": KEY}, "an RSA key of 4104 bits (minimum 2048, maximum 4096)"),
+        ({"tls.crt": GOOD, "tls.key": KEY + b"\n" * 65_536}, "(maximum 65536)"),
         ({"tls.crt": chain(kind="k256"), "tls.key": key_pem("k256")}, "on a curve that is not served"),
         ({"tls.crt": chain(kind="ed448"), "tls.key": key_pem("ed448")}, "of a kind that is not served"),
     ],
@@ -115,6 +117,32 @@ def test_what_workers_would_not_show_is_refused(parts: dict[str, bytes], words: 
 )
 def test_a_key_that_signs_all_the_same_is_served(parts: dict[str, int]) -> None:
     assert judge(plain_secret("s", "certs", {"tls.crt": RSA, "tls.key": rsa_pem(**parts)})).mistake is None
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"dmp1": OWN.dmp1 + ((OWN.p - 1) << 100_000)},
+        {"p": OWN.p * OWN.q, "q": 1, "d": OWN.d + ((OWN.p - 1) * (OWN.q - 1) << 1000)},
+    ],
+    ids=["dmp1", "d"],
+)
+def test_a_key_whose_parts_make_signatures_expensive_is_refused(parts: dict[str, int]) -> None:
+    """Each of these keys makes valid signatures, but OpenSSL raises to an exponent that is longer than the key."""
+    mistake = judge(plain_secret("s", "certs", {"tls.crt": RSA, "tls.key": rsa_pem(**parts)})).mistake
+    assert mistake is not None
+    assert "so that a signature costs too much" in mistake
+
+
+def test_a_long_key_is_served_only_if_its_parts_fit() -> None:
+    long = chain("a.example.com", kind="rsa-4096")
+    parts = {"n": (own := rsa_numbers(kind="rsa-4096")).public_numbers.n, "d": own.d, "p": own.p, "q": own.q}
+    parts |= {"dmp1": own.dmp1, "dmq1": own.dmq1, "iqmp": own.iqmp}
+    assert judge(plain_secret("s", "certs", {"tls.crt": long, "tls.key": rsa_pem(**parts)})).mistake is None
+    whole = rsa_pem(**parts | {"p": own.p * own.q, "q": 1})
+    mistake = judge(plain_secret("s", "certs", {"tls.crt": long, "tls.key": whole})).mistake
+    assert mistake is not None
+    assert "so that a signature costs too much" in mistake
 
 
 def test_a_chain_is_served_whole() -> None:
