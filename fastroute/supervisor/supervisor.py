@@ -342,7 +342,8 @@ class Supervisor:
     # --- all of them
 
     def _serving(self) -> list[Worker]:
-        return [worker for worker in self._workers.values() if worker.serving]
+        # A copy, because the thread that answers /readyz calls this too.
+        return [worker for worker in tuple(self._workers.values()) if worker.serving]
 
     def _announce_change(self) -> None:
         """Wakes all tasks that wait for a state change."""
