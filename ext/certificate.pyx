@@ -10,7 +10,7 @@ from libc.stdlib cimport calloc, free
 from fastroute.ext.context cimport context_new
 from fastroute.ext.openssl cimport (
     BIO, ERR_GET_LIB, ERR_GET_REASON, ERR_LIB_PEM, EVP_MD_CTX, EVP_PKEY_CTX, EVP_PKEY_RSA_PSS,
-    PEM_R_NO_START_LINE, RSA_PSS_SALTLEN_DIGEST, SSL, BIO_free, BIO_new_mem_buf, ERR_clear_error, ERR_peek_error,
+    PEM_R_NO_START_LINE, RSA_PSS_SALTLEN_DIGEST, SSL, i2d_X509, BIO_free, BIO_new_mem_buf, ERR_clear_error, ERR_peek_error,
     ERR_reason_error_string, EVP_DigestSign, EVP_DigestSignInit, EVP_DigestVerify, EVP_DigestVerifyInit,
     EVP_MD_CTX_free, EVP_MD_CTX_new, EVP_PKEY_CTX_set_rsa_pss_saltlen, EVP_PKEY_free, EVP_PKEY_get_base_id,
     EVP_PKEY_get_bits, PEM_read_bio_PrivateKey, PEM_read_bio_X509, SSL_CTX_free, SSL_CTX_up_ref,
@@ -21,13 +21,17 @@ from fastroute.ext.openssl cimport (
 cdef enum:
     CONTEXTS_MOST = 64          # unused contexts that are kept for the next listener with the same settings
     KEY_MOST = 4096             # bits; a signature of such an RSA key takes 3 ms, of one of 16,384 bits 230 ms
+    CERTIFICATES = 10           # in a chain
+    CHAIN_BYTES = 65536         # of all its certificates, as they are sent
     SIGNATURE_MOST = 512        # bytes: the size of a signature of such a key
 
-CHAIN, KEY, PAIR, STRENGTH = "chain", "key", "pair", "strength"
+CHAIN, KEY, PAIR, SIZE, STRENGTH = "chain", "key", "pair", "size", "strength"
+CERTIFICATES_MOST, CHAIN_BYTES_MOST = CERTIFICATES, CHAIN_BYTES
 
 
 class CertificateError(ValueError):
-    """An error of libssl, in its words. `part` must be fixed: CHAIN, KEY, PAIR (they do not match) or STRENGTH."""
+    """An error of libssl, in its words. `part` must be fixed: CHAIN, KEY, PAIR (they do not match), SIZE (of the
+    chain) or STRENGTH."""
 
     def __init__(self, part: str, text: str) -> None:
         super().__init__(text)
@@ -203,6 +207,7 @@ cdef int read_chain(Parsed parsed, bytes text) except -1:
     cdef X509 *read
     cdef unsigned long error
     cdef int count = 0
+    cdef int size = 0
     parsed.chain = sk_X509_new_null()
     if bio is NULL or parsed.chain is NULL:
         BIO_free(bio)
@@ -210,13 +215,16 @@ cdef int read_chain(Parsed parsed, bytes text) except -1:
     read = PEM_read_bio_X509(bio, NULL, no_password, NULL)
     while read is not NULL:
         count += 1
+        size += i2d_X509(read, NULL)
         if parsed.leaf is NULL:
             parsed.leaf = read
-        elif sk_X509_push(parsed.chain, read) == 0:
+        elif count > CERTIFICATES or size > CHAIN_BYTES or sk_X509_push(parsed.chain, read) == 0:
             X509_free(read)
             break
         read = PEM_read_bio_X509(bio, NULL, no_password, NULL)
     BIO_free(bio)
+    if count > CERTIFICATES or size > CHAIN_BYTES:
+        raise refusal(SIZE, f"the chain has more than {CERTIFICATES} certificates or {CHAIN_BYTES} bytes")
     error = ERR_peek_error()
     if count == 0 or ERR_GET_LIB(error) != ERR_LIB_PEM or ERR_GET_REASON(error) != PEM_R_NO_START_LINE:
         raise refusal(CHAIN, f"certificate {count + 1} of the chain cannot be read")

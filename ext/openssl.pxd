@@ -90,6 +90,7 @@ cdef extern from "<openssl/x509.h>" nogil:
     ctypedef struct X509_STACK "STACK_OF(X509)"
     void X509_free(X509 *certificate)
     int X509_up_ref(X509 *certificate)
+    int i2d_X509(X509 *certificate, unsigned char **into)       # `into` NULL: the size only
     EVP_PKEY *X509_get0_pubkey(const X509 *certificate)
     int X509_check_private_key(const X509 *certificate, const EVP_PKEY *key)
     X509_STACK *sk_X509_new_null()

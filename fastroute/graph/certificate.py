@@ -41,6 +41,7 @@ MENDS = {  # by the part that OpenSSL rejects
     loader.KEY: f"write the private key in {KEY} as it was made, {LINES}",
     loader.PAIR: f"put the whole private key in {KEY} that the first certificate of {CHAIN} was made with, or have one "
     f"issued for a new key ({SERVED})",
+    loader.SIZE: f"keep only what clients need in {CHAIN}: the certificate and those that issued it, without the root",
     loader.STRENGTH: f"have it issued again, for {SERVED}, and signed with SHA-256",
 }
 UNREADABLE_EXTENSION = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
@@ -131,16 +132,24 @@ def _part(secret: Secret, name: str) -> bytes:
 
 
 def _certificates(chain: bytes) -> list[x509.Certificate]:
+    if (count := chain.count(BEGIN)) > loader.CERTIFICATES_MOST:
+        raise _MistakeError(
+            f"has {count} certificates in {CHAIN} (maximum {loader.CERTIFICATES_MOST}): {MENDS[loader.SIZE]}"
+        )
     try:
         certificates = x509.load_pem_x509_certificates(chain)
         mosts = (MOST_RSA, *(MOST_ISSUER_RSA for _ in certificates[1:]))
         weak = next(filter(None, map(_weakness, certificates, mosts)), None)
     except UNREADABLE:
         raise _MistakeError(f"has no readable chain of PEM certificates in {CHAIN}") from None
-    if chain.count(BEGIN) != len(certificates):
+    if count != len(certificates):
         raise _MistakeError(f"has a chain of PEM certificates in {CHAIN} that is cut off")
     if weak:
         raise _MistakeError(f"has a certificate {weak} in {CHAIN}")
+    if (size := sum(len(one.public_bytes(Encoding.DER)) for one in certificates)) > loader.CHAIN_BYTES_MOST:
+        raise _MistakeError(
+            f"has {size} bytes of certificates in {CHAIN} (maximum {loader.CHAIN_BYTES_MOST}): {MENDS[loader.SIZE]}"
+        )
     return certificates
 
 
