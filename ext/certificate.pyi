@@ -13,6 +13,7 @@ SIZE: str
 STRENGTH: str
 CERTIFICATES_MOST: int
 CHAIN_BYTES_MOST: int
+ALTERNATIVES_MOST: int
 
 class CertificateError(ValueError):
     part: str

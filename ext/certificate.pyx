@@ -6,8 +6,10 @@ as a handshake.
 """
 
 from libc.stdlib cimport calloc, free
+from libc.string cimport memset
 
 from fastroute.ext.context cimport context_new
+from fastroute.ext.names cimport NAMES_MOST, Names, names_free, names_load
 from fastroute.ext.openssl cimport (
     BIO, ERR_GET_LIB, ERR_GET_REASON, ERR_LIB_PEM, EVP_MD_CTX, EVP_PKEY_CTX, EVP_PKEY_RSA_PSS,
     PEM_R_NO_START_LINE, RSA_PSS_SALTLEN_DIGEST, SSL, i2d_X509, BIO_free, BIO_new_mem_buf, ERR_clear_error, ERR_peek_error,
@@ -26,12 +28,12 @@ cdef enum:
     SIGNATURE_MOST = 512        # bytes: the size of a signature of such a key
 
 CHAIN, KEY, PAIR, SIZE, STRENGTH = "chain", "key", "pair", "size", "strength"
-CERTIFICATES_MOST, CHAIN_BYTES_MOST = CERTIFICATES, CHAIN_BYTES
+CERTIFICATES_MOST, CHAIN_BYTES_MOST, ALTERNATIVES_MOST = CERTIFICATES, CHAIN_BYTES, NAMES_MOST
 
 
 class CertificateError(ValueError):
     """An error of libssl, in its words. `part` must be fixed: CHAIN, KEY, PAIR (they do not match), SIZE (of the
-    chain) or STRENGTH."""
+    chain or of its names) or STRENGTH."""
 
     def __init__(self, part: str, text: str) -> None:
         super().__init__(text)
@@ -48,8 +50,10 @@ cdef class Parsed:
     cdef X509 *leaf
     cdef X509_STACK *chain
     cdef EVP_PKEY *key
+    cdef Names names
 
     def __dealloc__(self):
+        names_free(&self.names)
         X509_free(self.leaf)
         EVP_PKEY_free(self.key)
         if self.chain is not NULL:
@@ -78,6 +82,7 @@ cdef class ContextHandle:
 
 
 cdef void clear(Credential *credential) noexcept nogil:
+    names_free(&credential.names)
     X509_free(credential.leaf)
     EVP_PKEY_free(credential.key)
     if credential.chain is not NULL:
@@ -161,10 +166,12 @@ cdef bint is_of_use(CredentialHandle handle) noexcept:
 cdef int give(Credential *credential, Parsed parsed) except -1:
     """Moves the parsed certificate into its slot."""
     credential.leaf, credential.chain, credential.key = parsed.leaf, parsed.chain, parsed.key
+    credential.names = parsed.names
     credential.kind = EVP_PKEY_get_base_id(parsed.key)
     parsed.leaf = NULL
     parsed.chain = NULL
     parsed.key = NULL
+    memset(&parsed.names, 0, sizeof(Names))
     return 0
 
 
@@ -182,6 +189,8 @@ cdef Parsed parse(bytes chain, bytes key):
     cdef Parsed parsed = Parsed()
     ERR_clear_error()
     read_chain(parsed, chain)
+    if names_load(&parsed.names, parsed.leaf) < 0:
+        raise refusal(SIZE, f"the certificate has more than {NAMES_MOST} names")
     parsed.key = read_key(key)
     if parsed.key is NULL:
         raise refusal(KEY, "the private key cannot be read")

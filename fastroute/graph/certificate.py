@@ -234,6 +234,9 @@ def _names(leaf: x509.Certificate) -> tuple[str, ...]:
         return ()
     except UNREADABLE_EXTENSION:
         raise _MistakeError(f"has a certificate in {CHAIN} with an extension that cannot be read") from None
+    if (count := len(extension.value)) > loader.ALTERNATIVES_MOST:
+        words = f"has a certificate with {count} names in {CHAIN} (maximum {loader.ALTERNATIVES_MOST})"
+        raise _MistakeError(f"{words}: use several certificates")
     return tuple(name.lower() for name in extension.value.get_values_for_type(x509.DNSName))
 
 

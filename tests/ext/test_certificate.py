@@ -95,6 +95,7 @@ async def test_an_rsa_pss_key_is_taken_if_tls_has_salts_for_it(tmp_path: Path, s
         (Certificate(GOOD + SIGNER * 10, key_pem()), SIZE),
         (Certificate(GOOD + SIGNER.replace(b" CERT", b" X509 CERT") * 10, key_pem()), SIZE),
         (Certificate(GOOD + chain(*map(str, range(12_000)), number=1), key_pem()), SIZE),
+        (Certificate(chain(*map(str, range(1001))), key_pem()), SIZE),
         (Certificate(GOOD, b""), KEY),
         (Certificate(GOOD, key_pem(password=b"x")), KEY),
         (Certificate(GOOD, key_pem(number=1)), PAIR),

@@ -66,6 +66,7 @@ def test_names_and_times() -> None:
         ({"tls.crt": chain(kind="rsa-1024"), "tls.key": key_pem("rsa-1024")}, "for an RSA key of 1024 bits"),
         ({"tls.crt": GOOD + SIGNER * 10, "tls.key": KEY}, "has 11 certificates in tls.crt (maximum 10): keep only"),
         ({"tls.crt": GOOD + LONG, "tls.key": KEY}, "bytes of certificates in tls.crt (maximum 65536): keep only"),
+        ({"tls.crt": chain(*map(str, range(1001))), "tls.key": KEY}, "has a certificate with 1001 names in tls.crt"),
         ({"tls.crt": chain(kind="rsa-4104"), "tls.key": KEY}, "an RSA key of 4104 bits (minimum 2048, maximum 4096)"),
         ({"tls.crt": GOOD, "tls.key": KEY + b"\n" * 65_536}, "(maximum 65536)"),
         ({"tls.crt": chain(kind="k256"), "tls.key": key_pem("k256")}, "on a curve that is not served"),
