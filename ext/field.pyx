@@ -20,7 +20,7 @@ from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memset
 
 from fastroute.ext.head cimport (
-    FIELDS_SPARE, FIELD_CLAIM, FIELD_CONNECTION, FIELD_CONTENT_LENGTH, FIELD_COUNT, FIELD_DATE, FIELD_EXPECT,
+    DROPPED_HERE, FIELDS_SPARE, FIELD_CLAIM, FIELD_CONNECTION, FIELD_CONTENT_LENGTH, FIELD_COUNT, FIELD_DATE, FIELD_EXPECT,
     FIELD_HOST, FIELD_KEEP_ALIVE, FIELD_LOCATION, FIELD_MAX_FORWARDS, FIELD_MIMIC, FIELD_OTHER, FIELD_PROXY,
     FIELD_PROXY_AUTHENTICATE, FIELD_PROXY_AUTHORIZATION, FIELD_PROXY_CONNECTION, FIELD_SERVER, FIELD_TE,
     FIELD_TRAILER, FIELD_TRANSFER_ENCODING, FIELD_UPGRADE, FIELD_X_FORWARDED_CLIENT_CERT, FIELD_X_FORWARDED_FOR,
@@ -174,7 +174,7 @@ def _lay_out():
     for i, name in enumerate(CLAIM_PREFIXES):
         prefixes[i] = Slice(<const char *> name, <uint32_t> len(name))
     for known in DROPPED:
-        dropped[known] = 1
+        dropped[known] = DROPPED_HERE
     for candidate in range(0x9e3779b1, 0x9e3779b1 + 20000, 2):
         factor = candidate
         if fill_places():
@@ -345,7 +345,7 @@ cdef void nominate(Head *head, Slice name) noexcept nogil:
             if lower(head.fields[i].name.data[j]) != lower(name.data[j]):
                 break
         else:
-            head.fields[i].dropped = 1
+            head.fields[i].dropped = DROPPED_HERE
 
 
 cdef int obey_options(Head *head, Slice options, uint32_t *count, bint *close, bint *stay) noexcept nogil:

@@ -58,11 +58,16 @@ cdef enum Framing:              # how the body ends (RFC 9112 section 6)
     FRAMING_CHUNKED
     FRAMING_CLOSE               # until the peer closes (responses only)
 
+cdef enum Dropped:
+    DROPPED_NOT = 0
+    DROPPED_HERE                # hop-by-hop, nominated by Connection, written from the Head, or replaced by the gateway
+    DROPPED_BY_FILTER           # removed by a filter of a rule
+
 cdef struct Field:
     Slice name
     Slice value                 # without surrounding white space
     uint8_t known               # FieldName
-    uint8_t dropped             # hop-by-hop, nominated by Connection, or replaced by the gateway: not forwarded
+    uint8_t dropped             # Dropped: why it is not copied to the next hop
     uint8_t received            # received exactly as name, ": ", value, CRLF: the writer copies the line
 
 cdef struct Head:
@@ -96,6 +101,14 @@ cdef struct Head:
     Field *fields               # in the arena; room for `fields_room`, so that filters can append
     uint32_t fields_count
     uint32_t fields_room        # at least fields_count + FIELDS_SPARE
+
+cdef inline bint is_forwarded(const Head *head, const Field *field) noexcept nogil:
+    """Whether the backend gets the field if no filter removes it: only these fields are matched. Some that are not
+    copied are written from members of the Head; Content-Length is never beside Transfer-Encoding."""
+    if field.dropped == DROPPED_NOT:
+        return True
+    return (field.known == FIELD_HOST or field.known == FIELD_CONTENT_LENGTH
+            or (field.known == FIELD_UPGRADE and head.upgrade))
 
 cdef enum:
     FIELDS_SPARE = 96           # maximum number of fields that filters and forwarding append

@@ -175,7 +175,7 @@ cdef void drop_field(Head *head, uint8_t known) noexcept nogil:
     cdef uint32_t i
     for i in range(head.fields_count):
         if head.fields[i].known == known:
-            head.fields[i].dropped = 1
+            head.fields[i].dropped = DROPPED_HERE
 
 
 cdef int conclude_request(Head *head, const Noted *noted, Arena *arena) noexcept nogil:

@@ -1,8 +1,8 @@
 """Requests on their way to endpoints; see request.pxd.
 
-One pass over the head, while its Slices are valid: find_rule, forward, the filters of the rule, choose_target, the
-filters of the target, write_request. Forwarding comes after matching, which uses the request as received, and before
-the filters, so that fields set by users are kept.
+One pass over the head, while its Slices are valid: forward_begin, find_rule, forward, the filters of the rule,
+choose_target, the filters of the target, write_request. Matching uses the fields as received, without those that are
+not forwarded. The fields of the gateway are added before the filters, so that fields set by users are kept.
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
@@ -20,7 +20,7 @@ from fastroute.ext.exchange cimport (
     REQUEST_ROOM, STAGE_WAITING, VERDICT_ON, exchange_keep_origin, exchange_request_room,
 )
 from fastroute.ext.filters cimport Answer, filter_request
-from fastroute.ext.forwarded cimport count_forward, forward
+from fastroute.ext.forwarded cimport Forwarded, count_forward, forward, forward_begin
 from fastroute.ext.head cimport FRAMING_LENGTH, FRAMING_NONE, METHOD_TRACE, Field, Head, is_idempotent
 from fastroute.ext.inet cimport iovec
 from fastroute.ext.mirroring cimport mirrors_begin, mirrors_feed
@@ -56,7 +56,7 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Head *head) noexcept nogi
     """Decides where the request goes, and changes its head accordingly. Sets `x.target`, or answers."""
     cdef Decision decision
     cdef Answer own
-    cdef Slice client, request_id
+    cdef Forwarded said
     cdef int chosen
     cdef Rule *rule
     cdef bint secure = c.tls is not NULL
@@ -67,6 +67,7 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Head *head) noexcept nogi
         asked.size = c.tls.name_size
     memset(&decision, 0, sizeof(Decision))
     decision.reason = REASON_NO_LISTENER
+    forward_begin(&said, r.trusted, &c.peer, head)
     if r.tables is not None:
         find_rule(r.tables.routes, r.sockets[c.listener], &asked if secure else NULL, head, &r.arena, &decision)
     rule = NULL if head.asterisk else decision.rule
@@ -76,9 +77,9 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Head *head) noexcept nogi
     elif decision.listener is not NULL:
         listener_ref(decision.listener)
         x.listener = decision.listener
-    if forward(r.trusted, &c.peer, &client_secure, r.entropy, head, &r.arena, &client, &request_id) < 0:
+    if forward(&said, &c.peer, &client_secure, r.entropy, head, &r.arena) < 0:
         return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
-    record_request(r, x, head, client, request_id)
+    record_request(r, x, head, said.client, said.request_id)
     if rule is NULL and head.asterisk and decision.listener_port:
         return answer_plainly(r, c, x, 200, REASON_OPTIONS_ASTERISK)
     if rule is NULL:
