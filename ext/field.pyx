@@ -21,7 +21,7 @@ from libc.string cimport memchr, memset
 
 from fastroute.ext.head cimport (
     DROPPED_HERE, FIELDS_SPARE, FIELD_CLAIM, FIELD_CONNECTION, FIELD_CONTENT_LENGTH, FIELD_COUNT, FIELD_DATE, FIELD_EXPECT,
-    FIELD_HOST, FIELD_KEEP_ALIVE, FIELD_LOCATION, FIELD_MAX_FORWARDS, FIELD_MIMIC, FIELD_OTHER, FIELD_PROXY,
+    FIELD_HOST, FIELD_KEEP_ALIVE, FIELD_LOCATION, FIELD_LOOP, FIELD_MAX_FORWARDS, FIELD_MIMIC, FIELD_OTHER, FIELD_PROXY,
     FIELD_PROXY_AUTHENTICATE, FIELD_PROXY_AUTHORIZATION, FIELD_PROXY_CONNECTION, FIELD_SERVER, FIELD_TE,
     FIELD_TRAILER, FIELD_TRANSFER_ENCODING, FIELD_UPGRADE, FIELD_X_FORWARDED_CLIENT_CERT, FIELD_X_FORWARDED_FOR,
     FIELD_X_FORWARDED_HOST, FIELD_X_FORWARDED_PROTO, FIELD_X_REQUEST_ID, FRAMING_CHUNKED, FRAMING_LENGTH,
@@ -59,6 +59,7 @@ NAMES = {
     FIELD_DATE: b"date",
     FIELD_SERVER: b"server",
     FIELD_LOCATION: b"location",
+    FIELD_LOOP: b"fastroute-loop",
 }
 
 # Fields in which a proxy says where a request came from: FIELD_CLAIM, as are all names that begin with a prefix.
@@ -272,6 +273,8 @@ cdef void note(Noted *noted, const Field *field) noexcept nogil:
     elif field.known == FIELD_MAX_FORWARDS:
         noted.max_forwards += 1
         noted.forwards = field.value
+    elif field.known == FIELD_LOOP:
+        noted.loops += 1
     elif field.known == FIELD_EXPECT:
         noted.expects_continue |= is_text(field.value.data, field.value.size, b"100-continue", 12)
 
@@ -336,10 +339,10 @@ cdef bint lists(Slice value, const char *text, uint32_t size) noexcept nogil:
 
 
 cdef void nominate(Head *head, Slice name) noexcept nogil:
-    """Marks the fields with this name: they are not forwarded (RFC 9110 section 7.6.1)."""
+    """Marks the fields with this name: they are not forwarded (RFC 9110 section 7.6.1). The marks of loops remain."""
     cdef uint32_t i, j
     for i in range(head.fields_count):
-        if head.fields[i].name.size != name.size:
+        if head.fields[i].name.size != name.size or head.fields[i].known == FIELD_LOOP:
             continue
         for j in range(name.size):
             if lower(head.fields[i].name.data[j]) != lower(name.data[j]):

@@ -32,6 +32,7 @@ cdef enum FieldName:            # the fields that a proxy must interpret itself;
     FIELD_DATE
     FIELD_SERVER
     FIELD_LOCATION
+    FIELD_LOOP                  # the installations that have forwarded the request; see loop.pxd
     FIELD_MIMIC                 # one of the above with '_' in place of '-': CGI and WSGI do not distinguish them
     FIELD_COUNT
 
@@ -96,7 +97,9 @@ cdef struct Head:
     uint8_t expect_continue     # request: Expect: 100-continue from a 1.1 client
     uint8_t upgrade             # the message requests or confirms a switch to another protocol; see field.pyx
     Slice protocols             # with `upgrade`: the value of Upgrade
+    uint8_t has_loop            # request: there is a field FIELD_LOOP
     uint8_t te_trailers         # request: TE lists trailers; the writer adds it again
+    Slice mark                  # request: the line with which this installation marks it; empty: none
     uint64_t content_length     # with `stated` FRAMING_LENGTH
     Field *fields               # in the arena; room for `fields_room`, so that filters can append
     uint32_t fields_count

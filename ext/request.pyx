@@ -23,10 +23,11 @@ from fastroute.ext.filters cimport Answer, filter_request
 from fastroute.ext.forwarded cimport Forwarded, count_forward, forward, forward_begin
 from fastroute.ext.head cimport FRAMING_LENGTH, FRAMING_NONE, METHOD_TRACE, Field, Head, is_idempotent
 from fastroute.ext.inet cimport iovec
+from fastroute.ext.loop cimport is_marked
 from fastroute.ext.mirroring cimport mirrors_begin, mirrors_feed
 from fastroute.ext.reactor cimport SCRATCH, receive, transmit
 from fastroute.ext.reason cimport (
-    REASON_BODY_TOO_LARGE, REASON_CLIENT_CLOSED, REASON_MAX_FORWARDS, REASON_MISDIRECTED, REASON_NO_LISTENER,
+    REASON_BODY_TOO_LARGE, REASON_CLIENT_CLOSED, REASON_LOOP, REASON_MAX_FORWARDS, REASON_MISDIRECTED, REASON_NO_LISTENER,
     REASON_OPTIONS_ASTERISK, REASON_OVERLOADED, REASON_REFUSED,
 )
 from fastroute.ext.record cimport record_request
@@ -80,6 +81,9 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Head *head) noexcept nogi
     if forward(&said, &c.peer, &client_secure, r.entropy, head, &r.arena) < 0:
         return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
     record_request(r, x, head, said.client, said.request_id)
+    head.mark = r.mark.line
+    if head.has_loop and is_marked(&r.mark, head):
+        return answer_plainly(r, c, x, 508, REASON_LOOP)
     if rule is NULL and head.asterisk and decision.listener_port:
         return answer_plainly(r, c, x, 200, REASON_OPTIONS_ASTERISK)
     if rule is NULL:
