@@ -17,9 +17,11 @@ cdef int mark_set(Mark *mark, str installation) except -1:
     cdef const char *start = id
     if len(id) > MARK_MOST or run_over(start, start + len(id), OCTET_TOKEN) != start + len(id):
         raise ValueError(f"{installation!r} is no token of at most {MARK_MOST} bytes")
-    memcpy(mark.text, <const char *> line, len(line))
-    mark.line = Slice(mark.text, <uint32_t> len(line))
-    mark.id = Slice(mark.text + len(NAME), <uint32_t> len(id))
+    memcpy(&mark.text[0], <const char *> line, len(line))
+    mark.line.data = &mark.text[0]
+    mark.line.size = <uint32_t> len(line)
+    mark.id.data = &mark.text[0] + len(NAME)
+    mark.id.size = <uint32_t> len(id)
     return 0
 
 
