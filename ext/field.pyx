@@ -20,14 +20,14 @@ from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memset
 
 from fastroute.ext.head cimport (
-    DROPPED_HERE, FIELDS_SPARE, FIELD_CLAIM, FIELD_CONNECTION, FIELD_CONTENT_LENGTH, FIELD_COUNT, FIELD_DATE, FIELD_EXPECT,
-    FIELD_HOST, FIELD_KEEP_ALIVE, FIELD_LOCATION, FIELD_LOOP, FIELD_MAX_FORWARDS, FIELD_MIMIC, FIELD_OTHER, FIELD_PROXY,
-    FIELD_PROXY_AUTHENTICATE, FIELD_PROXY_AUTHORIZATION, FIELD_PROXY_CONNECTION, FIELD_SERVER, FIELD_TE,
-    FIELD_TRAILER, FIELD_TRANSFER_ENCODING, FIELD_UPGRADE, FIELD_X_FORWARDED_CLIENT_CERT, FIELD_X_FORWARDED_FOR,
-    FIELD_X_FORWARDED_HOST, FIELD_X_FORWARDED_PROTO, FIELD_X_REQUEST_ID, FRAMING_CHUNKED, FRAMING_LENGTH,
-    FRAMING_NONE, Field, Head, HeadLimits,
+    DROPPED_HERE, FIELDS_SPARE, FIELD_CLAIM, FIELD_CONNECTION, FIELD_CONTENT_LENGTH, FIELD_COUNT, FIELD_DATE,
+    FIELD_EXPECT, FIELD_HOST, FIELD_KEEP_ALIVE, FIELD_LOCATION, FIELD_LOOP, FIELD_MAX_FORWARDS, FIELD_MIMIC,
+    FIELD_OTHER, FIELD_PROXY, FIELD_PROXY_AUTHENTICATE, FIELD_PROXY_AUTHORIZATION, FIELD_PROXY_CONNECTION, FIELD_SERVER,
+    FIELD_TE, FIELD_TRAILER, FIELD_TRANSFER_ENCODING, FIELD_UPGRADE, FIELD_X_FORWARDED_CLIENT_CERT,
+    FIELD_X_FORWARDED_FOR, FIELD_X_FORWARDED_HOST, FIELD_X_FORWARDED_PROTO, FIELD_X_REQUEST_ID, FRAMING_CHUNKED,
+    FRAMING_LENGTH, FRAMING_NONE, Field, Head, HeadLimits,
 )
-from fastroute.ext.octet cimport OCTET_TOKEN, is_text, lower, run_over, run_over_field
+from fastroute.ext.octet cimport OCTET_TOKEN, is_space, is_text, lower, run_over, run_over_field
 from fastroute.ext.refusal cimport (
     REFUSAL_ARENA_FULL, REFUSAL_BARE_CR, REFUSAL_BARE_LF, REFUSAL_CODING_IN_HTTP10, REFUSAL_CODING_UNSUPPORTED,
     REFUSAL_CONNECTION_TOO_LONG, REFUSAL_CONTROL_BYTE, REFUSAL_FIELD_FOLDED, REFUSAL_FIELD_NAME_INVALID,
@@ -204,10 +204,6 @@ cdef int refuse_byte(const char *at, const char *end, int otherwise) noexcept no
     if at[0] == c'\t' or at[0] == c' ' or <uint8_t> at[0] >= 0x80:
         return -otherwise
     return -REFUSAL_CONTROL_BYTE if <uint8_t> at[0] < 0x20 or at[0] == 0x7f else -otherwise
-
-
-cdef inline bint is_space(char octet) noexcept nogil:
-    return octet == c' ' or octet == c'\t'
 
 
 cdef int take_name(Field *field, const char **at, const char *end, bint tolerant) noexcept nogil:

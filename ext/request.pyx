@@ -53,6 +53,25 @@ cdef void note(Reactor r, Exchange *x, const Head *head) noexcept nogil:
     x.request_body.underscores_dropped = not r.head_limits.keep_underscores
 
 
+cdef void find(Reactor r, Connection *c, Exchange *x, Head *head, Decision *decision) noexcept nogil:
+    """Finds the rule of the request and sets `x.rule`, or else `x.listener` if there is one."""
+    cdef Slice asked
+    if c.tls is not NULL:
+        asked.data = c.tls.name
+        asked.size = c.tls.name_size
+    memset(decision, 0, sizeof(Decision))
+    decision.reason = REASON_NO_LISTENER
+    if r.tables is not None:
+        find_rule(r.tables.routes, r.sockets[c.listener], &asked if c.tls is not NULL else NULL, head, &r.arena,
+                  decision)
+    if decision.rule is not NULL and not head.asterisk:
+        rule_ref(decision.rule)
+        x.rule = decision.rule
+    elif decision.listener is not NULL:
+        listener_ref(decision.listener)
+        x.listener = decision.listener
+
+
 cdef int decide(Reactor r, Connection *c, Exchange *x, Head *head) noexcept nogil:
     """Decides where the request goes, and changes its head accordingly. Sets `x.target`, or answers."""
     cdef Decision decision
@@ -62,22 +81,9 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Head *head) noexcept nogi
     cdef Rule *rule
     cdef bint secure = c.tls is not NULL
     cdef bint client_secure = secure
-    cdef Slice asked
-    if secure:
-        asked.data = c.tls.name
-        asked.size = c.tls.name_size
-    memset(&decision, 0, sizeof(Decision))
-    decision.reason = REASON_NO_LISTENER
     forward_begin(&said, r.trusted, &c.peer, head)
-    if r.tables is not None:
-        find_rule(r.tables.routes, r.sockets[c.listener], &asked if secure else NULL, head, &r.arena, &decision)
-    rule = NULL if head.asterisk else decision.rule
-    if rule is not NULL:
-        rule_ref(rule)
-        x.rule = rule
-    elif decision.listener is not NULL:
-        listener_ref(decision.listener)
-        x.listener = decision.listener
+    find(r, c, x, head, &decision)
+    rule = x.rule
     if forward(&said, &c.peer, &client_secure, r.entropy, head, &r.arena) < 0:
         return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
     record_request(r, x, head, said.client, said.request_id)
