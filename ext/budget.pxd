@@ -1,4 +1,5 @@
-# How many retries a backend gets: SHARE percent of the requests of the last WINDOW seconds, and at least FLOOR a second.
+# How many retries a backend gets in WINDOW seconds: SHARE percent of its requests in this time, and at least FLOOR for
+# each second of it.
 #
 # Without a budget, the load of a backend that fails would be multiplied by the number of attempts of its routes.
 
@@ -8,7 +9,7 @@ from libc.stdint cimport uint32_t, uint64_t
 cdef enum:
     WINDOW = 10                 # seconds
     SHARE = 20                  # percent
-    FLOOR = 3                   # retries of a second that are always allowed
+    FLOOR = 3                   # retries that are always allowed, for each second of the window
 
 cdef struct Second:
     uint32_t requests

@@ -20,14 +20,12 @@ cdef void budget_advance(Budget *budget, uint64_t second) noexcept nogil:
 
 
 cdef bint budget_take(Budget *budget, uint64_t now) noexcept nogil:
-    cdef Second *newest
     if now // 1000 != budget.second:
         budget_advance(budget, now // 1000)
-    newest = &budget.seconds[budget.slot]
-    if (newest.retries >= <unsigned> FLOOR
+    if (budget.retries >= <unsigned> (FLOOR * WINDOW)
             and (<uint64_t> budget.retries + 1) * 100 > <uint64_t> budget.requests * SHARE):
         return False
-    newest.retries += 1
+    budget.seconds[budget.slot].retries += 1
     budget.retries += 1
     return True
 

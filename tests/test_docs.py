@@ -80,7 +80,7 @@ def test_the_bounds_of_retries_are_those_of_the_code() -> None:
     assert f"buffered up to {KEPT_MOST // 1024} KiB" in text
     assert f"more than {MOST_ATTEMPTS} attempts is not accepted" in text
     assert f"retries of the last {BUDGET_WINDOW} s may be {BUDGET_SHARE} %" in text
-    assert f"In each second, {BUDGET_FLOOR} retries are possible" in text
+    assert f"at least {BUDGET_FLOOR} a second, which is {BUDGET_FLOOR * BUDGET_WINDOW} in" in text
     limits = page("limits")
     assert f"| `retry.attempts` of a rule | {MOST_ATTEMPTS} | fixed |" in limits
     share = f"{BUDGET_SHARE} % of its requests in the last {BUDGET_WINDOW} s; at least {BUDGET_FLOOR} a second"

@@ -73,7 +73,8 @@ def test_the_budget_is_that_of_the_model(events: list[tuple[int, bool]], start: 
             requests.append(second)
             continue
         recent = [sum(one > second - BUDGET_WINDOW for one in kind) for kind in (requests, retries)]
-        allowed = retries.count(second) < BUDGET_FLOOR or (recent[1] + 1) * 100 <= recent[0] * BUDGET_SHARE
+        floor = BUDGET_FLOOR * BUDGET_WINDOW
+        allowed = recent[1] < floor or (recent[1] + 1) * 100 <= recent[0] * BUDGET_SHARE
         assert budget.take(now) is allowed
         if allowed:
             retries.append(second)
