@@ -35,9 +35,9 @@ COPY --from=build /opt/fastroute /opt/fastroute
 ENV PATH=/opt/fastroute/bin:$PATH
 USER 10001:10001
 WORKDIR /
-EXPOSE 80 443 9900
+EXPOSE 80 443 9900 9902
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=2s --start-period=10s --retries=3 \
-    CMD ["python3", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9900/healthz', timeout=1)"]
+    CMD ["python3", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9902/healthz', timeout=1)"]
 ENTRYPOINT ["fastroute"]
 CMD ["--help"]

@@ -15,6 +15,7 @@ from bench.peers import free_port
 from bench.process import tree
 
 _READY_WITHIN = 60.0  # seconds
+_COLLECTED = "fastroute_metrics_collected_timestamp_seconds"
 _SAMPLE = re.compile(r"^(\w+)(?:\{([^}]*)\})? (\S+)$", re.MULTILINE)
 
 
@@ -31,15 +32,25 @@ class Served(msgspec.Struct):
 
     def metrics(self, *names: str) -> list[float]:
         """For each name the sum of its series, from one scrape."""
-        samples = _SAMPLE.findall(self.read("/metrics").decode())
+        samples = _SAMPLE.findall(self.scrape())
         return [sum(float(value) for found, _, value in samples if found == name) for name in names]
 
     def buckets(self, name: str) -> dict[float, float]:
         """The cumulative counts of a histogram without labels, by the upper edge of the bucket in seconds."""
-        samples = _SAMPLE.findall(self.read("/metrics").decode())
+        samples = _SAMPLE.findall(self.scrape())
         return {
             float(re.sub(r'.*le="([^"]+)".*', r"\1", labels)): float(n) for found, labels, n in samples if found == name
         }
+
+    def scrape(self) -> str:
+        """The page of /metrics with values that were read after this call: a page is kept for a second."""
+        asked = time.time()
+        while True:
+            text = self.read("/metrics").decode()
+            samples = _SAMPLE.findall(text)
+            if any(float(n) >= asked for found, _, n in samples if found == _COLLECTED):
+                return text
+            time.sleep(0.05)
 
     def read(self, path: str) -> bytes:
         asking = HTTPConnection("127.0.0.1", self.metrics_port, timeout=5)
@@ -55,6 +66,7 @@ def serving(manifests: Path) -> Iterator[Served]:
     """Runs one worker with `manifests`; it is ready on entry."""
     port, metrics = free_port(), free_port()
     options = ["--workers", "1", "--port-offset", str(port - 80), "--metrics", f"127.0.0.1:{metrics}"]
+    options += ["--health", "off"]
     command = [sys.executable, "-P", "-m", "fastroute", "serve", "--manifests", str(manifests), *options]
     begin = time.monotonic()
     process = subprocess.Popen([*command, "--log-level", "error"], stdin=subprocess.DEVNULL)

@@ -400,7 +400,7 @@ async def soak(seconds: float, count: int, server_command: list[str]) -> dict[st
 
     edit_world(0)
     command = [*server_command, "serve", "--manifests", str(folder), "--port-offset", str(offset), "--workers", "2"]
-    command += ["--metrics", f"127.0.0.1:{metrics}", "--access-log", str(access_log)]
+    command += ["--metrics", f"127.0.0.1:{metrics}", "--health", "off", "--access-log", str(access_log)]
     clients = Clients(80 + offset, 443 + offset)
     async with trio.open_nursery() as nursery:
         for address in ADDRESSES:

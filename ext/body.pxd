@@ -8,7 +8,8 @@ from fastroute.ext.slice cimport Slice
 
 
 cdef enum:
-    CHUNK_LINE_MOST = 1024      # maximum bytes of a chunk-size line, with its extensions
+    CHUNK_SURPLUS_MOST = 1024   # maximum surplus of one chunk-size line
+    SURPLUS_FREE = 16384        # maximum surplus of a body, in addition to one byte for each byte of content
     CHUNK_HEAD_MOST = 18        # maximum bytes that write_chunk_head writes
     TRAILER_NAME_MOST = 64      # no forbidden trailer has a longer name
 
@@ -23,10 +24,11 @@ cdef struct Body:               # one struct for all framings; initialised by bo
     uint8_t of_response         # `filters` act on responses
     const FilterChain *filters[2]   # of rule and backendRef: trailers that they name are dropped; NULL: no filters
     uint32_t trailer_fields
-    uint32_t line               # bytes of the current chunk-size line
+    uint32_t line               # surplus of the current chunk-size line
     uint32_t trailers           # bytes of the trailer section
     uint64_t left               # remaining bytes of the body or of the current chunk
     uint64_t decoded            # content bytes received (without chunk framing)
+    uint64_t surplus            # bytes of chunk-size lines that their shortest form lacks: extensions, leading zeros
     char name[TRAILER_NAME_MOST]    # start of a trailer name: received, but not passed on yet
 
 # FRAMING_NONE and a length of 0 are complete at once; FRAMING_CLOSE is never complete: the close by the peer ends it.

@@ -9,7 +9,8 @@ Trailers that are not allowed in a trailer section (trailer.pyx) are dropped fro
 until it is complete, or longer than every forbidden one. So if a read ends inside a name, less is passed on than was
 taken, and the next call puts the held octets in front of its data.
 
-States are named after what is expected next. `line` and `trailers` limit what a peer may send without sending content.
+States are named after what is expected next. `line`, `surplus` and `trailers` limit what a peer may send without
+sending content. The shortest form of a chunk is no surplus: a sender of small chunks may send any number of them.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -21,8 +22,8 @@ from fastroute.ext.head cimport FRAMING_CHUNKED, FRAMING_CLOSE, FRAMING_LENGTH, 
 from fastroute.ext.octet cimport OCTET_TOKEN, hex_value, is_octet, run_over_field
 from fastroute.ext.refusal cimport (
     REFUSAL_BARE_CR, REFUSAL_CHUNK_END_MISSING, REFUSAL_CHUNK_EXTENSION_INVALID, REFUSAL_CHUNK_LINE_TOO_LONG,
-    REFUSAL_CHUNK_SIZE_INVALID, REFUSAL_CHUNK_SIZE_TOO_LARGE, REFUSAL_CONTROL_BYTE, REFUSAL_FIELD_FOLDED,
-    REFUSAL_FIELD_NAME_INVALID, REFUSAL_FIELD_SPACE_BEFORE_COLON, REFUSAL_FIELD_WITHOUT_COLON,
+    REFUSAL_CHUNK_OVERHEAD, REFUSAL_CHUNK_SIZE_INVALID, REFUSAL_CHUNK_SIZE_TOO_LARGE, REFUSAL_CONTROL_BYTE,
+    REFUSAL_FIELD_FOLDED, REFUSAL_FIELD_NAME_INVALID, REFUSAL_FIELD_SPACE_BEFORE_COLON, REFUSAL_FIELD_WITHOUT_COLON,
     REFUSAL_TRAILERS_TOO_LARGE,
 )
 from fastroute.ext.slice cimport Slice
@@ -249,13 +250,24 @@ cdef long take_trailers(Body *body, const char *data, uint32_t size, const HeadL
 
 # --------------------------------------------------------------------------------------------------------- whole body
 
+cdef inline bint is_surplus(const Body *body, char octet) noexcept nogil:
+    """Whether the octet belongs to an extension, or the one before it is a leading zero."""
+    if body.state < STATE_SIZE_MORE or body.state == STATE_SIZE_LF or octet == c'\r':
+        return False
+    return body.state > STATE_SIZE_MORE or octet == c';' or body.left == 0
+
+
 cdef int take_octet(Body *body, char octet) noexcept nogil:
     """One octet of framing, in any state before the trailers except STATE_DATA. Returns 0 or -Refusal."""
     if body.state > STATE_SIZE_LF:
         return take_data_end(body, octet)
-    body.line += 1
-    if body.line > CHUNK_LINE_MOST:
-        return -REFUSAL_CHUNK_LINE_TOO_LONG
+    if is_surplus(body, octet):
+        body.line += 1
+        body.surplus += 1
+        if body.line > CHUNK_SURPLUS_MOST:
+            return -REFUSAL_CHUNK_LINE_TOO_LONG
+        if body.surplus > SURPLUS_FREE + body.decoded:
+            return -REFUSAL_CHUNK_OVERHEAD
     if body.state <= STATE_SIZE_MORE:
         return take_size(body, octet)
     return take_extension(body, octet) if body.state < STATE_SIZE_LF else take_size_lf(body, octet)

@@ -29,6 +29,7 @@ from fastroute.ext.connection cimport (
 from fastroute.ext.copies cimport COPIES_SIZE
 from fastroute.ext.counters cimport CounterMap
 from fastroute.ext.downstream cimport downstream_close
+from fastroute.ext.entropy cimport entropy_open
 from fastroute.ext.epoll cimport EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLLET, EPOLLIN, epoll_create1, epoll_ctl, epoll_event
 from fastroute.ext.facts cimport facts_room
 from fastroute.ext.forwarded cimport trusted_proxies_new
@@ -82,6 +83,7 @@ cdef class Engine:
         r.trusted = trusted_proxies_new(trusted_proxies)
         r.proxy_protocol = proxy_protocol
         r.random = random.getrandbits(64) if seed is None else seed
+        r.entropy = entropy_open()
         r.head_limits.merge_slashes = merge_slashes
         r.head_limits.keep_underscores = keep_underscores
         set_limits(r, limits)

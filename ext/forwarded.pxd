@@ -1,7 +1,8 @@
 # X-Forwarded-For, -Proto, -Host, X-Request-ID and Max-Forwards sent to the backend, and which received values are kept.
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
+from fastroute.ext.entropy cimport Entropy
 from fastroute.ext.head cimport Head
 from fastroute.ext.slice cimport Arena, Slice
 
@@ -27,9 +28,9 @@ cdef void peer_set(Peer *peer, const TrustedProxies *trusted, uint16_t family, c
                    uint16_t port) noexcept nogil
 # Replaces or extends the forwarding fields of `head`. Sets `client` to the address of the client (the first untrusted
 # one) and `request_id`, both in the arena, in the bytes of the head or in `peer`. `tls`: whether the peer used TLS; set
-# to whether the client did, according to a trusted X-Forwarded-Proto. `random` is the state of random.pxd. Call it
-# before the filters. Returns 0, or -1 if the arena is full.
-cdef int forward(const TrustedProxies *trusted, const Peer *peer, bint *tls, uint64_t *random, Head *head,
+# to whether the client did, according to a trusted X-Forwarded-Proto. Call it before the filters. Returns 0, or -1 if
+# the arena is full or the kernel gives no random bytes.
+cdef int forward(const TrustedProxies *trusted, const Peer *peer, bint *tls, Entropy *entropy, Head *head,
                  Arena *arena, Slice *client, Slice *request_id) noexcept nogil
 # Decrements Max-Forwards, which `head` must have and which must not be 0. Returns 0, or -1 if the arena is full.
 cdef int count_forward(Head *head, Arena *arena) noexcept nogil

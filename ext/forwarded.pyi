@@ -10,7 +10,6 @@ class Forwarding:
         *,
         host: str = "",
         tls: bool = False,
-        seed: int = 0,
         arena: int = 65536,
     ) -> tuple[list[tuple[str, str]], str, str]: ...
     def seconds(self, peer: str, fields: Sequence[tuple[str, str | bytes]], rounds: int) -> float: ...

@@ -11,6 +11,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memchr, memcmp, memcpy, memset
 from libc.time cimport clock, clock_t
 
+from fastroute.ext.entropy cimport UUID_TEXT, entropy_close, entropy_open, entropy_uuid
 from fastroute.ext.fieldlist cimport append_field, join_slices
 from fastroute.ext.field cimport next_item
 from fastroute.ext.head cimport (
@@ -18,7 +19,6 @@ from fastroute.ext.head cimport (
     FIELD_X_REQUEST_ID, Field,
 )
 from fastroute.ext.octet cimport is_text
-from fastroute.ext.random cimport random_next
 from fastroute.ext.scratch cimport Scratch, slice_bytes
 from fastroute.ext.slice cimport arena_take
 
@@ -32,7 +32,6 @@ cdef extern from "<arpa/inet.h>" nogil:
 
 cdef enum:
     ADDRESS_TEXT = 46           # maximum bytes of the text of an address, including the terminating zero
-    REQUEST_ID_SIZE = 36
     REQUEST_ID_MOST = 128       # maximum bytes of a trusted X-Request-ID; a longer one is replaced
 
 cdef struct Block:
@@ -238,21 +237,6 @@ cdef void _find_client(const TrustedProxies *trusted, const Peer *peer, const He
 # --- the fields
 
 
-cdef void _write_request_id(uint64_t *random, char *out) noexcept nogil:
-    """A random UUID (RFC 9562 version 4)."""
-    cdef const char *digits = b"0123456789abcdef"
-    cdef uint64_t bits[2]
-    cdef uint32_t i, at = 0
-    bits[0] = (random_next(random) & ~<uint64_t> 0xF000) | 0x4000
-    bits[1] = (random_next(random) & ~(<uint64_t> 0xC << 60)) | (<uint64_t> 0x8 << 60)
-    for i in range(32):
-        if i == 8 or i == 12 or i == 16 or i == 20:
-            out[at] = c'-'
-            at += 1
-        out[at] = digits[(bits[i >> 4] >> (60 - 4 * (i & 15))) & 15]
-        at += 1
-
-
 cdef Chain _believed(Head *head, bint trusted) noexcept nogil:
     """The forwarding fields that are kept; the untrusted ones are dropped."""
     cdef Chain chain
@@ -310,7 +294,7 @@ cdef bint _client_tls(const Field *proto, bint tls) noexcept nogil:
     return tls
 
 
-cdef int forward(const TrustedProxies *trusted, const Peer *peer, bint *tls, uint64_t *random, Head *head,
+cdef int forward(const TrustedProxies *trusted, const Peer *peer, bint *tls, Entropy *entropy, Head *head,
                  Arena *arena, Slice *client, Slice *request_id) noexcept nogil:
     cdef Chain chain
     cdef bint client_tls
@@ -329,12 +313,11 @@ cdef int forward(const TrustedProxies *trusted, const Peer *peer, bint *tls, uin
     if chain.request_id != NULL:        # still in the arena, even if appending moved the fields
         request_id[0] = chain.request_id.value
     else:
-        id_text = <char *> arena_take(arena, REQUEST_ID_SIZE)
-        if id_text == NULL:
+        id_text = <char *> arena_take(arena, UUID_TEXT)
+        if id_text == NULL or not entropy_uuid(entropy, id_text):
             return -1
-        _write_request_id(random, id_text)
         request_id.data = id_text
-        request_id.size = REQUEST_ID_SIZE
+        request_id.size = UUID_TEXT
         if _append(head, arena, b"X-Request-ID", 12, request_id[0]) < 0:
             return -1
     if chain.proto == NULL:
@@ -380,11 +363,14 @@ cdef class Forwarding:
     """
 
     cdef TrustedProxies *_trusted
+    cdef Entropy *_entropy
 
     def __cinit__(self, trusted_proxies=()):
         self._trusted = trusted_proxies_new(trusted_proxies)
+        self._entropy = entropy_open()
 
     def __dealloc__(self):
+        entropy_close(self._entropy)
         trusted_proxies_free(self._trusted)
 
     cdef int _peer(self, str address, Peer *peer) except -1:
@@ -402,14 +388,14 @@ cdef class Forwarding:
         self._peer(address, &peer)
         return peer.trusted
 
-    def apply(self, str peer not None, fields, *, str host="", bint tls=False, uint64_t seed=0, uint32_t arena=65536):
+    def apply(self, str peer not None, fields, *, str host="", bint tls=False, uint32_t arena=65536):
         """(fields, client, request id) of a request from `peer`. MemoryError: the arena is full."""
         cdef Scratch scratch = Scratch(arena)
         cdef Slice client, request_id
         cdef Peer who
         self._peer(peer, &who)
         scratch.request("GET", "/", None, host, fields)
-        if forward(self._trusted, &who, &tls, &seed, &scratch.head, &scratch.arena, &client, &request_id) < 0:
+        if forward(self._trusted, &who, &tls, self._entropy, &scratch.head, &scratch.arena, &client, &request_id) < 0:
             raise MemoryError
         return scratch.fields(), slice_bytes(&client).decode("latin-1"), slice_bytes(&request_id).decode("latin-1")
 
@@ -417,7 +403,6 @@ cdef class Forwarding:
         """Processor time in seconds for `rounds` heads with these fields from `peer`."""
         cdef Scratch scratch = Scratch(65536)
         cdef Slice client, request_id
-        cdef uint64_t random = 1
         cdef clock_t began
         cdef Head head
         cdef uint32_t used, size, _round
@@ -434,5 +419,5 @@ cdef class Forwarding:
             scratch.head, scratch.arena.used = head, used
             memcpy(head.fields, received, size)
             tls = False
-            forward(self._trusted, &who, &tls, &random, &scratch.head, &scratch.arena, &client, &request_id)
+            forward(self._trusted, &who, &tls, self._entropy, &scratch.head, &scratch.arena, &client, &request_id)
         return (clock() - began) / 1e6

@@ -9,6 +9,7 @@ from fastroute.ext.accesslog cimport AccessLog
 from fastroute.ext.connection cimport Connection, Slab
 from fastroute.ext.copies cimport Copies
 from fastroute.ext.counters cimport Counters, CounterMap
+from fastroute.ext.entropy cimport Entropy
 from fastroute.ext.exchange cimport ExchangeList
 from fastroute.ext.forwarded cimport TrustedProxies
 from fastroute.ext.head cimport Head, HeadLimits
@@ -49,7 +50,8 @@ cdef class Reactor:
     cdef ExchangeList spare
     cdef uint32_t ready_first
     cdef uint32_t ready_last
-    cdef uint64_t random
+    cdef uint64_t random        # for load balancing
+    cdef Entropy *entropy       # for request ids
     # used within one pass
     cdef char *scratch          # SCRATCH bytes for reading, with SCRATCH_BEFORE bytes before them
     cdef char *outgoing         # a head to be sent

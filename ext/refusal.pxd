@@ -44,7 +44,8 @@ cdef enum Refusal:
     REFUSAL_CHUNK_SIZE_INVALID
     REFUSAL_CHUNK_SIZE_TOO_LARGE
     REFUSAL_CHUNK_EXTENSION_INVALID
-    REFUSAL_CHUNK_LINE_TOO_LONG
+    REFUSAL_CHUNK_LINE_TOO_LONG         # too many bytes of extensions and leading zeros in one chunk
+    REFUSAL_CHUNK_OVERHEAD              # too many of them in all chunks
     REFUSAL_CHUNK_END_MISSING           # no CRLF after the data of a chunk
     REFUSAL_TRAILERS_TOO_LARGE          # more bytes or fields than a head may have
     # internal

@@ -46,6 +46,7 @@ CAUSES = {
     REFUSAL_CHUNK_SIZE_TOO_LARGE: (400, b"chunk_size_too_large"),
     REFUSAL_CHUNK_EXTENSION_INVALID: (400, b"chunk_extension_invalid"),
     REFUSAL_CHUNK_LINE_TOO_LONG: (400, b"chunk_line_too_long"),
+    REFUSAL_CHUNK_OVERHEAD: (400, b"chunk_overhead"),
     REFUSAL_CHUNK_END_MISSING: (400, b"chunk_end_missing"),
     REFUSAL_TRAILERS_TOO_LARGE: (431, b"trailers_too_large"),
     REFUSAL_ARENA_FULL: (431, b"arena_full"),

@@ -76,7 +76,7 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Head *head) noexcept nogi
     elif decision.listener is not NULL:
         listener_ref(decision.listener)
         x.listener = decision.listener
-    if forward(r.trusted, &c.peer, &client_secure, &r.random, head, &r.arena, &client, &request_id) < 0:
+    if forward(r.trusted, &c.peer, &client_secure, r.entropy, head, &r.arena, &client, &request_id) < 0:
         return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
     record_request(r, x, head, client, request_id)
     if rule is NULL and head.asterisk and decision.listener_port:

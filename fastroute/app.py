@@ -16,13 +16,15 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import trio
 
 from fastroute import __version__
-from fastroute.admin.endpoint import bind_endpoint, serve_endpoint
-from fastroute.admin.health import health_app
+from fastroute.admin.endpoint import bind_endpoint, serve_apart, serve_endpoint
+from fastroute.admin.health import health_app, metrics_app
+from fastroute.admin.pulse import Pulse
 from fastroute.errors import SettingError
 from fastroute.eventlog import start_log
 from fastroute.metrics import Metrics
@@ -31,7 +33,7 @@ from fastroute.settings import ServeSettings
 from fastroute.source.directory import Directory
 from fastroute.source.statuslog import StatusLog
 from fastroute.supervisor import Supervisor, usable_cpus
-from fastroute.worker.logfile import open_log
+from fastroute.supervisor.logfile import open_log
 
 _log = logging.getLogger(__name__)
 Follow = Callable[[Supervisor, Metrics, trio.Event], Awaitable[None]]  # applies a source's objects to the data plane
@@ -46,8 +48,28 @@ def serve(settings: ServeSettings) -> int:
     _allow_many_files()
     settings = _made_absolute(settings)
     follow = _follow_cluster(settings) if settings.kubernetes else _follow_manifests(settings)
-    health = bind_endpoint(*settings.metrics, "--metrics") if settings.metrics else None
-    return trio.run(_serve, settings, follow, health)
+    metrics = bind_endpoint(*settings.metrics, "--metrics") if settings.metrics else None
+    return trio.run(_serve, settings, follow, Endpoints(metrics, _bind_health(settings)))
+
+
+class Endpoints(NamedTuple):
+    """The listening sockets for operators; None: off."""
+
+    metrics: socket.socket | None
+    health: socket.socket | None
+
+
+def _bind_health(settings: ServeSettings) -> socket.socket | None:
+    """Raises SettingError, except if the default address is in use: another fastroute on this machine may have it."""
+    if settings.health is None:
+        return None
+    try:
+        return bind_endpoint(*settings.health, "--health")
+    except SettingError as error:
+        if settings.health_required:
+            raise
+        _log.warning("%s. Until then, /healthz and /readyz are served only at the address of --metrics", error)
+        return None
 
 
 def _follow_manifests(settings: ServeSettings) -> Follow:
@@ -97,7 +119,7 @@ def _follow_cluster(settings: ServeSettings) -> Follow:
     return follow
 
 
-async def _serve(settings: ServeSettings, follow: Follow, health: socket.socket | None) -> int:
+async def _serve(settings: ServeSettings, follow: Follow, endpoints: Endpoints) -> int:
     metrics = Metrics(series=settings.metrics_series)
     workers = settings.workers or usable_cpus()
     supervisor = Supervisor(settings, metrics, workers)
@@ -107,12 +129,27 @@ async def _serve(settings: ServeSettings, follow: Follow, health: socket.socket 
             await nursery.start(supervisor.run)
             leaving = trio.Event()
             nursery.start_soon(follow, supervisor, metrics, leaving)
-            if health is not None:
-                _log.info("metrics: %s/metrics; also /healthz and /readyz", _url(health))
-                nursery.start_soon(serve_endpoint, health_app(metrics.registry, lambda: supervisor.ready), health)
+            nursery.start_soon(_serve_endpoints, endpoints, metrics, supervisor)
             code = await _live(signals, supervisor, leaving)
             nursery.cancel_scope.cancel()
     return code
+
+
+async def _serve_endpoints(endpoints: Endpoints, metrics: Metrics, supervisor: Supervisor) -> None:
+    """/metrics from this event loop, and health from a thread of its own."""
+    pulse = Pulse()
+
+    def ready() -> bool:
+        return supervisor.ready
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pulse.run)
+        if endpoints.metrics is not None:
+            _log.info("metrics: %s/metrics; also /healthz and /readyz", _url(endpoints.metrics))
+            nursery.start_soon(serve_endpoint, metrics_app(metrics.registry, pulse, ready), endpoints.metrics)
+        if endpoints.health is not None:
+            _log.info("health: %s/healthz and /readyz", _url(endpoints.health))
+            nursery.start_soon(serve_apart, health_app(pulse, ready), endpoints.health, "health")
 
 
 async def _live(signals: AsyncIterator[int], supervisor: Supervisor, leaving: trio.Event) -> int:
@@ -126,7 +163,7 @@ async def _live(signals: AsyncIterator[int], supervisor: Supervisor, leaving: tr
 
         async for number in signals:
             if number == signal.SIGHUP:
-                nursery.start_soon(supervisor.reopen_logs)
+                nursery.start_soon(supervisor.reopen_log)
                 continue
             ended += 1
             if ended > 1:
@@ -155,12 +192,12 @@ def _allow_many_files() -> None:
 
 
 def _made_absolute(settings: ServeSettings) -> ServeSettings:
-    """Makes the path of the access log absolute, for the workers. SettingError: the file cannot be opened."""
-    if settings.access_log in (None, "-"):
+    """Makes the path of the access log absolute. SettingError: the file cannot be opened."""
+    if settings.access_log is None:
         return settings
-    path = Path(settings.access_log or "").absolute()
+    path = settings.access_log if settings.access_log == "-" else str(Path(settings.access_log).absolute())
     try:
-        os.close(open_log(str(path)))
+        os.close(open_log(path))
     except OSError as error:
         raise SettingError(f"--access-log {path}: {error.strerror}") from error
-    return msgspec.structs.replace(settings, access_log=str(path))
+    return msgspec.structs.replace(settings, access_log=path)

@@ -5,6 +5,7 @@ families from this file, so that it lists all metrics. Names follow Prometheus: 
 `fastroute_`.
 """
 
+import time
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -141,6 +142,12 @@ class Metrics:
         self.registry.register(self.refused_references)
         build = Gauge("fastroute_build_info", "Always 1", ["version"], registry=self.registry)
         build.labels(fastroute.__version__).set(1)
+        collected = Gauge(
+            "fastroute_metrics_collected_timestamp_seconds",
+            "Time at which these values were read: a page is kept for a second",
+            registry=self.registry,
+        )
+        collected.set_function(time.time)
         prometheus_client.ProcessCollector(registry=self.registry)
         prometheus_client.PlatformCollector(registry=self.registry)
         self._count_statuses()

@@ -31,7 +31,10 @@ _IPV6 = Path("/proc/net/if_inet6")  # exists if the kernel supports IPv6
 UNSAID = ""  # value of an option that is not given, if it can be off or its default depends on other options
 
 
-def _metrics_address(text: str) -> tuple[str, int] | str | None:
+HEALTH_PORT = 9902
+
+
+def _optional_address(text: str) -> tuple[str, int] | str | None:
     return UNSAID if text == UNSAID else notation.socket_address(text)
 
 
@@ -157,11 +160,19 @@ SERVE = (
     number("--workers", "Number of worker processes.", _SERVE.workers, shown="CPUs this process may use"),
     Option(
         name="--metrics",
-        meaning="Address for /metrics, /healthz and /readyz, or `off`.",
+        meaning="Address for /metrics, and also /healthz and /readyz, or `off`.",
         default=UNSAID,
-        read=_metrics_address,
+        read=_optional_address,
         metavar="ADDRESS:PORT",
         shown="127.0.0.1:9900; in a cluster [::]:9900",
+    ),
+    Option(
+        name="--health",
+        meaning="Address for /healthz and /readyz, answered by a thread that no scrape delays, or `off`.",
+        default=UNSAID,
+        read=_optional_address,
+        metavar="ADDRESS:PORT",
+        shown=f"port {HEALTH_PORT} at the address of --metrics",
     ),
     number(
         "--metrics-series",
@@ -246,6 +257,8 @@ def serve_settings(chosen: dict[str, Any]) -> ServeSettings:
         manifests=tuple(chosen["manifests"] or ()),
         kubernetes=kubernetes,
         metrics=metrics,
+        health=_health_address(chosen["health"], metrics),
+        health_required=chosen["health"] != UNSAID,
         graph=graph_settings(chosen, cluster=kubernetes is not None),
         limits=Limits(**{option.parameter: chosen[option.parameter] for option in LIMITS}),
         access_log=None if chosen["access_log"] == "off" else chosen["access_log"],
@@ -253,6 +266,12 @@ def serve_settings(chosen: dict[str, Any]) -> ServeSettings:
         log=LogSettings(level=chosen["log_level"], format=chosen["log_format"]),
         **{name: chosen[name] for name in same},
     )
+
+
+def _health_address(chosen: tuple[str, int] | str | None, metrics: tuple[str, int] | None) -> tuple[str, int] | None:
+    if isinstance(chosen, str):
+        return (metrics[0], HEALTH_PORT) if metrics else None
+    return chosen
 
 
 def _kubernetes_settings(chosen: dict[str, Any]) -> KubernetesSettings | None:

@@ -82,6 +82,8 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     workers: int | None = None  # None: the CPUs this process may use
     limits: Limits = Limits()
     metrics: tuple[str, int] | None = ("127.0.0.1", 9900)  # /metrics, /healthz, /readyz; None: disabled
+    health: tuple[str, int] | None = ("127.0.0.1", 9902)  # /healthz, /readyz in a thread of their own; None: disabled
+    health_required: bool = False  # whether serve ends if `health` is in use
     metrics_series: int = 2_000  # per family; further series are counted in `other`
     access_log: str | None = None  # a path, "-" for stdout, None: off
     drain_delay: float = 0.0  # after SIGTERM: still accept connections, but answer with `Connection: close`

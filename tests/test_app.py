@@ -6,11 +6,17 @@ import socket
 import subprocess
 import sys
 
+import msgspec
+import pytest
 import trio
 from e2e.serving import World, serving
 from load import PATIENCE, Backend, Load, loaded, until
 
+from fastroute import app
+from fastroute.admin.endpoint import bind_endpoint
 from fastroute.demo.pods import free_ports
+from fastroute.errors import SettingError
+from fastroute.settings import ServeSettings
 
 
 def command(*options):
@@ -33,6 +39,26 @@ def test_a_metrics_address_that_is_taken_ends_it_with_2(tmp_path):
     assert ended.returncode == 2
     assert f"--metrics {address}" in ended.stderr.replace("\n", " ")
     assert "Traceback" not in ended.stderr
+
+
+def test_a_health_address_that_is_taken_ends_it_with_2(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        ended = command("--manifests", str(tmp_path), "--metrics", "127.0.0.1:0", "--health", address)
+    assert ended.returncode == 2
+    assert f"--health {address}" in ended.stderr.replace("\n", " ")
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_default_health_address_that_is_taken_is_logged(caplog):
+    with bind_endpoint("127.0.0.1", 0, "--health") as taken:
+        settings = ServeSettings(health=taken.getsockname()[:2])
+        assert app._bind_health(settings) is None
+        assert "--health" in caplog.text
+        assert "is in use by another process" in caplog.text
+        with pytest.raises(SettingError, match="--health"):
+            app._bind_health(msgspec.structs.replace(settings, health_required=True))
+    assert app._bind_health(ServeSettings(health=None)) is None
 
 
 def test_an_access_log_that_cannot_be_written_ends_it_with_2(tmp_path):

@@ -47,6 +47,11 @@ def test_defaults_are_those_of_the_settings(served: list[ServeSettings]) -> None
         (["--bind", "::1"], "graph.addressing.bind", ("::1",)),
         (["--metrics", "[::1]:9000"], "metrics", ("::1", 9000)),
         (["--metrics", "off"], "metrics", None),
+        (["--metrics", "off"], "health", None),
+        (["--metrics", "[::1]:9000"], "health", ("::1", 9902)),
+        (["--health", "127.0.0.1:1"], "health", ("127.0.0.1", 1)),
+        (["--health", "127.0.0.1:1"], "health_required", True),
+        (["--health", "off"], "health", None),
         (["--metrics-series", "10"], "metrics_series", 10),
         (["--access-log", "-"], "access_log", "-"),
         (["--access-log", "off"], "access_log", None),
@@ -134,7 +139,7 @@ def test_in_a_cluster_everybody_is_served_and_nothing_is_assumed(
     graph = GraphSettings(class_name=None, addressing=Addressing(bind=("0.0.0.0", "::")))
     file, context = Path("k") if "k" in words else None, "c" if "c" in words else None
     kubernetes = KubernetesSettings(kubeconfig=file, context=context)
-    assert served == [ServeSettings(kubernetes=kubernetes, graph=graph, metrics=("::", 9900))]
+    assert served == [ServeSettings(kubernetes=kubernetes, graph=graph, metrics=("::", 9900), health=("::", 9902))]
     assert fastroute("serve", "--status-lease", "a/b", "--infrastructure", "--kubernetes").exit_code == 0
     asked = served.pop()
     assert asked.kubernetes == KubernetesSettings(status_lease="a/b", infrastructure=True)

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import urllib3
 from cluster.account import LEASE
-from cluster.gateway import METRICS, is_ready
+from cluster.gateway import METRICS, is_ready, scraped
 from cluster.process import Program
 from cluster.programs import ROOT
 
@@ -49,13 +48,11 @@ class Gateway:
 
     def writes(self) -> float:
         """The number of status writes so far."""
-        text = urllib3.request("GET", f"http://{METRICS}/metrics", timeout=5.0).data.decode()
-        return sum(map(float, _WRITES.findall(text)))
+        return sum(map(float, _WRITES.findall(scraped())))
 
     def propagation(self) -> dict[float, float]:
         """The cumulative counts of fastroute_propagation_seconds, by the upper edge of the bucket."""
-        text = urllib3.request("GET", f"http://{METRICS}/metrics", timeout=5.0).data.decode()
-        return {float(edge): float(count) for edge, count in _BUCKETS.findall(text)}
+        return {float(edge): float(count) for edge, count in _BUCKETS.findall(scraped())}
 
     def settle(self) -> None:
         """Waits until no status was written for QUIET seconds."""
@@ -74,7 +71,7 @@ def _command_line(pid: int) -> bytes:
 def serving(kubeconfig: Path, log: Path) -> Iterator[Gateway]:
     """Runs fastroute; it is ready on entry and is ended on exit."""
     words = [sys.executable, "-m", "fastroute", "serve", "--kubernetes", "--kubeconfig", str(kubeconfig)]
-    words += ["--bind", "127.0.0.1", "--workers", "1", "--metrics", METRICS, "--status-lease", LEASE]
+    words += ["--bind", "127.0.0.1", "--workers", "1", "--metrics", METRICS, "--health", "off", "--status-lease", LEASE]
     begin = time.monotonic()
     program = Program([*words, "--log-level", "warning"], log, {"PYTHONPATH": str(ROOT)})
     try:

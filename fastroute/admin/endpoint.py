@@ -1,19 +1,33 @@
-"""Serves an ASGI application on one address, with Hypercorn on trio. Its messages go to the log of fastroute."""
+"""Serves an ASGI application on one address, with Hypercorn on trio. Its messages go to the log of fastroute.
+
+What clients may cost is bounded: the number of connections (crowd.py), the rate of requests, the size and the duration
+of a request head, and the time in which a client must read a response.
+"""
 
 import errno
 import logging
+import math
 import os
 import socket
 from typing import Any
 
-import hypercorn.trio
 import trio
 from hypercorn.config import Config
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState
+from hypercorn.utils import wrap_app
 
+from fastroute.admin.crowd import Crowd
 from fastroute.errors import SettingError
 
 _log = logging.getLogger(__name__)
-_GRACE = 1.0  # seconds that a request in flight gets when the endpoint closes
+RATE = 100  # requests per second of one endpoint; further ones wait
+HEAD = 16 * 1024  # bytes of a request head; beyond: 431, the connection closes
+QUIET = 5.0  # seconds without a complete request head after which a connection is closed
+READING = 10.0  # seconds in which a client must read a response; then the connection is closed
+PAUSE = 0.1  # seconds after a failed accept
+REPEAT = 60.0  # seconds between two messages about failed accepts
 
 
 def bind_endpoint(host: str, port: int, option: str) -> socket.socket:
@@ -42,12 +56,126 @@ def bind_endpoint(host: str, port: int, option: str) -> socket.socket:
     return one
 
 
+class Turns:
+    """Spreads requests over time: at most RATE per second, in the order of their arrival."""
+
+    def __init__(self) -> None:
+        self._next = -math.inf
+
+    async def wait(self) -> None:
+        now = trio.current_time()
+        mine = max(now, self._next)
+        self._next = mine + 1 / RATE
+        await trio.sleep_until(mine)
+
+
+class _Stream(trio.abc.HalfCloseableStream):
+    """A connection of which a client must read what is sent: Hypercorn sends without a time limit."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._stream = stream
+        self.socket = stream.socket
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        with trio.move_on_after(READING):
+            await self._stream.send_all(data)
+            return
+        raise trio.BrokenResourceError("the client does not read")
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        return await self._stream.receive_some(max_bytes)
+
+    async def send_eof(self) -> None:
+        await self._stream.send_eof()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+class Endpoint:
+    """One listening socket and its connections."""
+
+    def __init__(self, application: Any, one: socket.socket) -> None:
+        self._application = application
+        self._socket = trio.socket.from_stdlib_socket(one)
+        self._turns = Turns()
+        self._crowd = Crowd()
+        self._context = WorkerContext(None)
+        self._config = Config()
+        self._config.errorlog = _log
+        self._config.h11_max_incomplete_size = HEAD
+        self._config.keep_alive_timeout = QUIET
+        self._config.include_server_header = False
+        self._wrapped = wrap_app(self._paced, self._config.wsgi_max_body_size, "asgi")
+        self._complained = -math.inf
+
+    async def serve(self) -> None:
+        """Serves until it is cancelled, and closes the socket."""
+        async with trio.open_nursery() as nursery:
+            try:
+                while True:
+                    await self._accept(nursery)
+            finally:
+                self._socket.close()
+                while self._crowd:  # Hypercorn does not let a cancellation end a send
+                    self._crowd.shrink()
+
+    async def _accept(self, nursery: trio.Nursery) -> None:
+        try:
+            accepted, address = await self._socket.accept()
+        except OSError as error:
+            await self._recover(error)
+            return
+        stream = _Stream(trio.SocketStream(accepted))
+        self._crowd.admit(stream, address[0])
+        nursery.start_soon(self._attend, stream, address[0])
+
+    async def _attend(self, stream: _Stream, client: str) -> None:
+        try:
+            await TCPServer(self._wrapped, self._config, self._context, ConnectionState({}), stream)  # type: ignore[arg-type]
+        except Exception:
+            _log.exception("a connection for metrics or health ended with an error")
+        finally:
+            self._crowd.leave(stream, client)
+            stream.socket.close()
+
+    async def _recover(self, error: OSError) -> None:
+        """After a failed accept: a connection that ended early (accept(2)), or no descriptors. Then one of the own
+        connections gives way."""
+        if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+            if trio.current_time() >= self._complained + REPEAT:
+                self._complained = trio.current_time()
+                _log.error("a connection for metrics or health cannot be accepted: %s", os.strerror(error.errno))
+            self._crowd.shrink()
+            await trio.sleep(PAUSE)
+
+    async def _paced(self, scope: Any, receive: Any, send: Any) -> None:
+        await self._turns.wait()
+        await self._application(scope, receive, send)
+
+
 async def serve_endpoint(application: Any, one: socket.socket) -> None:
     """Serves until it is cancelled, and closes the socket."""
-    config = Config()
-    config.bind = [f"fd://{one.detach()}"]
-    config.errorlog = _log
     _log.setLevel(logging.WARNING)  # Hypercorn's messages below WARNING are of no use here
-    config.graceful_timeout = _GRACE
-    config.include_server_header = False
-    await hypercorn.trio.serve(application, config, shutdown_trigger=trio.sleep_forever)
+    await Endpoint(application, one).serve()
+
+
+async def serve_apart(application: Any, one: socket.socket, name: str) -> None:
+    """Does the same in a thread with an event loop of its own, so that it answers while this one is busy."""
+    scope = trio.CancelScope()
+    tokens: list[trio.lowlevel.TrioToken] = []
+
+    async def serve() -> None:
+        tokens.append(trio.lowlevel.current_trio_token())
+        with scope:
+            await serve_endpoint(application, one)
+
+    limiter = trio.CapacityLimiter(1)  # it must not take one of the threads that others wait for
+    try:
+        await trio.to_thread.run_sync(trio.run, serve, thread_name=name, limiter=limiter, abandon_on_cancel=True)
+    finally:
+        for token in tokens:
+            token.run_sync_soon(scope.cancel)

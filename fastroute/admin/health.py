@@ -1,5 +1,9 @@
-"""/metrics, /healthz (the process runs) and /readyz (it can receive traffic)."""
+"""/healthz (the main loop runs), /readyz (the process can receive traffic) and /metrics, as ASGI applications.
 
+The page of /metrics is rendered at most once at a time and kept for KEPT seconds, however many clients ask for it.
+"""
+
+import math
 from collections.abc import Callable, Iterable
 
 import prometheus_client
@@ -10,6 +14,10 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+
+from fastroute.admin.pulse import SILENT, Pulse
+
+KEPT = 1.0  # seconds
 
 
 class _Collected:
@@ -22,19 +30,52 @@ class _Collected:
         return self._families
 
 
-def health_app(registry: CollectorRegistry, ready: Callable[[], bool]) -> Starlette:
-    """`ready`: every worker serves a complete configuration, and no drain has started."""
+class Page:
+    """The text of /metrics."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self._rendering = trio.Lock()
+        self._text = b""
+        self._until = -math.inf
+
+    async def text(self) -> bytes:
+        async with self._rendering:
+            if trio.current_time() >= self._until:
+                # Collecting must happen in the main thread. Rendering takes longest, so a thread does it.
+                collected = _Collected(self._registry.collect())
+                self._text = await trio.to_thread.run_sync(prometheus_client.generate_latest, collected)
+                self._until = trio.current_time() + KEPT
+            return self._text
+
+
+def health_app(pulse: Pulse, ready: Callable[[], bool]) -> Starlette:
+    """`ready`: every worker serves a complete configuration, and no drain has started. Any thread may call it.
+
+    Readiness does not depend on the pulse: the workers serve while the main loop is busy, and a configuration that
+    keeps the loops of all replicas busy must not make all of them unready at once.
+    """
+    return Starlette(routes=_health_routes(pulse, ready))
+
+
+def metrics_app(registry: CollectorRegistry, pulse: Pulse, ready: Callable[[], bool]) -> Starlette:
+    """The same, and /metrics."""
+    page = Page(registry)
 
     async def metrics(request: Request) -> Response:
-        # Collecting must happen in the main thread. Rendering takes longest, so a thread does it.
-        collected = _Collected(registry.collect())
-        text = await trio.to_thread.run_sync(prometheus_client.generate_latest, collected)
-        return Response(text, media_type=prometheus_client.CONTENT_TYPE_PLAIN_0_0_4)
+        return Response(await page.text(), media_type=prometheus_client.CONTENT_TYPE_PLAIN_0_0_4)
 
+    return Starlette(routes=[Route("/metrics", metrics), *_health_routes(pulse, ready)])
+
+
+def _health_routes(pulse: Pulse, ready: Callable[[], bool]) -> list[Route]:
     async def healthz(request: Request) -> Response:
+        age = pulse.age
+        if age > SILENT:
+            return PlainTextResponse(f"the main loop has not run for {age:.0f} s\n", status_code=503)
         return PlainTextResponse("alive\n")
 
     async def readyz(request: Request) -> Response:
         return PlainTextResponse("ready\n") if ready() else PlainTextResponse("not ready\n", status_code=503)
 
-    return Starlette(routes=[Route("/metrics", metrics), Route("/healthz", healthz), Route("/readyz", readyz)])
+    return [Route("/healthz", healthz), Route("/readyz", readyz)]

@@ -43,7 +43,7 @@ def running_gateway(manifests: Path, *options: str, listeners: Iterable[int] = (
     offset = _free_offset(sorted(listeners))
     metrics = free_ports(1)[0]
     command = [sys.executable, "-P", "-m", "fastroute", "serve", "--manifests", str(manifests)]
-    command += ["--port-offset", str(offset), "--metrics", f"127.0.0.1:{metrics}", *options]
+    command += ["--port-offset", str(offset), "--metrics", f"127.0.0.1:{metrics}", "--health", "off", *options]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FASTROUTE_")}
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment)  # noqa: S603  (our own command)
     try:

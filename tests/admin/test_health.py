@@ -1,14 +1,17 @@
 """/metrics, /healthz and /readyz over a real socket."""
 
 import errno
+import http.client
 import os
 import socket
+import threading
 
 import pytest
 import trio
 
-from fastroute.admin.endpoint import bind_endpoint, serve_endpoint
-from fastroute.admin.health import health_app
+from fastroute.admin.endpoint import bind_endpoint, serve_apart, serve_endpoint
+from fastroute.admin.health import KEPT, Page, health_app, metrics_app
+from fastroute.admin.pulse import SILENT, Pulse
 from fastroute.demo.client import Client
 from fastroute.errors import SettingError
 from fastroute.metrics import Metrics
@@ -24,7 +27,7 @@ async def served(check, host="127.0.0.1", ask="127.0.0.1"):
     one = bind_endpoint(host, 0, "--metrics")
     port = one.getsockname()[1]
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve_endpoint, health_app(metrics.registry, lambda: state.ready), one)
+        nursery.start_soon(serve_endpoint, metrics_app(metrics.registry, Pulse(), lambda: state.ready), one)
         async with Client(ask, port) as client:
             await check(client, metrics, state)
         nursery.cancel_scope.cancel()
@@ -38,6 +41,71 @@ async def test_healthz_is_alive_and_readyz_follows_what_it_is_told():
             assert (await client.ask("/readyz")).status == status
 
     await served(check)
+
+
+async def test_the_page_is_rendered_once_for_all_and_kept(autojump_clock):
+    metrics, collected = Metrics(), []
+
+    class Counted:
+        def collect(self):
+            collected.append(trio.current_time())
+            return ()
+
+    metrics.registry.register(Counted())
+    collected.clear()  # register() collects, too
+    page = Page(metrics.registry)
+    async with trio.open_nursery() as nursery:
+        for _ in range(8):
+            nursery.start_soon(page.text)
+    assert len(collected) == 1
+    first = await page.text()
+    await trio.sleep(KEPT * 0.9)
+    assert await page.text() is first
+    await trio.sleep(KEPT * 0.2)
+    assert await page.text() is not first
+    assert len(collected) == 2
+
+
+async def test_a_thread_answers_while_the_main_loop_hangs_and_says_so():
+    hanging, answers, now = threading.Event(), [], [0.0]
+    pulse = Pulse(lambda: now[0])
+    one = bind_endpoint("127.0.0.1", 0, "--health")
+    port = one.getsockname()[1]
+
+    def ask(path):
+        asking = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        asking.request("GET", path)
+        said = asking.getresponse()
+        answers.append((said.status, said.read().decode()))
+
+    def watch():
+        ask("/healthz")
+        now[0] = SILENT + 5
+        ask("/healthz")
+        ask("/readyz")
+        hanging.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve_apart, health_app(pulse, lambda: True), one, "health")
+        watching = threading.Thread(target=watch)
+        watching.start()
+        while not answers:  # noqa: ASYNC110
+            await trio.sleep(0.01)
+        assert hanging.wait(60)  # the loop of this test hangs
+        watching.join()
+        nursery.cancel_scope.cancel()
+    assert answers == [(200, "alive\n"), (503, f"the main loop has not run for {SILENT + 5:.0f} s\n"), (200, "ready\n")]
+
+
+async def test_the_main_loop_beats(autojump_clock):
+    pulse = Pulse(trio.current_time)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pulse.run)
+        await trio.sleep(100)
+        assert pulse.age < 1
+        nursery.cancel_scope.cancel()
+    await trio.sleep(20)
+    assert pulse.age > SILENT
 
 
 async def test_metrics_are_text_that_prometheus_reads():

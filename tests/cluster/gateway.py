@@ -1,6 +1,8 @@
 """Starts the program under test as users do: a fastroute that watches a cluster."""
 
+import re
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,11 +26,22 @@ def start_gateway(
 ) -> Program:
     """Starts `fastroute serve --kubernetes`; with `ready`, returns when /readyz returns 200."""
     words = [sys.executable, "-m", "fastroute", "serve", "--kubernetes", "--kubeconfig", str(kubeconfig)]
-    words += ["--metrics", metrics, "--log-format", "text", *options]
+    words += ["--metrics", metrics, "--health", "off", "--log-format", "text", *options]
     program = Program(words, log, {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"})
     if ready:
         program.wait_for(lambda: is_ready(metrics), 60)
     return program
+
+
+def scraped(metrics: str = METRICS) -> str:
+    """The page of /metrics with values that were read after this call: a page is kept for a second."""
+    asked = time.time()
+    while True:
+        text = urllib3.request("GET", f"http://{metrics}/metrics", timeout=60.0).data.decode()
+        [collected] = re.findall(r"^fastroute_metrics_collected_timestamp_seconds (\S+)$", text, re.MULTILINE)
+        if float(collected) >= asked:
+            return text
+        time.sleep(0.05)
 
 
 def is_ready(metrics: str = METRICS) -> bool:

@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
 import pytest
-import urllib3
 from prometheus_client.parser import text_string_to_metric_families
 
 from cluster import fruits, isolation
@@ -35,7 +34,7 @@ from cluster.fruits import (
     route,
     tls_secret,
 )
-from cluster.gateway import METRICS, POOL, is_ready, start_gateway
+from cluster.gateway import POOL, is_ready, scraped, start_gateway
 from cluster.process import Program
 from cluster.relay import Relay
 from cluster.scratch import scratch
@@ -182,10 +181,9 @@ def test_every_kind_is_gone_from_the_servers_memory(scene: Scene) -> None:
 
 def expired() -> dict[str, float]:
     """The number of watches that got 410 so far, by kind."""
-    said = urllib3.request("GET", f"http://{METRICS}/metrics", timeout=60.0).data.decode()
     return {
         sample.labels["kind"]: sample.value
-        for family in text_string_to_metric_families(said)
+        for family in text_string_to_metric_families(scraped())
         for sample in family.samples
         if sample.name == "fastroute_kubernetes_watch_errors_total" and sample.labels["reason"] in ("Expired", "Gone")
     }

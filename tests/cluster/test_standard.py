@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 
 import pytest
-import urllib3
 
 from cluster import fruits, isolation
 from cluster.account import LEASE, account_kubeconfig
@@ -17,7 +16,7 @@ from cluster.api import Api, ApiError
 from cluster.cluster import Cluster
 from cluster.echo import eventually
 from cluster.fruits import ADDRESS, ASKS
-from cluster.gateway import METRICS, POOL, start_gateway
+from cluster.gateway import POOL, scraped, start_gateway
 from cluster.scratch import scratch
 from cluster.traffic import Client
 from cluster.truth import differences
@@ -82,9 +81,8 @@ def test_what_the_channel_does_not_have_is_refused_by_the_api_server(standard: C
 
 def _written(api: Api) -> tuple[float, set[str]]:
     """The number of status writes, and the resource versions of the objects that have statuses."""
-    text = urllib3.request("GET", f"http://{METRICS}/metrics", timeout=60.0).data.decode()
     count = next(
-        float(line.split()[1]) for line in text.splitlines() if line.startswith("fastroute_status_writes_total ")
+        float(line.split()[1]) for line in scraped().splitlines() if line.startswith("fastroute_status_writes_total ")
     )
     objects = [one for kind in ("GatewayClass", "Gateway", "ListenerSet", "HTTPRoute") for one in api.list(kind)]
     return count, {one["metadata"]["resourceVersion"] for one in objects}

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import urllib3
 
 from cluster.account import account_kubeconfig
 from cluster.api import Api, ApiError, Object
 from cluster.cluster import Cluster
 from cluster.echo import eventually
-from cluster.gateway import CLASS, start_gateway
+from cluster.gateway import CLASS, scraped, start_gateway
 from cluster.process import Program
 
 OURS = "fastroute.dev/gateway"
@@ -86,8 +85,7 @@ def reasons(api: Api, namespace: str, kind: str) -> set[str]:
 
 
 def counted(metrics: str, name: str) -> float:
-    text = urllib3.request("GET", f"http://{metrics}/metrics", timeout=60.0).data.decode()
-    return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} "))
+    return next(float(line.split()[1]) for line in scraped(metrics).splitlines() if line.startswith(f"{name} "))
 
 
 @contextmanager

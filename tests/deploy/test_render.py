@@ -17,6 +17,7 @@ pytestmark = pytest.mark.timeout(900)  # helm and kubectl are built first
 SWITCHES = {
     "autoscaling.enabled": "autoscaling",
     "serviceMonitor.enabled": "monitoring",
+    "networkPolicy.enabled": "network-policy",
     "grantPolicy.enabled": "grant-policy",
     "infrastructure.enabled": "infrastructure",
 }
@@ -84,6 +85,26 @@ def test_every_port_of_the_service_is_one_of_the_pod():
         pod = {port["name"]: port["containerPort"] for port in ports}
         for port in objects[Name("Service", "fastroute", "fastroute")]["spec"]["ports"]:
             assert pod[port["targetPort"]] == port["port"] + offset
+
+
+def test_probes_use_the_port_that_no_scrape_delays():
+    container = base()[DEPLOYMENT]["spec"]["template"]["spec"]["containers"][0]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert ports["health"] == 9902
+    assert "--health=[::]:9902" in container["args"]
+    for probe in ("livenessProbe", "readinessProbe"):
+        assert container[probe]["httpGet"]["port"] == "health"
+
+
+def test_the_network_policy_admits_clients_and_scrapes_only(tmp_path):
+    objects = with_components(tmp_path, "network-policy")
+    policy = objects[Name("NetworkPolicy", "fastroute", "fastroute")]["spec"]
+    assert policy["podSelector"] == objects[DEPLOYMENT]["spec"]["selector"]
+    clients, scrapes = policy["ingress"]
+    assert [port["port"] for port in clients["ports"]] == ["http", "https"]
+    assert "from" not in clients
+    assert [port["port"] for port in scrapes["ports"]] == ["metrics"]
+    assert scrapes["from"]
 
 
 def test_low_ports_need_neither_root_nor_a_capability():

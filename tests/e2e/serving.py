@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -99,6 +100,7 @@ class Serving(NamedTuple):
 
     process: trio.Process
     port: int
+    metrics_port: int
     health_port: int
     world: World
     backends: dict[str, Backend]
@@ -113,11 +115,16 @@ class Serving(NamedTuple):
         return sorted(int(pid) for task in tasks for pid in task.read_text().split())
 
     async def metrics(self) -> dict[str, float]:
-        """The value of every sample by its name and labels, as exposed."""
-        async with Client("127.0.0.1", self.health_port) as client:
-            text = (await client.ask("/metrics")).body.decode()
-        samples = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
-        return {name: float(value) for name, value in samples}
+        """The value of every sample by its name and labels. They were read after the call: a page is kept for 1 s."""
+        asked = time.time()
+        async with Client("127.0.0.1", self.metrics_port) as client:
+            while True:
+                text = (await client.ask("/metrics")).body.decode()
+                samples = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
+                found = {name: float(value) for name, value in samples}
+                if found["fastroute_metrics_collected_timestamp_seconds"] >= asked:
+                    return found
+                await trio.sleep(0.02)
 
     def asked(self) -> int:
         """The number of requests that reached the backends."""
@@ -178,15 +185,16 @@ async def serving(
     """Starts two backends, bananas and apples, and a gateway; drains the gateway at the end."""
     backends = {name: Backend(name, delay) for name in ("bananas", "apples")}
     world = World(folder)
-    port, health = free_ports(2)
+    port, metrics, health = free_ports(3)
     command = [sys.executable, "-m", "fastroute", "serve", "--manifests", str(folder), "--workers", str(workers)]
-    command += ["--port-offset", str(port - 80), "--metrics", f"127.0.0.1:{health}", "--log-level", "error", *options]
+    command += ["--port-offset", str(port - 80), "--metrics", f"127.0.0.1:{metrics}"]
+    command += ["--health", f"127.0.0.1:{health}", "--log-level", "error", *options]
     async with trio.open_nursery() as nursery:
         for backend in backends.values():
             await nursery.start(backend.serve)
         world.fill(*backends.values())
         process = await trio.lowlevel.open_process(command, env=ENVIRONMENT, **process_options)
-        served = Serving(process, port, health, world, backends)
+        served = Serving(process, port, metrics, health, world, backends)
         try:
             with trio.fail_after(PATIENCE):
                 await _ready(served)

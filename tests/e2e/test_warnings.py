@@ -62,7 +62,8 @@ async def test_the_start_says_what_is_served_and_where(tmp_path):
     place = f"listener proxy of Gateway infra/edge: http://127.0.0.1:{served.port}"
     wanted = [
         f"fastroute {__version__} (process {served.pid}, workers: 2) reads {folder}",
-        f"metrics: http://127.0.0.1:{served.health_port}/metrics; also /healthz and /readyz",
+        f"metrics: http://127.0.0.1:{served.metrics_port}/metrics; also /healthz and /readyz",
+        f"health: http://127.0.0.1:{served.health_port}/healthz and /readyz",
         place,
         "serving 1 Gateway, 1 route, 2 endpoints",
         f"not bound any more: {place}",

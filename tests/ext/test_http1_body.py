@@ -127,8 +127,11 @@ REFUSED = {
     "NUL in an extension": (b"3;a\0\r\nabc\r\n", 400, "nul_byte"),
     "control byte in an extension": (b"3;a\x0b\r\nabc\r\n", 400, "control_byte"),
     "UTF-8 in an extension": (b"3;\xc3\xa4\r\nabc\r\n", 400, "chunk_extension_invalid"),
-    "endless zeros": (b"0" * 1025, 400, "chunk_line_too_long"),
-    "endless extension": (b"3;" + b"a" * 1023, 400, "chunk_line_too_long"),
+    "endless zeros": (b"0" * 1026, 400, "chunk_line_too_long"),
+    "endless extension": (b"3;" + b"a" * 1024, 400, "chunk_line_too_long"),
+    "endless zeros and extension": (b"0000;" + b"a" * 1021, 400, "chunk_line_too_long"),
+    "extensions of many chunks": ((b"1;" + b"a" * 999 + b"\r\nx\r\n") * 17, 400, "chunk_overhead"),
+    "zeros of many chunks": ((b"0" * 1000 + b"1\r\nx\r\n") * 17, 400, "chunk_overhead"),
     "content longer than its size": (b"3\r\nabcd\r\n", 400, "chunk_end_missing"),
     "bare LF behind content": (b"3\r\nabc\n0\r\n\r\n", 400, "chunk_end_missing"),
     "bare CR behind content": (b"3\r\nabc\r0\r\n\r\n", 400, "chunk_end_missing"),
@@ -162,6 +165,32 @@ def test_the_largest_chunks_count(size: int) -> None:
     reader = BodyReader("chunked")
     assert reader.take(f"{size:x}\r\n".encode() + b"a") == len(f"{size:x}\r\n") + 1
     assert not reader.complete
+
+
+@pytest.mark.parametrize(
+    ("data", "decoded"),
+    [
+        (b"3;" + b"a" * 1023 + b"\r\nabc\r\n", 3),
+        (b"0" * 1024 + b"3\r\nabc\r\n", 3),
+        (b"1\r\nx\r\n" * 100_000, 100_000),
+        ((b"400;" + b"a" * 1023 + b"\r\n" + b"x" * 1024 + b"\r\n") * 100, 102_400),
+        ((b"00000001\r\nx\r\n") * 2_700, 2_700),
+    ],
+    ids=["extension", "zeros", "small chunks", "as much as content", "padded sizes"],
+)
+def test_chunks_with_less_than_the_limits_pass(data: bytes, decoded: int) -> None:
+    reader = BodyReader("chunked")
+    assert reader.take(data) == len(data)
+    assert reader.decoded == decoded
+
+
+@pytest.mark.parametrize("size", [1, 100, 411])
+def test_surplus_of_chunks_is_bounded_by_16_kib_and_the_content_so_far(size: int) -> None:
+    chunk = b"%x;%s\r\n%s\r\n" % (size, b"a" * 511, b"x" * size)
+    reader, taken = BodyReader("chunked"), 0
+    while not isinstance(reader.take(chunk), Refused):
+        taken += 1
+    assert taken == (16_384 - size) // (512 - size)
 
 
 def test_trailers_are_bounded_like_a_head() -> None:

@@ -1,0 +1,150 @@
+"""What the clients of an endpoint may cost: connections, requests, heads and slow reading are bounded."""
+
+import errno
+import logging
+import os
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+from load import PATIENCE, until
+
+from fastroute.admin import endpoint
+from fastroute.admin.crowd import MOST
+from fastroute.admin.endpoint import HEAD, RATE, Endpoint, Turns, bind_endpoint
+from fastroute.demo.client import Client
+
+BODY = b"x" * 4_000_000  # more than the kernel buffers
+
+
+async def application(scope, receive, send):
+    body = BODY if scope["path"] == "/large" else b"small"
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+    await send({"type": "http.response.body", "body": body})
+
+
+@asynccontextmanager
+async def served():
+    """An endpoint and its port."""
+    one = bind_endpoint("127.0.0.1", 0, "--metrics")
+    port = one.getsockname()[1]
+    running = Endpoint(application, one)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(running.serve)
+        yield running, port
+        nursery.cancel_scope.cancel()
+
+
+async def closed(stream):
+    """Waits until the peer has closed the connection."""
+    with trio.fail_after(PATIENCE):
+        try:
+            while await stream.receive_some(65536):
+                pass
+        except trio.BrokenResourceError:
+            pass
+
+
+async def connection(port, source="127.0.0.1"):
+    one = trio.socket.socket()
+    await one.bind((source, 0))
+    await one.connect(("127.0.0.1", port))
+    return trio.SocketStream(one)
+
+
+async def test_a_client_with_many_connections_loses_its_own():
+    async with served() as (running, port):
+        async with Client("127.0.0.1", port) as probe:
+            assert (await probe.ask("/")).status == 200
+            many = [await connection(port, "127.0.0.2") for _ in range(MOST + 5)]
+            for one in many[:6]:  # the probe has one of the MOST places
+                await closed(one)
+            assert len(running._crowd) == MOST
+            assert (await probe.ask("/")).status == 200
+        for one in many:
+            await one.aclose()
+        await until(lambda: len(running._crowd) == 0)
+
+
+async def test_a_head_that_never_ends_is_closed(autojump_clock):
+    async with served() as (_, port):
+        slow = await connection(port)
+        await slow.send_all(b"GET / HTTP/1.1\r\nHost: a")
+        await closed(slow)
+
+
+async def test_a_head_that_is_too_large_is_closed():
+    async with served() as (_, port):
+        large = await connection(port)
+        await large.send_all(b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * (2 * HEAD))
+        assert (await large.receive_some(12)) == b"HTTP/1.1 431"
+        await closed(large)
+
+
+async def test_a_client_that_does_not_read_is_closed(monkeypatch):
+    monkeypatch.setattr(endpoint, "READING", 0.2)
+    async with served() as (running, port):
+        one = await connection(port)
+        await one.send_all(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
+        await until(lambda: len(running._crowd) == 1)
+        await until(lambda: len(running._crowd) == 0)
+
+
+async def test_it_stops_at_once_although_a_client_does_not_read():
+    async with served() as (running, port):
+        one = await connection(port)
+        await one.send_all(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert await one.receive_some(12) == b"HTTP/1.1 200"
+    assert len(running._crowd) == 0
+
+
+async def test_requests_take_turns(autojump_clock):
+    turns = Turns()
+    began = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        for _ in range(RATE + 1):
+            nursery.start_soon(turns.wait)
+    assert trio.current_time() - began == pytest.approx(1.0)
+    await trio.sleep(5)
+    began = trio.current_time()
+    await turns.wait()
+    assert trio.current_time() == began
+
+
+async def test_pipelined_requests_are_answered_in_order():
+    async with served() as (_, port):
+        one = await connection(port)
+        await one.send_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 20)
+        said = b""
+        with trio.fail_after(PATIENCE):
+            while said.count(b"small") < 20:
+                said += await one.receive_some(65536)
+        assert said.count(b"HTTP/1.1 200") == 20
+        await one.aclose()
+
+
+async def test_without_descriptors_it_says_so_and_goes_on(monkeypatch, caplog):
+    failures = 3
+
+    async with served() as (running, port):
+        accept = running._socket.accept
+
+        async def failing():
+            nonlocal failures
+            if failures:
+                failures -= 1
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            return await accept()
+
+        async with Client("127.0.0.1", port) as client:
+            with caplog.at_level(logging.ERROR):
+                assert (await client.ask("/")).status == 200  # accepted by the call that was waiting
+                running._socket.accept = failing
+                async with Client("127.0.0.1", port) as other:
+                    assert (await other.ask("/")).status == 200
+                async with Client("127.0.0.1", port) as other:
+                    assert (await other.ask("/")).status == 200
+    assert failures == 0
+    assert [record.message for record in caplog.records] == [
+        "a connection for metrics or health cannot be accepted: Too many open files"
+    ]
