@@ -14,6 +14,7 @@ from fastroute.ext.exchange cimport ExchangeList
 from fastroute.ext.forwarded cimport TrustedProxies
 from fastroute.ext.head cimport Head, HeadLimits
 from fastroute.ext.inet cimport iovec
+from fastroute.ext.loop cimport Mark
 from fastroute.ext.slice cimport Arena
 from fastroute.ext.tables cimport Tables, Upstreams
 from fastroute.ext.timer cimport Wheel
@@ -72,6 +73,7 @@ cdef class Reactor:
     cdef uint32_t max_handshakes
     cdef TrustedProxies *trusted
     cdef bint proxy_protocol
+    cdef Mark mark
     # tables, endpoints, counters, log
     cdef Tables tables
     cdef uint32_t *sockets      # socket index in `tables` (Tables.socket_index), by Connection.listener
@@ -82,7 +84,7 @@ cdef class Reactor:
     cdef AccessLog log
     cdef bint logs              # whether there is a log
     cdef uint64_t hurried       # milliseconds: until then turns do not wait for more events, because trio has work
-    cdef uint64_t sweep_begun   # these five: the search for connections to end (budget.pyx); milliseconds
+    cdef uint64_t sweep_begun   # these five: the search for connections to end (relief.pyx); milliseconds
     cdef uint32_t sweep_next    # index in the slab; 0: there is none
     cdef uint32_t sweep_first   # classes
     cdef uint32_t sweep_last

@@ -9,7 +9,6 @@ trio has work to do on a descriptor passed to Engine.heed.
 from libc.stdint cimport uint32_t, uint64_t
 from posix.time cimport itimerspec
 
-from fastroute.ext.budget cimport budget_keep
 from fastroute.ext.buffer cimport buffers_total
 from fastroute.ext.connection cimport (
     SIDE_DOWNSTREAM, SIDE_HEEDED, SIDE_LISTENER, SIDE_TIMER, SIDE_UPSTREAM, STATE_LEAVING, STATE_POOLED, Connection,
@@ -21,6 +20,7 @@ from fastroute.ext.epoll cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDH
 from fastroute.ext.listener cimport listener_accept, listeners_resume
 from fastroute.ext.mirroring cimport mirror_advance, mirror_expired
 from fastroute.ext.reactor cimport read_clock, read_wall_clock, unqueue
+from fastroute.ext.relief cimport relieve
 from fastroute.ext.tables cimport Endpoint, endpoint_unref
 from fastroute.ext.timer cimport timer_expired, timer_next
 from fastroute.ext.upstream cimport upstream_close, upstream_forget, upstream_is_quiet
@@ -97,7 +97,7 @@ cdef bint visit(Reactor r, Turns *turns, uint64_t start) noexcept nogil:
                 return True
             handle_event(r, &turns.events[turns.next])
             turns.next += 1
-        if buffers_total() > r.max_buffered and not budget_keep(r):
+        if buffers_total() > r.max_buffered and not relieve(r):
             return True
         if not expire(r, start):
             return True

@@ -1,154 +1,127 @@
-"""What the kernel and the buffers hold for clients and backends that do not read: limits of a socket and of a worker."""
-
-import fcntl
-import os
-import socket
-import struct
-import termios
+"""The retry budget of a backend, on real sockets: what requests that fail cost the backend."""
 
 import pytest
-import trio
-from rig import GET, OK, PLAIN, Peer, backends, connect, quiet, rule, running, soon
+from rig import GET, OK, PLAIN, Peer, Rig, Script, backends, connect, free_port, quiet, rule, running
 
-from fastroute.settings import Limits
+from fastroute.ext.budget import BUDGET_FLOOR, BUDGET_WINDOW
+from fastroute.snapshot import Mirror, Retry
 
 pytestmark = [pytest.mark.usefixtures("transport"), PLAIN]
 
-MOST = 512 * 1024  # bytes that the kernel may hold for a peer
-LARGE = 64 << 20
+BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy"
+FLOOR = BUDGET_FLOOR * BUDGET_WINDOW  # retries in 10 s that are always possible
+MOST = Retry(attempts=10, codes=(503,), backoff_ms=1)
 
 
-def queues(port: int) -> list[int]:
-    """Bytes that the kernel holds for the peer of each connection of this process with a local or remote `port`."""
-    found = []
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            if not os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
-                continue
-        except FileNotFoundError:  # the descriptor of the listing
-            continue
-        with socket.socket(fileno=os.dup(int(name))) as one:
-            try:
-                ports = one.getsockname()[1], one.getpeername()[1]
-            except (OSError, IndexError):  # not connected, or not TCP
-                continue
-            if port in ports:
-                found.append(struct.unpack("i", fcntl.ioctl(one, termios.TIOCOUTQ, b"\0" * 4))[0])
-    return found
-
-
-async def generous(peer: Peer) -> None:
-    """Answers with as much as its client takes."""
-    await peer.request()
-    await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % LARGE)
-    with trio.move_on_after(float("inf")):
-        for _ in range(LARGE >> 16):
-            await peer.stream.send_all(b"x" * 65536)
-
-
-async def lazy(peer: Peer) -> None:
-    """Takes 20 MB of a request, then nothing more."""
-    await peer.head()
-    await peer.exactly(20_000_000)
-    await trio.sleep_forever()
-
-
-async def test_the_kernel_holds_little_for_a_client_that_stops_reading() -> None:
-    async with backends(generous) as [backend], running(rule("b")) as rig:
-        rig.put("b", backend.port)
-        client = await connect(rig.port)
-        await client.send(GET)
-        await client.exactly(20_000_000)  # so that the kernel raises its limits, if it may
-        client.buffer = b""
-        await quiet(0.1)
-        assert 100_000 < max(queues(rig.port)) <= MOST
-
-
-async def test_the_kernel_holds_little_for_a_backend_that_stops_reading() -> None:
-    async def upload() -> None:
-        await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % LARGE)
+def always(report: list[bytes], answer: bytes = BUSY) -> Script:
+    async def script(peer: Peer) -> None:
         while True:
-            await client.stream.send_all(b"x" * 65536)
+            report.append((await peer.request())[0])
+            await peer.send(answer)
 
-    async with backends(lazy) as [backend], running(rule("b")) as rig, trio.open_nursery() as nursery:
+    return script
+
+
+async def ask(rig: Rig, times: int) -> list[int]:
+    """The statuses of that many requests on one connection, while the held clock advances with each of them."""
+    client = await connect(rig.port)
+    statuses = []
+    for _ in range(times):
+        await client.send(GET)
+        (status, _, _), _ = await rig.timed(client.response, 0.005)
+        statuses.append(status)
+    return statuses
+
+
+async def test_200_requests_that_fail_become_a_bounded_number() -> None:
+    """20 % more, and 30 for each further window; without a budget there would be 2,200."""
+    report: list[bytes] = []
+    async with backends(always(report)) as [backend], running(rule("b", retry=MOST), held=True) as rig:
         rig.put("b", backend.port)
+        assert set(await ask(rig, 200)) == {503}
+        assert 200 + FLOOR <= len(report) <= 240 + FLOOR * (rig.clock // BUDGET_WINDOW)
+        assert rig.counters.fixed()["retries_status"] == len(report) - 200
+        assert rig.counters.fixed()["retries_unfunded"] >= 150
+
+
+async def test_an_empty_budget_passes_the_answer_on_at_once() -> None:
+    """The answer of the backend itself, on a connection that is used again, without a pause; later there are retries
+    again."""
+    report: list[bytes] = []
+    slow = Retry(attempts=1, codes=(503,), backoff_ms=400)
+    async with backends(always(report)) as [backend], running(rule("b", retry=slow), log=True, held=True) as rig:
+        rig.put("b", backend.port)
+        clients = [await connect(rig.port) for _ in range(FLOOR + 1)]
+        for client in clients:
+            await client.send(GET)
+            await quiet()
+        assert (await clients[-1].response())[::2] == (503, b"busy")
+        assert rig.counters.fixed()["retries_unfunded"] == 1
+        for client in clients[:-1]:
+            (status, _, _), _ = await rig.timed(client.response)
+            assert status == 503
+        await rig.passes(BUDGET_WINDOW)
+        await clients[0].send(GET)
+        _, took = await rig.timed(clients[0].response)
+        assert took >= 0.39
+        assert [line["reason"] for line in rig.lines()] == [None] * (FLOOR + 2)
+
+
+async def test_each_backend_has_its_own_budget() -> None:
+    report: list[bytes] = []
+    async with backends(always(report)) as [backend], running(held=True) as rig:
+        rig.install(rule("b", path="/b", retry=MOST), rule("c", name="1", path="/c", retry=MOST))
+        for name in "bc":
+            rig.put(name, backend.port)
         client = await connect(rig.port)
-        nursery.start_soon(upload)
-        await soon(lambda: bool(backend.open) and max(queues(backend.port)) > 100_000)
-        await quiet(0.1)
-        assert max(queues(backend.port)) <= MOST
-        nursery.cancel_scope.cancel()
+        for path in (b"/b", b"/c"):
+            report.clear()
+            for _ in range(10):
+                await client.send(GET.replace(b"/", path, 1))
+                await rig.timed(client.response, 0.001)
+            assert len(report) == 10 + FLOOR
 
 
-# ------------------------------------------------------------------------------------------------- the budget
+@pytest.mark.parametrize("ports", [1, 3])
+async def test_connections_of_a_retry_are_in_the_budget(ports: int) -> None:
+    """Without an endpoint that listens: up to three connections for each request, and those of the budget."""
+    async with running(rule("b", retry=MOST), held=True) as rig:
+        rig.put("b", *(free_port() for _ in range(ports)))
+        assert set(await ask(rig, 50)) == {503}
+        fixed = rig.counters.fixed()
+        free = 50 * (ports - 1)
+        assert fixed["retries_connect"] <= free + FLOOR * (1 + rig.clock // BUDGET_WINDOW)
+        assert fixed["retries_unfunded"] > 0
 
-BUDGET = 1 << 20
 
-
-async def test_above_the_budget_the_greediest_connections_end() -> None:
-    """Forty clients do not read. The budget has no room for all of them, but for a request that holds little."""
+def stale(report: list[bytes]) -> Script:
+    """A script that answers the first request of each connection with 503, and resets it at the second one."""
 
     async def script(peer: Peer) -> None:
-        head, _ = await peer.request()
-        if b"/victim" in head:
-            await victim_may.wait()
-            await peer.send(OK)
-        else:
-            peer.buffer = head
-            await generous(peer)
+        report.append((await peer.request())[0])
+        await peer.send(BUSY)
+        report.append((await peer.request())[0])
+        await peer.reset()
 
-    victim_may = trio.Event()
-    async with (
-        backends(script) as [backend],
-        running(rule("b"), limits=Limits(max_buffered=BUDGET), log=True) as rig,
-    ):
+    return script
+
+
+async def test_resets_of_kept_connections_multiply_no_retries() -> None:
+    report: list[bytes] = []
+    async with backends(stale(report)) as [backend], running(rule("b", retry=MOST), held=True) as rig:
         rig.put("b", backend.port)
-        victim = await connect(rig.port)
-        await victim.send(b"GET /victim HTTP/1.1\r\nHost: a\r\n\r\n" + b"GET / HTTP/1.1\r\n")
-        clients = []
-        for _ in range(40):
-            clients.append(await connect(rig.port))
-            await clients[-1].send(GET)
-        await soon(lambda: rig.counters.fixed()["ended_buffers_full"] > 0)
-        await quiet(0.05)
-        assert rig.engine.statistics().buffered <= BUDGET
-        assert rig.counters.fixed()["buffered"] <= BUDGET
-        ended = rig.counters.fixed()["ended_buffers_full"]
-        assert 1 <= ended < 40
-        lines = rig.lines()
-        assert [line["reason"] for line in lines] == ["buffers_full"] * ended
-        assert {line["status"] for line in lines} == {200}
-        victim_may.set()
-        assert (await victim.response())[::2] == (200, b"ok")
-        for client in clients:
-            await client.close()
+        assert set(await ask(rig, 100)) <= {502, 503}
+        assert len(report) <= 200 + FLOOR * (1 + rig.clock // BUDGET_WINDOW)
 
 
-async def test_a_request_that_is_not_answered_yet_gets_503() -> None:
-    """Heads that are not complete, and bytes behind a request, count as well."""
-
-    async def silent(peer: Peer) -> None:
-        while await peer.more():
-            peer.buffer = b""
-
-    part = b"GET / HTTP/1.1\r\nHost: a\r\nX-Long: " + b"x" * 60_000
-    async with (
-        backends(silent) as [backend],
-        running(rule("b"), limits=Limits(max_buffered=200_000), log=True) as rig,
-    ):
+async def test_a_mirror_is_not_sent_again() -> None:
+    report: list[bytes] = []
+    mirrored: list[bytes] = []
+    served = rule("b", retry=MOST, filters=[Mirror(backend="m")])
+    async with backends(always(report), always(mirrored, OK)) as [backend, copy], running(served, held=True) as rig:
         rig.put("b", backend.port)
-        for request in (part, GET + part):
-            clients = [await connect(rig.port) for _ in range(4)]
-            for client in clients:
-                await client.send(request)
-                await quiet()
-            ended = rig.counters.fixed()["ended_buffers_full"]
-            assert ended >= 1
-            assert rig.engine.statistics().buffered <= 200_000
-            answers = [line for line in rig.lines() if line["reason"] == "buffers_full"]
-            assert len(answers) == ended == rig.local("buffers_full")
-            assert {line["status"] for line in answers} == {503}
-            for client in clients:
-                await client.reset()
-            await quiet()
-            assert rig.engine.statistics().buffered == 0
+        rig.put("m", copy.port)
+        await ask(rig, 1)
+        await quiet()
+        assert len(report) > 1
+        assert len(mirrored) == 1
