@@ -10,9 +10,8 @@ from resources.manifests import SERVICE
 from source.following import FRUITS, PATIENCE, QUIET, follow, put, route
 
 from fastroute.resources.meta import Key
-from fastroute.source import agenda
+from fastroute.source import agenda, doubts
 from fastroute.source import directory as timing
-from fastroute.source import doubts
 
 
 async def test_create_edit_rename_remove(tmp_path):
