@@ -14,6 +14,7 @@ from functools import partial
 
 import trio
 
+from fastroute.descriptors import explained
 from fastroute.ext.accesslog import AccessLog
 from fastroute.ext.counters import CounterMap
 from fastroute.ext.engine import Engine
@@ -24,6 +25,7 @@ from fastroute.publication import (
     Drain,
     Drained,
     Listen,
+    Lost,
     Ping,
     Pong,
     ReopenLog,
@@ -33,7 +35,7 @@ from fastroute.publication import (
     Unlisten,
     WireError,
 )
-from fastroute.worker.control import ControlStream
+from fastroute.worker.control import LOST, ControlStream
 from fastroute.worker.installer import Installer
 from fastroute.worker.logfile import open_log
 
@@ -111,7 +113,10 @@ async def _obey_until_drain(
                 if trouble := reopen():
                     await control.send(Trouble(trouble))
             case Listen():
-                installer.listen(message, control.take_descriptor())
+                if (descriptor := control.take_descriptor()) == LOST:
+                    await control.send(Lost(message.address, message.port, message.slot))
+                else:
+                    installer.listen(message, descriptor)
             case Unlisten():
                 installer.unlisten(message)
             case TicketKeys():
@@ -143,7 +148,7 @@ async def _first_log(start: Start, control: ControlStream) -> AccessLog | None:
     try:
         return AccessLog(open_log(start.access_log))
     except OSError as error:
-        lost = f"the access log {start.access_log} cannot be opened: {error.strerror}; lines are lost until it can"
+        lost = f"the access log {start.access_log} cannot be opened: {explained(error)}; lines are lost until it can"
         await control.send(Trouble(lost))
         return AccessLog(open_log(os.devnull))
 
@@ -155,7 +160,7 @@ def _reopen(log: AccessLog | None, path: str | None) -> str | None:
     try:
         log.reopen(open_log(path))
     except OSError as error:
-        return f"the access log {path} cannot be opened again: {error.strerror}; lines go on to the old file"
+        return f"the access log {path} cannot be opened again: {explained(error)}; lines go on to the old file"
     return None
 
 
