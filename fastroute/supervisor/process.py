@@ -53,6 +53,7 @@ class Worker:
         self.lost: set[tuple[Place, int]] = set()  # sockets that could not be sent, and that are sent again later
         self.resend_at = 0.0  # when
         self.owed: Owed | None = None
+        self.greeted = False  # Start was sent, or is the first message in the queue
         self.pinged = False  # a Pong is expected
         self.late = False  # its acknowledgement is overdue, and nothing waits for it any more
         self.refused = 0  # the version that it refused even as a complete publication
@@ -62,16 +63,15 @@ class Worker:
         self._socket = sock
         self._sending = trio.StrictFIFOLock()
 
-    async def send(self, message: Downward, descriptor: int | None = None) -> None:
-        """Sends a message, and optionally a file descriptor with it. Ignores a worker that has ended; its stream
-        reports that."""
-        await self.send_encoded(encode(message), descriptor)
+    async def send(self, message: Downward, *descriptors: int) -> None:
+        """Sends a message, and file descriptors with it. Ignores a worker that has ended; its stream reports that."""
+        await self.send_encoded(encode(message), *descriptors)
 
-    async def send_encoded(self, data: bytes, descriptor: int | None = None) -> None:
+    async def send_encoded(self, data: bytes, *descriptors: int) -> None:
         """Like `send`, for one or several encoded messages."""
         async with self._sending:
             rest = memoryview(data)
-            rights = [] if descriptor is None else [_rights(descriptor)]
+            rights = [_rights(descriptors)] if descriptors else []
             while rest:
                 try:
                     rest = rest[await self._socket.sendmsg([rest[:_PIECE]], rights) :]
@@ -139,8 +139,8 @@ class Worker:
         return self._usage
 
 
-def _rights(descriptor: int) -> "tuple[int, int, array.array[int]]":
-    return socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor])
+def _rights(descriptors: tuple[int, ...]) -> "tuple[int, int, array.array[int]]":
+    return socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors)
 
 
 @asynccontextmanager

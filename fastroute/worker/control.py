@@ -50,14 +50,15 @@ class ControlStream:
             data, ancillary, flags, _ = await self._socket.recvmsg(_PIECE, space, socket.MSG_CMSG_CLOEXEC)
         except ConnectionError:
             return False
-        if flags & socket.MSG_CTRUNC:
-            # Without a free descriptor the kernel drops the one that was sent. One read returns at most one.
-            self._descriptors.append(LOST)
         for level, kind, payload in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                 descriptors = array.array("i")
                 descriptors.frombytes(payload[: len(payload) - len(payload) % descriptors.itemsize])
                 self._descriptors.extend(descriptors)
+        if flags & socket.MSG_CTRUNC:
+            # Without a free descriptor the kernel drops what was sent: one, or some of those of Start, without which a
+            # worker ends. One read returns the descriptors of one message at most.
+            self._descriptors.append(LOST)
         self._decoder.feed(data)
         return bool(data)
 

@@ -10,11 +10,9 @@ One hot task runs a turn of the engine whenever its descriptor is readable. All 
 
 import gc
 import os
-from functools import partial
 
 import trio
 
-from fastroute.descriptors import explained
 from fastroute.ext.accesslog import AccessLog
 from fastroute.ext.counters import CounterMap
 from fastroute.ext.engine import Engine
@@ -28,17 +26,20 @@ from fastroute.publication import (
     Lost,
     Ping,
     Pong,
-    ReopenLog,
     Start,
     TicketKeys,
     Trouble,
     Unlisten,
     WireError,
+    WriteLog,
 )
 from fastroute.worker.control import LOST, ControlStream
 from fastroute.worker.installer import Installer
-from fastroute.worker.logfile import open_log
 
+NO_LOG = (
+    "lines of the access log go on to the old file, because this worker has no file descriptor left: raise the limit "
+    "of open files (ulimit -n), then send SIGHUP again"
+)
 _LOOK = 0.01  # seconds between checks whether all requests in flight are finished
 _REPORT = 1.0  # seconds between reports of lost log lines
 
@@ -50,7 +51,7 @@ async def serve(control: ControlStream) -> None:
     if not isinstance(start, Start):
         return
     counters = _counters(start, control.take_descriptor())
-    log = await _first_log(start, control)
+    log = AccessLog(control.take_descriptor()) if start.access_log else None
     upstreams = Upstreams()
     engine = Engine(
         limits=start.limits,
@@ -69,7 +70,7 @@ async def serve(control: ControlStream) -> None:
         if log is not None:
             nursery.start_soon(report_lost_lines, log, counters)
         installer = Installer(engine, upstreams)
-        await _obey_until_drain(control, engine, installer, partial(_reopen, log, start.access_log))
+        await _obey_until_drain(control, engine, installer, log)
         engine.drain()
         with trio.move_on_after(start.drain_timeout):
             await _finished(engine)
@@ -97,7 +98,7 @@ async def turn_for_ever(engine: Engine) -> None:
 
 
 async def _obey_until_drain(
-    control: ControlStream, engine: Engine, installer: Installer, reopen: "partial[str | None]"
+    control: ControlStream, engine: Engine, installer: Installer, log: AccessLog | None
 ) -> None:
     while True:
         try:
@@ -109,9 +110,11 @@ async def _obey_until_drain(
                 return
             case AnnounceDrain():
                 engine.announce_drain()
-            case ReopenLog():
-                if trouble := reopen():
-                    await control.send(Trouble(trouble))
+            case WriteLog():
+                if (descriptor := control.take_descriptor()) == LOST:
+                    await control.send(Trouble(NO_LOG))
+                elif log is not None:
+                    log.reopen(descriptor)
             case Listen():
                 if (descriptor := control.take_descriptor()) == LOST:
                     await control.send(Lost(message.address, message.port, message.slot))
@@ -139,29 +142,6 @@ async def _finished(engine: Engine) -> None:
 
 
 # --- the access log
-
-
-async def _first_log(start: Start, control: ControlStream) -> AccessLog | None:
-    """Opens the access log. A log that cannot be opened does not stop traffic."""
-    if start.access_log is None:
-        return None
-    try:
-        return AccessLog(open_log(start.access_log))
-    except OSError as error:
-        lost = f"the access log {start.access_log} cannot be opened: {explained(error)}; lines are lost until it can"
-        await control.send(Trouble(lost))
-        return AccessLog(open_log(os.devnull))
-
-
-def _reopen(log: AccessLog | None, path: str | None) -> str | None:
-    """Reopens the path of the log; on failure keeps the old file and reports the error."""
-    if log is None or path is None:
-        return None
-    try:
-        log.reopen(open_log(path))
-    except OSError as error:
-        return f"the access log {path} cannot be opened again: {explained(error)}; lines go on to the old file"
-    return None
 
 
 async def report_lost_lines(log: AccessLog, counters: CounterMap) -> None:
