@@ -12,9 +12,8 @@ import errno
 import logging
 import resource
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from typing import NamedTuple
 
 import trio
 
@@ -24,7 +23,6 @@ from fastroute.metrics import Metrics
 from fastroute.publication import (
     Ack,
     AnnounceDrain,
-    Change,
     Downward,
     Drain,
     Drained,
@@ -42,14 +40,13 @@ from fastroute.publication import (
     WireError,
     WriteLog,
     difference,
-    encode,
-    publication,
 )
 from fastroute.settings import ServeSettings
 from fastroute.snapshot import Outcome, Snapshot
 from fastroute.supervisor.lending import lend
 from fastroute.supervisor.logfile import LogFile
 from fastroute.supervisor.memory import counter_memory
+from fastroute.supervisor.parcel import Parcel, Target, parcel
 from fastroute.supervisor.process import Owed, Worker, worker_process
 from fastroute.supervisor.sockets import ListeningSockets, Place, Results
 from fastroute.supervisor.tally import Tally, WorkerSample
@@ -67,26 +64,6 @@ SLACK = 1.0  # seconds that workers may exceed the drain timeout, which they enf
 SETTLE = 0.02  # seconds for TCP handshakes in progress when sockets are closed to new connections
 
 _log = logging.getLogger(__name__)
-
-
-class Target(NamedTuple):
-    """The state that every worker should have."""
-
-    version: int
-    snapshot: Snapshot
-
-
-class Parcel(NamedTuple):
-    """An encoded publication: sockets are sent between the two parts."""
-
-    opening: bytes
-    closing: bytes  # the Commit, or a complete EndpointUpdate
-
-
-def parcel(base: int, target: Target, changes: Sequence[Change]) -> Parcel:
-    """The publication that turns version `base` into the target by `changes`."""
-    *opening, closing = [encode(message) for message in publication(target.version, base, changes)]
-    return Parcel(b"".join(opening), closing)
 
 
 class Supervisor:
