@@ -6,11 +6,13 @@ as a handshake.
 """
 
 from libc.stdlib cimport calloc, free
+from libc.string cimport memset
 
 from fastroute.ext.context cimport context_new
+from fastroute.ext.names cimport NAMES_MOST, Names, names_free, names_load
 from fastroute.ext.openssl cimport (
     BIO, ERR_GET_LIB, ERR_GET_REASON, ERR_LIB_PEM, EVP_MD_CTX, EVP_PKEY_CTX, EVP_PKEY_RSA_PSS,
-    PEM_R_NO_START_LINE, RSA_PSS_SALTLEN_DIGEST, SSL, BIO_free, BIO_new_mem_buf, ERR_clear_error, ERR_peek_error,
+    PEM_R_NO_START_LINE, RSA_PSS_SALTLEN_DIGEST, SSL, i2d_X509, BIO_free, BIO_new_mem_buf, ERR_clear_error, ERR_peek_error,
     ERR_reason_error_string, EVP_DigestSign, EVP_DigestSignInit, EVP_DigestVerify, EVP_DigestVerifyInit,
     EVP_MD_CTX_free, EVP_MD_CTX_new, EVP_PKEY_CTX_set_rsa_pss_saltlen, EVP_PKEY_free, EVP_PKEY_get_base_id,
     EVP_PKEY_get_bits, PEM_read_bio_PrivateKey, PEM_read_bio_X509, SSL_CTX_free, SSL_CTX_up_ref,
@@ -20,14 +22,18 @@ from fastroute.ext.openssl cimport (
 
 cdef enum:
     CONTEXTS_MOST = 64          # unused contexts that are kept for the next listener with the same settings
-    KEY_MOST = 16384            # bits; libcrypto verifies no RSA signature of more
-    SIGNATURE_MOST = 2048       # bytes: the size of a signature of such a key
+    KEY_MOST = 4096             # bits; a signature of such an RSA key takes 3 ms, of one of 16,384 bits 230 ms
+    CERTIFICATES = 10           # in a chain
+    CHAIN_BYTES = 65536         # of all its certificates, as they are sent
+    SIGNATURE_MOST = 512        # bytes: the size of a signature of such a key
 
-CHAIN, KEY, PAIR, STRENGTH = "chain", "key", "pair", "strength"
+CHAIN, KEY, PAIR, SIZE, STRENGTH = "chain", "key", "pair", "size", "strength"
+CERTIFICATES_MOST, CHAIN_BYTES_MOST, ALTERNATIVES_MOST = CERTIFICATES, CHAIN_BYTES, NAMES_MOST
 
 
 class CertificateError(ValueError):
-    """An error of libssl, in its words. `part` must be fixed: CHAIN, KEY, PAIR (they do not match) or STRENGTH."""
+    """An error of libssl, in its words. `part` must be fixed: CHAIN, KEY, PAIR (they do not match), SIZE (of the
+    chain or of its names) or STRENGTH."""
 
     def __init__(self, part: str, text: str) -> None:
         super().__init__(text)
@@ -44,8 +50,10 @@ cdef class Parsed:
     cdef X509 *leaf
     cdef X509_STACK *chain
     cdef EVP_PKEY *key
+    cdef Names names
 
     def __dealloc__(self):
+        names_free(&self.names)
         X509_free(self.leaf)
         EVP_PKEY_free(self.key)
         if self.chain is not NULL:
@@ -74,6 +82,7 @@ cdef class ContextHandle:
 
 
 cdef void clear(Credential *credential) noexcept nogil:
+    names_free(&credential.names)
     X509_free(credential.leaf)
     EVP_PKEY_free(credential.key)
     if credential.chain is not NULL:
@@ -157,10 +166,12 @@ cdef bint is_of_use(CredentialHandle handle) noexcept:
 cdef int give(Credential *credential, Parsed parsed) except -1:
     """Moves the parsed certificate into its slot."""
     credential.leaf, credential.chain, credential.key = parsed.leaf, parsed.chain, parsed.key
+    credential.names = parsed.names
     credential.kind = EVP_PKEY_get_base_id(parsed.key)
     parsed.leaf = NULL
     parsed.chain = NULL
     parsed.key = NULL
+    memset(&parsed.names, 0, sizeof(Names))
     return 0
 
 
@@ -178,6 +189,8 @@ cdef Parsed parse(bytes chain, bytes key):
     cdef Parsed parsed = Parsed()
     ERR_clear_error()
     read_chain(parsed, chain)
+    if names_load(&parsed.names, parsed.leaf) < 0:
+        raise refusal(SIZE, f"the certificate has more than {NAMES_MOST} names")
     parsed.key = read_key(key)
     if parsed.key is NULL:
         raise refusal(KEY, "the private key cannot be read")
@@ -203,6 +216,7 @@ cdef int read_chain(Parsed parsed, bytes text) except -1:
     cdef X509 *read
     cdef unsigned long error
     cdef int count = 0
+    cdef int size = 0
     parsed.chain = sk_X509_new_null()
     if bio is NULL or parsed.chain is NULL:
         BIO_free(bio)
@@ -210,13 +224,16 @@ cdef int read_chain(Parsed parsed, bytes text) except -1:
     read = PEM_read_bio_X509(bio, NULL, no_password, NULL)
     while read is not NULL:
         count += 1
+        size += i2d_X509(read, NULL)
         if parsed.leaf is NULL:
             parsed.leaf = read
-        elif sk_X509_push(parsed.chain, read) == 0:
+        elif count > CERTIFICATES or size > CHAIN_BYTES or sk_X509_push(parsed.chain, read) == 0:
             X509_free(read)
             break
         read = PEM_read_bio_X509(bio, NULL, no_password, NULL)
     BIO_free(bio)
+    if count > CERTIFICATES or size > CHAIN_BYTES:
+        raise refusal(SIZE, f"the chain has more than {CERTIFICATES} certificates or {CHAIN_BYTES} bytes")
     error = ERR_peek_error()
     if count == 0 or ERR_GET_LIB(error) != ERR_LIB_PEM or ERR_GET_REASON(error) != PEM_R_NO_START_LINE:
         raise refusal(CHAIN, f"certificate {count + 1} of the chain cannot be read")
