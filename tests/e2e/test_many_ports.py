@@ -47,7 +47,7 @@ async def test_ports_beyond_what_the_process_may_open_cost_the_others_nothing(tm
             assert await served.health("/healthz") == 200
             assert await served.health("/readyz") == 200
             with trio.fail_after(PATIENCE):
-                while not connects(first + 62):
+                while not connects(first + 62):  # noqa: ASYNC110
                     await trio.sleep(0.05)
             assert [port for port in range(320) if connects(first + port)] == list(range(63))  # and that of edge
             await killed(served.workers()[0])
