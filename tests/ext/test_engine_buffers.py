@@ -1,4 +1,4 @@
-"""What the kernel and the buffers hold for clients and backends that do not read: limits of a socket and of a worker."""
+"""What the kernel and the buffers hold for peers that do not read: limits of a socket and of a worker."""
 
 import fcntl
 import os
