@@ -49,6 +49,7 @@ cdef extern from "<sys/timerfd.h>" nogil:
 
 cdef enum:
     EXTRA = 131072          # additional bytes of the arena for filters and forwarding
+    LOOKS = 16              # times per --body-idle-timeout that the engine looks whether a client takes anything
     UNKNOWN = 0xFFFFFFFF    # Reactor.sockets: the tables have no such listener
 
 
@@ -256,6 +257,7 @@ cdef int set_limits(Reactor r, limits) except -1:
     r.head_limits.fields = limits.max_fields
     r.times.head = milliseconds_of(limits.head_timeout)
     r.times.body = milliseconds_of(limits.body_idle_timeout)
+    r.times.look = max(1, r.times.body // LOOKS)
     r.times.idle = milliseconds_of(limits.idle_timeout)
     r.times.connect = milliseconds_of(limits.connect_timeout)
     r.times.upstream_idle = milliseconds_of(limits.upstream_idle_timeout)

@@ -103,7 +103,9 @@ cdef struct Exchange:
     uint64_t deadline           # milliseconds: the request timeout of the rule; 0: none
     uint64_t try_deadline       # milliseconds: the backendRequest timeout of the rule, for this try; 0: none
     uint64_t probe              # milliseconds: when to probe a client that half-closed; 0: never
-    uint64_t progress           # milliseconds: when the client last sent or received a byte
+    uint64_t progress           # milliseconds: when the client last sent or took a byte
+    uint64_t looked             # milliseconds: when `untaken` was read; not valid if that was before `progress`
+    uint32_t untaken            # bytes that the kernel held for the client
     uint64_t discarded          # discarded bytes of the request body
     Slice log_method            # these five only with an access log; in `text`
     Slice log_host

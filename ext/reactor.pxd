@@ -32,6 +32,7 @@ cdef enum:
 cdef struct Times:              # settings.Limits in milliseconds
     uint64_t head
     uint64_t body
+    uint64_t look               # how often to look whether a client takes anything of an answer
     uint64_t idle
     uint64_t connect
     uint64_t upstream_idle
@@ -131,6 +132,8 @@ cdef int transmit(Reactor r, Connection *c, iovec *parts, int count) noexcept no
 cdef int put(Reactor r, Connection *c, const char *data, uint32_t size) noexcept nogil
 # Sends the bytes in `c.output`. Returns 0 (some may remain there), or -1 if the connection is broken.
 cdef int flush(Reactor r, Connection *c) noexcept nogil
+# Bytes that the kernel has accepted for the peer and that the peer has not acknowledged. One system call.
+cdef uint32_t untaken(const Connection *c) noexcept nogil
 # Sends what libssl has written to the pipe. Returns 0, or -1 if the connection is broken.
 cdef int ship(Reactor r, Connection *c) noexcept nogil
 # Ends TLS with a client to which nothing more is sent: sends close_notify and frees the TLS state. Later input is not

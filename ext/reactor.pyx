@@ -24,7 +24,7 @@ from fastroute.ext.epoll cimport (
 )
 from fastroute.ext.exchange cimport exchanges_free
 from fastroute.ext.forwarded cimport trusted_proxies_free
-from fastroute.ext.inet cimport MSG_MORE, MSG_NOSIGNAL, SHUT_WR, msghdr, recv, send, sendmsg, shutdown
+from fastroute.ext.inet cimport MSG_MORE, MSG_NOSIGNAL, SHUT_WR, SIOCOUTQ, ioctl, msghdr, recv, send, sendmsg, shutdown
 from fastroute.ext.timer cimport timer_remove, timer_set
 from fastroute.ext.tls cimport (
     PIPE_ROOM, PROGRESS_CLOSED, RECORD, RECORD_ROOM, Tls, pipe_free, tls_close, tls_free, tls_read, tls_write,
@@ -317,6 +317,11 @@ cdef int flush(Reactor r, Connection *c) noexcept nogil:
         c.writable = False
     buffer_consume(&c.output, size)
     return 0
+
+
+cdef uint32_t untaken(const Connection *c) noexcept nogil:
+    cdef int size = 0
+    return <uint32_t> size if ioctl(c.fd, SIOCOUTQ, &size) == 0 and size > 0 else 0
 
 
 cdef bint say_end(Reactor r, Connection *c) noexcept nogil:

@@ -14,10 +14,10 @@ from fastroute.ext.buffer cimport buffer_append, buffer_bytes, buffer_consume, b
 from fastroute.ext.connection cimport slab_find
 from fastroute.ext.exchange cimport (
     Exchange, STAGE_CONNECTING, STAGE_DISCARDING, STAGE_FLUSHING, STAGE_PAUSING, STAGE_RELAYING, STAGE_TUNNEL, STAGE_WAITING,
-    VERDICT_CLOSE, VERDICT_DONE, VERDICT_LINGER, VERDICT_ON,
+    VERDICT_CLOSE, VERDICT_DONE, VERDICT_LINGER, VERDICT_ON, VERDICT_RESET,
 )
 from fastroute.ext.inet cimport iovec
-from fastroute.ext.reactor cimport DISCARD_BYTES, flush, queue, receive, say_end, set_deadline, transmit
+from fastroute.ext.reactor cimport DISCARD_BYTES, flush, queue, receive, say_end, set_deadline, transmit, untaken
 from fastroute.ext.reason cimport (
     REASON_BACKEND_TIMEOUT, REASON_BODY_TIMEOUT, REASON_CLIENT_CLOSED, REASON_REQUEST_TIMEOUT,
 )
@@ -166,10 +166,30 @@ cdef uint64_t patience(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     return x.progress + r.times.body if awaited else 0
 
 
+cdef uint64_t next_look(Reactor r, const Exchange *x) noexcept nogil:
+    """When to look at what the client has taken, while it has to take something."""
+    return (x.looked if x.looked > x.progress else x.progress) + r.times.look
+
+
+cdef void look(Reactor r, const Connection *c, Exchange *x) noexcept nogil:
+    """Notes whether the client has taken anything since the last look.
+
+    The kernel holds hundreds of kilobytes and reports a slow client as writable only after a third of them. The client
+    makes progress with each byte that it acknowledges. Only looks see this: a write costs no additional system call.
+    """
+    cdef uint32_t left = untaken(c)
+    if x.looked >= x.progress and left < x.untaken:
+        x.progress = r.milliseconds
+    x.looked = r.milliseconds
+    x.untaken = left
+
+
 cdef void watch_progress(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     """Sets the deadline of the client's connection to the earliest of those that apply."""
     cdef uint64_t deadline = x.deadline
     cdef uint64_t other = patience(r, c, x)
+    if buffer_size(&c.output) and other > next_look(r, x):
+        other = next_look(r, x)
     if other and (deadline == 0 or other < deadline):
         deadline = other
     if x.stage == STAGE_PAUSING and (deadline == 0 or x.resume < deadline):
@@ -239,7 +259,11 @@ cdef int resume(Reactor r, Connection *c, Exchange *x) noexcept nogil:
 
 cdef int client_expired(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     """The client made no progress in time, or a probe is due, or a pause is over."""
-    cdef uint64_t until = patience(r, c, x)
+    cdef uint64_t until
+    cdef int verdict
+    if buffer_size(&c.output) and r.milliseconds >= next_look(r, x):
+        look(r, c, x)
+    until = patience(r, c, x)
     if x.stage == STAGE_PAUSING and r.milliseconds >= x.resume:
         return resume(r, c, x)
     if x.probe and r.milliseconds >= x.probe:
@@ -248,4 +272,6 @@ cdef int client_expired(Reactor r, Connection *c, Exchange *x) noexcept nogil:
         return VERDICT_ON
     if x.stage == STAGE_DISCARDING:
         return VERDICT_CLOSE
-    return answer_plainly(r, c, x, 408, REASON_BODY_TIMEOUT)
+    verdict = answer_plainly(r, c, x, 408, REASON_BODY_TIMEOUT)
+    # A client that takes nothing: only a reset frees what the kernel holds for it.
+    return VERDICT_RESET if verdict == VERDICT_CLOSE and buffer_size(&c.output) else verdict
