@@ -5,7 +5,7 @@ Backpressure: a side is read only while the output of the other side is empty. S
 the request, at most one head is read (request_room).
 """
 
-from libc.stdint cimport uint16_t, uint64_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 from fastroute.ext.answer cimport answer_plainly, break_off, can_be_discarded
 from fastroute.ext.attempt cimport attempt_again, attempt_connected, attempt_refused, attempt_resume
