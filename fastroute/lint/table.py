@@ -5,7 +5,12 @@ from collections.abc import Callable, Iterator
 from fastroute.graph.finding import Finding
 from fastroute.graph.node import Graph
 from fastroute.graph.targeted import policies_not_served
-from fastroute.lint.backend import backends_without_endpoints, endpoints_not_read, unknown_app_protocols
+from fastroute.lint.backend import (
+    backends_without_endpoints,
+    endpoints_not_read,
+    endpoints_refused_in_clusters,
+    unknown_app_protocols,
+)
 from fastroute.lint.cors import preflights_not_taken
 from fastroute.lint.gateway import (
     certificates_for_other_names,
@@ -49,6 +54,7 @@ LINTS: tuple[Lint, ...] = (
     zero_weights,
     backends_without_endpoints,
     endpoints_not_read,
+    endpoints_refused_in_clusters,
     unknown_app_protocols,
     addresses_as_hostnames,
     literal_asterisks,
