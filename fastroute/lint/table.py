@@ -29,7 +29,7 @@ from fastroute.lint.match import (
     shadowed_matches,
 )
 from fastroute.lint.parent import missing_parents, routes_not_served
-from fastroute.lint.rule import headers_changed_twice, rules_without_backends, zero_weights
+from fastroute.lint.rule import headers_changed_twice, marks_not_changed, rules_without_backends, zero_weights
 from fastroute.lint.session import cookies_not_kept, cookies_that_clash
 from fastroute.resources.world import Resources
 
@@ -51,6 +51,7 @@ LINTS: tuple[Lint, ...] = (
     shadowed_matches,
     rules_without_backends,
     headers_changed_twice,
+    marks_not_changed,
     zero_weights,
     backends_without_endpoints,
     endpoints_not_read,

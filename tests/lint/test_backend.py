@@ -71,3 +71,12 @@ def test_an_endpoint_that_is_refused_in_a_cluster() -> None:
     named = "169.254.0.7:8080 (a link-local address), 169.254.169.254:8080 (a metadata address)."
     assert (str(warning.key), warning.message.partition(": ")[2]) == ("red/s", named)
     assert found("LocalEndpoint", *USED, endpoint_slice("e", "red", "s", "10.0.0.1")) == []
+
+
+def test_a_filter_of_the_field_that_detects_loops() -> None:
+    def route_with(name: str) -> Any:
+        filters = [{"type": "RequestHeaderModifier", "requestHeaderModifier": {"remove": [name]}}]
+        return route("r", "red", rules=[{"backendRefs": [ref("s")], "filters": filters}])
+
+    assert fields("LoopFieldKept", gateway(), route_with("fastroute-LOOP")) == [("red/r", "spec.rules[0].filters[0]")]
+    assert fields("LoopFieldKept", gateway(), route_with("Via")) == []
