@@ -138,6 +138,12 @@ class Metrics:
             "Workers that exited unexpectedly and were replaced",
             registry=self.registry,
         )
+        self.worker_confinement = Gauge(
+            "fastroute_worker_confinement",
+            "1 if the workers are confined by this mechanism of the kernel, 0 if it is missing",
+            ["kind"],
+            registry=self.registry,
+        )
         self.refused_references = RefusedReferences(series)
         self.registry.register(self.refused_references)
         build = Gauge("fastroute_build_info", "Always 1", ["version"], registry=self.registry)
