@@ -58,10 +58,11 @@ cdef extern from *:
     #if defined(__x86_64__) || defined(__aarch64__)
         CALL(accept) CALL(accept4) CALL(brk) CALL(clock_getres) CALL(clock_gettime) CALL(clock_nanosleep) CALL(close)
         CALL(connect) CALL(dup) CALL(dup3) CALL(epoll_create1) CALL(epoll_ctl) CALL(epoll_pwait) CALL(epoll_pwait2)
-        CALL(eventfd2) CALL(exit) CALL(exit_group) CALL(faccessat) CALL(faccessat2) CALL(fcntl) CALL(fstat)
-        CALL(fstatfs) CALL(futex) CALL(getcwd) CALL(getdents64) CALL(getegid) CALL(geteuid) CALL(getgid)
-        CALL(getpeername) CALL(getpid) CALL(getppid) CALL(getrandom) CALL(getrlimit) CALL(getrusage)
-        CALL(getsockname) CALL(getsockopt) CALL(gettid) CALL(gettimeofday) CALL(getuid) CALL(ioctl) CALL(kill) CALL(lseek)
+        CALL(eventfd2) CALL(exit) CALL(exit_group) CALL(faccessat) CALL(faccessat2) CALL(fcntl)
+        CALL(fstat) CALL(fstatfs) CALL(futex) CALL(getcpu) CALL(getcwd) CALL(getdents64) CALL(getegid) CALL(geteuid)
+        CALL(getgid) CALL(getpeername) CALL(getpid) CALL(getppid) CALL(getrandom) CALL(getrlimit) CALL(getrusage)
+        CALL(getsockname) CALL(getsockopt) CALL(gettid) CALL(gettimeofday) CALL(getuid) CALL(ioctl) CALL(kill)
+        CALL(lseek)
         CALL(madvise) CALL(membarrier) CALL(mmap) CALL(mprotect) CALL(mremap) CALL(munmap) CALL(nanosleep)
         CALL(newfstatat) CALL(openat) CALL(ppoll) CALL(prctl) CALL(pread64) CALL(prlimit64) CALL(pwrite64) CALL(read)
         CALL(readlinkat) CALL(readv) CALL(recvfrom) CALL(recvmmsg) CALL(recvmsg) CALL(restart_syscall)
@@ -269,21 +270,21 @@ OF_X86 = frozenset(("access", "dup2", "epoll_wait", "lstat", "open", "poll", "re
 
 
 cdef object put_rule(Filter *filter, rule):
-    """A call that is allowed only with certain values of one argument, of which the kernel reads the low 32 bits."""
+    """A call that is allowed only if its arguments meet all conditions. The kernel reads the low 32 bits of each of
+    these arguments."""
     number = call_number(rule.call)
     if number is None:
         return
-    cdef list values = sorted(rule.values)
-    cdef uint32_t offset = ARGUMENTS_AT + 8 * <uint32_t> rule.argument
-    cdef int size = 3 if rule.bits else 2 * len(values) + 1
-    put(filter, BPF_JMP | BPF_JEQ | BPF_K, number, 0, size + 1)
-    load(filter, offset)
-    if rule.bits:
-        put(filter, BPF_JMP | BPF_JSET | BPF_K, rule.bits, 1, 0)
-        leave(filter, SECCOMP_RET_ALLOW)
-    for value in values:
-        allow_if_equal(filter, value)
-    leave(filter, SECCOMP_RET_ERRNO | <uint32_t> rule.error)
+    cdef int size = sum([3 if one.bits else 2 + len(one.values) for one in rule.conditions]) + 1
+    put(filter, BPF_JMP | BPF_JEQ | BPF_K, number, 0, size)
+    for condition in rule.conditions:
+        load(filter, ARGUMENTS_AT + 8 * <uint32_t> condition.argument)
+        if condition.bits:
+            put(filter, BPF_JMP | BPF_JSET | BPF_K, condition.bits, 0, 1)
+        for i, value in enumerate(sorted(condition.values)):
+            put(filter, BPF_JMP | BPF_JEQ | BPF_K, value, len(condition.values) - i, 0)
+        leave(filter, SECCOMP_RET_ERRNO | <uint32_t> rule.error)
+    leave(filter, SECCOMP_RET_ALLOW)
 
 
 def filter_calls(allowed: list[str], rules: list) -> None:
@@ -317,17 +318,18 @@ def filter_calls(allowed: list[str], rules: list) -> None:
 
 cdef object install(Filter *filter):
     """Without SPEC_ALLOW, kernels before 5.16 switch off speculation in a filtered process, which costs each request.
-    The flag is newer than the others."""
+    Not every kernel has the flags, and the oldest one is the last to be left out."""
     cdef sock_fprog program
-    cdef unsigned long flags = SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_LOG
+    cdef unsigned long flags = SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_LOG | SECCOMP_FILTER_FLAG_SPEC_ALLOW
     program.len = <unsigned short> filter.size
     program.filter = filter.code
-    cdef long done = syscall(
-        __NR_seccomp, <int> SECCOMP_SET_MODE_FILTER, flags | SECCOMP_FILTER_FLAG_SPEC_ALLOW, &program
-    )
-    if done < 0 and errno == EINVAL:
+    for flag in (SECCOMP_FILTER_FLAG_SPEC_ALLOW, SECCOMP_FILTER_FLAG_LOG, SECCOMP_FILTER_FLAG_TSYNC, 0):
         done = syscall(__NR_seccomp, <int> SECCOMP_SET_MODE_FILTER, flags, &program)
-    if done > 0:
-        raise OSError(ENOSYS, "a thread has another filter")
-    if done < 0:
-        raise failed()
+        if done == 0:
+            return
+        if done > 0:
+            raise OSError(ENOSYS, "a thread has another filter")
+        if errno != EINVAL:
+            break
+        flags &= ~<unsigned long> flag
+    raise failed()

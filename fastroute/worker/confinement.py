@@ -16,6 +16,7 @@ import os
 import site
 import sysconfig
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import fastroute.ext
@@ -30,7 +31,8 @@ _PATHS = ("stdlib", "platstdlib", "purelib", "platlib")
 
 def confine() -> Confined:
     """Applies everything that this kernel has; returns what is missing, with the reasons."""
-    load_libssl()
+    with suppress(OSError):  # then no certificate can be loaded, and each is reported
+        load_libssl()  # it reads its configuration file
     missing: dict[str, str] = {}
     _try(missing, "no_new_privs", kernel.forbid_new_privileges)
     _try(missing, "capabilities", kernel.drop_capabilities)

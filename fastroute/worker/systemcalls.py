@@ -36,48 +36,65 @@ CALLS = (
     "getcwd",
     # facts about this process and the kernel
     *("getpid", "gettid", "getppid", "getuid", "geteuid", "getgid", "getegid", "uname", "sysinfo"),
-    *("sched_getaffinity", "getrlimit"),
+    *("sched_getaffinity", "getcpu", "getrlimit"),
 )
+
+
+class Condition(NamedTuple):
+    """What an argument of a call must be."""
+
+    argument: int  # its index
+    values: frozenset[int] = frozenset()  # one of these
+    bits: int = 0  # if not 0: instead, a value without any of these bits
 
 
 class Rule(NamedTuple):
-    """A call that is allowed only with certain values of an argument; with others it fails with `error`."""
+    """A call that is allowed only if all conditions hold; otherwise it fails with `error`."""
 
     call: str
-    argument: int  # its index
-    values: frozenset[int] = frozenset()  # the allowed values
-    bits: int = 0  # if not 0: instead, every value without one of these bits is allowed
+    conditions: tuple[Condition, ...]
     error: int = errno.EPERM
 
 
+def one_of(argument: int, *values: int) -> Condition:
+    return Condition(argument, frozenset(values))
+
+
+def without(argument: int, bits: int) -> Condition:
+    return Condition(argument, bits=bits)
+
+
+NEVER = (one_of(0),)
 _SIOCOUTQNSD = 0x894B  # bytes that were not sent, as SIOCOUTQ (TIOCOUTQ): bytes that were not acknowledged
-_QUESTIONS = {termios.FIONREAD, termios.TIOCOUTQ, _SIOCOUTQNSD, termios.FIONBIO, termios.TCGETS, termios.FIOCLEX}
+_QUESTIONS = (termios.FIONREAD, termios.TIOCOUTQ, _SIOCOUTQNSD, termios.FIONBIO, termios.TCGETS, termios.FIOCLEX)
 # Without F_SETOWN and F_SETSIG, with which a descriptor sends any signal to another process of this user.
-_FLAGS = {fcntl.F_GETFL, fcntl.F_SETFL, fcntl.F_GETFD, fcntl.F_SETFD, fcntl.F_DUPFD, fcntl.F_DUPFD_CLOEXEC}
+_FLAGS = (fcntl.F_GETFL, fcntl.F_SETFL, fcntl.F_GETFD, fcntl.F_SETFD, fcntl.F_DUPFD, fcntl.F_DUPFD_CLOEXEC)
+_FAMILIES = (socket.AF_INET, socket.AF_INET6)
+_TCP = [socket.SOCK_STREAM | one | other for one in (0, socket.SOCK_NONBLOCK) for other in (0, socket.SOCK_CLOEXEC)]
 
 RULES = (
-    Rule("ioctl", 1, frozenset(_QUESTIONS), error=errno.ENOTTY),
-    Rule("fcntl", 1, frozenset(_FLAGS)),
-    Rule("socket", 0, frozenset({socket.AF_INET, socket.AF_INET6}), error=errno.EACCES),
-    Rule("mmap", 2, bits=mmap.PROT_EXEC, error=errno.EACCES),
-    Rule("mprotect", 2, bits=mmap.PROT_EXEC, error=errno.EACCES),
-    Rule("prlimit64", 0, frozenset({0})),
+    Rule("ioctl", (one_of(1, *_QUESTIONS),), errno.ENOTTY),
+    Rule("fcntl", (one_of(1, *_FLAGS),)),
+    Rule("socket", (one_of(0, *_FAMILIES), one_of(1, *_TCP)), errno.EACCES),
+    Rule("mmap", (without(2, mmap.PROT_EXEC),), errno.EACCES),
+    Rule("mprotect", (without(2, mmap.PROT_EXEC),), errno.EACCES),
+    Rule("prlimit64", (one_of(0, 0),)),
+    Rule("prctl", NEVER),
 )
 
-_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
-
 # With Landlock: only for reading. Python reads modules that it imports later, and sources for tracebacks.
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 OPENING = (
-    Rule("open", 1, bits=_WRITING, error=errno.EACCES),
-    Rule("openat", 2, bits=_WRITING, error=errno.EACCES),
+    Rule("open", (without(1, _WRITING),), errno.EACCES),
+    Rule("openat", (without(2, _WRITING),), errno.EACCES),
 )
 
 # Without Landlock: not at all.
-CLOSED = (Rule("open", 0, error=errno.EACCES), Rule("openat", 0, error=errno.EACCES))
+CLOSED = (Rule("open", NEVER, errno.EACCES), Rule("openat", NEVER, errno.EACCES))
 
 
 def rules(pid: int, *, files_are_restricted: bool) -> list[Rule]:
     """The rules of the process `pid`, which may signal only itself: abort(3) and faults do."""
-    itself = frozenset({pid})
-    signals = (Rule("kill", 0, itself), Rule("tgkill", 0, itself), Rule("prctl", 0))
-    return [*RULES, *signals, *(OPENING if files_are_restricted else CLOSED)]
+    itself = (one_of(0, pid),)
+    opening = OPENING if files_are_restricted else CLOSED
+    return [*RULES, Rule("kill", itself), Rule("tgkill", itself), *opening]
