@@ -24,6 +24,7 @@ class ControlStream:
         self._socket = sock
         self._decoder = Decoder[Downward](Downward)
         self._descriptors: deque[int] = deque()
+        self._sending = trio.Lock()
 
     def __enter__(self) -> "ControlStream":
         return self
@@ -66,7 +67,8 @@ class ControlStream:
         """Sends a message; does nothing when the main process is gone."""
         data = memoryview(encode(message))
         try:
-            while data:
-                data = data[await self._socket.send(data) :]
+            async with self._sending:
+                while data:
+                    data = data[await self._socket.send(data) :]
         except (ConnectionError, OSError):
             return
