@@ -142,6 +142,12 @@ class Metrics:
             "Workers that exited unexpectedly and were replaced",
             registry=self.registry,
         )
+        self.worker_confinement = Gauge(
+            "fastroute_worker_confinement",
+            "1 if the workers are confined by this mechanism of the kernel, 0 if it is missing",
+            ["kind"],
+            registry=self.registry,
+        )
         self.shortages = Counter(
             "fastroute_descriptor_shortages_total",
             "Attempts that failed because no file descriptor was left, by what it was for; they are repeated",

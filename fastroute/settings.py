@@ -45,6 +45,7 @@ class Addressing(msgspec.Struct, frozen=True, kw_only=True):
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104
 CONTROLLER_NAME = "fastroute.dev/gateway"
 CLASS_NAME = "fastroute"
+OPERATORS = (("127.0.0.1", 9900), ("127.0.0.1", 9902))  # --metrics and --health
 
 
 class GraphSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +59,9 @@ class GraphSettings(msgspec.Struct, frozen=True, kw_only=True):
     port_limit: str = "--max-ports 1024"  # what sets `max_ports`, for messages
     bundle_version: str | None = None  # of the installed CRDs, for example "v1.6.3"; None: manifests, or unknown
     infrastructure: bool = False  # keep a Service with the metadata of each Gateway's `spec.infrastructure`
+    local_endpoints: bool = True  # loopback, link-local and metadata addresses may be endpoints
+    operators: tuple[tuple[str, int], ...] = OPERATORS  # --metrics and --health: never endpoints, as our listeners
+    machine: frozenset[str] = frozenset()  # addresses of this machine, if listeners bind to all of them
     missing: Mapping[str, str] = {}  # kinds that the API server does not serve, and the reasons
 
 
