@@ -7,7 +7,7 @@ further input from the client is discarded for a while: a plain close with unrea
 destroy the response.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from posix.unistd cimport close
 
 from fastroute.ext.answer cimport answer_plainly, break_off
@@ -15,12 +15,14 @@ from fastroute.ext.body cimport body_start
 from fastroute.ext.buffer cimport (
     Buffer, buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_reserve, buffer_size,
 )
+from fastroute.ext.clients cimport ENTRY_COUNTED, ENTRY_REFUSED, Entry, clients_enter, clients_leave
 from fastroute.ext.connection cimport (
     SIDE_DOWNSTREAM, STATE_EXCHANGE, STATE_HANDSHAKE, STATE_HEAD, STATE_HELLO, STATE_IDLE, STATE_LINGER, STATE_PREFACE,
     slab_take,
 )
 from fastroute.ext.counters cimport (
-    FIXED_CONNECTIONS_ACCEPTED, FIXED_DOWNSTREAM_ACTIVE, FIXED_DOWNSTREAM_IDLE, TLS_TIMEOUT, count, gauge_add,
+    FIXED_CONNECTIONS_ACCEPTED, FIXED_DOWNSTREAM_ACTIVE, FIXED_DOWNSTREAM_IDLE, FIXED_REFUSED_CLIENT, TLS_TIMEOUT, count,
+    gauge_add,
 )
 from fastroute.ext.exchange cimport (
     Exchange, VERDICT_DONE, VERDICT_LINGER, VERDICT_ON, VERDICT_RESET, exchange_give, exchange_take,
@@ -28,9 +30,10 @@ from fastroute.ext.exchange cimport (
 from fastroute.ext.forwarded cimport peer_set
 from fastroute.ext.handshake cimport handshake_advance, handshake_begin, handshake_fail
 from fastroute.ext.head cimport FRAMING_NONE, MINOR_UNKNOWN, parse_request
-from fastroute.ext.inet cimport SO_LINGER, SOL_SOCKET, linger, setsockopt
+from fastroute.ext.inet cimport AF_INET, AF_INET6, SO_LINGER, SOL_SOCKET, linger, setsockopt
 from fastroute.ext.mirroring cimport mirrors_leave
 from fastroute.ext.proxy_protocol cimport PREFACE_MOST, Preface, parse_preface
+from fastroute.ext.random cimport random_next
 from fastroute.ext.reactor cimport (
     LINGER_BYTES, LINGER_TIME, SCRATCH, close_connection, end_tls, end_writing, flush, queue, receive, set_deadline, watch,
 )
@@ -41,6 +44,8 @@ from fastroute.ext.router cimport is_secure
 
 cdef enum:
     DRAIN_IDLE = 1000       # milliseconds that an idle connection stays open while the engine drains
+    AGED_IDLE = 1000        # and after --max-connection-age
+    AGE_SPREAD = 10         # that age is up to a tenth longer, so that many connections do not leave at once
 
 
 cdef void downstream_adopt(Reactor r, Connection *listener, int fd, uint16_t family, const uint8_t *address,
@@ -53,8 +58,10 @@ cdef void downstream_adopt(Reactor r, Connection *listener, int fd, uint16_t fam
     c.side = SIDE_DOWNSTREAM
     c.listener = listener.listener
     c.writable = c.readable = True
+    if r.times.age:
+        c.leave_at = r.milliseconds + r.times.age + random_next(&r.random) % (r.times.age // AGE_SPREAD + 1)
     peer_set(&c.peer, r.trusted, family, address, port)
-    if watch(r, c) < 0 or (r.proxy_protocol and not c.peer.trusted):
+    if watch(r, c) < 0 or (not c.peer.trusted if r.proxy_protocol else not admit(r, c)):
         close_connection(r, c)
         return
     count(r.counters, FIXED_CONNECTIONS_ACCEPTED, 1)
@@ -71,6 +78,20 @@ cdef void downstream_adopt(Reactor r, Connection *listener, int fd, uint16_t fam
         downstream_advance(r, c)
 
 
+cdef bint admit(Reactor r, Connection *c) noexcept nogil:
+    """Counts the connection for the address of its client. False: close it, because the address has too many."""
+    cdef Entry entry
+    if c.peer.trusted or (c.peer.family != AF_INET and c.peer.family != AF_INET6):
+        return True
+    entry = clients_enter(&r.clients, c.peer.family, c.peer.address, r.max_per_client)
+    c.counted = entry == ENTRY_COUNTED
+    if entry == ENTRY_REFUSED:
+        count(r.counters, FIXED_REFUSED_CLIENT, 1)
+        r.refused += 1
+        r.last_refused = c.peer
+    return c.counted
+
+
 cdef void greet(Reactor r, Connection *c) noexcept nogil:
     """Starts to read from the client: TLS first, if the listeners of the port use TLS."""
     if r.tables is not None and is_secure(r.tables.routes, r.sockets[c.listener]):
@@ -81,9 +102,13 @@ cdef void greet(Reactor r, Connection *c) noexcept nogil:
 
 cdef void rest(Reactor r, Connection *c) noexcept nogil:
     """Waits for the next request."""
+    cdef uint64_t deadline = r.milliseconds + (DRAIN_IDLE if r.draining else r.times.idle)
     c.state = STATE_IDLE
     c.scanned = 0
-    set_deadline(r, c, r.milliseconds + (DRAIN_IDLE if r.draining else r.times.idle))
+    if c.leave_at != 0 and c.leave_at < deadline:
+        # The client may be sending a request just now.
+        deadline = min(deadline, max(c.leave_at, r.milliseconds + AGED_IDLE))
+    set_deadline(r, c, deadline)
 
 
 cdef void downstream_advance(Reactor r, Connection *c) noexcept nogil:
@@ -275,6 +300,9 @@ cdef void read_preface(Reactor r, Connection *c) noexcept nogil:
     if taken > 0:
         if preface.told:
             peer_set(&c.peer, r.trusted, preface.family, preface.address, preface.port)
+        if not admit(r, c):
+            downstream_close(r, c)
+            return
         buffer_consume(&c.input, taken)
         greet(r, c)
     elif size == 0 and buffer_size(&c.input) == 0:
@@ -338,4 +366,6 @@ cdef void downstream_close(Reactor r, Connection *c) noexcept nogil:
         end_tls(r, c)
     gauge_add(r.counters, FIXED_DOWNSTREAM_IDLE, -1)
     r.downstreams -= 1
+    if c.counted:
+        clients_leave(&r.clients, c.peer.family, c.peer.address)
     close_connection(r, c)

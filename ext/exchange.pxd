@@ -70,6 +70,8 @@ cdef struct Exchange:
     uint8_t failure             # Failure of the previous try, while pausing
     uint64_t *mirrors           # handles, until the request body is complete (mirror.pxd); NULL: none
     uint32_t mirrors_count
+    uint32_t interim_heads      # 1xx heads that the upstreams sent
+    uint32_t interim_bytes      # their bytes
     uint32_t retries            # number of tries after a pause (rule.retry)
     uint64_t resume             # milliseconds: when the pause ends
     uint8_t in_flight           # included in `in_flight` of the last endpoint in `tried`
@@ -102,6 +104,10 @@ cdef struct Exchange:
     uint64_t probe              # milliseconds: when to probe a client that half-closed; 0: never
     uint64_t progress           # milliseconds: when the client last sent or received a byte
     uint64_t discarded          # discarded bytes of the request body
+    uint8_t mover               # Mover: the side that held up the exchange at the last visit, if it must keep a pace
+    uint8_t pace_begun          # a window has begun
+    uint64_t pace_due           # milliseconds: when the window ends or begins
+    uint64_t pace_moved         # bytes that were moved before it
     Slice log_method            # these five only with an access log; in `text`
     Slice log_host
     Slice log_path

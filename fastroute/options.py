@@ -27,6 +27,7 @@ _SERVE = ServeSettings()
 _METRICS = {False: _SERVE.metrics, True: ("::", 9900)}  # key: whether the source is a cluster
 _HEAD_MOST = 16 << 20  # bytes
 _FIELDS_MOST = 100_000
+_PORTS_MOST = 1_000_000
 _IPV6 = Path("/proc/net/if_inet6")  # exists if the kernel supports IPv6
 UNSAID = ""  # value of an option that is not given, if it can be off or its default depends on other options
 
@@ -77,6 +78,12 @@ WORLD = (
         read=notation.network,
         metavar="CIDR",
     ),
+    number(
+        "--max-ports",
+        "Maximum number of ports of all Gateways and ListenerSets; the oldest are served.",
+        _GRAPH.max_ports,
+        at_most=_PORTS_MOST,
+    ),
 )
 
 _OF_BOTH = "of a request (else 431) or of a backend's response (else 502), including trailers."
@@ -111,6 +118,33 @@ LIMITS = (
         "--max-connections",
         "Maximum number of client connections per worker; at the limit, no more are accepted.",
         _LIMITS.max_connections,
+    ),
+    number(
+        "--max-connections-per-client",
+        "Maximum number of connections of one client address (IPv6: of one /64) per worker; further ones are closed. "
+        "Trusted proxies have no limit.",
+        _LIMITS.max_connections_per_client,
+    ),
+    duration(
+        "--max-connection-age",
+        "Time, plus up to 10 %, after which a client connection is closed after its next response, or when idle.",
+        _LIMITS.max_connection_age,
+    ),
+    number(
+        "--max-requests-per-connection",
+        "Maximum number of requests of a client connection; the last response closes it.",
+        _LIMITS.max_requests_per_connection,
+        shown="no limit",
+    ),
+    Option(
+        name="--min-body-rate",
+        meaning="Minimum rate of bodies over 10 s, or `off`: a client that is slower gets 408, and a response that a "
+        "client takes or a backend sends more slowly is cut off.",
+        default=_LIMITS.min_body_rate,
+        type=int,
+        read=notation.rate,
+        metavar="BYTES/s",
+        shown=f"{notation.shown_size(_LIMITS.min_body_rate)}/s",
     ),
     number(
         "--max-handshakes",
@@ -194,6 +228,10 @@ SERVE = (
         "--drain-timeout", "Maximum time after --drain-delay to finish the requests in flight.", _SERVE.drain_timeout
     ),
     several("--trusted-proxies", "Peers whose X-Forwarded-* fields are trusted.", notation.network, "CIDR"),
+    switch(
+        "--allow-local-endpoints",
+        "In a cluster, also send requests to endpoints with loopback, link-local or metadata addresses.",
+    ),
     switch("--proxy-protocol", "Accept PROXY protocol v1 and v2, only from trusted peers."),
     switch("--merge-slashes", "Merge // in paths into /."),
     Option(
@@ -232,6 +270,9 @@ def graph_settings(chosen: dict[str, Any], *, cluster: bool = False) -> GraphSet
         controller_name=chosen["controller_name"],
         gateways=frozenset(chosen["gateway"] or ()),
         infrastructure=cluster and chosen["infrastructure"],
+        local_endpoints=not cluster or chosen["allow_local_endpoints"],
+        max_ports=chosen["max_ports"],
+        port_limit=f"--max-ports {chosen['max_ports']}",
         addressing=Addressing(
             bind=bind,
             addresses=tuple(chosen["address"] or ()),
@@ -250,6 +291,8 @@ def serve_settings(chosen: dict[str, Any]) -> ServeSettings:
     """Settings from the options SERVE. Raises SettingError."""
     kubernetes = _kubernetes_settings(chosen)
     metrics = _METRICS[kubernetes is not None] if chosen["metrics"] == UNSAID else chosen["metrics"]
+    health = _health_address(chosen["health"], metrics)
+    graph = graph_settings(chosen, cluster=kubernetes is not None)
     same = (
         "workers", "metrics_series", "drain_delay", "drain_timeout", "proxy_protocol", "merge_slashes", "underscores"
     )  # fmt: skip
@@ -257,9 +300,9 @@ def serve_settings(chosen: dict[str, Any]) -> ServeSettings:
         manifests=tuple(chosen["manifests"] or ()),
         kubernetes=kubernetes,
         metrics=metrics,
-        health=_health_address(chosen["health"], metrics),
+        health=health,
         health_required=chosen["health"] != UNSAID,
-        graph=graph_settings(chosen, cluster=kubernetes is not None),
+        graph=msgspec.structs.replace(graph, operators=tuple(filter(None, (metrics, health)))),
         limits=Limits(**{option.parameter: chosen[option.parameter] for option in LIMITS}),
         access_log=None if chosen["access_log"] == "off" else chosen["access_log"],
         trusted_proxies=tuple(chosen["trusted_proxies"] or ()),

@@ -3,12 +3,13 @@
 A family is built from its Gateway, the ListenerSets that refer to it, their TLS, the labels of their namespaces and its
 placement (address.py). It does not depend on other Gateways, except for its ports: after a change, ports are claimed
 again, in order of age, by the changed families and by all families that want an address and port of one of these, and
-so on transitively. If each Gateway has its own address, only the changed family is affected.
+so on transitively. If each Gateway has its own address, only the changed family is affected. The limit on the number of
+ports (ports.py) concerns all families, but costs nothing while it is not reached.
 
 The result is the same as that of a build from scratch, except for the addresses of a pool, which are kept.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -16,9 +17,10 @@ import msgspec
 from fastroute.difference import changed_keys, replaced
 from fastroute.graph.address import Placement, place
 from fastroute.graph.change import Touched, kept
-from fastroute.graph.gateway import build_family, claim_ports, is_ours
+from fastroute.graph.gateway import build_family, claim_ports, finish_families, is_ours
 from fastroute.graph.listenerset import group_sets, parent_of
 from fastroute.graph.node import GatewayClassNode, GatewayNode, Holder, HolderId, ListenerSetNode
+from fastroute.graph.ports import Claimed, Port, Refusal, first_refused, gateways_between, reordered
 from fastroute.graph.tls import ResolvedTLS
 from fastroute.resources.gateway import Gateway, ListenerSet
 from fastroute.resources.meta import Key
@@ -52,6 +54,9 @@ class Families(msgspec.Struct, frozen=True, eq=False):
     places: Mapping[Key, Placement] = {}
     families: Mapping[Key, Family] = {}
     claimants: Mapping[Socket, frozenset[Key]] = {}
+    claimed: Mapping[Key, Claimed] = {}
+    ports: Sequence[Port] = ()  # of all of them, in order of precedence
+    first_refused: Port | None = None  # the first of these that is above the limit
     gateways: Mapping[Key, GatewayNode] = {}
     listener_sets: Mapping[Key, ListenerSetNode] = {}
 
@@ -141,10 +146,16 @@ def build_families(
     families = replaced(last.families, made)
     claimants = _claimants(last, made)
     claiming = _closure(made, last, families, claimants)
-    built = claim_ports([(families[key].node, families[key].sets) for key in claiming if key in families])
-    gateways: dict[Key, GatewayNode | None] = {key: built.gateways.get(key) for key in claiming}
+    again = claim_ports([(families[key].node, families[key].sets) for key in claiming if key in families])
+    claimed = replaced(last.claimed, {key: again.get(key) for key in claiming})
+    ports = _ports(last, claimed, claiming)
+    first = first_refused(ports, world.settings.max_ports)
+    changed = claiming | gateways_between(ports, last.first_refused, first)
+    refusal = Refusal(first, world.settings.max_ports, world.settings.port_limit)
+    built = finish_families([claimed[key] for key in changed if key in claimed], refusal)
+    gateways: dict[Key, GatewayNode | None] = {key: built.gateways.get(key) for key in changed}
     sets: dict[Key, ListenerSetNode | None] = {}
-    for key in claiming & last.families.keys():
+    for key in changed & last.families.keys():
         sets.update(dict.fromkeys(one.key for one in last.families[key].sets))
     sets.update(built.listener_sets)
     return Families(
@@ -152,9 +163,21 @@ def build_families(
         places,
         families,
         claimants,
+        claimed,
+        ports,
+        first,
         _kept(last.gateways, gateways),
         _kept(last.listener_sets, sets),
     )
+
+
+def _ports(last: Families, claimed: Mapping[Key, Claimed], claiming: Iterable[Key]) -> Sequence[Port]:
+    """All ports in order, after the families `claiming` have claimed theirs."""
+    gone, new = set[Port](), set[Port]()
+    for key in claiming:
+        gone.update(last.claimed[key].ports if key in last.claimed else ())
+        new.update(claimed[key].ports if key in claimed else ())
+    return reordered(last.ports, gone - new, new - gone)
 
 
 def concerned_families(

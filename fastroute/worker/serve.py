@@ -23,6 +23,7 @@ from fastroute.publication import (
     Drain,
     Drained,
     Listen,
+    Lost,
     Ping,
     Pong,
     Start,
@@ -32,11 +33,16 @@ from fastroute.publication import (
     WireError,
     WriteLog,
 )
-from fastroute.worker.control import ControlStream
+from fastroute.worker.control import LOST, ControlStream
 from fastroute.worker.installer import Installer
 
+NO_LOG = (
+    "lines of the access log go on to the old file, because this worker has no file descriptor left: raise the limit "
+    "of open files (ulimit -n), then send SIGHUP again"
+)
 _LOOK = 0.01  # seconds between checks whether all requests in flight are finished
 _REPORT = 1.0  # seconds between reports of lost log lines
+_AGAIN = 60.0  # seconds between reports of refused connections
 
 
 async def serve(control: ControlStream) -> None:
@@ -65,6 +71,7 @@ async def serve(control: ControlStream) -> None:
         nursery.start_soon(turn_for_ever, engine)
         if log is not None:
             nursery.start_soon(report_lost_lines, log, counters)
+        nursery.start_soon(report_refused, engine, control, start.limits.max_connections_per_client)
         installer = Installer(engine, upstreams)
         await _obey_until_drain(control, engine, installer, log)
         engine.drain()
@@ -107,10 +114,15 @@ async def _obey_until_drain(
             case AnnounceDrain():
                 engine.announce_drain()
             case WriteLog():
-                if log is not None:
-                    log.reopen(control.take_descriptor())
+                if (descriptor := control.take_descriptor()) == LOST:
+                    await control.send(Trouble(NO_LOG))
+                elif log is not None:
+                    log.reopen(descriptor)
             case Listen():
-                installer.listen(message, control.take_descriptor())
+                if (descriptor := control.take_descriptor()) == LOST:
+                    await control.send(Lost(message.address, message.port, message.slot))
+                else:
+                    installer.listen(message, descriptor)
             case Unlisten():
                 installer.unlisten(message)
             case TicketKeys():
@@ -142,3 +154,20 @@ async def report_lost_lines(log: AccessLog, counters: CounterMap) -> None:
         await trio.sleep(_REPORT)
         counters.count("log_dropped", log.dropped - reported)
         reported = log.dropped
+
+
+# --- clients
+
+
+async def report_refused(engine: Engine, control: ControlStream, most: int) -> None:
+    """Reports connections that were closed because their addresses had too many; not more often than once a minute."""
+    reported = 0
+    while True:
+        await trio.sleep(_REPORT)
+        count, last = engine.refused()
+        if count != reported:
+            closed = f"{count - reported} client connections were closed at once, the last one of {last}"
+            why = f"its address has {most} (--max-connections-per-client)"
+            await control.send(Trouble(f"{closed}: {why}"))
+            reported = count
+            await trio.sleep(_AGAIN)
