@@ -61,10 +61,10 @@ cdef extern from "<sys/socket.h>" nogil:
     ssize_t sendmsg(int fd, const msghdr *message, int flags)
 
 cdef extern from "<sys/ioctl.h>" nogil:
-    int ioctl(int fd, unsigned long request, int *value)
+    int ioctl(int fd, unsigned long request, ...)
 
 cdef extern from "<linux/sockios.h>" nogil:
-    unsigned long SIOCOUTQ          # bytes that were sent and not acknowledged, or not sent yet
+    int SIOCOUTQ                # bytes that the peer has not acknowledged yet (tcp(7))
 
 cdef extern from "<arpa/inet.h>" nogil:
     int inet_pton(int family, const char *text, void *address)

@@ -301,9 +301,9 @@ _COUNTERS = (
 
 _LABELLED = (
     (metrics.RETRIES, {reason: f"retries_{reason}" for reason in RETRY_REASONS}),
+    (metrics.ENDED, {name: f"ended_{name}" for name in ("body_too_slow", "upstream_too_slow", "buffers_full")}),
     (metrics.REFUSED, {"per_client": "refused_client"}),
     (metrics.MIRROR_FAILURES, {reason: f"mirror_{reason}" for reason in MIRROR_REASONS}),
-    (metrics.ENDED, {"buffers_full": "ended_buffers_full"}),
     (metrics.HANDSHAKES, {"full": "tls_full", "resumed": "tls_resumed"}),
     (
         metrics.HANDSHAKE_FAILURES,
