@@ -15,7 +15,7 @@ from fastroute.ext.body cimport body_start
 from fastroute.ext.buffer cimport (
     Buffer, buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_reserve, buffer_size,
 )
-from fastroute.ext.clients cimport ENTRY_COUNTED, ENTRY_REFUSED, Entry, clients_enter, clients_leave
+from fastroute.ext.clients cimport ENTRY_COUNTED, ENTRY_REFUSED, Entry, clients_enter
 from fastroute.ext.connection cimport (
     SIDE_DOWNSTREAM, STATE_EXCHANGE, STATE_HANDSHAKE, STATE_HEAD, STATE_HELLO, STATE_IDLE, STATE_LINGER, STATE_PREFACE,
     slab_take,
@@ -394,6 +394,4 @@ cdef void downstream_close(Reactor r, Connection *c) noexcept nogil:
         end_tls(r, c)
     gauge_add(r.counters, FIXED_DOWNSTREAM_IDLE, -1)
     r.downstreams -= 1
-    if c.counted:
-        clients_leave(&r.clients, c.peer.family, c.peer.address)
     close_connection(r, c)

@@ -16,6 +16,7 @@ from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 from posix.unistd cimport close
 
 from fastroute.ext.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_size
+from fastroute.ext.clients cimport clients_leave
 from fastroute.ext.clock cimport microseconds_now
 from fastroute.ext.clients cimport clients_free
 from fastroute.ext.connection cimport SIDE_LISTENER, handle_of, slab_at, slab_bury, slab_free
@@ -394,6 +395,8 @@ cdef void close_connection(Reactor r, Connection *c) noexcept nogil:
     if c.queued:
         take_out(r, c)
     timer_remove(&r.wheel, &r.slab, c)
+    if c.counted:
+        clients_leave(&r.clients, c.peer.family, c.peer.address)
     forget_tls(r, c)
     buffer_free(&c.input)
     buffer_free(&c.output)
