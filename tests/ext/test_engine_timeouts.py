@@ -140,7 +140,8 @@ async def test_a_client_that_does_not_read_is_left() -> None:
         await client.head()
         await rig.passes(0.9)
         assert rig.engine.statistics().exchanges == 1
-        assert await rig.timed_until(lambda: rig.engine.statistics().exchanges == 0, 0.05) < 1
+        # Its kernel may acknowledge bytes a little later, which is progress.
+        assert await rig.timed_until(lambda: rig.engine.statistics().exchanges == 0, 0.05) < 2
         await soon(lambda: backend.open == 0)
         [line] = rig.lines()
         assert (line["status"], line["reason"]) == (200, "body_timeout")
@@ -176,7 +177,7 @@ async def test_a_client_that_reads_slowly_and_steadily_is_served() -> None:
             for _ in range(10):
                 await rig.passes(0.05)
             assert rig.engine.statistics().exchanges == 1
-        assert 0.4 < await rig.timed_until(lambda: rig.engine.statistics().exchanges == 0, 0.05) < 0.9
+        assert 0.4 < await rig.timed_until(lambda: rig.engine.statistics().exchanges == 0, 0.05) < 2
         [line] = rig.lines()
         assert (line["status"], line["reason"]) == (200, "body_timeout")
         assert line["bytes_sent"] < 2_500_000
