@@ -20,6 +20,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from fastroute.descriptors import explained
 from fastroute.source.folder import Stamp
 
 SETTLED_NS = 10_000_000  # a file without a change for so long is read, although its writer may not have closed it
@@ -30,6 +31,7 @@ class Whole(msgspec.Struct, frozen=True):
 
     content: bytes
     stamp: Stamp
+    is_leased: bool = False  # no process had the file open for writing
 
 
 class Unfinished(msgspec.Struct, frozen=True):
@@ -61,11 +63,11 @@ def read(path: str, *, closed: bool = False, patient: bool = True) -> Content:
     except (FileNotFoundError, NotADirectoryError):
         return Missing()
     except OSError as error:
-        return Unreadable(os.strerror(error.errno or 0))
+        return Unreadable(explained(error))
     try:
         return _read(descriptor, closed=closed, patient=patient)
     except OSError as error:
-        return Unreadable(os.strerror(error.errno or 0))
+        return Unreadable(explained(error))
     finally:
         os.close(descriptor)
 
@@ -81,7 +83,7 @@ def _read(descriptor: int, *, closed: bool, patient: bool) -> Content:
     with _lease(descriptor) as writers:
         if writers is None:
             return _unchanged(descriptor, closed=closed)
-        return Unfinished(Stamp.of(status)) if writers else _whole(descriptor)
+        return Unfinished(Stamp.of(status)) if writers else _whole(descriptor, is_leased=True)
 
 
 @contextlib.contextmanager
@@ -113,7 +115,7 @@ def _unchanged(descriptor: int, *, closed: bool) -> Content:
     return seen if seen.stamp == before and len(seen.content) == before.size else Unfinished(seen.stamp)
 
 
-def _whole(descriptor: int) -> Whole:
+def _whole(descriptor: int, *, is_leased: bool = False) -> Whole:
     with os.fdopen(os.dup(descriptor), "rb") as file:
         content = file.read()
-    return Whole(content, Stamp.of(os.fstat(descriptor)))
+    return Whole(content, Stamp.of(os.fstat(descriptor)), is_leased)

@@ -19,9 +19,10 @@ from urllib.parse import urlencode
 import msgspec
 import trio
 import urllib3
-from urllib3.exceptions import HTTPError, ProtocolError
+from urllib3.exceptions import HTTPError, MaxRetryError, ProtocolError
 
 from fastroute import __version__
+from fastroute.descriptors import explained, is_shortage
 from fastroute.errors import FastrouteError, SettingError
 from fastroute.source.kubernetes.account import Account
 
@@ -192,10 +193,7 @@ class Stream:
     async def lines(self) -> list[bytes]:
         """All complete lines that have arrived, at least one. Empty: the response has ended. Raises ApiError."""
         while True:
-            with self._lock:
-                lines, self._lines, self._size = self._lines, [], 0
-                ended, error = self._ended, self._error
-                self._room.set()
+            lines, ended, error = self._fetch()
             if lines:
                 return lines
             if error is not None:
@@ -203,6 +201,16 @@ class Stream:
             if ended:
                 return []
             await self._wait()
+
+    def lines_nowait(self) -> list[bytes]:
+        """All complete lines that have arrived."""
+        return self._fetch()[0]
+
+    def _fetch(self) -> tuple[list[bytes], bool, ApiError | None]:
+        with self._lock:
+            lines, self._lines, self._size = self._lines, [], 0
+            self._room.set()
+            return lines, self._ended, self._error
 
     def close(self) -> None:
         """Ends the stream and its thread, even if the thread is blocked."""
@@ -302,4 +310,14 @@ def _refused(response: urllib3.BaseHTTPResponse) -> ApiError:
 
 def _unreached(host: str, request: _Request, error: Exception) -> ApiError:
     cause = str(getattr(error, "reason", None) or error) or type(error).__name__
+    if shortage := next(filter(is_shortage, _causes(error)), None):
+        assert isinstance(shortage, OSError)
+        cause = explained(shortage)
     return ApiError(0, "Unreached", f"{request.method} {host}{request.path}: {cause}")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what caused it; urllib3 keeps the cause of a failed connection in `reason`."""
+    while error is not None:
+        yield error
+        error = error.reason if isinstance(error, MaxRetryError) else error.__cause__ or error.__context__
