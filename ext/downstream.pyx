@@ -34,8 +34,8 @@ from fastroute.ext.inet cimport SO_LINGER, SOL_SOCKET, linger, setsockopt
 from fastroute.ext.mirroring cimport mirrors_leave
 from fastroute.ext.proxy_protocol cimport PREFACE_MOST, Preface, parse_preface
 from fastroute.ext.reactor cimport (
-    LINGER_BYTES, LINGER_TIME, SCRATCH, close_connection, end_tls, end_writing, flush, queue, read_clock, receive, set_deadline,
-    watch,
+    LINGER_BYTES, LINGER_TIME, SCRATCH, close_connection, end_tls, end_writing, flush, queue, read_clock, receive,
+    set_deadline, watch,
 )
 from fastroute.ext.reason cimport REASON_CLIENT_CLOSED, REASON_DRAINED, REASON_HEAD_TIMEOUT
 from fastroute.ext.relay cimport exchange_advance, exchange_expired

@@ -6,7 +6,8 @@ from fastroute.ext.buffer cimport buffer_append, buffer_bytes, buffer_free, buff
 from fastroute.ext.connection cimport STATE_HANDSHAKE, STATE_HELLO, slab_at
 from fastroute.ext.counters cimport (
     FIXED_DOWNSTREAM_IDLE, FIXED_TLS_FAILED, FIXED_TLS_FULL, FIXED_TLS_RESUMED, HISTOGRAM_HANDSHAKE, TLS_CLOSED,
-    TLS_CROWDED, TLS_NO_CERTIFICATE, TLS_NO_CLIENT_HELLO, TLS_NO_LISTENER, TLS_NOT_AGREED, TLS_UNREAD, count, gauge_add, observe,
+    TLS_CROWDED, TLS_NO_CERTIFICATE, TLS_NO_CLIENT_HELLO, TLS_NO_LISTENER, TLS_NOT_AGREED, TLS_UNREAD, count, gauge_add,
+    observe,
 )
 from fastroute.ext.hello cimport HELLO_MOST, Hello, hello_read
 from fastroute.ext.reactor cimport (
@@ -31,6 +32,8 @@ cdef void handshake_begin(Reactor r, Connection *c) noexcept nogil:
 cdef bint handshake_advance(Reactor r, Connection *c) noexcept nogil:
     if c.state == STATE_HANDSHAKE and not c.failed:
         if c.tls.waits:
+            if c.ended:         # a client that has left costs no signature
+                handshake_fail(r, c, TLS_CLOSED)
             return False
         if c.readable and must_wait(r):
             waiting_add(&r.waiting, &r.slab, c)

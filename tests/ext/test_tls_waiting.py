@@ -110,6 +110,7 @@ async def test_a_client_may_leave_while_its_handshake_waits(abrupt: bool) -> Non
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             one.close()
         await soon(lambda: answered(many[1::2]) == 30)
+        await soon(lambda: rig.counters.fixed()["tls_closed"] == 30)
         shut(many[1::2])
         await soon(lambda: rig.engine.statistics().downstream_idle == 0)
         await connect(rig.port, "a.example.com", trusting())
