@@ -43,6 +43,7 @@ DURATION = Family(
 CONNECT = Family("fastroute_upstream_connect_seconds", "Time to connect to an endpoint")
 CONNECTIONS = Family("fastroute_connections", "Open connections", ("side", "state"))
 ACCEPTED = Family("fastroute_connections_accepted_total", "Client connections accepted")
+REFUSED = Family("fastroute_connections_refused_total", "Client connections closed at once, by reason", ("reason",))
 LOCAL_RESPONSES = Family(
     "fastroute_local_responses_total", "Responses generated without a backend, by reason", ("reason",)
 )

@@ -120,6 +120,12 @@ LIMITS = (
         _LIMITS.max_connections,
     ),
     number(
+        "--max-connections-per-client",
+        "Maximum number of connections of one client address (IPv6: of one /64) per worker; further ones are closed. "
+        "Trusted proxies have no limit.",
+        _LIMITS.max_connections_per_client,
+    ),
+    number(
         "--max-handshakes",
         "Maximum number of TLS handshakes in progress per worker; at the limit, an old one is closed.",
         _LIMITS.max_handshakes,

@@ -26,7 +26,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     upstream_idle_timeout: float = 30.0  # unused pooled connection; then closed
     tunnel_idle_timeout: float = 3600.0  # upgraded connection without traffic; then closed
     max_connections: int = 65_536  # client connections per worker; at the limit, no more are accepted
-    max_handshakes: int = 1_024  # TLS handshakes in progress per worker; at the limit, an old one is closed
+    max_connections_per_client: int = 1_024  # of one address, per worker; further ones are closed
+    max_handshakes: int = 1_024  # TLS handshakes in progress per worker; at the limit, the oldest is closed
 
 
 class Addressing(msgspec.Struct, frozen=True, kw_only=True):

@@ -79,6 +79,7 @@ def test_defaults_are_those_of_the_settings(served: list[ServeSettings]) -> None
         (["--upstream-idle-timeout", "1m30s"], "limits.upstream_idle_timeout", 90.0),
         (["--tunnel-idle-timeout", "2h"], "limits.tunnel_idle_timeout", 7200.0),
         (["--max-connections", "100"], "limits.max_connections", 100),
+        (["--max-connections-per-client", "5"], "limits.max_connections_per_client", 5),
         (["--max-handshakes", "10"], "limits.max_handshakes", 10),
     ],
 )
