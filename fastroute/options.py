@@ -125,6 +125,27 @@ LIMITS = (
         "Trusted proxies have no limit.",
         _LIMITS.max_connections_per_client,
     ),
+    duration(
+        "--max-connection-age",
+        "Time, plus up to 10 %, after which a client connection is closed after its next response, or when idle.",
+        _LIMITS.max_connection_age,
+    ),
+    number(
+        "--max-requests-per-connection",
+        "Maximum number of requests of a client connection; the last response closes it.",
+        _LIMITS.max_requests_per_connection,
+        shown="no limit",
+    ),
+    Option(
+        name="--min-body-rate",
+        meaning="Minimum rate of bodies over 10 s, or `off`: a client that is slower gets 408, and a response that a "
+        "client takes or a backend sends more slowly is cut off.",
+        default=_LIMITS.min_body_rate,
+        type=int,
+        read=notation.rate,
+        metavar="BYTES/s",
+        shown=f"{notation.shown_size(_LIMITS.min_body_rate)}/s",
+    ),
     number(
         "--max-handshakes",
         "Maximum number of TLS handshakes in progress per worker; at the limit, an old one is closed.",
@@ -207,6 +228,10 @@ SERVE = (
         "--drain-timeout", "Maximum time after --drain-delay to finish the requests in flight.", _SERVE.drain_timeout
     ),
     several("--trusted-proxies", "Peers whose X-Forwarded-* fields are trusted.", notation.network, "CIDR"),
+    switch(
+        "--allow-local-endpoints",
+        "In a cluster, also send requests to endpoints with loopback, link-local or metadata addresses.",
+    ),
     switch("--proxy-protocol", "Accept PROXY protocol v1 and v2, only from trusted peers."),
     switch("--merge-slashes", "Merge // in paths into /."),
     Option(
@@ -245,6 +270,7 @@ def graph_settings(chosen: dict[str, Any], *, cluster: bool = False) -> GraphSet
         controller_name=chosen["controller_name"],
         gateways=frozenset(chosen["gateway"] or ()),
         infrastructure=cluster and chosen["infrastructure"],
+        local_endpoints=not cluster or chosen["allow_local_endpoints"],
         max_ports=chosen["max_ports"],
         port_limit=f"--max-ports {chosen['max_ports']}",
         addressing=Addressing(
@@ -265,6 +291,8 @@ def serve_settings(chosen: dict[str, Any]) -> ServeSettings:
     """Settings from the options SERVE. Raises SettingError."""
     kubernetes = _kubernetes_settings(chosen)
     metrics = _METRICS[kubernetes is not None] if chosen["metrics"] == UNSAID else chosen["metrics"]
+    health = _health_address(chosen["health"], metrics)
+    graph = graph_settings(chosen, cluster=kubernetes is not None)
     same = (
         "workers", "metrics_series", "drain_delay", "drain_timeout", "proxy_protocol", "merge_slashes", "underscores"
     )  # fmt: skip
@@ -272,9 +300,9 @@ def serve_settings(chosen: dict[str, Any]) -> ServeSettings:
         manifests=tuple(chosen["manifests"] or ()),
         kubernetes=kubernetes,
         metrics=metrics,
-        health=_health_address(chosen["health"], metrics),
+        health=health,
         health_required=chosen["health"] != UNSAID,
-        graph=graph_settings(chosen, cluster=kubernetes is not None),
+        graph=msgspec.structs.replace(graph, operators=tuple(filter(None, (metrics, health)))),
         limits=Limits(**{option.parameter: chosen[option.parameter] for option in LIMITS}),
         access_log=None if chosen["access_log"] == "off" else chosen["access_log"],
         trusted_proxies=tuple(chosen["trusted_proxies"] or ()),

@@ -27,6 +27,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     tunnel_idle_timeout: float = 3600.0  # upgraded connection without traffic; then closed
     max_connections: int = 65_536  # client connections per worker; at the limit, no more are accepted
     max_connections_per_client: int = 1_024  # of one address, per worker; further ones are closed
+    max_connection_age: float | None = None  # of a client connection, plus up to 10 %; then it is asked to go
+    max_requests_per_connection: int | None = None  # of a client connection; then it is closed
+    min_body_rate: int = 1_024  # bytes per second over 10 s; slower bodies: 408, or the response is cut. 0: no minimum
     max_handshakes: int = 1_024  # TLS handshakes in progress per worker; at the limit, the oldest is closed
 
 
@@ -42,6 +45,7 @@ class Addressing(msgspec.Struct, frozen=True, kw_only=True):
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104
 CONTROLLER_NAME = "fastroute.dev/gateway"
 CLASS_NAME = "fastroute"
+OPERATORS = (("127.0.0.1", 9900), ("127.0.0.1", 9902))  # --metrics and --health
 
 
 class GraphSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +59,9 @@ class GraphSettings(msgspec.Struct, frozen=True, kw_only=True):
     port_limit: str = "--max-ports 1024"  # what sets `max_ports`, for messages
     bundle_version: str | None = None  # of the installed CRDs, for example "v1.6.3"; None: manifests, or unknown
     infrastructure: bool = False  # keep a Service with the metadata of each Gateway's `spec.infrastructure`
+    local_endpoints: bool = True  # loopback, link-local and metadata addresses may be endpoints
+    operators: tuple[tuple[str, int], ...] = OPERATORS  # --metrics and --health: never endpoints, as our listeners
+    machine: frozenset[str] = frozenset()  # addresses of this machine, if listeners bind to all of them
     missing: Mapping[str, str] = {}  # kinds that the API server does not serve, and the reasons
 
 

@@ -80,6 +80,10 @@ def test_defaults_are_those_of_the_settings(served: list[ServeSettings]) -> None
         (["--tunnel-idle-timeout", "2h"], "limits.tunnel_idle_timeout", 7200.0),
         (["--max-connections", "100"], "limits.max_connections", 100),
         (["--max-connections-per-client", "5"], "limits.max_connections_per_client", 5),
+        (["--max-connection-age", "1h"], "limits.max_connection_age", 3600.0),
+        (["--max-requests-per-connection", "1000"], "limits.max_requests_per_connection", 1000),
+        (["--min-body-rate", "2KiB/s"], "limits.min_body_rate", 2048),
+        (["--min-body-rate", "off"], "limits.min_body_rate", 0),
         (["--max-handshakes", "10"], "limits.max_handshakes", 10),
     ],
 )
@@ -137,7 +141,9 @@ def test_in_a_cluster_everybody_is_served_and_nothing_is_assumed(
 ) -> None:
     monkeypatch.setattr("fastroute.options._IPV6", Path(__file__))
     assert fastroute("serve", *words).exit_code == 0
-    graph = GraphSettings(class_name=None, addressing=Addressing(bind=("0.0.0.0", "::")))
+    operators = (("::", 9900), ("::", 9902))
+    addressing = Addressing(bind=("0.0.0.0", "::"))
+    graph = GraphSettings(class_name=None, addressing=addressing, local_endpoints=False, operators=operators)
     file, context = Path("k") if "k" in words else None, "c" if "c" in words else None
     kubernetes = KubernetesSettings(kubeconfig=file, context=context)
     assert served == [ServeSettings(kubernetes=kubernetes, graph=graph, metrics=("::", 9900), health=("::", 9902))]
@@ -145,6 +151,8 @@ def test_in_a_cluster_everybody_is_served_and_nothing_is_assumed(
     asked = served.pop()
     assert asked.kubernetes == KubernetesSettings(status_lease="a/b", infrastructure=True)
     assert asked.graph.infrastructure
+    assert fastroute("serve", "--allow-local-endpoints", "--kubernetes").exit_code == 0
+    assert served.pop().graph.local_endpoints
     variables = {"FASTROUTE_KUBERNETES": "1", "FASTROUTE_METRICS": "127.0.0.1:1", "FASTROUTE_BIND": "::1"}
     assert fastroute("serve", **variables).exit_code == 0
     assert served[1].kubernetes == KubernetesSettings()
