@@ -27,6 +27,7 @@ cdef enum Fixed:                # words of the first page; counters.pyx has the 
     FIXED_MIRRORED              # copies of requests that were sent completely to a mirror
     FIXED_TLS_FULL              # completed handshakes, by kind
     FIXED_TLS_RESUMED
+    FIXED_WORST_INSTALL_STEP    # gauge: microseconds of the longest slice of other work between two turns
     FIXED_TLS_FAILED = 40       # + TlsFailure
     FIXED_MIRROR_FAILURES = 48  # + MirrorFailure
     FIXED_LOCAL_RESPONSES = 64  # + LocalReason
@@ -51,6 +52,7 @@ cdef enum Histogram:            # the first slots of the histograms; the main pr
     HISTOGRAM_OTHER = 0
     HISTOGRAM_CONNECT           # upstream_connect_seconds: observed by the engine for each successful connect
     HISTOGRAM_HANDSHAKE         # tls_handshake_seconds: observed by the engine for each completed handshake
+    HISTOGRAM_INSTALL           # worker_install_seconds: observed by the worker for each installation
     HISTOGRAM_FIRST
 
 cdef struct Counters:

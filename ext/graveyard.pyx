@@ -4,6 +4,17 @@ from libc.stdint cimport uint64_t
 
 from fastroute.ext.clock cimport microseconds_now
 
+cdef extern from * nogil:
+    """
+    #include <malloc.h>
+    #ifdef M_MXFAST
+    #define fastroute_spread_frees() mallopt(M_MXFAST, 0)
+    #else
+    #define fastroute_spread_frees() 0
+    #endif
+    """
+    int mallopt_spread "fastroute_spread_frees"()
+
 cdef Grave *_top = NULL
 cdef unsigned long _buried = 0
 
@@ -42,3 +53,9 @@ def collect(microseconds: int) -> bool:
 def buried() -> int:
     """The number of parts that wait to be freed."""
     return _buried
+
+
+def spread_frees() -> None:
+    """Makes glibc merge each small piece of memory when it is freed. By default it collects small pieces and merges all
+    of them at a time of its choice, which takes 100 ms after the removal of 8,192 regular expressions."""
+    mallopt_spread()

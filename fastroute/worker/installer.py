@@ -9,8 +9,6 @@ import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
-import trio
-
 from fastroute.ext.certificate import Certificates
 from fastroute.ext.engine import Engine
 from fastroute.ext.graveyard import collect
@@ -35,10 +33,7 @@ from fastroute.publication import (
     UpsertRule,
 )
 from fastroute.snapshot import Endpoint
-
-SHORTEST, LONGEST = 50e-6, 1e-3  # seconds of work between two turns of the engine
-SHARE = 0.5  # the share of the duration of the last turn
-OTHERS = 1e-3  # seconds after which trio's other tasks run
+from fastroute.worker.slices import Slices
 
 
 class SlotSocket(NamedTuple):
@@ -49,50 +44,13 @@ class SlotSocket(NamedTuple):
     slot: int
 
 
-class Slices:
-    """Interleaves background work with traffic that is ready now.
-
-    The duration of a slice is a share of the duration of the turn before it, so that work continues under full load.
-    With little traffic a slice is short, because a request that arrives during it waits for its end.
-    """
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._length = SHORTEST
-        self._until = 0.0  # on the clock of time.monotonic, like the next
-        self._looked_after = 0.0
-
-    @property
-    def length(self) -> int:
-        """Duration of this slice, in microseconds."""
-        return int(self._length * 1e6)
-
-    async def step_aside(self) -> None:
-        """Returns at once within the slice; at its end runs a turn of the engine and begins the next slice."""
-        if time.monotonic() >= self._until:
-            await self.let_traffic_by()
-
-    async def let_traffic_by(self) -> None:
-        """Runs one turn of the engine without waiting, and occasionally all other tasks."""
-        self._engine.hurry()
-        began = time.monotonic()
-        if self._engine.turn():
-            self._engine.wake()
-        if began >= self._looked_after + OTHERS:
-            await trio.lowlevel.checkpoint()
-            self._looked_after = time.monotonic()
-        now = time.monotonic()
-        self._length = min(max((now - began) * SHARE, SHORTEST), LONGEST)
-        self._until = now + self._length
-
-
 class Installer:
     """The state of this worker: the tables, endpoints and sockets of one version."""
 
-    def __init__(self, engine: Engine, upstreams: Upstreams) -> None:
+    def __init__(self, engine: Engine, upstreams: Upstreams, slices: Slices) -> None:
         self._engine = engine
         self._upstreams = upstreams
-        self._slices = Slices(engine)
+        self._slices = slices
         self._certificates = Certificates()
         self._shown: set[str] = set()  # ids of certificates
         self._tables: Tables | None = None
@@ -100,6 +58,7 @@ class Installer:
         self._backends: set[str] = set()
         self._sockets: dict[SlotSocket, int] = {}
         self._begun: Begin | None = None
+        self._begun_at = 0.0  # on the clock of time.monotonic
         self._builder: TableBuilder | None = None  # of the current publication; None: it is refused
         self._trouble = ""
         self._listens: list[tuple[SlotSocket, int]] = []
@@ -108,9 +67,9 @@ class Installer:
 
     async def obey(self, message: Change | Begin | Commit | EndpointUpdate) -> Ack | Refused | Trouble | None:
         """Applies `message`; returns the message to send back, if any."""
-        await self._slices.step_aside()
         match message:
             case EndpointUpdate():
+                self._begun_at = time.monotonic()
                 return self._update(message)
             case Begin():
                 self._begin(message)
@@ -118,13 +77,15 @@ class Installer:
                 return await self._commit(message.version)
             case _ if self._builder is not None:
                 try:
-                    return self._change(self._builder, message)
+                    return await self._change(self._builder, message)
                 except (ValueError, MemoryError) as error:
                     self._refuse(f"{type(error).__name__}: {error}")
         return None
 
-    async def collect_old_tables(self) -> None:
-        """Frees what only the previous tables used."""
+    async def finish(self) -> None:
+        """Frees what only the previous version used. Call it after an answer was sent."""
+        for _ in self._certificates.release():
+            await self._slices.step_aside()
         while collect(self._slices.length):
             await self._slices.let_traffic_by()
 
@@ -146,6 +107,7 @@ class Installer:
 
     def _begin(self, message: Begin) -> None:
         self._begun = message
+        self._begun_at = time.monotonic()
         self._trouble = ""
         if message.base not in (0, self._version):
             self._refuse(f"it starts from version {message.base}, version {self._version} is installed")
@@ -156,10 +118,10 @@ class Installer:
         for id in () if message.base else tuple(self._shown):
             self._remove_certificate(id)
 
-    def _change(self, builder: TableBuilder, change: Change) -> Trouble | None:
+    async def _change(self, builder: TableBuilder, change: Change) -> Trouble | None:
         match change:
             case UpsertCertificate():
-                return self._put_certificate(change)
+                return await self._put_certificate(change)
             case RemoveCertificate():
                 self._remove_certificate(change.id)
             case UpsertRule():
@@ -176,11 +138,12 @@ class Installer:
                 self._leaving.add(change.backend)
         return None
 
-    def _put_certificate(self, change: UpsertCertificate) -> Trouble | None:
+    async def _put_certificate(self, change: UpsertCertificate) -> Trouble | None:
         """A certificate that cannot be loaded does not block the publication: its listeners refuse their clients."""
         self._shown.add(change.id)
         try:
-            self._certificates.put(change.id, change.certificate)
+            for _ in self._certificates.putting(change.id, change.certificate):
+                await self._slices.step_aside()
         except ValueError as error:
             return Trouble(f"certificate {change.id} cannot be shown: {error}")
         return None
@@ -203,7 +166,7 @@ class Installer:
         except (ValueError, MemoryError) as error:
             return Refused(message.version, f"{type(error).__name__}: {error}")
         self._version = message.version
-        return Ack(message.version)
+        return self._acknowledged()
 
     def _refuse(self, trouble: str) -> None:
         self._builder = None
@@ -223,7 +186,11 @@ class Installer:
         for place, fd in self._listens:
             self._open(place, fd)
         self._listens, self._unlistens = [], []
-        return Ack(version) if tables is not None else Refused(version, self._trouble)
+        return Refused(version, self._trouble) if tables is None else self._acknowledged()
+
+    def _acknowledged(self) -> Ack:
+        self._slices.installed(time.monotonic() - self._begun_at)
+        return Ack(self._version)
 
     async def _finish(self) -> Tables | None:
         """The tables of the publication, built in slices; None if it is refused."""
@@ -232,6 +199,8 @@ class Installer:
         try:
             while self._builder.step(self._slices.length):
                 await self._slices.let_traffic_by()
+            for _ in self._certificates.prepare():
+                await self._slices.step_aside()
             return self._builder.finish()
         except (ValueError, MemoryError) as error:
             self._refuse(f"{type(error).__name__}: {error}")

@@ -21,6 +21,7 @@ from fastroute.ext.tables import Upstreams
 from fastroute.ext.ticket import set_keys
 from fastroute.publication import (
     AnnounceDrain,
+    Downward,
     Drain,
     Drained,
     Listen,
@@ -31,11 +32,13 @@ from fastroute.publication import (
     TicketKeys,
     Trouble,
     Unlisten,
+    Upward,
     WireError,
 )
 from fastroute.worker.control import ControlStream
 from fastroute.worker.installer import Installer
 from fastroute.worker.logfile import open_log
+from fastroute.worker.slices import Slices
 
 _LOOK = 0.01  # seconds between checks whether all requests in flight are finished
 _REPORT = 1.0  # seconds between reports of lost log lines
@@ -66,8 +69,9 @@ async def serve(control: ControlStream) -> None:
         nursery.start_soon(turn_for_ever, engine)
         if log is not None:
             nursery.start_soon(report_lost_lines, log, counters)
-        installer = Installer(engine, upstreams)
-        await _obey_until_drain(control, engine, installer, partial(_reopen, log, start.access_log))
+        slices = Slices(engine, counters)
+        orders = Orders(control, engine, slices)
+        await orders.obey_until_drain(Installer(engine, upstreams, slices), partial(_reopen, log, start.access_log))
         engine.drain()
         with trio.move_on_after(start.drain_timeout):
             await _finished(engine)
@@ -94,38 +98,60 @@ async def turn_for_ever(engine: Engine) -> None:
             await trio.lowlevel.checkpoint()
 
 
-async def _obey_until_drain(
-    control: ControlStream, engine: Engine, installer: Installer, reopen: "partial[str | None]"
-) -> None:
-    while True:
-        try:
-            message = await control.receive()
-        except WireError:
-            return
-        match message:
-            case None | Drain():
+class Orders:
+    """The messages of the main process, and the answers to them. Other work of the worker happens in `slices`."""
+
+    def __init__(self, control: ControlStream, engine: Engine, slices: Slices) -> None:
+        self._control = control
+        self._engine = engine
+        self._slices = slices
+
+    async def obey_until_drain(self, installer: Installer, reopen: "partial[str | None]") -> None:
+        control, engine = self._control, self._engine
+        self._slices.begin()
+        while True:
+            try:
+                message = await self._next()
+            except WireError:
                 return
-            case AnnounceDrain():
-                engine.announce_drain()
-            case ReopenLog():
-                if trouble := reopen():
-                    await control.send(Trouble(trouble))
-            case Listen():
-                installer.listen(message, control.take_descriptor())
-            case Unlisten():
-                installer.unlisten(message)
-            case TicketKeys():
-                set_keys(message.keys)
-            case Ping():
-                await control.send(Pong())
-            case Start():
-                await control.send(Trouble("a worker starts once"))
-            case _:
-                if answer := await installer.obey(message):
-                    await control.send(answer)
-                    engine.wake()
-                    gc.freeze()
-                    await installer.collect_old_tables()
+            match message:
+                case None | Drain():
+                    return
+                case AnnounceDrain():
+                    engine.announce_drain()
+                case ReopenLog():
+                    if trouble := reopen():
+                        await self._answer(Trouble(trouble))
+                case Listen():
+                    installer.listen(message, control.take_descriptor())
+                case Unlisten():
+                    installer.unlisten(message)
+                case TicketKeys():
+                    set_keys(message.keys)
+                case Ping():
+                    await self._answer(Pong())
+                case Start():
+                    await self._answer(Trouble("a worker starts once"))
+                case _:
+                    if answer := await installer.obey(message):
+                        await self._answer(answer)
+                        engine.wake()
+                        gc.freeze()
+                        await installer.finish()
+
+    async def _next(self) -> Downward | None:
+        while (message := self._control.next_message()) is None:
+            self._slices.end()
+            if not await self._control.receive_piece():
+                return None
+            self._slices.begin()
+        await self._slices.step_aside()
+        return message
+
+    async def _answer(self, message: Upward) -> None:
+        self._slices.end()
+        await self._control.send(message)
+        self._slices.begin()
 
 
 async def _finished(engine: Engine) -> None:
