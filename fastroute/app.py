@@ -33,7 +33,7 @@ from fastroute.settings import ServeSettings
 from fastroute.source.directory import Directory
 from fastroute.source.statuslog import StatusLog
 from fastroute.supervisor import Supervisor, usable_cpus
-from fastroute.worker.logfile import open_log
+from fastroute.supervisor.logfile import open_log
 
 _log = logging.getLogger(__name__)
 Follow = Callable[[Supervisor, Metrics, trio.Event], Awaitable[None]]  # applies a source's objects to the data plane
@@ -163,7 +163,7 @@ async def _live(signals: AsyncIterator[int], supervisor: Supervisor, leaving: tr
 
         async for number in signals:
             if number == signal.SIGHUP:
-                nursery.start_soon(supervisor.reopen_logs)
+                nursery.start_soon(supervisor.reopen_log)
                 continue
             ended += 1
             if ended > 1:
@@ -192,12 +192,12 @@ def _allow_many_files() -> None:
 
 
 def _made_absolute(settings: ServeSettings) -> ServeSettings:
-    """Makes the path of the access log absolute, for the workers. SettingError: the file cannot be opened."""
-    if settings.access_log in (None, "-"):
+    """Makes the path of the access log absolute. SettingError: the file cannot be opened."""
+    if settings.access_log is None:
         return settings
-    path = Path(settings.access_log or "").absolute()
+    path = settings.access_log if settings.access_log == "-" else str(Path(settings.access_log).absolute())
     try:
-        os.close(open_log(str(path)))
+        os.close(open_log(path))
     except OSError as error:
         raise SettingError(f"--access-log {path}: {error.strerror}") from error
-    return msgspec.structs.replace(settings, access_log=str(path))
+    return msgspec.structs.replace(settings, access_log=path)

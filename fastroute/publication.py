@@ -11,7 +11,8 @@ The order of the changes ensures that after each of them every rule has its list
 
 On the wire (a byte stream) a message is msgpack, split into fragments of at most 64 KiB. A fragment starts with four
 bytes, big-endian: the highest bit means that the message continues in the next fragment, the rest is the length.
-A listening socket is sent with its `Listen` (SCM_RIGHTS, one descriptor per message, in the order of the messages).
+Descriptors are sent with their messages (SCM_RIGHTS), in the order of the messages: a listening socket with its
+`Listen`, a file with `WriteLog`, and those of `Start`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -100,13 +101,13 @@ Change = (
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True, tag="start"):
-    """The first message: settings that do not change while the worker runs. The memory of its counters (a memfd) is
-    sent with it."""
+    """The first message: settings that do not change while the worker runs. Sent with it: the memory of its counters (a
+    memfd), and the file of the access log if there is one."""
 
     limits: Limits
     request_series: int  # the number of series in the counters
     histograms: int  # the number of histograms in the counters
-    access_log: str | None = None  # an absolute path, "-" for stdout, None: off
+    access_log: bool = False  # whether there is one
     drain_timeout: float = 30.0  # maximum duration of a drain, in seconds
     trusted_proxies: tuple[str, ...] = ()
     proxy_protocol: bool = False
@@ -172,8 +173,8 @@ class Ping(msgspec.Struct, frozen=True, tag="ping"):
     """Send `Pong`."""
 
 
-class ReopenLog(msgspec.Struct, frozen=True, tag="reopen_log"):
-    """Reopen the access log (SIGHUP)."""
+class WriteLog(msgspec.Struct, frozen=True, tag="write_log"):
+    """Write the access log to the file that is sent with this message, from now on (SIGHUP)."""
 
 
 Downward = (
@@ -194,7 +195,7 @@ Downward = (
     | Unlisten
     | AnnounceDrain
     | Drain
-    | ReopenLog
+    | WriteLog
     | Ping
 )
 

@@ -49,6 +49,7 @@ class Worker:
         self.held: Snapshot | None = None  # the snapshot of that version; None: the next publication must be complete
         self.sockets: Mapping[tuple[Place, int], socket.socket] = {}  # sockets it accepts from, by place and slot
         self.owed: Owed | None = None
+        self.greeted = False  # Start was sent, or is the first message in the queue
         self.pinged = False  # a Pong is expected
         self.late = False  # its acknowledgement is overdue, and nothing waits for it any more
         self.refused = 0  # the version that it refused even as a complete publication
@@ -56,18 +57,17 @@ class Worker:
         self._socket = sock
         self._sending = trio.StrictFIFOLock()
 
-    async def send(self, message: Downward, descriptor: int | None = None) -> None:
-        """Sends a message, and optionally a file descriptor with it. Ignores a worker that has ended; its stream
-        reports that."""
-        await self.send_encoded(encode(message), descriptor)
+    async def send(self, message: Downward, *descriptors: int) -> None:
+        """Sends a message, and file descriptors with it. Ignores a worker that has ended; its stream reports that."""
+        await self.send_encoded(encode(message), *descriptors)
 
-    async def send_encoded(self, data: bytes, descriptor: int | None = None) -> None:
+    async def send_encoded(self, data: bytes, *descriptors: int) -> None:
         """Like `send`, for one or several encoded messages."""
         async with self._sending:
             try:
                 rest = memoryview(data)
-                if descriptor is not None:
-                    rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))
+                if descriptors:
+                    rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))
                     rest = rest[await self._socket.sendmsg([rest[:_PIECE]], [rights]) :]
                 while rest:
                     rest = rest[await self._socket.send(rest[:_PIECE]) :]

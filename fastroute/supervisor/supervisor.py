@@ -31,12 +31,12 @@ from fastroute.publication import (
     Refused,
     RemoveListener,
     RemoveRule,
-    ReopenLog,
     Start,
     TicketKeys,
     Trouble,
     Unlisten,
     WireError,
+    WriteLog,
     difference,
     encode,
     publication,
@@ -44,6 +44,7 @@ from fastroute.publication import (
 from fastroute.settings import ServeSettings
 from fastroute.snapshot import Outcome, Snapshot
 from fastroute.supervisor.lending import lend
+from fastroute.supervisor.logfile import LogFile
 from fastroute.supervisor.memory import counter_memory
 from fastroute.supervisor.process import Owed, Worker, worker_process
 from fastroute.supervisor.sockets import ListeningSockets, Place, Results
@@ -105,6 +106,7 @@ class Supervisor:
         self._counters = [memory.counters for memory in self._memory]
         self._tally = Tally(self._counters, REASONS, self._samples, settings.metrics_series)
         self._book = self._tally.book
+        self._log = LogFile(settings.access_log) if settings.access_log else None
         metrics.registry.register(self._tally)
 
     # --- public state
@@ -180,6 +182,8 @@ class Supervisor:
             self._sockets.close()
             for memory in self._memory:
                 memory.close()
+            if self._log is not None:
+                self._log.close()
 
     async def drain(self) -> None:
         """Announces the drain for `drain_delay`, then lets every worker finish the requests in flight; then `run`
@@ -200,9 +204,14 @@ class Supervisor:
                 worker.kill()
             telling.cancel_scope.cancel()
 
-    async def reopen_logs(self) -> None:
-        """Makes every worker reopen the access log."""
-        await self._tell_all(ReopenLog())
+    async def reopen_log(self) -> None:
+        """Opens the access log again; every worker writes to the new file."""
+        if self._log is None:
+            return
+        if trouble := self._log.reopen():
+            _log.warning(trouble)
+        else:
+            await self._tell_all(WriteLog(), self._log.fd)
 
     # --- one worker
 
@@ -267,7 +276,9 @@ class Supervisor:
             _log.error("worker %d sent an invalid message: %s", worker.slot, error)
 
     async def _feed(self, worker: Worker) -> None:
-        await worker.send(self._start(), self._memory[worker.slot].fd)
+        worker.greeted = True
+        descriptors = [self._memory[worker.slot].fd, *([self._log.fd] if self._log else [])]
+        await worker.send(self._start(), *descriptors)
         await worker.send(TicketKeys(self._tickets.keys))
         if self._announced:
             await worker.send(AnnounceDrain())
@@ -372,10 +383,11 @@ class Supervisor:
         serving_or_first = [one for one in self._workers.values() if one.serving or one.slot not in self._served]
         return [one for one in serving_or_first if not one.late]
 
-    async def _tell_all(self, message: Downward) -> None:
+    async def _tell_all(self, message: Downward, *descriptors: int) -> None:
         async with trio.open_nursery() as nursery:
-            for worker in list(self._workers.values()):
-                nursery.start_soon(worker.send, message)
+            for worker in self._workers.values():
+                if worker.greeted:  # nothing is sent before Start
+                    nursery.start_soon(worker.send, message, *descriptors)
 
     async def _try_binding(self) -> None:
         """Retries ports that were in use, because they may become free."""
@@ -396,7 +408,7 @@ class Supervisor:
             limits=settings.limits,
             request_series=self._counters[0].requests,
             histograms=self._counters[0].histograms,
-            access_log=settings.access_log,
+            access_log=self._log is not None,
             drain_timeout=settings.drain_timeout,
             trusted_proxies=settings.trusted_proxies,
             proxy_protocol=settings.proxy_protocol,

@@ -10,7 +10,6 @@ One hot task runs a turn of the engine whenever its descriptor is readable. All 
 
 import gc
 import os
-from functools import partial
 
 import trio
 
@@ -27,17 +26,16 @@ from fastroute.publication import (
     Listen,
     Ping,
     Pong,
-    ReopenLog,
     Start,
     TicketKeys,
     Trouble,
     Unlisten,
     Upward,
     WireError,
+    WriteLog,
 )
 from fastroute.worker.control import ControlStream
 from fastroute.worker.installer import Installer
-from fastroute.worker.logfile import open_log
 from fastroute.worker.slices import Slices
 
 _LOOK = 0.01  # seconds between checks whether all requests in flight are finished
@@ -51,7 +49,7 @@ async def serve(control: ControlStream) -> None:
     if not isinstance(start, Start):
         return
     counters = _counters(start, control.take_descriptor())
-    log = await _first_log(start, control)
+    log = AccessLog(control.take_descriptor()) if start.access_log else None
     upstreams = Upstreams()
     engine = Engine(
         limits=start.limits,
@@ -71,7 +69,7 @@ async def serve(control: ControlStream) -> None:
             nursery.start_soon(report_lost_lines, log, counters)
         slices = Slices(engine, counters)
         orders = Orders(control, engine, slices)
-        await orders.obey_until_drain(Installer(engine, upstreams, slices), partial(_reopen, log, start.access_log))
+        await orders.obey_until_drain(Installer(engine, upstreams, slices), log)
         engine.drain()
         with trio.move_on_after(start.drain_timeout):
             await _finished(engine)
@@ -106,7 +104,7 @@ class Orders:
         self._engine = engine
         self._slices = slices
 
-    async def obey_until_drain(self, installer: Installer, reopen: "partial[str | None]") -> None:
+    async def obey_until_drain(self, installer: Installer, log: AccessLog | None) -> None:
         control, engine = self._control, self._engine
         self._slices.begin()
         while True:
@@ -119,9 +117,9 @@ class Orders:
                     return
                 case AnnounceDrain():
                     engine.announce_drain()
-                case ReopenLog():
-                    if trouble := reopen():
-                        await self._answer(Trouble(trouble))
+                case WriteLog():
+                    if log is not None:
+                        log.reopen(control.take_descriptor())
                 case Listen():
                     installer.listen(message, control.take_descriptor())
                 case Unlisten():
@@ -160,29 +158,6 @@ async def _finished(engine: Engine) -> None:
 
 
 # --- the access log
-
-
-async def _first_log(start: Start, control: ControlStream) -> AccessLog | None:
-    """Opens the access log. A log that cannot be opened does not stop traffic."""
-    if start.access_log is None:
-        return None
-    try:
-        return AccessLog(open_log(start.access_log))
-    except OSError as error:
-        lost = f"the access log {start.access_log} cannot be opened: {error.strerror}; lines are lost until it can"
-        await control.send(Trouble(lost))
-        return AccessLog(open_log(os.devnull))
-
-
-def _reopen(log: AccessLog | None, path: str | None) -> str | None:
-    """Reopens the path of the log; on failure keeps the old file and reports the error."""
-    if log is None or path is None:
-        return None
-    try:
-        log.reopen(open_log(path))
-    except OSError as error:
-        return f"the access log {path} cannot be opened again: {error.strerror}; lines go on to the old file"
-    return None
 
 
 async def report_lost_lines(log: AccessLog, counters: CounterMap) -> None:

@@ -328,3 +328,28 @@ async def test_a_worker_never_gets_a_file_that_only_has_the_number_of_its_socket
     supervisor._sockets.follow([Place("127.0.0.1", port)])
     await supervisor._bring_sockets(Slow())
     assert sent == [port]
+
+
+async def test_a_log_that_cannot_be_opened_again_is_logged_and_a_replacement_writes_to_the_old_file(tmp_path, caplog):
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    async with supervised(1, access_log=str(folder / "log")) as rig:
+        await rig.supervisor.publish(rig.snapshot())
+        folder.rename(tmp_path / "moved")
+        await rig.supervisor.reopen_log()
+        assert "lines go on to the old file" in caplog.text
+        (before,) = pids(rig)
+        os.kill(before, signal.SIGKILL)
+        await rig.until(lambda: before not in pids(rig) and rig.supervisor.ready)
+        assert await rig.sources() == {"x"}
+        await rig.until(lambda: (tmp_path / "moved" / "log").stat().st_size > 0)
+        folder.mkdir()
+        await rig.supervisor.reopen_log()
+        assert await rig.sources() == {"x"}
+        await rig.until(lambda: (folder / "log").exists() and (folder / "log").stat().st_size > 0)
+
+
+async def test_without_a_log_opening_it_again_does_nothing():
+    async with supervised(1) as rig:
+        await rig.supervisor.reopen_log()
+        assert (await rig.supervisor.publish(rig.snapshot())).complete

@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 import msgspec
-import pytest
 import trio
 from load import PATIENCE, Backend, Load, loaded, until
 
@@ -30,7 +29,6 @@ from fastroute.publication import (
     RemoveEndpoints,
     RemoveListener,
     RemoveRule,
-    ReopenLog,
     SetEndpoints,
     Start,
     Trouble,
@@ -38,6 +36,7 @@ from fastroute.publication import (
     UpsertListener,
     UpsertRule,
     Upward,
+    WriteLog,
     encode,
 )
 from fastroute.settings import Limits
@@ -45,7 +44,6 @@ from fastroute.snapshot import Endpoint, Listener, Match, PathMatch, Rule, Weigh
 from fastroute.supervisor.memory import counter_memory
 from fastroute.worker import serve as serve_module
 from fastroute.worker.control import ControlStream
-from fastroute.worker.logfile import open_log
 from fastroute.worker.serve import serve
 
 
@@ -83,11 +81,10 @@ class Main(NamedTuple):
 
     async def say(self, *messages):
         for message in messages:
-            fd = self.listening.fileno() if isinstance(message, Listen) else None
-            await self.send(message, fd)
+            await self.send(message, *([self.listening.fileno()] if isinstance(message, Listen) else []))
 
-    async def send(self, message, fd=None):
-        beside = [] if fd is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))]
+    async def send(self, message, *fds):
+        beside = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
         await self.socket.sendmsg([encode(message)], beside)
 
     async def hear(self):
@@ -129,20 +126,26 @@ class Main(NamedTuple):
 
 
 @asynccontextmanager
-async def started(**settings):
+async def started(log=None):
+    """A worker that has received Start, with `log` as the descriptor of its access log."""
     ours, theirs = socket.socketpair()
     memory = counter_memory(10)
     backend = Backend("x")
     listening = socket.create_server(("127.0.0.1", 0))
     main = Main(trio.socket.from_stdlib_socket(ours), Decoder[Upward](Upward), listening, backend, memory.counters)
     start = Start(
-        limits=Limits(), request_series=memory.counters.requests, histograms=memory.counters.histograms, **settings
+        limits=Limits(),
+        request_series=memory.counters.requests,
+        histograms=memory.counters.histograms,
+        access_log=log is not None,
     )
     with ours, listening, ControlStream(trio.socket.from_stdlib_socket(theirs)) as control:
         async with trio.open_nursery() as nursery:
             await nursery.start(backend.serve)
-            await main.send(start, memory.fd)
+            await main.send(start, memory.fd, *([] if log is None else [log]))
             memory.close()
+            if log is not None:
+                os.close(log)
             nursery.start_soon(serve, control)
             yield main
             nursery.cancel_scope.cancel()
@@ -268,83 +271,29 @@ async def test_without_a_start_it_does_not_begin():
             await serve(control)
 
 
-async def test_the_log_is_written_reopened_and_closed(tmp_path):
-    path = tmp_path / "access.log"
-    async with started(access_log=str(path)) as main:
+async def test_the_log_is_written_replaced_and_closed(tmp_path):
+    old, new = opened(tmp_path / "old"), opened(tmp_path / "new")
+    async with started(old) as main:
         await main.ask(*main.whole())
         await main.answers(1)
-        path.rename(tmp_path / "old")
-        await main.say(ReopenLog())
+        await main.send(WriteLog(), new)
         await main.answers(1)
         assert await main.ask(Drain()) == Drained()
-    for file in (tmp_path / "old", path):
+    os.close(new)
+    for file in (tmp_path / "old", tmp_path / "new"):
         assert {json.loads(line)["backend"] for line in file.read_bytes().splitlines()} == {"a/x:80"}
 
 
-async def test_a_log_that_cannot_be_opened_again_is_told_and_goes_on(tmp_path):
-    folder = tmp_path / "logs"
-    folder.mkdir()
-    async with started(access_log=str(folder / "access.log")) as main:
-        await main.ask(*main.whole())
-        folder.rename(tmp_path / "moved")
-        trouble = await main.ask(ReopenLog())
-        assert isinstance(trouble, Trouble)
-        assert "No such file or directory" in trouble.text
-        await main.answers(1)
-        assert await main.ask(Drain()) == Drained()
-    assert (tmp_path / "moved" / "access.log").stat().st_size > 0
-
-
-async def test_a_log_that_cannot_be_opened_at_first_does_not_keep_it_from_serving(tmp_path):
-    path = tmp_path / "later" / "access.log"
-    async with started(access_log=str(path)) as main:
-        trouble = await main.hear()
-        assert isinstance(trouble, Trouble)
-        assert "lines are lost until it can" in trouble.text
-        assert await main.ask(*main.whole()) == Ack(1)
-        assert await main.answers(1) == {"x"}
-        path.parent.mkdir()
-        await main.say(ReopenLog())
-        await main.answers(1)
-        assert await main.ask(Drain()) == Drained()
-    assert path.read_bytes().splitlines()
-
-
-async def test_without_a_log_reopening_is_nothing():
-    async with started() as main:
-        assert await main.ask(ReopenLog(), *main.whole()) == Ack(1)
+def opened(path):
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
 
 async def test_lost_lines_are_counted(monkeypatch):
     monkeypatch.setattr(serve_module, "_REPORT", 0.05)
-    async with started(access_log="/dev/full") as main:
+    async with started(os.open("/dev/full", os.O_WRONLY)) as main:
         await main.ask(*main.whole())
         await main.answers(3)
         await until(lambda: main.counters.fixed()["log_dropped"] >= 3)
-
-
-def test_stdout_is_opened_by_a_description_of_our_own(monkeypatch):
-    reader, writer = os.pipe()
-    saved = os.dup(1)
-    try:
-        os.dup2(writer, 1)
-        fd = open_log("-")
-        assert not os.get_blocking(fd)
-        assert os.get_blocking(1)
-        monkeypatch.setattr(serve_module.os, "open", _refuse)
-        copy = open_log("-")
-    finally:
-        os.dup2(saved, 1)
-    for each in (fd, copy):
-        os.write(each, b"x")
-        os.close(each)
-    assert os.read(reader, 2) == b"xx"
-    for each in (reader, writer, saved):
-        os.close(each)
-
-
-def _refuse(*args):
-    raise OSError
 
 
 def rules(version, size):
@@ -400,15 +349,3 @@ async def test_serving_makes_nothing_that_only_a_garbage_collection_would_free()
             assert gc.collect() == 0
         finally:
             gc.enable()
-
-
-def test_a_named_pipe_that_nobody_reads_is_an_error_and_no_wait(tmp_path):
-    pipe = tmp_path / "log"
-    os.mkfifo(pipe)
-    with pytest.raises(OSError, match="No such device or address"):
-        open_log(str(pipe))
-    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    fd = open_log(str(pipe))
-    assert not os.get_blocking(fd)
-    os.close(fd)
-    os.close(reader)
