@@ -42,7 +42,8 @@ CPLUSPLUS = {"regex": {"language": "c++", "libraries": ["re2"], "extra_compile_a
 
 # Modules that call OpenSSL.
 TLS = {"libraries": ["ssl", "crypto"]}
-LIBRARIES = {**CPLUSPLUS, **dict.fromkeys(("certificate", "context", "secure", "session", "ticket", "tls"), TLS)}
+USERS = ("certificate", "context", "names", "secure", "session", "ticket", "tls")
+LIBRARIES = {**CPLUSPLUS, **dict.fromkeys(USERS, TLS)}
 
 
 def extension(path: Path) -> Extension:

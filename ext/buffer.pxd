@@ -1,8 +1,9 @@
 # Bytes that a connection must keep between two events: a partial head, or output that its peer has not read yet.
 #
-# A Buffer owns memory only while it holds bytes: an idle connection has none. The code that appends limits its size.
+# A Buffer owns memory only while it holds bytes: an idle connection has none. Its memory is at most twice its content,
+# or 8 KiB. The code that appends limits its size.
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 
 
 cdef struct Buffer:
@@ -23,6 +24,9 @@ cdef inline char *buffer_bytes(const Buffer *buffer) noexcept nogil:
 cdef int buffer_reserve(Buffer *buffer, uint32_t size) noexcept nogil
 # Appends a copy of `size` bytes. Returns 0, or -1 if out of memory.
 cdef int buffer_append(Buffer *buffer, const char *data, uint32_t size) noexcept nogil
-# Removes the first `size` bytes; frees the memory if the buffer is then empty.
+# Removes the first `size` bytes; frees the memory that is not needed any more, all of it if the buffer is then empty.
+# May move the content.
 cdef void buffer_consume(Buffer *buffer, uint32_t size) noexcept nogil
 cdef void buffer_free(Buffer *buffer) noexcept nogil
+# The memory of all buffers of this process, in bytes. A worker is a process with one engine.
+cdef uint64_t buffers_total() noexcept nogil

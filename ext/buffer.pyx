@@ -1,18 +1,43 @@
 """Bytes kept between two events; see buffer.pxd."""
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memmove
 
 cdef enum:
     ROOM_LEAST = 1024       # bytes of the smallest buffer; larger ones are doubled
+    ROOM_KEPT = 8192        # bytes up to which a buffer does not become smaller
+
+cdef uint64_t _total = 0
+
+
+cdef uint64_t buffers_total() noexcept nogil:
+    return _total
+
+
+cdef int move(Buffer *buffer, uint32_t room) noexcept nogil:
+    """Moves the content to `room` bytes of new memory. Returns 0, or -1 if out of memory."""
+    global _total
+    cdef uint32_t held = buffer.end - buffer.start
+    cdef char *data = <char *> malloc(room)
+    if data is NULL:
+        return -1
+    if held:
+        memcpy(data, buffer.data + buffer.start, held)
+    free(buffer.data)
+    _total += room
+    _total -= buffer.room
+    buffer.data = data
+    buffer.start = 0
+    buffer.end = held
+    buffer.room = room
+    return 0
 
 
 cdef int buffer_reserve(Buffer *buffer, uint32_t size) noexcept nogil:
     """Makes room for `size` more bytes: moves the content to the front, or else doubles the memory."""
     cdef uint32_t held = buffer.end - buffer.start
     cdef uint32_t room = ROOM_LEAST
-    cdef char *data
     if buffer.room - buffer.end >= size:
         return 0
     if buffer.room - held >= size:
@@ -24,17 +49,7 @@ cdef int buffer_reserve(Buffer *buffer, uint32_t size) noexcept nogil:
         if room > (<uint32_t> 1 << 30):
             return -1
         room *= 2
-    data = <char *> malloc(room)
-    if data is NULL:
-        return -1
-    if held:
-        memcpy(data, buffer.data + buffer.start, held)
-    free(buffer.data)
-    buffer.data = data
-    buffer.start = 0
-    buffer.end = held
-    buffer.room = room
-    return 0
+    return move(buffer, room)
 
 
 cdef int buffer_append(Buffer *buffer, const char *data, uint32_t size) noexcept nogil:
@@ -48,12 +63,20 @@ cdef int buffer_append(Buffer *buffer, const char *data, uint32_t size) noexcept
 
 
 cdef void buffer_consume(Buffer *buffer, uint32_t size) noexcept nogil:
+    cdef uint32_t room = buffer.room
     buffer.start += size
     if buffer.start >= buffer.end:
         buffer_free(buffer)
+        return
+    while room > ROOM_KEPT and room // 2 >= buffer.end - buffer.start:
+        room //= 2
+    if room < buffer.room:
+        move(buffer, room)      # if there is no memory, the larger one is kept
 
 
 cdef void buffer_free(Buffer *buffer) noexcept nogil:
+    global _total
+    _total -= buffer.room
     free(buffer.data)
     buffer.data = NULL
     buffer.start = buffer.end = buffer.room = 0

@@ -5,6 +5,7 @@
 
 from libc.stdint cimport uint32_t
 
+from fastroute.ext.names cimport Names
 from fastroute.ext.openssl cimport EVP_PKEY, SSL_CTX, X509, X509_STACK
 
 
@@ -14,6 +15,7 @@ cdef struct Credential:
     X509 *leaf                  # NULL: there is no usable certificate
     X509_STACK *chain           # the issuers of the leaf, in order; NULL: none
     EVP_PKEY *key
+    Names names                 # of the leaf
 
 cdef void credential_unref(Credential *credential) noexcept nogil
 

@@ -10,7 +10,11 @@ class _Certificate(Protocol):
 CHAIN: str
 KEY: str
 PAIR: str
+SIZE: str
 STRENGTH: str
+CERTIFICATES_MOST: int
+CHAIN_BYTES_MOST: int
+ALTERNATIVES_MOST: int
 
 class CertificateError(ValueError):
     part: str

@@ -12,9 +12,10 @@ which handshakes use as well: every step empties it.
 from libc.stdlib cimport calloc, free
 
 from fastroute.ext.context cimport context_new
+from fastroute.ext.names cimport NAMES_MOST, Names, names_free, names_load
 from fastroute.ext.openssl cimport (
     BIO, ERR_GET_LIB, ERR_GET_REASON, ERR_LIB_PEM, EVP_MD_CTX, EVP_PKEY_CTX, EVP_PKEY_RSA_PSS,
-    PEM_R_NO_START_LINE, RSA_PSS_SALTLEN_DIGEST, SSL, BIO_free, BIO_new_mem_buf, ERR_clear_error, ERR_peek_error,
+    PEM_R_NO_START_LINE, RSA_PSS_SALTLEN_DIGEST, SSL, i2d_X509, BIO_free, BIO_new_mem_buf, ERR_clear_error, ERR_peek_error,
     ERR_reason_error_string, EVP_DigestSign, EVP_DigestSignInit, EVP_DigestVerify, EVP_DigestVerifyInit,
     EVP_MD_CTX_free, EVP_MD_CTX_new, EVP_PKEY_CTX_set_rsa_pss_saltlen, EVP_PKEY_free, EVP_PKEY_get_base_id,
     EVP_PKEY_get_bits, PEM_read_bio_PrivateKey, PEM_read_bio_X509, SSL_CTX_free, SSL_CTX_up_ref,
@@ -24,14 +25,18 @@ from fastroute.ext.openssl cimport (
 
 cdef enum:
     CONTEXTS_MOST = 64          # unused contexts that are kept for the next listener with the same settings
-    KEY_MOST = 16384            # bits; libcrypto verifies no RSA signature of more
-    SIGNATURE_MOST = 2048       # bytes: the size of a signature of such a key
+    KEY_MOST = 4096             # bits; a signature of such an RSA key takes 3 ms, of one of 16,384 bits 230 ms
+    CERTIFICATES = 10           # in a chain
+    CHAIN_BYTES = 65536         # of all its certificates, as they are sent
+    SIGNATURE_MOST = 512        # bytes: the size of a signature of such a key
 
-CHAIN, KEY, PAIR, STRENGTH = "chain", "key", "pair", "strength"
+CHAIN, KEY, PAIR, SIZE, STRENGTH = "chain", "key", "pair", "size", "strength"
+CERTIFICATES_MOST, CHAIN_BYTES_MOST, ALTERNATIVES_MOST = CERTIFICATES, CHAIN_BYTES, NAMES_MOST
 
 
 class CertificateError(ValueError):
-    """An error of libssl, in its words. `part` must be fixed: CHAIN, KEY, PAIR (they do not match) or STRENGTH."""
+    """An error of libssl, in its words. `part` must be fixed: CHAIN, KEY, PAIR (they do not match), SIZE (of the
+    chain or of its names) or STRENGTH."""
 
     def __init__(self, part: str, text: str) -> None:
         super().__init__(text)
@@ -48,8 +53,11 @@ cdef class Parsed:
     cdef X509 *leaf
     cdef X509_STACK *chain
     cdef EVP_PKEY *key
+    cdef Names names
+    cdef int size               # bytes of all certificates
 
     def __dealloc__(self):
+        names_free(&self.names)
         X509_free(self.leaf)
         EVP_PKEY_free(self.key)
         if self.chain is not NULL:
@@ -93,6 +101,7 @@ cdef class ContextHandle:
 
 
 cdef void clear(Credential *credential) noexcept nogil:
+    names_free(&credential.names)
     X509_free(credential.leaf)
     EVP_PKEY_free(credential.key)
     if credential.chain is not NULL:
@@ -207,12 +216,15 @@ cdef int exchange(Credential *credential, Parsed parsed) except -1:
     cdef X509 *leaf = credential.leaf
     cdef X509_STACK *chain = credential.chain
     cdef EVP_PKEY *key = credential.key
+    cdef Names names = credential.names
     credential.leaf, credential.chain, credential.key = parsed.leaf, parsed.chain, parsed.key
+    credential.names = parsed.names
     if parsed.key is not NULL:
         credential.kind = EVP_PKEY_get_base_id(parsed.key)
     parsed.leaf = leaf
     parsed.chain = chain
     parsed.key = key
+    parsed.names = names
     return 0
 
 
@@ -238,6 +250,9 @@ def parsing(Parsed parsed, bytes chain, bytes key):
     cdef Text text = Text(chain)
     while read_certificate(parsed, text):
         yield
+    if names_load(&parsed.names, parsed.leaf) < 0:
+        raise refusal(SIZE, f"the certificate has more than {NAMES_MOST} names")
+    yield
     parsed.key = read_key(key)
     yield
     if EVP_PKEY_get_bits(parsed.key) > KEY_MOST:
@@ -256,6 +271,24 @@ cdef object refusal(str part, str text):
     return CertificateError(part, text if word is NULL else f"{text}: {word.decode()}")
 
 
+cdef bint keep_certificate(Parsed parsed, X509 *read) except -1:
+    """Owns `read` from now on. CertificateError: there are too many, or they are too large."""
+    cdef bint kept = True
+    parsed.size += i2d_X509(read, NULL)
+    if parsed.leaf is NULL:
+        parsed.leaf = read
+    else:
+        if parsed.chain is NULL:
+            parsed.chain = sk_X509_new_null()
+        kept = parsed.chain is not NULL and sk_X509_push(parsed.chain, read) > 0
+    if not kept:
+        X509_free(read)
+        raise MemoryError
+    if parsed.size > CHAIN_BYTES or (parsed.chain is not NULL and sk_X509_num(parsed.chain) >= CERTIFICATES):
+        raise refusal(SIZE, f"the chain has more than {CERTIFICATES} certificates or {CHAIN_BYTES} bytes")
+    return True
+
+
 cdef bint read_certificate(Parsed parsed, Text text) except -1:
     """Reads the next certificate of the PEM: the first one, or one of the others. False: there are no more.
     CertificateError: there is none, or it cannot be parsed."""
@@ -264,18 +297,10 @@ cdef bint read_certificate(Parsed parsed, Text text) except -1:
     cdef unsigned long error
     ERR_clear_error()
     read = PEM_read_bio_X509(text.bio, NULL, no_password, NULL)
-    if read is not NULL and parsed.leaf is NULL:
-        parsed.leaf = read
-        return True
+    if read is not NULL:
+        return keep_certificate(parsed, read)
     if parsed.chain is not NULL:
         count += sk_X509_num(parsed.chain)
-    elif read is not NULL:
-        parsed.chain = sk_X509_new_null()
-    if read is not NULL:
-        if parsed.chain is NULL or sk_X509_push(parsed.chain, read) == 0:
-            X509_free(read)
-            raise MemoryError
-        return True
     error = ERR_peek_error()
     if count == 0 or ERR_GET_LIB(error) != ERR_LIB_PEM or ERR_GET_REASON(error) != PEM_R_NO_START_LINE:
         raise refusal(CHAIN, f"certificate {count + 1} of the chain cannot be read")

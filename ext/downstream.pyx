@@ -1,7 +1,8 @@
 """Client connections; see downstream.pxd.
 
 Each visit reads one head and begins one exchange; a connection with more data is queued behind the others, so a client
-that pipelines gets no more than its share. A response that closes the connection is followed by a half-close, and
+that pipelines gets no more than its share. A read takes at most `Reactor.ahead` bytes: so many can be held behind a
+request in progress, during which nothing more is read. A response that closes the connection is followed by a half-close, and
 further input from the client is discarded for a while: a plain close with unread data would be a reset, which can
 destroy the response.
 """
@@ -108,12 +109,13 @@ cdef void downstream_advance(Reactor r, Connection *c) noexcept nogil:
 cdef void read_request(Reactor r, Connection *c) noexcept nogil:
     """Reads once and looks for a head; bytes of a pipelined request may already be in the buffer."""
     cdef long size = 0
+    cdef uint32_t room
     if c.failed:
         downstream_close(r, c)
         return
     if buffer_size(&c.input) == 0:
         if c.readable:
-            size = receive(r, c, r.scratch, SCRATCH)
+            size = receive(r, c, r.scratch, r.ahead)
         if size > 0:
             take_head(r, c, r.scratch, size)
         elif size < 0:
@@ -123,7 +125,8 @@ cdef void read_request(Reactor r, Connection *c) noexcept nogil:
         if buffer_reserve(&c.input, 4096) < 0:
             downstream_close(r, c)
             return
-        size = receive(r, c, c.input.data + c.input.end, c.input.room - c.input.end)
+        room = c.input.room - c.input.end
+        size = receive(r, c, c.input.data + c.input.end, room if room < r.ahead else r.ahead)
         if size < 0:
             downstream_close(r, c)
             return

@@ -20,7 +20,7 @@ import os
 import random
 
 from fastroute.ext.accesslog cimport AccessLog
-from fastroute.ext.buffer cimport buffer_size
+from fastroute.ext.buffer cimport buffer_size, buffers_total
 from fastroute.ext.connection cimport (
     SIDE_DOWNSTREAM, SIDE_HEEDED, SIDE_LISTENER, SIDE_TIMER, SIDE_UPSTREAM, STATE_HELLO, STATE_IDLE, STATE_POOLED,
     Connection,
@@ -65,6 +65,7 @@ class EngineStatistics(NamedTuple):
     drained: bool
     mirrors_behind: int     # bytes that are not sent to mirrors yet
     waits: int              # how often a turn waited for more events
+    buffered: int           # bytes of memory of all buffers of this process
 
 
 cdef class Engine:
@@ -196,6 +197,7 @@ cdef class Engine:
             r.exchanges, r.downstreams - r.exchanges, r.upstream_connections - r.pooled, r.pooled, r.exchanges,
             r.listeners_count, self.turns.made, self.turns.worst,
             r.draining and r.listeners_count == 0 and r.downstreams == 0, r.behind, self.turns.waits,
+            buffers_total(),
         )
 
     def close(self):
@@ -257,6 +259,7 @@ cdef int set_limits(Reactor r, limits) except -1:
     r.times.upstream_idle = milliseconds_of(limits.upstream_idle_timeout)
     r.times.tunnel_idle = milliseconds_of(limits.tunnel_idle_timeout)
     r.max_body = <uint64_t> -1 if limits.max_body is None else limits.max_body
+    r.ahead = min(limits.max_head, <uint32_t> SCRATCH)
     r.max_connections = limits.max_connections
     r.max_handshakes = limits.max_handshakes
     r.outgoing_size = 2 * r.head_limits.head + EXTRA

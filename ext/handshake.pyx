@@ -8,9 +8,9 @@ from fastroute.ext.counters cimport (
     FIXED_DOWNSTREAM_IDLE, FIXED_TLS_FAILED, FIXED_TLS_FULL, FIXED_TLS_RESUMED, HISTOGRAM_HANDSHAKE, TLS_CLOSED,
     TLS_CROWDED, TLS_NO_CERTIFICATE, TLS_NO_CLIENT_HELLO, TLS_NO_LISTENER, TLS_NOT_AGREED, count, gauge_add, observe,
 )
-from fastroute.ext.hello cimport Hello, hello_read
+from fastroute.ext.hello cimport HELLO_MOST, Hello, hello_read
 from fastroute.ext.reactor cimport (
-    SCRATCH, close_connection, flush, handshake_enter, handshake_leave, lend_readable, read_clock, receive_sealed,
+    close_connection, flush, handshake_enter, handshake_leave, lend_readable, read_clock, receive_sealed,
     set_deadline, ship,
 )
 from fastroute.ext.router cimport Listener, find_listener
@@ -28,7 +28,7 @@ cdef bint handshake_advance(Reactor r, Connection *c) noexcept nogil:
     if c.writable and buffer_size(&c.output):
         flush(r, c)             # part of a long chain; `failed` records errors
     if c.readable and not c.failed:
-        size = receive_sealed(r, c, r.sealed, SCRATCH)
+        size = receive_sealed(r, c, r.sealed, HELLO_MOST)
     if c.failed or size < 0:
         handshake_fail(r, c, TLS_CLOSED)
         return False

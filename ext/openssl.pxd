@@ -83,13 +83,26 @@ cdef extern from "<openssl/params.h>" nogil:
     OSSL_PARAM OSSL_PARAM_construct_utf8_string(const char *name, char *text, size_t size)
     OSSL_PARAM OSSL_PARAM_construct_end()
 
+cdef extern from "<openssl/asn1.h>" nogil:
+    ctypedef struct ASN1_STRING
+    const unsigned char *ASN1_STRING_get0_data(const ASN1_STRING *text)
+    int ASN1_STRING_length(const ASN1_STRING *text)
+
 cdef extern from "<openssl/x509v3.h>" nogil:
-    int X509_check_host(X509 *certificate, const char *name, size_t size, unsigned int flags, char **peer)
+    ctypedef struct GENERAL_NAME
+    ctypedef struct GENERAL_NAMES
+    int GEN_DNS, NID_subject_alt_name
+    void *X509_get_ext_d2i(const X509 *certificate, int kind, int *critical, int *index)
+    int sk_GENERAL_NAME_num(const GENERAL_NAMES *names)
+    GENERAL_NAME *sk_GENERAL_NAME_value(const GENERAL_NAMES *names, int index)
+    void *GENERAL_NAME_get0_value(const GENERAL_NAME *name, int *kind)
+    void GENERAL_NAMES_free(GENERAL_NAMES *names)
 
 cdef extern from "<openssl/x509.h>" nogil:
     ctypedef struct X509_STACK "STACK_OF(X509)"
     void X509_free(X509 *certificate)
     int X509_up_ref(X509 *certificate)
+    int i2d_X509(X509 *certificate, unsigned char **into)       # `into` NULL: the size only
     EVP_PKEY *X509_get0_pubkey(const X509 *certificate)
     int X509_check_private_key(const X509 *certificate, const EVP_PKEY *key)
     X509_STACK *sk_X509_new_null()
@@ -102,6 +115,16 @@ cdef extern from "<openssl/pem.h>" nogil:
     int PEM_R_NO_START_LINE
     X509 *PEM_read_bio_X509(BIO *bio, X509 **into, Password password, void *data)
     EVP_PKEY *PEM_read_bio_PrivateKey(BIO *bio, EVP_PKEY **into, Password password, void *data)
+
+cdef extern from * nogil:
+    """
+    #include <openssl/ssl.h>
+    #ifndef SSL_OP_NO_TX_CERTIFICATE_COMPRESSION    /* since OpenSSL 3.2 */
+    #define SSL_OP_NO_TX_CERTIFICATE_COMPRESSION 0
+    #define SSL_OP_NO_RX_CERTIFICATE_COMPRESSION 0
+    #endif
+    """
+    uint64_t SSL_OP_NO_TX_CERTIFICATE_COMPRESSION, SSL_OP_NO_RX_CERTIFICATE_COMPRESSION
 
 cdef extern from "<openssl/ssl.h>" nogil:
     enum:

@@ -66,6 +66,7 @@ cdef class Reactor:
     cdef Times times
     cdef HeadLimits head_limits
     cdef uint64_t max_body      # bytes
+    cdef uint32_t ahead         # bytes read at once from a client, and so the most that is held behind a request
     cdef uint32_t max_connections
     cdef uint32_t max_handshakes
     cdef TrustedProxies *trusted

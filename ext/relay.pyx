@@ -1,7 +1,8 @@
 """Exchanges, both directions; see relay.pxd.
 
 Backpressure: a side is read only while the output of the other side is empty. So one exchange holds at most one read
-(SCRATCH bytes and a head) in each direction, and the TCP windows in the kernel do the rest.
+(SCRATCH bytes and a head) in each direction, and the TCP windows in the kernel do the rest. Of what a client sends after
+the request, at most one head is read (request_room).
 """
 
 from libc.stdint cimport uint16_t, uint64_t
@@ -16,12 +17,12 @@ from fastroute.ext.exchange cimport (
     VERDICT_CLOSE, VERDICT_DONE, VERDICT_LINGER, VERDICT_ON,
 )
 from fastroute.ext.inet cimport iovec
-from fastroute.ext.reactor cimport DISCARD_BYTES, SCRATCH, flush, queue, receive, say_end, set_deadline, transmit
+from fastroute.ext.reactor cimport DISCARD_BYTES, flush, queue, receive, say_end, set_deadline, transmit
 from fastroute.ext.reason cimport (
     REASON_BACKEND_TIMEOUT, REASON_BODY_TIMEOUT, REASON_CLIENT_CLOSED, REASON_REQUEST_TIMEOUT,
 )
 from fastroute.ext.record cimport record_end
-from fastroute.ext.request cimport request_relay
+from fastroute.ext.request cimport request_relay, request_room
 from fastroute.ext.retry cimport FAILURE_NOT_CONNECTED, FAILURE_TIMEOUT
 from fastroute.ext.response cimport response_relay
 from fastroute.ext.tunnel cimport tunnel_advance, tunnel_expired
@@ -132,7 +133,7 @@ cdef int discard(Reactor r, Connection *c, Exchange *x) noexcept nogil:
         size = buffer_size(&c.input)
     elif c.readable:
         data = r.scratch
-        size = receive(r, c, data, SCRATCH)
+        size = receive(r, c, data, request_room(r, x))
         if size < 0:
             return VERDICT_CLOSE
     else:

@@ -250,6 +250,11 @@ cdef int request_refused(Reactor r, Connection *c, Exchange *x, int refusal) noe
     return answer_plainly(r, c, x, refusal_status(refusal), REASON_REFUSED + refusal)
 
 
+cdef uint32_t request_room(Reactor r, const Exchange *x) noexcept nogil:
+    # `left` is the rest of the body or of the current chunk, or the part of a chunk size that was read: never too much.
+    return SCRATCH if x.request_body.left > SCRATCH - r.ahead else <uint32_t> x.request_body.left + r.ahead
+
+
 cdef int request_relay(Reactor r, Connection *c, Exchange *x, Connection *u) noexcept nogil:
     cdef iovec part
     cdef Slice passed
@@ -260,7 +265,7 @@ cdef int request_relay(Reactor r, Connection *c, Exchange *x, Connection *u) noe
         size = buffer_size(&c.input)
     else:
         data = r.scratch
-        size = receive(r, c, data, SCRATCH)
+        size = receive(r, c, data, request_room(r, x))
         if size == 0:
             return VERDICT_ON
         if size < 0:

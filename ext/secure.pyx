@@ -3,10 +3,18 @@
 from libc.stdlib cimport calloc, free
 
 from fastroute.ext.certificate cimport credential_unref
+from fastroute.ext.names cimport names_have
 from fastroute.ext.openssl cimport (
     ERR_clear_error, EVP_Digest, EVP_sha256, SSL_CTX_free, SSL_free, SSL_new, SSL_set_accept_state,
-    SSL_set_session_id_context, SSL_use_cert_and_key, X509_check_host,
+    SSL_set_session_id_context, SSL_use_cert_and_key,
 )
+
+cdef enum:
+    KINDS_MOST = 4              # kinds of keys: RSA, RSA-PSS, ECDSA, Ed25519
+
+cdef struct Choice:             # the certificate for one kind of key
+    const Credential *credential
+    bint named                  # it has the name that the client asks for
 
 
 cdef Secure *secure_new(listener, Certificates certificates) except NULL:
@@ -43,34 +51,32 @@ cdef void secure_unref(Secure *secure) noexcept nogil:
     free(secure)
 
 
-cdef bint has_name(const Credential *credential, const char *name, uint32_t size) noexcept nogil:
-    return size != 0 and X509_check_host(credential.leaf, name, size, 0, NULL) == 1
-
-
-cdef const Credential *better(const Secure *secure, uint32_t index, const char *name, uint32_t size) noexcept nogil:
-    """The certificate at this index; NULL if it is empty, or if another one of its kind is used instead."""
-    cdef const Credential *credential = secure.credentials[index]
-    cdef const Credential *other
+cdef uint32_t choose(const Secure *secure, const char *name, uint32_t size, Choice *choices) noexcept nogil:
+    """The certificates for this client, one of each kind of key. Returns their number."""
+    cdef const Credential *credential
+    cdef uint32_t count = 0
+    cdef uint32_t i, kind
     cdef bint named
-    cdef uint32_t i
-    if credential.leaf is NULL:
-        return NULL
-    if secure.count == 1:
-        return credential
-    named = has_name(credential, name, size)
     for i in range(secure.count):
-        other = secure.credentials[i]
-        if i == index or other.leaf is NULL or other.kind != credential.kind:
+        credential = secure.credentials[i]
+        if credential.leaf is NULL:
             continue
-        if has_name(other, name, size):
-            if not named or i < index:
-                return NULL
-        elif not named and i < index:
-            return NULL
-    return credential
+        kind = 0
+        while kind < count and choices[kind].credential.kind != credential.kind:
+            kind += 1
+        if kind == KINDS_MOST or (kind < count and choices[kind].named):
+            continue
+        named = names_have(&credential.names, name, size)
+        if kind == count or named:
+            choices[kind].credential = credential
+            choices[kind].named = named
+        if kind == count:
+            count += 1
+    return count
 
 
 cdef SSL *secure_open(const Secure *secure, const char *name, uint32_t size) noexcept nogil:
+    cdef Choice choices[KINDS_MOST]
     cdef const Credential *credential
     cdef uint32_t i
     cdef bint shown = False
@@ -80,10 +86,9 @@ cdef SSL *secure_open(const Secure *secure, const char *name, uint32_t size) noe
     if ssl is NULL:
         ERR_clear_error()
         return NULL
-    for i in range(secure.count):
-        credential = better(secure, i, name, size)
-        if credential is not NULL:
-            shown = SSL_use_cert_and_key(ssl, credential.leaf, credential.key, credential.chain, 1) == 1 or shown
+    for i in range(choose(secure, name, size, choices)):
+        credential = choices[i].credential
+        shown = SSL_use_cert_and_key(ssl, credential.leaf, credential.key, credential.chain, 1) == 1 or shown
     if not shown or SSL_set_session_id_context(ssl, secure.session_context, SESSION_CONTEXT) != 1:
         ERR_clear_error()
         SSL_free(ssl)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 from snapshots import build
+from walks import expensive_text
 
 from fastroute.compiler.compile import compile_snapshot
 from fastroute.ext.tables import Tables
@@ -22,11 +23,9 @@ from fastroute.settings import GraphSettings
 
 EXPRESSION = "RegularExpression"
 HOST = ".".join("a" * 110) + ".z"  # many hostnames of routes match it
-# As expensive as legal ones can be, and a text that visits most states of their automata.
-HEAVY = [f"[^/]*{letter}[^/]{{4}}" for letter in "abcdefghi"]
-TEXT = (
-    "".join(random.Random(1).choices("abcdefghiabcdefghié日😀", k=4096)).encode()[:4095].decode("utf-8", "ignore") + "/"
-)
+# An expression that costs much in proportion to its price (bench/expressions.py), and its most expensive text.
+HEAVY = r"(?:.*(?:d[^g][gch]b|h[^dch]f|[^edbfg]cd[abceh]|(?:\b){3,6}))*!"
+TEXT = expensive_text(HEAVY, 4090)[0].decode("utf-8", "ignore") + "."  # does not match
 LETTERS = "".join(random.Random(2).choices("ab", k=60_000)) + "c"
 
 
@@ -94,6 +93,11 @@ def seconds(tables: Tables, attack: Attack) -> float:
     return time.thread_time() - began
 
 
+def nested(pattern: str, depth: int) -> str:
+    """Another expression with the same meaning."""
+    return "(?:" * depth + pattern + ")" * depth
+
+
 def words(count: int) -> Iterator[str]:
     """Distinct parameter names, as short as possible."""
     letters = "bcdefghijklmnopqrstuvwxyz"
@@ -125,19 +129,27 @@ ATTACKS: dict[str, Attack] = {
     ),
     "as many expressions as five namespaces may have": Attack(
         [
-            route(f"n{space}", f"r{n:02}", [{"headers": [header("x", HEAVY[n % 9], EXPRESSION)]}])
+            route(f"n{space}", f"r{n:02}", [{"headers": [header("x", nested(HEAVY, n), EXPRESSION)]}])
             for space in range(5)
             for n in range(40)
         ],
         headers=(("x", TEXT),),
     ),
-    "expressions of paths": Attack(
+    "small expressions in five namespaces": Attack(
         [
-            route(f"n{space}", f"r{n:02}", [path(f"/{HEAVY[n % 9]}", EXPRESSION)])
+            route(f"n{space}", f"r{n:02}", [{"headers": [header("x", nested("[0-9]*", n), EXPRESSION)]}])
             for space in range(5)
             for n in range(40)
         ],
-        "/" + TEXT[:-1] + TEXT[-1500:],
+        headers=(("x", "1" * 4095 + "/"),),
+    ),
+    "expressions of paths": Attack(
+        [
+            route(f"n{space}", f"r{n:02}", [path(f"/{nested(HEAVY, n)}", EXPRESSION)])
+            for space in range(5)
+            for n in range(40)
+        ],
+        "/" + TEXT + TEXT[-1500:],
     ),
     "5,000 names of headers": Attack(
         [route("evil", f"r{n}", [{"headers": [header(f"x-{n}", "1")]}]) for n in range(5000)],

@@ -10,7 +10,7 @@ from fastroute.ext.mirroring import MIRROR_BEHIND, MIRRORS_AT_ONCE, MIRRORS_BEHI
 from fastroute.ext.reason import REASONS
 from fastroute.ext.retry import KEPT as KEPT_MOST
 from fastroute.graph import tls
-from fastroute.graph.certificate import LEAST_RSA
+from fastroute.graph.certificate import LEAST_RSA, MOST_RSA
 from fastroute.metrics import Family, Metrics
 from fastroute.source import debts, directory, pending, problemlog, statuslog
 from fastroute.source.kubernetes import event, lease, looks, named, room, statuswriter
@@ -135,7 +135,7 @@ def test_every_tls_option_and_cipher_is_listed() -> None:
     assert [name for name in tls.OPTIONS if f"`{tls.PREFIX}{name}`" not in text] == []
     assert [name for name in tls.CIPHERS if f"`{name}`" not in text] == []
     assert f"`{'`, `'.join(tls.VERSIONS)}`" in text
-    assert f"RSA from {LEAST_RSA} bits" in text
+    assert f"RSA of {LEAST_RSA} to {MOST_RSA} bits" in text
 
 
 def test_each_conformance_test_that_was_not_run_is_named() -> None:

@@ -7,7 +7,8 @@ from lookups import ATTACKS, seconds, tables_of
 
 from fastroute.ext.regex import Regex
 
-MOST = 60  # 0.85 ms where the yardstick takes 14 µs
+MOST = 100  # 1.1 ms where the yardstick takes 11 µs
+MOST_FIRST = 160  # 1.8 ms
 
 
 def yardstick() -> float:
@@ -33,8 +34,8 @@ def test_what_costs_little_is_served() -> None:
         assert tables_of(ATTACKS[name].routes)[1] == 5000
 
 
-@pytest.mark.parametrize("name", ["as many expressions as five namespaces may have", "expressions of paths"])
+@pytest.mark.parametrize("name", [name for name in ATTACKS if "expressions" in name])
 def test_the_first_use_of_expressions_is_short(name: str) -> None:
-    """RE2 builds the states of an automaton when a text first needs them."""
+    """RE2 builds the states and transitions of an automaton when a text first needs them."""
     attack = ATTACKS[name]
-    assert min(seconds(tables_of(attack.routes)[0], attack) for _ in range(3)) < 4 * MOST * yardstick()
+    assert min(seconds(tables_of(attack.routes)[0], attack) for _ in range(3)) < MOST_FIRST * yardstick()

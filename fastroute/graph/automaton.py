@@ -1,10 +1,11 @@
-"""How many states RE2 needs to match a regular expression, which determines what matching costs.
+"""How large the automaton is that RE2 builds for a regular expression, which determines what matching costs.
 
-RE2 builds the states of a deterministic automaton while it reads a text, and keeps them. Then it needs 2 ns per byte.
-If there are more states than its memory can hold, it becomes a thousand times slower: up to 10 ns per byte and
-instruction of the program. A few constructs need a number of states that is exponential in their length, for example
-`.*a.{20}`, whose automaton must remember which of the last 20 characters were `a`. So this module builds the automaton
-in advance, and stops at a limit.
+RE2 builds the states of a deterministic automaton and the transitions between them when a text first needs them, and
+keeps them. To build a transition, it goes through the instructions that both states consist of: up to 2 µs. Later
+it needs 2 ns per byte. If there are more states than its memory can hold, it becomes a thousand times slower: up to
+10 ns per byte and instruction of the program. A few constructs need a number of states that is exponential in their
+length, for example `.*a.{20}`, whose automaton must remember which of the last 20 characters were `a`. So this module
+builds the automaton in advance, and stops at a limit.
 """
 
 from collections.abc import Iterable
@@ -39,13 +40,25 @@ _START, _WORD, _NEWLINE, _REST = "start", "word", "newline", "rest"  # what was 
 
 
 class Size(NamedTuple):
+    """At least: what RE2 has built after it has read every text."""
+
+    nodes: int  # of the automaton that it is built from
+    wide_nodes: int  # those that accept characters outside of ASCII
     states: int
-    memory: int
+    memory: int  # bytes
+    transitions: int  # by bytes, without those after which nothing matches
+    instructions: int  # to build all transitions: half of those of the state before, and those of the state after
+    most_instructions: int  # for one of them
+
+    def built_by(self, most: int) -> tuple[int, int]:
+        """The transitions that a text of at most that many bytes needs, and their instructions."""
+        transitions = min(self.transitions, most)
+        return transitions, min(self.instructions, transitions * self.most_instructions)
 
 
 @lru_cache(maxsize=16_384)
 def automaton_size(pattern: str) -> Size | str:
-    """The size of the automaton of RE2, at least; or why the pattern costs too much. RE2 must accept the pattern."""
+    """The size of the automaton of RE2; or why the pattern costs too much. RE2 must accept the pattern."""
     try:
         return _Exploration(read_pattern(pattern)).size()
     except UnclearError as error:
@@ -96,27 +109,36 @@ class _Exploration:
         seen = {first}
         waiting = [first]
         wide: set[int] = set()
-        memory = 0
+        memory = transitions = instructions = most = 0
         while waiting:
             nodes, last = waiting.pop()
             memory += self._memory(nodes)
+            between = self._ready(nodes, last, _REST) & self._wide
+            if between:  # from the state, and, once, between the bytes
+                new = between not in wide
+                wide.add(between)
+                memory += new * self._between * self._memory(between)
+                transitions += (1 + new) * self._between
+                cost = nodes.bit_count() // 2 + between.bit_count()
+                instructions, most = instructions + (1 + new) * self._between * cost, max(most, cost)
             for accepting, kind in self._symbols:
-                ready = self._passing(nodes, last, kind) if nodes & self._asserting else nodes
-                between = ready & self._wide
-                if between and between not in wide:
-                    wide.add(between)
-                    memory += self._between * self._memory(between)
-                if not ready & accepting:
+                ready = self._ready(nodes, last, kind)
+                after = self._after(ready & accepting) if ready & accepting else 0
+                if not after:
                     continue
-                after = self._after(ready & accepting)
+                cost = ready.bit_count() // 2 + after.bit_count()
+                transitions, instructions, most = transitions + 1, instructions + cost, max(most, cost)
                 state = (after, kind if after & self._asserting else _REST)
-                if after and state not in seen:
+                if state not in seen:
                     seen.add(state)
                     waiting.append(state)
             states = len(seen) + self._between * len(wide)
             if states > MOST_STATES or memory > MOST_MEMORY:
                 raise UnclearError("its automaton has too many states")
-        return Size(states, memory)
+        return Size(len(self._follow), self._wide.bit_count(), states, memory, transitions, instructions, max(most, 1))
+
+    def _ready(self, nodes: int, last: str, coming: str) -> int:
+        return self._passing(nodes, last, coming) if nodes & self._asserting else nodes
 
     def _memory(self, nodes: int) -> int:
         """Bytes of one state in RE2: its transitions, by class of bytes, and its instructions."""

@@ -25,19 +25,23 @@ from fastroute.snapshot import Certificate
 
 CHAIN, KEY = "tls.crt", "tls.key"
 LEAST_RSA = 2048  # bits; the minimum of OpenSSL's security level 2
-MOST_RSA = 16384  # bits; OpenSSL does not verify signatures of larger keys
+MOST_RSA = 4096  # bits; a signature costs a worker 3 ms, of a key of 16,384 bits 230 ms
+MOST_ISSUER_RSA = 16384  # bits, of the other certificates; OpenSSL verifies no signature of larger keys
+MOST_KEY = 65_536  # bytes of tls.key
+PRIMES_APART = 8  # bits; with primes of different sizes, a signature costs up to five times as much
 CURVES = ("secp256r1", "secp384r1", "secp521r1")
 USUAL_EXPONENT = 32  # bits
 BEGIN = b"-----BEGIN CERTIFICATE-----"
 WEAK = (hashes.MD5, hashes.SHA1)
 UNREADABLE = (ValueError, UnsupportedAlgorithm, x509.InvalidVersion)  # exceptions that parsing a certificate may raise
 LINES = "its BEGIN and END must be lines of their own, with nothing before them"
-SERVED = "RSA from 2048 bits, ECDSA on P-256, P-384 or P-521, or Ed25519"
+SERVED = "RSA of 2048 to 4096 bits, ECDSA on P-256, P-384 or P-521, or Ed25519"
 MENDS = {  # by the part that OpenSSL rejects
     loader.CHAIN: f"write each certificate of {CHAIN} as its issuer gave it, {LINES}",
     loader.KEY: f"write the private key in {KEY} as it was made, {LINES}",
     loader.PAIR: f"put the whole private key in {KEY} that the first certificate of {CHAIN} was made with, or have one "
     f"issued for a new key ({SERVED})",
+    loader.SIZE: f"keep only what clients need in {CHAIN}: the certificate and those that issued it, without the root",
     loader.STRENGTH: f"have it issued again, for {SERVED}, and signed with SHA-256",
 }
 UNREADABLE_EXTENSION = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
@@ -103,8 +107,11 @@ def _judged(secret: Secret) -> CertificateNode:
     names = _names(leaf)
     private_key = _private_key(key)
     _fit(leaf, private_key)
+    consistent = _is_consistent(private_key)
+    if not consistent and isinstance(private_key, rsa.RSAPrivateKey):
+        _limit(private_key)
     certificate = Certificate(chain=chain, key=key)
-    _load(certificate, len(certificates), sign=not _is_consistent(private_key))
+    _load(certificate, len(certificates), sign=not consistent)
     return CertificateNode(
         source=secret,
         certificate=Certificate(chain=_pem(certificates), key=key),
@@ -130,28 +137,39 @@ def _part(secret: Secret, name: str) -> bytes:
 
 
 def _certificates(chain: bytes) -> list[x509.Certificate]:
+    if (count := chain.count(BEGIN)) > loader.CERTIFICATES_MOST:
+        raise _MistakeError(
+            f"has {count} certificates in {CHAIN} (maximum {loader.CERTIFICATES_MOST}): {MENDS[loader.SIZE]}"
+        )
     try:
         certificates = x509.load_pem_x509_certificates(chain)
-        weak = next(filter(None, map(_weakness, certificates)), None)
+        mosts = (MOST_RSA, *(MOST_ISSUER_RSA for _ in certificates[1:]))
+        weak = next(filter(None, map(_weakness, certificates, mosts)), None)
     except UNREADABLE:
         raise _MistakeError(f"has no readable chain of PEM certificates in {CHAIN}") from None
-    if chain.count(BEGIN) != len(certificates):
+    if count != len(certificates):
         raise _MistakeError(f"has a chain of PEM certificates in {CHAIN} that is cut off")
     if weak:
         raise _MistakeError(f"has a certificate {weak} in {CHAIN}")
+    if (size := sum(len(one.public_bytes(Encoding.DER)) for one in certificates)) > loader.CHAIN_BYTES_MOST:
+        raise _MistakeError(
+            f"has {size} bytes of certificates in {CHAIN} (maximum {loader.CHAIN_BYTES_MOST}): {MENDS[loader.SIZE]}"
+        )
     return certificates
 
 
-def _weakness(certificate: x509.Certificate) -> str | None:
+def _weakness(certificate: x509.Certificate, most_rsa: int) -> str | None:
     algorithm, key = certificate.signature_hash_algorithm, certificate.public_key()
     if isinstance(algorithm, WEAK) and certificate.issuer != certificate.subject:
         return f"signed with {algorithm.name.upper()}, which no client trusts,"
-    if isinstance(key, rsa.RSAPublicKey) and not LEAST_RSA <= key.key_size <= MOST_RSA:
-        return f"for an RSA key of {key.key_size} bits (minimum {LEAST_RSA}, maximum {MOST_RSA})"
+    if isinstance(key, rsa.RSAPublicKey) and not LEAST_RSA <= key.key_size <= most_rsa:
+        return f"for an RSA key of {key.key_size} bits (minimum {LEAST_RSA}, maximum {most_rsa})"
     return None
 
 
 def _private_key(text: bytes) -> PrivateKey:
+    if len(text) > MOST_KEY:
+        raise _MistakeError(f"has a {KEY} of {len(text)} bytes (maximum {MOST_KEY})")
     try:
         key = load_pem_private_key(text, None, unsafe_skip_rsa_key_validation=True)
     except TypeError:
@@ -186,16 +204,31 @@ def _load(certificate: Certificate, count: int, *, sign: bool) -> None:
 
 
 def _is_consistent(key: PrivateKey) -> bool:
-    """Whether the parts of an RSA key are consistent (RFC 8017, section 3.2), so that no test signature is needed."""
+    """Whether the parts of an RSA key are consistent (RFC 8017, section 3.2), so that no test signature is needed, and
+    a signature costs what its size says."""
     if not isinstance(key, rsa.RSAPrivateKey):
         return False
     own = key.private_numbers()
     public = own.public_numbers
     if own.p < 3 or own.q < 3 or own.p * own.q != public.n or public.e.bit_length() > USUAL_EXPONENT:
         return False
+    if abs(own.p.bit_length() - own.q.bit_length()) > PRIMES_APART:
+        return False
     return (own.iqmp * own.q % own.p, own.dmp1, own.dmq1) == (1, own.d % (own.p - 1), own.d % (own.q - 1)) and all(
         own.d * public.e % (prime - 1) == 1 for prime in (own.p, own.q)
     )
+
+
+def _limit(key: rsa.RSAPrivateKey) -> None:
+    """Limit what a signature of an RSA key whose parts are not consistent costs: OpenSSL raises to each exponent as it
+    is written, however long it is, and again to the private exponent if the first result is wrong."""
+    own = key.private_numbers()
+    parts = (own.p, own.q, own.d, own.dmp1, own.dmq1, own.iqmp, own.public_numbers.e)
+    if key.key_size > LEAST_RSA or max(part.bit_length() for part in parts) > key.key_size:
+        raise _MistakeError(
+            f"has an RSA private key in {KEY} whose parts do not fit together, so that a signature costs too much "
+            f"(such keys are served up to {LEAST_RSA} bits): {MENDS[loader.PAIR]}"
+        )
 
 
 def _names(leaf: x509.Certificate) -> tuple[str, ...]:
@@ -206,6 +239,9 @@ def _names(leaf: x509.Certificate) -> tuple[str, ...]:
         return ()
     except UNREADABLE_EXTENSION:
         raise _MistakeError(f"has a certificate in {CHAIN} with an extension that cannot be read") from None
+    if (count := len(extension.value)) > loader.ALTERNATIVES_MOST:
+        words = f"has a certificate with {count} names in {CHAIN} (maximum {loader.ALTERNATIVES_MOST})"
+        raise _MistakeError(f"{words}: use several certificates")
     return tuple(name.lower() for name in extension.value.get_values_for_type(x509.DNSName))
 
 

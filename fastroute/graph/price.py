@@ -14,10 +14,12 @@ from fastroute.graph.automaton import automaton_size
 from fastroute.graph.path import matched_path
 from fastroute.resources.gateway import HeaderMatch, HTTPRoute, HTTPRouteMatch
 
-# Measured (bench/worst.py): a visit to a signature (ext/node), each of its names; a byte that an expression reads; the
-# first use of an expression, when RE2 builds its automaton, and each of its states.
+# Measured (bench/worst.py): a visit to a signature (ext/node), each of its names.
 _SIGNATURE, _NAME, _BYTES_OF_VALUES = 50, 20, 16
-_BYTE, _FIRST_USE, _STATE = 2, 5_000, 500
+# Measured (bench/expressions.py): a byte that an expression reads; the first use of an expression, when RE2 builds its
+# automaton, and each state, transition and instruction of a transition.
+_BYTE, _FIRST_USE, _STATE, _TRANSITION, _INSTRUCTION = 2, 10_000, 250, 30, 9
+_WIDE = 6  # instructions for the bytes of a character outside of ASCII
 
 # Deeper paths and longer prefixes of expressions are counted as if they were this deep.
 _MOST_ELEMENTS = 16
@@ -87,7 +89,11 @@ def expression_price(pattern: str, most: int) -> int:
     """For texts of at most that many bytes. The pattern must be valid and its automaton small enough."""
     size = automaton_size(pattern)
     assert not isinstance(size, str), f"the graph refuses {pattern!r}: {size}"
-    return _FIRST_USE + _STATE * size.states + _BYTE * most
+    transitions, instructions = size.built_by(most)
+    program = _compiled(pattern).instructions - _WIDE * size.wide_nodes  # with its alternatives
+    instructions = instructions * max(program, size.nodes) // size.nodes
+    building = _STATE * size.states + _TRANSITION * transitions + _INSTRUCTION * instructions
+    return _FIRST_USE + building + _BYTE * most
 
 
 def _node(match: HTTPRouteMatch) -> str:
@@ -107,4 +113,9 @@ def _place(match: HTTPRouteMatch) -> Place:
 @lru_cache(maxsize=4096)
 def _beginning(pattern: str) -> str:
     """How ext/expressions finds it: what all matching paths begin with."""
-    return Regex(pattern).beginning.decode("latin-1")
+    return _compiled(pattern).beginning.decode("latin-1")
+
+
+@lru_cache(maxsize=256)
+def _compiled(pattern: str) -> Regex:
+    return Regex(pattern)

@@ -9,7 +9,7 @@ from graph.secrets import chain, indented, key_pem, rsa_numbers, rsa_pem
 from https import serving, tls
 from rig import connect
 
-from fastroute.ext.certificate import CHAIN, KEY, PAIR, STRENGTH, CertificateError, Certificates, judge
+from fastroute.ext.certificate import CHAIN, KEY, PAIR, SIZE, STRENGTH, CertificateError, Certificates, judge
 from fastroute.snapshot import Certificate
 
 GOOD, SIGNER, RSA = chain("a.example.com"), chain("b", number=1), chain("a.example.com", kind="rsa-2048")
@@ -92,6 +92,10 @@ async def test_an_rsa_pss_key_is_taken_if_tls_has_salts_for_it(tmp_path: Path, s
         (Certificate(GOOD + SIGNER.rstrip() + SIGNER, key_pem()), CHAIN),
         (Certificate(GOOD + SIGNER[:100], key_pem()), CHAIN),
         (Certificate(GOOD + SIGNER.replace(b"MII", b"AII", 1), key_pem()), CHAIN),
+        (Certificate(GOOD + SIGNER * 10, key_pem()), SIZE),
+        (Certificate(GOOD + SIGNER.replace(b" CERT", b" X509 CERT") * 10, key_pem()), SIZE),
+        (Certificate(GOOD + chain(*map(str, range(12_000)), number=1), key_pem()), SIZE),
+        (Certificate(chain(*map(str, range(1001))), key_pem()), SIZE),
         (Certificate(GOOD, b""), KEY),
         (Certificate(GOOD, key_pem(password=b"x")), KEY),
         (Certificate(GOOD, key_pem(number=1)), PAIR),
@@ -119,19 +123,19 @@ def test_every_certificate_of_the_chain_is_counted() -> None:
     assert judge(Certificate(GOOD + indented(SIGNER), key_pem()), sign=False) == 1
 
 
-def test_a_key_too_long_for_any_client_is_not_tried() -> None:
-    """No client accepts signatures of such a key, so its length is checked before a signature is made."""
-    long = rsa_pem(n=(1 << 16_400) + 1, d=3, p=3, q=5)
-    with pytest.raises(CertificateError, match="more than 16384 bits"):
+def test_a_key_that_costs_too_much_is_not_tried() -> None:
+    """The length of a key is checked before a signature is made."""
+    long = rsa_pem(n=(1 << 4096) + 1, d=3, p=3, q=5)
+    with pytest.raises(CertificateError, match="more than 4096 bits"):
         judge(Certificate(RSA, long), sign=True)
 
 
 def test_a_certificate_is_loaded_and_freed_in_steps() -> None:
-    """A step reads one certificate of the chain, or the key, and frees what one id had."""
+    """A step reads one certificate of the chain, its names or the key, and frees what one id had."""
     certificates = Certificates()
     certificate = Certificate(GOOD + 9 * SIGNER, key_pem())
     for each in range(3):
-        assert len(list(certificates.putting(f"c{each}", certificate))) == 11
+        assert len(list(certificates.putting(f"c{each}", certificate))) == 12
     assert len(list(certificates.prepare())) == 3
     certificates.commit()
     assert len(certificates) == 3

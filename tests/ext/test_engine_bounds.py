@@ -1,11 +1,12 @@
 """What one client or one backend may make the engine hold or pass on, whatever its peer does."""
 
 import pytest
-from rig import PLAIN, backends, connect, quiet, reporting, rule, running, saying
+import trio
+from rig import GET, PLAIN, Peer, backends, connect, quiet, reporting, rule, running, saying
 
 from fastroute.settings import Limits
 
-pytestmark = [pytest.mark.usefixtures("transport"), PLAIN]
+pytestmark = pytest.mark.usefixtures("transport")
 
 CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 POST_CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\n" + CHUNKED
@@ -17,6 +18,7 @@ END = b"0\r\n\r\n"
 WASTEFUL = b"1;" + b"a" * 99 + b"\r\nx\r\n"
 
 
+@PLAIN
 async def test_a_limited_body_in_wasteful_chunks_is_400() -> None:
     """Without a limit for extensions, 1,000 allowed bytes would be more than 100,000."""
     report: list[bytes] = []
@@ -34,6 +36,7 @@ async def test_a_limited_body_in_wasteful_chunks_is_400() -> None:
         assert rig.lines()[0]["reason"] == "chunk_overhead"
 
 
+@PLAIN
 @pytest.mark.parametrize("size", [900, 60_000])
 async def test_a_body_in_small_chunks_passes(size: int) -> None:
     report: list[bytes] = []
@@ -49,6 +52,7 @@ async def test_a_body_in_small_chunks_passes(size: int) -> None:
         assert report[1] == b"x" * size
 
 
+@PLAIN
 async def test_an_answer_in_wasteful_chunks_is_502() -> None:
     answer = b"HTTP/1.1 200 OK\r\n" + CHUNKED + WASTEFUL * 170 + END
     async with backends(saying(answer)) as [backend], running(rule("b"), log=True) as rig:
@@ -58,3 +62,50 @@ async def test_an_answer_in_wasteful_chunks_is_502() -> None:
         assert (await client.response())[0] == 502
         await quiet()
         assert rig.lines()[0]["reason"] == "chunk_overhead"
+
+
+# --------------------------------------------------------------------------------------------- behind a request
+
+HEAD = 65_536  # --max-head
+LONG = b"GET / HTTP/1.1\r\nHost: a\r\nX-Long: " + b"x" * 60_000
+BEHIND = GET * 12_000  # 300 KB
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (GET + BEHIND,),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100_000 + BEHIND,),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n", b"abc" + BEHIND),
+        (POST_CHUNKED + b"4\r\nabcd\r\n", END + BEHIND),
+        (LONG, b"\r\n\r\n" + BEHIND),
+    ],
+    ids=["head", "long body", "short body", "chunks", "long head"],
+)
+async def test_at_most_one_head_is_read_ahead(pieces: tuple[bytes, ...]) -> None:
+    async def silent(peer: Peer) -> None:
+        while await peer.more():
+            peer.buffer = b""
+
+    async def send(client: Peer) -> None:
+        for piece in pieces:
+            await client.send(piece)
+            await quiet()
+
+    async with backends(silent) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        clients = [await connect(rig.port) for _ in range(4)]
+        await quiet()
+        before = rig.engine.statistics().buffered
+        async with trio.open_nursery() as nursery:
+            for client in clients:
+                nursery.start_soon(send, client)
+            await quiet(0.1)
+            assert rig.engine.statistics().exchanges == 4
+            assert 0 < rig.engine.statistics().buffered - before <= 4 * HEAD
+            nursery.cancel_scope.cancel()
+        for client in clients:
+            await client.reset()
+        await quiet()
+        assert rig.engine.statistics()[:5] == (0, 0, 0, 0, 0)
+        assert rig.engine.statistics().buffered == before

@@ -138,6 +138,33 @@ async def test_of_one_kind_the_certificate_with_the_name_is_shown() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "shown_name"),
+    [
+        ("a.example.com", "exact"),
+        ("b.example.com", "wild"),
+        ("B.EXAMPLE.COM", "wild"),
+        ("c.b.example.com", "first"),
+        ("example.com", "first"),
+        ("fa.partial.org", "first"),
+        ("b.top", "first"),
+        ("second.org", "first"),
+    ],
+)
+async def test_a_name_of_a_certificate_is_exact_or_has_a_wildcard_for_one_label(name: str, shown_name: str) -> None:
+    names = {
+        "first": ["first", "second.org"],
+        "exact": ["exact", "x.example.com", "A.example.com"],
+        "wild": ["wild", "*.Example.com", "f*.partial.org", "*.top"],
+        "second": ["second", "second.org"],
+    }
+    certificates = {id: certificate(*each) for id, each in names.items()}
+    async with serving({"": tls(*certificates)}, certificates) as rig:
+        context = trusting()
+        context.check_hostname = False
+        assert shown(await connect(rig.port, name, context)) == shown_name
+
+
+@pytest.mark.parametrize(
     ("settings", "context", "agreed"),
     [
         ({"min_version": "1.3"}, trusting(most=ssl.TLSVersion.TLSv1_2), False),

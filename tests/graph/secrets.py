@@ -97,8 +97,8 @@ def rsa_pem(**parts: int) -> bytes:
     return b"-----BEGIN RSA PRIVATE KEY-----\n" + text + b"-----END RSA PRIVATE KEY-----\n"
 
 
-def rsa_numbers(number: int = 0) -> rsa.RSAPrivateNumbers:
-    key = private_key("rsa-2048", number)
+def rsa_numbers(number: int = 0, kind: str = "rsa-2048") -> rsa.RSAPrivateNumbers:
+    key = private_key(kind, number)
     assert isinstance(key, rsa.RSAPrivateKey)
     return key.private_numbers()
 

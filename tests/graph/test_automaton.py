@@ -6,6 +6,7 @@ import time
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from walks import expensive_text
 
 from fastroute.ext.regex import Regex
 from fastroute.graph.automaton import MOST_STATES, Size, automaton_size
@@ -120,6 +121,33 @@ PIECES = st.recursive(
     ),
     max_leaves=6,
 )
+
+
+@settings(max_examples=100, deadline=None)
+@given(PIECES)
+def test_no_text_takes_more_transitions_than_are_counted(pattern: str) -> None:
+    size = automaton_size(f"(?:{pattern})*")
+    assume(isinstance(size, Size))
+    assert isinstance(size, Size)
+    _, taken = expensive_text(f"(?:{pattern})*", 2000)
+    assert taken <= size.transitions
+
+
+@pytest.mark.parametrize(
+    ("pattern", "transitions", "instructions"),
+    [
+        ("abc", 3, 3),
+        ("[ab]*a[ab]{3}", 32, 184),  # 16 states
+        ("(?i)(a{0,3}){0,3}", 9, 63),
+    ],
+)
+def test_the_work_to_build_an_automaton(pattern: str, transitions: int, instructions: int) -> None:
+    size = automaton_size(pattern)
+    assert isinstance(size, Size)
+    assert (size.transitions, size.instructions) == (transitions, instructions)
+    most = size.most_instructions
+    assert size.built_by(2) == (2, min(instructions, 2 * most))
+    assert size.built_by(4096) == (transitions, instructions)
 
 
 def accepts(pattern: str, text: str) -> bool:

@@ -16,6 +16,7 @@ STRANGE_NAME = tampered(b"\x82\x0da.ex", b"\x83\x0da.ex")
 STRANGE_YEAR = tampered(b"2065", b"0000")
 RSA = chain("a.example.com", kind="rsa-2048")
 SIGNER = chain("b.example.com", number=1)
+LONG = chain(*(f"{number}.example.com" for number in range(4000)), number=1)
 OWN, OTHER = rsa_numbers(), rsa_numbers(1)
 OF_ANOTHER = {name: getattr(OTHER, name) for name in ("d", "p", "q", "dmp1", "dmq1", "iqmp")}
 TWICE = tampered(b"\6\3\x2a\3\5", b"\6\3\x2a\3\4")  # the same extension twice
@@ -63,6 +64,11 @@ def test_names_and_times() -> None:
         ({"tls.crt": chain(number=1) + GOOD, "tls.key": KEY}, "does not belong to the first certificate of tls.crt"),
         ({"tls.crt": GOOD, "tls.key": key_pem("rsa-2048")}, "does not belong to the first certificate of tls.crt"),
         ({"tls.crt": chain(kind="rsa-1024"), "tls.key": key_pem("rsa-1024")}, "for an RSA key of 1024 bits"),
+        ({"tls.crt": GOOD + SIGNER * 10, "tls.key": KEY}, "has 11 certificates in tls.crt (maximum 10): keep only"),
+        ({"tls.crt": GOOD + LONG, "tls.key": KEY}, "bytes of certificates in tls.crt (maximum 65536): keep only"),
+        ({"tls.crt": chain(*map(str, range(1001))), "tls.key": KEY}, "has a certificate with 1001 names in tls.crt"),
+        ({"tls.crt": chain(kind="rsa-4104"), "tls.key": KEY}, "an RSA key of 4104 bits (minimum 2048, maximum 4096)"),
+        ({"tls.crt": GOOD, "tls.key": KEY + b"\n" * 65_536}, "(maximum 65536)"),
         ({"tls.crt": chain(kind="k256"), "tls.key": key_pem("k256")}, "on a curve that is not served"),
         ({"tls.crt": chain(kind="ed448"), "tls.key": key_pem("ed448")}, "of a kind that is not served"),
     ],
@@ -117,8 +123,34 @@ def test_a_key_that_signs_all_the_same_is_served(parts: dict[str, int]) -> None:
     assert judge(plain_secret("s", "certs", {"tls.crt": RSA, "tls.key": rsa_pem(**parts)})).mistake is None
 
 
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"dmp1": OWN.dmp1 + ((OWN.p - 1) << 100_000)},
+        {"p": OWN.p * OWN.q, "q": 1, "d": OWN.d + ((OWN.p - 1) * (OWN.q - 1) << 1000)},
+    ],
+    ids=["dmp1", "d"],
+)
+def test_a_key_whose_parts_make_signatures_expensive_is_refused(parts: dict[str, int]) -> None:
+    """Each of these keys makes valid signatures, but OpenSSL raises to an exponent that is longer than the key."""
+    mistake = judge(plain_secret("s", "certs", {"tls.crt": RSA, "tls.key": rsa_pem(**parts)})).mistake
+    assert mistake is not None
+    assert "so that a signature costs too much" in mistake
+
+
+def test_a_long_key_is_served_only_if_its_parts_fit() -> None:
+    long = chain("a.example.com", kind="rsa-4096")
+    parts = {"n": (own := rsa_numbers(kind="rsa-4096")).public_numbers.n, "d": own.d, "p": own.p, "q": own.q}
+    parts |= {"dmp1": own.dmp1, "dmq1": own.dmq1, "iqmp": own.iqmp}
+    assert judge(plain_secret("s", "certs", {"tls.crt": long, "tls.key": rsa_pem(**parts)})).mistake is None
+    whole = rsa_pem(**parts | {"p": own.p * own.q, "q": 1})
+    mistake = judge(plain_secret("s", "certs", {"tls.crt": long, "tls.key": whole})).mistake
+    assert mistake is not None
+    assert "so that a signature costs too much" in mistake
+
+
 def test_a_chain_is_served_whole() -> None:
-    whole = GOOD + chain("b.example.com", number=1)
+    whole = GOOD + chain("b.example.com", number=1) * 9
     node = judge(plain_secret("s", "certs", {"tls.crt": whole, "tls.key": KEY}))
     assert node.certificate is not None
     assert node.certificate.chain == whole
