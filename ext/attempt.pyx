@@ -4,17 +4,21 @@ If an endpoint does not accept a connection, others are tried at once, up to TRI
 the request was not sent. If a reused connection closes without a byte, one new connection is tried, for requests that
 may be repeated. Nothing else is retried unless the rule has a `retry` stanza (retry.pxd): each of its retries follows a
 pause, consists of such a round of tries, and begins with an endpoint that was not tried before, if there is one.
+
+The first round is free, and one new connection after a reused one was closed. Each retry, and each further connection in the round of a retry, takes one from the budget of
+the backend (budget.pxd); if the budget is empty, the exchange ends with the answer or the failure of the last try.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memmove
 
 from fastroute.ext.balancer cimport choose_endpoint, endpoint_failed, endpoint_succeeded, hold_endpoint
+from fastroute.ext.budget cimport budget_note, budget_take
 from fastroute.ext.buffer cimport buffer_bytes, buffer_free, buffer_size
 from fastroute.ext.connection cimport STATE_ACTIVE, handle_of, slab_find
 from fastroute.ext.counters cimport (
     FIXED_RETRIES_CLOSED, FIXED_RETRIES_CONNECT, FIXED_RETRIES_REUSED, FIXED_RETRIES_STATUS, FIXED_RETRIES_TIMEOUT,
-    HISTOGRAM_CONNECT, count, observe,
+    FIXED_RETRIES_UNFUNDED, HISTOGRAM_CONNECT, count, observe,
 )
 from fastroute.ext.exchange cimport STAGE_CONNECTING, STAGE_PAUSING, STAGE_WAITING, TRIED_MOST, TRIES_MOST
 from fastroute.ext.inet cimport iovec
@@ -93,13 +97,21 @@ cdef void remember(Exchange *x, Endpoint *endpoint) noexcept nogil:
     x.asked += 1
 
 
+cdef bint is_funded(Reactor r, Exchange *x) noexcept nogil:
+    """Takes one from the budget of the backend. False, and counted, if it is empty."""
+    if budget_take(&x.target.backend.budget, r.milliseconds):
+        return True
+    count(r.counters, FIXED_RETRIES_UNFUNDED, 1)
+    return False
+
+
 cdef uint16_t ask(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     """Continues with the next endpoint of this round. Returns like attempt_begin."""
     cdef Endpoint *endpoint
     cdef Connection *u
     while x.asked < TRIES_MOST:
         endpoint = next_endpoint(r, x)
-        if endpoint is NULL:
+        if endpoint is NULL or (x.asked and x.retries and not is_funded(r, x)):
             break
         remember(x, endpoint)
         if x.asked > 1:
@@ -118,11 +130,14 @@ cdef uint16_t ask(Reactor r, Connection *c, Exchange *x) noexcept nogil:
 
 cdef uint16_t attempt_begin(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     x.upstream_started = r.now
+    budget_note(&x.target.backend.budget, r.milliseconds)
     return ask(r, c, x)
 
 
 cdef bint attempt_again(Reactor r, Exchange *x, uint8_t failure, uint16_t status, bint reusable) noexcept nogil:
     if not x.keeps or x.answered or not retry_follows(x.rule.retry, x.retries, failure, status, x.method):
+        return False
+    if not is_funded(r, x):
         return False
     attempt_end(r, x, reusable)
     x.failure = failure
@@ -135,7 +150,7 @@ cdef uint16_t attempt_resume(Reactor r, Connection *c, Exchange *x) noexcept nog
     x.retries += 1
     count(r.counters, COUNTED[x.failure], 1)
     x.asked = 0
-    x.heard = x.retried = x.upload_over = False
+    x.heard = x.upload_over = False
     x.progress = r.milliseconds     # the client cannot make progress during the pause
     return go_on(r, c, x, ask(r, c, x))
 

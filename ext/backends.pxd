@@ -6,6 +6,7 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
+from fastroute.ext.budget cimport Budget
 from fastroute.ext.slice cimport Slice
 
 
@@ -34,6 +35,7 @@ cdef struct Backend:            # Service + port
     uint32_t mask               # number of `places` minus 1; `places` is a power of two
     uint32_t *places            # hash table of `endpoints` by identity: index + 1, 0 is free; NULL without endpoints
     Endpoint **endpoints        # eligible endpoints (ready, or serving while terminating if none is ready)
+    Budget budget               # of retries
 
 cdef void backend_ref(Backend *backend) noexcept nogil
 cdef void backend_unref(Backend *backend) noexcept nogil        # frees at zero

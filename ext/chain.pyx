@@ -2,7 +2,7 @@
 #
 # The control plane has validated the values. Whatever could still break the framing of a message is made harmless here:
 # control bytes in field values become spaces, bytes that are not allowed in a path are percent-encoded, and fields that
-# concern framing or the connection (HOP) are not changed, because the engine writes them itself. Setting Host rewrites
+# concern framing, the connection or loops (HOP) are not changed, because the engine writes them itself. Setting Host rewrites
 # the authority; Host cannot be added or removed.
 
 from libc.stdlib cimport calloc, free
@@ -13,7 +13,7 @@ from fastroute.ext.octet cimport lower
 from fastroute.ext.pool cimport Pool, pool_free, pool_start, pool_take, pool_text
 
 cdef frozenset HOP = frozenset({
-    "connection", "content-length", "expect", "http2-settings", "keep-alive", "proxy-connection", "te", "trailer",
+    "connection", "content-length", "expect", "fastroute-loop", "http2-settings", "keep-alive", "proxy-connection", "te", "trailer",
     "transfer-encoding", "upgrade",
 })
 cdef frozenset TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")

@@ -113,11 +113,11 @@ cdef bint cors_admits(const Cors *cors, Slice origin) noexcept nogil:
 
 
 cdef Slice _value(const Head *head, const char *name, uint32_t size) noexcept nogil:
-    """The value of the first field with this name (in lower case); empty if there is none."""
+    """The value of the first field with this name (in lower case) that is forwarded; empty if there is none."""
     cdef Slice wanted = word(name, size)
     cdef uint32_t i
     for i in range(head.fields_count):
-        if same_name(&wanted, &head.fields[i].name):
+        if not head.fields[i].dropped and same_name(&wanted, &head.fields[i].name):
             return head.fields[i].value
     return word(NULL, 0)
 

@@ -31,6 +31,7 @@ class Engine:
         proxy_protocol: bool = False,
         merge_slashes: bool = False,
         keep_underscores: bool = False,
+        installation: str = "",
         seed: int | None = None,
     ) -> None: ...
     def fileno(self) -> int: ...

@@ -35,6 +35,7 @@ from fastroute.ext.facts cimport facts_room
 from fastroute.ext.forwarded cimport trusted_proxies_new
 from fastroute.ext.head cimport head_room
 from fastroute.ext.listener cimport listener_leave, listener_open
+from fastroute.ext.loop cimport mark_set
 from fastroute.ext.mirroring cimport mirror_close
 from fastroute.ext.reactor cimport SCRATCH, SCRATCH_BEFORE, Reactor, read_clock, read_wall_clock, set_deadline
 from fastroute.ext.tables cimport Tables, Upstreams
@@ -72,7 +73,7 @@ cdef class Engine:
 
     def __init__(self, *, limits, Upstreams upstreams not None, CounterMap counters not None, AccessLog log,
                  trusted_proxies, bint proxy_protocol=False, bint merge_slashes=False, bint keep_underscores=False,
-                 seed=None):
+                 str installation="", seed=None):
         cdef Reactor r = Reactor()
         self.r = r
         self.indexes = {}
@@ -83,6 +84,7 @@ cdef class Engine:
         r.logs = log is not None
         r.trusted = trusted_proxies_new(trusted_proxies)
         r.proxy_protocol = proxy_protocol
+        mark_set(&r.mark, installation)
         r.random = random.getrandbits(64) if seed is None else seed
         r.entropy = entropy_open()
         r.head_limits.merge_slashes = merge_slashes

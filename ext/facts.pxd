@@ -2,7 +2,8 @@
 #
 # Matching asks for the same names again and again: once for each set of names that the matches of a path have. Without
 # this index each question would read the whole head or query. Nothing is parsed before the first question, so requests
-# whose rules have only paths cost nothing.
+# whose rules have only paths cost nothing. Header fields that are not forwarded are left out: a match must not depend on
+# what the backend cannot see.
 
 from libc.stdint cimport uint32_t, uint64_t
 

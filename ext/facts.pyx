@@ -3,7 +3,7 @@
 from libc.string cimport memchr, memcmp, memcpy, memset
 
 from fastroute.ext.bytemap cimport bytes_hash, lower_hash, process_seed
-from fastroute.ext.head cimport Field
+from fastroute.ext.head cimport Field, is_forwarded
 from fastroute.ext.slice cimport arena_take
 
 
@@ -105,6 +105,8 @@ cdef bint _read_headers(Facts *facts) noexcept nogil:
         return False
     for i in range(head.fields_count):
         field = &head.fields[i]
+        if not is_forwarded(head, field):
+            continue
         hash = name_hash(&field.name, False)
         fact = _find(&facts.headers, hash)
         if fact == NULL:
@@ -123,8 +125,9 @@ cdef bint _join(Facts *facts, Fact *fact) noexcept nogil:
     cdef uint32_t i, size = 0
     cdef char *out
     for i in range(head.fields_count):
-        if _same_field(&fact.name, &head.fields[i].name):
-            size += head.fields[i].value.size + 1
+        field = &head.fields[i]
+        if is_forwarded(head, field) and _same_field(&fact.name, &field.name):
+            size += field.value.size + 1
     out = <char *> arena_take(facts.arena, size)
     if out == NULL:
         facts.failed = True
@@ -134,7 +137,7 @@ cdef bint _join(Facts *facts, Fact *fact) noexcept nogil:
     fact.lines = 1
     for i in range(head.fields_count):
         field = &head.fields[i]
-        if _same_field(&fact.name, &field.name):
+        if is_forwarded(head, field) and _same_field(&fact.name, &field.name):
             memcpy(out, field.value.data, field.value.size)
             out += field.value.size
             out[0] = c','

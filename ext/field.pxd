@@ -13,6 +13,7 @@ cdef struct Noted:              # what the fields of one head say about the head
     uint32_t connections
     uint32_t upgrades
     uint32_t max_forwards
+    uint32_t loops
     uint8_t te_trailers
     uint8_t expects_continue
     Slice host                  # the value of the last one

@@ -20,14 +20,14 @@ from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memset
 
 from fastroute.ext.head cimport (
-    FIELDS_SPARE, FIELD_CLAIM, FIELD_CONNECTION, FIELD_CONTENT_LENGTH, FIELD_COUNT, FIELD_DATE, FIELD_EXPECT,
-    FIELD_HOST, FIELD_KEEP_ALIVE, FIELD_LOCATION, FIELD_MAX_FORWARDS, FIELD_MIMIC, FIELD_OTHER, FIELD_PROXY,
-    FIELD_PROXY_AUTHENTICATE, FIELD_PROXY_AUTHORIZATION, FIELD_PROXY_CONNECTION, FIELD_SERVER, FIELD_TE,
-    FIELD_TRAILER, FIELD_TRANSFER_ENCODING, FIELD_UPGRADE, FIELD_X_FORWARDED_CLIENT_CERT, FIELD_X_FORWARDED_FOR,
-    FIELD_X_FORWARDED_HOST, FIELD_X_FORWARDED_PROTO, FIELD_X_REQUEST_ID, FRAMING_CHUNKED, FRAMING_LENGTH,
-    FRAMING_NONE, Field, Head, HeadLimits,
+    DROPPED_HERE, FIELDS_SPARE, FIELD_CLAIM, FIELD_CONNECTION, FIELD_CONTENT_LENGTH, FIELD_COUNT, FIELD_DATE,
+    FIELD_EXPECT, FIELD_HOST, FIELD_KEEP_ALIVE, FIELD_LOCATION, FIELD_LOOP, FIELD_MAX_FORWARDS, FIELD_MIMIC,
+    FIELD_OTHER, FIELD_PROXY, FIELD_PROXY_AUTHENTICATE, FIELD_PROXY_AUTHORIZATION, FIELD_PROXY_CONNECTION, FIELD_SERVER,
+    FIELD_TE, FIELD_TRAILER, FIELD_TRANSFER_ENCODING, FIELD_UPGRADE, FIELD_X_FORWARDED_CLIENT_CERT,
+    FIELD_X_FORWARDED_FOR, FIELD_X_FORWARDED_HOST, FIELD_X_FORWARDED_PROTO, FIELD_X_REQUEST_ID, FRAMING_CHUNKED,
+    FRAMING_LENGTH, FRAMING_NONE, Field, Head, HeadLimits,
 )
-from fastroute.ext.octet cimport OCTET_TOKEN, is_text, lower, run_over, run_over_field
+from fastroute.ext.octet cimport OCTET_TOKEN, is_space, is_text, lower, run_over, run_over_field
 from fastroute.ext.refusal cimport (
     REFUSAL_ARENA_FULL, REFUSAL_BARE_CR, REFUSAL_BARE_LF, REFUSAL_CODING_IN_HTTP10, REFUSAL_CODING_UNSUPPORTED,
     REFUSAL_CONNECTION_TOO_LONG, REFUSAL_CONTROL_BYTE, REFUSAL_FIELD_FOLDED, REFUSAL_FIELD_NAME_INVALID,
@@ -59,6 +59,7 @@ NAMES = {
     FIELD_DATE: b"date",
     FIELD_SERVER: b"server",
     FIELD_LOCATION: b"location",
+    FIELD_LOOP: b"fastroute-loop",
 }
 
 # Fields in which a proxy says where a request came from: FIELD_CLAIM, as are all names that begin with a prefix.
@@ -174,7 +175,7 @@ def _lay_out():
     for i, name in enumerate(CLAIM_PREFIXES):
         prefixes[i] = Slice(<const char *> name, <uint32_t> len(name))
     for known in DROPPED:
-        dropped[known] = 1
+        dropped[known] = DROPPED_HERE
     for candidate in range(0x9e3779b1, 0x9e3779b1 + 20000, 2):
         factor = candidate
         if fill_places():
@@ -203,10 +204,6 @@ cdef int refuse_byte(const char *at, const char *end, int otherwise) noexcept no
     if at[0] == c'\t' or at[0] == c' ' or <uint8_t> at[0] >= 0x80:
         return -otherwise
     return -REFUSAL_CONTROL_BYTE if <uint8_t> at[0] < 0x20 or at[0] == 0x7f else -otherwise
-
-
-cdef inline bint is_space(char octet) noexcept nogil:
-    return octet == c' ' or octet == c'\t'
 
 
 cdef int take_name(Field *field, const char **at, const char *end, bint tolerant) noexcept nogil:
@@ -272,6 +269,8 @@ cdef void note(Noted *noted, const Field *field) noexcept nogil:
     elif field.known == FIELD_MAX_FORWARDS:
         noted.max_forwards += 1
         noted.forwards = field.value
+    elif field.known == FIELD_LOOP:
+        noted.loops += 1
     elif field.known == FIELD_EXPECT:
         noted.expects_continue |= is_text(field.value.data, field.value.size, b"100-continue", 12)
 
@@ -336,16 +335,16 @@ cdef bint lists(Slice value, const char *text, uint32_t size) noexcept nogil:
 
 
 cdef void nominate(Head *head, Slice name) noexcept nogil:
-    """Marks the fields with this name: they are not forwarded (RFC 9110 section 7.6.1)."""
+    """Marks the fields with this name: they are not forwarded (RFC 9110 section 7.6.1). The marks of loops remain."""
     cdef uint32_t i, j
     for i in range(head.fields_count):
-        if head.fields[i].name.size != name.size:
+        if head.fields[i].name.size != name.size or head.fields[i].known == FIELD_LOOP:
             continue
         for j in range(name.size):
             if lower(head.fields[i].name.data[j]) != lower(name.data[j]):
                 break
         else:
-            head.fields[i].dropped = 1
+            head.fields[i].dropped = DROPPED_HERE
 
 
 cdef int obey_options(Head *head, Slice options, uint32_t *count, bint *close, bint *stay) noexcept nogil:

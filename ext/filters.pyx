@@ -17,7 +17,7 @@ from fastroute.ext.cors cimport (
     PREFLIGHT_FIELDS, Cors, cors_admits, cors_is_preflight, cors_origin, cors_preflight, cors_respond,
 )
 from fastroute.ext.fieldlist cimport append_field, join_slices, same_name
-from fastroute.ext.head cimport Field
+from fastroute.ext.head cimport DROPPED_BY_FILTER, Field
 from fastroute.ext.octet cimport is_text
 from fastroute.ext.reason cimport REASON_PREFLIGHT, REASON_REDIRECT
 from fastroute.ext.scratch cimport Scratch, slice_bytes
@@ -37,7 +37,7 @@ cdef int _set_field(const Step *step, Head *head, Arena *arena) noexcept nogil:
         field = &head.fields[i]
         if not field.dropped and same_name(&step.lower, &field.name):
             if found:
-                field.dropped = 1
+                field.dropped = DROPPED_BY_FILTER
             field.value = step.value
             field.received = 0
             found = True
@@ -62,8 +62,8 @@ cdef int _add_field(const Step *step, Head *head, Arena *arena) noexcept nogil:
 cdef void _remove_field(const Step *step, Head *head) noexcept nogil:
     cdef uint32_t i
     for i in range(head.fields_count):
-        if same_name(&step.lower, &head.fields[i].name):
-            head.fields[i].dropped = 1
+        if not head.fields[i].dropped and same_name(&step.lower, &head.fields[i].name):
+            head.fields[i].dropped = DROPPED_BY_FILTER
 
 
 cdef int _change_field(const Step *step, Head *head, Arena *arena) noexcept nogil:

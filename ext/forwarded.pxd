@@ -3,7 +3,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from fastroute.ext.entropy cimport Entropy
-from fastroute.ext.head cimport Head
+from fastroute.ext.head cimport Field, Head
 from fastroute.ext.slice cimport Arena, Slice
 
 
@@ -17,6 +17,14 @@ cdef struct Peer:               # the peer of a client connection
     uint8_t text_size
     char text[46]               # the address as written in X-Forwarded-For and the log: "10.0.0.1", "2001:db8::1"
 
+cdef struct Forwarded:          # what the forwarding fields of one head say; valid as long as its fields
+    Slice client                # in the head or in Peer
+    Slice request_id            # in the head or in the arena
+    Field *last_for             # the last line of X-Forwarded-For that is kept; NULL: none
+    Field *proto
+    Field *host
+    Field *id
+
 # From "10.0.0.0/8", "::1", ... Raises ValueError with the text that is not an address or CIDR block, MemoryError.
 cdef TrustedProxies *trusted_proxies_new(object blocks) except NULL
 cdef void trusted_proxies_free(TrustedProxies *trusted) noexcept nogil
@@ -26,11 +34,13 @@ cdef bint is_trusted(const TrustedProxies *trusted, uint16_t family, const uint8
 # not trusted.
 cdef void peer_set(Peer *peer, const TrustedProxies *trusted, uint16_t family, const uint8_t *address,
                    uint16_t port) noexcept nogil
-# Replaces or extends the forwarding fields of `head`. Sets `client` to the address of the client (the first untrusted
-# one) and `request_id`, both in the arena, in the bytes of the head or in `peer`. `tls`: whether the peer used TLS; set
-# to whether the client did, according to a trusted X-Forwarded-Proto. Call it before the filters. Returns 0, or -1 if
-# the arena is full or the kernel gives no random bytes.
-cdef int forward(const TrustedProxies *trusted, const Peer *peer, bint *tls, Entropy *entropy, Head *head,
-                 Arena *arena, Slice *client, Slice *request_id) noexcept nogil
+# Before the request is matched: finds the address of the client (the first untrusted one), and drops the fields that
+# this peer must not send, so that no match sees them.
+cdef void forward_begin(Forwarded *said, const TrustedProxies *trusted, const Peer *peer, Head *head) noexcept nogil
+# After matching and before the filters: adds or extends the forwarding fields, and sets `said.request_id`. `tls`: whether
+# the peer used TLS; set to whether the client did, according to a trusted X-Forwarded-Proto. Returns 0, or -1 if the
+# arena is full or the kernel gives no random bytes.
+cdef int forward(Forwarded *said, const Peer *peer, bint *tls, Entropy *entropy, Head *head,
+                 Arena *arena) noexcept nogil
 # Decrements Max-Forwards, which `head` must have and which must not be 0. Returns 0, or -1 if the arena is full.
 cdef int count_forward(Head *head, Arena *arena) noexcept nogil

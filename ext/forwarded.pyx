@@ -15,7 +15,7 @@ from fastroute.ext.entropy cimport UUID_TEXT, entropy_close, entropy_open, entro
 from fastroute.ext.fieldlist cimport append_field, join_slices
 from fastroute.ext.field cimport next_item
 from fastroute.ext.head cimport (
-    FIELD_CLAIM, FIELD_MAX_FORWARDS, FIELD_X_FORWARDED_FOR, FIELD_X_FORWARDED_HOST, FIELD_X_FORWARDED_PROTO,
+    DROPPED_HERE, FIELD_CLAIM, FIELD_MAX_FORWARDS, FIELD_X_FORWARDED_FOR, FIELD_X_FORWARDED_HOST, FIELD_X_FORWARDED_PROTO,
     FIELD_X_REQUEST_ID, Field,
 )
 from fastroute.ext.octet cimport is_text
@@ -42,12 +42,6 @@ cdef struct Block:
 cdef struct TrustedProxies:
     uint32_t count
     Block *blocks
-
-cdef struct Chain:              # the trusted forwarding fields of one head
-    Field *last_for             # the last line
-    Field *proto
-    Field *host
-    Field *request_id
 
 
 # --- addresses
@@ -237,31 +231,34 @@ cdef void _find_client(const TrustedProxies *trusted, const Peer *peer, const He
 # --- the fields
 
 
-cdef Chain _believed(Head *head, bint trusted) noexcept nogil:
-    """The forwarding fields that are kept; the untrusted ones are dropped."""
-    cdef Chain chain
+cdef void _keep_trusted(Forwarded *said, Head *head, bint trusted) noexcept nogil:
+    """Finds the forwarding fields that are kept, and drops the others."""
     cdef Field *field
     cdef uint32_t i
-    memset(&chain, 0, sizeof(chain))
     for i in range(head.fields_count):
         field = &head.fields[i]
         if field.known < FIELD_X_FORWARDED_FOR or field.known > FIELD_CLAIM or field.dropped:
             continue
         if not trusted or (field.known == FIELD_X_REQUEST_ID and not 0 < field.value.size <= REQUEST_ID_MOST):
-            field.dropped = 1
+            field.dropped = DROPPED_HERE
         elif field.known > FIELD_X_REQUEST_ID:
             continue
         elif field.known == FIELD_X_FORWARDED_FOR:
-            chain.last_for = field
+            said.last_for = field
         elif field.known == FIELD_X_FORWARDED_PROTO:
-            chain.proto = field
+            said.proto = field
         elif field.known == FIELD_X_FORWARDED_HOST:
-            chain.host = field
-        elif chain.request_id == NULL:
-            chain.request_id = field
+            said.host = field
+        elif said.id == NULL:
+            said.id = field
         else:
-            field.dropped = 1   # only one id per request
-    return chain
+            field.dropped = DROPPED_HERE        # only one id per request
+
+
+cdef void forward_begin(Forwarded *said, const TrustedProxies *trusted, const Peer *peer, Head *head) noexcept nogil:
+    memset(said, 0, sizeof(Forwarded))
+    _find_client(trusted, peer, head, &said.client)
+    _keep_trusted(said, head, peer.trusted)
 
 
 cdef int _append(Head *head, Arena *arena, const char *name, uint32_t name_size, Slice value) noexcept nogil:
@@ -294,39 +291,39 @@ cdef bint _client_tls(const Field *proto, bint tls) noexcept nogil:
     return tls
 
 
-cdef int forward(const TrustedProxies *trusted, const Peer *peer, bint *tls, Entropy *entropy, Head *head,
-                 Arena *arena, Slice *client, Slice *request_id) noexcept nogil:
-    cdef Chain chain
-    cdef bint client_tls
+cdef int _forward_id(Forwarded *said, Entropy *entropy, Head *head, Arena *arena) noexcept nogil:
+    cdef char *text
+    if said.id != NULL:         # still in the arena, even if appending moved the fields
+        said.request_id = said.id.value
+        return 0
+    text = <char *> arena_take(arena, UUID_TEXT)
+    if text == NULL or not entropy_uuid(entropy, text):
+        return -1
+    said.request_id.data = text
+    said.request_id.size = UUID_TEXT
+    return _append(head, arena, b"X-Request-ID", 12, said.request_id)
+
+
+cdef int forward(Forwarded *said, const Peer *peer, bint *tls, Entropy *entropy, Head *head,
+                 Arena *arena) noexcept nogil:
+    cdef bint client_tls = _client_tls(said.proto, tls[0])
     cdef Slice address, proto
-    cdef char *id_text
-    _find_client(trusted, peer, head, client)
-    chain = _believed(head, peer.trusted)
-    client_tls = _client_tls(chain.proto, tls[0])
     address.data = <const char *> peer.text
     address.size = peer.text_size
-    if chain.last_for != NULL:
-        if _extend_for(chain.last_for, &address, arena) < 0:
+    if said.last_for != NULL:
+        if _extend_for(said.last_for, &address, arena) < 0:
             return -1
     elif _append(head, arena, b"X-Forwarded-For", 15, address) < 0:
         return -1
-    if chain.request_id != NULL:        # still in the arena, even if appending moved the fields
-        request_id[0] = chain.request_id.value
-    else:
-        id_text = <char *> arena_take(arena, UUID_TEXT)
-        if id_text == NULL or not entropy_uuid(entropy, id_text):
-            return -1
-        request_id.data = id_text
-        request_id.size = UUID_TEXT
-        if _append(head, arena, b"X-Request-ID", 12, request_id[0]) < 0:
-            return -1
-    if chain.proto == NULL:
+    if _forward_id(said, entropy, head, arena) < 0:
+        return -1
+    if said.proto == NULL:
         proto.data = b"https" if tls[0] else b"http"
         proto.size = 5 if tls[0] else 4
         if _append(head, arena, b"X-Forwarded-Proto", 17, proto) < 0:
             return -1
     tls[0] = client_tls
-    if chain.host == NULL and head.authority.size:
+    if said.host == NULL and head.authority.size:
         return _append(head, arena, b"X-Forwarded-Host", 16, head.authority)
     return 0
 
@@ -391,18 +388,20 @@ cdef class Forwarding:
     def apply(self, str peer not None, fields, *, str host="", bint tls=False, uint32_t arena=65536):
         """(fields, client, request id) of a request from `peer`. MemoryError: the arena is full."""
         cdef Scratch scratch = Scratch(arena)
-        cdef Slice client, request_id
+        cdef Forwarded said
         cdef Peer who
         self._peer(peer, &who)
         scratch.request("GET", "/", None, host, fields)
-        if forward(self._trusted, &who, &tls, self._entropy, &scratch.head, &scratch.arena, &client, &request_id) < 0:
+        forward_begin(&said, self._trusted, &who, &scratch.head)
+        if forward(&said, &who, &tls, self._entropy, &scratch.head, &scratch.arena) < 0:
             raise MemoryError
-        return scratch.fields(), slice_bytes(&client).decode("latin-1"), slice_bytes(&request_id).decode("latin-1")
+        client, request_id = slice_bytes(&said.client), slice_bytes(&said.request_id)
+        return scratch.fields(), client.decode("latin-1"), request_id.decode("latin-1")
 
     def seconds(self, str peer, fields, uint32_t rounds) -> float:
         """Processor time in seconds for `rounds` heads with these fields from `peer`."""
         cdef Scratch scratch = Scratch(65536)
-        cdef Slice client, request_id
+        cdef Forwarded said
         cdef clock_t began
         cdef Head head
         cdef uint32_t used, size, _round
@@ -419,5 +418,6 @@ cdef class Forwarding:
             scratch.head, scratch.arena.used = head, used
             memcpy(head.fields, received, size)
             tls = False
-            forward(self._trusted, &who, &tls, self._entropy, &scratch.head, &scratch.arena, &client, &request_id)
+            forward_begin(&said, self._trusted, &who, &scratch.head)
+            forward(&said, &who, &tls, self._entropy, &scratch.head, &scratch.arena)
         return (clock() - began) / 1e6

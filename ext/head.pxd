@@ -32,6 +32,7 @@ cdef enum FieldName:            # the fields that a proxy must interpret itself;
     FIELD_DATE
     FIELD_SERVER
     FIELD_LOCATION
+    FIELD_LOOP                  # the installations that have forwarded the request; see loop.pxd
     FIELD_MIMIC                 # one of the above with '_' in place of '-': CGI and WSGI do not distinguish them
     FIELD_COUNT
 
@@ -58,11 +59,16 @@ cdef enum Framing:              # how the body ends (RFC 9112 section 6)
     FRAMING_CHUNKED
     FRAMING_CLOSE               # until the peer closes (responses only)
 
+cdef enum Dropped:
+    DROPPED_NOT = 0
+    DROPPED_HERE                # hop-by-hop, nominated by Connection, written from the Head, or replaced by the gateway
+    DROPPED_BY_FILTER           # removed by a filter of a rule
+
 cdef struct Field:
     Slice name
     Slice value                 # without surrounding white space
     uint8_t known               # FieldName
-    uint8_t dropped             # hop-by-hop, nominated by Connection, or replaced by the gateway: not forwarded
+    uint8_t dropped             # Dropped: why it is not copied to the next hop
     uint8_t received            # received exactly as name, ": ", value, CRLF: the writer copies the line
 
 cdef struct Head:
@@ -91,11 +97,21 @@ cdef struct Head:
     uint8_t expect_continue     # request: Expect: 100-continue from a 1.1 client
     uint8_t upgrade             # the message requests or confirms a switch to another protocol; see field.pyx
     Slice protocols             # with `upgrade`: the value of Upgrade
+    uint8_t has_loop            # request: there is a field FIELD_LOOP
     uint8_t te_trailers         # request: TE lists trailers; the writer adds it again
+    Slice mark                  # request: the line with which this installation marks it; empty: none
     uint64_t content_length     # with `stated` FRAMING_LENGTH
     Field *fields               # in the arena; room for `fields_room`, so that filters can append
     uint32_t fields_count
     uint32_t fields_room        # at least fields_count + FIELDS_SPARE
+
+cdef inline bint is_forwarded(const Head *head, const Field *field) noexcept nogil:
+    """Whether the backend gets the field if no filter removes it: only these fields are matched. Some that are not
+    copied are written from members of the Head; Content-Length is never beside Transfer-Encoding."""
+    if field.dropped == DROPPED_NOT:
+        return True
+    return (field.known == FIELD_HOST or field.known == FIELD_CONTENT_LENGTH
+            or (field.known == FIELD_UPGRADE and head.upgrade))
 
 cdef enum:
     FIELDS_SPARE = 96           # maximum number of fields that filters and forwarding append

@@ -175,7 +175,7 @@ cdef void drop_field(Head *head, uint8_t known) noexcept nogil:
     cdef uint32_t i
     for i in range(head.fields_count):
         if head.fields[i].known == known:
-            head.fields[i].dropped = 1
+            head.fields[i].dropped = DROPPED_HERE
 
 
 cdef int conclude_request(Head *head, const Noted *noted, Arena *arena) noexcept nogil:
@@ -189,6 +189,7 @@ cdef int conclude_request(Head *head, const Noted *noted, Arena *arena) noexcept
     head.expect_continue = noted.expects_continue and head.minor == 1
     if noted.expects_continue and head.minor == 0:
         drop_field(head, FIELD_EXPECT)                  # ignored (RFC 9110 section 10.1.1)
+    head.has_loop = noted.loops != 0
     if noted.max_forwards and (head.method_name == METHOD_OPTIONS or head.method_name == METHOD_TRACE):
         refusal = take_max_forwards(head, noted)
         if refusal:

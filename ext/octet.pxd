@@ -121,3 +121,8 @@ cdef inline const char *run_over_field(const char *at, const char *end) noexcept
                 break
         else:
             return at
+
+
+cdef inline bint is_space(char octet) noexcept nogil:
+    """OWS (RFC 9110 section 5.6.3)."""
+    return octet == c' ' or octet == c'\t'

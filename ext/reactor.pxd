@@ -14,6 +14,7 @@ from fastroute.ext.exchange cimport ExchangeList
 from fastroute.ext.forwarded cimport TrustedProxies
 from fastroute.ext.head cimport Head, HeadLimits
 from fastroute.ext.inet cimport iovec
+from fastroute.ext.loop cimport Mark
 from fastroute.ext.slice cimport Arena
 from fastroute.ext.tables cimport Tables, Upstreams
 from fastroute.ext.timer cimport Wheel
@@ -71,6 +72,7 @@ cdef class Reactor:
     cdef uint32_t max_handshakes
     cdef TrustedProxies *trusted
     cdef bint proxy_protocol
+    cdef Mark mark
     # tables, endpoints, counters, log
     cdef Tables tables
     cdef uint32_t *sockets      # socket index in `tables` (Tables.socket_index), by Connection.listener

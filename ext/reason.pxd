@@ -33,6 +33,7 @@ cdef enum LocalReason:
     REASON_OPTIONS_ASTERISK     # 200: OPTIONS for the gateway itself
     REASON_MAX_FORWARDS         # 200, 405: OPTIONS or TRACE with Max-Forwards: 0
     REASON_BACKEND_TLS_POLICY   # 500: the backend has a BackendTLSPolicy, which is not supported yet
+    REASON_LOOP                 # 508: this installation has forwarded the request before
     REASON_COUNT                # number of reasons above
     REASON_REFUSED = 64         # + Refusal: http1 refused the head or body of the request
 

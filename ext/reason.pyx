@@ -2,13 +2,14 @@
 
 from fastroute.ext.refusal cimport REFUSAL_COUNT, refusal_option, refusal_reason
 
-cdef const char *NAMES[29]
+cdef const char *NAMES[30]
 NAMES[:] = [
     b"none", b"no_listener", b"no_rule", b"redirect", b"reference_refused", b"backend_not_found", b"backend_invalid",
     b"no_backend_refs", b"zero_weights", b"no_endpoint", b"connect_failed", b"connect_timeout", b"upstream_closed",
     b"upstream_malformed", b"upstream_truncated", b"request_timeout", b"backend_timeout", b"head_timeout",
     b"body_timeout", b"body_too_large", b"client_closed", b"preflight", b"tunnel_idle", b"overloaded",
     b"misdirected", b"drained", b"options_asterisk", b"max_forwards", b"backend_tls_policy",
+    b"loop_detected",
 ]
 if len(NAMES) != REASON_COUNT or REASON_COUNT > REASON_REFUSED:
     raise AssertionError("every LocalReason has one name, and a number below those of refusals")

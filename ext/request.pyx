@@ -1,8 +1,8 @@
 """Requests on their way to endpoints; see request.pxd.
 
-One pass over the head, while its Slices are valid: find_rule, forward, the filters of the rule, choose_target, the
-filters of the target, write_request. Forwarding comes after matching, which uses the request as received, and before
-the filters, so that fields set by users are kept.
+One pass over the head, while its Slices are valid: forward_begin, find_rule, forward, the filters of the rule,
+choose_target, the filters of the target, write_request. Matching uses the fields as received, without those that are
+not forwarded. The fields of the gateway are added before the filters, so that fields set by users are kept.
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
@@ -20,13 +20,14 @@ from fastroute.ext.exchange cimport (
     REQUEST_ROOM, STAGE_WAITING, VERDICT_ON, exchange_keep_origin, exchange_request_room,
 )
 from fastroute.ext.filters cimport Answer, filter_request
-from fastroute.ext.forwarded cimport count_forward, forward
+from fastroute.ext.forwarded cimport Forwarded, count_forward, forward, forward_begin
 from fastroute.ext.head cimport FRAMING_LENGTH, FRAMING_NONE, METHOD_TRACE, Field, Head, is_idempotent
 from fastroute.ext.inet cimport iovec
+from fastroute.ext.loop cimport is_marked
 from fastroute.ext.mirroring cimport mirrors_begin, mirrors_feed
 from fastroute.ext.reactor cimport SCRATCH, receive, transmit
 from fastroute.ext.reason cimport (
-    REASON_BODY_TOO_LARGE, REASON_CLIENT_CLOSED, REASON_MAX_FORWARDS, REASON_MISDIRECTED, REASON_NO_LISTENER,
+    REASON_BODY_TOO_LARGE, REASON_CLIENT_CLOSED, REASON_LOOP, REASON_MAX_FORWARDS, REASON_MISDIRECTED, REASON_NO_LISTENER,
     REASON_OPTIONS_ASTERISK, REASON_OVERLOADED, REASON_REFUSED,
 )
 from fastroute.ext.record cimport record_request
@@ -52,33 +53,43 @@ cdef void note(Reactor r, Exchange *x, const Head *head) noexcept nogil:
     x.request_body.underscores_dropped = not r.head_limits.keep_underscores
 
 
+cdef void find(Reactor r, Connection *c, Exchange *x, Head *head, Decision *decision) noexcept nogil:
+    """Finds the rule of the request and sets `x.rule`, or else `x.listener` if there is one."""
+    cdef Slice asked
+    if c.tls is not NULL:
+        asked.data = c.tls.name
+        asked.size = c.tls.name_size
+    memset(decision, 0, sizeof(Decision))
+    decision.reason = REASON_NO_LISTENER
+    if r.tables is not None:
+        find_rule(r.tables.routes, r.sockets[c.listener], &asked if c.tls is not NULL else NULL, head, &r.arena,
+                  decision)
+    if decision.rule is not NULL and not head.asterisk:
+        rule_ref(decision.rule)
+        x.rule = decision.rule
+    elif decision.listener is not NULL:
+        listener_ref(decision.listener)
+        x.listener = decision.listener
+
+
 cdef int decide(Reactor r, Connection *c, Exchange *x, Head *head) noexcept nogil:
     """Decides where the request goes, and changes its head accordingly. Sets `x.target`, or answers."""
     cdef Decision decision
     cdef Answer own
-    cdef Slice client, request_id
+    cdef Forwarded said
     cdef int chosen
     cdef Rule *rule
     cdef bint secure = c.tls is not NULL
     cdef bint client_secure = secure
-    cdef Slice asked
-    if secure:
-        asked.data = c.tls.name
-        asked.size = c.tls.name_size
-    memset(&decision, 0, sizeof(Decision))
-    decision.reason = REASON_NO_LISTENER
-    if r.tables is not None:
-        find_rule(r.tables.routes, r.sockets[c.listener], &asked if secure else NULL, head, &r.arena, &decision)
-    rule = NULL if head.asterisk else decision.rule
-    if rule is not NULL:
-        rule_ref(rule)
-        x.rule = rule
-    elif decision.listener is not NULL:
-        listener_ref(decision.listener)
-        x.listener = decision.listener
-    if forward(r.trusted, &c.peer, &client_secure, r.entropy, head, &r.arena, &client, &request_id) < 0:
+    forward_begin(&said, r.trusted, &c.peer, head)
+    find(r, c, x, head, &decision)
+    rule = x.rule
+    if forward(&said, &c.peer, &client_secure, r.entropy, head, &r.arena) < 0:
         return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
-    record_request(r, x, head, client, request_id)
+    record_request(r, x, head, said.client, said.request_id)
+    head.mark = r.mark.line
+    if head.has_loop and is_marked(&r.mark, head):
+        return answer_plainly(r, c, x, 508, REASON_LOOP)
     if rule is NULL and head.asterisk and decision.listener_port:
         return answer_plainly(r, c, x, 200, REASON_OPTIONS_ASTERISK)
     if rule is NULL:

@@ -5,6 +5,7 @@ from libc.string cimport memcpy, memset
 
 from fastroute.ext.bytemap cimport bytes_hash
 from fastroute.ext.fieldlist cimport append_field, join_slices, same_name
+from fastroute.ext.head cimport DROPPED_HERE
 from fastroute.ext.pool cimport pool_free, pool_start, pool_take, pool_text
 from fastroute.ext.scratch cimport Scratch
 from fastroute.ext.slice cimport arena_take
@@ -194,7 +195,8 @@ cdef bint session_read(const Session *session, const Head *head, int64_t now, ui
     cookie.data = b"cookie"
     cookie.size = 6
     while i < head.fields_count:
-        if not same_name(&session.lower if session.header else &cookie, &head.fields[i].name):
+        if (head.fields[i].dropped == DROPPED_HERE
+                or not same_name(&session.lower if session.header else &cookie, &head.fields[i].name)):
             i += 1
             continue
         rest = head.fields[i].value

@@ -43,7 +43,7 @@ PHRASES = {
     414: b"URI Too Long", 415: b"Unsupported Media Type", 417: b"Expectation Failed", 421: b"Misdirected Request",
     426: b"Upgrade Required", 429: b"Too Many Requests", 431: b"Request Header Fields Too Large",
     500: b"Internal Server Error", 501: b"Not Implemented", 502: b"Bad Gateway", 503: b"Service Unavailable",
-    504: b"Gateway Timeout", 505: b"HTTP Version Not Supported",
+    504: b"Gateway Timeout", 505: b"HTTP Version Not Supported", 508: b"Loop Detected",
 }
 
 cdef const char *phrases[600]
@@ -172,6 +172,7 @@ cdef uint32_t write_request(char *out, uint32_t room, const Head *head) noexcept
     if head.te_trailers and head.minor == 1:
         put(&pen, b"TE: trailers\r\nConnection: TE\r\n", 30)
     put_upgrade(&pen, head)
+    put_slice(&pen, head.mark)
     put(&pen, b"\r\n", 2)
     return written(&pen, out)
 

@@ -11,6 +11,7 @@ The first SIGTERM or SIGINT drains, the second one exits immediately; SIGHUP reo
 import logging
 import os
 import resource
+import secrets
 import signal
 import socket
 import sys
@@ -47,7 +48,8 @@ def serve(settings: ServeSettings) -> int:
     sys.setswitchinterval(SWITCH)
     _allow_many_files()
     settings = _made_absolute(settings)
-    follow = _follow_cluster(settings) if settings.kubernetes else _follow_manifests(settings)
+    follow, installation = _follow_cluster(settings) if settings.kubernetes else _follow_manifests(settings)
+    settings = msgspec.structs.replace(settings, installation=installation)
     metrics = bind_endpoint(*settings.metrics, "--metrics") if settings.metrics else None
     return trio.run(_serve, settings, follow, Endpoints(metrics, _bind_health(settings)))
 
@@ -72,8 +74,8 @@ def _bind_health(settings: ServeSettings) -> socket.socket | None:
         return None
 
 
-def _follow_manifests(settings: ServeSettings) -> Follow:
-    """Raises SourceError if a path is missing or unreadable."""
+def _follow_manifests(settings: ServeSettings) -> tuple[Follow, str]:
+    """Also the identity of the installation: this process. Raises SourceError if a path is missing or unreadable."""
     source = Directory(settings.manifests)
     source.load()
     for path in source.fruitless():
@@ -82,11 +84,12 @@ def _follow_manifests(settings: ServeSettings) -> Follow:
     async def follow(supervisor: Supervisor, metrics: Metrics, leaving: trio.Event) -> None:
         await reconcile(source, supervisor, StatusLog(metrics.status_writes.inc), settings.graph, metrics)
 
-    return follow
+    return follow, secrets.token_hex(8)
 
 
-def _follow_cluster(settings: ServeSettings) -> Follow:
-    """Raises SettingError if the API server is not configured. Does not check that it is reachable."""
+def _follow_cluster(settings: ServeSettings) -> tuple[Follow, str]:
+    """Also the identity of the installation, which all its replicas have. Raises SettingError if the API server is not
+    configured. Does not check that it is reachable."""
     from fastroute.source.kubernetes.account import Account
     from fastroute.source.kubernetes.client import Client
     from fastroute.source.kubernetes.source import KubernetesSource
@@ -116,7 +119,7 @@ def _follow_cluster(settings: ServeSettings) -> Follow:
             await leaving.wait()
             await writing.release()  # another replica may write statuses while this one drains
 
-    return follow
+    return follow, account.installation(settings.graph.controller_name, lease)
 
 
 async def _serve(settings: ServeSettings, follow: Follow, endpoints: Endpoints) -> int:

@@ -47,6 +47,7 @@ LOCAL_RESPONSES = Family(
     "fastroute_local_responses_total", "Responses generated without a backend, by reason", ("reason",)
 )
 RETRIES = Family("fastroute_retries_total", "Retries of requests, by reason", ("reason",))
+UNFUNDED = Family("fastroute_retries_over_budget_total", "Retries not made because the budget of the backend was empty")
 MIRRORED = Family("fastroute_mirrored_requests_total", "Copies of requests that were sent to a mirror completely")
 MIRROR_FAILURES = Family(
     "fastroute_mirror_failures_total", "Copies of requests that were not sent completely, by reason", ("reason",)

@@ -113,6 +113,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, tag="start"):
     proxy_protocol: bool = False
     merge_slashes: bool = False
     keep_underscores: bool = False
+    installation: str = ""  # the identity that marks forwarded requests, to detect loops
 
 
 class Begin(msgspec.Struct, frozen=True, tag="begin"):

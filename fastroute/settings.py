@@ -92,4 +92,5 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     proxy_protocol: bool = False
     merge_slashes: bool = False
     underscores: str = "remove"  # or "allow": request header fields with "_" in their names
+    installation: str = ""  # identity in Fastroute-Loop; app.py determines it, there is no option
     log: LogSettings = LogSettings()

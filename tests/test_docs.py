@@ -5,12 +5,14 @@ from pathlib import Path
 
 from fastroute import metrics, reconcile
 from fastroute.compiler.retry import BACKOFF
+from fastroute.ext.budget import BUDGET_FLOOR, BUDGET_SHARE, BUDGET_WINDOW
 from fastroute.ext.counters import MIRROR_REASONS
 from fastroute.ext.mirroring import MIRROR_BEHIND, MIRRORS_AT_ONCE, MIRRORS_BEHIND
 from fastroute.ext.reason import REASONS
 from fastroute.ext.retry import KEPT as KEPT_MOST
 from fastroute.graph import tls
 from fastroute.graph.certificate import LEAST_RSA, MOST_RSA
+from fastroute.graph.httproute import MOST_ATTEMPTS
 from fastroute.metrics import Family, Metrics
 from fastroute.source import debts, directory, pending, problemlog, statuslog
 from fastroute.source.kubernetes import event, lease, looks, named, room, statuswriter
@@ -76,6 +78,13 @@ def test_the_bounds_of_retries_are_those_of_the_code() -> None:
     text = page("retries")
     assert f"(default: {BACKOFF} ms)" in text
     assert f"buffered up to {KEPT_MOST // 1024} KiB" in text
+    assert f"more than {MOST_ATTEMPTS} attempts is not accepted" in text
+    assert f"retries of the last {BUDGET_WINDOW} s may be {BUDGET_SHARE} %" in text
+    assert f"at least {BUDGET_FLOOR} a second, which is {BUDGET_FLOOR * BUDGET_WINDOW} in" in text
+    limits = page("limits")
+    assert f"| `retry.attempts` of a rule | {MOST_ATTEMPTS} | fixed |" in limits
+    share = f"{BUDGET_SHARE} % of its requests in the last {BUDGET_WINDOW} s; at least {BUDGET_FLOOR} a second"
+    assert f"| {share} | fixed |" in limits
 
 
 def test_mirrors_are_bounded_and_counted_as_listed() -> None:

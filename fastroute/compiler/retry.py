@@ -5,12 +5,10 @@ from fastroute.resources.gateway import HTTPRouteRetry
 from fastroute.snapshot import Retry
 
 BACKOFF = 25  # milliseconds before the first retry, if the route does not specify it
-MOST = 2**31 - 1  # attempts; more make no difference, and would not fit into the field for the data plane
 
 
 def retry_of(written: HTTPRouteRetry | None) -> Retry | None:
     if written is None:
         return None
     backoff = BACKOFF if written.backoff is None else milliseconds(written.backoff)
-    attempts = min(written.attempts, MOST)
-    return Retry(attempts=attempts, codes=tuple(sorted(set(written.codes))), backoff_ms=backoff)
+    return Retry(attempts=written.attempts, codes=tuple(sorted(set(written.codes))), backoff_ms=backoff)

@@ -99,7 +99,10 @@ def misses(match: Match, request: Request) -> Iterator[str]:
     if match.method not in (None, request.method):
         yield f"method {match.method} is not {request.method}"
     for test in match.headers:
-        yield from _value_misses("header", test, request.header(test.name))
+        if test.name in request.removed:
+            yield f"header {test.name} is not forwarded, so no match sees it"
+        else:
+            yield from _value_misses("header", test, request.header(test.name))
     for test in match.query:
         yield from _value_misses("query parameter", test, request.parameter(_as_received(test.name)))
 

@@ -5,11 +5,13 @@ digits of other escapes are in upper case, dot segments are removed. Queries are
 """
 
 import re
+from collections.abc import Iterator
 from urllib.parse import SplitResult, quote, urlsplit
 
 import msgspec
 
 from fastroute.errors import SettingError
+from fastroute.ext.field import CLAIM_PREFIXES, CLAIMS
 from fastroute.ext.http1 import RequestHead, read_request
 
 WELL_KNOWN_PORTS = {"http": 80, "https": 443}
@@ -17,6 +19,7 @@ WELL_KNOWN_PORTS = {"http": 80, "https": 443}
 _VISIBLE = "".join(map(chr, range(33, 127)))  # what clients send unchanged; they escape other characters
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})?")
 _AUTHORITY = re.compile(r"(\[[^\]]*\]|[^:]*)(?::[0-9]*)?")
+_REPLACED = frozenset((*CLAIMS, b"x-request-id"))  # and names that begin with one of CLAIM_PREFIXES
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
@@ -29,7 +32,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     authority: str  # as in Host, with the port
     path: str
     query: str | None = None
-    headers: tuple[tuple[str, str], ...] = ()  # including Host
+    headers: tuple[tuple[str, str], ...] = ()  # that the backend gets, including Host
+    removed: frozenset[str] = frozenset()  # names in lower case: fields that the gateway removes before matching
     asked: str | None = None  # the server name (SNI) of the client's TLS; None without TLS
     max_forwards: int | None = None  # of OPTIONS and TRACE
     refused: tuple[int, str] | None = None  # status and reason if the gateway refuses the head
@@ -120,13 +124,27 @@ def _read(
     if not isinstance(head, RequestHead):
         refused = (400, "host_missing") if head is None else (head.status, head.reason)
         return Request(method=method, scheme=parts.scheme, authority=host, path=target, asked=asked, refused=refused)
+    kept = tuple(_forwarded(head))
     return Request(
         method=method,
         scheme=parts.scheme,
         authority=head.authority.decode("latin-1"),
         path=head.path.decode("latin-1"),
         query=None if head.query is None else head.query.decode("latin-1"),
-        headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value, _ in head.fields),
+        headers=kept,
+        removed=frozenset(name.lower() for name, _ in fields) - {name.lower() for name, _ in kept},
         asked=asked,
         max_forwards=head.max_forwards,
     )
+
+
+def _forwarded(head: RequestHead) -> Iterator[tuple[str, str]]:
+    """The fields that the gateway forwards for a client outside of --trusted-proxies, before any filter.
+
+    Host, Content-Length and a used Upgrade are forwarded although they are not copied as other fields are.
+    """
+    for raw, value, dropped in head.fields:
+        name = raw.lower()
+        written = name in (b"host", b"content-length") or (name == b"upgrade" and head.upgrade)
+        if (written or not dropped) and name not in _REPLACED and not name.startswith(CLAIM_PREFIXES):
+            yield raw.decode("latin-1"), value.decode("latin-1")

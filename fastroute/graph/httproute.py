@@ -28,6 +28,7 @@ KIND = "HTTPRoute"
 MOST_EXPRESSIONS = 128  # of one route: workers compile them when the route changes
 MOST_STATES_OF_A_ROUTE = 2_000  # of the automata of these expressions: the graph builds them when the route changes
 MOST_ELEMENTS = 64  # of a PathPrefix: a request visits each, for each of its hostnames
+MOST_ATTEMPTS = 10  # of a retry: without a limit, each request to a backend that fails would become any number
 SERVED_FILTERS = frozenset(
     {"CORS", "RequestHeaderModifier", "RequestMirror", "RequestRedirect", "ResponseHeaderModifier", "URLRewrite"}
 )
@@ -69,6 +70,9 @@ def _unserved_spec(use_default_gateways: str | None) -> Iterator[Problem]:
 def _rule_problems(rule: HTTPRouteRule, field: str) -> Iterator[Problem]:
     if rule.session_persistence is not None:
         yield from session_problems(rule.session_persistence, f"{field}.sessionPersistence")
+    if rule.retry is not None and rule.retry.attempts > MOST_ATTEMPTS:
+        what = f"{rule.retry.attempts} is more than the {MOST_ATTEMPTS} retries that are allowed."
+        yield conditions.unsupported_value(what, f"{field}.retry.attempts", f"Use at most {MOST_ATTEMPTS}.")
     yield from filter_problems(rule.filters, field)
     for index, ref in enumerate(rule.backend_refs):
         if ref.filters:

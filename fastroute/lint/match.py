@@ -126,6 +126,26 @@ def literal_asterisks(resources: Resources, graph: Graph) -> Iterator[Finding]:
             yield warning(route.kind, route.source, "LiteralAsterisk", message, f"{field}.value", fix=fix)
 
 
+# Fields that the gateway removes from every request. TE and Transfer-Encoding apply to one connection only.
+_REMOVED = frozenset(
+    {"connection", "keep-alive", "proxy", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te",
+     "transfer-encoding", "x-forwarded-client-cert"}
+)  # fmt: skip
+
+
+def headers_not_forwarded(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    """Matches of header fields that no request has when it is matched."""
+    for route, index, number, match in _matches(graph):
+        for place, header in enumerate(match.headers):
+            if header.name.lower() in _REMOVED:
+                message = (
+                    f"{header.name} is not forwarded, and a match sees only fields that are forwarded: "
+                    f"it matches no request."
+                )
+                field = f"spec.rules[{index}].matches[{number}].headers[{place}].name"
+                yield warning(route.kind, route.source, "HeaderNotForwarded", message, field)
+
+
 def queries_not_sent(resources: Resources, graph: Graph) -> Iterator[Finding]:
     """Names and values of query parameters that clients encode differently. They are compared as received."""
     for route, index, number, match in _matches(graph):

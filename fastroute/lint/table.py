@@ -17,6 +17,7 @@ from fastroute.lint.gateway import (
 from fastroute.lint.grant import grants_for_unknown_kinds, grants_to_gateway, grants_with_core_group, unused_grants
 from fastroute.lint.match import (
     addresses_as_hostnames,
+    headers_not_forwarded,
     hostnames_outside_listeners,
     literal_asterisks,
     queries_not_sent,
@@ -51,6 +52,7 @@ LINTS: tuple[Lint, ...] = (
     unknown_app_protocols,
     addresses_as_hostnames,
     literal_asterisks,
+    headers_not_forwarded,
     queries_not_sent,
     preflights_not_taken,
     cookies_not_kept,

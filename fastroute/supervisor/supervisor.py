@@ -414,6 +414,7 @@ class Supervisor:
             proxy_protocol=settings.proxy_protocol,
             merge_slashes=settings.merge_slashes,
             keep_underscores=settings.underscores == "allow",
+            installation=settings.installation,
         )
 
     def _samples(self) -> Iterator[WorkerSample]:

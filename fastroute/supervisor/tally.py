@@ -292,6 +292,7 @@ class Tally(Collector):
 
 _COUNTERS = (
     (metrics.MIRRORED, "mirrored"),
+    (metrics.UNFUNDED, "retries_unfunded"),
     (metrics.ACCEPTED, "connections_accepted"),
     (metrics.RECEIVED, "bytes_received"),
     (metrics.SENT, "bytes_sent"),

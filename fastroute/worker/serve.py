@@ -60,6 +60,7 @@ async def serve(control: ControlStream) -> None:
         proxy_protocol=start.proxy_protocol,
         merge_slashes=start.merge_slashes,
         keep_underscores=start.keep_underscores,
+        installation=start.installation,
     )
     engine.heed(control.fileno())
     gc.freeze()

@@ -30,6 +30,16 @@ spec:
       backendRefs: [{name: s, port: 80}]
     - matches: [{path: {value: /x_y}, headers: [{name: X-User, value: me}]}]
       backendRefs: [{name: s, port: 80}]
+    - matches:
+        - {path: {value: /a}, headers: [{name: X-User, value: "me,you"}]}
+        - {path: {value: /a}, headers: [{name: Connection, value: ".*", type: RegularExpression}]}
+        - {path: {value: /a}, headers: [{name: Upgrade, value: websocket}]}
+        - {path: {value: /a}, headers: [{name: TE, value: trailers}]}
+        - {path: {value: /a}, headers: [{name: X-Forwarded-Proto, value: https}]}
+        - {path: {value: /a}, headers: [{name: X-Request-ID, value: "1"}]}
+        - {path: {value: /a}, headers: [{name: Forwarded, value: for=a}]}
+        - {path: {value: /a}, headers: [{name: Content-Length, value: "0"}]}
+      backendRefs: [{name: missing, port: 80}]
     - matches: [{path: {value: /gone}}]
       backendRefs: [{name: missing, port: 80}]
     - matches: [{path: {value: /old}}]
@@ -68,7 +78,10 @@ HEADERS = st.sampled_from(
     [
         ("X-User", "me"), ("X_User", "me"), ("x-user", "you"), ("Host", "other.example"), ("Host", "a b"),
         ("Max-Forwards", "0"), ("Max-Forwards", "3"), ("Max-Forwards", "x"), ("X Y", "1"), ("Bad\x01", "1"),
-        ("Content-Length", "x"), ("Transfer-Encoding", "gzip"), ("Cookie", "a_b=1"), ("X", "y" * 70_000),
+        ("Connection", "x-user"), ("Connection", "upgrade, te"), ("Connection", "host"), ("Upgrade", "websocket"),
+        ("TE", "trailers"), ("X-Forwarded-Proto", "https"), ("X-Request-ID", "1"), ("Forwarded", "for=a"),
+        ("Content-Length", "0"), ("Content-Length", "x"), ("Transfer-Encoding", "gzip"), ("Cookie", "a_b=1"),
+        ("X", "y" * 70_000),
     ]
 )  # fmt: skip
 ASKED = st.tuples(METHODS, HOSTS, st.lists(PIECES, max_size=4).map("".join), st.lists(HEADERS, max_size=3).map(tuple))
@@ -130,6 +143,26 @@ def snapshot() -> Snapshot:
 @given(asked=st.lists(ASKED, min_size=1, max_size=8))
 def test_explain_decides_as_the_engine_does(snapshot: Snapshot, asked: list[Asked]) -> None:
     trio.run(compare, snapshot, asked)
+
+
+HEADERS_OF_A = [
+    [("X-User", "me"), ("x-user", "you")],
+    [("X-User", "me"), ("x-user", "you"), ("Connection", "x-user")],
+    [("Connection", "x-other")],
+    [("Upgrade", "websocket"), ("Connection", "upgrade")],
+    [("Upgrade", "websocket")],
+    [("Upgrade", "h2c"), ("Connection", "upgrade")],
+    [("TE", "trailers"), ("Connection", "te")],
+    [("X-Forwarded-Proto", "https")],
+    [("X-Request-ID", "1")],
+    [("Forwarded", "for=a")],
+    [("Content-Length", "0"), ("Connection", "content-length")],
+]
+
+
+@pytest.mark.parametrize("headers", HEADERS_OF_A)
+def test_both_match_only_fields_that_are_forwarded(snapshot: Snapshot, headers: list[tuple[str, str]]) -> None:
+    trio.run(compare, snapshot, [("GET", "shop.example", "/a", tuple(headers))])
 
 
 @pytest.mark.parametrize("path", ["?v=1/", "/a\\b", "/%zz", "/..", "/a?%zz", "/a|b"])

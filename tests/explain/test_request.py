@@ -5,8 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastroute.errors import SettingError
+from fastroute.explain.matching import misses
 from fastroute.explain.request import Request, host_of, normalise_path, parse_url
 from fastroute.ext.http1 import normalise_path as compiled_normalise_path
+from fastroute.snapshot import Match, PathMatch, ValueMatch
 
 
 @pytest.mark.parametrize(
@@ -143,3 +145,12 @@ def test_a_request_that_the_gateway_refuses(
     method: str, url: str, headers: tuple[tuple[str, str], ...], status: int, reason: str
 ) -> None:
     assert parse_url(method, url, headers)[0].refused == (status, reason)
+
+
+def test_fields_that_no_match_sees() -> None:
+    sent = (("X-A", "1"), ("Connection", "x-a, upgrade"), ("Upgrade", "websocket"), ("X-Real-IP", "::1"), ("X-B", "2"))
+    request, _ = parse_url("GET", "http://a/", (*sent, ("X_B", "3"), ("X-Request-ID", "4")))
+    assert request.headers == (("Host", "a"), ("Upgrade", "websocket"), ("X-B", "2"))
+    assert request.removed == {"x-a", "connection", "x-real-ip", "x_b", "x-request-id"}
+    [reason] = misses(Match(path=PathMatch("PathPrefix", ""), headers=(ValueMatch("x-a", "1"),), rank=(0,)), request)
+    assert reason == "header x-a is not forwarded, so no match sees it"

@@ -5,7 +5,22 @@ from itertools import pairwise
 
 import pytest
 import trio
-from rig import GET, OK, PLAIN, Peer, Script, answering, backends, chunked, connect, quiet, rule, running, soon
+from rig import (
+    GET,
+    OK,
+    PLAIN,
+    Peer,
+    Script,
+    answering,
+    backends,
+    chunked,
+    connect,
+    free_port,
+    quiet,
+    rule,
+    running,
+    soon,
+)
 
 from fastroute.settings import Limits
 from fastroute.snapshot import Retry
@@ -105,14 +120,15 @@ async def test_each_try_goes_to_another_endpoint() -> None:
 
         return script
 
-    retry = Retry(attempts=5, codes=(503,), backoff_ms=1)
-    async with backends(*map(numbered, range(3))) as started, running(rule("b", retry=retry)) as rig:
+    retry = Retry(attempts=5, codes=(503,), backoff_ms=1000)
+    async with backends(*map(numbered, range(3))) as started, running(rule("b", retry=retry), held=True) as rig:
         rig.put("b", *(backend.port for backend in started))
         client = await connect(rig.port)
         for _ in range(8):
             seen.clear()
             await client.send(GET)
-            assert (await client.response())[0] == 503
+            (status, _, _), _ = await rig.timed(client.response, 1)
+            assert status == 503
             assert sorted(seen[:3]) == [0, 1, 2]
             assert len(seen) == 6
             assert all(one != other for one, other in pairwise(seen))
@@ -264,16 +280,6 @@ async def test_an_answer_that_has_begun_is_not_repeated() -> None:
         assert backend.connections == 1
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 on which nothing listens."""
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
 async def test_a_refused_connection_is_tried_again_whatever_the_method() -> None:
     """Two backoffs, and three rounds of all endpoints; then 503."""
     retry = Retry(attempts=2, backoff_ms=2000)
@@ -359,12 +365,15 @@ async def test_a_client_that_leaves_ends_the_pause(gone: str) -> None:
 
 @PLAIN
 async def test_pauses_hold_nobody_up_and_end_with_the_engine() -> None:
-    """500 requests wait at once: other requests are served meanwhile; closing the engine then frees all of them."""
+    """500 requests wait at once: other requests are served meanwhile; closing the engine then frees all of them. Each
+    backend gets few of them, because its retries are limited."""
     report: list[bytes] = []
     retry = Retry(attempts=1, codes=(503,), backoff_ms=60_000)
-    paused, fine = rule("b", retry=retry, path="/p"), rule("c", name="1")
+    names = [f"b{number}" for number in range(250)]
+    paused, fine = rule(*names, retry=retry, path="/p"), rule("c", name="1")
     async with backends(failing(9999, report), answering) as [busy, good], running(paused, fine, held=True) as rig:
-        rig.put("b", busy.port)
+        for name in names:
+            rig.put(name, busy.port)
         rig.put("c", good.port)
         clients = [await connect(rig.port) for _ in range(500)]
         for client in clients:
@@ -404,15 +413,17 @@ async def test_a_backend_timeout_while_connecting_is_a_connection_not_made() -> 
 async def test_chaos() -> None:
     """Backends disconnect at every point; clients send requests with and without bodies: all responses are valid."""
     ends = ("at once", "silence", "in the head", "after an interim head", "closed")
-    retry = Retry(attempts=4, codes=(503,), backoff_ms=2)
-    served = rule("b", retry=retry, backend_timeout_ms=600)
+    retry = Retry(attempts=4, codes=(503,), backoff_ms=300)
+    names = [f"b{number}" for number in range(60)]
+    served = rule(*names, retry=retry, backend_timeout_ms=600)
     statuses: dict[int, int] = {}
 
     async with (
         backends(breaking(*ends * 12), breaking(*ends[::-1] * 12), failing(60, [])) as started,
         running(served, held=True) as rig,
     ):
-        rig.put("b", *(backend.port for backend in started))
+        for name in names:
+            rig.put(name, *(backend.port for backend in started))
 
         async def visit(number: int) -> None:
             client = await connect(rig.port)

@@ -1,13 +1,15 @@
-"""The decision about a retry, compared with a simple model; and the length of the backoff."""
+"""The decision about a retry and the budget of a backend, compared with simple models; the length of the backoff."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastroute.ext.budget import BUDGET_FLOOR, BUDGET_SHARE, BUDGET_WINDOW, RetryBudget
 from fastroute.ext.retry import FAILURES, METHODS, Retries
 from fastroute.snapshot import Retry
 
 IDEMPOTENT = {"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"}  # RFC 9110 section 9.2.2
 CODES = st.integers(400, 599)
+STEPS = st.sampled_from([0, 0, 1, 5, 300, 999, 1000, 2500, 9_999, 10_000, 60_000])  # milliseconds
 retries = st.builds(
     Retry,
     attempts=st.integers(0, 5) | st.just(2**63 - 1),
@@ -55,3 +57,24 @@ def test_pauses_of_a_crowd_are_spread() -> None:
     pauses = [Retries(Retry(attempts=1, backoff_ms=25)).pause(0, seed) for seed in range(2500)]
     assert set(pauses) == set(range(25, 50))
     assert all(50 < pauses.count(pause) < 160 for pause in range(25, 50))
+
+
+@given(st.lists(st.tuples(STEPS, st.booleans()), max_size=200), st.integers(0, 50_000))
+def test_the_budget_is_that_of_the_model(events: list[tuple[int, bool]], start: int) -> None:
+    budget = RetryBudget()
+    requests: list[int] = []
+    retries: list[int] = []
+    now = start
+    for step, is_request in events:
+        now += step
+        second = now // 1000
+        if is_request:
+            budget.note(now)
+            requests.append(second)
+            continue
+        recent = [sum(one > second - BUDGET_WINDOW for one in kind) for kind in (requests, retries)]
+        floor = BUDGET_FLOOR * BUDGET_WINDOW
+        allowed = recent[1] < floor or (recent[1] + 1) * 100 <= recent[0] * BUDGET_SHARE
+        assert budget.take(now) is allowed
+        if allowed:
+            retries.append(second)

@@ -81,3 +81,10 @@ def test_an_address_as_hostname() -> None:
         ("red/r", "spec.hostnames[1]"),
         ("infra/gw", "spec.listeners[1].hostname"),
     ]
+
+
+@pytest.mark.parametrize(("name", "warned"), [("Connection", True), ("TE", True), ("Upgrade", False), ("X-A", False)])
+def test_a_header_that_is_not_forwarded(name: str, warned: bool) -> None:
+    match = {"headers": [{"name": "x-other", "value": "1"}, {"name": name, "value": "1"}]}
+    expected = ["spec.rules[0].matches[0].headers[1].name"] if warned else []
+    assert [one.field for one in found("HeaderNotForwarded", gateway(), matched(match))] == expected

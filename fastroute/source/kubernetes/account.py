@@ -5,6 +5,7 @@ Tokens are reread by the official client (a pod's every minute, those of exec pl
 on disk are found by `reload`, which is called after a 401. A user's kubeconfig is never written to.
 """
 
+import hashlib
 import os
 import socket
 import threading
@@ -60,6 +61,17 @@ class Account:
     def host(self) -> str:
         """ "https://10.96.0.1:443"."""
         return str(self._configuration.host)
+
+    def installation(self, controller_name: str, lease: object) -> str:
+        """The same for all replicas of an installation, and different for each cluster: derived from the CA of the API
+        server."""
+        authority = Path(self._configuration.ssl_ca_cert) if self._configuration.ssl_ca_cert else None
+        try:
+            known = authority.read_bytes() if authority else b""
+        except OSError:
+            known = b""
+        parts = (known, self.host.encode(), controller_name.encode(), str(lease).encode())
+        return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
     @property
     def pool(self) -> urllib3.PoolManager:

@@ -1,0 +1,2 @@
+CLAIMS: tuple[bytes, ...]
+CLAIM_PREFIXES: tuple[bytes, ...]
