@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 from bench.worst_objects import CASES
 from fastroute.ext.counters import CounterMap
 from fastroute.ext.engine import Engine
-from fastroute.publication import Ack, Begin, Commit, Decoder, Downward, Listen, Start, Trouble, Upward, encode
+from fastroute.publication import Ack, Decoder, Downward, Listen, Start, Trouble, Upward, encode, publication
 from fastroute.settings import Limits
 from fastroute.supervisor.memory import counter_memory
 from fastroute.worker import __main__ as worker
@@ -94,15 +94,15 @@ class Main:
         base, self._version = self._version, self._version + 1
         messages = list(changes)
         listens = [encode(message) for message in messages if isinstance(message, Listen)]
-        rest = [encode(message) for message in messages if not isinstance(message, Listen)]
+        others = [message for message in messages if not isinstance(message, Listen)]
+        *rest, commit = [encode(message) for message in publication(self._version, base, others)]
         self._watch.reset()
         began = time.monotonic()
-        self._send(encode(Begin(self._version, base)))
         self._send(b"".join(rest))
         for listen in listens:
             with socket.create_server(("127.0.0.1", 0)) as listening:
                 self._send(listen, listening.fileno())
-        self._send(encode(Commit(self._version)))
+        self._send(commit)
         while isinstance(answer := self._hear(), Trouble):
             print(f"  {answer.text}")
         took = time.monotonic() - began

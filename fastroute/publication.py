@@ -5,6 +5,8 @@ from; 0 means that the publication is complete. A worker without version `base` 
 publication. If only endpoints changed, the publication is one `EndpointUpdate`, because no table changes. A worker
 answers `Commit` and `EndpointUpdate` with `Ack(version)`.
 
+A SetEndpoints with more than ENDPOINTS endpoints is sent as several MoreEndpoints and one SetEndpoints.
+
 The order of the changes ensures that after each of them every rule has its listener and its endpoints: additions
 (endpoints, certificates, listeners, rules) come before removals. The tables of `base` use the removed objects
 (`RemoveEndpoints` included) until the swap, so a worker frees them after `Commit`.
@@ -26,6 +28,7 @@ from fastroute.snapshot import Certificate, Endpoint, Listener, Rule, Snapshot
 
 FRAGMENT = 64 * 1024  # bytes of a fragment, including its prefix of four bytes
 MESSAGE_LIMIT = 64 * 1024 * 1024  # bytes of a message; a longer one means that the stream is corrupt
+ENDPOINTS = 1000  # of a message
 _PREFIX = 4
 _PIECE = FRAGMENT - _PREFIX
 _MORE = 1 << 31
@@ -49,6 +52,13 @@ class RuleSlots(msgspec.Struct, frozen=True, omit_defaults=True):
 class SetEndpoints(msgspec.Struct, frozen=True, tag="set_endpoints"):
     backend: str
     endpoints: tuple[Endpoint, ...]
+
+
+class MoreEndpoints(msgspec.Struct, frozen=True, tag="more_endpoints"):
+    """Some of the endpoints of the next SetEndpoints for this backend."""
+
+    backend: str
+    endpoints: tuple[Endpoint, ...]  # at most ENDPOINTS
 
 
 class RemoveEndpoints(msgspec.Struct, frozen=True, tag="remove_endpoints"):
@@ -181,6 +191,7 @@ class WriteLog(msgspec.Struct, frozen=True, tag="write_log"):
 Downward = (
     Start
     | Begin
+    | MoreEndpoints
     | SetEndpoints
     | UpsertCertificate
     | UpsertListener
@@ -315,8 +326,20 @@ def publication(version: int, base: int, changes: Sequence[Change]) -> Iterator[
             yield update
             return
     yield Begin(version, base)
-    yield from changes
+    for change in changes:
+        if isinstance(change, SetEndpoints):
+            yield from _divided(change)
+        else:
+            yield change
     yield Commit(version)
+
+
+def _divided(change: SetEndpoints) -> Iterator[MoreEndpoints | SetEndpoints]:
+    """A worker reads a message at once: so a message has a limited number of endpoints."""
+    last = max(0, len(change.endpoints) - 1) // ENDPOINTS * ENDPOINTS
+    for start in range(0, last, ENDPOINTS):
+        yield MoreEndpoints(change.backend, change.endpoints[start : start + ENDPOINTS])
+    yield SetEndpoints(change.backend, change.endpoints[last:]) if last else change
 
 
 # --- the wire

@@ -1,14 +1,18 @@
 """Builds the tables of a publication in slices, between turns of the engine.
 
-Endpoints change at once. Listeners, rules and sockets of a publication wait for its Commit. Then, in this order: the
-tables are finished, the accept queues of removed sockets are emptied and the sockets closed, tables and certificates
-are swapped, new sockets accept connections, and objects that no rule refers to any more are freed.
+Endpoints change at once, one backend after another. Listeners, rules and sockets of a publication wait for its Commit.
+Then, in this order: the tables are finished, the accept queues of removed sockets are emptied and the sockets closed,
+tables and certificates are swapped, new sockets accept connections, the Ack is sent, and what no version uses any more
+is freed. Everything is done in steps of less than a millisecond, except the swap: it exchanges one pointer for the
+tables and three for each changed certificate. Publications are installed one after the other: what arrives during an
+installation waits until its remains are freed.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from fastroute.ext.backends import Listing
 from fastroute.ext.certificate import Certificates
 from fastroute.ext.engine import Engine
 from fastroute.ext.graveyard import collect
@@ -20,6 +24,7 @@ from fastroute.publication import (
     Commit,
     EndpointUpdate,
     Listen,
+    MoreEndpoints,
     Refused,
     RemoveCertificate,
     RemoveEndpoints,
@@ -64,13 +69,17 @@ class Installer:
         self._listens: list[tuple[SlotSocket, int]] = []
         self._unlistens: list[SlotSocket] = []
         self._leaving: set[str] = set()  # backends that no rule of the new version refers to
+        self._listings: dict[str, Listing] = {}  # by backend: endpoints of a SetEndpoints in several messages
+        self._waste: list[Iterator[None]] = []  # what is freed after the Ack, in steps
 
-    async def obey(self, message: Change | Begin | Commit | EndpointUpdate) -> Ack | Refused | Trouble | None:
+    async def obey(
+        self, message: Change | MoreEndpoints | Begin | Commit | EndpointUpdate
+    ) -> Ack | Refused | Trouble | None:
         """Applies `message`; returns the message to send back, if any."""
         match message:
             case EndpointUpdate():
                 self._begun_at = time.monotonic()
-                return self._update(message)
+                return await self._update(message)
             case Begin():
                 self._begin(message)
             case Commit():
@@ -84,10 +93,15 @@ class Installer:
 
     async def finish(self) -> None:
         """Frees what only the previous version used. Call it after an answer was sent."""
-        for _ in self._certificates.release():
-            await self._slices.step_aside()
+        while self._waste:
+            await self._in_steps(self._waste.pop())
+        await self._in_steps(self._certificates.release())
         while collect(self._slices.length):
             await self._slices.let_traffic_by()
+
+    async def _in_steps(self, work: Iterator[None]) -> None:
+        for _ in work:
+            await self._slices.step_aside()
 
     def listen(self, message: Listen, fd: int) -> None:
         """Accepts from `fd`: at once, or when its publication is installed."""
@@ -118,16 +132,18 @@ class Installer:
         for id in () if message.base else tuple(self._shown):
             self._remove_certificate(id)
 
-    async def _change(self, builder: TableBuilder, change: Change) -> Trouble | None:
+    async def _change(self, builder: TableBuilder, change: Change | MoreEndpoints) -> Trouble | None:
         match change:
             case UpsertCertificate():
                 return await self._put_certificate(change)
             case RemoveCertificate():
                 self._remove_certificate(change.id)
             case UpsertRule():
-                builder.put_rule(change.rule, change.slots)
+                await self._in_steps(builder.putting_rule(change.rule, change.slots))
             case SetEndpoints():
-                self._set_endpoints(change.backend, change.endpoints)
+                await self._set_endpoints(change.backend, change.endpoints)
+            case MoreEndpoints():
+                self._listing(change.backend).add(change.endpoints)
             case UpsertListener():
                 builder.put_listener(change.listener, change.slot)
             case RemoveRule():
@@ -142,8 +158,7 @@ class Installer:
         """A certificate that cannot be loaded does not block the publication: its listeners refuse their clients."""
         self._shown.add(change.id)
         try:
-            for _ in self._certificates.putting(change.id, change.certificate):
-                await self._slices.step_aside()
+            await self._in_steps(self._certificates.putting(change.id, change.certificate))
         except ValueError as error:
             return Trouble(f"certificate {change.id} cannot be shown: {error}")
         return None
@@ -152,25 +167,33 @@ class Installer:
         self._certificates.remove(id)
         self._shown.discard(id)
 
-    def _set_endpoints(self, backend: str, endpoints: Iterable[Endpoint]) -> None:
-        self._upstreams.update(backend, [(endpoint.address, endpoint.port) for endpoint in endpoints])
+    def _listing(self, backend: str) -> Listing:
+        return self._listings.setdefault(backend, Listing(self._upstreams, backend))
+
+    async def _set_endpoints(self, backend: str, endpoints: Iterable[Endpoint]) -> None:
+        self._listing(backend).add(endpoints)
+        await self._in_steps(self._listings.pop(backend).replacing())
         self._backends.add(backend)
         self._leaving.discard(backend)
 
-    def _update(self, message: EndpointUpdate) -> Ack | Refused:
+    async def _update(self, message: EndpointUpdate) -> Ack | Refused:
         if message.base != self._version:
             return Refused(message.version, f"version {self._version} is installed, not {message.base}")
         try:
             for backend, endpoints in message.endpoints.items():
-                self._set_endpoints(backend, endpoints)
+                await self._set_endpoints(backend, endpoints)
         except (ValueError, MemoryError) as error:
+            self._listings.clear()
             return Refused(message.version, f"{type(error).__name__}: {error}")
         self._version = message.version
         return self._acknowledged()
 
     def _refuse(self, trouble: str) -> None:
+        if self._builder is not None:
+            self._waste.append(self._builder.discard())
         self._builder = None
         self._trouble = trouble
+        self._listings.clear()
         self._certificates.forget()
 
     async def _commit(self, version: int) -> Ack | Refused:
@@ -178,15 +201,23 @@ class Installer:
         self._begun = None
         for place in self._unlistens:
             self._shut(place)
+            await self._slices.step_aside()
         if tables is not None:
-            self._engine.install(tables)
-            self._certificates.commit()
-            self._tables, self._version = tables, version
-            self._let_go()
+            self._swap(tables, version)
         for place, fd in self._listens:
             self._open(place, fd)
+            await self._slices.step_aside()
         self._listens, self._unlistens = [], []
         return Refused(version, self._trouble) if tables is None else self._acknowledged()
+
+    def _swap(self, tables: Tables, version: int) -> None:
+        """Makes the publication effective. Short, because it is one step."""
+        self._engine.install(tables)
+        self._certificates.commit()
+        if self._tables is not None:
+            self._waste.append(self._tables.discard())
+        self._waste.append(self._letting_go(self._leaving))
+        self._tables, self._version, self._leaving = tables, version, set()
 
     def _acknowledged(self) -> Ack:
         self._slices.installed(time.monotonic() - self._begun_at)
@@ -199,20 +230,20 @@ class Installer:
         try:
             while self._builder.step(self._slices.length):
                 await self._slices.let_traffic_by()
-            for _ in self._certificates.prepare():
-                await self._slices.step_aside()
-            return self._builder.finish()
+            await self._in_steps(self._certificates.prepare())
+            tables = self._builder.finish()
         except (ValueError, MemoryError) as error:
             self._refuse(f"{type(error).__name__}: {error}")
             return None
-        finally:
-            self._builder = None
+        self._waste.append(self._builder.discard())
+        self._builder = None
+        return tables
 
-    def _let_go(self) -> None:
-        for backend in self._leaving:
-            self._upstreams.remove(backend)
+    def _letting_go(self, backends: set[str]) -> Iterator[None]:
+        while backends:
+            backend = backends.pop()
+            yield from self._upstreams.removing(backend)
             self._backends.discard(backend)
-        self._leaving = set()
 
     def _open(self, place: SlotSocket, fd: int) -> None:
         self._engine.listen(fd, place.address, place.port)
