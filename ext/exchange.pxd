@@ -70,6 +70,8 @@ cdef struct Exchange:
     uint8_t failure             # Failure of the previous try, while pausing
     uint64_t *mirrors           # handles, until the request body is complete (mirror.pxd); NULL: none
     uint32_t mirrors_count
+    uint32_t interim_heads      # 1xx heads that the upstreams sent
+    uint32_t interim_bytes      # their bytes
     uint32_t retries            # number of tries after a pause (rule.retry)
     uint64_t resume             # milliseconds: when the pause ends
     uint8_t in_flight           # included in `in_flight` of the last endpoint in `tried`

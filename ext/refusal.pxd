@@ -23,6 +23,8 @@ cdef enum Refusal:
     REFUSAL_VERSION_UNSUPPORTED         # HTTP/x.y with x other than 1
     REFUSAL_STATUS_INVALID              # response: not a three-digit number from 100
     REFUSAL_SWITCH_UNASKED              # response: 101, but the request had no Upgrade
+    REFUSAL_INTERIM_TOO_MANY            # response: too many 1xx heads before the final one
+    REFUSAL_INTERIM_TOO_LARGE           # response: too many bytes of them
     # fields
     REFUSAL_HEAD_TOO_LARGE
     REFUSAL_FIELDS_TOO_MANY

@@ -26,6 +26,8 @@ CAUSES = {
     REFUSAL_VERSION_UNSUPPORTED: (505, b"version_unsupported"),
     REFUSAL_STATUS_INVALID: (502, b"status_invalid"),
     REFUSAL_SWITCH_UNASKED: (502, b"switch_unasked"),
+    REFUSAL_INTERIM_TOO_MANY: (502, b"interim_too_many"),
+    REFUSAL_INTERIM_TOO_LARGE: (502, b"interim_too_large"),
     REFUSAL_HEAD_TOO_LARGE: (431, b"head_too_large"),
     REFUSAL_FIELDS_TOO_MANY: (431, b"fields_too_many"),
     REFUSAL_FIELD_NAME_INVALID: (400, b"field_name_invalid"),
@@ -55,6 +57,7 @@ CAUSES = {
 # The options that set the limits.
 OPTIONS = {
     REFUSAL_TARGET_TOO_LONG: b"--max-target",
+    REFUSAL_INTERIM_TOO_LARGE: b"--max-head",
     REFUSAL_HEAD_TOO_LARGE: b"--max-head",
     REFUSAL_FIELDS_TOO_MANY: b"--max-fields",
     REFUSAL_TRAILERS_TOO_LARGE: b"--max-head, --max-fields",

@@ -27,7 +27,10 @@ from fastroute.ext.reason cimport (
     REASON_CLIENT_CLOSED, REASON_OVERLOADED, REASON_UPSTREAM_CLOSED, REASON_UPSTREAM_MALFORMED,
     REASON_UPSTREAM_TRUNCATED,
 )
-from fastroute.ext.refusal cimport refusal_option, refusal_reason
+from fastroute.ext.refusal cimport (
+    REFUSAL_ARENA_FULL, REFUSAL_INTERIM_TOO_LARGE, REFUSAL_INTERIM_TOO_MANY, REFUSAL_NONE, refusal_option,
+    refusal_reason,
+)
 from fastroute.ext.retry cimport FAILURE_CLOSED, FAILURE_STATUS
 from fastroute.ext.slice cimport Slice
 from fastroute.ext.tunnel cimport tunnel_begin
@@ -37,6 +40,7 @@ from fastroute.ext.write cimport write_chunk_head, write_response
 
 cdef enum:
     SMALL = 4096            # bytes of a body that are copied after their head
+    INTERIM_MOST = 100      # 1xx heads of an exchange; their bytes are limited like those of a head
 
 
 cdef int response_relay(Reactor r, Connection *c, Exchange *x, Connection *u) noexcept nogil:
@@ -98,53 +102,68 @@ cdef int malformed(Reactor r, Connection *c, Exchange *x, int refusal) noexcept 
 cdef int take_heads(Reactor r, Connection *c, Exchange *x, Connection *u, char *data, uint32_t size) noexcept nogil:
     """Takes interim heads, which are relayed, and the final one from `data`, in the scratch or in `u.input`."""
     cdef bint kept = data != r.scratch
+    cdef uint32_t written = 0
     cdef int taken, verdict
     while True:
         r.arena.used = 0
         taken = parse_response(&r.head, data, size, &u.scanned, x.method, x.upgrades, &r.head_limits, &r.arena)
-        if taken < 0:
-            return malformed(r, c, x, -taken)
-        if taken == 0:
-            if kept:
-                buffer_consume(&u.input, buffer_size(&u.input) - size)
-            elif buffer_append(&u.input, data, size) < 0:
-                return answer_plainly(r, c, x, 502, REASON_OVERLOADED)
-            return send_interim(r, c, x)
+        if taken <= 0 or r.head.status >= 200 or r.head.status == 101:
+            break
         u.scanned = 0
         data += taken
         size -= taken
-        if r.head.status >= 200 or r.head.status == 101:
+        taken = -add_interim(r, x, taken, &written)
+        if taken < 0 or size == 0:
             break
-        verdict = pass_interim(r, c, x)
-        if verdict != VERDICT_ON or x.local:
-            return verdict
+    if written and put_interim(r, c, x, written) < 0:
+        return break_off(r, c, x, REASON_CLIENT_CLOSED)
+    if taken < 0:
+        return malformed(r, c, x, -taken)
+    if taken == 0:
         if size == 0:
             buffer_free(&u.input)
-            return send_interim(r, c, x)
-    verdict = take_final(r, c, x, u, data, size)
+        elif kept:
+            buffer_consume(&u.input, buffer_size(&u.input) - size)
+        elif buffer_append(&u.input, data, size) < 0:
+            return answer_plainly(r, c, x, 502, REASON_OVERLOADED)
+        return send_interim(r, c, x)
+    u.scanned = 0
+    verdict = take_final(r, c, x, u, data + taken, size - taken)
     u = slab_find(&r.slab, x.upstream)
     if kept and u is not NULL:
         buffer_free(&u.input)
     return verdict
 
 
-cdef int pass_interim(Reactor r, Connection *c, Exchange *x) noexcept nogil:
-    """Puts a 1xx head into the output; not for HTTP/1.0 clients, which do not know 1xx (RFC 9110 section 15.2).
+cdef int add_interim(Reactor r, Exchange *x, uint32_t taken, uint32_t *written) noexcept nogil:
+    """Adds a 1xx head of `taken` bytes to the `written` bytes in `r.outgoing`; not for HTTP/1.0 clients, which do not
+    know 1xx (RFC 9110 section 15.2). Returns a Refusal.
 
-    It is not sent here: one read may contain thousands, and a system call for each would make a long turn.
+    All heads of one read are sent together: one read may contain a hundred, and a TLS record and a system call for each
+    would make a long turn.
     """
     cdef uint32_t size
+    x.interim_heads += 1
+    x.interim_bytes += taken
+    if x.interim_heads > INTERIM_MOST:
+        return REFUSAL_INTERIM_TOO_MANY
+    if x.interim_bytes > r.head_limits.head:
+        return REFUSAL_INTERIM_TOO_LARGE
     if x.minor == 0:
-        return VERDICT_ON
+        return REFUSAL_NONE
     if r.head.status == 100:
         x.expects = False       # the client sends the body now
-    size = write_response(r.outgoing, r.outgoing_size, &r.head, False, False, False)
+    size = write_response(r.outgoing + written[0], r.outgoing_size - written[0], &r.head, False, False, False)
     if size == 0:
-        return answer_plainly(r, c, x, 502, REASON_OVERLOADED)
+        return REFUSAL_ARENA_FULL
+    written[0] += size
+    return REFUSAL_NONE
+
+
+cdef int put_interim(Reactor r, Connection *c, Exchange *x, uint32_t size) noexcept nogil:
+    """Puts the 1xx heads into the output. Returns 0, or -1 if out of memory."""
     x.sent += size
-    if put(r, c, r.outgoing, size) < 0:
-        return break_off(r, c, x, REASON_CLIENT_CLOSED)
-    return VERDICT_ON
+    return put(r, c, r.outgoing, size)
 
 
 cdef int send_interim(Reactor r, Connection *c, Exchange *x) noexcept nogil:

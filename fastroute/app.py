@@ -26,6 +26,7 @@ from fastroute import __version__
 from fastroute.admin.endpoint import bind_endpoint, serve_apart, serve_endpoint
 from fastroute.admin.health import health_app, metrics_app
 from fastroute.admin.pulse import Pulse
+from fastroute.descriptors import Shortages, ports_afforded
 from fastroute.errors import SettingError
 from fastroute.eventlog import start_log
 from fastroute.metrics import Metrics
@@ -46,8 +47,7 @@ def serve(settings: ServeSettings) -> int:
     """Serves until SIGTERM or SIGINT. Returns the exit code: 0, or 130 after a second signal. Raises FastrouteError."""
     start_log(settings.log)
     sys.setswitchinterval(SWITCH)
-    _allow_many_files()
-    settings = _made_absolute(settings)
+    settings = _with_affordable_ports(_made_absolute(settings), _allow_many_files())
     follow, installation = _follow_cluster(settings) if settings.kubernetes else _follow_manifests(settings)
     settings = msgspec.structs.replace(settings, installation=installation)
     metrics = bind_endpoint(*settings.metrics, "--metrics") if settings.metrics else None
@@ -141,6 +141,7 @@ async def _serve(settings: ServeSettings, follow: Follow, endpoints: Endpoints) 
 async def _serve_endpoints(endpoints: Endpoints, metrics: Metrics, supervisor: Supervisor) -> None:
     """/metrics from this event loop, and health from a thread of its own."""
     pulse = Pulse()
+    shortages = Shortages(lambda use: metrics.shortages.labels(use).inc())
 
     def ready() -> bool:
         return supervisor.ready
@@ -149,10 +150,12 @@ async def _serve_endpoints(endpoints: Endpoints, metrics: Metrics, supervisor: S
         nursery.start_soon(pulse.run)
         if endpoints.metrics is not None:
             _log.info("metrics: %s/metrics; also /healthz and /readyz", _url(endpoints.metrics))
-            nursery.start_soon(serve_endpoint, metrics_app(metrics.registry, pulse, ready), endpoints.metrics)
+            nursery.start_soon(
+                serve_endpoint, metrics_app(metrics.registry, pulse, ready), endpoints.metrics, shortages
+            )
         if endpoints.health is not None:
             _log.info("health: %s/healthz and /readyz", _url(endpoints.health))
-            nursery.start_soon(serve_apart, health_app(pulse, ready), endpoints.health, "health")
+            nursery.start_soon(serve_apart, health_app(pulse, ready), endpoints.health, shortages, "health")
 
 
 async def _live(signals: AsyncIterator[int], supervisor: Supervisor, leaving: trio.Event) -> int:
@@ -188,10 +191,31 @@ def _named(settings: ServeSettings) -> str:
     return ", ".join(map(str, settings.manifests)) or "a cluster"
 
 
-def _allow_many_files() -> None:
-    """Raises the limit of open files to the hard limit, for this process and its workers: each connection needs one."""
+def _allow_many_files() -> int:
+    """Raises the limit of open files to the hard limit, for this process and its workers: each connection needs one.
+    Returns the limit."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return most
+
+
+def _with_affordable_ports(settings: ServeSettings, files: int) -> ServeSettings:
+    """`max_ports` is lowered if the process may not open enough files."""
+    graph, workers = settings.graph, settings.workers or usable_cpus()
+    addresses = 1 if graph.addressing.pool else len(graph.addressing.bind)
+    most = ports_afforded(files, workers * addresses)
+    if graph.max_ports <= most:
+        return settings
+    _log.info(  # the condition of a listener says so again when it matters
+        "this process may open only %d files: at most %d ports are served, not %d (--max-ports). Raise the limit of "
+        "open files (ulimit -n)",
+        files,
+        most,
+        graph.max_ports,
+    )
+    limit = f"--max-ports {graph.max_ports}, lowered because the process may open only {files} files: ulimit -n"
+    graph = msgspec.structs.replace(graph, max_ports=most, port_limit=limit)
+    return msgspec.structs.replace(settings, graph=graph)
 
 
 def _made_absolute(settings: ServeSettings) -> ServeSettings:

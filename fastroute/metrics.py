@@ -144,6 +144,12 @@ class Metrics:
             "Workers that exited unexpectedly and were replaced",
             registry=self.registry,
         )
+        self.shortages = Counter(
+            "fastroute_descriptor_shortages_total",
+            "Attempts that failed because no file descriptor was left, by what it was for; they are repeated",
+            ["use"],
+            registry=self.registry,
+        )
         self.refused_references = RefusedReferences(series)
         self.registry.register(self.refused_references)
         build = Gauge("fastroute_build_info", "Always 1", ["version"], registry=self.registry)

@@ -27,6 +27,7 @@ _SERVE = ServeSettings()
 _METRICS = {False: _SERVE.metrics, True: ("::", 9900)}  # key: whether the source is a cluster
 _HEAD_MOST = 16 << 20  # bytes
 _FIELDS_MOST = 100_000
+_PORTS_MOST = 1_000_000
 _IPV6 = Path("/proc/net/if_inet6")  # exists if the kernel supports IPv6
 UNSAID = ""  # value of an option that is not given, if it can be off or its default depends on other options
 
@@ -76,6 +77,12 @@ WORLD = (
         type=str | None,
         read=notation.network,
         metavar="CIDR",
+    ),
+    number(
+        "--max-ports",
+        "Maximum number of ports of all Gateways and ListenerSets; the oldest are served.",
+        _GRAPH.max_ports,
+        at_most=_PORTS_MOST,
     ),
 )
 
@@ -232,6 +239,8 @@ def graph_settings(chosen: dict[str, Any], *, cluster: bool = False) -> GraphSet
         controller_name=chosen["controller_name"],
         gateways=frozenset(chosen["gateway"] or ()),
         infrastructure=cluster and chosen["infrastructure"],
+        max_ports=chosen["max_ports"],
+        port_limit=f"--max-ports {chosen['max_ports']}",
         addressing=Addressing(
             bind=bind,
             addresses=tuple(chosen["address"] or ()),

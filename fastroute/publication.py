@@ -241,7 +241,15 @@ class Trouble(msgspec.Struct, frozen=True, tag="trouble"):
     text: str
 
 
-Upward = Ack | Refused | Drained | Pong | Trouble
+class Lost(msgspec.Struct, frozen=True, tag="lost"):
+    """The descriptor of a `Listen` did not arrive, because the worker has none left: send it again later."""
+
+    address: str
+    port: int
+    slot: int
+
+
+Upward = Ack | Refused | Drained | Pong | Trouble | Lost
 
 # --- differences
 

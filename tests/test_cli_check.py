@@ -52,6 +52,21 @@ def test_check_as_json_has_the_shape_that_is_promised() -> None:
     assert set(conditions[0]) == {"type", "status", "reason", "message", "observedGeneration"}
 
 
+def test_check_knows_the_limit_of_ports(tmp_path: Path) -> None:
+    listeners = ", ".join(f"{{name: p{port}, port: {port}, protocol: HTTP}}" for port in (80, 81, 82))
+    (tmp_path / "gateway.yaml").write_text(
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: edge}\n"
+        f"spec: {{gatewayClassName: fastroute, listeners: [{listeners}]}}\n"
+    )
+    assert fastroute("check", tmp_path).exit_code == 0
+    result = fastroute("check", tmp_path, "-o", "json", "--max-ports", "2")
+    assert result.exit_code == 1
+    [problem] = json.loads(result.stdout)["problems"]
+    assert (problem["condition"], problem["reason"]) == ("Accepted", "PortUnavailable")
+    assert problem["field"] == "spec.listeners[2].port"
+    assert "2 ports, which is the limit of this installation (--max-ports 2)" in problem["message"]
+
+
 def test_check_as_yaml_is_a_stream_of_the_objects() -> None:
     from yaml import safe_load_all
 

@@ -19,6 +19,7 @@ from hypercorn.typing import ConnectionState
 from hypercorn.utils import wrap_app
 
 from fastroute.admin.crowd import Crowd
+from fastroute.descriptors import Shortages, is_shortage
 from fastroute.errors import SettingError
 
 _log = logging.getLogger(__name__)
@@ -27,7 +28,6 @@ HEAD = 16 * 1024  # bytes of a request head; beyond: 431, the connection closes
 QUIET = 5.0  # seconds without a complete request head after which a connection is closed
 READING = 10.0  # seconds in which a client must read a response; then the connection is closed
 PAUSE = 0.1  # seconds after a failed accept
-REPEAT = 60.0  # seconds between two messages about failed accepts
 
 
 def bind_endpoint(host: str, port: int, option: str) -> socket.socket:
@@ -98,8 +98,9 @@ class _Stream(trio.abc.HalfCloseableStream):
 class Endpoint:
     """One listening socket and its connections."""
 
-    def __init__(self, application: Any, one: socket.socket) -> None:
+    def __init__(self, application: Any, one: socket.socket, shortages: Shortages) -> None:
         self._application = application
+        self._shortages = shortages
         self._socket = trio.socket.from_stdlib_socket(one)
         self._turns = Turns()
         self._crowd = Crowd()
@@ -110,7 +111,6 @@ class Endpoint:
         self._config.keep_alive_timeout = QUIET
         self._config.include_server_header = False
         self._wrapped = wrap_app(self._paced, self._config.wsgi_max_body_size, "asgi")
-        self._complained = -math.inf
 
     async def serve(self) -> None:
         """Serves until it is cancelled, and closes the socket."""
@@ -145,10 +145,8 @@ class Endpoint:
     async def _recover(self, error: OSError) -> None:
         """After a failed accept: a connection that ended early (accept(2)), or no descriptors. Then one of the own
         connections gives way."""
-        if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-            if trio.current_time() >= self._complained + REPEAT:
-                self._complained = trio.current_time()
-                _log.error("a connection for metrics or health cannot be accepted: %s", os.strerror(error.errno))
+        if is_shortage(error):
+            self._shortages.note("endpoint", "a connection for metrics or health cannot be accepted", error)
             self._crowd.shrink()
             await trio.sleep(PAUSE)
 
@@ -157,13 +155,13 @@ class Endpoint:
         await self._application(scope, receive, send)
 
 
-async def serve_endpoint(application: Any, one: socket.socket) -> None:
+async def serve_endpoint(application: Any, one: socket.socket, shortages: Shortages) -> None:
     """Serves until it is cancelled, and closes the socket."""
     _log.setLevel(logging.WARNING)  # Hypercorn's messages below WARNING are of no use here
-    await Endpoint(application, one).serve()
+    await Endpoint(application, one, shortages).serve()
 
 
-async def serve_apart(application: Any, one: socket.socket, name: str) -> None:
+async def serve_apart(application: Any, one: socket.socket, shortages: Shortages, name: str) -> None:
     """Does the same in a thread with an event loop of its own, so that it answers while this one is busy."""
     scope = trio.CancelScope()
     tokens: list[trio.lowlevel.TrioToken] = []
@@ -171,7 +169,7 @@ async def serve_apart(application: Any, one: socket.socket, name: str) -> None:
     async def serve() -> None:
         tokens.append(trio.lowlevel.current_trio_token())
         with scope:
-            await serve_endpoint(application, one)
+            await serve_endpoint(application, one, shortages)
 
     limiter = trio.CapacityLimiter(1)  # it must not take one of the threads that others wait for
     try:

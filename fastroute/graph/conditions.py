@@ -163,6 +163,15 @@ def port_taken(socket: tuple[str, int], owner: Key, field: str) -> Problem:
     return port_unavailable(message, field)
 
 
+def too_many_ports(port: int, most: int, limit: str, field: str) -> Problem:
+    """`limit`: what sets the limit, an option or a resource."""
+    message = (
+        f"Port {port} is not served: older Gateways and ListenerSets use {most} ports, which is the limit of this "
+        f"installation ({limit}). Use a port that is already served, or raise the limit."
+    )
+    return port_unavailable(message, field)
+
+
 def invalid_route_kinds(kinds: list[str], served: list[str], taken: list[str], field: str) -> Problem:
     """`kinds`: the named kinds that are not served; `taken`: the other named kinds."""
     message = (

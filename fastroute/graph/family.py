@@ -3,7 +3,8 @@
 A family is built from its Gateway, the ListenerSets that refer to it, their TLS, the labels of their namespaces and its
 placement (address.py). It does not depend on other Gateways, except for its ports: after a change, ports are claimed
 again, in order of age, by the changed families and by all families that want an address and port of one of these, and
-so on transitively. If each Gateway has its own address, only the changed family is affected.
+so on transitively. If each Gateway has its own address, only the changed family is affected. The limit on the number of
+ports (ports.py) concerns all families, but costs nothing while it is not reached.
 
 The result is the same as that of a build from scratch, except for the addresses of a pool, which are kept.
 """
@@ -16,9 +17,10 @@ import msgspec
 from fastroute.difference import changed_keys, replaced
 from fastroute.graph.address import Placement, place
 from fastroute.graph.change import Touched, kept
-from fastroute.graph.gateway import build_family, claim_ports, is_ours
+from fastroute.graph.gateway import build_family, claim_ports, finish_families, is_ours
 from fastroute.graph.listenerset import group_sets, parent_of
 from fastroute.graph.node import GatewayClassNode, GatewayNode, Holder, HolderId, ListenerSetNode
+from fastroute.graph.ports import Claimed, Refusal, above_limit
 from fastroute.graph.tls import ResolvedTLS
 from fastroute.resources.gateway import Gateway, ListenerSet
 from fastroute.resources.meta import Key
@@ -52,6 +54,9 @@ class Families(msgspec.Struct, frozen=True, eq=False):
     places: Mapping[Key, Placement] = {}
     families: Mapping[Key, Family] = {}
     claimants: Mapping[Socket, frozenset[Key]] = {}
+    claimed: Mapping[Key, Claimed] = {}
+    ports: int = 0  # number of claimed ports
+    above: Mapping[Key, frozenset[int]] = {}  # claimed ports above the limit
     gateways: Mapping[Key, GatewayNode] = {}
     listener_sets: Mapping[Key, ListenerSetNode] = {}
 
@@ -141,10 +146,17 @@ def build_families(
     families = replaced(last.families, made)
     claimants = _claimants(last, made)
     claiming = _closure(made, last, families, claimants)
-    built = claim_ports([(families[key].node, families[key].sets) for key in claiming if key in families])
-    gateways: dict[Key, GatewayNode | None] = {key: built.gateways.get(key) for key in claiming}
+    again = claim_ports([(families[key].node, families[key].sets) for key in claiming if key in families])
+    claimed = replaced(last.claimed, {key: again.get(key) for key in claiming})
+    ports = last.ports + sum(_ports(claimed, key) - _ports(last.claimed, key) for key in claiming)
+    settings = world.settings
+    above = above_limit(claimed.values(), settings.max_ports) if ports > settings.max_ports else {}
+    changed = claiming | {key for key in above.keys() | last.above.keys() if above.get(key) != last.above.get(key)}
+    refusal = Refusal(settings.max_ports, settings.port_limit)
+    built = finish_families([claimed[key] for key in changed if key in claimed], above, refusal)
+    gateways: dict[Key, GatewayNode | None] = {key: built.gateways.get(key) for key in changed}
     sets: dict[Key, ListenerSetNode | None] = {}
-    for key in claiming & last.families.keys():
+    for key in changed & last.families.keys():
         sets.update(dict.fromkeys(one.key for one in last.families[key].sets))
     sets.update(built.listener_sets)
     return Families(
@@ -152,9 +164,16 @@ def build_families(
         places,
         families,
         claimants,
+        claimed,
+        ports,
+        above,
         _kept(last.gateways, gateways),
         _kept(last.listener_sets, sets),
     )
+
+
+def _ports(claimed: Mapping[Key, Claimed], key: Key) -> int:
+    return len(claimed[key].ports) if key in claimed else 0
 
 
 def concerned_families(

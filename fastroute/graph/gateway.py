@@ -17,6 +17,7 @@ from fastroute.graph.listener import build_listeners
 from fastroute.graph.listenerset import build_sets
 from fastroute.graph.node import GatewayClassNode, GatewayNode, Holder, HolderId, ListenerNode, ListenerSetNode, Problem
 from fastroute.graph.overlap import mark_overlaps
+from fastroute.graph.ports import Claimed, Refusal, claimed, without_port, without_ports
 from fastroute.graph.tls import ResolvedTLS
 from fastroute.resources.gateway import Gateway, GatewaySpec, ListenerSet
 from fastroute.resources.meta import Key
@@ -65,14 +66,24 @@ def build_family(
     return node, tuple(build_sets(node, sets, tls, world.resources.namespaces, offset))
 
 
-def claim_ports(families: Iterable[tuple[GatewayNode, tuple[ListenerSetNode, ...]]]) -> Built:
-    """The same families without the ports that older Gateways among them have, and with overlaps marked."""
+def claim_ports(families: Iterable[tuple[GatewayNode, tuple[ListenerSetNode, ...]]]) -> Mapping[Key, Claimed]:
+    """The same families without the ports that older Gateways among them have."""
     owners: Owners = {}
-    nodes: dict[Key, GatewayNode] = {}
-    set_nodes: dict[Key, ListenerSetNode] = {}
+    made: dict[Key, Claimed] = {}
     for bare, sets in sorted(families, key=lambda family: age(family[0].source)):
         node = _claim(bare, bare.key, owners)
-        attached = [_claim(one, node.key, owners) for one in sets]
+        made[node.key] = claimed(node, tuple(_claim(one, node.key, owners) for one in sets))
+    return made
+
+
+def finish_families(families: Iterable[Claimed], above: Mapping[Key, frozenset[int]], refusal: Refusal) -> Built:
+    """The nodes of the families, without the ports `above` the limit, and with overlaps marked."""
+    nodes: dict[Key, GatewayNode] = {}
+    set_nodes: dict[Key, ListenerSetNode] = {}
+    for family in families:
+        refused = above.get(family.node.key, frozenset())
+        node = without_ports(family.node, refused, refusal)
+        attached = [without_ports(one, refused, refusal) for one in family.sets]
         node, attached = _with_overlaps(node, attached)
         count = sum(any(listener.serves for listener in one.listeners) for one in attached)
         nodes[node.key] = msgspec.structs.replace(node, attached_sets=count)
@@ -154,12 +165,7 @@ def _claim(node: HolderT, key: Key, owners: Owners) -> HolderT:
             lost[index] = conditions.port_taken(taken, owners[taken], f"spec.listeners[{index}]")
     if not lost:
         return node
-    kept = [_without_port(listener, lost.get(index)) for index, listener in enumerate(listeners)]
+    kept = [
+        without_port(listener, lost[index]) if index in lost else listener for index, listener in enumerate(listeners)
+    ]
     return msgspec.structs.replace(node, listeners=tuple(kept))
-
-
-def _without_port(listener: ListenerNode, problem: Problem | None) -> ListenerNode:
-    """`listener`, not served if `problem` says that it lost its port."""
-    if problem is None:
-        return listener
-    return msgspec.structs.replace(listener, serves=False, problems=(problem, *listener.problems))

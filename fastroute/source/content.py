@@ -20,6 +20,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from fastroute.descriptors import explained
 from fastroute.source.folder import Stamp
 
 SETTLED_NS = 10_000_000  # a file without a change for so long is read, although its writer may not have closed it
@@ -61,11 +62,11 @@ def read(path: str, *, closed: bool = False, patient: bool = True) -> Content:
     except (FileNotFoundError, NotADirectoryError):
         return Missing()
     except OSError as error:
-        return Unreadable(os.strerror(error.errno or 0))
+        return Unreadable(explained(error))
     try:
         return _read(descriptor, closed=closed, patient=patient)
     except OSError as error:
-        return Unreadable(os.strerror(error.errno or 0))
+        return Unreadable(explained(error))
     finally:
         os.close(descriptor)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from fastroute.descriptors import explained
 from fastroute.errors import SourceError
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -59,7 +60,7 @@ def require(paths: Iterable[Path]) -> None:
             else:
                 path.stat()
         except OSError as error:
-            raise SourceError(f"cannot read {path}: {error.strerror}; give a file or folder of manifests") from None
+            raise SourceError(f"cannot read {path}: {explained(error)}; give a file or folder of manifests") from None
 
 
 def scan(paths: Iterable[Path]) -> Scan:
@@ -85,7 +86,7 @@ def _read(found: Scan, folder: str, rank: Rank, inside: tuple[tuple[int, int], .
     except FileNotFoundError:
         return
     except OSError as error:
-        found.unreadable[folder] = f"cannot be read: {os.strerror(error.errno or 0)}; its content is not known"
+        found.unreadable[folder] = f"cannot be read: {explained(error)}; its content is not known"
         return
     for entry in visible:
         status = _status(entry.path)

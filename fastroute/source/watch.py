@@ -92,15 +92,14 @@ class Watch:
         try:
             return inotify_simple.INotify(nonblocking=True)
         except OSError as error:
-            self._be_deaf("changes of files", error, "max_user_instances")
+            self._be_deaf("changes of files", error, "max_user_instances", ", or the limit of open files: ulimit -n")
             return None
 
-    def _be_deaf(self, what: str, error: OSError, limit: str) -> None:
+    def _be_deaf(self, what: str, error: OSError, limit: str, other: str = "") -> None:
         if not self.is_deaf:
             reason = os.strerror(error.errno or 0)
-            _log.warning(
-                "%s are only found by scans: %s; raise the limit with: sysctl fs.inotify.%s=8192", what, reason, limit
-            )
+            remedy = f"raise the limit with: sysctl fs.inotify.{limit}=8192{other}"
+            _log.warning("%s are only found by scans: %s; %s", what, reason, remedy)
         self.is_deaf = True
 
     def _add(self, folder: str) -> bool:

@@ -6,6 +6,8 @@ the log. All workers, also later replacements, append to the same open file.
 
 import os
 
+from fastroute.descriptors import explained
+
 MODE = 0o640  # of a new file: lines name clients, hosts and paths
 
 
@@ -35,7 +37,9 @@ class LogFile:
         try:
             new = open_log(self._path)
         except OSError as error:
-            return f"the access log {self._path} cannot be opened again: {error.strerror}; lines go on to the old file"
+            return (
+                f"the access log {self._path} cannot be opened again: {explained(error)}; lines go on to the old file"
+            )
         os.dup2(new, self.fd, inheritable=False)
         os.close(new)
         return None

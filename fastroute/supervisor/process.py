@@ -14,11 +14,13 @@ from typing import NamedTuple
 import trio
 
 import fastroute
+from fastroute.descriptors import Shortages, is_shortage
 from fastroute.publication import Decoder, Downward, Upward, encode
 from fastroute.snapshot import Snapshot
 from fastroute.supervisor.sockets import Place
 
 _PIECE = 64 * 1024
+_PAUSE = 0.1  # seconds after a send for which the kernel has no room
 _GRACE = 1.0  # seconds that a process may take to end after its stream ended
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -42,17 +44,21 @@ class Owed(NamedTuple):
 class Worker:
     """A process, the stream to it, and the state it holds as far as the main process knows."""
 
-    def __init__(self, slot: int, process: trio.Process, sock: trio.socket.SocketType) -> None:
+    def __init__(self, slot: int, process: trio.Process, sock: trio.socket.SocketType, shortages: Shortages) -> None:
         self.slot = slot
         self.pid = process.pid
         self.version = 0  # the last acknowledged version; 0: none
         self.held: Snapshot | None = None  # the snapshot of that version; None: the next publication must be complete
         self.sockets: Mapping[tuple[Place, int], socket.socket] = {}  # sockets it accepts from, by place and slot
+        self.lost: set[tuple[Place, int]] = set()  # sockets that could not be sent, and that are sent again later
+        self.resend_at = 0.0  # when
         self.owed: Owed | None = None
         self.greeted = False  # Start was sent, or is the first message in the queue
         self.pinged = False  # a Pong is expected
         self.late = False  # its acknowledgement is overdue, and nothing waits for it any more
         self.refused = 0  # the version that it refused even as a complete publication
+        self._usage = Usage(0.0, 0)
+        self._shortages = shortages
         self._process = process
         self._socket = sock
         self._sending = trio.StrictFIFOLock()
@@ -64,15 +70,18 @@ class Worker:
     async def send_encoded(self, data: bytes, *descriptors: int) -> None:
         """Like `send`, for one or several encoded messages."""
         async with self._sending:
-            try:
-                rest = memoryview(data)
-                if descriptors:
-                    rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))
-                    rest = rest[await self._socket.sendmsg([rest[:_PIECE]], [rights]) :]
-                while rest:
-                    rest = rest[await self._socket.send(rest[:_PIECE]) :]
-            except OSError:
-                return
+            rest = memoryview(data)
+            rights = [_rights(descriptors)] if descriptors else []
+            while rest:
+                try:
+                    rest = rest[await self._socket.sendmsg([rest[:_PIECE]], rights) :]
+                    rights = []
+                except OSError as error:
+                    if not is_shortage(error):
+                        return
+                    # ETOOMANYREFS (unix(7)): the worker has not received enough of the earlier descriptors.
+                    self._shortages.note("send", f"a message cannot be sent to worker {self.slot}", error)
+                    await trio.sleep(_PAUSE)
 
     async def messages(self) -> AsyncIterator[Upward]:
         """The messages of the worker, until its stream ends. Raises WireError."""
@@ -119,16 +128,23 @@ class Worker:
         self._process.kill()
 
     def usage(self) -> Usage:
-        """The current figures from /proc; None for a process that has ended."""
+        """The current figures from /proc, the last ones if no descriptor is left, 0 for a process that has ended."""
         try:
             stat = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            return Usage(0.0, 0)
-        return Usage((int(stat[11]) + int(stat[12])) / _TICKS, int(stat[21]) * _PAGE)
+            self._usage = Usage((int(stat[11]) + int(stat[12])) / _TICKS, int(stat[21]) * _PAGE)
+        except OSError as error:
+            if not is_shortage(error):
+                return Usage(0.0, 0)
+            self._shortages.note("usage", f"the CPU time and memory of worker {self.slot} cannot be read", error)
+        return self._usage
+
+
+def _rights(descriptors: tuple[int, ...]) -> "tuple[int, int, array.array[int]]":
+    return socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors)
 
 
 @asynccontextmanager
-async def worker_process(slot: int) -> AsyncIterator[Worker]:
+async def worker_process(slot: int, shortages: Shortages) -> AsyncIterator[Worker]:
     """A new worker process. On exit it is killed and reaped if it is still running."""
     ours, theirs = socket.socketpair()
     with trio.socket.from_stdlib_socket(ours) as stream:
@@ -143,7 +159,7 @@ async def worker_process(slot: int) -> AsyncIterator[Worker]:
                 process_group=0,  # Ctrl-C must reach the main process only, also while the worker starts
             )
         try:
-            yield Worker(slot, process, stream)
+            yield Worker(slot, process, stream, shortages)
             with trio.move_on_after(_GRACE):
                 await process.wait()
         finally:

@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from fastroute.descriptors import Shortages, explained, is_shortage
 from fastroute.difference import changed_keys, replaced
 from fastroute.errors import FastrouteError
 from fastroute.snapshot import Bound, Failed, Listener
@@ -55,8 +56,11 @@ class BindError(FastrouteError):
 class ListeningSockets:
     """The sockets of every place in the snapshot, and the errors of places that could not be bound."""
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, most: int, shortages: Shortages) -> None:
+        """`most`: how many sockets may be bound (descriptors.py)."""
         self._slots = slots
+        self._most = most
+        self._shortages = shortages
         self._bound: dict[Place, tuple[socket.socket, ...]] = {}
         self._failed: dict[Place, str] = {}
         self._retired: dict[Place, tuple[socket.socket, ...]] = {}
@@ -133,11 +137,20 @@ class ListeningSockets:
                 _admit_new(one)
             return
         try:
+            self._check_room(place)
             alone = Place("0.0.0.0", place.port) not in self._users  # noqa: S104  (compared, not bound)
             self._bound[place] = bind(place, self._slots, dual=place.address == "::" and alone)
             self._failed.pop(place, None)
         except BindError as error:
             self._failed[place] = str(error)
+            if isinstance(error.__cause__, OSError) and is_shortage(error.__cause__):
+                self._shortages.note("bind", f"{place} cannot be bound", error.__cause__)
+
+    def _check_room(self, place: Place) -> None:
+        """Raises BindError if `most` is reached."""
+        if (len(self._bound) + 1) * self._slots > self._most:
+            none = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            raise BindError(_reason(place, none)) from none
 
     def _retire(self, place: Place) -> None:
         self._retired[place] = self._bound.pop(place)
@@ -222,7 +235,7 @@ def _reason(place: Place, error: OSError | OverflowError) -> str:
         case OSError(errno=errno.EAFNOSUPPORT):
             return f"{place.address}: this machine has no IPv6; serve with --bind 0.0.0.0"
         case OSError(errno=errno.EMFILE | errno.ENFILE):
-            return f"{place} needs more open files than this process may have: raise its limit (ulimit -n)"
+            return f"{place} needs more open files than this process may have: {explained(error)}"
         case OSError(errno=number) if number is not None:
             return f"{place} cannot be bound: {os.strerror(number)}"
         case OverflowError():

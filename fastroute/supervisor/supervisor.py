@@ -8,24 +8,26 @@ simply one with an empty state.
     publish -> target, sockets -> feeders -> Ack -> Outcome
 """
 
+import errno
 import logging
+import resource
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, suppress
-from typing import NamedTuple
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 
 import trio
 
+from fastroute.descriptors import Shortages, explained, is_shortage, sockets_afforded
 from fastroute.ext.reason import REASONS
 from fastroute.metrics import Metrics
 from fastroute.publication import (
     Ack,
     AnnounceDrain,
-    Change,
     Downward,
     Drain,
     Drained,
     Listen,
+    Lost,
     Ping,
     Pong,
     Refused,
@@ -38,14 +40,13 @@ from fastroute.publication import (
     WireError,
     WriteLog,
     difference,
-    encode,
-    publication,
 )
 from fastroute.settings import ServeSettings
 from fastroute.snapshot import Outcome, Snapshot
 from fastroute.supervisor.lending import lend
 from fastroute.supervisor.logfile import LogFile
 from fastroute.supervisor.memory import counter_memory
+from fastroute.supervisor.parcel import Parcel, Target, parcel
 from fastroute.supervisor.process import Owed, Worker, worker_process
 from fastroute.supervisor.sockets import ListeningSockets, Place, Results
 from fastroute.supervisor.tally import Tally, WorkerSample
@@ -65,26 +66,6 @@ SETTLE = 0.02  # seconds for TCP handshakes in progress when sockets are closed 
 _log = logging.getLogger(__name__)
 
 
-class Target(NamedTuple):
-    """The state that every worker should have."""
-
-    version: int
-    snapshot: Snapshot
-
-
-class Parcel(NamedTuple):
-    """An encoded publication: sockets are sent between the two parts."""
-
-    opening: bytes
-    closing: bytes  # the Commit, or a complete EndpointUpdate
-
-
-def parcel(base: int, target: Target, changes: Sequence[Change]) -> Parcel:
-    """The publication that turns version `base` into the target by `changes`."""
-    *opening, closing = [encode(message) for message in publication(target.version, base, changes)]
-    return Parcel(b"".join(opening), closing)
-
-
 class Supervisor:
     """Workers, their sockets and their counters. They exist while `run` runs."""
 
@@ -92,7 +73,9 @@ class Supervisor:
         self._settings = settings
         self._metrics = metrics
         self._slots = workers
-        self._sockets = ListeningSockets(workers)
+        self._shortages = Shortages(lambda use: metrics.shortages.labels(use).inc())
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._sockets = ListeningSockets(workers, sockets_afforded(files), self._shortages)
         self._results = Results()
         self._workers: dict[int, Worker] = {}  # the running processes, by slot
         self._served: set[int] = set()  # slots whose worker has acknowledged at least once
@@ -231,10 +214,12 @@ class Supervisor:
     async def _one_life(self, slot: int) -> str:
         """Starts a worker and serves it until it ends; returns a description of how it ended."""
         try:
-            async with worker_process(slot) as worker:
+            async with worker_process(slot, self._shortages) as worker:
                 await self._attend(worker)
         except OSError as error:
-            return f"it cannot be started: {error.strerror}"
+            if is_shortage(error):
+                self._metrics.shortages.labels("worker").inc()
+            return f"it cannot be started: {explained(error)}"
         return f"process {worker.pid}, {worker.ending}"
 
     async def _attend(self, worker: Worker) -> None:
@@ -268,6 +253,8 @@ class Supervisor:
                     case Pong():
                         worker.pinged = False
                         self._announce_change()
+                    case Lost():
+                        self._lose(worker, (Place(message.address, message.port), message.slot))
                     case Trouble():
                         _log.warning("worker %d: %s", worker.slot, message.text)
                     case Drained():
@@ -289,9 +276,11 @@ class Supervisor:
             elif target.version not in (worker.version, worker.refused):
                 await self._bring(worker, target)
             elif not await self._bring_sockets(worker):
-                with trio.move_on_after(HEARTBEAT) as silence:
+                with trio.move_on_at(worker.resend_at if worker.lost else trio.current_time() + HEARTBEAT) as silence:
                     await changed.wait()
-                if silence.cancelled_caught:
+                if silence.cancelled_caught and worker.lost:
+                    worker.lost.clear()
+                elif silence.cancelled_caught:
                     await self._check(worker)
 
     async def _bring(self, worker: Worker, target: Target) -> None:
@@ -332,16 +321,33 @@ class Supervisor:
 
     async def _bring_sockets(self, worker: Worker) -> bool:
         """Sends the sockets to accept from and those to close; returns whether there were any."""
-        wanted = dict(self._sockets_of(worker.slot))
+        wanted = {key: one for key, one in self._sockets_of(worker.slot) if key not in worker.lost}
         held, worker.sockets = worker.sockets, wanted
         gone = [key for key, one in held.items() if wanted.get(key) is not one]
         new = [(key, one) for key, one in wanted.items() if held.get(key) is not one]
         for place, slot in gone:
             await worker.send(Unlisten(place.address, place.port, slot))
         for (place, slot), one in new:  # the socket may be closed during a send, and its number reused by another file
-            with suppress(OSError), one.dup() as copy:
+            try:
+                copy = one.dup()
+            except OSError as error:
+                if error.errno != errno.EBADF:  # EBADF: it is closed already, and another change follows
+                    self._lose(worker, (place, slot), error)
+                continue
+            with copy:
                 await worker.send(Listen(place.address, place.port, slot), copy.fileno())
         return bool(gone or new)
+
+    def _lose(self, worker: Worker, key: tuple[Place, int], error: OSError | None = None) -> None:
+        """The worker does not have this socket, for want of a descriptor there or, with `error`, here. It gets the
+        socket later (`_feed`)."""
+        if not worker.lost:
+            worker.resend_at = trio.current_time() + RETRY
+        worker.lost.add(key)
+        worker.sockets = {other: one for other, one in worker.sockets.items() if other != key}
+        error = error or OSError(errno.EMFILE, "in the worker")
+        self._shortages.note("listen", f"worker {worker.slot} cannot accept connections at {key[0]}", error)
+        self._announce_change()
 
     def _sockets_of(self, by: int) -> Iterator[tuple[tuple[Place, int], socket.socket]]:
         """The sockets that the worker of slot `by` accepts from: its own, and those lent to it."""

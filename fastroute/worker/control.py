@@ -11,9 +11,12 @@ from collections import deque
 
 import trio
 
+from fastroute.descriptors import is_shortage
 from fastroute.publication import Decoder, Downward, Upward, encode
 
 _PIECE = 64 * 1024
+_PAUSE = 0.1  # seconds after a send for which the kernel has no memory
+LOST = -1  # instead of a descriptor that did not arrive, because this process may not have another one
 _DESCRIPTORS = 64  # the maximum number that arrives with one read
 
 
@@ -31,7 +34,8 @@ class ControlStream:
     def __exit__(self, *exc: object) -> None:
         self._socket.close()
         while self._descriptors:
-            os.close(self._descriptors.popleft())
+            if (descriptor := self._descriptors.popleft()) != LOST:
+                os.close(descriptor)
 
     async def receive(self) -> Downward | None:
         """The next message; None when the main process is gone. Raises WireError."""
@@ -48,7 +52,7 @@ class ControlStream:
         """Waits for a part of a message; False when the main process is gone."""
         space = socket.CMSG_SPACE(_DESCRIPTORS * 4)
         try:
-            data, ancillary, _, _ = await self._socket.recvmsg(_PIECE, space, socket.MSG_CMSG_CLOEXEC)
+            data, ancillary, flags, _ = await self._socket.recvmsg(_PIECE, space, socket.MSG_CMSG_CLOEXEC)
         except ConnectionError:
             return False
         for level, kind, payload in ancillary:
@@ -56,6 +60,10 @@ class ControlStream:
                 descriptors = array.array("i")
                 descriptors.frombytes(payload[: len(payload) - len(payload) % descriptors.itemsize])
                 self._descriptors.extend(descriptors)
+        if flags & socket.MSG_CTRUNC:
+            # Without a free descriptor the kernel drops what was sent: one, or some of those of Start, without which a
+            # worker ends. One read returns the descriptors of one message at most.
+            self._descriptors.append(LOST)
         self._decoder.feed(data)
         return bool(data)
 
@@ -64,14 +72,16 @@ class ControlStream:
         return self._socket.fileno()
 
     def take_descriptor(self) -> int:
-        """The descriptor of the message that was just received. The caller must close it."""
+        """The descriptor of the message that was just received, or LOST. The caller must close it."""
         return self._descriptors.popleft()
 
     async def send(self, message: Upward) -> None:
         """Sends a message; does nothing when the main process is gone."""
         data = memoryview(encode(message))
-        try:
-            while data:
+        while data:
+            try:
                 data = data[await self._socket.send(data) :]
-        except (ConnectionError, OSError):
-            return
+            except OSError as error:
+                if not is_shortage(error):
+                    return
+                await trio.sleep(_PAUSE)

@@ -24,6 +24,7 @@ from fastroute.publication import (
     Drain,
     Drained,
     Listen,
+    Lost,
     Ping,
     Pong,
     Start,
@@ -34,10 +35,14 @@ from fastroute.publication import (
     WireError,
     WriteLog,
 )
-from fastroute.worker.control import ControlStream
+from fastroute.worker.control import LOST, ControlStream
 from fastroute.worker.installer import Installer
 from fastroute.worker.slices import Slices
 
+NO_LOG = (
+    "lines of the access log go on to the old file, because this worker has no file descriptor left: raise the limit "
+    "of open files (ulimit -n), then send SIGHUP again"
+)
 _LOOK = 0.01  # seconds between checks whether all requests in flight are finished
 _REPORT = 1.0  # seconds between reports of lost log lines
 
@@ -119,10 +124,15 @@ class Orders:
                 case AnnounceDrain():
                     engine.announce_drain()
                 case WriteLog():
-                    if log is not None:
-                        log.reopen(control.take_descriptor())
+                    if (descriptor := control.take_descriptor()) == LOST:
+                        await self._answer(Trouble(NO_LOG))
+                    elif log is not None:
+                        log.reopen(descriptor)
                 case Listen():
-                    installer.listen(message, control.take_descriptor())
+                    if (descriptor := control.take_descriptor()) == LOST:
+                        await self._answer(Lost(message.address, message.port, message.slot))
+                    else:
+                        installer.listen(message, descriptor)
                 case Unlisten():
                     installer.unlisten(message)
                 case TicketKeys():

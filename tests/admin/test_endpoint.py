@@ -13,6 +13,7 @@ from fastroute.admin import endpoint
 from fastroute.admin.crowd import MOST
 from fastroute.admin.endpoint import HEAD, RATE, Endpoint, Turns, bind_endpoint
 from fastroute.demo.client import Client
+from fastroute.descriptors import Shortages
 
 BODY = b"x" * 4_000_000  # more than the kernel buffers
 
@@ -28,9 +29,11 @@ async def served():
     """An endpoint and its port."""
     one = bind_endpoint("127.0.0.1", 0, "--metrics")
     port = one.getsockname()[1]
-    running = Endpoint(application, one)
+    counted = []
+    running = Endpoint(application, one, Shortages(counted.append))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(running.serve)
+        running.counted = counted
         yield running, port
         nursery.cancel_scope.cancel()
 
@@ -145,6 +148,7 @@ async def test_without_descriptors_it_says_so_and_goes_on(monkeypatch, caplog):
                 async with Client("127.0.0.1", port) as other:
                     assert (await other.ask("/")).status == 200
     assert failures == 0
-    assert [record.message for record in caplog.records] == [
-        "a connection for metrics or health cannot be accepted: Too many open files"
-    ]
+    assert running.counted == ["endpoint"] * 3
+    [record] = caplog.records
+    assert "a connection for metrics or health cannot be accepted: Too many open files" in record.message
+    assert "ulimit -n" in record.message

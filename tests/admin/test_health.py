@@ -13,8 +13,11 @@ from fastroute.admin.endpoint import bind_endpoint, serve_apart, serve_endpoint
 from fastroute.admin.health import KEPT, Page, health_app, metrics_app
 from fastroute.admin.pulse import SILENT, Pulse
 from fastroute.demo.client import Client
+from fastroute.descriptors import Shortages
 from fastroute.errors import SettingError
 from fastroute.metrics import Metrics
+
+NONE = Shortages(lambda use: None)
 
 
 class State:
@@ -27,7 +30,7 @@ async def served(check, host="127.0.0.1", ask="127.0.0.1"):
     one = bind_endpoint(host, 0, "--metrics")
     port = one.getsockname()[1]
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve_endpoint, metrics_app(metrics.registry, Pulse(), lambda: state.ready), one)
+        nursery.start_soon(serve_endpoint, metrics_app(metrics.registry, Pulse(), lambda: state.ready), one, NONE)
         async with Client(ask, port) as client:
             await check(client, metrics, state)
         nursery.cancel_scope.cancel()
@@ -86,7 +89,7 @@ async def test_a_thread_answers_while_the_main_loop_hangs_and_says_so():
         hanging.set()
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve_apart, health_app(pulse, lambda: True), one, "health")
+        nursery.start_soon(serve_apart, health_app(pulse, lambda: True), one, NONE, "health")
         watching = threading.Thread(target=watch)
         watching.start()
         while not answers:  # noqa: ASYNC110

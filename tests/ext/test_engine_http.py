@@ -309,15 +309,3 @@ async def test_filters_of_the_rule_come_before_those_of_the_backend() -> None:
         assert (fields["x-set"], fields["x-add"]) == ("backend", "rule,backend")
         assert b"X-Set: backend\r\n" in report[0]
         assert b"X-Add: client,rule,backend\r\n" in report[0]
-
-
-@pytest.mark.parametrize(("final", "status"), [(OK, b"200"), (b"nonsense\r\n\r\n", b"502")])
-async def test_a_flood_of_interim_heads(final: bytes, status: bytes) -> None:
-    """Thousands of interim heads from one read are sent together, and do not delay what follows."""
-    heads = b"HTTP/1.1 102 Processing\r\n\r\n" * 8_000
-    async with backends(saying(heads + final)) as [backend], running(rule("b")) as rig:
-        rig.put("b", backend.port)
-        client = await connect(rig.port)
-        await client.send(GET)
-        assert await client.exactly(len(heads)) == heads
-        assert (await client.head()).startswith(b"HTTP/1.1 " + status)

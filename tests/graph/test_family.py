@@ -3,6 +3,7 @@
 import functools
 from typing import Any
 
+import msgspec
 import pytest
 from graph.world import gateway, listener, listener_set, make, removed, replaced, world
 from hypothesis import given, settings
@@ -44,7 +45,10 @@ def edited(resources: Resources, edit: Any) -> Resources:
             return removed(resources, ListenerSet, Key("infra", f"s{number}"))
 
 
-@pytest.mark.parametrize("asked", [SHARED, POOL], ids=["shared", "pool"])
+FEW = [msgspec.structs.replace(one, max_ports=3) for one in (SHARED, POOL)]
+
+
+@pytest.mark.parametrize("asked", [SHARED, POOL, *FEW], ids=["shared", "pool", "shared few", "pool few"])
 @given(edits=st.lists(EDIT, min_size=3, max_size=25))
 @settings(deadline=None)
 def test_ports_are_those_of_a_graph_from_nothing(asked: GraphSettings, edits: list[Any]) -> None:

@@ -10,6 +10,7 @@ from resources.manifests import SERVICE
 from source.following import FRUITS, PATIENCE, QUIET, follow, put, route
 
 from fastroute.resources.meta import Key
+from fastroute.source import agenda
 from fastroute.source import directory as timing
 
 
@@ -191,6 +192,7 @@ async def test_a_burst_of_edits_is_one_pass(tmp_path, monkeypatch):
     """Another process writes a hundred files, which takes about ten milliseconds on an idle machine."""
     monkeypatch.setattr(timing, "QUIET", 1.0)
     monkeypatch.setattr(timing, "BURST", PATIENCE)
+    monkeypatch.setattr(agenda, "HOLD", PATIENCE)  # on a busy machine, reading a hundred files takes longer than HOLD
     async with follow(tmp_path) as seen:
         for port in (8080, 1):
             seen.states.clear()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fastroute.demo.pods import free_ports
+from fastroute.descriptors import Shortages
 from fastroute.supervisor import sockets
 from fastroute.supervisor.sockets import BindError, ListeningSockets, Place, bind
 
@@ -20,7 +21,7 @@ def place():
 
 @pytest.fixture
 def listening():
-    made = ListeningSockets(2)
+    made = ListeningSockets(2, 10_000, Shortages(lambda use: None))
     yield made
     made.close()
 
@@ -62,6 +63,23 @@ def test_a_place_that_is_taken_says_so_even_by_one_who_shares(place, listening):
     assert listening.try_again()
     assert connects(place)
     assert listening.failed == {}
+
+
+def test_ports_leave_descriptors_for_others(place):
+    counted = []
+    few = ListeningSockets(2, 3, Shortages(counted.append))
+    places = [place, *(Place("127.0.0.1", port) for port in free_ports(1))]
+    few.follow(places)
+    assert len(few.bound) == 1
+    [why] = few.failed.values()
+    assert "ulimit -n" in why
+    assert counted == ["bind"]
+    assert not few.try_again()
+    few.follow([place for place in places if place not in few.bound])
+    assert len(few.bound) == 0  # the retired sockets are still open, but do not count
+    assert few.try_again()
+    assert len(few.bound) == 1
+    few.close()
 
 
 def test_what_failed_and_is_not_wanted_any_more_is_forgotten(place, listening):

@@ -314,7 +314,7 @@ async def test_a_worker_never_gets_a_file_that_only_has_the_number_of_its_socket
     (port,), sent = free_ports(1), []
 
     class Slow:
-        slot, sockets = 0, {}
+        slot, sockets, lost = 0, {}, set()
 
         async def send(self, message, descriptor):
             supervisor._sockets.follow([])

@@ -2,13 +2,15 @@
 
 import array
 import os
+import resource
 import socket
+from contextlib import contextmanager
 
 import pytest
 import trio
 
 from fastroute.publication import Ack, Begin, Commit, Decoder, Drain, Listen, Upward, WireError, encode
-from fastroute.worker.control import ControlStream
+from fastroute.worker.control import LOST, ControlStream
 
 
 @pytest.fixture
@@ -20,6 +22,19 @@ async def ends():
 
 def send_beside(main, message, fd):
     main.sendmsg([encode(message)], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])
+
+
+@contextmanager
+def full_table():
+    """This process has no free descriptor."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def same_file(fd, other):
@@ -47,6 +62,31 @@ async def test_descriptors_keep_the_order_of_their_messages(ends):
         assert same_file(got, fd)
         assert not os.get_inheritable(got)
         os.close(got)
+        os.close(fd)
+
+
+async def test_a_descriptor_that_does_not_fit_is_lost_and_the_next_ones_keep_their_messages(ends):
+    main, control = ends
+    files = [os.memfd_create(f"file {i}") for i in range(2)]
+    with full_table():
+        send_beside(main, Listen("127.0.0.1", 80, 0), files[0])
+        assert await control.receive() == Listen("127.0.0.1", 80, 0)
+    send_beside(main, Listen("127.0.0.1", 80, 1), files[1])
+    assert await control.receive() == Listen("127.0.0.1", 80, 1)
+    assert control.take_descriptor() == LOST
+    got = control.take_descriptor()
+    assert same_file(got, files[1])
+    for fd in (got, *files):
+        os.close(fd)
+
+
+async def test_closing_with_a_lost_descriptor(ends):
+    main, control = ends
+    reader, writer = os.pipe()
+    with full_table():
+        send_beside(main, Listen("127.0.0.1", 80, 0), writer)
+        await control.receive()
+    for fd in (reader, writer):
         os.close(fd)
 
 

@@ -19,9 +19,10 @@ from urllib.parse import urlencode
 import msgspec
 import trio
 import urllib3
-from urllib3.exceptions import HTTPError, ProtocolError
+from urllib3.exceptions import HTTPError, MaxRetryError, ProtocolError
 
 from fastroute import __version__
+from fastroute.descriptors import explained, is_shortage
 from fastroute.errors import FastrouteError, SettingError
 from fastroute.source.kubernetes.account import Account
 
@@ -302,4 +303,14 @@ def _refused(response: urllib3.BaseHTTPResponse) -> ApiError:
 
 def _unreached(host: str, request: _Request, error: Exception) -> ApiError:
     cause = str(getattr(error, "reason", None) or error) or type(error).__name__
+    if shortage := next(filter(is_shortage, _causes(error)), None):
+        assert isinstance(shortage, OSError)
+        cause = explained(shortage)
     return ApiError(0, "Unreached", f"{request.method} {host}{request.path}: {cause}")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what caused it; urllib3 keeps the cause of a failed connection in `reason`."""
+    while error is not None:
+        yield error
+        error = error.reason if isinstance(error, MaxRetryError) else error.__cause__ or error.__context__

@@ -1,0 +1,53 @@
+"""How many ports the limit of open files allows, and what is reported when no descriptor is left."""
+
+import errno
+import logging
+
+import pytest
+
+from fastroute.descriptors import REPEAT, RESERVE, Shortages, explained, is_shortage, ports_afforded, sockets_afforded
+
+
+@pytest.mark.parametrize(
+    ("limit", "per_port", "ports"),
+    [(1_048_576, 4, 131_040), (4096, 2, 960), (1024, 2, 192), (512, 2, 64), (256, 2, 1), (64, 2, 1)],
+)
+def test_ports_leave_a_reserve(limit, per_port, ports):
+    assert ports_afforded(limit, per_port) == ports
+    if ports > 1:
+        assert limit - 2 * ports * per_port >= RESERVE
+    assert sockets_afforded(limit) <= limit
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.EMFILE, "ulimit -n"),
+        (errno.ETOOMANYREFS, "ulimit -n"),
+        (errno.ENFILE, "sysctl fs.file-max"),
+        (errno.ENOMEM, "no memory"),
+    ],
+)
+def test_a_shortage_says_what_to_do(number, words):
+    error = OSError(number, "")
+    assert is_shortage(error)
+    assert words in explained(error)
+
+
+def test_other_errors_are_none():
+    assert not is_shortage(OSError(errno.ENOENT, ""))
+    assert not is_shortage(ValueError())
+    assert not is_shortage(None)
+    assert explained(OSError(errno.ENOENT, "")) == "No such file or directory"
+    assert explained(OSError("broken")) == "broken"
+
+
+def test_each_is_counted_and_a_use_is_logged_once_in_a_while(caplog):
+    counted, now = [], [0.0]
+    shortages = Shortages(counted.append, lambda: now[0])
+    with caplog.at_level(logging.ERROR):
+        for time, use in ((0, "bind"), (1, "bind"), (2, "send"), (REPEAT, "bind")):
+            now[0] = time
+            shortages.note(use, f"{use} failed", OSError(errno.EMFILE, ""))
+    assert counted == ["bind", "bind", "send", "bind"]
+    assert [record.message.split(":")[0] for record in caplog.records] == ["bind failed", "send failed", "bind failed"]
