@@ -16,6 +16,7 @@ ALSO = {
     "accesslog.pyx": ("os", "stat"),  # its Python API opens no files: it takes over descriptors
     "engine.pyx": ("typing", "os", "random"),  # its Python API: descriptors, a seed, statistics
     "counters.pyx": ("mmap", "os"),  # its Python API maps the file that the main process passes
+    "tables.pyx": ("heapq",),  # sorts listeners in steps
     "http1.pyx": ("typing",),  # its Python API returns NamedTuples
 }
 LINE = re.compile(r"^\s*(?:from\s+([\w.]+)\s+c?import\b|c?import\s+([\w.]+(?:\s*,\s*[\w.]+)*))")
