@@ -22,7 +22,10 @@ from walks import expensive_text
 
 _CACHE = bytearray(40 << 20), bytearray(40 << 20)
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
-_CLASSES = (r"\w", r"\d", r"\S", r"\b", "é", "[é-ö]", "[^é]", "日", "(?i:k)", ".")
+_CLASSES = (
+    *(r"\w", r"\d", r"\S", "[[:alpha:]]", "é", "[é-ö]", "[^é]", "日", "(?i:k)", "(?i:é)", ".", "(?s:.)"),
+    *(r"\b", r"\B", "^", "$", "(?m:^)", "(?m:$)", r"\A", r"\z"),
+)
 SHOWN = 10
 TOGETHER = 20
 

@@ -11,10 +11,15 @@ maximum, in quiet and during each attack, and the limit for the 90th percentile:
     broken   one file of 2,500 invalid routes is rewritten, with every route changed
     twice    two files define the same 2,500 routes; one of them is rewritten
     gateway  a Gateway with 2,500 routes is edited 10 times a second
+    open     a process holds 5,000 files open and writes to them without pause
+    close    10 files are opened, written and closed without pause
+    touch    the times of 10 files are changed without pause
+    litter   files that are no manifests are created and deleted without pause
 """
 
 import argparse
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -30,6 +35,7 @@ from bench.served import Served, serving
 
 ROUTES = 2_500
 FILES = 5_000
+FEW = 10
 EDITS = 60
 GAP = 0.05  # seconds between two edits
 PAUSE = 0.0005  # seconds between two requests
@@ -135,6 +141,44 @@ def _gateway(folder: Path, mark: int) -> None:
     time.sleep(0.1 if mark else 0.0)
 
 
+def _one_route_each(folder: Path, count: int) -> list[Path]:
+    (folder / "bulk").mkdir(exist_ok=True)
+    paths = [folder / f"bulk/{index}.yaml" for index in range(count)]
+    for index, path in enumerate(paths):
+        path.write_text(route("bulk", index, 0))
+    return paths
+
+
+def _open(folder: Path, mark: int) -> None:
+    if mark:
+        if not _held:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (FILES + 100, FILES + 100))
+            _held.extend(os.open(folder / f"bulk/{index}.yaml", os.O_WRONLY) for index in range(FILES))
+        for descriptor in _held:
+            os.pwrite(descriptor, b"#", 0)
+    else:
+        _one_route_each(folder, FILES)
+
+
+def _close(folder: Path, mark: int) -> None:
+    for path in _one_route_each(folder, FEW):
+        path.write_text(path.read_text().replace('"0"', f'"{mark}"'))
+
+
+def _touch(folder: Path, mark: int) -> None:
+    paths = _one_route_each(folder, 0 if mark else FEW) or [folder / f"bulk/{index}.yaml" for index in range(FEW)]
+    for path in paths:
+        os.utime(path)
+
+
+def _litter(folder: Path, mark: int) -> None:
+    path = folder / f"{mark % FILES}.log"
+    path.write_text("")
+    path.unlink()
+
+
+_held: list[int] = []  # descriptors
+
 ATTACKS = {
     "file": _file,
     "same": _same,
@@ -143,6 +187,10 @@ ATTACKS = {
     "broken": _broken,
     "twice": _twice,
     "gateway": _gateway,
+    "open": _open,
+    "close": _close,
+    "touch": _touch,
+    "litter": _litter,
 }
 
 

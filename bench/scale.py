@@ -15,6 +15,7 @@ from bench.served import Served, serving
 
 STARTS = 3
 IDLE = 4_000  # connections; below the usual limit of open files
+PER_CLIENT = 900  # connections of one address; below the limit of fastroute
 
 
 class Scale(msgspec.Struct, frozen=True):
@@ -63,8 +64,9 @@ def _idle_connections(served: Served) -> float:
 
 def _open(port: int, count: int) -> list[socket.socket]:
     held = []
-    for _ in range(count):
-        connection = socket.create_connection(("127.0.0.1", port), 5)
+    for number in range(count):
+        client = f"127.0.1.{1 + number // PER_CLIENT}"
+        connection = socket.create_connection(("127.0.0.1", port), 5, (client, 0))
         connection.sendall(b"GET /nowhere HTTP/1.1\r\nHost: bench\r\n\r\n")
         connection.recv(4096)
         held.append(connection)

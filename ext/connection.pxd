@@ -70,6 +70,7 @@ cdef struct Connection:
     Exchange *exchange          # owned; NULL: none
     uint32_t listener           # index in Reactor.sockets; also for a listener
     uint32_t drained            # bytes discarded while lingering
+    uint8_t counted             # in Reactor.clients
     Peer peer
     # upstream
     uint64_t owner              # handle of the downstream connection it serves; 0: none, or a mirror

@@ -12,7 +12,7 @@ from libc.stdint cimport uint64_t, uintptr_t
 from libc.string cimport memcmp, strlen
 
 from fastroute.ext.openssl cimport (
-    SSL, ERR_clear_error, SSL_CTX_clear_mode, SSL_CTX_free, SSL_CTX_new, SSL_CTX_set_alpn_select_cb,
+    SSL, ERR_clear_error, OPENSSL_init_ssl, SSL_CTX_clear_mode, SSL_CTX_free, SSL_CTX_new, SSL_CTX_set_alpn_select_cb,
     SSL_CTX_set1_groups_list, SSL_CTX_set_cipher_list, SSL_CTX_set_ciphersuites, SSL_CTX_set_max_early_data,
     SSL_CTX_set_max_proto_version,
     SSL_CTX_set_min_proto_version, SSL_CTX_set_mode, SSL_CTX_set_num_tickets, SSL_CTX_set_options,
@@ -41,6 +41,13 @@ CIPHERS = ("ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDS
 cdef const char *GROUPS = b"X25519:P-256:P-384"
 cdef const char *HYBRID_GROUPS = b"X25519MLKEM768:X25519:P-256:P-384"       # since OpenSSL 3.5
 SUITES = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+
+
+def load_libssl() -> None:
+    """Initialises libssl and libcrypto, which read their configuration file."""
+    if OPENSSL_init_ssl(0, NULL) != 1:
+        ERR_clear_error()
+        raise OSError("OpenSSL cannot be initialised: see its configuration file")
 
 
 cdef int select_protocol(SSL *ssl, const unsigned char **chosen, unsigned char *chosen_size,

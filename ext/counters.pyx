@@ -74,6 +74,7 @@ FIXED_NAMES = {
     "retries_timeout": FIXED_RETRIES_TIMEOUT,
     "retries_closed": FIXED_RETRIES_CLOSED,
     "retries_unfunded": FIXED_RETRIES_UNFUNDED,
+    "refused_client": FIXED_REFUSED_CLIENT,
     "turns": FIXED_TURNS,
     "worst_turn": FIXED_WORST_TURN,
     "worst_install_step": FIXED_WORST_INSTALL_STEP,

@@ -32,7 +32,7 @@ from fastroute.ext.downstream cimport downstream_close
 from fastroute.ext.entropy cimport entropy_open
 from fastroute.ext.epoll cimport EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLLET, EPOLLIN, epoll_create1, epoll_ctl, epoll_event
 from fastroute.ext.facts cimport facts_room
-from fastroute.ext.forwarded cimport trusted_proxies_new
+from fastroute.ext.forwarded cimport Peer, trusted_proxies_new
 from fastroute.ext.head cimport head_room
 from fastroute.ext.listener cimport listener_leave, listener_open
 from fastroute.ext.loop cimport mark_set
@@ -86,6 +86,7 @@ cdef class Engine:
         r.proxy_protocol = proxy_protocol
         mark_set(&r.mark, installation)
         r.random = random.getrandbits(64) if seed is None else seed
+        r.clients.seed = random.getrandbits(64)
         r.entropy = entropy_open()
         r.head_limits.merge_slashes = merge_slashes
         r.head_limits.keep_underscores = keep_underscores
@@ -206,6 +207,11 @@ cdef class Engine:
             buffers_total(),
         )
 
+    def refused(self):
+        """How many connections were closed because the addresses of their clients had too many, and the last address."""
+        cdef Peer *last = &self.r.last_refused
+        return self.r.refused, last.text[:last.text_size].decode()
+
     def close(self):
         """Closes every socket. Exchanges in flight are aborted; the buffered log lines are written."""
         cdef uint32_t i
@@ -267,6 +273,7 @@ cdef int set_limits(Reactor r, limits) except -1:
     r.max_body = <uint64_t> -1 if limits.max_body is None else limits.max_body
     r.ahead = min(limits.max_head, <uint32_t> SCRATCH)
     r.max_connections = limits.max_connections
+    r.max_per_client = limits.max_connections_per_client
     r.max_handshakes = limits.max_handshakes
     r.outgoing_size = 2 * r.head_limits.head + EXTRA
     r.arena.size = head_room(&r.head_limits) + max(r.outgoing_size, facts_room(&r.head_limits))

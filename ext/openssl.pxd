@@ -127,6 +127,7 @@ cdef extern from * nogil:
     uint64_t SSL_OP_NO_TX_CERTIFICATE_COMPRESSION, SSL_OP_NO_RX_CERTIFICATE_COMPRESSION
 
 cdef extern from "<openssl/ssl.h>" nogil:
+    int OPENSSL_init_ssl(uint64_t options, const void *settings)
     enum:
         SSL_ERROR_WANT_READ
         SSL_ERROR_WANT_WRITE

@@ -6,12 +6,13 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from fastroute.ext.accesslog cimport AccessLog
+from fastroute.ext.clients cimport Clients
 from fastroute.ext.connection cimport Connection, Slab
 from fastroute.ext.copies cimport Copies
 from fastroute.ext.counters cimport Counters, CounterMap
 from fastroute.ext.entropy cimport Entropy
 from fastroute.ext.exchange cimport ExchangeList
-from fastroute.ext.forwarded cimport TrustedProxies
+from fastroute.ext.forwarded cimport Peer, TrustedProxies
 from fastroute.ext.head cimport Head, HeadLimits
 from fastroute.ext.inet cimport iovec
 from fastroute.ext.loop cimport Mark
@@ -69,6 +70,7 @@ cdef class Reactor:
     cdef uint64_t max_body      # bytes
     cdef uint32_t ahead         # bytes read at once from a client, and so the most that is held behind a request
     cdef uint32_t max_connections
+    cdef uint32_t max_per_client    # connections of one address
     cdef uint32_t max_handshakes
     cdef TrustedProxies *trusted
     cdef bint proxy_protocol
@@ -92,6 +94,9 @@ cdef class Reactor:
     cdef uint64_t *listeners    # their handles
     cdef uint32_t listeners_count
     cdef uint32_t downstreams
+    cdef Clients clients        # connections by address
+    cdef uint64_t refused       # number of connections closed because their addresses had too many
+    cdef Peer last_refused      # the last of them
     cdef uint32_t handshakes    # in progress; linked through Tls, oldest first
     cdef uint32_t handshakes_first
     cdef uint32_t handshakes_last

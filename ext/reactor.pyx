@@ -17,6 +17,7 @@ from posix.unistd cimport close
 
 from fastroute.ext.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_size
 from fastroute.ext.clock cimport microseconds_now
+from fastroute.ext.clients cimport clients_free
 from fastroute.ext.connection cimport SIDE_LISTENER, handle_of, slab_at, slab_bury, slab_free
 from fastroute.ext.entropy cimport entropy_close
 from fastroute.ext.epoll cimport (
@@ -48,6 +49,7 @@ cdef class Reactor:
             close(self.epoll)
         slab_free(&self.slab)
         exchanges_free(&self.spare)
+        clients_free(&self.clients)
         trusted_proxies_free(self.trusted)
         entropy_close(self.entropy)
         pipe_free(&self.pipe)

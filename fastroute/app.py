@@ -29,6 +29,7 @@ from fastroute.admin.pulse import Pulse
 from fastroute.descriptors import Shortages, ports_afforded
 from fastroute.errors import SettingError
 from fastroute.eventlog import start_log
+from fastroute.machine import machine_addresses
 from fastroute.metrics import Metrics
 from fastroute.reconcile import reconcile
 from fastroute.settings import ServeSettings
@@ -47,18 +48,19 @@ def serve(settings: ServeSettings) -> int:
     """Serves until SIGTERM or SIGINT. Returns the exit code: 0, or 130 after a second signal. Raises FastrouteError."""
     start_log(settings.log)
     sys.setswitchinterval(SWITCH)
-    settings = _with_affordable_ports(_made_absolute(settings), _allow_many_files())
+    settings = _with_affordable_ports(_on_this_machine(_made_absolute(settings)), _allow_many_files())
     follow, installation = _follow_cluster(settings) if settings.kubernetes else _follow_manifests(settings)
     settings = msgspec.structs.replace(settings, installation=installation)
     metrics = bind_endpoint(*settings.metrics, "--metrics") if settings.metrics else None
-    return trio.run(_serve, settings, follow, Endpoints(metrics, _bind_health(settings)))
+    return trio.run(_serve, settings, follow, Endpoints(metrics, _bind_health(settings), installation))
 
 
 class Endpoints(NamedTuple):
-    """The listening sockets for operators; None: off."""
+    """The listening sockets for operators; None: off. `installation`: its identity in Fastroute-Loop."""
 
     metrics: socket.socket | None
     health: socket.socket | None
+    installation: str
 
 
 def _bind_health(settings: ServeSettings) -> socket.socket | None:
@@ -150,9 +152,8 @@ async def _serve_endpoints(endpoints: Endpoints, metrics: Metrics, supervisor: S
         nursery.start_soon(pulse.run)
         if endpoints.metrics is not None:
             _log.info("metrics: %s/metrics; also /healthz and /readyz", _url(endpoints.metrics))
-            nursery.start_soon(
-                serve_endpoint, metrics_app(metrics.registry, pulse, ready), endpoints.metrics, shortages
-            )
+            application = metrics_app(metrics.registry, pulse, ready, endpoints.installation)
+            nursery.start_soon(serve_endpoint, application, endpoints.metrics, shortages)
         if endpoints.health is not None:
             _log.info("health: %s/healthz and /readyz", _url(endpoints.health))
             nursery.start_soon(serve_apart, health_app(pulse, ready), endpoints.health, shortages, "health")
@@ -189,6 +190,12 @@ def _url(one: socket.socket) -> str:
 
 def _named(settings: ServeSettings) -> str:
     return ", ".join(map(str, settings.manifests)) or "a cluster"
+
+
+def _on_this_machine(settings: ServeSettings) -> ServeSettings:
+    """With the addresses of this machine, at which no listener or metrics may be an endpoint."""
+    graph = msgspec.structs.replace(settings.graph, machine=machine_addresses())
+    return msgspec.structs.replace(settings, graph=graph)
 
 
 def _allow_many_files() -> int:

@@ -43,6 +43,7 @@ DURATION = Family(
 CONNECT = Family("fastroute_upstream_connect_seconds", "Time to connect to an endpoint")
 CONNECTIONS = Family("fastroute_connections", "Open connections", ("side", "state"))
 ACCEPTED = Family("fastroute_connections_accepted_total", "Client connections accepted")
+REFUSED = Family("fastroute_connections_refused_total", "Client connections closed at once, by reason", ("reason",))
 LOCAL_RESPONSES = Family(
     "fastroute_local_responses_total", "Responses generated without a backend, by reason", ("reason",)
 )
@@ -142,6 +143,12 @@ class Metrics:
         self.worker_restarts = Counter(
             "fastroute_worker_restarts_total",
             "Workers that exited unexpectedly and were replaced",
+            registry=self.registry,
+        )
+        self.worker_confinement = Gauge(
+            "fastroute_worker_confinement",
+            "1 if the workers are confined by this mechanism of the kernel, 0 if it is missing",
+            ["kind"],
             registry=self.registry,
         )
         self.shortages = Counter(

@@ -120,6 +120,12 @@ LIMITS = (
         _LIMITS.max_connections,
     ),
     number(
+        "--max-connections-per-client",
+        "Maximum number of connections of one client address (IPv6: of one /64) per worker; further ones are closed. "
+        "Trusted proxies have no limit.",
+        _LIMITS.max_connections_per_client,
+    ),
+    number(
         "--max-handshakes",
         "Maximum number of TLS handshakes in progress per worker; at the limit, the oldest is closed.",
         _LIMITS.max_handshakes,
@@ -201,6 +207,10 @@ SERVE = (
         "--drain-timeout", "Maximum time after --drain-delay to finish the requests in flight.", _SERVE.drain_timeout
     ),
     several("--trusted-proxies", "Peers whose X-Forwarded-* fields are trusted.", notation.network, "CIDR"),
+    switch(
+        "--allow-local-endpoints",
+        "In a cluster, also send requests to endpoints with loopback, link-local or metadata addresses.",
+    ),
     switch("--proxy-protocol", "Accept PROXY protocol v1 and v2, only from trusted peers."),
     switch("--merge-slashes", "Merge // in paths into /."),
     Option(
@@ -239,6 +249,7 @@ def graph_settings(chosen: dict[str, Any], *, cluster: bool = False) -> GraphSet
         controller_name=chosen["controller_name"],
         gateways=frozenset(chosen["gateway"] or ()),
         infrastructure=cluster and chosen["infrastructure"],
+        local_endpoints=not cluster or chosen["allow_local_endpoints"],
         max_ports=chosen["max_ports"],
         port_limit=f"--max-ports {chosen['max_ports']}",
         addressing=Addressing(
@@ -259,6 +270,8 @@ def serve_settings(chosen: dict[str, Any]) -> ServeSettings:
     """Settings from the options SERVE. Raises SettingError."""
     kubernetes = _kubernetes_settings(chosen)
     metrics = _METRICS[kubernetes is not None] if chosen["metrics"] == UNSAID else chosen["metrics"]
+    health = _health_address(chosen["health"], metrics)
+    graph = graph_settings(chosen, cluster=kubernetes is not None)
     same = (
         "workers", "metrics_series", "drain_delay", "drain_timeout", "proxy_protocol", "merge_slashes", "underscores"
     )  # fmt: skip
@@ -266,9 +279,9 @@ def serve_settings(chosen: dict[str, Any]) -> ServeSettings:
         manifests=tuple(chosen["manifests"] or ()),
         kubernetes=kubernetes,
         metrics=metrics,
-        health=_health_address(chosen["health"], metrics),
+        health=health,
         health_required=chosen["health"] != UNSAID,
-        graph=graph_settings(chosen, cluster=kubernetes is not None),
+        graph=msgspec.structs.replace(graph, operators=tuple(filter(None, (metrics, health)))),
         limits=Limits(**{option.parameter: chosen[option.parameter] for option in LIMITS}),
         access_log=None if chosen["access_log"] == "off" else chosen["access_log"],
         trusted_proxies=tuple(chosen["trusted_proxies"] or ()),

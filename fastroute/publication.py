@@ -235,6 +235,24 @@ class Pong(msgspec.Struct, frozen=True, tag="pong"):
     """The response to `Ping`."""
 
 
+CONFINEMENT = (
+    "no_new_privs",
+    "capabilities",
+    "not_dumpable",
+    "landlock",
+    "landlock_tcp",
+    "landlock_scope",
+    "seccomp",
+)  # what confines a worker, in the order in which it is applied (worker/confinement.py)
+
+
+class Confined(msgspec.Struct, frozen=True, tag="confined"):
+    """The first message of a worker: it has given up what it does not need. `missing`: which parts of CONFINEMENT could
+    not be applied, and the reasons."""
+
+    missing: dict[str, str]
+
+
 class Trouble(msgspec.Struct, frozen=True, tag="trouble"):
     """A warning for the log; the worker continues."""
 
@@ -249,7 +267,7 @@ class Lost(msgspec.Struct, frozen=True, tag="lost"):
     slot: int
 
 
-Upward = Ack | Refused | Drained | Pong | Trouble | Lost
+Upward = Confined | Ack | Refused | Drained | Pong | Trouble | Lost
 
 # --- differences
 

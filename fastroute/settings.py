@@ -26,6 +26,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     upstream_idle_timeout: float = 30.0  # unused pooled connection; then closed
     tunnel_idle_timeout: float = 3600.0  # upgraded connection without traffic; then closed
     max_connections: int = 65_536  # client connections per worker; at the limit, no more are accepted
+    max_connections_per_client: int = 1_024  # of one address, per worker; further ones are closed
     max_handshakes: int = 1_024  # TLS handshakes in progress per worker; at the limit, the oldest is closed
 
 
@@ -41,6 +42,7 @@ class Addressing(msgspec.Struct, frozen=True, kw_only=True):
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104
 CONTROLLER_NAME = "fastroute.dev/gateway"
 CLASS_NAME = "fastroute"
+OPERATORS = (("127.0.0.1", 9900), ("127.0.0.1", 9902))  # --metrics and --health
 
 
 class GraphSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +56,9 @@ class GraphSettings(msgspec.Struct, frozen=True, kw_only=True):
     port_limit: str = "--max-ports 1024"  # what sets `max_ports`, for messages
     bundle_version: str | None = None  # of the installed CRDs, for example "v1.6.3"; None: manifests, or unknown
     infrastructure: bool = False  # keep a Service with the metadata of each Gateway's `spec.infrastructure`
+    local_endpoints: bool = True  # loopback, link-local and metadata addresses may be endpoints
+    operators: tuple[tuple[str, int], ...] = OPERATORS  # --metrics and --health: never endpoints, as our listeners
+    machine: frozenset[str] = frozenset()  # addresses of this machine, if listeners bind to all of them
     missing: Mapping[str, str] = {}  # kinds that the API server does not serve, and the reasons
 
 

@@ -79,6 +79,7 @@ def test_defaults_are_those_of_the_settings(served: list[ServeSettings]) -> None
         (["--upstream-idle-timeout", "1m30s"], "limits.upstream_idle_timeout", 90.0),
         (["--tunnel-idle-timeout", "2h"], "limits.tunnel_idle_timeout", 7200.0),
         (["--max-connections", "100"], "limits.max_connections", 100),
+        (["--max-connections-per-client", "5"], "limits.max_connections_per_client", 5),
         (["--max-handshakes", "10"], "limits.max_handshakes", 10),
     ],
 )
@@ -136,7 +137,9 @@ def test_in_a_cluster_everybody_is_served_and_nothing_is_assumed(
 ) -> None:
     monkeypatch.setattr("fastroute.options._IPV6", Path(__file__))
     assert fastroute("serve", *words).exit_code == 0
-    graph = GraphSettings(class_name=None, addressing=Addressing(bind=("0.0.0.0", "::")))
+    operators = (("::", 9900), ("::", 9902))
+    addressing = Addressing(bind=("0.0.0.0", "::"))
+    graph = GraphSettings(class_name=None, addressing=addressing, local_endpoints=False, operators=operators)
     file, context = Path("k") if "k" in words else None, "c" if "c" in words else None
     kubernetes = KubernetesSettings(kubeconfig=file, context=context)
     assert served == [ServeSettings(kubernetes=kubernetes, graph=graph, metrics=("::", 9900), health=("::", 9902))]
@@ -144,6 +147,8 @@ def test_in_a_cluster_everybody_is_served_and_nothing_is_assumed(
     asked = served.pop()
     assert asked.kubernetes == KubernetesSettings(status_lease="a/b", infrastructure=True)
     assert asked.graph.infrastructure
+    assert fastroute("serve", "--allow-local-endpoints", "--kubernetes").exit_code == 0
+    assert served.pop().graph.local_endpoints
     variables = {"FASTROUTE_KUBERNETES": "1", "FASTROUTE_METRICS": "127.0.0.1:1", "FASTROUTE_BIND": "::1"}
     assert fastroute("serve", **variables).exit_code == 0
     assert served[1].kubernetes == KubernetesSettings()

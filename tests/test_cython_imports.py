@@ -15,6 +15,8 @@ ALLOWED = ("fastroute.ext", "libc", "libcpp", "posix", "cpython", "cython")
 ALSO = {
     "accesslog.pyx": ("os", "stat"),  # its Python API opens no files: it takes over descriptors
     "engine.pyx": ("typing", "os", "random"),  # its Python API: descriptors, a seed, statistics
+    "confinement.pyx": ("os",),  # its Python API: paths, texts of errors
+    "entropy.pyx": ("os",),  # its Python API
     "counters.pyx": ("mmap", "os"),  # its Python API maps the file that the main process passes
     "tables.pyx": ("heapq",),  # sorts listeners in steps
     "http1.pyx": ("typing",),  # its Python API returns NamedTuples

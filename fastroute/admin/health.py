@@ -58,11 +58,17 @@ def health_app(pulse: Pulse, ready: Callable[[], bool]) -> Starlette:
     return Starlette(routes=_health_routes(pulse, ready))
 
 
-def metrics_app(registry: CollectorRegistry, pulse: Pulse, ready: Callable[[], bool]) -> Starlette:
-    """The same, and /metrics."""
+def metrics_app(
+    registry: CollectorRegistry, pulse: Pulse, ready: Callable[[], bool], installation: str = ""
+) -> Starlette:
+    """The same, and /metrics, but not for requests that this installation forwarded: an EndpointSlice may name the
+    address of another replica, or another address of this one, and clients must not read the metrics through it."""
     page = Page(registry)
 
     async def metrics(request: Request) -> Response:
+        marks = [item.strip() for line in request.headers.getlist("fastroute-loop") for item in line.split(",")]
+        if installation and installation in marks:
+            return PlainTextResponse("the metrics are not an endpoint of this gateway\n", status_code=403)
         return Response(await page.text(), media_type=prometheus_client.CONTENT_TYPE_PLAIN_0_0_4)
 
     return Starlette(routes=[Route("/metrics", metrics), *_health_routes(pulse, ready)])

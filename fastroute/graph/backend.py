@@ -11,13 +11,14 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from ipaddress import ip_address
+from types import MappingProxyType
 from typing import NamedTuple
 
 from fastroute.graph import conditions
 from fastroute.graph.feature import EDITIONS, Edition
 from fastroute.graph.fix import grant_document
 from fastroute.graph.grant import Grants, Reference, permitted, refusal_cause
-from fastroute.graph.node import BackendNode, BackendRefNode, Problem, Withheld
+from fastroute.graph.node import BackendNode, BackendRefNode, Problem, Refusal, Refusals, Withheld
 from fastroute.graph.policy import Policies, policy_for
 from fastroute.graph.protocol import Protocol, protocol_of
 from fastroute.resources.core import SERVICE_NAME_LABEL, EndpointSlice, Service, ServicePort, SliceEndpoint
@@ -26,6 +27,7 @@ from fastroute.resources.meta import Key
 from fastroute.snapshot import Endpoint
 
 Services = Mapping[Key, Service]
+NO_REFUSALS: Refusals = MappingProxyType({})
 Slices = Mapping[Key, tuple[EndpointSlice, ...]]  # by the Service that they belong to
 
 ADDRESS_TYPES = frozenset({"IPv4", "IPv6"})
@@ -42,18 +44,31 @@ class Targets:
     """What references are resolved against. Records what was read: the dependencies for the memo."""
 
     def __init__(
-        self, services: Services, grants: Grants, edition: Edition = EDITIONS[0], policies: Policies | None = None
+        self,
+        services: Services,
+        grants: Grants,
+        edition: Edition = EDITIONS[0],
+        policies: Policies | None = None,
+        *,
+        refusals: Refusals = NO_REFUSALS,
     ) -> None:
         self.services = services
         self.grants = grants
         self.edition = edition
         self.policies = policies or {}
+        self.refusals = refusals
         self.looked_at: set[Key] = set()  # Services, each with its policies
         self.asked: set[str] = set()  # namespaces whose grants were read
 
     def service(self, key: Key) -> Service | None:
         self.looked_at.add(key)
         return self.services.get(key)
+
+    def concern(self, service: Key, port: ServicePort, field: str) -> Problem | None:
+        """EndpointRefused; None if no endpoint of the port is refused."""
+        ours = (port.name, port.protocol)
+        refused = tuple(one for one in self.refusals.get(service, ()) if (one.port_name, one.protocol) == ours)
+        return conditions.endpoints_refused(service, refused, field) if refused else None
 
     def refusal(self, reference: Reference, field: str) -> Problem | None:
         """RefNotPermitted; None if a grant allows the reference or none is needed."""
@@ -69,9 +84,7 @@ class Targets:
 def resolve_backend_ref(kind: str, namespace: str, ref: HTTPBackendRef, field: str, targets: Targets) -> BackendRefNode:
     """`kind`, `namespace`: of the route; `field`: path of the reference in it."""
     found = judge(kind, namespace, ref, field, targets)
-    return BackendRefNode(
-        id=backend_id(namespace, ref), weight=ref.weight, problem=found.problem, withheld=found.withheld
-    )
+    return BackendRefNode(id=backend_id(namespace, ref), weight=ref.weight, **found._asdict())
 
 
 def backend_id(namespace: str, ref: HTTPBackendRef | BackendObjectReference) -> str:
@@ -80,10 +93,16 @@ def backend_id(namespace: str, ref: HTTPBackendRef | BackendObjectReference) -> 
 
 
 class Verdict(NamedTuple):
-    """Why a reference gets no traffic: nothing, a problem of the route, or a reason that no condition contains."""
+    """What is wrong with a reference, and why it gets no traffic: nothing, a problem of the route, or a reason that no
+    condition contains."""
 
     problem: Problem | None = None
     withheld: Withheld | None = None
+    concern: Problem | None = None  # a problem of the route, although it gets traffic
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        return tuple(problem for problem in (self.problem, self.concern) if problem is not None)
 
 
 def judge(
@@ -106,7 +125,8 @@ def judge(
     port = None if ref.port is None else tcp_port(service, ref.port)
     if port is None:
         return Verdict(_port_problem(service, ref.port, field))
-    return _judge_port(kind, service.key, port, field, targets.policies)
+    found = _judge_port(kind, service.key, port, field, targets.policies)
+    return found if found.problem else found._replace(concern=targets.concern(service.key, port, field))
 
 
 def _port_problem(service: Service, number: int | None, field: str) -> Problem:
@@ -179,17 +199,21 @@ def slice_owner(piece: EndpointSlice) -> Key | None:
     return Key(piece.metadata.namespace, name) if name else None
 
 
-def build_backend(service: Service, port: ServicePort, slices: tuple[EndpointSlice, ...]) -> BackendNode:
+def build_backend(
+    service: Service, port: ServicePort, slices: tuple[EndpointSlice, ...], refused: tuple[Refusal, ...] = ()
+) -> BackendNode:
     return BackendNode(
         id=f"{service.key}:{port.port}",
         service=service.key,
         port=port.port,
-        endpoints=eligible(port, slices),
+        endpoints=eligible(port, slices, frozenset(one.endpoint for one in refused)),
         app_protocol=port.app_protocol,
     )
 
 
-def eligible(port: ServicePort, slices: tuple[EndpointSlice, ...]) -> tuple[Endpoint, ...]:
+def eligible(
+    port: ServicePort, slices: tuple[EndpointSlice, ...], refused: frozenset[Endpoint] = frozenset()
+) -> tuple[Endpoint, ...]:
     """Endpoints that may get requests, sorted: ready ones; if none is ready, those that serve while terminating."""
     ready: set[Endpoint] = set()
     draining: set[Endpoint] = set()
@@ -203,7 +227,7 @@ def eligible(port: ServicePort, slices: tuple[EndpointSlice, ...]) -> tuple[Endp
             if chosen is not None:
                 usable = filter(None, map(usable_address, endpoint.addresses))
                 chosen.update(Endpoint(address, number) for address in usable for number in numbers)
-    return tuple(sorted(ready or draining))
+    return tuple(sorted((ready - refused) or (draining - refused)))
 
 
 @lru_cache(maxsize=16_384)

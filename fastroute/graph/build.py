@@ -33,6 +33,7 @@ from fastroute.graph.family import (
     holders_changed,
 )
 from fastroute.graph.feature import edition_of
+from fastroute.graph.forbidden import Exclusion, Forbidden, exclude, find_forbidden
 from fastroute.graph.gatewayclass import build_classes
 from fastroute.graph.grant import Grants, UnreadGrants, index_grants
 from fastroute.graph.grpcroute import build_grpc_route
@@ -46,6 +47,7 @@ from fastroute.graph.node import (
     HolderId,
     ListenerNode,
     ListenerSetNode,
+    Refusals,
     Route,
     RouteId,
     RouteNode,
@@ -75,6 +77,7 @@ class Memo(msgspec.Struct, frozen=True, eq=False):
     grants: Grants = {}
     policies: Policies = {}
     slices: Slices = {}
+    exclusion: Exclusion = Exclusion()
     units: Mapping[RouteId, Unit] = {}
     attached: Mapping[ListenerId, Mapping[RouteId, Attachment]] = {}
     ledgers: Mapping[ListenerId, Ledger] = {}
@@ -113,8 +116,13 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
     families = _build_families(members, world._replace(tls=secured.resolved), last, before_world, touched)
     moved = _moved(last.families, families)
     policies = index_policies(resources.backend_tls_policies) if touched.policies else last.policies
+    slices = _build_slices(resources, last, touched)
+    forbidden = _forbid(families, settings, last) if moved else last.exclusion.forbidden
+    exclusion = exclude(slices, _slice_owners(resources, last, touched), forbidden, last.exclusion)
     around = Surroundings(Holders(families), resources.namespaces, grants, policies)
-    made = {id_: _build_unit(id_, resources, around, last) for id_ in _stale(last, touched, moved)}
+    refusals = exclusion.refusals
+    stale = _stale(last, touched, moved, changed_keys(last.exclusion.refusals, refusals))
+    made = {id_: _build_unit(id_, resources, around, last, refusals) for id_ in stale}
     ledgers = admit_units(last.ledgers, last.units, made)
     made |= judged_units(last.ledgers, ledgers, last.units, made)
     attached = _attach_all(last, made)
@@ -126,7 +134,8 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
         secured=secured,
         grants=grants,
         policies=policies,
-        slices=_build_slices(resources, last, touched),
+        slices=slices,
+        exclusion=exclusion,
         units=replaced(last.units, made),
         attached=attached,
         ledgers=ledgers,
@@ -262,14 +271,15 @@ def _certificates(memo: Memo, last: Memo, before: Graph) -> Mapping[str, Certifi
 # --- Routes
 
 
-def _stale(last: Memo, touched: Touched, moved: frozenset[HolderId]) -> set[RouteId]:
-    """Routes that changed or depend on something that changed. `moved`: changed Gateways and ListenerSets."""
+def _stale(last: Memo, touched: Touched, moved: frozenset[HolderId], excluded: frozenset[Key]) -> set[RouteId]:
+    """Routes that changed or depend on something that changed. `moved`: changed Gateways and ListenerSets; `excluded`:
+    Services whose refused endpoints changed."""
     spaces = {key.namespace for key in touched.grants}
     homes = {key.name for key in touched.namespaces}
     stale = set(touched.routes)
     if moved:
         stale |= {id_ for id_, unit in last.units.items() if not moved.isdisjoint(unit.parents)}
-    if services := touched.services | touched.secured_services:
+    if services := touched.services | touched.secured_services | excluded:
         stale |= {id_ for id_, unit in last.units.items() if not services.isdisjoint(unit.services)}
     if spaces:
         stale |= {id_ for id_, unit in last.units.items() if not spaces.isdisjoint(unit.grant_spaces)}
@@ -278,7 +288,9 @@ def _stale(last: Memo, touched: Touched, moved: frozenset[HolderId]) -> set[Rout
     return stale
 
 
-def _build_unit(id_: RouteId, resources: Resources, around: Surroundings, last: Memo) -> Unit | None:
+def _build_unit(
+    id_: RouteId, resources: Resources, around: Surroundings, last: Memo, refusals: Refusals
+) -> Unit | None:
     """One route with its parents; None if it was removed. Results equal to the last ones are reused."""
     kind, key = id_
     source: Route | None = (resources.http_routes if kind == "HTTPRoute" else resources.grpc_routes).get(key)
@@ -289,7 +301,7 @@ def _build_unit(id_: RouteId, resources: Resources, around: Surroundings, last: 
         return Unit(source, named)
     old = last.units.get(id_) or Unit(source, named)
     edition = edition_of(last.settings.bundle_version)
-    targets = Targets(resources.services, around.grants, edition, around.policies)
+    targets = Targets(resources.services, around.grants, edition, around.policies, refusals=refusals)
     node = kept(old.node, STAGES[kind](source, targets))
     asked = keep_attached(old.asked, attach(node, around))
     refused_by = {parent.holder[1].namespace for parent in asked.parents if parent.problems}
@@ -340,6 +352,10 @@ def _build_slices(resources: Resources, last: Memo, touched: Touched) -> Slices:
     return move_slices(last.slices, last.resources.endpoint_slices, resources.endpoint_slices, touched.slices)
 
 
+def _forbid(families: Families, settings: GraphSettings, last: Memo) -> Forbidden:
+    return kept(last.exclusion.forbidden, find_forbidden(families.gateways, Holders(families).values(), settings))
+
+
 def _backend_ids(unit: Unit | None) -> Iterator[str]:
     if unit and unit.node:
         for rule in unit.node.rules:
@@ -368,14 +384,15 @@ def _build_backends(
     """
     ids = {backend for id_, unit in made.items() for u in (unit, last.units.get(id_)) for backend in _backend_ids(u)}
     services = memo.resources.services
-    for owner in _slice_owners(memo, last, touched):
+    owners = _slice_owners(memo.resources, last, touched)
+    for owner in owners | changed_keys(last.exclusion.refusals, memo.exclusion.refusals):
         if owner in services:
             ids |= {f"{owner}:{port.port}" for port in services[owner].spec.ports}
     return replaced(before.backends, {id_: _build_backend(id_, memo, before.backends.get(id_)) for id_ in ids})
 
 
-def _slice_owners(memo: Memo, last: Memo, touched: Touched) -> set[Key]:
-    pieces = [world.endpoint_slices.get(key) for key in touched.slices for world in (memo.resources, last.resources)]
+def _slice_owners(resources: Resources, last: Memo, touched: Touched) -> set[Key]:
+    pieces = [world.endpoint_slices.get(key) for key in touched.slices for world in (resources, last.resources)]
     return {owner for piece in pieces if piece is not None and (owner := slice_owner(piece))}
 
 
@@ -387,4 +404,5 @@ def _build_backend(id_: str, memo: Memo, old: BackendNode | None) -> BackendNode
     service = memo.resources.services[Key(namespace, name)]
     port = tcp_port(service, int(number))
     assert port is not None, "a reference resolves only to a TCP port that exists"
-    return kept(old, build_backend(service, port, memo.slices.get(service.key, ())))
+    pieces, refused = memo.slices.get(service.key, ()), memo.exclusion.refusals.get(service.key, ())
+    return kept(old, build_backend(service, port, pieces, refused))

@@ -6,12 +6,13 @@ A message contains the problem, the field and a fix. It never reveals whether a 
 from collections.abc import Iterable
 
 from fastroute.graph.grant import Reference
-from fastroute.graph.node import Problem
+from fastroute.graph.node import Problem, Refusal
 from fastroute.graph.protocol import Protocol
 from fastroute.graph.spelling import kinds_fix, protocol_fix, reference_fix
 from fastroute.resources.core import ServicePort
 from fastroute.resources.gateway import GROUP, Listener
 from fastroute.resources.meta import Key
+from fastroute.snapshot import Endpoint
 
 ACCEPTED = "Accepted"
 PROGRAMMED = "Programmed"
@@ -75,6 +76,24 @@ WHY_NOT_SPOKEN = {
 def unsupported_app_protocol(service: Key, port: ServicePort, protocol: Protocol, field: str) -> Problem:
     message = f"Port {port.port} of Service {service} has appProtocol {port.app_protocol}, {WHY_NOT_SPOKEN[protocol]}."
     return Problem(condition=RESOLVED_REFS, reason="UnsupportedProtocol", message=message, field=f"{field}.port")
+
+
+OWN_ADDRESS = "this gateway itself"
+MOST_ENDPOINTS = 500  # named in one message, which may have 32 KiB
+
+
+def endpoints_refused(service: Key, refusals: tuple[Refusal, ...], field: str) -> Problem:
+    named = ", ".join(f"{written(one.endpoint)} ({one.why})" for one in refusals[:MOST_ENDPOINTS])
+    more = f" and {len(refusals) - MOST_ENDPOINTS} more" if len(refusals) > MOST_ENDPOINTS else ""
+    message = f"Endpoints of Service {service} get no requests: {named}{more}."
+    if any(one.why != OWN_ADDRESS for one in refusals):
+        message += " --allow-local-endpoints allows local addresses."
+    return Problem(condition=RESOLVED_REFS, reason="EndpointRefused", message=message, field=field)
+
+
+def written(endpoint: Endpoint) -> str:
+    host = f"[{endpoint.address}]" if ":" in endpoint.address else endpoint.address
+    return f"{host}:{endpoint.port}"
 
 
 # --- Routes: acceptance

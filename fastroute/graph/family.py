@@ -9,7 +9,7 @@ ports (ports.py) concerns all families, but costs nothing while it is not reache
 The result is the same as that of a build from scratch, except for the addresses of a pool, which are kept.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -20,7 +20,7 @@ from fastroute.graph.change import Touched, kept
 from fastroute.graph.gateway import build_family, claim_ports, finish_families, is_ours
 from fastroute.graph.listenerset import group_sets, parent_of
 from fastroute.graph.node import GatewayClassNode, GatewayNode, Holder, HolderId, ListenerSetNode
-from fastroute.graph.ports import Claimed, Refusal, above_limit
+from fastroute.graph.ports import Claimed, Port, Refusal, first_refused, gateways_between, reordered
 from fastroute.graph.tls import ResolvedTLS
 from fastroute.resources.gateway import Gateway, ListenerSet
 from fastroute.resources.meta import Key
@@ -55,8 +55,8 @@ class Families(msgspec.Struct, frozen=True, eq=False):
     families: Mapping[Key, Family] = {}
     claimants: Mapping[Socket, frozenset[Key]] = {}
     claimed: Mapping[Key, Claimed] = {}
-    ports: int = 0  # number of claimed ports
-    above: Mapping[Key, frozenset[int]] = {}  # claimed ports above the limit
+    ports: Sequence[Port] = ()  # of all of them, in order of precedence
+    first_refused: Port | None = None  # the first of these that is above the limit
     gateways: Mapping[Key, GatewayNode] = {}
     listener_sets: Mapping[Key, ListenerSetNode] = {}
 
@@ -148,12 +148,11 @@ def build_families(
     claiming = _closure(made, last, families, claimants)
     again = claim_ports([(families[key].node, families[key].sets) for key in claiming if key in families])
     claimed = replaced(last.claimed, {key: again.get(key) for key in claiming})
-    ports = last.ports + sum(_ports(claimed, key) - _ports(last.claimed, key) for key in claiming)
-    settings = world.settings
-    above = above_limit(claimed.values(), settings.max_ports) if ports > settings.max_ports else {}
-    changed = claiming | {key for key in above.keys() | last.above.keys() if above.get(key) != last.above.get(key)}
-    refusal = Refusal(settings.max_ports, settings.port_limit)
-    built = finish_families([claimed[key] for key in changed if key in claimed], above, refusal)
+    ports = _ports(last, claimed, claiming)
+    first = first_refused(ports, world.settings.max_ports)
+    changed = claiming | gateways_between(ports, last.first_refused, first)
+    refusal = Refusal(first, world.settings.max_ports, world.settings.port_limit)
+    built = finish_families([claimed[key] for key in changed if key in claimed], refusal)
     gateways: dict[Key, GatewayNode | None] = {key: built.gateways.get(key) for key in changed}
     sets: dict[Key, ListenerSetNode | None] = {}
     for key in changed & last.families.keys():
@@ -166,14 +165,19 @@ def build_families(
         claimants,
         claimed,
         ports,
-        above,
+        first,
         _kept(last.gateways, gateways),
         _kept(last.listener_sets, sets),
     )
 
 
-def _ports(claimed: Mapping[Key, Claimed], key: Key) -> int:
-    return len(claimed[key].ports) if key in claimed else 0
+def _ports(last: Families, claimed: Mapping[Key, Claimed], claiming: Iterable[Key]) -> Sequence[Port]:
+    """All ports in order, after the families `claiming` have claimed theirs."""
+    gone, new = set[Port](), set[Port]()
+    for key in claiming:
+        gone.update(last.claimed[key].ports if key in last.claimed else ())
+        new.update(claimed[key].ports if key in claimed else ())
+    return reordered(last.ports, gone - new, new - gone)
 
 
 def concerned_families(

@@ -57,7 +57,7 @@ def judge_filters(
 
 
 def problems_of(judged: Iterable[Judged]) -> list[Problem]:
-    return [found.problem for _, found in judged if found.problem is not None]
+    return [problem for _, found in judged for problem in found.problems]
 
 
 def mirrors_of(namespace: str, judged: Iterable[Judged]) -> tuple[MirrorNode, ...]:
@@ -66,8 +66,7 @@ def mirrors_of(namespace: str, judged: Iterable[Judged]) -> tuple[MirrorNode, ..
             backend_ref=reference.backend_ref,
             filter=reference.filter,
             id=backend_id(namespace, reference.ref),
-            problem=found.problem,
-            withheld=found.withheld,
+            **found._asdict(),
         )
         for reference, found in judged
         if reference.part == MIRROR

@@ -76,12 +76,12 @@ def claim_ports(families: Iterable[tuple[GatewayNode, tuple[ListenerSetNode, ...
     return made
 
 
-def finish_families(families: Iterable[Claimed], above: Mapping[Key, frozenset[int]], refusal: Refusal) -> Built:
-    """The nodes of the families, without the ports `above` the limit, and with overlaps marked."""
+def finish_families(families: Iterable[Claimed], refusal: Refusal) -> Built:
+    """The nodes of the families, without the ports above the limit, and with overlaps marked."""
     nodes: dict[Key, GatewayNode] = {}
     set_nodes: dict[Key, ListenerSetNode] = {}
     for family in families:
-        refused = above.get(family.node.key, frozenset())
+        refused = refusal.numbers(family)
         node = without_ports(family.node, refused, refusal)
         attached = [without_ports(one, refused, refusal) for one in family.sets]
         node, attached = _with_overlaps(node, attached)

@@ -22,5 +22,5 @@ def build_grpc_route(source: GRPCRoute, targets: Targets) -> RouteNode:
         judged = judge_filters(KIND, namespace, rule, f"spec.rules[{index}]", targets)
         problems += problems_of(judged)
     for node in rules:
-        problems += [ref.problem for ref in node.backend_refs if ref.problem is not None]
+        problems += [problem for ref in node.backend_refs for problem in ref.problems]
     return RouteNode(kind=KIND, source=source, rules=rules, problems=tuple(problems))

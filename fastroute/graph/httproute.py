@@ -52,7 +52,7 @@ def build_http_route(source: HTTPRoute, targets: Targets) -> RouteNode:
             )
         )
     for node in rules:
-        problems += [ref.problem for ref in node.backend_refs if ref.problem is not None]
+        problems += [problem for ref in node.backend_refs for problem in ref.problems]
     return RouteNode(kind=KIND, source=source, rules=tuple(rules), problems=tuple(problems))
 
 

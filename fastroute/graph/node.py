@@ -13,7 +13,7 @@ A managed object belongs, directly or through its parent, to a GatewayClass with
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -66,6 +66,18 @@ class BackendNode(msgspec.Struct, frozen=True, kw_only=True):
     app_protocol: str | None = None
 
 
+class Refusal(NamedTuple):
+    """An endpoint of a Service that gets no requests."""
+
+    port_name: str  # of the EndpointSlice, with the next one: which port of the Service it belongs to
+    protocol: str
+    endpoint: Endpoint
+    why: str  # "a loopback address"
+
+
+Refusals = Mapping[Key, tuple[Refusal, ...]]  # by Service
+
+
 class BackendRefNode(msgspec.Struct, frozen=True, kw_only=True):
     """One backendRef, resolved or refused. Its weight counts in both cases."""
 
@@ -73,10 +85,15 @@ class BackendRefNode(msgspec.Struct, frozen=True, kw_only=True):
     weight: int
     problem: Problem | None = None  # RefNotPermitted, BackendNotFound, InvalidKind, UnsupportedProtocol
     withheld: Withheld | None = None  # only if resolved
+    concern: Problem | None = None  # only if resolved: some of its endpoints are refused, the others get requests
 
     @property
     def resolved(self) -> bool:
         return self.problem is None
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        return tuple(problem for problem in (self.problem, self.concern) if problem is not None)
 
     @property
     def served(self) -> bool:
@@ -92,6 +109,7 @@ class MirrorNode(msgspec.Struct, frozen=True, kw_only=True):
     id: str  # as in BackendRefNode
     problem: Problem | None = None
     withheld: Withheld | None = None
+    concern: Problem | None = None
 
     @property
     def resolved(self) -> bool:

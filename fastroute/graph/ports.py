@@ -2,11 +2,12 @@
 
 The oldest ports are served. A port is as old as the oldest Gateway or ListenerSet that has it (creationTimestamp, then
 namespace/name); within one object the order of its listeners decides. Ports of the same number at the addresses of
-different Gateways are different ports.
+different Gateways are different ports. All ports are kept in order, so that a change costs as much as the ports that it
+affects.
 """
 
-from collections.abc import Iterable, Mapping
-from itertools import chain
+from bisect import bisect_left, insort
+from collections.abc import Collection, Sequence
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -17,6 +18,7 @@ from fastroute.graph.node import GatewayNode, Holder, ListenerNode, ListenerSetN
 from fastroute.resources.meta import Key
 
 HolderT = TypeVar("HolderT", GatewayNode, ListenerSetNode)
+FEW = 64  # new ports up to which inserting each is cheaper than sorting all
 Rank = tuple[Age, int]  # of the object, then the index of the listener
 
 
@@ -49,19 +51,45 @@ def claimed(node: GatewayNode, sets: tuple[ListenerSetNode, ...]) -> Claimed:
     return Claimed(node, sets, tuple(ports))
 
 
-def above_limit(families: Iterable[Claimed], most: int) -> Mapping[Key, frozenset[int]]:
-    """The ports that are not served because older ones use up the limit, by Gateway."""
-    found: dict[Key, set[int]] = {}
-    for port in sorted(chain.from_iterable(family.ports for family in families))[most:]:
-        found.setdefault(port.gateway, set()).add(port.number)
-    return {key: frozenset(numbers) for key, numbers in found.items()}
+def reordered(order: Sequence[Port], gone: Collection[Port], new: Collection[Port]) -> Sequence[Port]:
+    """`order`, which is sorted, without the ports `gone` and with the `new` ones."""
+    if not gone and not new:
+        return order
+    made = list(order)
+    for port in gone:
+        del made[bisect_left(made, port)]
+    if len(new) > FEW:
+        made += new
+        made.sort()
+    else:
+        for port in new:
+            insort(made, port)
+    return made
+
+
+def first_refused(order: Sequence[Port], most: int) -> Port | None:
+    """Ports from this one on are not served: older ones use up the limit."""
+    return order[most] if len(order) > most else None
+
+
+def gateways_between(order: Sequence[Port], one: Port | None, other: Port | None) -> set[Key]:
+    """The Gateways with ports that are served with one of these first refused ports, and not with the other."""
+    start, end = sorted(len(order) if port is None else bisect_left(order, port) for port in (one, other))
+    return {port.gateway for port in order[start:end]}
 
 
 class Refusal(NamedTuple):
-    """The limit, and what sets it, for messages."""
+    """The first port that is not served, the limit, and what sets it, for messages."""
 
+    first: Port | None
     most: int
     limit: str
+
+    def numbers(self, family: Claimed) -> frozenset[int]:
+        """The refused ports of a family."""
+        if self.first is None or not family.ports or family.ports[-1] < self.first:
+            return frozenset()
+        return frozenset(port.number for port in family.ports[bisect_left(family.ports, self.first) :])
 
     def of(self, listener: ListenerNode, index: int) -> Problem:
         return conditions.too_many_ports(listener.source.port, self.most, self.limit, f"spec.listeners[{index}]")

@@ -1,4 +1,4 @@
-"""Lints of Services that routes use: no ready endpoint, Endpoints without EndpointSlices, unknown appProtocol."""
+"""Lints of Services that routes use: no ready endpoint, local addresses, no EndpointSlices, unknown appProtocol."""
 
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -6,7 +6,9 @@ from typing import Any
 
 import msgspec
 
+from fastroute.graph.conditions import written
 from fastroute.graph.finding import Finding, warning
+from fastroute.graph.forbidden import LINK_LOCAL, METADATA, kind_of
 from fastroute.graph.node import Graph
 from fastroute.graph.protocol import is_unknown
 from fastroute.resources.core import SERVICE_NAME_LABEL
@@ -20,6 +22,18 @@ def backends_without_endpoints(resources: Resources, graph: Graph) -> Iterator[F
         if not backend.endpoints:
             message = f"Port {backend.port} has no ready endpoint: its share of the requests is answered with 503."
             yield warning("Service", resources.services[backend.service], "NoEndpoints", message, "spec.ports")
+
+
+def endpoints_refused_in_clusters(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    """Link-local and metadata addresses. Loopback addresses are usual in manifests."""
+    for backend in graph.backends.values():
+        found = [(one, kind_of(one.address)) for one in backend.endpoints]
+        refused = [f"{written(one)} ({kind})" for one, kind in found if kind in (LINK_LOCAL, METADATA)]
+        if refused:
+            message = (
+                f"In a cluster these endpoints get no requests unless --allow-local-endpoints: {', '.join(refused)}."
+            )
+            yield warning("Service", resources.services[backend.service], "LocalEndpoint", message, "spec.ports")
 
 
 def unknown_app_protocols(resources: Resources, graph: Graph) -> Iterator[Finding]:

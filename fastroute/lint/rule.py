@@ -22,26 +22,38 @@ def rules_without_backends(resources: Resources, graph: Graph) -> Iterator[Findi
 
 
 def headers_changed_twice(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    for route, where, filter_ in _filters(graph):
+        names = _changed(filter_)
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            message = f"{', '.join(twice)}: changed twice by the same filter; the API does not define the result."
+            yield warning(route.kind, route.source, "HeaderChangedTwice", message, where)
+
+
+def marks_not_changed(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    """Filters that name the field by which loops are detected."""
+    for route, where, filter_ in _filters(graph):
+        if "fastroute-loop" in _changed(filter_):
+            message = "Fastroute-Loop is not changed: the gateway detects loops by this field."
+            yield warning(route.kind, route.source, "LoopFieldKept", message, where)
+
+
+def _filters(graph: Graph) -> Iterator[tuple[RouteNode, str, HTTPRouteFilter]]:
+    """Every filter of rules and backendRefs, with its route and its path."""
     for route, index, rule in rules_of(graph):
         lists = [(f"spec.rules[{index}]", rule.filters)]
         lists += [(f"spec.rules[{index}].backendRefs[{i}]", ref.filters) for i, ref in enumerate(rule.backend_refs)]
         for field, filters in lists:
             for number, filter_ in enumerate(filters):
-                if twice := _named_twice(filter_):
-                    message = (
-                        f"{', '.join(twice)}: changed twice by the same filter; the API does not define the result."
-                    )
-                    where = f"{field}.filters[{number}]"
-                    yield warning(route.kind, route.source, "HeaderChangedTwice", message, where)
+                yield route, f"{field}.filters[{number}]", filter_
 
 
-def _named_twice(filter_: HTTPRouteFilter) -> list[str]:
+def _changed(filter_: HTTPRouteFilter) -> list[str]:
+    """The names of the header fields that it changes, in lower case."""
     modifier = filter_.request_header_modifier or filter_.response_header_modifier
     if modifier is None:
         return []
     names = [header.name.lower() for header in (*modifier.set, *modifier.add)]
-    names += [name.lower() for name in modifier.remove]
-    return sorted({name for name in names if names.count(name) > 1})
+    return names + [name.lower() for name in modifier.remove]
 
 
 def zero_weights(resources: Resources, graph: Graph) -> Iterator[Finding]:

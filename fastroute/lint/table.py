@@ -5,7 +5,12 @@ from collections.abc import Callable, Iterator
 from fastroute.graph.finding import Finding
 from fastroute.graph.node import Graph
 from fastroute.graph.targeted import policies_not_served
-from fastroute.lint.backend import backends_without_endpoints, endpoints_not_read, unknown_app_protocols
+from fastroute.lint.backend import (
+    backends_without_endpoints,
+    endpoints_not_read,
+    endpoints_refused_in_clusters,
+    unknown_app_protocols,
+)
 from fastroute.lint.cors import preflights_not_taken
 from fastroute.lint.gateway import (
     certificates_for_other_names,
@@ -24,7 +29,7 @@ from fastroute.lint.match import (
     shadowed_matches,
 )
 from fastroute.lint.parent import missing_parents, routes_not_served
-from fastroute.lint.rule import headers_changed_twice, rules_without_backends, zero_weights
+from fastroute.lint.rule import headers_changed_twice, marks_not_changed, rules_without_backends, zero_weights
 from fastroute.lint.session import cookies_not_kept, cookies_that_clash
 from fastroute.resources.world import Resources
 
@@ -46,9 +51,11 @@ LINTS: tuple[Lint, ...] = (
     shadowed_matches,
     rules_without_backends,
     headers_changed_twice,
+    marks_not_changed,
     zero_weights,
     backends_without_endpoints,
     endpoints_not_read,
+    endpoints_refused_in_clusters,
     unknown_app_protocols,
     addresses_as_hostnames,
     literal_asterisks,

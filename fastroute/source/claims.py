@@ -30,7 +30,7 @@ class Claims:
         self._contesting: set[str] = set()  # the files that define these
         self._leaving: frozenset[str] = frozenset()
         self._duplicates: Sequence[ManifestProblem] = ()  # the last result of `duplicates`
-        self._is_stale = False  # it must be computed anew
+        self.is_stale = False  # `duplicates` must be computed anew
 
     def update(self, path: str, new: Manifest | None, touched: set[Id]) -> None:
         """A file changed, was added, or removed (no `new`). `touched`: what differs; `settle` must check it."""
@@ -44,9 +44,9 @@ class Claims:
             if not places:
                 del self._definitions[name]
             several = sum(map(len, places.values())) > 1
-            self._is_stale |= several or name in self._contested
+            self.is_stale |= several or name in self._contested
             (self._contested.add if several else self._contested.discard)(name)
-        self._is_stale |= path in self._contesting
+        self.is_stale |= path in self._contesting
 
     def defines(self, name: Id) -> bool:
         return name in self._definitions
@@ -74,8 +74,8 @@ class Claims:
         self, manifests: Mapping[str, Manifest], leaving: frozenset[str], order: Mapping[str, Rank]
     ) -> Sequence[ManifestProblem]:
         """One problem for each repeated definition. Manifests in `leaving` are ignored."""
-        if self._is_stale or leaving != self._leaving:
-            self._is_stale, self._leaving = False, leaving
+        if self.is_stale or leaving != self._leaving:
+            self.is_stale, self._leaving = False, leaving
             self._contesting = {path for name in self._contested for path in self._definitions[name]}
             lines = {path: manifests[path].lines() for path in self._contesting - leaving}
             self._duplicates = [

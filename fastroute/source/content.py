@@ -31,6 +31,7 @@ class Whole(msgspec.Struct, frozen=True):
 
     content: bytes
     stamp: Stamp
+    is_leased: bool = False  # no process had the file open for writing
 
 
 class Unfinished(msgspec.Struct, frozen=True):
@@ -82,7 +83,7 @@ def _read(descriptor: int, *, closed: bool, patient: bool) -> Content:
     with _lease(descriptor) as writers:
         if writers is None:
             return _unchanged(descriptor, closed=closed)
-        return Unfinished(Stamp.of(status)) if writers else _whole(descriptor)
+        return Unfinished(Stamp.of(status)) if writers else _whole(descriptor, is_leased=True)
 
 
 @contextlib.contextmanager
@@ -114,7 +115,7 @@ def _unchanged(descriptor: int, *, closed: bool) -> Content:
     return seen if seen.stamp == before and len(seen.content) == before.size else Unfinished(seen.stamp)
 
 
-def _whole(descriptor: int) -> Whole:
+def _whole(descriptor: int, *, is_leased: bool = False) -> Whole:
     with os.fdopen(os.dup(descriptor), "rb") as file:
         content = file.read()
-    return Whole(content, Stamp.of(os.fstat(descriptor)))
+    return Whole(content, Stamp.of(os.fstat(descriptor)), is_leased)

@@ -8,8 +8,8 @@ When a change is accepted (content.py explains why):
 - complete content: at once.
 - a file that is being written: when it is closed, or when it has not changed for `HELD_OPEN` although a process holds
   it open.
-- a file that was removed or became empty: after `GRACE`, because editors and git remove a file before they write it
-  again. Other changes do not wait for this.
+- a file that was removed or became empty: after `GRACE` (doubts.py), because editors and git remove a file before they
+  write it again. Other changes do not wait for this.
 - a given path that was removed: never. Its objects are kept, and a problem reports it.
 A burst of edits of an owner takes effect at once, unless reading it takes long. Notices can be lost (network file
 systems have none), so everything is scanned every `RESCAN` as well (in a thread: thousands of files take 20 ms), or
@@ -34,7 +34,8 @@ from fastroute.resources.problem import ManifestProblem
 from fastroute.source import content, manifest
 from fastroute.source.agenda import NEVER_READ, Agenda, Bursts, Done, Errand, Owner, Waiting
 from fastroute.source.claims import Claims, differing
-from fastroute.source.content import Content, Missing, Unfinished, Unreadable, Whole
+from fastroute.source.content import Content, Unfinished, Unreadable, Whole
+from fastroute.source.doubts import RETRY, Doubts
 from fastroute.source.folder import SUFFIXES, Rank, Scan, Stamp, is_manifest, require, scan
 from fastroute.source.lines import Lines
 from fastroute.source.manifest import Manifest
@@ -51,21 +52,22 @@ LARGE = 16 * 1024  # bytes of a file that is read apart: about 30 routes, 7 ms
 APART = 4  # files that are read apart at the same time
 LOT = 100  # objects that are given to the Store at a time
 LONG_SCAN = 0.005  # s; scans that take longer are made in a thread
-GRACE = 0.01  # s
-RETRY = 0.01  # s until a file that is being written is read again
 FIRST_WAIT = 1.0  # s that `load` waits for files that are being written
 HELD_OPEN = 10.0  # s
 RESCAN = 10.0  # s
+SCAN_GAP = 2.0  # times as long as the last scan took: the time until the next one at the earliest
 DEAF_RESCAN = 0.5  # s
 STDIN = "<stdin>"  # the file name for standard input
 
 
-class Doubt(NamedTuple):
-    """Why the content of a file is not yet accepted."""
+class Told(NamedTuple):
+    """A notice and the manifests that it concerns; None: a scan of everything is needed to find out."""
 
-    due: float  # when to read it again, on trio's clock
-    since: float  # when it was first seen in this state
-    stamp: Stamp | None  # the stamp of unfinished content; None: the file seems to be removed or empty
+    notice: Notice | None
+    paths: set[str] | None
+
+
+LOST = Told(None, None)  # any change may have been missed
 
 
 class Reading(NamedTuple):
@@ -85,11 +87,12 @@ class Directory:
         self._given = frozenset(map(str, self._paths))
         self._scan = Scan()
         self._ranks: dict[str, Rank] = {}  # of every manifest, also of removed ones
-        self._next_scan = 0.0  # on trio's clock
+        self._next_scan = self._earliest_scan = 0.0  # on trio's clock
         self._manifests: dict[str, Manifest] = {}
         self._stamps: dict[str, Stamp] = {}  # of the files as last read
         self._faulty: set[str] = set()  # manifests with something to report
-        self._doubts: dict[str, Doubt] = {}
+        self._doubts = Doubts()
+        self._is_reported = False  # problems and warnings did not change since
         self._written: set[str] = set()  # files that a process is writing to, according to notices
         self._agenda = Agenda(self._owner)
         self._large = Agenda(self._owner)  # to be read apart
@@ -99,6 +102,7 @@ class Directory:
         self._scanning = self._scan_again = False
         self._scan_took = 0.0  # s
         self._nap = trio.CancelScope()  # of the loop while it waits
+        self._is_muted: Callable[[str], bool] = lambda folder: False
         self._changed: Callable[[float], None] = lambda noticed: None
 
     def load(self, stdin: bytes | None = None) -> None:
@@ -147,9 +151,10 @@ class Directory:
         """
         self._changed = changed
         with Watch() as watch:
+            self._is_muted = watch.is_muted
             async with trio.open_nursery() as nursery:
                 noticed = trio.current_time()
-                notices: list[Notice | None] = [None]
+                notices = [LOST]
                 while True:
                     self._plan(watch, notices, noticed, nursery)
                     await self._round(nursery)
@@ -158,12 +163,12 @@ class Directory:
 
     # --- When to read
 
-    async def _wait(self, watch: Watch) -> tuple[float, list[Notice | None]]:
+    async def _wait(self, watch: Watch) -> tuple[float, list[Told]]:
         """Sleeps until there may be something to do. Returns the notices of a burst, and when it began."""
         if self._agenda:
             await step_aside()
             return trio.current_time(), self._told(watch)
-        due = min([self._next_scan, self._bursts.next, *(doubt.due for doubt in self._doubts.values())])
+        due = min(self._next_scan, self._bursts.next, self._doubts.next)
         with trio.CancelScope(deadline=due) as self._nap:
             await watch.wait()
         noticed = trio.current_time()
@@ -175,33 +180,32 @@ class Directory:
             notices = notices + more
         return noticed, notices
 
-    def _told(self, watch: Watch) -> list[Notice | None]:
-        """The notices about manifests. The folders may contain other files that change often, such as logs."""
-        return [notice for notice in watch.take_nowait() if notice is None or self._paths_of(notice) != set()]
+    def _told(self, watch: Watch) -> list[Told]:
+        """A portion of the notices about manifests. The folders may contain other files that change often, such as
+        logs."""
+        told = (Told(notice, self._paths_of(notice) if notice else None) for notice in watch.take_nowait())
+        return [one for one in told if one.paths is None or one.paths]
 
     # --- What to read
 
-    def _plan(self, watch: Watch, notices: Iterable[Notice | None], noticed: float, nursery: trio.Nursery) -> None:
+    def _plan(self, watch: Watch, told: Iterable[Told], noticed: float, nursery: trio.Nursery) -> None:
         """Adds the files to read to the agenda."""
         now = trio.current_time()
-        for path, doubt in self._doubts.items():
-            if doubt.due <= now:
-                self._agenda.add(Errand(path, False, doubt.since))
-        everything = now >= self._next_scan
-        if None in notices:  # notices were lost, perhaps some about closed files
+        for path, since in self._doubts.due(now):
+            self._agenda.add(Errand(path, False, since))
+        if LOST in told:  # perhaps notices about closed files
             self._written.clear()
-        for notice in notices:
-            paths = None if notice is None else self._paths_of(notice)
+        for notice, paths in told:
             if notice is None or paths is None:
-                everything = True
+                self._next_scan = min(self._next_scan, self._earliest_scan)
             elif notice.is_written:
                 self._written.update(paths)
             else:
                 self._written.difference_update(paths)
                 for path in paths:
                     self._agenda.add(Errand(path, notice.whole, noticed))
-        if everything:
-            self._look_everywhere(watch, noticed, nursery, in_thread=not notices)
+        if now >= self._next_scan:
+            self._look_everywhere(watch, noticed, nursery, in_thread=not told)
 
     def _look_everywhere(self, watch: Watch, noticed: float, nursery: trio.Nursery, *, in_thread: bool) -> None:
         """Finds the files that were added, removed or changed since they were read, and the folders to watch."""
@@ -210,17 +214,16 @@ class Directory:
             self._scan_again = True
         elif in_thread or self._scan_took > LONG_SCAN:
             nursery.start_soon(self._scan_apart, watch, noticed)
-        else:
-            while not self._take_scan(watch, self._scanned(), noticed):
-                pass
+        elif not self._take_scan(watch, self._scanned(), noticed):
+            self._take_scan(watch, self._scanned(), noticed)
 
     async def _scan_apart(self, watch: Watch, noticed: float) -> None:
         self._scanning, self._scan_again = True, False
-        while not self._take_scan(watch, await trio.to_thread.run_sync(self._scanned), noticed):
-            pass
+        if not self._take_scan(watch, await trio.to_thread.run_sync(self._scanned), noticed):
+            self._take_scan(watch, await trio.to_thread.run_sync(self._scanned), noticed)
         self._scanning = False
         if self._scan_again:
-            self._next_scan = trio.current_time()
+            self._next_scan = min(self._next_scan, self._earliest_scan)
         self._nap.cancel()
 
     def _scanned(self) -> Scan:
@@ -232,15 +235,17 @@ class Directory:
 
     def _take_scan(self, watch: Watch, found: Scan, noticed: float) -> bool:
         """False: a folder was not watched before, so another scan must find what was created in it meanwhile."""
-        if watch.follow(self._places(found)):
-            return False
+        is_new = watch.follow(self._places(found))
         self._scan = found
         self._ranks |= found.ranks
+        self._is_reported = False
         gone = [path for path in self._manifests if path not in found.files]
         for path in [*gone, *(path for path, stamp in found.files.items() if self._stamps.get(path) != stamp)]:
             self._agenda.add(Errand(path, False, noticed))
-        self._next_scan = trio.current_time() + (DEAF_RESCAN if watch.is_deaf else RESCAN)
-        return True
+        now = trio.current_time()
+        self._earliest_scan = now + SCAN_GAP * self._scan_took
+        self._next_scan = self._earliest_scan if is_new else now + (DEAF_RESCAN if watch.is_deaf else RESCAN)
+        return not is_new
 
     def _paths_of(self, notice: Notice) -> set[str] | None:
         """The manifests that a notice concerns. None: a scan of everything is needed to find out."""
@@ -287,12 +292,19 @@ class Directory:
     def _seen(self, errand: Errand) -> Content | None:
         """The content of a file, if it is accepted."""
         path, now = errand.path, trio.current_time()
-        doubt = self._doubts.get(path)
-        patient = doubt is None or doubt.stamp is None or now - doubt.since < HELD_OPEN
+        patient = self._doubts.held_open(path, now) < HELD_OPEN
         seen = content.read(path, closed=errand.is_closed, patient=patient)
-        if patient and path in self._written and isinstance(seen, Whole):
+        if patient and isinstance(seen, Whole) and self._may_be_written(errand, seen):
             seen = Unfinished(seen.stamp)
-        return seen if self._believe(path, seen, now) else None
+        was_leaving = path in self._doubts.leaving
+        is_believed = self._doubts.believe(path, seen, now, defines=self._defines(path))
+        self._is_reported &= was_leaving == (path in self._doubts.leaving)
+        return seen if is_believed else None
+
+    def _may_be_written(self, errand: Errand, seen: Whole) -> bool:
+        """Whether a notice says so, or would not have come."""
+        is_muted = self._is_muted(os.path.dirname(errand.path))
+        return errand.path in self._written or (is_muted and not errand.is_closed and not seen.is_leased)
 
     def _read_large(self, nursery: trio.Nursery) -> None:
         """Begins to read large files, one of each owner at a time."""
@@ -316,20 +328,6 @@ class Directory:
         self._read_large(nursery)
         await self._publish()
         self._nap.cancel()  # a burst may be due
-
-    def _believe(self, path: str, seen: Content, now: float) -> bool:
-        before = self._doubts.pop(path, None)
-        match seen:
-            case Unfinished(stamp):
-                since = before.since if before and before.stamp == stamp else now
-                self._doubts[path] = Doubt(now + RETRY, since, stamp)
-                return False
-            case Missing() | Whole(content=b"") if self._defines(path):
-                doubt = before if before and before.stamp is None else Doubt(now + GRACE, now, None)
-                if doubt.due > now:
-                    self._doubts[path] = doubt
-                    return False
-        return True
 
     def _defines(self, path: str) -> bool:
         old = self._manifests.get(path)
@@ -359,8 +357,10 @@ class Directory:
             self._manifests.pop(path, None)
         else:
             self._manifests[path] = new
+        self._is_reported &= path not in self._faulty
         (self._faulty.add if new and (new.problems or new.warnings) else self._faulty.discard)(path)
         self._claims.update(path, new, read.touched)
+        self._is_reported &= path not in self._faulty and not self._claims.is_stale
         return read.touched
 
     def _is_given_and_gone(self, path: str) -> bool:
@@ -399,8 +399,11 @@ class Directory:
 
     def _report(self) -> bool:
         """Reports the problems and warnings of all files. True if they changed."""
+        if self._is_reported:
+            return False
+        self._is_reported = True
         faulty = [self._manifests[path] for path in sorted(self._faulty, key=self._ranks.__getitem__)]
-        leaving = frozenset(path for path, doubt in self._doubts.items() if doubt.stamp is None)
+        leaving = frozenset(self._doubts.leaving)
         unreadable = self._scan.unreadable.items()
         problems = [ManifestProblem(file=path, message=reason) for path, reason in unreadable if path not in leaving]
         problems += [problem for item in faulty for problem in item.problems]

@@ -4,11 +4,17 @@ A portable watcher cannot do two things that are needed here: report that a file
 closed, so that its content is complete; and cost nothing while nothing happens. `directory.py` decides which folders
 are watched and what a notice means. If the kernel refuses a watch (its limits are per user and shared with other
 programs), that is logged, and `is_deaf` says that only scanning finds changes.
+
+Notices are read in portions, and those about one file are merged, so a process that causes many of them takes little
+time. The kernel has one queue for all folders. If more notices wait than a portion has, most of them about writes or
+times of files in one folder, then this folder is muted: the kernel reports no writes and times there for MUTED.
 """
 
 import contextlib
 import logging
 import os
+import struct
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Self
 
@@ -22,8 +28,13 @@ _CHANGES = (
     | _FLAGS.CLOSE_WRITE | _FLAGS.CREATE | _FLAGS.DELETE | _FLAGS.MOVED_FROM | _FLAGS.MOVED_TO | _FLAGS.ATTRIB
     | _FLAGS.DELETE_SELF | _FLAGS.MOVE_SELF | _FLAGS.ONLYDIR
 )  # fmt: skip
+_MUTABLE = _FLAGS.MODIFY | _FLAGS.ATTRIB
 _LOST = _FLAGS.Q_OVERFLOW | _FLAGS.IGNORED | _FLAGS.DELETE_SELF | _FLAGS.MOVE_SELF | _FLAGS.UNMOUNT
 _WHOLE = _FLAGS.CLOSE_WRITE | _FLAGS.MOVED_TO
+
+PORTION = 32 * 1024  # bytes of notices that are read at once: about 1,000
+_FULL = PORTION - 512  # a notice has at most 272 bytes
+MUTED = 1.0  # s
 
 
 class Notice(NamedTuple):
@@ -44,6 +55,7 @@ class Watch:
         self._inotify = self._opened()
         self._folders: dict[int, set[str]] = {}  # by watch descriptor; several paths may name the same folder
         self._descriptors: dict[str, int] = {}
+        self._muted: dict[int, float] = {}  # until when, on trio's clock, by watch descriptor
 
     def __enter__(self) -> Self:
         return self
@@ -72,21 +84,59 @@ class Watch:
         else:
             await trio.lowlevel.wait_readable(self._inotify.fileno())
 
-    def take_nowait(self) -> Iterator[Notice | None]:
-        """The notices so far. None: notices were lost, or a folder was moved."""
-        for event in self._inotify.read(timeout=0) if self._inotify else ():
-            if event.mask & _LOST:
-                self._lose(event.wd if event.mask & (_FLAGS.IGNORED | _FLAGS.MOVE_SELF) else -1)
-                yield None
-                continue
-            for folder in self._folders.get(event.wd, ()):
-                yield Notice(
-                    folder,
-                    event.name,
-                    whole=bool(event.mask & _WHOLE),
-                    is_written=bool(event.mask & _FLAGS.MODIFY),
-                    is_folder=bool(event.mask & _FLAGS.ISDIR),
-                )
+    def is_muted(self, folder: str) -> bool:
+        """Whether writes in this folder are not reported at present."""
+        return self._descriptors.get(folder) in self._muted
+
+    def take_nowait(self) -> list[Notice | None]:
+        """The next notices, at most one portion. None: notices were lost, or a folder was moved."""
+        if self._inotify is None:
+            return []
+        self._unmute(trio.current_time())
+        try:
+            data = os.read(self._inotify.fileno(), PORTION)
+        except BlockingIOError:
+            return []
+        events = _merged(data)
+        if len(data) > _FULL:
+            self._mute(events)
+        return [notice for event in events for notice in self._notices(event)]
+
+    def _notices(self, event: inotify_simple.Event) -> Iterator[Notice | None]:
+        if event.mask & _LOST:
+            self._lose(event.wd if event.mask & (_FLAGS.IGNORED | _FLAGS.MOVE_SELF) else -1)
+            yield None
+            return
+        for folder in self._folders.get(event.wd, ()):
+            yield Notice(
+                folder,
+                event.name,
+                whole=bool(event.mask & _WHOLE),
+                is_written=bool(event.mask & _FLAGS.MODIFY),
+                is_folder=bool(event.mask & _FLAGS.ISDIR),
+            )
+
+    def _mute(self, events: Iterable[inotify_simple.Event]) -> None:
+        """Mutes the folder with the most files that are written to or touched."""
+        busy = Counter(event.wd for event in events if event.mask & _MUTABLE)
+        for descriptor, _ in busy.most_common(1):
+            if self._listen(descriptor, _CHANGES & ~_MUTABLE):
+                self._muted[descriptor] = trio.current_time() + MUTED
+
+    def _unmute(self, now: float) -> None:
+        for descriptor in [descriptor for descriptor, until in self._muted.items() if until <= now]:
+            del self._muted[descriptor]
+            self._listen(descriptor, _CHANGES)
+
+    def _listen(self, descriptor: int, changes: int) -> bool:
+        """Asks the kernel for other changes of a watched folder."""
+        assert self._inotify is not None
+        folder = next(iter(self._folders.get(descriptor, ())), None)
+        if folder is None:
+            return False
+        with contextlib.suppress(OSError):  # it does not exist any more
+            return bool(self._inotify.add_watch(folder or ".", changes) == descriptor)
+        return False
 
     def _opened(self) -> inotify_simple.INotify | None:
         try:
@@ -133,3 +183,21 @@ class Watch:
         """Forgets a folder that was moved or deleted; `follow` adds it again."""
         for folder in self._folders.pop(descriptor, ()):
             self._descriptors.pop(folder, None)
+
+
+_HEAD = struct.Struct("iIII")  # struct inotify_event: watch descriptor, mask, cookie, length of the name
+
+
+def _merged(data: bytes) -> list[inotify_simple.Event]:
+    """The events in `data`, by their last occurrence; for each file one about writes and one with all others."""
+    merged: dict[tuple[int, bytes, bool], int] = {}
+    at = 0
+    while at < len(data):
+        descriptor, mask, _, length = _HEAD.unpack_from(data, at)
+        at += _HEAD.size + length
+        key = descriptor, data[at - length : at], mask == _FLAGS.MODIFY
+        merged[key] = merged.pop(key, 0) | mask
+    return [
+        inotify_simple.Event(descriptor, mask, 0, os.fsdecode(name.rstrip(b"\0")))
+        for (descriptor, name, _), mask in merged.items()
+    ]

@@ -50,6 +50,7 @@ GRAVITY = {
             "InvalidKind",
             "BackendNotFound",
             "UnsupportedProtocol",
+            "EndpointRefused",
         )
     )
 }

@@ -22,8 +22,14 @@ from fastroute.supervisor.sockets import Place
 _PIECE = 64 * 1024
 _PAUSE = 0.1  # seconds after a send for which the kernel has no room
 _GRACE = 1.0  # seconds that a process may take to end after its stream ended
+PROGRAM = ("-m", "fastroute.worker")
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+# The variables that a worker inherits: of the loader, the locale, OpenSSL, Python, and of sanitizers.
+_INHERITED = (
+    *("LD_LIBRARY_PATH", "LD_PRELOAD", "LANG", "LC_ALL", "LC_CTYPE", "OPENSSL_CONF", "OPENSSL_MODULES"),
+    *("PYTHONHOME", "PYTHONUTF8", "PYTHONDONTWRITEBYTECODE", "PYTHONMALLOC", "ASAN_OPTIONS", "UBSAN_OPTIONS"),
+)
 
 
 class Usage(NamedTuple):
@@ -103,6 +109,8 @@ class Worker:
         status = self._process.returncode
         if status is None:
             return "its stream broke"
+        if status == -signal.SIGSYS:
+            return "killed by SIGSYS: it made a system call that is not allowed; the kernel's log has its number"
         return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
 
     @property
@@ -150,7 +158,7 @@ async def worker_process(slot: int, shortages: Shortages) -> AsyncIterator[Worke
     with trio.socket.from_stdlib_socket(ours) as stream:
         with theirs:
             # -P: do not import modules from the current folder.
-            command = [sys.executable, "-P", "-m", "fastroute.worker", str(theirs.fileno())]
+            command = [sys.executable, "-P", *PROGRAM, str(theirs.fileno())]
             process = await trio.lowlevel.open_process(
                 command,
                 pass_fds=(theirs.fileno(),),
@@ -169,7 +177,9 @@ async def worker_process(slot: int, shortages: Shortages) -> AsyncIterator[Worke
 
 
 def _environment() -> dict[str, str]:
-    """This process's environment, with the folder of this package first, so that the worker runs the same fastroute."""
+    """What a worker needs of this process's environment, which may hold secrets. The folder of this package is first in
+    the path, so that the worker runs the same fastroute."""
     folder = str(Path(fastroute.__file__).resolve().parent.parent)
     path = os.environ.get("PYTHONPATH")
-    return {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{path}" if path else folder}
+    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    return {**inherited, "PYTHONPATH": f"{folder}{os.pathsep}{path}" if path else folder}

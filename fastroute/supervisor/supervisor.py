@@ -23,6 +23,7 @@ from fastroute.metrics import Metrics
 from fastroute.publication import (
     Ack,
     AnnounceDrain,
+    Confined,
     Downward,
     Drain,
     Drained,
@@ -43,6 +44,7 @@ from fastroute.publication import (
 )
 from fastroute.settings import ServeSettings
 from fastroute.snapshot import Outcome, Snapshot
+from fastroute.supervisor.confinement import Confinement
 from fastroute.supervisor.lending import lend
 from fastroute.supervisor.logfile import LogFile
 from fastroute.supervisor.memory import counter_memory
@@ -89,6 +91,7 @@ class Supervisor:
         self._counters = [memory.counters for memory in self._memory]
         self._tally = Tally(self._counters, REASONS, self._samples, settings.metrics_series)
         self._book = self._tally.book
+        self._confinement = Confinement(metrics.worker_confinement)
         self._log = LogFile(settings.access_log) if settings.access_log else None
         metrics.registry.register(self._tally)
 
@@ -253,6 +256,8 @@ class Supervisor:
                     case Pong():
                         worker.pinged = False
                         self._announce_change()
+                    case Confined():
+                        self._confinement.report(message.missing)
                     case Lost():
                         self._lose(worker, (Place(message.address, message.port), message.slot))
                     case Trouble():

@@ -2,6 +2,8 @@
 
 Only the main process reacts to signals that end programs (Ctrl-C, the stop of a container); it sends messages to its
 workers. SIGTTOU is ignored because the access log may be a terminal while this process is in the background.
+
+Nothing of a client or of an object is processed before the worker is confined.
 """
 
 import gc
@@ -12,6 +14,7 @@ import sys
 import trio
 
 from fastroute.ext.graveyard import spread_frees
+from fastroute.worker.confinement import confine
 from fastroute.worker.control import ControlStream
 from fastroute.worker.serve import serve
 
@@ -29,6 +32,7 @@ def main() -> None:
 
 async def _serve(fd: int) -> None:
     with ControlStream(trio.socket.from_stdlib_socket(socket.socket(fileno=fd))) as control:
+        await control.send(confine())
         await serve(control)
 
 

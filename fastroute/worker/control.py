@@ -27,6 +27,7 @@ class ControlStream:
         self._socket = sock
         self._decoder = Decoder[Downward](Downward)
         self._descriptors: deque[int] = deque()
+        self._sending = trio.Lock()
 
     def __enter__(self) -> "ControlStream":
         return self
@@ -78,10 +79,11 @@ class ControlStream:
     async def send(self, message: Upward) -> None:
         """Sends a message; does nothing when the main process is gone."""
         data = memoryview(encode(message))
-        while data:
-            try:
-                data = data[await self._socket.send(data) :]
-            except OSError as error:
-                if not is_shortage(error):
-                    return
-                await trio.sleep(_PAUSE)
+        async with self._sending:
+            while data:
+                try:
+                    data = data[await self._socket.send(data) :]
+                except OSError as error:
+                    if not is_shortage(error):
+                        return
+                    await trio.sleep(_PAUSE)

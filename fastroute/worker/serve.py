@@ -45,6 +45,7 @@ NO_LOG = (
 )
 _LOOK = 0.01  # seconds between checks whether all requests in flight are finished
 _REPORT = 1.0  # seconds between reports of lost log lines
+_AGAIN = 60.0  # seconds between reports of refused connections
 
 
 async def serve(control: ControlStream) -> None:
@@ -73,6 +74,7 @@ async def serve(control: ControlStream) -> None:
         nursery.start_soon(turn_for_ever, engine)
         if log is not None:
             nursery.start_soon(report_lost_lines, log, counters)
+        nursery.start_soon(report_refused, engine, control, start.limits.max_connections_per_client)
         slices = Slices(engine, counters)
         orders = Orders(control, engine, slices)
         await orders.obey_until_drain(Installer(engine, upstreams, slices), log)
@@ -178,3 +180,20 @@ async def report_lost_lines(log: AccessLog, counters: CounterMap) -> None:
         await trio.sleep(_REPORT)
         counters.count("log_dropped", log.dropped - reported)
         reported = log.dropped
+
+
+# --- clients
+
+
+async def report_refused(engine: Engine, control: ControlStream, most: int) -> None:
+    """Reports connections that were closed because their addresses had too many; not more often than once a minute."""
+    reported = 0
+    while True:
+        await trio.sleep(_REPORT)
+        count, last = engine.refused()
+        if count != reported:
+            closed = f"{count - reported} client connections were closed at once, the last one of {last}"
+            why = f"its address has {most} (--max-connections-per-client)"
+            await control.send(Trouble(f"{closed}: {why}"))
+            reported = count
+            await trio.sleep(_AGAIN)

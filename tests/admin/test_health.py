@@ -30,7 +30,8 @@ async def served(check, host="127.0.0.1", ask="127.0.0.1"):
     one = bind_endpoint(host, 0, "--metrics")
     port = one.getsockname()[1]
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve_endpoint, metrics_app(metrics.registry, Pulse(), lambda: state.ready), one, NONE)
+        application = metrics_app(metrics.registry, Pulse(), lambda: state.ready, "mine")
+        nursery.start_soon(serve_endpoint, application, one, NONE)
         async with Client(ask, port) as client:
             await check(client, metrics, state)
         nursery.cancel_scope.cancel()
@@ -180,3 +181,13 @@ def test_refused_references_are_bounded():
     metrics.refused_references.change({("HTTPRoute", "c/c"): 1}, anew=True)
     (family,) = metrics.refused_references.collect()
     assert {sample.labels["route"]: sample.value for sample in family.samples} == {"c/c": 1}
+
+
+async def test_metrics_are_not_shown_to_requests_that_this_installation_forwarded():
+    async def check(client, metrics, state):
+        for marks, status in (("mine", 403), ("other, mine", 403), ("other", 200), ("", 200)):
+            fields = (("Fastroute-Loop", marks),) if marks else ()
+            assert (await client.ask("/metrics", headers=fields)).status == status
+            assert (await client.ask("/healthz", headers=fields)).status == 200
+
+    await served(check)

@@ -63,3 +63,20 @@ def test_no_fix_where_there_is_no_address(subsets: Any) -> None:
 def test_endpoints_are_judged_as_the_api_server_judges_them() -> None:
     [entry] = decode(ENDPOINTS.replace("- ip: 10.0.0.1", "- hostname: a"), "x.yaml")
     assert [problem.field for problem in entry.problems] == ["subsets[0].addresses[0].ip"]
+
+
+def test_an_endpoint_that_is_refused_in_a_cluster() -> None:
+    pieces = endpoint_slice("e", "red", "s", "169.254.169.254", "127.0.0.1", "10.0.0.1", "169.254.0.7")
+    [warning] = found("LocalEndpoint", *USED, pieces)
+    named = "169.254.0.7:8080 (a link-local address), 169.254.169.254:8080 (a metadata address)."
+    assert (str(warning.key), warning.message.partition(": ")[2]) == ("red/s", named)
+    assert found("LocalEndpoint", *USED, endpoint_slice("e", "red", "s", "10.0.0.1")) == []
+
+
+def test_a_filter_of_the_field_that_detects_loops() -> None:
+    def route_with(name: str) -> Any:
+        filters = [{"type": "RequestHeaderModifier", "requestHeaderModifier": {"remove": [name]}}]
+        return route("r", "red", rules=[{"backendRefs": [ref("s")], "filters": filters}])
+
+    assert fields("LoopFieldKept", gateway(), route_with("fastroute-LOOP")) == [("red/r", "spec.rules[0].filters[0]")]
+    assert fields("LoopFieldKept", gateway(), route_with("Via")) == []

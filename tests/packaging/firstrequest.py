@@ -127,8 +127,12 @@ def ask(url: str) -> str:
 
 
 def mapped(process: int) -> set[Path]:
-    """The shared libraries that a process and its children have loaded."""
-    found = {Path(line.split()[-1]) for line in Path(f"/proc/{process}/maps").read_text().splitlines() if ".so" in line}
+    """The shared libraries that a process and its children have loaded. Only root sees those of a worker."""
+    try:
+        lines = Path(f"/proc/{process}/maps").read_text().splitlines()
+    except PermissionError:
+        lines = []
+    found = {Path(line.split()[-1]) for line in lines if ".so" in line}
     for child in Path(f"/proc/{process}/task/{process}/children").read_text().split():
         found |= mapped(int(child))
     return found

@@ -10,7 +10,7 @@ from resources.manifests import SERVICE
 from source.following import FRUITS, PATIENCE, QUIET, follow, put, route
 
 from fastroute.resources.meta import Key
-from fastroute.source import agenda
+from fastroute.source import agenda, doubts
 from fastroute.source import directory as timing
 
 
@@ -145,7 +145,7 @@ async def test_a_path_that_is_a_link_to_a_folder_may_be_swapped(tmp_path):
 
 
 async def test_a_path_that_is_a_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(timing, "GRACE", PATIENCE)
+    monkeypatch.setattr(doubts, "GRACE", PATIENCE)
     monkeypatch.chdir(tmp_path)
     put("a", route())
     async with follow(Path("a")) as seen:

@@ -1,5 +1,8 @@
 """Bulk changes of one team do not delay those of another, and files that belong together take effect together."""
 
+import contextlib
+import math
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ from source.following import PATIENCE, Following, follow
 
 from fastroute.source import agenda, directory, slices
 from fastroute.source.manifest import Manifest
+from fastroute.source.watch import PORTION, Notice, Watch
 
 MANY = 200
 
@@ -85,6 +89,54 @@ async def test_many_files_do_not_delay_one_of_another_team(tmp_path: Path, stepw
         assert reads["b"] < MANY / 2
         await seen.until(lambda seen: states(seen)[-1:] == [({2}, 2)])
         assert all(len(ports) == 1 for ports, _ in states(seen)), "the burst of a team takes effect at once"
+
+
+async def test_files_that_are_written_without_pause_do_not_delay_one_of_another_team(
+    tmp_path: Path, stepwise: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process holds many files open and writes to all of them before each look at the notices."""
+    files = [tmp_path / f"b{number}.yaml" for number in range(2_000)]
+    for number, path in enumerate(files):
+        path.write_text(route("bulk", f"b{number}", 1))
+    (tmp_path / "victim.yaml").write_text(route("victim", "victim", 1))
+    async with follow(tmp_path) as seen:
+        sizes: list[int] = []
+        original = Watch.take_nowait
+        with contextlib.ExitStack() as held, monkeypatch.context() as patch:
+            writing = [held.enter_context(path.open("r+b", buffering=0)) for path in files]
+
+            def take(watch: Watch) -> list[Notice | None]:
+                for file in writing:
+                    os.pwrite(file.fileno(), b"#", 0)
+                sizes.append(len(found := original(watch)))
+                return found
+
+            patch.setattr(Watch, "take_nowait", take)
+            (tmp_path / "victim.yaml").write_text(route("victim", "victim", 2))
+            await seen.until(lambda seen: seen.ports["victim"] == 2)
+            assert max(sizes) <= PORTION / 32
+            assert len(sizes) < 20
+
+
+async def test_folders_that_are_made_without_pause_do_not_cause_scans_without_pause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directory, "SCAN_GAP", math.inf)
+    (tmp_path / "victim.yaml").write_text(route("victim", "victim", 1))
+    scans = 0
+    original = directory.scan
+
+    def scan(paths: Any) -> Any:
+        nonlocal scans
+        scans += 1
+        (tmp_path / f"folder{scans}").mkdir()
+        return original(paths)
+
+    monkeypatch.setattr(directory, "scan", scan)
+    async with follow(tmp_path) as seen:
+        (tmp_path / "victim.yaml").write_text(route("victim", "victim", 2))
+        await seen.until(lambda seen: seen.ports == {"victim": 2})
+        assert scans == 3  # one of `load`, two of `watch`
 
 
 async def test_an_object_that_moves_to_another_file_never_disappears(tmp_path: Path, stepwise: Any) -> None:

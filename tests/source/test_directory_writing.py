@@ -12,6 +12,7 @@ import trio.testing
 from source.following import PATIENCE, QUIET, Following, follow, route
 
 from fastroute.source import directory as timing
+from fastroute.source import doubts
 from fastroute.source.directory import Directory
 
 
@@ -131,7 +132,7 @@ async def test_no_state_between_two_versions_is_ever_seen(tmp_path, pause):
 async def test_a_file_removed_and_written_anew_never_takes_its_routes_away(tmp_path, monkeypatch):
     """vim (which first moves the old file away), git and `sed -i` without rename write like this. (A busy machine is
     slower.)"""
-    monkeypatch.setattr(timing, "GRACE", PATIENCE)
+    monkeypatch.setattr(doubts, "GRACE", PATIENCE)
     path = tmp_path / "a.yaml"
     path.write_text(route())
     async with follow(tmp_path) as seen:

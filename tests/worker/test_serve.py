@@ -126,7 +126,7 @@ class Main(NamedTuple):
 
 
 @asynccontextmanager
-async def started(log=None):
+async def started(log=None, limits=None):
     """A worker that has received Start, with `log` as the descriptor of its access log."""
     ours, theirs = socket.socketpair()
     memory = counter_memory(10)
@@ -134,7 +134,7 @@ async def started(log=None):
     listening = socket.create_server(("127.0.0.1", 0))
     main = Main(trio.socket.from_stdlib_socket(ours), Decoder[Upward](Upward), listening, backend, memory.counters)
     start = Start(
-        limits=Limits(),
+        limits=limits or Limits(),
         request_series=memory.counters.requests,
         histograms=memory.counters.histograms,
         access_log=log is not None,
@@ -294,6 +294,20 @@ async def test_lost_lines_are_counted(monkeypatch):
         await main.ask(*main.whole())
         await main.answers(3)
         await until(lambda: main.counters.fixed()["log_dropped"] >= 3)
+
+
+async def test_refused_connections_are_reported_once_in_a_while(monkeypatch):
+    monkeypatch.setattr(serve_module, "_REPORT", 0.05)
+    async with started(limits=Limits(max_connections_per_client=1)) as main:
+        await main.ask(*main.whole())
+        with socket.create_connection(("127.0.0.1", main.port)):
+            for number in range(1, 4):
+                with socket.create_connection(("127.0.0.1", main.port)):
+                    await until(lambda number=number: main.counters.fixed()["refused_client"] == number)
+            said = await main.hear()
+            assert isinstance(said, Trouble)
+            assert said.text.endswith("the last one of 127.0.0.1: its address has 1 (--max-connections-per-client)")
+            assert await main.ask(Ping()) == Pong()  # no further report
 
 
 def rules(version, size):

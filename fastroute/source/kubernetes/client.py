@@ -193,10 +193,7 @@ class Stream:
     async def lines(self) -> list[bytes]:
         """All complete lines that have arrived, at least one. Empty: the response has ended. Raises ApiError."""
         while True:
-            with self._lock:
-                lines, self._lines, self._size = self._lines, [], 0
-                ended, error = self._ended, self._error
-                self._room.set()
+            lines, ended, error = self._fetch()
             if lines:
                 return lines
             if error is not None:
@@ -204,6 +201,16 @@ class Stream:
             if ended:
                 return []
             await self._wait()
+
+    def lines_nowait(self) -> list[bytes]:
+        """All complete lines that have arrived."""
+        return self._fetch()[0]
+
+    def _fetch(self) -> tuple[list[bytes], bool, ApiError | None]:
+        with self._lock:
+            lines, self._lines, self._size = self._lines, [], 0
+            self._room.set()
+            return lines, self._ended, self._error
 
     def close(self) -> None:
         """Ends the stream and its thread, even if the thread is blocked."""

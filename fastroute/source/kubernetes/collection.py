@@ -11,9 +11,9 @@ import msgspec
 
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.problem import ManifestProblem
+from fastroute.source.kubernetes.backlog import Notice
 from fastroute.source.kubernetes.kinds import Followed
 from fastroute.source.kubernetes.objects import Held, Named, named, problem, typed
-from fastroute.source.kubernetes.watch import Notice
 from fastroute.source.store import Apply, Delete
 
 NOBODY = Key("", "")

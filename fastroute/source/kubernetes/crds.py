@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from fastroute.resources.gateway import GROUP
+from fastroute.source.kubernetes.backlog import Notice
 from fastroute.source.kubernetes.kinds import FOLLOWED
-from fastroute.source.kubernetes.watch import Notice
 
 BUNDLE_VERSION = f"{GROUP}/bundle-version"
 REFERENCE = f"gateways.{GROUP}"  # the CRD whose release is used for all of them

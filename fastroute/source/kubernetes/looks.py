@@ -14,13 +14,13 @@ import msgspec
 import trio
 
 from fastroute.resources.meta import Key
+from fastroute.source.kubernetes.backlog import Notice
 from fastroute.source.kubernetes.bucket import Bucket
 from fastroute.source.kubernetes.client import ApiError, Client
 from fastroute.source.kubernetes.collection import Collection
 from fastroute.source.kubernetes.kinds import BY_KIND, collection
 from fastroute.source.kubernetes.named import Named
 from fastroute.source.kubernetes.objects import Found, Held
-from fastroute.source.kubernetes.watch import Notice
 from fastroute.source.store import Apply, Delete
 from fastroute.turns import Turns
 

@@ -24,6 +24,7 @@ from fastroute.resources.gateway import Gateway, GatewayClass, ListenerSet
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import ReferenceGrant
 from fastroute.resources.problem import ManifestProblem
+from fastroute.source.kubernetes.backlog import Notice
 from fastroute.source.kubernetes.client import ApiError, Client
 from fastroute.source.kubernetes.collection import Collection
 from fastroute.source.kubernetes.contact import Contact
@@ -33,7 +34,7 @@ from fastroute.source.kubernetes.looks import PAUSE, Looks
 from fastroute.source.kubernetes.named import choose, named_secrets
 from fastroute.source.kubernetes.objects import Held
 from fastroute.source.kubernetes.served import Served, discover, judge
-from fastroute.source.kubernetes.watch import Notice, Watch, delay
+from fastroute.source.kubernetes.watch import Watch, delay
 from fastroute.source.store import Apply, Delete, Store, WatchEvent
 
 REDISCOVER = 600.0  # s; CRDs are watched, so this is for servers that do not permit that

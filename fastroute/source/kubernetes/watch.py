@@ -18,11 +18,12 @@ again.
 import logging
 import random
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 import msgspec
 import trio
 
+from fastroute.source.kubernetes.backlog import Backlog, Notice
 from fastroute.source.kubernetes.client import JSON, ApiError, Client, Stream
 from fastroute.source.kubernetes.contact import Contact
 from fastroute.source.slices import step_aside
@@ -36,18 +37,13 @@ DEAF = 2 * BOOKMARKS  # s while connected without an event or bookmark, after wh
 LIFE = (300, 600)  # s after which the server ends a stream; a random value in this range
 FIRST_DELAY, LONGEST_DELAY = 0.02, 5.0  # s between two attempts
 STEADY = 0.5  # s; a stream that lasts this long works
-SLICE = 32  # events that are decoded at a time
+SLICE = 32  # events that are processed at a time
+HEADS = 512  # events whose namespaces are read at a time
 GONE = 410
 NOT_WATCHLIST = (400, 422)  # the answers of servers that do not support sendInitialEvents
+AHEAD = 5_000  # events that wait, above which no further ones are fetched from the stream
 INITIAL_END = "k8s.io/initial-events-end"
 AS_METADATA = "as=PartialObjectMetadata{};g=meta.k8s.io;v=v1"
-
-
-class Notice(NamedTuple):
-    """One message of the API server. `content`: the object, as JSON."""
-
-    what: str  # Begun, Listed, Complete, Put, Gone
-    content: msgspec.Raw = msgspec.Raw()
 
 
 _log = logging.getLogger(__name__)
@@ -57,6 +53,8 @@ Take = Callable[[list[Notice]], None]
 
 
 class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
+    name: msgspec.Raw = msgspec.Raw()
+    namespace: msgspec.Raw = msgspec.Raw()
     resource_version: str = ""
     annotations: dict[str, str] = {}
 
@@ -200,9 +198,26 @@ class Watch:
                 take([BEGUN])
             while lines := await self._lines(stream):
                 self._contact.heard(self.name)
-                for start in range(0, len(lines), SLICE):
-                    take(self._batch(lines[start : start + SLICE]))
+                while lines and self._version is None:
+                    take(self._batch(lines[:SLICE]))
+                    lines = lines[SLICE:]
                     await step_aside()
+                await self._take_turns(lines, stream, take)
+
+    async def _take_turns(self, lines: list[bytes], stream: Stream, take: Take) -> None:
+        """Processes lines, and those that arrive in the meantime, until there are no more."""
+        backlog = Backlog()
+        while lines or backlog:
+            try:
+                backlog.add(self._batch(lines[:HEADS]))
+            except (ApiError, msgspec.DecodeError):
+                take(backlog.take(len(backlog)))  # the watch resumes behind them
+                raise
+            lines = lines[HEADS:]
+            take(backlog.take(SLICE))
+            await step_aside()
+            if not lines and len(backlog) < AHEAD:
+                lines = stream.lines_nowait()
 
     def _query(self) -> Mapping[str, str]:
         common = {
@@ -270,7 +285,8 @@ class Watch:
                 raise ApiError(refusal.code, refusal.reason, refusal.message)
             metadata = _MARKED.decode(event.object).metadata
             if what := _WHAT.get(event.type):
-                notices.append(Notice("Listed" if version is None and what == "Put" else what, event.object))
+                what = "Listed" if version is None and what == "Put" else what
+                notices.append(Notice(what, event.object, bytes(metadata.namespace), bytes(metadata.name)))
             elif version is None and metadata.annotations.get(INITIAL_END) == "true":
                 notices.append(COMPLETE)
                 version = metadata.resource_version

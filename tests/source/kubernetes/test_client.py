@@ -122,6 +122,21 @@ def client(server: Server, tmp_path: Path) -> Client:
 # --- authentication
 
 
+def test_replicas_have_one_identity_and_clusters_different_ones(server: Server, tmp_path: Path) -> None:
+    file = kubeconfig(tmp_path, server, {"token": "first"})
+    one = Account(file).installation("a/b", "infra/fastroute")
+    assert Account(file).installation("a/b", "infra/fastroute") == one
+    assert len(one) == 16
+    others = {Account(file).installation("a/c", "infra/fastroute"), Account(file).installation("a/b", "x/fastroute")}
+    written = json.loads(file.read_text())
+    written["clusters"][0]["cluster"]["server"] = "https://10.96.0.1:443"  # as in a pod of any cluster
+    for authority in ("b25l", "dHdv"):
+        written["clusters"][0]["cluster"]["certificate-authority-data"] = authority
+        file.write_text(json.dumps(written))
+        others.add(Account(file).installation("a/b", "infra/fastroute"))
+    assert len(others - {one}) == 4
+
+
 def test_a_context_says_which_namespace_is_ours(server: Server, tmp_path: Path) -> None:
     file = kubeconfig(tmp_path, server, {"token": "first"})
     assert Account(file).namespace == "ours"

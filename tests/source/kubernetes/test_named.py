@@ -14,7 +14,7 @@ from source.kubernetes.followed import CERTIFICATE, CLASSES, GATEWAYS, GRANTS, S
 
 from fastroute.resources.meta import Key
 from fastroute.settings import CONTROLLER_NAME
-from fastroute.source.kubernetes import watch
+from fastroute.source.kubernetes import backlog
 from fastroute.source.kubernetes.named import Named, Names, choose, named_secrets
 from fastroute.source.kubernetes.source import KubernetesSource
 
@@ -227,7 +227,7 @@ async def test_what_comes_with_the_last_word_of_a_watch_that_was_ended_is_not_ta
         [life] = [life for key, life in source._lives.items() if key == name]
         source._end(name)
         late = msgspec.Raw(json.dumps(api.objects[SECRETS]["default/odd"]).encode())
-        source._take(name, life.collection, [watch.Notice("Put", late)])
+        source._take(name, life.collection, [backlog.Notice("Put", late)])
         assert not source.store.snapshot().secrets
 
 

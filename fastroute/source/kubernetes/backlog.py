@@ -1,0 +1,44 @@
+"""Backlog: the notices of a watch that have arrived and are not processed yet. The namespaces take turns.
+
+A stream contains the changes of all namespaces in the order in which they were made. If thousands of one namespace have
+arrived, a change of another one behind them need not wait for them: the order matters only within an object. A newer
+notice about an object replaces the one that waits, and keeps its place.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from fastroute.turns import Turns
+
+
+class Notice(NamedTuple):
+    """One message of the API server. `content`: the object, as JSON."""
+
+    what: str  # Begun, Listed, Complete, Put, Gone
+    content: msgspec.Raw = msgspec.Raw()
+    namespace: bytes = b""  # as in `content`
+    name: bytes = b""
+
+
+class Backlog:
+    def __init__(self) -> None:
+        self._notices: dict[tuple[bytes, bytes], Notice] = {}
+        self._turns = Turns[tuple[bytes, bytes], bytes](lambda object_: object_[0])
+
+    def __len__(self) -> int:
+        return len(self._notices)
+
+    def add(self, notices: Iterable[Notice]) -> None:
+        for notice in notices:
+            object_ = notice.namespace, notice.name
+            self._notices[object_] = notice
+            self._turns.add(object_)
+
+    def take(self, most: int) -> list[Notice]:
+        """The next notices, at most so many."""
+        taken: list[Notice] = []
+        while len(taken) < most and (object_ := self._turns.take()) is not None:
+            taken.append(self._notices.pop(object_))
+        return taken

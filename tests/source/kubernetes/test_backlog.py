@@ -1,0 +1,99 @@
+"""Changes of one namespace in bulk do not delay those of others in the stream of a watch."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from fastroute.source.kubernetes import watch
+from fastroute.source.kubernetes.backlog import Backlog, Notice
+from fastroute.source.kubernetes.client import ApiError
+from fastroute.source.kubernetes.watch import Watch
+
+MANY = 2_000
+
+
+def line(namespace: str, name: str, version: int, what: str = "MODIFIED") -> bytes:
+    metadata = {"namespace": namespace, "name": name, "resourceVersion": str(version)}
+    return json.dumps({"type": what, "object": {"metadata": metadata}}).encode()
+
+
+class Arrived:
+    """A stream with lines that arrive while earlier ones are processed."""
+
+    def __init__(self, *later: list[bytes]) -> None:
+        self.later = list(later)
+
+    def lines_nowait(self) -> list[bytes]:
+        return self.later.pop(0) if self.later else []
+
+
+class Taken:
+    """What the watch gave away: (namespace, name, version)."""
+
+    def __init__(self) -> None:
+        self.watch = Watch(None, None, "HTTPRoute", "/routes")  # type: ignore[arg-type]
+        self.watch._version = "1"
+        self.batches: list[list[tuple[str, str, int]]] = []
+
+    async def process(self, lines: list[bytes], *later: list[bytes]) -> None:
+        await self.watch._take_turns(lines, Arrived(*later), self._take)  # type: ignore[arg-type]
+
+    def _take(self, notices: list[Notice]) -> None:
+        found: list[dict[str, Any]] = [json.loads(bytes(notice.content))["metadata"] for notice in notices]
+        self.batches.append([(one["namespace"], one["name"], int(one["resourceVersion"])) for one in found])
+
+    @property
+    def all(self) -> list[tuple[str, str, int]]:
+        return [one for batch in self.batches for one in batch]
+
+
+def test_the_namespaces_take_turns() -> None:
+    backlog = Backlog()
+    backlog.add(Notice("Put", namespace=b"bulk", name=b"%d" % number) for number in range(5))
+    backlog.add([Notice("Put", namespace=b"victim", name=b"v")])
+    assert [notice.name for notice in backlog.take(3)] == [b"0", b"v", b"1"]
+    assert len(backlog) == 3
+
+
+def test_a_newer_notice_replaces_the_one_that_waits() -> None:
+    backlog = Backlog()
+    backlog.add([Notice("Put", msgspec.Raw(b"1"), b"a", b"x"), Notice("Put", namespace=b"a", name=b"y")])
+    backlog.add([Notice("Gone", msgspec.Raw(b"2"), b"a", b"x")])
+    assert [(one.what, bytes(one.content), one.name) for one in backlog.take(9)] == [
+        ("Gone", b"2", b"x"),
+        ("Put", b"", b"y"),
+    ]
+    assert backlog.take(1) == []
+
+
+async def test_thousands_of_changes_do_not_delay_one_of_another_namespace() -> None:
+    taken = Taken()
+    bulk = [line("bulk", f"b{number}", 2 + number) for number in range(MANY)]
+    await taken.process([*bulk, line("victim", "v", MANY + 2)])
+    assert len(taken.all) == MANY + 1
+    assert taken.all.index(("victim", "v", MANY + 2)) <= watch.SLICE * (MANY // watch.HEADS + 1)
+    assert max(map(len, taken.batches)) <= watch.SLICE
+    assert taken.watch._version == str(MANY + 2)
+
+
+async def test_what_arrives_meanwhile_takes_turns_too() -> None:
+    taken = Taken()
+    bulk = [line("bulk", f"b{number}", 2 + number) for number in range(MANY)]
+    again = [line("bulk", f"b{number}", 5000 + number) for number in range(MANY)]
+    await taken.process(bulk[:500], [line("victim", "v", 600)], bulk[500:], again)
+    assert taken.all.index(("victim", "v", 600)) < 2 * watch.SLICE
+    newest = {(namespace, name): version for namespace, name, version in taken.all}
+    assert all(newest["bulk", f"b{number}"] == 5000 + number for number in range(MANY))
+    assert len(taken.all) < 2 * MANY, "old versions of objects that change again are left out"
+
+
+async def test_an_error_of_the_server_comes_after_the_changes_before_it() -> None:
+    taken = Taken()
+    gone = json.dumps({"type": "ERROR", "object": {"code": 410, "reason": "Gone"}}).encode()
+    bulk = [line("bulk", f"b{number}", 2 + number) for number in range(watch.HEADS)]
+    with pytest.raises(ApiError):
+        await taken.process([*bulk, gone])
+    assert len(taken.all) == watch.HEADS
+    assert taken.watch._version == str(watch.HEADS + 1)
