@@ -14,7 +14,7 @@ from fastroute.ext.filters cimport filter_own_response, filters_change_responses
 from fastroute.ext.head cimport FRAMING_CLOSE, FRAMING_LENGTH, METHOD_HEAD, Field, Head
 from fastroute.ext.inet cimport iovec
 from fastroute.ext.reactor cimport DISCARD_BYTES, transmit
-from fastroute.ext.reason cimport REASON_BODY_TIMEOUT, REASON_CLIENT_CLOSED, reason_option
+from fastroute.ext.reason cimport REASON_BODY_TIMEOUT, REASON_BODY_TOO_SLOW, REASON_CLIENT_CLOSED, reason_option
 from fastroute.ext.record cimport record_end
 from fastroute.ext.slice cimport Arena, Slice
 from fastroute.ext.tables cimport reason_name
@@ -115,7 +115,7 @@ cdef int answer(Reactor r, Connection *c, Exchange *x, const Answer *own) noexce
     x.reason = own.reason
     x.deadline = 0
     x.stage = STAGE_FLUSHING
-    x.close = (not x.keep_alive or r.announcing or ends_connection(status) or not can_be_discarded(x))
+    x.close = (not x.keep_alive or is_leaving(r, c) or ends_connection(status) or not can_be_discarded(x))
     memset(&response, 0, sizeof(LocalResponse))
     response.status = status
     response.close = x.close
@@ -169,7 +169,7 @@ cdef int break_off(Reactor r, Connection *c, Exchange *x, uint16_t reason) noexc
 
 
 cdef int cut_short(Reactor r, Connection *c, Exchange *x, uint16_t reason) noexcept nogil:
-    if reason == REASON_BODY_TIMEOUT or x.local or ends_with_close(x):
+    if reason == REASON_BODY_TIMEOUT or reason == REASON_BODY_TOO_SLOW or x.local or ends_with_close(x):
         return break_off(r, c, x, reason)
     attempt_end(r, x, False)
     if x.upstream_ended == 0:

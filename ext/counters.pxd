@@ -28,6 +28,8 @@ cdef enum Fixed:                # words of the first page; counters.pyx has the 
     FIXED_TLS_FULL              # completed handshakes, by kind
     FIXED_TLS_RESUMED
     FIXED_RETRIES_UNFUNDED      # retries that the budget of the backend did not allow
+    FIXED_ENDED_BODY_TOO_SLOW   # exchanges whose clients were slower than --min-body-rate
+    FIXED_ENDED_UPSTREAM_TOO_SLOW   # the same of backends
     FIXED_REFUSED_CLIENT        # connections closed because the address of the client had too many
     FIXED_WORST_INSTALL_STEP    # gauge: microseconds of the longest slice of other work between two turns
     FIXED_TLS_FAILED = 40       # + TlsFailure

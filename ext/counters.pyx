@@ -75,6 +75,8 @@ FIXED_NAMES = {
     "retries_closed": FIXED_RETRIES_CLOSED,
     "retries_unfunded": FIXED_RETRIES_UNFUNDED,
     "refused_client": FIXED_REFUSED_CLIENT,
+    "ended_body_too_slow": FIXED_ENDED_BODY_TOO_SLOW,
+    "ended_upstream_too_slow": FIXED_ENDED_UPSTREAM_TOO_SLOW,
     "turns": FIXED_TURNS,
     "worst_turn": FIXED_WORST_TURN,
     "worst_install_step": FIXED_WORST_INSTALL_STEP,

@@ -7,7 +7,7 @@ further input from the client is discarded for a while: a plain close with unrea
 destroy the response.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from posix.unistd cimport close
 
 from fastroute.ext.answer cimport answer_plainly, break_off
@@ -33,6 +33,7 @@ from fastroute.ext.head cimport FRAMING_NONE, MINOR_UNKNOWN, parse_request
 from fastroute.ext.inet cimport AF_INET, AF_INET6, SO_LINGER, SOL_SOCKET, linger, setsockopt
 from fastroute.ext.mirroring cimport mirrors_leave
 from fastroute.ext.proxy_protocol cimport PREFACE_MOST, Preface, parse_preface
+from fastroute.ext.random cimport random_next
 from fastroute.ext.reactor cimport (
     LINGER_BYTES, LINGER_TIME, SCRATCH, close_connection, end_tls, end_writing, flush, queue, receive, set_deadline, watch,
 )
@@ -43,6 +44,8 @@ from fastroute.ext.router cimport is_secure
 
 cdef enum:
     DRAIN_IDLE = 1000       # milliseconds that an idle connection stays open while the engine drains
+    AGED_IDLE = 1000        # and after --max-connection-age
+    AGE_SPREAD = 10         # that age is up to a tenth longer, so that many connections do not leave at once
 
 
 cdef void downstream_adopt(Reactor r, Connection *listener, int fd, uint16_t family, const uint8_t *address,
@@ -55,6 +58,8 @@ cdef void downstream_adopt(Reactor r, Connection *listener, int fd, uint16_t fam
     c.side = SIDE_DOWNSTREAM
     c.listener = listener.listener
     c.writable = c.readable = True
+    if r.times.age:
+        c.leave_at = r.milliseconds + r.times.age + random_next(&r.random) % (r.times.age // AGE_SPREAD + 1)
     peer_set(&c.peer, r.trusted, family, address, port)
     if watch(r, c) < 0 or (not c.peer.trusted if r.proxy_protocol else not admit(r, c)):
         close_connection(r, c)
@@ -97,9 +102,13 @@ cdef void greet(Reactor r, Connection *c) noexcept nogil:
 
 cdef void rest(Reactor r, Connection *c) noexcept nogil:
     """Waits for the next request."""
+    cdef uint64_t deadline = r.milliseconds + (DRAIN_IDLE if r.draining else r.times.idle)
     c.state = STATE_IDLE
     c.scanned = 0
-    set_deadline(r, c, r.milliseconds + (DRAIN_IDLE if r.draining else r.times.idle))
+    if c.leave_at != 0 and c.leave_at < deadline:
+        # The client may be sending a request just now.
+        deadline = min(deadline, max(c.leave_at, r.milliseconds + AGED_IDLE))
+    set_deadline(r, c, deadline)
 
 
 cdef void downstream_advance(Reactor r, Connection *c) noexcept nogil:

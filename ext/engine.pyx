@@ -12,7 +12,7 @@ pools are lists through the slab of that engine.
 from typing import NamedTuple
 
 from libc.errno cimport errno
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport UINT32_MAX, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport malloc, realloc
 from posix.time cimport CLOCK_MONOTONIC
 
@@ -37,6 +37,7 @@ from fastroute.ext.head cimport head_room
 from fastroute.ext.listener cimport listener_leave, listener_open
 from fastroute.ext.loop cimport mark_set
 from fastroute.ext.mirroring cimport mirror_close
+from fastroute.ext.pace cimport PACE_WINDOW
 from fastroute.ext.reactor cimport SCRATCH, SCRATCH_BEFORE, Reactor, read_clock, read_wall_clock, set_deadline
 from fastroute.ext.tables cimport Tables, Upstreams
 from fastroute.ext.tls cimport RECORD, pipe_open
@@ -254,8 +255,11 @@ cdef bint is_idle(const Connection *c) noexcept nogil:
 
 
 cdef uint64_t drain_deadline(Reactor r, const Connection *c) noexcept nogil:
-    """A second after the connection became idle, or now if that has passed."""
+    """A second after the connection became idle, or now if that has passed. If its deadline is that of its age, it is
+    unknown when it became idle."""
     cdef uint64_t since = c.deadline - (r.times.idle if c.state == STATE_IDLE else r.times.head)
+    if c.leave_at != 0:
+        return min(c.deadline, r.milliseconds + 1000)
     return since + 1000 if since + 1000 > r.milliseconds else r.milliseconds
 
 
@@ -270,6 +274,9 @@ cdef int set_limits(Reactor r, limits) except -1:
     r.times.connect = milliseconds_of(limits.connect_timeout)
     r.times.upstream_idle = milliseconds_of(limits.upstream_idle_timeout)
     r.times.tunnel_idle = milliseconds_of(limits.tunnel_idle_timeout)
+    r.times.age = 0 if limits.max_connection_age is None else milliseconds_of(limits.max_connection_age)
+    r.window_bytes = <uint64_t> limits.min_body_rate * PACE_WINDOW // 1000
+    r.max_requests = UINT32_MAX if limits.max_requests_per_connection is None else limits.max_requests_per_connection
     r.max_body = <uint64_t> -1 if limits.max_body is None else limits.max_body
     r.ahead = min(limits.max_head, <uint32_t> SCRATCH)
     r.max_connections = limits.max_connections

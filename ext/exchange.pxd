@@ -104,6 +104,10 @@ cdef struct Exchange:
     uint64_t probe              # milliseconds: when to probe a client that half-closed; 0: never
     uint64_t progress           # milliseconds: when the client last sent or received a byte
     uint64_t discarded          # discarded bytes of the request body
+    uint8_t mover               # Mover: the side that held up the exchange at the last visit, if it must keep a pace
+    uint8_t pace_begun          # a window has begun
+    uint64_t pace_due           # milliseconds: when the window ends or begins
+    uint64_t pace_moved         # bytes that were moved before it
     Slice log_method            # these five only with an access log; in `text`
     Slice log_host
     Slice log_path

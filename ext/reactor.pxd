@@ -37,6 +37,7 @@ cdef struct Times:              # settings.Limits in milliseconds
     uint64_t connect
     uint64_t upstream_idle
     uint64_t tunnel_idle
+    uint64_t age                # of a client connection; 0: none
 
 cdef class Reactor:
     cdef int epoll
@@ -68,6 +69,8 @@ cdef class Reactor:
     cdef Times times
     cdef HeadLimits head_limits
     cdef uint64_t max_body      # bytes
+    cdef uint64_t window_bytes  # that a side must move in PACE_WINDOW (pace.pxd); 0: none
+    cdef uint32_t max_requests  # of a client connection
     cdef uint32_t ahead         # bytes read at once from a client, and so the most that is held behind a request
     cdef uint32_t max_connections
     cdef uint32_t max_per_client    # connections of one address

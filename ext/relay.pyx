@@ -5,13 +5,14 @@ Backpressure: a side is read only while the output of the other side is empty. S
 the request, at most one head is read (request_room).
 """
 
-from libc.stdint cimport uint16_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint64_t
 
-from fastroute.ext.answer cimport answer_plainly, break_off, can_be_discarded
+from fastroute.ext.answer cimport answer_plainly, break_off, can_be_discarded, cut_short
 from fastroute.ext.attempt cimport attempt_again, attempt_connected, attempt_refused, attempt_resume
 from fastroute.ext.body cimport body_take
 from fastroute.ext.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_size
 from fastroute.ext.connection cimport slab_find
+from fastroute.ext.counters cimport FIXED_ENDED_BODY_TOO_SLOW, FIXED_ENDED_UPSTREAM_TOO_SLOW, count
 from fastroute.ext.exchange cimport (
     Exchange, STAGE_CONNECTING, STAGE_DISCARDING, STAGE_FLUSHING, STAGE_PAUSING, STAGE_RELAYING, STAGE_TUNNEL, STAGE_WAITING,
     VERDICT_CLOSE, VERDICT_DONE, VERDICT_LINGER, VERDICT_ON,
@@ -19,8 +20,10 @@ from fastroute.ext.exchange cimport (
 from fastroute.ext.inet cimport iovec
 from fastroute.ext.reactor cimport DISCARD_BYTES, flush, queue, receive, say_end, set_deadline, transmit
 from fastroute.ext.reason cimport (
-    REASON_BACKEND_TIMEOUT, REASON_BODY_TIMEOUT, REASON_CLIENT_CLOSED, REASON_REQUEST_TIMEOUT,
+    REASON_BACKEND_TIMEOUT, REASON_BODY_TIMEOUT, REASON_BODY_TOO_SLOW, REASON_CLIENT_CLOSED, REASON_REQUEST_TIMEOUT,
+    REASON_UPSTREAM_TOO_SLOW,
 )
+from fastroute.ext.pace cimport MOVER_BACKEND, MOVER_READER, MOVER_SENDER, pace_failed, pace_mover, pace_watch
 from fastroute.ext.record cimport record_end
 from fastroute.ext.request cimport request_relay, request_room
 from fastroute.ext.retry cimport FAILURE_NOT_CONNECTED, FAILURE_TIMEOUT
@@ -156,28 +159,25 @@ cdef int discard(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     return VERDICT_ON
 
 
-cdef uint64_t patience(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+cdef inline uint64_t patience(Reactor r, const Exchange *x, uint8_t mover) noexcept nogil:
     """Until when the client has to make progress, in milliseconds; 0 while nothing is expected from it."""
-    cdef Connection *u
-    cdef bint awaited = buffer_size(&c.output) != 0 or x.stage == STAGE_DISCARDING
-    if not awaited and not x.request_body.complete and not x.upload_over and x.stage != STAGE_CONNECTING:
-        u = slab_find(&r.slab, x.upstream)
-        awaited = u is not NULL and buffer_size(&u.output) == 0
-    return x.progress + r.times.body if awaited else 0
+    return x.progress + r.times.body if mover == MOVER_SENDER or mover == MOVER_READER else 0
+
+
+cdef inline uint64_t earlier(uint64_t one, uint64_t other) noexcept nogil:
+    """The earlier of two deadlines, either of which may be 0: none."""
+    return one if other == 0 or (one != 0 and one < other) else other
 
 
 cdef void watch_progress(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     """Sets the deadline of the client's connection to the earliest of those that apply."""
-    cdef uint64_t deadline = x.deadline
-    cdef uint64_t other = patience(r, c, x)
-    if other and (deadline == 0 or other < deadline):
-        deadline = other
-    if x.stage == STAGE_PAUSING and (deadline == 0 or x.resume < deadline):
-        deadline = x.resume
+    cdef uint8_t mover = pace_mover(r, c, x)
+    cdef uint64_t deadline = earlier(earlier(x.deadline, patience(r, x, mover)), pace_watch(r, x, mover))
+    if x.stage == STAGE_PAUSING:
+        deadline = earlier(deadline, x.resume)
     if c.ended:
         schedule_probe(r, x)
-        if x.probe and (deadline == 0 or x.probe < deadline):
-            deadline = x.probe
+        deadline = earlier(deadline, x.probe)
     set_deadline(r, c, deadline)
 
 
@@ -238,14 +238,25 @@ cdef int resume(Reactor r, Connection *c, Exchange *x) noexcept nogil:
 
 
 cdef int client_expired(Reactor r, Connection *c, Exchange *x) noexcept nogil:
-    """The client made no progress in time, or a probe is due, or a pause is over."""
-    cdef uint64_t until = patience(r, c, x)
+    """A side made no progress in time, or a probe is due, or a pause is over."""
+    cdef uint64_t until = patience(r, x, pace_mover(r, c, x))
     if x.stage == STAGE_PAUSING and r.milliseconds >= x.resume:
         return resume(r, c, x)
     if x.probe and r.milliseconds >= x.probe:
         return probe(r, c, x)
+    if pace_failed(r, c, x):
+        return too_slow(r, c, x)
     if until == 0 or r.milliseconds < until:
         return VERDICT_ON
     if x.stage == STAGE_DISCARDING:
         return VERDICT_CLOSE
     return answer_plainly(r, c, x, 408, REASON_BODY_TIMEOUT)
+
+
+cdef int too_slow(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    """The side that holds up the exchange is slower than --min-body-rate."""
+    if x.mover == MOVER_BACKEND:
+        count(r.counters, FIXED_ENDED_UPSTREAM_TOO_SLOW, 1)
+        return cut_short(r, c, x, REASON_UPSTREAM_TOO_SLOW)
+    count(r.counters, FIXED_ENDED_BODY_TOO_SLOW, 1)
+    return VERDICT_CLOSE if x.stage == STAGE_DISCARDING else answer_plainly(r, c, x, 408, REASON_BODY_TOO_SLOW)

@@ -9,7 +9,7 @@ from libc.stdint cimport uint16_t, uint32_t
 from libc.string cimport memcpy, memmove
 
 from fastroute.ext.affinity cimport affinity_respond
-from fastroute.ext.answer cimport answer_plainly, break_off, can_be_discarded, cut_short, date_now
+from fastroute.ext.answer cimport answer_plainly, break_off, can_be_discarded, cut_short, date_now, is_leaving
 from fastroute.ext.attempt cimport attempt_afresh, attempt_again, attempt_end
 from fastroute.ext.body cimport CHUNK_HEAD_MOST, Body, body_decode, body_pass, body_start, body_take
 from fastroute.ext.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_reserve, buffer_size
@@ -227,7 +227,7 @@ cdef int take_final(Reactor r, Connection *c, Exchange *x, Connection *u, char *
         return tunnel_begin(r, c, x, u, data, size)
     x.upstream_keeps = head.keep_alive
     x.recode = RECODE_NONE
-    x.close = not x.keep_alive or r.announcing or leaves_request_unread(r, x, data, size)
+    x.close = not x.keep_alive or is_leaving(r, c) or leaves_request_unread(r, x, data, size)
     if head.framing == FRAMING_CLOSE:
         if x.minor == 0:
             x.close = True

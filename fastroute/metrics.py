@@ -44,6 +44,9 @@ CONNECT = Family("fastroute_upstream_connect_seconds", "Time to connect to an en
 CONNECTIONS = Family("fastroute_connections", "Open connections", ("side", "state"))
 ACCEPTED = Family("fastroute_connections_accepted_total", "Client connections accepted")
 REFUSED = Family("fastroute_connections_refused_total", "Client connections closed at once, by reason", ("reason",))
+ENDED = Family(
+    "fastroute_connections_ended_total", "Client connections ended because of a limit, by reason", ("reason",)
+)
 LOCAL_RESPONSES = Family(
     "fastroute_local_responses_total", "Responses generated without a backend, by reason", ("reason",)
 )

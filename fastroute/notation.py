@@ -45,6 +45,18 @@ def size(text: str | int) -> int:
     return int(found[1]) * _BYTES[found[2]]
 
 
+def rate(text: str | int) -> int:
+    """`1KiB/s` or `1KiB` -> 1024 bytes per second; `off` -> 0."""
+    if isinstance(text, int):
+        return text
+    if text == "off":
+        return 0
+    try:
+        return size(text.removesuffix("/s"))
+    except SettingError:
+        raise SettingError(f"{text!r} is not a rate: write 1KiB/s, or off") from None
+
+
 def shown_size(count: int | None) -> str:
     """65536 -> `64KiB`; None -> `no limit`."""
     if count is None:

@@ -65,10 +65,11 @@ def _reader(read: Callable[[str], Any], at_most: int | None) -> Callable[[str], 
     return value
 
 
-def duration(name: str, meaning: str, default: float) -> Option:
-    shown = notation.shown_duration(default)
+def duration(name: str, meaning: str, default: float | None) -> Option:
+    shown = "no limit" if default is None else notation.shown_duration(default)
+    kind = float if default is not None else float | None
     return Option(
-        name=name, meaning=meaning, default=default, type=float, read=notation.duration, metavar="TIME", shown=shown
+        name=name, meaning=meaning, default=default, type=kind, read=notation.duration, metavar="TIME", shown=shown
     )
 
 

@@ -125,6 +125,27 @@ LIMITS = (
         "Trusted proxies have no limit.",
         _LIMITS.max_connections_per_client,
     ),
+    duration(
+        "--max-connection-age",
+        "Time, plus up to 10 %, after which a client connection is closed after its next response, or when idle.",
+        _LIMITS.max_connection_age,
+    ),
+    number(
+        "--max-requests-per-connection",
+        "Maximum number of requests of a client connection; the last response closes it.",
+        _LIMITS.max_requests_per_connection,
+        shown="no limit",
+    ),
+    Option(
+        name="--min-body-rate",
+        meaning="Minimum rate of bodies over 10 s, or `off`: a client that is slower gets 408, and a response that a "
+        "client takes or a backend sends more slowly is cut off.",
+        default=_LIMITS.min_body_rate,
+        type=int,
+        read=notation.rate,
+        metavar="BYTES/s",
+        shown=f"{notation.shown_size(_LIMITS.min_body_rate)}/s",
+    ),
     number(
         "--max-handshakes",
         "Maximum number of TLS handshakes in progress per worker; at the limit, the oldest is closed.",

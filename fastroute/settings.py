@@ -27,6 +27,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     tunnel_idle_timeout: float = 3600.0  # upgraded connection without traffic; then closed
     max_connections: int = 65_536  # client connections per worker; at the limit, no more are accepted
     max_connections_per_client: int = 1_024  # of one address, per worker; further ones are closed
+    max_connection_age: float | None = None  # of a client connection, plus up to 10 %; then it is asked to go
+    max_requests_per_connection: int | None = None  # of a client connection; then it is closed
+    min_body_rate: int = 1_024  # bytes per second over 10 s; slower bodies: 408, or the response is cut. 0: no minimum
     max_handshakes: int = 1_024  # TLS handshakes in progress per worker; at the limit, the oldest is closed
 
 

@@ -301,6 +301,7 @@ _COUNTERS = (
 
 _LABELLED = (
     (metrics.RETRIES, {reason: f"retries_{reason}" for reason in RETRY_REASONS}),
+    (metrics.ENDED, {name: f"ended_{name}" for name in ("body_too_slow", "upstream_too_slow")}),
     (metrics.REFUSED, {"per_client": "refused_client"}),
     (metrics.MIRROR_FAILURES, {reason: f"mirror_{reason}" for reason in MIRROR_REASONS}),
     (metrics.HANDSHAKES, {"full": "tls_full", "resumed": "tls_resumed"}),

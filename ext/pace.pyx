@@ -1,0 +1,72 @@
+"""The pace of bodies; see pace.pxd.
+
+A visit costs some comparisons and no system call. Only a side that held up the exchange for PACE_GRACE without a break is
+measured, and then once per window.
+
+Two kinds of bodies have no pace. A response without a known length may be a stream of events, with long pauses. A request
+body in chunks whose response has begun may be a conversation. --body-idle-timeout limits the pauses of clients in both.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+
+from fastroute.ext.buffer cimport buffer_size
+from fastroute.ext.connection cimport slab_find
+from fastroute.ext.exchange cimport STAGE_CONNECTING, STAGE_DISCARDING, STAGE_RELAYING
+from fastroute.ext.head cimport FRAMING_LENGTH
+from fastroute.ext.inet cimport SIOCOUTQ, ioctl
+
+
+cdef uint8_t pace_mover(Reactor r, const Connection *c, const Exchange *x) noexcept nogil:
+    cdef const Connection *u
+    if buffer_size(&c.output):
+        return MOVER_READER
+    if x.stage == STAGE_DISCARDING:
+        return MOVER_SENDER
+    if not x.request_body.complete and not x.upload_over and x.stage != STAGE_CONNECTING:
+        u = slab_find(&r.slab, x.upstream)
+        if u is not NULL and buffer_size(&u.output) == 0:
+            return MOVER_SENDER
+    return MOVER_BACKEND if x.stage == STAGE_RELAYING and not x.response_body.complete else MOVER_NONE
+
+
+cdef inline bint has_pace(const Exchange *x, uint8_t mover) noexcept nogil:
+    if mover == MOVER_SENDER:
+        if x.expects and x.request_body.decoded == 0:
+            return False        # the client waits for 100 (Continue)
+        return x.stage != STAGE_RELAYING or x.request_body.framing == FRAMING_LENGTH
+    return mover == MOVER_READER or (mover == MOVER_BACKEND and x.response_body.framing == FRAMING_LENGTH)
+
+
+cdef uint64_t pace_watch(Reactor r, Exchange *x, uint8_t mover) noexcept nogil:
+    if r.window_bytes == 0 or not has_pace(x, mover):
+        x.mover = MOVER_NONE
+        return 0
+    if x.mover != mover:
+        x.mover = mover
+        x.pace_due = r.milliseconds + PACE_GRACE
+        x.pace_begun = False
+    return x.pace_due
+
+
+cdef uint64_t pace_moved(const Connection *c, const Exchange *x) noexcept nogil:
+    """Bytes that the side which holds up the exchange has moved so far. With TLS, what is sent and what waits differ by
+    the overhead of records, which does not matter here."""
+    cdef int unsent = 0
+    if x.mover == MOVER_SENDER:
+        return x.received + x.discarded
+    if x.mover == MOVER_READER and ioctl(c.fd, SIOCOUTQ, &unsent) < 0:
+        unsent = 0
+    return x.sent - buffer_size(&c.output) - <uint64_t> unsent
+
+
+cdef bint pace_failed(Reactor r, const Connection *c, Exchange *x) noexcept nogil:
+    cdef uint64_t moved, before
+    cdef bint begun = x.pace_begun
+    if x.mover == MOVER_NONE or r.milliseconds < x.pace_due:
+        return False
+    moved = pace_moved(c, x)
+    before = x.pace_moved
+    x.pace_moved = moved
+    x.pace_begun = True
+    x.pace_due = r.milliseconds + PACE_WINDOW
+    return begun and <int64_t> (moved - before) < <int64_t> r.window_bytes
