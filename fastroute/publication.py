@@ -5,8 +5,6 @@ from; 0 means that the publication is complete. A worker without version `base` 
 publication. If only endpoints changed, the publication is one `EndpointUpdate`, because no table changes. A worker
 answers `Commit` and `EndpointUpdate` with `Ack(version)`.
 
-A SetEndpoints with more than ENDPOINTS endpoints is sent as several MoreEndpoints and one SetEndpoints.
-
 The order of the changes ensures that after each of them every rule has its listener and its endpoints: additions
 (endpoints, certificates, listeners, rules) come before removals. The tables of `base` use the removed objects
 (`RemoveEndpoints` included) until the swap, so a worker frees them after `Commit`.
@@ -54,11 +52,8 @@ class SetEndpoints(msgspec.Struct, frozen=True, tag="set_endpoints"):
     endpoints: tuple[Endpoint, ...]
 
 
-class MoreEndpoints(msgspec.Struct, frozen=True, tag="more_endpoints"):
-    """Some of the endpoints of the next SetEndpoints for this backend."""
-
-    backend: str
-    endpoints: tuple[Endpoint, ...]  # at most ENDPOINTS
+class MoreEndpoints(SetEndpoints, frozen=True, tag="more_endpoints"):
+    """The first endpoints of the next SetEndpoints for this backend, which has more than ENDPOINTS."""
 
 
 class RemoveEndpoints(msgspec.Struct, frozen=True, tag="remove_endpoints"):
@@ -353,10 +348,7 @@ def publication(version: int, base: int, changes: Sequence[Change]) -> Iterator[
             return
     yield Begin(version, base)
     for change in changes:
-        if isinstance(change, SetEndpoints):
-            yield from _divided(change)
-        else:
-            yield change
+        yield from _divided(change) if isinstance(change, SetEndpoints) else (change,)
     yield Commit(version)
 
 

@@ -140,10 +140,10 @@ class Installer:
                 self._remove_certificate(change.id)
             case UpsertRule():
                 await self._in_steps(builder.putting_rule(change.rule, change.slots))
-            case SetEndpoints():
-                await self._set_endpoints(change.backend, change.endpoints)
             case MoreEndpoints():
                 self._listing(change.backend).add(change.endpoints)
+            case SetEndpoints():
+                await self._set_endpoints(change.backend, change.endpoints)
             case UpsertListener():
                 builder.put_listener(change.listener, change.slot)
             case RemoveRule():
