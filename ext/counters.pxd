@@ -45,6 +45,7 @@ cdef enum TlsFailure:           # why a TLS handshake failed
     TLS_CLOSED                  # the client closed the connection
     TLS_TIMEOUT                 # the handshake took too long
     TLS_CROWDED                 # too many handshakes were in progress, and this was the oldest
+    TLS_UNREAD                  # too much output of handshakes was unread, and this was the oldest of them
     TLS_FAILURES                # number of values above
 
 cdef enum RequestSeries:        # the first request series; the main process assigns the others

@@ -92,6 +92,7 @@ FIXED_NAMES = {
     "tls_closed": FIXED_TLS_FAILED + TLS_CLOSED,
     "tls_timeout": FIXED_TLS_FAILED + TLS_TIMEOUT,
     "tls_crowded": FIXED_TLS_FAILED + TLS_CROWDED,
+    "tls_unread": FIXED_TLS_FAILED + TLS_UNREAD,
 }
 MIRROR_REASONS = ("overloaded", "no_endpoint", "not_connected", "slow", "closed", "timeout", "incomplete")
 if len(MIRROR_REASONS) != MIRROR_FAILURES:

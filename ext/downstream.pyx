@@ -28,19 +28,23 @@ from fastroute.ext.exchange cimport (
     Exchange, VERDICT_DONE, VERDICT_LINGER, VERDICT_ON, VERDICT_RESET, exchange_give, exchange_take,
 )
 from fastroute.ext.forwarded cimport peer_set
-from fastroute.ext.handshake cimport handshake_advance, handshake_begin, handshake_fail
+from fastroute.ext.handshake cimport (
+    handshake_advance, handshake_begin, handshake_fail, handshake_has_more, handshake_resume,
+)
 from fastroute.ext.head cimport FRAMING_NONE, MINOR_UNKNOWN, parse_request
 from fastroute.ext.inet cimport AF_INET, AF_INET6, SO_LINGER, SOL_SOCKET, linger, setsockopt
 from fastroute.ext.mirroring cimport mirrors_leave
 from fastroute.ext.proxy_protocol cimport PREFACE_MOST, Preface, parse_preface
 from fastroute.ext.random cimport random_next
 from fastroute.ext.reactor cimport (
-    LINGER_BYTES, LINGER_TIME, SCRATCH, close_connection, end_tls, end_writing, flush, queue, receive, set_deadline, watch,
+    LINGER_BYTES, LINGER_TIME, SCRATCH, close_connection, end_tls, end_writing, flush, queue, read_clock, receive,
+    set_deadline, watch,
 )
 from fastroute.ext.reason cimport REASON_CLIENT_CLOSED, REASON_DRAINED, REASON_HEAD_TIMEOUT
 from fastroute.ext.relay cimport exchange_advance, exchange_expired
 from fastroute.ext.request cimport request_begin, request_refused
 from fastroute.ext.router cimport is_secure
+from fastroute.ext.waiting cimport waiting_next
 
 cdef enum:
     DRAIN_IDLE = 1000       # milliseconds that an idle connection stays open while the engine drains
@@ -125,10 +129,23 @@ cdef void downstream_advance(Reactor r, Connection *c) noexcept nogil:
         if handshake_advance(r, c):
             rest(r, c)
             read_request(r, c)
-        elif c.readable and (c.state == STATE_HELLO or c.state == STATE_HANDSHAKE):
+        elif handshake_has_more(c):
             queue(r, c)         # no event will announce the remaining data, or the end
     else:
         read_request(r, c)
+
+
+cdef bint downstream_shake(Reactor r) noexcept nogil:
+    cdef Connection *c = waiting_next(&r.waiting, &r.slab, r.milliseconds)
+    if c is NULL:
+        return False
+    read_clock(r)
+    if handshake_resume(r, c):
+        rest(r, c)
+        read_request(r, c)
+    elif handshake_has_more(c):
+        queue(r, c)
+    return True
 
 
 cdef void read_request(Reactor r, Connection *c) noexcept nogil:

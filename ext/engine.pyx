@@ -43,6 +43,7 @@ from fastroute.ext.tables cimport Tables, Upstreams
 from fastroute.ext.tls cimport RECORD, pipe_open
 from fastroute.ext.turn cimport hurry, ring, turn
 from fastroute.ext.upstream cimport upstream_close
+from fastroute.ext.waiting cimport waiting_open
 
 cdef extern from "<sys/timerfd.h>" nogil:
     int timerfd_create(int clock, int flags)
@@ -295,6 +296,7 @@ cdef int set_limits(Reactor r, limits) except -1:
     r.sealed = <char *> malloc(SCRATCH)
     r.record = <char *> malloc(RECORD)
     pipe_open(&r.pipe)
+    waiting_open(&r.waiting)
     if (r.arena.base is NULL or r.outgoing is NULL or r.scratch is NULL or r.copies.arena.base is NULL
             or r.sealed is NULL or r.record is NULL):
         raise MemoryError

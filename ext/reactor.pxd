@@ -20,6 +20,7 @@ from fastroute.ext.slice cimport Arena
 from fastroute.ext.tables cimport Tables, Upstreams
 from fastroute.ext.timer cimport Wheel
 from fastroute.ext.tls cimport Pipe
+from fastroute.ext.waiting cimport Waiting
 
 
 cdef enum:
@@ -103,6 +104,8 @@ cdef class Reactor:
     cdef uint32_t handshakes    # in progress; linked through Tls, oldest first
     cdef uint32_t handshakes_first
     cdef uint32_t handshakes_last
+    cdef uint64_t handshakes_unread     # bytes of memory for their output that the clients have not read
+    cdef Waiting waiting        # those of them that wait
     cdef uint32_t upstream_connections
     cdef uint32_t pooled
     cdef uint32_t exchanges

@@ -30,6 +30,7 @@ from fastroute.ext.timer cimport timer_remove, timer_set
 from fastroute.ext.tls cimport (
     PIPE_ROOM, PROGRESS_CLOSED, RECORD, RECORD_ROOM, Tls, pipe_free, tls_close, tls_free, tls_read, tls_write,
 )
+from fastroute.ext.waiting cimport waiting_close, waiting_remove
 
 cdef enum:
     OWED_MOST = 1048576     # unsent bytes above which reading fails the connection: more than any answer puts there
@@ -53,6 +54,7 @@ cdef class Reactor:
         trusted_proxies_free(self.trusted)
         entropy_close(self.entropy)
         pipe_free(&self.pipe)
+        waiting_close(&self.waiting)
         free(self.sealed)
         free(self.record)
         if self.scratch is not NULL:
@@ -273,6 +275,10 @@ cdef void handshake_enter(Reactor r, Connection *c) noexcept nogil:
 
 
 cdef void handshake_leave(Reactor r, Connection *c) noexcept nogil:
+    if c.tls.waits:
+        waiting_remove(&r.waiting, &r.slab, c)
+    r.handshakes_unread -= c.tls.unread
+    c.tls.unread = 0
     if c.tls.before:
         slab_at(&r.slab, c.tls.before).tls.after = c.tls.after
     else:

@@ -148,7 +148,7 @@ LIMITS = (
     ),
     number(
         "--max-handshakes",
-        "Maximum number of TLS handshakes in progress per worker; at the limit, the oldest is closed.",
+        "Maximum number of TLS handshakes in progress per worker; at the limit, an old one is closed.",
         _LIMITS.max_handshakes,
     ),
 )

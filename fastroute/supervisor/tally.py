@@ -315,6 +315,7 @@ _LABELLED = (
             "client_closed": "tls_closed",
             "timeout": "tls_timeout",
             "crowded": "tls_crowded",
+            "unread": "tls_unread",
         },
     ),
 )
