@@ -104,7 +104,7 @@ cdef class Engine:
         """Accepts from the listening socket `fd`. The engine owns it from now on, even if OSError is raised."""
         index = self.indexes.setdefault((address, port), len(self.indexes))
         grow_sockets(self.r, len(self.indexes))
-        self.find_sockets()
+        self.find_socket(address, port, index)
         os.set_blocking(fd, False)
         if listener_open(self.r, fd, index) < 0:
             code = errno
@@ -134,8 +134,12 @@ cdef class Engine:
     cdef int find_sockets(self) except -1:
         """Looks up the index that the tables assign to each socket."""
         for (address, port), index in self.indexes.items():
-            found = -1 if self.r.tables is None else self.r.tables.socket_index(address, port)
-            self.r.sockets[<uint32_t> index] = UNKNOWN if found < 0 else <uint32_t> found
+            self.find_socket(address, port, index)
+        return 0
+
+    cdef int find_socket(self, str address, int port, uint32_t index) except -1:
+        found = -1 if self.r.tables is None else self.r.tables.socket_index(address, port)
+        self.r.sockets[index] = UNKNOWN if found < 0 else <uint32_t> found
         return 0
 
     def heed(self, int fd):
