@@ -83,6 +83,7 @@ class Main:
     def start(self, fd: int) -> None:
         start = Start(limits=Limits(), request_series=self._counters.requests, histograms=self._counters.histograms)
         self._send(encode(start), fd)
+        self._hear()  # Confined
 
     def _send(self, data: bytes, fd: int | None = None) -> None:
         beside = [] if fd is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))]
