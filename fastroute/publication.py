@@ -227,7 +227,7 @@ class Drained(msgspec.Struct, frozen=True, tag="drained"):
 
 
 class Pong(msgspec.Struct, frozen=True, tag="pong"):
-    """The response to `Ping`."""
+    """The response to `Ping`. During a long installation, a sign of life without a `Ping`."""
 
 
 CONFINEMENT = (

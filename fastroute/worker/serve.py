@@ -45,6 +45,7 @@ NO_LOG = (
 )
 _LOOK = 0.01  # seconds between checks whether all requests in flight are finished
 _REPORT = 1.0  # seconds between reports of lost log lines
+_PROGRESS = 5.0  # seconds between signs of life during an installation
 _AGAIN = 60.0  # seconds between reports of refused connections
 
 
@@ -76,6 +77,7 @@ async def serve(control: ControlStream) -> None:
             nursery.start_soon(report_lost_lines, log, counters)
         nursery.start_soon(report_refused, engine, control, start.limits.max_connections_per_client)
         slices = Slices(engine, counters)
+        nursery.start_soon(report_progress, slices, control)
         orders = Orders(control, engine, slices)
         await orders.obey_until_drain(Installer(engine, upstreams, slices), log)
         engine.drain()
@@ -168,6 +170,17 @@ class Orders:
 async def _finished(engine: Engine) -> None:
     while not engine.statistics().drained:  # noqa: ASYNC110  (the engine sends no event for it)
         await trio.sleep(_LOOK)
+
+
+# --- progress
+
+
+async def report_progress(slices: Slices, control: ControlStream) -> None:
+    """Answers in the place of the task that processes messages, so that a long installation is not taken for a hang."""
+    while True:
+        await trio.sleep(_PROGRESS)
+        if slices.busy:
+            await control.send(Pong())
 
 
 # --- the access log

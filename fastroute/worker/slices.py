@@ -30,6 +30,7 @@ class Slices:
         self._began = time.monotonic()
         self._until = 0.0  # on the same clock
         self._looked_after = 0.0
+        self.busy = False  # messages are processed, and the task does not wait for the next one
 
     @property
     def length(self) -> int:
@@ -38,10 +39,15 @@ class Slices:
 
     def begin(self) -> None:
         """The task has the thread again after it waited."""
+        self.busy = True
         self._began = time.monotonic()
 
     def end(self) -> None:
         """Call it before the task waits. Notes the duration of the slice."""
+        self.busy = False
+        self._note_length()
+
+    def _note_length(self) -> None:
         self._counters.raise_to("worst_install_step", int((time.monotonic() - self._began) * 1e6))
 
     def installed(self, seconds: float) -> None:
@@ -55,7 +61,7 @@ class Slices:
 
     async def let_traffic_by(self) -> None:
         """Runs one turn of the engine without waiting, and occasionally all other tasks."""
-        self.end()
+        self._note_length()
         self._engine.hurry()
         began = time.monotonic()
         if self._engine.turn():

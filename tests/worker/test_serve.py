@@ -257,6 +257,20 @@ async def test_it_says_that_it_still_obeys():
         assert await main.ask(Ping()) == Pong()
 
 
+async def test_it_reports_progress_during_a_long_installation(monkeypatch):
+    monkeypatch.setattr(serve_module, "_PROGRESS", 0.001)
+    rules = [UpsertRule(msgspec.structs.replace(rule(), id=f"a/r/{i}", route=f"a/r{i}")) for i in range(2000)]
+    async with started() as main:
+        answer = await main.ask(*main.whole(1, 0, *rules))
+        signs = 0
+        while answer == Pong():
+            signs += 1
+            answer = await main.hear()
+        assert answer == Ack(1)
+        assert signs > 0
+        assert await main.answers() == {"x"}
+
+
 async def test_a_second_start_is_trouble():
     async with started() as main:
         answer = await main.ask(Start(limits=Limits(), request_series=1, histograms=2))
