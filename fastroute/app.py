@@ -72,7 +72,7 @@ def _bind_health(settings: ServeSettings) -> socket.socket | None:
     except SettingError as error:
         if settings.health_required:
             raise
-        _log.warning("%s. Until then, /healthz and /readyz are served only at the address of --metrics", error)
+        _log.warning("%s. /healthz and /readyz are now served only at the address of --metrics", error)
         return None
 
 

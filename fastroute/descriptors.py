@@ -61,4 +61,4 @@ class Shortages:
         now = self._clock()
         if now >= self._logged.get(use, -REPEAT) + REPEAT:
             self._logged[use] = now
-            _log.error("%s: %s. It is tried again", what, explained(error))
+            _log.error("%s: %s. fastroute will try again", what, explained(error))

@@ -226,7 +226,7 @@ def _limit(key: rsa.RSAPrivateKey) -> None:
     parts = (own.p, own.q, own.d, own.dmp1, own.dmq1, own.iqmp, own.public_numbers.e)
     if key.key_size > LEAST_RSA or max(part.bit_length() for part in parts) > key.key_size:
         raise _MistakeError(
-            f"has an RSA private key in {KEY} whose parts do not fit together, so that a signature costs too much "
+            f"has an RSA private key in {KEY} whose parts are not consistent, so that a signature costs too much "
             f"(such keys are served up to {LEAST_RSA} bits): {MENDS[loader.PAIR]}"
         )
 

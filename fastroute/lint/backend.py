@@ -31,7 +31,7 @@ def endpoints_refused_in_clusters(resources: Resources, graph: Graph) -> Iterato
         refused = [f"{written(one)} ({kind})" for one, kind in found if kind in (LINK_LOCAL, METADATA)]
         if refused:
             message = (
-                f"In a cluster these endpoints get no requests unless --allow-local-endpoints: {', '.join(refused)}."
+                f"In a cluster these endpoints get no requests unless --allow-local-endpoints is set: {', '.join(refused)}."
             )
             yield warning("Service", resources.services[backend.service], "LocalEndpoint", message, "spec.ports")
 

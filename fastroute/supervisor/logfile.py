@@ -38,7 +38,7 @@ class LogFile:
             new = open_log(self._path)
         except OSError as error:
             return (
-                f"the access log {self._path} cannot be opened again: {explained(error)}; lines go on to the old file"
+                f"the access log {self._path} cannot be opened again: {explained(error)}; the workers continue to write to the old file"
             )
         os.dup2(new, self.fd, inheritable=False)
         os.close(new)
