@@ -45,7 +45,7 @@ NO_LOG = (
 )
 _LOOK = 0.01  # seconds between checks whether all requests in flight are finished
 _REPORT = 1.0  # seconds between reports of lost log lines
-_PROGRESS = 5.0  # seconds between signs of life during an installation
+_PROGRESS = 5.0  # seconds between two Pongs during an installation
 _AGAIN = 60.0  # seconds between reports of refused connections
 
 
@@ -176,7 +176,7 @@ async def _finished(engine: Engine) -> None:
 
 
 async def report_progress(slices: Slices, control: ControlStream) -> None:
-    """Answers in the place of the task that processes messages, so that a long installation is not taken for a hang."""
+    """Sends Pongs while the other task is busy, so that a long installation does not look like a hang."""
     while True:
         await trio.sleep(_PROGRESS)
         if slices.busy:
