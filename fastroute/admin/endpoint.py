@@ -73,8 +73,8 @@ class Turns:
 
 
 class _Stream(trio.abc.HalfCloseableStream):
-    """A connection whose client must read responses within READING: Hypercorn has no time limit for sending. One request
-    of it may wait for its turn."""
+    """A connection whose client must read responses within READING: Hypercorn has no time limit for sending. At most
+    one request of it waits for its turn."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream
