@@ -2,6 +2,9 @@
 
 Ports take at most half of what is left after RESERVE. The other half is for sockets that replace them: for a moment
 both exist. So the main process can always start a worker, answer for health and reach the API server.
+
+Each worker has the same limit. A client connection may need a second descriptor there, for a backend. If clients could
+take all of them, no request would reach a backend.
 """
 
 import errno
@@ -25,6 +28,11 @@ def sockets_afforded(limit: int) -> int:
 def ports_afforded(limit: int, sockets_per_port: int) -> int:
     """At least 1: without any port nothing would be served."""
     return max(sockets_afforded(limit) // sockets_per_port, 1)
+
+
+def connections_afforded(limit: int, ports: int) -> int:
+    """How many client connections a worker may have that listens on `ports` sockets. At least 1."""
+    return max((limit - RESERVE - ports) // 2, 1)
 
 
 def is_shortage(error: BaseException | None) -> bool:
