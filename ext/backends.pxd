@@ -52,7 +52,6 @@ cdef class Upstreams:
     cdef Endpoint *gone         # list by next_gone; the list holds a reference to each
     # The backend with this id, created without endpoints if it does not exist. Borrowed: take a reference to keep it.
     cdef Backend *backend(self, str id) except NULL
-    cdef int tidy(self) except -1       # removes unused backends if worthwhile: amortised constant cost per added one
     # Returns one endpoint that left every backend, with a reference that the caller owns: close its idle connections,
     # then call endpoint_unref. NULL if there is none. Call it until NULL after every call into Upstreams (`gone` shows
     # whether it is needed).

@@ -1,7 +1,7 @@
 # Backends, endpoints and their owner, Upstreams. Every change comes from Python, in one thread, between turns.
 
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memmove
 
 from fastroute.ext.bytemap cimport bytes_hash
 
@@ -20,6 +20,7 @@ cdef extern from "<stdio.h>" nogil:
 
 cdef enum:
     IDENTITY_SEED = 0x66617374  # the same in all processes: a token made by one process is read by others
+    SPAN = 16                   # endpoints of a step
     LEAST = 128                 # unused backends are not removed below this number
 
 
@@ -165,12 +166,6 @@ cdef class Upstreams:
             self.backends[id] = listed
         return listed.backend
 
-    cdef int tidy(self) except -1:
-        if len(self.backends) > self.enough:
-            self.sweep()
-            self.enough = max(2 * len(self.backends), LEAST)
-        return 0
-
     cdef Endpoint *take_gone(self) noexcept nogil:
         cdef Endpoint *endpoint = self.gone
         if endpoint != NULL:
@@ -183,56 +178,39 @@ cdef class Upstreams:
 
         Raises ValueError for an invalid endpoint, and then changes nothing.
         """
-        cdef list places = list(dict.fromkeys([_place(address, port) for address, port in endpoints]))
-        cdef Backend *changed = self.backend(backend)
-        cdef uint32_t old_count = changed.count
-        cdef Endpoint **old = changed.endpoints
-        cdef Endpoint **new = NULL
-        cdef uint32_t *table = NULL
-        cdef uint32_t mask = 0
-        cdef uint32_t i
-        if places:
-            while mask + 1 < 2 * <uint32_t> len(places):
-                mask = 2 * mask + 1
-            new = <Endpoint **> malloc(len(places) * sizeof(Endpoint *))
-            table = <uint32_t *> calloc(mask + 1, sizeof(uint32_t))
-            if new == NULL or table == NULL:
-                free(new)
-                free(table)
-                raise MemoryError
-        for i in range(len(places)):
-            new[i] = _known(self, places[i]).endpoint
-            new[i].listed += 1
-            endpoint_ref(new[i])
-            _put_place(table, mask, new[i].identity, i)
-        free(changed.places)
-        changed.places = table
-        changed.mask = mask
-        changed.endpoints = new
-        changed.count = <uint32_t> len(places)
-        for i in range(old_count):
-            _leave(self, old[i])
-            endpoint_unref(old[i])
-        free(old)
+        cdef Listing listing = Listing(self, backend)
+        for address, port in endpoints:
+            listing.put(address, port)
+        for _ in listing.replacing():
+            pass
 
     def remove(self, str backend not None) -> None:
         """Removes the endpoints of a backend that no version lists any more; rules in flight may still refer to it."""
+        for _ in self.removing(backend):
+            pass
+
+    def removing(self, str backend not None):
+        """`remove` in steps."""
         cdef Listed listed = self.backends.get(backend)
         if listed is None:
             return
-        self.update(backend, ())
+        yield from Listing(self, backend).replacing()
         if listed.backend.refs == 1:
             del self.backends[backend]
 
-    def sweep(self) -> None:
-        """Removes backends without endpoints that no rule refers to."""
+    def tidying(self):
+        """Removes unused backends in steps, if worthwhile: amortised constant cost per added one."""
+        if len(self.backends) > self.enough:
+            yield from self.sweeping()
+            self.enough = max(2 * len(self.backends), LEAST)
+
+    def sweeping(self):
+        """Removes backends without endpoints that no rule refers to, in steps."""
         cdef Listed listed
-        cdef list idle = []
-        for id, listed in self.backends.items():
+        for id, listed in list(self.backends.items()):
             if listed.backend.refs == 1 and listed.backend.count == 0:
-                idle.append(id)
-        for id in idle:
-            del self.backends[id]
+                del self.backends[id]
+            yield
 
     def statistics(self) -> dict[str, tuple[tuple[str, int, int], ...]]:
         """By backend: label, requests in flight and consecutive connect failures of each endpoint."""
@@ -250,6 +228,89 @@ cdef class Upstreams:
                 for i in range(backend.count)
             ])
         return found
+
+
+cdef class Listing:
+    """The new endpoints of a backend, until `replacing` puts them in the place of the old ones."""
+
+    cdef Upstreams upstreams
+    cdef str backend
+    cdef dict places            # address and port as bytes
+    cdef uint32_t count
+    cdef uint32_t mask
+    cdef uint32_t *table
+    cdef Endpoint **endpoints   # each is listed and has a reference
+
+    def __init__(self, Upstreams upstreams not None, str backend not None):
+        self.upstreams = upstreams
+        self.backend = backend
+        self.places = {}
+
+    def __dealloc__(self):
+        free(self.table)
+        free(self.endpoints)
+
+    def add(self, endpoints) -> None:
+        """Raises ValueError for an invalid endpoint: then the Listing must not be used."""
+        for endpoint in endpoints:
+            self.put(endpoint.address, endpoint.port)
+
+    cdef int put(self, str address, int port) except -1:
+        self.places[_place(address, port)] = None
+        return 0
+
+    def replacing(self):
+        """Replaces the endpoints, in steps; traffic sees either all of the old ones or all of the new ones."""
+        cdef Backend *changed = self.upstreams.backend(self.backend)
+        cdef uint32_t all = <uint32_t> len(self.places)
+        self.reserve(all)
+        backend_ref(changed)
+        try:
+            while self.places:
+                self.append(_known(self.upstreams, self.places.popitem()[0]).endpoint, <uint32_t> len(self.places))
+                if self.count % SPAN == 0:
+                    yield
+        except BaseException:
+            memmove(self.endpoints, self.endpoints + all - self.count, self.count * sizeof(Endpoint *))
+            self.drop(self.count)
+            backend_unref(changed)
+            raise
+        changed.places, self.table = self.table, changed.places
+        changed.endpoints, self.endpoints = self.endpoints, changed.endpoints
+        changed.mask = self.mask
+        changed.count, self.count = self.count, changed.count
+        backend_unref(changed)
+        while self.count > SPAN:
+            self.drop(SPAN)
+            yield
+        self.drop(self.count)
+
+    cdef int reserve(self, uint32_t count) except -1:
+        if count == 0:
+            return 0
+        while self.mask + 1 < 2 * count:
+            self.mask = 2 * self.mask + 1
+        self.endpoints = <Endpoint **> malloc(count * sizeof(Endpoint *))
+        self.table = <uint32_t *> calloc(self.mask + 1, sizeof(uint32_t))
+        if self.endpoints == NULL or self.table == NULL:
+            raise MemoryError
+        return 0
+
+    cdef int append(self, Endpoint *endpoint, uint32_t index) except -1:
+        endpoint.listed += 1
+        endpoint_ref(endpoint)
+        self.endpoints[index] = endpoint
+        _put_place(self.table, self.mask, endpoint.identity, index)
+        self.count += 1
+        return 0
+
+    cdef int drop(self, uint32_t count) except -1:
+        """Drops the last ones."""
+        for _ in range(count):
+            self.count -= 1
+            _leave(self.upstreams, self.endpoints[self.count])
+            endpoint_unref(self.endpoints[self.count])
+        return 0
 
 
 cdef Known _known(Upstreams upstreams, bytes place):

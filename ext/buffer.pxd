@@ -3,7 +3,7 @@
 # A Buffer owns memory only while it holds bytes: an idle connection has none. Its memory is at most twice its content,
 # or 8 KiB. The code that appends limits its size.
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 
 cdef struct Buffer:
@@ -28,5 +28,7 @@ cdef int buffer_append(Buffer *buffer, const char *data, uint32_t size) noexcept
 # May move the content.
 cdef void buffer_consume(Buffer *buffer, uint32_t size) noexcept nogil
 cdef void buffer_free(Buffer *buffer) noexcept nogil
-# The memory of all buffers of this process, in bytes. A worker is a process with one engine.
+# The memory of all buffers of this process in bytes, with what was noted. A worker is a process with one engine.
 cdef uint64_t buffers_total() noexcept nogil
+# Adds memory for bytes of a peer that is not in a Buffer; negative if it was freed.
+cdef void buffers_note(int64_t size) noexcept nogil

@@ -1,6 +1,6 @@
 """Bytes kept between two events; see buffer.pxd."""
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memmove
 
@@ -13,6 +13,11 @@ cdef uint64_t _total = 0
 
 cdef uint64_t buffers_total() noexcept nogil:
     return _total
+
+
+cdef void buffers_note(int64_t size) noexcept nogil:
+    global _total
+    _total += <uint64_t> size
 
 
 cdef int move(Buffer *buffer, uint32_t room) noexcept nogil:

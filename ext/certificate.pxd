@@ -22,6 +22,8 @@ cdef void credential_unref(Credential *credential) noexcept nogil
 cdef class Certificates:        # one per worker; every change comes from Python between turns
     cdef dict held              # id -> CredentialHandle
     cdef dict pending           # id -> Parsed or None, applied by `commit`
+    cdef list ready             # (CredentialHandle, Parsed): the changes that `prepare` took from `pending`
+    cdef list old               # the same, with what the last `commit` replaced
     cdef dict contexts          # (min, max, ciphers, alpn) -> ContextHandle
     # The slot of this certificate, with a reference, created if it does not exist. MemoryError.
     cdef Credential *credential(self, str id) except NULL

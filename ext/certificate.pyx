@@ -1,12 +1,15 @@
 """Certificates and their keys; see certificate.pxd. Keys stay in the memory of this process: no message contains one.
 
 This module alone decides whether a certificate is usable: the control plane calls `judge` before it publishes a
-certificate, and workers load it with the same `parse`. Only `judge` tests a signature of the key, which costs as much
+certificate, and workers load it with the same `parsing`. Only `judge` tests a signature of the key, which costs as much
 as a handshake.
+
+Workers must not keep traffic waiting. So `parsing` is a generator whose steps read one certificate or key each, and
+what a `commit` replaces is freed by `release`, one certificate per step. libssl has one queue of errors per thread,
+which handshakes use as well: every step empties it.
 """
 
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset
 
 from fastroute.ext.context cimport context_new
 from fastroute.ext.names cimport NAMES_MOST, Names, names_free, names_load
@@ -51,6 +54,7 @@ cdef class Parsed:
     cdef X509_STACK *chain
     cdef EVP_PKEY *key
     cdef Names names
+    cdef int size               # bytes of all certificates
 
     def __dealloc__(self):
         names_free(&self.names)
@@ -58,6 +62,21 @@ cdef class Parsed:
         EVP_PKEY_free(self.key)
         if self.chain is not NULL:
             sk_X509_pop_free(self.chain, X509_free)
+
+
+cdef class Text:
+    """PEM that libcrypto reads bit by bit."""
+    cdef BIO *bio
+    cdef bytes text
+
+    def __cinit__(self, bytes text):
+        self.text = text
+        self.bio = BIO_new_mem_buf(<const char *> text, <int> len(text))
+        if self.bio is NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        BIO_free(self.bio)
 
 
 cdef class CredentialHandle:
@@ -103,7 +122,7 @@ cdef class Certificates:
     """The certificates of a worker by id. Changes take effect at `commit`."""
 
     def __init__(self):
-        self.held, self.pending, self.contexts = {}, {}, {}
+        self.held, self.pending, self.contexts, self.ready, self.old = {}, {}, {}, [], []
 
     def __len__(self):
         return len(self.held)
@@ -111,33 +130,62 @@ cdef class Certificates:
     def put(self, str id not None, certificate) -> None:
         """Adds or replaces a snapshot.Certificate. ValueError contains the error of libssl; the certificate is then not
         usable."""
+        for _ in self.putting(id, certificate):
+            pass
+
+    def putting(self, str id not None, certificate):
+        """`put` in steps."""
+        cdef Parsed parsed = Parsed()
         self.pending[id] = None
-        self.pending[id] = parse(certificate.chain, certificate.key)
+        yield from parsing(parsed, certificate.chain, certificate.key)
+        self.pending[id] = parsed
 
     def remove(self, str id not None) -> None:
         """Removes a certificate: it is no longer used in handshakes."""
         self.pending[id] = None
 
+    def prepare(self):
+        """Prepares a short `commit`, in steps."""
+        for id, parsed in self.pending.items():
+            handle = self.held.get(id)
+            if handle is None and parsed is not None:
+                handle = self.held[id] = CredentialHandle()
+            if handle is not None:
+                self.ready.append((handle, Parsed() if parsed is None else parsed))
+            yield
+        self.pending = {}
+
     def commit(self) -> None:
         """Makes the changes effective for new handshakes."""
         cdef CredentialHandle handle
-        if not self.pending:
+        cdef Parsed parsed
+        for _ in self.prepare():
+            pass
+        for handle, parsed in self.ready:
+            exchange(handle.credential, parsed)
+        self.old, self.ready = self.ready, self.old
+
+    def release(self):
+        """Frees what the last `commit` replaced, in steps."""
+        changed = bool(self.old)
+        while self.old:
+            self.old.pop()
+            yield
+        if not changed:
             return
-        for id, parsed in self.pending.items():
-            if parsed is None and id not in self.held:
-                continue
-            handle = self.held.get(id) or self.held.setdefault(id, CredentialHandle())
-            clear(handle.credential)
-            if parsed is not None:
-                give(handle.credential, parsed)
-        self.pending = {}
-        self.held = {id: handle for id, handle in self.held.items() if is_of_use(handle)}
+        for id, handle in list(self.held.items()):
+            if not is_of_use(handle):
+                del self.held[id]
+            yield
         if len(self.contexts) > CONTEXTS_MOST:
-            self.contexts = {}
+            self.contexts, unused = {}, list(self.contexts.values())
+            while unused:
+                unused.pop()
+                yield
 
     def forget(self) -> None:
-        """The changes since the last commit."""
-        self.pending = {}
+        """Forgets the changes since the last commit."""
+        self.pending, self.ready = {}, []
 
     cdef Credential *credential(self, str id) except NULL:
         cdef CredentialHandle handle = self.held.get(id)
@@ -163,15 +211,20 @@ cdef bint is_of_use(CredentialHandle handle) noexcept:
     return handle.credential.leaf is not NULL or handle.credential.refs > 1
 
 
-cdef int give(Credential *credential, Parsed parsed) except -1:
-    """Moves the parsed certificate into its slot."""
+cdef int exchange(Credential *credential, Parsed parsed) except -1:
+    """Moves the parsed certificate, or nothing, into the slot, and what was there before into `parsed`."""
+    cdef X509 *leaf = credential.leaf
+    cdef X509_STACK *chain = credential.chain
+    cdef EVP_PKEY *key = credential.key
+    cdef Names names = credential.names
     credential.leaf, credential.chain, credential.key = parsed.leaf, parsed.chain, parsed.key
     credential.names = parsed.names
-    credential.kind = EVP_PKEY_get_base_id(parsed.key)
-    parsed.leaf = NULL
-    parsed.chain = NULL
-    parsed.key = NULL
-    memset(&parsed.names, 0, sizeof(Names))
+    if parsed.key is not NULL:
+        credential.kind = EVP_PKEY_get_base_id(parsed.key)
+    parsed.leaf = leaf
+    parsed.chain = chain
+    parsed.key = key
+    parsed.names = names
     return 0
 
 
@@ -187,20 +240,28 @@ def judge(certificate, *, bint sign) -> int:
 cdef Parsed parse(bytes chain, bytes key):
     """Raises CertificateError if the certificate is not usable."""
     cdef Parsed parsed = Parsed()
-    ERR_clear_error()
-    read_chain(parsed, chain)
+    for _ in parsing(parsed, chain, key):
+        pass
+    return parsed
+
+
+def parsing(Parsed parsed, bytes chain, bytes key):
+    """Fills `parsed` in steps. Raises CertificateError if the certificate is not usable."""
+    cdef Text text = Text(chain)
+    while read_certificate(parsed, text):
+        yield
     if names_load(&parsed.names, parsed.leaf) < 0:
         raise refusal(SIZE, f"the certificate has more than {NAMES_MOST} names")
+    yield
     parsed.key = read_key(key)
-    if parsed.key is NULL:
-        raise refusal(KEY, "the private key cannot be read")
+    yield
     if EVP_PKEY_get_bits(parsed.key) > KEY_MOST:
         raise refusal(STRENGTH, f"the private key has more than {KEY_MOST} bits")
+    ERR_clear_error()
     if X509_check_private_key(parsed.leaf, parsed.key) != 1:
         raise refusal(PAIR, "the private key is not that of the certificate")
     if not taken(parsed):
         raise refusal(STRENGTH, "the certificate is refused")
-    return parsed
 
 
 cdef object refusal(str part, str text):
@@ -210,47 +271,52 @@ cdef object refusal(str part, str text):
     return CertificateError(part, text if word is NULL else f"{text}: {word.decode()}")
 
 
-cdef int read_chain(Parsed parsed, bytes text) except -1:
-    """The first certificate of the PEM, and all others. CertificateError: there is none, or one cannot be parsed."""
-    cdef BIO *bio = BIO_new_mem_buf(<const char *> text, <int> len(text))
+cdef bint keep_certificate(Parsed parsed, X509 *read) except -1:
+    """Owns `read` from now on. CertificateError: there are too many, or they are too large."""
+    cdef bint kept = True
+    parsed.size += i2d_X509(read, NULL)
+    if parsed.leaf is NULL:
+        parsed.leaf = read
+    else:
+        if parsed.chain is NULL:
+            parsed.chain = sk_X509_new_null()
+        kept = parsed.chain is not NULL and sk_X509_push(parsed.chain, read) > 0
+    if not kept:
+        X509_free(read)
+        raise MemoryError
+    if parsed.size > CHAIN_BYTES or (parsed.chain is not NULL and sk_X509_num(parsed.chain) >= CERTIFICATES):
+        raise refusal(SIZE, f"the chain has more than {CERTIFICATES} certificates or {CHAIN_BYTES} bytes")
+    return True
+
+
+cdef bint read_certificate(Parsed parsed, Text text) except -1:
+    """Reads the next certificate of the PEM: the first one, or one of the others. False: there are no more.
+    CertificateError: there is none, or it cannot be parsed."""
+    cdef int count = 0 if parsed.leaf is NULL else 1
     cdef X509 *read
     cdef unsigned long error
-    cdef int count = 0
-    cdef int size = 0
-    parsed.chain = sk_X509_new_null()
-    if bio is NULL or parsed.chain is NULL:
-        BIO_free(bio)
-        raise MemoryError
-    read = PEM_read_bio_X509(bio, NULL, no_password, NULL)
-    while read is not NULL:
-        count += 1
-        size += i2d_X509(read, NULL)
-        if parsed.leaf is NULL:
-            parsed.leaf = read
-        elif count > CERTIFICATES or size > CHAIN_BYTES or sk_X509_push(parsed.chain, read) == 0:
-            X509_free(read)
-            break
-        read = PEM_read_bio_X509(bio, NULL, no_password, NULL)
-    BIO_free(bio)
-    if count > CERTIFICATES or size > CHAIN_BYTES:
-        raise refusal(SIZE, f"the chain has more than {CERTIFICATES} certificates or {CHAIN_BYTES} bytes")
+    ERR_clear_error()
+    read = PEM_read_bio_X509(text.bio, NULL, no_password, NULL)
+    if read is not NULL:
+        return keep_certificate(parsed, read)
+    if parsed.chain is not NULL:
+        count += sk_X509_num(parsed.chain)
     error = ERR_peek_error()
     if count == 0 or ERR_GET_LIB(error) != ERR_LIB_PEM or ERR_GET_REASON(error) != PEM_R_NO_START_LINE:
         raise refusal(CHAIN, f"certificate {count + 1} of the chain cannot be read")
     ERR_clear_error()               # the end of the text
-    if count == 1:
-        sk_X509_pop_free(parsed.chain, X509_free)
-        parsed.chain = NULL
-    return 0
+    return False
 
 
-cdef EVP_PKEY *read_key(bytes text) except? NULL:
-    cdef BIO *bio = BIO_new_mem_buf(<const char *> text, <int> len(text))
+cdef EVP_PKEY *read_key(bytes pem) except NULL:
+    """CertificateError: it cannot be read."""
+    cdef Text text = Text(pem)
     cdef EVP_PKEY *key
-    if bio is NULL:
-        raise MemoryError
-    key = PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL)
-    BIO_free(bio)
+    ERR_clear_error()
+    key = PEM_read_bio_PrivateKey(text.bio, NULL, no_password, NULL)
+    if key is NULL:
+        raise refusal(KEY, "the private key cannot be read")
+    ERR_clear_error()
     return key
 
 

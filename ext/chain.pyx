@@ -11,6 +11,7 @@ from fastroute.ext.backends cimport Upstreams, backend_ref, backend_unref
 from fastroute.ext.cors cimport cors_new
 from fastroute.ext.octet cimport lower
 from fastroute.ext.pool cimport Pool, pool_free, pool_start, pool_take, pool_text
+from fastroute.ext.slice cimport Slice
 
 cdef frozenset HOP = frozenset({
     "connection", "content-length", "expect", "fastroute-loop", "http2-settings", "keep-alive", "proxy-connection", "te", "trailer",
@@ -19,11 +20,6 @@ cdef frozenset HOP = frozenset({
 cdef frozenset TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 cdef frozenset PATH = frozenset(b"-._~!$&'()*+,;=:@/%0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 cdef frozenset AUTHORITY = frozenset("-._:[]0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
-
-
-cdef str _safe_value(str value):
-    """A field value without control bytes, which could end the line."""
-    return "".join([" " if (ord(c) < 0x20 and c != "\t") or c == "\x7f" else c for c in value]).strip(" \t")
 
 
 cdef str _safe_path(str path):
@@ -38,12 +34,12 @@ cdef list _header_steps(modifier):
     steps = []
     for header in modifier.set:
         if header.name.lower() != "host" or response:
-            steps.append((STEP_SET, header.name, _safe_value(header.value)))
+            steps.append((STEP_SET, header.name, header.value))
         elif header.value and AUTHORITY.issuperset(header.value):
             steps.append((STEP_REWRITE, "", header.value))
     for header in modifier.add:
         line = header.name.lower() == "set-cookie"
-        steps.append((STEP_ADD_LINE if line else STEP_ADD, header.name, _safe_value(header.value)))
+        steps.append((STEP_ADD_LINE if line else STEP_ADD, header.name, header.value))
     steps += [(STEP_REMOVE, name, "") for name in modifier.remove]
     return [step for step in steps if step[0] == STEP_REWRITE or _is_ours(step, response)]
 
@@ -51,6 +47,25 @@ cdef list _header_steps(modifier):
 cdef bint _is_ours(tuple step, bint response):
     cdef str name = step[1]
     return name != "" and TOKEN.issuperset(name) and name.lower() not in HOP and (response or name.lower() != "host")
+
+
+cdef int _put_value(Pool *pool, str value, Slice *slice) except -1:
+    """A field value without control bytes, which could end the line."""
+    cdef char *data
+    cdef uint32_t begin = 0
+    cdef uint32_t i
+    pool_text(pool, value, slice)
+    data = <char *> slice.data
+    for i in range(slice.size):
+        if (<unsigned char> data[i] < 0x20 and data[i] != c"\t") or data[i] == 0x7F:
+            data[i] = c" "
+    while slice.size and data[slice.size - 1] in (c" ", c"\t"):
+        slice.size -= 1
+    while begin < slice.size and data[begin] in (c" ", c"\t"):
+        begin += 1
+    slice.data += begin
+    slice.size -= begin
+    return 0
 
 
 cdef int _put_header_step(Pool *pool, Step *step, tuple parts, bint response) except -1:
@@ -63,7 +78,7 @@ cdef int _put_header_step(Pool *pool, Step *step, tuple parts, bint response) ex
     pool_text(pool, name.lower(), &step.lower)
     if step.type == STEP_ADD:
         pool_text(pool, "; " if name.lower() == "cookie" else ",", &step.separator)
-    return pool_text(pool, parts[2], &step.value)
+    return _put_value(pool, parts[2], &step.value)
 
 
 cdef int _put_path_step(Pool *pool, Step *step, filter, bint redirect) except -1:

@@ -11,4 +11,4 @@ cdef class Choices:
     cdef dict choices           # key -> ChoiceHandle, which holds a reference
     # The choice of this key for these weights, with a reference. MemoryError.
     cdef Choice *choice(self, str key, list weights) except NULL
-    cdef int prune(self, Py_ssize_t most) except -1     # removes choices that no rule uses, above `most`
+    # Also, from Python: `pruning(most)` removes choices that no rule uses, if there are more than `most`, in steps.

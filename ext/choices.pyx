@@ -58,13 +58,14 @@ cdef class Choices:
         fresh.refs += 1
         return fresh
 
-    cdef int prune(self, Py_ssize_t most) except -1:
+    def pruning(self, Py_ssize_t most):
         cdef list idle = []
         if len(self.choices) <= most:
-            return 0
+            return
         for key, handle in self.choices.items():
             if (<ChoiceHandle> handle).choice.refs == 1:
                 idle.append(key)
+            yield
         for key in idle:
             del self.choices[key]
-        return 0
+            yield

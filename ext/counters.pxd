@@ -31,6 +31,9 @@ cdef enum Fixed:                # words of the first page; counters.pyx has the 
     FIXED_ENDED_BODY_TOO_SLOW   # exchanges whose clients were slower than --min-body-rate
     FIXED_ENDED_UPSTREAM_TOO_SLOW   # the same of backends
     FIXED_REFUSED_CLIENT        # connections closed because the address of the client had too many
+    FIXED_WORST_INSTALL_STEP    # gauge: microseconds of the longest slice of other work between two turns
+    FIXED_BUFFERED              # gauge: bytes of memory of all buffers
+    FIXED_ENDED_BUFFERS_FULL    # connections that were ended because the buffers had too much memory
     FIXED_TLS_FAILED = 40       # + TlsFailure
     FIXED_MIRROR_FAILURES = 48  # + MirrorFailure
     FIXED_LOCAL_RESPONSES = 64  # + LocalReason
@@ -44,6 +47,7 @@ cdef enum TlsFailure:           # why a TLS handshake failed
     TLS_CLOSED                  # the client closed the connection
     TLS_TIMEOUT                 # the handshake took too long
     TLS_CROWDED                 # too many handshakes were in progress, and this was the oldest
+    TLS_UNREAD                  # too much output of handshakes was unread, and this was the oldest of them
     TLS_FAILURES                # number of values above
 
 cdef enum RequestSeries:        # the first request series; the main process assigns the others
@@ -55,6 +59,7 @@ cdef enum Histogram:            # the first slots of the histograms; the main pr
     HISTOGRAM_OTHER = 0
     HISTOGRAM_CONNECT           # upstream_connect_seconds: observed by the engine for each successful connect
     HISTOGRAM_HANDSHAKE         # tls_handshake_seconds: observed by the engine for each completed handshake
+    HISTOGRAM_INSTALL           # worker_install_seconds: observed by the worker for each installation
     HISTOGRAM_FIRST
 
 cdef struct Counters:

@@ -79,9 +79,12 @@ FIXED_NAMES = {
     "ended_upstream_too_slow": FIXED_ENDED_UPSTREAM_TOO_SLOW,
     "turns": FIXED_TURNS,
     "worst_turn": FIXED_WORST_TURN,
+    "worst_install_step": FIXED_WORST_INSTALL_STEP,
     "bytes_received": FIXED_BYTES_RECEIVED,
     "bytes_sent": FIXED_BYTES_SENT,
     "log_dropped": FIXED_LOG_DROPPED,
+    "buffered": FIXED_BUFFERED,
+    "ended_buffers_full": FIXED_ENDED_BUFFERS_FULL,
     "tls_full": FIXED_TLS_FULL,
     "tls_resumed": FIXED_TLS_RESUMED,
     "tls_no_client_hello": FIXED_TLS_FAILED + TLS_NO_CLIENT_HELLO,
@@ -91,17 +94,22 @@ FIXED_NAMES = {
     "tls_closed": FIXED_TLS_FAILED + TLS_CLOSED,
     "tls_timeout": FIXED_TLS_FAILED + TLS_TIMEOUT,
     "tls_crowded": FIXED_TLS_FAILED + TLS_CROWDED,
+    "tls_unread": FIXED_TLS_FAILED + TLS_UNREAD,
 }
 MIRROR_REASONS = ("overloaded", "no_endpoint", "not_connected", "slow", "closed", "timeout", "incomplete")
 if len(MIRROR_REASONS) != MIRROR_FAILURES:
     raise AssertionError("every MirrorFailure has one name")
 FIXED_NAMES |= {f"mirror_{reason}": FIXED_MIRROR_FAILURES + number for number, reason in enumerate(MIRROR_REASONS)}
-GAUGES = frozenset({"downstream_active", "downstream_idle", "upstream_active", "upstream_idle", "worst_turn"})
+GAUGES = frozenset({
+    "downstream_active", "downstream_idle", "upstream_active", "upstream_idle", "worst_turn", "worst_install_step",
+    "buffered",
+})
 LOCAL_RESPONSES = FIXED_LOCAL_RESPONSES
 LOCAL_RESPONSES_COUNT = FIXED_COUNT - FIXED_LOCAL_RESPONSES
 OTHER_SLOT = HISTOGRAM_OTHER
 CONNECT_SLOT = HISTOGRAM_CONNECT
 HANDSHAKE_SLOT = HISTOGRAM_HANDSHAKE
+INSTALL_SLOT = HISTOGRAM_INSTALL
 FIRST_HISTOGRAM = HISTOGRAM_FIRST
 NAMELESS_SLOT = REQUESTS_NAMELESS
 FIRST_REQUESTS = REQUESTS_FIRST
@@ -251,12 +259,18 @@ cdef class CounterMap:
         """Adds to a fixed counter from Python; only the one writer of the slot may call it."""
         count(&self.counters, FIXED_NAMES[name], by)
 
+    def raise_to(self, name: str, value: int) -> None:
+        """Sets a fixed gauge to `value` if it is lower; only the one writer of the slot may call it."""
+        cdef uint64_t *word = &self.counters.words[<uint32_t> FIXED_NAMES[name]]
+        if value > load_word(word):
+            store_word(word, value)
+
     def count_request(self, series: int, status: int) -> None:
         """Counts like the engine: for tests."""
         count_request(&self.counters, series, status)
 
     def observe(self, slot: int, microseconds: int) -> None:
-        """Observes like the engine: for tests."""
+        """Records one measurement; only the one writer of the slot may call it."""
         observe(&self.counters, slot, microseconds)
 
     cdef uint64_t *request_words(self, object series) except NULL:

@@ -15,32 +15,36 @@ from fastroute.ext.body cimport body_start
 from fastroute.ext.buffer cimport (
     Buffer, buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_reserve, buffer_size,
 )
-from fastroute.ext.clients cimport ENTRY_COUNTED, ENTRY_REFUSED, Entry, clients_enter, clients_leave
+from fastroute.ext.clients cimport ENTRY_COUNTED, ENTRY_REFUSED, Entry, clients_enter
 from fastroute.ext.connection cimport (
     SIDE_DOWNSTREAM, STATE_EXCHANGE, STATE_HANDSHAKE, STATE_HEAD, STATE_HELLO, STATE_IDLE, STATE_LINGER, STATE_PREFACE,
     slab_take,
 )
 from fastroute.ext.counters cimport (
-    FIXED_CONNECTIONS_ACCEPTED, FIXED_DOWNSTREAM_ACTIVE, FIXED_DOWNSTREAM_IDLE, FIXED_REFUSED_CLIENT, TLS_TIMEOUT, count,
-    gauge_add,
+    FIXED_CONNECTIONS_ACCEPTED, FIXED_DOWNSTREAM_ACTIVE, FIXED_DOWNSTREAM_IDLE, FIXED_REFUSED_CLIENT, TLS_CROWDED,
+    TLS_TIMEOUT, count, gauge_add,
 )
 from fastroute.ext.exchange cimport (
     Exchange, VERDICT_DONE, VERDICT_LINGER, VERDICT_ON, VERDICT_RESET, exchange_give, exchange_take,
 )
 from fastroute.ext.forwarded cimport peer_set
-from fastroute.ext.handshake cimport handshake_advance, handshake_begin, handshake_fail
+from fastroute.ext.handshake cimport (
+    handshake_advance, handshake_begin, handshake_fail, handshake_has_more, handshake_resume,
+)
 from fastroute.ext.head cimport FRAMING_NONE, MINOR_UNKNOWN, parse_request
 from fastroute.ext.inet cimport AF_INET, AF_INET6, SO_LINGER, SOL_SOCKET, linger, setsockopt
 from fastroute.ext.mirroring cimport mirrors_leave
 from fastroute.ext.proxy_protocol cimport PREFACE_MOST, Preface, parse_preface
 from fastroute.ext.random cimport random_next
 from fastroute.ext.reactor cimport (
-    LINGER_BYTES, LINGER_TIME, SCRATCH, close_connection, end_tls, end_writing, flush, queue, receive, set_deadline, watch,
+    LINGER_BYTES, LINGER_TIME, SCRATCH, close_connection, end_tls, end_writing, flush, queue, read_clock, receive,
+    set_deadline, watch,
 )
 from fastroute.ext.reason cimport REASON_CLIENT_CLOSED, REASON_DRAINED, REASON_HEAD_TIMEOUT
 from fastroute.ext.relay cimport exchange_advance, exchange_expired
 from fastroute.ext.request cimport request_begin, request_refused
 from fastroute.ext.router cimport is_secure
+from fastroute.ext.waiting cimport waiting_next
 
 cdef enum:
     DRAIN_IDLE = 1000       # milliseconds that an idle connection stays open while the engine drains
@@ -125,10 +129,23 @@ cdef void downstream_advance(Reactor r, Connection *c) noexcept nogil:
         if handshake_advance(r, c):
             rest(r, c)
             read_request(r, c)
-        elif c.readable and (c.state == STATE_HELLO or c.state == STATE_HANDSHAKE):
+        elif handshake_has_more(c):
             queue(r, c)         # no event will announce the remaining data, or the end
     else:
         read_request(r, c)
+
+
+cdef bint downstream_shake(Reactor r) noexcept nogil:
+    cdef Connection *c = waiting_next(&r.waiting, &r.slab, r.milliseconds)
+    if c is NULL:
+        return False
+    read_clock(r)
+    if handshake_resume(r, c):
+        rest(r, c)
+        read_request(r, c)
+    elif handshake_has_more(c):
+        queue(r, c)
+    return True
 
 
 cdef void read_request(Reactor r, Connection *c) noexcept nogil:
@@ -330,7 +347,6 @@ cdef uint8_t minor_so_far(Reactor r, Connection *c) noexcept nogil:
 
 cdef void downstream_expired(Reactor r, Connection *c, Connection *u) noexcept nogil:
     cdef int verdict
-    cdef Exchange *x
     if c.state == STATE_EXCHANGE:
         verdict = exchange_expired(r, c, u)
         if verdict != VERDICT_ON:
@@ -342,19 +358,48 @@ cdef void downstream_expired(Reactor r, Connection *c, Connection *u) noexcept n
     if c.state != STATE_HEAD or is_blank(&c.input):
         downstream_close(r, c)
         return
-    x = open_exchange(r, c)
+    answer_early(r, c, 408, REASON_HEAD_TIMEOUT)
+
+
+cdef void answer_early(Reactor r, Connection *c, uint16_t status, uint16_t reason) noexcept nogil:
+    """Answers a request of which only a part of the head has arrived, and ends the connection."""
+    cdef int verdict
+    cdef Exchange *x = open_exchange(r, c)
     if x is NULL:
         downstream_close(r, c)
         return
     x.received = buffer_size(&c.input)
     x.minor = minor_so_far(r, c)
-    x.keep_alive = True
+    x.keep_alive = False
     body_start(&x.request_body, FRAMING_NONE, 0)
-    verdict = answer_plainly(r, c, x, 408, REASON_HEAD_TIMEOUT)
+    verdict = answer_plainly(r, c, x, status, reason)
     if verdict == VERDICT_ON:
         verdict = exchange_advance(r, c)
     if verdict != VERDICT_ON:
         conclude(r, c, verdict)
+
+
+cdef void downstream_end(Reactor r, Connection *c, uint16_t reason) noexcept nogil:
+    cdef int verdict
+    cdef Exchange *x = c.exchange
+    if c.state == STATE_HELLO or c.state == STATE_HANDSHAKE:
+        handshake_fail(r, c, TLS_CROWDED)
+    elif c.state == STATE_HEAD:
+        answer_early(r, c, 503, reason)
+    elif x is NULL:
+        downstream_close(r, c)
+    elif x.answered:
+        x.reason = reason
+        x.cause = NULL
+        break_off(r, c, x, reason)
+        conclude(r, c, VERDICT_RESET)       # also frees what the kernel holds, which a close does not
+    else:
+        x.keep_alive = False
+        verdict = answer_plainly(r, c, x, 503, reason)
+        if verdict == VERDICT_ON:
+            verdict = exchange_advance(r, c)
+        if verdict != VERDICT_ON:
+            conclude(r, c, verdict)
 
 
 cdef void downstream_close(Reactor r, Connection *c) noexcept nogil:
@@ -366,6 +411,4 @@ cdef void downstream_close(Reactor r, Connection *c) noexcept nogil:
         end_tls(r, c)
     gauge_add(r.counters, FIXED_DOWNSTREAM_IDLE, -1)
     r.downstreams -= 1
-    if c.counted:
-        clients_leave(&r.clients, c.peer.family, c.peer.address)
     close_connection(r, c)

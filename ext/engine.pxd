@@ -1,6 +1,6 @@
 # The engine: everything that handles traffic, run by one trio task.
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint32_t
 
 from fastroute.ext.reactor cimport Reactor
 from fastroute.ext.turn cimport Turns
@@ -13,3 +13,4 @@ cdef class Engine:
     cdef bint closed
     cdef int leave(self, int64_t index, int fd) except -1
     cdef int find_sockets(self) except -1
+    cdef int find_socket(self, str address, int port, uint32_t index) except -1

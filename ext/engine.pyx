@@ -43,6 +43,7 @@ from fastroute.ext.tables cimport Tables, Upstreams
 from fastroute.ext.tls cimport RECORD, pipe_open
 from fastroute.ext.turn cimport hurry, ring, turn
 from fastroute.ext.upstream cimport upstream_close
+from fastroute.ext.waiting cimport waiting_open
 
 cdef extern from "<sys/timerfd.h>" nogil:
     int timerfd_create(int clock, int flags)
@@ -50,6 +51,7 @@ cdef extern from "<sys/timerfd.h>" nogil:
 
 cdef enum:
     EXTRA = 131072          # additional bytes of the arena for filters and forwarding
+    LOOKS = 16              # times per --body-idle-timeout that the engine looks whether a client takes anything
     UNKNOWN = 0xFFFFFFFF    # Reactor.sockets: the tables have no such listener
 
 
@@ -102,7 +104,7 @@ cdef class Engine:
         """Accepts from the listening socket `fd`. The engine owns it from now on, even if OSError is raised."""
         index = self.indexes.setdefault((address, port), len(self.indexes))
         grow_sockets(self.r, len(self.indexes))
-        self.find_sockets()
+        self.find_socket(address, port, index)
         os.set_blocking(fd, False)
         if listener_open(self.r, fd, index) < 0:
             code = errno
@@ -132,8 +134,12 @@ cdef class Engine:
     cdef int find_sockets(self) except -1:
         """Looks up the index that the tables assign to each socket."""
         for (address, port), index in self.indexes.items():
-            found = -1 if self.r.tables is None else self.r.tables.socket_index(address, port)
-            self.r.sockets[<uint32_t> index] = UNKNOWN if found < 0 else <uint32_t> found
+            self.find_socket(address, port, index)
+        return 0
+
+    cdef int find_socket(self, str address, int port, uint32_t index) except -1:
+        found = -1 if self.r.tables is None else self.r.tables.socket_index(address, port)
+        self.r.sockets[index] = UNKNOWN if found < 0 else <uint32_t> found
         return 0
 
     def heed(self, int fd):
@@ -266,6 +272,7 @@ cdef int set_limits(Reactor r, limits) except -1:
     r.head_limits.fields = limits.max_fields
     r.times.head = milliseconds_of(limits.head_timeout)
     r.times.body = milliseconds_of(limits.body_idle_timeout)
+    r.times.look = max(1, r.times.body // LOOKS)
     r.times.idle = milliseconds_of(limits.idle_timeout)
     r.times.connect = milliseconds_of(limits.connect_timeout)
     r.times.upstream_idle = milliseconds_of(limits.upstream_idle_timeout)
@@ -275,6 +282,7 @@ cdef int set_limits(Reactor r, limits) except -1:
     r.max_requests = UINT32_MAX if limits.max_requests_per_connection is None else limits.max_requests_per_connection
     r.max_body = <uint64_t> -1 if limits.max_body is None else limits.max_body
     r.ahead = min(limits.max_head, <uint32_t> SCRATCH)
+    r.max_buffered = limits.max_buffered
     r.max_connections = limits.max_connections
     r.max_per_client = limits.max_connections_per_client
     r.max_handshakes = limits.max_handshakes
@@ -291,6 +299,7 @@ cdef int set_limits(Reactor r, limits) except -1:
     r.sealed = <char *> malloc(SCRATCH)
     r.record = <char *> malloc(RECORD)
     pipe_open(&r.pipe)
+    waiting_open(&r.waiting)
     if (r.arena.base is NULL or r.outgoing is NULL or r.scratch is NULL or r.copies.arena.base is NULL
             or r.sealed is NULL or r.record is NULL):
         raise MemoryError

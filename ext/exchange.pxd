@@ -4,7 +4,7 @@
 # refers to its upstream connection by handle. Everything that is needed after the request head has been processed is
 # copied here.
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastroute.ext.body cimport Body
 from fastroute.ext.buffer cimport Buffer
@@ -83,6 +83,7 @@ cdef struct Exchange:
     Endpoint *tried[TRIED_MOST]  # holds references, oldest first; the last one is in use
     char *request               # the head as sent upstream: kept until the first byte of a response
     uint32_t request_size
+    uint32_t kept               # bytes of `request`, `text` and `origin` that are allocations
     Buffer held                 # body bytes that are not sent yet, or kept to be sent again
     uint16_t status             # of the response; 0 if there is none yet
     uint16_t reason             # LocalReason
@@ -102,7 +103,9 @@ cdef struct Exchange:
     uint64_t deadline           # milliseconds: the request timeout of the rule; 0: none
     uint64_t try_deadline       # milliseconds: the backendRequest timeout of the rule, for this try; 0: none
     uint64_t probe              # milliseconds: when to probe a client that half-closed; 0: never
-    uint64_t progress           # milliseconds: when the client last sent or received a byte
+    uint64_t progress           # milliseconds: when the client last sent or took a byte
+    uint64_t looked             # milliseconds: when `untaken` was read; not valid if that was before `progress`
+    uint32_t untaken            # bytes that the kernel held for the client
     uint64_t discarded          # discarded bytes of the request body
     uint8_t mover               # Mover: the side that held up the exchange at the last visit, if it must keep a pace
     uint8_t pace_begun          # a window has begun
@@ -135,5 +138,7 @@ cdef Exchange *exchange_take(ExchangeList *spare) noexcept nogil
 # Drops its references and frees its memory. The caller has detached its upstream connection.
 cdef void exchange_give(ExchangeList *spare, Exchange *exchange) noexcept nogil
 cdef void exchanges_free(ExchangeList *spare) noexcept nogil
-# Memory for a request head of `size` bytes in `exchange.request`; NULL if out of memory.
+# Counts `size` bytes that were allocated for the exchange; negative if they were freed before its end.
+cdef void exchange_note(Exchange *exchange, int64_t size) noexcept nogil
+# Memory for a request head of `size` bytes in `exchange.request`, once; NULL if out of memory.
 cdef char *exchange_request_room(Exchange *exchange, uint32_t size) noexcept nogil

@@ -1,10 +1,10 @@
 """The memory of an exchange. The modules request, response and relay process it."""
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from fastroute.ext.buffer cimport buffer_free
+from fastroute.ext.buffer cimport buffer_free, buffers_note
 from fastroute.ext.router cimport listener_unref
 from fastroute.ext.tables cimport endpoint_unref, rule_unref
 
@@ -41,6 +41,8 @@ cdef void exchange_give(ExchangeList *spare, Exchange *exchange) noexcept nogil:
         free(exchange.text)
     if exchange.origin is not NULL:
         free(exchange.origin)
+    if exchange.kept:
+        buffers_note(-<int64_t> exchange.kept)
     free(exchange.mirrors)
     buffer_free(&exchange.held)
     if spare.count >= SPARE_MOST:
@@ -63,6 +65,7 @@ cdef void exchanges_free(ExchangeList *spare) noexcept nogil:
 cdef bint exchange_keep_origin(Exchange *exchange, Slice origin) noexcept nogil:
     if exchange.origin is not NULL:
         free(exchange.origin)
+        exchange_note(exchange, -<int64_t> exchange.origin_size)
     exchange.origin = NULL
     exchange.origin_size = 0
     if origin.size == 0:
@@ -72,13 +75,18 @@ cdef bint exchange_keep_origin(Exchange *exchange, Slice origin) noexcept nogil:
         return False
     memcpy(exchange.origin, origin.data, origin.size)
     exchange.origin_size = origin.size
+    exchange_note(exchange, origin.size)
     return True
 
 
+cdef void exchange_note(Exchange *exchange, int64_t size) noexcept nogil:
+    exchange.kept += <uint32_t> size
+    buffers_note(size)
+
+
 cdef char *exchange_request_room(Exchange *exchange, uint32_t size) noexcept nogil:
-    if exchange.request is not <char *> exchange.request_inline:
-        free(exchange.request)
-    exchange.request = exchange.request_inline
     if size > REQUEST_ROOM:
         exchange.request = <char *> malloc(size)
+        if exchange.request is not NULL:
+            exchange_note(exchange, size)
     return exchange.request

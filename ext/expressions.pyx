@@ -1,32 +1,23 @@
 # Filling and look-up.
 
 from libc.stdint cimport uint32_t
-from libc.string cimport memcpy
 
 from fastroute.ext.bytemap cimport bytemap_find, bytemap_put
 from fastroute.ext.node cimport Node, match_before, node_find, node_put
 from fastroute.ext.pool cimport pool_take
-from fastroute.ext.regex cimport pattern_beginning
 from fastroute.ext.slice cimport Slice
 
 cdef extern from * nogil:
     int lowest_bit "__builtin_ctzll"(unsigned long long bits)
 
-cdef enum:
-    PREFIX_MOST = 63
-
 
 cdef int expressions_put(Index *index, Expressions *expressions, const Match *match) except -1:
-    cdef char beginning[PREFIX_MOST]
-    cdef uint32_t size = pattern_beginning(match.pattern, beginning, PREFIX_MOST)
-    cdef Node *node = <Node *> bytemap_find(&expressions.beginnings, 0, beginning, size)
-    cdef char *key
+    cdef const Slice *beginning = &match.beginning
+    cdef Node *node = <Node *> bytemap_find(&expressions.beginnings, 0, beginning.data, beginning.size)
     if node == NULL:
         node = <Node *> pool_take(&index.pool, sizeof(Node))
-        key = <char *> pool_take(&index.pool, size + 1)
-        memcpy(key, beginning, size)
-        bytemap_put(&expressions.beginnings, 0, key, size, node)
-        expressions.lengths |= <uint64_t> 1 << size
+        bytemap_put(&expressions.beginnings, 0, beginning.data, beginning.size, node)
+        expressions.lengths |= <uint64_t> 1 << beginning.size
     return node_put(index, node, match)
 
 

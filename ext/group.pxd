@@ -33,7 +33,10 @@ cdef struct Group:
 # Allocates room for `rules` rules. MemoryError.
 cdef Group *group_new(Slice hostname, uint32_t rules) except NULL
 cdef int group_expect(Group *group, const Group *like) except -1     # reserves room for about as much as `like` holds
-cdef int group_add(Group *group, Rule *rule) except -1      # within that room; takes a reference
+cdef int group_take(Group *group, Rule *rule) except -1     # within that room; takes a reference
+# One step to make room for a match of a rule that the group has. Call it before `group_add` until it returns false.
+cdef bint group_widen(Group *group, const Match *match) except -1
+cdef int group_add(Group *group, const Match *match) except -1
 cdef void group_unref(Group *group) noexcept nogil          # added to the graveyard at zero
 # The match that takes the request; NULL if there is none.
 cdef const Match *group_find(const Group *group, Facts *facts) noexcept nogil

@@ -1,14 +1,16 @@
-# Filling a group and look-up in it.
+# Filling a group, match by match, and look-up in it.
 
 from libc.stdlib cimport calloc, free
 from libc.string cimport memchr, memcpy
 
-from fastroute.ext.bytemap cimport bytemap_expect, bytemap_find, bytemap_free, bytemap_put, bytemap_start
+from fastroute.ext.bytemap cimport (
+    bytemap_expect, bytemap_find, bytemap_free_piece, bytemap_put, bytemap_start, bytemap_widen,
+)
 from fastroute.ext.expressions cimport expressions_find, expressions_put
 from fastroute.ext.graveyard cimport bury
 from fastroute.ext.node cimport node_find, node_put
 from fastroute.ext.pool cimport pool_free_one, pool_start, pool_take
-from fastroute.ext.rule cimport PATH_EXACT, PATH_PREFIX, rule_ref, rule_unref
+from fastroute.ext.rule cimport PATH_EXACT, PATH_PREFIX, PATH_REGEX, rule_ref, rule_unref
 
 cdef enum:
     PIECE = 32                  # rules released per call
@@ -70,10 +72,13 @@ cdef bint _dismantle(Grave *grave) noexcept nogil:
         rule_unref(group.rules[group.rules_count])
     if group.rules_count or not pool_free_one(&group.index.pool):
         return False
-    bytemap_free(&group.exact)
-    bytemap_free(&group.tree)
-    bytemap_free(&group.index.buckets)
-    bytemap_free(&group.expressions.beginnings)
+    if not (
+        bytemap_free_piece(&group.exact)
+        and bytemap_free_piece(&group.tree)
+        and bytemap_free_piece(&group.index.buckets)
+        and bytemap_free_piece(&group.expressions.beginnings)
+    ):
+        return False
     free(group.rules)
     free(group)
     return True
@@ -118,26 +123,31 @@ cdef Node *_prefix_node(Group *group, const Slice *path) except NULL:
     return node
 
 
-cdef int group_add(Group *group, Rule *rule) except -1:
-    cdef Match *match
-    cdef Node *node
-    cdef uint32_t i
+cdef int group_take(Group *group, Rule *rule) except -1:
     if group.rules_count == group.rules_room:
         raise AssertionError("a group has room for its rules")
     rule_ref(rule)
     group.rules[group.rules_count] = rule
     group.rules_count += 1
-    for i in range(rule.matches_count):
-        match = &rule.matches[i]
-        if match.path_type == PATH_EXACT:
-            node = _exact_node(group, &match.path)
-        elif match.path_type == PATH_PREFIX:
-            node = _prefix_node(group, &match.path)
-        else:
-            expressions_put(&group.index, &group.expressions, match)
-            continue
-        node_put(&group.index, node, match)
     return 0
+
+
+cdef bint group_widen(Group *group, const Match *match) except -1:
+    if match.path_type == PATH_EXACT and bytemap_widen(&group.exact, 1):
+        return True
+    if match.path_type == PATH_PREFIX and bytemap_widen(&group.tree, match.path.size):  # an element has a slash
+        return True
+    if match.path_type == PATH_REGEX and bytemap_widen(&group.expressions.beginnings, 1):
+        return True
+    return bytemap_widen(&group.index.buckets, 2)
+
+
+cdef int group_add(Group *group, const Match *match) except -1:
+    if match.path_type == PATH_EXACT:
+        return node_put(&group.index, _exact_node(group, &match.path), match)
+    if match.path_type == PATH_PREFIX:
+        return node_put(&group.index, _prefix_node(group, &match.path), match)
+    return expressions_put(&group.index, &group.expressions, match)
 
 
 # --- look-up

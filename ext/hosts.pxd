@@ -73,4 +73,8 @@ cdef int hosts_put(HostTable *table, Slice hostname, void *value) except -1 nogi
 cdef void *hosts_get(const HostTable *table, Slice hostname) noexcept nogil     # the exact entry; NULL if there is none
 # Iterates over all values: `cursor` starts at 0; NULL at the end.
 cdef void *hosts_value(const HostTable *table, uint32_t *cursor) noexcept nogil
-cdef void hosts_free(HostTable *table) noexcept nogil
+# Reserves room for about as many entries as `like` has. MemoryError.
+cdef int hosts_expect(HostTable *table, const HostTable *like) except -1 nogil
+# One step to make room for a hostname. Call it before `hosts_put` until it returns false. MemoryError.
+cdef bint hosts_widen(HostTable *table, Slice hostname) except -1 nogil
+cdef bint hosts_free_piece(HostTable *table) noexcept nogil         # frees a part; true if nothing is left

@@ -1,6 +1,8 @@
 # Filling a table by hostname, and iterating over it.
 
-from fastroute.ext.bytemap cimport bytemap_free, bytemap_put, bytemap_start
+from fastroute.ext.bytemap cimport (
+    bytemap_expect, bytemap_free_piece, bytemap_put, bytemap_start, bytemap_widen,
+)
 
 
 cdef bint _is_wildcard(const Slice *hostname) noexcept nogil:
@@ -50,6 +52,14 @@ cdef void *hosts_value(const HostTable *table, uint32_t *cursor) noexcept nogil:
     return NULL
 
 
-cdef void hosts_free(HostTable *table) noexcept nogil:
-    bytemap_free(&table.exact)
-    bytemap_free(&table.wildcards)
+cdef int hosts_expect(HostTable *table, const HostTable *like) except -1 nogil:
+    bytemap_expect(&table.exact, like.exact.used)
+    return bytemap_expect(&table.wildcards, like.wildcards.used)
+
+
+cdef bint hosts_widen(HostTable *table, Slice hostname) except -1 nogil:
+    return bytemap_widen(&table.wildcards if _is_wildcard(&hostname) else &table.exact, 1)
+
+
+cdef bint hosts_free_piece(HostTable *table) noexcept nogil:
+    return bytemap_free_piece(&table.exact) and bytemap_free_piece(&table.wildcards)

@@ -10,8 +10,8 @@ from fastroute.ext.connection cimport (
 from fastroute.ext.downstream cimport downstream_adopt
 from fastroute.ext.epoll cimport EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLLIN, epoll_ctl, epoll_event
 from fastroute.ext.inet cimport (
-    AF_INET6, IPPROTO_TCP, SO_ACCEPTCONN, SO_KEEPALIVE, SOCK_CLOEXEC, SOCK_NONBLOCK, SOL_SOCKET, TCP_NODELAY, accept4,
-    getsockopt, ntohs, setsockopt, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage,
+    AF_INET6, IPPROTO_TCP, SEND_BUFFER, SO_ACCEPTCONN, SO_KEEPALIVE, SO_SNDBUF, SOCK_CLOEXEC, SOCK_NONBLOCK, SOL_SOCKET,
+    TCP_NODELAY, accept4, getsockopt, ntohs, setsockopt, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage,
 )
 from fastroute.ext.reactor cimport close_connection, queue, set_deadline
 
@@ -45,6 +45,7 @@ cdef bint is_listening(int fd) noexcept nogil:
 
 cdef int listener_open(Reactor r, int fd, uint32_t index) noexcept nogil:
     cdef int on = 1
+    cdef int most_sent = SEND_BUFFER
     cdef uint64_t *listeners
     cdef Connection *listener
     if not is_listening(fd):
@@ -61,9 +62,10 @@ cdef int listener_open(Reactor r, int fd, uint32_t index) noexcept nogil:
     listener.listener = index
     listener.requests = 1
     listener.fd = fd
-    # Accepted sockets inherit these options: two system calls less for each.
+    # Accepted sockets inherit these options: three system calls less for each.
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(int))
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(int))
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &most_sent, sizeof(int))
     if set_interest(r, listener, EPOLL_CTL_ADD, 0 if r.full else EPOLLIN) < 0:
         listener.fd = -1
         close_connection(r, listener)

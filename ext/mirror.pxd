@@ -26,7 +26,7 @@ cdef enum:
     ANSWER_MOST = 1048576       # bytes of an answer that are read and discarded to keep the connection
 
 cdef enum MirrorFailure:        # why a backend did not get the whole copy; counters start at FIXED_MIRROR_FAILURES
-    MIRROR_OVERLOADED = 0       # too many mirrors, or out of memory
+    MIRROR_OVERLOADED = 0       # too many mirrors, too much in buffers, or out of memory
     MIRROR_NO_ENDPOINT          # the backend has no eligible endpoint
     MIRROR_NOT_CONNECTED        # the connection was refused or timed out
     MIRROR_SLOW                 # too many bytes are queued

@@ -17,5 +17,7 @@ cdef void mirrors_leave(Reactor r, Exchange *x) noexcept nogil
 cdef void mirror_advance(Reactor r, Connection *u) noexcept nogil
 # Called when the deadline of `u` has passed.
 cdef void mirror_expired(Reactor r, Connection *u) noexcept nogil
+# Closes `u` because too many bytes are buffered; counts a failure unless the whole request was sent.
+cdef void mirror_crowded(Reactor r, Connection *u) noexcept nogil
 # Closes `u`; counts a failure unless the whole request was sent.
 cdef void mirror_close(Reactor r, Connection *u) noexcept nogil

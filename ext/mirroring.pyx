@@ -104,6 +104,10 @@ cdef void mirror_close(Reactor r, Connection *u) noexcept nogil:
     fail(r, u, MIRROR_INCOMPLETE)
 
 
+cdef void mirror_crowded(Reactor r, Connection *u) noexcept nogil:
+    fail(r, u, MIRROR_OVERLOADED)
+
+
 # --- the request
 
 

@@ -13,7 +13,7 @@ from fastroute.ext.buffer cimport buffer_size
 from fastroute.ext.connection cimport slab_find
 from fastroute.ext.exchange cimport STAGE_CONNECTING, STAGE_DISCARDING, STAGE_RELAYING
 from fastroute.ext.head cimport FRAMING_LENGTH
-from fastroute.ext.inet cimport SIOCOUTQ, ioctl
+from fastroute.ext.reactor cimport untaken
 
 
 cdef uint8_t pace_mover(Reactor r, const Connection *c, const Exchange *x) noexcept nogil:
@@ -51,12 +51,9 @@ cdef uint64_t pace_watch(Reactor r, Exchange *x, uint8_t mover) noexcept nogil:
 cdef uint64_t pace_moved(const Connection *c, const Exchange *x) noexcept nogil:
     """Bytes that the side which holds up the exchange has moved so far. With TLS, what is sent and what waits differ by
     the overhead of records, which does not matter here."""
-    cdef int unsent = 0
     if x.mover == MOVER_SENDER:
         return x.received + x.discarded
-    if x.mover == MOVER_READER and ioctl(c.fd, SIOCOUTQ, &unsent) < 0:
-        unsent = 0
-    return x.sent - buffer_size(&c.output) - <uint64_t> unsent
+    return x.sent - buffer_size(&c.output) - (untaken(c) if x.mover == MOVER_READER else 0)
 
 
 cdef bint pace_failed(Reactor r, const Connection *c, Exchange *x) noexcept nogil:

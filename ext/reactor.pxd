@@ -20,6 +20,7 @@ from fastroute.ext.slice cimport Arena
 from fastroute.ext.tables cimport Tables, Upstreams
 from fastroute.ext.timer cimport Wheel
 from fastroute.ext.tls cimport Pipe
+from fastroute.ext.waiting cimport Waiting
 
 
 cdef enum:
@@ -33,6 +34,7 @@ cdef enum:
 cdef struct Times:              # settings.Limits in milliseconds
     uint64_t head
     uint64_t body
+    uint64_t look               # how often to look whether a client takes anything of an answer
     uint64_t idle
     uint64_t connect
     uint64_t upstream_idle
@@ -72,6 +74,7 @@ cdef class Reactor:
     cdef uint64_t window_bytes  # that a side must move in PACE_WINDOW (pace.pxd); 0: none
     cdef uint32_t max_requests  # of a client connection
     cdef uint32_t ahead         # bytes read at once from a client, and so the most that is held behind a request
+    cdef uint64_t max_buffered  # bytes of memory of all buffers
     cdef uint32_t max_connections
     cdef uint32_t max_per_client    # connections of one address
     cdef uint32_t max_handshakes
@@ -88,6 +91,11 @@ cdef class Reactor:
     cdef AccessLog log
     cdef bint logs              # whether there is a log
     cdef uint64_t hurried       # milliseconds: until then turns do not wait for more events, because trio has work
+    cdef uint64_t sweep_begun   # these five: the search for connections to end (relief.pyx); milliseconds
+    cdef uint32_t sweep_next    # index in the slab; 0: there is none
+    cdef uint32_t sweep_first   # classes
+    cdef uint32_t sweep_last
+    cdef uint32_t sweep_lowest
     cdef uint64_t flushed       # milliseconds: when the log was last flushed
     # current state
     cdef bint announcing        # every answer has Connection: close
@@ -103,6 +111,8 @@ cdef class Reactor:
     cdef uint32_t handshakes    # in progress; linked through Tls, oldest first
     cdef uint32_t handshakes_first
     cdef uint32_t handshakes_last
+    cdef uint64_t handshakes_unread     # bytes of memory for their output that the clients have not read
+    cdef Waiting waiting        # those of them that wait
     cdef uint32_t upstream_connections
     cdef uint32_t pooled
     cdef uint32_t exchanges
@@ -133,6 +143,8 @@ cdef int transmit(Reactor r, Connection *c, iovec *parts, int count) noexcept no
 cdef int put(Reactor r, Connection *c, const char *data, uint32_t size) noexcept nogil
 # Sends the bytes in `c.output`. Returns 0 (some may remain there), or -1 if the connection is broken.
 cdef int flush(Reactor r, Connection *c) noexcept nogil
+# Bytes that the kernel has accepted for the peer and that the peer has not acknowledged. One system call.
+cdef uint32_t untaken(const Connection *c) noexcept nogil
 # Sends what libssl has written to the pipe. Returns 0, or -1 if the connection is broken.
 cdef int ship(Reactor r, Connection *c) noexcept nogil
 # Ends TLS with a client to which nothing more is sent: sends close_notify and frees the TLS state. Later input is not

@@ -16,6 +16,7 @@ from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 from posix.unistd cimport close
 
 from fastroute.ext.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_size
+from fastroute.ext.clients cimport clients_leave
 from fastroute.ext.clock cimport microseconds_now
 from fastroute.ext.clients cimport clients_free
 from fastroute.ext.connection cimport SIDE_LISTENER, handle_of, slab_at, slab_bury, slab_free
@@ -25,11 +26,12 @@ from fastroute.ext.epoll cimport (
 )
 from fastroute.ext.exchange cimport exchanges_free
 from fastroute.ext.forwarded cimport trusted_proxies_free
-from fastroute.ext.inet cimport MSG_MORE, MSG_NOSIGNAL, SHUT_WR, msghdr, recv, send, sendmsg, shutdown
+from fastroute.ext.inet cimport MSG_MORE, MSG_NOSIGNAL, SHUT_WR, SIOCOUTQ, ioctl, msghdr, recv, send, sendmsg, shutdown
 from fastroute.ext.timer cimport timer_remove, timer_set
 from fastroute.ext.tls cimport (
     PIPE_ROOM, PROGRESS_CLOSED, RECORD, RECORD_ROOM, Tls, pipe_free, tls_close, tls_free, tls_read, tls_write,
 )
+from fastroute.ext.waiting cimport waiting_close, waiting_remove
 
 cdef enum:
     OWED_MOST = 1048576     # unsent bytes above which reading fails the connection: more than any answer puts there
@@ -53,6 +55,7 @@ cdef class Reactor:
         trusted_proxies_free(self.trusted)
         entropy_close(self.entropy)
         pipe_free(&self.pipe)
+        waiting_close(&self.waiting)
         free(self.sealed)
         free(self.record)
         if self.scratch is not NULL:
@@ -273,6 +276,10 @@ cdef void handshake_enter(Reactor r, Connection *c) noexcept nogil:
 
 
 cdef void handshake_leave(Reactor r, Connection *c) noexcept nogil:
+    if c.tls.waits:
+        waiting_remove(&r.waiting, &r.slab, c)
+    r.handshakes_unread -= c.tls.unread
+    c.tls.unread = 0
     if c.tls.before:
         slab_at(&r.slab, c.tls.before).tls.after = c.tls.after
     else:
@@ -319,6 +326,11 @@ cdef int flush(Reactor r, Connection *c) noexcept nogil:
         c.writable = False
     buffer_consume(&c.output, size)
     return 0
+
+
+cdef uint32_t untaken(const Connection *c) noexcept nogil:
+    cdef int size = 0
+    return <uint32_t> size if ioctl(c.fd, SIOCOUTQ, &size) == 0 and size > 0 else 0
 
 
 cdef bint say_end(Reactor r, Connection *c) noexcept nogil:
@@ -389,6 +401,8 @@ cdef void close_connection(Reactor r, Connection *c) noexcept nogil:
     if c.queued:
         take_out(r, c)
     timer_remove(&r.wheel, &r.slab, c)
+    if c.counted:
+        clients_leave(&r.clients, c.peer.family, c.peer.address)
     forget_tls(r, c)
     buffer_free(&c.input)
     buffer_free(&c.output)

@@ -36,6 +36,7 @@ cdef enum LocalReason:
     REASON_LOOP                 # 508: this installation has forwarded the request before
     REASON_BODY_TOO_SLOW        # 408: the client sent a body, or took a response, slower than --min-body-rate
     REASON_UPSTREAM_TOO_SLOW    # the backend sent a body slower than --min-body-rate; the answer is cut off
+    REASON_BUFFERS_FULL         # 503: all connections together buffer too much, and this one buffered the most
     REASON_COUNT                # number of reasons above
     REASON_REFUSED = 64         # + Refusal: http1 refused the head or body of the request
 

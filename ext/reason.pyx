@@ -2,15 +2,14 @@
 
 from fastroute.ext.refusal cimport REFUSAL_COUNT, refusal_option, refusal_reason
 
-cdef const char *NAMES[32]
+cdef const char *NAMES[33]
 NAMES[:] = [
     b"none", b"no_listener", b"no_rule", b"redirect", b"reference_refused", b"backend_not_found", b"backend_invalid",
     b"no_backend_refs", b"zero_weights", b"no_endpoint", b"connect_failed", b"connect_timeout", b"upstream_closed",
     b"upstream_malformed", b"upstream_truncated", b"request_timeout", b"backend_timeout", b"head_timeout",
     b"body_timeout", b"body_too_large", b"client_closed", b"preflight", b"tunnel_idle", b"overloaded",
     b"misdirected", b"drained", b"options_asterisk", b"max_forwards", b"backend_tls_policy",
-    b"loop_detected",
-    b"body_too_slow", b"upstream_too_slow",
+    b"loop_detected", b"body_too_slow", b"upstream_too_slow", b"buffers_full",
 ]
 if len(NAMES) != REASON_COUNT or REASON_COUNT > REASON_REFUSED:
     raise AssertionError("every LocalReason has one name, and a number below those of refusals")
@@ -33,6 +32,8 @@ cdef const char *reason_option(int reason) noexcept nogil:
         return b"--min-body-rate"
     if reason == REASON_CONNECT_TIMEOUT:
         return b"--connect-timeout"
+    if reason == REASON_BUFFERS_FULL:
+        return b"--max-buffered"
     return refusal_option(reason - <int> REASON_REFUSED) if reason > REASON_REFUSED else NULL
 
 

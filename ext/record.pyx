@@ -12,7 +12,7 @@ from fastroute.ext.accesslog cimport Record
 from fastroute.ext.counters cimport (
     FIXED_BYTES_RECEIVED, FIXED_BYTES_SENT, FIXED_LOCAL_RESPONSES, REQUESTS_NAMELESS, count, count_request, observe,
 )
-from fastroute.ext.exchange cimport STAGE_TUNNEL, TEXT_ROOM
+from fastroute.ext.exchange cimport STAGE_TUNNEL, TEXT_ROOM, exchange_note
 from fastroute.ext.tables cimport reason_name
 
 
@@ -37,6 +37,7 @@ cdef void record_request(Reactor r, Exchange *x, const Head *head, Slice client,
         if into is NULL:
             return
         x.text = into
+        exchange_note(x, size)
     into = keep(&x.log_method, head.method, x.text)
     into = keep(&x.log_host, head.host, into)
     into = keep(&x.log_path, head.path, into)

@@ -5,7 +5,7 @@ Backpressure: a side is read only while the output of the other side is empty. S
 the request, at most one head is read (request_room).
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastroute.ext.answer cimport answer_plainly, break_off, can_be_discarded, cut_short
 from fastroute.ext.attempt cimport attempt_again, attempt_connected, attempt_refused, attempt_resume
@@ -15,10 +15,10 @@ from fastroute.ext.connection cimport slab_find
 from fastroute.ext.counters cimport FIXED_ENDED_BODY_TOO_SLOW, FIXED_ENDED_UPSTREAM_TOO_SLOW, count
 from fastroute.ext.exchange cimport (
     Exchange, STAGE_CONNECTING, STAGE_DISCARDING, STAGE_FLUSHING, STAGE_PAUSING, STAGE_RELAYING, STAGE_TUNNEL, STAGE_WAITING,
-    VERDICT_CLOSE, VERDICT_DONE, VERDICT_LINGER, VERDICT_ON,
+    VERDICT_CLOSE, VERDICT_DONE, VERDICT_LINGER, VERDICT_ON, VERDICT_RESET,
 )
 from fastroute.ext.inet cimport iovec
-from fastroute.ext.reactor cimport DISCARD_BYTES, flush, queue, receive, say_end, set_deadline, transmit
+from fastroute.ext.reactor cimport DISCARD_BYTES, flush, queue, receive, say_end, set_deadline, transmit, untaken
 from fastroute.ext.reason cimport (
     REASON_BACKEND_TIMEOUT, REASON_BODY_TIMEOUT, REASON_BODY_TOO_SLOW, REASON_CLIENT_CLOSED, REASON_REQUEST_TIMEOUT,
     REASON_UPSTREAM_TOO_SLOW,
@@ -169,10 +169,30 @@ cdef inline uint64_t earlier(uint64_t one, uint64_t other) noexcept nogil:
     return one if other == 0 or (one != 0 and one < other) else other
 
 
+cdef uint64_t next_look(Reactor r, const Exchange *x) noexcept nogil:
+    """When to look at what the client has taken, while it has to take something."""
+    return (x.looked if x.looked > x.progress else x.progress) + r.times.look
+
+
+cdef void look(Reactor r, const Connection *c, Exchange *x) noexcept nogil:
+    """Notes whether the client has taken anything since the last look.
+
+    The kernel holds hundreds of kilobytes and reports a slow client as writable only after a third of them. The client
+    makes progress with each byte that it acknowledges. Only looks see this: a write costs no additional system call.
+    """
+    cdef uint32_t left = untaken(c)
+    if x.looked >= x.progress and left < x.untaken:
+        x.progress = r.milliseconds
+    x.looked = r.milliseconds
+    x.untaken = left
+
+
 cdef void watch_progress(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     """Sets the deadline of the client's connection to the earliest of those that apply."""
     cdef uint8_t mover = pace_mover(r, c, x)
     cdef uint64_t deadline = earlier(earlier(x.deadline, patience(r, x, mover)), pace_watch(r, x, mover))
+    if mover == MOVER_READER:
+        deadline = earlier(deadline, next_look(r, x))
     if x.stage == STAGE_PAUSING:
         deadline = earlier(deadline, x.resume)
     if c.ended:
@@ -239,7 +259,10 @@ cdef int resume(Reactor r, Connection *c, Exchange *x) noexcept nogil:
 
 cdef int client_expired(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     """A side made no progress in time, or a probe is due, or a pause is over."""
-    cdef uint64_t until = patience(r, x, pace_mover(r, c, x))
+    cdef uint64_t until
+    if buffer_size(&c.output) and r.milliseconds >= next_look(r, x):
+        look(r, c, x)
+    until = patience(r, x, pace_mover(r, c, x))
     if x.stage == STAGE_PAUSING and r.milliseconds >= x.resume:
         return resume(r, c, x)
     if x.probe and r.milliseconds >= x.probe:
@@ -250,7 +273,12 @@ cdef int client_expired(Reactor r, Connection *c, Exchange *x) noexcept nogil:
         return VERDICT_ON
     if x.stage == STAGE_DISCARDING:
         return VERDICT_CLOSE
-    return answer_plainly(r, c, x, 408, REASON_BODY_TIMEOUT)
+    return reset_reader(c, answer_plainly(r, c, x, 408, REASON_BODY_TIMEOUT))
+
+
+cdef inline int reset_reader(const Connection *c, int verdict) noexcept nogil:
+    """The verdict for a client that is too slow. Only a reset frees what the kernel holds for one that does not read."""
+    return VERDICT_RESET if verdict == VERDICT_CLOSE and buffer_size(&c.output) else verdict
 
 
 cdef int too_slow(Reactor r, Connection *c, Exchange *x) noexcept nogil:
@@ -259,4 +287,6 @@ cdef int too_slow(Reactor r, Connection *c, Exchange *x) noexcept nogil:
         count(r.counters, FIXED_ENDED_UPSTREAM_TOO_SLOW, 1)
         return cut_short(r, c, x, REASON_UPSTREAM_TOO_SLOW)
     count(r.counters, FIXED_ENDED_BODY_TOO_SLOW, 1)
-    return VERDICT_CLOSE if x.stage == STAGE_DISCARDING else answer_plainly(r, c, x, 408, REASON_BODY_TOO_SLOW)
+    if x.stage == STAGE_DISCARDING:
+        return VERDICT_CLOSE
+    return reset_reader(c, answer_plainly(r, c, x, 408, REASON_BODY_TOO_SLOW))

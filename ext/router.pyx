@@ -9,7 +9,7 @@ from fastroute.ext.facts cimport Facts, facts_start
 from fastroute.ext.graveyard cimport bury
 from fastroute.ext.group cimport group_find, group_unref
 from fastroute.ext.hosts cimport (
-    HostWalk, host_next, hosts_free, hosts_get, hosts_put, hosts_start, hosts_value, walk_start,
+    HostWalk, host_next, hosts_free_piece, hosts_get, hosts_put, hosts_start, hosts_value, walk_start,
 )
 from fastroute.ext.reason cimport REASON_MISDIRECTED, REASON_NO_LISTENER, REASON_NO_RULE, REASON_NONE, REASON_OVERLOADED
 from fastroute.ext.rule cimport PATH_PREFIX, Match
@@ -68,7 +68,8 @@ cdef bint _dismantle_listener(Grave *grave) noexcept nogil:
     for _ in range(PIECE):
         group = <Group *> hosts_value(&listener.groups, &grave.cursor)
         if group == NULL:
-            hosts_free(&listener.groups)
+            if not hosts_free_piece(&listener.groups):
+                return False
             if listener.secure != NULL:
                 secure_unref(listener.secure)
             free(listener)
@@ -121,9 +122,10 @@ cdef bint _dismantle_routes(Grave *grave) noexcept nogil:
         if listener != NULL:
             listener_unref(listener)
             continue
+        if not hosts_free_piece(&routes.sockets[routes.count - 1]):
+            return False
         routes.count -= 1
         grave.cursor = 0
-        hosts_free(&routes.sockets[routes.count])
     return False
 
 

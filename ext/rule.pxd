@@ -22,6 +22,9 @@ cdef enum PathType:             # in the order in which they are tried
     PATH_PREFIX
     PATH_REGEX
 
+cdef enum:
+    BEGINNING_MOST = 63
+
 cdef struct Rule
 
 cdef struct ValueTest:          # of a header (name in lower case) or query parameter
@@ -40,6 +43,7 @@ cdef struct Match:
     ValueTest *query
     uint16_t headers_count
     uint16_t query_count
+    Slice beginning             # for PATH_REGEX: a prefix of every path that matches, at most BEGINNING_MOST bytes
     Slice rank                  # bytes that sort like the ranks of matches: the smallest is tried first
 
 cdef struct Target:             # one backendRef of a rule
@@ -75,8 +79,11 @@ cdef struct Rule:
     uint32_t matches_count
     Pool pool                   # all of its memory
 
-# From a snapshot.Rule and its RuleSlots, with one reference and without a choice, which the tables add. Raises
-# ValueError if RE2 refuses a regular expression, MemoryError.
-cdef Rule *rule_new(source, slots, Upstreams upstreams) except NULL
+# A rule that is made in steps, by `drafting`, with one reference and without a choice, which the tables add.
+cdef class Draft:
+    cdef Rule *rule
+    cdef list expressions       # the addresses of what has a regular expression: (ValueTest or Match, whether a Match)
+    cdef uint32_t work          # since the last step, in small operations
+
 cdef void rule_ref(Rule *rule) noexcept nogil
 cdef void rule_unref(Rule *rule) noexcept nogil         # added to the graveyard at zero

@@ -1,6 +1,6 @@
 # How an HTTPS listener terminates TLS: a context of libssl, and the certificates of the listener.
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from fastroute.ext.certificate cimport Certificates, Credential
 from fastroute.ext.openssl cimport SSL, SSL_CTX
@@ -11,6 +11,8 @@ cdef enum:
 cdef struct Secure:             # one block of memory
     uint32_t refs
     uint32_t count
+    uint16_t flow               # of the listener, and
+    uint16_t owner              # of its namespace, among the waiting handshakes (waiting.pxd)
     SSL_CTX *context            # NULL: no certificate, or libssl refused the settings; no client can be served
     uint8_t session_context[SESSION_CONTEXT]
     Credential **credentials    # in the listener's order, with a reference to each

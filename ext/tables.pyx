@@ -6,7 +6,6 @@
 # the rules; `step` applies them: it drops the rules of removed listeners, rebuilds changed groups, then changed
 # listeners, then the table of sockets. The slices are the steps of one generator, a few microseconds each.
 
-from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 from libc.time cimport clock, clock_t
 
@@ -15,17 +14,20 @@ from fastroute.ext.certificate cimport Certificates
 from fastroute.ext.choices cimport Choices
 from fastroute.ext.clock cimport microseconds_now
 from fastroute.ext.graveyard cimport collect_for
-from fastroute.ext.group cimport Group, group_add, group_expect, group_new, group_unref
-from fastroute.ext.hosts cimport hosts_get, hosts_value
+from fastroute.ext.group cimport Group, group_add, group_expect, group_new, group_take, group_unref, group_widen
+from fastroute.ext.handles cimport GroupHandle, ListenerHandle, RuleHandle, listener_for, text_slice
+from fastroute.ext.hosts cimport hosts_expect, hosts_get, hosts_value, hosts_widen
 from fastroute.ext.router cimport (
-    Decision, Listener, find_rule, listener_new, listener_put, listener_unref, routes_new, routes_put, routes_unref,
+    Decision, Listener, find_rule, listener_put, routes_new, routes_put, routes_unref,
 )
-from fastroute.ext.rule cimport rule_new
-from fastroute.ext.secure cimport Secure, secure_new, secure_unref
+from fastroute.ext.rule cimport Draft
 from fastroute.ext.scratch cimport Scratch, slice_bytes
 from fastroute.ext.slice cimport Slice
 
+from heapq import merge
+
 from fastroute.ext.reason import REASONS
+from fastroute.ext.rule import drafting
 
 globals()["Upstreams"] = Upstreams      # a cimported name is not an attribute of the module by itself
 
@@ -33,37 +35,7 @@ __all__ = ["REASONS", "TableBuilder", "Tables", "Upstreams"]
 
 cdef enum:
     SPAN = 8                    # small operations between two checks of the clock
-
-
-# --- references held by Python dictionaries
-
-
-cdef class RuleHandle:
-    cdef Rule *rule
-    cdef Py_hash_t fingerprint  # of its source: equal means unchanged
-    cdef str listener           # id
-    cdef str hostnames          # joined with ","
-
-    def __dealloc__(self):
-        if self.rule != NULL:
-            rule_unref(self.rule)
-
-
-cdef class GroupHandle:
-    cdef Group *group           # NULL: no rules are left
-
-    def __dealloc__(self):
-        if self.group != NULL:
-            group_unref(self.group)
-
-
-cdef class ListenerHandle:
-    cdef Listener *listener
-    cdef tuple socket           # (address, port)
-
-    def __dealloc__(self):
-        if self.listener != NULL:
-            listener_unref(self.listener)
+    SORTED = 128                # strings that are sorted at once
 
 
 cdef class Tables:
@@ -75,6 +47,11 @@ cdef class Tables:
     def __dealloc__(self):
         if self.routes != NULL:
             routes_unref(self.routes)
+
+    def discard(self):
+        """Frees it in steps; it is not usable afterwards. Its dictionaries may have a hundred thousand entries."""
+        yield from _emptying(self.rules)
+        yield from _emptying(self.listeners)
 
     def socket_index(self, str address not None, int port) -> int:
         """The index of the socket with this address and port in this version; -1 if there is none."""
@@ -92,7 +69,7 @@ cdef class Tables:
         cdef Decision decision
         cdef Slice name
         if asked is not None:
-            name = _slice(asked)
+            name = text_slice(asked)
         scratch.request(method, path, query, host, headers)
         find_rule(self.routes, <uint32_t> socket, NULL if asked is None else &name, &scratch.head, &scratch.arena, &decision)
         id = None if decision.rule == NULL else slice_bytes(&decision.rule.id).decode()
@@ -174,13 +151,21 @@ cdef class TableBuilder:
 
         Raises ValueError if RE2 refuses a regular expression, and then changes nothing.
         """
+        for _ in self.putting_rule(rule, slots):
+            pass
+
+    def putting_rule(self, rule, slots):
+        """`put_rule` in steps."""
         cdef RuleHandle old = self.rules.get(rule.id)
         cdef RuleHandle handle
+        cdef Draft draft
         cdef Py_hash_t fingerprint = hash((rule, tuple(slots.targets), slots.local, slots.duration))
         if old is not None and old.fingerprint == fingerprint and rule.listener not in self.orphaned:
             return
+        draft = Draft()
+        yield from drafting(draft, rule, slots, self.upstreams)
         handle = RuleHandle()
-        handle.rule = rule_new(rule, slots, self.upstreams)
+        handle.rule, draft.rule = draft.rule, NULL
         handle.rule.choice = self._choice(rule)
         handle.fingerprint = fingerprint
         handle.listener = rule.listener
@@ -233,9 +218,29 @@ cdef class TableBuilder:
         tables.version = self.version
         tables.rules, tables.listeners, tables.sockets = self.rules, self.listeners, self.sockets
         tables.choices = self.choices
-        self.choices.prune(2 * len(self.rules) + 64)
-        self.upstreams.tidy()
         return tables
+
+    def discard(self):
+        """Frees in steps what is used for building only, and what no version uses any more."""
+        for hostnames in self.touched.values():
+            for added in hostnames.values():
+                while added:
+                    for _ in range(min(SPAN, len(added))):
+                        added.pop()
+                    yield
+            yield from _emptying(hostnames)
+        for groups in self.groups.values():
+            yield from _emptying(groups)
+        yield from _emptying(self.touched)
+        yield from _emptying(self.groups)
+        yield from _emptying(self.put)
+        yield from _emptying(self.orphaned)
+        while self.removed:
+            for _ in range(min(SPAN, len(self.removed))):
+                self.removed.pop()
+            yield
+        yield from self.choices.pruning(2 * len(self.rules) + 64)
+        yield from self.upstreams.tidying()
 
     cdef bint _work_until(self, uint64_t end) except -1:
         if self.work is None:
@@ -284,6 +289,7 @@ cdef class TableBuilder:
                 handle = GroupHandle()
                 self.groups.setdefault(listener, {})[hostname] = handle
                 yield from self._fill_group(handle, self._old_listener(listener), hostname, added)
+                yield
 
     cdef int _refuse_homeless(self, dict hostnames) except -1:
         """Raises ValueError if a rule was put for a listener that does not exist."""
@@ -299,22 +305,32 @@ cdef class TableBuilder:
 
     def _fill_group(self, GroupHandle handle, ListenerHandle old_listener, str hostname, list added):
         cdef Group *old = NULL
+        cdef Rule *source
         cdef RuleHandle rule
-        cdef uint32_t i
+        cdef uint32_t i, k
+        cdef uint32_t old_count = 0
         if old_listener is not None:
             old = _group_of(old_listener.listener, hostname)
-        handle.group = group_new(_slice(hostname), (0 if old == NULL else old.rules_count) + <uint32_t> len(added))
+        handle.group = group_new(text_slice(hostname), (0 if old == NULL else old.rules_count) + <uint32_t> len(added))
         if old != NULL:
             group_expect(handle.group, old)
-        for i in range(0 if old == NULL else old.rules_count):
-            if not self.removed or <uintptr_t> old.rules[i] not in self.removed:
-                group_add(handle.group, old.rules[i])
+            old_count = old.rules_count
+        for i in range(old_count + <uint32_t> len(added)):
+            if i < old_count:
+                source = NULL if self.removed and <uintptr_t> old.rules[i] in self.removed else old.rules[i]
+            else:
+                id, rule = added[i - old_count]
+                source = rule.rule if self.rules.get(id) is rule else NULL
+            if source != NULL:
+                group_take(handle.group, source)
+                for k in range(source.matches_count):
+                    while group_widen(handle.group, &source.matches[k]):
+                        yield
+                    group_add(handle.group, &source.matches[k])
+                    if k % SPAN == SPAN - 1:
+                        yield
             if i % SPAN == SPAN - 1:
                 yield
-        for id, rule in added:
-            if self.rules.get(id) is rule:
-                group_add(handle.group, rule.rule)
-            yield
         if handle.group.rules_count == 0:
             group_unref(handle.group)
             handle.group = NULL
@@ -324,16 +340,20 @@ cdef class TableBuilder:
             yield from self._build_listener(id, self.put.get(id), self._old_listener(id), self.groups.get(id, {}))
 
     def _build_listener(self, str id, tuple put, ListenerHandle old, dict rebuilt):
-        cdef ListenerHandle listener = _listener_for(put, old, self.certificates)
+        cdef ListenerHandle listener = listener_for(put, old, self.certificates)
         cdef GroupHandle handle
         cdef Group *group
         cdef uint32_t cursor = 0
         cdef uint32_t kept = 0
         cdef set replaced = set()
+        if old is not None:
+            hosts_expect(&listener.listener.groups, &old.listener.groups)
         for hostname, handle in rebuilt.items():
             if old is not None:
                 replaced.add(<uintptr_t> _group_of(old.listener, hostname))
             if handle.group != NULL:
+                while hosts_widen(&listener.listener.groups, handle.group.hostname):
+                    yield
                 listener_put(listener.listener, handle.group)
             yield
         while old is not None:
@@ -341,6 +361,8 @@ cdef class TableBuilder:
             if group == NULL:
                 break
             if <uintptr_t> group not in replaced:
+                while hosts_widen(&listener.listener.groups, group.hostname):
+                    yield
                 listener_put(listener.listener, group)
             kept += 1
             if kept % SPAN == 0:
@@ -349,56 +371,37 @@ cdef class TableBuilder:
 
     def _build_routes(self):
         cdef ListenerHandle handle
-        for handle in self.listeners.values():
-            self.sockets.setdefault(handle.socket, len(self.sockets))
+        cdef uint32_t i
+        cdef list ids = list(self.listeners)
+        cdef list runs = []
+        for i in range(0, len(ids), SORTED):
+            run = sorted(ids[i:i + SORTED])
+            runs.append(run)
+            for id in run:
+                handle = self.listeners[id]
+                self.sockets.setdefault(handle.socket, len(self.sockets))
+            yield
         self.routes = routes_new(<uint32_t> len(self.sockets))
-        for id in sorted(self.listeners):
+        for id in merge(*runs):
             handle = self.listeners[id]
-            routes_put(self.routes, self.sockets[handle.socket], handle.listener)
+            i = self.sockets[handle.socket]
+            while hosts_widen(&self.routes.sockets[i], handle.listener.hostname):
+                yield
+            routes_put(self.routes, i, handle.listener)
             yield
 
 
 # --- helpers
 
 
-cdef Slice _slice(str text) except *:
-    """Valid as long as `text` exists."""
-    cdef Py_ssize_t size
-    cdef Slice slice
-    slice.data = PyUnicode_AsUTF8AndSize(text, &size)
-    slice.size = <uint32_t> size
-    return slice
+def _emptying(dict entries):
+    """Removes the entries in steps."""
+    while entries:
+        for _ in range(min(SPAN, len(entries))):
+            entries.popitem()
+        yield
 
 
 cdef Group *_group_of(const Listener *listener, str hostname) except? NULL:
     """NULL if the listener has no rules for the hostname."""
-    return <Group *> hosts_get(&listener.groups, _slice(hostname))
-
-
-cdef ListenerHandle _listener_for(tuple put, ListenerHandle old, Certificates certificates):
-    """A listener as in `put`, or like `old` if `put` is None; without groups."""
-    cdef ListenerHandle handle = ListenerHandle()
-    cdef Secure *secure = NULL
-    if put is not None:
-        source, slot = put
-        if source.protocol == "HTTPS":
-            secure = secure_new(source, certificates)
-        try:
-            handle.listener = listener_new(
-                _slice(source.gateway), _slice(source.name), _slice(source.hostname), source.spec_port, secure
-            )
-        except MemoryError:
-            if secure != NULL:
-                secure_unref(secure)
-            raise
-        handle.listener.series = slot
-        handle.socket = (source.address, source.port)
-    else:
-        handle.listener = listener_new(
-            old.listener.gateway, old.listener.name, old.listener.hostname, old.listener.spec_port, old.listener.secure
-        )
-        if old.listener.secure != NULL:
-            old.listener.secure.refs += 1
-        handle.listener.series = old.listener.series
-        handle.socket = old.socket
-    return handle
+    return <Group *> hosts_get(&listener.groups, text_slice(hostname))

@@ -100,6 +100,8 @@ cdef Tls *tls_new(const Secure *secure, Pipe *pipe, const char *name, uint32_t s
     BIO_set_data(bio, pipe)
     BIO_set_init(bio, 1)
     SSL_set_bio(tls.ssl, bio, bio)
+    tls.flow = secure.flow
+    tls.owner = secure.owner
     memcpy(tls.name, name, size)
     tls.name_size = <uint16_t> size
     return tls

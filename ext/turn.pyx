@@ -9,16 +9,18 @@ trio has work to do on a descriptor passed to Engine.heed.
 from libc.stdint cimport uint32_t, uint64_t
 from posix.time cimport itimerspec
 
+from fastroute.ext.buffer cimport buffers_total
 from fastroute.ext.connection cimport (
     SIDE_DOWNSTREAM, SIDE_HEEDED, SIDE_LISTENER, SIDE_TIMER, SIDE_UPSTREAM, STATE_LEAVING, STATE_POOLED, Connection,
     slab_exhume, slab_find,
 )
-from fastroute.ext.counters cimport FIXED_TURNS, FIXED_WORST_TURN, count, load_word, store_word
-from fastroute.ext.downstream cimport downstream_advance, downstream_expired
+from fastroute.ext.counters cimport FIXED_BUFFERED, FIXED_TURNS, FIXED_WORST_TURN, count, load_word, store_word
+from fastroute.ext.downstream cimport downstream_advance, downstream_expired, downstream_shake
 from fastroute.ext.epoll cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, epoll_event, epoll_wait
 from fastroute.ext.listener cimport listener_accept, listeners_resume
 from fastroute.ext.mirroring cimport mirror_advance, mirror_expired
 from fastroute.ext.reactor cimport read_clock, read_wall_clock, unqueue
+from fastroute.ext.relief cimport relieve
 from fastroute.ext.tables cimport Endpoint, endpoint_unref
 from fastroute.ext.timer cimport timer_expired, timer_next
 from fastroute.ext.upstream cimport upstream_close, upstream_forget, upstream_is_quiet
@@ -31,6 +33,7 @@ cdef enum:
     BUDGET = 3000           # microseconds after which a turn handles nothing more
     LINGER = 2200           # microseconds after which a turn does not wait any more
     WAIT = 1                # milliseconds of one such wait
+    SHARE = 1000            # microseconds of handshakes that waited, also in a turn that has no time left
     HURRY = 1               # milliseconds without such waits after a heeded descriptor became readable
     LOG_AGE = 500           # maximum milliseconds until a log line is written
 
@@ -44,6 +47,7 @@ cdef bint turn(Reactor r, Turns *turns) noexcept nogil:
     slab_exhume(&r.slab)
     if r.upstreams.gone is not NULL:
         forget_endpoint(r)
+    r.waiting.spent = 0
     while True:
         more = visit(r, turns, start)
         if r.now - start > LINGER:
@@ -53,11 +57,14 @@ cdef bint turn(Reactor r, Turns *turns) noexcept nogil:
         turns.waits += 1
         if not fetch(r, turns, WAIT):
             break
+    while r.waiting.spent < SHARE and downstream_shake(r):
+        pass
     flush_log(r)
     arm(r)
     read_clock(r)
-    more = more or r.upstreams.gone is not NULL
+    more = more or r.waiting.count != 0 or r.upstreams.gone is not NULL
     turns.made += 1
+    store_word(&r.counters.words[<uint32_t> FIXED_BUFFERED], buffers_total())
     count(r.counters, FIXED_TURNS, 1)
     note_worst(r, &turns.worst, r.now - start)
     return more
@@ -94,12 +101,19 @@ cdef bint visit(Reactor r, Turns *turns, uint64_t start) noexcept nogil:
                 return True
             handle_event(r, &turns.events[turns.next])
             turns.next += 1
+        if buffers_total() > r.max_buffered and not relieve(r):
+            return True
         if not expire(r, start):
             return True
         if r.full and r.downstreams < r.max_connections and r.milliseconds >= r.paused_until:
             listeners_resume(r)
         if r.ready_first == 0 and turns.count < EVENTS:
-            return False
+            if r.waiting.count == 0:
+                return False
+            if r.now - start > BUDGET:
+                return True
+            downstream_shake(r)     # one, then other work that may have arrived meanwhile
+            continue
         if not visit_ready(r, start):
             return True
 

@@ -11,9 +11,9 @@ from fastroute.ext.connection cimport SIDE_UPSTREAM, STATE_ACTIVE, STATE_CONNECT
 from fastroute.ext.counters cimport FIXED_UPSTREAM_ACTIVE, FIXED_UPSTREAM_IDLE, gauge_add
 from fastroute.ext.head cimport METHOD_HEAD, Head
 from fastroute.ext.inet cimport (
-    AF_INET, IPPROTO_TCP, MSG_DONTWAIT, MSG_PEEK, SO_ERROR, SO_KEEPALIVE, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM,
-    SOL_SOCKET, TCP_NODELAY, connect, getsockopt, htons, recv, setsockopt, sockaddr, sockaddr_in, sockaddr_in6,
-    sockaddr_storage, socket,
+    AF_INET, IPPROTO_TCP, MSG_DONTWAIT, MSG_PEEK, SEND_BUFFER, SO_ERROR, SO_KEEPALIVE, SO_SNDBUF, SOCK_CLOEXEC,
+    SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, TCP_NODELAY, connect, getsockopt, htons, recv, setsockopt, sockaddr,
+    sockaddr_in, sockaddr_in6, sockaddr_storage, socket,
 )
 from fastroute.ext.reactor cimport close_connection, set_deadline, watch
 from fastroute.ext.tables cimport endpoint_ref, endpoint_unref
@@ -39,6 +39,7 @@ cdef Connection *upstream_connect(Reactor r, Endpoint *endpoint) noexcept nogil:
     cdef sockaddr_storage address
     cdef uint32_t size = socket_address(endpoint, &address)
     cdef int on = 1
+    cdef int most_sent = SEND_BUFFER
     cdef int fd = socket(endpoint.family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
     cdef Connection *u
     cdef int failed
@@ -46,6 +47,7 @@ cdef Connection *upstream_connect(Reactor r, Endpoint *endpoint) noexcept nogil:
         return NULL
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(int))
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(int))
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &most_sent, sizeof(int))
     failed = connect(fd, <sockaddr *> &address, size)
     if failed and errno != EINPROGRESS and errno != EINTR:
         endpoint_failed(endpoint, r.milliseconds, &r.random)

@@ -41,6 +41,7 @@ DURATION = Family(
     ("gateway", "route", "route_kind"),
 )
 CONNECT = Family("fastroute_upstream_connect_seconds", "Time to connect to an endpoint")
+BUFFERED = Family("fastroute_buffered_bytes", "Memory of the buffers of all connections")
 CONNECTIONS = Family("fastroute_connections", "Open connections", ("side", "state"))
 ACCEPTED = Family("fastroute_connections_accepted_total", "Client connections accepted")
 REFUSED = Family("fastroute_connections_refused_total", "Client connections closed at once, by reason", ("reason",))
@@ -67,6 +68,12 @@ LOG_DROPPED = Family(
     "fastroute_access_log_dropped_total", "Access log lines dropped because they were not written in time"
 )
 TURN = Family("fastroute_worst_turn_seconds", "Longest event loop iteration of a worker so far", ("worker",))
+INSTALL_STEP = Family(
+    "fastroute_worst_install_step_seconds",
+    "Longest time that a worker spent without traffic on a part of an installation so far",
+    ("worker",),
+)
+INSTALL = Family("fastroute_worker_install_seconds", "Time from the first message of an installation to its Ack")
 WORKER_CPU = Family("fastroute_worker_cpu_seconds_total", "CPU time of a worker's process", ("worker",))
 WORKER_MEMORY = Family("fastroute_worker_resident_memory_bytes", "Resident memory of a worker's process", ("worker",))
 WORKER_VERSION = Family("fastroute_worker_config_version", "Configuration version that a worker serves", ("worker",))

@@ -119,6 +119,11 @@ LIMITS = (
         "Maximum number of client connections per worker; at the limit, no more are accepted.",
         _LIMITS.max_connections,
     ),
+    size(
+        "--max-buffered",
+        "Maximum memory of buffers per worker; beyond, the connections that buffer the most are ended.",
+        _LIMITS.max_buffered,
+    ),
     number(
         "--max-connections-per-client",
         "Maximum number of connections of one client address (IPv6: of one /64) per worker; further ones are closed. "
@@ -148,7 +153,7 @@ LIMITS = (
     ),
     number(
         "--max-handshakes",
-        "Maximum number of TLS handshakes in progress per worker; at the limit, the oldest is closed.",
+        "Maximum number of TLS handshakes in progress per worker; at the limit, an old one is closed.",
         _LIMITS.max_handshakes,
     ),
 )

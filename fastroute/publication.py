@@ -26,6 +26,7 @@ from fastroute.snapshot import Certificate, Endpoint, Listener, Rule, Snapshot
 
 FRAGMENT = 64 * 1024  # bytes of a fragment, including its prefix of four bytes
 MESSAGE_LIMIT = 64 * 1024 * 1024  # bytes of a message; a longer one means that the stream is corrupt
+ENDPOINTS = 1000  # of a message
 _PREFIX = 4
 _PIECE = FRAGMENT - _PREFIX
 _MORE = 1 << 31
@@ -49,6 +50,10 @@ class RuleSlots(msgspec.Struct, frozen=True, omit_defaults=True):
 class SetEndpoints(msgspec.Struct, frozen=True, tag="set_endpoints"):
     backend: str
     endpoints: tuple[Endpoint, ...]
+
+
+class MoreEndpoints(SetEndpoints, frozen=True, tag="more_endpoints"):
+    """The first endpoints of the next SetEndpoints for this backend, which has more than ENDPOINTS."""
 
 
 class RemoveEndpoints(msgspec.Struct, frozen=True, tag="remove_endpoints"):
@@ -181,6 +186,7 @@ class WriteLog(msgspec.Struct, frozen=True, tag="write_log"):
 Downward = (
     Start
     | Begin
+    | MoreEndpoints
     | SetEndpoints
     | UpsertCertificate
     | UpsertListener
@@ -221,7 +227,7 @@ class Drained(msgspec.Struct, frozen=True, tag="drained"):
 
 
 class Pong(msgspec.Struct, frozen=True, tag="pong"):
-    """The response to `Ping`."""
+    """The response to `Ping`. During a long installation, a sign of life without a `Ping`."""
 
 
 CONFINEMENT = (
@@ -341,8 +347,17 @@ def publication(version: int, base: int, changes: Sequence[Change]) -> Iterator[
             yield update
             return
     yield Begin(version, base)
-    yield from changes
+    for change in changes:
+        yield from _divided(change) if isinstance(change, SetEndpoints) else (change,)
     yield Commit(version)
+
+
+def _divided(change: SetEndpoints) -> Iterator[MoreEndpoints | SetEndpoints]:
+    """A worker reads a message at once: so a message has a limited number of endpoints."""
+    last = max(0, len(change.endpoints) - 1) // ENDPOINTS * ENDPOINTS
+    for start in range(0, last, ENDPOINTS):
+        yield MoreEndpoints(change.backend, change.endpoints[start : start + ENDPOINTS])
+    yield SetEndpoints(change.backend, change.endpoints[last:]) if last else change
 
 
 # --- the wire

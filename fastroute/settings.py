@@ -26,6 +26,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     upstream_idle_timeout: float = 30.0  # unused pooled connection; then closed
     tunnel_idle_timeout: float = 3600.0  # upgraded connection without traffic; then closed
     max_connections: int = 65_536  # client connections per worker; at the limit, no more are accepted
+    max_buffered: int = 256 * 1024 * 1024  # bytes of memory of buffers per worker; beyond: the greediest are ended
     max_connections_per_client: int = 1_024  # of one address, per worker; further ones are closed
     max_connection_age: float | None = None  # of a client connection, plus up to 10 %; then it is asked to go
     max_requests_per_connection: int | None = None  # of a client connection; then it is closed

@@ -85,6 +85,7 @@ def test_defaults_are_those_of_the_settings(served: list[ServeSettings]) -> None
         (["--min-body-rate", "2KiB/s"], "limits.min_body_rate", 2048),
         (["--min-body-rate", "off"], "limits.min_body_rate", 0),
         (["--max-handshakes", "10"], "limits.max_handshakes", 10),
+        (["--max-buffered", "64MiB"], "limits.max_buffered", 64 << 20),
     ],
 )
 def test_every_option_sets_its_field_by_word_and_by_variable(

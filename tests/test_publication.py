@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from rich.pretty import pretty_repr
 
 from fastroute.publication import (
+    ENDPOINTS,
     FRAGMENT,
     Ack,
     Begin,
@@ -15,6 +16,7 @@ from fastroute.publication import (
     Downward,
     EndpointUpdate,
     Listen,
+    MoreEndpoints,
     Refused,
     RemoveEndpoints,
     RemoveListener,
@@ -164,9 +166,8 @@ def test_endpoints_alone_are_one_message() -> None:
     [
         (6, (SetEndpoints("infra/a:80", ONE), UpsertRule(rule("a")))),
         (0, (SetEndpoints("infra/a:80", ONE),)),
-        (6, (SetEndpoints("infra/a:80", tuple(Endpoint("10.0.0.1", port) for port in range(4000))),)),
     ],
-    ids=["with rules", "from nothing", "too many for one message"],
+    ids=["with rules", "from nothing"],
 )
 def test_anything_else_has_a_begin_and_a_commit(base: int, changes: tuple[SetEndpoints | UpsertRule, ...]) -> None:
     assert list(publication(7, base, changes)) == [Begin(7, base), *changes, Commit(7)]
@@ -280,3 +281,16 @@ def test_what_a_hostile_worker_sends_is_a_wire_error(body: bytes) -> None:
     decoder.feed(len(body).to_bytes(4, "big") + body)
     with pytest.raises(WireError):
         decoder.next_message()
+
+
+@pytest.mark.parametrize("count", [2_500, ENDPOINTS, ENDPOINTS + 1, 3 * ENDPOINTS])
+def test_many_endpoints_are_sent_in_parts(count: int) -> None:
+    """A worker decodes a message at once, so no message has more than ENDPOINTS endpoints."""
+    endpoints = tuple(Endpoint("10.0.0.1", port) for port in range(1, count + 1))
+    begin, *parts, last, commit = publication(7, 0, [SetEndpoints("infra/a:80", endpoints)])
+    assert (begin, commit) == (Begin(7, 0), Commit(7))
+    assert [type(part) for part in parts] == [MoreEndpoints] * (-(-count // ENDPOINTS) - 1)
+    assert isinstance(last, SetEndpoints)
+    everything = [part for part in (*parts, last) if isinstance(part, MoreEndpoints | SetEndpoints)]
+    assert all(0 < len(part.endpoints) <= ENDPOINTS for part in everything)
+    assert tuple(one for part in everything for one in part.endpoints) == endpoints

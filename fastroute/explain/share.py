@@ -28,7 +28,7 @@ class Share(msgspec.Struct, frozen=True, kw_only=True):
     endpoints: tuple[str, ...] | None = None  # None: requests are not forwarded to it
     status: int | None = None  # status with which the gateway itself answers the share
     reason: str | None = None
-    message: str | None = None  # if refused: the message in the route's status; if withheld: the reason
+    message: str | None = None  # if it or some endpoints are refused: as in the status; if withheld: the reason
     fix: str | None = None  # YAML that fixes the problem
     filters: tuple[dict[str, Any], ...] = ()
 
@@ -40,7 +40,13 @@ def shares_of(snapshot: Snapshot, graph: Graph, found: Found, request: Request, 
     shares = []
     for backend, node in zip(backends, _nodes(graph, found.rule), strict=True):
         part = Fraction(backend.weight, whole) if whole else Fraction(0)
-        share = Share(backend=backend.backend, weight=backend.weight, share=float(part), fraction=str(part))
+        share = Share(
+            backend=backend.backend,
+            weight=backend.weight,
+            share=float(part),
+            fraction=str(part),
+            message=node.concern.message if node.concern else None,
+        )
         if backend.status is None:
             endpoints = snapshot.endpoints.get(backend.backend, ())
             shares.append(_forwarded(share, endpoints, filter_request(backend.filters, request, covered(found), port)))

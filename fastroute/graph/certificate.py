@@ -114,12 +114,17 @@ def _judged(secret: Secret) -> CertificateNode:
     _load(certificate, len(certificates), sign=not consistent)
     return CertificateNode(
         source=secret,
-        certificate=certificate,
+        certificate=Certificate(chain=_pem(certificates), key=key),
         signs="RSA" if isinstance(private_key, rsa.RSAPrivateKey) else "ECDSA",
         names=names,
         not_before=int(leaf.not_valid_before_utc.timestamp()),
         not_after=int(leaf.not_valid_after_utc.timestamp()),
     )
+
+
+def _pem(certificates: list[x509.Certificate]) -> bytes:
+    """Without comments and in lines of the usual length: what workers read then depends only on the certificates."""
+    return b"".join(each.public_bytes(Encoding.PEM) for each in certificates)
 
 
 def _part(secret: Secret, name: str) -> bytes:

@@ -61,6 +61,7 @@ class Worker:
         self.owed: Owed | None = None
         self.greeted = False  # Start was sent, or is the first message in the queue
         self.pinged = False  # a Pong is expected
+        self.patience = trio.CancelScope()  # of the block that waits for a response; each message extends it
         self.late = False  # its acknowledgement is overdue, and nothing waits for it any more
         self.refused = 0  # the version that it refused even as a complete publication
         self._usage = Usage(0.0, 0)

@@ -244,6 +244,7 @@ class Supervisor:
     async def _hear(self, worker: Worker) -> None:
         try:
             async for message in worker.messages():
+                worker.patience.deadline = trio.current_time() + STUCK
                 match message:
                     case Ack():
                         worker.acknowledge()
@@ -310,10 +311,11 @@ class Supervisor:
 
     @asynccontextmanager
     async def _replaced_when_stuck(self, worker: Worker) -> AsyncIterator[None]:
-        """Kills the worker if the block, which sends a message and waits for the response, takes too long."""
-        with trio.move_on_after(STUCK) as scope:
+        """Kills the worker if the block, which sends a message and waits for the response, hears nothing for too long.
+        During a long installation, the worker sends a Pong from time to time."""
+        with trio.move_on_after(STUCK) as worker.patience:
             yield
-        if scope.cancelled_caught and not self._ending:
+        if worker.patience.cancelled_caught and not self._ending:
             _log.error("worker %d has not responded for %g s: replacing it", worker.slot, STUCK)
             worker.kill()
 

@@ -19,6 +19,7 @@ from fastroute.ext.counters import (
     BOUNDS,
     CONNECT_SLOT,
     HANDSHAKE_SLOT,
+    INSTALL_SLOT,
     MIRROR_REASONS,
     OTHER_SLOT,
     OVERFLOW_CODE,
@@ -152,7 +153,7 @@ class HistogramTally:
         sums: dict[int, Sums] = {}
         for one in self._maps:
             for slot, held in one.used_histograms():
-                if slot not in (CONNECT_SLOT, HANDSHAKE_SLOT):
+                if slot not in (CONNECT_SLOT, HANDSHAKE_SLOT, INSTALL_SLOT):
                     sums[slot] = _added(sums.get(slot, _NOTHING), held)
         for slot, baseline in self._baseline.items():
             sums[slot] = tuple(a - b for a, b in zip(sums[slot], baseline, strict=True))
@@ -214,6 +215,7 @@ class Tally(Collector):
         yield self._duration_family()
         yield self._own_family(metrics.CONNECT, CONNECT_SLOT)
         yield self._own_family(metrics.HANDSHAKE, HANDSHAKE_SLOT)
+        yield self._own_family(metrics.INSTALL, INSTALL_SLOT)
         yield from self._fixed_families()
         yield self._local_family()
         yield from self._worker_families()
@@ -257,15 +259,19 @@ class Tally(Collector):
                 if total[name]:
                     counter.add_metric((label,), total[name])
             yield counter
+        buffered = _gauge(metrics.BUFFERED)
+        buffered.add_metric((), total["buffered"])
+        yield buffered
         connections = _gauge(metrics.CONNECTIONS)
         for side in ("downstream", "upstream"):
             for state in ("active", "idle"):
                 connections.add_metric((side, state), total[f"{side}_{state}"])
         yield connections
-        turn = _gauge(metrics.TURN)
-        for slot, fixed in enumerate(each):
-            turn.add_metric((str(slot),), fixed["worst_turn"] / 1e6)
-        yield turn
+        for family, name in ((metrics.TURN, "worst_turn"), (metrics.INSTALL_STEP, "worst_install_step")):
+            worst = _gauge(family)
+            for slot, fixed in enumerate(each):
+                worst.add_metric((str(slot),), fixed[name] / 1e6)
+            yield worst
 
     def _local_family(self) -> Metric:
         family = _counter(metrics.LOCAL_RESPONSES)
@@ -298,7 +304,7 @@ _COUNTERS = (
 
 _LABELLED = (
     (metrics.RETRIES, {reason: f"retries_{reason}" for reason in RETRY_REASONS}),
-    (metrics.ENDED, {name: f"ended_{name}" for name in ("body_too_slow", "upstream_too_slow")}),
+    (metrics.ENDED, {name: f"ended_{name}" for name in ("body_too_slow", "upstream_too_slow", "buffers_full")}),
     (metrics.REFUSED, {"per_client": "refused_client"}),
     (metrics.MIRROR_FAILURES, {reason: f"mirror_{reason}" for reason in MIRROR_REASONS}),
     (metrics.HANDSHAKES, {"full": "tls_full", "resumed": "tls_resumed"}),
@@ -312,6 +318,7 @@ _LABELLED = (
             "client_closed": "tls_closed",
             "timeout": "tls_timeout",
             "crowded": "tls_crowded",
+            "unread": "tls_unread",
         },
     ),
 )

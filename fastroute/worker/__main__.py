@@ -13,6 +13,7 @@ import sys
 
 import trio
 
+from fastroute.ext.graveyard import spread_frees
 from fastroute.worker.confinement import confine
 from fastroute.worker.control import ControlStream
 from fastroute.worker.serve import serve
@@ -21,6 +22,7 @@ from fastroute.worker.serve import serve
 def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTTOU):
         signal.signal(number, signal.SIG_IGN)
+    spread_frees()
     # Garbage collections would pause traffic. Objects created so far live forever; later ones are freed by reference
     # counts.
     gc.disable()

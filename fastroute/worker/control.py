@@ -40,12 +40,17 @@ class ControlStream:
 
     async def receive(self) -> Downward | None:
         """The next message; None when the main process is gone. Raises WireError."""
-        while (message := self._decoder.next_message()) is None:
-            if not await self._receive_piece():
+        while (message := self.next_message()) is None:
+            if not await self.receive_piece():
                 return None
         return message
 
-    async def _receive_piece(self) -> bool:
+    def next_message(self) -> Downward | None:
+        """The next message, if all of it was received. Raises WireError."""
+        return self._decoder.next_message()
+
+    async def receive_piece(self) -> bool:
+        """Waits for a part of a message; False when the main process is gone."""
         space = socket.CMSG_SPACE(_DESCRIPTORS * 4)
         try:
             data, ancillary, flags, _ = await self._socket.recvmsg(_PIECE, space, socket.MSG_CMSG_CLOEXEC)

@@ -1,16 +1,18 @@
 """Builds the tables of a publication in slices, between turns of the engine.
 
-Endpoints change at once. Listeners, rules and sockets of a publication wait for its Commit. Then, in this order: the
-tables are finished, the accept queues of removed sockets are emptied and the sockets closed, tables and certificates
-are swapped, new sockets accept connections, and objects that no rule refers to any more are freed.
+Endpoints change at once, one backend after another. Listeners, rules and sockets of a publication wait for its Commit.
+Then, in this order: the tables are finished, the accept queues of removed sockets are emptied and the sockets closed,
+tables and certificates are swapped, new sockets accept connections, the Ack is sent, and what no version uses any more
+is freed. Everything is done in steps of less than a millisecond, except the swap: it exchanges one pointer for the
+tables and three for each changed certificate. Publications are installed one after the other: what arrives during an
+installation waits until its remains are freed.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-import trio
-
+from fastroute.ext.backends import Listing
 from fastroute.ext.certificate import Certificates
 from fastroute.ext.engine import Engine
 from fastroute.ext.graveyard import collect
@@ -22,6 +24,7 @@ from fastroute.publication import (
     Commit,
     EndpointUpdate,
     Listen,
+    MoreEndpoints,
     Refused,
     RemoveCertificate,
     RemoveEndpoints,
@@ -35,10 +38,7 @@ from fastroute.publication import (
     UpsertRule,
 )
 from fastroute.snapshot import Endpoint
-
-SHORTEST, LONGEST = 50e-6, 1e-3  # seconds of work between two turns of the engine
-SHARE = 0.5  # the share of the duration of the last turn
-OTHERS = 1e-3  # seconds after which trio's other tasks run
+from fastroute.worker.slices import Slices
 
 
 class SlotSocket(NamedTuple):
@@ -49,50 +49,13 @@ class SlotSocket(NamedTuple):
     slot: int
 
 
-class Slices:
-    """Interleaves background work with traffic that is ready now.
-
-    The duration of a slice is a share of the duration of the turn before it, so that work continues under full load.
-    With little traffic a slice is short, because a request that arrives during it waits for its end.
-    """
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._length = SHORTEST
-        self._until = 0.0  # on the clock of time.monotonic, like the next
-        self._looked_after = 0.0
-
-    @property
-    def length(self) -> int:
-        """Duration of this slice, in microseconds."""
-        return int(self._length * 1e6)
-
-    async def step_aside(self) -> None:
-        """Returns at once within the slice; at its end runs a turn of the engine and begins the next slice."""
-        if time.monotonic() >= self._until:
-            await self.let_traffic_by()
-
-    async def let_traffic_by(self) -> None:
-        """Runs one turn of the engine without waiting, and occasionally all other tasks."""
-        self._engine.hurry()
-        began = time.monotonic()
-        if self._engine.turn():
-            self._engine.wake()
-        if began >= self._looked_after + OTHERS:
-            await trio.lowlevel.checkpoint()
-            self._looked_after = time.monotonic()
-        now = time.monotonic()
-        self._length = min(max((now - began) * SHARE, SHORTEST), LONGEST)
-        self._until = now + self._length
-
-
 class Installer:
     """The state of this worker: the tables, endpoints and sockets of one version."""
 
-    def __init__(self, engine: Engine, upstreams: Upstreams) -> None:
+    def __init__(self, engine: Engine, upstreams: Upstreams, slices: Slices) -> None:
         self._engine = engine
         self._upstreams = upstreams
-        self._slices = Slices(engine)
+        self._slices = slices
         self._certificates = Certificates()
         self._shown: set[str] = set()  # ids of certificates
         self._tables: Tables | None = None
@@ -100,33 +63,45 @@ class Installer:
         self._backends: set[str] = set()
         self._sockets: dict[SlotSocket, int] = {}
         self._begun: Begin | None = None
+        self._begun_at = 0.0  # on the clock of time.monotonic
         self._builder: TableBuilder | None = None  # of the current publication; None: it is refused
         self._trouble = ""
         self._listens: list[tuple[SlotSocket, int]] = []
         self._unlistens: list[SlotSocket] = []
         self._leaving: set[str] = set()  # backends that no rule of the new version refers to
+        self._listings: dict[str, Listing] = {}  # by backend: endpoints of a SetEndpoints in several messages
+        self._waste: list[Iterator[None]] = []  # what is freed after the Ack, in steps
 
-    async def obey(self, message: Change | Begin | Commit | EndpointUpdate) -> Ack | Refused | Trouble | None:
+    async def obey(
+        self, message: Change | MoreEndpoints | Begin | Commit | EndpointUpdate
+    ) -> Ack | Refused | Trouble | None:
         """Applies `message`; returns the message to send back, if any."""
-        await self._slices.step_aside()
         match message:
             case EndpointUpdate():
-                return self._update(message)
+                self._begun_at = time.monotonic()
+                return await self._update(message)
             case Begin():
                 self._begin(message)
             case Commit():
                 return await self._commit(message.version)
             case _ if self._builder is not None:
                 try:
-                    return self._change(self._builder, message)
+                    return await self._change(self._builder, message)
                 except (ValueError, MemoryError) as error:
                     self._refuse(f"{type(error).__name__}: {error}")
         return None
 
-    async def collect_old_tables(self) -> None:
-        """Frees what only the previous tables used."""
+    async def finish(self) -> None:
+        """Frees what only the previous version used. Call it after an answer was sent."""
+        while self._waste:
+            await self._in_steps(self._waste.pop())
+        await self._in_steps(self._certificates.release())
         while collect(self._slices.length):
             await self._slices.let_traffic_by()
+
+    async def _in_steps(self, work: Iterator[None]) -> None:
+        for _ in work:
+            await self._slices.step_aside()
 
     def listen(self, message: Listen, fd: int) -> None:
         """Accepts from `fd`: at once, or when its publication is installed."""
@@ -146,6 +121,7 @@ class Installer:
 
     def _begin(self, message: Begin) -> None:
         self._begun = message
+        self._begun_at = time.monotonic()
         self._trouble = ""
         if message.base not in (0, self._version):
             self._refuse(f"it starts from version {message.base}, version {self._version} is installed")
@@ -156,16 +132,18 @@ class Installer:
         for id in () if message.base else tuple(self._shown):
             self._remove_certificate(id)
 
-    def _change(self, builder: TableBuilder, change: Change) -> Trouble | None:
+    async def _change(self, builder: TableBuilder, change: Change | MoreEndpoints) -> Trouble | None:
         match change:
             case UpsertCertificate():
-                return self._put_certificate(change)
+                return await self._put_certificate(change)
             case RemoveCertificate():
                 self._remove_certificate(change.id)
             case UpsertRule():
-                builder.put_rule(change.rule, change.slots)
+                await self._in_steps(builder.putting_rule(change.rule, change.slots))
+            case MoreEndpoints():
+                self._listing(change.backend).add(change.endpoints)
             case SetEndpoints():
-                self._set_endpoints(change.backend, change.endpoints)
+                await self._set_endpoints(change.backend, change.endpoints)
             case UpsertListener():
                 builder.put_listener(change.listener, change.slot)
             case RemoveRule():
@@ -176,11 +154,11 @@ class Installer:
                 self._leaving.add(change.backend)
         return None
 
-    def _put_certificate(self, change: UpsertCertificate) -> Trouble | None:
+    async def _put_certificate(self, change: UpsertCertificate) -> Trouble | None:
         """A certificate that cannot be loaded does not block the publication: its listeners refuse their clients."""
         self._shown.add(change.id)
         try:
-            self._certificates.put(change.id, change.certificate)
+            await self._in_steps(self._certificates.putting(change.id, change.certificate))
         except ValueError as error:
             return Trouble(f"certificate {change.id} cannot be shown: {error}")
         return None
@@ -189,25 +167,33 @@ class Installer:
         self._certificates.remove(id)
         self._shown.discard(id)
 
-    def _set_endpoints(self, backend: str, endpoints: Iterable[Endpoint]) -> None:
-        self._upstreams.update(backend, [(endpoint.address, endpoint.port) for endpoint in endpoints])
+    def _listing(self, backend: str) -> Listing:
+        return self._listings.setdefault(backend, Listing(self._upstreams, backend))
+
+    async def _set_endpoints(self, backend: str, endpoints: Iterable[Endpoint]) -> None:
+        self._listing(backend).add(endpoints)
+        await self._in_steps(self._listings.pop(backend).replacing())
         self._backends.add(backend)
         self._leaving.discard(backend)
 
-    def _update(self, message: EndpointUpdate) -> Ack | Refused:
+    async def _update(self, message: EndpointUpdate) -> Ack | Refused:
         if message.base != self._version:
             return Refused(message.version, f"version {self._version} is installed, not {message.base}")
         try:
             for backend, endpoints in message.endpoints.items():
-                self._set_endpoints(backend, endpoints)
+                await self._set_endpoints(backend, endpoints)
         except (ValueError, MemoryError) as error:
+            self._listings.clear()
             return Refused(message.version, f"{type(error).__name__}: {error}")
         self._version = message.version
-        return Ack(message.version)
+        return self._acknowledged()
 
     def _refuse(self, trouble: str) -> None:
+        if self._builder is not None:
+            self._waste.append(self._builder.discard())
         self._builder = None
         self._trouble = trouble
+        self._listings.clear()
         self._certificates.forget()
 
     async def _commit(self, version: int) -> Ack | Refused:
@@ -215,15 +201,27 @@ class Installer:
         self._begun = None
         for place in self._unlistens:
             self._shut(place)
+            await self._slices.step_aside()
         if tables is not None:
-            self._engine.install(tables)
-            self._certificates.commit()
-            self._tables, self._version = tables, version
-            self._let_go()
+            self._swap(tables, version)
         for place, fd in self._listens:
             self._open(place, fd)
+            await self._slices.step_aside()
         self._listens, self._unlistens = [], []
-        return Ack(version) if tables is not None else Refused(version, self._trouble)
+        return Refused(version, self._trouble) if tables is None else self._acknowledged()
+
+    def _swap(self, tables: Tables, version: int) -> None:
+        """Makes the publication effective. Short, because it is one step."""
+        self._engine.install(tables)
+        self._certificates.commit()
+        if self._tables is not None:
+            self._waste.append(self._tables.discard())
+        self._waste.append(self._letting_go(self._leaving))
+        self._tables, self._version, self._leaving = tables, version, set()
+
+    def _acknowledged(self) -> Ack:
+        self._slices.installed(time.monotonic() - self._begun_at)
+        return Ack(self._version)
 
     async def _finish(self) -> Tables | None:
         """The tables of the publication, built in slices; None if it is refused."""
@@ -232,18 +230,20 @@ class Installer:
         try:
             while self._builder.step(self._slices.length):
                 await self._slices.let_traffic_by()
-            return self._builder.finish()
+            await self._in_steps(self._certificates.prepare())
+            tables = self._builder.finish()
         except (ValueError, MemoryError) as error:
             self._refuse(f"{type(error).__name__}: {error}")
             return None
-        finally:
-            self._builder = None
+        self._waste.append(self._builder.discard())
+        self._builder = None
+        return tables
 
-    def _let_go(self) -> None:
-        for backend in self._leaving:
-            self._upstreams.remove(backend)
+    def _letting_go(self, backends: set[str]) -> Iterator[None]:
+        while backends:
+            backend = backends.pop()
+            yield from self._upstreams.removing(backend)
             self._backends.discard(backend)
-        self._leaving = set()
 
     def _open(self, place: SlotSocket, fd: int) -> None:
         self._engine.listen(fd, place.address, place.port)

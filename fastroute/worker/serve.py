@@ -20,6 +20,7 @@ from fastroute.ext.tables import Upstreams
 from fastroute.ext.ticket import set_keys
 from fastroute.publication import (
     AnnounceDrain,
+    Downward,
     Drain,
     Drained,
     Listen,
@@ -30,11 +31,13 @@ from fastroute.publication import (
     TicketKeys,
     Trouble,
     Unlisten,
+    Upward,
     WireError,
     WriteLog,
 )
 from fastroute.worker.control import LOST, ControlStream
 from fastroute.worker.installer import Installer
+from fastroute.worker.slices import Slices
 
 NO_LOG = (
     "lines of the access log go on to the old file, because this worker has no file descriptor left: raise the limit "
@@ -42,6 +45,7 @@ NO_LOG = (
 )
 _LOOK = 0.01  # seconds between checks whether all requests in flight are finished
 _REPORT = 1.0  # seconds between reports of lost log lines
+_PROGRESS = 5.0  # seconds between signs of life during an installation
 _AGAIN = 60.0  # seconds between reports of refused connections
 
 
@@ -72,8 +76,10 @@ async def serve(control: ControlStream) -> None:
         if log is not None:
             nursery.start_soon(report_lost_lines, log, counters)
         nursery.start_soon(report_refused, engine, control, start.limits.max_connections_per_client)
-        installer = Installer(engine, upstreams)
-        await _obey_until_drain(control, engine, installer, log)
+        slices = Slices(engine, counters)
+        nursery.start_soon(report_progress, slices, control)
+        orders = Orders(control, engine, slices)
+        await orders.obey_until_drain(Installer(engine, upstreams, slices), log)
         engine.drain()
         with trio.move_on_after(start.drain_timeout):
             await _finished(engine)
@@ -100,48 +106,81 @@ async def turn_for_ever(engine: Engine) -> None:
             await trio.lowlevel.checkpoint()
 
 
-async def _obey_until_drain(
-    control: ControlStream, engine: Engine, installer: Installer, log: AccessLog | None
-) -> None:
-    while True:
-        try:
-            message = await control.receive()
-        except WireError:
-            return
-        match message:
-            case None | Drain():
+class Orders:
+    """The messages of the main process, and the answers to them. Other work of the worker happens in `slices`."""
+
+    def __init__(self, control: ControlStream, engine: Engine, slices: Slices) -> None:
+        self._control = control
+        self._engine = engine
+        self._slices = slices
+
+    async def obey_until_drain(self, installer: Installer, log: AccessLog | None) -> None:
+        control, engine = self._control, self._engine
+        self._slices.begin()
+        while True:
+            try:
+                message = await self._next()
+            except WireError:
                 return
-            case AnnounceDrain():
-                engine.announce_drain()
-            case WriteLog():
-                if (descriptor := control.take_descriptor()) == LOST:
-                    await control.send(Trouble(NO_LOG))
-                elif log is not None:
-                    log.reopen(descriptor)
-            case Listen():
-                if (descriptor := control.take_descriptor()) == LOST:
-                    await control.send(Lost(message.address, message.port, message.slot))
-                else:
-                    installer.listen(message, descriptor)
-            case Unlisten():
-                installer.unlisten(message)
-            case TicketKeys():
-                set_keys(message.keys)
-            case Ping():
-                await control.send(Pong())
-            case Start():
-                await control.send(Trouble("a worker starts once"))
-            case _:
-                if answer := await installer.obey(message):
-                    await control.send(answer)
-                    engine.wake()
-                    gc.freeze()
-                    await installer.collect_old_tables()
+            match message:
+                case None | Drain():
+                    return
+                case AnnounceDrain():
+                    engine.announce_drain()
+                case WriteLog():
+                    if (descriptor := control.take_descriptor()) == LOST:
+                        await self._answer(Trouble(NO_LOG))
+                    elif log is not None:
+                        log.reopen(descriptor)
+                case Listen():
+                    if (descriptor := control.take_descriptor()) == LOST:
+                        await self._answer(Lost(message.address, message.port, message.slot))
+                    else:
+                        installer.listen(message, descriptor)
+                case Unlisten():
+                    installer.unlisten(message)
+                case TicketKeys():
+                    set_keys(message.keys)
+                case Ping():
+                    await self._answer(Pong())
+                case Start():
+                    await self._answer(Trouble("a worker starts once"))
+                case _:
+                    if answer := await installer.obey(message):
+                        await self._answer(answer)
+                        engine.wake()
+                        gc.freeze()
+                        await installer.finish()
+
+    async def _next(self) -> Downward | None:
+        while (message := self._control.next_message()) is None:
+            self._slices.end()
+            if not await self._control.receive_piece():
+                return None
+            self._slices.begin()
+        await self._slices.step_aside()
+        return message
+
+    async def _answer(self, message: Upward) -> None:
+        self._slices.end()
+        await self._control.send(message)
+        self._slices.begin()
 
 
 async def _finished(engine: Engine) -> None:
     while not engine.statistics().drained:  # noqa: ASYNC110  (the engine sends no event for it)
         await trio.sleep(_LOOK)
+
+
+# --- progress
+
+
+async def report_progress(slices: Slices, control: ControlStream) -> None:
+    """Answers in the place of the task that processes messages, so that a long installation is not taken for a hang."""
+    while True:
+        await trio.sleep(_PROGRESS)
+        if slices.busy:
+            await control.send(Pong())
 
 
 # --- the access log

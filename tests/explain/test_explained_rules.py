@@ -184,3 +184,15 @@ def test_a_preflight_is_answered_by_the_gateway() -> None:
     other = ask("http://web:8080/x", *world, method="PUT", headers=asked)
     assert other.decision == "forward"
     assert list(explain_page(parse_url("PUT", "http://web:8080/x")[0], other))
+
+
+@pytest.mark.parametrize(("ports", "status"), [((8080,), 503), ((8080, 18001), None)])
+def test_endpoints_that_are_refused_are_named(ports: tuple[int, ...], status: int | None) -> None:
+    """Port 8080 is that of the listener."""
+    rules = "\n  - backendRefs: [{name: echo, port: 80}]\n"
+    told = ask("http://web:8080/", GATEWAY, route("apples/r", rules), service("apples/echo", *ports))
+    [share] = told.backends or ()
+    assert share.status == status
+    assert share.endpoints == tuple(f"127.0.0.1:{port}" for port in ports if port != 8080)
+    assert share.message
+    assert "127.0.0.1:8080 (this gateway itself)" in share.message

@@ -241,5 +241,5 @@ def test_removed_backends_are_forgotten_once_nobody_names_them() -> None:
     assert selector.choose() is None
     assert upstreams.statistics() == {"ns/a:80": ()}
     del selector
-    upstreams.sweep()
+    list(upstreams.sweeping())
     assert upstreams.statistics() == {}

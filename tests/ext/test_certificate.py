@@ -128,3 +128,47 @@ def test_a_key_that_costs_too_much_is_not_tried() -> None:
     long = rsa_pem(n=(1 << 4096) + 1, d=3, p=3, q=5)
     with pytest.raises(CertificateError, match="more than 4096 bits"):
         judge(Certificate(RSA, long), sign=True)
+
+
+def test_a_certificate_is_loaded_and_freed_in_steps() -> None:
+    """A step reads one certificate of the chain, its names or the key, and frees what one id had."""
+    certificates = Certificates()
+    certificate = Certificate(GOOD + 9 * SIGNER, key_pem())
+    for each in range(3):
+        assert len(list(certificates.putting(f"c{each}", certificate))) == 12
+    assert len(list(certificates.prepare())) == 3
+    certificates.commit()
+    assert len(certificates) == 3
+    list(certificates.release())
+    for each in range(3):
+        certificates.remove(f"c{each}")
+    certificates.commit()
+    assert len(certificates) == 3  # handshakes do not use them any more
+    assert len(list(certificates.release())) >= 3
+    assert len(certificates) == 0
+    assert list(certificates.release()) == []
+
+
+async def test_new_certificates_are_shown_from_the_commit_on() -> None:
+    """Between the steps, and if they are forgotten, clients get the old one."""
+    first, second = (Certificate(chain("a.example.com", number=i), key_pem(number=i)) for i in range(2))
+    async with serving({"": tls("c")}, {"c": first}) as rig:
+
+        async def shown() -> bytes | None:
+            client = await connect(rig.port, "a.example.com", believing())
+            found = client.stream.tls.getpeercert(binary_form=True)  # type: ignore[union-attr]
+            await client.stream.aclose()
+            return ssl.DER_cert_to_PEM_cert(found).encode() if isinstance(found, bytes) else None
+
+        for _ in rig.certificates.putting("c", second):
+            assert await shown() == first.chain
+        list(rig.certificates.prepare())
+        assert await shown() == first.chain
+        rig.certificates.forget()
+        rig.certificates.commit()
+        assert await shown() == first.chain
+        rig.certificates.put("c", second)
+        rig.certificates.commit()
+        assert await shown() == second.chain
+        for _ in rig.certificates.release():
+            assert await shown() == second.chain

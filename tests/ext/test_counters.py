@@ -116,3 +116,11 @@ def test_slots_that_do_not_exist_cannot_be_read(counters, slot):
         counters.request_counts(slot)
     with pytest.raises(IndexError):
         counters.histogram(slot)
+
+
+def test_a_worst_value_only_rises(counters):
+    for value in (3, 9, 5):
+        counters.raise_to("worst_install_step", value)
+    assert counters.fixed()["worst_install_step"] == 9
+    counters.zero_gauges()
+    assert counters.fixed()["worst_install_step"] == 0

@@ -90,6 +90,20 @@ async def test_further_connections_are_closed() -> None:
         assert await is_served(await connect(rig.port))
 
 
+async def test_connections_that_fail_their_handshake_do_not_count(transport: str) -> None:
+    """Also one that sends something that is neither a request nor a ClientHello."""
+    async with backends(answering) as [backend], running(rule("b"), limits=LIMITS) as rig:
+        rig.put("b", backend.port)
+        for _ in range(5):
+            client = await connect_from("127.0.0.1", rig.port)
+            await client.send(b"\0\0\0\0\0\r\n\r\n")
+            await client.rest()
+            await client.close()
+        await soon(lambda: sum(rig.engine.statistics()[:2]) == 0)
+        one = await connect(rig.port)
+        assert await is_served(one)
+
+
 @PLAIN
 async def test_other_addresses_are_not_concerned() -> None:
     async with backends(answering) as [backend], running(rule("b"), limits=LIMITS) as rig:

@@ -1,5 +1,7 @@
 """Every timeout, with a held clock: who has to act, what happens otherwise, and what is left afterwards."""
 
+import socket
+
 import pytest
 import trio
 from rig import GET, OK, PLAIN, Peer, answering, backends, connect, quiet, rule, running, soon
@@ -138,10 +140,49 @@ async def test_a_client_that_does_not_read_is_left() -> None:
         await client.head()
         await rig.passes(0.9)
         assert rig.engine.statistics().exchanges == 1
-        assert await rig.timed_until(lambda: rig.engine.statistics().exchanges == 0, 0.05) < 1
+        # Its kernel may acknowledge bytes a little later, which is progress.
+        assert await rig.timed_until(lambda: rig.engine.statistics().exchanges == 0, 0.05) < 2
         await soon(lambda: backend.open == 0)
         [line] = rig.lines()
         assert (line["status"], line["reason"]) == (200, "body_timeout")
+
+
+async def slow_client(port: int) -> Peer:
+    """A client whose kernel takes little before the client reads it, and in small packets."""
+    one = trio.socket.socket()
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1000)
+    await one.connect(("127.0.0.1", port))
+    return Peer(trio.SocketStream(one))
+
+
+@PLAIN
+async def test_a_client_that_reads_slowly_and_steadily_is_served() -> None:
+    """20 KB in half of the time limit: much less than the kernel accepts at once."""
+    big = b"x" * 4_000_000
+
+    async def generous(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(big) + big)
+
+    limits = Limits(body_idle_timeout=1)
+    async with backends(generous) as [backend], running(rule("b"), limits=limits, log=True, held=True) as rig:
+        rig.put("b", backend.port)
+        client = await slow_client(rig.port)
+        await client.send(GET)
+        for _ in range(40):
+            taken = 0
+            while taken < 20_000:
+                taken += len(await client.stream.receive_some(2_000))
+            for _ in range(10):
+                await rig.passes(0.05)
+            assert rig.engine.statistics().exchanges == 1
+        assert 0.4 < await rig.timed_until(lambda: rig.engine.statistics().exchanges == 0, 0.05) < 2
+        [line] = rig.lines()
+        assert (line["status"], line["reason"]) == (200, "body_timeout")
+        assert line["bytes_sent"] < 2_500_000
+        with pytest.raises(trio.BrokenResourceError):
+            await client.rest()
 
 
 @pytest.mark.parametrize(

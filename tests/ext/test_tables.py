@@ -267,6 +267,7 @@ def test_installs_leak_nothing() -> None:
         upstreams.update(backend.backend, [("10.0.0.1", number % 60_000 + 1)])
         upstreams.remove(f"ns/b{number - 1}:80")
         tables = builder.finish()
+        list(builder.discard())
         while collect(10_000):
             pass
         if number == 500:
@@ -296,3 +297,45 @@ def test_reasons_are_named_once() -> None:
     assert "host_missing" in REASONS
     own = [reason for reason in REASONS[:64] if reason]
     assert len(set(own)) == len(own)
+
+
+def test_large_tables_grow_in_steps_and_lose_nothing() -> None:
+    """Maps of more than 8,192 places move to larger ones while nobody looks, and are freed in pieces."""
+    kinds = ("PathPrefix", "Exact")
+
+    def wide(number: int, version: int) -> Rule:
+        paths = [f"/{version}/{number}/{i}/x" for i in range(40)]
+        matches = [a_match(PathMatch(kinds[i % 2], path)) for i, path in enumerate(paths)]
+        conditions = (ValueMatch("n", f"{number}"), ValueMatch(f"k{number}", "v"))
+        return a_rule(f"apps/r{number}", *matches, a_match(PathMatch("PathPrefix", "/c"), headers=conditions))
+
+    def grown(before: Tables | None, version: int, upstreams: Upstreams) -> tuple[Tables, TableBuilder, int]:
+        builder = TableBuilder(upstreams, before, version)
+        builder.put_listener(a_listener())
+        for number in range(600):
+            builder.put_rule(wide(number, version), RuleSlots())
+        steps = 0
+        while builder.step(1):
+            steps += 1
+        return builder.finish(), builder, steps
+
+    upstreams = Upstreams()
+    tables: Tables | None = None
+    for version in range(2):
+        before = tables
+        tables, builder, steps = grown(before, version, upstreams)
+        assert steps > 600
+        for number in (0, 1, 299, 598, 599):
+            for i in (0, 1, 38, 39):
+                found, match, *_ = tables.find(0, "GET", f"/{version}/{number}/{i}/x", "a.org")
+                assert (found, match) == (wide(number, version).id, i)
+            headers = [("n", f"{number}"), (f"k{number}", "v")]
+            assert tables.find(0, "GET", "/c", "a.org", headers)[:2] == (wide(number, version).id, 40)
+        assert tables.find(0, "GET", f"/{1 - version}/0/0/x", "a.org")[0] is None
+        list(builder.discard())
+        if before is not None:
+            list(before.discard())
+            del before
+        while collect(1):
+            pass
+    assert buried() == 0

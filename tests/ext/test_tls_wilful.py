@@ -13,7 +13,8 @@ from contextlib import contextmanager, suppress
 import pytest
 import trio
 import trio.lowlevel
-from certificates import authority, certificate, trusting
+from certificates import certificate, trusting
+from graph.secrets import chain
 from https import of, request, serving, tls
 from rig import PATIENCE, Peer, Rig, SecureStream, answering, backends, quiet, saying, soon
 
@@ -137,7 +138,8 @@ async def test_a_client_may_ask_for_short_records(fragments: int, size: int) -> 
 
 async def test_a_chain_that_the_client_takes_slowly_arrives() -> None:
     one = certificate(NAME)
-    long = Certificate(chain=one.chain + authority().pem.encode() * 150, key=one.key)
+    issuer = chain(*(f"{number}.example.com" for number in range(350)), number=1)
+    long = Certificate(chain=one.chain + issuer * 9, key=one.key)
     async with backends(answering) as [backend], serving(WORLD, {"a": long}, of(NAME, "b")) as rig:
         rig.put("b", backend.port)
         tight(rig)

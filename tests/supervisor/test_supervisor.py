@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -13,6 +14,7 @@ from supervisor.published import rule
 
 from fastroute.demo.pods import free_ports
 from fastroute.metrics import Metrics
+from fastroute.publication import Pong
 from fastroute.settings import ServeSettings
 from fastroute.snapshot import Bound, Endpoint, Failed, Listener, Match, PathMatch, Rule, Snapshot
 from fastroute.supervisor import Supervisor, process
@@ -217,6 +219,27 @@ async def test_a_worker_that_stands_still_is_found_without_a_publication_and_oth
         await rig.until(lambda: len(rig.supervisor._serving()) == 2)
         assert other in pids(rig)
         assert rig.value("fastroute_worker_restarts_total") == 1
+
+
+async def test_a_worker_with_a_long_installation_is_not_replaced_while_it_reports_progress(autojump_clock):
+    async def messages():
+        for _ in range(5):
+            await trio.sleep(module.STUCK - 1)
+            yield Pong()
+        await trio.sleep_forever()
+
+    killed = []
+    worker = SimpleNamespace(
+        slot=0, messages=messages, patience=trio.CancelScope(), kill=lambda: killed.append(trio.current_time())
+    )
+    supervisor = Supervisor(ServeSettings(manifests=()), Metrics(), 1)
+    began = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(supervisor._hear, worker)
+        async with supervisor._replaced_when_stuck(worker):
+            await trio.sleep_forever()
+        nursery.cancel_scope.cancel()
+    assert killed == [pytest.approx(began + 5 * (module.STUCK - 1) + module.STUCK)]
 
 
 async def test_a_stream_that_makes_no_sense_ends_the_worker(caplog):

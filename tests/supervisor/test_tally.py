@@ -5,7 +5,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from supervisor.published import Clock, listener, rule
 
-from fastroute.ext.counters import BOUNDS, CONNECT_SLOT, NAMELESS_SLOT, OTHER_SLOT
+from fastroute.ext.counters import BOUNDS, CONNECT_SLOT, INSTALL_SLOT, NAMELESS_SLOT, OTHER_SLOT
 from fastroute.ext.reason import REASONS
 from fastroute.supervisor.memory import counter_memory
 from fastroute.supervisor.slots import REST
@@ -48,8 +48,10 @@ def test_nothing_counted_is_no_series(maps):
     assert labelled <= {
         "fastroute_connections",
         "fastroute_worst_turn_seconds",
+        "fastroute_worst_install_step_seconds",
         "fastroute_upstream_connect_seconds_bucket",
         "fastroute_tls_handshake_seconds_bucket",
+        "fastroute_worker_install_seconds_bucket",
     }
     assert samples["fastroute_connections_accepted_total",] == 0
 
@@ -193,6 +195,8 @@ def test_fixed_counters_have_their_families(maps):
         for i, name in enumerate(one.fixed(), 1):
             one.count(name, i)
     maps[0].observe(CONNECT_SLOT, 250)
+    for one in maps:
+        one.observe(INSTALL_SLOT, 300)
     samples = scrape(tally_of(maps))
     fixed = {name: 2 * value for name, value in maps[0].fixed().items()}
     assert samples["fastroute_received_bytes_total",] == fixed["bytes_received"]
@@ -200,7 +204,10 @@ def test_fixed_counters_have_their_families(maps):
     side, state = ("side", "upstream"), ("state", "idle")
     assert samples["fastroute_connections", side, state] == fixed["upstream_idle"]
     assert samples["fastroute_worst_turn_seconds", ("worker", "1")] == maps[1].fixed()["worst_turn"] / 1e6
+    step = maps[1].fixed()["worst_install_step"] / 1e6
+    assert samples["fastroute_worst_install_step_seconds", ("worker", "1")] == step
     assert samples["fastroute_upstream_connect_seconds_count",] == 1
+    assert samples["fastroute_worker_install_seconds_count",] == 2
     worker = ("worker", "1")
     assert samples["fastroute_worker_config_version", worker] == 7
     assert samples["fastroute_worker_cpu_seconds_total", worker] == 2.5

@@ -257,6 +257,20 @@ async def test_it_says_that_it_still_obeys():
         assert await main.ask(Ping()) == Pong()
 
 
+async def test_it_reports_progress_during_a_long_installation(monkeypatch):
+    monkeypatch.setattr(serve_module, "_PROGRESS", 0.001)
+    rules = [UpsertRule(msgspec.structs.replace(rule(), id=f"a/r/{i}", route=f"a/r{i}")) for i in range(2000)]
+    async with started() as main:
+        answer = await main.ask(*main.whole(1, 0, *rules))
+        signs = 0
+        while answer == Pong():
+            signs += 1
+            answer = await main.hear()
+        assert answer == Ack(1)
+        assert signs > 0
+        assert await main.answers() == {"x"}
+
+
 async def test_a_second_start_is_trouble():
     async with started() as main:
         answer = await main.ask(Start(limits=Limits(), request_series=1, histograms=2))
@@ -348,6 +362,32 @@ async def test_a_stream_of_installs_holds_traffic_up_for_slices_only():
     assert set(load.sources()) == {"x"}
     assert steps.made["fastroute.worker.serve.serve"] > 50
     assert turned > 200  # turns of the engine, most of them between the slices of a step
+
+
+async def test_what_arrives_during_an_installation_is_installed_after_it():
+    """Each publication as a whole, in the order in which they were sent."""
+    async with started() as main:
+        await main.ask(*main.whole())
+        steps = [(version, "/old" if version % 2 else "/new") for version in range(2, 8)]
+        stream = [
+            encode(message)
+            for version, path in steps
+            for message in (
+                Begin(version, version - 1),
+                *map(UpsertRule, rules(version, 500)),
+                *([RemoveRule(f"L|HTTPRoute|a/r{i}|0") for i in range(400, 500)] if version % 2 else []),
+                UpsertRule(rule(path)),
+                Commit(version),
+            )
+        ]
+        await trio.SocketStream(main.socket).send_all(b"".join(stream))
+        for version, _ in steps:
+            assert await main.hear() == Ack(version)
+        assert await main.answers(path="/old") == {"x"}
+        assert await main.answers(path="/7/399") == {"x"}
+        assert await main.answers(path="/new") == {"404"}
+        assert await main.answers(path="/7/400") == {"404"}
+        assert await main.answers(path="/6/399") == {"404"}
 
 
 async def test_serving_makes_nothing_that_only_a_garbage_collection_would_free():

@@ -1,0 +1,168 @@
+"""Installations in slices: what a worker does between two looks at its traffic, counted in steps, not in time."""
+
+import socket
+
+import msgspec
+import pytest
+from graph.secrets import chain, key_pem
+from rig import Rig, listener, rule
+
+from fastroute.ext.counters import INSTALL_SLOT
+from fastroute.ext.graveyard import collect
+from fastroute.publication import (
+    Ack,
+    Begin,
+    Commit,
+    Listen,
+    Refused,
+    RemoveCertificate,
+    RemoveEndpoints,
+    RemoveRule,
+    SetEndpoints,
+    UpsertCertificate,
+    UpsertListener,
+    UpsertRule,
+    publication,
+)
+from fastroute.snapshot import Certificate, Endpoint, ListenerTLS, Match, PathMatch, ValueMatch
+from fastroute.worker.installer import Installer
+from fastroute.worker.slices import Slices
+
+LONG = Certificate(chain("a.example.com") + 9 * chain("b", number=1), key_pem())
+
+
+class Counted(Slices):
+    """Counts the steps: after each of them traffic goes first if the time of the slice is up."""
+
+    steps = 0
+
+    async def step_aside(self) -> None:
+        self.steps += 1
+
+    async def let_traffic_by(self) -> None:
+        self.steps += 1
+
+    def taken(self) -> int:
+        """The number of steps since the last call."""
+        steps, self.steps = self.steps, 0
+        return steps
+
+
+@pytest.fixture
+def slices():
+    rig = Rig()
+    rig.slices = Counted(rig.engine, rig.counters)
+    rig.installer = Installer(rig.engine, rig.upstreams, rig.slices)
+    yield rig
+    rig.close()
+
+
+async def install(rig, version, *changes):
+    """Installs a publication on the version before; returns the number of steps until the Ack, and after it."""
+    *opening, closing = publication(version, version - 1, changes)
+    for message in opening:
+        assert await rig.installer.obey(message) is None
+    assert await rig.installer.obey(closing) == Ack(version)
+    before = rig.slices.taken()
+    await rig.installer.finish()
+    return before, rig.slices.taken()
+
+
+async def test_each_certificate_and_each_key_is_a_step(slices):
+    ids = [f"c{i}" for i in range(8)]
+    tls = ListenerTLS(certificates=tuple(ids))
+    changes = [UpsertCertificate(id, LONG) for id in ids]
+    steps, _ = await install(slices, 1, *changes, UpsertListener(listener(1, tls=tls)))
+    assert steps >= 8 * 11
+    steps, after = await install(slices, 2, *changes)
+    assert steps >= 8 * 11
+    assert after >= 8  # each of the old ones is freed in a step
+    _, after = await install(slices, 3, *map(RemoveCertificate, ids))
+    assert after >= 8
+
+
+async def test_installations_are_counted_and_the_longest_slice_is_measured(slices):
+    changes = UpsertListener(listener(1)), UpsertRule(msgspec.structs.replace(rule("a/x:80"), listener="listener"))
+    for version in range(1, 4):
+        slices.slices.begin()
+        await install(slices, version, *changes)
+        slices.slices.end()
+    assert sum(slices.counters.histogram(INSTALL_SLOT)[1:]) == 3
+    assert slices.counters.fixed()["worst_install_step"] > 0
+
+
+def changed(**fields):
+    return UpsertRule(msgspec.structs.replace(rule("a/x:80"), listener="listener", **fields))
+
+
+async def test_each_expression_is_a_step_and_few_are_freed_at_once(slices):
+    tests = [tuple(ValueMatch(f"h{i}", f"[a-z]{m}x{i}", "RegularExpression") for i in range(8)) for m in range(8)]
+    paths = [Match(path=PathMatch("RegularExpression", f"/{i}[a-z]+"), rank=(i,)) for i in range(32)]
+    headers = [Match(path=PathMatch("PathPrefix", ""), headers=test, rank=(i,)) for i, test in enumerate(tests, 32)]
+    steps, _ = await install(slices, 1, UpsertListener(listener(1)), changed(matches=(*paths, *headers)))
+    assert steps >= 32 + 64
+    await install_only(slices, 2, RemoveRule(rule().id))
+    pieces = 0
+    while collect(1):
+        pieces += 1
+    assert pieces > 5
+
+
+async def install_only(rig, version, *changes):
+    """Installs a publication, and keeps what it replaces."""
+    for message in publication(version, version - 1, changes):
+        await rig.installer.obey(message)
+    while rig.installer._waste:
+        await rig.installer._in_steps(rig.installer._waste.pop())
+
+
+async def test_a_large_rule_is_many_steps(slices):
+    tests = tuple(ValueMatch(f"n{k}", "v" * 4096) for k in range(16))
+    matches = tuple(Match(path=PathMatch("PathPrefix", ""), headers=tests, rank=(i,)) for i in range(20))
+    small, _ = await install(slices, 1, UpsertListener(listener(1)), changed())
+    large, _ = await install(slices, 2, changed(matches=matches))
+    assert large - small >= 20
+
+
+def addresses(count, first=0):
+    return tuple(Endpoint(f"10.{i >> 16}.{i >> 8 & 255}.{i & 255}", 80) for i in range(first, first + count))
+
+
+async def test_many_endpoints_are_replaced_and_removed_in_steps(slices):
+    steps, _ = await install(slices, 1, SetEndpoints("a/x:80", addresses(5000)), UpsertListener(listener(1)))
+    assert steps >= 5000 // 16
+    found = slices.upstreams.statistics()["a/x:80"]
+    assert [label for label, *_ in found] == [f"{each.address}:80" for each in addresses(5000)]
+    steps, _ = await install(slices, 2, SetEndpoints("a/x:80", addresses(5000, 2500)), UpsertListener(listener(1)))
+    assert steps >= 2 * (5000 // 16)
+    assert len(slices.upstreams.statistics()["a/x:80"]) == 5000
+    _, after = await install(slices, 3, RemoveEndpoints("a/x:80"), UpsertListener(listener(1)))
+    assert after >= 5000 // 16 - 1
+    assert "a/x:80" not in slices.upstreams.statistics()
+
+
+async def test_parts_of_a_refused_publication_are_forgotten(slices):
+    bad = (*addresses(1500), Endpoint("nowhere", 1))
+    for message in (*publication(1, 0, [SetEndpoints("a/x:80", bad)]),):
+        answer = await slices.installer.obey(message)
+    assert isinstance(answer, Refused)
+    await slices.installer.finish()
+    await install(slices, 1, SetEndpoints("a/x:80", addresses(3)), UpsertListener(listener(1)))
+    assert len(slices.upstreams.statistics()["a/x:80"]) == 3
+
+
+async def test_each_socket_is_a_step(slices):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(40)]
+    assert await slices.installer.obey(Begin(1, 0)) is None
+    for port, one in enumerate(sockets):
+        slices.installer.listen(Listen("127.0.0.1", port + 1, 0), one.detach())
+    assert await slices.installer.obey(Commit(1)) == Ack(1)
+    assert slices.slices.taken() >= 40
+    assert slices.engine.statistics().listeners == 40
+
+
+async def test_the_remains_of_many_hostnames_are_freed_in_steps(slices):
+    names = tuple(f"h{i}.example.com" for i in range(3000))
+    await install(slices, 1, UpsertListener(listener(1)), changed(hostnames=names))
+    _, after = await install(slices, 2, changed(hostnames=tuple(f"i{i}.example.com" for i in range(3000))))
+    assert after >= 6000 // 8
