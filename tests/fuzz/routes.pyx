@@ -8,7 +8,7 @@ from libc.stdlib cimport free, malloc
 
 from fastroute.ext.facts cimport facts_room
 from fastroute.ext.graveyard cimport collect_for
-from fastroute.ext.group cimport Group, group_add, group_new, group_unref
+from fastroute.ext.group cimport Group, group_add, group_new, group_take, group_unref, group_widen
 from fastroute.ext.head cimport HeadLimits
 from fastroute.ext.hosts cimport hosts_get
 from fastroute.ext.reason cimport REASON_NO_LISTENER, REASON_OVERLOADED
@@ -27,13 +27,17 @@ from fuzz.world cimport SOCKETS, World, world_read
 cdef int add_group(World *world, Listener *listener, uint32_t home, Slice hostname) except -1:
     """The group of all rules of a listener with this hostname, if it does not exist yet."""
     cdef Group *group
-    cdef uint32_t i
+    cdef uint32_t i, k
     if hosts_get(&listener.groups, hostname) != NULL:
         return 0
     group = group_new(hostname, world.rules_count)
     for i in range(world.rules_count):
         if world.homes[i] == home and slices_equal(&world.hostnames[i], &hostname):
-            group_add(group, &world.rules[i])
+            group_take(group, &world.rules[i])
+            for k in range(world.rules[i].matches_count):
+                while group_widen(group, &world.matches[i][k]):
+                    pass
+                group_add(group, &world.matches[i][k])
     listener_put(listener, group)
     group_unref(group)
     return 0

@@ -7,8 +7,8 @@ from libc.string cimport memcpy, memset
 
 from fastroute.ext.graveyard cimport Grave
 from fastroute.ext.octet cimport lower
-from fastroute.ext.regex cimport pattern_new
-from fastroute.ext.rule cimport PATH_EXACT, PATH_PREFIX, PATH_REGEX
+from fastroute.ext.regex cimport pattern_beginning, pattern_new
+from fastroute.ext.rule cimport BEGINNING_MOST, PATH_EXACT, PATH_PREFIX, PATH_REGEX
 
 from fuzz.input cimport choice, text
 
@@ -44,12 +44,15 @@ cdef Slice[QUERIES] queries = [
 SOURCES = (b"/a.*", b"/ab/.*", b"/a/.*b", b"/[ab]+(/b)?", b"/a|/b", b".*", b"1|2", b"[0-9,]*")
 
 cdef Pattern *patterns[PATTERNS]        # never freed
+cdef char beginnings[PATTERNS][BEGINNING_MOST]
+cdef uint32_t beginning_sizes[PATTERNS]
 
 
 def _compile():
     cdef int i
     for i in range(PATTERNS):
         patterns[i] = pattern_new(SOURCES[i], <uint32_t> len(SOURCES[i]))
+        beginning_sizes[i] = pattern_beginning(patterns[i], beginnings[i], BEGINNING_MOST)
 
 
 _compile()
@@ -104,12 +107,15 @@ cdef uint32_t read_tests(World *world, Input *input, ValueTest *tests, bint quer
 cdef void read_match(World *world, Input *input, uint32_t at, uint32_t index) noexcept nogil:
     cdef Match *match = &world.matches[at][index]
     cdef char *rank = world.ranks[at][index]
+    cdef uint8_t pattern
     memset(match, 0, sizeof(Match))
     match.rule = &world.rules[at]
     match.index = index
     match.path_type = path_types[choice(input, PATH_TYPES)]
     if match.path_type == PATH_REGEX:
-        match.pattern = patterns[choice(input, PATTERNS)]
+        pattern = choice(input, PATTERNS)
+        match.pattern = patterns[pattern]
+        match.beginning = Slice(&beginnings[pattern][0], beginning_sizes[pattern])
     else:
         match.path = path(world, input, match.path_type == PATH_PREFIX)
     if choice(input, 3) == 0:
