@@ -72,7 +72,7 @@ def _bind_health(settings: ServeSettings) -> socket.socket | None:
     except SettingError as error:
         if settings.health_required:
             raise
-        _log.warning("%s. Until then, /healthz and /readyz are served only at the address of --metrics", error)
+        _log.warning("%s. /healthz and /readyz are now served only at the address of --metrics", error)
         return None
 
 
@@ -141,7 +141,7 @@ async def _serve(settings: ServeSettings, follow: Follow, endpoints: Endpoints) 
 
 
 async def _serve_endpoints(endpoints: Endpoints, metrics: Metrics, supervisor: Supervisor) -> None:
-    """/metrics from this event loop, and health from a thread of its own."""
+    """Serves /metrics from this event loop, and health from a separate thread."""
     pulse = Pulse()
     shortages = Shortages(lambda use: metrics.shortages.labels(use).inc())
 
@@ -193,7 +193,7 @@ def _named(settings: ServeSettings) -> str:
 
 
 def _on_this_machine(settings: ServeSettings) -> ServeSettings:
-    """With the addresses of this machine, at which no listener or metrics may be an endpoint."""
+    """Adds the addresses of this machine. Endpoints with these addresses and a port of the gateway are refused."""
     graph = msgspec.structs.replace(settings.graph, machine=machine_addresses())
     return msgspec.structs.replace(settings, graph=graph)
 
@@ -213,7 +213,7 @@ def _with_affordable_ports(settings: ServeSettings, files: int) -> ServeSettings
     most = ports_afforded(files, workers * addresses)
     if graph.max_ports <= most:
         return settings
-    _log.info(  # the condition of a listener says so again when it matters
+    _log.info(  # the conditions of listeners that are not served contain this too
         "this process may open only %d files: at most %d ports are served, not %d (--max-ports). Raise the limit of "
         "open files (ulimit -n)",
         files,

@@ -1,7 +1,8 @@
-"""File descriptors: how many ports a process can afford, and what is reported when none is left.
+"""File descriptors: how many ports the limit of open files allows, and reports of missing descriptors.
 
-Ports take at most half of what is left after RESERVE. The other half is for sockets that replace them: for a moment
-both exist. So the main process can always start a worker, answer for health and reach the API server.
+The main process keeps RESERVE descriptors for other purposes. Listening sockets use at most half of the others, because
+the old and the new sockets exist together while sockets are replaced. So the main process can always start a worker,
+answer health checks and reach the API server.
 """
 
 import errno
@@ -28,7 +29,7 @@ def ports_afforded(limit: int, sockets_per_port: int) -> int:
 
 
 def is_shortage(error: BaseException | None) -> bool:
-    """Whether a descriptor, or memory of the kernel for it, is missing. Then the same call can succeed later."""
+    """Whether the call failed because no descriptor, or no kernel memory for one, was free. It can succeed later."""
     return isinstance(error, OSError) and error.errno in _SHORT
 
 
@@ -47,8 +48,8 @@ def explained(error: OSError) -> str:
 
 
 class Shortages:
-    """Counts failures for want of a descriptor and logs them, each use at most once in REPEAT seconds. Any thread may
-    use it."""
+    """Counts and logs failures caused by a missing descriptor. Logs each use at most once in REPEAT seconds.
+    Thread-safe."""
 
     def __init__(self, count: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._count = count
@@ -61,4 +62,4 @@ class Shortages:
         now = self._clock()
         if now >= self._logged.get(use, -REPEAT) + REPEAT:
             self._logged[use] = now
-            _log.error("%s: %s. It is tried again", what, explained(error))
+            _log.error("%s: %s. fastroute will try again", what, explained(error))

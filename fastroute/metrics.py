@@ -70,7 +70,7 @@ LOG_DROPPED = Family(
 TURN = Family("fastroute_worst_turn_seconds", "Longest event loop iteration of a worker so far", ("worker",))
 INSTALL_STEP = Family(
     "fastroute_worst_install_step_seconds",
-    "Longest time that a worker spent without traffic on a part of an installation so far",
+    "Longest time so far for which a step of an installation delayed the traffic of a worker",
     ("worker",),
 )
 INSTALL = Family("fastroute_worker_install_seconds", "Time from the first message of an installation to its Ack")
@@ -157,7 +157,7 @@ class Metrics:
         )
         self.shortages = Counter(
             "fastroute_descriptor_shortages_total",
-            "Attempts that failed because no file descriptor was left, by what it was for; they are repeated",
+            "Failed attempts for lack of a file descriptor, by use; they are repeated",
             ["use"],
             registry=self.registry,
         )
@@ -167,7 +167,7 @@ class Metrics:
         build.labels(fastroute.__version__).set(1)
         collected = Gauge(
             "fastroute_metrics_collected_timestamp_seconds",
-            "Time at which these values were read: a page is kept for a second",
+            "Time at which these values were read; the page is kept for 1 s",
             registry=self.registry,
         )
         collected.set_function(time.time)

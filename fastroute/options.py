@@ -96,7 +96,9 @@ LIMITS = (
     size("--max-body", "Maximum size of a request body; else 413.", _LIMITS.max_body),
     duration("--head-timeout", "Maximum time to receive a request head; then 408.", _LIMITS.head_timeout),
     duration(
-        "--body-idle-timeout", "Maximum time between two parts of a request body; then 408.", _LIMITS.body_idle_timeout
+        "--body-idle-timeout",
+        "Maximum time in which a client sends nothing of a body (then 408) or reads nothing of a response.",
+        _LIMITS.body_idle_timeout,
     ),
     duration("--idle-timeout", "Idle time after which a kept-alive client connection is closed.", _LIMITS.idle_timeout),
     duration(
@@ -121,30 +123,30 @@ LIMITS = (
     ),
     size(
         "--max-buffered",
-        "Maximum memory of buffers per worker; beyond, the connections that buffer the most are ended.",
+        "Maximum memory of buffers per worker; above it, the connections that buffer the most are closed.",
         _LIMITS.max_buffered,
     ),
     number(
         "--max-connections-per-client",
         "Maximum number of connections of one client address (IPv6: of one /64) per worker; further ones are closed. "
-        "Trusted proxies have no limit.",
+        "Addresses in --trusted-proxies have no limit.",
         _LIMITS.max_connections_per_client,
     ),
     duration(
         "--max-connection-age",
-        "Time, plus up to 10 %, after which a client connection is closed after its next response, or when idle.",
+        "Maximum age of a client connection, plus up to 10 %; then it is closed after its next response, or when idle.",
         _LIMITS.max_connection_age,
     ),
     number(
         "--max-requests-per-connection",
-        "Maximum number of requests of a client connection; the last response closes it.",
+        "Maximum number of requests of a client connection; it is closed after the last response.",
         _LIMITS.max_requests_per_connection,
         shown="no limit",
     ),
     Option(
         name="--min-body-rate",
-        meaning="Minimum rate of bodies over 10 s, or `off`: a client that is slower gets 408, and a response that a "
-        "client takes or a backend sends more slowly is cut off.",
+        meaning="Minimum rate of request and response bodies over 10 s, or `off`. Slower requests get 408, slower "
+        "responses are cut.",
         default=_LIMITS.min_body_rate,
         type=int,
         read=notation.rate,
@@ -207,7 +209,7 @@ SERVE = (
     ),
     Option(
         name="--health",
-        meaning="Address for /healthz and /readyz, answered by a thread that no scrape delays, or `off`.",
+        meaning="Address for /healthz and /readyz, or `off`. Scrapes of /metrics cannot delay it.",
         default=UNSAID,
         read=_optional_address,
         metavar="ADDRESS:PORT",

@@ -227,7 +227,7 @@ class Drained(msgspec.Struct, frozen=True, tag="drained"):
 
 
 class Pong(msgspec.Struct, frozen=True, tag="pong"):
-    """The response to `Ping`. During a long installation, a sign of life without a `Ping`."""
+    """The response to `Ping`. During a long installation, a worker also sends it without a `Ping`."""
 
 
 CONFINEMENT = (
@@ -353,7 +353,7 @@ def publication(version: int, base: int, changes: Sequence[Change]) -> Iterator[
 
 
 def _divided(change: SetEndpoints) -> Iterator[MoreEndpoints | SetEndpoints]:
-    """A worker reads a message at once: so a message has a limited number of endpoints."""
+    """A worker decodes a whole message in one step, so a message has a limited number of endpoints."""
     last = max(0, len(change.endpoints) - 1) // ENDPOINTS * ENDPOINTS
     for start in range(0, last, ENDPOINTS):
         yield MoreEndpoints(change.backend, change.endpoints[start : start + ENDPOINTS])

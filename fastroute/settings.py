@@ -20,18 +20,18 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_target: int = 8 * 1024  # bytes of the request target; beyond: 414
     max_body: int | None = None  # bytes of a request body; beyond: 413
     head_timeout: float = 10.0  # from the first byte of a request to the end of its head; then 408
-    body_idle_timeout: float = 60.0  # between two parts of a body; then 408
+    body_idle_timeout: float = 60.0  # without a byte sent (then 408) or acknowledged by the client (then a reset)
     idle_timeout: float = 75.0  # kept-alive connection without a request; then closed
     connect_timeout: float = 1.0  # to an endpoint; then another endpoint is tried
     upstream_idle_timeout: float = 30.0  # unused pooled connection; then closed
     tunnel_idle_timeout: float = 3600.0  # upgraded connection without traffic; then closed
     max_connections: int = 65_536  # client connections per worker; at the limit, no more are accepted
-    max_buffered: int = 256 * 1024 * 1024  # bytes of memory of buffers per worker; beyond: the greediest are ended
+    max_buffered: int = 256 * 1024 * 1024  # bytes of buffers per worker; beyond: those that buffer the most are closed
     max_connections_per_client: int = 1_024  # of one address, per worker; further ones are closed
-    max_connection_age: float | None = None  # of a client connection, plus up to 10 %; then it is asked to go
-    max_requests_per_connection: int | None = None  # of a client connection; then it is closed
+    max_connection_age: float | None = None  # of a client connection, plus up to 10 %; closed after its next response
+    max_requests_per_connection: int | None = None  # of a client connection; it is closed after the last response
     min_body_rate: int = 1_024  # bytes per second over 10 s; slower bodies: 408, or the response is cut. 0: no minimum
-    max_handshakes: int = 1_024  # TLS handshakes in progress per worker; at the limit, the oldest is closed
+    max_handshakes: int = 1_024  # TLS handshakes in progress per worker; at the limit, an old one is closed
 
 
 class Addressing(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,7 +21,7 @@ class Crowd:
         return self._open
 
     def admit(self, stream: Connection, client: str) -> None:
-        """Adds a connection and closes the one that must give way, if any."""
+        """Adds a connection. If there are too many then, closes one."""
         self._by_client.setdefault(client, []).append(stream)
         self._open += 1
         if self._open > self._most:

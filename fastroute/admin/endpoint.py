@@ -70,7 +70,7 @@ class Turns:
 
 
 class _Stream(trio.abc.HalfCloseableStream):
-    """A connection of which a client must read what is sent: Hypercorn sends without a time limit."""
+    """A connection whose client must read responses within READING: Hypercorn has no time limit for sending."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream
@@ -143,8 +143,8 @@ class Endpoint:
             stream.socket.close()
 
     async def _recover(self, error: OSError) -> None:
-        """After a failed accept: a connection that ended early (accept(2)), or no descriptors. Then one of the own
-        connections gives way."""
+        """Handles a failed accept: the connection ended early (accept(2)), or no descriptor is free. If none is free,
+        closes a connection of this endpoint."""
         if is_shortage(error):
             self._shortages.note("endpoint", "a connection for metrics or health cannot be accepted", error)
             self._crowd.shrink()
@@ -162,7 +162,7 @@ async def serve_endpoint(application: Any, one: socket.socket, shortages: Shorta
 
 
 async def serve_apart(application: Any, one: socket.socket, shortages: Shortages, name: str) -> None:
-    """Does the same in a thread with an event loop of its own, so that it answers while this one is busy."""
+    """Serves in a separate thread with its own event loop, so that it answers while this loop is busy."""
     scope = trio.CancelScope()
     tokens: list[trio.lowlevel.TrioToken] = []
 
@@ -171,7 +171,7 @@ async def serve_apart(application: Any, one: socket.socket, shortages: Shortages
         with scope:
             await serve_endpoint(application, one, shortages)
 
-    limiter = trio.CapacityLimiter(1)  # it must not take one of the threads that others wait for
+    limiter = trio.CapacityLimiter(1)  # other tasks need the threads of the default limiter
     try:
         await trio.to_thread.run_sync(trio.run, serve, thread_name=name, limiter=limiter, abandon_on_cancel=True)
     finally:

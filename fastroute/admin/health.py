@@ -68,7 +68,7 @@ def metrics_app(
     async def metrics(request: Request) -> Response:
         marks = [item.strip() for line in request.headers.getlist("fastroute-loop") for item in line.split(",")]
         if installation and installation in marks:
-            return PlainTextResponse("the metrics are not an endpoint of this gateway\n", status_code=403)
+            return PlainTextResponse("metrics are not available through this gateway\n", status_code=403)
         return Response(await page.text(), media_type=prometheus_client.CONTENT_TYPE_PLAIN_0_0_4)
 
     return Starlette(routes=[Route("/metrics", metrics), *_health_routes(pulse, ready)])

@@ -1,5 +1,5 @@
-"""Whether the event loop of the main process runs. /healthz answers from another thread, so it must not take its own
-answer as a sign of life of the main loop."""
+"""Whether the event loop of the main process runs. /healthz answers from another thread, so the fact that it answers
+does not show that the main loop runs."""
 
 import time
 from collections.abc import Callable
@@ -11,7 +11,7 @@ SILENT = 15.0  # seconds without a beat after which the main loop counts as hung
 
 
 class Pulse:
-    """The main loop beats; any thread may read the age of the last beat."""
+    """The main loop calls `beat` regularly. Any thread may read the age of the last beat."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

@@ -123,7 +123,7 @@ def _judged(secret: Secret) -> CertificateNode:
 
 
 def _pem(certificates: list[x509.Certificate]) -> bytes:
-    """Without comments and in lines of the usual length: what workers read then depends only on the certificates."""
+    """Without comments and in lines of the usual length: the work of workers then depends only on the certificates."""
     return b"".join(each.public_bytes(Encoding.PEM) for each in certificates)
 
 
@@ -220,13 +220,13 @@ def _is_consistent(key: PrivateKey) -> bool:
 
 
 def _limit(key: rsa.RSAPrivateKey) -> None:
-    """Limit what a signature of an RSA key whose parts are not consistent costs: OpenSSL raises to each exponent as it
-    is written, however long it is, and again to the private exponent if the first result is wrong."""
+    """Limits the cost of a signature with an RSA key whose parts are not consistent. OpenSSL uses each exponent as it
+    is written, even if it is long, and computes a wrong signature again with the private exponent."""
     own = key.private_numbers()
     parts = (own.p, own.q, own.d, own.dmp1, own.dmq1, own.iqmp, own.public_numbers.e)
     if key.key_size > LEAST_RSA or max(part.bit_length() for part in parts) > key.key_size:
         raise _MistakeError(
-            f"has an RSA private key in {KEY} whose parts do not fit together, so that a signature costs too much "
+            f"has an RSA private key in {KEY} whose parts are not consistent, so that a signature costs too much "
             f"(such keys are served up to {LEAST_RSA} bits): {MENDS[loader.PAIR]}"
         )
 

@@ -1,10 +1,11 @@
 """Endpoints that get no requests: the gateway's own addresses, and in a cluster addresses of the pod or node itself.
 
 Every namespace may write EndpointSlices with any address. An endpoint that is a listener of this gateway would be a
-loop, and one that is its metrics address would publish the metrics. Loopback and link-local addresses mean the pod or
-node of the gateway, not that of the backend, and clouds answer with credentials at metadata addresses.
+loop, and one that is its metrics address would publish the metrics. Loopback and link-local addresses refer to the pod
+or node of the gateway, not to that of the backend. Clouds provide credentials at metadata addresses.
 
-The addresses change rarely and the ports often, so a change of ports looks only at Services with such addresses.
+The addresses change rarely and the ports often. So after a change of ports, only Services with such addresses are
+examined.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

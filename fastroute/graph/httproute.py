@@ -28,7 +28,7 @@ KIND = "HTTPRoute"
 MOST_EXPRESSIONS = 128  # of one route: workers compile them when the route changes
 MOST_STATES_OF_A_ROUTE = 2_000  # of the automata of these expressions: the graph builds them when the route changes
 MOST_ELEMENTS = 64  # of a PathPrefix: a request visits each, for each of its hostnames
-MOST_ATTEMPTS = 10  # of a retry: without a limit, each request to a backend that fails would become any number
+MOST_ATTEMPTS = 10  # of a retry: a route must not multiply the requests to a failing backend by any number
 SERVED_FILTERS = frozenset(
     {"CORS", "RequestHeaderModifier", "RequestMirror", "RequestRedirect", "ResponseHeaderModifier", "URLRewrite"}
 )

@@ -68,7 +68,7 @@ def reordered(order: Sequence[Port], gone: Collection[Port], new: Collection[Por
 
 
 def first_refused(order: Sequence[Port], most: int) -> Port | None:
-    """Ports from this one on are not served: older ones use up the limit."""
+    """Ports from this one on are not served, because older ports reach the limit."""
     return order[most] if len(order) > most else None
 
 

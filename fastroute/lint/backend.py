@@ -30,9 +30,8 @@ def endpoints_refused_in_clusters(resources: Resources, graph: Graph) -> Iterato
         found = [(one, kind_of(one.address)) for one in backend.endpoints]
         refused = [f"{written(one)} ({kind})" for one, kind in found if kind in (LINK_LOCAL, METADATA)]
         if refused:
-            message = (
-                f"In a cluster these endpoints get no requests unless --allow-local-endpoints: {', '.join(refused)}."
-            )
+            named = ", ".join(refused)
+            message = f"In a cluster these endpoints get no requests unless --allow-local-endpoints is set: {named}."
             yield warning("Service", resources.services[backend.service], "LocalEndpoint", message, "spec.ports")
 
 

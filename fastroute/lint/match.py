@@ -139,7 +139,7 @@ def headers_not_forwarded(resources: Resources, graph: Graph) -> Iterator[Findin
         for place, header in enumerate(match.headers):
             if header.name.lower() in _REMOVED:
                 message = (
-                    f"{header.name} is not forwarded, and a match sees only fields that are forwarded: "
+                    f"{header.name} is not forwarded. A match sees only fields that are forwarded, so "
                     f"it matches no request."
                 )
                 field = f"spec.rules[{index}].matches[{number}].headers[{place}].name"

@@ -33,7 +33,7 @@ def marks_not_changed(resources: Resources, graph: Graph) -> Iterator[Finding]:
     """Filters that name the field by which loops are detected."""
     for route, where, filter_ in _filters(graph):
         if "fastroute-loop" in _changed(filter_):
-            message = "Fastroute-Loop is not changed: the gateway detects loops by this field."
+            message = "Filters cannot change Fastroute-Loop: the gateway uses this field to detect loops."
             yield warning(route.kind, route.source, "LoopFieldKept", message, where)
 
 

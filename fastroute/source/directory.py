@@ -67,7 +67,7 @@ class Told(NamedTuple):
     paths: set[str] | None
 
 
-LOST = Told(None, None)  # any change may have been missed
+LOST = Told(None, None)  # changes may have been missed
 
 
 class Reading(NamedTuple):
@@ -302,7 +302,7 @@ class Directory:
         return seen if is_believed else None
 
     def _may_be_written(self, errand: Errand, seen: Whole) -> bool:
-        """Whether a notice says so, or would not have come."""
+        """Whether a notice reports a write, or would be missing because the folder is muted."""
         is_muted = self._is_muted(os.path.dirname(errand.path))
         return errand.path in self._written or (is_muted and not errand.is_closed and not seen.is_leased)
 

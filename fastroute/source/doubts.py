@@ -1,8 +1,9 @@
 """Doubts: files whose content is not accepted yet, and when to read them again.
 
-A file that is being written is read again after RETRY, later after a quarter of the time since it was first seen so, at
-most LONGEST_RETRY: thousands of files that a process holds open must cost little. (Usually inotify reports that it was
-closed, and nothing waits for this.) A file that was removed or became empty is believed after GRACE.
+A file that is being written is read again after RETRY. The time then grows to a quarter of the time since the file was
+first found unfinished, at most LONGEST_RETRY, so that thousands of files that a process holds open cost little.
+(Usually inotify reports that the file was closed, and it is read at once.) If a file was removed or became empty, this
+is accepted after GRACE.
 """
 
 import heapq

@@ -37,9 +37,8 @@ class LogFile:
         try:
             new = open_log(self._path)
         except OSError as error:
-            return (
-                f"the access log {self._path} cannot be opened again: {explained(error)}; lines go on to the old file"
-            )
+            outcome = "the workers continue to write to the old file"
+            return f"the access log {self._path} cannot be opened again: {explained(error)}; {outcome}"
         os.dup2(new, self.fd, inheritable=False)
         os.close(new)
         return None

@@ -61,7 +61,7 @@ class Worker:
         self.owed: Owed | None = None
         self.greeted = False  # Start was sent, or is the first message in the queue
         self.pinged = False  # a Pong is expected
-        self.patience = trio.CancelScope()  # of the block that waits for a response; each message extends it
+        self.patience = trio.CancelScope()  # of the call that waits for a response; each message extends it
         self.late = False  # its acknowledgement is overdue, and nothing waits for it any more
         self.refused = 0  # the version that it refused even as a complete publication
         self._usage = Usage(0.0, 0)
@@ -137,7 +137,7 @@ class Worker:
         self._process.kill()
 
     def usage(self) -> Usage:
-        """The current figures from /proc, the last ones if no descriptor is left, 0 for a process that has ended."""
+        """The current values from /proc; the last ones if no descriptor is free; 0 if the process has ended."""
         try:
             stat = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
             self._usage = Usage((int(stat[11]) + int(stat[12])) / _TICKS, int(stat[21]) * _PAGE)
@@ -178,8 +178,8 @@ async def worker_process(slot: int, shortages: Shortages) -> AsyncIterator[Worke
 
 
 def _environment() -> dict[str, str]:
-    """What a worker needs of this process's environment, which may hold secrets. The folder of this package is first in
-    the path, so that the worker runs the same fastroute."""
+    """The variables that a worker needs, because others may contain secrets. The folder of this package is first in the
+    path, so that the worker runs the same fastroute."""
     folder = str(Path(fastroute.__file__).resolve().parent.parent)
     path = os.environ.get("PYTHONPATH")
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}

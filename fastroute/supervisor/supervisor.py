@@ -311,8 +311,8 @@ class Supervisor:
 
     @asynccontextmanager
     async def _replaced_when_stuck(self, worker: Worker) -> AsyncIterator[None]:
-        """Kills the worker if the block, which sends a message and waits for the response, hears nothing for too long.
-        During a long installation, the worker sends a Pong from time to time."""
+        """A context for code that sends a message and waits for the response. Kills the worker if it sends nothing for
+        too long. During a long installation, the worker sends a Pong from time to time."""
         with trio.move_on_after(STUCK) as worker.patience:
             yield
         if worker.patience.cancelled_caught and not self._ending:
@@ -346,8 +346,8 @@ class Supervisor:
         return bool(gone or new)
 
     def _lose(self, worker: Worker, key: tuple[Place, int], error: OSError | None = None) -> None:
-        """The worker does not have this socket, for want of a descriptor there or, with `error`, here. It gets the
-        socket later (`_feed`)."""
+        """The worker does not have this socket, because no descriptor was free in the worker or, with `error`, in this
+        process. `_feed` sends the socket again later."""
         if not worker.lost:
             worker.resend_at = trio.current_time() + RETRY
         worker.lost.add(key)

@@ -3,7 +3,7 @@
 Only the main process reacts to signals that end programs (Ctrl-C, the stop of a container); it sends messages to its
 workers. SIGTTOU is ignored because the access log may be a terminal while this process is in the background.
 
-Nothing of a client or of an object is processed before the worker is confined.
+The worker processes no data of clients and no objects before it is confined.
 """
 
 import gc

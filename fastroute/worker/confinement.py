@@ -8,8 +8,8 @@
     landlock_scope   it reaches no abstract Unix socket and signals no process
     seccomp          it makes only the system calls of systemcalls.py
 
-The order matters: seccomp forbids the calls that apply the others. Each is applied if the kernel, and the container's
-own filter, allow it. What is missing is reported to the main process and does not keep the worker from serving.
+The order matters: seccomp forbids the calls that apply the others. Each mechanism is applied if the kernel and the
+seccomp profile of the container allow it. The worker reports missing mechanisms to the main process, and serves.
 """
 
 import os
@@ -31,7 +31,7 @@ _PATHS = ("stdlib", "platstdlib", "purelib", "platlib")
 
 def confine() -> Confined:
     """Applies everything that this kernel has; returns what is missing, with the reasons."""
-    with suppress(OSError):  # then no certificate can be loaded, and each is reported
+    with suppress(OSError):  # then no certificate can be loaded; the failure of each is reported
         load_libssl()  # it reads its configuration file
     missing: dict[str, str] = {}
     _try(missing, "no_new_privs", kernel.forbid_new_privileges)

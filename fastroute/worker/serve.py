@@ -40,12 +40,12 @@ from fastroute.worker.installer import Installer
 from fastroute.worker.slices import Slices
 
 NO_LOG = (
-    "lines of the access log go on to the old file, because this worker has no file descriptor left: raise the limit "
-    "of open files (ulimit -n), then send SIGHUP again"
+    "this worker continues to write to the old access log, because it has no free file descriptor: raise the limit of "
+    "open files (ulimit -n), then send SIGHUP again"
 )
 _LOOK = 0.01  # seconds between checks whether all requests in flight are finished
 _REPORT = 1.0  # seconds between reports of lost log lines
-_PROGRESS = 5.0  # seconds between signs of life during an installation
+_PROGRESS = 5.0  # seconds between two Pongs during an installation
 _AGAIN = 60.0  # seconds between reports of refused connections
 
 
@@ -176,7 +176,7 @@ async def _finished(engine: Engine) -> None:
 
 
 async def report_progress(slices: Slices, control: ControlStream) -> None:
-    """Answers in the place of the task that processes messages, so that a long installation is not taken for a hang."""
+    """Sends Pongs while the other task is busy, so that a long installation does not look like a hang."""
     while True:
         await trio.sleep(_PROGRESS)
         if slices.busy:
@@ -205,8 +205,8 @@ async def report_refused(engine: Engine, control: ControlStream, most: int) -> N
         await trio.sleep(_REPORT)
         count, last = engine.refused()
         if count != reported:
-            closed = f"{count - reported} client connections were closed at once, the last one of {last}"
-            why = f"its address has {most} (--max-connections-per-client)"
+            closed = f"{count - reported} client connections were closed at once, the last one from {last}"
+            why = f"an address may have {most} (--max-connections-per-client)"
             await control.send(Trouble(f"{closed}: {why}"))
             reported = count
             await trio.sleep(_AGAIN)

@@ -4,7 +4,7 @@ Every other call ends the worker, and the kernel logs it. So programs, processes
 other processes cannot be traced or signalled. A call of RULES with other arguments fails, because libraries try such
 calls and continue without them.
 
-Left out with intent: bind and listen (the main process binds), memory files, pipes, io_uring, BPF, keys, namespaces.
+Intentionally missing: bind and listen (the main process binds), memory files, pipes, io_uring, BPF, keys, namespaces.
 """
 
 import errno
@@ -31,7 +31,7 @@ CALLS = (
     *("sigaltstack", "restart_syscall", "exit", "exit_group"),
     # descriptors that are open
     *("fstat", "lseek", "pread64", "pwrite64", "dup", "dup2", "dup3", "fstatfs", "getdents64"),
-    # names of files: whether they exist. Landlock decides what is opened; see OPENING
+    # file metadata. Landlock decides which files can be opened; see OPENING
     *("newfstatat", "stat", "lstat", "statx", "statfs", "access", "faccessat", "faccessat2", "readlink", "readlinkat"),
     "getcwd",
     # facts about this process and the kernel

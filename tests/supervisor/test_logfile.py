@@ -51,7 +51,7 @@ def test_a_path_that_cannot_be_opened_again_leaves_the_old_file(tmp_path):
     folder.rename(tmp_path / "moved")
     trouble = log.reopen()
     assert trouble is not None
-    assert "No such file or directory; lines go on to the old file" in trouble
+    assert "No such file or directory; the workers continue to write to the old file" in trouble
     os.write(log.fd, b"1")
     log.close()
     assert (tmp_path / "moved" / "log").read_text() == "1"

@@ -360,7 +360,7 @@ async def test_a_log_that_cannot_be_opened_again_is_logged_and_a_replacement_wri
         await rig.supervisor.publish(rig.snapshot())
         folder.rename(tmp_path / "moved")
         await rig.supervisor.reopen_log()
-        assert "lines go on to the old file" in caplog.text
+        assert "the workers continue to write to the old file" in caplog.text
         (before,) = pids(rig)
         os.kill(before, signal.SIGKILL)
         await rig.until(lambda: before not in pids(rig) and rig.supervisor.ready)

@@ -320,7 +320,9 @@ async def test_refused_connections_are_reported_once_in_a_while(monkeypatch):
                     await until(lambda number=number: main.counters.fixed()["refused_client"] == number)
             said = await main.hear()
             assert isinstance(said, Trouble)
-            assert said.text.endswith("the last one of 127.0.0.1: its address has 1 (--max-connections-per-client)")
+            assert said.text.endswith(
+                "the last one from 127.0.0.1: an address may have 1 (--max-connections-per-client)"
+            )
             assert await main.ask(Ping()) == Pong()  # no further report
 
 

@@ -1,8 +1,8 @@
 """Backlog: the notices of a watch that have arrived and are not processed yet. The namespaces take turns.
 
-A stream contains the changes of all namespaces in the order in which they were made. If thousands of one namespace have
-arrived, a change of another one behind them need not wait for them: the order matters only within an object. A newer
-notice about an object replaces the one that waits, and keeps its place.
+A stream contains the changes of all namespaces in the order in which they were made. The order matters only within an
+object. So a change of one namespace does not wait for thousands of earlier changes of another namespace. A newer notice
+about an object replaces the one that waits, at the same position.
 """
 
 from collections.abc import Iterable
@@ -37,7 +37,7 @@ class Backlog:
             self._turns.add(object_)
 
     def take(self, most: int) -> list[Notice]:
-        """The next notices, at most so many."""
+        """Removes and returns the next notices, at most `most`."""
         taken: list[Notice] = []
         while len(taken) < most and (object_ := self._turns.take()) is not None:
             taken.append(self._notices.pop(object_))
