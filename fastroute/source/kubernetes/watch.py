@@ -197,8 +197,8 @@ class Watch:
             if self._version is None:
                 take([BEGUN])
             while lines := await self._lines(stream):
-                self._contact.heard(self.name)
                 while lines and self._version is None:
+                    self._contact.heard(self.name)
                     take(self._batch(lines[:SLICE]))
                     lines = lines[SLICE:]
                     await step_aside()
@@ -208,6 +208,8 @@ class Watch:
         """Processes lines, and those that arrive in the meantime, until there are no more."""
         backlog = Backlog()
         while lines or backlog:
+            if lines:
+                self._contact.heard(self.name)
             try:
                 backlog.add(self._batch(lines[:HEADS]))
             except (ApiError, msgspec.DecodeError):

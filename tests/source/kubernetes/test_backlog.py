@@ -30,15 +30,19 @@ class Arrived:
 
 
 class Taken:
-    """What the watch gave away: (namespace, name, version)."""
+    """What the watch gave away: (namespace, name, version). It also counts how often the API server was heard."""
 
     def __init__(self) -> None:
-        self.watch = Watch(None, None, "HTTPRoute", "/routes")  # type: ignore[arg-type]
+        self.times_heard = 0
+        self.watch = Watch(None, self, "HTTPRoute", "/routes")  # type: ignore[arg-type]
         self.watch._version = "1"
         self.batches: list[list[tuple[str, str, int]]] = []
 
     async def process(self, lines: list[bytes], *later: list[bytes]) -> None:
         await self.watch._take_turns(lines, Arrived(*later), self._take)  # type: ignore[arg-type]
+
+    def heard(self, name: str) -> None:
+        self.times_heard += 1
 
     def _take(self, notices: list[Notice]) -> None:
         found: list[dict[str, Any]] = [json.loads(bytes(notice.content))["metadata"] for notice in notices]
@@ -87,6 +91,13 @@ async def test_what_arrives_meanwhile_takes_turns_too() -> None:
     newest = {(namespace, name): version for namespace, name, version in taken.all}
     assert all(newest["bulk", f"b{number}"] == 5000 + number for number in range(MANY))
     assert len(taken.all) < 2 * MANY, "old versions of objects that change again are left out"
+
+
+async def test_what_arrives_meanwhile_is_a_sign_of_life_of_the_server() -> None:
+    taken = Taken()
+    later = [[line("bulk", f"b{number}", 3 + number)] for number in range(5)]
+    await taken.process([line("bulk", "b", 2)], *later)
+    assert taken.times_heard == 6
 
 
 async def test_an_error_of_the_server_comes_after_the_changes_before_it() -> None:
