@@ -49,7 +49,7 @@ from fastroute.ext.waiting cimport waiting_next
 cdef enum:
     DRAIN_IDLE = 1000       # milliseconds that an idle connection stays open while the engine drains
     AGED_IDLE = 1000        # and after --max-connection-age
-    AGE_SPREAD = 10         # that age is up to a tenth longer, so that many connections do not leave at once
+    AGE_SPREAD = 10         # the age is up to a tenth longer, so that many connections do not close at the same time
 
 
 cdef void downstream_adopt(Reactor r, Connection *listener, int fd, uint16_t family, const uint8_t *address,

@@ -1,7 +1,7 @@
-# Whether the side that has to move a body is fast enough (--min-body-rate).
+# The minimum rate of request and response bodies (--min-body-rate).
 #
-# A side is judged only while it alone holds up the exchange. It then has PACE_WINDOW for each window's worth of bytes.
-# What counts as moved is in pace_moved.
+# A side is measured only while the exchange waits for it alone. It must then move enough bytes in each PACE_WINDOW.
+# pace_moved defines which bytes count.
 
 from libc.stdint cimport uint8_t, uint64_t
 
@@ -11,7 +11,7 @@ from fastroute.ext.reactor cimport Reactor
 
 
 cdef enum Mover:
-    MOVER_NONE = 0              # no body has to move now, or it may take its time
+    MOVER_NONE = 0              # no body has to move now, or it has no minimum rate
     MOVER_SENDER                # the client has to send more of the request body
     MOVER_READER                # the client has to take bytes of the response
     MOVER_BACKEND               # the backend has to send more of the response body
@@ -20,9 +20,9 @@ cdef enum:
     PACE_GRACE = 1000           # milliseconds until the first window begins
     PACE_WINDOW = 10000         # milliseconds
 
-# Which side holds up the exchange.
+# The side for which the exchange waits.
 cdef uint8_t pace_mover(Reactor r, const Connection *c, const Exchange *x) noexcept nogil
-# Notes that `mover` holds up the exchange now. Returns when to call pace_failed, in milliseconds; 0: never.
+# Notes that the exchange waits for `mover` now. Returns when to call pace_failed, in milliseconds; 0: never.
 cdef uint64_t pace_watch(Reactor r, Exchange *x, uint8_t mover) noexcept nogil
 # Whether the time that pace_watch returned has passed, and too few bytes were moved in this window.
 cdef bint pace_failed(Reactor r, const Connection *c, Exchange *x) noexcept nogil
