@@ -1,4 +1,4 @@
-"""More ports than the limit of open files allows: the oldest are served, and nothing else suffers."""
+"""More ports than the limit of open files allows: the oldest are served, and everything else still works."""
 
 import json
 import resource
