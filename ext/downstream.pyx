@@ -362,7 +362,7 @@ cdef void downstream_expired(Reactor r, Connection *c, Connection *u) noexcept n
 
 
 cdef void answer_early(Reactor r, Connection *c, uint16_t status, uint16_t reason) noexcept nogil:
-    """Answers a request of which only a part of the head has arrived, and ends the connection."""
+    """Answers a request whose head has arrived only in part, and ends the connection."""
     cdef int verdict
     cdef Exchange *x = open_exchange(r, c)
     if x is NULL:

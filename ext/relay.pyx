@@ -282,7 +282,7 @@ cdef inline int reset_reader(const Connection *c, int verdict) noexcept nogil:
 
 
 cdef int too_slow(Reactor r, Connection *c, Exchange *x) noexcept nogil:
-    """The side that holds up the exchange is slower than --min-body-rate."""
+    """Called when the side for which the exchange waits is slower than --min-body-rate."""
     if x.mover == MOVER_BACKEND:
         count(r.counters, FIXED_ENDED_UPSTREAM_TOO_SLOW, 1)
         return cut_short(r, c, x, REASON_UPSTREAM_TOO_SLOW)
