@@ -5,6 +5,7 @@ In a checkout fastroute/ext is a symlink to ext; in an sdist it is a folder.
 Environment variables (also `make build ASAN=1`):
 DEBUG=1  no optimisation, C assertions enabled   TRACE=1  line tracing, so that coverage includes .pyx
 ASAN=1   AddressSanitizer and UBSan in the compiled modules
+FUZZ=1   the same with clang, and coverage counters for libFuzzer (.ci/fuzz)
 INPLACE=1  the modules are in ext/ already: install them without building
 """
 
@@ -21,12 +22,12 @@ def switched_on(name: str) -> bool:
     return os.environ.get(name, "0") not in ("", "0")
 
 
-DEBUG, TRACE, ASAN, INPLACE = (switched_on(name) for name in ("DEBUG", "TRACE", "ASAN", "INPLACE"))
+DEBUG, TRACE, ASAN, FUZZ, INPLACE = (switched_on(name) for name in ("DEBUG", "TRACE", "ASAN", "FUZZ", "INPLACE"))
 
 COMPILE = ["-Wall", "-Wno-unused-function", "-Wno-cpp", "-fno-strict-aliasing", "-fvisibility=hidden"]
 COMPILE += ["-O0", "-g3", "-UNDEBUG"] if DEBUG else ["-O2", "-g1"]
 LINK: list[str] = []
-if not ASAN:  # the sanitizers check more, and do not work with fortified functions
+if not ASAN and not FUZZ:  # the sanitizers check more, and do not work with fortified functions
     # Canaries on the stack, and every address that a call jumps through is read-only after loading.
     COMPILE += ["-fstack-protector-strong"]
     LINK += ["-Wl,-z,relro,-z,now"]
@@ -36,6 +37,9 @@ if ASAN:
     SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
     COMPILE += [*SANITIZE, "-O1"]
     LINK += SANITIZE
+if FUZZ:  # clang leaves the runtime of the sanitizers to the process that loads the modules
+    COMPILE += ["-fsanitize=fuzzer-no-link,address,undefined", "-fno-sanitize-recover=undefined", "-O1"]
+    LINK += ["-fsanitize=address,undefined", "-shared-libasan"]
 
 # Modules compiled as C++: RE2 is a C++ library.
 CPLUSPLUS = {"regex": {"language": "c++", "libraries": ["re2"], "extra_compile_args": [*COMPILE, "-std=c++17"]}}

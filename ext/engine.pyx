@@ -272,7 +272,7 @@ cdef int set_limits(Reactor r, limits) except -1:
     r.head_limits.fields = limits.max_fields
     r.times.head = milliseconds_of(limits.head_timeout)
     r.times.body = milliseconds_of(limits.body_idle_timeout)
-    r.times.look = max(1, r.times.body // LOOKS)
+    r.times.look = max(<uint64_t> 1, r.times.body // LOOKS)
     r.times.idle = milliseconds_of(limits.idle_timeout)
     r.times.connect = milliseconds_of(limits.connect_timeout)
     r.times.upstream_idle = milliseconds_of(limits.upstream_idle_timeout)

@@ -26,7 +26,7 @@ from fastroute import __version__
 from fastroute.admin.endpoint import bind_endpoint, serve_apart, serve_endpoint
 from fastroute.admin.health import health_app, metrics_app
 from fastroute.admin.pulse import Pulse
-from fastroute.descriptors import Shortages, ports_afforded
+from fastroute.descriptors import Shortages, connections_afforded, ports_afforded
 from fastroute.errors import SettingError
 from fastroute.eventlog import start_log
 from fastroute.machine import machine_addresses
@@ -48,7 +48,9 @@ def serve(settings: ServeSettings) -> int:
     """Serves until SIGTERM or SIGINT. Returns the exit code: 0, or 130 after a second signal. Raises FastrouteError."""
     start_log(settings.log)
     sys.setswitchinterval(SWITCH)
-    settings = _with_affordable_ports(_on_this_machine(_made_absolute(settings)), _allow_many_files())
+    files = _allow_many_files()
+    settings = _with_affordable_ports(_on_this_machine(_made_absolute(settings)), files)
+    settings = _with_affordable_connections(settings, files)
     follow, installation = _follow_cluster(settings) if settings.kubernetes else _follow_manifests(settings)
     settings = msgspec.structs.replace(settings, installation=installation)
     metrics = bind_endpoint(*settings.metrics, "--metrics") if settings.metrics else None
@@ -235,3 +237,20 @@ def _made_absolute(settings: ServeSettings) -> ServeSettings:
     except OSError as error:
         raise SettingError(f"--access-log {path}: {error.strerror}") from error
     return msgspec.structs.replace(settings, access_log=path)
+
+
+def _with_affordable_connections(settings: ServeSettings, files: int) -> ServeSettings:
+    """`max_connections` is lowered if a worker may not open enough files. Call it after `_with_affordable_ports`."""
+    graph, limits = settings.graph, settings.limits
+    addresses = 1 if graph.addressing.pool else len(graph.addressing.bind)
+    most = connections_afforded(files, graph.max_ports * addresses)
+    if limits.max_connections <= most:
+        return settings
+    _log.info(
+        "a worker may open only %d files: it accepts at most %d client connections, not %d (--max-connections). Raise "
+        "the limit of open files (ulimit -n)",
+        files,
+        most,
+        limits.max_connections,
+    )
+    return msgspec.structs.replace(settings, limits=msgspec.structs.replace(limits, max_connections=most))

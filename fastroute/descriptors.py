@@ -3,6 +3,9 @@
 The main process keeps RESERVE descriptors for other purposes. Listening sockets use at most half of the others, because
 the old and the new sockets exist together while sockets are replaced. So the main process can always start a worker,
 answer health checks and reach the API server.
+
+Each worker has the same limit. A client connection may need a second descriptor there, for a backend. If clients could
+use all of them, no request would reach a backend.
 """
 
 import errno
@@ -26,6 +29,11 @@ def sockets_afforded(limit: int) -> int:
 def ports_afforded(limit: int, sockets_per_port: int) -> int:
     """At least 1: without any port nothing would be served."""
     return max(sockets_afforded(limit) // sockets_per_port, 1)
+
+
+def connections_afforded(limit: int, ports: int) -> int:
+    """How many client connections a worker may have that listens on `ports` sockets. At least 1."""
+    return max((limit - RESERVE - ports) // 2, 1)
 
 
 def is_shortage(error: BaseException | None) -> bool:

@@ -445,5 +445,5 @@ class Decoder(Generic[Message]):
     def _decoded(self, body: bytes) -> Message:
         try:
             return self._decode(body)  # type: ignore[no-any-return]
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise WireError(f"a message cannot be decoded: {error}") from error

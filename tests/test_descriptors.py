@@ -5,7 +5,16 @@ import logging
 
 import pytest
 
-from fastroute.descriptors import REPEAT, RESERVE, Shortages, explained, is_shortage, ports_afforded, sockets_afforded
+from fastroute.descriptors import (
+    REPEAT,
+    RESERVE,
+    Shortages,
+    connections_afforded,
+    explained,
+    is_shortage,
+    ports_afforded,
+    sockets_afforded,
+)
 
 
 @pytest.mark.parametrize(
@@ -17,6 +26,16 @@ def test_ports_leave_a_reserve(limit, per_port, ports):
     if ports > 1:
         assert limit - 2 * ports * per_port >= RESERVE
     assert sockets_afforded(limit) <= limit
+
+
+@pytest.mark.parametrize(
+    ("limit", "ports", "connections"),
+    [(1_048_576, 1024, 523_648), (65_536, 1024, 32_128), (1024, 192, 288), (256, 1, 1), (64, 1, 1)],
+)
+def test_clients_leave_descriptors_for_backends(limit, ports, connections):
+    assert connections_afforded(limit, ports) == connections
+    if connections > 1:
+        assert RESERVE + ports + 2 * connections <= limit
 
 
 @pytest.mark.parametrize(

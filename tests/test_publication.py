@@ -267,6 +267,22 @@ def test_keys_are_not_shown() -> None:
         assert "CHAIN" not in text
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"\x82\xa4type\xa5lost\xff\xa4slot\x01", id="a tag that is not UTF-8"),
+        pytest.param(b"\x82\xa4type\xa7trouble\xa4text\xa2\xc3\x28", id="a text that is not UTF-8"),
+        pytest.param(b"\x83\xa4type\xa3ack\xa7version\x01\xa1x" + b"\x91" * 5000 + b"\xc0", id="deep nesting"),
+    ],
+)
+def test_what_a_hostile_worker_sends_is_a_wire_error(body: bytes) -> None:
+    """Any other exception would end the main process."""
+    decoder = Decoder[Upward](Upward)
+    decoder.feed(len(body).to_bytes(4, "big") + body)
+    with pytest.raises(WireError):
+        decoder.next_message()
+
+
 @pytest.mark.parametrize("count", [2_500, ENDPOINTS, ENDPOINTS + 1, 3 * ENDPOINTS])
 def test_many_endpoints_are_sent_in_parts(count: int) -> None:
     """A worker decodes a message at once, so no message has more than ENDPOINTS endpoints."""

@@ -1,8 +1,9 @@
-"""More ports than the limit of open files allows: the oldest are served, and everything else still works."""
+"""More ports or clients than the limit of open files allows: the oldest are served, and everything else still works."""
 
 import json
 import resource
 import socket
+from contextlib import ExitStack
 
 import trio
 from e2e.serving import killed, replaced, serving
@@ -60,3 +61,33 @@ async def test_ports_beyond_what_the_process_may_open_cost_the_others_nothing(tm
     said = [json.loads(line)["message"] for line in log.read_text().splitlines()]
     refused = [message for message in said if "PortUnavailable" in message]
     assert any("--max-ports 1024, lowered because the process may open only 512 files" in one for one in refused)
+
+
+async def accepted(served):
+    """The number of client connections that the workers have accepted."""
+    samples = await served.metrics()
+    return sum(value for name, value in samples.items() if name.startswith("fastroute_connections{") and "down" in name)
+
+
+async def test_idle_clients_leave_descriptors_for_backends(tmp_path):
+    """1,200 connections, more than the files that both workers may open: clients that were accepted are served."""
+    folder, log = tmp_path / "manifests", tmp_path / "log"
+    folder.mkdir()
+    options = ("--bind", ADDRESS, "--log-level", "info", "--log-format", "json")
+    with log.open("wb") as file, ExitStack() as stack:
+        async with serving(folder, *options, preexec_fn=few_files, stderr=file) as served:
+            place = (ADDRESS, served.port)
+            clients = [stack.enter_context(socket.create_connection(place, PATIENCE)) for _ in range(8)]
+            for _ in range(1200):
+                idle = stack.enter_context(socket.socket())
+                idle.setblocking(False)
+                idle.connect_ex(place)
+            with trio.fail_after(PATIENCE):
+                while await accepted(served) < 192:  # noqa: ASYNC110
+                    await trio.sleep(0.05)
+            assert await accepted(served) == 192
+            for client in clients:
+                client.send(b"GET /fruits HTTP/1.1\r\nHost: a\r\n\r\n")
+            answers = [await trio.to_thread.run_sync(client.recv, 65536) for client in clients]
+            assert {answer.split(b"\r\n")[0] for answer in answers} == {b"HTTP/1.1 200 OK"}
+    assert "at most 96 client connections, not 65536 (--max-connections)" in log.read_text()

@@ -1,0 +1,10 @@
+# The rule for a request by plain search through all rules: what the tables must find.
+
+from libc.stdint cimport uint32_t
+
+from fastroute.ext.rule cimport Match
+
+from fuzz.world cimport World
+
+# NULL: none. `listener`: its index, or `listeners_count`.
+cdef const Match *search(const World *world, uint32_t *listener) noexcept nogil

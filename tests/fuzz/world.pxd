@@ -1,0 +1,43 @@
+# Listeners, rules and a request, made from the bytes of an input.
+
+from libc.stdint cimport uint8_t, uint32_t
+
+from fastroute.ext.head cimport Field, Head
+from fastroute.ext.regex cimport Pattern
+from fastroute.ext.rule cimport Match, Rule, ValueTest
+from fastroute.ext.slice cimport Slice
+
+from fuzz.input cimport Input
+
+
+cdef enum:
+    LISTENERS_MOST = 4
+    RULES_MOST = 12
+    MATCHES_MOST = 3            # of a rule
+    TESTS_MOST = 2              # of headers, and of query parameters
+    FIELDS_MOST = 4
+    ROOM = 16384                # bytes of all texts that are put together
+    SOCKETS = 2
+
+cdef struct Place:              # a listener
+    uint32_t socket
+    Slice hostname
+
+cdef struct World:
+    Place listeners[LISTENERS_MOST]
+    uint32_t listeners_count
+    Rule rules[RULES_MOST]
+    uint32_t homes[RULES_MOST]          # the index of the listener of each rule
+    Slice hostnames[RULES_MOST]         # of its route
+    uint32_t rules_count
+    Match matches[RULES_MOST][MATCHES_MOST]
+    ValueTest tests[RULES_MOST][MATCHES_MOST][2][TESTS_MOST]
+    char ranks[RULES_MOST][MATCHES_MOST][2]
+    uint32_t socket             # at which the request arrives
+    Head head
+    Field fields[FIELDS_MOST]
+    char room[ROOM]
+    uint32_t used
+
+# The texts in the world point into the input and into the world itself.
+cdef void world_read(World *world, Input *input) noexcept nogil

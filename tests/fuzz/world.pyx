@@ -1,0 +1,176 @@
+"""A few hostnames, path elements, names and values, so that rules often overlap, shadow each other and fall through to
+each other, as those of tests/snapshots.py do; sometimes texts from the input. Ranks are distinct.
+"""
+
+from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memcpy, memset
+
+from fastroute.ext.graveyard cimport Grave
+from fastroute.ext.octet cimport lower
+from fastroute.ext.regex cimport pattern_beginning, pattern_new
+from fastroute.ext.rule cimport BEGINNING_MOST, PATH_EXACT, PATH_PREFIX, PATH_REGEX
+
+from fuzz.input cimport choice, text
+
+cdef enum:
+    HOSTS = 9
+    HOSTNAMES = 8
+    ELEMENTS = 5
+    METHODS = 3
+    NAMES = 4
+    VALUES = 5
+    QUERIES = 6
+    PATTERNS = 8
+    PATH_TYPES = 4
+
+cdef uint8_t[PATH_TYPES] path_types = [PATH_EXACT, PATH_PREFIX, PATH_PREFIX, PATH_REGEX]
+cdef Slice[HOSTS] hosts = [
+    Slice(b"example.com", 11), Slice(b"a.example.com", 13), Slice(b"b.a.example.com", 15), Slice(b"com", 3),
+    Slice(b"x.org", 5), Slice(b"127.0.0.1", 9), Slice(b"[::1]", 5), Slice(b".example.com", 12), Slice(b"", 0),
+]
+cdef Slice[HOSTNAMES] hostnames = [
+    Slice(b"", 0), Slice(b"*.com", 5), Slice(b"*.example.com", 13), Slice(b"*.a.example.com", 15),
+    Slice(b"example.com", 11), Slice(b"a.example.com", 13), Slice(b"x.org", 5), Slice(b"*.0.0.1", 7),
+]
+cdef Slice[ELEMENTS] elements = [Slice(b"a", 1), Slice(b"b", 1), Slice(b"ab", 2), Slice(b"", 0), Slice(b"%2F", 3)]
+cdef Slice[METHODS] methods = [Slice(b"GET", 3), Slice(b"POST", 4), Slice(b"PURGE", 5)]
+cdef Slice[NAMES] names = [Slice(b"x-one", 5), Slice(b"x-two", 5), Slice(b"one", 3), Slice(b"a.b", 3)]
+cdef Slice[NAMES] spellings = [Slice(b"X-One", 5), Slice(b"x-two", 5), Slice(b"ONE", 3), Slice(b"a.b", 3)]
+cdef Slice[VALUES] values = [Slice(b"1", 1), Slice(b"2", 1), Slice(b"1,2", 3), Slice(b"", 0), Slice(b"x y", 3)]
+cdef Slice[QUERIES] queries = [
+    Slice(b"", 0), Slice(b"one=1", 5), Slice(b"one=2&one=1", 11), Slice(b"x-one=1&a.b", 11), Slice(b"&&=&one", 7),
+    Slice(b"a.b=1=2&x-two=", 14),
+]
+SOURCES = (b"/a.*", b"/ab/.*", b"/a/.*b", b"/[ab]+(/b)?", b"/a|/b", b".*", b"1|2", b"[0-9,]*")
+
+cdef Pattern *patterns[PATTERNS]        # never freed
+cdef char beginnings[PATTERNS][BEGINNING_MOST]
+cdef uint32_t beginning_sizes[PATTERNS]
+
+
+def _compile():
+    cdef int i
+    for i in range(PATTERNS):
+        patterns[i] = pattern_new(SOURCES[i], <uint32_t> len(SOURCES[i]))
+        beginning_sizes[i] = pattern_beginning(patterns[i], beginnings[i], BEGINNING_MOST)
+
+
+_compile()
+
+
+cdef bint keep_rule(Grave *grave) noexcept nogil:
+    """A rule is a part of the world: there is nothing to free."""
+    return True
+
+
+cdef Slice lower_text(World *world, Slice given) noexcept nogil:
+    """The names of headers of rules, and all hostnames, are in lower case."""
+    cdef Slice made = Slice(&world.room[world.used], min(given.size, ROOM - world.used))
+    cdef uint32_t i
+    for i in range(made.size):
+        world.room[world.used + i] = lower(given.data[i])
+    world.used += made.size
+    return made
+
+
+cdef Slice path(World *world, Input *input, bint prefix) noexcept nogil:
+    """Up to three elements. A prefix has no final slash: that of every path is empty."""
+    cdef uint32_t start = world.used
+    cdef uint8_t count = choice(input, 4)
+    cdef Slice element
+    for _ in range(count if prefix else count + 1):
+        element = text(input, elements, ELEMENTS)
+        if world.used + element.size + 1 > ROOM:
+            break
+        world.room[world.used] = c"/"
+        memcpy(world.room + world.used + 1, element.data, element.size)
+        world.used += element.size + 1
+    while prefix and world.used > start and world.room[world.used - 1] == c"/":
+        world.used -= 1
+    return Slice(&world.room[start], world.used - start)
+
+
+cdef uint32_t read_tests(World *world, Input *input, ValueTest *tests, bint query) noexcept nogil:
+    """Names are unique within a match."""
+    cdef uint32_t count = choice(input, TESTS_MOST + 1)
+    cdef uint8_t first = choice(input, NAMES)
+    cdef uint32_t i
+    for i in range(count):
+        memset(&tests[i], 0, sizeof(ValueTest))
+        tests[i].name = names[(first + i) % NAMES]
+        tests[i].value = text(input, values, VALUES)
+        if choice(input, 4) == 0:
+            tests[i].pattern = patterns[choice(input, PATTERNS)]
+    return count
+
+
+cdef void read_match(World *world, Input *input, uint32_t at, uint32_t index) noexcept nogil:
+    cdef Match *match = &world.matches[at][index]
+    cdef char *rank = world.ranks[at][index]
+    cdef uint8_t pattern
+    memset(match, 0, sizeof(Match))
+    match.rule = &world.rules[at]
+    match.index = index
+    match.path_type = path_types[choice(input, PATH_TYPES)]
+    if match.path_type == PATH_REGEX:
+        pattern = choice(input, PATTERNS)
+        match.pattern = patterns[pattern]
+        match.beginning = Slice(&beginnings[pattern][0], beginning_sizes[pattern])
+    else:
+        match.path = path(world, input, match.path_type == PATH_PREFIX)
+    if choice(input, 3) == 0:
+        match.method = methods[choice(input, METHODS)]
+    match.headers = world.tests[at][index][0]
+    match.headers_count = read_tests(world, input, match.headers, False)
+    match.query = world.tests[at][index][1]
+    match.query_count = read_tests(world, input, match.query, True)
+    rank[0] = choice(input, 4)
+    rank[1] = at * MATCHES_MOST + index
+    match.rank = Slice(rank, 2)
+
+
+cdef void read_rule(World *world, Input *input, uint32_t at) noexcept nogil:
+    cdef Rule *rule = &world.rules[at]
+    cdef uint32_t i
+    memset(rule, 0, sizeof(Rule))
+    rule.grave.refs = 1
+    rule.grave.dismantle = keep_rule
+    world.homes[at] = choice(input, world.listeners_count)
+    world.hostnames[at] = lower_text(world, text(input, hostnames, HOSTNAMES))
+    rule.matches = world.matches[at]
+    rule.matches_count = choice(input, MATCHES_MOST + 1)
+    for i in range(rule.matches_count):
+        read_match(world, input, at, i)
+
+
+cdef void read_request(World *world, Input *input) noexcept nogil:
+    cdef Head *head = &world.head
+    cdef uint32_t i
+    memset(head, 0, sizeof(Head))
+    world.socket = choice(input, SOCKETS)
+    head.method = text(input, methods, METHODS)
+    head.host = lower_text(world, text(input, hosts, HOSTS))
+    head.authority = head.host
+    head.path = path(world, input, False)
+    head.query = text(input, queries, QUERIES)
+    head.has_query = head.query.size > 0
+    head.fields = world.fields
+    head.fields_room = FIELDS_MOST
+    head.fields_count = choice(input, FIELDS_MOST + 1)
+    for i in range(head.fields_count):
+        memset(&world.fields[i], 0, sizeof(Field))
+        world.fields[i].name = text(input, spellings, NAMES)
+        world.fields[i].value = text(input, values, VALUES)
+
+
+cdef void world_read(World *world, Input *input) noexcept nogil:
+    cdef uint32_t i
+    world.used = 0
+    world.listeners_count = 1 + choice(input, LISTENERS_MOST)
+    for i in range(world.listeners_count):
+        world.listeners[i].socket = choice(input, SOCKETS)
+        world.listeners[i].hostname = lower_text(world, text(input, hostnames, HOSTNAMES))
+    world.rules_count = choice(input, RULES_MOST + 1)
+    for i in range(world.rules_count):
+        read_rule(world, input, i)
+    read_request(world, input)
