@@ -1,7 +1,8 @@
 # The minimum rate of request and response bodies (--min-body-rate).
 #
 # A side is measured only while the exchange waits for it alone. It must then move enough bytes in each PACE_WINDOW.
-# pace_moved defines which bytes count.
+# pace_moved defines which bytes count. A reader may read in advance: on Linux, its kernel acknowledges in steps of a
+# sixteenth of its receive buffer, which can be 400 KB. A reader of 15 KB/s needs 26 s for such a step.
 
 from libc.stdint cimport uint8_t, uint64_t
 
@@ -19,6 +20,8 @@ cdef enum Mover:
 cdef enum:
     PACE_GRACE = 1000           # milliseconds until the first window begins
     PACE_WINDOW = 10000         # milliseconds
+    PACE_SPARE_FIRST = 2        # windows whose minimum a reader is taken to have read in advance when it is first watched
+    PACE_SPARE_MOST = 5         # windows whose minimum a reader may have read in advance later
 
 # The side for which the exchange waits.
 cdef uint8_t pace_mover(Reactor r, const Connection *c, const Exchange *x) noexcept nogil
