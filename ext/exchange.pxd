@@ -111,6 +111,7 @@ cdef struct Exchange:
     uint8_t pace_begun          # a window has begun
     uint64_t pace_due           # milliseconds: when the window ends or begins
     uint64_t pace_moved         # bytes that were moved before it
+    int64_t pace_spare          # bytes that were moved in earlier windows beyond the minimum, up to a limit
     Slice log_method            # these five only with an access log; in `text`
     Slice log_host
     Slice log_path

@@ -45,6 +45,7 @@ cdef uint64_t pace_watch(Reactor r, Exchange *x, uint8_t mover) noexcept nogil:
         x.mover = mover
         x.pace_due = r.milliseconds + PACE_GRACE
         x.pace_begun = False
+        x.pace_spare = PACE_SPARE_FIRST * <int64_t> r.window_bytes if mover == MOVER_READER else 0
     return x.pace_due
 
 
@@ -58,6 +59,7 @@ cdef uint64_t pace_moved(const Connection *c, const Exchange *x) noexcept nogil:
 
 cdef bint pace_failed(Reactor r, const Connection *c, Exchange *x) noexcept nogil:
     cdef uint64_t moved, before
+    cdef int64_t most = PACE_SPARE_MOST * <int64_t> r.window_bytes if x.mover == MOVER_READER else 0
     cdef bint begun = x.pace_begun
     if x.mover == MOVER_NONE or r.milliseconds < x.pace_due:
         return False
@@ -66,4 +68,7 @@ cdef bint pace_failed(Reactor r, const Connection *c, Exchange *x) noexcept nogi
     x.pace_moved = moved
     x.pace_begun = True
     x.pace_due = r.milliseconds + PACE_WINDOW
-    return begun and <int64_t> (moved - before) < <int64_t> r.window_bytes
+    if not begun:
+        return False
+    x.pace_spare = min(x.pace_spare + <int64_t> (moved - before) - <int64_t> r.window_bytes, most)
+    return x.pace_spare < 0

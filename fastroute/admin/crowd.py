@@ -1,14 +1,13 @@
 """The open connections of an endpoint. At most MOST; above that, the client address with the most connections loses its
 oldest one. So a client that opens many connections closes its own and not the one of a probe or of Prometheus."""
 
-from typing import Any, Protocol
+from typing import Protocol
 
 MOST = 32
 
 
 class Connection(Protocol):
-    @property
-    def socket(self) -> Any: ...
+    def drop(self) -> None: ...
 
 
 class Crowd:
@@ -33,7 +32,7 @@ class Crowd:
             client = max(self._by_client, key=lambda one: len(self._by_client[one]))
             oldest = self._by_client[client][0]
             self.leave(oldest, client)
-            oldest.socket.close()  # tasks that use it get ClosedResourceError
+            oldest.drop()
 
     def leave(self, stream: Connection, client: str) -> None:
         """The connection is closed. May be called more than once."""

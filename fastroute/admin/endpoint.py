@@ -9,6 +9,7 @@ import logging
 import math
 import os
 import socket
+from functools import partial
 from typing import Any
 
 import trio
@@ -57,24 +58,54 @@ def bind_endpoint(host: str, port: int, option: str) -> socket.socket:
 
 
 class Turns:
-    """Spreads requests over time: at most RATE per second, in the order of their arrival."""
+    """Spreads requests over time: at most RATE per second, in the order of their arrival. A request that does not wait
+    any more delays no other one."""
 
     def __init__(self) -> None:
         self._next = -math.inf
+        self._first = trio.StrictFIFOLock()  # held by the request that is next
 
     async def wait(self) -> None:
-        now = trio.current_time()
-        mine = max(now, self._next)
-        self._next = mine + 1 / RATE
-        await trio.sleep_until(mine)
+        async with self._first:
+            mine = max(trio.current_time(), self._next)
+            await trio.sleep_until(mine)
+            self._next = mine + 1 / RATE
 
 
 class _Stream(trio.abc.HalfCloseableStream):
-    """A connection whose client must read responses within READING: Hypercorn has no time limit for sending."""
+    """A connection whose client must read responses within READING: Hypercorn has no time limit for sending. At most
+    one request of it waits for its turn."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream
+        self._waiting: trio.CancelScope | None = None
+        self._ended = False
         self.socket = stream.socket
+
+    async def turn(self, turns: Turns) -> bool:
+        """Waits for the turn of a request; False if the connection has ended.
+
+        Only HTTP/2 has several requests at a time, any number of them if the client resets those that it sent. Such a
+        connection is closed.
+        """
+        if self._waiting is not None:
+            self.drop()
+        if self._ended:
+            return False
+        with trio.CancelScope() as self._waiting:
+            await turns.wait()
+        self._waiting = None
+        return not self._ended
+
+    def drop(self) -> None:
+        """Closes the connection. Tasks that use it get ClosedResourceError."""
+        self._end()
+        self.socket.close()
+
+    def _end(self) -> None:
+        self._ended = True
+        if self._waiting is not None:
+            self._waiting.cancel()
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         with trio.move_on_after(READING):
@@ -86,7 +117,13 @@ class _Stream(trio.abc.HalfCloseableStream):
         await self._stream.wait_send_all_might_not_block()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        return await self._stream.receive_some(max_bytes)
+        data: bytes | bytearray = b""
+        try:
+            data = await self._stream.receive_some(max_bytes)
+        finally:
+            if not data:
+                self._end()
+        return data
 
     async def send_eof(self) -> None:
         await self._stream.send_eof()
@@ -110,7 +147,6 @@ class Endpoint:
         self._config.h11_max_incomplete_size = HEAD
         self._config.keep_alive_timeout = QUIET
         self._config.include_server_header = False
-        self._wrapped = wrap_app(self._paced, self._config.wsgi_max_body_size, "asgi")
 
     async def serve(self) -> None:
         """Serves until it is cancelled, and closes the socket."""
@@ -134,13 +170,14 @@ class Endpoint:
         nursery.start_soon(self._attend, stream, address[0])
 
     async def _attend(self, stream: _Stream, client: str) -> None:
+        application = wrap_app(partial(self._paced, stream), self._config.wsgi_max_body_size, "asgi")
         try:
-            await TCPServer(self._wrapped, self._config, self._context, ConnectionState({}), stream)  # type: ignore[arg-type]
+            await TCPServer(application, self._config, self._context, ConnectionState({}), stream)  # type: ignore[arg-type]
         except Exception:
             _log.exception("a connection for metrics or health ended with an error")
         finally:
             self._crowd.leave(stream, client)
-            stream.socket.close()
+            stream.drop()
 
     async def _recover(self, error: OSError) -> None:
         """Handles a failed accept: the connection ended early (accept(2)), or no descriptor is free. If none is free,
@@ -150,9 +187,9 @@ class Endpoint:
             self._crowd.shrink()
             await trio.sleep(PAUSE)
 
-    async def _paced(self, scope: Any, receive: Any, send: Any) -> None:
-        await self._turns.wait()
-        await self._application(scope, receive, send)
+    async def _paced(self, stream: _Stream, scope: Any, receive: Any, send: Any) -> None:
+        if await stream.turn(self._turns):
+            await self._application(scope, receive, send)
 
 
 async def serve_endpoint(application: Any, one: socket.socket, shortages: Shortages) -> None:

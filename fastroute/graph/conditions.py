@@ -79,7 +79,7 @@ def unsupported_app_protocol(service: Key, port: ServicePort, protocol: Protocol
 
 
 OWN_ADDRESS = "this gateway itself"
-MOST_ENDPOINTS = 500  # named in one message, which may have 32 KiB
+MOST_ENDPOINTS = 400  # named in one message, which may have 32 KiB: the longest name takes 78 bytes
 
 
 def endpoints_refused(service: Key, refusals: tuple[Refusal, ...], field: str) -> Problem:

@@ -3,6 +3,7 @@
 import array
 import os
 import signal
+import site
 import socket
 import subprocess
 import sys
@@ -28,7 +29,8 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 # The variables that a worker inherits: of the loader, the locale, OpenSSL, Python, and of sanitizers.
 _INHERITED = (
     *("LD_LIBRARY_PATH", "LD_PRELOAD", "LANG", "LC_ALL", "LC_CTYPE", "OPENSSL_CONF", "OPENSSL_MODULES"),
-    *("PYTHONHOME", "PYTHONUTF8", "PYTHONDONTWRITEBYTECODE", "PYTHONMALLOC", "ASAN_OPTIONS", "UBSAN_OPTIONS"),
+    *("PYTHONHOME", "PYTHONNOUSERSITE", "PYTHONUTF8", "PYTHONDONTWRITEBYTECODE", "PYTHONMALLOC"),
+    *("ASAN_OPTIONS", "UBSAN_OPTIONS"),
 )
 
 
@@ -183,4 +185,6 @@ def _environment() -> dict[str, str]:
     folder = str(Path(fastroute.__file__).resolve().parent.parent)
     path = os.environ.get("PYTHONPATH")
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    if site.ENABLE_USER_SITE:  # its folder depends on HOME, too
+        inherited["PYTHONUSERBASE"] = site.getuserbase()
     return {**inherited, "PYTHONPATH": f"{folder}{os.pathsep}{path}" if path else folder}

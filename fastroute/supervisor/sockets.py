@@ -148,7 +148,7 @@ class ListeningSockets:
 
     def _check_room(self, place: Place) -> None:
         """Raises BindError if `most` is reached."""
-        if (len(self._bound) + 1) * self._slots > self._most:
+        if self._bound and (len(self._bound) + 1) * self._slots > self._most:
             none = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             raise BindError(_reason(place, none)) from none
 

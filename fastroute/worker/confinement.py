@@ -50,7 +50,9 @@ def confine() -> Confined:
 def installation() -> list[str]:
     """The folders of the Python installation and of this package: modules that are imported later, sources that a
     traceback shows."""
-    folders = [*map(sysconfig.get_path, _PATHS), *site.getsitepackages(), *fastroute.__path__, *fastroute.ext.__path__]
+    users = [site.getusersitepackages()] if site.ENABLE_USER_SITE else []
+    folders = [*map(sysconfig.get_path, _PATHS), *site.getsitepackages(), *users]
+    folders += [*fastroute.__path__, *fastroute.ext.__path__]
     return sorted({str(Path(folder).resolve()) for folder in folders if Path(folder).is_dir()})
 
 

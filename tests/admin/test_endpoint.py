@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
+import trio.testing
+from h2.connection import H2Connection
 from load import PATIENCE, until
 
 from fastroute.admin import endpoint
@@ -112,6 +114,59 @@ async def test_requests_take_turns(autojump_clock):
     began = trio.current_time()
     await turns.wait()
     assert trio.current_time() == began
+
+
+async def test_a_request_that_gives_up_delays_no_other_one(autojump_clock):
+    turns = Turns()
+    await turns.wait()
+    began = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        for _ in range(RATE):
+            nursery.start_soon(turns.wait)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    await turns.wait()
+    assert trio.current_time() - began == pytest.approx(1 / RATE)
+
+
+@pytest.fixture
+def a_turn_takes_an_hour(monkeypatch):
+    monkeypatch.setattr(endpoint, "RATE", 1 / 3600)
+
+
+async def test_requests_of_closed_connections_do_not_wait(a_turn_takes_an_hour):
+    async with served() as (running, port):
+        for _ in range(5):
+            one = await connection(port)
+            await one.send_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            await until(lambda: len(running._crowd) == 1)
+            await one.aclose()
+            await until(lambda: len(running._crowd) == 0)
+
+
+async def test_requests_of_a_connection_that_gives_way_do_not_wait(a_turn_takes_an_hour):
+    async with served() as (running, port):
+        many = [await connection(port) for _ in range(3)]
+        for one in many:  # Hypercorn stops reading at the second request, so it does not notice a close
+            await one.send_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 2)
+        await until(lambda: len(running._crowd) == 3)
+        await until(lambda: running._turns._first.statistics().tasks_waiting == 2)  # behind the one that is next
+        while running._crowd:
+            running._crowd.shrink()
+        await until(lambda: not running._turns._first.locked())
+
+
+async def test_a_connection_with_several_requests_at_a_time_is_closed(a_turn_takes_an_hour):
+    client = H2Connection()
+    client.initiate_connection()
+    for stream in (1, 3, 5, 7):
+        client.send_headers(stream, [(f":{name}", "/") for name in ("method", "path", "scheme", "authority")], True)
+        client.reset_stream(stream)
+    async with served() as (running, port):
+        one = await connection(port)
+        await one.send_all(client.data_to_send())
+        await closed(one)
+        await until(lambda: not running._turns._first.locked())
 
 
 async def test_pipelined_requests_are_answered_in_order():

@@ -1,7 +1,5 @@
 """The minimum rate of bodies, with a held clock: who is too slow, who is not, and what happens."""
 
-import socket
-
 import pytest
 import trio
 from rig import GET, OK, Peer, Rig, backends, chunked, connect, quiet, rule, running, soon
@@ -187,9 +185,9 @@ async def test_a_client_that_takes_little_is_cut() -> None:
         await client.head()
         await quiet()
         begun = rig.clock
-        while rig.engine.statistics().exchanges and rig.clock - begun < 60:
+        while rig.engine.statistics().exchanges and rig.clock - begun < 120:
             await rig.passes(1)
-        assert WINDOW <= rig.clock - begun <= LATEST + WINDOW  # at first its kernel takes some
+        assert WINDOW <= rig.clock - begun <= LATEST + 7 * WINDOW  # at first its kernel takes some
         [line] = rig.lines()
         assert (line["status"], line["reason"]) == (200, "body_too_slow")
         assert rig.counters.fixed()["ended_body_too_slow"] == 1
@@ -198,12 +196,10 @@ async def test_a_client_that_takes_little_is_cut() -> None:
 
 async def test_a_client_that_takes_enough_gets_everything() -> None:
     """The kernel holds so much of the response that the gateway writes nothing for minutes: that is not the client's
-    pace."""
+    pace. And the client's kernel acknowledges in steps that can take longer than a window."""
     async with backends(generous) as [backend], running(rule("b"), limits=PATIENT, held=True) as rig:
         rig.put("b", backend.port)
         client = await connect(rig.port)
-        # A kernel with a large buffer acknowledges only after a sixteenth of it was read, which can be a window.
-        client.stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         await client.send(GET)
         await client.head()
         taken = len(client.buffer)

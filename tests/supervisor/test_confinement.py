@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import site
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -79,7 +80,7 @@ async def test_a_hostile_worker_finds_neither_the_token_nor_secrets_in_its_envir
     assert said["token"] == "Permission denied"
     environment = said["environment"].split()
     assert "PYTHONPATH" in environment
-    assert set(environment) <= {"PYTHONPATH", *process._INHERITED}
+    assert set(environment) <= {"PYTHONPATH", "PYTHONUSERBASE", *process._INHERITED}
 
 
 async def test_a_forbidden_system_call_ends_the_worker_and_the_log_names_it(tmp_path, monkeypatch, caplog):
@@ -110,7 +111,14 @@ def test_what_is_missing_is_one_line_until_it_changes(caplog):
 
 def test_the_environment_is_what_a_worker_needs(monkeypatch):
     monkeypatch.setattr(os, "environ", {"LANG": "C.UTF-8", "HOME": "/root", "TOKEN": "x", "PYTHONPATH": "/there"})
+    monkeypatch.setattr(site, "ENABLE_USER_SITE", False)
     environment = process._environment()
     assert set(environment) == {"LANG", "PYTHONPATH"}
     assert environment["PYTHONPATH"].endswith(f"{os.pathsep}/there")
+
+
+def test_a_worker_finds_the_packages_that_a_user_installed(monkeypatch):
+    monkeypatch.setattr(site, "ENABLE_USER_SITE", True)
+    monkeypatch.setattr(site, "USER_BASE", "/home/me/.local")
+    assert process._environment()["PYTHONUSERBASE"] == "/home/me/.local"
     assert signal.SIGSYS  # named in `Worker.ending`

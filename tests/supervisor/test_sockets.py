@@ -82,6 +82,13 @@ def test_ports_leave_descriptors_for_others(place):
     few.close()
 
 
+def test_the_first_port_is_bound_although_many_workers_need_a_socket_each(place):
+    few = ListeningSockets(2, 0, Shortages(lambda use: None))
+    few.follow([place])
+    assert connects(place)
+    few.close()
+
+
 def test_what_failed_and_is_not_wanted_any_more_is_forgotten(place, listening):
     with socket.create_server(place):
         listening.follow([place])

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import site
 import subprocess
 import sys
 from pathlib import Path
@@ -174,6 +175,14 @@ def test_files_that_stay_readable_are_the_installation_and_nothing_above_it():
     assert any(Path(confinement.__file__).resolve().is_relative_to(folder) for folder in folders)
     for secret in ("/var/run/secrets/kubernetes.io", "/run/secrets", "/etc/passwd", "/proc/1", str(Path.home())):
         assert not any(Path(secret).is_relative_to(folder) for folder in folders)
+
+
+def test_packages_that_a_user_installed_stay_readable(monkeypatch, tmp_path):
+    monkeypatch.setattr(site, "USER_SITE", str(tmp_path))
+    monkeypatch.setattr(site, "ENABLE_USER_SITE", False)
+    assert str(tmp_path.resolve()) not in installation()
+    monkeypatch.setattr(site, "ENABLE_USER_SITE", True)
+    assert str(tmp_path.resolve()) in installation()
 
 
 # --- the list of system calls
