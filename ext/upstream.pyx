@@ -1,13 +1,15 @@
 """Connections to endpoints and their pools; see upstream.pxd."""
 
-from libc.errno cimport EAGAIN, EINPROGRESS, EINTR, errno
-from libc.stdint cimport uint8_t, uint32_t
+from libc.errno cimport EAGAIN, EINPROGRESS, EINTR, EMFILE, ENFILE, errno
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 from posix.unistd cimport close
 
 from fastroute.ext.balancer cimport endpoint_failed
 from fastroute.ext.buffer cimport buffer_free
-from fastroute.ext.connection cimport SIDE_UPSTREAM, STATE_ACTIVE, STATE_CONNECTING, STATE_POOLED, slab_at, slab_take
+from fastroute.ext.connection cimport (
+    CHUNK, SIDE_UPSTREAM, STATE_ACTIVE, STATE_CONNECTING, STATE_POOLED, slab_at, slab_take,
+)
 from fastroute.ext.counters cimport FIXED_UPSTREAM_ACTIVE, FIXED_UPSTREAM_IDLE, gauge_add
 from fastroute.ext.head cimport METHOD_HEAD, Head
 from fastroute.ext.inet cimport (
@@ -17,6 +19,9 @@ from fastroute.ext.inet cimport (
 )
 from fastroute.ext.reactor cimport close_connection, set_deadline, watch
 from fastroute.ext.tables cimport endpoint_ref, endpoint_unref
+
+cdef enum:
+    SPARE = 16          # idle connections that are closed if no file descriptor is left
 
 
 cdef uint32_t socket_address(const Endpoint *endpoint, sockaddr_storage *address) noexcept nogil:
@@ -35,12 +40,34 @@ cdef uint32_t socket_address(const Endpoint *endpoint, sockaddr_storage *address
     return sizeof(sockaddr_in6)
 
 
+cdef void close_idle(Reactor r) noexcept nogil:
+    """Closes up to SPARE idle connections, of any endpoints."""
+    cdef uint32_t end = r.pooled - SPARE if r.pooled > <uint32_t> SPARE else 0
+    cdef Connection *u
+    cdef uint32_t i
+    for i in range(1, r.slab.chunks_count * CHUNK):
+        if r.pooled == end:
+            return
+        u = slab_at(&r.slab, i)
+        if u.state == STATE_POOLED:
+            upstream_close(r, u)
+
+
+cdef int open_socket(Reactor r, uint16_t family) noexcept nogil:
+    """Returns -1 if there is no file descriptor, even without idle connections."""
+    cdef int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+    if fd < 0 and r.pooled and (errno == EMFILE or errno == ENFILE):
+        close_idle(r)
+        fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+    return fd
+
+
 cdef Connection *upstream_connect(Reactor r, Endpoint *endpoint) noexcept nogil:
     cdef sockaddr_storage address
     cdef uint32_t size = socket_address(endpoint, &address)
     cdef int on = 1
     cdef int most_sent = SEND_BUFFER
-    cdef int fd = socket(endpoint.family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+    cdef int fd = open_socket(r, endpoint.family)
     cdef Connection *u
     cdef int failed
     if fd < 0:

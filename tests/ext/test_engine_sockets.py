@@ -1,9 +1,13 @@
-"""Listening sockets of which another process keeps a duplicate, as the main process does: adding and removing them."""
+"""Listening sockets of which another process keeps a duplicate, as the main process does: adding and removing them.
+Also: what happens if no file descriptor is left."""
 
+import os
+import resource
 import socket
+from contextlib import contextmanager
 
 import trio
-from rig import PATIENCE, quiet, running
+from rig import PATIENCE, answering, backends, connect, quiet, rule, running
 
 
 def shared(port=0):
@@ -71,3 +75,41 @@ async def test_what_waits_in_the_queue_is_served_before_the_socket_is_closed():
             await settled(rig)
             with trio.fail_after(PATIENCE):
                 assert (await waiting.receive_some(100)).startswith(b"HTTP/1.1 404")
+
+
+@contextmanager
+def no_descriptor():
+    """This process can open no file."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(map(int, os.listdir("/proc/self/fd")))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, limits[1]))
+    filling = []
+    try:
+        while True:
+            filling.append(os.dup(0))
+    except OSError:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for fd in filling:
+            os.close(fd)
+
+
+async def test_idle_connections_to_one_backend_leave_descriptors_for_another():
+    """They are closed if there is no descriptor for a new connection."""
+    async with (
+        backends(answering, answering) as [a, b],
+        running(rule("a", path="/a"), rule("b", name="1", path="/b")) as rig,
+    ):
+        rig.put("a", a.port)
+        rig.put("b", b.port)
+        clients = [await connect(rig.port) for _ in range(3)]
+        for client in clients:
+            await client.send(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n")
+        for client in clients:
+            assert (await client.response())[0] == 200
+        assert rig.engine.statistics().upstream_idle >= 1
+        with no_descriptor():
+            await clients[0].send(b"GET /b HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert (await clients[0].response())[0] == 200
+        assert rig.engine.statistics().upstream_idle == 1

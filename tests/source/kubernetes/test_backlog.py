@@ -30,7 +30,7 @@ class Arrived:
 
 
 class Taken:
-    """What the watch gave away: (namespace, name, version). It also counts how often the API server was heard."""
+    """The notices that the watch passed on: (namespace, name, version). Counts how often the API server was heard."""
 
     def __init__(self) -> None:
         self.times_heard = 0
