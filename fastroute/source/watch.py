@@ -12,6 +12,7 @@ times of files in one folder, then this folder is muted: the kernel reports no w
 
 import contextlib
 import logging
+import math
 import os
 import struct
 from collections import Counter
@@ -78,11 +79,12 @@ class Watch:
         return added
 
     async def wait(self) -> None:
-        """Returns when there are notices."""
+        """Returns when there are notices, or when a folder must not be muted any more: `take_nowait` ends that."""
         if self._inotify is None:
             await trio.sleep_forever()
         else:
-            await trio.lowlevel.wait_readable(self._inotify.fileno())
+            with trio.move_on_at(min(self._muted.values(), default=math.inf)):
+                await trio.lowlevel.wait_readable(self._inotify.fileno())
 
     def is_muted(self, folder: str) -> bool:
         """Whether writes in this folder are not reported at present."""

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trio
 from trio.testing import MockClock
 
 from fastroute.source import watch as timing
@@ -82,6 +83,23 @@ async def test_a_folder_with_many_writes_is_muted_for_a_while(
     assert watch.take_nowait() == [Notice(str(tmp_path), "0", is_written=True)]
     for descriptor in descriptors:
         os.close(descriptor)
+
+
+async def test_a_folder_is_muted_no_longer_although_nothing_happens(
+    tmp_path: Path, watch: Watch, mock_clock: MockClock
+) -> None:
+    for number in range(MANY):
+        (tmp_path / f"{number}").touch()
+        os.utime(tmp_path / f"{number}")
+    while watch.take_nowait():
+        pass
+    began, mock_clock.autojump_threshold = trio.current_time(), 0
+    with trio.move_on_after(10 * timing.MUTED):
+        await watch.wait()
+    assert trio.current_time() - began == timing.MUTED
+    watch.take_nowait()
+    os.truncate(tmp_path / "0", 1)
+    assert watch.take_nowait() == [Notice(str(tmp_path), "0", is_written=True)]
 
 
 async def test_a_muted_folder_that_is_removed_does_no_harm(tmp_path: Path, watch: Watch, mock_clock: MockClock) -> None:
