@@ -5,8 +5,9 @@ the request was not sent. If a reused connection closes without a byte, one new 
 may be repeated. Nothing else is retried unless the rule has a `retry` stanza (retry.pxd): each of its retries follows a
 pause, consists of such a round of tries, and begins with an endpoint that was not tried before, if there is one.
 
-The first round is free, and one new connection after a reused one was closed. Each retry, and each further connection in the round of a retry, takes one from the budget of
-the backend (budget.pxd); if the budget is empty, the exchange ends with the answer or the failure of the last try.
+The first round is free, and one new connection after a reused one was closed. Each retry, and each further connection
+in the round of a retry, takes one from the budget of the backend (budget.pxd); if the budget is empty, the exchange
+ends with the answer or the failure of the last try.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -111,8 +112,10 @@ cdef uint16_t ask(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     cdef Connection *u
     while x.asked < TRIES_MOST:
         endpoint = next_endpoint(r, x)
-        if endpoint is NULL or (x.asked and x.retries and not is_funded(r, x)):
+        if endpoint is NULL:
             break
+        if x.asked and x.retries and not is_funded(r, x):
+            return REASON_CONNECT_FAILED
         remember(x, endpoint)
         if x.asked > 1:
             count(r.counters, FIXED_RETRIES_CONNECT, 1)
