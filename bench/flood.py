@@ -97,7 +97,7 @@ def hello() -> bytes:
 
 
 def flood(port: int) -> None:
-    """For ever: each connection that got an answer is replaced."""
+    """Runs without end. Replaces each connection that got an answer."""
     greeting = hello()
     with selectors.DefaultSelector() as selector:
         for _ in range(AT_ONCE):

@@ -1,4 +1,4 @@
-"""`python -m bench.stalls [CASE...]`: how long an installation keeps a worker from its traffic, with the worst objects.
+"""`python -m bench.stalls [CASE...]`: how long an installation delays the traffic of a worker, with the worst objects.
 
 A worker runs in a process of its own. Its engine always has something to do, so that the time from the end of a turn to
 the beginning of the next one is the time that traffic waits for anything else: receiving and decoding of messages,

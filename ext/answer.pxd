@@ -15,7 +15,7 @@ from fastroute.ext.slice cimport Slice
 cdef int answer(Reactor r, Connection *c, Exchange *x, const Answer *own) noexcept nogil
 # The same without location and fields.
 cdef int answer_plainly(Reactor r, Connection *c, Exchange *x, uint16_t status, uint16_t reason) noexcept nogil
-# Whether the connection closes after its current response, whatever the client wants.
+# Whether the connection closes after its current response, independently of the client's wish.
 cdef inline bint is_leaving(Reactor r, const Connection *c) noexcept nogil:
     return (r.announcing or c.requests >= r.max_requests
             or (c.leave_at != 0 and r.milliseconds >= c.leave_at))

@@ -5,9 +5,9 @@ the request was not sent. If a reused connection closes without a byte, one new 
 may be repeated. Nothing else is retried unless the rule has a `retry` stanza (retry.pxd): each of its retries follows a
 pause, consists of such a round of tries, and begins with an endpoint that was not tried before, if there is one.
 
-The first round is free, and one new connection after a reused one was closed. Each retry, and each further connection
-in the round of a retry, takes one from the budget of the backend (budget.pxd); if the budget is empty, the exchange
-ends with the answer or the failure of the last try.
+The first round does not use the retry budget of the backend (budget.pxd), nor does one new connection after a reused one
+was closed. Each retry uses one unit of the budget, and so does each further connection in the round of a retry. If the
+budget is empty, the exchange ends with the answer or the failure of the last try.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t

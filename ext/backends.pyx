@@ -199,7 +199,7 @@ cdef class Upstreams:
             del self.backends[backend]
 
     def tidying(self):
-        """Removes unused backends in steps, if worthwhile: amortised constant cost per added one."""
+        """Removes unused backends in steps if there are enough of them. Amortised cost: constant per added backend."""
         if len(self.backends) > self.enough:
             yield from self.sweeping()
             self.enough = max(2 * len(self.backends), LEAST)
@@ -231,7 +231,7 @@ cdef class Upstreams:
 
 
 cdef class Listing:
-    """The new endpoints of a backend, until `replacing` puts them in the place of the old ones."""
+    """The new endpoints of a backend, until `replacing` installs them instead of the old ones."""
 
     cdef Upstreams upstreams
     cdef str backend

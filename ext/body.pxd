@@ -28,7 +28,7 @@ cdef struct Body:               # one struct for all framings; initialised by bo
     uint32_t trailers           # bytes of the trailer section
     uint64_t left               # remaining bytes of the body or of the current chunk
     uint64_t decoded            # content bytes received (without chunk framing)
-    uint64_t surplus            # bytes of chunk-size lines that their shortest form lacks: extensions, leading zeros
+    uint64_t surplus            # bytes of chunk-size lines that are not necessary: extensions, leading zeros
     char name[TRAILER_NAME_MOST]    # start of a trailer name: received, but not passed on yet
 
 # FRAMING_NONE and a length of 0 are complete at once; FRAMING_CLOSE is never complete: the close by the peer ends it.

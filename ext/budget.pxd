@@ -1,5 +1,5 @@
-# How many retries a backend gets in WINDOW seconds: SHARE percent of its requests in this time, and at least FLOOR for
-# each second of it.
+# The number of retries of a backend in WINDOW seconds: SHARE percent of its requests in this time, and at least FLOOR
+# for each second of it.
 #
 # Without a budget, the load of a backend that fails would be multiplied by the number of attempts of its routes.
 

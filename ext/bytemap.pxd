@@ -27,7 +27,7 @@ cdef struct ByteMap:
 
 cdef struct Growth:
     Place *places               # the new ones, until all keys are in them
-    Place *old                  # then those before, until they are freed
+    Place *old                  # then the old ones, until they are freed
     uint32_t places_count
     uint32_t old_count
     uint32_t cursor             # the next place to move
@@ -110,8 +110,8 @@ cdef void bytemap_start(ByteMap *map) noexcept nogil                # empty
 cdef int bytemap_expect(ByteMap *map, uint32_t count) except -1 nogil   # reserves room for `count` keys; MemoryError
 # Adds a key that is not in the map. The bytes must live as long as the map. MemoryError.
 cdef int bytemap_put(ByteMap *map, uint32_t owner, const char *data, uint32_t size, void *value) except -1 nogil
-# One step to make room for `more` keys. Call it before `bytemap_put` until it returns false: otherwise a large map grows
-# at once, which takes long. MemoryError.
+# One step to make room for `more` keys. Call it until it returns false, then call `bytemap_put`: otherwise a large map
+# grows in one step, which takes long. MemoryError.
 cdef bint bytemap_widen(ByteMap *map, uint32_t more) except -1 nogil
 cdef void bytemap_free(ByteMap *map) noexcept nogil                 # frees the places, not the values
 cdef bint bytemap_free_piece(ByteMap *map) noexcept nogil           # frees a part of them; true if none is left

@@ -1,7 +1,7 @@
 # Filling the map: it doubles its size when it is half full.
 #
-# A large map takes its memory directly from the kernel, because that is zero without being written to, and can be given
-# back in pieces: the kernel needs 0.4 ms for a megabyte.
+# A large map allocates its memory directly from the kernel: the kernel provides zeroed memory, and the map can return it
+# in pieces. To return a megabyte takes 0.4 ms.
 
 from libc.stdlib cimport calloc, free
 
@@ -48,7 +48,7 @@ cdef Place *_places_new(uint32_t count) except NULL nogil:
 
 
 cdef bint _release(Place **places, uint32_t *count) noexcept nogil:
-    """Frees places, of large ones a part. True: none is left."""
+    """Frees the places; if there are many, only a part of them. True: all are freed."""
     cdef uint32_t piece
     if places[0] != NULL and count[0] < LARGE:
         free(places[0])

@@ -35,7 +35,7 @@ CERTIFICATES_MOST, CHAIN_BYTES_MOST, ALTERNATIVES_MOST = CERTIFICATES, CHAIN_BYT
 
 
 class CertificateError(ValueError):
-    """An error of libssl, in its words. `part` must be fixed: CHAIN, KEY, PAIR (they do not match), SIZE (of the
+    """An error with the text of libssl. `part` must be fixed: CHAIN, KEY, PAIR (they do not match), SIZE (of the
     chain or of its names) or STRENGTH."""
 
     def __init__(self, part: str, text: str) -> None:

@@ -18,7 +18,7 @@ cdef uint64_t key_of(uint16_t family, const uint8_t *address) noexcept nogil:
 
 
 cdef uint32_t find(const Clients *clients, uint16_t family, uint64_t key) noexcept nogil:
-    """The index of the entry of this address, or of the free entry where it belongs."""
+    """The index of the entry of this address, or of the free entry in which it would be stored."""
     cdef uint32_t place = home(clients, family, key)
     cdef const Client *entry = &clients.entries[place]
     while entry.connections and (entry.key != key or entry.family != family):

@@ -290,8 +290,8 @@ cdef object put_rule(Filter *filter, rule):
 def filter_calls(allowed: list[str], rules: list) -> None:
     """From now on any system call but `allowed` ends this process, and the kernel logs it.
 
-    `rules` (systemcalls.Rule) are calls of which the arguments decide. The kernel decides once about each call that is
-    allowed with any arguments, so these cost it a look-up of one bit (since Linux 5.11).
+    `rules` (systemcalls.Rule) are calls that are allowed only with certain arguments. For calls that are allowed with
+    any arguments, the kernel evaluates the filter once, and then looks up one bit per call (since Linux 5.11).
     """
     if not FASTROUTE_ARCH:
         raise OSError(EOPNOTSUPP, "system calls are filtered on x86-64 and aarch64 only")

@@ -71,7 +71,7 @@ cdef struct Connection:
     uint32_t listener           # index in Reactor.sockets; also for a listener
     uint32_t drained            # bytes discarded while lingering
     uint8_t counted             # in Reactor.clients
-    uint64_t leave_at           # milliseconds: --max-connection-age has passed; 0: never
+    uint64_t leave_at           # milliseconds: when --max-connection-age has passed; 0: never
     Peer peer
     # upstream
     uint64_t owner              # handle of the downstream connection it serves; 0: none, or a mirror

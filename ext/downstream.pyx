@@ -49,7 +49,7 @@ from fastroute.ext.waiting cimport waiting_next
 cdef enum:
     DRAIN_IDLE = 1000       # milliseconds that an idle connection stays open while the engine drains
     AGED_IDLE = 1000        # and after --max-connection-age
-    AGE_SPREAD = 10         # that age is up to a tenth longer, so that many connections do not leave at once
+    AGE_SPREAD = 10         # the age is up to a tenth longer, so that many connections do not close at the same time
 
 
 cdef void downstream_adopt(Reactor r, Connection *listener, int fd, uint16_t family, const uint8_t *address,
@@ -362,7 +362,7 @@ cdef void downstream_expired(Reactor r, Connection *c, Connection *u) noexcept n
 
 
 cdef void answer_early(Reactor r, Connection *c, uint16_t status, uint16_t reason) noexcept nogil:
-    """Answers a request of which only a part of the head has arrived, and ends the connection."""
+    """Answers a request whose head has arrived only in part, and ends the connection."""
     cdef int verdict
     cdef Exchange *x = open_exchange(r, c)
     if x is NULL:

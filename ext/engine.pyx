@@ -51,7 +51,7 @@ cdef extern from "<sys/timerfd.h>" nogil:
 
 cdef enum:
     EXTRA = 131072          # additional bytes of the arena for filters and forwarding
-    LOOKS = 16              # times per --body-idle-timeout that the engine looks whether a client takes anything
+    LOOKS = 16              # times per --body-idle-timeout that the engine checks whether a client reads anything
     UNKNOWN = 0xFFFFFFFF    # Reactor.sockets: the tables have no such listener
 
 
@@ -257,8 +257,8 @@ cdef bint is_idle(const Connection *c) noexcept nogil:
 
 
 cdef uint64_t drain_deadline(Reactor r, const Connection *c) noexcept nogil:
-    """A second after the connection became idle, or now if that has passed. If its deadline is that of its age, it is
-    unknown when it became idle."""
+    """One second after the connection became idle, or now if that time has passed. If its deadline is the one of
+    --max-connection-age, the time at which it became idle is unknown."""
     cdef uint64_t since = c.deadline - (r.times.idle if c.state == STATE_IDLE else r.times.head)
     if c.leave_at != 0:
         return min(c.deadline, r.milliseconds + 1000)

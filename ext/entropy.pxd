@@ -1,4 +1,4 @@
-# Random bytes that nobody can predict, from the kernel, fetched in batches: for X-Request-ID.
+# Unpredictable random bytes of the kernel for X-Request-ID, fetched in batches.
 #
 # A batch is used once and erased as it is used. After fork() the child does not see the parent's batch (MADV_WIPEONFORK),
 # so two processes never use the same bytes. random.pxd is for load balancing, where numbers may be predictable.

@@ -107,7 +107,7 @@ cdef struct Exchange:
     uint64_t looked             # milliseconds: when `untaken` was read; not valid if that was before `progress`
     uint32_t untaken            # bytes that the kernel held for the client
     uint64_t discarded          # discarded bytes of the request body
-    uint8_t mover               # Mover: the side that held up the exchange at the last visit, if it must keep a pace
+    uint8_t mover               # Mover: the side for which the exchange waited, if it has a minimum rate
     uint8_t pace_begun          # a window has begun
     uint64_t pace_due           # milliseconds: when the window ends or begins
     uint64_t pace_moved         # bytes that were moved before it

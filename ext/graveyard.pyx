@@ -59,7 +59,7 @@ def buried() -> int:
 
 
 def spread_frees() -> None:
-    """Prevents glibc from working for long in one `free`. By default it collects small pieces and merges all of them at
-    a time of its choice (100 ms after the removal of 8,192 regular expressions), and gives memory back to the kernel,
-    for which that needs 0.4 ms per megabyte. Now it merges each piece, and keeps memory for the next installation."""
+    """Limits the duration of each `free` of glibc. By default, glibc collects small pieces and later merges all of them
+    in one call (which took 100 ms after the removal of 8,192 regular expressions), and returns memory to the kernel,
+    which takes 0.4 ms per megabyte. Now it merges each piece at once, and keeps memory for the next installation."""
     fastroute_spread_frees()

@@ -112,7 +112,7 @@ cdef bint read_name(Reactor r, Connection *c, uint32_t size) noexcept nogil:
 
 
 cdef Connection *superfluous(Reactor r) noexcept nogil:
-    """The handshake that gives way to a new one. In a flood, most of them wait."""
+    """The handshake that is closed for a new one. In a flood, most of them wait."""
     if r.waiting.count > r.handshakes // 2:
         return waiting_crowd(&r.waiting, &r.slab)
     return slab_at(&r.slab, r.handshakes_first)

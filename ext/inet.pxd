@@ -5,7 +5,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 cdef enum:
     # SO_SNDBUF of every connection: the usual net.core.wmem_max. The kernel doubles it and may exceed the result by one
-    # packet of 64 KiB, so it holds less than 512 KiB for a peer that does not read. Without it the kernel raises its limit
+    # packet of 64 KiB, so it holds less than 512 KiB for a peer that does not read. By default the kernel raises this limit
     # up to 4 MiB (tcp_wmem). TCP_NOTSENT_LOWAT is no substitute: it does not limit what was sent and not acknowledged.
     # Answers of 1 MiB over loopback are as fast as before; a connection transfers at most 416 KiB per round trip, which
     # is 68 Mbit/s at 50 ms. There is no SO_RCVBUF: with 416 KiB, answers of 1 MiB cost 40 % more CPU time.

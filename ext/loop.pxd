@@ -1,9 +1,9 @@
 # Requests that come back: loops through one or more proxies.
 #
 # Each request to a backend, and each copy for a mirror, has a line `Fastroute-Loop` with the identity of this
-# installation, after the lines of this name that were received. A request that arrives with our own identity has been
-# here before, and is answered with 508. Filters cannot change the field, and Connection cannot nominate it. (Via would
-# do as well, but common servers do not compress responses to requests with Via.)
+# installation, after the lines of this name that were received. A request with our own identity has passed this
+# installation before, and is answered with 508. Filters cannot change the field, and Connection cannot nominate it.
+# (Via is not used, because common servers do not compress responses to requests with Via.)
 
 from fastroute.ext.head cimport Head
 from fastroute.ext.slice cimport Slice

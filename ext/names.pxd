@@ -1,4 +1,4 @@
-# The host names of a certificate, indexed when the certificate is loaded: a handshake does not search through them.
+# The host names of a certificate. They are indexed when the certificate is loaded, so that a handshake need not search.
 #
 # Only DNS names in the subjectAltName count, as for clients (RFC 9525). A wildcard stands for one label; a wildcard
 # directly below a top-level domain matches nothing.

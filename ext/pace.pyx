@@ -1,10 +1,10 @@
 """The pace of bodies; see pace.pxd.
 
-A visit costs some comparisons and no system call. Only a side that held up the exchange for PACE_GRACE without a break is
-measured, and then once per window.
+A visit costs some comparisons and no system call. A side is measured only if the exchange has waited for it for
+PACE_GRACE without interruption, and then once per window.
 
-Two kinds of bodies have no pace. A response without a known length may be a stream of events, with long pauses. A request
-body in chunks whose response has begun may be a conversation. --body-idle-timeout limits the pauses of clients in both.
+Two kinds of bodies have no minimum rate: a response without a known length can be an event stream with long pauses, and
+client and backend can take turns in a chunked request whose response has begun. --body-idle-timeout applies to both.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint64_t
@@ -50,8 +50,8 @@ cdef uint64_t pace_watch(Reactor r, Exchange *x, uint8_t mover) noexcept nogil:
 
 
 cdef uint64_t pace_moved(const Connection *c, const Exchange *x) noexcept nogil:
-    """Bytes that the side which holds up the exchange has moved so far. With TLS, what is sent and what waits differ by
-    the overhead of records, which does not matter here."""
+    """Bytes that the side for which the exchange waits has moved so far. With TLS, sent and waiting bytes differ by the
+    overhead of records, which does not matter here."""
     if x.mover == MOVER_SENDER:
         return x.received + x.discarded
     return x.sent - buffer_size(&c.output) - (untaken(c) if x.mover == MOVER_READER else 0)

@@ -73,7 +73,7 @@ cdef class Reactor:
     cdef uint64_t max_body      # bytes
     cdef uint64_t window_bytes  # that a side must move in PACE_WINDOW (pace.pxd); 0: none
     cdef uint32_t max_requests  # of a client connection
-    cdef uint32_t ahead         # bytes read at once from a client, and so the most that is held behind a request
+    cdef uint32_t ahead         # maximum bytes of one read from a client, and so the maximum after the current request
     cdef uint64_t max_buffered  # bytes of memory of all buffers
     cdef uint32_t max_connections
     cdef uint32_t max_per_client    # connections of one address

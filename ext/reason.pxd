@@ -34,8 +34,8 @@ cdef enum LocalReason:
     REASON_MAX_FORWARDS         # 200, 405: OPTIONS or TRACE with Max-Forwards: 0
     REASON_BACKEND_TLS_POLICY   # 500: the backend has a BackendTLSPolicy, which is not supported yet
     REASON_LOOP                 # 508: this installation has forwarded the request before
-    REASON_BODY_TOO_SLOW        # 408: the client sent a body, or took a response, slower than --min-body-rate
-    REASON_UPSTREAM_TOO_SLOW    # the backend sent a body slower than --min-body-rate; the answer is cut off
+    REASON_BODY_TOO_SLOW        # 408: the client sent a body, or read a response, more slowly than --min-body-rate
+    REASON_UPSTREAM_TOO_SLOW    # the backend sent a body more slowly than --min-body-rate; the answer is cut
     REASON_BUFFERS_FULL         # 503: all connections together buffer too much, and this one buffered the most
     REASON_COUNT                # number of reasons above
     REASON_REFUSED = 64         # + Refusal: http1 refused the head or body of the request

@@ -170,15 +170,15 @@ cdef inline uint64_t earlier(uint64_t one, uint64_t other) noexcept nogil:
 
 
 cdef uint64_t next_look(Reactor r, const Exchange *x) noexcept nogil:
-    """When to look at what the client has taken, while it has to take something."""
+    """When to check next which bytes the client has acknowledged, while some are not acknowledged."""
     return (x.looked if x.looked > x.progress else x.progress) + r.times.look
 
 
 cdef void look(Reactor r, const Connection *c, Exchange *x) noexcept nogil:
     """Notes whether the client has taken anything since the last look.
 
-    The kernel holds hundreds of kilobytes and reports a slow client as writable only after a third of them. The client
-    makes progress with each byte that it acknowledges. Only looks see this: a write costs no additional system call.
+    The kernel holds hundreds of kilobytes and reports a slow client as writable only after a third of them are sent. The
+    client makes progress with each byte that it acknowledges. This is checked here, so that writes need no system call.
     """
     cdef uint32_t left = untaken(c)
     if x.looked >= x.progress and left < x.untaken:
@@ -258,7 +258,7 @@ cdef int resume(Reactor r, Connection *c, Exchange *x) noexcept nogil:
 
 
 cdef int client_expired(Reactor r, Connection *c, Exchange *x) noexcept nogil:
-    """A side made no progress in time, or a probe is due, or a pause is over."""
+    """Called when a side made no progress in time, a probe is due, or a pause is over."""
     cdef uint64_t until
     if buffer_size(&c.output) and r.milliseconds >= next_look(r, x):
         look(r, c, x)
@@ -277,12 +277,12 @@ cdef int client_expired(Reactor r, Connection *c, Exchange *x) noexcept nogil:
 
 
 cdef inline int reset_reader(const Connection *c, int verdict) noexcept nogil:
-    """The verdict for a client that is too slow. Only a reset frees what the kernel holds for one that does not read."""
+    """Ends the connection of a client that is too slow. Only a reset frees the bytes that the kernel holds for it."""
     return VERDICT_RESET if verdict == VERDICT_CLOSE and buffer_size(&c.output) else verdict
 
 
 cdef int too_slow(Reactor r, Connection *c, Exchange *x) noexcept nogil:
-    """The side that holds up the exchange is slower than --min-body-rate."""
+    """Called when the side for which the exchange waits is slower than --min-body-rate."""
     if x.mover == MOVER_BACKEND:
         count(r.counters, FIXED_ENDED_UPSTREAM_TOO_SLOW, 1)
         return cut_short(r, c, x, REASON_UPSTREAM_TOO_SLOW)

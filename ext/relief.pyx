@@ -66,8 +66,8 @@ cdef uint32_t lowest_class(Reactor r, uint64_t excess) noexcept nogil:
 
 
 cdef bint sweep(Reactor r, uint64_t start, uint64_t enough) noexcept nogil:
-    """Ends connections of the classes of the sweep until at most `enough` bytes are left; goes on where the last call
-    stopped. False: the time was up before that."""
+    """Ends connections of the classes of the sweep until at most `enough` bytes are left. Continues where the last call
+    stopped. False: the time of the sweep ended before that."""
     cdef uint64_t size
     cdef Connection *c
     while r.sweep_next < r.slab.chunks_count * CHUNK and buffers_total() > enough:

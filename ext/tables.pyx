@@ -221,7 +221,7 @@ cdef class TableBuilder:
         return tables
 
     def discard(self):
-        """Frees in steps what is used for building only, and what no version uses any more."""
+        """Frees in steps the objects that are used only for building, and those that no version uses any more."""
         for hostnames in self.touched.values():
             for added in hostnames.values():
                 while added:

@@ -1,9 +1,9 @@
 # Handshakes that wait, so that a flood of them does not delay other traffic.
 #
-# A handshake may cost milliseconds of computation. In each turn, some begin at once; the others wait here, and the turn
+# A handshake may cost milliseconds of computation. In each turn, some begin at once, and the others wait here. The turn
 # runs them one at a time when no other work is left, and at its end. The next one is from the namespace that has used
-# the least time for handshakes recently, there from the listener that has used the least, there the oldest. So neither
-# a listener nor a namespace with many clients delays the handshakes of another one.
+# the least time for handshakes recently, within it from the listener that has used the least, and within it the oldest.
+# So neither a listener nor a namespace with many clients delays the handshakes of another one.
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
@@ -13,7 +13,7 @@ from fastroute.ext.connection cimport Connection, Slab
 cdef enum:
     FLOWS = 4096                # listeners by hash: those with the same hash share a flow
     OWNERS = 4096               # namespaces by hash
-    DECAY = 1000                # milliseconds after which the time that was used counts half
+    DECAY = 1000                # milliseconds: the half-life of the time that was used
 
 cdef struct Usage:
     uint64_t spent              # microseconds, decayed

@@ -242,8 +242,8 @@ CONFINEMENT = (
 
 
 class Confined(msgspec.Struct, frozen=True, tag="confined"):
-    """The first message of a worker: it has given up what it does not need. `missing`: which parts of CONFINEMENT could
-    not be applied, and the reasons."""
+    """The first message of a worker: it is confined. `missing`: the parts of CONFINEMENT that could not be applied, and
+    the reasons."""
 
     missing: dict[str, str]
 

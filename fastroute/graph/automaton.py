@@ -40,7 +40,7 @@ _START, _WORD, _NEWLINE, _REST = "start", "word", "newline", "rest"  # what was 
 
 
 class Size(NamedTuple):
-    """At least: what RE2 has built after it has read every text."""
+    """The minimum that RE2 has built after it has read every possible text."""
 
     nodes: int  # of the automaton that it is built from
     wide_nodes: int  # those that accept characters outside of ASCII

@@ -40,7 +40,7 @@ class Forbidden(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def addresses(self) -> frozenset[str]:
-        """At some ports of which endpoints are refused, besides those with a kind."""
+        """The addresses at which some ports are refused. Local addresses, which have a kind, are not included."""
         return self.machine | {address for address, _ in self.places}
 
     def why(self, written: str, port: int) -> str | None:
@@ -70,7 +70,7 @@ def _judge(written: str) -> tuple[str, str | None]:
     return str(found), LINK_LOCAL if found.is_link_local else None
 
 
-# --- the own addresses
+# --- addresses of the gateway itself
 
 
 def find_forbidden(

@@ -90,7 +90,7 @@ def expression_price(pattern: str, most: int) -> int:
     size = automaton_size(pattern)
     assert not isinstance(size, str), f"the graph refuses {pattern!r}: {size}"
     transitions, instructions = size.built_by(most)
-    program = _compiled(pattern).instructions - _WIDE * size.wide_nodes  # with its alternatives
+    program = _compiled(pattern).instructions - _WIDE * size.wide_nodes  # including its alternatives
     instructions = instructions * max(program, size.nodes) // size.nodes
     building = _STATE * size.states + _TRANSITION * transitions + _INSTRUCTION * instructions
     return _FIRST_USE + building + _BYTE * most

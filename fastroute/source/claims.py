@@ -30,7 +30,7 @@ class Claims:
         self._contesting: set[str] = set()  # the files that define these
         self._leaving: frozenset[str] = frozenset()
         self._duplicates: Sequence[ManifestProblem] = ()  # the last result of `duplicates`
-        self.is_stale = False  # `duplicates` must be computed anew
+        self.is_stale = False  # `duplicates` must be computed again
 
     def update(self, path: str, new: Manifest | None, touched: set[Id]) -> None:
         """A file changed, was added, or removed (no `new`). `touched`: what differs; `settle` must check it."""

@@ -33,7 +33,7 @@ class Doubts:
 
     def __init__(self) -> None:
         self._doubts: dict[str, Doubt] = {}
-        self._queue: list[tuple[float, str]] = []  # a heap of when each is due, also of earlier doubts
+        self._queue: list[tuple[float, str]] = []  # a heap of the times at which files are due; also of earlier doubts
         self.leaving: set[str] = set()  # the files that seem to be removed or empty
 
     def held_open(self, path: str, now: float) -> float:
@@ -43,7 +43,7 @@ class Doubts:
 
     @property
     def next(self) -> float:
-        """When the first of them is due, at the earliest."""
+        """The earliest time at which a file may be due."""
         return self._queue[0][0] if self._queue else math.inf
 
     def due(self, now: float) -> Iterator[tuple[str, float]]:

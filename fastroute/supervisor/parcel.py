@@ -1,4 +1,4 @@
-"""Encoded publications: what brings a worker from one version to another."""
+"""Encoded publications: the messages that change the state of a worker from one version to another."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

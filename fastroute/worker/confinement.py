@@ -30,7 +30,7 @@ _PATHS = ("stdlib", "platstdlib", "purelib", "platlib")
 
 
 def confine() -> Confined:
-    """Applies everything that this kernel has; returns what is missing, with the reasons."""
+    """Applies every mechanism that this kernel has. Returns the missing ones with the reasons."""
     with suppress(OSError):  # then no certificate can be loaded; the failure of each is reported
         load_libssl()  # it reads its configuration file
     missing: dict[str, str] = {}

@@ -16,7 +16,7 @@ from fastroute.publication import Decoder, Downward, Upward, encode
 
 _PIECE = 64 * 1024
 _PAUSE = 0.1  # seconds after a send for which the kernel has no memory
-LOST = -1  # instead of a descriptor that did not arrive, because this process may not have another one
+LOST = -1  # instead of a descriptor that did not arrive, because this process has reached its limit
 _DESCRIPTORS = 64  # the maximum number that arrives with one read
 
 

@@ -70,7 +70,7 @@ class Installer:
         self._unlistens: list[SlotSocket] = []
         self._leaving: set[str] = set()  # backends that no rule of the new version refers to
         self._listings: dict[str, Listing] = {}  # by backend: endpoints of a SetEndpoints in several messages
-        self._waste: list[Iterator[None]] = []  # what is freed after the Ack, in steps
+        self._waste: list[Iterator[None]] = []  # frees the replaced objects in steps, after the Ack
 
     async def obey(
         self, message: Change | MoreEndpoints | Begin | Commit | EndpointUpdate
@@ -92,7 +92,7 @@ class Installer:
         return None
 
     async def finish(self) -> None:
-        """Frees what only the previous version used. Call it after an answer was sent."""
+        """Frees the objects that only the previous version used. Call it after the answer was sent."""
         while self._waste:
             await self._in_steps(self._waste.pop())
         await self._in_steps(self._certificates.release())

@@ -1,4 +1,4 @@
-"""What the clients of an endpoint may cost: connections, requests, heads and slow reading are bounded."""
+"""Limits for the clients of an endpoint: connections, requests, heads and slow reading."""
 
 import errno
 import logging

@@ -1,4 +1,4 @@
-"""More ports or clients than the limit of open files allows: the oldest are served, and nothing else suffers."""
+"""More ports or clients than the limit of open files allows: the oldest are served, and everything else works."""
 
 import json
 import resource

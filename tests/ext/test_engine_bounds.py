@@ -1,4 +1,4 @@
-"""What one client or one backend may make the engine hold or pass on, whatever its peer does."""
+"""Limits on the bytes that the engine holds or forwards for one client or backend."""
 
 import pytest
 import trio

@@ -45,7 +45,7 @@ async def test_200_requests_that_fail_become_a_bounded_number() -> None:
 
 
 async def test_an_empty_budget_passes_the_answer_on_at_once() -> None:
-    """The answer of the backend itself, on a connection that is used again, without a pause; later there are retries
+    """The client gets the answer of the backend at once, and the connection is used again. Later there are retries
     again."""
     report: list[bytes] = []
     slow = Retry(attempts=1, codes=(503,), backoff_ms=400)

@@ -151,7 +151,7 @@ async def test_cors_sees_no_removed_field(
     "session", [snapshot.Session(name="sticky", key=KEY), snapshot.Session(name="X-Session", key=KEY, header=True)]
 )
 async def test_a_session_sees_no_nominated_field(session: snapshot.Session) -> None:
-    """But a filter that hides the token from the backend does not end the session."""
+    """A filter that hides the token from the backend does not end the session."""
     name = session.name if session.header else "Cookie"
     hiding = snapshot.HeaderModifier(direction="request", remove=(name,))
     sticky = msgspec.structs.replace(rule("b", filters=(hiding,)), session=session)

@@ -1,4 +1,4 @@
-"""The minimum rate of bodies, with a held clock: who is too slow, who is not, and what happens."""
+"""The minimum rate of bodies, with a held clock: which peers are too slow, which are not, and what happens."""
 
 import pytest
 import trio
@@ -68,7 +68,7 @@ async def test_a_steady_upload_goes_on(framing: bytes, size: int, pause: float) 
 
 
 async def test_an_upload_that_becomes_slow_is_cut() -> None:
-    """What was sent before, however fast, does not help."""
+    """A fast beginning does not compensate for a slow end."""
     async with backends(never) as [backend], running(rule("b"), limits=PATIENT, held=True) as rig:
         rig.put("b", backend.port)
         client = await connect(rig.port)
@@ -152,7 +152,7 @@ async def test_a_slow_backend_is_cut() -> None:
 
 @pytest.mark.parametrize("framing", [b"Transfer-Encoding: chunked\r\n\r\n", b"Connection: close\r\n\r\n"])
 async def test_a_stream_of_events_may_pause(framing: bytes) -> None:
-    """Its length is not known, so nobody knows whether the backend is slow. An upload beside it may pause too."""
+    """A response of unknown length can be an event stream: its backend may pause, and so may an upload beside it."""
     async with running(rule("b"), limits=PATIENT, held=True) as rig:
 
         async def events(peer: Peer) -> None:
@@ -195,8 +195,8 @@ async def test_a_client_that_takes_little_is_cut() -> None:
 
 
 async def test_a_client_that_takes_enough_gets_everything() -> None:
-    """The kernel holds so much of the response that the gateway writes nothing for minutes: that is not the client's
-    pace. And the client's kernel acknowledges in steps that can take longer than a window."""
+    """The kernel holds so much of the response that the gateway writes nothing for minutes. This does not mean that the
+    client is slow. The client's kernel acknowledges in steps that can take longer than a window."""
     async with backends(generous) as [backend], running(rule("b"), limits=PATIENT, held=True) as rig:
         rig.put("b", backend.port)
         client = await connect(rig.port)

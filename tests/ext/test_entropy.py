@@ -1,4 +1,4 @@
-"""Request ids: what one of them says about the next, across batches, engines and processes."""
+"""Request ids: nobody can compute the next one from earlier ones, across batches, engines and processes."""
 
 import errno
 import os

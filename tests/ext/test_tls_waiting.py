@@ -1,4 +1,4 @@
-"""Floods of handshakes: what waits, who is next, and what is given up.
+"""Floods of handshakes: which ones wait, which one is next, and which ones are closed.
 
 A held clock advances by a millisecond at each reading, so each handshake seems to cost a millisecond."""
 

@@ -1,5 +1,6 @@
-"""A worker that turns hostile. `python hostile.py FILE DESCRIPTOR` is a worker that runs the code of FILE before it
-serves, confined as any worker. What the code passes to `say` is sent to the main process as a warning."""
+"""A worker that an attacker controls. `python hostile.py FILE DESCRIPTOR` is a worker that runs the code of FILE
+before it serves. It is confined like any worker. Text that the code passes to `say` is sent to the main process as a
+warning."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Workers are confined: what the main process reports about it, and a worker that turns hostile."""
+"""Workers are confined: what the main process reports about this, and a worker that is controlled by an attacker."""
 
 import logging
 import os

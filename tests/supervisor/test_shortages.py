@@ -1,4 +1,4 @@
-"""The Supervisor without free file descriptors: nothing is lost, and everything is tried again."""
+"""The Supervisor without free file descriptors: no socket or message is lost, and every operation is repeated."""
 
 import errno
 import os

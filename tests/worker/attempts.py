@@ -156,7 +156,7 @@ ATTEMPTS = {
 
 
 def outcome(attempt, *, without_landlock=False):
-    """What becomes of an attempt in a confined child."""
+    """The result of an attempt in a confined child."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:

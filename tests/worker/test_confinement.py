@@ -19,7 +19,7 @@ from fastroute.worker.systemcalls import CALLS, NEVER, RULES, rules
 
 HEADER = Path("/usr/include/asm-generic/unistd.h")  # the numbers of aarch64
 
-# What each attempt of attempts.py must come to.
+# The expected result of each attempt in attempts.py.
 REFUSED = {
     **dict.fromkeys(
         (

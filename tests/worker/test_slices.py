@@ -1,4 +1,4 @@
-"""Installations in slices: what a worker does between two looks at its traffic, counted in steps, not in time."""
+"""Installations in slices: the work of a worker between two turns of the engine, counted in steps, not in time."""
 
 import socket
 

@@ -211,7 +211,7 @@ class Watch:
             try:
                 backlog.add(self._batch(lines[:HEADS]))
             except (ApiError, msgspec.DecodeError):
-                take(backlog.take(len(backlog)))  # the watch resumes behind them
+                take(backlog.take(len(backlog)))  # the watch resumes after them
                 raise
             lines = lines[HEADS:]
             take(backlog.take(SLICE))

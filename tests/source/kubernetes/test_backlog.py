@@ -30,7 +30,7 @@ class Arrived:
 
 
 class Taken:
-    """What the watch gave away: (namespace, name, version)."""
+    """The notices that the watch passed on: (namespace, name, version)."""
 
     def __init__(self) -> None:
         self.watch = Watch(None, None, "HTTPRoute", "/routes")  # type: ignore[arg-type]
