@@ -112,8 +112,10 @@ cdef uint16_t ask(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     cdef Connection *u
     while x.asked < TRIES_MOST:
         endpoint = next_endpoint(r, x)
-        if endpoint is NULL or (x.asked and x.retries and not is_funded(r, x)):
+        if endpoint is NULL:
             break
+        if x.asked and x.retries and not is_funded(r, x):
+            return REASON_CONNECT_FAILED
         remember(x, endpoint)
         if x.asked > 1:
             count(r.counters, FIXED_RETRIES_CONNECT, 1)

@@ -32,7 +32,7 @@ def ports_afforded(limit: int, sockets_per_port: int) -> int:
 
 
 def connections_afforded(limit: int, ports: int) -> int:
-    """How many client connections a worker may have that listens on `ports` sockets. At least 1."""
+    """How many client connections a worker with `ports` listening sockets may have. At least 1."""
     return max((limit - RESERVE - ports) // 2, 1)
 
 

@@ -94,6 +94,16 @@ async def test_connections_of_a_retry_are_in_the_budget(ports: int) -> None:
         assert fixed["retries_unfunded"] > 0
 
 
+async def test_a_request_without_budget_is_counted_once() -> None:
+    async with running(rule("b", retry=MOST), held=True) as rig:
+        rig.put("b", free_port())
+        await ask(rig, 1)
+        assert rig.counters.fixed()["retries_unfunded"] == 0
+        rig.put("b", *(free_port() for _ in range(3)))  # the budget ends within a round of three connections
+        await ask(rig, 1)
+        assert rig.counters.fixed()["retries_unfunded"] == 1
+
+
 def stale(report: list[bytes]) -> Script:
     """A script that answers the first request of each connection with 503, and resets it at the second one."""
 

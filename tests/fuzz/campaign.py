@@ -1,7 +1,7 @@
 """One target for some minutes, `campaign.py run TARGET MINUTES`, or one input, `campaign.py replay TARGET FILE`.
 
 Called by .ci/fuzz, which sets LIBRARIES: the libraries that the process of libFuzzer loads first. A run prints one line
-of figures; after a finding, also what was found and where the input is. The exit status is then 1.
+of figures. If there is a finding, it also prints the error and the file of the input, and the exit status is 1.
 
 libFuzzer runs in a process of its own, without the interpreter, and ends at its first finding. Publications are decoded
 in Python, so libFuzzer would have nothing to count: their inputs are changed at random in a plain loop here.

@@ -27,7 +27,7 @@ def read(data: bytes, kind: Any, step: int) -> tuple[list[bytes], str]:
 
 
 def replay(data: bytes) -> str | None:
-    """None, or what is wrong: like the compiled targets."""
+    """None, or a description of the broken property, like the compiled targets."""
     if len(data) < 2:
         return None
     kind = Upward if data[0] & UPWARD else Downward

@@ -1,4 +1,4 @@
-"""Every input in seeds/, also what fuzzing found once, with the modules as they are built: no property may be broken.
+"""Runs every input in seeds/, including earlier findings, with the built modules: no property may be broken.
 
 Needs no clang. `.ci/sanitize tests/fuzz` runs the same inputs with AddressSanitizer.
 """
