@@ -223,10 +223,12 @@ async def test_what_came_before_a_cut_arrives() -> None:
     async with backends(script) as [backend], running(rule("b"), log=True) as rig:
         rig.put("b", backend.port)
         client = await connect(rig.port)
-        await client.send(GET * 2 + b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n" + b"y" * 200_000)
-        await quiet(0.02)
-        assert len((await client.response())[2]) == 300_000
-        assert len(await client.rest()) > 190_000
+        upload = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n" + b"y" * 200_000
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.send, GET * 2 + upload)  # it ends only if the responses are read
+            await quiet(0.02)
+            assert len((await client.response())[2]) == 300_000
+            assert len(await client.rest()) > 190_000
         assert [line["reason"] for line in rig.lines()] == [None, "upstream_truncated"]
 
 
