@@ -264,11 +264,12 @@ class StatusWriter:
         if write is None or not self._writes:
             await trio.lowlevel.checkpoint()
             return NONE
+        told = self._objects.held(*id_)
         try:
             answer = await self._pen.request("PUT", f"{write.path}/status", write.body)
         except ApiError as error:
             return await self._failed(write, error)
-        self._done(write, answer)
+        self._done(write, answer, told)
         return Rest(BETWEEN, again=False)
 
     def _plan(self, id_: ObjectId) -> Write | None:
@@ -322,7 +323,7 @@ class StatusWriter:
             return held
         return newer.brought
 
-    def _done(self, write: Write, answer: bytes) -> None:
+    def _done(self, write: Write, answer: bytes, told: Held | None) -> None:
         if self._failures:
             _log.info("statuses are written again")
         self._failures = 0
@@ -331,13 +332,14 @@ class StatusWriter:
             self._left.pop(write.id, None)
         self._metrics.status_writes.inc()
         self._note_contest(write)
-        self._remember(write.id, answer)
+        self._remember(write.id, answer, told)
         self._written(write)
 
-    def _remember(self, id_: ObjectId, answer: bytes) -> None:
+    def _remember(self, id_: ObjectId, answer: bytes, told: Held | None) -> None:
+        """`told`: what the watch had sent before the request. It may send a newer state before the response arrives."""
         try:
             brought = named(BY_KIND[id_[0]], msgspec.Raw(answer)).held
-            self._newer[id_] = Newer(brought, self._objects.held(*id_))
+            self._newer[id_] = Newer(brought, told)
         except msgspec.DecodeError as error:
             _log.warning("%s %s: the response is not an object: %s", *id_, error)
 
@@ -406,6 +408,7 @@ class StatusWriter:
         if current is None or current.resource_version != write.held.resource_version:
             return AGAIN
         collection, _, name = write.path.rpartition("/")
+        told = self._objects.held(*write.id)
         try:
             answer = await self._pen.request("GET", collection, query={"fieldSelector": f"metadata.name={name}"})
         except ApiError as error:
@@ -416,7 +419,7 @@ class StatusWriter:
         found = msgspec.json.decode(answer, type=Found).items
         if not found:
             return NONE
-        self._remember(write.id, bytes(found[0]))
+        self._remember(write.id, bytes(found[0]), told)
         return AGAIN
 
     def _pause(self, error: ApiError) -> None:

@@ -23,6 +23,7 @@ class Server:
         self.asked: list[tuple[str, str]] = []  # method, path
         self.refuse: Callable[[str, str], None] = lambda method, path: None
         self.delay = delay
+        self.late = 0.0  # seconds from the effect of a request until its response arrives
         self._version = 0
         self.rewound = 0  # how often a client noticed
 
@@ -36,7 +37,9 @@ class Server:
             self.refuse(method, path)
             if query:
                 return msgspec.json.encode({"items": self._list(path, **query)})
-            return msgspec.json.encode(self._answer(method, path, msgspec.to_builtins(body)))
+            answer = msgspec.json.encode(self._answer(method, path, msgspec.to_builtins(body)))
+            await trio.sleep(self.late)
+            return answer
         raise ApiError(0, "Timeout", "no answer")
 
     def put(self, path, one):

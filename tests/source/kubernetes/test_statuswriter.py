@@ -162,6 +162,20 @@ async def test_a_status_that_changes_while_another_is_sent_is_not_contested(auto
     assert "reverted" not in caplog.text
 
 
+async def test_a_new_generation_that_the_watch_sends_before_the_response_arrives_is_written(autojump_clock):
+    """The response is older than what the watch has sent in the meantime."""
+    scene = Scene("r")
+    scene.server.late = 0.5
+    async with scene.running():
+        scene.writer.lead(True)
+        scene.writer.post(wanted("r"))
+        await trio.sleep(0.2)
+        assert scene.reason("r") == ["Accepted"]
+        scene.create("r", generation=2, status=scene.server.objects[path("r")]["status"])
+        scene.writer.post(wanted("r", reason="Second", generation=2))
+    assert scene.reason("r") == ["Second"]
+
+
 async def test_only_who_leads_writes_and_a_new_leader_writes_what_differs(autojump_clock):
     scene = Scene("old", "new")
     scene.create("same", status={"parents": [parent({**condition(), "lastTransitionTime": "t"})]})
