@@ -6,7 +6,6 @@ if the kind was probably meant to be a known one. Positions are looked up only i
 """
 
 import copy
-import functools
 import json
 import logging
 from collections.abc import Iterable, Iterator
@@ -119,18 +118,28 @@ def decode(text: str, file: str, line: int = 1, *, json: bool = False, pause: Pa
 
 
 class _Text:
-    """A text and the positions of its values, computed on first use, once for all objects of a List."""
+    """A text and the positions of its values, computed on first use, once for all objects of a List.
+
+    No functools.cached_property: in Python 3.11 it holds a lock that all instances share. `pause` lets another thread
+    run, which would wait for that lock forever.
+    """
 
     def __init__(self, text: str, pause: Pause) -> None:
         self._text, self._pause = text, pause
+        self._places: list[Places] | None = None
+        self._written: list[Texts] | None = None
 
-    @functools.cached_property
+    @property
     def places(self) -> list[Places]:
-        return places(self._text, self._pause)
+        if self._places is None:
+            self._places = places(self._text, self._pause)
+        return self._places
 
-    @functools.cached_property
+    @property
     def written(self) -> list[Texts]:
-        return written(self._text, self._pause)
+        if self._written is None:
+            self._written = written(self._text, self._pause)
+        return self._written
 
 
 class _Source(NamedTuple):

@@ -1,6 +1,7 @@
 """From documents to objects, and the exact messages for invalid documents."""
 
 import logging
+import threading
 
 import msgspec
 import pytest
@@ -377,3 +378,16 @@ def test_a_namespace_has_its_name_as_label():
     assert isinstance(namespace, Namespace)
     assert namespace.key == Key("", "apples")
     assert namespace.metadata.labels == {"team": "apples", "kubernetes.io/metadata.name": "apples"}
+
+
+def test_another_thread_decodes_while_positions_are_searched():
+    """A large file is read in a thread that pauses, and meanwhile the main thread reads another file with a fault."""
+    faulty = "apiVersion: v1\nkind: Service\nmetadata: {name: x, namespace: a}\nspec: {ports: [{port: no}]}\n"
+
+    def pause():
+        other = threading.Thread(target=decode, args=(faulty, "b.yaml"), daemon=True)
+        other.start()
+        other.join(60)
+        assert not other.is_alive()
+
+    assert decode(faulty, "a.yaml", pause=pause)[0].problems
