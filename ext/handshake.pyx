@@ -81,7 +81,6 @@ cdef bint read_name(Reactor r, Connection *c, uint32_t size) noexcept nogil:
     cdef Hello hello
     cdef const char *data = r.sealed
     cdef bint kept = buffer_size(&c.input) != 0
-    cdef bint goes_on
     cdef int found
     if kept:
         if buffer_append(&c.input, r.sealed, size) < 0:
@@ -99,16 +98,12 @@ cdef bint read_name(Reactor r, Connection *c, uint32_t size) noexcept nogil:
         return False
     if not open_tls(r, c, &hello):
         return False
-    if must_wait(r):
-        if not kept and buffer_append(&c.input, data, size) < 0:
-            handshake_fail(r, c, TLS_CROWDED)
-            return False
-        waiting_add(&r.waiting, &r.slab, c)
+    if not kept and buffer_append(&c.input, data, size) < 0:
+        handshake_fail(r, c, TLS_CROWDED)
         return False
-    goes_on = shake(r, c, data, size)
-    if kept:
-        buffer_free(&c.input)
-    return goes_on
+    # It always waits for the other events: a single signature can cost more than the time of a turn.
+    waiting_add(&r.waiting, &r.slab, c)
+    return False
 
 
 cdef Connection *superfluous(Reactor r) noexcept nogil:
@@ -144,15 +139,17 @@ cdef bint shake(Reactor r, Connection *c, const char *data, uint32_t size) noexc
     """Passes the bytes to libssl, and its output to the client. Returns like handshake_advance."""
     cdef int progress = PROGRESS_FULL
     cdef uint64_t begun = r.now
+    cdef bint shipped = True
     r.pipe.input = data
     r.pipe.input_size = size
-    while progress == PROGRESS_FULL:
+    while progress == PROGRESS_FULL and shipped:
         progress = tls_handshake(c.tls)
-        if ship(r, c) < 0:
-            handshake_fail(r, c, TLS_CLOSED)
-            return False
+        shipped = ship(r, c) >= 0
     read_clock(r)               # libssl may have taken milliseconds, which count towards the turn
     waiting_charge(&r.waiting, c, r.now - begun, r.milliseconds)
+    if not shipped:
+        handshake_fail(r, c, TLS_CLOSED)
+        return False
     if progress == PROGRESS_WAIT:
         note_unread(r, c)
         while r.handshakes_unread > UNREAD_MOST:

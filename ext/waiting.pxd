@@ -1,7 +1,7 @@
 # Handshakes that wait, so that a flood of them does not delay other traffic.
 #
-# A handshake may cost milliseconds of computation. In each turn, some begin at once, and the others wait here. The turn
-# runs them one at a time when no other work is left, and at its end. The next one is from the namespace that has used
+# A handshake may cost milliseconds of computation, so each one waits here after its ClientHello. A turn runs them one at
+# a time when no other work is left, and at its end. The next one is from the namespace that has used
 # the least time for handshakes recently, within it from the listener that has used the least, and within it the oldest.
 # So neither a listener nor a namespace with many clients delays the handshakes of another one.
 

@@ -100,6 +100,44 @@ async def test_requests_come_before_handshakes() -> None:
         shut(many)
 
 
+async def test_requests_come_before_handshakes_that_take_longer_than_a_turn() -> None:
+    """A signature with an RSA key of 4,096 bits takes more than 3 ms."""
+    shown = {**SHOWN, "a": certificate("a.example.com", kind="rsa", size=4096)}
+    async with backends(answering) as [backend], serving(WORLD, shown, of("*.example.com", "b")) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port, "b.example.com", trusting())
+        hello = await greeting("a.example.com")
+        many = crowd(rig, [hello] * 60)
+        await client.send(request("b.example.com"))
+        assert (await client.response())[0] == 200
+        assert answered(many) <= 30
+        await soon(lambda: answered(many) == 60)
+        shut(many)
+
+
+async def test_handshakes_of_clients_that_left_count_towards_the_turn() -> None:
+    """The engine computes some of their signatures before it sees that they have left."""
+    rig = Rig()
+    rig.listen()
+    rig.certificates.put("a", SHOWN["a"])
+    rig.install_all([listener(rig.port, "l", "a.example.com", tls("a"))])
+    rig.certificates.commit()
+    many = crowd(rig, [await greeting("a.example.com")] * 60)
+    rig.engine.hold_clock(LOOK)
+    while rig.engine.statistics().downstream_idle < 60:
+        rig.engine.turn()
+    for one in many:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    shut(many)
+    closed = []
+    while sum(closed) < 60:
+        before = rig.counters.fixed()["tls_closed"]
+        rig.engine.turn()
+        closed.append(rig.counters.fixed()["tls_closed"] - before)
+    assert max(closed) <= 10
+    rig.close()
+
+
 @pytest.mark.parametrize("abrupt", [False, True])
 async def test_a_client_may_leave_while_its_handshake_waits(abrupt: bool) -> None:
     async with serving(WORLD, SHOWN) as rig:
