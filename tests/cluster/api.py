@@ -8,6 +8,7 @@ import base64
 import json
 import re
 import ssl
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ import urllib3
 import yaml
 
 Object = dict[str, Any]
+
+STARTING = 60  # tries of a request while the API server answers 429, "storage is (re)initializing"
 
 CLUSTER_SCOPED = frozenset(
     (
@@ -75,9 +78,12 @@ class Api:
     def request(self, method: str, path: str, body: object = None, kind: str = "application/json") -> Any:
         """The decoded response. Raises ApiError, or an error of urllib3 if there is no response."""
         data = None if body is None else json.dumps(body).encode()
-        answer = self._pool.request(
-            method, self.server + path, body=data, headers={**self._fields, "Content-Type": kind}
-        )
+        fields = {**self._fields, "Content-Type": kind}
+        for _ in range(STARTING):
+            answer = self._pool.request(method, self.server + path, body=data, headers=fields)
+            if answer.status != 429:
+                break
+            time.sleep(1)
         if answer.status >= 400:
             raise ApiError(answer.status, answer.data.decode(errors="replace")[:5000])
         return json.loads(answer.data) if answer.data[:1] in (b"{", b"[") else answer.data.decode()
