@@ -82,5 +82,5 @@ def test_an_empty_folder_is_told_at_the_start(tmp_path):
                 assert said[-1], said
         finally:
             process.kill()
-    assert f"{tmp_path}: contains no file of *.yaml, *.yml, *.json" in said[0]
+    assert f"{tmp_path}: contains no file of *.yaml, *.yml, *.json" in "".join(said)
     assert "nothing to serve: there is no Gateway" in said[-1]
