@@ -101,9 +101,9 @@ def test_nothing_else_resolves() -> None:
     files = [path for folder in (".ci", "bench", "tests") for path in (ROOT / folder).rglob("*") if path.is_file()]
     files.append(ROOT / "Dockerfile")
     installs = {
-        str(path.relative_to(ROOT)): path.read_text()
+        str(path.relative_to(ROOT)): path.read_text(errors="replace")
         for path in files
-        if path.suffix in ("", ".py") and re.search(r"\bpip\b.*\b(install|wheel)\b", path.read_text())
+        if path.suffix in ("", ".py") and re.search(r"\bpip\b.*\b(install|wheel)\b", path.read_text(errors="replace"))
     }
     assert {".ci/build", ".ci/install", "tests/cluster/programs.py"} <= set(installs)
     assert [name for name, text in installs.items() if "--no-deps" not in text and "--no-index" not in text] == [
