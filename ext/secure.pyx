@@ -1,6 +1,6 @@
 """How an HTTPS listener terminates TLS; see secure.pxd."""
 
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint16_t, uint32_t
 from libc.stdlib cimport calloc, free
 
 from fastroute.ext.bytemap cimport bytes_hash, process_seed

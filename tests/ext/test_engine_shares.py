@@ -132,7 +132,7 @@ async def test_queued_bytes_are_shared_too() -> None:
             assert busy(rig, "modest") == 16
             assert failures(rig) == {"slow": slow, "displaced": 16}
             assert rig.engine.statistics().mirrors_behind <= 64 << 20
-            await send(client, "modest", 10, BODY)     # both want more than half
+            await send(client, "modest", 10, BODY)  # both want more than half
             assert failures(rig)["displaced"] <= 40
             assert failures(rig)["slow"] > slow + 40
             await rig.timed_until(lambda: rig.engine.statistics().upstream_active == 0, 1)
