@@ -29,7 +29,10 @@ MULTICAST = tuple(map(ip_network, ("224.0.0.0/24", "ff01::/16", "ff02::/16")))  
 # IPv6 addresses that contain an IPv4 address in the last 32 bits, and reach it: IPv4-mapped and IPv4-compatible ones
 # (RFC 4291 section 2.5.5), and those of NAT64 (RFC 6052 section 2.1, RFC 8215).
 EMBEDDING = tuple(map(ip_network, ("::ffff:0:0/96", "::/96", "64:ff9b::/96", "64:ff9b:1::/48")))
-ITSELF = {IPv4Address("0.0.0.0"): IPv4Address("127.0.0.1"), IPv6Address("::"): IPv6Address("::1")}  # noqa: S104
+ITSELF: dict[IPv4Address | IPv6Address, IPv4Address | IPv6Address] = {
+    IPv4Address("0.0.0.0"): IPv4Address("127.0.0.1"),  # noqa: S104
+    IPv6Address("::"): IPv6Address("::1"),
+}
 METADATA_ADDRESSES = frozenset(
     map(ip_address, ("169.254.169.254", "fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16"))
 )
