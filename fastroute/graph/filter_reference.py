@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from fastroute.graph.backend import Targets, Verdict, backend_id, judge
+from fastroute.graph.backend import Verdict, backend_id, judge
+from fastroute.graph.dependency import Reader
 from fastroute.graph.node import MirrorNode, Problem
 from fastroute.resources.gateway import BackendObjectReference, GRPCRouteRule, HTTPRouteRule
 
@@ -47,11 +48,11 @@ def filter_references(rule: HTTPRouteRule | GRPCRouteRule) -> Iterator[FilterRef
 
 
 def judge_filters(
-    kind: str, namespace: str, rule: HTTPRouteRule | GRPCRouteRule, field: str, targets: Targets
+    kind: str, namespace: str, rule: HTTPRouteRule | GRPCRouteRule, field: str, reader: Reader
 ) -> tuple[Judged, ...]:
     """`kind`, `namespace`: of the route; `field`: path of the rule in it. Unsupported filters are checked, too."""
     return tuple(
-        (reference, judge(kind, namespace, reference.ref, reference.place(field), targets))
+        (reference, judge(kind, namespace, reference.ref, reference.place(field), reader))
         for reference in filter_references(rule)
     )
 

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 import msgspec
 
 from fastroute.graph import conditions
-from fastroute.graph.backend import Targets, resolve_backend_ref
+from fastroute.graph.backend import resolve_backend_ref
+from fastroute.graph.dependency import Reader
+from fastroute.graph.feature import Edition
 from fastroute.graph.filter_reference import judge_filters, mirrors_of, problems_of
 from fastroute.graph.header import header_problems
 from fastroute.graph.node import Problem, RouteNode, RuleNode
@@ -34,20 +36,20 @@ SERVED_FILTERS = frozenset(
 )
 
 
-def build_http_route(source: HTTPRoute, targets: Targets) -> RouteNode:
+def build_http_route(source: HTTPRoute, reader: Reader, edition: Edition) -> RouteNode:
     rules: list[RuleNode] = []
     problems: list[Problem] = list(_unserved_spec(source.spec.use_default_gateways))
     problems += _match_problems(source)
     for index, rule in enumerate(source.spec.rules):
         field = f"spec.rules[{index}]"
         problems += _rule_problems(rule, field)
-        judged = judge_filters(KIND, source.metadata.namespace, rule, field, targets)
+        judged = judge_filters(KIND, source.metadata.namespace, rule, field, reader)
         problems += problems_of(judged)
-        node = build_rule(KIND, source.metadata.namespace, rule.backend_refs, index, targets)
+        node = build_rule(KIND, source.metadata.namespace, rule.backend_refs, index, reader)
         rules.append(
             msgspec.structs.replace(
                 node,
-                session_holds_backend=targets.edition.session_holds_backend,
+                session_holds_backend=edition.session_holds_backend,
                 mirrors=mirrors_of(source.metadata.namespace, judged),
             )
         )
@@ -56,9 +58,9 @@ def build_http_route(source: HTTPRoute, targets: Targets) -> RouteNode:
     return RouteNode(kind=KIND, source=source, rules=tuple(rules), problems=tuple(problems))
 
 
-def build_rule(kind: str, namespace: str, refs: tuple[HTTPBackendRef, ...], index: int, targets: Targets) -> RuleNode:
+def build_rule(kind: str, namespace: str, refs: tuple[HTTPBackendRef, ...], index: int, reader: Reader) -> RuleNode:
     field = f"spec.rules[{index}].backendRefs"
-    nodes = [resolve_backend_ref(kind, namespace, ref, f"{field}[{i}]", targets) for i, ref in enumerate(refs)]
+    nodes = [resolve_backend_ref(kind, namespace, ref, f"{field}[{i}]", reader) for i, ref in enumerate(refs)]
     return RuleNode(index=index, backend_refs=tuple(nodes))
 
 

@@ -31,6 +31,7 @@ from fastroute.difference import changed_keys
 from fastroute.difference import replaced as replaced_values
 from fastroute.graph.build import build_graph
 from fastroute.graph.change import find_touched
+from fastroute.graph.dependency import NAMESPACES, SERVICES, Dependencies, changed_entries
 from fastroute.graph.node import Graph
 from fastroute.resources.core import EndpointSlice, Namespace, Secret, Service
 from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, GRPCRoute, HTTPRoute, ListenerSet
@@ -289,14 +290,22 @@ def test_each_dependency_is_followed(edit: Any) -> None:
     assert shown(back) == shown(before)
 
 
+def changed_services(old: Resources, new: Resources) -> Dependencies:
+    return changed_entries({SERVICES: old.services}, {SERVICES: new.services})
+
+
+def changed_namespaces(old: Resources, new: Resources) -> Dependencies:
+    return changed_entries({NAMESPACES: old.namespaces}, {NAMESPACES: new.namespaces})
+
+
 def test_what_is_touched() -> None:
     old = world(gateway(), route("r", "red"), route("g", "red", type_=GRPCRoute), service("s", "red"), namespace("red"))
     relabelled = make(Service, "red", "s", {"ports": [{"port": 80}]}, meta={"labels": {"a": "b"}})
-    assert find_touched(old, replaced(old, relabelled)).services == set()
+    assert changed_services(old, replaced(old, relabelled)) == set()
     annotated = make(Namespace, "", "red", meta={"annotations": {"a": "b"}})
-    assert find_touched(old, replaced(old, annotated)).namespaces == set()
-    assert find_touched(old, replaced(old, namespace("red", a="b"))).namespaces == {Key("", "red")}
-    assert find_touched(old, removed(old, Service, Key("red", "s"))).services == {Key("red", "s")}
+    assert changed_namespaces(old, replaced(old, annotated)) == set()
+    assert changed_namespaces(old, replaced(old, namespace("red", a="b"))) == {("Namespace", Key("", "red"))}
+    assert changed_services(old, removed(old, Service, Key("red", "s"))) == {("Service", Key("red", "s"))}
     both = replaced(replaced(old, route("r", "red")), route("g", "red", type_=GRPCRoute))
     assert find_touched(old, both).routes == {("HTTPRoute", Key("red", "r")), ("GRPCRoute", Key("red", "g"))}
 
