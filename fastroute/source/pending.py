@@ -27,7 +27,7 @@ from fastroute.resources.unserved import Endpoints
 from fastroute.source.debts import Debts, Lane, Payer
 
 WHOLE = 100  # units of size
-LARGEST = WHOLE + 1  # of a route
+LARGEST = WHOLE + 1  # of an object
 QUANTUM = 8
 PER_UNIT = 4  # matches, backendRefs and filters of a route
 ENDPOINTS_PER_UNIT = 50
@@ -222,7 +222,8 @@ def size(resource: Resource | None) -> int:
     if isinstance(resource, Gateway | ListenerSet):
         return 1 + len(resource.spec.listeners)
     if isinstance(resource, EndpointSlice):
-        return 1 + len(resource.endpoints or ()) // ENDPOINTS_PER_UNIT
+        ports = max(1, len(resource.ports or ()))
+        return min(1 + ports * len(resource.endpoints or ()) // ENDPOINTS_PER_UNIT, LARGEST)
     return SECRET if isinstance(resource, Secret) else 1
 
 
