@@ -89,7 +89,7 @@ class _Space:
         self.lanes: Counter[Lane] = Counter()  # the number of changes in each
         self._round: deque[Changed] = deque()
         self._next: list[Changed] = []  # for the next round
-        self._held: list[Changed] = []  # changes of this round whose lanes have to wait
+        self._held: dict[Lane, list[Changed]] = {}  # changes of this round whose lanes have to wait
 
     def add(self, changed: Changed, since: float) -> None:
         if changed not in self.since:
@@ -99,12 +99,13 @@ class _Space:
 
     def first(self, find: Find, lanes: Collection[Lane]) -> Changed | None:
         """The next change in one of these lanes."""
-        if any(changed.lane in lanes for changed in self._held):
-            self._begin([*self._held, *self._round], find)
-            self._held = []
+        if not self._held.keys().isdisjoint(lanes):
+            freed = [changed for lane in lanes for changed in self._held.pop(lane, ())]
+            self._begin([*freed, *self._round], find)
         while True:
             while self._round and self._round[0].lane not in lanes:
-                self._held.append(self._round.popleft())
+                changed = self._round.popleft()
+                self._held.setdefault(changed.lane, []).append(changed)
             if self._round or not self._next:
                 return self._round[0] if self._round else None
             self._begin(self._next, find)

@@ -224,6 +224,25 @@ def test_expensive_routes_and_endpoints_wait_too_and_do_not_delay_each_other() -
         assert set(pending.take(50, FACTOR * 0.1)) == {expensive(kind)}
 
 
+def test_changes_that_wait_are_not_looked_at_again_for_each_other_change() -> None:
+    looked = 0
+
+    def find(changed: Changed) -> None:
+        nonlocal looked
+        looked += changed.kind is HTTPRoute
+
+    pending = Pending(find)
+    pending.add(expensive(HTTPRoute), 0.0)
+    pending.charge(pending.take(50, 0.0), 1.0, 0.0)
+    for number in range(1_000):
+        pending.add(Changed(HTTPRoute, Key(BULK, f"r{number}")), 0.0)
+        pending.add(Changed(EndpointSlice, Key(BULK, f"e{number}")), 0.0)
+    while pending.next_time(0.0) == 0.0:
+        assert {changed.kind for changed in pending.take(50, 0.0)} == {EndpointSlice}
+    assert looked <= 1_000 + 10
+    assert len(pending.take_all()) == 1_000
+
+
 def test_the_expensive_lanes_of_a_namespace_wait_for_their_sum() -> None:
     pending = Pending(lambda changed: None)
     for kind in (HTTPRoute, EndpointSlice, Gateway):
