@@ -21,7 +21,8 @@ from fastroute.graph.permission import refusal
 from fastroute.graph.policy import policy_for
 from fastroute.graph.protocol import Protocol, protocol_of
 from fastroute.resources.core import SERVICE_NAME_LABEL, EndpointSlice, Service, ServicePort, SliceEndpoint
-from fastroute.resources.gateway import BackendObjectReference, HTTPBackendRef
+from fastroute.resources.gateway import BackendObjectReference
+from fastroute.resources.http_rule import HTTPBackendRef
 from fastroute.resources.meta import Key
 from fastroute.snapshot import Endpoint
 

@@ -6,7 +6,7 @@ from fastroute.graph.feature import Edition
 from fastroute.graph.filter_reference import judge_filters, problems_of
 from fastroute.graph.httproute import build_rule
 from fastroute.graph.node import Problem, RouteNode
-from fastroute.resources.gateway import GRPCRoute
+from fastroute.resources.grpcroute import GRPCRoute
 
 KIND = "GRPCRoute"
 

@@ -18,13 +18,8 @@ from fastroute.graph.node import Problem, RouteNode, RuleNode
 from fastroute.graph.path import matched_path, path_error
 from fastroute.graph.regex import judge_pattern
 from fastroute.graph.session import session_problems
-from fastroute.resources.gateway import (
-    HTTPBackendRef,
-    HTTPRoute,
-    HTTPRouteFilter,
-    HTTPRouteMatch,
-    HTTPRouteRule,
-)
+from fastroute.resources.http_rule import HTTPBackendRef, HTTPFilter, HTTPMatch, HTTPRule
+from fastroute.resources.httproute import HTTPRoute
 
 KIND = "HTTPRoute"
 MOST_EXPRESSIONS = 128  # of one route: workers compile them when the route changes
@@ -69,7 +64,7 @@ def _unserved_spec(use_default_gateways: str | None) -> Iterator[Problem]:
         yield conditions.unsupported_value("default Gateways are not served yet.", "spec.useDefaultGateways")
 
 
-def _rule_problems(rule: HTTPRouteRule, field: str) -> Iterator[Problem]:
+def _rule_problems(rule: HTTPRule, field: str) -> Iterator[Problem]:
     if rule.session_persistence is not None:
         yield from session_problems(rule.session_persistence, f"{field}.sessionPersistence")
     if rule.retry is not None and rule.retry.attempts > MOST_ATTEMPTS:
@@ -82,7 +77,7 @@ def _rule_problems(rule: HTTPRouteRule, field: str) -> Iterator[Problem]:
             yield from _incompatible(rule, ref, f"{field}.backendRefs[{index}].filters")
 
 
-def filter_problems(filters: tuple[HTTPRouteFilter, ...], field: str) -> Iterator[Problem]:
+def filter_problems(filters: tuple[HTTPFilter, ...], field: str) -> Iterator[Problem]:
     for index, filter_ in enumerate(filters):
         where = f"{field}.filters[{index}]"
         if filter_.type not in SERVED_FILTERS:
@@ -90,7 +85,7 @@ def filter_problems(filters: tuple[HTTPRouteFilter, ...], field: str) -> Iterato
         yield from header_problems(filter_, where)
 
 
-def _incompatible(rule: HTTPRouteRule, ref: HTTPBackendRef, field: str) -> Iterator[Problem]:
+def _incompatible(rule: HTTPRule, ref: HTTPBackendRef, field: str) -> Iterator[Problem]:
     """Filters that exclude each other, such as a redirect and a rewrite (HTTPRouteFilter: URLRewrite)."""
     types = {filter_.type for filter_ in (*rule.filters, *ref.filters)}
     if {"RequestRedirect", "URLRewrite"} <= types:
@@ -105,11 +100,11 @@ def _incompatible(rule: HTTPRouteRule, ref: HTTPBackendRef, field: str) -> Itera
         yield conditions.incompatible_filters(what, field)
 
 
-def _rewrites_path(filter_: HTTPRouteFilter) -> bool:
+def _rewrites_path(filter_: HTTPFilter) -> bool:
     return filter_.url_rewrite is not None and filter_.url_rewrite.path is not None
 
 
-def _replaces_prefix(filter_: HTTPRouteFilter) -> bool:
+def _replaces_prefix(filter_: HTTPFilter) -> bool:
     return any(
         part is not None and part.path is not None and part.path.type == "ReplacePrefixMatch"
         for part in (filter_.request_redirect, filter_.url_rewrite)
@@ -142,7 +137,7 @@ def _match_problems(source: HTTPRoute) -> Iterator[Problem]:
             return
 
 
-def _path_problems(match: HTTPRouteMatch, field: str) -> Iterator[Problem]:
+def _path_problems(match: HTTPMatch, field: str) -> Iterator[Problem]:
     type_, value = match.path.type, match.path.value
     if type_ == "RegularExpression":
         return
@@ -153,7 +148,7 @@ def _path_problems(match: HTTPRouteMatch, field: str) -> Iterator[Problem]:
         yield conditions.unsupported_value(what, field, "Use a shorter prefix, or an Exact path.")
 
 
-def _patterns(match: HTTPRouteMatch, field: str) -> Iterator[tuple[str, str]]:
+def _patterns(match: HTTPMatch, field: str) -> Iterator[tuple[str, str]]:
     """The field and the text of each regular expression."""
     tests = [(f"{field}.path", match.path.type, match.path.value)]
     tests += [(f"{field}.headers[{i}]", header.type, header.value) for i, header in enumerate(match.headers)]

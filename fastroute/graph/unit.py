@@ -12,7 +12,7 @@ from fastroute.graph.dependency import Dependencies
 from fastroute.graph.node import Route, RouteId, RouteNode
 from fastroute.graph.price import Item, price_list
 from fastroute.graph.route import Attached, ListenerId, limited
-from fastroute.resources.gateway import HTTPRoute
+from fastroute.resources.httproute import HTTPRoute
 
 Ledgers = Mapping[ListenerId, Ledger]
 _NONE = Ledger()

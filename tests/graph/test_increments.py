@@ -34,7 +34,9 @@ from fastroute.graph.change import find_touched
 from fastroute.graph.dependency import NAMESPACES, SERVICES, Dependencies, changed_entries
 from fastroute.graph.node import Graph
 from fastroute.resources.core import EndpointSlice, Namespace, Secret, Service
-from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, GRPCRoute, HTTPRoute, ListenerSet
+from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, ListenerSet
+from fastroute.resources.grpcroute import GRPCRoute
+from fastroute.resources.httproute import HTTPRoute
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import BackendTLSPolicy, ReferenceGrant
 from fastroute.resources.world import Resources
