@@ -5,9 +5,10 @@ import os
 import resource
 import socket
 from contextlib import contextmanager
+from pathlib import Path
 
 import trio
-from rig import PATIENCE, answering, backends, connect, quiet, rule, running
+from rig import GET, PATIENCE, answering, backends, connect, quiet, rule, running
 
 
 def shared(port=0):
@@ -113,3 +114,35 @@ async def test_idle_connections_to_one_backend_leave_descriptors_for_another():
             await clients[0].send(b"GET /b HTTP/1.1\r\nHost: a\r\n\r\n")
             assert (await clients[0].response())[0] == 200
         assert rig.engine.statistics().upstream_idle == 1
+
+
+async def test_accepted_connections_inherit_the_options_of_the_listening_socket():
+    """So that no system call is needed for a new connection."""
+    async with running(rule("none")) as rig:
+        client = await connect(rig.port)
+        await client.send(GET)
+        await client.head()
+        accepted = accepted_from(client.stream.socket.getsockname())
+        for level, option, value in (
+            (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+            (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+            (socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * min(212_992, wmem_max())),
+        ):
+            with socket.socket(fileno=os.dup(accepted)) as one:
+                assert one.getsockopt(level, option) == value
+
+
+def accepted_from(address):
+    """The descriptor, in this process, of the connection from this address."""
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            with socket.socket(fileno=os.dup(int(name))) as one:
+                if one.getpeername() == address:
+                    return int(name)
+        except OSError:  # not a socket, or not connected
+            continue
+    raise AssertionError("it was closed")
+
+
+def wmem_max():
+    return int(Path("/proc/sys/net/core/wmem_max").read_text())
