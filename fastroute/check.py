@@ -1,7 +1,7 @@
 """check(): all statuses that the controller would write, the problems behind them, and warnings, as a Report.
 
-Uses the same graph and statuses as `serve`, with an Outcome in which every bind succeeds. A Report has the structure of
-`fastroute check -o json`; the same input gives the same Report (without times, in the order of the objects).
+Uses the same graph and statuses as `serve`, with an Outcome in which every bind succeeds. The same input gives the same
+Report (without times, in the order of the objects).
 """
 
 from collections.abc import Callable, Iterable
@@ -10,7 +10,9 @@ from typing import Any
 import msgspec
 
 from fastroute.graph.build import build_graph
+from fastroute.graph.conditions import written
 from fastroute.graph.finding import Finding, find_problems
+from fastroute.graph.node import Graph
 from fastroute.lint import lint, nothing_served
 from fastroute.resources.decode import Id
 from fastroute.resources.meta import Key
@@ -18,6 +20,7 @@ from fastroute.resources.problem import ManifestProblem
 from fastroute.resources.status_patch import StatusPatch
 from fastroute.resources.world import Resources
 from fastroute.settings import GraphSettings
+from fastroute.snapshot import Endpoint
 from fastroute.status import build_statuses, everything_bound
 
 GATEWAY_API = "gateway.networking.k8s.io/v1"
@@ -49,6 +52,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     objects: tuple[dict[str, Any], ...]  # {"apiVersion", "kind", "metadata", "status"}
     problems: tuple[Said, ...]
     warnings: tuple[Said, ...]
+    assumed: str | None = None  # see `assumed`
+
+    def document(self) -> dict[str, Any]:
+        """As `fastroute check -o json` prints it."""
+        return {"objects": self.objects, "problems": self.problems, "warnings": self.warnings}
 
 
 LineOf = Callable[[str, Id, str], int | None]  # line, from 1, of a field of an object in a file; None: unknown
@@ -82,6 +90,22 @@ def check(
             *absent,
             *(_of_finding(found, line) for found in lint(resources, graph, now)),
         ),
+        assumed=assumed(graph, settings, graph.backends),
+    )
+
+
+def assumed(graph: Graph, settings: GraphSettings, backends: Iterable[str]) -> str | None:
+    """The addresses of the gateway itself, if `backends` ("ns/name:port") have endpoints that may be these."""
+    used = {graph.backends[id_].service for id_ in backends if id_ in graph.backends}
+    if graph.memo is None or not used & graph.memo.exclusion.suspects:
+        return None
+    addressing = settings.addressing
+    where = addressing.pool or ", ".join(addressing.bind)
+    offset = f" with --port-offset {addressing.port_offset}" if addressing.port_offset else ""
+    operators = ", ".join(written(Endpoint(*place)) for place in settings.operators) or "no address"
+    return (
+        f"Assumed addresses of the gateway itself: listeners at {where}{offset}; metrics and health at {operators}. "
+        "Set them as for `serve`: --bind, --address-pool, --port-offset, --metrics, --health."
     )
 
 

@@ -102,7 +102,7 @@ def check(
     doubts = (*store.warnings, *source.fruitless())
     report = examine(store.snapshot(), settings, store.problems, doubts, source.lines().find, now=time.time())
     if output is Output.json:
-        _print_json(report)
+        _print_json(report.document())
     elif output is Output.yaml:
         _print_yaml(report.objects)
     else:
@@ -132,6 +132,7 @@ def explain(
 ) -> None:
     """Explain which rule matches a request, where the request goes, and why similar rules do not match."""
     _require_known_variables()
+    from fastroute.check import assumed
     from fastroute.compiler.compile import compile_snapshot
     from fastroute.explain.explanation import explain as tell
     from fastroute.explain.request import parse_url
@@ -146,7 +147,8 @@ def explain(
     if output is ShortOutput.json:
         _print_json(told)
     else:
-        write_page(explain_page(request, told))
+        backends = [share.backend for share in told.backends or ()]
+        write_page(explain_page(request, told, assumed(graph, settings, backends)))
 
 
 @app.command()

@@ -68,9 +68,10 @@ def shown_size(count: int | None) -> str:
 
 
 def address(text: str) -> str:
-    """An IPv4 or IPv6 address; brackets around an IPv6 address are accepted."""
+    """An IPv4 or IPv6 address; brackets around an IPv6 address are accepted. An IPv4-mapped one is an IPv4 address."""
     try:
-        return str(ipaddress.ip_address(text.removeprefix("[").removesuffix("]")))
+        found = ipaddress.ip_address(text.removeprefix("[").removesuffix("]"))
+        return str(getattr(found, "ipv4_mapped", None) or found)
     except ValueError:
         raise SettingError(f"{text!r} is not an IP address, such as 127.0.0.1, 0.0.0.0 or ::") from None
 

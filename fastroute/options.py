@@ -33,9 +33,10 @@ UNSAID = ""  # value of an option that is not given, if it can be off or its def
 
 
 HEALTH_PORT = 9902
+SocketAddress = tuple[str, int]
 
 
-def _optional_address(text: str) -> tuple[str, int] | str | None:
+def _optional_address(text: str) -> SocketAddress | str | None:
     return UNSAID if text == UNSAID else notation.socket_address(text)
 
 
@@ -46,7 +47,8 @@ MANIFESTS = Option(
     metavar="PATH",
 )
 
-# Shared by serve, check and explain: which objects are managed, and at which addresses they are served.
+# Shared by serve, check and explain: which objects are managed, at which addresses they are served, and which addresses
+# of the gateway itself are no endpoints.
 WORLD = (
     Option(
         name="--controller-name",
@@ -83,6 +85,30 @@ WORLD = (
         "Maximum number of ports of all Gateways and ListenerSets; the oldest are served.",
         _GRAPH.max_ports,
         at_most=_PORTS_MOST,
+    ),
+    Option(
+        name="--port-offset",
+        meaning="Number added to the port that a listener binds; with 8000, port 80 works without root.",
+        default=0,
+        type=int,
+        metavar="N",
+        at_least=0,
+    ),
+    Option(
+        name="--metrics",
+        meaning="Address for /metrics, and also /healthz and /readyz, or `off`.",
+        default=UNSAID,
+        read=_optional_address,
+        metavar="ADDRESS:PORT",
+        shown="127.0.0.1:9900; in a cluster [::]:9900",
+    ),
+    Option(
+        name="--health",
+        meaning="Address for /healthz and /readyz, or `off`. Scrapes of /metrics cannot delay it.",
+        default=UNSAID,
+        read=_optional_address,
+        metavar="ADDRESS:PORT",
+        shown=f"port {HEALTH_PORT} at the address of --metrics",
     ),
 )
 
@@ -191,31 +217,7 @@ SERVE = (
     ),
     switch("--infrastructure", "Maintain a Service for each Gateway, with the metadata in its spec.infrastructure."),
     *WORLD,
-    Option(
-        name="--port-offset",
-        meaning="Number added to the port that a listener binds; with 8000, port 80 works without root.",
-        default=0,
-        type=int,
-        metavar="N",
-        at_least=0,
-    ),
     number("--workers", "Number of worker processes.", _SERVE.workers, shown="CPUs this process may use"),
-    Option(
-        name="--metrics",
-        meaning="Address for /metrics, and also /healthz and /readyz, or `off`.",
-        default=UNSAID,
-        read=_optional_address,
-        metavar="ADDRESS:PORT",
-        shown="127.0.0.1:9900; in a cluster [::]:9900",
-    ),
-    Option(
-        name="--health",
-        meaning="Address for /healthz and /readyz, or `off`. Scrapes of /metrics cannot delay it.",
-        default=UNSAID,
-        read=_optional_address,
-        metavar="ADDRESS:PORT",
-        shown=f"port {HEALTH_PORT} at the address of --metrics",
-    ),
     number(
         "--metrics-series",
         "Maximum number of series per metric; further series are counted as `other`.",
@@ -270,8 +272,8 @@ SERVE = (
 
 
 def graph_settings(chosen: dict[str, Any], *, cluster: bool = False) -> GraphSettings:
-    """Settings from the options WORLD and, if present, --port-offset. With `cluster`, no GatewayClass is assumed if
-    there is none, and listeners bind all addresses by default."""
+    """Settings from the options WORLD. With `cluster`, no GatewayClass is assumed if there is none, and listeners bind
+    all addresses by default."""
     bind = (chosen["bind"],) if chosen["bind"] else _everywhere() if cluster else _GRAPH.addressing.bind
     return GraphSettings(
         class_name=None if cluster else _GRAPH.class_name,
@@ -285,8 +287,9 @@ def graph_settings(chosen: dict[str, Any], *, cluster: bool = False) -> GraphSet
             bind=bind,
             addresses=tuple(chosen["address"] or ()),
             pool=chosen["address_pool"],
-            port_offset=chosen.get("port_offset", 0),
+            port_offset=chosen["port_offset"],
         ),
+        operators=tuple(filter(None, _operators(chosen, cluster=cluster))),
     )
 
 
@@ -298,9 +301,7 @@ def _everywhere() -> tuple[str, ...]:
 def serve_settings(chosen: dict[str, Any]) -> ServeSettings:
     """Settings from the options SERVE. Raises SettingError."""
     kubernetes = _kubernetes_settings(chosen)
-    metrics = _METRICS[kubernetes is not None] if chosen["metrics"] == UNSAID else chosen["metrics"]
-    health = _health_address(chosen["health"], metrics)
-    graph = graph_settings(chosen, cluster=kubernetes is not None)
+    metrics, health = _operators(chosen, cluster=kubernetes is not None)
     same = (
         "workers", "metrics_series", "drain_delay", "drain_timeout", "proxy_protocol", "merge_slashes", "underscores"
     )  # fmt: skip
@@ -310,7 +311,7 @@ def serve_settings(chosen: dict[str, Any]) -> ServeSettings:
         metrics=metrics,
         health=health,
         health_required=chosen["health"] != UNSAID,
-        graph=msgspec.structs.replace(graph, operators=tuple(filter(None, (metrics, health)))),
+        graph=graph_settings(chosen, cluster=kubernetes is not None),
         limits=Limits(**{option.parameter: chosen[option.parameter] for option in LIMITS}),
         access_log=None if chosen["access_log"] == "off" else chosen["access_log"],
         trusted_proxies=tuple(chosen["trusted_proxies"] or ()),
@@ -319,10 +320,12 @@ def serve_settings(chosen: dict[str, Any]) -> ServeSettings:
     )
 
 
-def _health_address(chosen: tuple[str, int] | str | None, metrics: tuple[str, int] | None) -> tuple[str, int] | None:
-    if isinstance(chosen, str):
-        return (metrics[0], HEALTH_PORT) if metrics else None
-    return chosen
+def _operators(chosen: dict[str, Any], *, cluster: bool) -> tuple[SocketAddress | None, SocketAddress | None]:
+    """--metrics and --health; None: off."""
+    metrics = _METRICS[cluster] if chosen["metrics"] == UNSAID else chosen["metrics"]
+    if chosen["health"] != UNSAID:
+        return metrics, chosen["health"]
+    return metrics, (metrics[0], HEALTH_PORT) if metrics else None
 
 
 def _kubernetes_settings(chosen: dict[str, Any]) -> KubernetesSettings | None:

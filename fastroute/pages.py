@@ -28,6 +28,9 @@ def check_page(report: Report) -> Iterator[Block]:
     if report.objects:
         yield _conditions(report.objects)
     yield from _wrong(report)
+    if report.assumed:
+        yield Line(report.assumed)
+    yield _verdict(report)
 
 
 def summary_page(report: Report) -> Iterator[Block]:
@@ -36,6 +39,7 @@ def summary_page(report: Report) -> Iterator[Block]:
         if document["kind"] == "Gateway":
             yield _gateway_line(document, report.objects)
     yield from _wrong(report)
+    yield _verdict(report)
 
 
 def _gateway_line(gateway: dict[str, Any], objects: Iterable[dict[str, Any]]) -> Line:
@@ -81,12 +85,11 @@ def _wrong(report: Report) -> Iterator[Block]:
         yield Line(f"warning: {_said(warning)}" + (f" [{warning.reason}]" if warning.reason else ""), "yellow")
         if warning.fix is not None:
             yield Yaml(warning.fix)
-    yield Line(_verdict(report), "bold")
 
 
-def _verdict(report: Report) -> str:
+def _verdict(report: Report) -> Line:
     counts = ((len(report.objects), "object"), (len(report.problems), "problem"), (len(report.warnings), "warning"))
-    return ", ".join(_counted(count, noun) for count, noun in counts)
+    return Line(", ".join(_counted(count, noun) for count, noun in counts), "bold")
 
 
 def _counted(count: int, noun: str) -> str:
@@ -138,7 +141,7 @@ def _parent(ref: dict[str, Any], metadata: dict[str, Any]) -> str:
 # --- explain
 
 
-def explain_page(request: Request, told: Explanation) -> Iterator[Block]:
+def explain_page(request: Request, told: Explanation, assumed: str | None = None) -> Iterator[Block]:
     query = "" if request.query is None else f"?{request.query}"
     yield Line(f"{request.method} {request.scheme}://{request.authority}{request.path}{query}", "bold")
     yield Line(_decision(told), "green" if told.decision == "forward" else "yellow")
@@ -152,6 +155,8 @@ def explain_page(request: Request, told: Explanation) -> Iterator[Block]:
             tuple(map(_share_row, told.backends)),
             tuple("" if share.status is None else "red" for share in told.backends),
         )
+    if assumed:
+        yield Line(assumed)
     if told.considered:
         yield Table(("NOT MATCHED", "REASON"), tuple((_rule_name(near), near.reason) for near in told.considered))
 

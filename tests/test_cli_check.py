@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import msgspec
+import pytest
 from commands import EXAMPLES, FINE, REFUSED, fastroute
 
 
@@ -65,6 +66,85 @@ def test_check_knows_the_limit_of_ports(tmp_path: Path) -> None:
     assert (problem["condition"], problem["reason"]) == ("Accepted", "PortUnavailable")
     assert problem["field"] == "spec.listeners[2].port"
     assert "2 ports, which is the limit of this installation (--max-ports 2)" in problem["message"]
+
+
+LOCAL = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: edge}
+spec: {gatewayClassName: fastroute, listeners: [{name: web, port: 80, protocol: HTTP}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: web}
+spec: {parentRefs: [{name: edge}], rules: [{backendRefs: [{name: web, port: 80}]}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {ports: [{port: 80}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: web, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+endpoints: [{addresses: [ADDRESS]}]
+ports: [{port: PORT}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("address", "port", "words", "own"),
+    [
+        ("127.0.0.1", 9900, [], True),
+        ("127.0.0.1", 9902, [], True),
+        ("127.0.0.1", 9900, ["--metrics", "127.0.0.1:7001"], False),
+        ("127.0.0.1", 7001, ["--metrics", "127.0.0.1:7001"], True),
+        ("127.0.0.1", 7001, ["--metrics", "[::ffff:127.0.0.1]:7001"], True),
+        ("127.0.0.1", 7001, ["--metrics", "0.0.0.0:7001"], True),
+        ("127.0.0.2", 9902, ["--metrics", "127.0.0.2:7001"], True),
+        ("127.0.0.1", 7001, ["--health", "127.0.0.1:7001"], True),
+        ("127.0.0.1", 9900, ["--metrics", "off"], False),
+        ("127.0.0.1", 9902, ["--metrics", "off"], False),
+        ("127.0.0.1", 9902, ["--health", "off"], False),
+        ("127.0.0.1", 80, [], True),
+        ("127.0.0.1", 80, ["--port-offset", "8000"], False),
+        ("127.0.0.1", 8080, ["--port-offset", "8000"], True),
+        ("192.0.2.7", 8080, ["--bind", "192.0.2.7", "--port-offset", "8000"], True),
+    ],
+)
+def test_check_and_explain_know_the_addresses_of_the_gateway(
+    tmp_path: Path, address: str, port: int, words: list[str], own: bool
+) -> None:
+    (tmp_path / "all.yaml").write_text(LOCAL.replace("ADDRESS", address).replace("PORT", str(port)))
+    variables = {
+        f"FASTROUTE_{name[2:].upper().replace('-', '_')}": value
+        for name, value in zip(words[::2], words[1::2], strict=True)
+    }
+    report = json.loads(fastroute("check", tmp_path, "-o", "json", *words).stdout)
+    assert report == json.loads(fastroute("check", tmp_path, "-o", "json", **variables).stdout)
+    assert [problem["reason"] for problem in report["problems"]] == ["EndpointRefused"] * own
+    told = json.loads(fastroute("explain", "GET", "http://a/", "--manifests", tmp_path, "-o", "json", *words).stdout)
+    assert told["backends"][0]["reason"] == ("no_endpoint" if own else None)
+
+
+def test_check_and_explain_say_which_addresses_of_the_gateway_they_assumed(tmp_path: Path) -> None:
+    said = "Assumed addresses of the gateway itself: listeners at 127.0.0.1; metrics and health at "
+    (tmp_path / "all.yaml").write_text(LOCAL.replace("ADDRESS", "127.0.0.1").replace("PORT", "8080"))
+    for command in (["check", tmp_path], ["explain", "GET", "http://a/", "--manifests", tmp_path]):
+        assert f"{said}127.0.0.1:9900, 127.0.0.1:9902. Set them as" in fastroute(*command).stdout
+        assert (
+            f"{said}[::1]:7, 127.0.0.1:8. "
+            in fastroute(*command, "--metrics", "[::1]:7", "--health", "127.0.0.1:8").stdout
+        )
+        assert f"{said}no address. " in fastroute(*command, "--metrics", "off").stdout
+        assert (
+            "listeners at 0.0.0.0 with --port-offset 9; "
+            in fastroute(*command, "--bind", "0.0.0.0", "--port-offset", "9").stdout
+        )
+    (tmp_path / "all.yaml").write_text(LOCAL.replace("ADDRESS", "192.0.2.7").replace("PORT", "8080"))
+    for command in (["check", tmp_path], ["explain", "GET", "http://a/", "--manifests", tmp_path]):
+        assert "Assumed" not in fastroute(*command).stdout
 
 
 def test_check_as_yaml_is_a_stream_of_the_objects() -> None:

@@ -27,6 +27,8 @@ from fastroute.errors import SettingError
         (notation.address, "127.0.0.1", "127.0.0.1"),
         (notation.address, "::", "::"),
         (notation.address, "[::1]", "::1"),
+        (notation.address, "[::ffff:127.0.0.1]", "127.0.0.1"),
+        (notation.socket_address, "[::ffff:0.0.0.0]:9900", ("0.0.0.0", 9900)),
         (notation.socket_address, "127.0.0.1:9900", ("127.0.0.1", 9900)),
         (notation.socket_address, "[::]:9900", ("::", 9900)),
         (notation.socket_address, ":9900", ("::", 9900)),

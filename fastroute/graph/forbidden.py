@@ -2,7 +2,8 @@
 
 Every namespace may write EndpointSlices with any address. An endpoint that is a listener of this gateway would be a
 loop, and one that is its metrics address would publish the metrics. Loopback and link-local addresses refer to the pod
-or node of the gateway, not to that of the backend. Clouds provide credentials at metadata addresses.
+or node of the gateway, not to that of the backend. Clouds provide credentials at metadata addresses. An IPv6 address
+that contains an IPv4 address is judged as this IPv4 address.
 
 The addresses change rarely and the ports often. So after a change of ports, only Services with such addresses are
 examined.
@@ -10,12 +11,11 @@ examined.
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import msgspec
 
 from fastroute.difference import replaced
-from fastroute.graph.address import canonical, is_wildcard
 from fastroute.graph.backend import ADDRESS_TYPES, PORTS, Slices, usable_address
 from fastroute.graph.conditions import OWN_ADDRESS
 from fastroute.graph.node import GatewayNode, Holder, Refusal, Refusals
@@ -25,6 +25,14 @@ from fastroute.settings import GraphSettings
 from fastroute.snapshot import Endpoint
 
 LOOPBACK, LINK_LOCAL, METADATA = "a loopback address", "a link-local address", "a metadata address"
+MULTICAST = tuple(map(ip_network, ("224.0.0.0/24", "ff01::/16", "ff02::/16")))  # of the machine or the link
+# IPv6 addresses that contain an IPv4 address in the last 32 bits, and reach it: IPv4-mapped and IPv4-compatible ones
+# (RFC 4291 section 2.5.5), and those of NAT64 (RFC 6052 section 2.1, RFC 8215).
+EMBEDDING = tuple(map(ip_network, ("::ffff:0:0/96", "::/96", "64:ff9b::/96", "64:ff9b:1::/48")))
+ITSELF: dict[IPv4Address | IPv6Address, IPv4Address | IPv6Address] = {
+    IPv4Address("0.0.0.0"): IPv4Address("127.0.0.1"),  # noqa: S104
+    IPv6Address("::"): IPv6Address("::1"),
+}
 METADATA_ADDRESSES = frozenset(
     map(ip_address, ("169.254.169.254", "fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16"))
 )
@@ -59,15 +67,23 @@ def kind_of(address: str) -> str | None:
 
 @lru_cache(maxsize=16_384)
 def _judge(written: str) -> tuple[str, str | None]:
-    """The canonical address, and its kind if it is local or a metadata address."""
-    found: IPv4Address | IPv6Address = ip_address(written)
-    if isinstance(found, IPv6Address) and found.ipv4_mapped:
-        found = found.ipv4_mapped
-    if found.is_loopback or found.is_unspecified:  # a connection to 0.0.0.0 or :: is one to this machine
+    """The address that a connection to it reaches, and its kind if it is local or a metadata address."""
+    found = _plain(written)
+    found = ITSELF.get(found, found)
+    if found.is_loopback:
         return str(found), LOOPBACK
     if found in METADATA_ADDRESSES:
         return str(found), METADATA
-    return str(found), LINK_LOCAL if found.is_link_local else None
+    local = found.is_link_local or (found.is_multicast and any(found in network for network in MULTICAST))
+    return str(found), LINK_LOCAL if local else None
+
+
+def _plain(written: str) -> IPv4Address | IPv6Address:
+    """The address, or the IPv4 address that it contains."""
+    found = ip_address(written)
+    if found.version == 6 and int(found) > 1 and any(found in network for network in EMBEDDING):
+        return IPv4Address(int(found) & 0xFFFFFFFF)
+    return found
 
 
 # --- addresses of the gateway itself
@@ -80,11 +96,11 @@ def find_forbidden(
     places: set[tuple[str, int]] = set()
     ports: set[int] = set()
     for host, port in (*settings.operators, *_listening(gateways, holders, settings.addressing.port_offset)):
-        if is_wildcard(host):
+        if _plain(host).is_unspecified:
             ports.add(port)
         else:
-            places.add((host, port))
-    machine = frozenset(map(canonical, settings.machine)) if ports else frozenset()
+            places.add((_judge(host)[0], port))
+    machine = frozenset(_judge(address)[0] for address in settings.machine) if ports else frozenset()
     return Forbidden(places=frozenset(places), ports=frozenset(ports), machine=machine, local=settings.local_endpoints)
 
 
@@ -93,11 +109,11 @@ def _listening(
 ) -> Iterator[tuple[str, int]]:
     """Where listeners are bound, and where clients reach them: there, the port is that of the listener."""
     for holder in holders:
-        bind = tuple(map(canonical, holder.bind))
-        reached = [one for one in map(canonical, gateways[holder.gateway].addresses) if one not in bind and _is_ip(one)]
+        bind = frozenset(map(_plain, holder.bind))
+        reached = [one for one in gateways[holder.gateway].addresses if _is_ip(one) and _plain(one) not in bind]
         for listener in holder.listeners:
             if listener.serves:
-                yield from ((address, listener.source.port + offset) for address in bind)
+                yield from ((address, listener.source.port + offset) for address in holder.bind)
                 yield from ((address, listener.source.port) for address in reached)
 
 

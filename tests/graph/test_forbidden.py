@@ -25,6 +25,9 @@ CLUSTER = GraphSettings(
     operators=(("::", 9900), ("10.0.0.9", 9902)),
     machine=frozenset({"10.0.0.5", "fd00::5", "127.0.0.1"}),
 )
+MAPPED = GraphSettings(
+    addressing=Addressing(bind=("::ffff:10.0.0.5",)), operators=(("::ffff:0.0.0.0", 9900), ("::ffff:10.0.0.9", 9902))
+)
 ALLOWED = msgspec.structs.replace(CLUSTER, local_endpoints=True)
 
 
@@ -58,10 +61,28 @@ METADATA = "a metadata address"
         (CLUSTER, "::1", 80, LOOPBACK),
         (CLUSTER, "::", 80, LOOPBACK),
         (CLUSTER, "::ffff:127.0.0.1", 80, LOOPBACK),
+        (CLUSTER, "::ffff:0.0.0.0", 80, LOOPBACK),
+        (CLUSTER, "::7f00:1", 80, LOOPBACK),  # ::127.0.0.1
+        (CLUSTER, "::127.0.0.1", 80, LOOPBACK),
+        (CLUSTER, "64:ff9b::127.0.0.1", 80, LOOPBACK),
+        (CLUSTER, "64:ff9b:1::7f00:1", 80, LOOPBACK),
+        (CLUSTER, "64:ff9b::192.0.2.7", 80, None),
+        (CLUSTER, "64:ff9c::127.0.0.1", 80, None),
         (CLUSTER, "169.254.0.1", 80, LINK),
+        (CLUSTER, "::ffff:169.254.0.1", 80, LINK),
+        (CLUSTER, "::169.254.0.1", 80, LINK),
+        (CLUSTER, "64:ff9b::169.254.0.1", 80, LINK),
+        (CLUSTER, "224.0.0.1", 80, LINK),
+        (CLUSTER, "ff02::1", 80, LINK),
+        (CLUSTER, "ff01::1", 80, LINK),
         (CLUSTER, "fe80::1", 80, LINK),
         (CLUSTER, "169.254.169.254", 80, METADATA),
         (CLUSTER, "::ffff:169.254.169.254", 80, METADATA),
+        (CLUSTER, "::ffff:a9fe:a9fe", 80, METADATA),
+        (CLUSTER, "::169.254.169.254", 80, METADATA),
+        (CLUSTER, "64:ff9b::169.254.169.254", 80, METADATA),
+        (CLUSTER, "64:ff9b::a83f:8110", 80, METADATA),  # 168.63.129.16
+        (CLUSTER, "::ffff:100.100.100.200", 80, METADATA),
         (CLUSTER, "fd00:ec2::254", 80, METADATA),
         (CLUSTER, "FD00:0EC2:0::254", 80, METADATA),
         (CLUSTER, "100.100.100.200", 80, METADATA),
@@ -71,18 +92,32 @@ METADATA = "a metadata address"
         (CLUSTER, "10.0.0.5", 8080, OWN),
         (CLUSTER, "fd00:0::5", 8080, OWN),
         (CLUSTER, "::ffff:10.0.0.5", 8080, OWN),
+        (CLUSTER, "64:ff9b::10.0.0.5", 8080, OWN),
         (CLUSTER, "10.0.0.5", 80, None),
         (CLUSTER, "10.0.0.5", 8081, None),
+        (ALLOWED, "0.0.0.0", 8080, OWN),
+        (ALLOWED, "::", 8080, OWN),
+        (ALLOWED, "::ffff:127.0.0.1", 8080, OWN),
         (ALLOWED, "127.0.0.1", 8080, OWN),
         (ALLOWED, "127.0.0.2", 8080, OWN),
         (CLUSTER, "203.0.113.9", 80, OWN),  # where clients reach it
         (CLUSTER, "203.0.113.9", 8080, None),
         (CLUSTER, "10.0.0.5", 9900, OWN),  # metrics and health
         (CLUSTER, "10.0.0.9", 9902, OWN),
+        (CLUSTER, "::ffff:10.0.0.9", 9902, OWN),
         (CLUSTER, "10.0.0.5", 9902, None),
+        (MAPPED, "10.0.0.5", 80, OWN),
+        (MAPPED, "::ffff:10.0.0.5", 80, OWN),
+        (MAPPED, "10.0.0.9", 9902, OWN),
+        (MAPPED, "127.0.0.1", 9900, OWN),
         (FILES, "127.0.0.1", 80, OWN),
         (FILES, "127.0.0.1", 9900, OWN),
         (FILES, "127.0.0.1", 9902, OWN),
+        (FILES, "::ffff:127.0.0.1", 9900, OWN),
+        (FILES, "0.0.0.0", 9900, OWN),  # a connection to it reaches 127.0.0.1
+        (FILES, "::ffff:0.0.0.0", 80, OWN),
+        (FILES, "::", 9900, None),
+        (FILES, "::1", 9900, None),
         (FILES, "127.0.0.1", 8080, None),
         (FILES, "127.0.0.2", 80, None),
         (FILES, "169.254.169.254", 80, None),
