@@ -1,6 +1,6 @@
 """What the kernel of a peer may hold; see receiver.pxd."""
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
 from fastroute.ext.inet cimport IPPROTO_TCP, TCP_INFO, getsockopt, tcp_info
