@@ -29,7 +29,7 @@ from fastroute.resources.unserved import Endpoints
 from fastroute.source.debts import Debts, Lane, Payer
 
 WHOLE = 100  # units of size
-LARGEST = WHOLE + 1  # of a route
+LARGEST = WHOLE + 1  # of an object
 QUANTUM = 8
 PER_UNIT = 4  # matches, backendRefs and filters of a route
 ENDPOINTS_PER_UNIT = 50
@@ -91,7 +91,7 @@ class _Space:
         self.lanes: Counter[Lane] = Counter()  # the number of changes in each
         self._round: deque[Changed] = deque()
         self._next: list[Changed] = []  # for the next round
-        self._held: list[Changed] = []  # changes of this round whose lanes have to wait
+        self._held: dict[Lane, list[Changed]] = {}  # changes of this round whose lanes have to wait
 
     def add(self, changed: Changed, since: float) -> None:
         if changed not in self.since:
@@ -101,12 +101,13 @@ class _Space:
 
     def first(self, find: Find, lanes: Collection[Lane]) -> Changed | None:
         """The next change in one of these lanes."""
-        if any(changed.lane in lanes for changed in self._held):
-            self._begin([*self._held, *self._round], find)
-            self._held = []
+        if not self._held.keys().isdisjoint(lanes):
+            freed = [changed for lane in lanes for changed in self._held.pop(lane, ())]
+            self._begin([*freed, *self._round], find)
         while True:
             while self._round and self._round[0].lane not in lanes:
-                self._held.append(self._round.popleft())
+                changed = self._round.popleft()
+                self._held.setdefault(changed.lane, []).append(changed)
             if self._round or not self._next:
                 return self._round[0] if self._round else None
             self._begin(self._next, find)
@@ -224,7 +225,8 @@ def size(resource: Resource | None) -> int:
     if isinstance(resource, Gateway | ListenerSet):
         return 1 + len(resource.spec.listeners)
     if isinstance(resource, EndpointSlice):
-        return 1 + len(resource.endpoints or ()) // ENDPOINTS_PER_UNIT
+        ports = max(1, len(resource.ports or ()))
+        return min(1 + ports * len(resource.endpoints or ()) // ENDPOINTS_PER_UNIT, LARGEST)
     return SECRET if isinstance(resource, Secret) else 1
 
 
