@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import trio
-from rig import GET, PATIENCE, answering, backends, connect, quiet, rule, running
+from rig import GET, PATIENCE, accepted_from, answering, backends, connect, quiet, rule, running
 
 
 def shared(port=0):
@@ -122,26 +122,10 @@ async def test_accepted_connections_inherit_the_options_of_the_listening_socket(
         client = await connect(rig.port)
         await client.send(GET)
         await client.head()
-        accepted = accepted_from(client.stream.socket.getsockname())
-        for level, option, value in (
-            (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
-            (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-            (socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * min(212_992, wmem_max())),
-        ):
-            with socket.socket(fileno=os.dup(accepted)) as one:
-                assert one.getsockopt(level, option) == value
-
-
-def accepted_from(address):
-    """The descriptor, in this process, of the connection from this address."""
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            with socket.socket(fileno=os.dup(int(name))) as one:
-                if one.getpeername() == address:
-                    return int(name)
-        except OSError:  # not a socket, or not connected
-            continue
-    raise AssertionError("it was closed")
+        with accepted_from(client) as accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 2 * min(212_992, wmem_max())
 
 
 def wmem_max():
