@@ -67,6 +67,9 @@ class Shortages:
     def note(self, use: str, what: str, error: OSError) -> None:
         """`use`: the label of the metric; `what`: the beginning of the message, "a worker cannot be started"."""
         self._count(use)
+        self.log(use, what, error)
+
+    def log(self, use: str, what: str, error: OSError) -> None:
         now = self._clock()
         if now >= self._logged.get(use, -REPEAT) + REPEAT:
             self._logged[use] = now

@@ -16,7 +16,7 @@ Descriptors are sent with their messages (SCM_RIGHTS), in the order of the messa
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Generic, TypeVar, get_args
+from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
 
 import msgspec
 
@@ -262,7 +262,16 @@ class Lost(msgspec.Struct, frozen=True, tag="lost"):
     slot: int
 
 
-Upward = Confined | Ack | Refused | Drained | Pong | Trouble | Lost
+class Short(msgspec.Struct, frozen=True, tag="short"):
+    """No file descriptor was left, `times` since the last such message: for clients ("accept"), or for connections to
+    backends ("connect")."""
+
+    use: Literal["accept", "connect"]
+    error: Annotated[int, msgspec.Meta(ge=1, le=4095)]  # errno
+    times: Annotated[int, msgspec.Meta(ge=1, le=1 << 32)]
+
+
+Upward = Confined | Ack | Refused | Drained | Pong | Trouble | Lost | Short
 
 # --- differences
 

@@ -34,6 +34,7 @@ from fastroute.publication import (
     Refused,
     RemoveListener,
     RemoveRule,
+    Short,
     Start,
     TicketKeys,
     Trouble,
@@ -65,6 +66,7 @@ BACK_OFF = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds before the next start,
 BEHIND = 0.2  # seconds until retired sockets are closed in all processes
 SLACK = 1.0  # seconds that workers may exceed the drain timeout, which they enforce themselves
 SETTLE = 0.02  # seconds for TCP handshakes in progress when sockets are closed to new connections
+_SHORT = {"accept": "cannot accept connections of clients", "connect": "cannot connect to a backend"}
 
 _log = logging.getLogger(__name__)
 
@@ -262,6 +264,10 @@ class Supervisor:
                         self._confinement.report(message.missing)
                     case Lost():
                         self._lose(worker, (Place(message.address, message.port), message.slot))
+                    case Short():
+                        self._metrics.shortages.labels(message.use).inc(message.times)
+                        what = f"worker {worker.slot} {_SHORT[message.use]}"
+                        self._shortages.log(message.use, what, OSError(message.error, ""))
                     case Trouble():
                         _log.warning("worker %d: %s", worker.slot, message.text)
                     case Drained():
