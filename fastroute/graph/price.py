@@ -11,7 +11,8 @@ from typing import NamedTuple
 from fastroute.ext.regex import PATH_LIMIT, VALUE_LIMIT
 from fastroute.graph.path import matched_path
 from fastroute.graph.regex import judge_pattern
-from fastroute.resources.gateway import HeaderMatch, HTTPRoute, HTTPRouteMatch
+from fastroute.resources.http_rule import HeaderMatch, HTTPMatch
+from fastroute.resources.httproute import HTTPRoute
 
 # Measured (bench/worst.py): a visit to a signature (ext/node), each of its names.
 _SIGNATURE, _NAME, _BYTES_OF_VALUES = 50, 20, 16
@@ -50,11 +51,11 @@ def price_list(route: HTTPRoute) -> tuple[Item, ...]:
     return tuple(_item(match) for match in matches if _has_conditions(match))
 
 
-def _has_conditions(match: HTTPRouteMatch) -> bool:
+def _has_conditions(match: HTTPMatch) -> bool:
     return bool(match.method or match.headers or match.query_params or match.path.type == "RegularExpression")
 
 
-def _item(match: HTTPRouteMatch) -> Item:
+def _item(match: HTTPMatch) -> Item:
     headers = _exact((header.name.lower(), header) for header in match.headers)
     parameters = _exact((parameter.name, parameter) for parameter in match.query_params)
     values = tuple(tests[name] for tests in (headers, parameters) for name in sorted(tests))
@@ -96,12 +97,12 @@ def expression_price(pattern: str, most: int) -> int:
     return _FIRST_USE + building + _BYTE * most
 
 
-def _node(match: HTTPRouteMatch) -> str:
+def _node(match: HTTPMatch) -> str:
     is_expression = match.path.type == "RegularExpression"
     return judge_pattern(match.path.value).beginning if is_expression else matched_path(match.path)
 
 
-def _place(match: HTTPRouteMatch) -> Place:
+def _place(match: HTTPMatch) -> Place:
     path = match.path
     if path.type == "RegularExpression":
         return Place("expression", judge_pattern(path.value).beginning[:_MOST_BEGINNING])

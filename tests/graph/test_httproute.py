@@ -9,7 +9,7 @@ from fastroute.ext.regex import Regex
 from fastroute.graph import regex
 from fastroute.graph.build import build_graph
 from fastroute.graph.node import RouteNode
-from fastroute.resources.gateway import GRPCRoute
+from fastroute.resources.grpcroute import GRPCRoute
 from fastroute.resources.meta import Key, Resource
 from fastroute.settings import GraphSettings
 

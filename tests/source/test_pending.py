@@ -6,16 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastroute.resources.core import EndpointSlice, Namespace, Secret, Service
-from fastroute.resources.gateway import (
-    Gateway,
-    GatewaySpec,
-    HeaderMatch,
-    HTTPBackendRef,
-    HTTPRoute,
-    HTTPRouteMatch,
-    HTTPRouteRule,
-    HTTPRouteSpec,
-)
+from fastroute.resources.gateway import Gateway, GatewaySpec
+from fastroute.resources.http_rule import HeaderMatch, HTTPBackendRef, HTTPMatch, HTTPRule
+from fastroute.resources.httproute import HTTPRoute, HTTPRouteSpec
 from fastroute.resources.meta import Key, Metadata, Resource
 from fastroute.resources.policy import ReferenceGrant, ReferenceGrantSpec
 from fastroute.source.debts import EXPENSIVE, FACTOR, LONGEST
@@ -23,7 +16,7 @@ from fastroute.source.pending import LARGEST, QUANTUM, WHOLE, Changed, Pending, 
 from fastroute.source.store import Apply, Delete, Store
 
 BULK, VICTIM = "a-bulk", "z-victim"
-RULE = HTTPRouteRule(backend_refs=(HTTPBackendRef(name="s"),))
+RULE = HTTPRule(backend_refs=(HTTPBackendRef(name="s"),))
 
 
 def route(space: str, name: str, rules: int = 1) -> HTTPRoute:
@@ -33,7 +26,7 @@ def route(space: str, name: str, rules: int = 1) -> HTTPRoute:
 
 def route_with_expressions(space: str, name: str, count: int) -> HTTPRoute:
     tests = tuple(HeaderMatch(name=f"h{number}", value="a+", type="RegularExpression") for number in range(count))
-    rule = HTTPRouteRule(matches=(HTTPRouteMatch(headers=tests),), backend_refs=RULE.backend_refs)
+    rule = HTTPRule(matches=(HTTPMatch(headers=tests),), backend_refs=RULE.backend_refs)
     return HTTPRoute(metadata=Metadata(name=name, namespace=space), spec=HTTPRouteSpec(rules=(rule,)))
 
 

@@ -21,7 +21,7 @@ from fastroute.resources.meta import Key
 from fastroute.source.kubernetes import account as accounts
 from fastroute.source.kubernetes import client as clients
 from fastroute.source.kubernetes.account import Account, in_pod, service_account_uid
-from fastroute.source.kubernetes.client import ApiError, Client
+from fastroute.source.kubernetes.client import ApiError, Client, Stream
 from fastroute.source.kubernetes.writing import lease_of
 
 
@@ -342,8 +342,23 @@ async def read(client: Client, path: str) -> list[bytes]:
     with client.stream(path, {}) as stream:
         await stream.opened()
         while lines := await stream.lines():
-            found += lines
+            found += [line.content for line in lines]
     return found
+
+
+async def contents(stream: Stream) -> list[bytes]:
+    return [line.content for line in await stream.lines()]
+
+
+async def test_a_line_has_the_time_of_its_arrival(client: Client) -> None:
+    before = trio.current_time()
+    with client.stream("/lines", {}) as stream:
+        while not stream._pieces:  # noqa: ASYNC110 (a thread reads them)
+            await trio.sleep(0.01)
+        arrived = trio.current_time()
+        await trio.sleep(0.05)  # the task does something else
+        line, *_ = await stream.lines()
+    assert before < line.arrived < arrived
 
 
 async def test_lines_come_whole_however_they_were_cut(client: Client) -> None:
@@ -354,7 +369,7 @@ async def test_a_stream_that_is_cut_is_an_error_after_what_came(client: Client) 
     found: list[bytes] = []
     with client.stream("/lines/cut", {}) as stream, pytest.raises(ApiError) as cut:  # noqa: PT012
         while lines := await stream.lines():
-            found += lines
+            found += [line.content for line in lines]
     assert cut.value.status == 0
     assert found == [b"one", b"two", b"three", b"four"]
 
@@ -367,7 +382,7 @@ async def test_a_stream_that_is_refused_is_an_error_before_any_line(client: Clie
 async def test_leaving_a_stream_ends_its_thread(client: Client) -> None:
     before = threading.active_count()
     with client.stream("/lines", {}) as stream:
-        assert await stream.lines() == [b"one"]
+        assert await contents(stream) == [b"one"]
     with trio.fail_after(60):
         while threading.active_count() > before + 1:  # noqa: ASYNC110 (trio keeps an idle thread for the next use)
             await trio.sleep(0.01)
@@ -383,5 +398,5 @@ async def test_who_does_not_take_lines_is_not_given_more(client: Client, monkeyp
     monkeypatch.setattr(clients, "AHEAD", 1)
     with client.stream("/lines/ended", {}) as stream:
         await trio.sleep(0.5)
-        assert await stream.lines() == [b"one"]
-        assert await stream.lines() == [b"two"]
+        assert await contents(stream) == [b"one"]
+        assert await contents(stream) == [b"two"]
