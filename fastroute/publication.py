@@ -16,12 +16,13 @@ Descriptors are sent with their messages (SCM_RIGHTS), in the order of the messa
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
+from typing import Any, Generic, TypeVar, get_args
 
 import msgspec
 
 from fastroute.difference import changed_keys
 from fastroute.settings import Limits
+from fastroute.shortage import Short
 from fastroute.snapshot import Certificate, Endpoint, Listener, Rule, Snapshot
 
 FRAGMENT = 64 * 1024  # bytes of a fragment, including its prefix of four bytes
@@ -260,15 +261,6 @@ class Lost(msgspec.Struct, frozen=True, tag="lost"):
     address: str
     port: int
     slot: int
-
-
-class Short(msgspec.Struct, frozen=True, tag="short"):
-    """No file descriptor was left, `times` since the last such message: for clients ("accept"), or for connections to
-    backends ("connect")."""
-
-    use: Literal["accept", "connect"]
-    error: Annotated[int, msgspec.Meta(ge=1, le=4095)]  # errno
-    times: Annotated[int, msgspec.Meta(ge=1, le=1 << 32)]
 
 
 Upward = Confined | Ack | Refused | Drained | Pong | Trouble | Lost | Short

@@ -23,7 +23,6 @@ from fastroute.publication import (
     RemoveRule,
     RuleSlots,
     SetEndpoints,
-    Short,
     Start,
     TicketKeys,
     UpsertCertificate,
@@ -37,6 +36,7 @@ from fastroute.publication import (
     publication,
 )
 from fastroute.settings import Limits
+from fastroute.shortage import Short
 from fastroute.snapshot import (
     Certificate,
     Endpoint,

@@ -34,7 +34,6 @@ from fastroute.publication import (
     Refused,
     RemoveListener,
     RemoveRule,
-    Short,
     Start,
     TicketKeys,
     Trouble,
@@ -44,6 +43,7 @@ from fastroute.publication import (
     difference,
 )
 from fastroute.settings import ServeSettings
+from fastroute.shortage import Short
 from fastroute.snapshot import Outcome, Snapshot
 from fastroute.supervisor.confinement import Confinement
 from fastroute.supervisor.lending import lend

@@ -27,7 +27,6 @@ from fastroute.publication import (
     Lost,
     Ping,
     Pong,
-    Short,
     Start,
     TicketKeys,
     Trouble,
@@ -36,6 +35,7 @@ from fastroute.publication import (
     WireError,
     WriteLog,
 )
+from fastroute.shortage import Short
 from fastroute.worker.control import LOST, ControlStream
 from fastroute.worker.installer import Installer
 from fastroute.worker.slices import Slices
