@@ -76,7 +76,7 @@ class Supervisor:
         self._settings = settings
         self._metrics = metrics
         self._slots = workers
-        self._shortages = Shortages(lambda use: metrics.shortages.labels(use).inc())
+        self._shortages = Shortages(lambda use, times=1: metrics.shortages.labels(use).inc(times))
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._sockets = ListeningSockets(workers, sockets_afforded(files), self._shortages)
         self._results = Results()
