@@ -280,10 +280,12 @@ cdef class Listing:
         changed.mask = self.mask
         changed.count, self.count = self.count, changed.count
         backend_unref(changed)
-        while self.count > SPAN:
-            self.drop(SPAN)
-            yield
-        self.drop(self.count)
+        try:
+            while self.count > SPAN:
+                self.drop(SPAN)
+                yield
+        finally:
+            self.drop(self.count)
 
     cdef int reserve(self, uint32_t count) except -1:
         if count == 0:

@@ -96,7 +96,7 @@ FIXED_NAMES = {
     "tls_crowded": FIXED_TLS_FAILED + TLS_CROWDED,
     "tls_unread": FIXED_TLS_FAILED + TLS_UNREAD,
 }
-MIRROR_REASONS = ("overloaded", "no_endpoint", "not_connected", "slow", "closed", "timeout", "incomplete")
+MIRROR_REASONS = ("overloaded", "no_endpoint", "not_connected", "slow", "closed", "timeout", "incomplete", "displaced")
 if len(MIRROR_REASONS) != MIRROR_FAILURES:
     raise AssertionError("every MirrorFailure has one name")
 FIXED_NAMES |= {f"mirror_{reason}": FIXED_MIRROR_FAILURES + number for number, reason in enumerate(MIRROR_REASONS)}

@@ -39,6 +39,7 @@ from fastroute.ext.loop cimport mark_set
 from fastroute.ext.mirroring cimport mirror_close
 from fastroute.ext.pace cimport PACE_WINDOW
 from fastroute.ext.reactor cimport SCRATCH, SCRATCH_BEFORE, Reactor, read_clock, read_wall_clock, set_deadline
+from fastroute.ext.shares cimport shares_open
 from fastroute.ext.tables cimport Tables, Upstreams
 from fastroute.ext.tls cimport RECORD, pipe_open
 from fastroute.ext.turn cimport hurry, ring, turn
@@ -206,7 +207,7 @@ cdef class Engine:
         return EngineStatistics(
             r.exchanges, r.downstreams - r.exchanges, r.upstream_connections - r.pooled, r.pooled, r.exchanges,
             r.listeners_count, self.turns.made, self.turns.worst,
-            r.draining and r.listeners_count == 0 and r.downstreams == 0, r.behind, self.turns.waits,
+            r.draining and r.listeners_count == 0 and r.downstreams == 0, r.mirrors.behind, self.turns.waits,
             buffers_total(),
         )
 
@@ -300,6 +301,7 @@ cdef int set_limits(Reactor r, limits) except -1:
     r.record = <char *> malloc(RECORD)
     pipe_open(&r.pipe)
     waiting_open(&r.waiting)
+    shares_open(&r.mirrors)
     if (r.arena.base is NULL or r.outgoing is NULL or r.scratch is NULL or r.copies.arena.base is NULL
             or r.sealed is NULL or r.record is NULL):
         raise MemoryError

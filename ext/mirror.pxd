@@ -5,7 +5,7 @@
 # last byte of the body. Only after that byte may the connection of a mirror return to a pool, where other requests can
 # use it. So a connection found by such a handle is still this mirror.
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastroute.ext.body cimport Body
 
@@ -17,6 +17,10 @@ cdef struct Mirror:             # owned by its connection
     uint8_t answering           # the final head of the answer has been read
     uint8_t keeps               # the backend will keep the connection open
     uint64_t heard              # bytes of the answer received
+    uint32_t before             # list of the mirrors of its namespace (shares.pxd), by slab index
+    uint32_t after
+    uint32_t behind             # bytes queued for it, as its namespace counts them
+    uint16_t owner              # the namespace of the route
     Body body                   # of the answer
 
 cdef enum:
@@ -33,4 +37,5 @@ cdef enum MirrorFailure:        # why a backend did not get the whole copy; coun
     MIRROR_CLOSED               # the backend closed the connection or answered before the whole request was sent
     MIRROR_TIMEOUT              # no progress within the body timeout
     MIRROR_INCOMPLETE           # the original request ended before it was complete
+    MIRROR_DISPLACED            # its namespace had the most mirrors or bytes, and another one needed room
     MIRROR_FAILURES             # number of failures

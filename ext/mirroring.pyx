@@ -5,7 +5,7 @@ are queued in the connection's output, and it is closed if too many are queued. 
 Each mirror is counted once: as mirrored (the socket accepted every byte) or as a failure.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 
 from fastroute.ext.balancer cimport choose_endpoint, endpoint_failed, endpoint_succeeded
@@ -18,9 +18,10 @@ from fastroute.ext.head cimport FRAMING_CLOSE, parse_response
 from fastroute.ext.inet cimport iovec
 from fastroute.ext.mirror cimport (
     ANSWER_MOST, BEHIND_ALL, BEHIND_MOST, MIRROR_CLOSED, MIRROR_INCOMPLETE, MIRROR_NO_ENDPOINT, MIRROR_NOT_CONNECTED,
-    MIRROR_OVERLOADED, MIRROR_SLOW, MIRROR_TIMEOUT, MIRRORS_MOST, Mirror,
+    MIRROR_DISPLACED, MIRROR_OVERLOADED, MIRROR_SLOW, MIRROR_TIMEOUT, MIRRORS_MOST, Mirror,
 )
 from fastroute.ext.reactor cimport SCRATCH, flush, receive, set_deadline, transmit
+from fastroute.ext.shares cimport shares_add, shares_crowd, shares_heap, shares_note, shares_remove
 from fastroute.ext.tables cimport Endpoint
 from fastroute.ext.upstream cimport (
     upstream_close, upstream_connect, upstream_connected, upstream_note, upstream_release, upstream_reuse,
@@ -54,11 +55,39 @@ cdef Connection *connection_for(Reactor r, const Exchange *x, const Copy *copy) 
     return u
 
 
+cdef bint make_room(Reactor r, uint16_t owner, uint32_t size) noexcept nogil:
+    """Whether `size` more bytes can be queued for the namespace. If not at once, aborts mirrors of others with more."""
+    cdef Connection *heaviest
+    while r.mirrors.behind + size > BEHIND_ALL:
+        heaviest = shares_heap(&r.mirrors, &r.slab, owner, size)
+        if heaviest is NULL:
+            return False
+        fail(r, heaviest, MIRROR_DISPLACED)
+    return True
+
+
+cdef bint make_way(Reactor r, uint16_t owner, uint32_t size) noexcept nogil:
+    """The same for another mirror of the namespace with `size` bytes. If there is no room, the failure is counted."""
+    cdef Connection *oldest
+    if not make_room(r, owner, size):
+        count_failure(r, MIRROR_SLOW, 1)
+        return False
+    if r.mirrors.count >= MIRRORS_MOST:
+        oldest = shares_crowd(&r.mirrors, &r.slab, owner)
+        if oldest is NULL:
+            count_failure(r, MIRROR_OVERLOADED, 1)
+            return False
+        fail(r, oldest, MIRROR_DISPLACED)
+    return True
+
+
 cdef void open_mirror(Reactor r, Exchange *x, const Copy *copy) noexcept nogil:
     """Starts one mirror with the head in its output; sends nothing yet."""
     cdef Connection *u
-    if r.mirrors >= MIRRORS_MOST:
-        count_failure(r, MIRROR_OVERLOADED, 1)
+    if copy.backend.count == 0:
+        count_failure(r, MIRROR_NO_ENDPOINT, 1)
+        return
+    if not make_way(r, x.rule.owner, copy.size):
         return
     u = connection_for(r, x, copy)
     if u is NULL:
@@ -70,11 +99,11 @@ cdef void open_mirror(Reactor r, Exchange *x, const Copy *copy) noexcept nogil:
         u.mirror = NULL
         upstream_close(r, u)
         return
-    r.behind += copy.size
     u.mirror.method = x.method
+    u.mirror.owner = x.rule.owner
+    shares_add(&r.mirrors, &r.slab, u)
     u.owner = 0
     u.endpoint.in_flight += 1
-    r.mirrors += 1
     set_deadline(r, u, r.milliseconds + (r.times.body if u.state == STATE_ACTIVE else r.times.connect))
     x.mirrors[x.mirrors_count] = handle_of(u)
     x.mirrors_count += 1
@@ -82,11 +111,10 @@ cdef void open_mirror(Reactor r, Exchange *x, const Copy *copy) noexcept nogil:
 
 cdef void end(Reactor r, Connection *u, bint reusable) noexcept nogil:
     """Ends a mirror that has been counted."""
-    r.behind -= buffer_size(&u.output)
+    shares_remove(&r.mirrors, &r.slab, u)
     free(u.mirror)
     u.mirror = NULL
     u.endpoint.in_flight -= 1
-    r.mirrors -= 1
     if reusable:
         upstream_release(r, u)
     else:
@@ -130,12 +158,11 @@ cdef void give(Reactor r, Connection *u, const char *data, uint32_t size, bint c
     cdef bint broken
     part.iov_base = <char *> data
     part.iov_len = size
-    if size and (behind + size > BEHIND_MOST or r.behind + size > BEHIND_ALL):
+    if size and (behind + size > BEHIND_MOST or not make_room(r, u.mirror.owner, size)):
         fail(r, u, MIRROR_SLOW)
         return
     broken = transmit(r, u, &part, 1 if size else 0) < 0
-    r.behind += buffer_size(&u.output)
-    r.behind -= behind
+    shares_note(&r.mirrors, u)
     if broken:
         fail(r, u, MIRROR_CLOSED)
         return
@@ -265,7 +292,6 @@ cdef void listen(Reactor r, Connection *u) noexcept nogil:
 
 cdef void mirror_advance(Reactor r, Connection *u) noexcept nogil:
     cdef int outcome
-    cdef uint32_t behind
     cdef bint broken
     if u.state == STATE_CONNECTING:
         outcome = upstream_connected(r, u)
@@ -279,9 +305,8 @@ cdef void mirror_advance(Reactor r, Connection *u) noexcept nogil:
         observe(r.counters, HISTOGRAM_CONNECT, r.now - u.started)
         set_deadline(r, u, r.milliseconds + r.times.body)
     if u.writable and buffer_size(&u.output):
-        behind = buffer_size(&u.output)
         broken = flush(r, u) < 0
-        r.behind -= behind - buffer_size(&u.output)
+        shares_note(&r.mirrors, u)
         if broken:
             fail(r, u, MIRROR_CLOSED)
             return

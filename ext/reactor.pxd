@@ -16,6 +16,7 @@ from fastroute.ext.forwarded cimport Peer, TrustedProxies
 from fastroute.ext.head cimport Head, HeadLimits
 from fastroute.ext.inet cimport iovec
 from fastroute.ext.loop cimport Mark
+from fastroute.ext.shares cimport Shares
 from fastroute.ext.slice cimport Arena
 from fastroute.ext.tables cimport Tables, Upstreams
 from fastroute.ext.timer cimport Wheel
@@ -116,8 +117,7 @@ cdef class Reactor:
     cdef uint32_t upstream_connections
     cdef uint32_t pooled
     cdef uint32_t exchanges
-    cdef uint32_t mirrors       # in progress
-    cdef uint64_t behind        # bytes queued for mirrors
+    cdef Shares mirrors         # in progress
     cdef char date[29]
     cdef int64_t date_second
 

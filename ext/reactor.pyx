@@ -27,6 +27,7 @@ from fastroute.ext.epoll cimport (
 from fastroute.ext.exchange cimport exchanges_free
 from fastroute.ext.forwarded cimport trusted_proxies_free
 from fastroute.ext.inet cimport MSG_MORE, MSG_NOSIGNAL, SHUT_WR, SIOCOUTQ, ioctl, msghdr, recv, send, sendmsg, shutdown
+from fastroute.ext.shares cimport shares_close
 from fastroute.ext.timer cimport timer_remove, timer_set
 from fastroute.ext.tls cimport (
     PIPE_ROOM, PROGRESS_CLOSED, RECORD, RECORD_ROOM, Tls, pipe_free, tls_close, tls_free, tls_read, tls_write,
@@ -56,6 +57,7 @@ cdef class Reactor:
         entropy_close(self.entropy)
         pipe_free(&self.pipe)
         waiting_close(&self.waiting)
+        shares_close(&self.mirrors)
         free(self.sealed)
         free(self.record)
         if self.scratch is not NULL:

@@ -72,6 +72,7 @@ cdef struct Rule:
     Choice *choice
     Target *targets
     uint32_t targets_count
+    uint16_t owner              # the namespace of the route (owner.pxd)
     uint16_t reason             # LocalReason if choose_target returns -1: no_backend_refs or zero_weights (500)
     uint32_t local_series       # slot for answers before a backend was chosen (redirects, 500 without backends)
     uint32_t duration_series    # slot of http_request_duration_seconds

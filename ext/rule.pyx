@@ -10,6 +10,7 @@ from libc.string cimport memcpy
 from fastroute.ext.backends cimport backend_ref, backend_unref
 from fastroute.ext.balancer cimport choice_unref
 from fastroute.ext.chain cimport filters_free, filters_new
+from fastroute.ext.owner cimport owner_of
 from fastroute.ext.pool cimport pool_free, pool_start, pool_take, pool_text
 from fastroute.ext.reason cimport REASON_NO_BACKEND_REFS, REASON_ZERO_WEIGHTS, reason_number
 from fastroute.ext.regex cimport pattern_beginning, pattern_free, pattern_new
@@ -181,6 +182,7 @@ cdef int _put_labels(Rule *rule, source) except -1:
     pool_text(pool, source.listener_name, &rule.listener)
     pool_text(pool, source.route, &rule.route)
     pool_text(pool, source.route_kind, &rule.route_kind)
+    rule.owner = owner_of(source.route.partition("/")[0])
     return pool_text(pool, source.name, &rule.name)
 
 

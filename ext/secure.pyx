@@ -1,6 +1,6 @@
 """How an HTTPS listener terminates TLS; see secure.pxd."""
 
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint16_t, uint32_t
 from libc.stdlib cimport calloc, free
 
 from fastroute.ext.bytemap cimport bytes_hash, process_seed
@@ -10,7 +10,8 @@ from fastroute.ext.openssl cimport (
     ERR_clear_error, EVP_Digest, EVP_sha256, SSL_CTX_free, SSL_free, SSL_new, SSL_set_accept_state,
     SSL_set_session_id_context, SSL_use_cert_and_key,
 )
-from fastroute.ext.waiting cimport FLOWS, OWNERS
+from fastroute.ext.owner cimport owner_of
+from fastroute.ext.waiting cimport FLOWS
 
 cdef enum:
     KINDS_MOST = 4              # kinds of keys: RSA, RSA-PSS, ECDSA, Ed25519
@@ -28,8 +29,8 @@ cdef Secure *secure_new(listener, Certificates certificates) except NULL:
         raise MemoryError
     secure.refs = 1
     secure.credentials = <Credential **> (secure + 1)
-    secure.flow = <uint16_t> (slot_of(identity) % FLOWS)
-    secure.owner = <uint16_t> (slot_of(namespace_of(listener).encode()) % OWNERS)
+    secure.flow = <uint16_t> (bytes_hash(identity, <uint32_t> len(identity), process_seed()) % FLOWS)
+    secure.owner = owner_of(namespace_of(listener))
     EVP_Digest(<const char *> identity, len(identity), secure.session_context, NULL, EVP_sha256(), NULL)
     try:
         for id in ids:
@@ -49,10 +50,6 @@ cdef str namespace_of(listener):
     """The namespace of the Gateway or ListenerSet that has the listener; the name of a ListenerSet's is
     `namespace/set/listener`."""
     return (listener.name if "/" in listener.name else listener.gateway).partition("/")[0]
-
-
-cdef uint64_t slot_of(bytes text) noexcept:
-    return bytes_hash(text, <uint32_t> len(text), process_seed())
 
 
 cdef void secure_unref(Secure *secure) noexcept nogil:

@@ -12,7 +12,6 @@ from fastroute.ext.connection cimport Connection, Slab
 
 cdef enum:
     FLOWS = 4096                # listeners by hash: those with the same hash share a flow
-    OWNERS = 4096               # namespaces by hash
     DECAY = 1000                # milliseconds: the half-life of the time that was used
 
 cdef struct Usage:
@@ -28,7 +27,7 @@ cdef struct Flow:               # the waiting connections of a listener, oldest 
 
 cdef struct Waiting:
     Flow *flows                 # FLOWS
-    Usage *owners               # OWNERS
+    Usage *owners               # OWNERS (owner.pxd)
     uint16_t *active            # flows that have connections, in no order
     uint32_t active_count
     uint32_t count              # connections in total

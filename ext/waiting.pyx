@@ -4,6 +4,7 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from fastroute.ext.connection cimport slab_at
+from fastroute.ext.owner cimport OWNERS
 from fastroute.ext.tls cimport Tls
 
 

@@ -1,20 +1,9 @@
 """Thousands of routes to a thousand Services, as typed objects, for tests of the cost of changes."""
 
 from fastroute.resources.core import EndpointPort, EndpointSlice, Service, ServicePort, ServiceSpec, SliceEndpoint
-from fastroute.resources.gateway import (
-    AllowedRoutes,
-    Gateway,
-    GatewaySpec,
-    HTTPBackendRef,
-    HTTPPathMatch,
-    HTTPRoute,
-    HTTPRouteMatch,
-    HTTPRouteRule,
-    HTTPRouteSpec,
-    Listener,
-    ParentReference,
-    RouteNamespaces,
-)
+from fastroute.resources.gateway import AllowedRoutes, Gateway, GatewaySpec, Listener, ParentReference, RouteNamespaces
+from fastroute.resources.http_rule import HTTPBackendRef, HTTPMatch, HTTPPathMatch, HTTPRule
+from fastroute.resources.httproute import HTTPRoute, HTTPRouteSpec
 from fastroute.resources.meta import Metadata, Resource
 from fastroute.source.store import Apply, Store
 
@@ -47,8 +36,8 @@ def route(number: int, path: str = "/") -> HTTPRoute:
             parent_refs=(ParentReference(namespace="infra", name="web"),),
             hostnames=(f"h{number % HOSTNAMES}.example.com",),
             rules=(
-                HTTPRouteRule(
-                    matches=(HTTPRouteMatch(path=HTTPPathMatch(value=f"{path}{number}")),),
+                HTTPRule(
+                    matches=(HTTPMatch(path=HTTPPathMatch(value=f"{path}{number}")),),
                     backend_refs=(HTTPBackendRef(name=f"s{number % SERVICES}", port=80),),
                 ),
             ),

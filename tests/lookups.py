@@ -16,7 +16,8 @@ from fastroute.compiler.compile import compile_snapshot
 from fastroute.ext.tables import Tables
 from fastroute.graph.build import build_graph
 from fastroute.resources.core import Service
-from fastroute.resources.gateway import Gateway, GatewayClass, HTTPRoute
+from fastroute.resources.gateway import Gateway, GatewayClass
+from fastroute.resources.httproute import HTTPRoute
 from fastroute.resources.meta import Resource
 from fastroute.resources.world import Resources
 from fastroute.settings import GraphSettings

@@ -47,6 +47,7 @@ class Slots(NamedTuple):
 def rule(
     *backends: str | snapshot.WeightedBackend,
     name: str = "0",
+    route: str = "apps/route",
     path: str = "",
     hostname: str = "",
     request_timeout_ms: int = 0,
@@ -56,12 +57,12 @@ def rule(
 ) -> snapshot.Rule:
     """A rule for all paths below `path`, with equal weights for all `backends`."""
     return snapshot.Rule(
-        id=f"listener|HTTPRoute|apps/route|{name}",
+        id=f"listener|HTTPRoute|{route}|{name}",
         listener="listener",
         hostnames=(hostname,),
         gateway="infra/gateway",
         listener_name="http",
-        route="apps/route",
+        route=route,
         route_kind="HTTPRoute",
         name=name,
         matches=(snapshot.Match(path=snapshot.PathMatch("PathPrefix", path), rank=(int(name),)),),

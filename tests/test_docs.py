@@ -124,8 +124,8 @@ def test_the_shares_of_namespaces_are_as_they_say() -> None:
     text = page("limits")
     rows = (
         f"| about {pending.WHOLE} routes | fixed | they follow in portions of about {reconcile.PORTION} routes;",
-        f"| {debts.EXPENSIVE * 1e3:g} ms | fixed | it is served; further ones of its namespace wait "
-        f"{debts.FACTOR:g} times as long, at most {debts.LONGEST:g} s |",
+        f"| {debts.EXPENSIVE * 1e3:g} ms | fixed | they are served; further ones of the same sort of this "
+        f"namespace wait {debts.FACTOR:g} times as long, at most {debts.LONGEST:g} s |",
         f"| {directory.LARGE >> 10} KiB | fixed | it is read in slices",
         f"| {problemlog.AT_MOST} | fixed | a line says how many more there are",
         f"| {named.MOST} | fixed | they are read in turn, each at most every {looks.PAUSE:g} s",

@@ -180,11 +180,11 @@ WITHOUT = [  # problems without a fix
     base("port: 80,", 'port: "80000",'),
     base("port: 80,", 'port: "٨٠",'),
 ]
-ROUTE, TLS = "graph/route.py:_not_allowed", "graph/tls.py:References.refusal"
+ROUTE, TLS = "graph/route.py:_not_allowed", "graph/permission.py:refusal"
 APPLIED = [
-    Case("graph/backend.py:Targets.refusal", REMOTE, reason="RefNotPermitted"),
-    Case("graph/backend.py:Targets.refusal", base("name: all", f"name: all\n    {MIRROR}"), reason="RefNotPermitted"),
-    Case("graph/backend.py:Targets.refusal", base("name: all", f"name: all\n    {EXTERNAL}"), reason="RefNotPermitted"),
+    Case("graph/permission.py:refusal", REMOTE, reason="RefNotPermitted"),
+    Case("graph/permission.py:refusal", base("name: all", f"name: all\n    {MIRROR}"), reason="RefNotPermitted"),
+    Case("graph/permission.py:refusal", base("name: all", f"name: all\n    {EXTERNAL}"), reason="RefNotPermitted"),
     Case(TLS, base("port: 80, protocol: HTTP", HTTPS), reason="RefNotPermitted"),
     Case(
         TLS,

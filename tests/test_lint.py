@@ -23,7 +23,8 @@ from graph.world import (
 from fastroute.graph.build import build_graph
 from fastroute.graph.finding import Finding
 from fastroute.lint import lint
-from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, GRPCRoute
+from fastroute.resources.gateway import GROUP, Gateway, GatewayClass
+from fastroute.resources.grpcroute import GRPCRoute
 from fastroute.resources.meta import Resource
 from fastroute.resources.policy import BackendTLSPolicy, UnservedPolicy, read_policy
 from fastroute.resources.unserved import TCPRoute, TLSRoute, UDPRoute

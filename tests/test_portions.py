@@ -7,7 +7,7 @@ from reconciling import Running, running
 from worlds import APPLES, BANANAS, FRUITS, GATEWAY, grant, route
 
 from fastroute import reconcile as loop
-from fastroute.resources.gateway import HTTPRoute
+from fastroute.resources.httproute import HTTPRoute
 from fastroute.resources.meta import Key
 from fastroute.source.debts import FACTOR
 

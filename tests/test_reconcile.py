@@ -13,7 +13,7 @@ from worlds import APPLES, BANANAS, FRUITS, GATEWAY, grant, route, service
 from fastroute import reconcile as loop
 from fastroute.publication import EndpointUpdate
 from fastroute.resources.core import EndpointSlice
-from fastroute.resources.gateway import HTTPRoute
+from fastroute.resources.httproute import HTTPRoute
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import ReferenceGrant
 from fastroute.resources.problem import ManifestProblem

@@ -11,7 +11,7 @@ from worlds import APPLES, BANANAS, FRUITS, GATEWAY, grant, route
 
 from fastroute import reconcile as loop
 from fastroute.graph.node import Graph
-from fastroute.resources.gateway import HTTPRoute
+from fastroute.resources.httproute import HTTPRoute
 from fastroute.resources.meta import Key
 from fastroute.resources.world import Resources
 from fastroute.settings import GraphSettings

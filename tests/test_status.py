@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from fastroute.graph.build import build_graph
 from fastroute.graph.feature import SUPPORTED_FEATURES
 from fastroute.graph.node import Graph
-from fastroute.resources.gateway import GatewayClass, GRPCRoute, HTTPRoute
+from fastroute.resources.gateway import GatewayClass
+from fastroute.resources.grpcroute import GRPCRoute
+from fastroute.resources.httproute import HTTPRoute
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.status_patch import StatusPatch
 from fastroute.settings import Addressing, GraphSettings

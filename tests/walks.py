@@ -16,6 +16,7 @@ from fastroute.graph.pattern import (
     NO_BOUNDARY,
     WORD,
     Nfa,
+    members,
     read_pattern,
 )
 
@@ -70,9 +71,11 @@ class _Automaton:
 
     def __init__(self, nfa: Nfa) -> None:
         self._nodes = nfa.nodes
+        self._out = [frozenset(members(node.out)) for node in nfa.nodes]
         self._asserting = frozenset(index for index, node in enumerate(nfa.nodes) if node.assertion is not None)
         characters = _characters(nfa, bool(self._asserting))
-        self.first: State = (nfa.start, START if nfa.start & self._asserting else "-")
+        start = frozenset(members(nfa.start))
+        self.first: State = (start, START if start & self._asserting else "-")
         self.steps: dict[State, dict[str, State]] = {self.first: {}}
         waiting = [self.first]
         while waiting:
@@ -89,14 +92,12 @@ class _Automaton:
     def _after(self, state: State, character: str) -> State:
         nodes, last = state
         while True:
-            more = nodes.union(
-                *(self._nodes[i].out for i in nodes & self._asserting if self._holds(i, last, character))
-            )
+            more = nodes.union(*(self._out[i] for i in nodes & self._asserting if self._holds(i, last, character)))
             if more == nodes:
                 break
             nodes = more
-        read = (self._nodes[i] for i in nodes)
-        after = frozenset[int]().union(*(node.out for node in read if node.chars and node.chars.has(character)))
+        read = ((self._nodes[i].chars, self._out[i]) for i in nodes)
+        after = frozenset[int]().union(*(out for accepted, out in read if accepted and accepted.has(character)))
         before = (
             ("w" if WORD.has(character) else "\n" if character == "\n" else "-") if after & self._asserting else "-"
         )

@@ -29,6 +29,13 @@ HEAD = 16 * 1024  # bytes of a request head; beyond: 431, the connection closes
 QUIET = 5.0  # seconds without a complete request head after which a connection is closed
 READING = 10.0  # seconds in which a client must read a response; then the connection is closed
 PAUSE = 0.1  # seconds after a failed accept
+RESTART = 1.0  # seconds from the failure of a thread until the next one is started
+TRANSIENT = frozenset(  # errors of accept(2) that concern one connection
+    (
+        *(errno.ECONNABORTED, errno.EPERM, errno.EPROTO, errno.ENOPROTOOPT, errno.EOPNOTSUPP),
+        *(errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENONET),
+    )
+)
 
 
 def bind_endpoint(host: str, port: int, option: str) -> socket.socket:
@@ -180,12 +187,14 @@ class Endpoint:
             stream.drop()
 
     async def _recover(self, error: OSError) -> None:
-        """Handles a failed accept: the connection ended early (accept(2)), or no descriptor is free. If none is free,
-        closes a connection of this endpoint."""
+        """Handles a failed accept: the connection ended early, or no descriptor is free. If none is free, closes a
+        connection of this endpoint. Raises any other error."""
         if is_shortage(error):
             self._shortages.note("endpoint", "a connection for metrics or health cannot be accepted", error)
             self._crowd.shrink()
             await trio.sleep(PAUSE)
+        elif error.errno not in TRANSIENT:
+            raise error
 
     async def _paced(self, stream: _Stream, scope: Any, receive: Any, send: Any) -> None:
         if await stream.turn(self._turns):
@@ -199,7 +208,20 @@ async def serve_endpoint(application: Any, one: socket.socket, shortages: Shorta
 
 
 async def serve_apart(application: Any, one: socket.socket, shortages: Shortages, name: str) -> None:
-    """Serves in a separate thread with its own event loop, so that it answers while this loop is busy."""
+    """Serves in a separate thread with its own event loop, so that it answers while this loop is busy. If the thread
+    fails, another one is started. Closes the socket in the end."""
+    try:
+        while True:
+            try:
+                await _serve_in_thread(application, one.dup(), shortages, name)
+            except Exception:
+                _log.exception("the thread that answers requests for %s failed; it is started again", name)
+            await trio.sleep(RESTART)
+    finally:
+        one.close()
+
+
+async def _serve_in_thread(application: Any, one: socket.socket, shortages: Shortages, name: str) -> None:
     scope = trio.CancelScope()
     tokens: list[trio.lowlevel.TrioToken] = []
 

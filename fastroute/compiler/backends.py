@@ -2,7 +2,7 @@
 
 from fastroute.compiler.filters import filters_of
 from fastroute.graph.node import BackendRefNode, RuleNode
-from fastroute.resources.gateway import HTTPBackendRef, HTTPRouteRule
+from fastroute.resources.http_rule import HTTPBackendRef, HTTPRule
 from fastroute.snapshot import Filter, WeightedBackend
 
 REFUSED_STATUS = 500
@@ -16,7 +16,7 @@ REASONS = {
 }
 
 
-def backends_of(rule: RuleNode, written: HTTPRouteRule) -> tuple[WeightedBackend, ...]:
+def backends_of(rule: RuleNode, written: HTTPRule) -> tuple[WeightedBackend, ...]:
     """One for each backendRef, in order."""
     return tuple(
         _weighted_backend(node, backend_ref, filters_of(backend_ref.filters, mirrors_at(rule, index)))

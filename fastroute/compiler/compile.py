@@ -32,7 +32,8 @@ from fastroute.graph.node import (
     RuleNode,
 )
 from fastroute.resources.duration import milliseconds
-from fastroute.resources.gateway import HTTPRoute, HTTPRouteTimeouts
+from fastroute.resources.http_rule import HTTPTimeouts
+from fastroute.resources.httproute import HTTPRoute
 from fastroute.resources.meta import Key
 from fastroute.snapshot import Certificate, Filter, Listener, Match, Retry, Rule, Session, Snapshot, WeightedBackend
 
@@ -233,7 +234,7 @@ def _bodies(route: RouteNode) -> tuple[_Body, ...]:
 
 def _body(route: HTTPRoute, node: RuleNode) -> _Body:
     written = route.spec.rules[node.index]
-    timeouts = written.timeouts or HTTPRouteTimeouts()
+    timeouts = written.timeouts or HTTPTimeouts()
     matches = matches_of(route, node.index)
     return _Body(
         index=node.index,

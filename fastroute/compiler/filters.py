@@ -10,12 +10,12 @@ from fractions import Fraction
 from types import MappingProxyType
 from urllib.parse import quote
 
-from fastroute.resources.gateway import (
+from fastroute.resources.http_rule import (
+    HTTPFilter,
     HTTPHeader,
     HTTPHeaderFilter,
     HTTPPathModifier,
     HTTPRequestMirrorFilter,
-    HTTPRouteFilter,
 )
 from fastroute.snapshot import Cors, Filter, HeaderModifier, HeaderValue, Mirror, Redirect, Rewrite
 
@@ -26,7 +26,7 @@ _CONTROLS = dict.fromkeys([*range(9), *range(10, 32), 127], " ")  # all except t
 _NO_MIRRORS: Mapping[int, str] = MappingProxyType({})
 
 
-def filters_of(filters: Iterable[HTTPRouteFilter], mirrors: Mapping[int, str] = _NO_MIRRORS) -> tuple[Filter, ...]:
+def filters_of(filters: Iterable[HTTPFilter], mirrors: Mapping[int, str] = _NO_MIRRORS) -> tuple[Filter, ...]:
     """`mirrors`: the backends of RequestMirror filters, by index; filters without one are refused and omitted.
 
     Raises KeyError for a type that is not served: the graph should have refused the route.
@@ -50,15 +50,15 @@ def _mirror(backend: str, written: HTTPRequestMirrorFilter) -> Mirror | None:
     return Mirror(backend=backend, numerator=share.numerator, denominator=share.denominator) if share else None
 
 
-def _request_header_modifier(written: HTTPRouteFilter) -> Filter:
+def _request_header_modifier(written: HTTPFilter) -> Filter:
     return _header_modifier("request", written.request_header_modifier)
 
 
-def _response_header_modifier(written: HTTPRouteFilter) -> Filter:
+def _response_header_modifier(written: HTTPFilter) -> Filter:
     return _header_modifier("response", written.response_header_modifier)
 
 
-def _request_redirect(written: HTTPRouteFilter) -> Filter:
+def _request_redirect(written: HTTPFilter) -> Filter:
     redirect = written.request_redirect
     assert redirect is not None, "CEL: the field must be there for its type"
     full_path, prefix = _path(redirect.path)
@@ -72,14 +72,14 @@ def _request_redirect(written: HTTPRouteFilter) -> Filter:
     )
 
 
-def _url_rewrite(written: HTTPRouteFilter) -> Filter:
+def _url_rewrite(written: HTTPFilter) -> Filter:
     rewrite = written.url_rewrite
     assert rewrite is not None, "CEL: the field must be there for its type"
     full_path, prefix = _path(rewrite.path)
     return Rewrite(hostname=rewrite.hostname, full_path=full_path, prefix=prefix)
 
 
-def _cors(written: HTTPRouteFilter) -> Filter:
+def _cors(written: HTTPFilter) -> Filter:
     cors = written.cors
     assert cors is not None, "CEL: the field must be there for its type"
     return Cors(
@@ -98,7 +98,7 @@ def _origin(written: str) -> str:
     return f"{scheme}://{rest.removesuffix(_OWN_PORTS[scheme])}" if scheme in _OWN_PORTS else scheme
 
 
-_TRANSLATE: dict[str, Callable[[HTTPRouteFilter], Filter]] = {
+_TRANSLATE: dict[str, Callable[[HTTPFilter], Filter]] = {
     "RequestHeaderModifier": _request_header_modifier,
     "ResponseHeaderModifier": _response_header_modifier,
     "RequestRedirect": _request_redirect,

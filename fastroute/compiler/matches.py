@@ -4,18 +4,19 @@ from collections.abc import Iterable
 
 from fastroute.compiler.precedence import place_of, rank
 from fastroute.graph.path import matched_path
-from fastroute.resources.gateway import HeaderMatch, HTTPPathMatch, HTTPRoute, HTTPRouteMatch
+from fastroute.resources.http_rule import HeaderMatch, HTTPMatch, HTTPPathMatch
+from fastroute.resources.httproute import HTTPRoute
 from fastroute.snapshot import Match, PathMatch, ValueMatch
 
 
 def matches_of(route: HTTPRoute, rule: int) -> tuple[Match, ...]:
     """The matches of rule number `rule` of `route`; a rule without matches matches every request
     (HTTPRouteRule.matches)."""
-    written = route.spec.rules[rule].matches or (HTTPRouteMatch(),)
+    written = route.spec.rules[rule].matches or (HTTPMatch(),)
     return tuple(_match(route, rule, index, match) for index, match in enumerate(written))
 
 
-def _match(route: HTTPRoute, rule: int, index: int, written: HTTPRouteMatch) -> Match:
+def _match(route: HTTPRoute, rule: int, index: int, written: HTTPMatch) -> Match:
     path = path_match(written.path)
     headers = _first_of_each((match.name.lower(), match) for match in written.headers)
     query = _first_of_each((match.name, match) for match in written.query_params)

@@ -7,7 +7,7 @@ the longer pattern comes first.
 """
 
 from fastroute.graph.age import age
-from fastroute.resources.gateway import HTTPRoute
+from fastroute.resources.httproute import HTTPRoute
 from fastroute.snapshot import PathMatch, ValueMatch
 
 Rank = tuple[int | str, ...]

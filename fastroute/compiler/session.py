@@ -10,7 +10,7 @@ from hashlib import sha256
 from fastroute.graph.node import RuleNode
 from fastroute.graph.session import cookie_path
 from fastroute.resources.duration import milliseconds
-from fastroute.resources.gateway import HTTPRoute
+from fastroute.resources.httproute import HTTPRoute
 from fastroute.snapshot import Match, Session
 
 

@@ -12,7 +12,8 @@ from fastroute.explain.arrival import is_meant
 from fastroute.explain.matching import Found, best_hostname, misses, path_order, precedence, specificity, takers
 from fastroute.explain.request import Request, normalise_path
 from fastroute.graph.node import Graph, ParentNode, Problem
-from fastroute.resources.gateway import HTTPRoute, HTTPRouteMatch
+from fastroute.resources.http_rule import HTTPMatch
+from fastroute.resources.httproute import HTTPRoute
 from fastroute.snapshot import Listener, Match, PathMatch, Rule, Snapshot, ValueMatch
 
 AT_MOST = 20  # maximum number of near misses in the output
@@ -130,13 +131,13 @@ def _first_taking(route: HTTPRoute, request: Request) -> tuple[int, int] | None:
     if best_hostname(hostnames, request.host) is None:
         return None
     for index, rule in enumerate(route.spec.rules):
-        for number, written in enumerate(rule.matches or (HTTPRouteMatch(),)):
+        for number, written in enumerate(rule.matches or (HTTPMatch(),)):
             if _would_take(written, request):
                 return index, number
     return None
 
 
-def _would_take(written: HTTPRouteMatch, request: Request) -> bool:
+def _would_take(written: HTTPMatch, request: Request) -> bool:
     """Whether it would match. False if the path or a pattern is invalid, which may be the reason why the route is not
     served."""
     try:
@@ -145,7 +146,7 @@ def _would_take(written: HTTPRouteMatch, request: Request) -> bool:
         return False
 
 
-def _as_match(written: HTTPRouteMatch) -> Match:
+def _as_match(written: HTTPMatch) -> Match:
     """Converts a match of a route that is not served and therefore was not compiled."""
     path, type_ = written.path.value, written.path.type
     normal = path if type_ == "RegularExpression" else normalise_path(path)

@@ -9,8 +9,6 @@ builds the automaton in advance, and stops at a limit.
 """
 
 from collections.abc import Iterable
-from functools import lru_cache, reduce
-from operator import or_
 from typing import NamedTuple
 
 from fastroute.graph.pattern import (
@@ -25,6 +23,8 @@ from fastroute.graph.pattern import (
     Chars,
     Nfa,
     UnclearError,
+    joined,
+    members,
     read_pattern,
 )
 
@@ -56,7 +56,6 @@ class Size(NamedTuple):
         return transitions, min(self.instructions, transitions * self.most_instructions)
 
 
-@lru_cache(maxsize=16_384)
 def automaton_size(pattern: str) -> Size | str:
     """The size of the automaton of RE2; or why the pattern costs too much. RE2 must accept the pattern."""
     try:
@@ -66,10 +65,8 @@ def automaton_size(pattern: str) -> Size | str:
 
 
 class _Exploration:
-    """Sets of nodes are integers: bit n is node n."""
-
     def __init__(self, nfa: Nfa) -> None:
-        self._follow = [_mask(node.out) for node in nfa.nodes]
+        self._follow = [node.out for node in nfa.nodes]
         self._assertions = {index: node.assertion for index, node in enumerate(nfa.nodes) if node.assertion is not None}
         self._asserting = _mask(self._assertions)
         sets: dict[Chars, int] = {}  # with the nodes that accept it
@@ -79,10 +76,10 @@ class _Exploration:
         listed = sorted(set().union(*(set_.listed for set_ in sets)))
         if len(listed) > 64:
             raise UnclearError("it names many characters outside of ASCII")
-        self._wide = _joined(nodes for set_, nodes in sets.items() if set_.others or set_.listed)
+        self._wide = joined(nodes for set_, nodes in sets.items() if set_.others or set_.listed)
         self._between = _BETWEEN + _BETWEEN_LISTED * len(listed)
         self._symbols = self._distinct(sets, listed)
-        self._start = _mask(nfa.start)
+        self._start = nfa.start
         self._steps: dict[int, int] = {}
 
     def _distinct(self, sets: dict[Chars, int], listed: list[str]) -> list[tuple[int, str]]:
@@ -92,11 +89,11 @@ class _Exploration:
             parts = [piece for part in parts for piece in (part & ascii_, part & ~ascii_) if piece]
         found: dict[tuple[int, str], None] = {}
         for part in parts:
-            accepting = _joined(nodes for set_, nodes in sets.items() if set_.ascii & part)
+            accepting = joined(nodes for set_, nodes in sets.items() if set_.ascii & part)
             found[accepting, self._kind(chr(part.bit_length() - 1))] = None
         for character in listed:
-            found[_joined(nodes for set_, nodes in sets.items() if set_.has(character)), _REST] = None
-        found[_joined(nodes for set_, nodes in sets.items() if set_.others), _REST] = None
+            found[joined(nodes for set_, nodes in sets.items() if set_.has(character)), _REST] = None
+        found[joined(nodes for set_, nodes in sets.items() if set_.others), _REST] = None
         return [(accepting, kind) for accepting, kind in found if accepting]
 
     def _kind(self, character: str) -> str:
@@ -149,7 +146,7 @@ class _Exploration:
         after = self._steps.get(nodes)
         if after is None:
             after = 0
-            for index in _bits(nodes):
+            for index in members(nodes):
                 after |= self._follow[index]
             self._steps[nodes] = after
         return after
@@ -158,7 +155,7 @@ class _Exploration:
         """With the nodes behind the assertions that are true between the two characters."""
         while True:
             more = nodes
-            for index in _bits(nodes & self._asserting):
+            for index in members(nodes & self._asserting):
                 if _is_true(self._assertions[index], last, coming):
                     more |= self._follow[index]
             if more == nodes:
@@ -182,16 +179,3 @@ def _mask(indexes: Iterable[int]) -> int:
     for index in indexes:
         mask |= 1 << index
     return mask
-
-
-def _joined(masks: Iterable[int]) -> int:
-    return reduce(or_, masks, 0)
-
-
-def _bits(mask: int) -> list[int]:
-    found = []
-    while mask:
-        low = mask & -mask
-        found.append(low.bit_length() - 1)
-        mask ^= low
-    return found

@@ -11,23 +11,21 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from ipaddress import ip_address
-from types import MappingProxyType
 from typing import NamedTuple
 
 from fastroute.graph import conditions
-from fastroute.graph.feature import EDITIONS, Edition
-from fastroute.graph.fix import grant_document
-from fastroute.graph.grant import Grants, Reference, permitted, refusal_cause
-from fastroute.graph.node import BackendNode, BackendRefNode, Problem, Refusal, Refusals, Withheld
-from fastroute.graph.policy import Policies, policy_for
+from fastroute.graph.dependency import POLICIES, REFUSALS, SERVICES, Reader
+from fastroute.graph.grant import Reference
+from fastroute.graph.node import BackendNode, BackendRefNode, Problem, Refusal, Withheld
+from fastroute.graph.permission import refusal
+from fastroute.graph.policy import policy_for
 from fastroute.graph.protocol import Protocol, protocol_of
 from fastroute.resources.core import SERVICE_NAME_LABEL, EndpointSlice, Service, ServicePort, SliceEndpoint
-from fastroute.resources.gateway import BackendObjectReference, HTTPBackendRef
+from fastroute.resources.gateway import BackendObjectReference
+from fastroute.resources.http_rule import HTTPBackendRef
 from fastroute.resources.meta import Key
 from fastroute.snapshot import Endpoint
 
-Services = Mapping[Key, Service]
-NO_REFUSALS: Refusals = MappingProxyType({})
 Slices = Mapping[Key, tuple[EndpointSlice, ...]]  # by the Service that they belong to
 
 ADDRESS_TYPES = frozenset({"IPv4", "IPv6"})
@@ -40,50 +38,17 @@ SPOKEN: Mapping[str, frozenset[Protocol]] = {  # protocols that are supported to
 }
 
 
-class Targets:
-    """What references are resolved against. Records what was read: the dependencies for the memo."""
-
-    def __init__(
-        self,
-        services: Services,
-        grants: Grants,
-        edition: Edition = EDITIONS[0],
-        policies: Policies | None = None,
-        *,
-        refusals: Refusals = NO_REFUSALS,
-    ) -> None:
-        self.services = services
-        self.grants = grants
-        self.edition = edition
-        self.policies = policies or {}
-        self.refusals = refusals
-        self.looked_at: set[Key] = set()  # Services, each with its policies
-        self.asked: set[str] = set()  # namespaces whose grants were read
-
-    def service(self, key: Key) -> Service | None:
-        self.looked_at.add(key)
-        return self.services.get(key)
-
-    def concern(self, service: Key, port: ServicePort, field: str) -> Problem | None:
-        """EndpointRefused; None if no endpoint of the port is refused."""
-        ours = (port.name, port.protocol)
-        refused = tuple(one for one in self.refusals.get(service, ()) if (one.port_name, one.protocol) == ours)
-        return conditions.endpoints_refused(service, refused, field) if refused else None
-
-    def refusal(self, reference: Reference, field: str) -> Problem | None:
-        """RefNotPermitted; None if a grant allows the reference or none is needed."""
-        if reference.namespace == reference.to_namespace:
-            return None
-        self.asked.update((reference.to_namespace, reference.namespace))
-        if permitted(reference, self.grants):
-            return None
-        cause = refusal_cause(reference, self.grants)
-        return conditions.ref_not_permitted(reference, cause, field, grant_document(reference, self.grants))
+def _concern(service: Key, port: ServicePort, field: str, reader: Reader) -> Problem | None:
+    """EndpointRefused; None if no endpoint of the port is refused."""
+    ours = (port.name, port.protocol)
+    refused = reader.find(REFUSALS, service) or ()
+    refused = tuple(one for one in refused if (one.port_name, one.protocol) == ours)
+    return conditions.endpoints_refused(service, refused, field) if refused else None
 
 
-def resolve_backend_ref(kind: str, namespace: str, ref: HTTPBackendRef, field: str, targets: Targets) -> BackendRefNode:
+def resolve_backend_ref(kind: str, namespace: str, ref: HTTPBackendRef, field: str, reader: Reader) -> BackendRefNode:
     """`kind`, `namespace`: of the route; `field`: path of the reference in it."""
-    found = judge(kind, namespace, ref, field, targets)
+    found = judge(kind, namespace, ref, field, reader)
     return BackendRefNode(id=backend_id(namespace, ref), weight=ref.weight, **found._asdict())
 
 
@@ -106,7 +71,7 @@ class Verdict(NamedTuple):
 
 
 def judge(
-    kind: str, namespace: str, ref: HTTPBackendRef | BackendObjectReference, field: str, targets: Targets
+    kind: str, namespace: str, ref: HTTPBackendRef | BackendObjectReference, field: str, reader: Reader
 ) -> Verdict:
     """`kind`, `namespace`: of the route; `field`: path of the reference in it."""
     if (ref.group, ref.kind) != ("", "Service"):
@@ -115,9 +80,9 @@ def judge(
     reference = Reference(
         kind=kind, namespace=namespace, to_group="", to_kind="Service", to_namespace=key.namespace, to_name=key.name
     )
-    if refused := targets.refusal(reference, field):
+    if refused := refusal(reference, field, reader):
         return Verdict(refused)
-    service = targets.service(key)
+    service = reader.find(SERVICES, key)
     if service is None:
         return Verdict(conditions.service_not_found(key, field))
     if service.spec.type == "ExternalName":
@@ -125,8 +90,8 @@ def judge(
     port = None if ref.port is None else tcp_port(service, ref.port)
     if port is None:
         return Verdict(_port_problem(service, ref.port, field))
-    found = _judge_port(kind, service.key, port, field, targets.policies)
-    return found if found.problem else found._replace(concern=targets.concern(service.key, port, field))
+    found = _judge_port(kind, key, port, field, reader)
+    return found if found.problem else found._replace(concern=_concern(key, port, field, reader))
 
 
 def _port_problem(service: Service, number: int | None, field: str) -> Problem:
@@ -138,10 +103,10 @@ def _port_problem(service: Service, number: int | None, field: str) -> Problem:
     return conditions.port_not_found(service.key, number, known, field)
 
 
-def _judge_port(kind: str, service: Key, port: ServicePort, field: str, policies: Policies) -> Verdict:
+def _judge_port(kind: str, service: Key, port: ServicePort, field: str, reader: Reader) -> Verdict:
     """By the protocol of the port; a policy turns any HTTP protocol into TLS."""
     protocol = protocol_of(port)
-    policy = policy_for(service, port, policies)
+    policy = policy_for(service, port, reader.find(POLICIES, service) or ())
     if policy is not None and protocol is not Protocol.OTHER:
         message = (
             f"BackendTLSPolicy {policy.key} applies to port {port.port} of Service {service}. TLS to backends is not "

@@ -18,9 +18,23 @@ import msgspec
 from fastroute.difference import changed_keys, replaced
 from fastroute.graph.address import named_service, reached_at, unplaced
 from fastroute.graph.admission import Ledger
-from fastroute.graph.backend import Slices, Targets, build_backend, index_slices, move_slices, slice_owner, tcp_port
+from fastroute.graph.backend import Slices, build_backend, index_slices, move_slices, slice_owner, tcp_port
 from fastroute.graph.certificate import CertificateNode
 from fastroute.graph.change import Touched, find_touched, kept, kept_all
+from fastroute.graph.dependency import (
+    GATEWAYS,
+    GRANTS,
+    LISTENER_SETS,
+    NAMESPACES,
+    POLICIES,
+    REFUSALS,
+    SECRETS,
+    SERVICES,
+    Dependencies,
+    Indexes,
+    Reader,
+    changed_entries,
+)
 from fastroute.graph.entries import entries
 from fastroute.graph.family import (
     Families,
@@ -32,10 +46,10 @@ from fastroute.graph.family import (
     gather,
     holders_changed,
 )
-from fastroute.graph.feature import edition_of
+from fastroute.graph.feature import Edition, edition_of
 from fastroute.graph.forbidden import Exclusion, Forbidden, exclude, find_forbidden
 from fastroute.graph.gatewayclass import build_classes
-from fastroute.graph.grant import Grants, UnreadGrants, index_grants
+from fastroute.graph.grant import UnreadGrants, index_grants
 from fastroute.graph.grpcroute import build_grpc_route
 from fastroute.graph.httproute import build_http_route
 from fastroute.graph.node import (
@@ -44,23 +58,21 @@ from fastroute.graph.node import (
     GatewayClassNode,
     GatewayNode,
     Graph,
-    HolderId,
     ListenerNode,
     ListenerSetNode,
-    Refusals,
     Route,
     RouteId,
     RouteNode,
 )
-from fastroute.graph.policy import Policies, index_policies
-from fastroute.graph.route import ListenerId, Surroundings, attach, parent_ids
+from fastroute.graph.policy import index_policies
+from fastroute.graph.route import ListenerId, attach, parent_ids
 from fastroute.graph.secured import Secured, secure
 from fastroute.graph.unit import Unit, admit_units, items_of, judged_units, keep_attached
 from fastroute.resources.meta import Key
 from fastroute.resources.world import Resources
 from fastroute.settings import GraphSettings
 
-STAGES: Mapping[str, Callable[[Any, Targets], RouteNode]] = {
+STAGES: Mapping[str, Callable[[Any, Reader, Edition], RouteNode]] = {
     "HTTPRoute": build_http_route,
     "GRPCRoute": build_grpc_route,
 }
@@ -74,8 +86,7 @@ class Memo(msgspec.Struct, frozen=True, eq=False):
     classes: Mapping[Key, GatewayClassNode] = {}
     families: Families = Families()  # before routes are attached
     secured: Secured = Secured()
-    grants: Grants = {}
-    policies: Policies = {}
+    indexes: Indexes = {}  # what nodes depend on
     slices: Slices = {}
     exclusion: Exclusion = Exclusion()
     units: Mapping[RouteId, Unit] = {}
@@ -107,22 +118,24 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
     touched = find_touched(last.resources, resources)
 
     classes = _build_classes(resources, last, touched)
-    grants = index_grants(resources.reference_grants, touched.grants, last.grants)
-    if why := settings.missing.get("ReferenceGrant"):
-        grants = UnreadGrants(why)
-    world, before_world = World(resources, classes, {}, _reached(settings, resources)), _world_of(last)
+    indexes = _index_objects(resources, last, touched)
+    changed = changed_entries(last.indexes, indexes)
+    world, before_world = World(resources, classes, {}, _reached(settings, resources), indexes), _world_of(last)
     members = gather(world, last.families.members, before_world, touched)
-    secured = _secure(members, resources, grants, last, touched)
-    families = _build_families(members, world._replace(tls=secured.resolved), last, before_world, touched)
-    moved = _moved(last.families, families)
-    policies = index_policies(resources.backend_tls_policies) if touched.policies else last.policies
+    secured = _secure(members, indexes, changed, last)
+    families = _build_families(members, world._replace(tls=secured.resolved), last, before_world, changed)
+    moved = families.gateways is not last.families.gateways or families.listener_sets is not last.families.listener_sets
     slices = _build_slices(resources, last, touched)
     forbidden = _forbid(families, settings, last) if moved else last.exclusion.forbidden
     exclusion = exclude(slices, _slice_owners(resources, last, touched), forbidden, last.exclusion)
-    around = Surroundings(Holders(families), resources.namespaces, grants, policies)
-    refusals = exclusion.refusals
-    stale = _stale(last, touched, moved, changed_keys(last.exclusion.refusals, refusals))
-    made = {id_: _build_unit(id_, resources, around, last, refusals) for id_ in stale}
+    indexes = {
+        **indexes,
+        GATEWAYS: families.gateways,
+        LISTENER_SETS: families.listener_sets,
+        REFUSALS: exclusion.refusals,
+    }
+    stale = _stale(last, touched, changed_entries(last.indexes, indexes))
+    made = {id_: _build_unit(id_, resources, Reader(indexes), last) for id_ in stale}
     ledgers = admit_units(last.ledgers, last.units, made)
     made |= judged_units(last.ledgers, ledgers, last.units, made)
     attached = _attach_all(last, made)
@@ -132,8 +145,7 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
         classes=classes,
         families=families,
         secured=secured,
-        grants=grants,
-        policies=policies,
+        indexes=indexes,
         slices=slices,
         exclusion=exclusion,
         units=replaced(last.units, made),
@@ -149,7 +161,7 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
         routes=replaced(before.routes, {id_: unit.node if unit else None for id_, unit in made.items()}),
         parents=replaced(before.parents, {id_: _parents(unit) for id_, unit in made.items()}),
         backends=_build_backends(memo, last, before, touched, made),
-        grants=grants,
+        grants=indexes[GRANTS],
         certificates=_certificates(memo, last, before),
         memo=memo,
     )
@@ -159,6 +171,23 @@ def forgotten(graph: Graph, settings: GraphSettings | None = None) -> Graph:
     """An empty graph that keeps only the addresses that `graph` gave to Gateways; optionally with other settings."""
     memo: Memo = graph.memo
     return msgspec.structs.replace(NOTHING, memo=Memo(settings or memo.settings, former=memo.gateways or memo.former))
+
+
+def _index_objects(resources: Resources, last: Memo, touched: Touched) -> Indexes:
+    """What is known before anything is built."""
+    grants = index_grants(resources.reference_grants, touched.grants, last.indexes.get(GRANTS))
+    if why := last.settings.missing.get("ReferenceGrant"):
+        grants = UnreadGrants(why)
+    policies = last.indexes.get(POLICIES, {})
+    if touched.policies:
+        policies = kept_all(policies, index_policies(resources.backend_tls_policies), kept)
+    return {
+        GRANTS: grants,
+        NAMESPACES: resources.namespaces,
+        POLICIES: policies,
+        SECRETS: resources.secrets,
+        SERVICES: resources.services,
+    }
 
 
 # --- Gateways
@@ -173,11 +202,11 @@ def _build_classes(resources: Resources, last: Memo, touched: Touched) -> Mappin
 def _world_of(last: Memo) -> World:
     """What the families of the last build were built from."""
     settings = _reached(last.settings, last.resources)
-    return World(last.resources, last.classes, last.secured.resolved, settings)
+    return World(last.resources, last.classes, last.secured.resolved, settings, last.indexes)
 
 
-def _build_families(members: Members, world: World, last: Memo, before: World, touched: Touched) -> Families:
-    concerned = concerned_families(members, world, last.families.members, before, touched)
+def _build_families(members: Members, world: World, last: Memo, before: World, changed: Dependencies) -> Families:
+    concerned = concerned_families(members, world, last.families, before, changed)
     held: dict[Key, tuple[str, ...]] = {}
     if world.settings.addressing.pool is not None:
         held = _held(last, members, unplaced(members.gateways, last.families.places, concerned))
@@ -203,13 +232,6 @@ def _held(last: Memo, members: Members, keys: Iterable[Key]) -> dict[Key, tuple[
         elif node.source.metadata.uid == gateway.metadata.uid:
             held[key] = node.addresses
     return held
-
-
-def _moved(last: Families, now: Families) -> frozenset[HolderId]:
-    """Gateways and ListenerSets that changed."""
-    gateways = changed_keys(last.gateways, now.gateways)
-    sets = changed_keys(last.listener_sets, now.listener_sets)
-    return frozenset({("Gateway", key) for key in gateways} | {("ListenerSet", key) for key in sets})
 
 
 def _connect_all(
@@ -252,11 +274,9 @@ def _connect(node: HolderT, last_bare: HolderT | None, before: HolderT | None, m
 # --- Certificates
 
 
-def _secure(members: Members, resources: Resources, grants: Grants, last: Memo, touched: Touched) -> Secured:
+def _secure(members: Members, indexes: Indexes, changed: Dependencies, last: Memo) -> Secured:
     changes = holders_changed(last.families.members, members)
-    if not (changes or touched.grants or touched.secrets):
-        return last.secured
-    return secure(changes, resources, grants, last.secured, touched)
+    return secure(changes, indexes, changed, last.secured) if changes or changed else last.secured
 
 
 def _certificates(memo: Memo, last: Memo, before: Graph) -> Mapping[str, CertificateNode]:
@@ -271,50 +291,27 @@ def _certificates(memo: Memo, last: Memo, before: Graph) -> Mapping[str, Certifi
 # --- Routes
 
 
-def _stale(last: Memo, touched: Touched, moved: frozenset[HolderId], excluded: frozenset[Key]) -> set[RouteId]:
-    """Routes that changed or depend on something that changed. `moved`: changed Gateways and ListenerSets; `excluded`:
-    Services whose refused endpoints changed."""
-    spaces = {key.namespace for key in touched.grants}
-    homes = {key.name for key in touched.namespaces}
+def _stale(last: Memo, touched: Touched, changed: Dependencies) -> set[RouteId]:
+    """Routes that changed, or that depend on an entry that changed."""
     stale = set(touched.routes)
-    if moved:
-        stale |= {id_ for id_, unit in last.units.items() if not moved.isdisjoint(unit.parents)}
-    if services := touched.services | touched.secured_services | excluded:
-        stale |= {id_ for id_, unit in last.units.items() if not services.isdisjoint(unit.services)}
-    if spaces:
-        stale |= {id_ for id_, unit in last.units.items() if not spaces.isdisjoint(unit.grant_spaces)}
-    if homes:
-        stale |= {id_ for id_ in last.units if id_[1].namespace in homes}
+    if changed:
+        stale |= {id_ for id_, unit in last.units.items() if not changed.isdisjoint(unit.dependencies)}
     return stale
 
 
-def _build_unit(
-    id_: RouteId, resources: Resources, around: Surroundings, last: Memo, refusals: Refusals
-) -> Unit | None:
+def _build_unit(id_: RouteId, resources: Resources, reader: Reader, last: Memo) -> Unit | None:
     """One route with its parents; None if it was removed. Results equal to the last ones are reused."""
     kind, key = id_
     source: Route | None = (resources.http_routes if kind == "HTTPRoute" else resources.grpc_routes).get(key)
     if source is None:
         return None
-    named = parent_ids(source)
-    if around.holders.keys().isdisjoint(named) and not _claimed(source, last.settings.controller_name):
-        return Unit(source, named)
-    old = last.units.get(id_) or Unit(source, named)
-    edition = edition_of(last.settings.bundle_version)
-    targets = Targets(resources.services, around.grants, edition, around.policies, refusals=refusals)
-    node = kept(old.node, STAGES[kind](source, targets))
-    asked = keep_attached(old.asked, attach(node, around))
-    refused_by = {parent.holder[1].namespace for parent in asked.parents if parent.problems}
-    return Unit(
-        source,
-        named,
-        node,
-        asked,
-        asked,
-        items_of(node, old),
-        frozenset(targets.looked_at),
-        frozenset(targets.asked | refused_by),
-    )
+    managed = any(reader.holder(parent) for parent in parent_ids(source))
+    if not managed and not _claimed(source, last.settings.controller_name):
+        return Unit(source, reader.dependencies)
+    old = last.units.get(id_) or Unit(source)
+    node = kept(old.node, STAGES[kind](source, reader, edition_of(last.settings.bundle_version)))
+    asked = keep_attached(old.asked, attach(node, reader))
+    return Unit(source, reader.dependencies, node, asked, asked, items_of(node, old))
 
 
 def _claimed(source: Route, controller_name: str) -> bool:

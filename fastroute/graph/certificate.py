@@ -70,25 +70,18 @@ class _MistakeError(Exception):
 
 
 class Vault:
-    """The Secrets that references are resolved against. Records which were read: the dependencies for the memo."""
+    """Secrets that were judged: `known` by earlier builds, `judged` in this one."""
 
-    def __init__(self, secrets: Mapping[Key, Secret], known: Mapping[Key, CertificateNode]) -> None:
-        self.looked_at: set[Key] = set()
-        self.judged: dict[Key, CertificateNode] = {}  # in this build
-        self._secrets = secrets
+    def __init__(self, known: Mapping[Key, CertificateNode]) -> None:
+        self.judged: dict[Key, CertificateNode] = {}
         self._known = known
 
-    def certificate(self, key: Key) -> CertificateNode | None:
-        """The node of the Secret; None if the Secret does not exist."""
-        self.looked_at.add(key)
-        secret = self._secrets.get(key)
-        if secret is None:
-            return None
-        known = self.judged.get(key) or self._known.get(key)
+    def certificate(self, secret: Secret) -> CertificateNode:
+        known = self.judged.get(secret.key) or self._known.get(secret.key)
         if known is not None and known.source.data == secret.data:
             return known
-        self.judged[key] = judge(secret)
-        return self.judged[key]
+        self.judged[secret.key] = made = judge(secret)
+        return made
 
 
 def judge(secret: Secret) -> CertificateNode:

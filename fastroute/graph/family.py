@@ -17,6 +17,7 @@ import msgspec
 from fastroute.difference import changed_keys, replaced
 from fastroute.graph.address import Placement, place
 from fastroute.graph.change import Touched, kept
+from fastroute.graph.dependency import Dependencies, Indexes, Reader
 from fastroute.graph.gateway import build_family, claim_ports, finish_families, is_ours
 from fastroute.graph.listenerset import group_sets, parent_of
 from fastroute.graph.node import GatewayClassNode, GatewayNode, Holder, HolderId, ListenerSetNode
@@ -45,6 +46,7 @@ class Family(msgspec.Struct, frozen=True, eq=False):
     node: GatewayNode
     sets: tuple[ListenerSetNode, ...]
     wants: frozenset[Socket]
+    dependencies: Dependencies
 
 
 class Families(msgspec.Struct, frozen=True, eq=False):
@@ -68,6 +70,7 @@ class World(NamedTuple):
     classes: Mapping[Key, GatewayClassNode]
     tls: Mapping[HolderId, tuple[ResolvedTLS, ...]]
     settings: GraphSettings
+    indexes: Indexes
 
 
 class Holders(Mapping[HolderId, Holder]):
@@ -181,25 +184,26 @@ def _ports(last: Families, claimed: Mapping[Key, Claimed], claiming: Iterable[Ke
 
 
 def concerned_families(
-    members: Members, world: World, last: Members, before: World, touched: Touched
+    members: Members, world: World, last: Families, before: World, changed: Dependencies
 ) -> frozenset[Key]:
-    """Keys of Gateways, managed now or before, that must be rebuilt."""
+    """Keys of Gateways, managed now or before, that must be rebuilt. `changed`: the entries of `world.indexes`."""
+    old = last.members
     if world.classes is not before.classes or world.settings != before.settings:
-        return frozenset(members.gateways.keys() | last.gateways.keys())
-    found = set(changed_keys(last.gateways, members.gateways))
-    found |= changed_keys(last.sets, members.sets)
+        return frozenset(members.gateways.keys() | old.gateways.keys())
+    found = set(changed_keys(old.gateways, members.gateways))
+    found |= changed_keys(old.sets, members.sets)
     for kind, key in changed_keys(before.tls, world.tls):
         source = world.resources.listener_sets.get(key)
         parent = key if kind == "Gateway" else source and parent_of(source)
         found |= {parent} if parent else set()
-    if touched.namespaces:
-        homes = {key.name for key in touched.namespaces}
-        found |= {key for key, sets in members.sets.items() if any(one.metadata.namespace in homes for one in sets)}
-    return frozenset(key for key in found if key in members.gateways or key in last.gateways)
+    if changed:
+        found |= {key for key, one in last.families.items() if not changed.isdisjoint(one.dependencies)}
+    return frozenset(key for key in found if key in members.gateways or key in old.gateways)
 
 
 def _family(key: Key, members: Members, world: World, places: Mapping[Key, Placement]) -> Family:
-    node, sets = build_family(members.gateways[key], members.sets.get(key, ()), places[key], world)
+    reader = Reader(world.indexes)
+    node, sets = build_family(members.gateways[key], members.sets.get(key, ()), places[key], world, reader)
     holders: tuple[Holder, ...] = (node, *sets)
     wants = {
         (address, listener.source.port)
@@ -208,7 +212,7 @@ def _family(key: Key, members: Members, world: World, places: Mapping[Key, Place
         if listener.serves
         for address in holder.bind
     }
-    return Family(node, sets, frozenset(wants))
+    return Family(node, sets, frozenset(wants), reader.dependencies)
 
 
 def _claimants(last: Families, made: Mapping[Key, Family | None]) -> Mapping[Socket, frozenset[Key]]:

@@ -9,9 +9,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from fastroute.graph.backend import Targets, Verdict, backend_id, judge
+from fastroute.graph.backend import Verdict, backend_id, judge
+from fastroute.graph.dependency import Reader
 from fastroute.graph.node import MirrorNode, Problem
-from fastroute.resources.gateway import BackendObjectReference, GRPCRouteRule, HTTPRouteRule
+from fastroute.resources.gateway import BackendObjectReference
+from fastroute.resources.grpcroute import GRPCRouteRule
+from fastroute.resources.http_rule import HTTPRule
 
 MIRROR = "requestMirror"
 EXTERNAL_AUTH = "externalAuth"
@@ -34,7 +37,7 @@ class FilterReference(NamedTuple):
 Judged = tuple[FilterReference, Verdict]
 
 
-def filter_references(rule: HTTPRouteRule | GRPCRouteRule) -> Iterator[FilterReference]:
+def filter_references(rule: HTTPRule | GRPCRouteRule) -> Iterator[FilterReference]:
     """References of the rule's own filters, then those of the filters of its backendRefs."""
     lists = [(None, rule.filters), *((index, ref.filters) for index, ref in enumerate(rule.backend_refs))]
     for backend_ref, filters in lists:
@@ -47,11 +50,11 @@ def filter_references(rule: HTTPRouteRule | GRPCRouteRule) -> Iterator[FilterRef
 
 
 def judge_filters(
-    kind: str, namespace: str, rule: HTTPRouteRule | GRPCRouteRule, field: str, targets: Targets
+    kind: str, namespace: str, rule: HTTPRule | GRPCRouteRule, field: str, reader: Reader
 ) -> tuple[Judged, ...]:
     """`kind`, `namespace`: of the route; `field`: path of the rule in it. Unsupported filters are checked, too."""
     return tuple(
-        (reference, judge(kind, namespace, reference.ref, reference.place(field), targets))
+        (reference, judge(kind, namespace, reference.ref, reference.place(field), reader))
         for reference in filter_references(rule)
     )
 

@@ -13,6 +13,7 @@ import msgspec
 from fastroute.graph import conditions
 from fastroute.graph.address import Placement
 from fastroute.graph.age import age
+from fastroute.graph.dependency import Reader
 from fastroute.graph.listener import build_listeners
 from fastroute.graph.listenerset import build_sets
 from fastroute.graph.node import GatewayClassNode, GatewayNode, Holder, HolderId, ListenerNode, ListenerSetNode, Problem
@@ -21,7 +22,6 @@ from fastroute.graph.ports import Claimed, Refusal, claimed, without_port, witho
 from fastroute.graph.tls import ResolvedTLS
 from fastroute.resources.gateway import Gateway, GatewaySpec, ListenerSet
 from fastroute.resources.meta import Key
-from fastroute.resources.world import Resources
 from fastroute.settings import GraphSettings
 
 # Fields that are not supported yet: if they were ignored, the Gateway would do less, or be less safe, than its owner
@@ -42,9 +42,6 @@ class World(Protocol):
     """What determines the node of a Gateway, in addition to its spec."""
 
     @property
-    def resources(self) -> Resources: ...
-
-    @property
     def classes(self) -> Mapping[Key, GatewayClassNode]: ...
 
     @property
@@ -56,14 +53,14 @@ class World(Protocol):
 
 
 def build_family(
-    gateway: Gateway, sets: Sequence[ListenerSet], where: Placement, world: World
+    gateway: Gateway, sets: Sequence[ListenerSet], where: Placement, world: World, reader: Reader
 ) -> tuple[GatewayNode, tuple[ListenerSetNode, ...]]:
     """A managed Gateway with its ListenerSets, in order of precedence; before routes are attached, and without regard
     to the ports of other Gateways."""
     offset = world.settings.addressing.port_offset
     node = _build(gateway, world.classes, where, world.tls["Gateway", gateway.key], offset)
     tls = {one.key: world.tls["ListenerSet", one.key] for one in sets}
-    return node, tuple(build_sets(node, sets, tls, world.resources.namespaces, offset))
+    return node, tuple(build_sets(node, sets, tls, reader, offset))
 
 
 def claim_ports(families: Iterable[tuple[GatewayNode, tuple[ListenerSetNode, ...]]]) -> Mapping[Key, Claimed]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from fastroute.difference import replaced
 from fastroute.resources.gateway import GROUP
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import ReferenceGrant, ReferenceGrantFrom, ReferenceGrantTo
@@ -55,18 +56,12 @@ def index_grants(
     grants: Mapping[Key, ReferenceGrant], touched: Iterable[Key] | None = None, last: Grants | None = None
 ) -> Grants:
     """Index by namespace; with `last`, only the namespaces of `touched` are indexed again."""
-    spaces = dict(last or {})
     keys: Iterable[Key] = grants if last is None or touched is None else touched
     names = {key.namespace for key in keys}
     members: dict[str, list[ReferenceGrant]] = {name: [] for name in names}
     for key in sorted(key for key in grants if key.namespace in names):
         members[key.namespace].append(grants[key])
-    for name, found in members.items():
-        if found:
-            spaces[name] = GrantSpace.of(found)
-        else:
-            spaces.pop(name, None)
-    return spaces
+    return replaced(last or {}, {name: GrantSpace.of(found) if found else None for name, found in members.items()})
 
 
 def _permits(grants: Iterable[ReferenceGrant]) -> Iterable[Permit]:

@@ -11,7 +11,7 @@ from itertools import chain
 
 from fastroute.graph import conditions
 from fastroute.graph.node import Problem
-from fastroute.resources.gateway import HTTPHeaderFilter, HTTPRouteFilter
+from fastroute.resources.http_rule import HTTPFilter, HTTPHeaderFilter
 
 FRAMING_FIELDS = frozenset(
     {
@@ -30,7 +30,7 @@ FRAMING_FIELDS = frozenset(
 AUTHORITY = re.compile(r"[-._:\[\]0-9A-Za-z]+")
 
 
-def header_problems(filter_: HTTPRouteFilter, field: str) -> Iterator[Problem]:
+def header_problems(filter_: HTTPFilter, field: str) -> Iterator[Problem]:
     """`field`: path of the filter."""
     if (request := filter_.request_header_modifier) is not None:
         yield from _framing(request, f"{field}.requestHeaderModifier")

@@ -9,20 +9,17 @@ from collections.abc import Iterator
 import msgspec
 
 from fastroute.graph import conditions
-from fastroute.graph.backend import Targets, resolve_backend_ref
+from fastroute.graph.backend import resolve_backend_ref
+from fastroute.graph.dependency import Reader
+from fastroute.graph.feature import Edition
 from fastroute.graph.filter_reference import judge_filters, mirrors_of, problems_of
 from fastroute.graph.header import header_problems
 from fastroute.graph.node import Problem, RouteNode, RuleNode
 from fastroute.graph.path import matched_path, path_error
 from fastroute.graph.regex import judge_pattern
 from fastroute.graph.session import session_problems
-from fastroute.resources.gateway import (
-    HTTPBackendRef,
-    HTTPRoute,
-    HTTPRouteFilter,
-    HTTPRouteMatch,
-    HTTPRouteRule,
-)
+from fastroute.resources.http_rule import HTTPBackendRef, HTTPFilter, HTTPMatch, HTTPRule
+from fastroute.resources.httproute import HTTPRoute
 
 KIND = "HTTPRoute"
 MOST_EXPRESSIONS = 128  # of one route: workers compile them when the route changes
@@ -34,20 +31,20 @@ SERVED_FILTERS = frozenset(
 )
 
 
-def build_http_route(source: HTTPRoute, targets: Targets) -> RouteNode:
+def build_http_route(source: HTTPRoute, reader: Reader, edition: Edition) -> RouteNode:
     rules: list[RuleNode] = []
     problems: list[Problem] = list(_unserved_spec(source.spec.use_default_gateways))
     problems += _match_problems(source)
     for index, rule in enumerate(source.spec.rules):
         field = f"spec.rules[{index}]"
         problems += _rule_problems(rule, field)
-        judged = judge_filters(KIND, source.metadata.namespace, rule, field, targets)
+        judged = judge_filters(KIND, source.metadata.namespace, rule, field, reader)
         problems += problems_of(judged)
-        node = build_rule(KIND, source.metadata.namespace, rule.backend_refs, index, targets)
+        node = build_rule(KIND, source.metadata.namespace, rule.backend_refs, index, reader)
         rules.append(
             msgspec.structs.replace(
                 node,
-                session_holds_backend=targets.edition.session_holds_backend,
+                session_holds_backend=edition.session_holds_backend,
                 mirrors=mirrors_of(source.metadata.namespace, judged),
             )
         )
@@ -56,9 +53,9 @@ def build_http_route(source: HTTPRoute, targets: Targets) -> RouteNode:
     return RouteNode(kind=KIND, source=source, rules=tuple(rules), problems=tuple(problems))
 
 
-def build_rule(kind: str, namespace: str, refs: tuple[HTTPBackendRef, ...], index: int, targets: Targets) -> RuleNode:
+def build_rule(kind: str, namespace: str, refs: tuple[HTTPBackendRef, ...], index: int, reader: Reader) -> RuleNode:
     field = f"spec.rules[{index}].backendRefs"
-    nodes = [resolve_backend_ref(kind, namespace, ref, f"{field}[{i}]", targets) for i, ref in enumerate(refs)]
+    nodes = [resolve_backend_ref(kind, namespace, ref, f"{field}[{i}]", reader) for i, ref in enumerate(refs)]
     return RuleNode(index=index, backend_refs=tuple(nodes))
 
 
@@ -67,7 +64,7 @@ def _unserved_spec(use_default_gateways: str | None) -> Iterator[Problem]:
         yield conditions.unsupported_value("default Gateways are not served yet.", "spec.useDefaultGateways")
 
 
-def _rule_problems(rule: HTTPRouteRule, field: str) -> Iterator[Problem]:
+def _rule_problems(rule: HTTPRule, field: str) -> Iterator[Problem]:
     if rule.session_persistence is not None:
         yield from session_problems(rule.session_persistence, f"{field}.sessionPersistence")
     if rule.retry is not None and rule.retry.attempts > MOST_ATTEMPTS:
@@ -80,7 +77,7 @@ def _rule_problems(rule: HTTPRouteRule, field: str) -> Iterator[Problem]:
             yield from _incompatible(rule, ref, f"{field}.backendRefs[{index}].filters")
 
 
-def filter_problems(filters: tuple[HTTPRouteFilter, ...], field: str) -> Iterator[Problem]:
+def filter_problems(filters: tuple[HTTPFilter, ...], field: str) -> Iterator[Problem]:
     for index, filter_ in enumerate(filters):
         where = f"{field}.filters[{index}]"
         if filter_.type not in SERVED_FILTERS:
@@ -88,7 +85,7 @@ def filter_problems(filters: tuple[HTTPRouteFilter, ...], field: str) -> Iterato
         yield from header_problems(filter_, where)
 
 
-def _incompatible(rule: HTTPRouteRule, ref: HTTPBackendRef, field: str) -> Iterator[Problem]:
+def _incompatible(rule: HTTPRule, ref: HTTPBackendRef, field: str) -> Iterator[Problem]:
     """Filters that exclude each other, such as a redirect and a rewrite (HTTPRouteFilter: URLRewrite)."""
     types = {filter_.type for filter_ in (*rule.filters, *ref.filters)}
     if {"RequestRedirect", "URLRewrite"} <= types:
@@ -103,11 +100,11 @@ def _incompatible(rule: HTTPRouteRule, ref: HTTPBackendRef, field: str) -> Itera
         yield conditions.incompatible_filters(what, field)
 
 
-def _rewrites_path(filter_: HTTPRouteFilter) -> bool:
+def _rewrites_path(filter_: HTTPFilter) -> bool:
     return filter_.url_rewrite is not None and filter_.url_rewrite.path is not None
 
 
-def _replaces_prefix(filter_: HTTPRouteFilter) -> bool:
+def _replaces_prefix(filter_: HTTPFilter) -> bool:
     return any(
         part is not None and part.path is not None and part.path.type == "ReplacePrefixMatch"
         for part in (filter_.request_redirect, filter_.url_rewrite)
@@ -140,7 +137,7 @@ def _match_problems(source: HTTPRoute) -> Iterator[Problem]:
             return
 
 
-def _path_problems(match: HTTPRouteMatch, field: str) -> Iterator[Problem]:
+def _path_problems(match: HTTPMatch, field: str) -> Iterator[Problem]:
     type_, value = match.path.type, match.path.value
     if type_ == "RegularExpression":
         return
@@ -151,7 +148,7 @@ def _path_problems(match: HTTPRouteMatch, field: str) -> Iterator[Problem]:
         yield conditions.unsupported_value(what, field, "Use a shorter prefix, or an Exact path.")
 
 
-def _patterns(match: HTTPRouteMatch, field: str) -> Iterator[tuple[str, str]]:
+def _patterns(match: HTTPMatch, field: str) -> Iterator[tuple[str, str]]:
     """The field and the text of each regular expression."""
     tests = [(f"{field}.path", match.path.type, match.path.value)]
     tests += [(f"{field}.headers[{i}]", header.type, header.value) for i, header in enumerate(match.headers)]

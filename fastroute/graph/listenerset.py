@@ -13,6 +13,7 @@ import msgspec
 
 from fastroute.graph import conditions
 from fastroute.graph.age import age
+from fastroute.graph.dependency import NAMESPACES, Reader
 from fastroute.graph.fix import allowed_listeners
 from fastroute.graph.hostname import ANY
 from fastroute.graph.listener import (
@@ -29,8 +30,6 @@ from fastroute.graph.tls import ResolvedTLS
 from fastroute.resources.core import Namespace
 from fastroute.resources.gateway import GROUP, AllowedListeners, Gateway, Listener, ListenerSet
 from fastroute.resources.meta import Key
-
-Namespaces = Mapping[Key, Namespace]
 
 
 def parent_of(source: ListenerSet) -> Key | None:
@@ -54,14 +53,14 @@ def build_sets(
     gateway: GatewayNode,
     sets: Iterable[ListenerSet],
     tls: Mapping[Key, tuple[ResolvedTLS, ...]],
-    namespaces: Namespaces,
+    reader: Reader,
     port_offset: int,
 ) -> list[ListenerSetNode]:
     """The ListenerSets of `gateway`, in order of precedence. `tls`: of the listeners of each."""
     claims = _Claims(gateway)
     built = []
     for source in sets:
-        if refusal := _refusal(gateway.source, source, namespaces):
+        if refusal := _refusal(gateway.source, source, reader):
             node = ListenerSetNode(source=source, gateway=gateway.key, bind=(), listeners=(), problems=(refusal,))
         else:
             node = _build(gateway, source, tls[source.key], claims, port_offset)
@@ -69,19 +68,19 @@ def build_sets(
     return built
 
 
-def is_allowed(gateway: Gateway, source: ListenerSet, namespaces: Namespaces) -> bool:
-    """Whether the Gateway allows ListenerSets from this namespace."""
+def is_allowed(gateway: Gateway, source: ListenerSet, known: Namespace | None) -> bool:
+    """Whether the Gateway allows ListenerSets from this namespace; `known`: the Namespace, if it was read."""
     allowed = (gateway.spec.allowed_listeners or AllowedListeners()).namespaces
     home = source.metadata.namespace
-    return admits_namespace(allowed, gateway.key.namespace, home, labels_of(namespaces, home))
+    return admits_namespace(allowed, gateway.key.namespace, home, labels_of(known, home))
 
 
-def _refusal(gateway: Gateway, source: ListenerSet, namespaces: Namespaces) -> Problem | None:
+def _refusal(gateway: Gateway, source: ListenerSet, reader: Reader) -> Problem | None:
     """Why the Gateway does not allow the ListenerSet; None if it does."""
-    if is_allowed(gateway, source, namespaces):
+    home, name = source.metadata.namespace, gateway.key
+    if is_allowed(gateway, source, reader.find(NAMESPACES, Key("", home))):
         return None
     allowed = (gateway.spec.allowed_listeners or AllowedListeners()).namespaces
-    home, name = source.metadata.namespace, gateway.key
     if allowed.from_ == "None":
         why = "its allowedListeners.namespaces.from is None or not set"
     elif allowed.from_ == "Same":

@@ -19,15 +19,9 @@ import msgspec
 
 from fastroute.graph.certificate import CertificateNode
 from fastroute.graph.grant import Grants, Reference
-from fastroute.resources.gateway import (
-    Gateway,
-    GatewayClass,
-    GRPCRoute,
-    HTTPRoute,
-    Listener,
-    ListenerSet,
-    ParentReference,
-)
+from fastroute.resources.gateway import Gateway, GatewayClass, Listener, ListenerSet, ParentReference
+from fastroute.resources.grpcroute import GRPCRoute
+from fastroute.resources.httproute import HTTPRoute
 from fastroute.resources.meta import Key
 from fastroute.resources.world import Resources
 from fastroute.settings import CONTROLLER_NAME, GraphSettings

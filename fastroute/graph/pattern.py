@@ -7,9 +7,12 @@ before. Constructs whose cost this module cannot tell raise Unclear.
 import re
 import string
 from collections.abc import Callable, Iterable
+from functools import reduce
+from operator import or_
 from typing import NamedTuple
 
-MOST_NODES = 2_000
+MOST_NODES = 1_000
+MOST_CONNECTED = 2_000  # nodes that loops connect, once for each loop around them
 MOST_DEPTH = 50  # of groups
 MOST_LISTED = 64  # characters outside of ASCII that a pattern names
 
@@ -91,27 +94,43 @@ _NOT_NEWLINE = Chars(ALL_ASCII & ~(1 << 10), True)
 BEGIN, END, LINE_BEGIN, LINE_END, BOUNDARY, NO_BOUNDARY = range(6)
 
 
+# Sets of nodes are integers: bit n is node n.
+
+
 class Node(NamedTuple):
     """Exactly one of `chars` and `assertion` is set, except in the node of the end of the match."""
 
     chars: Chars | None = None
     assertion: int | None = None
-    out: frozenset[int] = frozenset()  # the nodes that may follow
+    out: int = 0  # the nodes that may follow
 
 
 class Nfa(NamedTuple):
     nodes: tuple[Node, ...]  # the first one stands for the end of the match
-    start: frozenset[int]
+    start: int
 
 
-_Build = Callable[[frozenset[int]], frozenset[int]]  # from the nodes that follow to the nodes to begin with
+_Build = Callable[[int], int]  # from the nodes that follow to the nodes to begin with
+
+
+def joined(sets: Iterable[int]) -> int:
+    return reduce(or_, sets, 0)
+
+
+def members(nodes: int) -> list[int]:
+    found = []
+    while nodes:
+        low = nodes & -nodes
+        found.append(low.bit_length() - 1)
+        nodes ^= low
+    return found
 
 
 def read_pattern(pattern: str) -> Nfa:
     """Raises UnclearError."""
     reader = _Reader(pattern)
     build = reader.alternatives(0)
-    start = build(frozenset({0}))
+    start = build(1)
     return Nfa(tuple(reader.nodes), start)
 
 
@@ -122,39 +141,44 @@ class _Reader:
         self.nodes: list[Node] = [Node()]
         self._text = text
         self._at = 0
+        self._connected = 0
         self._flags: frozenset[str] = frozenset()
 
     # --- building
 
-    def _node(self, **fields: object) -> int:
+    def _node(self, chars: Chars | None = None, assertion: int | None = None, out: int = 0) -> int:
+        """The set of one new node."""
         if len(self.nodes) >= MOST_NODES:
             raise UnclearError("it is too long")
-        self.nodes.append(Node(**fields))  # type: ignore[arg-type]
-        return len(self.nodes) - 1
+        self.nodes.append(Node(chars, assertion, out))
+        return 1 << len(self.nodes) - 1
 
     def _one(self, set_: Chars) -> _Build:
         set_ = _folded(set_) if "i" in self._flags else set_
         if len(set_.listed) > MOST_LISTED:
             raise UnclearError("it has a large class of characters outside of ASCII")
-        return lambda out: frozenset({self._node(chars=set_, out=out)})
+        return lambda out: self._node(chars=set_, out=out)
 
     def _assert(self, assertion: int) -> _Build:
-        return lambda out: frozenset({self._node(assertion=assertion, out=out)})
+        return lambda out: self._node(assertion=assertion, out=out)
 
-    def _loop(self, part: _Build, out: frozenset[int]) -> frozenset[int]:
+    def _loop(self, part: _Build, out: int) -> int:
         """Any number of times, at least once."""
         first = len(self.nodes)
-        again = self._node(assertion=None)  # stands for all that may follow: replaced below
-        start = part(out | {again})
-        start = (start | out if again in start else start) - {again}
+        again = self._node()  # stands for all that may follow: replaced below
+        start = part(out | again)
+        start = (start | out if again & start else start) & ~again
+        self._connected += len(self.nodes) - first
+        if self._connected > MOST_CONNECTED:
+            raise UnclearError("its repetitions are nested too deeply")
         for index in range(first, len(self.nodes)):
             node = self.nodes[index]
-            if again in node.out:
-                self.nodes[index] = node._replace(out=(node.out - {again}) | start)
+            if again & node.out:
+                self.nodes[index] = Node(node.chars, node.assertion, (node.out & ~again) | start)
         return start
 
     def _repeated(self, part: _Build, least: int, most: int | None) -> _Build:
-        def build(out: frozenset[int]) -> frozenset[int]:
+        def build(out: int) -> int:
             start = out
             if most is None:
                 start = self._loop(part, out) if least else self._loop(part, out) | out
@@ -179,7 +203,7 @@ class _Reader:
         self._flags = flags
         if len(branches) == 1:
             return branches[0]
-        return lambda out: frozenset().union(*(branch(out) for branch in branches))
+        return lambda out: joined(branch(out) for branch in branches)
 
     def _sequence(self, depth: int) -> _Build:
         parts: list[_Build] = []
@@ -188,7 +212,7 @@ class _Reader:
             if part is not None:
                 parts.append(part)
 
-        def build(out: frozenset[int]) -> frozenset[int]:
+        def build(out: int) -> int:
             for part in reversed(parts):
                 out = part(out)
             return out
@@ -255,7 +279,7 @@ class _Reader:
             self._at = len(self._text) if end < 0 else end + 2
             parts = [self._one(chars(character)) for character in quoted]
 
-            def build(out: frozenset[int]) -> frozenset[int]:
+            def build(out: int) -> int:
                 for part in reversed(parts):
                     out = part(out)
                 return out

@@ -31,11 +31,10 @@ def services_of(policy: BackendTLSPolicy) -> Iterator[Key]:
             yield Key(policy.metadata.namespace, target.name)
 
 
-def policy_for(service: Key, port: ServicePort, policies: Policies) -> BackendTLSPolicy | None:
-    """The policy that applies to a port of a Service; None if there is none."""
-    mine = policies.get(service, ())
-    by_port = (policy for policy in mine if port.name and _names(policy, service, port.name))
-    return next(by_port, None) or next((policy for policy in mine if _names(policy, service, None)), None)
+def policy_for(service: Key, port: ServicePort, policies: tuple[BackendTLSPolicy, ...]) -> BackendTLSPolicy | None:
+    """Which of `policies`, those of the Service, applies to one of its ports; None if none does."""
+    by_port = (policy for policy in policies if port.name and _names(policy, service, port.name))
+    return next(by_port, None) or next((policy for policy in policies if _names(policy, service, None)), None)
 
 
 def _names(policy: BackendTLSPolicy, service: Key, section: str | None) -> bool:

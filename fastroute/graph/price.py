@@ -6,13 +6,13 @@ a look-up for each distinct set of names, and the time of their regular expressi
 """
 
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import NamedTuple
 
-from fastroute.ext.regex import PATH_LIMIT, VALUE_LIMIT, Regex
-from fastroute.graph.automaton import automaton_size
+from fastroute.ext.regex import PATH_LIMIT, VALUE_LIMIT
 from fastroute.graph.path import matched_path
-from fastroute.resources.gateway import HeaderMatch, HTTPRoute, HTTPRouteMatch
+from fastroute.graph.regex import judge_pattern
+from fastroute.resources.http_rule import HeaderMatch, HTTPMatch
+from fastroute.resources.httproute import HTTPRoute
 
 # Measured (bench/worst.py): a visit to a signature (ext/node), each of its names.
 _SIGNATURE, _NAME, _BYTES_OF_VALUES = 50, 20, 16
@@ -51,11 +51,11 @@ def price_list(route: HTTPRoute) -> tuple[Item, ...]:
     return tuple(_item(match) for match in matches if _has_conditions(match))
 
 
-def _has_conditions(match: HTTPRouteMatch) -> bool:
+def _has_conditions(match: HTTPMatch) -> bool:
     return bool(match.method or match.headers or match.query_params or match.path.type == "RegularExpression")
 
 
-def _item(match: HTTPRouteMatch) -> Item:
+def _item(match: HTTPMatch) -> Item:
     headers = _exact((header.name.lower(), header) for header in match.headers)
     parameters = _exact((parameter.name, parameter) for parameter in match.query_params)
     values = tuple(tests[name] for tests in (headers, parameters) for name in sorted(tests))
@@ -86,36 +86,27 @@ def _exact(tests: Iterable[tuple[str, HeaderMatch]]) -> dict[str, str]:
 
 
 def expression_price(pattern: str, most: int) -> int:
-    """For texts of at most that many bytes. The pattern must be valid and its automaton small enough."""
-    size = automaton_size(pattern)
-    assert not isinstance(size, str), f"the graph refuses {pattern!r}: {size}"
+    """For texts of at most that many bytes. The pattern must not be refused."""
+    judgement = judge_pattern(pattern)
+    size = judgement.size
+    assert size is not None, f"the graph refuses {pattern!r}: {judgement.error}"
     transitions, instructions = size.built_by(most)
-    program = _compiled(pattern).instructions - _WIDE * size.wide_nodes  # including its alternatives
+    program = judgement.instructions - _WIDE * size.wide_nodes  # including its alternatives
     instructions = instructions * max(program, size.nodes) // size.nodes
     building = _STATE * size.states + _TRANSITION * transitions + _INSTRUCTION * instructions
     return _FIRST_USE + building + _BYTE * most
 
 
-def _node(match: HTTPRouteMatch) -> str:
-    return _beginning(match.path.value) if match.path.type == "RegularExpression" else matched_path(match.path)
+def _node(match: HTTPMatch) -> str:
+    is_expression = match.path.type == "RegularExpression"
+    return judge_pattern(match.path.value).beginning if is_expression else matched_path(match.path)
 
 
-def _place(match: HTTPRouteMatch) -> Place:
+def _place(match: HTTPMatch) -> Place:
     path = match.path
     if path.type == "RegularExpression":
-        return Place("expression", _beginning(path.value)[:_MOST_BEGINNING])
+        return Place("expression", judge_pattern(path.value).beginning[:_MOST_BEGINNING])
     elements = matched_path(path).split("/")[1:]
     key = "".join(f"/{element}" for element in elements[:_MOST_ELEMENTS])
     exact = path.type == "Exact" and len(elements) <= _MOST_ELEMENTS
     return Place("path", f"={key}" if exact else key)
-
-
-@lru_cache(maxsize=4096)
-def _beginning(pattern: str) -> str:
-    """How ext/expressions finds it: what all matching paths begin with."""
-    return _compiled(pattern).beginning.decode("latin-1")
-
-
-@lru_cache(maxsize=256)
-def _compiled(pattern: str) -> Regex:
-    return Regex(pattern)

@@ -12,15 +12,14 @@ import msgspec
 
 from fastroute.graph import conditions
 from fastroute.graph.admission import Refusal
+from fastroute.graph.dependency import GRANTS, NAMESPACES, Reader
 from fastroute.graph.fix import NAME_LABEL, allowed_routes
-from fastroute.graph.grant import EMPTY, Grants
+from fastroute.graph.grant import EMPTY
 from fastroute.graph.hostname import meeting
 from fastroute.graph.listener import ROUTE_KINDS, Admission, admits, selector_mistake
 from fastroute.graph.node import Attachment, Holder, HolderId, ListenerNode, ParentNode, Problem, Route, RouteNode
-from fastroute.graph.policy import Policies
 from fastroute.graph.selector import labels_of
 from fastroute.nearest import nearest
-from fastroute.resources.core import Namespace
 from fastroute.resources.gateway import GROUP, ParentReference
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import ReferenceGrant
@@ -29,15 +28,6 @@ ListenerId = tuple[HolderId, str]  # the object that contains the listener, and 
 
 
 HOLDERS = ("Gateway", "ListenerSet")
-
-
-class Surroundings(msgspec.Struct, frozen=True):
-    """What routes are attached to, and what decides about it."""
-
-    holders: Mapping[HolderId, Holder]  # managed Gateways and ListenerSets, before routes are attached
-    namespaces: Mapping[Key, Namespace]
-    grants: Grants  # only to report that a grant to kind Gateway has no effect
-    policies: Policies = {}
 
 
 class Attached(msgspec.Struct, frozen=True):
@@ -57,16 +47,16 @@ def parent_id(source: Resource, ref: ParentReference) -> HolderId | None:
     return ref.kind, Key(ref.namespace or source.metadata.namespace, ref.name)
 
 
-def attach(route: RouteNode, around: Surroundings) -> Attached:
+def attach(route: RouteNode, reader: Reader) -> Attached:
     """One ParentNode for each parentRef to a managed parent; the listeners that an accepted route attaches to."""
     parents: list[ParentNode] = []
     attachments: dict[ListenerId, Attachment] = {}
     for index, ref in enumerate(route.source.spec.parent_refs):
         id_ = parent_id(route.source, ref)
-        holder = around.holders.get(id_) if id_ else None
+        holder = reader.holder(id_) if id_ else None
         if holder is None:
             continue
-        met, problem = _judge(route, index, holder, around)
+        met, problem = _judge(route, index, holder, reader)
         met = met if route.accepted else {}
         parents.append(
             ParentNode(
@@ -85,7 +75,7 @@ def attach(route: RouteNode, around: Surroundings) -> Attached:
 
 
 def _judge(
-    route: RouteNode, index: int, holder: Holder, around: Surroundings
+    route: RouteNode, index: int, holder: Holder, reader: Reader
 ) -> tuple[dict[str, tuple[str, ...]], Problem | None]:
     """The hostnames for each listener (by name) that admits the route, or the reason why none does."""
     ref = route.source.spec.parent_refs[index]
@@ -94,11 +84,11 @@ def _judge(
     if not reached:
         return {}, _no_matching_parent(ref, holder, field)
     namespace = route.key.namespace
-    labels = labels_of(around.namespaces, namespace)
+    labels = labels_of(reader.find(NAMESPACES, Key("", namespace)), namespace)
     admissions = [(listener, admits(listener, route.kind, namespace, labels)) for listener in reached]
     admitting = [listener for listener, admission in admissions if admission.granted]
     if not admitting:
-        return {}, _not_allowed(route, holder, admissions, field, around.grants)
+        return {}, _not_allowed(route, holder, admissions, field, reader)
     met = {
         listener.source.name: hostnames
         for listener in admitting
@@ -168,7 +158,7 @@ def _not_allowed(
     holder: Holder,
     admissions: list[tuple[ListenerNode, Admission]],
     field: str,
-    grants: Grants,
+    reader: Reader,
 ) -> Problem:
     """Why each listener refuses, and a stanza that would admit the route to the first listener that can admit it."""
     why = "; ".join(_refusal(route, listener, admission) for listener, admission in admissions)
@@ -182,7 +172,7 @@ def _not_allowed(
         kinds = () if admission.kind else (*(named.kind for named in allowed.kinds if named.group == GROUP), route.kind)
         fix = allowed_routes(holder.id, listener.source.name, allowed, (route.key.namespace,), kinds)
         message += f" {_stanza(listener, admission, route)}"
-    if useless := _grant_to_parent(route, holder.id, grants):
+    if useless := _grant_to_parent(route, holder.id, reader):
         message += (
             f" ReferenceGrant {useless.key} to kind {kind} has no effect: only the listener's allowedRoutes "
             f"decide whether a route can attach."
@@ -223,9 +213,9 @@ def _stanza(listener: ListenerNode, admission: Admission, route: RouteNode) -> s
     )
 
 
-def _grant_to_parent(route: RouteNode, parent: HolderId, grants: Grants) -> ReferenceGrant | None:
+def _grant_to_parent(route: RouteNode, parent: HolderId, reader: Reader) -> ReferenceGrant | None:
     kind, key = parent
-    for grant in grants.get(key.namespace, EMPTY).grants:
+    for grant in (reader.find(GRANTS, key.namespace) or EMPTY).grants:
         froms = any((o.kind, o.namespace) == (route.kind, route.key.namespace) for o in grant.spec.from_)
         if froms and any(to.kind == kind and to.name in (None, key.name) for to in grant.spec.to):
             return grant

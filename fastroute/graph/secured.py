@@ -10,13 +10,13 @@ import msgspec
 
 from fastroute.difference import replaced
 from fastroute.graph.certificate import CertificateNode, Vault
-from fastroute.graph.change import Touched, kept
-from fastroute.graph.grant import Grants
+from fastroute.graph.change import kept
+from fastroute.graph.dependency import SECRETS, Dependencies, Indexes, Reader
 from fastroute.graph.node import HolderId
 from fastroute.graph.tls import ResolvedTLS, TLSUnit, resolve_holder
+from fastroute.resources.core import Secret
 from fastroute.resources.gateway import Gateway, ListenerSet
 from fastroute.resources.meta import Key
-from fastroute.resources.world import Resources
 
 Changes = Mapping[HolderId, Gateway | ListenerSet | None]
 
@@ -29,36 +29,33 @@ class Secured(msgspec.Struct, frozen=True, eq=False):
     certificates: Mapping[Key, CertificateNode] = {}
 
 
-def secure(changes: Changes, resources: Resources, grants: Grants, last: Secured, touched: Touched) -> Secured:
-    """`changes`: holders that changed or were removed (None). Those that depend on touched objects are added here."""
-    spaces = {key.namespace for key in touched.grants}
-    vault = Vault(resources.secrets, last.certificates)
+def secure(changes: Changes, indexes: Indexes, changed: Dependencies, last: Secured) -> Secured:
+    """`changes`: holders that changed or were removed (None). Those that depend on `changed` are added here."""
+    vault = Vault(last.certificates)
     stale: dict[HolderId, Gateway | ListenerSet | None] = dict(changes)
-    if touched.secrets or spaces:
-        seen = {id_: unit.source for id_, unit in last.units.items() if _has_seen(unit, touched.secrets, spaces)}
-        stale = {**seen, **stale}
-    made = {id_: resolve_holder(id_, source, vault, grants) if source else None for id_, source in stale.items()}
+    if changed:
+        depend = {id_: unit.source for id_, unit in last.units.items() if not changed.isdisjoint(unit.dependencies)}
+        stale = {**depend, **stale}
+    made = {
+        id_: resolve_holder(id_, source, Reader(indexes), vault) if source else None for id_, source in stale.items()
+    }
     units = replaced(last.units, made)
     resolved = {id_: kept(last.resolved.get(id_), unit.resolved) if unit else None for id_, unit in made.items()}
     certificates = last.certificates
-    if vault.judged or touched.secrets or _secrets_of(made, units) != _secrets_of(made, last.units):
-        certificates = _certificates(units, vault, last.certificates, resources)
+    if vault.judged or SECRETS.keys_in(changed) or _secrets_of(made, units) != _secrets_of(made, last.units):
+        certificates = _certificates(units, vault, last.certificates, indexes[SECRETS])
     return Secured(units, replaced(last.resolved, resolved), certificates)
 
 
 def _secrets_of(ids: Iterable[HolderId], units: Mapping[HolderId, TLSUnit]) -> set[Key]:
     """The Secrets that were read for these holders."""
-    return set[Key]().union(*(units[id_].secrets for id_ in ids if id_ in units))
-
-
-def _has_seen(unit: TLSUnit, secrets: frozenset[Key], spaces: set[str]) -> bool:
-    return not (secrets.isdisjoint(unit.secrets) and spaces.isdisjoint(unit.grant_spaces))
+    return set[Key]().union(*(SECRETS.keys_in(units[id_].dependencies) for id_ in ids if id_ in units))
 
 
 def _certificates(
-    units: Mapping[HolderId, TLSUnit], vault: Vault, last: Mapping[Key, CertificateNode], resources: Resources
+    units: Mapping[HolderId, TLSUnit], vault: Vault, last: Mapping[Key, CertificateNode], secrets: Mapping[Key, Secret]
 ) -> Mapping[Key, CertificateNode]:
     """The nodes of the Secrets that at least one holder refers to now."""
-    wanted: set[Key] = set().union(*(unit.secrets for unit in units.values()))
-    gone = [key for key in {**last, **vault.judged} if key not in wanted or key not in resources.secrets]
+    wanted = _secrets_of(units, units)
+    gone = [key for key in {**last, **vault.judged} if key not in wanted or key not in secrets]
     return replaced(last, {**vault.judged, **dict.fromkeys(gone)})

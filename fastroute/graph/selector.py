@@ -11,16 +11,14 @@ from fastroute.nearest import nearest
 from fastroute.resources.core import Namespace
 from fastroute.resources.defaults import NAME_LABEL
 from fastroute.resources.gateway import LabelSelector, LabelSelectorRequirement
-from fastroute.resources.meta import Key
 
 NAME = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)")
 PREFIX = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 VALUED = {"In": True, "NotIn": True, "Exists": False, "DoesNotExist": False}  # operator -> must have values
 
 
-def labels_of(namespaces: Mapping[Key, Namespace], name: str) -> Mapping[str, str]:
-    """The labels of a Namespace. A namespace that is only referred to is assumed to exist, with its name as a label."""
-    known = namespaces.get(Key("", name))
+def labels_of(known: Namespace | None, name: str) -> Mapping[str, str]:
+    """The labels of Namespace `name`. It is assumed to exist, with its name as a label, also if it was not read."""
     return {**(known.metadata.labels if known else {}), NAME_LABEL: name}
 
 

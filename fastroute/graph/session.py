@@ -7,7 +7,7 @@ from fastroute.graph import conditions
 from fastroute.graph.header import FRAMING_FIELDS
 from fastroute.graph.node import Problem
 from fastroute.resources.duration import milliseconds
-from fastroute.resources.gateway import SessionPersistence
+from fastroute.resources.http_rule import SessionPersistence
 
 _TOKEN = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2; RFC 6265 section 4.1.1
 _PATH = re.compile(r"/[!-:<-~]*")  # RFC 6265 section 4.1.1: path-value, without spaces

@@ -16,7 +16,8 @@ from fastroute.graph.age import Age, age
 from fastroute.graph.hostname import common, specificity
 from fastroute.graph.node import ListenerNode
 from fastroute.graph.path import matched_path
-from fastroute.resources.gateway import HeaderMatch, HTTPRoute, HTTPRouteMatch
+from fastroute.resources.http_rule import HeaderMatch, HTTPMatch
+from fastroute.resources.httproute import HTTPRoute
 from fastroute.resources.meta import Key
 
 MatchRank = tuple[Age, Key, int, int]  # age and key of the route, index of the rule and of the match: the smaller wins
@@ -107,7 +108,7 @@ def _prefixes(path: str) -> Iterator[str]:
         yield path
 
 
-def _conditions(match: HTTPRouteMatch) -> Conditions:
+def _conditions(match: HTTPMatch) -> Conditions:
     return (
         match.method,
         _values(tuple((header.name.lower(), header) for header in match.headers)),

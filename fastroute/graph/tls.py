@@ -14,9 +14,10 @@ import msgspec
 
 from fastroute.graph import conditions
 from fastroute.graph.certificate import CertificateNode, Vault
-from fastroute.graph.fix import grant_document
-from fastroute.graph.grant import Grants, Reference, permitted, refusal_cause
+from fastroute.graph.dependency import SECRETS, Dependencies, Reader
+from fastroute.graph.grant import Reference
 from fastroute.graph.node import HolderId, Problem
+from fastroute.graph.permission import refusal
 from fastroute.resources.gateway import Gateway, Listener, ListenerSet, ListenerTLSConfig, SecretObjectReference
 from fastroute.resources.meta import Key
 from fastroute.snapshot import ListenerTLS
@@ -49,26 +50,7 @@ class ResolvedTLS(msgspec.Struct, frozen=True):
 NONE = ResolvedTLS()
 
 
-class References:
-    """What certificateRefs are resolved against. Records the namespaces whose grants were read."""
-
-    def __init__(self, vault: Vault, grants: Grants) -> None:
-        self.vault = vault
-        self.grants = grants
-        self.asked: set[str] = set()  # namespaces whose grants were read
-
-    def refusal(self, reference: Reference, field: str) -> Problem | None:
-        """RefNotPermitted; None if a grant allows the reference or none is needed."""
-        if reference.namespace == reference.to_namespace:
-            return None
-        self.asked.update((reference.to_namespace, reference.namespace))
-        if permitted(reference, self.grants):
-            return None
-        cause = refusal_cause(reference, self.grants)
-        return conditions.ref_not_permitted(reference, cause, field, grant_document(reference, self.grants))
-
-
-def resolve_tls(holder: HolderId, listener: Listener, index: int, references: References) -> ResolvedTLS:
+def resolve_tls(holder: HolderId, listener: Listener, index: int, reader: Reader, vault: Vault) -> ResolvedTLS:
     """`holder`: the Gateway or ListenerSet with the listener; `index`: position of the listener in it."""
     field = f"spec.listeners[{index}].tls"
     if listener.protocol != TERMINATED:
@@ -79,7 +61,7 @@ def resolve_tls(holder: HolderId, listener: Listener, index: int, references: Re
     problems: list[Problem] = []
     served: dict[str, CertificateNode] = {}
     for number, ref in enumerate(config.certificate_refs):
-        found = _resolve(holder, ref, f"{field}.certificateRefs[{number}]", references)
+        found = _resolve(holder, ref, f"{field}.certificateRefs[{number}]", reader, vault)
         if isinstance(found, Problem):
             problems.append(found)
         else:
@@ -92,7 +74,7 @@ def resolve_tls(holder: HolderId, listener: Listener, index: int, references: Re
 
 
 def _resolve(
-    holder: HolderId, ref: SecretObjectReference, field: str, references: References
+    holder: HolderId, ref: SecretObjectReference, field: str, reader: Reader, vault: Vault
 ) -> CertificateNode | Problem:
     """The certificate, or the reason why it is not served."""
     if (ref.group, ref.kind) != ("", "Secret"):
@@ -107,11 +89,12 @@ def _resolve(
         to_namespace=key.namespace,
         to_name=key.name,
     )
-    if refused := references.refusal(reference, field):
+    if refused := refusal(reference, field, reader):
         return refused
-    found = references.vault.certificate(key)
-    if found is None:
+    secret = reader.find(SECRETS, key)
+    if secret is None:
         return conditions.secret_not_found(key, field)
+    found = vault.certificate(secret)
     return found if found.mistake is None else conditions.invalid_certificate(key, found.mistake, field)
 
 
@@ -186,14 +169,11 @@ class TLSUnit(msgspec.Struct, frozen=True, eq=False):
 
     source: Gateway | ListenerSet
     resolved: tuple[ResolvedTLS, ...]
-    secrets: frozenset[Key]
-    grant_spaces: frozenset[str]
+    dependencies: Dependencies
 
 
-def resolve_holder(holder: HolderId, source: Gateway | ListenerSet, vault: Vault, grants: Grants) -> TLSUnit:
-    vault.looked_at.clear()
-    references = References(vault, grants)
+def resolve_holder(holder: HolderId, source: Gateway | ListenerSet, reader: Reader, vault: Vault) -> TLSUnit:
     resolved = tuple(
-        resolve_tls(holder, listener, index, references) for index, listener in enumerate(source.spec.listeners)
+        resolve_tls(holder, listener, index, reader, vault) for index, listener in enumerate(source.spec.listeners)
     )
-    return TLSUnit(source, resolved, frozenset(vault.looked_at), frozenset(references.asked))
+    return TLSUnit(source, resolved, reader.dependencies)

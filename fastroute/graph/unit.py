@@ -8,27 +8,25 @@ from fastroute.difference import changed_keys, replaced
 from fastroute.graph.admission import Bid, Ledger, Refusal, admit
 from fastroute.graph.age import age
 from fastroute.graph.change import kept
-from fastroute.graph.node import HolderId, Route, RouteId, RouteNode
+from fastroute.graph.dependency import Dependencies
+from fastroute.graph.node import Route, RouteId, RouteNode
 from fastroute.graph.price import Item, price_list
 from fastroute.graph.route import Attached, ListenerId, limited
-from fastroute.resources.gateway import HTTPRoute
-from fastroute.resources.meta import Key
+from fastroute.resources.httproute import HTTPRoute
 
 Ledgers = Mapping[ListenerId, Ledger]
 _NONE = Ledger()
 
 
 class Unit(msgspec.Struct, frozen=True, eq=False):
-    """Also contains what was read for it."""
+    """Also contains what it depends on."""
 
     source: Route
-    parents: frozenset[HolderId]  # referred to by its parentRefs
+    dependencies: Dependencies = frozenset()
     node: RouteNode | None = None  # None: no managed parent
     asked: Attached = Attached()  # what it would attach to if it cost nothing
     attached: Attached = Attached()
     items: tuple[Item, ...] = ()  # what its matches cost
-    services: frozenset[Key] = frozenset()
-    grant_spaces: frozenset[str] = frozenset()
 
 
 Units = Mapping[RouteId, Unit]

@@ -7,7 +7,7 @@ from fastroute.graph.hostname import ANY, meet
 from fastroute.graph.node import Graph, RouteNode
 from fastroute.graph.path import matched_path
 from fastroute.lint.rule import rules_of
-from fastroute.resources.gateway import HTTPPathMatch, HTTPRouteMatch, HTTPRouteRule
+from fastroute.resources.http_rule import HTTPMatch, HTTPPathMatch, HTTPRule
 from fastroute.resources.world import Resources
 
 # Fields that browsers send in a preflight (Fetch standard, "CORS-preflight fetch"), and fields that proxies add.
@@ -38,14 +38,14 @@ def preflights_not_taken(resources: Resources, graph: Graph) -> Iterator[Finding
                 )
 
 
-def _cors_fields(rule: HTTPRouteRule) -> list[str]:
+def _cors_fields(rule: HTTPRule) -> list[str]:
     """The fields of the CORS filters of a rule."""
     lists = [("filters", rule.filters)]
     lists += [(f"backendRefs[{i}].filters", ref.filters) for i, ref in enumerate(rule.backend_refs)]
     return [f"{field}[{i}]" for field, filters in lists for i, each in enumerate(filters) if each.type == "CORS"]
 
 
-def _misses_preflights(match: HTTPRouteMatch) -> str | None:
+def _misses_preflights(match: HTTPMatch) -> str | None:
     """The reason why the match never matches a preflight; None if it may."""
     if match.method not in (None, "OPTIONS"):
         return f"method {match.method}"
@@ -57,12 +57,12 @@ def _is_sent(name: str) -> bool:
     return name in _SENT or name.startswith("sec-")
 
 
-def _taken_elsewhere(route: RouteNode, match: HTTPRouteMatch, sharing: list[tuple[RouteNode, HTTPRouteRule]]) -> bool:
+def _taken_elsewhere(route: RouteNode, match: HTTPMatch, sharing: list[tuple[RouteNode, HTTPRule]]) -> bool:
     """Whether a rule on one of the route's hosts matches the preflights for `match`."""
     return any(
         _takes_preflights(other_match, match) and _share_a_host(route, other)
         for other, rule in sharing
-        for other_match in rule.matches or (HTTPRouteMatch(),)
+        for other_match in rule.matches or (HTTPMatch(),)
     )
 
 
@@ -71,7 +71,7 @@ def _share_a_host(one: RouteNode, other: RouteNode) -> bool:
     return any(meet(a.lower(), b.lower()) for a in names[0] for b in names[1])
 
 
-def _takes_preflights(other: HTTPRouteMatch, match: HTTPRouteMatch) -> bool:
+def _takes_preflights(other: HTTPMatch, match: HTTPMatch) -> bool:
     """Whether `other` matches the preflights for the requests that `match` matches. True if that is uncertain."""
     wanted = {(query.name, query.value) for query in match.query_params}
     rest = all((query.name, query.value) in wanted for query in other.query_params)

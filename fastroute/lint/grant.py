@@ -8,13 +8,8 @@ from fastroute.graph.fix import allowed_routes
 from fastroute.graph.grant import Permit
 from fastroute.graph.node import Graph, Route
 from fastroute.resources.decode import KINDS
-from fastroute.resources.gateway import (
-    GROUP,
-    BackendObjectReference,
-    HTTPBackendRef,
-    Listener,
-    SecretObjectReference,
-)
+from fastroute.resources.gateway import GROUP, BackendObjectReference, Listener, SecretObjectReference
+from fastroute.resources.http_rule import HTTPBackendRef
 from fastroute.resources.lookalike import lookalike
 from fastroute.resources.policy import ReferenceGrant
 from fastroute.resources.world import Resources

@@ -11,7 +11,7 @@ from fastroute.graph.hostname import common, covers, meet
 from fastroute.graph.node import Graph, ListenerNode, ParentNode, RouteNode
 from fastroute.graph.shadow import MatchRank, find_shadows
 from fastroute.lint.rule import rules_of
-from fastroute.resources.gateway import HTTPRouteMatch
+from fastroute.resources.http_rule import HTTPMatch
 from fastroute.resources.meta import Resource
 from fastroute.resources.world import Resources
 
@@ -170,7 +170,7 @@ def _as_sent(text: str, part: str) -> str:
     return _ESCAPE.sub(lambda found: found[0].upper(), quote(text, safe=safe))
 
 
-def _matches(graph: Graph) -> Iterator[tuple[RouteNode, int, int, HTTPRouteMatch]]:
+def _matches(graph: Graph) -> Iterator[tuple[RouteNode, int, int, HTTPMatch]]:
     """Every match, with its route, the index of its rule, and its index."""
     for route, index, rule in rules_of(graph):
         for number, match in enumerate(rule.matches):

@@ -6,13 +6,12 @@ from fastroute.graph.finding import Finding, warning
 from fastroute.graph.node import Graph, HolderId
 from fastroute.graph.route import parent_id
 from fastroute.nearest import nearest
-from fastroute.resources.gateway import GROUP
+from fastroute.resources.gateway import GROUP, Route
 from fastroute.resources.meta import Key
-from fastroute.resources.unserved import UnservedRoute
 from fastroute.resources.world import Resources
 
 PARENTS = ("Gateway", "ListenerSet")
-UNSERVED: Mapping[str, Callable[[Resources], Mapping[Key, UnservedRoute]]] = {
+UNSERVED: Mapping[str, Callable[[Resources], Mapping[Key, Route]]] = {
     "TCPRoute": lambda resources: resources.tcp_routes,
     "TLSRoute": lambda resources: resources.tls_routes,
     "UDPRoute": lambda resources: resources.udp_routes,

@@ -5,11 +5,8 @@ from collections.abc import Iterator
 from fastroute.graph.backend import backend_id
 from fastroute.graph.finding import Finding, warning
 from fastroute.graph.node import Graph, RouteNode
-from fastroute.resources.gateway import (
-    HTTPRoute,
-    HTTPRouteFilter,
-    HTTPRouteRule,
-)
+from fastroute.resources.http_rule import HTTPFilter, HTTPRule
+from fastroute.resources.httproute import HTTPRoute
 from fastroute.resources.world import Resources
 
 
@@ -37,7 +34,7 @@ def marks_not_changed(resources: Resources, graph: Graph) -> Iterator[Finding]:
             yield warning(route.kind, route.source, "LoopFieldKept", message, where)
 
 
-def _filters(graph: Graph) -> Iterator[tuple[RouteNode, str, HTTPRouteFilter]]:
+def _filters(graph: Graph) -> Iterator[tuple[RouteNode, str, HTTPFilter]]:
     """Every filter of rules and backendRefs, with its route and its path."""
     for route, index, rule in rules_of(graph):
         lists = [(f"spec.rules[{index}]", rule.filters)]
@@ -47,7 +44,7 @@ def _filters(graph: Graph) -> Iterator[tuple[RouteNode, str, HTTPRouteFilter]]:
                 yield route, f"{field}.filters[{number}]", filter_
 
 
-def _changed(filter_: HTTPRouteFilter) -> list[str]:
+def _changed(filter_: HTTPFilter) -> list[str]:
     """The names of the header fields that it changes, in lower case."""
     modifier = filter_.request_header_modifier or filter_.response_header_modifier
     if modifier is None:
@@ -69,7 +66,7 @@ def zero_weights(resources: Resources, graph: Graph) -> Iterator[Finding]:
                 yield warning(route.kind, route.source, "WeightZero", message, f"{field}[{number}].weight")
 
 
-def rules_of(graph: Graph) -> Iterator[tuple[RouteNode, int, HTTPRouteRule]]:
+def rules_of(graph: Graph) -> Iterator[tuple[RouteNode, int, HTTPRule]]:
     """Every rule of the HTTPRoutes that have a managed parent, with its route and index."""
     for route in graph.routes.values():
         if isinstance(route.source, HTTPRoute):

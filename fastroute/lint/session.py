@@ -9,7 +9,8 @@ from fastroute.graph.node import Graph, ListenerNode, RouteId, RouteNode
 from fastroute.graph.path import matched_path
 from fastroute.graph.session import cookie_path
 from fastroute.lint.rule import rules_of
-from fastroute.resources.gateway import HTTPRoute, HTTPRouteRule, SessionPersistence
+from fastroute.resources.http_rule import HTTPRule, SessionPersistence
+from fastroute.resources.httproute import HTTPRoute
 from fastroute.resources.meta import Key
 from fastroute.resources.world import Resources
 
@@ -102,7 +103,7 @@ def _named_cookies(route: RouteNode) -> Iterator[tuple[int, str, str]]:
             yield index, name, cookie_path(written, paths, holds_backend=holds)
 
 
-def _cookie_session(rule: HTTPRouteRule) -> SessionPersistence | None:
+def _cookie_session(rule: HTTPRule) -> SessionPersistence | None:
     written = rule.session_persistence
     return written if written is not None and written.type == "Cookie" else None
 

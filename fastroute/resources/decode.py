@@ -30,7 +30,9 @@ from fastroute.resources.document import (
     scalar,
     written,
 )
-from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, GRPCRoute, HTTPRoute, ListenerSet
+from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, ListenerSet
+from fastroute.resources.grpcroute import GRPCRoute
+from fastroute.resources.httproute import HTTPRoute
 from fastroute.resources.lookalike import is_gateway_api, lookalike
 from fastroute.resources.meta import Key, Origin, Resource
 from fastroute.resources.policy import (

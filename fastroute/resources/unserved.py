@@ -5,27 +5,19 @@ route, its parents; of Endpoints, the addresses for the EndpointSlices that are 
 """
 
 from fastroute.resources.core import EndpointPort
-from fastroute.resources.gateway import ParentReference
+from fastroute.resources.gateway import Route
 from fastroute.resources.meta import Resource, Typed
 
 
-class UnservedSpec(Typed, frozen=True):
-    parent_refs: tuple[ParentReference, ...] = ()
-
-
-class UnservedRoute(Resource, frozen=True, kw_only=True):
-    spec: UnservedSpec
-
-
-class TCPRoute(UnservedRoute, frozen=True):
+class TCPRoute(Route, frozen=True):
     pass
 
 
-class TLSRoute(UnservedRoute, frozen=True):
+class TLSRoute(Route, frozen=True):
     pass
 
 
-class UDPRoute(UnservedRoute, frozen=True):
+class UDPRoute(Route, frozen=True):
     pass
 
 

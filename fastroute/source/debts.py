@@ -1,46 +1,66 @@
-"""Debts: the namespaces whose changes took long, because many objects depend on what changed.
+"""Debts: the namespaces whose changes took long, and therefore have to wait.
 
-A change of a Gateway with thousands of routes cannot be divided: all routes must change with it. It takes some hundred
-milliseconds, in which no other change is served. A single such change is served at once. But further changes of this
-namespace that may be as expensive then wait FACTOR times as long as it took, so that at most one in ten changes of
-other namespaces coincides with one. If several namespaces were involved, the next such change of each of them is built
-alone, to find out whose it was.
+Some changes cannot be divided: with a Gateway, thousands of routes may change, and a route may have a hundred regular
+expressions. Such a change takes some hundred milliseconds, in which no other change is served. A single one is served
+at once. But further changes in the same lane of this namespace then wait FACTOR times as long as it took, so that at
+most one in ten changes of other namespaces coincides with one. If several lanes of a namespace are expensive, they wait
+for the sum. If several payers were involved, the next change of each of them is built alone, to find out whose it was.
 """
 
 from collections.abc import Collection
+from enum import Enum
+from typing import NamedTuple
 
 EXPENSIVE = 0.025  # s
 FACTOR = 12.0
 LONGEST = 5.0  # s
 
 
+class Lane(Enum):
+    """Changes of a namespace that wait for each other: expensive routes do not delay its endpoints."""
+
+    WIDE = "objects on which many others may depend"
+    ROUTES = "routes"
+    ENDPOINTS = "endpoints"
+
+
+class Payer(NamedTuple):
+    space: str
+    lane: Lane
+
+
 class Debts:
     """Times are in seconds of any clock."""
 
     def __init__(self) -> None:
-        self._until: dict[str, float] = {}  # of the namespaces whose last change was expensive
-        self._suspects: set[str] = set()  # one of the namespaces that were involved in an expensive change
+        self._expensive: set[Payer] = set()  # those whose last change was expensive
+        self._until: dict[str, float] = {}  # when the expensive lanes of a namespace may change next
+        self._suspects: dict[Payer, float] = {}  # one of several in an expensive change, and how long that took
 
-    def charge(self, spaces: Collection[str], seconds: float, now: float) -> None:
-        """The changes of `spaces` took so long."""
-        if seconds >= EXPENSIVE and len(spaces) > 1:
-            self._suspects.update(spaces)
-            return
-        for space in spaces:  # one, or cheap ones
-            self._suspects.discard(space)
-            self._until.pop(space, None)
-            if seconds >= EXPENSIVE:
-                self._until[space] = now + min(FACTOR * seconds, LONGEST)
+    def charge(self, payers: Collection[Payer], seconds: float, now: float) -> None:
+        """The changes of `payers` took so long."""
+        if seconds < EXPENSIVE:
+            self._expensive.difference_update(payers)
+            for payer in payers:
+                self._suspects.pop(payer, None)
+        elif len(payers) > 1:
+            self._suspects.update(dict.fromkeys(payers, seconds))
+        else:
+            for payer in payers:
+                self._expensive.add(payer)
+                took = seconds + self._suspects.pop(payer, 0.0)
+                since = max(self._until.get(payer.space, now), now)
+                self._until[payer.space] = min(since + FACTOR * took, now + LONGEST)
 
-    def may(self, space: str, others: Collection[str], now: float) -> bool:
-        """Whether a change of `space` may be built together with changes of `others`."""
-        if now < self.until(space):
+    def may(self, payer: Payer, others: Collection[Payer], now: float) -> bool:
+        """Whether a change of `payer` may be built together with changes of `others`."""
+        if now < self.until(payer):
             return False
-        alone = space in self._until or space in self._suspects
-        return not any(
-            other != space and (alone or other in self._until or other in self._suspects) for other in others
-        )
+        return all(other == payer for other in others) or not any(map(self._is_alone, (payer, *others)))
 
-    def until(self, space: str) -> float:
+    def until(self, payer: Payer) -> float:
         """When it may change next."""
-        return self._until.get(space, 0.0)
+        return self._until.get(payer.space, 0.0) if payer in self._expensive else 0.0
+
+    def _is_alone(self, payer: Payer) -> bool:
+        return payer in self._expensive or payer in self._suspects

@@ -9,27 +9,32 @@ Within a namespace, changes that arrived in the meantime follow after those that
 depend on comes first (DEPENDENCIES), and deletions come last, except for ReferenceGrants: a permission that was revoked
 must not be used any longer than necessary. An object that changes again keeps its place, and its newest version counts.
 
-The size does not tell how many objects depend on another one: thousands of routes may be attached to a Gateway. So the
-time that a portion took is charged to the namespace with the change of such a kind, and if it took long, further ones
-of this namespace have to wait (debts.py).
+The size is an estimate. It does not tell how many objects depend on another one: thousands of routes may be attached to
+a Gateway. So the time that a portion took is charged to the namespace whose changes it contained, and if it took long,
+further ones of this namespace have to wait (debts.py).
 """
 
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Collection, Iterable, Iterator
 from math import inf
 from typing import Any, NamedTuple
 
 from fastroute.resources.core import EndpointSlice, Namespace, Secret, Service
-from fastroute.resources.gateway import Gateway, GatewayClass, GRPCRoute, HTTPRoute, ListenerSet
+from fastroute.resources.gateway import Gateway, GatewayClass, ListenerSet
+from fastroute.resources.grpcroute import GRPCRoute
+from fastroute.resources.httproute import HTTPRoute
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import BackendTLSPolicy, ReferenceGrant
-from fastroute.source.debts import Debts
+from fastroute.resources.unserved import Endpoints
+from fastroute.source.debts import Debts, Lane, Payer
 
 WHOLE = 100  # units of size
+LARGEST = WHOLE + 1  # of a route
 QUANTUM = 8
 PER_UNIT = 4  # matches, backendRefs and filters of a route
 ENDPOINTS_PER_UNIT = 50
 SECRET = 10  # units: its certificate is parsed and its key is checked
+EXPRESSION = 4  # units: it is compiled and its automaton is built
 DEPENDENCIES: dict[Any, int] = {
     kind: number
     for number, kind in enumerate(
@@ -46,7 +51,7 @@ DEPENDENCIES: dict[Any, int] = {
         )
     )
 }  # kinds before those that depend on them; all others depend on these
-NARROW = frozenset({EndpointSlice})  # but little depends on them
+LANES: dict[type[Resource], Lane] = {EndpointSlice: Lane.ENDPOINTS, Endpoints: Lane.ENDPOINTS}
 
 
 class Changed(NamedTuple):
@@ -60,9 +65,12 @@ class Changed(NamedTuple):
         return self.key.name if self.kind is Namespace else self.key.namespace
 
     @property
-    def is_wide(self) -> bool:
-        """Whether many objects may depend on it."""
-        return self.kind in DEPENDENCIES and self.kind not in NARROW
+    def lane(self) -> Lane:
+        return LANES.get(self.kind) or (Lane.WIDE if self.kind in DEPENDENCIES else Lane.ROUTES)
+
+    @property
+    def payer(self) -> Payer:
+        return Payer(self.space, self.lane)
 
 
 Find = Callable[[Changed], Resource | None]
@@ -80,28 +88,24 @@ class _Space:
     def __init__(self) -> None:
         self.since: dict[Changed, float] = {}
         self.deficit = 0  # what it has saved
-        self.wide = 0  # the number of wide changes
+        self.lanes: Counter[Lane] = Counter()  # the number of changes in each
         self._round: deque[Changed] = deque()
         self._next: list[Changed] = []  # for the next round
-        self._held: list[Changed] = []  # wide changes of this round, which have to wait
-
-    @property
-    def narrow(self) -> int:
-        return len(self.since) - self.wide
+        self._held: list[Changed] = []  # changes of this round whose lanes have to wait
 
     def add(self, changed: Changed, since: float) -> None:
         if changed not in self.since:
             self.since[changed] = since
-            self.wide += changed.is_wide
+            self.lanes[changed.lane] += 1
             self._next.append(changed)
 
-    def first(self, find: Find, *, with_wide: bool) -> Changed | None:
-        """The next change, unless it is wide and has to wait."""
-        if with_wide and self._held:
+    def first(self, find: Find, lanes: Collection[Lane]) -> Changed | None:
+        """The next change in one of these lanes."""
+        if any(changed.lane in lanes for changed in self._held):
             self._begin([*self._held, *self._round], find)
             self._held = []
         while True:
-            while self._round and self._round[0].is_wide and not with_wide:
+            while self._round and self._round[0].lane not in lanes:
                 self._held.append(self._round.popleft())
             if self._round or not self._next:
                 return self._round[0] if self._round else None
@@ -111,7 +115,7 @@ class _Space:
     def take_first(self) -> float:
         """Removes what `first` returned; returns when it changed."""
         changed = self._round.popleft()
-        self.wide -= changed.is_wide
+        self.lanes[changed.lane] -= 1
         return self.since.pop(changed)
 
     def _begin(self, changes: list[Changed], find: Find) -> None:
@@ -134,13 +138,11 @@ class Pending:
 
     def charge(self, taken: Iterable[Changed], seconds: float, now: float) -> None:
         """`seconds`: of work for what `take` returned."""
-        self._debts.charge({changed.space for changed in taken if changed.is_wide}, seconds, now)
+        self._debts.charge({changed.payer for changed in taken}, seconds, now)
 
     def next_time(self, now: float) -> float:
         """When `take` will return something."""
-        return min(
-            (now if each.narrow else self._debts.until(name) for name, each in self._spaces.items()), default=inf
-        )
+        return min(map(self._debts.until, self._payers()), default=inf)
 
     def take_all(self) -> dict[Changed, float]:
         """All changes, with the times when they came."""
@@ -157,45 +159,56 @@ class Pending:
         if self._is_small(now):
             return self.take_all()
         taken: dict[Changed, float] = {}
-        wide: set[str] = set()
+        payers: set[Payer] = set()
         while most > 0:
             left, are_blocked = len(self._spaces), True
             for name in list(self._spaces):
-                space = self._spaces[name]
-                with_wide = bool(space.wide) and self._debts.may(name, wide, now)
-                if not (with_wide or space.narrow):
+                lanes = self._open_lanes(name, payers, now)
+                if not lanes:
                     continue
                 are_blocked = False
-                space.deficit += QUANTUM
-                most -= self._take_from(name, taken, with_wide=with_wide)
-                if with_wide and any(changed.is_wide and changed.space == name for changed in taken):
-                    wide.add(name)
+                self._spaces[name].deficit += QUANTUM
+                most -= self._take_from(name, lanes, taken, payers)
                 if most <= 0:
                     break
             if are_blocked or (taken and len(self._spaces) < left):
                 break
         return taken
 
+    def _payers(self) -> Iterator[Payer]:
+        for name, space in self._spaces.items():
+            yield from (Payer(name, lane) for lane, count in space.lanes.items() if count)
+
+    def _open_lanes(self, name: str, payers: Collection[Payer], now: float) -> list[Lane]:
+        """The lanes of a namespace whose changes may be built together with those of `payers`."""
+        lanes: list[Lane] = []
+        for lane, count in self._spaces[name].lanes.items():
+            together = [*payers, *(Payer(name, open_) for open_ in lanes)]
+            if count and self._debts.may(Payer(name, lane), together, now):
+                lanes.append(lane)
+        return lanes
+
     def _is_small(self, now: float) -> bool:
         """Whether all changes can be one portion."""
         if sum(len(space.since) for space in self._spaces.values()) > WHOLE:
             return False
-        wide = [name for name, space in self._spaces.items() if space.wide]
-        if not all(self._debts.may(name, wide, now) for name in wide):
+        payers = list(self._payers())
+        if not all(self._debts.may(payer, payers, now) for payer in payers):
             return False
         return sum(size(self._find(changed)) for space in self._spaces.values() for changed in space.since) <= WHOLE
 
-    def _take_from(self, name: str, taken: dict[Changed, float], *, with_wide: bool) -> int:
+    def _take_from(self, name: str, lanes: Collection[Lane], taken: dict[Changed, float], payers: set[Payer]) -> int:
         """Takes what the namespace can pay; returns how much that is."""
         space = self._spaces[name]
         paid = 0
-        while (changed := space.first(self._find, with_wide=with_wide)) is not None:
+        while (changed := space.first(self._find, lanes)) is not None:
             cost = size(self._find(changed))
             if cost > space.deficit:
                 break
             space.deficit -= cost
             paid += cost
             taken[changed] = space.take_first()
+            payers.add(changed.payer)
         if space.since:
             self._spaces.move_to_end(name)
         else:
@@ -207,9 +220,18 @@ def size(resource: Resource | None) -> int:
     """An estimate of the work to build and publish an object, in units of a route with one rule; None: a deletion."""
     if isinstance(resource, HTTPRoute | GRPCRoute):
         parts = sum(len(rule.matches) + len(rule.backend_refs) + len(rule.filters) for rule in resource.spec.rules)
-        return 1 + parts // PER_UNIT
+        return min(1 + parts // PER_UNIT + EXPRESSION * _expressions(resource), LARGEST)
     if isinstance(resource, Gateway | ListenerSet):
         return 1 + len(resource.spec.listeners)
     if isinstance(resource, EndpointSlice):
         return 1 + len(resource.endpoints or ()) // ENDPOINTS_PER_UNIT
     return SECRET if isinstance(resource, Secret) else 1
+
+
+def _expressions(route: HTTPRoute | GRPCRoute) -> int:
+    """The number of its regular expressions."""
+    if isinstance(route, GRPCRoute):  # they are not served
+        return 0
+    matches = [match for rule in route.spec.rules for match in rule.matches]
+    types = (test.type for match in matches for test in (*match.headers, *match.query_params))
+    return sum(type_ == "RegularExpression" for type_ in (*types, *(match.path.type for match in matches)))

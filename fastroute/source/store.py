@@ -21,7 +21,9 @@ import msgspec
 
 from fastroute.difference import replaced
 from fastroute.resources.core import EndpointSlice, Namespace, Secret, Service
-from fastroute.resources.gateway import Gateway, GatewayClass, GRPCRoute, HTTPRoute, ListenerSet
+from fastroute.resources.gateway import Gateway, GatewayClass, ListenerSet
+from fastroute.resources.grpcroute import GRPCRoute
+from fastroute.resources.httproute import HTTPRoute
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import BackendTLSPolicy, ReferenceGrant, UnservedPolicy
 from fastroute.resources.problem import ManifestProblem
@@ -73,6 +75,7 @@ class Apply(msgspec.Struct, frozen=True):
     """An object was created or changed."""
 
     resource: Resource
+    since: float | None = None  # when this was noticed; None: with the other events
 
 
 class Delete(msgspec.Struct, frozen=True):
@@ -80,6 +83,7 @@ class Delete(msgspec.Struct, frozen=True):
 
     kind: type[Resource]
     key: Key
+    since: float | None = None
 
 
 WatchEvent = Init | InitApply | InitDone | Apply | Delete
@@ -116,10 +120,12 @@ class Store:
         self._resources: Resources | None = None
 
     def apply(self, events: Iterable[WatchEvent], noticed: float = 0.0) -> bool:
-        """Applies events in order. True if anything changed. `noticed`: when the changes were noticed."""
+        """Applies events in order. True if anything changed. `noticed`: when the changes were noticed, unless an event
+        has a time of its own."""
         changed = False
-        self._noticed = noticed
         for event in events:
+            own = event.since if isinstance(event, Apply | Delete) else None
+            self._noticed = noticed if own is None else own
             match event:
                 case Init(kind):
                     self._listed[kind] = set()
@@ -131,9 +137,9 @@ class Store:
                     gone = [key for key in self._objects[kind] if key not in listed]
                     for key in gone:
                         changed |= self._remove(kind, key)
-                case Apply(resource):
+                case Apply(resource, _):
                     changed |= self._put(resource)
-                case Delete(kind, key):
+                case Delete(kind, key, _):
                     changed |= self._remove(kind, key)
         return changed
 

@@ -65,6 +65,7 @@ class Worker:
         self.pinged = False  # a Pong is expected
         self.patience = trio.CancelScope()  # of the call that waits for a response; each message extends it
         self.late = False  # its acknowledgement is overdue, and nothing waits for it any more
+        self.killed = False
         self.refused = 0  # the version that it refused even as a complete publication
         self._usage = Usage(0.0, 0)
         self._shortages = shortages
@@ -119,7 +120,7 @@ class Worker:
     @property
     def serving(self) -> bool:
         """Whether it accepts connections and routes them."""
-        return self.version > 0
+        return self.version > 0 and not self.killed
 
     def acknowledge(self) -> None:
         """Records that the worker installed the last publication."""
@@ -136,6 +137,7 @@ class Worker:
 
     def kill(self) -> None:
         """Kills the process."""
+        self.killed = True
         self._process.kill()
 
     def usage(self) -> Usage:

@@ -49,6 +49,7 @@ from fastroute.supervisor.lending import lend
 from fastroute.supervisor.logfile import LogFile
 from fastroute.supervisor.memory import counter_memory
 from fastroute.supervisor.parcel import Parcel, Target, parcel
+from fastroute.supervisor.patience import replaced_when_endless
 from fastroute.supervisor.process import Owed, Worker, worker_process
 from fastroute.supervisor.sockets import ListeningSockets, Place, Results
 from fastroute.supervisor.tally import Tally, WorkerSample
@@ -294,7 +295,8 @@ class Supervisor:
         base = worker.version if worker.held is not None else 0
         opening, closing = self._parcel(base, worker.held, target)
         worker.owed = Owed(target.version, base, target.snapshot)
-        async with self._replaced_when_stuck(worker):
+        endless = replaced_when_endless(worker, target.version, self._all_serve, lambda: self._changed)
+        async with self._replaced_when_stuck(worker), endless:
             await worker.send_encoded(opening)
             await self._bring_sockets(worker)
             await worker.send_encoded(closing)
@@ -368,6 +370,9 @@ class Supervisor:
     def _serving(self) -> list[Worker]:
         # A copy, because the thread that answers /readyz calls this too.
         return [worker for worker in tuple(self._workers.values()) if worker.serving]
+
+    def _all_serve(self) -> bool:
+        return len(self._serving()) == self._slots and not self._ending
 
     def _announce_change(self) -> None:
         """Wakes all tasks that wait for a state change."""

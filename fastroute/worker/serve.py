@@ -176,10 +176,11 @@ async def _finished(engine: Engine) -> None:
 
 
 async def report_progress(slices: Slices, control: ControlStream) -> None:
-    """Sends Pongs while the other task is busy, so that a long installation does not look like a hang."""
+    """Sends Pongs while the other task makes progress, so that a long installation does not look like a hang."""
     while True:
+        before = slices.count
         await trio.sleep(_PROGRESS)
-        if slices.busy:
+        if slices.busy and slices.count != before:
             await control.send(Pong())
 
 

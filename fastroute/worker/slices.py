@@ -31,6 +31,7 @@ class Slices:
         self._until = 0.0  # on the same clock
         self._looked_after = 0.0
         self.busy = False  # messages are processed, and the task does not wait for the next one
+        self.count = 0  # slices so far: progress
 
     @property
     def length(self) -> int:
@@ -62,6 +63,7 @@ class Slices:
     async def let_traffic_by(self) -> None:
         """Runs one turn of the engine without waiting, and occasionally all other tasks."""
         self._note_length()
+        self.count += 1
         self._engine.hurry()
         began = time.monotonic()
         if self._engine.turn():

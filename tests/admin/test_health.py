@@ -101,6 +101,26 @@ async def test_a_thread_answers_while_the_main_loop_hangs_and_says_so():
     assert answers == [(200, "alive\n"), (503, f"the main loop has not run for {SILENT + 5:.0f} s\n"), (200, "ready\n")]
 
 
+async def test_a_thread_that_fails_is_reported_and_started_again(caplog):
+    one = socket.socket()
+    one.bind(("127.0.0.1", 0))  # accept() fails, because the socket does not listen
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve_apart, health_app(Pulse(), lambda: True), one, NONE, "health")
+        with trio.fail_after(60):
+            while "the thread that answers requests for health failed" not in caplog.text:  # noqa: ASYNC110
+                await trio.sleep(0.01)
+        one.listen()
+        asking = http.client.HTTPConnection("127.0.0.1", one.getsockname()[1], timeout=60)
+
+        def ask():
+            asking.request("GET", "/readyz")
+            return asking.getresponse().status
+
+        assert await trio.to_thread.run_sync(ask) == 200
+        nursery.cancel_scope.cancel()
+    assert one.fileno() == -1
+
+
 async def test_the_main_loop_beats(autojump_clock):
     pulse = Pulse(trio.current_time)
     async with trio.open_nursery() as nursery:

@@ -5,15 +5,15 @@ from typing import Any
 import pytest
 
 from fastroute.compiler.filters import filters_of
-from fastroute.resources.gateway import (
-    BackendObjectReference,
+from fastroute.resources.gateway import BackendObjectReference
+from fastroute.resources.http_rule import (
     Fraction,
+    HTTPFilter,
     HTTPHeader,
     HTTPHeaderFilter,
     HTTPPathModifier,
     HTTPRequestMirrorFilter,
     HTTPRequestRedirectFilter,
-    HTTPRouteFilter,
     HTTPURLRewriteFilter,
 )
 from fastroute.snapshot import HeaderModifier, HeaderValue, Mirror, Redirect, Rewrite
@@ -29,7 +29,7 @@ MODIFIER = HTTPHeaderFilter(
     ("written", "expected"),
     [
         (
-            HTTPRouteFilter(type="RequestHeaderModifier", request_header_modifier=MODIFIER),
+            HTTPFilter(type="RequestHeaderModifier", request_header_modifier=MODIFIER),
             HeaderModifier(
                 direction="request",
                 set=(HeaderValue("X-A", "1"), HeaderValue("X-B", "3")),
@@ -38,15 +38,15 @@ MODIFIER = HTTPHeaderFilter(
             ),
         ),
         (
-            HTTPRouteFilter(type="ResponseHeaderModifier", response_header_modifier=HTTPHeaderFilter(remove=("A",))),
+            HTTPFilter(type="ResponseHeaderModifier", response_header_modifier=HTTPHeaderFilter(remove=("A",))),
             HeaderModifier(direction="response", remove=("A",)),
         ),
         (
-            HTTPRouteFilter(type="RequestRedirect", request_redirect=HTTPRequestRedirectFilter()),
+            HTTPFilter(type="RequestRedirect", request_redirect=HTTPRequestRedirectFilter()),
             Redirect(status=302),
         ),
         (
-            HTTPRouteFilter(
+            HTTPFilter(
                 type="RequestRedirect",
                 request_redirect=HTTPRequestRedirectFilter(
                     scheme="https",
@@ -59,12 +59,12 @@ MODIFIER = HTTPHeaderFilter(
             Redirect(status=308, scheme="https", hostname="example.org", port=8443, full_path="/new"),
         ),
         (
-            HTTPRouteFilter(type="URLRewrite", url_rewrite=HTTPURLRewriteFilter(hostname="inner")),
+            HTTPFilter(type="URLRewrite", url_rewrite=HTTPURLRewriteFilter(hostname="inner")),
             Rewrite(hostname="inner"),
         ),
     ],
 )
-def test_each_kind(written: HTTPRouteFilter, expected: object) -> None:
+def test_each_kind(written: HTTPFilter, expected: object) -> None:
     assert filters_of((written,)) == (expected,)
 
 
@@ -82,7 +82,7 @@ def test_each_kind(written: HTTPRouteFilter, expected: object) -> None:
 )
 def test_replacements_of_a_prefix_are_made_safe(replacement: str, expected: str) -> None:
     path = HTTPPathModifier(type="ReplacePrefixMatch", replace_prefix_match=replacement)
-    assert filters_of((HTTPRouteFilter(type="URLRewrite", url_rewrite=HTTPURLRewriteFilter(path=path)),)) == (
+    assert filters_of((HTTPFilter(type="URLRewrite", url_rewrite=HTTPURLRewriteFilter(path=path)),)) == (
         Rewrite(prefix=expected),
     )
 
@@ -90,19 +90,19 @@ def test_replacements_of_a_prefix_are_made_safe(replacement: str, expected: str)
 @pytest.mark.parametrize(("replacement", "expected"), [("", "/"), ("/", "/"), ("a", "/a"), ("/a/", "/a/")])
 def test_full_paths_begin_with_a_slash(replacement: str, expected: str) -> None:
     path = HTTPPathModifier(type="ReplaceFullPath", replace_full_path=replacement)
-    assert filters_of((HTTPRouteFilter(type="URLRewrite", url_rewrite=HTTPURLRewriteFilter(path=path)),)) == (
+    assert filters_of((HTTPFilter(type="URLRewrite", url_rewrite=HTTPURLRewriteFilter(path=path)),)) == (
         Rewrite(full_path=expected),
     )
 
 
 def test_order_is_kept_and_what_is_not_served_is_an_error() -> None:
     written = (
-        HTTPRouteFilter(type="URLRewrite", url_rewrite=HTTPURLRewriteFilter(hostname="inner")),
-        HTTPRouteFilter(type="RequestHeaderModifier", request_header_modifier=HTTPHeaderFilter(remove=("A",))),
+        HTTPFilter(type="URLRewrite", url_rewrite=HTTPURLRewriteFilter(hostname="inner")),
+        HTTPFilter(type="RequestHeaderModifier", request_header_modifier=HTTPHeaderFilter(remove=("A",))),
     )
     assert [type(made) for made in filters_of(written)] == [Rewrite, HeaderModifier]
     with pytest.raises(KeyError):
-        filters_of((HTTPRouteFilter(type="RequestMirror"),))
+        filters_of((HTTPFilter(type="RequestMirror"),))
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_order_is_kept_and_what_is_not_served_is_an_error() -> None:
 )
 def test_mirrors_have_a_share(share: dict[str, Any], expected: tuple[int, int] | None) -> None:
     ref = BackendObjectReference(name="m", port=80)
-    mirror = HTTPRouteFilter(type="RequestMirror", request_mirror=HTTPRequestMirrorFilter(backend_ref=ref, **share))
+    mirror = HTTPFilter(type="RequestMirror", request_mirror=HTTPRequestMirrorFilter(backend_ref=ref, **share))
     compiled = () if expected is None else (Mirror(backend="a/m:80", numerator=expected[0], denominator=expected[1]),)
     assert filters_of((mirror,), {0: "a/m:80"}) == compiled
     assert filters_of((mirror,), {1: "a/m:80"}) == (), "a mirror with a refused backend is left out"

@@ -29,21 +29,22 @@ from fastroute.resources.gateway import (
     AllowedRoutes,
     Gateway,
     GatewaySpec,
-    HTTPBackendRef,
-    HTTPHeader,
-    HTTPHeaderFilter,
-    HTTPPathMatch,
-    HTTPRequestRedirectFilter,
-    HTTPRoute,
-    HTTPRouteFilter,
-    HTTPRouteMatch,
-    HTTPRouteRule,
-    HTTPRouteSpec,
     LabelSelector,
     Listener,
     ParentReference,
     RouteNamespaces,
 )
+from fastroute.resources.http_rule import (
+    HTTPBackendRef,
+    HTTPFilter,
+    HTTPHeader,
+    HTTPHeaderFilter,
+    HTTPMatch,
+    HTTPPathMatch,
+    HTTPRequestRedirectFilter,
+    HTTPRule,
+)
+from fastroute.resources.httproute import HTTPRoute, HTTPRouteSpec
 from fastroute.resources.meta import Key, Metadata, Resource
 from fastroute.resources.policy import ReferenceGrant, ReferenceGrantFrom, ReferenceGrantSpec, ReferenceGrantTo
 from fastroute.resources.world import Resources
@@ -81,27 +82,25 @@ GATEWAYS = [
 SECOND_GATEWAYS = [gateway("api", http("main", port=81)), gateway("api", http("main", port=82, hostname="*.com"))]
 
 
-def rule(*backends: HTTPBackendRef, path: str = "/", **others: Any) -> HTTPRouteRule:
-    return HTTPRouteRule(
-        matches=(HTTPRouteMatch(path=HTTPPathMatch(value=path)),), backend_refs=tuple(backends), **others
-    )
+def rule(*backends: HTTPBackendRef, path: str = "/", **others: Any) -> HTTPRule:
+    return HTTPRule(matches=(HTTPMatch(path=HTTPPathMatch(value=path)),), backend_refs=tuple(backends), **others)
 
 
 def to(namespace: str, name: str, weight: int = 1, **others: Any) -> HTTPBackendRef:
     return HTTPBackendRef(namespace=namespace, name=name, port=80, weight=weight, **others)
 
 
-HEADERS = HTTPRouteFilter(
+HEADERS = HTTPFilter(
     type="RequestHeaderModifier", request_header_modifier=HTTPHeaderFilter(set=(HTTPHeader(name="X-A", value="1"),))
 )
-REDIRECT = HTTPRouteFilter(type="RequestRedirect", request_redirect=HTTPRequestRedirectFilter(scheme="https"))
+REDIRECT = HTTPFilter(type="RequestRedirect", request_redirect=HTTPRequestRedirectFilter(scheme="https"))
 RULES = [
     (rule(to("apples", "echo", 30), to("bananas", "echo", 70)),),
     (rule(to("apples", "echo"), path="/a"), rule(to("bananas", "none"), path="/b")),
     (rule(filters=(REDIRECT,)),),
     (rule(to("apples", "echo", filters=(HEADERS,)), filters=(HEADERS,), name="named"),),
     (rule(to("bananas", "echo", 0)), rule(path="/none")),
-    (rule(to("apples", "echo"), filters=(HTTPRouteFilter(type="ExtensionRef"),)),),  # not served
+    (rule(to("apples", "echo"), filters=(HTTPFilter(type="ExtensionRef"),)),),  # not served
 ]
 WEB, API, ELSEWHERE = (ParentReference(namespace="infra", name=name) for name in ("web", "api", "elsewhere"))
 WEB_MAIN = ParentReference(namespace="infra", name="web", section_name="main")

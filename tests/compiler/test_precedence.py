@@ -4,7 +4,7 @@ from itertools import pairwise
 
 from fastroute.compiler.precedence import place_of, rank
 from fastroute.graph.age import created
-from fastroute.resources.gateway import HTTPRoute, HTTPRouteSpec
+from fastroute.resources.httproute import HTTPRoute, HTTPRouteSpec
 from fastroute.resources.meta import Metadata
 from fastroute.snapshot import PathMatch, ValueMatch
 

@@ -8,7 +8,7 @@ import pytest
 from fastroute.compiler.matches import matches_of
 from fastroute.compiler.session import session_of
 from fastroute.graph.node import RuleNode
-from fastroute.resources.gateway import HTTPRoute
+from fastroute.resources.httproute import HTTPRoute
 from fastroute.snapshot import Session
 
 

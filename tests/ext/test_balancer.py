@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fastroute.ext.backends import Listing
 from fastroute.ext.balancer import Selector, WeightedChoice
 from fastroute.ext.tables import Upstreams
+from fastroute.snapshot import Endpoint
 
 WEIGHTS = st.lists(st.integers(0, 12) | st.sampled_from((0, 1, 100, 1_000_000)), min_size=1, max_size=6)
 RANDOM = st.integers(0, 2**64 - 1)
@@ -221,6 +223,23 @@ def test_health_outlives_an_update_that_keeps_the_endpoint() -> None:
     upstreams.update("ns/a:80", [])
     upstreams.update("ns/a:80", [("10.0.0.1", 80)])
     assert upstreams.statistics() == {"ns/a:80": (("10.0.0.1:80", 0, 0),)}
+
+
+def test_the_old_endpoints_leave_even_if_the_steps_are_not_finished() -> None:
+    """As when a worker ends during an installation."""
+    upstreams = Upstreams()
+    old = [(f"10.0.1.{number}", 80) for number in range(100)]
+    upstreams.update("ns/a:80", old)
+    for address, _ in old:
+        Selector(upstreams, "ns/a:80").fail(f"{address}:80", 0)
+    listing = Listing(upstreams, "ns/a:80")
+    listing.add([Endpoint("10.0.0.2", 80)])
+    steps = listing.replacing()
+    while len(upstreams.statistics()["ns/a:80"]) > 1:
+        next(steps)
+    steps.close()
+    upstreams.update("ns/a:80", old)
+    assert {failures for _, _, failures in upstreams.statistics()["ns/a:80"]} == {0}, "they are new ones"
 
 
 @pytest.mark.parametrize("wrong", [("10.0.0.256", 80), ("host", 80), ("10.0.0.1", 0), ("10.0.0.1", 65536), ("::g", 1)])

@@ -15,7 +15,8 @@ from fastroute.graph.build import build_graph
 from fastroute.graph.hostname import covers
 from fastroute.graph.node import Graph, Problem, RouteId
 from fastroute.graph.price import Item, Place, price_list
-from fastroute.resources.gateway import GatewayClass, HTTPRoute
+from fastroute.resources.gateway import GatewayClass
+from fastroute.resources.httproute import HTTPRoute
 from fastroute.resources.meta import Key
 from fastroute.settings import GraphSettings
 

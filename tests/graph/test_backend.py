@@ -11,7 +11,7 @@ from fastroute.graph.build import build_graph
 from fastroute.graph.node import BackendRefNode
 from fastroute.graph.protocol import NAMES
 from fastroute.resources.core import EndpointSlice, Service, ServicePort
-from fastroute.resources.gateway import GRPCRoute
+from fastroute.resources.grpcroute import GRPCRoute
 from fastroute.resources.meta import Key, Resource
 from fastroute.settings import GraphSettings
 

@@ -174,13 +174,11 @@ def test_no_repr_says_a_word_of_a_key() -> None:
 def test_a_secret_is_judged_once_and_again_when_its_content_changes() -> None:
     key = Key("certs", "s")
     first = secret("s", "certs")
-    vault = Vault({key: first}, {})
-    known = vault.certificate(key)
-    assert known is not None
-    assert vault.certificate(key) is known
+    vault = Vault({})
+    known = vault.certificate(first)
+    assert known.certificate is not None
+    assert vault.certificate(first) is known
     relabelled = Secret(metadata=first.metadata, type="Opaque", data=dict(first.data))
-    assert Vault({key: relabelled}, {key: known}).certificate(key) is known
-    renewed = Vault({key: secret("s", "certs", number=1)}, {key: known}).certificate(key)
-    assert renewed is not None
+    assert Vault({key: known}).certificate(relabelled) is known
+    renewed = Vault({key: known}).certificate(secret("s", "certs", number=1))
     assert renewed.certificate != known.certificate
-    assert Vault({}, {key: known}).certificate(key) is None

@@ -61,6 +61,8 @@ def test_ports_are_those_of_a_graph_from_nothing(asked: GraphSettings, edits: li
         assert graph.gateways == whole.gateways
         assert graph.listener_sets == whole.listener_sets
         assert list(graph.gateways) == sorted(graph.gateways)
+        if graph.gateways:
+            assert graph.memo.exclusion.forbidden == whole.memo.exclusion.forbidden
 
 
 def test_a_port_that_becomes_free_goes_to_the_next_by_age() -> None:

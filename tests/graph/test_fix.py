@@ -12,7 +12,8 @@ from fastroute.graph.build import build_graph
 from fastroute.graph.finding import Finding, find_problems
 from fastroute.graph.fix import NAME_LABEL, scalar
 from fastroute.resources.decode import decode
-from fastroute.resources.gateway import AllowedRoutes, Gateway, GRPCRoute, ListenerSet
+from fastroute.resources.gateway import AllowedRoutes, Gateway, ListenerSet
+from fastroute.resources.grpcroute import GRPCRoute
 from fastroute.resources.meta import Key
 from fastroute.resources.world import Resources
 from fastroute.settings import GraphSettings

@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 from graph.world import gateway, grant, ref, route, service, world
 
+from fastroute.ext.regex import Regex
+from fastroute.graph import regex
 from fastroute.graph.build import build_graph
 from fastroute.graph.node import RouteNode
-from fastroute.resources.gateway import GRPCRoute
+from fastroute.resources.grpcroute import GRPCRoute
 from fastroute.resources.meta import Key, Resource
 from fastroute.settings import GraphSettings
 
@@ -179,6 +181,29 @@ def test_the_expressions_of_a_route_have_a_limited_number_of_states() -> None:
     problems = node(rules=[{"matches": matches[:60]}]).problems
     assert len(problems) == 8
     assert "more than 2000 states" in problems[-1].message
+
+
+def test_refused_expressions_count_too() -> None:
+    """Otherwise a route with 128 of them would take half a second."""
+    values = [f"a{{{number}}}b{{800}}" for number in range(1, 61)]
+    matches = [{"headers": [{"type": "RegularExpression", "name": "x", "value": value}]} for value in values]
+    assert len(node(rules=[{"matches": matches}]).problems) == 8
+
+
+def test_an_expression_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The graph judges it and computes its price; it does neither again when another part of the route changes."""
+    compiled: list[str] = []
+
+    def counted(pattern: str) -> Regex:
+        compiled.append(pattern)
+        return Regex(pattern)
+
+    monkeypatch.setattr(regex, "Regex", counted)
+    values = [f"/only-here-{number}[0-9]+" for number in range(40)]
+    matches = [{"path": {"type": "RegularExpression", "value": value}} for value in values]
+    for more in ({}, {"timeouts": {"request": "1s"}}):
+        assert node(rules=[{"matches": matches, **more}]).accepted
+    assert compiled == values
 
 
 @pytest.mark.parametrize(

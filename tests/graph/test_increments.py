@@ -31,17 +31,28 @@ from fastroute.difference import changed_keys
 from fastroute.difference import replaced as replaced_values
 from fastroute.graph.build import build_graph
 from fastroute.graph.change import find_touched
+from fastroute.graph.dependency import NAMESPACES, SERVICES, Dependencies, changed_entries
 from fastroute.graph.node import Graph
 from fastroute.resources.core import EndpointSlice, Namespace, Secret, Service
-from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, GRPCRoute, HTTPRoute, ListenerSet
+from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, ListenerSet
+from fastroute.resources.grpcroute import GRPCRoute
+from fastroute.resources.httproute import HTTPRoute
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import BackendTLSPolicy, ReferenceGrant
 from fastroute.resources.world import Resources
-from fastroute.settings import Addressing, GraphSettings
+from fastroute.settings import EVERYWHERE, Addressing, GraphSettings
 from fastroute.snapshot import Endpoint
 from fastroute.status import Statuses, build_statuses, everything_bound
 
 SETTINGS = GraphSettings()
+REFUSING = GraphSettings(
+    addressing=Addressing(bind=EVERYWHERE, addresses=("10.0.0.8",), port_offset=8000),
+    max_ports=2,
+    local_endpoints=False,
+    operators=(("::", 9900), ("10.0.0.9", 9902)),
+    machine=frozenset({"10.0.0.5"}),
+)
+ENDPOINTS = ("10.0.0.1", "10.0.0.2", "10.0.0.5", "10.0.0.8", "10.0.0.9", "127.0.0.1", "169.254.169.254")
 TEAMS = ("infra", "red", "blue")
 team = st.sampled_from(TEAMS)
 number = st.sampled_from((0, 1))
@@ -94,9 +105,9 @@ def edits(draw: Any) -> Any:
             thing = service(f"s{index}", home, *({"name": f"p{port}", "port": port} for port in numbers))
         case _ if kind is EndpointSlice:
             owner = draw(st.sampled_from((None, "s0", "s1")))
-            thing = endpoint_slice(
-                f"e{index}", home, owner, *draw(st.sampled_from((("10.0.0.1",), ("10.0.0.1", "10.0.0.2"), ())))
-            )
+            addresses = draw(st.lists(st.sampled_from(ENDPOINTS), unique=True, max_size=3))
+            ports = [{"port": draw(st.sampled_from((80, 81, 8080, 8443, 9900, 9902)))}]
+            thing = endpoint_slice(f"e{index}", home, owner, *addresses, ports=ports)
         case _ if kind is BackendTLSPolicy:
             section = draw(st.sampled_from((None, "p80", "none")))
             thing = tls_policy(f"p{index}", home, f"s{draw(number)}", section=section)
@@ -168,21 +179,24 @@ START = world(
 )
 
 
+@pytest.mark.parametrize("asked", [SETTINGS, REFUSING], ids=["usual", "refusing"])
 @given(steps=st.lists(st.lists(edits(), min_size=1, max_size=3), max_size=12))
 @settings(max_examples=80, deadline=None)
-def test_increments_equal_a_rebuild_from_nothing(steps: list[list[Any]]) -> None:
+def test_increments_equal_a_rebuild_from_nothing(asked: GraphSettings, steps: list[list[Any]]) -> None:
+    """With REFUSING, some ports are above the limit, and some endpoints are the gateway itself or local addresses."""
     resources = START
-    graph = build_graph(resources, SETTINGS)
+    graph = build_graph(resources, asked)
     said = statuses(graph)
     for step in steps:
         for edit in step:
             resources = applied(resources, edit)
         before, was = graph, said
-        graph = build_graph(resources, SETTINGS, before)
+        graph = build_graph(resources, asked, before)
         said = statuses(graph, was)
-        anew = build_graph(turned(resources), SETTINGS)
+        anew = build_graph(turned(resources), asked)
         assert shown(graph) == shown(anew)
         assert said.patches == statuses(anew).patches
+        assert graph.memo.exclusion.refusals == anew.memo.exclusion.refusals
         assert_kept(before, graph)
         assert all(patch is was.patches[id_] for id_, patch in said.patches.items() if was.patches.get(id_) == patch)
 
@@ -278,14 +292,22 @@ def test_each_dependency_is_followed(edit: Any) -> None:
     assert shown(back) == shown(before)
 
 
+def changed_services(old: Resources, new: Resources) -> Dependencies:
+    return changed_entries({SERVICES: old.services}, {SERVICES: new.services})
+
+
+def changed_namespaces(old: Resources, new: Resources) -> Dependencies:
+    return changed_entries({NAMESPACES: old.namespaces}, {NAMESPACES: new.namespaces})
+
+
 def test_what_is_touched() -> None:
     old = world(gateway(), route("r", "red"), route("g", "red", type_=GRPCRoute), service("s", "red"), namespace("red"))
     relabelled = make(Service, "red", "s", {"ports": [{"port": 80}]}, meta={"labels": {"a": "b"}})
-    assert find_touched(old, replaced(old, relabelled)).services == set()
+    assert changed_services(old, replaced(old, relabelled)) == set()
     annotated = make(Namespace, "", "red", meta={"annotations": {"a": "b"}})
-    assert find_touched(old, replaced(old, annotated)).namespaces == set()
-    assert find_touched(old, replaced(old, namespace("red", a="b"))).namespaces == {Key("", "red")}
-    assert find_touched(old, removed(old, Service, Key("red", "s"))).services == {Key("red", "s")}
+    assert changed_namespaces(old, replaced(old, annotated)) == set()
+    assert changed_namespaces(old, replaced(old, namespace("red", a="b"))) == {("Namespace", Key("", "red"))}
+    assert changed_services(old, removed(old, Service, Key("red", "s"))) == {("Service", Key("red", "s"))}
     both = replaced(replaced(old, route("r", "red")), route("g", "red", type_=GRPCRoute))
     assert find_touched(old, both).routes == {("HTTPRoute", Key("red", "r")), ("GRPCRoute", Key("red", "g"))}
 

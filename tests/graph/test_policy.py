@@ -10,7 +10,7 @@ from fastroute.graph.build import build_graph
 from fastroute.graph.finding import find_problems
 from fastroute.graph.node import BackendRefNode
 from fastroute.graph.policy import index_policies
-from fastroute.resources.gateway import GRPCRoute
+from fastroute.resources.grpcroute import GRPCRoute
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import BackendTLSPolicy
 from fastroute.settings import GraphSettings

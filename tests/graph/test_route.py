@@ -8,7 +8,8 @@ from graph.world import gateway, grant, listener, ref, removed, replaced, route,
 
 from fastroute.graph.build import build_graph
 from fastroute.graph.node import Graph, ParentNode
-from fastroute.resources.gateway import GROUP, Gateway, GRPCRoute
+from fastroute.resources.gateway import GROUP, Gateway
+from fastroute.resources.grpcroute import GRPCRoute
 from fastroute.resources.meta import Key, Resource
 from fastroute.settings import GraphSettings
 

@@ -7,7 +7,9 @@ import msgspec
 
 from fastroute import difference
 from fastroute.resources.core import EndpointSlice, Namespace, Secret, Service
-from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, GRPCRoute, HTTPRoute, ListenerSet
+from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, ListenerSet
+from fastroute.resources.grpcroute import GRPCRoute
+from fastroute.resources.httproute import HTTPRoute
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import BackendTLSPolicy, ReferenceGrant, UnservedPolicy
 from fastroute.resources.unserved import Endpoints, TCPRoute, TLSRoute, UDPRoute

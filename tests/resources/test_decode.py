@@ -24,7 +24,9 @@ from resources.manifests import (
 
 from fastroute.resources.core import Namespace
 from fastroute.resources.decode import KINDS, decode
-from fastroute.resources.gateway import GROUP, HTTPRoute, HTTPRouteMatch
+from fastroute.resources.gateway import GROUP
+from fastroute.resources.http_rule import HTTPMatch
+from fastroute.resources.httproute import HTTPRoute
 from fastroute.resources.meta import Key, Origin
 
 ROUTE = "HTTPRoute infra/fruits"
@@ -368,7 +370,7 @@ def test_the_defaults_of_the_api_are_in():
     assert isinstance(route, HTTPRoute)
     assert route.key == Key("default", "a")
     assert route.metadata.generation == 1
-    assert [rule.matches for rule in route.spec.rules] == [(HTTPRouteMatch(),)]
+    assert [rule.matches for rule in route.spec.rules] == [(HTTPMatch(),)]
     assert route.spec.rules[0].matches[0].path.type == "PathPrefix"
     assert route.spec.rules[0].matches[0].path.value == "/"
 

@@ -6,20 +6,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastroute.resources.core import EndpointSlice, Namespace, Secret, Service
-from fastroute.resources.gateway import Gateway, GatewaySpec, HTTPBackendRef, HTTPRoute, HTTPRouteRule, HTTPRouteSpec
+from fastroute.resources.gateway import Gateway, GatewaySpec
+from fastroute.resources.http_rule import HeaderMatch, HTTPBackendRef, HTTPMatch, HTTPRule
+from fastroute.resources.httproute import HTTPRoute, HTTPRouteSpec
 from fastroute.resources.meta import Key, Metadata, Resource
 from fastroute.resources.policy import ReferenceGrant, ReferenceGrantSpec
 from fastroute.source.debts import EXPENSIVE, FACTOR, LONGEST
-from fastroute.source.pending import QUANTUM, WHOLE, Changed, Pending, size
+from fastroute.source.pending import LARGEST, QUANTUM, WHOLE, Changed, Pending, size
 from fastroute.source.store import Apply, Delete, Store
 
 BULK, VICTIM = "a-bulk", "z-victim"
-RULE = HTTPRouteRule(backend_refs=(HTTPBackendRef(name="s"),))
+RULE = HTTPRule(backend_refs=(HTTPBackendRef(name="s"),))
 
 
 def route(space: str, name: str, rules: int = 1) -> HTTPRoute:
     spec = HTTPRouteSpec(rules=(RULE,) * rules)
     return HTTPRoute(metadata=Metadata(name=name, namespace=space), spec=spec)
+
+
+def route_with_expressions(space: str, name: str, count: int) -> HTTPRoute:
+    tests = tuple(HeaderMatch(name=f"h{number}", value="a+", type="RegularExpression") for number in range(count))
+    rule = HTTPRule(matches=(HTTPMatch(headers=tests),), backend_refs=RULE.backend_refs)
+    return HTTPRoute(metadata=Metadata(name=name, namespace=space), spec=HTTPRouteSpec(rules=(rule,)))
 
 
 def gateway(space: str, generation: int = 1) -> Gateway:
@@ -62,6 +70,16 @@ def test_large_objects_take_the_turns_of_their_own_namespace() -> None:
     store.apply([Apply(route(VICTIM, f"r{number}")) for number in range(QUANTUM)])
     taken = store.portion(50, 0.0).taken
     assert Counter(changed.space for changed in taken)[VICTIM] == QUANTUM
+
+
+def test_routes_with_many_expressions_are_taken_one_at_a_time_and_without_those_of_others() -> None:
+    """To compile 80 expressions takes 20 ms."""
+    store = Store()
+    assert size(route_with_expressions(BULK, "r", 128)) == LARGEST
+    store.apply([Apply(route_with_expressions(BULK, f"r{number}", 80)) for number in range(10)])
+    store.apply([Apply(route(VICTIM, "r"))])
+    taken = [store.portion(50, 0.0).taken for _ in range(11)]
+    assert [[changed.space for changed in one] for one in taken] == [[VICTIM], *([BULK] for _ in range(10))]
 
 
 def test_many_namespaces_are_served_in_rounds() -> None:
@@ -173,9 +191,41 @@ def test_of_several_suspects_only_the_expensive_one_waits() -> None:
     assert spaces(pending, 0.0) == {VICTIM}
 
 
-def test_endpoints_and_routes_are_never_charged() -> None:
-    store = filled(10)
-    store.apply([Apply(EndpointSlice(metadata=Metadata(name="e", namespace=BULK)))])
-    store.charge(store.portion(50, 0.0), 1.0, 0.0)
-    store.apply([Apply(Secret(metadata=Metadata(name="s", namespace=BULK)))])
-    assert store.next_portion(0.0) == 0.0
+def expensive(kind: type[Resource], space: str = BULK) -> Changed:
+    return Changed(kind, Key(space, "expensive"))
+
+
+def test_expensive_routes_and_endpoints_wait_too_and_do_not_delay_each_other() -> None:
+    """Any change may be expensive: a route with a hundred expressions; a slice whose endpoints are refused now, so that
+    thousands of routes change."""
+    for kind, other in ((HTTPRoute, EndpointSlice), (EndpointSlice, HTTPRoute)):
+        pending = Pending(lambda changed: None)
+        pending.add(expensive(kind), 0.0)
+        pending.charge(pending.take(50, 0.0), 0.1, 0.0)
+        for changed in (expensive(kind), expensive(other), expensive(Secret), expensive(kind, VICTIM)):
+            pending.add(changed, 0.0)
+        assert set(pending.take(50, 0.0)) == {expensive(other), expensive(Secret), expensive(kind, VICTIM)}
+        assert pending.next_time(0.0) == FACTOR * 0.1
+        assert set(pending.take(50, FACTOR * 0.1)) == {expensive(kind)}
+
+
+def test_the_expensive_lanes_of_a_namespace_wait_for_their_sum() -> None:
+    pending = Pending(lambda changed: None)
+    for kind in (HTTPRoute, EndpointSlice, Gateway):
+        pending.add(expensive(kind), 0.0)
+        pending.charge(pending.take(50, 0.0), 0.1, 0.0)
+    for kind in (HTTPRoute, EndpointSlice, Gateway):
+        pending.add(expensive(kind), 0.0)
+    assert pending.next_time(0.0) == FACTOR * 0.1 * 3
+    taken = [pending.take(50, FACTOR * 0.1 * 3) for _ in range(3)]
+    assert sorted(map(len, taken)) == [1, 1, 1], "each alone, because it may be expensive again"
+
+
+def test_a_suspect_also_pays_for_the_change_that_made_it_one() -> None:
+    pending = Pending(lambda changed: gateway(changed.space))
+    changed(pending, BULK, VICTIM)
+    pending.charge(pending.take(50, 0.0), 0.2, 0.0)
+    changed(pending, BULK)
+    pending.charge(pending.take(50, 0.0), 0.1, 0.0)
+    changed(pending, BULK)
+    assert pending.next_time(0.0) == FACTOR * (0.2 + 0.1)

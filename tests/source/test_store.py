@@ -64,6 +64,16 @@ def placed(file: str, line: int) -> Service:
     return msgspec.structs.replace(service("a"), origin=Origin(file, line))
 
 
+def test_an_event_may_have_a_time_of_its_own():
+    """It arrived before those that it is processed with."""
+    store = Store()
+    store.apply(
+        [Apply(service("a"), 1.0), Apply(Namespace(metadata=Metadata(name="x"))), Delete(Service, Key("n", "a"), 2.0)],
+        5.0,
+    )
+    assert store.portion(50, 0.0).since == {"n": 1.0, "x": 5.0}
+
+
 def test_reports_replace_each_other():
     store = Store()
     assert not store.report([])

@@ -7,6 +7,7 @@ import os
 import socket
 from collections import Counter
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import msgspec
@@ -269,6 +270,23 @@ async def test_it_reports_progress_during_a_long_installation(monkeypatch):
         assert answer == Ack(1)
         assert signs > 0
         assert await main.answers() == {"x"}
+
+
+async def test_it_reports_no_progress_while_an_installation_waits(autojump_clock):
+    told = []
+
+    async def send(message):
+        told.append(message)
+
+    slices = SimpleNamespace(busy=True, count=0)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve_module.report_progress, slices, SimpleNamespace(send=send))
+        await trio.sleep(3.5 * serve_module._PROGRESS)
+        assert told == []
+        slices.count += 1
+        await trio.sleep(2 * serve_module._PROGRESS)
+        assert told == [Pong()]
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_second_start_is_trouble():

@@ -9,9 +9,11 @@ import hashlib
 import os
 import socket
 import threading
+from base64 import urlsafe_b64decode
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import urllib3
 import yaml
 from kubernetes import config
@@ -63,15 +65,21 @@ class Account:
         return str(self._configuration.host)
 
     def installation(self, controller_name: str, lease: object) -> str:
-        """The same for all replicas of an installation, and different for each cluster: derived from the CA of the API
-        server."""
-        authority = Path(self._configuration.ssl_ca_cert) if self._configuration.ssl_ca_cert else None
-        try:
-            known = authority.read_bytes() if authority else b""
-        except OSError:
-            known = b""
-        parts = (known, self.host.encode(), controller_name.encode(), str(lease).encode())
+        """The same for all replicas of an installation, and different for each cluster. Derived from the UID of the
+        ServiceAccount, which stays the same when the CA or the token is replaced; without a ServiceAccount from the CA
+        and the address of the API server."""
+        uid = service_account_uid(self.authorization() or "")
+        cluster = (b"uid", uid.encode()) if uid else (self._authority(), self.host.encode())
+        parts = (*cluster, controller_name.encode(), str(lease).encode())
         return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
+
+    def _authority(self) -> bytes:
+        """The CA bundle; empty if there is none."""
+        path = self._configuration.ssl_ca_cert
+        try:
+            return Path(path).read_bytes() if path else b""
+        except OSError:
+            return b""
 
     @property
     def pool(self) -> urllib3.PoolManager:
@@ -110,6 +118,32 @@ class Account:
             return "--kubernetes needs a kubeconfig (--kubeconfig PATH) outside of a pod"
         parts = [f"--kubeconfig {self._kubeconfig}"] if self._kubeconfig else []
         return " ".join([*parts, *([f"--context {self._context}"] if self._context else [])])
+
+
+def service_account_uid(authorization: str) -> str | None:
+    """The UID in a token of a ServiceAccount, which is not verified here; None for other credentials."""
+    parts = authorization.rpartition(" ")[2].split(".")
+    try:
+        claims = msgspec.json.decode(urlsafe_b64decode(parts[1] + "=="), type=_Claims) if len(parts) == 3 else _Claims()
+    except ValueError:
+        return None
+    return claims.kubernetes.serviceaccount.uid or claims.legacy or None
+
+
+class _Object(msgspec.Struct, frozen=True):
+    uid: str = ""
+
+
+class _Kubernetes(msgspec.Struct, frozen=True):
+    serviceaccount: _Object = _Object()
+
+
+class _Claims(msgspec.Struct, frozen=True):
+    """The claims of a token of the TokenRequest API, and of one in a Secret of type kubernetes.io/service-account-token
+    (`legacy`)."""
+
+    kubernetes: _Kubernetes = msgspec.field(name="kubernetes.io", default=_Kubernetes())
+    legacy: str = msgspec.field(name="kubernetes.io/serviceaccount/service-account.uid", default="")
 
 
 def _pool(configuration: Configuration) -> urllib3.PoolManager:

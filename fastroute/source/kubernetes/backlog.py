@@ -20,6 +20,7 @@ class Notice(NamedTuple):
     content: msgspec.Raw = msgspec.Raw()
     namespace: bytes = b""  # as in `content`
     name: bytes = b""
+    since: float = 0.0  # when it arrived, on trio's clock
 
 
 class Backlog:
@@ -33,6 +34,8 @@ class Backlog:
     def add(self, notices: Iterable[Notice]) -> None:
         for notice in notices:
             object_ = notice.namespace, notice.name
+            if (before := self._notices.get(object_)) is not None:
+                notice = notice._replace(since=before.since)
             self._notices[object_] = notice
             self._turns.add(object_)
 

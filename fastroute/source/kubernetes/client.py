@@ -12,8 +12,9 @@ GET on a connection that the server had closed, and any request, once, after a 4
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import msgspec
@@ -168,16 +169,21 @@ class Client:
         return True
 
 
+class Line(NamedTuple):
+    content: bytes
+    arrived: float  # on trio's clock
+
+
 class Stream:
     """The lines of a body. A thread reads them (`pump`); the task fetches all lines that have arrived (`lines`)."""
 
     def __init__(self, token: trio.lowlevel.TrioToken) -> None:
         self._token = token
         self._came = trio.Event()
-        self._lock = threading.Lock()  # guards _lines, _size, _ended, _error, _response
+        self._lock = threading.Lock()  # guards _pieces, _size, _ended, _error, _response
         self._room = threading.Event()
         self._room.set()
-        self._lines: list[bytes] = []
+        self._pieces: list[tuple[float, list[bytes]]] = []  # lines, and when they arrived on the clock of perf_counter
         self._size = 0
         self._ended = False
         self._error: ApiError | None = None
@@ -190,7 +196,7 @@ class Stream:
         if self._response is None and self._error is not None:
             raise self._error
 
-    async def lines(self) -> list[bytes]:
+    async def lines(self) -> list[Line]:
         """All complete lines that have arrived, at least one. Empty: the response has ended. Raises ApiError."""
         while True:
             lines, ended, error = self._fetch()
@@ -202,15 +208,17 @@ class Stream:
                 return []
             await self._wait()
 
-    def lines_nowait(self) -> list[bytes]:
+    def lines_nowait(self) -> list[Line]:
         """All complete lines that have arrived."""
         return self._fetch()[0]
 
-    def _fetch(self) -> tuple[list[bytes], bool, ApiError | None]:
+    def _fetch(self) -> tuple[list[Line], bool, ApiError | None]:
         with self._lock:
-            lines, self._lines, self._size = self._lines, [], 0
+            pieces, self._pieces, self._size = self._pieces, [], 0
             self._room.set()
-            return lines, self._ended, self._error
+            ended, error = self._ended, self._error
+        ahead = trio.current_time() - time.perf_counter()
+        return [Line(content, arrived + ahead) for arrived, lines in pieces for content in lines], ended, error
 
     def close(self) -> None:
         """Ends the stream and its thread, even if the thread is blocked."""
@@ -255,16 +263,16 @@ class Stream:
                 continue
             lines = (bytes(rest) + piece[:cut]).split(b"\n")
             rest = bytearray(piece[cut + 1 :])
-            if not self._give(lines, len(piece)):
+            if not self._give(lines, len(piece), time.perf_counter()):
                 return
 
-    def _give(self, lines: list[bytes], size: int) -> bool:
+    def _give(self, lines: list[bytes], size: int, arrived: float) -> bool:
         """False: the stream was closed."""
         self._room.wait()
         with self._lock:
             if self._ended:
                 return False
-            self._lines += lines
+            self._pieces.append((arrived, lines))
             self._size += size
             if self._size > AHEAD:
                 self._room.clear()

@@ -38,13 +38,13 @@ class Collection:
                     self._listed = set()
                     self.problems.pop(NOBODY, None)
                 case "Complete":
-                    yield from self._complete()
+                    yield from self._complete(notice.since)
                 case "Gone":
                     if (gone := self._named(notice.content)) is not None:
-                        yield from self.drop(gone.key)
+                        yield from self.drop(gone.key, notice.since)
                 case _:
                     if (here := self._named(notice.content)) is not None:
-                        yield from self._put(here, notice.content)
+                        yield from self._put(here, notice)
 
     def dropped(self) -> list[Delete]:
         """The deletion of every object, when this watch is removed."""
@@ -59,18 +59,18 @@ class Collection:
             self.problems[NOBODY] = ManifestProblem(file=self._host, message=message)
             return None
 
-    def _put(self, here: Named, content: msgspec.Raw) -> Iterator[Apply]:
+    def _put(self, here: Named, notice: Notice) -> Iterator[Apply]:
         key, held = here
         before = self.held.get(key)
         is_known = before is not None and self._is_followed and self.row.is_custom and held.has_same_spec(before)
-        resource = None if is_known else self._typed(key, content)
+        resource = None if is_known else self._typed(key, notice.content)
         self.held[key] = held
         if self.row.has_status and (before is None or before.raw_status != held.raw_status):
             self._restated(key)
         if self._listed is not None:
             self._listed.add(key)
         if resource is not None:
-            yield Apply(resource)
+            yield Apply(resource, notice.since)
 
     @property
     def _is_followed(self) -> bool:
@@ -88,16 +88,16 @@ class Collection:
         self.problems.pop(key, None)
         return resource
 
-    def _complete(self) -> Iterator[Delete]:
+    def _complete(self, since: float) -> Iterator[Delete]:
         listed, self._listed = self._listed or set(), None
         self.is_listed = True
         for key in [key for key in self.held if key not in listed]:
-            yield from self.drop(key)
+            yield from self.drop(key, since)
 
-    def drop(self, key: Key) -> Iterator[Delete]:
+    def drop(self, key: Key, since: float | None = None) -> Iterator[Delete]:
         """The deletion of an object, if it is held."""
         self.problems.pop(key, None)
         if self._listed is not None:
             self._listed.discard(key)
         if self.held.pop(key, None) is not None:
-            yield Delete(self.row.type, key)
+            yield Delete(self.row.type, key, since)

@@ -140,7 +140,7 @@ class Looks:
         if one not in self.wanted:  # dropped in the meantime
             return
         was_there = secret in self.collection.held
-        notices = [Notice("Put", item) for item in items]
+        notices = [Notice("Put", item, since=trio.current_time()) for item in items]
         self._take([*self.collection.take(notices)] if notices else [*self.collection.drop(secret)])
         if (secret in self.collection.held) != was_there:
             self._looked()

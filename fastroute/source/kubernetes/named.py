@@ -88,7 +88,8 @@ def _references(resources: Resources, controller_name: str) -> Iterator[tuple[bo
             yield True, reference
     for key, listener_set in resources.listener_sets.items():
         if (parent := parent_of(listener_set)) in gateways:
-            allowed = is_allowed(gateways[parent], listener_set, resources.namespaces)
+            home = resources.namespaces.get(Key("", key.namespace))
+            allowed = is_allowed(gateways[parent], listener_set, home)
             for reference in _of("ListenerSet", key.namespace, listener_set.spec.listeners):
                 yield allowed, reference
 

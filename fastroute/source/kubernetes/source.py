@@ -79,6 +79,7 @@ class KubernetesSource:
         self._names_known = False
         self._looks = Looks(client, self._apply, self._looked)
         self._problems: tuple[ManifestProblem, ...] = ()
+        self._unwatched: dict[Key, ManifestProblem] = {}  # those of Secrets that are only read
         self._changed: Callable[[float], None] | None = None
         self.restated: Callable[[str, Key], None] = lambda kind, key: None  # called on a change of an object's status
 
@@ -298,7 +299,8 @@ class KubernetesSource:
     def _all_problems(self) -> tuple[ManifestProblem, ...]:
         found = [problem for life in self._lives.values() for problem in life.collection.problems.values()]
         read = self._looks.collection
-        return (*found, *read.problems.values(), *map(self._unwatched, read.held))
+        self._unwatched = {key: self._unwatched.get(key) or self._not_watched(key) for key in read.held}
+        return (*found, *read.problems.values(), *self._unwatched.values())
 
     # --- Secrets by name
 
@@ -346,7 +348,7 @@ class KubernetesSource:
         life = self._lives.get(f"Secret {secret}")
         return life is not None and not life.collection.is_listed
 
-    def _unwatched(self, secret: Key) -> ManifestProblem:
+    def _not_watched(self, secret: Key) -> ManifestProblem:
         return ManifestProblem(
             file=self._client.host,
             kind="Secret",

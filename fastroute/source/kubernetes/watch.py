@@ -24,7 +24,7 @@ import msgspec
 import trio
 
 from fastroute.source.kubernetes.backlog import Backlog, Notice
-from fastroute.source.kubernetes.client import JSON, ApiError, Client, Stream
+from fastroute.source.kubernetes.client import JSON, ApiError, Client, Line, Stream
 from fastroute.source.kubernetes.contact import Contact
 from fastroute.source.slices import step_aside
 
@@ -48,7 +48,7 @@ AS_METADATA = "as=PartialObjectMetadata{};g=meta.k8s.io;v=v1"
 
 _log = logging.getLogger(__name__)
 
-BEGUN, COMPLETE = Notice("Begun"), Notice("Complete")
+BEGUN = Notice("Begun")
 Take = Callable[[list[Notice]], None]
 
 
@@ -173,14 +173,14 @@ class Watch:
             )
             page = _PAGE.decode(content)
             self._contact.heard(self.name)
-            items = page.items or []
+            items, now = page.items or [], trio.current_time()
             for start in range(0, len(items), SLICE):
-                take([Notice("Listed", item) for item in items[start : start + SLICE]])
+                take([Notice("Listed", item, since=now) for item in items[start : start + SLICE]])
                 await step_aside()
             rest = page.metadata.rest
             if not rest:
                 break
-        take([COMPLETE])
+        take([Notice("Complete", since=now)])
         self._version = page.metadata.resource_version
         self._listed()
 
@@ -204,7 +204,7 @@ class Watch:
                     await step_aside()
                 await self._take_turns(lines, stream, take)
 
-    async def _take_turns(self, lines: list[bytes], stream: Stream, take: Take) -> None:
+    async def _take_turns(self, lines: list[Line], stream: Stream, take: Take) -> None:
         """Processes lines, and those that arrive in the meantime, until there are no more."""
         backlog = Backlog()
         while lines or backlog:
@@ -213,7 +213,9 @@ class Watch:
             try:
                 backlog.add(self._batch(lines[:HEADS]))
             except (ApiError, msgspec.DecodeError):
-                take(backlog.take(len(backlog)))  # the watch resumes after them
+                while backlog:  # the watch resumes after them
+                    take(backlog.take(SLICE))
+                    await step_aside()
                 raise
             lines = lines[HEADS:]
             take(backlog.take(SLICE))
@@ -235,7 +237,7 @@ class Watch:
     def _accept(self, suffix: str) -> str:
         return f"{JSON};{AS_METADATA.format(suffix)}" if self._metadata_only else JSON
 
-    async def _lines(self, stream: Stream) -> list[bytes]:
+    async def _lines(self, stream: Stream) -> list[Line]:
         if self._version is not None:
             return await self._next(stream)
         with trio.move_on_after(LISTING_SILENCE):
@@ -243,7 +245,7 @@ class Watch:
         self._in_stream = False
         return []
 
-    async def _next(self, stream: Stream) -> list[bytes]:
+    async def _next(self, stream: Stream) -> list[Line]:
         """The next lines after a listing. Empty if the stream ended, or the watch was silent for too long."""
         since, came = trio.current_time(), False
         try:
@@ -273,12 +275,12 @@ class Watch:
             )
         self._last = int(version)
 
-    def _batch(self, lines: list[bytes]) -> list[Notice]:
+    def _batch(self, lines: list[Line]) -> list[Notice]:
         """The notices of some lines. Raises ApiError for an ERROR event; the notices before it in the batch are lost,
         but nothing is missed: they are listed again, or come after the version at which the watch resumes."""
         notices = []
         version, is_listing = self._version, self._version is None
-        for line in lines:
+        for line, arrived in lines:
             if not line.strip():
                 continue
             event = _EVENT.decode(line)
@@ -288,9 +290,9 @@ class Watch:
             metadata = _MARKED.decode(event.object).metadata
             if what := _WHAT.get(event.type):
                 what = "Listed" if version is None and what == "Put" else what
-                notices.append(Notice(what, event.object, bytes(metadata.namespace), bytes(metadata.name)))
+                notices.append(Notice(what, event.object, bytes(metadata.namespace), bytes(metadata.name), arrived))
             elif version is None and metadata.annotations.get(INITIAL_END) == "true":
-                notices.append(COMPLETE)
+                notices.append(Notice("Complete", since=arrived))
                 version = metadata.resource_version
             if version is not None and metadata.resource_version:
                 version = metadata.resource_version

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from source.kubernetes.apiserver import GROUP, ApiServer
 
 from fastroute.metrics import Metrics
-from fastroute.resources.gateway import HTTPRoute
+from fastroute.resources.httproute import HTTPRoute
 from fastroute.resources.meta import Key
 from fastroute.settings import CONTROLLER_NAME
 from fastroute.source.kubernetes.account import Account

@@ -8,24 +8,24 @@ import pytest
 
 from fastroute.source.kubernetes import watch
 from fastroute.source.kubernetes.backlog import Backlog, Notice
-from fastroute.source.kubernetes.client import ApiError
+from fastroute.source.kubernetes.client import ApiError, Line
 from fastroute.source.kubernetes.watch import Watch
 
 MANY = 2_000
 
 
-def line(namespace: str, name: str, version: int, what: str = "MODIFIED") -> bytes:
+def line(namespace: str, name: str, version: int, what: str = "MODIFIED", arrived: float = 1.0) -> Line:
     metadata = {"namespace": namespace, "name": name, "resourceVersion": str(version)}
-    return json.dumps({"type": what, "object": {"metadata": metadata}}).encode()
+    return Line(json.dumps({"type": what, "object": {"metadata": metadata}}).encode(), arrived)
 
 
 class Arrived:
     """A stream with lines that arrive while earlier ones are processed."""
 
-    def __init__(self, *later: list[bytes]) -> None:
+    def __init__(self, *later: list[Line]) -> None:
         self.later = list(later)
 
-    def lines_nowait(self) -> list[bytes]:
+    def lines_nowait(self) -> list[Line]:
         return self.later.pop(0) if self.later else []
 
 
@@ -38,7 +38,7 @@ class Taken:
         self.watch._version = "1"
         self.batches: list[list[tuple[str, str, int]]] = []
 
-    async def process(self, lines: list[bytes], *later: list[bytes]) -> None:
+    async def process(self, lines: list[Line], *later: list[Line]) -> None:
         await self.watch._take_turns(lines, Arrived(*later), self._take)  # type: ignore[arg-type]
 
     def heard(self, name: str) -> None:
@@ -72,6 +72,15 @@ def test_a_newer_notice_replaces_the_one_that_waits() -> None:
     assert backlog.take(1) == []
 
 
+def test_a_change_has_waited_since_its_first_version_arrived() -> None:
+    backlog = Backlog()
+    backlog.add(
+        [Notice("Put", namespace=b"a", name=b"x", since=1.0), Notice("Put", namespace=b"a", name=b"y", since=2.0)]
+    )
+    backlog.add([Notice("Put", namespace=b"a", name=b"x", since=3.0)])
+    assert [notice.since for notice in backlog.take(9)] == [1.0, 2.0]
+
+
 async def test_thousands_of_changes_do_not_delay_one_of_another_namespace() -> None:
     taken = Taken()
     bulk = [line("bulk", f"b{number}", 2 + number) for number in range(MANY)]
@@ -102,9 +111,10 @@ async def test_what_arrives_meanwhile_is_a_sign_of_life_of_the_server() -> None:
 
 async def test_an_error_of_the_server_comes_after_the_changes_before_it() -> None:
     taken = Taken()
-    gone = json.dumps({"type": "ERROR", "object": {"code": 410, "reason": "Gone"}}).encode()
+    gone = Line(json.dumps({"type": "ERROR", "object": {"code": 410, "reason": "Gone"}}).encode(), 1.0)
     bulk = [line("bulk", f"b{number}", 2 + number) for number in range(watch.HEADS)]
     with pytest.raises(ApiError):
         await taken.process([*bulk, gone])
     assert len(taken.all) == watch.HEADS
+    assert max(map(len, taken.batches)) <= watch.SLICE, "other tasks run in between"
     assert taken.watch._version == str(watch.HEADS + 1)

@@ -6,6 +6,7 @@ import socket
 import stat
 import threading
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,8 +20,8 @@ from fastroute.errors import SettingError
 from fastroute.resources.meta import Key
 from fastroute.source.kubernetes import account as accounts
 from fastroute.source.kubernetes import client as clients
-from fastroute.source.kubernetes.account import Account, in_pod
-from fastroute.source.kubernetes.client import ApiError, Client
+from fastroute.source.kubernetes.account import Account, in_pod, service_account_uid
+from fastroute.source.kubernetes.client import ApiError, Client, Stream
 from fastroute.source.kubernetes.writing import lease_of
 
 
@@ -137,6 +138,47 @@ def test_replicas_have_one_identity_and_clusters_different_ones(server: Server, 
     assert len(others - {one}) == 4
 
 
+def token_of(claims: object) -> str:
+    parts = ({"alg": "RS256"}, claims, "signature")
+    return ".".join(urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
+
+
+BOUND = {"iss": "https://kubernetes.default.svc", "kubernetes.io": {"serviceaccount": {"name": "s", "uid": "1-2"}}}
+LEGACY = {"kubernetes.io/serviceaccount/service-account.uid": "1-2"}
+
+
+def test_a_new_ca_or_token_does_not_change_the_identity_of_a_service_account(server: Server, tmp_path: Path) -> None:
+    def identity(claims: object, authority: str, host: str = "10.96.0.1") -> str:
+        file = kubeconfig(tmp_path, server, {"token": token_of(claims)})
+        written = json.loads(file.read_text())
+        cluster = {"server": f"https://{host}", "certificate-authority-data": authority}
+        file.write_text(json.dumps(written | {"clusters": [{"name": "c", "cluster": cluster}]}))
+        return Account(file).installation("a/b", "infra/fastroute")
+
+    first = identity(BOUND, "b25l")
+    assert identity(BOUND, "dHdv") == identity(BOUND | {"exp": 5}, "b25l", "10.96.0.2") == identity(LEGACY, "") == first
+    assert identity({"kubernetes.io": {"serviceaccount": {"uid": "3-4"}}}, "b25l") != first
+
+
+@pytest.mark.parametrize(
+    ("authorization", "uid"),
+    [
+        (f"Bearer {token_of(BOUND)}", "1-2"),
+        (f"Bearer {token_of(LEGACY)}", "1-2"),
+        (f"Bearer {token_of({'sub': 'jane'})}", None),
+        (f"Bearer {token_of({'kubernetes.io': {'serviceaccount': {'uid': 7}}})}", None),
+        (f"Bearer {token_of(['no', 'claims'])}", None),
+        ("Bearer a.%%%.c", None),
+        ("Bearer a.bé.c", None),
+        ("Bearer opaque", None),
+        ("Basic amFuZTpzZWNyZXQ=", None),
+        ("", None),
+    ],
+)
+def test_the_uid_of_a_service_account_is_in_its_token(authorization: str, uid: str | None) -> None:
+    assert service_account_uid(authorization) == uid
+
+
 def test_a_context_says_which_namespace_is_ours(server: Server, tmp_path: Path) -> None:
     file = kubeconfig(tmp_path, server, {"token": "first"})
     assert Account(file).namespace == "ours"
@@ -199,6 +241,18 @@ def test_a_pod_is_its_service_account_whose_token_is_read_again(
     with pytest.raises(SettingError, match="Token file"):
         account.reload()
     assert account.authorization() == "bearer second"
+
+
+def test_the_pods_of_a_service_account_have_one_identity_although_the_ca_is_replaced(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    test_a_pod_is_its_service_account_whose_token_is_read_again(monkeypatch, tmp_path)
+    found = set()
+    for authority, token in (("old", "opaque"), ("new", "opaque"), ("old", token_of(BOUND)), ("new", token_of(BOUND))):
+        (tmp_path / "token").write_text(token)
+        (tmp_path / "ca.crt").write_text(authority)
+        found.add(Account().installation("a/b", "infra/fastroute"))
+    assert len(found) == 3
 
 
 async def test_a_token_that_was_renewed_is_found_when_the_old_one_is_refused(server: Server, tmp_path: Path) -> None:
@@ -288,8 +342,23 @@ async def read(client: Client, path: str) -> list[bytes]:
     with client.stream(path, {}) as stream:
         await stream.opened()
         while lines := await stream.lines():
-            found += lines
+            found += [line.content for line in lines]
     return found
+
+
+async def contents(stream: Stream) -> list[bytes]:
+    return [line.content for line in await stream.lines()]
+
+
+async def test_a_line_has_the_time_of_its_arrival(client: Client) -> None:
+    before = trio.current_time()
+    with client.stream("/lines", {}) as stream:
+        while not stream._pieces:  # noqa: ASYNC110 (a thread reads them)
+            await trio.sleep(0.01)
+        arrived = trio.current_time()
+        await trio.sleep(0.05)  # the task does something else
+        line, *_ = await stream.lines()
+    assert before < line.arrived < arrived
 
 
 async def test_lines_come_whole_however_they_were_cut(client: Client) -> None:
@@ -300,7 +369,7 @@ async def test_a_stream_that_is_cut_is_an_error_after_what_came(client: Client) 
     found: list[bytes] = []
     with client.stream("/lines/cut", {}) as stream, pytest.raises(ApiError) as cut:  # noqa: PT012
         while lines := await stream.lines():
-            found += lines
+            found += [line.content for line in lines]
     assert cut.value.status == 0
     assert found == [b"one", b"two", b"three", b"four"]
 
@@ -313,7 +382,7 @@ async def test_a_stream_that_is_refused_is_an_error_before_any_line(client: Clie
 async def test_leaving_a_stream_ends_its_thread(client: Client) -> None:
     before = threading.active_count()
     with client.stream("/lines", {}) as stream:
-        assert await stream.lines() == [b"one"]
+        assert await contents(stream) == [b"one"]
     with trio.fail_after(60):
         while threading.active_count() > before + 1:  # noqa: ASYNC110 (trio keeps an idle thread for the next use)
             await trio.sleep(0.01)
@@ -329,5 +398,5 @@ async def test_who_does_not_take_lines_is_not_given_more(client: Client, monkeyp
     monkeypatch.setattr(clients, "AHEAD", 1)
     with client.stream("/lines/ended", {}) as stream:
         await trio.sleep(0.5)
-        assert await stream.lines() == [b"one"]
-        assert await stream.lines() == [b"two"]
+        assert await contents(stream) == [b"one"]
+        assert await contents(stream) == [b"two"]

@@ -231,6 +231,19 @@ async def test_what_comes_with_the_last_word_of_a_watch_that_was_ended_is_not_ta
         assert not source.store.snapshot().secrets
 
 
+async def test_the_time_of_a_change_begins_with_its_arrival(api: ApiServer, tmp_path: Path) -> None:
+    """Not when it is processed."""
+    async with following(api, tmp_path) as seen:
+        source = seen.source
+        source.store.snapshot()
+        one = {"metadata": {"namespace": "default", "name": "s", "resourceVersion": "99"}, **CERTIFICATE}
+        arrived = trio.current_time()
+        await trio.sleep(0.01)
+        notice = backlog.Notice("Put", msgspec.Raw(json.dumps(one).encode()), since=arrived)
+        source._take("Secret", source._lives["Secret"].collection, [notice])
+        assert source.store.portion(50, 0.0).since == {"default": arrived}
+
+
 async def test_secrets_are_followed_by_name_once_they_may_be(api: ApiServer, tmp_path: Path) -> None:
     """Also if the watch by type has no events."""
     api.put(CLASSES, "ours", "", spec={"controllerName": CONTROLLER_NAME})

@@ -1,0 +1,87 @@
+"""Dependencies: what a node was built from, as one set of (kind, key), however many kinds of objects were looked up.
+
+Everything that a stage looks up for a node is in an index: a mapping of frozen values. A Reader looks entries up for
+one node, and records each of them, also those that do not exist. If one of them changes, appears or disappears, the
+node must be built again. So another kind of object that nodes depend on is one more Index and its mapping in build.py.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from fastroute.difference import changed_keys
+from fastroute.graph.grant import GrantSpace
+from fastroute.graph.node import GatewayNode, Holder, HolderId, ListenerSetNode, Refusal
+from fastroute.resources.core import Namespace, Secret, Service
+from fastroute.resources.meta import Key
+from fastroute.resources.policy import BackendTLSPolicy
+
+K = TypeVar("K")
+V = TypeVar("V")
+Dependency = tuple[str, Any]  # the kind of an Index, and a key of its mapping
+Dependencies = frozenset[Dependency]
+
+
+class Index(NamedTuple, Generic[K, V]):
+    """Names a mapping from K to V."""
+
+    kind: str
+    part: Callable[[V], Any] | None = None  # an entry with an equal part counts as unchanged; None: by identity
+
+    def changed(self, old: Mapping[K, V], new: Mapping[K, V]) -> Iterable[K]:
+        keys = changed_keys(old, new)
+        part = self.part
+        if part is None:
+            return keys
+        return (key for key in keys if key not in old or key not in new or part(old[key]) != part(new[key]))
+
+    def keys_in(self, dependencies: Iterable[Dependency]) -> set[K]:
+        """The keys of this index among `dependencies`."""
+        return {key for kind, key in dependencies if kind == self.kind}
+
+
+SERVICES = Index[Key, Service]("Service", attrgetter("spec"))
+NAMESPACES = Index[Key, Namespace]("Namespace", attrgetter("metadata.labels"))
+SECRETS = Index[Key, Secret]("Secret", attrgetter("data"))
+GRANTS = Index[str, GrantSpace]("ReferenceGrant")  # by namespace
+POLICIES = Index[Key, tuple[BackendTLSPolicy, ...]]("BackendTLSPolicy")  # by the Service that they target
+REFUSALS = Index[Key, tuple[Refusal, ...]]("EndpointSlice")  # refused endpoints by Service
+GATEWAYS = Index[Key, GatewayNode]("Gateway")  # without their routes
+LISTENER_SETS = Index[Key, ListenerSetNode]("ListenerSet")  # likewise
+HOLDERS: Mapping[str, Index[Key, Any]] = {index.kind: index for index in (GATEWAYS, LISTENER_SETS)}
+
+Indexes = Mapping[Index[Any, Any], Mapping[Any, Any]]
+
+
+class Reader:
+    """Looks up entries for one node, and records them."""
+
+    def __init__(self, indexes: Indexes) -> None:
+        self._indexes = indexes
+        self._seen: set[Dependency] = set()
+
+    @property
+    def dependencies(self) -> Dependencies:
+        """Of the node: all that was looked up so far."""
+        return frozenset(self._seen)
+
+    def find(self, index: Index[K, V], key: K) -> V | None:
+        self._seen.add((index.kind, key))
+        return self._indexes[index].get(key)
+
+    def among(self, index: Index[K, V], *keys: K) -> Mapping[K, V]:
+        """A whole index, for a function that looks up no other keys."""
+        self._seen.update((index.kind, key) for key in keys)
+        return self._indexes[index]
+
+    def holder(self, id_: HolderId) -> Holder | None:
+        kind, key = id_
+        found: Holder | None = self.find(HOLDERS[kind], key)
+        return found
+
+
+def changed_entries(old: Indexes, new: Indexes) -> Dependencies:
+    """All entries of `new` that are not as in `old`, and those that are only in `old`."""
+    return frozenset(
+        (index.kind, key) for index, entries in new.items() for key in index.changed(old.get(index, {}), entries)
+    )
