@@ -126,7 +126,9 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
     families = _build_families(members, world._replace(tls=secured.resolved), last, before_world, changed)
     moved = families.gateways is not last.families.gateways or families.listener_sets is not last.families.listener_sets
     slices = _build_slices(resources, last, touched)
-    forbidden = _forbid(families, settings, last) if moved else last.exclusion.forbidden
+    forbidden = last.exclusion.forbidden
+    if moved or forbidden is None:
+        forbidden = _forbid(families, settings, last)
     exclusion = exclude(slices, _slice_owners(resources, last, touched), forbidden, last.exclusion)
     indexes = {
         **indexes,

@@ -220,7 +220,9 @@ def size(resource: Resource | None) -> int:
     """An estimate of the work to build and publish an object, in units of a route with one rule; None: a deletion."""
     if isinstance(resource, HTTPRoute | GRPCRoute):
         parts = sum(len(rule.matches) + len(rule.backend_refs) + len(rule.filters) for rule in resource.spec.rules)
-        return min(1 + parts // PER_UNIT + EXPRESSION * _expressions(resource), LARGEST)
+        parents = len(resource.spec.parent_refs)  # its rules are built once for each listener
+        work = max(parents, 1) * (1 + parts // PER_UNIT) + EXPRESSION * _expressions(resource)
+        return min(work, LARGEST)
     if isinstance(resource, Gateway | ListenerSet):
         return 1 + len(resource.spec.listeners)
     if isinstance(resource, EndpointSlice):
