@@ -8,7 +8,6 @@ in milliseconds, in quiet and in the flood. The limit is a delay of 50 ms.
 """
 
 import contextlib
-import datetime
 import selectors
 import socket
 import ssl
@@ -16,27 +15,25 @@ import subprocess
 import sys
 import tempfile
 import time
-from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives.asymmetric import rsa
 
+from bench.certificate import client_tls, connect, secret_document, self_signed
 from bench.served import serving
 
 AT_ONCE = 64  # connections of the flood
 SECONDS = 8.0  # of each measurement
 GAP = 0.01  # seconds between two measurements of a victim
 ANSWER = b"HTTP/1.1 404"
-REQUEST = b"GET / HTTP/1.1\r\nHost: victim.example.com\r\n\r\n"
+VICTIM = "victim.example.com"
+REQUEST = f"GET / HTTP/1.1\r\nHost: {VICTIM}\r\n\r\n".encode()
 
 _GATEWAY = """\
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
-metadata: {name: edge}
+metadata: {namespace: bench, name: edge}
 spec:
   gatewayClassName: fastroute
   listeners:
@@ -48,51 +45,18 @@ _LISTENER = """\
       protocol: HTTPS
       tls: {certificateRefs: [{name: NAME}]}
 """
-_SECRET = """\
----
-apiVersion: v1
-kind: Secret
-metadata: {{name: {name}}}
-data: {{tls.crt: {chain}, tls.key: {key}}}
-"""
-
-
-def secret(name: str, key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
-    now = datetime.datetime.now(datetime.UTC)
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    built = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=30))
-        .not_valid_after(now + datetime.timedelta(days=30))
-        .sign(key, hashes.SHA256())
-    )
-    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
-    secret_key = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
-    return _SECRET.format(
-        name=name, chain=b64encode(built.public_bytes(pem)).decode(), key=b64encode(secret_key).decode()
-    )
 
 
 def manifests() -> str:
     listeners = "".join(_LISTENER.replace("NAME", name) for name in ("flooded", "victim"))
-    flooded = secret("flooded", rsa.generate_private_key(65537, 4096))
-    return _GATEWAY + listeners + flooded + secret("victim", ec.generate_private_key(ec.SECP256R1()))
-
-
-def client() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
+    flooded = self_signed("flooded.example.com", rsa.generate_private_key(65537, 4096))
+    return _GATEWAY + listeners + secret_document("flooded", flooded) + secret_document("victim", self_signed(VICTIM))
 
 
 def hello() -> bytes:
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     with contextlib.suppress(ssl.SSLWantReadError):
-        client().wrap_bio(incoming, outgoing, server_hostname="flooded.example.com").do_handshake()
+        client_tls().wrap_bio(incoming, outgoing, server_hostname="flooded.example.com").do_handshake()
     return outgoing.read()
 
 
@@ -126,11 +90,6 @@ def flooding(port: int) -> Iterator[None]:
         process.wait(20)
 
 
-def reach(port: int) -> ssl.SSLSocket:
-    plain = socket.create_connection(("127.0.0.1", port), 10)
-    return client().wrap_socket(plain, server_hostname="victim.example.com")
-
-
 def ask(victim: ssl.SSLSocket) -> None:
     victim.sendall(REQUEST)
     if not victim.recv(4096).startswith(ANSWER):
@@ -140,13 +99,13 @@ def ask(victim: ssl.SSLSocket) -> None:
 def measure(port: int) -> tuple[list[float], list[float]]:
     """Seconds of each request on a kept connection, and of each new connection with a request."""
     kept, new = [], []
-    held = reach(port)
+    held = connect(port, VICTIM)
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
         begin = time.perf_counter()
         ask(held)
         middle = time.perf_counter()
-        with reach(port) as fresh:
+        with connect(port, VICTIM) as fresh:
             ask(fresh)
         new.append(time.perf_counter() - middle)
         kept.append(middle - begin)

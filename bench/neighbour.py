@@ -10,6 +10,7 @@ maximum, in quiet and during each attack, and the limit for the 90th percentile:
     files    5,000 files with one route each are rewritten, one after the other, as fast as possible
     broken   one file of 2,500 invalid routes is rewritten, with every route changed
     twice    two files define the same 2,500 routes; one of them is rewritten
+    expressions  a route with 80 regular expressions is edited 30 times a second, with every expression changed
     gateway  a Gateway with 2,500 routes is edited 10 times a second
     open     a process holds 5,000 files open and writes to them without pause
     close    10 files are opened, written and closed without pause
@@ -133,6 +134,15 @@ def _twice(folder: Path, mark: int) -> None:
     put(folder / "bulk.yaml", routes(mark))
 
 
+def _expressions(folder: Path, mark: int) -> None:
+    values = (f"/{number}x{mark}x[a-f]+(abc|de{mark})[0-9]+" for number in range(80))
+    matches = [f"        - path: {{type: RegularExpression, value: '{value}'}}\n" for value in values]
+    rules = ("    - matches:\n" + "".join(matches[first : first + 40]) for first in (0, 40))
+    head = route("bulk", 0, mark).partition("  rules:")[0]
+    put(folder / "bulk.yaml", head + "  rules:\n" + "".join(rules))
+    time.sleep(1 / 30 if mark else 0.0)
+
+
 def _gateway(folder: Path, mark: int) -> None:
     if mark == 0:
         put(folder / "bulk.yaml", routes(0))
@@ -186,6 +196,7 @@ ATTACKS = {
     "files": _files,
     "broken": _broken,
     "twice": _twice,
+    "expressions": _expressions,
     "gateway": _gateway,
     "open": _open,
     "close": _close,

@@ -5,15 +5,12 @@ session tickets. A handshake is a whole connection of `shake.c`: TCP, TLS, one r
 compare.py. The memory of an idle connection is measured on a worker with many connections after one request each.
 """
 
-import datetime
 import shutil
-import socket
 import ssl
 import subprocess
 import sys
 import tempfile
 import time
-from base64 import b64encode
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,23 +18,18 @@ from statistics import median
 from typing import NamedTuple
 
 import msgspec
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from bench.before import BEFORE, command
+from bench.certificate import HOST, Pems, connect, secret_document, self_signed
 from bench.compare import CONNECTIONS, OURS, Effort
 from bench.load import HERE, closed_loop
 from bench.manifests import write_manifests
 from bench.peers import Running, Setup, backend_command, fastroute_options, free_port, nginx_command, running
 from bench.process import proxy_and_load_core, resident_bytes, tree
 
-NAME = "bench.example.com"
 SHAKE = Path(".cache/bench/shake")
 IDLE = 2_000  # connections
 PER_CLIENT = 900  # of one address; below the limit of fastroute
-_DAYS = datetime.timedelta(days=30)
 
 _NGINX_SECURE = """
   upstream backend {{ server 127.0.0.1:{backend}; keepalive 256; keepalive_requests 1000000000; }}
@@ -61,15 +53,6 @@ _LISTENER = """\
       port: 443
       protocol: HTTPS
       tls: {certificateRefs: [{name: edge}]}
-"""
-
-_SECRET = """\
----
-apiVersion: v1
-kind: Secret
-metadata: {{namespace: bench, name: edge}}
-type: kubernetes.io/tls
-data: {{tls.crt: {chain}, tls.key: {key}}}
 """
 
 
@@ -160,7 +143,7 @@ def _mebibytes(proxy: Running, core: int, seconds: float) -> Spell:
 
 def _handshakes(how: str) -> Measure:
     def measure(proxy: Running, core: int, seconds: float) -> Spell:
-        words = [str(SHAKE), str(proxy.port), NAME, "/route-0/x", str(seconds), how]
+        words = [str(SHAKE), str(proxy.port), HOST, "/route-0/x", str(seconds), how]
         before = proxy.cpu()
         said = subprocess.run(["taskset", "-c", str(core), *words], capture_output=True, check=True).stdout
         cpu = proxy.cpu() - before
@@ -197,8 +180,8 @@ def _served(setup: Setup) -> list[str]:
     write_manifests(manifests, setup.routes, setup.backend)
     world = manifests / "world.yaml"
     text = world.read_text().replace("    - {name: proxy, port: 80, protocol: HTTP}\n", _LISTENER)
-    pems = {name: b64encode((setup.folder / f"{name}.pem").read_bytes()).decode() for name in ("chain", "key")}
-    world.write_text(text + _SECRET.format(**pems))
+    pems = Pems(*((setup.folder / f"{name}.pem").read_bytes() for name in Pems._fields))
+    world.write_text(text + secret_document("edge", pems))
     return fastroute_options(manifests, setup.port - 443)
 
 
@@ -211,25 +194,8 @@ def _nginx(setup: Setup) -> list[str]:
 
 
 def _write_certificate(folder: Path) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
-    now = datetime.datetime.now(datetime.UTC)
-    built = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _DAYS)
-        .not_valid_after(now + _DAYS)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), False)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "chain.pem").write_bytes(built.public_bytes(serialization.Encoding.PEM))
-    plain = serialization.NoEncryption()
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
-    )
+    for name, pem in self_signed()._asdict().items():
+        (folder / f"{name}.pem").write_bytes(pem)
 
 
 def _build_shake() -> None:
@@ -245,16 +211,9 @@ def _build_shake() -> None:
 # --- idle connections
 
 
-def _client() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
-
-
-def _ask(port: int, context: ssl.SSLContext, client: str = "127.0.0.1") -> ssl.SSLSocket:
-    connected = socket.create_connection(("127.0.0.1", port), 5, (client, 0))
-    held = context.wrap_socket(connected, server_hostname=NAME)
-    held.sendall(b"GET /nowhere HTTP/1.1\r\nHost: %s\r\n\r\n" % NAME.encode())
+def _ask(port: int, client: str = "127.0.0.1") -> ssl.SSLSocket:
+    held = connect(port, HOST, client)
+    held.sendall(b"GET /nowhere HTTP/1.1\r\nHost: %s\r\n\r\n" % HOST.encode())
     held.recv(4096)
     return held
 
@@ -264,7 +223,7 @@ def _wait_served(port: int) -> None:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         try:
-            _ask(port, _client()).close()
+            _ask(port).close()
         except OSError:
             time.sleep(0.1)
         else:
@@ -274,12 +233,12 @@ def _wait_served(port: int) -> None:
 
 def _idle(proxy: Running) -> float:
     """Resident memory per idle connection, of many. The first hundred, not counted, warm up shared memory."""
-    context, held = _client(), []
+    held: list[ssl.SSLSocket] = []
     worker = tree(proxy.process.pid)[-1]
     try:
-        held += [_ask(proxy.port, context) for _ in range(100)]
+        held += [_ask(proxy.port) for _ in range(100)]
         before = resident_bytes(worker)
-        held += [_ask(proxy.port, context, f"127.0.1.{1 + number // PER_CLIENT}") for number in range(IDLE)]
+        held += [_ask(proxy.port, f"127.0.1.{1 + number // PER_CLIENT}") for number in range(IDLE)]
         return (resident_bytes(worker) - before) / IDLE
     finally:
         for each in held:

@@ -80,6 +80,7 @@ FIXED_NAMES = {
     "turns": FIXED_TURNS,
     "worst_turn": FIXED_WORST_TURN,
     "worst_install_step": FIXED_WORST_INSTALL_STEP,
+    "install_cpu": FIXED_INSTALL_CPU,
     "bytes_received": FIXED_BYTES_RECEIVED,
     "bytes_sent": FIXED_BYTES_SENT,
     "log_dropped": FIXED_LOG_DROPPED,

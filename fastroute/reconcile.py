@@ -60,6 +60,10 @@ class DataPlane(Protocol):
     def outcome(self) -> Outcome:
         """The current result of what was published."""
 
+    @property
+    def effort(self) -> float:
+        """CPU seconds that the last publication cost."""
+
     async def watch(self, changed: Callable[[], None]) -> None:
         """Calls `changed` after each change of the outcome: a port became free, or a slow worker acknowledged."""
 
@@ -139,7 +143,7 @@ async def reconcile(
                 observe(metrics, last, made, [trio.current_time() - since for since in portion.since.values()])
                 with cost:
                     last = show(made, outcome, writer)
-                source.store.charge(portion, cost.seconds, trio.current_time())
+                source.store.charge(portion, cost.seconds + data_plane.effort, trio.current_time())
                 warnings.show(resources, made.graph)
                 expiry.take(made.graph.certificates)
                 serving.show(resources, made.graph, made.compiled.snapshot.listeners, outcome)

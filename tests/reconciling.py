@@ -57,6 +57,7 @@ class Workers:
         self.gate: trio.Event | None = None
         self._changed: Callable[[], None] = lambda: None
         self.late = False
+        self.effort = 0.0  # seconds
         self.failure: Exception | None = None
 
     @property

@@ -104,3 +104,20 @@ async def test_after_an_expensive_change_only_its_namespace_waits(
         assert len(one.workers.snapshots) == before
         await trio.sleep(0.1)
         assert ports() == {8888, 9002}
+
+
+async def test_the_work_of_the_workers_is_charged_too(autojump_clock: trio.testing.MockClock) -> None:
+    """With 100,000 endpoints, an installation costs a worker as much as the build costs the main process."""
+
+    async def put(host: str) -> None:
+        one.source.put(route("a-bulk/r", " [{}]", f"[{host}]"))
+        await trio.sleep(0.01)
+
+    async with running(GATEWAY, BULK) as one:
+        one.workers.effort = 0.4
+        await put("a.example.com")
+        one.workers.effort = 0.0
+        await put("b.example.com")
+        assert (theirs(one, "a.example.com"), theirs(one, "b.example.com")) == (1, 0)
+        await trio.sleep(2 * FACTOR * 0.4)
+        assert theirs(one, "b.example.com") == 1

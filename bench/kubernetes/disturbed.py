@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 from cluster.api import Api
 
-from bench.kubernetes.certificate import secret
+from bench.certificate import secret
 from bench.kubernetes.client import Answer, Client
 from bench.kubernetes.world import HOSTS, NAMESPACE, endpoints, route
 from bench.load import Latency, open_loop

@@ -16,13 +16,13 @@ from cluster.programs import ROOT
 from bench.process import cpu_seconds, resident_bytes, tree
 
 _WRITES = re.compile(r"^fastroute_status_writes_total(?:{[^}]*})? (\S+)$", re.MULTILINE)
-_BUCKETS = re.compile(r'^fastroute_propagation_seconds_bucket{le="([^"]+)"} (\S+)$', re.MULTILINE)
 QUIET = 1.0  # seconds without a status write after which all statuses are written
 
 
 class Gateway:
-    def __init__(self, program: Program, ready_after: float) -> None:
+    def __init__(self, program: Program, ready_after: float, observed: Path) -> None:
         self._program = program
+        self._observed = observed
         self.ready_after = ready_after  # seconds from its start to /readyz
 
     @property
@@ -50,9 +50,10 @@ class Gateway:
         """The number of status writes so far."""
         return sum(map(float, _WRITES.findall(scraped())))
 
-    def propagation(self) -> dict[float, float]:
-        """The cumulative counts of fastroute_propagation_seconds, by the upper edge of the bucket."""
-        return {float(edge): float(count) for edge, count in _BUCKETS.findall(scraped())}
+    def propagation(self, namespace: str) -> list[float]:
+        """The seconds from the arrival of each change of this namespace until it was served, so far (observed.py)."""
+        pairs = (line.split() for line in self._observed.read_text().splitlines())
+        return [float(seconds) for name, seconds in pairs if name == namespace]
 
     def settle(self) -> None:
         """Waits until no status was written for QUIET seconds."""
@@ -70,12 +71,15 @@ def _command_line(pid: int) -> bytes:
 @contextmanager
 def serving(kubeconfig: Path, log: Path) -> Iterator[Gateway]:
     """Runs fastroute; it is ready on entry and is ended on exit."""
-    words = [sys.executable, "-m", "fastroute", "serve", "--kubernetes", "--kubeconfig", str(kubeconfig)]
+    observed = log.with_suffix(".observed")
+    observed.write_text("")
+    words = [sys.executable, "-m", "bench.kubernetes.observed", str(observed)]
+    words += ["serve", "--kubernetes", "--kubeconfig", str(kubeconfig)]
     words += ["--bind", "127.0.0.1", "--workers", "1", "--metrics", METRICS, "--health", "off", "--status-lease", LEASE]
     begin = time.monotonic()
     program = Program([*words, "--log-level", "warning"], log, {"PYTHONPATH": str(ROOT)})
     try:
         program.wait_for(is_ready, 60)
-        yield Gateway(program, time.monotonic() - begin)
+        yield Gateway(program, time.monotonic() - begin, observed)
     finally:
         program.end(10)

@@ -64,18 +64,19 @@ def neighbour_tables(found: Neighbour) -> Iterator[Block]:
             "P90 MS",
             "WORST MS",
             "CHANGES/S",
-            "OWN P90 MS",
+            "OWN P50 MS",
+            "P90 MS",
         ),
         tuple(
-            (name, *(f"{value:.0f}" for value in (*each.served[:2], *each.stated, each.changes, each.own)))
+            (name, *(f"{value:.0f}" for value in (*each.served[:2], *each.stated, each.changes, *each.own[:2])))
             for name, each in rows
         ),
     )
-    limit = 2 * found.quiet.own + 50
+    limit = 2 * found.quiet.own[1] + 50
     for name, each in found.attacks.items():
         yield from verdicts(
             (
-                Must(f"change served after its arrival, {name}, p90", each.own, limit, limit / 2, " ms"),
+                Must(f"change served after its arrival, {name}, p90", each.own[1], limit, limit / 2, " ms"),
                 Must(f"its status, {name}, p90", each.stated[1], 1_000, 500, " ms"),
             )
         )

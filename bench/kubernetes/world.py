@@ -13,7 +13,7 @@ from typing import Any
 
 from cluster.api import Api, path
 
-from bench.kubernetes.certificate import NAMESPACE, secret
+from bench.certificate import NAMESPACE, secret
 from bench.peers import Running, running
 
 HOSTS = {"a": "10.244.0.1", "b": "10.244.0.2"}  # the endpoints, by their responses

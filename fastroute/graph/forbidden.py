@@ -131,7 +131,7 @@ def _is_ip(text: str) -> bool:
 class Exclusion(msgspec.Struct, frozen=True, eq=False):
     """The refused endpoints, and what the next build needs to find them again."""
 
-    forbidden: Forbidden | None = None  # before the first build
+    forbidden: Forbidden = Forbidden()
     suspects: frozenset[Key] = frozenset()  # Services with an endpoint at an address with refused ports
     refusals: Refusals = {}
 
@@ -141,8 +141,7 @@ def exclude(slices: Slices, owners: Iterable[Key], forbidden: Forbidden, last: E
     same = forbidden == last.forbidden
     if same and not owners:
         return last
-    before = last.forbidden or Forbidden()
-    moved = (forbidden.addresses, forbidden.local) != (before.addresses, before.local)
+    moved = (forbidden.addresses, forbidden.local) != (last.forbidden.addresses, last.forbidden.local)
     examined = slices.keys() | last.suspects if moved else frozenset(owners)
     found = {key for key in examined if _is_suspect(slices.get(key, ()), forbidden)}
     suspects = (last.suspects - examined) | found

@@ -12,6 +12,7 @@ import errno
 import logging
 import resource
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
@@ -87,6 +88,7 @@ class Supervisor:
         self._parcels: dict[int, Parcel] = {}  # publications of the target, by the version they start from
         self._changed = trio.Event()  # set and replaced whenever any state here changes
         self._announced = self._ending = False
+        self.effort = 0.0  # CPU seconds for the last publication: of this process, and of the slowest worker
         self._tickets = Tickets()
         self._memory = [counter_memory(settings.metrics_series) for _ in range(workers)]
         self._counters = [memory.counters for memory in self._memory]
@@ -123,7 +125,7 @@ class Supervisor:
 
     async def publish(self, snapshot: Snapshot) -> Outcome:
         """Brings every worker to `snapshot`, waits for those that are not late, and returns the outcome."""
-        began = trio.current_time()
+        began, cpu, self.effort = trio.current_time(), time.thread_time(), 0.0
         before = self._target.snapshot if self._target else None
         changes = difference(before, snapshot, self._book.assign, self._book.assign_listener)
         if self._ending or (self._target is not None and not changes):
@@ -139,12 +141,19 @@ class Supervisor:
         self._target = target
         self._sockets.follow_listeners(before.listeners if before else {}, snapshot.listeners)
         self._announce_change()
+        self.effort, installed = time.thread_time() - cpu, self._install_cpu()
         if await self._wait_acknowledged(target.version):
+            spent = max(now - then for now, then in zip(self._install_cpu(), installed, strict=True))
+            self.effort += min(spent, PATIENCE)  # a worker that is taken over may write any number
             self._metrics.config_apply.observe(trio.current_time() - began)
             self._parcels.clear()
         if self._sockets.close_retired():
             await self._bind_behind()
         return self.outcome
+
+    def _install_cpu(self) -> list[float]:
+        """Seconds of CPU time that the worker of each slot has spent on installations."""
+        return [counters.fixed()["install_cpu"] / 1e6 for counters in self._counters]
 
     async def _bind_behind(self) -> None:
         """Retries failed places: a retired socket may have blocked one, and a worker closes its copy after its

@@ -78,7 +78,7 @@ class Installer:
         """Applies `message`; returns the message to send back, if any."""
         match message:
             case EndpointUpdate():
-                self._begun_at = time.monotonic()
+                self._begin_installation()
                 return await self._update(message)
             case Begin():
                 self._begin(message)
@@ -121,7 +121,7 @@ class Installer:
 
     def _begin(self, message: Begin) -> None:
         self._begun = message
-        self._begun_at = time.monotonic()
+        self._begin_installation()
         self._trouble = ""
         if message.base not in (0, self._version):
             self._refuse(f"it starts from version {message.base}, version {self._version} is installed")
@@ -218,6 +218,10 @@ class Installer:
             self._waste.append(self._tables.discard())
         self._waste.append(self._letting_go(self._leaving))
         self._tables, self._version, self._leaving = tables, version, set()
+
+    def _begin_installation(self) -> None:
+        self._begun_at = time.monotonic()
+        self._slices.begin_installation()
 
     def _acknowledged(self) -> Ack:
         self._slices.installed(time.monotonic() - self._begun_at)

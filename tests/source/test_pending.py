@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastroute.resources.core import EndpointSlice, Namespace, Secret, Service
+from fastroute.resources.core import EndpointPort, EndpointSlice, Namespace, Secret, Service, SliceEndpoint
 from fastroute.resources.gateway import Gateway, GatewaySpec
 from fastroute.resources.http_rule import HeaderMatch, HTTPBackendRef, HTTPMatch, HTTPRule
 from fastroute.resources.httproute import HTTPRoute, HTTPRouteSpec
@@ -80,6 +80,14 @@ def test_routes_with_many_expressions_are_taken_one_at_a_time_and_without_those_
     store.apply([Apply(route(VICTIM, "r"))])
     taken = [store.portion(50, 0.0).taken for _ in range(11)]
     assert [[changed.space for changed in one] for one in taken] == [[VICTIM], *([BULK] for _ in range(10))]
+
+
+def test_a_slice_counts_its_endpoints_once_for_each_port() -> None:
+    """1,000 endpoints with 100 ports are 100,000 endpoints of backends, which take 90 ms."""
+    endpoints = tuple(SliceEndpoint(addresses=(f"10.0.0.{number}",)) for number in range(100))
+    ports = tuple(EndpointPort(name=f"p{number}", port=80 + number) for number in range(10))
+    slice_ = EndpointSlice(metadata=Metadata(name="e", namespace=BULK), endpoints=endpoints, ports=ports)
+    assert size(slice_) == 1 + 1_000 // 50
 
 
 def test_many_namespaces_are_served_in_rounds() -> None:
@@ -207,6 +215,25 @@ def test_expensive_routes_and_endpoints_wait_too_and_do_not_delay_each_other() -
         assert set(pending.take(50, 0.0)) == {expensive(other), expensive(Secret), expensive(kind, VICTIM)}
         assert pending.next_time(0.0) == FACTOR * 0.1
         assert set(pending.take(50, FACTOR * 0.1)) == {expensive(kind)}
+
+
+def test_changes_that_wait_are_not_looked_at_again_for_each_other_change() -> None:
+    looked = 0
+
+    def find(changed: Changed) -> None:
+        nonlocal looked
+        looked += changed.kind is HTTPRoute
+
+    pending = Pending(find)
+    pending.add(expensive(HTTPRoute), 0.0)
+    pending.charge(pending.take(50, 0.0), 1.0, 0.0)
+    for number in range(1_000):
+        pending.add(Changed(HTTPRoute, Key(BULK, f"r{number}")), 0.0)
+        pending.add(Changed(EndpointSlice, Key(BULK, f"e{number}")), 0.0)
+    while pending.next_time(0.0) == 0.0:
+        assert {changed.kind for changed in pending.take(50, 0.0)} == {EndpointSlice}
+    assert looked <= 1_000 + 10
+    assert len(pending.take_all()) == 1_000
 
 
 def test_the_expensive_lanes_of_a_namespace_wait_for_their_sum() -> None:

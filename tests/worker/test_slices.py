@@ -1,6 +1,8 @@
 """Installations in slices: the work of a worker between two turns of the engine, counted in steps, not in time."""
 
 import socket
+import time
+import types
 
 import msgspec
 import pytest
@@ -89,6 +91,37 @@ async def test_installations_are_counted_and_the_longest_slice_is_measured(slice
         slices.slices.end()
     assert sum(slices.counters.histogram(INSTALL_SLOT)[1:]) == 3
     assert slices.counters.fixed()["worst_install_step"] > 0
+
+
+async def test_the_cpu_time_of_an_installation_is_counted_without_traffic_and_without_what_comes_before(
+    slices, monkeypatch
+):
+    """By a clock that advances by a second for each step of other work, and by 100 s for a turn of the engine."""
+    cpu = 0.0
+
+    def turn():
+        nonlocal cpu
+        cpu += 100.0
+        return False
+
+    def advance(*_):
+        nonlocal cpu
+        cpu += 1.0
+
+    monkeypatch.setattr(time, "thread_time", lambda: cpu)
+    one = Slices(types.SimpleNamespace(turn=turn, hurry=advance, wake=advance), slices.counters)
+    one.begin()
+    advance()  # frees what the last installation replaced
+    one.begin_installation()
+    for _ in range(3):
+        advance()
+        await one.let_traffic_by()
+    advance()
+    one.end()
+    advance()  # waits for the next message
+    one.begin()
+    one.installed(1.0)
+    assert slices.counters.fixed()["install_cpu"] == 4_000_000
 
 
 def changed(**fields):

@@ -39,9 +39,10 @@ class Backlog:
             self._notices[object_] = notice
             self._turns.add(object_)
 
-    def take(self, most: int) -> list[Notice]:
-        """Removes and returns the next notices, at most `most`."""
+    def take(self, most: int, room: int) -> list[Notice]:
+        """Removes and returns the next notices: at most `most`, and only the last one exceeds `room` bytes in all."""
         taken: list[Notice] = []
-        while len(taken) < most and (object_ := self._turns.take()) is not None:
+        while len(taken) < most and room > 0 and (object_ := self._turns.take()) is not None:
             taken.append(self._notices.pop(object_))
+            room -= memoryview(taken[-1].content).nbytes
         return taken

@@ -12,6 +12,7 @@ from fastroute.source.kubernetes.client import ApiError, Line
 from fastroute.source.kubernetes.watch import Watch
 
 MANY = 2_000
+ROOM = 1_000
 
 
 def line(namespace: str, name: str, version: int, what: str = "MODIFIED", arrived: float = 1.0) -> Line:
@@ -57,7 +58,7 @@ def test_the_namespaces_take_turns() -> None:
     backlog = Backlog()
     backlog.add(Notice("Put", namespace=b"bulk", name=b"%d" % number) for number in range(5))
     backlog.add([Notice("Put", namespace=b"victim", name=b"v")])
-    assert [notice.name for notice in backlog.take(3)] == [b"0", b"v", b"1"]
+    assert [notice.name for notice in backlog.take(3, ROOM)] == [b"0", b"v", b"1"]
     assert len(backlog) == 3
 
 
@@ -65,11 +66,11 @@ def test_a_newer_notice_replaces_the_one_that_waits() -> None:
     backlog = Backlog()
     backlog.add([Notice("Put", msgspec.Raw(b"1"), b"a", b"x"), Notice("Put", namespace=b"a", name=b"y")])
     backlog.add([Notice("Gone", msgspec.Raw(b"2"), b"a", b"x")])
-    assert [(one.what, bytes(one.content), one.name) for one in backlog.take(9)] == [
+    assert [(one.what, bytes(one.content), one.name) for one in backlog.take(9, ROOM)] == [
         ("Gone", b"2", b"x"),
         ("Put", b"", b"y"),
     ]
-    assert backlog.take(1) == []
+    assert backlog.take(1, ROOM) == []
 
 
 def test_a_change_has_waited_since_its_first_version_arrived() -> None:
@@ -78,7 +79,28 @@ def test_a_change_has_waited_since_its_first_version_arrived() -> None:
         [Notice("Put", namespace=b"a", name=b"x", since=1.0), Notice("Put", namespace=b"a", name=b"y", since=2.0)]
     )
     backlog.add([Notice("Put", namespace=b"a", name=b"x", since=3.0)])
-    assert [notice.since for notice in backlog.take(9)] == [1.0, 2.0]
+    assert [notice.since for notice in backlog.take(9, ROOM)] == [1.0, 2.0]
+
+
+def test_few_large_objects_are_taken_at_a_time() -> None:
+    """Decoding 32 routes of 200 KB takes 90 ms."""
+    backlog = Backlog()
+    backlog.add(Notice("Put", msgspec.Raw(b"x" * 400), b"a", b"%d" % number) for number in range(5))
+    assert [len(backlog.take(32, ROOM)) for _ in range(3)] == [3, 2, 0]
+    backlog.add([Notice("Put", msgspec.Raw(b"x" * 9 * ROOM), b"a", b"%d" % number) for number in range(2)])
+    assert len(backlog.take(32, ROOM)) == 1
+
+
+async def test_large_objects_are_processed_one_at_a_time() -> None:
+    taken = Taken()
+    padding = "x" * watch.SLICE_SIZE
+    await taken.process([line("bulk", f"b{number}{padding}", 2 + number) for number in range(8)])
+    assert [len(batch) for batch in taken.batches] == [1] * 8
+
+
+@pytest.mark.parametrize(("sizes", "count"), [([9] * 99, watch.SLICE), ([watch.SLICE_SIZE] * 3, 1), ([9, 10**9, 9], 2)])
+def test_objects_of_a_listing_are_processed_in_slices(sizes: list[int], count: int) -> None:
+    assert watch.slice_of(map(range, sizes)) == count
 
 
 async def test_thousands_of_changes_do_not_delay_one_of_another_namespace() -> None:
