@@ -21,7 +21,7 @@ from fastroute.settings import GraphSettings
         ("Servce", ["Service", "Secret"], "Service"),
         ("Pod", ["Service"], None),
         ("web", [f"listener-{n}" for n in range(60)] + ["Web"], "Web"),
-        ("listener-of-the-sohp", [f"listener-{n}" for n in range(40)] + ["listener-of-the-shop"], "listener-of-the-shop"),
+        ("listener-of-the-sohp", [*(f"port-{n}" for n in range(40)), "listener-of-the-shop"], "listener-of-the-shop"),
         ("listener-of-shop", [f"port-{n}" for n in range(40)] + ["listener-off-shop"], "listener-off-shop"),
         ("listener-of-a", ["listener-of-bcd"] * 2 + [f"port-{n}" for n in range(40)], None),
         ("ab", [f"x{n}" for n in range(40)], None),
