@@ -1,8 +1,10 @@
 """The weighted backends of a rule: a refused, invalid or withheld one keeps its weight; its share is answered 500."""
 
+from collections.abc import Iterable
+
 from fastroute.compiler.filters import filters_of
 from fastroute.graph.node import BackendRefNode, RuleNode
-from fastroute.resources.http_rule import HTTPBackendRef, HTTPRule
+from fastroute.resources.http_rule import HTTPBackendRef
 from fastroute.snapshot import Filter, WeightedBackend
 
 REFUSED_STATUS = 500
@@ -16,11 +18,11 @@ REASONS = {
 }
 
 
-def backends_of(rule: RuleNode, written: HTTPRule) -> tuple[WeightedBackend, ...]:
+def backends_of(rule: RuleNode, written: Iterable[HTTPBackendRef]) -> tuple[WeightedBackend, ...]:
     """One for each backendRef, in order."""
     return tuple(
         _weighted_backend(node, backend_ref, filters_of(backend_ref.filters, mirrors_at(rule, index)))
-        for index, (node, backend_ref) in enumerate(zip(rule.backend_refs, written.backend_refs, strict=True))
+        for index, (node, backend_ref) in enumerate(zip(rule.backend_refs, written, strict=True))
     )
 
 

@@ -11,12 +11,9 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from fastroute.compiler.backends import backends_of, mirrors_at
+from fastroute.compiler.body import Body
 from fastroute.compiler.endpoints import endpoints_of
-from fastroute.compiler.filters import filters_of
-from fastroute.compiler.matches import matches_of
-from fastroute.compiler.retry import retry_of
-from fastroute.compiler.session import session_of
+from fastroute.compiler.route_bodies import BODIES
 from fastroute.difference import changed_keys, replaced
 from fastroute.graph.certificate import CertificateNode
 from fastroute.graph.node import (
@@ -28,14 +25,9 @@ from fastroute.graph.node import (
     ListenerNode,
     ListenerSetNode,
     RouteId,
-    RouteNode,
-    RuleNode,
 )
-from fastroute.resources.duration import milliseconds
-from fastroute.resources.http_rule import HTTPTimeouts
-from fastroute.resources.httproute import HTTPRoute
 from fastroute.resources.meta import Key
-from fastroute.snapshot import Certificate, Filter, Listener, Match, Retry, Rule, Session, Snapshot, WeightedBackend
+from fastroute.snapshot import Certificate, Listener, Rule, Snapshot
 
 
 class ListenerRules(NamedTuple):
@@ -158,7 +150,7 @@ class _Compilation:
         self.rules_made = 0
         self.changes: dict[str, Rule | None] = {}  # by Rule.id; None: removed
         self._before = before
-        self._bodies: dict[int, tuple[_Body, ...]] = {}  # by id() of the RouteNode; the graph keeps the node alive
+        self._bodies: dict[int, tuple[Body, ...]] = {}  # by id() of the RouteNode; the graph keeps the node alive
 
     def listener_rules(self, listener: Listener, node: ListenerNode) -> ListenerRules:
         before = self._before.get(listener.id, _NO_RULES)
@@ -186,7 +178,7 @@ class _Compilation:
         key, kind = str(route.key), route.kind
         bodies = self._bodies.get(id(route))
         if bodies is None:
-            bodies = self._bodies[id(route)] = _bodies(route)
+            bodies = self._bodies[id(route)] = BODIES[route.kind](route)
         rules = tuple(
             Rule(
                 id=f"{listener.id}|{kind}|{key}|{body.index}",
@@ -209,41 +201,3 @@ class _Compilation:
         )
         self.rules_made += len(rules)
         return rules
-
-
-class _Body(msgspec.Struct, frozen=True, kw_only=True):
-    """The part of a rule that does not depend on the listener."""
-
-    index: int
-    name: str
-    matches: tuple[Match, ...]
-    filters: tuple[Filter, ...]
-    backends: tuple[WeightedBackend, ...]
-    request_timeout_ms: int
-    backend_timeout_ms: int
-    retry: Retry | None
-    session: Session | None
-
-
-def _bodies(route: RouteNode) -> tuple[_Body, ...]:
-    """The rules of an accepted route."""
-    source = route.source
-    assert isinstance(source, HTTPRoute), f"a {route.kind} is not served: it is never accepted"
-    return tuple(_body(source, node) for node in route.rules)
-
-
-def _body(route: HTTPRoute, node: RuleNode) -> _Body:
-    written = route.spec.rules[node.index]
-    timeouts = written.timeouts or HTTPTimeouts()
-    matches = matches_of(route, node.index)
-    return _Body(
-        index=node.index,
-        name=written.name or str(node.index),
-        matches=matches,
-        filters=filters_of(written.filters, mirrors_at(node, None)),
-        backends=backends_of(node, written),
-        request_timeout_ms=milliseconds(timeouts.request or "0s"),
-        backend_timeout_ms=milliseconds(timeouts.backend_request or "0s"),
-        retry=retry_of(written.retry),
-        session=session_of(route, node, matches),
-    )

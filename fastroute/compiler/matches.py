@@ -2,25 +2,24 @@
 
 from collections.abc import Iterable
 
-from fastroute.compiler.precedence import place_of, rank
+from fastroute.compiler.precedence import Rank, place_of, rank
 from fastroute.graph.path import matched_path
-from fastroute.resources.http_rule import HeaderMatch, HTTPMatch, HTTPPathMatch
-from fastroute.resources.httproute import HTTPRoute
+from fastroute.resources.gateway import Route
+from fastroute.resources.http_rule import HeaderMatch, HTTPMatch, HTTPPathMatch, HTTPRule
 from fastroute.snapshot import Match, PathMatch, ValueMatch
 
 
-def matches_of(route: HTTPRoute, rule: int) -> tuple[Match, ...]:
-    """The matches of rule number `rule` of `route`; a rule without matches matches every request
+def matches_of(route: Route, index: int, rule: HTTPRule) -> tuple[Match, ...]:
+    """The matches of `rule`, number `index` of `route`; without matches it matches every request
     (HTTPRouteRule.matches)."""
-    written = route.spec.rules[rule].matches or (HTTPMatch(),)
-    return tuple(_match(route, rule, index, match) for index, match in enumerate(written))
+    written = rule.matches or (HTTPMatch(),)
+    return tuple(_match(match, place_of(route, index, number)) for number, match in enumerate(written))
 
 
-def _match(route: HTTPRoute, rule: int, index: int, written: HTTPMatch) -> Match:
+def _match(written: HTTPMatch, place: Rank) -> Match:
     path = path_match(written.path)
     headers = _first_of_each((match.name.lower(), match) for match in written.headers)
     query = _first_of_each((match.name, match) for match in written.query_params)
-    place = place_of(route, rule, index)
     return Match(
         path=path,
         method=written.method,

@@ -7,7 +7,7 @@ the longer pattern comes first.
 """
 
 from fastroute.graph.age import age
-from fastroute.resources.httproute import HTTPRoute
+from fastroute.resources.gateway import Route
 from fastroute.snapshot import PathMatch, ValueMatch
 
 Rank = tuple[int | str, ...]
@@ -25,6 +25,6 @@ def rank(
     return (-pattern, 0 if method else 1, -len(headers), -len(query), *place)
 
 
-def place_of(route: HTTPRoute, rule: int, match: int) -> Rank:
+def place_of(route: Route, rule: int, match: int) -> Rank:
     """The tie-breaker between equal matches: the older route, then "ns/name", then the order in the route."""
     return (*age(route), rule, match)

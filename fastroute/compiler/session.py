@@ -10,13 +10,13 @@ from hashlib import sha256
 from fastroute.graph.node import RuleNode
 from fastroute.graph.session import cookie_path
 from fastroute.resources.duration import milliseconds
-from fastroute.resources.httproute import HTTPRoute
+from fastroute.resources.gateway import Route
+from fastroute.resources.http_rule import HTTPRule
 from fastroute.snapshot import Match, Session
 
 
-def session_of(route: HTTPRoute, node: RuleNode, matches: tuple[Match, ...]) -> Session | None:
-    """For rule `node` of `route` with these `matches`; None if the rule has no session persistence."""
-    rule = route.spec.rules[node.index]
+def session_of(route: Route, rule: HTTPRule, node: RuleNode, matches: tuple[Match, ...]) -> Session | None:
+    """For a rule of `route` with these `matches`; None if it has no session persistence."""
     written = rule.session_persistence
     if written is None:
         return None
@@ -36,6 +36,6 @@ def session_of(route: HTTPRoute, node: RuleNode, matches: tuple[Match, ...]) -> 
     )
 
 
-def _identity(route: HTTPRoute, rule: str) -> bytes:
+def _identity(route: Route, rule: str) -> bytes:
     of = "\0".join(("session", route.metadata.uid, str(route.key), rule))
     return sha256(of.encode()).digest()

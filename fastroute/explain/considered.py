@@ -11,9 +11,8 @@ import msgspec
 from fastroute.explain.arrival import is_meant
 from fastroute.explain.matching import Found, best_hostname, misses, path_order, precedence, specificity, takers
 from fastroute.explain.request import Request, normalise_path
-from fastroute.graph.node import Graph, ParentNode, Problem
+from fastroute.graph.node import Graph, ParentNode, Problem, RouteNode
 from fastroute.resources.http_rule import HTTPMatch
-from fastroute.resources.httproute import HTTPRoute
 from fastroute.snapshot import Listener, Match, PathMatch, Rule, Snapshot, ValueMatch
 
 AT_MOST = 20  # maximum number of near misses in the output
@@ -113,9 +112,9 @@ def _not_served(snapshot: Snapshot, graph: Graph, listener: Listener, request: R
     for parents in graph.parents.values():
         for parent in parents:
             problem = _refusal(parent)
-            if problem is None or not isinstance(parent.route.source, HTTPRoute) or str(parent.route.key) in served:
+            if problem is None or str(parent.route.key) in served:
                 continue
-            taking = _first_taking(parent.route.source, request)
+            taking = _first_taking(parent.route, request)
             if taking is not None:
                 yield _unserved(graph, parent, taking, problem)
 
@@ -125,12 +124,12 @@ def _refusal(parent: ParentNode) -> Problem | None:
     return next((problem for problem in problems if problem.condition == "Accepted"), None)
 
 
-def _first_taking(route: HTTPRoute, request: Request) -> tuple[int, int] | None:
+def _first_taking(route: RouteNode, request: Request) -> tuple[int, int] | None:
     """(rule, match) of a route's first match that would match the request."""
-    hostnames = tuple(name.lower() for name in route.spec.hostnames) or ("",)
+    hostnames = tuple(name.lower() for name in route.hostnames) or ("",)
     if best_hostname(hostnames, request.host) is None:
         return None
-    for index, rule in enumerate(route.spec.rules):
+    for index, rule in enumerate(route.http_rules):
         for number, written in enumerate(rule.matches or (HTTPMatch(),)):
             if _would_take(written, request):
                 return index, number
@@ -163,7 +162,7 @@ def _unserved(graph: Graph, parent: ParentNode, taking: tuple[int, int], problem
     rule, match = taking
     kind, key = parent.holder
     section = parent.parent_ref.section_name
-    name = parent.route.source.spec.rules[rule].name or str(rule)
+    name = parent.route.http_rules[rule].name or str(rule)
     return Considered(
         gateway=str(graph.holder(parent.holder).gateway),
         listener=section if section is None or kind == "Gateway" else f"{key}/{section}",

@@ -32,10 +32,14 @@ ADDRESS_TYPES = frozenset({"IPv4", "IPv6"})
 PORTS = range(1, 65_536)
 ZEROS = re.compile(r"(?<![0-9a-fA-F])0+(?=[0-9]+\.)|(?<=\.)0+(?=[0-9])")  # leading zeros in an IPv4 address
 TLS_NOT_SERVED = "backend_tls_policy"  # the reason in logs and metrics (ext/reason)
-SPOKEN: Mapping[str, frozenset[Protocol]] = {  # protocols that are supported to backends, by the kind of the route
-    "HTTPRoute": frozenset({Protocol.HTTP1}),
-    "GRPCRoute": frozenset({Protocol.HTTP1, Protocol.HTTP2}),  # a GRPCRoute implies HTTP/2, whatever the appProtocol
-}
+
+
+class Referrer(NamedTuple):
+    """The route that refers to a backend."""
+
+    kind: str
+    namespace: str
+    spoken: frozenset[Protocol]  # protocols that its kind supports to backends
 
 
 def _concern(service: Key, port: ServicePort, field: str, reader: Reader) -> Problem | None:
@@ -46,10 +50,10 @@ def _concern(service: Key, port: ServicePort, field: str, reader: Reader) -> Pro
     return conditions.endpoints_refused(service, refused, field) if refused else None
 
 
-def resolve_backend_ref(kind: str, namespace: str, ref: HTTPBackendRef, field: str, reader: Reader) -> BackendRefNode:
-    """`kind`, `namespace`: of the route; `field`: path of the reference in it."""
-    found = judge(kind, namespace, ref, field, reader)
-    return BackendRefNode(id=backend_id(namespace, ref), weight=ref.weight, **found._asdict())
+def resolve_backend_ref(referrer: Referrer, ref: HTTPBackendRef, field: str, reader: Reader) -> BackendRefNode:
+    """`field`: path of the reference in the route."""
+    found = judge(referrer, ref, field, reader)
+    return BackendRefNode(id=backend_id(referrer.namespace, ref), weight=ref.weight, **found._asdict())
 
 
 def backend_id(namespace: str, ref: HTTPBackendRef | BackendObjectReference) -> str:
@@ -70,15 +74,18 @@ class Verdict(NamedTuple):
         return tuple(problem for problem in (self.problem, self.concern) if problem is not None)
 
 
-def judge(
-    kind: str, namespace: str, ref: HTTPBackendRef | BackendObjectReference, field: str, reader: Reader
-) -> Verdict:
-    """`kind`, `namespace`: of the route; `field`: path of the reference in it."""
+def judge(referrer: Referrer, ref: HTTPBackendRef | BackendObjectReference, field: str, reader: Reader) -> Verdict:
+    """`field`: path of the reference in the route."""
     if (ref.group, ref.kind) != ("", "Service"):
         return Verdict(conditions.invalid_kind(ref.group, ref.kind, field))
-    key = Key(ref.namespace or namespace, ref.name)
+    key = Key(ref.namespace or referrer.namespace, ref.name)
     reference = Reference(
-        kind=kind, namespace=namespace, to_group="", to_kind="Service", to_namespace=key.namespace, to_name=key.name
+        kind=referrer.kind,
+        namespace=referrer.namespace,
+        to_group="",
+        to_kind="Service",
+        to_namespace=key.namespace,
+        to_name=key.name,
     )
     if refused := refusal(reference, field, reader):
         return Verdict(refused)
@@ -90,7 +97,7 @@ def judge(
     port = None if ref.port is None else tcp_port(service, ref.port)
     if port is None:
         return Verdict(_port_problem(service, ref.port, field))
-    found = _judge_port(kind, key, port, field, reader)
+    found = _judge_port(referrer, key, port, field, reader)
     return found if found.problem else found._replace(concern=_concern(key, port, field, reader))
 
 
@@ -103,7 +110,7 @@ def _port_problem(service: Service, number: int | None, field: str) -> Problem:
     return conditions.port_not_found(service.key, number, known, field)
 
 
-def _judge_port(kind: str, service: Key, port: ServicePort, field: str, reader: Reader) -> Verdict:
+def _judge_port(referrer: Referrer, service: Key, port: ServicePort, field: str, reader: Reader) -> Verdict:
     """By the protocol of the port; a policy turns any HTTP protocol into TLS."""
     protocol = protocol_of(port)
     policy = policy_for(service, port, reader.find(POLICIES, service) or ())
@@ -113,7 +120,7 @@ def _judge_port(kind: str, service: Key, port: ServicePort, field: str, reader: 
             f"served yet, and nothing is sent in cleartext instead."
         )
         return Verdict(withheld=Withheld(reason=TLS_NOT_SERVED, message=message))
-    if protocol not in SPOKEN[kind]:
+    if protocol not in referrer.spoken:
         return Verdict(conditions.unsupported_app_protocol(service, port, protocol, field))
     return Verdict()
 

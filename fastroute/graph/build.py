@@ -10,7 +10,7 @@ A graph built from scratch and one built from a previous graph are equal, except
 address even if everything else is rebuilt (`forgotten`), or rebuilt by another process (`status.addresses`).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -35,6 +35,7 @@ from fastroute.graph.dependency import (
     Reader,
     changed_entries,
 )
+from fastroute.graph.edition import edition_of
 from fastroute.graph.entries import entries
 from fastroute.graph.family import (
     Families,
@@ -46,12 +47,9 @@ from fastroute.graph.family import (
     gather,
     holders_changed,
 )
-from fastroute.graph.feature import Edition, edition_of
 from fastroute.graph.forbidden import Exclusion, Forbidden, exclude, find_forbidden
 from fastroute.graph.gatewayclass import build_classes
 from fastroute.graph.grant import UnreadGrants, index_grants
-from fastroute.graph.grpcroute import build_grpc_route
-from fastroute.graph.httproute import build_http_route
 from fastroute.graph.node import (
     Attachment,
     BackendNode,
@@ -60,22 +58,18 @@ from fastroute.graph.node import (
     Graph,
     ListenerNode,
     ListenerSetNode,
-    Route,
     RouteId,
-    RouteNode,
 )
 from fastroute.graph.policy import index_policies
 from fastroute.graph.route import ListenerId, attach, parent_ids
+from fastroute.graph.route_stages import STAGES
 from fastroute.graph.secured import Secured, secure
 from fastroute.graph.unit import Unit, admit_units, items_of, judged_units, keep_attached
+from fastroute.resources.gateway import Route
 from fastroute.resources.meta import Key
+from fastroute.resources.route_kinds import ROUTES
 from fastroute.resources.world import Resources
 from fastroute.settings import GraphSettings
-
-STAGES: Mapping[str, Callable[[Any, Reader, Edition], RouteNode]] = {
-    "HTTPRoute": build_http_route,
-    "GRPCRoute": build_grpc_route,
-}
 
 
 class Memo(msgspec.Struct, frozen=True, eq=False):
@@ -302,14 +296,14 @@ def _stale(last: Memo, touched: Touched, changed: Dependencies) -> set[RouteId]:
 def _build_unit(id_: RouteId, resources: Resources, reader: Reader, last: Memo) -> Unit | None:
     """One route with its parents; None if it was removed. Results equal to the last ones are reused."""
     kind, key = id_
-    source: Route | None = (resources.http_routes if kind == "HTTPRoute" else resources.grpc_routes).get(key)
+    source = resources.routes(ROUTES[kind]).get(key)
     if source is None:
         return None
     managed = any(reader.holder(parent) for parent in parent_ids(source))
     if not managed and not _claimed(source, last.settings.controller_name):
         return Unit(source, reader.dependencies)
     old = last.units.get(id_) or Unit(source)
-    node = kept(old.node, STAGES[kind](source, reader, edition_of(last.settings.bundle_version)))
+    node = kept(old.node, STAGES[kind].build(source, reader, edition_of(last.settings.bundle_version)))
     asked = keep_attached(old.asked, attach(node, reader))
     return Unit(source, reader.dependencies, node, asked, asked, items_of(node, old))
 

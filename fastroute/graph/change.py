@@ -8,6 +8,7 @@ import msgspec
 from fastroute.difference import changed_keys
 from fastroute.graph.node import RouteId
 from fastroute.resources.meta import Key
+from fastroute.resources.route_kinds import ROUTES
 from fastroute.resources.world import Resources
 
 K = TypeVar("K")
@@ -27,10 +28,9 @@ class Touched(msgspec.Struct, frozen=True):
 
 
 def find_touched(old: Resources, new: Resources) -> Touched:
-    http = changed_keys(old.http_routes, new.http_routes)
-    grpc = changed_keys(old.grpc_routes, new.grpc_routes)
+    routes = {name: changed_keys(old.routes(kind), new.routes(kind)) for name, kind in ROUTES.items()}
     return Touched(
-        routes=frozenset({("HTTPRoute", key) for key in http} | {("GRPCRoute", key) for key in grpc}),
+        routes=frozenset((name, key) for name, keys in routes.items() for key in keys),
         classes=changed_keys(old.gateway_classes, new.gateway_classes),
         gateways=changed_keys(old.gateways, new.gateways),
         listener_sets=changed_keys(old.listener_sets, new.listener_sets),

@@ -5,16 +5,15 @@ the request is served as if the filter did not exist.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
-from fastroute.graph.backend import Verdict, backend_id, judge
+from fastroute.graph.backend import Referrer, Verdict, backend_id, judge
 from fastroute.graph.dependency import Reader
 from fastroute.graph.node import MirrorNode, Problem
 from fastroute.resources.gateway import BackendObjectReference
-from fastroute.resources.grpcroute import GRPCRouteRule
-from fastroute.resources.http_rule import HTTPRule
+from fastroute.resources.http_rule import HTTPBackendRef, HTTPFilter
 
 MIRROR = "requestMirror"
 EXTERNAL_AUTH = "externalAuth"
@@ -37,7 +36,24 @@ class FilterReference(NamedTuple):
 Judged = tuple[FilterReference, Verdict]
 
 
-def filter_references(rule: HTTPRule | GRPCRouteRule) -> Iterator[FilterReference]:
+class RuleWithFilters(Protocol):
+    """A rule of any kind of route whose rules and backendRefs may have filters."""
+
+    @property
+    def filters(self) -> tuple[HTTPFilter, ...]: ...
+
+    @property
+    def backend_refs(self) -> tuple[HTTPBackendRef, ...]: ...
+
+
+def references_of(rules: Iterable[RuleWithFilters]) -> Iterator[HTTPBackendRef | BackendObjectReference]:
+    """All references of the rules to backends."""
+    for rule in rules:
+        yield from rule.backend_refs
+        yield from (reference.ref for reference in filter_references(rule))
+
+
+def filter_references(rule: RuleWithFilters) -> Iterator[FilterReference]:
     """References of the rule's own filters, then those of the filters of its backendRefs."""
     lists = [(None, rule.filters), *((index, ref.filters) for index, ref in enumerate(rule.backend_refs))]
     for backend_ref, filters in lists:
@@ -49,12 +65,10 @@ def filter_references(rule: HTTPRule | GRPCRouteRule) -> Iterator[FilterReferenc
                 yield FilterReference(backend_ref, index, EXTERNAL_AUTH, ref)
 
 
-def judge_filters(
-    kind: str, namespace: str, rule: HTTPRule | GRPCRouteRule, field: str, reader: Reader
-) -> tuple[Judged, ...]:
-    """`kind`, `namespace`: of the route; `field`: path of the rule in it. Unsupported filters are checked, too."""
+def judge_filters(referrer: Referrer, rule: RuleWithFilters, field: str, reader: Reader) -> tuple[Judged, ...]:
+    """`field`: path of the rule in the route. Unsupported filters are checked, too."""
     return tuple(
-        (reference, judge(kind, namespace, reference.ref, reference.place(field), reader))
+        (reference, judge(referrer, reference.ref, reference.place(field), reader))
         for reference in filter_references(rule)
     )
 

@@ -9,19 +9,22 @@ from collections.abc import Iterator
 import msgspec
 
 from fastroute.graph import conditions
-from fastroute.graph.backend import resolve_backend_ref
+from fastroute.graph.backend import Referrer, resolve_backend_ref
 from fastroute.graph.dependency import Reader
-from fastroute.graph.feature import Edition
-from fastroute.graph.filter_reference import judge_filters, mirrors_of, problems_of
+from fastroute.graph.edition import Edition
+from fastroute.graph.filter_reference import judge_filters, mirrors_of, problems_of, references_of
 from fastroute.graph.header import header_problems
 from fastroute.graph.node import Problem, RouteNode, RuleNode
 from fastroute.graph.path import matched_path, path_error
+from fastroute.graph.protocol import Protocol
 from fastroute.graph.regex import judge_pattern
+from fastroute.graph.route_stage import Features, RouteStage
 from fastroute.graph.session import session_problems
 from fastroute.resources.http_rule import HTTPBackendRef, HTTPFilter, HTTPMatch, HTTPRule
-from fastroute.resources.httproute import HTTPRoute
+from fastroute.resources.httproute import HTTP_ROUTE, HTTPRoute
 
-KIND = "HTTPRoute"
+KIND = HTTP_ROUTE
+SPOKEN = frozenset({Protocol.HTTP1})  # protocols that are supported to backends
 MOST_EXPRESSIONS = 128  # of one route: workers compile them when the route changes
 MOST_STATES_OF_A_ROUTE = 2_000  # of the automata of these expressions: the graph builds them when the route changes
 MOST_ELEMENTS = 64  # of a PathPrefix: a request visits each, for each of its hostnames
@@ -32,30 +35,31 @@ SERVED_FILTERS = frozenset(
 
 
 def build_http_route(source: HTTPRoute, reader: Reader, edition: Edition) -> RouteNode:
+    referrer = Referrer(KIND.name, source.metadata.namespace, SPOKEN)
     rules: list[RuleNode] = []
     problems: list[Problem] = list(_unserved_spec(source.spec.use_default_gateways))
     problems += _match_problems(source)
     for index, rule in enumerate(source.spec.rules):
         field = f"spec.rules[{index}]"
         problems += _rule_problems(rule, field)
-        judged = judge_filters(KIND, source.metadata.namespace, rule, field, reader)
+        judged = judge_filters(referrer, rule, field, reader)
         problems += problems_of(judged)
-        node = build_rule(KIND, source.metadata.namespace, rule.backend_refs, index, reader)
+        node = build_rule(referrer, rule.backend_refs, index, reader)
         rules.append(
             msgspec.structs.replace(
                 node,
                 session_holds_backend=edition.session_holds_backend,
-                mirrors=mirrors_of(source.metadata.namespace, judged),
+                mirrors=mirrors_of(referrer.namespace, judged),
             )
         )
     for node in rules:
         problems += [problem for ref in node.backend_refs for problem in ref.problems]
-    return RouteNode(kind=KIND, source=source, rules=tuple(rules), problems=tuple(problems))
+    return RouteNode(kind=KIND.name, source=source, rules=tuple(rules), problems=tuple(problems))
 
 
-def build_rule(kind: str, namespace: str, refs: tuple[HTTPBackendRef, ...], index: int, reader: Reader) -> RuleNode:
+def build_rule(referrer: Referrer, refs: tuple[HTTPBackendRef, ...], index: int, reader: Reader) -> RuleNode:
     field = f"spec.rules[{index}].backendRefs"
-    nodes = [resolve_backend_ref(kind, namespace, ref, f"{field}[{i}]", reader) for i, ref in enumerate(refs)]
+    nodes = [resolve_backend_ref(referrer, ref, f"{field}[{i}]", reader) for i, ref in enumerate(refs)]
     return RuleNode(index=index, backend_refs=tuple(nodes))
 
 
@@ -154,3 +158,37 @@ def _patterns(match: HTTPMatch, field: str) -> Iterator[tuple[str, str]]:
     tests += [(f"{field}.headers[{i}]", header.type, header.value) for i, header in enumerate(match.headers)]
     tests += [(f"{field}.queryParams[{i}]", param.type, param.value) for i, param in enumerate(match.query_params)]
     return ((f"{where}.value", pattern) for where, type_, pattern in tests if type_ == "RegularExpression")
+
+
+# --- The row
+
+FEATURES: Features = {
+    "HTTPRoute": None,
+    "HTTPRoute303RedirectStatusCode": None,
+    "HTTPRoute307RedirectStatusCode": None,
+    "HTTPRoute308RedirectStatusCode": None,
+    "HTTPRouteBackendProtocolWebSocket": None,
+    "HTTPRouteBackendRequestHeaderModification": None,
+    "HTTPRouteBackendTimeout": None,
+    "HTTPRouteBackendURLRewrite": "v1.7",
+    "HTTPRouteCORS": None,
+    "HTTPRouteDestinationPortMatching": None,
+    "HTTPRouteHostRewrite": None,
+    "HTTPRouteMethodMatching": None,
+    "HTTPRouteNamedRouteRule": None,
+    "HTTPRouteParentRefPort": None,
+    "HTTPRoutePathRedirect": None,
+    "HTTPRoutePathRewrite": None,
+    "HTTPRoutePortRedirect": None,
+    "HTTPRouteQueryParamMatching": None,
+    "HTTPRouteRequestMirror": None,
+    "HTTPRouteRequestMultipleMirrors": None,
+    "HTTPRouteRequestPercentageMirror": None,
+    "HTTPRouteRequestTimeout": None,
+    "HTTPRouteResponseHeaderModification": None,
+    "HTTPRouteRetry": "v1.6",
+    "HTTPRouteRetryBackendTimeout": "v1.6",
+    "HTTPRouteRetryCodes": "v1.7",
+    "HTTPRouteSchemeRedirect": None,
+}
+STAGE = RouteStage(build=build_http_route, references=lambda route: references_of(route.spec.rules), features=FEATURES)

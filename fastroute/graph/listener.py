@@ -19,15 +19,10 @@ from fastroute.graph.selector import mistake, selects
 from fastroute.graph.tls import TERMINATED, ResolvedTLS
 from fastroute.resources.gateway import GROUP, Gateway, Listener, ListenerNamespaces, RouteNamespaces
 from fastroute.resources.meta import Key
+from fastroute.resources.route_kinds import ROUTES, names_by_protocol
 
-SERVED_KINDS: Mapping[str, tuple[str, ...]] = {  # by protocol; other protocols are not served yet
-    "HTTP": ("HTTPRoute",),
-    "HTTPS": ("HTTPRoute",),
-}
-ROUTE_KINDS: Mapping[str, tuple[str, ...]] = {  # kinds that the API allows for a protocol, served or not
-    "HTTP": ("HTTPRoute", "GRPCRoute"),
-    "HTTPS": ("HTTPRoute", "GRPCRoute"),
-}
+SERVED_KINDS = names_by_protocol(kind for kind in ROUTES.values() if kind.is_served)  # no other protocol is served
+ROUTE_KINDS = names_by_protocol(ROUTES.values())  # kinds that the API allows for a protocol, served or not
 PORT_FAMILY = {"HTTP": "HTTP", "HTTPS": "TLS", "TLS": "TLS", "TCP": "TCP", "UDP": "UDP"}
 TRANSPORT = {"HTTP": "tcp", "HTTPS": "tcp", "TLS": "tcp", "TCP": "tcp", "UDP": "udp"}
 HIGHEST_PORT = 65_535

@@ -19,15 +19,14 @@ import msgspec
 
 from fastroute.graph.certificate import CertificateNode
 from fastroute.graph.grant import Grants, Reference
-from fastroute.resources.gateway import Gateway, GatewayClass, Listener, ListenerSet, ParentReference
-from fastroute.resources.grpcroute import GRPCRoute
-from fastroute.resources.httproute import HTTPRoute
+from fastroute.resources.gateway import Gateway, GatewayClass, Listener, ListenerSet, ParentReference, Route
+from fastroute.resources.http_rule import HTTPRule
 from fastroute.resources.meta import Key
+from fastroute.resources.route_kinds import ROUTES, hostnames_of
 from fastroute.resources.world import Resources
 from fastroute.settings import CONTROLLER_NAME, GraphSettings
 from fastroute.snapshot import Endpoint, ListenerTLS
 
-Route = HTTPRoute | GRPCRoute
 RouteId = tuple[str, Key]  # (kind, key)
 HolderId = tuple[str, Key]  # (kind, key) of a Gateway or ListenerSet, which contain listeners
 
@@ -124,7 +123,7 @@ class RuleNode(msgspec.Struct, frozen=True, kw_only=True):
 class RouteNode(msgspec.Struct, frozen=True, kw_only=True):
     """A route with its references resolved, before it is attached to parents."""
 
-    kind: str  # "HTTPRoute", "GRPCRoute"
+    kind: str  # the name of a RouteKind
     source: Route
     rules: tuple[RuleNode, ...]
     problems: tuple[
@@ -138,6 +137,16 @@ class RouteNode(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def id(self) -> RouteId:
         return (self.kind, self.source.key)
+
+    @property
+    def hostnames(self) -> tuple[str, ...]:
+        """As written; empty if it has none, or if its kind has none."""
+        return hostnames_of(self.kind, self.source)
+
+    @property
+    def http_rules(self) -> tuple[HTTPRule, ...]:
+        """Its rules for HTTP requests; empty if its kind has none. Their indexes are those of `rules`."""
+        return ROUTES[self.kind].http_rules(self.source)
 
     @property
     def accepted(self) -> bool:

@@ -11,8 +11,7 @@ from typing import NamedTuple
 from fastroute.ext.regex import PATH_LIMIT, VALUE_LIMIT
 from fastroute.graph.path import matched_path
 from fastroute.graph.regex import judge_pattern
-from fastroute.resources.http_rule import HeaderMatch, HTTPMatch
-from fastroute.resources.httproute import HTTPRoute
+from fastroute.resources.http_rule import HeaderMatch, HTTPMatch, HTTPRule
 
 # Measured (bench/worst.py): a visit to a signature (ext/node), each of its names.
 _SIGNATURE, _NAME, _BYTES_OF_VALUES = 50, 20, 16
@@ -45,9 +44,9 @@ class Item(NamedTuple):
     expressions: int  # paid for every match of the bucket
 
 
-def price_list(route: HTTPRoute) -> tuple[Item, ...]:
-    """All matches of a valid route that cost something."""
-    matches = (match for rule in route.spec.rules for match in rule.matches)
+def price_list(rules: Iterable[HTTPRule]) -> tuple[Item, ...]:
+    """All matches of the rules of a valid route that cost something."""
+    matches = (match for rule in rules for match in rule.matches)
     return tuple(_item(match) for match in matches if _has_conditions(match))
 
 

@@ -17,10 +17,10 @@ from fastroute.graph.fix import NAME_LABEL, allowed_routes
 from fastroute.graph.grant import EMPTY
 from fastroute.graph.hostname import meeting
 from fastroute.graph.listener import ROUTE_KINDS, Admission, admits, selector_mistake
-from fastroute.graph.node import Attachment, Holder, HolderId, ListenerNode, ParentNode, Problem, Route, RouteNode
+from fastroute.graph.node import Attachment, Holder, HolderId, ListenerNode, ParentNode, Problem, RouteNode
 from fastroute.graph.selector import labels_of
 from fastroute.nearest import nearest
-from fastroute.resources.gateway import GROUP, ParentReference
+from fastroute.resources.gateway import GROUP, ParentReference, Route
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import ReferenceGrant
 
@@ -92,7 +92,7 @@ def _judge(
     met = {
         listener.source.name: hostnames
         for listener in admitting
-        if (hostnames := meeting(listener.hostname, route.source.spec.hostnames))
+        if (hostnames := meeting(listener.hostname, route.hostnames))
     }
     return met, None if met else _no_hostname(route, admitting, field)
 
@@ -148,7 +148,7 @@ def _no_matching_parent(ref: ParentReference, holder: Holder, field: str) -> Pro
 
 def _no_hostname(route: RouteNode, listeners: list[ListenerNode], field: str) -> Problem:
     theirs = ", ".join(f"{listener.source.name} ({listener.hostname or 'any'})" for listener in listeners)
-    own = ", ".join(route.source.spec.hostnames)
+    own = ", ".join(route.hostnames)
     message = f"None of the route's hostnames ({own}) intersects with a hostname of the listeners of {field}: {theirs}."
     return conditions.no_matching_listener_hostname(message, "spec.hostnames")
 

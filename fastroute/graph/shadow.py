@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 from fastroute.graph.age import Age, age
 from fastroute.graph.hostname import common, specificity
-from fastroute.graph.node import ListenerNode
+from fastroute.graph.node import ListenerNode, RouteId, RouteNode
 from fastroute.graph.path import matched_path
 from fastroute.resources.http_rule import HeaderMatch, HTTPMatch
-from fastroute.resources.httproute import HTTPRoute
-from fastroute.resources.meta import Key
 
-MatchRank = tuple[Age, Key, int, int]  # age and key of the route, index of the rule and of the match: the smaller wins
+MatchRank = tuple[
+    Age, RouteId, int, int
+]  # age and id of the route, index of the rule and of the match: the smaller wins
 Conditions = tuple[str | None, frozenset[tuple[str, str, str]], frozenset[tuple[str, str, str]]]
 Wanted = tuple[str, str, Conditions]  # type and value of the path; the other conditions
 Entry = tuple[MatchRank, Wanted]
@@ -39,19 +39,18 @@ def find_shadows(listener: ListenerNode) -> Iterator[Shadow]:
     """Every match of the listener that never gets a request, for each hostname for which it is shadowed."""
     scopes: dict[str, dict[str, list[Entry]]] = {}  # by the hosts that can match, then by hostname of the routes
     for attachment in listener.attachments.values():
-        if isinstance(attachment.route.source, HTTPRoute):
-            for hostname in attachment.hostnames:
-                groups = scopes.setdefault(common(listener.hostname, hostname), {})
-                groups.setdefault(hostname, []).extend(_entries(attachment.route.source))
+        for hostname in attachment.hostnames:
+            groups = scopes.setdefault(common(listener.hostname, hostname), {})
+            groups.setdefault(hostname, []).extend(_entries(attachment.route))
     for groups in scopes.values():
         yield from _shadows_in(groups)
 
 
-def _entries(route: HTTPRoute) -> Iterator[Entry]:
-    for index, rule in enumerate(route.spec.rules):
+def _entries(route: RouteNode) -> Iterator[Entry]:
+    for index, rule in enumerate(route.http_rules):
         for number, match in enumerate(rule.matches):
             wanted = match.path.type, matched_path(match.path), _conditions(match)
-            yield (age(route), route.key, index, number), wanted
+            yield (age(route.source), route.id, index, number), wanted
 
 
 def _shadows_in(groups: Mapping[str, list[Entry]]) -> Iterator[Shadow]:

@@ -6,9 +6,10 @@ The schemas do not list the valid values of these fields, so a wrong value is fo
 from collections.abc import Iterable
 
 from fastroute.nearest import nearest
+from fastroute.resources.route_kinds import ALL_ROUTES
 
 PROTOCOLS = ("HTTP", "HTTPS", "TLS", "TCP", "UDP")
-ROUTES = ("HTTPRoute", "GRPCRoute", "TCPRoute", "TLSRoute", "UDPRoute")
+ROUTES = tuple(kind.name for kind in ALL_ROUTES)
 
 
 def protocol_fix(written: str) -> str | None:

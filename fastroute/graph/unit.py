@@ -9,10 +9,10 @@ from fastroute.graph.admission import Bid, Ledger, Refusal, admit
 from fastroute.graph.age import age
 from fastroute.graph.change import kept
 from fastroute.graph.dependency import Dependencies
-from fastroute.graph.node import Route, RouteId, RouteNode
+from fastroute.graph.node import RouteId, RouteNode
 from fastroute.graph.price import Item, price_list
 from fastroute.graph.route import Attached, ListenerId, limited
-from fastroute.resources.httproute import HTTPRoute
+from fastroute.resources.gateway import Route
 
 Ledgers = Mapping[ListenerId, Ledger]
 _NONE = Ledger()
@@ -36,7 +36,7 @@ Made = Mapping[RouteId, Unit | None]  # units that were built again; None: the r
 def items_of(node: RouteNode, old: Unit) -> tuple[Item, ...]:
     if old.node is node:
         return old.items
-    return price_list(node.source) if node.accepted and isinstance(node.source, HTTPRoute) else ()
+    return price_list(node.http_rules) if node.accepted else ()
 
 
 def keep_attached(old: Attached, new: Attached) -> Attached:

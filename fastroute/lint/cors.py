@@ -67,7 +67,7 @@ def _taken_elsewhere(route: RouteNode, match: HTTPMatch, sharing: list[tuple[Rou
 
 
 def _share_a_host(one: RouteNode, other: RouteNode) -> bool:
-    names = [route.source.spec.hostnames or (ANY,) for route in (one, other)]
+    names = [route.hostnames or (ANY,) for route in (one, other)]
     return any(meet(a.lower(), b.lower()) for a in names[0] for b in names[1])
 
 

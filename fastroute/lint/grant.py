@@ -2,19 +2,19 @@
 
 from collections.abc import Iterator
 
-from fastroute.graph.filter_reference import filter_references
 from fastroute.graph.finding import Finding, warning
 from fastroute.graph.fix import allowed_routes
 from fastroute.graph.grant import Permit
-from fastroute.graph.node import Graph, Route
+from fastroute.graph.node import Graph
+from fastroute.graph.route_stages import STAGES
 from fastroute.resources.decode import KINDS
-from fastroute.resources.gateway import GROUP, BackendObjectReference, Listener, SecretObjectReference
-from fastroute.resources.http_rule import HTTPBackendRef
+from fastroute.resources.gateway import GROUP, Listener, SecretObjectReference
 from fastroute.resources.lookalike import lookalike
 from fastroute.resources.policy import ReferenceGrant
+from fastroute.resources.route_kinds import ROUTES
 from fastroute.resources.world import Resources
 
-REFERRERS = ("HTTPRoute", "GRPCRoute", "Gateway", "ListenerSet")  # the kinds whose references we read
+REFERRERS = (*ROUTES, "Gateway", "ListenerSet")  # the kinds whose references we read
 CORE = frozenset({"core", "v1"})  # written by mistake instead of the empty group
 
 
@@ -93,10 +93,10 @@ def _may_be_used(permit: Permit, home: str, used: set[tuple[str, Permit]]) -> bo
 
 def _references(resources: Resources) -> Iterator[tuple[str, Permit]]:
     """For each reference to another namespace: that namespace, and each permit that would allow the reference."""
-    for kind, routes in (("HTTPRoute", resources.http_routes), ("GRPCRoute", resources.grpc_routes)):
-        for route in routes.values():
+    for kind, row in ROUTES.items():
+        for route in resources.routes(row).values():
             home = route.metadata.namespace
-            for ref in _refs(route):
+            for ref in STAGES[kind].references(route):
                 if ref.namespace not in (None, home):
                     for name in (ref.name, None):
                         yield ref.namespace or home, (GROUP, kind, home, ref.group, ref.kind, name)
@@ -112,9 +112,3 @@ def _references(resources: Resources) -> Iterator[tuple[str, Permit]]:
 
 def _certificate_refs(listener: Listener) -> tuple[SecretObjectReference, ...]:
     return listener.tls.certificate_refs if listener.tls else ()
-
-
-def _refs(route: Route) -> Iterator[HTTPBackendRef | BackendObjectReference]:
-    for rule in route.spec.rules:
-        yield from rule.backend_refs
-        yield from (reference.ref for reference in filter_references(rule))

@@ -26,7 +26,7 @@ def hostnames_outside_listeners(resources: Resources, graph: Graph) -> Iterator[
     for id_, parents in graph.parents.items():
         route = graph.routes[id_]
         attached = [listener for parent in parents for listener in _attached(parent, graph)]
-        for index, name in enumerate(route.source.spec.hostnames if attached else ()):
+        for index, name in enumerate(route.hostnames if attached else ()):
             meeting = [listener for listener in attached if meet(listener.hostname, name.lower())]
             taken = [_taken_by(listener, name.lower(), graph) for listener in meeting]
             if all(taken):
@@ -66,19 +66,19 @@ def shadowed_matches(resources: Resources, graph: Graph) -> Iterator[Finding]:
                 where = f"{shadow.hostname or 'any host'} on listener {listener.label} of Gateway {listener.gateway}"
                 found.setdefault((shadow.loser, shadow.winner), []).append(where)
     for (loser, winner), places in sorted(found.items()):
-        route = resources.http_routes[loser[1]]
+        kind, key = winner[1]
         field = f"spec.rules[{loser[2]}].matches[{loser[3]}]"
         message = (
-            f"It matches no request for {', '.join(places)}: rule {winner[2]} of HTTPRoute {winner[1]} "
+            f"It matches no request for {', '.join(places)}: rule {winner[2]} of {kind} {key} "
             f"(matches[{winner[3]}]) matches all of them first."
         )
-        yield warning("HTTPRoute", route, "Shadowed", message, field)
+        yield warning(loser[1][0], graph.routes[loser[1]].source, "Shadowed", message, field)
 
 
 def addresses_as_hostnames(resources: Resources, graph: Graph) -> Iterator[Finding]:
     """Hostnames that are IP addresses: the API documentation forbids them, but its schema does not."""
     for route in graph.routes.values():
-        for index, name in enumerate(route.source.spec.hostnames):
+        for index, name in enumerate(route.hostnames):
             if _is_address(name):
                 yield _address_as_hostname(route.kind, route.source, name, f"spec.hostnames[{index}]")
     for holder in graph.holders:

@@ -1,26 +1,22 @@
 """Lints of parents: parents that do not exist or are not served, and routes of kinds that are not served."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 
 from fastroute.graph.finding import Finding, warning
 from fastroute.graph.node import Graph, HolderId
 from fastroute.graph.route import parent_id
 from fastroute.nearest import nearest
-from fastroute.resources.gateway import GROUP, Route
-from fastroute.resources.meta import Key
+from fastroute.resources.gateway import GROUP
+from fastroute.resources.route_kinds import ROUTES
+from fastroute.resources.unserved import UNSERVED_ROUTES
 from fastroute.resources.world import Resources
 
 PARENTS = ("Gateway", "ListenerSet")
-UNSERVED: Mapping[str, Callable[[Resources], Mapping[Key, Route]]] = {
-    "TCPRoute": lambda resources: resources.tcp_routes,
-    "TLSRoute": lambda resources: resources.tls_routes,
-    "UDPRoute": lambda resources: resources.udp_routes,
-}
 
 
 def missing_parents(resources: Resources, graph: Graph) -> Iterator[Finding]:
-    for kind, routes in (("HTTPRoute", resources.http_routes), ("GRPCRoute", resources.grpc_routes)):
-        for route in routes.values():
+    for kind, row in ROUTES.items():
+        for route in resources.routes(row).values():
             if not route.spec.parent_refs:
                 message = "The route has no parentRefs: it is not attached to any Gateway."
                 yield warning(kind, route, "NoParents", message, "spec.parentRefs")
@@ -52,19 +48,19 @@ def _other_parent(id_: HolderId, resources: Resources) -> str | None:
 
 def routes_not_served(resources: Resources, graph: Graph) -> Iterator[Finding]:
     """Routes of kinds that are not served, with managed parents. Routes of other controllers are not reported."""
-    if not any(routes(resources) for routes in UNSERVED.values()):
+    if not any(map(resources.routes, UNSERVED_ROUTES)):
         return
     ours = {holder.id for holder in graph.holders}
-    for kind, routes in UNSERVED.items():
-        for route in routes(resources).values():
+    for kind in UNSERVED_ROUTES:
+        for route in resources.routes(kind).values():
             for index, ref in enumerate(route.spec.parent_refs):
                 id_ = parent_id(route, ref)
                 if id_ in ours:
                     message = (
-                        f"{kind}s are not served: {ref.kind} {id_[1]} sends no traffic to this route, and "
+                        f"{kind.name}s are not served: {ref.kind} {id_[1]} sends no traffic to this route, and "
                         f"its status is not written."
                     )
-                    yield warning(kind, route, "RouteKindNotServed", message, f"spec.parentRefs[{index}]")
+                    yield warning(kind.name, route, "RouteKindNotServed", message, f"spec.parentRefs[{index}]")
 
 
 def _exists(id_: HolderId, resources: Resources) -> bool:

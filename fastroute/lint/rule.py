@@ -6,7 +6,6 @@ from fastroute.graph.backend import backend_id
 from fastroute.graph.finding import Finding, warning
 from fastroute.graph.node import Graph, RouteNode
 from fastroute.resources.http_rule import HTTPFilter, HTTPRule
-from fastroute.resources.httproute import HTTPRoute
 from fastroute.resources.world import Resources
 
 
@@ -67,8 +66,7 @@ def zero_weights(resources: Resources, graph: Graph) -> Iterator[Finding]:
 
 
 def rules_of(graph: Graph) -> Iterator[tuple[RouteNode, int, HTTPRule]]:
-    """Every rule of the HTTPRoutes that have a managed parent, with its route and index."""
+    """Every rule for HTTP requests of the routes that have a managed parent, with its route and index."""
     for route in graph.routes.values():
-        if isinstance(route.source, HTTPRoute):
-            for index, rule in enumerate(route.source.spec.rules):
-                yield route, index, rule
+        for index, rule in enumerate(route.http_rules):
+            yield route, index, rule

@@ -10,7 +10,6 @@ from fastroute.graph.path import matched_path
 from fastroute.graph.session import cookie_path
 from fastroute.lint.rule import rules_of
 from fastroute.resources.http_rule import HTTPRule, SessionPersistence
-from fastroute.resources.httproute import HTTPRoute
 from fastroute.resources.meta import Key
 from fastroute.resources.world import Resources
 
@@ -93,9 +92,7 @@ def _cookies(graph: Graph) -> Iterator[tuple[Cookie, str, Owner]]:
 
 def _named_cookies(route: RouteNode) -> Iterator[tuple[int, str, str]]:
     """Rule index, name and path. Generated names are not included: they are different for each rule."""
-    if not isinstance(route.source, HTTPRoute):
-        return
-    for index, rule in enumerate(route.source.spec.rules):
+    for index, rule in enumerate(route.http_rules):
         written = _cookie_session(rule)
         if written is not None and (name := written.token[1]) is not None:
             paths = {(match.path.type, matched_path(match.path)) for match in rule.matches}

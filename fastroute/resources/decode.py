@@ -31,8 +31,6 @@ from fastroute.resources.document import (
     written,
 )
 from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, ListenerSet
-from fastroute.resources.grpcroute import GRPCRoute
-from fastroute.resources.httproute import HTTPRoute
 from fastroute.resources.lookalike import is_gateway_api, lookalike
 from fastroute.resources.meta import Key, Origin, Resource
 from fastroute.resources.policy import (
@@ -43,9 +41,10 @@ from fastroute.resources.policy import (
     read_policy,
 )
 from fastroute.resources.problem import Fault, ManifestProblem, Path, field_name
+from fastroute.resources.route_kinds import ALL_ROUTES
 from fastroute.resources.schema import unknown_fields
 from fastroute.resources.shapes import SHAPES
-from fastroute.resources.unserved import Endpoints, TCPRoute, TLSRoute, UDPRoute
+from fastroute.resources.unserved import Endpoints
 
 logger = logging.getLogger(__name__)
 
@@ -67,11 +66,7 @@ KINDS: dict[tuple[str, str], Kind] = {
     (GROUP, "GatewayClass"): Kind(GatewayClass, ("v1", "v1beta1"), cluster=True),
     (GROUP, "Gateway"): Kind(Gateway, ("v1", "v1beta1")),
     (GROUP, "ListenerSet"): Kind(ListenerSet, ("v1",)),
-    (GROUP, "HTTPRoute"): Kind(HTTPRoute, ("v1", "v1beta1")),
-    (GROUP, "GRPCRoute"): Kind(GRPCRoute, ("v1",)),
-    (GROUP, "TCPRoute"): Kind(TCPRoute, ("v1", "v1alpha2")),
-    (GROUP, "TLSRoute"): Kind(TLSRoute, ("v1", "v1alpha3", "v1alpha2")),
-    (GROUP, "UDPRoute"): Kind(UDPRoute, ("v1", "v1alpha2")),
+    **{(GROUP, route.name): Kind(route.type, route.versions) for route in ALL_ROUTES},
     (GROUP, "ReferenceGrant"): Kind(ReferenceGrant, ("v1", "v1beta1")),
     (GROUP, "BackendTLSPolicy"): Kind(BackendTLSPolicy, ("v1", "v1alpha3")),
     ("", "Namespace"): Kind(Namespace, ("v1",), cluster=True),

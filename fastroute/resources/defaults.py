@@ -9,10 +9,11 @@ import base64
 from collections.abc import Sequence
 from typing import Any
 
+from fastroute.resources.route_kinds import ROUTES
+
 NAMESPACE = "default"
 NAME_LABEL = "kubernetes.io/metadata.name"
 
-_FILTERS = ("spec.rules[].filters[]", "spec.rules[].backendRefs[].filters[]")
 _FRONTEND = ("spec.tls.frontend.default", "spec.tls.frontend.perPort[].tls")
 _PLAIN: dict[str, dict[str, Any]] = {  # by kind, then by field
     "Gateway": {
@@ -20,10 +21,7 @@ _PLAIN: dict[str, dict[str, Any]] = {  # by kind, then by field
         "spec.tls.backend.clientCertificateRef.group": "",
         "spec.tls.backend.clientCertificateRef.kind": "Secret",
     },
-    "HTTPRoute": {
-        **{f"{place}.externalAuth.backendRef.group": "" for place in _FILTERS},
-        **{f"{place}.externalAuth.backendRef.kind": "Service" for place in _FILTERS},
-    },
+    **{kind.name: dict(kind.defaults) for kind in ROUTES.values()},
 }
 _PATHS = {
     kind: tuple((tuple(where.replace("[]", ".[]").split(".")), value) for where, value in fields.items())

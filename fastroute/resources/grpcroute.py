@@ -3,6 +3,9 @@
 from fastroute.resources.gateway import Route, RouteSpec
 from fastroute.resources.http_rule import HeaderMatch, HTTPBackendRef, HTTPFilter, SessionPersistence
 from fastroute.resources.meta import Typed
+from fastroute.resources.route_kind import RouteKind
+from fastroute.resources.route_rules import GRPC_RULES
+from fastroute.resources.route_shapes import GRPC_SPEC
 
 
 class GRPCMethodMatch(Typed, frozen=True):
@@ -32,3 +35,15 @@ class GRPCRouteSpec(RouteSpec, frozen=True):
 
 class GRPCRoute(Route, frozen=True, kw_only=True):
     spec: GRPCRouteSpec
+
+
+GRPC_ROUTE = RouteKind(
+    name="GRPCRoute",
+    type=GRPCRoute,
+    field="grpc_routes",
+    plural="grpcroutes",
+    versions=("v1",),
+    shape=GRPC_SPEC,
+    rules=GRPC_RULES,
+    protocols=("HTTP", "HTTPS"),
+)

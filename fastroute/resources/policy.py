@@ -12,12 +12,13 @@ import msgspec
 from fastroute.resources.defaults import NAMESPACE
 from fastroute.resources.gateway import GROUP
 from fastroute.resources.meta import Key, Metadata, Resource, Typed
+from fastroute.resources.route_kinds import ROUTES
 
 UNSERVED_POLICY = "policy"  # the kind in the Id of every UnservedPolicy
 TARGETED = frozenset(
     {
         ("", "Service"),
-        *((GROUP, kind) for kind in ("GatewayClass", "Gateway", "ListenerSet", "HTTPRoute", "GRPCRoute")),
+        *((GROUP, kind) for kind in ("GatewayClass", "Gateway", "ListenerSet", *ROUTES)),
     }
 )
 

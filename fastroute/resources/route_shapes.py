@@ -176,7 +176,7 @@ def _route(rules: List | Anything) -> Record:
     )
 
 
-HTTP_ROUTE = _route(
+HTTP_SPEC = _route(
     List(
         least=1,
         most=16,
@@ -214,7 +214,7 @@ HTTP_ROUTE = _route(
         ),
     )
 )
-GRPC_ROUTE = _route(
+GRPC_SPEC = _route(
     List(
         most=16,
         of=Record(
@@ -238,4 +238,4 @@ GRPC_ROUTE = _route(
         ),
     )
 )
-UNSERVED_ROUTE = _route(Anything())  # for kinds whose rules are not read (unserved.py)
+UNSERVED_SPEC = _route(Anything())  # for kinds whose rules are not read (unserved.py)

@@ -13,7 +13,7 @@ from fastroute.resources.core_shapes import DATA, ENDPOINT_PORTS, ENDPOINTS, SER
 from fastroute.resources.gateway import GROUP
 from fastroute.resources.gateway_shapes import GATEWAY, GATEWAY_CLASS, LISTENER_SET, REFERENCE_GRANT
 from fastroute.resources.policy_shapes import BACKEND_TLS_POLICY
-from fastroute.resources.route_shapes import GRPC_ROUTE, HTTP_ROUTE, UNSERVED_ROUTE
+from fastroute.resources.route_kinds import ALL_ROUTES
 from fastroute.resources.schema import Anything, Flag, Record, Text
 from fastroute.resources.shape import ANY, LABEL_NAME, SERVICE_NAME, kind
 
@@ -21,11 +21,7 @@ SHAPES: dict[tuple[str, str], Record] = {
     (GROUP, "GatewayClass"): kind("spec", cluster=True, spec=GATEWAY_CLASS),
     (GROUP, "Gateway"): kind("spec", spec=GATEWAY),
     (GROUP, "ListenerSet"): kind("spec", spec=LISTENER_SET),
-    (GROUP, "HTTPRoute"): kind("spec", spec=HTTP_ROUTE),
-    (GROUP, "GRPCRoute"): kind("spec", spec=GRPC_ROUTE),
-    (GROUP, "TCPRoute"): kind("spec", spec=UNSERVED_ROUTE),
-    (GROUP, "TLSRoute"): kind("spec", spec=UNSERVED_ROUTE),
-    (GROUP, "UDPRoute"): kind("spec", spec=UNSERVED_ROUTE),
+    **{(GROUP, route.name): kind("spec", spec=route.shape) for route in ALL_ROUTES},
     (GROUP, "ReferenceGrant"): kind("spec", spec=REFERENCE_GRANT),
     (GROUP, "BackendTLSPolicy"): kind("spec", spec=BACKEND_TLS_POLICY),
     ("", "Namespace"): kind(name=LABEL_NAME, cluster=True, spec=Anything()),

@@ -7,6 +7,8 @@ route, its parents; of Endpoints, the addresses for the EndpointSlices that are 
 from fastroute.resources.core import EndpointPort
 from fastroute.resources.gateway import Route
 from fastroute.resources.meta import Resource, Typed
+from fastroute.resources.route_kind import RouteKind
+from fastroute.resources.route_shapes import UNSERVED_SPEC
 
 
 class TCPRoute(Route, frozen=True):
@@ -19,6 +21,13 @@ class TLSRoute(Route, frozen=True):
 
 class UDPRoute(Route, frozen=True):
     pass
+
+
+UNSERVED_ROUTES = (
+    RouteKind("TCPRoute", TCPRoute, "tcp_routes", "tcproutes", ("v1", "v1alpha2"), UNSERVED_SPEC),
+    RouteKind("TLSRoute", TLSRoute, "tls_routes", "tlsroutes", ("v1", "v1alpha3", "v1alpha2"), UNSERVED_SPEC),
+    RouteKind("UDPRoute", UDPRoute, "udp_routes", "udproutes", ("v1", "v1alpha2"), UNSERVED_SPEC),
+)
 
 
 class EndpointAddress(Typed, frozen=True):

@@ -7,11 +7,12 @@ import msgspec
 
 from fastroute.difference import Revision
 from fastroute.resources.core import EndpointSlice, Namespace, Secret, Service
-from fastroute.resources.gateway import Gateway, GatewayClass, ListenerSet
+from fastroute.resources.gateway import Gateway, GatewayClass, ListenerSet, Route
 from fastroute.resources.grpcroute import GRPCRoute
 from fastroute.resources.httproute import HTTPRoute
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import BackendTLSPolicy, ReferenceGrant, UnservedPolicy
+from fastroute.resources.route_kind import RouteKind
 from fastroute.resources.unserved import Endpoints, TCPRoute, TLSRoute, UDPRoute
 
 _NONE: Mapping[Key, Any] = Revision()
@@ -36,3 +37,7 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
     endpoint_slices: Mapping[Key, EndpointSlice] = _NONE
     endpoints: Mapping[Key, Endpoints] = _NONE
     secrets: Mapping[Key, Secret] = _NONE
+
+    def routes(self, kind: RouteKind) -> Mapping[Key, Route]:
+        found: Mapping[Key, Route] = getattr(self, kind.field)
+        return found

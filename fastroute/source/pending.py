@@ -20,18 +20,19 @@ from math import inf
 from typing import Any, NamedTuple
 
 from fastroute.resources.core import EndpointSlice, Namespace, Secret, Service
-from fastroute.resources.gateway import Gateway, GatewayClass, ListenerSet
-from fastroute.resources.grpcroute import GRPCRoute
-from fastroute.resources.httproute import HTTPRoute
+from fastroute.resources.gateway import Gateway, GatewayClass, ListenerSet, Route
+from fastroute.resources.http_rule import HTTPRule
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import BackendTLSPolicy, ReferenceGrant
+from fastroute.resources.route_kinds import BY_TYPE
 from fastroute.resources.unserved import Endpoints
 from fastroute.source.debts import Debts, Lane, Payer
 
 WHOLE = 100  # units of size
 LARGEST = WHOLE + 1  # of an object
 QUANTUM = 8
-PER_UNIT = 4  # matches, backendRefs and filters of a route
+PARTS = ("matches", "backend_refs", "filters")  # of the rules of a route
+PER_UNIT = 4  # such parts
 ENDPOINTS_PER_UNIT = 50
 SECRET = 10  # units: its certificate is parsed and its key is checked
 EXPRESSION = 4  # units: it is compiled and its automaton is built
@@ -219,9 +220,8 @@ class Pending:
 
 def size(resource: Resource | None) -> int:
     """An estimate of the work to build and publish an object, in units of a route with one rule; None: a deletion."""
-    if isinstance(resource, HTTPRoute | GRPCRoute):
-        parts = sum(len(rule.matches) + len(rule.backend_refs) + len(rule.filters) for rule in resource.spec.rules)
-        return min(1 + parts // PER_UNIT + EXPRESSION * _expressions(resource), LARGEST)
+    if isinstance(resource, Route):
+        return min(_size_of_route(resource), LARGEST)
     if isinstance(resource, Gateway | ListenerSet):
         return 1 + len(resource.spec.listeners)
     if isinstance(resource, EndpointSlice):
@@ -230,10 +230,17 @@ def size(resource: Resource | None) -> int:
     return SECRET if isinstance(resource, Secret) else 1
 
 
-def _expressions(route: HTTPRoute | GRPCRoute) -> int:
-    """The number of its regular expressions."""
-    if isinstance(route, GRPCRoute):  # they are not served
-        return 0
-    matches = [match for rule in route.spec.rules for match in rule.matches]
+def _size_of_route(route: Route) -> int:
+    kind = BY_TYPE.get(type(route))
+    if kind is None:  # of a kind that is not served
+        return 1
+    rules: tuple[Any, ...] = getattr(route.spec, "rules", ())
+    parts = sum(len(getattr(rule, part, ())) for rule in rules for part in PARTS)
+    return 1 + parts // PER_UNIT + EXPRESSION * _expressions(kind.http_rules(route))
+
+
+def _expressions(rules: Iterable[HTTPRule]) -> int:
+    """The number of their regular expressions."""
+    matches = [match for rule in rules for match in rule.matches]
     types = (test.type for match in matches for test in (*match.headers, *match.query_params))
     return sum(type_ == "RegularExpression" for type_ in (*types, *(match.path.type for match in matches)))

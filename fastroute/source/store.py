@@ -22,12 +22,11 @@ import msgspec
 from fastroute.difference import replaced
 from fastroute.resources.core import EndpointSlice, Namespace, Secret, Service
 from fastroute.resources.gateway import Gateway, GatewayClass, ListenerSet
-from fastroute.resources.grpcroute import GRPCRoute
-from fastroute.resources.httproute import HTTPRoute
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import BackendTLSPolicy, ReferenceGrant, UnservedPolicy
 from fastroute.resources.problem import ManifestProblem
-from fastroute.resources.unserved import Endpoints, TCPRoute, TLSRoute, UDPRoute
+from fastroute.resources.route_kinds import ALL_ROUTES, BY_TYPE
+from fastroute.resources.unserved import Endpoints
 from fastroute.resources.world import Resources
 from fastroute.source.pending import Changed, Pending, size
 
@@ -35,11 +34,7 @@ FIELDS: dict[type[Resource], str] = {  # the field of Resources that holds a kin
     GatewayClass: "gateway_classes",
     Gateway: "gateways",
     ListenerSet: "listener_sets",
-    HTTPRoute: "http_routes",
-    GRPCRoute: "grpc_routes",
-    TCPRoute: "tcp_routes",
-    TLSRoute: "tls_routes",
-    UDPRoute: "udp_routes",
+    **{route.type: route.field for route in ALL_ROUTES},
     ReferenceGrant: "reference_grants",
     BackendTLSPolicy: "backend_tls_policies",
     UnservedPolicy: "unserved_policies",
@@ -50,7 +45,8 @@ FIELDS: dict[type[Resource], str] = {  # the field of Resources that holds a kin
     Secret: "secrets",
 }
 
-UNORDERED = frozenset({HTTPRoute, GRPCRoute})  # large, and nothing depends on their order: new objects are appended
+# Kinds with many objects, on whose order nothing depends: new objects are appended.
+UNORDERED = frozenset(BY_TYPE)
 
 
 class Init(msgspec.Struct, frozen=True):

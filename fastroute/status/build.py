@@ -14,6 +14,7 @@ from fastroute.difference import changed_keys, replaced
 from fastroute.graph.conditions import PROGRAMMED
 from fastroute.graph.node import GatewayClassNode, Graph, Holder
 from fastroute.resources.meta import Key
+from fastroute.resources.route_kinds import ROUTES
 from fastroute.resources.status_patch import StatusPatch
 from fastroute.snapshot import Bound, Outcome
 from fastroute.status.condition import state
@@ -22,7 +23,7 @@ from fastroute.status.holder import holder_status
 from fastroute.status.route import route_status
 
 ObjectId = tuple[str, Key]  # (kind, key)
-READ = ("GatewayClass", "Gateway", "ListenerSet", "GRPCRoute", "HTTPRoute")  # the kinds, in the order of output
+READ = ("GatewayClass", "Gateway", "ListenerSet", *sorted(ROUTES))  # the kinds, in the order of output
 
 
 class Statuses(msgspec.Struct, frozen=True, kw_only=True, eq=False):

@@ -5,7 +5,8 @@ reports the version.
 """
 
 from fastroute.graph.conditions import ACCEPTED
-from fastroute.graph.feature import KNOWN, edition_of, minor_version, supported_features
+from fastroute.graph.edition import KNOWN, edition_of, minor_version
+from fastroute.graph.feature import supported_features
 from fastroute.graph.node import GatewayClassNode
 from fastroute.resources.status_patch import StatusPatch
 from fastroute.status.condition import SUPPORTED_VERSION, Condition, condition, foreign_conditions, judged

@@ -4,8 +4,8 @@ from typing import Any
 
 from fastroute.graph.conditions import ACCEPTED, RESOLVED_REFS
 from fastroute.graph.entries import entries
-from fastroute.graph.node import ParentNode, Route, RouteNode
-from fastroute.resources.gateway import ParentReference
+from fastroute.graph.node import ParentNode, RouteNode
+from fastroute.resources.gateway import ParentReference, Route
 from fastroute.resources.status_patch import StatusPatch
 from fastroute.status.condition import fitting, judged
 

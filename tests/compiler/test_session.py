@@ -17,7 +17,7 @@ def compiled(rule: dict[str, Any], uid: str = "u", *, index: int = 0, holds_back
     written = {"metadata": {"namespace": "apps", "name": "r", "uid": uid}, "spec": {"rules": rules}}
     route = msgspec.convert(written, HTTPRoute)
     node = RuleNode(index=index, backend_refs=(), session_holds_backend=holds_backend)
-    session = session_of(route, node, matches_of(route, index))
+    session = session_of(route, route.spec.rules[index], node, matches_of(route, index, route.spec.rules[index]))
     assert session is not None
     return session
 

@@ -179,6 +179,13 @@ START = world(
 )
 
 
+def test_endpoints_are_refused_in_the_same_way_after_the_last_gateway_is_gone() -> None:
+    own = endpoint_slice("e", "infra", "s", "127.0.0.1", ports=[{"port": 9900}])  # the health port
+    graph = build_graph(replaced(world(gateway()), own), SETTINGS)
+    after = build_graph(world(own), SETTINGS, graph)
+    assert after.memo.exclusion.refusals == build_graph(world(own), SETTINGS).memo.exclusion.refusals
+
+
 @pytest.mark.parametrize("asked", [SETTINGS, REFUSING], ids=["usual", "refusing"])
 @given(steps=st.lists(st.lists(edits(), min_size=1, max_size=3), max_size=12))
 @settings(max_examples=80, deadline=None)

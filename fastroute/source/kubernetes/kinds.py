@@ -13,6 +13,7 @@ from typing import NamedTuple
 from fastroute.resources.decode import KINDS
 from fastroute.resources.gateway import GROUP
 from fastroute.resources.meta import Key, Resource
+from fastroute.resources.route_kinds import ROUTES
 
 VERBS = ("list", "watch")  # the verbs that a watch needs
 CRD_GROUP = "apiextensions.k8s.io"
@@ -59,8 +60,7 @@ FOLLOWED = (
     Followed(GROUP, "GatewayClass", "gatewayclasses", needed=True, has_status=True),
     Followed(GROUP, "Gateway", "gateways", needed=True, has_status=True),
     Followed(GROUP, "ListenerSet", "listenersets", has_status=True),
-    Followed(GROUP, "HTTPRoute", "httproutes", needed=True, has_status=True),
-    Followed(GROUP, "GRPCRoute", "grpcroutes", has_status=True),
+    *(Followed(GROUP, kind.name, kind.plural, needed=kind.is_needed, has_status=True) for kind in ROUTES.values()),
     Followed(GROUP, "ReferenceGrant", "referencegrants", needed=True),
     Followed(GROUP, "BackendTLSPolicy", "backendtlspolicies", needed=True),  # without it, backends would get cleartext
     Followed("", "Namespace", "namespaces", needed=True, labels=True),

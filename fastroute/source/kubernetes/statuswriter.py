@@ -25,6 +25,7 @@ from fastroute.graph.orphan import orphans
 from fastroute.metrics import Metrics
 from fastroute.resources.gateway import GROUP
 from fastroute.resources.meta import Key
+from fastroute.resources.route_kinds import ROUTES
 from fastroute.resources.status_patch import StatusPatch
 from fastroute.source.kubernetes import retraction
 from fastroute.source.kubernetes.bucket import Bucket
@@ -46,7 +47,7 @@ FORBIDDEN = 60.0  # s until a forbidden write is tried again
 YOUNG_FORBIDDEN = 2.0  # s, the same, in the first SETTLING seconds
 SETTLING = 20.0  # s; an API server that has just started forbids everything until it has loaded its RBAC roles
 TOO_LARGE = ("request is too large", "message larger than max")  # messages of etcd and of its client
-WITH_PARENTS = ("HTTPRoute", "GRPCRoute")  # kinds whose status contains entries of several controllers
+WITH_PARENTS = tuple(ROUTES)  # kinds whose status contains entries of several controllers
 
 _log = logging.getLogger(__name__)
 

@@ -9,14 +9,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from fastroute.graph.conditions import ACCEPTED, CONFLICTED, PROGRAMMED, RESOLVED_REFS
+from fastroute.resources.route_kinds import ROUTES
 from fastroute.source.kubernetes.merge import Ours
 from fastroute.source.statuslog import stated_conditions
 from fastroute.status import OUR_TYPES
 
 ACTIONS = {ACCEPTED: "Attach", RESOLVED_REFS: "ResolveReferences", PROGRAMMED: "Program", CONFLICTED: "Attach"}
 BEGINNINGS = {  # by kind: the condition, and the prefix of its place, that reports a beginning; "" is the object itself
-    "HTTPRoute": (ACCEPTED, "at "),
-    "GRPCRoute": (ACCEPTED, "at "),
+    **dict.fromkeys(ROUTES, (ACCEPTED, "at ")),
     "Gateway": (PROGRAMMED, ""),
     "ListenerSet": (ACCEPTED, ""),
 }
