@@ -8,7 +8,7 @@ Each mirror is counted once: as mirrored (the socket accepted every byte) or as 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 
-from fastroute.ext.balancer cimport choose_endpoint, endpoint_failed, endpoint_succeeded
+from fastroute.ext.balancer cimport choose_endpoint, endpoint_failed, endpoint_succeeded, endpoint_used
 from fastroute.ext.body cimport body_start, body_take
 from fastroute.ext.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_size
 from fastroute.ext.connection cimport STATE_ACTIVE, STATE_CONNECTING, handle_of, slab_find
@@ -47,6 +47,7 @@ cdef Connection *connection_for(Reactor r, const Exchange *x, const Copy *copy) 
     if endpoint is NULL:
         count_failure(r, MIRROR_NO_ENDPOINT, 1)
         return NULL
+    endpoint_used(endpoint, r.milliseconds)
     u = upstream_reuse(r, endpoint, x.method, True)
     if u is NULL:
         u = upstream_connect(r, endpoint)
