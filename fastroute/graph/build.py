@@ -305,7 +305,8 @@ def _build_unit(id_: RouteId, resources: Resources, reader: Reader, last: Memo) 
     old = last.units.get(id_) or Unit(source)
     node = kept(old.node, STAGES[kind].build(source, reader, edition_of(last.settings.bundle_version)))
     asked = keep_attached(old.asked, attach(node, reader))
-    return Unit(source, reader.dependencies, node, asked, asked, items_of(node, old))
+    attached = keep_attached(old.attached, asked)
+    return Unit(source, reader.dependencies, node, asked, attached, items_of(node, old))
 
 
 def _claimed(source: Route, controller_name: str) -> bool:

@@ -9,6 +9,7 @@ from fastroute.graph.grant import Reference
 from fastroute.graph.node import Problem, Refusal
 from fastroute.graph.protocol import Protocol
 from fastroute.graph.spelling import kinds_fix, protocol_fix, reference_fix
+from fastroute.listed import listed
 from fastroute.resources.core import ServicePort
 from fastroute.resources.gateway import GROUP, Listener
 from fastroute.resources.meta import Key
@@ -165,7 +166,7 @@ def hostname_conflict(listener: Listener, others: Iterable[Listener], field: str
 
 
 def _named(listeners: Iterable[Listener]) -> str:
-    return ", ".join(f"{listener.name} ({listener.protocol})" for listener in listeners)
+    return listed([f"{listener.name} ({listener.protocol})" for listener in listeners])
 
 
 def port_unavailable(message: str, field: str) -> Problem:

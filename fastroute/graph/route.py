@@ -19,6 +19,7 @@ from fastroute.graph.hostname import meeting
 from fastroute.graph.listener import ROUTE_KINDS, Admission, admits, selector_mistake
 from fastroute.graph.node import Attachment, Holder, HolderId, ListenerNode, ParentNode, Problem, RouteNode
 from fastroute.graph.selector import labels_of
+from fastroute.listed import listed
 from fastroute.nearest import nearest
 from fastroute.resources.gateway import GROUP, ParentReference, Route
 from fastroute.resources.meta import Key, Resource
@@ -136,7 +137,7 @@ def _too_costly(listener: str, refusal: Refusal, field: str) -> Problem:
 def _no_matching_parent(ref: ParentReference, holder: Holder, field: str) -> Problem:
     wanted = [f"named {ref.section_name}"] if ref.section_name is not None else []
     wanted += [f"on port {ref.port}"] if ref.port is not None else []
-    has = ", ".join(f"{listener.source.name} (port {listener.source.port})" for listener in holder.listeners)
+    has = listed([f"{listener.source.name} (port {listener.source.port})" for listener in holder.listeners])
     has = f"it has {has}" if has else "its Gateway does not allow it"
     what = " ".join(wanted) or "at all"
     where = field if not wanted else f"{field}.port" if ref.section_name is None else f"{field}.sectionName"
@@ -147,8 +148,8 @@ def _no_matching_parent(ref: ParentReference, holder: Holder, field: str) -> Pro
 
 
 def _no_hostname(route: RouteNode, listeners: list[ListenerNode], field: str) -> Problem:
-    theirs = ", ".join(f"{listener.source.name} ({listener.hostname or 'any'})" for listener in listeners)
-    own = ", ".join(route.hostnames)
+    theirs = listed([f"{listener.source.name} ({listener.hostname or 'any'})" for listener in listeners])
+    own = listed(route.hostnames)
     message = f"None of the route's hostnames ({own}) intersects with a hostname of the listeners of {field}: {theirs}."
     return conditions.no_matching_listener_hostname(message, "spec.hostnames")
 
@@ -161,7 +162,7 @@ def _not_allowed(
     reader: Reader,
 ) -> Problem:
     """Why each listener refuses, and a stanza that would admit the route to the first listener that can admit it."""
-    why = "; ".join(_refusal(route, listener, admission) for listener, admission in admissions)
+    why = listed([_refusal(route, listener, admission) for listener, admission in admissions], separator="; ")
     kind, key = holder.id
     message = f"No listener of {kind} {key} admits this route: {why}."
     widest = next((pair for pair in admissions if route.kind in _attachable(pair[0])), None)
