@@ -305,9 +305,7 @@ def _build_unit(id_: RouteId, resources: Resources, reader: Reader, last: Memo) 
     node = kept(old.node, STAGES[kind].build(source, reader, edition_of(last.settings.bundle_version)))
     asked = keep_attached(old.asked, attach(node, reader))
     attached = keep_attached(old.attached, asked)
-    return Unit(
-        source, reader.dependencies, node, asked, attached, items_of(node, old), footprint_of(node, old)
-    )
+    return Unit(source, reader.dependencies, node, asked, attached, items_of(node, old), footprint_of(node, old))
 
 
 def _claimed(source: Route, controller_name: str) -> bool:
