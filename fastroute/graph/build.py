@@ -17,7 +17,6 @@ import msgspec
 
 from fastroute.difference import changed_keys, replaced
 from fastroute.graph.address import named_service, reached_at, unplaced
-from fastroute.graph.admission import Ledger
 from fastroute.graph.backend import Slices, build_backend, index_slices, move_slices, slice_owner, tcp_port
 from fastroute.graph.certificate import CertificateNode
 from fastroute.graph.change import Touched, find_touched, kept, kept_all
@@ -64,7 +63,7 @@ from fastroute.graph.policy import index_policies
 from fastroute.graph.route import ListenerId, attach, parent_ids
 from fastroute.graph.route_stages import STAGES
 from fastroute.graph.secured import Secured, secure
-from fastroute.graph.unit import Unit, admit_units, items_of, judged_units, keep_attached
+from fastroute.graph.unit import Limits, Unit, admit_units, footprint_of, items_of, judged_units, keep_attached
 from fastroute.resources.gateway import Route
 from fastroute.resources.meta import Key
 from fastroute.resources.route_kinds import ROUTES
@@ -85,7 +84,7 @@ class Memo(msgspec.Struct, frozen=True, eq=False):
     exclusion: Exclusion = Exclusion()
     units: Mapping[RouteId, Unit] = {}
     attached: Mapping[ListenerId, Mapping[RouteId, Attachment]] = {}
-    ledgers: Mapping[ListenerId, Ledger] = {}
+    limits: Limits = Limits()
     users: Mapping[str, int] = {}  # number of backendRefs and mirrors that resolve to a backend, by id
     former: Mapping[Key, GatewayNode] = {}  # of a forgotten graph: only their addresses are used
 
@@ -130,8 +129,8 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
     }
     stale = _stale(last, touched, changed_entries(last.indexes, indexes))
     made = {id_: _build_unit(id_, resources, Reader(indexes), last) for id_ in stale}
-    ledgers = admit_units(last.ledgers, last.units, made)
-    made |= judged_units(last.ledgers, ledgers, last.units, made)
+    limits = admit_units(last.limits, last.units, made)
+    made |= judged_units(last.limits, limits, last.units, made)
     attached = _attach_all(last, made)
     memo = Memo(
         settings=settings,
@@ -144,7 +143,7 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
         exclusion=exclusion,
         units=replaced(last.units, made),
         attached=attached,
-        ledgers=ledgers,
+        limits=limits,
         users=_count_users(last, made),
     )
     return Graph(
@@ -305,7 +304,8 @@ def _build_unit(id_: RouteId, resources: Resources, reader: Reader, last: Memo) 
     old = last.units.get(id_) or Unit(source)
     node = kept(old.node, STAGES[kind].build(source, reader, edition_of(last.settings.bundle_version)))
     asked = keep_attached(old.asked, attach(node, reader))
-    return Unit(source, reader.dependencies, node, asked, asked, items_of(node, old))
+    attached = keep_attached(old.attached, asked)
+    return Unit(source, reader.dependencies, node, asked, attached, items_of(node, old), footprint_of(node, old))
 
 
 def _claimed(source: Route, controller_name: str) -> bool:
