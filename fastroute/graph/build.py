@@ -73,8 +73,8 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
     }
     stale = stale_units(last.units, touched.routes, changed_entries(last.indexes, indexes))
     made = build_units(stale, resources, indexes, settings, last.units)
-    ledgers = admit_units(last.ledgers, last.units, made)
-    made |= judged_units(last.ledgers, ledgers, last.units, made)
+    limits = admit_units(last.limits, last.units, made)
+    made |= judged_units(last.limits, limits, last.units, made)
     memo = Memo(
         settings=settings,
         resources=resources,
@@ -86,7 +86,7 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
         exclusion=exclusion,
         units=replaced(last.units, made),
         attached=attach_all(last, made),
-        ledgers=ledgers,
+        limits=limits,
         users=count_users(last, made),
     )
     return _graph(memo, last, before, touched, made)

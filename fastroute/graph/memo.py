@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import msgspec
 
-from fastroute.graph.admission import Ledger
 from fastroute.graph.dependency import Indexes
 from fastroute.graph.endpoint import Slices
 from fastroute.graph.family import Families
@@ -12,7 +11,7 @@ from fastroute.graph.forbidden import Exclusion
 from fastroute.graph.node import Attachment, GatewayClassNode, GatewayNode, ListenerSetNode, RouteId
 from fastroute.graph.route import ListenerId
 from fastroute.graph.secured import Secured
-from fastroute.graph.unit import Unit
+from fastroute.graph.unit import Limits, Unit
 from fastroute.resources.meta import Key
 from fastroute.resources.world import Resources
 from fastroute.settings import GraphSettings
@@ -31,7 +30,7 @@ class Memo(msgspec.Struct, frozen=True, eq=False):
     exclusion: Exclusion = Exclusion()
     units: Mapping[RouteId, Unit] = {}
     attached: Mapping[ListenerId, Mapping[RouteId, Attachment]] = {}
-    ledgers: Mapping[ListenerId, Ledger] = {}
+    limits: Limits = Limits()
     users: Mapping[str, int] = {}  # number of backendRefs and mirrors that resolve to a backend, by id
     former: Mapping[Key, GatewayNode] = {}  # of a forgotten graph: only their addresses are used
 
