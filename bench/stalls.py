@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 from bench.worst_objects import CASES
 from fastroute.ext.counters import CounterMap
 from fastroute.ext.engine import Engine
-from fastroute.publication import Ack, Decoder, Downward, Listen, Start, Trouble, Upward, encode, publication
+from fastroute.publication import Ack, Decoder, Downward, Listen, Pong, Start, Trouble, Upward, encode, publication
 from fastroute.settings import Limits
 from fastroute.supervisor.memory import counter_memory
 from fastroute.worker import __main__ as worker
@@ -104,8 +104,9 @@ class Main:
             with socket.create_server(("127.0.0.1", 0)) as listening:
                 self._send(listen, listening.fileno())
         self._send(commit)
-        while isinstance(answer := self._hear(), Trouble):
-            print(f"  {answer.text}")
+        while isinstance(answer := self._hear(), Trouble | Pong):
+            if isinstance(answer, Trouble):
+                print(f"  {answer.text}")
         took = time.monotonic() - began
         if answer != Ack(self._version):
             raise RuntimeError(f"{name}: {answer}")

@@ -13,7 +13,7 @@ budget is empty, the exchange ends with the answer or the failure of the last tr
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memmove
 
-from fastroute.ext.balancer cimport choose_endpoint, endpoint_failed, endpoint_succeeded, hold_endpoint
+from fastroute.ext.balancer cimport choose_endpoint, endpoint_failed, endpoint_succeeded, endpoint_used
 from fastroute.ext.budget cimport budget_note, budget_take
 from fastroute.ext.buffer cimport buffer_bytes, buffer_free, buffer_size
 from fastroute.ext.connection cimport STATE_ACTIVE, handle_of, slab_find
@@ -76,7 +76,7 @@ cdef Endpoint *next_endpoint(Reactor r, Exchange *x) noexcept nogil:
     cdef uint32_t recent = x.asked if x.asked else 1
     cdef Endpoint *endpoint = x.held_endpoint
     x.held_endpoint = NULL
-    if endpoint is not NULL and hold_endpoint(endpoint, r.milliseconds):
+    if endpoint is not NULL and endpoint.avoided_until <= r.milliseconds:     # of the session
         return endpoint
     endpoint = choose_endpoint(x.target.backend, x.tried, x.tries, r.milliseconds, &r.random)
     if endpoint is NULL and x.tries > recent:
@@ -116,6 +116,7 @@ cdef uint16_t ask(Reactor r, Connection *c, Exchange *x) noexcept nogil:
             break
         if x.asked and x.retries and not is_funded(r, x):
             return REASON_CONNECT_FAILED
+        endpoint_used(endpoint, r.milliseconds)
         remember(x, endpoint)
         if x.asked > 1:
             count(r.counters, FIXED_RETRIES_CONNECT, 1)

@@ -26,6 +26,7 @@ cdef struct Endpoint:           # one address
     uint64_t avoided_until      # engine milliseconds; before that it is chosen only if there is no other endpoint
     bint probed                 # one request tests whether it accepts connections again
     bint gone                   # no backend lists it any more: idle connections are closed, others are not reused
+    uint64_t listing            # number of the last Listing that has it
     Endpoint *next_gone         # list of the endpoints that take_gone has not returned yet
 
 cdef struct Backend:            # Service + port
@@ -47,7 +48,9 @@ cdef Endpoint *backend_find(const Backend *backend, uint64_t identity) noexcept 
 
 cdef class Upstreams:
     cdef dict backends          # id -> Listed, which holds a reference
-    cdef dict endpoints         # address and port as bytes -> Known, which holds a reference while a backend lists it
+    cdef list endpoints         # dictionaries: address and port as bytes -> Known, which holds a reference while a
+                                # backend lists it. Many small ones, because one that grows is rebuilt as a whole
+    cdef uint64_t listings      # number of Listings so far
     cdef Py_ssize_t enough      # number of backends above which unused ones are removed
     cdef Endpoint *gone         # list by next_gone; the list holds a reference to each
     # The backend with this id, created without endpoints if it does not exist. Borrowed: take a reference to keep it.

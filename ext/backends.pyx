@@ -1,9 +1,9 @@
 # Backends, endpoints and their owner, Upstreams. Every change comes from Python, in one thread, between turns.
 
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy, memmove
+from libc.string cimport memcpy
 
-from fastroute.ext.bytemap cimport bytes_hash
+from fastroute.ext.bytemap cimport bytes_hash, hash_secret, process_seed
 
 
 cdef extern from "<arpa/inet.h>" nogil:
@@ -21,6 +21,7 @@ cdef extern from "<stdio.h>" nogil:
 cdef enum:
     IDENTITY_SEED = 0x66617374  # the same in all processes: a token made by one process is read by others
     SPAN = 16                   # endpoints of a step
+    SHARDS = 64                 # dictionaries in Upstreams.endpoints
     LEAST = 128                 # unused backends are not removed below this number
 
 
@@ -55,16 +56,24 @@ cdef void backend_unref(Backend *backend) noexcept nogil:
 # --- look-up
 
 
-cdef void _put_place(uint32_t *places, uint32_t mask, uint64_t identity, uint32_t index) noexcept nogil:
-    """Open addressing, at most half full."""
-    cdef uint32_t place = <uint32_t> identity & mask
+cdef inline uint32_t _first_place(uint64_t identity, uint32_t mask) noexcept nogil:
+    """Anyone can compute identities, so the place also depends on a secret of the process."""
+    return <uint32_t> ((identity * hash_secret(process_seed())) >> 32) & mask
+
+
+cdef void _put_place(uint32_t *places, uint32_t mask, Endpoint **endpoints, uint32_t index) noexcept nogil:
+    """Open addressing, at most half full. Of addresses with the same identity, only the first one has a place."""
+    cdef uint64_t identity = endpoints[index].identity
+    cdef uint32_t place = _first_place(identity, mask)
     while places[place]:
+        if endpoints[places[place] - 1].identity == identity:
+            return
         place = (place + 1) & mask
     places[place] = index + 1
 
 
 cdef Endpoint *backend_find(const Backend *backend, uint64_t identity) noexcept nogil:
-    cdef uint32_t place = <uint32_t> identity & backend.mask
+    cdef uint32_t place = _first_place(identity, backend.mask)
     cdef Endpoint *endpoint
     if backend.places == NULL:
         return NULL
@@ -149,7 +158,7 @@ cdef class Upstreams:
     def __cinit__(self):
         self.enough = LEAST
         self.backends = {}
-        self.endpoints = {}
+        self.endpoints = [{} for _ in range(SHARDS)]
         self.gone = NULL
 
     def __dealloc__(self):
@@ -235,7 +244,8 @@ cdef class Listing:
 
     cdef Upstreams upstreams
     cdef str backend
-    cdef dict places            # address and port as bytes
+    cdef uint64_t number        # of all Listings of `upstreams`
+    cdef list places            # address and port as bytes; None once it is in `endpoints`
     cdef uint32_t count
     cdef uint32_t mask
     cdef uint32_t *table
@@ -244,7 +254,9 @@ cdef class Listing:
     def __init__(self, Upstreams upstreams not None, str backend not None):
         self.upstreams = upstreams
         self.backend = backend
-        self.places = {}
+        self.places = []
+        upstreams.listings += 1
+        self.number = upstreams.listings
 
     def __dealloc__(self):
         free(self.table)
@@ -256,22 +268,23 @@ cdef class Listing:
             self.put(endpoint.address, endpoint.port)
 
     cdef int put(self, str address, int port) except -1:
-        self.places[_place(address, port)] = None
+        self.places.append(_place(address, port))
         return 0
 
     def replacing(self):
         """Replaces the endpoints, in steps; traffic sees either all of the old ones or all of the new ones."""
         cdef Backend *changed = self.upstreams.backend(self.backend)
         cdef uint32_t all = <uint32_t> len(self.places)
+        cdef uint32_t i
         self.reserve(all)
         backend_ref(changed)
         try:
-            while self.places:
-                self.append(_known(self.upstreams, self.places.popitem()[0]).endpoint, <uint32_t> len(self.places))
-                if self.count % SPAN == 0:
+            for i in range(all):
+                self.append(_known(self.upstreams, self.places[i]).endpoint)
+                self.places[i] = None
+                if i % SPAN == SPAN - 1:
                     yield
         except BaseException:
-            memmove(self.endpoints, self.endpoints + all - self.count, self.count * sizeof(Endpoint *))
             self.drop(self.count)
             backend_unref(changed)
             raise
@@ -298,11 +311,15 @@ cdef class Listing:
             raise MemoryError
         return 0
 
-    cdef int append(self, Endpoint *endpoint, uint32_t index) except -1:
+    cdef int append(self, Endpoint *endpoint) except -1:
+        """Appends it unless it is there: an address may be listed several times."""
+        if endpoint.listing == self.number:
+            return 0
+        endpoint.listing = self.number
         endpoint.listed += 1
         endpoint_ref(endpoint)
-        self.endpoints[index] = endpoint
-        _put_place(self.table, self.mask, endpoint.identity, index)
+        self.endpoints[self.count] = endpoint
+        _put_place(self.table, self.mask, self.endpoints, self.count)
         self.count += 1
         return 0
 
@@ -315,13 +332,19 @@ cdef class Listing:
         return 0
 
 
+cdef dict _shard(Upstreams upstreams, bytes place):
+    """The dictionary that has this address and port, if there is one."""
+    return <dict> upstreams.endpoints[<Py_ssize_t> hash(place) & (SHARDS - 1)]
+
+
 cdef Known _known(Upstreams upstreams, bytes place):
     """The endpoint with this address and port, created if no backend lists it."""
-    cdef Known known = upstreams.endpoints.get(place)
+    cdef dict shard = _shard(upstreams, place)
+    cdef Known known = shard.get(place)
     if known is None:
         known = Known()
         known.endpoint = _endpoint_new(place)
-        upstreams.endpoints[place] = known
+        shard[place] = known
     return known
 
 
@@ -330,13 +353,15 @@ cdef int _leave(Upstreams upstreams, Endpoint *endpoint) except -1:
     cdef uint8_t raw[18]
     cdef int size = 16 if endpoint.family == AF_INET6 else 4
     cdef Known known
+    cdef bytes place
     endpoint.listed -= 1
     if endpoint.listed:
         return 0
     memcpy(raw, endpoint.address, size)
     raw[size] = endpoint.port >> 8
     raw[size + 1] = endpoint.port & 0xFF
-    known = upstreams.endpoints.pop((<const char *> raw)[:size + 2])
+    place = (<const char *> raw)[:size + 2]
+    known = _shard(upstreams, place).pop(place)
     known.endpoint = NULL           # its reference now belongs to the list
     endpoint.gone = True
     endpoint.next_gone = upstreams.gone

@@ -21,8 +21,8 @@ cdef int choose_target(Choice *choice) noexcept nogil
 # is the state of random.pxd.
 cdef Endpoint *choose_endpoint(Backend *backend, Endpoint **tried, uint32_t tried_count, uint64_t now,
                                uint64_t *random) noexcept nogil
-# Whether the endpoint of a session may be used: not while it is avoided.
-cdef bint hold_endpoint(Endpoint *endpoint, uint64_t now) noexcept nogil
+# Call it when a request begins to use a chosen endpoint. If the endpoint has failed before, the request tests it.
+cdef void endpoint_used(Endpoint *endpoint, uint64_t now) noexcept nogil
 # Passive health checks. Failed: a connection was refused or timed out; the endpoint is avoided for 1 s, then 2, 4 ...
 # 30 s (with jitter), and then one request per second tests it until a connection succeeds. Succeeded: a connection was
 # established.

@@ -118,8 +118,8 @@ cdef Endpoint *_choose_among_all(Backend *backend, Endpoint **tried, uint32_t tr
     return _less_busy(first, second)
 
 
-cdef Endpoint *_draw(Backend *backend, Endpoint **tried, uint32_t tried_count, uint64_t now,
-                     uint64_t *random) noexcept nogil:
+cdef Endpoint *choose_endpoint(Backend *backend, Endpoint **tried, uint32_t tried_count, uint64_t now,
+                               uint64_t *random) noexcept nogil:
     cdef Endpoint *a
     cdef Endpoint *b
     cdef uint32_t i, j
@@ -139,25 +139,10 @@ cdef Endpoint *_draw(Backend *backend, Endpoint **tried, uint32_t tried_count, u
     return a if a != NULL else _choose_among_all(backend, tried, tried_count, now, True, random)
 
 
-cdef Endpoint *choose_endpoint(Backend *backend, Endpoint **tried, uint32_t tried_count, uint64_t now,
-                               uint64_t *random) noexcept nogil:
-    cdef Endpoint *endpoint = _draw(backend, tried, tried_count, now, random)
-    if endpoint != NULL:
-        _note_probe(endpoint, now)
-    return endpoint
-
-
-cdef void _note_probe(Endpoint *endpoint, uint64_t now) noexcept nogil:
+cdef void endpoint_used(Endpoint *endpoint, uint64_t now) noexcept nogil:
     if endpoint.failures and endpoint.avoided_until <= now:
         endpoint.avoided_until = now + PROBE_INTERVAL      # this request is the test; others wait for its result
         endpoint.probed = True
-
-
-cdef bint hold_endpoint(Endpoint *endpoint, uint64_t now) noexcept nogil:
-    if endpoint.avoided_until > now:
-        return False
-    _note_probe(endpoint, now)
-    return True
 
 
 cdef void endpoint_failed(Endpoint *endpoint, uint64_t now, uint64_t *random) noexcept nogil:
@@ -247,7 +232,10 @@ cdef class Selector:
         for i, label in enumerate(tried[:16]):
             among[<uint32_t> i] = self._endpoint(label)
         chosen = choose_endpoint(self._backend, among, <uint32_t> min(len(tried), 16), now, &self._random)
-        return None if chosen == NULL else chosen.label.decode()
+        if chosen == NULL:
+            return None
+        endpoint_used(chosen, now)
+        return chosen.label.decode()
 
     def occupy(self, str label not None, int requests) -> None:
         """Adds requests in flight to it."""

@@ -52,7 +52,8 @@ cdef struct Connection:
     uint8_t failed              # reset, or closed both ways
     uint8_t queued              # in the ready list
     uint8_t ending              # the data being sent is the last; the FIN goes in the same packet
-    uint32_t next               # in the one list that its state implies: free, graves, ready, an endpoint's pool
+    uint32_t next               # in the one list that its state implies: free, graves, ready, an endpoint's pool,
+                                # listeners that must wait
     uint32_t previous
     # timer (timer.pyx)
     uint64_t deadline           # milliseconds; 0: none
@@ -69,6 +70,8 @@ cdef struct Connection:
     Tls *tls                    # owned; NULL: plain, or before the ClientHello
     Exchange *exchange          # owned; NULL: none
     uint32_t listener           # index in Reactor.sockets; also for a listener
+    uint8_t watched             # listener: epoll reports its events
+    uint8_t paused              # listener: it must wait (Reactor.paused_first)
     uint32_t drained            # bytes discarded while lingering
     uint8_t counted             # in Reactor.clients
     uint64_t leave_at           # milliseconds: when --max-connection-age has passed; 0: never

@@ -216,6 +216,15 @@ cdef class Engine:
         cdef Peer *last = &self.r.last_refused
         return self.r.refused, last.text[:last.text_size].decode()
 
+    def shortages(self):
+        """How often no file descriptor was left, and the errno of the last time: for clients ("accept"), and for
+        connections to backends ("connect")."""
+        cdef Reactor r = self.r
+        return {
+            "accept": (r.accept_shortage.count, r.accept_shortage.error),
+            "connect": (r.connect_shortage.count, r.connect_shortage.error),
+        }
+
     def close(self):
         """Closes every socket. Exchanges in flight are aborted; the buffered log lines are written."""
         cdef uint32_t i

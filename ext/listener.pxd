@@ -2,6 +2,9 @@
 #
 # Level-triggered, unlike all other descriptors: a queue that is not emptied is reported again. Each visit accepts about
 # as many connections as the one before found, so that a quiet listener avoids the accept4 call that returns EAGAIN.
+#
+# If there is no room, a listener that reports clients waits in a list, without events. When there is room again, the
+# first listeners of the list accept. So the work for a client that leaves does not depend on the number of listeners.
 
 from libc.stdint cimport uint32_t
 
@@ -15,5 +18,13 @@ cdef int listener_open(Reactor r, int fd, uint32_t index) noexcept nogil
 cdef void listener_accept(Reactor r, Connection *listener) noexcept nogil
 # Accepts the queued connections, then closes.
 cdef void listener_leave(Reactor r, Connection *listener) noexcept nogil
-# Resumes accepting after max_connections was reached or descriptors ran out.
+# Accepts connections from some of the listeners that wait.
 cdef void listeners_resume(Reactor r) noexcept nogil
+
+cdef inline bint has_room(Reactor r) noexcept nogil:
+    """Whether another client connection can be accepted."""
+    return r.downstreams < r.max_connections and r.milliseconds >= r.paused_until
+
+cdef inline bint listeners_can_resume(Reactor r) noexcept nogil:
+    """Whether there is room, and listeners wait."""
+    return r.paused_first != 0 and has_room(r)

@@ -5,7 +5,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport realloc
 
 from fastroute.ext.connection cimport (
-    SIDE_LISTENER, STATE_LEAVING, STATE_LISTENING, handle_of, slab_find, slab_take,
+    SIDE_LISTENER, STATE_LEAVING, STATE_LISTENING, handle_of, slab_at, slab_find, slab_take,
 )
 from fastroute.ext.downstream cimport downstream_adopt
 from fastroute.ext.epoll cimport EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLLIN, epoll_ctl, epoll_event
@@ -24,6 +24,7 @@ cdef extern from *:
 cdef enum:
     ACCEPT_MOST = 16        # connections accepted per visit
     PAUSE = 100             # milliseconds without accepting after descriptors ran out
+    RESUME_MOST = 16        # listeners from which one call of listeners_resume accepts
 
 
 cdef int set_interest(Reactor r, Connection *listener, int operation, uint32_t events) noexcept nogil:
@@ -66,36 +67,67 @@ cdef int listener_open(Reactor r, int fd, uint32_t index) noexcept nogil:
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(int))
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(int))
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &most_sent, sizeof(int))
-    if set_interest(r, listener, EPOLL_CTL_ADD, 0 if r.full else EPOLLIN) < 0:
+    if set_interest(r, listener, EPOLL_CTL_ADD, EPOLLIN) < 0:
         listener.fd = -1
         close_connection(r, listener)
         return -1
+    listener.watched = True
     r.listeners[r.listeners_count] = handle_of(listener)
     r.listeners_count += 1
     return 0
 
 
-cdef void pause(Reactor r) noexcept nogil:
-    """Stops events of all listeners until listeners_resume."""
-    cdef uint32_t i
-    cdef Connection *listener
-    r.full = True
-    for i in range(r.listeners_count):
-        listener = slab_find(&r.slab, r.listeners[i])
-        if listener is not NULL:
-            set_interest(r, listener, EPOLL_CTL_MOD, 0)
+cdef void pause(Reactor r, Connection *listener) noexcept nogil:
+    """Stops its events, and adds it to those that must wait."""
+    if listener.paused:
+        return
+    if listener.watched:
+        listener.watched = False
+        set_interest(r, listener, EPOLL_CTL_MOD, 0)
+    listener.paused = True
+    listener.next = 0
+    listener.previous = r.paused_last
+    if r.paused_last != 0:
+        slab_at(&r.slab, r.paused_last).next = listener.index
+    else:
+        r.paused_first = listener.index
+    r.paused_last = listener.index
+
+
+cdef void unpause(Reactor r, Connection *listener) noexcept nogil:
+    """Removes it from those that must wait; its events stay off."""
+    if not listener.paused:
+        return
+    if listener.previous != 0:
+        slab_at(&r.slab, listener.previous).next = listener.next
+    else:
+        r.paused_first = listener.next
+    if listener.next != 0:
+        slab_at(&r.slab, listener.next).previous = listener.previous
+    else:
+        r.paused_last = listener.previous
+    listener.paused = False
+    listener.next = listener.previous = 0
 
 
 cdef void listeners_resume(Reactor r) noexcept nogil:
-    cdef uint32_t i
     cdef Connection *listener
-    r.full = False
-    for i in range(r.listeners_count):
-        listener = slab_find(&r.slab, r.listeners[i])
-        if listener is not NULL:
+    cdef uint64_t handle
+    cdef int _
+    for _ in range(RESUME_MOST):
+        if not listeners_can_resume(r):
+            return
+        listener = slab_at(&r.slab, r.paused_first)
+        handle = handle_of(listener)
+        unpause(r, listener)
+        listener_accept(r, listener)
+        if slab_find(&r.slab, handle) is NULL or listener.paused:
+            continue
+        if has_room(r):
+            listener.watched = True
             set_interest(r, listener, EPOLL_CTL_MOD, EPOLLIN)
-            if listener.state == STATE_LEAVING:
-                queue(r, listener)
+        else:
+            pause(r, listener)
 
 
 cdef void listener_accept(Reactor r, Connection *listener) noexcept nogil:
@@ -104,8 +136,8 @@ cdef void listener_accept(Reactor r, Connection *listener) noexcept nogil:
     cdef int fd, i
     cdef int most = ACCEPT_MOST if listener.state == STATE_LEAVING else <int> listener.requests
     for i in range(most):
-        if r.downstreams >= r.max_connections and listener.state != STATE_LEAVING:
-            pause(r)
+        if not has_room(r) and listener.state != STATE_LEAVING:
+            pause(r, listener)
             return
         size = sizeof(sockaddr_storage)
         fd = accept4(listener.fd, <sockaddr *> &address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
@@ -125,8 +157,10 @@ cdef void refused(Reactor r, Connection *listener, int accepted) noexcept nogil:
         if listener.state == STATE_LEAVING:
             forget(r, listener)
     elif errno == EMFILE or errno == ENFILE or errno == ENOBUFS or errno == ENOMEM:
+        r.accept_shortage.count += 1
+        r.accept_shortage.error = errno
         if listener.state != STATE_LEAVING:
-            pause(r)
+            pause(r, listener)
         r.paused_until = r.milliseconds + PAUSE
         set_deadline(r, listener, r.paused_until)
     elif errno == EBADF or errno == EINVAL or errno == ENOTSOCK:
@@ -145,6 +179,7 @@ cdef void adopt(Reactor r, Connection *listener, int fd, const sockaddr_storage 
 
 
 cdef void listener_leave(Reactor r, Connection *listener) noexcept nogil:
+    unpause(r, listener)
     listener.state = STATE_LEAVING
     queue(r, listener)
 
@@ -157,4 +192,5 @@ cdef void forget(Reactor r, Connection *listener) noexcept nogil:
             r.listeners_count -= 1
             r.listeners[i] = r.listeners[r.listeners_count]
             break
+    unpause(r, listener)
     close_connection(r, listener)

@@ -42,6 +42,10 @@ cdef struct Times:              # settings.Limits in milliseconds
     uint64_t tunnel_idle
     uint64_t age                # of a client connection; 0: none
 
+cdef struct Shortage:
+    uint64_t count              # failed attempts
+    int error                   # errno of the last one
+
 cdef class Reactor:
     cdef int epoll
     cdef int timer              # timerfd
@@ -101,8 +105,11 @@ cdef class Reactor:
     # current state
     cdef bint announcing        # every answer has Connection: close
     cdef bint draining          # idle client connections are closed soon, upstream connections are not pooled
-    cdef bint full              # max_connections is reached: the listeners are not in epoll
+    cdef uint32_t paused_first  # listeners that may have clients for which there is no room; linked, oldest first
+    cdef uint32_t paused_last
     cdef uint64_t paused_until  # milliseconds: nothing is accepted before then, because there were no descriptors left
+    cdef Shortage accept_shortage       # of descriptors for clients
+    cdef Shortage connect_shortage      # of descriptors for connections to backends
     cdef uint64_t *listeners    # their handles
     cdef uint32_t listeners_count
     cdef uint32_t downstreams
@@ -156,6 +163,8 @@ cdef void handshake_leave(Reactor r, Connection *c) noexcept nogil
 # Adds the connection to the ready list, so that it is visited again, in this turn or the next, without an event.
 cdef void queue(Reactor r, Connection *c) noexcept nogil
 cdef Connection *unqueue(Reactor r) noexcept nogil
+# Removes the connection from the ready list if it is there.
+cdef void dequeue(Reactor r, Connection *c) noexcept nogil
 # Adds the connection to epoll, edge-triggered, for reading and writing. Returns 0 or -1.
 cdef int watch(Reactor r, Connection *c) noexcept nogil
 cdef void set_deadline(Reactor r, Connection *c, uint64_t milliseconds) noexcept nogil

@@ -368,6 +368,7 @@ cdef class TableBuilder:
             if kept % SPAN == 0:
                 yield
         self.listeners[id] = listener
+        yield
 
     def _build_routes(self):
         cdef ListenerHandle handle

@@ -17,7 +17,7 @@ from fastroute.ext.connection cimport (
 from fastroute.ext.counters cimport FIXED_BUFFERED, FIXED_TURNS, FIXED_WORST_TURN, count, load_word, store_word
 from fastroute.ext.downstream cimport downstream_advance, downstream_expired, downstream_shake
 from fastroute.ext.epoll cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, epoll_event, epoll_wait
-from fastroute.ext.listener cimport listener_accept, listeners_resume
+from fastroute.ext.listener cimport listener_accept, listeners_can_resume, listeners_resume
 from fastroute.ext.mirroring cimport mirror_advance, mirror_expired
 from fastroute.ext.reactor cimport read_clock, read_wall_clock, unqueue
 from fastroute.ext.relief cimport relieve
@@ -62,7 +62,7 @@ cdef bint turn(Reactor r, Turns *turns) noexcept nogil:
     flush_log(r)
     arm(r)
     read_clock(r)
-    more = more or r.waiting.count != 0 or r.upstreams.gone is not NULL
+    more = more or r.waiting.count != 0 or r.upstreams.gone is not NULL or listeners_can_resume(r)
     turns.made += 1
     store_word(&r.counters.words[<uint32_t> FIXED_BUFFERED], buffers_total())
     count(r.counters, FIXED_TURNS, 1)
@@ -105,9 +105,9 @@ cdef bint visit(Reactor r, Turns *turns, uint64_t start) noexcept nogil:
             return True
         if not expire(r, start):
             return True
-        if r.full and r.downstreams < r.max_connections and r.milliseconds >= r.paused_until:
+        if listeners_can_resume(r):
             listeners_resume(r)
-        if r.ready_first == 0 and turns.count < EVENTS:
+        if r.ready_first == 0 and turns.count < EVENTS and not listeners_can_resume(r):
             if r.waiting.count == 0:
                 return False
             if r.now - start > BUDGET:
@@ -131,6 +131,8 @@ cdef bint visit_ready(Reactor r, uint64_t start) noexcept nogil:
         read_clock(r)
         if c.side == SIDE_LISTENER:
             listener_accept(r, c)
+        elif c.mirror is not NULL:
+            mirror_advance(r, c)
         else:
             downstream_advance(r, c)
     return True

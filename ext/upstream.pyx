@@ -59,6 +59,9 @@ cdef int open_socket(Reactor r, uint16_t family) noexcept nogil:
     if fd < 0 and r.pooled and (errno == EMFILE or errno == ENFILE):
         close_idle(r)
         fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+    if fd < 0:
+        r.connect_shortage.count += 1
+        r.connect_shortage.error = errno
     return fd
 
 

@@ -14,9 +14,13 @@ import os
 import time
 from collections.abc import Callable
 
+from fastroute.shortage import Short
+
 RESERVE = 256  # descriptors that ports never take
 REPEAT = 60.0  # seconds between two messages about the same use
 _SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS})
+
+_DONE = {"accept": "cannot accept connections of clients", "connect": "cannot connect to a backend"}
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +63,7 @@ class Shortages:
     """Counts and logs failures caused by a missing descriptor. Logs each use at most once in REPEAT seconds.
     Thread-safe."""
 
-    def __init__(self, count: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, count: Callable[..., None], clock: Callable[[], float] = time.monotonic) -> None:
         self._count = count
         self._clock = clock
         self._logged: dict[str, float] = {}
@@ -67,6 +71,13 @@ class Shortages:
     def note(self, use: str, what: str, error: OSError) -> None:
         """`use`: the label of the metric; `what`: the beginning of the message, "a worker cannot be started"."""
         self._count(use)
+        self._report(use, what, error)
+
+    def note_report(self, worker: int, report: Short) -> None:
+        self._count(report.use, report.times)
+        self._report(report.use, f"worker {worker} {_DONE[report.use]}", OSError(report.error, ""))
+
+    def _report(self, use: str, what: str, error: OSError) -> None:
         now = self._clock()
         if now >= self._logged.get(use, -REPEAT) + REPEAT:
             self._logged[use] = now

@@ -22,6 +22,7 @@ import msgspec
 
 from fastroute.difference import changed_keys
 from fastroute.settings import Limits
+from fastroute.shortage import Short
 from fastroute.snapshot import Certificate, Endpoint, Listener, Rule, Snapshot
 
 FRAGMENT = 64 * 1024  # bytes of a fragment, including its prefix of four bytes
@@ -262,7 +263,7 @@ class Lost(msgspec.Struct, frozen=True, tag="lost"):
     slot: int
 
 
-Upward = Confined | Ack | Refused | Drained | Pong | Trouble | Lost
+Upward = Confined | Ack | Refused | Drained | Pong | Trouble | Lost | Short
 
 # --- differences
 

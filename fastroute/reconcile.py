@@ -40,7 +40,7 @@ from fastroute.source.warninglog import WarningLog
 from fastroute.status import Statuses, build_statuses
 
 PORTION = 50  # units of work (source/pending.py) that a pass takes, about 5 ms
-MANY = 256  # after so many new rules (and half of all), gc.freeze() excludes existing objects from collections
+MANY = 256  # after so many new rules (and half of all), or changes of this size, gc.freeze() excludes existing objects
 
 _log = logging.getLogger(__name__)
 
@@ -147,7 +147,8 @@ async def reconcile(
                 warnings.show(resources, made.graph)
                 expiry.take(made.graph.certificates)
                 serving.show(resources, made.graph, made.compiled.snapshot.listeners, outcome)
-                unfrozen = frozen_after(unfrozen + made.compiled.rules_made, len(made.compiled.snapshot.rules))
+                new = max(made.compiled.rules_made, portion.units)
+                unfrozen = frozen_after(unfrozen + new, len(made.compiled.snapshot.rules))
             except Exception:
                 _log.exception("a change cannot be served; the previous configuration stays in service")
                 good = rebased(last, world)
@@ -175,8 +176,8 @@ class Cost:
 
 
 def frozen_after(made: int, rules: int) -> int:
-    """Excludes what exists from garbage collections if many of the `rules` are new. `made`: how many were made since
-    the last time; returns the new number."""
+    """Excludes what exists from garbage collections if it is new for the most part. `made`: how many rules were made
+    since the last time, or the size of the changes, such as endpoints; returns the new number."""
     if made < max(MANY, rules // 2):
         return made
     gc.freeze()

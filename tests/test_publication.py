@@ -36,6 +36,7 @@ from fastroute.publication import (
     publication,
 )
 from fastroute.settings import Limits
+from fastroute.shortage import Short
 from fastroute.snapshot import (
     Certificate,
     Endpoint,
@@ -294,3 +295,14 @@ def test_many_endpoints_are_sent_in_parts(count: int) -> None:
     everything = [part for part in (*parts, last) if isinstance(part, MoreEndpoints | SetEndpoints)]
     assert all(0 < len(part.endpoints) <= ENDPOINTS for part in everything)
     assert tuple(one for part in everything for one in part.endpoints) == endpoints
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"use": "other"}, {"error": 0}, {"error": 1 << 40}, {"times": -1}, {"times": 1 << 40}]
+)
+def test_a_shortage_with_an_impossible_value_is_refused(wrong: dict[str, object]) -> None:
+    """A worker that was taken over cannot add labels to a metric."""
+    decoder = Decoder[Upward](Upward)
+    decoder.feed(encode(msgspec.structs.replace(Short("accept", 24, 1), **wrong)))
+    with pytest.raises(WireError):
+        decoder.next_message()

@@ -28,7 +28,7 @@ from fastroute.resources.problem import ManifestProblem
 from fastroute.resources.route_kinds import ALL_ROUTES, BY_TYPE
 from fastroute.resources.unserved import Endpoints
 from fastroute.resources.world import Resources
-from fastroute.source.pending import Changed, Pending
+from fastroute.source.pending import Changed, Pending, size
 
 FIELDS: dict[type[Resource], str] = {  # the field of Resources that holds a kind
     GatewayClass: "gateway_classes",
@@ -90,6 +90,7 @@ class Portion(NamedTuple):
 
     resources: Resources
     taken: Mapping[Changed, float] = {}  # the new changes in it, and when each was noticed
+    units: int = 0  # of their size
 
     @property
     def since(self) -> Mapping[str, float]:
@@ -164,7 +165,7 @@ class Store:
     def portion(self, most: int, now: float) -> Portion:
         """The last snapshot or portion with the next changes: not many more than `most` units of work."""
         taken = self._pending.take(most, now)
-        return Portion(self._frozen(taken), taken)
+        return Portion(self._frozen(taken), taken, sum(size(self.get(*changed)) for changed in taken))
 
     def charge(self, portion: Portion, seconds: float, now: float) -> None:
         """It took so long to build what depends on the changes of a portion."""

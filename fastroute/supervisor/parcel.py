@@ -1,9 +1,11 @@
-"""Encoded publications: the messages that change the state of a worker from one version to another."""
+"""The first message to a worker, and encoded publications, which change its state from one version to another."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from fastroute.publication import Change, encode, publication
+from fastroute.ext.counters import CounterMap
+from fastroute.publication import Change, Start, encode, publication
+from fastroute.settings import ServeSettings
 from fastroute.snapshot import Snapshot
 
 
@@ -25,3 +27,18 @@ def parcel(base: int, target: Target, changes: Sequence[Change]) -> Parcel:
     """The publication that turns version `base` into the target by `changes`."""
     *opening, closing = [encode(message) for message in publication(target.version, base, changes)]
     return Parcel(b"".join(opening), closing)
+
+
+def start_message(settings: ServeSettings, counters: CounterMap) -> Start:
+    return Start(
+        limits=settings.limits,
+        request_series=counters.requests,
+        histograms=counters.histograms,
+        access_log=bool(settings.access_log),
+        drain_timeout=settings.drain_timeout,
+        trusted_proxies=settings.trusted_proxies,
+        proxy_protocol=settings.proxy_protocol,
+        merge_slashes=settings.merge_slashes,
+        keep_underscores=settings.underscores == "allow",
+        installation=settings.installation,
+    )

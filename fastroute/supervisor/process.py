@@ -17,6 +17,7 @@ import trio
 import fastroute
 from fastroute.descriptors import Shortages, is_shortage
 from fastroute.publication import Decoder, Downward, Upward, encode
+from fastroute.shortage import Short
 from fastroute.snapshot import Snapshot
 from fastroute.supervisor.sockets import Place
 
@@ -94,7 +95,7 @@ class Worker:
                     await trio.sleep(_PAUSE)
 
     async def messages(self) -> AsyncIterator[Upward]:
-        """The messages of the worker, until its stream ends. Raises WireError."""
+        """The messages of the worker, until its stream ends. Notes missing descriptors. Raises WireError."""
         decoder = Decoder[Upward](Upward)
         while True:
             try:
@@ -105,6 +106,8 @@ class Worker:
                 return
             decoder.feed(data)
             for message in decoder:
+                if isinstance(message, Short):
+                    self._shortages.note_report(self.slot, message)
                 yield message
 
     @property

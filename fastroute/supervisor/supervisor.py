@@ -35,7 +35,6 @@ from fastroute.publication import (
     Refused,
     RemoveListener,
     RemoveRule,
-    Start,
     TicketKeys,
     Trouble,
     Unlisten,
@@ -49,7 +48,7 @@ from fastroute.supervisor.confinement import Confinement
 from fastroute.supervisor.lending import lend
 from fastroute.supervisor.logfile import LogFile
 from fastroute.supervisor.memory import counter_memory
-from fastroute.supervisor.parcel import Parcel, Target, parcel
+from fastroute.supervisor.parcel import Parcel, Target, parcel, start_message
 from fastroute.supervisor.patience import replaced_when_endless
 from fastroute.supervisor.process import Owed, Worker, worker_process
 from fastroute.supervisor.sockets import ListeningSockets, Place, Results
@@ -77,7 +76,7 @@ class Supervisor:
         self._settings = settings
         self._metrics = metrics
         self._slots = workers
-        self._shortages = Shortages(lambda use: metrics.shortages.labels(use).inc())
+        self._shortages = Shortages(lambda use, times=1: metrics.shortages.labels(use).inc(times))
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._sockets = ListeningSockets(workers, sockets_afforded(files), self._shortages)
         self._results = Results()
@@ -281,7 +280,7 @@ class Supervisor:
     async def _feed(self, worker: Worker) -> None:
         worker.greeted = True
         descriptors = [self._memory[worker.slot].fd, *([self._log.fd] if self._log else [])]
-        await worker.send(self._start(), *descriptors)
+        await worker.send(start_message(self._settings, self._counters[0]), *descriptors)
         await worker.send(TicketKeys(self._tickets.keys))
         if self._announced:
             await worker.send(AnnounceDrain())
@@ -291,7 +290,7 @@ class Supervisor:
                 await changed.wait()
             elif target.version not in (worker.version, worker.refused):
                 await self._bring(worker, target)
-            elif not await self._bring_sockets(worker):
+            elif not await self._bring_changed_sockets(worker):
                 with trio.move_on_at(worker.resend_at if worker.lost else trio.current_time() + HEARTBEAT) as silence:
                     await changed.wait()
                 if silence.cancelled_caught and worker.lost:
@@ -336,6 +335,11 @@ class Supervisor:
             changes = difference(held, target.snapshot, self._book.slots, self._book.listener_slot)
             self._parcels[base] = parcel(base, target, changes)
         return self._parcels[base]
+
+    async def _bring_changed_sockets(self, worker: Worker) -> bool:
+        async with self._replaced_when_stuck(worker):
+            return await self._bring_sockets(worker)
+        return True
 
     async def _bring_sockets(self, worker: Worker) -> bool:
         """Sends the sockets to accept from and those to close; returns whether there were any."""
@@ -428,21 +432,6 @@ class Supervisor:
             await trio.sleep(ROTATION)
             self._tickets.rotate()
             await self._tell_all(TicketKeys(self._tickets.keys))
-
-    def _start(self) -> Start:
-        settings = self._settings
-        return Start(
-            limits=settings.limits,
-            request_series=self._counters[0].requests,
-            histograms=self._counters[0].histograms,
-            access_log=self._log is not None,
-            drain_timeout=settings.drain_timeout,
-            trusted_proxies=settings.trusted_proxies,
-            proxy_protocol=settings.proxy_protocol,
-            merge_slashes=settings.merge_slashes,
-            keep_underscores=settings.underscores == "allow",
-            installation=settings.installation,
-        )
 
     def _samples(self) -> Iterator[WorkerSample]:
         for slot, worker in sorted(self._workers.items()):

@@ -35,6 +35,7 @@ from fastroute.publication import (
     WireError,
     WriteLog,
 )
+from fastroute.shortage import Short
 from fastroute.worker.control import LOST, ControlStream
 from fastroute.worker.installer import Installer
 from fastroute.worker.slices import Slices
@@ -76,6 +77,7 @@ async def serve(control: ControlStream) -> None:
         if log is not None:
             nursery.start_soon(report_lost_lines, log, counters)
         nursery.start_soon(report_refused, engine, control, start.limits.max_connections_per_client)
+        nursery.start_soon(report_shortages, engine, control)
         slices = Slices(engine, counters)
         nursery.start_soon(report_progress, slices, control)
         orders = Orders(control, engine, slices)
@@ -211,3 +213,17 @@ async def report_refused(engine: Engine, control: ControlStream, most: int) -> N
             await control.send(Trouble(f"{closed}: {why}"))
             reported = count
             await trio.sleep(_AGAIN)
+
+
+# --- file descriptors
+
+
+async def report_shortages(engine: Engine, control: ControlStream) -> None:
+    """Reports how often no descriptor was left."""
+    reported = dict.fromkeys(engine.shortages(), 0)
+    while True:
+        await trio.sleep(_REPORT)
+        for use, (count, error) in engine.shortages().items():
+            if count != reported[use]:
+                await control.send(Short(use, error, count - reported[use]))
+                reported[use] = count

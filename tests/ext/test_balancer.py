@@ -1,8 +1,10 @@
 """Weights, compared with a model of twenty lines; the shares of endpoints; avoidance of failed endpoints over time."""
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
+from ipaddress import IPv6Address
 from math import ceil, gcd
 
 import pytest
@@ -262,3 +264,33 @@ def test_removed_backends_are_forgotten_once_nobody_names_them() -> None:
     del selector
     list(upstreams.sweeping())
     assert upstreams.statistics() == {}
+
+
+def test_addresses_with_the_same_hash_are_installed_as_fast_as_others() -> None:
+    """Anyone can compute addresses with the same identity. They are listed all the same, each once."""
+
+    def seconds(endpoints: list[tuple[str, int]]) -> float:
+        upstreams = Upstreams()
+        began = time.thread_time()
+        upstreams.update("ns/b:80", endpoints)
+        took = time.thread_time() - began
+        assert len(upstreams.statistics()["ns/b:80"]) == len(set(endpoints))
+        return took
+
+    count = 20_000
+    usual = [(str(IPv6Address(bytes(range(8)) + number.to_bytes(8, "little"))), 80) for number in range(count)]
+    equal = [(str(IPv6Address(colliding(number))), 80) for number in range(count)]
+    assert seconds(equal + equal[:100]) < 5 * seconds(usual + usual[:100])
+
+
+def colliding(number: int) -> bytes:
+    """An IPv6 address with the same identity for every number: its second word cancels the hash of the first."""
+    seed = 0x66617374
+    secret = ((seed << 32 | seed >> 32) & MASK) | 1
+    first = (number << 16 | 0x20) & MASK
+    product = (first ^ seed ^ (18 * 0x9E3779B97F4A7C15 & MASK)) * secret
+    second = (product >> 64 ^ product) & MASK
+    return first.to_bytes(8, "little") + second.to_bytes(8, "little")
+
+
+MASK = (1 << 64) - 1

@@ -1,7 +1,9 @@
 """The retry budget of a backend, on real sockets: what requests that fail cost the backend."""
 
+import socket
+
 import pytest
-from rig import GET, OK, PLAIN, Peer, Rig, Script, backends, connect, free_port, quiet, rule, running
+from rig import GET, OK, PATIENCE, PLAIN, Peer, Rig, Script, backends, connect, free_port, quiet, rule, running
 
 from fastroute.ext.budget import BUDGET_FLOOR, BUDGET_WINDOW
 from fastroute.snapshot import Mirror, Retry
@@ -135,3 +137,52 @@ async def test_a_mirror_is_not_sent_again() -> None:
         await quiet()
         assert len(report) > 1
         assert len(mirrored) == 1
+
+
+async def test_a_retry_that_is_denied_is_not_the_test_of_an_endpoint() -> None:
+    """An endpoint that has failed is tested by one request each second. A retry for which the budget is empty chooses
+    it, but does not connect to it: the next request tests it."""
+    once = Retry(attempts=1, codes=(503,), backoff_ms=1)
+    later = Retry(attempts=1, codes=(503,), backoff_ms=1000)
+    report: list[bytes] = []
+    rules = [
+        rule("b", retry=once),
+        rule("b", name="1", path="/later", retry=later),
+        rule("sick", name="2", path="/sick"),
+        rule("busy", name="3", path="/busy"),
+        rule("pair", name="4", path="/pair"),
+    ]
+    async with backends(always(report), hanging) as [busy, hung], running(*rules, held=True) as rig:
+        rig.put("b", busy.port)
+        rig.put("busy", hung.port)
+        with socket.create_server(("127.0.0.1", 0)) as sick:
+            port = sick.getsockname()[1]
+            rig.put("sick", port)
+            waiting = [await connect(rig.port) for _ in range(3)]
+            for one, path in zip(waiting, (b"/sick", b"/busy", b"/busy"), strict=True):
+                await one.send(b"GET %s HTTP/1.1\r\nHost: a\r\n\r\n" % path)
+                await quiet()
+            kept, _ = sick.accept()
+        with kept:
+            client = await connect(rig.port)
+            await client.send(b"GET /sick HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert (await client.response())[0] == 503
+            await rig.passes(2)
+            assert set(await ask(rig, FLOOR - 1)) == {503}
+            await client.send(b"GET /later HTTP/1.1\r\nHost: a\r\n\r\n")
+            await quiet()
+            rig.put("b", free_port(), port)  # the first one is less busy, and refuses
+            (status, _, _), _ = await rig.timed(client.response, 0.1)
+            assert status == 503
+            assert rig.counters.fixed()["retries_unfunded"] == 1
+            rig.put("pair", port, hung.port)
+            with socket.create_server(("127.0.0.1", port)) as healthy:
+                healthy.settimeout(PATIENCE)
+                await client.send(b"GET /pair HTTP/1.1\r\nHost: a\r\n\r\n")
+                await quiet()
+                assert hung.open == 2
+                healthy.accept()[0].close()
+
+
+async def hanging(peer: Peer) -> None:
+    await peer.rest()

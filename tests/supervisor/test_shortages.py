@@ -61,6 +61,25 @@ async def test_a_worker_without_descriptors_gets_its_socket_when_it_has_one(monk
     assert f"worker 0 cannot accept connections at 127.0.0.1:{port}" in caplog.text
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root sees the descriptors of a worker")
+async def test_clients_for_whom_a_worker_has_no_descriptor_are_counted_and_wait(caplog):
+    async with supervised(1) as rig:
+        await rig.supervisor.publish(rig.snapshot())
+        assert await rig.sources() == {"x"}
+        (pid,) = pids(rig)
+        free = min(set(range(100)) - {int(fd) for fd in os.listdir(f"/proc/{pid}/fd")})
+        soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (free, hard))
+        async with await trio.open_tcp_stream("127.0.0.1", rig.port) as client:
+            with trio.fail_after(PATIENCE):
+                await rig.until(lambda: (shortages(rig, "accept") or 0) >= 1)
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+                await client.send_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                assert (await client.receive_some(100)).startswith(b"HTTP/1.1 ")
+    [line] = [line for line in caplog.messages if "clients" in line]
+    assert line.startswith("worker 0 cannot accept connections of clients: Too many open files")
+
+
 class Stream:
     """A stream to a worker whose first sends fail."""
 

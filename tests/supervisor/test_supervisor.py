@@ -19,6 +19,7 @@ from fastroute.settings import ServeSettings
 from fastroute.snapshot import Bound, Endpoint, Failed, Listener, Match, PathMatch, Rule, Snapshot
 from fastroute.supervisor import Supervisor, process
 from fastroute.supervisor import supervisor as module
+from fastroute.supervisor.parcel import Target
 from fastroute.supervisor.sockets import Place
 
 RULE = rule("a/one", "a/x:80", listener="L")
@@ -240,6 +241,27 @@ async def test_a_worker_with_a_long_installation_is_not_replaced_while_it_report
             await trio.sleep_forever()
         nursery.cancel_scope.cancel()
     assert killed == [pytest.approx(began + 5 * (module.STUCK - 1) + module.STUCK)]
+
+
+async def test_a_worker_that_takes_no_sockets_is_replaced(autojump_clock, monkeypatch):
+    async def send(*_):
+        pass
+
+    async def wait(_):  # the stream is full
+        await trio.sleep_forever()
+
+    supervisor = Supervisor(ServeSettings(manifests=()), Metrics(), 1)
+    supervisor._target = Target(1, Snapshot())
+    monkeypatch.setattr(supervisor, "_bring_sockets", wait)
+    killed = trio.Event()
+    worker = SimpleNamespace(slot=0, version=1, refused=0, send=send, patience=trio.CancelScope(), kill=killed.set)
+    began = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(supervisor._feed, worker)
+        with trio.fail_after(PATIENCE):
+            await killed.wait()
+        nursery.cancel_scope.cancel()
+    assert trio.current_time() == pytest.approx(began + module.STUCK)
 
 
 async def test_a_stream_that_makes_no_sense_ends_the_worker(caplog):

@@ -1,0 +1,14 @@
+"""The report of a worker that no file descriptor was left."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+
+class Short(msgspec.Struct, frozen=True, tag="short"):
+    """`times`: how often no descriptor was left since the last report, for clients ("accept") or for connections to
+    backends ("connect")."""
+
+    use: Literal["accept", "connect"]
+    error: Annotated[int, msgspec.Meta(ge=1, le=4095)]  # errno
+    times: Annotated[int, msgspec.Meta(ge=1, le=1 << 32)]
