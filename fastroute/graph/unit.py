@@ -1,7 +1,7 @@
 """Everything that was built for one route, and whether it fits: the listeners that it asks for can afford it
 (admission.py), and its namespace does not use too much memory (memory.py)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -10,12 +10,18 @@ from fastroute.difference import changed_keys, replaced
 from fastroute.graph.admission import Bid, Ledger, Refusal, admit
 from fastroute.graph.age import age
 from fastroute.graph.change import kept
-from fastroute.graph.dependency import Dependencies
+from fastroute.graph.dependency import Dependencies, Indexes, Reader
+from fastroute.graph.edition import edition_of
+from fastroute.graph.entries import entries
 from fastroute.graph.memory import NOTHING, Footprint, Storage, Use, footprint, store
 from fastroute.graph.node import RouteId, RouteNode
 from fastroute.graph.price import Item, price_list
-from fastroute.graph.route import Attached, ListenerId, limited
+from fastroute.graph.route import Attached, ListenerId, attach, limited, parent_ids
+from fastroute.graph.route_stages import STAGES
 from fastroute.resources.gateway import Route
+from fastroute.resources.route_kinds import BY_TYPE, ROUTES
+from fastroute.resources.world import Resources
+from fastroute.settings import GraphSettings
 
 _NO_LEDGER = Ledger()
 _NO_STORAGE = Storage()
@@ -43,6 +49,44 @@ Units = Mapping[RouteId, Unit]
 Made = Mapping[RouteId, Unit | None]  # units that were built again; None: the route was removed
 
 
+def stale_units(units: Units, routes: frozenset[RouteId], changed: Dependencies) -> frozenset[RouteId]:
+    """`routes`, which changed, and the routes that depend on an entry that changed."""
+    if not changed:
+        return routes
+    return routes | {id_ for id_, unit in units.items() if not changed.isdisjoint(unit.dependencies)}
+
+
+def build_units(
+    stale: Iterable[RouteId], resources: Resources, indexes: Indexes, settings: GraphSettings, last: Units
+) -> dict[RouteId, Unit | None]:
+    """The units of these routes; None: the route was removed. `last`: of the last build."""
+    made: dict[RouteId, Unit | None] = {}
+    for id_ in stale:
+        kind, key = id_
+        source = resources.routes(ROUTES[kind]).get(key)
+        made[id_] = _build(source, Reader(indexes), settings, last.get(id_)) if source else None
+    return made
+
+
+def _build(source: Route, reader: Reader, settings: GraphSettings, last: Unit | None) -> Unit:
+    """A route with its parents. Results equal to those of `last` are reused."""
+    managed = any(reader.holder(parent) for parent in parent_ids(source))
+    if not managed and not _claimed(source, settings.controller_name):
+        return Unit(source, reader.dependencies)
+    old = last or Unit(source)
+    build = STAGES[BY_TYPE[type(source)].name].build
+    node = kept(old.node, build(source, reader, edition_of(settings.bundle_version)))
+    asked = _keep_attached(old.asked, attach(node, reader))
+    attached = _keep_attached(old.attached, asked)
+    return Unit(source, reader.dependencies, node, asked, attached, _items_of(node, old), _footprint_of(node, old))
+
+
+def _claimed(source: Route, controller_name: str) -> bool:
+    """Whether the route's status has an entry of fastroute, which must be removed if no parent is managed."""
+    parents = entries(source.status, "parents", "controllerName")
+    return any(parent["controllerName"] == controller_name for parent in parents)
+
+
 class Limits(NamedTuple):
     """What the routes use of what is limited."""
 
@@ -54,19 +98,19 @@ class Limits(NamedTuple):
         return self.storages.get(id_[1].namespace, _NO_STORAGE).refused.get(id_)
 
 
-def items_of(node: RouteNode, old: Unit) -> tuple[Item, ...]:
+def _items_of(node: RouteNode, old: Unit) -> tuple[Item, ...]:
     if old.node is node:
         return old.items
     return price_list(node.http_rules) if node.accepted else ()
 
 
-def footprint_of(node: RouteNode, old: Unit) -> Footprint:
+def _footprint_of(node: RouteNode, old: Unit) -> Footprint:
     if old.node is node:
         return old.footprint
     return footprint(node.http_rules) if node.accepted else NOTHING
 
 
-def keep_attached(old: Attached, new: Attached) -> Attached:
+def _keep_attached(old: Attached, new: Attached) -> Attached:
     """`new`, with the objects of `old` that are equal."""
     known = {parent.index: parent for parent in old.parents}
     parents = tuple(kept(known.get(parent.index), parent) for parent in new.parents)
@@ -117,7 +161,7 @@ def judged_units(last: Limits, limits: Limits, units: Units, made: Made) -> dict
         unit = made[id_] if id_ in made else units.get(id_)
         if unit is not None:
             before = units[id_].attached if id_ in units else Attached()
-            attached = keep_attached(before, limited(unit.asked, *_refusals(id_, unit, limits)))
+            attached = _keep_attached(before, limited(unit.asked, *_refusals(id_, unit, limits)))
             judged[id_] = msgspec.structs.replace(unit, attached=attached)
     return judged
 
