@@ -29,6 +29,7 @@ from fastroute.errors import SettingError
 _log = logging.getLogger(__name__)
 RATE = 100  # requests per second of one endpoint, without probes; further ones wait
 HEAD = 16 * 1024  # bytes of a request head; beyond: 431, the connection closes
+BACKLOG = 1024  # connections that wait to be accepted. The kernel ignores further ones, which try again after 1 s
 QUIET = 5.0  # seconds without a complete request head after which a connection is closed
 PAUSE = 0.1  # seconds after a failed accept
 MOMENT = 0.001  # seconds until the next look for a connection that may close
@@ -58,7 +59,7 @@ def bind_endpoint(host: str, port: int, option: str) -> socket.socket:
         if family == socket.AF_INET6:
             one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         one.bind(address)
-        one.listen(128)
+        one.listen(BACKLOG)
     except OSError as error:
         one.close()
         taken = "is in use by another process: stop that one, or choose another address"

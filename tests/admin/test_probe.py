@@ -127,6 +127,19 @@ async def test_a_request_that_was_not_read_yet_is_not_dropped():
             await one.aclose()
 
 
+async def test_more_addresses_than_connections_may_connect_at_once():
+    async with served(health()) as (running, port):
+        waiting = []
+        for number in range(1, 301):  # the event loop does not run, so nothing is accepted
+            source = (address(number), 0)
+            waiting.append(socket.create_connection(("127.0.0.1", port), PATIENCE, source))
+            waiting[-1].sendall(GET)
+        for one in waiting:
+            async with trio.SocketStream(trio.socket.from_stdlib_socket(one)) as stream:
+                assert (await whole(stream)).startswith(b"HTTP/1.1 200")
+        assert len(running._crowd) <= MOST_HEALTH
+
+
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="the kernel has no IPv6")
 async def test_over_ipv6():
     async with served(health(), "::") as (running, port):
