@@ -20,7 +20,7 @@ from fastroute.ext.mirror cimport (
     ANSWER_MOST, BEHIND_ALL, BEHIND_MOST, MIRROR_CLOSED, MIRROR_INCOMPLETE, MIRROR_NO_ENDPOINT, MIRROR_NOT_CONNECTED,
     MIRROR_DISPLACED, MIRROR_OVERLOADED, MIRROR_SLOW, MIRROR_TIMEOUT, MIRRORS_MOST, Mirror,
 )
-from fastroute.ext.reactor cimport SCRATCH, flush, receive, set_deadline, transmit
+from fastroute.ext.reactor cimport SCRATCH, dequeue, flush, queue, receive, set_deadline, transmit
 from fastroute.ext.shares cimport shares_add, shares_crowd, shares_heap, shares_note, shares_remove
 from fastroute.ext.tables cimport Endpoint
 from fastroute.ext.upstream cimport (
@@ -109,6 +109,7 @@ cdef void open_mirror(Reactor r, Exchange *x, const Copy *copy) noexcept nogil:
 
 cdef void end(Reactor r, Connection *u, bint reusable) noexcept nogil:
     """Ends a mirror that has been counted."""
+    dequeue(r, u)
     shares_remove(&r.mirrors, &r.slab, u)
     free(u.mirror)
     u.mirror = NULL
@@ -266,23 +267,21 @@ cdef int take_answer(Reactor r, Connection *u, char *data, uint32_t size) noexce
 
 
 cdef void listen(Reactor r, Connection *u) noexcept nogil:
-    """Reads and discards what has arrived of the answer; ends the mirror at the end of the answer."""
+    """One read of the answer, which is discarded; ends the mirror at the end of the answer."""
     cdef Mirror *m = u.mirror
-    cdef int over = 0
-    cdef long size
-    while u.readable and over == 0:
-        size = receive(r, u, r.scratch, SCRATCH)
-        if size == 0:
-            return
-        if size < 0:
-            over = -1
-            break
+    cdef int over = -1
+    cdef long size = receive(r, u, r.scratch, SCRATCH)
+    if size == 0:
+        return
+    if size > 0:
         m.heard += size
         over = take_answer(r, u, r.scratch, size) if m.heard <= ANSWER_MOST else -1
     if over > 0 and m.sent and m.keeps:
         end(r, u, True)
     elif over != 0:
         fail(r, u, MIRROR_CLOSED)
+    elif u.readable:
+        queue(r, u)
 
 
 # --- events

@@ -163,6 +163,8 @@ cdef void handshake_leave(Reactor r, Connection *c) noexcept nogil
 # Adds the connection to the ready list, so that it is visited again, in this turn or the next, without an event.
 cdef void queue(Reactor r, Connection *c) noexcept nogil
 cdef Connection *unqueue(Reactor r) noexcept nogil
+# Removes the connection from the ready list if it is there.
+cdef void dequeue(Reactor r, Connection *c) noexcept nogil
 # Adds the connection to epoll, edge-triggered, for reading and writing. Returns 0 or -1.
 cdef int watch(Reactor r, Connection *c) noexcept nogil
 cdef void set_deadline(Reactor r, Connection *c, uint64_t milliseconds) noexcept nogil

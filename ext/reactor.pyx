@@ -378,6 +378,11 @@ cdef void take_out(Reactor r, Connection *c) noexcept nogil:
     c.queued = False
 
 
+cdef void dequeue(Reactor r, Connection *c) noexcept nogil:
+    if c.queued:
+        take_out(r, c)
+
+
 cdef Connection *unqueue(Reactor r) noexcept nogil:
     """Removes and returns the first connection of the ready list; NULL if the list is empty."""
     cdef Connection *c

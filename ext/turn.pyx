@@ -131,6 +131,8 @@ cdef bint visit_ready(Reactor r, uint64_t start) noexcept nogil:
         read_clock(r)
         if c.side == SIDE_LISTENER:
             listener_accept(r, c)
+        elif c.mirror is not NULL:
+            mirror_advance(r, c)
         else:
             downstream_advance(r, c)
     return True

@@ -5,11 +5,11 @@ Kubernetes sets variables for each Service in the namespace of a pod ("service l
 FASTROUTE_PORT_80_TCP_ADDR. They are ignored, and no option may have such a name.
 """
 
+import difflib
 import re
 from collections.abc import Iterable, Mapping
 
 from fastroute.errors import SettingError
-from fastroute.nearest import nearest
 
 PREFIX = "FASTROUTE_"
 _SERVICE_LINK = re.compile(
@@ -42,6 +42,7 @@ def is_service_link(name: str, value: str) -> bool:
 
 
 def _said(name: str, known: Iterable[str]) -> str:
-    near = nearest(name.removeprefix(PREFIX), (each.removeprefix(PREFIX) for each in known), _SIMILAR)
-    hint = f"; did you mean {PREFIX}{near}?" if near else ""
+    options = [each.removeprefix(PREFIX) for each in known]
+    near = difflib.get_close_matches(name.removeprefix(PREFIX).upper(), options, 1, _SIMILAR)
+    hint = f"; did you mean {PREFIX}{near[0]}?" if near else ""
     return f"unknown environment variable {name}{hint}"

@@ -17,7 +17,7 @@ from fastroute.demo.client import Client
 from fastroute.demo.pods import free_ports, is_free
 from fastroute.errors import FastrouteError
 
-_READY_WITHIN = 20.0  # seconds
+_READY_WITHIN = 60.0  # seconds
 _GONE_WITHIN = 10.0
 
 

@@ -9,6 +9,7 @@ from fastroute.graph.grant import Reference
 from fastroute.graph.node import Problem, Refusal
 from fastroute.graph.protocol import Protocol
 from fastroute.graph.spelling import kinds_fix, protocol_fix, reference_fix
+from fastroute.listed import listed
 from fastroute.resources.core import ServicePort
 from fastroute.resources.gateway import GROUP, Listener
 from fastroute.resources.meta import Key
@@ -126,6 +127,17 @@ def too_costly(listener: str, whose: str, limit: int, field: str) -> Problem:
     return Problem(condition=ACCEPTED, reason="UnsupportedValue", message=message, field=field)
 
 
+def too_large(limit: int, alone: bool, field: str) -> Problem:
+    """`limit`: of memory, in bytes; for one route if it is `alone`, otherwise for all routes of its namespace."""
+    whose = "The route" if alone else "Together with the older routes of this namespace, the route"
+    message = (
+        f"{whose} would take more than {limit >> 20} MiB of memory in each worker, because a worker has its rules "
+        f"once for each listener, and their matches once for each hostname. Select fewer listeners, for instance by "
+        f"sectionName, or use fewer hostnames, matches and filters."
+    )
+    return Problem(condition=ACCEPTED, reason="UnsupportedValue", message=message, field=field)
+
+
 def no_matching_parent(message: str, field: str, fix: str | None) -> Problem:
     return Problem(condition=ACCEPTED, reason="NoMatchingParent", message=message, field=field, fix=fix)
 
@@ -165,7 +177,7 @@ def hostname_conflict(listener: Listener, others: Iterable[Listener], field: str
 
 
 def _named(listeners: Iterable[Listener]) -> str:
-    return ", ".join(f"{listener.name} ({listener.protocol})" for listener in listeners)
+    return listed([f"{listener.name} ({listener.protocol})" for listener in listeners])
 
 
 def port_unavailable(message: str, field: str) -> Problem:

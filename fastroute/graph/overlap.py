@@ -13,6 +13,7 @@ from fastroute.graph import conditions
 from fastroute.graph.hostname import ANY, WILDCARD
 from fastroute.graph.node import ListenerNode
 from fastroute.graph.tls import TERMINATED
+from fastroute.listed import listed
 
 MOST_NAMED = 5  # maximum number of other listeners in a message
 
@@ -49,5 +50,5 @@ def _marked(listener: ListenerNode, others: Iterable[str]) -> ListenerNode:
     names = list(others)
     if not names or listener.source.protocol != TERMINATED or not listener.serves:
         return listener
-    shown = ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
+    shown = listed(names, MOST_NAMED)
     return msgspec.structs.replace(listener, overlap=conditions.overlapping_hostnames(listener.source.port, shown))

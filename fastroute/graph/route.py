@@ -17,8 +17,10 @@ from fastroute.graph.fix import NAME_LABEL, allowed_routes
 from fastroute.graph.grant import EMPTY
 from fastroute.graph.hostname import meeting
 from fastroute.graph.listener import ROUTE_KINDS, Admission, admits, selector_mistake
+from fastroute.graph.memory import MOST_OF_ROUTE
 from fastroute.graph.node import Attachment, Holder, HolderId, ListenerNode, ParentNode, Problem, RouteNode
 from fastroute.graph.selector import labels_of
+from fastroute.listed import listed
 from fastroute.nearest import nearest
 from fastroute.resources.gateway import GROUP, ParentReference, Route
 from fastroute.resources.meta import Key, Resource
@@ -102,8 +104,11 @@ def _reaches(ref: ParentReference, listener: ListenerNode) -> bool:
     return named and ref.port in (None, listener.source.port)
 
 
-def limited(asked: Attached, refused: Mapping[ListenerId, Refusal]) -> Attached:
-    """Without the parentRefs that select a listener which refuses the route because of its cost."""
+def limited(asked: Attached, refused: Mapping[ListenerId, Refusal], memory: int | None) -> Attached:
+    """Without the parentRefs that select a listener which refuses the route because of its cost; without any if it
+    would exceed a limit of `memory`, in bytes."""
+    if memory is not None:
+        return Attached(tuple(_without_memory(parent, memory) for parent in asked.parents))
     if not refused:
         return asked
     parents = tuple(_limited(parent, refused) for parent in asked.parents)
@@ -124,6 +129,13 @@ def _limited(parent: ParentNode, refused: Mapping[ListenerId, Refusal]) -> Paren
     return parent
 
 
+def _without_memory(parent: ParentNode, limit: int) -> ParentNode:
+    if not parent.listeners:
+        return parent
+    problem = conditions.too_large(limit, limit == MOST_OF_ROUTE, f"spec.parentRefs[{parent.index}]")
+    return msgspec.structs.replace(parent, listeners=(), problems=(*parent.problems, problem))
+
+
 def _too_costly(listener: str, refusal: Refusal, field: str) -> Problem:
     if refusal is Refusal.ENTRIES:
         return conditions.too_many_conditions(listener, refusal.value, field)
@@ -136,7 +148,7 @@ def _too_costly(listener: str, refusal: Refusal, field: str) -> Problem:
 def _no_matching_parent(ref: ParentReference, holder: Holder, field: str) -> Problem:
     wanted = [f"named {ref.section_name}"] if ref.section_name is not None else []
     wanted += [f"on port {ref.port}"] if ref.port is not None else []
-    has = ", ".join(f"{listener.source.name} (port {listener.source.port})" for listener in holder.listeners)
+    has = listed([f"{listener.source.name} (port {listener.source.port})" for listener in holder.listeners])
     has = f"it has {has}" if has else "its Gateway does not allow it"
     what = " ".join(wanted) or "at all"
     where = field if not wanted else f"{field}.port" if ref.section_name is None else f"{field}.sectionName"
@@ -147,8 +159,8 @@ def _no_matching_parent(ref: ParentReference, holder: Holder, field: str) -> Pro
 
 
 def _no_hostname(route: RouteNode, listeners: list[ListenerNode], field: str) -> Problem:
-    theirs = ", ".join(f"{listener.source.name} ({listener.hostname or 'any'})" for listener in listeners)
-    own = ", ".join(route.hostnames)
+    theirs = listed([f"{listener.source.name} ({listener.hostname or 'any'})" for listener in listeners])
+    own = listed(route.hostnames)
     message = f"None of the route's hostnames ({own}) intersects with a hostname of the listeners of {field}: {theirs}."
     return conditions.no_matching_listener_hostname(message, "spec.hostnames")
 
@@ -161,7 +173,7 @@ def _not_allowed(
     reader: Reader,
 ) -> Problem:
     """Why each listener refuses, and a stanza that would admit the route to the first listener that can admit it."""
-    why = "; ".join(_refusal(route, listener, admission) for listener, admission in admissions)
+    why = listed([_refusal(route, listener, admission) for listener, admission in admissions], separator="; ")
     kind, key = holder.id
     message = f"No listener of {kind} {key} admits this route: {why}."
     widest = next((pair for pair in admissions if route.kind in _attachable(pair[0])), None)
@@ -215,8 +227,5 @@ def _stanza(listener: ListenerNode, admission: Admission, route: RouteNode) -> s
 
 def _grant_to_parent(route: RouteNode, parent: HolderId, reader: Reader) -> ReferenceGrant | None:
     kind, key = parent
-    for grant in (reader.find(GRANTS, key.namespace) or EMPTY).grants:
-        froms = any((o.kind, o.namespace) == (route.kind, route.key.namespace) for o in grant.spec.from_)
-        if froms and any(to.kind == kind and to.name in (None, key.name) for to in grant.spec.to):
-            return grant
-    return None
+    space = reader.find(GRANTS, key.namespace) or EMPTY
+    return space.allowing((GROUP, route.kind, route.key.namespace), GROUP, kind, key.name)

@@ -11,6 +11,7 @@ from fastroute.graph.finding import Finding, warning
 from fastroute.graph.forbidden import LINK_LOCAL, METADATA, kind_of
 from fastroute.graph.node import Graph
 from fastroute.graph.protocol import is_unknown
+from fastroute.listed import listed
 from fastroute.resources.core import SERVICE_NAME_LABEL
 from fastroute.resources.meta import Key
 from fastroute.resources.unserved import EndpointAddress, Endpoints, EndpointSubset
@@ -30,7 +31,7 @@ def endpoints_refused_in_clusters(resources: Resources, graph: Graph) -> Iterato
         found = [(one, kind_of(one.address)) for one in backend.endpoints]
         refused = [f"{written(one)} ({kind})" for one, kind in found if kind in (LINK_LOCAL, METADATA)]
         if refused:
-            named = ", ".join(refused)
+            named = listed(refused)
             message = f"In a cluster these endpoints get no requests unless --allow-local-endpoints is set: {named}."
             yield warning("Service", resources.services[backend.service], "LocalEndpoint", message, "spec.ports")
 

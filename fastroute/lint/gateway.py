@@ -7,6 +7,7 @@ from fastroute.graph.finding import Finding, warning
 from fastroute.graph.hostname import ANY
 from fastroute.graph.listenerset import parent_of
 from fastroute.graph.node import Graph
+from fastroute.listed import listed
 from fastroute.nearest import nearest
 from fastroute.resources.gateway import (
     GatewayInfrastructure,
@@ -58,7 +59,7 @@ def certificates_for_other_names(resources: Resources, graph: Graph) -> Iterator
                 continue
             names = {name for id_ in listener.tls.certificates for name in graph.certificates[id_].names}
             if not any(certifies(name, listener.hostname) for name in names):
-                has = ", ".join(sorted(names)) or "no name"
+                has = listed(sorted(names)) or "no name"
                 message = f"No certificate is valid for {listener.hostname}, only for {has}: clients will reject it."
                 field = f"spec.listeners[{index}].tls.certificateRefs"
                 yield warning(holder.id[0], holder.source, "CertificateForOtherNames", message, field)

@@ -1,9 +1,9 @@
 """The reason why no object is checked or no listener serves: that must not look like success."""
 
 from collections.abc import Collection
-from itertools import islice
 
 from fastroute.graph.node import Graph
+from fastroute.listed import listed
 from fastroute.resources.meta import Key
 from fastroute.resources.world import Resources
 
@@ -29,6 +29,4 @@ def _classes(graph: Graph) -> set[str]:
 
 
 def _names(keys: Collection[Key]) -> str:
-    shown = ", ".join(f"Gateway {key}" for key in islice(keys, _NAMED))
-    more = len(keys) - _NAMED
-    return f"{shown} and {more} more" if more > 0 else shown
+    return listed([f"Gateway {key}" for key in keys], _NAMED)

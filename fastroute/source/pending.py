@@ -236,7 +236,8 @@ def _size_of_route(route: Route) -> int:
         return 1
     rules: tuple[Any, ...] = getattr(route.spec, "rules", ())
     parts = sum(len(getattr(rule, part, ())) for rule in rules for part in PARTS)
-    return 1 + parts // PER_UNIT + EXPRESSION * _expressions(kind.http_rules(route))
+    parents = max(1, len(route.spec.parent_refs))  # its rules are built once for each listener
+    return parents * (1 + parts // PER_UNIT) + EXPRESSION * _expressions(kind.http_rules(route))
 
 
 def _expressions(rules: Iterable[HTTPRule]) -> int:

@@ -5,6 +5,7 @@ from typing import Any
 from fastroute.graph.conditions import ACCEPTED, RESOLVED_REFS
 from fastroute.graph.entries import entries
 from fastroute.graph.node import ParentNode, RouteNode
+from fastroute.listed import listed
 from fastroute.resources.gateway import ParentReference, Route
 from fastroute.resources.status_patch import StatusPatch
 from fastroute.status.condition import fitting, judged
@@ -34,7 +35,7 @@ def _foreign_parents(source: Route, controller_name: str) -> list[dict[str, Any]
 def _parent_status(parent: ParentNode, controller_name: str) -> dict[str, Any]:
     generation = parent.route.source.metadata.generation
     problems = (*parent.problems, *parent.route.problems)
-    where = ", ".join(parent.listeners)
+    where = listed(parent.listeners)
     return {
         "parentRef": parent_ref_as_written(parent.parent_ref),
         "controllerName": controller_name,

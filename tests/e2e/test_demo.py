@@ -19,7 +19,7 @@ DEMO = [sys.executable, "-m", "fastroute", "demo"]
 
 
 def test_once_ends_by_itself_with_every_number_right() -> None:
-    ended = subprocess.run([*DEMO, "--once"], capture_output=True, text=True, timeout=100, check=False)
+    ended = subprocess.run([*DEMO, "--once"], capture_output=True, text=True, timeout=300, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert ended.stderr == ""
     rows = re.findall(r"^(\S+) +(\d+) +(\d+)$", ended.stdout, re.MULTILINE)

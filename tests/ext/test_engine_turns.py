@@ -89,6 +89,40 @@ async def test_a_turn_relays_a_limited_part_of_the_responses(answer: str, minor:
     rig.close()
 
 
+async def test_a_turn_relays_a_limited_part_of_the_interim_responses() -> None:
+    """Each backend sends as many as are permitted before a response, at once."""
+    interim = b"HTTP/1.1 103 Early Hints\r\nLink: %s\r\n\r\n" % (b"x" * 600)
+    ready = 0
+    begin = trio.Event()
+
+    async def hinting(peer: Peer) -> None:
+        nonlocal ready
+        await peer.request()
+        ready += 1
+        await begin.wait()
+        await peer.stream.send_all(interim * (65_536 // len(interim)))
+        await trio.sleep_forever()
+
+    rig = Rig()
+    rig.listen()
+    rig.install(rule("b"))
+    async with backends(hinting) as [backend], trio.open_nursery() as nursery:
+        rig.put("b", backend.port)
+        async with trio.open_nursery() as turning:
+            turning.start_soon(rig.turn_forever)
+            clients = [await connect(rig.port) for _ in range(CLIENTS)]
+            for client in clients:
+                await client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            await soon(lambda: ready == CLIENTS)
+            turning.cancel_scope.cancel()
+        begin.set()
+        await quiet(0.05)
+        with trio.fail_after(PATIENCE):
+            assert await bytes_per_turn(rig, clients) < 1.25 * VISITS * 65_536
+        nursery.cancel_scope.cancel()
+    rig.close()
+
+
 @pytest.mark.parametrize("chunk", [0, 1, 65536])
 async def test_a_turn_relays_a_limited_part_of_the_requests(chunk: int) -> None:
     """`chunk`: content bytes in each chunk, 0 for a body with a length."""
