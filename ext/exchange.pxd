@@ -103,9 +103,10 @@ cdef struct Exchange:
     uint64_t deadline           # milliseconds: the request timeout of the rule; 0: none
     uint64_t try_deadline       # milliseconds: the backendRequest timeout of the rule, for this try; 0: none
     uint64_t probe              # milliseconds: when to probe a client that half-closed; 0: never
-    uint64_t progress           # milliseconds: when the client last sent or took a byte
+    uint64_t progress           # milliseconds: when the client last sent or took a byte, or the backend took one
     uint64_t looked             # milliseconds: when `untaken` was read; not valid if that was before `progress`
-    uint32_t untaken            # bytes that the kernel held for the client
+    uint32_t untaken            # bytes that the kernel held for the peer
+    uint64_t patience           # milliseconds for which the peer may acknowledge nothing; 0: not known yet
     uint64_t discarded          # discarded bytes of the request body
     uint8_t mover               # Mover: the side for which the exchange waited, if it has a minimum rate
     uint8_t pace_begun          # a window has begun

@@ -1,6 +1,6 @@
 # TCP sockets: declarations from system headers.
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 
 cdef enum:
@@ -33,8 +33,12 @@ cdef extern from "<netinet/in.h>" nogil:
     uint16_t htons(uint16_t value)
     uint16_t ntohs(uint16_t value)
 
-cdef extern from "<netinet/tcp.h>" nogil:
-    int TCP_NODELAY
+cdef extern from "<linux/tcp.h>" nogil:     # <netinet/tcp.h> does not have all fields
+    int TCP_NODELAY, TCP_INFO
+    cdef struct tcp_info:
+        uint8_t tcpi_probes         # of a closed window, since the last answer
+        uint8_t tcpi_snd_wscale     # that the peer announced
+        uint64_t tcpi_bytes_acked
 
 cdef extern from "<sys/socket.h>" nogil:
     cdef struct sockaddr:

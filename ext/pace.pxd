@@ -1,8 +1,8 @@
 # The minimum rate of request and response bodies (--min-body-rate).
 #
 # A side is measured only while the exchange waits for it alone. It must then move enough bytes in each PACE_WINDOW.
-# pace_moved defines which bytes count. A reader may read in advance: on Linux, its kernel acknowledges in steps of a
-# sixteenth of its receive buffer, which can be 400 KB. A reader of 15 KB/s needs 26 s for such a step.
+# pace_moved defines which bytes count. A reader has an advance, because its kernel acknowledges in steps (receiver.pxd):
+# a step, and the minimum of PACE_SPARE windows. So a reader that takes the minimum on average is never too slow.
 
 from libc.stdint cimport uint8_t, uint64_t
 
@@ -16,12 +16,12 @@ cdef enum Mover:
     MOVER_SENDER                # the client has to send more of the request body
     MOVER_READER                # the client has to take bytes of the response
     MOVER_BACKEND               # the backend has to send more of the response body
+    MOVER_TAKER                 # the backend has to take bytes of the request, and has not responded
 
 cdef enum:
     PACE_GRACE = 1000           # milliseconds until the first window begins
     PACE_WINDOW = 10000         # milliseconds
-    PACE_SPARE_FIRST = 2        # windows whose minimum a reader is taken to have read in advance when it is first watched
-    PACE_SPARE_MOST = 5         # windows whose minimum a reader may have read in advance later
+    PACE_SPARE = 2              # windows
 
 # The side for which the exchange waits.
 cdef uint8_t pace_mover(Reactor r, const Connection *c, const Exchange *x) noexcept nogil

@@ -11,9 +11,10 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from fastroute.ext.buffer cimport buffer_size
 from fastroute.ext.connection cimport slab_find
-from fastroute.ext.exchange cimport STAGE_CONNECTING, STAGE_DISCARDING, STAGE_RELAYING
-from fastroute.ext.head cimport FRAMING_LENGTH
+from fastroute.ext.exchange cimport STAGE_CONNECTING, STAGE_DISCARDING, STAGE_RELAYING, STAGE_WAITING
+from fastroute.ext.head cimport FRAMING_LENGTH, FRAMING_NONE
 from fastroute.ext.reactor cimport untaken
+from fastroute.ext.receiver cimport receiver_step
 
 
 cdef uint8_t pace_mover(Reactor r, const Connection *c, const Exchange *x) noexcept nogil:
@@ -22,10 +23,13 @@ cdef uint8_t pace_mover(Reactor r, const Connection *c, const Exchange *x) noexc
         return MOVER_READER
     if x.stage == STAGE_DISCARDING:
         return MOVER_SENDER
-    if not x.request_body.complete and not x.upload_over and x.stage != STAGE_CONNECTING:
+    if x.request_body.framing != FRAMING_NONE and not x.upload_over and x.stage != STAGE_CONNECTING:
         u = slab_find(&r.slab, x.upstream)
         if u is not NULL and buffer_size(&u.output) == 0:
-            return MOVER_SENDER
+            if not x.request_body.complete:
+                return MOVER_SENDER
+        elif u is not NULL and x.stage == STAGE_WAITING:
+            return MOVER_TAKER
     return MOVER_BACKEND if x.stage == STAGE_RELAYING and not x.response_body.complete else MOVER_NONE
 
 
@@ -45,7 +49,6 @@ cdef uint64_t pace_watch(Reactor r, Exchange *x, uint8_t mover) noexcept nogil:
         x.mover = mover
         x.pace_due = r.milliseconds + PACE_GRACE
         x.pace_begun = False
-        x.pace_spare = PACE_SPARE_FIRST * <int64_t> r.window_bytes if mover == MOVER_READER else 0
     return x.pace_due
 
 
@@ -57,9 +60,14 @@ cdef uint64_t pace_moved(const Connection *c, const Exchange *x) noexcept nogil:
     return x.sent - buffer_size(&c.output) - (untaken(c) if x.mover == MOVER_READER else 0)
 
 
+cdef int64_t advance(Reactor r, const Connection *c, const Exchange *x) noexcept nogil:
+    """The most bytes that the side may have moved in advance."""
+    return PACE_SPARE * <int64_t> r.window_bytes + <int64_t> receiver_step(c) if x.mover == MOVER_READER else 0
+
+
 cdef bint pace_failed(Reactor r, const Connection *c, Exchange *x) noexcept nogil:
     cdef uint64_t moved, before
-    cdef int64_t most = PACE_SPARE_MOST * <int64_t> r.window_bytes if x.mover == MOVER_READER else 0
+    cdef int64_t most
     cdef bint begun = x.pace_begun
     if x.mover == MOVER_NONE or r.milliseconds < x.pace_due:
         return False
@@ -68,7 +76,9 @@ cdef bint pace_failed(Reactor r, const Connection *c, Exchange *x) noexcept nogi
     x.pace_moved = moved
     x.pace_begun = True
     x.pace_due = r.milliseconds + PACE_WINDOW
+    most = advance(r, c, x)
     if not begun:
+        x.pace_spare = most
         return False
     x.pace_spare = min(x.pace_spare + <int64_t> (moved - before) - <int64_t> r.window_bytes, most)
     return x.pace_spare < 0

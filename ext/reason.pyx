@@ -2,7 +2,7 @@
 
 from fastroute.ext.refusal cimport REFUSAL_COUNT, refusal_option, refusal_reason
 
-cdef const char *NAMES[33]
+cdef const char *NAMES[34]
 NAMES[:] = [
     b"none", b"no_listener", b"no_rule", b"redirect", b"reference_refused", b"backend_not_found", b"backend_invalid",
     b"no_backend_refs", b"zero_weights", b"no_endpoint", b"connect_failed", b"connect_timeout", b"upstream_closed",
@@ -10,6 +10,7 @@ NAMES[:] = [
     b"body_timeout", b"body_too_large", b"client_closed", b"preflight", b"tunnel_idle", b"overloaded",
     b"misdirected", b"drained", b"options_asterisk", b"max_forwards", b"backend_tls_policy",
     b"loop_detected", b"body_too_slow", b"upstream_too_slow", b"buffers_full",
+    b"upload_timeout",
 ]
 if len(NAMES) != REASON_COUNT or REASON_COUNT > REASON_REFUSED:
     raise AssertionError("every LocalReason has one name, and a number below those of refusals")
@@ -26,7 +27,7 @@ cdef const char *reason_option(int reason) noexcept nogil:
         return b"--max-body"
     if reason == REASON_HEAD_TIMEOUT:
         return b"--head-timeout"
-    if reason == REASON_BODY_TIMEOUT:
+    if reason == REASON_BODY_TIMEOUT or reason == REASON_UPLOAD_TIMEOUT:
         return b"--body-idle-timeout"
     if reason == REASON_BODY_TOO_SLOW or reason == REASON_UPSTREAM_TOO_SLOW:
         return b"--min-body-rate"

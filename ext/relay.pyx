@@ -21,9 +21,10 @@ from fastroute.ext.inet cimport iovec
 from fastroute.ext.reactor cimport DISCARD_BYTES, flush, queue, receive, say_end, set_deadline, transmit, untaken
 from fastroute.ext.reason cimport (
     REASON_BACKEND_TIMEOUT, REASON_BODY_TIMEOUT, REASON_BODY_TOO_SLOW, REASON_CLIENT_CLOSED, REASON_REQUEST_TIMEOUT,
-    REASON_UPSTREAM_TOO_SLOW,
+    REASON_UPLOAD_TIMEOUT, REASON_UPSTREAM_TOO_SLOW,
 )
-from fastroute.ext.pace cimport MOVER_BACKEND, MOVER_READER, MOVER_SENDER, pace_failed, pace_mover, pace_watch
+from fastroute.ext.pace cimport MOVER_BACKEND, MOVER_READER, MOVER_SENDER, MOVER_TAKER, pace_failed, pace_mover, pace_watch
+from fastroute.ext.receiver cimport receiver_step
 from fastroute.ext.record cimport record_end
 from fastroute.ext.request cimport request_relay, request_room
 from fastroute.ext.retry cimport FAILURE_NOT_CONNECTED, FAILURE_TIMEOUT
@@ -33,6 +34,8 @@ from fastroute.ext.upstream cimport upstream_connected
 
 cdef enum:
     PROBE_AFTER = 500       # milliseconds: an answer that comes sooner makes the probe unnecessary
+    PATIENT_WINDOWS = 6     # windows (pace.pxd) in the default of --body-idle-timeout
+    PATIENT_BYTES = 10240   # the default minimum of a window, if --min-body-rate is off
 
 cdef const char *PROBE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -159,9 +162,17 @@ cdef int discard(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     return VERDICT_ON
 
 
+cdef inline bint takes(uint8_t mover) noexcept nogil:
+    """Whether progress is what a peer acknowledges."""
+    return mover == MOVER_READER or mover == MOVER_TAKER
+
+
 cdef inline uint64_t patience(Reactor r, const Exchange *x, uint8_t mover) noexcept nogil:
-    """Until when the client has to make progress, in milliseconds; 0 while nothing is expected from it."""
-    return x.progress + r.times.body if mover == MOVER_SENDER or mover == MOVER_READER else 0
+    """Until when there has to be progress, in milliseconds; 0 while none is expected from the client, and the backend
+    may take as long as it wants."""
+    if takes(mover):
+        return x.progress + (x.patience or r.times.body)
+    return x.progress + r.times.body if mover == MOVER_SENDER else 0
 
 
 cdef inline uint64_t earlier(uint64_t one, uint64_t other) noexcept nogil:
@@ -174,24 +185,29 @@ cdef uint64_t next_look(Reactor r, const Exchange *x) noexcept nogil:
     return (x.looked if x.looked > x.progress else x.progress) + r.times.look
 
 
-cdef void look(Reactor r, const Connection *c, Exchange *x) noexcept nogil:
-    """Notes whether the client has taken anything since the last look.
+cdef void look(Reactor r, const Connection *peer, Exchange *x) noexcept nogil:
+    """Notes whether the peer has taken anything since the last look, and how long it may take nothing.
 
-    The kernel holds hundreds of kilobytes and reports a slow client as writable only after a third of them are sent. The
-    client makes progress with each byte that it acknowledges. This is checked here, so that writes need no system call.
+    The kernel holds hundreds of kilobytes and reports a slow peer as writable only after a third of them are sent. The
+    peer makes progress with each byte that it acknowledges. This is checked here, so that writes need no system call.
+
+    --body-idle-timeout is extended if a peer that reads PATIENT_WINDOWS times the minimum of a window within it would
+    acknowledge nothing for longer: by default, a peer that reads at the minimum rate.
     """
-    cdef uint32_t left = untaken(c)
+    cdef uint32_t left = untaken(peer)
+    cdef uint64_t usual = PATIENT_WINDOWS * (r.window_bytes or PATIENT_BYTES)
     if x.looked >= x.progress and left < x.untaken:
         x.progress = r.milliseconds
     x.looked = r.milliseconds
     x.untaken = left
+    x.patience = r.times.body * max(usual, <uint64_t> receiver_step(peer)) // usual
 
 
 cdef void watch_progress(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     """Sets the deadline of the client's connection to the earliest of those that apply."""
     cdef uint8_t mover = pace_mover(r, c, x)
     cdef uint64_t deadline = earlier(earlier(x.deadline, patience(r, x, mover)), pace_watch(r, x, mover))
-    if mover == MOVER_READER:
+    if takes(mover):
         deadline = earlier(deadline, next_look(r, x))
     if x.stage == STAGE_PAUSING:
         deadline = earlier(deadline, x.resume)
@@ -259,10 +275,11 @@ cdef int resume(Reactor r, Connection *c, Exchange *x) noexcept nogil:
 
 cdef int client_expired(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     """Called when a side made no progress in time, a probe is due, or a pause is over."""
+    cdef uint8_t mover = pace_mover(r, c, x)
     cdef uint64_t until
-    if buffer_size(&c.output) and r.milliseconds >= next_look(r, x):
-        look(r, c, x)
-    until = patience(r, x, pace_mover(r, c, x))
+    if takes(mover) and r.milliseconds >= next_look(r, x):
+        look(r, c if mover == MOVER_READER else slab_find(&r.slab, x.upstream), x)
+    until = patience(r, x, mover)
     if x.stage == STAGE_PAUSING and r.milliseconds >= x.resume:
         return resume(r, c, x)
     if x.probe and r.milliseconds >= x.probe:
@@ -273,6 +290,8 @@ cdef int client_expired(Reactor r, Connection *c, Exchange *x) noexcept nogil:
         return VERDICT_ON
     if x.stage == STAGE_DISCARDING:
         return VERDICT_CLOSE
+    if mover == MOVER_TAKER:
+        return answer_plainly(r, c, x, 504, REASON_UPLOAD_TIMEOUT)
     return reset_reader(c, answer_plainly(r, c, x, 408, REASON_BODY_TIMEOUT))
 
 

@@ -123,7 +123,8 @@ LIMITS = (
     duration("--head-timeout", "Maximum time to receive a request head; then 408.", _LIMITS.head_timeout),
     duration(
         "--body-idle-timeout",
-        "Maximum time in which a client sends nothing of a body (then 408) or reads nothing of a response.",
+        "Maximum time in which a client sends nothing of a body (then 408), a client acknowledges nothing of a "
+        "response, or a backend nothing of a request body (then 504).",
         _LIMITS.body_idle_timeout,
     ),
     duration("--idle-timeout", "Idle time after which a kept-alive client connection is closed.", _LIMITS.idle_timeout),

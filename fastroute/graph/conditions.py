@@ -127,6 +127,17 @@ def too_costly(listener: str, whose: str, limit: int, field: str) -> Problem:
     return Problem(condition=ACCEPTED, reason="UnsupportedValue", message=message, field=field)
 
 
+def too_large(limit: int, alone: bool, field: str) -> Problem:
+    """`limit`: of memory, in bytes; for one route if it is `alone`, otherwise for all routes of its namespace."""
+    whose = "The route" if alone else "Together with the older routes of this namespace, the route"
+    message = (
+        f"{whose} would take more than {limit >> 20} MiB of memory in each worker, because a worker has its rules "
+        f"once for each listener, and their matches once for each hostname. Select fewer listeners, for instance by "
+        f"sectionName, or use fewer hostnames, matches and filters."
+    )
+    return Problem(condition=ACCEPTED, reason="UnsupportedValue", message=message, field=field)
+
+
 def no_matching_parent(message: str, field: str, fix: str | None) -> Problem:
     return Problem(condition=ACCEPTED, reason="NoMatchingParent", message=message, field=field, fix=fix)
 

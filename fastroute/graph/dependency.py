@@ -7,7 +7,7 @@ node must be built again. So another kind of object that nodes depend on is one 
 
 from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 from fastroute.difference import changed_keys
 from fastroute.graph.grant import GrantSpace
@@ -22,11 +22,15 @@ Dependency = tuple[str, Any]  # the kind of an Index, and a key of its mapping
 Dependencies = frozenset[Dependency]
 
 
-class Index(NamedTuple, Generic[K, V]):
-    """Names a mapping from K to V."""
+class Index(Generic[K, V]):
+    """Names a mapping from K to V. Compared by identity, because it is a key of Indexes.
 
-    kind: str
-    part: Callable[[V], Any] | None = None  # an entry with an equal part counts as unchanged; None: by identity
+    `part`: an entry with an equal part counts as unchanged; None: entries are compared by identity.
+    """
+
+    def __init__(self, kind: str, part: Callable[[V], Any] | None = None) -> None:
+        self.kind = kind
+        self.part = part
 
     def changed(self, old: Mapping[K, V], new: Mapping[K, V]) -> Iterable[K]:
         keys = changed_keys(old, new)

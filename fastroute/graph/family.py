@@ -15,9 +15,10 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from fastroute.difference import changed_keys, replaced
-from fastroute.graph.address import Placement, place
+from fastroute.graph.address import Placement, named_service, place, reached_at, unplaced
 from fastroute.graph.change import Touched, kept
 from fastroute.graph.dependency import Dependencies, Indexes, Reader
+from fastroute.graph.entries import entries
 from fastroute.graph.gateway import build_family, claim_ports, finish_families, is_ours
 from fastroute.graph.listenerset import group_sets, parent_of
 from fastroute.graph.node import GatewayClassNode, GatewayNode, Holder, HolderId, ListenerSetNode
@@ -71,6 +72,19 @@ class World(NamedTuple):
     tls: Mapping[HolderId, tuple[ResolvedTLS, ...]]
     settings: GraphSettings
     indexes: Indexes
+
+
+def world_of(
+    resources: Resources,
+    classes: Mapping[Key, GatewayClassNode],
+    tls: Mapping[HolderId, tuple[ResolvedTLS, ...]],
+    settings: GraphSettings,
+    indexes: Indexes,
+) -> World:
+    """`settings`: without the addresses of the Services that they name."""
+    if any(map(named_service, settings.addressing.addresses)):
+        settings = msgspec.structs.replace(settings, addressing=reached_at(settings.addressing, resources.services))
+    return World(resources, classes, tls, settings, indexes)
 
 
 class Holders(Mapping[HolderId, Holder]):
@@ -137,10 +151,13 @@ def holders_changed(last: Members, now: Members) -> dict[HolderId, Gateway | Lis
 
 
 def build_families(
-    members: Members, world: World, held: Mapping[Key, tuple[str, ...]], last: Families, concerned: frozenset[Key]
+    members: Members, world: World, known: Mapping[Key, GatewayNode], last: Families, concerned: frozenset[Key]
 ) -> Families:
-    """`concerned`: keys of Gateways of which anything except the placement may have changed. `held`: the addresses that
-    these Gateways, and those without a placement, were given before."""
+    """`concerned`: keys of Gateways of which anything except the placement may have changed. `known`: nodes whose
+    addresses Gateways keep, if these are from a pool."""
+    held: dict[Key, tuple[str, ...]] = {}
+    if world.settings.addressing.pool is not None:
+        held = _held(known, members, unplaced(members.gateways, last.places, concerned))
     places = place(members.gateways, world.settings.addressing, held, last.places, concerned)
     stale = concerned | changed_keys(last.places, places)
     if not stale:
@@ -172,6 +189,19 @@ def build_families(
         _kept(last.gateways, gateways),
         _kept(last.listener_sets, sets),
     )
+
+
+def _held(known: Mapping[Key, GatewayNode], members: Members, keys: Iterable[Key]) -> dict[Key, tuple[str, ...]]:
+    """Addresses of Gateways that still exist: those that they were assigned, or those in their status if an earlier
+    process assigned them."""
+    held: dict[Key, tuple[str, ...]] = {}
+    for key in keys:
+        node, gateway = known.get(key), members.gateways[key]
+        if node is None:
+            held[key] = tuple(entry["value"] for entry in entries(gateway.status, "addresses", "value"))
+        elif node.source.metadata.uid == gateway.metadata.uid:
+            held[key] = node.addresses
+    return held
 
 
 def _ports(last: Families, claimed: Mapping[Key, Claimed], claiming: Iterable[Key]) -> Sequence[Port]:

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from fastroute.graph.backend import Referrer, Verdict, backend_id, judge
+from fastroute.graph.backend_ref import Referrer, Verdict, backend_id, judge
 from fastroute.graph.dependency import Reader
 from fastroute.graph.node import MirrorNode, Problem
 from fastroute.resources.gateway import BackendObjectReference

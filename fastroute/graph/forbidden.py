@@ -16,8 +16,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 import msgspec
 
 from fastroute.difference import replaced
-from fastroute.graph.backend import ADDRESS_TYPES, PORTS, Slices, usable_address
 from fastroute.graph.conditions import OWN_ADDRESS
+from fastroute.graph.endpoint import ADDRESS_TYPES, PORTS, Slices, usable_address
 from fastroute.graph.node import GatewayNode, Holder, Refusal, Refusals
 from fastroute.resources.core import EndpointSlice
 from fastroute.resources.meta import Key

@@ -1,7 +1,7 @@
 """GRPCRoutes: references are resolved, but GRPCRoutes are not served yet, which is a problem of each."""
 
 from fastroute.graph import conditions
-from fastroute.graph.backend import Referrer
+from fastroute.graph.backend_ref import Referrer
 from fastroute.graph.dependency import Reader
 from fastroute.graph.edition import Edition
 from fastroute.graph.filter_reference import judge_filters, problems_of, references_of

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import msgspec
 
 from fastroute.graph import conditions
-from fastroute.graph.backend import Referrer, resolve_backend_ref
+from fastroute.graph.backend_ref import Referrer, resolve_backend_ref
 from fastroute.graph.dependency import Reader
 from fastroute.graph.edition import Edition
 from fastroute.graph.filter_reference import judge_filters, mirrors_of, problems_of, references_of

@@ -17,6 +17,7 @@ from fastroute.graph.fix import NAME_LABEL, allowed_routes
 from fastroute.graph.grant import EMPTY
 from fastroute.graph.hostname import meeting
 from fastroute.graph.listener import ROUTE_KINDS, Admission, admits, selector_mistake
+from fastroute.graph.memory import MOST_OF_ROUTE
 from fastroute.graph.node import Attachment, Holder, HolderId, ListenerNode, ParentNode, Problem, RouteNode
 from fastroute.graph.selector import labels_of
 from fastroute.listed import listed
@@ -103,8 +104,11 @@ def _reaches(ref: ParentReference, listener: ListenerNode) -> bool:
     return named and ref.port in (None, listener.source.port)
 
 
-def limited(asked: Attached, refused: Mapping[ListenerId, Refusal]) -> Attached:
-    """Without the parentRefs that select a listener which refuses the route because of its cost."""
+def limited(asked: Attached, refused: Mapping[ListenerId, Refusal], memory: int | None) -> Attached:
+    """Without the parentRefs that select a listener which refuses the route because of its cost; without any if it
+    would exceed a limit of `memory`, in bytes."""
+    if memory is not None:
+        return Attached(tuple(_without_memory(parent, memory) for parent in asked.parents))
     if not refused:
         return asked
     parents = tuple(_limited(parent, refused) for parent in asked.parents)
@@ -123,6 +127,13 @@ def _limited(parent: ParentNode, refused: Mapping[ListenerId, Refusal]) -> Paren
             problem = _too_costly(name, refusal, f"spec.parentRefs[{parent.index}]")
             return msgspec.structs.replace(parent, listeners=(), problems=(*parent.problems, problem))
     return parent
+
+
+def _without_memory(parent: ParentNode, limit: int) -> ParentNode:
+    if not parent.listeners:
+        return parent
+    problem = conditions.too_large(limit, limit == MOST_OF_ROUTE, f"spec.parentRefs[{parent.index}]")
+    return msgspec.structs.replace(parent, listeners=(), problems=(*parent.problems, problem))
 
 
 def _too_costly(listener: str, refusal: Refusal, field: str) -> Problem:
@@ -216,8 +227,5 @@ def _stanza(listener: ListenerNode, admission: Admission, route: RouteNode) -> s
 
 def _grant_to_parent(route: RouteNode, parent: HolderId, reader: Reader) -> ReferenceGrant | None:
     kind, key = parent
-    for grant in (reader.find(GRANTS, key.namespace) or EMPTY).grants:
-        froms = any((o.kind, o.namespace) == (route.kind, route.key.namespace) for o in grant.spec.from_)
-        if froms and any(to.kind == kind and to.name in (None, key.name) for to in grant.spec.to):
-            return grant
-    return None
+    space = reader.find(GRANTS, key.namespace) or EMPTY
+    return space.allowing((GROUP, route.kind, route.key.namespace), GROUP, kind, key.name)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from fastroute.graph.backend import backend_id
+from fastroute.graph.backend_ref import backend_id
 from fastroute.graph.finding import Finding, warning
 from fastroute.graph.node import Graph, RouteNode
 from fastroute.resources.http_rule import HTTPFilter, HTTPRule

@@ -177,23 +177,6 @@ async def generous(peer: Peer) -> None:
     await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(BIG) + BIG)
 
 
-async def test_a_client_that_takes_little_is_cut() -> None:
-    async with backends(generous) as [backend], running(rule("b"), limits=PATIENT, log=True, held=True) as rig:
-        rig.put("b", backend.port)
-        client = await connect(rig.port)
-        await client.send(GET)
-        await client.head()
-        await quiet()
-        begun = rig.clock
-        while rig.engine.statistics().exchanges and rig.clock - begun < 120:
-            await rig.passes(1)
-        assert WINDOW <= rig.clock - begun <= LATEST + 7 * WINDOW  # at first its kernel takes some
-        [line] = rig.lines()
-        assert (line["status"], line["reason"]) == (200, "body_too_slow")
-        assert rig.counters.fixed()["ended_body_too_slow"] == 1
-        await soon(lambda: backend.open == 0)
-
-
 async def test_a_client_that_takes_enough_gets_everything() -> None:
     """The kernel holds so much of the response that the gateway writes nothing for minutes. This does not mean that the
     client is slow. The client's kernel acknowledges in steps that can take longer than a window."""

@@ -6,9 +6,10 @@ import os
 import resource
 import socket
 from contextlib import contextmanager
+from pathlib import Path
 
 import trio
-from rig import PATIENCE, answering, backends, connect, quiet, rule, running
+from rig import GET, PATIENCE, accepted_from, answering, backends, connect, quiet, rule, running
 
 
 def shared(port=0):
@@ -114,6 +115,22 @@ async def test_idle_connections_to_one_backend_leave_descriptors_for_another():
             await clients[0].send(b"GET /b HTTP/1.1\r\nHost: a\r\n\r\n")
             assert (await clients[0].response())[0] == 200
         assert rig.engine.statistics().upstream_idle == 1
+
+
+async def test_accepted_connections_inherit_the_options_of_the_listening_socket():
+    """So that no system call is needed for a new connection."""
+    async with running(rule("none")) as rig:
+        client = await connect(rig.port)
+        await client.send(GET)
+        await client.head()
+        with accepted_from(client) as accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 2 * min(212_992, wmem_max())
+
+
+def wmem_max():
+    return int(Path("/proc/sys/net/core/wmem_max").read_text())
 
 
 async def test_a_missing_descriptor_is_counted():

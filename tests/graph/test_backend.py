@@ -6,8 +6,8 @@ import pytest
 from graph.world import endpoint_slice, gateway, grant, ref, route, service, world
 
 from fastroute.ext.tables import Upstreams
-from fastroute.graph.backend import eligible, index_slices, move_slices
 from fastroute.graph.build import build_graph
+from fastroute.graph.endpoint import eligible, index_slices, move_slices
 from fastroute.graph.node import BackendRefNode
 from fastroute.graph.protocol import NAMES
 from fastroute.resources.core import EndpointSlice, Service, ServicePort

@@ -1,0 +1,116 @@
+"""Resolves or refuses backendRefs.
+
+The order of checks is part of the contract: kind, grant, existence, port, then protocol and policy. A reference that no
+grant allows is refused before the existence of its target is checked.
+"""
+
+from typing import NamedTuple
+
+from fastroute.graph import conditions
+from fastroute.graph.dependency import POLICIES, REFUSALS, SERVICES, Reader
+from fastroute.graph.grant import Reference
+from fastroute.graph.node import BackendRefNode, Problem, Withheld
+from fastroute.graph.permission import refusal
+from fastroute.graph.policy import policy_for
+from fastroute.graph.protocol import Protocol, protocol_of
+from fastroute.resources.core import Service, ServicePort
+from fastroute.resources.gateway import BackendObjectReference
+from fastroute.resources.http_rule import HTTPBackendRef
+from fastroute.resources.meta import Key
+
+TLS_NOT_SERVED = "backend_tls_policy"  # the reason in logs and metrics (ext/reason)
+
+
+class Referrer(NamedTuple):
+    """The route that refers to a backend."""
+
+    kind: str
+    namespace: str
+    spoken: frozenset[Protocol]  # protocols that its kind supports to backends
+
+
+def _concern(service: Key, port: ServicePort, field: str, reader: Reader) -> Problem | None:
+    """EndpointRefused; None if no endpoint of the port is refused."""
+    ours = (port.name, port.protocol)
+    refused = reader.find(REFUSALS, service) or ()
+    refused = tuple(one for one in refused if (one.port_name, one.protocol) == ours)
+    return conditions.endpoints_refused(service, refused, field) if refused else None
+
+
+def resolve_backend_ref(referrer: Referrer, ref: HTTPBackendRef, field: str, reader: Reader) -> BackendRefNode:
+    """`field`: path of the reference in the route."""
+    found = judge(referrer, ref, field, reader)
+    return BackendRefNode(id=backend_id(referrer.namespace, ref), weight=ref.weight, **found._asdict())
+
+
+def backend_id(namespace: str, ref: HTTPBackendRef | BackendObjectReference) -> str:
+    port = "" if ref.port is None else f":{ref.port}"
+    return f"{ref.namespace or namespace}/{ref.name}{port}"
+
+
+class Verdict(NamedTuple):
+    """What is wrong with a reference, and why it gets no traffic: nothing, a problem of the route, or a reason that no
+    condition contains."""
+
+    problem: Problem | None = None
+    withheld: Withheld | None = None
+    concern: Problem | None = None  # a problem of the route, although it gets traffic
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        return tuple(problem for problem in (self.problem, self.concern) if problem is not None)
+
+
+def judge(referrer: Referrer, ref: HTTPBackendRef | BackendObjectReference, field: str, reader: Reader) -> Verdict:
+    """`field`: path of the reference in the route."""
+    if (ref.group, ref.kind) != ("", "Service"):
+        return Verdict(conditions.invalid_kind(ref.group, ref.kind, field))
+    key = Key(ref.namespace or referrer.namespace, ref.name)
+    reference = Reference(
+        kind=referrer.kind,
+        namespace=referrer.namespace,
+        to_group="",
+        to_kind="Service",
+        to_namespace=key.namespace,
+        to_name=key.name,
+    )
+    if refused := refusal(reference, field, reader):
+        return Verdict(refused)
+    service = reader.find(SERVICES, key)
+    if service is None:
+        return Verdict(conditions.service_not_found(key, field))
+    if service.spec.type == "ExternalName":
+        return Verdict(conditions.external_name(key, field))
+    port = None if ref.port is None else tcp_port(service, ref.port)
+    if port is None:
+        return Verdict(_port_problem(service, ref.port, field))
+    found = _judge_port(referrer, key, port, field, reader)
+    return found if found.problem else found._replace(concern=_concern(key, port, field, reader))
+
+
+def _port_problem(service: Service, number: int | None, field: str) -> Problem:
+    """For a Service without a TCP port with that number."""
+    for port in service.spec.ports:
+        if port.port == number:
+            return conditions.unsupported_protocol(service.key, port.port, port.protocol, field)
+    known = tuple(port.port for port in service.spec.ports)
+    return conditions.port_not_found(service.key, number, known, field)
+
+
+def _judge_port(referrer: Referrer, service: Key, port: ServicePort, field: str, reader: Reader) -> Verdict:
+    """By the protocol of the port; a policy turns any HTTP protocol into TLS."""
+    protocol = protocol_of(port)
+    policy = policy_for(service, port, reader.find(POLICIES, service) or ())
+    if policy is not None and protocol is not Protocol.OTHER:
+        message = (
+            f"BackendTLSPolicy {policy.key} applies to port {port.port} of Service {service}. TLS to backends is not "
+            f"served yet, and nothing is sent in cleartext instead."
+        )
+        return Verdict(withheld=Withheld(reason=TLS_NOT_SERVED, message=message))
+    if protocol not in referrer.spoken:
+        return Verdict(conditions.unsupported_app_protocol(service, port, protocol, field))
+    return Verdict()
+
+
+def tcp_port(service: Service, number: int) -> ServicePort | None:
+    return next((port for port in service.spec.ports if port.port == number and port.protocol == "TCP"), None)
