@@ -40,7 +40,7 @@ spec:
 
 
 def _free_name(reference: Reference, grants: Grants) -> str:
-    taken = {grant.metadata.name for grant in grants.get(reference.to_namespace, EMPTY).grants}
+    taken = grants.get(reference.to_namespace, EMPTY).names
     name = f"{reference.namespace}-{reference.kind.lower()}s-to-{reference.to_name}"
     ends = chain([""], (f"-{number}" for number in count(2)))
     candidates = (f"{name[: LONGEST_NAME - len(end)]}{end}" for end in ends)

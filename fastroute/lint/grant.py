@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from fastroute.graph.finding import Finding, warning
 from fastroute.graph.fix import allowed_routes
-from fastroute.graph.grant import Permit
 from fastroute.graph.node import Graph
 from fastroute.graph.route_stages import STAGES
 from fastroute.resources.decode import KINDS
@@ -14,6 +13,7 @@ from fastroute.resources.policy import ReferenceGrant
 from fastroute.resources.route_kinds import ROUTES
 from fastroute.resources.world import Resources
 
+Permit = tuple[str, str, str, str, str, str | None]  # from group, kind, namespace; to group, kind, name (None: any)
 REFERRERS = (*ROUTES, "Gateway", "ListenerSet")  # the kinds whose references we read
 CORE = frozenset({"core", "v1"})  # written by mistake instead of the empty group
 
