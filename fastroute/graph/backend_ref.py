@@ -4,10 +4,11 @@ The order of checks is part of the contract: kind, grant, existence, port, then 
 grant allows is refused before the existence of its target is checked.
 """
 
+from sys import intern
 from typing import NamedTuple
 
 from fastroute.graph import conditions
-from fastroute.graph.dependency import POLICIES, REFUSALS, SERVICES, Reader
+from fastroute.graph.dependency import REFUSALS, SERVICES, Reader
 from fastroute.graph.grant import Reference
 from fastroute.graph.node import BackendRefNode, Problem, Withheld
 from fastroute.graph.permission import refusal
@@ -90,27 +91,27 @@ def judge(referrer: Referrer, ref: HTTPBackendRef | BackendObjectReference, fiel
 
 def _port_problem(service: Service, number: int | None, field: str) -> Problem:
     """For a Service without a TCP port with that number."""
-    for port in service.spec.ports:
-        if port.port == number:
-            return conditions.unsupported_protocol(service.key, port.port, port.protocol, field)
-    known = tuple(port.port for port in service.spec.ports)
-    return conditions.port_not_found(service.key, number, known, field)
+    port = None if number is None else service.spec.by_number.get(number)
+    if port is not None:
+        return conditions.unsupported_protocol(service.key, port.port, port.protocol, field)
+    return conditions.port_not_found(service, number, field)
 
 
 def _judge_port(referrer: Referrer, service: Key, port: ServicePort, field: str, reader: Reader) -> Verdict:
     """By the protocol of the port; a policy turns any HTTP protocol into TLS."""
     protocol = protocol_of(port)
-    policy = policy_for(service, port, reader.find(POLICIES, service) or ())
+    policy = policy_for(service, port, reader)
     if policy is not None and protocol is not Protocol.OTHER:
         message = (
             f"BackendTLSPolicy {policy.key} applies to port {port.port} of Service {service}. TLS to backends is not "
             f"served yet, and nothing is sent in cleartext instead."
         )
-        return Verdict(withheld=Withheld(reason=TLS_NOT_SERVED, message=message))
+        return Verdict(withheld=Withheld(reason=TLS_NOT_SERVED, message=intern(message)))
     if protocol not in referrer.spoken:
         return Verdict(conditions.unsupported_app_protocol(service, port, protocol, field))
     return Verdict()
 
 
 def tcp_port(service: Service, number: int) -> ServicePort | None:
-    return next((port for port in service.spec.ports if port.port == number and port.protocol == "TCP"), None)
+    port = service.spec.by_number.get(number)
+    return port if port is not None and port.protocol == "TCP" else None
