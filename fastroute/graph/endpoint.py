@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from ipaddress import ip_address
+from typing import NamedTuple
 
-from fastroute.resources.core import SERVICE_NAME_LABEL, EndpointSlice, ServicePort, SliceEndpoint
+from fastroute.resources.core import SERVICE_NAME_LABEL, EndpointSlice, SliceEndpoint
 from fastroute.resources.meta import Key
 from fastroute.resources.world import Resources
 from fastroute.snapshot import Endpoint
@@ -75,23 +76,59 @@ def slice_owner(piece: EndpointSlice) -> Key | None:
     return Key(piece.metadata.namespace, name) if name else None
 
 
-def eligible(
-    port: ServicePort, slices: tuple[EndpointSlice, ...], refused: frozenset[Endpoint] = frozenset()
-) -> tuple[Endpoint, ...]:
+class Offer(NamedTuple):
+    """Endpoints of one slice, with the numbers that a port has there."""
+
+    endpoints: tuple[SliceEndpoint, ...]
+    numbers: list[int]
+
+
+Offers = Mapping[tuple[str, str], Iterable[Offer]]  # by name and protocol of the port
+
+
+def offers_of(slices: Iterable[EndpointSlice]) -> Offers:
+    """Everything that the slices of one Service contain and that workers can use."""
+    offers: dict[tuple[str, str], list[Offer]] = {}
+    for piece in slices:
+        if piece.address_type not in ADDRESS_TYPES or not piece.endpoints:
+            continue
+        numbers: dict[tuple[str, str], list[int]] = {}
+        for port in piece.ports or ():
+            if port.port is not None and port.port in PORTS:
+                numbers.setdefault((port.name, port.protocol), []).append(port.port)
+        for named, found in numbers.items():
+            offers.setdefault(named, []).append(Offer(piece.endpoints, found))
+    return offers
+
+
+def count(offers: Iterable[Offer]) -> int:
+    """How many endpoints there are, ready or not."""
+    return sum(len(offer.endpoints) * len(offer.numbers) for offer in offers)
+
+
+def first(offers: Iterable[Offer], most: int) -> Iterable[Offer]:
+    """The first endpoints, at most `most`."""
+    for offer in offers:
+        taken = offer.endpoints[: most // len(offer.numbers)]
+        most -= len(taken) * len(offer.numbers)
+        yield Offer(taken, offer.numbers)
+
+
+def eligible(offers: Iterable[Offer], refused: frozenset[Endpoint] = frozenset()) -> tuple[Endpoint, ...]:
     """Endpoints that may get requests, sorted: ready ones; if none is ready, those that serve while terminating."""
     ready: set[Endpoint] = set()
     draining: set[Endpoint] = set()
-    for piece in slices:
-        if piece.address_type not in ADDRESS_TYPES:
-            continue
-        named = [p for p in piece.ports or () if p.name == port.name and p.protocol == port.protocol]
-        numbers = [p.port for p in named if p.port is not None and p.port in PORTS]
-        for endpoint in piece.endpoints or ():
+    for endpoints, numbers in offers:
+        for endpoint in endpoints:
             chosen = ready if _is_ready(endpoint) else draining if _drains(endpoint) else None
-            if chosen is not None:
-                usable = filter(None, map(usable_address, endpoint.addresses))
-                chosen.update(Endpoint(address, number) for address in usable for number in numbers)
+            if chosen is not None and (address := address_of(endpoint)):
+                chosen.update(Endpoint(address, number) for number in numbers)
     return tuple(sorted((ready - refused) or (draining - refused)))
+
+
+def address_of(endpoint: SliceEndpoint) -> str | None:
+    """The first address, as in kube-proxy: all addresses of an endpoint belong to the same Pod."""
+    return usable_address(endpoint.addresses[0]) if endpoint.addresses else None
 
 
 @lru_cache(maxsize=16_384)

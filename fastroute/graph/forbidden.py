@@ -15,10 +15,9 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import msgspec
 
-from fastroute.difference import replaced
 from fastroute.graph.conditions import OWN_ADDRESS
-from fastroute.graph.endpoint import ADDRESS_TYPES, PORTS, Slices, usable_address
-from fastroute.graph.node import GatewayNode, Holder, Refusal, Refusals
+from fastroute.graph.endpoint import ADDRESS_TYPES, Offer, Slices, address_of
+from fastroute.graph.node import GatewayNode, Holder, Refusal
 from fastroute.resources.core import EndpointSlice
 from fastroute.resources.meta import Key
 from fastroute.settings import GraphSettings
@@ -129,11 +128,10 @@ def _is_ip(text: str) -> bool:
 
 
 class Exclusion(msgspec.Struct, frozen=True, eq=False):
-    """The refused endpoints, and what the next build needs to find them again."""
+    """Which endpoints are refused, and the Services that may have some."""
 
     forbidden: Forbidden = Forbidden()
     suspects: frozenset[Key] = frozenset()  # Services with an endpoint at an address with refused ports
-    refusals: Refusals = {}
 
 
 def exclude(slices: Slices, owners: Iterable[Key], forbidden: Forbidden, last: Exclusion) -> Exclusion:
@@ -144,32 +142,21 @@ def exclude(slices: Slices, owners: Iterable[Key], forbidden: Forbidden, last: E
     moved = (forbidden.addresses, forbidden.local) != (last.forbidden.addresses, last.forbidden.local)
     examined = slices.keys() | last.suspects if moved else frozenset(owners)
     found = {key for key in examined if _is_suspect(slices.get(key, ()), forbidden)}
-    suspects = (last.suspects - examined) | found
-    judged = examined if same else suspects | examined
-    changes = {key: _refused(slices.get(key, ()), forbidden) if key in suspects else () for key in judged}
-    kept = {key: last.refusals[key] if last.refusals.get(key) == new else new for key, new in changes.items()}
-    refusals = replaced(last.refusals, {key: new or None for key, new in kept.items()})
-    return Exclusion(last.forbidden if same else forbidden, suspects, refusals)
+    return Exclusion(last.forbidden if same else forbidden, (last.suspects - examined) | found)
 
 
 def _is_suspect(pieces: Iterable[EndpointSlice], forbidden: Forbidden) -> bool:
     known = forbidden.addresses
-    return any(_judge(address)[1] or _judge(address)[0] in known for _, address in _addresses(pieces))
+    endpoints = (one for piece in pieces if piece.address_type in ADDRESS_TYPES for one in piece.endpoints or ())
+    addresses = filter(None, map(address_of, endpoints))
+    return any(kind or address in known for address, kind in map(_judge, addresses))
 
 
-def _addresses(pieces: Iterable[EndpointSlice]) -> Iterator[tuple[EndpointSlice, str]]:
-    """The usable addresses of all endpoints, also of those that are not ready."""
-    for piece in pieces:
-        if piece.address_type in ADDRESS_TYPES:
-            for endpoint in piece.endpoints or ():
-                yield from ((piece, address) for address in map(usable_address, endpoint.addresses) if address)
-
-
-def _refused(pieces: Iterable[EndpointSlice], forbidden: Forbidden) -> tuple[Refusal, ...]:
+def refused_of(offers: Iterable[Offer], forbidden: Forbidden) -> tuple[Refusal, ...]:
+    """The refused endpoints, sorted; also those that are not ready."""
     found: set[Refusal] = set()
-    for piece, address in _addresses(pieces):
-        for port in piece.ports or ():
-            number = port.port
-            if number is not None and number in PORTS and (why := forbidden.why(address, number)):
-                found.add(Refusal(port.name, port.protocol, Endpoint(address, number), why))
+    for endpoints, numbers in offers:
+        for address in filter(None, map(address_of, endpoints)):
+            whys = ((number, forbidden.why(address, number)) for number in numbers)
+            found.update(Refusal(Endpoint(address, number), why) for number, why in whys if why)
     return tuple(sorted(found))
