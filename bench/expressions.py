@@ -12,7 +12,6 @@ import time
 from typing import NamedTuple
 
 from fastroute.ext.regex import VALUE_LIMIT, Regex
-from fastroute.graph.automaton import automaton_size
 from fastroute.graph.price import expression_price
 from fastroute.graph.regex import judge_pattern
 
@@ -106,7 +105,7 @@ def main() -> None:
     for one in sorted(found, key=lambda one: -one.share)[:SHOWN]:
         times = (number / 1e3 for number in (one.first, one.later, one.price))
         print("first {:6.0f}, later {:5.0f}, price {:6.0f} µs".format(*times), f"({one.share:.2f})", end="; ")
-        print(f"{one.transitions} transitions; {automaton_size(one.pattern)}; {one.pattern}", flush=True)
+        print(f"{one.transitions} transitions; {judge_pattern(one.pattern).size}; {one.pattern}", flush=True)
 
 
 if __name__ == "__main__":

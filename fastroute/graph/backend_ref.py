@@ -7,7 +7,7 @@ grant allows is refused before the existence of its target is checked.
 from typing import NamedTuple
 
 from fastroute.graph import conditions
-from fastroute.graph.dependency import CONCERNS, POLICIES, SERVICES, Reader
+from fastroute.graph.dependency import CONCERNS, SERVICES, Reader
 from fastroute.graph.grant import Reference
 from fastroute.graph.node import BackendRefNode, Problem, Withheld
 from fastroute.graph.permission import refusal
@@ -85,17 +85,16 @@ def judge(referrer: Referrer, ref: HTTPBackendRef | BackendObjectReference, fiel
 
 def _port_problem(service: Service, number: int | None, field: str) -> Problem:
     """For a Service without a TCP port with that number."""
-    for port in service.spec.ports:
-        if port.port == number:
-            return conditions.unsupported_protocol(service.key, port.port, port.protocol, field)
-    known = tuple(port.port for port in service.spec.ports)
-    return conditions.port_not_found(service.key, number, known, field)
+    port = None if number is None else service.spec.by_number.get(number)
+    if port is not None:
+        return conditions.unsupported_protocol(service.key, port.port, port.protocol, field)
+    return conditions.port_not_found(service, number, field)
 
 
 def _judge_port(referrer: Referrer, service: Key, port: ServicePort, field: str, reader: Reader) -> Verdict:
     """By the protocol of the port; a policy turns any HTTP protocol into TLS."""
     protocol = protocol_of(port)
-    policy = policy_for(service, port, reader.find(POLICIES, service) or ())
+    policy = policy_for(service, port, reader)
     if policy is not None and protocol is not Protocol.OTHER:
         message = (
             f"BackendTLSPolicy {policy.key} applies to port {port.port} of Service {service}. TLS to backends is not "
@@ -108,4 +107,5 @@ def _judge_port(referrer: Referrer, service: Key, port: ServicePort, field: str,
 
 
 def tcp_port(service: Service, number: int) -> ServicePort | None:
-    return next((port for port in service.spec.ports if port.port == number and port.protocol == "TCP"), None)
+    port = service.spec.by_number.get(number)
+    return port if port is not None and port.protocol == "TCP" else None

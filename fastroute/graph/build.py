@@ -137,13 +137,11 @@ def _index_objects(resources: Resources, last: Memo, touched: Touched) -> Indexe
     grants = index_grants(resources.reference_grants, touched.grants, last.indexes.get(GRANTS))
     if why := last.settings.missing.get("ReferenceGrant"):
         grants = UnreadGrants(why)
-    policies = last.indexes.get(POLICIES, {})
-    if touched.policies:
-        policies = kept_all(policies, index_policies(resources.backend_tls_policies), kept)
+    before, after = last.resources.backend_tls_policies, resources.backend_tls_policies
     return {
         GRANTS: grants,
         NAMESPACES: resources.namespaces,
-        POLICIES: policies,
+        POLICIES: index_policies(before, after, touched.policies, last.indexes.get(POLICIES, {})),
         SECRETS: resources.secrets,
         SERVICES: resources.services,
     }

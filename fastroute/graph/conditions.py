@@ -10,7 +10,7 @@ from fastroute.graph.node import Concern, Problem, Refusal
 from fastroute.graph.protocol import Protocol
 from fastroute.graph.spelling import kinds_fix, protocol_fix, reference_fix
 from fastroute.listed import listed
-from fastroute.resources.core import ServicePort
+from fastroute.resources.core import Service, ServicePort
 from fastroute.resources.gateway import GROUP, Listener
 from fastroute.resources.meta import Key
 from fastroute.snapshot import Endpoint
@@ -47,10 +47,11 @@ def service_not_found(service: Key, field: str) -> Problem:
     return Problem(condition=RESOLVED_REFS, reason="BackendNotFound", message=message, field=f"{field}.name")
 
 
-def port_not_found(service: Key, port: int | None, ports: tuple[int, ...], field: str) -> Problem:
-    has = f"its ports are {', '.join(map(str, ports))}" if ports else "it has no ports"
+def port_not_found(service: Service, port: int | None, field: str) -> Problem:
+    has = listed(service.spec.ports, write=lambda one: str(one.port))
+    has = f"its ports are {has}" if has else "it has no ports"
     wanted = "the reference has no port" if port is None else f"it has no port {port}"
-    message = f"Service {service}: {wanted}; {has}."
+    message = f"Service {service.key}: {wanted}; {has}."
     return Problem(condition=RESOLVED_REFS, reason="BackendNotFound", message=message, field=f"{field}.port")
 
 

@@ -20,6 +20,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 Dependency = tuple[str, Any]  # the kind of an Index, and a key of its mapping
 Dependencies = frozenset[Dependency]
+Section = tuple[Key, str]  # a Service, and the name of one of its ports or policy.WHOLE
 
 
 class Index(Generic[K, V]):
@@ -48,7 +49,7 @@ SERVICES = Index[Key, Service]("Service", attrgetter("spec"))
 NAMESPACES = Index[Key, Namespace]("Namespace", attrgetter("metadata.labels"))
 SECRETS = Index[Key, Secret]("Secret", attrgetter("data"))
 GRANTS = Index[str, GrantSpace]("ReferenceGrant")  # by namespace
-POLICIES = Index[Key, tuple[BackendTLSPolicy, ...]]("BackendTLSPolicy")  # by the Service that they target
+POLICIES = Index[Section, tuple[BackendTLSPolicy, ...]]("BackendTLSPolicy", lambda policies: policies[0].key)
 CONCERNS = Index[str, tuple[Concern, ...]]("EndpointSlice")  # by backend; only of those that have some
 GATEWAYS = Index[Key, GatewayNode]("Gateway")  # without their routes
 LISTENER_SETS = Index[Key, ListenerSetNode]("ListenerSet")  # likewise

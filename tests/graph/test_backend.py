@@ -215,3 +215,19 @@ def test_slices_that_move_are_indexed_as_from_nothing() -> None:
     moved = move_slices(index_slices(before), before, after, touched)
     assert moved == index_slices(after)
     assert set(moved) == {Key("red", "other"), Key("red", "echo"), Key("blue", "echo")}
+
+
+def test_a_message_about_a_wrong_port_names_few_ports() -> None:
+    many = service("many", "infra", *range(10_000, 30_000))
+    node = resolved(ref("many", port=1), many)
+    assert node.problem is not None
+    assert node.problem.message.startswith("Service infra/many: it has no port 1; its ports are 10000, 10001, ")
+    assert node.problem.message.endswith(", 10015 and 19984 more.")
+
+
+def test_a_port_with_two_protocols_is_found_by_its_number() -> None:
+    ports = ({"port": 53, "protocol": "UDP", "name": "u"}, {"port": 53, "name": "t"}, {"port": 54, "protocol": "UDP"})
+    spec = service("dns", "infra", *ports).spec
+    assert {number: port.protocol for number, port in spec.by_number.items()} == {53: "TCP", 54: "UDP"}
+    assert spec.by_number is spec.by_number
+    assert spec == service("dns", "infra", *ports).spec
