@@ -4,6 +4,7 @@ The order of checks is part of the contract: kind, grant, existence, port, then 
 grant allows is refused before the existence of its target is checked.
 """
 
+from sys import intern
 from typing import NamedTuple
 
 from fastroute.graph import conditions
@@ -100,7 +101,7 @@ def _judge_port(referrer: Referrer, service: Key, port: ServicePort, field: str,
             f"BackendTLSPolicy {policy.key} applies to port {port.port} of Service {service}. TLS to backends is not "
             f"served yet, and nothing is sent in cleartext instead."
         )
-        return Verdict(withheld=Withheld(reason=TLS_NOT_SERVED, message=message))
+        return Verdict(withheld=Withheld(reason=TLS_NOT_SERVED, message=intern(message)))
     if protocol not in referrer.spoken:
         return Verdict(conditions.unsupported_app_protocol(service, port, protocol, field))
     return Verdict()

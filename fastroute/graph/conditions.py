@@ -1,15 +1,17 @@
 """Negative conditions: one constructor for each, so that a reason and its message are in one place.
 
-A message contains the problem, the field and a fix. It never reveals whether a refused target exists.
+A message contains the problem, the field and a fix. It never reveals whether a refused target exists. Hundreds of
+references of a route may have the same problem: equal messages about references are one string (`intern`).
 """
 
 from collections.abc import Iterable
+from sys import intern
 
 from fastroute.graph.grant import Reference
 from fastroute.graph.node import Concern, Problem, Refusal
 from fastroute.graph.protocol import Protocol
 from fastroute.graph.spelling import kinds_fix, protocol_fix, reference_fix
-from fastroute.listed import listed
+from fastroute.listed import listed, shortened
 from fastroute.resources.core import Service, ServicePort
 from fastroute.resources.gateway import GROUP, Listener
 from fastroute.resources.meta import Key
@@ -32,19 +34,26 @@ def ref_not_permitted(reference: Reference, cause: str, field: str, fix: str) ->
         f'{reference.namespace} to group "{reference.to_group}", kind {reference.to_kind}, name {reference.to_name}.'
     )
     return Problem(
-        condition=RESOLVED_REFS, reason="RefNotPermitted", message=message, field=field, fix=fix, reference=reference
+        condition=RESOLVED_REFS,
+        reason="RefNotPermitted",
+        message=intern(message),
+        field=field,
+        fix=intern(fix),
+        reference=reference,
     )
 
 
 def invalid_kind(group: str, kind: str, field: str) -> Problem:
     message = f'{field} refers to kind {kind} of group "{group}": only kind Service of group "" is served.'
     fix = reference_fix(group, kind, "Service")
-    return Problem(condition=RESOLVED_REFS, reason="InvalidKind", message=message, field=f"{field}.kind", fix=fix)
+    return Problem(
+        condition=RESOLVED_REFS, reason="InvalidKind", message=intern(message), field=f"{field}.kind", fix=fix
+    )
 
 
 def service_not_found(service: Key, field: str) -> Problem:
     message = f"Service {service.name} does not exist in namespace {service.namespace}."
-    return Problem(condition=RESOLVED_REFS, reason="BackendNotFound", message=message, field=f"{field}.name")
+    return Problem(condition=RESOLVED_REFS, reason="BackendNotFound", message=intern(message), field=f"{field}.name")
 
 
 def port_not_found(service: Service, port: int | None, field: str) -> Problem:
@@ -52,7 +61,7 @@ def port_not_found(service: Service, port: int | None, field: str) -> Problem:
     has = f"its ports are {has}" if has else "it has no ports"
     wanted = "the reference has no port" if port is None else f"it has no port {port}"
     message = f"Service {service.key}: {wanted}; {has}."
-    return Problem(condition=RESOLVED_REFS, reason="BackendNotFound", message=message, field=f"{field}.port")
+    return Problem(condition=RESOLVED_REFS, reason="BackendNotFound", message=intern(message), field=f"{field}.port")
 
 
 def external_name(service: Key, field: str) -> Problem:
@@ -60,12 +69,14 @@ def external_name(service: Key, field: str) -> Problem:
         f"Service {service} is of type ExternalName: it has no endpoints, and its external name could lead out "
         f"of the cluster. Use a Service with EndpointSlices."
     )
-    return Problem(condition=RESOLVED_REFS, reason="BackendNotFound", message=message, field=f"{field}.name")
+    return Problem(condition=RESOLVED_REFS, reason="BackendNotFound", message=intern(message), field=f"{field}.name")
 
 
 def unsupported_protocol(service: Key, port: int, protocol: str, field: str) -> Problem:
     message = f"Port {port} of Service {service} speaks {protocol}, which is not served yet: only HTTP/1.1 is."
-    return Problem(condition=RESOLVED_REFS, reason="UnsupportedProtocol", message=message, field=f"{field}.port")
+    return Problem(
+        condition=RESOLVED_REFS, reason="UnsupportedProtocol", message=intern(message), field=f"{field}.port"
+    )
 
 
 WHY_NOT_SPOKEN = {
@@ -76,8 +87,11 @@ WHY_NOT_SPOKEN = {
 
 
 def unsupported_app_protocol(service: Key, port: ServicePort, protocol: Protocol, field: str) -> Problem:
-    message = f"Port {port.port} of Service {service} has appProtocol {port.app_protocol}, {WHY_NOT_SPOKEN[protocol]}."
-    return Problem(condition=RESOLVED_REFS, reason="UnsupportedProtocol", message=message, field=f"{field}.port")
+    named = shortened(port.app_protocol or "")
+    message = f"Port {port.port} of Service {service} has appProtocol {named}, {WHY_NOT_SPOKEN[protocol]}."
+    return Problem(
+        condition=RESOLVED_REFS, reason="UnsupportedProtocol", message=intern(message), field=f"{field}.port"
+    )
 
 
 OWN_ADDRESS = "this gateway itself"
@@ -222,7 +236,7 @@ def too_many_ports(port: int, most: int, limit: str, field: str) -> Problem:
 def invalid_route_kinds(kinds: list[str], served: list[str], taken: list[str], field: str) -> Problem:
     """`kinds`: the named kinds that are not served; `taken`: the other named kinds."""
     message = (
-        f"allowedRoutes.kinds names {', '.join(kinds)}, which this listener does not serve: "
+        f"allowedRoutes.kinds names {listed(kinds)}, which this listener does not serve: "
         f"it serves {', '.join(served) or 'none'}."
     )
     field = f"{field}.allowedRoutes.kinds"
@@ -264,7 +278,7 @@ def overlapping_hostnames(port: int, others: str) -> Problem:
 # --- ListenerSets
 
 
-def listener_set_not_allowed(gateway: Key, why: str, fix: str) -> Problem:
+def listener_set_not_allowed(gateway: Key, why: str, fix: str | None) -> Problem:
     message = f"Gateway {gateway} does not allow this ListenerSet: {why}."
     return Problem(condition=ACCEPTED, reason="NotAllowed", message=message, field="spec.parentRef", fix=fix)
 

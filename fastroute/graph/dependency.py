@@ -87,6 +87,9 @@ class Reader:
 
 def changed_entries(old: Indexes, new: Indexes) -> Dependencies:
     """All entries of `new` that are not as in `old`, and those that are only in `old`."""
-    return frozenset(
-        (index.kind, key) for index, entries in new.items() for key in index.changed(old.get(index, {}), entries)
-    )
+    found: set[Dependency] = set()
+    for index, entries in new.items():
+        before = old.get(index)
+        if before is not entries:
+            found.update((index.kind, key) for key in index.changed(before or {}, entries))
+    return frozenset(found)

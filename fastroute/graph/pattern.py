@@ -377,7 +377,7 @@ class _Reader:
     def _folded(self, set_: Chars) -> Chars:
         if "i" not in self._flags:
             return set_
-        self._steps.take(20 + 10 * len(set_.listed))
+        self._steps.take(30 + 10 * len(set_.listed))
         return _folded(set_)
 
     def _member(self) -> Chars:

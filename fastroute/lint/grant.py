@@ -40,7 +40,8 @@ def _stanza(grant: ReferenceGrant, index: int, graph: Graph) -> str | None:
     for key, gateway in graph.gateways.items():
         if key.namespace == grant.metadata.namespace and name in (None, key.name):
             listener = gateway.listeners[0].source
-            return allowed_routes(gateway.id, listener.name, listener.allowed_routes, wanted) + then
+            stanza = allowed_routes(gateway.id, listener.name, listener.allowed_routes, wanted)
+            return stanza and stanza + then
     return None
 
 

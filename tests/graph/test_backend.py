@@ -225,6 +225,16 @@ def test_a_message_about_a_wrong_port_names_few_ports() -> None:
     assert node.problem.message.endswith(", 10015 and 19984 more.")
 
 
+def test_equal_messages_about_references_are_one_string() -> None:
+    refs = [ref("many", port=1), ref("echo", "red"), ref("absent"), ref("h2c")]
+    objects = service("many", "infra", 80), service("h2c", "infra", {"port": 80, "appProtocol": "h2c"})
+    routes = [route(name, "infra", *refs, *refs) for name in ("a", "b")]
+    graph = build_graph(world(gateway(), *objects, *routes), GraphSettings())
+    found = [problem for one in graph.routes.values() for problem in one.problems]
+    assert len(found) == 4 * len(refs)
+    assert len({id(problem.message) for problem in found}) == len(refs)
+
+
 def test_a_port_with_two_protocols_is_found_by_its_number() -> None:
     ports = ({"port": 53, "protocol": "UDP", "name": "u"}, {"port": 53, "name": "t"}, {"port": 54, "protocol": "UDP"})
     spec = service("dns", "infra", *ports).spec
