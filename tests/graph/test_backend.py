@@ -7,7 +7,7 @@ from graph.world import endpoint_slice, gateway, grant, ref, route, service, wor
 
 from fastroute.ext.tables import Upstreams
 from fastroute.graph.build import build_graph
-from fastroute.graph.endpoint import eligible, index_slices, move_slices, offers_of
+from fastroute.graph.endpoint import eligible, index_slices, move_slices, offers_of, piece_of
 from fastroute.graph.node import BackendRefNode
 from fastroute.graph.protocol import NAMES
 from fastroute.resources.core import EndpointSlice, Service
@@ -142,7 +142,7 @@ def test_one_number_for_tcp_and_udp_is_the_tcp_port() -> None:
 
 
 def selected(*slices: EndpointSlice) -> tuple[Endpoint, ...]:
-    return eligible(offers_of(slices).get(("http", "TCP"), ()))
+    return eligible(offers_of(map(piece_of, slices)).get(("http", "TCP"), ()))
 
 
 def conditions(address: str, **values: bool | None) -> dict[str, Any]:

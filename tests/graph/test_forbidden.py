@@ -10,8 +10,8 @@ from fastroute.compiler.compile import compile_snapshot
 from fastroute.graph.build import build_graph
 from fastroute.graph.conditions import endpoints_refused
 from fastroute.graph.finding import find_problems
-from fastroute.graph.forbidden import LINK_LOCAL
 from fastroute.graph.node import Graph, Refusal
+from fastroute.graph.reach import LINK_LOCAL
 from fastroute.resources.meta import Key, Resource
 from fastroute.settings import EVERYWHERE, Addressing, GraphSettings
 from fastroute.snapshot import Endpoint

@@ -6,7 +6,7 @@ from unittest import mock
 import pytest
 from graph.world import endpoint_slice, gateway, grant, make, ref, removed, replaced, route, service, world
 
-from fastroute.graph import backend, conditions, forbidden, ration
+from fastroute.graph import backend, conditions, endpoint, forbidden, ration
 from fastroute.graph.build import build_graph
 from fastroute.graph.finding import find_problems
 from fastroute.graph.node import Graph
@@ -14,6 +14,7 @@ from fastroute.resources.core import Service
 from fastroute.resources.httproute import HTTPRoute
 from fastroute.resources.meta import Key, Resource
 from fastroute.settings import GraphSettings
+from fastroute.snapshot import Endpoint
 
 SETTINGS = GraphSettings()
 CLUSTER = GraphSettings(local_endpoints=False)
@@ -92,17 +93,17 @@ def test_endpoints_above_the_limit_are_not_built(monkeypatch: pytest.MonkeyPatch
     """One slice of 1,000 endpoints with 100 addresses and 256 ports would be 25,600,000 endpoints in each worker."""
     made = 0
 
-    def address_of(*args: Any) -> str:
+    def counted(address: str, port: int) -> Endpoint:
         nonlocal made
         made += 1
-        return f"10.{made >> 16}.{made >> 8 & 255}.{made & 255}"
+        return Endpoint(address, port)
 
     numbers = range(100, 356)
     many = [{"addresses": [f"10.1.{number // 250}.{number % 250}"] * 100} for number in range(1_000)]
     ports = [{"name": f"p{number}", "port": number} for number in numbers]
     rules = [{"backendRefs": [ref("s", port=number) for number in numbers[at : at + 16]]} for at in range(0, 256, 16)]
     objects = (gateway(), created("s", 1, *numbers), endpoint_slice("s", "red", "s", *many, ports=ports))
-    monkeypatch.setattr("fastroute.graph.endpoint.address_of", address_of)
+    monkeypatch.setattr("fastroute.graph.endpoint.Endpoint", counted)
     graph = build_graph(world(*objects, route("r", "red", rules=rules)), SETTINGS)
     assert sum(used(graph).values()) == made == ration.MOST_OF_NAMESPACE == 100_000
     assert len(said(graph)) == 156
@@ -125,3 +126,13 @@ def test_refused_endpoints_are_judged_once_for_each_port(count: int, monkeypatch
     assert (judged.call_count, worded.call_count) == (1, 1)
     edited = build_graph(replaced(graph.memo.resources, routes[0]), CLUSTER, graph)
     assert edited.backends is graph.backends
+
+
+def test_a_changed_slice_does_not_read_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Service with 100,000 endpoints has 100 slices."""
+    pieces = [pods("s", 10, name=f"s{number}") for number in range(20)]
+    graph = build_graph(world(gateway(), created("s", 1), *pieces, route("r", "red", ref("s"))), CLUSTER)
+    read = mock.Mock(wraps=endpoint.usable_address)
+    monkeypatch.setattr(endpoint, "usable_address", read)
+    edited = build_graph(replaced(graph.memo.resources, pods("s", 9, name="s7")), CLUSTER, graph)
+    assert (used(edited), read.call_count) == ({"red/s:80": 10}, 9)
