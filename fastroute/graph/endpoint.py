@@ -57,7 +57,7 @@ def slice_owners(old: Resources, new: Resources, touched: Iterable[Key]) -> set[
 
 def index_slices(slices: Mapping[Key, EndpointSlice]) -> Slices:
     """Group by the Service that they belong to."""
-    grouped: dict[Key, list[EndpointSlice]] = {}
+    grouped: dict[Key, list[Piece]] = {}
     for key in sorted(slices):
         if owner := slice_owner(slices[key]):
             grouped.setdefault(owner, []).append(piece_of(slices[key]))
