@@ -8,7 +8,7 @@ from sys import intern
 from typing import NamedTuple
 
 from fastroute.graph import conditions
-from fastroute.graph.dependency import REFUSALS, SERVICES, Reader
+from fastroute.graph.dependency import CONCERNS, SERVICES, Reader
 from fastroute.graph.grant import Reference
 from fastroute.graph.node import BackendRefNode, Problem, Withheld
 from fastroute.graph.permission import refusal
@@ -30,14 +30,6 @@ class Referrer(NamedTuple):
     spoken: frozenset[Protocol]  # protocols that its kind supports to backends
 
 
-def _concern(service: Key, port: ServicePort, field: str, reader: Reader) -> Problem | None:
-    """EndpointRefused; None if no endpoint of the port is refused."""
-    ours = (port.name, port.protocol)
-    refused = reader.find(REFUSALS, service) or ()
-    refused = tuple(one for one in refused if (one.port_name, one.protocol) == ours)
-    return conditions.endpoints_refused(service, refused, field) if refused else None
-
-
 def resolve_backend_ref(referrer: Referrer, ref: HTTPBackendRef, field: str, reader: Reader) -> BackendRefNode:
     """`field`: path of the reference in the route."""
     found = judge(referrer, ref, field, reader)
@@ -55,11 +47,11 @@ class Verdict(NamedTuple):
 
     problem: Problem | None = None
     withheld: Withheld | None = None
-    concern: Problem | None = None  # a problem of the route, although it gets traffic
+    concerns: tuple[Problem, ...] = ()  # problems of the route, although it gets traffic
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        return tuple(problem for problem in (self.problem, self.concern) if problem is not None)
+        return self.concerns if self.problem is None else (self.problem,)
 
 
 def judge(referrer: Referrer, ref: HTTPBackendRef | BackendObjectReference, field: str, reader: Reader) -> Verdict:
@@ -86,7 +78,10 @@ def judge(referrer: Referrer, ref: HTTPBackendRef | BackendObjectReference, fiel
     if port is None:
         return Verdict(_port_problem(service, ref.port, field))
     found = _judge_port(referrer, key, port, field, reader)
-    return found if found.problem else found._replace(concern=_concern(key, port, field, reader))
+    if found.problem is not None:
+        return found
+    concerns = reader.find(CONCERNS, f"{key}:{port.port}") or ()
+    return found._replace(concerns=tuple(conditions.concerned(one, field) for one in concerns))
 
 
 def _port_problem(service: Service, number: int | None, field: str) -> Problem:

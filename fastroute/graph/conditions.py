@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from sys import intern
 
 from fastroute.graph.grant import Reference
-from fastroute.graph.node import Problem, Refusal
+from fastroute.graph.node import Concern, Problem, Refusal
 from fastroute.graph.protocol import Protocol
 from fastroute.graph.spelling import kinds_fix, protocol_fix, reference_fix
 from fastroute.listed import listed, shortened
@@ -98,13 +98,28 @@ OWN_ADDRESS = "this gateway itself"
 MOST_ENDPOINTS = 400  # named in one message, which may have 32 KiB: the longest name takes 78 bytes
 
 
-def endpoints_refused(service: Key, refusals: tuple[Refusal, ...], field: str) -> Problem:
+def endpoints_refused(service: Key, refusals: tuple[Refusal, ...]) -> Concern:
     named = ", ".join(f"{written(one.endpoint)} ({one.why})" for one in refusals[:MOST_ENDPOINTS])
     more = f" and {len(refusals) - MOST_ENDPOINTS} more" if len(refusals) > MOST_ENDPOINTS else ""
     message = f"Endpoints of Service {service} get no requests: {named}{more}."
     if any(one.why != OWN_ADDRESS for one in refusals):
         message += " --allow-local-endpoints allows local addresses."
-    return Problem(condition=RESOLVED_REFS, reason="EndpointRefused", message=intern(message), field=field)
+    return Concern("EndpointRefused", message)
+
+
+def too_many_endpoints(service: Key, port: int, used: int, most: int) -> Concern:
+    """`used`: how many of its endpoints are used."""
+    which = "Only some endpoints" if used else "No endpoints"
+    message = (
+        f"{which} of port {port} of Service {service} are used: the Services of this namespace that routes refer to "
+        f"have more than {most} endpoints, which is the limit. Those of the oldest Services are used."
+    )
+    return Concern("TooManyEndpoints", message)
+
+
+def concerned(concern: Concern, field: str) -> Problem:
+    """A reference to a backend that has this concern."""
+    return Problem(condition=RESOLVED_REFS, reason=concern.reason, message=concern.message, field=field)
 
 
 def written(endpoint: Endpoint) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from fastroute.difference import changed_keys
 from fastroute.graph.grant import GrantSpace
-from fastroute.graph.node import GatewayNode, Holder, HolderId, ListenerSetNode, Refusal
+from fastroute.graph.node import Concern, GatewayNode, Holder, HolderId, ListenerSetNode
 from fastroute.resources.core import Namespace, Secret, Service
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import BackendTLSPolicy
@@ -50,7 +50,7 @@ NAMESPACES = Index[Key, Namespace]("Namespace", attrgetter("metadata.labels"))
 SECRETS = Index[Key, Secret]("Secret", attrgetter("data"))
 GRANTS = Index[str, GrantSpace]("ReferenceGrant")  # by namespace
 POLICIES = Index[Section, tuple[BackendTLSPolicy, ...]]("BackendTLSPolicy", lambda policies: policies[0].key)
-REFUSALS = Index[Key, tuple[Refusal, ...]]("EndpointSlice")  # refused endpoints by Service
+CONCERNS = Index[str, tuple[Concern, ...]]("EndpointSlice")  # by backend; only of those that have some
 GATEWAYS = Index[Key, GatewayNode]("Gateway")  # without their routes
 LISTENER_SETS = Index[Key, ListenerSetNode]("ListenerSet")  # likewise
 HOLDERS: Mapping[str, Index[Key, Any]] = {index.kind: index for index in (GATEWAYS, LISTENER_SETS)}

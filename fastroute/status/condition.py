@@ -51,6 +51,7 @@ GRAVITY = {
             "BackendNotFound",
             "UnsupportedProtocol",
             "EndpointRefused",
+            "TooManyEndpoints",
         )
     )
 }
