@@ -12,7 +12,8 @@ from fastroute.ext.reason import REASONS
 from fastroute.ext.retry import KEPT as KEPT_MOST
 from fastroute.graph import tls
 from fastroute.graph.certificate import LEAST_RSA, MOST_RSA
-from fastroute.graph.httproute import MOST_ATTEMPTS
+from fastroute.graph.httproute import MOST_ATTEMPTS, MOST_STATES_OF_A_ROUTE, MOST_STEPS_OF_A_ROUTE
+from fastroute.graph.pattern import MOST_STEPS
 from fastroute.metrics import Family, Metrics
 from fastroute.source import debts, directory, pending, problemlog, statuslog
 from fastroute.source.kubernetes import event, lease, looks, named, room, statuswriter
@@ -85,6 +86,16 @@ def test_the_bounds_of_retries_are_those_of_the_code() -> None:
     assert f"| `retry.attempts` of a rule | {MOST_ATTEMPTS} | fixed |" in limits
     share = f"{BUDGET_SHARE} % of its requests in the last {BUDGET_WINDOW} s; at least {BUDGET_FLOOR} a second"
     assert f"| {share} | fixed |" in limits
+
+
+def test_the_bounds_of_expressions_are_those_of_the_code() -> None:
+    limits = page("limits")
+    for most in (MOST_STATES_OF_A_ROUTE, MOST_STEPS, MOST_STEPS_OF_A_ROUTE):
+        assert f" | {most:,} | fixed | `Accepted=False/UnsupportedValue` |" in limits
+    assert (
+        f"at most {MOST_STEPS:,} steps on finding out what an expression costs, and {MOST_STEPS_OF_A_ROUTE:,}"
+        in page("routing")
+    )
 
 
 def test_mirrors_are_bounded_and_counted_as_listed() -> None:
