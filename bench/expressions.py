@@ -1,8 +1,11 @@
-"""`python -m bench.expressions [--seconds 60] [--seed 1] [EXPRESSION...]`: do expressions cost what the graph assumes?
+"""`python -m bench.expressions [--judging] [--seconds 60] [--seed 1] [EXPRESSION...]`: what expressions cost.
 
 Random expressions that the graph accepts, or those given, are matched with the text that takes as many transitions of
 their automaton as possible (tests/walks.py). Printed are those that cost most in proportion to their price
 (fastroute/graph/price.py): the first use, when RE2 builds its automaton, and later uses, each with empty caches.
+
+With `--judging`, printed are those that the graph takes longest to judge, whether it accepts them or not, and the time
+per step (fastroute/graph/pattern.py).
 """
 
 import argparse
@@ -12,9 +15,8 @@ import time
 from typing import NamedTuple
 
 from fastroute.ext.regex import VALUE_LIMIT, Regex
-from fastroute.graph.automaton import automaton_size
 from fastroute.graph.price import expression_price
-from fastroute.graph.regex import judge_pattern
+from fastroute.graph.regex import MOST_LENGTH, judge_pattern
 
 sys.path.insert(0, "tests")
 
@@ -96,17 +98,52 @@ def hunt(seed: int, seconds: float) -> list[Cost]:
     return [cost(one.pattern, 10) for one in worst]
 
 
+def judging(pattern: str) -> int:
+    """The processor time in nanoseconds."""
+    times = []
+    for _ in range(3):
+        judge_pattern.cache_clear()
+        began = time.thread_time_ns()
+        judge_pattern(pattern)
+        times.append(time.thread_time_ns() - began)
+    return min(times)
+
+
+def hunt_judging(seed: int, seconds: float) -> list[tuple[int, str]]:
+    """Invented expressions, often repeated up to the longest that is allowed."""
+    chance = random.Random(seed)
+    worst: list[tuple[int, str]] = []
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        pattern = invented(chance)
+        pattern *= chance.choice((1, max(1, MOST_LENGTH // max(1, len(pattern)))))
+        worst = sorted([*worst, (judging(pattern), pattern)], reverse=True)[:SHOWN]
+    return worst
+
+
+def print_judging(found: list[tuple[int, str]]) -> None:
+    for nanoseconds, pattern in sorted(found, reverse=True):
+        judgement = judge_pattern(pattern)
+        spent = f"{nanoseconds / 1e3:6.0f} µs, {judgement.steps} steps, {nanoseconds / judgement.steps:.0f} ns each"
+        print(f"{spent}; {judgement.error or 'accepted'}; {pattern}", flush=True)
+
+
 def main() -> None:
     words = argparse.ArgumentParser(prog="python -m bench.expressions", description=__doc__)
     words.add_argument("--seconds", type=float, default=60.0)
     words.add_argument("--seed", type=int, default=1)
+    words.add_argument("--judging", action="store_true")
     words.add_argument("expressions", nargs="*")
     chosen = words.parse_args()
+    if chosen.judging:
+        given = [(judging(one), one) for one in chosen.expressions]
+        print_judging(given or hunt_judging(chosen.seed, chosen.seconds))
+        return
     found = [cost(one, 10) for one in chosen.expressions] or hunt(chosen.seed, chosen.seconds)
     for one in sorted(found, key=lambda one: -one.share)[:SHOWN]:
         times = (number / 1e3 for number in (one.first, one.later, one.price))
         print("first {:6.0f}, later {:5.0f}, price {:6.0f} µs".format(*times), f"({one.share:.2f})", end="; ")
-        print(f"{one.transitions} transitions; {automaton_size(one.pattern)}; {one.pattern}", flush=True)
+        print(f"{one.transitions} transitions; {judge_pattern(one.pattern).size}; {one.pattern}", flush=True)
 
 
 if __name__ == "__main__":

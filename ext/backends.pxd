@@ -34,8 +34,10 @@ cdef struct Backend:            # Service + port
     uint32_t count
     Slice name                  # "ns/name:port"; in this block
     uint32_t mask               # number of `places` minus 1; `places` is a power of two
-    uint32_t *places            # hash table of `endpoints` by identity: index + 1, 0 is free; NULL without endpoints
+    Endpoint **places           # hash table of `endpoints` by identity; NULL without endpoints
     Endpoint **endpoints        # eligible endpoints (ready, or serving while terminating if none is ready)
+    uint32_t usable             # the others, at the end of `endpoints`, were avoided when they were looked at; see balancer
+    uint64_t examined           # endpoints that choices have looked at, without first pairs that fitted
     Budget budget               # of retries
 
 cdef void backend_ref(Backend *backend) noexcept nogil

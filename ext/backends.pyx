@@ -61,26 +61,23 @@ cdef inline uint32_t _first_place(uint64_t identity, uint32_t mask) noexcept nog
     return <uint32_t> ((identity * hash_secret(process_seed())) >> 32) & mask
 
 
-cdef void _put_place(uint32_t *places, uint32_t mask, Endpoint **endpoints, uint32_t index) noexcept nogil:
+cdef void _put_place(Endpoint **places, uint32_t mask, Endpoint *endpoint) noexcept nogil:
     """Open addressing, at most half full. Of addresses with the same identity, only the first one has a place."""
-    cdef uint64_t identity = endpoints[index].identity
-    cdef uint32_t place = _first_place(identity, mask)
+    cdef uint32_t place = _first_place(endpoint.identity, mask)
     while places[place]:
-        if endpoints[places[place] - 1].identity == identity:
+        if places[place].identity == endpoint.identity:
             return
         place = (place + 1) & mask
-    places[place] = index + 1
+    places[place] = endpoint
 
 
 cdef Endpoint *backend_find(const Backend *backend, uint64_t identity) noexcept nogil:
     cdef uint32_t place = _first_place(identity, backend.mask)
-    cdef Endpoint *endpoint
     if backend.places == NULL:
         return NULL
     while backend.places[place]:
-        endpoint = backend.endpoints[backend.places[place] - 1]
-        if endpoint.identity == identity:
-            return endpoint
+        if backend.places[place].identity == identity:
+            return backend.places[place]
         place = (place + 1) & backend.mask
     return NULL
 
@@ -247,8 +244,9 @@ cdef class Listing:
     cdef uint64_t number        # of all Listings of `upstreams`
     cdef list places            # address and port as bytes; None once it is in `endpoints`
     cdef uint32_t count
+    cdef uint32_t usable        # see Backend; the others have failed
     cdef uint32_t mask
-    cdef uint32_t *table
+    cdef Endpoint **table
     cdef Endpoint **endpoints   # each is listed and has a reference
 
     def __init__(self, Upstreams upstreams not None, str backend not None):
@@ -292,6 +290,7 @@ cdef class Listing:
         changed.endpoints, self.endpoints = self.endpoints, changed.endpoints
         changed.mask = self.mask
         changed.count, self.count = self.count, changed.count
+        changed.usable = self.usable
         backend_unref(changed)
         try:
             while self.count > SPAN:
@@ -306,7 +305,7 @@ cdef class Listing:
         while self.mask + 1 < 2 * count:
             self.mask = 2 * self.mask + 1
         self.endpoints = <Endpoint **> malloc(count * sizeof(Endpoint *))
-        self.table = <uint32_t *> calloc(self.mask + 1, sizeof(uint32_t))
+        self.table = <Endpoint **> calloc(self.mask + 1, sizeof(Endpoint *))
         if self.endpoints == NULL or self.table == NULL:
             raise MemoryError
         return 0
@@ -318,8 +317,12 @@ cdef class Listing:
         endpoint.listing = self.number
         endpoint.listed += 1
         endpoint_ref(endpoint)
+        _put_place(self.table, self.mask, endpoint)
         self.endpoints[self.count] = endpoint
-        _put_place(self.table, self.mask, self.endpoints, self.count)
+        if endpoint.failures == 0:
+            self.endpoints[self.count] = self.endpoints[self.usable]
+            self.endpoints[self.usable] = endpoint
+            self.usable += 1
         self.count += 1
         return 0
 

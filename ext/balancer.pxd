@@ -21,6 +21,9 @@ cdef int choose_target(Choice *choice) noexcept nogil
 # is the state of random.pxd.
 cdef Endpoint *choose_endpoint(Backend *backend, Endpoint **tried, uint32_t tried_count, uint64_t now,
                                uint64_t *random) noexcept nogil
+# The same, but NULL if all are avoided.
+cdef Endpoint *choose_usable(Backend *backend, Endpoint **tried, uint32_t tried_count, uint64_t now,
+                             uint64_t *random) noexcept nogil
 # Call it when a request begins to use a chosen endpoint. If the endpoint has failed before, the request tests it.
 cdef void endpoint_used(Endpoint *endpoint, uint64_t now) noexcept nogil
 # Passive health checks. Failed: a connection was refused or timed out; the endpoint is avoided for 1 s, then 2, 4 ...

@@ -7,7 +7,14 @@
 #    of picks per backend. A random phase is a random cut theta in [0, 1): picks with a position before theta count as
 #    done.
 # 2. An endpoint: of two random ones the one with fewer requests in flight.
+#
+# A choice of an endpoint looks at a limited number of endpoints, however many the backend has and however many of them
+# are avoided. So a backend keeps the endpoints that were found to be avoided apart, at the end of its list. A choice
+# that meets an avoided endpoint moves it there. Each choice also looks at a few endpoints there, and moves those whose
+# time is over back; if there is no usable endpoint, it looks at up to FEW. Other backends that list an endpoint find
+# out when they meet it. An endpoint that a request tests stays with the usable ones until the result is known.
 
+from libc.stdint cimport UINT64_MAX
 from libc.stdlib cimport free, malloc
 
 from fastroute.ext.backends cimport Upstreams, backend_ref, backend_unref
@@ -17,8 +24,13 @@ cdef enum:
     AVOID_FIRST = 1_000         # milliseconds an endpoint is avoided after its first failure in a row
     AVOID_MOST = 30_000
     PROBE_INTERVAL = 1_000      # milliseconds between tests of an endpoint that has not yet succeeded again
-    DRAWS = 4                   # random pairs before all endpoints are examined
+    DRAWS = 4                   # random pairs before all of few endpoints are examined
+    FEW = 64                    # endpoints that are all examined
+    DRAWS_MOST = FEW // 2       # random pairs of more endpoints
+    LOOKS = 4                   # endpoints set apart that each choice looks at
     CUT_BITS = 32
+
+cdef uint64_t EVER = UINT64_MAX     # as a time: no endpoint is avoided any longer
 
 
 cdef uint32_t _common_divisor(uint32_t a, uint32_t b) noexcept nogil:
@@ -88,55 +100,126 @@ cdef Endpoint *_less_busy(Endpoint *a, Endpoint *b) noexcept nogil:
     return b if b.in_flight < a.in_flight else a
 
 
-cdef Endpoint *_choose_among_all(Backend *backend, Endpoint **tried, uint32_t tried_count, uint64_t now,
-                                 bint avoided_too, uint64_t *random) noexcept nogil:
-    """Draws two usable endpoints at random without replacement (reservoir sampling); returns the less busy one."""
-    cdef Endpoint *first = NULL
-    cdef Endpoint *second = NULL
+cdef bint _fits(const Endpoint *endpoint, Endpoint **tried, uint32_t tried_count, uint64_t now) noexcept nogil:
+    return endpoint.avoided_until <= now and not (tried_count and _tried(endpoint, tried, tried_count))
+
+
+cdef inline void _exchange(Backend *backend, uint32_t i, uint32_t j) noexcept nogil:
+    backend.endpoints[i], backend.endpoints[j] = backend.endpoints[j], backend.endpoints[i]
+
+
+cdef void _set_apart(Backend *backend, uint32_t at, uint64_t now) noexcept nogil:
+    """Moves the endpoint behind the usable ones if it is avoided; not while a request tests it."""
+    cdef const Endpoint *endpoint = backend.endpoints[at]
+    if endpoint.avoided_until > now and not endpoint.probed:
+        backend.usable -= 1
+        _exchange(backend, at, backend.usable)
+
+
+cdef void _take_back_one(Backend *backend, uint32_t at, uint64_t now) noexcept nogil:
+    if backend.endpoints[at].avoided_until <= now:
+        _exchange(backend, at, backend.usable)
+        backend.usable += 1
+
+
+cdef void _take_back(Backend *backend, uint32_t most, uint64_t now, uint64_t *random) noexcept nogil:
+    """Looks at `most` random endpoints that are set apart, and moves those that are no longer avoided to the usable
+    ones."""
+    cdef uint32_t apart = backend.count - backend.usable
+    cdef uint32_t i
+    if apart <= most:
+        for i in range(backend.count - apart, backend.count):
+            _take_back_one(backend, i, now)
+        backend.examined += apart
+        return
+    for _ in range(most):
+        _take_back_one(backend, backend.usable + random_below(random, backend.count - backend.usable), now)
+    backend.examined += most
+
+
+cdef Endpoint *_choose_among_few(Backend *backend, uint32_t first, uint32_t end, Endpoint **tried, uint32_t tried_count,
+                                 uint64_t now, uint64_t *random) noexcept nogil:
+    """Draws two endpoints of [first, end) at random without replacement (reservoir sampling); returns the less busy
+    one. At most FEW. Begins at the end, because _set_apart moves the last usable one to the free place."""
+    cdef Endpoint *one = NULL
+    cdef Endpoint *other = NULL
     cdef Endpoint *endpoint
     cdef uint32_t seen = 0
     cdef uint32_t draw, i
-    for i in range(backend.count):
-        endpoint = backend.endpoints[i]
-        if (endpoint.avoided_until > now and not avoided_too) or _tried(endpoint, tried, tried_count):
+    for i in range(end, first, -1):
+        endpoint = backend.endpoints[i - 1]
+        if not _fits(endpoint, tried, tried_count, now):
+            if i <= backend.usable:
+                _set_apart(backend, i - 1, now)
             continue
         seen += 1
-        if first == NULL:
-            first = endpoint
-        elif second == NULL:
-            second = endpoint
-        else:
-            draw = random_below(random, seen)
-            if draw == 0:
-                first = endpoint
-            elif draw == 1:
-                second = endpoint
-    if second == NULL:
-        return first
+        draw = random_below(random, seen)
+        if seen <= 2:
+            one, other = endpoint, one
+        elif draw == 0:
+            one = endpoint
+        elif draw == 1:
+            other = endpoint
+    backend.examined += end - first
+    if other == NULL:
+        return one
     if random_next(random) & 1:
-        first, second = second, first
-    return _less_busy(first, second)
+        one, other = other, one
+    return _less_busy(one, other)
+
+
+cdef Endpoint *_draw(Backend *backend, const uint32_t *size, Endpoint **tried, uint32_t tried_count, uint64_t now,
+                     uint64_t *random) noexcept nogil:
+    """Draws pairs of the first `size` endpoints until both fit; returns the less busy one. If no pair fits, then one of
+    few endpoints if one of them fits, or one of the pairs that fits alone. `size` is `usable` or `count` of the
+    backend."""
+    cdef Endpoint *found = NULL
+    cdef Endpoint *a
+    cdef Endpoint *b
+    cdef uint32_t i, j, draw
+    for draw in range(DRAWS_MOST):
+        if size[0] < 2 or (size[0] <= FEW and draw >= DRAWS):
+            break
+        i = random_below(random, size[0])
+        j = random_below(random, size[0] - 1)
+        j += j >= i
+        a = backend.endpoints[i]
+        b = backend.endpoints[j]
+        if _fits(a, tried, tried_count, now):
+            if _fits(b, tried, tried_count, now):
+                return _less_busy(a, b)
+            found = a
+        elif _fits(b, tried, tried_count, now):
+            found = b
+        backend.examined += 2
+        if size == &backend.usable:
+            _set_apart(backend, max(i, j), now)         # the higher one first: this leaves the other one in its place
+            _set_apart(backend, min(i, j), now)
+    if size[0] > FEW:
+        return found
+    return _choose_among_few(backend, 0, size[0], tried, tried_count, now, random)
+
+
+cdef Endpoint *choose_usable(Backend *backend, Endpoint **tried, uint32_t tried_count, uint64_t now,
+                             uint64_t *random) noexcept nogil:
+    cdef Endpoint *chosen
+    cdef uint32_t first
+    if backend.usable < backend.count:
+        _take_back(backend, LOOKS, now, random)
+    chosen = _draw(backend, &backend.usable, tried, tried_count, now, random)
+    if chosen == NULL and backend.usable < backend.count:
+        first = backend.usable
+        _take_back(backend, FEW, now, random)
+        chosen = _choose_among_few(backend, first, backend.usable, tried, tried_count, now, random)
+    return chosen
 
 
 cdef Endpoint *choose_endpoint(Backend *backend, Endpoint **tried, uint32_t tried_count, uint64_t now,
                                uint64_t *random) noexcept nogil:
-    cdef Endpoint *a
-    cdef Endpoint *b
-    cdef uint32_t i, j
-    if backend.count == 0:
-        return NULL
-    if backend.count > 1:
-        for _ in range(DRAWS):
-            i = random_below(random, backend.count)
-            j = random_below(random, backend.count - 1)
-            a = backend.endpoints[i]
-            b = backend.endpoints[j + 1 if j >= i else j]
-            if a.avoided_until <= now and b.avoided_until <= now and (
-                tried_count == 0 or not (_tried(a, tried, tried_count) or _tried(b, tried, tried_count))
-            ):
-                return _less_busy(a, b)
-    a = _choose_among_all(backend, tried, tried_count, now, False, random)
-    return a if a != NULL else _choose_among_all(backend, tried, tried_count, now, True, random)
+    cdef Endpoint *chosen = choose_usable(backend, tried, tried_count, now, random)
+    if chosen == NULL and backend.count:
+        chosen = _draw(backend, &backend.count, tried, tried_count, EVER, random)
+    return chosen
 
 
 cdef void endpoint_used(Endpoint *endpoint, uint64_t now) noexcept nogil:
@@ -225,13 +308,22 @@ cdef class Selector:
                 return self._backend.endpoints[i]
         raise KeyError(label)
 
-    def choose(self, tried=(), uint64_t now=0):
-        """The label of the endpoint for a request at `now` (milliseconds) that tried `tried`; None if none is left."""
+    @property
+    def examined(self) -> int:
+        """Endpoints that choices have looked at, without first pairs that fitted."""
+        return self._backend.examined
+
+    def choose(self, tried=(), uint64_t now=0, bint usable=False):
+        """The label of the endpoint for a request at `now` (milliseconds) that tried `tried`; None if none is left, or
+        none that is not avoided (`usable`)."""
         cdef Endpoint *among[16]
         cdef Endpoint *chosen
         for i, label in enumerate(tried[:16]):
             among[<uint32_t> i] = self._endpoint(label)
-        chosen = choose_endpoint(self._backend, among, <uint32_t> min(len(tried), 16), now, &self._random)
+        if usable:
+            chosen = choose_usable(self._backend, among, <uint32_t> min(len(tried), 16), now, &self._random)
+        else:
+            chosen = choose_endpoint(self._backend, among, <uint32_t> min(len(tried), 16), now, &self._random)
         if chosen == NULL:
             return None
         endpoint_used(chosen, now)

@@ -8,7 +8,7 @@ Each mirror is counted once: as mirrored (the socket accepted every byte) or as 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 
-from fastroute.ext.balancer cimport choose_endpoint, endpoint_failed, endpoint_succeeded, endpoint_used
+from fastroute.ext.balancer cimport choose_usable, endpoint_failed, endpoint_succeeded, endpoint_used
 from fastroute.ext.body cimport body_start, body_take
 from fastroute.ext.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_size
 from fastroute.ext.connection cimport STATE_ACTIVE, STATE_CONNECTING, handle_of, slab_find
@@ -39,14 +39,10 @@ cdef void count_failure(Reactor r, uint32_t failure, uint32_t times) noexcept no
     count(r.counters, FIXED_MIRROR_FAILURES + failure, times)
 
 
-cdef Connection *connection_for(Reactor r, const Exchange *x, const Copy *copy) noexcept nogil:
-    """A connection to one endpoint; NULL if that failed, and the failure is counted. A connection from the pool is
+cdef Connection *connection_to(Reactor r, const Exchange *x, Endpoint *endpoint) noexcept nogil:
+    """A connection to the endpoint; NULL if that failed, and the failure is counted. A connection from the pool is
     checked for being open and silent, because the copy is not sent again."""
-    cdef Endpoint *endpoint = choose_endpoint(copy.backend, NULL, 0, r.milliseconds, &r.random)
     cdef Connection *u
-    if endpoint is NULL:
-        count_failure(r, MIRROR_NO_ENDPOINT, 1)
-        return NULL
     endpoint_used(endpoint, r.milliseconds)
     u = upstream_reuse(r, endpoint, x.method, True)
     if u is NULL:
@@ -83,14 +79,15 @@ cdef bint make_way(Reactor r, uint16_t owner, uint32_t size) noexcept nogil:
 
 
 cdef void open_mirror(Reactor r, Exchange *x, const Copy *copy) noexcept nogil:
-    """Starts one mirror with the head in its output; sends nothing yet."""
+    """Starts one mirror with the head in its output; sends nothing yet. Does not try endpoints that are avoided."""
+    cdef Endpoint *endpoint = choose_usable(copy.backend, NULL, 0, r.milliseconds, &r.random)
     cdef Connection *u
-    if copy.backend.count == 0:
+    if endpoint is NULL:
         count_failure(r, MIRROR_NO_ENDPOINT, 1)
         return
     if not make_way(r, x.rule.owner, copy.size):
         return
-    u = connection_for(r, x, copy)
+    u = connection_to(r, x, endpoint)
     if u is NULL:
         return
     u.mirror = <Mirror *> calloc(1, sizeof(Mirror))

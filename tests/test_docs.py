@@ -12,7 +12,8 @@ from fastroute.ext.reason import REASONS
 from fastroute.ext.retry import KEPT as KEPT_MOST
 from fastroute.graph import tls
 from fastroute.graph.certificate import LEAST_RSA, MOST_RSA
-from fastroute.graph.httproute import MOST_ATTEMPTS
+from fastroute.graph.httproute import MOST_ATTEMPTS, MOST_STATES_OF_A_ROUTE, MOST_STEPS_OF_A_ROUTE
+from fastroute.graph.pattern import MOST_STEPS
 from fastroute.metrics import Family, Metrics
 from fastroute.source import debts, directory, pending, problemlog, statuslog, walk
 from fastroute.source.kubernetes import event, lease, looks, named, room, statuswriter
@@ -87,6 +88,16 @@ def test_the_bounds_of_retries_are_those_of_the_code() -> None:
     assert f"| {share} | fixed |" in limits
 
 
+def test_the_bounds_of_expressions_are_those_of_the_code() -> None:
+    limits = page("limits")
+    for most in (MOST_STATES_OF_A_ROUTE, MOST_STEPS, MOST_STEPS_OF_A_ROUTE):
+        assert f" | {most:,} | fixed | `Accepted=False/UnsupportedValue` |" in limits
+    assert (
+        f"limited to {MOST_STEPS:,} steps, and to {MOST_STEPS_OF_A_ROUTE:,} steps for all expressions of a route"
+        in page("routing")
+    )
+
+
 def test_mirrors_are_bounded_and_counted_as_listed() -> None:
     text = page("filters").partition("## Mirrors")[2]
     assert [reason for reason in MIRROR_REASONS if f"`{reason}`" not in text] == []
@@ -124,8 +135,8 @@ def test_the_shares_of_namespaces_are_as_they_say() -> None:
     text = page("limits")
     rows = (
         f"| about {pending.WHOLE} routes | fixed | they follow in portions of about {reconcile.PORTION} routes;",
-        f"| {debts.EXPENSIVE * 1e3:g} ms | fixed | they are served; further ones of the same sort of this "
-        f"namespace wait {debts.FACTOR:g} times as long, at most {debts.LONGEST:g} s |",
+        f"| {debts.EXPENSIVE * 1e3:g} ms | fixed | the change is served; later changes of the same sort in its "
+        f"namespace wait {debts.FACTOR:g} times as long as this change took, at most {debts.LONGEST:g} s.",
         f"| {directory.LARGE >> 10} KiB | fixed | it is read in slices",
         f"links with the name of a manifest | {walk.FILES:,} | fixed |",
         f"links to folders | {walk.FOLDERS:,} | fixed |",

@@ -8,7 +8,7 @@ from graph.world import gateway, listener, make, route, world
 
 from fastroute.graph.build import build_graph
 from fastroute.graph.finding import find_problems
-from fastroute.listed import listed
+from fastroute.listed import listed, shortened
 from fastroute.nearest import nearest
 from fastroute.resources.gateway import GatewayClass
 from fastroute.settings import GraphSettings
@@ -66,8 +66,20 @@ def test_a_message_about_many_listeners_is_short() -> None:
     problems = find_problems(build_graph(world(*objects), GraphSettings()))
     messages = [problem.message for problem in problems if problem.reason == "NoMatchingParent"]
     assert len(messages) == 32
-    assert all("and 48 more" in message and len(message) < 4500 for message in messages)
+    assert all("and 60 more" in message and len(message) < 1500 for message in messages)
 
 
 def test_listed_counts_what_it_leaves_out() -> None:
     assert listed(["a", "b", "c"], 2, "; ") == "a; b and 1 more"
+    assert listed(range(20_000), write=lambda n: f"<{n}>").endswith("<15> and 19984 more")
+
+
+@pytest.mark.parametrize(("length", "shown"), [(60, 16), (100, 10), (252, 3), (2000, 1)])
+def test_listed_names_as_many_as_fit(length: int, shown: int) -> None:
+    names = alike(20, length)
+    assert listed(names) == f"{', '.join(names[:shown])} and {20 - shown} more"
+
+
+def test_a_text_that_is_not_checked_is_shortened() -> None:
+    assert shortened("x" * 256) == "x" * 256
+    assert shortened("x" * 1_000_000) == "x" * 255 + "…"

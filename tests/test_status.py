@@ -313,6 +313,25 @@ def test_a_status_fits_into_an_object() -> None:
     assert len(cut) == MOST_SAID // 64
 
 
+def test_the_parents_of_a_status_share_its_texts() -> None:
+    """The messages of a route may be long, and it may have many parents."""
+    parents = [{"name": "gw", "sectionName": f"listener-{number}"} for number in range(32)]
+    for count in (2, 256):  # all texts are cut if there are 256 long ones
+        refs = [ref("s" * 200, f"namespace-{number}") for number in range(count)]
+        rules = [{"backendRefs": refs[at : at + 16]} for at in range(0, count, 16)]
+        found = patch(("HTTPRoute", Key("infra", "r")), gateway(), route("r", "infra", rules=rules, parents=parents))
+        texts = [entry["conditions"][1]["message"] for entry in found.status["parents"]]
+        assert len(texts) == 32
+        assert len({id(text) for text in texts}) == 1
+
+
+def test_a_message_about_many_listeners_names_few() -> None:
+    names = [f"{number:02}{'x' * 250}" for number in range(64)]
+    found = patch(GATEWAY, gateway("gw", "infra", *(listener(name, protocol="TLS") for name in names)))
+    accepted = next(one for one in found.status["conditions"] if one["type"] == "Accepted")
+    assert f"{names[2]} and 61 more; see the status of each." in accepted["message"]
+
+
 def test_more_addresses_than_a_status_may_have_are_left_out() -> None:
     addresses = tuple(f"192.0.2.{number}" for number in range(20))
     status = patch(GATEWAY, gateway(), addresses=addresses).status

@@ -16,6 +16,7 @@ from fastroute.graph.pattern import (
     NO_BOUNDARY,
     WORD,
     Nfa,
+    Steps,
     members,
     read_pattern,
 )
@@ -28,7 +29,9 @@ State = tuple[frozenset[int], str]  # positions in the pattern, and the characte
 
 def expensive_text(pattern: str, most: int) -> tuple[bytes, int]:
     """A text of at most that many bytes, and how many distinct transitions it takes."""
-    automaton = _Automaton(read_pattern(pattern))
+    nfa = read_pattern(pattern, Steps())
+    assert nfa is not None
+    automaton = _Automaton(nfa)
     fresh = {state: dict(steps) for state, steps in automaton.steps.items()}
     at, size, taken = automaton.first, 0, 0
     text: list[str] = []

@@ -1,44 +1,90 @@
-"""The open connections of an endpoint. At most MOST; above that, the client address with the most connections loses its
-oldest one. So a client that opens many connections closes its own and not the one of a probe or of Prometheus."""
+"""The open connections of an endpoint, and which one closes if there are too many.
 
+A connection with an unanswered probe is never closed. If all have one, the next connection waits until one of them is
+answered; an answer waits for nothing. Connections without an unanswered request close first, then those
+with an unanswered scrape. Of these, the client address with the most connections loses its oldest one, so a client that
+opens many connections closes its own. Addresses with up to FEW connections count the same, because the kubelet and
+Prometheus may have more than one. Of these, the oldest connection closes.
+"""
+
+from collections.abc import Iterator
+from enum import IntEnum
+from itertools import count
 from typing import Protocol
 
-MOST = 32
+FEW = 4
+
+
+class Need(IntEnum):
+    """What a connection is needed for. Those with lower values close first."""
+
+    IDLE = 0  # no unanswered request, and no bytes that were not read yet
+    UNREAD = 1  # bytes in the kernel, perhaps a request. They are read in the next pass of the event loop
+    SCRAPE = 2  # an unanswered request for /metrics, or another one that Hypercorn answers
+    PROBE = 3  # an unanswered probe
 
 
 class Connection(Protocol):
     def drop(self) -> None: ...
 
+    @property
+    def need(self) -> Need: ...
+
 
 class Crowd:
-    def __init__(self, most: int = MOST) -> None:
+    def __init__(self, most: int) -> None:
         self._most = most
-        self._by_client: dict[str, list[Connection]] = {}  # oldest first
+        self._by_client: dict[str, dict[Connection, int]] = {}  # oldest first, with a number that grows
+        self._numbers = count()
         self._open = 0
+        self._newest: Connection | None = None  # it had no time to send a request
 
     def __len__(self) -> int:
         return self._open
 
-    def admit(self, stream: Connection, client: str) -> None:
-        """Adds a connection. If there are too many then, closes one."""
-        self._by_client.setdefault(client, []).append(stream)
-        self._open += 1
-        if self._open > self._most:
-            self.shrink()
+    @property
+    def full(self) -> bool:
+        return self._open >= self._most
 
-    def shrink(self) -> None:
-        """Closes the oldest connection of the client with the most connections."""
-        if self._by_client:
-            client = max(self._by_client, key=lambda one: len(self._by_client[one]))
-            oldest = self._by_client[client][0]
-            self.leave(oldest, client)
-            oldest.drop()
+    def admit(self, stream: Connection, client: str) -> None:
+        self._by_client.setdefault(client, {})[stream] = next(self._numbers)
+        self._open += 1
+        self._newest = stream
+
+    def shrink(self, *, scrapes: bool = True) -> bool:
+        """Closes the connection that is needed least. False if all of them are needed for a moment. `scrapes`: it may
+        be one whose scrape is not answered yet."""
+        for least in (Need.IDLE, Need.SCRAPE) if scrapes else (Need.IDLE,):
+            for client, stream in self._by_size():
+                need = Need.UNREAD if stream is self._newest and stream.need is Need.IDLE else stream.need
+                if need is least:
+                    self.leave(stream, client)
+                    stream.drop()
+                    return True
+        return False
+
+    def _by_size(self) -> Iterator[tuple[str, Connection]]:
+        """All connections: those of the client with the most first, and among equal clients the oldest first."""
+        found = [
+            (-max(len(streams), FEW), number, client, stream)
+            for client, streams in self._by_client.items()
+            for stream, number in streams.items()
+        ]
+        found.sort(key=lambda one: one[:2])
+        return ((client, stream) for _, _, client, stream in found)
+
+    def disperse(self) -> None:
+        """Closes all connections."""
+        for client, stream in list(self._by_size()):
+            self.leave(stream, client)
+            stream.drop()
 
     def leave(self, stream: Connection, client: str) -> None:
         """The connection is closed. May be called more than once."""
-        streams = self._by_client.get(client, [])
-        if stream in streams:
-            streams.remove(stream)
+        streams = self._by_client.get(client, {})
+        if streams.pop(stream, None) is not None:
             self._open -= 1
+            if stream is self._newest:
+                self._newest = None
             if not streams:
                 del self._by_client[client]

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from fastroute.admin.probe import MOST_HEALTH, MOST_METRICS, Probes, Site
 from fastroute.admin.pulse import SILENT, Pulse
 
 KEPT = 1.0  # seconds
@@ -49,18 +50,17 @@ class Page:
             return self._text
 
 
-def health_app(pulse: Pulse, ready: Callable[[], bool]) -> Starlette:
+def health_app(pulse: Pulse, ready: Callable[[], bool]) -> Site:
     """`ready`: every worker serves a complete configuration, and no drain has started. Any thread may call it.
 
     Readiness does not depend on the pulse: the workers serve while the main loop is busy, and a configuration that
     keeps the loops of all replicas busy must not make all of them unready at once.
     """
-    return Starlette(routes=_health_routes(pulse, ready))
+    probes = _probes(pulse, ready)
+    return Site(Starlette(routes=_routes(probes)), probes, MOST_HEALTH)
 
 
-def metrics_app(
-    registry: CollectorRegistry, pulse: Pulse, ready: Callable[[], bool], installation: str = ""
-) -> Starlette:
+def metrics_app(registry: CollectorRegistry, pulse: Pulse, ready: Callable[[], bool], installation: str = "") -> Site:
     """The same, and /metrics, but not for requests that this installation forwarded: an EndpointSlice may name the
     address of another replica, or another address of this one, and clients must not read the metrics through it."""
     page = Page(registry)
@@ -71,17 +71,29 @@ def metrics_app(
             return PlainTextResponse("metrics are not available through this gateway\n", status_code=403)
         return Response(await page.text(), media_type=prometheus_client.CONTENT_TYPE_PLAIN_0_0_4)
 
-    return Starlette(routes=[Route("/metrics", metrics), *_health_routes(pulse, ready)])
+    probes = _probes(pulse, ready)
+    return Site(Starlette(routes=[Route("/metrics", metrics), *_routes(probes)]), probes, MOST_METRICS)
 
 
-def _health_routes(pulse: Pulse, ready: Callable[[], bool]) -> list[Route]:
-    async def healthz(request: Request) -> Response:
+def _probes(pulse: Pulse, ready: Callable[[], bool]) -> Probes:
+    def healthz() -> tuple[int, str]:
         age = pulse.age
-        if age > SILENT:
-            return PlainTextResponse(f"the main loop has not run for {age:.0f} s\n", status_code=503)
-        return PlainTextResponse("alive\n")
+        return (503, f"the main loop has not run for {age:.0f} s\n") if age > SILENT else (200, "alive\n")
 
-    async def readyz(request: Request) -> Response:
-        return PlainTextResponse("ready\n") if ready() else PlainTextResponse("not ready\n", status_code=503)
+    def readyz() -> tuple[int, str]:
+        return (200, "ready\n") if ready() else (503, "not ready\n")
 
-    return [Route("/healthz", healthz), Route("/readyz", readyz)]
+    return {"/healthz": healthz, "/readyz": readyz}
+
+
+def _routes(probes: Probes) -> list[Route]:
+    """For the requests that Hypercorn answers: HTTP/2, and other methods than GET."""
+
+    def route(path: str, probe: Callable[[], tuple[int, str]]) -> Route:
+        async def answer(request: Request) -> Response:
+            status, text = probe()
+            return PlainTextResponse(text, status_code=status)
+
+        return Route(path, answer)
+
+    return [route(path, probe) for path, probe in probes.items()]

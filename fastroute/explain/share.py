@@ -45,7 +45,7 @@ def shares_of(snapshot: Snapshot, graph: Graph, found: Found, request: Request, 
             weight=backend.weight,
             share=float(part),
             fraction=str(part),
-            message=node.concern.message if node.concern else None,
+            message=" ".join(concern.message for concern in node.concerns) or None,
         )
         if backend.status is None:
             endpoints = snapshot.endpoints.get(backend.backend, ())

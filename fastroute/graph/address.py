@@ -15,6 +15,7 @@ from fastroute.difference import replaced
 from fastroute.graph import conditions
 from fastroute.graph.age import age
 from fastroute.graph.node import Problem
+from fastroute.listed import listed
 from fastroute.resources.core import Service
 from fastroute.resources.gateway import Gateway
 from fastroute.resources.meta import Key
@@ -141,7 +142,7 @@ def _share(gateway: Gateway, addressing: Addressing) -> Placement:
         has = (
             f"this gateway is reached at {', '.join(known)}" if known else "this gateway does not know its own address"
         )
-        message = f"Address {', '.join(missing)} cannot be used: {has}. Request one of these, or omit the value."
+        message = f"Address {listed(missing)} cannot be used: {has}. Request one of these, or omit the value."
         return Placement(problems=(conditions.address_not_usable(message, "spec.addresses"),))
     bind = tuple(address for address in addressing.bind if canonical(address) in asked) or addressing.bind
     if not known:
@@ -215,7 +216,7 @@ class _Pool:
         if outside or taken:
             reasons = [f"{address} is not in the pool {self.network}" for address in outside]
             reasons += [f"{address} belongs to Gateway {self.owners[address]}" for address in taken]
-            message = f"Address cannot be used: {'; '.join(reasons)}. Request another, or omit the value."
+            message = f"Address cannot be used: {listed(reasons, separator='; ')}. Request another, or omit the value."
             return Placement(problems=(conditions.address_not_usable(message, "spec.addresses"),))
         self.owners.update((address, key) for address in asked)
         return Placement(bind=asked, addresses=asked)

@@ -8,7 +8,6 @@ length, for example `.*a.{20}`, whose automaton must remember which of the last 
 builds the automaton in advance, and stops at a limit.
 """
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from fastroute.graph.pattern import (
@@ -22,10 +21,10 @@ from fastroute.graph.pattern import (
     WORD,
     Chars,
     Nfa,
+    Steps,
     UnclearError,
     joined,
     members,
-    read_pattern,
 )
 
 MOST_STATES = 300
@@ -37,6 +36,7 @@ _BETWEEN_LISTED = 3  # for one that the pattern names
 
 _OTHER = ""  # stands for all characters outside of ASCII that the pattern does not name
 _START, _WORD, _NEWLINE, _REST = "start", "word", "newline", "rest"  # what was read last
+_KINDS = (_WORD, _NEWLINE, _REST)  # what is read next
 
 
 class Size(NamedTuple):
@@ -56,19 +56,26 @@ class Size(NamedTuple):
         return transitions, min(self.instructions, transitions * self.most_instructions)
 
 
-def automaton_size(pattern: str) -> Size | str:
-    """The size of the automaton of RE2; or why the pattern costs too much. RE2 must accept the pattern."""
-    try:
-        return _Exploration(read_pattern(pattern)).size()
-    except UnclearError as error:
-        return str(error)
+def automaton_size(nfa: Nfa, steps: Steps) -> Size:
+    """The size of the automaton of RE2. Raises UnclearError if the pattern costs too much."""
+    return _Exploration(nfa, steps).size()
 
 
 class _Exploration:
-    def __init__(self, nfa: Nfa) -> None:
+    def __init__(self, nfa: Nfa, steps: Steps) -> None:
+        self._steps = steps
+        steps.take(3 * len(nfa.nodes))
         self._follow = [node.out for node in nfa.nodes]
-        self._assertions = {index: node.assertion for index, node in enumerate(nfa.nodes) if node.assertion is not None}
-        self._asserting = _mask(self._assertions)
+        asserting: dict[int, int] = {}  # by assertion: its nodes
+        for index, node in enumerate(nfa.nodes):
+            if node.assertion is not None:
+                asserting[node.assertion] = asserting.get(node.assertion, 0) | 1 << index
+        self._asserting = joined(asserting.values())
+        self._true = {
+            (last, coming): joined(nodes for assertion, nodes in asserting.items() if _is_true(assertion, last, coming))
+            for last in (_START, *_KINDS)
+            for coming in _KINDS
+        }  # the nodes whose assertions are true between the two characters
         sets: dict[Chars, int] = {}  # with the nodes that accept it
         for index, node in enumerate(nfa.nodes):
             if node.chars is not None:
@@ -80,13 +87,15 @@ class _Exploration:
         self._between = _BETWEEN + _BETWEEN_LISTED * len(listed)
         self._symbols = self._distinct(sets, listed)
         self._start = nfa.start
-        self._steps: dict[int, int] = {}
+        self._known: dict[int, int] = {}  # by nodes that read a character: the nodes after them
 
     def _distinct(self, sets: dict[Chars, int], listed: list[str]) -> list[tuple[int, str]]:
         """The nodes that accept a character, and what it is: once for all characters with the same."""
         parts = [ALL_ASCII]
         for ascii_ in {set_.ascii for set_ in sets} | ({WORD.ascii, 1 << 10} if self._asserting else set()):
             parts = [piece for part in parts for piece in (part & ascii_, part & ~ascii_) if piece]
+            self._steps.take(2 * len(parts))
+        self._steps.take((len(parts) + 3 * len(listed)) * len(sets))
         found: dict[tuple[int, str], None] = {}
         for part in parts:
             accepting = joined(nodes for set_, nodes in sets.items() if set_.ascii & part)
@@ -110,7 +119,8 @@ class _Exploration:
         while waiting:
             nodes, last = waiting.pop()
             memory += self._memory(nodes)
-            between = self._ready(nodes, last, _REST) & self._wide
+            ready_for = self._ready(nodes, last)
+            between = ready_for[_REST] & self._wide
             if between:  # from the state, and, once, between the bytes
                 new = between not in wide
                 wide.add(between)
@@ -119,8 +129,9 @@ class _Exploration:
                 cost = nodes.bit_count() // 2 + between.bit_count()
                 instructions, most = instructions + (1 + new) * self._between * cost, max(most, cost)
             for accepting, kind in self._symbols:
-                ready = self._ready(nodes, last, kind)
-                after = self._after(ready & accepting) if ready & accepting else 0
+                ready = ready_for[kind]
+                reading = ready & accepting
+                after = self._after(reading) if reading else 0
                 if not after:
                     continue
                 cost = ready.bit_count() // 2 + after.bit_count()
@@ -134,8 +145,12 @@ class _Exploration:
                 raise UnclearError("its automaton has too many states")
         return Size(len(self._follow), self._wide.bit_count(), states, memory, transitions, instructions, max(most, 1))
 
-    def _ready(self, nodes: int, last: str, coming: str) -> int:
-        return self._passing(nodes, last, coming) if nodes & self._asserting else nodes
+    def _ready(self, nodes: int, last: str) -> dict[str, int]:
+        """The nodes that may read the next character, by the kind of that character."""
+        self._steps.take(20 + len(self._symbols) // 2)
+        if not nodes & self._asserting:
+            return dict.fromkeys(_KINDS, nodes)
+        return {kind: self._passing(nodes, last, kind) for kind in _KINDS}
 
     def _memory(self, nodes: int) -> int:
         """Bytes of one state in RE2: its transitions, by class of bytes, and its instructions."""
@@ -143,24 +158,26 @@ class _Exploration:
 
     def _after(self, nodes: int) -> int:
         """The nodes that may follow when each of `nodes` has read a character."""
-        after = self._steps.get(nodes)
+        self._steps.take(4)
+        after = self._known.get(nodes)
         if after is None:
-            after = 0
-            for index in members(nodes):
-                after |= self._follow[index]
-            self._steps[nodes] = after
+            after = self._known[nodes] = self._following(members(nodes))
         return after
 
     def _passing(self, nodes: int, last: str, coming: str) -> int:
         """With the nodes behind the assertions that are true between the two characters."""
-        while True:
-            more = nodes
-            for index in members(nodes & self._asserting):
-                if _is_true(self._assertions[index], last, coming):
-                    more |= self._follow[index]
-            if more == nodes:
-                return nodes
-            nodes = more
+        true = self._true[last, coming]
+        waiting = nodes & true
+        while waiting:
+            self._steps.take(4)
+            more = self._following(members(waiting)) & ~nodes  # each node is followed once
+            nodes |= more
+            waiting = more & true
+        return nodes
+
+    def _following(self, nodes: list[int]) -> int:
+        self._steps.take(len(nodes))
+        return joined([self._follow[index] for index in nodes])
 
 
 def _is_true(assertion: int, last: str, coming: str) -> bool:
@@ -172,10 +189,3 @@ def _is_true(assertion: int, last: str, coming: str) -> bool:
         LINE_BEGIN: last in (_START, _NEWLINE),
         LINE_END: coming == _NEWLINE,
     }[assertion]
-
-
-def _mask(indexes: Iterable[int]) -> int:
-    mask = 0
-    for index in indexes:
-        mask |= 1 << index
-    return mask

@@ -1,16 +1,24 @@
 """Backends: the ports of Services that routes use, with their current endpoints."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
+from typing import NamedTuple
 
 from fastroute.difference import changed_keys, replaced
+from fastroute.graph import conditions, ration
+from fastroute.graph.age import age
 from fastroute.graph.backend_ref import tcp_port
 from fastroute.graph.change import kept
-from fastroute.graph.endpoint import eligible, slice_owners
+from fastroute.graph.dependency import CONCERNS
+from fastroute.graph.endpoint import Offer, Offers, count, eligible, first, offers_of, slice_owners
+from fastroute.graph.forbidden import refused_of
 from fastroute.graph.memo import Memo
-from fastroute.graph.node import BackendNode, Graph, Refusal
+from fastroute.graph.node import BackendNode, Concern, Graph
+from fastroute.graph.ration import Demand, Rations
 from fastroute.graph.unit import Made, Unit
-from fastroute.resources.core import EndpointSlice, Service, ServicePort
+from fastroute.resources.core import Service, ServicePort
 from fastroute.resources.meta import Key
+
+_NO_RATIONS = Rations()
 
 
 def _backend_ids(unit: Unit | None) -> Iterator[str]:
@@ -32,41 +40,109 @@ def count_users(last: Memo, made: Made) -> Mapping[str, int]:
     return users
 
 
-def build_backends(
-    memo: Memo, last: Memo, before: Graph, slices: Iterable[Key], made: Made
-) -> Mapping[str, BackendNode]:
-    """Backends whose use or endpoints changed are rebuilt, the others reused. `slices`: those that changed.
+class Supply(NamedTuple):
+    """All backends, and what their routes report about them."""
 
-    A changed Service needs no special case: routes that depend on it are in `made`.
-    """
+    backends: Mapping[str, BackendNode]
+    rations: Mapping[str, Rations]  # by namespace
+    concerns: Mapping[str, tuple[Concern, ...]]
+
+
+class _Store(NamedTuple):
+    """A Service and what its EndpointSlices contain."""
+
+    service: Service
+    offers: Offers
+    suspect: bool  # some endpoints may be refused
+
+    def port(self, number: int) -> ServicePort:
+        port = tcp_port(self.service, number)
+        assert port is not None, "a reference resolves only to a TCP port that exists"
+        return port
+
+    def offered(self, port: ServicePort) -> Iterable[Offer]:
+        return self.offers.get((port.name, port.protocol), ())
+
+
+def build_backends(memo: Memo, last: Memo, before: Graph, slices: Iterable[Key], made: Made) -> Supply:
+    """Backends whose use or endpoints changed are rebuilt, the others reused. `slices`: those that changed."""
+    stores: dict[Key, _Store] = {}
+    changed = _changed(memo, last, slices, made)
+    demands = {id_: _demand(id_, memo, stores) if id_ in memo.users else None for id_ in changed}
+    rations = _ration_all(last.rations, demands)
+    short = _moved(last.rations, rations)
+    ids = changed | {id_ for id_ in short if id_ in memo.users}
+    nodes = {id_: _node(id_, memo, rations, stores) if id_ in memo.users else None for id_ in ids}
+    nodes = {id_: kept(before.backends.get(id_), node) if node else None for id_, node in nodes.items()}
+    concerns: Mapping[str, tuple[Concern, ...]] = last.indexes.get(CONCERNS, {})
+    said = {id_: node.concerns if node and node.concerns else None for id_, node in nodes.items()}
+    said = {id_: kept(concerns.get(id_), one) if one else None for id_, one in said.items()}
+    return Supply(replaced(before.backends, nodes), rations, replaced(concerns, said))
+
+
+def _changed(memo: Memo, last: Memo, slices: Iterable[Key], made: Made) -> Set[str]:
     ids = {backend for id_, unit in made.items() for u in (unit, last.units.get(id_)) for backend in _backend_ids(u)}
-    services = memo.resources.services
-    owners = slice_owners(last.resources, memo.resources, slices)
-    for owner in owners | changed_keys(last.exclusion.refusals, memo.exclusion.refusals):
+    services, exclusion = memo.resources.services, memo.exclusion
+    owners = slice_owners(last.resources, memo.resources, slices) | changed_keys(last.resources.services, services)
+    if exclusion.forbidden is not last.exclusion.forbidden:
+        owners |= exclusion.suspects | last.exclusion.suspects
+    for owner in owners:
         if owner in services:
-            ids |= {f"{owner}:{port.port}" for port in services[owner].spec.ports}
-    return replaced(before.backends, {id_: _build_backend(id_, memo, before.backends.get(id_)) for id_ in ids})
+            used = (f"{owner}:{port.port}" for port in services[owner].spec.ports)
+            ids |= {id_ for id_ in used if id_ in memo.users}
+    return ids
 
 
-def _build_backend(id_: str, memo: Memo, old: BackendNode | None) -> BackendNode | None:
-    if id_ not in memo.users:
-        return None
-    namespace, _, rest = id_.partition("/")
-    name, _, number = rest.rpartition(":")
-    service = memo.resources.services[Key(namespace, name)]
-    port = tcp_port(service, int(number))
-    assert port is not None, "a reference resolves only to a TCP port that exists"
-    pieces, refused = memo.slices.get(service.key, ()), memo.exclusion.refusals.get(service.key, ())
-    return kept(old, _backend(service, port, pieces, refused))
+def _find(id_: str, memo: Memo, stores: dict[Key, _Store]) -> tuple[_Store, ServicePort]:
+    name, _, number = id_.rpartition(":")
+    key = Key(*name.split("/"))
+    store = stores.get(key)
+    if store is None:
+        offers = offers_of(memo.slices.get(key, ()))
+        store = stores[key] = _Store(memo.resources.services[key], offers, key in memo.exclusion.suspects)
+    return store, store.port(int(number))
 
 
-def _backend(
-    service: Service, port: ServicePort, slices: tuple[EndpointSlice, ...], refused: tuple[Refusal, ...]
-) -> BackendNode:
+def _demand(id_: str, memo: Memo, stores: dict[Key, _Store]) -> Demand:
+    store, port = _find(id_, memo, stores)
+    return Demand(age(store.service), port.port, count(store.offered(port)))
+
+
+def _ration_all(rations: Mapping[str, Rations], demands: Mapping[str, Demand | None]) -> Mapping[str, Rations]:
+    changes: dict[str, dict[str, Demand | None]] = {}
+    for id_, demand in demands.items():
+        space = id_.partition("/")[0]
+        if rations.get(space, _NO_RATIONS).demands.get(id_) != demand:
+            changes.setdefault(space, {})[id_] = demand
+    made = {space: ration.ration(rations.get(space, _NO_RATIONS), change) for space, change in changes.items()}
+    return replaced(rations, {space: one if one.demands else None for space, one in made.items()})
+
+
+def _moved(last: Mapping[str, Rations], now: Mapping[str, Rations]) -> Iterator[str]:
+    """Backends of which another number of endpoints is used now, because of their namespace."""
+    for space in changed_keys(last, now):
+        was, here = (one.get(space, _NO_RATIONS).short for one in (last, now))
+        yield from (id_ for id_ in was.keys() | here.keys() if was.get(id_) != here.get(id_))
+
+
+def _node(id_: str, memo: Memo, rations: Mapping[str, Rations], stores: dict[Key, _Store]) -> BackendNode:
+    store, port = _find(id_, memo, stores)
+    service = store.service.key
+    offers = store.offered(port)
+    most = rations[service.namespace].short.get(id_)
+    if most is not None:
+        offers = first(offers, most)
+    refused = refused_of(offers, memo.exclusion.forbidden) if store.suspect else ()
+    concerns = []
+    if refused:
+        concerns.append(conditions.endpoints_refused(service, refused))
+    if most is not None:
+        concerns.append(conditions.too_many_endpoints(service, port.port, most, ration.MOST_OF_NAMESPACE))
     return BackendNode(
-        id=f"{service.key}:{port.port}",
-        service=service.key,
+        id=id_,
+        service=service,
         port=port.port,
-        endpoints=eligible(port, slices, frozenset(one.endpoint for one in refused)),
+        endpoints=eligible(offers, frozenset(one.endpoint for one in refused)),
         app_protocol=port.app_protocol,
+        concerns=tuple(concerns),
     )

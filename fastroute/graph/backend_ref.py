@@ -4,10 +4,11 @@ The order of checks is part of the contract: kind, grant, existence, port, then 
 grant allows is refused before the existence of its target is checked.
 """
 
+from sys import intern
 from typing import NamedTuple
 
 from fastroute.graph import conditions
-from fastroute.graph.dependency import POLICIES, REFUSALS, SERVICES, Reader
+from fastroute.graph.dependency import CONCERNS, SERVICES, Reader
 from fastroute.graph.grant import Reference
 from fastroute.graph.node import BackendRefNode, Problem, Withheld
 from fastroute.graph.permission import refusal
@@ -29,14 +30,6 @@ class Referrer(NamedTuple):
     spoken: frozenset[Protocol]  # protocols that its kind supports to backends
 
 
-def _concern(service: Key, port: ServicePort, field: str, reader: Reader) -> Problem | None:
-    """EndpointRefused; None if no endpoint of the port is refused."""
-    ours = (port.name, port.protocol)
-    refused = reader.find(REFUSALS, service) or ()
-    refused = tuple(one for one in refused if (one.port_name, one.protocol) == ours)
-    return conditions.endpoints_refused(service, refused, field) if refused else None
-
-
 def resolve_backend_ref(referrer: Referrer, ref: HTTPBackendRef, field: str, reader: Reader) -> BackendRefNode:
     """`field`: path of the reference in the route."""
     found = judge(referrer, ref, field, reader)
@@ -54,11 +47,11 @@ class Verdict(NamedTuple):
 
     problem: Problem | None = None
     withheld: Withheld | None = None
-    concern: Problem | None = None  # a problem of the route, although it gets traffic
+    concerns: tuple[Problem, ...] = ()  # problems of the route, although it gets traffic
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        return tuple(problem for problem in (self.problem, self.concern) if problem is not None)
+        return self.concerns if self.problem is None else (self.problem,)
 
 
 def judge(referrer: Referrer, ref: HTTPBackendRef | BackendObjectReference, field: str, reader: Reader) -> Verdict:
@@ -85,32 +78,35 @@ def judge(referrer: Referrer, ref: HTTPBackendRef | BackendObjectReference, fiel
     if port is None:
         return Verdict(_port_problem(service, ref.port, field))
     found = _judge_port(referrer, key, port, field, reader)
-    return found if found.problem else found._replace(concern=_concern(key, port, field, reader))
+    if found.problem is not None:
+        return found
+    concerns = reader.find(CONCERNS, f"{key}:{port.port}") or ()
+    return found._replace(concerns=tuple(conditions.concerned(one, field) for one in concerns))
 
 
 def _port_problem(service: Service, number: int | None, field: str) -> Problem:
     """For a Service without a TCP port with that number."""
-    for port in service.spec.ports:
-        if port.port == number:
-            return conditions.unsupported_protocol(service.key, port.port, port.protocol, field)
-    known = tuple(port.port for port in service.spec.ports)
-    return conditions.port_not_found(service.key, number, known, field)
+    port = None if number is None else service.spec.by_number.get(number)
+    if port is not None:
+        return conditions.unsupported_protocol(service.key, port.port, port.protocol, field)
+    return conditions.port_not_found(service, number, field)
 
 
 def _judge_port(referrer: Referrer, service: Key, port: ServicePort, field: str, reader: Reader) -> Verdict:
     """By the protocol of the port; a policy turns any HTTP protocol into TLS."""
     protocol = protocol_of(port)
-    policy = policy_for(service, port, reader.find(POLICIES, service) or ())
+    policy = policy_for(service, port, reader)
     if policy is not None and protocol is not Protocol.OTHER:
         message = (
             f"BackendTLSPolicy {policy.key} applies to port {port.port} of Service {service}. TLS to backends is not "
             f"served yet, and nothing is sent in cleartext instead."
         )
-        return Verdict(withheld=Withheld(reason=TLS_NOT_SERVED, message=message))
+        return Verdict(withheld=Withheld(reason=TLS_NOT_SERVED, message=intern(message)))
     if protocol not in referrer.spoken:
         return Verdict(conditions.unsupported_app_protocol(service, port, protocol, field))
     return Verdict()
 
 
 def tcp_port(service: Service, number: int) -> ServicePort | None:
-    return next((port for port in service.spec.ports if port.port == number and port.protocol == "TCP"), None)
+    port = service.spec.by_number.get(number)
+    return port if port is not None and port.protocol == "TCP" else None

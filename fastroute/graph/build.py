@@ -1,8 +1,8 @@
 """build_graph: connects all objects that users applied into one graph. Pure; rebuilds only what a change affects.
 
 The stages, in order: classes, grants, certificates, Gateways and ListenerSets with their listeners, then each route
-separately (references resolved, parents evaluated), then the results of all routes: attachments of each listener,
-backends with their endpoints.
+separately (references resolved, parents evaluated), then backends with their endpoints, then again the routes to
+backends with endpoints that are not used, then the attachments of each listener.
 The Memo of the previous graph contains the parts and what they were built from. Only objects that are not identical to
 those of the last build, and the routes that depend on one of them, are rebuilt. If a result is equal to the previous
 one, the previous object is kept, so that the compiler and the statuses see no change either.
@@ -16,16 +16,16 @@ import msgspec
 
 from fastroute.difference import changed_keys, replaced
 from fastroute.graph.attachment import attach_all, connect_all
-from fastroute.graph.backend import build_backends, count_users
+from fastroute.graph.backend import Supply, build_backends, count_users
 from fastroute.graph.certificate import CertificateNode
 from fastroute.graph.change import Touched, find_touched, kept, kept_all
 from fastroute.graph.dependency import (
+    CONCERNS,
     GATEWAYS,
     GRANTS,
     LISTENER_SETS,
     NAMESPACES,
     POLICIES,
-    REFUSALS,
     SECRETS,
     SERVICES,
     Indexes,
@@ -69,12 +69,10 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
         **objects,
         GATEWAYS: families.gateways,
         LISTENER_SETS: families.listener_sets,
-        REFUSALS: exclusion.refusals,
+        CONCERNS: last.indexes.get(CONCERNS, {}),
     }
     stale = stale_units(last.units, touched.routes, changed_entries(last.indexes, indexes))
     made = build_units(stale, resources, indexes, settings, last.units)
-    limits = admit_units(last.limits, last.units, made)
-    made |= judged_units(last.limits, limits, last.units, made)
     memo = Memo(
         settings=settings,
         resources=resources,
@@ -84,15 +82,33 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
         indexes=indexes,
         slices=slices,
         exclusion=exclusion,
+        users=count_users(last, made),
+    )
+    supply = build_backends(memo, last, before, touched.slices, made)
+    made |= _concern_units(memo, last, supply, made)
+    limits = admit_units(last.limits, last.units, made)
+    made |= judged_units(last.limits, limits, last.units, made)
+    memo = msgspec.structs.replace(
+        memo,
+        indexes={**indexes, CONCERNS: supply.concerns},
         units=replaced(last.units, made),
         attached=attach_all(last, made),
         limits=limits,
-        users=count_users(last, made),
+        rations=supply.rations,
     )
-    return _graph(memo, last, before, touched, made)
+    return _graph(memo, last, before, supply, made)
 
 
-def _graph(memo: Memo, last: Memo, before: Graph, touched: Touched, made: Made) -> Graph:
+def _concern_units(memo: Memo, last: Memo, supply: Supply, made: Made) -> Made:
+    """The routes to backends whose concerns changed, built again: the backends are known only after the routes."""
+    changed = changed_entries({CONCERNS: memo.indexes[CONCERNS]}, {CONCERNS: supply.concerns})
+    if not changed:
+        return {}
+    stale = stale_units(replaced(last.units, made), frozenset(), changed)
+    return build_units(stale, memo.resources, {**memo.indexes, CONCERNS: supply.concerns}, memo.settings, last.units)
+
+
+def _graph(memo: Memo, last: Memo, before: Graph, supply: Supply, made: Made) -> Graph:
     """The parts, connected."""
     nodes = {id_: unit.node if unit else None for id_, unit in made.items()}
     parents = {id_: unit.attached.parents if unit and unit.node else None for id_, unit in made.items()}
@@ -103,7 +119,7 @@ def _graph(memo: Memo, last: Memo, before: Graph, touched: Touched, made: Made) 
         listener_sets=connect_all(memo.listener_sets, last.listener_sets, before.listener_sets, memo, last),
         routes=replaced(before.routes, nodes),
         parents=replaced(before.parents, parents),
-        backends=build_backends(memo, last, before, touched.slices, made),
+        backends=supply.backends,
         grants=memo.indexes[GRANTS],
         certificates=_certificates(memo, last, before),
         memo=memo,
@@ -121,13 +137,11 @@ def _index_objects(resources: Resources, last: Memo, touched: Touched) -> Indexe
     grants = index_grants(resources.reference_grants, touched.grants, last.indexes.get(GRANTS))
     if why := last.settings.missing.get("ReferenceGrant"):
         grants = UnreadGrants(why)
-    policies = last.indexes.get(POLICIES, {})
-    if touched.policies:
-        policies = kept_all(policies, index_policies(resources.backend_tls_policies), kept)
+    before, after = last.resources.backend_tls_policies, resources.backend_tls_policies
     return {
         GRANTS: grants,
         NAMESPACES: resources.namespaces,
-        POLICIES: policies,
+        POLICIES: index_policies(before, after, touched.policies, last.indexes.get(POLICIES, {})),
         SECRETS: resources.secrets,
         SERVICES: resources.services,
     }

@@ -1,16 +1,18 @@
 """Negative conditions: one constructor for each, so that a reason and its message are in one place.
 
-A message contains the problem, the field and a fix. It never reveals whether a refused target exists.
+A message contains the problem, the field and a fix. It never reveals whether a refused target exists. Hundreds of
+references of a route may have the same problem: equal messages about references are one string (`intern`).
 """
 
 from collections.abc import Iterable
+from sys import intern
 
 from fastroute.graph.grant import Reference
-from fastroute.graph.node import Problem, Refusal
+from fastroute.graph.node import Concern, Problem, Refusal
 from fastroute.graph.protocol import Protocol
 from fastroute.graph.spelling import kinds_fix, protocol_fix, reference_fix
-from fastroute.listed import listed
-from fastroute.resources.core import ServicePort
+from fastroute.listed import listed, shortened
+from fastroute.resources.core import Service, ServicePort
 from fastroute.resources.gateway import GROUP, Listener
 from fastroute.resources.meta import Key
 from fastroute.snapshot import Endpoint
@@ -32,26 +34,34 @@ def ref_not_permitted(reference: Reference, cause: str, field: str, fix: str) ->
         f'{reference.namespace} to group "{reference.to_group}", kind {reference.to_kind}, name {reference.to_name}.'
     )
     return Problem(
-        condition=RESOLVED_REFS, reason="RefNotPermitted", message=message, field=field, fix=fix, reference=reference
+        condition=RESOLVED_REFS,
+        reason="RefNotPermitted",
+        message=intern(message),
+        field=field,
+        fix=intern(fix),
+        reference=reference,
     )
 
 
 def invalid_kind(group: str, kind: str, field: str) -> Problem:
     message = f'{field} refers to kind {kind} of group "{group}": only kind Service of group "" is served.'
     fix = reference_fix(group, kind, "Service")
-    return Problem(condition=RESOLVED_REFS, reason="InvalidKind", message=message, field=f"{field}.kind", fix=fix)
+    return Problem(
+        condition=RESOLVED_REFS, reason="InvalidKind", message=intern(message), field=f"{field}.kind", fix=fix
+    )
 
 
 def service_not_found(service: Key, field: str) -> Problem:
     message = f"Service {service.name} does not exist in namespace {service.namespace}."
-    return Problem(condition=RESOLVED_REFS, reason="BackendNotFound", message=message, field=f"{field}.name")
+    return Problem(condition=RESOLVED_REFS, reason="BackendNotFound", message=intern(message), field=f"{field}.name")
 
 
-def port_not_found(service: Key, port: int | None, ports: tuple[int, ...], field: str) -> Problem:
-    has = f"its ports are {', '.join(map(str, ports))}" if ports else "it has no ports"
+def port_not_found(service: Service, port: int | None, field: str) -> Problem:
+    has = listed(service.spec.ports, write=lambda one: str(one.port))
+    has = f"its ports are {has}" if has else "it has no ports"
     wanted = "the reference has no port" if port is None else f"it has no port {port}"
-    message = f"Service {service}: {wanted}; {has}."
-    return Problem(condition=RESOLVED_REFS, reason="BackendNotFound", message=message, field=f"{field}.port")
+    message = f"Service {service.key}: {wanted}; {has}."
+    return Problem(condition=RESOLVED_REFS, reason="BackendNotFound", message=intern(message), field=f"{field}.port")
 
 
 def external_name(service: Key, field: str) -> Problem:
@@ -59,12 +69,14 @@ def external_name(service: Key, field: str) -> Problem:
         f"Service {service} is of type ExternalName: it has no endpoints, and its external name could lead out "
         f"of the cluster. Use a Service with EndpointSlices."
     )
-    return Problem(condition=RESOLVED_REFS, reason="BackendNotFound", message=message, field=f"{field}.name")
+    return Problem(condition=RESOLVED_REFS, reason="BackendNotFound", message=intern(message), field=f"{field}.name")
 
 
 def unsupported_protocol(service: Key, port: int, protocol: str, field: str) -> Problem:
     message = f"Port {port} of Service {service} speaks {protocol}, which is not served yet: only HTTP/1.1 is."
-    return Problem(condition=RESOLVED_REFS, reason="UnsupportedProtocol", message=message, field=f"{field}.port")
+    return Problem(
+        condition=RESOLVED_REFS, reason="UnsupportedProtocol", message=intern(message), field=f"{field}.port"
+    )
 
 
 WHY_NOT_SPOKEN = {
@@ -75,21 +87,39 @@ WHY_NOT_SPOKEN = {
 
 
 def unsupported_app_protocol(service: Key, port: ServicePort, protocol: Protocol, field: str) -> Problem:
-    message = f"Port {port.port} of Service {service} has appProtocol {port.app_protocol}, {WHY_NOT_SPOKEN[protocol]}."
-    return Problem(condition=RESOLVED_REFS, reason="UnsupportedProtocol", message=message, field=f"{field}.port")
+    named = shortened(port.app_protocol or "")
+    message = f"Port {port.port} of Service {service} has appProtocol {named}, {WHY_NOT_SPOKEN[protocol]}."
+    return Problem(
+        condition=RESOLVED_REFS, reason="UnsupportedProtocol", message=intern(message), field=f"{field}.port"
+    )
 
 
 OWN_ADDRESS = "this gateway itself"
 MOST_ENDPOINTS = 400  # named in one message, which may have 32 KiB: the longest name takes 78 bytes
 
 
-def endpoints_refused(service: Key, refusals: tuple[Refusal, ...], field: str) -> Problem:
+def endpoints_refused(service: Key, refusals: tuple[Refusal, ...]) -> Concern:
     named = ", ".join(f"{written(one.endpoint)} ({one.why})" for one in refusals[:MOST_ENDPOINTS])
     more = f" and {len(refusals) - MOST_ENDPOINTS} more" if len(refusals) > MOST_ENDPOINTS else ""
     message = f"Endpoints of Service {service} get no requests: {named}{more}."
     if any(one.why != OWN_ADDRESS for one in refusals):
         message += " --allow-local-endpoints allows local addresses."
-    return Problem(condition=RESOLVED_REFS, reason="EndpointRefused", message=message, field=field)
+    return Concern("EndpointRefused", message)
+
+
+def too_many_endpoints(service: Key, port: int, used: int, most: int) -> Concern:
+    """`used`: how many of its endpoints are used."""
+    which = "Only some endpoints" if used else "No endpoints"
+    message = (
+        f"{which} of port {port} of Service {service} are used: the Services of this namespace that routes refer to "
+        f"have more than {most} endpoints, which is the limit. Those of the oldest Services are used."
+    )
+    return Concern("TooManyEndpoints", message)
+
+
+def concerned(concern: Concern, field: str) -> Problem:
+    """A reference to a backend that has this concern."""
+    return Problem(condition=RESOLVED_REFS, reason=concern.reason, message=concern.message, field=field)
 
 
 def written(endpoint: Endpoint) -> str:
@@ -184,10 +214,11 @@ def port_unavailable(message: str, field: str) -> Problem:
     return Problem(condition=ACCEPTED, reason="PortUnavailable", message=message, field=f"{field}.port")
 
 
-def port_taken(socket: tuple[str, int], owner: Key, field: str) -> Problem:
-    """`socket`: the address and port that another Gateway, `owner`, serves."""
+def port_taken(socket: tuple[str, int], owner: Key, field: str, *, in_set: bool) -> Problem:
+    """`socket`: the address and port that another Gateway, `owner`, serves. `in_set`: a ListenerSet wants it, too."""
+    why = "because Gateways come before ListenerSets, or by age and name" if in_set else "by age and name"
     message = (
-        f"Port {socket[1]} of address {socket[0]} is used by Gateway {owner}, which has precedence by age and name. "
+        f"Port {socket[1]} of address {socket[0]} is used by Gateway {owner}, which has precedence {why}. "
         f"Use another port, attach the routes to that Gateway, or give each Gateway its own address with "
         f"--address-pool."
     )
@@ -197,7 +228,7 @@ def port_taken(socket: tuple[str, int], owner: Key, field: str) -> Problem:
 def too_many_ports(port: int, most: int, limit: str, field: str) -> Problem:
     """`limit`: what sets the limit, an option or a resource."""
     message = (
-        f"Port {port} is not served: older Gateways and ListenerSets use {most} ports, which is the limit of this "
+        f"Port {port} is not served: other Gateways and ListenerSets use {most} ports, which is the limit of this "
         f"installation ({limit}). Use a port that is already served, or raise the limit."
     )
     return port_unavailable(message, field)
@@ -206,7 +237,7 @@ def too_many_ports(port: int, most: int, limit: str, field: str) -> Problem:
 def invalid_route_kinds(kinds: list[str], served: list[str], taken: list[str], field: str) -> Problem:
     """`kinds`: the named kinds that are not served; `taken`: the other named kinds."""
     message = (
-        f"allowedRoutes.kinds names {', '.join(kinds)}, which this listener does not serve: "
+        f"allowedRoutes.kinds names {listed(kinds)}, which this listener does not serve: "
         f"it serves {', '.join(served) or 'none'}."
     )
     field = f"{field}.allowedRoutes.kinds"
@@ -248,7 +279,7 @@ def overlapping_hostnames(port: int, others: str) -> Problem:
 # --- ListenerSets
 
 
-def listener_set_not_allowed(gateway: Key, why: str, fix: str) -> Problem:
+def listener_set_not_allowed(gateway: Key, why: str, fix: str | None) -> Problem:
     message = f"Gateway {gateway} does not allow this ListenerSet: {why}."
     return Problem(condition=ACCEPTED, reason="NotAllowed", message=message, field="spec.parentRef", fix=fix)
 

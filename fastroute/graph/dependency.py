@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from fastroute.difference import changed_keys
 from fastroute.graph.grant import GrantSpace
-from fastroute.graph.node import GatewayNode, Holder, HolderId, ListenerSetNode, Refusal
+from fastroute.graph.node import Concern, GatewayNode, Holder, HolderId, ListenerSetNode
 from fastroute.resources.core import Namespace, Secret, Service
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import BackendTLSPolicy
@@ -20,6 +20,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 Dependency = tuple[str, Any]  # the kind of an Index, and a key of its mapping
 Dependencies = frozenset[Dependency]
+Section = tuple[Key, str]  # a Service, and the name of one of its ports or policy.WHOLE
 
 
 class Index(Generic[K, V]):
@@ -48,8 +49,8 @@ SERVICES = Index[Key, Service]("Service", attrgetter("spec"))
 NAMESPACES = Index[Key, Namespace]("Namespace", attrgetter("metadata.labels"))
 SECRETS = Index[Key, Secret]("Secret", attrgetter("data"))
 GRANTS = Index[str, GrantSpace]("ReferenceGrant")  # by namespace
-POLICIES = Index[Key, tuple[BackendTLSPolicy, ...]]("BackendTLSPolicy")  # by the Service that they target
-REFUSALS = Index[Key, tuple[Refusal, ...]]("EndpointSlice")  # refused endpoints by Service
+POLICIES = Index[Section, tuple[BackendTLSPolicy, ...]]("BackendTLSPolicy", lambda policies: policies[0].key)
+CONCERNS = Index[str, tuple[Concern, ...]]("EndpointSlice")  # by backend; only of those that have some
 GATEWAYS = Index[Key, GatewayNode]("Gateway")  # without their routes
 LISTENER_SETS = Index[Key, ListenerSetNode]("ListenerSet")  # likewise
 HOLDERS: Mapping[str, Index[Key, Any]] = {index.kind: index for index in (GATEWAYS, LISTENER_SETS)}
@@ -86,6 +87,9 @@ class Reader:
 
 def changed_entries(old: Indexes, new: Indexes) -> Dependencies:
     """All entries of `new` that are not as in `old`, and those that are only in `old`."""
-    return frozenset(
-        (index.kind, key) for index, entries in new.items() for key in index.changed(old.get(index, {}), entries)
-    )
+    found: set[Dependency] = set()
+    for index, entries in new.items():
+        before = old.get(index)
+        if before is not entries:
+            found.update((index.kind, key) for key in index.changed(before or {}, entries))
+    return frozenset(found)

@@ -9,17 +9,36 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from ipaddress import ip_address
+from typing import NamedTuple
 
-from fastroute.resources.core import SERVICE_NAME_LABEL, EndpointSlice, ServicePort, SliceEndpoint
+from fastroute.graph.reach import Reached, reach
+from fastroute.resources.core import SERVICE_NAME_LABEL, EndpointSlice, SliceEndpoint
 from fastroute.resources.meta import Key
 from fastroute.resources.world import Resources
 from fastroute.snapshot import Endpoint
 
-Slices = Mapping[Key, tuple[EndpointSlice, ...]]  # by the Service that they belong to
-
 ADDRESS_TYPES = frozenset({"IPv4", "IPv6"})
 PORTS = range(1, 65_536)
 ZEROS = re.compile(r"(?<![0-9a-fA-F])0+(?=[0-9]+\.)|(?<=\.)0+(?=[0-9])")  # leading zeros in an IPv4 address
+
+
+class Candidate(NamedTuple):
+    """An endpoint of a slice, at any port."""
+
+    address: str
+    ready: bool | None  # False: it serves while terminating; None: it gets no requests
+    reached: Reached
+
+
+class Piece(NamedTuple):
+    """What workers can use of an EndpointSlice: made once, so a change costs as much as the slices that changed."""
+
+    key: Key
+    endpoints: tuple[Candidate, ...]
+    ports: Mapping[tuple[str, str], list[int]]  # numbers by name and protocol
+
+
+Slices = Mapping[Key, tuple[Piece, ...]]  # by the Service that they belong to
 
 
 def build_slices(old: Resources, new: Resources, touched: frozenset[Key], last: Slices) -> Slices:
@@ -38,10 +57,10 @@ def slice_owners(old: Resources, new: Resources, touched: Iterable[Key]) -> set[
 
 def index_slices(slices: Mapping[Key, EndpointSlice]) -> Slices:
     """Group by the Service that they belong to."""
-    grouped: dict[Key, list[EndpointSlice]] = {}
+    grouped: dict[Key, list[Piece]] = {}
     for key in sorted(slices):
         if owner := slice_owner(slices[key]):
-            grouped.setdefault(owner, []).append(slices[key])
+            grouped.setdefault(owner, []).append(piece_of(slices[key]))
     return {owner: tuple(members) for owner, members in grouped.items()}
 
 
@@ -54,14 +73,14 @@ def move_slices(
         if key in before and (owner := slice_owner(before[key])):
             moved[owner] = tuple(member for member in moved[owner] if member.key != key)
         if key in after and (owner := slice_owner(after[key])):
-            moved[owner] = tuple(sorted((*moved.get(owner, ()), after[key]), key=_key))
+            moved[owner] = tuple(sorted((*moved.get(owner, ()), piece_of(after[key])), key=_key))
         for owner in _owners(before.get(key), after.get(key)):
             if not moved.get(owner):
                 moved.pop(owner, None)
     return moved
 
 
-def _key(piece: EndpointSlice) -> Key:
+def _key(piece: Piece) -> Key:
     return piece.key
 
 
@@ -75,22 +94,64 @@ def slice_owner(piece: EndpointSlice) -> Key | None:
     return Key(piece.metadata.namespace, name) if name else None
 
 
-def eligible(
-    port: ServicePort, slices: tuple[EndpointSlice, ...], refused: frozenset[Endpoint] = frozenset()
-) -> tuple[Endpoint, ...]:
+def piece_of(source: EndpointSlice) -> Piece:
+    usable = source.endpoints or () if source.address_type in ADDRESS_TYPES else ()
+    ports: dict[tuple[str, str], list[int]] = {}
+    for port in source.ports or ():
+        if port.port is not None and port.port in PORTS:
+            ports.setdefault((port.name, port.protocol), []).append(port.port)
+    return Piece(source.key, tuple(filter(None, map(_candidate, usable))), ports)
+
+
+def _candidate(endpoint: SliceEndpoint) -> Candidate | None:
+    """With the first address: all addresses of an endpoint belong to the same Pod."""
+    address = usable_address(endpoint.addresses[0]) if endpoint.addresses else None
+    if address is None:
+        return None
+    ready = True if _is_ready(endpoint) else False if _drains(endpoint) else None
+    return Candidate(address, ready, reach(address))
+
+
+class Offer(NamedTuple):
+    """Endpoints of one slice, with the numbers that a port has there."""
+
+    endpoints: tuple[Candidate, ...]
+    numbers: list[int]
+
+
+Offers = Mapping[tuple[str, str], Iterable[Offer]]  # by name and protocol of the port
+
+
+def offers_of(pieces: Iterable[Piece]) -> Offers:
+    """All slices of one Service."""
+    offers: dict[tuple[str, str], list[Offer]] = {}
+    for piece in pieces:
+        for named, numbers in piece.ports.items():
+            offers.setdefault(named, []).append(Offer(piece.endpoints, numbers))
+    return offers
+
+
+def count(offers: Iterable[Offer]) -> int:
+    """How many endpoints there are, ready or not."""
+    return sum(len(offer.endpoints) * len(offer.numbers) for offer in offers)
+
+
+def first(offers: Iterable[Offer], most: int) -> Iterable[Offer]:
+    """The first endpoints, at most `most`."""
+    for offer in offers:
+        taken = offer.endpoints[: most // len(offer.numbers)]
+        most -= len(taken) * len(offer.numbers)
+        yield Offer(taken, offer.numbers)
+
+
+def eligible(offers: Iterable[Offer], refused: frozenset[Endpoint] = frozenset()) -> tuple[Endpoint, ...]:
     """Endpoints that may get requests, sorted: ready ones; if none is ready, those that serve while terminating."""
     ready: set[Endpoint] = set()
     draining: set[Endpoint] = set()
-    for piece in slices:
-        if piece.address_type not in ADDRESS_TYPES:
-            continue
-        named = [p for p in piece.ports or () if p.name == port.name and p.protocol == port.protocol]
-        numbers = [p.port for p in named if p.port is not None and p.port in PORTS]
-        for endpoint in piece.endpoints or ():
-            chosen = ready if _is_ready(endpoint) else draining if _drains(endpoint) else None
-            if chosen is not None:
-                usable = filter(None, map(usable_address, endpoint.addresses))
-                chosen.update(Endpoint(address, number) for address in usable for number in numbers)
+    for endpoints, numbers in offers:
+        for number in numbers:
+            ready.update(Endpoint(one.address, number) for one in endpoints if one.ready)
+            draining.update(Endpoint(one.address, number) for one in endpoints if one.ready is False)
     return tuple(sorted((ready - refused) or (draining - refused)))
 
 

@@ -15,6 +15,9 @@ from fastroute.resources.meta import Key
 
 NAME_LABEL = "kubernetes.io/metadata.name"
 LONGEST_NAME = 253
+# A refused route has a stanza for each of its parentRefs. For a longer selector there is none.
+MOST_NAMES = 64  # labels and values of the selector
+LONGEST_STANZA = 8_192  # characters
 
 
 def grant_document(reference: Reference, grants: Grants) -> str:
@@ -40,7 +43,7 @@ spec:
 
 
 def _free_name(reference: Reference, grants: Grants) -> str:
-    taken = {grant.metadata.name for grant in grants.get(reference.to_namespace, EMPTY).grants}
+    taken = grants.get(reference.to_namespace, EMPTY).names
     name = f"{reference.namespace}-{reference.kind.lower()}s-to-{reference.to_name}"
     ends = chain([""], (f"-{number}" for number in count(2)))
     candidates = (f"{name[: LONGEST_NAME - len(end)]}{end}" for end in ends)
@@ -49,12 +52,16 @@ def _free_name(reference: Reference, grants: Grants) -> str:
 
 def allowed_routes(
     holder: HolderId, listener: str, allowed: AllowedRoutes, wanted: Sequence[str], kinds: Iterable[str] = ()
-) -> str:
+) -> str | None:
     """An `allowedRoutes` stanza that admits what the listener admits now, and routes of the namespaces `wanted`.
+
+    None if it would be long.
 
     `kinds`: the content of `allowedRoutes.kinds`; empty if the field is not needed. If the current selector cannot be
     extended with namespace names, the stanza replaces it, and a comment contains the label command as an alternative.
     """
+    if _is_long(allowed.namespaces.selector):
+        return None
     kind, key = holder
     lines = [f"# In {kind} {key}, listener {listener}:"]
     namespaces, labels = _admitted(key.namespace, allowed.namespaces, wanted)
@@ -67,11 +74,16 @@ def allowed_routes(
     if kinds:
         lines += ["  kinds:", *(f"  - kind: {kind}" for kind in kinds)]
     lines += _namespaces(["*"] if allowed.namespaces.from_ == "All" else namespaces, key.namespace)
-    return "\n".join(lines) + "\n"
+    return _unless_long(lines)
 
 
-def allowed_listeners(gateway: Key, allowed: ListenerNamespaces, wanted: str) -> str:
-    """An `allowedListeners` stanza that admits what the Gateway admits now, and ListenerSets of namespace `wanted`."""
+def allowed_listeners(gateway: Key, allowed: ListenerNamespaces, wanted: str) -> str | None:
+    """An `allowedListeners` stanza that admits what the Gateway admits now, and ListenerSets of namespace `wanted`.
+
+    None if it would be long.
+    """
+    if _is_long(allowed.selector):
+        return None
     namespaces, labels = [wanted], list[str]()
     if allowed.from_ != "None":
         namespaces, labels = _admitted(gateway.namespace, allowed, (wanted,))
@@ -81,7 +93,20 @@ def allowed_listeners(gateway: Key, allowed: ListenerNamespaces, wanted: str) ->
             "# This replaces a selector by labels. To keep that one, label the namespace instead:",
             f"#   kubectl label namespace {' '.join((wanted, *labels))}",
         ]
-    return "\n".join([*lines, "allowedListeners:", *_namespaces(namespaces, gateway.namespace)]) + "\n"
+    return _unless_long([*lines, "allowedListeners:", *_namespaces(namespaces, gateway.namespace)])
+
+
+def _is_long(selector: LabelSelector | None) -> bool:
+    if selector is None:
+        return False
+    expressions = selector.match_expressions
+    parts = len(selector.match_labels) + len(expressions)
+    return parts > MOST_NAMES or parts + sum(len(one.values) for one in expressions) > MOST_NAMES
+
+
+def _unless_long(lines: list[str]) -> str | None:
+    text = "\n".join(lines) + "\n"
+    return text if len(text) <= LONGEST_STANZA else None
 
 
 def _namespaces(names: Sequence[str], own: str) -> list[str]:

@@ -10,32 +10,17 @@ examined.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import ip_address
 
 import msgspec
 
-from fastroute.difference import replaced
 from fastroute.graph.conditions import OWN_ADDRESS
-from fastroute.graph.endpoint import ADDRESS_TYPES, PORTS, Slices, usable_address
-from fastroute.graph.node import GatewayNode, Holder, Refusal, Refusals
-from fastroute.resources.core import EndpointSlice
+from fastroute.graph.endpoint import Offer, Piece, Slices
+from fastroute.graph.node import GatewayNode, Holder, Refusal
+from fastroute.graph.reach import LOOPBACK, Reached, plain, reach
 from fastroute.resources.meta import Key
 from fastroute.settings import GraphSettings
 from fastroute.snapshot import Endpoint
-
-LOOPBACK, LINK_LOCAL, METADATA = "a loopback address", "a link-local address", "a metadata address"
-MULTICAST = tuple(map(ip_network, ("224.0.0.0/24", "ff01::/16", "ff02::/16")))  # of the machine or the link
-# IPv6 addresses that contain an IPv4 address in the last 32 bits, and reach it: IPv4-mapped and IPv4-compatible ones
-# (RFC 4291 section 2.5.5), and those of NAT64 (RFC 6052 section 2.1, RFC 8215).
-EMBEDDING = tuple(map(ip_network, ("::ffff:0:0/96", "::/96", "64:ff9b::/96", "64:ff9b:1::/48")))
-ITSELF: dict[IPv4Address | IPv6Address, IPv4Address | IPv6Address] = {
-    IPv4Address("0.0.0.0"): IPv4Address("127.0.0.1"),  # noqa: S104
-    IPv6Address("::"): IPv6Address("::1"),
-}
-METADATA_ADDRESSES = frozenset(
-    map(ip_address, ("169.254.169.254", "fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16"))
-)
 
 
 class Forbidden(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,39 +36,13 @@ class Forbidden(msgspec.Struct, frozen=True, kw_only=True):
         """The addresses at which some ports are refused. Local addresses, which have a kind, are not included."""
         return self.machine | {address for address, _ in self.places}
 
-    def why(self, written: str, port: int) -> str | None:
+    def why(self, reached: Reached, port: int) -> str | None:
         """What the endpoint is, if it is refused."""
-        address, kind = _judge(written)
+        address, kind = reached
         here = address in self.machine or kind == LOOPBACK
         if (address, port) in self.places or (here and port in self.ports):
             return OWN_ADDRESS
         return None if self.local else kind
-
-
-def kind_of(address: str) -> str | None:
-    """LOOPBACK, LINK_LOCAL, METADATA or None."""
-    return _judge(address)[1]
-
-
-@lru_cache(maxsize=16_384)
-def _judge(written: str) -> tuple[str, str | None]:
-    """The address that a connection to it reaches, and its kind if it is local or a metadata address."""
-    found = _plain(written)
-    found = ITSELF.get(found, found)
-    if found.is_loopback:
-        return str(found), LOOPBACK
-    if found in METADATA_ADDRESSES:
-        return str(found), METADATA
-    local = found.is_link_local or (found.is_multicast and any(found in network for network in MULTICAST))
-    return str(found), LINK_LOCAL if local else None
-
-
-def _plain(written: str) -> IPv4Address | IPv6Address:
-    """The address, or the IPv4 address that it contains."""
-    found = ip_address(written)
-    if found.version == 6 and int(found) > 1 and any(found in network for network in EMBEDDING):
-        return IPv4Address(int(found) & 0xFFFFFFFF)
-    return found
 
 
 # --- addresses of the gateway itself
@@ -96,11 +55,11 @@ def find_forbidden(
     places: set[tuple[str, int]] = set()
     ports: set[int] = set()
     for host, port in (*settings.operators, *_listening(gateways, holders, settings.addressing.port_offset)):
-        if _plain(host).is_unspecified:
+        if plain(host).is_unspecified:
             ports.add(port)
         else:
-            places.add((_judge(host)[0], port))
-    machine = frozenset(_judge(address)[0] for address in settings.machine) if ports else frozenset()
+            places.add((reach(host).address, port))
+    machine = frozenset(reach(address).address for address in settings.machine) if ports else frozenset()
     return Forbidden(places=frozenset(places), ports=frozenset(ports), machine=machine, local=settings.local_endpoints)
 
 
@@ -109,8 +68,8 @@ def _listening(
 ) -> Iterator[tuple[str, int]]:
     """Where listeners are bound, and where clients reach them: there, the port is that of the listener."""
     for holder in holders:
-        bind = frozenset(map(_plain, holder.bind))
-        reached = [one for one in gateways[holder.gateway].addresses if _is_ip(one) and _plain(one) not in bind]
+        bind = frozenset(map(plain, holder.bind))
+        reached = [one for one in gateways[holder.gateway].addresses if _is_ip(one) and plain(one) not in bind]
         for listener in holder.listeners:
             if listener.serves:
                 yield from ((address, listener.source.port + offset) for address in holder.bind)
@@ -129,11 +88,10 @@ def _is_ip(text: str) -> bool:
 
 
 class Exclusion(msgspec.Struct, frozen=True, eq=False):
-    """The refused endpoints, and what the next build needs to find them again."""
+    """Which endpoints are refused, and the Services that may have some."""
 
     forbidden: Forbidden = Forbidden()
     suspects: frozenset[Key] = frozenset()  # Services with an endpoint at an address with refused ports
-    refusals: Refusals = {}
 
 
 def exclude(slices: Slices, owners: Iterable[Key], forbidden: Forbidden, last: Exclusion) -> Exclusion:
@@ -144,32 +102,20 @@ def exclude(slices: Slices, owners: Iterable[Key], forbidden: Forbidden, last: E
     moved = (forbidden.addresses, forbidden.local) != (last.forbidden.addresses, last.forbidden.local)
     examined = slices.keys() | last.suspects if moved else frozenset(owners)
     found = {key for key in examined if _is_suspect(slices.get(key, ()), forbidden)}
-    suspects = (last.suspects - examined) | found
-    judged = examined if same else suspects | examined
-    changes = {key: _refused(slices.get(key, ()), forbidden) if key in suspects else () for key in judged}
-    kept = {key: last.refusals[key] if last.refusals.get(key) == new else new for key, new in changes.items()}
-    refusals = replaced(last.refusals, {key: new or None for key, new in kept.items()})
-    return Exclusion(last.forbidden if same else forbidden, suspects, refusals)
+    return Exclusion(last.forbidden if same else forbidden, (last.suspects - examined) | found)
 
 
-def _is_suspect(pieces: Iterable[EndpointSlice], forbidden: Forbidden) -> bool:
+def _is_suspect(pieces: Iterable[Piece], forbidden: Forbidden) -> bool:
     known = forbidden.addresses
-    return any(_judge(address)[1] or _judge(address)[0] in known for _, address in _addresses(pieces))
+    reached = (one.reached for piece in pieces for one in piece.endpoints)
+    return any(kind or address in known for address, kind in reached)
 
 
-def _addresses(pieces: Iterable[EndpointSlice]) -> Iterator[tuple[EndpointSlice, str]]:
-    """The usable addresses of all endpoints, also of those that are not ready."""
-    for piece in pieces:
-        if piece.address_type in ADDRESS_TYPES:
-            for endpoint in piece.endpoints or ():
-                yield from ((piece, address) for address in map(usable_address, endpoint.addresses) if address)
-
-
-def _refused(pieces: Iterable[EndpointSlice], forbidden: Forbidden) -> tuple[Refusal, ...]:
+def refused_of(offers: Iterable[Offer], forbidden: Forbidden) -> tuple[Refusal, ...]:
+    """The refused endpoints, sorted; also those that are not ready."""
     found: set[Refusal] = set()
-    for piece, address in _addresses(pieces):
-        for port in piece.ports or ():
-            number = port.port
-            if number is not None and number in PORTS and (why := forbidden.why(address, number)):
-                found.add(Refusal(port.name, port.protocol, Endpoint(address, number), why))
+    for endpoints, numbers in offers:
+        for one in endpoints:
+            whys = ((number, forbidden.why(one.reached, number)) for number in numbers)
+            found.update(Refusal(Endpoint(one.address, number), why) for number, why in whys if why)
     return tuple(sorted(found))

@@ -6,6 +6,7 @@ The existence of the target is not checked, so that a refusal does not reveal it
 """
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 
 import msgspec
 
@@ -14,7 +15,9 @@ from fastroute.resources.gateway import GROUP
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import ReferenceGrant, ReferenceGrantFrom, ReferenceGrantTo
 
-Permit = tuple[str, str, str, str, str, str | None]  # from group, kind, namespace; to group, kind, name (None: any)
+Origin = tuple[str, str, str]  # group, kind, namespace of `from`
+Target = tuple[str, str, str | None]  # group, kind, name of `to`; None: any
+_COMPARED = 20  # grants whose `from` is compared to find the nearest one: a namespace can have thousands
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,16 +31,31 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     to_name: str
 
 
-class GrantSpace(msgspec.Struct, frozen=True):
-    """The grants of one namespace, and what they allow together."""
+class GrantSpace(msgspec.Struct, frozen=True, eq=False):
+    """The grants of one namespace, and what they allow together. What a reference needs is found without a search."""
 
     grants: tuple[ReferenceGrant, ...] = ()  # sorted by name
-    permits: frozenset[Permit] = frozenset()
+    names: frozenset[str] = frozenset()
+    first: Mapping[Origin, ReferenceGrant] = {}  # the first one with this `from`
+    allowed: Mapping[Origin, Mapping[Target, ReferenceGrant]] = {}  # the first one that allows the pair
 
     @classmethod
     def of(cls, grants: Iterable[ReferenceGrant]) -> "GrantSpace":
         members = tuple(grants)
-        return cls(members, frozenset(_permits(members)))
+        first: dict[Origin, ReferenceGrant] = {}
+        allowed: dict[Origin, dict[Target, ReferenceGrant]] = {}
+        for grant in reversed(members):
+            targets: dict[Target, ReferenceGrant] = {(to.group, to.kind, to.name): grant for to in grant.spec.to}
+            for origin in grant.spec.from_:
+                one = (origin.group, origin.kind, origin.namespace)
+                first[one] = grant
+                allowed.setdefault(one, {}).update(targets)
+        return cls(members, frozenset(grant.metadata.name for grant in members), first, allowed)
+
+    def allowing(self, origin: Origin, group: str, kind: str, name: str) -> ReferenceGrant | None:
+        """A grant that allows a reference to this target."""
+        targets = self.allowed.get(origin, {})
+        return targets.get((group, kind, name)) or targets.get((group, kind, None))
 
 
 EMPTY = GrantSpace()
@@ -64,20 +82,21 @@ def index_grants(
     return replaced(last or {}, {name: GrantSpace.of(found) if found else None for name, found in members.items()})
 
 
-def _permits(grants: Iterable[ReferenceGrant]) -> Iterable[Permit]:
-    for grant in grants:
-        for origin in grant.spec.from_:
-            for to in grant.spec.to:
-                yield (origin.group, origin.kind, origin.namespace, to.group, to.kind, to.name)
+def allowing(reference: Reference, grants: Grants) -> ReferenceGrant | None:
+    """A grant in the namespace of the target that allows the reference, the first of several."""
+    space = grants.get(reference.to_namespace, EMPTY)
+    return space.allowing(_origin(reference), reference.to_group, reference.to_kind, reference.to_name)
+
+
+def _origin(reference: Reference) -> Origin:
+    return GROUP, reference.kind, reference.namespace
 
 
 def permitted(reference: Reference, grants: Grants) -> bool:
     """Whether a ReferenceGrant allows the reference, or none is needed."""
     if reference.namespace == reference.to_namespace:
         return True
-    permits = grants.get(reference.to_namespace, EMPTY).permits
-    pair = (GROUP, reference.kind, reference.namespace, reference.to_group, reference.to_kind)
-    return (*pair, reference.to_name) in permits or (*pair, None) in permits
+    return allowing(reference, grants) is not None
 
 
 def refusal_cause(reference: Reference, grants: Grants) -> str:
@@ -88,32 +107,25 @@ def refusal_cause(reference: Reference, grants: Grants) -> str:
     """
     if isinstance(grants, UnreadGrants):
         return f"no ReferenceGrant can be read: {grants.why}"
-    here = grants.get(reference.to_namespace, EMPTY).grants
-    for grant in here:
-        if any(not _from_mismatch(reference, origin) for origin in grant.spec.from_):
-            why = _nearest([_to_mismatch(reference, to) for to in grant.spec.to])
-            return f"`to` mismatch: ReferenceGrant {grant.key} allows this referrer, but {why}"
+    space = grants.get(reference.to_namespace, EMPTY)
+    here = space.grants
+    if (grant := space.first.get(_origin(reference))) is not None:
+        why = _nearest([_to_mismatch(reference, to) for to in grant.spec.to])
+        return f"`to` mismatch: ReferenceGrant {grant.key} allows this referrer, but {why}"
     if here:
         grant = here[0]
-        why = _nearest([_from_mismatch(reference, origin) for grant in here for origin in grant.spec.from_])
+        compared = islice(here, _COMPARED)
+        why = _nearest([_from_mismatch(reference, origin) for grant in compared for origin in grant.spec.from_])
         named = f"ReferenceGrant {grant.key}" if len(here) == 1 else f"none of the {len(here)} ReferenceGrants there"
         return f"`from` mismatch: {named} {'does not allow' if len(here) == 1 else 'allows'} this referrer ({why})"
-    misplaced = _misplaced(reference, grants)
-    if misplaced:
+    own = grants.get(reference.namespace, EMPTY)
+    misplaced = own.allowing(_origin(reference), reference.to_group, reference.to_kind, reference.to_name)
+    if misplaced:  # a common mistake: it is in the namespace of the referrer
         return (
             f"no ReferenceGrant in namespace {reference.to_namespace}: {misplaced.key} would allow it, but is in the "
             f"wrong namespace: a grant must be in the namespace of its target"
         )
     return f"no ReferenceGrant in namespace {reference.to_namespace}"
-
-
-def _misplaced(reference: Reference, grants: Grants) -> ReferenceGrant | None:
-    """A grant in the referrer's namespace instead of the target's (a common mistake)."""
-    for grant in grants.get(reference.namespace, EMPTY).grants:
-        froms = any(not _from_mismatch(reference, origin) for origin in grant.spec.from_)
-        if froms and any(not _to_mismatch(reference, to) for to in grant.spec.to):
-            return grant
-    return None
 
 
 def _from_mismatch(reference: Reference, origin: ReferenceGrantFrom) -> list[str]:

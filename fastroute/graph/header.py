@@ -11,6 +11,7 @@ from itertools import chain
 
 from fastroute.graph import conditions
 from fastroute.graph.node import Problem
+from fastroute.listed import listed
 from fastroute.resources.http_rule import HTTPFilter, HTTPHeaderFilter
 
 FRAMING_FIELDS = frozenset(
@@ -44,7 +45,7 @@ def header_problems(filter_: HTTPFilter, field: str) -> Iterator[Problem]:
 def _framing(modifier: HTTPHeaderFilter, field: str) -> Iterator[Problem]:
     named = [*(header.name for header in (*modifier.set, *modifier.add)), *modifier.remove]
     if framing := [name for name in named if name.lower() in FRAMING_FIELDS]:
-        what = f"{', '.join(framing)} frames the message or the connection and cannot be changed by a route."
+        what = f"{listed(framing)} frames the message or the connection and cannot be changed by a route."
         yield conditions.unsupported_value(what, field)
 
 
@@ -57,7 +58,7 @@ def _at_once(modifier: HTTPHeaderFilter, field: str) -> Iterator[Problem]:
     )
     counts = Counter(chain.from_iterable(actions))
     if twice := sorted(name for name, count in counts.items() if count > 1):
-        what = f"{', '.join(twice)} can have only one of the actions set, add and remove."
+        what = f"{listed(twice)} can have only one of the actions set, add and remove."
         yield conditions.unsupported_value(what, field, "Keep one action, or use a second filter on the backendRef.")
 
 

@@ -27,6 +27,7 @@ KIND = HTTP_ROUTE
 SPOKEN = frozenset({Protocol.HTTP1})  # protocols that are supported to backends
 MOST_EXPRESSIONS = 128  # of one route: workers compile them when the route changes
 MOST_STATES_OF_A_ROUTE = 2_000  # of the automata of these expressions: the graph builds them when the route changes
+MOST_STEPS_OF_A_ROUTE = 300_000  # to judge these expressions: about 40 ms in one pass of the main loop
 MOST_ELEMENTS = 64  # of a PathPrefix: a request visits each, for each of its hostnames
 MOST_ATTEMPTS = 10  # of a retry: a route must not multiply the requests to a failing backend by any number
 SERVED_FILTERS = frozenset(
@@ -129,16 +130,23 @@ def _match_problems(source: HTTPRoute) -> Iterator[Problem]:
         what = f"the route has {len(patterns)} regular expressions, and {MOST_EXPRESSIONS} are allowed."
         yield conditions.unsupported_value(what, "spec.rules", "Use exact values, or several routes.")
         return
-    states = 0
+    states = steps = 0
     for field, pattern in patterns:
         judgement = judge_pattern(pattern)
         if judgement.error:
             yield conditions.unsupported_value(f"pattern {pattern} {judgement.error}.", field)
-        states += judgement.states
-        if states > MOST_STATES_OF_A_ROUTE:
-            what = f"the automata of its expressions have more than {MOST_STATES_OF_A_ROUTE} states in all."
-            yield conditions.unsupported_value(what, "spec.rules", "Use simpler expressions, or several routes.")
+        states, steps = states + judgement.states, steps + judgement.steps
+        if expensive := _too_expensive(states, steps):
+            yield conditions.unsupported_value(expensive, "spec.rules", "Use simpler expressions, or several routes.")
             return
+
+
+def _too_expensive(states: int, steps: int) -> str | None:
+    if states > MOST_STATES_OF_A_ROUTE:
+        return f"the automata of its expressions have more than {MOST_STATES_OF_A_ROUTE} states in all."
+    if steps > MOST_STEPS_OF_A_ROUTE:
+        return f"judging its expressions takes more than {MOST_STEPS_OF_A_ROUTE:,} steps in all."
+    return None
 
 
 def _path_problems(match: HTTPMatch, field: str) -> Iterator[Problem]:

@@ -9,6 +9,7 @@ from fastroute.graph.endpoint import Slices
 from fastroute.graph.family import Families
 from fastroute.graph.forbidden import Exclusion
 from fastroute.graph.node import Attachment, GatewayClassNode, GatewayNode, ListenerSetNode, RouteId
+from fastroute.graph.ration import Rations
 from fastroute.graph.route import ListenerId
 from fastroute.graph.secured import Secured
 from fastroute.graph.unit import Limits, Unit
@@ -32,6 +33,7 @@ class Memo(msgspec.Struct, frozen=True, eq=False):
     attached: Mapping[ListenerId, Mapping[RouteId, Attachment]] = {}
     limits: Limits = Limits()
     users: Mapping[str, int] = {}  # number of backendRefs and mirrors that resolve to a backend, by id
+    rations: Mapping[str, Rations] = {}  # endpoints of backends, by namespace
     former: Mapping[Key, GatewayNode] = {}  # of a forgotten graph: only their addresses are used
 
     @property

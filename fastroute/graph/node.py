@@ -49,6 +49,20 @@ class Withheld(msgspec.Struct, frozen=True, kw_only=True):
     message: str
 
 
+class Refusal(NamedTuple):
+    """An endpoint that gets no requests."""
+
+    endpoint: Endpoint
+    why: str  # "a loopback address"
+
+
+class Concern(NamedTuple):
+    """Why some endpoints of a backend get no requests: a problem of each route that refers to it."""
+
+    reason: str
+    message: str
+
+
 class BackendNode(msgspec.Struct, frozen=True, kw_only=True):
     """An existing port of an existing Service."""
 
@@ -57,18 +71,7 @@ class BackendNode(msgspec.Struct, frozen=True, kw_only=True):
     port: int
     endpoints: tuple[Endpoint, ...]  # those to use now: ready, or serving while terminating if none is ready; sorted
     app_protocol: str | None = None
-
-
-class Refusal(NamedTuple):
-    """An endpoint of a Service that gets no requests."""
-
-    port_name: str  # of the EndpointSlice, with the next one: which port of the Service it belongs to
-    protocol: str
-    endpoint: Endpoint
-    why: str  # "a loopback address"
-
-
-Refusals = Mapping[Key, tuple[Refusal, ...]]  # by Service
+    concerns: tuple[Concern, ...] = ()
 
 
 class BackendRefNode(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +81,7 @@ class BackendRefNode(msgspec.Struct, frozen=True, kw_only=True):
     weight: int
     problem: Problem | None = None  # RefNotPermitted, BackendNotFound, InvalidKind, UnsupportedProtocol
     withheld: Withheld | None = None  # only if resolved
-    concern: Problem | None = None  # only if resolved: some of its endpoints are refused, the others get requests
+    concerns: tuple[Problem, ...] = ()  # only if resolved: some of its endpoints get no requests, the others do
 
     @property
     def resolved(self) -> bool:
@@ -86,7 +89,7 @@ class BackendRefNode(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        return tuple(problem for problem in (self.problem, self.concern) if problem is not None)
+        return self.concerns if self.problem is None else (self.problem,)
 
     @property
     def served(self) -> bool:
@@ -102,7 +105,7 @@ class MirrorNode(msgspec.Struct, frozen=True, kw_only=True):
     id: str  # as in BackendRefNode
     problem: Problem | None = None
     withheld: Withheld | None = None
-    concern: Problem | None = None
+    concerns: tuple[Problem, ...] = ()
 
     @property
     def resolved(self) -> bool:

@@ -1,12 +1,13 @@
 """Reads a regular expression of RE2 into a nondeterministic automaton, to find out how much matching it costs.
 
-Only the cost depends on this reading (automaton.py); RE2 itself decides what matches. It must have accepted the pattern
-before. Constructs whose cost this module cannot tell raise Unclear.
+Only the cost depends on this reading (automaton.py); RE2 itself decides what matches. A pattern is read before RE2
+compiles it, because a few constructs are expensive to compile, too. So the reading of an invalid pattern may be wrong.
+Constructs whose cost this module cannot tell raise UnclearError.
 """
 
 import re
 import string
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from functools import reduce
 from operator import or_
 from typing import NamedTuple
@@ -15,9 +16,12 @@ MOST_NODES = 1_000
 MOST_CONNECTED = 2_000  # nodes that loops connect, once for each loop around them
 MOST_DEPTH = 50  # of groups
 MOST_LISTED = 64  # characters outside of ASCII that a pattern names
+MOST_REPEATED = 1_000  # RE2 refuses more
+MOST_STEPS = 20_000  # to judge a pattern: up to 0.15 µs each
 
 ALL_ASCII = (1 << 128) - 1
-_REPEAT = re.compile(r"\{(\d+)(,(\d*))?\}")
+_REPEAT = re.compile(r"\{([0-9]+)(,([0-9]*))?\}")
+_SIGNS = ("{", "*", "+", "?")  # a repetition begins with one of them
 _FLAGS = re.compile(r"\?([imsU]*)(?:-([imsU]+))?([:)])")
 _NAMED = re.compile(r"\?P?<\w+>")
 _HEX = re.compile(r"x(?:([0-9A-Fa-f]{2})|\{([0-9A-Fa-f]+)\})")
@@ -29,6 +33,18 @@ _ALSO = {"k": "\u212a", "s": "\u017f"}  # the characters outside of ASCII that e
 
 class UnclearError(ValueError):
     """The cost is not known; the text says why."""
+
+
+class Steps:
+    """Counts the work to judge one pattern, and ends it at a limit."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    def take(self, number: int) -> None:
+        self.taken += number
+        if self.taken > MOST_STEPS:
+            raise UnclearError(f"its cost is not known after {MOST_STEPS:,} steps")
 
 
 class Chars(NamedTuple):
@@ -87,6 +103,7 @@ _CLASSES = {
     "word": WORD,
     "xdigit": chars(string.hexdigits),
 }
+_ASCII = {character: chars(character) for character in map(chr, range(128))}
 _ANY = Chars(ALL_ASCII, True)
 _NOT_NEWLINE = Chars(ALL_ASCII & ~(1 << 10), True)
 
@@ -126,10 +143,15 @@ def members(nodes: int) -> list[int]:
     return found
 
 
-def read_pattern(pattern: str) -> Nfa:
-    """Raises UnclearError."""
-    reader = _Reader(pattern)
-    build = reader.alternatives(0)
+def read_pattern(pattern: str, steps: Steps) -> Nfa | None:
+    """None: it cannot be read, because RE2 refuses it. Raises UnclearError."""
+    reader = _Reader(pattern, steps)
+    try:
+        build = reader.alternatives(0)
+    except UnclearError:
+        raise
+    except (IndexError, KeyError, OverflowError, ValueError):
+        return None
     start = build(1)
     return Nfa(tuple(reader.nodes), start)
 
@@ -137,12 +159,14 @@ def read_pattern(pattern: str) -> Nfa:
 class _Reader:
     """Recursive descent. Each method returns how to build its part, since what follows is built first."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, steps: Steps) -> None:
         self.nodes: list[Node] = [Node()]
+        self._steps = steps
         self._text = text
         self._at = 0
         self._connected = 0
         self._flags: frozenset[str] = frozenset()
+        self._asserting = [0] * 6  # the nodes of each assertion
 
     # --- building
 
@@ -150,17 +174,26 @@ class _Reader:
         """The set of one new node."""
         if len(self.nodes) >= MOST_NODES:
             raise UnclearError("it is too long")
+        is_wide = chars is not None and (chars.others or chars.listed)
+        self._steps.take(40 if is_wide else 4)  # RE2 needs many instructions for characters outside of ASCII
         self.nodes.append(Node(chars, assertion, out))
         return 1 << len(self.nodes) - 1
 
     def _one(self, set_: Chars) -> _Build:
-        set_ = _folded(set_) if "i" in self._flags else set_
-        if len(set_.listed) > MOST_LISTED:
-            raise UnclearError("it has a large class of characters outside of ASCII")
+        set_ = self._folded(set_)
+        _check_listed(set_.listed)
         return lambda out: self._node(chars=set_, out=out)
 
     def _assert(self, assertion: int) -> _Build:
-        return lambda out: self._node(assertion=assertion, out=out)
+        def build(out: int) -> int:
+            self._steps.take(2)
+            if out and not out & ~self._asserting[assertion]:  # only the same assertions follow
+                return out
+            node = self._node(assertion=assertion, out=out)
+            self._asserting[assertion] |= node
+            return node
+
+        return build
 
     def _loop(self, part: _Build, out: int) -> int:
         """Any number of times, at least once."""
@@ -169,6 +202,7 @@ class _Reader:
         start = part(out | again)
         start = (start | out if again & start else start) & ~again
         self._connected += len(self.nodes) - first
+        self._steps.take(2 * (len(self.nodes) - first))
         if self._connected > MOST_CONNECTED:
             raise UnclearError("its repetitions are nested too deeply")
         for index in range(first, len(self.nodes)):
@@ -179,6 +213,7 @@ class _Reader:
 
     def _repeated(self, part: _Build, least: int, most: int | None) -> _Build:
         def build(out: int) -> int:
+            self._steps.take(3)
             start = out
             if most is None:
                 start = self._loop(part, out) if least else self._loop(part, out) | out
@@ -203,16 +238,23 @@ class _Reader:
         self._flags = flags
         if len(branches) == 1:
             return branches[0]
-        return lambda out: joined(branch(out) for branch in branches)
+
+        def build(out: int) -> int:
+            self._steps.take(3 + len(branches))
+            return joined([branch(out) for branch in branches])
+
+        return build
 
     def _sequence(self, depth: int) -> _Build:
         parts: list[_Build] = []
+        self._steps.take(6)
         while self._at < len(self._text) and self._text[self._at] not in "|)":
             part = self._repetitions(self._atom(depth))
             if part is not None:
                 parts.append(part)
 
         def build(out: int) -> int:
+            self._steps.take(3 + len(parts))
             for part in reversed(parts):
                 out = part(out)
             return out
@@ -220,7 +262,7 @@ class _Reader:
         return build
 
     def _repetitions(self, part: _Build | None) -> _Build | None:
-        while part is not None:
+        while part is not None and self._text[self._at : self._at + 1] in _SIGNS:
             if found := _REPEAT.match(self._text, self._at):
                 self._at = found.end()
                 least = int(found[1])
@@ -230,6 +272,9 @@ class _Reader:
             else:
                 return part
             self._take("?")  # lazy: the same texts match
+            if (number := max(least, most or 0)) > MOST_REPEATED:
+                raise ValueError(number)
+            self._steps.take(15 + 4 * number)  # RE2 writes it out, even inside of {0}
             part = self._repeated(part, least, most)
         return part
 
@@ -242,6 +287,7 @@ class _Reader:
 
     def _atom(self, depth: int) -> _Build | None:
         """None: only flags that apply from here on, or nothing."""
+        self._steps.take(10)
         sign = self._text[self._at]
         self._at += 1
         if sign == "(":
@@ -256,9 +302,10 @@ class _Reader:
             return self._assert(LINE_END if "m" in self._flags else END)
         if sign == "\\":
             return self._escape()
-        return self._one(chars(sign))
+        return self._one(_ASCII.get(sign) or chars(sign))
 
     def _group(self, depth: int) -> _Build | None:
+        self._steps.take(15)
         before = self._flags
         if found := _NAMED.match(self._text, self._at):
             self._at = found.end()
@@ -277,6 +324,7 @@ class _Reader:
             end = self._text.find("\\E", self._at)
             quoted = self._text[self._at :] if end < 0 else self._text[self._at : end]
             self._at = len(self._text) if end < 0 else end + 2
+            self._steps.take(10 * len(quoted))
             parts = [self._one(chars(character)) for character in quoted]
 
             def build(out: int) -> int:
@@ -309,6 +357,8 @@ class _Reader:
         first = True
         while first or not self._take("]"):
             first = False
+            self._steps.take(15)
+            _check_listed(found.listed)
             if posix := _POSIX.match(self._text, self._at):
                 self._at = posix.end()
                 class_ = _CLASSES[posix[2]]
@@ -321,8 +371,14 @@ class _Reader:
                 found |= _range(low, self._member())
             else:
                 found |= low
-        found = _folded(found) if "i" in self._flags else found
+        found = self._folded(found)
         return found.inverted() if inverted else found
+
+    def _folded(self, set_: Chars) -> Chars:
+        if "i" not in self._flags:
+            return set_
+        self._steps.take(30 + 10 * len(set_.listed))
+        return _folded(set_)
 
     def _member(self) -> Chars:
         sign = self._text[self._at]
@@ -335,9 +391,15 @@ def _range(low: Chars, high: Chars) -> Chars:
     if last < 128:
         return Chars((1 << last + 1) - (1 << first))
     ascii_ = (1 << 128) - (1 << first) if first < 128 else 0
-    if last - max(first, 128) >= MOST_LISTED:
+    listed = range(max(first, 128), last + 1)
+    _check_listed(listed)
+    return Chars(ascii_, False, frozenset(map(chr, listed)))
+
+
+def _check_listed(listed: Sized) -> None:
+    """At each step of a class: a set that grows is copied with each member."""
+    if len(listed) > MOST_LISTED:
         raise UnclearError("it has a large class of characters outside of ASCII")
-    return Chars(ascii_, False, frozenset(map(chr, range(max(first, 128), last + 1))))
 
 
 def _only(set_: Chars) -> int:

@@ -5,40 +5,51 @@ over one for the whole Service, then the older policy has precedence. TLS to bac
 a policy gets no requests: a policy applies even if it cannot be fulfilled, and cleartext is never used instead of TLS.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
+from fastroute.difference import replaced
 from fastroute.graph.age import age
+from fastroute.graph.dependency import POLICIES, Reader, Section
 from fastroute.resources.core import ServicePort
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import BackendTLSPolicy
 
-Policies = Mapping[Key, tuple[BackendTLSPolicy, ...]]  # by Service, oldest first
+Policies = Mapping[Section, tuple[BackendTLSPolicy, ...]]  # those that target the section, oldest first; at least one
+WHOLE = ""  # instead of the name of a port: the whole Service
 
 
-def index_policies(policies: Mapping[Key, BackendTLSPolicy]) -> Policies:
-    """Group by the target Services."""
-    grouped: dict[Key, list[BackendTLSPolicy]] = {}
-    for policy in sorted(policies.values(), key=age):
-        for service in dict.fromkeys(services_of(policy)):
-            grouped.setdefault(service, []).append(policy)
-    return {service: tuple(members) for service, members in grouped.items()}
+def index_policies(
+    before: Mapping[Key, BackendTLSPolicy],
+    after: Mapping[Key, BackendTLSPolicy],
+    touched: frozenset[Key],
+    last: Policies,
+) -> Policies:
+    """The index of `after`: `last`, that of `before`, with only the policies `touched` updated."""
+    new: dict[Section, list[BackendTLSPolicy]] = {}
+    for key in touched:
+        if key in before:
+            for section in sections_of(before[key]):
+                new.setdefault(section, [])
+        if key in after:
+            for section in sections_of(after[key]):
+                new.setdefault(section, []).append(after[key])
+    for section, members in new.items():
+        members += (policy for policy in last.get(section, ()) if policy.key not in touched)
+    return replaced(last, {section: tuple(sorted(members, key=age)) or None for section, members in new.items()})
 
 
-def services_of(policy: BackendTLSPolicy) -> Iterator[Key]:
-    """The Services that the policy targets, whether they exist or not."""
-    for target in policy.spec.target_refs:
-        if (target.group, target.kind) == ("", "Service"):
-            yield Key(policy.metadata.namespace, target.name)
-
-
-def policy_for(service: Key, port: ServicePort, policies: tuple[BackendTLSPolicy, ...]) -> BackendTLSPolicy | None:
-    """Which of `policies`, those of the Service, applies to one of its ports; None if none does."""
-    by_port = (policy for policy in policies if port.name and _names(policy, service, port.name))
-    return next(by_port, None) or next((policy for policy in policies if _names(policy, service, None)), None)
-
-
-def _names(policy: BackendTLSPolicy, service: Key, section: str | None) -> bool:
-    return any(
-        (target.group, target.kind, target.name, target.section_name) == ("", "Service", service.name, section)
+def sections_of(policy: BackendTLSPolicy) -> frozenset[Section]:
+    """The Services and ports that the policy targets, whether they exist or not."""
+    home = policy.metadata.namespace
+    return frozenset(
+        (Key(home, target.name), target.section_name or WHOLE)
         for target in policy.spec.target_refs
+        if (target.group, target.kind) == ("", "Service")
     )
+
+
+def policy_for(service: Key, port: ServicePort, reader: Reader) -> BackendTLSPolicy | None:
+    """Which policy applies to a port of a Service. However many there are, at most two sections are looked up."""
+    found = reader.find(POLICIES, (service, port.name)) if port.name else None
+    found = found or reader.find(POLICIES, (service, WHOLE))
+    return found[0] if found else None

@@ -227,8 +227,5 @@ def _stanza(listener: ListenerNode, admission: Admission, route: RouteNode) -> s
 
 def _grant_to_parent(route: RouteNode, parent: HolderId, reader: Reader) -> ReferenceGrant | None:
     kind, key = parent
-    for grant in (reader.find(GRANTS, key.namespace) or EMPTY).grants:
-        froms = any((o.kind, o.namespace) == (route.kind, route.key.namespace) for o in grant.spec.from_)
-        if froms and any(to.kind == kind and to.name in (None, key.name) for to in grant.spec.to):
-            return grant
-    return None
+    space = reader.find(GRANTS, key.namespace) or EMPTY
+    return space.allowing((GROUP, route.kind, route.key.namespace), GROUP, kind, key.name)

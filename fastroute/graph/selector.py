@@ -2,11 +2,15 @@
 
 All parts must match (AND). An empty selector matches everything; NotIn and DoesNotExist also match objects without the
 key. A selector that Kubernetes would reject matches nothing, and `mistake` returns the reason.
+
+A selector may have thousands of values, and every route asks every listener. So each selector remembers its results.
 """
 
 import re
 from collections.abc import Mapping
+from typing import NamedTuple
 
+from fastroute.listed import shortened
 from fastroute.nearest import nearest
 from fastroute.resources.core import Namespace
 from fastroute.resources.defaults import NAME_LABEL
@@ -14,6 +18,7 @@ from fastroute.resources.gateway import LabelSelector, LabelSelectorRequirement
 
 NAME = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)")
 PREFIX = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+MOST_REMEMBERED = 256  # results of a selector
 VALUED = {"In": True, "NotIn": True, "Exists": False, "DoesNotExist": False}  # operator -> must have values
 
 
@@ -33,13 +38,31 @@ def is_label_value(value: str) -> bool:
     return value == "" or NAME.fullmatch(value) is not None
 
 
+class _Results(NamedTuple):
+    """What was found out about a selector."""
+
+    mistake: str | None
+    selected: dict[frozenset[tuple[str, str]], bool]  # by the labels of an object
+
+
+def _results(selector: LabelSelector) -> _Results:
+    known: _Results | None = selector.__dict__.get("results")
+    if known is None:
+        known = selector.__dict__["results"] = _Results(_find_mistake(selector), {})
+    return known
+
+
 def mistake(selector: LabelSelector) -> str | None:
     """Why Kubernetes would reject this selector; None if it is valid."""
+    return _results(selector).mistake
+
+
+def _find_mistake(selector: LabelSelector) -> str | None:
     for key, value in selector.match_labels.items():
         if not is_label_key(key):
-            return f'"{key}" in matchLabels is not a label key'
+            return f'"{shortened(key)}" in matchLabels is not a label key'
         if not is_label_value(value):
-            return f'"{value}" in matchLabels is not a label value'
+            return f'"{shortened(value)}" in matchLabels is not a label value'
     for requirement in selector.match_expressions:
         if wrong := _mistake(requirement):
             return wrong
@@ -51,21 +74,31 @@ def _mistake(requirement: LabelSelectorRequirement) -> str | None:
     if operator not in VALUED:
         near = nearest(operator, VALUED)
         hint = f" (did you mean {near}?)" if near else ""
-        return f'"{operator}" is not an operator: it must be In, NotIn, Exists or DoesNotExist{hint}'
+        return f'"{shortened(operator)}" is not an operator: it must be In, NotIn, Exists or DoesNotExist{hint}'
     if not is_label_key(requirement.key):
-        return f'"{requirement.key}" in matchExpressions is not a label key'
+        return f'"{shortened(requirement.key)}" in matchExpressions is not a label key'
     if VALUED[operator] and not requirement.values:
         return f"operator {operator} needs values"
     if not VALUED[operator] and requirement.values:
         return f"operator {operator} takes no values"
     for value in requirement.values:
         if not is_label_value(value):
-            return f'"{value}" in matchExpressions is not a label value'
+            return f'"{shortened(value)}" in matchExpressions is not a label value'
     return None
 
 
 def selects(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
     """Whether a valid selector (one without `mistake`) matches an object with these labels."""
+    selected = _results(selector).selected
+    given = frozenset(labels.items())
+    if given not in selected:
+        if len(selected) >= MOST_REMEMBERED:
+            selected.clear()
+        selected[given] = _selects(selector, labels)
+    return selected[given]
+
+
+def _selects(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
     return all(labels.get(key) == value for key, value in selector.match_labels.items()) and all(
         _satisfied(requirement, labels) for requirement in selector.match_expressions
     )

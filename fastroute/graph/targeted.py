@@ -5,6 +5,7 @@ requests to it.
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import msgspec
 
@@ -18,18 +19,30 @@ from fastroute.resources.world import Resources
 CORE = frozenset({"core", "v1"})  # common mistakes for the empty group
 
 
+class Targets(NamedTuple):
+    """What policies may target, indexed: there may be thousands of them for a Service with thousands of ports."""
+
+    graph: Graph
+    ports: dict[Key, frozenset[str]]  # the names of the ports of each Service that managed routes send requests to
+
+
 def policies_not_served(resources: Resources, graph: Graph) -> Iterator[Finding]:
     """One warning for each managed target."""
+    if not resources.backend_tls_policies and not resources.unserved_policies:
+        return
+    used = {backend.service for backend in graph.backends.values()}
+    names = {key: frozenset(port.name for port in resources.services[key].spec.ports) for key in used}
+    targets = Targets(graph, names)
     for policy in resources.backend_tls_policies.values():
         for index, target in enumerate(policy.spec.target_refs):
             field = f"spec.targetRefs[{index}]"
-            if said := _tls_not_served(policy, target, resources, graph):
+            if said := _tls_not_served(policy, target, targets):
                 reason, message = said
                 yield warning("BackendTLSPolicy", policy, reason, message, field)
     for other in resources.unserved_policies.values():
         for field, target in other.targets:
             key = _key(other.metadata.namespace, target)
-            if _is_ours(target, key, resources, graph):
+            if _is_ours(target, key, targets):
                 message = (
                     f"Policies of kind {other.kind} ({other.group or 'core'}) are not served: {target.kind} {key} is "
                     f"served as if this one did not exist."
@@ -39,20 +52,18 @@ def policies_not_served(resources: Resources, graph: Graph) -> Iterator[Finding]
                 yield msgspec.structs.replace(found, key=name, place=(UNSERVED_POLICY, other.key))
 
 
-def _tls_not_served(
-    policy: BackendTLSPolicy, target: PolicyTarget, resources: Resources, graph: Graph
-) -> tuple[str, str] | None:
+def _tls_not_served(policy: BackendTLSPolicy, target: PolicyTarget, targets: Targets) -> tuple[str, str] | None:
     """Reason and message for the effect of a BackendTLSPolicy on a managed target; None if it has none."""
     key = _key(policy.metadata.namespace, target)
     if target.group in CORE and target.kind == "Service":
-        if not _is_used(key, resources, graph):
+        if key not in targets.ports:
             return None
         message = (
             f'"{target.group}" is not the core group, which is written "": the policy does not apply to Service {key}, '
             f"and requests to it are sent without TLS."
         )
         return "PolicyGroupNotCore", message
-    if not _is_ours(target, key, resources, graph):
+    if not _is_ours(target, key, targets):
         return None
     if target.kind != "Service":
         return (
@@ -60,7 +71,7 @@ def _tls_not_served(
             f"A BackendTLSPolicy applies only to Services: it has no effect on {target.kind} {key}.",
         )
     section = target.section_name
-    if section is not None and section not in {port.name for port in resources.services[key].spec.ports}:
+    if section is not None and section not in targets.ports[key]:
         message = f"Service {key} has no port named {section}: the policy applies to none of its ports."
         return "PolicyTargetNotFound", message
     ports = f"Service {key}" if section is None else f"port {section} of Service {key}"
@@ -74,10 +85,11 @@ def _key(namespace: str, target: PolicyTarget) -> Key:
     return Key("" if target.kind == "GatewayClass" else namespace, target.name)
 
 
-def _is_ours(target: PolicyTarget, key: Key, resources: Resources, graph: Graph) -> bool:
+def _is_ours(target: PolicyTarget, key: Key, targets: Targets) -> bool:
+    graph = targets.graph
     match target.group, target.kind:
         case "", "Service":
-            return _is_used(key, resources, graph)
+            return key in targets.ports
         case group, "GatewayClass" if group == GROUP:
             return key in graph.classes
         case group, "Gateway" if group == GROUP:
@@ -87,9 +99,3 @@ def _is_ours(target: PolicyTarget, key: Key, resources: Resources, graph: Graph)
         case group, kind if group == GROUP:
             return bool(graph.parents.get((kind, key)))
     return False
-
-
-def _is_used(key: Key, resources: Resources, graph: Graph) -> bool:
-    """Whether a managed route sends requests to the Service."""
-    service = resources.services.get(key)
-    return service is not None and any(f"{key}:{port.port}" in graph.backends for port in service.spec.ports)

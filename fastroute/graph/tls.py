@@ -18,6 +18,7 @@ from fastroute.graph.dependency import SECRETS, Dependencies, Reader
 from fastroute.graph.grant import Reference
 from fastroute.graph.node import HolderId, Problem
 from fastroute.graph.permission import refusal
+from fastroute.listed import listed, shortened
 from fastroute.resources.gateway import Gateway, Listener, ListenerSet, ListenerTLSConfig, SecretObjectReference
 from fastroute.resources.meta import Key
 from fastroute.snapshot import ListenerTLS
@@ -112,7 +113,7 @@ def _cipher_names(value: str) -> list[str]:
 def _are_ciphers(value: str) -> str | None:
     names = _cipher_names(value)
     if strange := [name for name in names if name not in CIPHERS]:
-        return f"{', '.join(strange)} is not served; the ciphers are {', '.join(sorted(CIPHERS))}"
+        return f"{listed(strange, write=shortened)} is not served; the ciphers are {', '.join(sorted(CIPHERS))}"
     return None if names else "must name at least one cipher"
 
 

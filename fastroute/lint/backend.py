@@ -8,9 +8,9 @@ import msgspec
 
 from fastroute.graph.conditions import written
 from fastroute.graph.finding import Finding, warning
-from fastroute.graph.forbidden import LINK_LOCAL, METADATA, kind_of
 from fastroute.graph.node import Graph
 from fastroute.graph.protocol import is_unknown
+from fastroute.graph.reach import LINK_LOCAL, METADATA, kind_of
 from fastroute.listed import listed
 from fastroute.resources.core import SERVICE_NAME_LABEL
 from fastroute.resources.meta import Key

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from fastroute.graph.finding import Finding, warning
 from fastroute.graph.fix import allowed_routes
-from fastroute.graph.grant import Permit
 from fastroute.graph.node import Graph
 from fastroute.graph.route_stages import STAGES
 from fastroute.resources.decode import KINDS
@@ -14,6 +13,7 @@ from fastroute.resources.policy import ReferenceGrant
 from fastroute.resources.route_kinds import ROUTES
 from fastroute.resources.world import Resources
 
+Permit = tuple[str, str, str, str, str, str | None]  # from group, kind, namespace; to group, kind, name (None: any)
 REFERRERS = (*ROUTES, "Gateway", "ListenerSet")  # the kinds whose references we read
 CORE = frozenset({"core", "v1"})  # written by mistake instead of the empty group
 
@@ -40,7 +40,8 @@ def _stanza(grant: ReferenceGrant, index: int, graph: Graph) -> str | None:
     for key, gateway in graph.gateways.items():
         if key.namespace == grant.metadata.namespace and name in (None, key.name):
             listener = gateway.listeners[0].source
-            return allowed_routes(gateway.id, listener.name, listener.allowed_routes, wanted) + then
+            stanza = allowed_routes(gateway.id, listener.name, listener.allowed_routes, wanted)
+            return stanza and stanza + then
     return None
 
 

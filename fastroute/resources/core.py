@@ -18,11 +18,24 @@ class ServicePort(Typed, frozen=True):
     app_protocol: str | None = None
 
 
-class ServiceSpec(Typed, frozen=True, rename={"cluster_ip": "clusterIP", "external_ips": "externalIPs"}):
+class ServiceSpec(Typed, frozen=True, dict=True, rename={"cluster_ip": "clusterIP", "external_ips": "externalIPs"}):
     ports: tuple[ServicePort, ...] = ()
     type: str = "ClusterIP"
     cluster_ip: str | None = None  # "None" for a headless Service
     external_ips: tuple[str, ...] = ()
+
+    @property
+    def by_number(self) -> dict[int, ServicePort]:
+        """The port with each number; of several, the first one of protocol TCP, otherwise the first one.
+
+        A Service may have thousands of ports, and thousands of references to them: this is made once.
+        """
+        known: dict[int, ServicePort] | None = self.__dict__.get("by_number")
+        if known is None:
+            known = {port.port: port for port in reversed(self.ports)}
+            known |= {port.port: port for port in reversed(self.ports) if port.protocol == "TCP"}
+            self.__dict__["by_number"] = known
+        return known
 
 
 class Service(Resource, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ SERVICE = Record(
                     "name": _PORT_NAME,
                     "port": PORT,
                     "protocol": _PROTOCOL,
-                    "appProtocol": ANY,
+                    "appProtocol": Text(most=317),
                     "targetPort": Anything(),
                     "nodePort": Whole(),
                 },

@@ -27,7 +27,7 @@ class LabelSelectorRequirement(Typed, frozen=True):
     values: tuple[str, ...] = ()
 
 
-class LabelSelector(Typed, frozen=True):
+class LabelSelector(Typed, frozen=True, dict=True):
     match_labels: dict[str, str] = {}
     match_expressions: tuple[LabelSelectorRequirement, ...] = ()
 

@@ -51,6 +51,7 @@ GRAVITY = {
             "BackendNotFound",
             "UnsupportedProtocol",
             "EndpointRefused",
+            "TooManyEndpoints",
         )
     )
 }
@@ -81,13 +82,15 @@ def fitting(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     if sum(len(one["message"]) for one in ours) <= MOST_SAID:
         return entries
     longest = MOST_SAID // len(ours)
-    return [{**entry, "conditions": [_cut(one, longest) for one in entry["conditions"]]} for entry in entries]
+    texts: dict[str, str] = {}  # equal texts of a status are one string
+    return [{**entry, "conditions": [_cut(one, longest, texts) for one in entry["conditions"]]} for entry in entries]
 
 
-def _cut(one: Condition, longest: int) -> Condition:
+def _cut(one: Condition, longest: int, texts: dict[str, str]) -> Condition:
     if one["type"] not in OUR_TYPES or len(one["message"]) <= longest:
         return one
-    return {**one, "message": f"{one['message'][: longest - 1]}…"}
+    text = f"{one['message'][: longest - 1]}…"
+    return {**one, "message": texts.setdefault(text, text)}
 
 
 def foreign_conditions(status: Mapping[str, Any]) -> list[Condition]:

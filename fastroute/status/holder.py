@@ -6,6 +6,7 @@ from fastroute.graph.conditions import ACCEPTED, PROGRAMMED
 from fastroute.graph.entries import entries
 from fastroute.graph.node import GatewayNode, Holder, ListenerNode, ListenerSetNode
 from fastroute.graph.tls import TERMINATED
+from fastroute.listed import listed
 from fastroute.resources.status_patch import StatusPatch
 from fastroute.snapshot import Outcome
 from fastroute.status.condition import Condition, condition, fitting, foreign_conditions, joined, judged, state
@@ -67,7 +68,7 @@ def _gateway_accepted(node: GatewayNode, listeners: list[dict[str, Any]], genera
     own = judged(ACCEPTED, node.problems, GATEWAY_SERVED, generation)
     if own["status"] == "False" or not bad:
         return own
-    message = f"{GATEWAY_IN_PART}{', '.join(bad)}; see the status of each."
+    message = f"{GATEWAY_IN_PART}{listed(bad)}; see the status of each."
     some = "True" if node.attached_sets or any(listener.serves for listener in node.listeners) else "False"
     return condition(ACCEPTED, some, "ListenersNotValid", message, generation)
 
@@ -121,7 +122,7 @@ def _set_accepted(node: ListenerSetNode, listeners: list[dict[str, Any]], genera
     if own["status"] == "False" or all(valid):
         return own
     bad = [entry["name"] for entry, well in zip(listeners, valid, strict=True) if not well]
-    message = f"{SET_IN_PART}{', '.join(bad)}; see the status of each."
+    message = f"{SET_IN_PART}{listed(bad)}; see the status of each."
     return condition(ACCEPTED, "True" if any(valid) else "False", "ListenersNotValid", message, generation)
 
 

@@ -1,5 +1,6 @@
 """The status of a route: one entry for each managed parentRef; entries of other controllers are kept as read."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastroute.graph.conditions import ACCEPTED, RESOLVED_REFS
@@ -8,10 +9,11 @@ from fastroute.graph.node import ParentNode, RouteNode
 from fastroute.listed import listed
 from fastroute.resources.gateway import ParentReference, Route
 from fastroute.resources.status_patch import StatusPatch
-from fastroute.status.condition import fitting, judged
+from fastroute.status.condition import Condition, fitting, judged
 
 
 def route_status(node: RouteNode, parents: tuple[ParentNode, ...], controller_name: str) -> StatusPatch:
+    own = _own_conditions(node)
     return StatusPatch(
         kind=node.kind,
         key=node.key,
@@ -20,7 +22,7 @@ def route_status(node: RouteNode, parents: tuple[ParentNode, ...], controller_na
         status={
             "parents": [
                 *_foreign_parents(node.source, controller_name),
-                *fitting([_parent_status(parent, controller_name) for parent in parents]),
+                *fitting([_parent_status(parent, controller_name, own) for parent in parents]),
             ]
         },
     )
@@ -32,16 +34,29 @@ def _foreign_parents(source: Route, controller_name: str) -> list[dict[str, Any]
     return [entry for entry in read if entry["controllerName"] != controller_name]
 
 
-def _parent_status(parent: ParentNode, controller_name: str) -> dict[str, Any]:
+def _own_conditions(node: RouteNode) -> dict[str, Condition]:
+    """By type, for the problems of the route itself. Their messages may be long, so all parents share them."""
+    generation = node.source.metadata.generation
+    return {type_: judged(type_, node.problems, "", generation) for type_ in {one.condition for one in node.problems}}
+
+
+def _parent_status(parent: ParentNode, controller_name: str, own: Mapping[str, Condition]) -> dict[str, Any]:
     generation = parent.route.source.metadata.generation
     problems = (*parent.problems, *parent.route.problems)
+    apart = {problem.condition for problem in parent.problems}
     where = listed(parent.listeners)
+
+    def condition(type_: str, well: str) -> Condition:
+        if type_ in own and type_ not in apart:
+            return own[type_]
+        return judged(type_, problems, well, generation)
+
     return {
         "parentRef": parent_ref_as_written(parent.parent_ref),
         "controllerName": controller_name,
         "conditions": [
-            judged(ACCEPTED, problems, f"Attached to listener {where}.", generation),
-            judged(RESOLVED_REFS, problems, "Every reference is resolved.", generation),
+            condition(ACCEPTED, f"Attached to listener {where}."),
+            condition(RESOLVED_REFS, "Every reference is resolved."),
         ],
     }
 

@@ -12,11 +12,14 @@ from h2.connection import H2Connection
 from load import PATIENCE, until
 
 from fastroute.admin import endpoint
-from fastroute.admin.crowd import MOST
-from fastroute.admin.endpoint import HEAD, RATE, Endpoint, Turns, bind_endpoint
+from fastroute.admin import stream as client_stream
+from fastroute.admin.endpoint import HEAD, RATE, Endpoint, bind_endpoint
+from fastroute.admin.probe import Site
+from fastroute.admin.stream import Turns
 from fastroute.demo.client import Client
 from fastroute.descriptors import Shortages
 
+MOST = 32
 BODY = b"x" * 4_000_000  # more than the kernel buffers
 
 
@@ -32,7 +35,7 @@ async def served():
     one = bind_endpoint("127.0.0.1", 0, "--metrics")
     port = one.getsockname()[1]
     counted = []
-    running = Endpoint(application, one, Shortages(counted.append))
+    running = Endpoint(Site(application, {}, MOST), one, Shortages(counted.append))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(running.serve)
         running.counted = counted
@@ -87,7 +90,7 @@ async def test_a_head_that_is_too_large_is_closed():
 
 
 async def test_a_client_that_does_not_read_is_closed(monkeypatch):
-    monkeypatch.setattr(endpoint, "READING", 0.2)
+    monkeypatch.setattr(client_stream, "READING", 0.2)
     async with served() as (running, port):
         one = await connection(port)
         await one.send_all(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -104,7 +107,7 @@ async def test_it_stops_at_once_although_a_client_does_not_read():
 
 
 async def test_requests_take_turns(autojump_clock):
-    turns = Turns()
+    turns = Turns(RATE)
     began = trio.current_time()
     async with trio.open_nursery() as nursery:
         for _ in range(RATE + 1):
@@ -117,7 +120,7 @@ async def test_requests_take_turns(autojump_clock):
 
 
 async def test_a_request_that_gives_up_delays_no_other_one(autojump_clock):
-    turns = Turns()
+    turns = Turns(RATE)
     await turns.wait()
     began = trio.current_time()
     async with trio.open_nursery() as nursery:

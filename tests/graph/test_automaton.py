@@ -9,9 +9,16 @@ from hypothesis import strategies as st
 from walks import expensive_text
 
 from fastroute.ext.regex import Regex
-from fastroute.graph.automaton import MOST_STATES, Size, automaton_size
-from fastroute.graph.pattern import Chars, chars, joined, members, read_pattern
+from fastroute.graph.automaton import MOST_STATES, Size
+from fastroute.graph.httproute import MOST_EXPRESSIONS, MOST_STATES_OF_A_ROUTE, MOST_STEPS_OF_A_ROUTE
+from fastroute.graph.pattern import Chars, Steps, chars, joined, members, read_pattern
 from fastroute.graph.regex import judge_pattern
+
+
+def size_of(pattern: str) -> Size:
+    size = judge_pattern(pattern).size
+    assert size is not None
+    return size
 
 
 @pytest.mark.parametrize(
@@ -40,25 +47,49 @@ from fastroute.graph.regex import judge_pattern
     ],
 )
 def test_the_states_of_an_automaton(pattern: str, states: int) -> None:
-    size = automaton_size(pattern)
-    assert isinstance(size, Size)
-    assert size.states == states
+    assert size_of(pattern).states == states
 
 
-@pytest.mark.parametrize(
-    "pattern",
-    [
-        "/[^/]+/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(/.*)?",
-        "(.*; ?)?canary=always(;.*)?",
-        "(?i).*(android|iphone|ipad|mobile|opera mini|blackberry).*",
-        "/(en|de|fr|it|es|pt|nl|sv|da|fi|no|pl|cs|sk|hu|ro|bg|el|tr|ru|uk|ja|ko|zh)(-[A-Z]{2})?/.*",
-        r"[\w.+-]+@[\w-]+\.[\w.-]+",
-        r".*\b(bot|crawler|spider)\b.*",
-        r"\d{1,3}(\.\d{1,3}){3}",
-    ],
+COMMON = (
+    "/users/[0-9]+",
+    "/v[0-9]+/.*",
+    "^/(api|v[0-9]+)/.*$",
+    "/api/v[12]/(users|orders|items)/[^/]+(/.*)?",
+    "/[^/]+/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(/.*)?",
+    "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
+    "/(?P<tenant>[a-z0-9-]+)/(?P<id>[0-9]+)",
+    "/(en|de|fr|it|es|pt|nl|sv|da|fi|no|pl|cs|sk|hu|ro|bg|el|tr|ru|uk|ja|ko|zh)(-[A-Z]{2})?/.*",
+    "/(alpha|bravo|charlie|delta|echo|foxtrot|golf|hotel|india|juliett|kilo|lima|mike|november|oscar|papa|quebec|romeo"
+    "|sierra|tango|uniform|victor|whiskey|xray|yankee|zulu|one|two|three|four)(/.*)?",
+    r"/\d{4}-\d{2}-\d{2}/.*",
+    r"(19|20)\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ",
+    r".*\.(png|jpe?g|gif|svg|ico|css|js|woff2?|ttf|map)",
+    r"/static/.*\.[0-9a-f]{8,20}\.(js|css)",
+    r"[\w.+-]+@[\w-]+\.[\w.-]+",
+    r"[a-zA-Z0-9._%+-]+@[a-zA-Z0-9.-]+\.[a-zA-Z]{2,}",
+    r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}",
+    r"https?://([\w-]+\.)*example\.com(:\d+)?(/.*)?",
+    r"\d{1,3}(\.\d{1,3}){3}",
+    r"((25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(25[0-5]|2[0-4]\d|1?\d?\d)",
+    r"v?(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?",
+    r"Bearer [A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+",
+    r"Mozilla/5\.0 .*(Chrome|Firefox)/[0-9]+\..*",
+    r"application/(json|xml|.*\+json)(;.*)?",
+    "(.*; ?)?canary=always(;.*)?",
+    r".*(;|^)\s*session=[^;]+.*",
+    "(?i).*(android|iphone|ipad|mobile|opera mini|blackberry).*",
+    r".*\b(bot|crawler|spider)\b.*",
+    "(?i)^(true|yes|on|1)$",
 )
+
+
+@pytest.mark.parametrize("pattern", COMMON)
 def test_what_people_write_is_cheap(pattern: str) -> None:
-    assert judge_pattern(pattern).error is None
+    """The steps allow a route as many of them as their states allow."""
+    judgement = judge_pattern(pattern)
+    assert judgement.error is None
+    number = min(MOST_EXPRESSIONS, MOST_STATES_OF_A_ROUTE // judgement.states)
+    assert number * judgement.steps <= MOST_STEPS_OF_A_ROUTE
 
 
 @pytest.mark.parametrize(
@@ -129,9 +160,9 @@ PIECES = st.recursive(
 @settings(max_examples=100, deadline=None)
 @given(PIECES)
 def test_no_text_takes_more_transitions_than_are_counted(pattern: str) -> None:
-    size = automaton_size(f"(?:{pattern})*")
-    assume(isinstance(size, Size))
-    assert isinstance(size, Size)
+    size = judge_pattern(f"(?:{pattern})*").size
+    assume(size is not None)
+    assert size is not None
     _, taken = expensive_text(f"(?:{pattern})*", 2000)
     assert taken <= size.transitions
 
@@ -145,8 +176,7 @@ def test_no_text_takes_more_transitions_than_are_counted(pattern: str) -> None:
     ],
 )
 def test_the_work_to_build_an_automaton(pattern: str, transitions: int, instructions: int) -> None:
-    size = automaton_size(pattern)
-    assert isinstance(size, Size)
+    size = size_of(pattern)
     assert (size.transitions, size.instructions) == (transitions, instructions)
     most = size.most_instructions
     assert size.built_by(2) == (2, min(instructions, 2 * most))
@@ -155,7 +185,8 @@ def test_the_work_to_build_an_automaton(pattern: str, transitions: int, instruct
 
 def accepts(pattern: str, text: str) -> bool:
     """Runs the automaton that the cost is computed from, without its assertions."""
-    nfa = read_pattern(pattern)
+    nfa = read_pattern(pattern, Steps())
+    assert nfa is not None
     now = nfa.start
     for character in text:
         read = (nfa.nodes[index] for index in members(now))

@@ -7,13 +7,14 @@ from graph.world import endpoint_slice, gateway, grant, ref, route, service, wor
 
 from fastroute.ext.tables import Upstreams
 from fastroute.graph.build import build_graph
-from fastroute.graph.endpoint import eligible, index_slices, move_slices
+from fastroute.graph.endpoint import eligible, index_slices, move_slices, offers_of, piece_of
 from fastroute.graph.node import BackendRefNode
 from fastroute.graph.protocol import NAMES
-from fastroute.resources.core import EndpointSlice, Service, ServicePort
+from fastroute.resources.core import EndpointSlice, Service
 from fastroute.resources.grpcroute import GRPCRoute
 from fastroute.resources.meta import Key, Resource
 from fastroute.settings import GraphSettings
+from fastroute.snapshot import Endpoint
 
 
 def resolved(written: Any, *others: Resource, **more: Any) -> BackendRefNode:
@@ -139,7 +140,9 @@ def test_one_number_for_tcp_and_udp_is_the_tcp_port() -> None:
 
 # --- Endpoints
 
-HTTP = ServicePort(port=80, name="http")
+
+def selected(*slices: EndpointSlice) -> tuple[Endpoint, ...]:
+    return eligible(offers_of(map(piece_of, slices)).get(("http", "TCP"), ()))
 
 
 def conditions(address: str, **values: bool | None) -> dict[str, Any]:
@@ -170,7 +173,8 @@ DRAINING = {"ready": False, "serving": True, "terminating": True}
         ([endpoint_slice("s", "red", "echo", "10.0.0.1", ports=[{"name": "admin", "port": 9090}])], []),
         ([endpoint_slice("s", "red", "echo", "10.0.0.1", ports=[{"name": "http", "port": 1, "protocol": "UDP"}])], []),
         ([endpoint_slice("s", "red", "echo", "10.0.0.1", ports=[{"name": "http"}])], []),
-        ([named({"addresses": ["10.0.0.1", "10.0.0.2"]})], ["10.0.0.1:8080", "10.0.0.2:8080"]),
+        ([named({"addresses": ["10.0.0.2", "10.0.0.1"]})], ["10.0.0.2:8080"]),
+        ([named({"addresses": ["", "10.0.0.1"]}, {"addresses": []})], []),
         ([named("010.0.000.01", "10.0.0.1")], ["10.0.0.1:8080"]),
         (
             [named("::ffff:010.0.0.01", "fd00:0db8::001", addressType="IPv6")],
@@ -184,7 +188,7 @@ DRAINING = {"ready": False, "serving": True, "terminating": True}
     ],
 )
 def test_eligible(slices: list[EndpointSlice], expected: list[str]) -> None:
-    assert [f"{e.address}:{e.port}" for e in eligible(HTTP, tuple(slices))] == expected
+    assert [f"{e.address}:{e.port}" for e in selected(*slices)] == expected
 
 
 @pytest.mark.parametrize(
@@ -193,7 +197,7 @@ def test_eligible(slices: list[EndpointSlice], expected: list[str]) -> None:
 def test_what_is_eligible_is_an_endpoint_for_the_workers(address: str) -> None:
     for port in (-1, 0, 1, 65_535, 65_536):
         piece = endpoint_slice("s", "red", "echo", address, ports=[{"name": "http", "port": port}])
-        Upstreams().update("red/echo:80", [(each.address, each.port) for each in eligible(HTTP, (piece,))])
+        Upstreams().update("red/echo:80", [(each.address, each.port) for each in selected(piece)])
 
 
 def test_slices_that_move_are_indexed_as_from_nothing() -> None:
@@ -211,3 +215,29 @@ def test_slices_that_move_are_indexed_as_from_nothing() -> None:
     moved = move_slices(index_slices(before), before, after, touched)
     assert moved == index_slices(after)
     assert set(moved) == {Key("red", "other"), Key("red", "echo"), Key("blue", "echo")}
+
+
+def test_a_message_about_a_wrong_port_names_few_ports() -> None:
+    many = service("many", "infra", *range(10_000, 30_000))
+    node = resolved(ref("many", port=1), many)
+    assert node.problem is not None
+    assert node.problem.message.startswith("Service infra/many: it has no port 1; its ports are 10000, 10001, ")
+    assert node.problem.message.endswith(", 10015 and 19984 more.")
+
+
+def test_equal_messages_about_references_are_one_string() -> None:
+    refs = [ref("many", port=1), ref("echo", "red"), ref("absent"), ref("h2c")]
+    objects = service("many", "infra", 80), service("h2c", "infra", {"port": 80, "appProtocol": "h2c"})
+    routes = [route(name, "infra", *refs, *refs) for name in ("a", "b")]
+    graph = build_graph(world(gateway(), *objects, *routes), GraphSettings())
+    found = [problem for one in graph.routes.values() for problem in one.problems]
+    assert len(found) == 4 * len(refs)
+    assert len({id(problem.message) for problem in found}) == len(refs)
+
+
+def test_a_port_with_two_protocols_is_found_by_its_number() -> None:
+    ports = ({"port": 53, "protocol": "UDP", "name": "u"}, {"port": 53, "name": "t"}, {"port": 54, "protocol": "UDP"})
+    spec = service("dns", "infra", *ports).spec
+    assert {number: port.protocol for number, port in spec.by_number.items()} == {53: "TCP", 54: "UDP"}
+    assert spec.by_number is spec.by_number
+    assert spec == service("dns", "infra", *ports).spec

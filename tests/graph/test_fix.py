@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
-from graph.world import gateway, grant, listener, make, ref, removed, replaced, route, world
+from graph.world import gateway, grant, listener, listener_set, make, ref, removed, replaced, route, world
 
 from fastroute.graph.build import build_graph
 from fastroute.graph.finding import Finding, find_problems
@@ -118,6 +118,32 @@ def test_a_stanza_over_labels_names_the_label_command() -> None:
     resources = world(gateway("gw", "infra", listener(allow=BY_LABEL)), route("r", "red"))
     (found,) = problems(resources, "NotAllowedByListeners")
     assert "kubectl label namespace red open=yes x= tier=a closed-" in (found.fix or "")
+
+
+@pytest.mark.parametrize(
+    "selector",
+    [
+        {
+            "matchExpressions": [
+                {"key": NAME_LABEL, "operator": "In", "values": [f"n{number}" for number in range(3000)]}
+            ]
+        },
+        {"matchExpressions": [{"key": f"key-{number}", "operator": "Exists"} for number in range(3000)]},
+        {"matchLabels": {f"key-{number}": "yes" for number in range(3000)}},
+        {"matchLabels": {"key": "x" * 100_000}},
+        {"matchExpressions": [{"key": NAME_LABEL, "operator": "In", "values": ["x" * 100_000]}]},
+    ],
+)
+def test_no_stanza_repeats_a_long_selector(selector: Any) -> None:
+    """Every route that is refused would have its own."""
+    allow = {"from": "Selector", "selector": selector}
+    allowing = {"allowedListeners": {"namespaces": allow}}
+    resources = world(gateway("gw", "infra", listener(allow=allow), spec=allowing), route("r", "red"))
+    (found,) = problems(resources, "NotAllowedByListeners")
+    (other,) = problems(replaced(resources, listener_set("ls", "red")), "NotAllowed")
+    assert found.fix is other.fix is None
+    assert len(found.message) < 1000
+    assert len(other.message) < 1000
 
 
 def test_a_stanza_lists_the_kind_too() -> None:

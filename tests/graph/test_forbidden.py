@@ -10,8 +10,8 @@ from fastroute.compiler.compile import compile_snapshot
 from fastroute.graph.build import build_graph
 from fastroute.graph.conditions import endpoints_refused
 from fastroute.graph.finding import find_problems
-from fastroute.graph.forbidden import LINK_LOCAL
 from fastroute.graph.node import Graph, Refusal
+from fastroute.graph.reach import LINK_LOCAL
 from fastroute.resources.meta import Key, Resource
 from fastroute.settings import EVERYWHERE, Addressing, GraphSettings
 from fastroute.snapshot import Endpoint
@@ -241,8 +241,8 @@ def test_a_long_list_is_cut() -> None:
 
 def test_a_list_of_the_longest_addresses_fits_into_a_condition() -> None:
     found = [Endpoint(f"fe80:1111:2222:3333:4444:{n:04x}:255.255.255.255", 65535) for n in range(0x1000, 0x2000)]
-    refusals = tuple(Refusal("", "TCP", one, LINK_LOCAL) for one in found)
-    message = endpoints_refused(Key("n" * 63, "s" * 63), refusals, "spec").message
+    refusals = tuple(Refusal(one, LINK_LOCAL) for one in found)
+    message = endpoints_refused(Key("n" * 63, "s" * 63), refusals).message
     assert message.endswith("and 3696 more. --allow-local-endpoints allows local addresses.")
     assert joined([message, "more"]).startswith(message)
     assert len(message) < LONGEST_MESSAGE - 40

@@ -8,6 +8,7 @@ from graph.world import grant, make, world
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastroute.graph import grant as grant_module
 from fastroute.graph.grant import Grants, Reference, UnreadGrants, index_grants, permitted, refusal_cause
 from fastroute.resources.gateway import GROUP
 from fastroute.resources.meta import Key
@@ -136,5 +137,29 @@ def test_only_touched_namespaces_are_indexed_anew() -> None:
     index = index_grants(before)
     after = {key: value for key, value in before.items() if key.namespace == "blue"}
     again = index_grants(after, [Key("red", "g")], index)
-    assert again == index_grants(after)
+    assert {name: space.grants for name, space in again.items()} == {"blue": index["blue"].grants}
     assert again["blue"] is index["blue"]
+
+
+def test_the_cause_of_a_refusal_needs_no_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With thousands of grants in the namespaces of the target and of the referrer, that do not match."""
+    compared = []
+
+    def mismatch(*pair: object) -> list[str]:
+        compared.append(pair)
+        return ["it differs"]
+
+    monkeypatch.setattr(grant_module, "_from_mismatch", mismatch)
+    monkeypatch.setattr(grant_module, "_to_mismatch", mismatch)
+    there = [grant(f"g{number}", "red", f"n{number}", "other") for number in range(3000)]
+    own = [grant(f"g{number}", "infra", "infra", f"other{number}") for number in range(3000)]
+    refusal_cause(REFERENCE, grants(*there, *own))
+    refusal_cause(REFERENCE, grants(*own))
+    refusal_cause(REFERENCE, grants(*there, grant("z", "red", "infra", "other")))
+    assert len(compared) <= 25
+
+
+def test_a_grant_in_the_wrong_namespace_is_found_among_many() -> None:
+    own = [grant(f"g{number}", "infra", "infra", f"other{number}") for number in range(300)]
+    cause = refusal_cause(REFERENCE, grants(*own, grant("z", "infra", "infra", "echo")))
+    assert "infra/z would allow it" in cause

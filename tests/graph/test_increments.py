@@ -2,6 +2,7 @@
 
 import functools
 from typing import Any
+from unittest import mock
 
 import msgspec
 import pytest
@@ -27,8 +28,7 @@ from graph.world import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastroute.difference import changed_keys
-from fastroute.difference import replaced as replaced_values
+from fastroute.graph import ration
 from fastroute.graph.build import build_graph
 from fastroute.graph.change import find_touched
 from fastroute.graph.dependency import NAMESPACES, SERVICES, Dependencies, changed_entries
@@ -102,7 +102,9 @@ def edits(draw: Any) -> Any:
             thing = route(f"r{index}", home, rules=rules, type_=kind, parents=parents(draw), hostnames=hosts)
         case _ if kind is Service:
             numbers = draw(st.sampled_from(((80,), (80, 81))))
-            thing = service(f"s{index}", home, *({"name": f"p{port}", "port": port} for port in numbers))
+            spec = {"ports": [{"name": draw(st.sampled_from(("", f"p{port}"))), "port": port} for port in numbers]}
+            meta = {"creationTimestamp": f"2026-01-0{draw(number) + 1}T00:00:00Z"}
+            thing = make(Service, home, f"s{index}", spec, meta=meta)
         case _ if kind is EndpointSlice:
             owner = draw(st.sampled_from((None, "s0", "s1")))
             addresses = draw(st.lists(st.sampled_from(ENDPOINTS), unique=True, max_size=3))
@@ -183,14 +185,22 @@ def test_endpoints_are_refused_in_the_same_way_after_the_last_gateway_is_gone() 
     own = endpoint_slice("e", "infra", "s", "127.0.0.1", ports=[{"port": 9900}])  # the health port
     graph = build_graph(replaced(world(gateway()), own), SETTINGS)
     after = build_graph(world(own), SETTINGS, graph)
-    assert after.memo.exclusion.refusals == build_graph(world(own), SETTINGS).memo.exclusion.refusals
+    assert after.memo.exclusion.suspects == build_graph(world(own), SETTINGS).memo.exclusion.suspects
 
 
-@pytest.mark.parametrize("asked", [SETTINGS, REFUSING], ids=["usual", "refusing"])
+@pytest.mark.parametrize(
+    ("asked", "endpoints"), [(SETTINGS, 100_000), (REFUSING, 100_000), (REFUSING, 3)], ids=["usual", "refusing", "few"]
+)
 @given(steps=st.lists(st.lists(edits(), min_size=1, max_size=3), max_size=12))
 @settings(max_examples=80, deadline=None)
-def test_increments_equal_a_rebuild_from_nothing(asked: GraphSettings, steps: list[list[Any]]) -> None:
-    """With REFUSING, some ports are above the limit, and some endpoints are the gateway itself or local addresses."""
+def test_increments_equal_a_rebuild_from_nothing(asked: GraphSettings, endpoints: int, steps: list[list[Any]]) -> None:
+    """With REFUSING, some ports are above the limit, and some endpoints are the gateway itself or local addresses.
+    `endpoints`: the limit for a namespace."""
+    with mock.patch.object(ration, "MOST_OF_NAMESPACE", endpoints):
+        compare_steps(asked, steps)
+
+
+def compare_steps(asked: GraphSettings, steps: list[list[Any]]) -> None:
     resources = START
     graph = build_graph(resources, asked)
     said = statuses(graph)
@@ -203,7 +213,7 @@ def test_increments_equal_a_rebuild_from_nothing(asked: GraphSettings, steps: li
         anew = build_graph(turned(resources), asked)
         assert shown(graph) == shown(anew)
         assert said.patches == statuses(anew).patches
-        assert graph.memo.exclusion.refusals == anew.memo.exclusion.refusals
+        assert graph.memo.exclusion.suspects == anew.memo.exclusion.suspects
         assert_kept(before, graph)
         assert all(patch is was.patches[id_] for id_, patch in said.patches.items() if was.patches.get(id_) == patch)
 
@@ -317,49 +327,6 @@ def test_what_is_touched() -> None:
     assert changed_services(old, removed(old, Service, Key("red", "s"))) == {("Service", Key("red", "s"))}
     both = replaced(replaced(old, route("r", "red")), route("g", "red", type_=GRPCRoute))
     assert find_touched(old, both).routes == {("HTTPRoute", Key("red", "r")), ("GRPCRoute", Key("red", "g"))}
-
-
-@given(old=st.dictionaries(st.integers(0, 60), number), new=st.dictionaries(st.integers(0, 60), number))
-@settings(max_examples=100, deadline=None)
-def test_changed_keys_and_replaced_are_inverse(old: dict[int, int], new: dict[int, int]) -> None:
-    before = {key: [old[key]] for key in sorted(old)}
-    after = {key: before[key] if old.get(key) == value else [value] for key, value in sorted(new.items())}
-    keys = changed_keys(before, after)
-    assert keys == {key for key in before.keys() | after.keys() if before.get(key) is not after.get(key)}
-    merged = replaced_values(before, {key: after.get(key) for key in keys}, in_order=True)
-    assert list(merged.items()) == list(after.items())
-    assert changed_keys(before, merged) == keys
-
-
-@given(
-    first=st.dictionaries(st.integers(0, 9), number, min_size=1),
-    edits=st.lists(st.dictionaries(st.integers(0, 9), st.none() | number), min_size=1, max_size=8),
-)
-@settings(max_examples=100, deadline=None)
-def test_a_revision_knows_what_it_changed(first: dict[int, int], edits: list[dict[int, int | None]]) -> None:
-    mapping = replaced_values({}, {key: [value] for key, value in first.items()})
-    every = [mapping]
-    for edit in edits:
-        mapping = replaced_values(mapping, {key: None if value is None else [value] for key, value in edit.items()})
-        every.append(mapping)
-    for old in every:
-        for new in every:
-            wanted = {key for key in {*old, *new} if old.get(key) is not new.get(key)}
-            assert changed_keys(old, new) == wanted
-
-
-def test_a_revision_never_changes() -> None:
-    revision = replaced_values({}, {1: "a"})
-    for change in (
-        lambda: revision.update({2: "b"}),
-        lambda: revision.pop(1),
-        lambda: revision.__setitem__(1, "b"),
-        lambda: revision.setdefault(2, "b"),
-        lambda: revision.clear(),
-    ):
-        with pytest.raises(TypeError, match="immutable"):
-            change()
-    assert revision == {1: "a"}
 
 
 def many_routes(count: int) -> Resources:

@@ -7,9 +7,10 @@ from graph.world import endpoint_slice, gateway, grant, make, ref, removed, repl
 
 from fastroute.compiler.compile import compile_snapshot
 from fastroute.graph.build import build_graph
+from fastroute.graph.dependency import POLICIES, Reader, Section
 from fastroute.graph.finding import find_problems
 from fastroute.graph.node import BackendRefNode
-from fastroute.graph.policy import index_policies
+from fastroute.graph.policy import Policies, index_policies, policy_for
 from fastroute.resources.grpcroute import GRPCRoute
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import BackendTLSPolicy
@@ -133,8 +134,49 @@ def test_a_policy_touches_only_the_routes_that_use_its_services() -> None:
     assert moved.routes["HTTPRoute", Key("infra", "else")] is before.routes["HTTPRoute", Key("infra", "else")]
 
 
+def indexed(policies: Policies) -> dict[str, list[str]]:
+    return {f"{service}:{port}": [one.metadata.name for one in found] for (service, port), found in policies.items()}
+
+
 def test_an_index_of_policies() -> None:
-    policies = world(tls_policy("a", "infra", "echo", "echo", "other"), tls_policy("b", "infra", "echo"))
-    index = index_policies(policies.backend_tls_policies)
-    names = {str(key): [policy.metadata.name for policy in members] for key, members in index.items()}
-    assert names == {"infra/echo": ["a", "b"], "infra/other": ["a"]}
+    old = world(
+        tls_policy("b", "infra", "echo", "echo", "other"), tls_policy("c", "infra", "echo")
+    ).backend_tls_policies
+    index = index_policies({}, old, frozenset(old), {})
+    assert indexed(index) == {"infra/echo:": ["b", "c"], "infra/other:": ["b"]}
+    new = world(tls_policy("a", "infra", "echo"), tls_policy("b", "infra", "echo", section="web")).backend_tls_policies
+    index = index_policies(old, new, frozenset({*old, *new}), index)
+    assert indexed(index) == {"infra/echo:": ["a"], "infra/echo:web": ["b"]}
+
+
+class Counted(dict[Section, tuple[BackendTLSPolicy, ...]]):
+    """Policies that count how many of them are looked up."""
+
+    count = 0
+
+    def get(self, key: Section, default: Any = None) -> Any:
+        self.count += 1
+        return super().get(key, default)
+
+
+@pytest.mark.parametrize("amount", [1, 2000])
+def test_a_reference_looks_at_two_policies_however_many_target_its_service(amount: int) -> None:
+    """Each of them names 16 ports, and one of them also the port of the reference."""
+    policies = Counted({(ECHO.key, f"p{number}"): (tls_policy("p", "infra", "echo"),) for number in range(16 * amount)})
+    policies[ECHO.key, "https"] = (tls_policy("secure", "infra", "echo", section="https"),)
+    reader = Reader({POLICIES: policies})
+    found = [policy_for(ECHO.key, port, reader) for port in ECHO.spec.ports]
+    assert [policy and policy.metadata.name for policy in found] == [None, "secure"]
+    assert policies.count == 3
+    assert len(reader.dependencies) == 3
+
+
+def test_a_policy_for_another_port_touches_no_route() -> None:
+    before = build_graph(world(*TWO, tls_policy("old", "infra", "echo")), SETTINGS)
+    for policy in (
+        tls_policy("a", "infra", "echo", section="other"),
+        tls_policy("younger", "infra", "echo"),
+        tls_policy("old", "infra", "echo", "nobody"),
+    ):
+        after = build_graph(replaced(before.memo.resources, policy), SETTINGS, before)
+        assert after.memo.units is before.memo.units

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from fastroute.graph import selector as module
 from fastroute.graph.selector import mistake, selects
 from fastroute.resources.gateway import LabelSelector
 
@@ -56,3 +57,39 @@ def test_selects(given: LabelSelector, expected: bool) -> None:
 )
 def test_mistake(given: LabelSelector, why: str) -> None:
     assert why in (mistake(given) or "")
+
+
+def test_the_values_of_a_selector_are_examined_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many listeners have it, and however many routes ask them."""
+    judged: list[str] = []
+    evaluated: list[Any] = []
+    valid, evaluate = module.is_label_value, module._selects
+    monkeypatch.setattr(module, "is_label_value", lambda value: judged.append(value) or valid(value))
+    monkeypatch.setattr(module, "_selects", lambda *given: evaluated.append(given) or evaluate(*given))
+    many = selector(None, ("team", "In", [f"t{number}" for number in range(3000)]))
+    for _ in range(100):
+        assert mistake(many) is None
+        assert not selects(many, LABELS)
+        assert selects(many, {"team": "t9"})
+    assert (len(judged), len(evaluated)) == (3000, 2)
+    assert many == selector(None, ("team", "In", [f"t{number}" for number in range(3000)]))
+
+
+def test_a_selector_remembers_a_limited_number_of_results() -> None:
+    one = selector({"team": "t9"})
+    assert sum(selects(one, {"team": f"t{number}"}) for number in range(10 * module.MOST_REMEMBERED)) == 1
+    assert len(module._results(one).selected) <= module.MOST_REMEMBERED
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        selector({"a": "!" * 100_000}),
+        selector({"!" * 100_000: "a"}),
+        selector(None, ("a", "In", ["!" * 100_000])),
+        selector(None, ("!" * 100_000, "Exists")),
+        selector(None, ("a", "!" * 100_000)),
+    ],
+)
+def test_a_mistake_is_described_in_few_words(wrong: LabelSelector) -> None:
+    assert len(mistake(wrong) or "") in range(1, 400)

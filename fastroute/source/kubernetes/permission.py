@@ -5,10 +5,11 @@ status. Both come from the same decision, the refusals in the graph (Problem.ref
 not reported.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from fastroute.graph.grant import EMPTY, Grants, GrantSpace, Reference, permitted
+from fastroute.difference import changed_keys
+from fastroute.graph.grant import EMPTY, Grants, GrantSpace, Reference, allowing, permitted
 from fastroute.graph.node import Graph, Holder, HolderId, Problem
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import ReferenceGrant
@@ -35,16 +36,19 @@ class Permission(NamedTuple):
 
 def changed_permissions(before: Graph, after: Graph) -> Iterator[Permission]:
     """Empty while no grant changed: a reference that its route dropped does not concern the grants."""
-    if before.grants is after.grants or before.grants == after.grants:
+    if before.grants is after.grants:
+        return
+    given, taken = _changed(after.grants, before.grants), _changed(before.grants, after.grants)
+    if not (any(space.grants for space in given.values()) or any(space.grants for space in taken.values())):
         return
     for referrer, old, new in _pairs(before, after):
         was, is_ = set(_refused(old)), set(_refused(new))
         for reference in sorted(was - is_, key=_order):
             if permitted(reference, after.grants):
-                yield from _by(reference, referrer, after.grants, before.grants, True)
+                yield from _by(reference, referrer, given, True)
         for reference in sorted(is_ - was, key=_order):
             if permitted(reference, before.grants):
-                yield from _by(reference, referrer, before.grants, after.grants, False)
+                yield from _by(reference, referrer, taken, False)
 
 
 def _pairs(before: Graph, after: Graph) -> Iterator[tuple[Key, Iterable[Problem], Iterable[Problem]]]:
@@ -69,15 +73,20 @@ def _refused(problems: Iterable[Problem]) -> Iterator[Reference]:
     return (problem.reference for problem in problems if problem.reference is not None)
 
 
-def _by(reference: Reference, referrer: Key, where: Grants, elsewhere: Grants, is_given: bool) -> Iterator[Permission]:
-    """The grants that permit it in `where` and are different or missing in `elsewhere`."""
-    others: Mapping[Key, ReferenceGrant] = {
-        grant.key: grant for grant in elsewhere.get(reference.to_namespace, EMPTY).grants
-    }
-    for grant in where.get(reference.to_namespace, EMPTY).grants:
-        alone = GrantSpace.of((grant,))
-        if others.get(grant.key) != grant and permitted(reference, {reference.to_namespace: alone}):
-            yield Permission(grant, reference, referrer, is_given)
+def _by(reference: Reference, referrer: Key, changed: Grants, is_given: bool) -> Iterator[Permission]:
+    """The changed grant that permits it, the first of several."""
+    grant = allowing(reference, changed)
+    if grant is not None:
+        yield Permission(grant, reference, referrer, is_given)
+
+
+def _changed(where: Grants, elsewhere: Grants) -> Grants:
+    """The grants of `where` that are different or missing in `elsewhere`."""
+    found: dict[str, GrantSpace] = {}
+    for name in changed_keys(elsewhere, where):
+        others = {grant.key: grant for grant in elsewhere.get(name, EMPTY).grants}
+        found[name] = GrantSpace.of(one for one in where.get(name, EMPTY).grants if others.get(one.key) != one)
+    return found
 
 
 def _order(reference: Reference) -> tuple[str, str, str, str]:
