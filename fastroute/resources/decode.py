@@ -98,7 +98,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 def decode(text: str, file: str, line: int = 1, *, json: bool = False, pause: Pause = no_pause) -> tuple[Entry, ...]:
     """Decodes a document that begins at `line` of `file`. Never raises: faults are in the entries."""
     try:
-        values = parse_json(text) if json else parse(text, pause)
+        values = parse_json(text, pause) if json else parse(text, pause)
     except MalformedError as error:
         at = None if error.line is None else error.line + line - 1
         message = f"is not valid {'JSON' if json else 'YAML'}: {error.message}"

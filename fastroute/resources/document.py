@@ -94,10 +94,10 @@ def parse(text: str, pause: Pause = no_pause) -> list[Any]:
     return list(_documents(text, None, pause=pause))
 
 
-def parse_json(text: str) -> list[Any]:
+def parse_json(text: str, pause: Pause = no_pause) -> list[Any]:
     """The document of a JSON text. Raises MalformedError."""
     try:
-        return [_without_nulls(msgspec.json.decode(text))]
+        return [_without_nulls(msgspec.json.decode(text), pause)]
     except msgspec.DecodeError as error:
         message = str(error).removeprefix("JSON is malformed: ")
         at = _BYTE.search(message)
@@ -143,11 +143,12 @@ def nearest(found: Places, path: Path) -> tuple[int, int] | None:
     return found.get(path)
 
 
-def _without_nulls(value: Any) -> Any:
+def _without_nulls(value: Any, pause: Pause) -> Any:
     if isinstance(value, dict):
-        return {name: _without_nulls(item) for name, item in value.items() if item is not None}
+        pause()
+        return {name: _without_nulls(item, pause) for name, item in value.items() if item is not None}
     if isinstance(value, list):
-        return [_without_nulls(item) for item in value]
+        return [_without_nulls(item, pause) for item in value]
     return value
 
 

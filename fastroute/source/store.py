@@ -45,8 +45,8 @@ FIELDS: dict[type[Resource], str] = {  # the field of Resources that holds a kin
     Secret: "secrets",
 }
 
-# Kinds with many objects, on whose order nothing depends: new objects are appended.
-UNORDERED = frozenset(BY_TYPE)
+# Kinds with many objects, on whose order nothing depends: new objects are appended. (To sort 20,000 takes 15 ms.)
+UNORDERED = frozenset((*BY_TYPE, Service))
 
 
 class Init(msgspec.Struct, frozen=True):

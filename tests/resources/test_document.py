@@ -194,3 +194,14 @@ def test_a_field_is_found_at_its_key_and_an_absent_one_at_what_would_contain_it(
 def test_fields_of_later_documents_are_found():
     assert nearest(places("a: 1\n...\n---\nb: 1\n")[1], ("b",)) == (4, 1)
     assert places("a: [") == []
+
+
+def test_json_is_read_with_pauses():
+    pauses = 0
+
+    def pause():
+        nonlocal pauses
+        pauses += 1
+
+    parse_json(json.dumps({"items": [{"spec": {}}] * 100}), pause)
+    assert pauses == 201
