@@ -1,4 +1,4 @@
-"""Lints of Services that routes use: no ready endpoint, local addresses, no EndpointSlices, unknown appProtocol."""
+"""Lints of Services that routes use: no ready endpoint, unused addresses, no EndpointSlices, unknown appProtocol."""
 
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from fastroute.graph.conditions import written
+from fastroute.graph.endpoint import slice_owner
 from fastroute.graph.finding import Finding, warning
 from fastroute.graph.node import Graph
 from fastroute.graph.protocol import is_unknown
@@ -34,6 +35,20 @@ def endpoints_refused_in_clusters(resources: Resources, graph: Graph) -> Iterato
             named = listed(refused)
             message = f"In a cluster these endpoints get no requests unless --allow-local-endpoints is set: {named}."
             yield warning("Service", resources.services[backend.service], "LocalEndpoint", message, "spec.ports")
+
+
+def addresses_not_used(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    """Of the addresses of an endpoint, only the first is used."""
+    used = {backend.service for backend in graph.backends.values()}
+    for piece in resources.endpoint_slices.values():
+        if slice_owner(piece) in used:
+            several = [index for index, one in enumerate(piece.endpoints or ()) if len(one.addresses) > 1]
+            if several:
+                message = (
+                    f"{len(several)} endpoints have several addresses: only the first one of each is used. Addresses "
+                    f"of different Pods need an endpoint each."
+                )
+                yield warning("EndpointSlice", piece, "AddressesNotUsed", message, f"endpoints[{several[0]}].addresses")
 
 
 def unknown_app_protocols(resources: Resources, graph: Graph) -> Iterator[Finding]:

@@ -58,6 +58,16 @@ def test_the_oldest_services_have_their_endpoints(monkeypatch: pytest.MonkeyPatc
     assert used(again) == {"red/a:80": 3, "red/c:80": 7}
 
 
+def test_a_service_that_is_created_again_is_the_youngest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ration, "MOST_OF_NAMESPACE", 6)
+    objects = (gateway(), route("r", "red", ref("a"), ref("b")), created("a", 1), created("b", 2))
+    graph = build_graph(world(*objects, pods("a", 4), pods("b", 4)), SETTINGS)
+    assert used(graph) == {"red/a:80": 4, "red/b:80": 2}
+    again = build_graph(replaced(graph.memo.resources, created("a", 3)), SETTINGS, graph)
+    assert used(again) == {"red/a:80": 2, "red/b:80": 4}
+    assert list(said(again)) == ["spec.rules[0].backendRefs[0]"]
+
+
 def test_only_ports_that_routes_use_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ration, "MOST_OF_NAMESPACE", 10)
     objects = (gateway(), created("s", 1, 80, 81, 82), pods("s", 5, 80, 81, 82))
