@@ -95,6 +95,7 @@ def unsupported_app_protocol(service: Key, port: ServicePort, protocol: Protocol
 
 
 OWN_ADDRESS = "this gateway itself"
+TOO_MANY_ENDPOINTS = "TooManyEndpoints"
 MOST_ENDPOINTS = 400  # named in one message, which may have 32 KiB: the longest name takes 78 bytes
 
 
@@ -114,7 +115,7 @@ def too_many_endpoints(service: Key, port: int, used: int, most: int) -> Concern
         f"{which} of port {port} of Service {service} are used: the Services of this namespace that routes refer to "
         f"have more than {most} endpoints, which is the limit. Those of the oldest Services are used."
     )
-    return Concern("TooManyEndpoints", message)
+    return Concern(TOO_MANY_ENDPOINTS, message)
 
 
 def concerned(concern: Concern, field: str) -> Problem:

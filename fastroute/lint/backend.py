@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from fastroute.graph.conditions import written
+from fastroute.graph.conditions import TOO_MANY_ENDPOINTS, written
 from fastroute.graph.endpoint import slice_owner
 from fastroute.graph.finding import Finding, warning
 from fastroute.graph.node import Graph
@@ -21,7 +21,7 @@ from fastroute.resources.world import Resources
 
 def backends_without_endpoints(resources: Resources, graph: Graph) -> Iterator[Finding]:
     for backend in graph.backends.values():
-        if not backend.endpoints:
+        if not backend.endpoints and not any(one.reason == TOO_MANY_ENDPOINTS for one in backend.concerns):
             message = f"Port {backend.port} has no ready endpoint: its share of the requests is answered with 503."
             yield warning("Service", resources.services[backend.service], "NoEndpoints", message, "spec.ports")
 
