@@ -82,7 +82,7 @@ WORLD = (
     ),
     number(
         "--max-ports",
-        "Maximum number of ports of all Gateways and ListenerSets; the oldest are served.",
+        "Maximum number of ports of all Gateways and ListenerSets; those of Gateways come first.",
         _GRAPH.max_ports,
         at_most=_PORTS_MOST,
     ),

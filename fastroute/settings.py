@@ -56,7 +56,7 @@ class GraphSettings(msgspec.Struct, frozen=True, kw_only=True):
     class_name: str | None = CLASS_NAME  # the GatewayClass assumed if there is none; None: no class is assumed
     gateways: frozenset[str] = frozenset()  # --gateway, "ns/name"; empty: all Gateways of our classes
     addressing: Addressing = Addressing()
-    max_ports: int = 1_024  # ports of all Gateways and ListenerSets; beyond: PortUnavailable, the oldest are served
+    max_ports: int = 1_024  # ports of all Gateways and ListenerSets; beyond: PortUnavailable (graph/ports.py)
     port_limit: str = "--max-ports 1024"  # what sets `max_ports`, for messages
     bundle_version: str | None = None  # of the installed CRDs, for example "v1.6.3"; None: manifests, or unknown
     infrastructure: bool = False  # keep a Service with the metadata of each Gateway's `spec.infrastructure`

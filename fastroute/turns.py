@@ -24,7 +24,12 @@ def in_turns(items: Iterable[Each], owner: Callable[[Each], Hashable]) -> Iterat
     lines: dict[Hashable, list[Each]] = {}
     for item in items:
         lines.setdefault(owner(item), []).append(item)
-    rest = [iter(line) for line in lines.values()]
+    return in_rounds(lines.values())
+
+
+def in_rounds(lines: Iterable[Iterable[Each]]) -> Iterator[Each]:
+    """All items, one of each line per round."""
+    rest = [iter(line) for line in lines]
     while rest:
         left = []
         for line in rest:

@@ -93,7 +93,7 @@ def test_the_bounds_of_expressions_are_those_of_the_code() -> None:
     for most in (MOST_STATES_OF_A_ROUTE, MOST_STEPS, MOST_STEPS_OF_A_ROUTE):
         assert f" | {most:,} | fixed | `Accepted=False/UnsupportedValue` |" in limits
     assert (
-        f"at most {MOST_STEPS:,} steps on finding out what an expression costs, and {MOST_STEPS_OF_A_ROUTE:,}"
+        f"limited to {MOST_STEPS:,} steps, and to {MOST_STEPS_OF_A_ROUTE:,} steps for all expressions of a route"
         in page("routing")
     )
 
@@ -135,8 +135,8 @@ def test_the_shares_of_namespaces_are_as_they_say() -> None:
     text = page("limits")
     rows = (
         f"| about {pending.WHOLE} routes | fixed | they follow in portions of about {reconcile.PORTION} routes;",
-        f"| {debts.EXPENSIVE * 1e3:g} ms | fixed | they are served; further ones of the same sort of this "
-        f"namespace wait {debts.FACTOR:g} times as long, at most {debts.LONGEST:g} s |",
+        f"| {debts.EXPENSIVE * 1e3:g} ms | fixed | the change is served; later changes of the same sort in its "
+        f"namespace wait {debts.FACTOR:g} times as long as this change took, at most {debts.LONGEST:g} s.",
         f"| {directory.LARGE >> 10} KiB | fixed | it is read in slices",
         f"| {problemlog.AT_MOST} | fixed | a line says how many more there are",
         f"| {named.MOST} | fixed | they are read in turn, each at most every {looks.PAUSE:g} s",

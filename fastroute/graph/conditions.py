@@ -215,10 +215,11 @@ def port_unavailable(message: str, field: str) -> Problem:
     return Problem(condition=ACCEPTED, reason="PortUnavailable", message=message, field=f"{field}.port")
 
 
-def port_taken(socket: tuple[str, int], owner: Key, field: str) -> Problem:
-    """`socket`: the address and port that another Gateway, `owner`, serves."""
+def port_taken(socket: tuple[str, int], owner: Key, field: str, *, in_set: bool) -> Problem:
+    """`socket`: the address and port that another Gateway, `owner`, serves. `in_set`: a ListenerSet wants it, too."""
+    why = "because Gateways come before ListenerSets, or by age and name" if in_set else "by age and name"
     message = (
-        f"Port {socket[1]} of address {socket[0]} is used by Gateway {owner}, which has precedence by age and name. "
+        f"Port {socket[1]} of address {socket[0]} is used by Gateway {owner}, which has precedence {why}. "
         f"Use another port, attach the routes to that Gateway, or give each Gateway its own address with "
         f"--address-pool."
     )
@@ -228,7 +229,7 @@ def port_taken(socket: tuple[str, int], owner: Key, field: str) -> Problem:
 def too_many_ports(port: int, most: int, limit: str, field: str) -> Problem:
     """`limit`: what sets the limit, an option or a resource."""
     message = (
-        f"Port {port} is not served: older Gateways and ListenerSets use {most} ports, which is the limit of this "
+        f"Port {port} is not served: other Gateways and ListenerSets use {most} ports, which is the limit of this "
         f"installation ({limit}). Use a port that is already served, or raise the limit."
     )
     return port_unavailable(message, field)

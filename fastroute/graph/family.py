@@ -2,14 +2,14 @@
 
 A family is built from its Gateway, the ListenerSets that refer to it, their TLS, the labels of their namespaces and its
 placement (address.py). It does not depend on other Gateways, except for its ports: after a change, ports are claimed
-again, in order of age, by the changed families and by all families that want an address and port of one of these, and
-so on transitively. If each Gateway has its own address, only the changed family is affected. The limit on the number of
-ports (ports.py) concerns all families, but costs nothing while it is not reached.
+again, in order of precedence, by the changed families and by all families that want an address and port of one of
+these, and so on transitively. If each Gateway has its own address, only the changed family is affected. The limit on
+the number of ports (ports.py) concerns all families, but costs nothing while it is not reached.
 
 The result is the same as that of a build from scratch, except for the addresses of a pool, which are kept.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -22,7 +22,7 @@ from fastroute.graph.entries import entries
 from fastroute.graph.gateway import build_family, claim_ports, finish_families, is_ours
 from fastroute.graph.listenerset import group_sets, parent_of
 from fastroute.graph.node import GatewayClassNode, GatewayNode, Holder, HolderId, ListenerSetNode
-from fastroute.graph.ports import Claimed, Port, Refusal, first_refused, gateways_between, reordered
+from fastroute.graph.ports import Claimed, Refusal, Shares, affected_gateways, share_ports
 from fastroute.graph.tls import ResolvedTLS
 from fastroute.resources.gateway import Gateway, ListenerSet
 from fastroute.resources.meta import Key
@@ -58,8 +58,7 @@ class Families(msgspec.Struct, frozen=True, eq=False):
     families: Mapping[Key, Family] = {}
     claimants: Mapping[Socket, frozenset[Key]] = {}
     claimed: Mapping[Key, Claimed] = {}
-    ports: Sequence[Port] = ()  # of all of them, in order of precedence
-    first_refused: Port | None = None  # the first of these that is above the limit
+    shares: Shares = Shares()  # of their ports
     gateways: Mapping[Key, GatewayNode] = {}
     listener_sets: Mapping[Key, ListenerSetNode] = {}
 
@@ -168,11 +167,11 @@ def build_families(
     claiming = _closure(made, last, families, claimants)
     again = claim_ports([(families[key].node, families[key].sets) for key in claiming if key in families])
     claimed = replaced(last.claimed, {key: again.get(key) for key in claiming})
-    ports = _ports(last, claimed, claiming)
-    first = first_refused(ports, world.settings.max_ports)
-    changed = claiming | gateways_between(ports, last.first_refused, first)
-    refusal = Refusal(first, world.settings.max_ports, world.settings.port_limit)
-    built = finish_families([claimed[key] for key in changed if key in claimed], refusal)
+    before, after = ([of[key] for key in claiming if key in of] for of in (last.claimed, claimed))
+    shares = share_ports(last.shares, before, after, world.settings.max_ports)
+    changed = claiming | affected_gateways(last.shares, shares)
+    refusal = Refusal(world.settings.max_ports, world.settings.port_limit)
+    built = finish_families([claimed[key] for key in changed if key in claimed], shares, refusal)
     gateways: dict[Key, GatewayNode | None] = {key: built.gateways.get(key) for key in changed}
     sets: dict[Key, ListenerSetNode | None] = {}
     for key in changed & last.families.keys():
@@ -184,8 +183,7 @@ def build_families(
         families,
         claimants,
         claimed,
-        ports,
-        first,
+        shares,
         _kept(last.gateways, gateways),
         _kept(last.listener_sets, sets),
     )
@@ -202,15 +200,6 @@ def _held(known: Mapping[Key, GatewayNode], members: Members, keys: Iterable[Key
         elif node.source.metadata.uid == gateway.metadata.uid:
             held[key] = node.addresses
     return held
-
-
-def _ports(last: Families, claimed: Mapping[Key, Claimed], claiming: Iterable[Key]) -> Sequence[Port]:
-    """All ports in order, after the families `claiming` have claimed theirs."""
-    gone, new = set[Port](), set[Port]()
-    for key in claiming:
-        gone.update(last.claimed[key].ports if key in last.claimed else ())
-        new.update(claimed[key].ports if key in claimed else ())
-    return reordered(last.ports, gone - new, new - gone)
 
 
 def concerned_families(

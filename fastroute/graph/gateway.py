@@ -1,7 +1,8 @@
 """Managed Gateways: unsupported fields, addresses, and ports that two of them want.
 
-If two Gateways want the same address and port, the older one gets it (creationTimestamp, then namespace/name). Its
-ListenerSets are included.
+If two Gateways want the same address and port, only one of them gets it, and so do its ListenerSets. The listeners of
+the Gateways come first, the oldest Gateway before the others (creationTimestamp, then namespace/name). If only
+ListenerSets have the port, the Gateway of the oldest ListenerSet gets it.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,7 +19,7 @@ from fastroute.graph.listener import build_listeners
 from fastroute.graph.listenerset import build_sets
 from fastroute.graph.node import GatewayClassNode, GatewayNode, Holder, HolderId, ListenerNode, ListenerSetNode, Problem
 from fastroute.graph.overlap import mark_overlaps
-from fastroute.graph.ports import Claimed, Refusal, claimed, without_port, without_ports
+from fastroute.graph.ports import Claimed, Refusal, Shares, claimed, without_port, without_ports
 from fastroute.graph.tls import ResolvedTLS
 from fastroute.resources.gateway import Gateway, GatewaySpec, ListenerSet
 from fastroute.resources.meta import Key
@@ -64,21 +65,24 @@ def build_family(
 
 
 def claim_ports(families: Iterable[tuple[GatewayNode, tuple[ListenerSetNode, ...]]]) -> Mapping[Key, Claimed]:
-    """The same families without the ports that older Gateways among them have."""
+    """The same families without the ports for which others among them have precedence."""
+    families = sorted(families, key=lambda family: age(family[0].source))
     owners: Owners = {}
-    made: dict[Key, Claimed] = {}
-    for bare, sets in sorted(families, key=lambda family: age(family[0].source)):
-        node = _claim(bare, bare.key, owners)
-        made[node.key] = claimed(node, tuple(_claim(one, node.key, owners) for one in sets))
-    return made
+    nodes = [_claim(node, node.key, owners) for node, _ in families]
+    every = sorted((one for _, sets in families for one in sets), key=lambda one: age(one.source))
+    kept = {one.key: _claim(one, one.gateway, owners) for one in every}
+    return {
+        node.key: claimed(node, tuple(kept[one.key] for one in sets))
+        for node, (_, sets) in zip(nodes, families, strict=True)
+    }
 
 
-def finish_families(families: Iterable[Claimed], refusal: Refusal) -> Built:
+def finish_families(families: Iterable[Claimed], shares: Shares, refusal: Refusal) -> Built:
     """The nodes of the families, without the ports above the limit, and with overlaps marked."""
     nodes: dict[Key, GatewayNode] = {}
     set_nodes: dict[Key, ListenerSetNode] = {}
     for family in families:
-        refused = refusal.numbers(family)
+        refused = shares.refused(family)
         node = without_ports(family.node, refused, refusal)
         attached = [without_ports(one, refused, refusal) for one in family.sets]
         node, attached = _with_overlaps(node, attached)
@@ -159,7 +163,9 @@ def _claim(node: HolderT, key: Key, owners: Owners) -> HolderT:
         if taken is None:
             owners.update(dict.fromkeys(wanted, key))
         else:
-            lost[index] = conditions.port_taken(taken, owners[taken], f"spec.listeners[{index}]")
+            lost[index] = conditions.port_taken(
+                taken, owners[taken], f"spec.listeners[{index}]", in_set=isinstance(node, ListenerSetNode)
+            )
     if not lost:
         return node
     kept = [

@@ -1,33 +1,46 @@
 """The limit on the number of ports of an installation (--max-ports): each port costs a socket per worker.
 
-The oldest ports are served. A port is as old as the oldest Gateway or ListenerSet that has it (creationTimestamp, then
-namespace/name); within one object the order of its listeners decides. Ports of the same number at the addresses of
-different Gateways are different ports. All ports are kept in order, so that a change costs as much as the ports that it
-affects.
+The ports of the listeners of Gateways come first, then those that only ListenerSets have. Each time the namespaces take
+turns: in each round, each namespace gets its next port, the oldest first. So a namespace with few ports cannot lose
+them to one with many, whatever names and creationTimestamps their objects have.
+
+A port of a namespace is as old as the oldest Gateway or ListenerSet of this namespace that has it (creationTimestamp,
+then namespace/name); within one object the order of its listeners decides. A port that several namespaces have is
+served if it comes in the turn of one of them, and counts once. Ports of the same number at the addresses of different
+Gateways are different ports. The ports of each namespace are kept in order, so that a change costs as much as the ports
+that it affects, and, above the limit, as many steps as there are ports to serve.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from fastroute.difference import replaced
 from fastroute.graph import conditions
 from fastroute.graph.age import Age, age
 from fastroute.graph.node import GatewayNode, Holder, ListenerNode, ListenerSetNode, Problem
 from fastroute.resources.meta import Key
+from fastroute.turns import in_rounds
 
 HolderT = TypeVar("HolderT", GatewayNode, ListenerSetNode)
 FEW = 64  # new ports up to which inserting each is cheaper than sorting all
 Rank = tuple[Age, int]  # of the object, then the index of the listener
+Owner = tuple[bool, str]  # whether it has the port only in ListenerSets, and the namespace
+Place = tuple[Key, int]  # a Gateway and a port
 
 
 class Port(NamedTuple):
-    """In order of precedence."""
+    """A port that an owner has. In order of precedence among the ports of this owner."""
 
     rank: Rank
     gateway: Key
     number: int
+
+    @property
+    def place(self) -> Place:
+        return self.gateway, self.number
 
 
 class Claimed(msgspec.Struct, frozen=True, eq=False):
@@ -35,23 +48,61 @@ class Claimed(msgspec.Struct, frozen=True, eq=False):
 
     node: GatewayNode
     sets: tuple[ListenerSetNode, ...]
-    ports: tuple[Port, ...]  # in order of precedence
+    ports: Mapping[Owner, tuple[Port, ...]]
+    numbers: frozenset[int]  # of all these ports
 
 
 def claimed(node: GatewayNode, sets: tuple[ListenerSetNode, ...]) -> Claimed:
+    own = {listener.source.port for listener in node.listeners if listener.serves}
+    ranks: dict[Owner, dict[int, Rank]] = {}
     holders: tuple[Holder, ...] = (node, *sets)
-    ranks: dict[int, Rank] = {}
     for holder in holders:
-        old = age(holder.source)
+        in_set = holder is not node
+        known, old = ranks.setdefault((in_set, holder.key.namespace), {}), age(holder.source)
         for index, listener in enumerate(holder.listeners):
-            if listener.serves:
-                number = listener.source.port
-                ranks[number] = min(ranks.get(number, (old, index)), (old, index))
-    ports = sorted(Port(rank, node.key, number) for number, rank in ranks.items())
-    return Claimed(node, sets, tuple(ports))
+            number = listener.source.port
+            if listener.serves and not (in_set and number in own):
+                known[number] = min(known.get(number, (old, index)), (old, index))
+    ports = {
+        owner: tuple(Port(rank, node.key, number) for number, rank in known.items())
+        for owner, known in ranks.items()
+        if known
+    }
+    return Claimed(node, sets, ports, frozenset(number for known in ranks.values() for number in known))
 
 
-def reordered(order: Sequence[Port], gone: Collection[Port], new: Collection[Port]) -> Sequence[Port]:
+class Shares(msgspec.Struct, frozen=True, eq=False):
+    """The ports of all families, and those that are served."""
+
+    lines: Mapping[Owner, Sequence[Port]] = {}  # each in order of precedence
+    count: int = 0  # of different ports
+    served: frozenset[Place] | None = None  # None: all
+
+    def refused(self, family: Claimed) -> frozenset[int]:
+        """The ports of the family that are not served."""
+        if self.served is None:
+            return frozenset()
+        return frozenset(number for number in family.numbers if (family.node.key, number) not in self.served)
+
+
+def share_ports(last: Shares, before: Iterable[Claimed], after: Iterable[Claimed], most: int) -> Shares:
+    """`before` and `after`: the families whose ports may have changed."""
+    gone, new = dict[Owner, set[Port]](), dict[Owner, set[Port]]()
+    count = last.count
+    for families, found, sign in ((before, gone, -1), (after, new, 1)):
+        for family in families:
+            count += sign * len(family.numbers)
+            for owner, ports in family.ports.items():
+                found.setdefault(owner, set()).update(ports)
+    changes: dict[Owner, Sequence[Port] | None] = {}
+    for owner in gone.keys() | new.keys():
+        old, now = gone.get(owner, set()), new.get(owner, set())
+        changes[owner] = _reordered(last.lines.get(owner, ()), old - now, now - old) or None
+    lines = replaced(last.lines, changes)
+    return Shares(lines, count, _served(lines, most) if count > most else None)
+
+
+def _reordered(order: Sequence[Port], gone: Collection[Port], new: Collection[Port]) -> Sequence[Port]:
     """`order`, which is sorted, without the ports `gone` and with the `new` ones."""
     if not gone and not new:
         return order
@@ -67,29 +118,34 @@ def reordered(order: Sequence[Port], gone: Collection[Port], new: Collection[Por
     return made
 
 
-def first_refused(order: Sequence[Port], most: int) -> Port | None:
-    """Ports from this one on are not served, because older ports reach the limit."""
-    return order[most] if len(order) > most else None
+def _served(lines: Mapping[Owner, Sequence[Port]], most: int) -> frozenset[Place]:
+    """The ports that come first. Of the namespaces, the one with the oldest port begins."""
+    served = set[Place]()
+    for in_sets in (False, True):
+        competing = [line for owner, line in lines.items() if owner[0] is in_sets]
+        competing.sort(key=lambda line: line[0])
+        for port in in_rounds(competing):
+            if len(served) >= most:
+                return frozenset(served)
+            served.add(port.place)
+    return frozenset(served)
 
 
-def gateways_between(order: Sequence[Port], one: Port | None, other: Port | None) -> set[Key]:
-    """The Gateways with ports that are served with one of these first refused ports, and not with the other."""
-    start, end = sorted(len(order) if port is None else bisect_left(order, port) for port in (one, other))
-    return {port.gateway for port in order[start:end]}
+def affected_gateways(old: Shares, new: Shares) -> set[Key]:
+    """The Gateways of whose ports others are served now, apart from those whose ports may have changed."""
+    if old.served is not None and new.served is not None:
+        return {gateway for gateway, _ in old.served ^ new.served}
+    limited = old.served if new.served is None else new.served
+    if limited is None:
+        return set()
+    return {port.gateway for line in new.lines.values() for port in line if port.place not in limited}
 
 
 class Refusal(NamedTuple):
-    """The first port that is not served, the limit, and what sets it, for messages."""
+    """The limit, and what sets it, for messages."""
 
-    first: Port | None
     most: int
     limit: str
-
-    def numbers(self, family: Claimed) -> frozenset[int]:
-        """The refused ports of a family."""
-        if self.first is None or not family.ports or family.ports[-1] < self.first:
-            return frozenset()
-        return frozenset(port.number for port in family.ports[bisect_left(family.ports, self.first) :])
 
     def of(self, listener: ListenerNode, index: int) -> Problem:
         return conditions.too_many_ports(listener.source.port, self.most, self.limit, f"spec.listeners[{index}]")

@@ -18,6 +18,7 @@ from fastroute.settings import Addressing, GraphSettings
 SHARED = GraphSettings(class_name=None, addressing=Addressing(bind=("127.0.0.1", "127.0.0.2")))
 POOL = GraphSettings(class_name=None, addressing=Addressing(pool="127.0.1.0/29"))
 CLASS = make(GatewayClass, "", "fastroute", {"controllerName": SHARED.controller_name})
+TEAMS = ("red", "blue", "infra", "red", "blue")  # the namespace of each ListenerSet
 PORTS = st.lists(st.sampled_from((80, 81, 82)), min_size=1, max_size=3, unique=True)
 EDIT = st.tuples(
     st.sampled_from(("gateway", "gateway", "set", "remove gateway", "remove set")),
@@ -38,11 +39,11 @@ def edited(resources: Resources, edit: Any) -> Resources:
             meta = {"uid": f"u{number}", "creationTimestamp": f"2026-01-0{other + 1}T00:00:00Z"}
             return replaced(resources, gateway(f"g{number}", "infra", *listeners, spec=spec, meta=meta))
         case "set":
-            return replaced(resources, listener_set(f"s{number}", "infra", *listeners, parent=f"g{other}"))
+            return replaced(resources, listener_set(f"s{number}", TEAMS[number], *listeners, parent=f"g{other}"))
         case "remove gateway":
             return removed(resources, Gateway, Key("infra", f"g{number}"))
         case _:
-            return removed(resources, ListenerSet, Key("infra", f"s{number}"))
+            return removed(resources, ListenerSet, Key(TEAMS[number], f"s{number}"))
 
 
 FEW = [msgspec.structs.replace(one, max_ports=3) for one in (SHARED, POOL)]

@@ -1,7 +1,7 @@
 """Gateways and GatewayClasses: which ones this controller serves, and ports that several Gateways use."""
 
 import pytest
-from graph.world import gateway, listener, make, world
+from graph.world import gateway, listener, listener_set, make, world
 
 from fastroute.graph.build import build_graph
 from fastroute.graph.node import Graph
@@ -41,6 +41,9 @@ def test_ours(classes: list[GatewayClass], settings: dict[str, object], ours: li
 def test_an_implied_class_has_no_status_to_write() -> None:
     assert [node.implied for node in built(gateway()).classes.values()] == [True]
     assert [node.implied for node in built(gateway_class("fastroute")).classes.values()] == [False]
+
+
+BORN_FIRST, BORN_SECOND = ({"creationTimestamp": f"2026-01-0{day}T00:00:00Z"} for day in (1, 2))
 
 
 def aged(name: str, created: str, *ports: int, namespace: str = "infra") -> Gateway:
@@ -92,6 +95,17 @@ def test_the_loser_is_told_by_whom_and_what_to_do() -> None:
         "Use another port, attach the routes "
         "to that Gateway, or give each Gateway its own address with --address-pool."
     )
+
+
+def test_of_listener_sets_of_several_gateways_the_oldest_has_the_port() -> None:
+    open_ = {"allowedListeners": {"namespaces": {"from": "All"}}}
+    old, young = (gateway(name, "infra", listener("own", port), spec=open_) for name, port in (("a", 80), ("b", 81)))
+    theirs = listener_set("s", "att", listener("y", 82), parent="a", meta=BORN_SECOND)
+    older = listener_set("t", "victim", listener("z", 82), parent="b", meta=BORN_FIRST)
+    graph = built(old, young, theirs, older)
+    assert lost(graph) == []
+    found = [node for name in ("att", "victim") for key, node in graph.listener_sets.items() if key.namespace == name]
+    assert [[one.serves for one in node.listeners] for node in found] == [[False], [True]]
 
 
 @pytest.mark.parametrize(

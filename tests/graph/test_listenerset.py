@@ -150,12 +150,15 @@ def test_a_port_that_another_gateway_has() -> None:
     assert graph.gateways[GATEWAY].attached_sets == 0
 
 
-def test_a_port_that_a_set_of_an_older_gateway_has() -> None:
+def test_a_set_of_an_older_gateway_takes_no_port_of_a_younger_one() -> None:
     older = gateway("a", "infra", spec={"allowedListeners": {"namespaces": {"from": "All"}}})
     graph = built(
         older, gateway("gw", "infra", listener("x", 81)), listener_set("s", "red", listener("y", 81), parent="a")
     )
-    assert [problem.reason for problem in graph.gateways[GATEWAY].listeners[0].problems] == ["PortUnavailable"]
+    assert graph.gateways[GATEWAY].listeners[0].serves
+    [problem] = only(graph).listeners[0].problems
+    assert problem.reason == "PortUnavailable"
+    assert "used by Gateway infra/gw, which has precedence because Gateways come before ListenerSets" in problem.message
 
 
 # --- Parents that are not served

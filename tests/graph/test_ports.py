@@ -1,4 +1,4 @@
-"""The limit on the number of ports of an installation: the oldest ports are served."""
+"""The limit on the number of ports of an installation: Gateways come first, and the namespaces have equal shares."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ def served(graph: Graph) -> set[tuple[str, int]]:
     return {(one.source.key.name, each.source.port) for one in holders for each in one.listeners if each.serves}
 
 
-def test_the_oldest_are_served_across_gateways_and_listener_sets() -> None:
+def test_gateways_come_before_listener_sets_and_then_the_oldest_are_served() -> None:
     resources = world(
         CLASS,
         old_gateway("g", 1, 80, 81),
@@ -52,14 +52,63 @@ def test_the_oldest_are_served_across_gateways_and_listener_sets() -> None:
     everything = {("g", 80), ("g", 81), ("s2", 82), ("s2", 83), ("young", 90), ("s7", 84)}
     assert served(build_graph(resources, limited(6))) == everything
     assert served(build_graph(resources, limited(5))) == everything - {("s7", 84)}
-    assert served(build_graph(resources, limited(4))) == everything - {("s7", 84), ("young", 90)}
-    assert served(build_graph(resources, limited(3))) == {("g", 80), ("g", 81), ("s2", 82)}
+    assert served(build_graph(resources, limited(4))) == everything - {("s7", 84), ("s2", 83)}
+    assert served(build_graph(resources, limited(3))) == {("g", 80), ("g", 81), ("young", 90)}
+    assert served(build_graph(resources, limited(2))) == {("g", 80), ("g", 81)}
 
 
 def test_objects_of_the_same_age_are_ordered_by_name_and_listeners_by_their_place() -> None:
     resources = world(CLASS, old_gateway("b", 1, 80), old_gateway("a", 1, 99, 98))
     assert served(build_graph(resources, limited(1))) == {("a", 99)}
     assert served(build_graph(resources, limited(2))) == {("a", 99), ("a", 98)}
+
+
+def many(name: str, namespace: str, *ports: int, **more: Any) -> Any:
+    return listener_set(name, namespace, *listeners(*ports), parent="g", **more)
+
+
+def test_the_listener_sets_of_one_namespace_take_no_port_of_a_gateway_or_of_another_namespace() -> None:
+    old = {"meta": born(1)}
+    resources = world(
+        CLASS,
+        old_gateway("g", 9, 80, 443),
+        *(many(f"a{number}", "att", *range(number * 64, number * 64 + 64), **old) for number in range(100, 116)),
+        many("few", "victim", 2001, 2002, meta=born(8)),
+        many("half", "victim2", *range(3000, 3008), meta=born(9)),
+    )
+    found = served(build_graph(resources, limited(20)))
+    mine = {("few", 2001), ("few", 2002), *(("half", port) for port in range(3000, 3008))}
+    assert found == {("g", 80), ("g", 443), *mine, *(("a100", port) for port in range(6400, 6408))}
+    assert len(served(build_graph(resources, limited(1024)))) == 1024
+
+
+def test_a_namespace_keeps_a_port_that_another_one_has_beyond_its_share() -> None:
+    shared = listener("mine", 500, hostname="victim.test")
+    resources = world(
+        CLASS,
+        old_gateway("g", 1, 80),
+        many("a", "att", *range(400, 420), 500, meta=born(1)),
+        listener_set("v", "victim", shared, listener("own", 501), parent="g", meta=born(8)),
+    )
+    graph = build_graph(resources, limited(5))
+    assert served(graph) == {("g", 80), ("a", 400), ("a", 401), ("v", 500), ("a", 500), ("v", 501)}
+
+
+def test_the_port_of_a_gateway_is_no_part_of_the_share_of_a_namespace() -> None:
+    hosts = [listener(f"h{number}", 80, hostname=f"h{number}.test") for number in range(3)]
+    sets = listener_set("s", "victim", *hosts, *listeners(90), parent="g")
+    resources = world(CLASS, old_gateway("g", 1, 80), many("a", "att", 70, 71, 72), sets)
+    found = served(build_graph(resources, limited(3)))
+    assert found == {("g", 80), ("s", 80), ("s", 90), ("a", 70)}
+
+
+def test_the_gateways_of_a_namespace_take_no_port_of_gateways_of_another() -> None:
+    resources = world(
+        CLASS,
+        *(gateway(f"g{n}", "att", *listeners(*range(n * 100, n * 100 + 64))) for n in (1, 2)),
+        old_gateway("later", 9, 80, 443),
+    )
+    assert {("later", 80), ("later", 443)} < served(build_graph(resources, limited(4)))
 
 
 def test_listeners_that_share_a_port_count_once() -> None:
