@@ -112,8 +112,8 @@ def too_many_endpoints(service: Key, port: int, used: int, most: int) -> Concern
     """`used`: how many of its endpoints are used."""
     which = "Only some endpoints" if used else "No endpoints"
     message = (
-        f"{which} of port {port} of Service {service} are used: the Services of this namespace that routes refer to "
-        f"have more than {most} endpoints, which is the limit. Those of the oldest Services are used."
+        f"{which} of port {port} of Service {service} are used: the Services of namespace {service.namespace} that "
+        f"routes refer to have more than {most} endpoints, which is the limit. Those of the oldest Services are used."
     )
     return Concern(TOO_MANY_ENDPOINTS, message)
 

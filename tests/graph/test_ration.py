@@ -49,7 +49,7 @@ def test_the_oldest_services_have_their_endpoints(monkeypatch: pytest.MonkeyPatc
     [problem] = find_problems(graph)
     assert (problem.reason, problem.field) == ("TooManyEndpoints", "spec.rules[0].backendRefs[0]")
     assert "Only some endpoints of port 80 of Service red/a are used" in problem.message
-    assert "more than 10 endpoints" in problem.message
+    assert "the Services of namespace red that routes refer to have more than 10 endpoints" in problem.message
     more = build_graph(replaced(resources, pods("c", 7)), SETTINGS, graph)
     assert used(more) == {"red/a:80": 0, "red/b:80": 4, "red/c:80": 6}
     assert said(more) == dict.fromkeys(("spec.rules[0].backendRefs[0]", "spec.rules[0].backendRefs[2]"), problem.reason)
