@@ -42,7 +42,7 @@ def _optional_address(text: str) -> SocketAddress | str | None:
 
 MANIFESTS = Option(
     name="--manifests",
-    meaning="Read every *.yaml, *.yml, *.json below PATH. Repeatable.",
+    meaning="Read every *.yaml, *.yml, *.json below PATH. Links to folders outside are not followed. Repeatable.",
     type=list[Path],
     metavar="PATH",
 )

@@ -15,7 +15,7 @@ from fastroute.graph.certificate import LEAST_RSA, MOST_RSA
 from fastroute.graph.httproute import MOST_ATTEMPTS, MOST_STATES_OF_A_ROUTE, MOST_STEPS_OF_A_ROUTE
 from fastroute.graph.pattern import MOST_STEPS
 from fastroute.metrics import Family, Metrics
-from fastroute.source import debts, directory, pending, problemlog, statuslog
+from fastroute.source import debts, directory, pending, problemlog, statuslog, walk
 from fastroute.source.kubernetes import event, lease, looks, named, room, statuswriter
 from fastroute.supervisor.tally import RETRY_REASONS
 
@@ -138,6 +138,9 @@ def test_the_shares_of_namespaces_are_as_they_say() -> None:
         f"| {debts.EXPENSIVE * 1e3:g} ms | fixed | the change is served; later changes of the same sort in its "
         f"namespace wait {debts.FACTOR:g} times as long as this change took, at most {debts.LONGEST:g} s.",
         f"| {directory.LARGE >> 10} KiB | fixed | it is read in slices",
+        f"links with the name of a manifest | {walk.FILES:,} | fixed |",
+        f"links to folders | {walk.FOLDERS:,} | fixed |",
+        f"below its given path | {walk.DEPTH} | fixed |",
         f"| {problemlog.AT_MOST} | fixed | a line says how many more there are",
         f"| {named.MOST} | fixed | they are read in turn, each at most every {looks.PAUSE:g} s",
         f"| {looks.RATE:g} a second | fixed |",

@@ -31,15 +31,15 @@ import trio
 from fastroute.resources.decode import Id
 from fastroute.resources.document import Pause, no_pause
 from fastroute.resources.problem import ManifestProblem
-from fastroute.source import content, manifest
+from fastroute.source import content, manifest, walk
 from fastroute.source.agenda import NEVER_READ, Agenda, Bursts, Done, Errand, Owner, Waiting
 from fastroute.source.claims import Claims, differing
-from fastroute.source.content import Content, Unfinished, Unreadable, Whole
+from fastroute.source.content import Content, Missing, Unfinished, Unreadable, Whole
 from fastroute.source.doubts import RETRY, Doubts
-from fastroute.source.folder import SUFFIXES, Rank, Scan, Stamp, is_manifest, require, scan
+from fastroute.source.folder import SUFFIXES, Rank, Scan, Stamp, is_manifest, require
 from fastroute.source.lines import Lines
 from fastroute.source.manifest import Manifest
-from fastroute.source.slices import Slices, step_aside
+from fastroute.source.slices import Rests, Slices, step_aside
 from fastroute.source.store import Store
 from fastroute.source.watch import Notice, Watch
 
@@ -51,6 +51,7 @@ ROUND = 0.002  # s of work, after which other tasks run
 LARGE = 16 * 1024  # bytes of a file that is read apart: about 30 routes, 7 ms
 APART = 4  # files that are read apart at the same time
 LOT = 100  # objects that are given to the Store at a time
+FOUND = 2000  # files of a scan that are compared at a time
 LONG_SCAN = 0.005  # s; scans that take longer are made in a thread
 FIRST_WAIT = 1.0  # s that `load` waits for files that are being written
 HELD_OPEN = 10.0  # s
@@ -109,7 +110,7 @@ class Directory:
         """Reads everything, with `stdin` as one more file after the paths. Raises SourceError if a path is missing or
         unreadable."""
         require(self._paths)
-        self._scan = scan(self._paths)
+        self._scan = self._scanned()
         self._ranks |= self._scan.ranks
         touched: set[Id] = set()
         unfinished = list(self._scan.files)
@@ -156,7 +157,7 @@ class Directory:
                 noticed = trio.current_time()
                 notices = [LOST]
                 while True:
-                    self._plan(watch, notices, noticed, nursery)
+                    await self._plan(watch, notices, noticed, nursery)
                     await self._round(nursery)
                     noticed, notices = await self._wait(watch)
         raise AssertionError("unreachable")
@@ -188,7 +189,7 @@ class Directory:
 
     # --- What to read
 
-    def _plan(self, watch: Watch, told: Iterable[Told], noticed: float, nursery: trio.Nursery) -> None:
+    async def _plan(self, watch: Watch, told: Iterable[Told], noticed: float, nursery: trio.Nursery) -> None:
         """Adds the files to read to the agenda."""
         now = trio.current_time()
         for path, since in self._doubts.due(now):
@@ -205,43 +206,48 @@ class Directory:
                 for path in paths:
                     self._agenda.add(Errand(path, notice.whole, noticed))
         if now >= self._next_scan:
-            self._look_everywhere(watch, noticed, nursery, in_thread=not told)
+            await self._look_everywhere(watch, noticed, nursery, in_thread=not told)
 
-    def _look_everywhere(self, watch: Watch, noticed: float, nursery: trio.Nursery, *, in_thread: bool) -> None:
+    async def _look_everywhere(self, watch: Watch, noticed: float, nursery: trio.Nursery, *, in_thread: bool) -> None:
         """Finds the files that were added, removed or changed since they were read, and the folders to watch."""
         self._next_scan = math.inf
         if self._scanning:
             self._scan_again = True
         elif in_thread or self._scan_took > LONG_SCAN:
             nursery.start_soon(self._scan_apart, watch, noticed)
-        elif not self._take_scan(watch, self._scanned(), noticed):
-            self._take_scan(watch, self._scanned(), noticed)
+        elif not await self._take_scan(watch, self._scanned(), noticed):
+            await self._take_scan(watch, self._scanned(), noticed)
 
     async def _scan_apart(self, watch: Watch, noticed: float) -> None:
         self._scanning, self._scan_again = True, False
-        if not self._take_scan(watch, await trio.to_thread.run_sync(self._scanned), noticed):
-            self._take_scan(watch, await trio.to_thread.run_sync(self._scanned), noticed)
+        if not await self._take_scan(watch, await self._scanned_apart(), noticed):
+            await self._take_scan(watch, await self._scanned_apart(), noticed)
         self._scanning = False
         if self._scan_again:
             self._next_scan = min(self._next_scan, self._earliest_scan)
         self._nap.cancel()
 
-    def _scanned(self) -> Scan:
-        """May run in a thread."""
+    async def _scanned_apart(self) -> Scan:
+        return await trio.to_thread.run_sync(self._scanned, Rests().pause)
+
+    def _scanned(self, pause: Pause = no_pause) -> Scan:
         began = time.perf_counter()
-        found = scan(self._paths)
+        found = walk.scan(self._paths, pause)
         self._scan_took = time.perf_counter() - began
         return found
 
-    def _take_scan(self, watch: Watch, found: Scan, noticed: float) -> bool:
+    async def _take_scan(self, watch: Watch, found: Scan, noticed: float) -> bool:
         """False: a folder was not watched before, so another scan must find what was created in it meanwhile."""
-        is_new = watch.follow(self._places(found))
         self._scan = found
         self._ranks |= found.ranks
         self._is_reported = False
+        is_new = await watch.follow(found.watched)
         gone = [path for path in self._manifests if path not in found.files]
-        for path in [*gone, *(path for path, stamp in found.files.items() if self._stamps.get(path) != stamp)]:
-            self._agenda.add(Errand(path, False, noticed))
+        for number, path in enumerate((*gone, *found.files), 1):
+            if path not in found.files or self._stamps.get(path) != found.files[path]:
+                self._agenda.add(Errand(path, False, noticed))
+            if number % FOUND == 0:
+                await step_aside()
         now = trio.current_time()
         self._earliest_scan = now + SCAN_GAP * self._scan_took
         self._next_scan = self._earliest_scan if is_new else now + (DEAF_RESCAN if watch.is_deaf else RESCAN)
@@ -260,15 +266,15 @@ class Directory:
         if notice.is_folder or not notice.name or notice.name.startswith(".."):  # "..data" of a mounted ConfigMap
             return None
         if is_manifest(notice.name):
-            if path in self._scan.folders or os.path.islink(path):
+            if path in self._scan.folders or os.path.islink(path) or self._may_be_too_many(path):
                 return None
             self._ranks.setdefault(path, (*self._scan.folders[notice.folder], notice.name))
             return {path, *paths}
         return None if path in self._scan.folders or os.path.isdir(path) else paths
 
-    def _places(self, found: Scan) -> set[str]:
-        """The folders to watch: those that were read, and those of the given paths and of the targets of links."""
-        return {_folder_of(path) for path in (*self._given, *found.targets)} | set(found.folders)
+    def _may_be_too_many(self, path: str) -> bool:
+        """Whether only a scan can tell if the manifest may be read."""
+        return self._scan.omits(path) or (len(self._manifests) >= walk.FILES and path not in self._scan.files)
 
     # --- What to accept
 
@@ -293,7 +299,8 @@ class Directory:
         """The content of a file, if it is accepted."""
         path, now = errand.path, trio.current_time()
         patient = self._doubts.held_open(path, now) < HELD_OPEN
-        seen = content.read(path, closed=errand.is_closed, patient=patient)
+        omitted = self._scan.omits(path)
+        seen = Missing() if omitted else content.read(path, closed=errand.is_closed, patient=patient)
         if patient and isinstance(seen, Whole) and self._may_be_written(errand, seen):
             seen = Unfinished(seen.stamp)
         was_leaving = path in self._doubts.leaving
@@ -410,12 +417,6 @@ class Directory:
         problems += self._claims.duplicates(self._manifests, leaving, self._ranks)
         warnings = [warning for item in faulty for warning in item.warnings]
         return self.store.report(problems, warnings)
-
-
-def _folder_of(path: str) -> str:
-    """The folder of `path` or, if that does not exist, its nearest existing ancestor."""
-    folder = os.path.dirname(path)
-    return folder if not folder or os.path.isdir(folder) else _folder_of(folder)
 
 
 def _read(path: str, data: bytes, old: Manifest | None, pause: Pause) -> Manifest:

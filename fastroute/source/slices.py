@@ -55,6 +55,19 @@ class Slices:
         return min(max(SHARE * (self._clock() - ended), SHORTEST), LONGEST)
 
 
+class Rests:
+    """`pause` for a thread that runs beside the event loop, because the system may block it: it sleeps for as long as
+    it worked, so that the two rarely compete for the GIL."""
+
+    def __init__(self) -> None:
+        self._until = 0.0
+
+    def pause(self) -> None:
+        if time.perf_counter() >= self._until:
+            time.sleep(SHORTEST)
+            self._until = time.perf_counter() + SHORTEST
+
+
 class _Call(Generic[T]):
     """A function that runs in its own thread, only during `step`."""
 

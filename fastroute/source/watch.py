@@ -22,6 +22,8 @@ from typing import NamedTuple, Self
 import inotify_simple
 import trio
 
+from fastroute.source.slices import step_aside
+
 _log = logging.getLogger(__name__)
 _FLAGS = inotify_simple.flags
 _CHANGES = (
@@ -36,6 +38,7 @@ _WHOLE = _FLAGS.CLOSE_WRITE | _FLAGS.MOVED_TO
 PORTION = 32 * 1024  # bytes of notices that are read at once: about 1,000
 _FULL = PORTION - 512  # a notice has at most 272 bytes
 MUTED = 1.0  # s
+LOT = 200  # folders that are watched at a time
 
 
 class Notice(NamedTuple):
@@ -65,8 +68,9 @@ class Watch:
         if self._inotify is not None:
             self._inotify.close()
 
-    def follow(self, folders: Iterable[str]) -> bool:
-        """Watches these folders and no others. True if any is new: its earlier events are unknown.
+    async def follow(self, folders: Iterable[str]) -> bool:
+        """Watches these folders and no others. True if any is new: its earlier events are unknown. Other tasks run
+        meanwhile.
 
         Folders that no longer exist are left out.
         """
@@ -74,8 +78,10 @@ class Watch:
         for folder in self._descriptors.keys() - wanted:
             self._forget(folder)
         added = False
-        for folder in wanted:
+        for number, folder in enumerate(wanted, 1):
             added |= self._add(folder)
+            if number % LOT == 0:
+                await step_aside()
         return added
 
     async def wait(self) -> None:

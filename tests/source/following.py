@@ -68,5 +68,7 @@ async def follow(*paths: Path) -> AsyncIterator[Following]:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(directory.watch, following.note)
         await trio.testing.wait_all_tasks_blocked()
+        while directory._scanning:  # noqa: ASYNC110 (in a thread, if it takes long; no event reports it)
+            await trio.sleep(0.001)
         yield following
         nursery.cancel_scope.cancel()

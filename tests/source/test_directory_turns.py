@@ -12,7 +12,7 @@ import trio
 from resources.manifests import HTTP_ROUTE
 from source.following import PATIENCE, Following, follow
 
-from fastroute.source import agenda, directory, slices
+from fastroute.source import agenda, directory, slices, walk
 from fastroute.source.manifest import Manifest
 from fastroute.source.watch import PORTION, Notice, Watch
 
@@ -124,15 +124,15 @@ async def test_folders_that_are_made_without_pause_do_not_cause_scans_without_pa
     monkeypatch.setattr(directory, "SCAN_GAP", math.inf)
     (tmp_path / "victim.yaml").write_text(route("victim", "victim", 1))
     scans = 0
-    original = directory.scan
+    original = walk.scan
 
-    def scan(paths: Any) -> Any:
+    def scan(paths: Any, pause: Any) -> Any:
         nonlocal scans
         scans += 1
         (tmp_path / f"folder{scans}").mkdir()
-        return original(paths)
+        return original(paths, pause)
 
-    monkeypatch.setattr(directory, "scan", scan)
+    monkeypatch.setattr(walk, "scan", scan)
     async with follow(tmp_path) as seen:
         (tmp_path / "victim.yaml").write_text(route("victim", "victim", 2))
         await seen.until(lambda seen: seen.ports == {"victim": 2})
@@ -199,17 +199,17 @@ async def test_thousands_of_repeated_definitions_are_found_with_one_look_at_each
 
 async def test_long_scans_do_not_delay_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A new folder makes a scan of everything necessary, which is slow here."""
-    monkeypatch.setattr(directory, "LONG_SCAN", 0.0)
     (tmp_path / "victim.yaml").write_text(route("victim", "victim", 1))
     async with follow(tmp_path) as seen:
+        monkeypatch.setattr(directory, "LONG_SCAN", 0.0)
         go = trio.Event()
-        original = directory.scan
+        original = walk.scan
 
-        def slow(paths: Any) -> Any:
+        def slow(paths: Any, pause: Any) -> Any:
             trio.from_thread.run(go.wait)
-            return original(paths)
+            return original(paths, pause)
 
-        monkeypatch.setattr(directory, "scan", slow)
+        monkeypatch.setattr(walk, "scan", slow)
         (tmp_path / "new").mkdir()
         (tmp_path / "new/b.yaml").write_text(route("bulk", "b", 1))
         with trio.fail_after(PATIENCE):

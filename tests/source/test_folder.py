@@ -9,7 +9,8 @@ import pytest
 
 from fastroute.errors import SourceError
 from fastroute.source.directory import Directory
-from fastroute.source.folder import is_manifest, require, scan
+from fastroute.source.folder import is_manifest, require
+from fastroute.source.walk import scan
 
 
 def make(root: Path, *names: str) -> None:
@@ -44,26 +45,6 @@ def test_the_paths_are_taken_in_the_order_given_and_a_file_whatever_its_name(tmp
     make(tmp_path, "a/x.yaml", "b/y.yaml", "b/plain")
     paths = (tmp_path / "b" / "plain", tmp_path / "b", tmp_path / "a", tmp_path / "b" / "y.yaml")
     assert names(tmp_path, *paths) == ["b/plain", "b/y.yaml", "a/x.yaml"]
-
-
-def test_links_are_followed(tmp_path):
-    make(tmp_path, "outside/one.yaml", "outside/two/three.yaml", "in/plain.yaml")
-    (tmp_path / "in" / "link.yaml").symlink_to("../outside/one.yaml")
-    (tmp_path / "in" / "folder").symlink_to("../outside/two")
-    (tmp_path / "in" / "dangling.yaml").symlink_to("nowhere")
-    found = scan([tmp_path / "in"])
-    assert names(tmp_path / "in", tmp_path / "in") == ["folder/three.yaml", "link.yaml", "plain.yaml"]
-    assert found.targets == {
-        str(tmp_path / "outside/one.yaml"): {str(tmp_path / "in/link.yaml")},
-        str(tmp_path / "in/nowhere"): {str(tmp_path / "in/dangling.yaml")},
-    }
-
-
-def test_a_link_to_a_folder_around_it_is_not_followed(tmp_path):
-    make(tmp_path, "a/x.yaml")
-    (tmp_path / "a" / "again").symlink_to("..")
-    (tmp_path / "a" / "self").symlink_to(".")
-    assert names(tmp_path) == ["a/x.yaml"]
 
 
 def test_what_is_no_file_is_left_out(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from fastroute.source import slices
-from fastroute.source.slices import Slices
+from fastroute.source.slices import Rests, Slices
 
 
 async def test_between_two_slices_everything_else_runs() -> None:
@@ -85,3 +85,21 @@ async def test_a_cancelled_calculation_is_left_alone(monkeypatch: pytest.MonkeyP
     after = steps
     await trio.sleep(0.01)
     assert steps == after
+
+
+def test_a_thread_rests_as_long_as_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each pause comes after a quarter of a slice of work."""
+    now, slept = 0.0, 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now, slept
+        now += seconds
+        slept += seconds
+
+    monkeypatch.setattr("time.perf_counter", lambda: now)
+    monkeypatch.setattr("time.sleep", sleep)
+    rests = Rests()
+    for _ in range(400):
+        rests.pause()
+        now += slices.SHORTEST / 4
+    assert slept == pytest.approx(now / 2, rel=0.1)

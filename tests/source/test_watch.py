@@ -1,7 +1,7 @@
 """Notices of the kernel: read in portions, merged by file, and muted where there are too many of them."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -18,9 +18,9 @@ MANY = 2_000
 
 
 @pytest.fixture
-def watch(tmp_path: Path) -> Iterator[Watch]:
+async def watch(tmp_path: Path) -> AsyncIterator[Watch]:
     with Watch() as made:
-        made.follow([str(tmp_path)])
+        await made.follow([str(tmp_path)])
         yield made
 
 
@@ -105,7 +105,7 @@ async def test_a_folder_is_muted_no_longer_although_nothing_happens(
 async def test_a_muted_folder_that_is_removed_does_no_harm(tmp_path: Path, watch: Watch, mock_clock: MockClock) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
-    watch.follow([str(folder)])
+    await watch.follow([str(folder)])
     for number in range(MANY):
         (folder / f"{number}").touch()
         os.utime(folder / f"{number}")
