@@ -6,10 +6,10 @@ slowhttptest opens 1,000 connections and keeps them busy as slowly as it can:
     body     sends a request body, a few bytes every 2 s (R-U-Dead-Yet), to a backend that reads it before it answers
     read     requests 1 MiB three times, announces a receive window of 10 to 20 bytes and reads 5 bytes a second
 
-Meanwhile another client sends 300 requests a second at fixed times (pace.c). Quiet and attacked spells alternate; the
-figures are medians over the spells. The worker, the backend and the client have priority over all other processes
-(SCHED_FIFO, as root), and the worker has a core of its own. So the figures show what the attack costs the worker, not
-what slowhttptest costs the machine.
+Meanwhile another client sends 300 requests a second at fixed times (pace.c). Spells with and without the attack
+alternate; the figures are medians over the spells. The worker, the backend and the client have priority over all other
+processes (SCHED_FIFO, as root), and the worker has a core of its own. So the figures show what the attack costs the
+worker, not what slowhttptest costs the machine.
 
 The limits: p99 at most twice that of the quiet spells, no failed request, resident memory of the worker at most the
 default of --max-buffered more than before. Exit code 1 if one is exceeded.

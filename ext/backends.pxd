@@ -36,8 +36,8 @@ cdef struct Backend:            # Service + port
     uint32_t mask               # number of `places` minus 1; `places` is a power of two
     Endpoint **places           # hash table of `endpoints` by identity; NULL without endpoints
     Endpoint **endpoints        # eligible endpoints (ready, or serving while terminating if none is ready)
-    uint32_t usable             # the others, at the end of `endpoints`, were avoided when they were looked at; see balancer
-    uint64_t examined           # endpoints that choices have looked at, without first pairs that fitted
+    uint32_t usable             # the others, at the end of `endpoints`, were avoided when examined; see balancer
+    uint64_t examined           # endpoints that choices have examined, except pairs that fitted at the first draw
     Budget budget               # of retries
 
 cdef void backend_ref(Backend *backend) noexcept nogil

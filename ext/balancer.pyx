@@ -8,11 +8,11 @@
 #    done.
 # 2. An endpoint: of two random ones the one with fewer requests in flight.
 #
-# A choice of an endpoint looks at a limited number of endpoints, however many the backend has and however many of them
-# are avoided. So a backend keeps the endpoints that were found to be avoided apart, at the end of its list. A choice
-# that meets an avoided endpoint moves it there. Each choice also looks at a few endpoints there, and moves those whose
-# time is over back; if there is no usable endpoint, it looks at up to FEW. Other backends that list an endpoint find
-# out when they meet it. An endpoint that a request tests stays with the usable ones until the result is known.
+# A choice examines a limited number of endpoints, even if the backend has many and most of them are avoided. For this,
+# a backend keeps avoided endpoints apart, at the end of its list. A choice that finds an avoided endpoint moves it
+# there. Each choice also examines a few endpoints there, and moves back those that are no longer avoided. If there is
+# no usable endpoint, it examines up to FEW. If several backends list an endpoint, each moves it when it examines it. An
+# endpoint that a request tests stays with the usable ones until the result is known.
 
 from libc.stdint cimport UINT64_MAX
 from libc.stdlib cimport free, malloc
@@ -27,7 +27,7 @@ cdef enum:
     DRAWS = 4                   # random pairs before all of few endpoints are examined
     FEW = 64                    # endpoints that are all examined
     DRAWS_MOST = FEW // 2       # random pairs of more endpoints
-    LOOKS = 4                   # endpoints set apart that each choice looks at
+    LOOKS = 4                   # endpoints kept apart that each choice examines
     CUT_BITS = 32
 
 cdef uint64_t EVER = UINT64_MAX     # as a time: no endpoint is avoided any longer
@@ -123,7 +123,7 @@ cdef void _take_back_one(Backend *backend, uint32_t at, uint64_t now) noexcept n
 
 
 cdef void _take_back(Backend *backend, uint32_t most, uint64_t now, uint64_t *random) noexcept nogil:
-    """Looks at `most` random endpoints that are set apart, and moves those that are no longer avoided to the usable
+    """Examines `most` random endpoints that are kept apart, and moves those that are no longer avoided to the usable
     ones."""
     cdef uint32_t apart = backend.count - backend.usable
     cdef uint32_t i
@@ -310,7 +310,7 @@ cdef class Selector:
 
     @property
     def examined(self) -> int:
-        """Endpoints that choices have looked at, without first pairs that fitted."""
+        """Endpoints that choices have examined, except pairs that fitted at the first draw."""
         return self._backend.examined
 
     def choose(self, tried=(), uint64_t now=0, bint usable=False):

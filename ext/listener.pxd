@@ -3,8 +3,9 @@
 # Level-triggered, unlike all other descriptors: a queue that is not emptied is reported again. Each visit accepts about
 # as many connections as the one before found, so that a quiet listener avoids the accept4 call that returns EAGAIN.
 #
-# If there is no room, a listener that reports clients waits in a list, without events. When there is room again, the
-# first listeners of the list accept. So the work for a client that leaves does not depend on the number of listeners.
+# If there is no room, a listener with waiting clients is added to a list, and its events are switched off. When there
+# is room again, the first listeners of the list accept. So the work after a client has left does not depend on the
+# number of listeners.
 
 from libc.stdint cimport uint32_t
 

@@ -1,8 +1,9 @@
 # The minimum rate of request and response bodies (--min-body-rate).
 #
 # A side is measured only while the exchange waits for it alone. It must then move enough bytes in each PACE_WINDOW.
-# pace_moved defines which bytes count. A reader has an advance, because its kernel acknowledges in steps (receiver.pxd):
-# a step, and the minimum of PACE_SPARE windows. So a reader that takes the minimum on average is never too slow.
+# pace_moved defines which bytes count. The kernel of a reader acknowledges in steps (receiver.pxd). So a reader may be
+# behind by one step plus the minimum of PACE_SPARE windows, and one that takes the minimum on average is never too
+# slow.
 
 from libc.stdint cimport uint8_t, uint64_t
 

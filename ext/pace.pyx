@@ -61,7 +61,7 @@ cdef uint64_t pace_moved(const Connection *c, const Exchange *x) noexcept nogil:
 
 
 cdef int64_t advance(Reactor r, const Connection *c, const Exchange *x) noexcept nogil:
-    """The most bytes that the side may have moved in advance."""
+    """By how many bytes the side may be behind the minimum."""
     return PACE_SPARE * <int64_t> r.window_bytes + <int64_t> receiver_step(c) if x.mover == MOVER_READER else 0
 
 

@@ -168,8 +168,7 @@ cdef inline bint takes(uint8_t mover) noexcept nogil:
 
 
 cdef inline uint64_t patience(Reactor r, const Exchange *x, uint8_t mover) noexcept nogil:
-    """Until when there has to be progress, in milliseconds; 0 while none is expected from the client, and the backend
-    may take as long as it wants."""
+    """The deadline for progress, in milliseconds; 0: none, for example while the exchange waits for a response."""
     if takes(mover):
         return x.progress + (x.patience or r.times.body)
     return x.progress + r.times.body if mover == MOVER_SENDER else 0
@@ -191,8 +190,8 @@ cdef void look(Reactor r, const Connection *peer, Exchange *x) noexcept nogil:
     The kernel holds hundreds of kilobytes and reports a slow peer as writable only after a third of them are sent. The
     peer makes progress with each byte that it acknowledges. This is checked here, so that writes need no system call.
 
-    --body-idle-timeout is extended if a peer that reads PATIENT_WINDOWS times the minimum of a window within it would
-    acknowledge nothing for longer: by default, a peer that reads at the minimum rate.
+    --body-idle-timeout counts once for each PATIENT_WINDOWS windows at the minimum rate that the peer may need to read
+    before its kernel acknowledges more. So by default, a peer that reads at the minimum rate makes progress in time.
     """
     cdef uint32_t left = untaken(peer)
     cdef uint64_t usual = PATIENT_WINDOWS * (r.window_bytes or PATIENT_BYTES)

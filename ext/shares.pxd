@@ -1,7 +1,7 @@
 # How the namespaces of the routes share the mirrors of a worker, so that none of them can use all.
 #
-# The mirrors in progress are in lists, one for each namespace. If there is no room for another mirror, or for more bytes,
-# the namespace that has the most loses a mirror to a namespace that has less.
+# There is a list of mirrors in progress for each namespace. If there is no room for another mirror, or for more bytes,
+# a mirror of the namespace that has the most is closed for a namespace that has less.
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 

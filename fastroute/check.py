@@ -95,7 +95,7 @@ def check(
 
 
 def assumed(graph: Graph, settings: GraphSettings, backends: Iterable[str]) -> str | None:
-    """The addresses of the gateway itself, if `backends` ("ns/name:port") have endpoints that may be these."""
+    """Text about the assumed addresses of the gateway; None if no endpoint of `backends` ("ns/name:port") is local."""
     used = {graph.backends[id_].service for id_ in backends if id_ in graph.backends}
     if graph.memo is None or not used & graph.memo.exclusion.suspects:
         return None

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from itertools import islice
 
 _SIMILAR = 0.75  # difflib's ratio, from 0 to 1: similar enough to be a typing error
-_MOST_CHOICES = 64  # a typing error in a name with more possible meanings gets no suggestion among the others
+_MOST_CHOICES = 64  # only so many are compared
 _FEW = 16  # choices, and characters of the value: difflib compares them in less than 0.5 ms
-_MOST_LETTERS = 64  # of a longer name no suggestion is made
+_MOST_LETTERS = 64  # longer names get no suggestion
 _TYPED_WRONG = 2  # adjacent letters
 
 

@@ -124,7 +124,8 @@ LIMITS = (
     duration(
         "--body-idle-timeout",
         "Maximum time in which a client sends nothing of a body (then 408), a client acknowledges nothing of a "
-        "response, or a backend nothing of a request body (then 504).",
+        "response, or a backend acknowledges nothing of a request body (then 504). The last two are longer for peers "
+        "with large receive buffers.",
         _LIMITS.body_idle_timeout,
     ),
     duration("--idle-timeout", "Idle time after which a kept-alive client connection is closed.", _LIMITS.idle_timeout),

@@ -1,10 +1,10 @@
 """The open connections of an endpoint, and which one closes if there are too many.
 
-A connection with an unanswered probe is never closed. If all have one, the next connection waits until one of them is
-answered; an answer waits for nothing. Connections without an unanswered request close first, then those
-with an unanswered scrape. Of these, the client address with the most connections loses its oldest one, so a client that
-opens many connections closes its own. Addresses with up to FEW connections count the same, because the kubelet and
-Prometheus may have more than one. Of these, the oldest connection closes.
+A connection with an unanswered probe is never closed. If all have one, the next connection waits until one of the
+probes is answered. Connections without an unanswered request close first, then those with an unanswered scrape. Among
+these, the oldest one of the client address with the most connections closes. So a client that opens many connections
+closes its own ones. Addresses with up to FEW connections count as equal, because the kubelet and Prometheus may have
+more than one.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ class Need(IntEnum):
     """What a connection is needed for. Those with lower values close first."""
 
     IDLE = 0  # no unanswered request, and no bytes that were not read yet
-    UNREAD = 1  # bytes in the kernel, perhaps a request. They are read in the next pass of the event loop
+    UNREAD = 1  # the kernel has bytes for it, perhaps a request; they are read in the next pass of the event loop
     SCRAPE = 2  # an unanswered request for /metrics, or another one that Hypercorn answers
     PROBE = 3  # an unanswered probe
 
@@ -37,7 +37,7 @@ class Crowd:
         self._by_client: dict[str, dict[Connection, int]] = {}  # oldest first, with a number that grows
         self._numbers = count()
         self._open = 0
-        self._newest: Connection | None = None  # it had no time to send a request
+        self._newest: Connection | None = None  # counts as UNREAD: its client had no time to send a request
 
     def __len__(self) -> int:
         return self._open
@@ -52,8 +52,8 @@ class Crowd:
         self._newest = stream
 
     def shrink(self, *, scrapes: bool = True) -> bool:
-        """Closes the connection that is needed least. False if all of them are needed for a moment. `scrapes`: it may
-        be one whose scrape is not answered yet."""
+        """Closes the least needed connection. False if none may be closed now. `scrapes`: whether it may close one with
+        an unanswered scrape."""
         for least in (Need.IDLE, Need.SCRAPE) if scrapes else (Need.IDLE,):
             for client, stream in self._by_size():
                 need = Need.UNREAD if stream is self._newest and stream.need is Need.IDLE else stream.need

@@ -32,7 +32,7 @@ HEAD = 16 * 1024  # bytes of a request head; beyond: 431, the connection closes
 BACKLOG = 1024  # connections that wait to be accepted. The kernel ignores further ones, which try again after 1 s
 QUIET = 5.0  # seconds without a complete request head after which a connection is closed
 PAUSE = 0.1  # seconds after a failed accept
-MOMENT = 0.001  # seconds until the next look for a connection that may close
+MOMENT = 0.001  # seconds between two searches for a connection that may close
 RESTART = 1.0  # seconds from the failure of a thread until the next one is started
 TRANSIENT = frozenset(  # errors of accept(2) that concern one connection
     (

@@ -1,8 +1,8 @@
 """Probes: requests for /healthz and /readyz. If they fail, the kubelet restarts the container or removes the pod from
 Services.
 
-Their answers cost little, so they never wait for the requests of other clients. This file answers a plain GET in HTTP/1
-without Hypercorn, which takes a fraction of the time, and the connection closes. Hypercorn answers all other requests.
+They cost little, so they never wait for the requests of other clients. This module answers a plain GET in HTTP/1
+without Hypercorn, in a fraction of the time, and closes the connection. Hypercorn answers all other requests.
 """
 
 import re
@@ -17,8 +17,8 @@ MOST_METRICS = 64  # connections to --metrics. Both are taken from the RESERVE o
 Probes = Mapping[str, Callable[[], tuple[int, str]]]  # status and text by path
 
 _END = re.compile(rb"\n\r?\n")
-# RFC 9112, sections 3 and 5. Only plain heads: Hypercorn gets the others, for example one without a Host. Nothing may
-# follow the head, neither a body nor a further request.
+# RFC 9112, sections 3 and 5. Only plain heads match; Hypercorn handles the others, for example a head without Host. The
+# head must not be followed by a body or another request.
 _PLAIN = re.compile(rb"GET (/[a-z]+)(?:\?[!-~]*)? HTTP/1\.[01]\r\n((?:[!-9;-~]+:[\t -~\x80-\xff]*\r\n)*)\r\n")
 _HOST = re.compile(rb"^host:", re.IGNORECASE | re.MULTILINE)
 _BODY = re.compile(rb"^(?:content-length|transfer-encoding|expect):", re.IGNORECASE | re.MULTILINE)

@@ -15,8 +15,8 @@ READING = 10.0  # seconds in which a client must read a response; then the conne
 
 
 class Turns:
-    """Spreads requests over time: at most `rate` per second, in the order of their arrival. A request that does not
-    wait any more delays no other one."""
+    """Spreads requests over time: at most `rate` per second, in the order of their arrival. A request whose wait is
+    cancelled does not delay others."""
 
     def __init__(self, rate: float) -> None:
         self._rate = rate
@@ -74,8 +74,8 @@ class ClientStream(trio.abc.HalfCloseableStream):
     async def turn(self, turns: Turns) -> bool:
         """Waits for the turn of a request; False if the connection has ended.
 
-        Only HTTP/2 has several requests at a time, any number of them if the client resets those that it sent. Such a
-        connection is closed.
+        Only an HTTP/2 client can have several requests at a time, and any number of them if it resets earlier ones. If
+        a second request of a connection would wait, the connection is closed.
         """
         if self._waiting is not None:
             self.drop()
@@ -121,7 +121,7 @@ class ClientStream(trio.abc.HalfCloseableStream):
             data: bytes | bytearray = self._head
             self._head = b""
             return data
-        await trio.lowlevel.checkpoint()  # the task of a request that Hypercorn has started runs until its first wait
+        await trio.lowlevel.checkpoint()  # lets the task run that Hypercorn has started for a request
         self._fresh = False
         data = b""
         try:

@@ -119,7 +119,7 @@ def _ration_all(rations: Mapping[str, Rations], demands: Mapping[str, Demand | N
 
 
 def _moved(last: Mapping[str, Rations], now: Mapping[str, Rations]) -> Iterator[str]:
-    """Backends of which another number of endpoints is used now, because of their namespace."""
+    """Backends of which another number of endpoints is used now, because of the limit of their namespace."""
     for space in changed_keys(last, now):
         was, here = (one.get(space, _NO_RATIONS).short for one in (last, now))
         yield from (id_ for id_ in was.keys() | here.keys() if was.get(id_) != here.get(id_))

@@ -95,6 +95,7 @@ def unsupported_app_protocol(service: Key, port: ServicePort, protocol: Protocol
 
 
 OWN_ADDRESS = "this gateway itself"
+TOO_MANY_ENDPOINTS = "TooManyEndpoints"
 MOST_ENDPOINTS = 400  # named in one message, which may have 32 KiB: the longest name takes 78 bytes
 
 
@@ -111,10 +112,10 @@ def too_many_endpoints(service: Key, port: int, used: int, most: int) -> Concern
     """`used`: how many of its endpoints are used."""
     which = "Only some endpoints" if used else "No endpoints"
     message = (
-        f"{which} of port {port} of Service {service} are used: the Services of this namespace that routes refer to "
-        f"have more than {most} endpoints, which is the limit. Those of the oldest Services are used."
+        f"{which} of port {port} of Service {service} are used: the Services of namespace {service.namespace} that "
+        f"routes refer to have more than {most} endpoints, which is the limit. Those of the oldest Services are used."
     )
-    return Concern("TooManyEndpoints", message)
+    return Concern(TOO_MANY_ENDPOINTS, message)
 
 
 def concerned(concern: Concern, field: str) -> Problem:

@@ -1,8 +1,8 @@
 """Dependencies: what a node was built from, as one set of (kind, key), however many kinds of objects were looked up.
 
 Everything that a stage looks up for a node is in an index: a mapping of frozen values. A Reader looks entries up for
-one node, and records each of them, also those that do not exist. If one of them changes, appears or disappears, the
-node must be built again. So another kind of object that nodes depend on is one more Index and its mapping in build.py.
+one node and records each of them, also those that do not exist. If one of them changes, appears or disappears, the node
+must be built again. If nodes must depend on another kind of object, add an Index and its mapping in build.py.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -75,7 +75,7 @@ class Reader:
         return self._indexes[index].get(key)
 
     def among(self, index: Index[K, V], *keys: K) -> Mapping[K, V]:
-        """A whole index, for a function that looks up no other keys."""
+        """The mapping of an index, for a function that looks up only `keys`."""
         self._seen.update((index.kind, key) for key in keys)
         return self._indexes[index]
 
@@ -86,7 +86,7 @@ class Reader:
 
 
 def changed_entries(old: Indexes, new: Indexes) -> Dependencies:
-    """All entries of `new` that are not as in `old`, and those that are only in `old`."""
+    """All entries that differ between `old` and `new`, also those that exist in only one of them."""
     found: set[Dependency] = set()
     for index, entries in new.items():
         before = old.get(index)

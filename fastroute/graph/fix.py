@@ -5,7 +5,7 @@ templates only scalars that YAML would misinterpret need quotes.
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import chain, count
+from itertools import count
 
 from fastroute.graph.grant import EMPTY, Grants, Reference
 from fastroute.graph.node import HolderId
@@ -43,11 +43,16 @@ spec:
 
 
 def _free_name(reference: Reference, grants: Grants) -> str:
-    taken = grants.get(reference.to_namespace, EMPTY).names
-    name = f"{reference.namespace}-{reference.kind.lower()}s-to-{reference.to_name}"
-    ends = chain([""], (f"-{number}" for number in count(2)))
-    candidates = (f"{name[: LONGEST_NAME - len(end)]}{end}" for end in ends)
-    return next(candidate for candidate in candidates if candidate not in taken)
+    """Thousands of grants may have such names, and hundreds of references may need one: it is searched once."""
+    space = grants.get(reference.to_namespace, EMPTY)
+    name = f"{reference.namespace}-{reference.kind.lower()}s-to-{reference.to_name}"[:LONGEST_NAME]
+    if name not in space.names:
+        return name
+    if name not in space.free:
+        ends = (f"-{number}" for number in count(2))
+        candidates = (f"{name[: LONGEST_NAME - len(end)]}{end}" for end in ends)
+        space.free[name] = next(candidate for candidate in candidates if candidate not in space.names)
+    return space.free[name]
 
 
 def allowed_routes(

@@ -38,6 +38,7 @@ class GrantSpace(msgspec.Struct, frozen=True, eq=False):
     names: frozenset[str] = frozenset()
     first: Mapping[Origin, ReferenceGrant] = {}  # the first one with this `from`
     allowed: Mapping[Origin, Mapping[Target, ReferenceGrant]] = {}  # the first one that allows the pair
+    free: dict[str, str] = {}  # for names that are taken: an unused one, remembered by fix.py
 
     @classmethod
     def of(cls, grants: Iterable[ReferenceGrant]) -> "GrantSpace":

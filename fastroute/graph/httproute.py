@@ -143,9 +143,9 @@ def _match_problems(source: HTTPRoute) -> Iterator[Problem]:
 
 def _too_expensive(states: int, steps: int) -> str | None:
     if states > MOST_STATES_OF_A_ROUTE:
-        return f"the automata of its expressions have more than {MOST_STATES_OF_A_ROUTE} states in all."
+        return f"the automata of its expressions have more than {MOST_STATES_OF_A_ROUTE:,} states in all."
     if steps > MOST_STEPS_OF_A_ROUTE:
-        return f"judging its expressions takes more than {MOST_STEPS_OF_A_ROUTE:,} steps in all."
+        return f"calculating the cost of its expressions takes more than {MOST_STEPS_OF_A_ROUTE:,} steps in all."
     return None
 
 

@@ -2,7 +2,7 @@
 
 Only the cost depends on this reading (automaton.py); RE2 itself decides what matches. A pattern is read before RE2
 compiles it, because a few constructs are expensive to compile, too. So the reading of an invalid pattern may be wrong.
-Constructs whose cost this module cannot tell raise UnclearError.
+If the cost of a construct is not known, UnclearError is raised.
 """
 
 import re
@@ -13,7 +13,7 @@ from operator import or_
 from typing import NamedTuple
 
 MOST_NODES = 1_000
-MOST_CONNECTED = 2_000  # nodes that loops connect, once for each loop around them
+MOST_CONNECTED = 2_000  # nodes inside of loops, counted once for each loop around them
 MOST_DEPTH = 50  # of groups
 MOST_LISTED = 64  # characters outside of ASCII that a pattern names
 MOST_REPEATED = 1_000  # RE2 refuses more
@@ -397,7 +397,7 @@ def _range(low: Chars, high: Chars) -> Chars:
 
 
 def _check_listed(listed: Sized) -> None:
-    """At each step of a class: a set that grows is copied with each member."""
+    """Called after each member of a class, because each addition copies the set."""
     if len(listed) > MOST_LISTED:
         raise UnclearError("it has a large class of characters outside of ASCII")
 

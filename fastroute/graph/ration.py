@@ -1,8 +1,8 @@
-"""How many endpoints of each backend are used: those of a namespace are limited, and the oldest Services go first.
+"""How many endpoints of each backend are used. Those of a namespace are limited; the oldest Services have priority.
 
 Each port of a Service that routes use is a backend with all endpoints of the Service. So one EndpointSlice with many
-ports could fill the memory of the workers. Endpoints count, ready or not: otherwise each Pod that is not ready for a
-while would change which endpoints of other Services are used.
+ports could fill the memory of the workers. Endpoints that are not ready count, too: otherwise each Pod that is not
+ready for some time would change which endpoints of other Services are used.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ class Rations(msgspec.Struct, frozen=True):
 
     demands: Mapping[str, Demand] = {}
     total: int = 0
-    short: Mapping[str, int] = {}  # how many endpoints are used, if it has more
+    short: Mapping[str, int] = {}  # how many endpoints are used, of the backends that have more
 
 
 def ration(rations: Rations, changes: Mapping[str, Demand | None]) -> Rations:

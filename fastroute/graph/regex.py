@@ -1,7 +1,7 @@
 """Whether a route may use a regular expression: RE2 must accept it, and matching must be cheap for every text.
 
-Judging an expression takes about 0.2 ms, up to 3 ms for the most expensive ones. So everything that the graph needs to
-know is found out once, and kept for the expressions that were used last.
+Judging an expression takes about 0.2 ms, and up to 3 ms for the most expensive ones. So everything that the graph needs
+to know about it is computed once and cached for the most recently used expressions.
 """
 
 import re
@@ -31,7 +31,7 @@ class Judgement(NamedTuple):
 @lru_cache(maxsize=KEPT)
 def judge_pattern(pattern: str) -> Judgement:
     if len(pattern) > MOST_LENGTH:
-        return _refused(f"has {len(pattern)} characters, and {MOST_LENGTH:,} are allowed")
+        return _refused(f"has {len(pattern):,} characters, and {MOST_LENGTH:,} are allowed")
     if class_ := _unicode_class(pattern):  # RE2 needs 70 µs to read one, and a pattern may have hundreds
         return _refused(f"could make matching slow: the cost of {class_} is not known")
     steps = Steps()
@@ -51,7 +51,8 @@ def judge_pattern(pattern: str) -> Judgement:
 
 
 def _refused(why: str) -> Judgement:
-    """Counts as the most expensive one: a route with many refused expressions is not judged to its end."""
+    """Counts as much as the most expensive expression, so that the judgement of a route with many refused expressions
+    ends early."""
     return Judgement(why, MOST_STATES, MOST_STEPS)
 
 

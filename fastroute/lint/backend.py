@@ -1,4 +1,4 @@
-"""Lints of Services that routes use: no ready endpoint, local addresses, no EndpointSlices, unknown appProtocol."""
+"""Lints of Services that routes use: no ready endpoint, unused addresses, no EndpointSlices, unknown appProtocol."""
 
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from fastroute.graph.conditions import written
+from fastroute.graph.conditions import TOO_MANY_ENDPOINTS, written
+from fastroute.graph.endpoint import slice_owner
 from fastroute.graph.finding import Finding, warning
 from fastroute.graph.node import Graph
 from fastroute.graph.protocol import is_unknown
@@ -20,7 +21,7 @@ from fastroute.resources.world import Resources
 
 def backends_without_endpoints(resources: Resources, graph: Graph) -> Iterator[Finding]:
     for backend in graph.backends.values():
-        if not backend.endpoints:
+        if not backend.endpoints and not any(one.reason == TOO_MANY_ENDPOINTS for one in backend.concerns):
             message = f"Port {backend.port} has no ready endpoint: its share of the requests is answered with 503."
             yield warning("Service", resources.services[backend.service], "NoEndpoints", message, "spec.ports")
 
@@ -34,6 +35,20 @@ def endpoints_refused_in_clusters(resources: Resources, graph: Graph) -> Iterato
             named = listed(refused)
             message = f"In a cluster these endpoints get no requests unless --allow-local-endpoints is set: {named}."
             yield warning("Service", resources.services[backend.service], "LocalEndpoint", message, "spec.ports")
+
+
+def addresses_not_used(resources: Resources, graph: Graph) -> Iterator[Finding]:
+    """Of the addresses of an endpoint, only the first is used."""
+    used = {backend.service for backend in graph.backends.values()}
+    for piece in resources.endpoint_slices.values():
+        if slice_owner(piece) in used:
+            several = [index for index, one in enumerate(piece.endpoints or ()) if len(one.addresses) > 1]
+            if several:
+                message = (
+                    f"{len(several)} endpoints have several addresses: only the first one of each is used. Addresses "
+                    f"of different Pods need an endpoint each."
+                )
+                yield warning("EndpointSlice", piece, "AddressesNotUsed", message, f"endpoints[{several[0]}].addresses")
 
 
 def unknown_app_protocols(resources: Resources, graph: Graph) -> Iterator[Finding]:

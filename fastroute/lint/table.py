@@ -6,6 +6,7 @@ from fastroute.graph.finding import Finding
 from fastroute.graph.node import Graph
 from fastroute.graph.targeted import policies_not_served
 from fastroute.lint.backend import (
+    addresses_not_used,
     backends_without_endpoints,
     endpoints_not_read,
     endpoints_refused_in_clusters,
@@ -56,6 +57,7 @@ LINTS: tuple[Lint, ...] = (
     backends_without_endpoints,
     endpoints_not_read,
     endpoints_refused_in_clusters,
+    addresses_not_used,
     unknown_app_protocols,
     addresses_as_hostnames,
     literal_asterisks,

@@ -1,10 +1,11 @@
 """Debts: the namespaces whose changes took long, and therefore have to wait.
 
 Some changes cannot be divided: with a Gateway, thousands of routes may change, and a route may have a hundred regular
-expressions. Such a change takes some hundred milliseconds, in which no other change is served. A single one is served
-at once. But further changes in the same lane of this namespace then wait FACTOR times as long as it took, so that at
-most one in ten changes of other namespaces coincides with one. If several lanes of a namespace are expensive, they wait
-for the sum. If several payers were involved, the next change of each of them is built alone, to find out whose it was.
+expressions. Such a change takes some hundred milliseconds, and no other change is served in this time. It is served at
+once. But the next changes in the same lane of this namespace wait FACTOR times as long as it took, so that at most one
+in ten changes of other namespaces is delayed by one of them. If several lanes of a namespace are expensive, each waits
+for the sum. If an expensive pass had changes of several payers, the next change of each payer is built alone, to find
+out which one is expensive.
 """
 
 from collections.abc import Collection
@@ -38,7 +39,7 @@ class Debts:
         self._suspects: dict[Payer, float] = {}  # one of several in an expensive change, and how long that took
 
     def charge(self, payers: Collection[Payer], seconds: float, now: float) -> None:
-        """The changes of `payers` took so long."""
+        """The changes of `payers` took `seconds` together."""
         if seconds < EXPENSIVE:
             self._expensive.difference_update(payers)
             for payer in payers:

@@ -30,7 +30,7 @@ class Slices:
         self._counters = counters
         self._length = SHORTEST
         self._began = time.monotonic()
-        self._cpu = time.thread_time()  # at the begin of this slice
+        self._cpu = time.thread_time()  # at the beginning of this slice
         self._spent = 0.0  # CPU time of the slices before
         self._until = 0.0  # on the same clock
         self._looked_after = 0.0

@@ -10,7 +10,8 @@ from graph.world import gateway, grant, listener, listener_set, make, ref, remov
 
 from fastroute.graph.build import build_graph
 from fastroute.graph.finding import Finding, find_problems
-from fastroute.graph.fix import NAME_LABEL, scalar
+from fastroute.graph.fix import NAME_LABEL, grant_document, scalar
+from fastroute.graph.grant import GrantSpace, Reference
 from fastroute.resources.decode import decode
 from fastroute.resources.gateway import AllowedRoutes, Gateway, ListenerSet
 from fastroute.resources.grpcroute import GRPCRoute
@@ -77,6 +78,27 @@ def test_the_name_of_a_grant_is_free() -> None:
     assert entry.resource is not None
     assert entry.resource.key == Key("red", "infra-httproutes-to-echo-2")
     assert problems(replaced(resources, entry.resource), "RefNotPermitted") == []
+
+
+class Counted(frozenset[str]):
+    """Names that count how often one of them is looked for."""
+
+    count = 0
+
+    def __contains__(self, name: object) -> bool:
+        self.count += 1
+        return super().__contains__(name)
+
+
+def test_the_free_name_is_searched_once_for_all_references() -> None:
+    names = Counted(["red-httproutes-to-echo", *(f"red-httproutes-to-echo-{number}" for number in range(2, 2001))])
+    space = GrantSpace(names=names)
+    reference = Reference(
+        kind="HTTPRoute", namespace="red", to_group="", to_kind="Service", to_namespace="blue", to_name="echo"
+    )
+    for _ in range(256):
+        assert "name: red-httproutes-to-echo-2001\n" in grant_document(reference, {"blue": space})
+    assert names.count == 256 + 2000
 
 
 def test_a_grant_for_the_longest_names_is_one_that_can_be_applied() -> None:

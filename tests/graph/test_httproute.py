@@ -180,7 +180,7 @@ def test_the_expressions_of_a_route_have_a_limited_number_of_states() -> None:
     matches = [{"headers": [{"type": "RegularExpression", "name": "x", "value": f".*{n}.{{20}}"}]} for n in names]
     problems = node(rules=[{"matches": matches[:60]}]).problems
     assert len(problems) == 8
-    assert "more than 2000 states" in problems[-1].message
+    assert "more than 2,000 states" in problems[-1].message
 
 
 def test_refused_expressions_count_too() -> None:

@@ -49,13 +49,23 @@ def test_the_oldest_services_have_their_endpoints(monkeypatch: pytest.MonkeyPatc
     [problem] = find_problems(graph)
     assert (problem.reason, problem.field) == ("TooManyEndpoints", "spec.rules[0].backendRefs[0]")
     assert "Only some endpoints of port 80 of Service red/a are used" in problem.message
-    assert "more than 10 endpoints" in problem.message
+    assert "the Services of namespace red that routes refer to have more than 10 endpoints" in problem.message
     more = build_graph(replaced(resources, pods("c", 7)), SETTINGS, graph)
     assert used(more) == {"red/a:80": 0, "red/b:80": 4, "red/c:80": 6}
     assert said(more) == dict.fromkeys(("spec.rules[0].backendRefs[0]", "spec.rules[0].backendRefs[2]"), problem.reason)
     assert "No endpoints of port 80 of Service red/a are used" in find_problems(more)[0].message
     again = build_graph(removed(more.memo.resources, Service, Key("red", "b")), SETTINGS, more)
     assert used(again) == {"red/a:80": 3, "red/c:80": 7}
+
+
+def test_a_service_that_is_created_again_is_the_youngest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ration, "MOST_OF_NAMESPACE", 6)
+    objects = (gateway(), route("r", "red", ref("a"), ref("b")), created("a", 1), created("b", 2))
+    graph = build_graph(world(*objects, pods("a", 4), pods("b", 4)), SETTINGS)
+    assert used(graph) == {"red/a:80": 4, "red/b:80": 2}
+    again = build_graph(replaced(graph.memo.resources, created("a", 3)), SETTINGS, graph)
+    assert used(again) == {"red/a:80": 2, "red/b:80": 4}
+    assert list(said(again)) == ["spec.rules[0].backendRefs[0]"]
 
 
 def test_only_ports_that_routes_use_count(monkeypatch: pytest.MonkeyPatch) -> None:

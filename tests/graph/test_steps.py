@@ -103,7 +103,7 @@ def test_the_expressions_of_a_route_take_a_limited_number_of_steps(
     assert sum(taken) <= MOST_STEPS_OF_A_ROUTE + MOST_STEPS
     [problem] = graph.routes["HTTPRoute", Key("infra", "r")].problems
     assert (problem.condition, problem.reason, problem.field) == ("Accepted", "UnsupportedValue", "spec.rules")
-    assert "judging its expressions takes more than 300,000 steps in all" in problem.message
+    assert "calculating the cost of its expressions takes more than 300,000 steps in all" in problem.message
 
 
 @settings(max_examples=300, deadline=None)

@@ -6,6 +6,7 @@ import pytest
 from graph.world import endpoint_slice, gateway, make, ref, route, service
 from resources.manifests import ENDPOINTS
 
+from fastroute.graph import ration
 from fastroute.resources.decode import decode
 from fastroute.resources.unserved import Endpoints
 
@@ -80,3 +81,19 @@ def test_a_filter_of_the_field_that_detects_loops() -> None:
 
     assert fields("LoopFieldKept", gateway(), route_with("fastroute-LOOP")) == [("red/r", "spec.rules[0].filters[0]")]
     assert fields("LoopFieldKept", gateway(), route_with("Via")) == []
+
+
+def test_addresses_that_are_not_used() -> None:
+    two = {"addresses": ["10.0.0.1", "10.0.0.2"]}
+    [warning] = found("AddressesNotUsed", *USED, endpoint_slice("e", "red", "s", "10.0.0.3", two, two))
+    assert (warning.field, warning.message[:21]) == ("endpoints[1].addresses", "2 endpoints have seve")
+    assert found("AddressesNotUsed", *USED, endpoint_slice("e", "red", "s", "10.0.0.3")) == []
+    assert found("AddressesNotUsed", *USED, endpoint_slice("e", "red", "other", two)) == []
+
+
+def test_endpoints_above_the_limit_are_not_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The status of the route reports them."""
+    monkeypatch.setattr(ration, "MOST_OF_NAMESPACE", 0)
+    assert found("NoEndpoints", *USED, endpoint_slice("e", "red", "s", "10.0.0.1")) == []
+    [warning] = found("NoEndpoints", *USED)
+    assert warning.key.name == "s"

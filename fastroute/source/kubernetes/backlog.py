@@ -40,7 +40,7 @@ class Backlog:
             self._turns.add(object_)
 
     def take(self, most: int, room: int) -> list[Notice]:
-        """Removes and returns the next notices: at most `most`, and only the last one exceeds `room` bytes in all."""
+        """Removes and returns the next notices: at most `most`, and no more once they have `room` bytes in all."""
         taken: list[Notice] = []
         while len(taken) < most and room > 0 and (object_ := self._turns.take()) is not None:
             taken.append(self._notices.pop(object_))
