@@ -1,8 +1,8 @@
 """The limit on the number of ports of an installation (--max-ports): each port costs a socket per worker.
 
-The ports of the listeners of Gateways come first, then those that only ListenerSets have. Each time the namespaces take
-turns: in each round, each namespace gets its next port, the oldest first. So a namespace with few ports cannot lose
-them to one with many, whatever names and creationTimestamps their objects have.
+The ports of the listeners of Gateways come first, then those that only ListenerSets have. In both groups, the
+namespaces take turns: in each round, each namespace gets its next port, the oldest first. So a namespace with few ports
+cannot lose them to one with many, and the names and creationTimestamps of their objects do not matter for this.
 
 A port of a namespace is as old as the oldest Gateway or ListenerSet of this namespace that has it (creationTimestamp,
 then namespace/name); within one object the order of its listeners decides. A port that several namespaces have is
@@ -132,7 +132,7 @@ def _served(lines: Mapping[Owner, Sequence[Port]], most: int) -> frozenset[Place
 
 
 def affected_gateways(old: Shares, new: Shares) -> set[Key]:
-    """The Gateways of whose ports others are served now, apart from those whose ports may have changed."""
+    """The Gateways of which different ports are served now. Those whose own ports changed may be missing."""
     if old.served is not None and new.served is not None:
         return {gateway for gateway, _ in old.served ^ new.served}
     limited = old.served if new.served is None else new.served
