@@ -140,7 +140,7 @@ def test_the_shares_of_namespaces_are_as_they_say() -> None:
         f"| {directory.LARGE >> 10} KiB | fixed | it is read in slices",
         f"links with the name of a manifest | {walk.FILES:,} | fixed |",
         f"links to folders | {walk.FOLDERS:,} | fixed |",
-        f"below its given path | {walk.DEPTH} | fixed |",
+        f"levels of folders below a given path | {walk.DEPTH} | fixed |",
         f"| {problemlog.AT_MOST} | fixed | a line says how many more there are",
         f"| {named.MOST} | fixed | they are read in turn, each at most every {looks.PAUSE:g} s",
         f"| {looks.RATE:g} a second | fixed |",
