@@ -10,7 +10,7 @@ LONGEST_TEXT = 256
 
 
 def listed(names: Collection[T], most: int = 16, separator: str = ", ", write: Callable[[T], str] = str) -> str:
-    """The first names, and how many more there are: at most `most`, and no more than fit into LONGEST, but always one.
+    """The first names, at most `most` and at most LONGEST characters, but at least one; then how many more there are.
     `write` makes the text of a name; it is called only for those.
 
     >>> listed(["a", "b"]), listed(["a", "b", "c", "d"], 2)
@@ -28,5 +28,5 @@ def listed(names: Collection[T], most: int = 16, separator: str = ", ", write: C
 
 
 def shortened(text: str) -> str:
-    """The beginning of a text that is not checked before it is shown."""
+    """The text, cut to LONGEST_TEXT: for texts whose length is not checked."""
     return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…"

@@ -56,7 +56,7 @@ class Slices:
 
 
 class Rests:
-    """`pause` for a thread that runs beside the event loop, because the system may block it: it sleeps for as long as
+    """`pause` for a thread that runs beside the event loop, because system calls may block it: it sleeps for as long as
     it worked, so that the two rarely compete for the GIL."""
 
     def __init__(self) -> None:

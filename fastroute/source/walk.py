@@ -5,7 +5,7 @@ if its own path is hidden (a mounted ConfigMap has such links). A link to a fold
 followed: it could lead to the whole file system.
 
 At most FILES and FOLDERS are read. The top-level folders of the given paths take turns, entry by entry, so that one of
-them with too many files loses its own files first. Within a folder, entries are read in the order of their names, and
+them with too many files loses only its own files. Within a folder, entries are read in the order of their names, and
 folders with less depth come first. What is not read is reported, for each top-level folder at most REFUSED times.
 """
 
@@ -25,7 +25,7 @@ from fastroute.source.folder import Rank, Scan, Stamp, is_manifest
 FILES = 100_000  # manifests, and links with the name of a manifest
 FOLDERS = 10_000  # folders, and links to folders
 DEPTH = 32  # of a folder below its given path
-REFUSED = 10  # problems
+REFUSED = 10  # paths that are reported, for each top-level folder
 
 
 class Place(NamedTuple):

@@ -1,4 +1,4 @@
-"""A choice looks at a limited number of endpoints, however many a backend has, and finds the usable ones."""
+"""A choice examines a limited number of endpoints, even if a backend has many, and finds the usable ones."""
 
 from collections import Counter
 
@@ -40,7 +40,7 @@ def steps(selector: Selector, now: int, usable: bool = False) -> int:
 @pytest.mark.parametrize("good", [0, 1, 2, 500])
 @pytest.mark.parametrize("usable", [False, True])
 def test_a_choice_has_a_limited_number_of_steps(good: int, usable: bool) -> None:
-    """Also the first ones, which find out that the others are avoided, and if the time of all of them is over."""
+    """Includes the first choices, which set avoided endpoints apart, and choices when none is avoided any more."""
     selector = failed(MANY, good)
     assert max(steps(selector, now, usable) for now in (10, 5000) for _ in range(300)) <= STEPS
 

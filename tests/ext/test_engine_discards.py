@@ -1,4 +1,4 @@
-"""How much a turn reads of bytes that nobody needs: responses of mirrors, request bodies after an early response."""
+"""How many bytes a turn reads only to discard them: responses of mirrors, request bodies after an early response."""
 
 import pytest
 import trio

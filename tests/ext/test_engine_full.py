@@ -1,4 +1,4 @@
-"""A worker that has as many client connections as it may have: what a departure costs, and who is accepted next."""
+"""A worker at its limit of client connections: what it costs if a client leaves, and which client is accepted next."""
 
 import socket
 import time

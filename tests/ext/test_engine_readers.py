@@ -65,8 +65,8 @@ async def reads(rig: Rig, client: Peer, size: int, pause: float) -> None:
 
 
 async def ends_after(rig: Rig, client: Peer, size: int = 0, pause: float = 1) -> tuple[float, float, int]:
-    """How long the response goes on, in seconds, if the client reads only `size` bytes after each `pause`; the same
-    since its kernel last took more than before; and the most bytes that it held."""
+    """Three values if the client reads only `size` bytes after each `pause`: the seconds until the response ends, the
+    seconds from the last byte that its kernel accepted, and the most bytes that its kernel held."""
     begun, grown, held = rig.clock, rig.clock, 0
     while rig.engine.statistics().exchanges and rig.clock - begun < 3600:
         await reads(rig, client, size, pause)
@@ -146,7 +146,7 @@ def probes(engines: socket.socket) -> tuple[int, int]:
 
 
 async def test_a_client_that_is_gone_has_no_more_time() -> None:
-    """A closed window means time for the client only while its kernel answers."""
+    """A closed window extends the time of a client only while its kernel answers probes."""
     async with backends(generous) as [backend], running(rule("b"), log=True, held=True) as rig:
         rig.put("b", backend.port)
         client = await reader(rig, 0)

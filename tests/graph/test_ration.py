@@ -91,7 +91,7 @@ def test_other_namespaces_are_not_affected(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_an_endpoint_that_is_not_ready_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else each Pod that is not ready for a while would change the endpoints of younger Services."""
+    """Otherwise each Pod that is not ready for a while would change the endpoints of younger Services."""
     monkeypatch.setattr(ration, "MOST_OF_NAMESPACE", 3)
     waiting: dict[str, Any] = {"addresses": ["10.0.0.1"], "conditions": {"ready": False}}
     piece = endpoint_slice("a", "red", "a", waiting, "10.0.0.2", ports=[{"name": "p80", "port": 80}])
