@@ -66,7 +66,7 @@ async def reads(rig: Rig, client: Peer, size: int, pause: float) -> None:
 
 async def ends_after(rig: Rig, client: Peer, size: int = 0, pause: float = 1) -> tuple[float, float, int]:
     """Three values if the client reads only `size` bytes after each `pause`: the seconds until the response ends, the
-    seconds from the last byte that its kernel accepted, and the most bytes that its kernel held."""
+    seconds from the time when its kernel held the most bytes until the response ends, and these bytes."""
     begun, grown, held = rig.clock, rig.clock, 0
     while rig.engine.statistics().exchanges and rig.clock - begun < 3600:
         await reads(rig, client, size, pause)
