@@ -92,7 +92,12 @@ def test_filters_count_for_each_listener() -> None:
     assert footprint(filtered).listener - footprint(plain).listener > 4000
     assert footprint(filtered).hostname == footprint(plain).hostname
     assert Footprint(10, 1).taken(3, 2) == 23
-    assert footprint((msgspec.convert({}, HTTPRule),)).hostname > 600
+    assert footprint((msgspec.convert({}, HTTPRule),)).hostname > 300
+
+
+def test_5000_routes_with_16_rules_fit_into_a_namespace() -> None:
+    rules = [{"matches": [{"path": {"value": f"/path/{number}"}}], "backendRefs": [ref("s")]} for number in range(16)]
+    assert 5_000 * footprint(route("r", "infra", rules=rules).spec.rules).taken(1, 1) < MOST_OF_NAMESPACE
 
 
 CHANGES = st.dictionaries(
