@@ -33,7 +33,7 @@ from fastroute.resources.document import Pause, no_pause
 from fastroute.resources.problem import ManifestProblem
 from fastroute.source import content, manifest, walk
 from fastroute.source.agenda import NEVER_READ, Agenda, Bursts, Done, Errand, Owner, Waiting
-from fastroute.source.claims import Claims, differing
+from fastroute.source.claims import Claims, Difference, differing
 from fastroute.source.content import Content, Missing, Unfinished, Unreadable, Whole
 from fastroute.source.doubts import RETRY, Doubts
 from fastroute.source.folder import SUFFIXES, Rank, Scan, Stamp, is_manifest, require
@@ -75,7 +75,7 @@ class Reading(NamedTuple):
     """A file that was read."""
 
     manifest: Manifest | None  # None: there is none any more
-    touched: set[Id]  # the objects whose definitions differ
+    difference: Difference
 
 
 class Directory:
@@ -120,12 +120,12 @@ class Directory:
             seen = {path: content.read(path, patient=patient) for path in unfinished}
             unfinished = [path for path in unfinished if isinstance(seen[path], Unfinished)]
             for path in seen.keys() - unfinished:
-                touched |= self._put(path, seen[path], self._read(path, seen[path]))
+                touched |= self._take(path, seen[path]).touched
             time.sleep(RETRY if unfinished else 0)
         if stdin is not None:
             self._ranks[STDIN] = (len(self._paths),)
             given = Whole(stdin, Stamp((0, 0), len(stdin), 0))
-            touched |= self._put(STDIN, given, self._read(STDIN, given))
+            touched |= self._take(STDIN, given).touched
         self.store.apply(self._claims.settle(touched, self._ranks))
         self._report()
 
@@ -289,7 +289,7 @@ class Directory:
                     self._large.add(errand)
                 else:
                     file = Waiting(self._owner(errand.path), errand.since)
-                    self._done(errand.path, seen, self._read(errand.path, seen), file)
+                    self._done(file, self._take(errand.path, seen))
             if time.perf_counter() - started >= ROUND:
                 break
         self._read_large(nursery)
@@ -323,15 +323,15 @@ class Directory:
                 self._apart[errand.path] = Waiting(self._owner(errand.path), errand.since)
                 nursery.start_soon(self._read_apart, errand.path, seen, nursery)
 
-    def _done(self, path: str, seen: Content, read: Reading, file: Waiting) -> None:
-        self._bursts.add(Done(file, self._put(path, seen, read), trio.current_time()))
+    def _done(self, file: Waiting, difference: Difference) -> None:
+        self._bursts.add(Done(file, *difference, trio.current_time()))
 
     def _may_be_read_apart(self, path: str) -> bool:
         return path not in self._apart and all(self._owner(path) != file.owner for file in self._apart.values())
 
     async def _read_apart(self, path: str, seen: Content, nursery: trio.Nursery) -> None:
-        read = await self._slices.run(partial(self._read, path, seen))
-        self._done(path, seen, read, self._apart.pop(path))
+        difference = await self._slices.run(partial(self._take, path, seen))
+        self._done(self._apart.pop(path), difference)
         self._read_large(nursery)
         await self._publish()
         self._nap.cancel()  # a burst may be due
@@ -342,8 +342,13 @@ class Directory:
 
     # --- How it is applied
 
+    def _take(self, path: str, seen: Content, pause: Pause = no_pause) -> Difference:
+        """Reads a manifest and replaces the last one. Other files can be read and applied between two slices of it."""
+        read = self._read(path, seen, pause)
+        self._put(path, seen, read, pause)
+        return read.difference
+
     def _read(self, path: str, seen: Content, pause: Pause = no_pause) -> Reading:
-        """Changes nothing, so it can be done in slices."""
         old = new = self._manifests.get(path)
         match seen:
             case Whole(data, _):
@@ -354,21 +359,20 @@ class Directory:
                 new = None
         return Reading(new, differing(old, new, pause))
 
-    def _put(self, path: str, seen: Content, read: Reading) -> set[Id]:
-        """Replaces the manifest of a file. Returns the objects that this may change."""
+    def _put(self, path: str, seen: Content, read: Reading, pause: Pause) -> None:
+        """Replaces the manifest of a file."""
         new = read.manifest
         self._stamps.pop(path, None)
         if isinstance(seen, Whole):
             self._stamps[path] = seen.stamp
-        if new is None:
-            self._manifests.pop(path, None)
-        else:
+        if new is not None:  # what Claims contains always has a manifest
             self._manifests[path] = new
         self._is_reported &= path not in self._faulty
         (self._faulty.add if new and (new.problems or new.warnings) else self._faulty.discard)(path)
-        self._claims.update(path, new, read.touched)
+        self._claims.update(path, new, read.difference.touched, pause)
+        if new is None:
+            self._manifests.pop(path, None)
         self._is_reported &= path not in self._faulty and not self._claims.is_stale
-        return read.touched
 
     def _is_given_and_gone(self, path: str) -> bool:
         """Whether `path`, or the given path above it, does not exist any more."""
@@ -386,13 +390,22 @@ class Directory:
 
     async def _publish(self) -> None:
         """Gives the changed objects of complete bursts to the Store: few at once, many in lots."""
-        files = (*self._agenda.waiting, *self._large.waiting, *self._apart.values())
         different, first = False, trio.current_time()
-        for done in self._bursts.due(first, files):
+        for done in self._bursts.due(first, self._since, self._since_new()):
             first = min(first, done.file.since)
             different |= await self._apply(done.touched, done.file.since)
         if self._report() or different:
             self._changed(first)
+
+    def _since(self, owner: Owner) -> float:
+        """When the change of the first file of an owner that is not read yet was noticed."""
+        apart = (file.since for file in self._apart.values() if file.owner == owner)
+        return min((self._agenda.since(owner), self._large.since(owner), *apart))
+
+    def _since_new(self) -> float:
+        """Likewise, of the files that were never read."""
+        apart = (file.since for file in self._apart.values() if file.owner[1] == NEVER_READ)
+        return min((self._agenda.since_new, self._large.since_new, *apart))
 
     async def _apply(self, touched: set[Id], noticed: float) -> bool:
         """True if the Store changed."""

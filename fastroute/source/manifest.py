@@ -6,7 +6,7 @@ the last valid versions of all objects of the file are used, because any of them
 of an object is the line at which it was decoded; documents that only moved are not decoded again.)
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -59,7 +59,7 @@ def read(path: str, content: bytes, previous: Manifest | None, pause: Pause = no
         return unreadable(path, "is not UTF-8 text", previous, line)
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    parts = [text] if path.endswith(".json") else split(text)
+    parts = [text] if path.endswith(".json") else split(text, pause)
     return _edited(previous or Manifest(path=path), parts, pause)
 
 
@@ -76,17 +76,24 @@ def _edited(before: Manifest, parts: Sequence[str], pause: Pause) -> Manifest:
     known = dict(zip(before.parts[removed], before.documents[removed], strict=True))
     added = list(_documents(parts, slice(head, len(parts) - tail), known, before.path, pause=pause))
     documents = [*before.documents[:head], *added, *before.documents[len(before.documents) - tail :]]
-    definitions = _replaced(before.definitions, before.documents[removed], added) if before.is_simple else None
-    faulty = [entry for document in added if document.is_faulty for entry in document.entries]
+    definitions = _replaced(before.definitions, before.documents[removed], added, pause) if before.is_simple else None
+    faulty = list(_faulty(added, pause))
     return Manifest(
         path=before.path,
         parts=parts,
         documents=documents,
-        definitions=_definitions(documents, before.definitions) if definitions is None else definitions,
+        definitions=_definitions(documents, before.definitions, pause) if definitions is None else definitions,
         is_simple=definitions is not None,
         problems=tuple(problem for entry in faulty for problem in entry.problems),
         warnings=tuple(warning for entry in faulty for warning in entry.warnings),
     )
+
+
+def _faulty(documents: Iterable[Document], pause: Pause) -> Iterator[Entry]:
+    for document in documents:
+        pause()
+        if document.is_faulty:
+            yield from document.entries
 
 
 def _unchanged(before: Sequence[str], after: Sequence[str]) -> tuple[int, int]:
@@ -116,37 +123,51 @@ def _documents(
 
 def _decoded(text: str, path: str, line: int, *, json: bool, pause: Pause) -> Document:
     entries = decode(text, path, line, json=json, pause=pause)
-    definitions = tuple((entry.id, (entry.resource,)) for entry in entries if entry.id and entry.resource)
-    return Document(line, entries, definitions, any(entry.problems or entry.warnings for entry in entries))
+    definitions: list[tuple[Id, tuple[Resource]]] = []
+    is_faulty = False
+    for entry in entries:
+        pause()
+        is_faulty |= bool(entry.problems or entry.warnings)
+        if entry.id and entry.resource:
+            definitions.append((entry.id, (entry.resource,)))
+    return Document(line, entries, tuple(definitions), is_faulty)
 
 
-def _replaced(before: Definitions, removed: Sequence[Document], added: Sequence[Document]) -> Definitions | None:
+def _replaced(
+    before: Definitions, removed: Sequence[Document], added: Sequence[Document], pause: Pause
+) -> Definitions | None:
     """The definitions after an edit of a simple manifest. None: it is not simple any more."""
     definitions = dict(before)
-    for document in removed:
-        for name, _ in document.definitions:
-            del definitions[name]
-    for document in added:
-        for name, found in document.definitions:
-            if name in definitions:
-                return None
-            definitions[name] = found
+    for name, _ in _defined(removed, pause):
+        del definitions[name]
+    for name, found in _defined(added, pause):
+        if name in definitions:
+            return None
+        definitions[name] = found
     return None if any(document.is_faulty for document in added) else definitions
 
 
-def _definitions(documents: Sequence[Document], before: Definitions) -> Definitions:
+def _defined(documents: Iterable[Document], pause: Pause) -> Iterator[tuple[Id, tuple[Resource]]]:
+    for document in documents:
+        for definition in document.definitions:
+            pause()
+            yield definition
+
+
+def _definitions(documents: Sequence[Document], before: Definitions, pause: Pause) -> Definitions:
     definitions: dict[Id, tuple[Resource | None, ...]] = {}
     unknown = False
     for document in documents:
         for name, found in document.definitions:
+            pause()
             definitions[name] = (*definitions[name], *found) if name in definitions else found
-        if document.is_faulty:
-            for entry in document.entries:
-                if entry.id is None:
-                    unknown |= bool(entry.problems)
-                elif entry.resource is None:
-                    kept = next(filter(None, before.get(entry.id, ())), None)
-                    definitions[entry.id] = (*definitions.get(entry.id, ()), kept)
+        for entry in document.entries if document.is_faulty else ():
+            pause()
+            if entry.id is None:
+                unknown |= bool(entry.problems)
+            elif entry.resource is None:
+                kept = next(filter(None, before.get(entry.id, ())), None)
+                definitions[entry.id] = (*definitions.get(entry.id, ()), kept)
     if unknown:
         definitions |= {name: items for name, items in before.items() if name not in definitions}
     return definitions
