@@ -13,4 +13,4 @@ image: ; @.ci/image
 lock: ; @.ci/lock
 wheels: ; @.ci/prepare run && .ci/wheels
 release: wheels ; @.ci/release
-clean: ; rm -rf .venv build dist .cache fastroute.egg-info ext/*.c ext/*.cpp ext/*.so
+clean: ; rm -rf .venv build dist .cache fastroute.egg-info

@@ -1,4 +1,4 @@
-"""Builds every fastroute/ext/*.pyx as fastroute.ext.*; all other metadata is in pyproject.toml.
+"""Builds every fastroute/ext/*/*.pyx as fastroute.ext.*.*; all other metadata is in pyproject.toml.
 
 In a checkout fastroute/ext is a symlink to ext; in an sdist it is a folder.
 
@@ -6,7 +6,7 @@ Environment variables (also `make build ASAN=1`):
 DEBUG=1  no optimisation, C assertions enabled   TRACE=1  line tracing, so that coverage includes .pyx
 ASAN=1   AddressSanitizer and UBSan in the compiled modules
 FUZZ=1   the same with clang, and coverage counters for libFuzzer (.ci/fuzz)
-INPLACE=1  the modules are in ext/ already: install them without building
+INPLACE=1  the modules are in build/modules already: install without building
 """
 
 import os
@@ -59,7 +59,7 @@ def extension(path: Path) -> Extension:
     }
     if TRACE:
         options["define_macros"] = [("CYTHON_TRACE_NOGIL", "1")]
-    return Extension(f"fastroute.ext.{path.stem}", [f"fastroute/ext/{path.name}"], **options)
+    return Extension(".".join(path.with_suffix("").parts), [str(path)], **options)
 
 
 class TranslateAndBuild(build_ext):
@@ -70,7 +70,8 @@ class TranslateAndBuild(build_ext):
             self.extensions,
             nthreads=os.cpu_count() or 1,
             quiet=True,
-            build_dir="build/trace" if TRACE else None,  # C files with line tracing differ from those of other builds
+            # C files with line tracing differ from those of other builds.
+            build_dir="build/trace/c" if TRACE else "build/c",
             compiler_directives={
                 "language_level": "3",
                 "boundscheck": False,
@@ -87,7 +88,7 @@ class TranslateAndBuild(build_ext):
         super().run()
 
 
-SOURCES = sorted(Path("fastroute/ext").glob("*.pyx"))
+SOURCES = sorted(Path("fastroute/ext").glob("*/*.pyx"))
 if not SOURCES:
     sys.exit(
         "fastroute/ext has no .pyx files: without the compiled modules fastroute does not work, so nothing is built.\n"

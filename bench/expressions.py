@@ -14,7 +14,7 @@ import sys
 import time
 from typing import NamedTuple
 
-from fastroute.ext.regex import VALUE_LIMIT, Regex
+from fastroute.ext.routing.regex import VALUE_LIMIT, Regex
 from fastroute.graph.price import expression_price
 from fastroute.graph.regex import MOST_LENGTH, judge_pattern
 

@@ -19,8 +19,8 @@ import traceback
 from collections.abc import Callable, Iterable
 
 from bench.worst_objects import CASES
-from fastroute.ext.counters import CounterMap
-from fastroute.ext.engine import Engine
+from fastroute.ext.engine.engine import Engine
+from fastroute.ext.reactor.counters import CounterMap
 from fastroute.publication import Ack, Decoder, Downward, Listen, Pong, Start, Trouble, Upward, encode, publication
 from fastroute.settings import Limits
 from fastroute.supervisor.memory import counter_memory

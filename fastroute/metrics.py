@@ -1,7 +1,7 @@
 """All metrics by name, and the metrics that the main process counts.
 
-The workers' counters are in shared memory (ext/counters) and are read by `supervisor/tally.py`, which takes their
-families from this file, so that it lists all metrics. Names follow Prometheus: base units, `_total`, prefix
+The workers' counters are in shared memory (ext/reactor/counters) and are read by `supervisor/tally.py`, which takes
+their families from this file, so that it lists all metrics. Names follow Prometheus: base units, `_total`, prefix
 `fastroute_`.
 """
 

@@ -142,7 +142,7 @@ class EndpointUpdate(msgspec.Struct, frozen=True, tag="endpoint_update"):
 class TicketKeys(msgspec.Struct, frozen=True, tag="ticket_keys"):
     """The new keys of TLS session tickets: the first encrypts new tickets, all of them decrypt."""
 
-    keys: tuple[bytes, ...]  # each has KEY_SIZE bytes (ext/ticket)
+    keys: tuple[bytes, ...]  # each has KEY_SIZE bytes (ext/tls/ticket)
 
     def __repr__(self) -> str:
         return f"TicketKeys({len(self.keys)} keys)"

@@ -127,16 +127,16 @@ class WeightedBackend(msgspec.Struct, frozen=True, kw_only=True):
     weight: int
     backend: str  # "ns/name:port", for logs also if it is refused
     status: int | None = None  # None: forward
-    reason: str | None = None  # a name in REASONS of ext/tables, for example "reference_refused"
+    reason: str | None = None  # a name in REASONS of ext/routing/tables, for example "reference_refused"
     filters: tuple[Filter, ...] = ()
 
 
 class Retry(msgspec.Struct, frozen=True, kw_only=True):
-    """When a failed attempt is followed by another one; see ext/retry for the classes of failures."""
+    """When a failed attempt is followed by another one; see ext/routing/retry for the classes of failures."""
 
     attempts: int  # retries after the first attempt; 0: none
     codes: tuple[int, ...] = ()  # status codes of the backend, 400 to 599, after which another attempt is made
-    backoff_ms: int = 25  # before the first retry; see ext/retry for the following ones
+    backoff_ms: int = 25  # before the first retry; see ext/routing/retry for the following ones
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from snapshots import build
 from walks import expensive_text
 
 from fastroute.compiler.compile import compile_snapshot
-from fastroute.ext.tables import Tables
+from fastroute.ext.routing.tables import Tables
 from fastroute.graph.build import build_graph
 from fastroute.resources.core import Service
 from fastroute.resources.gateway import Gateway, GatewayClass

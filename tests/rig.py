@@ -26,11 +26,11 @@ from certificates import certificate, trusting
 from peer import PATIENCE, Peer, SecureStream
 
 from fastroute import snapshot
-from fastroute.ext.accesslog import AccessLog
-from fastroute.ext.certificate import Certificates
-from fastroute.ext.counters import CounterMap, map_size
-from fastroute.ext.engine import Engine
-from fastroute.ext.tables import TableBuilder, Tables, Upstreams
+from fastroute.ext.engine.engine import Engine
+from fastroute.ext.reactor.accesslog import AccessLog
+from fastroute.ext.reactor.counters import CounterMap, map_size
+from fastroute.ext.routing.tables import TableBuilder, Tables, Upstreams
+from fastroute.ext.tls.certificate import Certificates
 from fastroute.settings import Limits
 
 # For tests without TLS, or with their own TLS setup, in files that run each test with plain TCP and with TLS.
@@ -209,7 +209,7 @@ class Rig:
 
     def local(self, reason: str) -> int:
         """The number of local responses with this reason."""
-        from fastroute.ext.tables import REASONS
+        from fastroute.ext.routing.tables import REASONS
 
         return self.counters.local_responses()[REASONS.index(reason)]
 

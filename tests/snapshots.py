@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fastroute.compiler.precedence import rank
 from fastroute.explain.request import Request
-from fastroute.ext.tables import TableBuilder, Tables, Upstreams
+from fastroute.ext.routing.tables import TableBuilder, Tables, Upstreams
 from fastroute.publication import RuleSlots
 from fastroute.snapshot import Filter, Listener, Match, PathMatch, Rule, Snapshot, ValueMatch, WeightedBackend
 

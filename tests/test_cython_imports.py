@@ -1,6 +1,7 @@
 """Reads the import and cimport lines of .pyx and .pxd files, because import-linter cannot.
 
-Compiled modules may import only other compiled modules, C and C++ headers, and the standard modules in ALSO.
+Compiled modules may import only compiled modules of their own folder and of those below, C and C++ headers, and the
+standard modules in ALSO.
 """
 
 import re
@@ -9,7 +10,10 @@ from pathlib import Path
 import pytest
 
 EXT = Path(__file__).parent.parent / "ext"
-SOURCES = sorted([*EXT.glob("*.pyx"), *EXT.glob("*.pxd")])
+SOURCES = sorted([*EXT.rglob("*.pyx"), *EXT.rglob("*.pxd")])
+
+FOLDERS = ("memory", "http1", "tls", "routing", "reactor", "exchange", "engine")  # the lowest first
+UPWARDS = {"http1/body": {"routing"}}  # drops the trailers that filters name
 
 ALLOWED = ("fastroute.ext", "libc", "libcpp", "posix", "cpython", "cython")
 ALSO = {
@@ -56,3 +60,14 @@ def test_the_compiled_part_leans_on_c_alone(source: Path) -> None:
     assert [
         name for name in imported(source.read_text()) if not (allowed(name) or name in ALSO.get(source.name, ()))
     ] == []
+
+
+def test_every_source_is_in_a_folder_with_a_rank() -> None:
+    assert {source.parent.relative_to(EXT).as_posix() for source in SOURCES} == set(FOLDERS)
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
+def test_folders_use_only_lower_ones(source: Path) -> None:
+    used = {name.split(".")[2] for name in imported(source.read_text()) if name.startswith("fastroute.ext.")}
+    below = FOLDERS[: FOLDERS.index(source.parent.name) + 1]
+    assert used - set(below) == UPWARDS.get(f"{source.parent.name}/{source.stem}", set())

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from fastroute import metrics, reconcile
 from fastroute.compiler.retry import BACKOFF
-from fastroute.ext.budget import BUDGET_FLOOR, BUDGET_SHARE, BUDGET_WINDOW
-from fastroute.ext.counters import MIRROR_REASONS
-from fastroute.ext.mirroring import MIRROR_BEHIND, MIRRORS_AT_ONCE, MIRRORS_BEHIND
-from fastroute.ext.reason import REASONS
-from fastroute.ext.retry import KEPT as KEPT_MOST
+from fastroute.ext.exchange.mirroring import MIRROR_BEHIND, MIRRORS_AT_ONCE, MIRRORS_BEHIND
+from fastroute.ext.http1.reason import REASONS
+from fastroute.ext.reactor.counters import MIRROR_REASONS
+from fastroute.ext.routing.budget import BUDGET_FLOOR, BUDGET_SHARE, BUDGET_WINDOW
+from fastroute.ext.routing.retry import KEPT as KEPT_MOST
 from fastroute.graph import tls
 from fastroute.graph.certificate import LEAST_RSA, MOST_RSA
 from fastroute.graph.httproute import MOST_ATTEMPTS, MOST_STATES_OF_A_ROUTE, MOST_STEPS_OF_A_ROUTE

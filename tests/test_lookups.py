@@ -5,7 +5,7 @@ import time
 import pytest
 from lookups import ATTACKS, seconds, tables_of
 
-from fastroute.ext.regex import Regex
+from fastroute.ext.routing.regex import Regex
 
 MOST = 100  # 1.1 ms where the yardstick takes 11 µs
 MOST_FIRST = 160  # 1.8 ms

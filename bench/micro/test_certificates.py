@@ -11,8 +11,8 @@ import pytest
 from certificates import certificate
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from fastroute.ext.certificate import Certificates
-from fastroute.ext.tables import TableBuilder, Tables, Upstreams
+from fastroute.ext.routing.tables import TableBuilder, Tables, Upstreams
+from fastroute.ext.tls.certificate import Certificates
 from fastroute.snapshot import Listener, ListenerTLS
 
 FEW, MANY = 18, 10_000

@@ -8,7 +8,7 @@ on the CPU time of the best round: 1.5 µs to parse and write any head that clie
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from fastroute.ext.http1 import BodyReader, HeadReader
+from fastroute.ext.http1.http1 import BodyReader, HeadReader
 
 ROUNDS = 10_000
 MOST = 1.5e-6  # seconds to parse and write one head

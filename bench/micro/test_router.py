@@ -11,10 +11,10 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 from snapshots import a_listener, a_match, a_rule, build, prefix_rule
 
-from fastroute.ext.balancer import Selector, WeightedChoice
-from fastroute.ext.forwarded import Forwarding
-from fastroute.ext.graveyard import collect
-from fastroute.ext.tables import TableBuilder, Tables, Upstreams
+from fastroute.ext.http1.forwarded import Forwarding
+from fastroute.ext.memory.graveyard import collect
+from fastroute.ext.routing.balancer import Selector, WeightedChoice
+from fastroute.ext.routing.tables import TableBuilder, Tables, Upstreams
 from fastroute.publication import RuleSlots
 from fastroute.snapshot import PathMatch, Rule, ValueMatch
 

@@ -1,4 +1,4 @@
-"""The CORS protocol, written for readability: the plain version of ext/cors (Fetch standard, "CORS protocol").
+"""The CORS protocol, written for readability: the plain version of ext/routing/cors (Fetch standard, "CORS protocol").
 
 The CORS fields of a response depend only on the request's Origin; a preflight is answered by the gateway.
 """

@@ -1,4 +1,4 @@
-"""Applies filters to a request and its response: the plain version of ext/filters, written for readability.
+"""Applies filters to a request and its response: the plain version of ext/routing/filters, written for readability.
 
 Filters of the rule are applied before those of the selected backendRef, each list in the order in which it is written
 (Gateway API, HTTPRouteRule.filters). A redirect is the last one: it uses the request as changed by the filters before

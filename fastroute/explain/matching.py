@@ -1,4 +1,4 @@
-"""Finds the rule for a request: a simple matcher, written for readability. It is the oracle of ext/router.
+"""Finds the rule for a request: a simple matcher, written for readability. It is the oracle of ext/routing/router.
 
 A request belongs only to the most specific listener of the port whose hostname matches the host. In that listener,
 rules are tried by their own hostnames, most specific first; if no rule for one hostname matches, the next hostname is
@@ -12,7 +12,7 @@ from functools import lru_cache
 import msgspec
 
 from fastroute.explain.request import Request
-from fastroute.ext.regex import PATH_LIMIT, VALUE_LIMIT, Regex
+from fastroute.ext.routing.regex import PATH_LIMIT, VALUE_LIMIT, Regex
 from fastroute.snapshot import Listener, Match, PathMatch, Rule, Snapshot, ValueMatch
 
 

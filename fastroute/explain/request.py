@@ -1,4 +1,4 @@
-"""A request as the matcher uses it, and a plain version of the path normalisation of ext/http1.
+"""A request as the matcher uses it, and a plain version of the path normalisation of ext/http1/http1.
 
 Paths are compared in the normal form of RFC 3986 section 6.2.2: escapes of unreserved characters are decoded, the hex
 digits of other escapes are in upper case, dot segments are removed. Queries are not changed.
@@ -11,8 +11,8 @@ from urllib.parse import SplitResult, quote, urlsplit
 import msgspec
 
 from fastroute.errors import SettingError
-from fastroute.ext.field import CLAIM_PREFIXES, CLAIMS
-from fastroute.ext.http1 import RequestHead, read_request
+from fastroute.ext.http1.field import CLAIM_PREFIXES, CLAIMS
+from fastroute.ext.http1.http1 import RequestHead, read_request
 
 WELL_KNOWN_PORTS = {"http": 80, "https": 443}
 

@@ -28,7 +28,7 @@ from fastroute.graph.pattern import (
 )
 
 MOST_STATES = 300
-MOST_MEMORY = 120_000  # bytes of the states; RE2 has 170 KB for them (MEMORY of ext/regex)
+MOST_MEMORY = 120_000  # bytes of the states; RE2 has 170 KB for them (MEMORY of ext/routing/regex)
 
 # In UTF-8, a character outside of ASCII has several bytes, and there are states between them.
 _BETWEEN = 8  # for all of these characters together

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-from fastroute.ext import certificate as loader
+from fastroute.ext.tls import certificate as loader
 from fastroute.resources.core import Secret
 from fastroute.resources.meta import Key
 from fastroute.snapshot import Certificate

@@ -1,6 +1,6 @@
 """Paths of routes: normalised like request paths (RFC 3986 section 6.2.2); some values can match no request."""
 
-from fastroute.ext.http1 import normalise_path
+from fastroute.ext.http1.http1 import normalise_path
 from fastroute.resources.http_rule import HTTPPathMatch
 
 

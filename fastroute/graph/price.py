@@ -1,19 +1,19 @@
 """What the matches of a route cost one request that must try them: estimates in nanoseconds, never too low.
 
-A request tries the matches of its hostnames and paths one after another until one accepts it (ext/router, ext/group,
-ext/node). A match without conditions costs nothing here, because it accepts every request that reaches it. Others cost
-a look-up for each distinct set of names, and the time of their regular expressions. books.py adds these prices up.
+A request tries the matches of its hostnames and paths one after another until one accepts it (router, group and node in
+ext/routing). A match without conditions costs nothing here, because it accepts every request that reaches it. Others
+cost a look-up for each distinct set of names, and the time of their regular expressions. books.py adds these prices up.
 """
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from fastroute.ext.regex import PATH_LIMIT, VALUE_LIMIT
+from fastroute.ext.routing.regex import PATH_LIMIT, VALUE_LIMIT
 from fastroute.graph.path import matched_path
 from fastroute.graph.regex import judge_pattern
 from fastroute.resources.http_rule import HeaderMatch, HTTPMatch, HTTPRule
 
-# Measured (bench/worst.py): a visit to a signature (ext/node), each of its names.
+# Measured (bench/worst.py): a visit to a signature (ext/routing/node), each of its names.
 _SIGNATURE, _NAME, _BYTES_OF_VALUES = 50, 20, 16
 # Measured (bench/expressions.py): a byte that an expression reads; the first use of an expression, when RE2 builds its
 # automaton, and each state, transition and instruction of a transition.

@@ -8,7 +8,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from fastroute.ext.regex import Regex
+from fastroute.ext.routing.regex import Regex
 from fastroute.graph.automaton import MOST_STATES, Size, automaton_size
 from fastroute.graph.pattern import MOST_STEPS, Steps, UnclearError, read_pattern
 
@@ -25,7 +25,7 @@ class Judgement(NamedTuple):
     steps: int  # that it took (pattern.py)
     size: Size | None = None  # None: it is refused
     instructions: int = 0  # of the program
-    beginning: str = ""  # what all matching texts begin with, as ext/expressions finds it
+    beginning: str = ""  # what all matching texts begin with, as ext/routing/expressions finds it
 
 
 @lru_cache(maxsize=KEPT)

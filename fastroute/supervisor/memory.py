@@ -4,7 +4,7 @@ import fcntl
 import os
 from typing import NamedTuple
 
-from fastroute.ext.counters import CounterMap, map_size
+from fastroute.ext.reactor.counters import CounterMap, map_size
 
 # More slots than series: most rules never count anything, and memory that is never touched costs nothing.
 _REQUEST_SLOTS = 16_384

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from fastroute.ext.counters import CounterMap
+from fastroute.ext.reactor.counters import CounterMap
 from fastroute.publication import Change, Start, encode, publication
 from fastroute.settings import ServeSettings
 from fastroute.snapshot import Snapshot

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
 from typing import Generic, NamedTuple, TypeVar
 
-from fastroute.ext.counters import FIRST_HISTOGRAM, FIRST_REQUESTS, OTHER_SLOT
+from fastroute.ext.reactor.counters import FIRST_HISTOGRAM, FIRST_REQUESTS, OTHER_SLOT
 from fastroute.publication import RuleSlots
 from fastroute.snapshot import Listener, Rule
 

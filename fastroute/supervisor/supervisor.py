@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager
 import trio
 
 from fastroute.descriptors import Shortages, explained, is_shortage, sockets_afforded
-from fastroute.ext.reason import REASONS
+from fastroute.ext.http1.reason import REASONS
 from fastroute.metrics import Metrics
 from fastroute.publication import (
     Ack,

@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from fastroute import metrics
-from fastroute.ext.counters import (
+from fastroute.ext.reactor.counters import (
     BOUNDS,
     CONNECT_SLOT,
     HANDSHAKE_SLOT,

@@ -8,9 +8,9 @@ ticket encrypted with it has expired. So a stolen memory image decrypts no older
 import os
 from collections import deque
 
-TICKET_LIFE = 7200.0  # seconds (ext/context.pyx)
+TICKET_LIFE = 7200.0  # seconds (ext/tls/context.pyx)
 ROTATION = 3600.0  # seconds between two keys
-KEY_SIZE = 80  # bytes: a name of 16, an AES-256 key and an HMAC-SHA256 key (ext/ticket.pyx)
+KEY_SIZE = 80  # bytes: a name of 16, an AES-256 key and an HMAC-SHA256 key (ext/tls/ticket.pyx)
 _PAST = int(-(-TICKET_LIFE // ROTATION))  # number of previous keys whose tickets may still be valid
 
 

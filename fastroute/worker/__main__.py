@@ -13,7 +13,7 @@ import sys
 
 import trio
 
-from fastroute.ext.graveyard import spread_frees
+from fastroute.ext.memory.graveyard import spread_frees
 from fastroute.worker.confinement import confine
 from fastroute.worker.control import ControlStream
 from fastroute.worker.serve import serve

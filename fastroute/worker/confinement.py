@@ -20,8 +20,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import fastroute.ext
-from fastroute.ext import confinement as kernel
-from fastroute.ext.context import load_libssl
+from fastroute.ext.engine import confinement as kernel
+from fastroute.ext.tls.context import load_libssl
 from fastroute.publication import Confined
 from fastroute.worker.systemcalls import CALLS, rules
 

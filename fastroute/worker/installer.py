@@ -12,11 +12,11 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from fastroute.ext.backends import Listing
-from fastroute.ext.certificate import Certificates
-from fastroute.ext.engine import Engine
-from fastroute.ext.graveyard import collect
-from fastroute.ext.tables import TableBuilder, Tables, Upstreams
+from fastroute.ext.engine.engine import Engine
+from fastroute.ext.memory.graveyard import collect
+from fastroute.ext.routing.backends import Listing
+from fastroute.ext.routing.tables import TableBuilder, Tables, Upstreams
+from fastroute.ext.tls.certificate import Certificates
 from fastroute.publication import (
     Ack,
     Begin,

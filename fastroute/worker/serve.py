@@ -13,11 +13,11 @@ import os
 
 import trio
 
-from fastroute.ext.accesslog import AccessLog
-from fastroute.ext.counters import CounterMap
-from fastroute.ext.engine import Engine
-from fastroute.ext.tables import Upstreams
-from fastroute.ext.ticket import set_keys
+from fastroute.ext.engine.engine import Engine
+from fastroute.ext.reactor.accesslog import AccessLog
+from fastroute.ext.reactor.counters import CounterMap
+from fastroute.ext.routing.tables import Upstreams
+from fastroute.ext.tls.ticket import set_keys
 from fastroute.publication import (
     AnnounceDrain,
     Downward,

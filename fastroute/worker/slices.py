@@ -10,8 +10,8 @@ import time
 
 import trio
 
-from fastroute.ext.counters import INSTALL_SLOT, CounterMap
-from fastroute.ext.engine import Engine
+from fastroute.ext.engine.engine import Engine
+from fastroute.ext.reactor.counters import INSTALL_SLOT, CounterMap
 
 SHORTEST, LONGEST = 50e-6, 1e-3  # seconds of work between two turns of the engine
 SHARE = 0.5  # the share of the duration of the last turn

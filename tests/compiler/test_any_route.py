@@ -17,8 +17,8 @@ from fastroute.explain.filtering import Redirected, filter_request
 from fastroute.explain.matching import Found, find_listener, find_rule
 from fastroute.explain.request import Request, normalise_path
 from fastroute.explain.share import covered
-from fastroute.ext.filters import Filters
-from fastroute.ext.tables import TableBuilder, Tables, Upstreams
+from fastroute.ext.routing.filters import Filters
+from fastroute.ext.routing.tables import TableBuilder, Tables, Upstreams
 from fastroute.graph.build import build_graph
 from fastroute.publication import Decoder, Downward, SetEndpoints, UpsertListener, UpsertRule, difference, encode
 from fastroute.resources.decode import decode

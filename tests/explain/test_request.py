@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from fastroute.errors import SettingError
 from fastroute.explain.matching import misses
 from fastroute.explain.request import Request, host_of, normalise_path, parse_url
-from fastroute.ext.http1 import normalise_path as compiled_normalise_path
+from fastroute.ext.http1.http1 import normalise_path as compiled_normalise_path
 from fastroute.snapshot import Match, PathMatch, ValueMatch
 
 

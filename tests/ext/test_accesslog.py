@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastroute.ext.accesslog import AccessLog
+from fastroute.ext.reactor.accesslog import AccessLog
 
 FIELDS = [
     "time",

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastroute.ext.balancer import Selector
-from fastroute.ext.tables import Upstreams
+from fastroute.ext.routing.balancer import Selector
+from fastroute.ext.routing.tables import Upstreams
 
 MANY = 1500
 FEW = 64  # endpoints that are all examined

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastroute.ext.backends import Listing
-from fastroute.ext.balancer import Selector, WeightedChoice
-from fastroute.ext.tables import Upstreams
+from fastroute.ext.routing.backends import Listing
+from fastroute.ext.routing.balancer import Selector, WeightedChoice
+from fastroute.ext.routing.tables import Upstreams
 from fastroute.snapshot import Endpoint
 
 WEIGHTS = st.lists(st.integers(0, 12) | st.sampled_from((0, 1, 100, 1_000_000)), min_size=1, max_size=6)

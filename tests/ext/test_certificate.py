@@ -9,7 +9,7 @@ from graph.secrets import chain, indented, key_pem, rsa_numbers, rsa_pem
 from https import serving, tls
 from rig import connect
 
-from fastroute.ext.certificate import CHAIN, KEY, PAIR, SIZE, STRENGTH, CertificateError, Certificates, judge
+from fastroute.ext.tls.certificate import CHAIN, KEY, PAIR, SIZE, STRENGTH, CertificateError, Certificates, judge
 from fastroute.snapshot import Certificate
 
 GOOD, SIGNER, RSA = chain("a.example.com"), chain("b", number=1), chain("a.example.com", kind="rsa-2048")

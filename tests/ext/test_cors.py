@@ -10,7 +10,7 @@ from rig import GET, OK, Peer, answering, backends, connect, rule, running, sayi
 from fastroute.explain.cors import admits, is_preflight
 from fastroute.explain.filtering import Preflighted, filter_request, filter_response
 from fastroute.explain.request import Request
-from fastroute.ext.filters import Filters
+from fastroute.ext.routing.filters import Filters
 from fastroute.snapshot import Cors, HeaderModifier, HeaderValue, WeightedBackend
 
 FOO = "https://www.foo.com"

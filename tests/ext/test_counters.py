@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastroute.ext.counters import (
+from fastroute.ext.reactor.counters import (
     BOUNDS,
     CONNECT_SLOT,
     FIRST_HISTOGRAM,

@@ -7,8 +7,8 @@ import trio
 from rig import GET, Peer, answering, backends, chunked, connect, quiet, reporting, rule, running, saying, soon
 
 from fastroute import snapshot
-from fastroute.ext.counters import HANDSHAKE_SLOT, NAMELESS_SLOT
-from fastroute.ext.tables import TableBuilder
+from fastroute.ext.reactor.counters import HANDSHAKE_SLOT, NAMELESS_SLOT
+from fastroute.ext.routing.tables import TableBuilder
 from fastroute.publication import RuleSlots
 from fastroute.settings import Limits
 

@@ -5,7 +5,7 @@ import socket
 import pytest
 from rig import GET, OK, PATIENCE, PLAIN, Peer, Rig, Script, backends, connect, free_port, quiet, rule, running
 
-from fastroute.ext.budget import BUDGET_FLOOR, BUDGET_WINDOW
+from fastroute.ext.routing.budget import BUDGET_FLOOR, BUDGET_WINDOW
 from fastroute.snapshot import Mirror, Retry
 
 pytestmark = [pytest.mark.usefixtures("transport"), PLAIN]

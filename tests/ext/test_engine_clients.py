@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from peer import Peer
 from rig import GET, PLAIN, Rig, answering, backends, connect, quiet, rule, running, soon
 
-from fastroute.ext.clients import ClientTable
+from fastroute.ext.reactor.clients import ClientTable
 from fastroute.settings import Limits
 
 LIMITS = Limits(max_connections_per_client=3)

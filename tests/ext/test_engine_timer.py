@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastroute.ext.timer import Deadlines
+from fastroute.ext.reactor.timer import Deadlines
 
 TICK = 4  # milliseconds
 ROUND = 4096 * TICK

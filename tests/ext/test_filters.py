@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from fastroute.explain.filtering import Redirected, filter_request, filter_response
 from fastroute.explain.request import Request
-from fastroute.ext.filters import Filters
+from fastroute.ext.routing.filters import Filters
 from fastroute.snapshot import Filter, HeaderModifier, Redirect, Rewrite
 
 

@@ -9,7 +9,7 @@ from certificates import trusting
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastroute.ext.hello import read
+from fastroute.ext.tls.hello import read
 
 
 @cache

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastroute.ext.http1 import BodyReader, Refused, chunk_head
+from fastroute.ext.http1.http1 import BodyReader, Refused, chunk_head
 
 BEHIND = b"GET /next HTTP/1.1\r\n"
 

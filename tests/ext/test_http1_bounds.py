@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastroute.ext.http1 import BodyReader, HeadReader, Refused, RequestHead, read_request
+from fastroute.ext.http1.http1 import BodyReader, HeadReader, Refused, RequestHead, read_request
 
 PAGE = mmap.PAGESIZE
 LIBC = ctypes.CDLL(None, use_errno=True)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from messages import MUTATIONS, Mutations, mutated, requests, responses
 
-from fastroute.ext.http1 import BodyReader, HeadReader, Refused, RequestHead, read_request, read_response
+from fastroute.ext.http1.http1 import BodyReader, HeadReader, Refused, RequestHead, read_request, read_response
 
 
 class Message(NamedTuple):

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fastroute.explain import request as plain
-from fastroute.ext.http1 import Refused, RequestHead, normalise_path, read_request
+from fastroute.ext.http1.http1 import Refused, RequestHead, normalise_path, read_request
 
 UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 

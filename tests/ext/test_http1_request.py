@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastroute.ext.http1 import HeadReader, Refused, RequestHead, known_name, read_request
+from fastroute.ext.http1.http1 import HeadReader, Refused, RequestHead, known_name, read_request
 
 HOST = b"Host: a.example\r\n"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastroute.ext.http1 import HeadReader, Refused, ResponseHead, read_response
+from fastroute.ext.http1.http1 import HeadReader, Refused, ResponseHead, read_response
 
 LENGTH = b"Content-Length: 5\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n"

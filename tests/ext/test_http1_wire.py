@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from messages import MUTATIONS, Mutations, mutated, requests, responses
 from rig import Peer, backends, connect, rule, running
 
-from fastroute.ext.http1 import BodyReader, Refused, RequestHead, ResponseHead, read_request, read_response
+from fastroute.ext.http1.http1 import BodyReader, Refused, RequestHead, ResponseHead, read_request, read_response
 
 FEW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 UNFINISHED = "closed connection"  # part of the h11 error for a message that ends too early

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastroute.ext.http1 import HeadReader, http_date, local_response
+from fastroute.ext.http1.http1 import HeadReader, http_date, local_response
 
 
 def sent(data: bytes) -> bytes:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from fastroute.ext.regex import Regex
+from fastroute.ext.routing.regex import Regex
 
 
 @pytest.mark.parametrize(

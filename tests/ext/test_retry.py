@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastroute.ext.budget import BUDGET_FLOOR, BUDGET_SHARE, BUDGET_WINDOW, RetryBudget
-from fastroute.ext.retry import FAILURES, METHODS, Retries
+from fastroute.ext.routing.budget import BUDGET_FLOOR, BUDGET_SHARE, BUDGET_WINDOW, RetryBudget
+from fastroute.ext.routing.retry import FAILURES, METHODS, Retries
 from fastroute.snapshot import Retry
 
 IDEMPOTENT = {"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"}  # RFC 9110 section 9.2.2

@@ -23,7 +23,7 @@ from snapshots import (
 from fastroute.explain.arrival import arrive
 from fastroute.explain.matching import find_listener, find_rule
 from fastroute.explain.request import Request, host_of
-from fastroute.ext.tables import Tables
+from fastroute.ext.routing.tables import Tables
 from fastroute.snapshot import Listener, PathMatch, Rule, Snapshot, ValueMatch
 
 

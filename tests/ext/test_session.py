@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from rig import Backend, Peer, Rig, Script, backends, connect, rule, running
 
-from fastroute.ext.session import Sessions
+from fastroute.ext.routing.session import Sessions
 from fastroute.snapshot import Rule, Session, WeightedBackend
 
 KEY = bytes(range(16))

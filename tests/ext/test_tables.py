@@ -22,8 +22,8 @@ from snapshots import (
 )
 
 from fastroute.explain.request import Request
-from fastroute.ext.graveyard import buried, collect
-from fastroute.ext.tables import REASONS, TableBuilder, Tables, Upstreams
+from fastroute.ext.memory.graveyard import buried, collect
+from fastroute.ext.routing.tables import REASONS, TableBuilder, Tables, Upstreams
 from fastroute.publication import RuleSlots
 from fastroute.snapshot import (
     HeaderModifier,

@@ -11,7 +11,7 @@ from certificates import certificate, trusting
 from https import SHOWN, greeting, of, request, serving, tls
 from rig import GET, Peer, SecureStream, answering, backends, connect, listener, reporting, saying
 
-from fastroute.ext.counters import NAMELESS_SLOT
+from fastroute.ext.reactor.counters import NAMELESS_SLOT
 from fastroute.snapshot import Certificate, Redirect
 
 

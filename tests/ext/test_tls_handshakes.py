@@ -13,7 +13,7 @@ from certificates import trusting
 from https import SHOWN, greeting, of, request, serving, tls
 from rig import Peer, Rig, SecureStream, answering, backends, connect, listener, quiet, reporting, soon
 
-from fastroute.ext.ticket import KEY_SIZE, set_keys
+from fastroute.ext.tls.ticket import KEY_SIZE, set_keys
 from fastroute.settings import Limits
 
 # --- sessions

@@ -18,7 +18,7 @@ from graph.secrets import chain
 from https import of, request, serving, tls
 from rig import PATIENCE, Peer, Rig, SecureStream, answering, backends, quiet, saying, soon
 
-from fastroute.ext.graveyard import collect
+from fastroute.ext.memory.graveyard import collect
 from fastroute.settings import Limits
 from fastroute.snapshot import Certificate
 

@@ -6,8 +6,8 @@ from libc.stdint cimport uint8_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
-from fastroute.ext.hello cimport HELLO_MOST, Hello, hello_read
-from fastroute.ext.proxy_protocol cimport PREFACE_MOST, Preface, parse_preface
+from fastroute.ext.exchange.proxy_protocol cimport PREFACE_MOST, Preface, parse_preface
+from fastroute.ext.tls.hello cimport HELLO_MOST, Hello, hello_read
 
 cdef enum:
     STEPS = 64                  # prefixes that are tried, at most

@@ -6,9 +6,9 @@ from libc.stdint cimport uint8_t, uint32_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy
 
-from fastroute.ext.body cimport TRAILER_NAME_MOST, Body, body_decode, body_pass, body_start, body_take
-from fastroute.ext.head cimport FRAMING_CHUNKED, HeadLimits
-from fastroute.ext.slice cimport Slice
+from fastroute.ext.http1.body cimport TRAILER_NAME_MOST, Body, body_decode, body_pass, body_start, body_take
+from fastroute.ext.http1.head cimport FRAMING_CHUNKED, HeadLimits
+from fastroute.ext.memory.slice cimport Slice
 
 cdef enum Option:
     OPTION_NO_TRAILERS = 1

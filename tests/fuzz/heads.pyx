@@ -6,12 +6,12 @@ from libc.stdint cimport uint8_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
-from fastroute.ext.head cimport (
+from fastroute.ext.http1.head cimport (
     FRAMING_LENGTH, METHOD_GET, METHOD_HEAD, Head, HeadLimits, head_room, parse_request, parse_response,
 )
-from fastroute.ext.refusal cimport REFUSAL_ARENA_FULL
-from fastroute.ext.slice cimport Arena, slices_equal
-from fastroute.ext.write cimport write_request, write_response
+from fastroute.ext.http1.refusal cimport REFUSAL_ARENA_FULL
+from fastroute.ext.http1.write cimport write_request, write_response
+from fastroute.ext.memory.slice cimport Arena, slices_equal
 
 cdef enum Option:
     OPTION_MERGE = 1

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint8_t, uint32_t
 
-from fastroute.ext.slice cimport Slice
+from fastroute.ext.memory.slice cimport Slice
 
 
 cdef struct Input:

@@ -6,18 +6,18 @@ These functions hold the GIL, because they may raise MemoryError; no Python code
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport free, malloc
 
-from fastroute.ext.facts cimport facts_room
-from fastroute.ext.graveyard cimport collect_for
-from fastroute.ext.group cimport Group, group_add, group_new, group_take, group_unref, group_widen
-from fastroute.ext.head cimport HeadLimits
-from fastroute.ext.hosts cimport hosts_get
-from fastroute.ext.reason cimport REASON_NO_LISTENER, REASON_OVERLOADED
-from fastroute.ext.router cimport (
+from fastroute.ext.http1.head cimport HeadLimits
+from fastroute.ext.http1.reason cimport REASON_NO_LISTENER, REASON_OVERLOADED
+from fastroute.ext.memory.graveyard cimport collect_for
+from fastroute.ext.memory.slice cimport Arena, Slice, slices_equal
+from fastroute.ext.routing.facts cimport facts_room
+from fastroute.ext.routing.group cimport Group, group_add, group_new, group_take, group_unref, group_widen
+from fastroute.ext.routing.hosts cimport hosts_get
+from fastroute.ext.routing.router cimport (
     Decision, Listener, Routes, find_rule, listener_new, listener_put, listener_unref, routes_new, routes_put,
     routes_unref,
 )
-from fastroute.ext.rule cimport PATH_PREFIX, Match, rule_unref
-from fastroute.ext.slice cimport Arena, Slice, slices_equal
+from fastroute.ext.routing.rule cimport PATH_PREFIX, Match, rule_unref
 
 from fuzz.input cimport Input
 from fuzz.search cimport search

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint32_t
 
-from fastroute.ext.rule cimport Match
+from fastroute.ext.routing.rule cimport Match
 
 from fuzz.world cimport World
 

@@ -5,11 +5,11 @@ rank.
 from libc.stdint cimport uint32_t
 from libc.string cimport memcmp
 
-from fastroute.ext.head cimport Head
-from fastroute.ext.octet cimport lower
-from fastroute.ext.regex cimport pattern_matches
-from fastroute.ext.rule cimport PATH_EXACT, PATH_PREFIX, ValueTest
-from fastroute.ext.slice cimport Slice, slices_equal
+from fastroute.ext.http1.head cimport Head
+from fastroute.ext.http1.octet cimport lower
+from fastroute.ext.memory.slice cimport Slice, slices_equal
+from fastroute.ext.routing.regex cimport pattern_matches
+from fastroute.ext.routing.rule cimport PATH_EXACT, PATH_PREFIX, ValueTest
 
 cdef enum:
     EXACT = 1000000             # more than any wildcard or prefix

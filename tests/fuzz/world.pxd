@@ -2,10 +2,10 @@
 
 from libc.stdint cimport uint8_t, uint32_t
 
-from fastroute.ext.head cimport Field, Head
-from fastroute.ext.regex cimport Pattern
-from fastroute.ext.rule cimport Match, Rule, ValueTest
-from fastroute.ext.slice cimport Slice
+from fastroute.ext.http1.head cimport Field, Head
+from fastroute.ext.memory.slice cimport Slice
+from fastroute.ext.routing.regex cimport Pattern
+from fastroute.ext.routing.rule cimport Match, Rule, ValueTest
 
 from fuzz.input cimport Input
 

@@ -5,10 +5,10 @@ each other, as those of tests/snapshots.py do; sometimes texts from the input. R
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 
-from fastroute.ext.graveyard cimport Grave
-from fastroute.ext.octet cimport lower
-from fastroute.ext.regex cimport pattern_beginning, pattern_new
-from fastroute.ext.rule cimport BEGINNING_MOST, PATH_EXACT, PATH_PREFIX, PATH_REGEX
+from fastroute.ext.http1.octet cimport lower
+from fastroute.ext.memory.graveyard cimport Grave
+from fastroute.ext.routing.regex cimport pattern_beginning, pattern_new
+from fastroute.ext.routing.rule cimport BEGINNING_MOST, PATH_EXACT, PATH_PREFIX, PATH_REGEX
 
 from fuzz.input cimport choice, text
 

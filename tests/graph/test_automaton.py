@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from walks import expensive_text
 
-from fastroute.ext.regex import Regex
+from fastroute.ext.routing.regex import Regex
 from fastroute.graph.automaton import MOST_STATES, Size
 from fastroute.graph.httproute import MOST_EXPRESSIONS, MOST_STATES_OF_A_ROUTE, MOST_STEPS_OF_A_ROUTE
 from fastroute.graph.pattern import Chars, Steps, chars, joined, members, read_pattern

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from graph.world import endpoint_slice, gateway, grant, ref, route, service, world
 
-from fastroute.ext.tables import Upstreams
+from fastroute.ext.routing.tables import Upstreams
 from fastroute.graph.build import build_graph
 from fastroute.graph.endpoint import eligible, index_slices, move_slices, offers_of, piece_of
 from fastroute.graph.node import BackendRefNode

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from graph.world import gateway, grant, ref, route, service, world
 
-from fastroute.ext.regex import Regex
+from fastroute.ext.routing.regex import Regex
 from fastroute.graph import regex
 from fastroute.graph.build import build_graph
 from fastroute.graph.node import RouteNode

@@ -9,7 +9,7 @@ import pytest
 
 import fastroute.ext
 
-MODULES = sorted(Path(fastroute.ext.__path__[0]).glob("*.so"))
+MODULES = sorted(path for folder in fastroute.ext.__path__ for path in Path(folder).rglob("*.so"))
 
 PT_DYNAMIC, PT_GNU_STACK, PT_GNU_RELRO = 2, 0x6474E551, 0x6474E552
 DT_SYMTAB, DT_FLAGS, DT_FLAGS_1 = 6, 30, 0x6FFFFFFB

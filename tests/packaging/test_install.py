@@ -122,8 +122,6 @@ def test_a_repaired_wheel_brings_its_libraries(repaired: Path, clean: Path, tmp_
 def test_the_source_tree_works(tree: Path, unpacked: Path, wheel: Path, clean: Path, tmp_path: Path) -> None:
     """It reuses the objects that the wheel was built from, so that nothing is compiled twice."""
     shutil.copytree(unpacked / "build", tree / "build")
-    for source in (*(unpacked / "fastroute/ext").glob("*.c"), *(unpacked / "fastroute/ext").glob("*.cpp")):
-        shutil.copy2(source, tree / "ext")
     run(clean / "python", "-m", "pip", "install", "--no-deps", "--no-index", "--no-build-isolation", tree)
     assert_works(clean, tmp_path)
 
@@ -133,8 +131,8 @@ def test_what_an_sdist_holds(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         members = archive.getmembers()
     names = {member.name.partition("/")[2] for member in members if member.isfile()}
-    sources = [path for path in (ROOT / "ext").iterdir() if path.suffix in (".pyx", ".pxd", ".pyi")]
-    assert {f"fastroute/ext/{path.name}" for path in sources} <= names
+    sources = [path for path in (ROOT / "ext").rglob("*") if path.suffix in (".pyx", ".pxd", ".pyi")]
+    assert {f"fastroute/{path.relative_to(ROOT)}" for path in sources} <= names
     assert {str(path.relative_to(ROOT)) for path in python_files()} <= names
     examples = ROOT / "examples"
     assert {f"fastroute/demo/examples/{path.relative_to(examples)}" for path in examples.rglob("*.yaml")} <= names
@@ -148,7 +146,7 @@ def test_nothing_is_built_without_sources(unpacked: Path, tmp_path: Path) -> Non
     for part in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "fastroute"):
         copy = shutil.copytree if (unpacked / part).is_dir() else shutil.copy
         copy(unpacked / part, tmp_path / part)
-    for source in (tmp_path / "fastroute/ext").glob("*.pyx"):
+    for source in (tmp_path / "fastroute/ext").rglob("*.pyx"):
         source.unlink()
     words = [sys.executable, *PIP_WHEEL, tmp_path / "dist", tmp_path]
     ended = subprocess.run(words, capture_output=True, text=True, check=False)
@@ -160,9 +158,9 @@ def test_nothing_is_built_without_sources(unpacked: Path, tmp_path: Path) -> Non
 def test_what_a_wheel_holds(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     compiled = {re.sub(r"\..*", "", Path(name).name) for name in names if name.endswith(".so")}
-    assert compiled == {path.stem for path in (ROOT / "ext").glob("*.pyx")}
+    assert compiled == {path.stem for path in (ROOT / "ext").rglob("*.pyx")}
     assert "fastroute/py.typed" in names
-    assert "fastroute/ext/tables.pyi" in names
+    assert "fastroute/ext/routing/tables.pyi" in names
     assert "fastroute/demo/examples/cross-namespace/grants/bananas.yaml" in names
     assert not [name for name in names if name.startswith(("tests/", "bench/", "ext/"))]
     assert {str(path.relative_to(ROOT)) for path in python_files()} <= set(names)

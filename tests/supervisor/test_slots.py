@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from supervisor.published import Clock, listener, rule
 
-from fastroute.ext.counters import FIRST_HISTOGRAM, FIRST_REQUESTS, OTHER_SLOT
+from fastroute.ext.reactor.counters import FIRST_HISTOGRAM, FIRST_REQUESTS, OTHER_SLOT
 from fastroute.supervisor.slots import REST, DurationSeries, RequestSeries, Shelf, SlotBook
 
 

@@ -1,6 +1,6 @@
 """Session ticket keys: distributed before they are used, kept as long as tickets encrypted with them are valid."""
 
-from fastroute.ext.ticket import KEY_SIZE as ENGINE_KEY_SIZE
+from fastroute.ext.tls.ticket import KEY_SIZE as ENGINE_KEY_SIZE
 from fastroute.supervisor.tickets import KEY_SIZE, ROTATION, TICKET_LIFE, Tickets
 
 

@@ -183,7 +183,7 @@ def result(attempt):
 
 
 class WithoutLandlock:
-    """The functions of ext/confinement on a kernel without Landlock."""
+    """The functions of ext/engine/confinement on a kernel without Landlock."""
 
     def __getattr__(self, name):
         return getattr(confinement_of_the_kernel, name)

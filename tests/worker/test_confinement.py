@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fastroute.ext import confinement as kernel
+from fastroute.ext.engine import confinement as kernel
 from fastroute.publication import CONFINEMENT
 from fastroute.worker import confinement
 from fastroute.worker.confinement import confine, installation

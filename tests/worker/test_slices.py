@@ -9,8 +9,8 @@ import pytest
 from graph.secrets import chain, key_pem
 from rig import Rig, listener, rule
 
-from fastroute.ext.counters import INSTALL_SLOT
-from fastroute.ext.graveyard import collect
+from fastroute.ext.memory.graveyard import collect
+from fastroute.ext.reactor.counters import INSTALL_SLOT
 from fastroute.publication import (
     Ack,
     Begin,

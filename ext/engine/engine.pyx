@@ -1,0 +1,357 @@
+"""The engine: an epoll reactor that runs without the GIL, in one trio task.
+
+    while True:
+        await trio.lowlevel.wait_readable(engine.fileno())
+        while engine.turn():
+            await trio.lowlevel.checkpoint()
+
+turn.pyx describes a turn; it delays other trio tasks by at most 4 ms. An Upstreams must be used by one engine only: its
+pools are lists through the slab of that engine.
+"""
+
+from typing import NamedTuple
+
+from libc.errno cimport errno
+from libc.stdint cimport UINT32_MAX, int64_t, uint32_t, uint64_t
+from libc.stdlib cimport malloc, realloc
+from posix.time cimport CLOCK_MONOTONIC
+
+import os
+import random
+
+from fastroute.ext.engine.listener cimport listener_leave, listener_open
+from fastroute.ext.engine.turn cimport hurry, ring, turn
+from fastroute.ext.exchange.downstream cimport downstream_close
+from fastroute.ext.exchange.mirroring cimport mirror_close
+from fastroute.ext.exchange.pace cimport PACE_WINDOW
+from fastroute.ext.exchange.upstream cimport upstream_close
+from fastroute.ext.http1.forwarded cimport Peer, trusted_proxies_new
+from fastroute.ext.http1.head cimport head_room
+from fastroute.ext.memory.buffer cimport buffer_size, buffers_total
+from fastroute.ext.memory.entropy cimport entropy_open
+from fastroute.ext.reactor.accesslog cimport AccessLog
+from fastroute.ext.reactor.connection cimport (
+    SIDE_DOWNSTREAM, SIDE_HEEDED, SIDE_LISTENER, SIDE_TIMER, SIDE_UPSTREAM, STATE_HELLO, STATE_IDLE, STATE_POOLED,
+    Connection, handle_of, slab_at, slab_find, slab_take,
+)
+from fastroute.ext.reactor.counters cimport CounterMap
+from fastroute.ext.reactor.epoll cimport (
+    EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLLET, EPOLLIN, epoll_create1, epoll_ctl, epoll_event,
+)
+from fastroute.ext.reactor.reactor cimport SCRATCH, SCRATCH_BEFORE, Reactor, read_clock, read_wall_clock, set_deadline
+from fastroute.ext.reactor.shares cimport shares_open
+from fastroute.ext.reactor.waiting cimport waiting_open
+from fastroute.ext.routing.copies cimport COPIES_SIZE
+from fastroute.ext.routing.facts cimport facts_room
+from fastroute.ext.routing.loop cimport mark_set
+from fastroute.ext.routing.tables cimport Tables, Upstreams
+from fastroute.ext.tls.tls cimport RECORD, pipe_open
+
+cdef extern from "<sys/timerfd.h>" nogil:
+    int timerfd_create(int clock, int flags)
+    int TFD_NONBLOCK, TFD_CLOEXEC
+
+cdef enum:
+    EXTRA = 131072          # additional bytes of the arena for filters and forwarding
+    LOOKS = 16              # times per --body-idle-timeout that the engine checks whether a client reads anything
+    UNKNOWN = 0xFFFFFFFF    # Reactor.sockets: the tables have no such listener
+
+
+class EngineStatistics(NamedTuple):
+    """The state of an engine. Connections by side and state; times in microseconds."""
+
+    downstream_active: int
+    downstream_idle: int
+    upstream_active: int
+    upstream_idle: int
+    exchanges: int
+    listeners: int
+    turns: int
+    worst_turn: int
+    drained: bool
+    mirrors_behind: int     # bytes that are not sent to mirrors yet
+    waits: int              # how often a turn waited for more events
+    buffered: int           # bytes of memory of all buffers of this process
+
+
+cdef class Engine:
+
+    def __init__(self, *, limits, Upstreams upstreams not None, CounterMap counters not None, AccessLog log,
+                 trusted_proxies, bint proxy_protocol=False, bint merge_slashes=False, bint keep_underscores=False,
+                 str installation="", seed=None):
+        cdef Reactor r = Reactor()
+        self.r = r
+        self.indexes = {}
+        r.upstreams = upstreams
+        r.counter_map = counters
+        r.counters = &counters.counters
+        r.log = log
+        r.logs = log is not None
+        r.trusted = trusted_proxies_new(trusted_proxies)
+        r.proxy_protocol = proxy_protocol
+        mark_set(&r.mark, installation)
+        r.random = random.getrandbits(64) if seed is None else seed
+        r.clients.seed = random.getrandbits(64)
+        r.entropy = entropy_open()
+        r.head_limits.merge_slashes = merge_slashes
+        r.head_limits.keep_underscores = keep_underscores
+        set_limits(r, limits)
+        open_descriptors(r)
+
+    def fileno(self):
+        """The epoll descriptor: readable if `turn` has something to do."""
+        return self.r.epoll
+
+    def listen(self, int fd, str address not None, int port):
+        """Accepts from the listening socket `fd`. The engine owns it from now on, even if OSError is raised."""
+        index = self.indexes.setdefault((address, port), len(self.indexes))
+        grow_sockets(self.r, len(self.indexes))
+        self.find_socket(address, port, index)
+        os.set_blocking(fd, False)
+        if listener_open(self.r, fd, index) < 0:
+            code = errno
+            os.close(fd)
+            raise OSError(code, os.strerror(code))
+
+    def unlisten(self, str address not None, int port, int fd=-1):
+        """Accepts the queued connections of the address, or of `fd` only, and closes its sockets. Connections stay."""
+        self.leave(self.indexes[address, port], fd)
+        self.wake()
+
+    cdef int leave(self, int64_t index, int fd) except -1:
+        """Removes the listeners of one socket index, or only the one with `fd`, or all of them (`index` < 0)."""
+        cdef uint32_t i
+        cdef Connection *listener
+        for i in range(self.r.listeners_count):
+            listener = slab_find(&self.r.slab, self.r.listeners[i])
+            if index < 0 or (listener.listener == index and (fd < 0 or listener.fd == fd)):
+                listener_leave(self.r, listener)
+        return 0
+
+    def install(self, Tables tables not None):
+        """Routes new requests by `tables`; exchanges in flight keep the old tables."""
+        self.r.tables = tables
+        self.find_sockets()
+
+    cdef int find_sockets(self) except -1:
+        """Looks up the index that the tables assign to each socket."""
+        for (address, port), index in self.indexes.items():
+            self.find_socket(address, port, index)
+        return 0
+
+    cdef int find_socket(self, str address, int port, uint32_t index) except -1:
+        found = -1 if self.r.tables is None else self.r.tables.socket_index(address, port)
+        self.r.sockets[index] = UNKNOWN if found < 0 else <uint32_t> found
+        return 0
+
+    def heed(self, int fd):
+        """Shortly after `fd` becomes readable, turns do not wait for traffic, because trio has something to do. The
+        caller keeps `fd` and may close it. Raises OSError."""
+        cdef Connection *heeded = slab_take(&self.r.slab)
+        if heeded is NULL:
+            raise MemoryError
+        heeded.side = SIDE_HEEDED
+        add_readable(self.r, heeded, fd)
+
+    def hurry(self):
+        """For a moment, turns do not wait for traffic, because trio has something to do. Has the effect that `heed` has
+        when its descriptor becomes readable; call it after reading the descriptor before the engine has seen that."""
+        hurry(self.r)
+
+    def wake(self):
+        """Makes `fileno` readable: call it after Upstreams.update, so that idle connections to removed endpoints are
+        closed."""
+        cdef Reactor r = self.r
+        r.armed = 0
+        ring(r, 1)
+
+    def hold_clock(self, double look=0):
+        """For tests. Stops the clock of the engine: it advances by `look` seconds each time the engine reads it, and by
+        `advance`. From now on deadlines and budgets depend on nothing else."""
+        cdef Reactor r = self.r
+        read_clock(r)
+        r.held = r.now
+        r.look = <uint64_t> (look * 1e6)
+        self.wake()
+
+    def advance(self, double seconds):
+        """Advances the clock that `hold_clock` stopped, and makes `fileno` readable so that expired deadlines are
+        handled."""
+        if self.r.held == 0:
+            raise ValueError("the clock is not held")
+        self.r.held += <uint64_t> (seconds * 1e6)
+        self.wake()
+
+    def announce_drain(self):
+        """From now on every response has `Connection: close`; connections are still accepted."""
+        self.r.announcing = True
+
+    def drain(self):
+        """Accepts what is queued, then stops; closes connections that are idle for a second; completes the others."""
+        cdef uint32_t i
+        cdef Connection *c
+        cdef Reactor r = self.r
+        r.announcing = r.draining = True
+        self.leave(-1, -1)
+        read_clock(r)
+        for i in range(1, r.slab.chunks_count * 256):
+            c = slab_at(&r.slab, i)
+            if c.side == SIDE_UPSTREAM and c.state == STATE_POOLED:
+                upstream_close(r, c)
+            elif c.side == SIDE_DOWNSTREAM and is_idle(c):
+                set_deadline(r, c, drain_deadline(r, c))
+        self.wake()
+
+    def statistics(self):
+        """Returns an EngineStatistics."""
+        cdef Reactor r = self.r
+        return EngineStatistics(
+            r.exchanges, r.downstreams - r.exchanges, r.upstream_connections - r.pooled, r.pooled, r.exchanges,
+            r.listeners_count, self.turns.made, self.turns.worst,
+            r.draining and r.listeners_count == 0 and r.downstreams == 0, r.mirrors.behind, self.turns.waits,
+            buffers_total(),
+        )
+
+    def refused(self):
+        """How many connections were closed because the addresses of their clients had too many, and the last address."""
+        cdef Peer *last = &self.r.last_refused
+        return self.r.refused, last.text[:last.text_size].decode()
+
+    def shortages(self):
+        """How often no file descriptor was left, and the errno of the last time: for clients ("accept"), and for
+        connections to backends ("connect")."""
+        cdef Reactor r = self.r
+        return {
+            "accept": (r.accept_shortage.count, r.accept_shortage.error),
+            "connect": (r.connect_shortage.count, r.connect_shortage.error),
+        }
+
+    def close(self):
+        """Closes every socket. Exchanges in flight are aborted; the buffered log lines are written."""
+        cdef uint32_t i
+        cdef Connection *c
+        cdef Reactor r = self.r
+        if self.closed:
+            return
+        self.closed = True
+        read_clock(r)
+        for i in range(1, r.slab.chunks_count * 256):
+            c = slab_at(&r.slab, i)
+            if c.side == SIDE_DOWNSTREAM:
+                downstream_close(r, c)
+            elif c.side == SIDE_LISTENER:
+                os.close(c.fd)
+                c.fd = -1
+                c.side = 0
+        for i in range(1, r.slab.chunks_count * 256):
+            c = slab_at(&r.slab, i)
+            if c.side == SIDE_UPSTREAM and c.mirror is not NULL:
+                mirror_close(r, c)
+            elif c.side == SIDE_UPSTREAM:
+                upstream_close(r, c)
+        r.listeners_count = 0
+        if r.logs:
+            r.log.flush()
+
+    def turn(self):
+        """Handles ready events for about BUDGET at most. True: there is more to do, although the descriptor is not
+        readable."""
+        cdef bint more
+        with nogil:
+            more = turn(self.r, &self.turns)
+        return more
+
+
+cdef bint is_idle(const Connection *c) noexcept nogil:
+    """Between requests, or no byte of the ClientHello has arrived."""
+    return c.state == STATE_IDLE or (c.state == STATE_HELLO and buffer_size(&c.input) == 0)
+
+
+cdef uint64_t drain_deadline(Reactor r, const Connection *c) noexcept nogil:
+    """One second after the connection became idle, or now if that time has passed. If its deadline is the one of
+    --max-connection-age, the time at which it became idle is unknown."""
+    cdef uint64_t since = c.deadline - (r.times.idle if c.state == STATE_IDLE else r.times.head)
+    if c.leave_at != 0:
+        return min(c.deadline, r.milliseconds + 1000)
+    return since + 1000 if since + 1000 > r.milliseconds else r.milliseconds
+
+
+cdef int set_limits(Reactor r, limits) except -1:
+    """Applies a settings.Limits, and allocates the scratch memory it requires. Raises MemoryError."""
+    r.head_limits.head = limits.max_head
+    r.head_limits.target = limits.max_target
+    r.head_limits.fields = limits.max_fields
+    r.times.head = milliseconds_of(limits.head_timeout)
+    r.times.body = milliseconds_of(limits.body_idle_timeout)
+    r.times.look = max(<uint64_t> 1, r.times.body // LOOKS)
+    r.times.idle = milliseconds_of(limits.idle_timeout)
+    r.times.connect = milliseconds_of(limits.connect_timeout)
+    r.times.upstream_idle = milliseconds_of(limits.upstream_idle_timeout)
+    r.times.tunnel_idle = milliseconds_of(limits.tunnel_idle_timeout)
+    r.times.age = 0 if limits.max_connection_age is None else milliseconds_of(limits.max_connection_age)
+    r.window_bytes = <uint64_t> limits.min_body_rate * PACE_WINDOW // 1000
+    r.max_requests = UINT32_MAX if limits.max_requests_per_connection is None else limits.max_requests_per_connection
+    r.max_body = <uint64_t> -1 if limits.max_body is None else limits.max_body
+    r.ahead = min(limits.max_head, <uint32_t> SCRATCH)
+    r.max_buffered = limits.max_buffered
+    r.max_connections = limits.max_connections
+    r.max_per_client = limits.max_connections_per_client
+    r.max_handshakes = limits.max_handshakes
+    r.outgoing_size = 2 * r.head_limits.head + EXTRA
+    r.arena.size = head_room(&r.head_limits) + max(r.outgoing_size, facts_room(&r.head_limits))
+    r.arena.base = <char *> malloc(r.arena.size)
+    r.outgoing = <char *> malloc(r.outgoing_size)
+    r.scratch = <char *> malloc(SCRATCH_BEFORE + SCRATCH)
+    if r.scratch is not NULL:
+        r.scratch += SCRATCH_BEFORE
+    r.copies.arena.size = COPIES_SIZE
+    r.copies.arena.base = <char *> malloc(COPIES_SIZE)
+    r.copies.random = &r.random
+    r.sealed = <char *> malloc(SCRATCH)
+    r.record = <char *> malloc(RECORD)
+    pipe_open(&r.pipe)
+    waiting_open(&r.waiting)
+    shares_open(&r.mirrors)
+    if (r.arena.base is NULL or r.outgoing is NULL or r.scratch is NULL or r.copies.arena.base is NULL
+            or r.sealed is NULL or r.record is NULL):
+        raise MemoryError
+    return 0
+
+
+def milliseconds_of(seconds):
+    """At least 1, because 0 means no limit."""
+    return max(1, round(seconds * 1000))
+
+
+cdef int open_descriptors(Reactor r) except -1:
+    """Opens the epoll descriptor, and adds a timer to it. Raises OSError."""
+    cdef Connection *timer
+    read_clock(r)
+    read_wall_clock(r)
+    r.wheel.tick = r.milliseconds // 4
+    r.epoll = epoll_create1(EPOLL_CLOEXEC)
+    r.timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)
+    timer = slab_take(&r.slab)
+    if r.epoll < 0 or r.timer < 0 or timer is NULL:
+        raise OSError(errno, os.strerror(errno))
+    timer.side = SIDE_TIMER
+    return add_readable(r, timer, r.timer)
+
+
+cdef int add_readable(Reactor r, const Connection *c, int fd) except -1:
+    """Adds `fd` to epoll, edge-triggered for input, with the handle of `c`. Raises OSError."""
+    cdef epoll_event event
+    event.events = EPOLLIN | EPOLLET
+    event.data.u64 = handle_of(c)
+    if epoll_ctl(r.epoll, EPOLL_CTL_ADD, fd, &event) < 0:
+        raise OSError(errno, os.strerror(errno))
+    return 0
+
+
+cdef int grow_sockets(Reactor r, uint32_t size) except -1:
+    cdef uint32_t *sockets = <uint32_t *> realloc(r.sockets, size * sizeof(uint32_t))
+    if sockets is NULL:
+        raise MemoryError
+    r.sockets = sockets
+    r.sockets_count = size
+    return 0

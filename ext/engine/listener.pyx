@@ -1,0 +1,196 @@
+"""Listening sockets; see listener.pxd."""
+
+from libc.errno cimport EAGAIN, EBADF, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOTSOCK, errno
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport realloc
+
+from fastroute.ext.exchange.downstream cimport downstream_adopt
+from fastroute.ext.reactor.connection cimport (
+    SIDE_LISTENER, STATE_LEAVING, STATE_LISTENING, handle_of, slab_at, slab_find, slab_take,
+)
+from fastroute.ext.reactor.epoll cimport EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLLIN, epoll_ctl, epoll_event
+from fastroute.ext.reactor.inet cimport (
+    AF_INET6, IPPROTO_TCP, SEND_BUFFER, SO_ACCEPTCONN, SO_KEEPALIVE, SO_SNDBUF, SOCK_CLOEXEC, SOCK_NONBLOCK, SOL_SOCKET,
+    TCP_NODELAY, accept4, getsockopt, ntohs, setsockopt, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage,
+)
+from fastroute.ext.reactor.reactor cimport close_connection, queue, set_deadline
+
+cdef extern from *:
+    """
+    #define fastroute_set_errno(value) (errno = (value))
+    """
+    void set_errno "fastroute_set_errno"(int value) noexcept nogil
+
+cdef enum:
+    ACCEPT_MOST = 16        # connections accepted per visit
+    PAUSE = 100             # milliseconds without accepting after descriptors ran out
+    RESUME_MOST = 16        # listeners from which one call of listeners_resume accepts
+
+
+cdef int set_interest(Reactor r, Connection *listener, int operation, uint32_t events) noexcept nogil:
+    cdef epoll_event event
+    event.events = events
+    event.data.u64 = handle_of(listener)
+    return epoll_ctl(r.epoll, operation, listener.fd, &event)
+
+
+cdef bint is_listening(int fd) noexcept nogil:
+    """Whether the socket is a listening socket: epoll would report any other one continuously. False with errno."""
+    cdef int listening = 0
+    cdef uint32_t size = sizeof(int)
+    if getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) < 0:
+        return False
+    set_errno(EINVAL)
+    return listening != 0
+
+
+cdef int listener_open(Reactor r, int fd, uint32_t index) noexcept nogil:
+    cdef int on = 1
+    cdef int most_sent = SEND_BUFFER
+    cdef uint64_t *listeners
+    cdef Connection *listener
+    if not is_listening(fd):
+        return -1
+    listeners = <uint64_t *> realloc(r.listeners, (r.listeners_count + 1) * sizeof(uint64_t))
+    if listeners is NULL:
+        return -1
+    r.listeners = listeners
+    listener = slab_take(&r.slab)
+    if listener is NULL:
+        return -1
+    listener.side = SIDE_LISTENER
+    listener.state = STATE_LISTENING
+    listener.listener = index
+    listener.requests = 1
+    listener.fd = fd
+    # Accepted sockets inherit these options: three system calls less for each.
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(int))
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(int))
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &most_sent, sizeof(int))
+    if set_interest(r, listener, EPOLL_CTL_ADD, EPOLLIN) < 0:
+        listener.fd = -1
+        close_connection(r, listener)
+        return -1
+    listener.watched = True
+    r.listeners[r.listeners_count] = handle_of(listener)
+    r.listeners_count += 1
+    return 0
+
+
+cdef void pause(Reactor r, Connection *listener) noexcept nogil:
+    """Stops its events, and adds it to those that must wait."""
+    if listener.paused:
+        return
+    if listener.watched:
+        listener.watched = False
+        set_interest(r, listener, EPOLL_CTL_MOD, 0)
+    listener.paused = True
+    listener.next = 0
+    listener.previous = r.paused_last
+    if r.paused_last != 0:
+        slab_at(&r.slab, r.paused_last).next = listener.index
+    else:
+        r.paused_first = listener.index
+    r.paused_last = listener.index
+
+
+cdef void unpause(Reactor r, Connection *listener) noexcept nogil:
+    """Removes it from those that must wait; its events stay off."""
+    if not listener.paused:
+        return
+    if listener.previous != 0:
+        slab_at(&r.slab, listener.previous).next = listener.next
+    else:
+        r.paused_first = listener.next
+    if listener.next != 0:
+        slab_at(&r.slab, listener.next).previous = listener.previous
+    else:
+        r.paused_last = listener.previous
+    listener.paused = False
+    listener.next = listener.previous = 0
+
+
+cdef void listeners_resume(Reactor r) noexcept nogil:
+    cdef Connection *listener
+    cdef uint64_t handle
+    cdef int _
+    for _ in range(RESUME_MOST):
+        if not listeners_can_resume(r):
+            return
+        listener = slab_at(&r.slab, r.paused_first)
+        handle = handle_of(listener)
+        unpause(r, listener)
+        listener_accept(r, listener)
+        if slab_find(&r.slab, handle) is NULL or listener.paused:
+            continue
+        if has_room(r):
+            listener.watched = True
+            set_interest(r, listener, EPOLL_CTL_MOD, EPOLLIN)
+        else:
+            pause(r, listener)
+
+
+cdef void listener_accept(Reactor r, Connection *listener) noexcept nogil:
+    cdef sockaddr_storage address
+    cdef uint32_t size
+    cdef int fd, i
+    cdef int most = ACCEPT_MOST if listener.state == STATE_LEAVING else <int> listener.requests
+    for i in range(most):
+        if not has_room(r) and listener.state != STATE_LEAVING:
+            pause(r, listener)
+            return
+        size = sizeof(sockaddr_storage)
+        fd = accept4(listener.fd, <sockaddr *> &address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
+        if fd < 0:
+            refused(r, listener, i)
+            return
+        adopt(r, listener, fd, &address)
+    listener.requests = ACCEPT_MOST if most * 2 > ACCEPT_MOST else most * 2
+    if listener.state == STATE_LEAVING:
+        queue(r, listener)
+
+
+cdef void refused(Reactor r, Connection *listener, int accepted) noexcept nogil:
+    """accept4 returned an error: the queue is empty, or there is no room for another descriptor."""
+    if errno == EAGAIN:
+        listener.requests = accepted if accepted > 1 else 1
+        if listener.state == STATE_LEAVING:
+            forget(r, listener)
+    elif errno == EMFILE or errno == ENFILE or errno == ENOBUFS or errno == ENOMEM:
+        r.accept_shortage.count += 1
+        r.accept_shortage.error = errno
+        if listener.state != STATE_LEAVING:
+            pause(r, listener)
+        r.paused_until = r.milliseconds + PAUSE
+        set_deadline(r, listener, r.paused_until)
+    elif errno == EBADF or errno == EINVAL or errno == ENOTSOCK:
+        forget(r, listener)     # another process shut the socket down
+    elif listener.state == STATE_LEAVING:
+        queue(r, listener)      # that one connection is gone, there may be others
+
+
+cdef void adopt(Reactor r, Connection *listener, int fd, const sockaddr_storage *address) noexcept nogil:
+    cdef const sockaddr_in *four = <const sockaddr_in *> address
+    cdef const sockaddr_in6 *six = <const sockaddr_in6 *> address
+    if address.ss_family == AF_INET6:
+        downstream_adopt(r, listener, fd, AF_INET6, <const uint8_t *> &six.sin6_addr, ntohs(six.sin6_port))
+    else:
+        downstream_adopt(r, listener, fd, address.ss_family, <const uint8_t *> &four.sin_addr, ntohs(four.sin_port))
+
+
+cdef void listener_leave(Reactor r, Connection *listener) noexcept nogil:
+    unpause(r, listener)
+    listener.state = STATE_LEAVING
+    queue(r, listener)
+
+
+cdef void forget(Reactor r, Connection *listener) noexcept nogil:
+    """Closes the listener and removes it from the list."""
+    cdef uint32_t i
+    for i in range(r.listeners_count):
+        if r.listeners[i] == handle_of(listener):
+            r.listeners_count -= 1
+            r.listeners[i] = r.listeners[r.listeners_count]
+            break
+    unpause(r, listener)
+    close_connection(r, listener)

@@ -1,0 +1,25 @@
+# Turns: the engine handles the events of epoll in short pieces.
+
+from libc.stdint cimport uint64_t
+
+from fastroute.ext.reactor.epoll cimport epoll_event
+from fastroute.ext.reactor.reactor cimport Reactor
+
+
+cdef enum:
+    EVENTS = 256                # fetched at once
+
+cdef struct Turns:
+    epoll_event events[EVENTS]
+    int next                    # first of `events` that is not handled yet
+    int count                   # number of `events` (less than 1: none)
+    uint64_t made               # turns so far
+    uint64_t worst              # microseconds of the longest turn
+    uint64_t waits              # how often a turn waited for more events
+
+# Handles what is ready, for about 3 ms at most. True: work is left for which there will be no event.
+cdef bint turn(Reactor r, Turns *turns) noexcept nogil
+# For a short time, turns do not wait for more events, because trio has work to do.
+cdef void hurry(Reactor r) noexcept nogil
+# Makes the engine's descriptor readable at `when` (milliseconds, not 0), or at once if that time has passed.
+cdef void ring(Reactor r, uint64_t when) noexcept nogil

@@ -1,0 +1,257 @@
+"""One turn of the engine; see turn.pxd.
+
+A turn fetches events and handles them, then visits each connection in the ready list, and handles deadlines that have
+passed. It ends when nothing is left or its time is up. While traffic is dense it also waits for more events, up to
+LINGER in total: returning through Python for every few events would cost more than the events. It does not wait while
+trio has work to do on a descriptor passed to Engine.heed.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+from posix.time cimport itimerspec
+
+from fastroute.ext.engine.listener cimport listener_accept, listeners_can_resume, listeners_resume
+from fastroute.ext.exchange.downstream cimport downstream_advance, downstream_expired, downstream_shake
+from fastroute.ext.exchange.mirroring cimport mirror_advance, mirror_expired
+from fastroute.ext.exchange.relief cimport relieve
+from fastroute.ext.exchange.upstream cimport upstream_close, upstream_forget, upstream_is_quiet
+from fastroute.ext.memory.buffer cimport buffers_total
+from fastroute.ext.reactor.connection cimport (
+    SIDE_DOWNSTREAM, SIDE_HEEDED, SIDE_LISTENER, SIDE_TIMER, SIDE_UPSTREAM, STATE_LEAVING, STATE_POOLED, Connection,
+    slab_exhume, slab_find,
+)
+from fastroute.ext.reactor.counters cimport FIXED_BUFFERED, FIXED_TURNS, FIXED_WORST_TURN, count, load_word, store_word
+from fastroute.ext.reactor.epoll cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, epoll_event, epoll_wait
+from fastroute.ext.reactor.reactor cimport read_clock, read_wall_clock, unqueue
+from fastroute.ext.reactor.timer cimport timer_expired, timer_next
+from fastroute.ext.routing.tables cimport Endpoint, endpoint_unref
+
+cdef extern from "<sys/timerfd.h>" nogil:
+    int timerfd_settime(int fd, int flags, const itimerspec *value, itimerspec *old)
+    int TFD_TIMER_ABSTIME
+
+cdef enum:
+    BUDGET = 3000           # microseconds after which a turn handles nothing more
+    LINGER = 2200           # microseconds after which a turn does not wait any more
+    WAIT = 1                # milliseconds of one such wait
+    SHARE = 1000            # microseconds of handshakes that waited, also in a turn that has no time left
+    HURRY = 1               # milliseconds without such waits after a heeded descriptor became readable
+    LOG_AGE = 500           # maximum milliseconds until a log line is written
+
+
+cdef bint turn(Reactor r, Turns *turns) noexcept nogil:
+    cdef uint64_t start
+    cdef bint more
+    read_clock(r)
+    read_wall_clock(r)
+    start = r.now
+    slab_exhume(&r.slab)
+    if r.upstreams.gone is not NULL:
+        forget_endpoint(r)
+    r.waiting.spent = 0
+    while True:
+        more = visit(r, turns, start)
+        if r.now - start > LINGER:
+            more = True                     # more events may come soon, and another call costs less than a wakeup
+        if more or r.milliseconds < r.hurried:
+            break
+        turns.waits += 1
+        if not fetch(r, turns, WAIT):
+            break
+    while r.waiting.spent < SHARE and downstream_shake(r):
+        pass
+    flush_log(r)
+    arm(r)
+    read_clock(r)
+    more = more or r.waiting.count != 0 or r.upstreams.gone is not NULL or listeners_can_resume(r)
+    turns.made += 1
+    store_word(&r.counters.words[<uint32_t> FIXED_BUFFERED], buffers_total())
+    count(r.counters, FIXED_TURNS, 1)
+    note_worst(r, &turns.worst, r.now - start)
+    return more
+
+
+cdef bint fetch(Reactor r, Turns *turns, int timeout) noexcept nogil:
+    """Fetches events, waiting at most `timeout` milliseconds. True if there are any."""
+    turns.next = 0
+    turns.count = epoll_wait(r.epoll, turns.events, EVENTS, timeout)
+    read_clock(r)
+    look_at_pools(r, turns)
+    return turns.count > 0
+
+
+cdef void look_at_pools(Reactor r, Turns *turns) noexcept nogil:
+    """Handles events of idle upstream connections first: a request in the same batch must not get a connection that has
+    ended or has sent unexpected bytes."""
+    cdef Connection *c
+    cdef int i
+    for i in range(turns.count):
+        c = slab_find(&r.slab, turns.events[i].data.u64)
+        if c is not NULL and c.side == SIDE_UPSTREAM and c.state == STATE_POOLED:
+            handle_event(r, &turns.events[i])
+            turns.events[i].data.u64 = 0
+
+
+cdef bint visit(Reactor r, Turns *turns, uint64_t start) noexcept nogil:
+    """Handles events, deadlines and the ready list until all are empty. True: the time was up before that."""
+    while True:
+        if turns.next >= turns.count:
+            fetch(r, turns, 0)
+        while turns.next < turns.count:
+            if r.now - start > BUDGET:
+                return True
+            handle_event(r, &turns.events[turns.next])
+            turns.next += 1
+        if buffers_total() > r.max_buffered and not relieve(r):
+            return True
+        if not expire(r, start):
+            return True
+        if listeners_can_resume(r):
+            listeners_resume(r)
+        if r.ready_first == 0 and turns.count < EVENTS and not listeners_can_resume(r):
+            if r.waiting.count == 0:
+                return False
+            if r.now - start > BUDGET:
+                return True
+            downstream_shake(r)     # one, then other work that may have arrived meanwhile
+            continue
+        if not visit_ready(r, start):
+            return True
+
+
+cdef bint visit_ready(Reactor r, uint64_t start) noexcept nogil:
+    """Visits each connection that is in the ready list now, once. False: the time was up before that."""
+    cdef uint32_t last = r.ready_last
+    cdef uint32_t index = 0
+    cdef Connection *c
+    while r.ready_first != 0 and index != last:
+        if r.now - start > BUDGET:
+            return False
+        c = unqueue(r)
+        index = c.index
+        read_clock(r)
+        if c.side == SIDE_LISTENER:
+            listener_accept(r, c)
+        elif c.mirror is not NULL:
+            mirror_advance(r, c)
+        else:
+            downstream_advance(r, c)
+    return True
+
+
+cdef void hurry(Reactor r) noexcept nogil:
+    read_clock(r)
+    r.hurried = r.milliseconds + HURRY
+
+
+cdef void handle_event(Reactor r, const epoll_event *event) noexcept nogil:
+    cdef Connection *c = slab_find(&r.slab, event.data.u64)
+    cdef uint32_t events = event.events
+    if c is NULL:
+        return
+    read_clock(r)
+    if c.side == SIDE_TIMER:
+        r.armed = 0
+        return
+    if c.side == SIDE_HEEDED:
+        hurry(r)
+        return
+    if c.side == SIDE_LISTENER:
+        listener_accept(r, c)
+        return
+    if events & EPOLLOUT:
+        c.writable = True
+    if events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR):
+        c.readable = True
+        if c.tls is not NULL:
+            c.tls.lent = False
+        if events & EPOLLRDHUP:
+            c.ended = True
+        if events & (EPOLLHUP | EPOLLERR):
+            c.failed = True
+    if c.side == SIDE_UPSTREAM:
+        if c.state == STATE_POOLED:
+            check_pooled(r, c)
+            return
+        if c.mirror is not NULL:
+            mirror_advance(r, c)
+            return
+        c = slab_find(&r.slab, c.owner)
+        if c is NULL:
+            return
+    downstream_advance(r, c)
+
+
+cdef void check_pooled(Reactor r, Connection *u) noexcept nogil:
+    """Closes an idle connection that has sent bytes or has ended. (The edge may also be out of date.)"""
+    if u.readable:
+        if u.ended or u.failed or not upstream_is_quiet(u):
+            upstream_close(r, u)
+        else:
+            u.readable = False
+
+
+cdef bint expire(Reactor r, uint64_t start) noexcept nogil:
+    """Handles the deadlines that have passed. False: the time was up before that."""
+    cdef Connection *c
+    while r.now - start <= BUDGET:
+        c = timer_expired(&r.wheel, &r.slab, r.milliseconds)
+        if c is NULL:
+            return True
+        if c.side == SIDE_DOWNSTREAM:
+            downstream_expired(r, c, NULL)
+        elif c.side == SIDE_LISTENER:
+            if c.state == STATE_LEAVING:
+                listener_accept(r, c)
+        elif c.state == STATE_POOLED:
+            upstream_close(r, c)
+        elif c.mirror is not NULL:
+            mirror_expired(r, c)
+        elif slab_find(&r.slab, c.owner) is not NULL:
+            downstream_expired(r, slab_find(&r.slab, c.owner), c)
+        read_clock(r)
+    return False
+
+
+cdef void arm(Reactor r) noexcept nogil:
+    """Sets the timerfd to the next deadline, unless it is set to an earlier time."""
+    cdef uint64_t next = timer_next(&r.wheel)
+    cdef uint64_t log = r.flushed + LOG_AGE if r.logs and r.log.used else 0
+    if next == 0 or (log != 0 and log < next):
+        next = log
+    if next == 0 or (r.armed != 0 and r.armed <= next):
+        return
+    if r.held == 0:
+        ring(r, next)
+    elif next <= r.milliseconds:        # a test moves a stopped clock, not the timerfd: that expires at once
+        ring(r, 1)
+
+
+cdef void ring(Reactor r, uint64_t when) noexcept nogil:
+    """Sets the timerfd (milliseconds; never 0)."""
+    cdef itimerspec value
+    r.armed = when
+    value.it_interval.tv_sec = value.it_interval.tv_nsec = 0
+    value.it_value.tv_sec = when // 1000
+    value.it_value.tv_nsec = (when % 1000) * 1000000
+    timerfd_settime(r.timer, TFD_TIMER_ABSTIME, &value, NULL)
+
+
+cdef void flush_log(Reactor r) noexcept nogil:
+    if r.logs and r.log.used and r.milliseconds >= r.flushed + LOG_AGE:
+        r.flushed = r.milliseconds
+        r.log.flush()
+
+
+cdef void note_worst(Reactor r, uint64_t *worst, uint64_t took) noexcept nogil:
+    if took > worst[0]:
+        worst[0] = took
+    if took > load_word(&r.counters.words[<uint32_t> FIXED_WORST_TURN]):
+        store_word(&r.counters.words[<uint32_t> FIXED_WORST_TURN], took)
+
+
+cdef void forget_endpoint(Reactor r) noexcept nogil:
+    """Closes the idle connections of one endpoint that no backend lists any more."""
+    cdef Endpoint *endpoint = r.upstreams.take_gone()
+    if endpoint.gone:
+        upstream_forget(r, endpoint)
+    endpoint_unref(endpoint)

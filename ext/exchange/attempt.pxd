@@ -1,0 +1,31 @@
+# One try of a request: an endpoint is chosen, and a connection to it is reused or opened.
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+
+from fastroute.ext.reactor.connection cimport Connection
+from fastroute.ext.reactor.exchange cimport Exchange
+from fastroute.ext.reactor.reactor cimport Reactor
+
+
+# Chooses an endpoint that was not tried yet and attaches a connection to it: a pooled one (x.reused), or a new one,
+# which may still be connecting (STAGE_CONNECTING). Nothing is sent yet. If no endpoint can be connected, the rule may
+# require a retry: STAGE_PAUSING. Returns 0, or the LocalReason for which there is no connection: always a 503.
+cdef uint16_t attempt_begin(Reactor r, Connection *c, Exchange *x) noexcept nogil
+# The new connection was refused or timed out (`late`): records a failure of the endpoint, continues with another one,
+# and sends what is held. Returns like attempt_begin.
+cdef uint16_t attempt_refused(Reactor r, Connection *c, Exchange *x, bint late) noexcept nogil
+# A reused connection was closed before the first byte of a response: opens a new one to the same endpoint. Returns like
+# attempt_begin.
+cdef uint16_t attempt_afresh(Reactor r, Connection *c, Exchange *x) noexcept nogil
+# The new connection is established: records the success, and sends what is held.
+cdef void attempt_connected(Reactor r, Connection *c, Exchange *x, Connection *u) noexcept nogil
+# The try failed (a Failure; `status` with FAILURE_STATUS). If the rule requires a retry and everything that was sent is
+# kept, releases the upstream connection (into its pool if `reusable`), sets STAGE_PAUSING and returns True.
+cdef bint attempt_again(Reactor r, Exchange *x, uint8_t failure, uint16_t status, bint reusable) noexcept nogil
+# The pause is over: begins the next try. Returns like attempt_begin.
+cdef uint16_t attempt_resume(Reactor r, Connection *c, Exchange *x) noexcept nogil
+# Sends the request and the body bytes that are held. If that fails, the upstream may already have sent a response: it
+# is read.
+cdef void attempt_send(Reactor r, Connection *c, Exchange *x, const char *body, uint32_t size) noexcept nogil
+# Releases the upstream connection, if there is one: into its pool if `reusable`, otherwise closes it.
+cdef void attempt_end(Reactor r, Exchange *x, bint reusable) noexcept nogil

@@ -1,0 +1,218 @@
+"""Tries of an exchange; see attempt.pxd. The rules are in docs/reference/backends.md, "Endpoints".
+
+If an endpoint does not accept a connection, others are tried at once, up to TRIES_MOST in all, for any method, because
+the request was not sent. If a reused connection closes without a byte, one new connection is tried, for requests that
+may be repeated. Nothing else is retried unless the rule has a `retry` stanza (retry.pxd): each of its retries follows a
+pause, consists of such a round of tries, and begins with an endpoint that was not tried before, if there is one.
+
+The first round does not use the retry budget of the backend (budget.pxd), nor does one new connection after a reused one
+was closed. Each retry uses one unit of the budget, and so does each further connection in the round of a retry. If the
+budget is empty, the exchange ends with the answer or the failure of the last try.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memmove
+
+from fastroute.ext.exchange.upstream cimport upstream_close, upstream_connect, upstream_release, upstream_reuse
+from fastroute.ext.http1.reason cimport REASON_CONNECT_FAILED, REASON_CONNECT_TIMEOUT, REASON_NO_ENDPOINT
+from fastroute.ext.memory.buffer cimport buffer_bytes, buffer_free, buffer_size
+from fastroute.ext.reactor.connection cimport STATE_ACTIVE, handle_of, slab_find
+from fastroute.ext.reactor.counters cimport (
+    FIXED_RETRIES_CLOSED, FIXED_RETRIES_CONNECT, FIXED_RETRIES_REUSED, FIXED_RETRIES_STATUS, FIXED_RETRIES_TIMEOUT,
+    FIXED_RETRIES_UNFUNDED, HISTOGRAM_CONNECT, count, observe,
+)
+from fastroute.ext.reactor.exchange cimport STAGE_CONNECTING, STAGE_PAUSING, STAGE_WAITING, TRIED_MOST, TRIES_MOST
+from fastroute.ext.reactor.inet cimport iovec
+from fastroute.ext.reactor.reactor cimport queue, set_deadline, transmit
+from fastroute.ext.routing.balancer cimport choose_endpoint, endpoint_failed, endpoint_succeeded, endpoint_used
+from fastroute.ext.routing.budget cimport budget_note, budget_take
+from fastroute.ext.routing.retry cimport FAILURE_NOT_CONNECTED, retry_follows, retry_pause
+from fastroute.ext.routing.tables cimport Endpoint, endpoint_ref, endpoint_unref
+
+cdef uint32_t[5] COUNTED        # by Failure of the previous try
+COUNTED[:] = [0, FIXED_RETRIES_CONNECT, FIXED_RETRIES_STATUS, FIXED_RETRIES_TIMEOUT, FIXED_RETRIES_CLOSED]
+
+
+cdef void attach(Reactor r, Connection *c, Exchange *x, Connection *u) noexcept nogil:
+    """Makes `u` the upstream connection of the exchange, and sets its deadline."""
+    cdef uint64_t deadline = 0
+    x.upstream = handle_of(u)
+    u.owner = handle_of(c)
+    x.in_flight = True
+    u.endpoint.in_flight += 1
+    x.stage = STAGE_WAITING
+    x.try_deadline = 0
+    if x.rule.backend_timeout:
+        deadline = x.try_deadline = r.milliseconds + x.rule.backend_timeout
+    if u.state != STATE_ACTIVE:
+        x.stage = STAGE_CONNECTING
+        if deadline == 0 or deadline > r.milliseconds + r.times.connect:
+            deadline = r.milliseconds + r.times.connect
+    set_deadline(r, u, deadline)
+
+
+cdef void detach(Exchange *x) noexcept nogil:
+    x.upstream = 0
+    if x.in_flight:
+        x.in_flight = False
+        x.tried[x.tries - 1].in_flight -= 1
+
+
+cdef bint connect_to(Reactor r, Connection *c, Exchange *x, Endpoint *endpoint) noexcept nogil:
+    """Opens a new connection for the exchange. False: it could not even be started."""
+    cdef Connection *u = upstream_connect(r, endpoint)
+    x.reused = False
+    if u is NULL:
+        return False
+    attach(r, c, x, u)
+    if x.stage == STAGE_WAITING:
+        endpoint_succeeded(endpoint)
+    return True
+
+
+cdef Endpoint *next_endpoint(Reactor r, Exchange *x) noexcept nogil:
+    """An endpoint that was not tried yet; in a retry, if all were tried, one that is new to this round, if possible not
+    the last one."""
+    cdef uint32_t recent = x.asked if x.asked else 1
+    cdef Endpoint *endpoint = x.held_endpoint
+    x.held_endpoint = NULL
+    if endpoint is not NULL and endpoint.avoided_until <= r.milliseconds:     # of the session
+        return endpoint
+    endpoint = choose_endpoint(x.target.backend, x.tried, x.tries, r.milliseconds, &r.random)
+    if endpoint is NULL and x.tries > recent:
+        endpoint = choose_endpoint(x.target.backend, &x.tried[x.tries - recent], recent, r.milliseconds, &r.random)
+    if endpoint is NULL and x.asked == 0 and x.tries:
+        endpoint = choose_endpoint(x.target.backend, x.tried, 0, r.milliseconds, &r.random)
+    return endpoint
+
+
+cdef void remember(Exchange *x, Endpoint *endpoint) noexcept nogil:
+    """Makes `endpoint` the one in use; forgets the oldest one if there are too many."""
+    if x.tries == TRIED_MOST:
+        endpoint_unref(x.tried[0])
+        x.tries -= 1
+        memmove(&x.tried[0], &x.tried[1], x.tries * sizeof(Endpoint *))
+    endpoint_ref(endpoint)
+    x.tried[x.tries] = endpoint
+    x.tries += 1
+    x.asked += 1
+
+
+cdef bint is_funded(Reactor r, Exchange *x) noexcept nogil:
+    """Takes one from the budget of the backend. False, and counted, if it is empty."""
+    if budget_take(&x.target.backend.budget, r.milliseconds):
+        return True
+    count(r.counters, FIXED_RETRIES_UNFUNDED, 1)
+    return False
+
+
+cdef uint16_t ask(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    """Continues with the next endpoint of this round. Returns like attempt_begin."""
+    cdef Endpoint *endpoint
+    cdef Connection *u
+    while x.asked < TRIES_MOST:
+        endpoint = next_endpoint(r, x)
+        if endpoint is NULL:
+            break
+        if x.asked and x.retries and not is_funded(r, x):
+            return REASON_CONNECT_FAILED
+        endpoint_used(endpoint, r.milliseconds)
+        remember(x, endpoint)
+        if x.asked > 1:
+            count(r.counters, FIXED_RETRIES_CONNECT, 1)
+        u = upstream_reuse(r, endpoint, x.method, not x.repeatable)
+        if u is not NULL:
+            x.reused = True
+            attach(r, c, x, u)
+            return 0
+        if connect_to(r, c, x, endpoint):
+            return 0
+    if x.asked == 0:
+        return REASON_NO_ENDPOINT
+    return 0 if attempt_again(r, x, FAILURE_NOT_CONNECTED, 0, False) else REASON_CONNECT_FAILED
+
+
+cdef uint16_t attempt_begin(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    x.upstream_started = r.now
+    budget_note(&x.target.backend.budget, r.milliseconds)
+    return ask(r, c, x)
+
+
+cdef bint attempt_again(Reactor r, Exchange *x, uint8_t failure, uint16_t status, bint reusable) noexcept nogil:
+    if not x.keeps or x.answered or not retry_follows(x.rule.retry, x.retries, failure, status, x.method):
+        return False
+    if not is_funded(r, x):
+        return False
+    attempt_end(r, x, reusable)
+    x.failure = failure
+    x.resume = r.milliseconds + retry_pause(x.rule.retry, x.retries, &r.random)
+    x.stage = STAGE_PAUSING
+    return True
+
+
+cdef uint16_t attempt_resume(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    x.retries += 1
+    count(r.counters, COUNTED[x.failure], 1)
+    x.asked = 0
+    x.heard = x.upload_over = False
+    x.progress = r.milliseconds     # the client cannot make progress during the pause
+    return go_on(r, c, x, ask(r, c, x))
+
+
+cdef uint16_t go_on(Reactor r, Connection *c, Exchange *x, uint16_t reason) noexcept nogil:
+    """Sends what is held if the next try already has its connection."""
+    if reason == 0 and x.stage == STAGE_WAITING:
+        attempt_send(r, c, x, buffer_bytes(&x.held), buffer_size(&x.held))
+        if not x.keeps:
+            buffer_free(&x.held)
+    return reason
+
+
+cdef uint16_t attempt_refused(Reactor r, Connection *c, Exchange *x, bint late) noexcept nogil:
+    cdef uint16_t reason
+    endpoint_failed(x.tried[x.tries - 1], r.milliseconds, &r.random)
+    attempt_end(r, x, False)
+    reason = go_on(r, c, x, ask(r, c, x))
+    return REASON_CONNECT_TIMEOUT if late and reason == REASON_CONNECT_FAILED else reason
+
+
+cdef uint16_t attempt_afresh(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    count(r.counters, FIXED_RETRIES_REUSED, 1)
+    x.retried = True
+    x.upload_over = False
+    attempt_end(r, x, False)
+    if connect_to(r, c, x, x.tried[x.tries - 1]):
+        return go_on(r, c, x, 0)
+    return go_on(r, c, x, ask(r, c, x))
+
+
+cdef void attempt_connected(Reactor r, Connection *c, Exchange *x, Connection *u) noexcept nogil:
+    endpoint_succeeded(u.endpoint)
+    observe(r.counters, HISTOGRAM_CONNECT, r.now - u.started)
+    set_deadline(r, u, x.try_deadline)
+    x.stage = STAGE_WAITING
+    go_on(r, c, x, 0)
+
+
+cdef void attempt_send(Reactor r, Connection *c, Exchange *x, const char *body, uint32_t size) noexcept nogil:
+    cdef Connection *u = slab_find(&r.slab, x.upstream)
+    cdef iovec parts[2]
+    parts[0].iov_base = x.request
+    parts[0].iov_len = x.request_size
+    parts[1].iov_base = <char *> body
+    parts[1].iov_len = size
+    if transmit(r, u, parts, 2 if size else 1) < 0:
+        x.upload_over = u.readable = True
+        queue(r, c)
+
+
+cdef void attempt_end(Reactor r, Exchange *x, bint reusable) noexcept nogil:
+    cdef Connection *u = slab_find(&r.slab, x.upstream)
+    detach(x)
+    if u is NULL:
+        return
+    u.owner = 0
+    if reusable:
+        upstream_release(r, u)
+    else:
+        upstream_close(r, u)

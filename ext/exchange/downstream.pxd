@@ -1,0 +1,21 @@
+# The client's side: a connection between its requests, and its end.
+
+from libc.stdint cimport uint8_t, uint16_t
+
+from fastroute.ext.reactor.connection cimport Connection
+from fastroute.ext.reactor.reactor cimport Reactor
+
+
+# Takes over a socket that a listener accepted, and reads the data that has already arrived.
+cdef void downstream_adopt(Reactor r, Connection *listener, int fd, uint16_t family, const uint8_t *address,
+                           uint16_t port) noexcept nogil
+# Does everything that is possible now; called after any event that concerns the connection or its exchange's upstream.
+cdef void downstream_advance(Reactor r, Connection *c) noexcept nogil
+# Continues the next waiting handshake. False: none waits.
+cdef bint downstream_shake(Reactor r) noexcept nogil
+# Handles an expired deadline of the connection or, with `u`, of the upstream connection of its exchange.
+cdef void downstream_expired(Reactor r, Connection *c, Connection *u) noexcept nogil
+# Ends the connection because of a limit for all connections: with a 503 if it has a request that is not answered yet.
+cdef void downstream_end(Reactor r, Connection *c, uint16_t reason) noexcept nogil
+# Closes the connection, and ends its exchange.
+cdef void downstream_close(Reactor r, Connection *c) noexcept nogil

@@ -1,0 +1,414 @@
+"""Client connections; see downstream.pxd.
+
+Each visit reads one head and begins one exchange; a connection with more data is queued behind the others, so a client
+that pipelines gets no more than its share. A read takes at most `Reactor.ahead` bytes: so many can be held behind a
+request in progress, during which nothing more is read. A response that closes the connection is followed by a half-close, and
+further input from the client is discarded for a while: a plain close with unread data would be a reset, which can
+destroy the response.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from posix.unistd cimport close
+
+from fastroute.ext.exchange.answer cimport answer_plainly, break_off
+from fastroute.ext.exchange.handshake cimport (
+    handshake_advance, handshake_begin, handshake_fail, handshake_has_more, handshake_resume,
+)
+from fastroute.ext.exchange.mirroring cimport mirrors_leave
+from fastroute.ext.exchange.proxy_protocol cimport PREFACE_MOST, Preface, parse_preface
+from fastroute.ext.exchange.relay cimport exchange_advance, exchange_expired
+from fastroute.ext.exchange.request cimport request_begin, request_refused
+from fastroute.ext.http1.body cimport body_start
+from fastroute.ext.http1.forwarded cimport peer_set
+from fastroute.ext.http1.head cimport FRAMING_NONE, MINOR_UNKNOWN, parse_request
+from fastroute.ext.http1.reason cimport REASON_CLIENT_CLOSED, REASON_DRAINED, REASON_HEAD_TIMEOUT
+from fastroute.ext.memory.buffer cimport (
+    Buffer, buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_reserve, buffer_size,
+)
+from fastroute.ext.memory.random cimport random_next
+from fastroute.ext.reactor.clients cimport ENTRY_COUNTED, ENTRY_REFUSED, Entry, clients_enter
+from fastroute.ext.reactor.connection cimport (
+    SIDE_DOWNSTREAM, STATE_EXCHANGE, STATE_HANDSHAKE, STATE_HEAD, STATE_HELLO, STATE_IDLE, STATE_LINGER, STATE_PREFACE,
+    slab_take,
+)
+from fastroute.ext.reactor.counters cimport (
+    FIXED_CONNECTIONS_ACCEPTED, FIXED_DOWNSTREAM_ACTIVE, FIXED_DOWNSTREAM_IDLE, FIXED_REFUSED_CLIENT, TLS_CROWDED,
+    TLS_TIMEOUT, count, gauge_add,
+)
+from fastroute.ext.reactor.exchange cimport (
+    Exchange, VERDICT_DONE, VERDICT_LINGER, VERDICT_ON, VERDICT_RESET, exchange_give, exchange_take,
+)
+from fastroute.ext.reactor.inet cimport AF_INET, AF_INET6, SO_LINGER, SOL_SOCKET, linger, setsockopt
+from fastroute.ext.reactor.reactor cimport (
+    LINGER_BYTES, LINGER_TIME, SCRATCH, close_connection, end_tls, end_writing, flush, queue, read_clock, receive,
+    set_deadline, watch,
+)
+from fastroute.ext.reactor.waiting cimport waiting_next
+from fastroute.ext.routing.router cimport is_secure
+
+cdef enum:
+    DRAIN_IDLE = 1000       # milliseconds that an idle connection stays open while the engine drains
+    AGED_IDLE = 1000        # and after --max-connection-age
+    AGE_SPREAD = 10         # the age is up to a tenth longer, so that many connections do not close at the same time
+
+
+cdef void downstream_adopt(Reactor r, Connection *listener, int fd, uint16_t family, const uint8_t *address,
+                           uint16_t port) noexcept nogil:
+    cdef Connection *c = slab_take(&r.slab)
+    if c is NULL:
+        close(fd)
+        return
+    c.fd = fd
+    c.side = SIDE_DOWNSTREAM
+    c.listener = listener.listener
+    c.writable = c.readable = True
+    if r.times.age:
+        c.leave_at = r.milliseconds + r.times.age + random_next(&r.random) % (r.times.age // AGE_SPREAD + 1)
+    peer_set(&c.peer, r.trusted, family, address, port)
+    if watch(r, c) < 0 or (not c.peer.trusted if r.proxy_protocol else not admit(r, c)):
+        close_connection(r, c)
+        return
+    count(r.counters, FIXED_CONNECTIONS_ACCEPTED, 1)
+    gauge_add(r.counters, FIXED_DOWNSTREAM_IDLE, 1)
+    r.downstreams += 1
+    if r.proxy_protocol:
+        c.state = STATE_PREFACE
+        set_deadline(r, c, r.milliseconds + r.times.head)
+    else:
+        greet(r, c)
+    if c.state == STATE_HELLO:
+        c.readable = False      # until its event: a visit of the listener must not perform sixteen handshakes
+    else:
+        downstream_advance(r, c)
+
+
+cdef bint admit(Reactor r, Connection *c) noexcept nogil:
+    """Counts the connection for the address of its client. False: close it, because the address has too many."""
+    cdef Entry entry
+    if c.peer.trusted or (c.peer.family != AF_INET and c.peer.family != AF_INET6):
+        return True
+    entry = clients_enter(&r.clients, c.peer.family, c.peer.address, r.max_per_client)
+    c.counted = entry == ENTRY_COUNTED
+    if entry == ENTRY_REFUSED:
+        count(r.counters, FIXED_REFUSED_CLIENT, 1)
+        r.refused += 1
+        r.last_refused = c.peer
+    return c.counted
+
+
+cdef void greet(Reactor r, Connection *c) noexcept nogil:
+    """Starts to read from the client: TLS first, if the listeners of the port use TLS."""
+    if r.tables is not None and is_secure(r.tables.routes, r.sockets[c.listener]):
+        handshake_begin(r, c)
+    else:
+        rest(r, c)
+
+
+cdef void rest(Reactor r, Connection *c) noexcept nogil:
+    """Waits for the next request."""
+    cdef uint64_t deadline = r.milliseconds + (DRAIN_IDLE if r.draining else r.times.idle)
+    c.state = STATE_IDLE
+    c.scanned = 0
+    if c.leave_at != 0 and c.leave_at < deadline:
+        # The client may be sending a request just now.
+        deadline = min(deadline, max(c.leave_at, r.milliseconds + AGED_IDLE))
+    set_deadline(r, c, deadline)
+
+
+cdef void downstream_advance(Reactor r, Connection *c) noexcept nogil:
+    cdef int verdict
+    if c.state == STATE_EXCHANGE:
+        verdict = exchange_advance(r, c)
+        if verdict != VERDICT_ON:
+            conclude(r, c, verdict)
+    elif c.state == STATE_LINGER:
+        linger_on(r, c)
+    elif c.state == STATE_PREFACE:
+        read_preface(r, c)
+    elif c.state == STATE_HELLO or c.state == STATE_HANDSHAKE:
+        if handshake_advance(r, c):
+            rest(r, c)
+            read_request(r, c)
+        elif handshake_has_more(c):
+            queue(r, c)         # no event will announce the remaining data, or the end
+    else:
+        read_request(r, c)
+
+
+cdef bint downstream_shake(Reactor r) noexcept nogil:
+    cdef Connection *c = waiting_next(&r.waiting, &r.slab, r.milliseconds)
+    if c is NULL:
+        return False
+    read_clock(r)
+    if handshake_resume(r, c):
+        rest(r, c)
+        read_request(r, c)
+    elif handshake_has_more(c):
+        queue(r, c)
+    return True
+
+
+cdef void read_request(Reactor r, Connection *c) noexcept nogil:
+    """Reads once and looks for a head; bytes of a pipelined request may already be in the buffer."""
+    cdef long size = 0
+    cdef uint32_t room
+    if c.failed:
+        downstream_close(r, c)
+        return
+    if buffer_size(&c.input) == 0:
+        if c.readable:
+            size = receive(r, c, r.scratch, r.ahead)
+        if size > 0:
+            take_head(r, c, r.scratch, size)
+        elif size < 0:
+            downstream_close(r, c)
+        return
+    if c.readable and c.state == STATE_HEAD:
+        if buffer_reserve(&c.input, 4096) < 0:
+            downstream_close(r, c)
+            return
+        room = c.input.room - c.input.end
+        size = receive(r, c, c.input.data + c.input.end, room if room < r.ahead else r.ahead)
+        if size < 0:
+            downstream_close(r, c)
+            return
+        c.input.end += size
+    if size > 0 or c.state == STATE_IDLE:
+        take_head(r, c, buffer_bytes(&c.input), buffer_size(&c.input))
+
+
+cdef void take_head(Reactor r, Connection *c, char *data, uint32_t size) noexcept nogil:
+    """Begins an exchange with the head at `data` (in r.scratch or in c.input), or waits for the rest of it."""
+    cdef int taken
+    r.arena.used = 0
+    taken = parse_request(&r.head, data, size, &c.scanned, &r.head_limits, &r.arena)
+    if taken == 0:
+        if data == r.scratch and buffer_append(&c.input, data, size) < 0:
+            downstream_close(r, c)
+            return
+        if c.state != STATE_HEAD:
+            c.state = STATE_HEAD
+            c.started = r.now
+            set_deadline(r, c, r.milliseconds + r.times.head)
+        if c.readable:
+            queue(r, c)
+        return
+    c.scanned = 0
+    begin(r, c, data, size, taken)
+
+
+cdef void begin(Reactor r, Connection *c, char *data, uint32_t size, int taken) noexcept nogil:
+    """Begins the exchange for the head in `r.head`, or for one that was refused (`taken` < 0)."""
+    cdef uint32_t body = 0
+    cdef int verdict
+    cdef Exchange *x = open_exchange(r, c)
+    if x is NULL:
+        downstream_close(r, c)
+        return
+    if taken < 0:
+        x.received = size
+        verdict = refuse(r, c, x, -taken)
+        body = size
+        taken = 0
+    else:
+        x.received = taken
+        verdict = request_begin(r, c, x, data + taken, size - taken, &body)
+    if data != r.scratch:
+        buffer_consume(&c.input, taken + body)
+    elif buffer_append(&c.input, data + taken + body, size - taken - body) < 0:
+        verdict = break_off(r, c, x, REASON_CLIENT_CLOSED)
+    if verdict == VERDICT_ON:
+        verdict = exchange_advance(r, c)
+    if verdict != VERDICT_ON:
+        conclude(r, c, verdict)
+
+
+cdef Exchange *open_exchange(Reactor r, Connection *c) noexcept nogil:
+    cdef Exchange *x = exchange_take(&r.spare)
+    if x is NULL:
+        return NULL
+    x.started = c.started if c.state == STATE_HEAD else r.now
+    x.minor = MINOR_UNKNOWN
+    c.exchange = x
+    c.state = STATE_EXCHANGE
+    c.requests += 1
+    r.exchanges += 1
+    gauge_add(r.counters, FIXED_DOWNSTREAM_IDLE, -1)
+    gauge_add(r.counters, FIXED_DOWNSTREAM_ACTIVE, 1)
+    return x
+
+
+cdef void close_exchange(Reactor r, Connection *c) noexcept nogil:
+    if c.exchange.mirrors_count:
+        mirrors_leave(r, c.exchange)
+    exchange_give(&r.spare, c.exchange)
+    c.exchange = NULL
+    r.exchanges -= 1
+    gauge_add(r.counters, FIXED_DOWNSTREAM_ACTIVE, -1)
+    gauge_add(r.counters, FIXED_DOWNSTREAM_IDLE, 1)
+
+
+cdef int refuse(Reactor r, Connection *c, Exchange *x, int refusal) noexcept nogil:
+    """Answers an invalid request. It is unknown where the next one would begin, so the connection ends, but not at
+    once."""
+    x.minor = r.head.minor
+    x.keep_alive = True
+    body_start(&x.request_body, FRAMING_NONE, 0)
+    return request_refused(r, c, x, refusal)
+
+
+cdef void break_down(Connection *c) noexcept nogil:
+    """Makes the close a reset, without a TLS close_notify."""
+    cdef linger abruptly
+    abruptly.l_onoff = 1
+    abruptly.l_linger = 0
+    setsockopt(c.fd, SOL_SOCKET, SO_LINGER, &abruptly, sizeof(linger))
+    c.failed = True
+
+
+cdef void conclude(Reactor r, Connection *c, int verdict) noexcept nogil:
+    """Ends the exchange: the connection waits for another request, lingers or closes."""
+    close_exchange(r, c)
+    if verdict == VERDICT_DONE:
+        rest(r, c)
+        if c.readable or buffer_size(&c.input):
+            queue(r, c)
+    elif verdict == VERDICT_LINGER:
+        end_writing(r, c)
+        c.state = STATE_LINGER
+        buffer_free(&c.input)
+        set_deadline(r, c, r.milliseconds + LINGER_TIME)
+        if c.readable:
+            queue(r, c)
+    else:
+        if verdict == VERDICT_RESET:
+            break_down(c)
+        downstream_close(r, c)
+
+
+cdef void linger_on(Reactor r, Connection *c) noexcept nogil:
+    cdef long size = 0
+    if c.writable and buffer_size(&c.output) and flush(r, c) == 0 and buffer_size(&c.output) == 0:
+        end_writing(r, c)       # the TLS close_notify had to wait
+    if c.readable and not c.failed:
+        size = receive(r, c, r.scratch, SCRATCH)
+        if size > 0:
+            c.drained += size
+    if c.failed or size < 0 or c.drained > LINGER_BYTES:
+        downstream_close(r, c)
+    elif c.readable:
+        queue(r, c)
+
+
+cdef void read_preface(Reactor r, Connection *c) noexcept nogil:
+    """Reads the PROXY header, which contains the address of the client; closes the connection if it is not valid."""
+    cdef Preface preface
+    cdef int taken = -1
+    cdef long size = -1
+    if not c.failed and buffer_reserve(&c.input, PREFACE_MOST) == 0:
+        size = receive(r, c, c.input.data + c.input.end, PREFACE_MOST)
+    if size > 0:
+        c.input.end += size
+    if size >= 0:
+        taken = parse_preface(&preface, buffer_bytes(&c.input), buffer_size(&c.input))
+    if taken < 0:
+        downstream_close(r, c)
+        return
+    if taken > 0:
+        if preface.told:
+            peer_set(&c.peer, r.trusted, preface.family, preface.address, preface.port)
+        if not admit(r, c):
+            downstream_close(r, c)
+            return
+        buffer_consume(&c.input, taken)
+        greet(r, c)
+    elif size == 0 and buffer_size(&c.input) == 0:
+        buffer_free(&c.input)
+    if c.readable or (c.state != STATE_PREFACE and buffer_size(&c.input)):
+        queue(r, c)
+
+
+cdef bint is_blank(const Buffer *buffer) noexcept nogil:
+    """Whether only line ends were received: some clients send one too many after a body, without another request."""
+    cdef uint32_t i
+    for i in range(buffer.start, buffer.end):
+        if buffer.data[i] != b"\r" and buffer.data[i] != b"\n":
+            return False
+    return True
+
+
+cdef uint8_t minor_so_far(Reactor r, Connection *c) noexcept nogil:
+    """HTTP/1.minor of an incomplete head, or MINOR_UNKNOWN."""
+    c.scanned = 0
+    r.arena.used = 0
+    parse_request(&r.head, buffer_bytes(&c.input), buffer_size(&c.input), &c.scanned, &r.head_limits, &r.arena)
+    return r.head.minor
+
+
+cdef void downstream_expired(Reactor r, Connection *c, Connection *u) noexcept nogil:
+    cdef int verdict
+    if c.state == STATE_EXCHANGE:
+        verdict = exchange_expired(r, c, u)
+        if verdict != VERDICT_ON:
+            conclude(r, c, verdict)
+        return
+    if c.state == STATE_HELLO or c.state == STATE_HANDSHAKE:
+        handshake_fail(r, c, TLS_TIMEOUT)
+        return
+    if c.state != STATE_HEAD or is_blank(&c.input):
+        downstream_close(r, c)
+        return
+    answer_early(r, c, 408, REASON_HEAD_TIMEOUT)
+
+
+cdef void answer_early(Reactor r, Connection *c, uint16_t status, uint16_t reason) noexcept nogil:
+    """Answers a request whose head has arrived only in part, and ends the connection."""
+    cdef int verdict
+    cdef Exchange *x = open_exchange(r, c)
+    if x is NULL:
+        downstream_close(r, c)
+        return
+    x.received = buffer_size(&c.input)
+    x.minor = minor_so_far(r, c)
+    x.keep_alive = False
+    body_start(&x.request_body, FRAMING_NONE, 0)
+    verdict = answer_plainly(r, c, x, status, reason)
+    if verdict == VERDICT_ON:
+        verdict = exchange_advance(r, c)
+    if verdict != VERDICT_ON:
+        conclude(r, c, verdict)
+
+
+cdef void downstream_end(Reactor r, Connection *c, uint16_t reason) noexcept nogil:
+    cdef int verdict
+    cdef Exchange *x = c.exchange
+    if c.state == STATE_HELLO or c.state == STATE_HANDSHAKE:
+        handshake_fail(r, c, TLS_CROWDED)
+    elif c.state == STATE_HEAD:
+        answer_early(r, c, 503, reason)
+    elif x is NULL:
+        downstream_close(r, c)
+    elif x.answered:
+        x.reason = reason
+        x.cause = NULL
+        break_off(r, c, x, reason)
+        conclude(r, c, VERDICT_RESET)       # also frees what the kernel holds, which a close does not
+    else:
+        x.keep_alive = False
+        verdict = answer_plainly(r, c, x, 503, reason)
+        if verdict == VERDICT_ON:
+            verdict = exchange_advance(r, c)
+        if verdict != VERDICT_ON:
+            conclude(r, c, verdict)
+
+
+cdef void downstream_close(Reactor r, Connection *c) noexcept nogil:
+    if c.exchange is not NULL:          # the engine is being closed
+        if break_off(r, c, c.exchange, REASON_DRAINED) == VERDICT_RESET:
+            break_down(c)
+        close_exchange(r, c)
+    else:
+        end_tls(r, c)
+    gauge_add(r.counters, FIXED_DOWNSTREAM_IDLE, -1)
+    r.downstreams -= 1
+    close_connection(r, c)

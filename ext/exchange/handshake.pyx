@@ -1,0 +1,190 @@
+"""Handshakes; see handshake.pxd."""
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from fastroute.ext.memory.buffer cimport buffer_append, buffer_bytes, buffer_free, buffer_size
+from fastroute.ext.memory.slice cimport Slice
+from fastroute.ext.reactor.connection cimport STATE_HANDSHAKE, STATE_HELLO, slab_at
+from fastroute.ext.reactor.counters cimport (
+    FIXED_DOWNSTREAM_IDLE, FIXED_TLS_FAILED, FIXED_TLS_FULL, FIXED_TLS_RESUMED, HISTOGRAM_HANDSHAKE, TLS_CLOSED,
+    TLS_CROWDED, TLS_NO_CERTIFICATE, TLS_NO_CLIENT_HELLO, TLS_NO_LISTENER, TLS_NOT_AGREED, TLS_UNREAD, count, gauge_add,
+    observe,
+)
+from fastroute.ext.reactor.reactor cimport (
+    close_connection, flush, handshake_enter, handshake_leave, lend_readable, read_clock, receive_sealed, set_deadline,
+    ship,
+)
+from fastroute.ext.reactor.waiting cimport waiting_add, waiting_charge, waiting_crowd
+from fastroute.ext.routing.router cimport Listener, find_listener
+from fastroute.ext.tls.hello cimport HELLO_MOST, Hello, hello_read
+from fastroute.ext.tls.tls cimport PROGRESS_DONE, PROGRESS_FULL, PROGRESS_WAIT, tls_handshake, tls_new, tls_resumed
+
+cdef enum:
+    AT_ONCE = 1000          # microseconds of handshakes in one turn, after which further ones wait
+    UNREAD_MOST = 16777216  # bytes of memory for output of all handshakes that the clients have not read
+
+
+cdef void handshake_begin(Reactor r, Connection *c) noexcept nogil:
+    c.state = STATE_HELLO
+    set_deadline(r, c, r.milliseconds + r.times.head)
+
+
+cdef bint handshake_advance(Reactor r, Connection *c) noexcept nogil:
+    if c.state == STATE_HANDSHAKE and not c.failed:
+        if c.tls.waits:
+            if c.ended:         # a client that has left costs no signature
+                handshake_fail(r, c, TLS_CLOSED)
+            return False
+        if c.readable and must_wait(r):
+            waiting_add(&r.waiting, &r.slab, c)
+            return False
+    return proceed(r, c)
+
+
+cdef bint handshake_resume(Reactor r, Connection *c) noexcept nogil:
+    cdef bint goes_on
+    if buffer_size(&c.input) == 0 or c.failed:
+        return proceed(r, c)
+    goes_on = shake(r, c, buffer_bytes(&c.input), buffer_size(&c.input))     # the ClientHello
+    buffer_free(&c.input)
+    return goes_on
+
+
+cdef bint handshake_has_more(const Connection *c) noexcept nogil:
+    return c.readable and (c.state == STATE_HELLO or (c.state == STATE_HANDSHAKE and not c.tls.waits))
+
+
+cdef inline bint must_wait(Reactor r) noexcept nogil:
+    return r.waiting.count != 0 or r.waiting.spent >= AT_ONCE
+
+
+cdef bint proceed(Reactor r, Connection *c) noexcept nogil:
+    cdef long size = 0
+    if c.writable and buffer_size(&c.output):
+        flush(r, c)             # part of a long chain; `failed` records errors
+        if c.state == STATE_HANDSHAKE:
+            note_unread(r, c)
+    if c.readable and not c.failed:
+        size = receive_sealed(r, c, r.sealed, HELLO_MOST)
+    if c.failed or size < 0:
+        handshake_fail(r, c, TLS_CLOSED)
+        return False
+    if c.state == STATE_HANDSHAKE:
+        return size > 0 and shake(r, c, r.sealed, <uint32_t> size)
+    if size == 0 and buffer_size(&c.input) == 0:
+        return False
+    return read_name(r, c, <uint32_t> size)
+
+
+cdef bint read_name(Reactor r, Connection *c, uint32_t size) noexcept nogil:
+    """Looks up the listener after `size` more bytes of a ClientHello arrived in the scratch buffer."""
+    cdef Hello hello
+    cdef const char *data = r.sealed
+    cdef bint kept = buffer_size(&c.input) != 0
+    cdef int found
+    if kept:
+        if buffer_append(&c.input, r.sealed, size) < 0:
+            handshake_fail(r, c, TLS_CROWDED)
+            return False
+        data = buffer_bytes(&c.input)
+        size = buffer_size(&c.input)
+    found = hello_read(&hello, data, size, r.scratch)
+    if found < 0:
+        handshake_fail(r, c, TLS_NO_CLIENT_HELLO)
+        return False
+    if found == 0:
+        if not kept and buffer_append(&c.input, data, size) < 0:
+            handshake_fail(r, c, TLS_CROWDED)
+        return False
+    if not open_tls(r, c, &hello):
+        return False
+    if not kept and buffer_append(&c.input, data, size) < 0:
+        handshake_fail(r, c, TLS_CROWDED)
+        return False
+    # It always waits for the other events: a single signature can cost more than the time of a turn.
+    waiting_add(&r.waiting, &r.slab, c)
+    return False
+
+
+cdef Connection *superfluous(Reactor r) noexcept nogil:
+    """The handshake that is closed for a new one. In a flood, most of them wait."""
+    if r.waiting.count > r.handshakes // 2:
+        return waiting_crowd(&r.waiting, &r.slab)
+    return slab_at(&r.slab, r.handshakes_first)
+
+
+cdef bint open_tls(Reactor r, Connection *c, Hello *hello) noexcept nogil:
+    """Finds the listener and begins its handshake. False: the connection was closed."""
+    cdef Slice name
+    cdef Listener *listener
+    name.data = hello.name
+    name.size = hello.size
+    listener = find_listener(r.tables.routes, r.sockets[c.listener], name) if r.tables is not None else NULL
+    if listener is NULL or listener.secure is NULL:
+        handshake_fail(r, c, TLS_NO_LISTENER)
+        return False
+    c.tls = tls_new(listener.secure, &r.pipe, hello.name, hello.size)
+    if c.tls is NULL:
+        handshake_fail(r, c, TLS_NO_CERTIFICATE)
+        return False
+    if r.handshakes >= r.max_handshakes:
+        handshake_fail(r, superfluous(r), TLS_CROWDED)
+    handshake_enter(r, c)
+    c.tls.started = r.now
+    c.state = STATE_HANDSHAKE
+    return True
+
+
+cdef bint shake(Reactor r, Connection *c, const char *data, uint32_t size) noexcept nogil:
+    """Passes the bytes to libssl, and its output to the client. Returns like handshake_advance."""
+    cdef int progress = PROGRESS_FULL
+    cdef uint64_t begun = r.now
+    cdef bint shipped = True
+    r.pipe.input = data
+    r.pipe.input_size = size
+    while progress == PROGRESS_FULL and shipped:
+        progress = tls_handshake(c.tls)
+        shipped = ship(r, c) >= 0
+    read_clock(r)               # libssl may have taken milliseconds, which count towards the turn
+    waiting_charge(&r.waiting, c, r.now - begun, r.milliseconds)
+    if not shipped:
+        handshake_fail(r, c, TLS_CLOSED)
+        return False
+    if progress == PROGRESS_WAIT:
+        note_unread(r, c)
+        while r.handshakes_unread > UNREAD_MOST:
+            handshake_fail(r, oldest_unread(r), TLS_UNREAD)
+        return False
+    if progress != PROGRESS_DONE:
+        handshake_fail(r, c, TLS_NOT_AGREED)
+        return False
+    if buffer_append(&c.tls.input, r.pipe.input, r.pipe.input_size) < 0:
+        handshake_fail(r, c, TLS_CROWDED)
+        return False
+    if r.pipe.input_size:
+        lend_readable(c)        # data that came with the end of the handshake
+    handshake_leave(r, c)
+    count(r.counters, FIXED_TLS_RESUMED if tls_resumed(c.tls) else FIXED_TLS_FULL, 1)
+    observe(r.counters, HISTOGRAM_HANDSHAKE, r.now - c.tls.started)
+    return True
+
+
+cdef void note_unread(Reactor r, Connection *c) noexcept nogil:
+    r.handshakes_unread += c.output.room
+    r.handshakes_unread -= c.tls.unread
+    c.tls.unread = c.output.room
+
+
+cdef Connection *oldest_unread(Reactor r) noexcept nogil:
+    """The oldest handshake with unread output; there must be one."""
+    cdef Connection *c = slab_at(&r.slab, r.handshakes_first)
+    while c.tls.unread == 0:
+        c = slab_at(&r.slab, c.tls.after)
+    return c
+
+
+cdef void handshake_fail(Reactor r, Connection *c, int failure) noexcept nogil:
+    count(r.counters, FIXED_TLS_FAILED + failure, 1)
+    gauge_add(r.counters, FIXED_DOWNSTREAM_IDLE, -1)
+    r.downstreams -= 1
+    close_connection(r, c)

@@ -1,0 +1,84 @@
+"""The pace of bodies; see pace.pxd.
+
+A visit costs some comparisons and no system call. A side is measured only if the exchange has waited for it for
+PACE_GRACE without interruption, and then once per window.
+
+Two kinds of bodies have no minimum rate: a response without a known length can be an event stream with long pauses, and
+client and backend can take turns in a chunked request whose response has begun. --body-idle-timeout applies to both.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+
+from fastroute.ext.exchange.receiver cimport receiver_step
+from fastroute.ext.http1.head cimport FRAMING_LENGTH, FRAMING_NONE
+from fastroute.ext.memory.buffer cimport buffer_size
+from fastroute.ext.reactor.connection cimport slab_find
+from fastroute.ext.reactor.exchange cimport STAGE_CONNECTING, STAGE_DISCARDING, STAGE_RELAYING, STAGE_WAITING
+from fastroute.ext.reactor.reactor cimport untaken
+
+
+cdef uint8_t pace_mover(Reactor r, const Connection *c, const Exchange *x) noexcept nogil:
+    cdef const Connection *u
+    if buffer_size(&c.output):
+        return MOVER_READER
+    if x.stage == STAGE_DISCARDING:
+        return MOVER_SENDER
+    if x.request_body.framing != FRAMING_NONE and not x.upload_over and x.stage != STAGE_CONNECTING:
+        u = slab_find(&r.slab, x.upstream)
+        if u is not NULL and buffer_size(&u.output) == 0:
+            if not x.request_body.complete:
+                return MOVER_SENDER
+        elif u is not NULL and x.stage == STAGE_WAITING:
+            return MOVER_TAKER
+    return MOVER_BACKEND if x.stage == STAGE_RELAYING and not x.response_body.complete else MOVER_NONE
+
+
+cdef inline bint has_pace(const Exchange *x, uint8_t mover) noexcept nogil:
+    if mover == MOVER_SENDER:
+        if x.expects and x.request_body.decoded == 0:
+            return False        # the client waits for 100 (Continue)
+        return x.stage != STAGE_RELAYING or x.request_body.framing == FRAMING_LENGTH
+    return mover == MOVER_READER or (mover == MOVER_BACKEND and x.response_body.framing == FRAMING_LENGTH)
+
+
+cdef uint64_t pace_watch(Reactor r, Exchange *x, uint8_t mover) noexcept nogil:
+    if r.window_bytes == 0 or not has_pace(x, mover):
+        x.mover = MOVER_NONE
+        return 0
+    if x.mover != mover:
+        x.mover = mover
+        x.pace_due = r.milliseconds + PACE_GRACE
+        x.pace_begun = False
+    return x.pace_due
+
+
+cdef uint64_t pace_moved(const Connection *c, const Exchange *x) noexcept nogil:
+    """Bytes that the side for which the exchange waits has moved so far. With TLS, sent and waiting bytes differ by the
+    overhead of records, which does not matter here."""
+    if x.mover == MOVER_SENDER:
+        return x.received + x.discarded
+    return x.sent - buffer_size(&c.output) - (untaken(c) if x.mover == MOVER_READER else 0)
+
+
+cdef int64_t advance(Reactor r, const Connection *c, const Exchange *x) noexcept nogil:
+    """By how many bytes the side may be behind the minimum."""
+    return PACE_SPARE * <int64_t> r.window_bytes + <int64_t> receiver_step(c) if x.mover == MOVER_READER else 0
+
+
+cdef bint pace_failed(Reactor r, const Connection *c, Exchange *x) noexcept nogil:
+    cdef uint64_t moved, before
+    cdef int64_t most
+    cdef bint begun = x.pace_begun
+    if x.mover == MOVER_NONE or r.milliseconds < x.pace_due:
+        return False
+    moved = pace_moved(c, x)
+    before = x.pace_moved
+    x.pace_moved = moved
+    x.pace_begun = True
+    x.pace_due = r.milliseconds + PACE_WINDOW
+    most = advance(r, c, x)
+    if not begun:
+        x.pace_spare = most
+        return False
+    x.pace_spare = min(x.pace_spare + <int64_t> (moved - before) - <int64_t> r.window_bytes, most)
+    return x.pace_spare < 0

@@ -1,0 +1,112 @@
+"""Counters and log lines of exchanges; see record.pxd.
+
+Byte counts include heads and framing. An answer is counted in the series with the names of its log line: the series of
+its target, else of its rule, else of its listener, else the series without names.
+"""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdlib cimport malloc
+from libc.string cimport memcpy, memset, strlen
+
+from fastroute.ext.reactor.accesslog cimport Record
+from fastroute.ext.reactor.counters cimport (
+    FIXED_BYTES_RECEIVED, FIXED_BYTES_SENT, FIXED_LOCAL_RESPONSES, REQUESTS_NAMELESS, count, count_request, observe,
+)
+from fastroute.ext.reactor.exchange cimport STAGE_TUNNEL, TEXT_ROOM, exchange_note
+from fastroute.ext.routing.tables cimport reason_name
+
+
+cdef char *keep(Slice *kept, Slice text, char *into) noexcept nogil:
+    """Copies `text` to `into`; returns the end of the copy."""
+    if text.data is NULL:
+        return into
+    memcpy(into, text.data, text.size)
+    kept.data = into
+    kept.size = text.size
+    return into + text.size
+
+
+cdef void record_request(Reactor r, Exchange *x, const Head *head, Slice client, Slice request_id) noexcept nogil:
+    cdef uint32_t size
+    cdef char *into
+    if not r.logs:
+        return
+    size = head.method.size + head.host.size + head.path.size + client.size + request_id.size
+    if size > TEXT_ROOM:
+        into = <char *> malloc(size)
+        if into is NULL:
+            return
+        x.text = into
+        exchange_note(x, size)
+    into = keep(&x.log_method, head.method, x.text)
+    into = keep(&x.log_host, head.host, into)
+    into = keep(&x.log_path, head.path, into)
+    into = keep(&x.log_client, client, into)
+    keep(&x.log_request_id, request_id, into)
+
+
+cdef Slice terminated(const char *text) noexcept nogil:
+    cdef Slice slice
+    slice.data = text
+    slice.size = 0 if text is NULL else <uint32_t> strlen(text)
+    return slice
+
+
+cdef void write_line(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    cdef Record line
+    memset(&line, 0, sizeof(Record))
+    line.time = <uint64_t> (<int64_t> x.started + r.wall)
+    line.method = x.log_method
+    line.host = x.log_host
+    line.path = x.log_path
+    line.minor = x.minor
+    line.status = x.status
+    if x.cause is not NULL:
+        line.reason = terminated(x.cause)
+    elif x.reason != 0:
+        line.reason = terminated(reason_name(x.reason))
+    line.bytes_received = x.received
+    line.bytes_sent = x.sent
+    line.duration = r.now - x.started
+    if x.tries > 0:
+        line.upstream = terminated(x.tried[x.tries - 1].label)
+        line.upstream_duration = (x.upstream_ended if x.upstream_ended else r.now) - x.upstream_started
+    if x.rule is not NULL:
+        line.gateway = x.rule.gateway
+        line.listener = x.rule.listener
+        line.route = x.rule.route
+        line.route_kind = x.rule.route_kind
+        line.rule = x.rule.name
+    elif x.listener is not NULL:
+        line.gateway = x.listener.gateway
+        line.listener = x.listener.name
+    if x.target is not NULL:
+        line.backend = x.target.name
+    line.client = x.log_client
+    if line.client.data is NULL:
+        line.client.data = c.peer.text
+        line.client.size = c.peer.text_size
+    line.request_id = x.log_request_id
+    r.log.write(&line)
+
+
+cdef void record_end(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    cdef uint32_t series = REQUESTS_NAMELESS
+    if x.recorded:
+        return
+    x.recorded = True
+    if x.target is not NULL:
+        series = x.target.series
+    elif x.rule is not NULL:
+        series = x.rule.local_series
+    elif x.listener is not NULL:
+        series = x.listener.series
+    count_request(r.counters, series, x.status)
+    if x.rule is not NULL and x.stage != STAGE_TUNNEL:      # the duration of a tunnel is not a response time
+        observe(r.counters, x.rule.duration_series, r.now - x.started)
+    if x.local:
+        count(r.counters, FIXED_LOCAL_RESPONSES + x.reason, 1)
+    count(r.counters, FIXED_BYTES_RECEIVED, x.received)
+    count(r.counters, FIXED_BYTES_SENT, x.sent)
+    if r.logs:
+        write_line(r, c, x)

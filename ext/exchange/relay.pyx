@@ -1,0 +1,314 @@
+"""Exchanges, both directions; see relay.pxd.
+
+Backpressure: a side is read only while the output of the other side is empty. So one exchange holds at most one read
+(SCRATCH bytes and a head) in each direction, and the TCP windows in the kernel do the rest. Of what a client sends after
+the request, at most one head is read (request_room).
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from fastroute.ext.exchange.answer cimport answer_plainly, break_off, can_be_discarded, cut_short
+from fastroute.ext.exchange.attempt cimport attempt_again, attempt_connected, attempt_refused, attempt_resume
+from fastroute.ext.exchange.pace cimport (
+    MOVER_BACKEND, MOVER_READER, MOVER_SENDER, MOVER_TAKER, pace_failed, pace_mover, pace_watch,
+)
+from fastroute.ext.exchange.receiver cimport receiver_step
+from fastroute.ext.exchange.record cimport record_end
+from fastroute.ext.exchange.request cimport request_relay, request_room
+from fastroute.ext.exchange.response cimport response_relay
+from fastroute.ext.exchange.tunnel cimport tunnel_advance, tunnel_expired
+from fastroute.ext.exchange.upstream cimport upstream_connected
+from fastroute.ext.http1.body cimport body_take
+from fastroute.ext.http1.reason cimport (
+    REASON_BACKEND_TIMEOUT, REASON_BODY_TIMEOUT, REASON_BODY_TOO_SLOW, REASON_CLIENT_CLOSED, REASON_REQUEST_TIMEOUT,
+    REASON_UPLOAD_TIMEOUT, REASON_UPSTREAM_TOO_SLOW,
+)
+from fastroute.ext.memory.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_size
+from fastroute.ext.reactor.connection cimport slab_find
+from fastroute.ext.reactor.counters cimport FIXED_ENDED_BODY_TOO_SLOW, FIXED_ENDED_UPSTREAM_TOO_SLOW, count
+from fastroute.ext.reactor.exchange cimport (
+    Exchange, STAGE_CONNECTING, STAGE_DISCARDING, STAGE_FLUSHING, STAGE_PAUSING, STAGE_RELAYING, STAGE_TUNNEL,
+    STAGE_WAITING, VERDICT_CLOSE, VERDICT_DONE, VERDICT_LINGER, VERDICT_ON, VERDICT_RESET,
+)
+from fastroute.ext.reactor.inet cimport iovec
+from fastroute.ext.reactor.reactor cimport (
+    DISCARD_BYTES, flush, queue, receive, say_end, set_deadline, transmit, untaken,
+)
+from fastroute.ext.routing.retry cimport FAILURE_NOT_CONNECTED, FAILURE_TIMEOUT
+
+cdef enum:
+    PROBE_AFTER = 500       # milliseconds: an answer that comes sooner makes the probe unnecessary
+    PATIENT_WINDOWS = 6     # windows (pace.pxd) in the default of --body-idle-timeout
+    PATIENT_BYTES = 10240   # the default minimum of a window, if --min-body-rate is off
+
+cdef const char *PROBE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+cdef inline bint wants_body(const Connection *c, const Exchange *x, const Connection *u) noexcept nogil:
+    """Whether a piece of the request body can be relayed now."""
+    return (not x.request_body.complete and not x.upload_over and buffer_size(&u.output) == 0
+            and (c.readable or buffer_size(&c.input) != 0))
+
+
+cdef int exchange_advance(Reactor r, Connection *c) noexcept nogil:
+    cdef Exchange *x = c.exchange
+    cdef int verdict = VERDICT_ON
+    if x.stage == STAGE_TUNNEL:
+        return tunnel_advance(r, c, x)
+    if c.failed:
+        return break_off(r, c, x, REASON_CLIENT_CLOSED)
+    if c.writable and buffer_size(&c.output):
+        x.progress = r.milliseconds
+        if flush(r, c) < 0:
+            return break_off(r, c, x, REASON_CLIENT_CLOSED)
+    if x.stage == STAGE_CONNECTING:
+        verdict = advance_connect(r, c, x)
+    if verdict == VERDICT_ON and (x.stage == STAGE_WAITING or x.stage == STAGE_RELAYING):
+        verdict = advance_both(r, c, x)
+    if verdict == VERDICT_ON and x.stage == STAGE_TUNNEL:
+        return tunnel_advance(r, c, x)
+    if verdict == VERDICT_ON and x.stage == STAGE_FLUSHING and buffer_size(&c.output) == 0:
+        verdict = settle(r, c, x)
+    if verdict == VERDICT_ON and x.stage == STAGE_DISCARDING:
+        verdict = discard(r, c, x)
+    if verdict == VERDICT_ON:
+        watch_progress(r, c, x)
+    return verdict
+
+
+cdef int advance_connect(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    cdef Connection *u = slab_find(&r.slab, x.upstream)
+    cdef int outcome
+    outcome = upstream_connected(r, u)
+    if outcome == 0:
+        return VERDICT_ON
+    if outcome < 0:
+        return refused(r, c, x, False)
+    attempt_connected(r, c, x, u)
+    return VERDICT_ON
+
+
+cdef int refused(Reactor r, Connection *c, Exchange *x, bint late) noexcept nogil:
+    """The endpoint refused the connection: tries another one, or answers 503."""
+    cdef uint16_t reason = attempt_refused(r, c, x, late)
+    return VERDICT_ON if reason == 0 else answer_plainly(r, c, x, 503, reason)
+
+
+cdef int advance_both(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    """One read in each direction, if the other side has taken what was read before."""
+    cdef Connection *u = slab_find(&r.slab, x.upstream)
+    cdef int verdict
+    if u.failed:
+        u.readable = True
+    if u.writable and buffer_size(&u.output):
+        x.progress = r.milliseconds
+        if flush(r, u) < 0:
+            x.upload_over = u.readable = True
+    if wants_body(c, x, u):
+        verdict = request_relay(r, c, x, u)
+        if verdict != VERDICT_ON or x.stage == STAGE_FLUSHING:
+            return verdict
+    if u.readable and buffer_size(&c.output) == 0:
+        verdict = response_relay(r, c, x, u)
+        if verdict != VERDICT_ON or (x.stage != STAGE_WAITING and x.stage != STAGE_RELAYING):
+            return verdict
+        u = slab_find(&r.slab, x.upstream)
+    if wants_body(c, x, u) or (u.readable and buffer_size(&c.output) == 0):
+        queue(r, c)
+    return VERDICT_ON
+
+
+cdef int settle(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    """The client has the whole answer: decides what happens to its connection."""
+    if x.close and not say_end(r, c):
+        return VERDICT_ON
+    record_end(r, c, x)
+    if x.close:
+        # A client that announced its last request sends nothing more, so a close cannot turn into a reset.
+        if not x.keep_alive and x.request_body.complete and not c.readable and buffer_size(&c.input) == 0:
+            return VERDICT_CLOSE
+        return VERDICT_LINGER
+    if x.request_body.complete:
+        return VERDICT_DONE
+    x.stage = STAGE_DISCARDING
+    return VERDICT_ON if can_be_discarded(x) else VERDICT_LINGER
+
+
+cdef int discard(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    """Reads and discards the rest of a request body that is not needed, so that the connection can be kept."""
+    cdef long size, taken
+    cdef char *data
+    if buffer_size(&c.input):
+        data = buffer_bytes(&c.input)
+        size = buffer_size(&c.input)
+    elif c.readable:
+        data = r.scratch
+        size = receive(r, c, data, request_room(r, x))
+        if size < 0:
+            return VERDICT_CLOSE
+    else:
+        return VERDICT_ON
+    taken = body_take(&x.request_body, data, size, &r.head_limits)
+    if taken < 0:
+        return VERDICT_LINGER
+    x.discarded += taken
+    if x.discarded > DISCARD_BYTES:
+        return VERDICT_LINGER
+    x.progress = r.milliseconds
+    if data != r.scratch:
+        buffer_consume(&c.input, taken)
+    elif buffer_append(&c.input, data + taken, size - taken) < 0:
+        return VERDICT_LINGER
+    if x.request_body.complete:
+        return VERDICT_DONE
+    if c.readable or buffer_size(&c.input):
+        queue(r, c)
+    return VERDICT_ON
+
+
+cdef inline bint takes(uint8_t mover) noexcept nogil:
+    """Whether progress is what a peer acknowledges."""
+    return mover == MOVER_READER or mover == MOVER_TAKER
+
+
+cdef inline uint64_t patience(Reactor r, const Exchange *x, uint8_t mover) noexcept nogil:
+    """The deadline for progress, in milliseconds; 0: none, for example while the exchange waits for a response."""
+    if takes(mover):
+        return x.progress + (x.patience or r.times.body)
+    return x.progress + r.times.body if mover == MOVER_SENDER else 0
+
+
+cdef inline uint64_t earlier(uint64_t one, uint64_t other) noexcept nogil:
+    """The earlier of two deadlines, either of which may be 0: none."""
+    return one if other == 0 or (one != 0 and one < other) else other
+
+
+cdef uint64_t next_look(Reactor r, const Exchange *x) noexcept nogil:
+    """When to check next which bytes the client has acknowledged, while some are not acknowledged."""
+    return (x.looked if x.looked > x.progress else x.progress) + r.times.look
+
+
+cdef void look(Reactor r, const Connection *peer, Exchange *x) noexcept nogil:
+    """Notes whether the peer has taken anything since the last look, and how long it may take nothing.
+
+    The kernel holds hundreds of kilobytes and reports a slow peer as writable only after a third of them are sent. The
+    peer makes progress with each byte that it acknowledges. This is checked here, so that writes need no system call.
+
+    --body-idle-timeout counts once for each PATIENT_WINDOWS windows at the minimum rate that the peer may need to read
+    before its kernel acknowledges more. So by default, a peer that reads at the minimum rate makes progress in time.
+    """
+    cdef uint32_t left = untaken(peer)
+    cdef uint64_t usual = PATIENT_WINDOWS * (r.window_bytes or PATIENT_BYTES)
+    if x.looked >= x.progress and left < x.untaken:
+        x.progress = r.milliseconds
+    x.looked = r.milliseconds
+    x.untaken = left
+    x.patience = r.times.body * max(usual, <uint64_t> receiver_step(peer)) // usual
+
+
+cdef void watch_progress(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    """Sets the deadline of the client's connection to the earliest of those that apply."""
+    cdef uint8_t mover = pace_mover(r, c, x)
+    cdef uint64_t deadline = earlier(earlier(x.deadline, patience(r, x, mover)), pace_watch(r, x, mover))
+    if takes(mover):
+        deadline = earlier(deadline, next_look(r, x))
+    if x.stage == STAGE_PAUSING:
+        deadline = earlier(deadline, x.resume)
+    if c.ended:
+        schedule_probe(r, x)
+        deadline = earlier(deadline, x.probe)
+    set_deadline(r, c, deadline)
+
+
+cdef void schedule_probe(Reactor r, Exchange *x) noexcept nogil:
+    """Schedules a probe: only sending shows whether a client that closed its writing side still reads, or is gone.
+
+    An interim response is harmless to a client that reads (RFC 9110 section 15.2); one that is gone answers with a
+    reset.
+    """
+    if x.minor and not x.probed and not x.answered and x.request_body.complete:
+        x.probed = True
+        x.probe = r.milliseconds + PROBE_AFTER
+
+
+cdef int probe(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    cdef iovec part
+    x.probe = 0
+    if x.answered:
+        return VERDICT_ON
+    part.iov_base = <char *> PROBE
+    part.iov_len = 25
+    x.sent += part.iov_len
+    if transmit(r, c, &part, 1) < 0:
+        return break_off(r, c, x, REASON_CLIENT_CLOSED)
+    return VERDICT_ON
+
+
+cdef int exchange_expired(Reactor r, Connection *c, Connection *u) noexcept nogil:
+    cdef Exchange *x = c.exchange
+    cdef int verdict
+    if x.stage == STAGE_TUNNEL:
+        return tunnel_expired(r, c, x)
+    if x.deadline and r.milliseconds >= x.deadline and not x.recorded:
+        x.deadline = 0
+        verdict = answer_plainly(r, c, x, 504, REASON_REQUEST_TIMEOUT)
+    elif u is NULL:
+        verdict = client_expired(r, c, x)
+    elif x.try_deadline and r.milliseconds >= x.try_deadline:
+        verdict = try_expired(r, c, x)
+    elif x.stage == STAGE_CONNECTING:
+        verdict = refused(r, c, x, True)
+    else:
+        verdict = VERDICT_ON
+    return exchange_advance(r, c) if verdict == VERDICT_ON else verdict
+
+
+cdef int try_expired(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    """The rule's backendRequest timeout has passed: tries again, or answers 504."""
+    if attempt_again(r, x, FAILURE_NOT_CONNECTED if x.stage == STAGE_CONNECTING else FAILURE_TIMEOUT, 0, False):
+        return VERDICT_ON
+    return answer_plainly(r, c, x, 504, REASON_BACKEND_TIMEOUT)
+
+
+cdef int resume(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    """The pause is over: starts the next try, or answers 503."""
+    cdef uint16_t reason = attempt_resume(r, c, x)
+    return VERDICT_ON if reason == 0 else answer_plainly(r, c, x, 503, reason)
+
+
+cdef int client_expired(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    """Called when a side made no progress in time, a probe is due, or a pause is over."""
+    cdef uint8_t mover = pace_mover(r, c, x)
+    cdef uint64_t until
+    if takes(mover) and r.milliseconds >= next_look(r, x):
+        look(r, c if mover == MOVER_READER else slab_find(&r.slab, x.upstream), x)
+    until = patience(r, x, mover)
+    if x.stage == STAGE_PAUSING and r.milliseconds >= x.resume:
+        return resume(r, c, x)
+    if x.probe and r.milliseconds >= x.probe:
+        return probe(r, c, x)
+    if pace_failed(r, c, x):
+        return too_slow(r, c, x)
+    if until == 0 or r.milliseconds < until:
+        return VERDICT_ON
+    if x.stage == STAGE_DISCARDING:
+        return VERDICT_CLOSE
+    if mover == MOVER_TAKER:
+        return answer_plainly(r, c, x, 504, REASON_UPLOAD_TIMEOUT)
+    return reset_reader(c, answer_plainly(r, c, x, 408, REASON_BODY_TIMEOUT))
+
+
+cdef inline int reset_reader(const Connection *c, int verdict) noexcept nogil:
+    """Ends the connection of a client that is too slow. Only a reset frees the bytes that the kernel holds for it."""
+    return VERDICT_RESET if verdict == VERDICT_CLOSE and buffer_size(&c.output) else verdict
+
+
+cdef int too_slow(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    """Called when the side for which the exchange waits is slower than --min-body-rate."""
+    if x.mover == MOVER_BACKEND:
+        count(r.counters, FIXED_ENDED_UPSTREAM_TOO_SLOW, 1)
+        return cut_short(r, c, x, REASON_UPSTREAM_TOO_SLOW)
+    count(r.counters, FIXED_ENDED_BODY_TOO_SLOW, 1)
+    if x.stage == STAGE_DISCARDING:
+        return VERDICT_CLOSE
+    return reset_reader(c, answer_plainly(r, c, x, 408, REASON_BODY_TOO_SLOW))

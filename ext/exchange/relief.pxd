@@ -1,0 +1,9 @@
+# The limit of the memory for all buffers: what a worker holds for clients and backends that do not read or that send
+# too much.
+
+from fastroute.ext.reactor.reactor cimport Reactor
+
+
+# Called while the buffers have more memory than `Reactor.max_buffered`: ends the connections that hold the most, until
+# an eighth of the limit is free. False: about 2 ms have passed before that. No Connection pointer may be on the stack.
+cdef bint relieve(Reactor r) noexcept nogil

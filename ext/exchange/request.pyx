@@ -1,0 +1,304 @@
+"""Requests on their way to endpoints; see request.pxd.
+
+One pass over the head, while its Slices are valid: forward_begin, find_rule, forward, the filters of the rule,
+choose_target, the filters of the target, write_request. Matching uses the fields as received, without those that are
+not forwarded. The fields of the gateway are added before the filters, so that fields set by users are kept.
+"""
+
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from fastroute.ext.exchange.affinity cimport affinity_choose
+from fastroute.ext.exchange.answer cimport answer, answer_plainly, break_off
+from fastroute.ext.exchange.attempt cimport attempt_begin, attempt_send
+from fastroute.ext.exchange.mirroring cimport mirrors_begin, mirrors_feed
+from fastroute.ext.exchange.record cimport record_request
+from fastroute.ext.http1.body cimport body_pass, body_start
+from fastroute.ext.http1.forwarded cimport Forwarded, count_forward, forward, forward_begin
+from fastroute.ext.http1.head cimport FRAMING_LENGTH, FRAMING_NONE, METHOD_TRACE, Field, Head, is_idempotent
+from fastroute.ext.http1.reason cimport (
+    REASON_BODY_TOO_LARGE, REASON_CLIENT_CLOSED, REASON_LOOP, REASON_MAX_FORWARDS, REASON_MISDIRECTED,
+    REASON_NO_LISTENER, REASON_OPTIONS_ASTERISK, REASON_OVERLOADED, REASON_REFUSED,
+)
+from fastroute.ext.http1.refusal cimport refusal_status
+from fastroute.ext.http1.write cimport write_request
+from fastroute.ext.memory.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_size
+from fastroute.ext.memory.slice cimport Slice
+from fastroute.ext.reactor.exchange cimport (
+    REQUEST_ROOM, STAGE_WAITING, VERDICT_ON, exchange_keep_origin, exchange_request_room,
+)
+from fastroute.ext.reactor.inet cimport iovec
+from fastroute.ext.reactor.reactor cimport SCRATCH, receive, transmit
+from fastroute.ext.routing.balancer cimport choose_target
+from fastroute.ext.routing.chain cimport FilterChain
+from fastroute.ext.routing.copies cimport copies_reset
+from fastroute.ext.routing.filters cimport Answer, filter_request
+from fastroute.ext.routing.loop cimport is_marked
+from fastroute.ext.routing.retry cimport KEPT_MOST
+from fastroute.ext.routing.router cimport Decision, find_rule, listener_ref
+from fastroute.ext.routing.tables cimport Rule, rule_ref
+
+
+cdef void note(Reactor r, Exchange *x, const Head *head) noexcept nogil:
+    """Copies what is needed of the request after its head is gone."""
+    x.method = head.method_name
+    x.minor = head.minor
+    x.keep_alive = head.keep_alive
+    x.expects = head.expect_continue
+    x.upgrades = head.upgrade
+    x.repeatable = head.framing == FRAMING_NONE and is_idempotent(head.method_name)
+    x.progress = r.milliseconds
+    body_start(&x.request_body, head.framing, head.content_length)
+    x.request_body.trailers_dropped = head.nominates
+    x.request_body.underscores_dropped = not r.head_limits.keep_underscores
+
+
+cdef void find(Reactor r, Connection *c, Exchange *x, Head *head, Decision *decision) noexcept nogil:
+    """Finds the rule of the request and sets `x.rule`, or else `x.listener` if there is one."""
+    cdef Slice asked
+    if c.tls is not NULL:
+        asked.data = c.tls.name
+        asked.size = c.tls.name_size
+    memset(decision, 0, sizeof(Decision))
+    decision.reason = REASON_NO_LISTENER
+    if r.tables is not None:
+        find_rule(r.tables.routes, r.sockets[c.listener], &asked if c.tls is not NULL else NULL, head, &r.arena,
+                  decision)
+    if decision.rule is not NULL and not head.asterisk:
+        rule_ref(decision.rule)
+        x.rule = decision.rule
+    elif decision.listener is not NULL:
+        listener_ref(decision.listener)
+        x.listener = decision.listener
+
+
+cdef int decide(Reactor r, Connection *c, Exchange *x, Head *head) noexcept nogil:
+    """Decides where the request goes, and changes its head accordingly. Sets `x.target`, or answers."""
+    cdef Decision decision
+    cdef Answer own
+    cdef Forwarded said
+    cdef int chosen
+    cdef Rule *rule
+    cdef bint secure = c.tls is not NULL
+    cdef bint client_secure = secure
+    forward_begin(&said, r.trusted, &c.peer, head)
+    find(r, c, x, head, &decision)
+    rule = x.rule
+    if forward(&said, &c.peer, &client_secure, r.entropy, head, &r.arena) < 0:
+        return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
+    record_request(r, x, head, said.client, said.request_id)
+    head.mark = r.mark.line
+    if head.has_loop and is_marked(&r.mark, head):
+        return answer_plainly(r, c, x, 508, REASON_LOOP)
+    if rule is NULL and head.asterisk and decision.listener_port:
+        return answer_plainly(r, c, x, 200, REASON_OPTIONS_ASTERISK)
+    if rule is NULL:
+        return answer_plainly(r, c, x, unrouted_status(decision.reason), decision.reason)
+    if head.has_max_forwards:
+        if head.max_forwards == 0:
+            return answer_last(r, c, x)
+        if count_forward(head, &r.arena) < 0:
+            return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
+    if client_secure != secure:
+        decision.listener_port = 0      # the client used a port of the proxy in front of fastroute
+    if rule.request_timeout:
+        x.deadline = r.milliseconds + rule.request_timeout
+    x.request_body.filters[0] = rule.filters
+    if rule.filters is not NULL:
+        chosen = filtered(r, x, rule.filters, head, &decision, client_secure, &own)
+        if chosen != 0:
+            return answer_filtered(r, c, x, chosen, &own)
+    chosen = choose_target(rule.choice) if rule.session is NULL else affinity_choose(r, x, head)
+    if chosen < 0:
+        return answer_plainly(r, c, x, 500, rule.reason)
+    x.target = &rule.targets[chosen]
+    if x.target.backend is NULL:
+        return answer_plainly(r, c, x, x.target.status, x.target.reason)
+    x.request_body.filters[1] = x.target.filters
+    if x.target.filters is not NULL:
+        chosen = filtered(r, x, x.target.filters, head, &decision, client_secure, &own)
+        if chosen != 0:
+            return answer_filtered(r, c, x, chosen, &own)
+    return VERDICT_ON
+
+
+cdef inline int unrouted_status(uint16_t reason) noexcept nogil:
+    """The answer to a request for which no rule was found."""
+    if reason == REASON_OVERLOADED:
+        return 503
+    return 421 if reason == REASON_MISDIRECTED else 404
+
+
+cdef int answer_last(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    """Answers OPTIONS or TRACE with Max-Forwards: 0 as the final recipient (RFC 9110 section 7.6.2).
+
+    TRACE is answered with 405: an echo of the request would show scripts fields that browsers hide from them.
+    """
+    cdef Answer own
+    cdef Field allow
+    memset(&own, 0, sizeof(Answer))
+    own.status = 200
+    own.reason = REASON_MAX_FORWARDS
+    if x.method == METHOD_TRACE:
+        memset(&allow, 0, sizeof(Field))
+        allow.name = Slice(b"Allow", 5)
+        allow.value = Slice(b"OPTIONS", 7)
+        own.status = 405
+        own.fields = &allow
+        own.fields_count = 1
+    return answer(r, c, x, &own)
+
+
+cdef int filtered(Reactor r, Exchange *x, const FilterChain *chain, Head *head, const Decision *decision,
+                  bint secure, Answer *own) noexcept nogil:
+    """Like filter_request; also keeps what a CORS filter adds to the response."""
+    cdef int outcome
+    memset(own, 0, sizeof(Answer))
+    own.copies = &r.copies
+    outcome = filter_request(chain, head, decision.prefix, decision.listener_port, secure, &r.arena, own)
+    if own.cors is not NULL:
+        x.cors = own.cors
+        if not exchange_keep_origin(x, own.origin):
+            return -1
+    return outcome
+
+
+cdef int answer_filtered(Reactor r, Connection *c, Exchange *x, int outcome, const Answer *own) noexcept nogil:
+    """A filter answered (1), or there was no room (-1)."""
+    if outcome < 0:
+        return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
+    return answer(r, c, x, own)
+
+
+cdef bint keep_request(Reactor r, Exchange *x, const Head *head) noexcept nogil:
+    """Writes the head into the exchange, where it is kept until the endpoint sends something. False: no room."""
+    cdef char *room
+    x.request_size = write_request(x.request, REQUEST_ROOM, head)
+    if x.request_size != 0:
+        return True
+    x.request_size = write_request(r.outgoing, r.outgoing_size, head)
+    if x.request_size == 0:
+        return False
+    room = exchange_request_room(x, x.request_size)
+    if room is NULL:
+        return False
+    memcpy(room, r.outgoing, x.request_size)
+    return True
+
+
+cdef bint is_too_large(Reactor r, const Exchange *x) noexcept nogil:
+    """Whether the body exceeds --max-body, by the stated length or by the bytes received so far."""
+    cdef uint64_t size = x.request_body.decoded
+    if x.request_body.framing == FRAMING_LENGTH:
+        size += x.request_body.left
+    return size > r.max_body
+
+
+cdef int send(Reactor r, Connection *c, Exchange *x, const char *body, uint32_t size) noexcept nogil:
+    """Sends the head and the `size` bytes of body that came with it, or holds them until there is a connection."""
+    cdef uint16_t reason
+    x.keeps = x.rule.retry is not NULL
+    reason = attempt_begin(r, c, x)
+    if reason != 0:
+        x.discarded = size
+        return answer_plainly(r, c, x, 503, reason)
+    if x.stage != STAGE_WAITING:
+        x.keeps = x.keeps and size <= KEPT_MOST
+        if buffer_append(&x.held, body, size) < 0:
+            return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
+        return VERDICT_ON
+    if x.keeps:
+        keep(x, body, size)
+    attempt_send(r, c, x, body, size)
+    return VERDICT_ON
+
+
+cdef void keep(Exchange *x, const char *body, uint32_t size) noexcept nogil:
+    """Keeps a piece of the body that is about to be sent; if that is impossible, the request is not sent again."""
+    if buffer_size(&x.held) + size > KEPT_MOST or buffer_append(&x.held, body, size) < 0:
+        x.keeps = False
+        buffer_free(&x.held)
+
+
+cdef int request_begin(Reactor r, Connection *c, Exchange *x, char *rest, uint32_t size,
+                       uint32_t *taken) noexcept nogil:
+    cdef long body = 0
+    cdef int verdict
+    cdef Slice passed = nothing()
+    note(r, x, &r.head)
+    taken[0] = 0
+    if is_too_large(r, x):
+        record_request(r, x, &r.head, nothing(), nothing())
+        return answer_plainly(r, c, x, 413, REASON_BODY_TOO_LARGE)
+    copies_reset(&r.copies)
+    verdict = decide(r, c, x, &r.head)
+    if verdict != VERDICT_ON or x.local:
+        return verdict
+    if not x.request_body.complete and size > 0:
+        body = body_pass(&x.request_body, rest, size, &r.head_limits, &passed)
+        if body < 0:
+            return request_refused(r, c, x, -<int> body)
+        if is_too_large(r, x):
+            return answer_plainly(r, c, x, 413, REASON_BODY_TOO_LARGE)
+        taken[0] = <uint32_t> body
+        x.received += body
+    if not keep_request(r, x, &r.head):
+        return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
+    verdict = send(r, c, x, passed.data, passed.size)
+    if (r.copies.first is not NULL or r.copies.lost) and not x.local:
+        mirrors_begin(r, x, passed.data, passed.size)
+    return verdict
+
+
+cdef inline Slice nothing() noexcept nogil:
+    cdef Slice slice
+    slice.data = NULL
+    slice.size = 0
+    return slice
+
+
+cdef int request_refused(Reactor r, Connection *c, Exchange *x, int refusal) noexcept nogil:
+    return answer_plainly(r, c, x, refusal_status(refusal), REASON_REFUSED + refusal)
+
+
+cdef uint32_t request_room(Reactor r, const Exchange *x) noexcept nogil:
+    # `left` is the rest of the body or of the current chunk, or the part of a chunk size that was read: never too much.
+    return SCRATCH if x.request_body.left > SCRATCH - r.ahead else <uint32_t> x.request_body.left + r.ahead
+
+
+cdef int request_relay(Reactor r, Connection *c, Exchange *x, Connection *u) noexcept nogil:
+    cdef iovec part
+    cdef Slice passed
+    cdef long size, taken
+    cdef char *data
+    if buffer_size(&c.input):
+        data = buffer_bytes(&c.input)
+        size = buffer_size(&c.input)
+    else:
+        data = r.scratch
+        size = receive(r, c, data, request_room(r, x))
+        if size == 0:
+            return VERDICT_ON
+        if size < 0:
+            return break_off(r, c, x, REASON_CLIENT_CLOSED)
+    x.progress = r.milliseconds
+    taken = body_pass(&x.request_body, data, size, &r.head_limits, &passed)
+    if taken < 0:
+        return request_refused(r, c, x, -<int> taken)
+    x.received += taken
+    if is_too_large(r, x):
+        return answer_plainly(r, c, x, 413, REASON_BODY_TOO_LARGE)
+    if x.keeps:
+        keep(x, passed.data, passed.size)
+    part.iov_base = <char *> passed.data
+    part.iov_len = passed.size
+    if passed.size and transmit(r, u, &part, 1) < 0:
+        x.upload_over = u.readable = True
+    if x.mirrors_count:
+        mirrors_feed(r, x, passed.data, passed.size)
+    if data == r.scratch:
+        if buffer_append(&c.input, data + taken, size - taken) < 0:
+            return break_off(r, c, x, REASON_OVERLOADED)
+    else:
+        buffer_consume(&c.input, taken)
+    return VERDICT_ON

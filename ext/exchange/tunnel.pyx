@@ -1,0 +1,146 @@
+"""Upgraded connections; see tunnel.pxd.
+
+The directions are independent. A side is read only while the other side has taken all earlier bytes. When the sender
+ends its side, that end is relayed (a half-close) after all its bytes. The tunnel ends when both directions have ended.
+If a side accepts no more bytes, the direction towards it ends; bytes that it sends are still relayed. A reset ends the
+tunnel, also a reset after the end of its sender, and the client is reset too if bytes could have been lost.
+
+The rule, tables and counters of a tunnel are those of its request: they are held until its end, whatever is installed
+meanwhile. The rule's timeouts end with the 101: only the time without traffic is limited.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from fastroute.ext.exchange.answer cimport answer_plainly, break_off
+from fastroute.ext.exchange.attempt cimport attempt_end
+from fastroute.ext.exchange.record cimport record_end
+from fastroute.ext.http1.body cimport body_start
+from fastroute.ext.http1.head cimport FRAMING_NONE
+from fastroute.ext.http1.reason cimport (
+    REASON_CLIENT_CLOSED, REASON_OVERLOADED, REASON_TUNNEL_IDLE, REASON_UPSTREAM_MALFORMED, REASON_UPSTREAM_TRUNCATED,
+)
+from fastroute.ext.http1.write cimport write_response
+from fastroute.ext.memory.buffer cimport buffer_bytes, buffer_consume, buffer_size
+from fastroute.ext.reactor.connection cimport slab_find
+from fastroute.ext.reactor.exchange cimport STAGE_TUNNEL, VERDICT_CLOSE, VERDICT_LINGER, VERDICT_ON, VERDICT_RESET
+from fastroute.ext.reactor.inet cimport iovec
+from fastroute.ext.reactor.reactor cimport SCRATCH, end_writing, flush, queue, receive, set_deadline, transmit
+
+cdef enum Flow:                 # the result of one direction in one visit
+    FLOW_ON = 0
+    FLOW_ENDED                  # the end of its sender was relayed, or its receiver accepts no more
+    FLOW_RESET                  # the connection of its sender is broken
+
+
+cdef int tunnel_begin(Reactor r, Connection *c, Exchange *x, Connection *u, char *data, uint32_t size) noexcept nogil:
+    cdef iovec parts[2]
+    if not x.request_body.complete or buffer_size(&u.output):
+        return answer_plainly(r, c, x, 502, REASON_UPSTREAM_MALFORMED)      # it cannot have read the request
+    parts[0].iov_base = r.outgoing
+    parts[0].iov_len = write_response(r.outgoing, r.outgoing_size, &r.head, False, False, False)
+    parts[1].iov_base = data
+    parts[1].iov_len = size
+    if parts[0].iov_len == 0:
+        return answer_plainly(r, c, x, 502, REASON_OVERLOADED)
+    x.status = r.head.status
+    x.stage = STAGE_TUNNEL
+    x.answered = x.close = True
+    x.upstream_keeps = False
+    x.deadline = x.try_deadline = x.probe = 0
+    body_start(&x.response_body, FRAMING_NONE, 0)
+    set_deadline(r, u, 0)
+    x.progress = r.milliseconds
+    x.sent += parts[0].iov_len + size
+    if transmit(r, c, parts, 2 if size else 1) < 0:
+        return break_off(r, c, x, REASON_CLIENT_CLOSED)
+    return VERDICT_ON
+
+
+cdef int carry(Reactor r, Connection *sender, Connection *receiver, Exchange *x, uint64_t *carried) noexcept nogil:
+    """One read from the sender, if the receiver has taken all earlier bytes. Returns a Flow."""
+    cdef iovec part
+    cdef long size
+    if receiver.writable and buffer_size(&receiver.output):
+        x.progress = r.milliseconds
+        if flush(r, receiver) < 0:
+            return FLOW_ENDED
+    if buffer_size(&receiver.output):
+        return FLOW_ENDED if receiver.failed else FLOW_ON
+    if buffer_size(&sender.input):          # arrived with the head
+        part.iov_base = buffer_bytes(&sender.input)
+        size = buffer_size(&sender.input)
+    elif sender.readable:
+        part.iov_base = r.scratch
+        size = receive(r, sender, r.scratch, SCRATCH)
+    else:
+        return FLOW_ON
+    if size == -1:
+        if end_writing(r, receiver):
+            return FLOW_ENDED
+        sender.readable = True      # the end is read again after the receiver has taken what is queued
+        return FLOW_ON
+    if size < 0:
+        return FLOW_RESET
+    if size == 0:
+        return FLOW_ON
+    x.progress = r.milliseconds
+    carried[0] += size
+    part.iov_len = size
+    size = transmit(r, receiver, &part, 1)
+    if buffer_size(&sender.input):
+        buffer_consume(&sender.input, buffer_size(&sender.input))
+    return FLOW_ENDED if size < 0 else FLOW_ON
+
+
+cdef inline bint has_more(const Connection *sender, const Connection *receiver, bint over) noexcept nogil:
+    return not over and (sender.readable or buffer_size(&sender.input) != 0) and buffer_size(&receiver.output) == 0
+
+
+cdef inline bint is_lost(const Connection *sender, const Connection *receiver, bint over) noexcept nogil:
+    """Whether a side that had ended is broken now, so that nothing can reach it, and the other has all its bytes."""
+    return over and sender.failed and buffer_size(&receiver.output) == 0
+
+
+cdef int tunnel_advance(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    cdef Connection *u = slab_find(&r.slab, x.upstream)
+    cdef int flow = FLOW_ON
+    if c.failed:
+        c.readable = True
+    if u.failed:
+        u.readable = True
+    if is_lost(c, u, x.client_over):
+        return break_off(r, c, x, REASON_CLIENT_CLOSED)
+    if is_lost(u, c, x.upstream_over):
+        x.client_over = True
+    if not x.client_over:
+        flow = carry(r, c, u, x, &x.received)
+        if flow == FLOW_RESET:
+            return break_off(r, c, x, REASON_CLIENT_CLOSED)
+        x.client_over = flow == FLOW_ENDED
+    if not x.upstream_over:
+        flow = carry(r, u, c, x, &x.sent)
+        if flow == FLOW_RESET:
+            break_off(r, c, x, REASON_UPSTREAM_TRUNCATED)
+            return VERDICT_RESET
+        x.upstream_over = flow == FLOW_ENDED
+    if x.client_over and x.upstream_over:
+        return tunnel_end(r, c, x)
+    if has_more(c, u, x.client_over) or has_more(u, c, x.upstream_over):
+        queue(r, c)
+    set_deadline(r, c, x.progress + r.times.tunnel_idle)
+    return VERDICT_ON
+
+
+cdef int tunnel_end(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    x.upstream_ended = r.now
+    attempt_end(r, x, False)
+    record_end(r, c, x)
+    # A client whose end was not read may still be sending: a plain close would be a reset, and discard sent bytes.
+    return VERDICT_CLOSE if c.ended and not c.readable else VERDICT_LINGER
+
+
+cdef int tunnel_expired(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    if r.milliseconds < x.progress + r.times.tunnel_idle:
+        set_deadline(r, c, x.progress + r.times.tunnel_idle)
+        return VERDICT_ON
+    return break_off(r, c, x, REASON_TUNNEL_IDLE)

@@ -1,0 +1,356 @@
+"""Where a body ends, and which bytes of it are content (RFC 9112 sections 6 and 7): a state machine over bytes.
+
+Content is neither parsed nor changed. Only the chunk framing is parsed, octet by octet, and strictly: a size consists
+of hex digits only, an extension follows immediately and conforms to the grammar, every line ends in CRLF, content is
+followed by CRLF, and trailers are checked as strictly as the fields of a head. Chunks are passed on unchanged, so they
+must contain nothing that another parser could interpret differently.
+
+Trailers that are not allowed in a trailer section (trailer.pyx) are dropped from what is passed on. A name is held back
+until it is complete, or longer than every forbidden one. So if a read ends inside a name, less is passed on than was
+taken, and the next call puts the held octets in front of its data.
+
+States are named after what is expected next. `line`, `surplus` and `trailers` limit what a peer may send without
+sending content. The shortest form of a chunk is no surplus: a sender of small chunks may send any number of them.
+"""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memchr, memmove, memset
+
+from fastroute.ext.http1.field cimport refuse_byte
+from fastroute.ext.http1.head cimport FRAMING_CHUNKED, FRAMING_CLOSE, FRAMING_LENGTH, FRAMING_NONE, HeadLimits
+from fastroute.ext.http1.octet cimport OCTET_TOKEN, hex_value, is_octet, run_over_field
+from fastroute.ext.http1.refusal cimport (
+    REFUSAL_BARE_CR, REFUSAL_CHUNK_END_MISSING, REFUSAL_CHUNK_EXTENSION_INVALID, REFUSAL_CHUNK_LINE_TOO_LONG,
+    REFUSAL_CHUNK_OVERHEAD, REFUSAL_CHUNK_SIZE_INVALID, REFUSAL_CHUNK_SIZE_TOO_LARGE, REFUSAL_CONTROL_BYTE,
+    REFUSAL_FIELD_FOLDED, REFUSAL_FIELD_NAME_INVALID, REFUSAL_FIELD_SPACE_BEFORE_COLON, REFUSAL_FIELD_WITHOUT_COLON,
+    REFUSAL_TRAILERS_TOO_LARGE,
+)
+from fastroute.ext.http1.trailer cimport is_forbidden_trailer
+from fastroute.ext.memory.slice cimport Slice
+from fastroute.ext.routing.chain cimport filters_name
+
+cdef enum State:
+    STATE_SIZE = 0              # first digit of a chunk size
+    STATE_SIZE_MORE             # another digit, ';' or CR
+    STATE_EXTENSION             # first octet of an extension name
+    STATE_EXTENSION_NAME        # another, '=', ';' or CR
+    STATE_EXTENSION_VALUE       # first octet of a token, or '"'
+    STATE_EXTENSION_TOKEN       # another, ';' or CR
+    STATE_QUOTED                # any octet of a quoted string
+    STATE_QUOTED_PAIR           # the octet after a backslash
+    STATE_QUOTED_END            # ';' or CR
+    STATE_SIZE_LF
+    STATE_DATA                  # `left` bytes of content
+    STATE_DATA_CR
+    STATE_DATA_LF
+    STATE_TRAILER               # first octet of a trailer, or the CR of the last line
+    STATE_TRAILER_NAME          # another octet of a name that is held back, or ':'
+    STATE_TRAILER_LONG          # the same, after it was decided whether the trailer is dropped
+    STATE_TRAILER_VALUE
+    STATE_TRAILER_LF
+    STATE_LAST_LF
+
+cdef enum:
+    CHUNK_SIZE_MOST_SHIFTED = 0x00ffffffffffffff    # a larger size takes no further digit: 2**60 - 1 at most
+
+
+cdef void body_start(Body *body, int framing, uint64_t content_length) noexcept nogil:
+    memset(body, 0, sizeof(Body))
+    body.framing = <uint8_t> framing
+    body.left = content_length if framing == FRAMING_LENGTH else 0
+    body.complete = framing == FRAMING_NONE or (framing == FRAMING_LENGTH and content_length == 0)
+
+
+cdef int refuse_line(char octet, int otherwise) noexcept nogil:
+    """-Refusal for an octet that is not allowed here; `otherwise` if it is allowed elsewhere."""
+    cdef char[2] pair = [octet, 0]
+    return refuse_byte(pair, pair + 2, otherwise)
+
+
+# -------------------------------------------------------------------------------------------------------- chunk lines
+
+cdef int take_size(Body *body, char octet) noexcept nogil:
+    """STATE_SIZE and STATE_SIZE_MORE."""
+    cdef int digit = hex_value(octet)
+    if digit >= 0:
+        if body.left > CHUNK_SIZE_MOST_SHIFTED:
+            return -REFUSAL_CHUNK_SIZE_TOO_LARGE
+        body.left = body.left * 16 + <uint64_t> digit
+        body.state = STATE_SIZE_MORE
+        return 0
+    if body.state == STATE_SIZE_MORE and (octet == c'\r' or octet == c';'):
+        body.state = STATE_SIZE_LF if octet == c'\r' else STATE_EXTENSION
+        return 0
+    if octet == c'\r':
+        return -REFUSAL_CHUNK_SIZE_INVALID
+    return refuse_line(octet, REFUSAL_CHUNK_SIZE_INVALID)
+
+
+cdef int take_extension(Body *body, char octet) noexcept nogil:
+    """STATE_EXTENSION to STATE_QUOTED_END: chunk-ext of RFC 9112 section 7.1.1, without BWS."""
+    cdef uint8_t state = body.state
+    if state == STATE_QUOTED and octet in (c'"', c'\\'):
+        body.state = STATE_QUOTED_END if octet == c'"' else STATE_QUOTED_PAIR
+    elif state in (STATE_QUOTED, STATE_QUOTED_PAIR) and (octet == c'\t' or 0x20 <= <uint8_t> octet < 0x7f):
+        body.state = STATE_QUOTED
+    elif state == STATE_EXTENSION_VALUE and octet == c'"':
+        body.state = STATE_QUOTED
+    elif state <= STATE_EXTENSION_TOKEN and is_octet(octet, OCTET_TOKEN):
+        body.state = STATE_EXTENSION_NAME if state <= STATE_EXTENSION_NAME else STATE_EXTENSION_TOKEN
+    elif state == STATE_EXTENSION_NAME and octet == c'=':
+        body.state = STATE_EXTENSION_VALUE
+    elif state in (STATE_EXTENSION_NAME, STATE_EXTENSION_TOKEN, STATE_QUOTED_END) and octet in (c';', c'\r'):
+        body.state = STATE_EXTENSION if octet == c';' else STATE_SIZE_LF
+    elif octet == c'\r':
+        return -REFUSAL_CHUNK_EXTENSION_INVALID
+    else:
+        return refuse_line(octet, REFUSAL_CHUNK_EXTENSION_INVALID)
+    return 0
+
+
+cdef int take_size_lf(Body *body, char octet) noexcept nogil:
+    if octet != c'\n':
+        return -REFUSAL_BARE_CR
+    body.line = 0
+    body.state = STATE_DATA if body.left else STATE_TRAILER
+    return 0
+
+
+cdef int take_data_end(Body *body, char octet) noexcept nogil:
+    """STATE_DATA_CR and STATE_DATA_LF."""
+    if octet != (c'\r' if body.state == STATE_DATA_CR else c'\n'):
+        return -REFUSAL_CHUNK_END_MISSING
+    body.state = STATE_DATA_LF if body.state == STATE_DATA_CR else STATE_SIZE
+    return 0
+
+
+# ----------------------------------------------------------------------------------------------------------- trailers
+
+cdef inline void pass_on(char **out, const char *data, uint32_t size) noexcept nogil:
+    """Appends octets to those that are passed on; does nothing if `out` is NULL."""
+    if out is not NULL and size:
+        memmove(out[0], data, size)
+        out[0] += size
+
+
+cdef bint is_dropped(const Body *body) noexcept nogil:
+    """Whether the trailer with the held name is dropped.
+
+    A trailer must not circumvent a filter that sets or removes the field of that name: some servers merge trailers into
+    the head.
+    """
+    if body.trailers_dropped or is_forbidden_trailer(body.name, body.name_size):
+        return True
+    if body.underscores_dropped and memchr(body.name, c'_', body.name_size) is not NULL:
+        return True
+    return filters_name(body.filters[0], body.of_response, body.name, body.name_size) \
+        or filters_name(body.filters[1], body.of_response, body.name, body.name_size)
+
+
+cdef void decide_name(Body *body, char **out) noexcept nogil:
+    """Passes the held name on, or drops the trailer."""
+    if is_dropped(body):
+        body.dropping = 1
+    else:
+        pass_on(out, body.name, body.name_size)
+    body.name_size = 0
+
+
+cdef int take_trailer_name(Body *body, char octet, char **out) noexcept nogil:
+    """STATE_TRAILER to STATE_TRAILER_LONG."""
+    if is_octet(octet, OCTET_TOKEN):
+        if body.state == STATE_TRAILER_LONG:
+            if octet == c'_' and body.underscores_dropped and not body.dropping:
+                return -REFUSAL_FIELD_NAME_INVALID      # its beginning has been passed on
+            pass_on(NULL if body.dropping else out, &octet, 1)
+            return 0
+        body.state = STATE_TRAILER_NAME
+        body.name[body.name_size] = octet
+        body.name_size += 1
+        if body.name_size == sizeof(body.name):
+            decide_name(body, out)
+            body.state = STATE_TRAILER_LONG
+        return 0
+    if body.state == STATE_TRAILER:
+        if octet == c'\r':
+            pass_on(out, &octet, 1)
+            body.state = STATE_LAST_LF
+            return 0
+        return refuse_line(octet, REFUSAL_FIELD_FOLDED if octet in (c' ', c'\t') else REFUSAL_FIELD_NAME_INVALID)
+    if octet in (c' ', c'\t'):
+        return -REFUSAL_FIELD_SPACE_BEFORE_COLON
+    if octet == c'\r':
+        return -REFUSAL_FIELD_WITHOUT_COLON
+    if octet != c':':
+        return refuse_line(octet, REFUSAL_FIELD_NAME_INVALID)
+    if body.state == STATE_TRAILER_NAME:
+        decide_name(body, out)
+    pass_on(NULL if body.dropping else out, &octet, 1)
+    body.state = STATE_TRAILER_VALUE
+    return 0
+
+
+cdef int take_trailer_end(Body *body, char octet, const HeadLimits *limits, char **out) noexcept nogil:
+    """The CR after a value, STATE_TRAILER_LF and STATE_LAST_LF."""
+    if body.state == STATE_TRAILER_VALUE:
+        if octet != c'\r':
+            return refuse_line(octet, REFUSAL_CONTROL_BYTE)
+        body.state = STATE_TRAILER_LF
+    elif octet != c'\n':
+        return -REFUSAL_BARE_CR
+    elif body.state == STATE_LAST_LF:
+        body.complete = 1
+    else:
+        body.trailer_fields += 1
+        if body.trailer_fields > limits.fields:
+            return -REFUSAL_TRAILERS_TOO_LARGE
+        body.state = STATE_TRAILER
+    pass_on(NULL if body.dropping else out, &octet, 1)
+    if body.state == STATE_TRAILER:
+        body.dropping = 0
+    return 0
+
+
+cdef uint32_t take_trailer_value(Body *body, const char *at, const char *end, const HeadLimits *limits,
+                                 char **out) noexcept nogil:
+    """Takes the available part of a trailer value, within the limit. Returns its bytes."""
+    cdef uint32_t room = limits.head - body.trailers
+    cdef uint32_t size
+    if <size_t> (end - at) > room:
+        end = at + room
+    size = <uint32_t> (run_over_field(at, end) - at)
+    body.trailers += size
+    pass_on(NULL if body.dropping else out, at, size)
+    return size
+
+
+cdef long take_trailers(Body *body, const char *data, uint32_t size, const HeadLimits *limits,
+                        char **out) noexcept nogil:
+    """Takes the trailer section, or the available part of it. Returns the bytes taken, or -Refusal."""
+    cdef const char *at = data
+    cdef const char *end = data + size
+    cdef int refusal
+    while at < end and not body.complete:
+        if body.state == STATE_TRAILER_VALUE:
+            at += take_trailer_value(body, at, end, limits, out)
+            if at == end:
+                break
+        body.trailers += 1
+        if body.trailers > limits.head:
+            return -REFUSAL_TRAILERS_TOO_LARGE
+        if body.state <= STATE_TRAILER_LONG:
+            refusal = take_trailer_name(body, at[0], out)
+        else:
+            refusal = take_trailer_end(body, at[0], limits, out)
+        if refusal:
+            return refusal
+        at += 1
+    return at - data
+
+
+# --------------------------------------------------------------------------------------------------------- whole body
+
+cdef inline bint is_surplus(const Body *body, char octet) noexcept nogil:
+    """Whether the octet belongs to an extension, or the one before it is a leading zero."""
+    if body.state < STATE_SIZE_MORE or body.state == STATE_SIZE_LF or octet == c'\r':
+        return False
+    return body.state > STATE_SIZE_MORE or octet == c';' or body.left == 0
+
+
+cdef int take_octet(Body *body, char octet) noexcept nogil:
+    """One octet of framing, in any state before the trailers except STATE_DATA. Returns 0 or -Refusal."""
+    if body.state > STATE_SIZE_LF:
+        return take_data_end(body, octet)
+    if is_surplus(body, octet):
+        body.line += 1
+        body.surplus += 1
+        if body.line > CHUNK_SURPLUS_MOST:
+            return -REFUSAL_CHUNK_LINE_TOO_LONG
+        if body.surplus > SURPLUS_FREE + body.decoded:
+            return -REFUSAL_CHUNK_OVERHEAD
+    if body.state <= STATE_SIZE_MORE:
+        return take_size(body, octet)
+    return take_extension(body, octet) if body.state < STATE_SIZE_LF else take_size_lf(body, octet)
+
+
+cdef uint32_t take_content(Body *body, uint32_t size) noexcept nogil:
+    """Takes up to `size` bytes of content; returns how many."""
+    cdef uint32_t taken = size if body.framing == FRAMING_CLOSE or body.left > size else <uint32_t> body.left
+    body.decoded += taken
+    if body.framing == FRAMING_CLOSE:
+        return taken
+    body.left -= taken
+    if body.left == 0:
+        if body.framing == FRAMING_CHUNKED:
+            body.state = STATE_DATA_CR
+        else:
+            body.complete = 1
+    return taken
+
+
+cdef inline bint in_trailers(const Body *body) noexcept nogil:
+    return body.framing == FRAMING_CHUNKED and body.state >= STATE_TRAILER
+
+
+cdef long take_span(Body *body, const char *data, uint32_t size, const HeadLimits *limits, const char **content,
+                    uint32_t *content_size) noexcept nogil:
+    """Like body_decode, but does not read trailers."""
+    cdef const char *at = data
+    cdef const char *end = data + size
+    cdef int refusal
+    content_size[0] = 0
+    while at < end and not body.complete:
+        if body.framing != FRAMING_CHUNKED or body.state == STATE_DATA:
+            content[0] = at
+            content_size[0] = take_content(body, <uint32_t> (end - at))
+            return at + content_size[0] - data
+        if body.state >= STATE_TRAILER:
+            break
+        refusal = take_octet(body, at[0])
+        if refusal:
+            return refusal
+        at += 1
+    return at - data
+
+
+cdef long body_decode(Body *body, const char *data, uint32_t size, const HeadLimits *limits,
+                      const char **content, uint32_t *content_size) noexcept nogil:
+    content_size[0] = 0
+    if in_trailers(body):
+        return take_trailers(body, data, size, limits, NULL)
+    return take_span(body, data, size, limits, content, content_size)
+
+
+cdef long take_all(Body *body, const char *data, uint32_t size, const HeadLimits *limits, char **out) noexcept nogil:
+    """Takes the bytes of `data` that belong to the body. `out`: where the trailer section is copied; NULL: it is
+    dropped."""
+    cdef const char *content
+    cdef uint32_t content_size
+    cdef uint32_t taken = 0
+    cdef long step
+    while taken < size and not body.complete:
+        if in_trailers(body):
+            if out is not NULL:
+                out[0] += taken
+            step = take_trailers(body, data + taken, size - taken, limits, out)
+            return step if step < 0 else taken + step
+        step = take_span(body, data + taken, size - taken, limits, &content, &content_size)
+        if step < 0:
+            return step
+        taken += <uint32_t> step
+    if out is not NULL:
+        out[0] += taken
+    return taken
+
+
+cdef long body_take(Body *body, const char *data, uint32_t size, const HeadLimits *limits) noexcept nogil:
+    return take_all(body, data, size, limits, NULL)
+
+
+cdef long body_pass(Body *body, char *data, uint32_t size, const HeadLimits *limits, Slice *passed) noexcept nogil:
+    cdef char *out = data - body.name_size
+    cdef long taken
+    passed.data = out
+    taken = take_all(body, data, size, limits, &out)
+    passed.size = <uint32_t> (out - passed.data)
+    return taken

@@ -1,0 +1,296 @@
+"""Writes heads (RFC 9112): of requests to backends, of responses to clients, and of fastroute's own answers.
+
+Fields that are valid for one hop only are never copied: Host, framing, Connection, Upgrade and TE are written from the
+members of the Head, so a client or a filter cannot change them by `fields`. All other fields keep their order and
+spelling. Field lines that are adjacent in the received bytes, as most are, are copied together.
+
+Requests to backends are always HTTP/1.1, and their connection is kept: that is the default, so no field is needed.
+Responses have `Connection: close` if fastroute will close, and `keep-alive` only for a 1.0 client (RFC 9112 section
+9.3). A message keeps its framing, except that HTTP/1.0 clients get no chunks, and that the caller may chunk a body
+without framing.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy, strlen
+
+from fastroute.ext.http1.head cimport (
+    FIELD_CONNECTION, FIELD_CONTENT_LENGTH, FIELD_COUNT, FIELD_HOST, FIELD_KEEP_ALIVE, FIELD_PROXY_CONNECTION, FIELD_TE,
+    FIELD_TRAILER, FIELD_TRANSFER_ENCODING, FIELD_UPGRADE, FRAMING_CHUNKED, FRAMING_LENGTH, Field, Head,
+)
+from fastroute.ext.memory.slice cimport Slice
+
+cdef struct Pen:                # position of the next byte
+    char *at
+    char *end
+    bint full                   # something did not fit: the output is invalid
+
+cdef enum:
+    DECIMAL_MOST = 20           # digits of a uint64_t
+
+cdef const char *HEX = b"0123456789abcdef"
+cdef const char *DAYS = b"SunMonTueWedThuFriSat"
+cdef const char *MONTHS = b"JanFebMarAprMayJunJulAugSepOctNovDec"
+
+# RFC 9110 section 15, and a few others that proxies and their backends send; spelled as registered.
+PHRASES = {
+    100: b"Continue", 101: b"Switching Protocols", 102: b"Processing", 103: b"Early Hints",
+    200: b"OK", 201: b"Created", 202: b"Accepted", 203: b"Non-Authoritative Information", 204: b"No Content",
+    205: b"Reset Content", 206: b"Partial Content",
+    300: b"Multiple Choices", 301: b"Moved Permanently", 302: b"Found", 303: b"See Other", 304: b"Not Modified",
+    307: b"Temporary Redirect", 308: b"Permanent Redirect",
+    400: b"Bad Request", 401: b"Unauthorized", 403: b"Forbidden", 404: b"Not Found", 405: b"Method Not Allowed",
+    408: b"Request Timeout", 409: b"Conflict", 410: b"Gone", 411: b"Length Required", 413: b"Content Too Large",
+    414: b"URI Too Long", 415: b"Unsupported Media Type", 417: b"Expectation Failed", 421: b"Misdirected Request",
+    426: b"Upgrade Required", 429: b"Too Many Requests", 431: b"Request Header Fields Too Large",
+    500: b"Internal Server Error", 501: b"Not Implemented", 502: b"Bad Gateway", 503: b"Service Unavailable",
+    504: b"Gateway Timeout", 505: b"HTTP Version Not Supported", 508: b"Loop Detected",
+}
+
+cdef const char *phrases[600]
+cdef uint8_t never_copied[FIELD_COUNT]
+
+
+cdef const char *status_phrase(int status) noexcept nogil:
+    if 0 <= status < 600 and phrases[status] != NULL:
+        return phrases[status]
+    return b"Unknown"
+
+
+def _lay_out():
+    """Copies the tables into arrays; the phrases live as long as PHRASES does."""
+    cdef int status
+    cdef int known
+    for status in PHRASES:
+        phrases[status] = PHRASES[status]
+    for known in (FIELD_HOST, FIELD_CONTENT_LENGTH, FIELD_TRANSFER_ENCODING, FIELD_CONNECTION, FIELD_KEEP_ALIVE,
+                  FIELD_PROXY_CONNECTION, FIELD_TE, FIELD_UPGRADE):
+        never_copied[known] = 1
+
+
+_lay_out()
+
+
+# -------------------------------------------------------------------------------------------------------------- pieces
+
+cdef inline void put(Pen *pen, const char *data, size_t size) noexcept nogil:
+    if <size_t> (pen.end - pen.at) < size:
+        pen.full = True
+    elif size:
+        memcpy(pen.at, data, size)
+        pen.at += size
+
+
+cdef inline void put_slice(Pen *pen, Slice slice) noexcept nogil:
+    put(pen, slice.data, slice.size)
+
+
+cdef void put_number(Pen *pen, uint64_t number) noexcept nogil:
+    cdef char[DECIMAL_MOST] digits
+    cdef int start = DECIMAL_MOST
+    while True:
+        start -= 1
+        digits[start] = <char> (c'0' + number % 10)
+        number //= 10
+        if number == 0:
+            break
+    put(pen, digits + start, DECIMAL_MOST - start)
+
+
+cdef inline bint is_line(const Field *field) noexcept nogil:
+    """Whether the received line of the field is unchanged, name and value."""
+    return field.received and field.value.data == field.name.data + field.name.size + 2 \
+        and field.value.data[field.value.size] == c'\r'
+
+
+cdef void put_fields(Pen *pen, const Head *head, bint trailer) noexcept nogil:
+    """Writes the fields that are forwarded; `trailer`: including the field Trailer."""
+    cdef const Field *field = head.fields
+    cdef const Field *end = head.fields + head.fields_count
+    cdef const char *start = NULL       # start of the received lines that are not copied yet
+    cdef const char *stop = NULL        # their end
+    while field < end:
+        if field.dropped or never_copied[field.known] or (field.known == FIELD_TRAILER and not trailer):
+            field += 1
+            continue
+        if field.name.data != stop or not field.received:
+            put(pen, start, stop - start)
+            start = stop = field.name.data
+        if is_line(field):
+            stop = field.value.data + field.value.size + 2
+        else:
+            start = stop = NULL
+            put_slice(pen, field.name)
+            put(pen, b": ", 2)
+            put_slice(pen, field.value)
+            put(pen, b"\r\n", 2)
+        field += 1
+    put(pen, start, stop - start)
+
+
+cdef void put_framing(Pen *pen, int stated, uint64_t length) noexcept nogil:
+    if stated == FRAMING_LENGTH:
+        put(pen, b"Content-Length: ", 16)
+        put_number(pen, length)
+        put(pen, b"\r\n", 2)
+    elif stated == FRAMING_CHUNKED:
+        put(pen, b"Transfer-Encoding: chunked\r\n", 28)
+
+
+cdef void put_connection(Pen *pen, bint close, bint to_http10) noexcept nogil:
+    if close:
+        put(pen, b"Connection: close\r\n", 19)
+    elif to_http10:
+        put(pen, b"Connection: keep-alive\r\n", 24)
+
+
+cdef void put_upgrade(Pen *pen, const Head *head) noexcept nogil:
+    if head.upgrade:
+        put(pen, b"Connection: Upgrade\r\nUpgrade: ", 30)
+        put_slice(pen, head.protocols)
+        put(pen, b"\r\n", 2)
+
+
+cdef inline uint32_t written(const Pen *pen, const char *out) noexcept nogil:
+    return 0 if pen.full else <uint32_t> (pen.at - out)
+
+
+# --------------------------------------------------------------------------------------------------------------- heads
+
+cdef uint32_t write_request(char *out, uint32_t room, const Head *head) noexcept nogil:
+    cdef Pen pen = Pen(out, out + room, False)
+    put_slice(&pen, head.method)
+    put(&pen, b" ", 1)
+    put_slice(&pen, head.path)
+    if head.has_query:
+        put(&pen, b"?", 1)
+        put_slice(&pen, head.query)
+    put(&pen, b" HTTP/1.1\r\nHost: ", 17)
+    put_slice(&pen, head.authority)
+    put(&pen, b"\r\n", 2)
+    put_fields(&pen, head, True)
+    put_framing(&pen, head.stated, head.content_length)
+    if head.te_trailers and head.minor == 1:
+        put(&pen, b"TE: trailers\r\nConnection: TE\r\n", 30)
+    put_upgrade(&pen, head)
+    put_slice(&pen, head.mark)
+    put(&pen, b"\r\n", 2)
+    return written(&pen, out)
+
+
+cdef void put_status_line(Pen *pen, int status, Slice reason) noexcept nogil:
+    put(pen, b"HTTP/1.1 ", 9)
+    put_number(pen, status)
+    put(pen, b" ", 1)
+    put_slice(pen, reason)
+    put(pen, b"\r\n", 2)
+
+
+cdef uint32_t write_response(char *out, uint32_t room, const Head *head, bint close, bint to_http10,
+                             bint chunk_it) noexcept nogil:
+    cdef Pen pen = Pen(out, out + room, False)
+    cdef int stated = FRAMING_CHUNKED if chunk_it else head.stated
+    put_status_line(&pen, head.status, head.reason)
+    put_fields(&pen, head, not to_http10)
+    if stated != FRAMING_CHUNKED or not to_http10:
+        put_framing(&pen, stated, head.content_length)
+    if head.status >= 200:
+        put_connection(&pen, close, to_http10)
+    if not to_http10:
+        put_upgrade(&pen, head)
+    put(&pen, b"\r\n", 2)
+    return written(&pen, out)
+
+
+cdef void put_all(Pen *pen, const Field *fields, uint32_t count) noexcept nogil:
+    cdef uint32_t i
+    for i in range(count):
+        if fields[i].dropped:
+            continue
+        put_slice(pen, fields[i].name)
+        put(pen, b": ", 2)
+        put_slice(pen, fields[i].value)
+        put(pen, b"\r\n", 2)
+
+
+cdef uint32_t write_local_response(char *out, uint32_t room, const LocalResponse *response) noexcept nogil:
+    cdef Pen pen = Pen(out, out + room, False)
+    cdef const char *phrase = status_phrase(response.status)
+    put_status_line(&pen, response.status, Slice(phrase, <uint32_t> strlen(phrase)))
+    if response.date.size and not response.stated:
+        put(&pen, b"Date: ", 6)
+        put_slice(&pen, response.date)
+        put(&pen, b"\r\n", 2)
+    if response.location.size and not response.stated:
+        put(&pen, b"Location: ", 10)
+        put_slice(&pen, response.location)
+        put(&pen, b"\r\n", 2)
+    put_all(&pen, response.fields, response.fields_count)
+    if response.status != 204:
+        if not response.stated:
+            put(&pen, b"Content-Type: text/plain; charset=utf-8\r\n", 41)
+        put_framing(&pen, FRAMING_LENGTH, response.text.size + 1)
+    put_connection(&pen, response.close, response.to_http10)
+    put(&pen, b"\r\n", 2)
+    if not response.to_head and response.status != 204:
+        put_slice(&pen, response.text)
+        put(&pen, b"\n", 1)
+    return written(&pen, out)
+
+
+cdef uint32_t write_chunk_head(char *out, uint64_t size) noexcept nogil:
+    cdef int digits = 1
+    cdef int i
+    while digits < 16 and size >> (4 * digits):
+        digits += 1
+    for i in range(digits):
+        out[i] = HEX[(size >> (4 * (digits - 1 - i))) & 15]
+    out[digits] = c'\r'
+    out[digits + 1] = c'\n'
+    return digits + 2
+
+
+# --------------------------------------------------------------------------------------------------------------- dates
+
+cdef inline void put_two(char *out, int64_t number) noexcept nogil:
+    out[0] = <char> (c'0' + number // 10 % 10)
+    out[1] = <char> (c'0' + number % 10)
+
+
+cdef void write_date(char *out, int64_t seconds) noexcept nogil:
+    """Civil date from days, by the 400-year cycle that starts on 1 March 0000: a leap day is the last of its year."""
+    cdef int64_t days = seconds // 86400
+    cdef int64_t of_day = seconds % 86400
+    cdef int64_t since_0000 = days + 719468
+    cdef int64_t era = since_0000 // 146097
+    cdef int64_t of_era = since_0000 % 146097
+    cdef int64_t years = (of_era - of_era // 1460 + of_era // 36524 - of_era // 146096) // 365
+    cdef int64_t of_year = of_era - (365 * years + years // 4 - years // 100)
+    cdef int64_t month = (5 * of_year + 2) // 153       # 0 is March
+    cdef int64_t day = of_year - (153 * month + 2) // 5 + 1
+    cdef int64_t year = era * 400 + years + (1 if month >= 10 else 0)
+    month = month + 2 if month < 10 else month - 10     # 0 is January
+    memcpy(out, b"Xxx, 00 Xxx 0000 00:00:00 GMT", 29)
+    memcpy(out, DAYS + (days + 4) % 7 * 3, 3)
+    put_two(out + 5, day)
+    memcpy(out + 8, MONTHS + month * 3, 3)
+    put_two(out + 12, year // 100)
+    put_two(out + 14, year % 100)
+    put_two(out + 17, of_day // 3600)
+    put_two(out + 20, of_day // 60 % 60)
+    put_two(out + 23, of_day % 60)
+
+
+cdef uint32_t write_port(char *out, uint16_t port) noexcept nogil:
+    cdef char digits[5]
+    cdef uint32_t count = 0
+    cdef uint32_t i
+    if port == 0:
+        return 0
+    while port:
+        digits[count] = c'0' + port % 10
+        port //= 10
+        count += 1
+    out[0] = c':'
+    for i in range(count):
+        out[1 + i] = digits[count - 1 - i]
+    return count + 1

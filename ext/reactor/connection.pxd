@@ -1,0 +1,117 @@
+# One socket of the engine, and the slab that holds all of them.
+#
+# A connection is named by its handle: generation << 32 | index. Nothing keeps a raw Connection pointer across events.
+# Closing increments the generation, so existing handles (also those in fetched epoll events) become invalid at once;
+# the slot itself is reused only in a later turn.
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from fastroute.ext.http1.forwarded cimport Peer
+from fastroute.ext.memory.buffer cimport Buffer
+from fastroute.ext.reactor.exchange cimport Exchange
+from fastroute.ext.routing.mirror cimport Mirror
+from fastroute.ext.routing.tables cimport Endpoint
+from fastroute.ext.tls.tls cimport Tls
+
+
+cdef enum Side:
+    SIDE_NONE = 0
+    SIDE_TIMER                  # the engine's timerfd
+    SIDE_HEEDED                 # a descriptor that belongs to trio (Engine.heed); never closed here
+    SIDE_LISTENER
+    SIDE_DOWNSTREAM
+    SIDE_UPSTREAM
+
+cdef enum State:
+    STATE_CLOSED = 0
+    STATE_LISTENING             # listener
+    STATE_LEAVING               # listener: accepts what is queued, then closes
+    STATE_PREFACE               # downstream: a PROXY protocol header must come first
+    STATE_HELLO                 # downstream: waits for the ClientHello of a TLS client
+    STATE_HANDSHAKE             # downstream: TLS handshake
+    STATE_IDLE                  # downstream: between requests
+    STATE_HEAD                  # downstream: a part of a request head has arrived
+    STATE_EXCHANGE              # downstream: has an exchange
+    STATE_LINGER                # downstream: answered and half-closed; remaining input is discarded
+    STATE_CONNECTING            # upstream
+    STATE_ACTIVE                # upstream: serves the exchange of `owner`
+    STATE_POOLED                # upstream: idle in the pool of its endpoint
+
+cdef enum:
+    NO_SLOT = 0xFFFFFFFF        # timer_slot of a connection that is not in the wheel
+
+cdef struct Connection:
+    int fd
+    uint32_t index              # in the slab, from 1
+    uint32_t generation
+    uint8_t side                # Side
+    uint8_t state               # State
+    uint8_t readable            # a read may return data (edge seen, not drained)
+    uint8_t writable            # a write may accept data
+    uint8_t ended               # the peer's FIN is part of the readable data
+    uint8_t failed              # reset, or closed both ways
+    uint8_t queued              # in the ready list
+    uint8_t ending              # the data being sent is the last; the FIN goes in the same packet
+    uint32_t next               # in the one list that its state implies: free, graves, ready, an endpoint's pool,
+                                # listeners that must wait
+    uint32_t previous
+    # timer (timer.pyx)
+    uint64_t deadline           # milliseconds; 0: none
+    uint32_t timer_next
+    uint32_t timer_previous
+    uint32_t timer_slot         # index in the wheel
+    uint64_t started            # microseconds: upstream, when it was requested; downstream, first byte of a head
+    # bytes
+    uint32_t scanned            # parser state for a head that is still incomplete
+    uint32_t requests           # number of exchanges it had
+    Buffer input                # received, not processed yet
+    Buffer output               # for the peer, not sent yet
+    # downstream
+    Tls *tls                    # owned; NULL: plain, or before the ClientHello
+    Exchange *exchange          # owned; NULL: none
+    uint32_t listener           # index in Reactor.sockets; also for a listener
+    uint8_t watched             # listener: epoll reports its events
+    uint8_t paused              # listener: it must wait (Reactor.paused_first)
+    uint32_t drained            # bytes discarded while lingering
+    uint8_t counted             # in Reactor.clients
+    uint64_t leave_at           # milliseconds: when --max-connection-age has passed; 0: never
+    Peer peer
+    # upstream
+    uint64_t owner              # handle of the downstream connection it serves; 0: none, or a mirror
+    Endpoint *endpoint          # holds a reference
+    Mirror *mirror              # owned; NULL: not a mirror
+    uint64_t held               # not 0: its last answer stated a body that must not follow; until then (milliseconds)
+
+cdef enum:
+    CHUNK = 256                 # connections per allocation
+
+cdef struct Slab:
+    Connection **chunks
+    uint32_t chunks_count
+    uint32_t chunks_room
+    uint32_t free               # first free index; 0: none
+    uint32_t graves             # first of those closed since the last slab_exhume
+    uint32_t live
+
+cdef inline Connection *slab_at(const Slab *slab, uint32_t index) noexcept nogil:
+    """The slot `index`, live or not; `index` must have been allocated."""
+    return &slab.chunks[index // CHUNK][index % CHUNK]
+
+cdef inline uint64_t handle_of(const Connection *connection) noexcept nogil:
+    return <uint64_t> connection.generation << 32 | connection.index
+
+cdef inline Connection *slab_find(const Slab *slab, uint64_t handle) noexcept nogil:
+    """The live connection with that handle, or NULL if it has been closed."""
+    cdef Connection *connection
+    if <uint32_t> handle == 0:
+        return NULL
+    connection = slab_at(slab, <uint32_t> handle)
+    return connection if connection.generation == <uint32_t> (handle >> 32) else NULL
+
+# A new connection, zeroed except for index, generation and timer_slot; NULL if out of memory.
+cdef Connection *slab_take(Slab *slab) noexcept nogil
+# Closes a connection: its handle is invalid from now on.
+cdef void slab_bury(Slab *slab, Connection *connection) noexcept nogil
+# Frees the closed slots; call it only where no Connection pointer is on the stack.
+cdef void slab_exhume(Slab *slab) noexcept nogil
+cdef void slab_free(Slab *slab) noexcept nogil

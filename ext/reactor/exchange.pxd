@@ -1,0 +1,146 @@
+# One request and its response, from the head of the request to the last byte of the response.
+#
+# An Exchange belongs to exactly one client connection (Connection.exchange), and only that connection frees it. It
+# refers to its upstream connection by handle. Everything that is needed after the request head has been processed is
+# copied here.
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from fastroute.ext.http1.body cimport Body
+from fastroute.ext.memory.buffer cimport Buffer
+from fastroute.ext.memory.slice cimport Slice
+from fastroute.ext.routing.cors cimport Cors
+from fastroute.ext.routing.router cimport Listener
+from fastroute.ext.routing.tables cimport Endpoint, Rule, Target
+
+
+cdef enum Stage:
+    STAGE_CONNECTING = 0        # no upstream connection yet; request and first body bytes are held
+    STAGE_PAUSING               # a try failed, no upstream connection; the next try begins at `resume`
+    STAGE_WAITING               # the request is being sent; no final response head yet
+    STAGE_RELAYING              # the response head was sent; its body is being relayed
+    STAGE_FLUSHING              # no more of the response will arrive; the client has not received all of it
+    STAGE_TUNNEL                # the upstream switched protocols: bytes are relayed both ways
+    STAGE_DISCARDING            # answered; the rest of the request body is read and discarded
+
+cdef enum Recode:               # how the response body must be changed
+    RECODE_NONE = 0
+    RECODE_CHUNK                # received without framing; the client gets chunks
+    RECODE_DECODE               # received in chunks; the client supports only HTTP/1.0
+
+cdef enum Verdict:              # what happens to the client connection
+    VERDICT_ON = 0              # the exchange continues
+    VERDICT_DONE                # the exchange is over; the connection can have another request
+    VERDICT_LINGER              # the exchange is over; half-close, discard further input, close
+    VERDICT_CLOSE               # the exchange is over; close
+    VERDICT_RESET               # the same, with a reset: a partial response must not look complete
+
+cdef enum:
+    TRIES_MOST = 3              # maximum number of endpoints tried for a connection without a pause
+    TRIED_MOST = 6              # endpoints remembered, so that a retry uses another one
+    REQUEST_ROOM = 2048         # maximum bytes of a request head kept without an allocation
+    TEXT_ROOM = 512             # maximum bytes of log text kept without an allocation
+
+cdef struct Exchange:
+    Exchange *next              # free list
+    uint64_t upstream           # handle of the upstream connection; 0: none
+    uint8_t stage               # Stage
+    uint8_t method              # MethodName
+    uint8_t minor               # HTTP/1.minor of the client, or MINOR_UNKNOWN
+    uint8_t keep_alive          # the client wants to keep its connection open
+    uint8_t expects             # the client sent Expect: 100-continue
+    uint8_t close               # the client connection closes after the response
+    uint8_t repeatable          # idempotent and without a body: may be sent twice
+    uint8_t reused              # this try uses a connection from the pool
+    uint8_t retried             # a new connection was already tried after a reused one was closed
+    uint8_t heard               # the upstream sent at least one byte in this try
+    uint8_t local               # the response is a local response
+    uint8_t answered            # the head of a final response was sent to the client
+    uint8_t probed              # a probe of whether the client is still there was sent or is scheduled
+    uint8_t recorded            # counted and logged
+    uint8_t upgrades            # the request asks for another protocol, and is forwarded as an upgrade
+    uint8_t client_over         # in a tunnel: the client sends nothing more
+    uint8_t upstream_over       # in a tunnel: the upstream sends nothing more
+    uint8_t upload_over         # the upstream accepts no more of the request
+    uint8_t upstream_keeps      # the upstream keeps its connection open
+    uint8_t recode              # Recode
+    uint8_t tries               # endpoints in `tried`
+    uint8_t asked               # number of these since the last pause
+    uint8_t keeps               # `held` keeps the part of the body that was sent: the request can be sent again
+    uint8_t failure             # Failure of the previous try, while pausing
+    uint64_t *mirrors           # handles, until the request body is complete (mirror.pxd); NULL: none
+    uint32_t mirrors_count
+    uint32_t interim_heads      # 1xx heads that the upstreams sent
+    uint32_t interim_bytes      # their bytes
+    uint32_t retries            # number of tries after a pause (rule.retry)
+    uint64_t resume             # milliseconds: when the pause ends
+    uint8_t in_flight           # included in `in_flight` of the last endpoint in `tried`
+    Body request_body
+    Body response_body
+    Rule *rule                  # holds a reference; NULL: no rule matched
+    Listener *listener          # holds a reference; set only if the listener matched but no rule did
+    Target *target              # in `rule`; NULL: none was chosen
+    Endpoint *tried[TRIED_MOST]  # holds references, oldest first; the last one is in use
+    char *request               # the head as sent upstream: kept until the first byte of a response
+    uint32_t request_size
+    uint32_t kept               # bytes of `request`, `text` and `origin` that are allocations
+    Buffer held                 # body bytes that are not sent yet, or kept to be sent again
+    uint16_t status             # of the response; 0 if there is none yet
+    uint16_t reason             # LocalReason
+    const char *cause           # more specific than `reason`, for the log; static, or NULL
+    const char *option          # the option whose limit the response of the backend exceeded; static, or NULL
+    Endpoint *held_endpoint     # for the first try, from the session token; no reference: NULL once that begins
+    uint64_t session_endpoint   # the endpoint in the token, if the token was used
+    uint32_t session_backend
+    const Cors *cors            # of the CORS filter of rule or target that was applied; NULL: none
+    char *origin                # the Origin of the request, `origin_size` bytes, if `cors` allows it; owned
+    uint32_t origin_size
+    uint64_t started            # microseconds, engine time
+    uint64_t upstream_started   # when the first try began; 0: none
+    uint64_t upstream_ended     # 0 while the upstream part continues
+    uint64_t received           # bytes from the client
+    uint64_t sent               # bytes for the client
+    uint64_t deadline           # milliseconds: the request timeout of the rule; 0: none
+    uint64_t try_deadline       # milliseconds: the backendRequest timeout of the rule, for this try; 0: none
+    uint64_t probe              # milliseconds: when to probe a client that half-closed; 0: never
+    uint64_t progress           # milliseconds: when the client last sent or took a byte, or the backend took one
+    uint64_t looked             # milliseconds: when `untaken` was read; not valid if that was before `progress`
+    uint32_t untaken            # bytes that the kernel held for the peer
+    uint64_t patience           # milliseconds for which the peer may acknowledge nothing; 0: not known yet
+    uint64_t discarded          # discarded bytes of the request body
+    uint8_t mover               # Mover: the side for which the exchange waited, if it has a minimum rate
+    uint8_t pace_begun          # a window has begun
+    uint64_t pace_due           # milliseconds: when the window ends or begins
+    uint64_t pace_moved         # bytes that were moved before it
+    int64_t pace_spare          # bytes that were moved in earlier windows beyond the minimum, up to a limit
+    Slice log_method            # these five only with an access log; in `text`
+    Slice log_host
+    Slice log_path
+    Slice log_client
+    Slice log_request_id
+    char *text                  # memory of the five
+    char request_inline[REQUEST_ROOM]
+    char text_inline[TEXT_ROOM]
+
+cdef struct ExchangeList:
+    Exchange *first             # free exchanges
+    uint32_t count
+
+cdef inline Slice exchange_origin(const Exchange *exchange) noexcept nogil:
+    """The Origin of the request if its CORS filter allows it; otherwise empty."""
+    cdef Slice origin
+    origin.data = exchange.origin
+    origin.size = exchange.origin_size
+    return origin
+
+# Keeps a copy of `origin`. False: out of memory.
+cdef bint exchange_keep_origin(Exchange *exchange, Slice origin) noexcept nogil
+# A new exchange in STAGE_CONNECTING; NULL if out of memory.
+cdef Exchange *exchange_take(ExchangeList *spare) noexcept nogil
+# Drops its references and frees its memory. The caller has detached its upstream connection.
+cdef void exchange_give(ExchangeList *spare, Exchange *exchange) noexcept nogil
+cdef void exchanges_free(ExchangeList *spare) noexcept nogil
+# Counts `size` bytes that were allocated for the exchange; negative if they were freed before its end.
+cdef void exchange_note(Exchange *exchange, int64_t size) noexcept nogil
+# Memory for a request head of `size` bytes in `exchange.request`, once; NULL if out of memory.
+cdef char *exchange_request_room(Exchange *exchange, uint32_t size) noexcept nogil

@@ -1,0 +1,176 @@
+# The state of one engine, and the only functions in the project that read or write traffic sockets.
+#
+# The Reactor is the state that all parts of the engine share: the epoll descriptor, the clock, the slab and the timer
+# wheel, the list of connections that have work to do without an event, and the scratch memory of one pass.
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from fastroute.ext.http1.forwarded cimport Peer, TrustedProxies
+from fastroute.ext.http1.head cimport Head, HeadLimits
+from fastroute.ext.memory.entropy cimport Entropy
+from fastroute.ext.memory.slice cimport Arena
+from fastroute.ext.reactor.accesslog cimport AccessLog
+from fastroute.ext.reactor.clients cimport Clients
+from fastroute.ext.reactor.connection cimport Connection, Slab
+from fastroute.ext.reactor.counters cimport Counters, CounterMap
+from fastroute.ext.reactor.exchange cimport ExchangeList
+from fastroute.ext.reactor.inet cimport iovec
+from fastroute.ext.reactor.shares cimport Shares
+from fastroute.ext.reactor.timer cimport Wheel
+from fastroute.ext.reactor.waiting cimport Waiting
+from fastroute.ext.routing.copies cimport Copies
+from fastroute.ext.routing.loop cimport Mark
+from fastroute.ext.routing.tables cimport Tables, Upstreams
+from fastroute.ext.tls.tls cimport Pipe
+
+
+cdef enum:
+    SCRATCH = 131072            # bytes read at once
+    SCRATCH_BEFORE = 64         # bytes of room before them, for bytes that an earlier read held back (body_pass)
+    MILLISECOND = 1000          # microseconds
+    LINGER_TIME = 2000          # milliseconds that a half-closed client has to read and close
+    LINGER_BYTES = 1048576      # bytes that are read from it and discarded before it is closed
+    DISCARD_BYTES = 65536       # bytes of a request body that are read and discarded to keep the connection
+
+cdef struct Times:              # settings.Limits in milliseconds
+    uint64_t head
+    uint64_t body
+    uint64_t look               # how often to look whether a client takes anything of an answer
+    uint64_t idle
+    uint64_t connect
+    uint64_t upstream_idle
+    uint64_t tunnel_idle
+    uint64_t age                # of a client connection; 0: none
+
+cdef struct Shortage:
+    uint64_t count              # failed attempts
+    int error                   # errno of the last one
+
+cdef class Reactor:
+    cdef int epoll
+    cdef int timer              # timerfd
+    cdef uint64_t armed         # when the timer expires, milliseconds; 0: not set
+    cdef uint64_t now           # microseconds, CLOCK_MONOTONIC, read for the current event
+    cdef uint64_t milliseconds  # the same in milliseconds
+    cdef uint64_t held          # microseconds: the time of a clock that a test has stopped (Engine.hold_clock); else 0
+    cdef uint64_t look          # microseconds by which each read advances the stopped clock
+    cdef int64_t wall           # microseconds to add to `now` for Unix time
+    cdef Slab slab
+    cdef Wheel wheel
+    cdef ExchangeList spare
+    cdef uint32_t ready_first
+    cdef uint32_t ready_last
+    cdef uint64_t random        # for load balancing
+    cdef Entropy *entropy       # for request ids
+    # used within one pass
+    cdef char *scratch          # SCRATCH bytes for reading, with SCRATCH_BEFORE bytes before them
+    cdef char *outgoing         # a head to be sent
+    cdef uint32_t outgoing_size
+    cdef Arena arena
+    cdef Head head
+    cdef Copies copies          # of the current request
+    cdef char *sealed           # SCRATCH bytes for reading TLS records
+    cdef char *record           # plaintext of the next TLS record, if it is assembled from several parts
+    cdef Pipe pipe              # libssl reads and writes it instead of a socket
+    # settings
+    cdef Times times
+    cdef HeadLimits head_limits
+    cdef uint64_t max_body      # bytes
+    cdef uint64_t window_bytes  # that a side must move in PACE_WINDOW (pace.pxd); 0: none
+    cdef uint32_t max_requests  # of a client connection
+    cdef uint32_t ahead         # maximum bytes of one read from a client, and so the maximum after the current request
+    cdef uint64_t max_buffered  # bytes of memory of all buffers
+    cdef uint32_t max_connections
+    cdef uint32_t max_per_client    # connections of one address
+    cdef uint32_t max_handshakes
+    cdef TrustedProxies *trusted
+    cdef bint proxy_protocol
+    cdef Mark mark
+    # tables, endpoints, counters, log
+    cdef Tables tables
+    cdef uint32_t *sockets      # socket index in `tables` (Tables.socket_index), by Connection.listener
+    cdef uint32_t sockets_count
+    cdef Upstreams upstreams
+    cdef CounterMap counter_map
+    cdef Counters *counters
+    cdef AccessLog log
+    cdef bint logs              # whether there is a log
+    cdef uint64_t hurried       # milliseconds: until then turns do not wait for more events, because trio has work
+    cdef uint64_t sweep_begun   # these five: the search for connections to end (relief.pyx); milliseconds
+    cdef uint32_t sweep_next    # index in the slab; 0: there is none
+    cdef uint32_t sweep_first   # classes
+    cdef uint32_t sweep_last
+    cdef uint32_t sweep_lowest
+    cdef uint64_t flushed       # milliseconds: when the log was last flushed
+    # current state
+    cdef bint announcing        # every answer has Connection: close
+    cdef bint draining          # idle client connections are closed soon, upstream connections are not pooled
+    cdef uint32_t paused_first  # listeners that may have clients for which there is no room; linked, oldest first
+    cdef uint32_t paused_last
+    cdef uint64_t paused_until  # milliseconds: nothing is accepted before then, because there were no descriptors left
+    cdef Shortage accept_shortage       # of descriptors for clients
+    cdef Shortage connect_shortage      # of descriptors for connections to backends
+    cdef uint64_t *listeners    # their handles
+    cdef uint32_t listeners_count
+    cdef uint32_t downstreams
+    cdef Clients clients        # connections by address
+    cdef uint64_t refused       # number of connections closed because their addresses had too many
+    cdef Peer last_refused      # the last of them
+    cdef uint32_t handshakes    # in progress; linked through Tls, oldest first
+    cdef uint32_t handshakes_first
+    cdef uint32_t handshakes_last
+    cdef uint64_t handshakes_unread     # bytes of memory for their output that the clients have not read
+    cdef Waiting waiting        # those of them that wait
+    cdef uint32_t upstream_connections
+    cdef uint32_t pooled
+    cdef uint32_t exchanges
+    cdef Shares mirrors         # in progress
+    cdef char date[29]
+    cdef int64_t date_second
+
+# The engine reads the time only here: from the monotonic clock, or from the clock that a test has stopped.
+cdef void read_clock(Reactor r) noexcept nogil
+# Called once per turn, because the wall clock may be set at any time.
+cdef void read_wall_clock(Reactor r) noexcept nogil
+
+# Receives at most `room` bytes, decrypted if the connection has TLS. Returns their number (> 0), 0 if nothing is
+# available now, -1 if the peer has closed its side, -2 if the connection is broken. Clears `readable` if nothing more
+# can be available.
+cdef long receive(Reactor r, Connection *c, char *into, uint32_t room) noexcept nogil
+# The same without decryption, also for a connection with TLS.
+cdef long receive_sealed(Reactor r, Connection *c, char *into, uint32_t room) noexcept nogil
+# Marks a connection with TLS as readable because of bytes already received. When they are used up, `readable` depends
+# on the socket again.
+cdef void lend_readable(Connection *c) noexcept nogil
+# Sends `parts`, encrypted if the connection has TLS, after the bytes in `c.output`; appends to `c.output` what the
+# socket does not accept now. May change `parts`. Returns 0, or -1 if the connection is broken or memory is exhausted.
+cdef int transmit(Reactor r, Connection *c, iovec *parts, int count) noexcept nogil
+# Appends the bytes to `c.output`, encrypted if the connection has TLS; the next transmit or flush sends them. Returns
+# 0, or -1 if out of memory.
+cdef int put(Reactor r, Connection *c, const char *data, uint32_t size) noexcept nogil
+# Sends the bytes in `c.output`. Returns 0 (some may remain there), or -1 if the connection is broken.
+cdef int flush(Reactor r, Connection *c) noexcept nogil
+# Bytes that the kernel has accepted for the peer and that the peer has not acknowledged. One system call.
+cdef uint32_t untaken(const Connection *c) noexcept nogil
+# Sends what libssl has written to the pipe. Returns 0, or -1 if the connection is broken.
+cdef int ship(Reactor r, Connection *c) noexcept nogil
+# Ends TLS with a client to which nothing more is sent: sends close_notify and frees the TLS state. Later input is not
+# decrypted.
+cdef void end_tls(Reactor r, Connection *c) noexcept nogil
+# Adds a connection to the list of handshakes in progress, or removes it.
+cdef void handshake_enter(Reactor r, Connection *c) noexcept nogil
+cdef void handshake_leave(Reactor r, Connection *c) noexcept nogil
+# Adds the connection to the ready list, so that it is visited again, in this turn or the next, without an event.
+cdef void queue(Reactor r, Connection *c) noexcept nogil
+cdef Connection *unqueue(Reactor r) noexcept nogil
+# Removes the connection from the ready list if it is there.
+cdef void dequeue(Reactor r, Connection *c) noexcept nogil
+# Adds the connection to epoll, edge-triggered, for reading and writing. Returns 0 or -1.
+cdef int watch(Reactor r, Connection *c) noexcept nogil
+cdef void set_deadline(Reactor r, Connection *c, uint64_t milliseconds) noexcept nogil
+# Sends close_notify if the connection has TLS; `c.output` must be empty. False: close_notify is still in `c.output`.
+cdef bint say_end(Reactor r, Connection *c) noexcept nogil
+# The same, then shuts down the writing side of the socket. False: call it again after `c.output` has been sent.
+cdef bint end_writing(Reactor r, Connection *c) noexcept nogil
+# Closes the socket and the connection, which makes its handle invalid. All connections are closed here.
+cdef void close_connection(Reactor r, Connection *c) noexcept nogil

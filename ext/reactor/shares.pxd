@@ -1,0 +1,36 @@
+# How the namespaces of the routes share the mirrors of a worker, so that none of them can use all.
+#
+# There is a list of mirrors in progress for each namespace. If there is no room for another mirror, or for more bytes,
+# a mirror of the namespace that has the most is closed for a namespace that has less.
+
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
+
+from fastroute.ext.reactor.connection cimport Connection, Slab
+
+
+cdef struct Share:              # the mirrors of a namespace, oldest first, linked through Mirror
+    uint32_t first
+    uint32_t last
+    uint32_t count
+    uint32_t place              # index in `active`
+    uint64_t behind             # bytes queued for them
+
+cdef struct Shares:
+    Share *owners               # OWNERS (owner.pxd)
+    uint16_t *active            # those that have mirrors, in no order
+    uint32_t active_count
+    uint32_t count              # mirrors in total
+    uint64_t behind             # bytes queued for all of them
+
+cdef int shares_open(Shares *shares) except -1          # raises MemoryError
+cdef void shares_close(Shares *shares) noexcept nogil
+# Adds a mirror for `u.mirror.owner`, or removes it with its bytes.
+cdef void shares_add(Shares *shares, Slab *slab, Connection *u) noexcept nogil
+cdef void shares_remove(Shares *shares, Slab *slab, Connection *u) noexcept nogil
+# Notes how many bytes are queued for a mirror now.
+cdef void shares_note(Shares *shares, Connection *u) noexcept nogil
+# The oldest mirror of the namespace with the most mirrors; NULL if `owner` would have more than it afterwards.
+cdef Connection *shares_crowd(const Shares *shares, Slab *slab, uint16_t owner) noexcept nogil
+# The mirror with the most bytes of the namespace with the most bytes; NULL if `owner` had at least as many with `size`
+# more.
+cdef Connection *shares_heap(const Shares *shares, Slab *slab, uint16_t owner, uint32_t size) noexcept nogil

@@ -1,0 +1,141 @@
+"""The timer wheel; see timer.pxd."""
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from fastroute.ext.reactor.connection cimport NO_SLOT, slab_at, slab_free, slab_take
+
+cdef extern from *:
+    """
+    #define fastroute_lowest(word) __builtin_ctzll(word)
+    """
+    uint32_t lowest "fastroute_lowest"(uint64_t word) noexcept nogil
+
+
+cdef void insert(Wheel *wheel, Slab *slab, Connection *connection) noexcept nogil:
+    cdef uint64_t tick = (connection.deadline + TICK - 1) // TICK
+    cdef uint32_t slot, head
+    if tick < wheel.tick:
+        tick = wheel.tick
+    if tick > wheel.tick + SLOTS - 1:
+        tick = wheel.tick + SLOTS - 1
+    slot = tick % SLOTS
+    head = wheel.heads[slot]
+    connection.timer_slot = slot
+    connection.timer_next = head
+    connection.timer_previous = 0
+    if head != 0:
+        slab_at(slab, head).timer_previous = connection.index
+    wheel.heads[slot] = connection.index
+    wheel.filled[slot // 64] |= <uint64_t> 1 << (slot % 64)
+    wheel.count += 1
+
+
+cdef void timer_remove(Wheel *wheel, Slab *slab, Connection *connection) noexcept nogil:
+    cdef uint32_t slot = connection.timer_slot
+    if slot == NO_SLOT:
+        return
+    if connection.timer_next != 0:
+        slab_at(slab, connection.timer_next).timer_previous = connection.timer_previous
+    if connection.timer_previous != 0:
+        slab_at(slab, connection.timer_previous).timer_next = connection.timer_next
+    else:
+        wheel.heads[slot] = connection.timer_next
+        if connection.timer_next == 0:
+            wheel.filled[slot // 64] &= ~(<uint64_t> 1 << (slot % 64))
+    connection.timer_slot = NO_SLOT
+    connection.timer_next = connection.timer_previous = 0
+    wheel.count -= 1
+
+
+cdef uint64_t place(const Wheel *wheel, uint32_t slot) noexcept nogil:
+    """The tick at which `slot` is reached next."""
+    return wheel.tick + (slot - wheel.tick % SLOTS) % SLOTS
+
+
+cdef void timer_set(Wheel *wheel, Slab *slab, Connection *connection, uint64_t deadline) noexcept nogil:
+    connection.deadline = deadline
+    if deadline == 0:
+        return
+    if connection.timer_slot != NO_SLOT:
+        if place(wheel, connection.timer_slot) * TICK <= deadline + TICK - 1:
+            return
+        timer_remove(wheel, slab, connection)
+    insert(wheel, slab, connection)
+
+
+cdef Connection *timer_expired(Wheel *wheel, Slab *slab, uint64_t now) noexcept nogil:
+    cdef uint64_t next
+    cdef uint32_t index
+    cdef Connection *connection
+    while True:
+        next = timer_next(wheel)
+        if next == 0 or next > now:
+            # The slots up to now are empty and can be skipped.
+            if now // TICK > wheel.tick:
+                wheel.tick = now // TICK
+            return NULL
+        wheel.tick = next // TICK
+        index = wheel.heads[wheel.tick % SLOTS]
+        connection = slab_at(slab, index)
+        timer_remove(wheel, slab, connection)
+        if connection.deadline == 0:
+            continue
+        if connection.deadline <= now:
+            connection.deadline = 0
+            return connection
+        insert(wheel, slab, connection)
+
+
+cdef uint64_t timer_next(const Wheel *wheel) noexcept nogil:
+    """Examines 64 slots at a time, for one round from the current slot."""
+    cdef uint32_t start = wheel.tick % SLOTS
+    cdef uint32_t word = start // 64
+    cdef uint64_t bits
+    if wheel.count == 0:
+        return 0
+    bits = wheel.filled[word] & (~<uint64_t> 0 << (start % 64))
+    for _ in range(SLOTS // 64 + 1):
+        if bits != 0:
+            return place(wheel, word * 64 + lowest(bits)) * TICK
+        word = (word + 1) % (SLOTS // 64)
+        bits = wheel.filled[word]
+    return 0
+
+
+cdef class Deadlines:
+    """A timer wheel over connections without sockets, for tests in Python."""
+
+    cdef Wheel wheel
+    cdef Slab slab
+
+    def __cinit__(self, uint64_t now):
+        self.wheel.tick = now // TICK
+
+    def __dealloc__(self):
+        slab_free(&self.slab)
+
+    def add(self):
+        """Adds a connection without a deadline; returns its index."""
+        cdef Connection *connection = slab_take(&self.slab)
+        if connection is NULL:
+            raise MemoryError
+        return connection.index
+
+    def set(self, uint32_t index, uint64_t deadline):
+        timer_set(&self.wheel, &self.slab, slab_at(&self.slab, index), deadline)
+
+    def remove(self, uint32_t index):
+        timer_remove(&self.wheel, &self.slab, slab_at(&self.slab, index))
+
+    def expired(self, uint64_t now):
+        """The indexes of all connections whose deadline has passed."""
+        found = []
+        cdef Connection *connection = timer_expired(&self.wheel, &self.slab, now)
+        while connection is not NULL:
+            found.append(connection.index)
+            connection = timer_expired(&self.wheel, &self.slab, now)
+        return found
+
+    def next(self):
+        """When to call `expired` again; 0: never."""
+        return timer_next(&self.wheel)

@@ -1,9 +1,0 @@
-# A response on its way from an endpoint to the client: its heads, after filters, and its body.
-
-from fastroute.ext.connection cimport Connection
-from fastroute.ext.exchange cimport Exchange
-from fastroute.ext.reactor cimport Reactor
-
-
-# Reads the upstream connection once, and relays what it received. Returns a Verdict.
-cdef int response_relay(Reactor r, Connection *c, Exchange *x, Connection *u) noexcept nogil

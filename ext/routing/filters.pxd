@@ -1,0 +1,36 @@
+# The effect of the filters of a rule or backendRef on a request or response: header modifiers, rewrite, redirect.
+
+from libc.stdint cimport uint16_t, uint32_t
+
+from fastroute.ext.http1.head cimport Field, Head
+from fastroute.ext.memory.slice cimport Arena, Slice
+from fastroute.ext.routing.chain cimport FilterChain
+from fastroute.ext.routing.copies cimport Copies
+from fastroute.ext.routing.cors cimport Cors
+
+
+cdef struct Answer:             # a local response, and the values that every response to the request needs
+    uint16_t status
+    uint16_t reason             # LocalReason
+    Slice location              # for redirects; in the arena
+    Field *fields               # for preflights; in the arena
+    uint32_t fields_count
+    const Cors *cors            # of the CORS filter that was applied; NULL: none
+    Slice origin                # the Origin of the request, if `cors` allows it; in the head
+    Copies *copies              # input: receives the copies of the request for mirrors; NULL: no copies are made
+
+# Applies the request side in listed order. Returns 1 if `answer` is filled in (a redirect or a preflight: do not
+# forward), 0 to continue (only `cors` and `origin` of `answer` may be set), -1 if the arena is full. `prefix`,
+# `listener_port`: of the Decision. A rewrite changes the path and authority of the head (not its host), so save the
+# path for the log first. Call it after `forward`, so that forwarding fields set by a filter are kept and
+# X-Forwarded-Host contains the received host. `chain` may be NULL.
+cdef int filter_request(const FilterChain *chain, Head *head, uint32_t prefix, uint16_t listener_port, bint tls,
+                        Arena *arena, Answer *answer) noexcept nogil
+# Applies the response side; `origin`: from the Answer of the request. Returns 0, or -1 if the arena is full. `chain`
+# may be NULL.
+cdef int filter_response(const FilterChain *chain, Slice origin, Head *head, Arena *arena) noexcept nogil
+# Whether the chain has header modifiers for responses. `chain` may be NULL.
+cdef bint filters_change_responses(const FilterChain *chain) noexcept nogil
+# Applies only the header modifiers to a local response: `head` has its fields, including those of CORS. Returns 0, or
+# -1 if the arena is full.
+cdef int filter_own_response(const FilterChain *chain, Head *head, Arena *arena) noexcept nogil

@@ -1,0 +1,276 @@
+# The effect of the filters of a rule or backendRef on a request or response.
+#
+# `add` joins the values in one line ("original,added"), as RFC 9110 section 5.3 allows for lists. Exceptions:
+# Set-Cookie gets a separate line, and cookies are separated according to RFC 6265 section 4.2.1. A mirror gets the
+# request after the filters that are listed before it. Rewrites and redirects follow HTTPPathModifier and
+# HTTPRequestRedirectFilter of the Gateway API.
+
+from libc.string cimport memset
+
+from fastroute.ext.http1.fieldlist cimport append_field, join_slices, same_name
+from fastroute.ext.http1.head cimport DROPPED_BY_FILTER, Field
+from fastroute.ext.http1.octet cimport is_text
+from fastroute.ext.http1.reason cimport REASON_PREFLIGHT, REASON_REDIRECT
+from fastroute.ext.http1.scratch cimport Scratch, slice_bytes
+from fastroute.ext.http1.write cimport write_port
+from fastroute.ext.memory.slice cimport arena_take
+from fastroute.ext.routing.backends cimport Upstreams
+from fastroute.ext.routing.chain cimport (
+    PATH_FULL, PATH_KEPT, PATH_PREFIX, STEP_ADD, STEP_CORS, STEP_MIRROR, STEP_REDIRECT, STEP_REMOVE, STEP_REWRITE,
+    STEP_SET, FilterChain, Step, filters_free, filters_new,
+)
+from fastroute.ext.routing.copies cimport copies_add
+from fastroute.ext.routing.cors cimport (
+    PREFLIGHT_FIELDS, Cors, cors_admits, cors_is_preflight, cors_origin, cors_preflight, cors_respond,
+)
+
+
+# --- fields
+
+
+cdef int _set_field(const Step *step, Head *head, Arena *arena) noexcept nogil:
+    """Sets the value of the first line of this name, and drops the others."""
+    cdef Field *field
+    cdef bint found = False
+    cdef uint32_t i
+    for i in range(head.fields_count):
+        field = &head.fields[i]
+        if not field.dropped and same_name(&step.lower, &field.name):
+            if found:
+                field.dropped = DROPPED_BY_FILTER
+            field.value = step.value
+            field.received = 0
+            found = True
+    return 0 if found or append_field(head, arena, step.name, step.value) != NULL else -1
+
+
+cdef int _add_field(const Step *step, Head *head, Arena *arena) noexcept nogil:
+    """Appends the value to the last line of this name."""
+    cdef Slice parts[3]
+    cdef Field *field
+    cdef uint32_t i = head.fields_count
+    while i > 0 and step.type == STEP_ADD:
+        i -= 1
+        field = &head.fields[i]
+        if not field.dropped and same_name(&step.lower, &field.name):
+            parts[0], parts[1], parts[2] = field.value, step.separator, step.value
+            field.received = 0
+            return join_slices(&field.value, arena, parts, 3)
+    return 0 if append_field(head, arena, step.name, step.value) != NULL else -1
+
+
+cdef void _remove_field(const Step *step, Head *head) noexcept nogil:
+    cdef uint32_t i
+    for i in range(head.fields_count):
+        if not head.fields[i].dropped and same_name(&step.lower, &head.fields[i].name):
+            head.fields[i].dropped = DROPPED_BY_FILTER
+
+
+cdef int _change_field(const Step *step, Head *head, Arena *arena) noexcept nogil:
+    if step.type == STEP_SET:
+        return _set_field(step, head, arena)
+    if step.type == STEP_REMOVE:
+        _remove_field(step, head)
+        return 0
+    return _add_field(step, head, arena)
+
+
+# --- paths
+
+
+cdef int _change_path(const Step *step, const Head *head, uint32_t prefix, Arena *arena, Slice *path) noexcept nogil:
+    """The path that a rewrite or redirect produces; never empty.
+
+    Neither the prefix nor its replacement has a trailing slash, so the rest begins with a slash or is empty: "/foo" ->
+    "/xyz" turns "/foo" into "/xyz" and "/foo/" into "/xyz/"; "/foo" -> "" turns both into "/". If the result would
+    begin with "//", which some recipients read as a host, only one of these slashes is kept.
+    """
+    cdef Slice parts[2]
+    path[0] = head.path
+    if step.path_change == PATH_FULL:
+        path[0] = step.path
+    elif step.path_change == PATH_PREFIX:
+        prefix = min(prefix, head.path.size)
+        parts[0] = step.path
+        parts[1].data = head.path.data + prefix
+        parts[1].size = head.path.size - prefix
+        while step.path.size == 0 and parts[1].size > 1 and parts[1].data[0] == c'/' and parts[1].data[1] == c'/':
+            parts[1].data += 1
+            parts[1].size -= 1
+        if step.path.size == 0 and parts[1].size and parts[1].data[0] != c'/':      # another rewrite came first
+            _text(&parts[0], b"/", 1)
+        if join_slices(path, arena, parts, 2) < 0:
+            return -1
+    if path.size == 0:
+        path.data = b"/"
+        path.size = 1
+    return 0
+
+
+cdef uint16_t _redirect_port(const Step *step, const Slice *scheme, uint16_t listener_port) noexcept nogil:
+    """The port in Location; 0: none, because it is the default of the scheme or unknown."""
+    cdef uint16_t own = (443 if is_text(scheme.data, scheme.size, b"https", 5)
+                         else 80 if is_text(scheme.data, scheme.size, b"http", 4) else 0)
+    cdef uint16_t port = step.port
+    if port == 0:
+        port = own if step.scheme.size or listener_port == 0 else listener_port
+    return 0 if port == own else port
+
+
+cdef void _text(Slice *slice, const char *text, uint32_t size) noexcept nogil:
+    slice.data = text
+    slice.size = size
+
+
+cdef int _redirect(const Step *step, const Head *head, uint32_t prefix, uint16_t listener_port, bint tls, Arena *arena,
+                   Answer *answer) noexcept nogil:
+    """Fills in `answer`. If neither the request (HTTP/1.0) nor the filter has a host, Location begins with the path."""
+    cdef Slice parts[7]
+    cdef Slice scheme = step.scheme
+    cdef Slice host = step.hostname if step.hostname.size else head.host
+    cdef char port[6]
+    if scheme.size == 0:
+        _text(&scheme, b"https" if tls else b"http", 5 if tls else 4)
+    if _change_path(step, head, prefix, arena, &parts[4]) < 0:
+        return -1
+    if parts[4].data[0] != c'/':        # the "*" of OPTIONS
+        _text(&parts[4], b"/", 1)
+    parts[0], parts[2] = scheme, host
+    _text(&parts[1], b"://", 3)
+    _text(&parts[3], port, write_port(port, _redirect_port(step, &scheme, listener_port)))
+    _text(&parts[5], b"?", 1 if head.has_query else 0)
+    _text(&parts[6], head.query.data, head.query.size if head.has_query else 0)
+    if host.size == 0:
+        _text(&parts[0], b"/.", 2)      # otherwise "//x" would be read as a host (RFC 3986 section 4.2)
+        parts[0].size = 2 if parts[4].size > 1 and parts[4].data[1] == c'/' else 0
+        parts[1].size = parts[3].size = 0
+    answer.status = step.status
+    answer.reason = REASON_REDIRECT
+    return 1 if join_slices(&answer.location, arena, parts, 7) == 0 else -1
+
+
+# --- applying
+
+
+cdef int _begin_cors(const Cors *cors, const Head *head, Arena *arena, Answer *answer) noexcept nogil:
+    """Notes the origin of the request; answers a preflight."""
+    cdef Slice origin = cors_origin(head)
+    _text(&answer.origin, origin.data, origin.size if cors_admits(cors, origin) else 0)
+    answer.cors = cors
+    if not cors_is_preflight(head):
+        return 0
+    answer.fields = <Field *> arena_take(arena, PREFLIGHT_FIELDS * sizeof(Field))
+    if answer.fields == NULL:
+        return -1
+    answer.fields_count = cors_preflight(cors, answer.origin, head, answer.fields)
+    answer.status = 204
+    answer.reason = REASON_PREFLIGHT
+    return 1
+
+
+cdef int filter_request(const FilterChain *chain, Head *head, uint32_t prefix, uint16_t listener_port, bint tls,
+                        Arena *arena, Answer *answer) noexcept nogil:
+    cdef const Step *step
+    cdef uint32_t i
+    cdef int outcome
+    if chain == NULL:
+        return 0
+    for i in range(chain.count):
+        step = &chain.steps[i]
+        if step.response:
+            continue
+        if step.type == STEP_CORS:
+            outcome = _begin_cors(step.cors, head, arena, answer)
+            if outcome:
+                return outcome
+            continue
+        if step.type == STEP_REDIRECT:
+            return _redirect(step, head, prefix, listener_port, tls, arena, answer)
+        if step.type == STEP_MIRROR:
+            if answer.copies != NULL:
+                copies_add(answer.copies, step.backend, step.numerator, step.denominator, head)
+            continue
+        if step.type != STEP_REWRITE:
+            if _change_field(step, head, arena) < 0:
+                return -1
+            continue
+        if step.hostname.size:
+            head.authority = step.hostname
+        if step.path_change != PATH_KEPT and _change_path(step, head, prefix, arena, &head.path) < 0:
+            return -1
+    return 0
+
+
+cdef int filter_response(const FilterChain *chain, Slice origin, Head *head, Arena *arena) noexcept nogil:
+    cdef const Step *step
+    cdef uint32_t i
+    if chain == NULL:
+        return 0
+    for i in range(chain.count):
+        step = &chain.steps[i]
+        if step.response and _change_field(step, head, arena) < 0:
+            return -1
+        if step.type == STEP_CORS and cors_respond(step.cors, origin, head, arena) < 0:
+            return -1
+    return 0
+
+
+cdef bint filters_change_responses(const FilterChain *chain) noexcept nogil:
+    return chain != NULL and chain.changes_responses
+
+
+cdef int filter_own_response(const FilterChain *chain, Head *head, Arena *arena) noexcept nogil:
+    cdef uint32_t i
+    for i in range(chain.count):
+        if chain.steps[i].response and _change_field(&chain.steps[i], head, arena) < 0:
+            return -1
+    return 0
+
+
+# --- for Python
+
+
+cdef class Filters:
+    """The filters of a rule or backendRef of a snapshot, in listed order."""
+
+    cdef FilterChain *_chain
+
+    def __cinit__(self, tuple filters not None):
+        self._chain = filters_new(filters, Upstreams())
+
+    def __dealloc__(self):
+        filters_free(self._chain)
+
+    def request(self, fields=(), *, str method="GET", str path="/", query=None, str host="", uint32_t prefix=0,
+                uint16_t port=80, bint tls=False, uint32_t arena=65536):
+        """(fields, path, authority, answer) of a request; `answer` is (status, Location or fields) or None. `prefix`:
+        bytes of the path that the matched PathPrefix covers; `port`: of the listener. MemoryError: the arena is full.
+        """
+        cdef Scratch scratch = Scratch(arena)
+        cdef Answer answer
+        cdef int done
+        memset(&answer, 0, sizeof(Answer))
+        scratch.request(method, path, query, host, fields)
+        done = filter_request(self._chain, &scratch.head, prefix, port, tls, &scratch.arena, &answer)
+        if done < 0:
+            raise MemoryError
+        authority = slice_bytes(&scratch.head.authority).decode()
+        return scratch.fields(), slice_bytes(&scratch.head.path).decode(), authority, _answered(&answer) if done else None
+
+    def response(self, fields=(), *, str origin="", uint32_t arena=65536):
+        """The fields of a response to a request from `origin`, which is allowed. MemoryError: the arena is full."""
+        cdef Scratch scratch = Scratch(arena)
+        scratch.fill(fields)
+        if filter_response(self._chain, scratch.keep(origin), &scratch.head, &scratch.arena) < 0:
+            raise MemoryError
+        return scratch.fields()
+
+
+cdef tuple _answered(const Answer *answer):
+    cdef uint32_t i
+    if answer.reason == REASON_REDIRECT:
+        return answer.status, slice_bytes(&answer.location).decode()
+    return answer.status, [
+        (slice_bytes(&answer.fields[i].name).decode(), slice_bytes(&answer.fields[i].value).decode("latin-1"))
+        for i in range(answer.fields_count)
+    ]

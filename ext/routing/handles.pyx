@@ -1,0 +1,63 @@
+# References to rules, groups and listeners, held by the Python dictionaries of tables; and making a Listener.
+
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize
+from libc.stdint cimport uint32_t
+
+from fastroute.ext.routing.group cimport group_unref
+from fastroute.ext.routing.router cimport listener_new, listener_unref
+from fastroute.ext.routing.rule cimport rule_unref
+from fastroute.ext.tls.secure cimport Secure, secure_new, secure_unref
+
+
+cdef class RuleHandle:
+    def __dealloc__(self):
+        if self.rule != NULL:
+            rule_unref(self.rule)
+
+
+cdef class GroupHandle:
+    def __dealloc__(self):
+        if self.group != NULL:
+            group_unref(self.group)
+
+
+cdef class ListenerHandle:
+    def __dealloc__(self):
+        if self.listener != NULL:
+            listener_unref(self.listener)
+
+
+cdef Slice text_slice(str text) except *:
+    cdef Py_ssize_t size
+    cdef Slice slice
+    slice.data = PyUnicode_AsUTF8AndSize(text, &size)
+    slice.size = <uint32_t> size
+    return slice
+
+
+cdef ListenerHandle listener_for(tuple put, ListenerHandle old, Certificates certificates):
+    cdef ListenerHandle handle = ListenerHandle()
+    cdef Secure *secure = NULL
+    if put is not None:
+        source, slot = put
+        if source.protocol == "HTTPS":
+            secure = secure_new(source, certificates)
+        try:
+            handle.listener = listener_new(
+                text_slice(source.gateway), text_slice(source.name), text_slice(source.hostname), source.spec_port, secure
+            )
+        except MemoryError:
+            if secure != NULL:
+                secure_unref(secure)
+            raise
+        handle.listener.series = slot
+        handle.socket = (source.address, source.port)
+    else:
+        handle.listener = listener_new(
+            old.listener.gateway, old.listener.name, old.listener.hostname, old.listener.spec_port, old.listener.secure
+        )
+        if old.listener.secure != NULL:
+            old.listener.secure.refs += 1
+        handle.listener.series = old.listener.series
+        handle.socket = old.socket
+    return handle

@@ -1,0 +1,60 @@
+# Finds the rule for a request: port, then hostname, path, method, headers and query, in the order of the specification.
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+
+from fastroute.ext.http1.head cimport Head
+from fastroute.ext.memory.graveyard cimport Grave
+from fastroute.ext.memory.slice cimport Arena, Slice
+from fastroute.ext.routing.group cimport Group
+from fastroute.ext.routing.hosts cimport HostTable
+from fastroute.ext.routing.rule cimport Rule
+from fastroute.ext.tls.secure cimport Secure
+
+
+cdef struct Listener:           # one block of memory with its strings
+    Grave grave
+    Slice gateway               # "ns/name"
+    Slice name
+    Slice hostname              # "" accepts every host
+    uint16_t spec_port          # as in the Gateway
+    uint32_t series             # slot of http_requests_total, for answers before a rule was chosen; 0: `other`
+    Secure *secure              # HTTPS: with a reference; NULL: HTTP
+    HostTable groups            # by hostname of the routes; -> Group, with a reference to each
+
+cdef struct Routes:             # the lookup structure of one version
+    Grave grave
+    uint32_t count              # number of sockets
+    HostTable *sockets          # for each socket: by hostname -> Listener, with a reference to each
+    uint8_t *secure             # for each socket: whether its connections begin with TLS
+
+cdef struct Decision:
+    Rule *rule                  # NULL if no rule accepts the request. Borrowed: valid until the next install
+    Listener *listener          # NULL if no listener accepts it. Also borrowed
+    uint16_t reason             # LocalReason if rule is NULL
+    uint16_t listener_port      # spec port of the chosen listener (for redirects); 0 if there is none
+    uint32_t prefix             # bytes of the path that the matched PathPrefix covers (for ReplacePrefixMatch)
+    uint32_t match              # index of the match in the rule
+
+# `socket` is the index that these tables have for the address and port at which the request arrived
+# (Tables.socket_index); an index out of range has no listeners. Its cost does not depend on the number of rules, but on
+# those that have the same hostname and path (node.pxd). It allocates only in the arena, which it leaves unchanged. If
+# the arena has no room for the names of the request (facts_room), the reason is REASON_OVERLOADED.
+# `asked`: the server name of the client's TLS (SNI); NULL without TLS. HTTPS listeners accept only requests over TLS,
+# HTTP listeners only requests without. If Host and server name belong to different listeners, the request is
+# misdirected (RFC 9110 section 15.5.20).
+cdef void find_rule(const Routes *routes, uint32_t socket, const Slice *asked, const Head *head, Arena *arena,
+                    Decision *decision) noexcept nogil
+# The listener for a host on a socket; NULL if there is none.
+cdef Listener *find_listener(const Routes *routes, uint32_t socket, Slice host) noexcept nogil
+cdef bint is_secure(const Routes *routes, uint32_t socket) noexcept nogil
+
+# A listener without groups, with one reference. Takes over the reference to `secure`, unless it raises MemoryError.
+cdef Listener *listener_new(Slice gateway, Slice name, Slice hostname, uint16_t spec_port, Secure *secure) except NULL
+cdef int listener_put(Listener *listener, Group *group) except -1               # takes a reference
+cdef void listener_ref(Listener *listener) noexcept nogil
+cdef void listener_unref(Listener *listener) noexcept nogil                     # added to the graveyard at zero
+# `count` sockets without listeners, with one reference. Raises MemoryError.
+cdef Routes *routes_new(uint32_t count) except NULL
+# Takes a reference. Does nothing if the socket already has a listener with this hostname.
+cdef int routes_put(Routes *routes, uint32_t socket, Listener *listener) except -1
+cdef void routes_unref(Routes *routes) noexcept nogil

@@ -1,0 +1,191 @@
+# Finds the rule for a request. A request belongs to the most specific listener of its port, and to no other; within it,
+# the most specific hostname group with a rule that accepts the request is used.
+
+from libc.stdint cimport uint8_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+
+from fastroute.ext.http1.reason cimport (
+    REASON_MISDIRECTED, REASON_NO_LISTENER, REASON_NO_RULE, REASON_NONE, REASON_OVERLOADED,
+)
+from fastroute.ext.memory.graveyard cimport bury
+from fastroute.ext.memory.slice cimport slices_equal
+from fastroute.ext.routing.facts cimport Facts, facts_start
+from fastroute.ext.routing.group cimport group_find, group_unref
+from fastroute.ext.routing.hosts cimport (
+    HostWalk, host_next, hosts_free_piece, hosts_get, hosts_put, hosts_start, hosts_value, walk_start,
+)
+from fastroute.ext.routing.rule cimport PATH_PREFIX, Match
+from fastroute.ext.tls.secure cimport secure_unref
+
+cdef enum:
+    PIECE = 64                  # references released at once
+
+
+# --- allocation and release
+
+
+cdef char *_keep(Slice *kept, Slice text, char *into) noexcept nogil:
+    """Copies `text` to `into`; returns the end of the copy."""
+    memcpy(into, text.data, text.size)
+    kept.data, kept.size = into, text.size
+    return into + text.size
+
+
+cdef Listener *listener_new(Slice gateway, Slice name, Slice hostname, uint16_t spec_port, Secure *secure) except NULL:
+    cdef Listener *listener = <Listener *> calloc(1, sizeof(Listener) + gateway.size + name.size + hostname.size)
+    cdef char *into = <char *> (listener + 1)
+    if listener == NULL:
+        raise MemoryError
+    listener.grave.refs = 1
+    listener.grave.dismantle = _dismantle_listener
+    listener.spec_port = spec_port
+    listener.secure = secure
+    into = _keep(&listener.gateway, gateway, into)
+    into = _keep(&listener.name, name, into)
+    _keep(&listener.hostname, hostname, into)
+    hosts_start(&listener.groups)
+    return listener
+
+
+cdef int listener_put(Listener *listener, Group *group) except -1:
+    hosts_put(&listener.groups, group.hostname, group)
+    group.grave.refs += 1
+    return 0
+
+
+cdef void listener_ref(Listener *listener) noexcept nogil:
+    listener.grave.refs += 1
+
+
+cdef void listener_unref(Listener *listener) noexcept nogil:
+    listener.grave.refs -= 1
+    if listener.grave.refs == 0:
+        bury(&listener.grave)
+
+
+cdef bint _dismantle_listener(Grave *grave) noexcept nogil:
+    cdef Listener *listener = <Listener *> grave
+    cdef Group *group
+    for _ in range(PIECE):
+        group = <Group *> hosts_value(&listener.groups, &grave.cursor)
+        if group == NULL:
+            if not hosts_free_piece(&listener.groups):
+                return False
+            if listener.secure != NULL:
+                secure_unref(listener.secure)
+            free(listener)
+            return True
+        group_unref(group)
+    return False
+
+
+cdef Routes *routes_new(uint32_t count) except NULL:
+    cdef Routes *routes = <Routes *> calloc(1, sizeof(Routes) + count * (sizeof(HostTable) + 1))
+    cdef uint32_t i
+    if routes == NULL:
+        raise MemoryError
+    routes.grave.refs = 1
+    routes.grave.dismantle = _dismantle_routes
+    routes.sockets = <HostTable *> (routes + 1)
+    routes.secure = <uint8_t *> (routes.sockets + count)
+    routes.count = count
+    for i in range(count):
+        hosts_start(&routes.sockets[i])
+    return routes
+
+
+cdef int routes_put(Routes *routes, uint32_t socket, Listener *listener) except -1:
+    cdef HostTable *table = &routes.sockets[socket]
+    if hosts_get(table, listener.hostname) != NULL:
+        return 0
+    hosts_put(table, listener.hostname, listener)
+    listener_ref(listener)
+    if listener.secure != NULL:
+        routes.secure[socket] = True
+    return 0
+
+
+cdef void routes_unref(Routes *routes) noexcept nogil:
+    routes.grave.refs -= 1
+    if routes.grave.refs == 0:
+        bury(&routes.grave)
+
+
+cdef bint _dismantle_routes(Grave *grave) noexcept nogil:
+    """Goes from the last socket to the first; the cursor is the position within a socket."""
+    cdef Routes *routes = <Routes *> grave
+    cdef Listener *listener
+    for _ in range(PIECE):
+        if routes.count == 0:
+            free(routes)
+            return True
+        listener = <Listener *> hosts_value(&routes.sockets[routes.count - 1], &grave.cursor)
+        if listener != NULL:
+            listener_unref(listener)
+            continue
+        if not hosts_free_piece(&routes.sockets[routes.count - 1]):
+            return False
+        routes.count -= 1
+        grave.cursor = 0
+    return False
+
+
+# --- lookup
+
+
+cdef Listener *find_listener(const Routes *routes, uint32_t socket, Slice host) noexcept nogil:
+    cdef HostWalk walk
+    if socket >= routes.count:
+        return NULL
+    walk_start(&walk, &routes.sockets[socket], host)
+    return <Listener *> host_next(&walk)
+
+
+cdef bint is_secure(const Routes *routes, uint32_t socket) noexcept nogil:
+    return socket < routes.count and routes.secure[socket]
+
+
+cdef void find_rule(const Routes *routes, uint32_t socket, const Slice *asked, const Head *head, Arena *arena,
+                    Decision *decision) noexcept nogil:
+    cdef HostWalk walk
+    cdef Facts facts
+    cdef uint32_t used = arena.used
+    cdef Listener *listener = find_listener(routes, socket, head.host)
+    cdef Listener *meant
+    cdef const Group *group
+    cdef const Match *match = NULL
+    decision.rule = NULL
+    decision.listener = NULL
+    decision.reason = REASON_NO_LISTENER
+    decision.listener_port = 0
+    decision.prefix = decision.match = 0
+    if listener == NULL or (listener.secure != NULL) != (asked != NULL):
+        return
+    if asked != NULL and not slices_equal(asked, &head.host):
+        meant = find_listener(routes, socket, asked[0])
+        if meant != listener:
+            decision.listener = meant
+            decision.reason = REASON_MISDIRECTED
+            return
+    decision.listener = listener
+    decision.reason = REASON_NO_RULE
+    decision.listener_port = listener.spec_port
+    walk_start(&walk, &listener.groups, head.host)
+    facts_start(&facts, head, arena)
+    while match == NULL and not facts.failed:
+        group = <const Group *> host_next(&walk)
+        if group == NULL:
+            break
+        match = group_find(group, &facts)
+    arena.used = used
+    if facts.failed:
+        decision.reason = REASON_OVERLOADED
+        return
+    if match == NULL:
+        return
+    decision.rule = match.rule
+    decision.reason = REASON_NONE
+    decision.match = match.index
+    if match.path_type == PATH_PREFIX:
+        decision.prefix = match.path.size

@@ -1,0 +1,408 @@
+# Builds tables from the previous version, in slices, and shares everything that a change does not affect.
+#
+# Shared are: a Rule that was put again unchanged (or not at all); a Choice while the weights of its rule are unchanged,
+# by route and rule, so that all listeners to which a route is attached share it; a Group (listener and hostname) if
+# none of its rules changed; a Listener if none of its groups changed. `put_` and `remove_` record the changes and make
+# the rules; `step` applies them: it drops the rules of removed listeners, rebuilds changed groups, then changed
+# listeners, then the table of sockets. The slices are the steps of one generator, a few microseconds each.
+
+from libc.stdint cimport uint32_t, uint64_t, uintptr_t
+from libc.time cimport clock, clock_t
+
+from fastroute.ext.http1.scratch cimport Scratch, slice_bytes
+from fastroute.ext.memory.clock cimport microseconds_now
+from fastroute.ext.memory.graveyard cimport collect_for
+from fastroute.ext.memory.slice cimport Slice
+from fastroute.ext.routing.balancer cimport Choice, choose_target
+from fastroute.ext.routing.choices cimport Choices
+from fastroute.ext.routing.group cimport Group, group_add, group_expect, group_new, group_take, group_unref, group_widen
+from fastroute.ext.routing.handles cimport GroupHandle, ListenerHandle, RuleHandle, listener_for, text_slice
+from fastroute.ext.routing.hosts cimport hosts_expect, hosts_get, hosts_value, hosts_widen
+from fastroute.ext.routing.router cimport (
+    Decision, Listener, find_rule, listener_put, routes_new, routes_put, routes_unref,
+)
+from fastroute.ext.routing.rule cimport Draft
+from fastroute.ext.tls.certificate cimport Certificates
+
+from heapq import merge
+
+from fastroute.ext.http1.reason import REASONS
+from fastroute.ext.routing.rule import drafting
+
+globals()["Upstreams"] = Upstreams      # a cimported name is not an attribute of the module by itself
+
+__all__ = ["REASONS", "TableBuilder", "Tables", "Upstreams"]
+
+cdef enum:
+    SPAN = 8                    # small operations between two checks of the clock
+    SORTED = 128                # strings that are sorted at once
+
+
+cdef class Tables:
+    """One version of the routing state of a worker. Made by a TableBuilder."""
+
+    def __init__(self):
+        raise TypeError("Tables are made by a TableBuilder")
+
+    def __dealloc__(self):
+        if self.routes != NULL:
+            routes_unref(self.routes)
+
+    def discard(self):
+        """Frees it in steps; it is not usable afterwards. Its dictionaries may have a hundred thousand entries."""
+        yield from _emptying(self.rules)
+        yield from _emptying(self.listeners)
+
+    def socket_index(self, str address not None, int port) -> int:
+        """The index of the socket with this address and port in this version; -1 if there is none."""
+        return self.sockets.get((address, port), -1)
+
+    def __len__(self):
+        return len(self.rules)
+
+    def find(self, int socket, str method not None, str path not None, str host not None, headers=(), *, query=None,
+             str asked=None):
+        """The engine's decision: (rule id or None, index of the match, bytes of the matched prefix, spec port of the
+        listener, reason). `path` is normalised, `query` has no "?". `asked`: the TLS server name; None without TLS.
+        """
+        cdef Scratch scratch = Scratch(1024 * 1024)
+        cdef Decision decision
+        cdef Slice name
+        if asked is not None:
+            name = text_slice(asked)
+        scratch.request(method, path, query, host, headers)
+        find_rule(self.routes, <uint32_t> socket, NULL if asked is None else &name, &scratch.head, &scratch.arena, &decision)
+        id = None if decision.rule == NULL else slice_bytes(&decision.rule.id).decode()
+        return id, decision.match, decision.prefix, decision.listener_port, reason_name(decision.reason).decode()
+
+    def seconds(self, int socket, str host not None, list paths not None, uint32_t rounds, list headers not None):
+        """Seconds of processor time for `rounds` lookups of GET requests, for each of `paths` in turn."""
+        cdef list scratches = [Scratch(64 * 1024) for _ in paths]
+        cdef Scratch scratch
+        cdef Decision decision
+        cdef uint32_t i
+        cdef clock_t began
+        headers = [("Host", host), ("User-Agent", "x"), ("Accept", "*/*"), *headers]
+        for scratch, path in zip(scratches, paths):
+            scratch.request("GET", path, None, host, headers)
+        began = clock()
+        for i in range(rounds):
+            scratch = <Scratch> scratches[i % <uint32_t> len(scratches)]
+            find_rule(self.routes, <uint32_t> socket, NULL, &scratch.head, &scratch.arena, &decision)
+        return (clock() - began) / 1e6
+
+    def pick(self, str rule not None) -> int:
+        """The index of the backendRef of this rule that gets the next request; -1: none. Raises KeyError."""
+        return choose_target((<RuleHandle> self.rules[rule]).rule.choice)
+
+
+cdef class TableBuilder:
+    """Makes the next version, once; not usable after `finish` or an exception.
+
+    `previous` is the version to start from (None: empty), and is not changed. HTTPS listeners use `certificates` by id,
+    including certificates that are put later.
+    """
+
+    cdef Upstreams upstreams
+    cdef Certificates certificates
+    cdef Tables previous
+    cdef object version
+    cdef dict rules             # id -> RuleHandle, new
+    cdef dict listeners         # id -> ListenerHandle, old, then new
+    cdef dict sockets           # (address, port) -> index, new
+    cdef Choices choices
+    cdef dict put               # id -> (snapshot.Listener, its slot), listeners that were put
+    cdef dict orphaned          # id -> ListenerHandle, listeners that were removed
+    cdef dict touched           # listener id -> {hostname: [(rule id, RuleHandle put)]}
+    cdef set removed            # addresses of the Rules of `previous` that are dropped
+    cdef dict groups            # listener id -> {hostname: GroupHandle}, groups that were rebuilt
+    cdef object work            # the generator, once started
+    cdef Routes *routes         # the result of the work
+
+    def __init__(self, Upstreams upstreams not None, Tables previous, version, Certificates certificates=None):
+        self.upstreams = upstreams
+        self.certificates = Certificates() if certificates is None else certificates
+        self.previous = previous
+        self.version = version
+        self.rules = {} if previous is None else previous.rules.copy()
+        self.listeners = {} if previous is None else previous.listeners.copy()
+        self.choices = Choices() if previous is None else previous.choices
+        self.put, self.orphaned, self.touched, self.removed, self.groups, self.sockets = {}, {}, {}, set(), {}, {}
+
+    def __dealloc__(self):
+        if self.routes != NULL:
+            routes_unref(self.routes)
+
+    # --- recording changes
+
+    def put_listener(self, listener, uint32_t slot=0) -> None:
+        """Puts a new or changed snapshot.Listener, and its slot in http_requests_total (0: `other`); its rules stay."""
+        self.put[listener.id] = listener, slot
+
+    def remove_listener(self, str id not None) -> None:
+        """Removes the listener and all its rules."""
+        self.put.pop(id, None)
+        handle = self.listeners.pop(id, None)
+        if handle is not None:
+            self.orphaned[id] = handle
+
+    def put_rule(self, rule, slots) -> None:
+        """Puts a snapshot.Rule, new or changed, with its RuleSlots.
+
+        Raises ValueError if RE2 refuses a regular expression, and then changes nothing.
+        """
+        for _ in self.putting_rule(rule, slots):
+            pass
+
+    def putting_rule(self, rule, slots):
+        """`put_rule` in steps."""
+        cdef RuleHandle old = self.rules.get(rule.id)
+        cdef RuleHandle handle
+        cdef Draft draft
+        cdef Py_hash_t fingerprint = hash((rule, tuple(slots.targets), slots.local, slots.duration))
+        if old is not None and old.fingerprint == fingerprint and rule.listener not in self.orphaned:
+            return
+        draft = Draft()
+        yield from drafting(draft, rule, slots, self.upstreams)
+        handle = RuleHandle()
+        handle.rule, draft.rule = draft.rule, NULL
+        handle.rule.choice = self._choice(rule)
+        handle.fingerprint = fingerprint
+        handle.listener = rule.listener
+        handle.hostnames = ",".join(rule.hostnames)
+        if old is not None:
+            self._forget(old)
+        self.rules[rule.id] = handle
+        for hostname in dict.fromkeys(rule.hostnames):
+            self._touch(rule.listener, hostname).append((rule.id, handle))
+
+    def remove_rule(self, str id not None) -> None:
+        cdef RuleHandle old = self.rules.pop(id, None)
+        if old is not None:
+            self._forget(old)
+
+    cdef list _touch(self, str listener, str hostname):
+        """Records that a group must be rebuilt; returns the list of rules to add to it."""
+        return self.touched.setdefault(listener, {}).setdefault(hostname, [])
+
+    cdef int _forget(self, RuleHandle old) except -1:
+        self.removed.add(<uintptr_t> old.rule)
+        for hostname in old.hostnames.split(","):
+            self._touch(old.listener, hostname)
+        return 0
+
+    cdef Choice *_choice(self, source) except NULL:
+        """The Choice of this rule of the route, with a reference."""
+        key = f"{source.route_kind}|{source.route}|{source.id.rpartition('|')[2]}"
+        return self.choices.choice(key, [backend.weight for backend in source.backends])
+
+    # --- building
+
+    def step(self, int microseconds) -> bool:
+        """Works for about `microseconds`; True while work is left.
+
+        Raises ValueError if a rule was put for a listener that was never put.
+        """
+        cdef uint64_t end = microseconds_now() + microseconds
+        collect_for(microseconds // 2)
+        return self._work_until(end)
+
+    def finish(self) -> Tables:
+        """Does the remaining work and returns the tables."""
+        cdef Tables tables
+        self._work_until(<uint64_t> -1)
+        if self.routes == NULL:
+            raise RuntimeError("a TableBuilder makes tables once, and none after an exception")
+        tables = Tables.__new__(Tables)
+        tables.routes, self.routes = self.routes, NULL
+        tables.version = self.version
+        tables.rules, tables.listeners, tables.sockets = self.rules, self.listeners, self.sockets
+        tables.choices = self.choices
+        return tables
+
+    def discard(self):
+        """Frees in steps the objects that are used only for building, and those that no version uses any more."""
+        for hostnames in self.touched.values():
+            for added in hostnames.values():
+                while added:
+                    for _ in range(min(SPAN, len(added))):
+                        added.pop()
+                    yield
+            yield from _emptying(hostnames)
+        for groups in self.groups.values():
+            yield from _emptying(groups)
+        yield from _emptying(self.touched)
+        yield from _emptying(self.groups)
+        yield from _emptying(self.put)
+        yield from _emptying(self.orphaned)
+        while self.removed:
+            for _ in range(min(SPAN, len(self.removed))):
+                self.removed.pop()
+            yield
+        yield from self.choices.pruning(2 * len(self.rules) + 64)
+        yield from self.upstreams.tidying()
+
+    cdef bint _work_until(self, uint64_t end) except -1:
+        if self.work is None:
+            self.work = self._work()
+        for _ in self.work:
+            if microseconds_now() >= end:
+                return True
+        return False
+
+    def _work(self):
+        yield from self._drop_orphans()
+        yield from self._build_groups()
+        yield from self._build_listeners()
+        yield from self._build_routes()
+
+    def _drop_orphans(self):
+        """Drops the rules of listeners that were removed, except rules that were put again in this version."""
+        cdef ListenerHandle orphan
+        cdef uint32_t cursor, i
+        cdef Group *group
+        for orphan in self.orphaned.values():
+            cursor = 0
+            group = <Group *> hosts_value(&orphan.listener.groups, &cursor)
+            while group != NULL:
+                for i in range(group.rules_count):
+                    self._drop(group.rules[i])
+                    if i % SPAN == SPAN - 1:
+                        yield
+                group = <Group *> hosts_value(&orphan.listener.groups, &cursor)
+                yield
+
+    cdef int _drop(self, Rule *rule) except -1:
+        cdef str id = rule.id.data[:rule.id.size].decode()
+        cdef RuleHandle handle = self.rules.get(id)
+        if handle is not None and handle.rule == rule:
+            del self.rules[id]
+        return 0
+
+    def _build_groups(self):
+        cdef GroupHandle handle
+        for listener, hostnames in self.touched.items():
+            if listener not in self.put and listener not in self.listeners:
+                self._refuse_homeless(hostnames)
+                continue
+            for hostname, added in hostnames.items():
+                handle = GroupHandle()
+                self.groups.setdefault(listener, {})[hostname] = handle
+                yield from self._fill_group(handle, self._old_listener(listener), hostname, added)
+                yield
+
+    cdef int _refuse_homeless(self, dict hostnames) except -1:
+        """Raises ValueError if a rule was put for a listener that does not exist."""
+        for added in hostnames.values():
+            for id, handle in added:
+                if self.rules.get(id) is handle:
+                    raise ValueError(f"rule {id!r} is for a listener that was never put")
+        return 0
+
+    cdef ListenerHandle _old_listener(self, str id):
+        """The listener in `previous`; None if it was removed since."""
+        return None if self.previous is None or id in self.orphaned else self.previous.listeners.get(id)
+
+    def _fill_group(self, GroupHandle handle, ListenerHandle old_listener, str hostname, list added):
+        cdef Group *old = NULL
+        cdef Rule *source
+        cdef RuleHandle rule
+        cdef uint32_t i, k
+        cdef uint32_t old_count = 0
+        if old_listener is not None:
+            old = _group_of(old_listener.listener, hostname)
+        handle.group = group_new(text_slice(hostname), (0 if old == NULL else old.rules_count) + <uint32_t> len(added))
+        if old != NULL:
+            group_expect(handle.group, old)
+            old_count = old.rules_count
+        for i in range(old_count + <uint32_t> len(added)):
+            if i < old_count:
+                source = NULL if self.removed and <uintptr_t> old.rules[i] in self.removed else old.rules[i]
+            else:
+                id, rule = added[i - old_count]
+                source = rule.rule if self.rules.get(id) is rule else NULL
+            if source != NULL:
+                group_take(handle.group, source)
+                for k in range(source.matches_count):
+                    while group_widen(handle.group, &source.matches[k]):
+                        yield
+                    group_add(handle.group, &source.matches[k])
+                    if k % SPAN == SPAN - 1:
+                        yield
+            if i % SPAN == SPAN - 1:
+                yield
+        if handle.group.rules_count == 0:
+            group_unref(handle.group)
+            handle.group = NULL
+
+    def _build_listeners(self):
+        for id in {**self.put, **self.groups}:
+            yield from self._build_listener(id, self.put.get(id), self._old_listener(id), self.groups.get(id, {}))
+
+    def _build_listener(self, str id, tuple put, ListenerHandle old, dict rebuilt):
+        cdef ListenerHandle listener = listener_for(put, old, self.certificates)
+        cdef GroupHandle handle
+        cdef Group *group
+        cdef uint32_t cursor = 0
+        cdef uint32_t kept = 0
+        cdef set replaced = set()
+        if old is not None:
+            hosts_expect(&listener.listener.groups, &old.listener.groups)
+        for hostname, handle in rebuilt.items():
+            if old is not None:
+                replaced.add(<uintptr_t> _group_of(old.listener, hostname))
+            if handle.group != NULL:
+                while hosts_widen(&listener.listener.groups, handle.group.hostname):
+                    yield
+                listener_put(listener.listener, handle.group)
+            yield
+        while old is not None:
+            group = <Group *> hosts_value(&old.listener.groups, &cursor)
+            if group == NULL:
+                break
+            if <uintptr_t> group not in replaced:
+                while hosts_widen(&listener.listener.groups, group.hostname):
+                    yield
+                listener_put(listener.listener, group)
+            kept += 1
+            if kept % SPAN == 0:
+                yield
+        self.listeners[id] = listener
+        yield
+
+    def _build_routes(self):
+        cdef ListenerHandle handle
+        cdef uint32_t i
+        cdef list ids = list(self.listeners)
+        cdef list runs = []
+        for i in range(0, len(ids), SORTED):
+            run = sorted(ids[i:i + SORTED])
+            runs.append(run)
+            for id in run:
+                handle = self.listeners[id]
+                self.sockets.setdefault(handle.socket, len(self.sockets))
+            yield
+        self.routes = routes_new(<uint32_t> len(self.sockets))
+        for id in merge(*runs):
+            handle = self.listeners[id]
+            i = self.sockets[handle.socket]
+            while hosts_widen(&self.routes.sockets[i], handle.listener.hostname):
+                yield
+            routes_put(self.routes, i, handle.listener)
+            yield
+
+
+# --- helpers
+
+
+def _emptying(dict entries):
+    """Removes the entries in steps."""
+    while entries:
+        for _ in range(min(SPAN, len(entries))):
+            entries.popitem()
+        yield
+
+
+cdef Group *_group_of(const Listener *listener, str hostname) except? NULL:
+    """NULL if the listener has no rules for the hostname."""
+    return <Group *> hosts_get(&listener.groups, text_slice(hostname))

@@ -1,0 +1,27 @@
+# How an HTTPS listener terminates TLS: a context of libssl, and the certificates of the listener.
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+
+from fastroute.ext.tls.certificate cimport Certificates, Credential
+from fastroute.ext.tls.openssl cimport SSL, SSL_CTX
+
+cdef enum:
+    FLOWS = 4096                # listeners by hash: those with the same hash share a flow
+    SESSION_CONTEXT = 32        # bytes that are part of a ticket: a ticket of one listener is not valid at another
+
+cdef struct Secure:             # one block of memory
+    uint32_t refs
+    uint32_t count
+    uint16_t flow               # of the listener, and
+    uint16_t owner              # of its namespace, among the waiting handshakes (waiting.pxd)
+    SSL_CTX *context            # NULL: no certificate, or libssl refused the settings; no client can be served
+    uint8_t session_context[SESSION_CONTEXT]
+    Credential **credentials    # in the listener's order, with a reference to each
+
+# From a snapshot.Listener for HTTPS, with one reference. If libssl refuses the settings, there is no context: a mistake
+# in one listener must not affect the others. Raises MemoryError.
+cdef Secure *secure_new(listener, Certificates certificates) except NULL
+cdef void secure_unref(Secure *secure) noexcept nogil
+# A libssl connection with the certificates for a client that asks for `name` ("": none): for each kind of key the first
+# certificate that has the name, else the first one. NULL if there is no certificate, or if out of memory.
+cdef SSL *secure_open(const Secure *secure, const char *name, uint32_t size) noexcept nogil

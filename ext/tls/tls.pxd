@@ -1,0 +1,68 @@
+# The TLS of one client, as bytes in and bytes out: libssl uses pieces of memory instead of a socket.
+#
+# libssl reads from and writes to a Pipe. The engine has one Pipe, and lends it to one connection for one call: so many
+# records are received in one call, and sent in one call. This module does not use sockets.
+
+from libc.stdint cimport int8_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from fastroute.ext.memory.buffer cimport Buffer
+from fastroute.ext.tls.hello cimport NAME_MOST
+from fastroute.ext.tls.openssl cimport BIO, SSL
+from fastroute.ext.tls.secure cimport Secure
+
+
+cdef enum:
+    RECORD = 16384              # maximum bytes of plaintext in a record
+    RECORD_ROOM = 19456         # bytes of that plaintext when encrypted, also in records of 512 (RFC 6066 section 4)
+    PIPE_ROOM = 180224          # bytes sent at once: ten records and some room
+
+cdef struct Pipe:
+    const char *input           # received, for libssl to read
+    uint32_t input_size
+    char *output                # PIPE_ROOM bytes: written by libssl, to be sent
+    uint32_t output_size
+
+cdef enum Progress:
+    PROGRESS_BROKEN = -2        # the peer violated the protocol, or out of memory; `output` has the alert
+    PROGRESS_CLOSED = -1        # the peer sent close_notify
+    PROGRESS_WAIT = 0           # waiting for bytes from the peer
+    PROGRESS_DONE = 1
+    PROGRESS_FULL = 2           # waiting for room in `output`
+
+cdef struct Tls:                # one block of memory
+    SSL *ssl
+    uint32_t before             # list of the handshakes in progress, by slab index, oldest first
+    uint32_t after
+    uint64_t started            # microseconds: when the handshake began
+    Buffer input                # received and not read by libssl yet
+    uint32_t waits_before       # list of the waiting handshakes of its flow (waiting.pxd), by slab index
+    uint32_t waits_after
+    uint32_t unread             # bytes of memory for output of the handshake that the client has not read
+    uint16_t flow               # of its listener (waiting.pxd)
+    uint16_t owner              # of the namespace of its listener
+    uint8_t handshaking         # in the list of handshakes
+    uint8_t waits               # in the list of its flow
+    uint8_t closed              # close_notify was sent to the client
+    uint8_t more                # libssl has plaintext for which there was no room
+    uint8_t lent                # the connection is `readable` only for bytes already received, not for its socket
+    int8_t over                 # PROGRESS_BROKEN or PROGRESS_CLOSED: the result of the next read
+    uint16_t idle_records       # consecutive records without data
+    uint16_t name_size
+    char name[NAME_MOST]        # the TLS server name, in lower case: it determined the listener
+
+# NULL if there is no certificate, or if out of memory.
+cdef Tls *tls_new(const Secure *secure, Pipe *pipe, const char *name, uint32_t size) noexcept nogil
+cdef void tls_free(Tls *tls) noexcept nogil
+# Processes the input of the pipe. Returns a Progress.
+cdef int tls_handshake(Tls *tls) noexcept nogil
+cdef bint tls_resumed(const Tls *tls) noexcept nogil
+# Decrypts the input of the pipe, at most `room` bytes. Returns their number (> 0), or a Progress that is not positive.
+# If there was no room for all of it, sets `more` or leaves input in the pipe.
+cdef long tls_read(Tls *tls, Pipe *pipe, char *into, uint32_t room) noexcept nogil
+# Encrypts at most RECORD bytes into the pipe, which must have RECORD_ROOM free: one record, unless the client asked for
+# shorter ones. Returns 0, or -1 if it fails.
+cdef int tls_write(Tls *tls, const char *data, uint32_t size) noexcept nogil
+# Writes close_notify into the pipe, once.
+cdef void tls_close(Tls *tls) noexcept nogil
+cdef int pipe_open(Pipe *pipe) except -1            # raises MemoryError
+cdef void pipe_free(Pipe *pipe) noexcept nogil

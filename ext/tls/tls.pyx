@@ -1,0 +1,179 @@
+"""The TLS of one client; see tls.pxd.
+
+The error queue of libssl is empty between calls: code that finds an error clears it. The number of consecutive records
+without data (key updates, empty records) is limited: an endless sequence would keep the engine busy.
+"""
+
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy
+
+from fastroute.ext.memory.buffer cimport buffer_free
+from fastroute.ext.tls.openssl cimport (
+    BIO_CTRL_FLUSH, BIO_METHOD, BIO_TYPE_SOURCE_SINK, BIO_clear_retry_flags, BIO_get_data, BIO_get_new_index,
+    BIO_meth_new, BIO_meth_set_ctrl, BIO_meth_set_read, BIO_meth_set_write, BIO_new, BIO_set_data, BIO_set_init,
+    BIO_set_retry_read, BIO_set_retry_write, ERR_clear_error, SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE,
+    SSL_ERROR_ZERO_RETURN, SSL_do_handshake, SSL_free, SSL_get_error, SSL_pending, SSL_read, SSL_session_reused,
+    SSL_set_bio, SSL_shutdown, SSL_write,
+)
+from fastroute.ext.tls.secure cimport secure_open
+
+cdef enum:
+    READS_MOST = 256            # records decrypted in one call; the rest waits for the next call
+    IDLE_MOST = 64              # consecutive records without data
+
+
+# --- the pipe that libssl uses instead of a socket
+
+
+cdef int pipe_read(BIO *bio, char *into, int room) noexcept nogil:
+    cdef Pipe *pipe = <Pipe *> BIO_get_data(bio)
+    cdef uint32_t size = <uint32_t> room if room > 0 else 0
+    BIO_clear_retry_flags(bio)
+    if pipe.input_size == 0:
+        BIO_set_retry_read(bio)
+        return -1
+    if size > pipe.input_size:
+        size = pipe.input_size
+    memcpy(into, pipe.input, size)
+    pipe.input += size
+    pipe.input_size -= size
+    return <int> size
+
+
+cdef int pipe_write(BIO *bio, const char *data, int size) noexcept nogil:
+    cdef Pipe *pipe = <Pipe *> BIO_get_data(bio)
+    cdef uint32_t room = PIPE_ROOM - pipe.output_size
+    BIO_clear_retry_flags(bio)
+    if size <= 0:
+        return 0
+    if room == 0:
+        BIO_set_retry_write(bio)
+        return -1
+    if <uint32_t> size < room:
+        room = <uint32_t> size
+    memcpy(pipe.output + pipe.output_size, data, room)
+    pipe.output_size += room
+    return <int> room
+
+
+cdef long pipe_ctrl(BIO *bio, int command, long number, void *data) noexcept nogil:
+    return command == BIO_CTRL_FLUSH
+
+
+cdef BIO_METHOD *pipe_method() except NULL:
+    cdef BIO_METHOD *method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, b"pipe")
+    if method is NULL:
+        raise MemoryError
+    BIO_meth_set_read(method, pipe_read)
+    BIO_meth_set_write(method, pipe_write)
+    BIO_meth_set_ctrl(method, pipe_ctrl)
+    return method
+
+cdef BIO_METHOD *_method = pipe_method()
+
+
+cdef int pipe_open(Pipe *pipe) except -1:
+    pipe.output = <char *> malloc(PIPE_ROOM)
+    if pipe.output is NULL:
+        raise MemoryError
+    return 0
+
+
+cdef void pipe_free(Pipe *pipe) noexcept nogil:
+    free(pipe.output)
+    pipe.output = NULL
+
+
+# --- one connection
+
+
+cdef Tls *tls_new(const Secure *secure, Pipe *pipe, const char *name, uint32_t size) noexcept nogil:
+    cdef Tls *tls = <Tls *> calloc(1, sizeof(Tls) - NAME_MOST + size)
+    cdef BIO *bio
+    if tls is NULL:
+        return NULL
+    tls.ssl = secure_open(secure, name, size)
+    bio = BIO_new(_method) if tls.ssl is not NULL else NULL
+    if bio is NULL:
+        tls_free(tls)
+        return NULL
+    BIO_set_data(bio, pipe)
+    BIO_set_init(bio, 1)
+    SSL_set_bio(tls.ssl, bio, bio)
+    tls.flow = secure.flow
+    tls.owner = secure.owner
+    memcpy(tls.name, name, size)
+    tls.name_size = <uint16_t> size
+    return tls
+
+
+cdef void tls_free(Tls *tls) noexcept nogil:
+    SSL_free(tls.ssl)
+    buffer_free(&tls.input)
+    free(tls)
+
+
+cdef int progress(Tls *tls, int outcome) noexcept nogil:
+    """The Progress for an outcome of libssl that is not a success."""
+    cdef int error = SSL_get_error(tls.ssl, outcome)
+    if error == SSL_ERROR_WANT_READ:
+        return PROGRESS_WAIT
+    if error == SSL_ERROR_WANT_WRITE:
+        return PROGRESS_FULL
+    ERR_clear_error()
+    return PROGRESS_CLOSED if error == SSL_ERROR_ZERO_RETURN else PROGRESS_BROKEN
+
+
+cdef int tls_handshake(Tls *tls) noexcept nogil:
+    cdef int outcome = SSL_do_handshake(tls.ssl)
+    return PROGRESS_DONE if outcome == 1 else progress(tls, outcome)
+
+
+cdef bint tls_resumed(const Tls *tls) noexcept nogil:
+    return SSL_session_reused(tls.ssl) == 1
+
+
+cdef long tls_read(Tls *tls, Pipe *pipe, char *into, uint32_t room) noexcept nogil:
+    cdef uint32_t size = 0
+    cdef int outcome, _
+    tls.more = False
+    for _ in range(READS_MOST):
+        outcome = SSL_read(tls.ssl, into + size, <int> (room - size))
+        if outcome > 0:
+            size += <uint32_t> outcome
+            tls.idle_records = 0
+            if size < room:
+                continue
+            tls.more = SSL_pending(tls.ssl) > 0
+            break
+        outcome = progress(tls, outcome)
+        if outcome == PROGRESS_WAIT and pipe.input_size:
+            tls.idle_records += 1       # that record had no data
+            if tls.idle_records <= IDLE_MOST:
+                continue
+            outcome = PROGRESS_BROKEN
+        if outcome == PROGRESS_CLOSED or outcome == PROGRESS_BROKEN:
+            tls.over = <int8_t> outcome
+            pipe.input_size = 0
+        break
+    return size if size else tls.over
+
+
+cdef int tls_write(Tls *tls, const char *data, uint32_t size) noexcept nogil:
+    cdef int taken
+    while size:
+        taken = SSL_write(tls.ssl, data, <int> size)    # less than all if the client asked for shorter records
+        if taken <= 0:
+            ERR_clear_error()
+            return -1
+        data += taken
+        size -= <uint32_t> taken
+    return 0
+
+
+cdef void tls_close(Tls *tls) noexcept nogil:
+    if tls.closed:
+        return
+    tls.closed = True
+    if SSL_shutdown(tls.ssl) < 0:
+        ERR_clear_error()
