@@ -2,7 +2,8 @@
 
 A round reads files that changed, decodes the documents that changed in them, and gives the difference to the Store. The
 owners of the files take turns (agenda.py), and a round ends after ROUND: so bulk changes of one team do not delay those
-of another. A file of more than LARGE bytes is read apart, in slices (slices.py), one at a time for each owner.
+of another. A file of more than LARGE bytes, or that takes longer than AT_ONCE, is read apart, in slices (slices.py),
+one at a time for each owner. (The size does not tell how long it takes: many small documents, or faults, take long.)
 
 When a change is accepted (content.py explains why):
 - complete content: at once.
@@ -38,8 +39,8 @@ from fastroute.source.doubts import RETRY, Doubts
 from fastroute.source.folder import SUFFIXES, Rank, Scan, Stamp, is_manifest, require
 from fastroute.source.lines import Lines
 from fastroute.source.manifest import Manifest
-from fastroute.source.scans import Scans
-from fastroute.source.slices import Slices, step_aside
+from fastroute.source.scans import FOUND, Scans, free
+from fastroute.source.slices import Limit, Slices, TooLongError, step_aside
 from fastroute.source.store import Store
 from fastroute.source.watch import Notice, Watch
 
@@ -49,9 +50,9 @@ QUIET = 0.001  # s without a notice after which a burst of edits has ended
 BURST = 0.015  # s after which a round is made although the burst continues
 ROUND = 0.002  # s of work, after which other tasks run
 LARGE = 16 * 1024  # bytes of a file that is read apart: about 30 routes, 7 ms
+AT_ONCE = 0.005  # s after which a smaller file is read apart, too
 APART = 4  # files that are read apart at the same time
 LOT = 100  # objects that are given to the Store at a time
-FOUND = 500  # files of a scan that are compared at a time
 FIRST_WAIT = 1.0  # s that `load` waits for files that are being written
 HELD_OPEN = 10.0  # s
 STDIN = "<stdin>"  # the file name for standard input
@@ -96,6 +97,7 @@ class Directory:
         self._apart: dict[str, Waiting] = {}  # being read apart
         self._bursts = Bursts()
         self._slices = Slices()
+        self._slow: set[str] = set()  # files that once took longer than AT_ONCE
         self._scanning = self._scan_again = False  # in a thread
         self._nap = trio.CancelScope()  # of the loop while it waits
         self._is_muted: Callable[[str], bool] = lambda folder: False
@@ -237,7 +239,7 @@ class Directory:
             if number % FOUND == 0:
                 await step_aside()
         self._scans.end(trio.current_time(), is_new=is_new, is_deaf=watch.is_deaf)
-        await _free(before)
+        await free(before)
         return not is_new
 
     def _paths_of(self, notice: Notice) -> set[str] | None:
@@ -271,15 +273,26 @@ class Directory:
             if errand.path in self._apart:
                 self._large.add(errand)
             elif (seen := self._seen(errand)) is not None:
-                if isinstance(seen, Whole) and len(seen.content) > LARGE:
-                    self._large.add(errand)
-                else:
+                if (read := self._read_at_once(errand.path, seen)) is not None:
                     file = Waiting(self._owner(errand.path), errand.since)
-                    self._done(file, self._take(errand.path, seen))
+                    self._put(errand.path, seen, read)
+                    self._done(file, read.difference)
+                else:
+                    self._large.add(errand)
             if time.perf_counter() - started >= ROUND:
                 break
         self._read_large(nursery)
         await self._publish()
+
+    def _read_at_once(self, path: str, seen: Content) -> Reading | None:
+        """None: it takes too long."""
+        if isinstance(seen, Whole) and (len(seen.content) > LARGE or path in self._slow):
+            return None
+        try:
+            return self._read(path, seen, Limit(AT_ONCE).pause)
+        except TooLongError:
+            self._slow.add(path)
+            return None
 
     def _seen(self, errand: Errand) -> Content | None:
         """The content of a file, if it is accepted."""
@@ -345,7 +358,7 @@ class Directory:
                 new = None
         return Reading(new, differing(old, new, pause))
 
-    def _put(self, path: str, seen: Content, read: Reading, pause: Pause) -> None:
+    def _put(self, path: str, seen: Content, read: Reading, pause: Pause = no_pause) -> None:
         """Replaces the manifest of a file."""
         new = read.manifest
         self._stamps.pop(path, None)
@@ -359,6 +372,7 @@ class Directory:
         if new is None:
             self._manifests.pop(path, None)
             self._ranks.pop(path, None)
+            self._slow.discard(path)
         self._is_reported &= path not in self._faulty and not self._claims.is_stale
 
     def _is_given_and_gone(self, path: str) -> bool:
@@ -425,19 +439,12 @@ class Directory:
         return self.store.report(problems, warnings)
 
 
-async def _free(scan: Scan) -> None:
-    """Frees what a scan found, in lots."""
-    for found in (scan.files, scan.ranks):
-        while len(found) > FOUND:
-            for _ in range(FOUND):
-                found.popitem()
-            await step_aside()
-
-
 def _read(path: str, data: bytes, old: Manifest | None, pause: Pause) -> Manifest:
     """Reads a manifest. A bug in fastroute that raises here does not remove anything that is served."""
     try:
         return manifest.read(path, data, old, pause)
+    except TooLongError:
+        raise
     except Exception:
         _log.exception("%s cannot be read because of an error in fastroute", path)
         return manifest.unreadable(path, "cannot be read because of an error in fastroute (see its log)", old)

@@ -14,16 +14,13 @@ import trio
 from fastroute.resources.document import Pause, no_pause
 from fastroute.source import walk
 from fastroute.source.folder import Scan
-from fastroute.source.slices import Rests
+from fastroute.source.slices import Limit, Rests, TooLongError, step_aside
 
+FOUND = 500  # files of a scan that are processed at a time
 LONG_SCAN = 0.005  # s; longer scans are made in a thread
 RESCAN = 10.0  # s
 SCAN_GAP = 2.0  # times as long as the last scan took: the time until the next one at the earliest
 DEAF_RESCAN = 0.5  # s
-
-
-class _TooLongError(Exception):
-    """A scan takes too long for the event loop."""
 
 
 class Scans:
@@ -60,17 +57,20 @@ class Scans:
         """Scans everything. None: that takes too long."""
         if self._took > LONG_SCAN:
             return None
-        until = time.perf_counter() + LONG_SCAN
-
-        def check() -> None:
-            if time.perf_counter() > until:
-                raise _TooLongError
-
         try:
-            return self.whole(check)
-        except _TooLongError:
+            return self.whole(Limit(LONG_SCAN).pause)
+        except TooLongError:
             return None
 
     async def apart(self) -> Scan:
         """Scans everything in a thread."""
         return await trio.to_thread.run_sync(self.whole, Rests().pause)
+
+
+async def free(scan: Scan) -> None:
+    """Frees what a scan found, in lots."""
+    for found in (scan.files, scan.ranks):
+        while len(found) > FOUND:
+            for _ in range(FOUND):
+                found.popitem()
+            await step_aside()
