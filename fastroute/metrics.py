@@ -41,7 +41,7 @@ DURATION = Family(
     ("gateway", "route", "route_kind"),
 )
 CONNECT = Family("fastroute_upstream_connect_seconds", "Time to connect to an endpoint")
-BUFFERED = Family("fastroute_buffered_bytes", "Memory of the buffers of all connections")
+BUFFERED = Family("fastroute_buffered_bytes", "Memory of the buffers of all connections, and of OpenSSL for TLS")
 CONNECTIONS = Family("fastroute_connections", "Open connections", ("side", "state"))
 ACCEPTED = Family("fastroute_connections_accepted_total", "Client connections accepted")
 REFUSED = Family("fastroute_connections_refused_total", "Client connections closed at once, by reason", ("reason",))
