@@ -16,10 +16,10 @@ from typing import Any, NoReturn
 import msgspec
 import trio
 
+from fastroute.fairness import FairMemory, FairQueue
 from fastroute.source.kubernetes.bucket import Bucket
 from fastroute.source.kubernetes.client import ApiError
 from fastroute.source.kubernetes.pen import Pen
-from fastroute.turns import FairMemory, Turns
 
 MOST_WAITING = 500  # Events; further ones are dropped
 WINDOW = 600.0  # s
@@ -81,7 +81,7 @@ class Events:
         self._pen = pen
         controller, self._instance = reporter
         self._controller = qualified(controller)
-        self._waiting = Turns[_Waiting, tuple[str, bool]](lambda each: each.line)
+        self._waiting = FairQueue[_Waiting, tuple[str, bool]](lambda each: each.line)
         self._news = trio.Event()
         self._all = Bucket(RATE, BURST)
         self._objects = FairMemory[tuple[str, str], Bucket](REMEMBERED, _namespace)  # by namespace and uid

@@ -20,6 +20,7 @@ import msgspec
 import trio
 
 from fastroute.difference import changed_keys
+from fastroute.fairness import FairQueue
 from fastroute.graph.node import Graph
 from fastroute.graph.orphan import orphans
 from fastroute.metrics import Metrics
@@ -37,7 +38,6 @@ from fastroute.source.kubernetes.objects import Found, Held, named
 from fastroute.source.kubernetes.pen import Pen
 from fastroute.source.kubernetes.room import left_out
 from fastroute.status import ObjectId, Statuses
-from fastroute.turns import Turns
 
 WRITERS = 12  # concurrent requests
 RATE, BURST = 500.0, 400.0  # writes of all objects: per second, and at once
@@ -131,7 +131,7 @@ class StatusWriter:
         self._graph: Graph | None = None  # the graph that `_wanted` was made from
         self._left: dict[ObjectId, StatusPatch | None] = {}  # no longer served: the status that was wanted last, if any
         self._leads = False
-        self._queue = Turns[ObjectId, str](_namespace)  # with the time since when each waits
+        self._queue = FairQueue[ObjectId, str](_namespace)  # with the time since when each waits
         self._resting: dict[ObjectId, bool] = {}  # written recently: whether to check it again afterwards
         self._busy: set[ObjectId] = set()
         self._newer: dict[ObjectId, Newer] = {}  # the results of our requests, until the watch has them too
