@@ -344,6 +344,6 @@ def _kubernetes_settings(chosen: dict[str, Any]) -> KubernetesSettings | None:
 
 
 def _in_pod() -> bool:
-    from fastroute.source.kubernetes.account import in_pod
+    from fastroute.apiserver.account import in_pod
 
     return in_pod()

@@ -15,9 +15,11 @@ from fastroute.graph.certificate import LEAST_RSA, MOST_RSA
 from fastroute.graph.httproute import MOST_ATTEMPTS, MOST_STATES_OF_A_ROUTE, MOST_STEPS_OF_A_ROUTE
 from fastroute.graph.pattern import MOST_STEPS
 from fastroute.metrics import Family, Metrics
-from fastroute.source import debts, directory, pending, problemlog, statuslog, walk
-from fastroute.source.kubernetes import event, lease, looks, named, room, statuswriter
+from fastroute.reporting import problemlog, statuslog
+from fastroute.source import debts, directory, pending, walk
+from fastroute.source.kubernetes import looks, named
 from fastroute.supervisor.tally import RETRY_REASONS
+from fastroute.writing import event, lease, room, statuswriter
 
 NAMED = re.compile(r"\b(?:BackendTLS|Gateway|HTTPRoute)\w+")
 DOCS = Path(__file__).parent.parent / "docs"

@@ -112,7 +112,7 @@ async def test_a_listener_that_cannot_bind_until_it_can() -> None:
 
 async def test_what_no_status_says_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     told = GraphSettings(gateways=frozenset({"infra/web"}))
-    caplog.set_level(logging.INFO, "fastroute.source.warninglog")
+    caplog.set_level(logging.INFO, "fastroute.reporting.warninglog")
     async with running(FRUITS, settings=told) as one:
         assert "--gateway names infra/web, which does not exist" in caplog.text
         caplog.clear()
@@ -155,7 +155,7 @@ async def test_a_problem_of_a_manifest_is_said_once_and_when_it_is_mended(caplog
     caplog.set_level(logging.INFO)
 
     def said() -> list[tuple[str, str]]:
-        records = [(r.levelname, r.getMessage()) for r in caplog.records if r.name == "fastroute.source.problemlog"]
+        records = [(r.levelname, r.getMessage()) for r in caplog.records if r.name == "fastroute.reporting.problemlog"]
         caplog.clear()
         return records
 
@@ -176,7 +176,7 @@ async def test_a_problem_of_a_manifest_is_said_once_and_when_it_is_mended(caplog
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.name == "fastroute.source.statuslog"]
+    return [record.getMessage() for record in caplog.records if record.name == "fastroute.reporting.statuslog"]
 
 
 async def test_only_what_is_wrong_is_logged_of_what_is_new(caplog: pytest.LogCaptureFixture) -> None:

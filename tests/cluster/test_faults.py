@@ -40,7 +40,7 @@ from cluster.relay import Relay
 from cluster.scratch import scratch
 from cluster.traffic import Ask, Client, Traffic
 from cluster.truth import answers, answers_from_nothing, differences, questions
-from fastroute.source.kubernetes.kinds import BY_KIND
+from fastroute.apiserver.kinds import BY_KIND
 
 SECONDS = float(os.environ.get("FAULT_SECONDS", "6"))
 API_DOOR, ETCD_DOOR = API_PORT + 1, ETCD_PORT + 5
@@ -354,7 +354,7 @@ def pass_by(api: Api, name: str, there: set[str]) -> None:
 
 def test_the_leader_is_killed(scene: Scene) -> None:
     """Another replica serves without interruption and starts to write; conditions written before keep their
-    lastTransitionTime. tests/source/kubernetes/test_leader.py tests how soon it starts."""
+    lastTransitionTime. tests/writing/test_leader.py tests how soon it starts."""
     before = _parents(scene.api, "infra", "shared")
     with Traffic(ADDRESS, ASKS) as traffic:
         second = scene.start_gateway(("--port-offset", str(OFFSET)), "127.0.0.1:9901")

@@ -13,15 +13,15 @@ from typing import NamedTuple, NoReturn
 import msgspec
 import trio
 
+from fastroute.apiserver.bucket import Bucket
+from fastroute.apiserver.client import ApiError, Client
+from fastroute.apiserver.kinds import BY_KIND, collection
+from fastroute.apiserver.objects import Found, Held
 from fastroute.fairness import FairQueue
 from fastroute.resources.meta import Key
 from fastroute.source.kubernetes.backlog import Notice
-from fastroute.source.kubernetes.bucket import Bucket
-from fastroute.source.kubernetes.client import ApiError, Client
 from fastroute.source.kubernetes.collection import Collection
-from fastroute.source.kubernetes.kinds import BY_KIND, collection
 from fastroute.source.kubernetes.named import Named
-from fastroute.source.kubernetes.objects import Found, Held
 from fastroute.source.store import Apply, Delete
 
 PAUSE = 10.0  # s between two reads of a Secret

@@ -24,9 +24,9 @@ from typing import NoReturn
 import msgspec
 import trio
 
+from fastroute.apiserver.client import JSON, ApiError, Client, Line, Stream
+from fastroute.apiserver.contact import Contact
 from fastroute.source.kubernetes.backlog import Backlog, Notice
-from fastroute.source.kubernetes.client import JSON, ApiError, Client, Line, Stream
-from fastroute.source.kubernetes.contact import Contact
 from fastroute.source.slices import step_aside
 
 PAGE = 500  # objects

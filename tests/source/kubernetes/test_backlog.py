@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from fastroute.apiserver.client import ApiError, Line
 from fastroute.source.kubernetes import watch
 from fastroute.source.kubernetes.backlog import Backlog, Notice
-from fastroute.source.kubernetes.client import ApiError, Line
 from fastroute.source.kubernetes.watch import Watch
 
 MANY = 2_000

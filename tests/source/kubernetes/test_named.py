@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 import trio
-from source.kubernetes.apiserver import GROUP, ApiServer
+from apiserver.standin import GROUP, ApiServer
 from source.kubernetes.followed import CERTIFICATE, CLASSES, GATEWAYS, GRANTS, SECRETS, following, until
 
 from fastroute.resources.meta import Key
