@@ -16,12 +16,13 @@ from fastroute.ext.exchange.handshake cimport (
 )
 from fastroute.ext.exchange.mirroring cimport mirrors_leave
 from fastroute.ext.exchange.proxy_protocol cimport PREFACE_MOST, Preface, parse_preface
+from fastroute.ext.exchange.record cimport record_connection
 from fastroute.ext.exchange.relay cimport exchange_advance, exchange_expired
 from fastroute.ext.exchange.request cimport request_begin, request_refused
 from fastroute.ext.http1.body cimport body_start
 from fastroute.ext.http1.forwarded cimport peer_set
 from fastroute.ext.http1.head cimport FRAMING_NONE, MINOR_UNKNOWN, parse_request
-from fastroute.ext.http1.reason cimport REASON_CLIENT_CLOSED, REASON_DRAINED, REASON_HEAD_TIMEOUT
+from fastroute.ext.http1.reason cimport REASON_CLIENT_CLOSED, REASON_DRAINED, REASON_HEAD_TIMEOUT, reason_name
 from fastroute.ext.memory.buffer cimport (
     Buffer, buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_reserve, buffer_size,
 )
@@ -383,10 +384,12 @@ cdef void downstream_end(Reactor r, Connection *c, uint16_t reason) noexcept nog
     cdef int verdict
     cdef Exchange *x = c.exchange
     if c.state == STATE_HELLO or c.state == STATE_HANDSHAKE:
+        record_connection(r, c, reason_name(reason))
         handshake_fail(r, c, TLS_CROWDED)
     elif c.state == STATE_HEAD:
         answer_early(r, c, 503, reason)
     elif x is NULL:
+        record_connection(r, c, reason_name(reason))
         downstream_close(r, c)
     elif x.answered:
         x.reason = reason

@@ -8,6 +8,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport malloc
 from libc.string cimport memcpy, memset, strlen
 
+from fastroute.ext.http1.head cimport MINOR_UNKNOWN
 from fastroute.ext.reactor.accesslog cimport Record
 from fastroute.ext.reactor.counters cimport (
     FIXED_BYTES_RECEIVED, FIXED_BYTES_SENT, FIXED_LOCAL_RESPONSES, REQUESTS_NAMELESS, count, count_request, observe,
@@ -87,6 +88,21 @@ cdef void write_line(Reactor r, Connection *c, Exchange *x) noexcept nogil:
         line.client.data = c.peer.text
         line.client.size = c.peer.text_size
     line.request_id = x.log_request_id
+    r.log.write(&line)
+
+
+cdef void record_connection(Reactor r, Connection *c, const char *reason) noexcept nogil:
+    cdef Record line
+    cdef uint64_t started = r.now if c.tls is NULL else c.tls.started
+    if not r.logs:
+        return
+    memset(&line, 0, sizeof(Record))
+    line.time = <uint64_t> (<int64_t> started + r.wall)
+    line.duration = r.now - started
+    line.minor = MINOR_UNKNOWN
+    line.reason = terminated(reason)
+    line.client.data = c.peer.text
+    line.client.size = c.peer.text_size
     r.log.write(&line)
 
 

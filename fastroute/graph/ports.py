@@ -6,9 +6,9 @@ cannot lose them to one with many, and the names and creationTimestamps of their
 
 A port of a namespace is as old as the oldest Gateway or ListenerSet of this namespace that has it (creationTimestamp,
 then namespace/name); within one object the order of its listeners decides. A port that several namespaces have is
-served if it comes in the turn of one of them, and counts once. Ports of the same number at the addresses of different
-Gateways are different ports. The ports of each namespace are kept in order, so that a change costs as much as the ports
-that it affects, and, above the limit, as many steps as there are ports to serve.
+served if it is next for one of them, and counts once. Ports of the same number at the addresses of different Gateways
+are different ports. The ports of each namespace are kept in order, so that a change costs as much as the ports that it
+affects, and, above the limit, as many steps as there are ports to serve.
 """
 
 from bisect import bisect_left, insort
@@ -18,11 +18,11 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from fastroute.difference import replaced
+from fastroute.fairness import in_rounds
 from fastroute.graph import conditions
 from fastroute.graph.age import Age, age
 from fastroute.graph.node import GatewayNode, Holder, ListenerNode, ListenerSetNode, Problem
 from fastroute.resources.meta import Key
-from fastroute.turns import in_rounds
 
 HolderT = TypeVar("HolderT", GatewayNode, ListenerSetNode)
 FEW = 64  # new ports up to which inserting each is cheaper than sorting all
