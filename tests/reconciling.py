@@ -81,10 +81,10 @@ class Workers:
             await self.gate.wait()
         await trio.lowlevel.checkpoint()
         listeners = {id: Bound() for id in snapshot.listeners}
-        self.turn(Outcome(version=0 if self.late else version, target=version, listeners=listeners))
+        self.report(Outcome(version=0 if self.late else version, target=version, listeners=listeners))
         return self.outcome
 
-    def turn(self, outcome: Outcome) -> None:
+    def report(self, outcome: Outcome) -> None:
         self.outcome = outcome
         self._changed()
 

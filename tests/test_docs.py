@@ -139,7 +139,7 @@ def test_the_shares_of_namespaces_are_as_they_say() -> None:
         f"| about {pending.WHOLE} routes | fixed | they follow in portions of about {reconcile.PORTION} routes;",
         f"| {debts.EXPENSIVE * 1e3:g} ms | fixed | the change is served; later changes of the same sort in its "
         f"namespace wait {debts.FACTOR:g} times as long as this change took, at most {debts.LONGEST:g} s.",
-        f"| {directory.LARGE >> 10} KiB | fixed | it is read in slices",
+        f"| {directory.LARGE >> 10} KiB, {directory.AT_ONCE * 1e3:g} ms | fixed | it is read in slices",
         f"links with the name of a manifest | {walk.FILES:,} | fixed |",
         f"links to folders | {walk.FOLDERS:,} | fixed |",
         f"levels of folders below a given path | {walk.DEPTH} | fixed |",

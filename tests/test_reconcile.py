@@ -92,7 +92,7 @@ async def test_a_late_worker_holds_programmed_back_until_it_has_caught_up() -> N
         assert one.condition("Gateway", Key("infra", "web"), "Programmed") == ("True", "Programmed")
         assert one.condition("Gateway", Key("infra", "api"), "Programmed") == ("False", "Pending")
         assert one.condition(*ROUTE, "ResolvedRefs")[0] == "False"
-        one.workers.turn(msgspec.structs.replace(one.workers.outcome, version=2))
+        one.workers.report(msgspec.structs.replace(one.workers.outcome, version=2))
         await one.settle(2)
         assert one.condition("Gateway", Key("infra", "api"), "Programmed") == ("True", "Programmed")
 
@@ -100,10 +100,10 @@ async def test_a_late_worker_holds_programmed_back_until_it_has_caught_up() -> N
 async def test_a_listener_that_cannot_bind_until_it_can() -> None:
     async with running(GATEWAY) as one:
         [listener] = one.workers.serving.listeners
-        one.workers.turn(Outcome(version=1, target=1, listeners={listener: Failed("port 8080 is taken")}))
+        one.workers.report(Outcome(version=1, target=1, listeners={listener: Failed("port 8080 is taken")}))
         await one.settle(1)
         assert one.condition("Gateway", Key("infra", "web"), "Programmed")[0] == "False"
-        one.workers.turn(Outcome(version=1, target=1, listeners={listener: Bound()}))
+        one.workers.report(Outcome(version=1, target=1, listeners={listener: Bound()}))
         await one.settle(1)
         assert one.condition("Gateway", Key("infra", "web"), "Programmed") == ("True", "Programmed")
 

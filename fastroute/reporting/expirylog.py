@@ -49,7 +49,7 @@ class ExpiryLog:
         node, now = self._certificates.get(id_), self._clock()
         why = out_of_time(node, now) if node is not None else None
         if node is not None:
-            self._next = min([self._next, *(turn for turn in (node.not_before, node.not_after) if turn >= now)])
+            self._next = min([self._next, *(date for date in (node.not_before, node.not_after) if date >= now)])
         if why is None:
             self._said.pop(id_, None)
         elif self._said.get(id_) != why:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from itertools import chain
 from operator import is_
 
+from fastroute.fairness import fair_part
 from fastroute.resources.problem import ManifestProblem
-from fastroute.turns import fair_part
 
 AT_MOST = 100  # lines at a time
 

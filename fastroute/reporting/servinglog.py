@@ -9,11 +9,11 @@ import logging
 from collections.abc import Mapping
 
 from fastroute.difference import changed_keys
+from fastroute.fairness import fair_part
 from fastroute.graph.node import Graph
 from fastroute.lint import nothing_served
 from fastroute.resources.world import Resources
 from fastroute.snapshot import Bound, Failed, Listener, Outcome
-from fastroute.turns import fair_part
 
 AT_MOST = 100  # lines at a time
 

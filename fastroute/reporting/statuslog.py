@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from operator import itemgetter
 
 from fastroute.difference import changed_keys
+from fastroute.fairness import fair_part
 from fastroute.resources.meta import Key
 from fastroute.resources.status_patch import StatusPatch
 from fastroute.status import Statuses
 from fastroute.status.stated import stated_conditions
-from fastroute.turns import fair_part
 
 AT_MOST = 100  # lines at a time
 
@@ -40,17 +40,17 @@ class StatusLog:
         self._patches = patches
         changed = changed_keys(before, patches)
         anew = sorted(id_ for id_ in changed if id_ in patches and before.get(id_) != patches[id_])
-        turns = [(id_[1].namespace, turn) for id_ in anew for turn in _turns(id_, before.get(id_), patches[id_])]
-        for _, (level, text) in fair_part(turns, AT_MOST, itemgetter(0)):
+        changes = [(id_[1].namespace, one) for id_ in anew for one in _changes(id_, before.get(id_), patches[id_])]
+        for _, (level, text) in fair_part(changes, AT_MOST, itemgetter(0)):
             _log.log(level, "%s", text)
-        if len(turns) > AT_MOST:
-            _log.warning("%d more conditions changed", len(turns) - AT_MOST)
+        if len(changes) > AT_MOST:
+            _log.warning("%d more conditions changed", len(changes) - AT_MOST)
         if anew:
             self._written(len(anew))
 
 
-def _turns(id_: tuple[str, Key], before: StatusPatch | None, patch: StatusPatch) -> Iterator[tuple[int, str]]:
-    """Log level and line of each condition of an object that turned."""
+def _changes(id_: tuple[str, Key], before: StatusPatch | None, patch: StatusPatch) -> Iterator[tuple[int, str]]:
+    """Log level and line of each condition of an object that changed."""
     name = f"{id_[0]} {id_[1]}"
     known = dict(stated_conditions(before.status)) if before else {}
     for place, (status, reason, message) in stated_conditions(patch.status):

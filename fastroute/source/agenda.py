@@ -15,8 +15,8 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import NamedTuple
 
+from fastroute.fairness import FairQueue
 from fastroute.resources.decode import Id
-from fastroute.turns import Turns
 
 HOLD, HOLD_FOR_NEW = 0.25, 0.02  # s
 
@@ -45,7 +45,7 @@ class Agenda:
 
     def __init__(self, owner: Callable[[str], Owner]) -> None:
         self._owner = owner
-        self._queue = Turns[str, Owner](lambda path: self._owners[path])
+        self._queue = FairQueue[str, Owner](lambda path: self._owners[path])
         self._owners: dict[str, Owner] = {}  # when each was added: reading a file may change its owner
         self._errands: dict[str, Errand] = {}
         self._new: OrderedDict[str, float] = OrderedDict()  # the files that were never read, with their times

@@ -15,8 +15,8 @@ def stated_conditions(status: Mapping[str, Any]) -> Iterator[tuple[tuple[str, st
     holders += [(f"at {_parent(entry['parentRef'])}", entry) for entry in named_parents(status)]
     for place, holder in holders:
         for condition in full_conditions(holder):
-            turn = (condition["status"], condition["reason"], condition["message"])
-            yield (place, condition["type"]), turn
+            stated = (condition["status"], condition["reason"], condition["message"])
+            yield (place, condition["type"]), stated
 
 
 def _parent(ref: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ import trio
 
 from fastroute.apiserver.bucket import Bucket
 from fastroute.apiserver.client import ApiError
-from fastroute.turns import FairMemory, Turns
+from fastroute.fairness import FairMemory, FairQueue
 from fastroute.writing.pen import Pen
 
 MOST_WAITING = 500  # Events; further ones are dropped
@@ -81,7 +81,7 @@ class Events:
         self._pen = pen
         controller, self._instance = reporter
         self._controller = qualified(controller)
-        self._waiting = Turns[_Waiting, tuple[str, bool]](lambda each: each.line)
+        self._waiting = FairQueue[_Waiting, tuple[str, bool]](lambda each: each.line)
         self._news = trio.Event()
         self._all = Bucket(RATE, BURST)
         self._objects = FairMemory[tuple[str, str], Bucket](REMEMBERED, _namespace)  # by namespace and uid

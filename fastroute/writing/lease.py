@@ -138,7 +138,7 @@ class Leader:
         self._ended = True
         async with self._one:
             held, seen = self._held, self._seen
-            self._turn(False)
+            self._change(False)
             if not held or seen is None:
                 return
             try:
@@ -151,16 +151,16 @@ class Leader:
         if self._ended:
             return True
         if self._held and not self.holds:
-            self._turn(False)
+            self._change(False)
         try:
             await self._renew() if self._held else await self._look()
         except ApiError as error:
             if error.status == 409 or (self._held and error.status == 404):
-                self._turn(False)  # another replica wrote or deleted it: read it again
+                self._change(False)  # another replica wrote or deleted it: read it again
             else:
                 self._complain(error)
             if self._held and not self.holds:
-                self._turn(False)
+                self._change(False)
             return False
         except Exception:
             _log.exception("lease %s: unexpected error, retrying", self._key)
@@ -189,7 +189,7 @@ class Leader:
         asked = trio.current_time()
         await self._write(taken(lease, self.identity, clock()))
         self._renewed = asked
-        self._turn(True)
+        self._change(True)
 
     async def _write(self, lease: LeaseObject) -> None:
         """With the version that was read: if several replicas try, one succeeds."""
@@ -214,7 +214,7 @@ class Leader:
             self._rewound()
         return lease
 
-    def _turn(self, held: bool) -> None:
+    def _change(self, held: bool) -> None:
         if held == self._held:
             return
         self._held = held

@@ -24,6 +24,7 @@ from fastroute.apiserver.client import ApiError
 from fastroute.apiserver.kinds import BY_KIND, member
 from fastroute.apiserver.objects import Found, Held, named
 from fastroute.difference import changed_keys
+from fastroute.fairness import FairQueue
 from fastroute.graph.node import Graph
 from fastroute.graph.orphan import orphans
 from fastroute.metrics import Metrics
@@ -32,7 +33,6 @@ from fastroute.resources.meta import Key
 from fastroute.resources.route_kinds import ROUTES
 from fastroute.resources.status_patch import StatusPatch
 from fastroute.status import ObjectId, Statuses
-from fastroute.turns import Turns
 from fastroute.writing import retraction
 from fastroute.writing.contest import PAUSE, Claim, Contest, claim_of, with_claim
 from fastroute.writing.merge import Change, Ours, has_ours, merge, without_ours
@@ -131,7 +131,7 @@ class StatusWriter:
         self._graph: Graph | None = None  # the graph that `_wanted` was made from
         self._left: dict[ObjectId, StatusPatch | None] = {}  # no longer served: the status that was wanted last, if any
         self._leads = False
-        self._queue = Turns[ObjectId, str](_namespace)  # with the time since when each waits
+        self._queue = FairQueue[ObjectId, str](_namespace)  # with the time since when each waits
         self._resting: dict[ObjectId, bool] = {}  # written recently: whether to check it again afterwards
         self._busy: set[ObjectId] = set()
         self._newer: dict[ObjectId, Newer] = {}  # the results of our requests, until the watch has them too

@@ -196,18 +196,18 @@ def test_a_second_controller_writes_its_own_entries(scene: Scene) -> None:
         "controllerName": "example.com/other",
         "conditions": [],
     }
-    turn = 0
+    number = 0
 
     def write() -> None:
-        nonlocal turn
-        turn += 1
+        nonlocal number
+        number += 1
         object_ = scene.api.get("HTTPRoute", "infra", "split")
         parents = [one for one in object_["status"]["parents"] if one["controllerName"] != theirs["controllerName"]]
         condition = {
             "type": "Seen",
             "status": "True",
             "reason": "Seen",
-            "message": str(turn),
+            "message": str(number),
             "lastTransitionTime": "2026-01-01T00:00:00Z",
         }
         object_["status"]["parents"] = [*parents, {**theirs, "conditions": [condition]}]

@@ -34,12 +34,12 @@ class Way:
 def replicas(count, server=None):
     server = server or Server()
     ways = [Way(server) for _ in range(count)]
-    turns = []
+    changes = []
     leaders = [
-        Leader(way, KEY, lambda held, number=number: turns.append((number, held)), server.noticed, f"replica-{number}")
+        Leader(way, KEY, lambda held, i=number: changes.append((i, held)), server.noticed, f"replica-{number}")
         for number, way in enumerate(ways)
     ]
-    return ways, leaders, turns
+    return ways, leaders, changes
 
 
 def holders(leaders):
@@ -47,13 +47,13 @@ def holders(leaders):
 
 
 async def test_one_of_several_holds_it_and_keeps_it(autojump_clock):
-    _, leaders, turns = replicas(3)
+    _, leaders, changes = replicas(3)
     async with trio.open_nursery() as nursery:
         for leader in leaders:
             nursery.start_soon(leader.run)
         await trio.sleep(300)
         assert len(holders(leaders)) == 1
-        assert turns == [(holders(leaders)[0], True)]
+        assert changes == [(holders(leaders)[0], True)]
         nursery.cancel_scope.cancel()
 
 
@@ -72,7 +72,7 @@ async def test_what_is_given_back_is_taken_at_once(autojump_clock):
 
 
 async def test_who_cannot_renew_stops_before_another_begins(autojump_clock):
-    ways, leaders, turns = replicas(2)
+    ways, leaders, changes = replicas(2)
     async with trio.open_nursery() as nursery:
         for leader in leaders:
             nursery.start_soon(leader.run)
@@ -81,7 +81,7 @@ async def test_who_cannot_renew_stops_before_another_begins(autojump_clock):
         ways[first].cut = True
         await trio.sleep(FOLLOWED)
         assert holders(leaders) == [1 - first]
-        assert turns == [(first, True), (first, False), (1 - first, True)]
+        assert changes == [(first, True), (first, False), (1 - first, True)]
         nursery.cancel_scope.cancel()
 
 
@@ -109,13 +109,13 @@ async def test_never_two_whatever_the_network_does(autojump_clock, seed):
 
 
 async def test_a_lease_that_is_deleted_is_made_again(autojump_clock):
-    ways, leaders, turns = replicas(1)
+    ways, leaders, changes = replicas(1)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(leaders[0].run)
         await trio.sleep(30)
         ways[0].server.objects.clear()
         await trio.sleep(10)
-        assert turns == [(0, True), (0, False), (0, True)]
+        assert changes == [(0, True), (0, False), (0, True)]
         nursery.cancel_scope.cancel()
 
 
@@ -134,10 +134,10 @@ async def test_a_lease_that_cannot_be_had_is_said_once(autojump_clock, caplog, e
         raise error
 
     server.refuse = refuse
-    _, leaders, turns = replicas(1, server)
+    _, leaders, changes = replicas(1, server)
     with trio.move_on_after(60):
         await leaders[0].run()
-    assert turns == []
+    assert changes == []
     assert len(caplog.messages) == 1
     assert way_out in caplog.messages[0]
 

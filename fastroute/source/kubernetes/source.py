@@ -330,9 +330,9 @@ class KubernetesSource:
         there = [key for key, life in by_name.items() if key in life.collection.held or not life.collection.is_listed]
         found = {*there, *self._looks.collection.held}
         choice = choose(named_secrets(self.store.now(), self._controller_name), known, found, by_name)
-        in_turn = {one.secret for one in choice.in_turn}
+        unwatched = {one.secret for one in choice.unwatched}
         for key in by_name.keys() - set(choice.watched):
-            if key in in_turn and (held := by_name[key].collection.held.get(key)) is not None:
+            if key in unwatched and (held := by_name[key].collection.held.get(key)) is not None:
                 self._looks.adopt(key, held)
             self._end(f"Secret {key}")
         for key in choice.watched:
@@ -340,8 +340,8 @@ class KubernetesSource:
                 name, selector = f"Secret {key}", f"metadata.name={key.name}"
                 self._begin(name, row, row.versions[0], selector, key.namespace, nursery=nursery)
         is_refused = "Secret" in self._refused
-        kept = {one for one in self._looks.wanted if one in choice.in_turn or self._is_begun(one.secret)}
-        self._looks.follow(frozenset(kept) if is_refused else choice.in_turn | kept)
+        kept = {one for one in self._looks.wanted if one in choice.unwatched or self._is_begun(one.secret)}
+        self._looks.follow(frozenset(kept) if is_refused else choice.unwatched | kept)
 
     def _looked(self) -> None:
         """A Secret appeared or disappeared, or every Secret was read once."""

@@ -1,4 +1,4 @@
-"""Turns: who comes first if something limited is shared, so that one owner's many items do not displace the others'.
+"""Fairness: if something limited is shared, one owner's many items do not displace the others'.
 
 The owner of an item is usually the namespace of an object. In each round, every owner that has items gets one of them
 served; the order of one owner's items is kept. So an owner with few items is served completely, whatever their names
@@ -18,10 +18,10 @@ Owner = TypeVar("Owner", bound=Hashable)
 Value = TypeVar("Value")
 
 
-def in_turns(items: Iterable[Each], owner: Callable[[Each], Hashable]) -> Iterator[Each]:
+def interleaved(items: Iterable[Each], owner: Callable[[Each], Hashable]) -> Iterator[Each]:
     """All items, one of each owner per round.
 
-    >>> list(in_turns(["a1", "a2", "a3", "b1"], lambda item: item[0]))
+    >>> list(interleaved(["a1", "a2", "a3", "b1"], lambda item: item[0]))
     ['a1', 'b1', 'a2', 'a3']
     """
     lines: dict[Hashable, list[Each]] = {}
@@ -44,18 +44,18 @@ def in_rounds(lines: Iterable[Iterable[Each]]) -> Iterator[Each]:
 
 
 def fair_part(items: Sequence[Each], most: int, owner: Callable[[Each], Hashable]) -> list[Each]:
-    """At most `most` of the items, chosen in turns, in their given order.
+    """At most `most` of the items, chosen one per owner and round, in their given order.
 
     >>> fair_part(["a1", "a2", "a3", "b1"], 2, lambda item: item[0])
     ['a1', 'b1']
     """
     if len(items) <= most:
         return list(items)
-    chosen = in_turns(range(len(items)), lambda index: owner(items[index]))
+    chosen = interleaved(range(len(items)), lambda index: owner(items[index]))
     return [items[index] for index in sorted(index for index, _ in zip(chosen, range(most), strict=False))]
 
 
-class Turns(Generic[Item, Owner]):
+class FairQueue(Generic[Item, Owner]):
     """A queue of items, each at most once. `take` takes the oldest item of the owner that has waited longest."""
 
     def __init__(self, owner: Callable[[Item], Owner]) -> None:
@@ -70,7 +70,7 @@ class Turns(Generic[Item, Owner]):
         return item in self._lines.get(self._owner(item), ())
 
     def add(self, item: Item, since: float = 0.0) -> None:
-        """Adds an item behind those of its owner. One that is in the queue keeps its place and its time."""
+        """Adds an item behind those of its owner. One that is in the queue keeps its position and its time."""
         line = self._lines.setdefault(self._owner(item), OrderedDict())
         if item not in line:
             line[item] = since

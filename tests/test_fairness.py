@@ -6,7 +6,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastroute.turns import FairMemory, Turns, fair_part, in_turns
+from fastroute.fairness import FairMemory, FairQueue, fair_part, interleaved
 
 
 def owner(item: str) -> str:
@@ -26,26 +26,26 @@ def test_a_part_is_fair(given_: list[str], most: int) -> None:
             assert got[one] == wanted[one] or got[other] <= got[one] + 1
     rest = iter(given_)
     assert all(item in rest for item in part), "the order is kept"
-    assert Counter(in_turns(given_, owner)) == Counter(given_)
+    assert Counter(interleaved(given_, owner)) == Counter(given_)
 
 
 def test_owners_take_turns_in_a_queue() -> None:
-    turns = Turns[str, str](owner)
+    queue = FairQueue[str, str](owner)
     for number, item in enumerate(("a1", "a2", "a3", "b1", "a1", "c1")):
-        turns.add(item, number)
-    assert (len(turns), turns.oldest(), "a2" in turns, "b2" in turns) == (5, 0, True, False)
-    assert turns.take() == "a1"
-    assert turns.take(lambda item: item != "b1") == "c1"
-    turns.add("b2")
-    assert [turns.take() for _ in range(5)] == ["b1", "a2", "b2", "a3", None]
-    assert turns.oldest() is None
+        queue.add(item, number)
+    assert (len(queue), queue.oldest(), "a2" in queue, "b2" in queue) == (5, 0, True, False)
+    assert queue.take() == "a1"
+    assert queue.take(lambda item: item != "b1") == "c1"
+    queue.add("b2")
+    assert [queue.take() for _ in range(5)] == ["b1", "a2", "b2", "a3", None]
+    assert queue.oldest() is None
 
 
 def test_it_costs_the_same_to_take_an_item_however_many_were_taken_before() -> None:
     """In a dict, each look for the first item skips the places of all that were removed."""
 
     def seconds_to_take_all(count: int) -> float:
-        turns = Turns[str, str](owner)
+        turns = FairQueue[str, str](owner)
         for number in range(count):
             turns.add(f"a{number}")
         begin = time.thread_time()
@@ -57,25 +57,25 @@ def test_it_costs_the_same_to_take_an_item_however_many_were_taken_before() -> N
 
 
 def test_an_owner_that_comes_again_and_again_gets_only_its_turns() -> None:
-    turns = Turns[str, str](owner)
+    queue = FairQueue[str, str](owner)
     for number in range(10):
-        turns.add(f"b{number}")
+        queue.add(f"b{number}")
     taken = []
     for number in range(10):
-        turns.add(f"a{number}")
-        taken += [turns.take(), turns.take()]
+        queue.add(f"a{number}")
+        taken += [queue.take(), queue.take()]
     assert Counter(item[0] for item in taken if item) == {"a": 10, "b": 10}
 
 
 def test_what_is_dropped_is_the_newest_of_the_owner_with_the_most() -> None:
-    turns = Turns[str, str](owner)
+    queue = FairQueue[str, str](owner)
     for item in ("a1", "a2", "b1"):
-        turns.add(item)
-    assert turns.drop() == "a2"
-    assert turns.discard("a1")
-    assert not turns.discard("a1")
-    turns.clear()
-    assert turns.take() is None
+        queue.add(item)
+    assert queue.drop() == "a2"
+    assert queue.discard("a1")
+    assert not queue.discard("a1")
+    queue.clear()
+    assert queue.take() is None
 
 
 def test_what_is_forgotten_is_the_oldest_of_the_owner_with_the_most() -> None:
