@@ -102,9 +102,6 @@ def parse_json(text: str, pause: Pause = no_pause) -> list[Any]:
     """The document of a JSON text. Raises MalformedError."""
     try:
         decoded = _decoded(text, pause)
-        value = _without_nulls(decoded, pause)
-        free(decoded, pause)
-        return [value]
     except msgspec.DecodeError as error:
         message = str(error).removeprefix("JSON is malformed: ")
         at = _BYTE.search(message)
@@ -113,6 +110,9 @@ def parse_json(text: str, pause: Pause = no_pause) -> list[Any]:
         before = text.encode()[: int(at[1])].decode(errors="ignore")
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         raise MalformedError(message[: at.start()], line, column) from None
+    value = _without_nulls(decoded, pause)
+    free(decoded, pause)
+    return [value]
 
 
 def places(text: str, pause: Pause = no_pause) -> list[Places]:
