@@ -11,6 +11,7 @@ from libc.string cimport memcpy, memmove
 from fastroute.ext.exchange.affinity cimport affinity_respond
 from fastroute.ext.exchange.answer cimport answer_plainly, break_off, can_be_discarded, cut_short, date_now, is_leaving
 from fastroute.ext.exchange.attempt cimport attempt_afresh, attempt_again, attempt_end
+from fastroute.ext.exchange.trailing cimport trailers_pass
 from fastroute.ext.exchange.tunnel cimport tunnel_begin
 from fastroute.ext.exchange.upstream cimport upstream_note
 from fastroute.ext.http1.body cimport CHUNK_HEAD_MOST, Body, body_decode, body_pass, body_start, body_take
@@ -242,10 +243,7 @@ cdef int take_final(Reactor r, Connection *c, Exchange *x, Connection *u, char *
         x.recode = RECODE_DECODE
         x.close = True
     body_start(&x.response_body, head.framing, message.content_length)
-    x.response_body.trailers_dropped = head.nominates
-    x.response_body.of_response = True
-    x.response_body.filters[0] = x.rule.filters
-    x.response_body.filters[1] = x.target.filters
+    x.response_body.nominated = head.nominates
     written = write_response(r.outgoing, r.outgoing_size, message, x.close, x.minor == 0)
     if written == 0:
         return answer_plainly(r, c, x, 502, REASON_OVERLOADED)
@@ -291,15 +289,18 @@ cdef int take_body(Reactor r, Connection *c, Exchange *x, Connection *u, uint32_
     cdef int count = 0
     cdef uint32_t left = 0
     cdef long taken = size
-    cdef Slice passed
+    cdef Slice passed, section
     cdef char chunk[CHUNK_HEAD_MOST]
     if x.recode == RECODE_DECODE:
         taken = decode(r, x, data, size, &left)
     elif x.response_body.framing != FRAMING_CLOSE:
-        taken = body_pass(&x.response_body, data, size, &r.head_limits, &passed)
+        taken = body_pass(&x.response_body, data, size, &r.head_limits, &passed, &section)
         left = size - <uint32_t> taken
-        data = <char *> passed.data
-        if taken > 0:
+        if taken >= 0:
+            r.arena.used = 0        # the head has been written
+            if trailers_pass(r, x, &x.response_body, &passed, section) < 0:
+                return cut_short(r, c, x, REASON_OVERLOADED)
+            data = <char *> passed.data
             taken = passed.size
     if taken < 0:
         return malformed(r, c, x, -<int> taken)
