@@ -219,7 +219,7 @@ cdef int request_begin(Reactor r, Connection *c, Exchange *x, char *rest, uint32
         return answer_plainly(r, c, x, 413, REASON_BODY_TOO_LARGE)
     copies_reset(&r.copies)
     verdict = decide(r, c, x, &r.head.message)
-    if verdict != VERDICT_ON or x.local:
+    if verdict != VERDICT_ON:
         return verdict
     if not x.request_body.complete and size > 0:
         body = body_pass(&x.request_body, rest, size, &r.head_limits, &passed, &section)
@@ -234,7 +234,7 @@ cdef int request_begin(Reactor r, Connection *c, Exchange *x, char *rest, uint32
     if not keep_request(r, x, &r.head.message):
         return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
     verdict = send(r, c, x, passed.data, passed.size)
-    if (r.copies.first is not NULL or r.copies.lost) and not x.local:
+    if verdict == VERDICT_ON and (r.copies.first is not NULL or r.copies.lost):
         mirrors_begin(r, x, passed.data, passed.size)
     return verdict
 

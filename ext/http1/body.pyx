@@ -17,8 +17,8 @@ from libc.string cimport memset
 from fastroute.ext.http1.field cimport refuse_byte
 from fastroute.ext.http1.head cimport FRAMING_CHUNKED, FRAMING_CLOSE, FRAMING_LENGTH, FRAMING_NONE, HeadLimits
 from fastroute.ext.http1.refusal cimport (
-    REFUSAL_ARENA_FULL, REFUSAL_BARE_CR, REFUSAL_CHUNK_END_MISSING, REFUSAL_CHUNK_EXTENSION_INVALID, REFUSAL_CHUNK_LINE_TOO_LONG,
-    REFUSAL_CHUNK_OVERHEAD, REFUSAL_CHUNK_SIZE_INVALID, REFUSAL_CHUNK_SIZE_TOO_LARGE, REFUSAL_CONTROL_BYTE,
+    REFUSAL_ARENA_FULL, REFUSAL_BARE_CR, REFUSAL_CHUNK_END_MISSING, REFUSAL_CHUNK_EXTENSION_INVALID,
+    REFUSAL_CHUNK_LINE_TOO_LONG, REFUSAL_CHUNK_OVERHEAD, REFUSAL_CHUNK_SIZE_INVALID, REFUSAL_CHUNK_SIZE_TOO_LARGE, REFUSAL_CONTROL_BYTE,
     REFUSAL_FIELD_FOLDED, REFUSAL_FIELD_NAME_INVALID, REFUSAL_FIELD_SPACE_BEFORE_COLON, REFUSAL_FIELD_WITHOUT_COLON,
     REFUSAL_TRAILERS_TOO_LARGE,
 )
@@ -297,6 +297,7 @@ cdef inline bint has_trailers(const Body *body) noexcept nogil:
 
 cdef long body_pass(Body *body, char *data, uint32_t size, const HeadLimits *limits, Slice *passed,
                     Slice *section) noexcept nogil:
+    cdef bint over = body.complete
     cdef long taken = take_content_part(body, data, size, limits)
     cdef long step
     passed[0] = Slice(data, 0)
@@ -304,7 +305,7 @@ cdef long body_pass(Body *body, char *data, uint32_t size, const HeadLimits *lim
     if taken < 0:
         return taken
     passed.size = <uint32_t> taken
-    if not in_trailers(body):
+    if over or not in_trailers(body):
         return taken
     step = take_trailers(body, data + taken, size - <uint32_t> taken, limits)
     if step < 0:

@@ -1,4 +1,6 @@
-"""Trailers; see trailer.pxd. Fields that must not be trailers (RFC 9110 section 6.5.1): a recipient that merges trailers into the head would apply
+"""Trailers; see trailer.pxd.
+
+Some fields must not be trailers (RFC 9110 section 6.5.1): a recipient that merges trailers into the head would apply
 them too late, or instead of the field in the head. They are dropped.
 
 FORBIDDEN and PREFIXES are the only table; a name that begins with a prefix is forbidden, whatever its length. Fields
