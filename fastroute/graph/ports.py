@@ -53,15 +53,14 @@ class Claimed(msgspec.Struct, frozen=True, eq=False):
 
 
 def claimed(node: GatewayNode, sets: tuple[ListenerSetNode, ...]) -> Claimed:
-    own = {listener.source.port for listener in node.listeners if listener.serves}
+    own = node.ports.keys()
     ranks: dict[Owner, dict[int, Rank]] = {}
     holders: tuple[Holder, ...] = (node, *sets)
     for holder in holders:
         in_set = holder is not node
         known, old = ranks.setdefault((in_set, holder.key.namespace), {}), age(holder.source)
-        for index, listener in enumerate(holder.listeners):
-            number = listener.source.port
-            if listener.serves and not (in_set and number in own):
+        for number, index in holder.ports.items():
+            if not (in_set and number in own):
                 known[number] = min(known.get(number, (old, index)), (old, index))
     ports = {
         owner: tuple(Port(rank, node.key, number) for number, rank in known.items())
@@ -153,11 +152,15 @@ class Refusal(NamedTuple):
 
 def without_ports(node: HolderT, numbers: frozenset[int], refusal: Refusal) -> HolderT:
     """The node, whose listeners at these ports are not served."""
-    lost = [listener.serves and listener.source.port in numbers for listener in node.listeners]
-    if not any(lost):
-        return node
+    lost = numbers & node.ports.keys()
+    return node.again("limit", (lost, refusal), lambda: _without(node, lost, refusal)) if lost else node
+
+
+def _without(node: HolderT, numbers: Collection[int], refusal: Refusal) -> HolderT:
     kept = tuple(
-        without_port(listener, refusal.of(listener, index)) if lost[index] else listener
+        without_port(listener, refusal.of(listener, index))
+        if listener.serves and listener.source.port in numbers
+        else listener
         for index, listener in enumerate(node.listeners)
     )
     return msgspec.structs.replace(node, listeners=kept)

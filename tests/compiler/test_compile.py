@@ -38,7 +38,6 @@ def only_rule(*manifests: str) -> Rule:
 def test_a_whole_small_world() -> None:
     snapshot = compiled(GATEWAY, FRUITS, APPLES, BANANAS, BOTH[0])
     listener = "infra/web/proxy@127.0.0.1"
-    rank = (0, 1, 0, 0, NOT_CREATED, "infra/fruits", 0, 0)
     assert snapshot == Snapshot(
         listeners={
             listener: Listener(
