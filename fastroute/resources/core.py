@@ -27,15 +27,16 @@ class ServiceSpec(Typed, frozen=True, dict=True, rename={"cluster_ip": "clusterI
     external_ips: tuple[str, ...] = ()
 
     @property
-    def by_number(self) -> dict[int, ServicePort]:
-        """The port with each number; of several, the first one of protocol TCP, otherwise the first one.
+    def by_number(self) -> dict[int, tuple[ServicePort, ...]]:
+        """The ports with each number, those of protocol TCP first.
 
         A Service may have thousands of ports, and thousands of references to them: this is made once.
         """
-        known: dict[int, ServicePort] | None = self.__dict__.get("by_number")
+        known: dict[int, tuple[ServicePort, ...]] | None = self.__dict__.get("by_number")
         if known is None:
-            known = {port.port: port for port in reversed(self.ports)}
-            known |= {port.port: port for port in reversed(self.ports) if port.protocol == "TCP"}
+            known = {}
+            for port in sorted(self.ports, key=lambda port: port.protocol != "TCP"):
+                known[port.port] = (*known.get(port.port, ()), port)
             self.__dict__["by_number"] = known
         return known
 
