@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import msgspec
+
 from fastroute.resources.meta import Resource, Typed
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
@@ -67,9 +69,31 @@ class EndpointSlice(Resource, frozen=True, kw_only=True):
     ports: tuple[EndpointPort, ...] | None = ()  # for a Service scaled to zero
 
 
+CHAIN, KEY = "tls.crt", "tls.key"
+MOST_CHARACTERS = 262_144  # of base64 in one of these
+
+
 class Secret(Resource, frozen=True, kw_only=True):
     type: str = "Opaque"
     data: dict[str, str] = {}  # base64; the decoder adds the entries of `stringData`
+    omission: str = ""  # why `data` is empty although the object has some: text that follows the name of the Secret
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.data.values()))
+
+    def without_data(self, omission: str) -> "Secret":
+        return msgspec.structs.replace(self, data={}, omission=omission)
+
+    def trimmed(self) -> "Secret":
+        """Only what may be a certificate: the rest would take memory, up to 1 MiB for each Secret of the cluster."""
+        data = {name: self.data[name] for name in (CHAIN, KEY) if name in self.data}
+        for name, text in data.items():
+            if len(text) > MOST_CHARACTERS:
+                return self.without_data(
+                    f"has {len(text):,} characters of base64 in {name} (maximum {MOST_CHARACTERS:,})"
+                )
+        return msgspec.structs.replace(self, data=data, omission="")
 
     def __repr__(self) -> str:
         """Does not show the contents."""
