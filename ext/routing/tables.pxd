@@ -6,7 +6,7 @@
 # reason.pxd.
 
 from fastroute.ext.routing.backends cimport (  # re-exported
-    Backend, Endpoint, Upstreams, backend_ref, backend_unref, endpoint_ref, endpoint_unref,
+    Backend, Endpoint, Upstreams, backend_find, backend_ref, backend_unref, endpoint_ref, endpoint_unref,
 )
 from fastroute.ext.routing.choices cimport Choices
 from fastroute.ext.routing.chain cimport FilterChain
