@@ -121,13 +121,13 @@ def measure(proxies: dict[str, tuple[int, int]], case: str, options: argparse.Na
     """Alternating rounds of one case; prints µs of CPU per request (ms per GiB for bodies) and the ratio."""
     costs: dict[str, list[float]] = {name: [] for name in proxies}
     rates: dict[str, list[float]] = {name: [] for name in proxies}
-    for turn in range(options.rounds + 1):
+    for number in range(options.rounds + 1):
         for name, (pid, port) in proxies.items():
             pids = tree(pid)
             before = cpu_seconds(pids)
-            seconds = options.seconds if turn else 1
+            seconds = options.seconds if number else 1
             count, rate = load(port, case, seconds, options.connections)
-            if turn:
+            if number:
                 costs[name].append((cpu_seconds(pids) - before) / count * 1e6)
                 rates[name].append(rate)
     ratios = [ours / theirs for ours, theirs in zip(costs["engine"], costs["nginx"], strict=True)]

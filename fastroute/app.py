@@ -32,9 +32,9 @@ from fastroute.eventlog import start_log
 from fastroute.machine import machine_addresses
 from fastroute.metrics import Metrics
 from fastroute.reconcile import reconcile
+from fastroute.reporting.statuslog import StatusLog
 from fastroute.settings import ServeSettings
 from fastroute.source.directory import Directory
-from fastroute.source.statuslog import StatusLog
 from fastroute.supervisor import Supervisor, usable_cpus
 from fastroute.supervisor.logfile import open_log
 
@@ -94,10 +94,10 @@ def _follow_manifests(settings: ServeSettings) -> tuple[Follow, str]:
 def _follow_cluster(settings: ServeSettings) -> tuple[Follow, str]:
     """Also the identity of the installation, which all its replicas have. Raises SettingError if the API server is not
     configured. Does not check that it is reachable."""
-    from fastroute.source.kubernetes.account import Account
-    from fastroute.source.kubernetes.client import Client
+    from fastroute.apiserver.account import Account
+    from fastroute.apiserver.client import Client
     from fastroute.source.kubernetes.source import KubernetesSource
-    from fastroute.source.kubernetes.writing import Writing, lease_of
+    from fastroute.writing.writing import Writing, lease_of
 
     wanted = settings.kubernetes
     assert wanted is not None
@@ -116,7 +116,6 @@ def _follow_cluster(settings: ServeSettings) -> tuple[Follow, str]:
                 await reconcile(source, supervisor, StatusLog(), settings.graph, metrics)
                 return
             writing = Writing(client, source, settings.graph, metrics, lease, infrastructure=wanted.infrastructure)
-            source.restated = writing.restated
             await source.loaded.wait()
             nursery.start_soon(writing.run)
             nursery.start_soon(reconcile, source, supervisor, writing, settings.graph, metrics)

@@ -15,7 +15,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 import fastroute
-from fastroute.turns import fair_part
+from fastroute.fairness import fair_part
 
 OTHER = "other"  # the label value for everything counted after the maximum number of series is reached
 
@@ -41,7 +41,7 @@ DURATION = Family(
     ("gateway", "route", "route_kind"),
 )
 CONNECT = Family("fastroute_upstream_connect_seconds", "Time to connect to an endpoint")
-BUFFERED = Family("fastroute_buffered_bytes", "Memory of the buffers of all connections")
+BUFFERED = Family("fastroute_buffered_bytes", "Memory of the buffers of all connections, and of OpenSSL for TLS")
 CONNECTIONS = Family("fastroute_connections", "Open connections", ("side", "state"))
 ACCEPTED = Family("fastroute_connections_accepted_total", "Client connections accepted")
 REFUSED = Family("fastroute_connections_refused_total", "Client connections closed at once, by reason", ("reason",))
@@ -118,6 +118,27 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry | None = None, *, series: int = 2_000) -> None:
         self.registry = registry or CollectorRegistry()
+        self.refused_references = RefusedReferences(series)
+        self.registry.register(self.refused_references)
+        self._describe_process()
+        self._count_changes()
+        self._count_workers()
+        self._count_statuses()
+        self._count_api_server()
+
+    def _describe_process(self) -> None:
+        build = Gauge("fastroute_build_info", "Always 1", ["version"], registry=self.registry)
+        build.labels(fastroute.__version__).set(1)
+        collected = Gauge(
+            "fastroute_metrics_collected_timestamp_seconds",
+            "Time at which these values were read; the page is kept for 1 s",
+            registry=self.registry,
+        )
+        collected.set_function(time.time)
+        prometheus_client.ProcessCollector(registry=self.registry)
+        prometheus_client.PlatformCollector(registry=self.registry)
+
+    def _count_changes(self) -> None:
         self.config_version = Gauge(
             "fastroute_config_version", "Configuration version that all workers have reached", registry=self.registry
         )
@@ -144,6 +165,8 @@ class Metrics:
             "ReferenceGrants added, changed or removed",
             registry=self.registry,
         )
+
+    def _count_workers(self) -> None:
         self.worker_restarts = Counter(
             "fastroute_worker_restarts_total",
             "Workers that exited unexpectedly and were replaced",
@@ -161,20 +184,6 @@ class Metrics:
             ["use"],
             registry=self.registry,
         )
-        self.refused_references = RefusedReferences(series)
-        self.registry.register(self.refused_references)
-        build = Gauge("fastroute_build_info", "Always 1", ["version"], registry=self.registry)
-        build.labels(fastroute.__version__).set(1)
-        collected = Gauge(
-            "fastroute_metrics_collected_timestamp_seconds",
-            "Time at which these values were read; the page is kept for 1 s",
-            registry=self.registry,
-        )
-        collected.set_function(time.time)
-        prometheus_client.ProcessCollector(registry=self.registry)
-        prometheus_client.PlatformCollector(registry=self.registry)
-        self._count_statuses()
-        self._count_api_server()
 
     def _count_statuses(self) -> None:
         self.status_writes = Counter(

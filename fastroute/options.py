@@ -151,7 +151,7 @@ LIMITS = (
     ),
     size(
         "--max-buffered",
-        "Maximum memory of buffers per worker; above it, the connections that buffer the most are closed.",
+        "Maximum memory of buffers and TLS connections per worker; above it, those that hold the most are closed.",
         _LIMITS.max_buffered,
     ),
     number(
@@ -344,6 +344,6 @@ def _kubernetes_settings(chosen: dict[str, Any]) -> KubernetesSettings | None:
 
 
 def _in_pod() -> bool:
-    from fastroute.source.kubernetes.account import in_pod
+    from fastroute.apiserver.account import in_pod
 
     return in_pod()

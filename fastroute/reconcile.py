@@ -28,15 +28,15 @@ from fastroute.graph.build import NOTHING as NO_GRAPH
 from fastroute.graph.build import build_graph, forgotten
 from fastroute.graph.node import Graph, Problem
 from fastroute.metrics import Metrics
+from fastroute.reporting.expirylog import ExpiryLog
+from fastroute.reporting.problemlog import ProblemLog
+from fastroute.reporting.servinglog import ServingLog
+from fastroute.reporting.warninglog import WarningLog
 from fastroute.resources.world import Resources
 from fastroute.settings import GraphSettings
 from fastroute.snapshot import Outcome, Snapshot
-from fastroute.source.expirylog import ExpiryLog
-from fastroute.source.problemlog import ProblemLog
 from fastroute.source.quarantine import Quarantine
-from fastroute.source.servinglog import ServingLog
 from fastroute.source.store import Portion, Store
-from fastroute.source.warninglog import WarningLog
 from fastroute.status import Statuses, build_statuses
 
 PORTION = 50  # units of work (source/pending.py) that a pass takes, about 5 ms

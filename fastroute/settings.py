@@ -26,7 +26,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     upstream_idle_timeout: float = 30.0  # unused pooled connection; then closed
     tunnel_idle_timeout: float = 3600.0  # upgraded connection without traffic; then closed
     max_connections: int = 65_536  # client connections per worker; at the limit, no more are accepted
-    max_buffered: int = 256 * 1024 * 1024  # bytes of buffers per worker; beyond: those that buffer the most are closed
+    max_buffered: int = 256 * 1024 * 1024  # bytes of buffers and TLS per worker; beyond: those with the most are closed
     max_connections_per_client: int = 1_024  # of one address, per worker; further ones are closed
     max_connection_age: float | None = None  # of a client connection, plus up to 10 %; closed after its next response
     max_requests_per_connection: int | None = None  # of a client connection; it is closed after the last response

@@ -12,11 +12,11 @@ from worlds import world
 from fastroute import reconcile as loop
 from fastroute.metrics import Metrics
 from fastroute.publication import Decoder, Downward, difference, encode, publication
+from fastroute.reporting.statuslog import StatusLog
 from fastroute.resources.meta import Key
 from fastroute.resources.problem import ManifestProblem
 from fastroute.settings import GraphSettings
 from fastroute.snapshot import Bound, Outcome, Snapshot
-from fastroute.source.statuslog import StatusLog
 from fastroute.source.store import FIELDS, Apply, Delete, Store
 
 
@@ -82,10 +82,10 @@ class Workers:
             await self.gate.wait()
         await trio.lowlevel.checkpoint()
         listeners = {id: Bound() for id in snapshot.listeners}
-        self.turn(Outcome(version=0 if self.late else version, target=version, listeners=listeners))
+        self.report(Outcome(version=0 if self.late else version, target=version, listeners=listeners))
         return self.outcome
 
-    def turn(self, outcome: Outcome) -> None:
+    def report(self, outcome: Outcome) -> None:
         self.outcome = outcome
         self._changed()
 

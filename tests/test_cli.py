@@ -171,7 +171,7 @@ def test_in_a_cluster_without_ipv6_nobody_asks_for_it(
 def test_a_pod_follows_its_cluster_unless_it_is_given_manifests(
     served: list[ServeSettings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fastroute.source.kubernetes.account.in_pod", lambda: True)
+    monkeypatch.setattr("fastroute.apiserver.account.in_pod", lambda: True)
     assert fastroute("serve").exit_code == 0
     assert fastroute("serve", "--manifests", "m").exit_code == 0
     assert [told.kubernetes for told in served] == [KubernetesSettings(), None]

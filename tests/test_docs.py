@@ -15,9 +15,11 @@ from fastroute.graph.certificate import LEAST_RSA, MOST_RSA
 from fastroute.graph.httproute import MOST_ATTEMPTS, MOST_STATES_OF_A_ROUTE, MOST_STEPS_OF_A_ROUTE
 from fastroute.graph.pattern import MOST_STEPS
 from fastroute.metrics import Family, Metrics
-from fastroute.source import debts, directory, pending, problemlog, statuslog, walk
-from fastroute.source.kubernetes import event, lease, looks, named, room, statuswriter
+from fastroute.reporting import problemlog, statuslog
+from fastroute.source import debts, directory, pending, walk
+from fastroute.source.kubernetes import looks, named
 from fastroute.supervisor.tally import RETRY_REASONS
+from fastroute.writing import event, lease, room, statuswriter
 
 NAMED = re.compile(r"\b(?:BackendTLS|Gateway|HTTPRoute)\w+")
 DOCS = Path(__file__).parent.parent / "docs"
@@ -137,7 +139,7 @@ def test_the_shares_of_namespaces_are_as_they_say() -> None:
         f"| about {pending.WHOLE} routes | fixed | they follow in portions of about {reconcile.PORTION} routes;",
         f"| {debts.EXPENSIVE * 1e3:g} ms | fixed | the change is served; later changes of the same sort in its "
         f"namespace wait {debts.FACTOR:g} times as long as this change took, at most {debts.LONGEST:g} s.",
-        f"| {directory.LARGE >> 10} KiB | fixed | it is read in slices",
+        f"| {directory.LARGE >> 10} KiB, {directory.AT_ONCE * 1e3:g} ms | fixed | it is read in slices",
         f"links with the name of a manifest | {walk.FILES:,} | fixed |",
         f"links to folders | {walk.FOLDERS:,} | fixed |",
         f"levels of folders below a given path | {walk.DEPTH} | fixed |",

@@ -94,7 +94,7 @@ async def test_a_late_worker_holds_programmed_back_until_it_has_caught_up() -> N
         assert one.condition("Gateway", Key("infra", "web"), "Programmed") == ("True", "Programmed")
         assert one.condition("Gateway", Key("infra", "api"), "Programmed") == ("False", "Pending")
         assert one.condition(*ROUTE, "ResolvedRefs")[0] == "False"
-        one.workers.turn(msgspec.structs.replace(one.workers.outcome, version=2))
+        one.workers.report(msgspec.structs.replace(one.workers.outcome, version=2))
         await one.settle(2)
         assert one.condition("Gateway", Key("infra", "api"), "Programmed") == ("True", "Programmed")
 
@@ -102,17 +102,17 @@ async def test_a_late_worker_holds_programmed_back_until_it_has_caught_up() -> N
 async def test_a_listener_that_cannot_bind_until_it_can() -> None:
     async with running(GATEWAY) as one:
         [listener] = one.workers.serving.listeners
-        one.workers.turn(Outcome(version=1, target=1, listeners={listener: Failed("port 8080 is taken")}))
+        one.workers.report(Outcome(version=1, target=1, listeners={listener: Failed("port 8080 is taken")}))
         await one.settle(1)
         assert one.condition("Gateway", Key("infra", "web"), "Programmed")[0] == "False"
-        one.workers.turn(Outcome(version=1, target=1, listeners={listener: Bound()}))
+        one.workers.report(Outcome(version=1, target=1, listeners={listener: Bound()}))
         await one.settle(1)
         assert one.condition("Gateway", Key("infra", "web"), "Programmed") == ("True", "Programmed")
 
 
 async def test_what_no_status_says_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     told = GraphSettings(gateways=frozenset({"infra/web"}))
-    caplog.set_level(logging.INFO, "fastroute.source.warninglog")
+    caplog.set_level(logging.INFO, "fastroute.reporting.warninglog")
     async with running(FRUITS, settings=told) as one:
         assert "--gateway names infra/web, which does not exist" in caplog.text
         caplog.clear()
@@ -155,7 +155,7 @@ async def test_a_problem_of_a_manifest_is_said_once_and_when_it_is_mended(caplog
     caplog.set_level(logging.INFO)
 
     def said() -> list[tuple[str, str]]:
-        records = [(r.levelname, r.getMessage()) for r in caplog.records if r.name == "fastroute.source.problemlog"]
+        records = [(r.levelname, r.getMessage()) for r in caplog.records if r.name == "fastroute.reporting.problemlog"]
         caplog.clear()
         return records
 
@@ -176,7 +176,7 @@ async def test_a_problem_of_a_manifest_is_said_once_and_when_it_is_mended(caplog
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.name == "fastroute.source.statuslog"]
+    return [record.getMessage() for record in caplog.records if record.name == "fastroute.reporting.statuslog"]
 
 
 async def test_only_what_is_wrong_is_logged_of_what_is_new(caplog: pytest.LogCaptureFixture) -> None:

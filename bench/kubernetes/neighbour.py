@@ -207,12 +207,12 @@ def _attack(kubeconfig: Path, attack: str) -> None:
 
 
 def _change(api: Api, attack: str, number: int) -> None:
-    index, turn = number % COUNT, number // COUNT
+    index, cycle = number % COUNT, number // COUNT
     try:
         if attack == "slices":
-            api.patch("EndpointSlice", BULK, f"s{index}", {"endpoints": _endpoints(turn + 1)})
+            api.patch("EndpointSlice", BULK, f"s{index}", {"endpoints": _endpoints(cycle + 1)})
         else:
-            mark = ("missing", "a")[turn % 2] if attack == "conditions" else f"m{turn}"
+            mark = ("missing", "a")[cycle % 2] if attack == "conditions" else f"m{cycle}"
             api.patch("HTTPRoute", BULK, f"r{index}", {"spec": _route(index, mark)["spec"]})
     except ApiError as error:
         print(error, file=sys.stderr)

@@ -42,7 +42,12 @@ metadata: {{name: g, namespace: bench}}
 spec:
   from: [{{group: gateway.networking.k8s.io, kind: Gateway, namespace: infra}}]
   to: [{{group: "", kind: Secret}}]
-{teams}---
+{teams}{edited(edit)}{good(edit)}"""
+
+
+def edited(edit: int) -> str:
+    """The route that every edit changes."""
+    return f"""---
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
 metadata: {{name: r, namespace: infra}}
@@ -71,7 +76,7 @@ spec:
     timeouts: {{request: 1s}}
     retry: {{attempts: 1, codes: [500, 503], backoff: 5ms}}
     backendRefs: [{{name: s, namespace: wild, port: 80}}]
-{good(edit)}"""
+"""
 
 
 def good(edit: int) -> str:

@@ -15,7 +15,8 @@ cdef void downstream_advance(Reactor r, Connection *c) noexcept nogil
 cdef bint downstream_shake(Reactor r) noexcept nogil
 # Handles an expired deadline of the connection or, with `u`, of the upstream connection of its exchange.
 cdef void downstream_expired(Reactor r, Connection *c, Connection *u) noexcept nogil
-# Ends the connection because of a limit for all connections: with a 503 if it has a request that is not answered yet.
+# Ends the connection because of a limit for all connections, and logs this: with a 503 if it has a request that is not
+# answered yet.
 cdef void downstream_end(Reactor r, Connection *c, uint16_t reason) noexcept nogil
 # Closes the connection, and ends its exchange.
 cdef void downstream_close(Reactor r, Connection *c) noexcept nogil

@@ -16,29 +16,31 @@ from fastroute.ext.exchange.handshake cimport (
 )
 from fastroute.ext.exchange.mirroring cimport mirrors_leave
 from fastroute.ext.exchange.proxy_protocol cimport PREFACE_MOST, Preface, parse_preface
+from fastroute.ext.exchange.record cimport record_connection
 from fastroute.ext.exchange.relay cimport exchange_advance, exchange_expired
 from fastroute.ext.exchange.request cimport request_begin, request_refused
 from fastroute.ext.http1.body cimport body_start
 from fastroute.ext.http1.forwarded cimport peer_set
-from fastroute.ext.http1.head cimport FRAMING_NONE, MINOR_UNKNOWN, parse_request
-from fastroute.ext.http1.reason cimport REASON_CLIENT_CLOSED, REASON_DRAINED, REASON_HEAD_TIMEOUT
+from fastroute.ext.http1.head cimport FRAMING_NONE, MINOR_UNKNOWN
+from fastroute.ext.http1.parser cimport parse_request
+from fastroute.ext.http1.reason cimport REASON_CLIENT_CLOSED, REASON_DRAINED, REASON_HEAD_TIMEOUT, reason_name
 from fastroute.ext.memory.buffer cimport (
     Buffer, buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_reserve, buffer_size,
 )
 from fastroute.ext.memory.random cimport random_next
 from fastroute.ext.reactor.clients cimport ENTRY_COUNTED, ENTRY_REFUSED, Entry, clients_enter
 from fastroute.ext.reactor.connection cimport (
-    SIDE_DOWNSTREAM, STATE_EXCHANGE, STATE_HANDSHAKE, STATE_HEAD, STATE_HELLO, STATE_IDLE, STATE_LINGER, STATE_PREFACE,
-    slab_take,
+    SIDE_DOWNSTREAM, STATE_EXCHANGE, STATE_HANDSHAKE, STATE_HEAD, STATE_HELLO, STATE_IDLE, STATE_LINGER,
+    STATE_PREFACE, slab_take,
 )
 from fastroute.ext.reactor.counters cimport (
     FIXED_CONNECTIONS_ACCEPTED, FIXED_DOWNSTREAM_ACTIVE, FIXED_DOWNSTREAM_IDLE, FIXED_REFUSED_CLIENT, TLS_CROWDED,
     TLS_TIMEOUT, count, gauge_add,
 )
 from fastroute.ext.reactor.exchange cimport (
-    Exchange, VERDICT_DONE, VERDICT_LINGER, VERDICT_ON, VERDICT_RESET, exchange_give, exchange_take,
+    VERDICT_DONE, VERDICT_LINGER, VERDICT_ON, VERDICT_RESET, Exchange, exchange_give, exchange_take,
 )
-from fastroute.ext.reactor.inet cimport AF_INET, AF_INET6, SO_LINGER, SOL_SOCKET, linger, setsockopt
+from fastroute.ext.reactor.inet cimport AF_INET, AF_INET6, SOL_SOCKET, SO_LINGER, linger, setsockopt
 from fastroute.ext.reactor.reactor cimport (
     LINGER_BYTES, LINGER_TIME, SCRATCH, close_connection, end_tls, end_writing, flush, queue, read_clock, receive,
     set_deadline, watch,
@@ -383,10 +385,12 @@ cdef void downstream_end(Reactor r, Connection *c, uint16_t reason) noexcept nog
     cdef int verdict
     cdef Exchange *x = c.exchange
     if c.state == STATE_HELLO or c.state == STATE_HANDSHAKE:
+        record_connection(r, c, reason_name(reason))
         handshake_fail(r, c, TLS_CROWDED)
     elif c.state == STATE_HEAD:
         answer_early(r, c, 503, reason)
     elif x is NULL:
+        record_connection(r, c, reason_name(reason))
         downstream_close(r, c)
     elif x.answered:
         x.reason = reason

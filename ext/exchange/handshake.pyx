@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
+from fastroute.ext.exchange.record cimport record_connection
 from fastroute.ext.memory.buffer cimport buffer_append, buffer_bytes, buffer_free, buffer_size
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.reactor.connection cimport STATE_HANDSHAKE, STATE_HELLO, slab_at
@@ -17,11 +18,15 @@ from fastroute.ext.reactor.reactor cimport (
 from fastroute.ext.reactor.waiting cimport waiting_add, waiting_charge, waiting_crowd
 from fastroute.ext.routing.router cimport Listener, find_listener
 from fastroute.ext.tls.hello cimport HELLO_MOST, Hello, hello_read
-from fastroute.ext.tls.tls cimport PROGRESS_DONE, PROGRESS_FULL, PROGRESS_WAIT, tls_handshake, tls_new, tls_resumed
+from fastroute.ext.tls.tls cimport (
+    MESSAGE_MEMORY, PROGRESS_DONE, PROGRESS_FULL, PROGRESS_WAIT, tls_handshake, tls_new, tls_resumed,
+)
 
 cdef enum:
     AT_ONCE = 1000          # microseconds of handshakes in one turn, after which further ones wait
-    UNREAD_MOST = 16777216  # bytes of memory for output of all handshakes that the clients have not read
+    # Bytes of memory for output of all handshakes that the clients have not read: in the buffers, and in libssl for
+    # long chains. What libssl needs for short ones is limited by the number of handshakes.
+    UNREAD_MOST = 16777216
 
 
 cdef void handshake_begin(Reactor r, Connection *c) noexcept nogil:
@@ -128,7 +133,7 @@ cdef bint open_tls(Reactor r, Connection *c, Hello *hello) noexcept nogil:
         handshake_fail(r, c, TLS_NO_CERTIFICATE)
         return False
     if r.handshakes >= r.max_handshakes:
-        handshake_fail(r, superfluous(r), TLS_CROWDED)
+        end(r, superfluous(r), TLS_CROWDED, b"crowded")
     handshake_enter(r, c)
     c.tls.started = r.now
     c.state = STATE_HANDSHAKE
@@ -153,7 +158,7 @@ cdef bint shake(Reactor r, Connection *c, const char *data, uint32_t size) noexc
     if progress == PROGRESS_WAIT:
         note_unread(r, c)
         while r.handshakes_unread > UNREAD_MOST:
-            handshake_fail(r, oldest_unread(r), TLS_UNREAD)
+            end(r, oldest_unread(r), TLS_UNREAD, b"unread")
         return False
     if progress != PROGRESS_DONE:
         handshake_fail(r, c, TLS_NOT_AGREED)
@@ -170,9 +175,10 @@ cdef bint shake(Reactor r, Connection *c, const char *data, uint32_t size) noexc
 
 
 cdef void note_unread(Reactor r, Connection *c) noexcept nogil:
-    r.handshakes_unread += c.output.room
+    cdef uint32_t unread = c.output.room + c.tls.message - MESSAGE_MEMORY
+    r.handshakes_unread += unread
     r.handshakes_unread -= c.tls.unread
-    c.tls.unread = c.output.room
+    c.tls.unread = unread
 
 
 cdef Connection *oldest_unread(Reactor r) noexcept nogil:
@@ -181,6 +187,12 @@ cdef Connection *oldest_unread(Reactor r) noexcept nogil:
     while c.tls.unread == 0:
         c = slab_at(&r.slab, c.tls.after)
     return c
+
+
+cdef void end(Reactor r, Connection *c, int failure, const char *reason) noexcept nogil:
+    """Closes a connection because of a limit for all handshakes, and logs this."""
+    record_connection(r, c, reason)
+    handshake_fail(r, c, failure)
 
 
 cdef void handshake_fail(Reactor r, Connection *c, int failure) noexcept nogil:

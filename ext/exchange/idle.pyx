@@ -2,7 +2,7 @@
 
 from libc.errno cimport EAGAIN, errno
 
-from fastroute.ext.http1.head cimport METHOD_HEAD
+from fastroute.ext.message.message cimport METHOD_HEAD
 from fastroute.ext.reactor.inet cimport MSG_DONTWAIT, MSG_PEEK, recv
 from fastroute.ext.routing.poolkey cimport PROTOCOL_HTTP1, PROTOCOLS
 

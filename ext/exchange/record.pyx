@@ -8,6 +8,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport malloc
 from libc.string cimport memcpy, memset, strlen
 
+from fastroute.ext.http1.head cimport MINOR_UNKNOWN
 from fastroute.ext.reactor.accesslog cimport Record
 from fastroute.ext.reactor.counters cimport (
     FIXED_BYTES_RECEIVED, FIXED_BYTES_SENT, FIXED_LOCAL_RESPONSES, REQUESTS_NAMELESS, count, count_request, observe,
@@ -26,21 +27,21 @@ cdef char *keep(Slice *kept, Slice text, char *into) noexcept nogil:
     return into + text.size
 
 
-cdef void record_request(Reactor r, Exchange *x, const Head *head, Slice client, Slice request_id) noexcept nogil:
+cdef void record_request(Reactor r, Exchange *x, const Message *message, Slice client, Slice request_id) noexcept nogil:
     cdef uint32_t size
     cdef char *into
     if not r.logs:
         return
-    size = head.method.size + head.host.size + head.path.size + client.size + request_id.size
+    size = message.method.size + message.host.size + message.path.size + client.size + request_id.size
     if size > TEXT_ROOM:
         into = <char *> malloc(size)
         if into is NULL:
             return
         x.text = into
         exchange_note(x, size)
-    into = keep(&x.log_method, head.method, x.text)
-    into = keep(&x.log_host, head.host, into)
-    into = keep(&x.log_path, head.path, into)
+    into = keep(&x.log_method, message.method, x.text)
+    into = keep(&x.log_host, message.host, into)
+    into = keep(&x.log_path, message.path, into)
     into = keep(&x.log_client, client, into)
     keep(&x.log_request_id, request_id, into)
 
@@ -87,6 +88,21 @@ cdef void write_line(Reactor r, Connection *c, Exchange *x) noexcept nogil:
         line.client.data = c.peer.text
         line.client.size = c.peer.text_size
     line.request_id = x.log_request_id
+    r.log.write(&line)
+
+
+cdef void record_connection(Reactor r, Connection *c, const char *reason) noexcept nogil:
+    cdef Record line
+    cdef uint64_t started = r.now if c.tls is NULL else c.tls.started
+    if not r.logs:
+        return
+    memset(&line, 0, sizeof(Record))
+    line.time = <uint64_t> (<int64_t> started + r.wall)
+    line.duration = r.now - started
+    line.minor = MINOR_UNKNOWN
+    line.reason = terminated(reason)
+    line.client.data = c.peer.text
+    line.client.size = c.peer.text_size
     r.log.write(&line)
 
 

@@ -1,5 +1,5 @@
-# The limit of the memory for all buffers: what a worker holds for clients and backends that do not read or that send
-# too much.
+# The limit of the memory for all buffers and for TLS: what a worker holds for clients and backends that do not read or
+# that send too much, and for clients with TLS.
 
 from fastroute.ext.reactor.reactor cimport Reactor
 

@@ -1,10 +1,11 @@
-"""The limit of the memory for all buffers; see relief.pxd.
+"""The limit of the memory for all buffers and for TLS; see relief.pxd.
 
 Each connection has its own limits, but 65,536 connections at their limits would need gigabytes. A client connection
-holds its own buffers and those of its exchange and upstream connection. Connections are sorted into classes by this
-size, and the highest classes end first: a sweep ends those above a class, a second one ends connections of that class.
-A sweep frees an eighth of the limit, so that the next one is needed only after peers have sent that many bytes again.
-It continues in later turns if it takes longer than SWEEP_TIME.
+holds its own buffers, those of its exchange and upstream connection, and the memory of libssl for it. Connections are
+sorted into classes by this size, and the highest classes end first: a sweep ends those above a class. If that is not
+enough, a second one ends connections of that class without a request, such as idle ones with TLS, and a third one also
+ends those with a request. Together they free an eighth of the limit, so that the next sweep is needed only after peers
+have sent that many bytes again. A sweep continues in later turns if it takes longer than SWEEP_TIME.
 
 What the kernel holds is not included: SEND_BUFFER (inet.pxd) limits what it holds for the peer of each socket.
 """
@@ -36,7 +37,7 @@ cdef uint64_t held_by(Reactor r, const Connection *c) noexcept nogil:
     if c.side == SIDE_DOWNSTREAM or (c.side == SIDE_UPSTREAM and c.mirror is not NULL):
         size = <uint64_t> c.input.room + c.output.room
         if c.tls is not NULL:
-            size += c.tls.input.room
+            size += c.tls.input.room + c.tls.memory
         if x is not NULL:
             size += <uint64_t> x.held.room + x.kept
             u = slab_find(&r.slab, x.upstream)
@@ -78,6 +79,8 @@ cdef bint sweep(Reactor r, uint64_t start, uint64_t enough) noexcept nogil:
         size = held_by(r, c)
         if size == 0 or not r.sweep_first <= class_of(size) <= r.sweep_last:
             continue
+        if r.sweep_spares and c.exchange is not NULL:
+            continue
         if c.side == SIDE_UPSTREAM:
             mirror_crowded(r, c)
         else:
@@ -87,9 +90,10 @@ cdef bint sweep(Reactor r, uint64_t start, uint64_t enough) noexcept nogil:
     return True
 
 
-cdef void begin_sweep(Reactor r, uint32_t first, uint32_t last) noexcept nogil:
+cdef void begin_sweep(Reactor r, uint32_t first, uint32_t last, bint spares) noexcept nogil:
     r.sweep_first = first
     r.sweep_last = last
+    r.sweep_spares = spares
     r.sweep_next = 1
 
 
@@ -101,11 +105,15 @@ cdef bint relieve(Reactor r) noexcept nogil:
             return True
         r.sweep_begun = r.milliseconds
         r.sweep_lowest = lowest_class(r, buffers_total() - enough)
-        begin_sweep(r, r.sweep_lowest + 1, CLASSES - 1)
+        begin_sweep(r, r.sweep_lowest + 1, CLASSES - 1, False)
     if r.sweep_first > r.sweep_lowest:
         if not sweep(r, start, enough):
             return False
-        begin_sweep(r, r.sweep_lowest, r.sweep_lowest)
+        begin_sweep(r, r.sweep_lowest, r.sweep_lowest, True)
+    if r.sweep_spares:
+        if not sweep(r, start, enough):
+            return False
+        begin_sweep(r, r.sweep_lowest, r.sweep_lowest, False)
     if not sweep(r, start, enough):
         return False
     r.sweep_next = 0

@@ -13,8 +13,8 @@ from fastroute.ext.reactor.connection cimport (
 )
 from fastroute.ext.reactor.counters cimport FIXED_UPSTREAM_ACTIVE, FIXED_UPSTREAM_IDLE, gauge_add
 from fastroute.ext.reactor.inet cimport (
-    AF_INET, IPPROTO_TCP, SEND_BUFFER, SO_ERROR, SO_KEEPALIVE, SO_SNDBUF, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM,
-    SOL_SOCKET, TCP_NODELAY, connect, getsockopt, htons, setsockopt, sockaddr, sockaddr_in, sockaddr_in6,
+    AF_INET, IPPROTO_TCP, SEND_BUFFER, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, SO_ERROR, SO_KEEPALIVE,
+    SO_SNDBUF, TCP_NODELAY, connect, getsockopt, htons, setsockopt, sockaddr, sockaddr_in, sockaddr_in6,
     sockaddr_storage, socket,
 )
 from fastroute.ext.reactor.reactor cimport close_connection, set_deadline, watch
@@ -183,7 +183,7 @@ cdef Connection *upstream_reuse(Reactor r, Endpoint *endpoint, const PoolKey *ke
 cdef void upstream_note(Reactor r, Connection *u, const Head *head) noexcept nogil:
     u.held = 0
     if head.withheld:
-        u.held = r.milliseconds + (0 if head.status == 304 else HELD_TIME)
+        u.held = r.milliseconds + (0 if head.message.status == 304 else HELD_TIME)
 
 
 cdef void upstream_release(Reactor r, Connection *u) noexcept nogil:

@@ -79,7 +79,7 @@ cdef class Reactor:
     cdef uint64_t window_bytes  # that a side must move in PACE_WINDOW (pace.pxd); 0: none
     cdef uint32_t max_requests  # of a client connection
     cdef uint32_t ahead         # maximum bytes of one read from a client, and so the maximum after the current request
-    cdef uint64_t max_buffered  # bytes of memory of all buffers
+    cdef uint64_t max_buffered  # bytes of memory of all buffers and of libssl for connections
     cdef uint32_t max_connections
     cdef uint32_t max_per_client    # connections of one address
     cdef uint32_t max_handshakes
@@ -96,11 +96,12 @@ cdef class Reactor:
     cdef AccessLog log
     cdef bint logs              # whether there is a log
     cdef uint64_t hurried       # milliseconds: until then turns do not wait for more events, because trio has work
-    cdef uint64_t sweep_begun   # these five: the search for connections to end (relief.pyx); milliseconds
+    cdef uint64_t sweep_begun   # these six: the search for connections to end (relief.pyx); milliseconds
     cdef uint32_t sweep_next    # index in the slab; 0: there is none
     cdef uint32_t sweep_first   # classes
     cdef uint32_t sweep_last
     cdef uint32_t sweep_lowest
+    cdef bint sweep_spares      # connections with a request
     cdef uint64_t flushed       # milliseconds: when the log was last flushed
     # current state
     cdef bint announcing        # every answer has Connection: close

@@ -9,10 +9,10 @@
 from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 from libc.time cimport clock, clock_t
 
-from fastroute.ext.http1.scratch cimport Scratch, slice_bytes
 from fastroute.ext.memory.clock cimport microseconds_now
 from fastroute.ext.memory.graveyard cimport collect_for
 from fastroute.ext.memory.slice cimport Slice
+from fastroute.ext.message.scratch cimport Scratch, slice_bytes
 from fastroute.ext.routing.balancer cimport Choice, choose_target
 from fastroute.ext.routing.choices cimport Choices
 from fastroute.ext.routing.group cimport Group, group_add, group_expect, group_new, group_take, group_unref, group_widen
@@ -71,7 +71,8 @@ cdef class Tables:
         if asked is not None:
             name = text_slice(asked)
         scratch.request(method, path, query, host, headers)
-        find_rule(self.routes, <uint32_t> socket, NULL if asked is None else &name, &scratch.head, &scratch.arena, &decision)
+        find_rule(self.routes, <uint32_t> socket, NULL if asked is None else &name, &scratch.message, &scratch.arena,
+                  &decision)
         id = None if decision.rule == NULL else slice_bytes(&decision.rule.id).decode()
         return id, decision.match, decision.prefix, decision.listener_port, reason_name(decision.reason).decode()
 
@@ -88,7 +89,7 @@ cdef class Tables:
         began = clock()
         for i in range(rounds):
             scratch = <Scratch> scratches[i % <uint32_t> len(scratches)]
-            find_rule(self.routes, <uint32_t> socket, NULL, &scratch.head, &scratch.arena, &decision)
+            find_rule(self.routes, <uint32_t> socket, NULL, &scratch.message, &scratch.arena, &decision)
         return (clock() - began) / 1e6
 
     def pick(self, str rule not None) -> int:

@@ -12,6 +12,7 @@ from fastroute.ext.tls.openssl cimport EVP_PKEY, SSL_CTX, X509, X509_STACK
 cdef struct Credential:
     uint32_t refs
     int kind                    # of the key: the base id of an EVP_PKEY
+    uint32_t size               # bytes of all its certificates, as they are sent
     X509 *leaf                  # NULL: there is no usable certificate
     X509_STACK *chain           # the issuers of the leaf, in order; NULL: none
     EVP_PKEY *key

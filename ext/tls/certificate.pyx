@@ -9,6 +9,7 @@ what a `commit` replaces is freed by `release`, one certificate per step. libssl
 which handshakes use as well: every step empties it.
 """
 
+from libc.stdint cimport uint32_t
 from libc.stdlib cimport calloc, free
 
 from fastroute.ext.tls.context cimport context_new
@@ -54,7 +55,7 @@ cdef class Parsed:
     cdef X509_STACK *chain
     cdef EVP_PKEY *key
     cdef Names names
-    cdef int size               # bytes of all certificates
+    cdef uint32_t size          # bytes of all certificates
 
     def __dealloc__(self):
         names_free(&self.names)
@@ -219,6 +220,7 @@ cdef int exchange(Credential *credential, Parsed parsed) except -1:
     cdef Names names = credential.names
     credential.leaf, credential.chain, credential.key = parsed.leaf, parsed.chain, parsed.key
     credential.names = parsed.names
+    credential.size = parsed.size
     if parsed.key is not NULL:
         credential.kind = EVP_PKEY_get_base_id(parsed.key)
     parsed.leaf = leaf
@@ -274,7 +276,7 @@ cdef object refusal(str part, str text):
 cdef bint keep_certificate(Parsed parsed, X509 *read) except -1:
     """Owns `read` from now on. CertificateError: there are too many, or they are too large."""
     cdef bint kept = True
-    parsed.size += i2d_X509(read, NULL)
+    parsed.size += <uint32_t> max(0, i2d_X509(read, NULL))
     if parsed.leaf is NULL:
         parsed.leaf = read
     else:

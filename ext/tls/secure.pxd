@@ -23,5 +23,6 @@ cdef struct Secure:             # one block of memory
 cdef Secure *secure_new(listener, Certificates certificates) except NULL
 cdef void secure_unref(Secure *secure) noexcept nogil
 # A libssl connection with the certificates for a client that asks for `name` ("": none): for each kind of key the first
-# certificate that has the name, else the first one. NULL if there is no certificate, or if out of memory.
-cdef SSL *secure_open(const Secure *secure, const char *name, uint32_t size) noexcept nogil
+# certificate that has the name, else the first one. NULL if there is no certificate, or if out of memory. `longest`:
+# the bytes of the longest of their chains.
+cdef SSL *secure_open(const Secure *secure, const char *name, uint32_t size, uint32_t *longest) noexcept nogil

@@ -86,12 +86,13 @@ cdef uint32_t choose(const Secure *secure, const char *name, uint32_t size, Choi
     return count
 
 
-cdef SSL *secure_open(const Secure *secure, const char *name, uint32_t size) noexcept nogil:
+cdef SSL *secure_open(const Secure *secure, const char *name, uint32_t size, uint32_t *longest) noexcept nogil:
     cdef Choice choices[KINDS_MOST]
     cdef const Credential *credential
     cdef uint32_t i
     cdef bint shown = False
     cdef SSL *ssl = NULL
+    longest[0] = 0
     if secure.context is not NULL:
         ssl = SSL_new(<SSL_CTX *> secure.context)
     if ssl is NULL:
@@ -99,6 +100,7 @@ cdef SSL *secure_open(const Secure *secure, const char *name, uint32_t size) noe
         return NULL
     for i in range(choose(secure, name, size, choices)):
         credential = choices[i].credential
+        longest[0] = max(longest[0], credential.size)
         shown = SSL_use_cert_and_key(ssl, credential.leaf, credential.key, credential.chain, 1) == 1 or shown
     if not shown or SSL_set_session_id_context(ssl, secure.session_context, SESSION_CONTEXT) != 1:
         ERR_clear_error()

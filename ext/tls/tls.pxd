@@ -15,6 +15,11 @@ cdef enum:
     RECORD = 16384              # maximum bytes of plaintext in a record
     RECORD_ROOM = 19456         # bytes of that plaintext when encrypted, also in records of 512 (RFC 6066 section 4)
     PIPE_ROOM = 180224          # bytes sent at once: ten records and some room
+    # Bytes of memory that libssl has for a connection, as measured with OpenSSL 3.0 (tests/ext/test_tls_memory.py):
+    IDLE_MEMORY = 14336         # always
+    HANDSHAKE_MEMORY = 8192     # additionally until the connection is established, and
+    MESSAGE_MEMORY = 22528      # while there is a part of a handshake message; more for a long chain (tls.pyx)
+    RECORD_MEMORY = 17408       # while there is a part of a record
 
 cdef struct Pipe:
     const char *input           # received, for libssl to read
@@ -38,6 +43,8 @@ cdef struct Tls:                # one block of memory
     uint32_t waits_before       # list of the waiting handshakes of its flow (waiting.pxd), by slab index
     uint32_t waits_after
     uint32_t unread             # bytes of memory for output of the handshake that the client has not read
+    uint32_t message            # bytes of memory that libssl needs for the longest message of the handshake
+    uint32_t memory             # bytes of memory of libssl, included in buffers_total
     uint16_t flow               # of its listener (waiting.pxd)
     uint16_t owner              # of the namespace of its listener
     uint8_t handshaking         # in the list of handshakes

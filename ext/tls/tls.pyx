@@ -4,16 +4,17 @@ The error queue of libssl is empty between calls: code that finds an error clear
 without data (key updates, empty records) is limited: an endless sequence would keep the engine busy.
 """
 
+from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
-from fastroute.ext.memory.buffer cimport buffer_free
+from fastroute.ext.memory.buffer cimport buffer_free, buffers_note
 from fastroute.ext.tls.openssl cimport (
     BIO_CTRL_FLUSH, BIO_METHOD, BIO_TYPE_SOURCE_SINK, BIO_clear_retry_flags, BIO_get_data, BIO_get_new_index,
     BIO_meth_new, BIO_meth_set_ctrl, BIO_meth_set_read, BIO_meth_set_write, BIO_new, BIO_set_data, BIO_set_init,
     BIO_set_retry_read, BIO_set_retry_write, ERR_clear_error, SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE,
-    SSL_ERROR_ZERO_RETURN, SSL_do_handshake, SSL_free, SSL_get_error, SSL_pending, SSL_read, SSL_session_reused,
-    SSL_set_bio, SSL_shutdown, SSL_write,
+    SSL_ERROR_ZERO_RETURN, SSL_do_handshake, SSL_free, SSL_get_error, SSL_has_pending, SSL_in_init, SSL_pending,
+    SSL_read, SSL_rstate_string, SSL_session_reused, SSL_set_bio, SSL_shutdown, SSL_write,
 )
 from fastroute.ext.tls.secure cimport secure_open
 
@@ -90,9 +91,10 @@ cdef void pipe_free(Pipe *pipe) noexcept nogil:
 cdef Tls *tls_new(const Secure *secure, Pipe *pipe, const char *name, uint32_t size) noexcept nogil:
     cdef Tls *tls = <Tls *> calloc(1, sizeof(Tls) - NAME_MOST + size)
     cdef BIO *bio
+    cdef uint32_t longest
     if tls is NULL:
         return NULL
-    tls.ssl = secure_open(secure, name, size)
+    tls.ssl = secure_open(secure, name, size, &longest)
     bio = BIO_new(_method) if tls.ssl is not NULL else NULL
     if bio is NULL:
         tls_free(tls)
@@ -102,15 +104,34 @@ cdef Tls *tls_new(const Secure *secure, Pipe *pipe, const char *name, uint32_t s
     SSL_set_bio(tls.ssl, bio, bio)
     tls.flow = secure.flow
     tls.owner = secure.owner
+    tls.message = max(<uint32_t> MESSAGE_MEMORY, longest // 3 * 8)    # libssl doubles its memory, and adds a third
+    note(tls, IDLE_MEMORY)
     memcpy(tls.name, name, size)
     tls.name_size = <uint16_t> size
     return tls
 
 
 cdef void tls_free(Tls *tls) noexcept nogil:
+    note(tls, 0)
     SSL_free(tls.ssl)
     buffer_free(&tls.input)
     free(tls)
+
+
+cdef void note(Tls *tls, uint32_t size) noexcept nogil:
+    buffers_note(<int64_t> size - <int64_t> tls.memory)
+    tls.memory = size
+
+
+cdef void weigh(Tls *tls) noexcept nogil:
+    """Notes the memory of libssl as estimated from its state."""
+    cdef uint32_t size = IDLE_MEMORY
+    if SSL_in_init(tls.ssl):
+        size += HANDSHAKE_MEMORY + tls.message if tls.handshaking else MESSAGE_MEMORY
+    if SSL_has_pending(tls.ssl) or SSL_rstate_string(tls.ssl)[1] == b"B":     # it reads the body of a record
+        size += RECORD_MEMORY
+    if size != tls.memory:
+        note(tls, size)
 
 
 cdef int progress(Tls *tls, int outcome) noexcept nogil:
@@ -126,6 +147,7 @@ cdef int progress(Tls *tls, int outcome) noexcept nogil:
 
 cdef int tls_handshake(Tls *tls) noexcept nogil:
     cdef int outcome = SSL_do_handshake(tls.ssl)
+    weigh(tls)
     return PROGRESS_DONE if outcome == 1 else progress(tls, outcome)
 
 
@@ -156,6 +178,7 @@ cdef long tls_read(Tls *tls, Pipe *pipe, char *into, uint32_t room) noexcept nog
             tls.over = <int8_t> outcome
             pipe.input_size = 0
         break
+    weigh(tls)
     return size if size else tls.over
 
 

@@ -22,7 +22,7 @@ from hypercorn.utils import wrap_app
 
 from fastroute.admin.crowd import Crowd
 from fastroute.admin.probe import Site, response
-from fastroute.admin.stream import READING, ClientStream, Turns
+from fastroute.admin.stream import READING, ClientStream, RateLimit
 from fastroute.descriptors import Shortages, is_shortage
 from fastroute.errors import SettingError
 
@@ -75,7 +75,7 @@ class Endpoint:
         self._site = site
         self._shortages = shortages
         self._socket = trio.socket.from_stdlib_socket(one)
-        self._turns = Turns(RATE)
+        self._rate_limit = RateLimit(RATE)
         self._crowd = Crowd(site.connections)
         self._context = WorkerContext(None)
         self._config = Config()
@@ -149,7 +149,8 @@ class Endpoint:
                 stream.drop()
 
         with stream.request():
-            if await stream.turn(stream.turns if scope.get("path") in self._site.probes else self._turns):
+            limit = stream.rate_limit if scope.get("path") in self._site.probes else self._rate_limit
+            if await stream.wait_rate(limit):
                 await self._site.application(scope, receive, send_in_time)
 
 

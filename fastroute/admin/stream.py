@@ -1,4 +1,4 @@
-"""One connection of an endpoint: its first request, the turns of its requests, the time in which its client reads."""
+"""One connection of an endpoint: its first request, the rate of its requests, the time in which its client reads."""
 
 import math
 import select
@@ -14,7 +14,7 @@ PROBES = 10  # requests for probes per second of one connection that Hypercorn a
 READING = 10.0  # seconds in which a client must read a response; then the connection is closed
 
 
-class Turns:
+class RateLimit:
     """Spreads requests over time: at most `rate` per second, in the order of their arrival. A request whose wait is
     cancelled does not delay others."""
 
@@ -32,7 +32,7 @@ class Turns:
 
 class ClientStream(trio.abc.HalfCloseableStream):
     """A connection whose client must read responses within READING: Hypercorn has no time limit for sending. At most
-    one request of it waits for its turn."""
+    one request of it waits for the rate limit."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream
@@ -43,7 +43,7 @@ class ClientStream(trio.abc.HalfCloseableStream):
         self._open = 0  # requests without a complete answer
         self._probing = False
         self.scope = trio.CancelScope()  # of the task of the connection
-        self.turns = Turns(PROBES)  # for the probes that Hypercorn answers
+        self.rate_limit = RateLimit(PROBES)  # for the probes that Hypercorn answers
         self.socket = stream.socket
 
     @property
@@ -71,8 +71,8 @@ class ClientStream(trio.abc.HalfCloseableStream):
         self._head = bytes(data)
         return probe
 
-    async def turn(self, turns: Turns) -> bool:
-        """Waits for the turn of a request; False if the connection has ended.
+    async def wait_rate(self, limit: RateLimit) -> bool:
+        """Waits until the limit allows a request; False if the connection has ended.
 
         Only an HTTP/2 client can have several requests at a time, and any number of them if it resets earlier ones. If
         a second request of a connection would wait, the connection is closed.
@@ -82,7 +82,7 @@ class ClientStream(trio.abc.HalfCloseableStream):
         if self._ended:
             return False
         with trio.CancelScope() as self._waiting:
-            await turns.wait()
+            await limit.wait()
         self._waiting = None
         return not self._ended
 

@@ -20,8 +20,8 @@ from fastroute.graph.change import Touched, kept
 from fastroute.graph.dependency import Dependencies, Indexes, Reader
 from fastroute.graph.entries import entries
 from fastroute.graph.gateway import build_family, claim_ports, finish_families, is_ours
-from fastroute.graph.listenerset import group_sets, parent_of
-from fastroute.graph.node import GatewayClassNode, GatewayNode, Holder, HolderId, ListenerSetNode
+from fastroute.graph.listenerset import Units, group_sets, parent_of
+from fastroute.graph.node import GatewayClassNode, GatewayNode, Holder, HolderId, ListenerSetNode, Socket
 from fastroute.graph.ports import Claimed, Refusal, Shares, affected_gateways, share_ports
 from fastroute.graph.tls import ResolvedTLS
 from fastroute.resources.gateway import Gateway, ListenerSet
@@ -29,7 +29,6 @@ from fastroute.resources.meta import Key
 from fastroute.resources.world import Resources
 from fastroute.settings import GraphSettings
 
-Socket = tuple[str, int]  # an address and a port
 Sets = Mapping[Key, tuple[ListenerSet, ...]]
 HolderT = TypeVar("HolderT", GatewayNode, ListenerSetNode)
 
@@ -45,6 +44,7 @@ class Family(msgspec.Struct, frozen=True, eq=False):
     """A Gateway with its ListenerSets, before ports are claimed."""
 
     node: GatewayNode
+    units: Units  # its ListenerSets, in order of precedence
     sets: tuple[ListenerSetNode, ...]
     wants: frozenset[Socket]
     dependencies: Dependencies
@@ -161,7 +161,7 @@ def build_families(
     stale = concerned | changed_keys(last.places, places)
     if not stale:
         return msgspec.structs.replace(last, members=members)
-    made = {key: _family(key, members, world, places) if key in members.gateways else None for key in stale}
+    made = {key: _family(key, members, world, places, last) if key in members.gateways else None for key in stale}
     families = replaced(last.families, made)
     claimants = _claimants(last, made)
     claiming = _closure(made, last, families, claimants)
@@ -220,18 +220,13 @@ def concerned_families(
     return frozenset(key for key in found if key in members.gateways or key in old.gateways)
 
 
-def _family(key: Key, members: Members, world: World, places: Mapping[Key, Placement]) -> Family:
+def _family(key: Key, members: Members, world: World, places: Mapping[Key, Placement], last: Families) -> Family:
     reader = Reader(world.indexes)
-    node, sets = build_family(members.gateways[key], members.sets.get(key, ()), places[key], world, reader)
-    holders: tuple[Holder, ...] = (node, *sets)
-    wants = {
-        (address, listener.source.port)
-        for holder in holders
-        for listener in holder.listeners
-        if listener.serves
-        for address in holder.bind
-    }
-    return Family(node, sets, frozenset(wants), reader.dependencies)
+    known = last.families[key].units if key in last.families else {}
+    node, units = build_family(members.gateways[key], members.sets.get(key, ()), places[key], world, reader, last=known)
+    sets = tuple(unit.node for unit in units.values())
+    wants = frozenset[Socket]().union(node.sockets, *(one.sockets for one in sets))
+    return Family(node, units, sets, wants, reader.dependencies)
 
 
 def _claimants(last: Families, made: Mapping[Key, Family | None]) -> Mapping[Socket, frozenset[Key]]:
@@ -272,7 +267,7 @@ def _kept(last: Mapping[Key, HolderT], made: Mapping[Key, HolderT | None]) -> Ma
 
 
 def _keep_holder(old: HolderT | None, new: HolderT) -> HolderT:
-    if old is None:
+    if old is None or old is new:
         return new
     if old == new:
         return old

@@ -67,13 +67,15 @@ def _listening(
     gateways: Mapping[Key, GatewayNode], holders: Iterable[Holder], offset: int
 ) -> Iterator[tuple[str, int]]:
     """Where listeners are bound, and where clients reach them: there, the port is that of the listener."""
+    bound: dict[tuple[Key, tuple[str, ...]], set[int]] = {}
     for holder in holders:
-        bind = frozenset(map(plain, holder.bind))
-        reached = [one for one in gateways[holder.gateway].addresses if _is_ip(one) and plain(one) not in bind]
-        for listener in holder.listeners:
-            if listener.serves:
-                yield from ((address, listener.source.port + offset) for address in holder.bind)
-                yield from ((address, listener.source.port) for address in reached)
+        bound.setdefault((holder.gateway, holder.bind), set()).update(holder.ports)
+    for (gateway, addresses), ports in bound.items():
+        bind = frozenset(map(plain, addresses))
+        reached = [one for one in gateways[gateway].addresses if _is_ip(one) and plain(one) not in bind]
+        for port in ports:
+            yield from ((address, port + offset) for address in addresses)
+            yield from ((address, port) for address in reached)
 
 
 def _is_ip(text: str) -> bool:

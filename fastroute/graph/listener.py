@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from fastroute.graph import conditions
+from fastroute.graph.distinct import PORT_FAMILY, TRANSPORT
 from fastroute.graph.hostname import ANY
 from fastroute.graph.node import HolderId, ListenerNode, Problem
 from fastroute.graph.selector import mistake, selects
@@ -23,8 +24,6 @@ from fastroute.resources.route_kinds import ROUTES, names_by_protocol
 
 SERVED_KINDS = names_by_protocol(kind for kind in ROUTES.values() if kind.is_served)  # no other protocol is served
 ROUTE_KINDS = names_by_protocol(ROUTES.values())  # kinds that the API allows for a protocol, served or not
-PORT_FAMILY = {"HTTP": "HTTP", "HTTPS": "TLS", "TLS": "TLS", "TCP": "TCP", "UDP": "UDP"}
-TRANSPORT = {"HTTP": "tcp", "HTTPS": "tcp", "TLS": "tcp", "TCP": "tcp", "UDP": "udp"}
 HIGHEST_PORT = 65_535
 
 

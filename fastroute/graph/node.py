@@ -12,8 +12,9 @@ by id: `Graph.certificates` contains them.
 A managed object belongs, directly or through its parent, to a GatewayClass with our controllerName.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -191,12 +192,44 @@ class ListenerNode(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.gateway}/{self.label}"
 
 
-class GatewayNode(msgspec.Struct, frozen=True, kw_only=True):
-    source: Gateway
+Socket = tuple[str, int]  # an address and a port
+Result = TypeVar("Result")
+
+
+class Listening(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """What Gateways and ListenerSets have in common. The properties are computed once: an edit of one ListenerSet must
+    not cost as much as all listeners of its Gateway."""
+
     bind: tuple[str, ...]  # addresses its listeners bind to
-    addresses: tuple[str, ...]  # content of status.addresses
-    listeners: tuple[ListenerNode, ...]  # its own listeners, in spec order
+    listeners: tuple[ListenerNode, ...]  # in spec order
     problems: tuple[Problem, ...]
+
+    def again(self, stage: str, why: Any, make: Callable[[], Result]) -> Result:
+        """The result of `make`, which depends on this node and on `why` only: the last one of this stage if `why` is
+        equal."""
+        known = self.__dict__.get(stage)
+        if known is None or known[0] != why:
+            known = self.__dict__[stage] = (why, make())
+        result: Result = known[1]
+        return result
+
+    @cached_property
+    def ports(self) -> Mapping[int, int]:
+        """Of the listeners that serve; each with the index of its first listener."""
+        found: dict[int, int] = {}
+        for index, listener in enumerate(self.listeners):
+            if listener.serves:
+                found.setdefault(listener.source.port, index)
+        return found
+
+    @cached_property
+    def sockets(self) -> frozenset[Socket]:
+        return frozenset((address, port) for port in self.ports for address in self.bind)
+
+
+class GatewayNode(Listening, frozen=True, kw_only=True):
+    source: Gateway
+    addresses: tuple[str, ...]  # content of status.addresses
     attached_sets: int = 0  # number of ListenerSets with a listener that serves
 
     @property
@@ -213,14 +246,12 @@ class GatewayNode(msgspec.Struct, frozen=True, kw_only=True):
         return self.source.key
 
 
-class ListenerSetNode(msgspec.Struct, frozen=True, kw_only=True):
-    """A ListenerSet whose parentRef refers to a managed Gateway."""
+class ListenerSetNode(Listening, frozen=True, kw_only=True):
+    """A ListenerSet whose parentRef refers to a managed Gateway. If the Gateway does not allow it, it has no listeners
+    here."""
 
     source: ListenerSet
     gateway: Key
-    bind: tuple[str, ...]  # as in its Gateway
-    listeners: tuple[ListenerNode, ...]  # in spec order; empty if the Gateway does not allow the ListenerSet
-    problems: tuple[Problem, ...]
 
     @property
     def key(self) -> Key:

@@ -6,9 +6,9 @@ cannot lose them to one with many, and the names and creationTimestamps of their
 
 A port of a namespace is as old as the oldest Gateway or ListenerSet of this namespace that has it (creationTimestamp,
 then namespace/name); within one object the order of its listeners decides. A port that several namespaces have is
-served if it comes in the turn of one of them, and counts once. Ports of the same number at the addresses of different
-Gateways are different ports. The ports of each namespace are kept in order, so that a change costs as much as the ports
-that it affects, and, above the limit, as many steps as there are ports to serve.
+served if it is next for one of them, and counts once. Ports of the same number at the addresses of different Gateways
+are different ports. The ports of each namespace are kept in order, so that a change costs as much as the ports that it
+affects, and, above the limit, as many steps as there are ports to serve.
 """
 
 from bisect import bisect_left, insort
@@ -18,11 +18,11 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from fastroute.difference import replaced
+from fastroute.fairness import in_rounds
 from fastroute.graph import conditions
 from fastroute.graph.age import Age, age
 from fastroute.graph.node import GatewayNode, Holder, ListenerNode, ListenerSetNode, Problem
 from fastroute.resources.meta import Key
-from fastroute.turns import in_rounds
 
 HolderT = TypeVar("HolderT", GatewayNode, ListenerSetNode)
 FEW = 64  # new ports up to which inserting each is cheaper than sorting all
@@ -53,15 +53,14 @@ class Claimed(msgspec.Struct, frozen=True, eq=False):
 
 
 def claimed(node: GatewayNode, sets: tuple[ListenerSetNode, ...]) -> Claimed:
-    own = {listener.source.port for listener in node.listeners if listener.serves}
+    own = node.ports.keys()
     ranks: dict[Owner, dict[int, Rank]] = {}
     holders: tuple[Holder, ...] = (node, *sets)
     for holder in holders:
         in_set = holder is not node
         known, old = ranks.setdefault((in_set, holder.key.namespace), {}), age(holder.source)
-        for index, listener in enumerate(holder.listeners):
-            number = listener.source.port
-            if listener.serves and not (in_set and number in own):
+        for number, index in holder.ports.items():
+            if not (in_set and number in own):
                 known[number] = min(known.get(number, (old, index)), (old, index))
     ports = {
         owner: tuple(Port(rank, node.key, number) for number, rank in known.items())
@@ -153,11 +152,15 @@ class Refusal(NamedTuple):
 
 def without_ports(node: HolderT, numbers: frozenset[int], refusal: Refusal) -> HolderT:
     """The node, whose listeners at these ports are not served."""
-    lost = [listener.serves and listener.source.port in numbers for listener in node.listeners]
-    if not any(lost):
-        return node
+    lost = numbers & node.ports.keys()
+    return node.again("limit", (lost, refusal), lambda: _without(node, lost, refusal)) if lost else node
+
+
+def _without(node: HolderT, numbers: Collection[int], refusal: Refusal) -> HolderT:
     kept = tuple(
-        without_port(listener, refusal.of(listener, index)) if lost[index] else listener
+        without_port(listener, refusal.of(listener, index))
+        if listener.serves and listener.source.port in numbers
+        else listener
         for index, listener in enumerate(node.listeners)
     )
     return msgspec.structs.replace(node, listeners=kept)

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fastroute.resources.core_rules import CORE_RULED_FIELDS
+from fastroute.resources.document import Pause, no_pause
 from fastroute.resources.policy_rules import POLICY_RULED_FIELDS
 from fastroute.resources.problem import Fault
 from fastroute.resources.route_kinds import ROUTES
@@ -113,7 +114,7 @@ RULED_FIELDS = (
 _TREES = trees(RULED_FIELDS)
 
 
-def faults(kind: str, resource: Any) -> Iterator[Fault]:
+def faults(kind: str, resource: Any, pause: Pause = no_pause) -> Iterator[Fault]:
     """The violations, by a typed object, of the rules over several fields."""
     if kind in _TREES:
-        yield from _TREES[kind].faults(resource)
+        yield from _TREES[kind].faults(resource, pause=pause)

@@ -5,7 +5,6 @@ over several fields (cel.py). An object with a fault is not created. Objects of 
 if the kind was probably meant to be a known one. Positions are looked up only if there is something to report.
 """
 
-import copy
 import json
 import logging
 from collections.abc import Iterable, Iterator
@@ -122,20 +121,20 @@ class _Text:
     """
 
     def __init__(self, text: str, pause: Pause) -> None:
-        self._text, self._pause = text, pause
+        self._text, self.pause = text, pause
         self._places: list[Places] | None = None
         self._written: list[Texts] | None = None
 
     @property
     def places(self) -> list[Places]:
         if self._places is None:
-            self._places = places(self._text, self._pause)
+            self._places = places(self._text, self.pause)
         return self._places
 
     @property
     def written(self) -> list[Texts]:
         if self._written is None:
-            self._written = written(self._text, self._pause)
+            self._written = written(self._text, self.pause)
         return self._written
 
 
@@ -187,16 +186,17 @@ def _entry(value: Any, source: _Source) -> Entry | None:
         fault = Fault(("apiVersion",), f"must be {fix} for {value['kind']}, got {value['apiVersion']}", fix)
         return _broken((fault,), source, value["kind"], key)
     shape = SHAPES[group, value["kind"]]
-    faults = tuple(shape.faults(value))
+    faults = tuple(islice(shape.faults(value, source.text.pause), MOST_FAULTS))
     if not faults:
         resource, faults = _typed(kind, value, source)
         if resource is not None:
-            unknown = tuple(unknown_fields(shape, value))
+            unknown = tuple(islice(unknown_fields(shape, value, source.text.pause), MOST_FAULTS))
             warnings = _problems(unknown, source, value["kind"], key, UNKNOWN_FIELD) if unknown else ()
             line = resource.origin.line if resource.origin else source.line
             return Entry(id=(value["kind"], resource.key), resource=resource, warnings=warnings, line=line)
         return _broken(faults, source, value["kind"], key)
-    return _broken((*faults, *_further(kind, value, faults, source)), source, value["kind"], key)
+    further = _further(kind, value, faults, source) if len(faults) < MOST_FAULTS else ()
+    return _broken((*faults, *further), source, value["kind"], key)
 
 
 def _foreign(value: dict[str, Any], group: str, source: _Source) -> Entry | None:
@@ -204,7 +204,7 @@ def _foreign(value: dict[str, Any], group: str, source: _Source) -> Entry | None
     policy = read_policy(value, group)
     if policy is None:
         logger.debug("%s:%d: skipped %s %s", source.file, source.line, value["apiVersion"], value["kind"])
-        doubt = _unread(group, value)
+        doubt = _unread(group, value, source.text.pause)
         return _skipped(doubt, source, value) if doubt else None
     line = source.position(())[0]
     policy = msgspec.structs.replace(policy, origin=Origin(source.file, line))
@@ -222,7 +222,7 @@ def _unnamed(value: Any) -> Fault | None:
     return None
 
 
-def _unread(group: str, value: dict[str, Any]) -> Fault | None:
+def _unread(group: str, value: dict[str, Any], pause: Pause) -> Fault | None:
     """The warning about a skipped object: its kind resembles a known one, or belongs to the Gateway API."""
     written = f"{value['apiVersion']} {value['kind']}"
     meant = lookalike(group, value["kind"], tuple(KINDS))
@@ -236,7 +236,7 @@ def _unread(group: str, value: dict[str, Any]) -> Fault | None:
         fields = {"kind": name}
     else:
         fields = {"apiVersion": version, **({"kind": name} if name != value["kind"] else {})}
-    fits = not any(SHAPES[meant].faults(value))
+    fits = not any(SHAPES[meant].faults(value, pause))
     fix = "\n".join(f"{field}: {text}" for field, text in fields.items()).partition(": ")[2] if fits else None
     message = f"{written} is not read by fastroute: the object has no effect; did you mean {version} {name}?"
     return Fault((next(iter(fields)),), message, fix)
@@ -264,16 +264,16 @@ def _typed(kind: Kind, value: dict[str, Any], source: _Source) -> tuple[Resource
         resource = msgspec.convert(filled, kind.type)
     except msgspec.ValidationError as error:  # not covered by the schema
         return None, (Fault((), str(error)),)
-    faults = tuple(cel.faults(value["kind"], resource))
+    faults = tuple(islice(cel.faults(value["kind"], resource, source.text.pause), MOST_FAULTS))
     return (None, faults) if faults else (resource, ())
 
 
 def _further(kind: Kind, value: dict[str, Any], faults: tuple[Fault, ...], source: _Source) -> Iterator[Fault]:
     """Violations of the rules over several fields by an object that already has `faults`: the fields with faults are
     removed first, and a violation at a field that contains one of them is not reported."""
-    rest = copy.deepcopy(value)
+    rest = value
     for fault in faults:
-        _take_out(rest, fault.path)
+        rest = _without(rest, fault.path)
     try:
         _, further = _typed(kind, rest, source)
     except (TypeError, ValueError, LookupError, AttributeError):  # the rest cannot be checked
@@ -283,14 +283,16 @@ def _further(kind: Kind, value: dict[str, Any], faults: tuple[Fault, ...], sourc
             yield fault
 
 
-def _take_out(value: Any, path: Path) -> None:
-    try:
-        for step in path[:-1]:
-            value = value[step]
-    except (LookupError, TypeError):  # the containing value is removed already, or is not a mapping
-        return
-    if path and isinstance(value, dict):
-        value.pop(path[-1], None)
+def _without(value: Any, path: Path) -> Any:
+    """The value without the field at `path`; only what contains the field is copied."""
+    if isinstance(value, dict) and path and path[0] in value:
+        if len(path) == 1:
+            return {name: item for name, item in value.items() if name != path[0]}
+        return {**value, path[0]: _without(value[path[0]], path[1:])}
+    if isinstance(value, list) and len(path) > 1:
+        index = int(path[0])
+        return [*value[:index], _without(value[index], path[1:]), *value[index + 1 :]]
+    return value  # the containing value is removed already, or is not a mapping
 
 
 def _broken(faults: Iterable[Fault], source: _Source, kind: str, key: Key | None) -> Entry:

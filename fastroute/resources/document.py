@@ -14,7 +14,7 @@ Positions are found by parsing a second time (`places`), only if there is someth
 import json
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import yaml
@@ -25,6 +25,7 @@ Places = dict[Path, tuple[int, int]]  # line and column, from 1, of each key and
 Texts = dict[Path, str]
 MAX_DEPTH = 64  # levels of nesting; the kinds we read have 12
 MAX_NODES = 500_000  # values of one document, including those that aliases repeat
+REPEATS = 4  # values that aliases may repeat for each character: 400 bytes of aliases can mean 400,000 values
 
 _PARSER: Any = getattr(
     yaml, "CSafeLoader", yaml.SafeLoader
@@ -35,6 +36,8 @@ _INTEGER = re.compile(r"[-+]?(?:0b_*[01][01_]*|0o?_*[0-7][0-7_]*|0x_*[0-9a-fA-F]
 _OCTAL = re.compile(r"^([-+]?)0(?=[0-7])")
 _NUMBER = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
 _BYTE = re.compile(r" \(byte (\d+)\)\Z")
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}]')  # of JSON: a string or a bracket
+_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 _TAG = "tag:yaml.org,2002:"
 _MERGE = "<<"
 _PLAIN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9./-]*")
@@ -98,6 +101,8 @@ def parse_json(text: str, pause: Pause = no_pause) -> list[Any]:
     """The document of a JSON text. Raises MalformedError."""
     try:
         return [_without_nulls(msgspec.json.decode(text), pause)]
+    except RecursionError:  # of msgspec or of _without_nulls
+        raise MalformedError(_TOO_DEEP, *_first_too_deep(text)) from None
     except msgspec.DecodeError as error:
         message = str(error).removeprefix("JSON is malformed: ")
         at = _BYTE.search(message)
@@ -111,20 +116,24 @@ def parse_json(text: str, pause: Pause = no_pause) -> list[Any]:
 def places(text: str, pause: Pause = no_pause) -> list[Places]:
     """The positions, for each document of a valid text. Empty for JSON that is not valid YAML: only the file is known
     then."""
-    marks: Places = {}
+    marks: list[Places] = []
     try:
-        return [marks.copy() for _ in _documents(text, marks, pause=pause)]
+        for _ in _documents(text, marks, pause=pause):
+            pass
     except MalformedError:
         return []
+    return marks
 
 
 def written(text: str, pause: Pause = no_pause) -> list[Texts]:
     """For each document of a valid text, its scalars as written in the file: for example `y` or 1.10."""
-    texts: Texts = {}
+    texts: list[Texts] = []
     try:
-        return [texts.copy() for _ in _documents(text, {}, texts, pause=pause)]
+        for _ in _documents(text, [], texts, pause=pause):
+            pass
     except MalformedError:
         return []
+    return texts
 
 
 def scalar(text: str) -> str:
@@ -143,19 +152,36 @@ def nearest(found: Places, path: Path) -> tuple[int, int] | None:
     return found.get(path)
 
 
-def _without_nulls(value: Any, pause: Pause) -> Any:
-    if isinstance(value, dict):
-        pause()
-        return {name: _without_nulls(item, pause) for name, item in value.items() if item is not None}
+def _without_nulls(value: Any, pause: Pause, depth: int = 0) -> Any:
+    """Raises RecursionError for more than MAX_DEPTH levels."""
+    if not isinstance(value, dict | list):
+        return value
+    if depth >= MAX_DEPTH:
+        raise RecursionError
     if isinstance(value, list):
-        return [_without_nulls(item, pause) for item in value]
-    return value
+        return [_without_nulls(item, pause, depth + 1) for item in value]
+    pause()
+    return {name: _without_nulls(item, pause, depth + 1) for name, item in value.items() if item is not None}
+
+
+def _first_too_deep(text: str) -> tuple[int, int]:
+    """Line and column, from 1, of the first bracket of a valid JSON text that is nested too deeply."""
+    depth, start = 0, 0
+    for token in _TOKEN.finditer(text):
+        if token[0] in "[{":
+            if depth >= MAX_DEPTH:
+                start = token.start()
+                break
+            depth += 1
+        elif token[0] in "]}":
+            depth -= 1
+    return text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start)
 
 
 def _documents(
-    text: str, marks: Places | None, texts: Texts | None = None, *, pause: Pause = no_pause
+    text: str, marks: list[Places] | None, texts: list[Texts] | None = None, *, pause: Pause = no_pause
 ) -> Iterator[Any]:
-    """Yields each document; `marks` and `texts`, if given, hold the positions and scalars of the last one."""
+    """Yields each document, and appends its positions to `marks` and its scalars to `texts`, if these are given."""
     try:
         loader = _PARSER(text)
         get = loader.get_event if pause is no_pause else _paced(loader.get_event, pause)
@@ -165,11 +191,7 @@ def _documents(
                 if isinstance(event, yaml.StreamEndEvent):
                     return
                 if isinstance(event, yaml.DocumentStartEvent):
-                    if marks is not None:
-                        marks.clear()
-                    if texts is not None:
-                        texts.clear()
-                    yield _Builder(get, marks, texts).value(get(), 0, ())
+                    yield _Builder(get, len(text), _added(marks), _added(texts)).value(get(), 0, ())
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
@@ -182,6 +204,14 @@ def _documents(
         raise MalformedError(" ".join(str(error).split()[:6]).rstrip(":")) from None
 
 
+def _added(found: list[dict[Path, Any]] | None) -> dict[Path, Any] | None:
+    """A new, empty last item."""
+    if found is None:
+        return None
+    found.append({})
+    return found[-1]
+
+
 def _paced(get: Callable[[], Any], pause: Pause) -> Callable[[], Any]:
     def paced() -> Any:
         pause()
@@ -190,34 +220,56 @@ def _paced(get: Callable[[], Any], pause: Pause) -> Callable[[], Any]:
     return paced
 
 
+class _Anchored(NamedTuple):
+    """A value that aliases can repeat."""
+
+    value: Any
+    size: int  # in values
+    height: int  # levels of nesting below it
+
+
 class _Builder:
     """Builds the values of one document from its events; one level of nesting is one recursive call."""
 
-    def __init__(self, get: Callable[[], Any], marks: Places | None, texts: Texts | None) -> None:
+    def __init__(self, get: Callable[[], Any], length: int, marks: Places | None, texts: Texts | None) -> None:
+        """`length`: of the text, in characters."""
         self._get = get
         self._marks = marks  # if given, paths are computed as well
         self._texts = texts
-        self._anchors: dict[str, Any] = {}
+        self._anchors: dict[str, _Anchored] = {}
+        self._deepest = 0  # level of the values so far, within the anchored value
         self._left = MAX_NODES
+        self._repeats = REPEATS * length  # that are left
 
     def value(self, event: Any, depth: int, path: Path) -> Any:
-        kind = event.__class__
+        if event.anchor is None:
+            return self._plain(event, depth, path)
+        if event.__class__ is yaml.AliasEvent:
+            return self._alias(event, depth)
+        left, deepest = self._left, self._deepest
+        self._deepest = depth
+        value = self._plain(event, depth, path)
+        self._anchors[event.anchor] = _Anchored(value, left - self._left, self._deepest - depth)
+        self._deepest = max(deepest, self._deepest)
+        return value
+
+    def _plain(self, event: Any, depth: int, path: Path) -> Any:
+        """A value that is not an alias."""
         self._left -= 1
+        kind = event.__class__
         if kind is yaml.ScalarEvent:
-            value = _scalar(event)
             if self._texts is not None:
                 self._texts[path] = event.value
-        elif depth >= MAX_DEPTH:
-            raise _malformed(event, f"nested deeper than {MAX_DEPTH} levels")
-        elif kind is yaml.MappingStartEvent:
-            value = self._mapping(event, depth, path)
-        elif kind is yaml.SequenceStartEvent:
-            value = self._sequence(event, depth, path)
-        else:
-            return self._alias(event)
-        if event.anchor is not None:
-            self._anchors[event.anchor] = value
-        return value
+            return _scalar(event)
+        self._enter(event, depth)
+        return (
+            self._mapping(event, depth, path) if kind is yaml.MappingStartEvent else self._sequence(event, depth, path)
+        )
+
+    def _enter(self, event: Any, depth: int) -> None:
+        if depth >= MAX_DEPTH:
+            raise _malformed(event, _TOO_DEEP)
+        self._deepest = max(self._deepest, depth)
 
     def _mapping(self, start: Any, depth: int, path: Path) -> dict[str, Any]:
         _require_tag(start, "map")
@@ -261,28 +313,18 @@ class _Builder:
             result.append(self.value(event, depth + 1, inner))
         return result
 
-    def _alias(self, event: Any) -> Any:
+    def _alias(self, event: Any, depth: int) -> Any:
         if event.anchor not in self._anchors:
             raise _malformed(event, f"alias *{event.anchor} has no anchor before it")
-        value = self._anchors[event.anchor]
-        self._left -= _size(value, self._left)
+        value, size, height = self._anchors[event.anchor]
+        self._enter(event, depth + height)
+        self._left -= size
+        self._repeats -= size
+        if self._repeats < 0:
+            raise _malformed(event, f"aliases repeat more than {REPEATS} values for each character of the document")
         if self._left <= 0:
             raise _malformed(event, f"more than {MAX_NODES} values after expanding aliases")
         return value
-
-
-def _size(value: Any, limit: int) -> int:
-    """The number of values in `value`; stops counting above `limit`."""
-    count = 0
-    rest = [value]
-    while rest and count <= limit:
-        item = rest.pop()
-        count += 1
-        if isinstance(item, dict):
-            rest += item.values()
-        elif isinstance(item, list):
-            rest += item
-    return count
 
 
 def _scalar(event: Any) -> Any:

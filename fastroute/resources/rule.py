@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from fastroute.resources.document import Pause, no_pause
 from fastroute.resources.problem import Fault, Path
 
 Offenders = Iterable[Path]  # paths, relative to the checked value, at which a rule is broken
@@ -77,18 +78,19 @@ class Branch:
     def grow(self, steps: Sequence[str | None]) -> "Branch":
         return self.below.setdefault(steps[0], Branch()).grow(steps[1:]) if steps else self
 
-    def faults(self, value: Any, path: Path = ()) -> Iterator[Fault]:
+    def faults(self, value: Any, path: Path = (), pause: Pause = no_pause) -> Iterator[Fault]:
         for rule in self.rules:
             for offender in rule.judge(value):
                 yield Fault((*path, *offender), rule.message)
         for step, branch in self.below.items():
             if step is None:
                 for index, item in enumerate(value):
-                    yield from branch.faults(item, (*path, index))
+                    pause()
+                    yield from branch.faults(item, (*path, index), pause)
                 continue
             inner = value.get(step) if isinstance(value, dict) else getattr(value, attribute(step))
             if inner is not None and inner != ():
-                yield from branch.faults(inner, (*path, step))
+                yield from branch.faults(inner, (*path, step), pause)
 
 
 def trees(fields: Iterable[RuledField]) -> dict[str, Branch]:

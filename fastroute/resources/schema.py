@@ -3,22 +3,25 @@
 `faults(value)` checks a plain value as parsed from YAML and yields the faults; paths are built only for faults. It
 checks types, lengths, ranges, patterns, choices, required fields and unique keys (OpenAPI v3 as CRDs use it); rules
 over several fields are in `cel.py`, and the schema of each kind is in `shapes.py`. Fields that a Record does not name
-are not checked: the API server drops them, and `unknown_fields` reports them.
+are not checked: the API server drops them, and `unknown_fields` reports them. Both call `pause` for each item of a list
+or map.
 """
 
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, Protocol
 
 import msgspec
 
 from fastroute.nearest import nearest
-from fastroute.resources.document import scalar
+from fastroute.resources.document import Pause, no_pause, scalar
 from fastroute.resources.problem import Fault
 
 _DIGITS = re.compile(r"[0-9]{1,18}")
 _SHOWN = 60  # characters of a value that a message shows
+_SCALARS = (str, bool, int, float)
 _PLURAL = {"item": "items", "entry": "entries", "character": "characters"}
 
 
@@ -28,7 +31,7 @@ Advice = tuple[str, str | None]  # text that the message adds in brackets, and a
 class Schema(Protocol):
     """The values that a field may have."""
 
-    def faults(self, value: Any) -> Iterable[Fault]: ...
+    def faults(self, value: Any, pause: Pause = no_pause) -> Iterable[Fault]: ...
 
 
 class Text(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +46,7 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
     choices: tuple[str, ...] = ()
     unit: str = ""  # appended to a number without a unit, for a fix
 
-    def faults(self, value: Any) -> Iterable[Fault]:
+    def faults(self, value: Any, pause: Pause = no_pause) -> Iterable[Fault]:
         if not isinstance(value, str):
             wanted = self if isinstance(value, bool | int | float) else None
             yield Fault((), f"must be {self.words}, got {_shown(value)}", wanted=wanted)
@@ -78,7 +81,7 @@ class Whole(msgspec.Struct, frozen=True, kw_only=True):
     most: int | None = None
     choices: tuple[int, ...] = ()
 
-    def faults(self, value: Any) -> Iterable[Fault]:
+    def faults(self, value: Any, pause: Pause = no_pause) -> Iterable[Fault]:
         if type(value) is not int or not self._allows(value):
             quoted = isinstance(value, str) and _DIGITS.fullmatch(value) is not None and self._allows(int(value))
             fix = str(int(value)) if quoted else None
@@ -102,7 +105,7 @@ class Whole(msgspec.Struct, frozen=True, kw_only=True):
 class Flag(msgspec.Struct, frozen=True):
     """A boolean."""
 
-    def faults(self, value: Any) -> Iterable[Fault]:
+    def faults(self, value: Any, pause: Pause = no_pause) -> Iterable[Fault]:
         if not isinstance(value, bool):
             yield Fault((), f"must be true or false, got {_shown(value)}")
 
@@ -115,7 +118,7 @@ class List(msgspec.Struct, frozen=True, kw_only=True):
     most: int | None = None
     keys: tuple[str, ...] = ()
 
-    def faults(self, value: Any) -> Iterable[Fault]:
+    def faults(self, value: Any, pause: Pause = no_pause) -> Iterable[Fault]:
         if not isinstance(value, list):
             yield Fault(
                 (), f"must be a list, got {_shown(value)}" + (" (list items begin with '- ')" if value != {} else "")
@@ -125,7 +128,8 @@ class List(msgspec.Struct, frozen=True, kw_only=True):
             yield Fault((), f"must have {_amount(self.least, self.most, 'item')}, got {len(value)}")
         check = self.of.faults
         for index, item in enumerate(value):
-            for fault in check(item):
+            pause()
+            for fault in check(item, pause):
                 yield fault._replace(path=(index, *fault.path))
         if self.keys and len(value) > 1:
             yield from self._repeated(value)
@@ -133,7 +137,7 @@ class List(msgspec.Struct, frozen=True, kw_only=True):
     def _repeated(self, value: list[Any]) -> Iterator[Fault]:
         first: dict[tuple[str, ...], int] = {}
         for index, item in enumerate(value):
-            if isinstance(item, dict) and all(name in item for name in self.keys):
+            if isinstance(item, dict) and all(isinstance(item.get(name), _SCALARS) for name in self.keys):
                 key = tuple(repr(item[name]) for name in self.keys)
                 other = first.setdefault(key, index)
                 if other != index:
@@ -148,18 +152,19 @@ class Map(msgspec.Struct, frozen=True, kw_only=True):
     keys: Any = None  # the schema of the keys; None: any string
     most: int | None = None
 
-    def faults(self, value: Any) -> Iterable[Fault]:
+    def faults(self, value: Any, pause: Pause = no_pause) -> Iterable[Fault]:
         if not isinstance(value, dict):
             yield Fault((), f"must be a mapping, got {_shown(value)}")
             return
         if self.most is not None and len(value) > self.most:
             yield Fault((), f"must have {_amount(0, self.most, 'entry')}, got {len(value)}")
         for name, item in value.items():
+            pause()
             if self.keys is not None:
                 for fault in self.keys.faults(name):
                     yield Fault((name,), f"the key {fault.message}")
             if self.of is not None:
-                for fault in self.of.faults(item):
+                for fault in self.of.faults(item, pause):
                     yield fault._replace(path=(name, *fault.path))
 
 
@@ -169,7 +174,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     fields: Mapping[str, Any]  # field name → Schema
     required: tuple[str, ...] = ()
 
-    def faults(self, value: Any) -> Iterable[Fault]:
+    def faults(self, value: Any, pause: Pause = no_pause) -> Iterable[Fault]:
         if not isinstance(value, dict):
             yield Fault((), f"must be a mapping, got {_shown(value)}")
             return
@@ -179,23 +184,23 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         fields = self.fields
         for name, item in value.items():
             if (schema := fields.get(name)) is not None:
-                for fault in schema.faults(item):
+                for fault in schema.faults(item, pause):
                     yield fault._replace(path=(name, *fault.path))
 
 
 class Anything(msgspec.Struct, frozen=True):
     """Not checked."""
 
-    def faults(self, value: Any) -> Iterable[Fault]:
+    def faults(self, value: Any, pause: Pause = no_pause) -> Iterable[Fault]:
         return ()
 
 
-def unknown_fields(schema: Any, value: Any) -> Iterator[Fault]:
+def unknown_fields(schema: Any, value: Any, pause: Pause = no_pause) -> Iterator[Fault]:
     """The fields of `value` that the schema does not have. The API server drops them silently."""
     if isinstance(schema, Record) and isinstance(value, dict):
         for name, item in value.items():
             if name in schema.fields:
-                inner: Iterator[Fault] = unknown_fields(schema.fields[name], item)
+                inner: Iterator[Fault] = unknown_fields(schema.fields[name], item, pause)
             else:
                 near = nearest(name, tuple(schema.fields))
                 hint = f": did you mean {near}?" if near else ""
@@ -204,7 +209,8 @@ def unknown_fields(schema: Any, value: Any) -> Iterator[Fault]:
                 yield fault._replace(path=(name, *fault.path))
     elif isinstance(schema, List) and isinstance(value, list):
         for index, item in enumerate(value):
-            for fault in unknown_fields(schema.of, item):
+            pause()
+            for fault in unknown_fields(schema.of, item, pause):
                 yield fault._replace(path=(index, *fault.path))
 
 
@@ -215,8 +221,13 @@ def _amount(least: int, most: int | None, noun: str) -> str:
     return f"{least} to {most} {nouns}" if least else f"at most {most} {nouns}"
 
 
+def _beginning(value: Any) -> str:
+    """The beginning of a value in JSON: a value may contain hundreds of thousands."""
+    return "".join(islice(json.JSONEncoder(ensure_ascii=False, default=str).iterencode(value), _SHOWN + 1))
+
+
 def _shown(value: Any) -> str:
-    text = value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False, default=str)
+    text = value if isinstance(value, str) and value else _beginning(value)
     if isinstance(value, str) and value and (value != value.strip() or not value.isprintable()):
         text = json.dumps(value)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

@@ -12,8 +12,8 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from fastroute.fairness import FairQueue
 from fastroute.resources.decode import Id
-from fastroute.turns import Turns
 
 HOLD = 0.25  # s
 
@@ -42,7 +42,7 @@ class Agenda:
 
     def __init__(self, owner: Callable[[str], Owner]) -> None:
         self._owner = owner
-        self._queue = Turns[str, Owner](lambda path: self._owners[path])
+        self._queue = FairQueue[str, Owner](lambda path: self._owners[path])
         self._owners: dict[str, Owner] = {}  # when each was added: reading a file may change its owner
         self._errands: dict[str, Errand] = {}
 

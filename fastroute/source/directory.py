@@ -2,7 +2,8 @@
 
 A round reads files that changed, decodes the documents that changed in them, and gives the difference to the Store. The
 owners of the files take turns (agenda.py), and a round ends after ROUND: so bulk changes of one team do not delay those
-of another. A file of more than LARGE bytes is read apart, in slices (slices.py), one at a time for each owner.
+of another. A file of more than LARGE bytes, or that takes longer than AT_ONCE, is read apart, in slices (slices.py),
+one at a time for each owner. (The size does not tell how long it takes: many small documents, or faults, take long.)
 
 When a change is accepted (content.py explains why):
 - complete content: at once.
@@ -39,7 +40,7 @@ from fastroute.source.doubts import RETRY, Doubts
 from fastroute.source.folder import SUFFIXES, Rank, Scan, Stamp, is_manifest, require
 from fastroute.source.lines import Lines
 from fastroute.source.manifest import Manifest
-from fastroute.source.slices import Rests, Slices, step_aside
+from fastroute.source.slices import Limit, Rests, Slices, TooLongError, step_aside
 from fastroute.source.store import Store
 from fastroute.source.watch import Notice, Watch
 
@@ -49,6 +50,7 @@ QUIET = 0.001  # s without a notice after which a burst of edits has ended
 BURST = 0.015  # s after which a round is made although the burst continues
 ROUND = 0.002  # s of work, after which other tasks run
 LARGE = 16 * 1024  # bytes of a file that is read apart: about 30 routes, 7 ms
+AT_ONCE = ROUND  # after which a smaller file is read apart, too
 APART = 4  # files that are read apart at the same time
 LOT = 100  # objects that are given to the Store at a time
 FOUND = 2000  # files of a scan that are compared at a time
@@ -100,6 +102,7 @@ class Directory:
         self._apart: dict[str, Waiting] = {}  # being read apart
         self._bursts = Bursts()
         self._slices = Slices()
+        self._slow: set[str] = set()  # files that once took longer than AT_ONCE
         self._scanning = self._scan_again = False
         self._scan_took = 0.0  # s
         self._nap = trio.CancelScope()  # of the loop while it waits
@@ -285,15 +288,24 @@ class Directory:
             if errand.path in self._apart:
                 self._large.add(errand)
             elif (seen := self._seen(errand)) is not None:
-                if isinstance(seen, Whole) and len(seen.content) > LARGE:
-                    self._large.add(errand)
+                if (read := self._read_at_once(errand.path, seen)) is not None:
+                    self._done(errand.path, seen, read, Waiting(self._owner(errand.path), errand.since))
                 else:
-                    file = Waiting(self._owner(errand.path), errand.since)
-                    self._done(errand.path, seen, self._read(errand.path, seen), file)
+                    self._large.add(errand)
             if time.perf_counter() - started >= ROUND:
                 break
         self._read_large(nursery)
         await self._publish()
+
+    def _read_at_once(self, path: str, seen: Content) -> Reading | None:
+        """None: it takes too long."""
+        if isinstance(seen, Whole) and (len(seen.content) > LARGE or path in self._slow):
+            return None
+        try:
+            return self._read(path, seen, Limit(AT_ONCE).pause)
+        except TooLongError:
+            self._slow.add(path)
+            return None
 
     def _seen(self, errand: Errand) -> Content | None:
         """The content of a file, if it is accepted."""
@@ -362,6 +374,7 @@ class Directory:
             self._stamps[path] = seen.stamp
         if new is None:
             self._manifests.pop(path, None)
+            self._slow.discard(path)
         else:
             self._manifests[path] = new
         self._is_reported &= path not in self._faulty
@@ -423,6 +436,8 @@ def _read(path: str, data: bytes, old: Manifest | None, pause: Pause) -> Manifes
     """Reads a manifest. A bug in fastroute that raises here does not remove anything that is served."""
     try:
         return manifest.read(path, data, old, pause)
+    except TooLongError:
+        raise
     except Exception:
         _log.exception("%s cannot be read because of an error in fastroute", path)
         return manifest.unreadable(path, "cannot be read because of an error in fastroute (see its log)", old)

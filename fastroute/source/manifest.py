@@ -6,7 +6,8 @@ the last valid versions of all objects of the file are used, because any of them
 of an object is the line at which it was decoded; documents that only moved are not decoded again.)
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 
 import msgspec
 
@@ -14,6 +15,8 @@ from fastroute.resources.decode import Entry, Id, decode
 from fastroute.resources.document import Pause, no_pause, split
 from fastroute.resources.meta import Resource
 from fastroute.resources.problem import ManifestProblem
+
+MOST_PROBLEMS = 100  # reported per file
 
 Definitions = Mapping[Id, tuple[Resource | None, ...]]  # None: invalid, and no valid version was read before
 
@@ -25,6 +28,13 @@ class Document(msgspec.Struct, frozen=True):
     entries: tuple[Entry, ...]
     definitions: tuple[tuple[Id, tuple[Resource]], ...]  # the definitions of the valid entries
     is_faulty: bool
+
+
+_Name = tuple[str, int | None]  # the text of a document, and its line if that is part of the result
+
+
+def _name(text: str, document: Document) -> _Name:
+    return text, document.line if document.is_faulty else None
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,20 +83,31 @@ def _edited(before: Manifest, parts: Sequence[str], pause: Pause) -> Manifest:
     """`before` with other parts. The cost depends on the size of the edit only, unless the file has faults."""
     head, tail = _unchanged(before.parts, parts) if before.is_simple else (0, 0)
     removed = slice(head, len(before.parts) - tail)
-    known = dict(zip(before.parts[removed], before.documents[removed], strict=True))
+    known = {_name(part, old): old for part, old in zip(before.parts[removed], before.documents[removed], strict=True)}
     added = list(_documents(parts, slice(head, len(parts) - tail), known, before.path, pause=pause))
     documents = [*before.documents[:head], *added, *before.documents[len(before.documents) - tail :]]
     definitions = _replaced(before.definitions, before.documents[removed], added) if before.is_simple else None
-    faulty = [entry for document in added if document.is_faulty for entry in document.entries]
     return Manifest(
         path=before.path,
         parts=parts,
         documents=documents,
-        definitions=_definitions(documents, before.definitions) if definitions is None else definitions,
+        definitions=_definitions(documents, before.definitions, pause) if definitions is None else definitions,
         is_simple=definitions is not None,
-        problems=tuple(problem for entry in faulty for problem in entry.problems),
-        warnings=tuple(warning for entry in faulty for warning in entry.warnings),
+        problems=_first(before.path, [entry.problems for entry in _faulty(added)]),
+        warnings=_first(before.path, [entry.warnings for entry in _faulty(added)]),
     )
+
+
+def _faulty(documents: Iterable[Document]) -> Iterator[Entry]:
+    return (entry for document in documents if document.is_faulty for entry in document.entries)
+
+
+def _first(path: str, found: Sequence[Sequence[ManifestProblem]]) -> tuple[ManifestProblem, ...]:
+    """At most MOST_PROBLEMS, and one that says how many more there are."""
+    problems = tuple(islice(chain.from_iterable(found), MOST_PROBLEMS))
+    if more := sum(map(len, found)) - len(problems):
+        return (*problems, ManifestProblem(file=path, message=f"has {more:,} more problems, which are not shown"))
+    return problems
 
 
 def _unchanged(before: Sequence[str], after: Sequence[str]) -> tuple[int, int]:
@@ -99,18 +120,18 @@ def _unchanged(before: Sequence[str], after: Sequence[str]) -> tuple[int, int]:
 
 
 def _documents(
-    parts: Sequence[str], which: slice, known: Mapping[str, Document], path: str, *, pause: Pause
+    parts: Sequence[str], which: slice, known: Mapping[_Name, Document], path: str, *, pause: Pause
 ) -> Iterator[Document]:
     """The documents of some parts: known ones, or decoded. Lines are only counted as far as needed."""
     json = path.endswith(".json")
     line, counted = 1, 0
     for index, part in enumerate(parts[which], which.start):
-        document = known.get(part)
-        if document is None or document.is_faulty:
+        pause()
+        document = known.get((part, None))
+        if document is None:
             line += sum(parts[number].count("\n") for number in range(counted, index))
             counted = index
-            if document is None or document.line != line:
-                document = _decoded(part, path, line, json=json, pause=pause)
+            document = known.get((part, line)) or _decoded(part, path, line, json=json, pause=pause)
         yield document
 
 
@@ -134,19 +155,20 @@ def _replaced(before: Definitions, removed: Sequence[Document], added: Sequence[
     return None if any(document.is_faulty for document in added) else definitions
 
 
-def _definitions(documents: Sequence[Document], before: Definitions) -> Definitions:
-    definitions: dict[Id, tuple[Resource | None, ...]] = {}
+def _definitions(documents: Sequence[Document], before: Definitions, pause: Pause) -> Definitions:
+    several: dict[Id, list[Resource | None]] = {}
     unknown = False
     for document in documents:
+        pause()
         for name, found in document.definitions:
-            definitions[name] = (*definitions[name], *found) if name in definitions else found
-        if document.is_faulty:
-            for entry in document.entries:
-                if entry.id is None:
-                    unknown |= bool(entry.problems)
-                elif entry.resource is None:
-                    kept = next(filter(None, before.get(entry.id, ())), None)
-                    definitions[entry.id] = (*definitions.get(entry.id, ()), kept)
+            several.setdefault(name, []).extend(found)
+        for entry in document.entries if document.is_faulty else ():
+            if entry.id is None:
+                unknown |= bool(entry.problems)
+            elif entry.resource is None:
+                kept = next(filter(None, before.get(entry.id, ())), None)
+                several.setdefault(entry.id, []).append(kept)
+    definitions: dict[Id, tuple[Resource | None, ...]] = {name: tuple(found) for name, found in several.items()}
     if unknown:
         definitions |= {name: items for name, items in before.items() if name not in definitions}
     return definitions

@@ -55,6 +55,22 @@ class Slices:
         return min(max(SHARE * (self._clock() - ended), SHORTEST), LONGEST)
 
 
+class TooLongError(Exception):
+    """The calculation takes longer than it may in one step."""
+
+
+class Limit:
+    """`pause` for a calculation that is made at once if it is short, and otherwise again in slices."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self._until = clock() + seconds
+
+    def pause(self) -> None:
+        if self._clock() >= self._until:
+            raise TooLongError
+
+
 class Rests:
     """`pause` for a thread that runs beside the event loop, because system calls may block it: it sleeps for as long as
     it worked, so that the two rarely compete for the GIL."""

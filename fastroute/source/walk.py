@@ -90,12 +90,12 @@ class _Walk:
                 self._enter(Place((number,), path), status)
             else:
                 self._add(Place((number,), path), status, None, is_link=os.path.islink(path))
-        self._take_turns()
+        self._read_in_rounds()
         while self._links:
             links, self._links = sorted(self._links), []
             for link in links:
                 self._follow(link)
-            self._take_turns()
+            self._read_in_rounds()
         self._found.left_out.difference_update(self._found.folders)
         for part in self._parts.values():
             part.report(self._found)
@@ -103,7 +103,7 @@ class _Walk:
         self._found.watched.update(self._found.folders, map(_existing, folders))
         return self._found
 
-    def _take_turns(self) -> None:
+    def _read_in_rounds(self) -> None:
         while self._busy:
             self._pause()
             part = self._busy.popleft()

@@ -15,7 +15,7 @@ from fastroute.admin import endpoint
 from fastroute.admin import stream as client_stream
 from fastroute.admin.endpoint import HEAD, RATE, Endpoint, bind_endpoint
 from fastroute.admin.probe import Site
-from fastroute.admin.stream import Turns
+from fastroute.admin.stream import RateLimit
 from fastroute.demo.client import Client
 from fastroute.descriptors import Shortages
 
@@ -106,38 +106,38 @@ async def test_it_stops_at_once_although_a_client_does_not_read():
     assert len(running._crowd) == 0
 
 
-async def test_requests_take_turns(autojump_clock):
-    turns = Turns(RATE)
+async def test_requests_are_spread_over_time(autojump_clock):
+    limit = RateLimit(RATE)
     began = trio.current_time()
     async with trio.open_nursery() as nursery:
         for _ in range(RATE + 1):
-            nursery.start_soon(turns.wait)
+            nursery.start_soon(limit.wait)
     assert trio.current_time() - began == pytest.approx(1.0)
     await trio.sleep(5)
     began = trio.current_time()
-    await turns.wait()
+    await limit.wait()
     assert trio.current_time() == began
 
 
 async def test_a_request_that_gives_up_delays_no_other_one(autojump_clock):
-    turns = Turns(RATE)
-    await turns.wait()
+    limit = RateLimit(RATE)
+    await limit.wait()
     began = trio.current_time()
     async with trio.open_nursery() as nursery:
         for _ in range(RATE):
-            nursery.start_soon(turns.wait)
+            nursery.start_soon(limit.wait)
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
-    await turns.wait()
+    await limit.wait()
     assert trio.current_time() - began == pytest.approx(1 / RATE)
 
 
 @pytest.fixture
-def a_turn_takes_an_hour(monkeypatch):
+def a_request_per_hour(monkeypatch):
     monkeypatch.setattr(endpoint, "RATE", 1 / 3600)
 
 
-async def test_requests_of_closed_connections_do_not_wait(a_turn_takes_an_hour):
+async def test_requests_of_closed_connections_do_not_wait(a_request_per_hour):
     async with served() as (running, port):
         for _ in range(5):
             one = await connection(port)
@@ -147,19 +147,19 @@ async def test_requests_of_closed_connections_do_not_wait(a_turn_takes_an_hour):
             await until(lambda: len(running._crowd) == 0)
 
 
-async def test_requests_of_a_connection_that_gives_way_do_not_wait(a_turn_takes_an_hour):
+async def test_requests_of_a_connection_that_gives_way_do_not_wait(a_request_per_hour):
     async with served() as (running, port):
         many = [await connection(port) for _ in range(3)]
         for one in many:  # Hypercorn stops reading at the second request, so it does not notice a close
             await one.send_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 2)
         await until(lambda: len(running._crowd) == 3)
-        await until(lambda: running._turns._first.statistics().tasks_waiting == 2)  # behind the one that is next
+        await until(lambda: running._rate_limit._first.statistics().tasks_waiting == 2)  # behind the one that is next
         while running._crowd:
             running._crowd.shrink()
-        await until(lambda: not running._turns._first.locked())
+        await until(lambda: not running._rate_limit._first.locked())
 
 
-async def test_a_connection_with_several_requests_at_a_time_is_closed(a_turn_takes_an_hour):
+async def test_a_connection_with_several_requests_at_a_time_is_closed(a_request_per_hour):
     client = H2Connection()
     client.initiate_connection()
     for stream in (1, 3, 5, 7):
@@ -169,7 +169,7 @@ async def test_a_connection_with_several_requests_at_a_time_is_closed(a_turn_tak
         one = await connection(port)
         await one.send_all(client.data_to_send())
         await closed(one)
-        await until(lambda: not running._turns._first.locked())
+        await until(lambda: not running._rate_limit._first.locked())
 
 
 async def test_pipelined_requests_are_answered_in_order():

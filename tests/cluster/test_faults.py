@@ -40,7 +40,7 @@ from cluster.relay import Relay
 from cluster.scratch import scratch
 from cluster.traffic import Ask, Client, Traffic
 from cluster.truth import answers, answers_from_nothing, differences, questions
-from fastroute.source.kubernetes.kinds import BY_KIND
+from fastroute.apiserver.kinds import BY_KIND
 
 SECONDS = float(os.environ.get("FAULT_SECONDS", "6"))
 API_DOOR, ETCD_DOOR = API_PORT + 1, ETCD_PORT + 5
@@ -196,18 +196,18 @@ def test_a_second_controller_writes_its_own_entries(scene: Scene) -> None:
         "controllerName": "example.com/other",
         "conditions": [],
     }
-    turn = 0
+    number = 0
 
     def write() -> None:
-        nonlocal turn
-        turn += 1
+        nonlocal number
+        number += 1
         object_ = scene.api.get("HTTPRoute", "infra", "split")
         parents = [one for one in object_["status"]["parents"] if one["controllerName"] != theirs["controllerName"]]
         condition = {
             "type": "Seen",
             "status": "True",
             "reason": "Seen",
-            "message": str(turn),
+            "message": str(number),
             "lastTransitionTime": "2026-01-01T00:00:00Z",
         }
         object_["status"]["parents"] = [*parents, {**theirs, "conditions": [condition]}]
@@ -354,7 +354,7 @@ def pass_by(api: Api, name: str, there: set[str]) -> None:
 
 def test_the_leader_is_killed(scene: Scene) -> None:
     """Another replica serves without interruption and starts to write; conditions written before keep their
-    lastTransitionTime. tests/source/kubernetes/test_leader.py tests how soon it starts."""
+    lastTransitionTime. tests/writing/test_leader.py tests how soon it starts."""
     before = _parents(scene.api, "infra", "shared")
     with Traffic(ADDRESS, ASKS) as traffic:
         second = scene.start_gateway(("--port-offset", str(OFFSET)), "127.0.0.1:9901")

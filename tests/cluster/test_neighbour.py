@@ -13,7 +13,7 @@ from cluster.echo import eventually
 from cluster.gateway import CLASS
 from cluster.test_writing import GROUP, gateway, replica, route
 from fastroute.source.kubernetes.named import MOST
-from fastroute.source.kubernetes.statuswriter import WRITERS
+from fastroute.writing.statuswriter import WRITERS
 
 BULK = 400
 

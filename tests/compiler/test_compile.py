@@ -3,6 +3,7 @@
 from worlds import APPLES, BANANAS, FRUITS, GATEWAY, grant, graph_of, route, service, world
 
 from fastroute.compiler.compile import Compiled, compile_snapshot
+from fastroute.graph.age import NOT_CREATED
 from fastroute.graph.build import build_graph
 from fastroute.publication import SetEndpoints, UpsertRule, difference
 from fastroute.resources.meta import Key
@@ -60,7 +61,11 @@ def test_a_whole_small_world() -> None:
                 route="infra/fruits",
                 route_kind="HTTPRoute",
                 name="0",
-                matches=(Match(path=PathMatch("PathPrefix", "/fruits"), rank=(0, 1, 0, 0, 0, "infra/fruits", 0, 0)),),
+                matches=(
+                    Match(
+                        path=PathMatch("PathPrefix", "/fruits"), rank=(0, 1, 0, 0, NOT_CREATED, "infra/fruits", 0, 0)
+                    ),
+                ),
                 backends=(
                     WeightedBackend(
                         weight=70, backend="bananas/banana-echo:80", status=500, reason="reference_refused"
@@ -118,7 +123,7 @@ def test_matches_are_normalised_and_ranked() -> None:
         ),
     )
     assert rule.name == "named"
-    place = (0, "infra/r", 0)
+    place = (NOT_CREATED, "infra/r", 0)
     assert rule.matches == (
         Match(
             path=PathMatch("Exact", "/a/x%3By"),

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from deploy.rendering import Name, chart
 
+from fastroute.apiserver.kinds import FOLLOWED, rights
 from fastroute.resources.gateway import GROUP
-from fastroute.source.kubernetes.kinds import FOLLOWED, rights
 
 pytestmark = pytest.mark.timeout(900)  # helm and kubectl are built first
 

@@ -222,12 +222,12 @@ async def test_a_backend_that_takes_nothing_of_an_upload_is_504() -> None:
 @PLAIN
 async def test_a_backend_that_takes_an_upload_slowly_goes_on() -> None:
     """3 KB/s, with the default limits. Its kernel acknowledges in steps."""
-    turns = trio.Semaphore(0)
+    permits = trio.Semaphore(0)
 
     async def slow(peer: Peer) -> None:
         await peer.head()
         while True:
-            await turns.acquire()
+            await permits.acquire()
             left = 15_000
             while left:
                 left -= len(await peer.stream.receive_some(left))
@@ -242,7 +242,7 @@ async def test_a_backend_that_takes_an_upload_slowly_goes_on() -> None:
         await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (1000 * 65_536))
         nursery.start_soon(upload)
         for _ in range(60):
-            turns.release()
+            permits.release()
             await rig.passes(5)
             assert rig.engine.statistics().exchanges == 1
         nursery.cancel_scope.cancel()

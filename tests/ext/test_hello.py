@@ -26,11 +26,11 @@ def hello(name: str | None) -> bytes:
 
 def records(message: bytes, sizes: list[int]) -> bytes:
     """A handshake message in records of these sizes, repeated."""
-    out, at, turn = b"", 0, 0
+    out, at, number = b"", 0, 0
     while at < len(message):
-        piece = message[at : at + sizes[turn % len(sizes)]]
+        piece = message[at : at + sizes[number % len(sizes)]]
         out += b"\x16\x03\x01" + len(piece).to_bytes(2, "big") + piece
-        at, turn = at + len(piece), turn + 1
+        at, number = at + len(piece), number + 1
     return out
 
 

@@ -168,7 +168,7 @@ async def test_of_too_many_handshakes_one_of_the_largest_crowd_gives_way() -> No
 
 
 async def test_output_of_handshakes_that_is_not_read_is_limited() -> None:
-    """16 MiB, for clients that each get 60 KB and do not read."""
+    """16 MiB, for clients that each get 60 KB and do not read. libssl has 150 KB more for each of them than usual."""
     shown = certificate("a.example.com")
     issuer = chain(*(f"{number}.example.com" for number in range(3600)), number=1)
     long = Certificate(shown.chain + issuer, shown.key)
@@ -185,8 +185,8 @@ async def test_output_of_handshakes_that_is_not_read_is_limited() -> None:
             await trio.lowlevel.checkpoint()
         await quiet(0.05)
         ended = rig.counters.fixed()["tls_unread"]
-        assert (400 - ended) * 50_000 <= 16 * 1024 * 1024
-        assert ended < 300
+        assert (400 - ended) * 200_000 <= 16 * 1024 * 1024
+        assert ended < 345
         assert (await Peer(trio.SocketStream(trio.socket.from_stdlib_socket(clients[0]))).rest())[100_000:] == b""
         assert rig.engine.statistics().downstream_idle == 400 - ended
         shut(clients[1:])

@@ -25,7 +25,7 @@ class LoadBalancer:
         self.refused = 0  # connections for which there was no ready pod
         self.pods: tuple[str, ...] = ()
         self._api, self._namespace, self._name = api, namespace, name
-        self._turn = itertools.count()
+        self._numbers = itertools.count()
         self._loop = asyncio.new_event_loop()
         self._ended = threading.Event()
         self._threads = [threading.Thread(target=run, daemon=True) for run in (self._follow, self._serve)]
@@ -79,7 +79,7 @@ class LoadBalancer:
             return
         other: asyncio.StreamWriter | None = None
         try:
-            back, other = await asyncio.open_connection(pods[next(self._turn) % len(pods)], target)
+            back, other = await asyncio.open_connection(pods[next(self._numbers) % len(pods)], target)
             await asyncio.gather(_lead(reader, other), _lead(back, writer))
         except (OSError, asyncio.CancelledError):
             writer.transport.abort()  # the client sees the failure too

@@ -98,11 +98,49 @@ def test_what_is_no_yaml_says_where(text, message, line, column):
     assert (error.message, error.line, error.column) == (message, line, column)
 
 
-def test_a_bomb_of_aliases_is_refused():
-    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
-    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
-    with pytest.raises(MalformedError, match="more than 500000 values after expanding aliases"):
-        parse("\n".join(lines))
+def bomb(levels, text=""):
+    lines = [text, "a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    return "\n".join([*lines, *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, levels))])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (bomb(3), "aliases repeat more than 4 values for each character of the document"),
+        (bomb(9, f"# {'x' * 500_000}"), "more than 500000 values after expanding aliases"),
+        (f"a: &a {'[' * 40}{']' * 40}\nb: &b [*a]\nc: {'[' * 30}*b{']' * 30}", "nested deeper than 64 levels"),
+    ],
+)
+def test_aliases_repeat_a_limited_number_of_values_and_levels(text, message):
+    with pytest.raises(MalformedError, match=message):
+        parse(text)
+
+
+def test_aliases_within_the_limits():
+    assert parse(bomb(2))[0]["a1"] == [["x"] * 10] * 10
+    assert parse("a: &a {x: &x [[1]]}\nb: {<<: *a, y: *x}\nc: *a") == [
+        {"a": {"x": [[1]]}, "b": {"y": [[1]], "x": [[1]]}, "c": {"x": [[1]]}}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column"),
+    [
+        ('{"a":' * 3000 + "1" + "}" * 3000, 1, 5 * MAX_DEPTH + 1),
+        ('["]\\"]",\n' + "[" * 400 + "]" * 401, 2, MAX_DEPTH),
+        ("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1), 1, MAX_DEPTH + 1),
+    ],
+    ids=["mappings", "a second line", "one level too many"],
+)
+def test_json_that_is_nested_deeply_says_where(text, line, column):
+    with pytest.raises(MalformedError) as caught:
+        parse_json(text)
+    error = caught.value
+    assert (error.message, error.line, error.column) == (f"nested deeper than {MAX_DEPTH} levels", line, column)
+
+
+def test_json_may_have_all_levels():
+    assert parse_json("[" * MAX_DEPTH + "]" * MAX_DEPTH) == parse("[" * MAX_DEPTH + "]" * MAX_DEPTH)
 
 
 def test_json_says_where():

@@ -130,3 +130,35 @@ def test_an_object_that_is_skipped_with_a_warning_keeps_nothing_that_is_gone():
     old = read(HTTP_ROUTE, typo)
     assert [warning.reason for warning in old.warnings] == ["UnknownKind"]
     assert set(read(typo, previous=old).definitions) == set()
+
+
+def test_documents_with_the_same_fault_are_decoded_once(monkeypatch):
+    decoded = []
+    original = manifest.decode
+
+    def decode(*args, **options):
+        decoded.append(args)
+        return original(*args, **options)
+
+    monkeypatch.setattr(manifest, "decode", decode)
+    old = read(*["- 1\n"] * 200)
+    assert len(decoded) == 200
+    new = read(*["- 1\n"] * 200, "# words\n", previous=old)
+    assert len(decoded) == 201
+    assert new.problems == old.problems
+
+
+def test_the_problems_of_a_file_are_limited():
+    seen = read(*["- 1\n"] * 1234)
+    assert len(seen.problems) == manifest.MOST_PROBLEMS + 1
+    assert str(seen.problems[-1]) == "x.yaml: has 1,134 more problems, which are not shown"
+
+
+def test_repeated_definitions_are_collected_in_one_pass():
+    """Each adds one entry; a tuple that is copied for each of them would take minutes."""
+    first = read(SERVICE, BROKEN)
+    many = [first.documents[0]] * 300_000 + [first.documents[1]]
+    pauses = []
+    found = manifest._definitions(many, {}, lambda: pauses.append(1))
+    assert len(found[APPLES]) == 300_000
+    assert len(pauses) == len(many)

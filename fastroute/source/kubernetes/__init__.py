@@ -1,1 +1,1 @@
-"""Reads objects from an API server (client, watches) and writes statuses, Events, Leases and Services to it."""
+"""Reads objects from an API server: discovery, lists and watches."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from fastroute.turns import Turns
+from fastroute.fairness import FairQueue
 
 
 class Notice(NamedTuple):
@@ -26,7 +26,7 @@ class Notice(NamedTuple):
 class Backlog:
     def __init__(self) -> None:
         self._notices: dict[tuple[bytes, bytes], Notice] = {}
-        self._turns = Turns[tuple[bytes, bytes], bytes](lambda object_: object_[0])
+        self._queue = FairQueue[tuple[bytes, bytes], bytes](lambda object_: object_[0])
 
     def __len__(self) -> int:
         return len(self._notices)
@@ -37,12 +37,12 @@ class Backlog:
             if (before := self._notices.get(object_)) is not None:
                 notice = notice._replace(since=before.since)
             self._notices[object_] = notice
-            self._turns.add(object_)
+            self._queue.add(object_)
 
     def take(self, most: int, room: int) -> list[Notice]:
         """Removes and returns the next notices: at most `most`, and no more once they have `room` bytes in all."""
         taken: list[Notice] = []
-        while len(taken) < most and room > 0 and (object_ := self._turns.take()) is not None:
+        while len(taken) < most and room > 0 and (object_ := self._queue.take()) is not None:
             taken.append(self._notices.pop(object_))
             room -= memoryview(taken[-1].content).nbytes
         return taken

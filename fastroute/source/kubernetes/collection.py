@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
+from fastroute.apiserver.kinds import Followed
+from fastroute.apiserver.objects import Held, Named, named, problem, typed
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.problem import ManifestProblem
 from fastroute.source.kubernetes.backlog import Notice
-from fastroute.source.kubernetes.kinds import Followed
-from fastroute.source.kubernetes.objects import Held, Named, named, problem, typed
 from fastroute.source.store import Apply, Delete
 
 NOBODY = Key("", "")

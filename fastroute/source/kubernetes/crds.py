@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from fastroute.apiserver.kinds import FOLLOWED
 from fastroute.resources.gateway import GROUP
 from fastroute.source.kubernetes.backlog import Notice
-from fastroute.source.kubernetes.kinds import FOLLOWED
 
 BUNDLE_VERSION = f"{GROUP}/bundle-version"
 REFERENCE = f"gateways.{GROUP}"  # the CRD whose release is used for all of them

@@ -13,16 +13,16 @@ from typing import NamedTuple, NoReturn
 import msgspec
 import trio
 
+from fastroute.apiserver.bucket import Bucket
+from fastroute.apiserver.client import ApiError, Client
+from fastroute.apiserver.kinds import BY_KIND, collection
+from fastroute.apiserver.objects import Found, Held
+from fastroute.fairness import FairQueue
 from fastroute.resources.meta import Key
 from fastroute.source.kubernetes.backlog import Notice
-from fastroute.source.kubernetes.bucket import Bucket
-from fastroute.source.kubernetes.client import ApiError, Client
 from fastroute.source.kubernetes.collection import Collection
-from fastroute.source.kubernetes.kinds import BY_KIND, collection
 from fastroute.source.kubernetes.named import Named
-from fastroute.source.kubernetes.objects import Found, Held
 from fastroute.source.store import Apply, Delete
-from fastroute.turns import Turns
 
 PAUSE = 10.0  # s between two reads of a Secret
 RATE, BURST = 20.0, 200.0  # reads of all Secrets: per second, and at once
@@ -50,7 +50,7 @@ class Looks:
         self._begun, self._all_read = trio.Event(), trio.Event()
         self.wanted: frozenset[Named] = frozenset()  # what is read
         self._unread: set[Named] = set()
-        self._queue = Turns[Named, str](lambda one: one.space)
+        self._queue = FairQueue[Named, str](lambda one: one.space)
         self._resting: deque[_Rest] = deque()  # in the order of time
         self._news = trio.Event()
         self._bucket = Bucket(RATE, BURST)

@@ -14,12 +14,12 @@ turn (looks.py), so they are served too, but changes are noticed later.
 from collections.abc import Container, Iterable, Iterator
 from typing import NamedTuple
 
+from fastroute.fairness import interleaved
 from fastroute.graph.grant import Reference, index_grants, permitted
 from fastroute.graph.listenerset import is_allowed, parent_of
 from fastroute.resources.gateway import Listener
 from fastroute.resources.meta import Key
 from fastroute.resources.world import Resources
-from fastroute.turns import in_turns
 
 MOST = 64  # watches by name
 
@@ -42,7 +42,7 @@ class Choice(NamedTuple):
     """How to follow Secrets by name."""
 
     watched: tuple[Key, ...]
-    in_turn: frozenset[Named]  # what is read in turn
+    unwatched: frozenset[Named]  # these are read one after the other
 
 
 def named_secrets(resources: Resources, controller_name: str) -> Names:
@@ -71,7 +71,7 @@ def choose(names: Names, known: Container[Key], found: Container[Key], watched: 
         [one for one in wanted if one.secret not in found],
         sorted((one for one in names.refused if one.secret not in known), key=rank),
     )
-    order = dict.fromkeys(one.secret for group in groups for one in in_turns(group, lambda one: one.space))
+    order = dict.fromkeys(one.secret for group in groups for one in interleaved(group, lambda one: one.space))
     first = tuple(order)[:MOST]
     rest = {one.secret: one for one in reversed(wanted)}  # each Secret once
     for secret in first:

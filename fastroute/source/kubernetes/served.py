@@ -10,9 +10,9 @@ from collections.abc import Mapping
 
 import msgspec
 
+from fastroute.apiserver.client import ApiError, Client
+from fastroute.apiserver.kinds import FOLLOWED, Followed
 from fastroute.resources.gateway import GROUP
-from fastroute.source.kubernetes.client import ApiError, Client
-from fastroute.source.kubernetes.kinds import FOLLOWED, Followed
 
 Found = Mapping[str, tuple[str, ...]]  # by plural: the served versions
 Installed = Mapping[str, str]  # by the CRD's name: its bundle version, or ""

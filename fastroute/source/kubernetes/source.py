@@ -18,6 +18,10 @@ from typing import NamedTuple, NoReturn
 import msgspec
 import trio
 
+from fastroute.apiserver.client import ApiError, Client
+from fastroute.apiserver.contact import Contact
+from fastroute.apiserver.kinds import BY_KIND, CRD_GROUP, CRDS, Followed, collection
+from fastroute.apiserver.objects import Held
 from fastroute.metrics import Metrics
 from fastroute.resources.core import Namespace, Secret
 from fastroute.resources.gateway import Gateway, GatewayClass, ListenerSet
@@ -25,14 +29,10 @@ from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import ReferenceGrant
 from fastroute.resources.problem import ManifestProblem
 from fastroute.source.kubernetes.backlog import Notice
-from fastroute.source.kubernetes.client import ApiError, Client
 from fastroute.source.kubernetes.collection import Collection
-from fastroute.source.kubernetes.contact import Contact
 from fastroute.source.kubernetes.crds import Crds
-from fastroute.source.kubernetes.kinds import BY_KIND, CRD_GROUP, CRDS, Followed, collection
 from fastroute.source.kubernetes.looks import PAUSE, Looks
 from fastroute.source.kubernetes.named import choose, named_secrets
-from fastroute.source.kubernetes.objects import Held
 from fastroute.source.kubernetes.served import Served, discover, judge
 from fastroute.source.kubernetes.watch import Watch, delay
 from fastroute.source.store import Apply, Delete, Store, WatchEvent
@@ -81,7 +81,7 @@ class KubernetesSource:
         self._problems: tuple[ManifestProblem, ...] = ()
         self._unwatched: dict[Key, ManifestProblem] = {}  # those of Secrets that are only read
         self._changed: Callable[[float], None] | None = None
-        self.restated: Callable[[str, Key], None] = lambda kind, key: None  # called on a change of an object's status
+        self._restated: Callable[[str, Key], None] = lambda kind, key: None
 
     @property
     def bundle_version(self) -> str | None:
@@ -113,6 +113,11 @@ class KubernetesSource:
         """Calls `changed(noticed)` after each batch that changed the Store; `noticed` is on trio's clock."""
         self._changed = changed
         changed(trio.current_time())  # for the changes before this call
+        await trio.sleep_forever()
+
+    async def watch_statuses(self, restated: Callable[[str, Key], None]) -> NoReturn:
+        """Calls `restated(kind, key)` after an object was created or its status changed."""
+        self._restated = restated
         await trio.sleep_forever()
 
     async def run(self) -> NoReturn:
@@ -219,7 +224,7 @@ class KubernetesSource:
     ) -> None:
         """`former`: the watch of the same kind in another version; its objects are kept until this watch has listed its
         own."""
-        followed = Collection(row, version, self._client.host, lambda key: self.restated(row.kind, key))
+        followed = Collection(row, version, self._client.host, lambda key: self._restated(row.kind, key))
         if former is not None:
             followed.held.update(former.collection.held)
         path = collection(row.group, version, row.plural, namespace)
@@ -325,9 +330,9 @@ class KubernetesSource:
         there = [key for key, life in by_name.items() if key in life.collection.held or not life.collection.is_listed]
         found = {*there, *self._looks.collection.held}
         choice = choose(named_secrets(self.store.now(), self._controller_name), known, found, by_name)
-        in_turn = {one.secret for one in choice.in_turn}
+        unwatched = {one.secret for one in choice.unwatched}
         for key in by_name.keys() - set(choice.watched):
-            if key in in_turn and (held := by_name[key].collection.held.get(key)) is not None:
+            if key in unwatched and (held := by_name[key].collection.held.get(key)) is not None:
                 self._looks.adopt(key, held)
             self._end(f"Secret {key}")
         for key in choice.watched:
@@ -335,8 +340,8 @@ class KubernetesSource:
                 name, selector = f"Secret {key}", f"metadata.name={key.name}"
                 self._begin(name, row, row.versions[0], selector, key.namespace, nursery=nursery)
         is_refused = "Secret" in self._refused
-        kept = {one for one in self._looks.wanted if one in choice.in_turn or self._is_begun(one.secret)}
-        self._looks.follow(frozenset(kept) if is_refused else choice.in_turn | kept)
+        kept = {one for one in self._looks.wanted if one in choice.unwatched or self._is_begun(one.secret)}
+        self._looks.follow(frozenset(kept) if is_refused else choice.unwatched | kept)
 
     def _looked(self) -> None:
         """A Secret appeared or disappeared, or every Secret was read once."""

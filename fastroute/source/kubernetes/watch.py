@@ -24,9 +24,9 @@ from typing import NoReturn
 import msgspec
 import trio
 
+from fastroute.apiserver.client import JSON, ApiError, Client, Line, Stream
+from fastroute.apiserver.contact import Contact
 from fastroute.source.kubernetes.backlog import Backlog, Notice
-from fastroute.source.kubernetes.client import JSON, ApiError, Client, Line, Stream
-from fastroute.source.kubernetes.contact import Contact
 from fastroute.source.slices import step_aside
 
 PAGE = 500  # objects
@@ -207,9 +207,9 @@ class Watch:
                     take(self._batch(lines[:count]))
                     lines = lines[count:]
                     await step_aside()
-                await self._take_turns(lines, stream, take)
+                await self._take_fairly(lines, stream, take)
 
-    async def _take_turns(self, lines: list[Line], stream: Stream, take: Take) -> None:
+    async def _take_fairly(self, lines: list[Line], stream: Stream, take: Take) -> None:
         """Processes lines, and those that arrive in the meantime, until there are no more."""
         backlog = Backlog()
         while lines or backlog:

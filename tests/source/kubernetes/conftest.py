@@ -1,18 +1,5 @@
-"""An API server in this process, with timeouts short enough for tests."""
+"""The fixture `api` of the tests in this folder."""
 
-from collections.abc import Iterator
+from apiserver.fixture import api
 
-import pytest
-from source.kubernetes.apiserver import ApiServer
-
-from fastroute.source.kubernetes import contact, watch
-
-
-@pytest.fixture
-def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiServer]:
-    monkeypatch.setattr(watch, "LONGEST_DELAY", 0.2)
-    monkeypatch.setattr(contact, "PATIENCE", 0.1)
-    monkeypatch.setenv("NO_PROXY", "*")
-    server = ApiServer()
-    yield server
-    server.close()
+__all__ = ["api"]

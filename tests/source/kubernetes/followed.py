@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import trio
+from apiserver.standin import GROUP, ApiServer
 from prometheus_client import CollectorRegistry
-from source.kubernetes.apiserver import GROUP, ApiServer
 
+from fastroute.apiserver.account import Account
+from fastroute.apiserver.client import Client
 from fastroute.metrics import Metrics
 from fastroute.resources.httproute import HTTPRoute
 from fastroute.resources.meta import Key
 from fastroute.settings import CONTROLLER_NAME
-from fastroute.source.kubernetes.account import Account
-from fastroute.source.kubernetes.client import Client
 from fastroute.source.kubernetes.source import KubernetesSource
 
 ROUTES = f"/apis/{GROUP}/v1/httproutes"
@@ -47,6 +47,7 @@ class Followed:
     def __init__(self, source: KubernetesSource, registry: CollectorRegistry) -> None:
         self.source, self.registry = source, registry
         self.changes = 0
+        self.restated: list[Key] = []
 
     def changed(self, noticed: float) -> None:
         assert noticed <= trio.current_time()
@@ -79,6 +80,7 @@ async def starting(api: ApiServer, folder: Path) -> AsyncIterator[Followed]:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(source.run)
         nursery.start_soon(source.watch, followed.changed)
+        nursery.start_soon(source.watch_statuses, lambda _, key: followed.restated.append(key))
         yield followed
         nursery.cancel_scope.cancel()
 

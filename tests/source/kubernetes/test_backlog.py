@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from fastroute.apiserver.client import ApiError, Line
 from fastroute.source.kubernetes import watch
 from fastroute.source.kubernetes.backlog import Backlog, Notice
-from fastroute.source.kubernetes.client import ApiError, Line
 from fastroute.source.kubernetes.watch import Watch
 
 MANY = 2_000
@@ -40,7 +40,7 @@ class Taken:
         self.batches: list[list[tuple[str, str, int]]] = []
 
     async def process(self, lines: list[Line], *later: list[Line]) -> None:
-        await self.watch._take_turns(lines, Arrived(*later), self._take)  # type: ignore[arg-type]
+        await self.watch._take_fairly(lines, Arrived(*later), self._take)  # type: ignore[arg-type]
 
     def heard(self, name: str) -> None:
         self.times_heard += 1
@@ -54,7 +54,7 @@ class Taken:
         return [one for batch in self.batches for one in batch]
 
 
-def test_the_namespaces_take_turns() -> None:
+def test_the_namespaces_take_fairly() -> None:
     backlog = Backlog()
     backlog.add(Notice("Put", namespace=b"bulk", name=b"%d" % number) for number in range(5))
     backlog.add([Notice("Put", namespace=b"victim", name=b"v")])

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import trio
 
+from fastroute.apiserver.client import ApiError
+from fastroute.apiserver.objects import Held
 from fastroute.resources.meta import Key
-from fastroute.source.kubernetes.client import ApiError
 from fastroute.source.kubernetes.looks import BURST, PATIENCE, PAUSE, RATE, Looks
 from fastroute.source.kubernetes.named import Named
-from fastroute.source.kubernetes.objects import Held
 from fastroute.source.store import Apply, Delete, Store
 
 A, Z = "a-tenant", "z-tenant"

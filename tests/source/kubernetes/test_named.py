@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 import trio
-from source.kubernetes.apiserver import GROUP, ApiServer
+from apiserver.standin import GROUP, ApiServer
 from source.kubernetes.followed import CERTIFICATE, CLASSES, GATEWAYS, GRANTS, SECRETS, following, until
 
 from fastroute.resources.meta import Key
@@ -177,7 +177,7 @@ def test_the_shares_of_the_watches_are_equal_and_what_exists_comes_first(found: 
     exist = {one.secret for one in NAMES.permitted if one.space in found}
     choice = choose(NAMES, set(), exist, set())
     assert Counter(key.namespace for key in choice.watched) == expected
-    assert {one.secret for one in choice.in_turn} == {one.secret for one in NAMES.permitted} - set(choice.watched)
+    assert {one.secret for one in choice.unwatched} == {one.secret for one in NAMES.permitted} - set(choice.watched)
     again = choose(NAMES, set(), exist, set(choice.watched))
     assert again == choice
 

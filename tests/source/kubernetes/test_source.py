@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import trio
-from source.kubernetes.apiserver import GROUP, ApiServer
+from apiserver.standin import GROUP, ApiServer
 from source.kubernetes.followed import (
     CERTIFICATE,
     GRANTS,
@@ -23,9 +23,10 @@ from source.kubernetes.followed import (
     until,
 )
 
+from fastroute.apiserver import client, objects
+from fastroute.apiserver.kinds import FOLLOWED
 from fastroute.resources.meta import Key
-from fastroute.source.kubernetes import client, objects, watch
-from fastroute.source.kubernetes.kinds import FOLLOWED
+from fastroute.source.kubernetes import watch
 
 
 def put_route(api: ApiServer, name: str, host: str = "a.example.com", **parts: Any) -> None:
@@ -69,8 +70,7 @@ async def test_what_does_not_concern_us_changes_nothing_but_what_is_held(api: Ap
     api.put(SERVICES, "web", spec={"ports": [{"port": 80}]})
     async with following(api, tmp_path) as seen:
         route, changes = seen.route("r"), seen.changes
-        restated: list[Key] = []
-        seen.source.restated = lambda kind, key: restated.append(key)
+        seen.restated.clear()
         entry = {"controllerName": "else.example/x", "parentRef": {"name": "g"}, "conditions": []}
         put_route(api, "r", status={"parents": [entry]}, metadata={"annotations": {"a": "b"}})
         api.put(SERVICES, "web", spec={"ports": [{"port": 80}]}, status={"conditions": [{"type": "T"}]})
@@ -78,7 +78,7 @@ async def test_what_does_not_concern_us_changes_nothing_but_what_is_held(api: Ap
         await until(lambda: seen.source.held("Service", Key("default", "web")).resource_version == str(len(api.log)))
         assert seen.route("r") is route
         assert seen.changes == changes
-        assert restated == [route.key]
+        assert seen.restated == [route.key]
         assert seen.held("r").generation == 1
         put_route(api, "r", "b.example.com", status={"parents": [entry]})
         await until(lambda: seen.changes > changes)

@@ -1,0 +1,1 @@
+"""A connection to an API server: credentials, requests, the kinds and their JSON. Used to read and to write."""

@@ -1,0 +1,141 @@
+"""Objects: converts the JSON of an API server to the typed object and to its `Held` state.
+
+The typed object contains only what fastroute uses: the metadata fields that are read, the addresses in the status of
+Services, and the addresses in the status of Gateways as they were when the Gateway was first read (graph/address.py
+assigns addresses by them). So an object is equal to its predecessor unless something relevant changed; in particular,
+our own status writes change nothing. `Held` is what the status writer needs in addition.
+"""
+
+import re
+from typing import Any, NamedTuple
+
+import msgspec
+
+from fastroute.apiserver.kinds import FOLLOWED, Followed
+from fastroute.resources.core import SERVICE_NAME_LABEL, EndpointSlice, Namespace, Service
+from fastroute.resources.gateway import Gateway
+from fastroute.resources.meta import Key, Metadata, Resource
+from fastroute.resources.problem import ManifestProblem
+
+_AT = re.compile(r" - at `\$\.?([^`]*)`$")  # msgspec's path to the field
+
+
+class Held(msgspec.Struct, frozen=True):
+    """What the API server last sent about an object."""
+
+    resource_version: str
+    generation: int
+    uid: str
+    is_leaving: bool = False  # deleted, but it still has a finalizer
+    raw_status: bytes = b""  # JSON; only of kinds whose status fastroute writes
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """The status as it was read; a new copy at each access."""
+        read = msgspec.json.decode(self.raw_status) if self.raw_status else None
+        return read if isinstance(read, dict) else {}
+
+    def has_same_spec(self, other: "Held") -> bool:
+        """For custom resources: their generation changes with everything except metadata and status."""
+        return (self.uid, self.generation, self.is_leaving) == (other.uid, other.generation, other.is_leaving)
+
+
+class Named(NamedTuple):
+    """An object before its spec is decoded."""
+
+    key: Key
+    held: Held
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A list of objects."""
+
+    items: tuple[msgspec.Raw, ...] = ()
+
+
+class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
+    name: str
+    namespace: str = ""
+    resource_version: str = ""
+    generation: int = 1
+    uid: str = ""
+    deletion_timestamp: str | None = None
+
+
+class _Envelope(msgspec.Struct, frozen=True):
+    metadata: _Metadata
+    status: msgspec.Raw = msgspec.Raw()
+
+
+_ENVELOPE = msgspec.json.Decoder(_Envelope)
+_DECODERS = {row.kind: msgspec.json.Decoder(row.type) for row in FOLLOWED}
+
+
+def named(row: Followed, content: msgspec.Raw) -> Named:
+    """Raises msgspec.DecodeError if the content is not an object."""
+    envelope = _ENVELOPE.decode(content)
+    metadata = envelope.metadata
+    held = Held(
+        resource_version=metadata.resource_version,
+        generation=metadata.generation,
+        uid=metadata.uid,
+        is_leaving=metadata.deletion_timestamp is not None,
+        raw_status=bytes(envelope.status) if row.has_status else b"",
+    )
+    return Named(Key(metadata.namespace, metadata.name), held)
+
+
+def typed(row: Followed, version: str, content: msgspec.Raw) -> Resource:
+    """Raises msgspec.ValidationError if the content does not match the kind."""
+    resource = _DECODERS[row.kind].decode(content)
+    changes: dict[str, Any] = {
+        "metadata": _read_part(row, resource),
+        "api_version": f"{row.group}/{version}".lstrip("/"),
+    }
+    if isinstance(resource, Service):
+        balancer = resource.status.get("loadBalancer")
+        changes["status"] = {"loadBalancer": balancer} if balancer else {}
+    elif isinstance(resource, Gateway):
+        addresses = resource.status.get("addresses")
+        changes["status"] = {"addresses": addresses} if addresses else {}
+    elif row.has_status:
+        changes["status"] = {}
+    return msgspec.structs.replace(resource, **changes)
+
+
+def _read_part(row: Followed, resource: Resource) -> Metadata:
+    """The metadata fields that are used."""
+    metadata = resource.metadata
+    if row.is_custom:
+        return Metadata(
+            name=metadata.name,
+            namespace=metadata.namespace,
+            generation=metadata.generation,
+            creation_timestamp=metadata.creation_timestamp,
+            uid=metadata.uid,
+            deletion_timestamp=metadata.deletion_timestamp,
+        )
+    return Metadata(name=metadata.name, namespace=metadata.namespace, labels=_labels(resource))
+
+
+def _labels(resource: Resource) -> dict[str, str]:
+    labels = resource.metadata.labels
+    if isinstance(resource, Namespace):
+        return labels
+    if isinstance(resource, EndpointSlice) and SERVICE_NAME_LABEL in labels:
+        return {SERVICE_NAME_LABEL: labels[SERVICE_NAME_LABEL]}
+    return {}
+
+
+def problem(row: Followed, key: Key, error: msgspec.ValidationError, host: str) -> ManifestProblem:
+    """The problem for an object that `typed` cannot decode."""
+    text = str(error)
+    at = _AT.search(text)
+    return ManifestProblem(
+        file=host,
+        kind=row.kind,
+        namespace=key.namespace,
+        name=key.name,
+        field=at[1] if at and at[1] else None,
+        message=f"{_AT.sub('', text)}; its last good version is used",
+    )

@@ -1,0 +1,1 @@
+"""Logs what users should know: problems, warnings, expiring certificates, conditions, what is served."""

@@ -1,0 +1,26 @@
+"""The conditions that a status states, by their place, to compare two statuses. Pure."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from fastroute.graph.entries import full_conditions, named_parents
+
+Stated = tuple[str, str, str]  # status, reason, message
+
+
+def stated_conditions(status: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Stated]]:
+    """Every condition by (its place in the object: "" or a listener or a parent; its type)."""
+    holders = [("", status)]
+    holders += [(f"listener {listener['name']}", listener) for listener in status.get("listeners", ())]
+    holders += [(f"at {_parent(entry['parentRef'])}", entry) for entry in named_parents(status)]
+    for place, holder in holders:
+        for condition in full_conditions(holder):
+            stated = (condition["status"], condition["reason"], condition["message"])
+            yield (place, condition["type"]), stated
+
+
+def _parent(ref: dict[str, Any]) -> str:
+    """The parentRef as in a message, for example "Gateway infra/web", with its sectionName and port."""
+    name = "/".join(part for part in (ref.get("namespace"), ref["name"]) if part)
+    details = [f"{key} {ref[key]}" for key in ("sectionName", "port") if ref.get(key) is not None]
+    return " ".join((ref.get("kind", "Gateway"), name, *details))

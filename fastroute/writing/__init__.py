@@ -1,0 +1,1 @@
+"""Writes statuses, Events, Leases and Services to an API server."""

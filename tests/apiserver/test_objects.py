@@ -1,0 +1,29 @@
+"""Decoding the JSON of an API server into typed objects."""
+
+import msgspec
+
+from fastroute.apiserver.kinds import BY_KIND
+from fastroute.apiserver.objects import typed
+
+
+def test_a_slice_without_endpoints_has_null_where_lists_are():
+    """As the API server writes it for a Service without pods: a valid object."""
+    content = msgspec.json.encode(
+        {
+            "metadata": {"name": "echo-1", "namespace": "apples", "labels": {"kubernetes.io/service-name": "echo"}},
+            "addressType": "IPv4",
+            "endpoints": None,
+            "ports": None,
+        }
+    )
+    piece = typed(BY_KIND["EndpointSlice"], "v1", msgspec.Raw(content))
+    assert not piece.endpoints
+    assert not piece.ports
+
+
+def test_of_a_gateways_status_the_addresses_are_read_and_nothing_else():
+    addresses = [{"type": "IPAddress", "value": "127.1.0.3"}]
+    status = {"addresses": addresses, "conditions": [], "listeners": []}
+    spec = {"gatewayClassName": "c", "listeners": []}
+    content = msgspec.json.encode({"metadata": {"name": "g", "namespace": "n"}, "spec": spec, "status": status})
+    assert typed(BY_KIND["Gateway"], "v1", msgspec.Raw(content)).status == {"addresses": addresses}
