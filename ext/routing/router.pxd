@@ -35,7 +35,7 @@ cdef struct Decision:
     uint32_t prefix             # bytes of the path that the matched PathPrefix covers (for ReplacePrefixMatch)
     uint32_t match              # index of the match in the rule
 
-# `socket` is the index that these tables have for the address and port at which the request arrived
+# `socket` is the index that these tables have for the place at which the request arrived
 # (Tables.socket_index); an index out of range has no listeners. Its cost does not depend on the number of rules, but on
 # those that have the same hostname and path (node.pxd). It allocates only in the arena, which it leaves unchanged. If
 # the arena has no room for the names of the request (facts_room), the reason is REASON_OVERLOADED.

@@ -20,5 +20,5 @@ cdef class Tables:              # one installed version; built by TableBuilder, 
     cdef readonly object version
     cdef dict rules             # id -> RuleHandle
     cdef dict listeners         # id -> ListenerHandle
-    cdef dict sockets           # (address, port) -> index in Routes.sockets
+    cdef dict sockets           # place -> index in Routes.sockets
     cdef Choices choices        # shared by all versions

@@ -31,6 +31,10 @@ from fastroute.ext.routing.rule import drafting
 
 globals()["Upstreams"] = Upstreams      # a cimported name is not an attribute of the module by itself
 
+# Modes of listeners that may be put: those that are served, with HTTP in TLS; and "datagrams", whose sockets are only
+# held. The bytes of any other mode would be read as HTTP.
+MODES = ("http", "terminate", "datagrams")
+
 __all__ = ["REASONS", "TableBuilder", "Tables", "Upstreams"]
 
 cdef enum:
@@ -53,9 +57,9 @@ cdef class Tables:
         yield from _emptying(self.rules)
         yield from _emptying(self.listeners)
 
-    def socket_index(self, str address not None, int port) -> int:
-        """The index of the socket with this address and port in this version; -1 if there is none."""
-        return self.sockets.get((address, port), -1)
+    def socket_index(self, place not None) -> int:
+        """The index of this place (a tuple of transport, address, port) in this version; -1 if there is none."""
+        return self.sockets.get(place, -1)
 
     def __len__(self):
         return len(self.rules)
@@ -110,7 +114,7 @@ cdef class TableBuilder:
     cdef object version
     cdef dict rules             # id -> RuleHandle, new
     cdef dict listeners         # id -> ListenerHandle, old, then new
-    cdef dict sockets           # (address, port) -> index, new
+    cdef dict sockets           # place -> index, new
     cdef Choices choices
     cdef dict put               # id -> (snapshot.Listener, its slot), listeners that were put
     cdef dict orphaned          # id -> ListenerHandle, listeners that were removed
@@ -137,7 +141,12 @@ cdef class TableBuilder:
     # --- recording changes
 
     def put_listener(self, listener, uint32_t slot=0) -> None:
-        """Puts a new or changed snapshot.Listener, and its slot in http_requests_total (0: `other`); its rules stay."""
+        """Puts a new or changed snapshot.Listener, and its slot in http_requests_total (0: `other`); its rules stay.
+
+        Raises ValueError if its mode is not in MODES.
+        """
+        if listener.mode not in MODES or (listener.tls is not None and listener.tls.protocol != "http"):
+            raise ValueError(f"listener {listener.id!r}: mode {listener.mode} is not served")
         self.put[listener.id] = listener, slot
 
     def remove_listener(self, str id not None) -> None:
@@ -381,12 +390,12 @@ cdef class TableBuilder:
             runs.append(run)
             for id in run:
                 handle = self.listeners[id]
-                self.sockets.setdefault(handle.socket, len(self.sockets))
+                self.sockets.setdefault(handle.place, len(self.sockets))
             yield
         self.routes = routes_new(<uint32_t> len(self.sockets))
         for id in merge(*runs):
             handle = self.listeners[id]
-            i = self.sockets[handle.socket]
+            i = self.sockets[handle.place]
             while hosts_widen(&self.routes.sockets[i], handle.listener.hostname):
                 yield
             routes_put(self.routes, i, handle.listener)

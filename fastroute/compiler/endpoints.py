@@ -9,20 +9,24 @@ from collections.abc import Mapping
 from fastroute.difference import replaced
 from fastroute.graph.node import BackendNode
 from fastroute.graph.protocol import Protocol
+from fastroute.place import Transport
 from fastroute.snapshot import Backend, Endpoint
 
-SPOKEN = {Protocol.HTTP1: Backend(protocol="h1")}  # no rule forwards requests to the others, so they are left out
+SPOKEN = {Protocol.HTTP1: Backend(protocol="h1")}
 
 
 def backends_of(last: Mapping[str, Backend], changed: Mapping[str, BackendNode | None]) -> Mapping[str, Backend]:
-    return replaced(
-        last, {id: SPOKEN.get(node.protocol) if node else None for id, node in changed.items()}, in_order=True
-    )
+    return replaced(last, {id: _backend(node) for id, node in changed.items()}, in_order=True)
 
 
 def endpoints_of(
     last: Mapping[str, tuple[Endpoint, ...]], changed: Mapping[str, BackendNode | None]
 ) -> Mapping[str, tuple[Endpoint, ...]]:
     """By backend; the order of the endpoints is kept."""
-    made = {id: node.endpoints if node and node.protocol in SPOKEN else None for id, node in changed.items()}
+    made = {id: node.endpoints if node and _backend(node) else None for id, node in changed.items()}
     return replaced(last, made, in_order=True)
+
+
+def _backend(node: BackendNode | None) -> Backend | None:
+    """None: no rule forwards requests to it, because what it speaks is not served."""
+    return SPOKEN.get(node.protocol) if node and node.transport is Transport.TCP else None

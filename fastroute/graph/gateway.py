@@ -1,8 +1,8 @@
-"""Managed Gateways: unsupported fields, addresses, and ports that two of them want.
+"""Managed Gateways: unsupported fields, addresses, and places that two of them want.
 
-If two Gateways want the same address and port, only one of them gets it, and so do its ListenerSets. The listeners of
-the Gateways come first, the oldest Gateway before the others (creationTimestamp, then namespace/name). If only
-ListenerSets have the port, the Gateway of the oldest ListenerSet gets it.
+If two Gateways want the same place (transport, address, port), only one of them gets it, and so do its ListenerSets.
+The listeners of the Gateways come first, the oldest Gateway before the others (creationTimestamp, then namespace/name).
+If only ListenerSets have the port, the Gateway of the oldest ListenerSet gets it.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol, TypeVar
 import msgspec
 
 from fastroute.graph import conditions
-from fastroute.graph.address import Placement
+from fastroute.graph.address import Assignment
 from fastroute.graph.age import age
 from fastroute.graph.dependency import Reader
 from fastroute.graph.listener import build_listeners
@@ -24,11 +24,12 @@ from fastroute.graph.node import (
     ListenerNode,
     ListenerSetNode,
     Problem,
-    Socket,
+    TransportPort,
 )
 from fastroute.graph.overlap import mark_overlaps
 from fastroute.graph.ports import Claimed, Refusal, Shares, claimed, without_port, without_ports
 from fastroute.graph.tls import ResolvedTLS
+from fastroute.place import Place
 from fastroute.resources.gateway import Gateway, GatewaySpec, ListenerSet
 from fastroute.resources.meta import Key
 from fastroute.settings import GraphSettings
@@ -62,7 +63,7 @@ class World(Protocol):
 
 
 def build_family(
-    gateway: Gateway, sets: Sequence[ListenerSet], where: Placement, world: World, reader: Reader, *, last: Units
+    gateway: Gateway, sets: Sequence[ListenerSet], where: Assignment, world: World, reader: Reader, *, last: Units
 ) -> tuple[GatewayNode, Units]:
     """A managed Gateway with its ListenerSets, in order of precedence; before routes are attached, and without regard
     to the ports of other Gateways. `last`: the ListenerSets in the last build."""
@@ -104,7 +105,7 @@ def is_ours(gateway: Gateway, classes: Mapping[Key, GatewayClassNode], settings:
 def _build(
     gateway: Gateway,
     classes: Mapping[Key, GatewayClassNode],
-    where: Placement,
+    where: Assignment,
     tls: tuple[ResolvedTLS, ...],
     port_offset: int,
 ) -> GatewayNode:
@@ -141,28 +142,28 @@ def _refusals(gateway: Gateway, classes: Mapping[Key, GatewayClassNode]) -> Iter
 # --- Ports
 
 
-Owners = dict[Socket, Key]  # by address and port: the Gateway that serves it
+Owners = dict[Place, Key]  # the Gateway that serves it
 HolderT = TypeVar("HolderT", GatewayNode, ListenerSetNode)
 
 
 def _claim(node: HolderT, key: Key, owners: Owners) -> HolderT:
     """Gateway `key` or one of its ListenerSets, without the ports that others own. Adds its ports to `owners`."""
-    lost: dict[int, tuple[Socket, Key]] = {}
-    for port in node.ports:
-        wanted = [(address, port) for address in node.bind]
-        taken = next((socket for socket in wanted if owners.get(socket, key) != key), None)
+    lost: dict[TransportPort, tuple[Place, Key]] = {}
+    for transport, number in node.ports:
+        wanted = [Place(transport, address, number) for address in node.bind]
+        taken = next((place for place in wanted if owners.get(place, key) != key), None)
         if taken is None:
             owners.update(dict.fromkeys(wanted, key))
         else:
-            lost[port] = (taken, owners[taken])
+            lost[transport, number] = (taken, owners[taken])
     return node.again("claim", lost, lambda: _without(node, lost)) if lost else node
 
 
-def _without(node: HolderT, lost: Mapping[int, tuple[Socket, Key]]) -> HolderT:
+def _without(node: HolderT, lost: Mapping[TransportPort, tuple[Place, Key]]) -> HolderT:
     in_set = isinstance(node, ListenerSetNode)
 
     def kept(listener: ListenerNode, index: int) -> ListenerNode:
-        taken = lost.get(listener.source.port) if listener.serves else None
+        taken = lost.get(listener.port) if listener.serves else None
         if taken is None:
             return listener
         return without_port(listener, conditions.port_taken(*taken, f"spec.listeners[{index}]", in_set=in_set))

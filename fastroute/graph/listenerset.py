@@ -80,10 +80,10 @@ def build_sets(
             node = ListenerSetNode(source=source, gateway=gateway.key, bind=(), listeners=(), problems=(refusal,))
             built[key] = before if before and _is_same(before.node, node) else SetUnit(node)
             continue
-        place = Standing(gateway.key, ("ListenerSet", key), port_offset)
+        standing = Standing(gateway.key, ("ListenerSet", key), port_offset)
         if before is None or before.node.source is not source or before.tls is not tls[key] or not before.free:
-            before = _examined(place, source, tls[key], gateway)
-        built[key] = _judged(gateway, place, before, taken.take(before.claims), problems)
+            before = _examined(standing, source, tls[key], gateway)
+        built[key] = _judged(gateway, standing, before, taken.take(before.claims), problems)
     return built
 
 
@@ -115,17 +115,17 @@ def _is_same(old: ListenerSetNode, new: ListenerSetNode) -> bool:
     return old.source is new.source and (old.bind, old.listeners, old.problems) == (new.bind, (), new.problems)
 
 
-def _examined(place: Standing, source: ListenerSet, tls: tuple[ResolvedTLS, ...], gateway: GatewayNode) -> SetUnit:
+def _examined(standing: Standing, source: ListenerSet, tls: tuple[ResolvedTLS, ...], gateway: GatewayNode) -> SetUnit:
     """A ListenerSet without regard to others."""
     listeners = source.spec.listeners
-    free = tuple(build_listener(place, one, index, tls[index], None) for index, one in enumerate(listeners))
-    claims = claims_of(claim(node.source, place.holder, counts=_is_accepted(node)) for node in free)
+    free = tuple(build_listener(standing, one, index, tls[index], None) for index, one in enumerate(listeners))
+    claims = claims_of(claim(node.source, standing.holder, counts=_is_accepted(node)) for node in free)
     bare = ListenerSetNode(source=source, gateway=gateway.key, bind=(), listeners=(), problems=())
     return SetUnit(bare, tls, free, claims)
 
 
 def _judged(
-    gateway: GatewayNode, place: Standing, unit: SetUnit, winners: Winners, problems: tuple[Problem, ...]
+    gateway: GatewayNode, standing: Standing, unit: SetUnit, winners: Winners, problems: tuple[Problem, ...]
 ) -> SetUnit:
     """The unit with the listeners that have precedence over its own, and the problems of its Gateway."""
     node = unit.node
@@ -135,7 +135,7 @@ def _judged(
     for index, (winner, listener) in enumerate(zip(winners, unit.free, strict=bool(winners))):
         if winner is not None:
             conflict = _conflict(listener.source, unit.claims.each[index], winner, f"spec.listeners[{index}]")
-            listeners[index] = build_listener(place, listener.source, index, unit.tls[index], conflict)
+            listeners[index] = build_listener(standing, listener.source, index, unit.tls[index], conflict)
     if not gateway.bind:
         listeners = [msgspec.structs.replace(one, serves=False) for one in listeners]
     node = msgspec.structs.replace(node, bind=gateway.bind, listeners=tuple(listeners), problems=problems)

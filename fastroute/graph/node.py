@@ -21,16 +21,18 @@ import msgspec
 from fastroute.graph.certificate import CertificateNode
 from fastroute.graph.grant import Grants, Reference
 from fastroute.graph.protocol import Protocol
+from fastroute.place import Place, Transport
 from fastroute.resources.gateway import Gateway, GatewayClass, Listener, ListenerSet, ParentReference, Route
 from fastroute.resources.http_rule import HTTPRule
 from fastroute.resources.meta import Key
 from fastroute.resources.route_kinds import ROUTES, hostnames_of
 from fastroute.resources.world import Resources
 from fastroute.settings import CONTROLLER_NAME, GraphSettings
-from fastroute.snapshot import Endpoint, ListenerTLS
+from fastroute.snapshot import Endpoint, ListenerTLS, Mode
 
 RouteId = tuple[str, Key]  # (kind, key)
 HolderId = tuple[str, Key]  # (kind, key) of a Gateway or ListenerSet, which contain listeners
+TransportPort = tuple[Transport, int]  # TCP and UDP ports of one number are different ports
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,8 +70,9 @@ class Concern(NamedTuple):
 class BackendNode(msgspec.Struct, frozen=True, kw_only=True):
     """An existing port of an existing Service."""
 
-    id: str  # "ns/name:port", port as in the backendRef
+    id: str  # see backend_id.py; the port is that of the backendRef
     service: Key
+    transport: Transport = Transport.TCP
     port: int
     endpoints: tuple[Endpoint, ...]  # those to use now: ready, or serving while terminating if none is ready; sorted
     protocol: Protocol = Protocol.HTTP1
@@ -172,12 +175,13 @@ class ListenerNode(msgspec.Struct, frozen=True, kw_only=True):
     gateway: Key  # the Gateway whose addresses it is bound to
     holder: HolderId  # the object that contains it
     source: Listener
+    mode: Mode  # if its protocol is unknown: HTTP, and it does not serve
     hostname: str  # lower case, "" if not set
     supported_kinds: tuple[tuple[str, str], ...]  # (group, kind)
     attachments: Mapping[RouteId, Attachment]  # Accepted=True routes; attachedRoutes is their count
     serves: bool  # bound and routed; a listener with a problem may still serve (an unknown route kind)
     problems: tuple[Problem, ...]
-    tls: ListenerTLS | None = None  # of an HTTPS listener with resolved references
+    tls: ListenerTLS | None = None  # with mode TERMINATE and resolved references
     overlap: Problem | None = None  # OverlappingTLSConfig: not an error, only reported
 
     @property
@@ -187,12 +191,20 @@ class ListenerNode(msgspec.Struct, frozen=True, kw_only=True):
         return self.source.name if kind == "Gateway" else f"{key}/{self.source.name}"
 
     @property
+    def transport(self) -> Transport:
+        return self.mode.transport
+
+    @property
+    def port(self) -> TransportPort:
+        """As in the Gateway, without the offset."""
+        return self.mode.transport, self.source.port
+
+    @property
     def id(self) -> str:
         """Unique among all listeners: "ns/gateway/name", "ns/gateway/ns/set/name"."""
         return f"{self.gateway}/{self.label}"
 
 
-Socket = tuple[str, int]  # an address and a port
 Result = TypeVar("Result")
 
 
@@ -214,17 +226,17 @@ class Listening(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return result
 
     @cached_property
-    def ports(self) -> Mapping[int, int]:
+    def ports(self) -> Mapping[TransportPort, int]:
         """Of the listeners that serve; each with the index of its first listener."""
-        found: dict[int, int] = {}
+        found: dict[TransportPort, int] = {}
         for index, listener in enumerate(self.listeners):
             if listener.serves:
-                found.setdefault(listener.source.port, index)
+                found.setdefault(listener.port, index)
         return found
 
     @cached_property
-    def sockets(self) -> frozenset[Socket]:
-        return frozenset((address, port) for port in self.ports for address in self.bind)
+    def places(self) -> frozenset[Place]:
+        return frozenset(Place(transport, address, port) for transport, port in self.ports for address in self.bind)
 
 
 class GatewayNode(Listening, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from worlds import APPLES, BANANAS, FRUITS, GATEWAY, grant, graph_of, route, ser
 from fastroute.compiler.compile import Compiled, compile_snapshot
 from fastroute.graph.age import NOT_CREATED
 from fastroute.graph.build import build_graph
+from fastroute.place import Place, Transport
 from fastroute.publication import SetEndpoints, UpsertRule, difference
 from fastroute.resources.meta import Key
 from fastroute.resources.world import Resources
@@ -45,8 +46,7 @@ def test_a_whole_small_world() -> None:
                 id=listener,
                 gateway="infra/web",
                 name="proxy",
-                address="127.0.0.1",
-                port=8080,
+                place=Place(Transport.TCP, "127.0.0.1", 8080),
                 spec_port=8080,
                 hostname="",
             )
@@ -229,7 +229,7 @@ def test_every_address_has_listeners_and_rules_of_its_own() -> None:
     settings = GraphSettings(addressing=Addressing(bind=("127.0.0.1", "127.0.0.10", "::1"), port_offset=1000))
     graph = graph_of(GATEWAY, FRUITS, settings=settings)
     snapshot = compile_snapshot(graph, 1000).snapshot
-    assert [(each.address, each.port, each.spec_port) for each in snapshot.listeners.values()] == [
+    assert [(each.place.address, each.place.port, each.spec_port) for each in snapshot.listeners.values()] == [
         ("127.0.0.1", 9080, 8080),
         ("127.0.0.10", 9080, 8080),
         ("::1", 9080, 8080),

@@ -119,9 +119,9 @@ def test_only_listeners_that_conflict_are_built_again(monkeypatch: pytest.Monkey
     built: Counter[str] = Counter()
     real = listenerset.build_listener
 
-    def build(place: Any, *more: Any) -> Any:
-        built[place.holder[1].name] += 1
-        return real(place, *more)
+    def build(standing: Any, *more: Any) -> Any:
+        built[standing.holder[1].name] += 1
+        return real(standing, *more)
 
     monkeypatch.setattr(listenerset, "build_listener", build)
     resources = world(CLASS, gateway("gw", "infra", spec=OPEN), *many(5, 8), victim("a.example.org"))
