@@ -176,7 +176,8 @@ cdef Endpoint *_draw(Backend *backend, const uint32_t *size, Endpoint **tried, u
     cdef Endpoint *found = NULL
     cdef Endpoint *a
     cdef Endpoint *b
-    cdef uint32_t i, j, draw
+    cdef uint32_t i, j
+    cdef int draw
     for draw in range(DRAWS_MOST):
         if size[0] < 2 or (size[0] <= FEW and draw >= DRAWS):
             break
