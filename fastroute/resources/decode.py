@@ -19,7 +19,7 @@ from fastroute.resources.defaults import NAMESPACE, with_defaults
 from fastroute.resources.document import (
     MalformedError,
     Pause,
-    Places,
+    Positions,
     Texts,
     free,
     is_list,
@@ -27,7 +27,7 @@ from fastroute.resources.document import (
     no_pause,
     parse,
     parse_json,
-    places,
+    positions,
     scalar,
     written,
 )
@@ -128,14 +128,14 @@ class _Text:
 
     def __init__(self, text: str, pause: Pause) -> None:
         self._text, self.pause = text, pause
-        self._places: list[Places] | None = None
+        self._positions: list[Positions] | None = None
         self._written: list[Texts] | None = None
 
     @property
-    def places(self) -> list[Places]:
-        if self._places is None:
-            self._places = places(self._text, self.pause)
-        return self._places
+    def positions(self) -> list[Positions]:
+        if self._positions is None:
+            self._positions = positions(self._text, self.pause)
+        return self._positions
 
     @property
     def written(self) -> list[Texts]:
@@ -145,7 +145,7 @@ class _Text:
 
     def free(self) -> None:
         """Frees the positions in lots. To free the 600,000 of 20,000 objects takes 60 ms."""
-        for mapping in (*(self._places or ()), *(self._written or ())):
+        for mapping in (*(self._positions or ()), *(self._written or ())):
             while mapping:
                 for _ in range(min(LOT, len(mapping))):
                     mapping.popitem()
@@ -165,7 +165,7 @@ class _Source(NamedTuple):
         return self._replace(number=number, path=path)
 
     def position(self, path: Path) -> tuple[int, int | None]:
-        documents = self.text.places
+        documents = self.text.positions
         found = nearest(documents[self.number], self.path + path) if documents else None
         return (found[0] + self.line - 1, found[1]) if found else (self.line, None)
 
