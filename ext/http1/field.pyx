@@ -7,8 +7,8 @@ head was split.
 Hop-by-hop fields are marked `dropped` (RFC 9110 section 7.6.1): those in DROPPED, and those that Connection nominates.
 The fields that a proxy must interpret itself are found by a perfect hash over the length and three octets.
 
-An Upgrade is used if it is the only such field, Connection nominates it, and the message is HTTP/1.1 (RFC 9110 section
-7.8). `h2c` is not used, because the requests after it would bypass the matching of rules.
+An Upgrade is used if it is the only such field, Connection nominates it, the message is HTTP/1.1 (RFC 9110 section
+7.8), and its protocols carry no HTTP requests (protocol.pxd).
 
 TE is not forwarded as received: it applies to this hop. But trailers are passed on, so `trailers` in TE is noted, and
 the writer adds it again. Proxy-Authenticate and Proxy-Authorization apply between a client and its own proxy. A name
@@ -28,6 +28,7 @@ from fastroute.ext.http1.head cimport (
     FRAMING_LENGTH, FRAMING_NONE, Field, Head, HeadLimits,
 )
 from fastroute.ext.http1.octet cimport OCTET_TOKEN, is_space, is_text, lower, run_over, run_over_field
+from fastroute.ext.http1.protocol cimport may_switch
 from fastroute.ext.http1.refusal cimport (
     REFUSAL_ARENA_FULL, REFUSAL_BARE_CR, REFUSAL_BARE_LF, REFUSAL_CODING_IN_HTTP10, REFUSAL_CODING_UNSUPPORTED,
     REFUSAL_CONNECTION_TOO_LONG, REFUSAL_CONTROL_BYTE, REFUSAL_FIELD_FOLDED, REFUSAL_FIELD_NAME_INVALID,
@@ -381,7 +382,7 @@ cdef int obey_connection(Head *head, const Noted *noted) noexcept nogil:
             refusal = obey_options(head, head.fields[i].value, &count, &close, &stay)
             if refusal:
                 return refusal
-    head.upgrade &= noted.upgrades == 1 and head.minor == 1 and not lists(noted.protocols, b"h2c", 3)
+    head.upgrade &= noted.upgrades == 1 and head.minor == 1 and may_switch(noted.protocols)
     if head.upgrade:
         head.protocols = noted.protocols
     head.keep_alive = not close and (head.minor == 1 or stay)
