@@ -79,14 +79,15 @@ cdef int exchange_advance(Reactor r, Connection *c) noexcept nogil:
 
 cdef int advance_connect(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     cdef Connection *u = slab_find(&r.slab, x.upstream)
+    cdef uint16_t reason
     cdef int outcome
     outcome = upstream_connected(r, u)
     if outcome == 0:
         return VERDICT_ON
     if outcome < 0:
         return refused(r, c, x, False)
-    attempt_connected(r, c, x, u)
-    return VERDICT_ON
+    reason = attempt_connected(r, c, x, u)
+    return VERDICT_ON if reason == 0 else answer_plainly(r, c, x, 503, reason)
 
 
 cdef int refused(Reactor r, Connection *c, Exchange *x, bint late) noexcept nogil:

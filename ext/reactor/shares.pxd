@@ -12,7 +12,7 @@ cdef struct Share:              # the mirrors of a namespace, oldest first, link
     uint32_t first
     uint32_t last
     uint32_t count
-    uint32_t place              # index in `active`
+    uint32_t position           # index in `active`
     uint64_t behind             # bytes queued for them
 
 cdef struct Shares:

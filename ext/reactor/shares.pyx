@@ -30,7 +30,7 @@ cdef void shares_add(Shares *shares, Slab *slab, Connection *u) noexcept nogil:
     cdef Mirror *mirror = u.mirror
     cdef Share *share = &shares.owners[mirror.owner]
     if share.count == 0:
-        share.place = shares.active_count
+        share.position = shares.active_count
         shares.active[shares.active_count] = mirror.owner
         shares.active_count += 1
     mirror.before = share.last
@@ -62,8 +62,8 @@ cdef void shares_remove(Shares *shares, Slab *slab, Connection *u) noexcept nogi
     shares.count -= 1
     if share.count == 0:
         shares.active_count -= 1
-        shares.active[share.place] = shares.active[shares.active_count]
-        shares.owners[shares.active[share.place]].place = share.place
+        shares.active[share.position] = shares.active[shares.active_count]
+        shares.owners[shares.active[share.position]].position = share.position
 
 
 cdef void shares_note(Shares *shares, Connection *u) noexcept nogil:

@@ -21,7 +21,7 @@ cdef struct Flow:               # the waiting connections of a listener, oldest 
     uint32_t first
     uint32_t last
     uint32_t count
-    uint32_t place              # index in `active`
+    uint32_t position           # index in `active`
     Usage usage
 
 cdef struct Waiting:

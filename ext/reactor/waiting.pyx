@@ -27,7 +27,7 @@ cdef void waiting_close(Waiting *waiting) noexcept nogil:
 cdef void waiting_add(Waiting *waiting, Slab *slab, Connection *c) noexcept nogil:
     cdef Flow *flow = &waiting.flows[c.tls.flow]
     if flow.count == 0:
-        flow.place = waiting.active_count
+        flow.position = waiting.active_count
         waiting.active[waiting.active_count] = c.tls.flow
         waiting.active_count += 1
     c.tls.waits = True
@@ -58,8 +58,8 @@ cdef void waiting_remove(Waiting *waiting, Slab *slab, Connection *c) noexcept n
     waiting.count -= 1
     if flow.count == 0:
         waiting.active_count -= 1
-        waiting.active[flow.place] = waiting.active[waiting.active_count]
-        waiting.flows[waiting.active[flow.place]].place = flow.place
+        waiting.active[flow.position] = waiting.active[waiting.active_count]
+        waiting.flows[waiting.active[flow.position]].position = flow.position
 
 
 cdef uint64_t spent(Usage *usage, uint64_t now) noexcept nogil:
