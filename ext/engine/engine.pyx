@@ -21,6 +21,7 @@ import random
 
 from fastroute.ext.engine.listener cimport datagrams_open, listener_leave, listener_open
 from fastroute.ext.engine.turn cimport hurry, ring, turn
+from fastroute.ext.engine.visit cimport parent_drain
 from fastroute.ext.exchange.downstream cimport downstream_close
 from fastroute.ext.exchange.mirroring cimport mirror_close
 from fastroute.ext.exchange.pace cimport PACE_WINDOW
@@ -31,14 +32,14 @@ from fastroute.ext.memory.buffer cimport buffer_size, buffers_total
 from fastroute.ext.memory.entropy cimport entropy_open
 from fastroute.ext.reactor.accesslog cimport AccessLog
 from fastroute.ext.reactor.connection cimport (
-    SIDE_DOWNSTREAM, SIDE_HEEDED, SIDE_LISTENER, SIDE_TIMER, SIDE_UPSTREAM, STATE_HELLO, STATE_IDLE, STATE_POOLED,
-    Connection, handle_of, slab_at, slab_find, slab_take,
+    LAYER_STREAM, SIDE_DOWNSTREAM, SIDE_HEEDED, SIDE_LISTENER, SIDE_TIMER, SIDE_UPSTREAM, STATE_HELLO, STATE_IDLE,
+    STATE_POOLED, Connection, handle_of, slab_at, slab_find, slab_take,
 )
 from fastroute.ext.reactor.counters cimport CounterMap
 from fastroute.ext.reactor.epoll cimport (
     EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLLET, EPOLLIN, epoll_create1, epoll_ctl, epoll_event,
 )
-from fastroute.ext.reactor.reactor cimport SCRATCH, Reactor, read_clock, read_wall_clock, set_deadline
+from fastroute.ext.reactor.reactor cimport SCRATCH, Reactor, queue, read_clock, read_wall_clock, set_deadline
 from fastroute.ext.reactor.shares cimport shares_open
 from fastroute.ext.reactor.waiting cimport waiting_open
 from fastroute.ext.routing.copies cimport COPIES_SIZE
@@ -165,6 +166,10 @@ cdef class Engine:
         """Makes `fileno` readable: call it after Upstreams.update, so that idle connections to removed endpoints are
         closed."""
         cdef Reactor r = self.r
+        cdef uint32_t index = r.upstream_parents
+        while index != 0:
+            queue(r, slab_at(&r.slab, index))
+            index = slab_at(&r.slab, index).parent.next
         r.armed = 0
         ring(r, 1)
 
@@ -199,7 +204,9 @@ cdef class Engine:
         read_clock(r)
         for i in range(1, r.slab.chunks_count * 256):
             c = slab_at(&r.slab, i)
-            if c.side == SIDE_UPSTREAM and c.state == STATE_POOLED:
+            if c.parent is not NULL:
+                parent_drain(r, c)
+            elif c.side == SIDE_UPSTREAM and c.state == STATE_POOLED:
                 upstream_close(r, c)
             elif c.side == SIDE_DOWNSTREAM and is_idle(c):
                 set_deadline(r, c, drain_deadline(r, c))
@@ -209,7 +216,7 @@ cdef class Engine:
         """Returns an EngineStatistics."""
         cdef Reactor r = self.r
         return EngineStatistics(
-            r.exchanges, r.downstreams - r.exchanges, r.upstream_connections - r.pooled, r.pooled, r.exchanges,
+            r.exchanges, r.downstreams + r.carried - r.exchanges, r.upstream_connections - r.pooled, r.pooled, r.exchanges,
             r.listeners_count, self.turns.made, self.turns.worst,
             r.draining and r.listeners_count == 0 and r.downstreams == 0, r.mirrors.behind, self.turns.waits,
             buffers_total(),
@@ -267,7 +274,7 @@ cdef class Engine:
 
 cdef bint is_idle(const Connection *c) noexcept nogil:
     """Between requests, or no byte of the ClientHello has arrived."""
-    return c.state == STATE_IDLE or (c.state == STATE_HELLO and buffer_size(&c.input) == 0)
+    return (c.state == STATE_IDLE and c.layer != LAYER_STREAM) or (c.state == STATE_HELLO and buffer_size(&c.input) == 0)
 
 
 cdef uint64_t drain_deadline(Reactor r, const Connection *c) noexcept nogil:

@@ -10,6 +10,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from posix.time cimport itimerspec
 
 from fastroute.ext.engine.listener cimport listener_accept, listeners_can_resume, listeners_resume
+from fastroute.ext.engine.visit cimport parent_expired, visit
 from fastroute.ext.exchange.downstream cimport downstream_advance, downstream_expired, downstream_shake
 from fastroute.ext.exchange.idle cimport idle_stays
 from fastroute.ext.exchange.mirroring cimport mirror_advance, mirror_expired
@@ -22,7 +23,7 @@ from fastroute.ext.reactor.connection cimport (
 )
 from fastroute.ext.reactor.counters cimport FIXED_BUFFERED, FIXED_TURNS, FIXED_WORST_TURN, count, load_word, store_word
 from fastroute.ext.reactor.epoll cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, epoll_event, epoll_wait
-from fastroute.ext.reactor.reactor cimport read_clock, read_wall_clock, unqueue
+from fastroute.ext.reactor.reactor cimport queue, read_clock, read_wall_clock, unqueue
 from fastroute.ext.reactor.timer cimport timer_expired, timer_next
 
 cdef extern from "<sys/timerfd.h>" nogil:
@@ -49,7 +50,7 @@ cdef bint turn(Reactor r, Turns *turns) noexcept nogil:
         upstream_forget(r)
     r.waiting.spent = 0
     while True:
-        more = visit(r, turns, start)
+        more = visit_all(r, turns, start)
         if r.now - start > LINGER:
             more = True                     # more events may come soon, and another call costs less than a wakeup
         if more or r.milliseconds < r.hurried:
@@ -80,18 +81,18 @@ cdef bint fetch(Reactor r, Turns *turns, int timeout) noexcept nogil:
 
 
 cdef void look_at_pools(Reactor r, Turns *turns) noexcept nogil:
-    """Handles events of idle upstream connections first: a request in the same batch must not get a connection that has
-    ended or has sent unexpected bytes."""
+    """Handles events of idle upstream connections, and of those with streams, first: a request in the same batch must not
+    get a connection that has ended or has sent unexpected bytes."""
     cdef Connection *c
     cdef int i
     for i in range(turns.count):
         c = slab_find(&r.slab, turns.events[i].data.u64)
-        if c is not NULL and c.side == SIDE_UPSTREAM and c.state == STATE_POOLED:
+        if c is not NULL and c.side == SIDE_UPSTREAM and (c.state == STATE_POOLED or c.parent is not NULL):
             handle_event(r, &turns.events[i])
             turns.events[i].data.u64 = 0
 
 
-cdef bint visit(Reactor r, Turns *turns, uint64_t start) noexcept nogil:
+cdef bint visit_all(Reactor r, Turns *turns, uint64_t start) noexcept nogil:
     """Handles events, deadlines and the ready list until all are empty. True: the time was up before that."""
     while True:
         if turns.next >= turns.count:
@@ -107,7 +108,7 @@ cdef bint visit(Reactor r, Turns *turns, uint64_t start) noexcept nogil:
             return True
         if listeners_can_resume(r):
             listeners_resume(r)
-        if r.ready_first == 0 and turns.count < EVENTS and not listeners_can_resume(r):
+        if r.ready.first == 0 and turns.count < EVENTS and not listeners_can_resume(r):
             if r.waiting.count == 0:
                 return False
             if r.now - start > BUDGET:
@@ -120,21 +121,16 @@ cdef bint visit(Reactor r, Turns *turns, uint64_t start) noexcept nogil:
 
 cdef bint visit_ready(Reactor r, uint64_t start) noexcept nogil:
     """Visits each connection that is in the ready list now, once. False: the time was up before that."""
-    cdef uint32_t last = r.ready_last
+    cdef uint32_t last = r.ready.last
     cdef uint32_t index = 0
     cdef Connection *c
-    while r.ready_first != 0 and index != last:
+    while r.ready.first != 0 and index != last:
         if r.now - start > BUDGET:
             return False
-        c = unqueue(r)
+        c = unqueue(r, &r.ready)
         index = c.index
         read_clock(r)
-        if c.side == SIDE_LISTENER:
-            listener_accept(r, c)
-        elif c.mirror is not NULL:
-            mirror_advance(r, c)
-        else:
-            downstream_advance(r, c)
+        visit(r, c)
     return True
 
 
@@ -168,6 +164,9 @@ cdef void handle_event(Reactor r, const epoll_event *event) noexcept nogil:
             c.ended = True
         if events & (EPOLLHUP | EPOLLERR):
             c.failed = True
+    if c.parent is not NULL:
+        queue(r, c)             # it shares the turn with others, however many streams it has
+        return
     if c.side == SIDE_UPSTREAM:
         if c.state == STATE_POOLED:
             check_pooled(r, c)
@@ -194,7 +193,9 @@ cdef bint expire(Reactor r, uint64_t start) noexcept nogil:
         c = timer_expired(&r.wheel, &r.slab, r.milliseconds)
         if c is NULL:
             return True
-        if c.side == SIDE_DOWNSTREAM:
+        if c.parent is not NULL:
+            parent_expired(r, c)
+        elif c.side == SIDE_DOWNSTREAM:
             downstream_expired(r, c, NULL)
         elif c.side == SIDE_LISTENER:
             if c.state == STATE_LEAVING:

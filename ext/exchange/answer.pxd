@@ -25,8 +25,9 @@ cdef Slice date_now(Reactor r) noexcept nogil
 # known to be too long, nor if the client waits for 100 (Continue), because it may then never send the body.
 cdef bint can_be_discarded(const Exchange *x) noexcept nogil
 # Ends a response that was sent in part and cannot be completed: the client gets what was received, then an end of
-# stream before the end of the body. A plain close could destroy earlier, complete responses. Returns a Verdict.
+# stream before the end of the body. A plain close could destroy earlier, complete responses. (A stream has no others:
+# it is reset.) Returns a Verdict.
 cdef int cut_short(Reactor r, Connection *c, Exchange *x, uint16_t reason) noexcept nogil
 # Ends the exchange and its upstream connection because the client is gone or its connection must not be used any more.
-# Returns VERDICT_CLOSE, or VERDICT_RESET if a plain close would make a truncated response look complete.
+# Returns VERDICT_CLOSE, or VERDICT_RESET if a plain close would make a truncated response look complete, and for streams.
 cdef int break_off(Reactor r, Connection *c, Exchange *x, uint16_t reason) noexcept nogil

@@ -13,6 +13,7 @@ from fastroute.ext.http1.write cimport LocalResponse, status_phrase, write_date
 from fastroute.ext.memory.slice cimport Arena, Slice
 from fastroute.ext.message.fieldlist cimport append_field
 from fastroute.ext.message.message cimport METHOD_HEAD, Field, Message
+from fastroute.ext.reactor.connection cimport LAYER_STREAM
 from fastroute.ext.reactor.exchange cimport (
     STAGE_FLUSHING, VERDICT_ANSWERED, VERDICT_CLOSE, VERDICT_RESET, exchange_origin,
 )
@@ -149,11 +150,12 @@ cdef int break_off(Reactor r, Connection *c, Exchange *x, uint16_t reason) noexc
     if not x.local:
         x.reason = reason
     record_end(r, c, x)
-    return VERDICT_RESET if x.answered and client_ends_with_close(x) else VERDICT_CLOSE
+    return VERDICT_RESET if c.layer == LAYER_STREAM or (x.answered and client_ends_with_close(x)) else VERDICT_CLOSE
 
 
 cdef int cut_short(Reactor r, Connection *c, Exchange *x, uint16_t reason) noexcept nogil:
-    if reason == REASON_BODY_TIMEOUT or reason == REASON_BODY_TOO_SLOW or x.local or client_ends_with_close(x):
+    if reason == REASON_BODY_TIMEOUT or reason == REASON_BODY_TOO_SLOW or x.local or client_ends_with_close(x) \
+            or c.layer == LAYER_STREAM:
         return break_off(r, c, x, reason)
     attempt_end(r, x, False)
     if x.upstream_ended == 0:

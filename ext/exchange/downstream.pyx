@@ -30,22 +30,25 @@ from fastroute.ext.memory.buffer cimport (
 from fastroute.ext.memory.random cimport random_next
 from fastroute.ext.reactor.clients cimport ENTRY_COUNTED, ENTRY_REFUSED, Entry, clients_enter
 from fastroute.ext.reactor.connection cimport (
-    SIDE_DOWNSTREAM, STATE_EXCHANGE, STATE_HANDSHAKE, STATE_HEAD, STATE_HELLO, STATE_IDLE, STATE_LINGER,
-    STATE_PREFACE, slab_take,
+    LAYER_STREAM, SIDE_DOWNSTREAM, STATE_EXCHANGE, STATE_HANDSHAKE, STATE_HEAD, STATE_HELLO, STATE_IDLE, STATE_LINGER,
+    STATE_PARENT, STATE_PREFACE, slab_take,
 )
 from fastroute.ext.reactor.counters cimport (
     FIXED_CONNECTIONS_ACCEPTED, FIXED_DOWNSTREAM_ACTIVE, FIXED_DOWNSTREAM_IDLE, FIXED_REFUSED_CLIENT, TLS_CROWDED,
     TLS_TIMEOUT, count, gauge_add,
 )
+from fastroute.ext.reactor.encryption cimport end_tls
 from fastroute.ext.reactor.exchange cimport (
     VERDICT_DONE, VERDICT_LINGER, VERDICT_ON, VERDICT_RESET, Exchange, continues, exchange_give,
     exchange_take,
 )
-from fastroute.ext.reactor.inet cimport AF_INET, AF_INET6, SOL_SOCKET, SO_LINGER, linger, setsockopt
+from fastroute.ext.reactor.inet cimport AF_INET, AF_INET6
+from fastroute.ext.reactor.parent cimport STREAMS_NONE, parent_begin
 from fastroute.ext.reactor.reactor cimport (
-    LINGER_BYTES, LINGER_TIME, SCRATCH, close_connection, end_tls, end_writing, flush, queue, read_clock, receive,
+    LINGER_BYTES, LINGER_TIME, SCRATCH, break_down, close_connection, end_writing, flush, queue, read_clock, receive,
     set_deadline, watch,
 )
+from fastroute.ext.reactor.stream cimport streams_end
 from fastroute.ext.reactor.waiting cimport waiting_next
 from fastroute.ext.routing.router cimport is_secure
 
@@ -81,7 +84,7 @@ cdef void downstream_adopt(Reactor r, Connection *listener, int fd, uint16_t fam
         greet(r, c)
     if c.state == STATE_HELLO:
         c.readable = False      # until its event: a visit of the listener must not perform sixteen handshakes
-    else:
+    elif c.state != STATE_PARENT:
         downstream_advance(r, c)
 
 
@@ -104,7 +107,17 @@ cdef void greet(Reactor r, Connection *c) noexcept nogil:
     if r.tables is not None and is_secure(r.tables.routes, r.sockets[c.listener]):
         handshake_begin(r, c)
     else:
+        speak(r, c)
+
+
+cdef void speak(Reactor r, Connection *c) noexcept nogil:
+    """Begins the protocol of an established connection: HTTP/1, or one that carries streams."""
+    if r.downstream_protocol == STREAMS_NONE:
         rest(r, c)
+    elif parent_begin(r, c, r.downstream_protocol) < 0:
+        downstream_close(r, c)
+    else:
+        queue(r, c)
 
 
 cdef void rest(Reactor r, Connection *c) noexcept nogil:
@@ -130,11 +143,17 @@ cdef void downstream_advance(Reactor r, Connection *c) noexcept nogil:
         read_preface(r, c)
     elif c.state == STATE_HELLO or c.state == STATE_HANDSHAKE:
         if handshake_advance(r, c):
-            rest(r, c)
-            read_request(r, c)
+            begin_secured(r, c)
         elif handshake_has_more(c):
             queue(r, c)         # no event will announce the remaining data, or the end
     else:
+        read_request(r, c)
+
+
+cdef void begin_secured(Reactor r, Connection *c) noexcept nogil:
+    """TLS is established: the first request may have come with the end of the handshake."""
+    speak(r, c)
+    if c.state == STATE_IDLE:
         read_request(r, c)
 
 
@@ -144,8 +163,7 @@ cdef bint downstream_shake(Reactor r) noexcept nogil:
         return False
     read_clock(r)
     if handshake_resume(r, c):
-        rest(r, c)
-        read_request(r, c)
+        begin_secured(r, c)
     elif handshake_has_more(c):
         queue(r, c)
     return True
@@ -260,19 +278,16 @@ cdef int refuse(Reactor r, Connection *c, Exchange *x, int refusal) noexcept nog
     return request_refused(r, c, x, refusal)
 
 
-cdef void break_down(Connection *c) noexcept nogil:
-    """Makes the close a reset, without a TLS close_notify."""
-    cdef linger abruptly
-    abruptly.l_onoff = 1
-    abruptly.l_linger = 0
-    setsockopt(c.fd, SOL_SOCKET, SO_LINGER, &abruptly, sizeof(linger))
-    c.failed = True
-
-
 cdef void conclude(Reactor r, Connection *c, int verdict) noexcept nogil:
-    """Ends the exchange: the connection waits for another request, lingers or closes."""
+    """Ends the exchange: the connection waits for another request, lingers or closes; a stream ends."""
     close_exchange(r, c)
-    if verdict == VERDICT_DONE:
+    if c.layer == LAYER_STREAM:
+        if verdict == VERDICT_RESET:
+            break_down(r, c)
+        else:
+            end_writing(r, c)
+        downstream_close(r, c)
+    elif verdict == VERDICT_DONE:
         rest(r, c)
         if c.readable or buffer_size(&c.input):
             queue(r, c)
@@ -285,7 +300,7 @@ cdef void conclude(Reactor r, Connection *c, int verdict) noexcept nogil:
             queue(r, c)
     else:
         if verdict == VERDICT_RESET:
-            break_down(c)
+            break_down(r, c)
         downstream_close(r, c)
 
 
@@ -410,10 +425,15 @@ cdef void downstream_end(Reactor r, Connection *c, uint16_t reason) noexcept nog
 cdef void downstream_close(Reactor r, Connection *c) noexcept nogil:
     if c.exchange is not NULL:          # the engine is being closed
         if break_off(r, c, c.exchange, REASON_DRAINED) == VERDICT_RESET:
-            break_down(c)
+            break_down(r, c)
         close_exchange(r, c)
-    else:
+    elif c.tls is not NULL:
         end_tls(r, c)
+    if c.parent is not NULL:
+        streams_end(r, c)
     gauge_add(r.counters, FIXED_DOWNSTREAM_IDLE, -1)
-    r.downstreams -= 1
+    if c.layer == LAYER_STREAM:
+        r.carried -= 1
+    else:
+        r.downstreams -= 1
     close_connection(r, c)

@@ -11,10 +11,8 @@ from fastroute.ext.reactor.counters cimport (
     TLS_CROWDED, TLS_NO_CERTIFICATE, TLS_NO_CLIENT_HELLO, TLS_NO_LISTENER, TLS_NOT_AGREED, TLS_UNREAD, count, gauge_add,
     observe,
 )
-from fastroute.ext.reactor.reactor cimport (
-    close_connection, flush, handshake_enter, handshake_leave, lend_readable, read_clock, receive_sealed, set_deadline,
-    ship,
-)
+from fastroute.ext.reactor.encryption cimport handshake_enter, handshake_leave, lend_readable, ship
+from fastroute.ext.reactor.reactor cimport close_connection, flush, read_clock, receive_sealed, set_deadline
 from fastroute.ext.reactor.waiting cimport waiting_add, waiting_charge, waiting_crowd
 from fastroute.ext.routing.router cimport Listener, find_listener
 from fastroute.ext.tls.hello cimport HELLO_MOST, Hello, hello_read

@@ -17,8 +17,8 @@ from fastroute.ext.reactor.reactor cimport Reactor
 
 # The request in `r.head` begins.
 cdef void client_begin(Reactor r, Exchange *x) noexcept nogil
-# Receives once, or takes what has arrived before.
-cdef void client_receive(Reactor r, Connection *c, const Exchange *x, Arrival *arrival) noexcept nogil
+# Receives once, at most `most` bytes, or takes what has arrived before.
+cdef void client_receive(Reactor r, Connection *c, const Exchange *x, uint32_t most, Arrival *arrival) noexcept nogil
 # The next Event of the body of the request.
 cdef int client_event(Reactor r, Exchange *x, Arrival *arrival) noexcept nogil
 # Takes what belongs to the body, without reporting it. Returns 0, or a Refusal.

@@ -42,7 +42,7 @@ cdef inline uint32_t room(Reactor r, const Exchange *x) noexcept nogil:
     return SCRATCH if x.request_body.left > SCRATCH - r.ahead else <uint32_t> x.request_body.left + r.ahead
 
 
-cdef void client_receive(Reactor r, Connection *c, const Exchange *x, Arrival *arrival) noexcept nogil:
+cdef void client_receive(Reactor r, Connection *c, const Exchange *x, uint32_t most, Arrival *arrival) noexcept nogil:
     cdef long size = 0
     memset(arrival, 0, sizeof(Arrival))
     arrival.kept = buffer_size(&c.input) != 0
@@ -51,7 +51,7 @@ cdef void client_receive(Reactor r, Connection *c, const Exchange *x, Arrival *a
         arrival.size = buffer_size(&c.input)
     elif c.readable:
         arrival.data = r.scratch
-        size = receive(r, c, r.scratch, room(r, x))
+        size = receive(r, c, r.scratch, min(room(r, x), most))
         arrival.size = <uint32_t> size if size > 0 else 0
         arrival.closed = size < 0
 

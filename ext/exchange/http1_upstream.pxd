@@ -16,8 +16,8 @@ cdef uint32_t backend_write(Reactor r, const Message *message) noexcept nogil
 cdef int backend_send(Reactor r, Connection *u, Exchange *x, const char *body, uint32_t size) noexcept nogil
 # Sends a piece of the body. Returns like backend_send.
 cdef int backend_body(Reactor r, Connection *u, const Piece *piece) noexcept nogil
-# Receives once. Returns 0, or -1 if out of memory.
-cdef int backend_receive(Reactor r, Connection *u, Arrival *arrival) noexcept nogil
+# Receives once: at most `room` bytes, and at most SCRATCH. Returns 0, or -1 if out of memory.
+cdef int backend_receive(Reactor r, Connection *u, uint32_t room, Arrival *arrival) noexcept nogil
 # The next Event of the answer. After EVENT_HEAD, call backend_accept before the next one.
 cdef int backend_event(Reactor r, Exchange *x, Connection *u, Arrival *arrival) noexcept nogil
 # The answer whose head was taken is the one for the client.

@@ -22,7 +22,7 @@ from fastroute.ext.memory.buffer cimport (
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.reactor.exchange cimport STAGE_WAITING
 from fastroute.ext.reactor.inet cimport iovec
-from fastroute.ext.reactor.reactor cimport SCRATCH, receive, transmit
+from fastroute.ext.reactor.reactor cimport receive, transmit
 
 
 # --- the request
@@ -51,13 +51,13 @@ cdef int backend_body(Reactor r, Connection *u, const Piece *piece) noexcept nog
 # --- the answer
 
 
-cdef int backend_receive(Reactor r, Connection *u, Arrival *arrival) noexcept nogil:
+cdef int backend_receive(Reactor r, Connection *u, uint32_t room, Arrival *arrival) noexcept nogil:
     cdef long size
     memset(arrival, 0, sizeof(Arrival))
     arrival.kept = buffer_size(&u.input) != 0
     if not arrival.kept:
         arrival.data = r.scratch
-        size = receive(r, u, r.scratch, SCRATCH)
+        size = receive(r, u, r.scratch, room)
         if size > 0:
             arrival.size = <uint32_t> size
     else:

@@ -52,17 +52,17 @@ cdef uint64_t pace_watch(Reactor r, Exchange *x, uint8_t mover) noexcept nogil:
     return x.pace_due
 
 
-cdef uint64_t pace_moved(const Connection *c, const Exchange *x) noexcept nogil:
+cdef uint64_t pace_moved(Reactor r, const Connection *c, const Exchange *x) noexcept nogil:
     """Bytes that the side for which the exchange waits has moved so far. With TLS, sent and waiting bytes differ by the
     overhead of records, which does not matter here."""
     if x.mover == MOVER_SENDER:
         return x.received + x.discarded
-    return x.sent - buffer_size(&c.output) - (untaken(c) if x.mover == MOVER_READER else 0)
+    return x.sent - buffer_size(&c.output) - (untaken(r, c) if x.mover == MOVER_READER else 0)
 
 
 cdef int64_t advance(Reactor r, const Connection *c, const Exchange *x) noexcept nogil:
     """By how many bytes the side may be behind the minimum."""
-    return PACE_SPARE * <int64_t> r.window_bytes + <int64_t> receiver_step(c) if x.mover == MOVER_READER else 0
+    return PACE_SPARE * <int64_t> r.window_bytes + <int64_t> receiver_step(r, c) if x.mover == MOVER_READER else 0
 
 
 cdef bint pace_failed(Reactor r, const Connection *c, Exchange *x) noexcept nogil:
@@ -71,7 +71,7 @@ cdef bint pace_failed(Reactor r, const Connection *c, Exchange *x) noexcept nogi
     cdef bint begun = x.pace_begun
     if x.mover == MOVER_NONE or r.milliseconds < x.pace_due:
         return False
-    moved = pace_moved(c, x)
+    moved = pace_moved(r, c, x)
     before = x.pace_moved
     x.pace_moved = moved
     x.pace_begun = True

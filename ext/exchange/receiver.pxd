@@ -12,6 +12,7 @@
 from libc.stdint cimport uint32_t
 
 from fastroute.ext.reactor.connection cimport Connection
+from fastroute.ext.reactor.reactor cimport Reactor
 
 
 cdef enum:
@@ -21,5 +22,5 @@ cdef enum:
     UNANSWERED = 3              # probes of its closed window in a row after which a peer is considered gone
 
 # The most bytes that the peer may have to read until its kernel acknowledges more. 0: the kernel of the peer does not
-# respond. One system call.
-cdef uint32_t receiver_step(const Connection *c) noexcept nogil
+# respond. One system call. A stream's peer may also read half of its window before it opens it again.
+cdef uint32_t receiver_step(Reactor r, const Connection *c) noexcept nogil

@@ -3,10 +3,20 @@
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
+from fastroute.ext.reactor.connection cimport LAYER_STREAM
 from fastroute.ext.reactor.inet cimport IPPROTO_TCP, TCP_INFO, getsockopt, tcp_info
+from fastroute.ext.reactor.stream cimport parent_of
 
 
-cdef uint32_t receiver_step(const Connection *c) noexcept nogil:
+cdef uint32_t receiver_step(Reactor r, const Connection *c) noexcept nogil:
+    cdef const Connection *p
+    if c.layer != LAYER_STREAM:
+        return kernel_step(c)
+    p = parent_of(r, c)
+    return min(c.stream.untaken // 2 + kernel_step(p), <uint32_t> HELD_MOST) if p is not NULL else 0
+
+
+cdef uint32_t kernel_step(const Connection *c) noexcept nogil:
     cdef tcp_info found
     cdef uint32_t size = sizeof(tcp_info)
     cdef uint64_t held

@@ -27,7 +27,7 @@ from fastroute.ext.http1.reason cimport (
     REASON_UPLOAD_TIMEOUT, REASON_UPSTREAM_TOO_SLOW,
 )
 from fastroute.ext.memory.buffer cimport buffer_size
-from fastroute.ext.reactor.connection cimport slab_find
+from fastroute.ext.reactor.connection cimport LAYER_STREAM, slab_find
 from fastroute.ext.reactor.counters cimport FIXED_ENDED_BODY_TOO_SLOW, FIXED_ENDED_UPSTREAM_TOO_SLOW, count
 from fastroute.ext.reactor.exchange cimport (
     Exchange, STAGE_CONNECTING, STAGE_DISCARDING, STAGE_FLUSHING, STAGE_PAUSING, STAGE_RELAYING, STAGE_TUNNEL,
@@ -35,7 +35,7 @@ from fastroute.ext.reactor.exchange cimport (
     continues,
 )
 from fastroute.ext.reactor.reactor cimport (
-    DISCARD_BYTES, flush, queue, say_end, set_deadline, untaken,
+    DISCARD_BYTES, SCRATCH, flush, queue, say_end, set_deadline, untaken,
 )
 from fastroute.ext.routing.retry cimport FAILURE_NOT_CONNECTED, FAILURE_TIMEOUT
 
@@ -132,7 +132,7 @@ cdef int settle(Reactor r, Connection *c, Exchange *x) noexcept nogil:
         if not x.keep_alive and x.request_body.complete and not c.readable and buffer_size(&c.input) == 0:
             return VERDICT_CLOSE
         return VERDICT_LINGER
-    if x.request_body.complete:
+    if x.request_body.complete or c.layer == LAYER_STREAM:
         return VERDICT_DONE
     x.stage = STAGE_DISCARDING
     return VERDICT_ON if can_be_discarded(x) else VERDICT_LINGER
@@ -141,7 +141,7 @@ cdef int settle(Reactor r, Connection *c, Exchange *x) noexcept nogil:
 cdef int discard(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     """Reads and discards the rest of a request body that is not needed, so that the connection can be kept."""
     cdef Arrival arrival
-    client_receive(r, c, x, &arrival)
+    client_receive(r, c, x, SCRATCH, &arrival)
     if arrival.closed:
         return VERDICT_CLOSE
     if not arrival.kept and not c.readable and arrival.size == 0:
@@ -192,13 +192,13 @@ cdef void look(Reactor r, const Connection *peer, Exchange *x) noexcept nogil:
     --body-idle-timeout counts once for each PATIENT_WINDOWS windows at the minimum rate that the peer may need to read
     before its kernel acknowledges more. So by default, a peer that reads at the minimum rate makes progress in time.
     """
-    cdef uint32_t left = untaken(peer)
+    cdef uint32_t left = untaken(r, peer)
     cdef uint64_t usual = PATIENT_WINDOWS * (r.window_bytes or PATIENT_BYTES)
     if x.looked >= x.progress and left < x.untaken:
         x.progress = r.milliseconds
     x.looked = r.milliseconds
     x.untaken = left
-    x.patience = r.times.body * max(usual, <uint64_t> receiver_step(peer)) // usual
+    x.patience = r.times.body * max(usual, <uint64_t> receiver_step(r, peer)) // usual
 
 
 cdef void watch_progress(Reactor r, Connection *c, Exchange *x) noexcept nogil:
@@ -209,7 +209,7 @@ cdef void watch_progress(Reactor r, Connection *c, Exchange *x) noexcept nogil:
         deadline = earlier(deadline, next_look(r, x))
     if x.stage == STAGE_PAUSING:
         deadline = earlier(deadline, x.resume)
-    if c.ended:
+    if c.ended and c.layer != LAYER_STREAM:
         schedule_probe(r, x)
         deadline = earlier(deadline, x.probe)
     set_deadline(r, c, deadline)

@@ -29,20 +29,30 @@ cdef enum:
     SWEEP_AGE = 100         # milliseconds after which the connections are classified again
 
 
+cdef uint64_t below(const Connection *c) noexcept nogil:
+    """Bytes of the connection that TLS, or the protocol of its streams, holds."""
+    cdef uint64_t size = 0
+    if c.tls is not NULL:
+        size += c.tls.input.room + c.tls.memory
+    if c.stream is not NULL:
+        size += c.stream.input.room
+    if c.parent is not NULL:
+        size += c.parent.batch.room
+    return size
+
+
 cdef uint64_t held_by(Reactor r, const Connection *c) noexcept nogil:
     """Bytes that end with the connection, if it is a client's or a mirror's; otherwise 0."""
     cdef uint64_t size = 0
     cdef const Connection *u
     cdef const Exchange *x = c.exchange
     if c.side == SIDE_DOWNSTREAM or (c.side == SIDE_UPSTREAM and c.mirror is not NULL):
-        size = <uint64_t> c.input.room + c.output.room
-        if c.tls is not NULL:
-            size += c.tls.input.room + c.tls.memory
+        size = <uint64_t> c.input.room + c.output.room + below(c)
         if x is not NULL:
             size += <uint64_t> x.held.room + x.kept
             u = slab_find(&r.slab, x.upstream)
             if u is not NULL:
-                size += <uint64_t> u.input.room + u.output.room
+                size += <uint64_t> u.input.room + u.output.room + below(u)
     return size
 
 

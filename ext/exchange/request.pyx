@@ -29,6 +29,7 @@ from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.block cimport BLOCK_MORE, block_size
 from fastroute.ext.message.message cimport METHOD_TRACE, Field, Message, is_idempotent
 from fastroute.ext.reactor.exchange cimport STAGE_WAITING, VERDICT_ON, exchange_keep_origin, exchange_keep_request
+from fastroute.ext.reactor.stream cimport room_for, tls_of
 from fastroute.ext.routing.balancer cimport choose_target
 from fastroute.ext.routing.chain cimport FilterChain
 from fastroute.ext.routing.copies cimport copies_reset
@@ -37,6 +38,7 @@ from fastroute.ext.routing.loop cimport is_marked
 from fastroute.ext.routing.retry cimport KEPT_MOST
 from fastroute.ext.routing.router cimport Decision, find_rule, listener_ref
 from fastroute.ext.routing.tables cimport Rule, rule_ref
+from fastroute.ext.tls.tls cimport Tls
 
 
 cdef void note(Reactor r, Exchange *x, const Message *message) noexcept nogil:
@@ -52,13 +54,14 @@ cdef void note(Reactor r, Exchange *x, const Message *message) noexcept nogil:
 cdef void find(Reactor r, Connection *c, Exchange *x, Message *message, Decision *decision) noexcept nogil:
     """Finds the rule of the request and sets `x.rule`, or else `x.listener` if there is one."""
     cdef Slice asked
-    if c.tls is not NULL:
-        asked.data = c.tls.name
-        asked.size = c.tls.name_size
+    cdef Tls *tls = tls_of(r, c)
+    if tls is not NULL:
+        asked.data = tls.name
+        asked.size = tls.name_size
     memset(decision, 0, sizeof(Decision))
     decision.reason = REASON_NO_LISTENER
     if r.tables is not None:
-        find_rule(r.tables.routes, r.sockets[c.listener], &asked if c.tls is not NULL else NULL, message, &r.arena,
+        find_rule(r.tables.routes, r.sockets[c.listener], &asked if tls is not NULL else NULL, message, &r.arena,
                   decision)
     if decision.rule is not NULL and not message.asterisk:
         rule_ref(decision.rule)
@@ -75,7 +78,7 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Message *message) noexcep
     cdef Forwarded said
     cdef int chosen
     cdef Rule *rule
-    cdef bint secure = c.tls is not NULL
+    cdef bint secure = tls_of(r, c) is not NULL
     cdef bint client_secure = secure
     forward_begin(&said, r.trusted, &c.peer, message)
     find(r, c, x, message, &decision)
@@ -257,7 +260,7 @@ cdef int request_relay(Reactor r, Connection *c, Exchange *x, Connection *u) noe
     cdef Arrival arrival
     cdef Slice *data = &arrival.piece.data
     cdef int event
-    client_receive(r, c, x, &arrival)
+    client_receive(r, c, x, room_for(r, u), &arrival)
     r.arena.used = 0
     event = client_event(r, x, &arrival)
     if event == EVENT_NONE:

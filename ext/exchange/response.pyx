@@ -37,6 +37,7 @@ from fastroute.ext.reactor.exchange cimport (
     STAGE_FLUSHING, STAGE_RELAYING, STAGE_WAITING, VERDICT_ON, exchange_origin,
 )
 from fastroute.ext.reactor.reactor cimport flush
+from fastroute.ext.reactor.stream cimport room_for
 from fastroute.ext.routing.filters cimport filter_response
 from fastroute.ext.routing.retry cimport FAILURE_CLOSED, FAILURE_STATUS
 
@@ -49,7 +50,7 @@ cdef int response_relay(Reactor r, Connection *c, Exchange *x, Connection *u) no
     cdef Arrival arrival
     cdef uint32_t written = 0
     cdef int event
-    if backend_receive(r, u, &arrival) < 0:
+    if backend_receive(r, u, room_for(r, c), &arrival) < 0:
         return answer_plainly(r, c, x, 502, REASON_OVERLOADED)
     if arrival.size:
         x.heard = True

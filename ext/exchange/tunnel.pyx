@@ -24,7 +24,8 @@ from fastroute.ext.memory.buffer cimport buffer_bytes, buffer_consume, buffer_si
 from fastroute.ext.reactor.connection cimport slab_find
 from fastroute.ext.reactor.exchange cimport STAGE_TUNNEL, VERDICT_CLOSE, VERDICT_LINGER, VERDICT_ON, VERDICT_RESET
 from fastroute.ext.reactor.inet cimport iovec
-from fastroute.ext.reactor.reactor cimport SCRATCH, end_writing, flush, queue, receive, set_deadline, transmit
+from fastroute.ext.reactor.reactor cimport end_writing, flush, queue, receive, set_deadline, transmit
+from fastroute.ext.reactor.stream cimport room_for
 
 cdef enum Flow:                 # the result of one direction in one visit
     FLOW_ON = 0
@@ -71,7 +72,7 @@ cdef int carry(Reactor r, Connection *sender, Connection *receiver, Exchange *x,
         size = buffer_size(&sender.input)
     elif sender.readable:
         part.iov_base = r.scratch
-        size = receive(r, sender, r.scratch, SCRATCH)
+        size = receive(r, sender, r.scratch, room_for(r, receiver))
     else:
         return FLOW_ON
     if size == -1:

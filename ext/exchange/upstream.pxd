@@ -1,4 +1,6 @@
-# Connections to endpoints: opening them, and the pools of idle ones, for each endpoint and pool key (routing/pools).
+# Connections to endpoints: opening them, and the pools of idle ones, for each endpoint and pool key (routing/pools). With a
+# protocol that has streams, these functions open and end streams, and the connections that carry them are in a list of
+# their endpoint (Endpoint.parents).
 #
 # A pool is a list through the slab (IdlePool.head, Connection.next), last in, first out: the connection that was used
 # last is the most likely to be alive, and those at the end become old enough to be closed. All idle connections of the
@@ -21,7 +23,7 @@ cdef enum:
 # Takes an idle connection with this key from its pool, in STATE_ACTIVE, for a request of `method` (MethodName); NULL if
 # there is none. With `certainly` it is checked first, for requests that must not be sent twice. Unusable ones are closed,
 # but only a few: then it returns NULL.
-cdef Connection *upstream_reuse(Reactor r, Endpoint *endpoint, const PoolKey *key, uint8_t method,
+cdef Connection *upstream_reuse(Reactor r, Endpoint *endpoint, PoolKey *key, uint8_t method,
                                 bint certainly) noexcept nogil
 # Notes the final head of an answer on `u`. A body that was stated but must not follow (`withheld`: after HEAD, or in a
 # 304) may follow nevertheless, and would be read as the next answer. So the connection is `held`: its socket is checked
@@ -37,3 +39,5 @@ cdef void upstream_release(Reactor r, Connection *u) noexcept nogil
 cdef void upstream_close(Reactor r, Connection *u) noexcept nogil
 # Closes a few of the idle connections that no backend may use any more (Pools.unused).
 cdef void upstream_forget(Reactor r) noexcept nogil
+# Whether a backend may still use a connection that carries streams.
+cdef bint upstream_is_listed(Reactor r, const Connection *p) noexcept nogil

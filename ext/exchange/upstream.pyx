@@ -9,7 +9,7 @@ from fastroute.ext.exchange.idle cimport idle_is_usable, idle_stays, idle_takes
 from fastroute.ext.http1.head cimport Head
 from fastroute.ext.memory.buffer cimport buffer_free
 from fastroute.ext.reactor.connection cimport (
-    SIDE_UPSTREAM, STATE_ACTIVE, STATE_CONNECTING, STATE_POOLED, slab_at, slab_take,
+    LAYER_STREAM, SIDE_UPSTREAM, STATE_ACTIVE, STATE_CONNECTING, STATE_PARENT, STATE_POOLED, Parent, slab_at, slab_take,
 )
 from fastroute.ext.reactor.counters cimport FIXED_UPSTREAM_ACTIVE, FIXED_UPSTREAM_IDLE, gauge_add
 from fastroute.ext.reactor.inet cimport (
@@ -17,7 +17,9 @@ from fastroute.ext.reactor.inet cimport (
     SO_SNDBUF, TCP_NODELAY, connect, getsockopt, htons, setsockopt, sockaddr, sockaddr_in, sockaddr_in6,
     sockaddr_storage, socket,
 )
-from fastroute.ext.reactor.reactor cimport close_connection, set_deadline, watch
+from fastroute.ext.reactor.parent cimport STREAMS_NONE, parent_begin, parent_has_room
+from fastroute.ext.reactor.reactor cimport close_connection, end_writing, has_ended, set_deadline, watch
+from fastroute.ext.reactor.stream cimport parent_of, stream_open, streams_end
 from fastroute.ext.routing.balancer cimport endpoint_failed
 from fastroute.ext.routing.endpoint cimport IdlePool
 from fastroute.ext.routing.poolkey cimport key_ref, key_unref
@@ -48,10 +50,17 @@ cdef uint32_t socket_address(const Endpoint *endpoint, sockaddr_storage *address
 
 cdef void close_idle(Reactor r) noexcept nogil:
     """Closes the oldest idle connections, up to SPARE."""
+    cdef uint32_t index = r.upstream_parents
+    cdef Connection *p
     for _ in range(SPARE):
         if r.idle_oldest == 0:
-            return
+            break
         upstream_close(r, slab_at(&r.slab, r.idle_oldest))
+    while r.idle_oldest == 0 and index != 0:
+        p = slab_at(&r.slab, index)
+        index = p.parent.next
+        if p.parent.resting:
+            upstream_close(r, p)
 
 
 cdef int open_socket(Reactor r, uint16_t family) noexcept nogil:
@@ -66,7 +75,8 @@ cdef int open_socket(Reactor r, uint16_t family) noexcept nogil:
     return fd
 
 
-cdef Connection *upstream_connect(Reactor r, Endpoint *endpoint, PoolKey *key) noexcept nogil:
+cdef Connection *connect_socket(Reactor r, Endpoint *endpoint, PoolKey *key) noexcept nogil:
+    """Starts a connection of its own: STATE_CONNECTING or STATE_ACTIVE; NULL if it could not be started."""
     cdef sockaddr_storage address
     cdef uint32_t size = socket_address(endpoint, &address)
     cdef int on = 1
@@ -105,9 +115,102 @@ cdef Connection *upstream_connect(Reactor r, Endpoint *endpoint, PoolKey *key) n
     return u
 
 
+cdef Connection *upstream_connect(Reactor r, Endpoint *endpoint, PoolKey *key) noexcept nogil:
+    if r.upstream_protocol == STREAMS_NONE:
+        return connect_socket(r, endpoint, key)
+    return stream_to(r, endpoint, key, any_parent(r, endpoint, key))
+
+
+cdef Connection *find_parent(Reactor r, const Endpoint *endpoint, const PoolKey *key, uint8_t state,
+                             bint certainly) noexcept nogil:
+    """A parent in that state with room for another stream; NULL if there is none. Like upstream_reuse."""
+    cdef uint32_t index = endpoint.parents
+    cdef Connection *p
+    while index != 0:
+        p = slab_at(&r.slab, index)
+        index = p.parent.sibling_next
+        if p.key == key and p.state == state and parent_has_room(p) and not (certainly and has_ended(p)):
+            return p
+    return NULL
+
+
+cdef Connection *any_parent(Reactor r, Endpoint *endpoint, PoolKey *key) noexcept nogil:
+    """A parent with room, established if possible, or else a new one; NULL if none could be started."""
+    cdef Connection *p = find_parent(r, endpoint, key, STATE_PARENT, True)
+    if p is NULL:
+        p = find_parent(r, endpoint, key, STATE_CONNECTING, False)
+    if p is not NULL:
+        return p
+    p = connect_socket(r, endpoint, key)
+    if p is NULL:
+        return NULL
+    if parent_begin(r, p, r.upstream_protocol) < 0:
+        upstream_close(r, p)
+        return NULL
+    begin_parent(r, p)
+    if p.state == STATE_CONNECTING:
+        set_deadline(r, p, r.milliseconds + r.times.connect)
+    return p
+
+
+cdef Connection *stream_to(Reactor r, Endpoint *endpoint, PoolKey *key, Connection *p) noexcept nogil:
+    """A new stream on the parent; NULL if that failed, or `p` is NULL."""
+    cdef Connection *u = stream_open(r, p) if p is not NULL else NULL
+    if u is NULL:
+        return NULL
+    u.started = r.now
+    u.endpoint = endpoint
+    endpoint_ref(endpoint)
+    u.key = key
+    key_ref(key)
+    return u
+
+
+cdef void begin_parent(Reactor r, Connection *p) noexcept nogil:
+    """Adds a parent to the list of its endpoint, and to the list of all."""
+    cdef Parent *parent = p.parent
+    parent.sibling_next = p.endpoint.parents
+    if parent.sibling_next != 0:
+        slab_at(&r.slab, parent.sibling_next).parent.sibling_previous = p.index
+    p.endpoint.parents = p.index
+    parent.next = r.upstream_parents
+    if parent.next != 0:
+        slab_at(&r.slab, parent.next).parent.previous = p.index
+    r.upstream_parents = p.index
+    parent.listed = True
+
+
+cdef void end_parent(Reactor r, Connection *p) noexcept nogil:
+    """Ends the streams of a parent that is about to be closed."""
+    cdef Parent *parent = p.parent
+    if parent.listed:
+        if parent.sibling_previous != 0:
+            slab_at(&r.slab, parent.sibling_previous).parent.sibling_next = parent.sibling_next
+        else:
+            p.endpoint.parents = parent.sibling_next
+        if parent.sibling_next != 0:
+            slab_at(&r.slab, parent.sibling_next).parent.sibling_previous = parent.sibling_previous
+        if parent.previous != 0:
+            slab_at(&r.slab, parent.previous).parent.next = parent.next
+        else:
+            r.upstream_parents = parent.next
+        if parent.next != 0:
+            slab_at(&r.slab, parent.next).parent.previous = parent.previous
+    streams_end(r, p)
+
+
 cdef int upstream_connected(Reactor r, Connection *u) noexcept nogil:
     cdef int error = 0
     cdef uint32_t size = sizeof(int)
+    cdef const Connection *p
+    if u.layer == LAYER_STREAM:
+        p = parent_of(r, u)
+        if p is NULL:
+            return -1
+        if p.state == STATE_CONNECTING:
+            return 0
+        u.state = STATE_ACTIVE
+        return 1
     if not u.writable and not u.failed:
         return 0
     if getsockopt(u.fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 or error != 0 or not u.writable:
@@ -161,12 +264,14 @@ cdef void leave_pool(Reactor r, Connection *u) noexcept nogil:
     gauge_add(r.counters, FIXED_UPSTREAM_ACTIVE, 1)
 
 
-cdef Connection *upstream_reuse(Reactor r, Endpoint *endpoint, const PoolKey *key, uint8_t method,
+cdef Connection *upstream_reuse(Reactor r, Endpoint *endpoint, PoolKey *key, uint8_t method,
                                 bint certainly) noexcept nogil:
     cdef const IdlePool *pool = pool_of(r.upstreams.pools, endpoint, key)
     cdef uint32_t index = pool.head if pool is not NULL else 0
     cdef uint32_t closed = 0
     cdef Connection *u
+    if r.upstream_protocol != STREAMS_NONE:
+        return stream_to(r, endpoint, key, find_parent(r, endpoint, key, STATE_PARENT, certainly))
     while index != 0 and closed < UNUSABLE_MOST:
         u = slab_at(&r.slab, index)
         index = u.next
@@ -187,7 +292,12 @@ cdef void upstream_note(Reactor r, Connection *u, const Head *head) noexcept nog
 
 
 cdef void upstream_release(Reactor r, Connection *u) noexcept nogil:
-    cdef IdlePool *pool = pool_of(r.upstreams.pools, u.endpoint, u.key)
+    cdef IdlePool *pool
+    if u.layer == LAYER_STREAM:
+        end_writing(r, u)
+        upstream_close(r, u)
+        return
+    pool = pool_of(r.upstreams.pools, u.endpoint, u.key)
     if r.draining or u.ended or u.failed or (u.readable and not idle_stays(r, u)) or pool is NULL or pool.listed == 0 \
             or pool.count >= <uint32_t> (HELD_MOST if u.held > r.milliseconds else POOL_MOST):
         upstream_close(r, u)
@@ -202,11 +312,19 @@ cdef void upstream_release(Reactor r, Connection *u) noexcept nogil:
 cdef void upstream_close(Reactor r, Connection *u) noexcept nogil:
     if u.state == STATE_POOLED:
         leave_pool(r, u)
+    elif u.parent is not NULL:
+        end_parent(r, u)
+    if u.layer != LAYER_STREAM:
+        r.upstream_connections -= 1
+        gauge_add(r.counters, FIXED_UPSTREAM_ACTIVE, -1)
     endpoint_unref(u.endpoint)
     key_unref(u.key)
-    r.upstream_connections -= 1
-    gauge_add(r.counters, FIXED_UPSTREAM_ACTIVE, -1)
     close_connection(r, u)
+
+
+cdef bint upstream_is_listed(Reactor r, const Connection *p) noexcept nogil:
+    cdef const IdlePool *pool = pool_of(r.upstreams.pools, p.endpoint, p.key)
+    return pool is not NULL and pool.listed != 0
 
 
 cdef void upstream_forget(Reactor r) noexcept nogil:

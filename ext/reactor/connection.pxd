@@ -1,10 +1,10 @@
-# One socket of the engine, and the slab that holds all of them.
+# One socket of the engine, or one stream that such a socket carries, and the slab that holds all of them.
 #
 # A connection is named by its handle: generation << 32 | index. Nothing keeps a raw Connection pointer across events.
 # Closing increments the generation, so existing handles (also those in fetched epoll events) become invalid at once;
 # the slot itself is reused only in a later turn.
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastroute.ext.http1.forwarded cimport Peer
 from fastroute.ext.memory.buffer cimport Buffer
@@ -31,6 +31,7 @@ cdef enum State:
     STATE_PREFACE               # downstream: a PROXY protocol header must come first
     STATE_HELLO                 # downstream: waits for the ClientHello of a TLS client
     STATE_HANDSHAKE             # downstream: TLS handshake
+    STATE_PARENT                # carries streams
     STATE_IDLE                  # downstream: between requests
     STATE_HEAD                  # downstream: a part of a request head has arrived
     STATE_EXCHANGE              # downstream: has an exchange
@@ -39,15 +40,60 @@ cdef enum State:
     STATE_ACTIVE                # upstream: serves the exchange of `owner`
     STATE_POOLED                # upstream: idle in the pool of its endpoint and key
 
+cdef enum LayerKind:            # Connection.layer: what is below `receive` and `transmit` (reactor.pxd)
+    LAYER_SOCKET = 0            # reactor.pyx
+    LAYER_TLS                   # encryption.pyx
+    LAYER_STREAM                # stream.pyx
+    LAYERS
+
 cdef enum:
     NO_SLOT = 0xFFFFFFFF        # timer_slot of a connection that is not in the wheel
 
+cdef struct ReadyList:          # connections that have work to do without an event
+    uint32_t first              # index in the slab; 0: none
+    uint32_t last
+
+cdef struct Stream:             # what a stream owns (stream.pxd); one block of memory
+    uint64_t parent             # handle; 0: the parent has ended
+    uint32_t id                 # the protocol's number
+    uint32_t before             # list of the parent's streams, by slab index
+    uint32_t after
+    uint8_t over                # nothing can be sent any more: reset, or the parent has ended
+    uint8_t said_end            # the end of what the gateway sends was framed
+    uint32_t credit             # bytes that were taken and not announced to the peer yet
+    uint32_t untaken            # bytes sent for which the peer has not opened the window again
+    int64_t window              # bytes of content that the peer accepts now
+    Buffer input                # content received and not taken
+
+cdef struct Parent:             # what a connection that carries streams owns (parent.pxd); one block of memory
+    void *state                 # of the protocol
+    uint32_t first              # its streams, linked through Stream
+    uint32_t last
+    uint32_t count
+    ReadyList ready             # those that have work to do without an event
+    Buffer batch                # frames that the next write sends
+    int64_t window              # bytes of content of all streams that the peer accepts now
+    uint64_t held               # bytes of content of all streams that were received and not taken
+    uint64_t leave_until        # milliseconds: until then a leaving parent accepts streams
+    uint32_t sibling_next       # upstream: the other parents of its endpoint (Endpoint.parents)
+    uint32_t sibling_previous
+    uint32_t next               # upstream: all of them (Reactor.upstream_parents)
+    uint32_t previous
+    uint8_t protocol            # StreamProtocol
+    uint8_t listed              # in these two lists
+    uint8_t leaving             # no more streams are opened; it closes after the last one
+    uint8_t over                # the protocol was violated, or memory is exhausted: it closes
+    uint8_t resting             # counted as idle
+    uint8_t unseen              # `input` has bytes that arrived before the protocol began
+    uint8_t late                # its idle deadline has passed, but frames were not sent yet
+
 cdef struct Connection:
-    int fd
+    int fd                      # -1: a stream
     uint32_t index              # in the slab, from 1
     uint32_t generation
     uint8_t side                # Side
     uint8_t state               # State
+    uint8_t layer               # LayerKind
     uint8_t readable            # a read may return data (edge seen, not drained)
     uint8_t writable            # a write may accept data
     uint8_t ended               # the peer's FIN is part of the readable data
@@ -59,6 +105,8 @@ cdef struct Connection:
     uint32_t previous
     uint32_t older              # list of all idle upstream connections by age (Reactor.idle_oldest)
     uint32_t newer
+    Parent *parent              # owned; NULL: carries no streams
+    Stream *stream              # owned; NULL: not a stream
     # timer (timer.pyx)
     uint64_t deadline           # milliseconds; 0: none
     uint32_t timer_next

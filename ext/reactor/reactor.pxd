@@ -3,7 +3,7 @@
 # The Reactor is the state that all parts of the engine share: the epoll descriptor, the clock, the slab and the timer
 # wheel, the list of connections that have work to do without an event, and the scratch memory of one pass.
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from fastroute.ext.http1.forwarded cimport Peer, TrustedProxies
 from fastroute.ext.http1.head cimport Head, HeadLimits
@@ -11,7 +11,7 @@ from fastroute.ext.memory.entropy cimport Entropy
 from fastroute.ext.memory.slice cimport Arena
 from fastroute.ext.reactor.accesslog cimport AccessLog
 from fastroute.ext.reactor.clients cimport Clients
-from fastroute.ext.reactor.connection cimport Connection, Slab
+from fastroute.ext.reactor.connection cimport Connection, ReadyList, Slab
 from fastroute.ext.reactor.counters cimport Counters, CounterMap
 from fastroute.ext.reactor.exchange cimport ExchangeList
 from fastroute.ext.reactor.inet cimport iovec
@@ -57,8 +57,7 @@ cdef class Reactor:
     cdef Slab slab
     cdef Wheel wheel
     cdef ExchangeList spare
-    cdef uint32_t ready_first
-    cdef uint32_t ready_last
+    cdef ReadyList ready
     cdef uint64_t random        # for load balancing
     cdef Entropy *entropy       # for request ids
     # used within one pass
@@ -82,6 +81,8 @@ cdef class Reactor:
     cdef uint32_t max_connections
     cdef uint32_t max_per_client    # connections of one address
     cdef uint32_t max_handshakes
+    cdef uint8_t downstream_protocol    # StreamProtocol of all client connections: none, except in tests
+    cdef uint8_t upstream_protocol      # the same for backends
     cdef TrustedProxies *trusted
     cdef bint proxy_protocol
     cdef Mark mark
@@ -112,7 +113,8 @@ cdef class Reactor:
     cdef Shortage connect_shortage      # of descriptors for connections to backends
     cdef uint64_t *listeners    # their handles
     cdef uint32_t listeners_count
-    cdef uint32_t downstreams
+    cdef uint32_t downstreams   # sockets
+    cdef int64_t carried        # streams of clients, minus their parents that have streams: those are not idle
     cdef Clients clients        # connections by address
     cdef uint64_t refused       # number of connections closed because their addresses had too many
     cdef Peer last_refused      # the last of them
@@ -123,6 +125,7 @@ cdef class Reactor:
     cdef Waiting waiting        # those of them that wait
     cdef uint32_t upstream_connections
     cdef uint32_t pooled
+    cdef uint32_t upstream_parents      # first connection to a backend that carries streams; 0: none
     cdef uint32_t idle_oldest   # list of the idle upstream connections, by slab index
     cdef uint32_t idle_newest
     cdef uint32_t exchanges
@@ -135,44 +138,60 @@ cdef void read_clock(Reactor r) noexcept nogil
 # Called once per turn, because the wall clock may be set at any time.
 cdef void read_wall_clock(Reactor r) noexcept nogil
 
-# Receives at most `room` bytes, decrypted if the connection has TLS. Returns their number (> 0), 0 if nothing is
-# available now, -1 if the peer has closed its side, -2 if the connection is broken. Clears `readable` if nothing more
-# can be available.
+# --- the layers. A connection is a socket, TLS on its socket, or a stream of its parent. The functions below call those of
+# its layer. A plain socket is served without the table.
+
+cdef struct Layer:              # what is below a connection; the functions with these names say what each does
+    long (*receive)(Reactor r, Connection *c, char *into, uint32_t room) noexcept nogil
+    int (*transmit)(Reactor r, Connection *c, iovec *parts, int count) noexcept nogil
+    int (*put)(Reactor r, Connection *c, const char *data, uint32_t size) noexcept nogil
+    int (*flush)(Reactor r, Connection *c) noexcept nogil
+    uint32_t (*untaken)(Reactor r, const Connection *c) noexcept nogil
+    bint (*is_quiet)(Reactor r, const Connection *c) noexcept nogil
+    bint (*say_end)(Reactor r, Connection *c) noexcept nogil
+    void (*half_close)(Reactor r, Connection *c) noexcept nogil
+    void (*break_down)(Reactor r, Connection *c) noexcept nogil
+    void (*forget)(Reactor r, Connection *c) noexcept nogil     # frees what the layer owns; `c` is about to be closed
+
+# The table of a kind, which its module fills in when it is imported: reactor.pyx, encryption.pyx, stream.pyx.
+cdef Layer *layer_at(uint8_t kind) noexcept nogil
+
+# Receives at most `room` bytes. Returns their number (> 0), 0 if nothing is available now, -1 if the peer has closed its
+# side, -2 if the connection is broken. Clears `readable` if nothing more can be available.
 cdef long receive(Reactor r, Connection *c, char *into, uint32_t room) noexcept nogil
-# The same without decryption, also for a connection with TLS.
-cdef long receive_sealed(Reactor r, Connection *c, char *into, uint32_t room) noexcept nogil
-# Marks a connection with TLS as readable because of bytes already received. When they are used up, `readable` depends
-# on the socket again.
-cdef void lend_readable(Connection *c) noexcept nogil
-# Sends `parts`, encrypted if the connection has TLS, after the bytes in `c.output`; appends to `c.output` what the
-# socket does not accept now. May change `parts`. Returns 0, or -1 if the connection is broken or memory is exhausted.
+# Sends `parts` after the bytes in `c.output`; appends to `c.output` what is not accepted now. May change `parts`. Returns
+# 0, or -1 if the connection is broken or memory is exhausted.
 cdef int transmit(Reactor r, Connection *c, iovec *parts, int count) noexcept nogil
-# Appends the bytes to `c.output`, encrypted if the connection has TLS; the next transmit or flush sends them. Returns
-# 0, or -1 if out of memory.
+# Appends the bytes to `c.output`; the next transmit or flush sends them. Returns 0, or -1 if out of memory.
 cdef int put(Reactor r, Connection *c, const char *data, uint32_t size) noexcept nogil
 # Sends the bytes in `c.output`. Returns 0 (some may remain there), or -1 if the connection is broken.
 cdef int flush(Reactor r, Connection *c) noexcept nogil
-# Bytes that the kernel has accepted for the peer and that the peer has not acknowledged. One system call.
-cdef uint32_t untaken(const Connection *c) noexcept nogil
-# Sends what libssl has written to the pipe. Returns 0, or -1 if the connection is broken.
-cdef int ship(Reactor r, Connection *c) noexcept nogil
-# Ends TLS with a client to which nothing more is sent: sends close_notify and frees the TLS state. Later input is not
-# decrypted.
-cdef void end_tls(Reactor r, Connection *c) noexcept nogil
-# Adds a connection to the list of handshakes in progress, or removes it.
-cdef void handshake_enter(Reactor r, Connection *c) noexcept nogil
-cdef void handshake_leave(Reactor r, Connection *c) noexcept nogil
-# Adds the connection to the ready list, so that it is visited again, in this turn or the next, without an event.
+# Bytes that were accepted for the peer and that the peer has not acknowledged. One system call.
+cdef uint32_t untaken(Reactor r, const Connection *c) noexcept nogil
+# Checks on the socket itself that it is open and has no input (an event may be pending, or out of date).
+cdef bint is_quiet(Reactor r, const Connection *c) noexcept nogil
+# Whether the peer has closed a connection with a socket, as far as the kernel knows. One system call.
+cdef bint has_ended(const Connection *c) noexcept nogil
+# Says to the peer that nothing more follows, if the layer can say it; `c.output` must be empty. False: that message is
+# still in `c.output`.
+cdef bint say_end(Reactor r, Connection *c) noexcept nogil
+# The same, then closes the writing side. False: call it again after `c.output` has been sent.
+cdef bint end_writing(Reactor r, Connection *c) noexcept nogil
+# Makes the close that follows a reset, without the message of say_end.
+cdef void break_down(Reactor r, Connection *c) noexcept nogil
+
+# `receive` and `transmit` of the socket, below TLS.
+cdef long receive_sealed(Reactor r, Connection *c, char *into, uint32_t room) noexcept nogil
+cdef int transmit_sealed(Reactor r, Connection *c, iovec *parts, int count) noexcept nogil
+# Adds the connection to the ready list, so that it is visited again, in this turn or the next, without an event. A stream
+# is added to the list of its parent, and the parent is queued.
 cdef void queue(Reactor r, Connection *c) noexcept nogil
-cdef Connection *unqueue(Reactor r) noexcept nogil
+# Removes and returns the first connection of a list; NULL if it is empty.
+cdef Connection *unqueue(Reactor r, ReadyList *ready) noexcept nogil
 # Removes the connection from the ready list if it is there.
 cdef void dequeue(Reactor r, Connection *c) noexcept nogil
 # Adds the connection to epoll, edge-triggered, for reading and writing. Returns 0 or -1.
 cdef int watch(Reactor r, Connection *c) noexcept nogil
 cdef void set_deadline(Reactor r, Connection *c, uint64_t milliseconds) noexcept nogil
-# Sends close_notify if the connection has TLS; `c.output` must be empty. False: close_notify is still in `c.output`.
-cdef bint say_end(Reactor r, Connection *c) noexcept nogil
-# The same, then shuts down the writing side of the socket. False: call it again after `c.output` has been sent.
-cdef bint end_writing(Reactor r, Connection *c) noexcept nogil
 # Closes the socket and the connection, which makes its handle invalid. All connections are closed here.
 cdef void close_connection(Reactor r, Connection *c) noexcept nogil

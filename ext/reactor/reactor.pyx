@@ -4,14 +4,14 @@ Sockets are watched edge-triggered for their whole life: one epoll_ctl per conne
 `writable` of a Connection record the edges. A short read or write shows that the edge is used up, except for a short
 read after a FIN or an error: one more read finds the end.
 
-TLS is handled within `receive` and `transmit`: their callers see plaintext, while `output` holds encrypted bytes.
-`readable` is also set if bytes have been received but not used yet.
+TLS and streams are below `receive` and `transmit` (Layer). With them, `readable` is also set if bytes have been
+received but not used yet.
 """
 
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 from posix.unistd cimport close
 
@@ -21,23 +21,23 @@ from fastroute.ext.memory.clock cimport microseconds_now
 from fastroute.ext.memory.entropy cimport entropy_close
 from fastroute.ext.reactor.clients cimport clients_leave
 from fastroute.ext.reactor.clients cimport clients_free
-from fastroute.ext.reactor.connection cimport SIDE_LISTENER, handle_of, slab_at, slab_bury, slab_free
+from fastroute.ext.reactor.connection cimport (
+    LAYER_SOCKET, LAYER_STREAM, LAYERS, SIDE_LISTENER, handle_of, slab_at, slab_bury, slab_find, slab_free,
+)
 from fastroute.ext.reactor.epoll cimport (
     EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLLET, EPOLLIN, EPOLLOUT, EPOLLRDHUP, epoll_ctl, epoll_event,
 )
 from fastroute.ext.reactor.exchange cimport exchanges_free
 from fastroute.ext.reactor.inet cimport (
-    MSG_MORE, MSG_NOSIGNAL, SHUT_WR, SIOCOUTQ, ioctl, msghdr, recv, send, sendmsg, shutdown,
+    MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, MSG_PEEK, SHUT_WR, SIOCOUTQ, SO_LINGER, SOL_SOCKET, ioctl, linger, msghdr,
+    recv, send, sendmsg, setsockopt, shutdown,
 )
 from fastroute.ext.reactor.shares cimport shares_close
 from fastroute.ext.reactor.timer cimport timer_remove, timer_set
-from fastroute.ext.reactor.waiting cimport waiting_close, waiting_remove
-from fastroute.ext.tls.tls cimport (
-    PIPE_ROOM, PROGRESS_CLOSED, RECORD, RECORD_ROOM, Tls, pipe_free, tls_close, tls_free, tls_read, tls_write,
-)
+from fastroute.ext.reactor.waiting cimport waiting_close
+from fastroute.ext.tls.tls cimport pipe_free
 
-cdef enum:
-    OWED_MOST = 1048576     # unsent bytes above which reading fails the connection: more than any answer puts there
+cdef Layer[<int> LAYERS] _layers
 
 
 cdef class Reactor:
@@ -85,8 +85,55 @@ cdef void read_wall_clock(Reactor r) noexcept nogil:
     r.wall = <int64_t> time.tv_sec * 1000000 + time.tv_nsec // 1000 - <int64_t> r.now
 
 
+# --- the layers
+
+
+cdef Layer *layer_at(uint8_t kind) noexcept nogil:
+    return &_layers[kind]
+
+
 cdef long receive(Reactor r, Connection *c, char *into, uint32_t room) noexcept nogil:
-    return receive_sealed(r, c, into, room) if c.tls is NULL else receive_opened(r, c, into, room)
+    return receive_sealed(r, c, into, room) if c.layer == LAYER_SOCKET else _layers[c.layer].receive(r, c, into, room)
+
+
+cdef int transmit(Reactor r, Connection *c, iovec *parts, int count) noexcept nogil:
+    return (transmit_sealed(r, c, parts, count) if c.layer == LAYER_SOCKET
+            else _layers[c.layer].transmit(r, c, parts, count))
+
+
+cdef int put(Reactor r, Connection *c, const char *data, uint32_t size) noexcept nogil:
+    return _layers[c.layer].put(r, c, data, size)
+
+
+cdef int flush(Reactor r, Connection *c) noexcept nogil:
+    return flush_sealed(r, c) if c.layer == LAYER_SOCKET else _layers[c.layer].flush(r, c)
+
+
+cdef uint32_t untaken(Reactor r, const Connection *c) noexcept nogil:
+    return _layers[c.layer].untaken(r, c)
+
+
+cdef bint is_quiet(Reactor r, const Connection *c) noexcept nogil:
+    return _layers[c.layer].is_quiet(r, c)
+
+
+cdef bint say_end(Reactor r, Connection *c) noexcept nogil:
+    return c.layer == LAYER_SOCKET or _layers[c.layer].say_end(r, c)
+
+
+cdef bint end_writing(Reactor r, Connection *c) noexcept nogil:
+    if not say_end(r, c):
+        return False
+    _layers[c.layer].half_close(r, c)
+    return True
+
+
+cdef void break_down(Reactor r, Connection *c) noexcept nogil:
+    _layers[c.layer].break_down(r, c)
+    c.failed = True
+
+
+# --- a socket
 
 
 cdef long receive_sealed(Reactor r, Connection *c, char *into, uint32_t room) noexcept nogil:
@@ -108,55 +155,6 @@ cdef long receive_sealed(Reactor r, Connection *c, char *into, uint32_t room) no
             return 0
         c.failed = True
         return -2
-
-
-cdef long receive_opened(Reactor r, Connection *c, char *into, uint32_t room) noexcept nogil:
-    """`receive` with TLS: continues until there is plaintext, or no more input."""
-    cdef Tls *tls = c.tls
-    cdef long size
-    cdef uint32_t held
-    while tls.over == 0:
-        held = buffer_size(&tls.input)
-        r.pipe.input = buffer_bytes(&tls.input)
-        r.pipe.input_size = held
-        if held == 0 and not tls.more:
-            size = receive_sealed(r, c, r.sealed, room if room < SCRATCH else SCRATCH)
-            if size <= 0:
-                return size
-            r.pipe.input = r.sealed
-            r.pipe.input_size = <uint32_t> size
-        size = tls_read(tls, &r.pipe, into, room)
-        if not keep_input(r, tls, held) or ship(r, c) < 0 or buffer_size(&c.output) > OWED_MOST:
-            c.failed = True
-            return -2
-        if buffer_size(&tls.input) or tls.more or tls.over:
-            lend_readable(c)
-        elif tls.lent:
-            tls.lent = False
-            c.readable = c.ended or c.failed
-        if size > 0:
-            return size
-        if tls.over == 0 and not c.readable and buffer_size(&tls.input) == 0:
-            return 0
-    c.readable = False
-    if tls.over == PROGRESS_CLOSED:
-        c.ended = True
-    else:
-        c.failed = True
-    return tls.over
-
-
-cdef void lend_readable(Connection *c) noexcept nogil:
-    if not c.readable:
-        c.readable = c.tls.lent = True
-
-
-cdef bint keep_input(Reactor r, Tls *tls, uint32_t held) noexcept nogil:
-    """Keeps input that libssl did not take for the next read. `held`: bytes kept before. False: out of memory."""
-    if held:
-        buffer_consume(&tls.input, held - r.pipe.input_size)
-        return True
-    return buffer_append(&tls.input, r.pipe.input, r.pipe.input_size) == 0
 
 
 cdef ssize_t send_parts(Connection *c, iovec *parts, int count) noexcept nogil:
@@ -182,123 +180,10 @@ cdef ssize_t send_parts(Connection *c, iovec *parts, int count) noexcept nogil:
         return -1
 
 
-cdef int transmit(Reactor r, Connection *c, iovec *parts, int count) noexcept nogil:
-    return transmit_sealed(r, c, parts, count) if c.tls is NULL else transmit_opened(r, c, parts, count)
-
-
-cdef int transmit_opened(Reactor r, Connection *c, iovec *parts, int count) noexcept nogil:
-    """`transmit` with TLS: makes records as large as possible, regardless of the sizes of the parts."""
-    cdef uint32_t used = 0
-    cdef size_t left, piece
-    cdef const char *at
-    cdef int i
-    for i in range(count):
-        at = <const char *> parts[i].iov_base
-        left = parts[i].iov_len
-        while left:
-            piece = RECORD - used if left > RECORD - used else left
-            if used == 0 and (piece == RECORD or i + 1 == count):
-                if seal(r, c, at, <uint32_t> piece) < 0:    # alone in its record: not copied
-                    return -1
-            else:
-                memcpy(r.record + used, at, piece)
-                used += <uint32_t> piece
-            if used == RECORD:
-                if seal(r, c, r.record, used) < 0:
-                    return -1
-                used = 0
-            at += piece
-            left -= piece
-    if used and seal(r, c, r.record, used) < 0:
-        return -1
-    return ship(r, c)
-
-
-cdef int seal(Reactor r, Connection *c, const char *data, uint32_t size) noexcept nogil:
-    """Adds one record to the pipe. Returns 0, or -1 if the connection is broken."""
-    if PIPE_ROOM - r.pipe.output_size < RECORD_ROOM and ship(r, c) < 0:
-        return -1
-    if tls_write(c.tls, data, size) < 0:
-        r.pipe.output_size = 0
-        c.failed = True
-        return -1
-    return 0
-
-
-cdef int put(Reactor r, Connection *c, const char *data, uint32_t size) noexcept nogil:
-    cdef uint32_t piece
-    cdef int kept = 0
-    if c.tls is NULL:
-        return buffer_append(&c.output, data, size)
-    while size and kept == 0:
-        piece = size if size < RECORD else RECORD
-        kept = tls_write(c.tls, data, piece)
-        if kept == 0:
-            kept = buffer_append(&c.output, r.pipe.output, r.pipe.output_size)
-        r.pipe.output_size = 0
-        data += piece
-        size -= piece
-    return kept
-
-
-cdef int ship(Reactor r, Connection *c) noexcept nogil:
-    cdef iovec part
-    part.iov_base = r.pipe.output
-    part.iov_len = r.pipe.output_size
-    r.pipe.output_size = 0
-    return transmit_sealed(r, c, &part, 1) if part.iov_len else 0
-
-
-cdef void end_tls(Reactor r, Connection *c) noexcept nogil:
-    if c.tls is NULL:
-        return
-    if not c.tls.handshaking and not c.failed:
-        c.ending = True
-        tls_close(c.tls)
-        ship(r, c)
-    forget_tls(r, c)
-
-
-cdef void forget_tls(Reactor r, Connection *c) noexcept nogil:
-    if c.tls is not NULL:
-        if c.tls.handshaking:
-            handshake_leave(r, c)
-        tls_free(c.tls)
-        c.tls = NULL
-
-
-cdef void handshake_enter(Reactor r, Connection *c) noexcept nogil:
-    c.tls.handshaking = True
-    c.tls.before = r.handshakes_last
-    if r.handshakes_last:
-        slab_at(&r.slab, r.handshakes_last).tls.after = c.index
-    else:
-        r.handshakes_first = c.index
-    r.handshakes_last = c.index
-    r.handshakes += 1
-
-
-cdef void handshake_leave(Reactor r, Connection *c) noexcept nogil:
-    if c.tls.waits:
-        waiting_remove(&r.waiting, &r.slab, c)
-    r.handshakes_unread -= c.tls.unread
-    c.tls.unread = 0
-    if c.tls.before:
-        slab_at(&r.slab, c.tls.before).tls.after = c.tls.after
-    else:
-        r.handshakes_first = c.tls.after
-    if c.tls.after:
-        slab_at(&r.slab, c.tls.after).tls.before = c.tls.before
-    else:
-        r.handshakes_last = c.tls.before
-    c.tls.handshaking = False
-    r.handshakes -= 1
-
-
 cdef int transmit_sealed(Reactor r, Connection *c, iovec *parts, int count) noexcept nogil:
     cdef ssize_t size = 0
     cdef int i
-    if c.writable and buffer_size(&c.output) != 0 and flush(r, c) < 0:
+    if c.writable and buffer_size(&c.output) != 0 and flush_sealed(r, c) < 0:
         return -1
     if c.writable and buffer_size(&c.output) == 0:
         size = send_parts(c, parts, count)
@@ -315,7 +200,7 @@ cdef int transmit_sealed(Reactor r, Connection *c, iovec *parts, int count) noex
     return 0
 
 
-cdef int flush(Reactor r, Connection *c) noexcept nogil:
+cdef int flush_sealed(Reactor r, Connection *c) noexcept nogil:
     cdef iovec part
     cdef ssize_t size
     part.iov_base = buffer_bytes(&c.output)
@@ -331,66 +216,120 @@ cdef int flush(Reactor r, Connection *c) noexcept nogil:
     return 0
 
 
-cdef uint32_t untaken(const Connection *c) noexcept nogil:
+cdef int put_sealed(Reactor r, Connection *c, const char *data, uint32_t size) noexcept nogil:
+    return buffer_append(&c.output, data, size)
+
+
+cdef uint32_t untaken_sealed(Reactor r, const Connection *c) noexcept nogil:
     cdef int size = 0
     return <uint32_t> size if ioctl(c.fd, SIOCOUTQ, &size) == 0 and size > 0 else 0
 
 
-cdef bint say_end(Reactor r, Connection *c) noexcept nogil:
-    if c.tls is NULL:
-        return True
-    c.ending = True
-    tls_close(c.tls)
-    ship(r, c)
-    return c.failed or buffer_size(&c.output) == 0
+cdef bint is_quiet_sealed(Reactor r, const Connection *c) noexcept nogil:
+    cdef char byte
+    return recv(c.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 and errno == EAGAIN
 
 
-cdef bint end_writing(Reactor r, Connection *c) noexcept nogil:
-    if not say_end(r, c):
-        return False
-    shutdown(c.fd, SHUT_WR)
+cdef bint has_ended(const Connection *c) noexcept nogil:
+    cdef char byte
+    cdef ssize_t size = recv(c.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT)
+    return size == 0 or (size < 0 and errno != EAGAIN)
+
+
+cdef bint say_end_sealed(Reactor r, Connection *c) noexcept nogil:
     return True
 
 
+cdef void half_close_sealed(Reactor r, Connection *c) noexcept nogil:
+    shutdown(c.fd, SHUT_WR)
+
+
+cdef void break_down_sealed(Reactor r, Connection *c) noexcept nogil:
+    cdef linger abruptly
+    abruptly.l_onoff = 1
+    abruptly.l_linger = 0
+    setsockopt(c.fd, SOL_SOCKET, SO_LINGER, &abruptly, sizeof(linger))
+
+
+cdef void forget_sealed(Reactor r, Connection *c) noexcept nogil:
+    pass
+
+
+cdef void fill() noexcept:
+    cdef Layer *layer = layer_at(LAYER_SOCKET)
+    layer.receive = receive_sealed
+    layer.transmit = transmit_sealed
+    layer.put = put_sealed
+    layer.flush = flush_sealed
+    layer.untaken = untaken_sealed
+    layer.is_quiet = is_quiet_sealed
+    layer.say_end = say_end_sealed
+    layer.half_close = half_close_sealed
+    layer.break_down = break_down_sealed
+    layer.forget = forget_sealed
+
+fill()
+
+
+# --- the ready list, deadlines, the end
+
+
+cdef Connection *carrier(Reactor r, const Connection *c) noexcept nogil:
+    """The parent of a stream; NULL if it is no stream, or the parent has ended."""
+    return slab_find(&r.slab, c.stream.parent) if c.layer == LAYER_STREAM else NULL
+
+
 cdef void queue(Reactor r, Connection *c) noexcept nogil:
+    cdef Connection *parent
     if c.queued:
         return
+    parent = carrier(r, c)
+    if parent is NULL:
+        append(r, &r.ready, c)
+        return
+    append(r, &parent.parent.ready, c)
+    if not parent.queued:
+        append(r, &r.ready, parent)
+
+
+cdef void append(Reactor r, ReadyList *ready, Connection *c) noexcept nogil:
     c.queued = True
     c.next = 0
-    c.previous = r.ready_last
-    if r.ready_last != 0:
-        slab_at(&r.slab, r.ready_last).next = c.index
+    c.previous = ready.last
+    if ready.last != 0:
+        slab_at(&r.slab, ready.last).next = c.index
     else:
-        r.ready_first = c.index
-    r.ready_last = c.index
+        ready.first = c.index
+    ready.last = c.index
 
 
-cdef void take_out(Reactor r, Connection *c) noexcept nogil:
-    """Removes a queued connection from the ready list."""
+cdef void take_out(Reactor r, ReadyList *ready, Connection *c) noexcept nogil:
+    """Removes a queued connection from its list."""
     if c.previous != 0:
         slab_at(&r.slab, c.previous).next = c.next
     else:
-        r.ready_first = c.next
+        ready.first = c.next
     if c.next != 0:
         slab_at(&r.slab, c.next).previous = c.previous
     else:
-        r.ready_last = c.previous
+        ready.last = c.previous
     c.next = c.previous = 0
     c.queued = False
 
 
 cdef void dequeue(Reactor r, Connection *c) noexcept nogil:
+    cdef Connection *parent
     if c.queued:
-        take_out(r, c)
+        parent = carrier(r, c)
+        take_out(r, &r.ready if parent is NULL else &parent.parent.ready, c)
 
 
-cdef Connection *unqueue(Reactor r) noexcept nogil:
-    """Removes and returns the first connection of the ready list; NULL if the list is empty."""
+cdef Connection *unqueue(Reactor r, ReadyList *ready) noexcept nogil:
     cdef Connection *c
-    if r.ready_first == 0:
+    if ready.first == 0:
         return NULL
-    c = slab_at(&r.slab, r.ready_first)
-    take_out(r, c)
+    c = slab_at(&r.slab, ready.first)
+    take_out(r, ready, c)
     return c
 
 
@@ -406,12 +345,12 @@ cdef void set_deadline(Reactor r, Connection *c, uint64_t milliseconds) noexcept
 
 
 cdef void close_connection(Reactor r, Connection *c) noexcept nogil:
-    if c.queued:
-        take_out(r, c)
+    dequeue(r, c)
     timer_remove(&r.wheel, &r.slab, c)
     if c.counted:
         clients_leave(&r.clients, c.peer.family, c.peer.address)
-    forget_tls(r, c)
+    if c.layer != LAYER_SOCKET:
+        _layers[c.layer].forget(r, c)
     buffer_free(&c.input)
     buffer_free(&c.output)
     if c.fd >= 0:

@@ -27,6 +27,7 @@ cdef struct Endpoint:
     uint64_t identity           # the same for this address and port in every process
     char label[55]              # "10.0.0.1:8080" or "[::1]:8080", zero-terminated: for the log
     uint8_t probed              # one request tests whether it accepts connections again
+    uint32_t parents            # index of its first upstream connection that carries streams, with any key; 0: none
     uint32_t in_flight          # requests in flight to it, from this worker
     uint32_t failures           # consecutive connect failures; see balancer
     uint64_t avoided_until      # engine milliseconds; before that it is chosen only if there is no other endpoint

@@ -1,0 +1,114 @@
+"""One visit of a connection that has work to do; see visit.pxd.
+
+The streams of a parent share its visits: one visit of the parent visits some of them. So the share of a connection in the
+turns does not grow with the number of its streams.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from fastroute.ext.engine.listener cimport listener_accept
+from fastroute.ext.exchange.answer cimport is_leaving
+from fastroute.ext.exchange.downstream cimport downstream_advance, downstream_close
+from fastroute.ext.exchange.mirroring cimport mirror_advance
+from fastroute.ext.exchange.upstream cimport upstream_close, upstream_connected, upstream_is_listed
+from fastroute.ext.memory.buffer cimport buffer_size
+from fastroute.ext.reactor.connection cimport SIDE_DOWNSTREAM, SIDE_LISTENER, STATE_CONNECTING
+from fastroute.ext.reactor.parent cimport (
+    parent_can_read, parent_is_done, parent_leave, parent_read, parent_waits, parent_write,
+)
+from fastroute.ext.reactor.reactor cimport dequeue, flush, queue, read_clock, unqueue
+from fastroute.ext.reactor.stream cimport streams_established, streams_wake_writers
+
+cdef enum:
+    STREAMS_MOST = 16           # streams of one parent in one visit
+    STREAMS_TIME = 200          # microseconds after which a visit goes on with no further stream
+
+
+cdef void visit(Reactor r, Connection *c) noexcept nogil:
+    if c.side == SIDE_LISTENER:
+        listener_accept(r, c)
+    elif c.parent is not NULL:
+        visit_parent(r, c)
+    elif c.mirror is not NULL:
+        mirror_advance(r, c)
+    else:
+        downstream_advance(r, c)
+
+
+cdef void visit_parent(Reactor r, Connection *p) noexcept nogil:
+    if p.state == STATE_CONNECTING and not establish(r, p):
+        return
+    if should_leave(r, p):
+        parent_leave(r, p)
+    if not send_and_read(r, p):
+        parent_write(r, p)      # the last frames may say why it ends
+        parent_close(r, p)
+        return
+    streams_wake_writers(r, p)
+    visit_streams(r, p)
+    if not parent_write(r, p) or parent_is_done(r, p):
+        parent_close(r, p)
+        return
+    streams_wake_writers(r, p)
+    if p.parent.ready.first != 0 or parent_can_read(p):
+        queue(r, p)
+    else:
+        dequeue(r, p)
+
+
+cdef bint establish(Reactor r, Connection *p) noexcept nogil:
+    """Whether the connection to a backend is established. If it has failed, it is closed."""
+    cdef int outcome = upstream_connected(r, p)
+    if outcome > 0:
+        streams_established(r, p)
+    elif outcome < 0:
+        parent_close(r, p)
+    return outcome > 0
+
+
+cdef bint should_leave(Reactor r, const Connection *p) noexcept nogil:
+    return is_leaving(r, p) if p.side == SIDE_DOWNSTREAM else r.draining or not upstream_is_listed(r, p)
+
+
+cdef bint send_and_read(Reactor r, Connection *p) noexcept nogil:
+    if p.writable and buffer_size(&p.output) and flush(r, p) < 0:
+        return False
+    return parent_read(r, p)
+
+
+cdef void visit_streams(Reactor r, Connection *p) noexcept nogil:
+    """Visits the first streams of those that have work. Those that are queued meanwhile are visited later."""
+    cdef uint64_t start = r.now
+    cdef uint32_t last = p.parent.ready.last
+    cdef uint32_t index = 0
+    cdef Connection *s
+    cdef int _
+    for _ in range(STREAMS_MOST):
+        if p.parent.ready.first == 0 or index == last or r.now - start > STREAMS_TIME:
+            return
+        s = unqueue(r, &p.parent.ready)
+        index = s.index
+        visit(r, s)
+        read_clock(r)
+
+
+cdef void parent_close(Reactor r, Connection *p) noexcept nogil:
+    if p.side == SIDE_DOWNSTREAM:
+        downstream_close(r, p)
+    else:
+        upstream_close(r, p)
+
+
+cdef void parent_drain(Reactor r, Connection *p) noexcept nogil:
+    parent_leave(r, p)
+    queue(r, p)
+
+
+cdef void parent_expired(Reactor r, Connection *p) noexcept nogil:
+    """A parent that is connecting or idle has waited long enough; one with streams has reached its maximum age."""
+    if p.state == STATE_CONNECTING:
+        parent_close(r, p)
+    elif p.parent.count:
+        parent_drain(r, p)
+    elif not parent_waits(r, p):
+        parent_close(r, p)

@@ -1,0 +1,93 @@
+# Connections that carry streams: a parent, its streams, and the protocol that frames them.
+#
+# A parent is a connection with a socket (and TLS). What arrives on it is frames, which its protocol takes. A stream is a
+# connection without a socket (stream.pxd), which its protocol opens for a frame of the peer, or the gateway for a request.
+#
+# A visit of a parent reads once, lets the protocol handle all frames, visits streams that have work, and writes once. The
+# streams that have work share the visits of their parent: a connection with many streams gets the turn no more often than
+# one without.
+#
+# Limits: the protocol limits the number of streams, and the bytes of each stream and of all streams of a parent that were
+# received and not taken (`stream_receive` refuses more). Streams put content into `batch` while it has less than
+# BATCH_MOST and the socket has taken all earlier output. Other frames that answer the peer can exceed that by FRAMES_MOST;
+# then nothing is read from the peer.
+#
+# A parent without streams is idle, and has the idle deadline. The end of a parent ends each of its streams.
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from fastroute.ext.reactor.connection cimport Connection
+from fastroute.ext.reactor.reactor cimport Reactor
+
+
+cdef enum:
+    BATCH_MOST = 262144         # bytes of frames with content that are sent with one write
+    FRAMES_MOST = 65536         # bytes of other frames beyond that
+    LEAVE_TIME = 1000           # milliseconds for which a leaving parent accepts streams that the peer has begun
+
+cdef enum Cause:                # why a stream is reset
+    CAUSE_DONE = 0              # everything was said; the rest of what the peer sends is not needed
+    CAUSE_CANCELLED             # the exchange ended before its response was complete
+    CAUSE_BROKEN                # the response cannot be completed
+    CAUSE_REFUSED               # the stream was not processed
+    CAUSE_VIOLATION             # the peer violated the protocol on this stream
+
+cdef enum StreamProtocol:       # Parent.protocol
+    STREAMS_NONE = 0            # no streams: the connection is no parent
+    STREAMS_FRAMED              # of a module under tests/, which fills in its table; the product has no protocol yet
+    STREAM_PROTOCOLS
+
+cdef struct Protocol:           # functions of a protocol, for any number of parents
+    uint32_t streams_most       # of one parent
+    uint32_t input_most         # bytes of one stream that are received and not taken
+    uint32_t inputs_most        # of all streams of one parent
+    # Sets `state` of a new parent, and may put frames into its batch. Returns 0, or -1 if out of memory.
+    int (*begin)(Reactor r, Connection *p) noexcept nogil
+    # Handles the frames in `data`: calls stream_accept, stream_receive, stream_ended, stream_broken and stream_can_send.
+    # Returns how many bytes it needs no more, or -1 if the parent must end; frames in the batch are sent before that.
+    int64_t (*take)(Reactor r, Connection *p, const char *data, uint32_t size) noexcept nogil
+    # Gives a stream that the gateway opens its number. Returns 0, or -1 if the parent has no more.
+    int (*name)(Reactor r, Connection *p, Connection *s) noexcept nogil
+    # Puts frames with at most `size` bytes of content of the stream into the batch; subtracts them from the windows.
+    # Returns 0, or -1 if out of memory.
+    int (*send)(Reactor r, Connection *p, Connection *s, const char *data, uint32_t size) noexcept nogil
+    # The stream sends no more content.
+    int (*end)(Reactor r, Connection *p, Connection *s) noexcept nogil
+    int (*reset)(Reactor r, Connection *p, Connection *s, uint8_t cause) noexcept nogil
+    # `size` bytes of content of the stream were taken: the peer may send as many more.
+    int (*credit)(Reactor r, Connection *p, Connection *s, uint32_t size) noexcept nogil
+    # Tells the peer to open no more streams.
+    int (*leave)(Reactor r, Connection *p) noexcept nogil
+    void (*free)(void *state) noexcept nogil
+
+# The functions of a protocol.
+cdef Protocol *protocol_at(uint8_t kind) noexcept nogil
+# Makes an established connection a parent, or an upstream connection that is being established. Returns 0, or -1 if out
+# of memory.
+cdef int parent_begin(Reactor r, Connection *p, uint8_t protocol) noexcept nogil
+# Adds frames to the batch, and queues the parent so that they are sent. Returns 0, or -1 if out of memory.
+cdef int parent_add(Reactor r, Connection *p, const char *data, uint32_t size) noexcept nogil
+# Bytes of content that can be added to the batch now.
+cdef uint32_t parent_room(const Connection *p) noexcept nogil
+# Whether another stream can be opened by the gateway.
+cdef bint parent_has_room(const Connection *p) noexcept nogil
+# Whether a read may return something, and the peer takes the frames that answer its own.
+cdef bint parent_can_read(const Connection *p) noexcept nogil
+# Reads once, and passes what was received to the protocol. False: the parent must end.
+cdef bint parent_read(Reactor r, Connection *p) noexcept nogil
+# Sends the batch with one write. False: the parent must end.
+cdef bint parent_write(Reactor r, Connection *p) noexcept nogil
+# Called by streams_established.
+cdef void parent_established(Reactor r, Connection *p) noexcept nogil
+# Opens no more streams; closes soon after the last one ended.
+cdef void parent_leave(Reactor r, Connection *p) noexcept nogil
+# Whether a leaving parent can be closed.
+cdef bint parent_is_done(Reactor r, const Connection *p) noexcept nogil
+# Notes that the parent has begun its first stream, or ended its last one: its deadline, and gauges.
+cdef void parent_busy(Reactor r, Connection *p) noexcept nogil
+cdef void parent_rest(Reactor r, Connection *p) noexcept nogil
+# Called when the deadline of a parent without streams has passed: whether it gets more time, once, because frames were
+# not sent yet.
+cdef bint parent_waits(Reactor r, Connection *p) noexcept nogil
+# Frees what a parent without streams owns. Called by streams_end.
+cdef void parent_free(Reactor r, Connection *p) noexcept nogil

@@ -1,0 +1,172 @@
+"""Connections that carry streams; see parent.pxd."""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+
+from fastroute.ext.memory.buffer cimport buffer_append, buffer_bytes, buffer_free, buffer_size
+from fastroute.ext.reactor.connection cimport (
+    SIDE_DOWNSTREAM, SIDE_UPSTREAM, STATE_CONNECTING, STATE_PARENT, Parent,
+)
+from fastroute.ext.reactor.counters cimport (
+    FIXED_DOWNSTREAM_IDLE, FIXED_UPSTREAM_ACTIVE, FIXED_UPSTREAM_IDLE, gauge_add,
+)
+from fastroute.ext.reactor.inet cimport iovec
+from fastroute.ext.reactor.reactor cimport SCRATCH, queue, receive, set_deadline, transmit
+
+cdef enum:
+    KEPT_MOST = SCRATCH // 2    # bytes of a frame that has not arrived completely
+
+cdef Protocol[<int> STREAM_PROTOCOLS] _protocols
+
+
+cdef Protocol *protocol_at(uint8_t kind) noexcept nogil:
+    return &_protocols[kind]
+
+
+cdef int parent_begin(Reactor r, Connection *p, uint8_t protocol) noexcept nogil:
+    p.parent = <Parent *> calloc(1, sizeof(Parent))
+    if p.parent is NULL:
+        return -1
+    p.parent.protocol = protocol
+    if p.state != STATE_CONNECTING:
+        p.state = STATE_PARENT
+    p.parent.resting = p.side == SIDE_DOWNSTREAM
+    p.parent.unseen = buffer_size(&p.input) != 0
+    set_deadline(r, p, resting_deadline(r, p))
+    return protocol_at(protocol).begin(r, p)
+
+
+cdef int parent_add(Reactor r, Connection *p, const char *data, uint32_t size) noexcept nogil:
+    queue(r, p)
+    if buffer_append(&p.parent.batch, data, size) < 0:
+        p.parent.over = True
+        return -1
+    return 0
+
+
+cdef uint32_t parent_room(const Connection *p) noexcept nogil:
+    cdef uint32_t size = buffer_size(&p.parent.batch)
+    if p.state != STATE_PARENT or buffer_size(&p.output) or size >= BATCH_MOST:
+        return 0
+    return BATCH_MOST - size
+
+
+cdef bint parent_has_room(const Connection *p) noexcept nogil:
+    return not (p.parent.leaving or p.parent.over or p.ended or p.failed) \
+        and p.parent.count < protocol_at(p.parent.protocol).streams_most
+
+
+cdef bint parent_can_read(const Connection *p) noexcept nogil:
+    return p.readable and buffer_size(&p.output) + buffer_size(&p.parent.batch) <= BATCH_MOST + FRAMES_MOST
+
+
+cdef bint parent_read(Reactor r, Connection *p) noexcept nogil:
+    cdef uint32_t kept = buffer_size(&p.input)
+    cdef long size = 0
+    cdef int64_t taken
+    if p.failed or p.parent.over:
+        return False
+    if kept:
+        memcpy(r.scratch, buffer_bytes(&p.input), kept)
+    if parent_can_read(p):
+        size = receive(r, p, r.scratch + kept, SCRATCH - kept)
+    if size <= 0 and not p.parent.unseen:
+        return size == 0
+    p.parent.unseen = False
+    buffer_free(&p.input)
+    kept += <uint32_t> max(size, 0)
+    taken = protocol_at(p.parent.protocol).take(r, p, r.scratch, kept)
+    if taken < 0 or kept - taken > KEPT_MOST:
+        return False
+    kept -= <uint32_t> taken
+    return buffer_append(&p.input, r.scratch + taken, kept) == 0 and not p.parent.over
+
+
+cdef bint parent_write(Reactor r, Connection *p) noexcept nogil:
+    cdef iovec part
+    cdef int sent
+    if p.state == STATE_CONNECTING:
+        return True
+    part.iov_base = buffer_bytes(&p.parent.batch)
+    part.iov_len = buffer_size(&p.parent.batch)
+    if part.iov_len == 0:
+        return not p.failed
+    sent = transmit(r, p, &part, 1)
+    buffer_free(&p.parent.batch)
+    return sent == 0
+
+
+cdef void parent_leave(Reactor r, Connection *p) noexcept nogil:
+    if p.parent.leaving:
+        return
+    p.parent.leaving = True
+    p.parent.leave_until = r.milliseconds + (LEAVE_TIME if p.side == SIDE_DOWNSTREAM else 0)
+    protocol_at(p.parent.protocol).leave(r, p)
+    if p.parent.count == 0:
+        set_deadline(r, p, p.parent.leave_until)
+
+
+cdef bint parent_is_done(Reactor r, const Connection *p) noexcept nogil:
+    return p.parent.leaving and p.parent.count == 0 and r.milliseconds >= p.parent.leave_until \
+        and buffer_size(&p.output) == 0 and buffer_size(&p.parent.batch) == 0
+
+
+cdef void parent_established(Reactor r, Connection *p) noexcept nogil:
+    p.state = STATE_PARENT
+    set_deadline(r, p, 0 if p.parent.count else resting_deadline(r, p))
+
+
+cdef uint64_t resting_deadline(Reactor r, const Connection *p) noexcept nogil:
+    cdef uint64_t deadline
+    if p.parent.leaving:
+        return max(p.parent.leave_until, <uint64_t> 1)
+    if p.side == SIDE_UPSTREAM:
+        return r.milliseconds + r.times.upstream_idle
+    deadline = r.milliseconds + (LEAVE_TIME if r.draining else r.times.idle)
+    return deadline if p.leave_at == 0 else min(deadline, p.leave_at)
+
+
+cdef void note_resting(Reactor r, Connection *p, bint resting) noexcept nogil:
+    """Counts the parent as idle or not. A client's parent with streams is not counted at all: its streams are."""
+    cdef int change = 1 if resting else -1
+    if p.parent.resting == resting:
+        return
+    p.parent.resting = resting
+    if p.side == SIDE_DOWNSTREAM:
+        r.carried += change
+        gauge_add(r.counters, FIXED_DOWNSTREAM_IDLE, change)
+    else:
+        r.pooled += change
+        gauge_add(r.counters, FIXED_UPSTREAM_IDLE, change)
+        gauge_add(r.counters, FIXED_UPSTREAM_ACTIVE, -change)
+
+
+cdef void parent_busy(Reactor r, Connection *p) noexcept nogil:
+    note_resting(r, p, False)
+    p.parent.late = False
+    if p.state == STATE_PARENT:
+        set_deadline(r, p, 0 if p.parent.leaving else p.leave_at)
+
+
+cdef void parent_rest(Reactor r, Connection *p) noexcept nogil:
+    note_resting(r, p, True)
+    if p.state == STATE_PARENT:
+        set_deadline(r, p, resting_deadline(r, p))
+    queue(r, p)
+
+
+cdef bint parent_waits(Reactor r, Connection *p) noexcept nogil:
+    if p.parent.late or (buffer_size(&p.output) == 0 and buffer_size(&p.parent.batch) == 0):
+        return False
+    p.parent.late = True
+    set_deadline(r, p, r.milliseconds + r.times.body)
+    return True
+
+
+cdef void parent_free(Reactor r, Connection *p) noexcept nogil:
+    note_resting(r, p, p.side == SIDE_DOWNSTREAM)
+    protocol_at(p.parent.protocol).free(p.parent.state)
+    buffer_free(&p.parent.batch)
+    free(p.parent)
+    p.parent = NULL

@@ -1,0 +1,366 @@
+"""Streams as a layer of a connection; see stream.pxd."""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+
+from fastroute.ext.memory.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_size
+from fastroute.ext.reactor.connection cimport (
+    LAYER_SOCKET, LAYER_STREAM, SIDE_DOWNSTREAM, SIDE_UPSTREAM, STATE_ACTIVE, STATE_CONNECTING, STATE_IDLE,
+    STATE_PARENT, Stream, handle_of, slab_at, slab_bury, slab_find, slab_take,
+)
+from fastroute.ext.reactor.counters cimport FIXED_DOWNSTREAM_IDLE, gauge_add
+from fastroute.ext.reactor.inet cimport iovec
+from fastroute.ext.reactor.parent cimport (
+    CAUSE_BROKEN, CAUSE_CANCELLED, CAUSE_DONE, Protocol, parent_busy, parent_established, parent_free,
+    parent_has_room, parent_rest, parent_room, protocol_at,
+)
+from fastroute.ext.reactor.reactor cimport Layer, dequeue, layer_at, queue, set_deadline
+
+cdef enum:
+    ROOM_LEAST = 4096           # bytes that are read for a stream that can send nothing now
+
+
+cdef Connection *parent_of(Reactor r, const Connection *s) noexcept nogil:
+    return slab_find(&r.slab, s.stream.parent)
+
+
+cdef Tls *tls_of(Reactor r, const Connection *c) noexcept nogil:
+    cdef const Connection *p
+    if c.layer != LAYER_STREAM:
+        return c.tls
+    p = parent_of(r, c)
+    return p.tls if p is not NULL else NULL
+
+
+cdef inline Protocol *protocol_of(const Connection *p) noexcept nogil:
+    return protocol_at(p.parent.protocol)
+
+
+# --- begin and end
+
+
+cdef Connection *new(Reactor r, Connection *p) noexcept nogil:
+    """A stream in the list of its parent. NULL if out of memory."""
+    cdef Connection *s = slab_take(&r.slab)
+    if s is NULL:
+        return NULL
+    s.stream = <Stream *> calloc(1, sizeof(Stream))
+    if s.stream is NULL:
+        slab_bury(&r.slab, s)
+        return NULL
+    s.layer = LAYER_STREAM
+    s.side = p.side
+    s.stream.parent = handle_of(p)
+    s.writable = p.state == STATE_PARENT
+    link_last(r, p, s)
+    p.parent.count += 1
+    p.requests += 1
+    if p.parent.count == 1:
+        parent_busy(r, p)
+    return s
+
+
+cdef Connection *stream_accept(Reactor r, Connection *p, uint32_t id, int64_t window) noexcept nogil:
+    cdef Connection *s
+    if p.side != SIDE_DOWNSTREAM or p.parent.count >= protocol_of(p).streams_most \
+            or (p.parent.leaving and r.milliseconds >= p.parent.leave_until):
+        return NULL
+    s = new(r, p)
+    if s is NULL:
+        return NULL
+    s.stream.id = id
+    s.stream.window = window
+    s.state = STATE_IDLE
+    s.listener = p.listener
+    s.peer = p.peer
+    r.carried += 1
+    gauge_add(r.counters, FIXED_DOWNSTREAM_IDLE, 1)
+    set_deadline(r, s, r.milliseconds + r.times.head)
+    return s
+
+
+cdef Connection *stream_open(Reactor r, Connection *p) noexcept nogil:
+    cdef Connection *s
+    if not parent_has_room(p):
+        return NULL
+    s = new(r, p)
+    if s is NULL:
+        return NULL
+    s.state = STATE_ACTIVE if p.state == STATE_PARENT else STATE_CONNECTING
+    if protocol_of(p).name(r, p, s) < 0:
+        s.stream.over = True
+        forget_stream(r, s)
+        slab_bury(&r.slab, s)
+        return NULL
+    return s
+
+
+cdef void link_last(Reactor r, Connection *p, Connection *s) noexcept nogil:
+    s.stream.before = p.parent.last
+    s.stream.after = 0
+    if p.parent.last != 0:
+        slab_at(&r.slab, p.parent.last).stream.after = s.index
+    else:
+        p.parent.first = s.index
+    p.parent.last = s.index
+
+
+cdef void unlink(Reactor r, Connection *p, Connection *s) noexcept nogil:
+    if s.stream.before != 0:
+        slab_at(&r.slab, s.stream.before).stream.after = s.stream.after
+    else:
+        p.parent.first = s.stream.after
+    if s.stream.after != 0:
+        slab_at(&r.slab, s.stream.after).stream.before = s.stream.before
+    else:
+        p.parent.last = s.stream.before
+
+
+cdef void leave(Reactor r, Connection *p, Connection *s) noexcept nogil:
+    """Removes the stream from its parent."""
+    dequeue(r, s)
+    unlink(r, p, s)
+    p.parent.held -= buffer_size(&s.stream.input)
+    p.parent.count -= 1
+    s.stream.parent = 0
+
+
+cdef void end_abruptly(Reactor r, Connection *s) noexcept nogil:
+    """Nothing can be sent any more, and nothing more arrives. An answer that is complete can still be read."""
+    s.stream.over = True
+    s.writable = False
+    s.readable = True
+    if s.side != SIDE_UPSTREAM or not s.ended:
+        s.failed = True
+    stream_wake(r, s)
+
+
+cdef void stream_wake(Reactor r, Connection *s) noexcept nogil:
+    cdef Connection *c = s
+    if s.side == SIDE_UPSTREAM and s.mirror is NULL:
+        c = slab_find(&r.slab, s.owner)
+    if c is not NULL:
+        queue(r, c)
+
+
+# --- all streams of a parent
+
+
+cdef void streams_established(Reactor r, Connection *p) noexcept nogil:
+    cdef uint32_t index = p.parent.first
+    cdef Connection *s
+    parent_established(r, p)
+    while index != 0:
+        s = slab_at(&r.slab, index)
+        index = s.stream.after
+        s.writable = True
+        stream_wake(r, s)
+
+
+cdef void streams_wake_writers(Reactor r, Connection *p) noexcept nogil:
+    cdef int64_t room = min(<int64_t> parent_room(p), p.parent.window)
+    cdef uint32_t index = p.parent.first
+    cdef Connection *s
+    while index != 0 and room > 0:
+        s = slab_at(&r.slab, index)
+        index = s.stream.after
+        if not s.writable and buffer_size(&s.output) and s.stream.window > 0:
+            s.writable = True
+            room -= buffer_size(&s.output)
+            stream_wake(r, s)
+
+
+cdef void streams_end(Reactor r, Connection *p) noexcept nogil:
+    cdef Connection *s
+    while p.parent.first != 0:
+        s = slab_at(&r.slab, p.parent.first)
+        leave(r, p, s)
+        end_abruptly(r, s)
+    parent_free(r, p)
+
+
+# --- for protocols
+
+
+cdef int stream_receive(Reactor r, Connection *p, Connection *s, const char *data, uint32_t size) noexcept nogil:
+    if <uint64_t> buffer_size(&s.stream.input) + size > protocol_of(p).input_most \
+            or p.parent.held + size > protocol_of(p).inputs_most \
+            or buffer_append(&s.stream.input, data, size) < 0:
+        return -1
+    p.parent.held += size
+    s.readable = True
+    stream_wake(r, s)
+    return 0
+
+
+cdef void stream_ended(Reactor r, Connection *s) noexcept nogil:
+    s.ended = s.readable = True
+    stream_wake(r, s)
+
+
+cdef void stream_broken(Reactor r, Connection *p, Connection *s) noexcept nogil:
+    if s.side != SIDE_UPSTREAM or not s.ended:
+        give_back(r, p, s, buffer_size(&s.stream.input))
+        buffer_free(&s.stream.input)
+    end_abruptly(r, s)
+
+
+cdef void stream_can_send(Reactor r, Connection *p, Connection *s, uint32_t size) noexcept nogil:
+    s.stream.window += size
+    s.stream.untaken -= min(size, s.stream.untaken)
+    queue(r, p)
+
+
+# --- the layer
+
+
+cdef void give_back(Reactor r, Connection *p, Connection *s, uint32_t size) noexcept nogil:
+    """Bytes of the stream were taken."""
+    p.parent.held -= size
+    if size:
+        protocol_of(p).credit(r, p, s, size)
+
+
+cdef long receive_stream(Reactor r, Connection *s, char *into, uint32_t room) noexcept nogil:
+    cdef uint32_t size = min(buffer_size(&s.stream.input), room)
+    cdef Connection *p
+    if size == 0:
+        s.readable = False
+        if s.ended:
+            return -1
+        return -2 if s.failed else 0
+    memcpy(into, buffer_bytes(&s.stream.input), size)
+    buffer_consume(&s.stream.input, size)
+    if buffer_size(&s.stream.input) == 0 and not s.ended and not s.failed:
+        s.readable = False
+    p = parent_of(r, s)
+    if p is not NULL:
+        give_back(r, p, s, size)
+    return size
+
+
+cdef uint32_t can_send(const Connection *p, const Connection *s) noexcept nogil:
+    cdef int64_t window = min(s.stream.window, p.parent.window)
+    return <uint32_t> min(window, <int64_t> parent_room(p)) if window > 0 else 0
+
+
+cdef uint32_t stream_room(Reactor r, const Connection *s) noexcept nogil:
+    cdef const Connection *p = parent_of(r, s)
+    cdef uint32_t room = can_send(p, s) if p is not NULL else 0
+    return min(max(room, <uint32_t> ROOM_LEAST), <uint32_t> SCRATCH)
+
+
+cdef int64_t frame(Reactor r, Connection *s, const char *data, uint32_t size) noexcept nogil:
+    """Puts as much of the content as possible into the batch of the parent. Returns its size, or -1 if the stream is
+    broken."""
+    cdef Connection *p = parent_of(r, s)
+    cdef uint32_t room
+    if s.stream.over or p is NULL:
+        return -1
+    room = min(can_send(p, s), size)
+    if room < size:
+        s.writable = False
+    if room == 0:
+        return 0
+    if protocol_of(p).send(r, p, s, data, room) < 0:
+        return -1
+    s.stream.untaken += room
+    unlink(r, p, s)             # the next one in the list has the room of the next batch
+    link_last(r, p, s)
+    return room
+
+
+cdef int flush_stream(Reactor r, Connection *s) noexcept nogil:
+    cdef int64_t sent
+    if buffer_size(&s.output) == 0:
+        return 0
+    sent = frame(r, s, buffer_bytes(&s.output), buffer_size(&s.output))
+    if sent < 0:
+        return -1
+    buffer_consume(&s.output, <uint32_t> sent)
+    return 0
+
+
+cdef int transmit_stream(Reactor r, Connection *s, iovec *parts, int count) noexcept nogil:
+    cdef int64_t sent
+    cdef int i
+    if s.stream.over or (s.writable and buffer_size(&s.output) != 0 and flush_stream(r, s) < 0):
+        return -1
+    for i in range(count):
+        sent = 0
+        if s.writable and parts[i].iov_len:
+            sent = frame(r, s, <char *> parts[i].iov_base, <uint32_t> parts[i].iov_len)
+        if sent < 0:
+            return -1
+        if buffer_append(&s.output, <char *> parts[i].iov_base + sent, <uint32_t> (parts[i].iov_len - sent)) < 0:
+            return -1
+    return 0
+
+
+cdef int put_stream(Reactor r, Connection *s, const char *data, uint32_t size) noexcept nogil:
+    return buffer_append(&s.output, data, size)
+
+
+cdef uint32_t untaken_stream(Reactor r, const Connection *s) noexcept nogil:
+    cdef const Connection *p = parent_of(r, s)
+    cdef uint32_t below = 0
+    if p is not NULL:
+        below = buffer_size(&p.output) + layer_at(p.layer).untaken(r, p)
+    return s.stream.untaken + below
+
+
+cdef bint is_quiet_stream(Reactor r, const Connection *s) noexcept nogil:
+    return not s.stream.over and not s.ended and buffer_size(&s.stream.input) == 0
+
+
+cdef bint say_end_stream(Reactor r, Connection *s) noexcept nogil:
+    return True
+
+
+cdef void half_close_stream(Reactor r, Connection *s) noexcept nogil:
+    cdef Connection *p = parent_of(r, s)
+    if p is not NULL and not s.stream.over and not s.stream.said_end:
+        s.stream.said_end = True
+        protocol_of(p).end(r, p, s)
+
+
+cdef void break_down_stream(Reactor r, Connection *s) noexcept nogil:
+    cdef Connection *p = parent_of(r, s)
+    if p is not NULL and not s.stream.over:
+        protocol_of(p).reset(r, p, s, CAUSE_BROKEN)
+    s.stream.over = True
+
+
+cdef void forget_stream(Reactor r, Connection *s) noexcept nogil:
+    cdef Connection *p = parent_of(r, s)
+    cdef Stream *t = s.stream
+    if p is not NULL:
+        if not t.over and not (t.said_end and s.ended):
+            protocol_of(p).reset(r, p, s, CAUSE_DONE if t.said_end else CAUSE_CANCELLED)
+        t.over = True
+        if buffer_size(&t.input):
+            protocol_of(p).credit(r, p, s, buffer_size(&t.input))
+        leave(r, p, s)
+        if p.parent.count == 0:
+            parent_rest(r, p)
+    buffer_free(&t.input)
+    free(t)
+    s.stream = NULL
+    s.layer = LAYER_SOCKET
+
+
+cdef void fill() noexcept:
+    cdef Layer *layer = layer_at(LAYER_STREAM)
+    layer.receive = receive_stream
+    layer.transmit = transmit_stream
+    layer.put = put_stream
+    layer.flush = flush_stream
+    layer.untaken = untaken_stream
+    layer.is_quiet = is_quiet_stream
+    layer.say_end = say_end_stream
+    layer.half_close = half_close_stream
+    layer.break_down = break_down_stream
+    layer.forget = forget_stream
+
+fill()
