@@ -60,7 +60,8 @@ cdef struct Connection:
     uint32_t timer_next
     uint32_t timer_previous
     uint32_t timer_slot         # index in the wheel
-    uint64_t started            # microseconds: upstream, when it was requested; downstream, first byte of a head
+    uint64_t started            # microseconds: upstream, when it was requested; downstream, first byte of a head, or the
+                                # beginning of STATE_LINGER
     # bytes
     uint32_t scanned            # parser state for a head that is still incomplete
     uint32_t requests           # number of exchanges it had

@@ -28,8 +28,9 @@ cdef enum:
     SCRATCH = 131072            # bytes read at once
     SCRATCH_BEFORE = 64         # bytes of room before them, for bytes that an earlier read held back (body_pass)
     MILLISECOND = 1000          # microseconds
-    LINGER_TIME = 2000          # milliseconds that a half-closed client has to read and close
-    LINGER_BYTES = 1048576      # bytes that are read from it and discarded before it is closed
+    LINGER_TIME = 30000         # milliseconds that a half-closed client has to stop sending, to read and to close
+    LINGER_IDLE = 2000          # milliseconds without a byte after which it is closed; while draining: in all
+    LINGER_BYTES = 1073741824   # bytes that are discarded before it is closed
     DISCARD_BYTES = 65536       # bytes of a request body that are read and discarded to keep the connection
 
 cdef struct Times:              # settings.Limits in milliseconds
@@ -140,6 +141,8 @@ cdef void read_wall_clock(Reactor r) noexcept nogil
 cdef long receive(Reactor r, Connection *c, char *into, uint32_t room) noexcept nogil
 # The same without decryption, also for a connection with TLS.
 cdef long receive_sealed(Reactor r, Connection *c, char *into, uint32_t room) noexcept nogil
+# Discards at most `room` bytes without a copy, and without decryption. Returns like receive.
+cdef long skip(Connection *c, uint32_t room) noexcept nogil
 # Marks a connection with TLS as readable because of bytes already received. When they are used up, `readable` depends
 # on the socket again.
 cdef void lend_readable(Connection *c) noexcept nogil
