@@ -4,6 +4,8 @@
 from fastroute.ext.reactor.reactor cimport Reactor
 
 
+# Allocates what a relief needs. Raises MemoryError.
+cdef int relief_open(Reactor r) except -1
 # Called while the buffers have more memory than `Reactor.max_buffered`: ends the connections that hold the most, until
 # an eighth of the limit is free. False: about 2 ms have passed before that. No Connection pointer may be on the stack.
 cdef bint relieve(Reactor r) noexcept nogil

@@ -58,6 +58,7 @@ cdef class Reactor:
         trusted_proxies_free(self.trusted)
         entropy_close(self.entropy)
         pipe_free(&self.pipe)
+        free(self.sweep.held)
         waiting_close(&self.waiting)
         shares_close(&self.mirrors)
         free(self.sealed)

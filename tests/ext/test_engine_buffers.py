@@ -172,3 +172,39 @@ async def test_a_request_that_is_not_answered_yet_gets_503() -> None:
                 await client.reset()
             await quiet()
             assert rig.engine.statistics().buffered == 0
+
+
+@pytest.mark.parametrize("count", [14, 300])
+async def test_only_the_connections_of_a_namespace_that_holds_more_than_its_share_end(count: int) -> None:
+    """Each of them holds less than the connections of another namespace."""
+    held = 60_000 if count == 14 else 3000
+
+    async def silent(peer: Peer) -> None:
+        while await peer.more():
+            peer.buffer = b""
+
+    rules = (rule("b", path="/victim", route="victim/route"), rule("s", name="1", route="greedy/route"))
+    async with (
+        backends(generous, silent) as [backend, quiet_one],
+        running(*rules, limits=Limits(max_buffered=BUDGET), log=True) as rig,
+    ):
+        rig.put("b", backend.port)
+        rig.put("s", quiet_one.port)
+        victims = [await connect(rig.port) for _ in range(2)]
+        for victim in victims:
+            await victim.send(b"GET /victim HTTP/1.1\r\nHost: a\r\n\r\n")
+        await quiet(0.05)
+        before = rig.engine.statistics().buffered
+        assert before > 200_000
+        clients = []
+        for _ in range(count):
+            clients.append(await connect(rig.port))
+            await clients[-1].send(GET + b"GET / HTTP/1.1\r\nX: " + b"x" * held)
+        await soon(lambda: rig.counters.fixed()["ended_buffers_full"] > 0)
+        await quiet(0.05)
+        assert rig.engine.statistics().buffered <= BUDGET
+        lines = rig.lines()
+        assert {line["route"] for line in lines} == {"greedy/route"}
+        assert len(lines) == rig.counters.fixed()["ended_buffers_full"] < count
+        for each in (*victims, *clients):
+            await each.close()
