@@ -62,7 +62,7 @@ cdef bint turn(Reactor r, Turns *turns) noexcept nogil:
     flush_log(r)
     arm(r)
     read_clock(r)
-    more = more or r.waiting.count != 0 or r.upstreams.gone is not NULL or listeners_can_resume(r)
+    more = more or r.waiting.flows.count != 0 or r.upstreams.gone is not NULL or listeners_can_resume(r)
     turns.made += 1
     store_word(&r.counters.words[<uint32_t> FIXED_BUFFERED], buffers_total())
     count(r.counters, FIXED_TURNS, 1)
@@ -108,7 +108,7 @@ cdef bint visit(Reactor r, Turns *turns, uint64_t start) noexcept nogil:
         if listeners_can_resume(r):
             listeners_resume(r)
         if r.ready_first == 0 and turns.count < EVENTS and not listeners_can_resume(r):
-            if r.waiting.count == 0:
+            if r.waiting.flows.count == 0:
                 return False
             if r.now - start > BUDGET:
                 return True

@@ -55,6 +55,10 @@ cdef struct Connection:
     uint32_t next               # in the one list that its state implies: free, graves, ready, an endpoint's pool,
                                 # listeners that must wait
     uint32_t previous
+    uint8_t grouped             # these four: it is in a group (groups.pxd): its number, and the links, by slab index
+    uint16_t group
+    uint32_t group_before
+    uint32_t group_after
     # timer (timer.pyx)
     uint64_t deadline           # milliseconds; 0: none
     uint32_t timer_next
