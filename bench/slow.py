@@ -8,9 +8,9 @@ slowhttptest opens 1,000 connections and keeps them busy as slowly as it can:
 
 Meanwhile another client sends 300 requests a second at fixed times (pace.c). Spells with and without the attack
 alternate; the figures are medians over the spells, and the ratio of p99 is the median over the rounds of one spell
-each. A mode takes at most 80 s: if the machine is slow, it has fewer rounds, at least three. The worker, the backend and the client have priority over all other
-processes (SCHED_FIFO, as root), and the worker has a core of its own. So the figures show what the attack costs the
-worker, not what slowhttptest costs the machine.
+each. A mode takes at most 80 s: if the machine is slow, it has fewer rounds, at least three. The worker, the backend
+and the client have priority over all other processes (SCHED_FIFO, as root), and the worker has a core of its own. So
+the figures show what the attack costs the worker, not what slowhttptest costs the machine.
 
 The limits: p99 at most twice that of the quiet spell, no failed request, resident memory of the worker at most the
 default of --max-buffered more than before. Exit code 1 if one is exceeded.

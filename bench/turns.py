@@ -119,8 +119,8 @@ class Result(msgspec.Struct, frozen=True):
 
 def run_engine(case: Case, backend: int, memory: mmap.mmap, ports: Any) -> None:
     """Runs until the time is up, and writes the Result to `memory`."""
-    from https import SHOWN
-    from rig import Rig, listener, rule
+    from https import SHOWN  # type: ignore[import-not-found]  # from tests/
+    from rig import Rig, listener, rule  # type: ignore[import-not-found]
 
     rig = Rig(case.limits)
     rig.listen()
@@ -176,6 +176,14 @@ class Side(msgspec.Struct):
         return True
 
 
+def received(connection: Any, *, leaves: bool = False) -> bytes:
+    """One read; EOFError at the end, or if the peer `leaves` after the first bytes."""
+    data: bytes = connection.recv(262_144)
+    if not data or leaves:
+        raise EOFError
+    return data
+
+
 _WAITS = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
@@ -197,10 +205,7 @@ def run_backend(case: Case, ports: Any) -> None:
             side: Side = key.data
             try:
                 if events & selectors.EVENT_READ:
-                    data = side.connection.recv(262_144)
-                    if not data:
-                        raise EOFError
-                    heads = data.count(b"\r\n\r\n")
+                    heads = received(side.connection).count(b"\r\n\r\n")
                     if heads:
                         side.output = memoryview(bytes(side.output) + case.answer * heads)
                 wanted = side.send()
@@ -240,8 +245,8 @@ def run_clients(case: Case, port: int) -> None:
         for key, events in chosen.select(1):
             side = key.data
             try:
-                if events & selectors.EVENT_READ and (not side.connection.recv(262_144) or case.leaves):
-                    raise EOFError
+                if events & selectors.EVENT_READ:
+                    received(side.connection, leaves=case.leaves)
                 if events & selectors.EVENT_WRITE and not side.send():
                     chosen.modify(side.connection, selectors.EVENT_READ, side)
             except _WAITS:

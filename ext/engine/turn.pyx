@@ -30,7 +30,7 @@ cdef extern from "<sys/timerfd.h>" nogil:
     int TFD_TIMER_ABSTIME
 
 cdef enum:
-    BUDGET = 3000           # microseconds after which a turn handles nothing more
+    BUDGET = 2500           # microseconds after which a turn handles nothing more: with the last step less than 3 ms
     LINGER = 2200           # microseconds after which a turn does not wait any more
     WAIT = 1                # milliseconds of one such wait
     SHARE = 1000            # microseconds of handshakes that waited, also in a turn that has no time left
@@ -101,7 +101,7 @@ cdef bint visit(Reactor r, Turns *turns, uint64_t start) noexcept nogil:
                 return True
             handle_event(r, &turns.events[turns.next])
             turns.next += 1
-        if buffers_total() > r.max_buffered and not relieve(r):
+        if buffers_total() > r.max_buffered and not relieve(r, start):
             return True
         if not expire(r, start):
             return True

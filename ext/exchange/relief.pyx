@@ -10,8 +10,7 @@ its request or mirror, without a route to that of the listener of its TLS; the o
 The connections of these namespaces are sorted into classes by size, and the highest classes end first: those above the
 class `lowest`, then those of that class without a request, such as idle ones with TLS, then the others of that class.
 Together they free an eighth of the limit, so that the next sweep is needed only after peers have sent that many bytes
-again. A sweep is a sequence of scans through the slab (Phase). It continues in later turns if it takes longer than
-SWEEP_TIME.
+again. A sweep is a sequence of scans through the slab (Phase), and continues in later turns if it takes long.
 
 What the kernel holds is not included: SEND_BUFFER (inet.pxd) limits what it holds for the peer of each socket.
 """
@@ -32,7 +31,8 @@ from fastroute.ext.reactor.reactor cimport CLASSES, read_clock
 
 cdef enum:
     CLASS_BYTES = 16384     # a class has the sizes up to this many bytes above those of the class below it
-    SWEEP_TIME = 2000       # microseconds of a sweep in one turn
+    SWEEP_TIME = 2000       # microseconds of a turn after which a sweep stops, but not before
+    SWEEP_LEAST = 500       # microseconds of its own
     SWEEP_AGE = 100         # milliseconds after which the connections are classified again
     UNOWNED = OWNERS        # the connections whose namespace is not known
     HOLDERS = OWNERS + 1
@@ -84,7 +84,7 @@ cdef uint64_t above(const uint64_t *held, uint64_t share) noexcept nogil:
     """The bytes that namespaces hold in addition to their share."""
     cdef uint64_t size = 0
     cdef uint32_t i
-    for i in range(HOLDERS):
+    for i in range(<uint32_t> HOLDERS):
         if held[i] > share:
             size += held[i] - share
     return size
@@ -132,14 +132,14 @@ cdef void end(Reactor r, Connection *c) noexcept nogil:
     read_clock(r)
 
 
-cdef bint scan(Reactor r, uint64_t start, uint64_t enough) noexcept nogil:
+cdef bint scan(Reactor r, uint64_t until, uint64_t enough) noexcept nogil:
     """Does the work of the phase for each connection, from where the last call stopped, until at most `enough` bytes are
-    left. False: the time of the sweep ended before that."""
+    left. False: the time was up before that."""
     cdef uint64_t size
     cdef uint64_t *held
     cdef Connection *c
     while r.sweep.next < r.slab.chunks_count * CHUNK and buffers_total() > enough:
-        if r.now - start > SWEEP_TIME:
+        if r.now > until:
             return False
         c = slab_at(&r.slab, r.sweep.next)
         if r.sweep.next % CHUNK == 0:
@@ -169,15 +169,15 @@ cdef void begin(Reactor r) noexcept nogil:
     r.sweep.next = 1
 
 
-cdef bint relieve(Reactor r) noexcept nogil:
-    cdef uint64_t start = r.now
+cdef bint relieve(Reactor r, uint64_t start) noexcept nogil:
+    cdef uint64_t until = max(start + SWEEP_TIME, r.now + SWEEP_LEAST)
     cdef uint64_t enough = r.max_buffered - r.max_buffered // 8
     if r.sweep.phase == PHASE_NONE or r.milliseconds - r.sweep.begun > SWEEP_AGE:
         if r.milliseconds == r.sweep.begun:     # nothing more can be freed now
             return True
         begin(r)
     while buffers_total() > enough and r.sweep.phase != PHASE_NONE:
-        if not scan(r, start, enough):
+        if not scan(r, until, enough):
             return False
         if r.sweep.phase == PHASE_SUM:
             r.sweep.share = share_of(r.sweep.held, buffers_total(), buffers_total() - enough)
