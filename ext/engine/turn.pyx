@@ -57,8 +57,7 @@ cdef bint turn(Reactor r, Turns *turns) noexcept nogil:
         turns.waits += 1
         if not fetch(r, turns, WAIT):
             break
-    while r.waiting.spent < SHARE and downstream_shake(r):
-        pass
+    shake_waiting(r)
     flush_log(r)
     arm(r)
     read_clock(r)
@@ -68,6 +67,13 @@ cdef bint turn(Reactor r, Turns *turns) noexcept nogil:
     count(r.counters, FIXED_TURNS, 1)
     note_worst(r, &turns.worst, r.now - start)
     return more
+
+
+cdef void shake_waiting(Reactor r) noexcept nogil:
+    """Continues handshakes for SHARE, including the time to close those whose clients have left."""
+    cdef uint64_t until = r.now + SHARE
+    while r.waiting.spent < SHARE and r.now < until and downstream_shake(r):
+        pass
 
 
 cdef bint fetch(Reactor r, Turns *turns, int timeout) noexcept nogil:

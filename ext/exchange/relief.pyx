@@ -32,7 +32,7 @@ from fastroute.ext.reactor.reactor cimport CLASSES, read_clock
 cdef enum:
     CLASS_BYTES = 16384     # a class has the sizes up to this many bytes above those of the class below it
     SWEEP_TIME = 2000       # microseconds of a turn after which a sweep stops, but not before
-    SWEEP_LEAST = 500       # microseconds of its own
+    SWEEP_LEAST = 300       # microseconds of its own
     SWEEP_AGE = 100         # milliseconds after which the connections are classified again
     UNOWNED = OWNERS        # the connections whose namespace is not known
     HOLDERS = OWNERS + 1
