@@ -12,7 +12,7 @@ import pytest
 EXT = Path(__file__).parent.parent / "ext"
 SOURCES = sorted([*EXT.rglob("*.pyx"), *EXT.rglob("*.pxd")])
 
-FOLDERS = ("memory", "http1", "tls", "routing", "reactor", "exchange", "engine")  # the lowest first
+FOLDERS = ("memory", "message", "http1", "tls", "routing", "reactor", "exchange", "engine")  # the lowest first
 UPWARDS = {"http1/body": {"routing"}}  # drops the trailers that filters name
 
 ALLOWED = ("fastroute.ext", "libc", "libcpp", "posix", "cpython", "cython")
@@ -71,3 +71,15 @@ def test_folders_use_only_lower_ones(source: Path) -> None:
     used = {name.split(".")[2] for name in imported(source.read_text()) if name.startswith("fastroute.ext.")}
     below = FOLDERS[: FOLDERS.index(source.parent.name) + 1]
     assert used - set(below) == UPWARDS.get(f"{source.parent.name}/{source.stem}", set())
+
+
+def test_no_module_uses_itself_through_others() -> None:
+    uses: dict[str, set[str]] = {}
+    for source in SOURCES:
+        module = f"{source.parent.name}.{source.stem}"
+        names = {name.removeprefix("fastroute.ext.") for name in imported(source.read_text())}
+        uses.setdefault(module, set()).update(names - {module})
+    while free := {module for module in uses if not uses[module] & set(uses)}:
+        for module in free:
+            del uses[module]
+    assert set(uses) == set()

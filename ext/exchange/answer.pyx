@@ -6,11 +6,12 @@ from libc.string cimport memset, strlen
 
 from fastroute.ext.exchange.attempt cimport attempt_end
 from fastroute.ext.exchange.record cimport record_end
-from fastroute.ext.http1.fieldlist cimport append_field
-from fastroute.ext.http1.head cimport FRAMING_CLOSE, FRAMING_LENGTH, METHOD_HEAD, Field, Head
+from fastroute.ext.http1.head cimport FRAMING_CLOSE, FRAMING_LENGTH
 from fastroute.ext.http1.reason cimport REASON_BODY_TIMEOUT, REASON_BODY_TOO_SLOW, REASON_CLIENT_CLOSED, reason_option
 from fastroute.ext.http1.write cimport LocalResponse, status_phrase, write_date, write_local_response
 from fastroute.ext.memory.slice cimport Arena, Slice
+from fastroute.ext.message.fieldlist cimport append_field
+from fastroute.ext.message.message cimport METHOD_HEAD, Field, Message
 from fastroute.ext.reactor.exchange cimport (
     RECODE_CHUNK, RECODE_DECODE, STAGE_FLUSHING, VERDICT_CLOSE, VERDICT_ON, VERDICT_RESET, exchange_origin,
 )
@@ -66,9 +67,9 @@ cdef uint32_t write_line(char *line, const Exchange *x, const Answer *own) noexc
     return <uint32_t> strlen(line)
 
 
-cdef inline int state(Head *head, Arena *arena, Slice name, Slice value) noexcept nogil:
+cdef inline int state(Message *message, Arena *arena, Slice name, Slice value) noexcept nogil:
     """Adds a field unless its value is empty. Returns 0, or -1 if the arena is full."""
-    return 0 if value.size == 0 or append_field(head, arena, name, value) is not NULL else -1
+    return 0 if value.size == 0 or append_field(message, arena, name, value) is not NULL else -1
 
 
 cdef int modify(Reactor r, const Exchange *x, LocalResponse *response) noexcept nogil:
@@ -78,23 +79,23 @@ cdef int modify(Reactor r, const Exchange *x, LocalResponse *response) noexcept 
     A response that ends the connection concerns the request itself, and may precede the choice of a rule: no filter
     changes it.
     """
-    cdef Head head
+    cdef Message message
     cdef uint32_t i
     if x.rule is NULL or not filters_change_responses(x.rule.filters) or ends_connection(response.status):
         return 0
-    memset(&head, 0, sizeof(Head))
-    if state(&head, &r.arena, Slice(b"Date", 4), response.date) < 0 \
-            or state(&head, &r.arena, Slice(b"Location", 8), response.location) < 0:
+    memset(&message, 0, sizeof(Message))
+    if state(&message, &r.arena, Slice(b"Date", 4), response.date) < 0 \
+            or state(&message, &r.arena, Slice(b"Location", 8), response.location) < 0:
         return -1
     for i in range(response.fields_count):
-        if state(&head, &r.arena, response.fields[i].name, response.fields[i].value) < 0:
+        if state(&message, &r.arena, response.fields[i].name, response.fields[i].value) < 0:
             return -1
-    if response.status != 204 and state(&head, &r.arena, Slice(b"Content-Type", 12), Slice(TEXT, TEXT_SIZE)) < 0:
+    if response.status != 204 and state(&message, &r.arena, Slice(b"Content-Type", 12), Slice(TEXT, TEXT_SIZE)) < 0:
         return -1
-    if filter_own_response(x.rule.filters, &head, &r.arena) < 0:
+    if filter_own_response(x.rule.filters, &message, &r.arena) < 0:
         return -1
-    response.fields = head.fields
-    response.fields_count = head.fields_count
+    response.fields = message.fields
+    response.fields_count = message.fields_count
     response.stated = True
     return 0
 

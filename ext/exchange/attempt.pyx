@@ -15,6 +15,7 @@ from libc.string cimport memmove
 
 from fastroute.ext.exchange.upstream cimport upstream_close, upstream_connect, upstream_release, upstream_reuse
 from fastroute.ext.http1.reason cimport REASON_CONNECT_FAILED, REASON_CONNECT_TIMEOUT, REASON_NO_ENDPOINT
+from fastroute.ext.http1.write cimport write_request
 from fastroute.ext.memory.buffer cimport buffer_bytes, buffer_free, buffer_size
 from fastroute.ext.reactor.connection cimport STATE_ACTIVE, handle_of, slab_find
 from fastroute.ext.reactor.counters cimport (
@@ -197,8 +198,8 @@ cdef void attempt_connected(Reactor r, Connection *c, Exchange *x, Connection *u
 cdef void attempt_send(Reactor r, Connection *c, Exchange *x, const char *body, uint32_t size) noexcept nogil:
     cdef Connection *u = slab_find(&r.slab, x.upstream)
     cdef iovec parts[2]
-    parts[0].iov_base = x.request
-    parts[0].iov_len = x.request_size
+    parts[0].iov_base = r.outgoing
+    parts[0].iov_len = write_request(r.outgoing, r.outgoing_size, &x.request)
     parts[1].iov_base = <char *> body
     parts[1].iov_len = size
     if transmit(r, u, parts, 2 if size else 1) < 0:

@@ -14,8 +14,8 @@ from fastroute.ext.exchange.attempt cimport attempt_afresh, attempt_again, attem
 from fastroute.ext.exchange.tunnel cimport tunnel_begin
 from fastroute.ext.exchange.upstream cimport upstream_note
 from fastroute.ext.http1.body cimport CHUNK_HEAD_MOST, Body, body_decode, body_pass, body_start, body_take
-from fastroute.ext.http1.fieldlist cimport append_field
-from fastroute.ext.http1.head cimport FIELD_DATE, FRAMING_CHUNKED, FRAMING_CLOSE, Field, Head, parse_response
+from fastroute.ext.http1.head cimport FRAMING_CHUNKED, FRAMING_CLOSE, Head
+from fastroute.ext.http1.parser cimport parse_response
 from fastroute.ext.http1.reason cimport (
     REASON_CLIENT_CLOSED, REASON_OVERLOADED, REASON_UPSTREAM_CLOSED, REASON_UPSTREAM_MALFORMED,
     REASON_UPSTREAM_TRUNCATED,
@@ -29,6 +29,8 @@ from fastroute.ext.memory.buffer cimport (
     buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_reserve, buffer_size,
 )
 from fastroute.ext.memory.slice cimport Slice
+from fastroute.ext.message.fieldlist cimport append_field
+from fastroute.ext.message.message cimport FIELD_DATE, Field, Message
 from fastroute.ext.reactor.connection cimport slab_find
 from fastroute.ext.reactor.exchange cimport (
     RECODE_CHUNK, RECODE_DECODE, RECODE_NONE, STAGE_FLUSHING, STAGE_RELAYING, STAGE_WAITING, VERDICT_ON,
@@ -109,7 +111,7 @@ cdef int take_heads(Reactor r, Connection *c, Exchange *x, Connection *u, char *
     while True:
         r.arena.used = 0
         taken = parse_response(&r.head, data, size, &u.scanned, x.method, x.upgrades, &r.head_limits, &r.arena)
-        if taken <= 0 or r.head.status >= 200 or r.head.status == 101:
+        if taken <= 0 or r.head.message.status >= 200 or r.head.message.status == 101:
             break
         u.scanned = 0
         data += taken
@@ -153,9 +155,9 @@ cdef int add_interim(Reactor r, Exchange *x, uint32_t taken, uint32_t *written) 
         return REFUSAL_INTERIM_TOO_LARGE
     if x.minor == 0:
         return REFUSAL_NONE
-    if r.head.status == 100:
+    if r.head.message.status == 100:
         x.expects = False       # the client sends the body now
-    size = write_response(r.outgoing + written[0], r.outgoing_size - written[0], &r.head, False, False, False)
+    size = write_response(r.outgoing + written[0], r.outgoing_size - written[0], &r.head.message, False, False)
     if size == 0:
         return REFUSAL_ARENA_FULL
     written[0] += size
@@ -175,24 +177,24 @@ cdef int send_interim(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     return VERDICT_ON
 
 
-cdef int add_date(Reactor r, Head *head) noexcept nogil:
+cdef int add_date(Reactor r, Message *message) noexcept nogil:
     """Adds a Date to an answer without one (RFC 9110 section 6.6.1). Returns 0, or -1 if the arena is full."""
-    cdef Field *field = head.fields
-    cdef Field *end = head.fields + head.fields_count
+    cdef Field *field = message.fields
+    cdef Field *end = message.fields + message.fields_count
     while field < end:
         if field.known == FIELD_DATE and not field.dropped:
             return 0
         field += 1
-    if head.status < 200:
+    if message.status < 200:
         return 0
-    return 0 if append_field(head, &r.arena, Slice(b"Date", 4), date_now(r)) is not NULL else -1
+    return 0 if append_field(message, &r.arena, Slice(b"Date", 4), date_now(r)) is not NULL else -1
 
 
 cdef bint comes_whole(Reactor r, const char *data, uint32_t size, long *taken) noexcept nogil:
     """Whether `data` has the whole body of the answer whose head is in `r.head`. `taken`: its bytes, or -Refusal."""
     cdef Body body
     taken[0] = 0
-    body_start(&body, r.head.framing, r.head.content_length)
+    body_start(&body, r.head.framing, r.head.message.content_length)
     if not body.complete and body.framing != FRAMING_CLOSE and size:
         taken[0] = body_take(&body, data, size, &r.head_limits)
     return body.complete
@@ -207,13 +209,14 @@ cdef bint leaves_request_unread(Reactor r, const Exchange *x, const char *data, 
     cdef long taken
     if x.request_body.complete or can_be_discarded(x):
         return False
-    return (r.head.status >= 300 or x.upload_over or (x.expects and x.request_body.decoded == 0)
+    return (r.head.message.status >= 300 or x.upload_over or (x.expects and x.request_body.decoded == 0)
             or comes_whole(r, data, size, &taken))
 
 
 cdef int take_final(Reactor r, Connection *c, Exchange *x, Connection *u, char *data, uint32_t size) noexcept nogil:
     """Filters and writes the final head, which is sent with the first bytes of the body."""
     cdef Head *head = &r.head
+    cdef Message *message = &head.message
     cdef uint32_t written
     upstream_note(r, u, head)
     if x.keeps:
@@ -221,13 +224,13 @@ cdef int take_final(Reactor r, Connection *c, Exchange *x, Connection *u, char *
             return VERDICT_ON
         x.keeps = False
         buffer_free(&x.held)
-    if (add_date(r, head) < 0 or filter_response(x.rule.filters, exchange_origin(x), head, &r.arena) < 0
-            or filter_response(x.target.filters, exchange_origin(x), head, &r.arena) < 0
-            or (x.rule.session is not NULL and affinity_respond(r, x, head) < 0)):
+    if (add_date(r, message) < 0 or filter_response(x.rule.filters, exchange_origin(x), message, &r.arena) < 0
+            or filter_response(x.target.filters, exchange_origin(x), message, &r.arena) < 0
+            or (x.rule.session is not NULL and affinity_respond(r, x, message) < 0)):
         return answer_plainly(r, c, x, 502, REASON_OVERLOADED)
-    if head.status == 101:
+    if message.status == 101:
         return tunnel_begin(r, c, x, u, data, size)
-    x.upstream_keeps = head.keep_alive
+    x.upstream_keeps = message.keep_alive
     x.recode = RECODE_NONE
     x.close = not x.keep_alive or is_leaving(r, c) or leaves_request_unread(r, x, data, size)
     if head.framing == FRAMING_CLOSE:
@@ -238,15 +241,15 @@ cdef int take_final(Reactor r, Connection *c, Exchange *x, Connection *u, char *
     elif head.framing == FRAMING_CHUNKED and x.minor == 0:
         x.recode = RECODE_DECODE
         x.close = True
-    body_start(&x.response_body, head.framing, head.content_length)
+    body_start(&x.response_body, head.framing, message.content_length)
     x.response_body.trailers_dropped = head.nominates
     x.response_body.of_response = True
     x.response_body.filters[0] = x.rule.filters
     x.response_body.filters[1] = x.target.filters
-    written = write_response(r.outgoing, r.outgoing_size, head, x.close, x.minor == 0, x.recode == RECODE_CHUNK)
+    written = write_response(r.outgoing, r.outgoing_size, message, x.close, x.minor == 0)
     if written == 0:
         return answer_plainly(r, c, x, 502, REASON_OVERLOADED)
-    x.status = head.status
+    x.status = message.status
     x.stage = STAGE_RELAYING
     return take_body(r, c, x, u, written, data, size)
 
@@ -258,8 +261,8 @@ cdef bint is_refused(Reactor r, Exchange *x, Connection *u, char *data, uint32_t
     """
     cdef long taken
     cdef bint whole = comes_whole(r, data, size, &taken)
-    return attempt_again(r, x, FAILURE_STATUS, r.head.status, (
-        whole and taken == size and r.head.keep_alive and x.request_body.complete and not x.upload_over
+    return attempt_again(r, x, FAILURE_STATUS, r.head.message.status, (
+        whole and taken == size and r.head.message.keep_alive and x.request_body.complete and not x.upload_over
         and buffer_size(&u.output) == 0))
 
 

@@ -3,6 +3,7 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from fastroute.ext.http1.head cimport HeadLimits
+from fastroute.ext.http1.trailer cimport TRAILER_NAME_MOST
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.routing.chain cimport FilterChain
 
@@ -11,7 +12,6 @@ cdef enum:
     CHUNK_SURPLUS_MOST = 1024   # maximum surplus of one chunk-size line
     SURPLUS_FREE = 16384        # maximum surplus of a body, in addition to one byte for each byte of content
     CHUNK_HEAD_MOST = 18        # maximum bytes that write_chunk_head writes
-    TRAILER_NAME_MOST = 64      # no forbidden trailer has a longer name
 
 cdef struct Body:               # one struct for all framings; initialised by body_start
     uint8_t framing             # Framing

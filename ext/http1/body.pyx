@@ -21,7 +21,6 @@ from libc.string cimport memchr, memmove, memset
 
 from fastroute.ext.http1.field cimport refuse_byte
 from fastroute.ext.http1.head cimport FRAMING_CHUNKED, FRAMING_CLOSE, FRAMING_LENGTH, FRAMING_NONE, HeadLimits
-from fastroute.ext.http1.octet cimport OCTET_TOKEN, hex_value, is_octet, run_over_field
 from fastroute.ext.http1.refusal cimport (
     REFUSAL_BARE_CR, REFUSAL_CHUNK_END_MISSING, REFUSAL_CHUNK_EXTENSION_INVALID, REFUSAL_CHUNK_LINE_TOO_LONG,
     REFUSAL_CHUNK_OVERHEAD, REFUSAL_CHUNK_SIZE_INVALID, REFUSAL_CHUNK_SIZE_TOO_LARGE, REFUSAL_CONTROL_BYTE,
@@ -30,6 +29,7 @@ from fastroute.ext.http1.refusal cimport (
 )
 from fastroute.ext.http1.trailer cimport is_forbidden_trailer
 from fastroute.ext.memory.slice cimport Slice
+from fastroute.ext.message.octet cimport OCTET_TOKEN, hex_value, is_octet, run_over_field
 from fastroute.ext.routing.chain cimport filters_name
 
 cdef enum State:

@@ -10,10 +10,9 @@ proxy may send (FIELD_CLAIM of field.pyx) must not be trailers either.
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcmp
 
-from fastroute.ext.http1.body cimport TRAILER_NAME_MOST
-from fastroute.ext.http1.field cimport field_name
-from fastroute.ext.http1.head cimport FIELD_CLAIM, FIELD_MIMIC
-from fastroute.ext.http1.octet cimport lower
+from fastroute.ext.message.fieldname cimport field_name
+from fastroute.ext.message.message cimport FIELD_CLAIM, FIELD_MIMIC
+from fastroute.ext.message.octet cimport lower
 
 FORBIDDEN = (
     # framing and the connection

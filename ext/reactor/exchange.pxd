@@ -9,6 +9,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from fastroute.ext.http1.body cimport Body
 from fastroute.ext.memory.buffer cimport Buffer
 from fastroute.ext.memory.slice cimport Slice
+from fastroute.ext.message.message cimport Message
 from fastroute.ext.routing.cors cimport Cors
 from fastroute.ext.routing.router cimport Listener
 from fastroute.ext.routing.tables cimport Endpoint, Rule, Target
@@ -38,7 +39,7 @@ cdef enum Verdict:              # what happens to the client connection
 cdef enum:
     TRIES_MOST = 3              # maximum number of endpoints tried for a connection without a pause
     TRIED_MOST = 6              # endpoints remembered, so that a retry uses another one
-    REQUEST_ROOM = 2048         # maximum bytes of a request head kept without an allocation
+    BLOCK_ROOM = 2048           # maximum bytes of a request kept without an allocation
     TEXT_ROOM = 512             # maximum bytes of log text kept without an allocation
 
 cdef struct Exchange:
@@ -81,9 +82,9 @@ cdef struct Exchange:
     Listener *listener          # holds a reference; set only if the listener matched but no rule did
     Target *target              # in `rule`; NULL: none was chosen
     Endpoint *tried[TRIED_MOST]  # holds references, oldest first; the last one is in use
-    char *request               # the head as sent upstream: kept until the first byte of a response
-    uint32_t request_size
-    uint32_t kept               # bytes of `request`, `text` and `origin` that are allocations
+    Message request             # as sent upstream, in `block`
+    char *block
+    uint32_t kept               # bytes of `block`, `text` and `origin` that are allocations
     Buffer held                 # body bytes that are not sent yet, or kept to be sent again
     uint16_t status             # of the response; 0 if there is none yet
     uint16_t reason             # LocalReason
@@ -119,7 +120,7 @@ cdef struct Exchange:
     Slice log_client
     Slice log_request_id
     char *text                  # memory of the five
-    char request_inline[REQUEST_ROOM]
+    char block_inline[BLOCK_ROOM]
     char text_inline[TEXT_ROOM]
 
 cdef struct ExchangeList:
@@ -142,5 +143,5 @@ cdef void exchange_give(ExchangeList *spare, Exchange *exchange) noexcept nogil
 cdef void exchanges_free(ExchangeList *spare) noexcept nogil
 # Counts `size` bytes that were allocated for the exchange; negative if they were freed before its end.
 cdef void exchange_note(Exchange *exchange, int64_t size) noexcept nogil
-# Memory for a request head of `size` bytes in `exchange.request`, once; NULL if out of memory.
-cdef char *exchange_request_room(Exchange *exchange, uint32_t size) noexcept nogil
+# Keeps the request in a block of the exchange, once. False: out of memory.
+cdef bint exchange_keep_request(Exchange *exchange, const Message *request) noexcept nogil

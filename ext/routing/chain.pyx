@@ -7,9 +7,9 @@
 
 from libc.stdlib cimport calloc, free
 
-from fastroute.ext.http1.octet cimport lower
 from fastroute.ext.memory.pool cimport Pool, pool_free, pool_start, pool_take, pool_text
 from fastroute.ext.memory.slice cimport Slice
+from fastroute.ext.message.octet cimport lower
 from fastroute.ext.routing.backends cimport Upstreams, backend_ref, backend_unref
 from fastroute.ext.routing.cors cimport cors_new
 

@@ -6,8 +6,9 @@ from libc.stdint cimport uint8_t, uint32_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy
 
-from fastroute.ext.http1.body cimport TRAILER_NAME_MOST, Body, body_decode, body_pass, body_start, body_take
+from fastroute.ext.http1.body cimport Body, body_decode, body_pass, body_start, body_take
 from fastroute.ext.http1.head cimport FRAMING_CHUNKED, HeadLimits
+from fastroute.ext.http1.trailer cimport TRAILER_NAME_MOST
 from fastroute.ext.memory.slice cimport Slice
 
 cdef enum Option:
