@@ -39,7 +39,7 @@ from fastroute.ext.reactor.counters cimport CounterMap
 from fastroute.ext.reactor.epoll cimport (
     EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLLET, EPOLLIN, epoll_create1, epoll_ctl, epoll_event,
 )
-from fastroute.ext.reactor.reactor cimport SCRATCH, SCRATCH_BEFORE, Reactor, read_clock, read_wall_clock, set_deadline
+from fastroute.ext.reactor.reactor cimport SCRATCH, Reactor, read_clock, read_wall_clock, set_deadline
 from fastroute.ext.reactor.shares cimport shares_open
 from fastroute.ext.reactor.waiting cimport waiting_open
 from fastroute.ext.routing.copies cimport COPIES_SIZE
@@ -305,9 +305,7 @@ cdef int set_limits(Reactor r, limits) except -1:
     r.arena.size = head_room(&r.head_limits) + max(r.outgoing_size, facts_room(&r.head_limits))
     r.arena.base = <char *> malloc(r.arena.size)
     r.outgoing = <char *> malloc(r.outgoing_size)
-    r.scratch = <char *> malloc(SCRATCH_BEFORE + SCRATCH)
-    if r.scratch is not NULL:
-        r.scratch += SCRATCH_BEFORE
+    r.scratch = <char *> malloc(SCRATCH)
     r.copies.arena.size = COPIES_SIZE
     r.copies.arena.base = <char *> malloc(COPIES_SIZE)
     r.copies.random = &r.random

@@ -38,7 +38,8 @@ from fastroute.ext.reactor.counters cimport (
     TLS_TIMEOUT, count, gauge_add,
 )
 from fastroute.ext.reactor.exchange cimport (
-    VERDICT_DONE, VERDICT_LINGER, VERDICT_ON, VERDICT_RESET, Exchange, exchange_give, exchange_take,
+    VERDICT_DONE, VERDICT_LINGER, VERDICT_ON, VERDICT_RESET, Exchange, continues, exchange_give,
+    exchange_take,
 )
 from fastroute.ext.reactor.inet cimport AF_INET, AF_INET6, SOL_SOCKET, SO_LINGER, linger, setsockopt
 from fastroute.ext.reactor.reactor cimport (
@@ -219,7 +220,7 @@ cdef void begin(Reactor r, Connection *c, char *data, uint32_t size, int taken) 
         buffer_consume(&c.input, taken + body)
     elif buffer_append(&c.input, data + taken + body, size - taken - body) < 0:
         verdict = break_off(r, c, x, REASON_CLIENT_CLOSED)
-    if verdict == VERDICT_ON:
+    if continues(verdict):
         verdict = exchange_advance(r, c)
     if verdict != VERDICT_ON:
         conclude(r, c, verdict)
@@ -378,7 +379,7 @@ cdef void answer_early(Reactor r, Connection *c, uint16_t status, uint16_t reaso
     x.keep_alive = False
     body_start(&x.request_body, FRAMING_NONE, 0)
     verdict = answer_plainly(r, c, x, status, reason)
-    if verdict == VERDICT_ON:
+    if continues(verdict):
         verdict = exchange_advance(r, c)
     if verdict != VERDICT_ON:
         conclude(r, c, verdict)
@@ -403,7 +404,7 @@ cdef void downstream_end(Reactor r, Connection *c, uint16_t reason) noexcept nog
     else:
         x.keep_alive = False
         verdict = answer_plainly(r, c, x, 503, reason)
-        if verdict == VERDICT_ON:
+        if continues(verdict):
             verdict = exchange_advance(r, c)
         if verdict != VERDICT_ON:
             conclude(r, c, verdict)

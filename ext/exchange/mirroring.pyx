@@ -8,13 +8,13 @@ Each mirror is counted once: as mirrored (the socket accepted every byte) or as 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 
+from fastroute.ext.exchange.http1_upstream cimport backend_write
 from fastroute.ext.exchange.upstream cimport (
     upstream_close, upstream_connect, upstream_connected, upstream_note, upstream_release, upstream_reuse,
 )
 from fastroute.ext.http1.body cimport body_start, body_take
 from fastroute.ext.http1.head cimport FRAMING_CLOSE
 from fastroute.ext.http1.parser cimport parse_response
-from fastroute.ext.http1.write cimport write_request
 from fastroute.ext.memory.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_size
 from fastroute.ext.reactor.connection cimport STATE_ACTIVE, STATE_CONNECTING, handle_of, slab_find
 from fastroute.ext.reactor.counters cimport FIXED_MIRRORED, FIXED_MIRROR_FAILURES, HISTOGRAM_CONNECT, count, observe
@@ -88,7 +88,7 @@ cdef void open_mirror(Reactor r, Exchange *x, const Copy *copy) noexcept nogil:
     if endpoint is NULL:
         count_failure(r, MIRROR_NO_ENDPOINT, 1)
         return
-    size = write_request(r.outgoing, r.outgoing_size, &copy.message)
+    size = backend_write(r, &copy.message)
     if size == 0:
         count_failure(r, MIRROR_OVERLOADED, 1)
         return

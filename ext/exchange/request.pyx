@@ -13,6 +13,7 @@ from fastroute.ext.exchange.answer cimport answer, answer_plainly, break_off
 from fastroute.ext.exchange.attempt cimport attempt_begin, attempt_send
 from fastroute.ext.exchange.mirroring cimport mirrors_begin, mirrors_feed
 from fastroute.ext.exchange.record cimport record_request
+from fastroute.ext.exchange.trailing cimport trailers_pass
 from fastroute.ext.http1.body cimport body_pass, body_start
 from fastroute.ext.http1.forwarded cimport Forwarded, count_forward, forward, forward_begin
 from fastroute.ext.http1.head cimport FRAMING_LENGTH, Head
@@ -48,8 +49,7 @@ cdef void note(Reactor r, Exchange *x, const Head *head) noexcept nogil:
     x.repeatable = not head.message.has_body and is_idempotent(head.message.method_name)
     x.progress = r.milliseconds
     body_start(&x.request_body, head.framing, head.message.content_length)
-    x.request_body.trailers_dropped = head.nominates
-    x.request_body.underscores_dropped = not r.head_limits.keep_underscores
+    x.request_body.nominated = head.nominates
 
 
 cdef void find(Reactor r, Connection *c, Exchange *x, Message *message, Decision *decision) noexcept nogil:
@@ -102,7 +102,6 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Message *message) noexcep
         decision.listener_port = 0      # the client used a port of the proxy in front of fastroute
     if rule.request_timeout:
         x.deadline = r.milliseconds + rule.request_timeout
-    x.request_body.filters[0] = rule.filters
     if rule.filters is not NULL:
         chosen = filtered(r, x, rule.filters, message, &decision, client_secure, &own)
         if chosen != 0:
@@ -113,7 +112,6 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Message *message) noexcep
     x.target = &rule.targets[chosen]
     if x.target.backend is NULL:
         return answer_plainly(r, c, x, x.target.status, x.target.reason)
-    x.request_body.filters[1] = x.target.filters
     if x.target.filters is not NULL:
         chosen = filtered(r, x, x.target.filters, message, &decision, client_secure, &own)
         if chosen != 0:
@@ -213,6 +211,7 @@ cdef int request_begin(Reactor r, Connection *c, Exchange *x, char *rest, uint32
     cdef long body = 0
     cdef int verdict
     cdef Slice passed = nothing()
+    cdef Slice section
     note(r, x, &r.head)
     taken[0] = 0
     if is_too_large(r, x):
@@ -220,12 +219,14 @@ cdef int request_begin(Reactor r, Connection *c, Exchange *x, char *rest, uint32
         return answer_plainly(r, c, x, 413, REASON_BODY_TOO_LARGE)
     copies_reset(&r.copies)
     verdict = decide(r, c, x, &r.head.message)
-    if verdict != VERDICT_ON or x.local:
+    if verdict != VERDICT_ON:
         return verdict
     if not x.request_body.complete and size > 0:
-        body = body_pass(&x.request_body, rest, size, &r.head_limits, &passed)
+        body = body_pass(&x.request_body, rest, size, &r.head_limits, &passed, &section)
         if body < 0:
             return request_refused(r, c, x, -<int> body)
+        if trailers_pass(r, x, &x.request_body, &passed, section) < 0:
+            return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
         if is_too_large(r, x):
             return answer_plainly(r, c, x, 413, REASON_BODY_TOO_LARGE)
         taken[0] = <uint32_t> body
@@ -233,7 +234,7 @@ cdef int request_begin(Reactor r, Connection *c, Exchange *x, char *rest, uint32
     if not keep_request(r, x, &r.head.message):
         return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
     verdict = send(r, c, x, passed.data, passed.size)
-    if (r.copies.first is not NULL or r.copies.lost) and not x.local:
+    if verdict == VERDICT_ON and (r.copies.first is not NULL or r.copies.lost):
         mirrors_begin(r, x, passed.data, passed.size)
     return verdict
 
@@ -256,7 +257,7 @@ cdef uint32_t request_room(Reactor r, const Exchange *x) noexcept nogil:
 
 cdef int request_relay(Reactor r, Connection *c, Exchange *x, Connection *u) noexcept nogil:
     cdef iovec part
-    cdef Slice passed
+    cdef Slice passed, section
     cdef long size, taken
     cdef char *data
     if buffer_size(&c.input):
@@ -270,9 +271,12 @@ cdef int request_relay(Reactor r, Connection *c, Exchange *x, Connection *u) noe
         if size < 0:
             return break_off(r, c, x, REASON_CLIENT_CLOSED)
     x.progress = r.milliseconds
-    taken = body_pass(&x.request_body, data, size, &r.head_limits, &passed)
+    taken = body_pass(&x.request_body, data, size, &r.head_limits, &passed, &section)
     if taken < 0:
         return request_refused(r, c, x, -<int> taken)
+    r.arena.used = 0
+    if trailers_pass(r, x, &x.request_body, &passed, section) < 0:
+        return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
     x.received += taken
     if is_too_large(r, x):
         return answer_plainly(r, c, x, 413, REASON_BODY_TOO_LARGE)

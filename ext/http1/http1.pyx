@@ -20,7 +20,7 @@ from fastroute.ext.http1.head cimport *
 from fastroute.ext.http1.parser cimport *
 from fastroute.ext.http1.refusal cimport *
 from fastroute.ext.http1.target cimport *
-from fastroute.ext.http1.trailer cimport TRAILER_NAME_MOST
+from fastroute.ext.http1.trailer cimport trailers_forbid, trailers_join, trailers_read
 from fastroute.ext.http1.write cimport *
 from fastroute.ext.memory.slice cimport *
 from fastroute.ext.message.block cimport block_keep, block_size
@@ -237,20 +237,36 @@ cdef class BodyReader:
         return taken if taken >= 0 else as_refused(<int> -taken)
 
     def passes(self, const uint8_t[::1] data):
-        """(bytes taken, bytes passed on) of `data`, as body_pass."""
-        cdef Slice passed
+        """(bytes taken, bytes passed on) of `data`, as body_pass, with the trailers that no rule forbids."""
+        cdef Slice passed, section
         cdef long taken
         cdef uint32_t size = <uint32_t> data.shape[0]
-        cdef char *room = <char *> malloc(TRAILER_NAME_MOST + size)
-        if room == NULL:
+        cdef uint32_t room = (self.limits.fields + 1) * <uint32_t> sizeof(Field)
+        cdef char *memory = <char *> malloc(room + size)
+        if memory == NULL:
             raise MemoryError
         try:
             if size:
-                memcpy(room + TRAILER_NAME_MOST, &data[0], size)
-            taken = body_pass(&self.body, room + TRAILER_NAME_MOST, size, &self.limits, &passed)
-            return as_refused(<int> -taken) if taken < 0 else (taken, passed.data[:passed.size])
+                memcpy(memory + room, &data[0], size)
+            taken = body_pass(&self.body, memory + room, size, &self.limits, &passed, &section)
+            if taken < 0:
+                return as_refused(<int> -taken)
+            return taken, as_bytes(passed) + self.trailers(section, Arena(memory, room, 0))
         finally:
-            free(room)
+            free(memory)
+
+    cdef bytes trailers(self, Slice section, Arena arena):
+        cdef Message trailers
+        if section.size == 0:
+            return b""
+        if trailers_read(&trailers, section, self.body.trailer_fields, &arena) < 0:
+            raise MemoryError
+        trailers_forbid(&trailers, False, False)
+        trailers_join(&trailers, &section)
+        return as_bytes(section)
+
+    def __dealloc__(self):
+        body_free(&self.body)
 
     def decode(self, const uint8_t[::1] data):
         """(bytes taken, content) of `data`."""

@@ -24,13 +24,14 @@ cdef enum Stage:
     STAGE_TUNNEL                # the upstream switched protocols: bytes are relayed both ways
     STAGE_DISCARDING            # answered; the rest of the request body is read and discarded
 
-cdef enum Recode:               # how the response body must be changed
-    RECODE_NONE = 0
-    RECODE_CHUNK                # received without framing; the client gets chunks
-    RECODE_DECODE               # received in chunks; the client supports only HTTP/1.0
+cdef enum Coding:               # how an HTTP/1 client gets a body of unknown length
+    CODING_NONE = 0             # there is none
+    CODING_CHUNKS
+    CODING_CLOSE                # as content only, which the close ends: the client supports only HTTP/1.0
 
 cdef enum Verdict:              # what happens to the client connection
     VERDICT_ON = 0              # the exchange continues
+    VERDICT_ANSWERED            # the same, but only until the client has the answer: nothing more is relayed
     VERDICT_DONE                # the exchange is over; the connection can have another request
     VERDICT_LINGER              # the exchange is over; half-close, discard further input, close
     VERDICT_CLOSE               # the exchange is over; close
@@ -64,7 +65,7 @@ cdef struct Exchange:
     uint8_t upstream_over       # in a tunnel: the upstream sends nothing more
     uint8_t upload_over         # the upstream accepts no more of the request
     uint8_t upstream_keeps      # the upstream keeps its connection open
-    uint8_t recode              # Recode
+    uint8_t coding              # Coding
     uint8_t tries               # endpoints in `tried`
     uint8_t asked               # number of these since the last pause
     uint8_t keeps               # `held` keeps the part of the body that was sent: the request can be sent again
@@ -122,6 +123,10 @@ cdef struct Exchange:
     char *text                  # memory of the five
     char block_inline[BLOCK_ROOM]
     char text_inline[TEXT_ROOM]
+
+cdef inline bint continues(int verdict) noexcept nogil:
+    """Whether the exchange continues after this Verdict."""
+    return verdict <= VERDICT_ANSWERED
 
 cdef struct ExchangeList:
     Exchange *first             # free exchanges

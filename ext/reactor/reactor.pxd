@@ -26,7 +26,6 @@ from fastroute.ext.tls.tls cimport Pipe
 
 cdef enum:
     SCRATCH = 131072            # bytes read at once
-    SCRATCH_BEFORE = 64         # bytes of room before them, for bytes that an earlier read held back (body_pass)
     MILLISECOND = 1000          # microseconds
     LINGER_TIME = 30000         # milliseconds that a half-closed client has to stop sending, to read and to close
     LINGER_IDLE = 2000          # milliseconds without a byte after which it is closed; while draining: in all
@@ -74,7 +73,7 @@ cdef class Reactor:
     cdef uint64_t random        # for load balancing
     cdef Entropy *entropy       # for request ids
     # used within one pass
-    cdef char *scratch          # SCRATCH bytes for reading, with SCRATCH_BEFORE bytes before them
+    cdef char *scratch          # SCRATCH bytes for reading
     cdef char *outgoing         # a head to be sent
     cdef uint32_t outgoing_size
     cdef Arena arena

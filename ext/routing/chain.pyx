@@ -161,14 +161,9 @@ cdef inline char _folded(char octet) noexcept nogil:
 cdef bint filters_name(const FilterChain *chain, bint response, const char *name, uint32_t size) noexcept nogil:
     cdef const Step *step
     cdef uint32_t i, j
-    if chain == NULL:
-        return False
-    size = min(size, <uint32_t> FILTERED_NAME_MOST)
     for i in range(chain.count):
         step = &chain.steps[i]
-        if step.lower.size == 0 or step.response != response:
-            continue
-        if min(step.lower.size, <uint32_t> FILTERED_NAME_MOST) != size:
+        if step.lower.size == 0 or step.lower.size != size or step.response != response:
             continue
         for j in range(size):
             if _folded(name[j]) != _folded(step.lower.data[j]):

@@ -29,6 +29,10 @@ cdef int filter_request(const FilterChain *chain, Message *message, uint32_t pre
 # Applies the response side; `origin`: from the Answer of the request. Returns 0, or -1 if the arena is full. `chain`
 # may be NULL.
 cdef int filter_response(const FilterChain *chain, Slice origin, Message *message, Arena *arena) noexcept nogil
+# Drops the trailers that a header modifier for requests (or for responses) names: a trailer must not circumvent a
+# filter that sets or removes the field of that name, because some servers merge trailers into the head. `chain` may be
+# NULL.
+cdef void filter_trailers(const FilterChain *chain, bint response, Message *trailers) noexcept nogil
 # Whether the chain has header modifiers for responses. `chain` may be NULL.
 cdef bint filters_change_responses(const FilterChain *chain) noexcept nogil
 # Applies only the header modifiers to a local response: `head` has its fields, including those of CORS. Returns 0, or

@@ -17,7 +17,7 @@ from fastroute.ext.message.scratch cimport Scratch, slice_bytes
 from fastroute.ext.routing.backends cimport Upstreams
 from fastroute.ext.routing.chain cimport (
     PATH_FULL, PATH_KEPT, PATH_PREFIX, STEP_ADD, STEP_CORS, STEP_MIRROR, STEP_REDIRECT, STEP_REMOVE, STEP_REWRITE,
-    STEP_SET, FilterChain, Step, filters_free, filters_new,
+    STEP_SET, FilterChain, Step, filters_free, filters_name, filters_new,
 )
 from fastroute.ext.routing.copies cimport copies_add
 from fastroute.ext.routing.cors cimport (
@@ -214,6 +214,17 @@ cdef int filter_response(const FilterChain *chain, Slice origin, Message *messag
         if step.type == STEP_CORS and cors_respond(step.cors, origin, message, arena) < 0:
             return -1
     return 0
+
+
+cdef void filter_trailers(const FilterChain *chain, bint response, Message *trailers) noexcept nogil:
+    cdef Field *field
+    cdef uint32_t i
+    if chain == NULL:
+        return
+    for i in range(trailers.fields_count):
+        field = &trailers.fields[i]
+        if filters_name(chain, response, field.name.data, field.name.size):
+            field.dropped = DROPPED_BY_FILTER
 
 
 cdef bint filters_change_responses(const FilterChain *chain) noexcept nogil:
