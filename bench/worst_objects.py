@@ -14,17 +14,20 @@ from fastroute.place import Place, Transport
 from fastroute.publication import (
     Downward,
     Listen,
+    RemoveBackend,
     RemoveCertificate,
     RemoveEndpoints,
     RemoveListener,
     RemoveRule,
     SetEndpoints,
     Unlisten,
+    UpsertBackend,
     UpsertCertificate,
     UpsertListener,
     UpsertRule,
 )
 from fastroute.snapshot import (
+    Backend,
     Certificate,
     Endpoint,
     HeaderModifier,
@@ -292,8 +295,18 @@ def endpoints() -> Iterator[Step]:
     yield "a Service with 100,000", [SetEndpoints("a/x:80", _addresses(100_000))]
     yield "all 100,000 others", [SetEndpoints("a/x:80", _addresses(100_000, 100_000))]
     yield "removed", [RemoveEndpoints("a/x:80")]
-    yield "5,000 Services with 20", [SetEndpoints(f"a/{i}:80", _addresses(20, 20 * i)) for i in range(5000)]
-    yield "5,000 Services removed", [RemoveEndpoints(f"a/{i}:80") for i in range(5000)]
+    services = [f"a/{i}:80" for i in range(5000)]
+    yield (
+        "5,000 Services with 20",
+        [
+            *(UpsertBackend(id, Backend()) for id in services),
+            *(SetEndpoints(id, _addresses(20, 20 * i)) for i, id in enumerate(services)),
+        ],
+    )
+    yield (
+        "5,000 Services removed",
+        [*(RemoveEndpoints(id) for id in services), *(RemoveBackend(id) for id in services)],
+    )
 
 
 def sockets() -> Iterator[Step]:

@@ -102,7 +102,7 @@ def assumed(graph: Graph, settings: GraphSettings, backends: Iterable[str]) -> s
     addressing = settings.addressing
     where = addressing.pool or ", ".join(addressing.bind)
     offset = f" with --port-offset {addressing.port_offset}" if addressing.port_offset else ""
-    operators = ", ".join(written(Endpoint(*place)) for place in settings.operators) or "no address"
+    operators = ", ".join(written(Endpoint(*one)) for one in settings.operators) or "no address"
     return (
         f"Assumed addresses of the gateway itself: listeners at {where}{offset}; metrics and health at {operators}. "
         "Set them as for `serve`: --bind, --address-pool, --port-offset, --metrics, --health."
@@ -156,8 +156,8 @@ def _of_manifest(problem: ManifestProblem) -> Said:
 
 def _of_finding(finding: Finding, line: LineOf) -> Said:
     origin = finding.origin
-    place = finding.place or (finding.kind, finding.key)
-    found = line(origin.file, place, finding.field) if origin and finding.field else None
+    id_ = finding.read_as or (finding.kind, finding.key)
+    found = line(origin.file, id_, finding.field) if origin and finding.field else None
     return Said(
         object=ObjectName(finding.kind, finding.key.namespace, finding.key.name),
         condition=finding.condition,

@@ -6,7 +6,8 @@ publication. If only endpoints changed, the publication is one `EndpointUpdate`,
 answers `Commit` and `EndpointUpdate` with `Ack(version)`.
 
 The order of the changes ensures that after each of them every rule has its listener and its endpoints: additions
-(endpoints, certificates, listeners, rules) come before removals. The tables of `base` use the removed objects
+(backends, endpoints, certificates, listeners, rules) come before removals. A changed backend takes effect together with
+its endpoints, if these change too, and otherwise before the tables. The tables of `base` use the removed objects
 (`RemoveEndpoints` included) until the swap, so a worker frees them after `Commit`.
 
 On the wire (a byte stream) a message is msgpack, split into fragments of at most 64 KiB. A fragment starts with four
@@ -15,7 +16,7 @@ Descriptors are sent with their messages (SCM_RIGHTS), in the order of the messa
 `Listen`, a file with `WriteLog`, and those of `Start`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar, get_args
 
 import msgspec
@@ -24,7 +25,7 @@ from fastroute.difference import changed_keys
 from fastroute.place import Place
 from fastroute.settings import Limits
 from fastroute.shortage import Short
-from fastroute.snapshot import Certificate, Endpoint, Listener, Rule, Snapshot
+from fastroute.snapshot import Backend, Certificate, Endpoint, Listener, Rule, Snapshot
 
 FRAGMENT = 64 * 1024  # bytes of a fragment, including its prefix of four bytes
 MESSAGE_LIMIT = 64 * 1024 * 1024  # bytes of a message; a longer one means that the stream is corrupt
@@ -49,6 +50,17 @@ class RuleSlots(msgspec.Struct, frozen=True, omit_defaults=True):
     duration: int = 0  # slot in http_request_duration_seconds
 
 
+class UpsertBackend(msgspec.Struct, frozen=True, tag="upsert_backend"):
+    id: str
+    backend: Backend
+
+
+class RemoveBackend(msgspec.Struct, frozen=True, tag="remove_backend"):
+    """Removes a backend that no rule of the new version refers to."""
+
+    id: str
+
+
 class SetEndpoints(msgspec.Struct, frozen=True, tag="set_endpoints"):
     backend: str
     endpoints: tuple[Endpoint, ...]
@@ -59,7 +71,7 @@ class MoreEndpoints(SetEndpoints, frozen=True, tag="more_endpoints"):
 
 
 class RemoveEndpoints(msgspec.Struct, frozen=True, tag="remove_endpoints"):
-    """Removes a backend that no rule of the new version refers to."""
+    """Removes the endpoints of a backend that no rule of the new version refers to."""
 
     backend: str
 
@@ -94,7 +106,8 @@ class RemoveRule(msgspec.Struct, frozen=True, tag="remove_rule"):
 
 
 Change = (
-    SetEndpoints
+    UpsertBackend
+    | SetEndpoints
     | UpsertCertificate
     | UpsertListener
     | UpsertRule
@@ -102,6 +115,7 @@ Change = (
     | RemoveListener
     | RemoveCertificate
     | RemoveEndpoints
+    | RemoveBackend
 )
 
 # --- messages: main process to worker
@@ -186,6 +200,7 @@ class WriteLog(msgspec.Struct, frozen=True, tag="write_log"):
 Downward = (
     Start
     | Begin
+    | UpsertBackend
     | MoreEndpoints
     | SetEndpoints
     | UpsertCertificate
@@ -195,6 +210,7 @@ Downward = (
     | RemoveListener
     | RemoveCertificate
     | RemoveEndpoints
+    | RemoveBackend
     | Commit
     | TicketKeys
     | EndpointUpdate
@@ -278,6 +294,7 @@ def difference(
     slots_of = slots or (lambda rule: RuleSlots())
     slot_of = listener_slot or (lambda listener: 0)
     return (
+        *(UpsertBackend(id, one) for id, one in _changed(old.backends, new.backends)),
         *(SetEndpoints(backend, now) for backend, now in _changed(old.endpoints, new.endpoints)),
         *(UpsertCertificate(id, one) for id, one in _changed(old.certificates, new.certificates)),
         *(UpsertListener(listener, slot_of(listener)) for _, listener in _changed(old.listeners, new.listeners)),
@@ -286,6 +303,7 @@ def difference(
         *(RemoveListener(id) for id in _gone(old.listeners, new.listeners)),
         *(RemoveCertificate(id) for id in _gone(old.certificates, new.certificates)),
         *(RemoveEndpoints(backend) for backend in _gone(old.endpoints, new.endpoints)),
+        *(RemoveBackend(id) for id in _gone(old.backends, new.backends)),
     )
 
 
@@ -297,44 +315,6 @@ def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, 
 
 def _gone(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return sorted(key for key in changed_keys(old, new) if key not in new)
-
-
-def apply(snapshot: Snapshot | None, changes: Iterable[Change]) -> Snapshot:
-    """The result of applying `changes` to `snapshot` (None: nothing): the state of a worker after `Commit`."""
-    snapshot = Snapshot() if snapshot is None else snapshot
-    listeners, rules, endpoints = dict(snapshot.listeners), dict(snapshot.rules), dict(snapshot.endpoints)
-    certificates = dict(snapshot.certificates)
-    for change in changes:
-        match change:
-            case SetEndpoints():
-                endpoints[change.backend] = change.endpoints
-            case UpsertCertificate():
-                certificates[change.id] = change.certificate
-            case UpsertListener():
-                listeners[change.listener.id] = change.listener
-            case UpsertRule():
-                rules[change.rule.id] = change.rule
-            case RemoveRule():
-                del rules[change.id]
-            case RemoveListener():
-                del listeners[change.id]
-            case RemoveCertificate():
-                del certificates[change.id]
-            case RemoveEndpoints():
-                del endpoints[change.backend]
-    return Snapshot(
-        listeners=_sorted(listeners),
-        rules=_sorted(rules),
-        endpoints=_sorted(endpoints),
-        certificates=_sorted(certificates),
-    )
-
-
-Value = TypeVar("Value")
-
-
-def _sorted(mapping: dict[str, Value]) -> dict[str, Value]:
-    return {key: mapping[key] for key in sorted(mapping)}
 
 
 def publication(version: int, base: int, changes: Sequence[Change]) -> Iterator[Downward]:

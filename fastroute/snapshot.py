@@ -202,6 +202,23 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     retry: Retry | None = None  # None: retry only what the backend cannot have processed
 
 
+class BackendTLS(msgspec.Struct, frozen=True, kw_only=True):
+    """How connections to a backend use TLS, by content: equal values mean that connections are exchangeable. Not served
+    yet: no Snapshot contains one, and workers refuse it."""
+
+    server_name: str  # sent as SNI; the certificate must be valid for it, unless there are subject names
+    trust_anchors: bytes  # CA certificates as PEM
+    subject_names: tuple[str, ...] = ()  # the certificate must be valid for one of these
+    client_certificate: Certificate | None = None  # of the gateway
+
+
+class Backend(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is spoken on connections to the endpoints of a backend: their pool key (ext/routing/poolkey)."""
+
+    protocol: str = "h1"  # HTTP/1.1; the workers know no other protocol yet
+    tls: BackendTLS | None = None
+
+
 class Endpoint(msgspec.Struct, frozen=True, order=True):
     address: str
     port: int
@@ -215,6 +232,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
     listeners: Mapping[str, Listener] = _NONE
     rules: Mapping[str, Rule] = _NONE
+    backends: Mapping[str, Backend] = _NONE  # by "ns/name:port": those of which `endpoints` has the endpoints
     endpoints: Mapping[str, tuple[Endpoint, ...]] = _NONE  # eligible endpoints by backend "ns/name:port", sorted
     certificates: Mapping[str, Certificate] = _NONE  # by Secret "ns/name": those that listeners refer to
 

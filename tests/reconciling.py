@@ -6,11 +6,12 @@ from typing import Any
 
 import trio
 import trio.testing
+from applying import apply
 from worlds import world
 
 from fastroute import reconcile as loop
 from fastroute.metrics import Metrics
-from fastroute.publication import Decoder, Downward, apply, difference, encode, publication
+from fastroute.publication import Decoder, Downward, difference, encode, publication
 from fastroute.reporting.statuslog import StatusLog
 from fastroute.resources.meta import Key
 from fastroute.resources.problem import ManifestProblem

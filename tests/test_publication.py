@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+from applying import apply
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.pretty import pretty_repr
@@ -12,6 +13,7 @@ from fastroute.publication import (
     FRAGMENT,
     Ack,
     Begin,
+    Change,
     Commit,
     Decoder,
     Downward,
@@ -19,6 +21,7 @@ from fastroute.publication import (
     Listen,
     MoreEndpoints,
     Refused,
+    RemoveBackend,
     RemoveEndpoints,
     RemoveListener,
     RemoveRule,
@@ -26,12 +29,12 @@ from fastroute.publication import (
     SetEndpoints,
     Start,
     TicketKeys,
+    UpsertBackend,
     UpsertCertificate,
     UpsertListener,
     UpsertRule,
     Upward,
     WireError,
-    apply,
     difference,
     encode,
     publication,
@@ -39,6 +42,8 @@ from fastroute.publication import (
 from fastroute.settings import Limits
 from fastroute.shortage import Short
 from fastroute.snapshot import (
+    Backend,
+    BackendTLS,
     Certificate,
     Endpoint,
     HeaderModifier,
@@ -99,15 +104,26 @@ def rule(name: str, path: str = "/", weight: int = 1) -> Rule:
 
 ONE, TWO = (Endpoint("127.0.0.1", 1),), (Endpoint("127.0.0.1", 1), Endpoint("::1", 2))
 NAMES = st.sampled_from("abcdefgh")
+SECURED = (
+    BackendTLS(server_name="a.example.com", trust_anchors=b"CA"),
+    BackendTLS(
+        server_name="a.example.com",
+        trust_anchors=b"CA",
+        subject_names=("b.example.com",),
+        client_certificate=Certificate(b"chain", b"key"),
+    ),
+)
 SNAPSHOTS = st.builds(
-    lambda listeners, rules, endpoints, certificates: Snapshot(
+    lambda listeners, rules, backends, endpoints, certificates: Snapshot(
         listeners={(made := listener(name, port)).id: made for name, port in sorted(listeners.items())},
         rules={(made := rule(name, path)).id: made for name, path in sorted(rules.items())},
+        backends={f"infra/{name}:80": value for name, value in sorted(backends.items())},
         endpoints={f"infra/{name}:80": value for name, value in sorted(endpoints.items())},
         certificates={f"certs/{name}": Certificate(b"chain", key) for name, key in sorted(certificates.items())},
     ),
     st.dictionaries(NAMES, st.sampled_from([80, 81])),
     st.dictionaries(NAMES, st.sampled_from(["/", "/x"])),
+    st.dictionaries(NAMES, st.sampled_from([Backend(), *(Backend(tls=one) for one in SECURED)])),
     st.dictionaries(NAMES, st.sampled_from([(), ONE, TWO])),
     st.dictionaries(NAMES, st.sampled_from([b"key one", b"key two"])),
 )
@@ -137,14 +153,18 @@ def test_a_difference_names_what_changed_and_nothing_else() -> None:
     old = Snapshot(
         listeners={x.id: x for x in (listener("a"), listener("b"))},
         rules={x.id: x for x in (rule("a"), rule("b"), rule("c"))},
+        backends={"infra/a:80": Backend(), "infra/b:80": Backend(), "infra/c:80": Backend()},
         endpoints={"infra/a:80": ONE, "infra/b:80": ONE, "infra/c:80": ONE},
     )
     new = Snapshot(
         listeners={x.id: x for x in (listener("a", 81), listener("c"))},
         rules={x.id: x for x in (rule("b"), rule("c", "/new"), rule("d"))},
+        backends={"infra/a:80": Backend(), "infra/b:80": Backend(tls=SECURED[0]), "infra/d:80": Backend()},
         endpoints={"infra/a:80": TWO, "infra/b:80": ONE, "infra/d:80": ()},
     )
     assert difference(old, new, lambda rule: RuleSlots((1, 2), 3, 4), lambda listener: 5) == (
+        UpsertBackend("infra/b:80", Backend(tls=SECURED[0])),
+        UpsertBackend("infra/d:80", Backend()),
         SetEndpoints("infra/a:80", TWO),
         SetEndpoints("infra/d:80", ()),
         UpsertListener(listener("a", 81), 5),
@@ -154,6 +174,7 @@ def test_a_difference_names_what_changed_and_nothing_else() -> None:
         RemoveRule(rule("a").id),
         RemoveListener(listener("b").id),
         RemoveEndpoints("infra/c:80"),
+        RemoveBackend("infra/c:80"),
     )
 
 
@@ -166,11 +187,12 @@ def test_endpoints_alone_are_one_message() -> None:
     ("base", "changes"),
     [
         (6, (SetEndpoints("infra/a:80", ONE), UpsertRule(rule("a")))),
+        (6, (UpsertBackend("infra/a:80", Backend()), SetEndpoints("infra/a:80", ONE))),
         (0, (SetEndpoints("infra/a:80", ONE),)),
     ],
-    ids=["with rules", "from nothing"],
+    ids=["with rules", "with a backend", "from nothing"],
 )
-def test_anything_else_has_a_begin_and_a_commit(base: int, changes: tuple[SetEndpoints | UpsertRule, ...]) -> None:
+def test_anything_else_has_a_begin_and_a_commit(base: int, changes: tuple[Change, ...]) -> None:
     assert list(publication(7, base, changes)) == [Begin(7, base), *changes, Commit(7)]
 
 
@@ -178,9 +200,15 @@ def test_a_publication_may_be_empty() -> None:
     assert list(publication(1, 0, ())) == [Begin(1, 0), Commit(1)]
 
 
+def test_a_private_key_is_in_no_message_that_is_shown() -> None:
+    message = UpsertBackend("infra/a:80", Backend(tls=SECURED[1]))
+    assert "key" not in f"{message!r}{pretty_repr(message)}"
+
+
 MESSAGES = [
     Start(limits=Limits(max_body=10), request_series=9, histograms=3, trusted_proxies=("10.0.0.0/8",)),
     Begin(1, 0),
+    UpsertBackend("infra/a:80", Backend(tls=SECURED[1])),
     SetEndpoints("infra/a:80", TWO),
     UpsertCertificate("certs/a", Certificate(b"chain", b"key")),
     UpsertListener(listener("a")),

@@ -11,9 +11,10 @@ from posix.time cimport itimerspec
 
 from fastroute.ext.engine.listener cimport listener_accept, listeners_can_resume, listeners_resume
 from fastroute.ext.exchange.downstream cimport downstream_advance, downstream_expired, downstream_shake
+from fastroute.ext.exchange.idle cimport idle_stays
 from fastroute.ext.exchange.mirroring cimport mirror_advance, mirror_expired
 from fastroute.ext.exchange.relief cimport relieve
-from fastroute.ext.exchange.upstream cimport upstream_close, upstream_forget, upstream_is_quiet
+from fastroute.ext.exchange.upstream cimport upstream_close, upstream_forget
 from fastroute.ext.memory.buffer cimport buffers_total
 from fastroute.ext.reactor.connection cimport (
     SIDE_DOWNSTREAM, SIDE_HEEDED, SIDE_LISTENER, SIDE_TIMER, SIDE_UPSTREAM, STATE_LEAVING, STATE_POOLED, Connection,
@@ -23,7 +24,6 @@ from fastroute.ext.reactor.counters cimport FIXED_BUFFERED, FIXED_TURNS, FIXED_W
 from fastroute.ext.reactor.epoll cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, epoll_event, epoll_wait
 from fastroute.ext.reactor.reactor cimport read_clock, read_wall_clock, unqueue
 from fastroute.ext.reactor.timer cimport timer_expired, timer_next
-from fastroute.ext.routing.tables cimport Endpoint, endpoint_unref
 
 cdef extern from "<sys/timerfd.h>" nogil:
     int timerfd_settime(int fd, int flags, const itimerspec *value, itimerspec *old)
@@ -45,8 +45,8 @@ cdef bint turn(Reactor r, Turns *turns) noexcept nogil:
     read_wall_clock(r)
     start = r.now
     slab_exhume(&r.slab)
-    if r.upstreams.gone is not NULL:
-        forget_endpoint(r)
+    if r.upstreams.pools.unused is not NULL:
+        upstream_forget(r)
     r.waiting.spent = 0
     while True:
         more = visit(r, turns, start)
@@ -61,7 +61,7 @@ cdef bint turn(Reactor r, Turns *turns) noexcept nogil:
     flush_log(r)
     arm(r)
     read_clock(r)
-    more = more or r.waiting.flows.count != 0 or r.upstreams.gone is not NULL or listeners_can_resume(r)
+    more = more or r.waiting.flows.count != 0 or r.upstreams.pools.unused is not NULL or listeners_can_resume(r)
     turns.made += 1
     store_word(&r.counters.words[<uint32_t> FIXED_BUFFERED], buffers_total())
     count(r.counters, FIXED_TURNS, 1)
@@ -188,12 +188,9 @@ cdef void handle_event(Reactor r, const epoll_event *event) noexcept nogil:
 
 
 cdef void check_pooled(Reactor r, Connection *u) noexcept nogil:
-    """Closes an idle connection that has sent bytes or has ended. (The edge may also be out of date.)"""
-    if u.readable:
-        if u.ended or u.failed or not upstream_is_quiet(u):
-            upstream_close(r, u)
-        else:
-            u.readable = False
+    """Closes an idle connection that has ended, or that has sent bytes that its protocol does not allow."""
+    if u.readable and not idle_stays(r, u):
+        upstream_close(r, u)
 
 
 cdef bint expire(Reactor r, uint64_t start) noexcept nogil:
@@ -253,11 +250,3 @@ cdef void note_worst(Reactor r, uint64_t *worst, uint64_t took) noexcept nogil:
         worst[0] = took
     if took > load_word(&r.counters.words[<uint32_t> FIXED_WORST_TURN]):
         store_word(&r.counters.words[<uint32_t> FIXED_WORST_TURN], took)
-
-
-cdef void forget_endpoint(Reactor r) noexcept nogil:
-    """Closes the idle connections of one endpoint that no backend lists any more."""
-    cdef Endpoint *endpoint = r.upstreams.take_gone()
-    if endpoint.gone:
-        upstream_forget(r, endpoint)
-    endpoint_unref(endpoint)

@@ -17,8 +17,9 @@ cdef uint16_t attempt_refused(Reactor r, Connection *c, Exchange *x, bint late) 
 # A reused connection was closed before the first byte of a response: opens a new one to the same endpoint. Returns like
 # attempt_begin.
 cdef uint16_t attempt_afresh(Reactor r, Connection *c, Exchange *x) noexcept nogil
-# The new connection is established: records the success, and sends what is held.
-cdef void attempt_connected(Reactor r, Connection *c, Exchange *x, Connection *u) noexcept nogil
+# The new connection is established: records the success, and sends what is held. If the pool key of the backend has
+# changed meanwhile, nothing is sent on it, and another one is opened. Returns like attempt_begin.
+cdef uint16_t attempt_connected(Reactor r, Connection *c, Exchange *x, Connection *u) noexcept nogil
 # The try failed (a Failure; `status` with FAILURE_STATUS). If the rule requires a retry and everything that was sent is
 # kept, releases the upstream connection (into its pool if `reusable`), sets STAGE_PAUSING and returns True.
 cdef bint attempt_again(Reactor r, Exchange *x, uint8_t failure, uint16_t status, bint reusable) noexcept nogil

@@ -27,7 +27,7 @@ from fastroute.ext.reactor.reactor cimport queue, set_deadline
 from fastroute.ext.routing.balancer cimport choose_endpoint, endpoint_failed, endpoint_succeeded, endpoint_used
 from fastroute.ext.routing.budget cimport budget_note, budget_take
 from fastroute.ext.routing.retry cimport FAILURE_NOT_CONNECTED, retry_follows, retry_pause
-from fastroute.ext.routing.tables cimport Endpoint, endpoint_ref, endpoint_unref
+from fastroute.ext.routing.tables cimport Backend, Endpoint, backend_find, endpoint_ref, endpoint_unref
 
 cdef uint32_t[5] COUNTED        # by Failure of the previous try
 COUNTED[:] = [0, FIXED_RETRIES_CONNECT, FIXED_RETRIES_STATUS, FIXED_RETRIES_TIMEOUT, FIXED_RETRIES_CLOSED]
@@ -60,7 +60,7 @@ cdef void detach(Exchange *x) noexcept nogil:
 
 cdef bint connect_to(Reactor r, Connection *c, Exchange *x, Endpoint *endpoint) noexcept nogil:
     """Opens a new connection for the exchange. False: it could not even be started."""
-    cdef Connection *u = upstream_connect(r, endpoint)
+    cdef Connection *u = upstream_connect(r, endpoint, x.target.backend.key)
     x.reused = False
     if u is NULL:
         return False
@@ -120,7 +120,7 @@ cdef uint16_t ask(Reactor r, Connection *c, Exchange *x) noexcept nogil:
         remember(x, endpoint)
         if x.asked > 1:
             count(r.counters, FIXED_RETRIES_CONNECT, 1)
-        u = upstream_reuse(r, endpoint, x.method, not x.repeatable)
+        u = upstream_reuse(r, endpoint, x.target.backend.key, x.method, not x.repeatable)
         if u is not NULL:
             x.reused = True
             attach(r, c, x, u)
@@ -180,18 +180,30 @@ cdef uint16_t attempt_afresh(Reactor r, Connection *c, Exchange *x) noexcept nog
     count(r.counters, FIXED_RETRIES_REUSED, 1)
     x.retried = True
     x.upload_over = False
+    return replace(r, c, x)
+
+
+cdef uint16_t replace(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    """Closes the upstream connection and opens a new one to the same endpoint. If the pool key of the backend has
+    changed and its endpoints have changed with it, the endpoint may not speak the new protocol: then to another one."""
+    cdef const Connection *u = slab_find(&r.slab, x.upstream)
+    cdef const Backend *backend = x.target.backend
+    cdef Endpoint *endpoint = x.tried[x.tries - 1]
+    cdef bint same = (u is not NULL and u.key == backend.key) or backend_find(backend, endpoint.identity) == endpoint
     attempt_end(r, x, False)
-    if connect_to(r, c, x, x.tried[x.tries - 1]):
+    if same and connect_to(r, c, x, endpoint):
         return go_on(r, c, x, 0)
     return go_on(r, c, x, ask(r, c, x))
 
 
-cdef void attempt_connected(Reactor r, Connection *c, Exchange *x, Connection *u) noexcept nogil:
+cdef uint16_t attempt_connected(Reactor r, Connection *c, Exchange *x, Connection *u) noexcept nogil:
     endpoint_succeeded(u.endpoint)
     observe(r.counters, HISTOGRAM_CONNECT, r.now - u.started)
+    if u.key != x.target.backend.key:
+        return replace(r, c, x)
     set_deadline(r, u, x.try_deadline)
     x.stage = STAGE_WAITING
-    go_on(r, c, x, 0)
+    return go_on(r, c, x, 0)
 
 
 cdef void attempt_send(Reactor r, Connection *c, Exchange *x, const char *body, uint32_t size) noexcept nogil:

@@ -1,11 +1,13 @@
-# HTTP/1 towards the client: the operations by which an exchange answers. Another protocol has the same ones.
+# HTTP/1 towards the client: the events of which the body of a request consists, and the operations by which an exchange
+# answers. Another protocol has the same ones.
 #
 # Only this module knows the version of HTTP/1 that the client uses, how a body of unknown length is written (Coding),
 # and what the end of the connection means for an answer.
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 
-from fastroute.ext.exchange.piece cimport Piece
+from fastroute.ext.exchange.arrival cimport Arrival, Piece
+from fastroute.ext.http1.head cimport FRAMING_LENGTH
 from fastroute.ext.http1.write cimport LocalResponse
 from fastroute.ext.message.message cimport Message
 from fastroute.ext.reactor.connection cimport Connection
@@ -13,6 +15,19 @@ from fastroute.ext.reactor.exchange cimport CODING_CHUNKS, CODING_CLOSE, Exchang
 from fastroute.ext.reactor.reactor cimport Reactor
 
 
+# The request in `r.head` begins.
+cdef void client_begin(Reactor r, Exchange *x) noexcept nogil
+# Receives once, or takes what has arrived before.
+cdef void client_receive(Reactor r, Connection *c, const Exchange *x, Arrival *arrival) noexcept nogil
+# The next Event of the body of the request.
+cdef int client_event(Reactor r, Exchange *x, Arrival *arrival) noexcept nogil
+# Takes what belongs to the body, without reporting it. Returns 0, or a Refusal.
+cdef int client_skip(Reactor r, Exchange *x, Arrival *arrival) noexcept nogil
+# Keeps what was not taken: it follows the request. Returns 0, or -1 if out of memory.
+cdef int client_keep_rest(Connection *c, const Arrival *arrival) noexcept nogil
+# Bytes of the body: as declared, otherwise those received so far.
+cdef inline uint64_t client_body_size(const Exchange *x) noexcept nogil:
+    return x.request_body.decoded + (x.request_body.left if x.request_body.framing == FRAMING_LENGTH else 0)
 # Adds an interim answer to the `written` bytes in `r.outgoing`: all of one read are sent together. False: no room.
 cdef bint client_interim(Reactor r, Exchange *x, const Message *message, uint32_t *written) noexcept nogil
 # Puts them into the output, before the next head. Returns 0, or -1 if out of memory.

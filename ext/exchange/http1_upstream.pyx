@@ -7,6 +7,9 @@ content is.
 from libc.stdint cimport uint32_t
 from libc.string cimport memmove, memset
 
+from fastroute.ext.exchange.arrival cimport (
+    EVENT_CLOSED, EVENT_HEAD, EVENT_INTERIM, EVENT_MALFORMED, EVENT_NONE, EVENT_NO_ROOM, EVENT_PIECE,
+)
 from fastroute.ext.exchange.http1_downstream cimport client_takes_chunks
 from fastroute.ext.exchange.trailing cimport trailers_pass
 from fastroute.ext.http1.body cimport Body, body_decode, body_pass, body_start, body_take
@@ -36,6 +39,13 @@ cdef int backend_send(Reactor r, Connection *u, Exchange *x, const char *body, u
     parts[1].iov_base = <char *> body
     parts[1].iov_len = size
     return transmit(r, u, parts, 2 if size else 1)
+
+
+cdef int backend_body(Reactor r, Connection *u, const Piece *piece) noexcept nogil:
+    cdef iovec part
+    part.iov_base = <char *> piece.data.data
+    part.iov_len = piece.data.size
+    return transmit(r, u, &part, 1) if piece.data.size else 0
 
 
 # --- the answer

@@ -27,7 +27,8 @@ from fastroute.ext.routing.mirror cimport (
     ANSWER_MOST, BEHIND_ALL, BEHIND_MOST, MIRRORS_MOST, MIRROR_CLOSED, MIRROR_DISPLACED, MIRROR_INCOMPLETE,
     MIRROR_NOT_CONNECTED, MIRROR_NO_ENDPOINT, MIRROR_OVERLOADED, MIRROR_SLOW, MIRROR_TIMEOUT, Mirror,
 )
-from fastroute.ext.routing.tables cimport Endpoint
+from fastroute.ext.routing.poolkey cimport PoolKey
+from fastroute.ext.routing.tables cimport Endpoint, backend_ref, backend_unref
 
 MIRROR_BEHIND = BEHIND_MOST     # for tests/test_docs.py
 MIRRORS_BEHIND = BEHIND_ALL
@@ -41,14 +42,14 @@ cdef void count_failure(Reactor r, uint32_t failure, uint32_t times) noexcept no
     count(r.counters, FIXED_MIRROR_FAILURES + failure, times)
 
 
-cdef Connection *connection_to(Reactor r, const Exchange *x, Endpoint *endpoint) noexcept nogil:
+cdef Connection *connection_to(Reactor r, const Exchange *x, Endpoint *endpoint, PoolKey *key) noexcept nogil:
     """A connection to the endpoint; NULL if that failed, and the failure is counted. A connection from the pool is
     checked for being open and silent, because the copy is not sent again."""
     cdef Connection *u
     endpoint_used(endpoint, r.milliseconds)
-    u = upstream_reuse(r, endpoint, x.method, True)
+    u = upstream_reuse(r, endpoint, key, x.method, True)
     if u is NULL:
-        u = upstream_connect(r, endpoint)
+        u = upstream_connect(r, endpoint, key)
     if u is NULL:
         count_failure(r, MIRROR_NOT_CONNECTED, 1)
     return u
@@ -94,7 +95,7 @@ cdef void open_mirror(Reactor r, Exchange *x, const Copy *copy) noexcept nogil:
         return
     if not make_way(r, x.rule.owner, size):
         return
-    u = connection_to(r, x, endpoint)
+    u = connection_to(r, x, endpoint, copy.backend.key)
     if u is NULL:
         return
     u.mirror = <Mirror *> calloc(1, sizeof(Mirror))
@@ -104,6 +105,8 @@ cdef void open_mirror(Reactor r, Exchange *x, const Copy *copy) noexcept nogil:
         u.mirror = NULL
         upstream_close(r, u)
         return
+    u.mirror.backend = copy.backend
+    backend_ref(copy.backend)
     u.mirror.method = x.method
     u.mirror.owner = x.rule.owner
     shares_add(&r.mirrors, &r.slab, u)
@@ -118,6 +121,7 @@ cdef void end(Reactor r, Connection *u, bint reusable) noexcept nogil:
     """Ends a mirror that has been counted."""
     dequeue(r, u)
     shares_remove(&r.mirrors, &r.slab, u)
+    backend_unref(u.mirror.backend)
     free(u.mirror)
     u.mirror = NULL
     u.endpoint.in_flight -= 1
@@ -307,6 +311,9 @@ cdef void mirror_advance(Reactor r, Connection *u) noexcept nogil:
             return
         endpoint_succeeded(u.endpoint)
         observe(r.counters, HISTOGRAM_CONNECT, r.now - u.started)
+        if u.key != u.mirror.backend.key:       # it changed meanwhile: nothing may be sent on this connection
+            fail(r, u, MIRROR_NOT_CONNECTED)
+            return
         set_deadline(r, u, r.milliseconds + r.times.body)
     if u.writable and buffer_size(&u.output):
         broken = flush(r, u) < 0

@@ -2,29 +2,31 @@
 
 Backpressure: a side is read only while the output of the other side is empty. So one exchange holds at most one read
 (SCRATCH bytes and a head) in each direction, and the TCP windows in the kernel do the rest. Of what a client sends after
-the request, at most one head is read (request_room).
+the request, at most one head is read (http1_downstream).
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastroute.ext.exchange.answer cimport answer_plainly, break_off, can_be_discarded, cut_short
+from fastroute.ext.exchange.arrival cimport Arrival
 from fastroute.ext.exchange.attempt cimport attempt_again, attempt_connected, attempt_refused, attempt_resume
-from fastroute.ext.exchange.http1_downstream cimport client_knows_interim, client_probe
+from fastroute.ext.exchange.http1_downstream cimport (
+    client_keep_rest, client_knows_interim, client_probe, client_receive, client_skip,
+)
 from fastroute.ext.exchange.pace cimport (
     MOVER_BACKEND, MOVER_READER, MOVER_SENDER, MOVER_TAKER, pace_failed, pace_mover, pace_watch,
 )
 from fastroute.ext.exchange.receiver cimport receiver_step
 from fastroute.ext.exchange.record cimport record_end
-from fastroute.ext.exchange.request cimport request_relay, request_room
+from fastroute.ext.exchange.request cimport request_relay
 from fastroute.ext.exchange.response cimport response_relay
 from fastroute.ext.exchange.tunnel cimport tunnel_advance, tunnel_expired
 from fastroute.ext.exchange.upstream cimport upstream_connected
-from fastroute.ext.http1.body cimport body_take
 from fastroute.ext.http1.reason cimport (
     REASON_BACKEND_TIMEOUT, REASON_BODY_TIMEOUT, REASON_BODY_TOO_SLOW, REASON_CLIENT_CLOSED, REASON_REQUEST_TIMEOUT,
     REASON_UPLOAD_TIMEOUT, REASON_UPSTREAM_TOO_SLOW,
 )
-from fastroute.ext.memory.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_size
+from fastroute.ext.memory.buffer cimport buffer_size
 from fastroute.ext.reactor.connection cimport slab_find
 from fastroute.ext.reactor.counters cimport FIXED_ENDED_BODY_TOO_SLOW, FIXED_ENDED_UPSTREAM_TOO_SLOW, count
 from fastroute.ext.reactor.exchange cimport (
@@ -33,7 +35,7 @@ from fastroute.ext.reactor.exchange cimport (
     continues,
 )
 from fastroute.ext.reactor.reactor cimport (
-    DISCARD_BYTES, flush, queue, receive, say_end, set_deadline, untaken,
+    DISCARD_BYTES, flush, queue, say_end, set_deadline, untaken,
 )
 from fastroute.ext.routing.retry cimport FAILURE_NOT_CONNECTED, FAILURE_TIMEOUT
 
@@ -79,14 +81,15 @@ cdef int exchange_advance(Reactor r, Connection *c) noexcept nogil:
 
 cdef int advance_connect(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     cdef Connection *u = slab_find(&r.slab, x.upstream)
+    cdef uint16_t reason
     cdef int outcome
     outcome = upstream_connected(r, u)
     if outcome == 0:
         return VERDICT_ON
     if outcome < 0:
         return refused(r, c, x, False)
-    attempt_connected(r, c, x, u)
-    return VERDICT_ON
+    reason = attempt_connected(r, c, x, u)
+    return VERDICT_ON if reason == 0 else answer_plainly(r, c, x, 503, reason)
 
 
 cdef int refused(Reactor r, Connection *c, Exchange *x, bint late) noexcept nogil:
@@ -137,28 +140,19 @@ cdef int settle(Reactor r, Connection *c, Exchange *x) noexcept nogil:
 
 cdef int discard(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     """Reads and discards the rest of a request body that is not needed, so that the connection can be kept."""
-    cdef long size, taken
-    cdef char *data
-    if buffer_size(&c.input):
-        data = buffer_bytes(&c.input)
-        size = buffer_size(&c.input)
-    elif c.readable:
-        data = r.scratch
-        size = receive(r, c, data, request_room(r, x))
-        if size < 0:
-            return VERDICT_CLOSE
-    else:
+    cdef Arrival arrival
+    client_receive(r, c, x, &arrival)
+    if arrival.closed:
+        return VERDICT_CLOSE
+    if not arrival.kept and not c.readable and arrival.size == 0:
         return VERDICT_ON
-    taken = body_take(&x.request_body, data, size, &r.head_limits)
-    if taken < 0:
+    if client_skip(r, x, &arrival) != 0:
         return VERDICT_LINGER
-    x.discarded += taken
+    x.discarded += arrival.taken
     if x.discarded > DISCARD_BYTES:
         return VERDICT_LINGER
     x.progress = r.milliseconds
-    if data != r.scratch:
-        buffer_consume(&c.input, taken)
-    elif buffer_append(&c.input, data + taken, size - taken) < 0:
+    if client_keep_rest(c, &arrival) < 0:
         return VERDICT_LINGER
     if x.request_body.complete:
         return VERDICT_DONE

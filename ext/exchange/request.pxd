@@ -11,8 +11,6 @@ from fastroute.ext.reactor.reactor cimport Reactor
 # belong to the request. Returns a Verdict.
 cdef int request_begin(Reactor r, Connection *c, Exchange *x, char *rest, uint32_t size,
                        uint32_t *taken) noexcept nogil
-# How much to read from the client at once: what is certainly left of the body, and Reactor.ahead bytes.
-cdef uint32_t request_room(Reactor r, const Exchange *x) noexcept nogil
 # Relays one piece of the request body. Returns a Verdict.
 cdef int request_relay(Reactor r, Connection *c, Exchange *x, Connection *u) noexcept nogil
 # Answers a request whose head or body was refused (a Refusal). Returns a Verdict.

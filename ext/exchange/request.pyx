@@ -5,30 +5,30 @@ choose_target, the filters of the target, keep_request. Matching uses the fields
 not forwarded. The fields of the gateway are added before the filters, so that fields set by users are kept.
 """
 
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint16_t, uint32_t
 from libc.string cimport memset
 
 from fastroute.ext.exchange.affinity cimport affinity_choose
 from fastroute.ext.exchange.answer cimport answer, answer_plainly, break_off
+from fastroute.ext.exchange.arrival cimport EVENT_CLOSED, EVENT_NONE, EVENT_NO_ROOM, EVENT_PIECE, Arrival
 from fastroute.ext.exchange.attempt cimport attempt_begin, attempt_send
+from fastroute.ext.exchange.http1_downstream cimport (
+    client_begin, client_body_size, client_event, client_keep_rest, client_receive,
+)
+from fastroute.ext.exchange.http1_upstream cimport backend_body
 from fastroute.ext.exchange.mirroring cimport mirrors_begin, mirrors_feed
 from fastroute.ext.exchange.record cimport record_request
-from fastroute.ext.exchange.trailing cimport trailers_pass
-from fastroute.ext.http1.body cimport body_pass, body_start
 from fastroute.ext.http1.forwarded cimport Forwarded, count_forward, forward, forward_begin
-from fastroute.ext.http1.head cimport FRAMING_LENGTH, Head
 from fastroute.ext.http1.reason cimport (
     REASON_BODY_TOO_LARGE, REASON_CLIENT_CLOSED, REASON_LOOP, REASON_MAX_FORWARDS, REASON_MISDIRECTED,
     REASON_NO_LISTENER, REASON_OPTIONS_ASTERISK, REASON_OVERLOADED, REASON_REFUSED,
 )
 from fastroute.ext.http1.refusal cimport refusal_status
-from fastroute.ext.memory.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_size
+from fastroute.ext.memory.buffer cimport buffer_append, buffer_free, buffer_size
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.block cimport BLOCK_MORE, block_size
 from fastroute.ext.message.message cimport METHOD_TRACE, Field, Message, is_idempotent
 from fastroute.ext.reactor.exchange cimport STAGE_WAITING, VERDICT_ON, exchange_keep_origin, exchange_keep_request
-from fastroute.ext.reactor.inet cimport iovec
-from fastroute.ext.reactor.reactor cimport SCRATCH, receive, transmit
 from fastroute.ext.routing.balancer cimport choose_target
 from fastroute.ext.routing.chain cimport FilterChain
 from fastroute.ext.routing.copies cimport copies_reset
@@ -39,17 +39,14 @@ from fastroute.ext.routing.router cimport Decision, find_rule, listener_ref
 from fastroute.ext.routing.tables cimport Rule, rule_ref
 
 
-cdef void note(Reactor r, Exchange *x, const Head *head) noexcept nogil:
+cdef void note(Reactor r, Exchange *x, const Message *message) noexcept nogil:
     """Copies what is needed of the request after its head is gone."""
-    x.method = head.message.method_name
-    x.minor = head.minor
-    x.keep_alive = head.message.keep_alive
-    x.expects = head.message.expect_continue
-    x.upgrades = head.message.upgrade
-    x.repeatable = not head.message.has_body and is_idempotent(head.message.method_name)
+    x.method = message.method_name
+    x.keep_alive = message.keep_alive
+    x.expects = message.expect_continue
+    x.upgrades = message.upgrade
+    x.repeatable = not message.has_body and is_idempotent(message.method_name)
     x.progress = r.milliseconds
-    body_start(&x.request_body, head.framing, head.message.content_length)
-    x.request_body.nominated = head.nominates
 
 
 cdef void find(Reactor r, Connection *c, Exchange *x, Message *message, Decision *decision) noexcept nogil:
@@ -174,10 +171,7 @@ cdef bint keep_request(Reactor r, Exchange *x, const Message *message) noexcept 
 
 cdef bint is_too_large(Reactor r, const Exchange *x) noexcept nogil:
     """Whether the body exceeds --max-body, by the stated length or by the bytes received so far."""
-    cdef uint64_t size = x.request_body.decoded
-    if x.request_body.framing == FRAMING_LENGTH:
-        size += x.request_body.left
-    return size > r.max_body
+    return client_body_size(x) > r.max_body
 
 
 cdef int send(Reactor r, Connection *c, Exchange *x, const char *body, uint32_t size) noexcept nogil:
@@ -208,34 +202,35 @@ cdef void keep(Exchange *x, const char *body, uint32_t size) noexcept nogil:
 
 cdef int request_begin(Reactor r, Connection *c, Exchange *x, char *rest, uint32_t size,
                        uint32_t *taken) noexcept nogil:
-    cdef long body = 0
-    cdef int verdict
-    cdef Slice passed = nothing()
-    cdef Slice section
-    note(r, x, &r.head)
+    cdef Message *message = &r.head.message
+    cdef Arrival arrival
+    cdef int event, verdict
+    memset(&arrival, 0, sizeof(Arrival))
+    arrival.data = rest
+    arrival.size = size
     taken[0] = 0
+    client_begin(r, x)
+    note(r, x, message)
     if is_too_large(r, x):
-        record_request(r, x, &r.head.message, nothing(), nothing())
+        record_request(r, x, message, nothing(), nothing())
         return answer_plainly(r, c, x, 413, REASON_BODY_TOO_LARGE)
     copies_reset(&r.copies)
-    verdict = decide(r, c, x, &r.head.message)
+    verdict = decide(r, c, x, message)
     if verdict != VERDICT_ON:
         return verdict
-    if not x.request_body.complete and size > 0:
-        body = body_pass(&x.request_body, rest, size, &r.head_limits, &passed, &section)
-        if body < 0:
-            return request_refused(r, c, x, -<int> body)
-        if trailers_pass(r, x, &x.request_body, &passed, section) < 0:
-            return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
+    if not x.request_body.complete:
+        event = client_event(r, x, &arrival)
+        if event > EVENT_PIECE:
+            return failed(r, c, x, &arrival, event)
         if is_too_large(r, x):
             return answer_plainly(r, c, x, 413, REASON_BODY_TOO_LARGE)
-        taken[0] = <uint32_t> body
-        x.received += body
-    if not keep_request(r, x, &r.head.message):
+        taken[0] = arrival.taken
+        x.received += arrival.taken
+    if not keep_request(r, x, message):
         return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
-    verdict = send(r, c, x, passed.data, passed.size)
+    verdict = send(r, c, x, arrival.piece.data.data, arrival.piece.data.size)
     if verdict == VERDICT_ON and (r.copies.first is not NULL or r.copies.lost):
-        mirrors_begin(r, x, passed.data, passed.size)
+        mirrors_begin(r, x, arrival.piece.data.data, arrival.piece.data.size)
     return verdict
 
 
@@ -250,47 +245,34 @@ cdef int request_refused(Reactor r, Connection *c, Exchange *x, int refusal) noe
     return answer_plainly(r, c, x, refusal_status(refusal), REASON_REFUSED + refusal)
 
 
-cdef uint32_t request_room(Reactor r, const Exchange *x) noexcept nogil:
-    # `left` is the rest of the body or of the current chunk, or the part of a chunk size that was read: never too much.
-    return SCRATCH if x.request_body.left > SCRATCH - r.ahead else <uint32_t> x.request_body.left + r.ahead
+cdef int failed(Reactor r, Connection *c, Exchange *x, const Arrival *arrival, int event) noexcept nogil:
+    if event == EVENT_CLOSED:
+        return break_off(r, c, x, REASON_CLIENT_CLOSED)
+    if event == EVENT_NO_ROOM:
+        return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
+    return request_refused(r, c, x, arrival.refusal)
 
 
 cdef int request_relay(Reactor r, Connection *c, Exchange *x, Connection *u) noexcept nogil:
-    cdef iovec part
-    cdef Slice passed, section
-    cdef long size, taken
-    cdef char *data
-    if buffer_size(&c.input):
-        data = buffer_bytes(&c.input)
-        size = buffer_size(&c.input)
-    else:
-        data = r.scratch
-        size = receive(r, c, data, request_room(r, x))
-        if size == 0:
-            return VERDICT_ON
-        if size < 0:
-            return break_off(r, c, x, REASON_CLIENT_CLOSED)
-    x.progress = r.milliseconds
-    taken = body_pass(&x.request_body, data, size, &r.head_limits, &passed, &section)
-    if taken < 0:
-        return request_refused(r, c, x, -<int> taken)
+    cdef Arrival arrival
+    cdef Slice *data = &arrival.piece.data
+    cdef int event
+    client_receive(r, c, x, &arrival)
     r.arena.used = 0
-    if trailers_pass(r, x, &x.request_body, &passed, section) < 0:
-        return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
-    x.received += taken
+    event = client_event(r, x, &arrival)
+    if event == EVENT_NONE:
+        return VERDICT_ON
+    if event != EVENT_CLOSED:
+        x.progress = r.milliseconds
+    if event != EVENT_PIECE:
+        return failed(r, c, x, &arrival, event)
+    x.received += arrival.taken
     if is_too_large(r, x):
         return answer_plainly(r, c, x, 413, REASON_BODY_TOO_LARGE)
     if x.keeps:
-        keep(x, passed.data, passed.size)
-    part.iov_base = <char *> passed.data
-    part.iov_len = passed.size
-    if passed.size and transmit(r, u, &part, 1) < 0:
+        keep(x, data.data, data.size)
+    if backend_body(r, u, &arrival.piece) < 0:
         x.upload_over = u.readable = True
     if x.mirrors_count:
-        mirrors_feed(r, x, passed.data, passed.size)
-    if data == r.scratch:
-        if buffer_append(&c.input, data + taken, size - taken) < 0:
-            return break_off(r, c, x, REASON_OVERLOADED)
-    else:
-        buffer_consume(&c.input, taken)
-    return VERDICT_ON
+        mirrors_feed(r, x, data.data, data.size)
+    return VERDICT_ON if client_keep_rest(c, &arrival) == 0 else break_off(r, c, x, REASON_OVERLOADED)

@@ -9,13 +9,14 @@ from libc.stdint cimport uint16_t, uint32_t
 
 from fastroute.ext.exchange.affinity cimport affinity_respond
 from fastroute.ext.exchange.answer cimport answer_plainly, break_off, can_be_discarded, cut_short, date_now, is_leaving
+from fastroute.ext.exchange.arrival cimport (
+    EVENT_CLOSED, EVENT_HEAD, EVENT_INTERIM, EVENT_MALFORMED, EVENT_NONE, EVENT_NO_ROOM, EVENT_PIECE, Arrival, Piece,
+)
 from fastroute.ext.exchange.attempt cimport attempt_afresh, attempt_again, attempt_end
 from fastroute.ext.exchange.http1_downstream cimport client_body, client_head, client_interim, client_put
 from fastroute.ext.exchange.http1_upstream cimport (
-    EVENT_CLOSED, EVENT_HEAD, EVENT_INTERIM, EVENT_MALFORMED, EVENT_NONE, EVENT_NO_ROOM, EVENT_PIECE, Arrival,
     backend_accept, backend_event, backend_forget, backend_has_all, backend_is_reusable, backend_receive,
 )
-from fastroute.ext.exchange.piece cimport Piece
 from fastroute.ext.exchange.tunnel cimport tunnel_begin
 from fastroute.ext.exchange.upstream cimport upstream_note
 from fastroute.ext.http1.head cimport FRAMING_CLOSE

@@ -1,38 +1,39 @@
-# Connections to endpoints: opening them, and a pool of idle ones for each endpoint.
+# Connections to endpoints: opening them, and the pools of idle ones, for each endpoint and pool key (routing/pools).
 #
-# A pool is a list through the slab (Endpoint.idle_head, Connection.next), last in, first out: the connection that was
-# used last is the most likely to be alive, and those at the end become old enough to be closed.
+# A pool is a list through the slab (IdlePool.head, Connection.next), last in, first out: the connection that was used
+# last is the most likely to be alive, and those at the end become old enough to be closed. All idle connections of the
+# engine are in a second list, by age (Connection.newer): if no file descriptor is left, the oldest are closed.
 
 from libc.stdint cimport uint8_t
 
 from fastroute.ext.http1.head cimport Head
 from fastroute.ext.reactor.connection cimport Connection
 from fastroute.ext.reactor.reactor cimport Reactor
+from fastroute.ext.routing.poolkey cimport PoolKey
 from fastroute.ext.routing.tables cimport Endpoint
 
 
 cdef enum:
-    POOL_MOST = 512             # idle connections of one endpoint
+    POOL_MOST = 512             # idle connections of one pool
     HELD_MOST = 256             # idle connections from which on held ones are not pooled
     HELD_TIME = 1000            # milliseconds: longer than the retransmission of a lost packet takes
 
-# Takes an idle connection from the pool, in STATE_ACTIVE, for a request of `method` (MethodName); NULL if there is
-# none. With `certainly` its socket is checked first, and closed ones are skipped (for requests that must not be sent
-# twice).
-cdef Connection *upstream_reuse(Reactor r, Endpoint *endpoint, uint8_t method, bint certainly) noexcept nogil
+# Takes an idle connection with this key from its pool, in STATE_ACTIVE, for a request of `method` (MethodName); NULL if
+# there is none. With `certainly` it is checked first, for requests that must not be sent twice. Unusable ones are closed,
+# but only a few: then it returns NULL.
+cdef Connection *upstream_reuse(Reactor r, Endpoint *endpoint, const PoolKey *key, uint8_t method,
+                                bint certainly) noexcept nogil
 # Notes the final head of an answer on `u`. A body that was stated but must not follow (`withheld`: after HEAD, or in a
 # 304) may follow nevertheless, and would be read as the next answer. So the connection is `held`: its socket is checked
 # before it is reused, and after HEAD only HEAD requests use it for HELD_TIME.
 cdef void upstream_note(Reactor r, Connection *u, const Head *head) noexcept nogil
 # Starts a connection: STATE_CONNECTING, or STATE_ACTIVE if it was established at once. NULL if it could not be started
 # (if that is the endpoint's fault, it is counted as a failure of the endpoint).
-cdef Connection *upstream_connect(Reactor r, Endpoint *endpoint) noexcept nogil
+cdef Connection *upstream_connect(Reactor r, Endpoint *endpoint, PoolKey *key) noexcept nogil
 # Whether a connection in STATE_CONNECTING is established: 1 yes (sets STATE_ACTIVE), 0 not yet, -1 it failed.
 cdef int upstream_connected(Reactor r, Connection *u) noexcept nogil
-# Puts an active connection back into the pool of its endpoint, or closes it if it cannot be pooled.
+# Puts an active connection back into its pool, or closes it if it cannot be pooled.
 cdef void upstream_release(Reactor r, Connection *u) noexcept nogil
 cdef void upstream_close(Reactor r, Connection *u) noexcept nogil
-# Checks on the socket itself that it is open and has no input (an event may be pending, or out of date).
-cdef bint upstream_is_quiet(const Connection *u) noexcept nogil
-# Closes the idle connections of an endpoint that no backend lists any more.
-cdef void upstream_forget(Reactor r, Endpoint *endpoint) noexcept nogil
+# Closes a few of the idle connections that no backend may use any more (Pools.unused).
+cdef void upstream_forget(Reactor r) noexcept nogil

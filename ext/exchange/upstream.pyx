@@ -1,28 +1,33 @@
 """Connections to endpoints and their pools; see upstream.pxd."""
 
-from libc.errno cimport EAGAIN, EINPROGRESS, EINTR, EMFILE, ENFILE, errno
+from libc.errno cimport EINPROGRESS, EINTR, EMFILE, ENFILE, errno
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 from posix.unistd cimport close
 
+from fastroute.ext.exchange.idle cimport idle_is_usable, idle_stays, idle_takes
 from fastroute.ext.http1.head cimport Head
 from fastroute.ext.memory.buffer cimport buffer_free
-from fastroute.ext.message.message cimport METHOD_HEAD
 from fastroute.ext.reactor.connection cimport (
-    CHUNK, SIDE_UPSTREAM, STATE_ACTIVE, STATE_CONNECTING, STATE_POOLED, slab_at, slab_take,
+    SIDE_UPSTREAM, STATE_ACTIVE, STATE_CONNECTING, STATE_POOLED, slab_at, slab_take,
 )
 from fastroute.ext.reactor.counters cimport FIXED_UPSTREAM_ACTIVE, FIXED_UPSTREAM_IDLE, gauge_add
 from fastroute.ext.reactor.inet cimport (
-    AF_INET, IPPROTO_TCP, MSG_DONTWAIT, MSG_PEEK, SEND_BUFFER, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET,
-    SO_ERROR, SO_KEEPALIVE, SO_SNDBUF, TCP_NODELAY, connect, getsockopt, htons, recv, setsockopt, sockaddr,
-    sockaddr_in, sockaddr_in6, sockaddr_storage, socket,
+    AF_INET, IPPROTO_TCP, SEND_BUFFER, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, SO_ERROR, SO_KEEPALIVE,
+    SO_SNDBUF, TCP_NODELAY, connect, getsockopt, htons, setsockopt, sockaddr, sockaddr_in, sockaddr_in6,
+    sockaddr_storage, socket,
 )
 from fastroute.ext.reactor.reactor cimport close_connection, set_deadline, watch
 from fastroute.ext.routing.balancer cimport endpoint_failed
+from fastroute.ext.routing.endpoint cimport IdlePool
+from fastroute.ext.routing.poolkey cimport key_ref, key_unref
+from fastroute.ext.routing.pools cimport pool_of
 from fastroute.ext.routing.tables cimport endpoint_ref, endpoint_unref
 
 cdef enum:
     SPARE = 16          # idle connections that are closed if no file descriptor is left
+    UNUSABLE_MOST = 16  # unusable connections that a request closes
+    FORGOTTEN = 16      # connections that no backend may use and that a turn closes
 
 
 cdef uint32_t socket_address(const Endpoint *endpoint, sockaddr_storage *address) noexcept nogil:
@@ -42,16 +47,11 @@ cdef uint32_t socket_address(const Endpoint *endpoint, sockaddr_storage *address
 
 
 cdef void close_idle(Reactor r) noexcept nogil:
-    """Closes up to SPARE idle connections, of any endpoints."""
-    cdef uint32_t end = r.pooled - SPARE if r.pooled > <uint32_t> SPARE else 0
-    cdef Connection *u
-    cdef uint32_t i
-    for i in range(1, r.slab.chunks_count * CHUNK):
-        if r.pooled == end:
+    """Closes the oldest idle connections, up to SPARE."""
+    for _ in range(SPARE):
+        if r.idle_oldest == 0:
             return
-        u = slab_at(&r.slab, i)
-        if u.state == STATE_POOLED:
-            upstream_close(r, u)
+        upstream_close(r, slab_at(&r.slab, r.idle_oldest))
 
 
 cdef int open_socket(Reactor r, uint16_t family) noexcept nogil:
@@ -66,7 +66,7 @@ cdef int open_socket(Reactor r, uint16_t family) noexcept nogil:
     return fd
 
 
-cdef Connection *upstream_connect(Reactor r, Endpoint *endpoint) noexcept nogil:
+cdef Connection *upstream_connect(Reactor r, Endpoint *endpoint, PoolKey *key) noexcept nogil:
     cdef sockaddr_storage address
     cdef uint32_t size = socket_address(endpoint, &address)
     cdef int on = 1
@@ -98,7 +98,8 @@ cdef Connection *upstream_connect(Reactor r, Endpoint *endpoint) noexcept nogil:
     u.started = r.now
     u.endpoint = endpoint
     endpoint_ref(endpoint)
-    endpoint.connections += 1
+    u.key = key
+    key_ref(key)
     r.upstream_connections += 1
     gauge_add(r.counters, FIXED_UPSTREAM_ACTIVE, 1)
     return u
@@ -115,39 +116,67 @@ cdef int upstream_connected(Reactor r, Connection *u) noexcept nogil:
     return 1
 
 
+cdef void enter_pool(Reactor r, Connection *u, IdlePool *pool) noexcept nogil:
+    u.previous = 0
+    u.next = pool.head
+    if u.next != 0:
+        slab_at(&r.slab, u.next).previous = u.index
+    pool.head = u.index
+    pool.count += 1
+    u.older = r.idle_newest
+    u.newer = 0
+    if u.older != 0:
+        slab_at(&r.slab, u.older).newer = u.index
+    else:
+        r.idle_oldest = u.index
+    r.idle_newest = u.index
+    r.pooled += 1
+    u.state = STATE_POOLED
+    gauge_add(r.counters, FIXED_UPSTREAM_ACTIVE, -1)
+    gauge_add(r.counters, FIXED_UPSTREAM_IDLE, 1)
+
+
 cdef void leave_pool(Reactor r, Connection *u) noexcept nogil:
-    cdef Endpoint *endpoint = u.endpoint
+    cdef IdlePool *pool = pool_of(r.upstreams.pools, u.endpoint, u.key)
     if u.previous != 0:
         slab_at(&r.slab, u.previous).next = u.next
     else:
-        endpoint.idle_head = u.next
+        pool.head = u.next
     if u.next != 0:
         slab_at(&r.slab, u.next).previous = u.previous
     u.next = u.previous = 0
-    endpoint.idle_count -= 1
+    pool.count -= 1
+    if u.older != 0:
+        slab_at(&r.slab, u.older).newer = u.newer
+    else:
+        r.idle_oldest = u.newer
+    if u.newer != 0:
+        slab_at(&r.slab, u.newer).older = u.older
+    else:
+        r.idle_newest = u.older
+    u.older = u.newer = 0
     r.pooled -= 1
     u.state = STATE_ACTIVE
     gauge_add(r.counters, FIXED_UPSTREAM_IDLE, -1)
     gauge_add(r.counters, FIXED_UPSTREAM_ACTIVE, 1)
 
 
-cdef bint upstream_is_quiet(const Connection *u) noexcept nogil:
-    cdef char byte
-    return recv(u.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 and errno == EAGAIN
-
-
-cdef Connection *upstream_reuse(Reactor r, Endpoint *endpoint, uint8_t method, bint certainly) noexcept nogil:
+cdef Connection *upstream_reuse(Reactor r, Endpoint *endpoint, const PoolKey *key, uint8_t method,
+                                bint certainly) noexcept nogil:
+    cdef const IdlePool *pool = pool_of(r.upstreams.pools, endpoint, key)
+    cdef uint32_t index = pool.head if pool is not NULL else 0
+    cdef uint32_t closed = 0
     cdef Connection *u
-    cdef uint32_t index = endpoint.idle_head
-    while index != 0:
+    while index != 0 and closed < UNUSABLE_MOST:
         u = slab_at(&r.slab, index)
         index = u.next
-        if u.held > r.milliseconds and method != METHOD_HEAD:
+        if not idle_takes(r, u, method):
             continue
         leave_pool(r, u)
-        if (not certainly and u.held == 0) or upstream_is_quiet(u):
+        if idle_is_usable(r, u, certainly):
             return u
         upstream_close(r, u)
+        closed += 1
     return NULL
 
 
@@ -158,40 +187,32 @@ cdef void upstream_note(Reactor r, Connection *u, const Head *head) noexcept nog
 
 
 cdef void upstream_release(Reactor r, Connection *u) noexcept nogil:
-    cdef Endpoint *endpoint = u.endpoint
-    if u.readable and upstream_is_quiet(u):
-        u.readable = False
-    if endpoint.gone or r.draining or u.readable or u.ended or u.failed \
-            or endpoint.idle_count >= <uint32_t> (HELD_MOST if u.held > r.milliseconds else POOL_MOST):
+    cdef IdlePool *pool = pool_of(r.upstreams.pools, u.endpoint, u.key)
+    if r.draining or u.ended or u.failed or (u.readable and not idle_stays(r, u)) or pool is NULL or pool.listed == 0 \
+            or pool.count >= <uint32_t> (HELD_MOST if u.held > r.milliseconds else POOL_MOST):
         upstream_close(r, u)
         return
     buffer_free(&u.input)       # only bytes of this answer, with which the next one must not begin
     u.owner = 0
     u.requests += 1
-    u.state = STATE_POOLED
-    u.previous = 0
-    u.next = endpoint.idle_head
-    if u.next != 0:
-        slab_at(&r.slab, u.next).previous = u.index
-    endpoint.idle_head = u.index
-    endpoint.idle_count += 1
-    r.pooled += 1
-    gauge_add(r.counters, FIXED_UPSTREAM_ACTIVE, -1)
-    gauge_add(r.counters, FIXED_UPSTREAM_IDLE, 1)
+    enter_pool(r, u, pool)
     set_deadline(r, u, r.milliseconds + r.times.upstream_idle)
 
 
 cdef void upstream_close(Reactor r, Connection *u) noexcept nogil:
-    cdef Endpoint *endpoint = u.endpoint
     if u.state == STATE_POOLED:
         leave_pool(r, u)
-    endpoint.connections -= 1
-    endpoint_unref(endpoint)
+    endpoint_unref(u.endpoint)
+    key_unref(u.key)
     r.upstream_connections -= 1
     gauge_add(r.counters, FIXED_UPSTREAM_ACTIVE, -1)
     close_connection(r, u)
 
 
-cdef void upstream_forget(Reactor r, Endpoint *endpoint) noexcept nogil:
-    while endpoint.idle_head != 0:
-        upstream_close(r, slab_at(&r.slab, endpoint.idle_head))
+cdef void upstream_forget(Reactor r) noexcept nogil:
+    cdef const IdlePool *pool
+    for _ in range(FORGOTTEN):
+        pool = r.upstreams.pools.first_unused()
+        if pool is NULL:
+            return
+        upstream_close(r, slab_at(&r.slab, pool.head))

@@ -11,7 +11,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
 
-cdef struct Place:
+cdef struct Cell:
     void *value                 # NULL: free
     const char *data
     uint32_t size
@@ -19,18 +19,18 @@ cdef struct Place:
     uint64_t hash
 
 cdef struct ByteMap:
-    Place *places               # NULL: the map is empty
-    uint32_t mask               # number of places minus 1; the number is a power of two
+    Cell *cells                 # NULL: the map is empty
+    uint32_t mask               # number of cells minus 1; the number is a power of two
     uint32_t used
     uint64_t seed
     Growth *growth              # NULL unless it grows in steps
 
 cdef struct Growth:
-    Place *places               # the new ones, until all keys are in them
-    Place *old                  # then the old ones, until they are freed
-    uint32_t places_count
+    Cell *cells                 # the new ones, until all keys are in them
+    Cell *old                   # then the old ones, until they are freed
+    uint32_t cells_count
     uint32_t old_count
-    uint32_t cursor             # the next place to move
+    uint32_t cursor             # the next cell to move
 
 
 cdef extern from * nogil:
@@ -81,28 +81,28 @@ cdef inline uint64_t lower_hash(const char *data, uint32_t size, uint64_t seed) 
     return hash_of(data, size, seed, True)
 
 
-cdef inline Place *bytemap_place(const ByteMap *map, uint32_t owner, const char *data, uint32_t size) noexcept nogil:
-    """The place of this key, or the free place where it would be added; NULL only while the map has no places."""
+cdef inline Cell *bytemap_cell(const ByteMap *map, uint32_t owner, const char *data, uint32_t size) noexcept nogil:
+    """The cell of this key, or the free cell where it would be added; NULL only while the map has no cells."""
     cdef uint64_t hash
     cdef uint32_t index
-    cdef Place *place
-    if map.places == NULL:
+    cdef Cell *cell
+    if map.cells == NULL:
         return NULL
     hash = bytes_hash(data, size, map.seed + owner)
     index = <uint32_t> hash & map.mask
     while True:
-        place = &map.places[index]
-        if place.value == NULL or (
-            place.hash == hash and place.owner == owner and place.size == size and memcmp(place.data, data, size) == 0
+        cell = &map.cells[index]
+        if cell.value == NULL or (
+            cell.hash == hash and cell.owner == owner and cell.size == size and memcmp(cell.data, data, size) == 0
         ):
-            return place
+            return cell
         index = (index + 1) & map.mask
 
 
 cdef inline void *bytemap_find(const ByteMap *map, uint32_t owner, const char *data, uint32_t size) noexcept nogil:
     """NULL if the key is not in the map."""
-    cdef Place *place = bytemap_place(map, owner, data, size)
-    return NULL if place == NULL else place.value
+    cdef Cell *cell = bytemap_cell(map, owner, data, size)
+    return NULL if cell == NULL else cell.value
 
 
 cdef uint64_t process_seed() noexcept nogil                         # the seed of all maps of this process
@@ -113,5 +113,5 @@ cdef int bytemap_put(ByteMap *map, uint32_t owner, const char *data, uint32_t si
 # One step to make room for `more` keys. Call it until it returns false, then call `bytemap_put`: otherwise a large map
 # grows in one step, which takes long. MemoryError.
 cdef bint bytemap_widen(ByteMap *map, uint32_t more) except -1 nogil
-cdef void bytemap_free(ByteMap *map) noexcept nogil                 # frees the places, not the values
+cdef void bytemap_free(ByteMap *map) noexcept nogil                 # frees the cells, not the values
 cdef bint bytemap_free_piece(ByteMap *map) noexcept nogil           # frees a part of them; true if none is left

@@ -14,9 +14,9 @@ cdef extern from "<sys/mman.h>" nogil:
     void *MAP_FAILED
 
 cdef enum:
-    LARGE = 8192                # places from which a map is large
-    MOVED = 256                 # places that one step moves
-    RELEASED = 32768            # places, of one megabyte, that one step gives back
+    LARGE = 8192                # cells from which a map is large
+    MOVED = 256                 # cells that one step moves
+    RELEASED = 32768            # cells, of one megabyte, that one step gives back
 
 cdef uint64_t _seed = random_seed()
 
@@ -26,60 +26,60 @@ cdef uint64_t process_seed() noexcept nogil:
 
 
 cdef void bytemap_start(ByteMap *map) noexcept nogil:
-    map.places = NULL
+    map.cells = NULL
     map.mask = 0
     map.used = 0
     map.seed = _seed
     map.growth = NULL
 
 
-cdef Place *_places_new(uint32_t count) except NULL nogil:
-    cdef void *places
+cdef Cell *_cells_new(uint32_t count) except NULL nogil:
+    cdef void *cells
     if count < LARGE:
-        places = calloc(count, sizeof(Place))
+        cells = calloc(count, sizeof(Cell))
     else:
-        places = mmap(NULL, count * sizeof(Place), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-        if places == MAP_FAILED:
-            places = NULL
-    if places == NULL:
+        cells = mmap(NULL, count * sizeof(Cell), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        if cells == MAP_FAILED:
+            cells = NULL
+    if cells == NULL:
         with gil:
             raise MemoryError
-    return <Place *> places
+    return <Cell *> cells
 
 
-cdef bint _release(Place **places, uint32_t *count) noexcept nogil:
-    """Frees the places; if there are many, only a part of them. True: all are freed."""
+cdef bint _release(Cell **cells, uint32_t *count) noexcept nogil:
+    """Frees the cells; if there are many, only a part of them. True: all are freed."""
     cdef uint32_t piece
-    if places[0] != NULL and count[0] < LARGE:
-        free(places[0])
-    elif places[0] != NULL:
+    if cells[0] != NULL and count[0] < LARGE:
+        free(cells[0])
+    elif cells[0] != NULL:
         piece = min(count[0], <uint32_t> RELEASED)
         count[0] -= piece
-        munmap(places[0] + count[0], piece * sizeof(Place))
+        munmap(cells[0] + count[0], piece * sizeof(Cell))
         if count[0]:
             return False
-    places[0] = NULL
+    cells[0] = NULL
     count[0] = 0
     return True
 
 
-cdef void _move(const ByteMap *map, uint32_t begin, uint32_t end, Place *places, uint32_t mask) noexcept nogil:
-    """Copies the keys in these places to `places`."""
+cdef void _move(const ByteMap *map, uint32_t begin, uint32_t end, Cell *cells, uint32_t mask) noexcept nogil:
+    """Copies the keys in these cells to `cells`."""
     cdef uint32_t index, new
     for index in range(begin, end):
-        if map.places[index].value != NULL:
-            new = <uint32_t> map.places[index].hash & mask
-            while places[new].value != NULL:
+        if map.cells[index].value != NULL:
+            new = <uint32_t> map.cells[index].hash & mask
+            while cells[new].value != NULL:
                 new = (new + 1) & mask
-            places[new] = map.places[index]
+            cells[new] = map.cells[index]
 
 
 cdef int _resize(ByteMap *map, uint32_t size) except -1 nogil:
-    cdef Place *places = _places_new(size)
-    if map.places != NULL:
-        _move(map, 0, map.mask + 1, places, size - 1)
+    cdef Cell *cells = _cells_new(size)
+    if map.cells != NULL:
+        _move(map, 0, map.mask + 1, cells, size - 1)
         bytemap_free(map)
-    map.places = places
+    map.cells = cells
     map.mask = size - 1
     return 0
 
@@ -90,10 +90,10 @@ cdef int _start_growth(ByteMap *map, uint32_t more) except -1 nogil:
         with gil:
             raise MemoryError
     map.growth = growth
-    growth.places_count = 2 * (map.mask + 1)
-    while 2 * (map.used + more) > growth.places_count:
-        growth.places_count *= 2
-    growth.places = _places_new(growth.places_count)
+    growth.cells_count = 2 * (map.mask + 1)
+    while 2 * (map.used + more) > growth.cells_count:
+        growth.cells_count *= 2
+    growth.cells = _cells_new(growth.cells_count)
     return 0
 
 
@@ -102,17 +102,17 @@ cdef bint bytemap_widen(ByteMap *map, uint32_t more) except -1 nogil:
     cdef uint32_t count = map.mask + 1
     cdef uint32_t end
     if growth == NULL:
-        if map.places == NULL or count < LARGE or 2 * (map.used + more) <= count:
+        if map.cells == NULL or count < LARGE or 2 * (map.used + more) <= count:
             return False
         _start_growth(map, more)
-    elif growth.places != NULL:
+    elif growth.cells != NULL:
         end = min(growth.cursor + MOVED, count)
-        _move(map, growth.cursor, end, growth.places, growth.places_count - 1)
+        _move(map, growth.cursor, end, growth.cells, growth.cells_count - 1)
         growth.cursor = end
         if end == count:
-            growth.old, growth.old_count = map.places, count
-            map.places, map.mask = growth.places, growth.places_count - 1
-            growth.places = NULL
+            growth.old, growth.old_count = map.cells, count
+            map.cells, map.mask = growth.cells, growth.cells_count - 1
+            growth.cells = NULL
     elif _release(&growth.old, &growth.old_count):
         free(growth)
         map.growth = NULL
@@ -121,7 +121,7 @@ cdef bint bytemap_widen(ByteMap *map, uint32_t more) except -1 nogil:
 
 cdef int bytemap_expect(ByteMap *map, uint32_t count) except -1 nogil:
     cdef uint32_t size = 2
-    if count == 0 or map.places != NULL:
+    if count == 0 or map.cells != NULL:
         return 0
     while size < 2 * count:
         size *= 2
@@ -129,17 +129,17 @@ cdef int bytemap_expect(ByteMap *map, uint32_t count) except -1 nogil:
 
 
 cdef int bytemap_put(ByteMap *map, uint32_t owner, const char *data, uint32_t size, void *value) except -1 nogil:
-    cdef Place *place
-    if map.places == NULL:
+    cdef Cell *cell
+    if map.cells == NULL:
         _resize(map, 2)
     elif 2 * (map.used + 1) > map.mask + 1:
         _resize(map, 2 * (map.mask + 1))
-    place = bytemap_place(map, owner, data, size)
-    place.value = value
-    place.data = data
-    place.size = size
-    place.owner = owner
-    place.hash = bytes_hash(data, size, map.seed + owner)
+    cell = bytemap_cell(map, owner, data, size)
+    cell.value = value
+    cell.data = data
+    cell.size = size
+    cell.owner = owner
+    cell.hash = bytes_hash(data, size, map.seed + owner)
     map.used += 1
     return 0
 
@@ -149,11 +149,11 @@ cdef bint bytemap_free_piece(ByteMap *map) noexcept nogil:
     cdef uint32_t count = map.mask + 1
     cdef bint done
     if growth != NULL:
-        if not _release(&growth.places, &growth.places_count) or not _release(&growth.old, &growth.old_count):
+        if not _release(&growth.cells, &growth.cells_count) or not _release(&growth.old, &growth.old_count):
             return False
         free(growth)
         map.growth = NULL
-    done = _release(&map.places, &count)
+    done = _release(&map.cells, &count)
     map.mask = count - 1
     return done
 

@@ -64,7 +64,7 @@ cdef enum:
     NAME_MOST = 24              # bytes of the longest known name
     NAMES_MOST = 96             # known names, including the empty one
     PREFIXES = 2
-    PLACES = 512                # of the perfect hash: the upper 9 of 32 bits
+    CELLS = 512                 # of the perfect hash: the upper 9 of 32 bits
 
 cdef struct Name:
     Slice text                  # in lower case
@@ -72,11 +72,11 @@ cdef struct Name:
 
 cdef Name names[NAMES_MOST]     # the first one is empty: no name
 cdef Slice prefixes[PREFIXES]   # of names that are FIELD_CLAIM
-cdef uint8_t places[PLACES]     # index into `names` by hash
+cdef uint8_t cells[CELLS]       # index into `names` by hash
 cdef uint32_t factor            # makes the hash perfect
 
 
-cdef inline uint32_t place_of(const char *name, uint32_t size) noexcept nogil:
+cdef inline uint32_t cell_of(const char *name, uint32_t size) noexcept nogil:
     """A hash of the size and the first, the middle and the last octet, with letters in lower case and '_' in the middle
     as '-'. `size` > 0."""
     cdef uint32_t ends = <uint32_t> (name[0] | 0x20) << 8 | <uint32_t> (name[size - 1] | 0x20)
@@ -110,7 +110,7 @@ cdef uint8_t field_name(const char *name, uint32_t size) noexcept nogil:
         return FIELD_OTHER
     if size > NAME_MOST:
         return name_by_prefix(name, size)
-    known = &names[places[place_of(name, size)]]
+    known = &names[cells[cell_of(name, size)]]
     if is_text(name, size, known.text.data, known.text.size):
         return known.known
     if known.text.size == size and is_mimicked(name, known.text.data, size):
@@ -118,22 +118,22 @@ cdef uint8_t field_name(const char *name, uint32_t size) noexcept nogil:
     return name_by_prefix(name, size)
 
 
-cdef bint fill_places() noexcept:
-    """False: two names share a place."""
-    cdef uint32_t i, place
-    memset(places, 0, sizeof(places))
+cdef bint fill_cells() noexcept:
+    """False: two names share a cell."""
+    cdef uint32_t i, cell
+    memset(cells, 0, sizeof(cells))
     for i in range(1, <uint32_t> NAMES_MOST):
         if names[i].text.size == 0:
             break
-        place = place_of(names[i].text.data, names[i].text.size)
-        if places[place]:
+        cell = cell_of(names[i].text.data, names[i].text.size)
+        if cells[cell]:
             return False
-        places[place] = <uint8_t> i
+        cells[cell] = <uint8_t> i
     return True
 
 
 def _lay_out():
-    """Fills the tables, and searches for a factor for which no two names share a place."""
+    """Fills the tables, and searches for a factor for which no two names share a cell."""
     global factor
     listed = [(name, known) for known, name in NAMES.items()] + [(name, FIELD_CLAIM) for name in CLAIMS]
     if len(listed) >= NAMES_MOST or max(len(name) for name, _ in listed) > NAME_MOST:
@@ -144,9 +144,9 @@ def _lay_out():
         prefixes[i] = Slice(<const char *> name, <uint32_t> len(name))
     for candidate in range(0x9e3779b1, 0x9e3779b1 + 20000, 2):
         factor = candidate
-        if fill_places():
+        if fill_cells():
             return
-    raise AssertionError("no factor makes the hash of field names perfect: more PLACES are needed")
+    raise AssertionError("no factor makes the hash of field names perfect: more CELLS are needed")
 
 
 _lay_out()

@@ -19,12 +19,12 @@ cdef uint64_t key_of(uint16_t family, const uint8_t *address) noexcept nogil:
 
 cdef uint32_t find(const Clients *clients, uint16_t family, uint64_t key) noexcept nogil:
     """The index of the entry of this address, or of the free entry in which it would be stored."""
-    cdef uint32_t place = home(clients, family, key)
-    cdef const Client *entry = &clients.entries[place]
+    cdef uint32_t index = home(clients, family, key)
+    cdef const Client *entry = &clients.entries[index]
     while entry.connections and (entry.key != key or entry.family != family):
-        place = (place + 1) & clients.mask
-        entry = &clients.entries[place]
-    return place
+        index = (index + 1) & clients.mask
+        entry = &clients.entries[index]
+    return index
 
 
 cdef uint32_t home(const Clients *clients, uint16_t family, uint64_t key) noexcept nogil:
@@ -69,26 +69,26 @@ cdef Entry clients_enter(Clients *clients, uint16_t family, const uint8_t *addre
 
 
 cdef void clients_leave(Clients *clients, uint16_t family, const uint8_t *address) noexcept nogil:
-    cdef uint32_t place = find(clients, family, key_of(family, address))
-    clients.entries[place].connections -= 1
-    if clients.entries[place].connections == 0:
+    cdef uint32_t index = find(clients, family, key_of(family, address))
+    clients.entries[index].connections -= 1
+    if clients.entries[index].connections == 0:
         clients.used -= 1
-        close_gap(clients, place)
+        close_gap(clients, index)
 
 
 cdef void close_gap(Clients *clients, uint32_t gap) noexcept nogil:
     """Moves later entries into the free entry at `gap`, so that a search from their homes still finds them."""
-    cdef uint32_t place = gap
+    cdef uint32_t index = gap
     cdef uint32_t begins
     while True:
-        place = (place + 1) & clients.mask
-        if clients.entries[place].connections == 0:
+        index = (index + 1) & clients.mask
+        if clients.entries[index].connections == 0:
             return
-        begins = home(clients, clients.entries[place].family, clients.entries[place].key)
-        if ((place - begins) & clients.mask) >= ((place - gap) & clients.mask):
-            clients.entries[gap] = clients.entries[place]
-            clients.entries[place].connections = 0
-            gap = place
+        begins = home(clients, clients.entries[index].family, clients.entries[index].key)
+        if ((index - begins) & clients.mask) >= ((index - gap) & clients.mask):
+            clients.entries[gap] = clients.entries[index]
+            clients.entries[index].connections = 0
+            gap = index
 
 
 cdef void clients_free(Clients *clients) noexcept nogil:

@@ -10,6 +10,7 @@ from fastroute.ext.http1.forwarded cimport Peer
 from fastroute.ext.memory.buffer cimport Buffer
 from fastroute.ext.reactor.exchange cimport Exchange
 from fastroute.ext.routing.mirror cimport Mirror
+from fastroute.ext.routing.poolkey cimport PoolKey
 from fastroute.ext.routing.tables cimport Endpoint
 from fastroute.ext.tls.tls cimport Tls
 
@@ -36,7 +37,7 @@ cdef enum State:
     STATE_LINGER                # downstream: answered and half-closed; remaining input is discarded
     STATE_CONNECTING            # upstream
     STATE_ACTIVE                # upstream: serves the exchange of `owner`
-    STATE_POOLED                # upstream: idle in the pool of its endpoint
+    STATE_POOLED                # upstream: idle in the pool of its endpoint and key
 
 cdef enum:
     NO_SLOT = 0xFFFFFFFF        # timer_slot of a connection that is not in the wheel
@@ -53,9 +54,11 @@ cdef struct Connection:
     uint8_t failed              # reset, or closed both ways
     uint8_t queued              # in the ready list
     uint8_t ending              # the data being sent is the last; the FIN goes in the same packet
-    uint32_t next               # in the one list that its state implies: free, graves, ready, an endpoint's pool,
+    uint32_t next               # in the one list that its state implies: free, graves, ready, an idle pool,
                                 # listeners that must wait
     uint32_t previous
+    uint32_t older              # list of all idle upstream connections by age (Reactor.idle_oldest)
+    uint32_t newer
     uint8_t grouped             # these four: it is in a group (groups.pxd): its number, and the links, by slab index
     uint16_t group
     uint32_t group_before
@@ -85,6 +88,7 @@ cdef struct Connection:
     # upstream
     uint64_t owner              # handle of the downstream connection it serves; 0: none, or a mirror
     Endpoint *endpoint          # holds a reference
+    PoolKey *key                # holds a reference
     Mirror *mirror              # owned; NULL: not a mirror
     uint64_t held               # not 0: its last answer stated a body that must not follow; until then (milliseconds)
 

@@ -11,7 +11,7 @@ cdef struct Group:
     uint32_t first              # by slab index; 0: none
     uint32_t last
     uint32_t count
-    uint32_t place              # index in `active`
+    uint32_t position           # index in `active`
 
 cdef struct Groups:
     Group *groups

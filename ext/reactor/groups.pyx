@@ -22,7 +22,7 @@ cdef void groups_close(Groups *groups) noexcept nogil:
 cdef void groups_add(Groups *groups, Slab *slab, Connection *c, uint16_t number) noexcept nogil:
     cdef Group *group = &groups.groups[number]
     if group.count == 0:
-        group.place = groups.active_count
+        group.position = groups.active_count
         groups.active[groups.active_count] = number
         groups.active_count += 1
     c.grouped = True
@@ -53,8 +53,8 @@ cdef void groups_remove(Groups *groups, Slab *slab, Connection *c) noexcept nogi
     groups.count -= 1
     if group.count == 0:
         groups.active_count -= 1
-        groups.active[group.place] = groups.active[groups.active_count]
-        groups.groups[groups.active[group.place]].place = group.place
+        groups.active[group.position] = groups.active[groups.active_count]
+        groups.groups[groups.active[group.position]].position = group.position
 
 
 cdef Group *groups_largest(const Groups *groups) noexcept nogil:

@@ -129,6 +129,8 @@ cdef class Reactor:
     cdef Waiting waiting        # those of them that wait
     cdef uint32_t upstream_connections
     cdef uint32_t pooled
+    cdef uint32_t idle_oldest   # list of the idle upstream connections, by slab index
+    cdef uint32_t idle_newest
     cdef uint32_t exchanges
     cdef Shares mirrors         # in progress
     cdef char date[29]

@@ -47,7 +47,7 @@ cdef void timer_remove(Wheel *wheel, Slab *slab, Connection *connection) noexcep
     wheel.count -= 1
 
 
-cdef uint64_t place(const Wheel *wheel, uint32_t slot) noexcept nogil:
+cdef uint64_t next_tick(const Wheel *wheel, uint32_t slot) noexcept nogil:
     """The tick at which `slot` is reached next."""
     return wheel.tick + (slot - wheel.tick % SLOTS) % SLOTS
 
@@ -57,7 +57,7 @@ cdef void timer_set(Wheel *wheel, Slab *slab, Connection *connection, uint64_t d
     if deadline == 0:
         return
     if connection.timer_slot != NO_SLOT:
-        if place(wheel, connection.timer_slot) * TICK <= deadline + TICK - 1:
+        if next_tick(wheel, connection.timer_slot) * TICK <= deadline + TICK - 1:
             return
         timer_remove(wheel, slab, connection)
     insert(wheel, slab, connection)
@@ -96,7 +96,7 @@ cdef uint64_t timer_next(const Wheel *wheel) noexcept nogil:
     bits = wheel.filled[word] & (~<uint64_t> 0 << (start % 64))
     for _ in range(SLOTS // 64 + 1):
         if bits != 0:
-            return place(wheel, word * 64 + lowest(bits)) * TICK
+            return next_tick(wheel, word * 64 + lowest(bits)) * TICK
         word = (word + 1) % (SLOTS // 64)
         bits = wheel.filled[word]
     return 0

@@ -1,41 +1,20 @@
-# Backends, endpoints and their owner, Upstreams. Every change comes from Python, in one thread, between turns.
+# Backends and their owner, Upstreams. Every change comes from Python, in one thread, between turns.
 
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
-from fastroute.ext.memory.bytemap cimport bytes_hash, hash_secret, process_seed
-
-
-cdef extern from "<arpa/inet.h>" nogil:
-    enum:
-        AF_INET
-        AF_INET6
-    int inet_pton(int family, const char *text, void *address)
-    const char *inet_ntop(int family, const void *address, char *text, unsigned int size)
-
-
-cdef extern from "<stdio.h>" nogil:
-    int snprintf(char *out, size_t size, const char *format, ...)
-
+from fastroute.ext.memory.bytemap cimport hash_secret, process_seed
+from fastroute.ext.routing.endpoint cimport endpoint_new, endpoint_place, endpoint_place_of
+from fastroute.ext.routing.poolkey cimport key_ref, key_unref
+from fastroute.ext.routing.pools cimport pool_of
 
 cdef enum:
-    IDENTITY_SEED = 0x66617374  # the same in all processes: a token made by one process is read by others
     SPAN = 16                   # endpoints of a step
     SHARDS = 64                 # dictionaries in Upstreams.endpoints
     LEAST = 128                 # unused backends are not removed below this number
 
 
 # --- reference counts
-
-
-cdef void endpoint_ref(Endpoint *endpoint) noexcept nogil:
-    endpoint.refs += 1
-
-
-cdef void endpoint_unref(Endpoint *endpoint) noexcept nogil:
-    endpoint.refs -= 1
-    if endpoint.refs == 0:
-        free(endpoint)
 
 
 cdef void backend_ref(Backend *backend) noexcept nogil:
@@ -48,6 +27,7 @@ cdef void backend_unref(Backend *backend) noexcept nogil:
     if backend.refs == 0:
         for i in range(backend.count):      # only when Upstreams itself is freed: it holds backends that have endpoints
             endpoint_unref(backend.endpoints[i])
+        key_unref(backend.key)
         free(backend.endpoints)
         free(backend.places)
         free(backend)
@@ -85,37 +65,7 @@ cdef Endpoint *backend_find(const Backend *backend, uint64_t identity) noexcept 
 # --- creation
 
 
-cdef bytes _place(str address, int port):
-    """Address and port as bytes in network order. Raises ValueError if they are invalid."""
-    cdef bytes encoded = address.encode()
-    cdef uint8_t raw[18]
-    cdef int size = 16 if ":" in address else 4
-    if not 0 < port < 65536 or inet_pton(AF_INET6 if size == 16 else AF_INET, encoded, raw) != 1:
-        raise ValueError(f"{address!r} port {port} is no endpoint")
-    raw[size] = port >> 8
-    raw[size + 1] = port & 0xFF
-    return (<const char *> raw)[:size + 2]
-
-
-cdef Endpoint *_endpoint_new(bytes place) except NULL:
-    """A new endpoint with one reference, listed by no backend."""
-    cdef const uint8_t *raw = <const uint8_t *> <const char *> place
-    cdef int size = <int> len(place) - 2
-    cdef char text[46]
-    cdef Endpoint *endpoint = <Endpoint *> calloc(1, sizeof(Endpoint))
-    if endpoint == NULL:
-        raise MemoryError
-    endpoint.refs = 1
-    endpoint.family = AF_INET6 if size == 16 else AF_INET
-    endpoint.port = (raw[size] << 8) | raw[size + 1]
-    endpoint.identity = bytes_hash(<const char *> raw, size + 2, IDENTITY_SEED)
-    memcpy(endpoint.address, raw, size)
-    inet_ntop(endpoint.family, raw, text, sizeof(text))
-    snprintf(endpoint.label, sizeof(endpoint.label), b"[%s]:%d" if size == 16 else b"%s:%d", text, endpoint.port)
-    return endpoint
-
-
-cdef Backend *_backend_new(str id) except NULL:
+cdef Backend *_backend_new(str id, PoolKey *key) except NULL:
     """A new backend with one reference and no endpoints."""
     cdef bytes encoded = id.encode()
     cdef size_t size = len(encoded)
@@ -126,6 +76,8 @@ cdef Backend *_backend_new(str id) except NULL:
     backend.refs = 1
     backend.name.data = <const char *> (backend + 1)
     backend.name.size = <uint32_t> size
+    backend.key = key
+    key_ref(key)
     return backend
 
 
@@ -156,28 +108,16 @@ cdef class Upstreams:
         self.enough = LEAST
         self.backends = {}
         self.endpoints = [{} for _ in range(SHARDS)]
-        self.gone = NULL
-
-    def __dealloc__(self):
-        cdef Endpoint *endpoint = self.take_gone()
-        while endpoint != NULL:
-            endpoint_unref(endpoint)
-            endpoint = self.take_gone()
+        self.keys = PoolKeys()
+        self.pools = Pools()
 
     cdef Backend *backend(self, str id) except NULL:
         cdef Listed listed = self.backends.get(id)
         if listed is None:
             listed = Listed()
-            listed.backend = _backend_new(id)
+            listed.backend = _backend_new(id, self.keys.plain)
             self.backends[id] = listed
         return listed.backend
-
-    cdef Endpoint *take_gone(self) noexcept nogil:
-        cdef Endpoint *endpoint = self.gone
-        if endpoint != NULL:
-            self.gone = endpoint.next_gone
-            endpoint.next_gone = NULL
-        return endpoint
 
     def update(self, str backend not None, endpoints) -> None:
         """Replaces the eligible endpoints of a backend ("ns/name:port"): pairs of IP address and port.
@@ -189,6 +129,23 @@ cdef class Upstreams:
             listing.put(address, port)
         for _ in listing.replacing():
             pass
+
+    def speak(self, str backend not None, like) -> None:
+        """Gives a backend the protocol and TLS of a snapshot.Backend. Raises ValueError, and then changes nothing."""
+        for _ in self.speaking(backend, like):
+            pass
+
+    def speaking(self, str backend not None, like):
+        """`speak` in steps."""
+        cdef Listing listing = Listing(self, backend)
+        listing.speak(like)
+        listing.keep()
+        yield from listing.replacing()
+
+    @property
+    def pool_keys(self) -> int:
+        """The number of pool keys, including unused ones that are not removed yet."""
+        return len(self.keys)
 
     def remove(self, str backend not None) -> None:
         """Removes the endpoints of a backend that no version lists any more; rules in flight may still refer to it."""
@@ -205,7 +162,9 @@ cdef class Upstreams:
             del self.backends[backend]
 
     def tidying(self):
-        """Removes unused backends in steps if there are enough of them. Amortised cost: constant per added backend."""
+        """Removes unused pool keys in steps, and unused backends if there are enough of them. Amortised cost: constant
+        per added backend."""
+        yield from self.keys.pruning()
         if len(self.backends) > self.enough:
             yield from self.sweeping()
             self.enough = max(2 * len(self.backends), LEAST)
@@ -243,6 +202,8 @@ cdef class Listing:
     cdef str backend
     cdef uint64_t number        # of all Listings of `upstreams`
     cdef list places            # address and port as bytes; None once it is in `endpoints`
+    cdef bint keeps             # instead of `places`: the endpoints that the backend has
+    cdef PoolKey *key           # NULL: that of the backend; holds a reference
     cdef uint32_t count
     cdef uint32_t usable        # see Backend; the others have failed
     cdef uint32_t mask
@@ -257,6 +218,8 @@ cdef class Listing:
         self.number = upstreams.listings
 
     def __dealloc__(self):
+        if self.key != NULL:
+            key_unref(self.key)
         free(self.table)
         free(self.endpoints)
 
@@ -266,24 +229,34 @@ cdef class Listing:
             self.put(endpoint.address, endpoint.port)
 
     cdef int put(self, str address, int port) except -1:
-        self.places.append(_place(address, port))
+        self.places.append(endpoint_place(address, port))
         return 0
 
+    def keep(self) -> None:
+        """Keeps the endpoints of the backend."""
+        self.keeps = True
+
+    def speak(self, like) -> None:
+        """Changes the protocol and TLS to those of a snapshot.Backend. Raises ValueError if they are not known."""
+        cdef PoolKey *key = self.upstreams.keys.key_for(like)
+        key_ref(key)
+        if self.key != NULL:
+            key_unref(self.key)
+        self.key = key
+
     def replacing(self):
-        """Replaces the endpoints, in steps; traffic sees either all of the old ones or all of the new ones."""
+        """Replaces the endpoints and the pool key, in steps; traffic sees either everything old or everything new."""
         cdef Backend *changed = self.upstreams.backend(self.backend)
-        cdef uint32_t all = <uint32_t> len(self.places)
-        cdef uint32_t i
-        self.reserve(all)
+        if self.key == NULL:
+            self.key = changed.key
+            key_ref(self.key)
+        elif self.keeps and self.key == changed.key:
+            return
         backend_ref(changed)
         try:
-            for i in range(all):
-                self.append(_known(self.upstreams, self.places[i]).endpoint)
-                self.places[i] = None
-                if i % SPAN == SPAN - 1:
-                    yield
+            yield from self.filling(changed.count) if self.keeps else self.finding()
         except BaseException:
-            self.drop(self.count)
+            self.drop(self.count, self.key)
             backend_unref(changed)
             raise
         changed.places, self.table = self.table, changed.places
@@ -291,13 +264,36 @@ cdef class Listing:
         changed.mask = self.mask
         changed.count, self.count = self.count, changed.count
         changed.usable = self.usable
-        backend_unref(changed)
+        changed.key, self.key = self.key, changed.key
         try:
             while self.count > SPAN:
-                self.drop(SPAN)
+                self.drop(SPAN, changed.key)
                 yield
         finally:
-            self.drop(self.count)
+            self.drop(self.count, changed.key)
+            backend_unref(changed)
+
+    def finding(self):
+        """Appends the endpoints of `places`, in steps."""
+        cdef uint32_t i
+        self.reserve(<uint32_t> len(self.places))
+        for i in range(<uint32_t> len(self.places)):
+            self.append(_known(self.upstreams, self.places[i]).endpoint)
+            self.places[i] = None
+            if i % SPAN == SPAN - 1:
+                yield
+
+    def filling(self, uint32_t count):
+        """Appends the endpoints that the backend has, in steps. Their order may change between two steps."""
+        cdef Kept kept = Kept(count)
+        cdef uint32_t i
+        if count:
+            memcpy(kept.endpoints, self.upstreams.backend(self.backend).endpoints, count * sizeof(Endpoint *))
+        self.reserve(count)
+        for i in range(count):
+            self.append(kept.endpoints[i])
+            if i % SPAN == SPAN - 1:
+                yield
 
     cdef int reserve(self, uint32_t count) except -1:
         if count == 0:
@@ -314,8 +310,8 @@ cdef class Listing:
         """Appends it unless it is there: an address may be listed several times."""
         if endpoint.listing == self.number:
             return 0
+        self.upstreams.pools.enter(endpoint, self.key)
         endpoint.listing = self.number
-        endpoint.listed += 1
         endpoint_ref(endpoint)
         _put_place(self.table, self.mask, endpoint)
         self.endpoints[self.count] = endpoint
@@ -326,13 +322,30 @@ cdef class Listing:
         self.count += 1
         return 0
 
-    cdef int drop(self, uint32_t count) except -1:
-        """Drops the last ones."""
+    cdef int drop(self, uint32_t count, const PoolKey *present) except -1:
+        """Drops the last ones. `present`: the key of the backend now."""
+        cdef Endpoint *endpoint
         for _ in range(count):
             self.count -= 1
-            _leave(self.upstreams, self.endpoints[self.count])
-            endpoint_unref(self.endpoints[self.count])
+            endpoint = self.endpoints[self.count]
+            _leave(self.upstreams, endpoint, self.key)
+            pool_of(self.upstreams.pools, endpoint, present)    # may move its pool into the endpoint
+            endpoint_unref(endpoint)
         return 0
+
+
+cdef class Kept:
+    """Room for some endpoints; holds no references."""
+
+    cdef Endpoint **endpoints
+
+    def __cinit__(self, uint32_t count):
+        self.endpoints = <Endpoint **> malloc((count + 1) * sizeof(Endpoint *))
+        if self.endpoints == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        free(self.endpoints)
 
 
 cdef dict _shard(Upstreams upstreams, bytes place):
@@ -346,27 +359,16 @@ cdef Known _known(Upstreams upstreams, bytes place):
     cdef Known known = shard.get(place)
     if known is None:
         known = Known()
-        known.endpoint = _endpoint_new(place)
+        known.endpoint = endpoint_new(place)
         shard[place] = known
     return known
 
 
-cdef int _leave(Upstreams upstreams, Endpoint *endpoint) except -1:
-    """Removes an endpoint from one backend; after the last one it is gone."""
-    cdef uint8_t raw[18]
-    cdef int size = 16 if endpoint.family == AF_INET6 else 4
-    cdef Known known
+cdef int _leave(Upstreams upstreams, Endpoint *endpoint, PoolKey *key) except -1:
+    """Removes an endpoint from one backend with this key; after the last one it is forgotten."""
     cdef bytes place
-    endpoint.listed -= 1
-    if endpoint.listed:
-        return 0
-    memcpy(raw, endpoint.address, size)
-    raw[size] = endpoint.port >> 8
-    raw[size + 1] = endpoint.port & 0xFF
-    place = (<const char *> raw)[:size + 2]
-    known = _shard(upstreams, place).pop(place)
-    known.endpoint = NULL           # its reference now belongs to the list
-    endpoint.gone = True
-    endpoint.next_gone = upstreams.gone
-    upstreams.gone = endpoint
+    upstreams.pools.leave(endpoint, key)
+    if endpoint.listed == 0:
+        place = endpoint_place_of(endpoint)
+        del _shard(upstreams, place)[place]
     return 0

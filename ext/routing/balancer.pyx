@@ -68,7 +68,7 @@ cdef void choice_unref(Choice *choice) noexcept nogil:
 
 
 cdef int choose_target(Choice *choice) noexcept nogil:
-    cdef uint64_t place, best_place = 0     # numerators (2k + 1): below 2**21, times a weight below 2**41
+    cdef uint64_t step, best_step = 0      # numerators (2k + 1): below 2**21, times a weight below 2**41
     cdef uint32_t i
     cdef int best = -1
     if choice.left == 0:
@@ -78,10 +78,10 @@ cdef int choose_target(Choice *choice) noexcept nogil:
     for i in range(choice.count):
         if choice.taken[i] == choice.weights[i]:
             continue
-        place = 2 * <uint64_t> choice.taken[i] + 1
-        if best < 0 or place * choice.weights[best] < best_place * choice.weights[i]:
+        step = 2 * <uint64_t> choice.taken[i] + 1
+        if best < 0 or step * choice.weights[best] < best_step * choice.weights[i]:
             best = <int> i
-            best_place = place
+            best_step = step
     if best >= 0:
         choice.taken[best] += 1
         choice.left -= 1
@@ -176,7 +176,8 @@ cdef Endpoint *_draw(Backend *backend, const uint32_t *size, Endpoint **tried, u
     cdef Endpoint *found = NULL
     cdef Endpoint *a
     cdef Endpoint *b
-    cdef uint32_t i, j, draw
+    cdef uint32_t i, j
+    cdef int draw
     for draw in range(DRAWS_MOST):
         if size[0] < 2 or (size[0] <= FEW and draw >= DRAWS):
             break

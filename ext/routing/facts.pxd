@@ -17,12 +17,12 @@ cdef struct Fact:               # one name of the request
     Slice value
     uint64_t hash               # of the name
     uint64_t value_hash         # 0: not computed yet
-    uint32_t next               # in the list of its place: index + 1; 0 at the end
+    uint32_t next               # in the list of its cell: index + 1; 0 at the end
     uint32_t lines              # header fields with this name; more than one: their values are not joined yet
 
 cdef struct Names:              # a hash table with chains
     Fact *facts
-    uint32_t *places            # index + 1 of the first fact; 0: none. NULL: not parsed yet
+    uint32_t *cells             # index + 1 of the first fact; 0: none. NULL: not parsed yet
     uint32_t count
     uint32_t mask
 

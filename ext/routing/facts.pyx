@@ -10,13 +10,13 @@ from fastroute.ext.message.message cimport Field, is_forwarded
 cdef void facts_start(Facts *facts, const Message *message, Arena *arena) noexcept nogil:
     facts.message = message
     facts.arena = arena
-    facts.headers.places = NULL
-    facts.query.places = NULL
+    facts.headers.cells = NULL
+    facts.query.cells = NULL
     facts.failed = False
 
 
 cdef uint32_t facts_room(const HeadLimits *limits) noexcept nogil:
-    """A parameter has at least two bytes of the target. The places are at most twice the names, in 4 bytes each. Each
+    """A parameter has at least two bytes of the target. The cells are at most twice the names, in 4 bytes each. Each
     field may be joined, in a piece of memory that is aligned."""
     cdef uint32_t names = limits.fields + limits.target // 2 + 8
     return names * (<uint32_t> sizeof(Fact) + 16) + limits.head + 64
@@ -47,29 +47,29 @@ cdef bint _make_room(Facts *facts, Names *names, uint32_t most) noexcept nogil:
     names.mask = size - 1
     names.facts = <Fact *> arena_take(facts.arena, most * <uint32_t> sizeof(Fact))
     if names.facts != NULL:
-        names.places = <uint32_t *> arena_take(facts.arena, size * <uint32_t> sizeof(uint32_t))
-    if names.places == NULL:
+        names.cells = <uint32_t *> arena_take(facts.arena, size * <uint32_t> sizeof(uint32_t))
+    if names.cells == NULL:
         facts.failed = True
         return False
-    memset(names.places, 0, size * sizeof(uint32_t))
+    memset(names.cells, 0, size * sizeof(uint32_t))
     return True
 
 
 cdef Fact *_add(Names *names, Slice name, Slice value, uint64_t hash) noexcept nogil:
     cdef Fact *fact = &names.facts[names.count]
-    cdef uint32_t *place = &names.places[hash & names.mask]
+    cdef uint32_t *cell = &names.cells[hash & names.mask]
     names.count += 1
     fact.name, fact.value = name, value
     fact.hash = hash
     fact.value_hash = 0
     fact.lines = 1
-    fact.next = place[0]
-    place[0] = names.count
+    fact.next = cell[0]
+    cell[0] = names.count
     return fact
 
 
 cdef Fact *_find(const Names *names, uint64_t hash) noexcept nogil:
-    cdef uint32_t at = names.places[hash & names.mask]
+    cdef uint32_t at = names.cells[hash & names.mask]
     cdef Fact *fact
     while at:
         fact = &names.facts[at - 1]
@@ -147,7 +147,7 @@ cdef bint _join(Facts *facts, Fact *fact) noexcept nogil:
 
 cdef Fact *fact_of_header(Facts *facts, uint64_t hash) noexcept nogil:
     cdef Fact *fact
-    if facts.headers.places == NULL and not _read_headers(facts):
+    if facts.headers.cells == NULL and not _read_headers(facts):
         return NULL
     fact = _find(&facts.headers, hash)
     if fact != NULL and fact.lines > 1 and not _join(facts, fact):
@@ -190,6 +190,6 @@ cdef bint _read_query(Facts *facts) noexcept nogil:
 
 
 cdef Fact *fact_of_parameter(Facts *facts, uint64_t hash) noexcept nogil:
-    if facts.query.places == NULL and not _read_query(facts):
+    if facts.query.cells == NULL and not _read_query(facts):
         return NULL
     return _find(&facts.query, hash)

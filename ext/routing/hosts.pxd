@@ -68,7 +68,7 @@ cdef inline void *host_next(HostWalk *walk) noexcept nogil:
 
 
 cdef void hosts_start(HostTable *table) noexcept nogil
-# The place of a hostname that is not in the table yet. MemoryError.
+# Puts a hostname that is not in the table yet. MemoryError.
 cdef int hosts_put(HostTable *table, Slice hostname, void *value) except -1 nogil
 cdef void *hosts_get(const HostTable *table, Slice hostname) noexcept nogil     # the exact entry; NULL if there is none
 # Iterates over all values: `cursor` starts at 0; NULL at the end.

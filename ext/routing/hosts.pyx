@@ -33,14 +33,14 @@ cdef void *hosts_get(const HostTable *table, Slice hostname) noexcept nogil:
 
 
 cdef void *hosts_value(const HostTable *table, uint32_t *cursor) noexcept nogil:
-    cdef uint32_t exact = table.exact.mask + 1 if table.exact.places != NULL else 0
-    cdef uint32_t wildcards = table.wildcards.mask + 1 if table.wildcards.places != NULL else 0
+    cdef uint32_t exact = table.exact.mask + 1 if table.exact.cells != NULL else 0
+    cdef uint32_t wildcards = table.wildcards.mask + 1 if table.wildcards.cells != NULL else 0
     cdef void *value
     while cursor[0] < exact + wildcards:
         if cursor[0] < exact:
-            value = table.exact.places[cursor[0]].value
+            value = table.exact.cells[cursor[0]].value
         else:
-            value = table.wildcards.places[cursor[0] - exact].value
+            value = table.wildcards.cells[cursor[0] - exact].value
         cursor[0] += 1
         if value != NULL:
             return value

@@ -8,9 +8,11 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastroute.ext.http1.body cimport Body
+from fastroute.ext.routing.backends cimport Backend
 
 
 cdef struct Mirror:             # owned by its connection
+    Backend *backend            # holds a reference
     uint8_t method              # MethodName
     uint8_t fed                 # the whole request is in the connection's output, or sent
     uint8_t sent                # the whole request was sent and counted as mirrored: no failure is counted any more

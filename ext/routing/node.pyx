@@ -104,7 +104,7 @@ cdef bint _is_of(const Signature *signature, const Conditions *conditions, bint 
     return True
 
 
-cdef int _place(Node *node, Signature *signature) except -1:
+cdef int _link(Node *node, Signature *signature) except -1:
     """Inserts it into the list of the node, by rank."""
     cdef Signature **at = &node.signatures
     while at[0] != NULL and match_before(at[0].first, signature.first):
@@ -121,7 +121,7 @@ cdef int _move_up(Node *node, Signature *signature, const Match *match) except -
         at = &at[0].next
     at[0] = signature.next
     signature.first = match
-    return _place(node, signature)
+    return _link(node, signature)
 
 
 cdef Signature *_signature(Index *index, Node *node, const Conditions *conditions, const Match *match) except NULL:
@@ -160,7 +160,7 @@ cdef Signature *_signature(Index *index, Node *node, const Conditions *condition
     kept = <char *> pool_take(&index.pool, sizeof(key))
     memcpy(kept, key, sizeof(key))
     bytemap_put(&index.buckets, 0, kept, sizeof(key), signature)
-    _place(node, signature)
+    _link(node, signature)
     return signature
 
 

@@ -57,7 +57,7 @@ cdef struct Target:             # one backendRef of a rule
     uint32_t series             # slot of http_requests_total in the counters
 
 cdef struct Rule:
-    Grave grave                 # reference count, and place in the graveyard
+    Grave grave                 # reference count, and position in the graveyard
     Slice id
     Slice gateway               # "ns/name"
     Slice listener

@@ -7,7 +7,7 @@
 
 from fastroute.ext.http1.reason cimport LocalReason, reason_name
 from fastroute.ext.routing.backends cimport (
-    Backend, Endpoint, Upstreams, backend_ref, backend_unref, endpoint_ref, endpoint_unref,
+    Backend, Endpoint, Upstreams, backend_find, backend_ref, backend_unref, endpoint_ref, endpoint_unref,
 )
 from fastroute.ext.routing.chain cimport FilterChain
 from fastroute.ext.routing.choices cimport Choices

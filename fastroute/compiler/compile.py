@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from fastroute.compiler.body import Body
-from fastroute.compiler.endpoints import endpoints_of
+from fastroute.compiler.endpoints import backends_of, endpoints_of
 from fastroute.compiler.route_bodies import BODIES
 from fastroute.difference import changed_keys, replaced
 from fastroute.graph.certificate import CertificateNode
@@ -77,7 +77,12 @@ def compile_snapshot(graph: Graph, port_offset: int = 0, previous: Compiled = NO
             rules=replaced(snapshot.rules, compilation.changes),
         )
     if graph.backends is not previous.backends:
-        snapshot = replace(snapshot, endpoints=endpoints_of(graph.backends))
+        backends = {id_: graph.backends.get(id_) for id_ in changed_keys(previous.backends, graph.backends)}
+        snapshot = replace(
+            snapshot,
+            backends=backends_of(snapshot.backends, backends),
+            endpoints=endpoints_of(snapshot.endpoints, backends),
+        )
     if graph.certificates is not previous.certificates:
         snapshot = replace(snapshot, certificates=_certificates(graph.certificates))
     return Compiled(

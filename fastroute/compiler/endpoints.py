@@ -1,11 +1,32 @@
-"""The current endpoints of each backend. Separate from the rules, so that changes of Pods do not change rules."""
+"""Backends: what is spoken to them, and their current endpoints.
+
+Separate from the rules, so that changes of Services and Pods do not change rules. Both functions take the last result
+and the changed nodes (None: removed).
+"""
 
 from collections.abc import Mapping
 
+from fastroute.difference import replaced
 from fastroute.graph.node import BackendNode
-from fastroute.snapshot import Endpoint
+from fastroute.graph.protocol import Protocol
+from fastroute.place import Transport
+from fastroute.snapshot import Backend, Endpoint
+
+SPOKEN = {Protocol.HTTP1: Backend(protocol="h1")}
 
 
-def endpoints_of(backends: Mapping[str, BackendNode]) -> dict[str, tuple[Endpoint, ...]]:
-    """By backend, sorted by id; the order of the endpoints is kept."""
-    return {id: backends[id].endpoints for id in sorted(backends)}
+def backends_of(last: Mapping[str, Backend], changed: Mapping[str, BackendNode | None]) -> Mapping[str, Backend]:
+    return replaced(last, {id: _backend(node) for id, node in changed.items()}, in_order=True)
+
+
+def endpoints_of(
+    last: Mapping[str, tuple[Endpoint, ...]], changed: Mapping[str, BackendNode | None]
+) -> Mapping[str, tuple[Endpoint, ...]]:
+    """By backend; the order of the endpoints is kept."""
+    made = {id: node.endpoints if node and _backend(node) else None for id, node in changed.items()}
+    return replaced(last, made, in_order=True)
+
+
+def _backend(node: BackendNode | None) -> Backend | None:
+    """None: no rule forwards requests to it, because what it speaks is not served."""
+    return SPOKEN.get(node.protocol) if node and node.transport is Transport.TCP else None

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from fastroute.compiler.precedence import Rank, place_of, rank
+from fastroute.compiler.precedence import Rank, position_of, rank
 from fastroute.graph.path import matched_path
 from fastroute.resources.gateway import Route
 from fastroute.resources.http_rule import HeaderMatch, HTTPMatch, HTTPPathMatch, HTTPRule
@@ -13,10 +13,10 @@ def matches_of(route: Route, index: int, rule: HTTPRule) -> tuple[Match, ...]:
     """The matches of `rule`, number `index` of `route`; without matches it matches every request
     (HTTPRouteRule.matches)."""
     written = rule.matches or (HTTPMatch(),)
-    return tuple(_match(match, place_of(route, index, number)) for number, match in enumerate(written))
+    return tuple(_match(match, position_of(route, index, number)) for number, match in enumerate(written))
 
 
-def _match(written: HTTPMatch, place: Rank) -> Match:
+def _match(written: HTTPMatch, position: Rank) -> Match:
     path = path_match(written.path)
     headers = _first_of_each((match.name.lower(), match) for match in written.headers)
     query = _first_of_each((match.name, match) for match in written.query_params)
@@ -25,7 +25,7 @@ def _match(written: HTTPMatch, place: Rank) -> Match:
         method=written.method,
         headers=headers,
         query=query,
-        rank=rank(path, written.method, headers, query, place),
+        rank=rank(path, written.method, headers, query, position),
     )
 
 

@@ -18,13 +18,13 @@ def rank(
     method: str | None,
     headers: tuple[ValueMatch, ...],
     query: tuple[ValueMatch, ...],
-    place: Rank,
+    position: Rank,
 ) -> Rank:
-    """The rank of one match; `place`: the result of `place_of` for its route, rule and match."""
+    """The rank of one match; `position`: the result of `position_of` for its route, rule and match."""
     pattern = len(path.value) if path.type == "RegularExpression" else 0
-    return (-pattern, 0 if method else 1, -len(headers), -len(query), *place)
+    return (-pattern, 0 if method else 1, -len(headers), -len(query), *position)
 
 
-def place_of(route: Route, rule: int, match: int) -> Rank:
+def position_of(route: Route, rule: int, match: int) -> Rank:
     """The tie-breaker between equal matches: the older route, then "ns/name", then the order in the route."""
     return (*age(route), rule, match)

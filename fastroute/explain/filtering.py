@@ -91,19 +91,19 @@ def modified(modifier: HeaderModifier, headers: Headers) -> Headers:
     all."""
     kept = [(name, value) for name, value in headers if name.lower() not in map(str.lower, modifier.remove)]
     for field in modifier.set:
-        first, *others = _places(kept, field.name) or [len(kept)]
+        first, *others = _indexes(kept, field.name) or [len(kept)]
         kept[first : first + 1] = [(kept[first][0] if first < len(kept) else field.name, field.value)]
         kept = [pair for index, pair in enumerate(kept) if index not in others]
     for field in modifier.add:
-        if places := _places(kept, field.name):
-            name, value = kept[places[-1]]
-            kept[places[-1]] = (name, f"{value},{field.value}")
+        if indexes := _indexes(kept, field.name):
+            name, value = kept[indexes[-1]]
+            kept[indexes[-1]] = (name, f"{value},{field.value}")
         else:
             kept.append((field.name, field.value))
     return tuple(kept)
 
 
-def _places(headers: list[tuple[str, str]], name: str) -> list[int]:
+def _indexes(headers: list[tuple[str, str]], name: str) -> list[int]:
     return [index for index, (field, _) in enumerate(headers) if field.lower() == name.lower()]
 
 

@@ -13,6 +13,7 @@ from fastroute.graph.endpoint import Offer, Offers, count, eligible, first, offe
 from fastroute.graph.forbidden import refused_of
 from fastroute.graph.memo import Memo
 from fastroute.graph.node import BackendNode, Concern, Graph
+from fastroute.graph.protocol import protocol_of
 from fastroute.graph.ration import Demand, Rations
 from fastroute.graph.unit import Made, Unit
 from fastroute.place import Transport
@@ -150,6 +151,6 @@ def _node(id_: str, memo: Memo, rations: Mapping[str, Rations], stores: dict[Key
         transport=TRANSPORTS[port.protocol],
         port=port.port,
         endpoints=eligible(offers, frozenset(one.endpoint for one in refused)),
-        app_protocol=port.app_protocol,
+        protocol=protocol_of(port),
         concerns=tuple(concerns),
     )

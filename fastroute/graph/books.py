@@ -1,8 +1,8 @@
 """The most that one request can cost: the sum of the prices that it meets, for the worst request.
 
 A request meets the matches of several hostnames (`a.example.com`, `*.example.com`, `*.com`, none), and for each of them
-those of several paths (`/a/b`, `/a`, none) and expressions. These form trees: what is met at a place is met together
-with what is above it. So the worst request is the most expensive way from the top of a tree to a leaf. Each place knows
+those of several paths (`/a/b`, `/a`, none) and expressions. These form trees: what is met at a point is met together
+with what is above it. So the worst request is the most expensive way from the top of a tree to a leaf. Each point knows
 the cost of the most expensive way below it; a change is passed upwards only as far as this changes.
 """
 
@@ -17,40 +17,40 @@ EntryKey = tuple[tuple[str, str], tuple[bool, tuple[str, ...], tuple[str, ...]]]
 
 
 class Tree:
-    """Costs by place."""
+    """Costs by point."""
 
     def __init__(self, above: Callable[[str], str | None]) -> None:
-        """`above`: the place above one, None at the top."""
+        """`above`: the point above one, None at the top."""
         self._above = above
         self._own: dict[str, int] = {}
-        self._below: dict[str, dict[int, int]] = {}  # how many of the places right below have a way of this cost
+        self._below: dict[str, dict[int, int]] = {}  # how many of the points right below have a way of this cost
 
     def copy(self) -> "Tree":
         tree = Tree(self._above)
         tree._own, tree._below = dict(self._own), dict(self._below)  # the inner ones are replaced, never changed
         return tree
 
-    def cost(self, place: str = "") -> int:
+    def cost(self, point: str = "") -> int:
         """Of the most expensive way that begins here."""
-        return self._own.get(place, 0) + max(self._below.get(place, (0,)))
+        return self._own.get(point, 0) + max(self._below.get(point, (0,)))
 
-    def change(self, place: str, by: int) -> None:
-        before = self.cost(place)
-        self._own[place] = self._own.get(place, 0) + by
-        if not self._own[place]:
-            del self._own[place]
-        after = self.cost(place)
-        while before != after and (parent := self._above(place)) is not None:
-            place, old, new = parent, before, after
-            before = self.cost(place)
-            self._below[place] = counts = dict(self._below.get(place, {}))
+    def change(self, point: str, by: int) -> None:
+        before = self.cost(point)
+        self._own[point] = self._own.get(point, 0) + by
+        if not self._own[point]:
+            del self._own[point]
+        after = self.cost(point)
+        while before != after and (parent := self._above(point)) is not None:
+            point, old, new = parent, before, after
+            before = self.cost(point)
+            self._below[point] = counts = dict(self._below.get(point, {}))
             if old:
                 _count(counts, old, -1)
             if new:
                 _count(counts, new, 1)
             if not counts:
-                del self._below[place]
-            after = self.cost(place)
+                del self._below[point]
+            after = self.cost(point)
 
 
 def _count(counts: dict[int, int], cost: int, by: int) -> None:
@@ -134,7 +134,7 @@ class Account:
         else:
             entry = None
             del self._entries[key]
-        self._trees[item.place.tree].change(item.place.key, (entry.cost if entry else 0) - before)
+        self._trees[item.point.tree].change(item.point.key, (entry.cost if entry else 0) - before)
 
 
 class Books:

@@ -27,7 +27,7 @@ class FilterReference(NamedTuple):
     part: str  # field of the filter: MIRROR or EXTERNAL_AUTH
     ref: BackendObjectReference
 
-    def place(self, rule: str) -> str:
+    def field_in(self, rule: str) -> str:
         """The path of the reference; `rule`: path of the rule."""
         holder = rule if self.backend_ref is None else f"{rule}.backendRefs[{self.backend_ref}]"
         return f"{holder}.filters[{self.filter}].{self.part}.backendRef"
@@ -68,7 +68,7 @@ def filter_references(rule: RuleWithFilters) -> Iterator[FilterReference]:
 def judge_filters(referrer: Referrer, rule: RuleWithFilters, field: str, reader: Reader) -> tuple[Judged, ...]:
     """`field`: path of the rule in the route. Unsupported filters are checked, too."""
     return tuple(
-        (reference, judge(referrer, reference.ref, reference.place(field), reader))
+        (reference, judge(referrer, reference.ref, reference.field_in(field), reader))
         for reference in filter_references(rule)
     )
 

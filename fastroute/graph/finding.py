@@ -17,7 +17,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     field: str | None = None
     fix: str | None = None
     origin: Origin | None = None  # file and line of the object
-    place: tuple[str, Key] | None = None  # identifies it among what the source read, if kind and key do not
+    read_as: tuple[str, Key] | None = None  # identifies it among what the source read, if kind and key do not
 
 
 def find_problems(graph: Graph) -> tuple[Finding, ...]:

@@ -20,6 +20,7 @@ import msgspec
 
 from fastroute.graph.certificate import CertificateNode
 from fastroute.graph.grant import Grants, Reference
+from fastroute.graph.protocol import Protocol
 from fastroute.place import Place, Transport
 from fastroute.resources.gateway import Gateway, GatewayClass, Listener, ListenerSet, ParentReference, Route
 from fastroute.resources.http_rule import HTTPRule
@@ -74,7 +75,7 @@ class BackendNode(msgspec.Struct, frozen=True, kw_only=True):
     transport: Transport = Transport.TCP
     port: int
     endpoints: tuple[Endpoint, ...]  # those to use now: ready, or serving while terminating if none is ready; sorted
-    app_protocol: str | None = None
+    protocol: Protocol = Protocol.HTTP1
     concerns: tuple[Concern, ...] = ()
 
 

@@ -25,7 +25,7 @@ _MOST_ELEMENTS = 16
 _MOST_BEGINNING = 32
 
 
-class Place(NamedTuple):
+class Point(NamedTuple):
     """Where a request meets a match (books.py): a path, or what the paths that an expression matches begin with."""
 
     tree: str  # "path" or "expression"
@@ -35,7 +35,7 @@ class Place(NamedTuple):
 class Item(NamedTuple):
     """One match with conditions."""
 
-    place: Place
+    point: Point
     node: tuple[str, str]  # type and value of the path: matches with the same one are tried together
     signature: tuple[bool, tuple[str, ...], tuple[str, ...]]  # a method? names of exact headers, of exact parameters
     bucket: tuple[str, ...]  # the method and the values: a request meets one bucket of a signature
@@ -66,7 +66,7 @@ def _item(match: HTTPMatch) -> Item:
     if match.path.type == "RegularExpression":
         expressions.append(expression_price(match.path.value, PATH_LIMIT))
     return Item(
-        place=_place(match),
+        point=_point(match),
         node=(match.path.type, _node(match)),
         signature=(match.method is not None, tuple(sorted(headers)), tuple(sorted(parameters))),
         bucket=(match.method or "", *values),
@@ -101,11 +101,11 @@ def _node(match: HTTPMatch) -> str:
     return judge_pattern(match.path.value).beginning if is_expression else matched_path(match.path)
 
 
-def _place(match: HTTPMatch) -> Place:
+def _point(match: HTTPMatch) -> Point:
     path = match.path
     if path.type == "RegularExpression":
-        return Place("expression", judge_pattern(path.value).beginning[:_MOST_BEGINNING])
+        return Point("expression", judge_pattern(path.value).beginning[:_MOST_BEGINNING])
     elements = matched_path(path).split("/")[1:]
     key = "".join(f"/{element}" for element in elements[:_MOST_ELEMENTS])
     exact = path.type == "Exact" and len(elements) <= _MOST_ELEMENTS
-    return Place("path", f"={key}" if exact else key)
+    return Point("path", f"={key}" if exact else key)

@@ -18,13 +18,13 @@ TAKEN_FIELDS = FRAMING_FIELDS | {"host", "cookie", "set-cookie", "content-type",
 
 def session_problems(written: SessionPersistence, field: str) -> Iterator[Problem]:
     """`field`: path of `written`."""
-    place, name = written.token
+    part, name = written.token
     if name is not None and not _TOKEN.fullmatch(name):
         what = f"{name or 'an empty name'} is not a valid {written.type.lower()} name."
-        yield conditions.unsupported_value(what, f"{field}.{place}", "Use letters, digits, '-' and '_'.")
+        yield conditions.unsupported_value(what, f"{field}.{part}", "Use letters, digits, '-' and '_'.")
     elif name is not None and written.type == "Header" and name.lower() in TAKEN_FIELDS:
         what = f"{name} has another meaning and cannot carry a session."
-        yield conditions.unsupported_value(what, f"{field}.{place}", "Use another name.")
+        yield conditions.unsupported_value(what, f"{field}.{part}", "Use another name.")
     if written.cookie is not None and not _PATH.fullmatch(written.cookie.path):
         what = f"{written.cookie.path} is not a valid cookie path."
         yield conditions.unsupported_value(what, f"{field}.cookie.path", "Use one that begins with /.")

@@ -58,27 +58,27 @@ def _shadows_in(groups: Mapping[str, list[Entry]]) -> Iterator[Shadow]:
     before: list[Winners] = []  # for the more specific hostnames
     alive: set[MatchRank] = set()  # matches that get requests for a more specific hostname of their route
     for hostname in sorted(groups, key=specificity):
-        entries = sorted((entry for entry in groups[hostname] if entry[0] not in alive), key=_place)
+        entries = sorted((entry for entry in groups[hostname] if entry[0] not in alive), key=_rank)
         first = _winners(entries)
-        for place, wanted in entries:
+        for rank, wanted in entries:
             above = next((winner for winners in before if (winner := _takes_all(winners, wanted))), None)
             winner = above or _takes_as_much(first, wanted)
-            if winner not in (None, place):
-                yield Shadow(place, winner, hostname)
+            if winner not in (None, rank):
+                yield Shadow(rank, winner, hostname)
             else:
-                alive.add(place)
+                alive.add(rank)
         before.append(first)
 
 
-def _place(entry: Entry) -> MatchRank:
+def _rank(entry: Entry) -> MatchRank:
     return entry[0]
 
 
 def _winners(entries: Iterable[Entry]) -> Winners:
     """`entries`: in order of precedence."""
     first: Winners = {}
-    for place, wanted in entries:
-        first.setdefault(wanted, place)
+    for rank, wanted in entries:
+        first.setdefault(wanted, rank)
     return first
 
 

@@ -49,7 +49,7 @@ def policies_not_served(resources: Resources, graph: Graph) -> Iterator[Finding]
                 )
                 found = warning(other.kind, other, "PolicyNotServed", message, field)
                 name = Key(other.metadata.namespace, other.metadata.name)
-                yield msgspec.structs.replace(found, key=name, place=(UNSERVED_POLICY, other.key))
+                yield msgspec.structs.replace(found, key=name, read_as=(UNSERVED_POLICY, other.key))
 
 
 def _tls_not_served(policy: BackendTLSPolicy, target: PolicyTarget, targets: Targets) -> tuple[str, str] | None:

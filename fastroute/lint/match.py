@@ -65,11 +65,11 @@ def shadowed_matches(resources: Resources, graph: Graph) -> Iterator[Finding]:
             for shadow in find_shadows(listener):
                 where = f"{shadow.hostname or 'any host'} on listener {listener.label} of Gateway {listener.gateway}"
                 found.setdefault((shadow.loser, shadow.winner), []).append(where)
-    for (loser, winner), places in sorted(found.items()):
+    for (loser, winner), fields in sorted(found.items()):
         kind, key = winner[1]
         field = f"spec.rules[{loser[2]}].matches[{loser[3]}]"
         message = (
-            f"It matches no request for {', '.join(places)}: rule {winner[2]} of {kind} {key} "
+            f"It matches no request for {', '.join(fields)}: rule {winner[2]} of {kind} {key} "
             f"(matches[{winner[3]}]) matches all of them first."
         )
         yield warning(loser[1][0], graph.routes[loser[1]].source, "Shadowed", message, field)
@@ -136,26 +136,26 @@ _REMOVED = frozenset(
 def headers_not_forwarded(resources: Resources, graph: Graph) -> Iterator[Finding]:
     """Matches of header fields that no request has when it is matched."""
     for route, index, number, match in _matches(graph):
-        for place, header in enumerate(match.headers):
+        for at, header in enumerate(match.headers):
             if header.name.lower() in _REMOVED:
                 message = (
                     f"{header.name} is not forwarded. A match sees only fields that are forwarded, so "
                     f"it matches no request."
                 )
-                field = f"spec.rules[{index}].matches[{number}].headers[{place}].name"
+                field = f"spec.rules[{index}].matches[{number}].headers[{at}].name"
                 yield warning(route.kind, route.source, "HeaderNotForwarded", message, field)
 
 
 def queries_not_sent(resources: Resources, graph: Graph) -> Iterator[Finding]:
     """Names and values of query parameters that clients encode differently. They are compared as received."""
     for route, index, number, match in _matches(graph):
-        for place, query in enumerate(match.query_params):
+        for at, query in enumerate(match.query_params):
             for part, text in (("name", query.name), ("value", query.value)):
                 sent = text if query.type != "Exact" and part == "value" else _as_sent(text, part)
                 if sent != text:
                     message = f"Query parameters are compared as received, and clients encode {text!r} as {sent}"
                     message += " (forms: + for a space)." if " " in text else "."
-                    field = f"spec.rules[{index}].matches[{number}].queryParams[{place}].{part}"
+                    field = f"spec.rules[{index}].matches[{number}].queryParams[{at}].{part}"
                     fix = f"{part}: {json.dumps(sent)}"
                     yield warning(route.kind, route.source, "QueryNotSent", message, field, fix=fix)
 

@@ -53,10 +53,10 @@ def _changes(id_: tuple[str, Key], before: StatusPatch | None, patch: StatusPatc
     """Log level and line of each condition of an object that changed."""
     name = f"{id_[0]} {id_[1]}"
     known = dict(stated_conditions(before.status)) if before else {}
-    for place, (status, reason, message) in stated_conditions(patch.status):
-        type_ = place[-1]
+    for at, (status, reason, message) in stated_conditions(patch.status):
+        type_ = at[-1]
         bad = status == _BAD.get(type_, "False")
-        if known.get(place) == (status, reason, message) or (before is None and not bad):
+        if known.get(at) == (status, reason, message) or (before is None and not bad):
             continue
-        where = f"{name} {place[0]}".rstrip()
+        where = f"{name} {at[0]}".rstrip()
         yield logging.WARNING if bad else logging.INFO, f"{where}: {type_}={status}/{reason}: {message}"

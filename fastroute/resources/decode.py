@@ -19,13 +19,13 @@ from fastroute.resources.defaults import NAMESPACE, with_defaults
 from fastroute.resources.document import (
     MalformedError,
     Pause,
-    Places,
+    Positions,
     Texts,
     nearest,
     no_pause,
     parse,
     parse_json,
-    places,
+    positions,
     scalar,
     written,
 )
@@ -122,14 +122,14 @@ class _Text:
 
     def __init__(self, text: str, pause: Pause) -> None:
         self._text, self.pause = text, pause
-        self._places: list[Places] | None = None
+        self._positions: list[Positions] | None = None
         self._written: list[Texts] | None = None
 
     @property
-    def places(self) -> list[Places]:
-        if self._places is None:
-            self._places = places(self._text, self.pause)
-        return self._places
+    def positions(self) -> list[Positions]:
+        if self._positions is None:
+            self._positions = positions(self._text, self.pause)
+        return self._positions
 
     @property
     def written(self) -> list[Texts]:
@@ -151,7 +151,7 @@ class _Source(NamedTuple):
         return self._replace(number=number, path=path)
 
     def position(self, path: Path) -> tuple[int, int | None]:
-        documents = self.text.places
+        documents = self.text.positions
         found = nearest(documents[self.number], self.path + path) if documents else None
         return (found[0] + self.line - 1, found[1]) if found else (self.line, None)
 

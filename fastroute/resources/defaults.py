@@ -18,7 +18,7 @@ NAME_LABEL = "kubernetes.io/metadata.name"
 _FRONTEND = ("spec.tls.frontend.default", "spec.tls.frontend.perPort[].tls")
 _PLAIN: dict[str, dict[str, Any]] = {  # by kind, then by field
     "Gateway": {
-        **{f"{place}.validation.mode": "AllowValidOnly" for place in _FRONTEND},
+        **{f"{field}.validation.mode": "AllowValidOnly" for field in _FRONTEND},
         "spec.tls.backend.clientCertificateRef.group": "",
         "spec.tls.backend.clientCertificateRef.kind": "Secret",
     },

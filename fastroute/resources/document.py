@@ -8,7 +8,7 @@ values are built here from libyaml's events instead of by a PyYAML loader, becau
 - null means absent, because the API server removes nulls before it sets defaults.
 (The parsers in Rust are another three times as fast, but they give no positions and parse another version of YAML than
 kubectl does. Parsing is one third of the second that decoding 5,000 routes takes.)
-Positions are found by parsing a second time (`places`), only if there is something to report about the document.
+Positions are found by parsing a second time (`positions`), only if there is something to report about the document.
 """
 
 import json
@@ -21,7 +21,7 @@ import yaml
 
 from fastroute.resources.problem import Path
 
-Places = dict[Path, tuple[int, int]]  # line and column, from 1, of each key and list item of a document
+Positions = dict[Path, tuple[int, int]]  # line and column, from 1, of each key and list item of a document
 Texts = dict[Path, str]
 MAX_DEPTH = 64  # levels of nesting; the kinds we read have 12
 MAX_NODES = 500_000  # values of one document, including those that aliases repeat
@@ -113,10 +113,10 @@ def parse_json(text: str, pause: Pause = no_pause) -> list[Any]:
         raise MalformedError(message[: at.start()], line, column) from None
 
 
-def places(text: str, pause: Pause = no_pause) -> list[Places]:
+def positions(text: str, pause: Pause = no_pause) -> list[Positions]:
     """The positions, for each document of a valid text. Empty for JSON that is not valid YAML: only the file is known
     then."""
-    marks: list[Places] = []
+    marks: list[Positions] = []
     try:
         for _ in _documents(text, marks, pause=pause):
             pass
@@ -145,7 +145,7 @@ def scalar(text: str) -> str:
     return text if _PLAIN_TEXT.fullmatch(text) and text.lower() not in _WORDS else json.dumps(text)
 
 
-def nearest(found: Places, path: Path) -> tuple[int, int] | None:
+def nearest(found: Positions, path: Path) -> tuple[int, int] | None:
     """The position of the value at `path`, or of the innermost existing value that would contain it."""
     while path and path not in found:
         path = path[:-1]
@@ -179,7 +179,7 @@ def _first_too_deep(text: str) -> tuple[int, int]:
 
 
 def _documents(
-    text: str, marks: list[Places] | None, texts: list[Texts] | None = None, *, pause: Pause = no_pause
+    text: str, marks: list[Positions] | None, texts: list[Texts] | None = None, *, pause: Pause = no_pause
 ) -> Iterator[Any]:
     """Yields each document, and appends its positions to `marks` and its scalars to `texts`, if these are given."""
     try:
@@ -231,7 +231,7 @@ class _Anchored(NamedTuple):
 class _Builder:
     """Builds the values of one document from its events; one level of nesting is one recursive call."""
 
-    def __init__(self, get: Callable[[], Any], length: int, marks: Places | None, texts: Texts | None) -> None:
+    def __init__(self, get: Callable[[], Any], length: int, marks: Positions | None, texts: Texts | None) -> None:
         """`length`: of the text, in characters."""
         self._get = get
         self._marks = marks  # if given, paths are computed as well
@@ -278,7 +278,7 @@ class _Builder:
         merged: list[dict[str, Any]] = []
         seen: set[str] = set()
         if marks is not None:
-            marks.setdefault(path, _place(start))
+            marks.setdefault(path, _position(start))
         while (event := get()).__class__ is not yaml.MappingEndEvent:
             if event.__class__ is not yaml.ScalarEvent:
                 raise _malformed(event, "a key must be plain text")
@@ -288,7 +288,7 @@ class _Builder:
             seen.add(name)
             inner = (*path, name) if marks is not None else ()
             if marks is not None:
-                marks[inner] = _place(event)
+                marks[inner] = _position(event)
             value = self.value(get(), depth + 1, inner)
             if name == _MERGE and not event.style:
                 merged += _merged(event, value)
@@ -305,11 +305,11 @@ class _Builder:
         get, marks = self._get, self._marks
         result: list[Any] = []
         if marks is not None:
-            marks.setdefault(path, _place(start))
+            marks.setdefault(path, _position(start))
         while (event := get()).__class__ is not yaml.SequenceEndEvent:
             inner = (*path, len(result)) if marks is not None else ()
             if marks is not None:
-                marks[inner] = _place(event)
+                marks[inner] = _position(event)
             result.append(self.value(event, depth + 1, inner))
         return result
 
@@ -370,9 +370,9 @@ def _merged(event: Any, value: Any) -> list[dict[str, Any]]:
 
 
 def _malformed(event: Any, message: str) -> MalformedError:
-    return MalformedError(message, *_place(event))
+    return MalformedError(message, *_position(event))
 
 
-def _place(event: Any) -> tuple[int, int]:
+def _position(event: Any) -> tuple[int, int]:
     """Line and column, from 1."""
     return event.start_mark.line + 1, event.start_mark.column + 1

@@ -29,8 +29,8 @@ HTTP_ROUTE = RouteKind(
     shape=HTTP_SPEC,
     rules=HTTP_RULES,
     defaults={
-        **{f"{place}.externalAuth.backendRef.group": "" for place in _FILTERS},
-        **{f"{place}.externalAuth.backendRef.kind": "Service" for place in _FILTERS},
+        **{f"{field}.externalAuth.backendRef.group": "" for field in _FILTERS},
+        **{f"{field}.externalAuth.backendRef.kind": "Service" for field in _FILTERS},
     },
     is_needed=True,
     is_served=True,

@@ -86,9 +86,9 @@ def read_policy(value: dict[str, Any], group: str) -> UnservedPolicy | None:
     if not targets:
         return None
     namespace = metadata.get("namespace")
-    place = Metadata(name=metadata["name"], namespace=namespace if isinstance(namespace, str) else NAMESPACE)
+    named = Metadata(name=metadata["name"], namespace=namespace if isinstance(namespace, str) else NAMESPACE)
     return UnservedPolicy(
-        metadata=place, api_version=value["apiVersion"], kind=value["kind"], group=group, targets=targets
+        metadata=named, api_version=value["apiVersion"], kind=value["kind"], group=group, targets=targets
     )
 
 

@@ -36,14 +36,14 @@ class Claims:
         """A file changed, was added, or removed (no `new`). `touched`: what differs; `settle` must check it."""
         after = new.definitions if new else {}
         for name in touched:
-            places = self._definitions.setdefault(name, {})
+            definitions = self._definitions.setdefault(name, {})
             if name in after:
-                places[path] = after[name]
+                definitions[path] = after[name]
             else:
-                places.pop(path, None)
-            if not places:
+                definitions.pop(path, None)
+            if not definitions:
                 del self._definitions[name]
-            several = sum(map(len, places.values())) > 1
+            several = sum(map(len, definitions.values())) > 1
             self.is_stale |= several or name in self._contested
             (self._contested.add if several else self._contested.discard)(name)
         self.is_stale |= path in self._contesting
@@ -89,21 +89,21 @@ class Claims:
         """`lines`: by file and object."""
         kind, key = name
         paths = sorted((path for path in self._definitions[name] if path in lines), key=order.__getitem__)
-        places = [(path, line) for path in paths for line in lines[path].get(name, ())]
-        for path, line in places[1:]:
+        definitions = [(path, line) for path in paths for line in lines[path].get(name, ())]
+        for path, line in definitions[1:]:
             yield ManifestProblem(
                 file=path,
                 line=line,
                 kind=kind,
                 namespace=key.namespace,
                 name=key.name,
-                message=f"is also defined at {places[0][0]}:{places[0][1]}, which comes first and is used",
+                message=f"is also defined at {definitions[0][0]}:{definitions[0][1]}, which comes first and is used",
             )
 
     def _first(self, name: Id, order: Mapping[str, Rank]) -> Resource | None:
-        places = self._definitions.get(name, {})
-        for path in sorted(places, key=order.__getitem__) if len(places) > 1 else places:
-            for resource in places[path]:
+        definitions = self._definitions.get(name, {})
+        for path in sorted(definitions, key=order.__getitem__) if len(definitions) > 1 else definitions:
+            for resource in definitions[path]:
                 if resource is not None:
                     return resource
         return None

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from fastroute.resources.decode import Entry, Id
-from fastroute.resources.document import Places, nearest, places
+from fastroute.resources.document import Positions, nearest, positions
 from fastroute.resources.problem import field_path
 from fastroute.source.manifest import Manifest
 
@@ -24,7 +24,7 @@ class Lines:
     def __init__(self, manifests: Mapping[str, Manifest]) -> None:
         self._manifests = manifests
         self._objects: dict[str, dict[Id, _Found]] = {}
-        self._places: dict[tuple[str, int], list[Places]] = {}
+        self._positions: dict[tuple[str, int], list[Positions]] = {}
 
     def find(self, file: str, name: Id, field: str) -> int | None:
         """The line, from 1, of a field of the object, or of the nearest enclosing field if it is not set. None: the
@@ -37,11 +37,11 @@ class Lines:
         if found is None:
             return None
         id_ = file, found.part
-        if id_ not in self._places:
-            self._places[id_] = places(self._manifests[file].parts[found.part])
-        documents = self._places[id_]
-        place = nearest(documents[found.entry.number], found.entry.path + field_path(field)) if documents else None
-        return found.line + place[0] - 1 if place else None
+        if id_ not in self._positions:
+            self._positions[id_] = positions(self._manifests[file].parts[found.part])
+        documents = self._positions[id_]
+        position = nearest(documents[found.entry.number], found.entry.path + field_path(field)) if documents else None
+        return found.line + position[0] - 1 if position else None
 
 
 def _index(manifest: Manifest) -> dict[Id, _Found]:

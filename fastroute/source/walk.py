@@ -28,7 +28,7 @@ DEPTH = 32  # of a folder below its given path
 REFUSED = 10  # paths that are reported, for each top-level folder
 
 
-class Place(NamedTuple):
+class RankedPath(NamedTuple):
     rank: Rank
     path: str
 
@@ -77,7 +77,7 @@ class _Walk:
         self._seen: set[tuple[int | str, int, int]] = set()  # the folders: number of the given path, device, inode
         self._parts: dict[Rank, _Part] = {}
         self._busy: deque[_Part] = deque()
-        self._links: list[Place] = []  # to folders
+        self._links: list[RankedPath] = []  # to folders
         self._files = self._folders = 0
 
     def below(self, paths: list[str]) -> Scan:
@@ -87,9 +87,9 @@ class _Walk:
                 self._found.unreadable[path] = "does not exist any more; its objects are still used"
             elif stat.S_ISDIR(status.st_mode):
                 self._roots.append(os.path.join(os.path.realpath(path), ""))
-                self._enter(Place((number,), path), status)
+                self._enter(RankedPath((number,), path), status)
             else:
-                self._add(Place((number,), path), status, None, is_link=os.path.islink(path))
+                self._add(RankedPath((number,), path), status, None, is_link=os.path.islink(path))
         self._read_in_rounds()
         while self._links:
             links, self._links = sorted(self._links), []
@@ -110,13 +110,13 @@ class _Walk:
             if part.step():
                 self._busy.append(part)
 
-    def _part(self, folder: Place) -> _Part:
+    def _part(self, folder: RankedPath) -> _Part:
         rank = folder.rank[:2]
         if rank not in self._parts:
             self._parts[rank] = _Part(folder.path)
         return self._parts[rank]
 
-    def _enter(self, folder: Place, status: os.stat_result) -> None:
+    def _enter(self, folder: RankedPath, status: os.stat_result) -> None:
         inode = folder.rank[0], status.st_dev, status.st_ino
         if inode in self._seen:
             self._found.left_out.add(folder.path)
@@ -128,7 +128,7 @@ class _Walk:
             self._busy.append(part)
         part.waiting.append(self._read(folder))
 
-    def _follow(self, link: Place) -> None:
+    def _follow(self, link: RankedPath) -> None:
         status = _status(link.path)
         real = os.path.join(os.path.realpath(link.path), "")
         if status is None or not stat.S_ISDIR(status.st_mode):
@@ -139,7 +139,7 @@ class _Walk:
             reason = "is a link to a folder outside of the given paths, so it is not read; give that folder as well"
             self._parts[link.rank[:-1][:2]].refused[link.path] = reason
 
-    def _read(self, folder: Place) -> Iterator[None]:
+    def _read(self, folder: RankedPath) -> Iterator[None]:
         """Yields after each entry; but the top-level folders must be known before they take turns."""
         try:
             entries = self._entries(folder)
@@ -156,7 +156,7 @@ class _Walk:
             if not is_given or not _is_folder(entry):
                 yield
 
-    def _entries(self, folder: Place) -> list[os.DirEntry[str]]:
+    def _entries(self, folder: RankedPath) -> list[os.DirEntry[str]]:
         """Its manifests and folders, also links to them, by name."""
         most = FILES + FOLDERS
         with os.scandir(folder.path) as entries:
@@ -171,30 +171,30 @@ class _Walk:
             if not entry.name.startswith(".") and (is_manifest(entry.name) or _is_folder(entry)):
                 yield entry
 
-    def _look(self, entry: os.DirEntry[str], folder: Place) -> None:
-        place = Place((*folder.rank, entry.name), entry.path)
+    def _look(self, entry: os.DirEntry[str], folder: RankedPath) -> None:
+        ranked = RankedPath((*folder.rank, entry.name), entry.path)
         part = self._part(folder)
         status = _status(entry.path)
         if status is None or not stat.S_ISDIR(status.st_mode):
             if is_manifest(entry.name):
-                self._add(place, status, part, is_link=entry.is_symlink())
-        elif len(place.rank) > DEPTH + 1:
+                self._add(ranked, status, part, is_link=entry.is_symlink())
+        elif len(ranked.rank) > DEPTH + 1:
             part.refused[entry.path] = f"is not read: it is more than {DEPTH} folders below its given path"
         elif self._folders >= FOLDERS:
             part.lose(f"{FOLDERS:,} folders")
         else:
             self._folders += 1
             if entry.is_symlink():
-                self._links.append(place)
+                self._links.append(ranked)
             else:
-                self._enter(place, status)
+                self._enter(ranked, status)
 
-    def _add(self, place: Place, status: os.stat_result | None, part: _Part | None, *, is_link: bool) -> None:
+    def _add(self, ranked: RankedPath, status: os.stat_result | None, part: _Part | None, *, is_link: bool) -> None:
         """`part`: None for a given file, which is read in any case."""
-        found, path = self._found, place.path
+        found, path = self._found, ranked.path
         is_file = status is not None and stat.S_ISREG(status.st_mode)
         if path in found.ranks:  # below another given path
-            found.ranks[path] = min(found.ranks[path], place.rank)
+            found.ranks[path] = min(found.ranks[path], ranked.rank)
             return
         if not (is_link or is_file):
             return
@@ -206,7 +206,7 @@ class _Walk:
             found.targets.setdefault(target, set()).add(path)
         if status is not None and is_file:
             found.files[path] = Stamp.of(status)
-        found.ranks[path] = place.rank
+        found.ranks[path] = ranked.rank
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

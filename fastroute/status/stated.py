@@ -1,4 +1,4 @@
-"""The conditions that a status states, by their place, to compare two statuses. Pure."""
+"""The conditions that a status states, by their part, to compare two statuses. Pure."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,14 +9,14 @@ Stated = tuple[str, str, str]  # status, reason, message
 
 
 def stated_conditions(status: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Stated]]:
-    """Every condition by (its place in the object: "" or a listener or a parent; its type)."""
+    """Every condition by (its part in the object: "" or a listener or a parent; its type)."""
     holders = [("", status)]
     holders += [(f"listener {listener['name']}", listener) for listener in status.get("listeners", ())]
     holders += [(f"at {_parent(entry['parentRef'])}", entry) for entry in named_parents(status)]
-    for place, holder in holders:
+    for part, holder in holders:
         for condition in full_conditions(holder):
             stated = (condition["status"], condition["reason"], condition["message"])
-            yield (place, condition["type"]), stated
+            yield (part, condition["type"]), stated
 
 
 def _parent(ref: dict[str, Any]) -> str:

@@ -1,11 +1,11 @@
 """Builds the tables of a publication in slices, between turns of the engine.
 
-Endpoints change at once, one backend after another. Listeners, rules and sockets of a publication wait for its Commit.
-Then, in this order: the tables are finished, the accept queues of removed sockets are emptied and the sockets closed,
-tables and certificates are swapped, new sockets accept connections, the Ack is sent, and what no version uses any more
-is freed. Everything is done in steps of less than a millisecond, except the swap: it exchanges one pointer for the
-tables and three for each changed certificate. Publications are installed one after the other: what arrives during an
-installation waits until its remains are freed.
+Backends and endpoints change at once, one backend after another. Listeners, rules and sockets of a publication wait for
+its Commit. Then, in this order: the tables are finished, the accept queues of removed sockets are emptied and the
+sockets closed, tables and certificates are swapped, new sockets accept connections, the Ack is sent, and what no
+version uses any more is freed. Everything is done in steps of less than a millisecond, except the swap: it exchanges
+one pointer for the tables and three for each changed certificate. Publications are installed one after the other: what
+arrives during an installation waits until its remains are freed.
 """
 
 import time
@@ -27,6 +27,7 @@ from fastroute.publication import (
     Listen,
     MoreEndpoints,
     Refused,
+    RemoveBackend,
     RemoveCertificate,
     RemoveEndpoints,
     RemoveListener,
@@ -34,11 +35,12 @@ from fastroute.publication import (
     SetEndpoints,
     Trouble,
     Unlisten,
+    UpsertBackend,
     UpsertCertificate,
     UpsertListener,
     UpsertRule,
 )
-from fastroute.snapshot import Endpoint
+from fastroute.snapshot import Backend, Endpoint
 from fastroute.worker.slices import Slices
 
 
@@ -70,6 +72,7 @@ class Installer:
         self._unlistens: list[SlotSocket] = []
         self._leaving: set[str] = set()  # backends that no rule of the new version refers to
         self._listings: dict[str, Listing] = {}  # by backend: endpoints of a SetEndpoints in several messages
+        self._spoken: dict[str, Backend] = {}  # changed backends whose endpoints have not changed so far
         self._waste: list[Iterator[None]] = []  # frees the replaced objects in steps, after the Ack
 
     async def obey(
@@ -138,6 +141,8 @@ class Installer:
                 return await self._put_certificate(change)
             case RemoveCertificate():
                 self._remove_certificate(change.id)
+            case UpsertBackend():
+                self._put_backend(change)
             case UpsertRule():
                 await self._in_steps(builder.putting_rule(change.rule, change.slots))
             case MoreEndpoints():
@@ -152,6 +157,8 @@ class Installer:
                 builder.remove_listener(change.id)
             case RemoveEndpoints():
                 self._leaving.add(change.backend)
+            case RemoveBackend():
+                self._leaving.add(change.id)
         return None
 
     async def _put_certificate(self, change: UpsertCertificate) -> Trouble | None:
@@ -167,12 +174,27 @@ class Installer:
         self._certificates.remove(id)
         self._shown.discard(id)
 
+    def _put_backend(self, change: UpsertBackend) -> None:
+        """Takes effect with the endpoints of the backend, or before the tables are finished (`_speak`)."""
+        if change.backend.tls is not None:
+            raise ValueError(f"backend {change.id} requires TLS, which is not served yet")
+        self._spoken[change.id] = change.backend
+        self._backends.add(change.id)
+        self._leaving.discard(change.id)
+
+    async def _speak(self) -> None:
+        while self._spoken:
+            await self._in_steps(self._upstreams.speaking(*self._spoken.popitem()))
+
     def _listing(self, backend: str) -> Listing:
         return self._listings.setdefault(backend, Listing(self._upstreams, backend))
 
     async def _set_endpoints(self, backend: str, endpoints: Iterable[Endpoint]) -> None:
         self._listing(backend).add(endpoints)
-        await self._in_steps(self._listings.pop(backend).replacing())
+        listing = self._listings.pop(backend)
+        if (spoken := self._spoken.pop(backend, None)) is not None:
+            listing.speak(spoken)
+        await self._in_steps(listing.replacing())
         self._backends.add(backend)
         self._leaving.discard(backend)
 
@@ -194,6 +216,7 @@ class Installer:
         self._builder = None
         self._trouble = trouble
         self._listings.clear()
+        self._spoken.clear()
         self._certificates.forget()
 
     async def _commit(self, version: int) -> Ack | Refused:
@@ -232,6 +255,7 @@ class Installer:
         if self._builder is None:
             return None
         try:
+            await self._speak()
             while self._builder.step(self._slices.length):
                 await self._slices.let_traffic_by()
             await self._in_steps(self._certificates.prepare())

@@ -64,14 +64,14 @@ def _lost_parents(
 ) -> Iterator[str]:
     before, there = _parents(name, held, by), _parents(name, written, by)
     for identity, entry in _parents(name, wanted, by).items():
-        place = f"{name.removesuffix('s')} {_named(entry[REFERENCE[name]])}"
+        part = f"{name.removesuffix('s')} {_named(entry[REFERENCE[name]])}"
         if identity not in there:
-            yield f"the entry of {place}"
+            yield f"the entry of {part}"
             continue
         kept = _types(there[identity])
         for type_ in dict.fromkeys((*_types(before.get(identity, {})), *_types(entry))):
             if type_ not in kept and (type_ not in OUR_TYPES or type_ in _types(entry)):
-                yield f"condition {type_} of {place}"
+                yield f"condition {type_} of {part}"
 
 
 def _parents(name: str, status: Mapping[str, Any], by: str) -> dict[tuple[tuple[str, Any], ...], Entry]:

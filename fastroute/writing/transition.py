@@ -15,7 +15,7 @@ from fastroute.status.stated import stated_conditions
 from fastroute.writing.merge import Ours
 
 ACTIONS = {ACCEPTED: "Attach", RESOLVED_REFS: "ResolveReferences", PROGRAMMED: "Program", CONFLICTED: "Attach"}
-BEGINNINGS = {  # by kind: the condition, and the prefix of its place, that reports a beginning; "" is the object itself
+BEGINNINGS = {  # by kind: the condition, and the prefix of its part, that reports a beginning; "" is the object itself
     **dict.fromkeys(ROUTES, (ACCEPTED, "at ")),
     "Gateway": (PROGRAMMED, ""),
     "ListenerSet": (ACCEPTED, ""),
@@ -30,18 +30,18 @@ class Transition(NamedTuple):
     is_warning: bool
     reason: str  # of the condition
     action: str  # what fastroute was doing
-    note: str  # the place and the message of the condition
+    note: str  # the part and the message of the condition
 
 
 def transitions(kind: str, held: Mapping[str, Any], merged: Mapping[str, Any], ours: Ours) -> Iterator[Transition]:
     before = dict(_ours(held, ours))
     for at, (status, reason, message) in _ours(merged, ours):
-        place, type_ = at
+        part, type_ = at
         was = before.get(at)
         bad = status == _BAD.get(type_, "False")
         if reason in _PASSING or not _is_told(kind, at, was, (status, reason, message), bad):
             continue
-        where = place.removeprefix("at ")
+        where = part.removeprefix("at ")
         yield Transition(bad, reason, ACTIONS.get(type_, "Reconcile"), f"{where}: {message}" if where else message)
 
 
@@ -58,5 +58,5 @@ def _is_told(
     if was is not None and was[0] != "Unknown":
         another = bad and was[2] != now[2]  # the same reason with another cause: the next reference is refused
         return was[:2] != now[:2] or another
-    type_, place = BEGINNINGS.get(kind, ("", ""))
-    return bad or (at[1] == type_ and (at[0].startswith(place) if place else at[0] == ""))
+    type_, part = BEGINNINGS.get(kind, ("", ""))
+    return bad or (at[1] == type_ and (at[0].startswith(part) if part else at[0] == ""))

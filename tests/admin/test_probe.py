@@ -247,7 +247,7 @@ async def test_a_body_that_is_not_read_keeps_no_connection_that_others_need():
             await one.aclose()
 
 
-class Place:
+class FixedStream:
     """A connection with a fixed need."""
 
     def __init__(self, need):
@@ -259,7 +259,7 @@ class Place:
 
 
 @pytest.mark.parametrize(
-    ("places", "expected"),
+    ("clients", "expected"),
     [
         ("a=IDLE b=IDLE", 0),  # the oldest
         ("a=SCRAPE b=IDLE c=IDLE", 1),
@@ -276,11 +276,11 @@ class Place:
         ("a=SCRAPE b=PROBE b=PROBE b=PROBE b=PROBE b=SCRAPE", 5),
     ],
 )
-def test_which_connection_closes(places, expected):
-    crowd, streams = Crowd(len(places.split())), []
-    for place in places.split():
-        client, need = place.split("=")
-        streams.append(Place(Need[need]))
+def test_which_connection_closes(clients, expected):
+    crowd, streams = Crowd(len(clients.split())), []
+    for one in clients.split():
+        client, need = one.split("=")
+        streams.append(FixedStream(Need[need]))
         crowd.admit(streams[-1], client)
     assert crowd.full
     assert crowd.shrink() is (expected is not None)

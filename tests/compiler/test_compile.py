@@ -11,6 +11,7 @@ from fastroute.resources.meta import Key
 from fastroute.resources.world import Resources
 from fastroute.settings import Addressing, GraphSettings
 from fastroute.snapshot import (
+    Backend,
     Endpoint,
     HeaderModifier,
     HeaderValue,
@@ -73,6 +74,7 @@ def test_a_whole_small_world() -> None:
                 ),
             )
         },
+        backends={"apples/apple-echo:80": Backend(protocol="h1")},
         endpoints={"apples/apple-echo:80": (Endpoint("127.0.0.1", 18001),)},
     )
 
@@ -284,9 +286,20 @@ def test_endpoints_change_without_any_rule() -> None:
     before, after = increment(big_world(service("apples/echo-3", 19000)))
     assert after.rules_made == 0
     assert after.snapshot.rules is before.snapshot.rules
+    assert after.snapshot.backends is before.snapshot.backends
     assert difference(before.snapshot, after.snapshot) == (
         SetEndpoints("apples/echo-3:80", (Endpoint("127.0.0.1", 18003), Endpoint("127.0.0.1", 19000))),
     )
+
+
+def test_a_port_whose_protocol_is_not_served_has_no_backend() -> None:
+    """Not even if a policy is why it gets no requests: no worker may send HTTP/1.1 to it."""
+    h2c, policy = "ports: [{name: http, port: 80, appProtocol: h2c}]", "ports: [{name: http, port: 80}]"
+    before, after = increment(big_world(service("apples/echo-3", 18003).replace(policy, h2c)))
+    gone = {"apples/echo-3:80"}
+    assert before.snapshot.backends.keys() - after.snapshot.backends.keys() == gone
+    assert before.snapshot.endpoints.keys() - after.snapshot.endpoints.keys() == gone
+    assert {backend.status for rule in after.snapshot.rules.values() for backend in rule.backends} == {None, 500}
 
 
 def test_a_grant_changes_the_rules_that_need_it_alone() -> None:

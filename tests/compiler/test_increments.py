@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from applying import apply
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastroute.compiler.compile import NOTHING, compile_snapshot
 from fastroute.difference import replaced
 from fastroute.graph.build import build_graph
-from fastroute.publication import Decoder, Downward, apply, difference, encode
+from fastroute.publication import Decoder, Downward, difference, encode
 from fastroute.resources.core import (
     EndpointConditions,
     EndpointPort,
@@ -130,11 +131,9 @@ def grant(name: str, origin: str, service: str | None) -> ReferenceGrant:
     )
 
 
-def service(namespace: str, *ports: int) -> Service:
-    return Service(
-        metadata=metadata(namespace, "echo"),
-        spec=ServiceSpec(ports=tuple(ServicePort(port=port, name=f"p{port}") for port in ports)),
-    )
+def service(namespace: str, *ports: int, protocol: str | None = None) -> Service:
+    named = (ServicePort(port=port, name=f"p{port}", app_protocol=protocol) for port in ports)
+    return Service(metadata=metadata(namespace, "echo"), spec=ServiceSpec(ports=tuple(named)))
 
 
 def endpoints(namespace: str, name: str, *ready: bool | None) -> EndpointSlice:
@@ -162,7 +161,13 @@ FORMS: dict[str, list[Sequence[Resource]]] = {
         for name in ("apples", "bananas")
     ],
     "services": [
-        [service(namespace, 80), service(namespace, 80, 81), service(namespace, 81)]
+        [
+            service(namespace, 80),
+            service(namespace, 80, 81),
+            service(namespace, 81),
+            service(namespace, 80, protocol="h2c"),
+            service(namespace, 80, protocol="http"),
+        ]
         for namespace in ("apples", "bananas")
     ],
     "endpoint_slices": [

@@ -10,7 +10,20 @@ from pathlib import Path
 
 import pytest
 import trio
-from rig import GET, PATIENCE, accepted_from, answering, backends, connect, loopback, quiet, rule, running
+from rig import (
+    GET,
+    OK,
+    PATIENCE,
+    accepted_from,
+    answering,
+    backends,
+    connect,
+    loopback,
+    quiet,
+    rule,
+    running,
+    soon,
+)
 
 from fastroute.place import Transport
 
@@ -157,6 +170,40 @@ async def test_idle_connections_to_one_backend_leave_descriptors_for_another():
             await clients[0].send(b"GET /b HTTP/1.1\r\nHost: a\r\n\r\n")
             assert (await clients[0].response())[0] == 200
         assert rig.engine.statistics().upstream_idle == 1
+
+
+def at_once(count):
+    """Answers when so many requests have arrived, so that each of them has its own connection."""
+    arrived = []
+
+    async def script(peer):
+        await peer.request()
+        arrived.append(peer)
+        await soon(lambda: len(arrived) >= count)
+        await peer.send(OK)
+        await peer.more()
+
+    return script
+
+
+async def test_the_oldest_idle_connections_make_room():
+    """Sixteen at most."""
+    scripted = [rule(name, name=str(number), path=f"/{name}") for number, name in enumerate("abc")]
+    async with backends(at_once(5), at_once(15), answering) as [a, b, c], running(*scripted) as rig:
+        for name, backend in zip("abc", (a, b, c), strict=True):
+            rig.put(name, backend.port)
+        clients = [await connect(rig.port) for _ in range(20)]
+        for path, some in (b"a", clients[:5]), (b"b", clients[5:]):
+            for client in some:
+                await client.send(b"GET /%s HTTP/1.1\r\nHost: a\r\n\r\n" % path)
+            for client in some:
+                assert (await client.response())[0] == 200
+        assert rig.engine.statistics().upstream_idle == 20
+        with no_descriptor():
+            await clients[0].send(b"GET /c HTTP/1.1\r\nHost: a\r\n\r\n")
+            await soon(lambda: rig.engine.statistics().upstream_idle == 4)
+        assert (await clients[0].response())[0] == 200
+        await soon(lambda: (a.open, b.open) == (0, 4))
 
 
 async def test_accepted_connections_inherit_the_options_of_the_listening_socket():

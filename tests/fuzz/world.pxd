@@ -19,12 +19,12 @@ cdef enum:
     ROOM = 16384                # bytes of all texts that are put together
     SOCKETS = 2
 
-cdef struct Place:              # a listener
+cdef struct Home:               # a listener
     uint32_t socket
     Slice hostname
 
 cdef struct World:
-    Place listeners[LISTENERS_MOST]
+    Home listeners[LISTENERS_MOST]
     uint32_t listeners_count
     Rule rules[RULES_MOST]
     uint32_t homes[RULES_MOST]          # the index of the listener of each rule

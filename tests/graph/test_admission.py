@@ -14,7 +14,7 @@ from fastroute.graph.books import Books, above_hostname, above_path
 from fastroute.graph.build import build_graph
 from fastroute.graph.hostname import covers
 from fastroute.graph.node import Graph, Problem, RouteId
-from fastroute.graph.price import Item, Place, price_list
+from fastroute.graph.price import Item, Point, price_list
 from fastroute.resources.gateway import GatewayClass
 from fastroute.resources.httproute import HTTPRoute
 from fastroute.resources.meta import Key
@@ -202,7 +202,7 @@ prices = st.lists(
 def an_item(at: str, signature: str, bucket: str, price: int) -> Item:
     node = ("Exact" if at.startswith("=") else "PathPrefix", at)
     return Item(
-        place=Place("path", at),
+        point=Point("path", at),
         node=node,
         signature=(False, (signature,), ()),
         bucket=(bucket,),
@@ -215,21 +215,21 @@ def an_item(at: str, signature: str, bucket: str, price: int) -> Item:
 def worst(entries: list[tuple[str, str, str, str, int]]) -> int:
     """Of all hosts: the sum over its hostnames of the worst path, with the most expensive bucket of each signature."""
 
-    def at(host: str, place: str) -> int:
+    def at(host: str, point: str) -> int:
         total = 0
         for signature in "st":
-            buckets = [[price for *key, price in entries if key == [host, place, signature, bucket]] for bucket in "uv"]
+            buckets = [[price for *key, price in entries if key == [host, point, signature, bucket]] for bucket in "uv"]
             total += max((2 + 1 + sum(bucket) for bucket in buckets if bucket), default=0)
         return total
 
-    def way(place: str | None) -> list[str]:
-        return [] if place is None else [place, *way(above_path(place))]
+    def way(point: str | None) -> list[str]:
+        return [] if point is None else [point, *way(above_path(point))]
 
     def chain(host: str | None) -> list[str]:
         return [] if host is None else [host, *chain(above_hostname(host))]
 
     return max(
-        sum(max(sum(at(name, step) for step in way(place)) for place in PATHS) for name in chain(host))
+        sum(max(sum(at(name, step) for step in way(point)) for point in PATHS) for name in chain(host))
         for host in HOSTS
     )
 
@@ -238,14 +238,14 @@ def worst(entries: list[tuple[str, str, str, str, int]]) -> int:
 @given(prices, st.randoms(use_true_random=False))
 def test_the_books_find_the_worst_request(entries: list[Any], shuffle: random.Random) -> None:
     books = Books()
-    for host, place, signature, bucket, price in entries:
-        books.change([an_item(place, signature, bucket, price)], [host], 1)
+    for host, point, signature, bucket, price in entries:
+        books.change([an_item(point, signature, bucket, price)], [host], 1)
     assert books.cost == worst(entries)
     left, kept = list(entries), books.copy()
     shuffle.shuffle(left)
     while left:
-        host, place, signature, bucket, price = left.pop()
-        books.change([an_item(place, signature, bucket, price)], [host], -1)
+        host, point, signature, bucket, price = left.pop()
+        books.change([an_item(point, signature, bucket, price)], [host], -1)
         assert books.cost == worst(left)
     assert kept.cost == worst(entries)
 
@@ -286,8 +286,8 @@ def test_edits_lead_to_the_same_refusals_as_a_fresh_start(edits: list[Mapping[in
         assert dict(ledger.refusals) == dict(fresh.refusals) == simple(now)
 
 
-def a_bid(id_: RouteId, created: int, host: str, place: str, price: int) -> Bid:
-    return Bid((created, str(id_[1])), (an_item(place, "s", str(id_), price * 1000),), (host,))
+def a_bid(id_: RouteId, created: int, host: str, point: str, price: int) -> Bid:
+    return Bid((created, str(id_[1])), (an_item(point, "s", str(id_), price * 1000),), (host,))
 
 
 def simple(now: Mapping[RouteId, Bid]) -> dict[RouteId, Any]:

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastroute.resources.document import MAX_DEPTH, MalformedError, nearest, parse, parse_json, places, split
+from fastroute.resources.document import MAX_DEPTH, MalformedError, nearest, parse, parse_json, positions, split
 
 SCALARS = [
     ("yes", True),
@@ -223,15 +223,15 @@ POSITIONS = [
 ]
 
 
-@pytest.mark.parametrize(("path", "place"), POSITIONS)
-def test_a_field_is_found_at_its_key_and_an_absent_one_at_what_would_contain_it(path, place):
+@pytest.mark.parametrize(("path", "position"), POSITIONS)
+def test_a_field_is_found_at_its_key_and_an_absent_one_at_what_would_contain_it(path, position):
     text = 'kind: X\nspec:\n  rules: [{"name": a},\n    {\n      name: b}]\n'
-    assert nearest(places(text)[0], path) == place
+    assert nearest(positions(text)[0], path) == position
 
 
 def test_fields_of_later_documents_are_found():
-    assert nearest(places("a: 1\n...\n---\nb: 1\n")[1], ("b",)) == (4, 1)
-    assert places("a: [") == []
+    assert nearest(positions("a: 1\n...\n---\nb: 1\n")[1], ("b",)) == (4, 1)
+    assert positions("a: [") == []
 
 
 def test_json_is_read_with_pauses():

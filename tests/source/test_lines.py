@@ -70,11 +70,11 @@ def test_a_file_that_is_not_known(tmp_path):
 def test_a_document_of_many_objects_is_looked_through_once(tmp_path, monkeypatch):
     looked: list[str] = []
 
-    def places(text, *more):
+    def positions(text, *more):
         looked.append(text)
-        return document.places(text, *more)
+        return document.positions(text, *more)
 
-    monkeypatch.setattr(decode, "places", places)
+    monkeypatch.setattr(decode, "positions", positions)
     text = items(*(f"service-{number}" for number in range(50)))
     lines_of(tmp_path, text.replace("port: 81", "port: 81000"))
     assert looked == [text.replace("port: 81", "port: 81000")]

@@ -17,16 +17,18 @@ from fastroute.publication import (
     Commit,
     Listen,
     Refused,
+    RemoveBackend,
     RemoveCertificate,
     RemoveEndpoints,
     RemoveRule,
     SetEndpoints,
+    UpsertBackend,
     UpsertCertificate,
     UpsertListener,
     UpsertRule,
     publication,
 )
-from fastroute.snapshot import Certificate, Endpoint, ListenerTLS, Match, PathMatch, ValueMatch
+from fastroute.snapshot import Backend, BackendTLS, Certificate, Endpoint, ListenerTLS, Match, PathMatch, ValueMatch
 from fastroute.worker.installer import Installer
 from fastroute.worker.slices import Slices
 
@@ -172,6 +174,54 @@ async def test_many_endpoints_are_replaced_and_removed_in_steps(slices):
     _, after = await install(slices, 3, RemoveEndpoints("a/x:80"), UpsertListener(listener(1)))
     assert after >= 5000 // 16 - 1
     assert "a/x:80" not in slices.upstreams.statistics()
+
+
+async def test_a_changed_backend_takes_effect_in_steps(slices):
+    """With its endpoints if these change too, otherwise alone."""
+    other = Backend(tls=BackendTLS(server_name="x", trust_anchors=b""))
+    slices.upstreams.speak("a/x:80", other)  # the tables accept what the installer refuses
+    both = UpsertBackend("a/x:80", Backend()), SetEndpoints("a/x:80", addresses(5000))
+    steps, _ = await install(slices, 1, *both, UpsertListener(listener(1)))
+    assert 5000 // 16 <= steps < 1.5 * (5000 // 16)
+    assert slices.upstreams.pool_keys == 1
+    slices.upstreams.speak("a/x:80", other)
+    steps, _ = await install(slices, 2, UpsertBackend("a/x:80", Backend()))
+    assert steps >= 2 * (5000 // 16)
+    assert len(slices.upstreams.statistics()["a/x:80"]) == 5000
+    assert slices.upstreams.pool_keys == 1
+    steps, _ = await install(slices, 3, UpsertBackend("a/x:80", Backend()))
+    assert steps < 100  # nothing changed
+
+
+@pytest.mark.parametrize(
+    ("backend", "reason"),
+    [
+        (Backend(tls=BackendTLS(server_name="x", trust_anchors=b"")), "ValueError: backend a/x:80 requires TLS"),
+        (Backend(protocol="h9"), "ValueError: 'h9' is no protocol of a backend"),
+    ],
+)
+@pytest.mark.parametrize("more", [(), (SetEndpoints("a/x:80", addresses(3)),)], ids=["alone", "with endpoints"])
+async def test_a_backend_that_it_cannot_speak_to_is_refused(slices, backend, reason, more):
+    """Nothing is sent to it in cleartext, or in another protocol, instead."""
+    for message in publication(1, 0, [UpsertBackend("a/x:80", backend), *more]):
+        answer = await slices.installer.obey(message)
+    assert isinstance(answer, Refused)
+    assert answer.reason.startswith(reason)
+    assert slices.upstreams.statistics().get("a/x:80", ()) == ()
+    await slices.installer.finish()
+    await install(slices, 1, UpsertBackend("a/x:80", Backend()), *more)
+    assert len(slices.upstreams.statistics()["a/x:80"]) == 3 * len(more)
+
+
+async def test_backends_are_removed(slices):
+    ids = ["a/x:80", "a/y:80"]
+    endpoints = SetEndpoints(ids[0], addresses(3))
+    await install(slices, 1, *(UpsertBackend(id, Backend()) for id in ids), endpoints, UpsertListener(listener(1)))
+    assert sorted(slices.upstreams.statistics()) in (ids, ids[:1])
+    await install(slices, 2, RemoveEndpoints(ids[0]), *(RemoveBackend(id) for id in ids))
+    assert slices.upstreams.statistics() == {}
+    await install(slices, 3, RemoveBackend(ids[0]), UpsertBackend(ids[0], Backend()), endpoints)
+    assert len(slices.upstreams.statistics()[ids[0]]) == 3
 
 
 async def test_parts_of_a_refused_publication_are_forgotten(slices):

@@ -1,0 +1,52 @@
+"""Idle connections to backends, by protocol; see idle.pxd."""
+
+from libc.errno cimport EAGAIN, errno
+
+from fastroute.ext.message.message cimport METHOD_HEAD
+from fastroute.ext.reactor.inet cimport MSG_DONTWAIT, MSG_PEEK, recv
+from fastroute.ext.routing.poolkey cimport PROTOCOL_HTTP1, PROTOCOLS
+
+cdef struct Row:
+    bint (*takes)(Reactor r, const Connection *u, uint8_t method) noexcept nogil
+    bint (*is_usable)(Reactor r, Connection *u, bint certainly) noexcept nogil
+    bint (*stays)(Reactor r, Connection *u) noexcept nogil
+
+cdef Row[<int> PROTOCOLS] ROWS
+ROWS[<int> PROTOCOL_HTTP1] = Row(http1_takes, http1_is_usable, http1_stays)
+
+
+cdef bint idle_takes(Reactor r, const Connection *u, uint8_t method) noexcept nogil:
+    return ROWS[u.key.protocol].takes(r, u, method)
+
+
+cdef bint idle_is_usable(Reactor r, Connection *u, bint certainly) noexcept nogil:
+    return ROWS[u.key.protocol].is_usable(r, u, certainly)
+
+
+cdef bint idle_stays(Reactor r, Connection *u) noexcept nogil:
+    return ROWS[u.key.protocol].stays(r, u)
+
+
+# --- HTTP/1: a backend sends nothing without a request (RFC 9112 §9.2), so whatever arrives ends the connection
+
+
+cdef bint is_quiet(const Connection *u) noexcept nogil:
+    """Whether the socket is open and has no input. Asks the socket: an event may be pending, or out of date."""
+    cdef char byte
+    return recv(u.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 and errno == EAGAIN
+
+
+cdef bint http1_takes(Reactor r, const Connection *u, uint8_t method) noexcept nogil:
+    """After HEAD only another HEAD, for a while (upstream_note)."""
+    return u.held <= r.milliseconds or method == METHOD_HEAD
+
+
+cdef bint http1_is_usable(Reactor r, Connection *u, bint certainly) noexcept nogil:
+    return (not certainly and u.held == 0) or is_quiet(u)
+
+
+cdef bint http1_stays(Reactor r, Connection *u) noexcept nogil:
+    if u.ended or u.failed or not is_quiet(u):
+        return False
+    u.readable = False
+    return True

@@ -1,0 +1,72 @@
+# Endpoints; see endpoint.pxd.
+
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+
+from fastroute.ext.memory.bytemap cimport bytes_hash
+from fastroute.ext.routing.poolkey cimport key_unref
+
+
+cdef extern from "<arpa/inet.h>" nogil:
+    enum:
+        AF_INET
+        AF_INET6
+    int inet_pton(int family, const char *text, void *address)
+    const char *inet_ntop(int family, const void *address, char *text, unsigned int size)
+
+
+cdef extern from "<stdio.h>" nogil:
+    int snprintf(char *out, size_t size, const char *format, ...)
+
+
+cdef enum:
+    IDENTITY_SEED = 0x66617374  # the same in all processes: a token made by one process is read by others
+
+
+cdef void endpoint_ref(Endpoint *endpoint) noexcept nogil:
+    endpoint.refs += 1
+
+
+cdef void endpoint_unref(Endpoint *endpoint) noexcept nogil:
+    endpoint.refs -= 1
+    if endpoint.refs == 0:
+        if endpoint.pool.key != NULL:
+            key_unref(endpoint.pool.key)
+        free(endpoint)
+
+
+cdef bytes endpoint_place(str address, int port):
+    cdef bytes encoded = address.encode()
+    cdef uint8_t raw[18]
+    cdef int size = 16 if ":" in address else 4
+    if not 0 < port < 65536 or inet_pton(AF_INET6 if size == 16 else AF_INET, encoded, raw) != 1:
+        raise ValueError(f"{address!r} port {port} is no endpoint")
+    raw[size] = port >> 8
+    raw[size + 1] = port & 0xFF
+    return (<const char *> raw)[:size + 2]
+
+
+cdef bytes endpoint_place_of(const Endpoint *endpoint):
+    cdef uint8_t raw[18]
+    cdef int size = 16 if endpoint.family == AF_INET6 else 4
+    memcpy(raw, endpoint.address, size)
+    raw[size] = endpoint.port >> 8
+    raw[size + 1] = endpoint.port & 0xFF
+    return (<const char *> raw)[:size + 2]
+
+
+cdef Endpoint *endpoint_new(bytes place) except NULL:
+    cdef const uint8_t *raw = <const uint8_t *> <const char *> place
+    cdef int size = <int> len(place) - 2
+    cdef char text[46]
+    cdef Endpoint *endpoint = <Endpoint *> calloc(1, sizeof(Endpoint))
+    if endpoint == NULL:
+        raise MemoryError
+    endpoint.refs = 1
+    endpoint.family = AF_INET6 if size == 16 else AF_INET
+    endpoint.port = (raw[size] << 8) | raw[size + 1]
+    endpoint.identity = bytes_hash(<const char *> raw, size + 2, IDENTITY_SEED)
+    memcpy(endpoint.address, raw, size)
+    inet_ntop(endpoint.family, raw, text, sizeof(text))
+    snprintf(endpoint.label, sizeof(endpoint.label), b"[%s]:%d" if size == 16 else b"%s:%d", text, endpoint.port)
+    return endpoint

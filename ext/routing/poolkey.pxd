@@ -1,0 +1,25 @@
+# Pool keys: what makes two connections to one address exchangeable.
+#
+# A key is a protocol and how TLS is used, both by content (snapshot.Backend). Equal keys of an Upstreams are one PoolKey,
+# so the engine compares keys by address. A changed protocol or policy gives another key, whose connections are new.
+
+from libc.stdint cimport uint8_t, uint32_t
+
+
+cdef enum Protocol:             # what is spoken on a connection to a backend; exchange/idle has a row for each
+    PROTOCOL_HTTP1 = 0
+    PROTOCOLS                   # number of protocols
+
+cdef struct PoolKey:
+    uint32_t refs               # of backends, pools and connections with this key, and of PoolKeys
+    uint8_t protocol            # Protocol
+
+cdef void key_ref(PoolKey *key) noexcept nogil
+cdef void key_unref(PoolKey *key) noexcept nogil            # frees at zero
+
+cdef class PoolKeys:
+    cdef dict keys              # (protocol, TLS) -> Keyed, which holds a reference
+    cdef PoolKey *plain         # HTTP/1.1 without TLS: of a backend about which nothing else is known
+    # The key of a snapshot.Backend. Borrowed: take a reference to keep it. ValueError: the protocol is not known.
+    cdef PoolKey *key_for(self, backend) except NULL
+    # Also, from Python: `pruning()` removes keys that nothing uses, in steps.
