@@ -16,6 +16,7 @@ maximum, in quiet and during each attack, and the limit for the 90th percentile:
     close    10 files are opened, written and closed without pause
     touch    the times of 10 files are changed without pause
     litter   files that are no manifests are created and deleted without pause
+    services  a file of 20,000 Services is replaced by a new one, again and again
 """
 
 import argparse
@@ -36,6 +37,7 @@ from bench.served import Served, serving
 
 ROUTES = 2_500
 FILES = 5_000
+SERVICES = 20_000
 FEW = 10
 EDITS = 60
 GAP = 0.05  # seconds between two edits
@@ -68,6 +70,15 @@ metadata:
 addressType: IPv4
 endpoints: [{{{{addresses: [127.0.0.1]}}}}]
 ports: [{{{{name: http, port: {{backend}}}}}}]
+"""
+
+
+_SERVICE = """\
+apiVersion: v1
+kind: Service
+metadata: {{namespace: bulk, name: s{0}}}
+spec:
+  ports: [{{name: http, port: 80}}]
 """
 
 
@@ -187,6 +198,13 @@ def _litter(folder: Path, mark: int) -> None:
     path.unlink()
 
 
+def _services(folder: Path, mark: int) -> None:
+    if mark:
+        put(folder / f"services-{mark}.yaml", "---\n".join(map(_SERVICE.format, range(SERVICES))))
+        (folder / f"services-{mark - 1}.yaml").unlink(missing_ok=True)
+        time.sleep(10.0)
+
+
 _held: list[int] = []  # descriptors
 
 ATTACKS = {
@@ -202,6 +220,7 @@ ATTACKS = {
     "close": _close,
     "touch": _touch,
     "litter": _litter,
+    "services": _services,
 }
 
 

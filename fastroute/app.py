@@ -22,7 +22,7 @@ from typing import NamedTuple
 import msgspec
 import trio
 
-from fastroute import __version__
+from fastroute import __version__, garbage
 from fastroute.admin.endpoint import bind_endpoint, serve_apart, serve_endpoint
 from fastroute.admin.health import health_app, metrics_app
 from fastroute.admin.pulse import Pulse
@@ -48,6 +48,7 @@ def serve(settings: ServeSettings) -> int:
     """Serves until SIGTERM or SIGINT. Returns the exit code: 0, or 130 after a second signal. Raises FastrouteError."""
     start_log(settings.log)
     sys.setswitchinterval(SWITCH)
+    garbage.begin()
     files = _allow_many_files()
     settings = _with_affordable_ports(_on_this_machine(_made_absolute(settings)), files)
     settings = _with_affordable_connections(settings, files)
@@ -136,6 +137,7 @@ async def _serve(settings: ServeSettings, follow: Follow, endpoints: Endpoints) 
             leaving = trio.Event()
             nursery.start_soon(follow, supervisor, metrics, leaving)
             nursery.start_soon(_serve_endpoints, endpoints, metrics, supervisor)
+            nursery.start_soon(garbage.run)
             code = await _live(signals, supervisor, leaving)
             nursery.cancel_scope.cancel()
     return code

@@ -3,6 +3,9 @@
 The owner of an item is usually the namespace of an object. In each round, every owner that has items gets one of them
 served; the order of one owner's items is kept. So an owner with few items is served completely, whatever their names
 are, and what remains is divided equally between the owners with many (max-min fairness).
+
+The items of an owner are in an OrderedDict: a dict from which many first items were removed is slow to find the first
+one that remains.
 """
 
 from collections import OrderedDict
@@ -57,7 +60,7 @@ class FairQueue(Generic[Item, Owner]):
 
     def __init__(self, owner: Callable[[Item], Owner]) -> None:
         self._owner = owner
-        self._lines: OrderedDict[Owner, dict[Item, float]] = OrderedDict()  # the next owner first
+        self._lines: OrderedDict[Owner, OrderedDict[Item, float]] = OrderedDict()  # the next owner first
         self._size = 0
 
     def __len__(self) -> int:
@@ -68,7 +71,7 @@ class FairQueue(Generic[Item, Owner]):
 
     def add(self, item: Item, since: float = 0.0) -> None:
         """Adds an item behind those of its owner. One that is in the queue keeps its position and its time."""
-        line = self._lines.setdefault(self._owner(item), {})
+        line = self._lines.setdefault(self._owner(item), OrderedDict())
         if item not in line:
             line[item] = since
             self._size += 1
@@ -99,9 +102,9 @@ class FairQueue(Generic[Item, Owner]):
         self._remove(owner, item)
         return item
 
-    def firsts(self) -> Iterator[tuple[Owner, float]]:
-        """Each owner, and the time of its oldest item."""
-        return ((owner, next(iter(line.values()))) for owner, line in self._lines.items())
+    def first(self, owner: Owner) -> float | None:
+        """The time of the first item of an owner."""
+        return next(iter(self._lines.get(owner, {}).values()), None)
 
     def clear(self) -> None:
         self._lines.clear()
@@ -123,7 +126,7 @@ class FairMemory(Generic[Item, Value]):
 
     def __init__(self, most: int, owner: Callable[[Item], Hashable]) -> None:
         self._most, self._owner = most, owner
-        self._entries: dict[Hashable, dict[Item, Value]] = {}  # by owner, the oldest first
+        self._entries: dict[Hashable, OrderedDict[Item, Value]] = {}  # by owner, the oldest first
         self._size = 0
 
     def __len__(self) -> int:
@@ -132,8 +135,8 @@ class FairMemory(Generic[Item, Value]):
     def pop(self, item: Item) -> Value | None:
         """Removes an entry and returns it."""
         owner = self._owner(item)
-        here = self._entries.get(owner, {})
-        if item not in here:
+        here = self._entries.get(owner)
+        if here is None or item not in here:
             return None
         self._size -= 1
         found = here.pop(item)
@@ -144,7 +147,7 @@ class FairMemory(Generic[Item, Value]):
     def put(self, item: Item, value: Value) -> None:
         """Adds an entry as the newest one."""
         self.pop(item)
-        self._entries.setdefault(self._owner(item), {})[item] = value
+        self._entries.setdefault(self._owner(item), OrderedDict())[item] = value
         self._size += 1
         if self._size > self._most:
             largest = max(self._entries.values(), key=len)

@@ -6,12 +6,8 @@ A pass takes a PORTION of them, in which the namespaces take turns (source/pendi
 not delay a change in another one. Only the first pass takes everything. A pass that fails is logged and repeated from
 scratch; if that fails too, the previous configuration stays in service, and if single objects cause the failure,
 everything else is served without their changes (source/quarantine.py).
-
-Results are kept until they change and contain no cycles, so the garbage collector need not scan them: with 5,000
-routes, a full collection takes longer than a change may take to be served.
 """
 
-import gc
 import logging
 import math
 import time
@@ -40,7 +36,6 @@ from fastroute.source.store import Portion, Store
 from fastroute.status import Statuses, build_statuses
 
 PORTION = 50  # units of work (source/pending.py) that a pass takes, about 5 ms
-MANY = 256  # after so many new rules (and half of all), or changes of this size, gc.freeze() excludes existing objects
 
 _log = logging.getLogger(__name__)
 
@@ -116,7 +111,7 @@ async def reconcile(
     source: Source, data_plane: DataPlane, writer: StatusWriter, settings: GraphSettings, metrics: Metrics
 ) -> None:
     """Serves the configuration of `source`; never returns."""
-    changes, quarantine, unfrozen = Changes(), Quarantine(), 0
+    changes, quarantine = Changes(), Quarantine()
     problems, warnings, expiry = ProblemLog(), WarningLog(settings.gateways), ExpiryLog()
     serving = ServingLog()
     async with trio.open_nursery() as nursery:
@@ -147,8 +142,6 @@ async def reconcile(
                 warnings.show(resources, made.graph)
                 expiry.take(made.graph.certificates)
                 serving.show(resources, made.graph, made.compiled.snapshot.listeners, outcome)
-                new = max(made.compiled.rules_made, portion.units)
-                unfrozen = frozen_after(unfrozen + new, len(made.compiled.snapshot.rules))
             except Exception:
                 _log.exception("a change cannot be served; the previous configuration stays in service")
                 good = rebased(last, world)
@@ -173,15 +166,6 @@ class Cost:
 
     def __exit__(self, *exception: object) -> None:
         self.seconds += self._clock()
-
-
-def frozen_after(made: int, rules: int) -> int:
-    """Excludes what exists from garbage collections if it is new for the most part. `made`: how many rules were made
-    since the last time, or the size of the changes, such as endpoints; returns the new number."""
-    if made < max(MANY, rules // 2):
-        return made
-    gc.freeze()
-    return 0
 
 
 def served_world(settings: GraphSettings, store: Store) -> GraphSettings:

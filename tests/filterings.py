@@ -70,6 +70,11 @@ origins = st.sampled_from(
         "HTTPS://WWW.FOO.COM",
         "https://www.foo.com.evil.org",
         "https://evil.org/.bar.com",
+        "https://evil.org?.bar.com",
+        "https://evil.org#.bar.com",
+        "https://www.bar.com@.bar.com",
+        "https://\\.bar.com",
+        "https://_a-1.bar.com",
         "null",
         "",
     )

@@ -1,5 +1,6 @@
 """Fair shares between owners: the order of a queue, and what is dropped and forgotten first."""
 
+import time
 from collections import Counter
 
 from hypothesis import given
@@ -38,6 +39,21 @@ def test_owners_take_turns_in_a_queue() -> None:
     queue.add("b2")
     assert [queue.take() for _ in range(5)] == ["b1", "a2", "b2", "a3", None]
     assert queue.oldest() is None
+
+
+def test_it_costs_the_same_to_take_an_item_however_many_were_taken_before() -> None:
+    """In a dict, each look for the first item skips the places of all that were removed."""
+
+    def seconds_to_take_all(count: int) -> float:
+        turns = FairQueue[str, str](owner)
+        for number in range(count):
+            turns.add(f"a{number}")
+        begin = time.thread_time()
+        while turns.take() is not None:
+            pass
+        return (time.thread_time() - begin) / count
+
+    assert seconds_to_take_all(60_000) < 8 * seconds_to_take_all(600)
 
 
 def test_an_owner_that_comes_again_and_again_gets_only_its_turns() -> None:

@@ -1,6 +1,5 @@
 """The reconcile loop: what the data plane, the statuses and the log get after a change or a burst of changes."""
 
-import gc
 import logging
 
 import msgspec
@@ -10,7 +9,6 @@ import trio.testing
 from reconciling import running
 from worlds import APPLES, BANANAS, FRUITS, GATEWAY, grant, route, service
 
-from fastroute import reconcile as loop
 from fastroute.publication import EndpointUpdate
 from fastroute.resources.core import EndpointSlice
 from fastroute.resources.httproute import HTTPRoute
@@ -122,16 +120,6 @@ async def test_what_no_status_says_is_logged_once(caplog: pytest.LogCaptureFixtu
         one.source.put(GATEWAY)
         await one.settle(2)
         assert "Gateway infra/web, which --gateway names, is served now" in caplog.text
-
-
-async def test_what_is_kept_is_left_alone_by_the_collector(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "MANY", 1)
-    gc.unfreeze()
-    async with running(GATEWAY):
-        assert gc.get_freeze_count() == 0
-    async with running(GATEWAY, FRUITS):
-        assert gc.get_freeze_count() > 0
-    gc.unfreeze()
 
 
 async def test_an_object_that_goes_is_forgotten() -> None:

@@ -6,8 +6,8 @@ head was split.
 
 Hop-by-hop fields are marked `dropped` (RFC 9110 section 7.6.1): those in DROPPED, and those that Connection nominates.
 
-An Upgrade is used if it is the only such field, Connection nominates it, and the message is HTTP/1.1 (RFC 9110 section
-7.8). `h2c` is not used, because the requests after it would bypass the matching of rules.
+An Upgrade is used if it is the only such field, Connection nominates it, the message is HTTP/1.1 (RFC 9110 section
+7.8), and its protocols carry no HTTP requests (protocol.pxd).
 
 TE is not forwarded as received: it applies to this hop. But trailers are passed on, so `trailers` in TE is noted, and
 the writer adds it again. Proxy-Authenticate and Proxy-Authorization apply between a client and its own proxy. A name
@@ -19,6 +19,7 @@ from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr
 
 from fastroute.ext.http1.head cimport FIELDS_SPARE, FRAMING_CHUNKED, FRAMING_LENGTH, FRAMING_NONE, Head, HeadLimits
+from fastroute.ext.http1.protocol cimport may_switch
 from fastroute.ext.http1.refusal cimport (
     REFUSAL_ARENA_FULL, REFUSAL_BARE_CR, REFUSAL_BARE_LF, REFUSAL_CODING_IN_HTTP10, REFUSAL_CODING_UNSUPPORTED,
     REFUSAL_CONNECTION_TOO_LONG, REFUSAL_CONTROL_BYTE, REFUSAL_FIELDS_TOO_MANY, REFUSAL_FIELD_FOLDED,
@@ -229,7 +230,7 @@ cdef int obey_connection(Head *head, const Noted *noted) noexcept nogil:
             refusal = obey_options(head, head.message.fields[i].value, &count, &close, &stay)
             if refusal:
                 return refusal
-    head.message.upgrade &= noted.upgrades == 1 and head.minor == 1 and not lists(noted.protocols, b"h2c", 3)
+    head.message.upgrade &= noted.upgrades == 1 and head.minor == 1 and may_switch(noted.protocols)
     if head.message.upgrade:
         head.message.protocols = noted.protocols
     head.message.keep_alive = not close and (head.minor == 1 or stay)

@@ -2,8 +2,8 @@
 #
 # The control plane has validated the values. Whatever could still break the framing of a message is made harmless here:
 # control bytes in field values become spaces, bytes that are not allowed in a path are percent-encoded, and fields that
-# concern framing, the connection or loops (HOP) are not changed, because the engine writes them itself. Setting Host rewrites
-# the authority; Host cannot be added or removed.
+# concern framing, the connection or loops (HOP; also with '_' instead of '-') are not changed, because the engine writes
+# them itself. Setting Host rewrites the authority; Host cannot be added or removed.
 
 from libc.stdlib cimport calloc, free
 
@@ -46,7 +46,9 @@ cdef list _header_steps(modifier):
 
 cdef bint _is_ours(tuple step, bint response):
     cdef str name = step[1]
-    return name != "" and TOKEN.issuperset(name) and name.lower() not in HOP and (response or name.lower() != "host")
+    if name == "" or not TOKEN.issuperset(name) or name.lower().replace("_", "-") in HOP:
+        return False
+    return response or name.lower() != "host"
 
 
 cdef int _put_value(Pool *pool, str value, Slice *slice) except -1:

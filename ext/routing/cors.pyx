@@ -12,7 +12,7 @@ from fastroute.ext.memory.pool cimport pool_take, pool_text
 from fastroute.ext.memory.slice cimport arena_take
 from fastroute.ext.message.fieldlist cimport append_field, same_name
 from fastroute.ext.message.items cimport next_item
-from fastroute.ext.message.octet cimport is_text, lower
+from fastroute.ext.message.octet cimport OCTET_HOST, is_text, lower, run_over
 
 cdef struct Origin:             # before and after "*"; without "*", `before` is the whole origin
     Slice before
@@ -80,21 +80,15 @@ cdef bint _same_text(Slice known, const char *text) noexcept nogil:
 
 
 cdef bint _is_of(const Origin *origin, Slice given) noexcept nogil:
-    """A wildcard matches one or more labels of a host, including dots, but no port."""
+    """A wildcard matches one or more labels of a host, including dots, but nothing that ends a host."""
     cdef const char *end = given.data + given.size - origin.after.size
-    cdef const char *at
     if not origin.wild:
         return given.size == origin.before.size and _same_text(origin.before, given.data)
     if given.size <= origin.before.size + origin.after.size:
         return False
     if not _same_text(origin.before, given.data) or not _same_text(origin.after, end):
         return False
-    at = given.data + origin.before.size
-    while at < end:
-        if at[0] == c':' or at[0] == c'/':
-            return False
-        at += 1
-    return True
+    return run_over(given.data + origin.before.size, end, OCTET_HOST) == end
 
 
 cdef bint cors_admits(const Cors *cors, Slice origin) noexcept nogil:

@@ -1,15 +1,15 @@
 """Translates filters of rules and backendRefs for the data plane, in the order in which they are written.
 
 Routes with filters that are not served are not accepted (graph), so only served types occur here. Values from users
-become part of message heads, so they are sanitised here once: RFC 9110 section 5.5 for field values, RFC 3986 section
-3.3 for paths.
+become part of message heads, so field values are sanitised here once (RFC 9110 section 5.5); graph/path.py does the
+same for paths.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from types import MappingProxyType
-from urllib.parse import quote
 
+from fastroute.graph.path import replacing_path
 from fastroute.resources.http_rule import (
     HTTPFilter,
     HTTPHeader,
@@ -19,7 +19,6 @@ from fastroute.resources.http_rule import (
 )
 from fastroute.snapshot import Cors, Filter, HeaderModifier, HeaderValue, Mirror, Redirect, Rewrite
 
-_PATH_CHARACTERS = "/%:@!$&'()*+,;=-._~"  # RFC 3986 `pchar`, "/", and "%" of existing escapes
 _OWN_PORTS = {"http": ":80", "https": ":443"}
 _CONTROLS = dict.fromkeys([*range(9), *range(10, 32), 127], " ")  # all except tab
 
@@ -128,11 +127,8 @@ def _values(headers: tuple[HTTPHeader, ...]) -> tuple[HeaderValue, ...]:
 
 
 def _path(modifier: HTTPPathModifier | None) -> tuple[str | None, str | None]:
-    """(full path, replacement of the prefix), at most one of them. A full path starts with "/". A replacement does too,
-    or is empty; it has no trailing "/" (the specification ignores it)."""
+    """(full path, replacement of the prefix), at most one of them."""
     if modifier is None:
         return None, None
-    if modifier.type == "ReplaceFullPath":
-        return "/" + quote(modifier.replace_full_path or "", _PATH_CHARACTERS).removeprefix("/"), None
-    replacement = quote(modifier.replace_prefix_match or "", _PATH_CHARACTERS).strip("/")
-    return None, f"/{replacement}" if replacement else ""
+    path = replacing_path(modifier)
+    return (path, None) if modifier.type == "ReplaceFullPath" else (None, path)

@@ -3,12 +3,15 @@
 The CORS fields of a response depend only on the request's Origin; a preflight is answered by the gateway.
 """
 
+import re
+
 from fastroute.explain.request import Request
 from fastroute.snapshot import Cors
 
 Headers = tuple[tuple[str, str], ...]
 
 _PREFLIGHT = "Access-Control-Request-Method"
+_LABELS = re.compile(r"[-._0-9a-z]+")
 
 
 def is_preflight(request: Request) -> bool:
@@ -23,7 +26,7 @@ def admits(cors: Cors, origin: str | None) -> bool:
 
 
 def _is_of(pattern: str, origin: str) -> bool:
-    """A wildcard matches labels of a host, including dots, but no port."""
+    """A wildcard matches labels of a host, including dots, but nothing that ends a host."""
     if pattern == "*":
         return True
     before, star, after = pattern.partition("*")
@@ -31,8 +34,7 @@ def _is_of(pattern: str, origin: str) -> bool:
         return origin == pattern
     if len(origin) <= len(before) + len(after) or not origin.startswith(before) or not origin.endswith(after):
         return False
-    labels = origin[len(before) : len(origin) - len(after)]
-    return ":" not in labels and "/" not in labels
+    return _LABELS.fullmatch(origin, len(before), len(origin) - len(after)) is not None
 
 
 def response_headers(cors: Cors, request: Request) -> Headers:

@@ -2,6 +2,10 @@
 
 Only the gateway writes fields that frame a message or apply to one hop: a route that changed them could smuggle
 requests. Host is the authority of the request: it can be set, but not removed or added again.
+
+Backends trust what a proxy states about the client. An EndpointSlice can name the backend of another namespace, so a
+route must not state an address or a certificate of a client: its value is the same for all clients, so it is never
+true. A name with '_' is treated like the name with '-', because CGI and WSGI do not distinguish them.
 """
 
 import re
@@ -28,6 +32,43 @@ FRAMING_FIELDS = frozenset(
         "upgrade",
     }
 )
+# The fields of ext/message/fieldname.pyx that state the address or the certificate of a client, and Proxy, which CGI
+# programs use as the address of their own proxy.
+STATED_FIELDS = frozenset(
+    {
+        "cf-connecting-ip",
+        "cf-connecting-ipv6",
+        "client-cert",
+        "client-cert-chain",
+        "client-ip",
+        "fastly-client-ip",
+        "fly-client-ip",
+        "forwarded",
+        "forwarded-for",
+        "proxy",
+        "ssl-client-cert",
+        "ssl-client-verify",
+        "true-client-ip",
+        "x-arr-clientcert",
+        "x-azure-clientip",
+        "x-azure-socketip",
+        "x-client-cert",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "x-envoy-external-address",
+        "x-forwarded",
+        "x-forwarded-client-cert",
+        "x-forwarded-for",
+        "x-original-forwarded-for",
+        "x-original-remote-addr",
+        "x-originating-ip",
+        "x-proxyuser-ip",
+        "x-real-ip",
+        "x-remote-addr",
+        "x-remote-ip",
+    }
+)
+STATED_PREFIX = "x-ssl-client-"
 AUTHORITY = re.compile(r"[-._:\[\]0-9A-Za-z]+")
 
 
@@ -37,14 +78,20 @@ def header_problems(filter_: HTTPFilter, field: str) -> Iterator[Problem]:
         yield from _framing(request, f"{field}.requestHeaderModifier")
         yield from _at_once(request, f"{field}.requestHeaderModifier")
         yield from _host(request, f"{field}.requestHeaderModifier")
+        yield from _stated(request, f"{field}.requestHeaderModifier")
     if (response := filter_.response_header_modifier) is not None:
         yield from _framing(response, f"{field}.responseHeaderModifier")
         yield from _at_once(response, f"{field}.responseHeaderModifier")
 
 
+def plain_name(name: str) -> str:
+    """The name as CGI and WSGI distinguish names."""
+    return name.lower().replace("_", "-")
+
+
 def _framing(modifier: HTTPHeaderFilter, field: str) -> Iterator[Problem]:
     named = [*(header.name for header in (*modifier.set, *modifier.add)), *modifier.remove]
-    if framing := [name for name in named if name.lower() in FRAMING_FIELDS]:
+    if framing := [name for name in named if plain_name(name) in FRAMING_FIELDS]:
         what = f"{listed(framing)} frames the message or the connection and cannot be changed by a route."
         yield conditions.unsupported_value(what, field)
 
@@ -69,3 +116,12 @@ def _host(modifier: HTTPHeaderFilter, field: str) -> Iterator[Problem]:
     for header in modifier.set:
         if header.name.lower() == "host" and not AUTHORITY.fullmatch(header.value):
             yield conditions.unsupported_value(f"{header.value} is not a host.", field, "Set one, or use a URLRewrite.")
+
+
+def _stated(modifier: HTTPHeaderFilter, field: str) -> Iterator[Problem]:
+    named = [header.name for header in (*modifier.set, *modifier.add)]
+    if stated := [
+        name for name in named if plain_name(name) in STATED_FIELDS or plain_name(name).startswith(STATED_PREFIX)
+    ]:
+        what = f"{listed(stated)} states something about the client that a route cannot know."
+        yield conditions.unsupported_value(what, field)

@@ -15,7 +15,7 @@ from fastroute.graph.edition import Edition
 from fastroute.graph.filter_reference import judge_filters, mirrors_of, problems_of, references_of
 from fastroute.graph.header import header_problems
 from fastroute.graph.node import Problem, RouteNode, RuleNode
-from fastroute.graph.path import matched_path, path_error
+from fastroute.graph.path import matched_path, path_error, replacement_problems
 from fastroute.graph.protocol import Protocol
 from fastroute.graph.regex import judge_pattern
 from fastroute.graph.route_stage import Features, RouteStage
@@ -88,6 +88,7 @@ def filter_problems(filters: tuple[HTTPFilter, ...], field: str) -> Iterator[Pro
         if filter_.type not in SERVED_FILTERS:
             yield conditions.unsupported_value(f"filter {filter_.type} is not served yet.", f"{where}.type")
         yield from header_problems(filter_, where)
+        yield from replacement_problems(filter_, where)
 
 
 def _incompatible(rule: HTTPRule, ref: HTTPBackendRef, field: str) -> Iterator[Problem]:

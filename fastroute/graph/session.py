@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Set
 
 from fastroute.graph import conditions
-from fastroute.graph.header import FRAMING_FIELDS
+from fastroute.graph.header import FRAMING_FIELDS, plain_name
 from fastroute.graph.node import Problem
 from fastroute.resources.duration import milliseconds
 from fastroute.resources.http_rule import SessionPersistence
@@ -22,7 +22,7 @@ def session_problems(written: SessionPersistence, field: str) -> Iterator[Proble
     if name is not None and not _TOKEN.fullmatch(name):
         what = f"{name or 'an empty name'} is not a valid {written.type.lower()} name."
         yield conditions.unsupported_value(what, f"{field}.{part}", "Use letters, digits, '-' and '_'.")
-    elif name is not None and written.type == "Header" and name.lower() in TAKEN_FIELDS:
+    elif name is not None and written.type == "Header" and plain_name(name) in TAKEN_FIELDS:
         what = f"{name} has another meaning and cannot carry a session."
         yield conditions.unsupported_value(what, f"{field}.{part}", "Use another name.")
     if written.cookie is not None and not _PATH.fullmatch(written.cookie.path):

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from fastroute.graph.backend_ref import ref_id
 from fastroute.graph.finding import Finding, warning
+from fastroute.graph.header import plain_name
 from fastroute.graph.node import Graph, RouteNode
 from fastroute.resources.http_rule import HTTPFilter, HTTPRule
 from fastroute.resources.world import Resources
@@ -28,7 +29,7 @@ def headers_changed_twice(resources: Resources, graph: Graph) -> Iterator[Findin
 def marks_not_changed(resources: Resources, graph: Graph) -> Iterator[Finding]:
     """Filters that name the field by which loops are detected."""
     for route, where, filter_ in _filters(graph):
-        if "fastroute-loop" in _changed(filter_):
+        if "fastroute-loop" in map(plain_name, _changed(filter_)):
             message = "Filters cannot change Fastroute-Loop: the gateway uses this field to detect loops."
             yield warning(route.kind, route.source, "LoopFieldKept", message, where)
 

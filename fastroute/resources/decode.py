@@ -21,6 +21,8 @@ from fastroute.resources.document import (
     Pause,
     Positions,
     Texts,
+    free,
+    is_list,
     nearest,
     no_pause,
     parse,
@@ -50,6 +52,7 @@ logger = logging.getLogger(__name__)
 Id = tuple[str, Key]  # kind and key: identifies an object
 
 MOST_FAULTS = 20  # reported per object
+LOT = 100  # positions that are freed at a time
 UNKNOWN_FIELD, UNKNOWN_KIND = "UnknownField", "UnknownKind"  # reasons of warnings
 
 
@@ -110,6 +113,9 @@ def decode(text: str, file: str, line: int = 1, *, json: bool = False, pause: Pa
             pause()
             if (entry := _entry(item, source.at(number, path))) is not None:
                 entries.append(msgspec.structs.replace(entry, number=number, path=path))
+    source.text.free()
+    for value in values:
+        free(value, pause)
     return tuple(entries)
 
 
@@ -137,6 +143,14 @@ class _Text:
             self._written = written(self._text, self.pause)
         return self._written
 
+    def free(self) -> None:
+        """Frees the positions in lots. To free the 600,000 of 20,000 objects takes 60 ms."""
+        for mapping in (*(self._positions or ()), *(self._written or ())):
+            while mapping:
+                for _ in range(min(LOT, len(mapping))):
+                    mapping.popitem()
+                self.pause()
+
 
 class _Source(NamedTuple):
     """The position of an object: document `number` of a text that begins at `line` of a file, and `path` in it."""
@@ -162,8 +176,8 @@ class _Source(NamedTuple):
 
 
 def _unpacked(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
-    """The objects of a document: itself, or the items of a List (v1 List, or a specific one such as HTTPRouteList)."""
-    if isinstance(value, dict) and str(value.get("kind", "")).endswith("List") and isinstance(value.get("items"), list):
+    """The objects of a document: itself, or the items of a List."""
+    if is_list(value):
         inherited = {"apiVersion": value.get("apiVersion"), "kind": value["kind"].removesuffix("List")}
         for index, item in enumerate(value["items"]):
             whole = {**inherited, **item} if isinstance(item, dict) and inherited["kind"] else item

@@ -6,6 +6,7 @@ contains an object is assumed to exist, even if no manifest defines it.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from fastroute.resources.core import Namespace
 from fastroute.resources.decode import TYPES, Id
@@ -32,10 +33,11 @@ class Claims:
         self._duplicates: Sequence[ManifestProblem] = ()  # the last result of `duplicates`
         self.is_stale = False  # `duplicates` must be computed again
 
-    def update(self, path: str, new: Manifest | None, touched: set[Id]) -> None:
+    def update(self, path: str, new: Manifest | None, touched: set[Id], pause: Pause = no_pause) -> None:
         """A file changed, was added, or removed (no `new`). `touched`: what differs; `settle` must check it."""
         after = new.definitions if new else {}
         for name in touched:
+            pause()
             definitions = self._definitions.setdefault(name, {})
             if name in after:
                 definitions[path] = after[name]
@@ -131,13 +133,24 @@ class Claims:
             yield Delete(Namespace, key)
 
 
-def differing(old: Manifest | None, new: Manifest | None, pause: Pause = no_pause) -> set[Id]:
-    """The objects whose definitions differ between two versions of a file."""
+class Difference(NamedTuple):
+    """Between two versions of a file."""
+
+    touched: set[Id]  # the objects whose definitions differ
+    removes: bool  # some of them are no longer defined
+
+
+def differing(old: Manifest | None, new: Manifest | None, pause: Pause = no_pause) -> Difference:
     before = old.definitions if old else {}
     after = new.definitions if new else {}
-    touched = {name for name in before if name not in after}
+    touched: set[Id] = set()
+    for name in before:
+        pause()
+        if name not in after:
+            touched.add(name)
+    removes = bool(touched)
     for name, items in after.items():
         pause()
         if (old_items := before.get(name)) is not items and old_items != items:
             touched.add(name)
-    return touched
+    return Difference(touched, removes)

@@ -8,6 +8,8 @@ file, or the first documents of many. Serving them would remove routes. So a fil
   a close or a move into place), or else if it has not changed for `SETTLED_NS`; in both cases only if it is the same
   before and after reading.
 Files that are renamed into place, as editors, `kubectl` and mounted ConfigMaps do, are always complete.
+
+At most MOST bytes are read: a link may lead to any file of the machine, and some files of /proc never end.
 """
 
 import contextlib
@@ -23,6 +25,7 @@ import msgspec
 from fastroute.descriptors import explained
 from fastroute.source.folder import Stamp
 
+MOST = 32 << 20  # bytes of a file
 SETTLED_NS = 10_000_000  # a file without a change for so long is read, although its writer may not have closed it
 
 
@@ -51,6 +54,7 @@ class Unreadable(msgspec.Struct, frozen=True):
 
 
 Content = Whole | Unfinished | Missing | Unreadable
+_TOO_LARGE = Unreadable(f"it has more than {MOST >> 20} MiB; divide it into several files")
 
 
 def read(path: str, *, closed: bool = False, patient: bool = True) -> Content:
@@ -78,6 +82,8 @@ def _read(descriptor: int, *, closed: bool, patient: bool) -> Content:
         return Missing()
     if not stat.S_ISREG(status.st_mode):
         return Unreadable("not a regular file")
+    if status.st_size > MOST:
+        return _TOO_LARGE
     if not patient:
         return _whole(descriptor)
     with _lease(descriptor) as writers:
@@ -112,10 +118,17 @@ def _unchanged(descriptor: int, *, closed: bool) -> Content:
     if not closed and time.time_ns() - before.modified < SETTLED_NS:
         return Unfinished(before)
     seen = _whole(descriptor)
-    return seen if seen.stamp == before and len(seen.content) == before.size else Unfinished(seen.stamp)
+    if isinstance(seen, Unreadable) or (seen.stamp == before and len(seen.content) == before.size):
+        return seen
+    return Unfinished(seen.stamp)
 
 
-def _whole(descriptor: int, *, is_leased: bool = False) -> Whole:
+def _whole(descriptor: int, *, is_leased: bool = False) -> Whole | Unreadable:
+    size = os.fstat(descriptor).st_size
     with os.fdopen(os.dup(descriptor), "rb") as file:
-        content = file.read()
+        content = file.read(size + 1)
+        if len(content) > size:  # it grows, or it is in /proc, where sizes are 0
+            content += file.read(max(0, MOST + 1 - len(content)))
+    if len(content) > MOST:
+        return _TOO_LARGE
     return Whole(content, Stamp.of(os.fstat(descriptor)), is_leased)

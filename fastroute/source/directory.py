@@ -18,7 +18,6 @@ every `DEAF_RESCAN` if there are no notices.
 """
 
 import logging
-import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,13 +33,14 @@ from fastroute.resources.document import Pause, no_pause
 from fastroute.resources.problem import ManifestProblem
 from fastroute.source import content, manifest, walk
 from fastroute.source.agenda import NEVER_READ, Agenda, Bursts, Done, Errand, Owner, Waiting
-from fastroute.source.claims import Claims, differing
+from fastroute.source.claims import Claims, Difference, differing
 from fastroute.source.content import Content, Missing, Unfinished, Unreadable, Whole
 from fastroute.source.doubts import RETRY, Doubts
 from fastroute.source.folder import SUFFIXES, Rank, Scan, Stamp, is_manifest, require
 from fastroute.source.lines import Lines
 from fastroute.source.manifest import Manifest
-from fastroute.source.slices import Limit, Rests, Slices, TooLongError, step_aside
+from fastroute.source.scans import FOUND, Scans, free
+from fastroute.source.slices import Limit, Slices, TooLongError, step_aside
 from fastroute.source.store import Store
 from fastroute.source.watch import Notice, Watch
 
@@ -53,13 +53,8 @@ LARGE = 16 * 1024  # bytes of a file that is read apart: about 30 routes, 7 ms
 AT_ONCE = ROUND  # after which a smaller file is read apart, too
 APART = 4  # files that are read apart at the same time
 LOT = 100  # objects that are given to the Store at a time
-FOUND = 2000  # files of a scan that are compared at a time
-LONG_SCAN = 0.005  # s; scans that take longer are made in a thread
 FIRST_WAIT = 1.0  # s that `load` waits for files that are being written
 HELD_OPEN = 10.0  # s
-RESCAN = 10.0  # s
-SCAN_GAP = 2.0  # times as long as the last scan took: the time until the next one at the earliest
-DEAF_RESCAN = 0.5  # s
 STDIN = "<stdin>"  # the file name for standard input
 
 
@@ -77,7 +72,7 @@ class Reading(NamedTuple):
     """A file that was read."""
 
     manifest: Manifest | None  # None: there is none any more
-    touched: set[Id]  # the objects whose definitions differ
+    difference: Difference
 
 
 class Directory:
@@ -89,9 +84,9 @@ class Directory:
         self._claims = Claims()
         self._given = frozenset(map(str, self._paths))
         self._scan = Scan()
-        self._ranks: dict[str, Rank] = {}  # of every manifest, also of removed ones
-        self._next_scan = self._earliest_scan = 0.0  # on trio's clock
+        self._scans = Scans(self._paths)
         self._manifests: dict[str, Manifest] = {}
+        self._ranks: dict[str, Rank] = {}  # of these
         self._stamps: dict[str, Stamp] = {}  # of the files as last read
         self._faulty: set[str] = set()  # manifests with something to report
         self._doubts = Doubts()
@@ -103,8 +98,7 @@ class Directory:
         self._bursts = Bursts()
         self._slices = Slices()
         self._slow: set[str] = set()  # files that once took longer than AT_ONCE
-        self._scanning = self._scan_again = False
-        self._scan_took = 0.0  # s
+        self._scanning = self._scan_again = False  # in a thread
         self._nap = trio.CancelScope()  # of the loop while it waits
         self._is_muted: Callable[[str], bool] = lambda folder: False
         self._changed: Callable[[float], None] = lambda noticed: None
@@ -113,8 +107,7 @@ class Directory:
         """Reads everything, with `stdin` as one more file after the paths. Raises SourceError if a path is missing or
         unreadable."""
         require(self._paths)
-        self._scan = self._scanned()
-        self._ranks |= self._scan.ranks
+        self._scan = self._scans.whole()
         touched: set[Id] = set()
         unfinished = list(self._scan.files)
         deadline = time.monotonic() + FIRST_WAIT
@@ -123,12 +116,11 @@ class Directory:
             seen = {path: content.read(path, patient=patient) for path in unfinished}
             unfinished = [path for path in unfinished if isinstance(seen[path], Unfinished)]
             for path in seen.keys() - unfinished:
-                touched |= self._put(path, seen[path], self._read(path, seen[path]))
+                touched |= self._take(path, seen[path]).touched
             time.sleep(RETRY if unfinished else 0)
         if stdin is not None:
-            self._ranks[STDIN] = (len(self._paths),)
             given = Whole(stdin, Stamp((0, 0), len(stdin), 0))
-            touched |= self._put(STDIN, given, self._read(STDIN, given))
+            touched |= self._take(STDIN, given).touched
         self.store.apply(self._claims.settle(touched, self._ranks))
         self._report()
 
@@ -172,7 +164,7 @@ class Directory:
         if self._agenda:
             await step_aside()
             return trio.current_time(), self._told(watch)
-        due = min(self._next_scan, self._bursts.next, self._doubts.next)
+        due = min(self._scans.next, self._bursts.next, self._doubts.next)
         with trio.CancelScope(deadline=due) as self._nap:
             await watch.wait()
         noticed = trio.current_time()
@@ -201,59 +193,53 @@ class Directory:
             self._written.clear()
         for notice, paths in told:
             if notice is None or paths is None:
-                self._next_scan = min(self._next_scan, self._earliest_scan)
+                self._scans.ask()
             elif notice.is_written:
                 self._written.update(paths)
             else:
                 self._written.difference_update(paths)
                 for path in paths:
                     self._agenda.add(Errand(path, notice.whole, noticed))
-        if now >= self._next_scan:
+        if now >= self._scans.next:
             await self._look_everywhere(watch, noticed, nursery, in_thread=not told)
 
     async def _look_everywhere(self, watch: Watch, noticed: float, nursery: trio.Nursery, *, in_thread: bool) -> None:
         """Finds the files that were added, removed or changed since they were read, and the folders to watch."""
-        self._next_scan = math.inf
+        self._scans.begin()
         if self._scanning:
             self._scan_again = True
-        elif in_thread or self._scan_took > LONG_SCAN:
-            nursery.start_soon(self._scan_apart, watch, noticed)
-        elif not await self._take_scan(watch, self._scanned(), noticed):
-            await self._take_scan(watch, self._scanned(), noticed)
+            return
+        for _ in range(2):
+            found = None if in_thread else self._scans.short()
+            if found is None:
+                self._scanning, self._scan_again = True, False
+                nursery.start_soon(self._scan_apart, watch, noticed)
+                return
+            if await self._take_scan(watch, found, noticed):
+                return
 
     async def _scan_apart(self, watch: Watch, noticed: float) -> None:
-        self._scanning, self._scan_again = True, False
-        if not await self._take_scan(watch, await self._scanned_apart(), noticed):
-            await self._take_scan(watch, await self._scanned_apart(), noticed)
+        if not await self._take_scan(watch, await self._scans.apart(), noticed):
+            await self._take_scan(watch, await self._scans.apart(), noticed)
         self._scanning = False
         if self._scan_again:
-            self._next_scan = min(self._next_scan, self._earliest_scan)
+            self._scans.ask()
         self._nap.cancel()
-
-    async def _scanned_apart(self) -> Scan:
-        return await trio.to_thread.run_sync(self._scanned, Rests().pause)
-
-    def _scanned(self, pause: Pause = no_pause) -> Scan:
-        began = time.perf_counter()
-        found = walk.scan(self._paths, pause)
-        self._scan_took = time.perf_counter() - began
-        return found
 
     async def _take_scan(self, watch: Watch, found: Scan, noticed: float) -> bool:
         """False: a folder was not watched before, so another scan must find what was created in it meanwhile."""
-        self._scan = found
-        self._ranks |= found.ranks
+        before, self._scan = self._scan, found
         self._is_reported = False
         is_new = await watch.follow(found.watched)
-        gone = [path for path in self._manifests if path not in found.files]
-        for number, path in enumerate((*gone, *found.files), 1):
-            if path not in found.files or self._stamps.get(path) != found.files[path]:
+        for number, path in enumerate((*self._manifests, *found.files), 1):
+            if self._stamps.get(path) != found.files.get(path) or path not in self._stamps:
                 self._agenda.add(Errand(path, False, noticed))
+            if path in self._manifests:
+                self._ranks[path] = found.ranks.get(path, self._ranks[path])
             if number % FOUND == 0:
                 await step_aside()
-        now = trio.current_time()
-        self._earliest_scan = now + SCAN_GAP * self._scan_took
-        self._next_scan = self._earliest_scan if is_new else now + (DEAF_RESCAN if watch.is_deaf else RESCAN)
+        self._scans.end(trio.current_time(), is_new=is_new, is_deaf=watch.is_deaf)
+        await free(before)
         return not is_new
 
     def _paths_of(self, notice: Notice) -> set[str] | None:
@@ -271,7 +257,6 @@ class Directory:
         if is_manifest(notice.name):
             if path in self._scan.folders or os.path.islink(path) or self._may_be_too_many(path):
                 return None
-            self._ranks.setdefault(path, (*self._scan.folders[notice.folder], notice.name))
             return {path, *paths}
         return None if path in self._scan.folders or os.path.isdir(path) else paths
 
@@ -289,7 +274,9 @@ class Directory:
                 self._large.add(errand)
             elif (seen := self._seen(errand)) is not None:
                 if (read := self._read_at_once(errand.path, seen)) is not None:
-                    self._done(errand.path, seen, read, Waiting(self._owner(errand.path), errand.since))
+                    file = Waiting(self._owner(errand.path), errand.since)
+                    self._put(errand.path, seen, read)
+                    self._done(file, read.difference)
                 else:
                     self._large.add(errand)
             if time.perf_counter() - started >= ROUND:
@@ -335,15 +322,15 @@ class Directory:
                 self._apart[errand.path] = Waiting(self._owner(errand.path), errand.since)
                 nursery.start_soon(self._read_apart, errand.path, seen, nursery)
 
-    def _done(self, path: str, seen: Content, read: Reading, file: Waiting) -> None:
-        self._bursts.add(Done(file, self._put(path, seen, read), trio.current_time()))
+    def _done(self, file: Waiting, difference: Difference) -> None:
+        self._bursts.add(Done(file, *difference, trio.current_time()))
 
     def _may_be_read_apart(self, path: str) -> bool:
         return path not in self._apart and all(self._owner(path) != file.owner for file in self._apart.values())
 
     async def _read_apart(self, path: str, seen: Content, nursery: trio.Nursery) -> None:
-        read = await self._slices.run(partial(self._read, path, seen))
-        self._done(path, seen, read, self._apart.pop(path))
+        difference = await self._slices.run(partial(self._take, path, seen))
+        self._done(self._apart.pop(path), difference)
         self._read_large(nursery)
         await self._publish()
         self._nap.cancel()  # a burst may be due
@@ -354,8 +341,13 @@ class Directory:
 
     # --- How it is applied
 
+    def _take(self, path: str, seen: Content, pause: Pause = no_pause) -> Difference:
+        """Reads a manifest and replaces the last one. Other files can be read and applied between two slices of it."""
+        read = self._read(path, seen, pause)
+        self._put(path, seen, read, pause)
+        return read.difference
+
     def _read(self, path: str, seen: Content, pause: Pause = no_pause) -> Reading:
-        """Changes nothing, so it can be done in slices."""
         old = new = self._manifests.get(path)
         match seen:
             case Whole(data, _):
@@ -366,27 +358,33 @@ class Directory:
                 new = None
         return Reading(new, differing(old, new, pause))
 
-    def _put(self, path: str, seen: Content, read: Reading) -> set[Id]:
-        """Replaces the manifest of a file. Returns the objects that this may change."""
+    def _put(self, path: str, seen: Content, read: Reading, pause: Pause = no_pause) -> None:
+        """Replaces the manifest of a file."""
         new = read.manifest
         self._stamps.pop(path, None)
         if isinstance(seen, Whole):
             self._stamps[path] = seen.stamp
-        if new is None:
-            self._manifests.pop(path, None)
-            self._slow.discard(path)
-        else:
-            self._manifests[path] = new
+        if new is not None:  # what Claims contains always has a manifest
+            self._manifests[path], self._ranks[path] = new, self._rank(path)
         self._is_reported &= path not in self._faulty
         (self._faulty.add if new and (new.problems or new.warnings) else self._faulty.discard)(path)
-        self._claims.update(path, new, read.touched)
+        self._claims.update(path, new, read.difference.touched, pause)
+        if new is None:
+            self._manifests.pop(path, None)
+            self._ranks.pop(path, None)
+            self._slow.discard(path)
         self._is_reported &= path not in self._faulty and not self._claims.is_stale
-        return read.touched
 
     def _is_given_and_gone(self, path: str) -> bool:
         """Whether `path`, or the given path above it, does not exist any more."""
-        number = self._ranks[path][0]
-        return not os.path.exists(self._paths[int(number)])
+        number = int(self._rank(path)[0])
+        return number < len(self._paths) and not os.path.exists(self._paths[number])
+
+    def _rank(self, path: str) -> Rank:
+        """The position of a file: of a new one, before a scan finds it, that of its folder tells."""
+        known = self._scan.ranks.get(path) or self._ranks.get(path)
+        folder = self._scan.folders.get(os.path.dirname(path), (len(self._paths),))
+        return known or (*folder, os.path.basename(path))
 
     def _owner(self, path: str) -> Owner:
         """Whose file it is (agenda.py)."""
@@ -399,13 +397,22 @@ class Directory:
 
     async def _publish(self) -> None:
         """Gives the changed objects of complete bursts to the Store: few at once, many in lots."""
-        files = (*self._agenda.waiting, *self._large.waiting, *self._apart.values())
         different, first = False, trio.current_time()
-        for done in self._bursts.due(first, files):
+        for done in self._bursts.due(first, self._since, self._since_new()):
             first = min(first, done.file.since)
             different |= await self._apply(done.touched, done.file.since)
         if self._report() or different:
             self._changed(first)
+
+    def _since(self, owner: Owner) -> float:
+        """When the change of the first file of an owner that is not read yet was noticed."""
+        apart = (file.since for file in self._apart.values() if file.owner == owner)
+        return min((self._agenda.since(owner), self._large.since(owner), *apart))
+
+    def _since_new(self) -> float:
+        """Likewise, of the files that were never read."""
+        apart = (file.since for file in self._apart.values() if file.owner[1] == NEVER_READ)
+        return min((self._agenda.since_new, self._large.since_new, *apart))
 
     async def _apply(self, touched: set[Id], noticed: float) -> bool:
         """True if the Store changed."""

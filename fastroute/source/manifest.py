@@ -69,7 +69,7 @@ def read(path: str, content: bytes, previous: Manifest | None, pause: Pause = no
         return unreadable(path, "is not UTF-8 text", previous, line)
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    parts = [text] if path.endswith(".json") else split(text)
+    parts = [text] if path.endswith(".json") else split(text, pause)
     return _edited(previous or Manifest(path=path), parts, pause)
 
 
@@ -83,23 +83,30 @@ def _edited(before: Manifest, parts: Sequence[str], pause: Pause) -> Manifest:
     """`before` with other parts. The cost depends on the size of the edit only, unless the file has faults."""
     head, tail = _unchanged(before.parts, parts) if before.is_simple else (0, 0)
     removed = slice(head, len(before.parts) - tail)
-    known = {_name(part, old): old for part, old in zip(before.parts[removed], before.documents[removed], strict=True)}
+    known = {}
+    for part, old in zip(before.parts[removed], before.documents[removed], strict=True):
+        pause()
+        known[_name(part, old)] = old
     added = list(_documents(parts, slice(head, len(parts) - tail), known, before.path, pause=pause))
     documents = [*before.documents[:head], *added, *before.documents[len(before.documents) - tail :]]
-    definitions = _replaced(before.definitions, before.documents[removed], added) if before.is_simple else None
+    definitions = _replaced(before.definitions, before.documents[removed], added, pause) if before.is_simple else None
+    faulty = list(_faulty(added, pause))
     return Manifest(
         path=before.path,
         parts=parts,
         documents=documents,
         definitions=_definitions(documents, before.definitions, pause) if definitions is None else definitions,
         is_simple=definitions is not None,
-        problems=_first(before.path, [entry.problems for entry in _faulty(added)]),
-        warnings=_first(before.path, [entry.warnings for entry in _faulty(added)]),
+        problems=_first(before.path, [entry.problems for entry in faulty]),
+        warnings=_first(before.path, [entry.warnings for entry in faulty]),
     )
 
 
-def _faulty(documents: Iterable[Document]) -> Iterator[Entry]:
-    return (entry for document in documents if document.is_faulty for entry in document.entries)
+def _faulty(documents: Iterable[Document], pause: Pause) -> Iterator[Entry]:
+    for document in documents:
+        pause()
+        if document.is_faulty:
+            yield from document.entries
 
 
 def _first(path: str, found: Sequence[Sequence[ManifestProblem]]) -> tuple[ManifestProblem, ...]:
@@ -137,22 +144,35 @@ def _documents(
 
 def _decoded(text: str, path: str, line: int, *, json: bool, pause: Pause) -> Document:
     entries = decode(text, path, line, json=json, pause=pause)
-    definitions = tuple((entry.id, (entry.resource,)) for entry in entries if entry.id and entry.resource)
-    return Document(line, entries, definitions, any(entry.problems or entry.warnings for entry in entries))
+    definitions: list[tuple[Id, tuple[Resource]]] = []
+    is_faulty = False
+    for entry in entries:
+        pause()
+        is_faulty |= bool(entry.problems or entry.warnings)
+        if entry.id and entry.resource:
+            definitions.append((entry.id, (entry.resource,)))
+    return Document(line, entries, tuple(definitions), is_faulty)
 
 
-def _replaced(before: Definitions, removed: Sequence[Document], added: Sequence[Document]) -> Definitions | None:
+def _replaced(
+    before: Definitions, removed: Sequence[Document], added: Sequence[Document], pause: Pause
+) -> Definitions | None:
     """The definitions after an edit of a simple manifest. None: it is not simple any more."""
     definitions = dict(before)
-    for document in removed:
-        for name, _ in document.definitions:
-            del definitions[name]
-    for document in added:
-        for name, found in document.definitions:
-            if name in definitions:
-                return None
-            definitions[name] = found
+    for name, _ in _defined(removed, pause):
+        del definitions[name]
+    for name, found in _defined(added, pause):
+        if name in definitions:
+            return None
+        definitions[name] = found
     return None if any(document.is_faulty for document in added) else definitions
+
+
+def _defined(documents: Iterable[Document], pause: Pause) -> Iterator[tuple[Id, tuple[Resource]]]:
+    for document in documents:
+        for definition in document.definitions:
+            pause()
+            yield definition
 
 
 def _definitions(documents: Sequence[Document], before: Definitions, pause: Pause) -> Definitions:
@@ -161,14 +181,19 @@ def _definitions(documents: Sequence[Document], before: Definitions, pause: Paus
     for document in documents:
         pause()
         for name, found in document.definitions:
+            pause()
             several.setdefault(name, []).extend(found)
         for entry in document.entries if document.is_faulty else ():
+            pause()
             if entry.id is None:
                 unknown |= bool(entry.problems)
             elif entry.resource is None:
                 kept = next(filter(None, before.get(entry.id, ())), None)
                 several.setdefault(entry.id, []).append(kept)
-    definitions: dict[Id, tuple[Resource | None, ...]] = {name: tuple(found) for name, found in several.items()}
+    definitions: dict[Id, tuple[Resource | None, ...]] = {}
+    for name, all_ in several.items():
+        pause()
+        definitions[name] = tuple(all_)
     if unknown:
         definitions |= {name: items for name, items in before.items() if name not in definitions}
     return definitions

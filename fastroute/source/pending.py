@@ -76,53 +76,76 @@ class Changed(NamedTuple):
 
 
 Find = Callable[[Changed], Resource | None]
+Rank = tuple[bool, int]  # lower ones first
 
 
-def _rank(changed: Changed, now: Resource | None) -> tuple[bool, int]:
+def _rank(changed: Changed, now: Resource | None) -> Rank:
     place = DEPENDENCIES.get(changed.kind, len(DEPENDENCIES))
     is_last = now is None and changed.kind is not ReferenceGrant
     return is_last, -place if is_last else place
 
 
-class _Space:
-    """The changed objects of a namespace in order. `since`: when each changed first."""
+Lines = dict[Lane, dict[Rank, deque[Changed]]]  # without empty ones
 
-    def __init__(self) -> None:
+
+class _Space:
+    """The changed objects of a namespace in order. `since`: when each changed first.
+
+    They are put in order one by one. To sort 20,000 at once takes 25 ms.
+    """
+
+    def __init__(self, find: Find) -> None:
         self.since: dict[Changed, float] = {}
         self.deficit = 0  # what it has saved
         self.lanes: Counter[Lane] = Counter()  # the number of changes in each
-        self._round: deque[Changed] = deque()
-        self._next: list[Changed] = []  # for the next round
-        self._held: dict[Lane, list[Changed]] = {}  # changes of this round whose lanes have to wait
+        self._find = find
+        self._round: Lines = {}
+        self._next: Lines = {}  # for the next round
 
     def add(self, changed: Changed, since: float) -> None:
         if changed not in self.since:
             self.since[changed] = since
             self.lanes[changed.lane] += 1
-            self._next.append(changed)
+            _put(self._next, changed, _rank(changed, self._find(changed)))
 
-    def first(self, find: Find, lanes: Collection[Lane]) -> Changed | None:
+    def first(self, lanes: Collection[Lane]) -> Changed | None:
         """The next change in one of these lanes."""
-        if not self._held.keys().isdisjoint(lanes):
-            freed = [changed for lane in lanes for changed in self._held.pop(lane, ())]
-            self._begin([*freed, *self._round], find)
-        while True:
-            while self._round and self._round[0].lane not in lanes:
-                changed = self._round.popleft()
-                self._held.setdefault(changed.lane, []).append(changed)
-            if self._round or not self._next:
-                return self._round[0] if self._round else None
-            self._begin(self._next, find)
-            self._next = []
+        while (lane := self._next_lane(lanes)) is not None:
+            rank = min(self._round[lane])
+            changed = self._round[lane][rank][0]
+            is_deletion, _ = now = _rank(changed, self._find(changed))
+            if rank == now or not is_deletion:
+                return changed
+            _pop(self._round, lane)
+            _put(self._round, changed, now)
+        return None
 
-    def take_first(self) -> float:
+    def take_first(self, changed: Changed) -> float:
         """Removes what `first` returned; returns when it changed."""
-        changed = self._round.popleft()
+        _pop(self._round, changed.lane)
         self.lanes[changed.lane] -= 1
         return self.since.pop(changed)
 
-    def _begin(self, changes: list[Changed], find: Find) -> None:
-        self._round = deque(sorted(changes, key=lambda changed: _rank(changed, find(changed))))
+    def _next_lane(self, lanes: Collection[Lane]) -> Lane | None:
+        """The lane with the first change of this round or, if none of these lanes has any, of the next one."""
+        if self._round.keys().isdisjoint(lanes):
+            self._round.update((lane, self._next.pop(lane)) for lane in lanes if lane in self._next)
+        return min(self._round.keys() & lanes, key=lambda lane: min(self._round[lane]), default=None)
+
+
+def _put(lines: Lines, changed: Changed, rank: Rank) -> None:
+    lines.setdefault(changed.lane, {}).setdefault(rank, deque()).append(changed)
+
+
+def _pop(lines: Lines, lane: Lane) -> None:
+    """Removes the first change of a lane."""
+    ranks = lines[lane]
+    rank = min(ranks)
+    ranks[rank].popleft()
+    if not ranks[rank]:
+        del ranks[rank]
+    if not ranks:
+        del lines[lane]
 
 
 class Pending:
@@ -137,7 +160,9 @@ class Pending:
         return bool(self._spaces)
 
     def add(self, changed: Changed, since: float) -> None:
-        self._spaces.setdefault(changed.space, _Space()).add(changed, since)
+        if changed.space not in self._spaces:
+            self._spaces[changed.space] = _Space(self._find)
+        self._spaces[changed.space].add(changed, since)
 
     def charge(self, taken: Iterable[Changed], seconds: float, now: float) -> None:
         """`seconds`: of work for what `take` returned."""
@@ -209,13 +234,13 @@ class Pending:
         """Takes what the namespace can pay; returns how much that is."""
         space = self._spaces[name]
         paid = 0
-        while (changed := space.first(self._find, lanes)) is not None:
+        while (changed := space.first(lanes)) is not None:
             cost = size(self._find(changed))
             if cost > space.deficit:
                 break
             space.deficit -= cost
             paid += cost
-            taken[changed] = space.take_first()
+            taken[changed] = space.take_first(changed)
             payers.add(changed.payer)
         if space.since:
             self._spaces.move_to_end(name)

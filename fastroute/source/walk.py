@@ -14,6 +14,7 @@ import os
 import stat
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +27,8 @@ FILES = 100_000  # manifests, and links with the name of a manifest
 FOLDERS = 10_000  # folders, and links to folders
 DEPTH = 32  # of a folder below its given path
 REFUSED = 10  # paths that are reported, for each top-level folder
+RUN = 1_000  # entries of a folder that are sorted at a time
+_NAME = attrgetter("name")
 
 
 class RankedPath(NamedTuple):
@@ -160,9 +163,28 @@ class _Walk:
         """Its manifests and folders, also links to them, by name."""
         most = FILES + FOLDERS
         with os.scandir(folder.path) as entries:
-            found = heapq.nsmallest(most, self._relevant(entries), key=attrgetter("name"))
+            found = self._first(self._relevant(entries), most)
         if len(found) == most:
             self._part(folder).lose(f"{FILES:,} files")
+        return found
+
+    def _first(self, entries: Iterator[os.DirEntry[str]], most: int) -> list[os.DirEntry[str]]:
+        """The first entries by name, in order. (heapq.nsmallest sorts 100,000 entries in 100 ms without a pause.)"""
+        runs: list[list[os.DirEntry[str]]] = []
+        count = 0
+        while run := sorted(islice(entries, RUN), key=_NAME):
+            runs.append(run)
+            count += len(run)
+            if count >= 2 * most:
+                runs = [self._merged(runs, most)]
+                count = most
+        return self._merged(runs, most)
+
+    def _merged(self, runs: list[list[os.DirEntry[str]]], most: int) -> list[os.DirEntry[str]]:
+        found: list[os.DirEntry[str]] = []
+        for entry in islice(heapq.merge(*runs, key=_NAME), most):
+            self._pause()
+            found.append(entry)
         return found
 
     def _relevant(self, entries: Iterable[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:

@@ -73,7 +73,7 @@ def whole(store: Store) -> Whole:
     [
         ([route(1234, f"/new/{round}/") for round in range(ROUNDS)], 1, [UpsertRule]),
         ([route(ROUTES + round) for round in range(ROUNDS)], 1, [UpsertRule]),
-        ([endpoints(3, 7, 4 + round) for round in range(ROUNDS)], 0, [EndpointUpdate]),
+        ([endpoints(47, 7, 4 + round) for round in range(ROUNDS)], 0, [EndpointUpdate]),
         ([endpoints(49, 19, 1003 + round) for round in range(ROUNDS)], 0, [EndpointUpdate]),
     ],
     ids=["a route edited", "a route added", "a Pod more", "a thousand Pods more"],

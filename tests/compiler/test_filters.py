@@ -77,7 +77,13 @@ def test_each_kind(written: HTTPFilter, expected: object) -> None:
         ("/xyz/", "/xyz"),
         ("xyz", "/xyz"),
         ("/a b?c#d\r\n", "/a%20b%3Fc%23d%0D%0A"),
-        ("/%41/ä", "/%41/%C3%A4"),
+        ("/%41/ä", "/A/%C3%A4"),
+        ("/a/../b", "/b"),
+        ("/a/%2e%2E/b/./", "/b"),
+        ("/a/..", ""),
+        ("//a//b//", "/a//b"),
+        ("/.//a", "/a"),
+        ("/a%2fb;c", "/a%2Fb;c"),
     ],
 )
 def test_replacements_of_a_prefix_are_made_safe(replacement: str, expected: str) -> None:
@@ -87,8 +93,20 @@ def test_replacements_of_a_prefix_are_made_safe(replacement: str, expected: str)
     )
 
 
-@pytest.mark.parametrize(("replacement", "expected"), [("", "/"), ("/", "/"), ("a", "/a"), ("/a/", "/a/")])
-def test_full_paths_begin_with_a_slash(replacement: str, expected: str) -> None:
+FULL_PATHS = [
+    ("", "/"),
+    ("/", "/"),
+    ("a", "/a"),
+    ("/a/", "/a/"),
+    ("//evil.org/a", "/evil.org/a"),
+    ("/a/./%2e%2e/b%2f..", "/b%2F.."),
+    ("/a/..", "/"),
+    ("/.//a//", "/a//"),
+]
+
+
+@pytest.mark.parametrize(("replacement", "expected"), FULL_PATHS)
+def test_full_paths_are_made_safe(replacement: str, expected: str) -> None:
     path = HTTPPathModifier(type="ReplaceFullPath", replace_full_path=replacement)
     assert filters_of((HTTPFilter(type="URLRewrite", url_rewrite=HTTPURLRewriteFilter(path=path)),)) == (
         Rewrite(full_path=expected),

@@ -106,7 +106,9 @@ def test_credentials_go_with_no_star(cors: Cors, origin: str) -> None:
         ("http://www.bar.com", False),
         ("https://www.bar.com:8443", False),
         ("https://foobar.com", False),
+        ("https://a-1.b_2.bar.com", True),
         ("https://evil.org:1.bar.com", False),
+        *((f"https://evil.org{mark}.bar.com", False) for mark in "/?#@\\[]%;,<>\"' \t\xe9"),
         ("null", False),
     ],
 )

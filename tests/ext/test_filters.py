@@ -162,7 +162,10 @@ def test_requests_and_responses_have_their_own_modifiers() -> None:
     assert chain.response() == [("Y", "2")]
 
 
-@pytest.mark.parametrize("name", ["Content-Length", "transfer-encoding", "Connection", "TE", "Upgrade", "Expect"])
+FRAMING = ("Content-Length", "transfer-encoding", "Connection", "TE", "Upgrade", "Expect")
+
+
+@pytest.mark.parametrize("name", [*FRAMING, "content_length", "Transfer_Encoding", "Fastroute_Loop"])
 def test_framing_and_connection_are_not_for_filters(name: str) -> None:
     everything = [modifier(set=values((name, "1"))), modifier(add=values((name, "1"))), modifier(remove=(name,))]
     assert Filters(tuple(everything)).request([(name, "5")])[0] == [(name, "5")]

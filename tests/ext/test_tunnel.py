@@ -285,11 +285,12 @@ async def test_a_backend_may_decline() -> None:
     "head",
     [
         ASK.replace(b"Upgrade: websocket", b"Upgrade: h2c"),
-        ASK.replace(b"Upgrade: websocket", b"Upgrade: websocket, h2c"),
+        ASK.replace(b"Upgrade: websocket", b"Upgrade: websocket, h2c/1.0"),
+        ASK.replace(b"Upgrade: websocket", b"Upgrade: "),
         ASK.replace(b"keep-alive, Upgrade", b"keep-alive"),
         ASK.replace(b"Upgrade: websocket", b"A: b"),
     ],
-    ids=["h2c", "h2c among others", "not nominated", "no protocol"],
+    ids=["h2c", "h2c among others", "an empty value", "not nominated", "no protocol"],
 )
 async def test_what_is_not_forwarded_as_an_upgrade(head: bytes) -> None:
     seen: list[bytes] = []

@@ -133,6 +133,35 @@ def test_a_path_that_no_request_has(path: str, served: bool) -> None:
     assert [problem.field for problem in found.problems] == ([] if served else ["spec.rules[0].matches[0].path.value"])
 
 
+@pytest.mark.parametrize(
+    ("value", "served"),
+    [
+        ("/a/../b", True),
+        ("/..%2f", True),
+        ("", True),
+        ("100%25", True),
+        ("/../../etc", False),
+        ("..", False),
+        ("/a/%2E%2e/../b", False),
+        ("/..//a", False),
+        ("/100%", False),
+        ("/%00", False),
+    ],
+)
+@pytest.mark.parametrize("type_", ["ReplaceFullPath", "ReplacePrefixMatch"])
+@pytest.mark.parametrize("name", ["urlRewrite", "requestRedirect"])
+def test_a_replacement_that_is_no_path(name: str, type_: str, value: str, served: bool) -> None:
+    place = type_[0].lower() + type_[1:]
+    written = {
+        "type": {"urlRewrite": "URLRewrite"}.get(name, "RequestRedirect"),
+        name: {"path": {"type": type_, place: value}},
+    }
+    fields = [problem.field for problem in node(rules=[{"filters": [written]}]).problems]
+    assert fields == ([] if served else [f"spec.rules[0].filters[0].{name}.path.{place}"])
+    on_backend = node(rules=[{"backendRefs": [{**ECHO, "filters": [written]}]}]).problems
+    assert [problem.reason for problem in on_backend] == ([] if served else ["UnsupportedValue"])
+
+
 def matching(**match: Any) -> dict[str, Any]:
     return {"matches": [{"path": {"value": "/"}}, match]}
 

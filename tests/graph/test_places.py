@@ -2,11 +2,16 @@
 the graph serve it."""
 
 from typing import Any
+from unittest import mock
 
 import pytest
+from graph.test_distinct import EDIT, OPEN, edited
+from graph.test_distinct import SETTINGS as TWO_PORTS
 from graph.test_family import CLASS, SHARED
 from graph.test_ports import limited, old_gateway, served
 from graph.world import gateway, listener, listener_set, service, world
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fastroute.compiler.compile import compile_snapshot
 from fastroute.graph import listener as listeners
@@ -95,6 +100,21 @@ def test_an_endpoint_is_the_gateway_itself_only_with_its_transport() -> None:
     forbidden = find_forbidden(graph.gateways, graph.holders, SHARED)
     assert forbidden.why(reach(address), UDP, 53) == "this gateway itself"
     assert forbidden.why(reach(address), TCP, 53) is None
+
+
+@given(edits=st.lists(EDIT, min_size=3, max_size=12))
+@settings(deadline=None)
+def test_a_snapshot_with_udp_is_the_one_of_a_graph_from_nothing(edits: list[Any]) -> None:
+    resources = world(CLASS, gateway("gw", "infra", spec=OPEN))
+    graph = build_graph(resources, TWO_PORTS)
+    compiled = compile_snapshot(graph)
+    with mock.patch.object(listeners, "SERVED_KINDS", {**listeners.SERVED_KINDS, "UDP": ("UDPRoute",)}):
+        for edit in edits:
+            resources = edited(resources, edit)
+            graph = build_graph(resources, TWO_PORTS, graph)
+            compiled = compile_snapshot(graph, previous=compiled)
+            assert compiled.snapshot == compile_snapshot(build_graph(resources, TWO_PORTS)).snapshot
+            assert len({one.place[::2] for one in compiled.snapshot.listeners.values()}) <= 2
 
 
 @pytest.mark.parametrize(

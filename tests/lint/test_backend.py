@@ -80,6 +80,7 @@ def test_a_filter_of_the_field_that_detects_loops() -> None:
         return route("r", "red", rules=[{"backendRefs": [ref("s")], "filters": filters}])
 
     assert fields("LoopFieldKept", gateway(), route_with("fastroute-LOOP")) == [("red/r", "spec.rules[0].filters[0]")]
+    assert fields("LoopFieldKept", gateway(), route_with("Fastroute_Loop")) == [("red/r", "spec.rules[0].filters[0]")]
     assert fields("LoopFieldKept", gateway(), route_with("Via")) == []
 
 

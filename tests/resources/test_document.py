@@ -242,4 +242,4 @@ def test_json_is_read_with_pauses():
         pauses += 1
 
     parse_json(json.dumps({"items": [{"spec": {}}] * 100}), pause)
-    assert pauses == 201
+    assert pauses == 301

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from fastroute.source import content
 from fastroute.source.content import Missing, Unfinished, Unreadable, Whole, read
 
 
@@ -110,3 +111,16 @@ def test_a_half_written_file_is_never_seen(tmp_path, size):
             seen.add(lines[0])
     assert writer.returncode == 0
     assert seen
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path, monkeypatch):
+    """Its size is known, or it has more than that, as in /proc."""
+    monkeypatch.setattr(content, "MOST", 100)
+    path = tmp_path / "x"
+    path.write_bytes(b"a" * 100)
+    assert isinstance(read(str(path)), Whole)
+    path.write_bytes(b"a" * 101)
+    told = Unreadable("it has more than 32 MiB; divide it into several files")
+    assert read(str(path)) == told
+    assert read(str(path), patient=False) == told
+    assert read("/proc/self/status") == told

@@ -87,7 +87,7 @@ def contents(directory: Directory) -> tuple:
     held = [
         (key, item.origin and item.origin.file, getattr(item, "spec", None))
         for kind in kinds
-        for key, item in kind.items()
+        for key, item in sorted(kind.items())  # new routes and Services are appended
     ]
     return held, directory.store.problems, directory.store.warnings
 

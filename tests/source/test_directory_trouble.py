@@ -11,6 +11,7 @@ from source.following import follow, route
 
 from fastroute.errors import SourceError
 from fastroute.source import directory as timing
+from fastroute.source import scans
 from fastroute.source.directory import Directory
 
 
@@ -97,7 +98,7 @@ async def test_an_error_of_ours_takes_nothing_away(tmp_path, monkeypatch, caplog
 
 async def test_what_no_notice_tells_is_found_by_looking(tmp_path, monkeypatch):
     """A write through another link to the file, in a folder that is not watched, causes no notification."""
-    monkeypatch.setattr(timing, "RESCAN", 0.05)
+    monkeypatch.setattr(scans, "RESCAN", 0.05)
     (tmp_path / "in").mkdir()
     path = tmp_path / "in" / "a.yaml"
     path.write_text(route())
@@ -115,7 +116,7 @@ async def test_where_the_kernel_will_not_tell_looking_does(tmp_path, monkeypatch
         raise OSError(errno.ENOSPC, "limit")
 
     monkeypatch.setattr(inotify_simple.INotify, refused, refuse)
-    monkeypatch.setattr(timing, "DEAF_RESCAN", 0.02)
+    monkeypatch.setattr(scans, "DEAF_RESCAN", 0.02)
     path = tmp_path / "a.yaml"
     path.write_text(route())
     async with follow(tmp_path) as seen:

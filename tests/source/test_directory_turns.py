@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from resources.manifests import HTTP_ROUTE
 from source.following import PATIENCE, Following, follow
 
 from fastroute.source import agenda, directory, slices, walk
+from fastroute.source import scans as scanning
 from fastroute.source.manifest import Manifest
 from fastroute.source.watch import PORTION, Notice, Watch
 
@@ -127,7 +129,7 @@ async def test_files_that_are_written_without_pause_do_not_delay_one_of_another_
 async def test_folders_that_are_made_without_pause_do_not_cause_scans_without_pause(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(directory, "SCAN_GAP", math.inf)
+    monkeypatch.setattr(scanning, "SCAN_GAP", math.inf)
     (tmp_path / "victim.yaml").write_text(route("victim", "victim", 1))
     scans = 0
     original = walk.scan
@@ -207,7 +209,7 @@ async def test_long_scans_do_not_delay_anything(tmp_path: Path, monkeypatch: pyt
     """A new folder makes a scan of everything necessary, which is slow here."""
     (tmp_path / "victim.yaml").write_text(route("victim", "victim", 1))
     async with follow(tmp_path) as seen:
-        monkeypatch.setattr(directory, "LONG_SCAN", 0.0)
+        monkeypatch.setattr(scanning, "LONG_SCAN", 0.0)
         go = trio.Event()
         original = walk.scan
 
@@ -225,3 +227,38 @@ async def test_long_scans_do_not_delay_anything(tmp_path: Path, monkeypatch: pyt
         await seen.until(lambda seen: seen.ports == {"victim": 2})
         go.set()
         await seen.until(lambda seen: seen.ports == {"victim": 2, "b": 1})
+
+
+async def test_a_scan_that_turns_out_to_be_long_continues_in_a_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first scans were short. Then a folder of 120,000 files stopped the event loop for 3 s."""
+    (tmp_path / "victim.yaml").write_text(route("victim", "victim", 1))
+    async with follow(tmp_path) as seen:
+        threads: list[bool] = []
+        original = walk.scan
+
+        def scan(paths: Any, pause: Any) -> Any:
+            threads.append(threading.current_thread() is not threading.main_thread())
+            if not threads[-1]:
+                while True:  # as if it found files without end
+                    pause()
+            return original(paths, pause)
+
+        monkeypatch.setattr(walk, "scan", scan)
+        (tmp_path / "new").mkdir()
+        (tmp_path / "new/b.yaml").write_text(route("bulk", "b", 1))
+        await seen.until(lambda seen: seen.ports == {"victim": 1, "b": 1})
+        assert threads[:2] == [False, True]
+
+
+async def test_files_that_come_and_go_leave_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "victim.yaml").write_text(route("victim", "victim", 1))
+    async with follow(tmp_path) as seen:
+        for number in range(20):
+            path = tmp_path / f"b{number}.yaml"
+            path.write_text(route("bulk", "b", number + 1))
+            await seen.until(lambda seen, number=number: seen.ports.get("b") == number + 1)
+            path.unlink()
+            await seen.until(lambda seen: "b" not in seen.ports)
+        assert set(seen.directory._ranks) == {str(tmp_path / "victim.yaml")}

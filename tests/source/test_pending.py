@@ -236,6 +236,37 @@ def test_changes_that_wait_are_not_looked_at_again_for_each_other_change() -> No
     assert len(pending.take_all()) == 1_000
 
 
+def test_a_portion_of_many_changes_looks_at_few_of_them() -> None:
+    """All were put in order before the first portion: 25 ms for 20,000."""
+    looked = 0
+
+    def find(changed: Changed) -> None:
+        nonlocal looked
+        looked += 1
+
+    pending = Pending(find)
+    for number in range(5_000):
+        pending.add(Changed(HTTPRoute, Key(BULK, f"r{number}")), 0.0)
+    before = looked
+    assert 50 <= len(pending.take(50, 0.0)) < 60
+    assert looked - before < 150
+
+
+def test_what_is_deleted_while_it_waits_comes_last() -> None:
+    store = Store()
+    old = Service(metadata=Metadata(name="old", namespace="n"))
+    store.apply([Apply(old)])
+    store.snapshot()
+    store.apply([Apply(Service(metadata=Metadata(name="old", namespace="n", labels={"a": "b"})))])
+    store.apply([Apply(route("n", f"r{number}")) for number in range(2 * WHOLE)])
+    store.apply([Delete(Service, old.key)])
+    portions = []
+    while store.next_portion(0.0) == 0.0:
+        portions.append(store.portion(50, 0.0).taken)
+    assert sum(map(len, portions)) == 2 * WHOLE + 1
+    assert Changed(Service, old.key) in portions[-1]
+
+
 def test_the_expensive_lanes_of_a_namespace_wait_for_their_sum() -> None:
     pending = Pending(lambda changed: None)
     for kind in (HTTPRoute, EndpointSlice, Gateway):
