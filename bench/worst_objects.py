@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
+from fastroute.place import Place, Transport
 from fastroute.publication import (
     Downward,
     Listen,
@@ -31,6 +32,7 @@ from fastroute.snapshot import (
     Listener,
     ListenerTLS,
     Match,
+    Mode,
     PathMatch,
     Rule,
     ValueMatch,
@@ -87,11 +89,10 @@ def _secured(number: int, ids: tuple[str, ...]) -> UpsertListener:
             id=f"S{number:05}",
             gateway="a/gw",
             name=f"https-{number}",
-            address="127.0.0.1",
-            port=443,
+            place=Place(Transport.TCP, "127.0.0.1", 443),
             spec_port=443,
             hostname=f"h{number}.example.com",
-            protocol="HTTPS",
+            mode=Mode.TERMINATE,
             tls=ListenerTLS(certificates=ids),
         )
     )
@@ -126,8 +127,7 @@ def _listener(port: int = 80, number: int = 0) -> UpsertListener:
             id=f"L{number:05}",
             gateway="a/gw",
             name=f"http-{number}",
-            address="127.0.0.1",
-            port=port,
+            place=Place(Transport.TCP, "127.0.0.1", port),
             spec_port=port,
             hostname="",
         )
@@ -298,12 +298,12 @@ def endpoints() -> Iterator[Step]:
 
 def sockets() -> Iterator[Step]:
     """1,024 ports."""
-    places = [("127.0.0.1", port) for port in range(20_000, 21_024)]
+    places = [Place(Transport.TCP, "127.0.0.1", port) for port in range(20_000, 21_024)]
     yield (
         "1,024 ports",
         [
-            *(_listener(port, i) for i, (_, port) in enumerate(places)),
-            *(Listen(address, port, 0) for address, port in places),
+            *(_listener(place.port, i) for i, place in enumerate(places)),
+            *(Listen(place, 0) for place in places),
         ],
     )
     yield "one listener more", [_listener(81, 2000)]
@@ -311,7 +311,7 @@ def sockets() -> Iterator[Step]:
         "1,024 ports closed",
         [
             *(RemoveListener(f"L{i:05}") for i in range(1024)),
-            *(Unlisten(address, port, 0) for address, port in places),
+            *(Unlisten(place, 0) for place in places),
         ],
     )
 

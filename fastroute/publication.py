@@ -21,6 +21,7 @@ from typing import Any, Generic, TypeVar, get_args
 import msgspec
 
 from fastroute.difference import changed_keys
+from fastroute.place import Place
 from fastroute.settings import Limits
 from fastroute.shortage import Short
 from fastroute.snapshot import Certificate, Endpoint, Listener, Rule, Snapshot
@@ -152,19 +153,17 @@ class TicketKeys(msgspec.Struct, frozen=True, tag="ticket_keys"):
 
 
 class Listen(msgspec.Struct, frozen=True, tag="listen"):
-    """Accept from the socket that is sent with this message. `slot`: the worker slot it was bound for. A worker accepts
+    """Serve the socket that is sent with this message. `slot`: the worker slot it was bound for. A worker accepts
     from the socket of another slot only until the new worker of that slot has acknowledged its configuration."""
 
-    address: str
-    port: int
+    place: Place
     slot: int
 
 
 class Unlisten(msgspec.Struct, frozen=True, tag="unlisten"):
-    """Empty the accept queue of that socket, then close it."""
+    """Empty the accept queue of that socket, if it has one, then close it."""
 
-    address: str
-    port: int
+    place: Place
     slot: int
 
 
@@ -258,8 +257,7 @@ class Trouble(msgspec.Struct, frozen=True, tag="trouble"):
 class Lost(msgspec.Struct, frozen=True, tag="lost"):
     """The descriptor of a `Listen` did not arrive, because the worker has none left: send it again later."""
 
-    address: str
-    port: int
+    place: Place
     slot: int
 
 

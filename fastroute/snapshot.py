@@ -6,11 +6,13 @@ for logs and metrics. `compile_snapshot` creates the Snapshot, the supervisor pu
 """
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any
 
 import msgspec
 
 from fastroute.difference import Revision
+from fastroute.place import Place, Transport
 
 
 class Certificate(msgspec.Struct, frozen=True):
@@ -26,6 +28,20 @@ class Certificate(msgspec.Struct, frozen=True):
         return []
 
 
+class Mode(StrEnum):
+    """What a listener does with what arrives at its place. Workers serve HTTP, and TERMINATE with HTTP in it."""
+
+    HTTP = "http"  # requests in cleartext
+    TERMINATE = "terminate"  # ends TLS; ListenerTLS.protocol says what is in it
+    PASSTHROUGH = "passthrough"  # passes TLS on unread, by its server name
+    RAW = "raw"  # passes the bytes of connections on
+    DATAGRAMS = "datagrams"  # passes datagrams on
+
+    @property
+    def transport(self) -> Transport:
+        return Transport.UDP if self is Mode.DATAGRAMS else Transport.TCP
+
+
 class ListenerTLS(msgspec.Struct, frozen=True, kw_only=True):
     """How a listener terminates TLS. Among certificates with the same type of key, the first that covers the client's
     server name is used, else the first."""
@@ -35,6 +51,7 @@ class ListenerTLS(msgspec.Struct, frozen=True, kw_only=True):
     max_version: str = "1.3"
     ciphers: str = ""  # names of OpenSSL, separated by ":", in order of preference; "": the default list
     alpn: tuple[str, ...] = ("http/1.1",)  # in order of preference
+    protocol: str = "http"  # of the decrypted bytes; or "raw"
 
 
 class Listener(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,12 +60,25 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
     id: str  # "ns/gateway/listener@address"
     gateway: str  # "ns/name"
     name: str
-    address: str  # the address to bind: "127.0.0.1", "0.0.0.0", "::"
-    port: int  # the port to bind, including the offset
+    place: Place  # its port includes the offset
     spec_port: int  # the port in the Gateway, used in redirects
     hostname: str  # lower case; "": any host; "*.example.com": all names below
-    protocol: str = "HTTP"  # or "HTTPS"
-    tls: ListenerTLS | None = None  # only for an HTTPS listener
+    mode: Mode = Mode.HTTP
+    tls: ListenerTLS | None = None  # only with mode TERMINATE
+
+    @property
+    def scheme(self) -> str:
+        """As in a URL: "http", "https", "tls", "tcp" or "udp"."""
+        return "https" if self.tls is not None and self.tls.protocol == "http" else _SCHEMES[self.mode]
+
+
+_SCHEMES = {
+    Mode.HTTP: "http",
+    Mode.TERMINATE: "tls",
+    Mode.PASSTHROUGH: "tls",
+    Mode.RAW: "tcp",
+    Mode.DATAGRAMS: "udp",
+}
 
 
 class PathMatch(msgspec.Struct, frozen=True):

@@ -9,6 +9,8 @@ from typing import TextIO
 
 import msgspec
 
+from fastroute.visible import visible, visible_lines
+
 
 class Line(msgspec.Struct, frozen=True):
     """A paragraph. `style` is Rich's: "bold", "red"."""
@@ -51,12 +53,20 @@ def _write_plain(block: Block, stream: TextIO) -> None:
     if isinstance(block, Table):
         stream.writelines(f"{line}\n" for line in _columns(block))
     else:
-        print(block.text.rstrip("\n"), file=stream)
+        print(_safe(block), file=stream)
+
+
+def _safe(block: Line | Yaml) -> str:
+    """Its text without control characters of users."""
+    return visible(block.text) if isinstance(block, Line) else visible_lines(block.text.rstrip("\n"))
 
 
 def _columns(table: Table) -> Iterable[str]:
     """Columns as wide as their widest cell; a cell is one line."""
-    rows: list[Sequence[str]] = [table.headings, *(tuple(" ".join(cell.split()) for cell in row) for row in table.rows)]
+    rows: list[Sequence[str]] = [
+        table.headings,
+        *(tuple(visible(" ".join(cell.split())) for cell in row) for row in table.rows),
+    ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(table.headings))]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -70,9 +80,9 @@ def _write_rich(block: Block, stream: TextIO) -> None:
 
     console = Console(file=stream)
     if isinstance(block, Line):
-        console.print(Text(block.text, style=block.style))
+        console.print(Text(_safe(block), style=block.style))
     elif isinstance(block, Yaml):
-        for line in block.text.rstrip("\n").split("\n"):
+        for line in _safe(block).split("\n"):
             console.print(Text(line, style="dim" if line.lstrip().startswith("#") else "cyan"), soft_wrap=True)
     else:
         shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -80,5 +90,5 @@ def _write_rich(block: Block, stream: TextIO) -> None:
             last = heading == block.headings[-1]
             shown.add_column(heading, overflow="fold", no_wrap=not last and len(block.headings) < 4)
         for index, row in enumerate(block.rows):
-            shown.add_row(*map(Text, row), style=block.styles[index] if block.styles else "")
+            shown.add_row(*map(Text, map(visible, row)), style=block.styles[index] if block.styles else "")
         console.print(shown)

@@ -31,6 +31,7 @@ from fastroute.ext.reactor.accesslog import AccessLog
 from fastroute.ext.reactor.counters import CounterMap, map_size
 from fastroute.ext.routing.tables import TableBuilder, Tables, Upstreams
 from fastroute.ext.tls.certificate import Certificates
+from fastroute.place import Place, Transport
 from fastroute.settings import Limits
 
 # For tests without TLS, or with their own TLS setup, in files that run each test with plain TCP and with TLS.
@@ -77,6 +78,10 @@ def rule(
     )
 
 
+def loopback(port: int, transport: Transport = Transport.TCP) -> Place:
+    return Place(transport, "127.0.0.1", port)
+
+
 def listener(
     port: int, name: str = "listener", hostname: str = "", tls: snapshot.ListenerTLS | None = None
 ) -> snapshot.Listener:
@@ -84,11 +89,10 @@ def listener(
         id=name,
         gateway="infra/gateway",
         name="http",
-        address="127.0.0.1",
-        port=port,
+        place=loopback(port),
         spec_port=80,
         hostname=hostname,
-        protocol="HTTP" if tls is None else "HTTPS",
+        mode=snapshot.Mode.HTTP if tls is None else snapshot.Mode.TERMINATE,
         tls=tls,
     )
 
@@ -124,7 +128,7 @@ class Rig:
         listening.bind(("127.0.0.1", 0))
         listening.listen(backlog)
         port: int = listening.getsockname()[1]
-        self.engine.listen(listening.detach(), "127.0.0.1", port)
+        self.engine.listen(listening.detach(), loopback(port))
         self.port = self.port or port
         return port
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from fastroute.compiler.precedence import rank
 from fastroute.explain.request import Request
 from fastroute.ext.routing.tables import TableBuilder, Tables, Upstreams
+from fastroute.place import Place, Transport
 from fastroute.publication import RuleSlots
 from fastroute.snapshot import Filter, Listener, Match, PathMatch, Rule, Snapshot, ValueMatch, WeightedBackend
 
@@ -23,8 +24,7 @@ def a_listener(name: str = "http", hostname: str = "", *, address: str = "127.0.
         id=f"infra/gateway/{name}@{address}",
         gateway="infra/gateway",
         name=name,
-        address=address,
-        port=port,
+        place=Place(Transport.TCP, address, port),
         spec_port=port - 8000,
         hostname=hostname,
     )
@@ -88,7 +88,7 @@ def build(
 def look_up(tables: Tables, request: Request, listener: Listener) -> tuple[str | None, int, int, int, str]:
     """The result of `Tables.find` for a request that arrived on the socket of `listener`."""
     return tables.find(
-        tables.socket_index(listener.address, listener.port),
+        tables.socket_index(listener.place),
         request.method,
         request.path,
         request.authority,

@@ -72,3 +72,19 @@ def test_a_terminal_gets_colours_and_no_paths(monkeypatch):
     assert "test_eventlog" not in text
     assert "fastroute.test" not in text
     os.close(primary)
+
+
+@pytest.mark.parametrize(
+    "text", ["a\n2026-01-01 ERROR forged", "a\x1b[31mred", "a\rb", "a\u2028b", "a\u202eb", "a\x00b"]
+)
+def test_text_of_users_forges_no_lines_and_moves_no_cursor(capsys, text):
+    start_log(LogSettings(format="text"))
+    _log.warning("Service %s: refused", text)
+    try:
+        int(text)
+    except ValueError:
+        _log.exception("failed for %s", text)
+    lines = capsys.readouterr().err.split("\n")
+    assert all(line.isprintable() for line in lines)
+    assert lines[0].endswith(f"Service {repr(text)[1:-1]}: refused")
+    assert [line for line in lines if line.startswith("2026-01-01")] == []

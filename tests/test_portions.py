@@ -88,7 +88,7 @@ async def test_after_an_expensive_change_only_its_namespace_waits(
     monkeypatch.setattr(loop, "Cost", Costly)
 
     def ports() -> set[int]:
-        return {listener.port for listener in one.workers.serving.listeners.values()}
+        return {listener.place.port for listener in one.workers.serving.listeners.values()}
 
     async with running(GATEWAY, BULK) as one:
         cost = 0.4

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.pretty import pretty_repr
 
+from fastroute.place import Place, Transport
 from fastroute.publication import (
     ENDPOINTS,
     FRAGMENT,
@@ -59,8 +60,7 @@ def listener(name: str, port: int = 8080) -> Listener:
         id=f"infra/web/{name}@127.0.0.1",
         gateway="infra/web",
         name=name,
-        address="127.0.0.1",
-        port=port,
+        place=Place(Transport.TCP, "127.0.0.1", port),
         spec_port=80,
         hostname="",
     )
@@ -190,7 +190,7 @@ MESSAGES = [
     UpsertRule(rule("b", "/" + "x" * 3 * FRAGMENT)),
     UpsertRule(msgspec.structs.replace(rule("c"), filters=(Redirect(status=301, scheme="https", full_path="/"),))),
     Commit(1),
-    Listen("127.0.0.1", 80, 1),
+    Listen(Place(Transport.TCP, "127.0.0.1", 80), 1),
     EndpointUpdate(2, 1, {"infra/a:80": ()}),
 ]
 

@@ -54,3 +54,8 @@ def test_a_terminal_gets_colours(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_nothing_that_users_write_is_markup() -> None:
     assert "[red]x" in written(Line("[red]x"), Table(("A",), (("[red]x",),)), stream=Terminal())
+
+
+@pytest.mark.parametrize("block", [Line("a\nb\x1b[2J"), Table(("A",), (("a\nb\x1b[2J",),)), Yaml("a: b\x1b[2J\n")])
+def test_control_characters_of_users_are_escaped(block: Block) -> None:
+    assert all(line.isprintable() for line in written(block).split("\n"))

@@ -13,12 +13,13 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from fastroute.ext.routing.tables import TableBuilder, Tables, Upstreams
 from fastroute.ext.tls.certificate import Certificates
-from fastroute.snapshot import Listener, ListenerTLS
+from fastroute.place import Place, Transport
+from fastroute.snapshot import Listener, ListenerTLS, Mode
 
 FEW, MANY = 18, 10_000
 MOST_EACH = 16 * 1024  # bytes, including its listener
 SHOWN = certificate("a.example.com")
-PLACE = ("127.0.0.1", 443)
+PLACE = Place(Transport.TCP, "127.0.0.1", 443)
 
 
 class World(NamedTuple):
@@ -28,16 +29,15 @@ class World(NamedTuple):
 
 
 def listener(number: int) -> Listener:
-    name, (address, port) = f"l{number}", PLACE
+    name = f"l{number}"
     return Listener(
-        id=f"infra/gateway/{name}@{address}",
+        id=f"infra/gateway/{name}@{PLACE.address}",
         gateway="infra/gateway",
         name=name,
-        address=address,
-        port=port,
-        spec_port=port,
+        place=PLACE,
+        spec_port=PLACE.port,
         hostname=f"h{number}.example.com",
-        protocol="HTTPS",
+        mode=Mode.TERMINATE,
         tls=ListenerTLS(certificates=(f"certs/{number}",)),
     )
 
@@ -66,7 +66,7 @@ def worlds() -> dict[int, World]:
 
 def find(tables: Tables, host: str) -> None:
     """Like a client that sends `host` as SNI and as Host."""
-    tables.find(tables.socket_index(*PLACE), "GET", "/", host, asked=host)
+    tables.find(tables.socket_index(PLACE), "GET", "/", host, asked=host)
 
 
 def seconds(tables: Tables, host: str, rounds: int = 20_000) -> float:

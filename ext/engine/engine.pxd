@@ -9,8 +9,8 @@ from fastroute.ext.reactor.reactor cimport Reactor
 cdef class Engine:
     cdef Reactor r
     cdef Turns turns
-    cdef dict indexes           # (address, port) -> index in Reactor.sockets; entries are never removed
+    cdef dict indexes           # place -> index in Reactor.sockets; entries are never removed
     cdef bint closed
     cdef int leave(self, int64_t index, int fd) except -1
     cdef int find_sockets(self) except -1
-    cdef int find_socket(self, str address, int port, uint32_t index) except -1
+    cdef int find_socket(self, place, uint32_t index) except -1

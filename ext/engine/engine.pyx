@@ -19,7 +19,7 @@ from posix.time cimport CLOCK_MONOTONIC
 import os
 import random
 
-from fastroute.ext.engine.listener cimport listener_leave, listener_open
+from fastroute.ext.engine.listener cimport datagrams_open, listener_leave, listener_open
 from fastroute.ext.engine.turn cimport hurry, ring, turn
 from fastroute.ext.exchange.downstream cimport downstream_close
 from fastroute.ext.exchange.mirroring cimport mirror_close
@@ -38,7 +38,7 @@ from fastroute.ext.reactor.counters cimport CounterMap
 from fastroute.ext.reactor.epoll cimport (
     EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLLET, EPOLLIN, epoll_create1, epoll_ctl, epoll_event,
 )
-from fastroute.ext.reactor.reactor cimport SCRATCH, SCRATCH_BEFORE, Reactor, read_clock, read_wall_clock, set_deadline
+from fastroute.ext.reactor.reactor cimport SCRATCH, Reactor, read_clock, read_wall_clock, set_deadline
 from fastroute.ext.reactor.shares cimport shares_open
 from fastroute.ext.reactor.waiting cimport waiting_open
 from fastroute.ext.routing.copies cimport COPIES_SIZE
@@ -102,27 +102,30 @@ cdef class Engine:
         """The epoll descriptor: readable if `turn` has something to do."""
         return self.r.epoll
 
-    def listen(self, int fd, str address not None, int port):
-        """Accepts from the listening socket `fd`. The engine owns it from now on, even if OSError is raised."""
-        index = self.indexes.setdefault((address, port), len(self.indexes))
+    def listen(self, int fd, place not None):
+        """Serves the socket `fd` of this place, a tuple of transport, address and port: accepts connections if it is TCP.
+        The engine owns the socket from now on, even if OSError is raised."""
+        cdef bint datagrams = place[0] == "udp"
+        index = self.indexes.setdefault(place, len(self.indexes))
         grow_sockets(self.r, len(self.indexes))
-        self.find_socket(address, port, index)
+        self.find_socket(place, index)
         os.set_blocking(fd, False)
-        if listener_open(self.r, fd, index) < 0:
+        if (datagrams_open(self.r, fd, index) if datagrams else listener_open(self.r, fd, index)) < 0:
             code = errno
             os.close(fd)
             raise OSError(code, os.strerror(code))
 
-    def unlisten(self, str address not None, int port, int fd=-1):
-        """Accepts the queued connections of the address, or of `fd` only, and closes its sockets. Connections stay."""
-        self.leave(self.indexes[address, port], fd)
+    def unlisten(self, place not None, int fd=-1):
+        """Accepts the queued connections of the place, or of `fd` only, and closes its sockets. Connections stay."""
+        self.leave(self.indexes[place], fd)
         self.wake()
 
     cdef int leave(self, int64_t index, int fd) except -1:
         """Removes the listeners of one socket index, or only the one with `fd`, or all of them (`index` < 0)."""
-        cdef uint32_t i
+        cdef uint32_t i = self.r.listeners_count
         cdef Connection *listener
-        for i in range(self.r.listeners_count):
+        while i > 0:        # from the end, because a listener that closes at once leaves the list
+            i -= 1
             listener = slab_find(&self.r.slab, self.r.listeners[i])
             if index < 0 or (listener.listener == index and (fd < 0 or listener.fd == fd)):
                 listener_leave(self.r, listener)
@@ -135,12 +138,12 @@ cdef class Engine:
 
     cdef int find_sockets(self) except -1:
         """Looks up the index that the tables assign to each socket."""
-        for (address, port), index in self.indexes.items():
-            self.find_socket(address, port, index)
+        for place, index in self.indexes.items():
+            self.find_socket(place, index)
         return 0
 
-    cdef int find_socket(self, str address, int port, uint32_t index) except -1:
-        found = -1 if self.r.tables is None else self.r.tables.socket_index(address, port)
+    cdef int find_socket(self, place, uint32_t index) except -1:
+        found = -1 if self.r.tables is None else self.r.tables.socket_index(place)
         self.r.sockets[index] = UNKNOWN if found < 0 else <uint32_t> found
         return 0
 
@@ -297,13 +300,11 @@ cdef int set_limits(Reactor r, limits) except -1:
     r.max_connections = limits.max_connections
     r.max_per_client = limits.max_connections_per_client
     r.max_handshakes = limits.max_handshakes
-    r.outgoing_size = 2 * r.head_limits.head + EXTRA
+    r.outgoing_size = 2 * r.head_limits.head + head_room(&r.head_limits) + EXTRA
     r.arena.size = head_room(&r.head_limits) + max(r.outgoing_size, facts_room(&r.head_limits))
     r.arena.base = <char *> malloc(r.arena.size)
     r.outgoing = <char *> malloc(r.outgoing_size)
-    r.scratch = <char *> malloc(SCRATCH_BEFORE + SCRATCH)
-    if r.scratch is not NULL:
-        r.scratch += SCRATCH_BEFORE
+    r.scratch = <char *> malloc(SCRATCH)
     r.copies.arena.size = COPIES_SIZE
     r.copies.arena.base = <char *> malloc(COPIES_SIZE)
     r.copies.random = &r.random

@@ -6,12 +6,13 @@ from libc.stdlib cimport realloc
 
 from fastroute.ext.exchange.downstream cimport downstream_adopt
 from fastroute.ext.reactor.connection cimport (
-    SIDE_LISTENER, STATE_LEAVING, STATE_LISTENING, handle_of, slab_at, slab_find, slab_take,
+    SIDE_LISTENER, STATE_DATAGRAMS, STATE_LEAVING, STATE_LISTENING, handle_of, slab_at, slab_find, slab_take,
 )
 from fastroute.ext.reactor.epoll cimport EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLLIN, epoll_ctl, epoll_event
 from fastroute.ext.reactor.inet cimport (
-    AF_INET6, IPPROTO_TCP, SEND_BUFFER, SO_ACCEPTCONN, SO_KEEPALIVE, SO_SNDBUF, SOCK_CLOEXEC, SOCK_NONBLOCK, SOL_SOCKET,
-    TCP_NODELAY, accept4, getsockopt, ntohs, setsockopt, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage,
+    AF_INET6, IPPROTO_TCP, SEND_BUFFER, SO_ACCEPTCONN, SO_KEEPALIVE, SO_SNDBUF, SO_TYPE, SOCK_CLOEXEC, SOCK_DGRAM,
+    SOCK_NONBLOCK, SOL_SOCKET, TCP_NODELAY, accept4, getsockopt, ntohs, setsockopt, sockaddr, sockaddr_in, sockaddr_in6,
+    sockaddr_storage,
 )
 from fastroute.ext.reactor.reactor cimport close_connection, queue, set_deadline
 
@@ -44,36 +45,64 @@ cdef bint is_listening(int fd) noexcept nogil:
     return listening != 0
 
 
-cdef int listener_open(Reactor r, int fd, uint32_t index) noexcept nogil:
-    cdef int on = 1
-    cdef int most_sent = SEND_BUFFER
-    cdef uint64_t *listeners
+cdef bint takes_datagrams(int fd) noexcept nogil:
+    """Whether the socket is a UDP socket. False with errno."""
+    cdef int kind = 0
+    cdef uint32_t size = sizeof(int)
+    if getsockopt(fd, SOL_SOCKET, SO_TYPE, &kind, &size) < 0:
+        return False
+    set_errno(EINVAL)
+    return kind == SOCK_DGRAM
+
+
+cdef Connection *add_listener(Reactor r, int fd, uint32_t index, uint8_t state) noexcept nogil:
+    """NULL if out of memory."""
+    cdef uint64_t *listeners = <uint64_t *> realloc(r.listeners, (r.listeners_count + 1) * sizeof(uint64_t))
     cdef Connection *listener
-    if not is_listening(fd):
-        return -1
-    listeners = <uint64_t *> realloc(r.listeners, (r.listeners_count + 1) * sizeof(uint64_t))
     if listeners is NULL:
-        return -1
+        return NULL
     r.listeners = listeners
     listener = slab_take(&r.slab)
     if listener is NULL:
-        return -1
+        return NULL
     listener.side = SIDE_LISTENER
-    listener.state = STATE_LISTENING
+    listener.state = state
     listener.listener = index
     listener.requests = 1
     listener.fd = fd
+    r.listeners[r.listeners_count] = handle_of(listener)
+    r.listeners_count += 1
+    return listener
+
+
+cdef int datagrams_open(Reactor r, int fd, uint32_t index) noexcept nogil:
+    """Without a watch by epoll, because nothing reads the socket: epoll would report its first datagram for ever."""
+    if not takes_datagrams(fd) or add_listener(r, fd, index, STATE_DATAGRAMS) is NULL:
+        return -1
+    return 0
+
+
+cdef int listener_open(Reactor r, int fd, uint32_t index) noexcept nogil:
+    cdef int on = 1
+    cdef int most_sent = SEND_BUFFER
+    cdef int error
+    cdef Connection *listener
+    if not is_listening(fd):
+        return -1
+    listener = add_listener(r, fd, index, STATE_LISTENING)
+    if listener is NULL:
+        return -1
     # Accepted sockets inherit these options: three system calls less for each.
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(int))
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(int))
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &most_sent, sizeof(int))
     if set_interest(r, listener, EPOLL_CTL_ADD, EPOLLIN) < 0:
-        listener.fd = -1
-        close_connection(r, listener)
+        error = errno
+        listener.fd = -1        # the caller closes it
+        forget(r, listener)
+        set_errno(error)
         return -1
     listener.watched = True
-    r.listeners[r.listeners_count] = handle_of(listener)
-    r.listeners_count += 1
     return 0
 
 
@@ -179,6 +208,9 @@ cdef void adopt(Reactor r, Connection *listener, int fd, const sockaddr_storage 
 
 
 cdef void listener_leave(Reactor r, Connection *listener) noexcept nogil:
+    if listener.state == STATE_DATAGRAMS:
+        forget(r, listener)
+        return
     unpause(r, listener)
     listener.state = STATE_LEAVING
     queue(r, listener)

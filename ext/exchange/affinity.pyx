@@ -42,7 +42,7 @@ cdef int take_up(Exchange *x, const Token *token, uint32_t first, uint32_t last)
     return -1
 
 
-cdef int affinity_choose(Reactor r, Exchange *x, const Head *head) noexcept nogil:
+cdef int affinity_choose(Reactor r, Exchange *x, const Message *message) noexcept nogil:
     cdef const Rule *rule = x.rule
     cdef int64_t now = seconds_now(r)
     cdef uint64_t position = 0
@@ -56,14 +56,14 @@ cdef int affinity_choose(Reactor r, Exchange *x, const Head *head) noexcept nogi
         if chosen < 0:
             return chosen
         first, last = <uint32_t> chosen, <uint32_t> chosen + 1
-    while session_read(rule.session, head, now, &position, &token):
+    while session_read(rule.session, message, now, &position, &token):
         held = take_up(x, &token, first, last)
         if held >= 0:
             return held
     return chosen if chosen >= 0 else choose_target(rule.choice)
 
 
-cdef int affinity_respond(Reactor r, Exchange *x, Head *head) noexcept nogil:
+cdef int affinity_respond(Reactor r, Exchange *x, Message *message) noexcept nogil:
     cdef Endpoint *endpoint
     cdef Token token
     if x.tries == 0:
@@ -74,4 +74,4 @@ cdef int affinity_respond(Reactor r, Exchange *x, Head *head) noexcept nogil:
     token.endpoint = endpoint.identity
     token.backend = x.target.mark
     token.made = <uint32_t> seconds_now(r)
-    return session_write(x.rule.session, &token, head, &r.arena)
+    return session_write(x.rule.session, &token, message, &r.arena)

@@ -11,7 +11,7 @@ from fastroute.ext.routing.filters cimport Answer
 
 # Answers the exchange with `status` for `reason` (a LocalReason), and releases its upstream connection. If a response
 # head was already sent to the client, calls cut_short instead. `own`: status, reason, location and fields. Returns a
-# Verdict: VERDICT_ON, or how to end the broken connection.
+# Verdict: VERDICT_ANSWERED, or how to end the broken connection.
 cdef int answer(Reactor r, Connection *c, Exchange *x, const Answer *own) noexcept nogil
 # The same without location and fields.
 cdef int answer_plainly(Reactor r, Connection *c, Exchange *x, uint16_t status, uint16_t reason) noexcept nogil

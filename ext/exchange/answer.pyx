@@ -5,17 +5,18 @@ from libc.stdio cimport snprintf
 from libc.string cimport memset, strlen
 
 from fastroute.ext.exchange.attempt cimport attempt_end
+from fastroute.ext.exchange.http1_downstream cimport client_answer, client_ends_with_close
 from fastroute.ext.exchange.record cimport record_end
-from fastroute.ext.http1.fieldlist cimport append_field
-from fastroute.ext.http1.head cimport FRAMING_CLOSE, FRAMING_LENGTH, METHOD_HEAD, Field, Head
+from fastroute.ext.http1.head cimport FRAMING_LENGTH
 from fastroute.ext.http1.reason cimport REASON_BODY_TIMEOUT, REASON_BODY_TOO_SLOW, REASON_CLIENT_CLOSED, reason_option
-from fastroute.ext.http1.write cimport LocalResponse, status_phrase, write_date, write_local_response
+from fastroute.ext.http1.write cimport LocalResponse, status_phrase, write_date
 from fastroute.ext.memory.slice cimport Arena, Slice
+from fastroute.ext.message.fieldlist cimport append_field
+from fastroute.ext.message.message cimport METHOD_HEAD, Field, Message
 from fastroute.ext.reactor.exchange cimport (
-    RECODE_CHUNK, RECODE_DECODE, STAGE_FLUSHING, VERDICT_CLOSE, VERDICT_ON, VERDICT_RESET, exchange_origin,
+    STAGE_FLUSHING, VERDICT_ANSWERED, VERDICT_CLOSE, VERDICT_RESET, exchange_origin,
 )
-from fastroute.ext.reactor.inet cimport iovec
-from fastroute.ext.reactor.reactor cimport DISCARD_BYTES, transmit
+from fastroute.ext.reactor.reactor cimport DISCARD_BYTES
 from fastroute.ext.routing.cors cimport CORS_FIELDS, cors_fields
 from fastroute.ext.routing.filters cimport filter_own_response, filters_change_responses
 from fastroute.ext.routing.tables cimport reason_name
@@ -66,9 +67,9 @@ cdef uint32_t write_line(char *line, const Exchange *x, const Answer *own) noexc
     return <uint32_t> strlen(line)
 
 
-cdef inline int state(Head *head, Arena *arena, Slice name, Slice value) noexcept nogil:
+cdef inline int state(Message *message, Arena *arena, Slice name, Slice value) noexcept nogil:
     """Adds a field unless its value is empty. Returns 0, or -1 if the arena is full."""
-    return 0 if value.size == 0 or append_field(head, arena, name, value) is not NULL else -1
+    return 0 if value.size == 0 or append_field(message, arena, name, value) is not NULL else -1
 
 
 cdef int modify(Reactor r, const Exchange *x, LocalResponse *response) noexcept nogil:
@@ -78,23 +79,23 @@ cdef int modify(Reactor r, const Exchange *x, LocalResponse *response) noexcept 
     A response that ends the connection concerns the request itself, and may precede the choice of a rule: no filter
     changes it.
     """
-    cdef Head head
+    cdef Message message
     cdef uint32_t i
     if x.rule is NULL or not filters_change_responses(x.rule.filters) or ends_connection(response.status):
         return 0
-    memset(&head, 0, sizeof(Head))
-    if state(&head, &r.arena, Slice(b"Date", 4), response.date) < 0 \
-            or state(&head, &r.arena, Slice(b"Location", 8), response.location) < 0:
+    memset(&message, 0, sizeof(Message))
+    if state(&message, &r.arena, Slice(b"Date", 4), response.date) < 0 \
+            or state(&message, &r.arena, Slice(b"Location", 8), response.location) < 0:
         return -1
     for i in range(response.fields_count):
-        if state(&head, &r.arena, response.fields[i].name, response.fields[i].value) < 0:
+        if state(&message, &r.arena, response.fields[i].name, response.fields[i].value) < 0:
             return -1
-    if response.status != 204 and state(&head, &r.arena, Slice(b"Content-Type", 12), Slice(TEXT, TEXT_SIZE)) < 0:
+    if response.status != 204 and state(&message, &r.arena, Slice(b"Content-Type", 12), Slice(TEXT, TEXT_SIZE)) < 0:
         return -1
-    if filter_own_response(x.rule.filters, &head, &r.arena) < 0:
+    if filter_own_response(x.rule.filters, &message, &r.arena) < 0:
         return -1
-    response.fields = head.fields
-    response.fields_count = head.fields_count
+    response.fields = message.fields
+    response.fields_count = message.fields_count
     response.stated = True
     return 0
 
@@ -103,7 +104,6 @@ cdef int answer(Reactor r, Connection *c, Exchange *x, const Answer *own) noexce
     cdef Field fields[CORS_FIELDS]
     cdef uint16_t status = own.status
     cdef LocalResponse response
-    cdef iovec part
     cdef char line[LINE]
     if x.answered:
         return cut_short(r, c, x, own.reason)
@@ -118,8 +118,6 @@ cdef int answer(Reactor r, Connection *c, Exchange *x, const Answer *own) noexce
     x.close = (not x.keep_alive or is_leaving(r, c) or ends_connection(status) or not can_be_discarded(x))
     memset(&response, 0, sizeof(LocalResponse))
     response.status = status
-    response.close = x.close
-    response.to_http10 = x.minor == 0
     response.to_head = x.method == METHOD_HEAD
     response.text.data = line
     response.text.size = write_line(line, x, own)
@@ -130,16 +128,9 @@ cdef int answer(Reactor r, Connection *c, Exchange *x, const Answer *own) noexce
         response.fields = fields
         response.fields_count = cors_fields(x.cors, exchange_origin(x), fields)
     response.date = date_now(r)
-    c.ending = x.close
-    part.iov_base = r.outgoing
-    part.iov_len = 0
-    if modify(r, x, &response) == 0:
-        part.iov_len = write_local_response(r.outgoing, r.outgoing_size, &response)
-    x.sent += part.iov_len
-    x.progress = r.milliseconds
-    if part.iov_len == 0 or transmit(r, c, &part, 1) < 0:
+    if modify(r, x, &response) < 0 or client_answer(r, c, x, &response) < 0:
         return break_off(r, c, x, REASON_CLIENT_CLOSED)
-    return VERDICT_ON
+    return VERDICT_ANSWERED
 
 
 cdef int answer_plainly(Reactor r, Connection *c, Exchange *x, uint16_t status, uint16_t reason) noexcept nogil:
@@ -151,13 +142,6 @@ cdef int answer_plainly(Reactor r, Connection *c, Exchange *x, uint16_t status, 
     return answer(r, c, x, &own)
 
 
-cdef bint ends_with_close(const Exchange *x) noexcept nogil:
-    """Whether only the close ends the response. Then a plain close would make a partial response look complete."""
-    if x.response_body.complete:
-        return False
-    return x.recode == RECODE_DECODE or (x.response_body.framing == FRAMING_CLOSE and x.recode != RECODE_CHUNK)
-
-
 cdef int break_off(Reactor r, Connection *c, Exchange *x, uint16_t reason) noexcept nogil:
     attempt_end(r, x, False)
     if x.upstream_started and x.upstream_ended == 0:
@@ -165,11 +149,11 @@ cdef int break_off(Reactor r, Connection *c, Exchange *x, uint16_t reason) noexc
     if not x.local:
         x.reason = reason
     record_end(r, c, x)
-    return VERDICT_RESET if x.answered and ends_with_close(x) else VERDICT_CLOSE
+    return VERDICT_RESET if x.answered and client_ends_with_close(x) else VERDICT_CLOSE
 
 
 cdef int cut_short(Reactor r, Connection *c, Exchange *x, uint16_t reason) noexcept nogil:
-    if reason == REASON_BODY_TIMEOUT or reason == REASON_BODY_TOO_SLOW or x.local or ends_with_close(x):
+    if reason == REASON_BODY_TIMEOUT or reason == REASON_BODY_TOO_SLOW or x.local or client_ends_with_close(x):
         return break_off(r, c, x, reason)
     attempt_end(r, x, False)
     if x.upstream_ended == 0:
@@ -178,4 +162,4 @@ cdef int cut_short(Reactor r, Connection *c, Exchange *x, uint16_t reason) noexc
     x.deadline = 0
     x.stage = STAGE_FLUSHING
     x.close = True
-    return VERDICT_ON
+    return VERDICT_ANSWERED

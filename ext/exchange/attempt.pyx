@@ -13,6 +13,7 @@ budget is empty, the exchange ends with the answer or the failure of the last tr
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memmove
 
+from fastroute.ext.exchange.http1_upstream cimport backend_send
 from fastroute.ext.exchange.upstream cimport upstream_close, upstream_connect, upstream_release, upstream_reuse
 from fastroute.ext.http1.reason cimport REASON_CONNECT_FAILED, REASON_CONNECT_TIMEOUT, REASON_NO_ENDPOINT
 from fastroute.ext.memory.buffer cimport buffer_bytes, buffer_free, buffer_size
@@ -22,8 +23,7 @@ from fastroute.ext.reactor.counters cimport (
     FIXED_RETRIES_UNFUNDED, HISTOGRAM_CONNECT, count, observe,
 )
 from fastroute.ext.reactor.exchange cimport STAGE_CONNECTING, STAGE_PAUSING, STAGE_WAITING, TRIED_MOST, TRIES_MOST
-from fastroute.ext.reactor.inet cimport iovec
-from fastroute.ext.reactor.reactor cimport queue, set_deadline, transmit
+from fastroute.ext.reactor.reactor cimport queue, set_deadline
 from fastroute.ext.routing.balancer cimport choose_endpoint, endpoint_failed, endpoint_succeeded, endpoint_used
 from fastroute.ext.routing.budget cimport budget_note, budget_take
 from fastroute.ext.routing.retry cimport FAILURE_NOT_CONNECTED, retry_follows, retry_pause
@@ -196,12 +196,7 @@ cdef void attempt_connected(Reactor r, Connection *c, Exchange *x, Connection *u
 
 cdef void attempt_send(Reactor r, Connection *c, Exchange *x, const char *body, uint32_t size) noexcept nogil:
     cdef Connection *u = slab_find(&r.slab, x.upstream)
-    cdef iovec parts[2]
-    parts[0].iov_base = x.request
-    parts[0].iov_len = x.request_size
-    parts[1].iov_base = <char *> body
-    parts[1].iov_len = size
-    if transmit(r, u, parts, 2 if size else 1) < 0:
+    if backend_send(r, u, x, body, size) < 0:
         x.upload_over = u.readable = True
         queue(r, c)
 

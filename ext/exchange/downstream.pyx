@@ -21,7 +21,8 @@ from fastroute.ext.exchange.relay cimport exchange_advance, exchange_expired
 from fastroute.ext.exchange.request cimport request_begin, request_refused
 from fastroute.ext.http1.body cimport body_start
 from fastroute.ext.http1.forwarded cimport peer_set
-from fastroute.ext.http1.head cimport FRAMING_NONE, MINOR_UNKNOWN, parse_request
+from fastroute.ext.http1.head cimport FRAMING_NONE, MINOR_UNKNOWN
+from fastroute.ext.http1.parser cimport parse_request
 from fastroute.ext.http1.reason cimport REASON_CLIENT_CLOSED, REASON_DRAINED, REASON_HEAD_TIMEOUT, reason_name
 from fastroute.ext.memory.buffer cimport (
     Buffer, buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_reserve, buffer_size,
@@ -29,17 +30,18 @@ from fastroute.ext.memory.buffer cimport (
 from fastroute.ext.memory.random cimport random_next
 from fastroute.ext.reactor.clients cimport ENTRY_COUNTED, ENTRY_REFUSED, Entry, clients_enter
 from fastroute.ext.reactor.connection cimport (
-    SIDE_DOWNSTREAM, STATE_EXCHANGE, STATE_HANDSHAKE, STATE_HEAD, STATE_HELLO, STATE_IDLE, STATE_LINGER, STATE_PREFACE,
-    slab_take,
+    SIDE_DOWNSTREAM, STATE_EXCHANGE, STATE_HANDSHAKE, STATE_HEAD, STATE_HELLO, STATE_IDLE, STATE_LINGER,
+    STATE_PREFACE, slab_take,
 )
 from fastroute.ext.reactor.counters cimport (
     FIXED_CONNECTIONS_ACCEPTED, FIXED_DOWNSTREAM_ACTIVE, FIXED_DOWNSTREAM_IDLE, FIXED_REFUSED_CLIENT, TLS_CROWDED,
     TLS_TIMEOUT, count, gauge_add,
 )
 from fastroute.ext.reactor.exchange cimport (
-    Exchange, VERDICT_DONE, VERDICT_LINGER, VERDICT_ON, VERDICT_RESET, exchange_give, exchange_take,
+    VERDICT_DONE, VERDICT_LINGER, VERDICT_ON, VERDICT_RESET, Exchange, continues, exchange_give,
+    exchange_take,
 )
-from fastroute.ext.reactor.inet cimport AF_INET, AF_INET6, SO_LINGER, SOL_SOCKET, linger, setsockopt
+from fastroute.ext.reactor.inet cimport AF_INET, AF_INET6, SOL_SOCKET, SO_LINGER, linger, setsockopt
 from fastroute.ext.reactor.reactor cimport (
     LINGER_BYTES, LINGER_TIME, SCRATCH, close_connection, end_tls, end_writing, flush, queue, read_clock, receive,
     set_deadline, watch,
@@ -218,7 +220,7 @@ cdef void begin(Reactor r, Connection *c, char *data, uint32_t size, int taken) 
         buffer_consume(&c.input, taken + body)
     elif buffer_append(&c.input, data + taken + body, size - taken - body) < 0:
         verdict = break_off(r, c, x, REASON_CLIENT_CLOSED)
-    if verdict == VERDICT_ON:
+    if continues(verdict):
         verdict = exchange_advance(r, c)
     if verdict != VERDICT_ON:
         conclude(r, c, verdict)
@@ -374,7 +376,7 @@ cdef void answer_early(Reactor r, Connection *c, uint16_t status, uint16_t reaso
     x.keep_alive = False
     body_start(&x.request_body, FRAMING_NONE, 0)
     verdict = answer_plainly(r, c, x, status, reason)
-    if verdict == VERDICT_ON:
+    if continues(verdict):
         verdict = exchange_advance(r, c)
     if verdict != VERDICT_ON:
         conclude(r, c, verdict)
@@ -399,7 +401,7 @@ cdef void downstream_end(Reactor r, Connection *c, uint16_t reason) noexcept nog
     else:
         x.keep_alive = False
         verdict = answer_plainly(r, c, x, 503, reason)
-        if verdict == VERDICT_ON:
+        if continues(verdict):
             verdict = exchange_advance(r, c)
         if verdict != VERDICT_ON:
             conclude(r, c, verdict)

@@ -8,22 +8,24 @@ Each mirror is counted once: as mirrored (the socket accepted every byte) or as 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 
+from fastroute.ext.exchange.http1_upstream cimport backend_write
 from fastroute.ext.exchange.upstream cimport (
     upstream_close, upstream_connect, upstream_connected, upstream_note, upstream_release, upstream_reuse,
 )
 from fastroute.ext.http1.body cimport body_start, body_take
-from fastroute.ext.http1.head cimport FRAMING_CLOSE, parse_response
+from fastroute.ext.http1.head cimport FRAMING_CLOSE
+from fastroute.ext.http1.parser cimport parse_response
 from fastroute.ext.memory.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_size
 from fastroute.ext.reactor.connection cimport STATE_ACTIVE, STATE_CONNECTING, handle_of, slab_find
-from fastroute.ext.reactor.counters cimport FIXED_MIRROR_FAILURES, FIXED_MIRRORED, HISTOGRAM_CONNECT, count, observe
+from fastroute.ext.reactor.counters cimport FIXED_MIRRORED, FIXED_MIRROR_FAILURES, HISTOGRAM_CONNECT, count, observe
 from fastroute.ext.reactor.inet cimport iovec
 from fastroute.ext.reactor.reactor cimport SCRATCH, dequeue, flush, queue, receive, set_deadline, transmit
 from fastroute.ext.reactor.shares cimport shares_add, shares_crowd, shares_heap, shares_note, shares_remove
 from fastroute.ext.routing.balancer cimport choose_usable, endpoint_failed, endpoint_succeeded, endpoint_used
 from fastroute.ext.routing.copies cimport Copy
 from fastroute.ext.routing.mirror cimport (
-    ANSWER_MOST, BEHIND_ALL, BEHIND_MOST, MIRROR_CLOSED, MIRROR_INCOMPLETE, MIRROR_NO_ENDPOINT, MIRROR_NOT_CONNECTED,
-    MIRROR_DISPLACED, MIRROR_OVERLOADED, MIRROR_SLOW, MIRROR_TIMEOUT, MIRRORS_MOST, Mirror,
+    ANSWER_MOST, BEHIND_ALL, BEHIND_MOST, MIRRORS_MOST, MIRROR_CLOSED, MIRROR_DISPLACED, MIRROR_INCOMPLETE,
+    MIRROR_NOT_CONNECTED, MIRROR_NO_ENDPOINT, MIRROR_OVERLOADED, MIRROR_SLOW, MIRROR_TIMEOUT, Mirror,
 )
 from fastroute.ext.routing.tables cimport Endpoint
 
@@ -81,17 +83,22 @@ cdef bint make_way(Reactor r, uint16_t owner, uint32_t size) noexcept nogil:
 cdef void open_mirror(Reactor r, Exchange *x, const Copy *copy) noexcept nogil:
     """Starts one mirror with the head in its output; sends nothing yet. Does not try endpoints that are avoided."""
     cdef Endpoint *endpoint = choose_usable(copy.backend, NULL, 0, r.milliseconds, &r.random)
+    cdef uint32_t size
     cdef Connection *u
     if endpoint is NULL:
         count_failure(r, MIRROR_NO_ENDPOINT, 1)
         return
-    if not make_way(r, x.rule.owner, copy.size):
+    size = backend_write(r, &copy.message)
+    if size == 0:
+        count_failure(r, MIRROR_OVERLOADED, 1)
+        return
+    if not make_way(r, x.rule.owner, size):
         return
     u = connection_to(r, x, endpoint)
     if u is NULL:
         return
     u.mirror = <Mirror *> calloc(1, sizeof(Mirror))
-    if u.mirror is NULL or buffer_append(&u.output, copy.head, copy.size) < 0:
+    if u.mirror is NULL or buffer_append(&u.output, r.outgoing, size) < 0:
         count_failure(r, MIRROR_OVERLOADED, 1)
         free(u.mirror)
         u.mirror = NULL
@@ -221,12 +228,12 @@ cdef int take_head(Reactor r, Connection *u, char **data, uint32_t *size) noexce
         u.scanned = 0
         data[0] += taken
         size[0] -= taken
-        if r.head.status >= 200:
+        if r.head.message.status >= 200:
             break
     m.answering = True
-    m.keeps = r.head.keep_alive
+    m.keeps = r.head.message.keep_alive
     upstream_note(r, u, &r.head)
-    body_start(&m.body, r.head.framing, r.head.content_length)
+    body_start(&m.body, r.head.framing, r.head.message.content_length)
     return 1
 
 

@@ -1,14 +1,14 @@
 # The results of an exchange: its counters and its line in the access log.
 
-from fastroute.ext.http1.head cimport Head
 from fastroute.ext.memory.slice cimport Slice
+from fastroute.ext.message.message cimport Message
 from fastroute.ext.reactor.connection cimport Connection
 from fastroute.ext.reactor.exchange cimport Exchange
 from fastroute.ext.reactor.reactor cimport Reactor
 
 
 # Copies what the log needs from the head of the request, before filters change it. Does nothing without a log.
-cdef void record_request(Reactor r, Exchange *x, const Head *head, Slice client, Slice request_id) noexcept nogil
+cdef void record_request(Reactor r, Exchange *x, const Message *message, Slice client, Slice request_id) noexcept nogil
 # Logs the end of a connection without an exchange because of a limit.
 cdef void record_connection(Reactor r, Connection *c, const char *reason) noexcept nogil
 # Counts and logs the exchange, once: after its last byte was sent to the client, or when it failed.

@@ -27,21 +27,21 @@ cdef char *keep(Slice *kept, Slice text, char *into) noexcept nogil:
     return into + text.size
 
 
-cdef void record_request(Reactor r, Exchange *x, const Head *head, Slice client, Slice request_id) noexcept nogil:
+cdef void record_request(Reactor r, Exchange *x, const Message *message, Slice client, Slice request_id) noexcept nogil:
     cdef uint32_t size
     cdef char *into
     if not r.logs:
         return
-    size = head.method.size + head.host.size + head.path.size + client.size + request_id.size
+    size = message.method.size + message.host.size + message.path.size + client.size + request_id.size
     if size > TEXT_ROOM:
         into = <char *> malloc(size)
         if into is NULL:
             return
         x.text = into
         exchange_note(x, size)
-    into = keep(&x.log_method, head.method, x.text)
-    into = keep(&x.log_host, head.host, into)
-    into = keep(&x.log_path, head.path, into)
+    into = keep(&x.log_method, message.method, x.text)
+    into = keep(&x.log_host, message.host, into)
+    into = keep(&x.log_path, message.path, into)
     into = keep(&x.log_client, client, into)
     keep(&x.log_request_id, request_id, into)
 

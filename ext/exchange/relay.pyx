@@ -9,6 +9,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastroute.ext.exchange.answer cimport answer_plainly, break_off, can_be_discarded, cut_short
 from fastroute.ext.exchange.attempt cimport attempt_again, attempt_connected, attempt_refused, attempt_resume
+from fastroute.ext.exchange.http1_downstream cimport client_knows_interim, client_probe
 from fastroute.ext.exchange.pace cimport (
     MOVER_BACKEND, MOVER_READER, MOVER_SENDER, MOVER_TAKER, pace_failed, pace_mover, pace_watch,
 )
@@ -28,11 +29,11 @@ from fastroute.ext.reactor.connection cimport slab_find
 from fastroute.ext.reactor.counters cimport FIXED_ENDED_BODY_TOO_SLOW, FIXED_ENDED_UPSTREAM_TOO_SLOW, count
 from fastroute.ext.reactor.exchange cimport (
     Exchange, STAGE_CONNECTING, STAGE_DISCARDING, STAGE_FLUSHING, STAGE_PAUSING, STAGE_RELAYING, STAGE_TUNNEL,
-    STAGE_WAITING, VERDICT_CLOSE, VERDICT_DONE, VERDICT_LINGER, VERDICT_ON, VERDICT_RESET,
+    STAGE_WAITING, VERDICT_ANSWERED, VERDICT_CLOSE, VERDICT_DONE, VERDICT_LINGER, VERDICT_ON, VERDICT_RESET,
+    continues,
 )
-from fastroute.ext.reactor.inet cimport iovec
 from fastroute.ext.reactor.reactor cimport (
-    DISCARD_BYTES, flush, queue, receive, say_end, set_deadline, transmit, untaken,
+    DISCARD_BYTES, flush, queue, receive, say_end, set_deadline, untaken,
 )
 from fastroute.ext.routing.retry cimport FAILURE_NOT_CONNECTED, FAILURE_TIMEOUT
 
@@ -40,8 +41,6 @@ cdef enum:
     PROBE_AFTER = 500       # milliseconds: an answer that comes sooner makes the probe unnecessary
     PATIENT_WINDOWS = 6     # windows (pace.pxd) in the default of --body-idle-timeout
     PATIENT_BYTES = 10240   # the default minimum of a window, if --min-body-rate is off
-
-cdef const char *PROBE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 cdef inline bint wants_body(const Connection *c, const Exchange *x, const Connection *u) noexcept nogil:
@@ -65,6 +64,8 @@ cdef int exchange_advance(Reactor r, Connection *c) noexcept nogil:
         verdict = advance_connect(r, c, x)
     if verdict == VERDICT_ON and (x.stage == STAGE_WAITING or x.stage == STAGE_RELAYING):
         verdict = advance_both(r, c, x)
+    if verdict == VERDICT_ANSWERED:
+        verdict = VERDICT_ON
     if verdict == VERDICT_ON and x.stage == STAGE_TUNNEL:
         return tunnel_advance(r, c, x)
     if verdict == VERDICT_ON and x.stage == STAGE_FLUSHING and buffer_size(&c.output) == 0:
@@ -106,7 +107,7 @@ cdef int advance_both(Reactor r, Connection *c, Exchange *x) noexcept nogil:
             x.upload_over = u.readable = True
     if wants_body(c, x, u):
         verdict = request_relay(r, c, x, u)
-        if verdict != VERDICT_ON or x.stage == STAGE_FLUSHING:
+        if verdict != VERDICT_ON:
             return verdict
     if u.readable and buffer_size(&c.output) == 0:
         verdict = response_relay(r, c, x, u)
@@ -226,20 +227,16 @@ cdef void schedule_probe(Reactor r, Exchange *x) noexcept nogil:
     An interim response is harmless to a client that reads (RFC 9110 section 15.2); one that is gone answers with a
     reset.
     """
-    if x.minor and not x.probed and not x.answered and x.request_body.complete:
+    if client_knows_interim(x) and not x.probed and not x.answered and x.request_body.complete:
         x.probed = True
         x.probe = r.milliseconds + PROBE_AFTER
 
 
 cdef int probe(Reactor r, Connection *c, Exchange *x) noexcept nogil:
-    cdef iovec part
     x.probe = 0
     if x.answered:
         return VERDICT_ON
-    part.iov_base = <char *> PROBE
-    part.iov_len = 25
-    x.sent += part.iov_len
-    if transmit(r, c, &part, 1) < 0:
+    if client_probe(r, c, x) < 0:
         return break_off(r, c, x, REASON_CLIENT_CLOSED)
     return VERDICT_ON
 
@@ -260,7 +257,7 @@ cdef int exchange_expired(Reactor r, Connection *c, Connection *u) noexcept nogi
         verdict = refused(r, c, x, True)
     else:
         verdict = VERDICT_ON
-    return exchange_advance(r, c) if verdict == VERDICT_ON else verdict
+    return exchange_advance(r, c) if continues(verdict) else verdict
 
 
 cdef int try_expired(Reactor r, Connection *c, Exchange *x) noexcept nogil:

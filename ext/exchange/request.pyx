@@ -1,32 +1,32 @@
 """Requests on their way to endpoints; see request.pxd.
 
 One pass over the head, while its Slices are valid: forward_begin, find_rule, forward, the filters of the rule,
-choose_target, the filters of the target, write_request. Matching uses the fields as received, without those that are
+choose_target, the filters of the target, keep_request. Matching uses the fields as received, without those that are
 not forwarded. The fields of the gateway are added before the filters, so that fields set by users are kept.
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from fastroute.ext.exchange.affinity cimport affinity_choose
 from fastroute.ext.exchange.answer cimport answer, answer_plainly, break_off
 from fastroute.ext.exchange.attempt cimport attempt_begin, attempt_send
 from fastroute.ext.exchange.mirroring cimport mirrors_begin, mirrors_feed
 from fastroute.ext.exchange.record cimport record_request
+from fastroute.ext.exchange.trailing cimport trailers_pass
 from fastroute.ext.http1.body cimport body_pass, body_start
 from fastroute.ext.http1.forwarded cimport Forwarded, count_forward, forward, forward_begin
-from fastroute.ext.http1.head cimport FRAMING_LENGTH, FRAMING_NONE, METHOD_TRACE, Field, Head, is_idempotent
+from fastroute.ext.http1.head cimport FRAMING_LENGTH, Head
 from fastroute.ext.http1.reason cimport (
     REASON_BODY_TOO_LARGE, REASON_CLIENT_CLOSED, REASON_LOOP, REASON_MAX_FORWARDS, REASON_MISDIRECTED,
     REASON_NO_LISTENER, REASON_OPTIONS_ASTERISK, REASON_OVERLOADED, REASON_REFUSED,
 )
 from fastroute.ext.http1.refusal cimport refusal_status
-from fastroute.ext.http1.write cimport write_request
 from fastroute.ext.memory.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_size
 from fastroute.ext.memory.slice cimport Slice
-from fastroute.ext.reactor.exchange cimport (
-    REQUEST_ROOM, STAGE_WAITING, VERDICT_ON, exchange_keep_origin, exchange_request_room,
-)
+from fastroute.ext.message.block cimport BLOCK_MORE, block_size
+from fastroute.ext.message.message cimport METHOD_TRACE, Field, Message, is_idempotent
+from fastroute.ext.reactor.exchange cimport STAGE_WAITING, VERDICT_ON, exchange_keep_origin, exchange_keep_request
 from fastroute.ext.reactor.inet cimport iovec
 from fastroute.ext.reactor.reactor cimport SCRATCH, receive, transmit
 from fastroute.ext.routing.balancer cimport choose_target
@@ -41,19 +41,18 @@ from fastroute.ext.routing.tables cimport Rule, rule_ref
 
 cdef void note(Reactor r, Exchange *x, const Head *head) noexcept nogil:
     """Copies what is needed of the request after its head is gone."""
-    x.method = head.method_name
+    x.method = head.message.method_name
     x.minor = head.minor
-    x.keep_alive = head.keep_alive
-    x.expects = head.expect_continue
-    x.upgrades = head.upgrade
-    x.repeatable = head.framing == FRAMING_NONE and is_idempotent(head.method_name)
+    x.keep_alive = head.message.keep_alive
+    x.expects = head.message.expect_continue
+    x.upgrades = head.message.upgrade
+    x.repeatable = not head.message.has_body and is_idempotent(head.message.method_name)
     x.progress = r.milliseconds
-    body_start(&x.request_body, head.framing, head.content_length)
-    x.request_body.trailers_dropped = head.nominates
-    x.request_body.underscores_dropped = not r.head_limits.keep_underscores
+    body_start(&x.request_body, head.framing, head.message.content_length)
+    x.request_body.nominated = head.nominates
 
 
-cdef void find(Reactor r, Connection *c, Exchange *x, Head *head, Decision *decision) noexcept nogil:
+cdef void find(Reactor r, Connection *c, Exchange *x, Message *message, Decision *decision) noexcept nogil:
     """Finds the rule of the request and sets `x.rule`, or else `x.listener` if there is one."""
     cdef Slice asked
     if c.tls is not NULL:
@@ -62,9 +61,9 @@ cdef void find(Reactor r, Connection *c, Exchange *x, Head *head, Decision *deci
     memset(decision, 0, sizeof(Decision))
     decision.reason = REASON_NO_LISTENER
     if r.tables is not None:
-        find_rule(r.tables.routes, r.sockets[c.listener], &asked if c.tls is not NULL else NULL, head, &r.arena,
+        find_rule(r.tables.routes, r.sockets[c.listener], &asked if c.tls is not NULL else NULL, message, &r.arena,
                   decision)
-    if decision.rule is not NULL and not head.asterisk:
+    if decision.rule is not NULL and not message.asterisk:
         rule_ref(decision.rule)
         x.rule = decision.rule
     elif decision.listener is not NULL:
@@ -72,8 +71,8 @@ cdef void find(Reactor r, Connection *c, Exchange *x, Head *head, Decision *deci
         x.listener = decision.listener
 
 
-cdef int decide(Reactor r, Connection *c, Exchange *x, Head *head) noexcept nogil:
-    """Decides where the request goes, and changes its head accordingly. Sets `x.target`, or answers."""
+cdef int decide(Reactor r, Connection *c, Exchange *x, Message *message) noexcept nogil:
+    """Decides where the request goes, and changes it accordingly. Sets `x.target`, or answers."""
     cdef Decision decision
     cdef Answer own
     cdef Forwarded said
@@ -81,42 +80,40 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Head *head) noexcept nogi
     cdef Rule *rule
     cdef bint secure = c.tls is not NULL
     cdef bint client_secure = secure
-    forward_begin(&said, r.trusted, &c.peer, head)
-    find(r, c, x, head, &decision)
+    forward_begin(&said, r.trusted, &c.peer, message)
+    find(r, c, x, message, &decision)
     rule = x.rule
-    if forward(&said, &c.peer, &client_secure, r.entropy, head, &r.arena) < 0:
+    if forward(&said, &c.peer, &client_secure, r.entropy, message, &r.arena) < 0:
         return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
-    record_request(r, x, head, said.client, said.request_id)
-    head.mark = r.mark.line
-    if head.has_loop and is_marked(&r.mark, head):
+    record_request(r, x, message, said.client, said.request_id)
+    message.mark = r.mark.id
+    if message.has_loop and is_marked(&r.mark, message):
         return answer_plainly(r, c, x, 508, REASON_LOOP)
-    if rule is NULL and head.asterisk and decision.listener_port:
+    if rule is NULL and message.asterisk and decision.listener_port:
         return answer_plainly(r, c, x, 200, REASON_OPTIONS_ASTERISK)
     if rule is NULL:
         return answer_plainly(r, c, x, unrouted_status(decision.reason), decision.reason)
-    if head.has_max_forwards:
-        if head.max_forwards == 0:
+    if message.has_max_forwards:
+        if message.max_forwards == 0:
             return answer_last(r, c, x)
-        if count_forward(head, &r.arena) < 0:
+        if count_forward(message, &r.arena) < 0:
             return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
     if client_secure != secure:
         decision.listener_port = 0      # the client used a port of the proxy in front of fastroute
     if rule.request_timeout:
         x.deadline = r.milliseconds + rule.request_timeout
-    x.request_body.filters[0] = rule.filters
     if rule.filters is not NULL:
-        chosen = filtered(r, x, rule.filters, head, &decision, client_secure, &own)
+        chosen = filtered(r, x, rule.filters, message, &decision, client_secure, &own)
         if chosen != 0:
             return answer_filtered(r, c, x, chosen, &own)
-    chosen = choose_target(rule.choice) if rule.session is NULL else affinity_choose(r, x, head)
+    chosen = choose_target(rule.choice) if rule.session is NULL else affinity_choose(r, x, message)
     if chosen < 0:
         return answer_plainly(r, c, x, 500, rule.reason)
     x.target = &rule.targets[chosen]
     if x.target.backend is NULL:
         return answer_plainly(r, c, x, x.target.status, x.target.reason)
-    x.request_body.filters[1] = x.target.filters
     if x.target.filters is not NULL:
-        chosen = filtered(r, x, x.target.filters, head, &decision, client_secure, &own)
+        chosen = filtered(r, x, x.target.filters, message, &decision, client_secure, &own)
         if chosen != 0:
             return answer_filtered(r, c, x, chosen, &own)
     return VERDICT_ON
@@ -149,13 +146,13 @@ cdef int answer_last(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     return answer(r, c, x, &own)
 
 
-cdef int filtered(Reactor r, Exchange *x, const FilterChain *chain, Head *head, const Decision *decision,
+cdef int filtered(Reactor r, Exchange *x, const FilterChain *chain, Message *message, const Decision *decision,
                   bint secure, Answer *own) noexcept nogil:
     """Like filter_request; also keeps what a CORS filter adds to the response."""
     cdef int outcome
     memset(own, 0, sizeof(Answer))
     own.copies = &r.copies
-    outcome = filter_request(chain, head, decision.prefix, decision.listener_port, secure, &r.arena, own)
+    outcome = filter_request(chain, message, decision.prefix, decision.listener_port, secure, &r.arena, own)
     if own.cors is not NULL:
         x.cors = own.cors
         if not exchange_keep_origin(x, own.origin):
@@ -170,20 +167,9 @@ cdef int answer_filtered(Reactor r, Connection *c, Exchange *x, int outcome, con
     return answer(r, c, x, own)
 
 
-cdef bint keep_request(Reactor r, Exchange *x, const Head *head) noexcept nogil:
-    """Writes the head into the exchange, where it is kept until the endpoint sends something. False: no room."""
-    cdef char *room
-    x.request_size = write_request(x.request, REQUEST_ROOM, head)
-    if x.request_size != 0:
-        return True
-    x.request_size = write_request(r.outgoing, r.outgoing_size, head)
-    if x.request_size == 0:
-        return False
-    room = exchange_request_room(x, x.request_size)
-    if room is NULL:
-        return False
-    memcpy(room, r.outgoing, x.request_size)
-    return True
+cdef bint keep_request(Reactor r, Exchange *x, const Message *message) noexcept nogil:
+    """Keeps the request until its answer begins. False: no memory, or no protocol could write it."""
+    return block_size(message) + BLOCK_MORE <= r.outgoing_size and exchange_keep_request(x, message)
 
 
 cdef bint is_too_large(Reactor r, const Exchange *x) noexcept nogil:
@@ -225,27 +211,30 @@ cdef int request_begin(Reactor r, Connection *c, Exchange *x, char *rest, uint32
     cdef long body = 0
     cdef int verdict
     cdef Slice passed = nothing()
+    cdef Slice section
     note(r, x, &r.head)
     taken[0] = 0
     if is_too_large(r, x):
-        record_request(r, x, &r.head, nothing(), nothing())
+        record_request(r, x, &r.head.message, nothing(), nothing())
         return answer_plainly(r, c, x, 413, REASON_BODY_TOO_LARGE)
     copies_reset(&r.copies)
-    verdict = decide(r, c, x, &r.head)
-    if verdict != VERDICT_ON or x.local:
+    verdict = decide(r, c, x, &r.head.message)
+    if verdict != VERDICT_ON:
         return verdict
     if not x.request_body.complete and size > 0:
-        body = body_pass(&x.request_body, rest, size, &r.head_limits, &passed)
+        body = body_pass(&x.request_body, rest, size, &r.head_limits, &passed, &section)
         if body < 0:
             return request_refused(r, c, x, -<int> body)
+        if trailers_pass(r, x, &x.request_body, &passed, section) < 0:
+            return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
         if is_too_large(r, x):
             return answer_plainly(r, c, x, 413, REASON_BODY_TOO_LARGE)
         taken[0] = <uint32_t> body
         x.received += body
-    if not keep_request(r, x, &r.head):
+    if not keep_request(r, x, &r.head.message):
         return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
     verdict = send(r, c, x, passed.data, passed.size)
-    if (r.copies.first is not NULL or r.copies.lost) and not x.local:
+    if verdict == VERDICT_ON and (r.copies.first is not NULL or r.copies.lost):
         mirrors_begin(r, x, passed.data, passed.size)
     return verdict
 
@@ -268,7 +257,7 @@ cdef uint32_t request_room(Reactor r, const Exchange *x) noexcept nogil:
 
 cdef int request_relay(Reactor r, Connection *c, Exchange *x, Connection *u) noexcept nogil:
     cdef iovec part
-    cdef Slice passed
+    cdef Slice passed, section
     cdef long size, taken
     cdef char *data
     if buffer_size(&c.input):
@@ -282,9 +271,12 @@ cdef int request_relay(Reactor r, Connection *c, Exchange *x, Connection *u) noe
         if size < 0:
             return break_off(r, c, x, REASON_CLIENT_CLOSED)
     x.progress = r.milliseconds
-    taken = body_pass(&x.request_body, data, size, &r.head_limits, &passed)
+    taken = body_pass(&x.request_body, data, size, &r.head_limits, &passed, &section)
     if taken < 0:
         return request_refused(r, c, x, -<int> taken)
+    r.arena.used = 0
+    if trailers_pass(r, x, &x.request_body, &passed, section) < 0:
+        return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
     x.received += taken
     if is_too_large(r, x):
         return answer_plainly(r, c, x, 413, REASON_BODY_TOO_LARGE)

@@ -37,12 +37,12 @@ cdef int tunnel_begin(Reactor r, Connection *c, Exchange *x, Connection *u, char
     if not x.request_body.complete or buffer_size(&u.output):
         return answer_plainly(r, c, x, 502, REASON_UPSTREAM_MALFORMED)      # it cannot have read the request
     parts[0].iov_base = r.outgoing
-    parts[0].iov_len = write_response(r.outgoing, r.outgoing_size, &r.head, False, False, False)
+    parts[0].iov_len = write_response(r.outgoing, r.outgoing_size, &r.head.message, False, False)
     parts[1].iov_base = data
     parts[1].iov_len = size
     if parts[0].iov_len == 0:
         return answer_plainly(r, c, x, 502, REASON_OVERLOADED)
-    x.status = r.head.status
+    x.status = r.head.message.status
     x.stage = STAGE_TUNNEL
     x.answered = x.close = True
     x.upstream_keeps = False

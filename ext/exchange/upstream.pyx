@@ -5,15 +5,16 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 from posix.unistd cimport close
 
-from fastroute.ext.http1.head cimport METHOD_HEAD, Head
+from fastroute.ext.http1.head cimport Head
 from fastroute.ext.memory.buffer cimport buffer_free
+from fastroute.ext.message.message cimport METHOD_HEAD
 from fastroute.ext.reactor.connection cimport (
     CHUNK, SIDE_UPSTREAM, STATE_ACTIVE, STATE_CONNECTING, STATE_POOLED, slab_at, slab_take,
 )
 from fastroute.ext.reactor.counters cimport FIXED_UPSTREAM_ACTIVE, FIXED_UPSTREAM_IDLE, gauge_add
 from fastroute.ext.reactor.inet cimport (
-    AF_INET, IPPROTO_TCP, MSG_DONTWAIT, MSG_PEEK, SEND_BUFFER, SO_ERROR, SO_KEEPALIVE, SO_SNDBUF, SOCK_CLOEXEC,
-    SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, TCP_NODELAY, connect, getsockopt, htons, recv, setsockopt, sockaddr,
+    AF_INET, IPPROTO_TCP, MSG_DONTWAIT, MSG_PEEK, SEND_BUFFER, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET,
+    SO_ERROR, SO_KEEPALIVE, SO_SNDBUF, TCP_NODELAY, connect, getsockopt, htons, recv, setsockopt, sockaddr,
     sockaddr_in, sockaddr_in6, sockaddr_storage, socket,
 )
 from fastroute.ext.reactor.reactor cimport close_connection, set_deadline, watch
@@ -153,7 +154,7 @@ cdef Connection *upstream_reuse(Reactor r, Endpoint *endpoint, uint8_t method, b
 cdef void upstream_note(Reactor r, Connection *u, const Head *head) noexcept nogil:
     u.held = 0
     if head.withheld:
-        u.held = r.milliseconds + (0 if head.status == 304 else HELD_TIME)
+        u.held = r.milliseconds + (0 if head.message.status == 304 else HELD_TIME)
 
 
 cdef void upstream_release(Reactor r, Connection *u) noexcept nogil:

@@ -5,29 +5,26 @@ of hex digits only, an extension follows immediately and conforms to the grammar
 followed by CRLF, and trailers are checked as strictly as the fields of a head. Chunks are passed on unchanged, so they
 must contain nothing that another parser could interpret differently.
 
-Trailers that are not allowed in a trailer section (trailer.pyx) are dropped from what is passed on. A name is held back
-until it is complete, or longer than every forbidden one. So if a read ends inside a name, less is passed on than was
-taken, and the next call puts the held octets in front of its data.
+A trailer section with trailers is not passed on: it is collected, and is a Message when it is complete (trailer.pxd).
 
 States are named after what is expected next. `line`, `surplus` and `trailers` limit what a peer may send without
 sending content. The shortest form of a chunk is no surplus: a sender of small chunks may send any number of them.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memchr, memmove, memset
+from libc.string cimport memset
 
 from fastroute.ext.http1.field cimport refuse_byte
 from fastroute.ext.http1.head cimport FRAMING_CHUNKED, FRAMING_CLOSE, FRAMING_LENGTH, FRAMING_NONE, HeadLimits
-from fastroute.ext.http1.octet cimport OCTET_TOKEN, hex_value, is_octet, run_over_field
 from fastroute.ext.http1.refusal cimport (
-    REFUSAL_BARE_CR, REFUSAL_CHUNK_END_MISSING, REFUSAL_CHUNK_EXTENSION_INVALID, REFUSAL_CHUNK_LINE_TOO_LONG,
-    REFUSAL_CHUNK_OVERHEAD, REFUSAL_CHUNK_SIZE_INVALID, REFUSAL_CHUNK_SIZE_TOO_LARGE, REFUSAL_CONTROL_BYTE,
+    REFUSAL_ARENA_FULL, REFUSAL_BARE_CR, REFUSAL_CHUNK_END_MISSING, REFUSAL_CHUNK_EXTENSION_INVALID,
+    REFUSAL_CHUNK_LINE_TOO_LONG, REFUSAL_CHUNK_OVERHEAD, REFUSAL_CHUNK_SIZE_INVALID, REFUSAL_CHUNK_SIZE_TOO_LARGE, REFUSAL_CONTROL_BYTE,
     REFUSAL_FIELD_FOLDED, REFUSAL_FIELD_NAME_INVALID, REFUSAL_FIELD_SPACE_BEFORE_COLON, REFUSAL_FIELD_WITHOUT_COLON,
     REFUSAL_TRAILERS_TOO_LARGE,
 )
-from fastroute.ext.http1.trailer cimport is_forbidden_trailer
+from fastroute.ext.memory.buffer cimport buffer_append, buffer_bytes, buffer_size
 from fastroute.ext.memory.slice cimport Slice
-from fastroute.ext.routing.chain cimport filters_name
+from fastroute.ext.message.octet cimport OCTET_TOKEN, hex_value, is_octet, run_over_field
 
 cdef enum State:
     STATE_SIZE = 0              # first digit of a chunk size
@@ -44,8 +41,7 @@ cdef enum State:
     STATE_DATA_CR
     STATE_DATA_LF
     STATE_TRAILER               # first octet of a trailer, or the CR of the last line
-    STATE_TRAILER_NAME          # another octet of a name that is held back, or ':'
-    STATE_TRAILER_LONG          # the same, after it was decided whether the trailer is dropped
+    STATE_TRAILER_NAME          # another octet of a name, or ':'
     STATE_TRAILER_VALUE
     STATE_TRAILER_LF
     STATE_LAST_LF
@@ -126,54 +122,13 @@ cdef int take_data_end(Body *body, char octet) noexcept nogil:
 
 # ----------------------------------------------------------------------------------------------------------- trailers
 
-cdef inline void pass_on(char **out, const char *data, uint32_t size) noexcept nogil:
-    """Appends octets to those that are passed on; does nothing if `out` is NULL."""
-    if out is not NULL and size:
-        memmove(out[0], data, size)
-        out[0] += size
-
-
-cdef bint is_dropped(const Body *body) noexcept nogil:
-    """Whether the trailer with the held name is dropped.
-
-    A trailer must not circumvent a filter that sets or removes the field of that name: some servers merge trailers into
-    the head.
-    """
-    if body.trailers_dropped or is_forbidden_trailer(body.name, body.name_size):
-        return True
-    if body.underscores_dropped and memchr(body.name, c'_', body.name_size) is not NULL:
-        return True
-    return filters_name(body.filters[0], body.of_response, body.name, body.name_size) \
-        or filters_name(body.filters[1], body.of_response, body.name, body.name_size)
-
-
-cdef void decide_name(Body *body, char **out) noexcept nogil:
-    """Passes the held name on, or drops the trailer."""
-    if is_dropped(body):
-        body.dropping = 1
-    else:
-        pass_on(out, body.name, body.name_size)
-    body.name_size = 0
-
-
-cdef int take_trailer_name(Body *body, char octet, char **out) noexcept nogil:
-    """STATE_TRAILER to STATE_TRAILER_LONG."""
+cdef int take_trailer_name(Body *body, char octet) noexcept nogil:
+    """STATE_TRAILER and STATE_TRAILER_NAME."""
     if is_octet(octet, OCTET_TOKEN):
-        if body.state == STATE_TRAILER_LONG:
-            if octet == c'_' and body.underscores_dropped and not body.dropping:
-                return -REFUSAL_FIELD_NAME_INVALID      # its beginning has been passed on
-            pass_on(NULL if body.dropping else out, &octet, 1)
-            return 0
         body.state = STATE_TRAILER_NAME
-        body.name[body.name_size] = octet
-        body.name_size += 1
-        if body.name_size == sizeof(body.name):
-            decide_name(body, out)
-            body.state = STATE_TRAILER_LONG
         return 0
     if body.state == STATE_TRAILER:
         if octet == c'\r':
-            pass_on(out, &octet, 1)
             body.state = STATE_LAST_LF
             return 0
         return refuse_line(octet, REFUSAL_FIELD_FOLDED if octet in (c' ', c'\t') else REFUSAL_FIELD_NAME_INVALID)
@@ -183,14 +138,11 @@ cdef int take_trailer_name(Body *body, char octet, char **out) noexcept nogil:
         return -REFUSAL_FIELD_WITHOUT_COLON
     if octet != c':':
         return refuse_line(octet, REFUSAL_FIELD_NAME_INVALID)
-    if body.state == STATE_TRAILER_NAME:
-        decide_name(body, out)
-    pass_on(NULL if body.dropping else out, &octet, 1)
     body.state = STATE_TRAILER_VALUE
     return 0
 
 
-cdef int take_trailer_end(Body *body, char octet, const HeadLimits *limits, char **out) noexcept nogil:
+cdef int take_trailer_end(Body *body, char octet, const HeadLimits *limits) noexcept nogil:
     """The CR after a value, STATE_TRAILER_LF and STATE_LAST_LF."""
     if body.state == STATE_TRAILER_VALUE:
         if octet != c'\r':
@@ -205,14 +157,10 @@ cdef int take_trailer_end(Body *body, char octet, const HeadLimits *limits, char
         if body.trailer_fields > limits.fields:
             return -REFUSAL_TRAILERS_TOO_LARGE
         body.state = STATE_TRAILER
-    pass_on(NULL if body.dropping else out, &octet, 1)
-    if body.state == STATE_TRAILER:
-        body.dropping = 0
     return 0
 
 
-cdef uint32_t take_trailer_value(Body *body, const char *at, const char *end, const HeadLimits *limits,
-                                 char **out) noexcept nogil:
+cdef uint32_t take_trailer_value(Body *body, const char *at, const char *end, const HeadLimits *limits) noexcept nogil:
     """Takes the available part of a trailer value, within the limit. Returns its bytes."""
     cdef uint32_t room = limits.head - body.trailers
     cdef uint32_t size
@@ -220,28 +168,26 @@ cdef uint32_t take_trailer_value(Body *body, const char *at, const char *end, co
         end = at + room
     size = <uint32_t> (run_over_field(at, end) - at)
     body.trailers += size
-    pass_on(NULL if body.dropping else out, at, size)
     return size
 
 
-cdef long take_trailers(Body *body, const char *data, uint32_t size, const HeadLimits *limits,
-                        char **out) noexcept nogil:
+cdef long take_trailers(Body *body, const char *data, uint32_t size, const HeadLimits *limits) noexcept nogil:
     """Takes the trailer section, or the available part of it. Returns the bytes taken, or -Refusal."""
     cdef const char *at = data
     cdef const char *end = data + size
     cdef int refusal
     while at < end and not body.complete:
         if body.state == STATE_TRAILER_VALUE:
-            at += take_trailer_value(body, at, end, limits, out)
+            at += take_trailer_value(body, at, end, limits)
             if at == end:
                 break
         body.trailers += 1
         if body.trailers > limits.head:
             return -REFUSAL_TRAILERS_TOO_LARGE
-        if body.state <= STATE_TRAILER_LONG:
-            refusal = take_trailer_name(body, at[0], out)
+        if body.state <= STATE_TRAILER_NAME:
+            refusal = take_trailer_name(body, at[0])
         else:
-            refusal = take_trailer_end(body, at[0], limits, out)
+            refusal = take_trailer_end(body, at[0], limits)
         if refusal:
             return refusal
         at += 1
@@ -317,40 +263,60 @@ cdef long body_decode(Body *body, const char *data, uint32_t size, const HeadLim
                       const char **content, uint32_t *content_size) noexcept nogil:
     content_size[0] = 0
     if in_trailers(body):
-        return take_trailers(body, data, size, limits, NULL)
+        return take_trailers(body, data, size, limits)
     return take_span(body, data, size, limits, content, content_size)
 
 
-cdef long take_all(Body *body, const char *data, uint32_t size, const HeadLimits *limits, char **out) noexcept nogil:
-    """Takes the bytes of `data` that belong to the body. `out`: where the trailer section is copied; NULL: it is
-    dropped."""
+cdef long take_content_part(Body *body, const char *data, uint32_t size, const HeadLimits *limits) noexcept nogil:
+    """Takes the bytes of `data` that belong to the body, up to a trailer section."""
     cdef const char *content
     cdef uint32_t content_size
     cdef uint32_t taken = 0
     cdef long step
-    while taken < size and not body.complete:
-        if in_trailers(body):
-            if out is not NULL:
-                out[0] += taken
-            step = take_trailers(body, data + taken, size - taken, limits, out)
-            return step if step < 0 else taken + step
+    while taken < size and not body.complete and not in_trailers(body):
         step = take_span(body, data + taken, size - taken, limits, &content, &content_size)
         if step < 0:
             return step
         taken += <uint32_t> step
-    if out is not NULL:
-        out[0] += taken
     return taken
 
 
 cdef long body_take(Body *body, const char *data, uint32_t size, const HeadLimits *limits) noexcept nogil:
-    return take_all(body, data, size, limits, NULL)
+    cdef long taken = take_content_part(body, data, size, limits)
+    cdef long step
+    if taken < 0 or not in_trailers(body):
+        return taken
+    step = take_trailers(body, data + taken, size - <uint32_t> taken, limits)
+    return step if step < 0 else taken + step
 
 
-cdef long body_pass(Body *body, char *data, uint32_t size, const HeadLimits *limits, Slice *passed) noexcept nogil:
-    cdef char *out = data - body.name_size
-    cdef long taken
-    passed.data = out
-    taken = take_all(body, data, size, limits, &out)
-    passed.size = <uint32_t> (out - passed.data)
-    return taken
+cdef inline bint has_trailers(const Body *body) noexcept nogil:
+    """Whether the section that was begun is more than its last CRLF."""
+    return body.trailer_fields != 0 or (STATE_TRAILER < body.state < STATE_LAST_LF)
+
+
+cdef long body_pass(Body *body, char *data, uint32_t size, const HeadLimits *limits, Slice *passed,
+                    Slice *section) noexcept nogil:
+    cdef bint over = body.complete
+    cdef long taken = take_content_part(body, data, size, limits)
+    cdef long step
+    passed[0] = Slice(data, 0)
+    section[0] = Slice(data, 0)
+    if taken < 0:
+        return taken
+    passed.size = <uint32_t> taken
+    if over or not in_trailers(body):
+        return taken
+    step = take_trailers(body, data + taken, size - <uint32_t> taken, limits)
+    if step < 0:
+        return step
+    if not has_trailers(body):
+        passed.size += <uint32_t> step
+    elif not body.complete or buffer_size(&body.section):
+        if buffer_append(&body.section, data + taken, <uint32_t> step) < 0:
+            return -REFUSAL_ARENA_FULL
+        if body.complete:
+            section[0] = Slice(buffer_bytes(&body.section), buffer_size(&body.section))
+    else:
+        section[0] = Slice(data + taken, <uint32_t> step)
+    return taken + step

@@ -4,6 +4,7 @@ from libc.stdint cimport uint8_t, uint32_t
 
 from fastroute.ext.http1.head cimport Head, HeadLimits
 from fastroute.ext.memory.slice cimport Arena, Slice
+from fastroute.ext.message.message cimport Message
 
 
 cdef struct Noted:              # what the fields of one head say about the head itself
@@ -25,16 +26,11 @@ cdef struct Noted:              # what the fields of one head say about the head
 cdef enum:
     NOMINATED_MOST = 64         # maximum number of options in the Connection fields of one head
 
-# The FieldName of `size` bytes at `name`, without regard to case. FIELD_OTHER: not a known name. FIELD_MIMIC: a known
-# name with '_' instead of '-'.
-cdef uint8_t field_name(const char *name, uint32_t size) noexcept nogil
 # Parses field lines from `at` up to and including the empty line into head.fields, and notes their meaning. Moves `at`
 # to the end of what was parsed. `tolerant`: allows white space before the colon (RFC 9112 section 5.1 requires proxies
 # to remove it from responses). Returns 1, 0 if `end` is reached before the empty line, or -Refusal.
 cdef int take_fields(Head *head, Noted *noted, const char **at, const char *end, bint tolerant,
                      const HeadLimits *limits, Arena *arena) noexcept nogil
-# The next item of a comma-separated list, without surrounding white space; empty items are skipped. False: none left.
-cdef bint next_item(Slice *rest, Slice *item) noexcept nogil
 # Evaluates Connection: keep_alive, upgrade and protocols, te_trailers; marks the nominated fields. Returns 0 or
 # -Refusal.
 cdef int obey_connection(Head *head, const Noted *noted) noexcept nogil
@@ -44,6 +40,6 @@ cdef int state_framing(Head *head, const Noted *noted) noexcept nogil
 cdef int take_max_forwards(Head *head, const Noted *noted) noexcept nogil
 # Removes the fields whose names contain '_'. CGI and WSGI treat `X_User` like `X-User`, so a filter that sets one of
 # them would not replace the other. `end`: end of the received head.
-cdef void drop_underscores(Head *head, const char *end) noexcept nogil
+cdef void drop_underscores(Message *message, const char *end) noexcept nogil
 # -Refusal for a line that was parsed up to the byte at `at`; 0 if more bytes are needed to decide.
 cdef int refuse_byte(const char *at, const char *end, int otherwise) noexcept nogil

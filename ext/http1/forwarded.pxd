@@ -2,9 +2,9 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
-from fastroute.ext.http1.head cimport Field, Head
 from fastroute.ext.memory.entropy cimport Entropy
 from fastroute.ext.memory.slice cimport Arena, Slice
+from fastroute.ext.message.message cimport Field, Message
 
 
 cdef struct TrustedProxies      # a set of CIDR blocks, immutable
@@ -36,11 +36,12 @@ cdef void peer_set(Peer *peer, const TrustedProxies *trusted, uint16_t family, c
                    uint16_t port) noexcept nogil
 # Before the request is matched: finds the address of the client (the first untrusted one), and drops the fields that
 # this peer must not send, so that no match sees them.
-cdef void forward_begin(Forwarded *said, const TrustedProxies *trusted, const Peer *peer, Head *head) noexcept nogil
+cdef void forward_begin(Forwarded *said, const TrustedProxies *trusted, const Peer *peer,
+                        Message *message) noexcept nogil
 # After matching and before the filters: adds or extends the forwarding fields, and sets `said.request_id`. `tls`: whether
 # the peer used TLS; set to whether the client did, according to a trusted X-Forwarded-Proto. Returns 0, or -1 if the
 # arena is full or the kernel gives no random bytes.
-cdef int forward(Forwarded *said, const Peer *peer, bint *tls, Entropy *entropy, Head *head,
+cdef int forward(Forwarded *said, const Peer *peer, bint *tls, Entropy *entropy, Message *message,
                  Arena *arena) noexcept nogil
 # Decrements Max-Forwards, which `head` must have and which must not be 0. Returns 0, or -1 if the arena is full.
-cdef int count_forward(Head *head, Arena *arena) noexcept nogil
+cdef int count_forward(Message *message, Arena *arena) noexcept nogil

@@ -11,16 +11,16 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memchr, memcmp, memcpy, memset
 from libc.time cimport clock, clock_t
 
-from fastroute.ext.http1.field cimport next_item
-from fastroute.ext.http1.fieldlist cimport append_field, join_slices
-from fastroute.ext.http1.head cimport (
+from fastroute.ext.memory.entropy cimport UUID_TEXT, entropy_close, entropy_open, entropy_uuid
+from fastroute.ext.memory.slice cimport arena_take
+from fastroute.ext.message.fieldlist cimport append_field, join_slices
+from fastroute.ext.message.items cimport next_item
+from fastroute.ext.message.message cimport (
     DROPPED_HERE, FIELD_CLAIM, FIELD_MAX_FORWARDS, FIELD_X_FORWARDED_FOR, FIELD_X_FORWARDED_HOST,
     FIELD_X_FORWARDED_PROTO, FIELD_X_REQUEST_ID, Field,
 )
-from fastroute.ext.http1.octet cimport is_text
-from fastroute.ext.http1.scratch cimport Scratch, slice_bytes
-from fastroute.ext.memory.entropy cimport UUID_TEXT, entropy_close, entropy_open, entropy_uuid
-from fastroute.ext.memory.slice cimport arena_take
+from fastroute.ext.message.octet cimport is_text
+from fastroute.ext.message.scratch cimport Scratch, slice_bytes
 
 
 cdef extern from "<arpa/inet.h>" nogil:
@@ -212,8 +212,9 @@ cdef void _strip_port(Slice *client) noexcept nogil:
         client.size = <uint32_t> (end - client.data)
 
 
-cdef void _find_client(const TrustedProxies *trusted, const Peer *peer, const Head *head, Slice *client) noexcept nogil:
-    cdef uint32_t i = head.fields_count
+cdef void _find_client(const TrustedProxies *trusted, const Peer *peer, const Message *message,
+                       Slice *client) noexcept nogil:
+    cdef uint32_t i = message.fields_count
     cdef const Field *field
     client.data = <const char *> peer.text
     client.size = peer.text_size
@@ -221,7 +222,7 @@ cdef void _find_client(const TrustedProxies *trusted, const Peer *peer, const He
         return
     while i > 0:
         i -= 1
-        field = &head.fields[i]
+        field = &message.fields[i]
         if field.known == FIELD_X_FORWARDED_FOR and not field.dropped and not _walk_line(trusted, &field.value, client):
             break
     if client.data != peer.text:
@@ -231,12 +232,12 @@ cdef void _find_client(const TrustedProxies *trusted, const Peer *peer, const He
 # --- the fields
 
 
-cdef void _keep_trusted(Forwarded *said, Head *head, bint trusted) noexcept nogil:
+cdef void _keep_trusted(Forwarded *said, Message *message, bint trusted) noexcept nogil:
     """Finds the forwarding fields that are kept, and drops the others."""
     cdef Field *field
     cdef uint32_t i
-    for i in range(head.fields_count):
-        field = &head.fields[i]
+    for i in range(message.fields_count):
+        field = &message.fields[i]
         if field.known < FIELD_X_FORWARDED_FOR or field.known > FIELD_CLAIM or field.dropped:
             continue
         if not trusted or (field.known == FIELD_X_REQUEST_ID and not 0 < field.value.size <= REQUEST_ID_MOST):
@@ -255,17 +256,18 @@ cdef void _keep_trusted(Forwarded *said, Head *head, bint trusted) noexcept nogi
             field.dropped = DROPPED_HERE        # only one id per request
 
 
-cdef void forward_begin(Forwarded *said, const TrustedProxies *trusted, const Peer *peer, Head *head) noexcept nogil:
+cdef void forward_begin(Forwarded *said, const TrustedProxies *trusted, const Peer *peer,
+                        Message *message) noexcept nogil:
     memset(said, 0, sizeof(Forwarded))
-    _find_client(trusted, peer, head, &said.client)
-    _keep_trusted(said, head, peer.trusted)
+    _find_client(trusted, peer, message, &said.client)
+    _keep_trusted(said, message, peer.trusted)
 
 
-cdef int _append(Head *head, Arena *arena, const char *name, uint32_t name_size, Slice value) noexcept nogil:
+cdef int _append(Message *message, Arena *arena, const char *name, uint32_t name_size, Slice value) noexcept nogil:
     cdef Slice name_slice
     name_slice.data = name
     name_slice.size = name_size
-    return 0 if append_field(head, arena, name_slice, value) != NULL else -1
+    return 0 if append_field(message, arena, name_slice, value) != NULL else -1
 
 
 cdef int _extend_for(Field *last, const Slice *address, Arena *arena) noexcept nogil:
@@ -291,7 +293,7 @@ cdef bint _client_tls(const Field *proto, bint tls) noexcept nogil:
     return tls
 
 
-cdef int _forward_id(Forwarded *said, Entropy *entropy, Head *head, Arena *arena) noexcept nogil:
+cdef int _forward_id(Forwarded *said, Entropy *entropy, Message *message, Arena *arena) noexcept nogil:
     cdef char *text
     if said.id != NULL:         # still in the arena, even if appending moved the fields
         said.request_id = said.id.value
@@ -301,10 +303,10 @@ cdef int _forward_id(Forwarded *said, Entropy *entropy, Head *head, Arena *arena
         return -1
     said.request_id.data = text
     said.request_id.size = UUID_TEXT
-    return _append(head, arena, b"X-Request-ID", 12, said.request_id)
+    return _append(message, arena, b"X-Request-ID", 12, said.request_id)
 
 
-cdef int forward(Forwarded *said, const Peer *peer, bint *tls, Entropy *entropy, Head *head,
+cdef int forward(Forwarded *said, const Peer *peer, bint *tls, Entropy *entropy, Message *message,
                  Arena *arena) noexcept nogil:
     cdef bint client_tls = _client_tls(said.proto, tls[0])
     cdef Slice address, proto
@@ -313,24 +315,24 @@ cdef int forward(Forwarded *said, const Peer *peer, bint *tls, Entropy *entropy,
     if said.last_for != NULL:
         if _extend_for(said.last_for, &address, arena) < 0:
             return -1
-    elif _append(head, arena, b"X-Forwarded-For", 15, address) < 0:
+    elif _append(message, arena, b"X-Forwarded-For", 15, address) < 0:
         return -1
-    if _forward_id(said, entropy, head, arena) < 0:
+    if _forward_id(said, entropy, message, arena) < 0:
         return -1
     if said.proto == NULL:
         proto.data = b"https" if tls[0] else b"http"
         proto.size = 5 if tls[0] else 4
-        if _append(head, arena, b"X-Forwarded-Proto", 17, proto) < 0:
+        if _append(message, arena, b"X-Forwarded-Proto", 17, proto) < 0:
             return -1
     tls[0] = client_tls
-    if said.host == NULL and head.authority.size:
-        return _append(head, arena, b"X-Forwarded-Host", 16, head.authority)
+    if said.host == NULL and message.authority.size:
+        return _append(message, arena, b"X-Forwarded-Host", 16, message.authority)
     return 0
 
 
-cdef int count_forward(Head *head, Arena *arena) noexcept nogil:
+cdef int count_forward(Message *message, Arena *arena) noexcept nogil:
     cdef char digits[10]
-    cdef uint32_t number = head.max_forwards - 1
+    cdef uint32_t number = message.max_forwards - 1
     cdef uint32_t start = 10
     cdef uint32_t i
     cdef char *text
@@ -342,11 +344,11 @@ cdef int count_forward(Head *head, Arena *arena) noexcept nogil:
     if text == NULL:
         return -1
     memcpy(text, digits + start, 10 - start)
-    for i in range(head.fields_count):
-        if head.fields[i].known == FIELD_MAX_FORWARDS:
-            head.fields[i].value.data = text
-            head.fields[i].value.size = 10 - start
-            head.fields[i].received = 0
+    for i in range(message.fields_count):
+        if message.fields[i].known == FIELD_MAX_FORWARDS:
+            message.fields[i].value.data = text
+            message.fields[i].value.size = 10 - start
+            message.fields[i].received = 0
     return 0
 
 
@@ -392,8 +394,8 @@ cdef class Forwarding:
         cdef Peer who
         self._peer(peer, &who)
         scratch.request("GET", "/", None, host, fields)
-        forward_begin(&said, self._trusted, &who, &scratch.head)
-        if forward(&said, &who, &tls, self._entropy, &scratch.head, &scratch.arena) < 0:
+        forward_begin(&said, self._trusted, &who, &scratch.message)
+        if forward(&said, &who, &tls, self._entropy, &scratch.message, &scratch.arena) < 0:
             raise MemoryError
         client, request_id = slice_bytes(&said.client), slice_bytes(&said.request_id)
         return scratch.fields(), client.decode("latin-1"), request_id.decode("latin-1")
@@ -403,21 +405,21 @@ cdef class Forwarding:
         cdef Scratch scratch = Scratch(65536)
         cdef Forwarded said
         cdef clock_t began
-        cdef Head head
+        cdef Message message
         cdef uint32_t used, size, _round
         cdef bint tls
         cdef Field received[16]
         cdef Peer who
         self._peer(peer, &who)
         scratch.request("GET", "/", None, "example.com", fields[:16])
-        head, used = scratch.head, scratch.arena.used
-        size = head.fields_count * <uint32_t> sizeof(Field)
-        memcpy(received, head.fields, size)
+        message, used = scratch.message, scratch.arena.used
+        size = message.fields_count * <uint32_t> sizeof(Field)
+        memcpy(received, message.fields, size)
         began = clock()
         for _round in range(rounds):
-            scratch.head, scratch.arena.used = head, used
-            memcpy(head.fields, received, size)
+            scratch.message, scratch.arena.used = message, used
+            memcpy(message.fields, received, size)
             tls = False
-            forward_begin(&said, self._trusted, &who, &scratch.head)
-            forward(&said, &who, &tls, self._entropy, &scratch.head, &scratch.arena)
+            forward_begin(&said, self._trusted, &who, &scratch.message)
+            forward(&said, &who, &tls, self._entropy, &scratch.message, &scratch.arena)
         return (clock() - began) / 1e6

@@ -17,10 +17,15 @@ from typing import NamedTuple
 from fastroute.ext.http1.body cimport *
 from fastroute.ext.http1.field cimport *
 from fastroute.ext.http1.head cimport *
+from fastroute.ext.http1.parser cimport *
 from fastroute.ext.http1.refusal cimport *
 from fastroute.ext.http1.target cimport *
+from fastroute.ext.http1.trailer cimport trailers_forbid, trailers_join, trailers_read
 from fastroute.ext.http1.write cimport *
 from fastroute.ext.memory.slice cimport *
+from fastroute.ext.message.block cimport block_keep, block_size
+from fastroute.ext.message.fieldname cimport field_name
+from fastroute.ext.message.message cimport *
 
 FRAMINGS = {FRAMING_NONE: "none", FRAMING_LENGTH: "length", FRAMING_CHUNKED: "chunked", FRAMING_CLOSE: "close"}
 NUMBERS = {name: number for number, name in FRAMINGS.items()}
@@ -78,28 +83,30 @@ cdef object as_refused(int refusal):
     return Refused(refusal_status(refusal), refusal_reason(refusal).decode())
 
 
-cdef tuple as_fields(const Head *head):
+cdef tuple as_fields(const Message *message):
     cdef uint32_t i
     return tuple([
-        (as_bytes(head.fields[i].name), as_bytes(head.fields[i].value), bool(head.fields[i].dropped))
-        for i in range(head.fields_count)
+        (as_bytes(message.fields[i].name), as_bytes(message.fields[i].value), bool(message.fields[i].dropped))
+        for i in range(message.fields_count)
     ])
 
 
 cdef object as_request(const Head *head, int size):
+    cdef const Message *message = &head.message
     return RequestHead(
-        size, as_bytes(head.method), as_bytes(head.target), as_bytes(head.path),
-        as_bytes(head.query) if head.has_query else None, as_bytes(head.authority), as_bytes(head.host), head.minor,
-        FRAMINGS[head.framing], FRAMINGS[head.stated], head.content_length, bool(head.keep_alive),
-        bool(head.expect_continue), bool(head.upgrade), bool(head.te_trailers), bool(head.asterisk),
-        head.max_forwards if head.has_max_forwards else None, as_fields(head),
+        size, as_bytes(message.method), as_bytes(head.target), as_bytes(message.path),
+        as_bytes(message.query) if message.has_query else None, as_bytes(message.authority), as_bytes(message.host),
+        head.minor, FRAMINGS[head.framing], FRAMINGS[head.stated], message.content_length, bool(message.keep_alive),
+        bool(message.expect_continue), bool(message.upgrade), bool(message.te_trailers), bool(message.asterisk),
+        message.max_forwards if message.has_max_forwards else None, as_fields(message),
     )
 
 
 cdef object as_response(const Head *head, int size):
+    cdef const Message *message = &head.message
     return ResponseHead(
-        size, head.status, as_bytes(head.reason), head.minor, FRAMINGS[head.framing], FRAMINGS[head.stated],
-        head.content_length, bool(head.keep_alive), as_fields(head),
+        size, message.status, as_bytes(message.reason), head.minor, FRAMINGS[head.framing], FRAMINGS[head.stated],
+        message.content_length, bool(message.keep_alive), as_fields(message),
     )
 
 
@@ -151,23 +158,30 @@ cdef class HeadReader:
         self.scanned = 0
         return as_response(&self.head, size) if self.response else as_request(&self.head, size)
 
-    def rewrite(self, const uint8_t[::1] data, *, bint close=False, bint to_http10=False, bint chunk_it=False,
+    def rewrite(self, const uint8_t[::1] data, *, bint close=False, bint to_http10=False, bint kept=False,
                 uint32_t room=ROOM):
-        """The bytes that would be sent for the complete head in `data`; None if they do not fit into `room`."""
-        cdef char *out
+        """The bytes that would be sent for the complete head in `data`; None if they do not fit into `room`. `kept`:
+        written from a copy in a block."""
+        cdef Message message
         cdef uint32_t size
         if self.parse(<const char *> &data[0], <uint32_t> data.shape[0]) <= 0:
             raise ValueError("not a whole, acceptable head")
-        out = <char *> malloc(room + 1)
-        if out == NULL:
-            raise MemoryError
+        message = self.head.message
+        size = block_size(&message)
+        cdef char *block = <char *> malloc(size + 1)
+        cdef char *out = <char *> malloc(room + 1)
         try:
+            if block == NULL or out == NULL:
+                raise MemoryError
+            if kept:
+                block_keep(&message, &self.head.message, block)
             if self.response:
-                size = write_response(out, room, &self.head, close, to_http10, chunk_it)
+                size = write_response(out, room, &message, close, to_http10)
             else:
-                size = write_request(out, room, &self.head)
+                size = write_request(out, room, &message)
             return out[:size] if size else None
         finally:
+            free(block)
             free(out)
 
     def seconds(self, const uint8_t[::1] data, uint32_t count, *, bint write=True):
@@ -181,9 +195,9 @@ cdef class HeadReader:
                 self.scanned = 0
                 sum_ += self.parse(<const char *> &data[0], <uint32_t> data.shape[0])
                 if write and self.response:
-                    sum_ += write_response(out, sizeof(out), &self.head, False, False, False)
+                    sum_ += write_response(out, sizeof(out), &self.head.message, False, False)
                 elif write:
-                    sum_ += write_request(out, sizeof(out), &self.head)
+                    sum_ += write_request(out, sizeof(out), &self.head.message)
         return (clock() - start) / 1e6
 
 
@@ -223,20 +237,36 @@ cdef class BodyReader:
         return taken if taken >= 0 else as_refused(<int> -taken)
 
     def passes(self, const uint8_t[::1] data):
-        """(bytes taken, bytes passed on) of `data`, as body_pass."""
-        cdef Slice passed
+        """(bytes taken, bytes passed on) of `data`, as body_pass, with the trailers that no rule forbids."""
+        cdef Slice passed, section
         cdef long taken
         cdef uint32_t size = <uint32_t> data.shape[0]
-        cdef char *room = <char *> malloc(TRAILER_NAME_MOST + size)
-        if room == NULL:
+        cdef uint32_t room = (self.limits.fields + 1) * <uint32_t> sizeof(Field)
+        cdef char *memory = <char *> malloc(room + size)
+        if memory == NULL:
             raise MemoryError
         try:
             if size:
-                memcpy(room + TRAILER_NAME_MOST, &data[0], size)
-            taken = body_pass(&self.body, room + TRAILER_NAME_MOST, size, &self.limits, &passed)
-            return as_refused(<int> -taken) if taken < 0 else (taken, passed.data[:passed.size])
+                memcpy(memory + room, &data[0], size)
+            taken = body_pass(&self.body, memory + room, size, &self.limits, &passed, &section)
+            if taken < 0:
+                return as_refused(<int> -taken)
+            return taken, as_bytes(passed) + self.trailers(section, Arena(memory, room, 0))
         finally:
-            free(room)
+            free(memory)
+
+    cdef bytes trailers(self, Slice section, Arena arena):
+        cdef Message trailers
+        if section.size == 0:
+            return b""
+        if trailers_read(&trailers, section, self.body.trailer_fields, &arena) < 0:
+            raise MemoryError
+        trailers_forbid(&trailers, False, False)
+        trailers_join(&trailers, &section)
+        return as_bytes(section)
+
+    def __dealloc__(self):
+        body_free(&self.body)
 
     def decode(self, const uint8_t[::1] data):
         """(bytes taken, content) of `data`."""

@@ -6,7 +6,7 @@
 
 from libc.stdint cimport uint32_t
 
-from fastroute.ext.http1.octet cimport OCTET_TOKEN, is_space, is_text, run_over
+from fastroute.ext.message.octet cimport OCTET_TOKEN, is_space, is_text, run_over
 from fastroute.ext.memory.slice cimport Slice
 
 

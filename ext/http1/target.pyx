@@ -16,16 +16,17 @@ more in a name, but such names are not used for hosts, and parsers interpret the
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memchr, memcpy
 
-from fastroute.ext.http1.head cimport HOST_MOST, METHOD_CONNECT, METHOD_OPTIONS, Head, HeadLimits
-from fastroute.ext.http1.octet cimport (
-    OCTET_HOST, OCTET_PATH, OCTET_UNRESERVED, OCTET_UPPER, hex_value, is_text, lower, octets, run_over,
-)
+from fastroute.ext.http1.head cimport HOST_MOST, Head, HeadLimits
 from fastroute.ext.http1.refusal cimport (
     REFUSAL_ARENA_FULL, REFUSAL_HOST_INVALID, REFUSAL_METHOD_CONNECT, REFUSAL_PATH_ABOVE_ROOT, REFUSAL_PATH_ESCAPE,
     REFUSAL_TARGET_ASTERISK, REFUSAL_TARGET_FRAGMENT, REFUSAL_TARGET_INVALID, REFUSAL_TARGET_SCHEME,
     REFUSAL_TARGET_USERINFO,
 )
 from fastroute.ext.memory.slice cimport Arena, Slice, arena_take
+from fastroute.ext.message.message cimport METHOD_CONNECT, METHOD_OPTIONS
+from fastroute.ext.message.octet cimport (
+    OCTET_HOST, OCTET_PATH, OCTET_UNRESERVED, OCTET_UPPER, hex_value, is_text, lower, octets, run_over,
+)
 
 cdef extern from "<arpa/inet.h>" nogil:
     int AF_INET6
@@ -126,10 +127,10 @@ cdef int take_path(Head *head, const char *at, const char *end, const HeadLimits
         else:
             return -REFUSAL_TARGET_FRAGMENT if at[0] == c'#' else -REFUSAL_TARGET_INVALID
         at += 1
-    head.path = Slice(start, <uint32_t> (at - start))
+    head.message.path = Slice(start, <uint32_t> (at - start))
     if at < end:
-        head.has_query = 1
-        head.query = Slice(at + 1, <uint32_t> (end - at - 1))
+        head.message.has_query = 1
+        head.message.query = Slice(at + 1, <uint32_t> (end - at - 1))
         if memchr(at, c'#', end - at) != NULL:
             return -REFUSAL_TARGET_FRAGMENT
     if normal and limits.merge_slashes:
@@ -139,13 +140,13 @@ cdef int take_path(Head *head, const char *at, const char *end, const HeadLimits
             normal = slash == NULL or (slash - 1)[0] != c'/'
     if normal:
         return 0
-    out = <char *> arena_take(arena, head.path.size)
+    out = <char *> arena_take(arena, head.message.path.size)
     if out == NULL:
         return -REFUSAL_ARENA_FULL
-    size = normalise(start, head.path.size, limits.merge_slashes, out)
+    size = normalise(start, head.message.path.size, limits.merge_slashes, out)
     if size < 0:
         return size
-    head.path = Slice(out, <uint32_t> size)
+    head.message.path = Slice(out, <uint32_t> size)
     return 0
 
 
@@ -168,16 +169,16 @@ cdef int take_absolute(Head *head, const char *at, const char *end, const HeadLi
         if at[0] == c'@':
             return -REFUSAL_TARGET_USERINFO
         at += 1
-    head.authority = Slice(authority, <uint32_t> (at - authority))
+    head.message.authority = Slice(authority, <uint32_t> (at - authority))
     if at < end and at[0] == c'/':
         return take_path(head, at, end, limits, arena)
     if at < end and at[0] == c'#':
         return -REFUSAL_TARGET_FRAGMENT
-    head.path = Slice(b"/", 1)          # RFC 9112 section 3.2.1: an empty path is sent as "/"
-    head.asterisk = at == end and head.method_name == METHOD_OPTIONS
+    head.message.path = Slice(b"/", 1)          # RFC 9112 section 3.2.1: an empty path is sent as "/"
+    head.message.asterisk = at == end and head.message.method_name == METHOD_OPTIONS
     if at < end:
-        head.has_query = 1
-        head.query = Slice(at + 1, <uint32_t> (end - at - 1))
+        head.message.has_query = 1
+        head.message.query = Slice(at + 1, <uint32_t> (end - at - 1))
         if memchr(at, c'#', end - at) != NULL:
             return -REFUSAL_TARGET_FRAGMENT
     return 0
@@ -187,14 +188,14 @@ cdef int take_target(Head *head, const HeadLimits *limits, Arena *arena) noexcep
     """Fills in path, query and (absolute-form) authority from head.target. Returns 0 or -Refusal."""
     cdef const char *at = head.target.data
     cdef const char *end = at + head.target.size
-    if head.method_name == METHOD_CONNECT:
+    if head.message.method_name == METHOD_CONNECT:
         return -REFUSAL_METHOD_CONNECT
     if at[0] == c'/':
         return take_path(head, at, end, limits, arena)
     if head.target.size == 1 and at[0] == c'*':
-        head.path = head.target
-        head.asterisk = 1
-        return 0 if head.method_name == METHOD_OPTIONS else -REFUSAL_TARGET_ASTERISK
+        head.message.path = head.target
+        head.message.asterisk = 1
+        return 0 if head.message.method_name == METHOD_OPTIONS else -REFUSAL_TARGET_ASTERISK
     return take_absolute(head, at, end, limits, arena)
 
 
@@ -273,10 +274,10 @@ cdef int take_host(Head *head, Arena *arena) noexcept nogil:
     cdef char *out
     cdef uint32_t i
     cdef uint8_t seen = 0
-    cdef int port = split_authority(head.authority, &host)
+    cdef int port = split_authority(head.message.authority, &host)
     if port < 0:
         return port
-    head.host = host
+    head.message.host = host
     for i in range(host.size):
         seen |= octets[<uint8_t> host.data[i]]
     if not seen & OCTET_UPPER:
@@ -286,7 +287,7 @@ cdef int take_host(Head *head, Arena *arena) noexcept nogil:
         return -REFUSAL_ARENA_FULL
     for i in range(host.size):
         out[i] = lower(host.data[i])
-    head.host.data = out
+    head.message.host.data = out
     return 0
 
 

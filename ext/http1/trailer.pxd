@@ -1,8 +1,15 @@
-# Which fields are not allowed in a trailer section.
+# Trailers: a trailer section as a Message, and which fields are not allowed in it.
 
 from libc.stdint cimport uint32_t
 
+from fastroute.ext.memory.slice cimport Arena, Slice
+from fastroute.ext.message.message cimport Message
 
-# Whether a trailer with this name, in any case, is dropped. '_' counts as '-'. If a name is longer than
-# TRAILER_NAME_MOST, only its first TRAILER_NAME_MOST bytes are considered.
-cdef bint is_forbidden_trailer(const char *name, uint32_t size) noexcept nogil
+
+# The `count` trailers of a section that body_pass has checked, in the arena. Returns 0, or -1 if the arena is full.
+cdef int trailers_read(Message *trailers, Slice section, uint32_t count, Arena *arena) noexcept nogil
+# Drops the trailers that must not go on whatever the filters are. `all_`: all of them; `underscores`: those with '_' in
+# their names.
+cdef void trailers_forbid(Message *trailers, bint all_, bint underscores) noexcept nogil
+# Removes the lines of dropped trailers from `section`, in which `trailers` lie. The others keep their bytes.
+cdef void trailers_join(const Message *trailers, Slice *section) noexcept nogil

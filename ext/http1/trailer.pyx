@@ -1,4 +1,6 @@
-"""Fields that must not be trailers (RFC 9110 section 6.5.1): a recipient that merges trailers into the head would apply
+"""Trailers; see trailer.pxd.
+
+Some fields must not be trailers (RFC 9110 section 6.5.1): a recipient that merges trailers into the head would apply
 them too late, or instead of the field in the head. They are dropped.
 
 FORBIDDEN and PREFIXES are the only table; a name that begins with a prefix is forbidden, whatever its length. Fields
@@ -8,12 +10,12 @@ proxy may send (FIELD_CLAIM of field.pyx) must not be trailers either.
 """
 
 from libc.stdint cimport uint8_t, uint32_t
-from libc.string cimport memcmp
+from libc.string cimport memchr, memcmp, memmove, memset
 
-from fastroute.ext.http1.body cimport TRAILER_NAME_MOST
-from fastroute.ext.http1.field cimport field_name
-from fastroute.ext.http1.head cimport FIELD_CLAIM, FIELD_MIMIC
-from fastroute.ext.http1.octet cimport lower
+from fastroute.ext.memory.slice cimport arena_take
+from fastroute.ext.message.fieldname cimport field_name
+from fastroute.ext.message.message cimport DROPPED_HERE, FIELD_CLAIM, FIELD_MIMIC, Field
+from fastroute.ext.message.octet cimport is_space, lower
 
 FORBIDDEN = (
     # framing and the connection
@@ -37,6 +39,7 @@ PREFIXES = (b"access-control-", b"x-forwarded-")
 
 cdef enum:
     NAMES_MOST = 64
+    NAME_MOST = 64              # no forbidden name is longer
 
 cdef struct Name:
     const char *text
@@ -52,8 +55,8 @@ def _lay_out():
     global names_count, prefixes_count
     cdef uint32_t i = 0
     for name in PREFIXES + FORBIDDEN:
-        if len(name) >= TRAILER_NAME_MOST:
-            raise AssertionError("a longer name is passed on before it is complete: TRAILER_NAME_MOST is too small")
+        if len(name) >= NAME_MOST:
+            raise AssertionError("NAME_MOST is too small")
         names[i] = Name(<const char *> name, <uint8_t> len(name))
         i += 1
     names_count = i
@@ -63,13 +66,13 @@ def _lay_out():
 _lay_out()
 
 
-cdef bint is_forbidden_trailer(const char *name, uint32_t size) noexcept nogil:
-    cdef char spelt[TRAILER_NAME_MOST]
+cdef bint is_forbidden(const char *name, uint32_t size, uint8_t known) noexcept nogil:
+    """Whether a trailer with this name, in any case, is dropped. `known`: its FieldName."""
+    cdef char spelt[NAME_MOST]
     cdef uint32_t i
-    cdef uint8_t known = field_name(name, size)
     if known == FIELD_CLAIM or known == FIELD_MIMIC:
         return True
-    size = min(size, <uint32_t> TRAILER_NAME_MOST)
+    size = min(size, <uint32_t> NAME_MOST)
     for i in range(size):
         spelt[i] = c'-' if name[i] == c'_' else lower(name[i])
     for i in range(names_count):
@@ -77,3 +80,60 @@ cdef bint is_forbidden_trailer(const char *name, uint32_t size) noexcept nogil:
                 and memcmp(spelt, names[i].text, names[i].size) == 0:
             return True
     return False
+
+
+cdef const char *take_line(Field *field, const char *at, const char *end) noexcept nogil:
+    """Reads the line at `at`. Returns its end."""
+    cdef const char *colon = <const char *> memchr(at, c':', end - at)
+    cdef const char *start = colon + 1
+    cdef const char *stop = <const char *> memchr(start, c'\r', end - start)
+    cdef const char *next_ = stop + 2
+    field.name = Slice(at, <uint32_t> (colon - at))
+    while start < stop and is_space(start[0]):
+        start += 1
+    while stop > start and is_space((stop - 1)[0]):
+        stop -= 1
+    field.value = Slice(start, <uint32_t> (stop - start))
+    field.known = field_name(at, field.name.size)
+    field.dropped = field.received = 0
+    return next_
+
+
+cdef int trailers_read(Message *trailers, Slice section, uint32_t count, Arena *arena) noexcept nogil:
+    cdef const char *at = section.data
+    cdef const char *end = at + section.size
+    cdef uint32_t i
+    memset(trailers, 0, sizeof(Message))
+    trailers.fields = <Field *> arena_take(arena, count * <uint32_t> sizeof(Field))
+    if trailers.fields is NULL:
+        return -1
+    for i in range(count):
+        at = take_line(&trailers.fields[i], at, end)
+    trailers.fields_count = trailers.fields_room = count
+    return 0
+
+
+cdef void trailers_forbid(Message *trailers, bint all_, bint underscores) noexcept nogil:
+    cdef Field *field
+    cdef uint32_t i
+    for i in range(trailers.fields_count):
+        field = &trailers.fields[i]
+        if all_ or is_forbidden(field.name.data, field.name.size, field.known) \
+                or (underscores and memchr(field.name.data, c'_', field.name.size) is not NULL):
+            field.dropped = DROPPED_HERE
+
+
+cdef void trailers_join(const Message *trailers, Slice *section) noexcept nogil:
+    cdef char *into = <char *> section.data
+    cdef const char *last = section.data + section.size - 2
+    cdef const char *start
+    cdef const char *stop
+    cdef uint32_t i
+    for i in range(trailers.fields_count):
+        start = trailers.fields[i].name.data
+        stop = trailers.fields[i + 1].name.data if i + 1 < trailers.fields_count else last
+        if not trailers.fields[i].dropped:
+            memmove(into, start, stop - start)
+            into += stop - start
+    memmove(into, last, 2)
+    section.size = <uint32_t> (into + 2 - section.data)

@@ -4,8 +4,8 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from fastroute.ext.http1.head cimport Field, Head
 from fastroute.ext.memory.slice cimport Slice
+from fastroute.ext.message.message cimport Field, Message
 
 
 cdef struct LocalResponse:      # an answer of fastroute; its body is `text` and a newline, empty for a 204
@@ -21,13 +21,13 @@ cdef struct LocalResponse:      # an answer of fastroute; its body is `text` and
     Slice date                  # 29 bytes (write_date); empty: no Date
 
 # Fields with `dropped` set are left out. Host, framing fields, Connection, Upgrade and TE are written from the members
-# of the Head, never copied from `fields`. The version is always HTTP/1.1 (RFC 9110 section 2.5), and connections to
+# of the Message, never copied from `fields`. The version is always HTTP/1.1 (RFC 9110 section 2.5), and connections to
 # backends are kept.
-cdef uint32_t write_request(char *out, uint32_t room, const Head *head) noexcept nogil
-# `chunk_it`: the body has no framing, and the caller writes it in chunks (write_chunk_head).
-# `to_http10`: no Transfer-Encoding, no Trailer; Connection: keep-alive is written unless `close`.
-cdef uint32_t write_response(char *out, uint32_t room, const Head *head, bint close, bint to_http10,
-                             bint chunk_it) noexcept nogil
+cdef uint32_t write_request(char *out, uint32_t room, const Message *message) noexcept nogil
+# A body of unknown length is announced in chunks (write_chunk_head), except `to_http10`: there it ends with the
+# connection. `to_http10`: no Transfer-Encoding, no Trailer; Connection: keep-alive is written unless `close`.
+cdef uint32_t write_response(char *out, uint32_t room, const Message *message, bint close,
+                             bint to_http10) noexcept nogil
 cdef uint32_t write_local_response(char *out, uint32_t room, const LocalResponse *response) noexcept nogil
 # The line before `size` > 0 bytes of content, which must be followed by CRLF; the last chunk is "0\r\n\r\n". Needs
 # CHUNK_HEAD_MOST bytes of room.

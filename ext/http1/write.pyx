@@ -1,23 +1,22 @@
 """Writes heads (RFC 9112): of requests to backends, of responses to clients, and of fastroute's own answers.
 
 Fields that are valid for one hop only are never copied: Host, framing, Connection, Upgrade and TE are written from the
-members of the Head, so a client or a filter cannot change them by `fields`. All other fields keep their order and
+members of the Message, so a client or a filter cannot change them by `fields`. All other fields keep their order and
 spelling. Field lines that are adjacent in the received bytes, as most are, are copied together.
 
 Requests to backends are always HTTP/1.1, and their connection is kept: that is the default, so no field is needed.
 Responses have `Connection: close` if fastroute will close, and `keep-alive` only for a 1.0 client (RFC 9112 section
-9.3). A message keeps its framing, except that HTTP/1.0 clients get no chunks, and that the caller may chunk a body
-without framing.
+9.3). A body of unknown length is written in chunks, except to HTTP/1.0 clients: there it ends with the connection.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, strlen
 
-from fastroute.ext.http1.head cimport (
-    FIELD_CONNECTION, FIELD_CONTENT_LENGTH, FIELD_COUNT, FIELD_HOST, FIELD_KEEP_ALIVE, FIELD_PROXY_CONNECTION, FIELD_TE,
-    FIELD_TRAILER, FIELD_TRANSFER_ENCODING, FIELD_UPGRADE, FRAMING_CHUNKED, FRAMING_LENGTH, Field, Head,
-)
 from fastroute.ext.memory.slice cimport Slice
+from fastroute.ext.message.message cimport (
+    BODY_LENGTH, BODY_UNKNOWN, FIELD_CONNECTION, FIELD_CONTENT_LENGTH, FIELD_COUNT, FIELD_HOST, FIELD_KEEP_ALIVE,
+    FIELD_PROXY_CONNECTION, FIELD_TE, FIELD_TRAILER, FIELD_TRANSFER_ENCODING, FIELD_UPGRADE, Field, Message, is_line,
+)
 
 cdef struct Pen:                # position of the next byte
     char *at
@@ -96,16 +95,10 @@ cdef void put_number(Pen *pen, uint64_t number) noexcept nogil:
     put(pen, digits + start, DECIMAL_MOST - start)
 
 
-cdef inline bint is_line(const Field *field) noexcept nogil:
-    """Whether the received line of the field is unchanged, name and value."""
-    return field.received and field.value.data == field.name.data + field.name.size + 2 \
-        and field.value.data[field.value.size] == c'\r'
-
-
-cdef void put_fields(Pen *pen, const Head *head, bint trailer) noexcept nogil:
+cdef void put_fields(Pen *pen, const Message *message, bint trailer) noexcept nogil:
     """Writes the fields that are forwarded; `trailer`: including the field Trailer."""
-    cdef const Field *field = head.fields
-    cdef const Field *end = head.fields + head.fields_count
+    cdef const Field *field = message.fields
+    cdef const Field *end = message.fields + message.fields_count
     cdef const char *start = NULL       # start of the received lines that are not copied yet
     cdef const char *stop = NULL        # their end
     while field < end:
@@ -127,12 +120,12 @@ cdef void put_fields(Pen *pen, const Head *head, bint trailer) noexcept nogil:
     put(pen, start, stop - start)
 
 
-cdef void put_framing(Pen *pen, int stated, uint64_t length) noexcept nogil:
-    if stated == FRAMING_LENGTH:
+cdef void put_framing(Pen *pen, int declared, uint64_t length) noexcept nogil:
+    if declared == BODY_LENGTH:
         put(pen, b"Content-Length: ", 16)
         put_number(pen, length)
         put(pen, b"\r\n", 2)
-    elif stated == FRAMING_CHUNKED:
+    elif declared == BODY_UNKNOWN:
         put(pen, b"Transfer-Encoding: chunked\r\n", 28)
 
 
@@ -143,10 +136,10 @@ cdef void put_connection(Pen *pen, bint close, bint to_http10) noexcept nogil:
         put(pen, b"Connection: keep-alive\r\n", 24)
 
 
-cdef void put_upgrade(Pen *pen, const Head *head) noexcept nogil:
-    if head.upgrade:
+cdef void put_upgrade(Pen *pen, const Message *message) noexcept nogil:
+    if message.upgrade:
         put(pen, b"Connection: Upgrade\r\nUpgrade: ", 30)
-        put_slice(pen, head.protocols)
+        put_slice(pen, message.protocols)
         put(pen, b"\r\n", 2)
 
 
@@ -156,23 +149,26 @@ cdef inline uint32_t written(const Pen *pen, const char *out) noexcept nogil:
 
 # --------------------------------------------------------------------------------------------------------------- heads
 
-cdef uint32_t write_request(char *out, uint32_t room, const Head *head) noexcept nogil:
+cdef uint32_t write_request(char *out, uint32_t room, const Message *message) noexcept nogil:
     cdef Pen pen = Pen(out, out + room, False)
-    put_slice(&pen, head.method)
+    put_slice(&pen, message.method)
     put(&pen, b" ", 1)
-    put_slice(&pen, head.path)
-    if head.has_query:
+    put_slice(&pen, message.path)
+    if message.has_query:
         put(&pen, b"?", 1)
-        put_slice(&pen, head.query)
+        put_slice(&pen, message.query)
     put(&pen, b" HTTP/1.1\r\nHost: ", 17)
-    put_slice(&pen, head.authority)
+    put_slice(&pen, message.authority)
     put(&pen, b"\r\n", 2)
-    put_fields(&pen, head, True)
-    put_framing(&pen, head.stated, head.content_length)
-    if head.te_trailers and head.minor == 1:
+    put_fields(&pen, message, True)
+    put_framing(&pen, message.declared, message.content_length)
+    if message.te_trailers:
         put(&pen, b"TE: trailers\r\nConnection: TE\r\n", 30)
-    put_upgrade(&pen, head)
-    put_slice(&pen, head.mark)
+    put_upgrade(&pen, message)
+    if message.mark.size:
+        put(&pen, b"Fastroute-Loop: ", 16)
+        put_slice(&pen, message.mark)
+        put(&pen, b"\r\n", 2)
     put(&pen, b"\r\n", 2)
     return written(&pen, out)
 
@@ -185,18 +181,17 @@ cdef void put_status_line(Pen *pen, int status, Slice reason) noexcept nogil:
     put(pen, b"\r\n", 2)
 
 
-cdef uint32_t write_response(char *out, uint32_t room, const Head *head, bint close, bint to_http10,
-                             bint chunk_it) noexcept nogil:
+cdef uint32_t write_response(char *out, uint32_t room, const Message *message, bint close,
+                             bint to_http10) noexcept nogil:
     cdef Pen pen = Pen(out, out + room, False)
-    cdef int stated = FRAMING_CHUNKED if chunk_it else head.stated
-    put_status_line(&pen, head.status, head.reason)
-    put_fields(&pen, head, not to_http10)
-    if stated != FRAMING_CHUNKED or not to_http10:
-        put_framing(&pen, stated, head.content_length)
-    if head.status >= 200:
+    put_status_line(&pen, message.status, message.reason)
+    put_fields(&pen, message, not to_http10)
+    if message.declared != BODY_UNKNOWN or not to_http10:
+        put_framing(&pen, message.declared, message.content_length)
+    if message.status >= 200:
         put_connection(&pen, close, to_http10)
     if not to_http10:
-        put_upgrade(&pen, head)
+        put_upgrade(&pen, message)
     put(&pen, b"\r\n", 2)
     return written(&pen, out)
 
@@ -228,7 +223,7 @@ cdef uint32_t write_local_response(char *out, uint32_t room, const LocalResponse
     if response.status != 204:
         if not response.stated:
             put(&pen, b"Content-Type: text/plain; charset=utf-8\r\n", 41)
-        put_framing(&pen, FRAMING_LENGTH, response.text.size + 1)
+        put_framing(&pen, BODY_LENGTH, response.text.size + 1)
     put_connection(&pen, response.close, response.to_http10)
     put(&pen, b"\r\n", 2)
     if not response.to_head and response.status != 204:

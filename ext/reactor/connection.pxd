@@ -24,7 +24,8 @@ cdef enum Side:
 
 cdef enum State:
     STATE_CLOSED = 0
-    STATE_LISTENING             # listener
+    STATE_LISTENING             # listener: of TCP
+    STATE_DATAGRAMS             # listener: of UDP; nothing reads its socket yet
     STATE_LEAVING               # listener: accepts what is queued, then closes
     STATE_PREFACE               # downstream: a PROXY protocol header must come first
     STATE_HELLO                 # downstream: waits for the ClientHello of a TLS client

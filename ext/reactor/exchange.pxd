@@ -9,6 +9,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from fastroute.ext.http1.body cimport Body
 from fastroute.ext.memory.buffer cimport Buffer
 from fastroute.ext.memory.slice cimport Slice
+from fastroute.ext.message.message cimport Message
 from fastroute.ext.routing.cors cimport Cors
 from fastroute.ext.routing.router cimport Listener
 from fastroute.ext.routing.tables cimport Endpoint, Rule, Target
@@ -23,13 +24,14 @@ cdef enum Stage:
     STAGE_TUNNEL                # the upstream switched protocols: bytes are relayed both ways
     STAGE_DISCARDING            # answered; the rest of the request body is read and discarded
 
-cdef enum Recode:               # how the response body must be changed
-    RECODE_NONE = 0
-    RECODE_CHUNK                # received without framing; the client gets chunks
-    RECODE_DECODE               # received in chunks; the client supports only HTTP/1.0
+cdef enum Coding:               # how an HTTP/1 client gets a body of unknown length
+    CODING_NONE = 0             # there is none
+    CODING_CHUNKS
+    CODING_CLOSE                # as content only, which the close ends: the client supports only HTTP/1.0
 
 cdef enum Verdict:              # what happens to the client connection
     VERDICT_ON = 0              # the exchange continues
+    VERDICT_ANSWERED            # the same, but only until the client has the answer: nothing more is relayed
     VERDICT_DONE                # the exchange is over; the connection can have another request
     VERDICT_LINGER              # the exchange is over; half-close, discard further input, close
     VERDICT_CLOSE               # the exchange is over; close
@@ -38,7 +40,7 @@ cdef enum Verdict:              # what happens to the client connection
 cdef enum:
     TRIES_MOST = 3              # maximum number of endpoints tried for a connection without a pause
     TRIED_MOST = 6              # endpoints remembered, so that a retry uses another one
-    REQUEST_ROOM = 2048         # maximum bytes of a request head kept without an allocation
+    BLOCK_ROOM = 2048           # maximum bytes of a request kept without an allocation
     TEXT_ROOM = 512             # maximum bytes of log text kept without an allocation
 
 cdef struct Exchange:
@@ -63,7 +65,7 @@ cdef struct Exchange:
     uint8_t upstream_over       # in a tunnel: the upstream sends nothing more
     uint8_t upload_over         # the upstream accepts no more of the request
     uint8_t upstream_keeps      # the upstream keeps its connection open
-    uint8_t recode              # Recode
+    uint8_t coding              # Coding
     uint8_t tries               # endpoints in `tried`
     uint8_t asked               # number of these since the last pause
     uint8_t keeps               # `held` keeps the part of the body that was sent: the request can be sent again
@@ -81,9 +83,9 @@ cdef struct Exchange:
     Listener *listener          # holds a reference; set only if the listener matched but no rule did
     Target *target              # in `rule`; NULL: none was chosen
     Endpoint *tried[TRIED_MOST]  # holds references, oldest first; the last one is in use
-    char *request               # the head as sent upstream: kept until the first byte of a response
-    uint32_t request_size
-    uint32_t kept               # bytes of `request`, `text` and `origin` that are allocations
+    Message request             # as sent upstream, in `block`
+    char *block
+    uint32_t kept               # bytes of `block`, `text` and `origin` that are allocations
     Buffer held                 # body bytes that are not sent yet, or kept to be sent again
     uint16_t status             # of the response; 0 if there is none yet
     uint16_t reason             # LocalReason
@@ -119,8 +121,12 @@ cdef struct Exchange:
     Slice log_client
     Slice log_request_id
     char *text                  # memory of the five
-    char request_inline[REQUEST_ROOM]
+    char block_inline[BLOCK_ROOM]
     char text_inline[TEXT_ROOM]
+
+cdef inline bint continues(int verdict) noexcept nogil:
+    """Whether the exchange continues after this Verdict."""
+    return verdict <= VERDICT_ANSWERED
 
 cdef struct ExchangeList:
     Exchange *first             # free exchanges
@@ -142,5 +148,5 @@ cdef void exchange_give(ExchangeList *spare, Exchange *exchange) noexcept nogil
 cdef void exchanges_free(ExchangeList *spare) noexcept nogil
 # Counts `size` bytes that were allocated for the exchange; negative if they were freed before its end.
 cdef void exchange_note(Exchange *exchange, int64_t size) noexcept nogil
-# Memory for a request head of `size` bytes in `exchange.request`, once; NULL if out of memory.
-cdef char *exchange_request_room(Exchange *exchange, uint32_t size) noexcept nogil
+# Keeps the request in a block of the exchange, once. False: out of memory.
+cdef bint exchange_keep_request(Exchange *exchange, const Message *request) noexcept nogil

@@ -4,7 +4,9 @@ from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
+from fastroute.ext.http1.body cimport body_free
 from fastroute.ext.memory.buffer cimport buffer_free, buffers_note
+from fastroute.ext.message.block cimport block_keep, block_size
 from fastroute.ext.routing.router cimport listener_unref
 from fastroute.ext.routing.tables cimport endpoint_unref, rule_unref
 
@@ -21,8 +23,8 @@ cdef Exchange *exchange_take(ExchangeList *spare) noexcept nogil:
         exchange = <Exchange *> malloc(sizeof(Exchange))
         if exchange is NULL:
             return NULL
-    memset(exchange, 0, <char *> exchange.request_inline - <char *> exchange)
-    exchange.request = exchange.request_inline
+    memset(exchange, 0, <char *> exchange.block_inline - <char *> exchange)
+    exchange.block = exchange.block_inline
     exchange.text = exchange.text_inline
     return exchange
 
@@ -35,8 +37,8 @@ cdef void exchange_give(ExchangeList *spare, Exchange *exchange) noexcept nogil:
         rule_unref(exchange.rule)
     if exchange.listener is not NULL:
         listener_unref(exchange.listener)
-    if exchange.request is not <char *> exchange.request_inline:
-        free(exchange.request)
+    if exchange.block is not <char *> exchange.block_inline:
+        free(exchange.block)
     if exchange.text is not <char *> exchange.text_inline:
         free(exchange.text)
     if exchange.origin is not NULL:
@@ -45,6 +47,8 @@ cdef void exchange_give(ExchangeList *spare, Exchange *exchange) noexcept nogil:
         buffers_note(-<int64_t> exchange.kept)
     free(exchange.mirrors)
     buffer_free(&exchange.held)
+    body_free(&exchange.request_body)
+    body_free(&exchange.response_body)
     if spare.count >= SPARE_MOST:
         free(exchange)
         return
@@ -84,9 +88,14 @@ cdef void exchange_note(Exchange *exchange, int64_t size) noexcept nogil:
     buffers_note(size)
 
 
-cdef char *exchange_request_room(Exchange *exchange, uint32_t size) noexcept nogil:
-    if size > REQUEST_ROOM:
-        exchange.request = <char *> malloc(size)
-        if exchange.request is not NULL:
-            exchange_note(exchange, size)
-    return exchange.request
+cdef bint exchange_keep_request(Exchange *exchange, const Message *request) noexcept nogil:
+    cdef uint32_t size = block_size(request)
+    cdef char *block
+    if size > BLOCK_ROOM:
+        block = <char *> malloc(size)
+        if block is NULL:
+            return False
+        exchange.block = block
+        exchange_note(exchange, size)
+    block_keep(&exchange.request, request, exchange.block)
+    return True

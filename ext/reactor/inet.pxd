@@ -1,4 +1,4 @@
-# TCP sockets: declarations from system headers.
+# TCP and UDP sockets: declarations from system headers.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -51,8 +51,8 @@ cdef extern from "<sys/socket.h>" nogil:
     cdef struct msghdr:
         iovec *msg_iov
         size_t msg_iovlen
-    int AF_INET, AF_INET6, SOCK_STREAM, SOCK_NONBLOCK, SOCK_CLOEXEC, SHUT_WR
-    int SOL_SOCKET, SO_ACCEPTCONN, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_SNDBUF
+    int AF_INET, AF_INET6, SOCK_STREAM, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_CLOEXEC, SHUT_WR
+    int SOL_SOCKET, SO_ACCEPTCONN, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_SNDBUF, SO_TYPE
     int MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, MSG_PEEK
     int socket(int family, int type, int protocol)
     int connect(int fd, const sockaddr *address, uint32_t size)

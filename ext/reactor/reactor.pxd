@@ -26,7 +26,6 @@ from fastroute.ext.tls.tls cimport Pipe
 
 cdef enum:
     SCRATCH = 131072            # bytes read at once
-    SCRATCH_BEFORE = 64         # bytes of room before them, for bytes that an earlier read held back (body_pass)
     MILLISECOND = 1000          # microseconds
     LINGER_TIME = 2000          # milliseconds that a half-closed client has to read and close
     LINGER_BYTES = 1048576      # bytes that are read from it and discarded before it is closed
@@ -63,7 +62,7 @@ cdef class Reactor:
     cdef uint64_t random        # for load balancing
     cdef Entropy *entropy       # for request ids
     # used within one pass
-    cdef char *scratch          # SCRATCH bytes for reading, with SCRATCH_BEFORE bytes before them
+    cdef char *scratch          # SCRATCH bytes for reading
     cdef char *outgoing         # a head to be sent
     cdef uint32_t outgoing_size
     cdef Arena arena

@@ -62,8 +62,7 @@ cdef class Reactor:
         shares_close(&self.mirrors)
         free(self.sealed)
         free(self.record)
-        if self.scratch is not NULL:
-            free(self.scratch - SCRATCH_BEFORE)
+        free(self.scratch)
         free(self.outgoing)
         free(self.arena.base)
         free(self.copies.arena.base)

@@ -47,13 +47,9 @@ cdef struct FilterChain:
     uint32_t count
     bint changes_responses      # at least one header step changes responses
 
-cdef enum:
-    FILTERED_NAME_MOST = 64     # TRAILER_NAME_MOST of body.pxd
-
 # Creates the chain for the filters of a snapshot; NULL if there are none. `upstreams` provides the backends of mirrors.
 # MemoryError.
 cdef FilterChain *filters_new(tuple filters, Upstreams upstreams) except? NULL
 cdef void filters_free(FilterChain *chain) noexcept nogil
-# Whether a header modifier for requests (or for responses) names this field, without regard to case. '_' equals '-',
-# and only the first FILTERED_NAME_MOST bytes of a name are compared. `chain` may be NULL.
+# Whether a header modifier for requests (or for responses) names this field, without regard to case. '_' equals '-'.
 cdef bint filters_name(const FilterChain *chain, bint response, const char *name, uint32_t size) noexcept nogil

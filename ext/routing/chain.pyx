@@ -7,9 +7,9 @@
 
 from libc.stdlib cimport calloc, free
 
-from fastroute.ext.http1.octet cimport lower
 from fastroute.ext.memory.pool cimport Pool, pool_free, pool_start, pool_take, pool_text
 from fastroute.ext.memory.slice cimport Slice
+from fastroute.ext.message.octet cimport lower
 from fastroute.ext.routing.backends cimport Upstreams, backend_ref, backend_unref
 from fastroute.ext.routing.cors cimport cors_new
 
@@ -163,14 +163,9 @@ cdef inline char _folded(char octet) noexcept nogil:
 cdef bint filters_name(const FilterChain *chain, bint response, const char *name, uint32_t size) noexcept nogil:
     cdef const Step *step
     cdef uint32_t i, j
-    if chain == NULL:
-        return False
-    size = min(size, <uint32_t> FILTERED_NAME_MOST)
     for i in range(chain.count):
         step = &chain.steps[i]
-        if step.lower.size == 0 or step.response != response:
-            continue
-        if min(step.lower.size, <uint32_t> FILTERED_NAME_MOST) != size:
+        if step.lower.size == 0 or step.lower.size != size or step.response != response:
             continue
         for j in range(size):
             if _folded(name[j]) != _folded(step.lower.data[j]):

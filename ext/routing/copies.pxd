@@ -1,20 +1,19 @@
 # Copies of a request for its mirrors: created by RequestMirror filters while they process its head.
 #
-# A Copy is the serialised head after the filters that are listed before the mirror. Copies have their own arena, so
+# A Copy is the message after the filters that are listed before the mirror. Copies have their own arena, so
 # that they never take space from the request itself; a copy that does not fit is dropped and counted.
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from fastroute.ext.http1.head cimport Head
 from fastroute.ext.memory.slice cimport Arena
+from fastroute.ext.message.message cimport Message
 from fastroute.ext.routing.backends cimport Backend
 
 
 cdef struct Copy:               # valid until the next request begins
     Copy *next
     Backend *backend            # of the rule
-    const char *head
-    uint32_t size
+    Message message
 
 cdef struct Copies:
     Arena arena
@@ -33,6 +32,6 @@ cdef inline void copies_reset(Copies *copies) noexcept nogil:
     copies.first = copies.last = NULL
     copies.count = copies.lost = 0
 
-# Adds a copy of `head` for `backend`, with probability `numerator` / `denominator`.
+# Adds a copy of `message` for `backend`, with probability `numerator` / `denominator`.
 cdef void copies_add(Copies *copies, Backend *backend, uint32_t numerator, uint32_t denominator,
-                     const Head *head) noexcept nogil
+                     const Message *message) noexcept nogil

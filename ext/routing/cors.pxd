@@ -7,9 +7,9 @@
 
 from libc.stdint cimport uint32_t
 
-from fastroute.ext.http1.head cimport Field, Head
 from fastroute.ext.memory.pool cimport Pool
 from fastroute.ext.memory.slice cimport Arena, Slice
+from fastroute.ext.message.message cimport Field, Message
 
 
 cdef struct Cors                # immutable, in the pool of its chain
@@ -21,14 +21,14 @@ cdef enum:
 # From a snapshot.Cors. Raises MemoryError.
 cdef Cors *cors_new(Pool *pool, source) except NULL
 # The Origin of the request; empty if it has none.
-cdef Slice cors_origin(const Head *head) noexcept nogil
+cdef Slice cors_origin(const Message *message) noexcept nogil
 cdef bint cors_admits(const Cors *cors, Slice origin) noexcept nogil
-cdef bint cors_is_preflight(const Head *head) noexcept nogil
+cdef bint cors_is_preflight(const Message *message) noexcept nogil
 # Fills in the fields of a response to a request from `origin`, which must be allowed; empty: the request has no origin,
 # or one that is not allowed. Returns their number. They are valid as long as the filter and `origin`.
 cdef uint32_t cors_fields(const Cors *cors, Slice origin, Field *fields) noexcept nogil
 # Fills in the fields of the response to the preflight `head`; `origin` as above. They are valid as long as the filter
 # and the head.
-cdef uint32_t cors_preflight(const Cors *cors, Slice origin, const Head *head, Field *fields) noexcept nogil
+cdef uint32_t cors_preflight(const Cors *cors, Slice origin, const Message *message, Field *fields) noexcept nogil
 # Replaces the fields of the backend by those of the filter. Returns 0, or -1 if the arena is full.
-cdef int cors_respond(const Cors *cors, Slice origin, Head *head, Arena *arena) noexcept nogil
+cdef int cors_respond(const Cors *cors, Slice origin, Message *message, Arena *arena) noexcept nogil

@@ -8,11 +8,11 @@
 from libc.stdint cimport uint8_t
 from libc.string cimport memcmp, memcpy, memset
 
-from fastroute.ext.http1.field cimport next_item
-from fastroute.ext.http1.fieldlist cimport append_field, same_name
-from fastroute.ext.http1.octet cimport OCTET_HOST, is_text, lower, run_over
 from fastroute.ext.memory.pool cimport pool_take, pool_text
 from fastroute.ext.memory.slice cimport arena_take
+from fastroute.ext.message.fieldlist cimport append_field, same_name
+from fastroute.ext.message.items cimport next_item
+from fastroute.ext.message.octet cimport OCTET_HOST, is_text, lower, run_over
 
 cdef struct Origin:             # before and after "*"; without "*", `before` is the whole origin
     Slice before
@@ -106,23 +106,23 @@ cdef bint cors_admits(const Cors *cors, Slice origin) noexcept nogil:
 # --- requests
 
 
-cdef Slice _value(const Head *head, const char *name, uint32_t size) noexcept nogil:
+cdef Slice _value(const Message *message, const char *name, uint32_t size) noexcept nogil:
     """The value of the first field with this name (in lower case) that is forwarded; empty if there is none."""
     cdef Slice wanted = word(name, size)
     cdef uint32_t i
-    for i in range(head.fields_count):
-        if not head.fields[i].dropped and same_name(&wanted, &head.fields[i].name):
-            return head.fields[i].value
+    for i in range(message.fields_count):
+        if not message.fields[i].dropped and same_name(&wanted, &message.fields[i].name):
+            return message.fields[i].value
     return word(NULL, 0)
 
 
-cdef Slice cors_origin(const Head *head) noexcept nogil:
-    return _value(head, b"origin", 6)
+cdef Slice cors_origin(const Message *message) noexcept nogil:
+    return _value(message, b"origin", 6)
 
 
-cdef bint cors_is_preflight(const Head *head) noexcept nogil:
-    return (head.method.size == 7 and memcmp(head.method.data, b"OPTIONS", 7) == 0 and cors_origin(head).size != 0
-            and _value(head, b"access-control-request-method", 29).size != 0)
+cdef bint cors_is_preflight(const Message *message) noexcept nogil:
+    return (message.method.size == 7 and memcmp(message.method.data, b"OPTIONS", 7) == 0
+            and cors_origin(message).size != 0 and _value(message, b"access-control-request-method", 29).size != 0)
 
 
 # --- fields
@@ -167,10 +167,10 @@ cdef uint32_t cors_fields(const Cors *cors, Slice origin, Field *fields) noexcep
     return count
 
 
-cdef uint32_t cors_preflight(const Cors *cors, Slice origin, const Head *head, Field *fields) noexcept nogil:
+cdef uint32_t cors_preflight(const Cors *cors, Slice origin, const Message *message, Field *fields) noexcept nogil:
     cdef uint32_t count = cors_fields(cors, origin, fields)
-    cdef Slice method = _value(head, b"access-control-request-method", 29)
-    cdef Slice names = _value(head, b"access-control-request-headers", 30)
+    cdef Slice method = _value(message, b"access-control-request-method", 29)
+    cdef Slice names = _value(message, b"access-control-request-headers", 30)
     if origin.size == 0:
         return count
     count = _put(fields, count, word(b"Access-Control-Allow-Methods", 28), _sayable(cors, cors.methods, method))
@@ -185,60 +185,60 @@ cdef bint _is_theirs(Slice name) noexcept nogil:
     return name.size > 15 and is_text(name.data, 15, PREFIX, 15)
 
 
-cdef bint _varies(const Head *head) noexcept nogil:
+cdef bint _varies(const Message *message) noexcept nogil:
     """Whether the response already says that it depends on the origin."""
     cdef Slice vary = word(b"vary", 4)
     cdef Slice rest, item
     cdef uint32_t i
-    for i in range(head.fields_count):
-        if head.fields[i].dropped or not same_name(&vary, &head.fields[i].name):
+    for i in range(message.fields_count):
+        if message.fields[i].dropped or not same_name(&vary, &message.fields[i].name):
             continue
-        rest = head.fields[i].value
+        rest = message.fields[i].value
         while next_item(&rest, &item):
             if _is_star(item) or is_text(item.data, item.size, b"origin", 6):
                 return True
     return False
 
 
-cdef int _expose_all(Head *head, Arena *arena) noexcept nogil:
+cdef int _expose_all(Message *message, Arena *arena) noexcept nogil:
     """Lists the names of all fields of the response, which is what "*" means without credentials."""
     cdef uint32_t i
     cdef uint32_t size = 0
     cdef Slice names
     cdef char *text
     cdef char *at
-    for i in range(head.fields_count):
-        size += head.fields[i].name.size + 2
+    for i in range(message.fields_count):
+        size += message.fields[i].name.size + 2
     text = at = <char *> arena_take(arena, size)
     if text == NULL:
         return -1
-    for i in range(head.fields_count):
-        if head.fields[i].dropped or _is_theirs(head.fields[i].name):
+    for i in range(message.fields_count):
+        if message.fields[i].dropped or _is_theirs(message.fields[i].name):
             continue
         if at != text:
             at[0] = c','
             at[1] = c' '
             at += 2
-        memcpy(at, head.fields[i].name.data, head.fields[i].name.size)
-        at += head.fields[i].name.size
+        memcpy(at, message.fields[i].name.data, message.fields[i].name.size)
+        at += message.fields[i].name.size
     if at == text:
         return 0
     names = word(text, <uint32_t> (at - text))
-    return 0 if append_field(head, arena, word(b"Access-Control-Expose-Headers", 29), names) != NULL else -1
+    return 0 if append_field(message, arena, word(b"Access-Control-Expose-Headers", 29), names) != NULL else -1
 
 
-cdef int cors_respond(const Cors *cors, Slice origin, Head *head, Arena *arena) noexcept nogil:
+cdef int cors_respond(const Cors *cors, Slice origin, Message *message, Arena *arena) noexcept nogil:
     cdef Field fields[CORS_FIELDS]
     cdef uint32_t count = cors_fields(cors, origin, fields)
     cdef uint32_t i
-    for i in range(head.fields_count):
-        if _is_theirs(head.fields[i].name):
-            head.fields[i].dropped = 1
-    if origin.size and cors.credentials and _is_star(cors.expose) and _expose_all(head, arena) < 0:
+    for i in range(message.fields_count):
+        if _is_theirs(message.fields[i].name):
+            message.fields[i].dropped = 1
+    if origin.size and cors.credentials and _is_star(cors.expose) and _expose_all(message, arena) < 0:
         return -1
     for i in range(count):
-        if fields[i].name.size == 4 and _varies(head):      # Vary: no other of these names has 4 bytes
+        if fields[i].name.size == 4 and _varies(message):      # Vary: no other of these names has 4 bytes
             continue
-        if append_field(head, arena, fields[i].name, fields[i].value) == NULL:
+        if append_field(message, arena, fields[i].name, fields[i].value) == NULL:
             return -1
     return 0

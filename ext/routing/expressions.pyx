@@ -22,7 +22,7 @@ cdef int expressions_put(Index *index, Expressions *expressions, const Match *ma
 
 
 cdef const Match *expressions_find(const Index *index, const Expressions *expressions, Facts *facts) noexcept nogil:
-    cdef const Slice *path = &facts.head.path
+    cdef const Slice *path = &facts.message.path
     cdef uint64_t lengths = expressions.lengths
     cdef const Match *best = NULL
     cdef const Match *match

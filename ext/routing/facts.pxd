@@ -7,8 +7,9 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from fastroute.ext.http1.head cimport Head, HeadLimits
+from fastroute.ext.http1.head cimport HeadLimits
 from fastroute.ext.memory.slice cimport Arena, Slice
+from fastroute.ext.message.message cimport Message
 
 
 cdef struct Fact:               # one name of the request
@@ -26,13 +27,13 @@ cdef struct Names:              # a hash table with chains
     uint32_t mask
 
 cdef struct Facts:
-    const Head *head
+    const Message *message
     Arena *arena
     Names headers
     Names query
     bint failed                 # no room in the arena, or two names have the same hash: answers are not valid
 
-cdef void facts_start(Facts *facts, const Head *head, Arena *arena) noexcept nogil
+cdef void facts_start(Facts *facts, const Message *message, Arena *arena) noexcept nogil
 # The header field with this name_hash: several lines are one value, joined with ",". NULL if there is none. Another name
 # may have the same hash: compare the name before you use the value.
 cdef Fact *fact_of_header(Facts *facts, uint64_t hash) noexcept nogil

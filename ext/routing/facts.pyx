@@ -2,13 +2,13 @@
 
 from libc.string cimport memchr, memcmp, memcpy, memset
 
-from fastroute.ext.http1.head cimport Field, is_forwarded
 from fastroute.ext.memory.bytemap cimport bytes_hash, lower_hash, process_seed
 from fastroute.ext.memory.slice cimport arena_take
+from fastroute.ext.message.message cimport Field, is_forwarded
 
 
-cdef void facts_start(Facts *facts, const Head *head, Arena *arena) noexcept nogil:
-    facts.head = head
+cdef void facts_start(Facts *facts, const Message *message, Arena *arena) noexcept nogil:
+    facts.message = message
     facts.arena = arena
     facts.headers.places = NULL
     facts.query.places = NULL
@@ -96,16 +96,16 @@ cdef bint _same_field(const Slice *a, const Slice *b) noexcept nogil:
 
 
 cdef bint _read_headers(Facts *facts) noexcept nogil:
-    cdef const Head *head = facts.head
+    cdef const Message *message = facts.message
     cdef const Field *field
     cdef Fact *fact
     cdef uint64_t hash
     cdef uint32_t i
-    if not _make_room(facts, &facts.headers, head.fields_count + 1):
+    if not _make_room(facts, &facts.headers, message.fields_count + 1):
         return False
-    for i in range(head.fields_count):
-        field = &head.fields[i]
-        if not is_forwarded(head, field):
+    for i in range(message.fields_count):
+        field = &message.fields[i]
+        if not is_forwarded(message, field):
             continue
         hash = name_hash(&field.name, False)
         fact = _find(&facts.headers, hash)
@@ -120,13 +120,13 @@ cdef bint _read_headers(Facts *facts) noexcept nogil:
 
 cdef bint _join(Facts *facts, Fact *fact) noexcept nogil:
     """Joins the values of several lines, once. False: the arena is full."""
-    cdef const Head *head = facts.head
+    cdef const Message *message = facts.message
     cdef const Field *field
     cdef uint32_t i, size = 0
     cdef char *out
-    for i in range(head.fields_count):
-        field = &head.fields[i]
-        if is_forwarded(head, field) and _same_field(&fact.name, &field.name):
+    for i in range(message.fields_count):
+        field = &message.fields[i]
+        if is_forwarded(message, field) and _same_field(&fact.name, &field.name):
             size += field.value.size + 1
     out = <char *> arena_take(facts.arena, size)
     if out == NULL:
@@ -135,9 +135,9 @@ cdef bint _join(Facts *facts, Fact *fact) noexcept nogil:
     fact.value.data = out
     fact.value.size = size - 1
     fact.lines = 1
-    for i in range(head.fields_count):
-        field = &head.fields[i]
-        if is_forwarded(head, field) and _same_field(&fact.name, &field.name):
+    for i in range(message.fields_count):
+        field = &message.fields[i]
+        if is_forwarded(message, field) and _same_field(&fact.name, &field.name):
             memcpy(out, field.value.data, field.value.size)
             out += field.value.size
             out[0] = c','
@@ -159,14 +159,14 @@ cdef Fact *fact_of_header(Facts *facts, uint64_t hash) noexcept nogil:
 
 
 cdef bint _read_query(Facts *facts) noexcept nogil:
-    cdef const char *at = facts.head.query.data
-    cdef const char *end = at + facts.head.query.size
+    cdef const char *at = facts.message.query.data
+    cdef const char *end = at + facts.message.query.size
     cdef const char *stop
     cdef const char *equals
     cdef Slice name, value
     cdef Fact *fact
     cdef uint64_t hash
-    if not _make_room(facts, &facts.query, facts.head.query.size // 2 + 1):
+    if not _make_room(facts, &facts.query, facts.message.query.size // 2 + 1):
         return False
     while at < end:
         stop = <const char *> memchr(at, c'&', end - at)

@@ -7,17 +7,17 @@
 
 from libc.string cimport memset
 
-from fastroute.ext.http1.fieldlist cimport append_field, join_slices, same_name
-from fastroute.ext.http1.head cimport DROPPED_BY_FILTER, Field
-from fastroute.ext.http1.octet cimport is_text
 from fastroute.ext.http1.reason cimport REASON_PREFLIGHT, REASON_REDIRECT
-from fastroute.ext.http1.scratch cimport Scratch, slice_bytes
 from fastroute.ext.http1.write cimport write_port
 from fastroute.ext.memory.slice cimport arena_take
+from fastroute.ext.message.fieldlist cimport append_field, join_slices, same_name
+from fastroute.ext.message.message cimport DROPPED_BY_FILTER, Field
+from fastroute.ext.message.octet cimport is_text
+from fastroute.ext.message.scratch cimport Scratch, slice_bytes
 from fastroute.ext.routing.backends cimport Upstreams
 from fastroute.ext.routing.chain cimport (
     PATH_FULL, PATH_KEPT, PATH_PREFIX, STEP_ADD, STEP_CORS, STEP_MIRROR, STEP_REDIRECT, STEP_REMOVE, STEP_REWRITE,
-    STEP_SET, FilterChain, Step, filters_free, filters_new,
+    STEP_SET, FilterChain, Step, filters_free, filters_name, filters_new,
 )
 from fastroute.ext.routing.copies cimport copies_add
 from fastroute.ext.routing.cors cimport (
@@ -28,57 +28,58 @@ from fastroute.ext.routing.cors cimport (
 # --- fields
 
 
-cdef int _set_field(const Step *step, Head *head, Arena *arena) noexcept nogil:
+cdef int _set_field(const Step *step, Message *message, Arena *arena) noexcept nogil:
     """Sets the value of the first line of this name, and drops the others."""
     cdef Field *field
     cdef bint found = False
     cdef uint32_t i
-    for i in range(head.fields_count):
-        field = &head.fields[i]
+    for i in range(message.fields_count):
+        field = &message.fields[i]
         if not field.dropped and same_name(&step.lower, &field.name):
             if found:
                 field.dropped = DROPPED_BY_FILTER
             field.value = step.value
             field.received = 0
             found = True
-    return 0 if found or append_field(head, arena, step.name, step.value) != NULL else -1
+    return 0 if found or append_field(message, arena, step.name, step.value) != NULL else -1
 
 
-cdef int _add_field(const Step *step, Head *head, Arena *arena) noexcept nogil:
+cdef int _add_field(const Step *step, Message *message, Arena *arena) noexcept nogil:
     """Appends the value to the last line of this name."""
     cdef Slice parts[3]
     cdef Field *field
-    cdef uint32_t i = head.fields_count
+    cdef uint32_t i = message.fields_count
     while i > 0 and step.type == STEP_ADD:
         i -= 1
-        field = &head.fields[i]
+        field = &message.fields[i]
         if not field.dropped and same_name(&step.lower, &field.name):
             parts[0], parts[1], parts[2] = field.value, step.separator, step.value
             field.received = 0
             return join_slices(&field.value, arena, parts, 3)
-    return 0 if append_field(head, arena, step.name, step.value) != NULL else -1
+    return 0 if append_field(message, arena, step.name, step.value) != NULL else -1
 
 
-cdef void _remove_field(const Step *step, Head *head) noexcept nogil:
+cdef void _remove_field(const Step *step, Message *message) noexcept nogil:
     cdef uint32_t i
-    for i in range(head.fields_count):
-        if not head.fields[i].dropped and same_name(&step.lower, &head.fields[i].name):
-            head.fields[i].dropped = DROPPED_BY_FILTER
+    for i in range(message.fields_count):
+        if not message.fields[i].dropped and same_name(&step.lower, &message.fields[i].name):
+            message.fields[i].dropped = DROPPED_BY_FILTER
 
 
-cdef int _change_field(const Step *step, Head *head, Arena *arena) noexcept nogil:
+cdef int _change_field(const Step *step, Message *message, Arena *arena) noexcept nogil:
     if step.type == STEP_SET:
-        return _set_field(step, head, arena)
+        return _set_field(step, message, arena)
     if step.type == STEP_REMOVE:
-        _remove_field(step, head)
+        _remove_field(step, message)
         return 0
-    return _add_field(step, head, arena)
+    return _add_field(step, message, arena)
 
 
 # --- paths
 
 
-cdef int _change_path(const Step *step, const Head *head, uint32_t prefix, Arena *arena, Slice *path) noexcept nogil:
+cdef int _change_path(const Step *step, const Message *message, uint32_t prefix, Arena *arena,
+                      Slice *path) noexcept nogil:
     """The path that a rewrite or redirect produces; never empty.
 
     Neither the prefix nor its replacement has a trailing slash, so the rest begins with a slash or is empty: "/foo" ->
@@ -86,14 +87,14 @@ cdef int _change_path(const Step *step, const Head *head, uint32_t prefix, Arena
     begin with "//", which some recipients read as a host, only one of these slashes is kept.
     """
     cdef Slice parts[2]
-    path[0] = head.path
+    path[0] = message.path
     if step.path_change == PATH_FULL:
         path[0] = step.path
     elif step.path_change == PATH_PREFIX:
-        prefix = min(prefix, head.path.size)
+        prefix = min(prefix, message.path.size)
         parts[0] = step.path
-        parts[1].data = head.path.data + prefix
-        parts[1].size = head.path.size - prefix
+        parts[1].data = message.path.data + prefix
+        parts[1].size = message.path.size - prefix
         while step.path.size == 0 and parts[1].size > 1 and parts[1].data[0] == c'/' and parts[1].data[1] == c'/':
             parts[1].data += 1
             parts[1].size -= 1
@@ -122,24 +123,24 @@ cdef void _text(Slice *slice, const char *text, uint32_t size) noexcept nogil:
     slice.size = size
 
 
-cdef int _redirect(const Step *step, const Head *head, uint32_t prefix, uint16_t listener_port, bint tls, Arena *arena,
-                   Answer *answer) noexcept nogil:
+cdef int _redirect(const Step *step, const Message *message, uint32_t prefix, uint16_t listener_port, bint tls,
+                   Arena *arena, Answer *answer) noexcept nogil:
     """Fills in `answer`. If neither the request (HTTP/1.0) nor the filter has a host, Location begins with the path."""
     cdef Slice parts[7]
     cdef Slice scheme = step.scheme
-    cdef Slice host = step.hostname if step.hostname.size else head.host
+    cdef Slice host = step.hostname if step.hostname.size else message.host
     cdef char port[6]
     if scheme.size == 0:
         _text(&scheme, b"https" if tls else b"http", 5 if tls else 4)
-    if _change_path(step, head, prefix, arena, &parts[4]) < 0:
+    if _change_path(step, message, prefix, arena, &parts[4]) < 0:
         return -1
     if parts[4].data[0] != c'/':        # the "*" of OPTIONS
         _text(&parts[4], b"/", 1)
     parts[0], parts[2] = scheme, host
     _text(&parts[1], b"://", 3)
     _text(&parts[3], port, write_port(port, _redirect_port(step, &scheme, listener_port)))
-    _text(&parts[5], b"?", 1 if head.has_query else 0)
-    _text(&parts[6], head.query.data, head.query.size if head.has_query else 0)
+    _text(&parts[5], b"?", 1 if message.has_query else 0)
+    _text(&parts[6], message.query.data, message.query.size if message.has_query else 0)
     if host.size == 0:
         _text(&parts[0], b"/.", 2)      # otherwise "//x" would be read as a host (RFC 3986 section 4.2)
         parts[0].size = 2 if parts[4].size > 1 and parts[4].data[1] == c'/' else 0
@@ -152,23 +153,23 @@ cdef int _redirect(const Step *step, const Head *head, uint32_t prefix, uint16_t
 # --- applying
 
 
-cdef int _begin_cors(const Cors *cors, const Head *head, Arena *arena, Answer *answer) noexcept nogil:
+cdef int _begin_cors(const Cors *cors, const Message *message, Arena *arena, Answer *answer) noexcept nogil:
     """Notes the origin of the request; answers a preflight."""
-    cdef Slice origin = cors_origin(head)
+    cdef Slice origin = cors_origin(message)
     _text(&answer.origin, origin.data, origin.size if cors_admits(cors, origin) else 0)
     answer.cors = cors
-    if not cors_is_preflight(head):
+    if not cors_is_preflight(message):
         return 0
     answer.fields = <Field *> arena_take(arena, PREFLIGHT_FIELDS * sizeof(Field))
     if answer.fields == NULL:
         return -1
-    answer.fields_count = cors_preflight(cors, answer.origin, head, answer.fields)
+    answer.fields_count = cors_preflight(cors, answer.origin, message, answer.fields)
     answer.status = 204
     answer.reason = REASON_PREFLIGHT
     return 1
 
 
-cdef int filter_request(const FilterChain *chain, Head *head, uint32_t prefix, uint16_t listener_port, bint tls,
+cdef int filter_request(const FilterChain *chain, Message *message, uint32_t prefix, uint16_t listener_port, bint tls,
                         Arena *arena, Answer *answer) noexcept nogil:
     cdef const Step *step
     cdef uint32_t i
@@ -180,49 +181,60 @@ cdef int filter_request(const FilterChain *chain, Head *head, uint32_t prefix, u
         if step.response:
             continue
         if step.type == STEP_CORS:
-            outcome = _begin_cors(step.cors, head, arena, answer)
+            outcome = _begin_cors(step.cors, message, arena, answer)
             if outcome:
                 return outcome
             continue
         if step.type == STEP_REDIRECT:
-            return _redirect(step, head, prefix, listener_port, tls, arena, answer)
+            return _redirect(step, message, prefix, listener_port, tls, arena, answer)
         if step.type == STEP_MIRROR:
             if answer.copies != NULL:
-                copies_add(answer.copies, step.backend, step.numerator, step.denominator, head)
+                copies_add(answer.copies, step.backend, step.numerator, step.denominator, message)
             continue
         if step.type != STEP_REWRITE:
-            if _change_field(step, head, arena) < 0:
+            if _change_field(step, message, arena) < 0:
                 return -1
             continue
         if step.hostname.size:
-            head.authority = step.hostname
-        if step.path_change != PATH_KEPT and _change_path(step, head, prefix, arena, &head.path) < 0:
+            message.authority = step.hostname
+        if step.path_change != PATH_KEPT and _change_path(step, message, prefix, arena, &message.path) < 0:
             return -1
     return 0
 
 
-cdef int filter_response(const FilterChain *chain, Slice origin, Head *head, Arena *arena) noexcept nogil:
+cdef int filter_response(const FilterChain *chain, Slice origin, Message *message, Arena *arena) noexcept nogil:
     cdef const Step *step
     cdef uint32_t i
     if chain == NULL:
         return 0
     for i in range(chain.count):
         step = &chain.steps[i]
-        if step.response and _change_field(step, head, arena) < 0:
+        if step.response and _change_field(step, message, arena) < 0:
             return -1
-        if step.type == STEP_CORS and cors_respond(step.cors, origin, head, arena) < 0:
+        if step.type == STEP_CORS and cors_respond(step.cors, origin, message, arena) < 0:
             return -1
     return 0
+
+
+cdef void filter_trailers(const FilterChain *chain, bint response, Message *trailers) noexcept nogil:
+    cdef Field *field
+    cdef uint32_t i
+    if chain == NULL:
+        return
+    for i in range(trailers.fields_count):
+        field = &trailers.fields[i]
+        if filters_name(chain, response, field.name.data, field.name.size):
+            field.dropped = DROPPED_BY_FILTER
 
 
 cdef bint filters_change_responses(const FilterChain *chain) noexcept nogil:
     return chain != NULL and chain.changes_responses
 
 
-cdef int filter_own_response(const FilterChain *chain, Head *head, Arena *arena) noexcept nogil:
+cdef int filter_own_response(const FilterChain *chain, Message *message, Arena *arena) noexcept nogil:
     cdef uint32_t i
     for i in range(chain.count):
-        if chain.steps[i].response and _change_field(&chain.steps[i], head, arena) < 0:
+        if chain.steps[i].response and _change_field(&chain.steps[i], message, arena) < 0:
             return -1
     return 0
 
@@ -251,17 +263,18 @@ cdef class Filters:
         cdef int done
         memset(&answer, 0, sizeof(Answer))
         scratch.request(method, path, query, host, fields)
-        done = filter_request(self._chain, &scratch.head, prefix, port, tls, &scratch.arena, &answer)
+        done = filter_request(self._chain, &scratch.message, prefix, port, tls, &scratch.arena, &answer)
         if done < 0:
             raise MemoryError
-        authority = slice_bytes(&scratch.head.authority).decode()
-        return scratch.fields(), slice_bytes(&scratch.head.path).decode(), authority, _answered(&answer) if done else None
+        path = slice_bytes(&scratch.message.path).decode()
+        authority = slice_bytes(&scratch.message.authority).decode()
+        return scratch.fields(), path, authority, _answered(&answer) if done else None
 
     def response(self, fields=(), *, str origin="", uint32_t arena=65536):
         """The fields of a response to a request from `origin`, which is allowed. MemoryError: the arena is full."""
         cdef Scratch scratch = Scratch(arena)
         scratch.fill(fields)
-        if filter_response(self._chain, scratch.keep(origin), &scratch.head, &scratch.arena) < 0:
+        if filter_response(self._chain, scratch.keep(origin), &scratch.message, &scratch.arena) < 0:
             raise MemoryError
         return scratch.fields()
 

@@ -176,7 +176,7 @@ cdef const Node *_deepest(const Group *group, const Slice *path) noexcept nogil:
 
 
 cdef const Match *group_find(const Group *group, Facts *facts) noexcept nogil:
-    cdef const Slice *path = &facts.head.path
+    cdef const Slice *path = &facts.message.path
     cdef const Match *match
     cdef const Node *node
     if group.exact.used and path.size <= group.longest:

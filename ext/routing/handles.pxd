@@ -18,7 +18,7 @@ cdef class GroupHandle:
 
 cdef class ListenerHandle:
     cdef Listener *listener
-    cdef tuple socket           # (address, port)
+    cdef object place           # a tuple: transport, address, port
 
 # The text as UTF-8; valid as long as `text` exists.
 cdef Slice text_slice(str text) except *

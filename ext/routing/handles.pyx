@@ -40,7 +40,7 @@ cdef ListenerHandle listener_for(tuple put, ListenerHandle old, Certificates cer
     cdef Secure *secure = NULL
     if put is not None:
         source, slot = put
-        if source.protocol == "HTTPS":
+        if source.mode == "terminate":
             secure = secure_new(source, certificates)
         try:
             handle.listener = listener_new(
@@ -51,7 +51,7 @@ cdef ListenerHandle listener_for(tuple put, ListenerHandle old, Certificates cer
                 secure_unref(secure)
             raise
         handle.listener.series = slot
-        handle.socket = (source.address, source.port)
+        handle.place = source.place
     else:
         handle.listener = listener_new(
             old.listener.gateway, old.listener.name, old.listener.hostname, old.listener.spec_port, old.listener.secure
@@ -59,5 +59,5 @@ cdef ListenerHandle listener_for(tuple put, ListenerHandle old, Certificates cer
         if old.listener.secure != NULL:
             old.listener.secure.refs += 1
         handle.listener.series = old.listener.series
-        handle.socket = old.socket
+        handle.place = old.place
     return handle

@@ -5,20 +5,18 @@
 # installation before, and is answered with 508. Filters cannot change the field, and Connection cannot nominate it.
 # (Via is not used, because common servers do not compress responses to requests with Via.)
 
-from fastroute.ext.http1.head cimport Head
 from fastroute.ext.memory.slice cimport Slice
+from fastroute.ext.message.message cimport Message
 
 
 cdef enum:
     MARK_MOST = 64              # bytes of the identity of an installation
-    MARK_LINE = 96
 
 cdef struct Mark:
-    char text[MARK_LINE]
-    Slice line                  # "Fastroute-Loop: ID" and CRLF; empty: requests are not marked
-    Slice id
+    char text[MARK_MOST]
+    Slice id                    # in `text`; empty: requests are not marked
 
 # `installation`: a token, or "": requests are not marked. Raises ValueError. The mark must not be moved afterwards.
 cdef int mark_set(Mark *mark, str installation) except -1
 # Whether a Fastroute-Loop field of the request lists our identity.
-cdef bint is_marked(const Mark *mark, const Head *head) noexcept nogil
+cdef bint is_marked(const Mark *mark, const Message *message) noexcept nogil

@@ -3,8 +3,8 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from fastroute.ext.http1.fieldlist cimport same_name
 from fastroute.ext.memory.slice cimport slices_equal
+from fastroute.ext.message.fieldlist cimport same_name
 from fastroute.ext.routing.facts cimport Fact, fact_of_header, fact_of_parameter, name_hash
 from fastroute.ext.routing.regex cimport PATH_MOST, VALUE_MOST, pattern_matches
 from fastroute.ext.routing.rule cimport ValueTest
@@ -30,6 +30,6 @@ cdef bint match_passes(const Match *match, Facts *facts) noexcept nogil:
             return False
     if match.pattern == NULL:
         return True
-    return facts.head.path.size <= PATH_MOST and pattern_matches(
-        match.pattern, facts.head.path.data, facts.head.path.size
+    return facts.message.path.size <= PATH_MOST and pattern_matches(
+        match.pattern, facts.message.path.data, facts.message.path.size
     )

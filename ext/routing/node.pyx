@@ -2,10 +2,10 @@
 
 from libc.string cimport memcmp, memcpy, memmove
 
-from fastroute.ext.http1.fieldlist cimport same_name
 from fastroute.ext.memory.bytemap cimport bytemap_find, bytemap_put, fold, hash_secret, process_seed
 from fastroute.ext.memory.pool cimport pool_take
 from fastroute.ext.memory.slice cimport slices_equal
+from fastroute.ext.message.fieldlist cimport same_name
 from fastroute.ext.routing.facts cimport Fact, fact_of_header, fact_of_parameter, name_hash, slice_hash, value_hash
 from fastroute.ext.routing.match cimport match_passes
 from fastroute.ext.routing.rule cimport ValueTest
@@ -243,7 +243,7 @@ cdef const Bucket *_own_bucket(const Index *index, const Signature *signature, F
         if found[i] == NULL:
             return NULL
     if signature.method:
-        key = slice_hash(&facts.head.method)
+        key = slice_hash(&facts.message.method)
     for i in range(signature.names_count):
         key = _mix(key, value_hash(found[i]))
     bucket = <const Bucket *> bytemap_find(&index.buckets, signature.number, <const char *> &key, sizeof(key))
@@ -264,7 +264,7 @@ cdef bint _meets(const Bucket *bucket, const Signature *signature, Fact **found,
     for i in range(signature.names_count):
         if not slices_equal(bucket.values[i], &found[i].value) or not _is_named(found[i], signature, i):
             return False
-    return not signature.method or slices_equal(&bucket.method, &facts.head.method)
+    return not signature.method or slices_equal(&bucket.method, &facts.message.method)
 
 
 cdef const Match *_better(const Bucket *bucket, const Match *best, Facts *facts) noexcept nogil:

@@ -10,11 +10,11 @@ failed requests do not return all at once.
 
 from libc.stdint cimport UINT32_MAX, uint8_t, uint16_t, uint32_t, uint64_t
 
-from fastroute.ext.http1.head cimport (
+from fastroute.ext.memory.random cimport random_next
+from fastroute.ext.message.message cimport (
     METHOD_CONNECT, METHOD_DELETE, METHOD_GET, METHOD_HEAD, METHOD_OPTIONS, METHOD_OTHER, METHOD_PATCH, METHOD_POST,
     METHOD_PUT, METHOD_TRACE, is_idempotent,
 )
-from fastroute.ext.memory.random cimport random_next
 
 cdef enum:
     FIRST_CODE = 400

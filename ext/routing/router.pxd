@@ -2,9 +2,9 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
-from fastroute.ext.http1.head cimport Head
 from fastroute.ext.memory.graveyard cimport Grave
 from fastroute.ext.memory.slice cimport Arena, Slice
+from fastroute.ext.message.message cimport Message
 from fastroute.ext.routing.group cimport Group
 from fastroute.ext.routing.hosts cimport HostTable
 from fastroute.ext.routing.rule cimport Rule
@@ -35,14 +35,14 @@ cdef struct Decision:
     uint32_t prefix             # bytes of the path that the matched PathPrefix covers (for ReplacePrefixMatch)
     uint32_t match              # index of the match in the rule
 
-# `socket` is the index that these tables have for the address and port at which the request arrived
+# `socket` is the index that these tables have for the place at which the request arrived
 # (Tables.socket_index); an index out of range has no listeners. Its cost does not depend on the number of rules, but on
 # those that have the same hostname and path (node.pxd). It allocates only in the arena, which it leaves unchanged. If
 # the arena has no room for the names of the request (facts_room), the reason is REASON_OVERLOADED.
 # `asked`: the server name of the client's TLS (SNI); NULL without TLS. HTTPS listeners accept only requests over TLS,
 # HTTP listeners only requests without. If Host and server name belong to different listeners, the request is
 # misdirected (RFC 9110 section 15.5.20).
-cdef void find_rule(const Routes *routes, uint32_t socket, const Slice *asked, const Head *head, Arena *arena,
+cdef void find_rule(const Routes *routes, uint32_t socket, const Slice *asked, const Message *message, Arena *arena,
                     Decision *decision) noexcept nogil
 # The listener for a host on a socket; NULL if there is none.
 cdef Listener *find_listener(const Routes *routes, uint32_t socket, Slice host) noexcept nogil

@@ -146,12 +146,12 @@ cdef bint is_secure(const Routes *routes, uint32_t socket) noexcept nogil:
     return socket < routes.count and routes.secure[socket]
 
 
-cdef void find_rule(const Routes *routes, uint32_t socket, const Slice *asked, const Head *head, Arena *arena,
+cdef void find_rule(const Routes *routes, uint32_t socket, const Slice *asked, const Message *message, Arena *arena,
                     Decision *decision) noexcept nogil:
     cdef HostWalk walk
     cdef Facts facts
     cdef uint32_t used = arena.used
-    cdef Listener *listener = find_listener(routes, socket, head.host)
+    cdef Listener *listener = find_listener(routes, socket, message.host)
     cdef Listener *meant
     cdef const Group *group
     cdef const Match *match = NULL
@@ -162,7 +162,7 @@ cdef void find_rule(const Routes *routes, uint32_t socket, const Slice *asked, c
     decision.prefix = decision.match = 0
     if listener == NULL or (listener.secure != NULL) != (asked != NULL):
         return
-    if asked != NULL and not slices_equal(asked, &head.host):
+    if asked != NULL and not slices_equal(asked, &message.host):
         meant = find_listener(routes, socket, asked[0])
         if meant != listener:
             decision.listener = meant
@@ -171,8 +171,8 @@ cdef void find_rule(const Routes *routes, uint32_t socket, const Slice *asked, c
     decision.listener = listener
     decision.reason = REASON_NO_RULE
     decision.listener_port = listener.spec_port
-    walk_start(&walk, &listener.groups, head.host)
-    facts_start(&facts, head, arena)
+    walk_start(&walk, &listener.groups, message.host)
+    facts_start(&facts, message, arena)
     while match == NULL and not facts.failed:
         group = <const Group *> host_next(&walk)
         if group == NULL:

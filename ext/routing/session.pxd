@@ -6,9 +6,9 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from fastroute.ext.http1.head cimport Head
 from fastroute.ext.memory.pool cimport Pool
 from fastroute.ext.memory.slice cimport Arena, Slice
+from fastroute.ext.message.message cimport Message
 
 
 cdef extern from "<openssl/evp.h>" nogil:
@@ -38,7 +38,7 @@ cdef void session_free(Session *session) noexcept nogil         # frees what it 
 cdef uint32_t session_mark(Slice backend) noexcept nogil
 # The next token of the request that is not too old; `position` starts at 0 and is advanced. False if none is left. A
 # request may have several with the same name (RFC 6265 section 5.4), of which at most one was made here.
-cdef bint session_read(const Session *session, const Head *head, int64_t now, uint64_t *position,
+cdef bint session_read(const Session *session, const Message *message, int64_t now, uint64_t *position,
                        Token *token) noexcept nogil
 # Adds the token to the response. Returns 0, or -1 if the arena is full.
-cdef int session_write(const Session *session, const Token *token, Head *head, Arena *arena) noexcept nogil
+cdef int session_write(const Session *session, const Token *token, Message *message, Arena *arena) noexcept nogil

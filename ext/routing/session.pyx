@@ -3,13 +3,13 @@
 from libc.stdint cimport UINT32_MAX, uint8_t
 from libc.string cimport memcpy, memset
 
-from fastroute.ext.http1.fieldlist cimport append_field, join_slices, same_name
-from fastroute.ext.http1.head cimport DROPPED_HERE
-from fastroute.ext.http1.scratch cimport Scratch
 from fastroute.ext.http1.write cimport write_date
 from fastroute.ext.memory.bytemap cimport bytes_hash
 from fastroute.ext.memory.pool cimport pool_free, pool_start, pool_take, pool_text
 from fastroute.ext.memory.slice cimport arena_take
+from fastroute.ext.message.fieldlist cimport append_field, join_slices, same_name
+from fastroute.ext.message.message cimport DROPPED_HERE
+from fastroute.ext.message.scratch cimport Scratch
 
 cdef extern from "<openssl/evp.h>" nogil:
     ctypedef struct EVP_CIPHER:
@@ -186,7 +186,7 @@ cdef bint _same_bytes(Slice a, Slice b) noexcept nogil:
     return True
 
 
-cdef bint session_read(const Session *session, const Head *head, int64_t now, uint64_t *position,
+cdef bint session_read(const Session *session, const Message *message, int64_t now, uint64_t *position,
                        Token *token) noexcept nogil:
     cdef Slice cookie
     cdef Slice rest, name, value
@@ -194,12 +194,12 @@ cdef bint session_read(const Session *session, const Head *head, int64_t now, ui
     cdef uint32_t seen = <uint32_t> position[0]
     cookie.data = b"cookie"
     cookie.size = 6
-    while i < head.fields_count:
-        if (head.fields[i].dropped == DROPPED_HERE
-                or not same_name(&session.lower if session.header else &cookie, &head.fields[i].name)):
+    while i < message.fields_count:
+        if (message.fields[i].dropped == DROPPED_HERE
+                or not same_name(&session.lower if session.header else &cookie, &message.fields[i].name)):
             i += 1
             continue
-        rest = head.fields[i].value
+        rest = message.fields[i].value
         if session.header:
             i += 1
             position[0] = <uint64_t> i << 32
@@ -209,7 +209,7 @@ cdef bint session_read(const Session *session, const Head *head, int64_t now, ui
         rest.data += seen
         rest.size -= seen
         while _next_pair(&rest, &name, &value):
-            seen = <uint32_t> (rest.data - head.fields[i].value.data)
+            seen = <uint32_t> (rest.data - message.fields[i].value.data)
             position[0] = <uint64_t> i << 32 | seen
             if _same_bytes(name, session.name) and _decode(session, value, token) and _is_current(session, token, now):
                 return True
@@ -222,7 +222,7 @@ cdef bint session_read(const Session *session, const Head *head, int64_t now, ui
 # --- responses
 
 
-cdef int session_write(const Session *session, const Token *token, Head *head, Arena *arena) noexcept nogil:
+cdef int session_write(const Session *session, const Token *token, Message *message, Arena *arena) noexcept nogil:
     cdef char *text = <char *> arena_take(arena, TEXT)
     cdef char lifetime[ATTRIBUTES]
     cdef char date[30]
@@ -233,7 +233,7 @@ cdef int session_write(const Session *session, const Token *token, Head *head, A
     value.data = text
     value.size = TEXT
     if session.header:
-        return 0 if append_field(head, arena, session.name, value) != NULL else -1
+        return 0 if append_field(message, arena, session.name, value) != NULL else -1
     parts[0] = session.name
     parts[1].data = b"="
     parts[1].size = 1
@@ -250,7 +250,7 @@ cdef int session_write(const Session *session, const Token *token, Head *head, A
         return -1
     name.data = b"Set-Cookie"
     name.size = 10
-    return 0 if append_field(head, arena, name, value) != NULL else -1
+    return 0 if append_field(message, arena, name, value) != NULL else -1
 
 
 # --- for Python
@@ -277,7 +277,7 @@ cdef class Sessions:
         cdef Token token
         found = []
         scratch.fill(fields)
-        while session_read(self._session, &scratch.head, now, &position, &token):
+        while session_read(self._session, &scratch.message, now, &position, &token):
             found.append((token.endpoint, token.backend, token.made))
         return found
 
@@ -286,6 +286,6 @@ cdef class Sessions:
         cdef Scratch scratch = Scratch(arena)
         cdef Token token = Token(endpoint, backend, made)
         scratch.fill(())
-        if session_write(self._session, &token, &scratch.head, &scratch.arena) < 0:
+        if session_write(self._session, &token, &scratch.message, &scratch.arena) < 0:
             raise MemoryError
         return scratch.fields()

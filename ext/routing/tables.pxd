@@ -5,12 +5,12 @@
 # (backends.pxd). Modules that forward requests can cimport what they need from here; the members of LocalReason are in
 # reason.pxd.
 
-from fastroute.ext.routing.backends cimport (  # re-exported
+from fastroute.ext.http1.reason cimport LocalReason, reason_name
+from fastroute.ext.routing.backends cimport (
     Backend, Endpoint, Upstreams, backend_ref, backend_unref, endpoint_ref, endpoint_unref,
 )
-from fastroute.ext.routing.choices cimport Choices
 from fastroute.ext.routing.chain cimport FilterChain
-from fastroute.ext.http1.reason cimport LocalReason, reason_name
+from fastroute.ext.routing.choices cimport Choices
 from fastroute.ext.routing.router cimport Routes
 from fastroute.ext.routing.rule cimport Rule, Target, rule_ref, rule_unref
 
@@ -20,5 +20,5 @@ cdef class Tables:              # one installed version; built by TableBuilder, 
     cdef readonly object version
     cdef dict rules             # id -> RuleHandle
     cdef dict listeners         # id -> ListenerHandle
-    cdef dict sockets           # (address, port) -> index in Routes.sockets
+    cdef dict sockets           # place -> index in Routes.sockets
     cdef Choices choices        # shared by all versions

@@ -9,10 +9,10 @@
 from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 from libc.time cimport clock, clock_t
 
-from fastroute.ext.http1.scratch cimport Scratch, slice_bytes
 from fastroute.ext.memory.clock cimport microseconds_now
 from fastroute.ext.memory.graveyard cimport collect_for
 from fastroute.ext.memory.slice cimport Slice
+from fastroute.ext.message.scratch cimport Scratch, slice_bytes
 from fastroute.ext.routing.balancer cimport Choice, choose_target
 from fastroute.ext.routing.choices cimport Choices
 from fastroute.ext.routing.group cimport Group, group_add, group_expect, group_new, group_take, group_unref, group_widen
@@ -30,6 +30,10 @@ from fastroute.ext.http1.reason import REASONS
 from fastroute.ext.routing.rule import drafting
 
 globals()["Upstreams"] = Upstreams      # a cimported name is not an attribute of the module by itself
+
+# Modes of listeners that may be put: those that are served, with HTTP in TLS; and "datagrams", whose sockets are only
+# held. The bytes of any other mode would be read as HTTP.
+MODES = ("http", "terminate", "datagrams")
 
 __all__ = ["REASONS", "TableBuilder", "Tables", "Upstreams"]
 
@@ -53,9 +57,9 @@ cdef class Tables:
         yield from _emptying(self.rules)
         yield from _emptying(self.listeners)
 
-    def socket_index(self, str address not None, int port) -> int:
-        """The index of the socket with this address and port in this version; -1 if there is none."""
-        return self.sockets.get((address, port), -1)
+    def socket_index(self, place not None) -> int:
+        """The index of this place (a tuple of transport, address, port) in this version; -1 if there is none."""
+        return self.sockets.get(place, -1)
 
     def __len__(self):
         return len(self.rules)
@@ -71,7 +75,8 @@ cdef class Tables:
         if asked is not None:
             name = text_slice(asked)
         scratch.request(method, path, query, host, headers)
-        find_rule(self.routes, <uint32_t> socket, NULL if asked is None else &name, &scratch.head, &scratch.arena, &decision)
+        find_rule(self.routes, <uint32_t> socket, NULL if asked is None else &name, &scratch.message, &scratch.arena,
+                  &decision)
         id = None if decision.rule == NULL else slice_bytes(&decision.rule.id).decode()
         return id, decision.match, decision.prefix, decision.listener_port, reason_name(decision.reason).decode()
 
@@ -88,7 +93,7 @@ cdef class Tables:
         began = clock()
         for i in range(rounds):
             scratch = <Scratch> scratches[i % <uint32_t> len(scratches)]
-            find_rule(self.routes, <uint32_t> socket, NULL, &scratch.head, &scratch.arena, &decision)
+            find_rule(self.routes, <uint32_t> socket, NULL, &scratch.message, &scratch.arena, &decision)
         return (clock() - began) / 1e6
 
     def pick(self, str rule not None) -> int:
@@ -109,7 +114,7 @@ cdef class TableBuilder:
     cdef object version
     cdef dict rules             # id -> RuleHandle, new
     cdef dict listeners         # id -> ListenerHandle, old, then new
-    cdef dict sockets           # (address, port) -> index, new
+    cdef dict sockets           # place -> index, new
     cdef Choices choices
     cdef dict put               # id -> (snapshot.Listener, its slot), listeners that were put
     cdef dict orphaned          # id -> ListenerHandle, listeners that were removed
@@ -136,7 +141,12 @@ cdef class TableBuilder:
     # --- recording changes
 
     def put_listener(self, listener, uint32_t slot=0) -> None:
-        """Puts a new or changed snapshot.Listener, and its slot in http_requests_total (0: `other`); its rules stay."""
+        """Puts a new or changed snapshot.Listener, and its slot in http_requests_total (0: `other`); its rules stay.
+
+        Raises ValueError if its mode is not in MODES.
+        """
+        if listener.mode not in MODES or (listener.tls is not None and listener.tls.protocol != "http"):
+            raise ValueError(f"listener {listener.id!r}: mode {listener.mode} is not served")
         self.put[listener.id] = listener, slot
 
     def remove_listener(self, str id not None) -> None:
@@ -380,12 +390,12 @@ cdef class TableBuilder:
             runs.append(run)
             for id in run:
                 handle = self.listeners[id]
-                self.sockets.setdefault(handle.socket, len(self.sockets))
+                self.sockets.setdefault(handle.place, len(self.sockets))
             yield
         self.routes = routes_new(<uint32_t> len(self.sockets))
         for id in merge(*runs):
             handle = self.listeners[id]
-            i = self.sockets[handle.socket]
+            i = self.sockets[handle.place]
             while hosts_widen(&self.routes.sockets[i], handle.listener.hostname):
                 yield
             routes_put(self.routes, i, handle.listener)

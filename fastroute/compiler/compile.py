@@ -26,6 +26,7 @@ from fastroute.graph.node import (
     ListenerSetNode,
     RouteId,
 )
+from fastroute.place import Place
 from fastroute.resources.meta import Key
 from fastroute.snapshot import Certificate, Listener, Rule, Snapshot
 
@@ -134,11 +135,10 @@ def _listener(node: ListenerNode, address: str, port_offset: int) -> Listener:
         id=f"{node.id}@{address}",
         gateway=str(node.gateway),
         name=node.label,
-        address=address,
-        port=node.source.port + port_offset,
+        place=Place(node.transport, address, node.source.port + port_offset),
         spec_port=node.source.port,
         hostname=node.hostname,
-        protocol=node.source.protocol,
+        mode=node.mode,
         tls=node.tls,
     )
 

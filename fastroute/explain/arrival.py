@@ -1,8 +1,8 @@
-"""Finds the sockets on which a request can arrive, and the listener that it belongs to.
+"""Finds the places at which a request can arrive, and the listener that it belongs to.
 
 A URL names the port as it is written in Gateways, or the port that is bound. If it names none, the default port of the
 scheme is used or, if no listener has it, the only port there is. Gateways with different addresses can share a port:
-then the first socket with a matching rule is used, unless the URL's host is one of the addresses.
+then the first place with a matching rule is used, unless the URL's host is one of the addresses.
 """
 
 from collections.abc import Collection, Iterable
@@ -11,8 +11,6 @@ from typing import NamedTuple
 from fastroute.explain.matching import Found, find_listener, find_rule
 from fastroute.explain.request import WELL_KNOWN_PORTS, Request
 from fastroute.snapshot import Listener, Snapshot
-
-_PROTOCOLS = {"http": "HTTP", "https": "HTTPS"}
 
 
 class Arrival(NamedTuple):
@@ -25,13 +23,9 @@ class Arrival(NamedTuple):
 
 def usual_port(snapshot: Snapshot, scheme: str) -> int:
     """The port of a URL without a port."""
-    ports = {listener.spec_port for listener in snapshot.listeners.values() if speaks(listener, scheme)}
+    ports = {listener.spec_port for listener in snapshot.listeners.values() if listener.scheme == scheme}
     usual = WELL_KNOWN_PORTS[scheme]
     return ports.pop() if len(ports) == 1 and usual not in ports else usual
-
-
-def speaks(listener: Listener, scheme: str) -> bool:
-    return listener.protocol == _PROTOCOLS[scheme]
 
 
 def is_meant(gateway: str, gateways: Collection[str]) -> bool:
@@ -40,25 +34,25 @@ def is_meant(gateway: str, gateways: Collection[str]) -> bool:
 
 
 def listening(snapshot: Snapshot, request: Request, port: int, gateways: Collection[str]) -> list[Listener]:
-    """The listeners of all sockets on which the request can arrive."""
+    """The listeners of all places at which the request can arrive."""
     spoken = [
         listener
         for listener in snapshot.listeners.values()
-        if is_meant(listener.gateway, gateways) and speaks(listener, request.scheme)
+        if is_meant(listener.gateway, gateways) and listener.scheme == request.scheme
     ]
     here = [listener for listener in spoken if listener.spec_port == port]
-    here = here or [listener for listener in spoken if listener.port == port]
-    return [listener for listener in here if listener.address == request.host.strip("[]")] or here
+    here = here or [listener for listener in spoken if listener.place.port == port]
+    return [listener for listener in here if listener.place.address == request.host.strip("[]")] or here
 
 
 def arrive(snapshot: Snapshot, here: Iterable[Listener], request: Request) -> Arrival | None:
-    """The arrival on one of the sockets of the listeners `here`. None: no listener matches the host."""
+    """The arrival at one of the places of the listeners `here`. None: no listener matches the host."""
     arrivals = []
-    for address, port in dict.fromkeys((listener.address, listener.port) for listener in here):
-        listener = find_listener(snapshot, address, port, request.host)
+    for place in dict.fromkeys(listener.place for listener in here):
+        listener = find_listener(snapshot, place, request.host)
         if listener is None:
             continue
-        greeted = listener if request.asked is None else find_listener(snapshot, address, port, request.asked)
+        greeted = listener if request.asked is None else find_listener(snapshot, place, request.asked)
         if greeted is listener:
             arrivals.append(Arrival(listener, find_rule(snapshot, listener, request)))
         elif greeted is not None:
@@ -70,4 +64,4 @@ def gets_tls(snapshot: Snapshot, here: Iterable[Listener], request: Request) -> 
     """Whether a listener matches the server name (SNI) of the request, if it has one: otherwise the connection is
     closed."""
     name = request.asked
-    return name is None or any(find_listener(snapshot, one.address, one.port, name) is not None for one in here)
+    return name is None or any(find_listener(snapshot, one.place, name) is not None for one in here)

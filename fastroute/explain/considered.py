@@ -187,7 +187,7 @@ def passed_over(listeners: Iterable[Listener], reason: str) -> tuple[Considered,
         _listener_considered(
             listener.gateway,
             listener.name,
-            f"the listener, {listener.protocol} {listener.hostname or '*'}:{listener.spec_port}, {reason}",
+            f"the listener, {listener.scheme.upper()} {listener.hostname or '*'}:{listener.spec_port}, {reason}",
         )
         for listener in listeners
     )

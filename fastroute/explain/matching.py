@@ -13,6 +13,7 @@ import msgspec
 
 from fastroute.explain.request import Request
 from fastroute.ext.routing.regex import PATH_LIMIT, VALUE_LIMIT, Regex
+from fastroute.place import Place
 from fastroute.snapshot import Listener, Match, PathMatch, Rule, Snapshot, ValueMatch
 
 
@@ -28,12 +29,12 @@ class Found(msgspec.Struct, frozen=True):
         return self.rule.matches[self.index]
 
 
-def find_listener(snapshot: Snapshot, address: str, port: int, host: str) -> Listener | None:
-    """The listener for a request for `host` that arrived on (address, port)."""
+def find_listener(snapshot: Snapshot, place: Place, host: str) -> Listener | None:
+    """The listener for a request for `host` that arrived at `place`."""
     taking = (
         listener
         for listener in snapshot.listeners.values()
-        if (listener.address, listener.port) == (address, port) and takes_host(listener.hostname, host)
+        if listener.place == place and takes_host(listener.hostname, host)
     )
     return max(taking, key=lambda listener: specificity(listener.hostname), default=None)
 

@@ -11,8 +11,8 @@ from urllib.parse import SplitResult, quote, urlsplit
 import msgspec
 
 from fastroute.errors import SettingError
-from fastroute.ext.http1.field import CLAIM_PREFIXES, CLAIMS
 from fastroute.ext.http1.http1 import RequestHead, read_request
+from fastroute.ext.message.fieldname import CLAIM_PREFIXES, CLAIMS
 
 WELL_KNOWN_PORTS = {"http": 80, "https": 443}
 

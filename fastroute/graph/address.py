@@ -26,7 +26,7 @@ SERVED_TYPE = "IPAddress"
 SERVICE = "service/"  # prefix of an --address that refers to a Service
 
 
-class Placement(msgspec.Struct, frozen=True):
+class Assignment(msgspec.Struct, frozen=True):
     """Of one Gateway. Without `bind` it cannot be served, and `problems` has the reason."""
 
     bind: tuple[str, ...] = ()
@@ -67,15 +67,15 @@ def named_service(written: str) -> Key | None:
     return Key(namespace, name)
 
 
-def place(
+def assign(
     gateways: Mapping[Key, Gateway],
     addressing: Addressing,
     held: Mapping[Key, tuple[str, ...]],
-    last: Mapping[Key, Placement],
+    last: Mapping[Key, Assignment],
     concerned: frozenset[Key],
-) -> Mapping[Key, Placement]:
-    """Placements of all `gateways`. `last`: the placements with the same `addressing`; Gateways that are `concerned` or
-    had no address to bind to are placed again. `held`: addresses that existing Gateways were given before, by this
+) -> Mapping[Key, Assignment]:
+    """Assignments of all `gateways`. `last`: those with the same `addressing`; Gateways that are `concerned` or
+    had no address to bind to are judged again. `held`: addresses that existing Gateways were given before, by this
     process or another."""
     if addressing.pool is None:
         changes = {key: _share(gateways[key], addressing) if key in gateways else None for key in concerned}
@@ -84,17 +84,17 @@ def place(
     ordered = sorted((one for key, one in gateways.items() if key not in settled), key=age)
     pool = _Pool(ip_network(addressing.pool, strict=False), held)
     pool.owners.update((address, key) for key, where in settled.items() for address in where.addresses)
-    gone: dict[Key, Placement | None] = dict.fromkeys(last.keys() - gateways.keys())
-    return replaced(last, _same(last, {**gone, **pool.place(ordered)}))
+    gone: dict[Key, Assignment | None] = dict.fromkeys(last.keys() - gateways.keys())
+    return replaced(last, _same(last, {**gone, **pool.assign(ordered)}))
 
 
-def unplaced(gateways: Mapping[Key, Gateway], last: Mapping[Key, Placement], concerned: frozenset[Key]) -> list[Key]:
-    """The Gateways whose previous addresses `place` needs."""
+def unassigned(gateways: Mapping[Key, Gateway], last: Mapping[Key, Assignment], concerned: frozenset[Key]) -> list[Key]:
+    """The Gateways whose previous addresses `assign` needs."""
     return [key for key in gateways if key in concerned or key not in last or not last[key].bind]
 
 
-def _same(last: Mapping[Key, Placement], changes: Mapping[Key, Placement | None]) -> dict[Key, Placement | None]:
-    """`changes`, with placements that are equal to the last one replaced by it."""
+def _same(last: Mapping[Key, Assignment], changes: Mapping[Key, Assignment | None]) -> dict[Key, Assignment | None]:
+    """`changes`, with assignments that are equal to the last one replaced by it."""
     return {key: last[key] if key in last and last[key] == new else new for key, new in changes.items()}
 
 
@@ -131,9 +131,9 @@ def is_wildcard(address: str) -> bool:
 # --- Shared addresses
 
 
-def _share(gateway: Gateway, addressing: Addressing) -> Placement:
+def _share(gateway: Gateway, addressing: Addressing) -> Assignment:
     if unsupported := _unsupported(gateway):
-        return Placement(problems=unsupported)
+        return Assignment(problems=unsupported)
     everywhere = any(map(is_wildcard, addressing.bind))
     known = tuple(canonical(a) for a in addressing.addresses if not a.startswith(SERVICE))
     known = known or (() if everywhere else tuple(map(canonical, addressing.bind)))
@@ -143,11 +143,11 @@ def _share(gateway: Gateway, addressing: Addressing) -> Placement:
             f"this gateway is reached at {', '.join(known)}" if known else "this gateway does not know its own address"
         )
         message = f"Address {listed(missing)} cannot be used: {has}. Request one of these, or omit the value."
-        return Placement(problems=(conditions.address_not_usable(message, "spec.addresses"),))
+        return Assignment(problems=(conditions.address_not_usable(message, "spec.addresses"),))
     bind = tuple(address for address in addressing.bind if canonical(address) in asked) or addressing.bind
     if not known:
-        return Placement(bind=bind, problems=(conditions.address_not_assigned(_not_assigned(addressing)),))
-    return Placement(bind=bind, addresses=asked or known)
+        return Assignment(bind=bind, problems=(conditions.address_not_assigned(_not_assigned(addressing)),))
+    return Assignment(bind=bind, addresses=asked or known)
 
 
 def _not_assigned(addressing: Addressing) -> str:
@@ -169,7 +169,7 @@ def _not_assigned(addressing: Addressing) -> str:
 
 
 class _Pool:
-    """Assigns addresses of one network; records the owner of each while `place` runs."""
+    """Assigns addresses of one network; records the owner of each while `assign` runs."""
 
     def __init__(self, network: Network, held: Mapping[Key, tuple[str, ...]]) -> None:
         self.network = network
@@ -177,13 +177,13 @@ class _Pool:
         self.owners: dict[str, Key] = {}
         self.free = iter(network.hosts())
 
-    def place(self, ordered: Sequence[Gateway]) -> dict[Key, Placement]:
+    def assign(self, ordered: Sequence[Gateway]) -> dict[Key, Assignment]:
         for gateway in ordered:
             for address in self._kept(gateway):
                 self.owners.setdefault(address, gateway.key)
-        places = {gateway.key: self._one(gateway) for gateway in ordered if _asked(gateway)}
-        places |= {gateway.key: self._one(gateway) for gateway in ordered if gateway.key not in places}
-        return {gateway.key: places[gateway.key] for gateway in ordered}
+        made = {gateway.key: self._one(gateway) for gateway in ordered if _asked(gateway)}
+        made |= {gateway.key: self._one(gateway) for gateway in ordered if gateway.key not in made}
+        return {gateway.key: made[gateway.key] for gateway in ordered}
 
     def _kept(self, gateway: Gateway) -> tuple[str, ...]:
         """The addresses that it holds and still wants."""
@@ -197,9 +197,9 @@ class _Pool:
         except ValueError:
             return False
 
-    def _one(self, gateway: Gateway) -> Placement:
+    def _one(self, gateway: Gateway) -> Assignment:
         if unsupported := _unsupported(gateway):
-            return Placement(problems=unsupported)
+            return Assignment(problems=unsupported)
         asked = _asked(gateway)
         if asked:
             return self._given(gateway.key, asked)
@@ -207,19 +207,19 @@ class _Pool:
         mine = kept or self._next(gateway.key)
         if not mine:
             message = f"Every address of the pool {self.network} is taken: widen --address-pool or remove a Gateway."
-            return Placement(problems=(conditions.address_not_assigned(message),))
-        return Placement(bind=mine, addresses=mine)
+            return Assignment(problems=(conditions.address_not_assigned(message),))
+        return Assignment(bind=mine, addresses=mine)
 
-    def _given(self, key: Key, asked: tuple[str, ...]) -> Placement:
+    def _given(self, key: Key, asked: tuple[str, ...]) -> Assignment:
         outside = [address for address in asked if address not in self]
         taken = [address for address in asked if self.owners.get(address, key) != key]
         if outside or taken:
             reasons = [f"{address} is not in the pool {self.network}" for address in outside]
             reasons += [f"{address} belongs to Gateway {self.owners[address]}" for address in taken]
             message = f"Address cannot be used: {listed(reasons, separator='; ')}. Request another, or omit the value."
-            return Placement(problems=(conditions.address_not_usable(message, "spec.addresses"),))
+            return Assignment(problems=(conditions.address_not_usable(message, "spec.addresses"),))
         self.owners.update((address, key) for address in asked)
-        return Placement(bind=asked, addresses=asked)
+        return Assignment(bind=asked, addresses=asked)
 
     def _next(self, key: Key) -> tuple[str, ...]:
         for candidate in map(str, self.free):

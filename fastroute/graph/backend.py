@@ -6,7 +6,7 @@ from typing import NamedTuple
 from fastroute.difference import changed_keys, replaced
 from fastroute.graph import conditions, ration
 from fastroute.graph.age import age
-from fastroute.graph.backend_ref import tcp_port
+from fastroute.graph.backend_id import TRANSPORTS, backend_id, find_port, parts_of
 from fastroute.graph.change import kept
 from fastroute.graph.dependency import CONCERNS
 from fastroute.graph.endpoint import Offer, Offers, count, eligible, first, offers_of, slice_owners
@@ -15,6 +15,7 @@ from fastroute.graph.memo import Memo
 from fastroute.graph.node import BackendNode, Concern, Graph
 from fastroute.graph.ration import Demand, Rations
 from fastroute.graph.unit import Made, Unit
+from fastroute.place import Transport
 from fastroute.resources.core import Service, ServicePort
 from fastroute.resources.meta import Key
 
@@ -55,9 +56,9 @@ class _Store(NamedTuple):
     offers: Offers
     suspect: bool  # some endpoints may be refused
 
-    def port(self, number: int) -> ServicePort:
-        port = tcp_port(self.service, number)
-        assert port is not None, "a reference resolves only to a TCP port that exists"
+    def port(self, number: int, transport: Transport) -> ServicePort:
+        port = find_port(self.service, number, transport)
+        assert port is not None, "a reference resolves only to a port that exists"
         return port
 
     def offered(self, port: ServicePort) -> Iterable[Offer]:
@@ -88,19 +89,24 @@ def _changed(memo: Memo, last: Memo, slices: Iterable[Key], made: Made) -> Set[s
         owners |= exclusion.suspects | last.exclusion.suspects
     for owner in owners:
         if owner in services:
-            used = (f"{owner}:{port.port}" for port in services[owner].spec.ports)
-            ids |= {id_ for id_ in used if id_ in memo.users}
+            ids |= {id_ for id_ in _ids_of(services[owner]) if id_ in memo.users}
     return ids
 
 
+def _ids_of(service: Service) -> Iterator[str]:
+    """The ids that backends of this Service can have."""
+    for port in service.spec.ports:
+        if (transport := TRANSPORTS.get(port.protocol)) is not None:
+            yield backend_id(service.key, port.port, transport)
+
+
 def _find(id_: str, memo: Memo, stores: dict[Key, _Store]) -> tuple[_Store, ServicePort]:
-    name, _, number = id_.rpartition(":")
-    key = Key(*name.split("/"))
+    key, number, transport = parts_of(id_)
     store = stores.get(key)
     if store is None:
         offers = offers_of(memo.slices.get(key, ()))
         store = stores[key] = _Store(memo.resources.services[key], offers, key in memo.exclusion.suspects)
-    return store, store.port(int(number))
+    return store, store.port(number, transport)
 
 
 def _demand(id_: str, memo: Memo, stores: dict[Key, _Store]) -> Demand:
@@ -132,7 +138,7 @@ def _node(id_: str, memo: Memo, rations: Mapping[str, Rations], stores: dict[Key
     most = rations[service.namespace].short.get(id_)
     if most is not None:
         offers = first(offers, most)
-    refused = refused_of(offers, memo.exclusion.forbidden) if store.suspect else ()
+    refused = refused_of(offers, TRANSPORTS[port.protocol], memo.exclusion.forbidden) if store.suspect else ()
     concerns = []
     if refused:
         concerns.append(conditions.endpoints_refused(service, refused))
@@ -141,6 +147,7 @@ def _node(id_: str, memo: Memo, rations: Mapping[str, Rations], stores: dict[Key
     return BackendNode(
         id=id_,
         service=service,
+        transport=TRANSPORTS[port.protocol],
         port=port.port,
         endpoints=eligible(offers, frozenset(one.endpoint for one in refused)),
         app_protocol=port.app_protocol,

@@ -8,12 +8,14 @@ from sys import intern
 from typing import NamedTuple
 
 from fastroute.graph import conditions
+from fastroute.graph.backend_id import backend_id, find_port
 from fastroute.graph.dependency import CONCERNS, SERVICES, Reader
 from fastroute.graph.grant import Reference
 from fastroute.graph.node import BackendRefNode, Problem, Withheld
 from fastroute.graph.permission import refusal
 from fastroute.graph.policy import policy_for
 from fastroute.graph.protocol import Protocol, protocol_of
+from fastroute.place import Transport
 from fastroute.resources.core import Service, ServicePort
 from fastroute.resources.gateway import BackendObjectReference
 from fastroute.resources.http_rule import HTTPBackendRef
@@ -28,17 +30,19 @@ class Referrer(NamedTuple):
     kind: str
     namespace: str
     spoken: frozenset[Protocol]  # protocols that its kind supports to backends
+    transport: Transport = Transport.TCP  # of the ports that its kind may refer to
 
 
 def resolve_backend_ref(referrer: Referrer, ref: HTTPBackendRef, field: str, reader: Reader) -> BackendRefNode:
     """`field`: path of the reference in the route."""
     found = judge(referrer, ref, field, reader)
-    return BackendRefNode(id=backend_id(referrer.namespace, ref), weight=ref.weight, **found._asdict())
+    id_ = ref_id(referrer.namespace, ref, referrer.transport)
+    return BackendRefNode(id=id_, weight=ref.weight, **found._asdict())
 
 
-def backend_id(namespace: str, ref: HTTPBackendRef | BackendObjectReference) -> str:
-    port = "" if ref.port is None else f":{ref.port}"
-    return f"{ref.namespace or namespace}/{ref.name}{port}"
+def ref_id(namespace: str, ref: HTTPBackendRef | BackendObjectReference, transport: Transport = Transport.TCP) -> str:
+    """The id of the backend that a reference in this namespace names."""
+    return backend_id(f"{ref.namespace or namespace}/{ref.name}", ref.port, transport)
 
 
 class Verdict(NamedTuple):
@@ -74,21 +78,21 @@ def judge(referrer: Referrer, ref: HTTPBackendRef | BackendObjectReference, fiel
         return Verdict(conditions.service_not_found(key, field))
     if service.spec.type == "ExternalName":
         return Verdict(conditions.external_name(key, field))
-    port = None if ref.port is None else tcp_port(service, ref.port)
+    port = None if ref.port is None else find_port(service, ref.port, referrer.transport)
     if port is None:
         return Verdict(_port_problem(service, ref.port, field))
     found = _judge_port(referrer, key, port, field, reader)
     if found.problem is not None:
         return found
-    concerns = reader.find(CONCERNS, f"{key}:{port.port}") or ()
+    concerns = reader.find(CONCERNS, backend_id(key, port.port, referrer.transport)) or ()
     return found._replace(concerns=tuple(conditions.concerned(one, field) for one in concerns))
 
 
 def _port_problem(service: Service, number: int | None, field: str) -> Problem:
-    """For a Service without a TCP port with that number."""
-    port = None if number is None else service.spec.by_number.get(number)
-    if port is not None:
-        return conditions.unsupported_protocol(service.key, port.port, port.protocol, field)
+    """For a Service that has no port with that number and the transport of the route."""
+    others = () if number is None else service.spec.by_number.get(number, ())
+    if others:
+        return conditions.unsupported_protocol(service.key, others[0].port, others[0].protocol, field)
     return conditions.port_not_found(service, number, field)
 
 
@@ -105,8 +109,3 @@ def _judge_port(referrer: Referrer, service: Key, port: ServicePort, field: str,
     if protocol not in referrer.spoken:
         return Verdict(conditions.unsupported_app_protocol(service, port, protocol, field))
     return Verdict()
-
-
-def tcp_port(service: Service, number: int) -> ServicePort | None:
-    port = service.spec.by_number.get(number)
-    return port if port is not None and port.protocol == "TCP" else None

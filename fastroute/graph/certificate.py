@@ -19,11 +19,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from fastroute.ext.tls import certificate as loader
-from fastroute.resources.core import Secret
+from fastroute.resources.core import CHAIN, KEY, Secret
 from fastroute.resources.meta import Key
 from fastroute.snapshot import Certificate
 
-CHAIN, KEY = "tls.crt", "tls.key"
 LEAST_RSA = 2048  # bits; the minimum of OpenSSL's security level 2
 MOST_RSA = 4096  # bits; a signature costs a worker 3 ms, of a key of 16,384 bits 230 ms
 MOST_ISSUER_RSA = 16384  # bits, of the other certificates; OpenSSL verifies no signature of larger keys
@@ -78,7 +77,7 @@ class Vault:
 
     def certificate(self, secret: Secret) -> CertificateNode:
         known = self.judged.get(secret.key) or self._known.get(secret.key)
-        if known is not None and known.source.data == secret.data:
+        if known is not None and (known.source.data, known.source.omission) == (secret.data, secret.omission):
             return known
         self.judged[secret.key] = made = judge(secret)
         return made
@@ -94,6 +93,8 @@ def judge(secret: Secret) -> CertificateNode:
 
 
 def _judged(secret: Secret) -> CertificateNode:
+    if secret.omission:
+        raise _MistakeError(secret.omission)
     chain, key = _part(secret, CHAIN), _part(secret, KEY)
     certificates = _certificates(chain)
     leaf = certificates[0]

@@ -12,6 +12,7 @@ from fastroute.graph.node import Concern, Problem, Refusal
 from fastroute.graph.protocol import Protocol
 from fastroute.graph.spelling import kinds_fix, protocol_fix, reference_fix
 from fastroute.listed import listed, shortened
+from fastroute.place import Place
 from fastroute.resources.core import Service, ServicePort
 from fastroute.resources.gateway import GROUP, Listener
 from fastroute.resources.meta import Key
@@ -215,11 +216,11 @@ def port_unavailable(message: str, field: str) -> Problem:
     return Problem(condition=ACCEPTED, reason="PortUnavailable", message=message, field=f"{field}.port")
 
 
-def port_taken(socket: tuple[str, int], owner: Key, field: str, *, in_set: bool) -> Problem:
-    """`socket`: the address and port that another Gateway, `owner`, serves. `in_set`: a ListenerSet wants it, too."""
+def port_taken(place: Place, owner: Key, field: str, *, in_set: bool) -> Problem:
+    """`place`: another Gateway, `owner`, serves it. `in_set`: a ListenerSet wants it, too."""
     why = "because Gateways come before ListenerSets, or by age and name" if in_set else "by age and name"
     message = (
-        f"Port {socket[1]} of address {socket[0]} is used by Gateway {owner}, which has precedence {why}. "
+        f"Port {place.port} of address {place.address} is used by Gateway {owner}, which has precedence {why}. "
         f"Use another port, attach the routes to that Gateway, or give each Gateway its own address with "
         f"--address-pool."
     )

@@ -1,8 +1,8 @@
 """Families: each managed Gateway with its ListenerSets, so that a change to one family rebuilds only that family.
 
 A family is built from its Gateway, the ListenerSets that refer to it, their TLS, the labels of their namespaces and its
-placement (address.py). It does not depend on other Gateways, except for its ports: after a change, ports are claimed
-again, in order of precedence, by the changed families and by all families that want an address and port of one of
+addresses (address.py). It does not depend on other Gateways, except for its ports: after a change, ports are claimed
+again, in order of precedence, by the changed families and by all families that want a place of one of
 these, and so on transitively. If each Gateway has its own address, only the changed family is affected. The limit on
 the number of ports (ports.py) concerns all families, but costs nothing while it is not reached.
 
@@ -15,21 +15,21 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from fastroute.difference import changed_keys, replaced
-from fastroute.graph.address import Placement, named_service, place, reached_at, unplaced
+from fastroute.graph.address import Assignment, assign, named_service, reached_at, unassigned
 from fastroute.graph.change import Touched, kept
 from fastroute.graph.dependency import Dependencies, Indexes, Reader
 from fastroute.graph.entries import entries
 from fastroute.graph.gateway import build_family, claim_ports, finish_families, is_ours
-from fastroute.graph.listenerset import group_sets, parent_of
+from fastroute.graph.listenerset import Units, group_sets, parent_of
 from fastroute.graph.node import GatewayClassNode, GatewayNode, Holder, HolderId, ListenerSetNode
 from fastroute.graph.ports import Claimed, Refusal, Shares, affected_gateways, share_ports
 from fastroute.graph.tls import ResolvedTLS
+from fastroute.place import Place
 from fastroute.resources.gateway import Gateway, ListenerSet
 from fastroute.resources.meta import Key
 from fastroute.resources.world import Resources
 from fastroute.settings import GraphSettings
 
-Socket = tuple[str, int]  # an address and a port
 Sets = Mapping[Key, tuple[ListenerSet, ...]]
 HolderT = TypeVar("HolderT", GatewayNode, ListenerSetNode)
 
@@ -45,8 +45,9 @@ class Family(msgspec.Struct, frozen=True, eq=False):
     """A Gateway with its ListenerSets, before ports are claimed."""
 
     node: GatewayNode
+    units: Units  # its ListenerSets, in order of precedence
     sets: tuple[ListenerSetNode, ...]
-    wants: frozenset[Socket]
+    wants: frozenset[Place]
     dependencies: Dependencies
 
 
@@ -54,9 +55,9 @@ class Families(msgspec.Struct, frozen=True, eq=False):
     """What the next build starts from. `gateways` and `listener_sets`: the nodes of all families."""
 
     members: Members = Members()
-    places: Mapping[Key, Placement] = {}
+    assignments: Mapping[Key, Assignment] = {}  # addresses
     families: Mapping[Key, Family] = {}
-    claimants: Mapping[Socket, frozenset[Key]] = {}
+    claimants: Mapping[Place, frozenset[Key]] = {}
     claimed: Mapping[Key, Claimed] = {}
     shares: Shares = Shares()  # of their ports
     gateways: Mapping[Key, GatewayNode] = {}
@@ -152,16 +153,16 @@ def holders_changed(last: Members, now: Members) -> dict[HolderId, Gateway | Lis
 def build_families(
     members: Members, world: World, known: Mapping[Key, GatewayNode], last: Families, concerned: frozenset[Key]
 ) -> Families:
-    """`concerned`: keys of Gateways of which anything except the placement may have changed. `known`: nodes whose
+    """`concerned`: keys of Gateways of which anything except the addresses may have changed. `known`: nodes whose
     addresses Gateways keep, if these are from a pool."""
     held: dict[Key, tuple[str, ...]] = {}
     if world.settings.addressing.pool is not None:
-        held = _held(known, members, unplaced(members.gateways, last.places, concerned))
-    places = place(members.gateways, world.settings.addressing, held, last.places, concerned)
-    stale = concerned | changed_keys(last.places, places)
+        held = _held(known, members, unassigned(members.gateways, last.assignments, concerned))
+    assignments = assign(members.gateways, world.settings.addressing, held, last.assignments, concerned)
+    stale = concerned | changed_keys(last.assignments, assignments)
     if not stale:
         return msgspec.structs.replace(last, members=members)
-    made = {key: _family(key, members, world, places) if key in members.gateways else None for key in stale}
+    made = {key: _family(key, members, world, assignments, last) if key in members.gateways else None for key in stale}
     families = replaced(last.families, made)
     claimants = _claimants(last, made)
     claiming = _closure(made, last, families, claimants)
@@ -179,7 +180,7 @@ def build_families(
     sets.update(built.listener_sets)
     return Families(
         members,
-        places,
+        assignments,
         families,
         claimants,
         claimed,
@@ -220,47 +221,43 @@ def concerned_families(
     return frozenset(key for key in found if key in members.gateways or key in old.gateways)
 
 
-def _family(key: Key, members: Members, world: World, places: Mapping[Key, Placement]) -> Family:
+def _family(key: Key, members: Members, world: World, assignments: Mapping[Key, Assignment], last: Families) -> Family:
     reader = Reader(world.indexes)
-    node, sets = build_family(members.gateways[key], members.sets.get(key, ()), places[key], world, reader)
-    holders: tuple[Holder, ...] = (node, *sets)
-    wants = {
-        (address, listener.source.port)
-        for holder in holders
-        for listener in holder.listeners
-        if listener.serves
-        for address in holder.bind
-    }
-    return Family(node, sets, frozenset(wants), reader.dependencies)
+    known = last.families[key].units if key in last.families else {}
+    where = assignments[key]
+    node, units = build_family(members.gateways[key], members.sets.get(key, ()), where, world, reader, last=known)
+    sets = tuple(unit.node for unit in units.values())
+    wants = frozenset[Place]().union(node.places, *(one.places for one in sets))
+    return Family(node, units, sets, wants, reader.dependencies)
 
 
-def _claimants(last: Families, made: Mapping[Key, Family | None]) -> Mapping[Socket, frozenset[Key]]:
-    changes: dict[Socket, frozenset[Key]] = {}
+def _claimants(last: Families, made: Mapping[Key, Family | None]) -> Mapping[Place, frozenset[Key]]:
+    changes: dict[Place, frozenset[Key]] = {}
     for key, family in made.items():
         old = last.families[key].wants if key in last.families else frozenset()
         new = family.wants if family else frozenset()
-        for socket in old - new:
-            changes[socket] = changes.get(socket, last.claimants[socket]) - {key}
-        for socket in new - old:
-            changes[socket] = changes.get(socket, last.claimants.get(socket, frozenset())) | {key}
-    return replaced(last.claimants, {socket: keys or None for socket, keys in changes.items()})
+        for place in old - new:
+            changes[place] = changes.get(place, last.claimants[place]) - {key}
+        for place in new - old:
+            changes[place] = changes.get(place, last.claimants.get(place, frozenset())) | {key}
+    return replaced(last.claimants, {place: keys or None for place, keys in changes.items()})
 
 
 def _closure(
     made: Iterable[Key],
     last: Families,
     families: Mapping[Key, Family],
-    claimants: Mapping[Socket, frozenset[Key]],
+    claimants: Mapping[Place, frozenset[Key]],
 ) -> frozenset[Key]:
     """Families whose ports may be affected by the families `made`."""
-    found, waiting, seen = set(made), list(made), set[Socket]()
+    found, waiting, seen = set(made), list(made), set[Place]()
     while waiting:
         key = waiting.pop()
         for of in (last.families, families):
-            for socket in of[key].wants if key in of else ():
-                if socket not in seen:
-                    seen.add(socket)
-                    more = claimants.get(socket, frozenset()) - found
+            for place in of[key].wants if key in of else ():
+                if place not in seen:
+                    seen.add(place)
+                    more = claimants.get(place, frozenset()) - found
                     found |= more
                     waiting += more
     return frozenset(found)
@@ -272,7 +269,7 @@ def _kept(last: Mapping[Key, HolderT], made: Mapping[Key, HolderT | None]) -> Ma
 
 
 def _keep_holder(old: HolderT | None, new: HolderT) -> HolderT:
-    if old is None:
+    if old is None or old is new:
         return new
     if old == new:
         return old

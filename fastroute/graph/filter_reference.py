@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from fastroute.graph.backend_ref import Referrer, Verdict, backend_id, judge
+from fastroute.graph.backend_ref import Referrer, Verdict, judge, ref_id
 from fastroute.graph.dependency import Reader
 from fastroute.graph.node import MirrorNode, Problem
 from fastroute.resources.gateway import BackendObjectReference
@@ -82,7 +82,7 @@ def mirrors_of(namespace: str, judged: Iterable[Judged]) -> tuple[MirrorNode, ..
         MirrorNode(
             backend_ref=reference.backend_ref,
             filter=reference.filter,
-            id=backend_id(namespace, reference.ref),
+            id=ref_id(namespace, reference.ref),
             **found._asdict(),
         )
         for reference, found in judged

@@ -16,8 +16,9 @@ import msgspec
 
 from fastroute.graph.conditions import OWN_ADDRESS
 from fastroute.graph.endpoint import Offer, Piece, Slices
-from fastroute.graph.node import GatewayNode, Holder, Refusal
+from fastroute.graph.node import GatewayNode, Holder, Refusal, TransportPort
 from fastroute.graph.reach import LOOPBACK, Reached, plain, reach
+from fastroute.place import Place, Transport
 from fastroute.resources.meta import Key
 from fastroute.settings import GraphSettings
 from fastroute.snapshot import Endpoint
@@ -26,21 +27,21 @@ from fastroute.snapshot import Endpoint
 class Forbidden(msgspec.Struct, frozen=True, kw_only=True):
     """Which endpoints are refused."""
 
-    places: frozenset[tuple[str, int]] = frozenset()  # own addresses, each with a port
-    ports: frozenset[int] = frozenset()  # bound at all addresses of this machine
+    places: frozenset[Place] = frozenset()  # at own addresses
+    ports: frozenset[TransportPort] = frozenset()  # bound at all addresses of this machine
     machine: frozenset[str] = frozenset()  # addresses of this machine
     local: bool = True  # loopback, link-local and metadata addresses are allowed
 
     @property
     def addresses(self) -> frozenset[str]:
         """The addresses at which some ports are refused. Local addresses, which have a kind, are not included."""
-        return self.machine | {address for address, _ in self.places}
+        return self.machine | {place.address for place in self.places}
 
-    def why(self, reached: Reached, port: int) -> str | None:
+    def why(self, reached: Reached, transport: Transport, port: int) -> str | None:
         """What the endpoint is, if it is refused."""
         address, kind = reached
         here = address in self.machine or kind == LOOPBACK
-        if (address, port) in self.places or (here and port in self.ports):
+        if Place(transport, address, port) in self.places or (here and (transport, port) in self.ports):
             return OWN_ADDRESS
         return None if self.local else kind
 
@@ -52,28 +53,29 @@ def find_forbidden(
     gateways: Mapping[Key, GatewayNode], holders: Iterable[Holder], settings: GraphSettings
 ) -> Forbidden:
     """`gateways`: all; `holders`: they and their ListenerSets."""
-    places: set[tuple[str, int]] = set()
-    ports: set[int] = set()
-    for host, port in (*settings.operators, *_listening(gateways, holders, settings.addressing.port_offset)):
+    places: set[Place] = set()
+    ports: set[TransportPort] = set()
+    operators = (Place(Transport.TCP, *operator) for operator in settings.operators)
+    for transport, host, port in (*operators, *_listening(gateways, holders, settings.addressing.port_offset)):
         if plain(host).is_unspecified:
-            ports.add(port)
+            ports.add((transport, port))
         else:
-            places.add((reach(host).address, port))
+            places.add(Place(transport, reach(host).address, port))
     machine = frozenset(reach(address).address for address in settings.machine) if ports else frozenset()
     return Forbidden(places=frozenset(places), ports=frozenset(ports), machine=machine, local=settings.local_endpoints)
 
 
-def _listening(
-    gateways: Mapping[Key, GatewayNode], holders: Iterable[Holder], offset: int
-) -> Iterator[tuple[str, int]]:
+def _listening(gateways: Mapping[Key, GatewayNode], holders: Iterable[Holder], offset: int) -> Iterator[Place]:
     """Where listeners are bound, and where clients reach them: there, the port is that of the listener."""
+    bound: dict[tuple[Key, tuple[str, ...]], set[TransportPort]] = {}
     for holder in holders:
-        bind = frozenset(map(plain, holder.bind))
-        reached = [one for one in gateways[holder.gateway].addresses if _is_ip(one) and plain(one) not in bind]
-        for listener in holder.listeners:
-            if listener.serves:
-                yield from ((address, listener.source.port + offset) for address in holder.bind)
-                yield from ((address, listener.source.port) for address in reached)
+        bound.setdefault((holder.gateway, holder.bind), set()).update(holder.ports)
+    for (gateway, addresses), ports in bound.items():
+        bind = frozenset(map(plain, addresses))
+        reached = [one for one in gateways[gateway].addresses if _is_ip(one) and plain(one) not in bind]
+        for transport, port in ports:
+            yield from (Place(transport, address, port + offset) for address in addresses)
+            yield from (Place(transport, address, port) for address in reached)
 
 
 def _is_ip(text: str) -> bool:
@@ -111,11 +113,11 @@ def _is_suspect(pieces: Iterable[Piece], forbidden: Forbidden) -> bool:
     return any(kind or address in known for address, kind in reached)
 
 
-def refused_of(offers: Iterable[Offer], forbidden: Forbidden) -> tuple[Refusal, ...]:
+def refused_of(offers: Iterable[Offer], transport: Transport, forbidden: Forbidden) -> tuple[Refusal, ...]:
     """The refused endpoints, sorted; also those that are not ready."""
     found: set[Refusal] = set()
     for endpoints, numbers in offers:
         for one in endpoints:
-            whys = ((number, forbidden.why(one.reached, number)) for number in numbers)
+            whys = ((number, forbidden.why(one.reached, transport, number)) for number in numbers)
             found.update(Refusal(Endpoint(one.address, number), why) for number, why in whys if why)
     return tuple(sorted(found))

@@ -1,26 +1,35 @@
-"""Managed Gateways: unsupported fields, addresses, and ports that two of them want.
+"""Managed Gateways: unsupported fields, addresses, and places that two of them want.
 
-If two Gateways want the same address and port, only one of them gets it, and so do its ListenerSets. The listeners of
-the Gateways come first, the oldest Gateway before the others (creationTimestamp, then namespace/name). If only
-ListenerSets have the port, the Gateway of the oldest ListenerSet gets it.
+If two Gateways want the same place (transport, address, port), only one of them gets it, and so do its ListenerSets.
+The listeners of the Gateways come first, the oldest Gateway before the others (creationTimestamp, then namespace/name).
+If only ListenerSets have the port, the Gateway of the oldest ListenerSet gets it.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import islice
+from itertools import count
 from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
 from fastroute.graph import conditions
-from fastroute.graph.address import Placement
+from fastroute.graph.address import Assignment
 from fastroute.graph.age import age
 from fastroute.graph.dependency import Reader
 from fastroute.graph.listener import build_listeners
-from fastroute.graph.listenerset import build_sets
-from fastroute.graph.node import GatewayClassNode, GatewayNode, Holder, HolderId, ListenerNode, ListenerSetNode, Problem
+from fastroute.graph.listenerset import Units, build_sets
+from fastroute.graph.node import (
+    GatewayClassNode,
+    GatewayNode,
+    HolderId,
+    ListenerNode,
+    ListenerSetNode,
+    Problem,
+    TransportPort,
+)
 from fastroute.graph.overlap import mark_overlaps
 from fastroute.graph.ports import Claimed, Refusal, Shares, claimed, without_port, without_ports
 from fastroute.graph.tls import ResolvedTLS
+from fastroute.place import Place
 from fastroute.resources.gateway import Gateway, GatewaySpec, ListenerSet
 from fastroute.resources.meta import Key
 from fastroute.settings import GraphSettings
@@ -54,27 +63,24 @@ class World(Protocol):
 
 
 def build_family(
-    gateway: Gateway, sets: Sequence[ListenerSet], where: Placement, world: World, reader: Reader
-) -> tuple[GatewayNode, tuple[ListenerSetNode, ...]]:
+    gateway: Gateway, sets: Sequence[ListenerSet], where: Assignment, world: World, reader: Reader, *, last: Units
+) -> tuple[GatewayNode, Units]:
     """A managed Gateway with its ListenerSets, in order of precedence; before routes are attached, and without regard
-    to the ports of other Gateways."""
+    to the ports of other Gateways. `last`: the ListenerSets in the last build."""
     offset = world.settings.addressing.port_offset
     node = _build(gateway, world.classes, where, world.tls["Gateway", gateway.key], offset)
     tls = {one.key: world.tls["ListenerSet", one.key] for one in sets}
-    return node, tuple(build_sets(node, sets, tls, reader, offset))
+    return node, build_sets(node, sets, tls, reader, offset, last=last)
 
 
 def claim_ports(families: Iterable[tuple[GatewayNode, tuple[ListenerSetNode, ...]]]) -> Mapping[Key, Claimed]:
     """The same families without the ports for which others among them have precedence."""
     families = sorted(families, key=lambda family: age(family[0].source))
     owners: Owners = {}
-    nodes = [_claim(node, node.key, owners) for node, _ in families]
+    nodes = {node.key: _claim(node, node.key, owners) for node, _ in families}
     every = sorted((one for _, sets in families for one in sets), key=lambda one: age(one.source))
     kept = {one.key: _claim(one, one.gateway, owners) for one in every}
-    return {
-        node.key: claimed(node, tuple(kept[one.key] for one in sets))
-        for node, (_, sets) in zip(nodes, families, strict=True)
-    }
+    return {node.key: claimed(nodes[node.key], tuple(kept[one.key] for one in sets)) for node, sets in families}
 
 
 def finish_families(families: Iterable[Claimed], shares: Shares, refusal: Refusal) -> Built:
@@ -84,22 +90,11 @@ def finish_families(families: Iterable[Claimed], shares: Shares, refusal: Refusa
     for family in families:
         refused = shares.refused(family)
         node = without_ports(family.node, refused, refusal)
-        attached = [without_ports(one, refused, refusal) for one in family.sets]
-        node, attached = _with_overlaps(node, attached)
-        count = sum(any(listener.serves for listener in one.listeners) for one in attached)
-        nodes[node.key] = msgspec.structs.replace(node, attached_sets=count)
-        set_nodes.update((one.key, one) for one in attached)
+        sets = [without_ports(one, refused, refusal) for one in family.sets]
+        node, sets = mark_overlaps(node, sets)
+        nodes[node.key] = msgspec.structs.replace(node, attached_sets=sum(bool(one.ports) for one in sets))
+        set_nodes.update((one.key, one) for one in sets)
     return Built(nodes, set_nodes)
-
-
-def _with_overlaps(node: GatewayNode, sets: list[ListenerSetNode]) -> tuple[GatewayNode, list[ListenerSetNode]]:
-    holders: list[Holder] = [node, *sets]
-    listeners = iter(mark_overlaps([listener for holder in holders for listener in holder.listeners]))
-    marked = [tuple(islice(listeners, len(holder.listeners))) for holder in holders]
-    return (
-        msgspec.structs.replace(node, listeners=marked[0]),
-        [msgspec.structs.replace(one, listeners=own) for one, own in zip(sets, marked[1:], strict=True)],
-    )
 
 
 def is_ours(gateway: Gateway, classes: Mapping[Key, GatewayClassNode], settings: GraphSettings) -> bool:
@@ -110,7 +105,7 @@ def is_ours(gateway: Gateway, classes: Mapping[Key, GatewayClassNode], settings:
 def _build(
     gateway: Gateway,
     classes: Mapping[Key, GatewayClassNode],
-    where: Placement,
+    where: Assignment,
     tls: tuple[ResolvedTLS, ...],
     port_offset: int,
 ) -> GatewayNode:
@@ -147,28 +142,30 @@ def _refusals(gateway: Gateway, classes: Mapping[Key, GatewayClassNode]) -> Iter
 # --- Ports
 
 
-Owners = dict[tuple[str, int], Key]  # by address and port: the Gateway that serves it
+Owners = dict[Place, Key]  # the Gateway that serves it
 HolderT = TypeVar("HolderT", GatewayNode, ListenerSetNode)
 
 
 def _claim(node: HolderT, key: Key, owners: Owners) -> HolderT:
     """Gateway `key` or one of its ListenerSets, without the ports that others own. Adds its ports to `owners`."""
-    lost: dict[int, Problem] = {}
-    listeners: tuple[ListenerNode, ...] = node.listeners
-    for index, listener in enumerate(listeners):
-        if not listener.serves:
-            continue
-        wanted = [(address, listener.source.port) for address in node.bind]
-        taken = next((socket for socket in wanted if owners.get(socket, key) != key), None)
+    lost: dict[TransportPort, tuple[Place, Key]] = {}
+    for transport, number in node.ports:
+        wanted = [Place(transport, address, number) for address in node.bind]
+        taken = next((place for place in wanted if owners.get(place, key) != key), None)
         if taken is None:
             owners.update(dict.fromkeys(wanted, key))
         else:
-            lost[index] = conditions.port_taken(
-                taken, owners[taken], f"spec.listeners[{index}]", in_set=isinstance(node, ListenerSetNode)
-            )
-    if not lost:
-        return node
-    kept = [
-        without_port(listener, lost[index]) if index in lost else listener for index, listener in enumerate(listeners)
-    ]
-    return msgspec.structs.replace(node, listeners=tuple(kept))
+            lost[transport, number] = (taken, owners[taken])
+    return node.again("claim", lost, lambda: _without(node, lost)) if lost else node
+
+
+def _without(node: HolderT, lost: Mapping[TransportPort, tuple[Place, Key]]) -> HolderT:
+    in_set = isinstance(node, ListenerSetNode)
+
+    def kept(listener: ListenerNode, index: int) -> ListenerNode:
+        taken = lost.get(listener.port) if listener.serves else None
+        if taken is None:
+            return listener
+        return without_port(listener, conditions.port_taken(*taken, f"spec.listeners[{index}]", in_set=in_set))
+
+    return msgspec.structs.replace(node, listeners=tuple(map(kept, node.listeners, count())))

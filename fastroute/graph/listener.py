@@ -13,8 +13,10 @@ from typing import NamedTuple
 import msgspec
 
 from fastroute.graph import conditions
+from fastroute.graph.distinct import PORT_FAMILY
 from fastroute.graph.hostname import ANY
-from fastroute.graph.node import HolderId, ListenerNode, Problem
+from fastroute.graph.mode import mode_of, port_of
+from fastroute.graph.node import HolderId, ListenerNode, Problem, TransportPort
 from fastroute.graph.selector import mistake, selects
 from fastroute.graph.tls import TERMINATED, ResolvedTLS
 from fastroute.resources.gateway import GROUP, Gateway, Listener, ListenerNamespaces, RouteNamespaces
@@ -23,17 +25,15 @@ from fastroute.resources.route_kinds import ROUTES, names_by_protocol
 
 SERVED_KINDS = names_by_protocol(kind for kind in ROUTES.values() if kind.is_served)  # no other protocol is served
 ROUTE_KINDS = names_by_protocol(ROUTES.values())  # kinds that the API allows for a protocol, served or not
-PORT_FAMILY = {"HTTP": "HTTP", "HTTPS": "TLS", "TLS": "TLS", "TCP": "TCP", "UDP": "UDP"}
-TRANSPORT = {"HTTP": "tcp", "HTTPS": "tcp", "TLS": "tcp", "TCP": "tcp", "UDP": "udp"}
 HIGHEST_PORT = 65_535
 
 
 def build_listeners(gateway: Gateway, resolved: Sequence[ResolvedTLS], port_offset: int) -> tuple[ListenerNode, ...]:
     """One node for each listener, in spec order, before routes are attached. `resolved`: the TLS of each."""
     conflicts = find_conflicts(gateway.spec.listeners)
-    place = Standing(gateway.key, ("Gateway", gateway.key), port_offset)
+    standing = Standing(gateway.key, ("Gateway", gateway.key), port_offset)
     return tuple(
-        build_listener(place, listener, index, resolved[index], conflicts.get(index))
+        build_listener(standing, listener, index, resolved[index], conflicts.get(index))
         for index, listener in enumerate(gateway.spec.listeners)
     )
 
@@ -47,14 +47,14 @@ class Standing(NamedTuple):
 
 
 def build_listener(
-    place: Standing, listener: Listener, index: int, resolved: ResolvedTLS, conflict: Problem | None
+    standing: Standing, listener: Listener, index: int, resolved: ResolvedTLS, conflict: Problem | None
 ) -> ListenerNode:
     """`index`: position of the listener in its object."""
     field = f"spec.listeners[{index}]"
     served = SERVED_KINDS.get(listener.protocol)
-    port_offset = place.port_offset
+    port_offset = standing.port_offset
     fatal: list[Problem] = []
-    if served is None and (conflict is None or place.holder[0] == "Gateway"):
+    if served is None and (conflict is None or standing.holder[0] == "Gateway"):
         fatal.append(conditions.protocol_not_served(listener.protocol, field))
     elif served is not None and listener.port + port_offset > HIGHEST_PORT:
         message = (
@@ -67,9 +67,10 @@ def build_listener(
         fatal.append(conditions.unsupported_value("filters of listeners are not served yet.", f"{field}.filters"))
     kinds, invalid_kinds = _kinds(listener, served or (), field)
     return ListenerNode(
-        gateway=place.gateway,
-        holder=place.holder,
+        gateway=standing.gateway,
+        holder=standing.holder,
         source=listener,
+        mode=mode_of(listener),
         hostname=(listener.hostname or ANY).lower(),
         supported_kinds=tuple((GROUP, kind) for kind in kinds),
         attachments={},
@@ -115,8 +116,8 @@ def find_conflicts(listeners: tuple[Listener, ...]) -> dict[int, Problem]:
     """Conflicted, by index, for every listener that conflicts with another one of the same Gateway."""
     found: dict[int, Problem] = {}
     known = [(index, listener) for index, listener in enumerate(listeners) if listener.protocol in PORT_FAMILY]
-    known.sort(key=_socket)
-    for _, members in groupby(known, key=_socket):
+    known.sort(key=_port_of)
+    for _, members in groupby(known, key=_port_of):
         group = list(members)
         families = {PORT_FAMILY[listener.protocol] for _, listener in group}
         for index, listener in group:
@@ -129,9 +130,8 @@ def find_conflicts(listeners: tuple[Listener, ...]) -> dict[int, Problem]:
     return found
 
 
-def _socket(entry: tuple[int, Listener]) -> tuple[int, str]:
-    listener = entry[1]
-    return (listener.port, TRANSPORT[listener.protocol])
+def _port_of(entry: tuple[int, Listener]) -> TransportPort:
+    return port_of(entry[1])
 
 
 def _indistinct(one: Listener, other: Listener) -> bool:

@@ -8,22 +8,16 @@ not reserve its port or hostname.
 """
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import msgspec
 
 from fastroute.graph import conditions
 from fastroute.graph.age import age
 from fastroute.graph.dependency import NAMESPACES, Reader
+from fastroute.graph.distinct import PORT_FAMILY, Claim, Claims, Taken, Winners, claim, claims_of
 from fastroute.graph.fix import allowed_listeners
-from fastroute.graph.hostname import ANY
-from fastroute.graph.listener import (
-    PORT_FAMILY,
-    TRANSPORT,
-    Standing,
-    admits_namespace,
-    build_listener,
-    selector_mistake,
-)
+from fastroute.graph.listener import Standing, admits_namespace, build_listener, selector_mistake
 from fastroute.graph.node import GatewayNode, ListenerNode, ListenerSetNode, Problem
 from fastroute.graph.selector import labels_of
 from fastroute.graph.tls import ResolvedTLS
@@ -49,22 +43,47 @@ def group_sets(sets: Mapping[Key, ListenerSet]) -> dict[Key, list[ListenerSet]]:
     return grouped
 
 
+class SetUnit(NamedTuple):
+    """A ListenerSet and what it was built from."""
+
+    node: ListenerSetNode
+    tls: tuple[ResolvedTLS, ...] = ()
+    free: tuple[ListenerNode, ...] = ()  # its listeners if none conflicts with another one
+    claims: Claims = claims_of(())
+    winners: Winners = ()
+
+
+Units = Mapping[Key, SetUnit]
+
+
 def build_sets(
     gateway: GatewayNode,
     sets: Iterable[ListenerSet],
     tls: Mapping[Key, tuple[ResolvedTLS, ...]],
     reader: Reader,
     port_offset: int,
-) -> list[ListenerSetNode]:
-    """The ListenerSets of `gateway`, in order of precedence. `tls`: of the listeners of each."""
-    claims = _Claims(gateway)
-    built = []
+    *,
+    last: Units,
+) -> Units:
+    """The ListenerSets of `gateway`, in order of precedence. `tls`: of the listeners of each. `last`: the result of the
+    last build with this offset, whose units are used again if nothing changes."""
+    taken = Taken(
+        found
+        for node in gateway.listeners
+        if _takes_its_port(node) and (found := claim(node.source, gateway.id, counts=True))
+    )
+    problems = tuple(_parent_problems(gateway))
+    built: dict[Key, SetUnit] = {}
     for source in sets:
+        key, before = source.key, last.get(source.key)
         if refusal := _refusal(gateway.source, source, reader):
             node = ListenerSetNode(source=source, gateway=gateway.key, bind=(), listeners=(), problems=(refusal,))
-        else:
-            node = _build(gateway, source, tls[source.key], claims, port_offset)
-        built.append(node)
+            built[key] = before if before and _is_same(before.node, node) else SetUnit(node)
+            continue
+        standing = Standing(gateway.key, ("ListenerSet", key), port_offset)
+        if before is None or before.node.source is not source or before.tls is not tls[key] or not before.free:
+            before = _examined(standing, source, tls[key], gateway)
+        built[key] = _judged(gateway, standing, before, taken.take(before.claims), problems)
     return built
 
 
@@ -92,24 +111,45 @@ def _refusal(gateway: Gateway, source: ListenerSet, reader: Reader) -> Problem |
     return conditions.listener_set_not_allowed(name, why, allowed_listeners(name, allowed, home))
 
 
-def _build(
-    gateway: GatewayNode, source: ListenerSet, tls: tuple[ResolvedTLS, ...], claims: "_Claims", port_offset: int
-) -> ListenerSetNode:
-    place = Standing(gateway.key, ("ListenerSet", source.key), port_offset)
-    listeners = []
-    for index, listener in enumerate(source.spec.listeners):
-        conflict = claims.conflict(listener, f"spec.listeners[{index}]")
-        node = build_listener(place, listener, index, tls[index], conflict)
-        if not any(problem.condition in (conditions.ACCEPTED, conditions.CONFLICTED) for problem in node.problems):
-            claims.add(listener, f"{listener.name} of ListenerSet {source.key}")
-        listeners.append(node if gateway.bind else msgspec.structs.replace(node, serves=False))
-    return ListenerSetNode(
-        source=source,
-        gateway=gateway.key,
-        bind=gateway.bind,
-        listeners=tuple(listeners),
-        problems=tuple(_parent_problems(gateway)),
-    )
+def _is_same(old: ListenerSetNode, new: ListenerSetNode) -> bool:
+    return old.source is new.source and (old.bind, old.listeners, old.problems) == (new.bind, (), new.problems)
+
+
+def _examined(standing: Standing, source: ListenerSet, tls: tuple[ResolvedTLS, ...], gateway: GatewayNode) -> SetUnit:
+    """A ListenerSet without regard to others."""
+    listeners = source.spec.listeners
+    free = tuple(build_listener(standing, one, index, tls[index], None) for index, one in enumerate(listeners))
+    claims = claims_of(claim(node.source, standing.holder, counts=_is_accepted(node)) for node in free)
+    bare = ListenerSetNode(source=source, gateway=gateway.key, bind=(), listeners=(), problems=())
+    return SetUnit(bare, tls, free, claims)
+
+
+def _judged(
+    gateway: GatewayNode, standing: Standing, unit: SetUnit, winners: Winners, problems: tuple[Problem, ...]
+) -> SetUnit:
+    """The unit with the listeners that have precedence over its own, and the problems of its Gateway."""
+    node = unit.node
+    if node.listeners and winners == unit.winners and (node.bind, node.problems) == (gateway.bind, problems):
+        return unit
+    listeners = list(unit.free)
+    for index, (winner, listener) in enumerate(zip(winners, unit.free, strict=bool(winners))):
+        if winner is not None:
+            conflict = _conflict(listener.source, unit.claims.each[index], winner, f"spec.listeners[{index}]")
+            listeners[index] = build_listener(standing, listener.source, index, unit.tls[index], conflict)
+    if not gateway.bind:
+        listeners = [msgspec.structs.replace(one, serves=False) for one in listeners]
+    node = msgspec.structs.replace(node, bind=gateway.bind, listeners=tuple(listeners), problems=problems)
+    return unit._replace(node=node, winners=winners)
+
+
+def _conflict(listener: Listener, own: Claim | None, winner: Claim, field: str) -> Problem:
+    if own is not None and own.family != winner.family:
+        return conditions.later_protocol_conflict(listener, str(winner), field)
+    return conditions.later_hostname_conflict(listener, str(winner), field)
+
+
+def _is_accepted(node: ListenerNode) -> bool:
+    return not any(problem.condition in (conditions.ACCEPTED, conditions.CONFLICTED) for problem in node.problems)
 
 
 def _parent_problems(gateway: GatewayNode) -> Iterable[Problem]:
@@ -119,40 +159,7 @@ def _parent_problems(gateway: GatewayNode) -> Iterable[Problem]:
         yield conditions.parent_not_programmed(gateway.key)
 
 
-class _Claims:
-    """Ports and hostnames that are claimed, with their owners as text for messages."""
-
-    def __init__(self, gateway: GatewayNode) -> None:
-        self._ports: dict[tuple[int, str], tuple[str, str]] = {}  # port, transport: family, owner
-        self._hosts: dict[tuple[int, str, str], str] = {}  # port, transport, hostname: owner
-        for node in gateway.listeners:
-            if _takes_its_port(node):
-                self.add(node.source, f"{node.source.name} of Gateway {gateway.key}")
-
-    def add(self, listener: Listener, owner: str) -> None:
-        port = (listener.port, TRANSPORT[listener.protocol])
-        self._ports.setdefault(port, (PORT_FAMILY[listener.protocol], owner))
-        self._hosts.setdefault((*port, _hostname(listener)), owner)
-
-    def conflict(self, listener: Listener, field: str) -> Problem | None:
-        if listener.protocol not in PORT_FAMILY:
-            return None
-        port = (listener.port, TRANSPORT[listener.protocol])
-        family, first = self._ports.get(port, (None, ""))
-        if family is None:
-            return None
-        if family != PORT_FAMILY[listener.protocol]:
-            return conditions.later_protocol_conflict(listener, first, field)
-        owner = self._hosts.get((*port, _hostname(listener)))
-        return conditions.later_hostname_conflict(listener, owner, field) if owner else None
-
-
 def _takes_its_port(node: ListenerNode) -> bool:
     """Within a Gateway no conflicting listener wins, so a listener of a ListenerSet must not win over one of them
     either."""
     return node.source.protocol in PORT_FAMILY and not any(p.reason == "UnsupportedProtocol" for p in node.problems)
-
-
-def _hostname(listener: Listener) -> str:
-    """The hostname that distinguishes it on its port; "" for TCP and UDP, which have no such distinction."""
-    return "" if listener.protocol in ("TCP", "UDP") else (listener.hostname or ANY).lower()

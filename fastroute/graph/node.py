@@ -12,23 +12,26 @@ by id: `Graph.certificates` contains them.
 A managed object belongs, directly or through its parent, to a GatewayClass with our controllerName.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from fastroute.graph.certificate import CertificateNode
 from fastroute.graph.grant import Grants, Reference
+from fastroute.place import Place, Transport
 from fastroute.resources.gateway import Gateway, GatewayClass, Listener, ListenerSet, ParentReference, Route
 from fastroute.resources.http_rule import HTTPRule
 from fastroute.resources.meta import Key
 from fastroute.resources.route_kinds import ROUTES, hostnames_of
 from fastroute.resources.world import Resources
 from fastroute.settings import CONTROLLER_NAME, GraphSettings
-from fastroute.snapshot import Endpoint, ListenerTLS
+from fastroute.snapshot import Endpoint, ListenerTLS, Mode
 
 RouteId = tuple[str, Key]  # (kind, key)
 HolderId = tuple[str, Key]  # (kind, key) of a Gateway or ListenerSet, which contain listeners
+TransportPort = tuple[Transport, int]  # TCP and UDP ports of one number are different ports
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,8 +69,9 @@ class Concern(NamedTuple):
 class BackendNode(msgspec.Struct, frozen=True, kw_only=True):
     """An existing port of an existing Service."""
 
-    id: str  # "ns/name:port", port as in the backendRef
+    id: str  # see backend_id.py; the port is that of the backendRef
     service: Key
+    transport: Transport = Transport.TCP
     port: int
     endpoints: tuple[Endpoint, ...]  # those to use now: ready, or serving while terminating if none is ready; sorted
     app_protocol: str | None = None
@@ -170,12 +174,13 @@ class ListenerNode(msgspec.Struct, frozen=True, kw_only=True):
     gateway: Key  # the Gateway whose addresses it is bound to
     holder: HolderId  # the object that contains it
     source: Listener
+    mode: Mode  # if its protocol is unknown: HTTP, and it does not serve
     hostname: str  # lower case, "" if not set
     supported_kinds: tuple[tuple[str, str], ...]  # (group, kind)
     attachments: Mapping[RouteId, Attachment]  # Accepted=True routes; attachedRoutes is their count
     serves: bool  # bound and routed; a listener with a problem may still serve (an unknown route kind)
     problems: tuple[Problem, ...]
-    tls: ListenerTLS | None = None  # of an HTTPS listener with resolved references
+    tls: ListenerTLS | None = None  # with mode TERMINATE and resolved references
     overlap: Problem | None = None  # OverlappingTLSConfig: not an error, only reported
 
     @property
@@ -185,17 +190,57 @@ class ListenerNode(msgspec.Struct, frozen=True, kw_only=True):
         return self.source.name if kind == "Gateway" else f"{key}/{self.source.name}"
 
     @property
+    def transport(self) -> Transport:
+        return self.mode.transport
+
+    @property
+    def port(self) -> TransportPort:
+        """As in the Gateway, without the offset."""
+        return self.mode.transport, self.source.port
+
+    @property
     def id(self) -> str:
         """Unique among all listeners: "ns/gateway/name", "ns/gateway/ns/set/name"."""
         return f"{self.gateway}/{self.label}"
 
 
-class GatewayNode(msgspec.Struct, frozen=True, kw_only=True):
-    source: Gateway
+Result = TypeVar("Result")
+
+
+class Listening(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """What Gateways and ListenerSets have in common. The properties are computed once: an edit of one ListenerSet must
+    not cost as much as all listeners of its Gateway."""
+
     bind: tuple[str, ...]  # addresses its listeners bind to
-    addresses: tuple[str, ...]  # content of status.addresses
-    listeners: tuple[ListenerNode, ...]  # its own listeners, in spec order
+    listeners: tuple[ListenerNode, ...]  # in spec order
     problems: tuple[Problem, ...]
+
+    def again(self, stage: str, why: Any, make: Callable[[], Result]) -> Result:
+        """The result of `make`, which depends on this node and on `why` only: the last one of this stage if `why` is
+        equal."""
+        known = self.__dict__.get(stage)
+        if known is None or known[0] != why:
+            known = self.__dict__[stage] = (why, make())
+        result: Result = known[1]
+        return result
+
+    @cached_property
+    def ports(self) -> Mapping[TransportPort, int]:
+        """Of the listeners that serve; each with the index of its first listener."""
+        found: dict[TransportPort, int] = {}
+        for index, listener in enumerate(self.listeners):
+            if listener.serves:
+                found.setdefault(listener.port, index)
+        return found
+
+    @cached_property
+    def places(self) -> frozenset[Place]:
+        return frozenset(Place(transport, address, port) for transport, port in self.ports for address in self.bind)
+
+
+class GatewayNode(Listening, frozen=True, kw_only=True):
+    source: Gateway
+    addresses: tuple[str, ...]  # content of status.addresses
     attached_sets: int = 0  # number of ListenerSets with a listener that serves
 
     @property
@@ -212,14 +257,12 @@ class GatewayNode(msgspec.Struct, frozen=True, kw_only=True):
         return self.source.key
 
 
-class ListenerSetNode(msgspec.Struct, frozen=True, kw_only=True):
-    """A ListenerSet whose parentRef refers to a managed Gateway."""
+class ListenerSetNode(Listening, frozen=True, kw_only=True):
+    """A ListenerSet whose parentRef refers to a managed Gateway. If the Gateway does not allow it, it has no listeners
+    here."""
 
     source: ListenerSet
     gateway: Key
-    bind: tuple[str, ...]  # as in its Gateway
-    listeners: tuple[ListenerNode, ...]  # in spec order; empty if the Gateway does not allow the ListenerSet
-    problems: tuple[Problem, ...]
 
     @property
     def key(self) -> Key:

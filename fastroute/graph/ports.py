@@ -7,8 +7,8 @@ cannot lose them to one with many, and the names and creationTimestamps of their
 A port of a namespace is as old as the oldest Gateway or ListenerSet of this namespace that has it (creationTimestamp,
 then namespace/name); within one object the order of its listeners decides. A port that several namespaces have is
 served if it is next for one of them, and counts once. Ports of the same number at the addresses of different Gateways
-are different ports. The ports of each namespace are kept in order, so that a change costs as much as the ports that it
-affects, and, above the limit, as many steps as there are ports to serve.
+are different ports, and so are a TCP and a UDP port. The ports of each namespace are kept in order, so that a change
+costs as much as the ports that it affects, and, above the limit, as many steps as there are ports to serve.
 """
 
 from bisect import bisect_left, insort
@@ -21,14 +21,14 @@ from fastroute.difference import replaced
 from fastroute.fairness import in_rounds
 from fastroute.graph import conditions
 from fastroute.graph.age import Age, age
-from fastroute.graph.node import GatewayNode, Holder, ListenerNode, ListenerSetNode, Problem
+from fastroute.graph.node import GatewayNode, Holder, ListenerNode, ListenerSetNode, Problem, TransportPort
 from fastroute.resources.meta import Key
 
 HolderT = TypeVar("HolderT", GatewayNode, ListenerSetNode)
 FEW = 64  # new ports up to which inserting each is cheaper than sorting all
 Rank = tuple[Age, int]  # of the object, then the index of the listener
 Owner = tuple[bool, str]  # whether it has the port only in ListenerSets, and the namespace
-Place = tuple[Key, int]  # a Gateway and a port
+GatewayPort = tuple[Key, TransportPort]
 
 
 class Port(NamedTuple):
@@ -36,11 +36,11 @@ class Port(NamedTuple):
 
     rank: Rank
     gateway: Key
-    number: int
+    port: TransportPort
 
     @property
-    def place(self) -> Place:
-        return self.gateway, self.number
+    def id(self) -> GatewayPort:
+        return self.gateway, self.port
 
 
 class Claimed(msgspec.Struct, frozen=True, eq=False):
@@ -49,26 +49,25 @@ class Claimed(msgspec.Struct, frozen=True, eq=False):
     node: GatewayNode
     sets: tuple[ListenerSetNode, ...]
     ports: Mapping[Owner, tuple[Port, ...]]
-    numbers: frozenset[int]  # of all these ports
+    all_ports: frozenset[TransportPort]
 
 
 def claimed(node: GatewayNode, sets: tuple[ListenerSetNode, ...]) -> Claimed:
-    own = {listener.source.port for listener in node.listeners if listener.serves}
-    ranks: dict[Owner, dict[int, Rank]] = {}
+    own = node.ports.keys()
+    ranks: dict[Owner, dict[TransportPort, Rank]] = {}
     holders: tuple[Holder, ...] = (node, *sets)
     for holder in holders:
         in_set = holder is not node
         known, old = ranks.setdefault((in_set, holder.key.namespace), {}), age(holder.source)
-        for index, listener in enumerate(holder.listeners):
-            number = listener.source.port
-            if listener.serves and not (in_set and number in own):
-                known[number] = min(known.get(number, (old, index)), (old, index))
+        for port, index in holder.ports.items():
+            if not (in_set and port in own):
+                known[port] = min(known.get(port, (old, index)), (old, index))
     ports = {
-        owner: tuple(Port(rank, node.key, number) for number, rank in known.items())
+        owner: tuple(Port(rank, node.key, port) for port, rank in known.items())
         for owner, known in ranks.items()
         if known
     }
-    return Claimed(node, sets, ports, frozenset(number for known in ranks.values() for number in known))
+    return Claimed(node, sets, ports, frozenset(port for known in ranks.values() for port in known))
 
 
 class Shares(msgspec.Struct, frozen=True, eq=False):
@@ -76,13 +75,13 @@ class Shares(msgspec.Struct, frozen=True, eq=False):
 
     lines: Mapping[Owner, Sequence[Port]] = {}  # each in order of precedence
     count: int = 0  # of different ports
-    served: frozenset[Place] | None = None  # None: all
+    served: frozenset[GatewayPort] | None = None  # None: all
 
-    def refused(self, family: Claimed) -> frozenset[int]:
+    def refused(self, family: Claimed) -> frozenset[TransportPort]:
         """The ports of the family that are not served."""
         if self.served is None:
             return frozenset()
-        return frozenset(number for number in family.numbers if (family.node.key, number) not in self.served)
+        return frozenset(port for port in family.all_ports if (family.node.key, port) not in self.served)
 
 
 def share_ports(last: Shares, before: Iterable[Claimed], after: Iterable[Claimed], most: int) -> Shares:
@@ -91,7 +90,7 @@ def share_ports(last: Shares, before: Iterable[Claimed], after: Iterable[Claimed
     count = last.count
     for families, found, sign in ((before, gone, -1), (after, new, 1)):
         for family in families:
-            count += sign * len(family.numbers)
+            count += sign * len(family.all_ports)
             for owner, ports in family.ports.items():
                 found.setdefault(owner, set()).update(ports)
     changes: dict[Owner, Sequence[Port] | None] = {}
@@ -118,16 +117,16 @@ def _reordered(order: Sequence[Port], gone: Collection[Port], new: Collection[Po
     return made
 
 
-def _served(lines: Mapping[Owner, Sequence[Port]], most: int) -> frozenset[Place]:
+def _served(lines: Mapping[Owner, Sequence[Port]], most: int) -> frozenset[GatewayPort]:
     """The ports that come first. Of the namespaces, the one with the oldest port begins."""
-    served = set[Place]()
+    served = set[GatewayPort]()
     for in_sets in (False, True):
         competing = [line for owner, line in lines.items() if owner[0] is in_sets]
         competing.sort(key=lambda line: line[0])
         for port in in_rounds(competing):
             if len(served) >= most:
                 return frozenset(served)
-            served.add(port.place)
+            served.add(port.id)
     return frozenset(served)
 
 
@@ -138,7 +137,7 @@ def affected_gateways(old: Shares, new: Shares) -> set[Key]:
     limited = old.served if new.served is None else new.served
     if limited is None:
         return set()
-    return {port.gateway for line in new.lines.values() for port in line if port.place not in limited}
+    return {port.gateway for line in new.lines.values() for port in line if port.id not in limited}
 
 
 class Refusal(NamedTuple):
@@ -151,13 +150,15 @@ class Refusal(NamedTuple):
         return conditions.too_many_ports(listener.source.port, self.most, self.limit, f"spec.listeners[{index}]")
 
 
-def without_ports(node: HolderT, numbers: frozenset[int], refusal: Refusal) -> HolderT:
+def without_ports(node: HolderT, ports: frozenset[TransportPort], refusal: Refusal) -> HolderT:
     """The node, whose listeners at these ports are not served."""
-    lost = [listener.serves and listener.source.port in numbers for listener in node.listeners]
-    if not any(lost):
-        return node
+    lost = ports & node.ports.keys()
+    return node.again("limit", (lost, refusal), lambda: _without(node, lost, refusal)) if lost else node
+
+
+def _without(node: HolderT, ports: Collection[TransportPort], refusal: Refusal) -> HolderT:
     kept = tuple(
-        without_port(listener, refusal.of(listener, index)) if lost[index] else listener
+        without_port(listener, refusal.of(listener, index)) if listener.serves and listener.port in ports else listener
         for index, listener in enumerate(node.listeners)
     )
     return msgspec.structs.replace(node, listeners=kept)

@@ -56,7 +56,7 @@ def unknown_app_protocols(resources: Resources, graph: Graph) -> Iterator[Findin
     for backend in graph.backends.values():
         service = resources.services[backend.service]
         for index, port in enumerate(service.spec.ports):
-            if port.port == backend.port and port.protocol == "TCP" and is_unknown(port):
+            if port.port == backend.port and port.protocol == backend.transport.name and is_unknown(port):
                 message = f"appProtocol {port.app_protocol} is unknown: port {port.port} is served with HTTP/1.1."
                 yield warning("Service", service, "UnknownAppProtocol", message, f"spec.ports[{index}].appProtocol")
 

@@ -53,7 +53,7 @@ def _taken_by(listener: ListenerNode, name: str, graph: Graph) -> ListenerNode |
     hosts = common(listener.hostname, name)
     for other in graph.listeners_of(listener.gateway):
         closer = other.hostname != listener.hostname and covers(listener.hostname, other.hostname)
-        if other.serves and other.source.port == listener.source.port and closer and covers(other.hostname, hosts):
+        if other.serves and other.port == listener.port and closer and covers(other.hostname, hosts):
             return other
     return None
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from fastroute.graph.backend_ref import backend_id
+from fastroute.graph.backend_ref import ref_id
 from fastroute.graph.finding import Finding, warning
 from fastroute.graph.header import plain_name
 from fastroute.graph.node import Graph, RouteNode
@@ -62,7 +62,7 @@ def zero_weights(resources: Resources, graph: Graph) -> Iterator[Finding]:
             continue
         for number, ref in enumerate(rule.backend_refs):
             if not ref.weight:
-                message = f"Weight 0: {backend_id(route.key.namespace, ref)} gets no requests."
+                message = f"Weight 0: {ref_id(route.key.namespace, ref)} gets no requests."
                 yield warning(route.kind, route.source, "WeightZero", message, f"{field}[{number}].weight")
 
 

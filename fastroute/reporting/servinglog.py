@@ -12,6 +12,7 @@ from fastroute.difference import changed_keys
 from fastroute.fairness import fair_part
 from fastroute.graph.node import Graph
 from fastroute.lint import nothing_served
+from fastroute.place import Transport
 from fastroute.resources.world import Resources
 from fastroute.snapshot import Bound, Failed, Listener, Outcome
 
@@ -76,12 +77,14 @@ def _namespace(id_: str) -> str:
 
 def _where(one: Listener) -> str:
     """
-    >>> _where(Listener(id="", gateway="a/b", name="web", address="::1", port=8080, spec_port=80, hostname="a.com"))
+    >>> from fastroute.place import Place
+    >>> place = Place(Transport.TCP, "::1", 8080)
+    >>> _where(Listener(id="", gateway="a/b", name="web", place=place, spec_port=80, hostname="a.com"))
     'listener web of Gateway a/b: http://[::1]:8080, for a.com'
     """
-    address = f"[{one.address}]" if ":" in one.address else one.address
+    place = one.place._replace(transport=Transport.TCP)  # the scheme tells the transport
     hosts = f", for {one.hostname}" if one.hostname else ""
-    return f"listener {one.name} of Gateway {one.gateway}: {one.protocol.lower()}://{address}:{one.port}{hosts}"
+    return f"listener {one.name} of Gateway {one.gateway}: {one.scheme}://{place}{hosts}"
 
 
 def _amounts(graph: Graph) -> str:

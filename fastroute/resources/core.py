@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import msgspec
+
 from fastroute.resources.meta import Resource, Typed
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
@@ -25,15 +27,16 @@ class ServiceSpec(Typed, frozen=True, dict=True, rename={"cluster_ip": "clusterI
     external_ips: tuple[str, ...] = ()
 
     @property
-    def by_number(self) -> dict[int, ServicePort]:
-        """The port with each number; of several, the first one of protocol TCP, otherwise the first one.
+    def by_number(self) -> dict[int, tuple[ServicePort, ...]]:
+        """The ports with each number, those of protocol TCP first.
 
         A Service may have thousands of ports, and thousands of references to them: this is made once.
         """
-        known: dict[int, ServicePort] | None = self.__dict__.get("by_number")
+        known: dict[int, tuple[ServicePort, ...]] | None = self.__dict__.get("by_number")
         if known is None:
-            known = {port.port: port for port in reversed(self.ports)}
-            known |= {port.port: port for port in reversed(self.ports) if port.protocol == "TCP"}
+            known = {}
+            for port in sorted(self.ports, key=lambda port: port.protocol != "TCP"):
+                known[port.port] = (*known.get(port.port, ()), port)
             self.__dict__["by_number"] = known
         return known
 
@@ -66,9 +69,31 @@ class EndpointSlice(Resource, frozen=True, kw_only=True):
     ports: tuple[EndpointPort, ...] | None = ()  # for a Service scaled to zero
 
 
+CHAIN, KEY = "tls.crt", "tls.key"
+MOST_CHARACTERS = 262_144  # of base64 in one of these
+
+
 class Secret(Resource, frozen=True, kw_only=True):
     type: str = "Opaque"
     data: dict[str, str] = {}  # base64; the decoder adds the entries of `stringData`
+    omission: str = ""  # why `data` is empty although the object has some: text that follows the name of the Secret
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.data.values()))
+
+    def without_data(self, omission: str) -> "Secret":
+        return msgspec.structs.replace(self, data={}, omission=omission)
+
+    def trimmed(self) -> "Secret":
+        """Only what may be a certificate: the rest would take memory, up to 1 MiB for each Secret of the cluster."""
+        data = {name: self.data[name] for name in (CHAIN, KEY) if name in self.data}
+        for name, text in data.items():
+            if len(text) > MOST_CHARACTERS:
+                return self.without_data(
+                    f"has {len(text):,} characters of base64 in {name} (maximum {MOST_CHARACTERS:,})"
+                )
+        return msgspec.structs.replace(self, data=data, omission="")
 
     def __repr__(self) -> str:
         """Does not show the contents."""

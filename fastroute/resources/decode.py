@@ -264,6 +264,8 @@ def _typed(kind: Kind, value: dict[str, Any], source: _Source) -> tuple[Resource
         resource = msgspec.convert(filled, kind.type)
     except msgspec.ValidationError as error:  # not covered by the schema
         return None, (Fault((), str(error)),)
+    if isinstance(resource, Secret):
+        resource = resource.trimmed()
     faults = tuple(islice(cel.faults(value["kind"], resource, source.text.pause), MOST_FAULTS))
     return (None, faults) if faults else (resource, ())
 

@@ -9,6 +9,7 @@ import base64
 from collections.abc import Sequence
 from typing import Any
 
+from fastroute.resources.core import CHAIN, KEY
 from fastroute.resources.route_kinds import ROUTES
 
 NAMESPACE = "default"
@@ -35,8 +36,11 @@ def with_defaults(kind: str, value: dict[str, Any], *, cluster: bool) -> dict[st
     if not isinstance(value.get("status", {}), dict):
         del value["status"]  # the schema does not check the status, but a status of another type cannot be typed
     if kind == "Secret" and "stringData" in value:
-        folded = {name: base64.b64encode(text.encode()).decode() for name, text in value["stringData"].items()}
-        value["data"] = value.get("data", {}) | folded
+        written = value["stringData"]
+        parts = [name for name in (CHAIN, KEY) if name in written]
+        value["data"] = value.get("data", {}) | {
+            name: base64.b64encode(written[name].encode()).decode() for name in parts
+        }
     for path, default in _PATHS.get(kind, ()):
         _fill(value, path, default)
     return value

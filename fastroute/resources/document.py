@@ -36,6 +36,8 @@ _INTEGER = re.compile(r"[-+]?(?:0b_*[01][01_]*|0o?_*[0-7][0-7_]*|0x_*[0-9a-fA-F]
 _OCTAL = re.compile(r"^([-+]?)0(?=[0-7])")
 _NUMBER = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
 _BYTE = re.compile(r" \(byte (\d+)\)\Z")
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}]')  # of JSON: a string or a bracket
+_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 _TAG = "tag:yaml.org,2002:"
 _MERGE = "<<"
 _PLAIN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9./-]*")
@@ -99,6 +101,8 @@ def parse_json(text: str, pause: Pause = no_pause) -> list[Any]:
     """The document of a JSON text. Raises MalformedError."""
     try:
         return [_without_nulls(msgspec.json.decode(text), pause)]
+    except RecursionError:  # of msgspec or of _without_nulls
+        raise MalformedError(_TOO_DEEP, *_first_too_deep(text)) from None
     except msgspec.DecodeError as error:
         message = str(error).removeprefix("JSON is malformed: ")
         at = _BYTE.search(message)
@@ -148,13 +152,30 @@ def nearest(found: Places, path: Path) -> tuple[int, int] | None:
     return found.get(path)
 
 
-def _without_nulls(value: Any, pause: Pause) -> Any:
-    if isinstance(value, dict):
-        pause()
-        return {name: _without_nulls(item, pause) for name, item in value.items() if item is not None}
+def _without_nulls(value: Any, pause: Pause, depth: int = 0) -> Any:
+    """Raises RecursionError for more than MAX_DEPTH levels."""
+    if not isinstance(value, dict | list):
+        return value
+    if depth >= MAX_DEPTH:
+        raise RecursionError
     if isinstance(value, list):
-        return [_without_nulls(item, pause) for item in value]
-    return value
+        return [_without_nulls(item, pause, depth + 1) for item in value]
+    pause()
+    return {name: _without_nulls(item, pause, depth + 1) for name, item in value.items() if item is not None}
+
+
+def _first_too_deep(text: str) -> tuple[int, int]:
+    """Line and column, from 1, of the first bracket of a valid JSON text that is nested too deeply."""
+    depth, start = 0, 0
+    for token in _TOKEN.finditer(text):
+        if token[0] in "[{":
+            if depth >= MAX_DEPTH:
+                start = token.start()
+                break
+            depth += 1
+        elif token[0] in "]}":
+            depth -= 1
+    return text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start)
 
 
 def _documents(
@@ -247,7 +268,7 @@ class _Builder:
 
     def _enter(self, event: Any, depth: int) -> None:
         if depth >= MAX_DEPTH:
-            raise _malformed(event, f"nested deeper than {MAX_DEPTH} levels")
+            raise _malformed(event, _TOO_DEEP)
         self._deepest = max(self._deepest, depth)
 
     def _mapping(self, start: Any, depth: int, path: Path) -> dict[str, Any]:

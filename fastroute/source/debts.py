@@ -6,9 +6,12 @@ once. But the next changes in the same lane of this namespace wait FACTOR times 
 in ten changes of other namespaces is delayed by one of them. If several lanes of a namespace are expensive, each waits
 for the sum. If an expensive pass had changes of several payers, the next change of each payer is built alone, to find
 out which one is expensive.
+
+A namespace whose changes need more than 1/FACTOR of the time, EXPENSIVE in advance, is busy: its changes do not wait,
+but they are divided into portions, however few arrive together.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from enum import Enum
 from typing import NamedTuple
 
@@ -30,6 +33,19 @@ class Payer(NamedTuple):
     lane: Lane
 
 
+class _Spent(NamedTuple):
+    """The time that the changes of a namespace needed, less what it may use since."""
+
+    seconds: float
+    at: float
+
+    def left(self, now: float) -> float:
+        return max(0.0, self.seconds - (now - self.at) / FACTOR)
+
+
+_NOTHING = _Spent(0.0, 0.0)
+
+
 class Debts:
     """Times are in seconds of any clock."""
 
@@ -37,9 +53,17 @@ class Debts:
         self._expensive: set[Payer] = set()  # those whose last change was expensive
         self._until: dict[str, float] = {}  # when the expensive lanes of a namespace may change next
         self._suspects: dict[Payer, float] = {}  # one of several in an expensive change, and how long that took
+        self._spent: dict[str, _Spent] = {}  # by namespace
 
-    def charge(self, payers: Collection[Payer], seconds: float, now: float) -> None:
-        """The changes of `payers` took `seconds` together."""
+    def charge(self, shares: Mapping[Payer, int], seconds: float, now: float) -> None:
+        """The changes of these payers took `seconds` together. `shares`: the sizes of their changes."""
+        payers = shares.keys()
+        whole = sum(shares.values())
+        for payer, share in shares.items():
+            spent = self._spent.pop(payer.space, _NOTHING).left(now) + seconds * share / whole
+            self._spent[payer.space] = _Spent(spent, now)
+        while self._spent and not next(iter(self._spent.values())).left(now):
+            del self._spent[next(iter(self._spent))]  # the one that was charged the longest time ago
         if seconds < EXPENSIVE:
             self._expensive.difference_update(payers)
             for payer in payers:
@@ -52,6 +76,9 @@ class Debts:
                 took = seconds + self._suspects.pop(payer, 0.0)
                 since = max(self._until.get(payer.space, now), now)
                 self._until[payer.space] = min(since + FACTOR * took, now + LONGEST)
+
+    def is_busy(self, space: str, now: float) -> bool:
+        return self._spent.get(space, _NOTHING).left(now) > EXPENSIVE
 
     def may(self, payer: Payer, others: Collection[Payer], now: float) -> bool:
         """Whether a change of `payer` may be built together with changes of `others`."""

@@ -3,7 +3,8 @@
 The namespaces take turns (deficit round robin): in each round every namespace may spend QUANTUM more, and its objects
 follow while it can pay their size. So thousands of changes in one namespace delay a change in another one by at most
 one portion. (A Namespace belongs to the namespace that it is.) But if all changes together have at most WHOLE units,
-they are one portion: few changes that arrive together take effect together.
+they are one portion: few changes that arrive together take effect together. This does not apply to a namespace that is
+busy (debts.py): it would delay others by such a portion again and again.
 
 Within a namespace, changes that arrived in the meantime follow after those that were pending; of these, what others
 depend on comes first (DEPENDENCIES), and deletions come last, except for ReferenceGrants: a permission that was revoked
@@ -140,7 +141,10 @@ class Pending:
 
     def charge(self, taken: Iterable[Changed], seconds: float, now: float) -> None:
         """`seconds`: of work for what `take` returned."""
-        self._debts.charge({changed.payer for changed in taken}, seconds, now)
+        shares: Counter[Payer] = Counter()
+        for changed in taken:
+            shares[changed.payer] += size(self._find(changed))
+        self._debts.charge(shares, seconds, now)
 
     def next_time(self, now: float) -> float:
         """When `take` will return something."""
@@ -195,6 +199,8 @@ class Pending:
         if sum(len(space.since) for space in self._spaces.values()) > WHOLE:
             return False
         payers = list(self._payers())
+        if any(self._debts.is_busy(payer.space, now) for payer in payers):
+            return False
         if not all(self._debts.may(payer, payers, now) for payer in payers):
             return False
         return sum(size(self._find(changed)) for space in self._spaces.values() for changed in space.since) <= WHOLE

@@ -6,6 +6,7 @@ from typing import Any
 from fastroute.graph.conditions import ACCEPTED, CONFLICTED, OVERLAPPING, PROGRAMMED, RESOLVED_REFS
 from fastroute.graph.entries import entries
 from fastroute.graph.node import Problem
+from fastroute.visible import visible
 
 Condition = dict[str, Any]
 
@@ -20,7 +21,7 @@ def condition(type_: str, status: str, reason: str, message: str, generation: in
         "type": type_,
         "status": status,
         "reason": reason,
-        "message": message[:LONGEST_MESSAGE],
+        "message": visible(message[:LONGEST_MESSAGE])[:LONGEST_MESSAGE],
         "observedGeneration": generation,
     }
 

@@ -1,13 +1,13 @@
-"""Listening sockets: one for each place and worker slot. The main process keeps all of them open.
+"""Sockets of listeners: one for each place and worker slot. The main process keeps all of them open.
 
-SO_REUSEPORT distributes new connections over the sockets of a place, whichever process accepts from them. Because the
-main process keeps a copy of each socket, the accept queue of a worker that dies is not lost. SO_REUSEPORT also hides
-conflicts with other programs, so each place is first bound without it.
+SO_REUSEPORT distributes new connections, and the clients that send datagrams, over the sockets of a place, whichever
+process has them. Because the main process keeps a copy of each socket, the accept queue of a worker that dies is not
+lost. SO_REUSEPORT also hides conflicts with other programs, so each place is first bound without it.
 
-The wildcard "::" accepts IPv4 too, unless 0.0.0.0 is also a place.
+The wildcard "::" serves IPv4 too, unless 0.0.0.0 is also a place of this port and transport.
 
-A place that is removed, and every place before a drain, is first closed to new connections: a kernel filter drops their
-first packet. The client retries its SYN, instead of waiting in an accept queue that is about to be closed.
+A place of TCP that is removed, and each of them before a drain, is first closed to new connections: a kernel filter
+drops their first packet. The client retries its SYN, instead of waiting in an accept queue that is about to be closed.
 """
 
 import contextlib
@@ -18,11 +18,11 @@ import socket
 import struct
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 from fastroute.descriptors import Shortages, explained, is_shortage
 from fastroute.difference import changed_keys, replaced
 from fastroute.errors import FastrouteError
+from fastroute.place import Place, Transport
 from fastroute.snapshot import Bound, Failed, Listener
 
 _BOUND = Bound()
@@ -36,17 +36,6 @@ _NO_SYN = (  # classic BPF over the TCP header: (code, jump if true, jump if fal
     (0x06, 0, 0, 0),  # then drop it
     (0x06, 0, 0, 0xFFFFFFFF),  # everything else passes
 )
-
-
-class Place(NamedTuple):
-    """Where a listener is bound."""
-
-    address: str
-    port: int
-
-    def __str__(self) -> str:
-        host = f"[{self.address}]" if ":" in self.address else self.address
-        return f"{host}:{self.port}"
 
 
 class BindError(FastrouteError):
@@ -87,7 +76,7 @@ class ListeningSockets:
         for id_ in changed_keys(old, new):
             for listeners, count in ((old, -1), (new, 1)):
                 if id_ in listeners:
-                    place = Place(listeners[id_].address, listeners[id_].port)
+                    place = listeners[id_].place
                     self._users[place] += count
                     touched.add(place)
         self._follow(touched)
@@ -138,7 +127,7 @@ class ListeningSockets:
             return
         try:
             self._check_room(place)
-            alone = Place("0.0.0.0", place.port) not in self._users  # noqa: S104  (compared, not bound)
+            alone = place._replace(address="0.0.0.0") not in self._users  # noqa: S104  (compared, not bound)
             self._bound[place] = bind(place, self._slots, dual=place.address == "::" and alone)
             self._failed.pop(place, None)
         except BindError as error:
@@ -178,17 +167,18 @@ class Results:
 
 
 def _result(listener: Listener, failed: Mapping[Place, str]) -> Bound | Failed:
-    why = failed.get(Place(listener.address, listener.port))
+    why = failed.get(listener.place)
     return _BOUND if why is None else Failed(why)
 
 
 def bind(place: Place, count: int, *, dual: bool = False) -> tuple[socket.socket, ...]:
-    """`count` listening sockets at `place`; with `dual` an IPv6 socket accepts IPv4 too. Raises BindError."""
+    """`count` sockets at `place`, listening if it is TCP; with `dual` an IPv6 socket serves IPv4 too. Raises
+    BindError."""
     sockets: list[socket.socket] = []
     try:
         _bound_socket(place, shared=False, dual=dual).close()
         sockets.extend(_bound_socket(place, shared=True, dual=dual) for _ in range(count))
-        for one in sockets:
+        for one in sockets if place.transport is Transport.TCP else ():
             one.listen(BACKLOG)
     except (OSError, OverflowError) as error:
         _close(sockets)
@@ -197,16 +187,19 @@ def bind(place: Place, count: int, *, dual: bool = False) -> tuple[socket.socket
 
 
 def _bound_socket(place: Place, *, shared: bool, dual: bool) -> socket.socket:
-    one = socket.socket(socket.AF_INET6 if ":" in place.address else socket.AF_INET, socket.SOCK_STREAM)
+    is_tcp = place.transport is Transport.TCP
+    family = socket.AF_INET6 if ":" in place.address else socket.AF_INET
+    one = socket.socket(family, socket.SOCK_STREAM if is_tcp else socket.SOCK_DGRAM)
     try:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if is_tcp:  # for UDP, SO_REUSEADDR would hide conflicts with other programs (socket(7))
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if shared:
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if one.family == socket.AF_INET6:
             one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not dual)
-        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         one.setblocking(False)
-        one.bind(tuple(place))
+        one.bind((place.address, place.port))
     except BaseException:
         one.close()
         raise
@@ -245,7 +238,10 @@ def _reason(place: Place, error: OSError | OverflowError) -> str:
 
 
 def _drop_new(one: socket.socket) -> None:
-    """Drops the first packet of every new connection. Does nothing if the system has no such filter."""
+    """Drops the first packet of every new connection. Does nothing if the system has no such filter, or if
+    the socket has no connections: the filter reads a TCP header."""
+    if one.type == socket.SOCK_DGRAM:
+        return
     steps = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in _NO_SYN))
     program = struct.pack("HL", len(_NO_SYN), ctypes.addressof(steps))  # struct sock_fprog
     with contextlib.suppress(OSError):

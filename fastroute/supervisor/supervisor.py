@@ -21,6 +21,7 @@ import trio
 from fastroute.descriptors import Shortages, explained, is_shortage, sockets_afforded
 from fastroute.ext.http1.reason import REASONS
 from fastroute.metrics import Metrics
+from fastroute.place import Place
 from fastroute.publication import (
     Ack,
     AnnounceDrain,
@@ -51,7 +52,7 @@ from fastroute.supervisor.memory import counter_memory
 from fastroute.supervisor.parcel import Parcel, Target, parcel, start_message
 from fastroute.supervisor.patience import replaced_when_endless
 from fastroute.supervisor.process import Owed, Worker, worker_process
-from fastroute.supervisor.sockets import ListeningSockets, Place, Results
+from fastroute.supervisor.sockets import ListeningSockets, Results
 from fastroute.supervisor.tally import Tally, WorkerSample
 from fastroute.supervisor.tickets import ROTATION, Tickets
 
@@ -269,7 +270,7 @@ class Supervisor:
                     case Confined():
                         self._confinement.report(message.missing)
                     case Lost():
-                        self._lose(worker, (Place(message.address, message.port), message.slot))
+                        self._lose(worker, (message.place, message.slot))
                     case Trouble():
                         _log.warning("worker %d: %s", worker.slot, message.text)
                     case Drained():
@@ -348,7 +349,7 @@ class Supervisor:
         gone = [key for key, one in held.items() if wanted.get(key) is not one]
         new = [(key, one) for key, one in wanted.items() if held.get(key) is not one]
         for place, slot in gone:
-            await worker.send(Unlisten(place.address, place.port, slot))
+            await worker.send(Unlisten(place, slot))
         for (place, slot), one in new:  # the socket may be closed during a send, and its number reused by another file
             try:
                 copy = one.dup()
@@ -357,7 +358,7 @@ class Supervisor:
                     self._lose(worker, (place, slot), error)
                 continue
             with copy:
-                await worker.send(Listen(place.address, place.port, slot), copy.fileno())
+                await worker.send(Listen(place, slot), copy.fileno())
         return bool(gone or new)
 
     def _lose(self, worker: Worker, key: tuple[Place, int], error: OSError | None = None) -> None:

@@ -17,6 +17,7 @@ from fastroute.ext.memory.graveyard import collect
 from fastroute.ext.routing.backends import Listing
 from fastroute.ext.routing.tables import TableBuilder, Tables, Upstreams
 from fastroute.ext.tls.certificate import Certificates
+from fastroute.place import Place
 from fastroute.publication import (
     Ack,
     Begin,
@@ -42,10 +43,9 @@ from fastroute.worker.slices import Slices
 
 
 class SlotSocket(NamedTuple):
-    """A listening socket: its address, and the worker slot it was bound for."""
+    """A socket: its place, and the worker slot it was bound for."""
 
-    address: str
-    port: int
+    place: Place
     slot: int
 
 
@@ -104,20 +104,20 @@ class Installer:
             await self._slices.step_aside()
 
     def listen(self, message: Listen, fd: int) -> None:
-        """Accepts from `fd`: at once, or when its publication is installed."""
-        place = SlotSocket(message.address, message.port, message.slot)
+        """Serves `fd`: at once, or when its publication is installed."""
+        key = SlotSocket(message.place, message.slot)
         if self._begun is not None:
-            self._listens.append((place, fd))
+            self._listens.append((key, fd))
         else:
-            self._open(place, fd)
+            self._open(key, fd)
 
     def unlisten(self, message: Unlisten) -> None:
         """Closes a socket: at once, or when its publication is installed."""
-        place = SlotSocket(message.address, message.port, message.slot)
+        key = SlotSocket(message.place, message.slot)
         if self._begun is not None:
-            self._unlistens.append(place)
+            self._unlistens.append(key)
         else:
-            self._shut(place)
+            self._shut(key)
 
     def _begin(self, message: Begin) -> None:
         self._begun = message
@@ -199,13 +199,13 @@ class Installer:
     async def _commit(self, version: int) -> Ack | Refused:
         tables = await self._finish()
         self._begun = None
-        for place in self._unlistens:
-            self._shut(place)
+        for key in self._unlistens:
+            self._shut(key)
             await self._slices.step_aside()
         if tables is not None:
             self._swap(tables, version)
-        for place, fd in self._listens:
-            self._open(place, fd)
+        for key, fd in self._listens:
+            self._open(key, fd)
             await self._slices.step_aside()
         self._listens, self._unlistens = [], []
         return Refused(version, self._trouble) if tables is None else self._acknowledged()
@@ -249,10 +249,10 @@ class Installer:
             yield from self._upstreams.removing(backend)
             self._backends.discard(backend)
 
-    def _open(self, place: SlotSocket, fd: int) -> None:
-        self._engine.listen(fd, place.address, place.port)
-        self._sockets[place] = fd
+    def _open(self, key: SlotSocket, fd: int) -> None:
+        self._engine.listen(fd, key.place)
+        self._sockets[key] = fd
 
-    def _shut(self, place: SlotSocket) -> None:
-        if (fd := self._sockets.pop(place, None)) is not None:
-            self._engine.unlisten(place.address, place.port, fd)
+    def _shut(self, key: SlotSocket) -> None:
+        if (fd := self._sockets.pop(key, None)) is not None:
+            self._engine.unlisten(key.place, fd)

@@ -136,7 +136,7 @@ class Orders:
                         log.reopen(descriptor)
                 case Listen():
                     if (descriptor := control.take_descriptor()) == LOST:
-                        await self._answer(Lost(message.address, message.port, message.slot))
+                        await self._answer(Lost(message.place, message.slot))
                     else:
                         installer.listen(message, descriptor)
                 case Unlisten():

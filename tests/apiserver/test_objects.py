@@ -4,6 +4,8 @@ import msgspec
 
 from fastroute.apiserver.kinds import BY_KIND
 from fastroute.apiserver.objects import typed
+from fastroute.graph.certificate import judge
+from fastroute.resources.core import MOST_CHARACTERS, Secret
 
 
 def test_a_slice_without_endpoints_has_null_where_lists_are():
@@ -27,3 +29,20 @@ def test_of_a_gateways_status_the_addresses_are_read_and_nothing_else():
     spec = {"gatewayClassName": "c", "listeners": []}
     content = msgspec.json.encode({"metadata": {"name": "g", "namespace": "n"}, "spec": spec, "status": status})
     assert typed(BY_KIND["Gateway"], "v1", msgspec.Raw(content)).status == {"addresses": addresses}
+
+
+def test_of_a_secret_the_certificate_and_the_key_are_kept_and_nothing_else():
+    def read(**data: str) -> Secret:
+        content = {"metadata": {"name": "s", "namespace": "n"}, "type": "kubernetes.io/tls", "data": data}
+        secret = typed(BY_KIND["Secret"], "v1", msgspec.Raw(msgspec.json.encode({**content, "omission": "x"})))
+        assert isinstance(secret, Secret)
+        return secret
+
+    parts = {"tls.crt": "AAAA", "tls.key": "BBBB"}
+    secret = read(**parts, other="C" * 1_000_000)
+    assert (secret.data, secret.omission) == (parts, "")
+    for name in parts:
+        assert read(**{**parts, name: "A" * MOST_CHARACTERS}).omission == ""
+        secret = read(**{**parts, name: "A" * (MOST_CHARACTERS + 4)})
+        assert secret.data == {}
+        assert judge(secret).mistake == f"has 262,148 characters of base64 in {name} (maximum 262,144)"

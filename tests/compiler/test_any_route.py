@@ -180,9 +180,9 @@ def test_what_is_accepted_routes_alike(specs: list[dict[str, Any]], requests: li
     assert msgspec.msgpack.encode(snapshot)
     tables = installed(snapshot)
     [listener] = snapshot.listeners.values()
-    socket = tables.socket_index(listener.address, listener.port)
+    socket = tables.socket_index(listener.place)
     for request in requests:
-        assert find_listener(snapshot, listener.address, listener.port, request.host) == listener
+        assert find_listener(snapshot, listener.place, request.host) == listener
         found = find_rule(snapshot, listener, request)
         told = (found.rule.id, found.index) if found else (None, 0)
         answer = tables.find(socket, request.method, request.path, request.host, request.headers, query=request.query)

@@ -3,7 +3,9 @@
 from worlds import APPLES, BANANAS, FRUITS, GATEWAY, grant, graph_of, route, service, world
 
 from fastroute.compiler.compile import Compiled, compile_snapshot
+from fastroute.graph.age import NOT_CREATED
 from fastroute.graph.build import build_graph
+from fastroute.place import Place, Transport
 from fastroute.publication import SetEndpoints, UpsertRule, difference
 from fastroute.resources.meta import Key
 from fastroute.resources.world import Resources
@@ -43,8 +45,7 @@ def test_a_whole_small_world() -> None:
                 id=listener,
                 gateway="infra/web",
                 name="proxy",
-                address="127.0.0.1",
-                port=8080,
+                place=Place(Transport.TCP, "127.0.0.1", 8080),
                 spec_port=8080,
                 hostname="",
             )
@@ -59,7 +60,11 @@ def test_a_whole_small_world() -> None:
                 route="infra/fruits",
                 route_kind="HTTPRoute",
                 name="0",
-                matches=(Match(path=PathMatch("PathPrefix", "/fruits"), rank=(0, 1, 0, 0, 0, "infra/fruits", 0, 0)),),
+                matches=(
+                    Match(
+                        path=PathMatch("PathPrefix", "/fruits"), rank=(0, 1, 0, 0, NOT_CREATED, "infra/fruits", 0, 0)
+                    ),
+                ),
                 backends=(
                     WeightedBackend(
                         weight=70, backend="bananas/banana-echo:80", status=500, reason="reference_refused"
@@ -116,7 +121,7 @@ def test_matches_are_normalised_and_ranked() -> None:
         ),
     )
     assert rule.name == "named"
-    place = (0, "infra/r", 0)
+    place = (NOT_CREATED, "infra/r", 0)
     assert rule.matches == (
         Match(
             path=PathMatch("Exact", "/a/x%3By"),
@@ -222,7 +227,7 @@ def test_every_address_has_listeners_and_rules_of_its_own() -> None:
     settings = GraphSettings(addressing=Addressing(bind=("127.0.0.1", "127.0.0.10", "::1"), port_offset=1000))
     graph = graph_of(GATEWAY, FRUITS, settings=settings)
     snapshot = compile_snapshot(graph, 1000).snapshot
-    assert [(each.address, each.port, each.spec_port) for each in snapshot.listeners.values()] == [
+    assert [(each.place.address, each.place.port, each.spec_port) for each in snapshot.listeners.values()] == [
         ("127.0.0.1", 9080, 8080),
         ("127.0.0.10", 9080, 8080),
         ("::1", 9080, 8080),

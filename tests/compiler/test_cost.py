@@ -156,9 +156,9 @@ def test_a_change_costs_the_gateways_that_it_concerns(
     for module, name in ((family, "build_family"), (status_build, "holder_status"), (compile, "_listener")):
         real = getattr(module, name)
 
-        def counting(*given: Any, real: Any = real, name: str = name) -> Any:
+        def counting(*given: Any, real: Any = real, name: str = name, **more: Any) -> Any:
             made[name] += 1
-            return real(*given)
+            return real(*given, **more)
 
         monkeypatch.setattr(module, name, counting)
     store.apply(map(Apply, changes))

@@ -239,7 +239,7 @@ def test_the_first_world_serves_and_refuses() -> None:
     """Ensures that the test above does not compare empty results."""
     graph = build_graph(first_world(), SETTINGS)
     snapshot = compile_snapshot(graph, SETTINGS.addressing.port_offset).snapshot
-    assert [listener.port for listener in snapshot.listeners.values()] == [8081, 8081, 8080, 8080]
+    assert [listener.place.port for listener in snapshot.listeners.values()] == [8081, 8081, 8080, 8080]
     assert len(snapshot.rules) == 8
     [first, *_] = snapshot.rules.values()
     assert [(backend.backend, backend.weight, backend.status) for backend in first.backends] == [

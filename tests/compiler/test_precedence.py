@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 from fastroute.compiler.precedence import place_of, rank
-from fastroute.graph.age import created
+from fastroute.graph.age import NOT_CREATED, created
 from fastroute.resources.httproute import HTTPRoute, HTTPRouteSpec
 from fastroute.resources.meta import Metadata
 from fastroute.snapshot import PathMatch, ValueMatch
@@ -52,5 +52,5 @@ def test_the_longer_regular_expression_comes_first() -> None:
 
 
 def test_times() -> None:
-    assert created("") == created("not a time") == 0
+    assert created("") == created("not a time") == NOT_CREATED
     assert created("2026-01-01T00:00:00Z") == created("2026-01-01T02:00:00.5+02:00")

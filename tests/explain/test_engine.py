@@ -10,7 +10,7 @@ import pytest
 import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rig import Rig, answering, backends, connect, running
+from rig import Rig, answering, backends, connect, loopback, running
 from worlds import GATEWAY, graph_of
 
 from fastroute.compiler.compile import compile_snapshot
@@ -131,7 +131,7 @@ async def compare(snapshot: Snapshot, asked: list[Asked]) -> None:
 def install(rig: Rig, snapshot: Snapshot) -> None:
     [listener] = snapshot.listeners.values()
     rules: list[Rule] = list(snapshot.rules.values())
-    rig.install_all([msgspec.structs.replace(listener, address="127.0.0.1", port=rig.port)], *rules)
+    rig.install_all([msgspec.structs.replace(listener, place=loopback(rig.port))], *rules)
 
 
 @pytest.fixture(scope="module")

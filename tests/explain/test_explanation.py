@@ -10,9 +10,10 @@ from worlds import APPLES, BANANAS, FRUITS, GATEWAY, grant, graph_of, route, ser
 from fastroute.compiler.compile import compile_snapshot
 from fastroute.explain.explanation import Explanation, explain
 from fastroute.explain.request import parse_url
+from fastroute.place import Place, Transport
 from fastroute.resources.meta import Key
 from fastroute.settings import Addressing, GraphSettings
-from fastroute.snapshot import Listener, ListenerTLS, Snapshot
+from fastroute.snapshot import Listener, ListenerTLS, Mode, Snapshot
 
 TO_APPLES, TO_BANANAS = grant("apples", "infra", "apple-echo"), grant("bananas", "infra", "banana-echo")
 WORLD = (GATEWAY, FRUITS, APPLES, BANANAS)
@@ -295,11 +296,10 @@ def test_the_name_of_a_connection_and_the_host_of_its_request(
             id=name,
             gateway="infra/web",
             name=name,
-            address="127.0.0.1",
-            port=443,
+            place=Place(Transport.TCP, "127.0.0.1", 443),
             spec_port=443,
             hostname=hostname,
-            protocol="HTTPS",
+            mode=Mode.TERMINATE,
             tls=ListenerTLS(certificates=("certs/a",)),
         )
         for name, hostname in (("a", "a.example.com"), ("wild", "*.example.com"))

@@ -4,7 +4,10 @@ import pytest
 
 from fastroute.explain.matching import find_listener, find_rule, takes_host
 from fastroute.explain.request import Request, host_of
+from fastroute.place import Place, Transport
 from fastroute.snapshot import Listener, Match, PathMatch, Rule, Snapshot, ValueMatch
+
+PLACE = Place(Transport.TCP, "127.0.0.1", 80)
 
 
 def listener(name: str, hostname: str = "", address: str = "127.0.0.1", port: int = 80) -> Listener:
@@ -12,8 +15,7 @@ def listener(name: str, hostname: str = "", address: str = "127.0.0.1", port: in
         id=f"g/g/{name}@{address}",
         gateway="g/g",
         name=name,
-        address=address,
-        port=port,
+        place=Place(Transport.TCP, address, port),
         spec_port=port,
         hostname=hostname,
     )
@@ -87,14 +89,14 @@ def test_the_most_specific_listener_of_the_port_has_the_host(authority: str, nam
         listener("other-address", "a.b.example", address="127.0.0.2"),
     ]
     snapshot = Snapshot(listeners={each.id: each for each in listeners})
-    found = find_listener(snapshot, "127.0.0.1", 80, host_of(authority))
+    found = find_listener(snapshot, PLACE, host_of(authority))
     assert found is not None
     assert found.name == name
 
 
 def test_a_host_that_no_listener_takes() -> None:
     only = listener("only", "a.example")
-    assert find_listener(Snapshot(listeners={only.id: only}), "127.0.0.1", 80, "b.example") is None
+    assert find_listener(Snapshot(listeners={only.id: only}), PLACE, "b.example") is None
 
 
 # Paths: rules in order of precedence, and which of them matches a request.

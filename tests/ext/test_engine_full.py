@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import pytest
 import trio
 import trio.lowlevel
-from rig import PATIENCE, Rig, rule
+from rig import PATIENCE, Rig, loopback, rule
 
 from fastroute.settings import Limits
 
@@ -120,7 +120,7 @@ async def test_a_listener_that_waits_can_be_removed() -> None:
     with ExitStack() as stack:
         crowd = Crowd(stack, 5, 10)
         await crowd.fill()
-        crowd.rig.engine.unlisten("127.0.0.1", crowd.ports[2])
+        crowd.rig.engine.unlisten(loopback(crowd.ports[2]))
         await settle(crowd.rig)
         assert crowd.accepted() == ROOM + 2
         assert crowd.rig.engine.statistics().listeners == 4

@@ -9,7 +9,7 @@ import struct
 
 import pytest
 import trio
-from rig import GET, OK, PLAIN, Peer, Rig, answering, backends, connect, quiet, rule, running, soon
+from rig import GET, OK, PLAIN, Peer, Rig, answering, backends, connect, loopback, quiet, rule, running, soon
 
 from fastroute import snapshot
 from fastroute.settings import Limits
@@ -119,7 +119,7 @@ async def test_two_sockets_of_one_address() -> None:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             listening.bind(("127.0.0.1", port))
             listening.listen()
-            rig.engine.listen(listening.detach(), "127.0.0.1", port)
+            rig.engine.listen(listening.detach(), loopback(port))
         rig.port = port
         rig.install(rule("b"))
         for _ in range(20):
@@ -127,7 +127,7 @@ async def test_two_sockets_of_one_address() -> None:
             await client.send(GET)
             assert (await client.response())[0] == 200
             sockets.append(client)
-        rig.engine.unlisten("127.0.0.1", port)
+        rig.engine.unlisten(loopback(port))
         await soon(lambda: rig.engine.statistics().listeners == 1)
         with pytest.raises(OSError, match="connect"):
             await connect(port)
@@ -141,7 +141,7 @@ async def test_a_listening_socket_shut_down_elsewhere() -> None:
         with socket.socket() as shared:
             shared.bind(("127.0.0.1", 0))
             shared.listen()
-            rig.engine.listen(os.dup(shared.fileno()), "127.0.0.1", shared.getsockname()[1])
+            rig.engine.listen(os.dup(shared.fileno()), loopback(shared.getsockname()[1]))
             assert rig.engine.statistics().listeners == 2
             shared.shutdown(socket.SHUT_RDWR)
             await soon(lambda: rig.engine.statistics().listeners == 1)
@@ -187,7 +187,7 @@ async def test_unlisten_serves_what_is_queued() -> None:
             client = socket.create_connection(("127.0.0.1", rig.port))
             client.send(GET)
             queued.append(client)
-        rig.engine.unlisten("127.0.0.1", rig.port)
+        rig.engine.unlisten(loopback(rig.port))
         for client in queued:
             peer = Peer(trio.SocketStream(trio.socket.from_stdlib_socket(client)))
             assert (await peer.response())[0] == 200
@@ -438,9 +438,9 @@ def test_what_cannot_be_used_is_refused() -> None:
         Rig(trusted_proxies=["nonsense"])
     rig = Rig()
     with pytest.raises(OSError, match="non-socket"):
-        rig.engine.listen(os.open("/dev/null", os.O_RDONLY), "127.0.0.1", 1)
+        rig.engine.listen(os.open("/dev/null", os.O_RDONLY), loopback(1))
     with pytest.raises(OSError, match="Invalid argument"):
-        rig.engine.listen(socket.socket().detach(), "127.0.0.1", 1)
+        rig.engine.listen(socket.socket().detach(), loopback(1))
     with pytest.raises(KeyError):
-        rig.engine.unlisten("127.0.0.1", 2)
+        rig.engine.unlisten(loopback(2))
     rig.close()

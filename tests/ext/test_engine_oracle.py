@@ -17,10 +17,16 @@ from snapshots import METHODS, a_match, a_rule, prefixes, rules
 from fastroute.explain.filtering import Redirected, filter_request, filter_response
 from fastroute.explain.matching import find_rule
 from fastroute.explain.request import Request, normalise_path
+from fastroute.place import Place, Transport
 from fastroute.snapshot import Filter, Listener, PathMatch, Rule, Snapshot, WeightedBackend
 
 LISTENER = Listener(
-    id="listener", gateway="infra/gateway", name="http", address="127.0.0.1", port=1, spec_port=80, hostname=""
+    id="listener",
+    gateway="infra/gateway",
+    name="http",
+    place=Place(Transport.TCP, "127.0.0.1", 1),
+    spec_port=80,
+    hostname="",
 )
 ANSWER = (("X-A", "backend"), ("x-b", "1"), ("X-B", "2"), ("Content-Length", "2"))
 OURS = ("host", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-request-id")

@@ -214,7 +214,7 @@ async def test_a_filter_is_not_evaded_by_a_trailer(keep: bool) -> None:
 
 
 LONG = b"X-Authenticated-Employee"  # 24 bytes
-LONGEST = b"X-" + b"o" * 61  # 63, a name of 64 bytes is decided before its end
+LONGEST = b"X-" + b"o" * 61  # 63, longer than every forbidden name
 
 
 async def trailers_sent_on(trailers: bytes, cuts: bool) -> list[bytes]:
@@ -256,15 +256,8 @@ async def test_trailers_that_only_a_proxy_may_send_do_not_pass() -> None:
     assert await trailers_sent_on((spoofed + kept).encode(), cuts=False) == [kept.encode()]
 
 
-async def test_an_underscore_late_in_a_very_long_name_of_a_trailer_is_refused() -> None:
-    """The beginning of the name is on its way to the backend already."""
-    head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-    async with backends(reporting([])) as [backend], running(rule("b"), log=True) as rig:
-        rig.put("b", backend.port)
-        client = await connect(rig.port)
-        await client.send(head + chunked(b"x", trailer=LONGEST + b"ooo_: 1\r\n"))
-        assert (await client.response())[0] == 400
-        assert rig.lines()[0]["reason"] == "field_name_invalid"
+async def test_trailers_with_an_underscore_late_in_a_very_long_name_do_not_pass() -> None:
+    assert set(await trailers_sent_on(LONGEST + b"ooo_: 1\r\nX-Sum: 1\r\n", cuts=True)) == {b"X-Sum: 1\r\n"}
 
 
 async def test_a_response_filter_is_not_evaded_by_a_trailer() -> None:

@@ -8,8 +8,11 @@ import socket
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import trio
-from rig import GET, PATIENCE, accepted_from, answering, backends, connect, quiet, rule, running
+from rig import GET, PATIENCE, accepted_from, answering, backends, connect, loopback, quiet, rule, running
+
+from fastroute.place import Transport
 
 
 def shared(port=0):
@@ -40,10 +43,10 @@ async def test_one_socket_of_an_address_is_given_back_and_the_others_stay():
         port = first.getsockname()[1]
         async with running() as rig:
             borrowed = socket.dup(second.fileno())
-            rig.engine.listen(socket.dup(first.fileno()), "127.0.0.1", port)
-            rig.engine.listen(borrowed, "127.0.0.1", port)
+            rig.engine.listen(socket.dup(first.fileno()), loopback(port))
+            rig.engine.listen(borrowed, loopback(port))
             assert rig.engine.statistics().listeners == 3
-            rig.engine.unlisten("127.0.0.1", port, borrowed)
+            rig.engine.unlisten(loopback(port), borrowed)
             await settled(rig)
             assert rig.engine.statistics().listeners == 2
             answers = [await served(port) for _ in range(20)]
@@ -56,9 +59,9 @@ async def test_a_socket_that_was_given_back_is_no_business_of_the_engine_and_may
         port = kept.getsockname()[1]
         async with running() as rig:
             for _ in range(3):
-                rig.engine.listen(socket.dup(kept.fileno()), "127.0.0.1", port)
+                rig.engine.listen(socket.dup(kept.fileno()), loopback(port))
                 assert await served(port)
-                rig.engine.unlisten("127.0.0.1", port)
+                rig.engine.unlisten(loopback(port))
                 await settled(rig)
                 assert rig.engine.statistics().listeners == 1
             assert not await served(port)
@@ -67,12 +70,51 @@ async def test_a_socket_that_was_given_back_is_no_business_of_the_engine_and_may
             assert rig.engine.statistics().turns - before < 5
 
 
+async def test_a_udp_socket_at_the_same_port_is_another_place_and_is_only_held():
+    with shared() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+        port = tcp.getsockname()[1]
+        udp.bind(("127.0.0.1", port))
+        async with running() as rig:
+            held = socket.dup(udp.fileno())
+            rig.engine.listen(socket.dup(tcp.fileno()), loopback(port))
+            rig.engine.listen(held, loopback(port, Transport.UDP))
+            assert rig.engine.statistics().listeners == 3
+            before = rig.engine.statistics().turns
+            udp.sendto(b"a", udp.getsockname())
+            await quiet(0.1)
+            assert rig.engine.statistics().turns - before < 5
+            rig.engine.unlisten(loopback(port, Transport.UDP))
+            assert rig.engine.statistics().listeners == 2
+            with pytest.raises(OSError, match=str(errno.EBADF)):
+                os.fstat(held)
+            assert await served(port)
+
+
+async def test_a_socket_of_the_other_transport_is_refused():
+    with shared() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+        async with running() as rig:
+            for one, transport in ((tcp, Transport.UDP), (udp, Transport.TCP)):
+                with pytest.raises(OSError, match=str(errno.EINVAL)):
+                    rig.engine.listen(socket.dup(one.fileno()), loopback(1, transport))
+            assert rig.engine.statistics().listeners == 1
+
+
+async def test_a_drain_closes_udp_sockets_too():
+    with socket.socket(type=socket.SOCK_DGRAM) as udp:
+        async with running() as rig:
+            for _ in range(3):
+                rig.engine.listen(socket.dup(udp.fileno()), loopback(1, Transport.UDP))
+            rig.engine.drain()
+            await settled(rig)
+            assert (rig.engine.statistics().listeners, rig.engine.statistics().drained) == (0, True)
+
+
 async def test_what_waits_in_the_queue_is_served_before_the_socket_is_closed():
     with shared() as kept:
         port = kept.getsockname()[1]
         async with running() as rig, await trio.open_tcp_stream("127.0.0.1", port) as waiting:
-            rig.engine.listen(socket.dup(kept.fileno()), "127.0.0.1", port)
-            rig.engine.unlisten("127.0.0.1", port)
+            rig.engine.listen(socket.dup(kept.fileno()), loopback(port))
+            rig.engine.unlisten(loopback(port))
             await waiting.send_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
             await settled(rig)
             with trio.fail_after(PATIENCE):

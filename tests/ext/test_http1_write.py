@@ -17,11 +17,9 @@ def sent(data: bytes) -> bytes:
     return written
 
 
-def answered(
-    data: bytes, *, to: bytes = b"GET", close: bool = False, to_http10: bool = False, chunk_it: bool = False
-) -> bytes:
+def answered(data: bytes, *, to: bytes = b"GET", close: bool = False, to_http10: bool = False) -> bytes:
     """The response that is sent to the client for the one in `data`."""
-    written = HeadReader(to).rewrite(data, close=close, to_http10=to_http10, chunk_it=chunk_it)
+    written = HeadReader(to).rewrite(data, close=close, to_http10=to_http10)
     assert written is not None
     return written
 
@@ -136,8 +134,8 @@ RESPONSES = {
         {"to_http10": True, "close": True},
         OK + b"Connection: close\r\n\r\n",
     ),
-    "until close": (OK + b"\r\n", {"close": True}, OK + b"Connection: close\r\n\r\n"),
-    "until close, chunked by us": (OK + b"\r\n", {"chunk_it": True}, OK + b"Transfer-Encoding: chunked\r\n\r\n"),
+    "until close": (OK + b"\r\n", {"to_http10": True, "close": True}, OK + b"Connection: close\r\n\r\n"),
+    "until close, chunked by us": (OK + b"\r\n", {}, OK + b"Transfer-Encoding: chunked\r\n\r\n"),
     "to HEAD": (OK + b"Content-Length: 5\r\n\r\n", {"to": b"HEAD"}, OK + b"Content-Length: 5\r\n\r\n"),
     "to HEAD, chunked": (
         OK + b"Transfer-Encoding: chunked\r\n\r\n", {"to": b"HEAD"}, OK + b"Transfer-Encoding: chunked\r\n\r\n",
@@ -178,6 +176,16 @@ def test_a_request_needs_its_room(data: bytes) -> None:
     whole = sent(data)
     assert HeadReader().rewrite(data, room=len(whole)) == whole
     assert {HeadReader().rewrite(data, room=room) for room in range(len(whole))} == {None}
+
+
+@pytest.mark.parametrize("data", [case[0] for case in REQUESTS.values()])
+def test_a_kept_request_is_written_like_the_received_one(data: bytes) -> None:
+    assert HeadReader().rewrite(data, kept=True) == sent(data)
+
+
+@pytest.mark.parametrize("data", [case[0] for case in RESPONSES.values()])
+def test_a_kept_response_is_written_like_the_received_one(data: bytes) -> None:
+    assert HeadReader(b"GET").rewrite(data, kept=True) == answered(data)
 
 
 @pytest.mark.parametrize("data", [case[0] for case in RESPONSES.values()])

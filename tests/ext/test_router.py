@@ -24,12 +24,13 @@ from fastroute.explain.arrival import arrive
 from fastroute.explain.matching import find_listener, find_rule
 from fastroute.explain.request import Request, host_of
 from fastroute.ext.routing.tables import Tables
-from fastroute.snapshot import Listener, PathMatch, Rule, Snapshot, ValueMatch
+from fastroute.place import Place, Transport
+from fastroute.snapshot import Listener, Mode, PathMatch, Rule, Snapshot, ValueMatch
 
 
 def expected(snapshot: Snapshot, request: Request, at: Listener) -> tuple[str | None, int, int, int, str]:
     """The expected result of `Tables.find`, from the Python matcher."""
-    listener = find_listener(snapshot, at.address, at.port, request.host)
+    listener = find_listener(snapshot, at.place, request.host)
     if listener is None:
         return (None, 0, 0, 0, "no_listener")
     found = find_rule(snapshot, listener, request)
@@ -55,13 +56,13 @@ def test_over_tls_a_request_belongs_to_the_listener_of_its_connection(
     snapshot: Snapshot, asked: list[tuple[Request, str]]
 ) -> None:
     """As in `explain`: the listener of the SNI name, if the Host belongs to this listener too."""
-    secure = {id: msgspec.structs.replace(one, protocol="HTTPS") for id, one in snapshot.listeners.items()}
+    secure = {id: msgspec.structs.replace(one, mode=Mode.TERMINATE) for id, one in snapshot.listeners.items()}
     snapshot = msgspec.structs.replace(snapshot, listeners=secure)
     tables = build(snapshot.listeners.values(), snapshot.rules.values())
     for drawn, name in asked:
         request = msgspec.structs.replace(drawn, scheme="https", asked=host_of(name))
         for at in secure.values():
-            socket = tables.socket_index(at.address, at.port)
+            socket = tables.socket_index(at.place)
             found = tables.find(
                 socket,
                 request.method,
@@ -72,7 +73,7 @@ def test_over_tls_a_request_belongs_to_the_listener_of_its_connection(
                 asked=request.asked,
             )
             arrival = arrive(snapshot, [at], request)
-            greeted = find_listener(snapshot, at.address, at.port, host_of(name))
+            greeted = find_listener(snapshot, at.place, host_of(name))
             if arrival is not None and not arrival.misdirected:
                 assert found == expected(snapshot, request, at)
             elif greeted is not None:  # otherwise the handshake fails
@@ -288,7 +289,7 @@ def test_ports_and_addresses_keep_apart() -> None:
     tables = build([one, two, third], rules)
     ask = Request(method="GET", scheme="http", authority="h", path="/")
     assert [look_up(tables, ask, listener)[0] for listener in (one, two, third)] == [rule.id for rule in rules]
-    assert tables.socket_index("127.0.0.3", 8080) == -1
+    assert tables.socket_index(Place(Transport.TCP, "127.0.0.3", 8080)) == -1
     assert tables.find(7, "GET", "/", "h") == (None, 0, 0, 0, "no_listener")
 
 

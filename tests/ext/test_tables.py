@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rig import loopback
 from snapshots import (
     a_listener,
     a_match,
@@ -24,10 +25,13 @@ from snapshots import (
 from fastroute.explain.request import Request
 from fastroute.ext.memory.graveyard import buried, collect
 from fastroute.ext.routing.tables import REASONS, TableBuilder, Tables, Upstreams
+from fastroute.place import Transport
 from fastroute.publication import RuleSlots
 from fastroute.snapshot import (
     HeaderModifier,
     HeaderValue,
+    ListenerTLS,
+    Mode,
     PathMatch,
     Rewrite,
     Rule,
@@ -124,7 +128,7 @@ def test_a_listener_that_leaves_takes_its_rules_with_it() -> None:
     builder.remove_listener(a_listener().id)
     gone = builder.finish()
     assert len(gone) == 0
-    assert gone.socket_index("127.0.0.1", 8080) == -1
+    assert gone.socket_index(loopback(8080)) == -1
     again = build([a_listener()], [prefix_rule(2, "/b")], previous=gone)
     assert [taker(again, path) for path in ("/a", "/b")] == ["", "team-2/route"]
 
@@ -140,12 +144,34 @@ def test_a_listener_removed_and_put_again_has_only_the_rules_put_again() -> None
     assert [taker(new, path) for path in ("/a", "/b")] == ["", "team-2/route"]
 
 
+def test_tcp_and_udp_on_one_port_are_two_places() -> None:
+    dns = msgspec.structs.replace(a_listener("dns"), place=loopback(8080, Transport.UDP), mode=Mode.DATAGRAMS)
+    tables = build([a_listener(), dns], [prefix_rule(1, "/a")])
+    tcp, udp = (tables.socket_index(loopback(8080, transport)) for transport in Transport)
+    assert sorted((tcp, udp)) == [0, 1]
+    assert tables.find(tcp, "GET", "/a", "h")[0] is not None
+
+
+@pytest.mark.parametrize(
+    ("mode", "tls"),
+    [
+        (Mode.RAW, None),
+        (Mode.PASSTHROUGH, None),
+        (Mode.TERMINATE, ListenerTLS(certificates=(), protocol="raw")),
+    ],
+)
+def test_a_listener_whose_mode_is_not_served_is_refused(mode: Mode, tls: ListenerTLS | None) -> None:
+    builder = TableBuilder(Upstreams(), None, 1)
+    with pytest.raises(ValueError, match=f"mode {mode} is not served"):
+        builder.put_listener(msgspec.structs.replace(a_listener(), mode=mode, tls=tls))
+
+
 def test_a_listener_that_changes_keeps_its_rules() -> None:
     old = build([a_listener()], [prefix_rule(1, "/a")])
-    moved = msgspec.structs.replace(a_listener(), port=9090, spec_port=90)
+    moved = msgspec.structs.replace(a_listener(), place=loopback(9090), spec_port=90)
     new = build([moved], [], previous=old)
-    assert new.socket_index("127.0.0.1", 8080) == -1
-    assert new.find(new.socket_index("127.0.0.1", 9090), "GET", "/a", "h")[1:] == (0, 2, 90, "none")
+    assert new.socket_index(loopback(8080)) == -1
+    assert new.find(new.socket_index(loopback(9090)), "GET", "/a", "h")[1:] == (0, 2, 90, "none")
 
 
 def test_a_builder_makes_tables_once() -> None:

@@ -6,15 +6,16 @@ from libc.stdint cimport uint8_t, uint32_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy
 
-from fastroute.ext.http1.body cimport TRAILER_NAME_MOST, Body, body_decode, body_pass, body_start, body_take
+from fastroute.ext.http1.body cimport Body, body_decode, body_free, body_pass, body_start, body_take
 from fastroute.ext.http1.head cimport FRAMING_CHUNKED, HeadLimits
-from fastroute.ext.memory.slice cimport Slice
+from fastroute.ext.http1.trailer cimport trailers_forbid, trailers_join, trailers_read
+from fastroute.ext.memory.slice cimport Arena, Slice
+from fastroute.ext.message.message cimport Field, Message
 
 cdef enum Option:
     OPTION_NO_TRAILERS = 1
     OPTION_NO_UNDERSCORES = 2
     OPTION_NARROW = 4           # small limits
-    OPTION_RESPONSE = 8
 
 cdef enum Way:
     WAY_TAKE
@@ -35,17 +36,30 @@ cdef struct Reading:            # how bodies are read
     uint8_t options
 
 
-cdef long pass_piece(Body *body, const char *data, uint32_t size, const HeadLimits *limits,
-                     Outcome *outcome) noexcept nogil:
-    cdef char *room = <char *> malloc(TRAILER_NAME_MOST + size)
-    cdef Slice passed
-    cdef long taken
-    memcpy(room + TRAILER_NAME_MOST, data, size)
-    taken = body_pass(body, room + TRAILER_NAME_MOST, size, limits, &passed)
-    if taken > 0 and passed.size:
-        memcpy(outcome.out + outcome.size, passed.data, passed.size)
-        outcome.size += passed.size
-    free(room)
+cdef void add(Outcome *outcome, Slice piece) noexcept nogil:
+    if piece.size:
+        memcpy(outcome.out + outcome.size, piece.data, piece.size)
+        outcome.size += piece.size
+
+
+cdef long pass_piece(Body *body, char *data, uint32_t size, const Reading *reading, Outcome *outcome) noexcept nogil:
+    cdef Slice passed, section
+    cdef Message trailers
+    cdef Arena arena
+    cdef long taken = body_pass(body, data, size, &reading.limits, &passed, &section)
+    if taken < 0:
+        return taken
+    add(outcome, passed)
+    if section.size:
+        arena.size = body.trailer_fields * <uint32_t> sizeof(Field)
+        arena.used = 0
+        arena.base = <char *> malloc(arena.size)
+        trailers_read(&trailers, section, body.trailer_fields, &arena)
+        trailers_forbid(&trailers, reading.options & OPTION_NO_TRAILERS != 0,
+                        reading.options & OPTION_NO_UNDERSCORES != 0)
+        trailers_join(&trailers, &section)
+        free(arena.base)
+        add(outcome, section)
     return taken
 
 
@@ -73,9 +87,6 @@ cdef void read(Outcome *outcome, const Reading *reading, int way, Slice data, ui
     cdef long taken
     cdef char *copy
     body_start(&body, FRAMING_CHUNKED, 0)
-    body.trailers_dropped = reading.options & OPTION_NO_TRAILERS != 0
-    body.underscores_dropped = reading.options & OPTION_NO_UNDERSCORES != 0
-    body.of_response = reading.options & OPTION_RESPONSE != 0
     outcome.taken = outcome.size = 0
     while <uint32_t> outcome.taken < data.size and not body.complete:
         size = min(step, data.size - <uint32_t> outcome.taken)
@@ -84,7 +95,7 @@ cdef void read(Outcome *outcome, const Reading *reading, int way, Slice data, ui
         if way == WAY_TAKE:
             taken = body_take(&body, copy, size, &reading.limits)
         elif way == WAY_PASS:
-            taken = pass_piece(&body, copy, size, &reading.limits, outcome)
+            taken = pass_piece(&body, copy, size, reading, outcome)
         else:
             taken = decode_piece(&body, copy, size, &reading.limits, outcome)
         free(copy)
@@ -93,6 +104,7 @@ cdef void read(Outcome *outcome, const Reading *reading, int way, Slice data, ui
             break
         outcome.taken += taken
     outcome.complete = body.complete
+    body_free(&body)
 
 
 cdef bint is_same(const Outcome *one, const Outcome *other) noexcept nogil:

@@ -6,12 +6,12 @@ from libc.stdint cimport uint8_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
-from fastroute.ext.http1.head cimport (
-    FRAMING_LENGTH, METHOD_GET, METHOD_HEAD, Head, HeadLimits, head_room, parse_request, parse_response,
-)
+from fastroute.ext.http1.head cimport Head, HeadLimits, head_room
+from fastroute.ext.http1.parser cimport parse_request, parse_response
 from fastroute.ext.http1.refusal cimport REFUSAL_ARENA_FULL
 from fastroute.ext.http1.write cimport write_request, write_response
 from fastroute.ext.memory.slice cimport Arena, slices_equal
+from fastroute.ext.message.message cimport BODY_LENGTH, METHOD_GET, METHOD_HEAD, Message
 
 cdef enum Option:
     OPTION_MERGE = 1
@@ -56,31 +56,33 @@ cdef int read_in_pieces(Reading *reading, const char *data, uint32_t size, uint3
 
 
 cdef const char *compare(const Head *one, const Head *other, bint response) noexcept nogil:
-    if one.stated != other.stated or one.framing != other.framing or (
-        one.stated == FRAMING_LENGTH and one.content_length != other.content_length
+    cdef const Message *a = &one.message
+    cdef const Message *b = &other.message
+    if a.declared != b.declared or a.has_body != b.has_body or (
+        a.declared == BODY_LENGTH and a.content_length != b.content_length
     ):
-        return b"the framing differs after forwarding"
-    if one.upgrade != other.upgrade:
+        return b"the body differs after forwarding"
+    if a.upgrade != b.upgrade:
         return b"the upgrade differs after forwarding"
     if response:
-        if one.status != other.status or not slices_equal(&one.reason, &other.reason):
+        if a.status != b.status or not slices_equal(&a.reason, &b.reason):
             return b"the status differs after forwarding"
         return NULL
-    if not slices_equal(&one.method, &other.method) or one.method_name != other.method_name:
+    if not slices_equal(&a.method, &b.method) or a.method_name != b.method_name:
         return b"the method differs after forwarding"
-    if not slices_equal(&one.path, &other.path):
+    if not slices_equal(&a.path, &b.path):
         return b"the path differs after forwarding"
-    if one.has_query != other.has_query or not slices_equal(&one.query, &other.query):
+    if a.has_query != b.has_query or not slices_equal(&a.query, &b.query):
         return b"the query differs after forwarding"
-    if not slices_equal(&one.authority, &other.authority) or not slices_equal(&one.host, &other.host):
+    if not slices_equal(&a.authority, &b.authority) or not slices_equal(&a.host, &b.host):
         return b"the host differs after forwarding"
     return NULL
 
 
 cdef uint32_t write_head(char *out, uint32_t room, const Head *head, bint response) noexcept nogil:
     if response:
-        return write_response(out, room, head, False, False, False)
-    return write_request(out, room, head)
+        return write_response(out, room, &head.message, False, False)
+    return write_request(out, room, &head.message)
 
 
 cdef const char *forwarded(Reading *reading, const Head *head, char *first, char *second, uint32_t room) noexcept nogil:
@@ -124,7 +126,7 @@ cdef const char *check(Reading *reading, const char *data, uint32_t size, uint32
     if result > <int> size:
         return b"more bytes were taken than given"
     # Requests to the gateway itself and those without a host (HTTP/1.0) are not forwarded as they are.
-    if result <= 0 or (not reading.response and (head.asterisk or head.authority.size == 0)):
+    if result <= 0 or (not reading.response and (head.message.asterisk or head.message.authority.size == 0)):
         return NULL
     out = <char *> malloc(2 * room)
     broken = forwarded(reading, &head, out, out + room, room)

@@ -69,11 +69,11 @@ cdef void take_down(World *world, Routes *routes) noexcept nogil:
 
 cdef uint32_t room_for(const World *world) noexcept nogil:
     """Exactly what facts_room promises to suffice."""
-    cdef HeadLimits limits = HeadLimits(0, 0, world.head.fields_count, False, False)
+    cdef HeadLimits limits = HeadLimits(0, 0, world.message.fields_count, False, False)
     cdef uint32_t i
-    limits.target = world.head.path.size + world.head.query.size + 1
-    for i in range(world.head.fields_count):
-        limits.head += world.head.fields[i].name.size + world.head.fields[i].value.size + 4
+    limits.target = world.message.path.size + world.message.query.size + 1
+    for i in range(world.message.fields_count):
+        limits.head += world.message.fields[i].name.size + world.message.fields[i].value.size + 4
     return facts_room(&limits)
 
 
@@ -110,7 +110,7 @@ cdef const char *fuzz_routes(const uint8_t *data, size_t size) noexcept nogil:
     arena.size = room_for(world)
     arena.used = 0
     arena.base = <char *> malloc(arena.size)
-    find_rule(routes, world.socket, NULL, &world.head, &arena, &decision)
+    find_rule(routes, world.socket, NULL, &world.message, &arena, &decision)
     broken = compare(world, &decision)
     take_down(world, routes)
     free(arena.base)

@@ -5,9 +5,9 @@ rank.
 from libc.stdint cimport uint32_t
 from libc.string cimport memcmp
 
-from fastroute.ext.http1.head cimport Head
-from fastroute.ext.http1.octet cimport lower
 from fastroute.ext.memory.slice cimport Slice, slices_equal
+from fastroute.ext.message.message cimport Message
+from fastroute.ext.message.octet cimport lower
 from fastroute.ext.routing.regex cimport pattern_matches
 from fastroute.ext.routing.rule cimport PATH_EXACT, PATH_PREFIX, ValueTest
 
@@ -58,21 +58,21 @@ cdef bint value_fits(const ValueTest *test, const char *value, uint32_t size) no
     return size == test.value.size and memcmp(value, test.value.data, size) == 0
 
 
-cdef bint header_fits(const ValueTest *test, const Head *head) noexcept nogil:
+cdef bint header_fits(const ValueTest *test, const Message *message) noexcept nogil:
     """The values of several lines are joined with commas."""
     cdef char joined[TEXT_MOST]
     cdef uint32_t used = 0
     cdef uint32_t i, k
     cdef bint found = False
-    for i in range(head.fields_count):
-        if not same_name(&test.name, &head.fields[i].name):
+    for i in range(message.fields_count):
+        if not same_name(&test.name, &message.fields[i].name):
             continue
         if found:
             joined[used] = c","
             used += 1
         found = True
-        for k in range(head.fields[i].value.size):
-            joined[used] = head.fields[i].value.data[k]
+        for k in range(message.fields[i].value.size):
+            joined[used] = message.fields[i].value.data[k]
             used += 1
     return found and value_fits(test, joined, used)
 
@@ -94,15 +94,15 @@ cdef bint parameter_fits(const ValueTest *test, const Slice *query) noexcept nog
     return False
 
 
-cdef bint conditions_hold(const Match *match, const Head *head) noexcept nogil:
+cdef bint conditions_hold(const Match *match, const Message *message) noexcept nogil:
     cdef uint32_t i
-    if match.method.size and not slices_equal(&match.method, &head.method):
+    if match.method.size and not slices_equal(&match.method, &message.method):
         return False
     for i in range(match.headers_count):
-        if not header_fits(&match.headers[i], head):
+        if not header_fits(&match.headers[i], message):
             return False
     for i in range(match.query_count):
-        if not parameter_fits(&match.query[i], &head.query):
+        if not parameter_fits(&match.query[i], &message.query):
             return False
     return True
 
@@ -114,13 +114,13 @@ cdef const Match *search_rules(const World *world, uint32_t listener) noexcept n
     cdef uint32_t best_path = 0
     cdef uint32_t i, k, host, path
     for i in range(world.rules_count):
-        host = specificity(&world.hostnames[i], &world.head.host)
+        host = specificity(&world.hostnames[i], &world.message.host)
         if world.homes[i] != listener or host == 0 or host < best_host:
             continue
         for k in range(world.rules[i].matches_count):
             match = &world.matches[i][k]
-            path = path_fits(match, &world.head.path)
-            if path == 0 or not conditions_hold(match, &world.head):
+            path = path_fits(match, &world.message.path)
+            if path == 0 or not conditions_hold(match, &world.message):
                 continue
             if best is NULL or host > best_host or path > best_path or (
                 path == best_path and memcmp(match.rank.data, best.rank.data, 2) < 0
@@ -134,7 +134,7 @@ cdef const Match *search(const World *world, uint32_t *listener) noexcept nogil:
     cdef uint32_t i, host
     listener[0] = world.listeners_count
     for i in range(world.listeners_count):
-        host = specificity(&world.listeners[i].hostname, &world.head.host)
+        host = specificity(&world.listeners[i].hostname, &world.message.host)
         if world.listeners[i].socket == world.socket and host > best:
             best = host
             listener[0] = i

@@ -2,8 +2,8 @@
 
 from libc.stdint cimport uint8_t, uint32_t
 
-from fastroute.ext.http1.head cimport Field, Head
 from fastroute.ext.memory.slice cimport Slice
+from fastroute.ext.message.message cimport Field, Message
 from fastroute.ext.routing.regex cimport Pattern
 from fastroute.ext.routing.rule cimport Match, Rule, ValueTest
 
@@ -34,7 +34,7 @@ cdef struct World:
     ValueTest tests[RULES_MOST][MATCHES_MOST][2][TESTS_MOST]
     char ranks[RULES_MOST][MATCHES_MOST][2]
     uint32_t socket             # at which the request arrives
-    Head head
+    Message message
     Field fields[FIELDS_MOST]
     char room[ROOM]
     uint32_t used

@@ -5,8 +5,8 @@ each other, as those of tests/snapshots.py do; sometimes texts from the input. R
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 
-from fastroute.ext.http1.octet cimport lower
 from fastroute.ext.memory.graveyard cimport Grave
+from fastroute.ext.message.octet cimport lower
 from fastroute.ext.routing.regex cimport pattern_beginning, pattern_new
 from fastroute.ext.routing.rule cimport BEGINNING_MOST, PATH_EXACT, PATH_PREFIX, PATH_REGEX
 
@@ -144,20 +144,20 @@ cdef void read_rule(World *world, Input *input, uint32_t at) noexcept nogil:
 
 
 cdef void read_request(World *world, Input *input) noexcept nogil:
-    cdef Head *head = &world.head
+    cdef Message *message = &world.message
     cdef uint32_t i
-    memset(head, 0, sizeof(Head))
+    memset(message, 0, sizeof(Message))
     world.socket = choice(input, SOCKETS)
-    head.method = text(input, methods, METHODS)
-    head.host = lower_text(world, text(input, hosts, HOSTS))
-    head.authority = head.host
-    head.path = path(world, input, False)
-    head.query = text(input, queries, QUERIES)
-    head.has_query = head.query.size > 0
-    head.fields = world.fields
-    head.fields_room = FIELDS_MOST
-    head.fields_count = choice(input, FIELDS_MOST + 1)
-    for i in range(head.fields_count):
+    message.method = text(input, methods, METHODS)
+    message.host = lower_text(world, text(input, hosts, HOSTS))
+    message.authority = message.host
+    message.path = path(world, input, False)
+    message.query = text(input, queries, QUERIES)
+    message.has_query = message.query.size > 0
+    message.fields = world.fields
+    message.fields_room = FIELDS_MOST
+    message.fields_count = choice(input, FIELDS_MOST + 1)
+    for i in range(message.fields_count):
         memset(&world.fields[i], 0, sizeof(Field))
         world.fields[i].name = text(input, spellings, NAMES)
         world.fields[i].value = text(input, values, VALUES)

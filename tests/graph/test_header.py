@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from graph.world import gateway, route, world
 
-from fastroute.ext.http1.field import CLAIM_PREFIXES, CLAIMS
+from fastroute.ext.message.fieldname import CLAIM_PREFIXES, CLAIMS
 from fastroute.graph.build import build_graph
 from fastroute.graph.header import STATED_FIELDS, STATED_PREFIX
 from fastroute.resources.meta import Key

@@ -13,6 +13,7 @@ from fastroute.explain.request import Request
 from fastroute.graph.build import build_graph
 from fastroute.graph.shadow import find_shadows
 from fastroute.lint import lint
+from fastroute.place import Place, Transport
 from fastroute.settings import GraphSettings
 
 LISTENERS = ("", "a.b.com", "*.b.com", "*.com")
@@ -72,7 +73,7 @@ def test_what_is_said_to_take_nothing_takes_nothing(
     hosts_of = {str(one.key): one.spec.hostnames for one in routes}
     snapshot = compile_snapshot(graph).snapshot
     for request in REQUESTS:
-        taking = find_listener(snapshot, "127.0.0.1", 80, request.host)
+        taking = find_listener(snapshot, Place(Transport.TCP, "127.0.0.1", 80), request.host)
         found = find_rule(snapshot, taking, request) if taking else None
         if taking and found:
             key = found.rule.route

@@ -45,6 +45,8 @@ CASES = {
         f"addressType: IPv4\nendpoints: [{repeated('{addresses: [10.0.0.1]}', 3000)}]",
         "discovery.k8s.io/v1",
     ),
+    "text": document("Secret", f"stringData: {{{', '.join(f'k{number}: v' for number in range(5000))}}}", "v1"),
+    "data": document("Secret", f"data: {{{', '.join(f'k{number}: AAAA' for number in range(5000))}}}", "v1"),
     "options": document(
         "Gateway",
         f"spec: {{gatewayClassName: x, addresses: [], infrastructure: {{labels: {{{LABELS}}}}}, listeners: []}}",

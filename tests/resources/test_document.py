@@ -123,6 +123,26 @@ def test_aliases_within_the_limits():
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "column"),
+    [
+        ('{"a":' * 3000 + "1" + "}" * 3000, 1, 5 * MAX_DEPTH + 1),
+        ('["]\\"]",\n' + "[" * 400 + "]" * 401, 2, MAX_DEPTH),
+        ("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1), 1, MAX_DEPTH + 1),
+    ],
+    ids=["mappings", "a second line", "one level too many"],
+)
+def test_json_that_is_nested_deeply_says_where(text, line, column):
+    with pytest.raises(MalformedError) as caught:
+        parse_json(text)
+    error = caught.value
+    assert (error.message, error.line, error.column) == (f"nested deeper than {MAX_DEPTH} levels", line, column)
+
+
+def test_json_may_have_all_levels():
+    assert parse_json("[" * MAX_DEPTH + "]" * MAX_DEPTH) == parse("[" * MAX_DEPTH + "]" * MAX_DEPTH)
+
+
 def test_json_says_where():
     with pytest.raises(MalformedError) as caught:
         parse_json('{"ä": 1,\n "b": }')

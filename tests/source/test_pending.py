@@ -256,3 +256,39 @@ def test_a_suspect_also_pays_for_the_change_that_made_it_one() -> None:
     pending.charge(pending.take(50, 0.0), 0.1, 0.0)
     changed(pending, BULK)
     assert pending.next_time(0.0) == FACTOR * (0.2 + 0.1)
+
+
+def test_few_changes_of_a_busy_namespace_are_divided() -> None:
+    """Each pass is cheap, but they follow each other without a pause: others must not wait for whole ones."""
+    store, now = Store(), 0.0
+
+    def rewritten(rules: int) -> set[Changed]:
+        store.apply([Apply(route(BULK, f"r{number}", rules)) for number in range(WHOLE // 2)], now)
+        portion = store.portion(50, now)
+        store.charge(portion, EXPENSIVE * 0.8, now)
+        return set(portion.taken)
+
+    assert len(rewritten(1)) == WHOLE // 2
+    now += 0.03
+    assert len(rewritten(2)) == WHOLE // 2
+    now += 0.03
+    store.apply([Apply(route(VICTIM, "r"))], now)
+    assert len(rewritten(3)) <= 1 + QUANTUM, "the victim does not wait for the rest"
+    assert len(store.portion(50, now).taken) < WHOLE // 2
+    store.snapshot()
+    now += 3 * FACTOR * EXPENSIVE
+    assert len(rewritten(1)) == WHOLE // 2, "not busy any more"
+
+
+def test_the_time_of_a_pass_is_shared_by_the_sizes_of_the_changes() -> None:
+    store = Store()
+    store.apply([Apply(route(BULK, f"r{number}")) for number in range(40)])
+    store.apply([Apply(route(VICTIM, "r"))])
+    for _ in range(2):
+        store.charge(portion := store.portion(50, 0.0), EXPENSIVE * 0.8, 0.0)
+        assert len(portion.taken) == 41
+        store.apply([Apply(route(BULK, f"r{number}", 2)) for number in range(40)])
+        store.apply([Apply(route(VICTIM, "r", 2))])
+    debts = store._pending._debts
+    assert debts.is_busy(BULK, 0.0)
+    assert not debts.is_busy(VICTIM, 0.0)

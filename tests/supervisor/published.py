@@ -1,5 +1,6 @@
 """Rules and listeners for the tests here, and a clock that only tests advance."""
 
+from fastroute.place import Place, Transport
 from fastroute.snapshot import Listener, Match, PathMatch, Rule, WeightedBackend
 
 
@@ -31,8 +32,7 @@ def listener(gateway, name, address="127.0.0.1"):
         id=f"{gateway}/{name}@{address}",
         gateway=gateway,
         name=name,
-        address=address,
-        port=80,
+        place=Place(Transport.TCP, address, 80),
         spec_port=80,
         hostname="",
     )

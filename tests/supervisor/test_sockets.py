@@ -8,15 +8,16 @@ import pytest
 
 from fastroute.demo.pods import free_ports
 from fastroute.descriptors import Shortages
+from fastroute.place import Place, Transport
 from fastroute.supervisor import sockets
-from fastroute.supervisor.sockets import BindError, ListeningSockets, Place, bind
+from fastroute.supervisor.sockets import BindError, ListeningSockets, bind
 
 
 @pytest.fixture
 def place():
     """A place on which probably nothing listens."""
     (port,) = free_ports(1)
-    return Place("127.0.0.1", port)
+    return Place(Transport.TCP, "127.0.0.1", port)
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def listening():
 
 def connects(place, timeout=10.0):
     try:
-        socket.create_connection(place, timeout).close()
+        socket.create_connection(place[1:], timeout).close()
     except OSError:
         return False
     return True
@@ -37,7 +38,7 @@ def connects(place, timeout=10.0):
 def test_a_place_has_one_socket_a_slot_and_all_are_listening(listening, place):
     listening.follow([place])
     assert len(listening.bound[place]) == 2
-    clients = [socket.create_connection(place) for _ in range(40)]
+    clients = [socket.create_connection(place[1:]) for _ in range(40)]
     accepted = [0, 0]
     for i, one in enumerate(listening.bound[place]):
         while True:
@@ -68,7 +69,7 @@ def test_a_place_that_is_taken_says_so_even_by_one_who_shares(place, listening):
 def test_ports_leave_descriptors_for_others(place):
     counted = []
     few = ListeningSockets(2, 3, Shortages(counted.append))
-    places = [place, *(Place("127.0.0.1", port) for port in free_ports(1))]
+    places = [place, *(Place(Transport.TCP, "127.0.0.1", port) for port in free_ports(1))]
     few.follow(places)
     assert len(few.bound) == 1
     [why] = few.failed.values()
@@ -90,7 +91,7 @@ def test_the_first_port_is_bound_although_many_workers_need_a_socket_each(place)
 
 
 def test_what_failed_and_is_not_wanted_any_more_is_forgotten(place, listening):
-    with socket.create_server(place):
+    with socket.create_server(place[1:]):
         listening.follow([place])
         listening.follow([])
     assert listening.failed == {}
@@ -98,14 +99,14 @@ def test_what_failed_and_is_not_wanted_any_more_is_forgotten(place, listening):
 
 def test_a_place_that_goes_lets_nobody_new_in_but_those_who_wait(place, listening):
     listening.follow([place])
-    waiting = socket.create_connection(place)
+    waiting = socket.create_connection(place[1:])
     gone = listening.bound[place]
     listening.follow([])
     assert not connects(place)
     assert waiting.getpeername() in [(one.accept()[0].getsockname()) for one in gone if _has_queue(one)]
     listening.close_retired()
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(place, 1)
+        socket.create_connection(place[1:], 1)
     waiting.close()
 
 
@@ -147,11 +148,15 @@ def test_every_failure_names_the_way_out(monkeypatch, number, words):
 
     monkeypatch.setattr(sockets, "_bound_socket", refuse)
     with pytest.raises(BindError, match=words):
-        bind(Place("127.0.0.1", 80), 1)
+        bind(Place(Transport.TCP, "127.0.0.1", 80), 1)
 
 
 @pytest.mark.parametrize(
-    ("place", "words"), [(Place("127.0.0.1", 70_000), "--port-offset"), (Place("nowhere", 80), "cannot be bound")]
+    ("place", "words"),
+    [
+        (Place(Transport.TCP, "127.0.0.1", 70_000), "--port-offset"),
+        (Place(Transport.TCP, "nowhere", 80), "cannot be bound"),
+    ],
 )
 def test_a_place_that_does_not_exist_is_refused(place, words):
     with pytest.raises(BindError, match=words):
@@ -169,11 +174,11 @@ def test_a_place_that_does_not_exist_is_refused(place, words):
 )
 @pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="this machine has no IPv6")
 def test_wildcards(place, listening, addresses, reached):
-    listening.follow(Place(address, place.port) for address in addresses)
+    listening.follow(Place(Transport.TCP, address, place.port) for address in addresses)
     assert listening.failed == {}
-    assert [connects((address, place.port)) for address in ("127.0.0.1", "::1")] == reached
+    assert [connects(place._replace(address=address)) for address in ("127.0.0.1", "::1")] == reached
 
 
 def test_a_place_is_written_as_in_a_url():
-    assert str(Place("::1", 80)) == "[::1]:80"
-    assert str(Place("127.0.0.1", 80)) == "127.0.0.1:80"
+    assert str(Place(Transport.TCP, "::1", 80)) == "[::1]:80"
+    assert str(Place(Transport.TCP, "127.0.0.1", 80)) == "127.0.0.1:80"

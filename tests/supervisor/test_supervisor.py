@@ -14,13 +14,13 @@ from supervisor.published import rule
 
 from fastroute.demo.pods import free_ports
 from fastroute.metrics import Metrics
+from fastroute.place import Place, Transport
 from fastroute.publication import Pong
 from fastroute.settings import ServeSettings
 from fastroute.snapshot import Bound, Endpoint, Failed, Listener, Match, PathMatch, Rule, Snapshot
 from fastroute.supervisor import Supervisor, process
 from fastroute.supervisor import supervisor as module
 from fastroute.supervisor.parcel import Target
-from fastroute.supervisor.sockets import Place
 
 RULE = rule("a/one", "a/x:80", listener="L")
 
@@ -33,9 +33,8 @@ class Rig:
         (self.port,) = free_ports(1)
 
     def snapshot(self, *rules, port=None):
-        listener = Listener(
-            id="L", gateway="a/gw", name="http", address="127.0.0.1", port=port or self.port, spec_port=80, hostname=""
-        )
+        place = Place(Transport.TCP, "127.0.0.1", port or self.port)
+        listener = Listener(id="L", gateway="a/gw", name="http", place=place, spec_port=80, hostname="")
         return Snapshot(
             listeners={"L": listener},
             rules={one.id: one for one in rules or (RULE,)},
@@ -149,7 +148,7 @@ async def test_a_listener_that_moves_between_addresses_of_one_port_is_not_in_its
     async with supervised() as rig:
         one = rig.snapshot()
         for address in ("0.0.0.0", "127.0.0.1", "0.0.0.0"):
-            listener = msgspec.structs.replace(one.listeners["L"], address=address)
+            listener = msgspec.structs.replace(one.listeners["L"], place=Place(Transport.TCP, address, rig.port))
             outcome = await rig.supervisor.publish(msgspec.structs.replace(one, listeners={"L": listener}))
             assert outcome.listeners == {"L": Bound()}
             assert await rig.sources() == {"x"}
@@ -370,7 +369,7 @@ async def test_a_worker_never_gets_a_file_that_only_has_the_number_of_its_socket
                 with socket.socket(fileno=os.dup(descriptor)) as given:
                     sent.append(given.getsockname()[1])
 
-    supervisor._sockets.follow([Place("127.0.0.1", port)])
+    supervisor._sockets.follow([Place(Transport.TCP, "127.0.0.1", port)])
     await supervisor._bring_sockets(Slow())
     assert sent == [port]
 

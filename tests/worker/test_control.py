@@ -9,8 +9,11 @@ from contextlib import contextmanager
 import pytest
 import trio
 
+from fastroute.place import Place, Transport
 from fastroute.publication import Ack, Begin, Commit, Decoder, Drain, Listen, Upward, WireError, encode
 from fastroute.worker.control import LOST, ControlStream
+
+PLACE = Place(Transport.TCP, "127.0.0.1", 80)
 
 
 @pytest.fixture
@@ -54,7 +57,7 @@ async def test_descriptors_keep_the_order_of_their_messages(ends):
     files = [os.memfd_create(f"file {i}") for i in range(5)]
     for i, fd in enumerate(files):
         main.sendall(encode(Begin(i + 1, 0)))
-        send_beside(main, Listen("127.0.0.1", 80, i), fd)
+        send_beside(main, Listen(PLACE, i), fd)
     for fd in files:
         assert isinstance(await control.receive(), Begin)
         assert isinstance(await control.receive(), Listen)
@@ -69,10 +72,10 @@ async def test_a_descriptor_that_does_not_fit_is_lost_and_the_next_ones_keep_the
     main, control = ends
     files = [os.memfd_create(f"file {i}") for i in range(2)]
     with full_table():
-        send_beside(main, Listen("127.0.0.1", 80, 0), files[0])
-        assert await control.receive() == Listen("127.0.0.1", 80, 0)
-    send_beside(main, Listen("127.0.0.1", 80, 1), files[1])
-    assert await control.receive() == Listen("127.0.0.1", 80, 1)
+        send_beside(main, Listen(PLACE, 0), files[0])
+        assert await control.receive() == Listen(PLACE, 0)
+    send_beside(main, Listen(PLACE, 1), files[1])
+    assert await control.receive() == Listen(PLACE, 1)
     assert control.take_descriptor() == LOST
     got = control.take_descriptor()
     assert same_file(got, files[1])
@@ -84,7 +87,7 @@ async def test_closing_with_a_lost_descriptor(ends):
     main, control = ends
     reader, writer = os.pipe()
     with full_table():
-        send_beside(main, Listen("127.0.0.1", 80, 0), writer)
+        send_beside(main, Listen(PLACE, 0), writer)
         await control.receive()
     for fd in (reader, writer):
         os.close(fd)
@@ -117,7 +120,7 @@ async def test_what_is_sent_arrives_and_a_main_that_is_gone_is_nobodys_business(
 async def test_closing_closes_what_nobody_took(ends):
     main, control = ends
     reader, writer = os.pipe()
-    send_beside(main, Listen("127.0.0.1", 80, 0), writer)
+    send_beside(main, Listen(PLACE, 0), writer)
     os.close(writer)
     await control.receive()
     control.__exit__(None, None, None)

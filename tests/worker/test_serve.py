@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 import trio
 from load import PATIENCE, Backend, Load, loaded, until
+from rig import loopback
 
 from fastroute.publication import (
     Ack,
@@ -49,7 +50,7 @@ from fastroute.worker.serve import serve
 
 
 def listener(port):
-    return Listener(id="L", gateway="a/gw", name="http", address="127.0.0.1", port=port, spec_port=80, hostname="")
+    return Listener(id="L", gateway="a/gw", name="http", place=loopback(port), spec_port=80, hostname="")
 
 
 def rule(path="", backend="a/x:80", kind="PathPrefix"):
@@ -104,7 +105,7 @@ class Main(NamedTuple):
     def whole(self, version=1, base=0, *more):
         """All messages needed to serve, and `more`."""
         endpoints = SetEndpoints("a/x:80", (Endpoint("127.0.0.1", self.backend.port),))
-        listen = Listen("127.0.0.1", self.port, 0)
+        listen = Listen(loopback(self.port), 0)
         return (
             Begin(version, base),
             endpoints,
@@ -209,22 +210,22 @@ async def test_a_backend_that_leaves_and_is_set_again_stays():
 async def test_a_socket_is_given_back_at_once_outside_a_publication_and_may_come_again():
     async with started() as main:
         await main.ask(*main.whole())
-        place = ("127.0.0.1", main.port, 0)
+        key = (loopback(main.port), 0)
         for version in (2, 3):
-            assert await main.ask(Unlisten(*place), EndpointUpdate(version, version - 1, {})) == Ack(version)
+            assert await main.ask(Unlisten(*key), EndpointUpdate(version, version - 1, {})) == Ack(version)
             with trio.move_on_after(0.2) as unanswered:
                 await main.answers(1)
             assert unanswered.cancelled_caught
-            await main.say(Listen(*place))
+            await main.say(Listen(*key))
         assert await main.answers() == {"x"}
-        await main.say(Unlisten("127.0.0.1", main.port, 7))
+        await main.say(Unlisten(loopback(main.port), 7))
         assert await main.answers() == {"x"}
 
 
 async def test_a_socket_is_given_back_when_its_publication_is_installed():
     async with started() as main:
         await main.ask(*main.whole())
-        await main.say(Begin(2, 1), Unlisten("127.0.0.1", main.port, 0))
+        await main.say(Begin(2, 1), Unlisten(loopback(main.port), 0))
         assert await main.answers() == {"x"}
         assert await main.ask(Commit(2)) == Ack(2)
         with trio.move_on_after(0.2) as unanswered:

@@ -7,7 +7,7 @@ import types
 import msgspec
 import pytest
 from graph.secrets import chain, key_pem
-from rig import Rig, listener, rule
+from rig import Rig, listener, loopback, rule
 
 from fastroute.ext.memory.graveyard import collect
 from fastroute.ext.reactor.counters import INSTALL_SLOT
@@ -188,7 +188,7 @@ async def test_each_socket_is_a_step(slices):
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(40)]
     assert await slices.installer.obey(Begin(1, 0)) is None
     for port, one in enumerate(sockets):
-        slices.installer.listen(Listen("127.0.0.1", port + 1, 0), one.detach())
+        slices.installer.listen(Listen(loopback(port + 1), 0), one.detach())
     assert await slices.installer.obey(Commit(1)) == Ack(1)
     assert slices.slices.taken() >= 40
     assert slices.engine.statistics().listeners == 40

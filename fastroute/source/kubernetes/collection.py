@@ -11,9 +11,11 @@ import msgspec
 
 from fastroute.apiserver.kinds import Followed
 from fastroute.apiserver.objects import Held, Named, named, problem, typed
+from fastroute.resources.core import Secret
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.problem import ManifestProblem
 from fastroute.source.kubernetes.backlog import Notice
+from fastroute.source.kubernetes.quota import Quota
 from fastroute.source.store import Apply, Delete
 
 NOBODY = Key("", "")
@@ -29,6 +31,7 @@ class Collection:
         self.is_listed = False  # after the first complete listing; objects held before are of another version
         self._host, self._restated = host, restated
         self._listed: set[Key] | None = None  # while a listing is in progress
+        self._quota = Quota()  # of Secrets
 
     def take(self, notices: Iterable[Notice]) -> Iterator[Apply | Delete]:
         """The changes for the Store."""
@@ -86,7 +89,7 @@ class Collection:
             self.problems[key] = problem(self.row, key, error, self._host)
             return None
         self.problems.pop(key, None)
-        return resource
+        return self._quota.admit(resource) if isinstance(resource, Secret) else resource
 
     def _complete(self, since: float) -> Iterator[Delete]:
         listed, self._listed = self._listed or set(), None
@@ -99,5 +102,6 @@ class Collection:
         self.problems.pop(key, None)
         if self._listed is not None:
             self._listed.discard(key)
+        self._quota.drop(key)
         if self.held.pop(key, None) is not None:
             yield Delete(self.row.type, key, since)

@@ -3,8 +3,8 @@
 from libc.stdint cimport uint32_t
 from libc.string cimport memcpy
 
-from fastroute.ext.http1.head cimport FIELD_OTHER, Field, Head
 from fastroute.ext.memory.slice cimport Arena, Slice, arena_take
+from fastroute.ext.message.message cimport FIELD_OTHER, Field, Message
 
 
 cdef enum:
@@ -26,19 +26,19 @@ cdef inline bint same_name(const Slice *lower, const Slice *name) noexcept nogil
     return True
 
 
-cdef inline Field *append_field(Head *head, Arena *arena, Slice name, Slice value) noexcept nogil:
+cdef inline Field *append_field(Message *message, Arena *arena, Slice name, Slice value) noexcept nogil:
     """The new last field; NULL if the arena is full. Pointers to earlier fields are invalid afterwards."""
     cdef Field *fields
-    if head.fields_count == head.fields_room:
-        fields = <Field *> arena_take(arena, (head.fields_count + FIELDS_MORE) * <uint32_t> sizeof(Field))
+    if message.fields_count == message.fields_room:
+        fields = <Field *> arena_take(arena, (message.fields_count + FIELDS_MORE) * <uint32_t> sizeof(Field))
         if fields == NULL:
             return NULL
-        if head.fields_count:
-            memcpy(fields, head.fields, head.fields_count * sizeof(Field))
-        head.fields = fields
-        head.fields_room = head.fields_count + FIELDS_MORE
-    fields = &head.fields[head.fields_count]
-    head.fields_count += 1
+        if message.fields_count:
+            memcpy(fields, message.fields, message.fields_count * sizeof(Field))
+        message.fields = fields
+        message.fields_room = message.fields_count + FIELDS_MORE
+    fields = &message.fields[message.fields_count]
+    message.fields_count += 1
     fields.name = name
     fields.value = value
     fields.known = FIELD_OTHER

@@ -4,9 +4,9 @@ from libc.stdint cimport uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
-from fastroute.ext.http1.field cimport field_name
-from fastroute.ext.http1.head cimport Field
 from fastroute.ext.memory.slice cimport arena_take
+from fastroute.ext.message.fieldname cimport field_name
+from fastroute.ext.message.message cimport Field
 
 
 cdef bytes slice_bytes(const Slice *slice):
@@ -15,7 +15,7 @@ cdef bytes slice_bytes(const Slice *slice):
 
 cdef class Scratch:
     def __cinit__(self, uint32_t size):
-        memset(&self.head, 0, sizeof(Head))
+        memset(&self.message, 0, sizeof(Message))
         self.held = []
         self.arena.base = <char *> malloc(size if size else 1)
         self.arena.size = size
@@ -36,36 +36,37 @@ cdef class Scratch:
 
     cdef int request(self, method, path, query, host, fields) except -1:
         cdef str name = host.lower()
-        self.head.method = self.keep(method)
-        self.head.path = self.keep(path)
-        self.head.query = self.keep(query or b"")
-        self.head.has_query = query is not None
-        self.head.authority = self.keep(host)
+        self.message.method = self.keep(method)
+        self.message.path = self.keep(path)
+        self.message.query = self.keep(query or b"")
+        self.message.has_query = query is not None
+        self.message.authority = self.keep(host)
         colon = name.rfind(":")
         if colon > name.rfind("]"):
             name = name[:colon]
-        self.head.host = self.keep(name.removesuffix("."))
+        self.message.host = self.keep(name.removesuffix("."))
         return self.fill(fields)
 
     cdef int fill(self, fields) except -1:
         cdef Field *field
         cdef uint32_t count = <uint32_t> len(fields)
-        self.head.fields = <Field *> arena_take(&self.arena, count * <uint32_t> sizeof(Field))
-        if self.head.fields == NULL:
+        self.message.fields = <Field *> arena_take(&self.arena, count * <uint32_t> sizeof(Field))
+        if self.message.fields == NULL:
             raise MemoryError
         for name, value in fields:
-            field = &self.head.fields[self.head.fields_count]
+            field = &self.message.fields[self.message.fields_count]
             field.name = self.keep(name)
             field.value = self.keep(value)
             field.known = field_name(field.name.data, field.name.size)
             field.dropped = field.received = 0
-            self.head.fields_count += 1
-        self.head.fields_room = count
+            self.message.fields_count += 1
+        self.message.fields_room = count
         return 0
 
     cdef list fields(self):
+        cdef Field *field = self.message.fields
         cdef uint32_t i
         return [
-            (slice_bytes(&self.head.fields[i].name).decode(), slice_bytes(&self.head.fields[i].value).decode("latin-1"))
-            for i in range(self.head.fields_count) if not self.head.fields[i].dropped
+            (slice_bytes(&field[i].name).decode(), slice_bytes(&field[i].value).decode("latin-1"))
+            for i in range(self.message.fields_count) if not field[i].dropped
         ]

@@ -17,14 +17,21 @@ from libc.string cimport memchr, memcmp, memset
 from fastroute.ext.http1.field cimport (
     Noted, drop_underscores, obey_connection, refuse_byte, state_framing, take_fields, take_max_forwards,
 )
-from fastroute.ext.http1.octet cimport OCTET_TOKEN, run_over, run_over_field, run_over_visible
+from fastroute.ext.http1.head cimport (
+    FRAMING_CHUNKED, FRAMING_CLOSE, FRAMING_LENGTH, FRAMING_NONE, METHOD_MOST, MINOR_UNKNOWN,
+)
 from fastroute.ext.http1.refusal cimport (
-    REFUSAL_CONTROL_BYTE, REFUSAL_HEAD_TOO_LARGE, REFUSAL_HOST_MISSING, REFUSAL_HOST_REPEATED, REFUSAL_METHOD_INVALID,
-    REFUSAL_STATUS_INVALID, REFUSAL_SWITCH_UNASKED, REFUSAL_TARGET_INVALID, REFUSAL_TARGET_TOO_LONG,
-    REFUSAL_VERSION_INVALID, REFUSAL_VERSION_UNSUPPORTED,
+    REFUSAL_CONTROL_BYTE, REFUSAL_HEAD_TOO_LARGE, REFUSAL_HOST_MISSING, REFUSAL_HOST_REPEATED,
+    REFUSAL_METHOD_INVALID, REFUSAL_STATUS_INVALID, REFUSAL_SWITCH_UNASKED, REFUSAL_TARGET_INVALID,
+    REFUSAL_TARGET_TOO_LONG, REFUSAL_VERSION_INVALID, REFUSAL_VERSION_UNSUPPORTED,
 )
 from fastroute.ext.http1.target cimport check_authority, take_host, take_target
 from fastroute.ext.memory.slice cimport Arena, Slice
+from fastroute.ext.message.message cimport (
+    BODY_UNKNOWN, DROPPED_HERE, FIELD_EXPECT, FIELD_HOST, METHOD_CONNECT, METHOD_DELETE, METHOD_GET, METHOD_HEAD,
+    METHOD_OPTIONS, METHOD_OTHER, METHOD_PATCH, METHOD_POST, METHOD_PUT, METHOD_TRACE,
+)
+from fastroute.ext.message.octet cimport OCTET_TOKEN, run_over, run_over_field, run_over_visible
 
 cdef struct Method:
     const char *text
@@ -88,8 +95,8 @@ cdef int take_method(Head *head, const char **at, const char *end) noexcept nogi
         return 0
     if stop == start or stop[0] != c' ':
         return refuse_byte(stop, end, REFUSAL_METHOD_INVALID)
-    head.method = Slice(start, <uint32_t> (stop - start))
-    head.method_name = method_of(head.method)
+    head.message.method = Slice(start, <uint32_t> (stop - start))
+    head.message.method_name = method_of(head.message.method)
     at[0] = stop + 1
     return 1
 
@@ -132,14 +139,14 @@ cdef int take_status_line(Head *head, const char **at, const char *end) noexcept
     for _digit in range(3):
         if at[0] == end or not c'0' <= at[0][0] <= c'9':
             return refuse_byte(at[0], end, REFUSAL_STATUS_INVALID)
-        head.status = head.status * 10 + <uint16_t> (at[0][0] - c'0')
+        head.message.status = head.message.status * 10 + <uint16_t> (at[0][0] - c'0')
         at[0] += 1
-    if head.status < 100:
+    if head.message.status < 100:
         return -REFUSAL_STATUS_INVALID
-    head.reason = Slice(at[0], 0)
+    head.message.reason = Slice(at[0], 0)
     if at[0] < end and at[0][0] == c' ':
         stop = run_over_field(at[0] + 1, end)
-        head.reason = Slice(at[0] + 1, <uint32_t> (stop - at[0] - 1))
+        head.message.reason = Slice(at[0] + 1, <uint32_t> (stop - at[0] - 1))
         at[0] = stop
         return take_line_end(at, end, REFUSAL_CONTROL_BYTE)
     return take_line_end(at, end, REFUSAL_STATUS_INVALID)
@@ -173,9 +180,17 @@ cdef int more_or_too_large(uint32_t size, uint32_t *scanned, const HeadLimits *l
 
 cdef void drop_field(Head *head, uint8_t known) noexcept nogil:
     cdef uint32_t i
-    for i in range(head.fields_count):
-        if head.fields[i].known == known:
-            head.fields[i].dropped = DROPPED_HERE
+    for i in range(head.message.fields_count):
+        if head.message.fields[i].known == known:
+            head.message.fields[i].dropped = DROPPED_HERE
+
+
+cdef inline void declare(Head *head) noexcept nogil:
+    """Notes in the message what the framing means."""
+    head.message.declared = head.stated if head.stated <= FRAMING_LENGTH else BODY_UNKNOWN
+    if head.framing == FRAMING_CLOSE:
+        head.message.declared = BODY_UNKNOWN
+    head.message.has_body = head.framing != FRAMING_NONE
 
 
 cdef int conclude_request(Head *head, const Noted *noted, Arena *arena) noexcept nogil:
@@ -184,13 +199,14 @@ cdef int conclude_request(Head *head, const Noted *noted, Arena *arena) noexcept
     if refusal:
         return refusal
     head.framing = head.stated
-    if head.framing == FRAMING_LENGTH and head.content_length == 0:
+    if head.framing == FRAMING_LENGTH and head.message.content_length == 0:
         head.framing = FRAMING_NONE
-    head.expect_continue = noted.expects_continue and head.minor == 1
+    declare(head)
+    head.message.expect_continue = noted.expects_continue and head.minor == 1
     if noted.expects_continue and head.minor == 0:
         drop_field(head, FIELD_EXPECT)                  # ignored (RFC 9110 section 10.1.1)
-    head.has_loop = noted.loops != 0
-    if noted.max_forwards and (head.method_name == METHOD_OPTIONS or head.method_name == METHOD_TRACE):
+    head.message.has_loop = noted.loops != 0
+    if noted.max_forwards and (head.message.method_name == METHOD_OPTIONS or head.message.method_name == METHOD_TRACE):
         refusal = take_max_forwards(head, noted)
         if refusal:
             return refusal
@@ -198,10 +214,10 @@ cdef int conclude_request(Head *head, const Noted *noted, Arena *arena) noexcept
         return -REFUSAL_HOST_REPEATED
     if noted.hosts == 0 and head.minor == 1:
         return -REFUSAL_HOST_MISSING
-    if head.authority.data == NULL:
+    if head.message.authority.data == NULL:
         if noted.hosts == 0:
             return 0                                    # HTTP/1.0 without Host: only listeners without a hostname match
-        head.authority = noted.host
+        head.message.authority = noted.host
         return take_host(head, arena)
     # RFC 9112 section 3.2.2: the target's authority replaces Host. An invalid Host is still refused (section 3.2).
     refusal = check_authority(noted.host) if noted.hosts else 0
@@ -212,10 +228,10 @@ cdef int conclude_request(Head *head, const Noted *noted, Arena *arena) noexcept
 cdef void replace_host(Head *head) noexcept nogil:
     """Rules that match on Host see the authority that is forwarded."""
     cdef uint32_t i
-    for i in range(head.fields_count):
-        if head.fields[i].known == FIELD_HOST:
-            head.fields[i].value = head.authority
-            head.fields[i].received = 0
+    for i in range(head.message.fields_count):
+        if head.message.fields[i].known == FIELD_HOST:
+            head.message.fields[i].value = head.message.authority
+            head.message.fields[i].received = 0
 
 
 cdef int parse_request(Head *head, const char *data, uint32_t size, uint32_t *scanned,
@@ -245,7 +261,7 @@ cdef int parse_request(Head *head, const char *data, uint32_t size, uint32_t *sc
     if outcome > 0:
         outcome = conclude_request(head, &noted, arena)
         if not limits.keep_underscores:
-            drop_underscores(head, at)
+            drop_underscores(&head.message, at)
     return outcome if outcome else <int> (at - data)
 
 
@@ -256,24 +272,25 @@ cdef int conclude_response(Head *head, const Noted *noted, uint8_t request_metho
     cdef int refusal = state_framing(head, noted) or obey_connection(head, noted)
     if refusal:
         return refusal
-    head.upgrade &= head.status == 101 or head.status == 426       # RFC 9110 section 15.5.22
+    head.message.upgrade &= head.message.status == 101 or head.message.status == 426       # RFC 9110 section 15.5.22
     head.framing = head.stated
-    if head.status == 101 and not (asked and head.upgrade):
+    if head.message.status == 101 and not (asked and head.message.upgrade):
         return -REFUSAL_SWITCH_UNASKED
-    if head.status < 200 or head.status == 204:
+    if head.message.status < 200 or head.message.status == 204:
         # Such a message has no body (RFC 9112 sections 6.1 and 6.2), but a 204 with framing fields may be followed by
         # content.
-        if head.stated == FRAMING_CHUNKED or head.content_length > 0:
-            head.keep_alive = 0
+        if head.stated == FRAMING_CHUNKED or head.message.content_length > 0:
+            head.message.keep_alive = 0
         head.framing = head.stated = FRAMING_NONE
-    elif head.status == 304 or request_method == METHOD_HEAD:
+    elif head.message.status == 304 or request_method == METHOD_HEAD:
         head.framing = FRAMING_NONE
-        head.withheld = head.stated == FRAMING_CHUNKED or head.content_length > 0
+        head.withheld = head.stated == FRAMING_CHUNKED or head.message.content_length > 0
     elif head.stated == FRAMING_NONE:
         head.framing = FRAMING_CLOSE
-        head.keep_alive = 0
-    elif head.stated == FRAMING_LENGTH and head.content_length == 0:
+        head.message.keep_alive = 0
+    elif head.stated == FRAMING_LENGTH and head.message.content_length == 0:
         head.framing = FRAMING_NONE
+    declare(head)
     return 0
 
 

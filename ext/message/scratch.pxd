@@ -1,13 +1,13 @@
 # A Head and an Arena made from Python values, to call from Python what the engine calls from C.
 
-from fastroute.ext.http1.head cimport Head
 from fastroute.ext.memory.slice cimport Arena, Slice
+from fastroute.ext.message.message cimport Message
 
 
 cdef bytes slice_bytes(const Slice *slice)
 
 cdef class Scratch:             # Scratch(size): an arena of `size` bytes
-    cdef Head head
+    cdef Message message
     cdef Arena arena
     cdef list held              # the bytes that the head's slices point into
     cdef Slice keep(self, text)                         # str or bytes

@@ -1,0 +1,152 @@
+"""The names of fields that a proxy must interpret itself; see fieldname.pxd.
+
+They are found by a perfect hash over the length and three octets.
+"""
+
+from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memchr, memset
+
+from fastroute.ext.memory.slice cimport Slice
+from fastroute.ext.message.message cimport (
+    FIELD_CLAIM, FIELD_CONNECTION, FIELD_CONTENT_LENGTH, FIELD_DATE, FIELD_EXPECT, FIELD_HOST, FIELD_KEEP_ALIVE,
+    FIELD_LOCATION, FIELD_LOOP, FIELD_MAX_FORWARDS, FIELD_MIMIC, FIELD_OTHER, FIELD_PROXY, FIELD_PROXY_AUTHENTICATE,
+    FIELD_PROXY_AUTHORIZATION, FIELD_PROXY_CONNECTION, FIELD_SERVER, FIELD_TE, FIELD_TRAILER, FIELD_TRANSFER_ENCODING,
+    FIELD_UPGRADE, FIELD_X_FORWARDED_CLIENT_CERT, FIELD_X_FORWARDED_FOR, FIELD_X_FORWARDED_HOST,
+    FIELD_X_FORWARDED_PROTO, FIELD_X_REQUEST_ID,
+)
+from fastroute.ext.message.octet cimport is_text, lower
+
+NAMES = {
+    FIELD_HOST: b"host",
+    FIELD_CONTENT_LENGTH: b"content-length",
+    FIELD_TRANSFER_ENCODING: b"transfer-encoding",
+    FIELD_CONNECTION: b"connection",
+    FIELD_KEEP_ALIVE: b"keep-alive",
+    FIELD_PROXY_CONNECTION: b"proxy-connection",
+    FIELD_TE: b"te",
+    FIELD_TRAILER: b"trailer",
+    FIELD_UPGRADE: b"upgrade",
+    FIELD_EXPECT: b"expect",
+    FIELD_PROXY_AUTHENTICATE: b"proxy-authenticate",
+    FIELD_PROXY_AUTHORIZATION: b"proxy-authorization",
+    FIELD_X_FORWARDED_FOR: b"x-forwarded-for",
+    FIELD_X_FORWARDED_PROTO: b"x-forwarded-proto",
+    FIELD_X_FORWARDED_HOST: b"x-forwarded-host",
+    FIELD_X_REQUEST_ID: b"x-request-id",
+    FIELD_X_FORWARDED_CLIENT_CERT: b"x-forwarded-client-cert",
+    FIELD_PROXY: b"proxy",
+    FIELD_MAX_FORWARDS: b"max-forwards",
+    FIELD_DATE: b"date",
+    FIELD_SERVER: b"server",
+    FIELD_LOCATION: b"location",
+    FIELD_LOOP: b"fastroute-loop",
+}
+
+# Fields in which a proxy says where a request came from: FIELD_CLAIM, as are all names that begin with a prefix.
+CLAIMS = (
+    # the client's address, or anything
+    b"forwarded", b"forwarded-for", b"x-forwarded", b"x-real-ip", b"x-client-ip", b"client-ip", b"true-client-ip",
+    b"x-cluster-client-ip", b"x-originating-ip", b"x-remote-ip", b"x-remote-addr", b"x-proxyuser-ip",
+    b"cf-connecting-ip", b"cf-connecting-ipv6", b"fastly-client-ip", b"fly-client-ip", b"x-azure-clientip",
+    b"x-azure-socketip", b"x-envoy-external-address", b"x-original-forwarded-for", b"x-original-remote-addr",
+    # the scheme
+    b"front-end-https", b"x-arr-ssl", b"x-scheme", b"x-url-scheme", b"x-original-proto",
+    # host, path and method
+    b"x-host", b"x-http-host-override", b"x-original-host", b"x-original-method", b"x-original-uri", b"x-original-url",
+    b"x-rewrite-url",
+    # the client's certificate
+    b"client-cert", b"client-cert-chain", b"ssl-client-cert", b"ssl-client-verify", b"x-arr-clientcert",
+    b"x-client-cert",
+)
+CLAIM_PREFIXES = (b"x-forwarded-", b"x-ssl-client-")
+
+cdef enum:
+    NAME_MOST = 24              # bytes of the longest known name
+    NAMES_MOST = 96             # known names, including the empty one
+    PREFIXES = 2
+    PLACES = 512                # of the perfect hash: the upper 9 of 32 bits
+
+cdef struct Name:
+    Slice text                  # in lower case
+    uint8_t known               # FieldName
+
+cdef Name names[NAMES_MOST]     # the first one is empty: no name
+cdef Slice prefixes[PREFIXES]   # of names that are FIELD_CLAIM
+cdef uint8_t places[PLACES]     # index into `names` by hash
+cdef uint32_t factor            # makes the hash perfect
+
+
+cdef inline uint32_t place_of(const char *name, uint32_t size) noexcept nogil:
+    """A hash of the size and the first, the middle and the last octet, with letters in lower case and '_' in the middle
+    as '-'. `size` > 0."""
+    cdef uint32_t ends = <uint32_t> (name[0] | 0x20) << 8 | <uint32_t> (name[size - 1] | 0x20)
+    cdef uint32_t middle = c'-' if name[size >> 1] == c'_' else name[size >> 1] | 0x20
+    return ((size << 24 | middle << 16 | ends) * factor) >> 23
+
+
+cdef bint is_mimicked(const char *name, const char *known, uint32_t size) noexcept nogil:
+    """Whether `name` equals `known`, except for '_' instead of '-'."""
+    cdef uint32_t i
+    for i in range(size):
+        if lower(name[i]) != known[i] and not (name[i] == c'_' and known[i] == c'-'):
+            return False
+    return True
+
+
+cdef uint8_t name_by_prefix(const char *name, uint32_t size) noexcept nogil:
+    """Of a name that is not in `names`."""
+    cdef uint32_t i
+    if name[0] | 0x20 != c'x':          # as all prefixes begin
+        return FIELD_OTHER
+    for i in range(<uint32_t> PREFIXES):
+        if size > prefixes[i].size and is_mimicked(name, prefixes[i].data, prefixes[i].size):
+            return FIELD_CLAIM if memchr(name, c'_', size) == NULL else FIELD_MIMIC
+    return FIELD_OTHER
+
+
+cdef uint8_t field_name(const char *name, uint32_t size) noexcept nogil:
+    cdef const Name *known
+    if size == 0:
+        return FIELD_OTHER
+    if size > NAME_MOST:
+        return name_by_prefix(name, size)
+    known = &names[places[place_of(name, size)]]
+    if is_text(name, size, known.text.data, known.text.size):
+        return known.known
+    if known.text.size == size and is_mimicked(name, known.text.data, size):
+        return FIELD_MIMIC
+    return name_by_prefix(name, size)
+
+
+cdef bint fill_places() noexcept:
+    """False: two names share a place."""
+    cdef uint32_t i, place
+    memset(places, 0, sizeof(places))
+    for i in range(1, <uint32_t> NAMES_MOST):
+        if names[i].text.size == 0:
+            break
+        place = place_of(names[i].text.data, names[i].text.size)
+        if places[place]:
+            return False
+        places[place] = <uint8_t> i
+    return True
+
+
+def _lay_out():
+    """Fills the tables, and searches for a factor for which no two names share a place."""
+    global factor
+    listed = [(name, known) for known, name in NAMES.items()] + [(name, FIELD_CLAIM) for name in CLAIMS]
+    if len(listed) >= NAMES_MOST or max(len(name) for name, _ in listed) > NAME_MOST:
+        raise AssertionError("NAMES_MOST or NAME_MOST is too small")
+    for i, (name, known) in enumerate(listed, 1):
+        names[i] = Name(Slice(<const char *> name, <uint32_t> len(name)), <uint8_t> known)
+    for i, name in enumerate(CLAIM_PREFIXES):
+        prefixes[i] = Slice(<const char *> name, <uint32_t> len(name))
+    for candidate in range(0x9e3779b1, 0x9e3779b1 + 20000, 2):
+        factor = candidate
+        if fill_places():
+            return
+    raise AssertionError("no factor makes the hash of field names perfect: more PLACES are needed")
+
+
+_lay_out()
