@@ -32,8 +32,8 @@ FRAMING_FIELDS = frozenset(
         "upgrade",
     }
 )
-# The fields of ext/message/fieldname.pyx that state the address or the certificate of a client, and Proxy, which CGI programs
-# use as the address of their own proxy.
+# The fields of ext/message/fieldname.pyx that state the address or the certificate of a client, and Proxy, which CGI
+# programs use as the address of their own proxy.
 STATED_FIELDS = frozenset(
     {
         "cf-connecting-ip",
