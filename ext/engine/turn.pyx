@@ -9,7 +9,9 @@ trio has work to do on a descriptor passed to Engine.heed.
 from libc.stdint cimport uint32_t, uint64_t
 from posix.time cimport itimerspec
 
-from fastroute.ext.engine.listener cimport listener_accept, listeners_can_resume, listeners_resume
+from fastroute.ext.engine.listener cimport (
+    listener_accept, listener_expired, listeners_can_resume, listeners_resume,
+)
 from fastroute.ext.exchange.downstream cimport downstream_advance, downstream_expired, downstream_shake
 from fastroute.ext.exchange.idle cimport idle_stays
 from fastroute.ext.exchange.mirroring cimport mirror_advance, mirror_expired
@@ -17,7 +19,7 @@ from fastroute.ext.exchange.relief cimport relieve
 from fastroute.ext.exchange.upstream cimport upstream_close, upstream_forget
 from fastroute.ext.memory.buffer cimport buffers_total
 from fastroute.ext.reactor.connection cimport (
-    SIDE_DOWNSTREAM, SIDE_HEEDED, SIDE_LISTENER, SIDE_TIMER, SIDE_UPSTREAM, STATE_LEAVING, STATE_POOLED, Connection,
+    SIDE_DOWNSTREAM, SIDE_HEEDED, SIDE_LISTENER, SIDE_TIMER, SIDE_UPSTREAM, STATE_POOLED, Connection,
     slab_exhume, slab_find,
 )
 from fastroute.ext.reactor.counters cimport FIXED_BUFFERED, FIXED_TURNS, FIXED_WORST_TURN, count, load_word, store_word
@@ -203,8 +205,7 @@ cdef bint expire(Reactor r, uint64_t start) noexcept nogil:
         if c.side == SIDE_DOWNSTREAM:
             downstream_expired(r, c, NULL)
         elif c.side == SIDE_LISTENER:
-            if c.state == STATE_LEAVING:
-                listener_accept(r, c)
+            listener_expired(r, c)
         elif c.state == STATE_POOLED:
             upstream_close(r, c)
         elif c.mirror is not NULL:

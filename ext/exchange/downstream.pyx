@@ -397,10 +397,7 @@ cdef void downstream_end(Reactor r, Connection *c, uint16_t reason) noexcept nog
         record_connection(r, c, reason_name(reason))
         downstream_close(r, c)
     elif x.answered:
-        x.reason = reason
-        x.cause = NULL
-        break_off(r, c, x, reason)
-        conclude(r, c, VERDICT_RESET)       # also frees what the kernel holds, which a close does not
+        downstream_reset(r, c, reason)
     else:
         x.keep_alive = False
         verdict = answer_plainly(r, c, x, 503, reason)
@@ -408,6 +405,13 @@ cdef void downstream_end(Reactor r, Connection *c, uint16_t reason) noexcept nog
             verdict = exchange_advance(r, c)
         if verdict != VERDICT_ON:
             conclude(r, c, verdict)
+
+
+cdef void downstream_reset(Reactor r, Connection *c, uint16_t reason) noexcept nogil:
+    c.exchange.reason = reason
+    c.exchange.cause = NULL
+    break_off(r, c, c.exchange, reason)
+    conclude(r, c, VERDICT_RESET)           # also frees what the kernel holds, which a close does not
 
 
 cdef void downstream_close(Reactor r, Connection *c) noexcept nogil:
