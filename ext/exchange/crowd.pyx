@@ -4,13 +4,14 @@ Without this, idle connections and tunnels of a few addresses could keep all oth
 through all connections for each client would be too slow, so SAMPLE random ones are examined, and the best of them
 ends. The best one is, in this order:
 
-1. without a request for RESTED, and of an address with at least CROWD connections;
+1. without a request for RESTED, and of an address with many connections (CROWD);
 2. with a request or tunnel of such an address that had no traffic for QUIET;
 3. without a request for RESTED, of any other address: clients expect that idle connections end;
-4. with any other request of an address with at least CROWD connections.
+4. with any other request of an address with many connections.
 
 Of several in the same class, it is one of the address with the most connections, and of these the one that has waited
-longest. So an address with fewer connections than CROWD never loses a request.
+longest. So an address with few connections never loses a request. How many are many depends on the limit: a low limit
+can be reached by few addresses, or with few connections of each.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -26,7 +27,9 @@ from fastroute.ext.reactor.counters cimport FIXED_ENDED_CONNECTIONS_FULL, count
 
 cdef enum:
     SAMPLE = 64
-    CROWD = 64              # connections of one address
+    CROWD = 64              # connections that are many for one address
+    CROWD_LEAST = 8         # the same with a low limit
+    CROWD_SHARE = 1024      # connections of the limit for each of them
     RESTED = 1000           # milliseconds: an idle connection that was used just now may be used again
     QUIET = 10000           # milliseconds
 
@@ -46,7 +49,9 @@ cdef struct Candidate:
 
 cdef Class class_of(Reactor r, const Candidate *found) noexcept nogil:
     cdef const Connection *c = found.connection
-    cdef bint crowded = found.crowd >= CROWD
+    cdef bint crowded = found.crowd >= CROWD_LEAST and found.crowd >= min(
+        r.max_connections // CROWD_SHARE, <uint32_t> CROWD
+    )
     if c.exchange is not NULL:
         if not crowded:
             return CLASS_NONE

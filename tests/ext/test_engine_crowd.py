@@ -98,6 +98,20 @@ async def test_a_crowd_makes_room(use: Use, seconds: int) -> None:
         assert rig.engine.statistics().exchanges == len(others) + requests
 
 
+async def test_with_a_low_limit_few_connections_are_a_crowd() -> None:
+    limits = Limits(max_connections=20)
+    async with backends(answering) as [backend], running(rule("b"), limits=limits, held=True) as rig:
+        rig.put("b", backend.port)
+        others = await fill(rig, 7, waiting, "127.0.0.3")
+        crowd = await fill(rig, 13, tunnel, "127.0.0.2")
+        rig.advance(11)
+        client = await connect(rig.port)
+        await client.send(GET)
+        await served(rig, client)
+        assert ended(rig) == 1
+        assert rig.engine.statistics().exchanges == len(others) + len(crowd) - 1
+
+
 async def test_an_idle_connection_makes_room() -> None:
     limits = Limits(max_connections=5)
     async with backends(answering) as [backend], running(rule("b"), limits=limits, held=True) as rig:
