@@ -337,9 +337,11 @@ async def backends(*scripts: Script) -> AsyncIterator[list[Backend]]:
             nursery.cancel_scope.cancel()
 
 
-async def connect(port: int, name: str = "a", context: ssl.SSLContext | None = None) -> Peer:
-    """A client; with TLS if TRANSPORT is "tls" or a context is given."""
-    stream = await trio.open_tcp_stream("127.0.0.1", port)
+async def connect(
+    port: int, name: str = "a", context: ssl.SSLContext | None = None, *, source: str | None = None
+) -> Peer:
+    """A client; with TLS if TRANSPORT is "tls" or a context is given. `source`: its address."""
+    stream = await trio.open_tcp_stream("127.0.0.1", port, local_address=source)
     if context is None and TRANSPORT.get() == "plain":
         return Peer(stream)
     secure = SecureStream(stream, context or trust(), name)

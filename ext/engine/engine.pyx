@@ -25,6 +25,7 @@ from fastroute.ext.engine.visit cimport parent_drain
 from fastroute.ext.exchange.downstream cimport downstream_close
 from fastroute.ext.exchange.mirroring cimport mirror_close
 from fastroute.ext.exchange.pace cimport PACE_WINDOW
+from fastroute.ext.exchange.relief cimport relief_open
 from fastroute.ext.exchange.upstream cimport upstream_close
 from fastroute.ext.http1.forwarded cimport Peer, trusted_proxies_new
 from fastroute.ext.http1.head cimport head_room
@@ -320,6 +321,7 @@ cdef int set_limits(Reactor r, limits) except -1:
     pipe_open(&r.pipe)
     waiting_open(&r.waiting)
     shares_open(&r.mirrors)
+    relief_open(r)
     if (r.arena.base is NULL or r.outgoing is NULL or r.scratch is NULL or r.copies.arena.base is NULL
             or r.sealed is NULL or r.record is NULL):
         raise MemoryError

@@ -3,9 +3,10 @@
 # Level-triggered, unlike all other descriptors: a queue that is not emptied is reported again. Each visit accepts about
 # as many connections as the one before found, so that a quiet listener avoids the accept4 call that returns EAGAIN.
 #
-# If there is no room, a listener with waiting clients is added to a list, and its events are switched off. When there
-# is room again, the first listeners of the list accept. So the work after a client has left does not depend on the
-# number of listeners.
+# If all connections are in use and a client waits, another connection ends (crowd.pxd). If none may end, a listener with
+# waiting clients is added to a list, its events are switched off, and it tries again after PAUSE. When there is room
+# again, the first listeners of the list accept. So the work after a client has left does not depend on the number of
+# listeners.
 
 from libc.stdint cimport uint32_t
 
@@ -23,6 +24,9 @@ cdef void listener_accept(Reactor r, Connection *listener) noexcept nogil
 cdef void listener_leave(Reactor r, Connection *listener) noexcept nogil
 # Accepts connections from some of the listeners that wait.
 cdef void listeners_resume(Reactor r) noexcept nogil
+
+# Handles an expired deadline: makes room for a client, or accepts the rest of the queue of a leaving listener.
+cdef void listener_expired(Reactor r, Connection *listener) noexcept nogil
 
 cdef inline bint has_room(Reactor r) noexcept nogil:
     """Whether another client connection can be accepted."""

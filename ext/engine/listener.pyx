@@ -4,6 +4,7 @@ from libc.errno cimport EAGAIN, EBADF, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport realloc
 
+from fastroute.ext.exchange.crowd cimport make_room
 from fastroute.ext.exchange.downstream cimport downstream_adopt
 from fastroute.ext.reactor.connection cimport (
     SIDE_LISTENER, STATE_DATAGRAMS, STATE_LEAVING, STATE_LISTENING, handle_of, slab_at, slab_find, slab_take,
@@ -24,7 +25,7 @@ cdef extern from *:
 
 cdef enum:
     ACCEPT_MOST = 16        # connections accepted per visit
-    PAUSE = 100             # milliseconds without accepting after descriptors ran out
+    PAUSE = 100             # milliseconds without accepting after descriptors ran out, or no connection could end
     RESUME_MOST = 16        # listeners from which one call of listeners_resume accepts
 
 
@@ -152,11 +153,23 @@ cdef void listeners_resume(Reactor r) noexcept nogil:
         listener_accept(r, listener)
         if slab_find(&r.slab, handle) is NULL or listener.paused:
             continue
-        if has_room(r):
+        if has_room(r) or is_full(r):
             listener.watched = True
             set_interest(r, listener, EPOLL_CTL_MOD, EPOLLIN)
         else:
             pause(r, listener)
+
+
+cdef bint is_full(Reactor r) noexcept nogil:
+    """Whether all connections are in use, and descriptors are not missing."""
+    return r.downstreams >= r.max_connections and r.milliseconds >= r.paused_until
+
+
+cdef void listener_expired(Reactor r, Connection *listener) noexcept nogil:
+    if listener.state == STATE_LEAVING:
+        listener_accept(r, listener)
+    elif listener.paused and is_full(r) and not make_room(r):
+        set_deadline(r, listener, r.milliseconds + PAUSE)
 
 
 cdef void listener_accept(Reactor r, Connection *listener) noexcept nogil:
@@ -166,8 +179,15 @@ cdef void listener_accept(Reactor r, Connection *listener) noexcept nogil:
     cdef int most = ACCEPT_MOST if listener.state == STATE_LEAVING else <int> listener.requests
     for i in range(most):
         if not has_room(r) and listener.state != STATE_LEAVING:
-            pause(r, listener)
-            return
+            if not is_full(r):
+                pause(r, listener)
+                return
+            if i > 0:           # its event is reported again if another client waits
+                return
+            if not make_room(r):
+                pause(r, listener)
+                set_deadline(r, listener, r.milliseconds + PAUSE)
+                return
         size = sizeof(sockaddr_storage)
         fd = accept4(listener.fd, <sockaddr *> &address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
         if fd < 0:

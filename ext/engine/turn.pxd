@@ -17,7 +17,7 @@ cdef struct Turns:
     uint64_t worst              # microseconds of the longest turn
     uint64_t waits              # how often a turn waited for more events
 
-# Handles what is ready, for about 3 ms at most. True: work is left for which there will be no event.
+# Handles what is ready, for less than 3 ms (more if the last step is a handshake with an RSA key). True: work is left for which there will be no event.
 cdef bint turn(Reactor r, Turns *turns) noexcept nogil
 # For a short time, turns do not wait for more events, because trio has work to do.
 cdef void hurry(Reactor r) noexcept nogil

@@ -9,7 +9,9 @@ trio has work to do on a descriptor passed to Engine.heed.
 from libc.stdint cimport uint32_t, uint64_t
 from posix.time cimport itimerspec
 
-from fastroute.ext.engine.listener cimport listener_accept, listeners_can_resume, listeners_resume
+from fastroute.ext.engine.listener cimport (
+    listener_accept, listener_expired, listeners_can_resume, listeners_resume,
+)
 from fastroute.ext.engine.visit cimport parent_expired, visit
 from fastroute.ext.exchange.downstream cimport downstream_advance, downstream_expired, downstream_shake
 from fastroute.ext.exchange.idle cimport idle_stays
@@ -18,7 +20,7 @@ from fastroute.ext.exchange.relief cimport relieve
 from fastroute.ext.exchange.upstream cimport upstream_close, upstream_forget
 from fastroute.ext.memory.buffer cimport buffers_total
 from fastroute.ext.reactor.connection cimport (
-    SIDE_DOWNSTREAM, SIDE_HEEDED, SIDE_LISTENER, SIDE_TIMER, SIDE_UPSTREAM, STATE_LEAVING, STATE_POOLED, Connection,
+    SIDE_DOWNSTREAM, SIDE_HEEDED, SIDE_LISTENER, SIDE_TIMER, SIDE_UPSTREAM, STATE_POOLED, Connection,
     slab_exhume, slab_find,
 )
 from fastroute.ext.reactor.counters cimport FIXED_BUFFERED, FIXED_TURNS, FIXED_WORST_TURN, count, load_word, store_word
@@ -31,7 +33,7 @@ cdef extern from "<sys/timerfd.h>" nogil:
     int TFD_TIMER_ABSTIME
 
 cdef enum:
-    BUDGET = 3000           # microseconds after which a turn handles nothing more
+    BUDGET = 2500           # microseconds after which a turn handles nothing more: with the last step less than 3 ms
     LINGER = 2200           # microseconds after which a turn does not wait any more
     WAIT = 1                # milliseconds of one such wait
     SHARE = 1000            # microseconds of handshakes that waited, also in a turn that has no time left
@@ -58,17 +60,23 @@ cdef bint turn(Reactor r, Turns *turns) noexcept nogil:
         turns.waits += 1
         if not fetch(r, turns, WAIT):
             break
-    while r.waiting.spent < SHARE and downstream_shake(r):
-        pass
+    shake_waiting(r)
     flush_log(r)
     arm(r)
     read_clock(r)
-    more = more or r.waiting.count != 0 or r.upstreams.pools.unused is not NULL or listeners_can_resume(r)
+    more = more or r.waiting.flows.count != 0 or r.upstreams.pools.unused is not NULL or listeners_can_resume(r)
     turns.made += 1
     store_word(&r.counters.words[<uint32_t> FIXED_BUFFERED], buffers_total())
     count(r.counters, FIXED_TURNS, 1)
     note_worst(r, &turns.worst, r.now - start)
     return more
+
+
+cdef void shake_waiting(Reactor r) noexcept nogil:
+    """Continues handshakes for SHARE, including the time to close those whose clients have left."""
+    cdef uint64_t until = r.now + SHARE
+    while r.waiting.spent < SHARE and r.now < until and downstream_shake(r):
+        pass
 
 
 cdef bint fetch(Reactor r, Turns *turns, int timeout) noexcept nogil:
@@ -102,14 +110,14 @@ cdef bint visit_all(Reactor r, Turns *turns, uint64_t start) noexcept nogil:
                 return True
             handle_event(r, &turns.events[turns.next])
             turns.next += 1
-        if buffers_total() > r.max_buffered and not relieve(r):
+        if buffers_total() > r.max_buffered and not relieve(r, start):
             return True
         if not expire(r, start):
             return True
         if listeners_can_resume(r):
             listeners_resume(r)
         if r.ready.first == 0 and turns.count < EVENTS and not listeners_can_resume(r):
-            if r.waiting.count == 0:
+            if r.waiting.flows.count == 0:
                 return False
             if r.now - start > BUDGET:
                 return True
@@ -198,8 +206,7 @@ cdef bint expire(Reactor r, uint64_t start) noexcept nogil:
         elif c.side == SIDE_DOWNSTREAM:
             downstream_expired(r, c, NULL)
         elif c.side == SIDE_LISTENER:
-            if c.state == STATE_LEAVING:
-                listener_accept(r, c)
+            listener_expired(r, c)
         elif c.state == STATE_POOLED:
             upstream_close(r, c)
         elif c.mirror is not NULL:

@@ -18,5 +18,7 @@ cdef void downstream_expired(Reactor r, Connection *c, Connection *u) noexcept n
 # Ends the connection because of a limit for all connections, and logs this: with a 503 if it has a request that is not
 # answered yet.
 cdef void downstream_end(Reactor r, Connection *c, uint16_t reason) noexcept nogil
+# Ends the exchange of the connection with a TCP reset, and logs it.
+cdef void downstream_reset(Reactor r, Connection *c, uint16_t reason) noexcept nogil
 # Closes the connection, and ends its exchange.
 cdef void downstream_close(Reactor r, Connection *c) noexcept nogil

@@ -2,8 +2,8 @@
 
 Each visit reads one head and begins one exchange; a connection with more data is queued behind the others, so a client
 that pipelines gets no more than its share. A read takes at most `Reactor.ahead` bytes: so many can be held behind a
-request in progress, during which nothing more is read. A response that closes the connection is followed by a half-close, and
-further input from the client is discarded for a while: a plain close with unread data would be a reset, which can
+request in progress, during which nothing more is read. A response that closes the connection is followed by a half-close,
+and further input from the client is discarded for a while: a plain close with unread data would be a reset, which can
 destroy the response.
 """
 
@@ -45,8 +45,8 @@ from fastroute.ext.reactor.exchange cimport (
 from fastroute.ext.reactor.inet cimport AF_INET, AF_INET6
 from fastroute.ext.reactor.parent cimport STREAMS_NONE, parent_begin
 from fastroute.ext.reactor.reactor cimport (
-    LINGER_BYTES, LINGER_TIME, SCRATCH, break_down, close_connection, end_writing, flush, queue, read_clock, receive,
-    set_deadline, watch,
+    LINGER_BYTES, LINGER_IDLE, LINGER_TIME, MILLISECOND, SCRATCH, break_down, close_connection, end_writing, flush,
+    queue, read_clock, receive, set_deadline, skip, watch,
 )
 from fastroute.ext.reactor.stream cimport streams_end
 from fastroute.ext.reactor.waiting cimport waiting_next
@@ -294,8 +294,9 @@ cdef void conclude(Reactor r, Connection *c, int verdict) noexcept nogil:
     elif verdict == VERDICT_LINGER:
         end_writing(r, c)
         c.state = STATE_LINGER
+        c.started = r.now
         buffer_free(&c.input)
-        set_deadline(r, c, r.milliseconds + LINGER_TIME)
+        set_deadline(r, c, r.milliseconds + LINGER_IDLE)
         if c.readable:
             queue(r, c)
     else:
@@ -309,9 +310,11 @@ cdef void linger_on(Reactor r, Connection *c) noexcept nogil:
     if c.writable and buffer_size(&c.output) and flush(r, c) == 0 and buffer_size(&c.output) == 0:
         end_writing(r, c)       # the TLS close_notify had to wait
     if c.readable and not c.failed:
-        size = receive(r, c, r.scratch, SCRATCH)
+        size = skip(c, SCRATCH)
         if size > 0:
-            c.drained += size
+            c.drained += <uint32_t> size
+            if not r.draining:
+                set_deadline(r, c, min(r.milliseconds + LINGER_IDLE, c.started // MILLISECOND + LINGER_TIME))
     if c.failed or size < 0 or c.drained > LINGER_BYTES:
         downstream_close(r, c)
     elif c.readable:
@@ -409,10 +412,7 @@ cdef void downstream_end(Reactor r, Connection *c, uint16_t reason) noexcept nog
         record_connection(r, c, reason_name(reason))
         downstream_close(r, c)
     elif x.answered:
-        x.reason = reason
-        x.cause = NULL
-        break_off(r, c, x, reason)
-        conclude(r, c, VERDICT_RESET)       # also frees what the kernel holds, which a close does not
+        downstream_reset(r, c, reason)
     else:
         x.keep_alive = False
         verdict = answer_plainly(r, c, x, 503, reason)
@@ -420,6 +420,13 @@ cdef void downstream_end(Reactor r, Connection *c, uint16_t reason) noexcept nog
             verdict = exchange_advance(r, c)
         if verdict != VERDICT_ON:
             conclude(r, c, verdict)
+
+
+cdef void downstream_reset(Reactor r, Connection *c, uint16_t reason) noexcept nogil:
+    c.exchange.reason = reason
+    c.exchange.cause = NULL
+    break_off(r, c, c.exchange, reason)
+    conclude(r, c, VERDICT_RESET)           # also frees what the kernel holds, which a close does not
 
 
 cdef void downstream_close(Reactor r, Connection *c) noexcept nogil:

@@ -34,7 +34,7 @@ cdef void handshake_begin(Reactor r, Connection *c) noexcept nogil:
 
 cdef bint handshake_advance(Reactor r, Connection *c) noexcept nogil:
     if c.state == STATE_HANDSHAKE and not c.failed:
-        if c.tls.waits:
+        if c.grouped:
             if c.ended:         # a client that has left costs no signature
                 handshake_fail(r, c, TLS_CLOSED)
             return False
@@ -54,11 +54,11 @@ cdef bint handshake_resume(Reactor r, Connection *c) noexcept nogil:
 
 
 cdef bint handshake_has_more(const Connection *c) noexcept nogil:
-    return c.readable and (c.state == STATE_HELLO or (c.state == STATE_HANDSHAKE and not c.tls.waits))
+    return c.readable and (c.state == STATE_HELLO or (c.state == STATE_HANDSHAKE and not c.grouped))
 
 
 cdef inline bint must_wait(Reactor r) noexcept nogil:
-    return r.waiting.count != 0 or r.waiting.spent >= AT_ONCE
+    return r.waiting.flows.count != 0 or r.waiting.spent >= AT_ONCE
 
 
 cdef bint proceed(Reactor r, Connection *c) noexcept nogil:
@@ -111,7 +111,7 @@ cdef bint read_name(Reactor r, Connection *c, uint32_t size) noexcept nogil:
 
 cdef Connection *superfluous(Reactor r) noexcept nogil:
     """The handshake that is closed for a new one. In a flood, most of them wait."""
-    if r.waiting.count > r.handshakes // 2:
+    if r.waiting.flows.count > r.handshakes // 2:
         return waiting_crowd(&r.waiting, &r.slab)
     return slab_at(&r.slab, r.handshakes_first)
 

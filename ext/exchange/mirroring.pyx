@@ -72,7 +72,7 @@ cdef bint make_way(Reactor r, uint16_t owner, uint32_t size) noexcept nogil:
     if not make_room(r, owner, size):
         count_failure(r, MIRROR_SLOW, 1)
         return False
-    if r.mirrors.count >= MIRRORS_MOST:
+    if r.mirrors.owners.count >= MIRRORS_MOST:
         oldest = shares_crowd(&r.mirrors, &r.slab, owner)
         if oldest is NULL:
             count_failure(r, MIRROR_OVERLOADED, 1)

@@ -26,4 +26,6 @@ cdef enum Entry:
 cdef Entry clients_enter(Clients *clients, uint16_t family, const uint8_t *address, uint32_t most) noexcept nogil
 # Removes a connection that was counted.
 cdef void clients_leave(Clients *clients, uint16_t family, const uint8_t *address) noexcept nogil
+# The number of connections of an address that has one.
+cdef uint32_t clients_count(const Clients *clients, uint16_t family, const uint8_t *address) noexcept nogil
 cdef void clients_free(Clients *clients) noexcept nogil

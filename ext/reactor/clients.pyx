@@ -76,6 +76,10 @@ cdef void clients_leave(Clients *clients, uint16_t family, const uint8_t *addres
         close_gap(clients, index)
 
 
+cdef uint32_t clients_count(const Clients *clients, uint16_t family, const uint8_t *address) noexcept nogil:
+    return clients.entries[find(clients, family, key_of(family, address))].connections
+
+
 cdef void close_gap(Clients *clients, uint32_t gap) noexcept nogil:
     """Moves later entries into the free entry at `gap`, so that a search from their homes still finds them."""
     cdef uint32_t index = gap

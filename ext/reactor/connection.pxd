@@ -107,12 +107,17 @@ cdef struct Connection:
     uint32_t newer
     Parent *parent              # owned; NULL: carries no streams
     Stream *stream              # owned; NULL: not a stream
+    uint8_t grouped             # these four: it is in a group (groups.pxd): its number, and the links, by slab index
+    uint16_t group
+    uint32_t group_before
+    uint32_t group_after
     # timer (timer.pyx)
     uint64_t deadline           # milliseconds; 0: none
     uint32_t timer_next
     uint32_t timer_previous
     uint32_t timer_slot         # index in the wheel
-    uint64_t started            # microseconds: upstream, when it was requested; downstream, first byte of a head
+    uint64_t started            # microseconds: upstream, when it was requested; downstream, first byte of a head, or the
+                                # beginning of STATE_LINGER
     # bytes
     uint32_t scanned            # parser state for a head that is still incomplete
     uint32_t requests           # number of exchanges it had

@@ -35,6 +35,7 @@ cdef enum Fixed:                # words of the first page; counters.pyx has the 
     FIXED_BUFFERED              # gauge: bytes of memory of all buffers
     FIXED_ENDED_BUFFERS_FULL    # connections that were ended because the buffers had too much memory
     FIXED_INSTALL_CPU           # microseconds of CPU time for installations, without traffic
+    FIXED_ENDED_CONNECTIONS_FULL    # connections that were ended because another client waited
     FIXED_TLS_FAILED = 40       # + TlsFailure
     FIXED_MIRROR_FAILURES = 48  # + MirrorFailure
     FIXED_LOCAL_RESPONSES = 64  # + LocalReason

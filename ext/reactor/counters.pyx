@@ -86,6 +86,7 @@ FIXED_NAMES = {
     "log_dropped": FIXED_LOG_DROPPED,
     "buffered": FIXED_BUFFERED,
     "ended_buffers_full": FIXED_ENDED_BUFFERS_FULL,
+    "ended_connections_full": FIXED_ENDED_CONNECTIONS_FULL,
     "tls_full": FIXED_TLS_FULL,
     "tls_resumed": FIXED_TLS_RESUMED,
     "tls_no_client_hello": FIXED_TLS_FAILED + TLS_NO_CLIENT_HELLO,

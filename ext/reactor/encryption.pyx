@@ -162,7 +162,7 @@ cdef void handshake_enter(Reactor r, Connection *c) noexcept nogil:
 
 
 cdef void handshake_leave(Reactor r, Connection *c) noexcept nogil:
-    if c.tls.waits:
+    if c.grouped:
         waiting_remove(&r.waiting, &r.slab, c)
     r.handshakes_unread -= c.tls.unread
     c.tls.unread = 0

@@ -27,9 +27,11 @@ from fastroute.ext.tls.tls cimport Pipe
 cdef enum:
     SCRATCH = 131072            # bytes read at once
     MILLISECOND = 1000          # microseconds
-    LINGER_TIME = 2000          # milliseconds that a half-closed client has to read and close
-    LINGER_BYTES = 1048576      # bytes that are read from it and discarded before it is closed
+    LINGER_TIME = 30000         # milliseconds that a half-closed client has to stop sending, to read and to close
+    LINGER_IDLE = 2000          # milliseconds without a byte after which it is closed; while draining: in all
+    LINGER_BYTES = 1073741824   # bytes that are discarded before it is closed
     DISCARD_BYTES = 65536       # bytes of a request body that are read and discarded to keep the connection
+    CLASSES = 64                # of connections by their memory (relief.pyx)
 
 cdef struct Times:              # settings.Limits in milliseconds
     uint64_t head
@@ -44,6 +46,15 @@ cdef struct Times:              # settings.Limits in milliseconds
 cdef struct Shortage:
     uint64_t count              # failed attempts
     int error                   # errno of the last one
+
+cdef struct Sweep:              # the search for connections to end (relief.pyx)
+    uint64_t begun              # milliseconds
+    uint32_t phase              # Phase
+    uint32_t next               # index in the slab
+    uint64_t share              # bytes that a namespace keeps
+    uint64_t *held              # bytes of the connections of each namespace
+    uint64_t[CLASSES] classes   # bytes of the connections of each class
+    uint32_t lowest             # class
 
 cdef class Reactor:
     cdef int epoll
@@ -96,12 +107,7 @@ cdef class Reactor:
     cdef AccessLog log
     cdef bint logs              # whether there is a log
     cdef uint64_t hurried       # milliseconds: until then turns do not wait for more events, because trio has work
-    cdef uint64_t sweep_begun   # these six: the search for connections to end (relief.pyx); milliseconds
-    cdef uint32_t sweep_next    # index in the slab; 0: there is none
-    cdef uint32_t sweep_first   # classes
-    cdef uint32_t sweep_last
-    cdef uint32_t sweep_lowest
-    cdef bint sweep_spares      # connections with a request
+    cdef Sweep sweep
     cdef uint64_t flushed       # milliseconds: when the log was last flushed
     # current state
     cdef bint announcing        # every answer has Connection: close
@@ -159,6 +165,8 @@ cdef Layer *layer_at(uint8_t kind) noexcept nogil
 # Receives at most `room` bytes. Returns their number (> 0), 0 if nothing is available now, -1 if the peer has closed its
 # side, -2 if the connection is broken. Clears `readable` if nothing more can be available.
 cdef long receive(Reactor r, Connection *c, char *into, uint32_t room) noexcept nogil
+# Discards at most `room` bytes from the socket without a copy, and without decryption. Returns like receive.
+cdef long skip(Connection *c, uint32_t room) noexcept nogil
 # Sends `parts` after the bytes in `c.output`; appends to `c.output` what is not accepted now. May change `parts`. Returns
 # 0, or -1 if the connection is broken or memory is exhausted.
 cdef int transmit(Reactor r, Connection *c, iovec *parts, int count) noexcept nogil

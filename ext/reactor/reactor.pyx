@@ -29,8 +29,8 @@ from fastroute.ext.reactor.epoll cimport (
 )
 from fastroute.ext.reactor.exchange cimport exchanges_free
 from fastroute.ext.reactor.inet cimport (
-    MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, MSG_PEEK, SHUT_WR, SIOCOUTQ, SO_LINGER, SOL_SOCKET, ioctl, linger, msghdr,
-    recv, send, sendmsg, setsockopt, shutdown,
+    MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, MSG_PEEK, MSG_TRUNC, SHUT_WR, SIOCOUTQ, SO_LINGER, SOL_SOCKET, ioctl, linger,
+    msghdr, recv, send, sendmsg, setsockopt, shutdown,
 )
 from fastroute.ext.reactor.shares cimport shares_close
 from fastroute.ext.reactor.timer cimport timer_remove, timer_set
@@ -58,6 +58,7 @@ cdef class Reactor:
         trusted_proxies_free(self.trusted)
         entropy_close(self.entropy)
         pipe_free(&self.pipe)
+        free(self.sweep.held)
         waiting_close(&self.waiting)
         shares_close(&self.mirrors)
         free(self.sealed)
@@ -137,9 +138,17 @@ cdef void break_down(Reactor r, Connection *c) noexcept nogil:
 
 
 cdef long receive_sealed(Reactor r, Connection *c, char *into, uint32_t room) noexcept nogil:
+    return take(c, into, room, 0)
+
+
+cdef long skip(Connection *c, uint32_t room) noexcept nogil:
+    return take(c, NULL, room, MSG_TRUNC)
+
+
+cdef long take(Connection *c, char *into, uint32_t room, int flags) noexcept nogil:
     cdef ssize_t size
     while True:
-        size = recv(c.fd, into, room, 0)
+        size = recv(c.fd, into, room, flags)
         if size > 0:
             if size < room and not c.ended and not c.failed:
                 c.readable = False

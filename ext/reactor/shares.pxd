@@ -1,25 +1,17 @@
 # How the namespaces of the routes share the mirrors of a worker, so that none of them can use all.
 #
-# There is a list of mirrors in progress for each namespace. If there is no room for another mirror, or for more bytes,
-# a mirror of the namespace that has the most is closed for a namespace that has less.
+# The mirrors in progress of a namespace are a group. If there is no room for another mirror, or for more bytes, a mirror
+# of the namespace that has the most is closed for a namespace that has less.
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 from fastroute.ext.reactor.connection cimport Connection, Slab
+from fastroute.ext.reactor.groups cimport Groups
 
-
-cdef struct Share:              # the mirrors of a namespace, oldest first, linked through Mirror
-    uint32_t first
-    uint32_t last
-    uint32_t count
-    uint32_t position           # index in `active`
-    uint64_t behind             # bytes queued for them
 
 cdef struct Shares:
-    Share *owners               # OWNERS (owner.pxd)
-    uint16_t *active            # those that have mirrors, in no order
-    uint32_t active_count
-    uint32_t count              # mirrors in total
+    Groups owners               # mirrors by namespace: OWNERS (owner.pxd)
+    uint64_t *queued            # bytes queued for the mirrors of each namespace
     uint64_t behind             # bytes queued for all of them
 
 cdef int shares_open(Shares *shares) except -1          # raises MemoryError

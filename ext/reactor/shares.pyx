@@ -1,6 +1,6 @@
 """The mirrors in progress by namespace; see shares.pxd.
 
-The searches for the namespace that has the most are needed only if there is no room. They visit at most as many places
+The searches for the namespace that has the most are needed only if there is no room. They visit at most as many groups
 as there are mirrors.
 """
 
@@ -10,96 +10,64 @@ from libc.stdlib cimport calloc, free
 from fastroute.ext.memory.buffer cimport buffer_size
 from fastroute.ext.memory.owner cimport OWNERS
 from fastroute.ext.reactor.connection cimport slab_at
-from fastroute.ext.routing.mirror cimport MIRRORS_MOST, Mirror
+from fastroute.ext.reactor.groups cimport (
+    Group, groups_add, groups_close, groups_largest, groups_open, groups_remove,
+)
+from fastroute.ext.routing.mirror cimport Mirror
 
 
 cdef int shares_open(Shares *shares) except -1:
-    shares.owners = <Share *> calloc(OWNERS, sizeof(Share))
-    shares.active = <uint16_t *> calloc(MIRRORS_MOST, sizeof(uint16_t))
-    if shares.owners is NULL or shares.active is NULL:
+    groups_open(&shares.owners, OWNERS)
+    shares.queued = <uint64_t *> calloc(OWNERS, sizeof(uint64_t))
+    if shares.queued is NULL:
         raise MemoryError
     return 0
 
 
 cdef void shares_close(Shares *shares) noexcept nogil:
-    free(shares.owners)
-    free(shares.active)
+    groups_close(&shares.owners)
+    free(shares.queued)
 
 
 cdef void shares_add(Shares *shares, Slab *slab, Connection *u) noexcept nogil:
-    cdef Mirror *mirror = u.mirror
-    cdef Share *share = &shares.owners[mirror.owner]
-    if share.count == 0:
-        share.position = shares.active_count
-        shares.active[shares.active_count] = mirror.owner
-        shares.active_count += 1
-    mirror.before = share.last
-    mirror.after = 0
-    if share.last:
-        slab_at(slab, share.last).mirror.after = u.index
-    else:
-        share.first = u.index
-    share.last = u.index
-    share.count += 1
-    shares.count += 1
+    groups_add(&shares.owners, slab, u, u.mirror.owner)
     shares_note(shares, u)
 
 
 cdef void shares_remove(Shares *shares, Slab *slab, Connection *u) noexcept nogil:
-    cdef Mirror *mirror = u.mirror
-    cdef Share *share = &shares.owners[mirror.owner]
-    if mirror.before:
-        slab_at(slab, mirror.before).mirror.after = mirror.after
-    else:
-        share.first = mirror.after
-    if mirror.after:
-        slab_at(slab, mirror.after).mirror.before = mirror.before
-    else:
-        share.last = mirror.before
-    share.behind -= mirror.behind
-    shares.behind -= mirror.behind
-    share.count -= 1
-    shares.count -= 1
-    if share.count == 0:
-        shares.active_count -= 1
-        shares.active[share.position] = shares.active[shares.active_count]
-        shares.owners[shares.active[share.position]].position = share.position
+    groups_remove(&shares.owners, slab, u)
+    shares.queued[u.mirror.owner] -= u.mirror.behind
+    shares.behind -= u.mirror.behind
 
 
 cdef void shares_note(Shares *shares, Connection *u) noexcept nogil:
     cdef Mirror *mirror = u.mirror
     cdef uint64_t change = <uint64_t> buffer_size(&u.output) - mirror.behind    # may wrap, like the sums
-    shares.owners[mirror.owner].behind += change
+    shares.queued[mirror.owner] += change
     shares.behind += change
     mirror.behind = buffer_size(&u.output)
 
 
 cdef Connection *shares_crowd(const Shares *shares, Slab *slab, uint16_t owner) noexcept nogil:
-    cdef const Share *most = &shares.owners[owner]
-    cdef const Share *share
-    cdef uint32_t i
-    for i in range(shares.active_count):
-        share = &shares.owners[shares.active[i]]
-        if share.count > most.count:
-            most = share
-    return slab_at(slab, most.first) if most.count > shares.owners[owner].count + 1 else NULL
+    cdef const Group *most = groups_largest(&shares.owners)
+    if most is NULL or most.count <= shares.owners.groups[owner].count + 1:
+        return NULL
+    return slab_at(slab, most.first)
 
 
 cdef Connection *shares_heap(const Shares *shares, Slab *slab, uint16_t owner, uint32_t size) noexcept nogil:
-    cdef const Share *most = &shares.owners[owner]
-    cdef const Share *share
+    cdef uint16_t most = owner
     cdef Connection *heaviest
     cdef Connection *u
     cdef uint32_t i
-    for i in range(shares.active_count):
-        share = &shares.owners[shares.active[i]]
-        if share.behind > most.behind:
-            most = share
-    if most.behind <= shares.owners[owner].behind + size:
+    for i in range(shares.owners.active_count):
+        if shares.queued[shares.owners.active[i]] > shares.queued[most]:
+            most = shares.owners.active[i]
+    if shares.queued[most] <= shares.queued[owner] + size:
         return NULL
-    heaviest = u = slab_at(slab, most.first)
-    while u.mirror.after:
-        u = slab_at(slab, u.mirror.after)
+    heaviest = u = slab_at(slab, shares.owners.groups[most].first)
+    while u.group_after:
+        u = slab_at(slab, u.group_after)
         if u.mirror.behind > heaviest.mirror.behind:
             heaviest = u
     return heaviest

@@ -5,9 +5,10 @@
 # the least time for handshakes recently, within it from the listener that has used the least, and within it the oldest.
 # So neither a listener nor a namespace with many clients delays the handshakes of another one.
 
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint64_t
 
 from fastroute.ext.reactor.connection cimport Connection, Slab
+from fastroute.ext.reactor.groups cimport Groups
 
 
 cdef enum:
@@ -17,24 +18,15 @@ cdef struct Usage:
     uint64_t spent              # microseconds, decayed
     uint64_t since              # milliseconds: when it was last decayed
 
-cdef struct Flow:               # the waiting connections of a listener, oldest first, linked through Tls
-    uint32_t first
-    uint32_t last
-    uint32_t count
-    uint32_t position           # index in `active`
-    Usage usage
-
 cdef struct Waiting:
-    Flow *flows                 # FLOWS (secure.pxd)
-    Usage *owners               # OWNERS (owner.pxd)
-    uint16_t *active            # flows that have connections, in no order
-    uint32_t active_count
-    uint32_t count              # connections in total
+    Groups flows                # the waiting connections by listener: FLOWS (secure.pxd)
+    Usage *listeners            # of each flow
+    Usage *owners               # of each namespace: OWNERS (owner.pxd)
     uint64_t spent              # microseconds of all handshakes in this turn
 
 cdef int waiting_open(Waiting *waiting) except -1       # raises MemoryError
 cdef void waiting_close(Waiting *waiting) noexcept nogil
-# Adds a connection, which must not be in any other list.
+# Adds a connection, which must not be in any group, or removes it.
 cdef void waiting_add(Waiting *waiting, Slab *slab, Connection *c) noexcept nogil
 cdef void waiting_remove(Waiting *waiting, Slab *slab, Connection *c) noexcept nogil
 # Removes and returns the connection that is next, or NULL. `now`: milliseconds.

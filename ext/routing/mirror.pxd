@@ -19,8 +19,6 @@ cdef struct Mirror:             # owned by its connection
     uint8_t answering           # the final head of the answer has been read
     uint8_t keeps               # the backend will keep the connection open
     uint64_t heard              # bytes of the answer received
-    uint32_t before             # list of the mirrors of its namespace (shares.pxd), by slab index
-    uint32_t after
     uint32_t behind             # bytes queued for it, as its namespace counts them
     uint16_t owner              # the namespace of the route
     Body body                   # of the answer

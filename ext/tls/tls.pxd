@@ -40,15 +40,12 @@ cdef struct Tls:                # one block of memory
     uint32_t after
     uint64_t started            # microseconds: when the handshake began
     Buffer input                # received and not read by libssl yet
-    uint32_t waits_before       # list of the waiting handshakes of its flow (waiting.pxd), by slab index
-    uint32_t waits_after
     uint32_t unread             # bytes of memory for output of the handshake that the client has not read
     uint32_t message            # bytes of memory that libssl needs for the longest message of the handshake
     uint32_t memory             # bytes of memory of libssl, included in buffers_total
     uint16_t flow               # of its listener (waiting.pxd)
     uint16_t owner              # of the namespace of its listener
     uint8_t handshaking         # in the list of handshakes
-    uint8_t waits               # in the list of its flow
     uint8_t closed              # close_notify was sent to the client
     uint8_t more                # libssl has plaintext for which there was no room
     uint8_t lent                # the connection is `readable` only for bytes already received, not for its socket

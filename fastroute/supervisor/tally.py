@@ -32,6 +32,7 @@ Cell = TypeVar("Cell")
 Sums = tuple[int, ...]  # a histogram: the sum in microseconds, then the count of each bucket
 
 RETRY_REASONS = ("connect", "reused", "status", "timeout", "closed")  # label values of retries_total
+ENDED_REASONS = ("body_too_slow", "upstream_too_slow", "buffers_full", "connections_full")  # of ended_total
 
 
 class Admission(Generic[Cell]):
@@ -304,7 +305,7 @@ _COUNTERS = (
 
 _LABELLED = (
     (metrics.RETRIES, {reason: f"retries_{reason}" for reason in RETRY_REASONS}),
-    (metrics.ENDED, {name: f"ended_{name}" for name in ("body_too_slow", "upstream_too_slow", "buffers_full")}),
+    (metrics.ENDED, {name: f"ended_{name}" for name in ENDED_REASONS}),
     (metrics.REFUSED, {"per_client": "refused_client"}),
     (metrics.MIRROR_FAILURES, {reason: f"mirror_{reason}" for reason in MIRROR_REASONS}),
     (metrics.HANDSHAKES, {"full": "tls_full", "resumed": "tls_resumed"}),

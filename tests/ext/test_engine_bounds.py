@@ -82,7 +82,7 @@ BEHIND = GET * 12_000  # 300 KB
     ],
     ids=["head", "long body", "short body", "chunks", "long head"],
 )
-async def test_at_most_one_head_is_read_ahead(pieces: tuple[bytes, ...]) -> None:
+async def test_at_most_one_head_is_read_ahead(pieces: tuple[bytes, ...], transport: str) -> None:
     async def silent(peer: Peer) -> None:
         while await peer.more():
             peer.buffer = b""
@@ -103,10 +103,11 @@ async def test_at_most_one_head_is_read_ahead(pieces: tuple[bytes, ...]) -> None
             await quiet(0.1)
             assert rig.engine.statistics().exchanges == 4
             request = 0 if pieces[0] is not LONG else len(LONG) + 1000  # is kept to be sent again
-            assert 0 < rig.engine.statistics().buffered - before <= 4 * (HEAD + request)
+            record = 17 * 1024 if transport == "tls" else 0  # libssl keeps a part of a record
+            assert 0 < rig.engine.statistics().buffered - before <= 4 * (HEAD + request + record)
             nursery.cancel_scope.cancel()
         for client in clients:
             await client.reset()
         await quiet()
         assert rig.engine.statistics()[:5] == (0, 0, 0, 0, 0)
-        assert rig.engine.statistics().buffered == before
+        assert rig.engine.statistics().buffered == 0

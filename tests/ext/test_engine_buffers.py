@@ -5,6 +5,7 @@ import os
 import socket
 import struct
 import termios
+from collections.abc import Iterator
 
 import pytest
 import trio
@@ -18,9 +19,11 @@ MOST = 512 * 1024  # bytes that the kernel may hold for a peer
 LARGE = 64 << 20
 
 
-def queues(port: int) -> list[int]:
-    """Bytes that the kernel holds for the peer of each connection of this process with a local or remote `port`."""
-    found = []
+SO_MEMINFO = 55
+
+
+def connections(port: int) -> Iterator[tuple[socket.socket, bool]]:
+    """Each connection of this process with this port, and whether it is the local one."""
     for name in os.listdir("/proc/self/fd"):
         try:
             if not os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
@@ -33,8 +36,23 @@ def queues(port: int) -> list[int]:
             except (OSError, IndexError):  # not connected, or not TCP
                 continue
             if port in ports:
-                found.append(struct.unpack("i", fcntl.ioctl(one, termios.TIOCOUTQ, b"\0" * 4))[0])
-    return found
+                yield one, ports[0] == port
+
+
+def queues(port: int) -> list[int]:
+    """Bytes that the kernel holds for the peer of each connection of this process with a local or remote `port`."""
+    return [struct.unpack("i", fcntl.ioctl(one, termios.TIOCOUTQ, b"\0" * 4))[0] for one, _ in connections(port)]
+
+
+def kernel_memory(port: int, *, local: bool) -> tuple[int, int]:
+    """The most bytes of kernel memory that a connection with this local or remote port has for received bytes that were
+    not read, and for bytes to be sent."""
+    found = [
+        struct.unpack("9I", one.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 36))
+        for one, is_local in connections(port)
+        if is_local is local
+    ]
+    return max(each[0] for each in found), max(each[5] for each in found)
 
 
 async def generous(peer: Peer) -> None:
@@ -62,6 +80,7 @@ async def test_the_kernel_holds_little_for_a_client_that_stops_reading() -> None
         client.buffer = b""
         await quiet(0.1)
         assert 100_000 < max(queues(rig.port)) <= MOST
+        assert kernel_memory(rig.port, local=True)[1] <= MOST
 
 
 async def test_the_kernel_holds_little_for_a_backend_that_stops_reading() -> None:
@@ -77,6 +96,7 @@ async def test_the_kernel_holds_little_for_a_backend_that_stops_reading() -> Non
         await soon(lambda: bool(backend.open) and max(queues(backend.port)) > 100_000)
         await quiet(0.1)
         assert max(queues(backend.port)) <= MOST
+        assert kernel_memory(backend.port, local=False)[1] <= MOST
         nursery.cancel_scope.cancel()
 
 
@@ -152,3 +172,37 @@ async def test_a_request_that_is_not_answered_yet_gets_503() -> None:
                 await client.reset()
             await quiet()
             assert rig.engine.statistics().buffered == 0
+
+
+@pytest.mark.parametrize("count", [60, 300])
+async def test_only_the_connections_of_a_namespace_that_holds_more_than_its_share_end(count: int) -> None:
+    """Each of them holds less than the connections of another namespace."""
+    held = 30_000 if count == 60 else 3000
+
+    async def silent(peer: Peer) -> None:
+        while await peer.more():
+            peer.buffer = b""
+
+    rules = (rule("b", path="/victim", route="victim/route"), rule("s", name="1", route="greedy/route"))
+    async with (
+        backends(generous, silent) as [backend, quiet_one],
+        running(*rules, limits=Limits(max_buffered=BUDGET), log=True) as rig,
+    ):
+        rig.put("b", backend.port)
+        rig.put("s", quiet_one.port)
+        victims = [await connect(rig.port) for _ in range(2)]
+        for victim in victims:
+            await victim.send(b"GET /victim HTTP/1.1\r\nHost: a\r\n\r\n")
+        await soon(lambda: rig.engine.statistics().buffered >= 65_536)
+        clients = []
+        for _ in range(count):
+            clients.append(await connect(rig.port))
+            await clients[-1].send(GET + b"GET / HTTP/1.1\r\nX: " + b"x" * held)
+        await soon(lambda: rig.counters.fixed()["ended_buffers_full"] > 0)
+        await quiet(0.05)
+        assert rig.engine.statistics().buffered <= BUDGET
+        lines = rig.lines()
+        assert {line["route"] for line in lines} == {"greedy/route"}
+        assert len(lines) == rig.counters.fixed()["ended_buffers_full"] < count
+        for each in (*victims, *clients):
+            await each.close()

@@ -49,8 +49,10 @@ async def test_many_connections_at_once() -> None:
 
 @PLAIN
 async def test_max_connections() -> None:
-    """At the limit, no connection is accepted; a waiting client is served when another one disconnects."""
-    async with backends(answering) as [backend], running(rule("b"), limits=Limits(max_connections=3)) as rig:
+    """At the limit, no connection is accepted if all were used just now; a waiting client is served when another one
+    disconnects."""
+    limits = Limits(max_connections=3)
+    async with backends(answering) as [backend], running(rule("b"), limits=limits, held=True) as rig:
         rig.put("b", backend.port)
         clients = [await connect(rig.port) for _ in range(5)]
         for client in clients:
