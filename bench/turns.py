@@ -137,13 +137,13 @@ def run_engine(case: Case, backend: int, memory: mmap.mmap, ports: Any) -> None:
     poll.register(rig.engine.fileno(), select.POLLIN)
     begun = time.monotonic()
     took: list[float] = []
+    more = False
     while (passed := time.monotonic() - begun) < WARM + SECONDS:
-        poll.poll(100)
-        more = True
-        while more:
-            start = time.thread_time()
-            more = rig.engine.turn()
-            took.append(time.thread_time() - start)
+        if not more:
+            poll.poll(100)
+        start = time.thread_time()
+        more = rig.engine.turn()
+        took.append(time.thread_time() - start)
         if passed < WARM:
             took.clear()
             rig.counters.zero_gauges()
