@@ -33,7 +33,7 @@ cdef extern from "<sys/timerfd.h>" nogil:
     int TFD_TIMER_ABSTIME
 
 cdef enum:
-    BUDGET = 2500           # microseconds after which a turn handles nothing more: with the last step less than 3 ms
+    BUDGET = 2500           # microseconds after which a turn handles nothing more; its last step can take 1 ms or more
     LINGER = 2200           # microseconds after which a turn does not wait any more
     WAIT = 1                # milliseconds of one such wait
     SHARE = 1000            # microseconds of handshakes that waited, also in a turn that has no time left
