@@ -7,11 +7,9 @@ from reconciling import Running, running
 from worlds import APPLES, BANANAS, FRUITS, GATEWAY, grant, route
 
 from fastroute import reconcile as loop
-from fastroute.resources.core import EndpointSlice, SliceEndpoint
 from fastroute.resources.httproute import HTTPRoute
-from fastroute.resources.meta import Key, Metadata
+from fastroute.resources.meta import Key
 from fastroute.source.debts import FACTOR
-from fastroute.source.store import Apply
 
 MANY = 1_000
 BULK = GATEWAY.replace("name: web, namespace: infra", "name: web, namespace: a-bulk").replace("8080", "8081")
@@ -49,8 +47,9 @@ async def test_a_change_is_in_the_next_pass_whatever_another_namespace_changes()
         assert theirs(one, "new.example.com") <= 2 * loop.PORTION
         one.workers.gate.set()
         one.workers.gate = None
-        await trio.testing.wait_all_tasks_blocked()
-        assert theirs(one, "new.example.com") == MANY
+        with trio.fail_after(60):
+            while theirs(one, "new.example.com") < MANY:  # noqa: ASYNC110 (a-bulk may have to wait: it uses much time)
+                await trio.sleep(0.1)
         assert len(one.workers.snapshots) <= 3 + MANY // loop.PORTION + 5
 
 
@@ -123,23 +122,3 @@ async def test_the_work_of_the_workers_is_charged_too(autojump_clock: trio.testi
         assert (theirs(one, "a.example.com"), theirs(one, "b.example.com")) == (1, 0)
         await trio.sleep(2 * FACTOR * 0.4)
         assert theirs(one, "b.example.com") == 1
-
-
-async def test_changed_endpoints_are_excluded_from_garbage_collections(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full collection scans everything that was made since: with many endpoints, it takes longer than a change."""
-    freezes = 0
-
-    def freeze() -> None:
-        nonlocal freezes
-        freezes += 1
-
-    monkeypatch.setattr(loop.gc, "freeze", freeze)
-    endpoints = tuple(SliceEndpoint(addresses=(f"10.0.{number // 250}.{number % 250 + 1}",)) for number in range(1_000))
-    async with running(GATEWAY) as one:
-        before = freezes
-        for number in range(13):
-            metadata = Metadata(namespace="a-bulk", name=f"e{number}")
-            one.source.store.apply([Apply(EndpointSlice(metadata=metadata, endpoints=endpoints))])
-            one.source._changed()
-            await trio.testing.wait_all_tasks_blocked()
-    assert freezes == before + 1
