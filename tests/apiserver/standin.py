@@ -37,7 +37,6 @@ class ApiServer:
         self.log: list[tuple[str, Object]] = []  # (collection, event) in order; an event's version is its index + 1
         self.served: dict[str, tuple[str, ...]] = dict.fromkeys(CUSTOM, ("v1",))
         self.has_watchlist = True
-        self.has_bookmarks = True  # False: as a real server while nothing of the kind has changed since the watch began
         self.refusals: dict[str, int] = {}  # by collection: the status to answer with
         self.oldest = 0  # lower versions get 410
         self.requests: list[tuple[str, dict[str, str]]] = []  # (collection, query) of each list and watch
@@ -234,8 +233,7 @@ class _Requests(BaseHTTPRequestHandler):
             for event in events:
                 if event["object"] in self._selected(path, query) or event["type"] == "DELETED":
                     self._event(event, path)
-            if api.has_bookmarks:
-                self._event({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": str(since)}}})
+            self._event({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": str(since)}}})
 
     # --- bytes
 
