@@ -274,6 +274,7 @@ class Directory:
                 self._large.add(errand)
             elif (seen := self._seen(errand)) is not None:
                 if (read := self._read_at_once(errand.path, seen)) is not None:
+                    self._accept(errand.path)
                     file = Waiting(self._owner(errand.path), errand.since)
                     self._put(errand.path, seen, read)
                     self._done(file, read.difference)
@@ -307,6 +308,10 @@ class Directory:
         self._is_reported &= was_leaving == (path in self._doubts.leaving)
         return seen if is_believed else None
 
+    def _accept(self, path: str) -> None:
+        self._is_reported &= path not in self._doubts.leaving
+        self._doubts.forget(path)
+
     def _may_be_written(self, errand: Errand, seen: Whole) -> bool:
         """Whether a notice reports a write, or would be missing because the folder is muted."""
         is_muted = self._is_muted(os.path.dirname(errand.path))
@@ -319,6 +324,7 @@ class Directory:
             if errand is None:
                 return
             if (seen := self._seen(errand)) is not None:
+                self._accept(errand.path)
                 self._apart[errand.path] = Waiting(self._owner(errand.path), errand.since)
                 nursery.start_soon(self._read_apart, errand.path, seen, nursery)
 
@@ -366,7 +372,7 @@ class Directory:
             self._stamps[path] = seen.stamp
         if new is not None:  # what Claims contains always has a manifest
             self._manifests[path], self._ranks[path] = new, self._rank(path)
-        self._is_reported &= path not in self._faulty
+        self._is_reported &= path not in self._faulty and path not in self._scan.unreadable
         (self._faulty.add if new and (new.problems or new.warnings) else self._faulty.discard)(path)
         self._claims.update(path, new, read.difference.touched, pause)
         if new is None:
@@ -432,7 +438,11 @@ class Directory:
         faulty = [self._manifests[path] for path in sorted(self._faulty, key=self._ranks.__getitem__)]
         leaving = frozenset(self._doubts.leaving)
         unreadable = self._scan.unreadable.items()
-        problems = [ManifestProblem(file=path, message=reason) for path, reason in unreadable if path not in leaving]
+        problems = [
+            ManifestProblem(file=path, message=reason)
+            for path, reason in unreadable
+            if path not in leaving and path not in self._stamps  # it was read after the scan
+        ]
         problems += [problem for item in faulty for problem in item.problems]
         problems += self._claims.duplicates(self._manifests, leaving, self._ranks)
         warnings = [warning for item in faulty for warning in item.warnings]

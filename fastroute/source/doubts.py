@@ -55,14 +55,19 @@ class Doubts:
                 yield path, doubt.since
 
     def believe(self, path: str, seen: Content, now: float, *, defines: bool) -> bool:
-        """Whether the content is accepted. `defines`: the file defined objects before."""
-        before = self._doubts.pop(path, None)
-        after = self._doubt(before, seen, now, defines=defines)
+        """Whether the content is accepted, which remains so until `forget` or until the file changes. `defines`: the file
+        defined objects before."""
+        after = self._doubt(self._doubts.get(path), seen, now, defines=defines)
         if after is not None:
             self._doubts[path] = after
             heapq.heappush(self._queue, (after.due, path))
-        (self.leaving.add if after is not None and after.stamp is None else self.leaving.discard)(path)
+            (self.leaving.add if after.stamp is None else self.leaving.discard)(path)
         return after is None
+
+    def forget(self, path: str) -> None:
+        """The accepted content is read now."""
+        self._doubts.pop(path, None)
+        self.leaving.discard(path)
 
     def _doubt(self, before: Doubt | None, seen: Content, now: float, *, defines: bool) -> Doubt | None:
         match seen:

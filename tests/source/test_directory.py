@@ -4,6 +4,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import pytest
 import trio
 import trio.testing
 from resources.manifests import SERVICE
@@ -144,7 +145,9 @@ async def test_a_path_that_is_a_link_to_a_folder_may_be_swapped(tmp_path):
         await seen.until(lambda seen: seen.ports == {"fruits": 3})
 
 
-async def test_a_path_that_is_a_file(tmp_path, monkeypatch):
+@pytest.mark.parametrize("at_once", [timing.AT_ONCE, 0.0], ids=["at once", "apart"])
+async def test_a_path_that_is_a_file(tmp_path, monkeypatch, at_once):
+    monkeypatch.setattr(timing, "AT_ONCE", at_once)
     monkeypatch.setattr(doubts, "GRACE", PATIENCE)
     monkeypatch.chdir(tmp_path)
     put("a", route())

@@ -9,6 +9,7 @@ import pytest
 import trio
 from resources.manifests import GATEWAY, HTTP_ROUTE, SERVICE
 
+from fastroute.source import directory
 from fastroute.source.directory import Directory
 
 OPERATIONS = 60
@@ -80,26 +81,28 @@ def route(name: str) -> str:
     return HTTP_ROUTE.replace("name: fruits", f"name: {name}")
 
 
-def contents(directory: Directory) -> tuple:
+def contents(followed: Directory) -> tuple:
     """Its objects, problems and warnings; without line numbers, which are not updated for documents that only moved."""
-    resources = directory.store.snapshot()
+    resources = followed.store.snapshot()
     kinds = [getattr(resources, field) for field in resources.__struct_fields__]
     held = [
         (key, item.origin and item.origin.file, getattr(item, "spec", None))
         for kind in kinds
         for key, item in sorted(kind.items())  # new routes and Services are appended
     ]
-    return held, directory.store.problems, directory.store.warnings
+    return held, followed.store.problems, followed.store.warnings
 
 
 def read_anew(root: Path) -> tuple:
-    directory = Directory([root])
-    directory.load()
-    return contents(directory)
+    anew = Directory([root])
+    anew.load()
+    return contents(anew)
 
 
+@pytest.mark.parametrize("at_once", [directory.AT_ONCE, 0.0], ids=["at once", "apart"])
 @pytest.mark.parametrize("seed", range(8))
-async def test_it_is_as_one_that_reads_the_folder_now(tmp_path, seed):
+async def test_it_is_as_one_that_reads_the_folder_now(tmp_path, monkeypatch, seed, at_once):
+    monkeypatch.setattr(directory, "AT_ONCE", at_once)
     root = tmp_path / "in"
     root.mkdir()
     chaos = Chaos(root, seed)

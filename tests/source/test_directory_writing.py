@@ -92,7 +92,12 @@ def test_the_first_pass_does_not_wait_for_ever(tmp_path, monkeypatch):
     assert Following(directory).ports == {"fruits": 8080}
 
 
-async def test_a_file_held_open_for_long_is_read_when_it_rests(tmp_path, monkeypatch):
+READ = pytest.mark.parametrize("at_once", [timing.AT_ONCE, 0.0], ids=["at once", "apart"])
+
+
+@READ
+async def test_a_file_held_open_for_long_is_read_when_it_rests(tmp_path, monkeypatch, at_once):
+    monkeypatch.setattr(timing, "AT_ONCE", at_once)
     monkeypatch.setattr(timing, "HELD_OPEN", 0.05)
     async with follow(tmp_path) as seen:
         with (tmp_path / "a.yaml").open("w") as file:

@@ -144,6 +144,8 @@ def test_a_file_that_rests_is_known_to_be_held_open() -> None:
         assert not doubts.believe("a", Unfinished(stamp(0)), now, defines=True)
     assert doubts.held_open("a", 4.0) == 3.0
     assert doubts.believe("a", Whole(b"a", stamp(0)), 5.0, defines=True)
+    assert doubts.held_open("a", 6.0) == 5.0, "as long as it is not read"
+    doubts.forget("a")
     assert doubts.held_open("a", 6.0) == 0.0
 
 
@@ -153,4 +155,7 @@ def test_a_file_that_is_removed_is_leaving_until_that_is_believed() -> None:
     assert not doubts.believe("a", Missing(), 0.0, defines=True)
     assert doubts.leaving == {"a"}
     assert doubts.believe("a", Missing(), doubts.next, defines=True)
+    assert doubts.believe("a", Missing(), doubts.next, defines=True), "as long as it is not read"
+    assert doubts.leaving == {"a"}
+    doubts.forget("a")
     assert doubts.leaving == set()
