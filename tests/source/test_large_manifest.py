@@ -11,7 +11,7 @@ from fastroute.source.claims import Claims, differing
 from fastroute.source.manifest import Manifest
 
 COUNT = 2_000
-LONGEST = 0.012  # of the CPU time of all steps
+LONGEST = {"documents": 0.012, "list": 0.02}  # of the CPU time of all steps; the positions of a list grow in one table
 SERVICE = """\
 apiVersion: v1
 kind: Service
@@ -53,6 +53,6 @@ def test_the_longest_step_is_a_small_part_of_the_work(form: str, is_edit: bool) 
     old = manifest.read("bulk.yaml", text(form, 1).encode(), None) if is_edit else None
     gc.disable()
     try:
-        assert min(longest_step(text(form, 2), old) for _ in range(3)) < LONGEST
+        assert min(longest_step(text(form, 2), old) for _ in range(3)) < LONGEST[form]
     finally:
         gc.enable()
