@@ -55,7 +55,7 @@ class Doubts:
                 yield path, doubt.since
 
     def believe(self, path: str, seen: Content, now: float, *, defines: bool) -> bool:
-        """Whether the content is accepted, which remains so until `forget` or until the file changes. `defines`: the file
+        """Whether the content is accepted. It remains so until `forget`, or until the file changes. `defines`: the file
         defined objects before."""
         after = self._doubt(self._doubts.get(path), seen, now, defines=defines)
         if after is not None:
