@@ -46,6 +46,7 @@ HEADS = 512  # events whose namespaces are read at a time
 GONE = 410
 NOT_WATCHLIST = (400, 422)  # the answers of servers that do not support sendInitialEvents
 AHEAD = 5_000  # events that wait, above which no further ones are fetched from the stream
+AHEAD_SIZE = 16 * 1024 * 1024  # bytes of them, the same
 INITIAL_END = "k8s.io/initial-events-end"
 AS_METADATA = "as=PartialObjectMetadata{};g=meta.k8s.io;v=v1"
 
@@ -227,7 +228,7 @@ class Watch:
             lines = lines[HEADS:]
             take(backlog.take(SLICE, SLICE_SIZE))
             await step_aside()
-            if not lines and len(backlog) < AHEAD:
+            if not lines and len(backlog) < AHEAD and backlog.size < AHEAD_SIZE:
                 lines = stream.lines_nowait()
 
     def _query(self) -> Mapping[str, str]:
