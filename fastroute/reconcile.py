@@ -22,6 +22,7 @@ from fastroute.compiler.compile import NOTHING, Compiled, compile_snapshot
 from fastroute.difference import changed_keys
 from fastroute.graph.build import NOTHING as NO_GRAPH
 from fastroute.graph.build import build_graph, forgotten
+from fastroute.graph.burden import burdens
 from fastroute.graph.node import Graph, Problem
 from fastroute.metrics import Metrics
 from fastroute.reporting.expirylog import ExpiryLog
@@ -136,9 +137,10 @@ async def reconcile(
                     made = build(resources, world, last)
                 outcome = await data_plane.publish(made.compiled.snapshot)
                 observe(metrics, last, made, [trio.current_time() - since for since in portion.since.values()])
+                listeners = burdens(last.graph, made.graph)
                 with cost:
                     last = show(made, outcome, writer)
-                source.store.charge(portion, cost.seconds + data_plane.effort, trio.current_time())
+                source.store.charge(portion, cost.seconds + data_plane.effort, trio.current_time(), listeners)
                 warnings.show(resources, made.graph)
                 expiry.take(made.graph.certificates)
                 serving.show(resources, made.graph, made.compiled.snapshot.listeners, outcome)

@@ -7,6 +7,10 @@ in ten changes of other namespaces is delayed by one of them. If several lanes o
 for the sum. If an expensive pass had changes of several payers, the next change of each payer is built alone, to find
 out which one is expensive.
 
+A change of a ListenerSet also costs time for the listeners that other namespaces have at the same Gateway
+(graph/burden.py). That time is theirs: it is added to what their changes need, and the changed namespace does not wait
+for it, except for what exceeds FREE. (Else the changes of a small namespace could occupy all the time.)
+
 A namespace whose changes need more than 1/FACTOR of the time, EXPENSIVE in advance, is busy: its changes do not wait,
 but they are divided into portions, however few arrive together.
 """
@@ -17,6 +21,7 @@ from typing import NamedTuple
 
 EXPENSIVE = 0.025  # s
 FACTOR = 12.0
+FREE = 2 * EXPENSIVE  # s for the listeners of others, in one change: others wait for it once
 LONGEST = 15.0  # s; a change of 5,000 routes took 1 s of CPU time on a busy machine
 
 
@@ -55,15 +60,27 @@ class Debts:
         self._suspects: dict[Payer, float] = {}  # one of several in an expensive change, and how long that took
         self._spent: dict[str, _Spent] = {}  # by namespace
 
-    def charge(self, shares: Mapping[Payer, int], seconds: float, now: float) -> None:
-        """The changes of these payers took `seconds` together. `shares`: the sizes of their changes."""
-        payers = shares.keys()
-        whole = sum(shares.values())
+    def charge(
+        self, shares: Mapping[Payer, float], seconds: float, now: float, others: Mapping[str, float] | None = None
+    ) -> None:
+        """The changes of these payers took `seconds` together. `shares`: the sizes of their changes. `others`: what the
+        listeners of other namespaces added to that, in the same unit."""
+        if not shares:
+            return
+        payers, parts = shares.keys(), dict(others or {})
+        own = sum(shares.values())
+        whole = own + sum(parts.values())
         for payer, share in shares.items():
-            spent = self._spent.pop(payer.space, _NOTHING).left(now) + seconds * share / whole
-            self._spent[payer.space] = _Spent(spent, now)
+            parts[payer.space] = parts.get(payer.space, 0.0) + share
+        for space, part in parts.items():
+            spent = self._spent.pop(space, _NOTHING).left(now) + seconds * part / whole
+            self._spent[space] = _Spent(spent, now)
         while self._spent and not next(iter(self._spent.values())).left(now):
             del self._spent[next(iter(self._spent))]  # the one that was charged the longest time ago
+        self._judge(payers, max(seconds * own / whole, seconds - FREE) if others else seconds, now)
+
+    def _judge(self, payers: Collection[Payer], seconds: float, now: float) -> None:
+        """Notes which payers must wait after their changes took `seconds`."""
         if seconds < EXPENSIVE:
             self._expensive.difference_update(payers)
             for payer in payers:

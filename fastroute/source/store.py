@@ -167,9 +167,11 @@ class Store:
         taken = self._pending.take(most, now)
         return Portion(self._frozen(taken), taken, sum(size(self.get(*changed)) for changed in taken))
 
-    def charge(self, portion: Portion, seconds: float, now: float) -> None:
-        """It took so long to build what depends on the changes of a portion."""
-        self._pending.charge(portion.taken, seconds, now)
+    def charge(
+        self, portion: Portion, seconds: float, now: float, listeners: Mapping[str, int] | None = None
+    ) -> None:
+        """It took so long to build what depends on the changes of a portion. `listeners`: as for Pending.charge."""
+        self._pending.charge(portion.taken, seconds, now, listeners)
 
     def _frozen(self, taken: Iterable[Changed]) -> Resources:
         changes: dict[type[Resource], dict[Key, Resource | None]] = {}

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,7 +12,7 @@ from fastroute.resources.http_rule import HeaderMatch, HTTPBackendRef, HTTPMatch
 from fastroute.resources.httproute import HTTPRoute, HTTPRouteSpec
 from fastroute.resources.meta import Key, Metadata, Resource
 from fastroute.resources.policy import ReferenceGrant, ReferenceGrantSpec
-from fastroute.source.debts import EXPENSIVE, FACTOR, LONGEST
+from fastroute.source.debts import EXPENSIVE, FACTOR, FREE, LONGEST
 from fastroute.source.pending import LARGEST, QUANTUM, WHOLE, Changed, Pending, size
 from fastroute.source.store import Apply, Delete, Store
 
@@ -323,3 +324,39 @@ def test_the_time_of_a_pass_is_shared_by_the_sizes_of_the_changes() -> None:
     debts = store._pending._debts
     assert debts.is_busy(BULK, 0.0)
     assert not debts.is_busy(VICTIM, 0.0)
+
+
+def test_the_listeners_of_others_are_no_debt_of_who_changes_something() -> None:
+    """A change of 45 ms, nearly all of it for 12,800 listeners of another namespace at the same Gateway."""
+    pending = Pending(lambda changed: gateway(changed.space))
+    listeners = {BULK: 12_800, VICTIM: 1}
+    for _ in range(10):
+        changed(pending, VICTIM)
+        assert pending.next_time(0.0) == 0.0
+        pending.charge(pending.take(50, 0.0), 0.045, 0.0, listeners)
+    assert pending._debts.is_busy(BULK, 0.0)
+    assert not pending._debts.is_busy(VICTIM, 0.0)
+    changed(pending, BULK)
+    assert pending.next_time(0.0) == 0.0, "who did nothing does not wait"
+    pending.charge(pending.take(50, 0.0), 0.045, 0.0, listeners)
+    changed(pending, BULK)
+    assert pending.next_time(0.0) == FACTOR * 0.045, "they are its own"
+
+
+def test_of_two_who_change_something_the_owner_of_the_listeners_waits() -> None:
+    pending = Pending(lambda changed: gateway(changed.space))
+    changed(pending, BULK, VICTIM)
+    pending.charge(pending.take(50, 0.0), 0.045, 0.0, {BULK: 12_800, VICTIM: 1})
+    changed(pending, BULK, VICTIM)
+    while taken := pending.take(50, 0.0):
+        pending.charge(taken, 0.045, 0.0, {BULK: 12_800, VICTIM: 1})
+    changed(pending, BULK, VICTIM)
+    assert spaces(pending, 0.0) == {VICTIM}
+
+
+def test_what_takes_longer_than_others_can_wait_for_is_a_debt_whoever_caused_it() -> None:
+    pending = Pending(lambda changed: gateway(changed.space))
+    changed(pending, VICTIM)
+    pending.charge(pending.take(50, 0.0), 0.3, 0.0, {BULK: 12_800})
+    changed(pending, VICTIM)
+    assert pending.next_time(0.0) == pytest.approx(FACTOR * (0.3 - FREE))
