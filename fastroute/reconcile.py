@@ -32,6 +32,7 @@ from fastroute.reporting.warninglog import WarningLog
 from fastroute.resources.world import Resources
 from fastroute.settings import GraphSettings
 from fastroute.snapshot import Outcome, Snapshot
+from fastroute.source.debts import Charge
 from fastroute.source.quarantine import Quarantine
 from fastroute.source.store import Portion, Store
 from fastroute.status import Statuses, build_statuses
@@ -132,7 +133,7 @@ async def reconcile(
             if same and data_plane.outcome == last.outcome:
                 continue
             try:
-                cost = Cost()
+                cost, began = Cost(), trio.current_time()
                 with cost:
                     made = build(resources, world, last)
                 outcome = await data_plane.publish(made.compiled.snapshot)
@@ -140,7 +141,8 @@ async def reconcile(
                 listeners = burdens(last.graph, made.graph)
                 with cost:
                     last = show(made, outcome, writer)
-                source.store.charge(portion, cost.seconds + data_plane.effort, trio.current_time(), listeners)
+                now, seconds = trio.current_time(), cost.seconds + data_plane.effort
+                source.store.charge(portion, Charge(seconds, max(seconds, now - began)), now, listeners)
                 warnings.show(resources, made.graph)
                 expiry.take(made.graph.certificates)
                 serving.show(resources, made.graph, made.compiled.snapshot.listeners, outcome)

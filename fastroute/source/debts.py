@@ -3,7 +3,9 @@
 Some changes cannot be divided: with a Gateway, thousands of routes may change, and a route may have a hundred regular
 expressions. Such a change takes some hundred milliseconds, and no other change is served in this time. It is served at
 once. But the next changes in the same lane of this namespace wait FACTOR times as long as it took, so that at most one
-in ten changes of other namespaces is delayed by one of them. If several lanes of a namespace are expensive, each waits
+in ten changes of other namespaces is delayed by one of them. Whether a change is expensive is decided by its CPU time.
+How long it took is wall time, because the others waited so long: if other programs use the CPUs, it is several times
+the CPU time. If several lanes of a namespace are expensive, each waits
 for the sum. If an expensive pass had changes of several payers, the next change of each payer is built alone, to find
 out which one is expensive.
 
@@ -38,6 +40,18 @@ class Payer(NamedTuple):
     lane: Lane
 
 
+class Charge(NamedTuple):
+    """What some changes cost together. `seconds`: of CPU time. `took`: the same in wall time."""
+
+    seconds: float
+    took: float
+
+    def without(self, seconds: float) -> "Charge":
+        """The rest without so much CPU time."""
+        rest = self.seconds - seconds
+        return Charge(rest, self.took * rest / self.seconds if self.seconds else self.took)
+
+
 class _Spent(NamedTuple):
     """The time that the changes of a namespace needed, less what it may use since."""
 
@@ -60,37 +74,35 @@ class Debts:
         self._suspects: dict[Payer, float] = {}  # one of several in an expensive change, and how long that took
         self._spent: dict[str, _Spent] = {}  # by namespace
 
-    def charge(
-        self, shares: Mapping[Payer, float], seconds: float, now: float, others: Mapping[str, float] | None = None
-    ) -> None:
-        """The changes of these payers took `seconds` together. `shares`: the sizes of their changes. `others`: what the
+    def charge(self, shares: Mapping[Payer, float], cost: Charge, now: float, others: Mapping[str, float]) -> None:
+        """The changes of these payers cost so much together. `shares`: the sizes of their changes. `others`: what the
         listeners of other namespaces added to that, in the same unit."""
         if not shares:
             return
-        payers, parts = shares.keys(), dict(others or {})
+        payers, parts = shares.keys(), dict(others)
         own = sum(shares.values())
         whole = own + sum(parts.values())
         for payer, share in shares.items():
             parts[payer.space] = parts.get(payer.space, 0.0) + share
         for space, part in parts.items():
-            spent = self._spent.pop(space, _NOTHING).left(now) + seconds * part / whole
+            spent = self._spent.pop(space, _NOTHING).left(now) + cost.seconds * part / whole
             self._spent[space] = _Spent(spent, now)
         while self._spent and not next(iter(self._spent.values())).left(now):
             del self._spent[next(iter(self._spent))]  # the one that was charged the longest time ago
-        self._judge(payers, max(seconds * own / whole, seconds - FREE) if others else seconds, now)
+        self._judge(payers, cost.without(min(cost.seconds * (1 - own / whole), FREE)), now)
 
-    def _judge(self, payers: Collection[Payer], seconds: float, now: float) -> None:
-        """Notes which payers must wait after their changes took `seconds`."""
-        if seconds < EXPENSIVE:
+    def _judge(self, payers: Collection[Payer], cost: Charge, now: float) -> None:
+        """Notes which payers must wait after their changes cost so much."""
+        if cost.seconds < EXPENSIVE:
             self._expensive.difference_update(payers)
             for payer in payers:
                 self._suspects.pop(payer, None)
         elif len(payers) > 1:
-            self._suspects.update(dict.fromkeys(payers, seconds))
+            self._suspects.update(dict.fromkeys(payers, cost.took))
         else:
             for payer in payers:
                 self._expensive.add(payer)
-                took = seconds + self._suspects.pop(payer, 0.0)
+                took = cost.took + self._suspects.pop(payer, 0.0)
                 since = max(self._until.get(payer.space, now), now)
                 self._until[payer.space] = min(since + FACTOR * took, now + LONGEST)
 

@@ -27,7 +27,7 @@ from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import BackendTLSPolicy, ReferenceGrant
 from fastroute.resources.route_kinds import BY_TYPE
 from fastroute.resources.unserved import Endpoints
-from fastroute.source.debts import Debts, Lane, Payer
+from fastroute.source.debts import Charge, Debts, Lane, Payer
 
 WHOLE = 100  # units of size
 LARGEST = WHOLE + 1  # of an object
@@ -166,10 +166,10 @@ class Pending:
         self._spaces[changed.space].add(changed, since)
 
     def charge(
-        self, taken: Iterable[Changed], seconds: float, now: float, listeners: Mapping[str, int] | None = None
+        self, taken: Iterable[Changed], cost: Charge, now: float, listeners: Mapping[str, int] | None = None
     ) -> None:
-        """`seconds`: of work for what `take` returned. `listeners`: by namespace, those that had to be examined again,
-        also of namespaces without changes."""
+        """`cost`: of what `take` returned. `listeners`: by namespace, those that had to be examined again, also of
+        namespaces without changes."""
         shares: dict[Payer, float] = {}
         for changed in taken:
             shares[changed.payer] = shares.get(changed.payer, 0.0) + size(self._find(changed))
@@ -180,7 +180,7 @@ class Pending:
                 shares[payers[space]] += count / LISTENERS_PER_UNIT
             else:
                 others[space] = count / LISTENERS_PER_UNIT
-        self._debts.charge(shares, seconds, now, others)
+        self._debts.charge(shares, cost, now, others)
 
     def next_time(self, now: float) -> float:
         """When `take` will return something."""
