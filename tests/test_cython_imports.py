@@ -40,6 +40,16 @@ def allowed(name: str) -> bool:
     return any(name == root or name.startswith(f"{root}.") for root in ALLOWED)
 
 
+# The files outside of http1/ that may use it: what is the same for every protocol is in message/.
+HTTP1_USERS = {
+    "exchange/answer.pyx", "exchange/downstream.pyx", "exchange/mirroring.pyx", "exchange/pace.pyx",
+    "exchange/response.pyx", "exchange/trailing.pxd", "exchange/trailing.pyx", "exchange/tunnel.pyx",
+    "exchange/upstream.pxd", "exchange/upstream.pyx", "exchange/http1_downstream.pxd", "exchange/http1_downstream.pyx",
+    "exchange/http1_upstream.pyx", "reactor/exchange.pxd", "reactor/exchange.pyx", "reactor/reactor.pxd",
+    "routing/mirror.pxd",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("text", "names"),
     [
@@ -70,6 +80,16 @@ def test_folders_use_only_lower_ones(source: Path) -> None:
     used = {name.split(".")[2] for name in imported(source.read_text()) if name.startswith("fastroute.ext.")}
     below = FOLDERS[: FOLDERS.index(source.parent.name) + 1]
     assert used - set(below) == set()
+
+
+def test_only_the_listed_files_know_http1() -> None:
+    users = {
+        source.relative_to(EXT).as_posix()
+        for source in SOURCES
+        if source.parent.name != "http1"
+        and any(name.startswith("fastroute.ext.http1") for name in imported(source.read_text()))
+    }
+    assert users == HTTP1_USERS
 
 
 def test_no_module_uses_itself_through_others() -> None:

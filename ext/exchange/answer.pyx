@@ -8,11 +8,13 @@ from fastroute.ext.exchange.attempt cimport attempt_end
 from fastroute.ext.exchange.http1_downstream cimport client_answer, client_ends_with_close
 from fastroute.ext.exchange.record cimport record_end
 from fastroute.ext.http1.head cimport FRAMING_LENGTH
-from fastroute.ext.http1.reason cimport REASON_BODY_TIMEOUT, REASON_BODY_TOO_SLOW, REASON_CLIENT_CLOSED, reason_option
-from fastroute.ext.http1.write cimport LocalResponse, status_phrase, write_date
+from fastroute.ext.http1.write cimport LocalResponse
 from fastroute.ext.memory.slice cimport Arena, Slice
+from fastroute.ext.message.date cimport write_date
 from fastroute.ext.message.fieldlist cimport append_field
 from fastroute.ext.message.message cimport METHOD_HEAD, Field, Message
+from fastroute.ext.message.reason cimport REASON_BODY_TIMEOUT, REASON_BODY_TOO_SLOW, REASON_CLIENT_CLOSED, reason_option
+from fastroute.ext.message.status cimport status_phrase
 from fastroute.ext.reactor.connection cimport LAYER_STREAM
 from fastroute.ext.reactor.exchange cimport (
     STAGE_FLUSHING, VERDICT_ANSWERED, VERDICT_CLOSE, VERDICT_RESET, exchange_origin,

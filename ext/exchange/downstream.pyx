@@ -20,14 +20,15 @@ from fastroute.ext.exchange.record cimport record_connection
 from fastroute.ext.exchange.relay cimport exchange_advance, exchange_expired
 from fastroute.ext.exchange.request cimport request_begin, request_refused
 from fastroute.ext.http1.body cimport body_start
-from fastroute.ext.http1.forwarded cimport peer_set
-from fastroute.ext.http1.head cimport FRAMING_NONE, MINOR_UNKNOWN
+from fastroute.ext.http1.head cimport FRAMING_NONE
 from fastroute.ext.http1.parser cimport parse_request
-from fastroute.ext.http1.reason cimport REASON_CLIENT_CLOSED, REASON_DRAINED, REASON_HEAD_TIMEOUT, reason_name
 from fastroute.ext.memory.buffer cimport (
     Buffer, buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_reserve, buffer_size,
 )
 from fastroute.ext.memory.random cimport random_next
+from fastroute.ext.message.forwarded cimport peer_set
+from fastroute.ext.message.message cimport VERSION_UNKNOWN
+from fastroute.ext.message.reason cimport REASON_CLIENT_CLOSED, REASON_DRAINED, REASON_HEAD_TIMEOUT, reason_name
 from fastroute.ext.reactor.clients cimport ENTRY_COUNTED, ENTRY_REFUSED, Entry, clients_enter
 from fastroute.ext.reactor.connection cimport (
     LAYER_STREAM, SIDE_DOWNSTREAM, STATE_EXCHANGE, STATE_HANDSHAKE, STATE_HEAD, STATE_HELLO, STATE_IDLE, STATE_LINGER,
@@ -249,7 +250,7 @@ cdef Exchange *open_exchange(Reactor r, Connection *c) noexcept nogil:
     if x is NULL:
         return NULL
     x.started = c.started if c.state == STATE_HEAD else r.now
-    x.minor = MINOR_UNKNOWN
+    x.version = VERSION_UNKNOWN
     c.exchange = x
     c.state = STATE_EXCHANGE
     c.requests += 1
@@ -272,7 +273,7 @@ cdef void close_exchange(Reactor r, Connection *c) noexcept nogil:
 cdef int refuse(Reactor r, Connection *c, Exchange *x, int refusal) noexcept nogil:
     """Answers an invalid request. It is unknown where the next one would begin, so the connection ends, but not at
     once."""
-    x.minor = r.head.minor
+    x.version = r.head.minor
     x.keep_alive = True
     body_start(&x.request_body, FRAMING_NONE, 0)
     return request_refused(r, c, x, refusal)
@@ -359,7 +360,7 @@ cdef bint is_blank(const Buffer *buffer) noexcept nogil:
 
 
 cdef uint8_t minor_so_far(Reactor r, Connection *c) noexcept nogil:
-    """HTTP/1.minor of an incomplete head, or MINOR_UNKNOWN."""
+    """HTTP/1.minor of an incomplete head, or VERSION_UNKNOWN."""
     c.scanned = 0
     r.arena.used = 0
     parse_request(&r.head, buffer_bytes(&c.input), buffer_size(&c.input), &c.scanned, &r.head_limits, &r.arena)
@@ -390,7 +391,7 @@ cdef void answer_early(Reactor r, Connection *c, uint16_t status, uint16_t reaso
         downstream_close(r, c)
         return
     x.received = buffer_size(&c.input)
-    x.minor = minor_so_far(r, c)
+    x.version = minor_so_far(r, c)
     x.keep_alive = False
     body_start(&x.request_body, FRAMING_NONE, 0)
     verdict = answer_plainly(r, c, x, status, reason)

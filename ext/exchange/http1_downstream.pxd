@@ -9,7 +9,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from fastroute.ext.exchange.arrival cimport Arrival, Piece
 from fastroute.ext.http1.head cimport FRAMING_LENGTH
 from fastroute.ext.http1.write cimport LocalResponse
-from fastroute.ext.message.message cimport Message
+from fastroute.ext.message.message cimport VERSION_HTTP10, Message
 from fastroute.ext.reactor.connection cimport Connection
 from fastroute.ext.reactor.exchange cimport CODING_CHUNKS, CODING_CLOSE, Exchange
 from fastroute.ext.reactor.reactor cimport Reactor
@@ -44,7 +44,7 @@ cdef int client_answer(Reactor r, Connection *c, Exchange *x, LocalResponse *res
 cdef int client_probe(Reactor r, Connection *c, Exchange *x) noexcept nogil
 # Whether it knows interim answers (RFC 9110 section 15.2).
 cdef inline bint client_knows_interim(const Exchange *x) noexcept nogil:
-    return x.minor != 0
+    return x.version != VERSION_HTTP10
 # Whether pieces may be in chunks.
 cdef inline bint client_takes_chunks(const Exchange *x) noexcept nogil:
     return x.coding == CODING_CHUNKS

@@ -15,7 +15,7 @@ from fastroute.ext.http1.head cimport FRAMING_CHUNKED
 from fastroute.ext.http1.write cimport write_chunk_head, write_local_response, write_response
 from fastroute.ext.memory.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_size
 from fastroute.ext.memory.slice cimport Slice
-from fastroute.ext.message.message cimport BODY_UNKNOWN
+from fastroute.ext.message.message cimport BODY_UNKNOWN, VERSION_HTTP10
 from fastroute.ext.reactor.exchange cimport CODING_NONE
 from fastroute.ext.reactor.inet cimport iovec
 from fastroute.ext.reactor.reactor cimport SCRATCH, put, receive, transmit
@@ -31,7 +31,7 @@ cdef const char *LAST = b"\r\n0\r\n\r\n"       # the end of a chunk, and the las
 
 
 cdef void client_begin(Reactor r, Exchange *x) noexcept nogil:
-    x.minor = r.head.minor
+    x.version = r.head.minor
     body_start(&x.request_body, r.head.framing, r.head.message.content_length)
     x.request_body.nominated = r.head.nominates
 
@@ -119,9 +119,9 @@ cdef uint32_t client_head(Reactor r, Exchange *x, const Message *message, bint c
     x.close = close or not x.keep_alive
     x.coding = CODING_NONE
     if message.has_body and message.declared == BODY_UNKNOWN:
-        x.coding = CODING_CHUNKS if x.minor else CODING_CLOSE
-        x.close = x.close or x.minor == 0
-    return write_response(r.outgoing, r.outgoing_size, message, x.close, x.minor == 0)
+        x.coding = CODING_CLOSE if x.version == VERSION_HTTP10 else CODING_CHUNKS
+        x.close = x.close or x.version == VERSION_HTTP10
+    return write_response(r.outgoing, r.outgoing_size, message, x.close, x.version == VERSION_HTTP10)
 
 
 cdef inline int add_part(iovec *parts, int count, const char *data, size_t size) noexcept nogil:
@@ -170,7 +170,7 @@ cdef int client_body(Reactor r, Connection *c, Exchange *x, uint32_t head, const
 cdef int client_answer(Reactor r, Connection *c, Exchange *x, LocalResponse *response) noexcept nogil:
     cdef iovec part
     response.close = x.close
-    response.to_http10 = x.minor == 0
+    response.to_http10 = x.version == VERSION_HTTP10
     c.ending = x.close
     part.iov_base = r.outgoing
     part.iov_len = write_local_response(r.outgoing, r.outgoing_size, response)

@@ -22,11 +22,11 @@ from fastroute.ext.exchange.request cimport request_relay
 from fastroute.ext.exchange.response cimport response_relay
 from fastroute.ext.exchange.tunnel cimport tunnel_advance, tunnel_expired
 from fastroute.ext.exchange.upstream cimport upstream_connected
-from fastroute.ext.http1.reason cimport (
+from fastroute.ext.memory.buffer cimport buffer_size
+from fastroute.ext.message.reason cimport (
     REASON_BACKEND_TIMEOUT, REASON_BODY_TIMEOUT, REASON_BODY_TOO_SLOW, REASON_CLIENT_CLOSED, REASON_REQUEST_TIMEOUT,
     REASON_UPLOAD_TIMEOUT, REASON_UPSTREAM_TOO_SLOW,
 )
-from fastroute.ext.memory.buffer cimport buffer_size
 from fastroute.ext.reactor.connection cimport LAYER_STREAM, slab_find
 from fastroute.ext.reactor.counters cimport FIXED_ENDED_BODY_TOO_SLOW, FIXED_ENDED_UPSTREAM_TOO_SLOW, count
 from fastroute.ext.reactor.exchange cimport (

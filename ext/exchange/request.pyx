@@ -5,7 +5,7 @@ choose_target, the filters of the target, keep_request. Matching uses the fields
 not forwarded. The fields of the gateway are added before the filters, so that fields set by users are kept.
 """
 
-from libc.stdint cimport uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memset
 
 from fastroute.ext.exchange.affinity cimport affinity_choose
@@ -18,16 +18,16 @@ from fastroute.ext.exchange.http1_downstream cimport (
 from fastroute.ext.exchange.http1_upstream cimport backend_body
 from fastroute.ext.exchange.mirroring cimport mirrors_begin, mirrors_feed
 from fastroute.ext.exchange.record cimport record_request
-from fastroute.ext.http1.forwarded cimport Forwarded, count_forward, forward, forward_begin
-from fastroute.ext.http1.reason cimport (
-    REASON_BODY_TOO_LARGE, REASON_CLIENT_CLOSED, REASON_LOOP, REASON_MAX_FORWARDS, REASON_MISDIRECTED,
-    REASON_NO_LISTENER, REASON_OPTIONS_ASTERISK, REASON_OVERLOADED, REASON_REFUSED,
-)
-from fastroute.ext.http1.refusal cimport refusal_status
 from fastroute.ext.memory.buffer cimport buffer_append, buffer_free, buffer_size
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.block cimport BLOCK_MORE, block_size
-from fastroute.ext.message.message cimport METHOD_TRACE, Field, Message, is_idempotent
+from fastroute.ext.message.forwarded cimport Forwarded, count_forward, forward, forward_begin
+from fastroute.ext.message.message cimport METHOD_TRACE, SCHEME_HTTP, SCHEME_HTTPS, Field, Message, is_idempotent
+from fastroute.ext.message.reason cimport (
+    REASON_BODY_TOO_LARGE, REASON_CLIENT_CLOSED, REASON_LOOP, REASON_MAX_FORWARDS, REASON_MISDIRECTED,
+    REASON_NO_LISTENER, REASON_OPTIONS_ASTERISK, REASON_OVERLOADED, REASON_REFUSED,
+)
+from fastroute.ext.message.refusal cimport refusal_status
 from fastroute.ext.reactor.exchange cimport STAGE_WAITING, VERDICT_ON, exchange_keep_origin, exchange_keep_request
 from fastroute.ext.reactor.stream cimport room_for, tls_of
 from fastroute.ext.routing.balancer cimport choose_target
@@ -78,12 +78,12 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Message *message) noexcep
     cdef Forwarded said
     cdef int chosen
     cdef Rule *rule
-    cdef bint secure = tls_of(r, c) is not NULL
-    cdef bint client_secure = secure
+    cdef uint8_t scheme = SCHEME_HTTPS if tls_of(r, c) is not NULL else SCHEME_HTTP
+    message.scheme = scheme
     forward_begin(&said, r.trusted, &c.peer, message)
     find(r, c, x, message, &decision)
     rule = x.rule
-    if forward(&said, &c.peer, &client_secure, r.entropy, message, &r.arena) < 0:
+    if forward(&said, &c.peer, r.entropy, message, &r.arena) < 0:
         return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
     record_request(r, x, message, said.client, said.request_id)
     message.mark = r.mark.id
@@ -98,12 +98,12 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Message *message) noexcep
             return answer_last(r, c, x)
         if count_forward(message, &r.arena) < 0:
             return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
-    if client_secure != secure:
+    if message.scheme != scheme:
         decision.listener_port = 0      # the client used a port of the proxy in front of fastroute
     if rule.request_timeout:
         x.deadline = r.milliseconds + rule.request_timeout
     if rule.filters is not NULL:
-        chosen = filtered(r, x, rule.filters, message, &decision, client_secure, &own)
+        chosen = filtered(r, x, rule.filters, message, &decision, &own)
         if chosen != 0:
             return answer_filtered(r, c, x, chosen, &own)
     chosen = choose_target(rule.choice) if rule.session is NULL else affinity_choose(r, x, message)
@@ -113,7 +113,7 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Message *message) noexcep
     if x.target.backend is NULL:
         return answer_plainly(r, c, x, x.target.status, x.target.reason)
     if x.target.filters is not NULL:
-        chosen = filtered(r, x, x.target.filters, message, &decision, client_secure, &own)
+        chosen = filtered(r, x, x.target.filters, message, &decision, &own)
         if chosen != 0:
             return answer_filtered(r, c, x, chosen, &own)
     return VERDICT_ON
@@ -147,12 +147,12 @@ cdef int answer_last(Reactor r, Connection *c, Exchange *x) noexcept nogil:
 
 
 cdef int filtered(Reactor r, Exchange *x, const FilterChain *chain, Message *message, const Decision *decision,
-                  bint secure, Answer *own) noexcept nogil:
+                  Answer *own) noexcept nogil:
     """Like filter_request; also keeps what a CORS filter adds to the response."""
     cdef int outcome
     memset(own, 0, sizeof(Answer))
     own.copies = &r.copies
-    outcome = filter_request(chain, message, decision.prefix, decision.listener_port, secure, &r.arena, own)
+    outcome = filter_request(chain, message, decision.prefix, decision.listener_port, &r.arena, own)
     if own.cors is not NULL:
         x.cors = own.cors
         if not exchange_keep_origin(x, own.origin):

@@ -20,18 +20,18 @@ from fastroute.ext.exchange.http1_upstream cimport (
 from fastroute.ext.exchange.tunnel cimport tunnel_begin
 from fastroute.ext.exchange.upstream cimport upstream_note
 from fastroute.ext.http1.head cimport FRAMING_CLOSE
-from fastroute.ext.http1.reason cimport (
-    REASON_CLIENT_CLOSED, REASON_OVERLOADED, REASON_UPSTREAM_CLOSED, REASON_UPSTREAM_MALFORMED,
-    REASON_UPSTREAM_TRUNCATED,
-)
-from fastroute.ext.http1.refusal cimport (
-    REFUSAL_ARENA_FULL, REFUSAL_INTERIM_TOO_LARGE, REFUSAL_INTERIM_TOO_MANY, REFUSAL_NONE, refusal_option,
-    refusal_reason,
-)
 from fastroute.ext.memory.buffer cimport buffer_free
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.fieldlist cimport append_field
 from fastroute.ext.message.message cimport FIELD_DATE, Field, Message
+from fastroute.ext.message.reason cimport (
+    REASON_CLIENT_CLOSED, REASON_OVERLOADED, REASON_UPSTREAM_CLOSED, REASON_UPSTREAM_MALFORMED,
+    REASON_UPSTREAM_TRUNCATED,
+)
+from fastroute.ext.message.refusal cimport (
+    REFUSAL_ARENA_FULL, REFUSAL_INTERIM_TOO_LARGE, REFUSAL_INTERIM_TOO_MANY, REFUSAL_NONE, refusal_option,
+    refusal_reason,
+)
 from fastroute.ext.reactor.connection cimport slab_find
 from fastroute.ext.reactor.exchange cimport (
     STAGE_FLUSHING, STAGE_RELAYING, STAGE_WAITING, VERDICT_ON, exchange_origin,

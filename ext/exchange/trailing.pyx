@@ -4,8 +4,9 @@ Trailers are a Message: the filters of the rule and of the backendRef drop the o
 trailer section may contain are dropped. HTTP/1 on both sides sends the lines of the others as they were received.
 """
 
-from fastroute.ext.http1.trailer cimport trailers_forbid, trailers_join, trailers_read
+from fastroute.ext.http1.trailer cimport trailers_join, trailers_read
 from fastroute.ext.message.message cimport Message
+from fastroute.ext.message.trailer cimport trailers_forbid
 from fastroute.ext.routing.filters cimport filter_trailers
 
 

@@ -16,11 +16,11 @@ from fastroute.ext.exchange.attempt cimport attempt_end
 from fastroute.ext.exchange.record cimport record_end
 from fastroute.ext.http1.body cimport body_start
 from fastroute.ext.http1.head cimport FRAMING_NONE
-from fastroute.ext.http1.reason cimport (
-    REASON_CLIENT_CLOSED, REASON_OVERLOADED, REASON_TUNNEL_IDLE, REASON_UPSTREAM_MALFORMED, REASON_UPSTREAM_TRUNCATED,
-)
 from fastroute.ext.http1.write cimport write_response
 from fastroute.ext.memory.buffer cimport buffer_bytes, buffer_consume, buffer_size
+from fastroute.ext.message.reason cimport (
+    REASON_CLIENT_CLOSED, REASON_OVERLOADED, REASON_TUNNEL_IDLE, REASON_UPSTREAM_MALFORMED, REASON_UPSTREAM_TRUNCATED,
+)
 from fastroute.ext.reactor.connection cimport slab_find
 from fastroute.ext.reactor.exchange cimport STAGE_TUNNEL, VERDICT_CLOSE, VERDICT_LINGER, VERDICT_ON, VERDICT_RESET
 from fastroute.ext.reactor.inet cimport iovec

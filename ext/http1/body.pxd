@@ -2,9 +2,9 @@
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from fastroute.ext.http1.head cimport HeadLimits
 from fastroute.ext.memory.buffer cimport Buffer, buffer_free
 from fastroute.ext.memory.slice cimport Slice
+from fastroute.ext.message.limits cimport HeadLimits
 
 
 cdef enum:

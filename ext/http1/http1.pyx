@@ -18,14 +18,18 @@ from fastroute.ext.http1.body cimport *
 from fastroute.ext.http1.field cimport *
 from fastroute.ext.http1.head cimport *
 from fastroute.ext.http1.parser cimport *
-from fastroute.ext.http1.refusal cimport *
 from fastroute.ext.http1.target cimport *
-from fastroute.ext.http1.trailer cimport trailers_forbid, trailers_join, trailers_read
+from fastroute.ext.http1.trailer cimport trailers_join, trailers_read
 from fastroute.ext.http1.write cimport *
 from fastroute.ext.memory.slice cimport *
 from fastroute.ext.message.block cimport block_keep, block_size
+from fastroute.ext.message.date cimport write_date
 from fastroute.ext.message.fieldname cimport field_name
+from fastroute.ext.message.limits cimport *
 from fastroute.ext.message.message cimport *
+from fastroute.ext.message.path cimport normalise
+from fastroute.ext.message.refusal cimport *
+from fastroute.ext.message.trailer cimport trailers_forbid
 
 FRAMINGS = {FRAMING_NONE: "none", FRAMING_LENGTH: "length", FRAMING_CHUNKED: "chunked", FRAMING_CLOSE: "close"}
 NUMBERS = {name: number for number, name in FRAMINGS.items()}

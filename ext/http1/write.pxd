@@ -2,7 +2,7 @@
 #
 # Every writer returns the number of bytes written, or 0 if `room` is too small (then nothing may be sent).
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.message cimport Field, Message
@@ -32,9 +32,3 @@ cdef uint32_t write_local_response(char *out, uint32_t room, const LocalResponse
 # The line before `size` > 0 bytes of content, which must be followed by CRLF; the last chunk is "0\r\n\r\n". Needs
 # CHUNK_HEAD_MOST bytes of room.
 cdef uint32_t write_chunk_head(char *out, uint64_t size) noexcept nogil
-# 29 bytes of IMF-fixdate (RFC 9110 section 5.6.7) for `seconds` since 1970.
-cdef void write_date(char *out, int64_t seconds) noexcept nogil
-# The standard phrase of a status, or "Unknown"; static, zero-terminated.
-cdef const char *status_phrase(int status) noexcept nogil
-# ":8080", at most 6 bytes; nothing for 0.
-cdef uint32_t write_port(char *out, uint16_t port) noexcept nogil

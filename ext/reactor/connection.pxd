@@ -6,8 +6,8 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from fastroute.ext.http1.forwarded cimport Peer
 from fastroute.ext.memory.buffer cimport Buffer
+from fastroute.ext.message.forwarded cimport Peer
 from fastroute.ext.reactor.exchange cimport Exchange
 from fastroute.ext.routing.mirror cimport Mirror
 from fastroute.ext.routing.poolkey cimport PoolKey

@@ -48,7 +48,7 @@ cdef struct Exchange:
     uint64_t upstream           # handle of the upstream connection; 0: none
     uint8_t stage               # Stage
     uint8_t method              # MethodName
-    uint8_t minor               # HTTP/1.minor of the client, or MINOR_UNKNOWN
+    uint8_t version             # Version of the client
     uint8_t keep_alive          # the client wants to keep its connection open
     uint8_t expects             # the client sent Expect: 100-continue
     uint8_t close               # the client connection closes after the response

@@ -26,7 +26,7 @@ from fastroute.ext.tls.certificate cimport Certificates
 
 from heapq import merge
 
-from fastroute.ext.http1.reason import REASONS
+from fastroute.ext.message.reason import REASONS
 from fastroute.ext.routing.rule import drafting
 
 globals()["Upstreams"] = Upstreams      # a cimported name is not an attribute of the module by itself
