@@ -12,7 +12,7 @@ import pytest
 EXT = Path(__file__).parent.parent / "ext"
 SOURCES = sorted([*EXT.rglob("*.pyx"), *EXT.rglob("*.pxd")])
 
-FOLDERS = ("memory", "message", "http1", "tls", "routing", "reactor", "exchange", "engine")  # the lowest first
+FOLDERS = ("memory", "message", "http1", "tls", "routing", "reactor", "sides", "exchange", "engine")  # the lowest first
 
 ALLOWED = ("fastroute.ext", "libc", "libcpp", "posix", "cpython", "cython")
 ALSO = {
@@ -40,13 +40,11 @@ def allowed(name: str) -> bool:
     return any(name == root or name.startswith(f"{root}.") for root in ALLOWED)
 
 
-# The files outside of http1/ that may use it: what is the same for every protocol is in message/.
+# The files outside of http1/ that may use it: its two sides, and where a connection keeps what they have parsed. All others
+# know Messages only (ext/message), so another protocol does not concern them.
 HTTP1_USERS = {
-    "exchange/answer.pyx", "exchange/downstream.pyx", "exchange/mirroring.pyx", "exchange/pace.pyx",
-    "exchange/response.pyx", "exchange/trailing.pxd", "exchange/trailing.pyx", "exchange/tunnel.pyx",
-    "exchange/upstream.pxd", "exchange/upstream.pyx", "exchange/http1_downstream.pxd", "exchange/http1_downstream.pyx",
-    "exchange/http1_upstream.pyx", "reactor/exchange.pxd", "reactor/exchange.pyx", "reactor/reactor.pxd",
-    "routing/mirror.pxd",
+    "sides/http1_client.pyx", "sides/http1_backend.pyx", "sides/http1_trailing.pxd", "sides/http1_trailing.pyx",
+    "reactor/connection.pxd", "reactor/reactor.pxd",
 }  # fmt: skip
 
 

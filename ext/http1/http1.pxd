@@ -5,7 +5,7 @@
 #   target    request target
 #   field     field lines, and what they mean
 #   body      body_start, body_take, body_decode
-#   write     write_request, write_response, write_local_response, chunk heads
+#   write     write_request, write_response, chunk heads
 
 from fastroute.ext.http1.body cimport *
 from fastroute.ext.http1.field cimport *

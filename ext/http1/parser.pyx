@@ -285,7 +285,6 @@ cdef int conclude_response(Head *head, const Noted *noted, uint8_t request_metho
         head.framing = head.stated = FRAMING_NONE
     elif head.message.status == 304 or request_method == METHOD_HEAD:
         head.framing = FRAMING_NONE
-        head.withheld = head.stated == FRAMING_CHUNKED or head.message.content_length > 0
     elif head.stated == FRAMING_NONE:
         head.framing = FRAMING_CLOSE
         head.message.keep_alive = 0

@@ -1,4 +1,4 @@
-"""Writes heads (RFC 9112): of requests to backends, of responses to clients, and of fastroute's own answers.
+"""Writes heads (RFC 9112): of requests to backends, and of responses to clients.
 
 Fields that are valid for one hop only are never copied: Host, framing, Connection, Upgrade and TE are written from the
 members of the Message, so a client or a filter cannot change them by `fields`. All other fields keep their order and
@@ -10,14 +10,13 @@ Responses have `Connection: close` if fastroute will close, and `keep-alive` onl
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy, strlen
+from libc.string cimport memcpy
 
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.message cimport (
     BODY_LENGTH, BODY_UNKNOWN, FIELD_CONNECTION, FIELD_CONTENT_LENGTH, FIELD_COUNT, FIELD_HOST, FIELD_KEEP_ALIVE,
     FIELD_PROXY_CONNECTION, FIELD_TE, FIELD_TRAILER, FIELD_TRANSFER_ENCODING, FIELD_UPGRADE, Field, Message, is_line,
 )
-from fastroute.ext.message.status cimport status_phrase
 
 cdef struct Pen:                # position of the next byte
     char *at
@@ -166,42 +165,6 @@ cdef uint32_t write_response(char *out, uint32_t room, const Message *message, b
     if not to_http10:
         put_upgrade(&pen, message)
     put(&pen, b"\r\n", 2)
-    return written(&pen, out)
-
-
-cdef void put_all(Pen *pen, const Field *fields, uint32_t count) noexcept nogil:
-    cdef uint32_t i
-    for i in range(count):
-        if fields[i].dropped:
-            continue
-        put_slice(pen, fields[i].name)
-        put(pen, b": ", 2)
-        put_slice(pen, fields[i].value)
-        put(pen, b"\r\n", 2)
-
-
-cdef uint32_t write_local_response(char *out, uint32_t room, const LocalResponse *response) noexcept nogil:
-    cdef Pen pen = Pen(out, out + room, False)
-    cdef const char *phrase = status_phrase(response.status)
-    put_status_line(&pen, response.status, Slice(phrase, <uint32_t> strlen(phrase)))
-    if response.date.size and not response.stated:
-        put(&pen, b"Date: ", 6)
-        put_slice(&pen, response.date)
-        put(&pen, b"\r\n", 2)
-    if response.location.size and not response.stated:
-        put(&pen, b"Location: ", 10)
-        put_slice(&pen, response.location)
-        put(&pen, b"\r\n", 2)
-    put_all(&pen, response.fields, response.fields_count)
-    if response.status != 204:
-        if not response.stated:
-            put(&pen, b"Content-Type: text/plain; charset=utf-8\r\n", 41)
-        put_framing(&pen, BODY_LENGTH, response.text.size + 1)
-    put_connection(&pen, response.close, response.to_http10)
-    put(&pen, b"\r\n", 2)
-    if not response.to_head and response.status != 204:
-        put_slice(&pen, response.text)
-        put(&pen, b"\n", 1)
     return written(&pen, out)
 
 

@@ -77,7 +77,7 @@ cdef class Reactor:
     cdef char *outgoing         # a head to be sent
     cdef uint32_t outgoing_size
     cdef Arena arena
-    cdef Head head
+    cdef Head head              # of HTTP/1: the one that was parsed last
     cdef Copies copies          # of the current request
     cdef char *sealed           # SCRATCH bytes for reading TLS records
     cdef char *record           # plaintext of the next TLS record, if it is assembled from several parts

@@ -361,6 +361,7 @@ cdef void close_connection(Reactor r, Connection *c) noexcept nogil:
         _layers[c.layer].forget(r, c)
     buffer_free(&c.input)
     buffer_free(&c.output)
+    buffer_free(&c.frames.section)
     if c.fd >= 0:
         if c.side == SIDE_LISTENER:     # the main process has a copy of the socket: close alone does not end the watch
             epoll_ctl(r.epoll, EPOLL_CTL_DEL, c.fd, NULL)
