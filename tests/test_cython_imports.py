@@ -21,7 +21,7 @@ ALSO = {
     "confinement.pyx": ("os",),  # its Python API: paths, texts of errors
     "entropy.pyx": ("os",),  # its Python API
     "counters.pyx": ("mmap", "os"),  # its Python API maps the file that the main process passes
-    "tables.pyx": ("heapq",),  # sorts listeners in steps
+    "sockets.pyx": ("heapq",),  # sorts listeners in steps
     "http1.pyx": ("typing",),  # its Python API returns NamedTuples
 }
 LINE = re.compile(r"^\s*(?:from\s+([\w.]+)\s+c?import\b|c?import\s+([\w.]+(?:\s*,\s*[\w.]+)*))")

@@ -286,6 +286,14 @@ def listener_set_not_allowed(gateway: Key, why: str, fix: str | None) -> Problem
     return Problem(condition=ACCEPTED, reason="NotAllowed", message=message, field="spec.parentRef", fix=fix)
 
 
+def too_many_listeners(gateway: Key, namespace: str, most: int) -> Problem:
+    message = (
+        f"the ListenerSets of namespace {namespace} for Gateway {gateway} have more than {most:,} listeners. The "
+        "oldest ListenerSets are served. Use fewer listeners, or another Gateway."
+    )
+    return Problem(condition=ACCEPTED, reason="UnsupportedValue", message=message, field="spec.listeners")
+
+
 def parent_not_accepted(gateway: Key) -> Problem:
     message = f"Gateway {gateway} is not accepted; see its status."
     return Problem(condition=ACCEPTED, reason="ParentNotAccepted", message=message, field="spec.parentRef")
