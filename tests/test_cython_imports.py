@@ -40,8 +40,8 @@ def allowed(name: str) -> bool:
     return any(name == root or name.startswith(f"{root}.") for root in ALLOWED)
 
 
-# The files outside of http1/ that may use it: its two sides, and where a connection keeps what they have parsed. All others
-# know Messages only (ext/message), so another protocol does not concern them.
+# The files outside of http1/ that may use it: its two sides, and where a connection keeps what they have parsed. All
+# others know Messages only (ext/message), so another protocol does not concern them.
 HTTP1_USERS = {
     "sides/http1_client.pyx", "sides/http1_backend.pyx", "sides/http1_trailing.pxd", "sides/http1_trailing.pyx",
     "reactor/connection.pxd", "reactor/reactor.pxd",
