@@ -4,7 +4,7 @@ and equal to those made from nothing."""
 import gc
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 import pytest
@@ -48,10 +48,10 @@ def edited(tables: Tables | None, before: Mapping[str, Listener], after: Mapping
     return builder.finish()
 
 
-def found(tables: Tables) -> list[int]:
+def found(tables: Tables, hosts: Sequence[str]) -> list[int]:
     """The listener for each host at each port."""
     indexes = [tables.socket_index(loopback(port)) for port in PORTS]
-    return [tables.find(index, "GET", "/", host)[3] for index in indexes for host in HOSTS]
+    return [tables.find(index, "GET", "/", host)[3] for index in indexes for host in hosts]
 
 
 def shuffled(known: Mapping[str, Listener], chance: random.Random, *, distinct: bool) -> dict[str, Listener]:
@@ -77,7 +77,8 @@ def test_random_edits_equal_a_rebuild(seed: int) -> None:
         after = shuffled(before, chance, distinct=step % 8 != 7)
         tables = edited(tables, before, after)
         rebuilt = build(after.values(), [])
-        assert found(tables) == found(rebuilt), f"seed {seed}, step {step}"
+        hosts = chance.sample(HOSTS, 40)
+        assert found(tables, hosts) == found(rebuilt, hosts), f"seed {seed}, step {step}"
         assert all((tables.socket_index(loopback(p)) < 0) == (rebuilt.socket_index(loopback(p)) < 0) for p in PORTS)
         before = after
 
@@ -85,17 +86,18 @@ def test_random_edits_equal_a_rebuild(seed: int) -> None:
 def test_versions_do_not_change_each_other() -> None:
     """They are freed in any order."""
     chance = random.Random(1)
+    hosts = chance.sample(HOSTS, 20)
     versions: list[tuple[Tables, dict[str, Listener], list[int]]] = []
     for _ in range(30):
         tables, before, _ = chance.choice(versions) if versions else (None, {}, [])
         after = shuffled(before, chance, distinct=True)
         made = edited(tables, before, after)
-        versions.append((made, after, found(made)))
+        versions.append((made, after, found(made, hosts)))
         if len(versions) > 8:
             del versions[chance.randrange(len(versions))]
             del tables
             collect(100)
-        assert all(found(tables) == as_made for tables, _, as_made in versions)
+        assert all(found(tables, hosts) == as_made for tables, _, as_made in versions)
 
 
 def rule_for(number: int, *hostnames: str) -> Rule:
@@ -118,9 +120,8 @@ def test_groups_of_many_hostnames_equal_a_rebuild() -> None:
         tables = builder.finish()
         rebuilt = build([a_listener()], [rules[id] for id in sorted(rules)])
         assert len(tables) == len(rebuilt) == len(rules)
-        assert [tables.find(0, "GET", "/", host) for host in HOSTS] == [
-            rebuilt.find(0, "GET", "/", host) for host in HOSTS
-        ]
+        for host in chance.sample(HOSTS, 100):
+            assert tables.find(0, "GET", "/", host) == rebuilt.find(0, "GET", "/", host)
 
 
 def many(count: int) -> dict[str, Listener]:

@@ -196,7 +196,8 @@ def test_endpoints_are_refused_in_the_same_way_after_the_last_gateway_is_gone() 
 def test_increments_equal_a_rebuild_from_nothing(asked: GraphSettings, endpoints: int, steps: list[list[Any]]) -> None:
     """With REFUSING, some ports are above the limit, and some endpoints are the gateway itself or local addresses.
     `endpoints`: the limit for a namespace."""
-    with mock.patch.object(ration, "MOST_OF_NAMESPACE", endpoints):
+    own = max(1, endpoints // 2)
+    with mock.patch.multiple(ration, MOST_OF_NAMESPACE=endpoints, MOST_OF_SERVICE=own):
         compare_steps(asked, steps)
 
 
