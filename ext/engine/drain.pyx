@@ -5,7 +5,7 @@ sending a request just now. Parents tell their peers to open no more streams. Co
 `Reactor.draining`.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint64_t
 
 from fastroute.ext.engine.visit cimport parent_drain
 from fastroute.ext.exchange.upstream cimport upstream_close

@@ -4,6 +4,7 @@ The clock is held, and advances by LOOK each time the engine reads it. So a turn
 happens in a turn shows how much a step does.
 """
 
+import itertools
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -51,7 +52,7 @@ def most_in_a_turn(rig: Rig, count: Callable[[], int], end: int) -> int:
 
     changes[0] = count()
     turns_until(rig, reached)
-    return max(abs(one - other) for one, other in zip(changes, changes[1:], strict=False))
+    return max(abs(one - other) for one, other in itertools.pairwise(changes))
 
 
 def settle(rig: Rig) -> None:
