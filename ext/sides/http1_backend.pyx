@@ -123,8 +123,9 @@ cdef long decode(Reactor r, Connection *u, Arrival *arrival) noexcept nogil:
         taken = body_decode(&u.frames, arrival.data + at, arrival.size - at, &r.head_limits, &content, &size)
         if taken < 0:
             return taken
-        memmove(arrival.data + arrival.piece.data.size, content, size)
-        arrival.piece.data.size += size
+        if size:
+            memmove(arrival.data + arrival.piece.data.size, content, size)
+            arrival.piece.data.size += size
         at += <uint32_t> taken
     return at
 
