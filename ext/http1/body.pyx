@@ -240,7 +240,18 @@ cdef uint32_t take_content(Body *body, uint32_t size) noexcept nogil:
     return taken
 
 
-cdef uint32_t whole_chunk(Body *body, const char *at, const char *end, uint32_t *line) noexcept nogil:
+cdef inline uint32_t short_chunk(const char *at, const char *end) noexcept nogil:
+    """The bytes of content of a complete chunk whose size has one digit, without an extension; 0: it is not one."""
+    cdef int size
+    if end - at < 6 or at[1] != c'\r' or at[2] != c'\n':
+        return 0
+    size = hex_value(at[0])
+    if size <= 0 or end - at < size + 5 or at[3 + size] != c'\r' or at[4 + size] != c'\n':
+        return 0
+    return <uint32_t> size
+
+
+cdef uint32_t long_chunk(Body *body, const char *at, const char *end, uint32_t *line) noexcept nogil:
     """Takes the chunk with which the octets begin, if it is complete, has no extension, and its size has at most DIGITS
     digits. Returns its bytes of content, and sets `line` to those of its first line; 0: the state machine must take it."""
     cdef uint32_t digits = 0
@@ -272,19 +283,34 @@ cdef uint32_t whole_chunk(Body *body, const char *at, const char *end, uint32_t 
     return size
 
 
-cdef uint32_t whole_chunks(Body *body, const char *data, uint32_t size) noexcept nogil:
-    """Takes the complete chunks with which `data` begins, if a chunk begins there. Returns their bytes."""
+cdef uint32_t short_chunks(Body *body, const char *data, uint32_t size) noexcept nogil:
+    """Takes the complete short chunks with which `data` begins, if a chunk begins there. Returns their bytes."""
     cdef const char *at = data
     cdef const char *end = data + size
+    cdef uint32_t content = 1
+    if body.framing != FRAMING_CHUNKED or body.state != STATE_SIZE:
+        return 0
+    while content:
+        content = short_chunk(at, end)
+        if content:
+            body.decoded += content
+            at += content + 5
+    return <uint32_t> (at - data)
+
+
+cdef uint32_t whole_chunks(Body *body, const char *data, uint32_t size) noexcept nogil:
+    """Takes the complete chunks with which `data` begins, if a chunk begins there. Returns their bytes."""
+    cdef uint32_t taken = 0
     cdef uint32_t content = 1
     cdef uint32_t line = 0
     if body.framing != FRAMING_CHUNKED or body.state != STATE_SIZE:
         return 0
     while content:
-        content = whole_chunk(body, at, end, &line)
+        taken += short_chunks(body, data + taken, size - taken)
+        content = long_chunk(body, data + taken, data + size, &line)
         if content:
-            at += line + content + 2
-    return <uint32_t> (at - data)
+            taken += line + content + 2
+    return taken
 
 
 cdef uint32_t extension_run(Body *body, const char *at, const char *end) noexcept nogil:
@@ -342,7 +368,12 @@ cdef long body_decode(Body *body, const char *data, uint32_t size, const HeadLim
     if in_trailers(body):
         return take_trailers(body, data, size, limits)
     if body.framing == FRAMING_CHUNKED and body.state == STATE_SIZE:
-        found = whole_chunk(body, data, data + size, &line)
+        found = short_chunk(data, data + size)
+        if found:
+            line = 3
+            body.decoded += found
+        else:
+            found = long_chunk(body, data, data + size, &line)
         if found:
             content[0] = data + line
             content_size[0] = found
