@@ -27,10 +27,10 @@ from fastroute.ext.exchange.mirroring cimport mirror_close
 from fastroute.ext.exchange.pace cimport PACE_WINDOW
 from fastroute.ext.exchange.relief cimport relief_open
 from fastroute.ext.exchange.upstream cimport upstream_close
-from fastroute.ext.http1.forwarded cimport Peer, trusted_proxies_new
-from fastroute.ext.http1.head cimport head_room
 from fastroute.ext.memory.buffer cimport buffer_size, buffers_total
 from fastroute.ext.memory.entropy cimport entropy_open
+from fastroute.ext.message.forwarded cimport Peer, trusted_proxies_new
+from fastroute.ext.message.limits cimport head_room
 from fastroute.ext.reactor.accesslog cimport AccessLog
 from fastroute.ext.reactor.connection cimport (
     LAYER_STREAM, SIDE_DOWNSTREAM, SIDE_HEEDED, SIDE_LISTENER, SIDE_TIMER, SIDE_UPSTREAM, STATE_HELLO, STATE_IDLE,

@@ -38,6 +38,7 @@ cdef enum StreamProtocol:       # Parent.protocol
     STREAM_PROTOCOLS
 
 cdef struct Protocol:           # functions of a protocol, for any number of parents
+    uint8_t messages            # Protocol (message/protocol.pxd) of the Messages on its streams
     uint32_t streams_most       # of one parent
     uint32_t input_most         # bytes of one stream that are received and not taken
     uint32_t inputs_most        # of all streams of one parent

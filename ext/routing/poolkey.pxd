@@ -6,13 +6,9 @@
 from libc.stdint cimport uint8_t, uint32_t
 
 
-cdef enum Protocol:             # what is spoken on a connection to a backend; exchange/idle has a row for each
-    PROTOCOL_HTTP1 = 0
-    PROTOCOLS                   # number of protocols
-
 cdef struct PoolKey:
     uint32_t refs               # of backends, pools and connections with this key, and of PoolKeys
-    uint8_t protocol            # Protocol
+    uint8_t protocol            # Protocol (message/protocol.pxd)
 
 cdef void key_ref(PoolKey *key) noexcept nogil
 cdef void key_unref(PoolKey *key) noexcept nogil            # frees at zero

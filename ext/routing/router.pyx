@@ -4,11 +4,11 @@
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
-from fastroute.ext.http1.reason cimport (
-    REASON_MISDIRECTED, REASON_NO_LISTENER, REASON_NO_RULE, REASON_NONE, REASON_OVERLOADED,
-)
 from fastroute.ext.memory.graveyard cimport grave_unref
 from fastroute.ext.memory.slice cimport slices_equal
+from fastroute.ext.message.reason cimport (
+    REASON_MISDIRECTED, REASON_NO_LISTENER, REASON_NO_RULE, REASON_NONE, REASON_OVERLOADED,
+)
 from fastroute.ext.routing.facts cimport Facts, facts_start
 from fastroute.ext.routing.group cimport group_find
 from fastroute.ext.routing.hosts cimport (

@@ -5,7 +5,7 @@
 # (backends.pxd). Modules that forward requests can cimport what they need from here; the members of LocalReason are in
 # reason.pxd.
 
-from fastroute.ext.http1.reason cimport LocalReason, reason_name
+from fastroute.ext.message.reason cimport LocalReason, reason_name
 from fastroute.ext.routing.backends cimport (
     Backend, Endpoint, Upstreams, backend_find, backend_ref, backend_unref, endpoint_ref, endpoint_unref,
 )

@@ -25,7 +25,7 @@ from fastroute.ext.routing.router cimport Decision, Listener, find_rule, listene
 from fastroute.ext.routing.rule cimport Draft
 from fastroute.ext.tls.certificate cimport Certificates
 
-from fastroute.ext.http1.reason import REASONS
+from fastroute.ext.message.reason import REASONS
 from fastroute.ext.routing.rule import drafting
 
 globals()["Upstreams"] = Upstreams      # a cimported name is not an attribute of the module by itself
