@@ -236,7 +236,7 @@ cdef int body(Reactor r, Connection *c, Exchange *x, uint32_t written, const Pie
     cdef char chunk[CHUNK_HEAD_MOST]
     cdef int count
     c.ending = x.close and piece.end
-    if written and not chunk_it and size <= SMALL and written + size <= r.outgoing_size:
+    if size and written and not chunk_it and size <= SMALL and written + size <= r.outgoing_size:
         # Sending one part costs less than two, and copying a few bytes costs almost nothing.
         memcpy(r.outgoing + written, data, size)
         written += size
