@@ -115,6 +115,7 @@ cdef class Reactor:
     # current state
     cdef bint announcing        # every answer has Connection: close
     cdef bint draining          # idle client connections are closed soon, upstream connections are not pooled
+    cdef uint32_t undrained     # index in the slab from which on connections do not know of the drain; 0: none
     cdef uint32_t paused_first  # listeners that may have clients for which there is no room; linked, oldest first
     cdef uint32_t paused_last
     cdef uint64_t paused_until  # milliseconds: nothing is accepted before then, because there were no descriptors left
