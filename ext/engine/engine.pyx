@@ -19,28 +19,28 @@ from posix.time cimport CLOCK_MONOTONIC
 import os
 import random
 
+from fastroute.ext.engine.drain cimport drain_begin
 from fastroute.ext.engine.listener cimport datagrams_open, listener_leave, listener_open
 from fastroute.ext.engine.turn cimport hurry, ring, turn
-from fastroute.ext.engine.visit cimport parent_drain
 from fastroute.ext.exchange.downstream cimport downstream_close
 from fastroute.ext.exchange.mirroring cimport mirror_close
 from fastroute.ext.exchange.pace cimport PACE_WINDOW
 from fastroute.ext.exchange.relief cimport relief_open
 from fastroute.ext.exchange.upstream cimport upstream_close
-from fastroute.ext.memory.buffer cimport buffer_size, buffers_total
+from fastroute.ext.memory.buffer cimport buffers_total
 from fastroute.ext.memory.entropy cimport entropy_open
 from fastroute.ext.message.forwarded cimport Peer, trusted_proxies_new
 from fastroute.ext.message.limits cimport head_room
 from fastroute.ext.reactor.accesslog cimport AccessLog
 from fastroute.ext.reactor.connection cimport (
-    LAYER_STREAM, SIDE_DOWNSTREAM, SIDE_HEEDED, SIDE_LISTENER, SIDE_TIMER, SIDE_UPSTREAM, STATE_HELLO, STATE_IDLE,
-    STATE_POOLED, Connection, handle_of, slab_at, slab_find, slab_take,
+    SIDE_DOWNSTREAM, SIDE_HEEDED, SIDE_LISTENER, SIDE_TIMER, SIDE_UPSTREAM, Connection, handle_of, slab_at, slab_find,
+    slab_take,
 )
 from fastroute.ext.reactor.counters cimport CounterMap
 from fastroute.ext.reactor.epoll cimport (
     EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLLET, EPOLLIN, epoll_create1, epoll_ctl, epoll_event,
 )
-from fastroute.ext.reactor.reactor cimport SCRATCH, Reactor, queue, read_clock, read_wall_clock, set_deadline
+from fastroute.ext.reactor.reactor cimport SCRATCH, Reactor, queue, read_clock, read_wall_clock
 from fastroute.ext.reactor.shares cimport shares_open
 from fastroute.ext.reactor.waiting cimport waiting_open
 from fastroute.ext.routing.copies cimport COPIES_SIZE
@@ -196,21 +196,10 @@ cdef class Engine:
         self.r.announcing = True
 
     def drain(self):
-        """Accepts what is queued, then stops; closes connections that are idle for a second; completes the others."""
-        cdef uint32_t i
-        cdef Connection *c
-        cdef Reactor r = self.r
-        r.announcing = r.draining = True
+        """Accepts what is queued, then stops; closes connections that are idle for a second; completes the others. The
+        next turns do this."""
+        drain_begin(self.r)
         self.leave(-1, -1)
-        read_clock(r)
-        for i in range(1, r.slab.chunks_count * 256):
-            c = slab_at(&r.slab, i)
-            if c.parent is not NULL:
-                parent_drain(r, c)
-            elif c.side == SIDE_UPSTREAM and c.state == STATE_POOLED:
-                upstream_close(r, c)
-            elif c.side == SIDE_DOWNSTREAM and is_idle(c):
-                set_deadline(r, c, drain_deadline(r, c))
         self.wake()
 
     def statistics(self):
@@ -271,20 +260,6 @@ cdef class Engine:
         with nogil:
             more = turn(self.r, &self.turns)
         return more
-
-
-cdef bint is_idle(const Connection *c) noexcept nogil:
-    """Between requests, or no byte of the ClientHello has arrived."""
-    return (c.state == STATE_IDLE and c.layer != LAYER_STREAM) or (c.state == STATE_HELLO and buffer_size(&c.input) == 0)
-
-
-cdef uint64_t drain_deadline(Reactor r, const Connection *c) noexcept nogil:
-    """One second after the connection became idle, or now if that time has passed. If its deadline is the one of
-    --max-connection-age, the time at which it became idle is unknown."""
-    cdef uint64_t since = c.deadline - (r.times.idle if c.state == STATE_IDLE else r.times.head)
-    if c.leave_at != 0:
-        return min(c.deadline, r.milliseconds + 1000)
-    return since + 1000 if since + 1000 > r.milliseconds else r.milliseconds
 
 
 cdef int set_limits(Reactor r, limits) except -1:

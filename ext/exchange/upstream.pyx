@@ -17,7 +17,7 @@ from fastroute.ext.reactor.inet cimport (
     SO_SNDBUF, TCP_NODELAY, connect, getsockopt, htons, setsockopt, sockaddr, sockaddr_in, sockaddr_in6,
     sockaddr_storage, socket,
 )
-from fastroute.ext.reactor.parent cimport STREAMS_NONE, parent_begin, parent_has_room
+from fastroute.ext.reactor.parent cimport STREAMS_NONE, parent_begin, parent_has_room, protocol_at
 from fastroute.ext.reactor.reactor cimport close_connection, end_writing, has_ended, set_deadline, watch
 from fastroute.ext.reactor.stream cimport parent_of, stream_open, streams_end
 from fastroute.ext.routing.balancer cimport endpoint_failed
@@ -28,6 +28,7 @@ from fastroute.ext.routing.tables cimport endpoint_ref, endpoint_unref
 
 cdef enum:
     SPARE = 16          # idle connections that are closed if no file descriptor is left
+    EXAMINED = 256      # parents that are examined for this
     UNUSABLE_MOST = 16  # unusable connections that a request closes
     FORGOTTEN = 16      # connections that no backend may use and that a turn closes
 
@@ -49,18 +50,22 @@ cdef uint32_t socket_address(const Endpoint *endpoint, sockaddr_storage *address
 
 
 cdef void close_idle(Reactor r) noexcept nogil:
-    """Closes the oldest idle connections, up to SPARE."""
+    """Closes the oldest idle connections, up to SPARE; without any, idle parents."""
     cdef uint32_t index = r.upstream_parents
+    cdef uint32_t closed = 0
     cdef Connection *p
-    for _ in range(SPARE):
-        if r.idle_oldest == 0:
-            break
+    cdef int _
+    while r.idle_oldest != 0 and closed < SPARE:
         upstream_close(r, slab_at(&r.slab, r.idle_oldest))
-    while r.idle_oldest == 0 and index != 0:
+        closed += 1
+    for _ in range(EXAMINED):
+        if index == 0 or closed >= SPARE:
+            return
         p = slab_at(&r.slab, index)
         index = p.parent.next
         if p.parent.resting:
             upstream_close(r, p)
+            closed += 1
 
 
 cdef int open_socket(Reactor r, uint16_t family) noexcept nogil:
@@ -106,7 +111,7 @@ cdef Connection *connect_socket(Reactor r, Endpoint *endpoint, PoolKey *key) noe
         close_connection(r, u)
         return NULL
     u.started = r.now
-    u.protocol = key.protocol
+    u.protocol = upstream_speaks(r, key)
     u.endpoint = endpoint
     endpoint_ref(endpoint)
     u.key = key
@@ -114,6 +119,10 @@ cdef Connection *connect_socket(Reactor r, Endpoint *endpoint, PoolKey *key) noe
     r.upstream_connections += 1
     gauge_add(r.counters, FIXED_UPSTREAM_ACTIVE, 1)
     return u
+
+
+cdef uint8_t upstream_speaks(Reactor r, const PoolKey *key) noexcept nogil:
+    return key.protocol if r.upstream_protocol == STREAMS_NONE else protocol_at(r.upstream_protocol).messages
 
 
 cdef Connection *upstream_connect(Reactor r, Endpoint *endpoint, PoolKey *key) noexcept nogil:
