@@ -17,7 +17,7 @@ from fastroute.ext.reactor.inet cimport (
     SO_SNDBUF, TCP_NODELAY, connect, getsockopt, htons, setsockopt, sockaddr, sockaddr_in, sockaddr_in6,
     sockaddr_storage, socket,
 )
-from fastroute.ext.reactor.parent cimport STREAMS_NONE, parent_begin, parent_has_room
+from fastroute.ext.reactor.parent cimport STREAMS_NONE, parent_begin, parent_has_room, protocol_at
 from fastroute.ext.reactor.reactor cimport close_connection, end_writing, has_ended, set_deadline, watch
 from fastroute.ext.reactor.stream cimport parent_of, stream_open, streams_end
 from fastroute.ext.routing.balancer cimport endpoint_failed
@@ -111,7 +111,7 @@ cdef Connection *connect_socket(Reactor r, Endpoint *endpoint, PoolKey *key) noe
         close_connection(r, u)
         return NULL
     u.started = r.now
-    u.protocol = key.protocol
+    u.protocol = upstream_speaks(r, key)
     u.endpoint = endpoint
     endpoint_ref(endpoint)
     u.key = key
@@ -119,6 +119,10 @@ cdef Connection *connect_socket(Reactor r, Endpoint *endpoint, PoolKey *key) noe
     r.upstream_connections += 1
     gauge_add(r.counters, FIXED_UPSTREAM_ACTIVE, 1)
     return u
+
+
+cdef uint8_t upstream_speaks(Reactor r, const PoolKey *key) noexcept nogil:
+    return key.protocol if r.upstream_protocol == STREAMS_NONE else protocol_at(r.upstream_protocol).messages
 
 
 cdef Connection *upstream_connect(Reactor r, Endpoint *endpoint, PoolKey *key) noexcept nogil:

@@ -16,7 +16,7 @@ sending content. The shortest form of a chunk is no surplus: a sender of small c
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memset
+from libc.string cimport memmove, memset
 
 from fastroute.ext.http1.field cimport refuse_byte
 from fastroute.ext.http1.head cimport FRAMING_CHUNKED, FRAMING_CLOSE, FRAMING_LENGTH, FRAMING_NONE
@@ -410,6 +410,25 @@ cdef inline bint has_trailers(const Body *body) noexcept nogil:
     return body.trailer_fields != 0 or (STATE_TRAILER < body.state < STATE_LAST_LF)
 
 
+cdef long pass_trailers(Body *body, char *data, uint32_t size, const HeadLimits *limits, Slice *last,
+                        Slice *section) noexcept nogil:
+    """Takes the trailer section in `data`. Without trailers, adds its last CRLF to `last`. Returns the bytes taken or
+    -Refusal."""
+    cdef long step = take_trailers(body, data, size, limits)
+    if step < 0:
+        return step
+    if not has_trailers(body):
+        last.size += <uint32_t> step
+    elif not body.complete or buffer_size(&body.section):
+        if buffer_append(&body.section, data, <uint32_t> step) < 0:
+            return -REFUSAL_ARENA_FULL
+        if body.complete:
+            section[0] = Slice(buffer_bytes(&body.section), buffer_size(&body.section))
+    else:
+        section[0] = Slice(data, <uint32_t> step)
+    return step
+
+
 cdef long body_pass(Body *body, char *data, uint32_t size, const HeadLimits *limits, Slice *passed,
                     Slice *section) noexcept nogil:
     cdef bint over = body.complete
@@ -422,16 +441,30 @@ cdef long body_pass(Body *body, char *data, uint32_t size, const HeadLimits *lim
     passed.size = <uint32_t> taken
     if over or not in_trailers(body):
         return taken
-    step = take_trailers(body, data + taken, size - <uint32_t> taken, limits)
-    if step < 0:
-        return step
-    if not has_trailers(body):
-        passed.size += <uint32_t> step
-    elif not body.complete or buffer_size(&body.section):
-        if buffer_append(&body.section, data + taken, <uint32_t> step) < 0:
-            return -REFUSAL_ARENA_FULL
-        if body.complete:
-            section[0] = Slice(buffer_bytes(&body.section), buffer_size(&body.section))
-    else:
-        section[0] = Slice(data + taken, <uint32_t> step)
-    return taken + step
+    step = pass_trailers(body, data + taken, size - <uint32_t> taken, limits, passed, section)
+    return step if step < 0 else taken + step
+
+
+cdef long body_open(Body *body, char *data, uint32_t size, const HeadLimits *limits, Slice *opened,
+                    Slice *section) noexcept nogil:
+    cdef bint over = body.complete
+    cdef Slice framing = Slice(NULL, 0)
+    cdef const char *content
+    cdef uint32_t content_size
+    cdef uint32_t used = 0
+    cdef uint32_t taken = 0
+    cdef long step
+    section[0] = Slice(data, 0)
+    while taken < size and not body.complete and not in_trailers(body):
+        step = body_decode(body, data + taken, size - taken, limits, &content, &content_size)
+        if step < 0:
+            return step
+        if content_size:
+            memmove(data + used, content, content_size)
+        used += content_size
+        taken += <uint32_t> step
+    opened[0] = Slice(data, used)
+    if over or not in_trailers(body):
+        return taken
+    step = pass_trailers(body, data + taken, size - taken, limits, &framing, section)
+    return step if step < 0 else taken + step

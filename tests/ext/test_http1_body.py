@@ -277,6 +277,26 @@ def test_dropped_trailers_count_against_the_limits() -> None:
     assert BodyReader("chunked", head=20).passes(b"0\r\n" + lines) == Refused(431, "trailers_too_large")
 
 
+@given(
+    pieces=st.lists(st.binary(min_size=1, max_size=40), max_size=5),
+    trailers=st.sampled_from((b"", b"X-Sum: 1\r\n", b"X-A:\r\nHost: b\r\n")),
+    data=st.data(),
+)
+def test_opened_chunks_are_content_and_a_trailer_section(
+    pieces: list[bytes], trailers: bytes, data: st.DataObject
+) -> None:
+    whole = b"".join(b"%x;a=1\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n" + trailers + b"\r\n"
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=5)))
+    reader, content, section = BodyReader("chunked"), b"", b""
+    for start, end in zip([0, *cuts], [*cuts, len(whole)], strict=True):
+        answer = reader.opens(whole[start:end])
+        assert not isinstance(answer, Refused)
+        assert answer[0] == end - start
+        content, section = content + answer[1], section + answer[2]
+    assert reader.complete
+    assert (content, section) == (b"".join(pieces), trailers + b"\r\n" if trailers else b"")
+
+
 # ----------------------------------------------------------------------------------------------------------- writing
 
 

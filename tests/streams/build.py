@@ -1,5 +1,5 @@
-"""Builds tests/streams/framing.pyx, as the module `streams.framing`, in a folder: `build.py FOLDER`. It works with the
-modules of any build."""
+"""Builds the Cython modules of tests/streams, as `streams.framing` and `streams.records`: `build.py FOLDER`. It
+works with the modules of any build."""
 
 import os
 import sys
@@ -15,7 +15,10 @@ def build(folder: str) -> None:
     os.chdir(ROOT)
     flags = ["-O1", "-g1", "-Wno-unused-function", "-Wno-cpp", "-fno-strict-aliasing"]
     modules = cythonize(
-        [Extension("streams.framing", ["tests/streams/framing.pyx"], extra_compile_args=flags)],
+        [
+            Extension(f"streams.{name}", [f"tests/streams/{name}.pyx"], extra_compile_args=flags)
+            for name in ("framing", "records")
+        ],
         include_path=[".", "tests"],
         build_dir=f"{folder}/c",
         quiet=True,
