@@ -7,9 +7,9 @@ must contain nothing that another parser could interpret differently.
 
 A trailer section with trailers is not passed on: it is collected, and is a Message when it is complete (trailer.pxd).
 
-Complete chunks without an extension are taken as a whole (`whole_chunks`): with the state machine, a read of 128 KiB with
-chunks of one byte takes 1.5 ms. So the state machine stops at the beginning of each chunk. It also takes a run of octets
-of an extension at once.
+Complete chunks without an extension are taken as a whole (`whole_chunks`, chunk.pxd): with the state machine, a read of
+128 KiB with chunks of one byte takes 1.5 ms. So the state machine stops at the beginning of each chunk. It also takes a
+run of octets of an extension at once. Chunks of one digit have a loop of their own: tried as longer ones, they cost more.
 
 States are named after what is expected next. `line`, `surplus` and `trailers` limit what a peer may send without
 sending content. The shortest form of a chunk is no surplus: a sender of small chunks may send any number of them.
@@ -18,6 +18,7 @@ sending content. The shortest form of a chunk is no surplus: a sender of small c
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memmove, memset
 
+from fastroute.ext.http1.chunk cimport long_chunk, short_chunk
 from fastroute.ext.http1.field cimport refuse_byte
 from fastroute.ext.http1.head cimport FRAMING_CHUNKED, FRAMING_CLOSE, FRAMING_LENGTH, FRAMING_NONE
 from fastroute.ext.memory.buffer cimport buffer_append, buffer_bytes, buffer_size
@@ -52,7 +53,6 @@ cdef enum State:
     STATE_LAST_LF
 
 cdef enum:
-    DIGITS = 5              # of a size that is taken as a whole
     CHUNK_SIZE_MOST_SHIFTED = 0x00ffffffffffffff    # a larger size takes no further digit: 2**60 - 1 at most
 
 
@@ -240,47 +240,15 @@ cdef uint32_t take_content(Body *body, uint32_t size) noexcept nogil:
     return taken
 
 
-cdef inline uint32_t short_chunk(const char *at, const char *end) noexcept nogil:
-    """The bytes of content of a complete chunk whose size has one digit, without an extension; 0: it is not one."""
-    cdef int size
-    if end - at < 6 or at[1] != c'\r' or at[2] != c'\n':
-        return 0
-    size = hex_value(at[0])
-    if size <= 0 or end - at < size + 5 or at[3 + size] != c'\r' or at[4 + size] != c'\n':
-        return 0
-    return <uint32_t> size
-
-
-cdef uint32_t long_chunk(Body *body, const char *at, const char *end, uint32_t *line) noexcept nogil:
-    """Takes the chunk with which the octets begin, if it is complete, has no extension, and its size has at most DIGITS
-    digits. Returns its bytes of content, and sets `line` to those of its first line; 0: the state machine must take it."""
-    cdef uint32_t digits = 0
+cdef uint32_t take_long_chunk(Body *body, const char *at, const char *end, uint32_t *line) noexcept nogil:
+    """Takes the chunk with which the octets begin. Returns its bytes of content; 0: the state machine must take it."""
     cdef uint32_t zeros = 0
-    cdef uint32_t size = 0
-    cdef int digit
-    if end - at < DIGITS + 3:
+    cdef uint32_t content = long_chunk(at, end, line, &zeros)
+    if content == 0 or (zeros and body.surplus + zeros > SURPLUS_FREE + body.decoded):
         return 0
-    while zeros < DIGITS and at[zeros] == c'0':
-        zeros += 1
-    for digits in range(zeros, DIGITS):
-        digit = hex_value(at[digits])
-        if digit < 0:
-            break
-        size = size * 16 + <uint32_t> digit
-    else:
-        digits = DIGITS
-    if size == 0 or at[digits] != c'\r' or at[digits + 1] != c'\n':
-        return 0
-    line[0] = digits + 2
-    at += line[0]
-    if <size_t> (end - at) < <size_t> size + 2 or at[size] != c'\r' or at[size + 1] != c'\n':
-        return 0
-    if zeros:
-        if body.surplus + zeros > SURPLUS_FREE + body.decoded:
-            return 0
-        body.surplus += zeros
-    body.decoded += size
-    return size
+    body.surplus += zeros
+    body.decoded += content
+    return content
 
 
 cdef uint32_t short_chunks(Body *body, const char *data, uint32_t size) noexcept nogil:
@@ -307,7 +275,7 @@ cdef uint32_t whole_chunks(Body *body, const char *data, uint32_t size) noexcept
         return 0
     while content:
         taken += short_chunks(body, data + taken, size - taken)
-        content = long_chunk(body, data + taken, data + size, &line)
+        content = take_long_chunk(body, data + taken, data + size, &line)
         if content:
             taken += line + content + 2
     return taken
@@ -373,7 +341,7 @@ cdef long body_decode(Body *body, const char *data, uint32_t size, const HeadLim
             line = 3
             body.decoded += found
         else:
-            found = long_chunk(body, data, data + size, &line)
+            found = take_long_chunk(body, data, data + size, &line)
         if found:
             content[0] = data + line
             content_size[0] = found
