@@ -12,7 +12,7 @@ pools are lists through the slab of that engine.
 from typing import NamedTuple
 
 from libc.errno cimport errno
-from libc.stdint cimport UINT32_MAX, int64_t, uint32_t, uint64_t
+from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport malloc, realloc
 from posix.time cimport CLOCK_MONOTONIC
 
@@ -20,27 +20,24 @@ import os
 import random
 
 from fastroute.ext.engine.listener cimport datagrams_open, listener_leave, listener_open
-from fastroute.ext.engine.turn cimport hurry, ring, turn
+from fastroute.ext.engine.side cimport SIDE_ROWS
+from fastroute.ext.engine.turn cimport ring, turn
 from fastroute.ext.engine.visit cimport parent_drain
-from fastroute.ext.exchange.downstream cimport downstream_close
-from fastroute.ext.exchange.mirroring cimport mirror_close
 from fastroute.ext.exchange.pace cimport PACE_WINDOW
 from fastroute.ext.exchange.relief cimport relief_open
-from fastroute.ext.exchange.upstream cimport upstream_close
 from fastroute.ext.http1.forwarded cimport Peer, trusted_proxies_new
 from fastroute.ext.http1.head cimport head_room
-from fastroute.ext.memory.buffer cimport buffer_size, buffers_total
+from fastroute.ext.memory.buffer cimport buffers_total
 from fastroute.ext.memory.entropy cimport entropy_open
 from fastroute.ext.reactor.accesslog cimport AccessLog
 from fastroute.ext.reactor.connection cimport (
-    LAYER_STREAM, SIDE_DOWNSTREAM, SIDE_HEEDED, SIDE_LISTENER, SIDE_TIMER, SIDE_UPSTREAM, STATE_HELLO, STATE_IDLE,
-    STATE_POOLED, Connection, handle_of, slab_at, slab_find, slab_take,
+    CHUNK, SIDE_HEEDED, SIDE_TIMER, SIDES, Connection, handle_of, slab_at, slab_find, slab_take,
 )
 from fastroute.ext.reactor.counters cimport CounterMap
 from fastroute.ext.reactor.epoll cimport (
     EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLLET, EPOLLIN, epoll_create1, epoll_ctl, epoll_event,
 )
-from fastroute.ext.reactor.reactor cimport SCRATCH, Reactor, queue, read_clock, read_wall_clock, set_deadline
+from fastroute.ext.reactor.reactor cimport SCRATCH, Reactor, hurry, queue, read_clock, read_wall_clock
 from fastroute.ext.reactor.shares cimport shares_open
 from fastroute.ext.reactor.waiting cimport waiting_open
 from fastroute.ext.routing.copies cimport COPIES_SIZE
@@ -119,19 +116,15 @@ cdef class Engine:
 
     def unlisten(self, place not None, int fd=-1):
         """Accepts the queued connections of the place, or of `fd` only, and closes its sockets. Connections stay."""
-        self.leave(self.indexes[place], fd)
-        self.wake()
-
-    cdef int leave(self, int64_t index, int fd) except -1:
-        """Removes the listeners of one socket index, or only the one with `fd`, or all of them (`index` < 0)."""
+        cdef uint32_t index = self.indexes[place]
         cdef uint32_t i = self.r.listeners_count
         cdef Connection *listener
         while i > 0:        # from the end, because a listener that closes at once leaves the list
             i -= 1
             listener = slab_find(&self.r.slab, self.r.listeners[i])
-            if index < 0 or (listener.listener == index and (fd < 0 or listener.fd == fd)):
+            if listener.listener == index and (fd < 0 or listener.fd == fd):
                 listener_leave(self.r, listener)
-        return 0
+        self.wake()
 
     def install(self, Tables tables not None):
         """Routes new requests by `tables`; exchanges in flight keep the old tables."""
@@ -201,16 +194,13 @@ cdef class Engine:
         cdef Connection *c
         cdef Reactor r = self.r
         r.announcing = r.draining = True
-        self.leave(-1, -1)
         read_clock(r)
-        for i in range(1, r.slab.chunks_count * 256):
+        for i in range(1, r.slab.chunks_count * CHUNK):
             c = slab_at(&r.slab, i)
             if c.parent is not NULL:
                 parent_drain(r, c)
-            elif c.side == SIDE_UPSTREAM and c.state == STATE_POOLED:
-                upstream_close(r, c)
-            elif c.side == SIDE_DOWNSTREAM and is_idle(c):
-                set_deadline(r, c, drain_deadline(r, c))
+            else:
+                SIDE_ROWS[c.side].drain(r, c)
         self.wake()
 
     def statistics(self):
@@ -240,27 +230,18 @@ cdef class Engine:
     def close(self):
         """Closes every socket. Exchanges in flight are aborted; the buffered log lines are written."""
         cdef uint32_t i
+        cdef uint8_t side
         cdef Connection *c
         cdef Reactor r = self.r
         if self.closed:
             return
         self.closed = True
         read_clock(r)
-        for i in range(1, r.slab.chunks_count * 256):
-            c = slab_at(&r.slab, i)
-            if c.side == SIDE_DOWNSTREAM:
-                downstream_close(r, c)
-            elif c.side == SIDE_LISTENER:
-                os.close(c.fd)
-                c.fd = -1
-                c.side = 0
-        for i in range(1, r.slab.chunks_count * 256):
-            c = slab_at(&r.slab, i)
-            if c.side == SIDE_UPSTREAM and c.mirror is not NULL:
-                mirror_close(r, c)
-            elif c.side == SIDE_UPSTREAM:
-                upstream_close(r, c)
-        r.listeners_count = 0
+        for side in range(SIDES):           # clients before backends: the end of an exchange ends both
+            for i in range(1, r.slab.chunks_count * CHUNK):
+                c = slab_at(&r.slab, i)
+                if c.side == side:
+                    SIDE_ROWS[side].close(r, c)
         if r.logs:
             r.log.flush()
 
@@ -271,20 +252,6 @@ cdef class Engine:
         with nogil:
             more = turn(self.r, &self.turns)
         return more
-
-
-cdef bint is_idle(const Connection *c) noexcept nogil:
-    """Between requests, or no byte of the ClientHello has arrived."""
-    return (c.state == STATE_IDLE and c.layer != LAYER_STREAM) or (c.state == STATE_HELLO and buffer_size(&c.input) == 0)
-
-
-cdef uint64_t drain_deadline(Reactor r, const Connection *c) noexcept nogil:
-    """One second after the connection became idle, or now if that time has passed. If its deadline is the one of
-    --max-connection-age, the time at which it became idle is unknown."""
-    cdef uint64_t since = c.deadline - (r.times.idle if c.state == STATE_IDLE else r.times.head)
-    if c.leave_at != 0:
-        return min(c.deadline, r.milliseconds + 1000)
-    return since + 1000 if since + 1000 > r.milliseconds else r.milliseconds
 
 
 cdef int set_limits(Reactor r, limits) except -1:

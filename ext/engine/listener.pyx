@@ -100,7 +100,7 @@ cdef int listener_open(Reactor r, int fd, uint32_t index) noexcept nogil:
     if set_interest(r, listener, EPOLL_CTL_ADD, EPOLLIN) < 0:
         error = errno
         listener.fd = -1        # the caller closes it
-        forget(r, listener)
+        listener_close(r, listener)
         set_errno(error)
         return -1
     listener.watched = True
@@ -204,7 +204,7 @@ cdef void refused(Reactor r, Connection *listener, int accepted) noexcept nogil:
     if errno == EAGAIN:
         listener.requests = accepted if accepted > 1 else 1
         if listener.state == STATE_LEAVING:
-            forget(r, listener)
+            listener_close(r, listener)
     elif errno == EMFILE or errno == ENFILE or errno == ENOBUFS or errno == ENOMEM:
         r.accept_shortage.count += 1
         r.accept_shortage.error = errno
@@ -213,7 +213,7 @@ cdef void refused(Reactor r, Connection *listener, int accepted) noexcept nogil:
         r.paused_until = r.milliseconds + PAUSE
         set_deadline(r, listener, r.paused_until)
     elif errno == EBADF or errno == EINVAL or errno == ENOTSOCK:
-        forget(r, listener)     # another process shut the socket down
+        listener_close(r, listener)     # another process shut the socket down
     elif listener.state == STATE_LEAVING:
         queue(r, listener)      # that one connection is gone, there may be others
 
@@ -229,15 +229,14 @@ cdef void adopt(Reactor r, Connection *listener, int fd, const sockaddr_storage 
 
 cdef void listener_leave(Reactor r, Connection *listener) noexcept nogil:
     if listener.state == STATE_DATAGRAMS:
-        forget(r, listener)
+        listener_close(r, listener)
         return
     unpause(r, listener)
     listener.state = STATE_LEAVING
     queue(r, listener)
 
 
-cdef void forget(Reactor r, Connection *listener) noexcept nogil:
-    """Closes the listener and removes it from the list."""
+cdef void listener_close(Reactor r, Connection *listener) noexcept nogil:
     cdef uint32_t i
     for i in range(r.listeners_count):
         if r.listeners[i] == handle_of(listener):

@@ -15,13 +15,14 @@ from fastroute.ext.routing.tables cimport Endpoint
 from fastroute.ext.tls.tls cimport Tls
 
 
-cdef enum Side:
+cdef enum Side:                 # engine/side.pxd has a row for each
     SIDE_NONE = 0
     SIDE_TIMER                  # the engine's timerfd
     SIDE_HEEDED                 # a descriptor that belongs to trio (Engine.heed); never closed here
     SIDE_LISTENER
     SIDE_DOWNSTREAM
     SIDE_UPSTREAM
+    SIDES
 
 cdef enum State:
     STATE_CLOSED = 0

@@ -141,6 +141,8 @@ cdef class Reactor:
 
 # The engine reads the time only here: from the monotonic clock, or from the clock that a test has stopped.
 cdef void read_clock(Reactor r) noexcept nogil
+# For a short time, turns do not wait for more events, because trio has work to do.
+cdef void hurry(Reactor r) noexcept nogil
 # Called once per turn, because the wall clock may be set at any time.
 cdef void read_wall_clock(Reactor r) noexcept nogil
 

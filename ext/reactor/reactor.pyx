@@ -37,6 +37,9 @@ from fastroute.ext.reactor.timer cimport timer_remove, timer_set
 from fastroute.ext.reactor.waiting cimport waiting_close
 from fastroute.ext.tls.tls cimport pipe_free
 
+cdef enum:
+    HURRY = 1               # milliseconds without waits after trio got work
+
 cdef Layer[<int> LAYERS] _layers
 
 
@@ -78,6 +81,11 @@ cdef void read_clock(Reactor r) noexcept nogil:
         r.held += r.look
         r.now = r.held
     r.milliseconds = r.now // MILLISECOND
+
+
+cdef void hurry(Reactor r) noexcept nogil:
+    read_clock(r)
+    r.hurried = r.milliseconds + HURRY
 
 
 cdef void read_wall_clock(Reactor r) noexcept nogil:
