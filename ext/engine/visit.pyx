@@ -8,7 +8,9 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from fastroute.ext.engine.side cimport SIDE_ROWS
 from fastroute.ext.exchange.answer cimport is_leaving
-from fastroute.ext.exchange.upstream cimport upstream_connected, upstream_is_listed
+from fastroute.ext.exchange.upstream cimport (
+    OPENING_DONE, OPENING_FAILED, Opening, upstream_connected, upstream_is_listed,
+)
 from fastroute.ext.memory.buffer cimport buffer_size
 from fastroute.ext.reactor.connection cimport SIDE_DOWNSTREAM, STATE_CONNECTING
 from fastroute.ext.reactor.parent cimport (
@@ -52,12 +54,12 @@ cdef void visit_parent(Reactor r, Connection *p) noexcept nogil:
 
 cdef bint establish(Reactor r, Connection *p) noexcept nogil:
     """Whether the connection to a backend is established. If it has failed, it is closed."""
-    cdef int outcome = upstream_connected(r, p)
-    if outcome > 0:
+    cdef Opening outcome = upstream_connected(r, p)
+    if outcome == OPENING_DONE:
         streams_established(r, p)
-    elif outcome < 0:
+    elif outcome == OPENING_FAILED:
         parent_close(r, p)
-    return outcome > 0
+    return outcome == OPENING_DONE
 
 
 cdef bint should_leave(Reactor r, const Connection *p) noexcept nogil:

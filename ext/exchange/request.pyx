@@ -33,7 +33,7 @@ from fastroute.ext.reactor.stream cimport room_for, tls_of
 from fastroute.ext.routing.balancer cimport choose_target
 from fastroute.ext.routing.chain cimport FilterChain
 from fastroute.ext.routing.copies cimport copies_reset
-from fastroute.ext.routing.filters cimport Answer, filter_request
+from fastroute.ext.routing.filters cimport FILTERED_NO_ROOM, FILTERED_ON, Answer, Filtered, filter_request
 from fastroute.ext.routing.loop cimport is_marked
 from fastroute.ext.routing.retry cimport KEPT_MOST
 from fastroute.ext.routing.router cimport Decision, find_rule, listener_ref
@@ -76,6 +76,7 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Message *message) noexcep
     cdef Decision decision
     cdef Answer own
     cdef Forwarded said
+    cdef Filtered outcome
     cdef int chosen
     cdef Rule *rule
     cdef bint secure = tls_of(r, c) is not NULL
@@ -103,9 +104,9 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Message *message) noexcep
     if rule.request_timeout:
         x.deadline = r.milliseconds + rule.request_timeout
     if rule.filters is not NULL:
-        chosen = filtered(r, x, rule.filters, message, &decision, client_secure, &own)
-        if chosen != 0:
-            return answer_filtered(r, c, x, chosen, &own)
+        outcome = filtered(r, x, rule.filters, message, &decision, client_secure, &own)
+        if outcome != FILTERED_ON:
+            return answer_filtered(r, c, x, outcome, &own)
     chosen = choose_target(rule.choice) if rule.session is NULL else affinity_choose(r, x, message)
     if chosen < 0:
         return answer_plainly(r, c, x, 500, rule.reason)
@@ -113,9 +114,9 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Message *message) noexcep
     if x.target.backend is NULL:
         return answer_plainly(r, c, x, x.target.status, x.target.reason)
     if x.target.filters is not NULL:
-        chosen = filtered(r, x, x.target.filters, message, &decision, client_secure, &own)
-        if chosen != 0:
-            return answer_filtered(r, c, x, chosen, &own)
+        outcome = filtered(r, x, x.target.filters, message, &decision, client_secure, &own)
+        if outcome != FILTERED_ON:
+            return answer_filtered(r, c, x, outcome, &own)
     return VERDICT_ON
 
 
@@ -146,23 +147,23 @@ cdef int answer_last(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     return answer(r, c, x, &own)
 
 
-cdef int filtered(Reactor r, Exchange *x, const FilterChain *chain, Message *message, const Decision *decision,
-                  bint secure, Answer *own) noexcept nogil:
+cdef Filtered filtered(Reactor r, Exchange *x, const FilterChain *chain, Message *message, const Decision *decision,
+                       bint secure, Answer *own) noexcept nogil:
     """Like filter_request; also keeps what a CORS filter adds to the response."""
-    cdef int outcome
+    cdef Filtered outcome
     memset(own, 0, sizeof(Answer))
     own.copies = &r.copies
     outcome = filter_request(chain, message, decision.prefix, decision.listener_port, secure, &r.arena, own)
     if own.cors is not NULL:
         x.cors = own.cors
         if not exchange_keep_origin(x, own.origin):
-            return -1
+            return FILTERED_NO_ROOM
     return outcome
 
 
-cdef int answer_filtered(Reactor r, Connection *c, Exchange *x, int outcome, const Answer *own) noexcept nogil:
-    """A filter answered (1), or there was no room (-1)."""
-    if outcome < 0:
+cdef int answer_filtered(Reactor r, Connection *c, Exchange *x, Filtered outcome, const Answer *own) noexcept nogil:
+    """A filter answered, or there was no room."""
+    if outcome == FILTERED_NO_ROOM:
         return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
     return answer(r, c, x, own)
 

@@ -199,24 +199,24 @@ cdef void end_parent(Reactor r, Connection *p) noexcept nogil:
     streams_end(r, p)
 
 
-cdef int upstream_connected(Reactor r, Connection *u) noexcept nogil:
+cdef Opening upstream_connected(Reactor r, Connection *u) noexcept nogil:
     cdef int error = 0
     cdef uint32_t size = sizeof(int)
     cdef const Connection *p
     if u.layer == LAYER_STREAM:
         p = parent_of(r, u)
         if p is NULL:
-            return -1
+            return OPENING_FAILED
         if p.state == STATE_CONNECTING:
-            return 0
+            return OPENING_GOES_ON
         u.state = STATE_ACTIVE
-        return 1
+        return OPENING_DONE
     if not u.writable and not u.failed:
-        return 0
+        return OPENING_GOES_ON
     if getsockopt(u.fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 or error != 0 or not u.writable:
-        return -1
+        return OPENING_FAILED
     u.state = STATE_ACTIVE
-    return 1
+    return OPENING_DONE
 
 
 cdef void enter_pool(Reactor r, Connection *u, IdlePool *pool) noexcept nogil:
