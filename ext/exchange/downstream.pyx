@@ -43,13 +43,14 @@ from fastroute.ext.reactor.exchange cimport (
     exchange_take,
 )
 from fastroute.ext.reactor.inet cimport AF_INET, AF_INET6
-from fastroute.ext.reactor.parent cimport STREAMS_NONE, parent_begin
+from fastroute.ext.reactor.parent cimport parent_begin
 from fastroute.ext.reactor.reactor cimport (
     LINGER_BYTES, LINGER_IDLE, LINGER_TIME, MILLISECOND, SCRATCH, break_down, close_connection, end_writing, flush,
     queue, read_clock, receive, set_deadline, skip, watch,
 )
 from fastroute.ext.reactor.stream cimport streams_end
 from fastroute.ext.reactor.waiting cimport waiting_next
+from fastroute.ext.routing.poolkey cimport has_streams
 from fastroute.ext.routing.router cimport is_secure
 
 cdef enum:
@@ -112,7 +113,7 @@ cdef void greet(Reactor r, Connection *c) noexcept nogil:
 
 cdef void speak(Reactor r, Connection *c) noexcept nogil:
     """Begins the protocol of an established connection: HTTP/1, or one that carries streams."""
-    if r.downstream_protocol == STREAMS_NONE:
+    if not has_streams(r.downstream_protocol):
         rest(r, c)
     elif parent_begin(r, c, r.downstream_protocol) < 0:
         downstream_close(r, c)

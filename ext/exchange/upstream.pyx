@@ -17,12 +17,12 @@ from fastroute.ext.reactor.inet cimport (
     SO_SNDBUF, TCP_NODELAY, connect, getsockopt, htons, setsockopt, sockaddr, sockaddr_in, sockaddr_in6,
     sockaddr_storage, socket,
 )
-from fastroute.ext.reactor.parent cimport STREAMS_NONE, parent_begin, parent_has_room
+from fastroute.ext.reactor.parent cimport parent_begin, parent_has_room
 from fastroute.ext.reactor.reactor cimport close_connection, end_writing, has_ended, set_deadline, watch
 from fastroute.ext.reactor.stream cimport parent_of, stream_open, streams_end
 from fastroute.ext.routing.balancer cimport endpoint_failed
 from fastroute.ext.routing.endpoint cimport IdlePool
-from fastroute.ext.routing.poolkey cimport key_ref, key_unref
+from fastroute.ext.routing.poolkey cimport has_streams, key_ref, key_unref
 from fastroute.ext.routing.pools cimport pool_of
 from fastroute.ext.routing.tables cimport endpoint_ref, endpoint_unref
 
@@ -116,9 +116,9 @@ cdef Connection *connect_socket(Reactor r, Endpoint *endpoint, PoolKey *key) noe
 
 
 cdef Connection *upstream_connect(Reactor r, Endpoint *endpoint, PoolKey *key) noexcept nogil:
-    if r.upstream_protocol == STREAMS_NONE:
-        return connect_socket(r, endpoint, key)
-    return stream_to(r, endpoint, key, any_parent(r, endpoint, key))
+    if has_streams(key.protocol):
+        return stream_to(r, endpoint, key, any_parent(r, endpoint, key))
+    return connect_socket(r, endpoint, key)
 
 
 cdef Connection *find_parent(Reactor r, const Endpoint *endpoint, const PoolKey *key, uint8_t state,
@@ -144,7 +144,7 @@ cdef Connection *any_parent(Reactor r, Endpoint *endpoint, PoolKey *key) noexcep
     p = connect_socket(r, endpoint, key)
     if p is NULL:
         return NULL
-    if parent_begin(r, p, r.upstream_protocol) < 0:
+    if parent_begin(r, p, key.protocol) < 0:
         upstream_close(r, p)
         return NULL
     begin_parent(r, p)
@@ -270,7 +270,7 @@ cdef Connection *upstream_reuse(Reactor r, Endpoint *endpoint, PoolKey *key, uin
     cdef uint32_t index = pool.head if pool is not NULL else 0
     cdef uint32_t closed = 0
     cdef Connection *u
-    if r.upstream_protocol != STREAMS_NONE:
+    if has_streams(key.protocol):
         return stream_to(r, endpoint, key, find_parent(r, endpoint, key, STATE_PARENT, certainly))
     while index != 0 and closed < UNUSABLE_MOST:
         u = slab_at(&r.slab, index)

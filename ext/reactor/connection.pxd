@@ -80,7 +80,7 @@ cdef struct Parent:             # what a connection that carries streams owns (p
     uint32_t sibling_previous
     uint32_t next               # upstream: all of them (Reactor.upstream_parents)
     uint32_t previous
-    uint8_t protocol            # StreamProtocol
+    uint8_t protocol            # Protocol (routing/poolkey.pxd)
     uint8_t listed              # in these two lists
     uint8_t leaving             # no more streams are opened; it closes after the last one
     uint8_t over                # the protocol was violated, or memory is exhausted: it closes

@@ -32,12 +32,7 @@ cdef enum Cause:                # why a stream is reset
     CAUSE_REFUSED               # the stream was not processed
     CAUSE_VIOLATION             # the peer violated the protocol on this stream
 
-cdef enum StreamProtocol:       # Parent.protocol
-    STREAMS_NONE = 0            # no streams: the connection is no parent
-    STREAMS_FRAMED              # of a module under tests/, which fills in its table; the product has no protocol yet
-    STREAM_PROTOCOLS
-
-cdef struct Protocol:           # functions of a protocol, for any number of parents
+cdef struct StreamProtocol:     # functions of a protocol with streams, for any number of parents
     uint32_t streams_most       # of one parent
     uint32_t input_most         # bytes of one stream that are received and not taken
     uint32_t inputs_most        # of all streams of one parent
@@ -60,8 +55,8 @@ cdef struct Protocol:           # functions of a protocol, for any number of par
     int (*leave)(Reactor r, Connection *p) noexcept nogil
     void (*free)(void *state) noexcept nogil
 
-# The functions of a protocol.
-cdef Protocol *protocol_at(uint8_t kind) noexcept nogil
+# The functions of a protocol that has streams; its module fills them in when it is imported. The product has none yet.
+cdef StreamProtocol *protocol_at(uint8_t protocol) noexcept nogil
 # Makes an established connection a parent, or an upstream connection that is being established. Returns 0, or -1 if out
 # of memory.
 cdef int parent_begin(Reactor r, Connection *p, uint8_t protocol) noexcept nogil

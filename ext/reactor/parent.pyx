@@ -13,15 +13,16 @@ from fastroute.ext.reactor.counters cimport (
 )
 from fastroute.ext.reactor.inet cimport iovec
 from fastroute.ext.reactor.reactor cimport SCRATCH, queue, receive, set_deadline, transmit
+from fastroute.ext.routing.poolkey cimport PROTOCOLS
 
 cdef enum:
     KEPT_MOST = SCRATCH // 2    # bytes of a frame that has not arrived completely
 
-cdef Protocol[<int> STREAM_PROTOCOLS] _protocols
+cdef StreamProtocol[<int> PROTOCOLS] _protocols
 
 
-cdef Protocol *protocol_at(uint8_t kind) noexcept nogil:
-    return &_protocols[kind]
+cdef StreamProtocol *protocol_at(uint8_t protocol) noexcept nogil:
+    return &_protocols[protocol]
 
 
 cdef int parent_begin(Reactor r, Connection *p, uint8_t protocol) noexcept nogil:

@@ -92,8 +92,7 @@ cdef class Reactor:
     cdef uint32_t max_connections
     cdef uint32_t max_per_client    # connections of one address
     cdef uint32_t max_handshakes
-    cdef uint8_t downstream_protocol    # StreamProtocol of all client connections: none, except in tests
-    cdef uint8_t upstream_protocol      # the same for backends
+    cdef uint8_t downstream_protocol    # Protocol of all client connections: HTTP/1, except in tests
     cdef TrustedProxies *trusted
     cdef bint proxy_protocol
     cdef Mark mark

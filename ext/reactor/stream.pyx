@@ -12,7 +12,7 @@ from fastroute.ext.reactor.connection cimport (
 from fastroute.ext.reactor.counters cimport FIXED_DOWNSTREAM_IDLE, gauge_add
 from fastroute.ext.reactor.inet cimport iovec
 from fastroute.ext.reactor.parent cimport (
-    CAUSE_BROKEN, CAUSE_CANCELLED, CAUSE_DONE, Protocol, parent_busy, parent_established, parent_free,
+    CAUSE_BROKEN, CAUSE_CANCELLED, CAUSE_DONE, StreamProtocol, parent_busy, parent_established, parent_free,
     parent_has_room, parent_rest, parent_room, protocol_at,
 )
 from fastroute.ext.reactor.reactor cimport Layer, dequeue, layer_at, queue, set_deadline
@@ -33,7 +33,7 @@ cdef Tls *tls_of(Reactor r, const Connection *c) noexcept nogil:
     return p.tls if p is not NULL else NULL
 
 
-cdef inline Protocol *protocol_of(const Connection *p) noexcept nogil:
+cdef inline StreamProtocol *protocol_of(const Connection *p) noexcept nogil:
     return protocol_at(p.parent.protocol)
 
 

@@ -5,6 +5,11 @@ from libc.stdlib cimport calloc, free
 cdef dict NAMES = {"h1": PROTOCOL_HTTP1}    # by snapshot.Backend.protocol
 
 
+cdef int protocol_name(str name, uint8_t protocol) except -1:
+    NAMES[name] = protocol
+    return 0
+
+
 cdef void key_ref(PoolKey *key) noexcept nogil:
     key.refs += 1
 

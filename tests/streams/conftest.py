@@ -1,4 +1,5 @@
-"""The fixture `use`: lets an engine speak the framing of framing.pyx, which is built if it has changed."""
+"""The fixture `use`: lets clients or backends of a rig speak the framing of framing.pyx, which is built if it has
+changed."""
 
 import fcntl
 import importlib
@@ -10,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import rig
+from rig import TRANSPORT, Rig
+
+from fastroute import snapshot
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -35,12 +38,18 @@ def framing() -> Any:
 
 @pytest.fixture
 def use(framing: Any) -> Callable[..., None]:
-    use: Callable[..., None] = framing.use
+    def use(rig: Rig, *backends: str, downstream: bool = False) -> None:
+        """New connections of clients carry streams, or those to these backends."""
+        if downstream:
+            framing.use(rig.engine)
+        for name in backends:
+            rig.upstreams.speak(name, snapshot.Backend(protocol="framed"))
+
     return use
 
 
 @pytest.fixture(params=["plain", "tls"])
 def transport(request: pytest.FixtureRequest) -> Iterator[str]:
-    token = rig.TRANSPORT.set(request.param)
+    token = TRANSPORT.set(request.param)
     yield request.param
-    rig.TRANSPORT.reset(token)
+    TRANSPORT.reset(token)

@@ -1,5 +1,5 @@
-"""A protocol with streams, for tests only; see framing.pxd. Importing this module registers it as STREAMS_FRAMED; `use` lets
-an engine speak it. It stays until HTTP/2 takes its place."""
+"""A protocol with streams, for tests only; see framing.pxd. Importing this module registers it: for a
+backend as the protocol "framed", for the clients of an engine by `use`. It stays until HTTP/2 takes its place."""
 
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free
@@ -7,10 +7,11 @@ from libc.stdlib cimport calloc, free
 from fastroute.ext.engine.engine cimport Engine
 from fastroute.ext.reactor.connection cimport SIDE_DOWNSTREAM, Connection, Parent, Stream, slab_at
 from fastroute.ext.reactor.parent cimport (
-    CAUSE_REFUSED, CAUSE_VIOLATION, STREAMS_FRAMED, Protocol, parent_add, parent_leave, protocol_at,
+    CAUSE_REFUSED, CAUSE_VIOLATION, StreamProtocol, parent_add, parent_leave, protocol_at,
 )
 from fastroute.ext.reactor.reactor cimport Reactor, queue
 from fastroute.ext.reactor.stream cimport stream_accept, stream_broken, stream_can_send, stream_ended, stream_receive
+from fastroute.ext.routing.poolkey cimport PROTOCOL_FRAMED, protocol_name
 
 WINDOWS = (STREAM_WINDOW, CONNECTION_WINDOW)
 MOST = STREAMS_MOST
@@ -189,8 +190,8 @@ cdef void release(void *state) noexcept nogil:
     free(state)
 
 
-cdef void fill() noexcept:
-    cdef Protocol *protocol = protocol_at(STREAMS_FRAMED)
+cdef int fill() except -1:
+    cdef StreamProtocol *protocol = protocol_at(PROTOCOL_FRAMED)
     protocol.streams_most = STREAMS_MOST
     protocol.input_most = STREAM_WINDOW
     protocol.inputs_most = CONNECTION_WINDOW
@@ -203,14 +204,14 @@ cdef void fill() noexcept:
     protocol.credit = credit
     protocol.leave = leave
     protocol.free = release
+    return protocol_name("framed", PROTOCOL_FRAMED)
 
 fill()
 
 
-def use(Engine engine not None, *, bint downstream=False, bint upstream=False):
-    """From now on new client connections, and connections to backends, of the engine carry streams."""
-    engine.r.downstream_protocol = STREAMS_FRAMED if downstream else 0
-    engine.r.upstream_protocol = STREAMS_FRAMED if upstream else 0
+def use(Engine engine not None):
+    """From now on new client connections of the engine carry streams."""
+    engine.r.downstream_protocol = PROTOCOL_FRAMED
 
 
 def sizes():

@@ -47,7 +47,7 @@ async def works(port: int, request: bytes = GET) -> None:
 async def test_one_connection_carries_many_requests(use: Use) -> None:
     gate = Gate()
     async with backends(framed(gate.answer)) as [backend], running(rule("b"), held=True) as rig:
-        use(rig.engine, upstream=True)
+        use(rig, "b")
         rig.put("b", backend.port)
         clients = [await connect(rig.port) for _ in range(20)]
         for peer in clients:
@@ -74,7 +74,7 @@ async def test_a_full_connection_is_followed_by_another(use: Use, framing: objec
     most: int = framing.MOST  # type: ignore[attr-defined]
     gate = Gate()
     async with backends(framed(gate.answer)) as [backend], running(rule("b"), held=True) as rig:
-        use(rig.engine, downstream=True, upstream=True)
+        use(rig, "b", downstream=True)
         rig.put("b", backend.port)
         async with client(rig.port) as one, client(rig.port) as two:
             streams = [await one.ask(get(b"/wait")) for _ in range(most)]
@@ -97,7 +97,7 @@ async def test_a_slow_client_closes_the_window_of_its_stream_alone(use: Use) -> 
 
     channels: list[Channel] = []
     async with backends(framed(script)) as [backend], running(rule("b"), held=True) as rig:
-        use(rig.engine, upstream=True)
+        use(rig, "b")
         rig.put("b", backend.port)
         slow = await connect(rig.port)
         await slow.send(get(b"/large"))
@@ -124,7 +124,7 @@ async def test_an_upload_waits_for_the_window_of_its_stream(use: Use) -> None:
 
     channels: list[Channel] = []
     async with backends(framed(script), answering) as [backend, _], running(rule("b"), held=True) as rig:
-        use(rig.engine, upstream=True)
+        use(rig, "b")
         rig.put("b", backend.port)
         peer = await connect(rig.port)
         async with trio.open_nursery() as nursery:
@@ -145,7 +145,7 @@ async def test_a_backend_that_opens_no_window_times_out(use: Use) -> None:
 
     limits = Limits(body_idle_timeout=8, min_body_rate=0)
     async with backends(framed(script)) as [backend], running(rule("b"), held=True, limits=limits) as rig:
-        use(rig.engine, upstream=True)
+        use(rig, "b")
         rig.put("b", backend.port)
         peer = await connect(rig.port)
         async with trio.open_nursery() as nursery:
@@ -160,7 +160,7 @@ async def test_a_backend_that_opens_no_window_times_out(use: Use) -> None:
 async def test_a_client_that_leaves_cancels_its_stream(use: Use) -> None:
     gate = Gate()
     async with backends(framed(gate.answer, gate.connections)) as [backend], running(rule("b"), held=True) as rig:
-        use(rig.engine, upstream=True)
+        use(rig, "b")
         rig.put("b", backend.port)
         peer = await connect(rig.port)
         await peer.send(get(b"/wait"))
@@ -183,7 +183,7 @@ async def test_a_backend_resets_one_stream(use: Use) -> None:
             await peer.send(OK)
 
     async with backends(framed(script)) as [backend], running(rule("b"), held=True, log=True) as rig:
-        use(rig.engine, upstream=True)
+        use(rig, "b")
         rig.put("b", backend.port)
         peer = await connect(rig.port)
         await peer.send(get(b"/reset"))
@@ -212,7 +212,7 @@ async def test_an_answer_that_was_complete_before_the_reset_arrives(use: Use) ->
         await peer.reset()
 
     async with backends(framed(script)) as [backend], running(rule("b"), held=True) as rig:
-        use(rig.engine, upstream=True)
+        use(rig, "b")
         rig.put("b", backend.port)
         await works(rig.port)
         await works(rig.port, POST)
@@ -226,7 +226,7 @@ async def test_the_end_of_the_connection_ends_each_exchange(use: Use) -> None:
         backends(framed(gate.answer, gate.connections)) as [backend],
         running(rule("b"), held=True, log=True) as rig,
     ):
-        use(rig.engine, upstream=True)
+        use(rig, "b")
         rig.put("b", backend.port)
         await works(rig.port)
         fresh = [await connect(rig.port) for _ in range(6)]
@@ -256,7 +256,7 @@ async def test_complete_answers_survive_the_end_of_the_connection(use: Use) -> N
         await peer.frames.peer.stream.aclose()  # type: ignore[attr-defined]
 
     async with backends(framed(script)) as [backend], running(rule("b"), held=True) as rig:
-        use(rig.engine, upstream=True)
+        use(rig, "b")
         rig.put("b", backend.port)
         for _ in range(3):
             await works(rig.port, POST)
@@ -264,7 +264,7 @@ async def test_complete_answers_survive_the_end_of_the_connection(use: Use) -> N
 
 async def test_a_refused_connection_fails_the_streams_that_wait_for_it(use: Use) -> None:
     async with running(rule("b"), held=True) as rig:
-        use(rig.engine, upstream=True)
+        use(rig, "b")
         rig.put("b", free_port())
         for _ in range(2):
             peer = await connect(rig.port)
@@ -277,7 +277,7 @@ async def test_a_refused_connection_fails_the_streams_that_wait_for_it(use: Use)
 async def test_a_backend_that_leaves_gets_no_more_streams(use: Use) -> None:
     gate = Gate()
     async with backends(framed(gate.answer, gate.connections)) as [backend], running(rule("b"), held=True) as rig:
-        use(rig.engine, upstream=True)
+        use(rig, "b")
         rig.put("b", backend.port)
         peer = await connect(rig.port)
         await peer.send(get(b"/wait"))
@@ -296,7 +296,7 @@ async def test_connections_without_streams_close(use: Use) -> None:
         backends(framed(answering)) as [backend],
         running(rule("b"), held=True, limits=Limits(upstream_idle_timeout=10)) as rig,
     ):
-        use(rig.engine, upstream=True)
+        use(rig, "b")
         rig.put("b", backend.port)
         await works(rig.port)
         await rig.passes(9)
@@ -316,7 +316,7 @@ async def test_a_drain_closes_connections_after_their_streams(use: Use) -> None:
         backends(framed(gate.answer), framed(answering)) as [backend, idle],
         running(rule("b", name="0", path="/wait"), rule("i", name="1"), held=True) as rig,
     ):
-        use(rig.engine, upstream=True)
+        use(rig, "b", "i")
         rig.put("b", backend.port)
         rig.put("i", idle.port)
         await works(rig.port)
@@ -341,7 +341,7 @@ async def test_mirrors_are_streams_too(use: Use) -> None:
         backends(framed(reporting(got)), framed(reporting(copied))) as [backend, mirror],
         running(mirrored, held=True) as rig,
     ):
-        use(rig.engine, upstream=True)
+        use(rig, "b", "m")
         rig.put("b", backend.port)
         rig.put("m", mirror.port)
         for _ in range(5):
@@ -361,7 +361,7 @@ async def test_streams_on_both_sides(use: Use) -> None:
         await peer.end_of_writing()
 
     async with backends(framed(echo)) as [backend], running(rule("b"), held=True) as rig:
-        use(rig.engine, downstream=True, upstream=True)
+        use(rig, "b", downstream=True)
         rig.put("b", backend.port)
         async with client(rig.port) as frames, trio.open_nursery() as nursery:
 
