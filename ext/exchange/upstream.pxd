@@ -4,7 +4,7 @@
 #
 # A pool is a list through the slab (IdlePool.head, Connection.next), last in, first out: the connection that was used
 # last is the most likely to be alive, and those at the end become old enough to be closed. All idle connections of the
-# engine are in a second list, by age (Connection.newer): if no file descriptor is left, the oldest are closed.
+# engine are in a second list, by age (reactor/resting).
 
 from libc.stdint cimport uint8_t
 

@@ -11,7 +11,7 @@ from fastroute.ext.memory.buffer cimport buffer_free
 from fastroute.ext.reactor.connection cimport (
     LAYER_STREAM, SIDE_UPSTREAM, STATE_ACTIVE, STATE_CONNECTING, STATE_PARENT, STATE_POOLED, Parent, slab_at, slab_take,
 )
-from fastroute.ext.reactor.counters cimport FIXED_UPSTREAM_ACTIVE, FIXED_UPSTREAM_IDLE, gauge_add
+from fastroute.ext.reactor.counters cimport FIXED_UPSTREAM_ACTIVE, gauge_add
 from fastroute.ext.reactor.inet cimport (
     AF_INET, IPPROTO_TCP, SEND_BUFFER, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, SO_ERROR, SO_KEEPALIVE,
     SO_SNDBUF, TCP_NODELAY, connect, getsockopt, htons, setsockopt, sockaddr, sockaddr_in, sockaddr_in6,
@@ -19,6 +19,7 @@ from fastroute.ext.reactor.inet cimport (
 )
 from fastroute.ext.reactor.parent cimport parent_begin, parent_has_room
 from fastroute.ext.reactor.reactor cimport close_connection, end_writing, has_ended, set_deadline, watch
+from fastroute.ext.reactor.resting cimport resting_add, resting_oldest, resting_remove
 from fastroute.ext.reactor.stream cimport parent_of, stream_open, streams_end
 from fastroute.ext.routing.balancer cimport endpoint_failed
 from fastroute.ext.routing.endpoint cimport IdlePool
@@ -50,17 +51,13 @@ cdef uint32_t socket_address(const Endpoint *endpoint, sockaddr_storage *address
 
 cdef void close_idle(Reactor r) noexcept nogil:
     """Closes the oldest idle connections, up to SPARE."""
-    cdef uint32_t index = r.upstream_parents
-    cdef Connection *p
+    cdef Connection *u
+    cdef int _
     for _ in range(SPARE):
-        if r.idle_oldest == 0:
-            break
-        upstream_close(r, slab_at(&r.slab, r.idle_oldest))
-    while r.idle_oldest == 0 and index != 0:
-        p = slab_at(&r.slab, index)
-        index = p.parent.next
-        if p.parent.resting:
-            upstream_close(r, p)
+        u = resting_oldest(r)
+        if u is NULL:
+            return
+        upstream_close(r, u)
 
 
 cdef int open_socket(Reactor r, uint16_t family) noexcept nogil:
@@ -226,17 +223,8 @@ cdef void enter_pool(Reactor r, Connection *u, IdlePool *pool) noexcept nogil:
         slab_at(&r.slab, u.next).previous = u.index
     pool.head = u.index
     pool.count += 1
-    u.older = r.idle_newest
-    u.newer = 0
-    if u.older != 0:
-        slab_at(&r.slab, u.older).newer = u.index
-    else:
-        r.idle_oldest = u.index
-    r.idle_newest = u.index
-    r.pooled += 1
     u.state = STATE_POOLED
-    gauge_add(r.counters, FIXED_UPSTREAM_ACTIVE, -1)
-    gauge_add(r.counters, FIXED_UPSTREAM_IDLE, 1)
+    resting_add(r, u)
 
 
 cdef void leave_pool(Reactor r, Connection *u) noexcept nogil:
@@ -249,19 +237,8 @@ cdef void leave_pool(Reactor r, Connection *u) noexcept nogil:
         slab_at(&r.slab, u.next).previous = u.previous
     u.next = u.previous = 0
     pool.count -= 1
-    if u.older != 0:
-        slab_at(&r.slab, u.older).newer = u.newer
-    else:
-        r.idle_oldest = u.newer
-    if u.newer != 0:
-        slab_at(&r.slab, u.newer).older = u.older
-    else:
-        r.idle_newest = u.older
-    u.older = u.newer = 0
-    r.pooled -= 1
     u.state = STATE_ACTIVE
-    gauge_add(r.counters, FIXED_UPSTREAM_IDLE, -1)
-    gauge_add(r.counters, FIXED_UPSTREAM_ACTIVE, 1)
+    resting_remove(r, u)
 
 
 cdef Connection *upstream_reuse(Reactor r, Endpoint *endpoint, PoolKey *key, uint8_t method,

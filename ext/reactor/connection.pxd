@@ -104,7 +104,7 @@ cdef struct Connection:
     uint32_t next               # in the one list that its state implies: free, graves, ready, an idle pool,
                                 # listeners that must wait
     uint32_t previous
-    uint32_t older              # list of all idle upstream connections by age (Reactor.idle_oldest)
+    uint32_t older              # list of all idle upstream connections by age (resting.pxd)
     uint32_t newer
     Parent *parent              # owned; NULL: carries no streams
     Stream *stream              # owned; NULL: not a stream

@@ -8,11 +8,10 @@ from fastroute.ext.memory.buffer cimport buffer_append, buffer_bytes, buffer_fre
 from fastroute.ext.reactor.connection cimport (
     SIDE_DOWNSTREAM, SIDE_UPSTREAM, STATE_CONNECTING, STATE_PARENT, Parent,
 )
-from fastroute.ext.reactor.counters cimport (
-    FIXED_DOWNSTREAM_IDLE, FIXED_UPSTREAM_ACTIVE, FIXED_UPSTREAM_IDLE, gauge_add,
-)
+from fastroute.ext.reactor.counters cimport FIXED_DOWNSTREAM_IDLE, gauge_add
 from fastroute.ext.reactor.inet cimport iovec
 from fastroute.ext.reactor.reactor cimport SCRATCH, queue, receive, set_deadline, transmit
+from fastroute.ext.reactor.resting cimport resting_add, resting_remove
 from fastroute.ext.routing.poolkey cimport PROTOCOLS
 
 cdef enum:
@@ -137,10 +136,10 @@ cdef void note_resting(Reactor r, Connection *p, bint resting) noexcept nogil:
     if p.side == SIDE_DOWNSTREAM:
         r.carried += change
         gauge_add(r.counters, FIXED_DOWNSTREAM_IDLE, change)
+    elif resting:
+        resting_add(r, p)
     else:
-        r.pooled += change
-        gauge_add(r.counters, FIXED_UPSTREAM_IDLE, change)
-        gauge_add(r.counters, FIXED_UPSTREAM_ACTIVE, -change)
+        resting_remove(r, p)
 
 
 cdef void parent_busy(Reactor r, Connection *p) noexcept nogil:

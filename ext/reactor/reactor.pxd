@@ -131,7 +131,7 @@ cdef class Reactor:
     cdef uint32_t upstream_connections
     cdef uint32_t pooled
     cdef uint32_t upstream_parents      # first connection to a backend that carries streams; 0: none
-    cdef uint32_t idle_oldest   # list of the idle upstream connections, by slab index
+    cdef uint32_t idle_oldest   # list of the idle upstream connections (resting.pxd), by slab index
     cdef uint32_t idle_newest
     cdef uint32_t exchanges
     cdef Shares mirrors         # in progress

@@ -4,7 +4,22 @@ from collections.abc import Callable
 
 import pytest
 import trio
-from rig import GET, OK, Peer, answering, backends, connect, free_port, quiet, reporting, rule, running, soon
+from rig import (
+    GET,
+    OK,
+    PLAIN,
+    Peer,
+    answering,
+    backends,
+    connect,
+    free_port,
+    no_descriptor,
+    quiet,
+    reporting,
+    rule,
+    running,
+    soon,
+)
 from streams.frames import CANCELLED, LEAVE, STREAM_WINDOW, Channel, Frames, client, framed
 
 from fastroute import snapshot
@@ -308,6 +323,31 @@ async def test_connections_without_streams_close(use: Use) -> None:
         rig.put("b")
         rig.engine.wake()
         await soon(lambda: backend.open == 0)
+
+
+@PLAIN
+@pytest.mark.usefixtures("framing")
+async def test_the_oldest_idle_connections_make_room() -> None:
+    """Sixteen at most. Each backend has its own pool key, and so its own connection."""
+    names = [f"b{number}" for number in range(20)]
+    rules = [rule(name, name=str(number), path=f"/{name}") for number, name in enumerate([*names, "other"])]
+    gate = Gate()
+    async with backends(framed(answering), gate.answer) as [backend, other], running(*rules, held=True) as rig:
+        rig.put("other", other.port)
+        for name in names:
+            tls = snapshot.BackendTLS(server_name=name, trust_anchors=b"CA")
+            rig.upstreams.speak(name, snapshot.Backend(protocol="framed", tls=tls))
+            rig.put(name, backend.port)
+            await works(rig.port, get(f"/{name}".encode()))
+        await quiet()
+        assert (backend.connections, rig.engine.statistics().upstream_idle) == (20, 20)
+        client = await connect(rig.port)
+        with no_descriptor():
+            await client.send(get(b"/other/wait"))
+            await soon(lambda: gate.waiting == 1)
+        assert rig.engine.statistics().upstream_idle == 4
+        gate.open.set()
+        assert (await client.response())[2] == b"ok"
 
 
 async def test_a_drain_closes_connections_after_their_streams(use: Use) -> None:
