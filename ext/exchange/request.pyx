@@ -35,6 +35,7 @@ from fastroute.ext.routing.chain cimport FilterChain
 from fastroute.ext.routing.copies cimport copies_reset
 from fastroute.ext.routing.filters cimport FILTERED_NO_ROOM, FILTERED_ON, Answer, Filtered, filter_request
 from fastroute.ext.routing.loop cimport is_marked
+from fastroute.ext.routing.poolkey cimport has_streams
 from fastroute.ext.routing.retry cimport KEPT_MOST
 from fastroute.ext.routing.router cimport Decision, find_rule, listener_ref
 from fastroute.ext.routing.tables cimport Rule, rule_ref
@@ -181,7 +182,7 @@ cdef bint is_too_large(Reactor r, const Exchange *x) noexcept nogil:
 cdef int send(Reactor r, Connection *c, Exchange *x, const char *body, uint32_t size) noexcept nogil:
     """Sends the head and the `size` bytes of body that came with it, or holds them until there is a connection."""
     cdef uint16_t reason
-    x.keeps = x.rule.retry is not NULL
+    x.keeps = x.rule.retry is not NULL or has_streams(x.target.backend.key.protocol)    # a stream may be refused
     reason = attempt_begin(r, c, x)
     if reason != 0:
         x.discarded = size

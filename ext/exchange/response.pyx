@@ -12,7 +12,7 @@ from fastroute.ext.exchange.answer cimport answer_plainly, break_off, can_be_dis
 from fastroute.ext.exchange.arrival cimport (
     EVENT_CLOSED, EVENT_HEAD, EVENT_INTERIM, EVENT_MALFORMED, EVENT_NONE, EVENT_NO_ROOM, EVENT_PIECE, Arrival, Piece,
 )
-from fastroute.ext.exchange.attempt cimport attempt_afresh, attempt_again, attempt_end
+from fastroute.ext.exchange.attempt cimport attempt_afresh, attempt_again, attempt_end, attempt_unprocessed
 from fastroute.ext.exchange.http1_downstream cimport client_body, client_head, client_interim, client_put
 from fastroute.ext.exchange.http1_upstream cimport (
     backend_accept, backend_event, backend_forget, backend_has_all, backend_is_reusable, backend_receive,
@@ -37,7 +37,7 @@ from fastroute.ext.reactor.exchange cimport (
     STAGE_FLUSHING, STAGE_RELAYING, STAGE_WAITING, VERDICT_ON, exchange_origin,
 )
 from fastroute.ext.reactor.reactor cimport flush
-from fastroute.ext.reactor.stream cimport room_for
+from fastroute.ext.reactor.stream cimport is_unprocessed, room_for
 from fastroute.ext.routing.filters cimport filter_response
 from fastroute.ext.routing.retry cimport FAILURE_CLOSED, FAILURE_STATUS
 
@@ -90,19 +90,22 @@ cdef bint may_ask_afresh(Reactor r, const Exchange *x) noexcept nogil:
     return not x.heard or slab_find(&r.slab, x.upstream).held != 0
 
 
-cdef int ask_afresh(Reactor r, Connection *c, Exchange *x) noexcept nogil:
-    cdef uint16_t reason = attempt_afresh(r, c, x)
+cdef int tried(Reactor r, Connection *c, Exchange *x, uint16_t reason) noexcept nogil:
+    """Another try has begun, unless there is a reason."""
     return VERDICT_ON if reason == 0 else answer_plainly(r, c, x, 503, reason)
 
 
 cdef int ended(Reactor r, Connection *c, Exchange *x, bint clean) noexcept nogil:
     """The upstream has closed: this ends a body without framing, otherwise it is too early."""
+    cdef const Connection *u = slab_find(&r.slab, x.upstream)
     if x.stage == STAGE_RELAYING:
         if clean and x.response_body.framing == FRAMING_CLOSE:
             return finish_unframed(r, c, x)
         return cut_short(r, c, x, REASON_UPSTREAM_TRUNCATED)
+    if x.keeps and not x.heard and is_unprocessed(u):
+        return tried(r, c, x, attempt_unprocessed(r, c, x, u))
     if may_ask_afresh(r, x):
-        return ask_afresh(r, c, x)
+        return tried(r, c, x, attempt_afresh(r, c, x))
     if attempt_again(r, x, FAILURE_CLOSED, 0, False):
         return VERDICT_ON
     return answer_plainly(r, c, x, 502, REASON_UPSTREAM_CLOSED)
@@ -110,7 +113,7 @@ cdef int ended(Reactor r, Connection *c, Exchange *x, bint clean) noexcept nogil
 
 cdef int malformed(Reactor r, Connection *c, Exchange *x, int refusal) noexcept nogil:
     if x.stage == STAGE_WAITING and may_ask_afresh(r, x):
-        return ask_afresh(r, c, x)
+        return tried(r, c, x, attempt_afresh(r, c, x))
     x.cause = refusal_reason(refusal)
     x.option = refusal_option(refusal)
     return answer_plainly(r, c, x, 502, REASON_UPSTREAM_MALFORMED)

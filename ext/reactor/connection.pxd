@@ -61,6 +61,7 @@ cdef struct Stream:             # what a stream owns (stream.pxd); one block of 
     uint32_t after
     uint8_t over                # nothing can be sent any more: reset, or the parent has ended
     uint8_t said_end            # the end of what the gateway sends was framed
+    uint8_t refused             # the peer has not processed it
     uint32_t credit             # bytes that were taken and not announced to the peer yet
     uint32_t untaken            # bytes sent for which the peer has not opened the window again
     int64_t window              # bytes of content that the peer accepts now
@@ -86,6 +87,7 @@ cdef struct Parent:             # what a connection that carries streams owns (p
     uint8_t over                # the protocol was violated, or memory is exhausted: it closes
     uint8_t resting             # counted as idle
     uint8_t unseen              # `input` has bytes that arrived before the protocol began
+    uint8_t silent              # upstream: no request was sent on it yet, and so no frame
     uint8_t late                # its idle deadline has passed, but frames were not sent yet
 
 cdef struct Connection:

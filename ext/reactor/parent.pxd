@@ -12,6 +12,9 @@
 # BATCH_MOST and the socket has taken all earlier output. Other frames that answer the peer can exceed that by FRAMES_MOST;
 # then nothing is read from the peer.
 #
+# Nothing is sent to a backend before the first request, so that a connection that comes too late for its requests says
+# nothing.
+#
 # A parent without streams is idle, and has the idle deadline. The end of a parent ends each of its streams.
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t

@@ -32,6 +32,7 @@ cdef int parent_begin(Reactor r, Connection *p, uint8_t protocol) noexcept nogil
     if p.state != STATE_CONNECTING:
         p.state = STATE_PARENT
     p.parent.resting = p.side == SIDE_DOWNSTREAM
+    p.parent.silent = p.side == SIDE_UPSTREAM
     p.parent.unseen = buffer_size(&p.input) != 0
     set_deadline(r, p, resting_deadline(r, p))
     return protocol_at(protocol).begin(r, p)
@@ -86,8 +87,8 @@ cdef bint parent_read(Reactor r, Connection *p) noexcept nogil:
 cdef bint parent_write(Reactor r, Connection *p) noexcept nogil:
     cdef iovec part
     cdef int sent
-    if p.state == STATE_CONNECTING:
-        return True
+    if p.state == STATE_CONNECTING or p.parent.silent:
+        return not p.failed
     part.iov_base = buffer_bytes(&p.parent.batch)
     part.iov_len = buffer_size(&p.parent.batch)
     if part.iov_len == 0:
@@ -108,8 +109,11 @@ cdef void parent_leave(Reactor r, Connection *p) noexcept nogil:
 
 
 cdef bint parent_is_done(Reactor r, const Connection *p) noexcept nogil:
-    return p.parent.leaving and p.parent.count == 0 and r.milliseconds >= p.parent.leave_until \
-        and buffer_size(&p.output) == 0 and buffer_size(&p.parent.batch) == 0
+    return p.parent.leaving and p.parent.count == 0 and r.milliseconds >= p.parent.leave_until and has_sent_all(p)
+
+
+cdef bint has_sent_all(const Connection *p) noexcept nogil:
+    return p.parent.silent or (buffer_size(&p.output) == 0 and buffer_size(&p.parent.batch) == 0)
 
 
 cdef void parent_established(Reactor r, Connection *p) noexcept nogil:
@@ -157,7 +161,7 @@ cdef void parent_rest(Reactor r, Connection *p) noexcept nogil:
 
 
 cdef bint parent_waits(Reactor r, Connection *p) noexcept nogil:
-    if p.parent.late or (buffer_size(&p.output) == 0 and buffer_size(&p.parent.batch) == 0):
+    if p.parent.late or has_sent_all(p):
         return False
     p.parent.late = True
     set_deadline(r, p, r.milliseconds + r.times.body)

@@ -206,6 +206,11 @@ cdef void stream_broken(Reactor r, Connection *p, Connection *s) noexcept nogil:
     end_abruptly(r, s)
 
 
+cdef void stream_refused(Reactor r, Connection *p, Connection *s) noexcept nogil:
+    s.stream.refused = True
+    stream_broken(r, p, s)
+
+
 cdef void stream_can_send(Reactor r, Connection *p, Connection *s, uint32_t size) noexcept nogil:
     s.stream.window += size
     s.stream.untaken -= min(size, s.stream.untaken)
@@ -266,6 +271,7 @@ cdef int64_t frame(Reactor r, Connection *s, const char *data, uint32_t size) no
     if protocol_of(p).send(r, p, s, data, room) < 0:
         return -1
     s.stream.untaken += room
+    p.parent.silent = False
     unlink(r, p, s)             # the next one in the list has the room of the next batch
     link_last(r, p, s)
     return room
