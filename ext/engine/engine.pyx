@@ -31,13 +31,13 @@ from fastroute.ext.memory.buffer cimport buffers_total
 from fastroute.ext.memory.entropy cimport entropy_open
 from fastroute.ext.reactor.accesslog cimport AccessLog
 from fastroute.ext.reactor.connection cimport (
-    CHUNK, SIDE_HEEDED, SIDE_TIMER, SIDES, Connection, handle_of, slab_at, slab_find, slab_take,
+    CHUNK, SIDE_HEEDED, SIDE_TIMER, SIDES, Connection, slab_at, slab_find,
 )
 from fastroute.ext.reactor.counters cimport CounterMap
-from fastroute.ext.reactor.epoll cimport (
-    EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLLET, EPOLLIN, epoll_create1, epoll_ctl, epoll_event,
+from fastroute.ext.reactor.epoll cimport EPOLL_CLOEXEC, epoll_create1
+from fastroute.ext.reactor.reactor cimport (
+    INTEREST_READING, SCRATCH, Reactor, hurry, open_connection, queue, read_clock, read_wall_clock,
 )
-from fastroute.ext.reactor.reactor cimport SCRATCH, Reactor, hurry, queue, read_clock, read_wall_clock
 from fastroute.ext.reactor.shares cimport shares_open
 from fastroute.ext.reactor.waiting cimport waiting_open
 from fastroute.ext.routing.copies cimport COPIES_SIZE
@@ -145,11 +145,8 @@ cdef class Engine:
     def heed(self, int fd):
         """Shortly after `fd` becomes readable, turns do not wait for traffic, because trio has something to do. The
         caller keeps `fd` and may close it. Raises OSError."""
-        cdef Connection *heeded = slab_take(&self.r.slab)
-        if heeded is NULL:
-            raise MemoryError
-        heeded.side = SIDE_HEEDED
-        add_readable(self.r, heeded, fd)
+        if open_connection(self.r, fd, SIDE_HEEDED, INTEREST_READING) is NULL:
+            raise OSError(errno, os.strerror(errno))
 
     def hurry(self):
         """For a moment, turns do not wait for traffic, because trio has something to do. Has the effect that `heed` has
@@ -302,25 +299,12 @@ def milliseconds_of(seconds):
 
 cdef int open_descriptors(Reactor r) except -1:
     """Opens the epoll descriptor, and adds a timer to it. Raises OSError."""
-    cdef Connection *timer
     read_clock(r)
     read_wall_clock(r)
     r.wheel.tick = r.milliseconds // 4
     r.epoll = epoll_create1(EPOLL_CLOEXEC)
     r.timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)
-    timer = slab_take(&r.slab)
-    if r.epoll < 0 or r.timer < 0 or timer is NULL:
-        raise OSError(errno, os.strerror(errno))
-    timer.side = SIDE_TIMER
-    return add_readable(r, timer, r.timer)
-
-
-cdef int add_readable(Reactor r, const Connection *c, int fd) except -1:
-    """Adds `fd` to epoll, edge-triggered for input, with the handle of `c`. Raises OSError."""
-    cdef epoll_event event
-    event.events = EPOLLIN | EPOLLET
-    event.data.u64 = handle_of(c)
-    if epoll_ctl(r.epoll, EPOLL_CTL_ADD, fd, &event) < 0:
+    if r.epoll < 0 or r.timer < 0 or open_connection(r, r.timer, SIDE_TIMER, INTEREST_READING) is NULL:
         raise OSError(errno, os.strerror(errno))
     return 0
 

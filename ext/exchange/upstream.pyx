@@ -9,7 +9,7 @@ from fastroute.ext.exchange.idle cimport idle_is_usable, idle_stays, idle_takes
 from fastroute.ext.http1.head cimport Head
 from fastroute.ext.memory.buffer cimport buffer_free
 from fastroute.ext.reactor.connection cimport (
-    LAYER_STREAM, SIDE_UPSTREAM, STATE_ACTIVE, STATE_CONNECTING, STATE_PARENT, STATE_POOLED, Parent, slab_at, slab_take,
+    LAYER_STREAM, SIDE_UPSTREAM, STATE_ACTIVE, STATE_CONNECTING, STATE_PARENT, STATE_POOLED, Parent, slab_at,
 )
 from fastroute.ext.reactor.counters cimport FIXED_UPSTREAM_ACTIVE, gauge_add
 from fastroute.ext.reactor.inet cimport (
@@ -18,7 +18,9 @@ from fastroute.ext.reactor.inet cimport (
     sockaddr_storage, socket,
 )
 from fastroute.ext.reactor.parent cimport parent_begin, parent_has_room
-from fastroute.ext.reactor.reactor cimport close_connection, end_writing, has_ended, set_deadline, watch
+from fastroute.ext.reactor.reactor cimport (
+    INTEREST_TRAFFIC, close_connection, end_writing, has_ended, open_connection, set_deadline,
+)
 from fastroute.ext.reactor.resting cimport resting_add, resting_oldest, resting_remove
 from fastroute.ext.reactor.stream cimport parent_of, stream_open, streams_end
 from fastroute.ext.routing.balancer cimport endpoint_failed
@@ -91,17 +93,12 @@ cdef Connection *connect_socket(Reactor r, Endpoint *endpoint, PoolKey *key) noe
         endpoint_failed(endpoint, r.milliseconds, &r.random)
         close(fd)
         return NULL
-    u = slab_take(&r.slab)
+    u = open_connection(r, fd, SIDE_UPSTREAM, INTEREST_TRAFFIC)
     if u is NULL:
         close(fd)
         return NULL
-    u.fd = fd
-    u.side = SIDE_UPSTREAM
     u.state = STATE_CONNECTING if failed else STATE_ACTIVE
     u.writable = not failed
-    if watch(r, u) < 0:
-        close_connection(r, u)
-        return NULL
     u.started = r.now
     u.endpoint = endpoint
     endpoint_ref(endpoint)

@@ -33,6 +33,12 @@ cdef enum:
     DISCARD_BYTES = 65536       # bytes of a request body that are read and discarded to keep the connection
     CLASSES = 64                # of connections by their memory (relief.pyx)
 
+cdef enum Interest:             # events of a descriptor
+    INTEREST_NONE = 0
+    INTEREST_CLIENTS            # of a listening socket; reported as long as clients wait
+    INTEREST_READING            # edges
+    INTEREST_TRAFFIC            # edges, in both directions
+
 cdef struct Times:              # settings.Limits in milliseconds
     uint64_t head
     uint64_t body
@@ -199,8 +205,13 @@ cdef void queue(Reactor r, Connection *c) noexcept nogil
 cdef Connection *unqueue(Reactor r, ReadyList *ready) noexcept nogil
 # Removes the connection from the ready list if it is there.
 cdef void dequeue(Reactor r, Connection *c) noexcept nogil
-# Adds the connection to epoll, edge-triggered, for reading and writing. Returns 0 or -1.
-cdef int watch(Reactor r, Connection *c) noexcept nogil
+# A connection with the descriptor `fd`, whose events are reported from now on. NULL with errno: no memory, or epoll does
+# not take the descriptor, which the caller still owns.
+cdef Connection *open_connection(Reactor r, int fd, uint8_t side, Interest interest) noexcept nogil
+# Changes the events that are reported.
+cdef void watch(Reactor r, const Connection *c, Interest interest) noexcept nogil
+# No events are reported any more, even if another process has a copy of the socket.
+cdef void unwatch(Reactor r, const Connection *c) noexcept nogil
 cdef void set_deadline(Reactor r, Connection *c, uint64_t milliseconds) noexcept nogil
 # Closes the socket and the connection, which makes its handle invalid. All connections are closed here.
 cdef void close_connection(Reactor r, Connection *c) noexcept nogil
