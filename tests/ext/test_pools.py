@@ -339,8 +339,10 @@ class Gate:
 
     def __init__(self, count: int) -> None:
         self.count, self.arrived, self.go = count, 0, trio.Event()
+        self.peers: list[Peer] = []
 
     async def __call__(self, peer: Peer) -> None:
+        self.peers.append(peer)
         while True:
             await peer.request()
             self.arrived += 1
@@ -377,4 +379,36 @@ async def test_a_turn_closes_only_a_few_connections_that_nobody_may_use() -> Non
             assert left - FORGOTTEN <= rig.engine.statistics().upstream_idle < left
             left = rig.engine.statistics().upstream_idle
             assert more or left == 0
+    rig.close()
+
+
+async def test_a_request_closes_only_a_few_connections_that_have_ended() -> None:
+    """Then it gets a new one. The connections end between two events of one batch: the engine learns of their end only
+    when the request looks at them."""
+    rig = Rig()
+    rig.listen()
+    rig.install(*rules("a"))
+    gate = Gate(40)
+    async with backends(gate) as [backend]:
+        rig.put("a", backend.port)
+        async with paused(rig):
+            await idle_connections(rig, 40)
+            first, second = await connect(rig.port), await connect(rig.port)
+            await quiet()
+        assert rig.engine.statistics().upstream_idle == 40
+        rig.engine.hold_clock(0.003)  # each look at the clock uses up a turn: a turn handles one event
+        await first.send(b"GET /none HTTP/1.1\r\nHost: a\r\n\r\n")
+        await second.send(b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi")
+        while rig.local("no_rule") == 0:
+            rig.engine.turn()
+        for peer in gate.peers:
+            await peer.close()
+        assert rig.engine.statistics().upstream_idle == 40
+        while rig.engine.statistics().upstream_active == 0:
+            rig.engine.turn()
+        assert rig.engine.statistics().upstream_idle == 40 - UNUSABLE_MOST
+        async with paused(rig):
+            assert (await second.response())[0] == 200
+            await soon(lambda: rig.engine.statistics().upstream_idle == 1)
+        assert backend.connections == 41
     rig.close()
