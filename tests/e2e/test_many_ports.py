@@ -76,12 +76,12 @@ async def test_idle_clients_leave_descriptors_for_backends(tmp_path):
     options = ("--bind", ADDRESS, "--log-level", "info", "--log-format", "json")
     with log.open("wb") as file, ExitStack() as stack:
         async with serving(folder, *options, preexec_fn=few_files, stderr=file) as served:
-            place = (ADDRESS, served.port)
-            clients = [stack.enter_context(socket.create_connection(place, PATIENCE)) for _ in range(8)]
+            address = (ADDRESS, served.port)
+            clients = [stack.enter_context(socket.create_connection(address, PATIENCE)) for _ in range(8)]
             for _ in range(1200):
                 idle = stack.enter_context(socket.socket())
                 idle.setblocking(False)
-                idle.connect_ex(place)
+                idle.connect_ex(address)
             with trio.fail_after(PATIENCE):
                 while await accepted(served) < 192:  # noqa: ASYNC110
                     await trio.sleep(0.05)

@@ -297,13 +297,13 @@ async def test_any_sequence_of_edits_leaves_the_connections_that_a_plain_model_l
                 rig.upstreams.speak(name, kinds[kind[name]])
             elif listed[name]:
                 connection, number = await ask(rig, name)
-                place = leads_to[connection], kind[name]
-                assert (idle.get(place) == connection) == (number > 1)
-                assert (place in idle) == (number > 1)
-                idle[place] = connection
+                pool = leads_to[connection], kind[name]
+                assert (idle.get(pool) == connection) == (number > 1)
+                assert (pool in idle) == (number > 1)
+                idle[pool] = connection
             rig.engine.wake()
             usable = {(port, kind[name]) for name in names for port in listed[name]}
-            idle = {place: connection for place, connection in idle.items() if place in usable}
+            idle = {pool: connection for pool, connection in idle.items() if pool in usable}
             await soon(lambda: sum(one.open for one in ports) == len(idle))  # noqa: B023  (waited for at once)
             assert rig.engine.statistics().upstream_idle == len(idle)
         for _ in rig.upstreams.tidying():
