@@ -69,7 +69,8 @@ def flood(port: int) -> None:
         while True:
             for key, _ in selector.select():
                 selector.unregister(key.fileobj)
-                key.fileobj.close()  # type: ignore[union-attr]
+                assert isinstance(key.fileobj, socket.socket)
+                key.fileobj.close()
                 selector.register(opened(port, greeting), selectors.EVENT_READ)
 
 

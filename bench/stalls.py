@@ -67,7 +67,7 @@ def watched(watch: Watch) -> type[Engine]:
 
 
 def run_worker(sock: socket.socket, watch: Watch) -> None:
-    serve_module.Engine = watched(watch)  # type: ignore[misc]
+    serve_module.Engine = watched(watch)  # type: ignore[misc]  # replaces a class, for this process only
     sys.argv[1:] = [str(sock.detach())]
     worker.main()
 

@@ -23,6 +23,7 @@ import ssl
 import sys
 import time
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ class Result(msgspec.Struct, frozen=True):
 def run_engine(case: Case, backend: int, memory: mmap.mmap, ports: Any) -> None:
     """Runs until the time is up, and writes the Result to `memory`."""
     from https import SHOWN  # type: ignore[import-not-found]  # from tests/
-    from rig import Rig, listener, rule  # type: ignore[import-not-found]
+    from rig import Rig, listener, rule  # type: ignore[import-not-found]  # from tests/
 
     rig = Rig(case.limits)
     rig.listen()
@@ -261,14 +262,14 @@ def run_clients(case: Case, port: int) -> None:
 def measure(case: Case, core: int, load_core: int) -> Result:
     memory = mmap.mmap(-1, 4096)
     ours, theirs = multiprocessing.Pipe()
-    made: list[multiprocessing.Process] = []
+    made: list[BaseProcess] = []
 
-    def start(run: Callable[..., None], *words: Any) -> multiprocessing.Process:
+    def start(run: Callable[..., None], *words: Any) -> BaseProcess:
         process = multiprocessing.get_context("fork").Process(target=run, args=(case, *words), daemon=True)
         process.start()
-        made.append(process)  # type: ignore[arg-type]
+        made.append(process)
         keep_on(process.pid or 0, {load_core})
-        return process  # type: ignore[return-value]
+        return process
 
     try:
         start(run_backend, theirs)

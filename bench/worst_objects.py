@@ -137,12 +137,12 @@ def _listener(port: int = 80, number: int = 0) -> UpsertListener:
     )
 
 
-def _rule(route: int, index: int, matches: tuple[Match, ...], **more: object) -> UpsertRule:
+def _rule(route: int, index: int, matches: tuple[Match, ...], *, hostnames: tuple[str, ...] = ("",)) -> UpsertRule:
     return UpsertRule(
         Rule(
             id=f"L00000|HTTPRoute|a/r{route:05}|{index}",
             listener="L00000",
-            hostnames=more.pop("hostnames", ("",)),  # type: ignore[arg-type]
+            hostnames=hostnames,
             gateway="a/gw",
             listener_name="http-0",
             route=f"a/r{route:05}",
@@ -150,13 +150,12 @@ def _rule(route: int, index: int, matches: tuple[Match, ...], **more: object) ->
             name=str(index),
             matches=matches,
             backends=(WeightedBackend(weight=1, backend="a/x:80"),),
-            **more,  # type: ignore[arg-type]
         )
     )
 
 
-def _match(path: str, number: int, kind: str = "PathPrefix", **more: object) -> Match:
-    return Match(path=PathMatch(kind, path), rank=(number,), **more)  # type: ignore[arg-type]
+def _match(path: str, number: int, kind: str = "PathPrefix", *, headers: tuple[ValueMatch, ...] = ()) -> Match:
+    return Match(path=PathMatch(kind, path), rank=(number,), headers=headers)
 
 
 def _expression(number: int) -> str:

@@ -31,6 +31,14 @@ class Revision(dict[K, V]):
         known = isinstance(old, Revision) and self._base is old._self
         return self._changed if known else None
 
+    def _change(self, changes: Mapping[K, V | None]) -> None:
+        """Only for its maker, before anybody else has it."""
+        for key, value in changes.items():
+            if value is None:
+                super().__delitem__(key)
+            else:
+                super().__setitem__(key, value)
+
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise TypeError("a Revision is immutable")
 
@@ -57,13 +65,9 @@ def replaced(old: Mapping[K, V], changes: Mapping[K, V | None], *, in_order: boo
     changes = {key: value for key, value in changes.items() if old.get(key) is not value}
     if not changes:
         return old
-    new: dict[K, V] = dict(old)
-    for key, value in changes.items():
-        if value is None:
-            del new[key]
-        else:
-            new[key] = value
-    added = sum(key not in old for key in changes)
+    changed, added = frozenset(changes), sum(key not in old for key in changes)
+    new = Revision(old, old, changed)
+    new._change(changes)
     if added and (in_order or added > len(old)):
-        new = {key: new[key] for key in sorted(new)}  # type: ignore[type-var]
-    return Revision(new, old, frozenset(changes))
+        return Revision({key: new[key] for key in sorted(new)}, old, changed)  # type: ignore[type-var]
+    return new

@@ -225,7 +225,7 @@ class Metrics:
         )
         self.kubernetes_last_heard = Gauge(
             "fastroute_kubernetes_last_heard_timestamp_seconds",
-            "Time of the last message from the API server about a kind; bookmarks arrive every minute",
+            "Time of the last message from the API server about a kind; it is asked if it sends nothing for 90 s",
             ["kind"],
             registry=self.registry,
         )

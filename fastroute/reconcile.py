@@ -22,6 +22,7 @@ from fastroute.compiler.compile import NOTHING, Compiled, compile_snapshot
 from fastroute.difference import changed_keys
 from fastroute.graph.build import NOTHING as NO_GRAPH
 from fastroute.graph.build import build_graph, forgotten
+from fastroute.graph.burden import burdens
 from fastroute.graph.node import Graph, Problem
 from fastroute.metrics import Metrics
 from fastroute.reporting.expirylog import ExpiryLog
@@ -31,6 +32,7 @@ from fastroute.reporting.warninglog import WarningLog
 from fastroute.resources.world import Resources
 from fastroute.settings import GraphSettings
 from fastroute.snapshot import Outcome, Snapshot
+from fastroute.source.debts import Charge
 from fastroute.source.quarantine import Quarantine
 from fastroute.source.store import Portion, Store
 from fastroute.status import Statuses, build_statuses
@@ -131,14 +133,16 @@ async def reconcile(
             if same and data_plane.outcome == last.outcome:
                 continue
             try:
-                cost = Cost()
+                cost, began = Cost(), trio.current_time()
                 with cost:
                     made = build(resources, world, last)
                 outcome = await data_plane.publish(made.compiled.snapshot)
                 observe(metrics, last, made, [trio.current_time() - since for since in portion.since.values()])
+                listeners = burdens(last.graph, made.graph)
                 with cost:
                     last = show(made, outcome, writer)
-                source.store.charge(portion, cost.seconds + data_plane.effort, trio.current_time())
+                now, seconds = trio.current_time(), cost.seconds + data_plane.effort
+                source.store.charge(portion, Charge(seconds, max(seconds, now - began)), now, listeners)
                 warnings.show(resources, made.graph)
                 expiry.take(made.graph.certificates)
                 serving.show(resources, made.graph, made.compiled.snapshot.listeners, outcome)

@@ -12,7 +12,7 @@ import pytest
 EXT = Path(__file__).parent.parent / "ext"
 SOURCES = sorted([*EXT.rglob("*.pyx"), *EXT.rglob("*.pxd")])
 
-FOLDERS = ("memory", "message", "http1", "tls", "routing", "reactor", "exchange", "engine")  # the lowest first
+FOLDERS = ("memory", "message", "http1", "tls", "routing", "reactor", "sides", "exchange", "engine")  # the lowest first
 
 ALLOWED = ("fastroute.ext", "libc", "libcpp", "posix", "cpython", "cython")
 ALSO = {
@@ -21,7 +21,7 @@ ALSO = {
     "confinement.pyx": ("os",),  # its Python API: paths, texts of errors
     "entropy.pyx": ("os",),  # its Python API
     "counters.pyx": ("mmap", "os"),  # its Python API maps the file that the main process passes
-    "tables.pyx": ("heapq",),  # sorts listeners in steps
+    "sockets.pyx": ("heapq",),  # sorts listeners in steps
     "http1.pyx": ("typing",),  # its Python API returns NamedTuples
 }
 LINE = re.compile(r"^\s*(?:from\s+([\w.]+)\s+c?import\b|c?import\s+([\w.]+(?:\s*,\s*[\w.]+)*))")
@@ -38,6 +38,14 @@ def imported(text: str) -> list[str]:
 
 def allowed(name: str) -> bool:
     return any(name == root or name.startswith(f"{root}.") for root in ALLOWED)
+
+
+# The files outside of http1/ that may use it: its two sides, and where a connection keeps what they have parsed. All
+# others know Messages only (ext/message), so another protocol does not concern them.
+HTTP1_USERS = {
+    "sides/http1_client.pyx", "sides/http1_backend.pyx", "sides/http1_trailing.pxd", "sides/http1_trailing.pyx",
+    "reactor/connection.pxd", "reactor/reactor.pxd",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -70,6 +78,16 @@ def test_folders_use_only_lower_ones(source: Path) -> None:
     used = {name.split(".")[2] for name in imported(source.read_text()) if name.startswith("fastroute.ext.")}
     below = FOLDERS[: FOLDERS.index(source.parent.name) + 1]
     assert used - set(below) == set()
+
+
+def test_only_the_listed_files_know_http1() -> None:
+    users = {
+        source.relative_to(EXT).as_posix()
+        for source in SOURCES
+        if source.parent.name != "http1"
+        and any(name.startswith("fastroute.ext.http1") for name in imported(source.read_text()))
+    }
+    assert users == HTTP1_USERS
 
 
 def test_no_module_uses_itself_through_others() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from fastroute import metrics, reconcile
 from fastroute.compiler.retry import BACKOFF
 from fastroute.ext.exchange.mirroring import MIRROR_BEHIND, MIRRORS_AT_ONCE, MIRRORS_BEHIND
-from fastroute.ext.http1.reason import REASONS
+from fastroute.ext.message.reason import REASONS
 from fastroute.ext.reactor.counters import MIRROR_REASONS
 from fastroute.ext.routing.budget import BUDGET_FLOOR, BUDGET_SHARE, BUDGET_WINDOW
 from fastroute.ext.routing.retry import KEPT as KEPT_MOST

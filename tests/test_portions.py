@@ -125,3 +125,39 @@ async def test_the_work_of_the_workers_is_charged_too(autojump_clock: trio.testi
         assert (theirs(one, "a.example.com"), theirs(one, "b.example.com")) == (1, 0)
         await trio.sleep(2 * FACTOR * 0.4)
         assert theirs(one, "b.example.com") == 1
+
+
+async def test_a_namespace_does_not_wait_because_of_the_listeners_of_another_one(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Each change of a ListenerSet of the Gateway costs 45 ms, because a-bulk has many listeners there."""
+
+    class Costly(loop.Cost):
+        def __exit__(self, *exception: object) -> None:
+            self.seconds = 0.045
+
+    monkeypatch.setattr(loop, "Cost", Costly)
+    gateway = GATEWAY.replace("  listeners:", "  allowedListeners: {namespaces: {from: All}}\n  listeners:")
+
+    def listeners(key: str, count: int, mark: int) -> str:
+        namespace, name = key.split("/")
+        each = "".join(
+            f"\n  - {{name: l{number}, port: 8080, protocol: HTTP, hostname: {name}-{number}-{mark}.test}}"
+            for number in range(count)
+        )
+        return (
+            f"apiVersion: gateway.networking.k8s.io/v1\nkind: ListenerSet\n"
+            f"metadata: {{name: {name}, namespace: {namespace}}}\n"
+            f"spec:\n  parentRef: {{name: web, namespace: infra}}\n  listeners:{each}\n"
+        )
+
+    async with running(gateway, *(listeners(f"a-bulk/s{number}", 64, 0) for number in range(20))) as one:
+        for mark in range(5):
+            one.source.put(listeners("mine/l", 1, mark))
+            await trio.sleep(0.01)
+            assert f"l-0-{mark}.test" in {listener.hostname for listener in one.workers.serving.listeners.values()}
+        for mark, is_served in ((1, True), (2, False)):
+            one.source.put(listeners("a-bulk/s0", 64, mark))
+            await trio.sleep(0.01)
+            hostnames = {listener.hostname for listener in one.workers.serving.listeners.values()}
+            assert (f"s0-0-{mark}.test" in hostnames) is is_served

@@ -26,7 +26,7 @@ def observe_into(file: str) -> None:
             lines.writelines(f"{space} {one}\n" for space, one in zip(last[0].since, known, strict=False))
         observe(metrics, before, made, known)
 
-    Store.portion = portion  # type: ignore[method-assign]
+    Store.portion = portion  # type: ignore[method-assign]  # observed, for this process only
     reconcile.observe = observed
 
 

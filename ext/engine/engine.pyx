@@ -25,10 +25,10 @@ from fastroute.ext.engine.turn cimport ring, turn
 from fastroute.ext.engine.visit cimport parent_drain
 from fastroute.ext.exchange.pace cimport PACE_WINDOW
 from fastroute.ext.exchange.relief cimport relief_open
-from fastroute.ext.http1.forwarded cimport Peer, trusted_proxies_new
-from fastroute.ext.http1.head cimport head_room
 from fastroute.ext.memory.buffer cimport buffers_total
 from fastroute.ext.memory.entropy cimport entropy_open
+from fastroute.ext.message.forwarded cimport Peer, trusted_proxies_new
+from fastroute.ext.message.limits cimport head_room
 from fastroute.ext.reactor.accesslog cimport AccessLog
 from fastroute.ext.reactor.connection cimport (
     CHUNK, SIDE_HEEDED, SIDE_TIMER, SIDES, Connection, slab_at, slab_find,

@@ -1,10 +1,11 @@
 # One try of a request: an endpoint is chosen, and a connection to it is reused or opened.
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t
 
 from fastroute.ext.reactor.connection cimport Connection
 from fastroute.ext.reactor.exchange cimport Exchange
 from fastroute.ext.reactor.reactor cimport Reactor
+from fastroute.ext.sides.arrival cimport Piece
 
 
 # Chooses an endpoint that was not tried yet and attaches a connection to it: a pooled one (x.reused), or a new one,
@@ -28,8 +29,8 @@ cdef uint16_t attempt_connected(Reactor r, Connection *c, Exchange *x, Connectio
 cdef bint attempt_again(Reactor r, Exchange *x, uint8_t failure, uint16_t status, bint reusable) noexcept nogil
 # The pause is over: begins the next try. Returns like attempt_begin.
 cdef uint16_t attempt_resume(Reactor r, Connection *c, Exchange *x) noexcept nogil
-# Sends the request and the body bytes that are held. If that fails, the upstream may already have sent a response: it
-# is read.
-cdef void attempt_send(Reactor r, Connection *c, Exchange *x, const char *body, uint32_t size) noexcept nogil
+# Sends the request and the first piece of its body. If that fails, the upstream may already have sent a response: it is
+# read.
+cdef void attempt_send(Reactor r, Connection *c, Exchange *x, const Piece *piece) noexcept nogil
 # Releases the upstream connection, if there is one: into its pool if `reusable`, otherwise closes it.
 cdef void attempt_end(Reactor r, Exchange *x, bint reusable) noexcept nogil

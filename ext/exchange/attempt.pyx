@@ -14,10 +14,11 @@ budget is empty, the exchange ends with the answer or the failure of the last tr
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memmove
 
-from fastroute.ext.exchange.http1_upstream cimport backend_send
 from fastroute.ext.exchange.upstream cimport upstream_close, upstream_connect, upstream_release, upstream_reuse
-from fastroute.ext.http1.reason cimport REASON_CONNECT_FAILED, REASON_CONNECT_TIMEOUT, REASON_NO_ENDPOINT
 from fastroute.ext.memory.buffer cimport buffer_bytes, buffer_free, buffer_size
+from fastroute.ext.memory.slice cimport Slice
+from fastroute.ext.message.message cimport BODY_UNKNOWN
+from fastroute.ext.message.reason cimport REASON_CONNECT_FAILED, REASON_CONNECT_TIMEOUT, REASON_NO_ENDPOINT
 from fastroute.ext.reactor.connection cimport STATE_ACTIVE, handle_of, slab_find
 from fastroute.ext.reactor.counters cimport (
     FIXED_RETRIES_CLOSED, FIXED_RETRIES_CONNECT, FIXED_RETRIES_REUSED, FIXED_RETRIES_STATUS, FIXED_RETRIES_TIMEOUT,
@@ -30,6 +31,8 @@ from fastroute.ext.routing.balancer cimport choose_endpoint, endpoint_failed, en
 from fastroute.ext.routing.budget cimport budget_note, budget_take
 from fastroute.ext.routing.retry cimport FAILURE_NOT_CONNECTED, retry_follows, retry_pause
 from fastroute.ext.routing.tables cimport Backend, Endpoint, backend_find, endpoint_ref, endpoint_unref
+from fastroute.ext.sides.arrival cimport Piece
+from fastroute.ext.sides.backend cimport backend_send
 
 cdef uint32_t[5] COUNTED        # by Failure of the previous try
 COUNTED[:] = [0, FIXED_RETRIES_CONNECT, FIXED_RETRIES_STATUS, FIXED_RETRIES_TIMEOUT, FIXED_RETRIES_CLOSED]
@@ -163,8 +166,11 @@ cdef uint16_t attempt_resume(Reactor r, Connection *c, Exchange *x) noexcept nog
 
 cdef uint16_t go_on(Reactor r, Connection *c, Exchange *x, uint16_t reason) noexcept nogil:
     """Sends what is held if the next try already has its connection."""
+    cdef Piece held
     if reason == 0 and x.stage == STAGE_WAITING:
-        attempt_send(r, c, x, buffer_bytes(&x.held), buffer_size(&x.held))
+        held = Piece(Slice(buffer_bytes(&x.held), buffer_size(&x.held)), 0, x.request.declared == BODY_UNKNOWN,
+                     x.request_body.complete)
+        attempt_send(r, c, x, &held)
         if not x.keeps:
             buffer_free(&x.held)
     return reason
@@ -216,9 +222,9 @@ cdef uint16_t attempt_connected(Reactor r, Connection *c, Exchange *x, Connectio
     return go_on(r, c, x, 0)
 
 
-cdef void attempt_send(Reactor r, Connection *c, Exchange *x, const char *body, uint32_t size) noexcept nogil:
+cdef void attempt_send(Reactor r, Connection *c, Exchange *x, const Piece *piece) noexcept nogil:
     cdef Connection *u = slab_find(&r.slab, x.upstream)
-    if backend_send(r, u, x, body, size) < 0:
+    if backend_send(r, u, &x.request, piece) < 0:
         x.upload_over = u.readable = True
         queue(r, c)
 

@@ -17,8 +17,8 @@ can be reached by few addresses, or with few connections of each.
 from libc.stdint cimport uint32_t, uint64_t
 
 from fastroute.ext.exchange.downstream cimport downstream_close, downstream_end, downstream_reset
-from fastroute.ext.http1.reason cimport REASON_OVERLOADED
 from fastroute.ext.memory.random cimport random_below
+from fastroute.ext.message.reason cimport REASON_OVERLOADED
 from fastroute.ext.reactor.clients cimport clients_count
 from fastroute.ext.reactor.connection cimport (
     CHUNK, SIDE_DOWNSTREAM, STATE_HANDSHAKE, STATE_HELLO, STATE_IDLE, STATE_LINGER, Connection, slab_at,

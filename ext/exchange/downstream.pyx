@@ -19,15 +19,15 @@ from fastroute.ext.exchange.proxy_protocol cimport PREFACE_MOST, Preface, parse_
 from fastroute.ext.exchange.record cimport record_connection
 from fastroute.ext.exchange.relay cimport exchange_advance, exchange_expired
 from fastroute.ext.exchange.request cimport request_begin, request_refused
-from fastroute.ext.http1.body cimport body_start
-from fastroute.ext.http1.forwarded cimport peer_set
-from fastroute.ext.http1.head cimport FRAMING_NONE, MINOR_UNKNOWN
-from fastroute.ext.http1.parser cimport parse_request
-from fastroute.ext.http1.reason cimport REASON_CLIENT_CLOSED, REASON_DRAINED, REASON_HEAD_TIMEOUT, reason_name
 from fastroute.ext.memory.buffer cimport (
-    Buffer, buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_reserve, buffer_size,
+    buffer_bytes, buffer_consume, buffer_free, buffer_reserve, buffer_size,
 )
 from fastroute.ext.memory.random cimport random_next
+from fastroute.ext.message.content cimport content_omit
+from fastroute.ext.message.forwarded cimport peer_set
+from fastroute.ext.message.message cimport VERSION_UNKNOWN
+from fastroute.ext.message.protocol cimport has_streams
+from fastroute.ext.message.reason cimport REASON_CLIENT_CLOSED, REASON_DRAINED, REASON_HEAD_TIMEOUT, reason_name
 from fastroute.ext.reactor.clients cimport ENTRY_COUNTED, ENTRY_REFUSED, Entry, clients_enter
 from fastroute.ext.reactor.connection cimport (
     LAYER_STREAM, SIDE_DOWNSTREAM, STATE_EXCHANGE, STATE_HANDSHAKE, STATE_HEAD, STATE_HELLO, STATE_IDLE, STATE_LINGER,
@@ -50,8 +50,9 @@ from fastroute.ext.reactor.reactor cimport (
 )
 from fastroute.ext.reactor.stream cimport streams_end
 from fastroute.ext.reactor.waiting cimport waiting_next
-from fastroute.ext.routing.poolkey cimport has_streams
 from fastroute.ext.routing.router cimport is_secure
+from fastroute.ext.sides.arrival cimport EVENT_HEAD, EVENT_MALFORMED, EVENT_NONE, EVENT_PART, Arrival
+from fastroute.ext.sides.client cimport client_begin, client_has_begun, client_keep_rest, client_read
 
 cdef enum:
     DRAIN_IDLE = 1000       # milliseconds that an idle connection stays open while the engine drains
@@ -169,73 +170,45 @@ cdef bint downstream_shake(Reactor r) noexcept nogil:
 
 
 cdef void read_request(Reactor r, Connection *c) noexcept nogil:
-    """Reads once and looks for a head; bytes of a pipelined request may already be in the buffer."""
-    cdef long size = 0
-    cdef uint32_t room
+    """Reads once, and begins an exchange if a head has arrived."""
+    cdef Arrival arrival
+    cdef int event
     if c.failed:
         downstream_close(r, c)
         return
-    if buffer_size(&c.input) == 0:
-        if c.readable:
-            size = receive(r, c, r.scratch, r.ahead)
-        if size > 0:
-            take_head(r, c, r.scratch, size)
-        elif size < 0:
-            downstream_close(r, c)
-        return
-    if c.readable and c.state == STATE_HEAD:
-        if buffer_reserve(&c.input, 4096) < 0:
-            downstream_close(r, c)
-            return
-        room = c.input.room - c.input.end
-        size = receive(r, c, c.input.data + c.input.end, room if room < r.ahead else r.ahead)
-        if size < 0:
-            downstream_close(r, c)
-            return
-        c.input.end += size
-    if size > 0 or c.state == STATE_IDLE:
-        take_head(r, c, buffer_bytes(&c.input), buffer_size(&c.input))
+    event = client_read(r, c, &arrival)
+    if event == EVENT_HEAD or event == EVENT_MALFORMED:
+        begin(r, c, &arrival, event)
+    elif event == EVENT_PART:
+        await_head(r, c)
+    elif event != EVENT_NONE:
+        downstream_close(r, c)
 
 
-cdef void take_head(Reactor r, Connection *c, char *data, uint32_t size) noexcept nogil:
-    """Begins an exchange with the head at `data` (in r.scratch or in c.input), or waits for the rest of it."""
-    cdef int taken
-    r.arena.used = 0
-    taken = parse_request(&r.head, data, size, &c.scanned, &r.head_limits, &r.arena)
-    if taken == 0:
-        if data == r.scratch and buffer_append(&c.input, data, size) < 0:
-            downstream_close(r, c)
-            return
-        if c.state != STATE_HEAD:
-            c.state = STATE_HEAD
-            c.started = r.now
-            set_deadline(r, c, r.milliseconds + r.times.head)
-        if c.readable:
-            queue(r, c)
-        return
-    c.scanned = 0
-    begin(r, c, data, size, taken)
+cdef void await_head(Reactor r, Connection *c) noexcept nogil:
+    """A part of a head has arrived."""
+    if c.state != STATE_HEAD:
+        c.state = STATE_HEAD
+        c.started = r.now
+        set_deadline(r, c, r.milliseconds + r.times.head)
+    if c.readable:
+        queue(r, c)
 
 
-cdef void begin(Reactor r, Connection *c, char *data, uint32_t size, int taken) noexcept nogil:
-    """Begins the exchange for the head in `r.head`, or for one that was refused (`taken` < 0)."""
-    cdef uint32_t body = 0
+cdef void begin(Reactor r, Connection *c, Arrival *arrival, int event) noexcept nogil:
+    """Begins the exchange for a head that has arrived, or for one that was refused."""
     cdef int verdict
     cdef Exchange *x = open_exchange(r, c)
     if x is NULL:
         downstream_close(r, c)
         return
-    if taken < 0:
-        x.received = size
-        verdict = refuse(r, c, x, -taken)
-        body = size
-        taken = 0
+    x.received = arrival.taken
+    client_begin(r, c, x, event)
+    if event == EVENT_HEAD:
+        verdict = request_begin(r, c, x, arrival)
     else:
-        x.received = taken
-        verdict = request_begin(r, c, x, data + taken, size - taken, &body)
-    if data != r.scratch:
-        buffer_consume(&c.input, taken + body)
-    elif buffer_append(&c.input, data + taken + body, size - taken - body) < 0:
+        verdict = refuse(r, c, x, arrival.refusal)
+    if client_keep_rest(c, arrival) < 0:
         verdict = break_off(r, c, x, REASON_CLIENT_CLOSED)
     if continues(verdict):
         verdict = exchange_advance(r, c)
@@ -248,7 +221,7 @@ cdef Exchange *open_exchange(Reactor r, Connection *c) noexcept nogil:
     if x is NULL:
         return NULL
     x.started = c.started if c.state == STATE_HEAD else r.now
-    x.minor = MINOR_UNKNOWN
+    x.version = VERSION_UNKNOWN
     c.exchange = x
     c.state = STATE_EXCHANGE
     c.requests += 1
@@ -271,9 +244,8 @@ cdef void close_exchange(Reactor r, Connection *c) noexcept nogil:
 cdef int refuse(Reactor r, Connection *c, Exchange *x, int refusal) noexcept nogil:
     """Answers an invalid request. It is unknown where the next one would begin, so the connection ends, but not at
     once."""
-    x.minor = r.head.minor
     x.keep_alive = True
-    body_start(&x.request_body, FRAMING_NONE, 0)
+    content_omit(&x.request_body)
     return request_refused(r, c, x, refusal)
 
 
@@ -348,23 +320,6 @@ cdef void read_preface(Reactor r, Connection *c) noexcept nogil:
         queue(r, c)
 
 
-cdef bint is_blank(const Buffer *buffer) noexcept nogil:
-    """Whether only line ends were received: some clients send one too many after a body, without another request."""
-    cdef uint32_t i
-    for i in range(buffer.start, buffer.end):
-        if buffer.data[i] != b"\r" and buffer.data[i] != b"\n":
-            return False
-    return True
-
-
-cdef uint8_t minor_so_far(Reactor r, Connection *c) noexcept nogil:
-    """HTTP/1.minor of an incomplete head, or MINOR_UNKNOWN."""
-    c.scanned = 0
-    r.arena.used = 0
-    parse_request(&r.head, buffer_bytes(&c.input), buffer_size(&c.input), &c.scanned, &r.head_limits, &r.arena)
-    return r.head.minor
-
-
 cdef void downstream_expired(Reactor r, Connection *c, Connection *u) noexcept nogil:
     cdef int verdict
     if c.state == STATE_EXCHANGE:
@@ -375,7 +330,7 @@ cdef void downstream_expired(Reactor r, Connection *c, Connection *u) noexcept n
     if c.state == STATE_HELLO or c.state == STATE_HANDSHAKE:
         handshake_fail(r, c, TLS_TIMEOUT)
         return
-    if c.state != STATE_HEAD or is_blank(&c.input):
+    if c.state != STATE_HEAD or not client_has_begun(c):
         downstream_close(r, c)
         return
     answer_early(r, c, 408, REASON_HEAD_TIMEOUT)
@@ -389,9 +344,9 @@ cdef void answer_early(Reactor r, Connection *c, uint16_t status, uint16_t reaso
         downstream_close(r, c)
         return
     x.received = buffer_size(&c.input)
-    x.minor = minor_so_far(r, c)
+    client_begin(r, c, x, EVENT_PART)
     x.keep_alive = False
-    body_start(&x.request_body, FRAMING_NONE, 0)
+    content_omit(&x.request_body)
     verdict = answer_plainly(r, c, x, status, reason)
     if continues(verdict):
         verdict = exchange_advance(r, c)

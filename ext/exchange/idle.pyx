@@ -1,8 +1,8 @@
 """Idle connections to backends, by protocol; see idle.pxd."""
 
 from fastroute.ext.message.message cimport METHOD_HEAD
+from fastroute.ext.message.protocol cimport PROTOCOL_HTTP1, PROTOCOLS
 from fastroute.ext.reactor.reactor cimport is_quiet
-from fastroute.ext.routing.poolkey cimport PROTOCOL_HTTP1, PROTOCOLS
 
 cdef struct Row:
     bint (*takes)(Reactor r, const Connection *u, uint8_t method) noexcept nogil

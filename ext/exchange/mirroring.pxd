@@ -1,16 +1,15 @@
 # Operations on mirrors (mirror.pxd): start them, pass the bytes of the request on to them, follow them to their end.
 
-from libc.stdint cimport uint32_t
-
 from fastroute.ext.reactor.connection cimport Connection
 from fastroute.ext.reactor.exchange cimport Exchange
 from fastroute.ext.reactor.reactor cimport Reactor
+from fastroute.ext.sides.arrival cimport Piece
 
 
-# Starts a mirror for each of `r.copies`, with the `size` bytes of body that arrived with the head.
-cdef void mirrors_begin(Reactor r, Exchange *x, const char *body, uint32_t size) noexcept nogil
+# Starts a mirror for each of `r.copies`, with the piece of the body that arrived with the head.
+cdef void mirrors_begin(Reactor r, Exchange *x, const Piece *piece) noexcept nogil
 # Passes a piece of the body on to every mirror of the exchange; `x.request_body` already includes the piece.
-cdef void mirrors_feed(Reactor r, Exchange *x, const char *data, uint32_t size) noexcept nogil
+cdef void mirrors_feed(Reactor r, Exchange *x, const Piece *piece) noexcept nogil
 # Called when the exchange ends: closes the mirrors that did not get the whole body.
 cdef void mirrors_leave(Reactor r, Exchange *x) noexcept nogil
 # Does everything that is possible now for the mirror `u`, after an event. `u` may be closed or in a pool afterwards.

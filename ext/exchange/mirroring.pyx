@@ -8,19 +8,15 @@ Each mirror is counted once: as mirrored (the socket accepted every byte) or as 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 
-from fastroute.ext.exchange.http1_upstream cimport backend_write
 from fastroute.ext.exchange.upstream cimport (
     OPENING_FAILED, OPENING_GOES_ON, Opening, upstream_close, upstream_connect, upstream_connected, upstream_note,
     upstream_release, upstream_reuse,
 )
-from fastroute.ext.http1.body cimport body_start, body_take
-from fastroute.ext.http1.head cimport FRAMING_CLOSE
-from fastroute.ext.http1.parser cimport parse_response
-from fastroute.ext.memory.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_size
+from fastroute.ext.memory.buffer cimport buffer_size
+from fastroute.ext.message.block cimport block_size
 from fastroute.ext.reactor.connection cimport STATE_ACTIVE, STATE_CONNECTING, handle_of, slab_find
 from fastroute.ext.reactor.counters cimport FIXED_MIRRORED, FIXED_MIRROR_FAILURES, HISTOGRAM_CONNECT, count, observe
-from fastroute.ext.reactor.inet cimport iovec
-from fastroute.ext.reactor.reactor cimport SCRATCH, dequeue, flush, queue, receive, set_deadline, transmit
+from fastroute.ext.reactor.reactor cimport SCRATCH, dequeue, flush, queue, set_deadline
 from fastroute.ext.reactor.shares cimport shares_add, shares_crowd, shares_heap, shares_note, shares_remove
 from fastroute.ext.routing.balancer cimport choose_usable, endpoint_failed, endpoint_succeeded, endpoint_used
 from fastroute.ext.routing.copies cimport Copy
@@ -30,6 +26,10 @@ from fastroute.ext.routing.mirror cimport (
 )
 from fastroute.ext.routing.poolkey cimport PoolKey
 from fastroute.ext.routing.tables cimport Endpoint, backend_ref, backend_unref
+from fastroute.ext.sides.arrival cimport EVENT_HEAD, EVENT_INTERIM, EVENT_NONE, EVENT_PIECE, Arrival
+from fastroute.ext.sides.backend cimport (
+    backend_accept, backend_body, backend_event, backend_forget, backend_queue_head, backend_receive,
+)
 
 MIRROR_BEHIND = BEHIND_MOST     # for tests/test_docs.py
 MIRRORS_BEHIND = BEHIND_ALL
@@ -85,22 +85,17 @@ cdef bint make_way(Reactor r, uint16_t owner, uint32_t size) noexcept nogil:
 cdef void open_mirror(Reactor r, Exchange *x, const Copy *copy) noexcept nogil:
     """Starts one mirror with the head in its output; sends nothing yet. Does not try endpoints that are avoided."""
     cdef Endpoint *endpoint = choose_usable(copy.backend, NULL, 0, r.milliseconds, &r.random)
-    cdef uint32_t size
     cdef Connection *u
     if endpoint is NULL:
         count_failure(r, MIRROR_NO_ENDPOINT, 1)
         return
-    size = backend_write(r, &copy.message)
-    if size == 0:
-        count_failure(r, MIRROR_OVERLOADED, 1)
-        return
-    if not make_way(r, x.rule.owner, size):
+    if not make_way(r, x.rule.owner, block_size(&copy.message)):
         return
     u = connection_to(r, x, endpoint, copy.backend.key)
     if u is NULL:
         return
     u.mirror = <Mirror *> calloc(1, sizeof(Mirror))
-    if u.mirror is NULL or buffer_append(&u.output, r.outgoing, size) < 0:
+    if u.mirror is NULL or backend_queue_head(r, u, &copy.message) < 0:
         count_failure(r, MIRROR_OVERLOADED, 1)
         free(u.mirror)
         u.mirror = NULL
@@ -162,28 +157,26 @@ cdef void note_sent(Reactor r, Connection *u) noexcept nogil:
         count(r.counters, FIXED_MIRRORED, 1)
 
 
-cdef void give(Reactor r, Connection *u, const char *data, uint32_t size, bint complete) noexcept nogil:
+cdef void give(Reactor r, Connection *u, const Piece *piece) noexcept nogil:
     """Sends a piece of the body, after what is queued already, or queues it."""
-    cdef iovec part
+    cdef uint32_t size = piece.data.size
     cdef uint32_t behind = buffer_size(&u.output)
     cdef bint broken
-    part.iov_base = <char *> data
-    part.iov_len = size
     if size and (behind + size > BEHIND_MOST or not make_room(r, u.mirror.owner, size)):
         fail(r, u, MIRROR_SLOW)
         return
-    broken = transmit(r, u, &part, 1 if size else 0) < 0
+    broken = backend_body(r, u, piece) < 0 or (u.writable and buffer_size(&u.output) and flush(r, u) < 0)
     shares_note(&r.mirrors, u)
     if broken:
         fail(r, u, MIRROR_CLOSED)
         return
     if u.state == STATE_ACTIVE and buffer_size(&u.output) < behind + size:
         set_deadline(r, u, r.milliseconds + r.times.body)
-    u.mirror.fed = complete
+    u.mirror.fed = piece.end
     note_sent(r, u)
 
 
-cdef void mirrors_begin(Reactor r, Exchange *x, const char *body, uint32_t size) noexcept nogil:
+cdef void mirrors_begin(Reactor r, Exchange *x, const Piece *piece) noexcept nogil:
     cdef Copy *copy = r.copies.first
     count_failure(r, MIRROR_OVERLOADED, r.copies.lost)
     x.mirrors = <uint64_t *> malloc((r.copies.count + 1) * sizeof(uint64_t))
@@ -193,16 +186,16 @@ cdef void mirrors_begin(Reactor r, Exchange *x, const char *body, uint32_t size)
     while copy is not NULL:
         open_mirror(r, x, copy)
         copy = copy.next
-    mirrors_feed(r, x, body, size)
+    mirrors_feed(r, x, piece)
 
 
-cdef void mirrors_feed(Reactor r, Exchange *x, const char *data, uint32_t size) noexcept nogil:
+cdef void mirrors_feed(Reactor r, Exchange *x, const Piece *piece) noexcept nogil:
     cdef Connection *u
     cdef uint32_t i
     for i in range(x.mirrors_count):
         u = slab_find(&r.slab, x.mirrors[i])
         if u is not NULL:
-            give(r, u, data, size, x.request_body.complete)
+            give(r, u, piece)
     if x.request_body.complete:
         forget(x)
 
@@ -220,74 +213,38 @@ cdef void mirrors_leave(Reactor r, Exchange *x) noexcept nogil:
 # --- the answer
 
 
-cdef int take_head(Reactor r, Connection *u, char **data, uint32_t *size) noexcept nogil:
-    """Parses the answer's heads, up to the final one. Returns 1 after it, 0 if more bytes are needed, or -Refusal."""
+cdef int take_answer(Reactor r, Connection *u, Arrival *arrival) noexcept nogil:
+    """Takes what was read. Returns 1 at the end of the answer, 0 if more follows, -1 if the connection cannot be reused."""
     cdef Mirror *m = u.mirror
-    cdef int taken
-    while True:
-        r.arena.used = 0
-        taken = parse_response(&r.head, data[0], size[0], &u.scanned, m.method, False, &r.head_limits,
-                               &r.arena)
-        if taken <= 0:
-            return taken
-        u.scanned = 0
-        data[0] += taken
-        size[0] -= taken
-        if r.head.message.status >= 200:
-            break
-    m.answering = True
-    m.keeps = r.head.message.keep_alive
-    upstream_note(r, u, &r.head)
-    body_start(&m.body, r.head.framing, r.head.message.content_length)
-    return 1
-
-
-cdef int keep_rest(Connection *u, char *data, uint32_t size, bint kept) noexcept nogil:
-    """Keeps the bytes of an incomplete head until more arrive. Returns 0, or -1 if out of memory."""
-    if kept:
-        buffer_consume(&u.input, buffer_size(&u.input) - size)
+    cdef int event
+    arrival.waiting = not m.answering
+    arrival.method = m.method
+    event = backend_event(r, u, NULL, arrival)
+    while event == EVENT_INTERIM or event == EVENT_HEAD:
+        if event == EVENT_HEAD:
+            m.answering = True
+            m.keeps = arrival.message.keep_alive
+            upstream_note(r, u, arrival.message)
+            backend_accept(r, u)
+        event = backend_event(r, u, NULL, arrival)
+    if event == EVENT_NONE:
         return 0
-    return buffer_append(&u.input, data, size)
-
-
-cdef int take_answer(Reactor r, Connection *u, char *data, uint32_t size) noexcept nogil:
-    """Parses a piece of the answer. Returns 1 at its end, 0 if more follows, -1 if the connection cannot be reused."""
-    cdef Mirror *m = u.mirror
-    cdef bint kept = buffer_size(&u.input) != 0
-    cdef long taken = 0
-    cdef int found
-    if not m.answering:
-        if kept:
-            if buffer_append(&u.input, data, size) < 0:
-                return -1
-            data = buffer_bytes(&u.input)
-            size = buffer_size(&u.input)
-        found = take_head(r, u, &data, &size)
-        if found == 0:
-            return keep_rest(u, data, size, kept)
-        if found < 0:
-            return -1
-    if m.body.framing == FRAMING_CLOSE:
-        return 0
-    if not m.body.complete and size:
-        taken = body_take(&m.body, data, size, &r.head_limits)
-    if kept:
-        buffer_consume(&u.input, buffer_size(&u.input))
-    if taken < 0 or (m.body.complete and taken != size):
+    if event != EVENT_PIECE:
         return -1
-    return 1 if m.body.complete else 0
+    backend_forget(u, arrival)
+    if not arrival.piece.end:
+        return 0
+    return 1 if arrival.size == 0 else -1
 
 
 cdef void listen(Reactor r, Connection *u) noexcept nogil:
     """One read of the answer, which is discarded; ends the mirror at the end of the answer."""
     cdef Mirror *m = u.mirror
     cdef int over = -1
-    cdef long size = receive(r, u, r.scratch, SCRATCH)
-    if size == 0:
-        return
-    if size > 0:
-        m.heard += size
-        over = take_answer(r, u, r.scratch, size) if m.heard <= ANSWER_MOST else -1
+    cdef Arrival arrival
+    if backend_receive(r, u, SCRATCH, &arrival) == 0:
+        m.heard += arrival.fresh
+        over = take_answer(r, u, &arrival) if m.heard <= ANSWER_MOST else -1
     if over > 0 and m.sent and m.keeps:
         end(r, u, True)
     elif over != 0:

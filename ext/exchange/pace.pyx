@@ -10,8 +10,8 @@ client and backend can take turns in a chunked request whose response has begun.
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from fastroute.ext.exchange.receiver cimport receiver_step
-from fastroute.ext.http1.head cimport FRAMING_LENGTH, FRAMING_NONE
 from fastroute.ext.memory.buffer cimport buffer_size
+from fastroute.ext.message.message cimport BODY_LENGTH, BODY_NONE
 from fastroute.ext.reactor.connection cimport slab_find
 from fastroute.ext.reactor.exchange cimport STAGE_CONNECTING, STAGE_DISCARDING, STAGE_RELAYING, STAGE_WAITING
 from fastroute.ext.reactor.reactor cimport untaken
@@ -23,7 +23,7 @@ cdef uint8_t pace_mover(Reactor r, const Connection *c, const Exchange *x) noexc
         return MOVER_READER
     if x.stage == STAGE_DISCARDING:
         return MOVER_SENDER
-    if x.request_body.framing != FRAMING_NONE and not x.upload_over and x.stage != STAGE_CONNECTING:
+    if x.request_body.declared != BODY_NONE and not x.upload_over and x.stage != STAGE_CONNECTING:
         u = slab_find(&r.slab, x.upstream)
         if u is not NULL and buffer_size(&u.output) == 0:
             if not x.request_body.complete:
@@ -35,10 +35,10 @@ cdef uint8_t pace_mover(Reactor r, const Connection *c, const Exchange *x) noexc
 
 cdef inline bint has_pace(const Exchange *x, uint8_t mover) noexcept nogil:
     if mover == MOVER_SENDER:
-        if x.expects and x.request_body.decoded == 0:
+        if x.expects and x.request_body.size == 0:
             return False        # the client waits for 100 (Continue)
-        return x.stage != STAGE_RELAYING or x.request_body.framing == FRAMING_LENGTH
-    return mover == MOVER_READER or (mover == MOVER_BACKEND and x.response_body.framing == FRAMING_LENGTH)
+        return x.stage != STAGE_RELAYING or x.request_body.declared == BODY_LENGTH
+    return mover == MOVER_READER or (mover == MOVER_BACKEND and x.response_body.declared == BODY_LENGTH)
 
 
 cdef uint64_t pace_watch(Reactor r, Exchange *x, uint8_t mover) noexcept nogil:

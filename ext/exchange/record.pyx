@@ -8,7 +8,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport malloc
 from libc.string cimport memcpy, memset, strlen
 
-from fastroute.ext.http1.head cimport MINOR_UNKNOWN
+from fastroute.ext.message.message cimport VERSION_UNKNOWN
 from fastroute.ext.reactor.accesslog cimport Record
 from fastroute.ext.reactor.counters cimport (
     FIXED_BYTES_RECEIVED, FIXED_BYTES_SENT, FIXED_LOCAL_RESPONSES, REQUESTS_NAMELESS, count, count_request, observe,
@@ -60,7 +60,7 @@ cdef void write_line(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     line.method = x.log_method
     line.host = x.log_host
     line.path = x.log_path
-    line.minor = x.minor
+    line.version = x.version
     line.status = x.status
     if x.cause is not NULL:
         line.reason = terminated(x.cause)
@@ -99,7 +99,7 @@ cdef void record_connection(Reactor r, Connection *c, const char *reason) noexce
     memset(&line, 0, sizeof(Record))
     line.time = <uint64_t> (<int64_t> started + r.wall)
     line.duration = r.now - started
-    line.minor = MINOR_UNKNOWN
+    line.version = VERSION_UNKNOWN
     line.reason = terminated(reason)
     line.client.data = c.peer.text
     line.client.size = c.peer.text_size

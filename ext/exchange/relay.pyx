@@ -2,17 +2,14 @@
 
 Backpressure: a side is read only while the output of the other side is empty. So one exchange holds at most one read
 (SCRATCH bytes and a head) in each direction, and the TCP windows in the kernel do the rest. Of what a client sends after
-the request, at most one head is read (http1_downstream).
+the request, at most one head is read (Reactor.ahead).
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memset
 
 from fastroute.ext.exchange.answer cimport answer_plainly, break_off, can_be_discarded, cut_short
-from fastroute.ext.exchange.arrival cimport Arrival
 from fastroute.ext.exchange.attempt cimport attempt_again, attempt_connected, attempt_refused, attempt_resume
-from fastroute.ext.exchange.http1_downstream cimport (
-    client_keep_rest, client_knows_interim, client_probe, client_receive, client_skip,
-)
 from fastroute.ext.exchange.pace cimport (
     MOVER_BACKEND, MOVER_READER, MOVER_SENDER, MOVER_TAKER, pace_failed, pace_mover, pace_watch,
 )
@@ -22,11 +19,14 @@ from fastroute.ext.exchange.request cimport request_relay
 from fastroute.ext.exchange.response cimport response_relay
 from fastroute.ext.exchange.tunnel cimport tunnel_advance, tunnel_expired
 from fastroute.ext.exchange.upstream cimport OPENING_FAILED, OPENING_GOES_ON, Opening, upstream_connected
-from fastroute.ext.http1.reason cimport (
+from fastroute.ext.memory.buffer cimport buffer_size
+from fastroute.ext.memory.slice cimport Slice
+from fastroute.ext.message.content cimport content_add
+from fastroute.ext.message.message cimport Message
+from fastroute.ext.message.reason cimport (
     REASON_BACKEND_TIMEOUT, REASON_BODY_TIMEOUT, REASON_BODY_TOO_SLOW, REASON_CLIENT_CLOSED, REASON_REQUEST_TIMEOUT,
     REASON_UPLOAD_TIMEOUT, REASON_UPSTREAM_TOO_SLOW,
 )
-from fastroute.ext.memory.buffer cimport buffer_size
 from fastroute.ext.reactor.connection cimport LAYER_STREAM, slab_find
 from fastroute.ext.reactor.counters cimport FIXED_ENDED_BODY_TOO_SLOW, FIXED_ENDED_UPSTREAM_TOO_SLOW, count
 from fastroute.ext.reactor.exchange cimport (
@@ -34,10 +34,15 @@ from fastroute.ext.reactor.exchange cimport (
     STAGE_WAITING, VERDICT_ANSWERED, VERDICT_CLOSE, VERDICT_DONE, VERDICT_LINGER, VERDICT_ON, VERDICT_RESET,
     continues,
 )
+from fastroute.ext.reactor.inet cimport iovec
 from fastroute.ext.reactor.reactor cimport (
-    DISCARD_BYTES, SCRATCH, flush, queue, say_end, set_deadline, untaken,
+    DISCARD_BYTES, SCRATCH, flush, queue, say_end, set_deadline, transmit, untaken,
 )
 from fastroute.ext.routing.retry cimport FAILURE_NOT_CONNECTED, FAILURE_TIMEOUT
+from fastroute.ext.sides.arrival cimport Arrival
+from fastroute.ext.sides.client cimport (
+    client_interim, client_keep_rest, client_knows_interim, client_receive, client_skip,
+)
 
 cdef enum:
     PROBE_AFTER = 500       # milliseconds: an answer that comes sooner makes the probe unnecessary
@@ -140,13 +145,14 @@ cdef int settle(Reactor r, Connection *c, Exchange *x) noexcept nogil:
 cdef int discard(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     """Reads and discards the rest of a request body that is not needed, so that the connection can be kept."""
     cdef Arrival arrival
-    client_receive(r, c, x, SCRATCH, &arrival)
+    client_receive(r, c, SCRATCH, &arrival)
     if arrival.closed:
         return VERDICT_CLOSE
     if not arrival.kept and not c.readable and arrival.size == 0:
         return VERDICT_ON
-    if client_skip(r, x, &arrival) != 0:
+    if client_skip(r, c, &arrival) != 0:
         return VERDICT_LINGER
+    content_add(&x.request_body, arrival.piece.size, arrival.piece.end)
     x.discarded += arrival.taken
     if x.discarded > DISCARD_BYTES:
         return VERDICT_LINGER
@@ -226,10 +232,22 @@ cdef void schedule_probe(Reactor r, Exchange *x) noexcept nogil:
 
 
 cdef int probe(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    """Sends an interim answer, only to find out whether the client is there."""
+    cdef Message message
+    cdef uint32_t written = 0
+    cdef iovec part
     x.probe = 0
     if x.answered:
         return VERDICT_ON
-    if client_probe(r, c, x) < 0:
+    memset(&message, 0, sizeof(Message))
+    message.status = 100
+    message.reason = Slice(b"Continue", 8)
+    if not client_interim(r, c, x, &message, &written):
+        return VERDICT_ON
+    part.iov_base = r.outgoing
+    part.iov_len = written
+    x.sent += written
+    if transmit(r, c, &part, 1) < 0:
         return break_off(r, c, x, REASON_CLIENT_CLOSED)
     return VERDICT_ON
 

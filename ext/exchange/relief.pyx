@@ -21,9 +21,9 @@ from libc.string cimport memset
 
 from fastroute.ext.exchange.downstream cimport downstream_end
 from fastroute.ext.exchange.mirroring cimport mirror_crowded
-from fastroute.ext.http1.reason cimport REASON_BUFFERS_FULL
 from fastroute.ext.memory.buffer cimport buffers_total
 from fastroute.ext.memory.owner cimport OWNERS
+from fastroute.ext.message.reason cimport REASON_BUFFERS_FULL
 from fastroute.ext.reactor.connection cimport CHUNK, SIDE_DOWNSTREAM, SIDE_UPSTREAM, Connection, slab_at, slab_find
 from fastroute.ext.reactor.counters cimport FIXED_ENDED_BUFFERS_FULL, count
 from fastroute.ext.reactor.exchange cimport Exchange

@@ -5,29 +5,26 @@ choose_target, the filters of the target, keep_request. Matching uses the fields
 not forwarded. The fields of the gateway are added before the filters, so that fields set by users are kept.
 """
 
-from libc.stdint cimport uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memset
 
 from fastroute.ext.exchange.affinity cimport affinity_choose
 from fastroute.ext.exchange.answer cimport answer, answer_plainly, break_off
-from fastroute.ext.exchange.arrival cimport EVENT_CLOSED, EVENT_NONE, EVENT_NO_ROOM, EVENT_PIECE, Arrival
 from fastroute.ext.exchange.attempt cimport attempt_begin, attempt_send
-from fastroute.ext.exchange.http1_downstream cimport (
-    client_begin, client_body_size, client_event, client_keep_rest, client_receive,
-)
-from fastroute.ext.exchange.http1_upstream cimport backend_body
 from fastroute.ext.exchange.mirroring cimport mirrors_begin, mirrors_feed
 from fastroute.ext.exchange.record cimport record_request
-from fastroute.ext.http1.forwarded cimport Forwarded, count_forward, forward, forward_begin
-from fastroute.ext.http1.reason cimport (
-    REASON_BODY_TOO_LARGE, REASON_CLIENT_CLOSED, REASON_LOOP, REASON_MAX_FORWARDS, REASON_MISDIRECTED,
-    REASON_NO_LISTENER, REASON_OPTIONS_ASTERISK, REASON_OVERLOADED, REASON_REFUSED,
-)
-from fastroute.ext.http1.refusal cimport refusal_status
 from fastroute.ext.memory.buffer cimport buffer_append, buffer_free, buffer_size
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.block cimport BLOCK_MORE, block_size
-from fastroute.ext.message.message cimport METHOD_TRACE, Field, Message, is_idempotent
+from fastroute.ext.message.content cimport content_add, content_begin, content_total
+from fastroute.ext.message.forwarded cimport Forwarded, count_forward, forward, forward_begin
+from fastroute.ext.message.message cimport METHOD_TRACE, SCHEME_HTTP, SCHEME_HTTPS, Field, Message, is_idempotent
+from fastroute.ext.message.protocol cimport has_streams
+from fastroute.ext.message.reason cimport (
+    REASON_BODY_TOO_LARGE, REASON_CLIENT_CLOSED, REASON_LOOP, REASON_MAX_FORWARDS, REASON_MISDIRECTED,
+    REASON_NO_LISTENER, REASON_OPTIONS_ASTERISK, REASON_OVERLOADED, REASON_REFUSED,
+)
+from fastroute.ext.message.refusal cimport refusal_status
 from fastroute.ext.reactor.exchange cimport STAGE_WAITING, VERDICT_ON, exchange_keep_origin, exchange_keep_request
 from fastroute.ext.reactor.stream cimport room_for, tls_of
 from fastroute.ext.routing.balancer cimport choose_target
@@ -35,10 +32,12 @@ from fastroute.ext.routing.chain cimport FilterChain
 from fastroute.ext.routing.copies cimport copies_reset
 from fastroute.ext.routing.filters cimport FILTERED_NO_ROOM, FILTERED_ON, Answer, Filtered, filter_request
 from fastroute.ext.routing.loop cimport is_marked
-from fastroute.ext.routing.poolkey cimport has_streams
 from fastroute.ext.routing.retry cimport KEPT_MOST
 from fastroute.ext.routing.router cimport Decision, find_rule, listener_ref
 from fastroute.ext.routing.tables cimport Rule, rule_ref
+from fastroute.ext.sides.arrival cimport EVENT_CLOSED, EVENT_NONE, EVENT_NO_ROOM, EVENT_PIECE, Piece
+from fastroute.ext.sides.backend cimport backend_body
+from fastroute.ext.sides.client cimport client_event, client_keep_rest, client_receive
 from fastroute.ext.tls.tls cimport Tls
 
 
@@ -80,12 +79,12 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Message *message) noexcep
     cdef Filtered outcome
     cdef int chosen
     cdef Rule *rule
-    cdef bint secure = tls_of(r, c) is not NULL
-    cdef bint client_secure = secure
+    cdef uint8_t scheme = SCHEME_HTTPS if tls_of(r, c) is not NULL else SCHEME_HTTP
+    message.scheme = scheme
     forward_begin(&said, r.trusted, &c.peer, message)
     find(r, c, x, message, &decision)
     rule = x.rule
-    if forward(&said, &c.peer, &client_secure, r.entropy, message, &r.arena) < 0:
+    if forward(&said, &c.peer, r.entropy, message, &r.arena) < 0:
         return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
     record_request(r, x, message, said.client, said.request_id)
     message.mark = r.mark.id
@@ -100,12 +99,12 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Message *message) noexcep
             return answer_last(r, c, x)
         if count_forward(message, &r.arena) < 0:
             return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
-    if client_secure != secure:
+    if message.scheme != scheme:
         decision.listener_port = 0      # the client used a port of the proxy in front of fastroute
     if rule.request_timeout:
         x.deadline = r.milliseconds + rule.request_timeout
     if rule.filters is not NULL:
-        outcome = filtered(r, x, rule.filters, message, &decision, client_secure, &own)
+        outcome = filtered(r, x, rule.filters, message, &decision, &own)
         if outcome != FILTERED_ON:
             return answer_filtered(r, c, x, outcome, &own)
     chosen = choose_target(rule.choice) if rule.session is NULL else affinity_choose(r, x, message)
@@ -115,7 +114,7 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Message *message) noexcep
     if x.target.backend is NULL:
         return answer_plainly(r, c, x, x.target.status, x.target.reason)
     if x.target.filters is not NULL:
-        outcome = filtered(r, x, x.target.filters, message, &decision, client_secure, &own)
+        outcome = filtered(r, x, x.target.filters, message, &decision, &own)
         if outcome != FILTERED_ON:
             return answer_filtered(r, c, x, outcome, &own)
     return VERDICT_ON
@@ -149,12 +148,12 @@ cdef int answer_last(Reactor r, Connection *c, Exchange *x) noexcept nogil:
 
 
 cdef Filtered filtered(Reactor r, Exchange *x, const FilterChain *chain, Message *message, const Decision *decision,
-                       bint secure, Answer *own) noexcept nogil:
+                       Answer *own) noexcept nogil:
     """Like filter_request; also keeps what a CORS filter adds to the response."""
     cdef Filtered outcome
     memset(own, 0, sizeof(Answer))
     own.copies = &r.copies
-    outcome = filter_request(chain, message, decision.prefix, decision.listener_port, secure, &r.arena, own)
+    outcome = filter_request(chain, message, decision.prefix, decision.listener_port, &r.arena, own)
     if own.cors is not NULL:
         x.cors = own.cors
         if not exchange_keep_origin(x, own.origin):
@@ -176,11 +175,12 @@ cdef bint keep_request(Reactor r, Exchange *x, const Message *message) noexcept 
 
 cdef bint is_too_large(Reactor r, const Exchange *x) noexcept nogil:
     """Whether the body exceeds --max-body, by the stated length or by the bytes received so far."""
-    return client_body_size(x) > r.max_body
+    return content_total(&x.request_body) > r.max_body
 
 
-cdef int send(Reactor r, Connection *c, Exchange *x, const char *body, uint32_t size) noexcept nogil:
-    """Sends the head and the `size` bytes of body that came with it, or holds them until there is a connection."""
+cdef int send(Reactor r, Connection *c, Exchange *x, const Piece *piece) noexcept nogil:
+    """Sends the head and the piece of the body that came with it, or holds them until there is a connection."""
+    cdef uint32_t size = piece.data.size
     cdef uint16_t reason
     x.keeps = x.rule.retry is not NULL or has_streams(x.target.backend.key.protocol)    # a stream may be refused
     reason = attempt_begin(r, c, x)
@@ -189,32 +189,26 @@ cdef int send(Reactor r, Connection *c, Exchange *x, const char *body, uint32_t 
         return answer_plainly(r, c, x, 503, reason)
     if x.stage != STAGE_WAITING:
         x.keeps = x.keeps and size <= KEPT_MOST
-        if buffer_append(&x.held, body, size) < 0:
+        if buffer_append(&x.held, piece.data.data, size) < 0:
             return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
         return VERDICT_ON
     if x.keeps:
-        keep(x, body, size)
-    attempt_send(r, c, x, body, size)
+        keep(x, piece.data)
+    attempt_send(r, c, x, piece)
     return VERDICT_ON
 
 
-cdef void keep(Exchange *x, const char *body, uint32_t size) noexcept nogil:
+cdef void keep(Exchange *x, Slice data) noexcept nogil:
     """Keeps a piece of the body that is about to be sent; if that is impossible, the request is not sent again."""
-    if buffer_size(&x.held) + size > KEPT_MOST or buffer_append(&x.held, body, size) < 0:
+    if buffer_size(&x.held) + data.size > KEPT_MOST or buffer_append(&x.held, data.data, data.size) < 0:
         x.keeps = False
         buffer_free(&x.held)
 
 
-cdef int request_begin(Reactor r, Connection *c, Exchange *x, char *rest, uint32_t size,
-                       uint32_t *taken) noexcept nogil:
-    cdef Message *message = &r.head.message
-    cdef Arrival arrival
+cdef int request_begin(Reactor r, Connection *c, Exchange *x, Arrival *arrival) noexcept nogil:
+    cdef Message *message = arrival.message
     cdef int event, verdict
-    memset(&arrival, 0, sizeof(Arrival))
-    arrival.data = rest
-    arrival.size = size
-    taken[0] = 0
-    client_begin(r, x)
+    content_begin(&x.request_body, message)
     note(r, x, message)
     if is_too_large(r, x):
         record_request(r, x, message, nothing(), nothing())
@@ -224,18 +218,21 @@ cdef int request_begin(Reactor r, Connection *c, Exchange *x, char *rest, uint32
     if verdict != VERDICT_ON:
         return verdict
     if not x.request_body.complete:
-        event = client_event(r, x, &arrival)
+        event = client_event(r, c, x, arrival)
         if event > EVENT_PIECE:
-            return failed(r, c, x, &arrival, event)
-        if is_too_large(r, x):
-            return answer_plainly(r, c, x, 413, REASON_BODY_TOO_LARGE)
-        taken[0] = arrival.taken
-        x.received += arrival.taken
+            return failed(r, c, x, arrival, event)
+        if event == EVENT_PIECE:
+            content_add(&x.request_body, arrival.piece.size, arrival.piece.end)
+            if is_too_large(r, x):
+                return answer_plainly(r, c, x, 413, REASON_BODY_TOO_LARGE)
+            x.received += arrival.taken
+    else:
+        arrival.piece.end = True
     if not keep_request(r, x, message):
         return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
-    verdict = send(r, c, x, arrival.piece.data.data, arrival.piece.data.size)
+    verdict = send(r, c, x, &arrival.piece)
     if verdict == VERDICT_ON and (r.copies.first is not NULL or r.copies.lost):
-        mirrors_begin(r, x, arrival.piece.data.data, arrival.piece.data.size)
+        mirrors_begin(r, x, &arrival.piece)
     return verdict
 
 
@@ -260,11 +257,11 @@ cdef int failed(Reactor r, Connection *c, Exchange *x, const Arrival *arrival, i
 
 cdef int request_relay(Reactor r, Connection *c, Exchange *x, Connection *u) noexcept nogil:
     cdef Arrival arrival
-    cdef Slice *data = &arrival.piece.data
+    cdef const Piece *piece = &arrival.piece
     cdef int event
-    client_receive(r, c, x, room_for(r, u), &arrival)
+    client_receive(r, c, room_for(r, u), &arrival)
     r.arena.used = 0
-    event = client_event(r, x, &arrival)
+    event = client_event(r, c, x, &arrival)
     if event == EVENT_NONE:
         return VERDICT_ON
     if event != EVENT_CLOSED:
@@ -272,12 +269,13 @@ cdef int request_relay(Reactor r, Connection *c, Exchange *x, Connection *u) noe
     if event != EVENT_PIECE:
         return failed(r, c, x, &arrival, event)
     x.received += arrival.taken
+    content_add(&x.request_body, piece.size, piece.end)
     if is_too_large(r, x):
         return answer_plainly(r, c, x, 413, REASON_BODY_TOO_LARGE)
     if x.keeps:
-        keep(x, data.data, data.size)
-    if backend_body(r, u, &arrival.piece) < 0:
+        keep(x, piece.data)
+    if backend_body(r, u, piece) < 0:
         x.upload_over = u.readable = True
     if x.mirrors_count:
-        mirrors_feed(r, x, data.data, data.size)
+        mirrors_feed(r, x, piece)
     return VERDICT_ON if client_keep_rest(c, &arrival) == 0 else break_off(r, c, x, REASON_OVERLOADED)

@@ -1,7 +1,7 @@
 """Responses on their way to clients; see response.pxd.
 
-An answer comes as events of the backend's side (http1_upstream), and leaves by operations of the client's side
-(http1_downstream). All interim answers of one read are sent together: one read may contain a hundred, and a TLS record
+An answer comes as events of the backend's side (sides/backend), and leaves by operations of the client's side
+(sides/client). All interim answers of one read are sent together: one read may contain a hundred, and a TLS record
 and a system call for each would make a long turn.
 """
 
@@ -9,37 +9,36 @@ from libc.stdint cimport uint16_t, uint32_t
 
 from fastroute.ext.exchange.affinity cimport affinity_respond
 from fastroute.ext.exchange.answer cimport answer_plainly, break_off, can_be_discarded, cut_short, date_now, is_leaving
-from fastroute.ext.exchange.arrival cimport (
-    EVENT_CLOSED, EVENT_HEAD, EVENT_INTERIM, EVENT_MALFORMED, EVENT_NONE, EVENT_NO_ROOM, EVENT_PIECE, Arrival, Piece,
-)
 from fastroute.ext.exchange.attempt cimport attempt_afresh, attempt_again, attempt_end, attempt_unprocessed
-from fastroute.ext.exchange.http1_downstream cimport client_body, client_head, client_interim, client_put
-from fastroute.ext.exchange.http1_upstream cimport (
-    backend_accept, backend_event, backend_forget, backend_has_all, backend_is_reusable, backend_receive,
-)
 from fastroute.ext.exchange.tunnel cimport tunnel_begin
 from fastroute.ext.exchange.upstream cimport upstream_note
-from fastroute.ext.http1.head cimport FRAMING_CLOSE
-from fastroute.ext.http1.reason cimport (
+from fastroute.ext.memory.buffer cimport buffer_free, buffer_size
+from fastroute.ext.memory.slice cimport Slice
+from fastroute.ext.message.content cimport content_add, content_begin
+from fastroute.ext.message.fieldlist cimport append_field
+from fastroute.ext.message.message cimport FIELD_DATE, Field, Message
+from fastroute.ext.message.reason cimport (
     REASON_CLIENT_CLOSED, REASON_OVERLOADED, REASON_UPSTREAM_CLOSED, REASON_UPSTREAM_MALFORMED,
     REASON_UPSTREAM_TRUNCATED,
 )
-from fastroute.ext.http1.refusal cimport (
+from fastroute.ext.message.refusal cimport (
     REFUSAL_ARENA_FULL, REFUSAL_INTERIM_TOO_LARGE, REFUSAL_INTERIM_TOO_MANY, REFUSAL_NONE, refusal_option,
     refusal_reason,
 )
-from fastroute.ext.memory.buffer cimport buffer_free
-from fastroute.ext.memory.slice cimport Slice
-from fastroute.ext.message.fieldlist cimport append_field
-from fastroute.ext.message.message cimport FIELD_DATE, Field, Message
 from fastroute.ext.reactor.connection cimport slab_find
 from fastroute.ext.reactor.exchange cimport (
     STAGE_FLUSHING, STAGE_RELAYING, STAGE_WAITING, VERDICT_ON, exchange_origin,
 )
-from fastroute.ext.reactor.reactor cimport flush
+from fastroute.ext.reactor.reactor cimport flush, put
 from fastroute.ext.reactor.stream cimport is_unprocessed, room_for
 from fastroute.ext.routing.filters cimport filter_response
 from fastroute.ext.routing.retry cimport FAILURE_CLOSED, FAILURE_STATUS
+from fastroute.ext.sides.arrival cimport (
+    EVENT_CLOSED, EVENT_END, EVENT_HEAD, EVENT_INTERIM, EVENT_MALFORMED, EVENT_NONE, EVENT_NO_ROOM, EVENT_PIECE,
+    Arrival,
+)
+from fastroute.ext.sides.backend cimport backend_accept, backend_event, backend_forget, backend_has_all, backend_receive
+from fastroute.ext.sides.client cimport client_body, client_end, client_head, client_interim
 
 
 cdef enum:
@@ -54,16 +53,22 @@ cdef int response_relay(Reactor r, Connection *c, Exchange *x, Connection *u) no
         return answer_plainly(r, c, x, 502, REASON_OVERLOADED)
     if arrival.size:
         x.heard = True
-    event = backend_event(r, x, u, &arrival)
+    arrival.waiting = x.stage == STAGE_WAITING
+    arrival.method = x.method
+    arrival.upgrades = x.upgrades
+    event = backend_event(r, u, x, &arrival)
     while event == EVENT_INTERIM:
-        arrival.refusal = add_interim(r, x, arrival.taken, &written)
-        event = EVENT_MALFORMED if arrival.refusal else backend_event(r, x, u, &arrival)
-    if written and client_put(r, c, x, written) < 0:
+        arrival.refusal = add_interim(r, c, x, &arrival, &written)
+        event = EVENT_MALFORMED if arrival.refusal else backend_event(r, u, x, &arrival)
+    x.sent += written
+    if written and put(r, c, r.outgoing, written) < 0:
         return break_off(r, c, x, REASON_CLIENT_CLOSED)
     if event == EVENT_HEAD:
         return take_head(r, c, x, u, &arrival)
     if event == EVENT_PIECE:
         return take_piece(r, c, x, u, &arrival, 0)
+    if event == EVENT_END:
+        return take_end(r, c, x)
     if event != EVENT_NONE:
         return failed(r, c, x, &arrival, event)
     if written and c.writable and flush(r, c) < 0:
@@ -76,7 +81,7 @@ cdef int response_relay(Reactor r, Connection *c, Exchange *x, Connection *u) no
 
 cdef int failed(Reactor r, Connection *c, Exchange *x, const Arrival *arrival, int event) noexcept nogil:
     if event == EVENT_CLOSED:
-        return ended(r, c, x, arrival.clean)
+        return ended(r, c, x)
     if event == EVENT_NO_ROOM:
         return answer_plainly(r, c, x, 502, REASON_OVERLOADED)
     return malformed(r, c, x, arrival.refusal)
@@ -95,12 +100,10 @@ cdef int tried(Reactor r, Connection *c, Exchange *x, uint16_t reason) noexcept 
     return VERDICT_ON if reason == 0 else answer_plainly(r, c, x, 503, reason)
 
 
-cdef int ended(Reactor r, Connection *c, Exchange *x, bint clean) noexcept nogil:
-    """The upstream has closed: this ends a body without framing, otherwise it is too early."""
+cdef int ended(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    """The upstream has closed before the end of its answer."""
     cdef const Connection *u = slab_find(&r.slab, x.upstream)
     if x.stage == STAGE_RELAYING:
-        if clean and x.response_body.framing == FRAMING_CLOSE:
-            return finish_unframed(r, c, x)
         return cut_short(r, c, x, REASON_UPSTREAM_TRUNCATED)
     if x.keeps and not x.heard and is_unprocessed(u):
         return tried(r, c, x, attempt_unprocessed(r, c, x, u))
@@ -122,15 +125,15 @@ cdef int malformed(Reactor r, Connection *c, Exchange *x, int refusal) noexcept 
 # --- heads
 
 
-cdef int add_interim(Reactor r, Exchange *x, uint32_t taken, uint32_t *written) noexcept nogil:
-    """Adds the 1xx answer in `r.head` to those that are sent next. Returns a Refusal."""
+cdef int add_interim(Reactor r, Connection *c, Exchange *x, const Arrival *arrival, uint32_t *written) noexcept nogil:
+    """Adds the 1xx answer that has arrived to those that are sent next. Returns a Refusal."""
     x.interim_heads += 1
-    x.interim_bytes += taken
+    x.interim_bytes += arrival.taken
     if x.interim_heads > INTERIM_MOST:
         return REFUSAL_INTERIM_TOO_MANY
     if x.interim_bytes > r.head_limits.head:
         return REFUSAL_INTERIM_TOO_LARGE
-    return REFUSAL_NONE if client_interim(r, x, &r.head.message, written) else REFUSAL_ARENA_FULL
+    return REFUSAL_NONE if client_interim(r, c, x, arrival.message, written) else REFUSAL_ARENA_FULL
 
 
 cdef int add_date(Reactor r, Message *message) noexcept nogil:
@@ -146,7 +149,8 @@ cdef int add_date(Reactor r, Message *message) noexcept nogil:
     return 0 if append_field(message, &r.arena, Slice(b"Date", 4), date_now(r)) is not NULL else -1
 
 
-cdef bint leaves_request_unread(Reactor r, const Exchange *x, const Arrival *arrival) noexcept nogil:
+cdef bint leaves_request_unread(Reactor r, const Exchange *x, const Connection *u,
+                                const Arrival *arrival) noexcept nogil:
     """Whether it is certain that the rest of the request body will not be read: the connection closes after the answer.
 
     A successful answer whose body is incomplete may answer each piece of the request as it arrives. Its client must not
@@ -155,14 +159,14 @@ cdef bint leaves_request_unread(Reactor r, const Exchange *x, const Arrival *arr
     cdef bint exact
     if x.request_body.complete or can_be_discarded(x):
         return False
-    return (r.head.message.status >= 300 or x.upload_over or (x.expects and x.request_body.decoded == 0)
-            or backend_has_all(r, arrival, &exact))
+    return (arrival.message.status >= 300 or x.upload_over or (x.expects and x.request_body.size == 0)
+            or backend_has_all(r, u, arrival, &exact))
 
 
 cdef int take_head(Reactor r, Connection *c, Exchange *x, Connection *u, Arrival *arrival) noexcept nogil:
     """Takes the final head, and frees what was received before it."""
     cdef int verdict
-    upstream_note(r, u, &r.head)
+    upstream_note(r, u, arrival.message)
     verdict = take_final(r, c, x, u, arrival)
     u = slab_find(&r.slab, x.upstream)
     if u is not NULL:
@@ -172,7 +176,7 @@ cdef int take_head(Reactor r, Connection *c, Exchange *x, Connection *u, Arrival
 
 cdef int take_final(Reactor r, Connection *c, Exchange *x, Connection *u, Arrival *arrival) noexcept nogil:
     """Filters the final head, and sends it with the first bytes of the body."""
-    cdef Message *message = &r.head.message
+    cdef Message *message = arrival.message
     cdef bint close
     cdef uint32_t head
     cdef int event
@@ -186,15 +190,17 @@ cdef int take_final(Reactor r, Connection *c, Exchange *x, Connection *u, Arriva
             or (x.rule.session is not NULL and affinity_respond(r, x, message) < 0)):
         return answer_plainly(r, c, x, 502, REASON_OVERLOADED)
     if message.status == 101:
-        return tunnel_begin(r, c, x, u, arrival.data, arrival.size)
-    close = is_leaving(r, c) or leaves_request_unread(r, x, arrival)
-    backend_accept(r, x)
-    head = client_head(r, x, message, close)
+        return tunnel_begin(r, c, x, u, arrival)
+    close = is_leaving(r, c) or leaves_request_unread(r, x, u, arrival)
+    backend_accept(r, u)
+    content_begin(&x.response_body, message)
+    x.upstream_keeps = message.keep_alive
+    head = client_head(r, c, x, message, close)
     if head == 0:
         return answer_plainly(r, c, x, 502, REASON_OVERLOADED)
     x.status = message.status
     x.stage = STAGE_RELAYING
-    event = backend_event(r, x, u, arrival)
+    event = backend_event(r, u, x, arrival)
     return take_piece(r, c, x, u, arrival, head) if event == EVENT_PIECE else failed(r, c, x, arrival, event)
 
 
@@ -204,23 +210,29 @@ cdef bint is_refused(Reactor r, Exchange *x, Connection *u, const Arrival *arriv
     The connection is kept if the whole body of the answer came with its head; fastroute does not wait for the rest.
     """
     cdef bint exact
-    cdef bint whole = backend_has_all(r, arrival, &exact)
-    return attempt_again(r, x, FAILURE_STATUS, r.head.message.status,
-                         backend_is_reusable(x, u, whole and r.head.message.keep_alive, exact))
+    cdef bint whole = backend_has_all(r, u, arrival, &exact)
+    return attempt_again(r, x, FAILURE_STATUS, arrival.message.status,
+                         is_reusable(x, u, whole and arrival.message.keep_alive, exact))
 
 
 # --- the body
+
+
+cdef inline bint is_reusable(const Exchange *x, const Connection *u, bint keeps, bint exact) noexcept nogil:
+    """Whether the connection can have another request after the answer. `exact`: nothing came after the answer."""
+    return exact and keeps and x.request_body.complete and not x.upload_over and buffer_size(&u.output) == 0
 
 
 cdef int take_piece(Reactor r, Connection *c, Exchange *x, Connection *u, const Arrival *arrival,
                     uint32_t head) noexcept nogil:
     """Sends the `head` bytes of the head, if any, and the piece."""
     x.answered = True
+    content_add(&x.response_body, arrival.piece.size, arrival.piece.end)
     if client_body(r, c, x, head, &arrival.piece) < 0:
         return break_off(r, c, x, REASON_CLIENT_CLOSED)
     if arrival.piece.end:
         # The connection is kept if nothing is left in either direction.
-        finish(r, x, backend_is_reusable(x, u, x.upstream_keeps, arrival.size == 0))
+        finish(r, x, is_reusable(x, u, x.upstream_keeps, arrival.size == 0))
     return VERDICT_ON
 
 
@@ -232,11 +244,8 @@ cdef void finish(Reactor r, Exchange *x, bint reusable) noexcept nogil:
     attempt_end(r, x, reusable)
 
 
-cdef int finish_unframed(Reactor r, Connection *c, Exchange *x) noexcept nogil:
-    """A body without framing ended with the upstream connection."""
-    cdef Piece last = Piece(Slice(NULL, 0), False, True)
-    x.response_body.complete = True
+cdef int take_end(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    """The answer has ended after its last piece, with the connection."""
+    content_add(&x.response_body, 0, True)
     finish(r, x, False)
-    if client_body(r, c, x, 0, &last) < 0:
-        return break_off(r, c, x, REASON_CLIENT_CLOSED)
-    return VERDICT_ON
+    return VERDICT_ON if client_end(r, c, x) == 0 else break_off(r, c, x, REASON_CLIENT_CLOSED)

@@ -14,18 +14,19 @@ from libc.stdint cimport uint32_t, uint64_t
 from fastroute.ext.exchange.answer cimport answer_plainly, break_off
 from fastroute.ext.exchange.attempt cimport attempt_end
 from fastroute.ext.exchange.record cimport record_end
-from fastroute.ext.http1.body cimport body_start
-from fastroute.ext.http1.head cimport FRAMING_NONE
-from fastroute.ext.http1.reason cimport (
+from fastroute.ext.memory.buffer cimport buffer_bytes, buffer_consume, buffer_size
+from fastroute.ext.memory.slice cimport Slice
+from fastroute.ext.message.content cimport content_omit
+from fastroute.ext.message.reason cimport (
     REASON_CLIENT_CLOSED, REASON_OVERLOADED, REASON_TUNNEL_IDLE, REASON_UPSTREAM_MALFORMED, REASON_UPSTREAM_TRUNCATED,
 )
-from fastroute.ext.http1.write cimport write_response
-from fastroute.ext.memory.buffer cimport buffer_bytes, buffer_consume, buffer_size
 from fastroute.ext.reactor.connection cimport slab_find
 from fastroute.ext.reactor.exchange cimport STAGE_TUNNEL, VERDICT_CLOSE, VERDICT_LINGER, VERDICT_ON, VERDICT_RESET
 from fastroute.ext.reactor.inet cimport iovec
 from fastroute.ext.reactor.reactor cimport end_writing, flush, queue, receive, set_deadline, transmit
 from fastroute.ext.reactor.stream cimport room_for
+from fastroute.ext.sides.arrival cimport Piece
+from fastroute.ext.sides.client cimport client_body, client_head
 
 cdef enum Flow:                 # the result of one direction in one visit
     FLOW_ON = 0
@@ -33,26 +34,23 @@ cdef enum Flow:                 # the result of one direction in one visit
     FLOW_RESET                  # the connection of its sender is broken
 
 
-cdef int tunnel_begin(Reactor r, Connection *c, Exchange *x, Connection *u, char *data, uint32_t size) noexcept nogil:
-    cdef iovec parts[2]
+cdef int tunnel_begin(Reactor r, Connection *c, Exchange *x, Connection *u, const Arrival *arrival) noexcept nogil:
+    cdef Piece rest = Piece(Slice(arrival.data, arrival.size), 0, False, False)
+    cdef uint32_t head
     if not x.request_body.complete or buffer_size(&u.output):
         return answer_plainly(r, c, x, 502, REASON_UPSTREAM_MALFORMED)      # it cannot have read the request
-    parts[0].iov_base = r.outgoing
-    parts[0].iov_len = write_response(r.outgoing, r.outgoing_size, &r.head.message, False, False)
-    parts[1].iov_base = data
-    parts[1].iov_len = size
-    if parts[0].iov_len == 0:
+    head = client_head(r, c, x, arrival.message, True)
+    if head == 0:
         return answer_plainly(r, c, x, 502, REASON_OVERLOADED)
-    x.status = r.head.message.status
+    x.status = arrival.message.status
     x.stage = STAGE_TUNNEL
-    x.answered = x.close = True
+    x.answered = True
     x.upstream_keeps = False
     x.deadline = x.try_deadline = x.probe = 0
-    body_start(&x.response_body, FRAMING_NONE, 0)
+    content_omit(&x.response_body)
     set_deadline(r, u, 0)
     x.progress = r.milliseconds
-    x.sent += parts[0].iov_len + size
-    if transmit(r, c, parts, 2 if size else 1) < 0:
+    if client_body(r, c, x, head, &rest) < 0:
         return break_off(r, c, x, REASON_CLIENT_CLOSED)
     return VERDICT_ON
 

@@ -8,7 +8,7 @@
 
 from libc.stdint cimport uint8_t
 
-from fastroute.ext.http1.head cimport Head
+from fastroute.ext.message.message cimport Message
 from fastroute.ext.reactor.connection cimport Connection
 from fastroute.ext.reactor.reactor cimport Reactor
 from fastroute.ext.routing.poolkey cimport PoolKey
@@ -30,10 +30,10 @@ cdef enum Opening:              # of a connection in STATE_CONNECTING
 # but only a few: then it returns NULL.
 cdef Connection *upstream_reuse(Reactor r, Endpoint *endpoint, PoolKey *key, uint8_t method,
                                 bint certainly) noexcept nogil
-# Notes the final head of an answer on `u`. A body that was stated but must not follow (`withheld`: after HEAD, or in a
-# 304) may follow nevertheless, and would be read as the next answer. So the connection is `held`: its socket is checked
+# Notes the final head of an answer on `u`. A body that was stated but must not follow (after HEAD, or in a 304) may
+# follow nevertheless, and would be read as the next answer. So the connection is `held`: its socket is checked
 # before it is reused, and after HEAD only HEAD requests use it for HELD_TIME.
-cdef void upstream_note(Reactor r, Connection *u, const Head *head) noexcept nogil
+cdef void upstream_note(Reactor r, Connection *u, const Message *message) noexcept nogil
 # Starts a connection: STATE_CONNECTING, or STATE_ACTIVE if it was established at once. NULL if it could not be started
 # (if that is the endpoint's fault, it is counted as a failure of the endpoint).
 cdef Connection *upstream_connect(Reactor r, Endpoint *endpoint, PoolKey *key) noexcept nogil

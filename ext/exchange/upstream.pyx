@@ -6,8 +6,9 @@ from libc.string cimport memcpy, memset
 from posix.unistd cimport close
 
 from fastroute.ext.exchange.idle cimport idle_is_usable, idle_stays, idle_takes
-from fastroute.ext.http1.head cimport Head
 from fastroute.ext.memory.buffer cimport buffer_free
+from fastroute.ext.message.message cimport BODY_LENGTH, BODY_NONE
+from fastroute.ext.message.protocol cimport has_streams
 from fastroute.ext.reactor.connection cimport (
     LAYER_STREAM, SIDE_UPSTREAM, STATE_ACTIVE, STATE_CONNECTING, STATE_PARENT, STATE_POOLED, Parent, slab_at,
 )
@@ -25,7 +26,7 @@ from fastroute.ext.reactor.resting cimport resting_add, resting_oldest, resting_
 from fastroute.ext.reactor.stream cimport parent_of, stream_open, streams_end
 from fastroute.ext.routing.balancer cimport endpoint_failed
 from fastroute.ext.routing.endpoint cimport IdlePool
-from fastroute.ext.routing.poolkey cimport has_streams, key_ref, key_unref
+from fastroute.ext.routing.poolkey cimport key_ref, key_unref
 from fastroute.ext.routing.pools cimport pool_of
 from fastroute.ext.routing.tables cimport endpoint_ref, endpoint_unref
 
@@ -100,6 +101,7 @@ cdef Connection *connect_socket(Reactor r, Endpoint *endpoint, PoolKey *key) noe
     u.state = STATE_CONNECTING if failed else STATE_ACTIVE
     u.writable = not failed
     u.started = r.now
+    u.protocol = key.protocol
     u.endpoint = endpoint
     endpoint_ref(endpoint)
     u.key = key
@@ -259,10 +261,12 @@ cdef Connection *upstream_reuse(Reactor r, Endpoint *endpoint, PoolKey *key, uin
     return NULL
 
 
-cdef void upstream_note(Reactor r, Connection *u, const Head *head) noexcept nogil:
+cdef void upstream_note(Reactor r, Connection *u, const Message *message) noexcept nogil:
     u.held = 0
-    if head.withheld:
-        u.held = r.milliseconds + (0 if head.message.status == 304 else HELD_TIME)
+    if message.has_body or message.declared == BODY_NONE:
+        return
+    if message.declared != BODY_LENGTH or message.content_length != 0:
+        u.held = r.milliseconds + (0 if message.status == 304 else HELD_TIME)
 
 
 cdef void upstream_release(Reactor r, Connection *u) noexcept nogil:
@@ -277,6 +281,7 @@ cdef void upstream_release(Reactor r, Connection *u) noexcept nogil:
         upstream_close(r, u)
         return
     buffer_free(&u.input)       # only bytes of this answer, with which the next one must not begin
+    buffer_free(&u.frames.section)
     u.owner = 0
     u.requests += 1
     enter_pool(r, u, pool)

@@ -2,9 +2,10 @@
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from fastroute.ext.http1.head cimport HeadLimits
+from fastroute.ext.http1.head cimport Head
 from fastroute.ext.memory.buffer cimport Buffer, buffer_free
 from fastroute.ext.memory.slice cimport Slice
+from fastroute.ext.message.limits cimport HeadLimits
 
 
 cdef enum:
@@ -16,7 +17,7 @@ cdef struct Body:               # one struct for all framings; initialised by bo
     uint8_t framing             # Framing
     uint8_t state               # State in body.pyx
     uint8_t complete            # the whole body, including trailers, was received
-    uint8_t nominated           # Connection nominates fields of this hop: no trailer goes on; set by the caller
+    uint8_t nominated           # Connection nominates fields of this hop: no trailer goes on; set by body_restart
     uint32_t trailer_fields     # number of trailers
     uint32_t line               # surplus of the current chunk-size line
     uint32_t trailers           # bytes of the trailer section
@@ -27,6 +28,14 @@ cdef struct Body:               # one struct for all framings; initialised by bo
 
 # FRAMING_NONE and a length of 0 are complete at once; FRAMING_CLOSE is never complete: the close by the peer ends it.
 cdef void body_start(Body *body, int framing, uint64_t content_length) noexcept nogil
+# Frees what body_pass has kept.
+cdef inline void body_free(Body *body) noexcept nogil:
+    buffer_free(&body.section)
+# body_start for the body that follows a head; frees what was kept of the last one.
+cdef inline void body_restart(Body *body, const Head *head) noexcept nogil:
+    body_free(body)
+    body_start(body, head.framing, head.message.content_length)
+    body.nominated = head.nominates
 # Returns how many of `size` bytes belong to the body (chunk framing is checked strictly; chunk extensions are limited)
 # and sets `complete`. Returns -Refusal for an invalid body: then none of these bytes is relayed. Bytes after the body
 # are not taken.
@@ -38,9 +47,6 @@ cdef long body_take(Body *body, const char *data, uint32_t size, const HeadLimit
 # read either with body_pass only or with the other functions only.
 cdef long body_pass(Body *body, char *data, uint32_t size, const HeadLimits *limits, Slice *passed,
                     Slice *section) noexcept nogil
-# Frees what body_pass has kept.
-cdef inline void body_free(Body *body) noexcept nogil:
-    buffer_free(&body.section)
 # Like body_take, but decodes: sets [*content, *content + *content_size) to the next span of content (may be empty) and
 # returns the bytes taken from `data`. Call it again with the rest until all is taken or `complete`. Trailers are
 # dropped. Used if the receiver does not support chunked (HTTP/1.0 clients).

@@ -18,16 +18,17 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from fastroute.ext.http1.field cimport refuse_byte
-from fastroute.ext.http1.head cimport FRAMING_CHUNKED, FRAMING_CLOSE, FRAMING_LENGTH, FRAMING_NONE, HeadLimits
-from fastroute.ext.http1.refusal cimport (
-    REFUSAL_ARENA_FULL, REFUSAL_BARE_CR, REFUSAL_CHUNK_END_MISSING, REFUSAL_CHUNK_EXTENSION_INVALID,
-    REFUSAL_CHUNK_LINE_TOO_LONG, REFUSAL_CHUNK_OVERHEAD, REFUSAL_CHUNK_SIZE_INVALID, REFUSAL_CHUNK_SIZE_TOO_LARGE, REFUSAL_CONTROL_BYTE,
-    REFUSAL_FIELD_FOLDED, REFUSAL_FIELD_NAME_INVALID, REFUSAL_FIELD_SPACE_BEFORE_COLON, REFUSAL_FIELD_WITHOUT_COLON,
-    REFUSAL_TRAILERS_TOO_LARGE,
-)
+from fastroute.ext.http1.head cimport FRAMING_CHUNKED, FRAMING_CLOSE, FRAMING_LENGTH, FRAMING_NONE
 from fastroute.ext.memory.buffer cimport buffer_append, buffer_bytes, buffer_size
 from fastroute.ext.memory.slice cimport Slice
+from fastroute.ext.message.limits cimport HeadLimits
 from fastroute.ext.message.octet cimport OCTET_TOKEN, hex_value, is_octet, run_over_field
+from fastroute.ext.message.refusal cimport (
+    REFUSAL_ARENA_FULL, REFUSAL_BARE_CR, REFUSAL_CHUNK_END_MISSING, REFUSAL_CHUNK_EXTENSION_INVALID,
+    REFUSAL_CHUNK_LINE_TOO_LONG, REFUSAL_CHUNK_OVERHEAD, REFUSAL_CHUNK_SIZE_INVALID, REFUSAL_CHUNK_SIZE_TOO_LARGE,
+    REFUSAL_CONTROL_BYTE, REFUSAL_FIELD_FOLDED, REFUSAL_FIELD_NAME_INVALID, REFUSAL_FIELD_SPACE_BEFORE_COLON,
+    REFUSAL_FIELD_WITHOUT_COLON, REFUSAL_TRAILERS_TOO_LARGE,
+)
 
 cdef enum State:
     STATE_SIZE = 0              # first digit of a chunk size

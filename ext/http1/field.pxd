@@ -2,8 +2,9 @@
 
 from libc.stdint cimport uint8_t, uint32_t
 
-from fastroute.ext.http1.head cimport Head, HeadLimits
+from fastroute.ext.http1.head cimport Head
 from fastroute.ext.memory.slice cimport Arena, Slice
+from fastroute.ext.message.limits cimport HeadLimits
 from fastroute.ext.message.message cimport Message
 
 

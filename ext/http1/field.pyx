@@ -18,18 +18,12 @@ so they would trust `X_Forwarded_For`.
 from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr
 
-from fastroute.ext.http1.head cimport FIELDS_SPARE, FRAMING_CHUNKED, FRAMING_LENGTH, FRAMING_NONE, Head, HeadLimits
+from fastroute.ext.http1.head cimport FRAMING_CHUNKED, FRAMING_LENGTH, FRAMING_NONE, Head
 from fastroute.ext.http1.protocol cimport may_switch
-from fastroute.ext.http1.refusal cimport (
-    REFUSAL_ARENA_FULL, REFUSAL_BARE_CR, REFUSAL_BARE_LF, REFUSAL_CODING_IN_HTTP10, REFUSAL_CODING_UNSUPPORTED,
-    REFUSAL_CONNECTION_TOO_LONG, REFUSAL_CONTROL_BYTE, REFUSAL_FIELDS_TOO_MANY, REFUSAL_FIELD_FOLDED,
-    REFUSAL_FIELD_NAME_INVALID, REFUSAL_FIELD_SPACE_BEFORE_COLON, REFUSAL_FIELD_WITHOUT_COLON,
-    REFUSAL_FRAMING_AMBIGUOUS, REFUSAL_LENGTH_INVALID, REFUSAL_LENGTH_REPEATED, REFUSAL_MAX_FORWARDS_INVALID,
-    REFUSAL_NUL,
-)
 from fastroute.ext.memory.slice cimport Arena, Slice, arena_take
 from fastroute.ext.message.fieldname cimport field_name
 from fastroute.ext.message.items cimport lists, next_item
+from fastroute.ext.message.limits cimport FIELDS_SPARE, HeadLimits
 from fastroute.ext.message.message cimport (
     DROPPED_HERE, FIELD_CONNECTION, FIELD_CONTENT_LENGTH, FIELD_COUNT, FIELD_EXPECT, FIELD_HOST, FIELD_KEEP_ALIVE,
     FIELD_LOOP, FIELD_MAX_FORWARDS, FIELD_MIMIC, FIELD_PROXY, FIELD_PROXY_AUTHENTICATE, FIELD_PROXY_AUTHORIZATION,
@@ -37,6 +31,13 @@ from fastroute.ext.message.message cimport (
     Message,
 )
 from fastroute.ext.message.octet cimport OCTET_TOKEN, is_space, is_text, lower, run_over, run_over_field
+from fastroute.ext.message.refusal cimport (
+    REFUSAL_ARENA_FULL, REFUSAL_BARE_CR, REFUSAL_BARE_LF, REFUSAL_CODING_IN_HTTP10, REFUSAL_CODING_UNSUPPORTED,
+    REFUSAL_CONNECTION_TOO_LONG, REFUSAL_CONTROL_BYTE, REFUSAL_FIELDS_TOO_MANY, REFUSAL_FIELD_FOLDED,
+    REFUSAL_FIELD_NAME_INVALID, REFUSAL_FIELD_SPACE_BEFORE_COLON, REFUSAL_FIELD_WITHOUT_COLON,
+    REFUSAL_FRAMING_AMBIGUOUS, REFUSAL_LENGTH_INVALID, REFUSAL_LENGTH_REPEATED, REFUSAL_MAX_FORWARDS_INVALID,
+    REFUSAL_NUL,
+)
 
 # Host and the framing fields are written from members of the Message. The others are hop-by-hop, or must not be
 # accepted from any peer.

@@ -18,14 +18,19 @@ from fastroute.ext.http1.body cimport *
 from fastroute.ext.http1.field cimport *
 from fastroute.ext.http1.head cimport *
 from fastroute.ext.http1.parser cimport *
-from fastroute.ext.http1.refusal cimport *
 from fastroute.ext.http1.target cimport *
-from fastroute.ext.http1.trailer cimport trailers_forbid, trailers_join, trailers_read
+from fastroute.ext.http1.trailer cimport trailers_join, trailers_read
 from fastroute.ext.http1.write cimport *
 from fastroute.ext.memory.slice cimport *
 from fastroute.ext.message.block cimport block_keep, block_size
+from fastroute.ext.message.date cimport write_date
 from fastroute.ext.message.fieldname cimport field_name
+from fastroute.ext.message.limits cimport *
+from fastroute.ext.message.local cimport LOCAL_FIELDS, LocalAnswer, local_compose
 from fastroute.ext.message.message cimport *
+from fastroute.ext.message.path cimport normalise
+from fastroute.ext.message.refusal cimport *
+from fastroute.ext.message.trailer cimport trailers_forbid
 
 FRAMINGS = {FRAMING_NONE: "none", FRAMING_LENGTH: "length", FRAMING_CHUNKED: "chunked", FRAMING_CLOSE: "close"}
 NUMBERS = {name: number for number, name in FRAMINGS.items()}
@@ -303,14 +308,22 @@ def normalise_path(path, *, bint merge_slashes=False):
 
 def local_response(int status, bytes text, *, bytes location=b"", bytes date=b"", bint close=False,
                    bint to_http10=False, bint to_head=False, uint32_t room=4096):
-    """Like write_local_response; None if the response does not fit into `room` (at most 4096)."""
+    """The answer of local_compose, with one line of text. None if it does not fit into `room` (at most 4096)."""
     cdef char out[4096]
-    cdef LocalResponse response = LocalResponse(
-        status, close, to_http10, to_head, Slice(text, <uint32_t> len(text)),
-        Slice(location, <uint32_t> len(location)), NULL, 0, False, Slice(date, <uint32_t> len(date)),
+    cdef Field fields[LOCAL_FIELDS]
+    cdef Message message
+    cdef Arena none = Arena(NULL, 0, 0)
+    cdef bytes line = text + b"\n"
+    cdef LocalAnswer local = LocalAnswer(
+        status, METHOD_HEAD if to_head else METHOD_GET, <uint32_t> len(line), Slice(location, <uint32_t> len(location)),
+        NULL, 0, Slice(date, <uint32_t> len(date)),
     )
-    cdef uint32_t size = write_local_response(out, min(room, <uint32_t> 4096), &response)
-    return out[:size] if size else None
+    cdef uint32_t size
+    room = min(room, <uint32_t> 4096)
+    local_compose(&message, &local, fields, LOCAL_FIELDS, &none)
+    size = write_response(out, room, &message, close, to_http10)
+    content = line if message.has_body else b""
+    return out[:size] + content if 0 < size <= room - len(content) else None
 
 
 def chunk_head(uint64_t size):

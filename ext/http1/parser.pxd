@@ -2,8 +2,9 @@
 
 from libc.stdint cimport uint8_t, uint32_t
 
-from fastroute.ext.http1.head cimport Head, HeadLimits
+from fastroute.ext.http1.head cimport Head
 from fastroute.ext.memory.slice cimport Arena
+from fastroute.ext.message.limits cimport HeadLimits
 
 
 # Both parse a complete head at `data`. They return its bytes (> 0), 0 if more bytes are needed, or -Refusal. `scanned`

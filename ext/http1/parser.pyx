@@ -18,20 +18,21 @@ from fastroute.ext.http1.field cimport (
     Noted, drop_underscores, obey_connection, refuse_byte, state_framing, take_fields, take_max_forwards,
 )
 from fastroute.ext.http1.head cimport (
-    FRAMING_CHUNKED, FRAMING_CLOSE, FRAMING_LENGTH, FRAMING_NONE, METHOD_MOST, MINOR_UNKNOWN,
+    FRAMING_CHUNKED, FRAMING_CLOSE, FRAMING_LENGTH, FRAMING_NONE, METHOD_MOST,
 )
-from fastroute.ext.http1.refusal cimport (
+from fastroute.ext.http1.target cimport take_target
+from fastroute.ext.memory.slice cimport Arena, Slice
+from fastroute.ext.message.authority cimport check_authority, take_host
+from fastroute.ext.message.message cimport (
+    BODY_UNKNOWN, DROPPED_HERE, FIELD_EXPECT, FIELD_HOST, METHOD_CONNECT, METHOD_DELETE, METHOD_GET, METHOD_HEAD,
+    METHOD_OPTIONS, METHOD_OTHER, METHOD_PATCH, METHOD_POST, METHOD_PUT, METHOD_TRACE, VERSION_UNKNOWN,
+)
+from fastroute.ext.message.octet cimport OCTET_TOKEN, run_over, run_over_field, run_over_visible
+from fastroute.ext.message.refusal cimport (
     REFUSAL_CONTROL_BYTE, REFUSAL_HEAD_TOO_LARGE, REFUSAL_HOST_MISSING, REFUSAL_HOST_REPEATED,
     REFUSAL_METHOD_INVALID, REFUSAL_STATUS_INVALID, REFUSAL_SWITCH_UNASKED, REFUSAL_TARGET_INVALID,
     REFUSAL_TARGET_TOO_LONG, REFUSAL_VERSION_INVALID, REFUSAL_VERSION_UNSUPPORTED,
 )
-from fastroute.ext.http1.target cimport check_authority, take_host, take_target
-from fastroute.ext.memory.slice cimport Arena, Slice
-from fastroute.ext.message.message cimport (
-    BODY_UNKNOWN, DROPPED_HERE, FIELD_EXPECT, FIELD_HOST, METHOD_CONNECT, METHOD_DELETE, METHOD_GET, METHOD_HEAD,
-    METHOD_OPTIONS, METHOD_OTHER, METHOD_PATCH, METHOD_POST, METHOD_PUT, METHOD_TRACE,
-)
-from fastroute.ext.message.octet cimport OCTET_TOKEN, run_over, run_over_field, run_over_visible
 
 cdef struct Method:
     const char *text
@@ -218,11 +219,11 @@ cdef int conclude_request(Head *head, const Noted *noted, Arena *arena) noexcept
         if noted.hosts == 0:
             return 0                                    # HTTP/1.0 without Host: only listeners without a hostname match
         head.message.authority = noted.host
-        return take_host(head, arena)
+        return take_host(&head.message, arena)
     # RFC 9112 section 3.2.2: the target's authority replaces Host. An invalid Host is still refused (section 3.2).
     refusal = check_authority(noted.host) if noted.hosts else 0
     replace_host(head)
-    return refusal if refusal else take_host(head, arena)
+    return refusal if refusal else take_host(&head.message, arena)
 
 
 cdef void replace_host(Head *head) noexcept nogil:
@@ -245,7 +246,7 @@ cdef int parse_request(Head *head, const char *data, uint32_t size, uint32_t *sc
         return 0
     memset(head, 0, sizeof(Head))
     memset(&noted, 0, sizeof(Noted))
-    head.minor = MINOR_UNKNOWN
+    head.minor = VERSION_UNKNOWN
     while end - at >= 2 and at[0] == c'\r' and at[1] == c'\n' and at - data < LEADING_MOST:
         at += 2
     if at < end and at[0] == c'\r':
@@ -284,7 +285,6 @@ cdef int conclude_response(Head *head, const Noted *noted, uint8_t request_metho
         head.framing = head.stated = FRAMING_NONE
     elif head.message.status == 304 or request_method == METHOD_HEAD:
         head.framing = FRAMING_NONE
-        head.withheld = head.stated == FRAMING_CHUNKED or head.message.content_length > 0
     elif head.stated == FRAMING_NONE:
         head.framing = FRAMING_CLOSE
         head.message.keep_alive = 0

@@ -1,24 +1,11 @@
-# Writes heads: of requests to backends, of responses to clients, and of fastroute's own answers.
+# Writes heads: of requests to backends, and of responses to clients.
 #
 # Every writer returns the number of bytes written, or 0 if `room` is too small (then nothing may be sent).
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
-from fastroute.ext.memory.slice cimport Slice
-from fastroute.ext.message.message cimport Field, Message
+from fastroute.ext.message.message cimport Message
 
-
-cdef struct LocalResponse:      # an answer of fastroute; its body is `text` and a newline, empty for a 204
-    uint16_t status
-    uint8_t close               # Connection: close
-    uint8_t to_http10           # without `close`: Connection: keep-alive
-    uint8_t to_head             # answers a HEAD: states the length of the body without the body
-    Slice text                  # one short line, without line end
-    Slice location              # for redirects; empty: none
-    const Field *fields         # additional fields; those with `dropped` set are left out
-    uint32_t fields_count
-    uint8_t stated              # `fields` includes Date, Location and Content-Type: only framing is added
-    Slice date                  # 29 bytes (write_date); empty: no Date
 
 # Fields with `dropped` set are left out. Host, framing fields, Connection, Upgrade and TE are written from the members
 # of the Message, never copied from `fields`. The version is always HTTP/1.1 (RFC 9110 section 2.5), and connections to
@@ -28,13 +15,6 @@ cdef uint32_t write_request(char *out, uint32_t room, const Message *message) no
 # connection. `to_http10`: no Transfer-Encoding, no Trailer; Connection: keep-alive is written unless `close`.
 cdef uint32_t write_response(char *out, uint32_t room, const Message *message, bint close,
                              bint to_http10) noexcept nogil
-cdef uint32_t write_local_response(char *out, uint32_t room, const LocalResponse *response) noexcept nogil
 # The line before `size` > 0 bytes of content, which must be followed by CRLF; the last chunk is "0\r\n\r\n". Needs
 # CHUNK_HEAD_MOST bytes of room.
 cdef uint32_t write_chunk_head(char *out, uint64_t size) noexcept nogil
-# 29 bytes of IMF-fixdate (RFC 9110 section 5.6.7) for `seconds` since 1970.
-cdef void write_date(char *out, int64_t seconds) noexcept nogil
-# The standard phrase of a status, or "Unknown"; static, zero-terminated.
-cdef const char *status_phrase(int status) noexcept nogil
-# ":8080", at most 6 bytes; nothing for 0.
-cdef uint32_t write_port(char *out, uint16_t port) noexcept nogil

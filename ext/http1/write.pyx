@@ -1,4 +1,4 @@
-"""Writes heads (RFC 9112): of requests to backends, of responses to clients, and of fastroute's own answers.
+"""Writes heads (RFC 9112): of requests to backends, and of responses to clients.
 
 Fields that are valid for one hop only are never copied: Host, framing, Connection, Upgrade and TE are written from the
 members of the Message, so a client or a filter cannot change them by `fields`. All other fields keep their order and
@@ -9,8 +9,8 @@ Responses have `Connection: close` if fastroute will close, and `keep-alive` onl
 9.3). A body of unknown length is written in chunks, except to HTTP/1.0 clients: there it ends with the connection.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy, strlen
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.message cimport (
@@ -27,40 +27,12 @@ cdef enum:
     DECIMAL_MOST = 20           # digits of a uint64_t
 
 cdef const char *HEX = b"0123456789abcdef"
-cdef const char *DAYS = b"SunMonTueWedThuFriSat"
-cdef const char *MONTHS = b"JanFebMarAprMayJunJulAugSepOctNovDec"
 
-# RFC 9110 section 15, and a few others that proxies and their backends send; spelled as registered.
-PHRASES = {
-    100: b"Continue", 101: b"Switching Protocols", 102: b"Processing", 103: b"Early Hints",
-    200: b"OK", 201: b"Created", 202: b"Accepted", 203: b"Non-Authoritative Information", 204: b"No Content",
-    205: b"Reset Content", 206: b"Partial Content",
-    300: b"Multiple Choices", 301: b"Moved Permanently", 302: b"Found", 303: b"See Other", 304: b"Not Modified",
-    307: b"Temporary Redirect", 308: b"Permanent Redirect",
-    400: b"Bad Request", 401: b"Unauthorized", 403: b"Forbidden", 404: b"Not Found", 405: b"Method Not Allowed",
-    408: b"Request Timeout", 409: b"Conflict", 410: b"Gone", 411: b"Length Required", 413: b"Content Too Large",
-    414: b"URI Too Long", 415: b"Unsupported Media Type", 417: b"Expectation Failed", 421: b"Misdirected Request",
-    426: b"Upgrade Required", 429: b"Too Many Requests", 431: b"Request Header Fields Too Large",
-    500: b"Internal Server Error", 501: b"Not Implemented", 502: b"Bad Gateway", 503: b"Service Unavailable",
-    504: b"Gateway Timeout", 505: b"HTTP Version Not Supported", 508: b"Loop Detected",
-}
-
-cdef const char *phrases[600]
 cdef uint8_t never_copied[FIELD_COUNT]
 
 
-cdef const char *status_phrase(int status) noexcept nogil:
-    if 0 <= status < 600 and phrases[status] != NULL:
-        return phrases[status]
-    return b"Unknown"
-
-
 def _lay_out():
-    """Copies the tables into arrays; the phrases live as long as PHRASES does."""
-    cdef int status
     cdef int known
-    for status in PHRASES:
-        phrases[status] = PHRASES[status]
     for known in (FIELD_HOST, FIELD_CONTENT_LENGTH, FIELD_TRANSFER_ENCODING, FIELD_CONNECTION, FIELD_KEEP_ALIVE,
                   FIELD_PROXY_CONNECTION, FIELD_TE, FIELD_UPGRADE):
         never_copied[known] = 1
@@ -196,42 +168,6 @@ cdef uint32_t write_response(char *out, uint32_t room, const Message *message, b
     return written(&pen, out)
 
 
-cdef void put_all(Pen *pen, const Field *fields, uint32_t count) noexcept nogil:
-    cdef uint32_t i
-    for i in range(count):
-        if fields[i].dropped:
-            continue
-        put_slice(pen, fields[i].name)
-        put(pen, b": ", 2)
-        put_slice(pen, fields[i].value)
-        put(pen, b"\r\n", 2)
-
-
-cdef uint32_t write_local_response(char *out, uint32_t room, const LocalResponse *response) noexcept nogil:
-    cdef Pen pen = Pen(out, out + room, False)
-    cdef const char *phrase = status_phrase(response.status)
-    put_status_line(&pen, response.status, Slice(phrase, <uint32_t> strlen(phrase)))
-    if response.date.size and not response.stated:
-        put(&pen, b"Date: ", 6)
-        put_slice(&pen, response.date)
-        put(&pen, b"\r\n", 2)
-    if response.location.size and not response.stated:
-        put(&pen, b"Location: ", 10)
-        put_slice(&pen, response.location)
-        put(&pen, b"\r\n", 2)
-    put_all(&pen, response.fields, response.fields_count)
-    if response.status != 204:
-        if not response.stated:
-            put(&pen, b"Content-Type: text/plain; charset=utf-8\r\n", 41)
-        put_framing(&pen, BODY_LENGTH, response.text.size + 1)
-    put_connection(&pen, response.close, response.to_http10)
-    put(&pen, b"\r\n", 2)
-    if not response.to_head and response.status != 204:
-        put_slice(&pen, response.text)
-        put(&pen, b"\n", 1)
-    return written(&pen, out)
-
-
 cdef uint32_t write_chunk_head(char *out, uint64_t size) noexcept nogil:
     cdef int digits = 1
     cdef int i
@@ -242,50 +178,3 @@ cdef uint32_t write_chunk_head(char *out, uint64_t size) noexcept nogil:
     out[digits] = c'\r'
     out[digits + 1] = c'\n'
     return digits + 2
-
-
-# --------------------------------------------------------------------------------------------------------------- dates
-
-cdef inline void put_two(char *out, int64_t number) noexcept nogil:
-    out[0] = <char> (c'0' + number // 10 % 10)
-    out[1] = <char> (c'0' + number % 10)
-
-
-cdef void write_date(char *out, int64_t seconds) noexcept nogil:
-    """Civil date from days, by the 400-year cycle that starts on 1 March 0000: a leap day is the last of its year."""
-    cdef int64_t days = seconds // 86400
-    cdef int64_t of_day = seconds % 86400
-    cdef int64_t since_0000 = days + 719468
-    cdef int64_t era = since_0000 // 146097
-    cdef int64_t of_era = since_0000 % 146097
-    cdef int64_t years = (of_era - of_era // 1460 + of_era // 36524 - of_era // 146096) // 365
-    cdef int64_t of_year = of_era - (365 * years + years // 4 - years // 100)
-    cdef int64_t month = (5 * of_year + 2) // 153       # 0 is March
-    cdef int64_t day = of_year - (153 * month + 2) // 5 + 1
-    cdef int64_t year = era * 400 + years + (1 if month >= 10 else 0)
-    month = month + 2 if month < 10 else month - 10     # 0 is January
-    memcpy(out, b"Xxx, 00 Xxx 0000 00:00:00 GMT", 29)
-    memcpy(out, DAYS + (days + 4) % 7 * 3, 3)
-    put_two(out + 5, day)
-    memcpy(out + 8, MONTHS + month * 3, 3)
-    put_two(out + 12, year // 100)
-    put_two(out + 14, year % 100)
-    put_two(out + 17, of_day // 3600)
-    put_two(out + 20, of_day // 60 % 60)
-    put_two(out + 23, of_day % 60)
-
-
-cdef uint32_t write_port(char *out, uint16_t port) noexcept nogil:
-    cdef char digits[5]
-    cdef uint32_t count = 0
-    cdef uint32_t i
-    if port == 0:
-        return 0
-    while port:
-        digits[count] = c'0' + port % 10
-        port //= 10
-        count += 1
-    out[0] = c':'
-    for i in range(count):
-        out[1 + i] = digits[count - 1 - i]
-    return count + 1

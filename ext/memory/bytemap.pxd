@@ -83,13 +83,14 @@ cdef inline uint64_t lower_hash(const char *data, uint32_t size, uint64_t seed) 
 
 cdef inline Cell *bytemap_cell(const ByteMap *map, uint32_t owner, const char *data, uint32_t size) noexcept nogil:
     """The cell of this key, or the free cell where it would be added; NULL only while the map has no cells."""
-    cdef uint64_t hash
-    cdef uint32_t index
+    return NULL if map.cells == NULL else hashed_cell(map, bytes_hash(data, size, map.seed + owner), owner, data, size)
+
+
+cdef inline Cell *hashed_cell(const ByteMap *map, uint64_t hash, uint32_t owner, const char *data,
+                              uint32_t size) noexcept nogil:
+    """`bytemap_cell` with the hash of the key; the map must have cells."""
+    cdef uint32_t index = <uint32_t> hash & map.mask
     cdef Cell *cell
-    if map.cells == NULL:
-        return NULL
-    hash = bytes_hash(data, size, map.seed + owner)
-    index = <uint32_t> hash & map.mask
     while True:
         cell = &map.cells[index]
         if cell.value == NULL or (
@@ -113,5 +114,9 @@ cdef int bytemap_put(ByteMap *map, uint32_t owner, const char *data, uint32_t si
 # One step to make room for `more` keys. Call it until it returns false, then call `bytemap_put`: otherwise a large map
 # grows in one step, which takes long. MemoryError.
 cdef bint bytemap_widen(ByteMap *map, uint32_t more) except -1 nogil
+# Adds a cell of another map with the same seed, if there is room for it: see `bytemap_expect`.
+cdef void bytemap_take(ByteMap *map, const Cell *cell) noexcept nogil
+cdef int bytemap_copy(ByteMap *map, const ByteMap *other) except -1 nogil   # `map` is empty. MemoryError
+cdef void bytemap_remove(ByteMap *map, Cell *cell) noexcept nogil   # removes a key, given its cell
 cdef void bytemap_free(ByteMap *map) noexcept nogil                 # frees the cells, not the values
 cdef bint bytemap_free_piece(ByteMap *map) noexcept nogil           # frees a part of them; true if none is left

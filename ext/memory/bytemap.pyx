@@ -4,6 +4,7 @@
 # in pieces. To return a megabyte takes 0.4 ms.
 
 from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
 
 from fastroute.ext.memory.random cimport random_seed
 
@@ -65,13 +66,17 @@ cdef bint _release(Cell **cells, uint32_t *count) noexcept nogil:
 
 cdef void _move(const ByteMap *map, uint32_t begin, uint32_t end, Cell *cells, uint32_t mask) noexcept nogil:
     """Copies the keys in these cells to `cells`."""
-    cdef uint32_t index, new
+    cdef uint32_t index
     for index in range(begin, end):
         if map.cells[index].value != NULL:
-            new = <uint32_t> map.cells[index].hash & mask
-            while cells[new].value != NULL:
-                new = (new + 1) & mask
-            cells[new] = map.cells[index]
+            _place(cells, mask, &map.cells[index])
+
+
+cdef void _place(Cell *cells, uint32_t mask, const Cell *cell) noexcept nogil:
+    cdef uint32_t index = <uint32_t> cell.hash & mask
+    while cells[index].value != NULL:
+        index = (index + 1) & mask
+    cells[index] = cell[0]
 
 
 cdef int _resize(ByteMap *map, uint32_t size) except -1 nogil:
@@ -156,6 +161,37 @@ cdef bint bytemap_free_piece(ByteMap *map) noexcept nogil:
     done = _release(&map.cells, &count)
     map.mask = count - 1
     return done
+
+
+cdef void bytemap_take(ByteMap *map, const Cell *cell) noexcept nogil:
+    _place(map.cells, map.mask, cell)
+    map.used += 1
+
+
+cdef int bytemap_copy(ByteMap *map, const ByteMap *other) except -1 nogil:
+    if other.cells == NULL:
+        return 0
+    map.cells = _cells_new(other.mask + 1)
+    memcpy(map.cells, other.cells, (other.mask + 1) * sizeof(Cell))
+    map.mask, map.used = other.mask, other.used
+    return 0
+
+
+cdef void bytemap_remove(ByteMap *map, Cell *cell) noexcept nogil:
+    """Moves those of the following keys back that would not be found any more behind a free cell."""
+    cdef uint32_t hole = <uint32_t> (cell - map.cells)
+    cdef uint32_t index = hole
+    cdef uint32_t home
+    while True:
+        index = (index + 1) & map.mask
+        if map.cells[index].value == NULL:
+            break
+        home = <uint32_t> map.cells[index].hash & map.mask
+        if ((index - home) & map.mask) >= ((index - hole) & map.mask):
+            map.cells[hole] = map.cells[index]
+            hole = index
+    memset(&map.cells[hole], 0, sizeof(Cell))
+    map.used -= 1
 
 
 cdef void bytemap_free(ByteMap *map) noexcept nogil:

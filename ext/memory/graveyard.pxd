@@ -16,4 +16,13 @@ cdef struct Grave:              # the first member of everything that can be add
     Grave *next
 
 cdef void bury(Grave *grave) noexcept nogil
+
+
+cdef inline void grave_unref(Grave *grave) noexcept nogil:
+    """Drops a reference; without references it is added."""
+    grave.refs -= 1
+    if grave.refs == 0:
+        bury(grave)
+
+
 cdef bint collect_for(uint32_t microseconds) noexcept nogil     # true: something is left

@@ -58,6 +58,15 @@ cdef inline bint is_idempotent(uint8_t method) noexcept nogil:
     return ((1 << METHOD_GET | 1 << METHOD_HEAD | 1 << METHOD_PUT | 1 << METHOD_DELETE | 1 << METHOD_OPTIONS
              | 1 << METHOD_TRACE) >> method) & 1
 
+cdef enum Scheme:               # of the URI that the client requested (RFC 9110 section 4.2)
+    SCHEME_HTTP = 0
+    SCHEME_HTTPS
+
+cdef enum Version:              # of HTTP, in which the client speaks
+    VERSION_HTTP10 = 0
+    VERSION_HTTP11
+    VERSION_UNKNOWN = 255       # the request was refused before its version, or is incomplete
+
 cdef enum Dropped:
     DROPPED_NOT = 0
     DROPPED_HERE                # hop-by-hop, nominated by Connection, written by the protocol, or replaced by the gateway
@@ -78,6 +87,7 @@ cdef struct Field:
 cdef struct Message:
     # request
     Slice method
+    uint8_t scheme              # Scheme: by the client's connection, or as a trusted proxy says (forwarded.pxd)
     Slice path                  # normalised (RFC 3986 section 6.2.2), without query, starts with '/'
     Slice query                 # as received, without '?'
     Slice authority             # as received, with port; empty: none (HTTP/1.0)

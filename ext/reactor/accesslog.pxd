@@ -10,7 +10,7 @@ cdef struct Record:             # the content of one line; NULL data is JSON nul
     Slice method
     Slice host
     Slice path                  # without query
-    uint16_t minor              # protocol HTTP/1.minor; MINOR_UNKNOWN: null
+    uint16_t version            # Version; VERSION_UNKNOWN: null
     uint16_t status             # 0: null (the client left before a response)
     Slice reason                # of a local response, or of the failure
     uint64_t bytes_received

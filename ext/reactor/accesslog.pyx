@@ -18,8 +18,8 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memchr, memcpy, memmove, strlen
 from libc.time cimport gmtime_r, strftime, time_t, tm
 
-from fastroute.ext.http1.head cimport MINOR_UNKNOWN
 from fastroute.ext.memory.slice cimport Slice
+from fastroute.ext.message.message cimport VERSION_HTTP10, VERSION_UNKNOWN
 
 cdef extern from "<unistd.h>" nogil:
     ssize_t write_some "write"(int fd, const void *data, size_t size)
@@ -155,11 +155,11 @@ cdef inline void put_member(Line *line, const char *name, const Slice *value) no
     put_string(line, value)
 
 
-cdef inline const char *protocol_of(uint16_t minor) noexcept nogil:
-    """The value of `protocol` for HTTP/1.minor, and the name of the next member, `status`."""
-    if minor == MINOR_UNKNOWN:
+cdef inline const char *protocol_of(uint16_t version) noexcept nogil:
+    """The value of `protocol` for a Version, and the name of the next member, `status`."""
+    if version == VERSION_UNKNOWN:
         return ',"protocol":null,"status":'
-    return ',"protocol":"HTTP/1.1","status":' if minor else ',"protocol":"HTTP/1.0","status":'
+    return ',"protocol":"HTTP/1.0","status":' if version == VERSION_HTTP10 else ',"protocol":"HTTP/1.1","status":'
 
 
 cdef class AccessLog:
@@ -206,7 +206,7 @@ cdef class AccessLog:
         """Writes one line like the engine: for tests. `minor`: None if the version could not be parsed."""
         cdef Record record = Record(
             time=time, method=as_slice(method), host=as_slice(host), path=as_slice(path),
-            minor=MINOR_UNKNOWN if minor is None else minor, status=status, reason=as_slice(reason),
+            version=VERSION_UNKNOWN if minor is None else minor, status=status, reason=as_slice(reason),
             bytes_received=bytes_received, bytes_sent=bytes_sent, duration=duration,
             upstream=as_slice(upstream), upstream_duration=upstream_duration, gateway=as_slice(gateway),
             listener=as_slice(listener), route=as_slice(route), route_kind=as_slice(route_kind), rule=as_slice(rule),
@@ -243,7 +243,7 @@ cdef class AccessLog:
         put_member(&line, 'Z","method":', &record.method)
         put_member(&line, ',"host":', &record.host)
         put_member(&line, ',"path":', &record.path)
-        put_text(&line, protocol_of(record.minor))
+        put_text(&line, protocol_of(record.version))
         put_optional(&line, record.status, record.status != 0)
         put_member(&line, ',"reason":', &record.reason)
         put_text(&line, ',"bytes_received":')

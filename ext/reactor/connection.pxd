@@ -6,8 +6,9 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from fastroute.ext.http1.forwarded cimport Peer
+from fastroute.ext.http1.body cimport Body
 from fastroute.ext.memory.buffer cimport Buffer
+from fastroute.ext.message.forwarded cimport Peer
 from fastroute.ext.reactor.exchange cimport Exchange
 from fastroute.ext.routing.mirror cimport Mirror
 from fastroute.ext.routing.poolkey cimport PoolKey
@@ -81,7 +82,7 @@ cdef struct Parent:             # what a connection that carries streams owns (p
     uint32_t sibling_previous
     uint32_t next               # upstream: all of them (Reactor.upstream_parents)
     uint32_t previous
-    uint8_t protocol            # Protocol (routing/poolkey.pxd)
+    uint8_t protocol            # Protocol (message/protocol.pxd)
     uint8_t listed              # in these two lists
     uint8_t leaving             # no more streams are opened; it closes after the last one
     uint8_t over                # the protocol was violated, or memory is exhausted: it closes
@@ -97,6 +98,7 @@ cdef struct Connection:
     uint8_t side                # Side
     uint8_t state               # State
     uint8_t layer               # LayerKind
+    uint8_t protocol            # Protocol (message/protocol.pxd) of the Messages on it
     uint8_t readable            # a read may return data (edge seen, not drained)
     uint8_t writable            # a write may accept data
     uint8_t ended               # the peer's FIN is part of the readable data
@@ -122,7 +124,8 @@ cdef struct Connection:
     uint64_t started            # microseconds: upstream, when it was requested; downstream, first byte of a head, or the
                                 # beginning of STATE_LINGER
     # bytes
-    uint32_t scanned            # parser state for a head that is still incomplete
+    uint32_t scanned            # HTTP/1: parser state for a head that is still incomplete
+    Body frames                 # HTTP/1: the body that is being received
     uint32_t requests           # number of exchanges it had
     Buffer input                # received, not processed yet
     Buffer output               # for the peer, not sent yet

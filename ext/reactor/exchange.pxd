@@ -6,9 +6,9 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from fastroute.ext.http1.body cimport Body
 from fastroute.ext.memory.buffer cimport Buffer
 from fastroute.ext.memory.slice cimport Slice
+from fastroute.ext.message.content cimport Content
 from fastroute.ext.message.message cimport Message
 from fastroute.ext.routing.cors cimport Cors
 from fastroute.ext.routing.router cimport Listener
@@ -24,9 +24,9 @@ cdef enum Stage:
     STAGE_TUNNEL                # the upstream switched protocols: bytes are relayed both ways
     STAGE_DISCARDING            # answered; the rest of the request body is read and discarded
 
-cdef enum Coding:               # how an HTTP/1 client gets a body of unknown length
-    CODING_NONE = 0             # there is none
-    CODING_CHUNKS
+cdef enum Coding:               # how the client gets a body of unknown length
+    CODING_NONE = 0             # there is none, or the protocol frames all bodies
+    CODING_CHUNKS               # in the chunks of HTTP/1.1
     CODING_CLOSE                # as content only, which the close ends: the client supports only HTTP/1.0
 
 cdef enum Verdict:              # what happens to the client connection
@@ -48,7 +48,7 @@ cdef struct Exchange:
     uint64_t upstream           # handle of the upstream connection; 0: none
     uint8_t stage               # Stage
     uint8_t method              # MethodName
-    uint8_t minor               # HTTP/1.minor of the client, or MINOR_UNKNOWN
+    uint8_t version             # Version of the client
     uint8_t keep_alive          # the client wants to keep its connection open
     uint8_t expects             # the client sent Expect: 100-continue
     uint8_t close               # the client connection closes after the response
@@ -77,8 +77,8 @@ cdef struct Exchange:
     uint32_t retries            # number of tries after a pause (rule.retry)
     uint64_t resume             # milliseconds: when the pause ends
     uint8_t in_flight           # included in `in_flight` of the last endpoint in `tried`
-    Body request_body
-    Body response_body
+    Content request_body        # what has arrived of it
+    Content response_body
     Rule *rule                  # holds a reference; NULL: no rule matched
     Listener *listener          # holds a reference; set only if the listener matched but no rule did
     Target *target              # in `rule`; NULL: none was chosen

@@ -4,7 +4,6 @@ from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from fastroute.ext.http1.body cimport body_free
 from fastroute.ext.memory.buffer cimport buffer_free, buffers_note
 from fastroute.ext.message.block cimport block_keep, block_size
 from fastroute.ext.routing.router cimport listener_unref
@@ -47,8 +46,6 @@ cdef void exchange_give(ExchangeList *spare, Exchange *exchange) noexcept nogil:
         buffers_note(-<int64_t> exchange.kept)
     free(exchange.mirrors)
     buffer_free(&exchange.held)
-    body_free(&exchange.request_body)
-    body_free(&exchange.response_body)
     if spare.count >= SPARE_MOST:
         free(exchange)
         return

@@ -36,6 +36,7 @@ cdef enum Cause:                # why a stream is reset
     CAUSE_VIOLATION             # the peer violated the protocol on this stream
 
 cdef struct StreamProtocol:     # functions of a protocol with streams, for any number of parents
+    uint8_t messages            # Protocol (message/protocol.pxd) of the Messages on its streams
     uint32_t streams_most       # of one parent
     uint32_t input_most         # bytes of one stream that are received and not taken
     uint32_t inputs_most        # of all streams of one parent

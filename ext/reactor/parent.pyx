@@ -5,6 +5,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 from fastroute.ext.memory.buffer cimport buffer_append, buffer_bytes, buffer_free, buffer_size
+from fastroute.ext.message.protocol cimport PROTOCOLS
 from fastroute.ext.reactor.connection cimport (
     SIDE_DOWNSTREAM, SIDE_UPSTREAM, STATE_CONNECTING, STATE_PARENT, Parent,
 )
@@ -12,7 +13,6 @@ from fastroute.ext.reactor.counters cimport FIXED_DOWNSTREAM_IDLE, gauge_add
 from fastroute.ext.reactor.inet cimport iovec
 from fastroute.ext.reactor.reactor cimport SCRATCH, queue, receive, set_deadline, transmit
 from fastroute.ext.reactor.resting cimport resting_add, resting_remove
-from fastroute.ext.routing.poolkey cimport PROTOCOLS
 
 cdef enum:
     KEPT_MOST = SCRATCH // 2    # bytes of a frame that has not arrived completely

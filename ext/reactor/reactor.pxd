@@ -5,10 +5,11 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from fastroute.ext.http1.forwarded cimport Peer, TrustedProxies
-from fastroute.ext.http1.head cimport Head, HeadLimits
+from fastroute.ext.http1.head cimport Head
 from fastroute.ext.memory.entropy cimport Entropy
 from fastroute.ext.memory.slice cimport Arena
+from fastroute.ext.message.forwarded cimport Peer, TrustedProxies
+from fastroute.ext.message.limits cimport HeadLimits
 from fastroute.ext.reactor.accesslog cimport AccessLog
 from fastroute.ext.reactor.clients cimport Clients
 from fastroute.ext.reactor.connection cimport Connection, ReadyList, Slab
@@ -82,7 +83,7 @@ cdef class Reactor:
     cdef char *outgoing         # a head to be sent
     cdef uint32_t outgoing_size
     cdef Arena arena
-    cdef Head head
+    cdef Head head              # of HTTP/1: the one that was parsed last
     cdef Copies copies          # of the current request
     cdef char *sealed           # SCRATCH bytes for reading TLS records
     cdef char *record           # plaintext of the next TLS record, if it is assembled from several parts

@@ -15,12 +15,11 @@ from libc.string cimport memset
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 from posix.unistd cimport close
 
-from fastroute.ext.http1.forwarded cimport trusted_proxies_free
 from fastroute.ext.memory.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_size
 from fastroute.ext.memory.clock cimport microseconds_now
 from fastroute.ext.memory.entropy cimport entropy_close
-from fastroute.ext.reactor.clients cimport clients_leave
-from fastroute.ext.reactor.clients cimport clients_free
+from fastroute.ext.message.forwarded cimport trusted_proxies_free
+from fastroute.ext.reactor.clients cimport clients_free, clients_leave
 from fastroute.ext.reactor.connection cimport (
     LAYER_SOCKET, LAYER_STREAM, LAYERS, handle_of, slab_at, slab_bury, slab_find, slab_free, slab_take,
 )
@@ -394,6 +393,7 @@ cdef void close_connection(Reactor r, Connection *c) noexcept nogil:
         _layers[c.layer].forget(r, c)
     buffer_free(&c.input)
     buffer_free(&c.output)
+    buffer_free(&c.frames.section)
     if c.fd >= 0:
         close(c.fd)
         c.fd = -1

@@ -51,6 +51,7 @@ cdef Connection *new(Reactor r, Connection *p) noexcept nogil:
         return NULL
     s.layer = LAYER_STREAM
     s.side = p.side
+    s.protocol = protocol_of(p).messages
     s.stream.parent = handle_of(p)
     s.writable = p.state == STATE_PARENT
     link_last(r, p, s)

@@ -7,8 +7,8 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from fastroute.ext.http1.head cimport HeadLimits
 from fastroute.ext.memory.slice cimport Arena, Slice
+from fastroute.ext.message.limits cimport HeadLimits
 from fastroute.ext.message.message cimport Message
 
 

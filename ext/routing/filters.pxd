@@ -28,7 +28,7 @@ cdef struct Answer:             # a local response, and the values that every re
 # authority of the head (not its host), so save the path for the log first. Call it after `forward`, so that forwarding
 # fields set by a filter are kept and X-Forwarded-Host contains the received host. `chain` may be NULL.
 cdef Filtered filter_request(const FilterChain *chain, Message *message, uint32_t prefix, uint16_t listener_port,
-                             bint tls, Arena *arena, Answer *answer) noexcept nogil
+                             Arena *arena, Answer *answer) noexcept nogil
 # Applies the response side; `origin`: from the Answer of the request. Returns 0, or -1 if the arena is full. `chain`
 # may be NULL.
 cdef int filter_response(const FilterChain *chain, Slice origin, Message *message, Arena *arena) noexcept nogil

@@ -7,12 +7,12 @@
 
 from libc.string cimport memset
 
-from fastroute.ext.http1.reason cimport REASON_PREFLIGHT, REASON_REDIRECT
-from fastroute.ext.http1.write cimport write_port
 from fastroute.ext.memory.slice cimport arena_take
+from fastroute.ext.message.authority cimport write_port
 from fastroute.ext.message.fieldlist cimport append_field, join_slices, same_name
-from fastroute.ext.message.message cimport DROPPED_BY_FILTER, Field
+from fastroute.ext.message.message cimport DROPPED_BY_FILTER, SCHEME_HTTP, SCHEME_HTTPS, Field
 from fastroute.ext.message.octet cimport is_text
+from fastroute.ext.message.reason cimport REASON_PREFLIGHT, REASON_REDIRECT
 from fastroute.ext.message.scratch cimport Scratch, slice_bytes
 from fastroute.ext.routing.backends cimport Upstreams
 from fastroute.ext.routing.chain cimport (
@@ -123,15 +123,16 @@ cdef void _text(Slice *slice, const char *text, uint32_t size) noexcept nogil:
     slice.size = size
 
 
-cdef Filtered _redirect(const Step *step, const Message *message, uint32_t prefix, uint16_t listener_port, bint tls,
-                        Arena *arena, Answer *answer) noexcept nogil:
+cdef Filtered _redirect(const Step *step, const Message *message, uint32_t prefix, uint16_t listener_port, Arena *arena,
+                        Answer *answer) noexcept nogil:
     """Fills in `answer`. If neither the request (HTTP/1.0) nor the filter has a host, Location begins with the path."""
     cdef Slice parts[7]
     cdef Slice scheme = step.scheme
     cdef Slice host = step.hostname if step.hostname.size else message.host
+    cdef bint secure = message.scheme == SCHEME_HTTPS
     cdef char port[6]
     if scheme.size == 0:
-        _text(&scheme, b"https" if tls else b"http", 5 if tls else 4)
+        _text(&scheme, b"https" if secure else b"http", 5 if secure else 4)
     if _change_path(step, message, prefix, arena, &parts[4]) < 0:
         return FILTERED_NO_ROOM
     if parts[4].data[0] != c'/':        # the "*" of OPTIONS
@@ -170,7 +171,7 @@ cdef Filtered _begin_cors(const Cors *cors, const Message *message, Arena *arena
 
 
 cdef Filtered filter_request(const FilterChain *chain, Message *message, uint32_t prefix, uint16_t listener_port,
-                             bint tls, Arena *arena, Answer *answer) noexcept nogil:
+                             Arena *arena, Answer *answer) noexcept nogil:
     cdef const Step *step
     cdef uint32_t i
     cdef Filtered outcome
@@ -186,7 +187,7 @@ cdef Filtered filter_request(const FilterChain *chain, Message *message, uint32_
                 return outcome
             continue
         if step.type == STEP_REDIRECT:
-            return _redirect(step, message, prefix, listener_port, tls, arena, answer)
+            return _redirect(step, message, prefix, listener_port, arena, answer)
         if step.type == STEP_MIRROR:
             if answer.copies != NULL:
                 copies_add(answer.copies, step.backend, step.numerator, step.denominator, message)
@@ -263,7 +264,8 @@ cdef class Filters:
         cdef Filtered done
         memset(&answer, 0, sizeof(Answer))
         scratch.request(method, path, query, host, fields)
-        done = filter_request(self._chain, &scratch.message, prefix, port, tls, &scratch.arena, &answer)
+        scratch.message.scheme = SCHEME_HTTPS if tls else SCHEME_HTTP
+        done = filter_request(self._chain, &scratch.message, prefix, port, &scratch.arena, &answer)
         if done == FILTERED_NO_ROOM:
             raise MemoryError
         path = slice_bytes(&scratch.message.path).decode()

@@ -1,20 +1,27 @@
 # A table by hostname: exact names, wildcards ("*.example.com": any depth below it, not itself), and "" for every host.
 #
 # It is walked from the most specific entry that matches a host to the least specific: exact, wildcards by length, "".
-# The same table is used for the listeners of a port and the hostname groups of a listener. The values own the names.
+# The same table is used for the listeners of a place and the hostname groups of a listener. The values own the names; the
+# table has a reference to each value. Copies of a table share what is equal (sharedmap.pxd).
 
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memchr
 
-from fastroute.ext.memory.bytemap cimport ByteMap, bytemap_find
+from fastroute.ext.memory.graveyard cimport Grave
+from fastroute.ext.memory.sharedmap cimport SharedCursor, SharedMap, sharedmap_find
 from fastroute.ext.memory.slice cimport Slice
 
 
 cdef struct HostTable:
-    ByteMap exact
-    ByteMap wildcards           # by the part after "*."
+    SharedMap exact
+    SharedMap wildcards         # by the part after "*."
     uint32_t longest            # bytes of the longest key of `wildcards`: longer suffixes are not looked up
-    void *any                   # the value of ""
+    Grave *any                  # the value of ""
+
+cdef struct HostCursor:         # of an iteration, at first zero
+    SharedCursor exact
+    SharedCursor wildcards
+    bint past                   # also the value of "" was returned
 
 cdef enum WalkStage:
     WALK_EXACT = 0
@@ -46,7 +53,7 @@ cdef inline void *host_next(HostWalk *walk) noexcept nogil:
     if walk.stage == WALK_EXACT:
         walk.stage = WALK_WILDCARDS
         if table.exact.used:
-            found = bytemap_find(&table.exact, 0, walk.host.data, walk.host.size)
+            found = sharedmap_find(&table.exact, walk.host.data, walk.host.size)
             if found != NULL:
                 return found
     while walk.stage == WALK_WILDCARDS:
@@ -58,7 +65,7 @@ cdef inline void *host_next(HostWalk *walk) noexcept nogil:
             break
         walk.at = <uint32_t> (dot + 1 - walk.host.data)
         if walk.host.size - walk.at <= table.longest:
-            found = bytemap_find(&table.wildcards, 0, dot + 1, walk.host.size - walk.at)
+            found = sharedmap_find(&table.wildcards, dot + 1, walk.host.size - walk.at)
             if found != NULL:
                 return found
     if walk.stage == WALK_ANY:
@@ -68,13 +75,11 @@ cdef inline void *host_next(HostWalk *walk) noexcept nogil:
 
 
 cdef void hosts_start(HostTable *table) noexcept nogil
+cdef int hosts_share(HostTable *table, const HostTable *other) except -1    # makes an empty table a copy. MemoryError
 # Puts a hostname that is not in the table yet. MemoryError.
-cdef int hosts_put(HostTable *table, Slice hostname, void *value) except -1 nogil
+cdef int hosts_put(HostTable *table, Slice hostname, Grave *value) except -1
+cdef int hosts_remove(HostTable *table, Slice hostname) except -1           # if the table has it. MemoryError
 cdef void *hosts_get(const HostTable *table, Slice hostname) noexcept nogil     # the exact entry; NULL if there is none
-# Iterates over all values: `cursor` starts at 0; NULL at the end.
-cdef void *hosts_value(const HostTable *table, uint32_t *cursor) noexcept nogil
-# Reserves room for about as many entries as `like` has. MemoryError.
-cdef int hosts_expect(HostTable *table, const HostTable *like) except -1 nogil
-# One step to make room for a hostname. Call it before `hosts_put` until it returns false. MemoryError.
-cdef bint hosts_widen(HostTable *table, Slice hostname) except -1 nogil
-cdef bint hosts_free_piece(HostTable *table) noexcept nogil         # frees a part; true if nothing is left
+cdef void *hosts_next(const HostTable *table, HostCursor *cursor) noexcept nogil    # all values; NULL at the end
+# Releases a part; true if nothing is left. `cursor` is 0 at first.
+cdef bint hosts_release(HostTable *table, uint32_t *cursor) noexcept nogil

@@ -1,6 +1,10 @@
-# Filling a table by hostname, and iterating over it.
+# Changing a table by hostname, and iterating over it.
 
-from fastroute.ext.memory.bytemap cimport bytemap_expect, bytemap_free_piece, bytemap_put, bytemap_start, bytemap_widen
+from fastroute.ext.memory.graveyard cimport grave_unref
+from fastroute.ext.memory.sharedmap cimport (
+    sharedmap_longest, sharedmap_next, sharedmap_put, sharedmap_release, sharedmap_remove, sharedmap_share,
+    sharedmap_start,
+)
 
 
 cdef bint _is_wildcard(const Slice *hostname) noexcept nogil:
@@ -8,56 +12,70 @@ cdef bint _is_wildcard(const Slice *hostname) noexcept nogil:
 
 
 cdef void hosts_start(HostTable *table) noexcept nogil:
-    bytemap_start(&table.exact)
-    bytemap_start(&table.wildcards)
+    sharedmap_start(&table.exact)
+    sharedmap_start(&table.wildcards)
     table.longest = 0
     table.any = NULL
 
 
-cdef int hosts_put(HostTable *table, Slice hostname, void *value) except -1 nogil:
+cdef int hosts_share(HostTable *table, const HostTable *other) except -1:
+    sharedmap_share(&table.exact, &other.exact)
+    sharedmap_share(&table.wildcards, &other.wildcards)
+    table.longest = other.longest
+    table.any = other.any
+    if table.any != NULL:
+        table.any.refs += 1
+    return 0
+
+
+cdef int hosts_put(HostTable *table, Slice hostname, Grave *value) except -1:
     if hostname.size == 0:
         table.any = value
+        value.refs += 1
         return 0
-    if _is_wildcard(&hostname):
-        table.longest = max(table.longest, hostname.size - 2)
-        return bytemap_put(&table.wildcards, 0, hostname.data + 2, hostname.size - 2, value)
-    return bytemap_put(&table.exact, 0, hostname.data, hostname.size, value)
+    if not _is_wildcard(&hostname):
+        return sharedmap_put(&table.exact, hostname.data, hostname.size, value)
+    sharedmap_put(&table.wildcards, hostname.data + 2, hostname.size - 2, value)
+    table.longest = max(table.longest, hostname.size - 2)
+    return 0
+
+
+cdef int hosts_remove(HostTable *table, Slice hostname) except -1:
+    if hostname.size == 0:
+        if table.any != NULL:
+            grave_unref(table.any)
+            table.any = NULL
+        return 0
+    if not _is_wildcard(&hostname):
+        return sharedmap_remove(&table.exact, hostname.data, hostname.size)
+    sharedmap_remove(&table.wildcards, hostname.data + 2, hostname.size - 2)
+    if hostname.size - 2 == table.longest:
+        table.longest = sharedmap_longest(&table.wildcards)
+    return 0
 
 
 cdef void *hosts_get(const HostTable *table, Slice hostname) noexcept nogil:
     if hostname.size == 0:
         return table.any
     if _is_wildcard(&hostname):
-        return bytemap_find(&table.wildcards, 0, hostname.data + 2, hostname.size - 2)
-    return bytemap_find(&table.exact, 0, hostname.data, hostname.size)
+        return sharedmap_find(&table.wildcards, hostname.data + 2, hostname.size - 2)
+    return sharedmap_find(&table.exact, hostname.data, hostname.size)
 
 
-cdef void *hosts_value(const HostTable *table, uint32_t *cursor) noexcept nogil:
-    cdef uint32_t exact = table.exact.mask + 1 if table.exact.cells != NULL else 0
-    cdef uint32_t wildcards = table.wildcards.mask + 1 if table.wildcards.cells != NULL else 0
-    cdef void *value
-    while cursor[0] < exact + wildcards:
-        if cursor[0] < exact:
-            value = table.exact.cells[cursor[0]].value
-        else:
-            value = table.wildcards.cells[cursor[0] - exact].value
-        cursor[0] += 1
-        if value != NULL:
-            return value
-    if cursor[0] == exact + wildcards:
-        cursor[0] += 1
-        return table.any
-    return NULL
+cdef void *hosts_next(const HostTable *table, HostCursor *cursor) noexcept nogil:
+    cdef void *value = sharedmap_next(&table.exact, &cursor.exact)
+    if value == NULL:
+        value = sharedmap_next(&table.wildcards, &cursor.wildcards)
+    if value == NULL and not cursor.past:
+        value = table.any
+        cursor.past = True
+    return value
 
 
-cdef int hosts_expect(HostTable *table, const HostTable *like) except -1 nogil:
-    bytemap_expect(&table.exact, like.exact.used)
-    return bytemap_expect(&table.wildcards, like.wildcards.used)
-
-
-cdef bint hosts_widen(HostTable *table, Slice hostname) except -1 nogil:
-    return bytemap_widen(&table.wildcards if _is_wildcard(&hostname) else &table.exact, 1)
-
-
-cdef bint hosts_free_piece(HostTable *table) noexcept nogil:
-    return bytemap_free_piece(&table.exact) and bytemap_free_piece(&table.wildcards)
+cdef bint hosts_release(HostTable *table, uint32_t *cursor) noexcept nogil:
+    if not sharedmap_release(&table.exact, cursor) or not sharedmap_release(&table.wildcards, cursor):
+        return False
+    if table.any != NULL:
+        grave_unref(table.any)
+        table.any = NULL
+    return True

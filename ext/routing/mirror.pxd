@@ -7,7 +7,6 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from fastroute.ext.http1.body cimport Body
 from fastroute.ext.routing.backends cimport Backend
 
 
@@ -21,7 +20,6 @@ cdef struct Mirror:             # owned by its connection
     uint64_t heard              # bytes of the answer received
     uint32_t behind             # bytes queued for it, as its namespace counts them
     uint16_t owner              # the namespace of the route
-    Body body                   # of the answer
 
 cdef enum:
     MIRRORS_MOST = 512          # mirrors in progress at once, per worker

@@ -6,21 +6,12 @@
 from libc.stdint cimport uint8_t, uint32_t
 
 
-cdef enum Protocol:             # what is spoken on a connection; exchange/idle or reactor/parent has a row for each
-    PROTOCOL_HTTP1 = 0
-    PROTOCOL_FRAMED             # of a module under tests/; the product has no name for it
-    PROTOCOLS                   # number of protocols
-
-cdef inline bint has_streams(uint8_t protocol) noexcept nogil:
-    """Whether one connection carries many requests at once (reactor/parent)."""
-    return protocol != PROTOCOL_HTTP1
-
 # Gives a protocol the name that it has in a snapshot.Backend.
 cdef int protocol_name(str name, uint8_t protocol) except -1
 
 cdef struct PoolKey:
     uint32_t refs               # of backends, pools and connections with this key, and of PoolKeys
-    uint8_t protocol            # Protocol
+    uint8_t protocol            # Protocol (message/protocol.pxd)
 
 cdef void key_ref(PoolKey *key) noexcept nogil
 cdef void key_unref(PoolKey *key) noexcept nogil            # frees at zero

@@ -2,6 +2,8 @@
 
 from libc.stdlib cimport calloc, free
 
+from fastroute.ext.message.protocol cimport PROTOCOL_HTTP1
+
 cdef dict NAMES = {"h1": PROTOCOL_HTTP1}    # by snapshot.Backend.protocol
 
 

@@ -1,6 +1,6 @@
 # Finds the rule for a request: port, then hostname, path, method, headers and query, in the order of the specification.
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint16_t, uint32_t
 
 from fastroute.ext.memory.graveyard cimport Grave
 from fastroute.ext.memory.slice cimport Arena, Slice
@@ -19,13 +19,17 @@ cdef struct Listener:           # one block of memory with its strings
     uint16_t spec_port          # as in the Gateway
     uint32_t series             # slot of http_requests_total, for answers before a rule was chosen; 0: `other`
     Secure *secure              # HTTPS: with a reference; NULL: HTTP
-    HostTable groups            # by hostname of the routes; -> Group, with a reference to each
+    HostTable groups            # by hostname of the routes; -> Group
+
+cdef struct Site:               # the listeners of one place
+    HostTable listeners         # by hostname -> Listener
+    uint32_t listeners_count
+    uint32_t secure_count       # how many have a Secure: if any, connections begin with TLS
 
 cdef struct Routes:             # the lookup structure of one version
     Grave grave
-    uint32_t count              # number of sockets
-    HostTable *sockets          # for each socket: by hostname -> Listener, with a reference to each
-    uint8_t *secure             # for each socket: whether its connections begin with TLS
+    uint32_t count
+    Site *sites                 # by index of the place (Tables.socket_index)
 
 cdef struct Decision:
     Rule *rule                  # NULL if no rule accepts the request. Borrowed: valid until the next install
@@ -50,11 +54,14 @@ cdef bint is_secure(const Routes *routes, uint32_t socket) noexcept nogil
 
 # A listener without groups, with one reference. Takes over the reference to `secure`, unless it raises MemoryError.
 cdef Listener *listener_new(Slice gateway, Slice name, Slice hostname, uint16_t spec_port, Secure *secure) except NULL
-cdef int listener_put(Listener *listener, Group *group) except -1               # takes a reference
+# Takes a reference. The listener has no group with this hostname yet. MemoryError.
+cdef int listener_put(Listener *listener, Group *group) except -1
 cdef void listener_ref(Listener *listener) noexcept nogil
 cdef void listener_unref(Listener *listener) noexcept nogil                     # added to the graveyard at zero
-# `count` sockets without listeners, with one reference. Raises MemoryError.
+# `count` places without listeners, with one reference. Raises MemoryError.
 cdef Routes *routes_new(uint32_t count) except NULL
-# Takes a reference. Does nothing if the socket already has a listener with this hostname.
-cdef int routes_put(Routes *routes, uint32_t socket, Listener *listener) except -1
+cdef int routes_share(Routes *routes, uint32_t index, const Routes *other) except -1    # copies a place. MemoryError
+# Takes a reference. False: the place already has another listener with this hostname. MemoryError.
+cdef int routes_put(Routes *routes, uint32_t index, Listener *listener) except -1
+cdef int routes_remove(Routes *routes, uint32_t index, Listener *listener) except -1    # if it is there. MemoryError
 cdef void routes_unref(Routes *routes) noexcept nogil

@@ -1,26 +1,21 @@
 # Finds the rule for a request. A request belongs to the most specific listener of its port, and to no other; within it,
 # the most specific hostname group with a rule that accepts the request is used.
 
-from libc.stdint cimport uint8_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
-from fastroute.ext.http1.reason cimport (
+from fastroute.ext.memory.graveyard cimport grave_unref
+from fastroute.ext.memory.slice cimport slices_equal
+from fastroute.ext.message.reason cimport (
     REASON_MISDIRECTED, REASON_NO_LISTENER, REASON_NO_RULE, REASON_NONE, REASON_OVERLOADED,
 )
-from fastroute.ext.memory.graveyard cimport bury
-from fastroute.ext.memory.slice cimport slices_equal
 from fastroute.ext.routing.facts cimport Facts, facts_start
-from fastroute.ext.routing.group cimport group_find, group_unref
+from fastroute.ext.routing.group cimport group_find
 from fastroute.ext.routing.hosts cimport (
-    HostWalk, host_next, hosts_free_piece, hosts_get, hosts_put, hosts_start, hosts_value, walk_start,
+    HostWalk, host_next, hosts_get, hosts_put, hosts_release, hosts_remove, hosts_share, hosts_start, walk_start,
 )
 from fastroute.ext.routing.rule cimport PATH_PREFIX, Match
 from fastroute.ext.tls.secure cimport secure_unref
-
-cdef enum:
-    PIECE = 64                  # references released at once
-
 
 # --- allocation and release
 
@@ -49,9 +44,7 @@ cdef Listener *listener_new(Slice gateway, Slice name, Slice hostname, uint16_t 
 
 
 cdef int listener_put(Listener *listener, Group *group) except -1:
-    hosts_put(&listener.groups, group.hostname, group)
-    group.grave.refs += 1
-    return 0
+    return hosts_put(&listener.groups, group.hostname, &group.grave)
 
 
 cdef void listener_ref(Listener *listener) noexcept nogil:
@@ -59,73 +52,70 @@ cdef void listener_ref(Listener *listener) noexcept nogil:
 
 
 cdef void listener_unref(Listener *listener) noexcept nogil:
-    listener.grave.refs -= 1
-    if listener.grave.refs == 0:
-        bury(&listener.grave)
+    grave_unref(&listener.grave)
 
 
 cdef bint _dismantle_listener(Grave *grave) noexcept nogil:
     cdef Listener *listener = <Listener *> grave
-    cdef Group *group
-    for _ in range(PIECE):
-        group = <Group *> hosts_value(&listener.groups, &grave.cursor)
-        if group == NULL:
-            if not hosts_free_piece(&listener.groups):
-                return False
-            if listener.secure != NULL:
-                secure_unref(listener.secure)
-            free(listener)
-            return True
-        group_unref(group)
-    return False
+    if not hosts_release(&listener.groups, &grave.cursor):
+        return False
+    if listener.secure != NULL:
+        secure_unref(listener.secure)
+    free(listener)
+    return True
 
 
 cdef Routes *routes_new(uint32_t count) except NULL:
-    cdef Routes *routes = <Routes *> calloc(1, sizeof(Routes) + count * (sizeof(HostTable) + 1))
+    cdef Routes *routes = <Routes *> calloc(1, sizeof(Routes) + count * sizeof(Site))
     cdef uint32_t i
     if routes == NULL:
         raise MemoryError
     routes.grave.refs = 1
     routes.grave.dismantle = _dismantle_routes
-    routes.sockets = <HostTable *> (routes + 1)
-    routes.secure = <uint8_t *> (routes.sockets + count)
+    routes.sites = <Site *> (routes + 1)
     routes.count = count
     for i in range(count):
-        hosts_start(&routes.sockets[i])
+        hosts_start(&routes.sites[i].listeners)
     return routes
 
 
-cdef int routes_put(Routes *routes, uint32_t socket, Listener *listener) except -1:
-    cdef HostTable *table = &routes.sockets[socket]
-    if hosts_get(table, listener.hostname) != NULL:
-        return 0
-    hosts_put(table, listener.hostname, listener)
-    listener_ref(listener)
-    if listener.secure != NULL:
-        routes.secure[socket] = True
+cdef int routes_share(Routes *routes, uint32_t index, const Routes *other) except -1:
+    hosts_share(&routes.sites[index].listeners, &other.sites[index].listeners)
+    routes.sites[index].listeners_count = other.sites[index].listeners_count
+    routes.sites[index].secure_count = other.sites[index].secure_count
+    return 0
+
+
+cdef int routes_put(Routes *routes, uint32_t index, Listener *listener) except -1:
+    cdef Site *site = &routes.sites[index]
+    if hosts_get(&site.listeners, listener.hostname) != NULL:
+        return False
+    hosts_put(&site.listeners, listener.hostname, &listener.grave)
+    site.listeners_count += 1
+    site.secure_count += listener.secure != NULL
+    return True
+
+
+cdef int routes_remove(Routes *routes, uint32_t index, Listener *listener) except -1:
+    cdef Site *site = &routes.sites[index]
+    if hosts_get(&site.listeners, listener.hostname) == listener:
+        hosts_remove(&site.listeners, listener.hostname)
+        site.listeners_count -= 1
+        site.secure_count -= listener.secure != NULL
     return 0
 
 
 cdef void routes_unref(Routes *routes) noexcept nogil:
-    routes.grave.refs -= 1
-    if routes.grave.refs == 0:
-        bury(&routes.grave)
+    grave_unref(&routes.grave)
 
 
 cdef bint _dismantle_routes(Grave *grave) noexcept nogil:
-    """Goes from the last socket to the first; the cursor is the position within a socket."""
+    """Goes from the last place to the first; the cursor is the position within a place."""
     cdef Routes *routes = <Routes *> grave
-    cdef Listener *listener
-    for _ in range(PIECE):
-        if routes.count == 0:
-            free(routes)
-            return True
-        listener = <Listener *> hosts_value(&routes.sockets[routes.count - 1], &grave.cursor)
-        if listener != NULL:
-            listener_unref(listener)
-            continue
-        if not hosts_free_piece(&routes.sockets[routes.count - 1]):
-            return False
+    if routes.count == 0:
+        free(routes)
+        return True
+    if hosts_release(&routes.sites[routes.count - 1].listeners, &grave.cursor):
         routes.count -= 1
         grave.cursor = 0
     return False
@@ -138,12 +128,12 @@ cdef Listener *find_listener(const Routes *routes, uint32_t socket, Slice host) 
     cdef HostWalk walk
     if socket >= routes.count:
         return NULL
-    walk_start(&walk, &routes.sockets[socket], host)
+    walk_start(&walk, &routes.sites[socket].listeners, host)
     return <Listener *> host_next(&walk)
 
 
 cdef bint is_secure(const Routes *routes, uint32_t socket) noexcept nogil:
-    return socket < routes.count and routes.secure[socket]
+    return socket < routes.count and routes.sites[socket].secure_count
 
 
 cdef void find_rule(const Routes *routes, uint32_t socket, const Slice *asked, const Message *message, Arena *arena,

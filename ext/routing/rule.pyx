@@ -7,9 +7,9 @@
 from libc.stdint cimport UINT32_MAX, uintptr_t
 from libc.string cimport memcpy
 
-from fastroute.ext.http1.reason cimport REASON_NO_BACKEND_REFS, REASON_ZERO_WEIGHTS, reason_number
 from fastroute.ext.memory.owner cimport owner_of
 from fastroute.ext.memory.pool cimport pool_free, pool_start, pool_take, pool_text
+from fastroute.ext.message.reason cimport REASON_NO_BACKEND_REFS, REASON_ZERO_WEIGHTS, reason_number
 from fastroute.ext.routing.backends cimport backend_ref, backend_unref
 from fastroute.ext.routing.balancer cimport choice_unref
 from fastroute.ext.routing.chain cimport filters_free, filters_new

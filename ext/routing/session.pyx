@@ -3,10 +3,10 @@
 from libc.stdint cimport UINT32_MAX, uint8_t
 from libc.string cimport memcpy, memset
 
-from fastroute.ext.http1.write cimport write_date
 from fastroute.ext.memory.bytemap cimport bytes_hash
 from fastroute.ext.memory.pool cimport pool_free, pool_start, pool_take, pool_text
 from fastroute.ext.memory.slice cimport arena_take
+from fastroute.ext.message.date cimport write_date
 from fastroute.ext.message.fieldlist cimport append_field, join_slices, same_name
 from fastroute.ext.message.message cimport DROPPED_HERE
 from fastroute.ext.message.scratch cimport Scratch

@@ -5,20 +5,22 @@
 # (backends.pxd). Modules that forward requests can cimport what they need from here; the members of LocalReason are in
 # reason.pxd.
 
-from fastroute.ext.http1.reason cimport LocalReason, reason_name
+from fastroute.ext.message.reason cimport LocalReason, reason_name
 from fastroute.ext.routing.backends cimport (
     Backend, Endpoint, Upstreams, backend_find, backend_ref, backend_unref, endpoint_ref, endpoint_unref,
 )
 from fastroute.ext.routing.chain cimport FilterChain
 from fastroute.ext.routing.choices cimport Choices
+from fastroute.ext.routing.handlemap cimport HandleMap
 from fastroute.ext.routing.router cimport Routes
 from fastroute.ext.routing.rule cimport Rule, Target, rule_ref, rule_unref
+from fastroute.ext.routing.sockets cimport Sockets
 
 
 cdef class Tables:              # one installed version; built by TableBuilder, in slices
-    cdef Routes *routes
+    cdef Routes *routes         # of `sockets`
     cdef readonly object version
-    cdef dict rules             # id -> RuleHandle
-    cdef dict listeners         # id -> ListenerHandle
-    cdef dict sockets           # place -> index in Routes.sockets
+    cdef HandleMap rules        # id -> RuleHandle
+    cdef HandleMap listeners    # id -> ListenerHandle
+    cdef Sockets sockets
     cdef Choices choices        # shared by all versions

@@ -1,7 +1,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from fastroute.ext.http1.reason import REASONS as REASONS
+from fastroute.ext.message.reason import REASONS as REASONS
 from fastroute.ext.routing.backends import Upstreams as Upstreams
 from fastroute.ext.tls.certificate import Certificates
 

@@ -2,31 +2,30 @@
 #
 # Shared are: a Rule that was put again unchanged (or not at all); a Choice while the weights of its rule are unchanged,
 # by route and rule, so that all listeners to which a route is attached share it; a Group (listener and hostname) if
-# none of its rules changed; a Listener if none of its groups changed. `put_` and `remove_` record the changes and make
-# the rules; `step` applies them: it drops the rules of removed listeners, rebuilds changed groups, then changed
-# listeners, then the table of sockets. The slices are the steps of one generator, a few microseconds each.
+# none of its rules changed; a Listener if none of its groups changed; and most of the tables that contain them
+# (hosts.pxd, handlemap.pxd). `put_` and `remove_` record the changes and make the rules; `step` applies them: it drops
+# the rules of removed listeners, rebuilds changed groups, then changed listeners, then the table of sockets. The slices
+# are the steps of one generator, a few microseconds each.
 
 from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 from libc.time cimport clock, clock_t
 
 from fastroute.ext.memory.clock cimport microseconds_now
 from fastroute.ext.memory.graveyard cimport collect_for
+from fastroute.ext.memory.sharedmap cimport SharedCursor
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.scratch cimport Scratch, slice_bytes
 from fastroute.ext.routing.balancer cimport Choice, choose_target
 from fastroute.ext.routing.choices cimport Choices
 from fastroute.ext.routing.group cimport Group, group_add, group_expect, group_new, group_take, group_unref, group_widen
+from fastroute.ext.routing.handlemap cimport HandleMap
 from fastroute.ext.routing.handles cimport GroupHandle, ListenerHandle, RuleHandle, listener_for, text_slice
-from fastroute.ext.routing.hosts cimport hosts_expect, hosts_get, hosts_value, hosts_widen
-from fastroute.ext.routing.router cimport (
-    Decision, Listener, find_rule, listener_put, routes_new, routes_put, routes_unref,
-)
+from fastroute.ext.routing.hosts cimport HostCursor, hosts_get, hosts_next, hosts_remove, hosts_share
+from fastroute.ext.routing.router cimport Decision, Listener, find_rule, listener_put
 from fastroute.ext.routing.rule cimport Draft
 from fastroute.ext.tls.certificate cimport Certificates
 
-from heapq import merge
-
-from fastroute.ext.http1.reason import REASONS
+from fastroute.ext.message.reason import REASONS
 from fastroute.ext.routing.rule import drafting
 
 globals()["Upstreams"] = Upstreams      # a cimported name is not an attribute of the module by itself
@@ -39,7 +38,6 @@ __all__ = ["REASONS", "TableBuilder", "Tables", "Upstreams"]
 
 cdef enum:
     SPAN = 8                    # small operations between two checks of the clock
-    SORTED = 128                # strings that are sorted at once
 
 
 cdef class Tables:
@@ -48,18 +46,14 @@ cdef class Tables:
     def __init__(self):
         raise TypeError("Tables are made by a TableBuilder")
 
-    def __dealloc__(self):
-        if self.routes != NULL:
-            routes_unref(self.routes)
-
     def discard(self):
-        """Frees it in steps; it is not usable afterwards. Its dictionaries may have a hundred thousand entries."""
-        yield from _emptying(self.rules)
-        yield from _emptying(self.listeners)
+        """Frees it in steps; it is not usable afterwards. It may have a hundred thousand rules."""
+        yield from self.rules.emptying()
+        yield from self.listeners.emptying()
 
     def socket_index(self, place not None) -> int:
         """The index of this place (a tuple of transport, address, port) in this version; -1 if there is none."""
-        return self.sockets.get(place, -1)
+        return self.sockets.indexes.get(place, -1)
 
     def __len__(self):
         return len(self.rules)
@@ -98,7 +92,10 @@ cdef class Tables:
 
     def pick(self, str rule not None) -> int:
         """The index of the backendRef of this rule that gets the next request; -1: none. Raises KeyError."""
-        return choose_target((<RuleHandle> self.rules[rule]).rule.choice)
+        cdef RuleHandle handle = self.rules.find(rule)
+        if handle is None:
+            raise KeyError(rule)
+        return choose_target(handle.rule.choice)
 
 
 cdef class TableBuilder:
@@ -112,31 +109,30 @@ cdef class TableBuilder:
     cdef Certificates certificates
     cdef Tables previous
     cdef object version
-    cdef dict rules             # id -> RuleHandle, new
-    cdef dict listeners         # id -> ListenerHandle, old, then new
-    cdef dict sockets           # place -> index, new
+    cdef HandleMap rules        # id -> RuleHandle, new
+    cdef HandleMap listeners    # id -> ListenerHandle, old, then new
+    cdef Sockets sockets        # new, once all listeners are
     cdef Choices choices
     cdef dict put               # id -> (snapshot.Listener, its slot), listeners that were put
     cdef dict orphaned          # id -> ListenerHandle, listeners that were removed
     cdef dict touched           # listener id -> {hostname: [(rule id, RuleHandle put)]}
     cdef set removed            # addresses of the Rules of `previous` that are dropped
     cdef dict groups            # listener id -> {hostname: GroupHandle}, groups that were rebuilt
+    cdef list left              # ListenerHandles that are only in `previous`
+    cdef list came              # those that are only in the next version
     cdef object work            # the generator, once started
-    cdef Routes *routes         # the result of the work
+    cdef bint is_done           # the work was completed
 
     def __init__(self, Upstreams upstreams not None, Tables previous, version, Certificates certificates=None):
         self.upstreams = upstreams
         self.certificates = Certificates() if certificates is None else certificates
         self.previous = previous
         self.version = version
-        self.rules = {} if previous is None else previous.rules.copy()
-        self.listeners = {} if previous is None else previous.listeners.copy()
+        self.rules = HandleMap() if previous is None else previous.rules.share()
+        self.listeners = HandleMap() if previous is None else previous.listeners.share()
         self.choices = Choices() if previous is None else previous.choices
-        self.put, self.orphaned, self.touched, self.removed, self.groups, self.sockets = {}, {}, {}, set(), {}, {}
-
-    def __dealloc__(self):
-        if self.routes != NULL:
-            routes_unref(self.routes)
+        self.put, self.orphaned, self.touched, self.removed, self.groups = {}, {}, {}, set(), {}
+        self.left, self.came = [], []
 
     # --- recording changes
 
@@ -152,7 +148,7 @@ cdef class TableBuilder:
     def remove_listener(self, str id not None) -> None:
         """Removes the listener and all its rules."""
         self.put.pop(id, None)
-        handle = self.listeners.pop(id, None)
+        handle = self.listeners.take(id)
         if handle is not None:
             self.orphaned[id] = handle
 
@@ -166,7 +162,7 @@ cdef class TableBuilder:
 
     def putting_rule(self, rule, slots):
         """`put_rule` in steps."""
-        cdef RuleHandle old = self.rules.get(rule.id)
+        cdef RuleHandle old = self.rules.find(rule.id)
         cdef RuleHandle handle
         cdef Draft draft
         cdef Py_hash_t fingerprint = hash((rule, tuple(slots.targets), slots.local, slots.duration))
@@ -182,12 +178,12 @@ cdef class TableBuilder:
         handle.hostnames = ",".join(rule.hostnames)
         if old is not None:
             self._forget(old)
-        self.rules[rule.id] = handle
+        self.rules.put(rule.id, handle)
         for hostname in dict.fromkeys(rule.hostnames):
             self._touch(rule.listener, hostname).append((rule.id, handle))
 
     def remove_rule(self, str id not None) -> None:
-        cdef RuleHandle old = self.rules.pop(id, None)
+        cdef RuleHandle old = self.rules.take(id)
         if old is not None:
             self._forget(old)
 
@@ -221,10 +217,11 @@ cdef class TableBuilder:
         """Does the remaining work and returns the tables."""
         cdef Tables tables
         self._work_until(<uint64_t> -1)
-        if self.routes == NULL:
+        if not self.is_done:
             raise RuntimeError("a TableBuilder makes tables once, and none after an exception")
+        self.is_done = False
         tables = Tables.__new__(Tables)
-        tables.routes, self.routes = self.routes, NULL
+        tables.routes = self.sockets.routes
         tables.version = self.version
         tables.rules, tables.listeners, tables.sockets = self.rules, self.listeners, self.sockets
         tables.choices = self.choices
@@ -245,10 +242,11 @@ cdef class TableBuilder:
         yield from _emptying(self.groups)
         yield from _emptying(self.put)
         yield from _emptying(self.orphaned)
-        while self.removed:
-            for _ in range(min(SPAN, len(self.removed))):
-                self.removed.pop()
-            yield
+        for some in (self.removed, self.left, self.came):
+            while some:
+                for _ in range(min(SPAN, len(some))):
+                    some.pop()
+                yield
         yield from self.choices.pruning(2 * len(self.rules) + 64)
         yield from self.upstreams.tidying()
 
@@ -264,35 +262,38 @@ cdef class TableBuilder:
         yield from self._drop_orphans()
         yield from self._build_groups()
         yield from self._build_listeners()
-        yield from self._build_routes()
+        yield from self._build_sockets()
+        self.is_done = True
 
     def _drop_orphans(self):
         """Drops the rules of listeners that were removed, except rules that were put again in this version."""
         cdef ListenerHandle orphan
-        cdef uint32_t cursor, i
+        cdef HostCursor cursor
+        cdef uint32_t i
         cdef Group *group
         for orphan in self.orphaned.values():
-            cursor = 0
-            group = <Group *> hosts_value(&orphan.listener.groups, &cursor)
+            self.left.append(orphan)
+            cursor = HostCursor(SharedCursor(0, 0), SharedCursor(0, 0), False)
+            group = <Group *> hosts_next(&orphan.listener.groups, &cursor)
             while group != NULL:
                 for i in range(group.rules_count):
                     self._drop(group.rules[i])
                     if i % SPAN == SPAN - 1:
                         yield
-                group = <Group *> hosts_value(&orphan.listener.groups, &cursor)
+                group = <Group *> hosts_next(&orphan.listener.groups, &cursor)
                 yield
 
     cdef int _drop(self, Rule *rule) except -1:
         cdef str id = rule.id.data[:rule.id.size].decode()
-        cdef RuleHandle handle = self.rules.get(id)
+        cdef RuleHandle handle = self.rules.find(id)
         if handle is not None and handle.rule == rule:
-            del self.rules[id]
+            self.rules.take(id)
         return 0
 
     def _build_groups(self):
         cdef GroupHandle handle
         for listener, hostnames in self.touched.items():
-            if listener not in self.put and listener not in self.listeners:
+            if listener not in self.put and self.listeners.find(listener) is None:
                 self._refuse_homeless(hostnames)
                 continue
             for hostname, added in hostnames.items():
@@ -305,13 +306,13 @@ cdef class TableBuilder:
         """Raises ValueError if a rule was put for a listener that does not exist."""
         for added in hostnames.values():
             for id, handle in added:
-                if self.rules.get(id) is handle:
+                if self.rules.find(id) is handle:
                     raise ValueError(f"rule {id!r} is for a listener that was never put")
         return 0
 
     cdef ListenerHandle _old_listener(self, str id):
         """The listener in `previous`; None if it was removed since."""
-        return None if self.previous is None or id in self.orphaned else self.previous.listeners.get(id)
+        return None if self.previous is None or id in self.orphaned else self.previous.listeners.find(id)
 
     def _fill_group(self, GroupHandle handle, ListenerHandle old_listener, str hostname, list added):
         cdef Group *old = NULL
@@ -330,7 +331,7 @@ cdef class TableBuilder:
                 source = NULL if self.removed and <uintptr_t> old.rules[i] in self.removed else old.rules[i]
             else:
                 id, rule = added[i - old_count]
-                source = rule.rule if self.rules.get(id) is rule else NULL
+                source = rule.rule if self.rules.find(id) is rule else NULL
             if source != NULL:
                 group_take(handle.group, source)
                 for k in range(source.matches_count):
@@ -352,54 +353,26 @@ cdef class TableBuilder:
     def _build_listener(self, str id, tuple put, ListenerHandle old, dict rebuilt):
         cdef ListenerHandle listener = listener_for(put, old, self.certificates)
         cdef GroupHandle handle
-        cdef Group *group
-        cdef uint32_t cursor = 0
-        cdef uint32_t kept = 0
-        cdef set replaced = set()
         if old is not None:
-            hosts_expect(&listener.listener.groups, &old.listener.groups)
+            hosts_share(&listener.listener.groups, &old.listener.groups)
+            self.left.append(old)
         for hostname, handle in rebuilt.items():
-            if old is not None:
-                replaced.add(<uintptr_t> _group_of(old.listener, hostname))
+            hosts_remove(&listener.listener.groups, text_slice(hostname))
             if handle.group != NULL:
-                while hosts_widen(&listener.listener.groups, handle.group.hostname):
-                    yield
                 listener_put(listener.listener, handle.group)
             yield
-        while old is not None:
-            group = <Group *> hosts_value(&old.listener.groups, &cursor)
-            if group == NULL:
-                break
-            if <uintptr_t> group not in replaced:
-                while hosts_widen(&listener.listener.groups, group.hostname):
-                    yield
-                listener_put(listener.listener, group)
-            kept += 1
-            if kept % SPAN == 0:
-                yield
-        self.listeners[id] = listener
+        self.listeners.put(id, listener)
+        self.came.append(listener)
         yield
 
-    def _build_routes(self):
-        cdef ListenerHandle handle
-        cdef uint32_t i
-        cdef list ids = list(self.listeners)
-        cdef list runs = []
-        for i in range(0, len(ids), SORTED):
-            run = sorted(ids[i:i + SORTED])
-            runs.append(run)
-            for id in run:
-                handle = self.listeners[id]
-                self.sockets.setdefault(handle.place, len(self.sockets))
-            yield
-        self.routes = routes_new(<uint32_t> len(self.sockets))
-        for id in merge(*runs):
-            handle = self.listeners[id]
-            i = self.sockets[handle.place]
-            while hosts_widen(&self.routes.sockets[i], handle.listener.hostname):
-                yield
-            routes_put(self.routes, i, handle.listener)
-            yield
+    def _build_sockets(self):
+        if self.previous is not None and self.previous.sockets.distinct:
+            self.sockets = Sockets()
+            yield from self.sockets.editing(self.previous.sockets, self.left, self.came)
+            if self.sockets.distinct:
+                return
+        self.sockets = Sockets()
+        yield from self.sockets.filling(self.listeners)
 
 
 # --- helpers

@@ -30,7 +30,7 @@ from fastroute.errors import FastrouteError, SettingError
 REQUESTS = 16  # concurrent requests
 CONNECT_TIMEOUT = 5.0  # s
 REQUEST_TIMEOUT = 10.0  # s
-SILENCE = 100.0  # s; a stream that receives no byte for this long is closed: bookmarks arrive every minute
+SILENCE = 100.0  # s; a stream that receives no byte for this long is closed
 PIECE = 256 * 1024  # bytes, the most that one read of a stream returns
 AHEAD = 4 * 1024 * 1024  # bytes that a stream reads ahead of its consumer
 LONGEST_LINE = 16 * 1024 * 1024  # bytes; etcd accepts 1.5 MiB

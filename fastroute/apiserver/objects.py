@@ -7,6 +7,7 @@ relevant changed; in particular, our own status writes change nothing. `Held` is
 addition.
 """
 
+import hashlib
 import re
 from typing import Any, NamedTuple
 
@@ -17,6 +18,8 @@ from fastroute.resources.core import SERVICE_NAME_LABEL, EndpointSlice, Namespac
 from fastroute.resources.gateway import Gateway
 from fastroute.resources.meta import Key, Metadata, Resource
 from fastroute.resources.problem import ManifestProblem
+
+MOST_POINTS = 64  # addresses of a load balancer; a Gateway has at most 16 addresses
 
 _AT = re.compile(r" - at `\$\.?([^`]*)`$")  # msgspec's path to the field
 
@@ -29,12 +32,31 @@ class Held(msgspec.Struct, frozen=True):
     uid: str
     is_leaving: bool = False  # deleted, but it still has a finalizer
     raw_status: bytes = b""  # JSON; only of kinds whose status fastroute writes
+    status_digest: bytes = b""  # of a status that is not kept: `raw_status` is empty then
+    names_us: bool = False  # whether a status that is not kept contains our controllerName
+
+    @property
+    def has_whole_status(self) -> bool:
+        return not self.status_digest
 
     @property
     def status(self) -> dict[str, Any]:
         """The status as it was read; a new copy at each access."""
         read = msgspec.json.decode(self.raw_status) if self.raw_status else None
         return read if isinstance(read, dict) else {}
+
+    def names(self, controller_name: str) -> bool:
+        """Whether the status contains the controllerName, which is ours."""
+        return self.names_us or controller_name.encode() in self.raw_status
+
+    def without_status(self, controller_name: str) -> "Held":
+        """The same without the content of the status. `controller_name`: ours."""
+        digest = hashlib.blake2b(self.raw_status, digest_size=16).digest()
+        names_us = self.names(controller_name)
+        return msgspec.structs.replace(self, raw_status=b"", status_digest=digest, names_us=names_us)
+
+    def has_same_status(self, other: "Held") -> bool:
+        return (self.raw_status, self.status_digest) == (other.raw_status, other.status_digest)
 
     def has_same_spec(self, other: "Held") -> bool:
         """For custom resources: their generation changes with everything except metadata and status."""
@@ -94,8 +116,8 @@ def typed(row: Followed, version: str, content: msgspec.Raw) -> Resource:
         "api_version": f"{row.group}/{version}".lstrip("/"),
     }
     if isinstance(resource, Service):
-        balancer = resource.status.get("loadBalancer")
-        changes["status"] = {"loadBalancer": balancer} if balancer else {}
+        points = _points(resource.status)
+        changes["status"] = {"loadBalancer": {"ingress": points}} if points else {}
     elif isinstance(resource, Gateway):
         addresses = resource.status.get("addresses")
         changes["status"] = {"addresses": addresses} if addresses else {}
@@ -103,6 +125,15 @@ def typed(row: Followed, version: str, content: msgspec.Raw) -> Resource:
         changes["status"] = {}
     resource = msgspec.structs.replace(resource, **changes)
     return resource.trimmed() if isinstance(resource, Secret) else resource
+
+
+def _points(status: dict[str, Any]) -> list[dict[str, str]]:
+    """The addresses of the load balancer of a Service, at most MOST_POINTS."""
+    balancer = status.get("loadBalancer")
+    ingress = balancer.get("ingress") if isinstance(balancer, dict) else None
+    found = [point for point in ingress[:MOST_POINTS] if isinstance(point, dict)] if isinstance(ingress, list) else []
+    names = ("ip", "hostname")
+    return [{name: point[name] for name in names if isinstance(point.get(name), str)} for point in found]
 
 
 def _read_part(row: Followed, resource: Resource) -> Metadata:

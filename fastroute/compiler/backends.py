@@ -9,7 +9,7 @@ from fastroute.snapshot import Filter, WeightedBackend
 
 REFUSED_STATUS = 500
 
-# Reason of the condition: reason in logs and metrics (ext/http1/reason).
+# Reason of the condition: reason in logs and metrics (ext/message/reason).
 REASONS = {
     "RefNotPermitted": "reference_refused",
     "BackendNotFound": "backend_not_found",

@@ -136,15 +136,15 @@ def _node(id_: str, memo: Memo, rations: Mapping[str, Rations], stores: dict[Key
     store, port = _find(id_, memo, stores)
     service = store.service.key
     offers = store.offered(port)
-    most = rations[service.namespace].short.get(id_)
-    if most is not None:
-        offers = first(offers, most)
+    cut = rations[service.namespace].short.get(id_)
+    if cut is not None:
+        offers = first(offers, cut.used)
     refused = refused_of(offers, TRANSPORTS[port.protocol], memo.exclusion.forbidden) if store.suspect else ()
     concerns = []
     if refused:
         concerns.append(conditions.endpoints_refused(service, refused))
-    if most is not None:
-        concerns.append(conditions.too_many_endpoints(service, port.port, most, ration.MOST_OF_NAMESPACE))
+    if cut is not None:
+        concerns.append(conditions.too_many_endpoints(service, port.port, cut))
     return BackendNode(
         id=id_,
         service=service,

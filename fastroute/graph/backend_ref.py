@@ -21,7 +21,7 @@ from fastroute.resources.gateway import BackendObjectReference
 from fastroute.resources.http_rule import HTTPBackendRef
 from fastroute.resources.meta import Key
 
-TLS_NOT_SERVED = "backend_tls_policy"  # the reason in logs and metrics (ext/http1/reason)
+TLS_NOT_SERVED = "backend_tls_policy"  # the reason in logs and metrics (ext/message/reason)
 
 
 class Referrer(NamedTuple):

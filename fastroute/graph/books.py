@@ -6,7 +6,7 @@ with what is above it. So the worst request is the most expensive way from the t
 the cost of the most expensive way below it; a change is passed upwards only as far as this changes.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from fastroute.graph.price import Item
@@ -16,6 +16,13 @@ _MOST_LABELS = 16  # hostnames with more labels are counted as if they had this 
 EntryKey = tuple[tuple[str, str], tuple[bool, tuple[str, ...], tuple[str, ...]]]  # node and signature of an Item
 
 
+class Ways(NamedTuple):
+    """Those with the same cost."""
+
+    number: int
+    last: str  # the point where the one that was added last begins, even if its cost has changed since
+
+
 class Tree:
     """Costs by point."""
 
@@ -23,7 +30,7 @@ class Tree:
         """`above`: the point above one, None at the top."""
         self._above = above
         self._own: dict[str, int] = {}
-        self._below: dict[str, dict[int, int]] = {}  # how many of the points right below have a way of this cost
+        self._below: dict[str, dict[int, Ways]] = {}  # by cost: the ways that begin at the points right below
 
     def copy(self) -> "Tree":
         tree = Tree(self._above)
@@ -41,16 +48,34 @@ class Tree:
             del self._own[point]
         after = self.cost(point)
         while before != after and (parent := self._above(point)) is not None:
-            point, old, new = parent, before, after
+            child, point, old, new = point, parent, before, after
             before = self.cost(point)
             self._below[point] = counts = dict(self._below.get(point, {}))
             if old:
-                _count(counts, old, -1)
+                _lose(counts, old)
             if new:
-                _count(counts, new, 1)
+                counts[new] = Ways(counts[new].number + 1 if new in counts else 1, child)
             if not counts:
                 del self._below[point]
             after = self.cost(point)
+
+    def lowest(self, point: str) -> str | None:
+        """The last point with costs on one of the most expensive ways that begin here; None if it is not known."""
+        while ways := self._below.get(point):
+            most = max(ways)
+            below = ways[most].last
+            if self.cost(below) != most:
+                return None
+            point = below
+        return point
+
+
+def _lose(ways: dict[int, Ways], cost: int) -> None:
+    number, last = ways[cost]
+    if number > 1:
+        ways[cost] = Ways(number - 1, last)
+    else:
+        del ways[cost]
 
 
 def _count(counts: dict[int, int], cost: int, by: int) -> None:
@@ -71,6 +96,18 @@ def above_path(path: str) -> str | None:
 
 def above_beginning(beginning: str) -> str | None:
     return beginning[:-1] if beginning else None
+
+
+def hostnames_above(hostname: str) -> Iterator[str]:
+    """With itself.
+
+    >>> list(hostnames_above("a.b.c"))
+    ['a.b.c', '*.b.c', '*.c', '']
+    """
+    at: str | None = hostname
+    while at is not None:
+        yield at
+        at = above_hostname(at)
 
 
 def above_hostname(hostname: str) -> str | None:
@@ -155,6 +192,13 @@ class Books:
     def cost(self) -> int:
         """Of the worst request, in nanoseconds."""
         return self._hosts.cost()
+
+    def worst_below(self, hostname: str) -> tuple[int, str | None]:
+        """The cost of the worst request that meets this hostname, and the most specific hostname that it meets; None if
+        that is not known."""
+        above = sum(self._accounts[name].cost for name in hostnames_above(hostname) if name in self._accounts)
+        own = self._accounts[hostname].cost if hostname in self._accounts else 0
+        return above - own + self._hosts.cost(hostname), self._hosts.lowest(hostname)
 
     def change(self, items: Iterable[Item], hostnames: Iterable[str], by: int) -> None:
         """Enters the items of a route (1), or removes them (-1)."""

@@ -71,8 +71,9 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
         LISTENER_SETS: families.listener_sets,
         CONCERNS: last.indexes.get(CONCERNS, {}),
     }
-    stale = stale_units(last.units, touched.routes, changed_entries(last.indexes, indexes))
-    made = build_units(stale, resources, indexes, settings, last.units)
+    changed = changed_entries(last.indexes, indexes)
+    stale = stale_units(last.units, touched.routes, changed)
+    made = build_units(stale, resources, indexes, settings, last.units, changed=changed)
     memo = Memo(
         settings=settings,
         resources=resources,

@@ -10,6 +10,7 @@ from sys import intern
 from fastroute.graph.grant import Reference
 from fastroute.graph.node import Concern, Problem, Refusal
 from fastroute.graph.protocol import Protocol
+from fastroute.graph.ration import Cut
 from fastroute.graph.spelling import kinds_fix, protocol_fix, reference_fix
 from fastroute.listed import listed, shortened
 from fastroute.place import Place
@@ -109,14 +110,16 @@ def endpoints_refused(service: Key, refusals: tuple[Refusal, ...]) -> Concern:
     return Concern("EndpointRefused", message)
 
 
-def too_many_endpoints(service: Key, port: int, used: int, most: int) -> Concern:
-    """`used`: how many of its endpoints are used."""
-    which = "Only some endpoints" if used else "No endpoints"
-    message = (
-        f"{which} of port {port} of Service {service} are used: the Services of namespace {service.namespace} that "
-        f"routes refer to have more than {most} endpoints, which is the limit. Those of the oldest Services are used."
-    )
-    return Concern(TOO_MANY_ENDPOINTS, message)
+def too_many_endpoints(service: Key, port: int, cut: Cut) -> Concern:
+    which = "Only some endpoints" if cut.used else "No endpoints"
+    if cut.is_of_service:
+        why = f"its ports that routes refer to have more than {cut.limit} endpoints, which is the limit of a Service."
+    else:
+        why = (
+            f"the Services of namespace {service.namespace} that routes refer to have more than {cut.limit} endpoints, "
+            "which is the limit. Those of the oldest Services are used."
+        )
+    return Concern(TOO_MANY_ENDPOINTS, f"{which} of port {port} of Service {service} are used: {why}")
 
 
 def concerned(concern: Concern, field: str) -> Problem:
@@ -284,6 +287,14 @@ def overlapping_hostnames(port: int, others: str) -> Problem:
 def listener_set_not_allowed(gateway: Key, why: str, fix: str | None) -> Problem:
     message = f"Gateway {gateway} does not allow this ListenerSet: {why}."
     return Problem(condition=ACCEPTED, reason="NotAllowed", message=message, field="spec.parentRef", fix=fix)
+
+
+def too_many_listeners(gateway: Key, namespace: str, most: int) -> Problem:
+    message = (
+        f"the ListenerSets of namespace {namespace} for Gateway {gateway} have more than {most:,} listeners. The "
+        "oldest ListenerSets are served. Use fewer listeners, or another Gateway."
+    )
+    return Problem(condition=ACCEPTED, reason="UnsupportedValue", message=message, field="spec.listeners")
 
 
 def parent_not_accepted(gateway: Key) -> Problem:

@@ -36,6 +36,8 @@ class Piece(NamedTuple):
     key: Key
     endpoints: tuple[Candidate, ...]
     ports: Mapping[tuple[str, str], list[int]]  # numbers by name and protocol
+    addresses: frozenset[str]  # that its endpoints reach
+    has_local: bool  # one of them is a loopback, link-local or metadata address
 
 
 Slices = Mapping[Key, tuple[Piece, ...]]  # by the Service that they belong to
@@ -100,7 +102,9 @@ def piece_of(source: EndpointSlice) -> Piece:
     for port in source.ports or ():
         if port.port is not None and port.port in PORTS:
             ports.setdefault((port.name, port.protocol), []).append(port.port)
-    return Piece(source.key, tuple(filter(None, map(_candidate, usable))), ports)
+    found = tuple(filter(None, map(_candidate, usable)))
+    addresses = frozenset(one.reached.address for one in found)
+    return Piece(source.key, found, ports, addresses, any(one.reached.kind for one in found))
 
 
 def _candidate(endpoint: SliceEndpoint) -> Candidate | None:

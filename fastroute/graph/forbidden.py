@@ -109,8 +109,7 @@ def exclude(slices: Slices, owners: Iterable[Key], forbidden: Forbidden, last: E
 
 def _is_suspect(pieces: Iterable[Piece], forbidden: Forbidden) -> bool:
     known = forbidden.addresses
-    reached = (one.reached for piece in pieces for one in piece.endpoints)
-    return any(kind or address in known for address, kind in reached)
+    return any(piece.has_local or not piece.addresses.isdisjoint(known) for piece in pieces)
 
 
 def refused_of(offers: Iterable[Offer], transport: Transport, forbidden: Forbidden) -> tuple[Refusal, ...]:

@@ -33,6 +33,7 @@ class Unit(msgspec.Struct, frozen=True, eq=False):
     source: Route
     dependencies: Dependencies = frozenset()
     node: RouteNode | None = None  # None: no managed parent
+    needs: Dependencies = frozenset()  # what the node alone depends on; its attachments depend on Gateways and labels
     asked: Attached = Attached()  # what it would attach to if it cost nothing
     attached: Attached = Attached()
     items: tuple[Item, ...] = ()  # what its matches cost
@@ -57,28 +58,47 @@ def stale_units(units: Units, routes: frozenset[RouteId], changed: Dependencies)
 
 
 def build_units(
-    stale: Iterable[RouteId], resources: Resources, indexes: Indexes, settings: GraphSettings, last: Units
+    stale: Iterable[RouteId],
+    resources: Resources,
+    indexes: Indexes,
+    settings: GraphSettings,
+    last: Units,
+    *,
+    changed: Dependencies | None = None,
 ) -> dict[RouteId, Unit | None]:
-    """The units of these routes; None: the route was removed. `last`: of the last build."""
+    """The units of these routes; None: the route was removed. `last`: of the last build. `changed`: all entries of
+    `indexes` that differ from those of the last build, if they are known."""
     made: dict[RouteId, Unit | None] = {}
     for id_ in stale:
         kind, key = id_
-        source = resources.routes(ROUTES[kind]).get(key)
-        made[id_] = _build(source, Reader(indexes), settings, last.get(id_)) if source else None
+        source, before = resources.routes(ROUTES[kind]).get(key), last.get(id_)
+        known = _known_node(before, source, changed)
+        made[id_] = _build(source, indexes, settings, before, known) if source else None
     return made
 
 
-def _build(source: Route, reader: Reader, settings: GraphSettings, last: Unit | None) -> Unit:
-    """A route with its parents. Results equal to those of `last` are reused."""
+def _known_node(last: Unit | None, source: Route | None, changed: Dependencies | None) -> RouteNode | None:
+    """The node of a route if it cannot differ: new labels of a namespace change only what its routes attach to."""
+    if last is None or last.source is not source or changed is None or not changed.isdisjoint(last.needs):
+        return None
+    return last.node
+
+
+def _build(
+    source: Route, indexes: Indexes, settings: GraphSettings, last: Unit | None, known: RouteNode | None
+) -> Unit:
+    """A route with its parents. Results equal to those of `last` are reused. `known`: its node, if that is known."""
+    old, reader, alone = last or Unit(source), Reader(indexes), Reader(indexes)
     managed = any(reader.holder(parent) for parent in parent_ids(source))
     if not managed and not _claimed(source, settings.controller_name):
         return Unit(source, reader.dependencies)
-    old = last or Unit(source)
     build = STAGES[BY_TYPE[type(source)].name].build
-    node = kept(old.node, build(source, reader, edition_of(settings.bundle_version)))
+    node = known or kept(old.node, build(source, alone, edition_of(settings.bundle_version)))
+    needs = old.needs if known else alone.dependencies
     asked = _keep_attached(old.asked, attach(node, reader))
     attached = _keep_attached(old.attached, asked)
-    return Unit(source, reader.dependencies, node, asked, attached, _items_of(node, old), _footprint_of(node, old))
+    items, room = _items_of(node, old), _footprint_of(node, old)
+    return Unit(source, reader.dependencies | needs, node, needs, asked, attached, items, room)
 
 
 def _claimed(source: Route, controller_name: str) -> bool:

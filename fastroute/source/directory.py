@@ -36,10 +36,10 @@ from fastroute.source.agenda import NEVER_READ, Agenda, Bursts, Done, Errand, Ow
 from fastroute.source.claims import Claims, Difference, differing
 from fastroute.source.content import Content, Missing, Unfinished, Unreadable, Whole
 from fastroute.source.doubts import RETRY, Doubts
-from fastroute.source.folder import SUFFIXES, Rank, Scan, Stamp, is_manifest, require
+from fastroute.source.folder import SUFFIXES, Rank, Scan, Stamp, require
 from fastroute.source.lines import Lines
 from fastroute.source.manifest import Manifest
-from fastroute.source.scans import FOUND, Scans, free
+from fastroute.source.scans import FOUND, Scans, concerned, free
 from fastroute.source.slices import Limit, Slices, TooLongError, step_aside
 from fastroute.source.store import Store
 from fastroute.source.watch import Notice, Watch
@@ -179,7 +179,11 @@ class Directory:
     def _told(self, watch: Watch) -> list[Told]:
         """A portion of the notices about manifests. The folders may contain other files that change often, such as
         logs."""
-        told = (Told(notice, self._paths_of(notice) if notice else None) for notice in watch.take_nowait())
+        is_full = len(self._manifests) >= walk.FILES
+        told = (
+            Told(notice, concerned(notice, self._scan, self._given, is_full=is_full) if notice else None)
+            for notice in watch.take_nowait()
+        )
         return [one for one in told if one.paths is None or one.paths]
 
     # --- What to read
@@ -241,28 +245,6 @@ class Directory:
         self._scans.end(trio.current_time(), is_new=is_new, is_deaf=watch.is_deaf)
         await free(before)
         return not is_new
-
-    def _paths_of(self, notice: Notice) -> set[str] | None:
-        """The manifests that a notice concerns. None: a scan of everything is needed to find out."""
-        path = os.path.join(notice.folder, notice.name)
-        paths = self._scan.targets.get(path, set())
-        if path in self._given:
-            as_before = path not in self._scan.unreadable and os.path.isfile(path) and not os.path.islink(path)
-            return {path, *paths} if as_before else None
-        if notice.folder not in self._scan.folders:
-            leads_here = notice.is_folder and any(f"{target}/".startswith(f"{path}/") for target in self._scan.targets)
-            return None if leads_here else paths
-        if notice.is_folder or not notice.name or notice.name.startswith(".."):  # "..data" of a mounted ConfigMap
-            return None
-        if is_manifest(notice.name):
-            if path in self._scan.folders or os.path.islink(path) or self._may_be_too_many(path):
-                return None
-            return {path, *paths}
-        return None if path in self._scan.folders or os.path.isdir(path) else paths
-
-    def _may_be_too_many(self, path: str) -> bool:
-        """Whether only a scan can tell if the manifest may be read."""
-        return self._scan.omits(path) or (len(self._manifests) >= walk.FILES and path not in self._scan.files)
 
     # --- What to accept
 

@@ -16,7 +16,7 @@ further ones of this namespace have to wait (debts.py).
 """
 
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from math import inf
 from typing import Any, NamedTuple
 
@@ -27,7 +27,7 @@ from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import BackendTLSPolicy, ReferenceGrant
 from fastroute.resources.route_kinds import BY_TYPE
 from fastroute.resources.unserved import Endpoints
-from fastroute.source.debts import Debts, Lane, Payer
+from fastroute.source.debts import Charge, Debts, Lane, Payer
 
 WHOLE = 100  # units of size
 LARGEST = WHOLE + 1  # of an object
@@ -36,6 +36,7 @@ PARTS = ("matches", "backend_refs", "filters")  # of the rules of a route
 PER_UNIT = 4  # such parts
 ENDPOINTS_PER_UNIT = 50
 SECRET = 10  # units: its certificate is parsed and its key is checked
+LISTENERS_PER_UNIT = 30  # unchanged listeners of a Gateway and its ListenerSets
 EXPRESSION = 4  # units: it is compiled and its automaton is built
 DEPENDENCIES: dict[Any, int] = {
     kind: number
@@ -164,12 +165,22 @@ class Pending:
             self._spaces[changed.space] = _Space(self._find)
         self._spaces[changed.space].add(changed, since)
 
-    def charge(self, taken: Iterable[Changed], seconds: float, now: float) -> None:
-        """`seconds`: of work for what `take` returned."""
-        shares: Counter[Payer] = Counter()
+    def charge(
+        self, taken: Iterable[Changed], cost: Charge, now: float, listeners: Mapping[str, int] | None = None
+    ) -> None:
+        """`cost`: of what `take` returned. `listeners`: by namespace, those that had to be examined again, also of
+        namespaces without changes."""
+        shares: dict[Payer, float] = {}
         for changed in taken:
-            shares[changed.payer] += size(self._find(changed))
-        self._debts.charge(shares, seconds, now)
+            shares[changed.payer] = shares.get(changed.payer, 0.0) + size(self._find(changed))
+        payers = {payer.space: payer for payer in shares}
+        others: dict[str, float] = {}
+        for space, count in (listeners or {}).items():
+            if space in payers:
+                shares[payers[space]] += count / LISTENERS_PER_UNIT
+            else:
+                others[space] = count / LISTENERS_PER_UNIT
+        self._debts.charge(shares, cost, now, others)
 
     def next_time(self, now: float) -> float:
         """When `take` will return something."""

@@ -1,20 +1,24 @@
 """Scans: when the given paths are scanned, and how: at once if that is short, else in a thread.
 
+Most notices tell which file changed; `concerned` tells after which of them only a scan finds out.
+
 A scan in the event loop ends after LONG_SCAN, whatever the folders contain: 120,000 files that were moved into a folder
 stopped it for 3 s. Then the scan begins again in a thread.
 """
 
 import math
+import os
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import trio
 
 from fastroute.resources.document import Pause, no_pause
 from fastroute.source import walk
-from fastroute.source.folder import Scan
+from fastroute.source.folder import Scan, is_manifest
 from fastroute.source.slices import Limit, Rests, TooLongError, step_aside
+from fastroute.source.watch import Notice
 
 FOUND = 500  # files of a scan that are processed at a time
 LONG_SCAN = 0.005  # s; longer scans are made in a thread
@@ -65,6 +69,27 @@ class Scans:
     async def apart(self) -> Scan:
         """Scans everything in a thread."""
         return await trio.to_thread.run_sync(self.whole, Rests().pause)
+
+
+def concerned(notice: Notice, scan: Scan, given: Collection[str], *, is_full: bool) -> set[str] | None:
+    """The manifests that a notice concerns. None: a scan of everything is needed to find out. `is_full`: as many
+    manifests are read as may be."""
+    path = os.path.join(notice.folder, notice.name)
+    paths = scan.targets.get(path, set())
+    if path in given:
+        as_before = path not in scan.unreadable and os.path.isfile(path) and not os.path.islink(path)
+        return {path, *paths} if as_before else None
+    if notice.folder not in scan.folders:
+        leads_here = notice.is_folder and any(f"{target}/".startswith(f"{path}/") for target in scan.targets)
+        return None if leads_here else paths
+    if notice.is_folder or not notice.name or notice.name.startswith(".."):  # "..data" of a mounted ConfigMap
+        return None
+    if is_manifest(notice.name):
+        may_be_too_many = scan.omits(path) or (is_full and path not in scan.files)
+        if path in scan.folders or os.path.islink(path) or may_be_too_many:
+            return None
+        return {path, *paths}
+    return None if path in scan.folders or os.path.isdir(path) else paths
 
 
 async def free(scan: Scan) -> None:

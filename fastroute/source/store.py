@@ -28,6 +28,7 @@ from fastroute.resources.problem import ManifestProblem
 from fastroute.resources.route_kinds import ALL_ROUTES, BY_TYPE
 from fastroute.resources.unserved import Endpoints
 from fastroute.resources.world import Resources
+from fastroute.source.debts import Charge
 from fastroute.source.pending import Changed, Pending, size
 
 FIELDS: dict[type[Resource], str] = {  # the field of Resources that holds a kind
@@ -167,9 +168,9 @@ class Store:
         taken = self._pending.take(most, now)
         return Portion(self._frozen(taken), taken, sum(size(self.get(*changed)) for changed in taken))
 
-    def charge(self, portion: Portion, seconds: float, now: float) -> None:
-        """It took so long to build what depends on the changes of a portion."""
-        self._pending.charge(portion.taken, seconds, now)
+    def charge(self, portion: Portion, cost: Charge, now: float, listeners: Mapping[str, int] | None = None) -> None:
+        """What it cost to build what depends on the changes of a portion. `listeners`: as for Pending.charge."""
+        self._pending.charge(portion.taken, cost, now, listeners)
 
     def _frozen(self, taken: Iterable[Changed]) -> Resources:
         changes: dict[type[Resource], dict[Key, Resource | None]] = {}

@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager
 import trio
 
 from fastroute.descriptors import Shortages, explained, is_shortage, sockets_afforded
-from fastroute.ext.http1.reason import REASONS
+from fastroute.ext.message.reason import REASONS
 from fastroute.metrics import Metrics
 from fastroute.place import Place
 from fastroute.publication import (

@@ -14,19 +14,19 @@ import logging
 import random
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, NoReturn, Protocol
+from typing import Any, NamedTuple, NoReturn
 
-import msgspec
 import trio
 
 from fastroute.apiserver.bucket import Bucket
 from fastroute.apiserver.client import ApiError
 from fastroute.apiserver.kinds import BY_KIND, member
-from fastroute.apiserver.objects import Found, Held, named
+from fastroute.apiserver.objects import Held
 from fastroute.difference import changed_keys
 from fastroute.fairness import FairQueue
 from fastroute.graph.node import Graph
 from fastroute.graph.orphan import orphans
+from fastroute.listed import listed
 from fastroute.metrics import Metrics
 from fastroute.resources.gateway import GROUP
 from fastroute.resources.meta import Key
@@ -37,6 +37,7 @@ from fastroute.writing import retraction
 from fastroute.writing.contest import PAUSE, Claim, Contest, claim_of, with_claim
 from fastroute.writing.merge import Change, Ours, has_ours, merge, without_ours
 from fastroute.writing.pen import Pen
+from fastroute.writing.present import Objects, Present
 from fastroute.writing.room import left_out
 
 WRITERS = 12  # concurrent requests
@@ -50,18 +51,6 @@ TOO_LARGE = ("request is too large", "message larger than max")  # messages of e
 WITH_PARENTS = tuple(ROUTES)  # kinds whose status contains entries of several controllers
 
 _log = logging.getLogger(__name__)
-
-
-class Objects(Protocol):
-    """The objects as the API server last sent them."""
-
-    @property
-    def served(self) -> Mapping[str, str]:
-        """The version in which each kind is watched."""
-
-    def held(self, kind: str, key: Key) -> Held | None: ...
-
-    def all_held(self, kind: str) -> Mapping[Key, Held]: ...
 
 
 class Write(NamedTuple):
@@ -108,13 +97,6 @@ NONE = Rest(0.0, again=False)
 AGAIN = Rest(0.0, again=True)
 
 
-class Newer(NamedTuple):
-    """An object as read by one of our requests, and as the watch had last sent it before that."""
-
-    brought: Held
-    told: Held | None
-
-
 class StatusWriter:
     """`written` is called after each successful write."""
 
@@ -126,6 +108,7 @@ class StatusWriter:
         self._yields = False  # another installation writes
         self._yielded = trio.Event()
         self._pen, self._objects, self._ours, self._written = pen, objects, ours, written
+        self._present = Present(pen, objects, ours.controller_name)
         self._metrics = metrics
         self._wanted: Mapping[ObjectId, StatusPatch] | None = None  # None: nothing is known yet
         self._graph: Graph | None = None  # the graph that `_wanted` was made from
@@ -134,13 +117,12 @@ class StatusWriter:
         self._queue = FairQueue[ObjectId, str](_namespace)  # with the time since when each waits
         self._resting: dict[ObjectId, bool] = {}  # written recently: whether to check it again afterwards
         self._busy: set[ObjectId] = set()
-        self._newer: dict[ObjectId, Newer] = {}  # the results of our requests, until the watch has them too
         self._news = trio.Event()
         self._bucket = Bucket(RATE, BURST)
         self._failures = 0  # consecutive failures
         self._not_before = 0.0
         self._forbidden: dict[str, float] = {}  # kinds, and since when
-        self._crowded: dict[ObjectId, list[str]] = {}  # what had no room in a status, as it was logged
+        self._crowded: dict[ObjectId, str] = {}  # what had no room in a status, as it was logged
         metrics.status_queue_length.set_function(lambda: len(self._queue))
         metrics.status_queue_oldest.set_function(self._oldest)
 
@@ -171,10 +153,10 @@ class StatusWriter:
     def restated(self, kind: str, key: Key) -> None:
         """The status of an object was written, or the object was created: checks that our part is as wanted."""
         id_ = (kind, key)
-        if self._writes and self._wanted is not None and (id_ in self._wanted or kind in WITH_PARENTS):
-            newer, held = self._newer.get(id_), self._objects.held(kind, key)
-            if newer is None or held is None or newer.brought.resource_version != held.resource_version:
-                self._look_at(id_)
+        if self._present.is_from_us(id_) or not self._writes or self._wanted is None:
+            return
+        if id_ in self._wanted or kind in WITH_PARENTS:
+            self._look_at(id_)
 
     async def run(self) -> NoReturn:
         """Writes, until cancelled."""
@@ -201,10 +183,10 @@ class StatusWriter:
         """Routes that still contain our entries, but are no longer served."""
         if self._wanted is None:
             return
-        name = self._ours.controller_name.encode()
+        name = self._ours.controller_name
         for kind in WITH_PARENTS:
             for key, held in self._objects.all_held(kind).items():
-                if (kind, key) not in self._wanted and name in held.raw_status:
+                if (kind, key) not in self._wanted and held.names(name):
                     yield (kind, key)
 
     def _look_at(self, id_: ObjectId) -> None:
@@ -258,14 +240,19 @@ class StatusWriter:
 
     async def _settle(self, id_: ObjectId) -> Rest:
         """Writes the object's status if it differs."""
-        write = self._plan(id_)
-        if write is not None and (wait := self._bucket.reserve(trio.current_time())):
-            await trio.sleep(wait)
-            write = self._plan(id_)
+        try:
+            held = await self._read(id_)
+            write = self._plan(id_, held)
+            if write is not None and (wait := self._bucket.reserve(trio.current_time())):
+                await trio.sleep(wait)
+                write = self._plan(id_, await self._read(id_, held))
+        except ApiError as error:
+            self._pause(error)
+            return AGAIN
         if write is None or not self._writes:
             await trio.lowlevel.checkpoint()
             return NONE
-        told = self._objects.held(*id_)
+        told = self._present.told(id_)
         try:
             answer = await self._pen.request("PUT", f"{write.path}/status", write.body)
         except ApiError as error:
@@ -273,10 +260,16 @@ class StatusWriter:
         self._done(write, answer, told)
         return Rest(BETWEEN, again=False)
 
-    def _plan(self, id_: ObjectId) -> Write | None:
-        """The write for an object. None: nothing needs to be written."""
+    async def _read(self, id_: ObjectId, read: Held | None = None) -> Held | None:
+        """The present state of an object, with its status if that may have to be changed. Raises ApiError."""
+        held = self._present.current(id_)
+        is_ours = id_ in self._left or id_ in (self._wanted or ()) or (held and held.names(self._ours.controller_name))
+        return await self._present.whole(id_, read) if is_ours else held
+
+    def _plan(self, id_: ObjectId, held: Held | None) -> Write | None:
+        """The write for an object in this state. None: nothing needs to be written."""
         kind, key = id_
-        held, version = self._current(id_), self._objects.served.get(kind)
+        version = self._objects.served.get(kind)
         if held is None or version is None or self._wanted is None:
             self._left.pop(id_, None)
             return None
@@ -302,27 +295,12 @@ class StatusWriter:
 
     def _tell_left_out(self, id_: ObjectId, lost: list[str]) -> None:
         """Logs once what has no room beside the entries of others."""
-        if lost and lost != self._crowded.get(id_):
-            what = ", ".join(lost)
+        what = listed(lost)
+        if lost and what != self._crowded.get(id_):
             _log.warning("%s %s: entries of other controllers leave no room in its status for %s", *id_, what)
         self._crowded.pop(id_, None)
         if lost:
-            self._crowded[id_] = lost
-
-    def _current(self, id_: ObjectId) -> Held | None:
-        """The newest known state of an object, from the watch or from our own request.
-
-        The state that the watch had sent before our request is older, even if its version is higher: after a restore
-        from a backup the versions are lower.
-        """
-        held, newer = self._objects.held(*id_), self._newer.get(id_)
-        if newer is None or held is None or held.uid != newer.brought.uid:
-            self._newer.pop(id_, None)
-            return held
-        if held != newer.told and _revision(held) >= _revision(newer.brought):
-            del self._newer[id_]
-            return held
-        return newer.brought
+            self._crowded[id_] = what
 
     def _done(self, write: Write, answer: bytes, told: Held | None) -> None:
         if self._failures:
@@ -333,16 +311,8 @@ class StatusWriter:
             self._left.pop(write.id, None)
         self._metrics.status_writes.inc()
         self._note_contest(write)
-        self._remember(write.id, answer, told)
+        self._present.remember(write.id, answer, told)
         self._written(write)
-
-    def _remember(self, id_: ObjectId, answer: bytes, told: Held | None) -> None:
-        """`told`: what the watch had sent before the request. It may send a newer state before the response arrives."""
-        try:
-            brought = named(BY_KIND[id_[0]], msgspec.Raw(answer)).held
-            self._newer[id_] = Newer(brought, told)
-        except msgspec.DecodeError as error:
-            _log.warning("%s %s: the response is not an object: %s", *id_, error)
 
     # --- Other installations with our controllerName (contest.py)
 
@@ -401,26 +371,19 @@ class StatusWriter:
         return Rest(YOUNG_FORBIDDEN if now - self._forbidden[kind] < SETTLING else FORBIDDEN, again=True)
 
     async def _read_again(self, write: Write) -> Rest:
-        """After a conflict: reads the object, unless the watch has sent a newer state.
-
-        The object is listed by its name: a GET would need the permission `get`, which nothing else needs.
-        """
-        current = self._current(write.id)
+        """After a conflict: reads the object, unless the watch has sent a newer state."""
+        current = self._present.current(write.id)
         if current is None or current.resource_version != write.held.resource_version:
             return AGAIN
-        collection, _, name = write.path.rpartition("/")
-        told = self._objects.held(*write.id)
+        told = self._present.told(write.id)
         try:
-            answer = await self._pen.request("GET", collection, query={"fieldSelector": f"metadata.name={name}"})
+            found = await self._present.read(write.id)
         except ApiError as error:
-            if error.status == 404:
-                return NONE
             self._pause(error)
             return AGAIN
-        found = msgspec.json.decode(answer, type=Found).items
-        if not found:
+        if found is None:
             return NONE
-        self._remember(write.id, bytes(found[0]), told)
+        self._present.remember(write.id, found, told)
         return AGAIN
 
     def _pause(self, error: ApiError) -> None:
@@ -437,8 +400,3 @@ class StatusWriter:
 
 def _namespace(id_: ObjectId) -> str:
     return id_[1].namespace
-
-
-def _revision(held: Held) -> int:
-    """Resource versions of one object increase (KEP-5504)."""
-    return int(held.resource_version) if held.resource_version.isdecimal() else 0

@@ -27,7 +27,8 @@ from fastroute.writing.lease import Leader
 from fastroute.writing.merge import Ours
 from fastroute.writing.pen import Pen
 from fastroute.writing.permission import Permission, changed_permissions
-from fastroute.writing.statuswriter import Objects, StatusWriter, Write
+from fastroute.writing.present import Objects
+from fastroute.writing.statuswriter import StatusWriter, Write
 from fastroute.writing.transition import transitions
 
 LEASE = "fastroute"  # the default name; its namespace is that of the pod

@@ -37,7 +37,9 @@ class ApiServer:
         self.log: list[tuple[str, Object]] = []  # (collection, event) in order; an event's version is its index + 1
         self.served: dict[str, tuple[str, ...]] = dict.fromkeys(CUSTOM, ("v1",))
         self.has_watchlist = True
+        self.has_bookmarks = True  # False: as a real server while nothing of the kind has changed since the watch began
         self.refusals: dict[str, int] = {}  # by collection: the status to answer with
+        self.list_refusals: dict[str, int] = {}  # the same, but only for lists
         self.oldest = 0  # lower versions get 410
         self.requests: list[tuple[str, dict[str, str]]] = []  # (collection, query) of each list and watch
         self.writes: list[str] = []  # "POST /path"; all are refused
@@ -182,7 +184,10 @@ class _Requests(BaseHTTPRequestHandler):
         elif version and version not in api.served.get(plural, ()):
             self._refuse(404)
         elif query.get("watch") != "1":
-            self._page(path, query)
+            if path in api.list_refusals:
+                self._refuse(api.list_refusals[path])
+            else:
+                self._page(path, query)
         elif "sendInitialEvents" in query and not api.has_watchlist:
             self._refuse(422)
         elif "resourceVersion" in query and int(query["resourceVersion"]) < api.oldest:
@@ -233,7 +238,8 @@ class _Requests(BaseHTTPRequestHandler):
             for event in events:
                 if event["object"] in self._selected(path, query) or event["type"] == "DELETED":
                     self._event(event, path)
-            self._event({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": str(since)}}})
+            if api.has_bookmarks:
+                self._event({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": str(since)}}}, path)
 
     # --- bytes
 

@@ -3,7 +3,7 @@
 import msgspec
 
 from fastroute.apiserver.kinds import BY_KIND
-from fastroute.apiserver.objects import typed
+from fastroute.apiserver.objects import MOST_POINTS, typed
 from fastroute.graph.certificate import judge
 from fastroute.resources.core import MOST_CHARACTERS, Secret
 
@@ -29,6 +29,18 @@ def test_of_a_gateways_status_the_addresses_are_read_and_nothing_else():
     spec = {"gatewayClassName": "c", "listeners": []}
     content = msgspec.json.encode({"metadata": {"name": "g", "namespace": "n"}, "spec": spec, "status": status})
     assert typed(BY_KIND["Gateway"], "v1", msgspec.Raw(content)).status == {"addresses": addresses}
+
+
+def test_of_a_services_status_some_addresses_are_read_and_nothing_else():
+    def read(balancer: object) -> dict:
+        content = {"metadata": {"name": "s"}, "status": {"loadBalancer": balancer, "conditions": [{}]}}
+        return typed(BY_KIND["Service"], "v1", msgspec.Raw(msgspec.json.encode(content))).status
+
+    point = {"ip": "127.0.0.3", "hostname": "a.test"}
+    assert read({"ingress": [{**point, "ports": [{}], "ipMode": "VIP"}]}) == {"loadBalancer": {"ingress": [point]}}
+    assert len(read({"ingress": [point] * 5_000})["loadBalancer"]["ingress"]) == MOST_POINTS
+    for balancer in ({}, None, {"ingress": None}, {"ingress": [7]}, []):
+        assert read(balancer) == {}
 
 
 def test_of_a_secret_the_certificate_and_the_key_are_kept_and_nothing_else():

@@ -70,14 +70,14 @@ async def accepted(served):
 
 
 async def test_idle_clients_leave_descriptors_for_backends(tmp_path):
-    """1,200 connections, more than the files that both workers may open: clients that were accepted are served."""
+    """1,200 idle connections, more than the files that both workers may open: clients that send a request are served,
+    and the connections of idle ones end for them."""
     folder, log = tmp_path / "manifests", tmp_path / "log"
     folder.mkdir()
     options = ("--bind", ADDRESS, "--log-level", "info", "--log-format", "json")
     with log.open("wb") as file, ExitStack() as stack:
         async with serving(folder, *options, preexec_fn=few_files, stderr=file) as served:
             address = (ADDRESS, served.port)
-            clients = [stack.enter_context(socket.create_connection(address, PATIENCE)) for _ in range(8)]
             for _ in range(1200):
                 idle = stack.enter_context(socket.socket())
                 idle.setblocking(False)
@@ -86,6 +86,7 @@ async def test_idle_clients_leave_descriptors_for_backends(tmp_path):
                 while await accepted(served) < 192:  # noqa: ASYNC110
                     await trio.sleep(0.05)
             assert await accepted(served) == 192
+            clients = [stack.enter_context(socket.create_connection(address, PATIENCE)) for _ in range(8)]
             for client in clients:
                 client.send(b"GET /fruits HTTP/1.1\r\nHost: a\r\n\r\n")
             answers = [await trio.to_thread.run_sync(client.recv, 65536) for client in clients]

@@ -7,8 +7,8 @@ import re
 import pytest
 from rig import GET, answering, backends, connect, rule, running
 
-from fastroute.ext.http1.forwarded import Forwarding
 from fastroute.ext.memory.entropy import RandomIds
+from fastroute.ext.message.forwarded import Forwarding
 
 UUID4 = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 BATCH = 255  # ids

@@ -7,10 +7,12 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy
 
 from fastroute.ext.http1.body cimport Body, body_decode, body_free, body_pass, body_start, body_take
-from fastroute.ext.http1.head cimport FRAMING_CHUNKED, HeadLimits
-from fastroute.ext.http1.trailer cimport trailers_forbid, trailers_join, trailers_read
+from fastroute.ext.http1.head cimport FRAMING_CHUNKED
+from fastroute.ext.http1.trailer cimport trailers_join, trailers_read
 from fastroute.ext.memory.slice cimport Arena, Slice
+from fastroute.ext.message.limits cimport HeadLimits
 from fastroute.ext.message.message cimport Field, Message
+from fastroute.ext.message.trailer cimport trailers_forbid
 
 cdef enum Option:
     OPTION_NO_TRAILERS = 1

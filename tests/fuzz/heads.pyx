@@ -6,12 +6,13 @@ from libc.stdint cimport uint8_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
-from fastroute.ext.http1.head cimport Head, HeadLimits, head_room
+from fastroute.ext.http1.head cimport Head
 from fastroute.ext.http1.parser cimport parse_request, parse_response
-from fastroute.ext.http1.refusal cimport REFUSAL_ARENA_FULL
 from fastroute.ext.http1.write cimport write_request, write_response
 from fastroute.ext.memory.slice cimport Arena, slices_equal
+from fastroute.ext.message.limits cimport HeadLimits, head_room
 from fastroute.ext.message.message cimport BODY_LENGTH, METHOD_GET, METHOD_HEAD, Message
+from fastroute.ext.message.refusal cimport REFUSAL_ARENA_FULL
 
 cdef enum Option:
     OPTION_MERGE = 1

@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy
 
-from fastroute.ext.http1.target cimport normalise
+from fastroute.ext.message.path cimport normalise
 
 
 cdef bint has_dots(const char *path, uint32_t size) noexcept nogil:

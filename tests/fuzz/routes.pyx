@@ -6,10 +6,10 @@ These functions hold the GIL, because they may raise MemoryError; no Python code
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport free, malloc
 
-from fastroute.ext.http1.head cimport HeadLimits
-from fastroute.ext.http1.reason cimport REASON_NO_LISTENER, REASON_OVERLOADED
 from fastroute.ext.memory.graveyard cimport collect_for
 from fastroute.ext.memory.slice cimport Arena, Slice, slices_equal
+from fastroute.ext.message.limits cimport HeadLimits
+from fastroute.ext.message.reason cimport REASON_NO_LISTENER, REASON_OVERLOADED
 from fastroute.ext.routing.facts cimport facts_room
 from fastroute.ext.routing.group cimport Group, group_add, group_new, group_take, group_unref, group_widen
 from fastroute.ext.routing.hosts cimport hosts_get

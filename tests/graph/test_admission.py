@@ -1,6 +1,7 @@
 """How much the routes of a listener may cost one request, and which of them are refused."""
 
 import random
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -284,6 +285,44 @@ def test_edits_lead_to_the_same_refusals_as_a_fresh_start(edits: list[Mapping[in
         now = {id_: bid for id_, bid in {**now, **changes}.items() if bid is not None}
         fresh = admit(Ledger(), now)
         assert dict(ledger.refusals) == dict(fresh.refusals) == simple(now)
+
+
+def crowded() -> dict[RouteId, Bid]:
+    """Bids of six namespaces at all hostnames, which together exceed the limit of the listener."""
+    found: dict[RouteId, Bid] = {}
+    for number in range(6000):
+        id_ = "HTTPRoute", Key(f"n{number % 6}", f"r{number}")
+        item = an_item("", f"s{number}", "u", 390)
+        found[id_] = Bid((1000 + number, str(id_[1])), (item,), ("",))
+    return found
+
+
+VICTIM: RouteId = ("HTTPRoute", Key("v", "r"))
+
+
+def victim(price: int, created: int = 1, bucket: str = "u") -> Bid:
+    return Bid((created, "v/r"), (an_item("/v", "s", bucket, price),), ("v.example.com",))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (victim(900), victim(900, bucket="v")),
+        (victim(900), victim(1200)),
+        (None, victim(900, created=9999)),
+        (victim(900, created=9999), None),
+    ],
+)
+def test_a_change_on_a_listener_that_is_full_costs_a_part_of_judging_all(before: Bid | None, after: Bid | None) -> None:
+    now = crowded() | ({VICTIM: before} if before else {})
+    began = time.thread_time()
+    ledger = admit(Ledger(), now)
+    fresh = time.thread_time() - began
+    assert len(ledger.refusals) > 1000
+    began = time.thread_time()
+    ledger = admit(ledger, {VICTIM: after})
+    assert time.thread_time() - began < fresh / 5
+    assert dict(ledger.refusals) == dict(admit(Ledger(), crowded() | ({VICTIM: after} if after else {})).refusals)
 
 
 def a_bid(id_: RouteId, created: int, host: str, point: str, price: int) -> Bid:

@@ -33,6 +33,7 @@ from fastroute.graph.build import build_graph
 from fastroute.graph.change import find_touched
 from fastroute.graph.dependency import NAMESPACES, SERVICES, Dependencies, changed_entries
 from fastroute.graph.node import Graph
+from fastroute.graph.route_stages import STAGES
 from fastroute.resources.core import EndpointSlice, Namespace, Secret, Service
 from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, ListenerSet
 from fastroute.resources.grpcroute import GRPCRoute
@@ -196,7 +197,8 @@ def test_endpoints_are_refused_in_the_same_way_after_the_last_gateway_is_gone() 
 def test_increments_equal_a_rebuild_from_nothing(asked: GraphSettings, endpoints: int, steps: list[list[Any]]) -> None:
     """With REFUSING, some ports are above the limit, and some endpoints are the gateway itself or local addresses.
     `endpoints`: the limit for a namespace."""
-    with mock.patch.object(ration, "MOST_OF_NAMESPACE", endpoints):
+    own = max(1, endpoints // 2)
+    with mock.patch.multiple(ration, MOST_OF_NAMESPACE=endpoints, MOST_OF_SERVICE=own):
         compare_steps(asked, steps)
 
 
@@ -354,6 +356,26 @@ def test_an_edited_route_makes_one_node() -> None:
     assert said.patches == was.patches
     anew = statuses(after, was)
     assert all(patch is was.patches[id_] for id_, patch in anew.patches.items())
+
+
+@pytest.mark.parametrize(("edit", "count"), [(namespace("red", open="no"), 0), (service("s", "red", 81), 2)])
+def test_new_labels_of_a_namespace_make_no_route(monkeypatch: pytest.MonkeyPatch, edit: Any, count: int) -> None:
+    """Only what its routes attach to."""
+    made: list[Any] = []
+    stage = STAGES["HTTPRoute"]
+
+    def counted(*given: Any) -> Any:
+        made.append(given[0])
+        return stage.build(*given)
+
+    monkeypatch.setitem(STAGES, "HTTPRoute", stage._replace(build=counted))  # type: ignore[arg-type]
+    routes = [route(f"r{index}", "red", ref("s")) for index in range(2)]
+    before = world(gateway("gw", "infra", listener(allow=BY_LABEL)), namespace("red", open="yes"), *routes)
+    graph = build_graph(before, SETTINGS)
+    assert len(made) == 2
+    after = build_graph(now := replaced(before, edit), SETTINGS, graph)
+    assert len(made) == 2 + count
+    assert shown(after) == shown(build_graph(now, SETTINGS))
 
 
 def test_a_renewed_certificate_makes_no_listener() -> None:

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 import yaml
-from graph.world import gateway, listener, listener_set, make, namespace, route, world
+from graph.world import gateway, listener, listener_set, make, namespace, removed, route, world
 
 from fastroute.graph.build import build_graph
+from fastroute.graph.burden import burdens
 from fastroute.graph.node import Graph, ListenerSetNode
 from fastroute.resources.gateway import GROUP, ListenerSet
 from fastroute.resources.meta import Key, Resource
@@ -56,6 +57,33 @@ def test_whom_a_gateway_takes(allow: Any, home: str, expected: bool) -> None:
     assert [listener.serves for listener in node.listeners] == [True] * expected
     assert [(p.condition, p.reason) for p in node.problems] == ([] if expected else [("Accepted", "NotAllowed")])
     assert graph.gateways[GATEWAY].attached_sets == int(expected)
+
+
+def test_the_oldest_sets_of_a_namespace_are_taken_up_to_a_number_of_listeners(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of other namespaces, and of another Gateway, do not count."""
+    monkeypatch.setattr("fastroute.graph.listenerset.MOST_LISTENERS", 3)
+
+    def some(name: str, home: str, count: int, year: int, **more: Any) -> Any:
+        listeners = [listener(f"{name}{number}", 81, hostname=f"{name}{number}.test") for number in range(count)]
+        return listener_set(name, home, *listeners, meta={"creationTimestamp": f"{year}-01-01T00:00:00Z"}, **more)
+
+    old, young, last = some("b", "red", 2, 2020), some("a", "red", 2, 2021), some("c", "red", 1, 2022)
+    objects = world(edge(), gateway("other", "infra"), old, young, last, some("d", "blue", 3, 2023))
+    graph = build_graph(objects, GraphSettings())
+    served = {key.name: bool(node.listeners) for key, node in graph.listener_sets.items()}
+    assert served == {"a": False, "b": True, "c": True, "d": True}
+    [problem] = graph.listener_sets[Key("red", "a")].problems
+    assert (problem.condition, problem.reason, problem.field) == ("Accepted", "UnsupportedValue", "spec.listeners")
+    assert "more than 3 listeners" in problem.message
+    again = build_graph(removed(objects, ListenerSet, old.key), GraphSettings(), graph)
+    assert {key.name: bool(node.listeners) for key, node in again.listener_sets.items()} == {
+        "a": True,
+        "c": True,
+        "d": True,
+    }
+    assert burdens(graph, again) == {"infra": 1, "red": 3, "blue": 3}
+    assert burdens(again, build_graph(objects, GraphSettings(), again)) == {"infra": 1, "red": 3, "blue": 3}
+    assert burdens(again, build_graph(again.memo.resources, GraphSettings(), again)) == {}
 
 
 @pytest.mark.parametrize("allow", ["None", "Same", BY_LABEL])

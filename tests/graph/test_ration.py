@@ -99,6 +99,23 @@ def test_an_endpoint_that_is_not_ready_counts(monkeypatch: pytest.MonkeyPatch) -
     assert used(build_graph(world(*objects, pods("b", 2)), SETTINGS)) == {"red/a:80": 1, "red/b:80": 1}
 
 
+def test_a_service_has_a_limit_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ration, "MOST_OF_SERVICE", 7)
+    monkeypatch.setattr(ration, "MOST_OF_NAMESPACE", 10)
+    refs = (ref("s"), ref("s", port=81), ref("t"))
+    objects = (gateway(), route("r", "red", *refs), created("s", 1, 80, 81), created("t", 2), pods("s", 5, 80, 81))
+    graph = build_graph(world(*objects, pods("t", 3)), SETTINGS)
+    assert used(graph) == {"red/s:80": 5, "red/s:81": 2, "red/t:80": 3}
+    [problem] = find_problems(graph)
+    assert problem.field == "spec.rules[0].backendRefs[1]"
+    assert "its ports that routes refer to have more than 7 endpoints, which is the limit" in problem.message
+    both = build_graph(replaced(graph.memo.resources, pods("t", 4)), SETTINGS, graph)
+    assert used(both) == {"red/s:80": 5, "red/s:81": 2, "red/t:80": 3}
+    assert "the Services of namespace red" in find_problems(both)[1].message
+    fewer = build_graph(replaced(both.memo.resources, pods("s", 2, 80, 81)), SETTINGS, both)
+    assert (used(fewer), said(fewer)) == ({"red/s:80": 2, "red/s:81": 2, "red/t:80": 4}, {})
+
+
 def test_endpoints_above_the_limit_are_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
     """One slice of 1,000 endpoints with 100 addresses and 256 ports would be 25,600,000 endpoints in each worker."""
     made = 0
@@ -115,8 +132,8 @@ def test_endpoints_above_the_limit_are_not_built(monkeypatch: pytest.MonkeyPatch
     objects = (gateway(), created("s", 1, *numbers), endpoint_slice("s", "red", "s", *many, ports=ports))
     monkeypatch.setattr("fastroute.graph.endpoint.Endpoint", counted)
     graph = build_graph(world(*objects, route("r", "red", rules=rules)), SETTINGS)
-    assert sum(used(graph).values()) == made == ration.MOST_OF_NAMESPACE == 100_000
-    assert len(said(graph)) == 156
+    assert sum(used(graph).values()) == made == ration.MOST_OF_SERVICE == 10_000
+    assert len(said(graph)) == 246
 
 
 @pytest.mark.parametrize("count", [1, 3])

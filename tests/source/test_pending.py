@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,7 +12,7 @@ from fastroute.resources.http_rule import HeaderMatch, HTTPBackendRef, HTTPMatch
 from fastroute.resources.httproute import HTTPRoute, HTTPRouteSpec
 from fastroute.resources.meta import Key, Metadata, Resource
 from fastroute.resources.policy import ReferenceGrant, ReferenceGrantSpec
-from fastroute.source.debts import EXPENSIVE, FACTOR, LONGEST
+from fastroute.source.debts import EXPENSIVE, FACTOR, FREE, LONGEST, Charge
 from fastroute.source.pending import LARGEST, QUANTUM, WHOLE, Changed, Pending, size
 from fastroute.source.store import Apply, Delete, Store
 
@@ -161,10 +162,14 @@ def spaces(pending: Pending, now: float) -> set[str]:
     return {changed.space for changed in pending.take(50, now)}
 
 
+def took(seconds: float) -> Charge:
+    return Charge(seconds, seconds)
+
+
 def test_after_an_expensive_change_those_of_its_namespace_wait_and_others_do_not() -> None:
     pending = Pending(lambda changed: gateway(changed.space))
     changed(pending, BULK)
-    pending.charge(pending.take(50, 0.0), 0.3, 1.0)
+    pending.charge(pending.take(50, 0.0), took(0.3), 1.0)
     changed(pending, BULK, VICTIM)
     pending.add(Changed(HTTPRoute, Key(BULK, "r")), 0.0)
     assert {(one.space, one.kind) for one in pending.take(50, 1.0)} == {(VICTIM, Gateway), (BULK, HTTPRoute)}
@@ -176,10 +181,10 @@ def test_after_an_expensive_change_those_of_its_namespace_wait_and_others_do_not
 def test_no_pause_is_longer_than_a_limit_and_a_cheap_change_ends_the_debt() -> None:
     pending = Pending(lambda changed: gateway(changed.space))
     changed(pending, BULK)
-    pending.charge(pending.take(50, 0.0), 60.0, 0.0)
+    pending.charge(pending.take(50, 0.0), took(60.0), 0.0)
     changed(pending, BULK)
     assert pending.next_time(0.0) == LONGEST
-    pending.charge(pending.take(50, LONGEST), EXPENSIVE / 2, LONGEST)
+    pending.charge(pending.take(50, LONGEST), took(EXPENSIVE / 2), LONGEST)
     changed(pending, BULK, VICTIM)
     assert spaces(pending, LONGEST) == {BULK, VICTIM}
 
@@ -187,13 +192,13 @@ def test_no_pause_is_longer_than_a_limit_and_a_cheap_change_ends_the_debt() -> N
 def test_of_several_suspects_only_the_expensive_one_waits() -> None:
     pending = Pending(lambda changed: gateway(changed.space))
     changed(pending, BULK, VICTIM)
-    pending.charge(pending.take(50, 0.0), 0.3, 0.0)
+    pending.charge(pending.take(50, 0.0), took(0.3), 0.0)
     changed(pending, BULK, VICTIM, "other")
     alone = []
     while taken := pending.take(50, 0.0):
         (space,) = {changed.space for changed in taken}
         alone.append(space)
-        pending.charge(taken, 0.3 if space == BULK else 0.001, 0.0)
+        pending.charge(taken, took(0.3 if space == BULK else 0.001), 0.0)
     assert sorted(alone) == [BULK, "other", VICTIM]
     changed(pending, BULK, VICTIM)
     assert spaces(pending, 0.0) == {VICTIM}
@@ -209,7 +214,7 @@ def test_expensive_routes_and_endpoints_wait_too_and_do_not_delay_each_other() -
     for kind, other in ((HTTPRoute, EndpointSlice), (EndpointSlice, HTTPRoute)):
         pending = Pending(lambda changed: None)
         pending.add(expensive(kind), 0.0)
-        pending.charge(pending.take(50, 0.0), 0.1, 0.0)
+        pending.charge(pending.take(50, 0.0), took(0.1), 0.0)
         for changed in (expensive(kind), expensive(other), expensive(Secret), expensive(kind, VICTIM)):
             pending.add(changed, 0.0)
         assert set(pending.take(50, 0.0)) == {expensive(other), expensive(Secret), expensive(kind, VICTIM)}
@@ -226,7 +231,7 @@ def test_changes_that_wait_are_not_looked_at_again_for_each_other_change() -> No
 
     pending = Pending(find)
     pending.add(expensive(HTTPRoute), 0.0)
-    pending.charge(pending.take(50, 0.0), 1.0, 0.0)
+    pending.charge(pending.take(50, 0.0), took(1.0), 0.0)
     for number in range(1_000):
         pending.add(Changed(HTTPRoute, Key(BULK, f"r{number}")), 0.0)
         pending.add(Changed(EndpointSlice, Key(BULK, f"e{number}")), 0.0)
@@ -271,7 +276,7 @@ def test_the_expensive_lanes_of_a_namespace_wait_for_their_sum() -> None:
     pending = Pending(lambda changed: None)
     for kind in (HTTPRoute, EndpointSlice, Gateway):
         pending.add(expensive(kind), 0.0)
-        pending.charge(pending.take(50, 0.0), 0.1, 0.0)
+        pending.charge(pending.take(50, 0.0), took(0.1), 0.0)
     for kind in (HTTPRoute, EndpointSlice, Gateway):
         pending.add(expensive(kind), 0.0)
     assert pending.next_time(0.0) == FACTOR * 0.1 * 3
@@ -282,9 +287,9 @@ def test_the_expensive_lanes_of_a_namespace_wait_for_their_sum() -> None:
 def test_a_suspect_also_pays_for_the_change_that_made_it_one() -> None:
     pending = Pending(lambda changed: gateway(changed.space))
     changed(pending, BULK, VICTIM)
-    pending.charge(pending.take(50, 0.0), 0.2, 0.0)
+    pending.charge(pending.take(50, 0.0), took(0.2), 0.0)
     changed(pending, BULK)
-    pending.charge(pending.take(50, 0.0), 0.1, 0.0)
+    pending.charge(pending.take(50, 0.0), took(0.1), 0.0)
     changed(pending, BULK)
     assert pending.next_time(0.0) == FACTOR * (0.2 + 0.1)
 
@@ -296,7 +301,7 @@ def test_few_changes_of_a_busy_namespace_are_divided() -> None:
     def rewritten(rules: int) -> set[Changed]:
         store.apply([Apply(route(BULK, f"r{number}", rules)) for number in range(WHOLE // 2)], now)
         portion = store.portion(50, now)
-        store.charge(portion, EXPENSIVE * 0.8, now)
+        store.charge(portion, took(EXPENSIVE * 0.8), now)
         return set(portion.taken)
 
     assert len(rewritten(1)) == WHOLE // 2
@@ -316,10 +321,66 @@ def test_the_time_of_a_pass_is_shared_by_the_sizes_of_the_changes() -> None:
     store.apply([Apply(route(BULK, f"r{number}")) for number in range(40)])
     store.apply([Apply(route(VICTIM, "r"))])
     for _ in range(2):
-        store.charge(portion := store.portion(50, 0.0), EXPENSIVE * 0.8, 0.0)
+        store.charge(portion := store.portion(50, 0.0), took(EXPENSIVE * 0.8), 0.0)
         assert len(portion.taken) == 41
         store.apply([Apply(route(BULK, f"r{number}", 2)) for number in range(40)])
         store.apply([Apply(route(VICTIM, "r", 2))])
     debts = store._pending._debts
     assert debts.is_busy(BULK, 0.0)
     assert not debts.is_busy(VICTIM, 0.0)
+
+
+def test_the_listeners_of_others_are_no_debt_of_who_changes_something() -> None:
+    """A change of 45 ms, nearly all of it for 12,800 listeners of another namespace at the same Gateway."""
+    pending = Pending(lambda changed: gateway(changed.space))
+    listeners = {BULK: 12_800, VICTIM: 1}
+    for _ in range(10):
+        changed(pending, VICTIM)
+        assert pending.next_time(0.0) == 0.0
+        pending.charge(pending.take(50, 0.0), took(0.045), 0.0, listeners)
+    assert pending._debts.is_busy(BULK, 0.0)
+    assert not pending._debts.is_busy(VICTIM, 0.0)
+    changed(pending, BULK)
+    assert pending.next_time(0.0) == 0.0, "who did nothing does not wait"
+    pending.charge(pending.take(50, 0.0), took(0.045), 0.0, listeners)
+    changed(pending, BULK)
+    assert pending.next_time(0.0) == pytest.approx(FACTOR * 0.045, rel=0.001), "they are its own"
+
+
+def test_of_two_who_change_something_the_owner_of_the_listeners_waits() -> None:
+    pending = Pending(lambda changed: gateway(changed.space))
+    changed(pending, BULK, VICTIM)
+    pending.charge(pending.take(50, 0.0), took(0.045), 0.0, {BULK: 12_800, VICTIM: 1})
+    changed(pending, BULK, VICTIM)
+    while taken := pending.take(50, 0.0):
+        pending.charge(taken, took(0.045), 0.0, {BULK: 12_800, VICTIM: 1})
+    changed(pending, BULK, VICTIM)
+    assert spaces(pending, 0.0) == {VICTIM}
+
+
+def test_what_takes_longer_than_others_can_wait_for_is_a_debt_whoever_caused_it() -> None:
+    pending = Pending(lambda changed: gateway(changed.space))
+    changed(pending, VICTIM)
+    pending.charge(pending.take(50, 0.0), took(0.3), 0.0, {BULK: 12_800})
+    changed(pending, VICTIM)
+    assert pending.next_time(0.0) == pytest.approx(FACTOR * (0.3 - FREE))
+
+
+def test_how_long_to_wait_is_decided_by_wall_time_and_whether_to_wait_by_cpu_time() -> None:
+    """On a busy machine, a change that needs 0.1 s of CPU time may delay others for 0.4 s."""
+    pending = Pending(lambda changed: gateway(changed.space))
+    changed(pending, BULK)
+    pending.charge(pending.take(50, 0.0), Charge(0.1, 0.4), 0.0)
+    changed(pending, BULK)
+    assert pending.next_time(0.0) == FACTOR * 0.4
+    changed(pending, VICTIM)
+    pending.charge(pending.take(50, 0.0), Charge(EXPENSIVE / 2, 0.4), 0.0)
+    changed(pending, VICTIM)
+    assert pending.next_time(0.0) == 0.0
+
+
+def test_a_pass_without_changes_is_charged_to_nobody() -> None:
+    pending = Pending(lambda changed: gateway(changed.space))
+    for listeners in (None, {BULK: 3}):
+        pending.charge({}, took(1.0), 0.0, listeners)
+    assert not pending._debts._spent

@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from fastroute.ext.engine.engine cimport Engine
+from fastroute.ext.message.protocol cimport PROTOCOL_FRAMED, PROTOCOL_HTTP1
 from fastroute.ext.reactor.connection cimport SIDE_DOWNSTREAM, SIDE_UPSTREAM, Connection, Parent, Stream, slab_at
 from fastroute.ext.reactor.parent cimport (
     CAUSE_REFUSED, CAUSE_VIOLATION, StreamProtocol, parent_add, parent_leave, protocol_at,
@@ -13,7 +14,7 @@ from fastroute.ext.reactor.reactor cimport Reactor, queue
 from fastroute.ext.reactor.stream cimport (
     stream_accept, stream_broken, stream_can_send, stream_ended, stream_receive, stream_refused,
 )
-from fastroute.ext.routing.poolkey cimport PROTOCOL_FRAMED, protocol_name
+from fastroute.ext.routing.poolkey cimport protocol_name
 
 WINDOWS = (STREAM_WINDOW, CONNECTION_WINDOW)
 MOST = STREAMS_MOST
@@ -208,6 +209,7 @@ cdef void release(void *state) noexcept nogil:
 
 cdef int fill() except -1:
     cdef StreamProtocol *protocol = protocol_at(PROTOCOL_FRAMED)
+    protocol.messages = PROTOCOL_HTTP1
     protocol.streams_most = STREAMS_MOST
     protocol.input_most = STREAM_WINDOW
     protocol.inputs_most = CONNECTION_WINDOW

@@ -5,7 +5,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from supervisor.published import Clock, listener, rule
 
-from fastroute.ext.http1.reason import REASONS
+from fastroute.ext.message.reason import REASONS
 from fastroute.ext.reactor.counters import BOUNDS, CONNECT_SLOT, INSTALL_SLOT, NAMELESS_SLOT, OTHER_SLOT
 from fastroute.supervisor.memory import counter_memory
 from fastroute.supervisor.slots import REST

@@ -14,6 +14,7 @@ from fastroute.apiserver.client import ApiError
 from fastroute.apiserver.kinds import BY_KIND, member
 from fastroute.apiserver.objects import Held, named
 from fastroute.resources.meta import Key
+from fastroute.settings import CONTROLLER_NAME
 
 
 class Server:
@@ -88,13 +89,17 @@ class Objects:
         self._server = server
         self.renewed = 0
         self.frozen: dict[str, Held] = {}  # by path: the version that a lagging watch has
+        self.keeps_statuses = True
 
     def held(self, kind: str, key: Key) -> Held | None:
         path = member(kind, "v1", key)
         if path in self.frozen:
             return self.frozen[path]
         one = self._server.objects.get(path)
-        return named(BY_KIND[kind], msgspec.Raw(msgspec.json.encode(one))).held if one else None
+        if one is None:
+            return None
+        held = named(BY_KIND[kind], msgspec.Raw(msgspec.json.encode(one))).held
+        return held if self.keeps_statuses else held.without_status(CONTROLLER_NAME)
 
     def renew(self) -> None:
         self.renewed += 1

@@ -24,7 +24,10 @@ class Notice(NamedTuple):
 
 
 class Backlog:
+    """`size`: the bytes of the objects in it."""
+
     def __init__(self) -> None:
+        self.size = 0
         self._notices: dict[tuple[bytes, bytes], Notice] = {}
         self._queue = FairQueue[tuple[bytes, bytes], bytes](lambda object_: object_[0])
 
@@ -36,6 +39,8 @@ class Backlog:
             object_ = notice.namespace, notice.name
             if (before := self._notices.get(object_)) is not None:
                 notice = notice._replace(since=before.since)
+                self.size -= _size(before)
+            self.size += _size(notice)
             self._notices[object_] = notice
             self._queue.add(object_)
 
@@ -44,5 +49,11 @@ class Backlog:
         taken: list[Notice] = []
         while len(taken) < most and room > 0 and (object_ := self._queue.take()) is not None:
             taken.append(self._notices.pop(object_))
-            room -= memoryview(taken[-1].content).nbytes
+            size = _size(taken[-1])
+            room -= size
+            self.size -= size
         return taken
+
+
+def _size(notice: Notice) -> int:
+    return memoryview(notice.content).nbytes

@@ -14,6 +14,7 @@ from fastroute.apiserver.objects import Held, Named, named, problem, typed
 from fastroute.resources.core import Secret
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.problem import ManifestProblem
+from fastroute.source.kubernetes import quota
 from fastroute.source.kubernetes.backlog import Notice
 from fastroute.source.kubernetes.quota import Quota
 from fastroute.source.store import Apply, Delete
@@ -22,16 +23,19 @@ NOBODY = Key("", "")
 
 
 class Collection:
-    """Objects of one kind in one served version. `restated` is called when the status of an object changed."""
+    """Objects of one kind in one served version. `restated` is called when the status of an object changed.
+    `controller_name`: ours."""
 
-    def __init__(self, row: Followed, version: str, host: str, restated: Callable[[Key], None]) -> None:
+    def __init__(
+        self, row: Followed, version: str, host: str, restated: Callable[[Key], None], controller_name: str
+    ) -> None:
         self.row, self.version = row, version
         self.held: dict[Key, Held] = {}
         self.problems: dict[Key, ManifestProblem] = {}  # objects whose last good version is kept
         self.is_listed = False  # after the first complete listing; objects held before are of another version
-        self._host, self._restated = host, restated
+        self._host, self._restated, self._controller_name = host, restated, controller_name
         self._listed: set[Key] | None = None  # while a listing is in progress
-        self._quota = Quota()  # of Secrets
+        self._secrets, self._statuses = Quota(quota.SECRETS), Quota(quota.STATUSES)
 
     def take(self, notices: Iterable[Notice]) -> Iterator[Apply | Delete]:
         """The changes for the Store."""
@@ -64,11 +68,13 @@ class Collection:
 
     def _put(self, here: Named, notice: Notice) -> Iterator[Apply]:
         key, held = here
+        if self.row.has_status and not self._statuses.admit(key, len(held.raw_status)):
+            held = held.without_status(self._controller_name)
         before = self.held.get(key)
         is_known = before is not None and self._is_followed and self.row.is_custom and held.has_same_spec(before)
         resource = None if is_known else self._typed(key, notice.content)
         self.held[key] = held
-        if self.row.has_status and (before is None or before.raw_status != held.raw_status):
+        if self.row.has_status and (before is None or not before.has_same_status(held)):
             self._restated(key)
         if self._listed is not None:
             self._listed.add(key)
@@ -89,7 +95,12 @@ class Collection:
             self.problems[key] = problem(self.row, key, error, self._host)
             return None
         self.problems.pop(key, None)
-        return self._quota.admit(resource) if isinstance(resource, Secret) else resource
+        if isinstance(resource, Secret) and not self._secrets.admit(key, resource.size):
+            most = quota.SECRETS >> 20
+            return resource.without_data(
+                f"is not read: the certificates and keys in Secrets of its namespace have more than {most} MiB"
+            )
+        return resource
 
     def _complete(self, since: float) -> Iterator[Delete]:
         listed, self._listed = self._listed or set(), None
@@ -102,6 +113,7 @@ class Collection:
         self.problems.pop(key, None)
         if self._listed is not None:
             self._listed.discard(key)
-        self._quota.drop(key)
+        self._secrets.drop(key)
+        self._statuses.drop(key)
         if self.held.pop(key, None) is not None:
             yield Delete(self.row.type, key, since)

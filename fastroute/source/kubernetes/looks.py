@@ -45,7 +45,7 @@ class Looks:
     ) -> None:
         self._client, self._take, self._looked = client, take, looked
         self._row = BY_KIND["Secret"]
-        self.collection = Collection(self._row, self._row.versions[0], client.host, lambda key: None)
+        self.collection = Collection(self._row, self._row.versions[0], client.host, lambda key: None, "")
         self.is_settled = True
         self._begun, self._all_read = trio.Event(), trio.Event()
         self.wanted: frozenset[Named] = frozenset()  # what is read

@@ -1,39 +1,41 @@
-"""Quota: how much data of the Secrets of a namespace is kept.
+"""Quota: how much is kept of the objects of each namespace.
 
-Every Secret of type kubernetes.io/tls is kept, because a certificateRef may name it at any time. Without a limit, the
-Secrets of one namespace could fill the memory of all replicas. What came first is kept; data that was refused is kept
-when the Secret changes, or after the next listing, if there is room by then.
+Two things are kept although a namespace decides how much there is of them. Without a limit, one namespace could fill
+the memory of all replicas.
+- The data of Secrets of type kubernetes.io/tls: a certificateRef may name them at any time.
+- The statuses of Gateways and routes, in which other controllers have entries too: they are compared with the wanted
+  ones. One that is not kept is read again before it is written (writing/present.py).
+What came first is kept; what was refused is kept when the object changes, or after the next listing, if there is room
+by then.
 """
 
 from collections import Counter
 
-from fastroute.resources.core import Secret
 from fastroute.resources.meta import Key
 
-MOST = 128 * 1024 * 1024  # characters of base64 in a namespace: 20,000 certificates with their keys
+SECRETS = 128 * 1024 * 1024  # characters of base64: 20,000 certificates with their keys
+STATUSES = 16 * 1024 * 1024  # bytes of JSON for each kind: 20,000 routes with one parent
 
 
 class Quota:
-    """The data that is kept."""
+    """What is kept; `most` in each namespace."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._sizes: dict[Key, int] = {}
         self._totals: Counter[str] = Counter()  # by namespace
 
-    def admit(self, secret: Secret) -> Secret:
-        """The Secret, without its data if there is no room for it."""
-        key, size = secret.key, secret.size
+    def admit(self, key: Key, size: int) -> bool:
+        """Whether there is room for an object of this size, instead of what was kept of it."""
         self.drop(key)
-        if self._totals[key.namespace] + size > MOST:
-            return secret.without_data(
-                f"is not read: the certificates and keys in Secrets of its namespace have more than {MOST >> 20} MiB"
-            )
+        if self._totals[key.namespace] + size > self._most:
+            return False
         self._sizes[key] = size
         self._totals[key.namespace] += size
-        return secret
+        return True
 
     def drop(self, key: Key) -> None:
-        """The Secret is gone."""
+        """Nothing is kept of the object any more."""
         self._totals[key.namespace] -= self._sizes.pop(key, 0)
         if not self._totals[key.namespace]:
             del self._totals[key.namespace]

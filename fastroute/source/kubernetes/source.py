@@ -224,7 +224,9 @@ class KubernetesSource:
     ) -> None:
         """`former`: the watch of the same kind in another version; its objects are kept until this watch has listed its
         own."""
-        followed = Collection(row, version, self._client.host, lambda key: self._restated(row.kind, key))
+        followed = Collection(
+            row, version, self._client.host, lambda key: self._restated(row.kind, key), self._controller_name
+        )
         if former is not None:
             followed.held.update(former.collection.held)
         path = collection(row.group, version, row.plural, namespace)

@@ -7,12 +7,15 @@ the server supports WatchList (`sendInitialEvents`), else it is read in pages. T
   `Complete` removes objects, so an interrupted listing removes nothing.
 - after an error it waits, longer each time, with a random part, so that a hundred replicas do not return at once. When
   one watch of this replica succeeds, its others follow within a second.
-A connection without answers is closed: bookmarks arrive every minute, and TCP keepalive is on (account.py).
+A connection without answers is closed: TCP keepalive is on (account.py), and a watch that receives nothing for DEAF
+opens a new stream.
 
 After a restore of etcd from an older backup, the resource versions of the server are lower than the version of the
 watch. The server then accepts the watch but sends neither events nor bookmarks until its versions are higher, and no
-error reports what has changed. So a watch that receives nothing for two bookmark periods while it is connected lists
-again.
+error reports what has changed. So a watch that receives nothing for DEAF also asks for the current version, and lists
+again if that is lower. Silence alone means nothing: a server sends a bookmark every minute, but only if its cache of
+the kind has a higher version than the one at which the stream began. Without changes of the kind, the version of the
+cache rises when etcd reports its progress (by default every 10 minutes), or when a client lists the kind.
 """
 
 import logging
@@ -33,8 +36,7 @@ PAGE = 500  # objects
 LIST_TIMEOUT = 60.0  # s, for a page
 OPEN_TIMEOUT = 60.0  # s until the response head arrives: the server may have to build its cache first
 LISTING_SILENCE = 15.0  # s; a server that sends nothing for so long in a listing does not support WatchList
-BOOKMARKS = 60.0  # s; the interval at which API servers send bookmarks to a watch that requests them
-DEAF = 2 * BOOKMARKS  # s while connected without an event or bookmark, after which everything is listed again
+DEAF = 90.0  # s while connected without an event or bookmark: 1.5 intervals of bookmarks, and less than client.SILENCE
 LIFE = (300, 600)  # s after which the server ends a stream; a random value in this range
 FIRST_DELAY, LONGEST_DELAY = 0.02, 5.0  # s between two attempts
 STEADY = 0.5  # s; a stream that lasts this long works
@@ -44,6 +46,7 @@ HEADS = 512  # events whose namespaces are read at a time
 GONE = 410
 NOT_WATCHLIST = (400, 422)  # the answers of servers that do not support sendInitialEvents
 AHEAD = 5_000  # events that wait, above which no further ones are fetched from the stream
+AHEAD_SIZE = 16 * 1024 * 1024  # bytes of them, the same
 INITIAL_END = "k8s.io/initial-events-end"
 AS_METADATA = "as=PartialObjectMetadata{};g=meta.k8s.io;v=v1"
 
@@ -225,7 +228,7 @@ class Watch:
             lines = lines[HEADS:]
             take(backlog.take(SLICE, SLICE_SIZE))
             await step_aside()
-            if not lines and len(backlog) < AHEAD:
+            if not lines and len(backlog) < AHEAD and backlog.size < AHEAD_SIZE:
                 lines = stream.lines_nowait()
 
     def _query(self) -> Mapping[str, str]:
@@ -254,16 +257,35 @@ class Watch:
         """The next lines after a listing. Empty if the stream ended, or the watch was silent for too long."""
         since, came = trio.current_time(), False
         try:
-            with trio.move_on_after(DEAF - self._unheard) as patience:
+            with trio.move_on_after(max(0.0, DEAF - self._unheard)) as patience:
                 lines = await stream.lines()
                 came = bool(lines)
         finally:
             self._unheard = 0.0 if came else self._unheard + trio.current_time() - since
         if not patience.cancelled_caught:
             return lines
-        _log.warning("%s: neither events nor bookmarks for %.0f s: listing all objects again", self._path, DEAF)
-        self._version, self._unheard = None, 0.0
+        await self._compare()
         return []
+
+    async def _compare(self) -> None:
+        """Compares the server's version with the highest one seen. If it went back, everything is listed again. If the
+        server does not tell its version, it is asked again after DEAF / 2: the events of a stream are read meanwhile.
+        """
+        self._unheard = DEAF / 2
+        content = await self._client.request(
+            "GET",
+            self._path,
+            query={**self._selection, "limit": "1"},
+            accept=f"{JSON};{AS_METADATA.format('List')}",
+        )
+        version = _PAGE.decode(content).metadata.resource_version
+        self._contact.heard(self.name)
+        self._unheard = 0.0
+        if not version.isdecimal():
+            return
+        if int(version) < self._last:
+            self._version = None
+        self._last = max(self._last, int(version))
 
     def _listed(self) -> None:
         """A listing is complete: checks whether the server's versions went back."""

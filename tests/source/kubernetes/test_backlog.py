@@ -124,6 +124,38 @@ async def test_what_arrives_meanwhile_takes_turns_too() -> None:
     assert len(taken.all) < 2 * MANY, "old versions of objects that change again are left out"
 
 
+async def test_few_large_objects_are_fetched_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """5,000 objects of 1 MB would need 5 GB."""
+    sizes: list[int] = []
+    add = Backlog.add
+
+    def counted(backlog: Backlog, notices: Any) -> None:
+        add(backlog, notices)
+        sizes.append(backlog.size)
+
+    monkeypatch.setattr(Backlog, "add", counted)
+    monkeypatch.setattr(watch, "AHEAD_SIZE", 8 * watch.SLICE_SIZE)
+    taken = Taken()
+    padding = "x" * watch.SLICE_SIZE
+    later = [
+        [line("bulk", f"b{number}-{part}{padding}", 9 * number + part) for part in range(3)] for number in range(9)
+    ]
+    await taken.process([line("bulk", "b", 2)], *later)
+    assert len(taken.all) == 1 + 3 * 9
+    assert max(sizes) < 12 * watch.SLICE_SIZE
+
+
+def test_the_size_is_that_of_what_waits() -> None:
+    backlog = Backlog()
+    for size in (400, 300):
+        backlog.add(Notice("Put", msgspec.Raw(b"x" * size), b"a", b"%d" % number) for number in range(2))
+    assert backlog.size == 600
+    backlog.take(1, ROOM)
+    assert backlog.size == 300
+    backlog.take(1, ROOM)
+    assert backlog.size == 0
+
+
 async def test_what_arrives_meanwhile_is_a_sign_of_life_of_the_server() -> None:
     taken = Taken()
     later = [[line("bulk", f"b{number}", 3 + number)] for number in range(5)]

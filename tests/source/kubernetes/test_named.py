@@ -3,6 +3,7 @@
 import json
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import msgspec
 import pytest
 import trio
 from apiserver.standin import GROUP, ApiServer
-from source.kubernetes.followed import CERTIFICATE, CLASSES, GATEWAYS, GRANTS, SECRETS, following, until
+from source.kubernetes.followed import CERTIFICATE, CLASSES, GATEWAYS, GRANTS, SECRETS, Followed, following, until
 
+from fastroute.resources.core import Secret
 from fastroute.resources.meta import Key
 from fastroute.settings import CONTROLLER_NAME
 from fastroute.source.kubernetes import backlog
@@ -25,6 +27,14 @@ def secure(*secrets: str) -> dict[str, Any]:
     return {"name": "s", "port": 443, "protocol": "HTTPS", "tls": {"certificateRefs": refs}}
 
 
+def secrets(seen: Followed) -> Mapping[Key, Secret]:
+    return seen.source.store.snapshot().secrets
+
+
+def watched(source: KubernetesSource) -> set[str]:
+    return {name.partition(" ")[2] for name in source._lives if name.startswith("Secret ")}
+
+
 async def test_secrets_of_other_types_are_followed_while_they_are_named(api: ApiServer, tmp_path: Path) -> None:
     listener = secure("odd")
     api.put(CLASSES, "ours", "", spec={"controllerName": CONTROLLER_NAME})
@@ -35,25 +45,34 @@ async def test_secrets_of_other_types_are_followed_while_they_are_named(api: Api
     api.put(SECRETS, "unnamed", type="Opaque", data={})
     key = Key("default", "odd")
     async with following(api, tmp_path) as seen:
-        secrets = seen.source.store.snapshot().secrets
-        assert list(secrets) == [key]
+        assert list(secrets(seen)) == [key]
         api.put(SECRETS, "odd", type="Opaque", data={"tls.crt": "BBBB"})
-        await until(lambda: seen.source.store.snapshot().secrets[key].data == {"tls.crt": "BBBB"})
+        await until(lambda: secrets(seen)[key].data == {"tls.crt": "BBBB"})
 
+        gone: list[Key] = []
+        seen.changed = lambda noticed: gone.extend({key} - secrets(seen).keys())  # type: ignore[method-assign]
         api.forget()  # listing the Secrets of type kubernetes.io/tls does not remove it
         api.cut()
-        await trio.sleep(0.5)
-        assert list(seen.source.store.snapshot().secrets) == [key]
+        api.put(SECRETS, "listed", **CERTIFICATE)
+        api.put(SECRETS, "odd", type="Opaque", data={"tls.crt": "CCCC"})
+        await until(
+            lambda: secrets(seen)[key].data == {"tls.crt": "CCCC"} and Key("default", "listed") in secrets(seen)
+        )
+        assert not gone
 
         api.delete(SECRETS, "odd")  # a Secret's type cannot be changed
+        await until(lambda: key not in secrets(seen))
         api.put(SECRETS, "odd", **CERTIFICATE)
-        await until(lambda: seen.source.store.snapshot().secrets.get(key, None) is not None)
-        await until(lambda: seen.source.store.snapshot().secrets[key].data == CERTIFICATE["data"])
-        before = len(seen.source.served)
+        await until(lambda: key in secrets(seen))
+        await until(lambda: not watched(seen.source))
+        assert secrets(seen)[key].data == CERTIFICATE["data"]
+        gone.clear()
         api.delete(GATEWAYS, "g")
-        await until(lambda: not any("/namespaces/" in name for name in seen.source.served))
-        assert list(seen.source.store.snapshot().secrets) == [key]
-        assert len(seen.source.served) == before
+        api.put(SECRETS, "listed", **{**CERTIFICATE, "data": {"tls.crt": "BBBB"}})
+        await until(lambda: not seen.source.store.snapshot().gateways.get(Key("default", "g")))
+        await until(lambda: secrets(seen)[Key("default", "listed")].data == {"tls.crt": "BBBB"})
+        assert not gone
+        assert key in secrets(seen)
 
 
 async def test_secrets_beyond_the_watches_are_read_in_turn_and_are_a_problem(
@@ -99,10 +118,6 @@ def victim(api: ApiServer, allowed: str = "All") -> Key:
     api.put(GATEWAYS, "g", "z-tenant", spec={**spec, "listeners": [secure("z")]})
     api.put(SECRETS, "z", "z-tenant", type="Opaque", data={"tls.crt": "AA=="})
     return Key("z-tenant", "z")
-
-
-def watched(source: KubernetesSource) -> set[str]:
-    return {name.partition(" ")[2] for name in source._lives if name.startswith("Secret ")}
 
 
 @pytest.mark.parametrize("exist", [False, True], ids=["missing", "existing"])

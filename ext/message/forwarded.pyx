@@ -1,7 +1,7 @@
 # X-Forwarded-For, -Proto, -Host, X-Request-ID and Max-Forwards sent to the backend, and which received values are kept.
 #
 # Peer outside the trusted blocks: its values of these fields are replaced, and the other fields that only a proxy may
-# send (X-Real-IP, Forwarded, X-Original-URL, ...; the range of FieldName in head.pxd) are removed. Trusted peer: its
+# send (X-Real-IP, Forwarded, X-Original-URL, ...; the range of FieldName in message.pxd) are removed. Trusted peer: its
 # address is appended to X-Forwarded-For; the other fields are kept, and added only if they are missing. The client (for
 # the log) is the last untrusted address in the list X-Forwarded-For + peer. The search ends early at an item that is
 # not an address, and at the first address if all are trusted.
@@ -17,7 +17,7 @@ from fastroute.ext.message.fieldlist cimport append_field, join_slices
 from fastroute.ext.message.items cimport next_item
 from fastroute.ext.message.message cimport (
     DROPPED_HERE, FIELD_CLAIM, FIELD_MAX_FORWARDS, FIELD_X_FORWARDED_FOR, FIELD_X_FORWARDED_HOST,
-    FIELD_X_FORWARDED_PROTO, FIELD_X_REQUEST_ID, Field,
+    FIELD_X_FORWARDED_PROTO, FIELD_X_REQUEST_ID, SCHEME_HTTP, SCHEME_HTTPS, Field,
 )
 from fastroute.ext.message.octet cimport is_text
 from fastroute.ext.message.scratch cimport Scratch, slice_bytes
@@ -279,18 +279,18 @@ cdef int _extend_for(Field *last, const Slice *address, Arena *arena) noexcept n
     return join_slices(&last.value, arena, parts, 3)
 
 
-cdef bint _client_tls(const Field *proto, bint tls) noexcept nogil:
-    """Whether the client used TLS, according to a trusted X-Forwarded-Proto (the first item of a list)."""
+cdef uint8_t _client_scheme(const Field *proto, uint8_t scheme) noexcept nogil:
+    """The scheme that the client used, according to a trusted X-Forwarded-Proto (the first item of a list)."""
     cdef Slice rest, item
     if proto == NULL:
-        return tls
+        return scheme
     rest = proto.value
     if next_item(&rest, &item):
         if is_text(item.data, item.size, b"https", 5):
-            return True
+            return SCHEME_HTTPS
         if is_text(item.data, item.size, b"http", 4):
-            return False
-    return tls
+            return SCHEME_HTTP
+    return scheme
 
 
 cdef int _forward_id(Forwarded *said, Entropy *entropy, Message *message, Arena *arena) noexcept nogil:
@@ -306,9 +306,9 @@ cdef int _forward_id(Forwarded *said, Entropy *entropy, Message *message, Arena 
     return _append(message, arena, b"X-Request-ID", 12, said.request_id)
 
 
-cdef int forward(Forwarded *said, const Peer *peer, bint *tls, Entropy *entropy, Message *message,
-                 Arena *arena) noexcept nogil:
-    cdef bint client_tls = _client_tls(said.proto, tls[0])
+cdef int forward(Forwarded *said, const Peer *peer, Entropy *entropy, Message *message, Arena *arena) noexcept nogil:
+    cdef uint8_t client_scheme = _client_scheme(said.proto, message.scheme)
+    cdef bint secure = message.scheme == SCHEME_HTTPS
     cdef Slice address, proto
     address.data = <const char *> peer.text
     address.size = peer.text_size
@@ -320,11 +320,11 @@ cdef int forward(Forwarded *said, const Peer *peer, bint *tls, Entropy *entropy,
     if _forward_id(said, entropy, message, arena) < 0:
         return -1
     if said.proto == NULL:
-        proto.data = b"https" if tls[0] else b"http"
-        proto.size = 5 if tls[0] else 4
+        proto.data = b"https" if secure else b"http"
+        proto.size = 5 if secure else 4
         if _append(message, arena, b"X-Forwarded-Proto", 17, proto) < 0:
             return -1
-    tls[0] = client_tls
+    message.scheme = client_scheme
     if said.host == NULL and message.authority.size:
         return _append(message, arena, b"X-Forwarded-Host", 16, message.authority)
     return 0
@@ -394,8 +394,9 @@ cdef class Forwarding:
         cdef Peer who
         self._peer(peer, &who)
         scratch.request("GET", "/", None, host, fields)
+        scratch.message.scheme = SCHEME_HTTPS if tls else SCHEME_HTTP
         forward_begin(&said, self._trusted, &who, &scratch.message)
-        if forward(&said, &who, &tls, self._entropy, &scratch.message, &scratch.arena) < 0:
+        if forward(&said, &who, self._entropy, &scratch.message, &scratch.arena) < 0:
             raise MemoryError
         client, request_id = slice_bytes(&said.client), slice_bytes(&said.request_id)
         return scratch.fields(), client.decode("latin-1"), request_id.decode("latin-1")
@@ -407,7 +408,6 @@ cdef class Forwarding:
         cdef clock_t began
         cdef Message message
         cdef uint32_t used, size, _round
-        cdef bint tls
         cdef Field received[16]
         cdef Peer who
         self._peer(peer, &who)
@@ -419,7 +419,6 @@ cdef class Forwarding:
         for _round in range(rounds):
             scratch.message, scratch.arena.used = message, used
             memcpy(message.fields, received, size)
-            tls = False
             forward_begin(&said, self._trusted, &who, &scratch.message)
-            forward(&said, &who, &tls, self._entropy, &scratch.message, &scratch.arena)
+            forward(&said, &who, self._entropy, &scratch.message, &scratch.arena)
         return (clock() - began) / 1e6

@@ -1,18 +1,13 @@
-"""Requests to HTTP/1 backends, and their answers; see http1_upstream.pxd.
+"""Requests to HTTP/1 backends, and their answers; see http1_backend.pxd, and backend.pxd for what each function does.
 
 Bodies are passed on unchanged, in chunks if they came in chunks, except for a client that takes no chunks: then their
 content is.
 """
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memmove, memset
 
-from fastroute.ext.exchange.arrival cimport (
-    EVENT_CLOSED, EVENT_HEAD, EVENT_INTERIM, EVENT_MALFORMED, EVENT_NONE, EVENT_NO_ROOM, EVENT_PIECE,
-)
-from fastroute.ext.exchange.http1_downstream cimport client_takes_chunks
-from fastroute.ext.exchange.trailing cimport trailers_pass
-from fastroute.ext.http1.body cimport Body, body_decode, body_pass, body_start, body_take
+from fastroute.ext.http1.body cimport Body, body_decode, body_pass, body_restart, body_start, body_take
 from fastroute.ext.http1.head cimport FRAMING_CHUNKED, FRAMING_CLOSE
 from fastroute.ext.http1.parser cimport parse_response
 from fastroute.ext.http1.write cimport write_request
@@ -20,28 +15,37 @@ from fastroute.ext.memory.buffer cimport (
     buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_reserve, buffer_size,
 )
 from fastroute.ext.memory.slice cimport Slice
-from fastroute.ext.reactor.exchange cimport STAGE_WAITING
+from fastroute.ext.message.message cimport Message
+from fastroute.ext.reactor.connection cimport Connection
+from fastroute.ext.reactor.exchange cimport Exchange
 from fastroute.ext.reactor.inet cimport iovec
-from fastroute.ext.reactor.reactor cimport receive, transmit
+from fastroute.ext.reactor.reactor cimport Reactor, put, receive, transmit
+from fastroute.ext.sides.arrival cimport (
+    EVENT_CLOSED, EVENT_END, EVENT_HEAD, EVENT_INTERIM, EVENT_MALFORMED, EVENT_NONE, EVENT_NO_ROOM, EVENT_PIECE,
+    Arrival, Piece,
+)
+from fastroute.ext.sides.client cimport client_takes_chunks
+from fastroute.ext.sides.http1_trailing cimport http1_trailers
 
 
 # --- the request
 
 
-cdef uint32_t backend_write(Reactor r, const Message *message) noexcept nogil:
-    return write_request(r.outgoing, r.outgoing_size, message)
-
-
-cdef int backend_send(Reactor r, Connection *u, Exchange *x, const char *body, uint32_t size) noexcept nogil:
+cdef int send(Reactor r, Connection *u, const Message *message, const Piece *piece) noexcept nogil:
     cdef iovec parts[2]
     parts[0].iov_base = r.outgoing
-    parts[0].iov_len = backend_write(r, &x.request)
-    parts[1].iov_base = <char *> body
-    parts[1].iov_len = size
-    return transmit(r, u, parts, 2 if size else 1)
+    parts[0].iov_len = write_request(r.outgoing, r.outgoing_size, message)
+    parts[1].iov_base = <char *> piece.data.data
+    parts[1].iov_len = piece.data.size
+    return transmit(r, u, parts, 2 if piece.data.size else 1)
 
 
-cdef int backend_body(Reactor r, Connection *u, const Piece *piece) noexcept nogil:
+cdef int queue_head(Reactor r, Connection *u, const Message *message) noexcept nogil:
+    cdef uint32_t size = write_request(r.outgoing, r.outgoing_size, message)
+    return put(r, u, r.outgoing, size) if size else -1
+
+
+cdef int body(Reactor r, Connection *u, const Piece *piece) noexcept nogil:
     cdef iovec part
     part.iov_base = <char *> piece.data.data
     part.iov_len = piece.data.size
@@ -51,7 +55,7 @@ cdef int backend_body(Reactor r, Connection *u, const Piece *piece) noexcept nog
 # --- the answer
 
 
-cdef int backend_receive(Reactor r, Connection *u, uint32_t room, Arrival *arrival) noexcept nogil:
+cdef int receive_answer(Reactor r, Connection *u, uint32_t room, Arrival *arrival) noexcept nogil:
     cdef long size
     memset(arrival, 0, sizeof(Arrival))
     arrival.kept = buffer_size(&u.input) != 0
@@ -69,12 +73,13 @@ cdef int backend_receive(Reactor r, Connection *u, uint32_t room, Arrival *arriv
         if size > 0:
             u.input.end += size
             arrival.size = buffer_size(&u.input)
+    arrival.fresh = <uint32_t> size if size > 0 else 0
     arrival.closed = size < 0
     arrival.clean = size == -1
     return 0
 
 
-cdef void backend_forget(Connection *u, const Arrival *arrival) noexcept nogil:
+cdef void forget(Connection *u, const Arrival *arrival) noexcept nogil:
     if arrival.kept:
         buffer_free(&u.input)
 
@@ -87,11 +92,11 @@ cdef int keep_rest(Connection *u, const Arrival *arrival) noexcept nogil:
     return buffer_append(&u.input, arrival.data, arrival.size)
 
 
-cdef int take_head(Reactor r, const Exchange *x, Connection *u, Arrival *arrival) noexcept nogil:
+cdef int take_head(Reactor r, Connection *u, Arrival *arrival) noexcept nogil:
     cdef int taken
     r.arena.used = 0
-    taken = parse_response(&r.head, arrival.data, arrival.size, &u.scanned, x.method, x.upgrades, &r.head_limits,
-                           &r.arena)
+    taken = parse_response(&r.head, arrival.data, arrival.size, &u.scanned, arrival.method, arrival.upgrades,
+                           &r.head_limits, &r.arena)
     if taken < 0:
         arrival.refusal = -taken
         return EVENT_MALFORMED
@@ -101,20 +106,21 @@ cdef int take_head(Reactor r, const Exchange *x, Connection *u, Arrival *arrival
     arrival.data += taken
     arrival.size -= taken
     arrival.taken = taken
+    arrival.message = &r.head.message
     if r.head.message.status < 200 and r.head.message.status != 101:
         return EVENT_INTERIM
     arrival.headed = True
     return EVENT_HEAD
 
 
-cdef long decode(Reactor r, Exchange *x, Arrival *arrival) noexcept nogil:
+cdef long decode(Reactor r, Connection *u, Arrival *arrival) noexcept nogil:
     """Removes chunk framing in place: the piece is the content. Returns the bytes taken or -Refusal."""
     cdef const char *content
     cdef uint32_t size
     cdef uint32_t at = 0
     cdef long taken
-    while at < arrival.size and not x.response_body.complete:
-        taken = body_decode(&x.response_body, arrival.data + at, arrival.size - at, &r.head_limits, &content, &size)
+    while at < arrival.size and not u.frames.complete:
+        taken = body_decode(&u.frames, arrival.data + at, arrival.size - at, &r.head_limits, &content, &size)
         if taken < 0:
             return taken
         memmove(arrival.data + arrival.piece.data.size, content, size)
@@ -123,52 +129,54 @@ cdef long decode(Reactor r, Exchange *x, Arrival *arrival) noexcept nogil:
     return at
 
 
-cdef int take_piece(Reactor r, Exchange *x, Arrival *arrival) noexcept nogil:
+cdef int take_piece(Reactor r, Connection *u, const Exchange *x, Arrival *arrival) noexcept nogil:
     cdef Piece *piece = &arrival.piece
-    cdef bint chunked = x.response_body.framing == FRAMING_CHUNKED
+    cdef bint chunked = u.frames.framing == FRAMING_CHUNKED
+    cdef uint64_t before = u.frames.decoded
     cdef long taken = arrival.size
     cdef Slice section
     piece.data = Slice(arrival.data, 0)
-    piece.chunked = chunked and client_takes_chunks(x)
+    piece.chunked = chunked and (x is NULL or client_takes_chunks(x))
     if chunked and not piece.chunked:
-        taken = decode(r, x, arrival)
-    elif x.response_body.framing == FRAMING_CLOSE:
+        taken = decode(r, u, arrival)
+    elif u.frames.framing == FRAMING_CLOSE:
         piece.data.size = arrival.size
+        u.frames.decoded += arrival.size
     else:
-        taken = body_pass(&x.response_body, arrival.data, arrival.size, &r.head_limits, &piece.data, &section)
+        taken = body_pass(&u.frames, arrival.data, arrival.size, &r.head_limits, &piece.data, &section)
         if taken >= 0:
             r.arena.used = 0        # the head has been written
-            if trailers_pass(r, x, &x.response_body, &piece.data, section) < 0:
+            if x is not NULL and http1_trailers(r, x, True, &u.frames, section, piece) < 0:
                 return EVENT_NO_ROOM
     if taken < 0:
         arrival.refusal = <int> -taken
         return EVENT_MALFORMED
     arrival.data += taken
     arrival.size -= <uint32_t> taken
+    arrival.taken = <uint32_t> taken
     arrival.headed = False
-    piece.end = x.response_body.complete
+    piece.size = <uint32_t> (u.frames.decoded - before)
+    piece.end = u.frames.complete
     return EVENT_PIECE
 
 
-cdef int backend_event(Reactor r, Exchange *x, Connection *u, Arrival *arrival) noexcept nogil:
+cdef int next_event(Reactor r, Connection *u, const Exchange *x, Arrival *arrival) noexcept nogil:
     if arrival.closed:
-        return EVENT_CLOSED
+        return EVENT_END if arrival.clean and not arrival.waiting and u.frames.framing == FRAMING_CLOSE else EVENT_CLOSED
     if arrival.size == 0 and not arrival.headed:
         if arrival.taken:
-            backend_forget(u, arrival)
+            forget(u, arrival)
         return EVENT_NONE
-    if x.stage == STAGE_WAITING and not arrival.headed:
-        return take_head(r, x, u, arrival)
-    return take_piece(r, x, arrival)
+    if arrival.waiting and not arrival.headed:
+        return take_head(r, u, arrival)
+    return take_piece(r, u, x, arrival)
 
 
-cdef void backend_accept(Reactor r, Exchange *x) noexcept nogil:
-    x.upstream_keeps = r.head.message.keep_alive
-    body_start(&x.response_body, r.head.framing, r.head.message.content_length)
-    x.response_body.nominated = r.head.nominates
+cdef void accept(Reactor r, Connection *u) noexcept nogil:
+    body_restart(&u.frames, &r.head)
 
 
-cdef bint backend_has_all(Reactor r, const Arrival *arrival, bint *exact) noexcept nogil:
+cdef bint has_all(Reactor r, const Arrival *arrival, bint *exact) noexcept nogil:
     cdef Body body
     cdef long taken = 0
     body_start(&body, r.head.framing, r.head.message.content_length)
@@ -178,5 +186,12 @@ cdef bint backend_has_all(Reactor r, const Arrival *arrival, bint *exact) noexce
     return body.complete
 
 
-cdef bint backend_is_reusable(const Exchange *x, const Connection *u, bint keeps, bint exact) noexcept nogil:
-    return exact and keeps and x.request_body.complete and not x.upload_over and buffer_size(&u.output) == 0
+cdef void http1_backend(BackendSide *side) noexcept:
+    side.send = send
+    side.queue_head = queue_head
+    side.body = body
+    side.receive = receive_answer
+    side.event = next_event
+    side.accept = accept
+    side.has_all = has_all
+    side.forget = forget

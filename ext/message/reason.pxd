@@ -39,7 +39,7 @@ cdef enum LocalReason:
     REASON_BUFFERS_FULL         # 503: all connections together buffer too much, and this one buffered the most
     REASON_UPLOAD_TIMEOUT       # 504: the backend took nothing of the request body for too long
     REASON_COUNT                # number of reasons above
-    REASON_REFUSED = 64         # + Refusal: http1 refused the head or body of the request
+    REASON_REFUSED = 64         # + Refusal: the head or body of the request was refused
 
 cdef const char *reason_name(int reason) noexcept nogil         # snake_case; "none" for REASON_NONE and unknown ones
 # The option that sets the limit or time that was exceeded; static. NULL if none was exceeded.

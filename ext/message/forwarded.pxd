@@ -38,10 +38,9 @@ cdef void peer_set(Peer *peer, const TrustedProxies *trusted, uint16_t family, c
 # this peer must not send, so that no match sees them.
 cdef void forward_begin(Forwarded *said, const TrustedProxies *trusted, const Peer *peer,
                         Message *message) noexcept nogil
-# After matching and before the filters: adds or extends the forwarding fields, and sets `said.request_id`. `tls`: whether
-# the peer used TLS; set to whether the client did, according to a trusted X-Forwarded-Proto. Returns 0, or -1 if the
-# arena is full or the kernel gives no random bytes.
-cdef int forward(Forwarded *said, const Peer *peer, bint *tls, Entropy *entropy, Message *message,
-                 Arena *arena) noexcept nogil
-# Decrements Max-Forwards, which `head` must have and which must not be 0. Returns 0, or -1 if the arena is full.
+# After matching and before the filters: adds or extends the forwarding fields, and sets `said.request_id`. The scheme of
+# the message is that of the peer's connection; it becomes that of the client, according to a trusted X-Forwarded-Proto.
+# Returns 0, or -1 if the arena is full or the kernel gives no random bytes.
+cdef int forward(Forwarded *said, const Peer *peer, Entropy *entropy, Message *message, Arena *arena) noexcept nogil
+# Decrements Max-Forwards, which `message` must have and which must not be 0. Returns 0, or -1 if the arena is full.
 cdef int count_forward(Message *message, Arena *arena) noexcept nogil

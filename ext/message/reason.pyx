@@ -1,6 +1,6 @@
 # The names of reasons, for the access log and the metrics, and the mapping of the control plane's names of them.
 
-from fastroute.ext.http1.refusal cimport REFUSAL_COUNT, refusal_option, refusal_reason
+from fastroute.ext.message.refusal cimport REFUSAL_COUNT, refusal_option, refusal_reason
 
 cdef const char *NAMES[34]
 NAMES[:] = [

@@ -1,0 +1,62 @@
+# The side of an exchange towards the client, by the protocol of its connection: the events of which a request consists,
+# and the operations by which it is answered. Only the rows (side.pxd) know protocols.
+
+from libc.stdint cimport uint8_t, uint32_t
+
+from fastroute.ext.message.message cimport VERSION_HTTP10, Message
+from fastroute.ext.reactor.connection cimport LAYER_STREAM, Connection
+from fastroute.ext.reactor.exchange cimport CODING_CHUNKS, CODING_CLOSE, VERDICT_CLOSE, VERDICT_RESET, Exchange
+from fastroute.ext.reactor.reactor cimport Reactor
+from fastroute.ext.sides.arrival cimport Arrival, Piece
+from fastroute.ext.sides.side cimport ClientSide
+
+
+# The row of a Protocol; it is static.
+cdef ClientSide *client_side(uint8_t protocol) noexcept nogil
+
+# --- events
+
+# Receives once between requests: EVENT_HEAD, EVENT_PART, EVENT_NONE, or a failure.
+cdef int client_read(Reactor r, Connection *c, Arrival *arrival) noexcept nogil
+# Whether a request has arrived in part. False: what has arrived means nothing.
+cdef bint client_has_begun(const Connection *c) noexcept nogil
+# The exchange begins with what client_read has reported: EVENT_HEAD, EVENT_MALFORMED, or EVENT_PART if no more of the head
+# is awaited.
+cdef void client_begin(Reactor r, Connection *c, Exchange *x, int event) noexcept nogil
+# Receives once, at most `most` bytes, or takes what has arrived before.
+cdef void client_receive(Reactor r, Connection *c, uint32_t most, Arrival *arrival) noexcept nogil
+# The next event of the body of the request: EVENT_PIECE, EVENT_NONE, or a failure.
+cdef int client_event(Reactor r, Connection *c, Exchange *x, Arrival *arrival) noexcept nogil
+# Takes what belongs to the body, and reports only its size and its end in `piece`. Returns 0, or a Refusal.
+cdef int client_skip(Reactor r, Connection *c, Arrival *arrival) noexcept nogil
+# Keeps what was not taken: it follows the request. Pieces are not valid any more. Returns 0, or -1 if out of memory.
+cdef int client_keep_rest(Connection *c, const Arrival *arrival) noexcept nogil
+
+# --- operations
+
+# Adds an interim answer to the `written` bytes in `r.outgoing`: all of one read are sent together. False: no room.
+cdef bint client_interim(Reactor r, Connection *c, Exchange *x, const Message *message, uint32_t *written) noexcept nogil
+# Begins the final answer: its head is sent with the first piece of the body. `close`: it is the last answer on this
+# connection. Returns the bytes of the head in `r.outgoing`; 0: no room.
+cdef uint32_t client_head(Reactor r, Connection *c, Exchange *x, const Message *message, bint close) noexcept nogil
+# Sends the `head` bytes that client_head has written, if any, and a piece of the body; the last one ends the answer.
+# Returns 0, or -1 if the connection is broken.
+cdef int client_body(Reactor r, Connection *c, Exchange *x, uint32_t head, const Piece *piece) noexcept nogil
+# Ends an answer whose last piece was sent without saying that it is the last. Returns like client_body.
+cdef int client_end(Reactor r, Connection *c, Exchange *x) noexcept nogil
+
+# --- what the protocol has decided for this answer, in Exchange.version and Exchange.coding
+
+# Whether the client knows interim answers (RFC 9110 section 15.2).
+cdef inline bint client_knows_interim(const Exchange *x) noexcept nogil:
+    return x.version != VERSION_HTTP10
+# Whether pieces may be in chunks.
+cdef inline bint client_takes_chunks(const Exchange *x) noexcept nogil:
+    return x.coding == CODING_CHUNKS
+# Whether an end of the connection, or of the stream, shows the client that a partial answer is not complete.
+cdef inline bint client_sees_cut(const Connection *c, const Exchange *x) noexcept nogil:
+    return c.layer != LAYER_STREAM and (x.coding != CODING_CLOSE or x.response_body.complete)
+# Aborts the exchange: the Verdict by which its connection or stream must end at once, so that the client does not take a
+# partial answer for a complete one.
+cdef inline int client_abort(const Connection *c, const Exchange *x) noexcept nogil:
+    return VERDICT_RESET if c.layer == LAYER_STREAM or (x.answered and not client_sees_cut(c, x)) else VERDICT_CLOSE
