@@ -44,7 +44,7 @@ def allowed(name: str) -> bool:
 # others know Messages only (ext/message), so another protocol does not concern them.
 HTTP1_USERS = {
     "sides/http1_client.pyx", "sides/http1_backend.pyx", "sides/http1_trailing.pxd", "sides/http1_trailing.pyx",
-    "reactor/connection.pxd", "reactor/reactor.pxd",
+    "sides/http1_chunk.pxd", "sides/http1_chunk.pyx", "reactor/connection.pxd", "reactor/reactor.pxd",
 }  # fmt: skip
 
 

@@ -12,17 +12,17 @@ pools are lists through the slab of that engine.
 from typing import NamedTuple
 
 from libc.errno cimport errno
-from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport UINT32_MAX, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport malloc, realloc
 from posix.time cimport CLOCK_MONOTONIC
 
 import os
 import random
 
+from fastroute.ext.engine.drain cimport drain_begin
 from fastroute.ext.engine.listener cimport datagrams_open, listener_leave, listener_open
 from fastroute.ext.engine.side cimport SIDE_ROWS
 from fastroute.ext.engine.turn cimport ring, turn
-from fastroute.ext.engine.visit cimport parent_drain
 from fastroute.ext.exchange.pace cimport PACE_WINDOW
 from fastroute.ext.exchange.relief cimport relief_open
 from fastroute.ext.memory.buffer cimport buffers_total
@@ -116,15 +116,19 @@ cdef class Engine:
 
     def unlisten(self, place not None, int fd=-1):
         """Accepts the queued connections of the place, or of `fd` only, and closes its sockets. Connections stay."""
-        cdef uint32_t index = self.indexes[place]
+        self.leave(self.indexes[place], fd)
+        self.wake()
+
+    cdef int leave(self, int64_t index, int fd) except -1:
+        """Removes the listeners of one socket index, or only the one with `fd`, or all of them (`index` < 0)."""
         cdef uint32_t i = self.r.listeners_count
         cdef Connection *listener
         while i > 0:        # from the end, because a listener that closes at once leaves the list
             i -= 1
             listener = slab_find(&self.r.slab, self.r.listeners[i])
-            if listener.listener == index and (fd < 0 or listener.fd == fd):
+            if index < 0 or (listener.listener == index and (fd < 0 or listener.fd == fd)):
                 listener_leave(self.r, listener)
-        self.wake()
+        return 0
 
     def install(self, Tables tables not None):
         """Routes new requests by `tables`; exchanges in flight keep the old tables."""
@@ -186,18 +190,10 @@ cdef class Engine:
         self.r.announcing = True
 
     def drain(self):
-        """Accepts what is queued, then stops; closes connections that are idle for a second; completes the others."""
-        cdef uint32_t i
-        cdef Connection *c
-        cdef Reactor r = self.r
-        r.announcing = r.draining = True
-        read_clock(r)
-        for i in range(1, r.slab.chunks_count * CHUNK):
-            c = slab_at(&r.slab, i)
-            if c.parent is not NULL:
-                parent_drain(r, c)
-            else:
-                SIDE_ROWS[c.side].drain(r, c)
+        """Accepts what is queued, then stops; closes connections that are idle for a second; completes the others. The
+        next turns do this."""
+        drain_begin(self.r)
+        self.leave(-1, -1)
         self.wake()
 
     def statistics(self):

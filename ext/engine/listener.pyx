@@ -26,6 +26,7 @@ cdef extern from *:
 
 cdef enum:
     ACCEPT_MOST = 16        # connections accepted per visit
+    ACCEPT_TIME = 200       # microseconds after which a visit accepts no further connection
     PAUSE = 100             # milliseconds without accepting after descriptors ran out, or no connection could end
     RESUME_MOST = 16        # listeners from which one call of listeners_resume accepts
 
@@ -122,9 +123,10 @@ cdef void unpause(Reactor r, Connection *listener) noexcept nogil:
 cdef void listeners_resume(Reactor r) noexcept nogil:
     cdef Connection *listener
     cdef uint64_t handle
+    cdef uint64_t until = r.now + ACCEPT_TIME
     cdef int _
     for _ in range(RESUME_MOST):
-        if not listeners_can_resume(r):
+        if r.now > until or not listeners_can_resume(r):
             return
         listener = slab_at(&r.slab, r.paused_first)
         handle = handle_of(listener)
@@ -156,6 +158,7 @@ cdef void listener_accept(Reactor r, Connection *listener) noexcept nogil:
     cdef uint32_t size
     cdef int fd, i
     cdef int most = ACCEPT_MOST if listener.state == STATE_LEAVING else <int> listener.requests
+    cdef uint64_t until = r.now + ACCEPT_TIME
     for i in range(most):
         if not has_room(r) and listener.state != STATE_LEAVING:
             if not is_full(r):
@@ -173,6 +176,8 @@ cdef void listener_accept(Reactor r, Connection *listener) noexcept nogil:
             refused(r, listener, i)
             return
         adopt(r, listener, fd, &address)
+        if r.now > until:       # its event is reported again
+            break
     listener.requests = ACCEPT_MOST if most * 2 > ACCEPT_MOST else most * 2
     if listener.state == STATE_LEAVING:
         queue(r, listener)

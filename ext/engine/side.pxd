@@ -11,7 +11,7 @@ cdef struct SideRow:
     # Does everything that is possible now: after an event, or because the connection is in the ready list.
     void (*advance)(Reactor r, Connection *c) noexcept nogil
     void (*expired)(Reactor r, Connection *c) noexcept nogil    # its deadline has passed
-    void (*drain)(Reactor r, Connection *c) noexcept nogil      # the engine drains
+    void (*drain)(Reactor r, Connection *c) noexcept nogil      # the engine drains; listeners have left before
     void (*close)(Reactor r, Connection *c) noexcept nogil      # ends it now; the engine is being closed
 
 # By Side. No side costs more instructions than with comparisons: a function of another module is called through a pointer

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint64_t
 
-from fastroute.ext.engine.listener cimport listener_accept, listener_close, listener_expired, listener_leave
+from fastroute.ext.engine.listener cimport listener_accept, listener_close, listener_expired
 from fastroute.ext.exchange.downstream cimport downstream_advance, downstream_close, downstream_expired
 from fastroute.ext.exchange.idle cimport idle_stays
 from fastroute.ext.exchange.mirroring cimport mirror_advance, mirror_close, mirror_expired
@@ -12,7 +12,7 @@ from fastroute.ext.reactor.connection cimport (
     LAYER_STREAM, SIDE_DOWNSTREAM, SIDE_HEEDED, SIDE_LISTENER, SIDE_NONE, SIDE_TIMER, SIDE_UPSTREAM, STATE_HELLO,
     STATE_IDLE, STATE_POOLED, slab_find,
 )
-from fastroute.ext.reactor.reactor cimport hurry, set_deadline
+from fastroute.ext.reactor.reactor cimport hurry, read_clock, set_deadline
 
 cdef enum:
     DRAIN_IDLE = 1000       # milliseconds after which an idle client connection is closed while the engine drains
@@ -20,7 +20,7 @@ cdef enum:
 SIDE_ROWS[<int> SIDE_NONE] = SideRow(nothing, nothing, nothing, nothing)
 SIDE_ROWS[<int> SIDE_TIMER] = SideRow(timer_rang, nothing, nothing, nothing)
 SIDE_ROWS[<int> SIDE_HEEDED] = SideRow(heeded_is_ready, nothing, nothing, nothing)
-SIDE_ROWS[<int> SIDE_LISTENER] = SideRow(listener_accept, listener_expired, listener_leave, listener_close)
+SIDE_ROWS[<int> SIDE_LISTENER] = SideRow(listener_accept, listener_expired, nothing, listener_close)
 SIDE_ROWS[<int> SIDE_DOWNSTREAM] = SideRow(downstream_advance, client_expired, client_drain, downstream_close)
 SIDE_ROWS[<int> SIDE_UPSTREAM] = SideRow(backend_advance, backend_expired, backend_drain, backend_close)
 
@@ -48,7 +48,7 @@ cdef void client_expired(Reactor r, Connection *c) noexcept nogil:
 
 
 cdef void client_drain(Reactor r, Connection *c) noexcept nogil:
-    if is_idle(c):
+    if is_idle(c) and c.deadline > r.milliseconds + DRAIN_IDLE:
         set_deadline(r, c, drain_deadline(r, c))
 
 
@@ -63,7 +63,7 @@ cdef uint64_t drain_deadline(Reactor r, const Connection *c) noexcept nogil:
     cdef uint64_t since = c.deadline - (r.times.idle if c.state == STATE_IDLE else r.times.head)
     if c.leave_at != 0:
         return min(c.deadline, r.milliseconds + DRAIN_IDLE)
-    return since + DRAIN_IDLE if since + DRAIN_IDLE > r.milliseconds else r.milliseconds
+    return max(since + DRAIN_IDLE, r.milliseconds)
 
 
 # --- backends: the connection of a client continues its exchange; a mirror has no client, and an idle one no exchange
@@ -97,6 +97,7 @@ cdef void backend_expired(Reactor r, Connection *u) noexcept nogil:
 cdef void backend_drain(Reactor r, Connection *u) noexcept nogil:
     if u.state == STATE_POOLED:
         upstream_close(r, u)
+        read_clock(r)
 
 
 cdef void backend_close(Reactor r, Connection *u) noexcept nogil:

@@ -7,7 +7,7 @@ from fastroute.ext.reactor.reactor cimport Reactor
 
 
 cdef enum:
-    EVENTS = 256                # fetched at once
+    EVENTS = 64                 # fetched at once
 
 cdef struct Turns:
     epoll_event events[EVENTS]

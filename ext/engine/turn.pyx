@@ -4,11 +4,16 @@ A turn fetches events and handles them, then visits each connection in the ready
 passed. It ends when nothing is left or its time is up. While traffic is dense it also waits for more events, up to
 LINGER in total: returning through Python for every few events would cost more than the events. It does not wait while
 trio has work to do on a descriptor passed to Engine.heed.
+
+A turn is a sequence of steps: an event, a visit, a deadline, some connections that are accepted or examined. The clock is
+read after each, so a turn takes longer than BUDGET by one step. The search for connections to end has a part of BUDGET for
+itself, in which no other step begins; handshakes that wait have SHARE in addition.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
 from posix.time cimport itimerspec
 
+from fastroute.ext.engine.drain cimport drain_on
 from fastroute.ext.engine.listener cimport listeners_can_resume, listeners_resume
 from fastroute.ext.engine.side cimport SIDE_ROWS
 from fastroute.ext.engine.visit cimport parent_expired, visit
@@ -27,10 +32,12 @@ cdef extern from "<sys/timerfd.h>" nogil:
     int TFD_TIMER_ABSTIME
 
 cdef enum:
-    BUDGET = 2500           # microseconds after which a turn handles nothing more; its last step can take 1 ms or more
+    BUDGET = 2500           # microseconds after which a turn begins no further step
     LINGER = 2200           # microseconds after which a turn does not wait any more
     WAIT = 1                # milliseconds of one such wait
     SHARE = 1000            # microseconds of handshakes that waited, also in a turn that has no time left
+    RELIEF = 500            # microseconds of BUDGET for the search for connections to end, if the buffers are full
+    MOVES = 32              # deadlines that a step moves to later slots of the wheel
     LOG_AGE = 500           # maximum milliseconds until a log line is written
 
 
@@ -43,6 +50,8 @@ cdef bint turn(Reactor r, Turns *turns) noexcept nogil:
     slab_exhume(&r.slab)
     if r.upstreams.pools.unused is not NULL:
         upstream_forget(r)
+    if r.undrained != 0:
+        drain_on(r)
     r.waiting.spent = 0
     while True:
         more = visit_all(r, turns, start)
@@ -57,12 +66,19 @@ cdef bint turn(Reactor r, Turns *turns) noexcept nogil:
     flush_log(r)
     arm(r)
     read_clock(r)
-    more = more or r.waiting.flows.count != 0 or r.upstreams.pools.unused is not NULL or listeners_can_resume(r)
+    more = (more or r.waiting.flows.count != 0 or r.upstreams.pools.unused is not NULL or r.undrained != 0
+            or listeners_can_resume(r))
     turns.made += 1
     store_word(&r.counters.words[<uint32_t> FIXED_BUFFERED], buffers_total())
     count(r.counters, FIXED_TURNS, 1)
     note_worst(r, &turns.worst, r.now - start)
     return more
+
+
+cdef bint is_over(Reactor r, uint64_t start) noexcept nogil:
+    """Whether the turn begins no further step, except those of the search and of handshakes."""
+    cdef uint64_t kept = RELIEF if buffers_total() > r.max_buffered else 0
+    return r.now - start + kept > BUDGET
 
 
 cdef void shake_waiting(Reactor r) noexcept nogil:
@@ -82,24 +98,25 @@ cdef bint fetch(Reactor r, Turns *turns, int timeout) noexcept nogil:
 
 
 cdef void look_at_pools(Reactor r, Turns *turns) noexcept nogil:
-    """Handles events of idle upstream connections, and of those with streams, first: a request in the same batch must not
-    get a connection that has ended or has sent unexpected bytes."""
+    """Notes the events of idle upstream connections, and of those with streams, before all others: a request in the same
+    batch must not get a connection that has ended or has sent unexpected bytes."""
     cdef Connection *c
     cdef int i
     for i in range(turns.count):
         c = slab_find(&r.slab, turns.events[i].data.u64)
         if c is not NULL and c.side == SIDE_UPSTREAM and (c.state == STATE_POOLED or c.parent is not NULL):
-            handle_event(r, &turns.events[i])
-            turns.events[i].data.u64 = 0
+            note_events(c, turns.events[i].events)
 
 
 cdef bint visit_all(Reactor r, Turns *turns, uint64_t start) noexcept nogil:
     """Handles events, deadlines and the ready list until all are empty. True: the time was up before that."""
     while True:
         if turns.next >= turns.count:
+            if is_over(r, start):
+                return True
             fetch(r, turns, 0)
         while turns.next < turns.count:
-            if r.now - start > BUDGET:
+            if is_over(r, start):
                 return True
             handle_event(r, &turns.events[turns.next])
             turns.next += 1
@@ -126,7 +143,7 @@ cdef bint visit_ready(Reactor r, uint64_t start) noexcept nogil:
     cdef uint32_t index = 0
     cdef Connection *c
     while r.ready.first != 0 and index != last:
-        if r.now - start > BUDGET:
+        if is_over(r, start):
             return False
         c = unqueue(r, &r.ready)
         index = c.index
@@ -140,14 +157,14 @@ cdef void handle_event(Reactor r, const epoll_event *event) noexcept nogil:
     if c is NULL:
         return
     read_clock(r)
-    note_edges(c, event.events)
+    note_events(c, event.events)
     if c.parent is not NULL:
         queue(r, c)             # it shares the turn with others, however many streams it has
     else:
         SIDE_ROWS[c.side].advance(r, c)
 
 
-cdef inline void note_edges(Connection *c, uint32_t events) noexcept nogil:
+cdef void note_events(Connection *c, uint32_t events) noexcept nogil:
     if events & EPOLLOUT:
         c.writable = True
     if events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR):
@@ -163,10 +180,15 @@ cdef inline void note_edges(Connection *c, uint32_t events) noexcept nogil:
 cdef bint expire(Reactor r, uint64_t start) noexcept nogil:
     """Handles the deadlines that have passed. False: the time was up before that."""
     cdef Connection *c
-    while r.now - start <= BUDGET:
-        c = timer_expired(&r.wheel, &r.slab, r.milliseconds)
-        if c is NULL:
+    cdef uint32_t steps
+    while not is_over(r, start):
+        steps = MOVES
+        c = timer_expired(&r.wheel, &r.slab, r.milliseconds, &steps)
+        if c is NULL and steps != 0:
             return True
+        if c is NULL:
+            read_clock(r)
+            continue
         if c.parent is not NULL:
             parent_expired(r, c)
         else:

@@ -89,7 +89,7 @@ cdef int send(Reactor r, Connection *c, Exchange *x, LocalAnswer *local, const A
     if local_compose(&message, local, fields, FIELDS, &r.arena) < 0 or modify(r, x, &message) < 0:
         return -1
     head = client_head(r, c, x, &message, x.close)
-    text = Piece(Slice(&line[0], local.size if message.has_body else 0), 0, False, True)
+    text = Piece(Slice(&line[0], local.size if message.has_body else 0), 0, False, True, NULL)
     return client_body(r, c, x, head, &text) if head else -1
 
 

@@ -14,11 +14,13 @@ budget is empty, the exchange ends with the answer or the failure of the last tr
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memmove
 
+from fastroute.ext.exchange.mirroring cimport mirrors_leave
 from fastroute.ext.exchange.upstream cimport upstream_close, upstream_connect, upstream_release, upstream_reuse
 from fastroute.ext.memory.buffer cimport buffer_bytes, buffer_free, buffer_size
 from fastroute.ext.memory.slice cimport Slice
-from fastroute.ext.message.message cimport BODY_UNKNOWN
-from fastroute.ext.message.reason cimport REASON_CONNECT_FAILED, REASON_CONNECT_TIMEOUT, REASON_NO_ENDPOINT
+from fastroute.ext.message.reason cimport (
+    REASON_CONNECT_FAILED, REASON_CONNECT_TIMEOUT, REASON_NO_ENDPOINT, REASON_OVERLOADED,
+)
 from fastroute.ext.reactor.connection cimport STATE_ACTIVE, handle_of, slab_find
 from fastroute.ext.reactor.counters cimport (
     FIXED_RETRIES_CLOSED, FIXED_RETRIES_CONNECT, FIXED_RETRIES_REUSED, FIXED_RETRIES_STATUS, FIXED_RETRIES_TIMEOUT,
@@ -32,7 +34,8 @@ from fastroute.ext.routing.budget cimport budget_note, budget_take
 from fastroute.ext.routing.retry cimport FAILURE_NOT_CONNECTED, retry_follows, retry_pause
 from fastroute.ext.routing.tables cimport Backend, Endpoint, backend_find, endpoint_ref, endpoint_unref
 from fastroute.ext.sides.arrival cimport Piece
-from fastroute.ext.sides.backend cimport backend_send
+from fastroute.ext.sides.backend cimport backend_send, backend_takes_chunks
+from fastroute.ext.sides.client cimport client_unwrap
 
 cdef uint32_t[5] COUNTED        # by Failure of the previous try
 COUNTED[:] = [0, FIXED_RETRIES_CONNECT, FIXED_RETRIES_STATUS, FIXED_RETRIES_TIMEOUT, FIXED_RETRIES_CLOSED]
@@ -167,13 +170,19 @@ cdef uint16_t attempt_resume(Reactor r, Connection *c, Exchange *x) noexcept nog
 cdef uint16_t go_on(Reactor r, Connection *c, Exchange *x, uint16_t reason) noexcept nogil:
     """Sends what is held if the next try already has its connection."""
     cdef Piece held
-    if reason == 0 and x.stage == STAGE_WAITING:
-        held = Piece(Slice(buffer_bytes(&x.held), buffer_size(&x.held)), 0, x.request.declared == BODY_UNKNOWN,
-                     x.request_body.complete)
-        attempt_send(r, c, x, &held)
-        if not x.keeps:
-            buffer_free(&x.held)
-    return reason
+    if reason != 0 or x.stage != STAGE_WAITING:
+        return reason
+    # The protocol of the backend may have changed since the request began.
+    if x.held_chunked and not backend_takes_chunks(slab_find(&r.slab, x.upstream).protocol):
+        mirrors_leave(r, x)     # they may have got a part of a chunk
+        if client_unwrap(r, c, x) < 0:
+            return REASON_OVERLOADED
+    held = Piece(Slice(buffer_bytes(&x.held), buffer_size(&x.held)), 0, x.held_chunked, x.request_body.complete,
+                 x.trailers)
+    attempt_send(r, c, x, &held)
+    if not x.keeps:
+        buffer_free(&x.held)
+    return 0
 
 
 cdef uint16_t attempt_refused(Reactor r, Connection *c, Exchange *x, bint late) noexcept nogil:

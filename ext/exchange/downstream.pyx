@@ -86,6 +86,7 @@ cdef void downstream_adopt(Reactor r, Connection *listener, int fd, uint16_t fam
         c.readable = False      # until its event: a visit of the listener must not perform sixteen handshakes
     elif c.state != STATE_PARENT:
         downstream_advance(r, c)
+        read_clock(r)           # it may have begun a request: that costs more than the rest of the visit
 
 
 cdef bint admit(Reactor r, Connection *c) noexcept nogil:

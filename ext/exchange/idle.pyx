@@ -34,6 +34,8 @@ cdef bint http1_takes(Reactor r, const Connection *u, uint8_t method) noexcept n
 
 
 cdef bint http1_is_usable(Reactor r, Connection *u, bint certainly) noexcept nogil:
+    if u.readable and not http1_stays(r, u):
+        return False
     return (not certainly and u.held == 0) or is_quiet(r, u)
 
 

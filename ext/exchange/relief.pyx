@@ -34,6 +34,8 @@ cdef enum:
     SWEEP_TIME = 2000       # microseconds of a turn after which a sweep stops, but not before
     SWEEP_LEAST = 300       # microseconds of its own
     SWEEP_AGE = 100         # milliseconds after which the connections are classified again
+    CHUNK_AGE = 40          # the same in addition for each chunk: ten times as long as three scans of it take
+    SWEEP_LOOK = 16         # connections between two looks at the clock: one takes up to 6 µs
     UNOWNED = OWNERS        # the connections whose namespace is not known
     HOLDERS = OWNERS + 1
 
@@ -152,9 +154,9 @@ cdef bint scan(Reactor r, uint64_t until, uint64_t enough) noexcept nogil:
         if r.now > until:
             return False
         c = slab_at(&r.slab, r.sweep.next)
-        if r.sweep.next % CHUNK == 0:
-            read_clock(r)
         r.sweep.next += 1
+        if r.sweep.next % SWEEP_LOOK == 0:
+            read_clock(r)
         size = held_by(r, c)
         if size == 0:
             continue
@@ -182,7 +184,7 @@ cdef void begin(Reactor r) noexcept nogil:
 cdef bint relieve(Reactor r, uint64_t start) noexcept nogil:
     cdef uint64_t until = max(start + SWEEP_TIME, r.now + SWEEP_LEAST)
     cdef uint64_t enough = r.max_buffered - r.max_buffered // 8
-    if r.sweep.phase == PHASE_NONE or r.milliseconds - r.sweep.begun > SWEEP_AGE:
+    if r.sweep.phase == PHASE_NONE or r.milliseconds - r.sweep.begun > SWEEP_AGE + r.slab.chunks_count * CHUNK_AGE:
         if r.milliseconds == r.sweep.begun:     # nothing more can be freed now
             return True
         begin(r)

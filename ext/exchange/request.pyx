@@ -13,6 +13,7 @@ from fastroute.ext.exchange.answer cimport answer, answer_plainly, break_off
 from fastroute.ext.exchange.attempt cimport attempt_begin, attempt_send
 from fastroute.ext.exchange.mirroring cimport mirrors_begin, mirrors_feed
 from fastroute.ext.exchange.record cimport record_request
+from fastroute.ext.exchange.upstream cimport upstream_speaks
 from fastroute.ext.memory.buffer cimport buffer_append, buffer_free, buffer_size
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.block cimport BLOCK_MORE, block_size
@@ -25,18 +26,20 @@ from fastroute.ext.message.reason cimport (
     REASON_NO_LISTENER, REASON_OPTIONS_ASTERISK, REASON_OVERLOADED, REASON_REFUSED,
 )
 from fastroute.ext.message.refusal cimport refusal_status
-from fastroute.ext.reactor.exchange cimport STAGE_WAITING, VERDICT_ON, exchange_keep_origin, exchange_keep_request
+from fastroute.ext.reactor.exchange cimport (
+    STAGE_WAITING, VERDICT_ON, exchange_keep_origin, exchange_keep_request, exchange_keep_trailers,
+)
 from fastroute.ext.reactor.stream cimport room_for, tls_of
 from fastroute.ext.routing.balancer cimport choose_target
 from fastroute.ext.routing.chain cimport FilterChain
-from fastroute.ext.routing.copies cimport copies_reset
+from fastroute.ext.routing.copies cimport Copy, copies_reset
 from fastroute.ext.routing.filters cimport FILTERED_NO_ROOM, FILTERED_ON, Answer, Filtered, filter_request
 from fastroute.ext.routing.loop cimport is_marked
 from fastroute.ext.routing.retry cimport KEPT_MOST
 from fastroute.ext.routing.router cimport Decision, find_rule, listener_ref
 from fastroute.ext.routing.tables cimport Rule, rule_ref
 from fastroute.ext.sides.arrival cimport EVENT_CLOSED, EVENT_NONE, EVENT_NO_ROOM, EVENT_PIECE, Piece
-from fastroute.ext.sides.backend cimport backend_body
+from fastroute.ext.sides.backend cimport backend_body, backend_takes_chunks
 from fastroute.ext.sides.client cimport client_event, client_keep_rest, client_receive
 from fastroute.ext.tls.tls cimport Tls
 
@@ -189,20 +192,36 @@ cdef int send(Reactor r, Connection *c, Exchange *x, const Piece *piece) noexcep
         return answer_plainly(r, c, x, 503, reason)
     if x.stage != STAGE_WAITING:
         x.keeps = x.keeps and size <= KEPT_MOST
-        if buffer_append(&x.held, piece.data.data, size) < 0:
+        if not hold(x, piece):
             return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
         return VERDICT_ON
     if x.keeps:
-        keep(x, piece.data)
+        keep(x, piece)
     attempt_send(r, c, x, piece)
     return VERDICT_ON
 
 
-cdef void keep(Exchange *x, Slice data) noexcept nogil:
+cdef bint hold(Exchange *x, const Piece *piece) noexcept nogil:
+    """Adds a piece to what is held. False: out of memory."""
+    x.held_chunked = piece.chunked
+    return buffer_append(&x.held, piece.data.data, piece.data.size) == 0 and exchange_keep_trailers(x, piece.trailers)
+
+
+cdef void keep(Exchange *x, const Piece *piece) noexcept nogil:
     """Keeps a piece of the body that is about to be sent; if that is impossible, the request is not sent again."""
-    if buffer_size(&x.held) + data.size > KEPT_MOST or buffer_append(&x.held, data.data, data.size) < 0:
+    if buffer_size(&x.held) + piece.data.size > KEPT_MOST or not hold(x, piece):
         x.keeps = False
         buffer_free(&x.held)
+
+
+cdef bint wants_content(Reactor r, const Exchange *x) noexcept nogil:
+    """Whether the backend, or one of the mirrors, takes no chunks: then all of them get content."""
+    cdef const Copy *copy = r.copies.first
+    while copy is not NULL:
+        if not backend_takes_chunks(upstream_speaks(copy.backend.key)):
+            return True
+        copy = copy.next
+    return not backend_takes_chunks(upstream_speaks(x.target.backend.key))
 
 
 cdef int request_begin(Reactor r, Connection *c, Exchange *x, Arrival *arrival) noexcept nogil:
@@ -218,6 +237,7 @@ cdef int request_begin(Reactor r, Connection *c, Exchange *x, Arrival *arrival) 
     if verdict != VERDICT_ON:
         return verdict
     if not x.request_body.complete:
+        x.plain = wants_content(r, x)
         event = client_event(r, c, x, arrival)
         if event > EVENT_PIECE:
             return failed(r, c, x, arrival, event)
@@ -273,7 +293,7 @@ cdef int request_relay(Reactor r, Connection *c, Exchange *x, Connection *u) noe
     if is_too_large(r, x):
         return answer_plainly(r, c, x, 413, REASON_BODY_TOO_LARGE)
     if x.keeps:
-        keep(x, piece.data)
+        keep(x, piece)
     if backend_body(r, u, piece) < 0:
         x.upload_over = u.readable = True
     if x.mirrors_count:

@@ -35,7 +35,7 @@ cdef enum Flow:                 # the result of one direction in one visit
 
 
 cdef int tunnel_begin(Reactor r, Connection *c, Exchange *x, Connection *u, const Arrival *arrival) noexcept nogil:
-    cdef Piece rest = Piece(Slice(arrival.data, arrival.size), 0, False, False)
+    cdef Piece rest = Piece(Slice(arrival.data, arrival.size), 0, False, False, NULL)
     cdef uint32_t head
     if not x.request_body.complete or buffer_size(&u.output):
         return answer_plainly(r, c, x, 502, REASON_UPSTREAM_MALFORMED)      # it cannot have read the request

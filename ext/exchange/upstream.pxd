@@ -37,6 +37,8 @@ cdef void upstream_note(Reactor r, Connection *u, const Message *message) noexce
 # Starts a connection: STATE_CONNECTING, or STATE_ACTIVE if it was established at once. NULL if it could not be started
 # (if that is the endpoint's fault, it is counted as a failure of the endpoint).
 cdef Connection *upstream_connect(Reactor r, Endpoint *endpoint, PoolKey *key) noexcept nogil
+# The Protocol of the Messages on connections with this key.
+cdef uint8_t upstream_speaks(const PoolKey *key) noexcept nogil
 # Whether a connection in STATE_CONNECTING is established.
 cdef Opening upstream_connected(Reactor r, Connection *u) noexcept nogil
 # Puts an active connection back into its pool, or closes it if it cannot be pooled.

@@ -18,7 +18,7 @@ from fastroute.ext.reactor.inet cimport (
     SO_SNDBUF, TCP_NODELAY, connect, getsockopt, htons, setsockopt, sockaddr, sockaddr_in, sockaddr_in6,
     sockaddr_storage, socket,
 )
-from fastroute.ext.reactor.parent cimport parent_begin, parent_has_room
+from fastroute.ext.reactor.parent cimport parent_begin, parent_has_room, protocol_at
 from fastroute.ext.reactor.reactor cimport (
     INTEREST_TRAFFIC, close_connection, end_writing, has_ended, open_connection, set_deadline,
 )
@@ -101,7 +101,7 @@ cdef Connection *connect_socket(Reactor r, Endpoint *endpoint, PoolKey *key) noe
     u.state = STATE_CONNECTING if failed else STATE_ACTIVE
     u.writable = not failed
     u.started = r.now
-    u.protocol = key.protocol
+    u.protocol = upstream_speaks(key)
     u.endpoint = endpoint
     endpoint_ref(endpoint)
     u.key = key
@@ -109,6 +109,10 @@ cdef Connection *connect_socket(Reactor r, Endpoint *endpoint, PoolKey *key) noe
     r.upstream_connections += 1
     gauge_add(r.counters, FIXED_UPSTREAM_ACTIVE, 1)
     return u
+
+
+cdef uint8_t upstream_speaks(const PoolKey *key) noexcept nogil:
+    return protocol_at(key.protocol).messages if has_streams(key.protocol) else key.protocol
 
 
 cdef Connection *upstream_connect(Reactor r, Endpoint *endpoint, PoolKey *key) noexcept nogil:

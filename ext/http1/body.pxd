@@ -44,11 +44,14 @@ cdef long body_take(Body *body, const char *data, uint32_t size, const HeadLimit
 # trailer section that has trailers. When such a body is complete, `section` is that section with its last CRLF: in
 # `data` directly after `passed`, or in `body.section`. It is valid until `data` or the body changes, and can be written
 # as a Message (trailer.pxd). Without trailers, `passed` equals the bytes taken, and `section` is empty. One body must be
-# read either with body_pass only or with the other functions only.
+# read either with these two only or with the other functions only.
 cdef long body_pass(Body *body, char *data, uint32_t size, const HeadLimits *limits, Slice *passed,
+                    Slice *section) noexcept nogil
+# The same, but `opened` is the content, moved together in `data`: for a receiver that takes no chunks.
+cdef long body_open(Body *body, char *data, uint32_t size, const HeadLimits *limits, Slice *opened,
                     Slice *section) noexcept nogil
 # Like body_take, but decodes: sets [*content, *content + *content_size) to the next span of content (may be empty) and
 # returns the bytes taken from `data`. Call it again with the rest until all is taken or `complete`. Trailers are
-# dropped. Used if the receiver does not support chunked (HTTP/1.0 clients).
+# dropped.
 cdef long body_decode(Body *body, const char *data, uint32_t size, const HeadLimits *limits,
                       const char **content, uint32_t *content_size) noexcept nogil

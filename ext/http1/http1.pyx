@@ -217,7 +217,7 @@ def read_response(data, request_method=b"GET", **limits):
 
 
 cdef class BodyReader:
-    """A message body while it is received. `take`, `passes` and `decode` return Refused for an invalid one."""
+    """A message body while it is received. `take`, `passes`, `opens` and `decode` return Refused for an invalid one."""
 
     cdef Body body
     cdef HeadLimits limits
@@ -259,6 +259,15 @@ cdef class BodyReader:
             return taken, as_bytes(passed) + self.trailers(section, Arena(memory, room, 0))
         finally:
             free(memory)
+
+    def opens(self, const uint8_t[::1] data):
+        """(bytes taken, content, trailer section) of `data`, as body_open."""
+        cdef Slice opened, section
+        cdef bytearray copy = bytearray(data)
+        cdef long taken = body_open(&self.body, copy, <uint32_t> len(copy), &self.limits, &opened, &section)
+        if taken < 0:
+            return as_refused(<int> -taken)
+        return taken, as_bytes(opened), as_bytes(section)
 
     cdef bytes trailers(self, Slice section, Arena arena):
         cdef Message trailers

@@ -24,9 +24,9 @@ from fastroute.ext.http1.target cimport take_target
 from fastroute.ext.memory.slice cimport Arena, Slice
 from fastroute.ext.message.authority cimport check_authority, take_host
 from fastroute.ext.message.message cimport (
-    BODY_UNKNOWN, DROPPED_HERE, FIELD_EXPECT, FIELD_HOST, METHOD_CONNECT, METHOD_DELETE, METHOD_GET, METHOD_HEAD,
-    METHOD_OPTIONS, METHOD_OTHER, METHOD_PATCH, METHOD_POST, METHOD_PUT, METHOD_TRACE, VERSION_UNKNOWN,
+    BODY_UNKNOWN, DROPPED_HERE, FIELD_EXPECT, FIELD_HOST, METHOD_HEAD, METHOD_OPTIONS, METHOD_TRACE, VERSION_UNKNOWN,
 )
+from fastroute.ext.message.method cimport method_of
 from fastroute.ext.message.octet cimport OCTET_TOKEN, run_over, run_over_field, run_over_visible
 from fastroute.ext.message.refusal cimport (
     REFUSAL_CONTROL_BYTE, REFUSAL_HEAD_TOO_LARGE, REFUSAL_HOST_MISSING, REFUSAL_HOST_REPEATED,
@@ -34,31 +34,12 @@ from fastroute.ext.message.refusal cimport (
     REFUSAL_TARGET_TOO_LONG, REFUSAL_VERSION_INVALID, REFUSAL_VERSION_UNSUPPORTED,
 )
 
-cdef struct Method:
-    const char *text
-    uint8_t size
-    uint8_t name
-
-cdef Method[9] METHODS = [
-    Method(b"GET", 3, METHOD_GET), Method(b"POST", 4, METHOD_POST), Method(b"HEAD", 4, METHOD_HEAD),
-    Method(b"PUT", 3, METHOD_PUT), Method(b"DELETE", 6, METHOD_DELETE), Method(b"PATCH", 5, METHOD_PATCH),
-    Method(b"OPTIONS", 7, METHOD_OPTIONS), Method(b"CONNECT", 7, METHOD_CONNECT), Method(b"TRACE", 5, METHOD_TRACE),
-]
-
 cdef enum:
     VERSION_SIZE = 8            # HTTP/1.1
     LEADING_MOST = 16           # maximum bytes of empty lines before a request line
 
 
 # ------------------------------------------------------------------------------------------------------- start lines
-
-cdef uint8_t method_of(Slice method) noexcept nogil:
-    cdef uint32_t i
-    for i in range(sizeof(METHODS) // sizeof(Method)):
-        if METHODS[i].size == method.size and memcmp(METHODS[i].text, method.data, method.size) == 0:
-            return METHODS[i].name
-    return METHOD_OTHER
-
 
 cdef int take_version(Head *head, const char **at, const char *end) noexcept nogil:
     """`HTTP/` DIGIT `.` DIGIT, not followed by a visible octet. Returns 1, 0 (more bytes) or -Refusal."""

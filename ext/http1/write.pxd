@@ -15,6 +15,8 @@ cdef uint32_t write_request(char *out, uint32_t room, const Message *message) no
 # connection. `to_http10`: no Transfer-Encoding, no Trailer; Connection: keep-alive is written unless `close`.
 cdef uint32_t write_response(char *out, uint32_t room, const Message *message, bint close,
                              bint to_http10) noexcept nogil
+# A trailer section, with its last CRLF (RFC 9112 section 7.1.2).
+cdef uint32_t write_trailers(char *out, uint32_t room, const Message *trailers) noexcept nogil
 # The line before `size` > 0 bytes of content, which must be followed by CRLF; the last chunk is "0\r\n\r\n". Needs
 # CHUNK_HEAD_MOST bytes of room.
 cdef uint32_t write_chunk_head(char *out, uint64_t size) noexcept nogil

@@ -168,6 +168,13 @@ cdef uint32_t write_response(char *out, uint32_t room, const Message *message, b
     return written(&pen, out)
 
 
+cdef uint32_t write_trailers(char *out, uint32_t room, const Message *trailers) noexcept nogil:
+    cdef Pen pen = Pen(out, out + room, False)
+    put_fields(&pen, trailers, False)
+    put(&pen, b"\r\n", 2)
+    return written(&pen, out)
+
+
 cdef uint32_t write_chunk_head(char *out, uint64_t size) noexcept nogil:
     cdef int digits = 1
     cdef int i

@@ -143,6 +143,7 @@ cdef struct Connection:
     uint64_t owner              # handle of the downstream connection it serves; 0: none, or a mirror
     Endpoint *endpoint          # holds a reference
     PoolKey *key                # holds a reference
+    uint8_t coding              # Coding of the body of the request
     Mirror *mirror              # owned; NULL: not a mirror
     uint64_t held               # not 0: its last answer stated a body that must not follow; until then (milliseconds)
 

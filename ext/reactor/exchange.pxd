@@ -69,6 +69,8 @@ cdef struct Exchange:
     uint8_t tries               # endpoints in `tried`
     uint8_t asked               # number of these since the last pause
     uint8_t keeps               # `held` keeps the part of the body that was sent: the request can be sent again
+    uint8_t plain               # pieces of the request body are content, because a receiver takes no chunks
+    uint8_t held_chunked        # `held` is in chunks
     uint8_t failure             # Failure of the previous try, while pausing
     uint64_t *mirrors           # handles, until the request body is complete (mirror.pxd); NULL: none
     uint32_t mirrors_count
@@ -87,6 +89,7 @@ cdef struct Exchange:
     char *block
     uint32_t kept               # bytes of `block`, `text` and `origin` that are allocations
     Buffer held                 # body bytes that are not sent yet, or kept to be sent again
+    Message *trailers           # that follow `held`, in a block; owned; NULL: none
     uint16_t status             # of the response; 0 if there is none yet
     uint16_t reason             # LocalReason
     const char *cause           # more specific than `reason`, for the log; static, or NULL
@@ -148,5 +151,7 @@ cdef void exchange_give(ExchangeList *spare, Exchange *exchange) noexcept nogil
 cdef void exchanges_free(ExchangeList *spare) noexcept nogil
 # Counts `size` bytes that were allocated for the exchange; negative if they were freed before its end.
 cdef void exchange_note(Exchange *exchange, int64_t size) noexcept nogil
+# Keeps the trailers that follow what is held; `trailers` may be NULL. False: out of memory.
+cdef bint exchange_keep_trailers(Exchange *exchange, const Message *trailers) noexcept nogil
 # Keeps the request in a block of the exchange, once. False: out of memory.
 cdef bint exchange_keep_request(Exchange *exchange, const Message *request) noexcept nogil

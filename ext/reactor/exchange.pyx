@@ -45,6 +45,7 @@ cdef void exchange_give(ExchangeList *spare, Exchange *exchange) noexcept nogil:
     if exchange.kept:
         buffers_note(-<int64_t> exchange.kept)
     free(exchange.mirrors)
+    free(exchange.trailers)
     buffer_free(&exchange.held)
     if spare.count >= SPARE_MOST:
         free(exchange)
@@ -95,4 +96,18 @@ cdef bint exchange_keep_request(Exchange *exchange, const Message *request) noex
         exchange.block = block
         exchange_note(exchange, size)
     block_keep(&exchange.request, request, exchange.block)
+    return True
+
+
+cdef bint exchange_keep_trailers(Exchange *exchange, const Message *trailers) noexcept nogil:
+    cdef uint32_t size
+    if trailers is NULL:
+        return True
+    size = <uint32_t> sizeof(Message) + block_size(trailers)
+    free(exchange.trailers)
+    exchange.trailers = <Message *> malloc(size)
+    if exchange.trailers is NULL:
+        return False
+    exchange_note(exchange, size)
+    block_keep(exchange.trailers, trailers, <char *> (exchange.trailers + 1))
     return True

@@ -10,6 +10,7 @@ from fastroute.ext.memory.entropy cimport Entropy
 from fastroute.ext.memory.slice cimport Arena
 from fastroute.ext.message.forwarded cimport Peer, TrustedProxies
 from fastroute.ext.message.limits cimport HeadLimits
+from fastroute.ext.message.message cimport Message
 from fastroute.ext.reactor.accesslog cimport AccessLog
 from fastroute.ext.reactor.clients cimport Clients
 from fastroute.ext.reactor.connection cimport Connection, ReadyList, Slab
@@ -84,6 +85,7 @@ cdef class Reactor:
     cdef uint32_t outgoing_size
     cdef Arena arena
     cdef Head head              # of HTTP/1: the one that was parsed last
+    cdef Message trailers       # of the body that is being relayed
     cdef Copies copies          # of the current request
     cdef char *sealed           # SCRATCH bytes for reading TLS records
     cdef char *record           # plaintext of the next TLS record, if it is assembled from several parts
@@ -118,6 +120,7 @@ cdef class Reactor:
     # current state
     cdef bint announcing        # every answer has Connection: close
     cdef bint draining          # idle client connections are closed soon, upstream connections are not pooled
+    cdef uint32_t undrained     # index in the slab from which on connections do not know of the drain; 0: none
     cdef uint32_t paused_first  # listeners that may have clients for which there is no room; linked, oldest first
     cdef uint32_t paused_last
     cdef uint64_t paused_until  # milliseconds: nothing is accepted before then, because there were no descriptors left

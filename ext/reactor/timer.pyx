@@ -1,6 +1,6 @@
 """The timer wheel; see timer.pxd."""
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport UINT32_MAX, uint32_t, uint64_t
 
 from fastroute.ext.reactor.connection cimport NO_SLOT, slab_at, slab_free, slab_take
 
@@ -63,11 +63,11 @@ cdef void timer_set(Wheel *wheel, Slab *slab, Connection *connection, uint64_t d
     insert(wheel, slab, connection)
 
 
-cdef Connection *timer_expired(Wheel *wheel, Slab *slab, uint64_t now) noexcept nogil:
+cdef Connection *timer_expired(Wheel *wheel, Slab *slab, uint64_t now, uint32_t *steps) noexcept nogil:
     cdef uint64_t next
     cdef uint32_t index
     cdef Connection *connection
-    while True:
+    while steps[0] != 0:
         next = timer_next(wheel)
         if next == 0 or next > now:
             # The slots up to now are empty and can be skipped.
@@ -78,12 +78,14 @@ cdef Connection *timer_expired(Wheel *wheel, Slab *slab, uint64_t now) noexcept 
         index = wheel.heads[wheel.tick % SLOTS]
         connection = slab_at(slab, index)
         timer_remove(wheel, slab, connection)
+        steps[0] -= 1
         if connection.deadline == 0:
             continue
         if connection.deadline <= now:
             connection.deadline = 0
             return connection
         insert(wheel, slab, connection)
+    return NULL
 
 
 cdef uint64_t timer_next(const Wheel *wheel) noexcept nogil:
@@ -127,13 +129,13 @@ cdef class Deadlines:
     def remove(self, uint32_t index):
         timer_remove(&self.wheel, &self.slab, slab_at(&self.slab, index))
 
-    def expired(self, uint64_t now):
-        """The indexes of all connections whose deadline has passed."""
+    def expired(self, uint64_t now, uint32_t steps=UINT32_MAX):
+        """The indexes of the connections whose deadline has passed: of all, or of those found with so many steps."""
         found = []
-        cdef Connection *connection = timer_expired(&self.wheel, &self.slab, now)
+        cdef Connection *connection = timer_expired(&self.wheel, &self.slab, now, &steps)
         while connection is not NULL:
             found.append(connection.index)
-            connection = timer_expired(&self.wheel, &self.slab, now)
+            connection = timer_expired(&self.wheel, &self.slab, now, &steps)
         return found
 
     def next(self):

@@ -22,6 +22,7 @@ cdef struct Piece:              # of a body, on its way from one side to the oth
     uint32_t size               # bytes of content in it
     uint8_t chunked             # only for a side that takes chunks
     uint8_t end                 # the body is complete
+    const Message *trailers     # with `end` and not `chunked`: the trailers that go on; NULL: none
 
 cdef struct Arrival:
     char *data                  # received, not taken yet; after a 101: not HTTP
@@ -41,4 +42,4 @@ cdef struct Arrival:
 
 cdef inline Piece last_piece() noexcept nogil:
     """An empty piece that ends a body."""
-    return Piece(Slice(NULL, 0), 0, False, True)
+    return Piece(Slice(NULL, 0), 0, False, True, NULL)

@@ -14,6 +14,9 @@ from fastroute.ext.sides.side cimport BackendSide
 # The row of a Protocol; it is static.
 cdef BackendSide *backend_side(uint8_t protocol) noexcept nogil
 
+# Whether pieces of a request body may be in chunks with this Protocol.
+cdef bint backend_takes_chunks(uint8_t protocol) noexcept nogil
+
 # --- operations. A request is aborted by upstream_close.
 
 # Sends the head of a request that request_begin has kept, and the first piece of its body. Returns 0, or -1 if the

@@ -11,6 +11,10 @@ cdef BackendSide *backend_side(uint8_t protocol) noexcept nogil:
     return &ROWS[protocol]
 
 
+cdef bint backend_takes_chunks(uint8_t protocol) noexcept nogil:
+    return ROWS[protocol].takes_chunks
+
+
 cdef int backend_send(Reactor r, Connection *u, const Message *message, const Piece *piece) noexcept nogil:
     return ROWS[u.protocol].send(r, u, message, piece)
 

@@ -29,6 +29,8 @@ cdef void client_receive(Reactor r, Connection *c, uint32_t most, Arrival *arriv
 cdef int client_event(Reactor r, Connection *c, Exchange *x, Arrival *arrival) noexcept nogil
 # Takes what belongs to the body, and reports only its size and its end in `piece`. Returns 0, or a Refusal.
 cdef int client_skip(Reactor r, Connection *c, Arrival *arrival) noexcept nogil
+# From now on pieces are content, not chunks, and so is what is held. Returns 0, or -1 if out of memory.
+cdef int client_unwrap(Reactor r, Connection *c, Exchange *x) noexcept nogil
 # Keeps what was not taken: it follows the request. Pieces are not valid any more. Returns 0, or -1 if out of memory.
 cdef int client_keep_rest(Connection *c, const Arrival *arrival) noexcept nogil
 

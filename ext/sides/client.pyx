@@ -37,6 +37,10 @@ cdef int client_skip(Reactor r, Connection *c, Arrival *arrival) noexcept nogil:
     return ROWS[c.protocol].skip(r, c, arrival)
 
 
+cdef int client_unwrap(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    return ROWS[c.protocol].unwrap(r, c, x)
+
+
 cdef int client_keep_rest(Connection *c, const Arrival *arrival) noexcept nogil:
     return ROWS[c.protocol].keep_rest(c, arrival)
 

@@ -5,9 +5,9 @@ content is.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
-from libc.string cimport memmove, memset
+from libc.string cimport memset
 
-from fastroute.ext.http1.body cimport Body, body_decode, body_pass, body_restart, body_start, body_take
+from fastroute.ext.http1.body cimport Body, body_open, body_pass, body_restart, body_start, body_take
 from fastroute.ext.http1.head cimport FRAMING_CHUNKED, FRAMING_CLOSE
 from fastroute.ext.http1.parser cimport parse_response
 from fastroute.ext.http1.write cimport write_request
@@ -15,9 +15,9 @@ from fastroute.ext.memory.buffer cimport (
     buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_reserve, buffer_size,
 )
 from fastroute.ext.memory.slice cimport Slice
-from fastroute.ext.message.message cimport Message
+from fastroute.ext.message.message cimport BODY_UNKNOWN, Message
 from fastroute.ext.reactor.connection cimport Connection
-from fastroute.ext.reactor.exchange cimport Exchange
+from fastroute.ext.reactor.exchange cimport CODING_CHUNKS, CODING_NONE, Exchange
 from fastroute.ext.reactor.inet cimport iovec
 from fastroute.ext.reactor.reactor cimport Reactor, put, receive, transmit
 from fastroute.ext.sides.arrival cimport (
@@ -25,31 +25,44 @@ from fastroute.ext.sides.arrival cimport (
     Arrival, Piece,
 )
 from fastroute.ext.sides.client cimport client_takes_chunks
+from fastroute.ext.sides.http1_chunk cimport CHUNK_HEAD_MOST, CHUNK_PARTS, add_part, http1_chunk
 from fastroute.ext.sides.http1_trailing cimport http1_trailers
 
 
 # --- the request
 
 
+cdef inline void begin(Connection *u, const Message *message) noexcept nogil:
+    u.coding = CODING_CHUNKS if message.declared == BODY_UNKNOWN else CODING_NONE
+
+
+cdef int send_piece(Reactor r, Connection *u, uint32_t written, const Piece *piece) noexcept nogil:
+    """Sends the `written` bytes of the head in `r.outgoing`, if any, and the piece."""
+    cdef iovec parts[CHUNK_PARTS + 1]
+    cdef char chunk[CHUNK_HEAD_MOST]
+    cdef int count = add_part(parts, 0, r.outgoing, written)
+    if u.coding == CODING_CHUNKS and not piece.chunked:
+        count = http1_chunk(r, piece, chunk, written, parts, count)
+    else:
+        count = add_part(parts, count, piece.data.data, piece.data.size)
+    if count <= 0:
+        return count
+    return transmit(r, u, parts, count)
+
+
 cdef int send(Reactor r, Connection *u, const Message *message, const Piece *piece) noexcept nogil:
-    cdef iovec parts[2]
-    parts[0].iov_base = r.outgoing
-    parts[0].iov_len = write_request(r.outgoing, r.outgoing_size, message)
-    parts[1].iov_base = <char *> piece.data.data
-    parts[1].iov_len = piece.data.size
-    return transmit(r, u, parts, 2 if piece.data.size else 1)
+    begin(u, message)
+    return send_piece(r, u, write_request(r.outgoing, r.outgoing_size, message), piece)
 
 
 cdef int queue_head(Reactor r, Connection *u, const Message *message) noexcept nogil:
     cdef uint32_t size = write_request(r.outgoing, r.outgoing_size, message)
+    begin(u, message)
     return put(r, u, r.outgoing, size) if size else -1
 
 
 cdef int body(Reactor r, Connection *u, const Piece *piece) noexcept nogil:
-    cdef iovec part
-    part.iov_base = <char *> piece.data.data
-    part.iov_len = piece.data.size
-    return transmit(r, u, &part, 1) if piece.data.size else 0
+    return send_piece(r, u, 0, piece)
 
 
 # --- the answer
@@ -113,44 +126,28 @@ cdef int take_head(Reactor r, Connection *u, Arrival *arrival) noexcept nogil:
     return EVENT_HEAD
 
 
-cdef long decode(Reactor r, Connection *u, Arrival *arrival) noexcept nogil:
-    """Removes chunk framing in place: the piece is the content. Returns the bytes taken or -Refusal."""
-    cdef const char *content
-    cdef uint32_t size
-    cdef uint32_t at = 0
-    cdef long taken
-    while at < arrival.size and not u.frames.complete:
-        taken = body_decode(&u.frames, arrival.data + at, arrival.size - at, &r.head_limits, &content, &size)
-        if taken < 0:
-            return taken
-        memmove(arrival.data + arrival.piece.data.size, content, size)
-        arrival.piece.data.size += size
-        at += <uint32_t> taken
-    return at
-
-
 cdef int take_piece(Reactor r, Connection *u, const Exchange *x, Arrival *arrival) noexcept nogil:
     cdef Piece *piece = &arrival.piece
     cdef bint chunked = u.frames.framing == FRAMING_CHUNKED
     cdef uint64_t before = u.frames.decoded
     cdef long taken = arrival.size
     cdef Slice section
-    piece.data = Slice(arrival.data, 0)
     piece.chunked = chunked and (x is NULL or client_takes_chunks(x))
-    if chunked and not piece.chunked:
-        taken = decode(r, u, arrival)
-    elif u.frames.framing == FRAMING_CLOSE:
-        piece.data.size = arrival.size
+    if u.frames.framing == FRAMING_CLOSE:
+        piece.data = Slice(arrival.data, arrival.size)
+        section.size = 0
         u.frames.decoded += arrival.size
+    elif chunked and not piece.chunked:
+        taken = body_open(&u.frames, arrival.data, arrival.size, &r.head_limits, &piece.data, &section)
     else:
         taken = body_pass(&u.frames, arrival.data, arrival.size, &r.head_limits, &piece.data, &section)
-        if taken >= 0:
-            r.arena.used = 0        # the head has been written
-            if x is not NULL and http1_trailers(r, x, True, &u.frames, section, piece) < 0:
-                return EVENT_NO_ROOM
     if taken < 0:
         arrival.refusal = <int> -taken
         return EVENT_MALFORMED
+    if section.size and x is not NULL:
+        r.arena.used = 0        # the head has been written
+        if http1_trailers(r, x, True, &u.frames, section, piece) < 0:
+            return EVENT_NO_ROOM
     arrival.data += taken
     arrival.size -= <uint32_t> taken
     arrival.taken = <uint32_t> taken
@@ -187,6 +184,7 @@ cdef bint has_all(Reactor r, const Arrival *arrival, bint *exact) noexcept nogil
 
 
 cdef void http1_backend(BackendSide *side) noexcept:
+    side.takes_chunks = True
     side.send = send
     side.queue_head = queue_head
     side.body = body

@@ -8,28 +8,29 @@ the body ends when its connection closes.
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from fastroute.ext.http1.body cimport CHUNK_HEAD_MOST, body_pass, body_restart, body_take
+from fastroute.ext.http1.body cimport body_free, body_open, body_pass, body_restart, body_start, body_take, Body
 from fastroute.ext.http1.head cimport FRAMING_CHUNKED
 from fastroute.ext.http1.parser cimport parse_request
-from fastroute.ext.http1.write cimport write_chunk_head, write_response
+from fastroute.ext.http1.write cimport write_response
 from fastroute.ext.memory.buffer cimport (
     buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_reserve, buffer_size,
 )
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.message cimport BODY_UNKNOWN, VERSION_HTTP10, Message
 from fastroute.ext.reactor.connection cimport STATE_HEAD, STATE_IDLE, Connection
-from fastroute.ext.reactor.exchange cimport CODING_CHUNKS, CODING_CLOSE, CODING_NONE, Exchange
+from fastroute.ext.reactor.exchange cimport CODING_CHUNKS, CODING_CLOSE, CODING_NONE, Exchange, exchange_keep_trailers
 from fastroute.ext.reactor.inet cimport iovec
 from fastroute.ext.reactor.reactor cimport SCRATCH, Reactor, receive, transmit
 from fastroute.ext.sides.arrival cimport (
     EVENT_CLOSED, EVENT_HEAD, EVENT_MALFORMED, EVENT_NONE, EVENT_NO_ROOM, EVENT_PART, EVENT_PIECE, Arrival, Piece,
+    last_piece,
 )
+from fastroute.ext.sides.http1_chunk cimport CHUNK_HEAD_MOST, CHUNK_PARTS, add_part, http1_chunk
 from fastroute.ext.sides.http1_trailing cimport http1_trailers
 
 cdef enum:
     SMALL = 4096            # bytes of a body that are copied after their head
 
-cdef const char *LAST = b"\r\n0\r\n\r\n"       # the end of a chunk, and the last chunk
 
 
 # --- the head of a request
@@ -138,6 +139,7 @@ cdef int advance(Connection *c, uint64_t before, Arrival *arrival, long taken) n
 
 cdef int next_event(Reactor r, Connection *c, Exchange *x, Arrival *arrival) noexcept nogil:
     cdef Piece *piece = &arrival.piece
+    cdef bint chunked = c.frames.framing == FRAMING_CHUNKED
     cdef uint64_t before = c.frames.decoded
     cdef Slice section
     cdef long taken
@@ -145,12 +147,15 @@ cdef int next_event(Reactor r, Connection *c, Exchange *x, Arrival *arrival) noe
         return EVENT_CLOSED
     if arrival.size == 0:
         return EVENT_NONE
-    taken = body_pass(&c.frames, arrival.data, arrival.size, &r.head_limits, &piece.data, &section)
+    piece.chunked = chunked and not x.plain
+    if chunked and x.plain:
+        taken = body_open(&c.frames, arrival.data, arrival.size, &r.head_limits, &piece.data, &section)
+    else:
+        taken = body_pass(&c.frames, arrival.data, arrival.size, &r.head_limits, &piece.data, &section)
     if advance(c, before, arrival, taken) != 0:
         return EVENT_MALFORMED
     if http1_trailers(r, x, False, &c.frames, section, piece) < 0:
         return EVENT_NO_ROOM
-    piece.chunked = c.frames.framing == FRAMING_CHUNKED
     return EVENT_PIECE
 
 
@@ -166,6 +171,27 @@ cdef int keep_rest(Connection *c, const Arrival *arrival) noexcept nogil:
         return buffer_append(&c.input, arrival.data, arrival.size)
     buffer_consume(&c.input, buffer_size(&c.input) - arrival.size)
     return 0
+
+
+cdef int unwrap(Reactor r, Connection *c, Exchange *x) noexcept nogil:
+    cdef Piece piece = last_piece()
+    cdef Slice section
+    cdef Body body
+    cdef int kept
+    body_start(&body, FRAMING_CHUNKED, 0)
+    body.nominated = c.frames.nominated
+    if body_open(&body, buffer_bytes(&x.held), buffer_size(&x.held), &r.head_limits, &piece.data, &section) < 0:
+        body_free(&body)
+        return -1
+    r.arena.used = 0
+    kept = http1_trailers(r, x, False, &body, section, &piece)
+    if kept == 0 and not exchange_keep_trailers(x, piece.trailers):
+        kept = -1
+    x.held.end = x.held.start + piece.data.size
+    x.plain = True
+    x.held_chunked = False
+    body_free(&body)
+    return kept
 
 
 # --- the answer
@@ -192,14 +218,6 @@ cdef uint32_t head(Reactor r, Connection *c, Exchange *x, const Message *message
     return write_response(r.outgoing, r.outgoing_size, message, x.close, to_http10)
 
 
-cdef inline int add_part(iovec *parts, int count, const char *data, size_t size) noexcept nogil:
-    if size == 0:
-        return count
-    parts[count].iov_base = <char *> data
-    parts[count].iov_len = size
-    return count + 1
-
-
 cdef int send(Reactor r, Connection *c, Exchange *x, iovec *parts, int count) noexcept nogil:
     cdef int i
     if count == 0:
@@ -211,28 +229,24 @@ cdef int send(Reactor r, Connection *c, Exchange *x, iovec *parts, int count) no
 
 
 cdef int body(Reactor r, Connection *c, Exchange *x, uint32_t written, const Piece *piece) noexcept nogil:
-    cdef iovec parts[4]
-    cdef int count = 0
+    cdef iovec parts[CHUNK_PARTS + 1]
     cdef bint chunk_it = x.coding == CODING_CHUNKS and not piece.chunked
     cdef const char *data = piece.data.data
     cdef uint32_t size = piece.data.size
     cdef char chunk[CHUNK_HEAD_MOST]
+    cdef int count
     c.ending = x.close and piece.end
-    if written and not chunk_it and size <= SMALL and written + size <= r.outgoing_size:
+    if size and written and not chunk_it and size <= SMALL and written + size <= r.outgoing_size:
         # Sending one part costs less than two, and copying a few bytes costs almost nothing.
         memcpy(r.outgoing + written, data, size)
         written += size
         size = 0
-    count = add_part(parts, count, r.outgoing, written)
-    if not chunk_it:
+    count = add_part(parts, 0, r.outgoing, written)
+    if chunk_it:
+        count = http1_chunk(r, piece, chunk, written, parts, count)
+    else:
         count = add_part(parts, count, data, size)
-    elif size:
-        count = add_part(parts, count, chunk, write_chunk_head(chunk, size))
-        count = add_part(parts, count, data, size)
-        count = add_part(parts, count, LAST, 7 if piece.end else 2)
-    elif piece.end:
-        count = add_part(parts, count, LAST + 2, 5)
-    return send(r, c, x, parts, count)
+    return send(r, c, x, parts, count) if count >= 0 else -1
 
 
 cdef void http1_client(ClientSide *side) noexcept:
@@ -242,6 +256,7 @@ cdef void http1_client(ClientSide *side) noexcept:
     side.receive = receive_body
     side.event = next_event
     side.skip = skip
+    side.unwrap = unwrap
     side.keep_rest = keep_rest
     side.interim = interim
     side.head = head

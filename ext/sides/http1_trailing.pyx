@@ -7,13 +7,16 @@ from fastroute.ext.sides.trailing cimport trailers_filter
 
 cdef int http1_trailers(Reactor r, const Exchange *x, bint response, const Body *body, Slice section,
                         Piece *piece) noexcept nogil:
-    cdef Message trailers
+    cdef Message *trailers = &r.trailers
     if section.size == 0:
         return 0
-    if trailers_read(&trailers, section, body.trailer_fields, &r.arena) < 0:
+    if trailers_read(trailers, section, body.trailer_fields, &r.arena) < 0:
         return -1
-    trailers_filter(r, x, response, body.nominated, &trailers)
-    trailers_join(&trailers, &section)
+    trailers_filter(r, x, response, body.nominated, trailers)
+    if not piece.chunked:
+        piece.trailers = trailers
+        return 0
+    trailers_join(trailers, &section)
     if piece.data.size == 0:
         piece.data = section
     else:

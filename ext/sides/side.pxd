@@ -1,7 +1,7 @@
 # What a protocol does on its two sides: the rows of the tables in client.pyx and backend.pyx, which say what each function
 # does. A protocol that carries Messages is two modules that fill in a row each.
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint8_t, uint32_t
 
 from fastroute.ext.message.message cimport Message
 from fastroute.ext.reactor.connection cimport Connection
@@ -18,6 +18,7 @@ cdef struct ClientSide:
     void (*receive)(Reactor r, Connection *c, uint32_t most, Arrival *arrival) noexcept nogil
     int (*event)(Reactor r, Connection *c, Exchange *x, Arrival *arrival) noexcept nogil
     int (*skip)(Reactor r, Connection *c, Arrival *arrival) noexcept nogil
+    int (*unwrap)(Reactor r, Connection *c, Exchange *x) noexcept nogil        # only with pieces in chunks
     int (*keep_rest)(Connection *c, const Arrival *arrival) noexcept nogil
     # operations
     bint (*interim)(Reactor r, Connection *c, Exchange *x, const Message *message, uint32_t *written) noexcept nogil
@@ -25,6 +26,7 @@ cdef struct ClientSide:
     int (*body)(Reactor r, Connection *c, Exchange *x, uint32_t head, const Piece *piece) noexcept nogil
 
 cdef struct BackendSide:
+    uint8_t takes_chunks        # pieces may be in chunks
     # operations
     int (*send)(Reactor r, Connection *u, const Message *message, const Piece *piece) noexcept nogil
     int (*queue_head)(Reactor r, Connection *u, const Message *message) noexcept nogil

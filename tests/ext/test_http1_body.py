@@ -1,5 +1,7 @@
 """Bodies: where they end, which bytes are content, and the reasons for refusing chunked framing."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -275,6 +277,26 @@ def test_dropped_trailers_count_against_the_limits() -> None:
     assert BodyReader("chunked", head=20).passes(b"0\r\n" + lines) == Refused(431, "trailers_too_large")
 
 
+@given(
+    pieces=st.lists(st.binary(min_size=1, max_size=40), max_size=5),
+    trailers=st.sampled_from((b"", b"X-Sum: 1\r\n", b"X-A:\r\nHost: b\r\n")),
+    data=st.data(),
+)
+def test_opened_chunks_are_content_and_a_trailer_section(
+    pieces: list[bytes], trailers: bytes, data: st.DataObject
+) -> None:
+    whole = b"".join(b"%x;a=1\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n" + trailers + b"\r\n"
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=5)))
+    reader, content, section = BodyReader("chunked"), b"", b""
+    for start, end in zip([0, *cuts], [*cuts, len(whole)], strict=True):
+        answer = reader.opens(whole[start:end])
+        assert not isinstance(answer, Refused)
+        assert answer[0] == end - start
+        content, section = content + answer[1], section + answer[2]
+    assert reader.complete
+    assert (content, section) == (b"".join(pieces), trailers + b"\r\n" if trailers else b"")
+
+
 # ----------------------------------------------------------------------------------------------------------- writing
 
 
@@ -291,3 +313,37 @@ def test_what_we_chunk_we_decode(pieces: list[bytes], data: st.DataObject) -> No
     reader = BodyReader("chunked")
     assert content_of(reader, *parts) == (len(body), b"".join(pieces))
     assert reader.complete
+
+
+# ------------------------------------------------------------------------------------------------------------- cost
+
+
+def cost(chunk: bytes, first: int) -> float:
+    """Seconds of CPU time for 120 KB of chunks, of which `first` bytes were taken before; the least of some trials."""
+    data = chunk * (120_000 // len(chunk))
+    least = 1.0
+    for _ in range(9):
+        reader = BodyReader("chunked")
+        reader.take(data[:first])
+        rest = data[first:]
+        begun = time.thread_time()
+        assert reader.take(rest) == len(rest)
+        least = min(least, time.thread_time() - begun)
+    return least
+
+
+@pytest.mark.parametrize("first", [0, 1, 2, 3, 4, 5])
+@pytest.mark.parametrize("chunk", [b"1\r\nx\r\n", b"01\r\nx\r\n", b"10\r\n0123456789abcdef\r\n"])
+def test_small_chunks_are_cheap_wherever_a_read_begins(chunk: bytes, first: int) -> None:
+    assert cost(chunk, first) < 4 * cost(b"1\r\nx\r\n", 0)
+
+
+def test_leading_zeros_are_limited_in_chunks_that_are_taken_whole() -> None:
+    data = b"001\r\nx\r\n" * 17_000
+    found = []
+    for size in (len(data), 1):
+        reader = BodyReader("chunked")
+        pieces = (data[at : at + size] for at in range(0, len(data), size))
+        assert next(one for one in map(reader.take, pieces) if one != size) == Refused(400, "chunk_overhead")
+        found.append(reader.decoded)
+    assert found == [16_383, 16_383]

@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Sequence
@@ -17,6 +18,7 @@ from rig import Peer, Rig, answering, backends, connect, quiet, soon
 from fastroute.settings import Limits
 from fastroute.snapshot import Certificate
 
+SANITIZED = "libasan" in os.environ.get("LD_PRELOAD", "")  # malloc of the sanitizer counts nothing
 MANY = Limits(max_handshakes=100_000, max_connections_per_client=100_000, head_timeout=1000, idle_timeout=1000)
 
 
@@ -67,7 +69,9 @@ async def compared(rig: Rig, count: int) -> AsyncIterator[list[socket.socket]]:
     yield clients
     await quiet(0.02)
     more, noted = allocated() - before, rig.engine.statistics().buffered - counted
-    assert 0.75 * more < noted < 1.35 * more, (more // count, noted // count)
+    assert noted > 0
+    if not SANITIZED:
+        assert 0.75 * more < noted < 1.35 * more, (more // count, noted // count)
     for one in (*warm, *clients):
         one.close()
     await soon(lambda: rig.engine.statistics().buffered == 0)

@@ -1,4 +1,4 @@
-"""Each body is taken, passed on and decoded, once whole and once in pieces: the results must be the same. What was
+"""Each body is taken, passed on, decoded and opened, once whole and once in pieces: the results must be the same. What was
 passed on must be a body with the same content, and must be passed on unchanged.
 """
 
@@ -6,7 +6,7 @@ from libc.stdint cimport uint8_t, uint32_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy
 
-from fastroute.ext.http1.body cimport Body, body_decode, body_free, body_pass, body_start, body_take
+from fastroute.ext.http1.body cimport Body, body_decode, body_free, body_open, body_pass, body_start, body_take
 from fastroute.ext.http1.head cimport FRAMING_CHUNKED
 from fastroute.ext.http1.trailer cimport trailers_join, trailers_read
 from fastroute.ext.memory.slice cimport Arena, Slice
@@ -23,6 +23,8 @@ cdef enum Way:
     WAY_TAKE
     WAY_PASS
     WAY_DECODE
+    WAY_OPEN
+    WAYS
 
 cdef enum:
     HEADER = 2                  # bytes before the body
@@ -82,6 +84,14 @@ cdef long decode_piece(Body *body, const char *data, uint32_t size, const HeadLi
     return taken
 
 
+cdef long open_piece(Body *body, char *data, uint32_t size, const HeadLimits *limits, Outcome *outcome) noexcept nogil:
+    cdef Slice opened, section
+    cdef long taken = body_open(body, data, size, limits, &opened, &section)
+    if taken >= 0:
+        add(outcome, opened)
+    return taken
+
+
 cdef void read(Outcome *outcome, const Reading *reading, int way, Slice data, uint32_t step) noexcept nogil:
     """Reads `data` in pieces of `step` bytes. `outcome.out` has room for all of it."""
     cdef Body body
@@ -98,6 +108,8 @@ cdef void read(Outcome *outcome, const Reading *reading, int way, Slice data, ui
             taken = body_take(&body, copy, size, &reading.limits)
         elif way == WAY_PASS:
             taken = pass_piece(&body, copy, size, reading, outcome)
+        elif way == WAY_OPEN:
+            taken = open_piece(&body, copy, size, &reading.limits, outcome)
         else:
             taken = decode_piece(&body, copy, size, &reading.limits, outcome)
         free(copy)
@@ -132,7 +144,7 @@ cdef const char *check_passed(Outcome *passed, Outcome *content, Outcome *room, 
 
 cdef const char *check(Outcome *outcomes, const Reading *reading, Slice data, uint32_t step) noexcept nogil:
     cdef int way
-    for way in range(3):
+    for way in range(<int> WAYS):
         read(&outcomes[2 * way], reading, way, data, data.size)
         read(&outcomes[2 * way + 1], reading, way, data, step)
         if not is_same(&outcomes[2 * way], &outcomes[2 * way + 1]):
@@ -141,13 +153,15 @@ cdef const char *check(Outcome *outcomes, const Reading *reading, Slice data, ui
             return b"the ways to read a body differ"
         if outcomes[0].taken >= 0 and not has_same_bytes(&outcomes[2 * way], &outcomes[2 * way + 1]):
             return b"the output depends on how the body was split"
+    if outcomes[0].taken >= 0 and not has_same_bytes(&outcomes[2 * WAY_OPEN], &outcomes[2 * WAY_DECODE]):
+        return b"an opened body has other content"
     if outcomes[0].taken > 0 and outcomes[0].complete:
         return check_passed(&outcomes[2 * WAY_PASS], &outcomes[2 * WAY_DECODE], &outcomes[0], reading)
     return NULL
 
 
 cdef const char *fuzz_chunked(const uint8_t *data, size_t size) noexcept nogil:
-    cdef Outcome outcomes[6]
+    cdef Outcome outcomes[2 * WAYS]
     cdef Reading reading
     cdef Slice body
     cdef const char *broken
@@ -160,8 +174,8 @@ cdef const char *fuzz_chunked(const uint8_t *data, size_t size) noexcept nogil:
     if reading.options & OPTION_NARROW:
         reading.limits = HeadLimits(64, 0, 3, False, False)
     body = Slice(<const char *> data + HEADER, <uint32_t> (size - HEADER))
-    room = <char *> calloc(6, body.size)
-    for i in range(6):
+    room = <char *> calloc(2 * WAYS, body.size)
+    for i in range(2 * WAYS):
         outcomes[i].out = room + i * body.size
     broken = check(outcomes, &reading, body, data[1] + 1)
     free(room)

@@ -31,6 +31,15 @@ def use(framing: Any) -> Callable[..., None]:
     return use
 
 
+@pytest.fixture
+def records(framing: Any) -> Iterator[None]:
+    """The streams of `use` carry Messages as records (records.pyx)."""
+    speak = importlib.import_module("streams.records").speak
+    speak(True)
+    yield
+    speak(False)
+
+
 @pytest.fixture(params=["plain", "tls"])
 def transport(request: pytest.FixtureRequest) -> Iterator[str]:
     token = TRANSPORT.set(request.param)

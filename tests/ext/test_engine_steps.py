@@ -1,0 +1,182 @@
+"""A turn ends in time however much there is to do at once: what could be one long step is many short ones.
+
+The clock is held, and advances by LOOK each time the engine reads it. So a turn of 2.5 ms has a few steps, and how much
+happens in a turn shows how much a step does.
+"""
+
+import itertools
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from rig import GET, OK, PATIENCE, Rig, rule
+
+from fastroute.settings import Limits
+
+LOOK = 1e-3  # seconds
+STEPS = 4  # of a turn
+PART = b"GET / HTTP/1.1\r\nHost: a\r\nX: "
+
+
+@contextmanager
+def standing(limits: Limits | None = None) -> Iterator[tuple[Rig, ExitStack]]:
+    """An engine whose turns the test calls, with a clock that stands still."""
+    with ExitStack() as stack:
+        rig = Rig(limits)
+        stack.callback(rig.close)
+        rig.engine.hold_clock()
+        rig.listen()
+        rig.install(rule("b"))
+        yield rig, stack
+
+
+def turns_until(rig: Rig, holds: Callable[[], bool]) -> int:
+    """Makes turns until `holds()` is true. Returns their number."""
+    deadline = time.monotonic() + PATIENCE
+    turns = 0
+    while not holds():
+        assert time.monotonic() < deadline
+        rig.engine.turn()
+        turns += 1
+    return turns
+
+
+def most_in_a_turn(rig: Rig, count: Callable[[], int], end: int) -> int:
+    """Makes turns until `count()` is `end`. Returns by how much one turn changed it at most."""
+    changes = [0]
+
+    def reached() -> bool:
+        changes.append(count())
+        return changes[-1] == end
+
+    changes[0] = count()
+    turns_until(rig, reached)
+    return max(abs(one - other) for one, other in itertools.pairwise(changes))
+
+
+def settle(rig: Rig) -> None:
+    """Makes turns until there is nothing to do."""
+    idle = 0
+    while idle < 3:
+        idle = 0 if rig.engine.turn() else idle + 1
+
+
+def client(rig: Rig, stack: ExitStack, data: bytes = b"", port: int = 0) -> socket.socket:
+    one = stack.enter_context(socket.create_connection(("127.0.0.1", port or rig.port), PATIENCE))
+    one.sendall(data)
+    return one
+
+
+def idle_backends(rig: Rig, stack: ExitStack, count: int) -> list[socket.socket]:
+    """So many connections to a backend, which are all in the pool."""
+    server = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=count))
+    server.settimeout(PATIENCE)
+    rig.put("b", server.getsockname()[1])
+    for _ in range(count):
+        client(rig, stack, GET)
+    turns_until(rig, lambda: rig.engine.statistics().upstream_active == count)
+    settle(rig)
+    found = []
+    for _ in range(count):
+        found.append(stack.enter_context(server.accept()[0]))
+        found[-1].settimeout(PATIENCE)
+        assert found[-1].recv(65536).endswith(b"\r\n\r\n")
+        found[-1].sendall(OK)
+    turns_until(rig, lambda: rig.engine.statistics().upstream_idle == count)
+    return found
+
+
+def accepted(rig: Rig) -> int:
+    return rig.counters.fixed()["connections_accepted"]
+
+
+def test_a_step_accepts_few_connections() -> None:
+    with standing() as (rig, stack):
+        for _ in range(100):
+            client(rig, stack, b"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n")
+        rig.engine.hold_clock(LOOK)
+        assert most_in_a_turn(rig, lambda: accepted(rig), 100) <= STEPS
+
+
+def test_a_step_accepts_few_connections_of_listeners_that_waited() -> None:
+    """All connections were in use while clients waited at sixteen ports; then there is room for all of them."""
+    room = 64
+    with standing(Limits(max_connections=room)) as (rig, stack):
+        ports = [rig.listen() for _ in range(16)]
+        inside = [client(rig, stack) for _ in range(room)]
+        turns_until(rig, lambda: accepted(rig) == room)
+        for number in range(room):
+            client(rig, stack, port=ports[number % 16])
+        settle(rig)
+        assert accepted(rig) == room
+        for one in inside:
+            one.close()
+        rig.engine.hold_clock(LOOK)
+        assert most_in_a_turn(rig, lambda: accepted(rig), 2 * room) <= STEPS
+
+
+def test_a_step_closes_few_connections_to_a_backend_that_ends() -> None:
+    with standing() as (rig, stack):
+        for one in idle_backends(rig, stack, 40):
+            one.close()
+        rig.engine.hold_clock(LOOK)
+        assert most_in_a_turn(rig, lambda: rig.engine.statistics().upstream_idle, 0) <= STEPS
+
+
+def test_a_request_gets_no_connection_that_has_ended() -> None:
+    """Its event is in the same batch as that of the request, after it."""
+    with standing() as (rig, stack):
+        asking = client(rig, stack)
+        settle(rig)
+        ended = idle_backends(rig, stack, 1)
+        asking.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+        ended[0].close()
+        turns_until(rig, lambda: rig.engine.statistics().upstream_active == 1)
+        assert rig.engine.statistics().upstream_idle == 0
+        assert rig.local("upstream_closed") == 0
+
+
+def test_a_drain_is_made_in_steps() -> None:
+    with standing() as (rig, stack):
+        idle_backends(rig, stack, 40)
+        rig.engine.hold_clock(LOOK)
+        rig.engine.drain()
+        assert rig.engine.statistics().upstream_idle == 40
+        assert most_in_a_turn(rig, lambda: rig.engine.statistics().upstream_idle, 0) <= STEPS
+        turns_until(rig, lambda: rig.engine.statistics().listeners == 0)
+        rig.engine.hold_clock()
+        settle(rig)
+        assert rig.engine.statistics().downstream_idle == 40
+        rig.engine.advance(1.1)
+        turns_until(rig, lambda: rig.engine.statistics().drained)
+
+
+def test_a_step_moves_few_deadlines() -> None:
+    """A deadline that was moved to a later time is moved in the wheel only when its slot is reached."""
+    with standing() as (rig, stack):
+        for _ in range(300):
+            client(rig, stack)
+        turns_until(rig, lambda: accepted(rig) == 300)
+        settle(rig)
+        rig.engine.hold_clock(LOOK)
+        rig.engine.advance(16.4)  # a round of the wheel: all of them are in slots that have passed
+        turns = 1
+        while rig.engine.turn():
+            turns += 1
+        assert turns > 2
+        assert rig.engine.statistics().downstream_idle == 300
+
+
+def test_a_step_of_the_search_for_connections_to_end_examines_few() -> None:
+    count = 500
+    with standing(Limits(max_buffered=count * 2500)) as (rig, stack):
+        for _ in range(count):
+            client(rig, stack, PART + b"x" * 1800)
+        turns_until(rig, lambda: rig.engine.statistics().buffered >= count * 2048)
+        settle(rig)
+        for _ in range(5):
+            client(rig, stack, PART + b"x" * 60_000)
+        rig.engine.hold_clock(2e-4)
+        assert turns_until(rig, lambda: rig.counters.fixed()["ended_buffers_full"] > 0) > 5
+        turns_until(rig, lambda: rig.engine.statistics().buffered <= count * 2500)
